@@ -23,7 +23,7 @@ const (
 
 // Event is an event of a registry. Fields that the registry did not send are empty.
 type Event struct {
-	// ID is unique within a registry. Repeated events have the same ID.
+	// ID is unique within a registry. A repeated event has the same ID and Time.
 	ID             string       `json:"id"`
 	Time           time.Time    `json:"time"`
 	Action         string       `json:"action"`

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -40,7 +39,7 @@ type builder struct {
 	known                *principals
 	encoder              *encoder
 	content              []byte
-	tidied               int64 // all events of earlier epochs are deleted
+	repeats              repeats
 
 	end     Position // of the next entry after the last commit; 0: no commit yet
 	next    Position // of the next entry after the current transaction
@@ -71,7 +70,7 @@ func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries 
 		entries = append(entries, rewindEntry(now, w.rewound))
 	}
 	w.known.next = h.principal
-	kept, err = w.leaveOutRepeats(ctx, tx, epochOf(now), h.next, entries)
+	kept, err = w.repeats.leaveOut(ctx, tx, now, entries)
 	if err != nil {
 		return nil, 0, fmt.Errorf("checking for repeated events: %w", err)
 	}
@@ -125,6 +124,11 @@ func (w *builder) fill(b *block, entries []Entry) int {
 	for n < len(entries) && n < w.maxEntries && len(w.encoder.lines) < w.maxBytes {
 		entry := &entries[n]
 		entry.Position = b.first + Position(n)
+		if entry.Event != nil && entry.Event.Time.IsZero() {
+			event := *entry.Event
+			event.Time = entry.Time // the registry sent none: this is when it arrived
+			entry.Event = &event
+		}
 		w.encoder.add(entry)
 		at := entry.ID.milliseconds()
 		if n == 0 {
@@ -136,56 +140,4 @@ func (w *builder) fill(b *block, entries []Entry) int {
 	w.content = w.encoder.content(w.content[:0])
 	b.entries, b.content = int64(n), w.content
 	return n
-}
-
-// Repeated events are recognized for 30 to 45 days. A registry repeats an event every few
-// seconds until it is accepted, but does not remember it over a restart.
-const (
-	epochLength = 15 * 24 * time.Hour
-	tidyAtOnce  = 500 // rows per transaction, so that deleting does not delay the entries
-)
-
-func epochOf(now time.Time) int64 { return now.Unix() / int64(epochLength/time.Second) }
-
-func (w *builder) leaveOutRepeats(ctx context.Context, tx *sql.Tx, epoch int64, next Position, entries []Entry) ([]Entry, error) {
-	if !slices.ContainsFunc(entries, func(e Entry) bool { return e.Event != nil && e.Event.ID != "" }) {
-		return entries, nil
-	}
-	keys, err := newEventKeys(ctx, tx, epoch)
-	if err != nil {
-		return nil, err
-	}
-	defer keys.close()
-	kept := entries[:0]
-	for _, entry := range entries {
-		if entry.Event != nil && entry.Event.ID != "" {
-			isNew, err := keys.add(ctx, eventKey(entry.Registry, entry.Event.ID), next+Position(len(kept)))
-			if err != nil {
-				return nil, err
-			}
-			if !isNew {
-				continue
-			}
-		}
-		kept = append(kept, entry)
-	}
-	if w.tidied >= epoch {
-		return kept, nil
-	}
-	n, err := deleteEvents(ctx, tx, epoch-2, tidyAtOnce)
-	if err == nil && n < tidyAtOnce {
-		w.tidied = epoch
-	}
-	return kept, err
-}
-
-// eventKey returns a key of 16 bytes for an event, whatever the length of its id. The hash
-// includes the registry's length, so that no registry can produce the key of another's event.
-func eventKey(registry, id string) []byte {
-	b := make([]byte, 0, 8+len(registry)+len(id))
-	b = binary.BigEndian.AppendUint64(b, uint64(len(registry)))
-	b = append(b, registry...)
-	b = append(b, id...)
-	sum := sha256.Sum256(b)
-	return sum[:16]
 }

@@ -37,5 +37,5 @@ func Remembered(names func(i int) string, n int) (entries int) {
 // ReportEvery is the minimum time between two log lines about losses or failures.
 const ReportEvery = reportEvery
 
-// EventKey returns the key of a registry's event.
-func EventKey(registry, id string) []byte { return eventKey(registry, id) }
+// HashEvent returns the hash of a registry's event.
+func HashEvent(registry, id string) int64 { return hashEvent(registry, id) }

@@ -14,12 +14,14 @@ type queue struct {
 
 	some   chan struct{} // signals that the queue is not empty
 	urgent chan struct{} // signals that an Append waits, the queue is half full, or it was closed
+	enough chan struct{} // signals that as many Appends wait as gather waits for
 
 	mu       sync.Mutex
 	entries  []Entry
 	waiters  []chan<- error // of the Appends in entries
 	recorded int            // entries that came by Record
 	bytes    int
+	wanted   int           // Appends that gather waits for; 0: it does not wait
 	taken    chan struct{} // closed when the writer takes everything
 	closed   bool
 }
@@ -38,6 +40,7 @@ func newQueue(maxEntries, maxBytes int) *queue {
 		maxBytes:   maxBytes,
 		some:       make(chan struct{}, 1),
 		urgent:     make(chan struct{}, 1),
+		enough:     make(chan struct{}, 1),
 		taken:      make(chan struct{}),
 	}
 }
@@ -82,10 +85,14 @@ func (q *queue) append(ctx context.Context, entries []Entry) (done <-chan error,
 			q.bytes += size
 			q.waiters = append(q.waiters, answer)
 		}
+		enough := q.enoughLocked()
 		q.mu.Unlock()
 
 		if err == nil {
 			signal(q.urgent)
+			if enough {
+				signal(q.enough)
+			}
 			return answer, nil
 		}
 		if errors.Is(err, ErrClosed) {
@@ -131,6 +138,7 @@ func (q *queue) close() {
 	}
 	q.mu.Unlock()
 	signal(q.urgent)
+	signal(q.enough)
 }
 
 func (q *queue) len() int {
@@ -163,6 +171,44 @@ func (q *queue) wait(linger time.Duration) {
 	case <-q.urgent:
 	case <-timer.C:
 	}
+}
+
+// Registries send one event at a time. Those whose events were just acknowledged send their next
+// ones at once, so a short wait puts them all in one commit instead of alternating between two.
+const (
+	gatherFrom = 4 // Appends in the last batch
+	gatherFor  = 500 * time.Microsecond
+)
+
+// gather is called after wait. It returns when as many Appends wait as the last batch had, or
+// after gatherFor. If those were few, it does not wait: a commit for each costs little.
+func (q *queue) gather(last int) {
+	if last < gatherFrom {
+		return
+	}
+	q.mu.Lock()
+	q.wanted = last
+	wait := len(q.waiters) > 0 && !q.enoughLocked()
+	q.mu.Unlock()
+	if wait {
+		timer := time.NewTimer(gatherFor)
+		select {
+		case <-q.enough:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+	q.mu.Lock()
+	q.wanted = 0
+	q.mu.Unlock()
+	select {
+	case <-q.enough: // meant for this call
+	default:
+	}
+}
+
+func (q *queue) enoughLocked() bool {
+	return q.closed || q.wanted > 0 && len(q.waiters) >= q.wanted || len(q.entries) >= q.maxEntries/2
 }
 
 // sizeOf estimates an entry's memory in bytes: its strings, and a constant for the rest.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -300,6 +301,54 @@ func testARepeatIsRecognizedAfterAClockWasAhead(t *testing.T, d storetest.Databa
 	}
 	if s := j.Stats(); s.Written != 1 || s.Repeats != 1 {
 		t.Errorf("%d written and %d repeats, want one of each", s.Written, s.Repeats)
+	}
+}
+
+// A registry's clock may be wrong by any time, and it may send no time. A repeat is found within
+// 30 days, and its key is deleted later.
+func TestPropertyRepeatsAreRecognizedWhateverTheRegistrysClock(t *testing.T) {
+	const day = 24 * time.Hour
+	c := &clock{now: noon}
+	j, db := open(t, storetest.SQLite().Ready(t), journal.Options{Now: c.Now})
+	n := 0
+	rapid.Check(t, func(t *rapid.T) {
+		c.now = noon
+		n++
+		entry := push(fmt.Sprint("e", n))
+		entry.Event.Time = rapid.SampledFrom([]time.Time{{}, noon.AddDate(-60, 0, 0), noon.AddDate(7000, 0, 0)}).Draw(t, "wrong")
+		if rapid.Bool().Draw(t, "about right") {
+			entry.Event.Time = noon.Add(time.Duration(rapid.Int64Range(int64(-70*day), int64(70*day)).Draw(t, "ahead")))
+		}
+		before := j.Stats().Written
+		for _, later := range rapid.SliceOfN(rapid.Int64Range(0, int64(30*day)), 0, 5).Draw(t, "repeated") {
+			if err := j.Append(context.Background(), entry); err != nil {
+				t.Fatal(err)
+			}
+			c.now = noon.Add(time.Duration(later))
+		}
+		if err := j.Append(context.Background(), entry, entry); err != nil {
+			t.Fatal(err)
+		}
+		if written := j.Stats().Written - before; written != 1 {
+			t.Fatalf("written %d times", written)
+		}
+	})
+	c.now = noon.Add(200 * day)
+	entry := push("new")
+	entry.Event.Time = c.now
+	for known, tries := 0, 0; known != 1; tries++ {
+		entry.Event.ID += "."
+		if err := j.Append(t.Context(), entry); err != nil {
+			t.Fatal(err)
+		}
+		c.now = c.now.Add(100 * day)
+		entry.Event.Time = c.now
+		if err := db.Read().QueryRow("SELECT count(*) FROM journal_events").Scan(&known); err != nil {
+			t.Fatal(err)
+		}
+		if tries > 5 {
+			t.Fatalf("%d events are known, want only the new one", known)
+		}
 	}
 }
 

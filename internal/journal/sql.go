@@ -66,51 +66,48 @@ func insertPrincipals(ctx context.Context, tx *sql.Tx, principals []newPrincipal
 	return nil
 }
 
-// eventKeys records which events are in the journal, for one transaction.
-type eventKeys struct {
-	epoch          int64
-	search, insert *sql.Stmt
-}
-
-func newEventKeys(ctx context.Context, tx *sql.Tx, epoch int64) (*eventKeys, error) {
-	search, err := tx.PrepareContext(ctx, `
-		SELECT 1 FROM journal_events WHERE epoch IN ($1, $2, $3, $4) AND key = $5 LIMIT 1`)
+// insertEvents stores the keys that are not stored yet and returns them.
+func insertEvents(ctx context.Context, tx *sql.Tx, keys []eventKey) (stored []eventKey, err error) {
+	var values strings.Builder
+	args := make([]any, 0, 2*len(keys))
+	for i, key := range keys {
+		fmt.Fprintf(&values, "%s($%d, $%d)", list(i, "", ", "), 2*i+1, 2*i+2)
+		args = append(args, key.at, key.hash)
+	}
+	rows, err := tx.QueryContext(ctx, `
+		INSERT INTO journal_events (at, hash) VALUES `+values.String()+`
+		ON CONFLICT DO NOTHING RETURNING at, hash`, args...)
 	if err != nil {
 		return nil, err
 	}
-	insert, err := tx.PrepareContext(ctx, `INSERT INTO journal_events (epoch, key, position) VALUES ($1, $2, $3)`)
-	if err != nil {
-		search.Close()
-		return nil, err
+	defer rows.Close()
+	stored = make([]eventKey, 0, len(keys))
+	for rows.Next() {
+		var key eventKey
+		if err := rows.Scan(&key.at, &key.hash); err != nil {
+			return nil, err
+		}
+		stored = append(stored, key)
 	}
-	return &eventKeys{epoch, search, insert}, nil
+	return stored, rows.Err()
 }
 
-// add records an event and reports whether it is new: not in this epoch nor in the adjacent
-// ones.
-func (k *eventKeys) add(ctx context.Context, key []byte, position Position) (bool, error) {
-	var one int
-	err := k.search.QueryRowContext(ctx, k.epoch-2, k.epoch-1, k.epoch, k.epoch+1, key).Scan(&one)
-	if err == nil {
-		return false, nil
+// hasEvent reports whether one of the keys is stored.
+func hasEvent(ctx context.Context, tx *sql.Tx, hash int64, at ...int64) (found bool, err error) {
+	for _, at := range at {
+		err := tx.QueryRowContext(ctx, `SELECT true FROM journal_events WHERE at = $1 AND hash = $2`, at, hash).Scan(&found)
+		if found || err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return found, err
+		}
 	}
-	if !errors.Is(err, sql.ErrNoRows) {
-		return false, err
-	}
-	_, err = k.insert.ExecContext(ctx, k.epoch, key, position)
-	return err == nil, err
+	return false, nil
 }
 
-func (k *eventKeys) close() {
-	k.search.Close()
-	k.insert.Close()
-}
-
-// deleteEvents deletes up to limit events of epochs before epoch and returns how many.
-func deleteEvents(ctx context.Context, tx *sql.Tx, epoch int64, limit int) (int64, error) {
+// deleteEvents deletes up to limit keys with a time between two, and returns how many.
+func deleteEvents(ctx context.Context, tx *sql.Tx, from, until int64, limit int) (int64, error) {
 	result, err := tx.ExecContext(ctx, `
-		DELETE FROM journal_events WHERE (epoch, key) IN (
-			SELECT epoch, key FROM journal_events WHERE epoch < $1 LIMIT $2)`, epoch, limit)
+		DELETE FROM journal_events WHERE (at, hash) IN (
+			SELECT at, hash FROM journal_events WHERE at >= $1 AND at < $2 ORDER BY at LIMIT $3)`, from, until, limit)
 	if err != nil {
 		return 0, err
 	}

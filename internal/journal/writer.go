@@ -39,6 +39,7 @@ func (j *Journal) run(ctx context.Context) {
 	var spare batch
 	for {
 		j.queue.wait(j.o.Linger)
+		j.queue.gather(len(spare.waiters))
 		b := j.queue.take(spare)
 		w.commit(ctx, &b)
 		if b.closed {

@@ -90,11 +90,6 @@ func (s *Server) entries(registry string, body []byte) []journal.Entry {
 	}
 	entries := make([]journal.Entry, 0, len(events)+len(bad))
 	for i := range events {
-		if events[i].Time.IsZero() {
-			// The registry sent no time: use the time of arrival. Repeats are found by the id
-			// alone.
-			events[i].Time = now
-		}
 		of := registry
 		if of == "" {
 			of = s.registryAt(events[i].Request.Host)

@@ -1,0 +1,155 @@
+package journal
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/notification"
+)
+
+// A registry repeats an event every few seconds until it is accepted, but does not remember it
+// over a restart. Repeats are recognized for 30 days.
+//
+// An event is found by its time and a hash of registry and id. As events arrive about in the
+// order of their time, new keys are appended to the table. Keys that begin with a random id
+// would each change another page: that took 17 % of the processor time of an event.
+//
+// The time is the registry's and can be wrong or missing. An event whose time is more than
+// timely from now is found by the hash alone: its key has the number of the epoch in which it
+// arrived instead of a time.
+const (
+	timely      = 31 * 24 * time.Hour
+	epochLength = 15 * 24 * time.Hour
+	firstTime   = 1 << 32 // microseconds since 1970; epochs are smaller numbers
+
+	insertAtOnce = 256 // keys per statement
+	tidyAtOnce   = 500 // keys per transaction, so that deleting does not delay the entries
+	tidyEvery    = time.Hour
+)
+
+// eventKey is a row of journal_events.
+type eventKey struct {
+	at   int64 // microseconds since 1970, or an epoch
+	hash int64
+}
+
+// repeats finds events that are in the journal. It is used by one goroutine.
+type repeats struct {
+	tidied clock.Span // holds for tidyEvery after the expired keys were deleted
+}
+
+// leaveOut stores the keys of events within tx. It returns the entries without events that are
+// repeats, in the same array.
+func (r *repeats) leaveOut(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) ([]Entry, error) {
+	keys, err := newEventKeys(ctx, tx, now, entries)
+	if err != nil || len(keys) == 0 {
+		return entries, err
+	}
+	isNew := make(map[eventKey]bool, len(keys))
+	for chunk := range slices.Chunk(slices.DeleteFunc(slices.Clone(keys), eventKey.isRepeat), insertAtOnce) {
+		stored, err := insertEvents(ctx, tx, chunk)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range stored {
+			isNew[key] = true
+		}
+	}
+	kept := entries[:0]
+	for _, entry := range entries {
+		if isIdentified(&entry) {
+			key := keys[0]
+			keys = keys[1:]
+			if !isNew[key] {
+				continue
+			}
+			isNew[key] = false // the next event with this key is a repeat
+		}
+		kept = append(kept, entry)
+	}
+	return kept, r.tidy(ctx, tx, now)
+}
+
+// isIdentified reports whether an entry is an event with an id.
+func isIdentified(entry *Entry) bool { return entry.Event != nil && entry.Event.ID != "" }
+
+// repeat is the key of an event that is known to be a repeat.
+var repeat = eventKey{}
+
+func (k eventKey) isRepeat() bool { return k == repeat }
+
+// newEventKeys returns the key of each identified event.
+func newEventKeys(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) (keys []eventKey, err error) {
+	for i := range entries {
+		if !isIdentified(&entries[i]) {
+			continue
+		}
+		key, err := newEventKey(ctx, tx, now, entries[i].Registry, entries[i].Event)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+func newEventKey(ctx context.Context, tx *sql.Tx, now time.Time, registry string, e *notification.Event) (eventKey, error) {
+	hash := hashEvent(registry, e.ID)
+	at, epoch := e.Time.UnixMicro(), epochOf(now)
+	key := eventKey{at, hash}
+	ahead := e.Time.Sub(now)
+	if ahead.Abs() <= timely && ahead < 24*time.Hour {
+		return key, nil
+	}
+	// It may have arrived when its time was not timely, or no longer be timely. A replica's clock
+	// may be ahead by an epoch.
+	earlier := []int64{epoch - 2, epoch - 1, epoch, epoch + 1}
+	if ahead.Abs() > timely {
+		key.at = epoch
+		earlier = append(earlier, at)
+	}
+	known, err := hasEvent(ctx, tx, hash, earlier...)
+	if known {
+		return repeat, err
+	}
+	return key, err
+}
+
+// hashEvent returns a hash of an event's registry and id. It includes the registry's length, so
+// that no registry can choose an id that has the hash of another registry's event.
+func hashEvent(registry, id string) int64 {
+	b := make([]byte, 0, 256)
+	b = binary.BigEndian.AppendUint64(b, uint64(len(registry)))
+	b = append(b, registry...)
+	b = append(b, id...)
+	sum := sha256.Sum256(b)
+	return int64(binary.BigEndian.Uint64(sum[:]))
+}
+
+func epochOf(now time.Time) int64 { return now.Unix() / int64(epochLength/time.Second) }
+
+// tidy deletes some of the keys that are not needed any more. An event that arrived when its time
+// was timely ago can be repeated 30 days later.
+func (r *repeats) tidy(ctx context.Context, tx *sql.Tx, now time.Time) error {
+	if r.tidied.Holds(now) {
+		return nil
+	}
+	times, err := deleteEvents(ctx, tx, firstTime, now.Add(-2*timely).UnixMicro(), tidyAtOnce)
+	if err != nil {
+		return err
+	}
+	epochs, err := deleteEvents(ctx, tx, math.MinInt64, epochOf(now)-2, tidyAtOnce)
+	if err != nil {
+		return err
+	}
+	if times < tidyAtOnce && epochs < tidyAtOnce {
+		r.tidied = clock.For(now, tidyEvery)
+	}
+	return nil
+}
