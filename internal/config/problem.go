@@ -12,10 +12,11 @@ import (
 
 // Problem is one mistake, and where it is.
 type Problem struct {
-	File         string // "" if it is in no file, but in a flag
-	Line, Column int    // from 1, in characters; 0: not known
-	Text         string
-	Suggestion   string // "did you mean" this; "" if there is none
+	File       string `json:"file,omitempty"`   // "" if it is in no file, but in a flag
+	Line       int    `json:"line,omitempty"`   // from 1; 0: not known
+	Column     int    `json:"column,omitempty"` // from 1, in characters; 0: not known
+	Text       string `json:"text"`
+	Suggestion string `json:"suggestion,omitempty"` // "did you mean" this; "" if there is none
 }
 
 // String returns `tidewaiter.yaml:14:9: unknown key "repos" (did you mean "repositories"?)`.

@@ -62,9 +62,10 @@ const (
 
 // Note is one line of the report.
 type Note struct {
-	Kind         Kind
-	Line, Column int // of docker_auth's file; 0: no line
-	Text         string
+	Kind   Kind   `json:"kind"`
+	Line   int    `json:"line,omitempty"` // of docker_auth's file; 0: no line
+	Column int    `json:"column,omitempty"`
+	Text   string `json:"text"`
 }
 
 // Result is an imported configuration.
