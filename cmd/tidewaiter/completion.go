@@ -2,21 +2,20 @@ package main
 
 import "github.com/spf13/cobra"
 
-// addCompletion adds cobra's commands for shell completion, with help texts of our own.
-func addCompletion(root *cobra.Command) {
+// describeCompletion adds cobra's commands for shell completion, with help texts of our own.
+func describeCompletion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
-	for _, c := range root.Commands() {
-		if c.Name() != "completion" {
-			continue
-		}
-		c.Short = "Print a shell completion script"
-		c.Long = `Print a completion script for bash, zsh, fish or PowerShell. It completes commands, flags and the values
+	c, _, err := root.Find([]string{"completion"})
+	if err != nil {
+		return
+	}
+	c.Short = "Print a shell completion script"
+	c.Long = `Print a completion script for bash, zsh, fish or PowerShell. It completes commands, flags and the values
 of flags that accept a few words. Load it in a shell to try it, or write it to the folder where the
 shell looks for completions. "make install" installs those of bash, zsh and fish.`
-		c.Example = `  source <(tidewaiter completion bash)       # needs the package bash-completion
+	c.Example = `  source <(tidewaiter completion bash)       # needs the package bash-completion
   tidewaiter completion bash > /etc/bash_completion.d/tidewaiter
   tidewaiter completion zsh > "${fpath[1]}/_tidewaiter"
   tidewaiter completion fish > ~/.config/fish/completions/tidewaiter.fish
   tidewaiter completion powershell | Out-String | Invoke-Expression`
-	}
 }

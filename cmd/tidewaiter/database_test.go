@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// command runs a command line, and returns what it wrote.
-func command(t *testing.T, args ...string) (exit int, out, errs string) {
+// commandLine runs a command line, and returns what it wrote.
+func commandLine(t *testing.T, args ...string) (exit int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
 	exit = run(t.Context(), args, strings.NewReader(""), &o, &e)
@@ -26,7 +26,7 @@ func TestStateMovesToPostgreSQLAndBack(t *testing.T) {
 	t.Chdir(dir)
 	succeeds := func(args ...string) (out, errs string) {
 		t.Helper()
-		exit, out, errs := command(t, args...)
+		exit, out, errs := commandLine(t, args...)
 		if exit != 0 {
 			t.Fatalf("tidewaiter %s: exit %d\n%s", strings.Join(args, " "), exit, errs)
 		}
@@ -95,7 +95,7 @@ func TestStateMovesToPostgreSQLAndBack(t *testing.T) {
 		{2, "--to contains a password", []string{"database", "copy", "--to", "postgres://u@localhost/x?password=p"}},
 		{2, "missing argument FILE", []string{"database", "backup"}},
 	} {
-		if exit, _, errs := command(t, tt.args...); exit != tt.exit || !strings.Contains(errs, tt.says) {
+		if exit, _, errs := commandLine(t, tt.args...); exit != tt.exit || !strings.Contains(errs, tt.says) {
 			t.Errorf("tidewaiter %s: exit %d, %s", strings.Join(tt.args, " "), exit, errs)
 		}
 	}
@@ -104,7 +104,7 @@ func TestStateMovesToPostgreSQLAndBack(t *testing.T) {
 // A backup whose journal was changed is no backup.
 func TestABrokenJournalIsNotRestored(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if exit, _, errs := command(t, "init", "--service", "r.example.com", "--public-url", "https://auth.example.com"); exit != 0 {
+	if exit, _, errs := commandLine(t, "init", "--service", "r.example.com", "--public-url", "https://auth.example.com"); exit != 0 {
 		t.Fatal(errs)
 	}
 	db, err := store.Open(t.Context(), "sqlite:backup.db")
@@ -135,11 +135,11 @@ func TestABrokenJournalIsNotRestored(t *testing.T) {
 	if err := os.WriteFile("backup.db", changed, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	exit, out, errs := command(t, "database", "restore", "backup.db")
+	exit, out, errs := commandLine(t, "database", "restore", "backup.db")
 	if exit != 1 || out != "" || !strings.Contains(errs, "it was changed after it was written") {
 		t.Errorf("exit %d, %s%s", exit, out, errs)
 	}
-	if exit, out, errs := command(t, "journal", "verify"); exit != 0 || !strings.Contains(out, "the journal is empty") {
+	if exit, out, errs := commandLine(t, "journal", "verify"); exit != 0 || !strings.Contains(out, "the journal is empty") {
 		t.Errorf("what was restored is still there: %s%s", out, errs)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/text"
@@ -15,31 +16,20 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// print writes e as text.
-func (e *explanation) print(w io.Writer) {
+// printExplanation writes an explanation as text.
+func printExplanation(w io.Writer, e *api.Explained) {
 	p := painted(w)
 	if e.Entry != nil {
-		d := e.Entry.Decision
-		fmt.Fprintf(w, "decision %s of %s", e.Entry.ID, e.Entry.Time.Local().Format(time.DateTime))
-		if d.Remote.IsValid() {
-			fmt.Fprintf(w, ", from %s", d.Remote)
-		}
-		if d.Client != "" {
-			fmt.Fprintf(w, " with %s", text.Escape(d.Client))
-		}
-		fmt.Fprintln(w)
-		switch {
-		case d.Principal == nil: // the sign-in failed
-			fmt.Fprintf(w, "%s for %s at %s: %s\n", p.red("no token"), text.Escape(d.Name), text.Escape(e.Registry), text.Escape(d.Refused))
+		printDecision(w, p, e)
+		if e.Entry.Decision.Principal == nil { // the sign-in failed
 			return
-		case d.Refused != "":
-			fmt.Fprintf(w, "%s: %s\n", p.red("no token"), text.Escape(d.Refused))
-		case !d.Expires.IsZero():
-			fmt.Fprintf(w, "token issued until %s\n", d.Expires.Local().Format(time.DateTime))
 		}
 	}
-	if e.Barred != "" {
+	switch {
+	case e.Barred != "":
 		fmt.Fprintf(w, "%s: %s\n", p.red("no token"), text.Escape(e.Barred))
+	case e.Note != "": // the name is unknown: this must be read before "allowed"
+		fmt.Fprintln(w, p.bold(e.Note))
 	}
 	for _, r := range e.Results {
 		fmt.Fprintln(w, p.verdict(e.Who, r))
@@ -48,11 +38,8 @@ func (e *explanation) print(w io.Writer) {
 		fmt.Fprintln(w)
 	}
 	fmt.Fprintf(w, "%s at %s\n", describe(e.Who), e.Registry)
-	if e.Note != "" && e.Barred == "" {
-		fmt.Fprintln(w, p.faint(e.Note))
-	}
 	if e.Life != nil {
-		fmt.Fprintln(w, lives(e.Life, e.Allowed()))
+		fmt.Fprintln(w, validity(e.Life, e.Allowed()))
 	}
 	printResults(w, p, e.Request, e.Results, e.Near)
 	for _, i := range e.Ignored {
@@ -71,9 +58,30 @@ func (e *explanation) print(w io.Writer) {
 	}
 }
 
-// lives returns how long a token would be valid: "a token for this would be valid for 15m, by the
+// printDecision writes when a decision was made, and whether a token was issued.
+func printDecision(w io.Writer, p paint, e *api.Explained) {
+	d := e.Entry.Decision
+	fmt.Fprintf(w, "decision %s of %s", e.Entry.ID, e.Entry.Time.Local().Format(time.DateTime))
+	if d.Remote.IsValid() {
+		fmt.Fprintf(w, ", from %s", d.Remote)
+	}
+	if d.Client != "" {
+		fmt.Fprintf(w, " with %s", text.Escape(d.Client))
+	}
+	fmt.Fprintln(w)
+	switch {
+	case d.Principal == nil:
+		fmt.Fprintf(w, "%s for %s at %s: %s\n", p.red("no token"), text.Escape(d.Name), text.Escape(e.Registry), text.Escape(d.Refused))
+	case d.Refused != "":
+		fmt.Fprintf(w, "%s: %s\n", p.red("no token"), text.Escape(d.Refused))
+	case !d.Expires.IsZero():
+		fmt.Fprintf(w, "token issued until %s\n", d.Expires.Local().Format(time.DateTime))
+	}
+}
+
+// validity returns how long a token would be valid: "a token for this would be valid for 15m, by the
 // registry's push_lifetime".
-func lives(life *issuer.Lifetime, all bool) string {
+func validity(life *issuer.Lifetime, all bool) string {
 	of := "this"
 	if !all {
 		of = "what is granted"
@@ -94,21 +102,23 @@ func lives(life *issuer.Lifetime, all bool) string {
 	return fmt.Sprintf("a token for %s would be valid for %s, by %s", of, text.Duration(life.Lasts), by)
 }
 
-// verdict returns the result for a scope in one sentence: "refused: user:alice may pull team/app, and
-// may not push it".
+const anonymousClient = "an anonymous client"
+
+// verdict returns the result for a scope in one sentence: "refused: user:alice may pull team/app,
+// and may not push it".
 func (p paint) verdict(who *policy.Principal, r policy.Result) string {
 	name := who.String()
 	if who.Kind == policy.Anonymous {
-		name = "an anonymous client"
+		name = anonymousClient
 	}
-	what, left := shortName(r.Asked), r.Asked.Actions&^r.Granted
+	what, refused := shortName(r.Asked), r.Asked.Actions&^r.Granted
 	switch {
-	case left == 0:
+	case refused == 0:
 		return p.green("allowed:") + fmt.Sprintf(" %s may %s %s", name, verbs(r.Granted, "and"), what)
 	case r.Granted == 0:
-		return p.red("refused:") + fmt.Sprintf(" %s may not %s %s", name, verbs(left, "or"), what)
+		return p.red("refused:") + fmt.Sprintf(" %s may not %s %s", name, verbs(refused, "or"), what)
 	}
-	return p.red("refused:") + fmt.Sprintf(" %s may %s %s, and may not %s it", name, verbs(r.Granted, "and"), what, verbs(left, "or"))
+	return p.red("refused:") + fmt.Sprintf(" %s may %s %s, and may not %s it", name, verbs(r.Granted, "and"), what, verbs(refused, "or"))
 }
 
 // shortName returns the name of a resource, without the type if it is a repository.
@@ -150,28 +160,28 @@ func printResults(w io.Writer, p paint, r *policy.Request, results []policy.Resu
 				verdict = p.green("granted")
 			}
 			fmt.Fprintf(w, "  %-*s  %s  %s\n", width, c.Actions, verdict, because(r, c))
+			indent := strings.Repeat(" ", width+len("  granted  ")+2)
 			if c.Rule != nil && c.Rule.When != nil && r != nil {
-				indent := strings.Repeat(" ", width+len("  granted  ")+2)
-				fmt.Fprintf(w, "%s%s: %s\n", indent, p.faint(holds(c.Rule.When, r)), written(c.Rule.When.String()))
+				fmt.Fprintf(w, "%s%s: %s\n", indent, p.faint(conditionResult(c.Rule.When, r)), oneLine(c.Rule.When.String()))
 				printValues(w, indent+"  ", c.Rule.When.Explain(r))
 			}
 			if c.Reason == policy.Narrowed && r != nil && r.Principal != nil {
 				for _, l := range r.Principal.Limits {
-					fmt.Fprintf(w, "%s it is restricted to %s\n", strings.Repeat(" ", width+len("  granted  ")+2), l)
+					fmt.Fprintf(w, "%s it is restricted to %s\n", indent, l)
 				}
 			}
 		}
 		if i < len(near) {
-			printNear(w, p, besides(near[i], result.Causes))
+			printNear(w, p, withoutCauses(near[i], result.Causes))
 		}
 	}
 }
 
-// holds returns the result of a condition as text.
-func holds(when policy.Condition, r *policy.Request) string {
+// conditionResult returns the result of a condition as text.
+func conditionResult(when policy.Condition, r *policy.Request) string {
 	switch holds, err := when.Holds(r); {
 	case err != nil:
-		return "its condition fails (" + written(err.Error()) + ")"
+		return "its condition fails (" + oneLine(err.Error()) + ")"
 	case holds:
 		return "its condition holds"
 	}
@@ -183,12 +193,12 @@ func printValues(w io.Writer, indent string, values []policy.Value) {
 	const most = 48
 	width := 0
 	for _, v := range values {
-		if n := utf8.RuneCountInString(written(v.Expression)); n <= most {
+		if n := utf8.RuneCountInString(oneLine(v.Expression)); n <= most {
 			width = max(width, n)
 		}
 	}
 	for _, v := range values {
-		fmt.Fprintf(w, "%s%-*s  is %s\n", indent, width, written(v.Expression), written(v.Value))
+		fmt.Fprintf(w, "%s%-*s  is %s\n", indent, width, oneLine(v.Expression), oneLine(v.Value))
 	}
 }
 
@@ -200,9 +210,9 @@ func sameGrants(a, b []policy.Result) bool {
 func because(r *policy.Request, c policy.Cause) string {
 	switch c.Reason {
 	case policy.Allowed:
-		return "by " + c.Rule.String() + as(r, c.Rule)
+		return "by " + c.Rule.String() + asMember(r, c.Rule)
 	case policy.Denied:
-		return "denied by " + c.Rule.String() + as(r, c.Rule)
+		return "denied by " + c.Rule.String() + asMember(r, c.Rule)
 	case policy.Narrowed:
 		return "allowed by " + c.Rule.String() + ", but outside the restrictions of the credential"
 	case policy.ConditionFailed:
@@ -212,8 +222,8 @@ func because(r *policy.Request, c policy.Cause) string {
 	return "no rule allows it"
 }
 
-// as returns which group among the rule's subjects the principal is in.
-func as(r *policy.Request, rule *policy.Rule) string {
+// asMember returns which group among the rule's subjects the principal is in.
+func asMember(r *policy.Request, rule *policy.Rule) string {
 	if r == nil || r.Principal == nil {
 		return ""
 	}
@@ -225,9 +235,9 @@ func as(r *policy.Request, rule *policy.Rule) string {
 	return ""
 }
 
-// besides returns the rules that nearly match without those already printed as causes: the rules whose
-// only obstacle is their condition.
-func besides(n policy.Nearby, causes []policy.Cause) policy.Nearby {
+// withoutCauses returns the rules that nearly match without those already printed as causes: the
+// rules whose only obstacle is their condition.
+func withoutCauses(n policy.Nearby, causes []policy.Cause) policy.Nearby {
 	n.Rules = slices.DeleteFunc(slices.Clone(n.Rules), func(near policy.Near) bool {
 		return len(near.Obstacles) == 1 && slices.ContainsFunc(causes, func(c policy.Cause) bool {
 			return c.Reason == policy.ConditionFailed && c.Rule != nil && c.Rule.Name == near.Rule.Name
@@ -262,7 +272,7 @@ func printNear(w io.Writer, p paint, n policy.Nearby) {
 // describe returns a principal with its source, groups and restrictions.
 func describe(who *policy.Principal) string {
 	if who == nil || who.Kind == policy.Anonymous {
-		return "an anonymous client"
+		return anonymousClient
 	}
 	described := who.Kind.String() + " " + text.Escape(who.Name)
 	var more []string
@@ -270,11 +280,7 @@ func describe(who *policy.Principal) string {
 		more = append(more, "from "+text.Escape(who.Source))
 	}
 	if len(who.Groups) > 0 {
-		groups := make([]string, len(who.Groups))
-		for i, g := range who.Groups {
-			groups[i] = text.Escape(g)
-		}
-		more = append(more, "in "+strings.Join(groups, ", "))
+		more = append(more, "in "+escaped(who.Groups, ", "))
 	}
 	if len(who.Limits) > 0 {
 		more = append(more, "with a restricted credential")
@@ -285,7 +291,17 @@ func describe(who *policy.Principal) string {
 	return described
 }
 
+// escaped joins texts, and escapes characters that cannot be printed.
+func escaped(texts []string, separator string) string {
+	safe := make([]string, len(texts))
+	for i, t := range texts {
+		safe[i] = text.Escape(t)
+	}
+	return strings.Join(safe, separator)
+}
+
 func resource(s scope.Scope) string { return text.Escape(s.Type) + " " + text.Escape(s.Name) }
 
-// written returns a part of a condition, or its value, on one line. It escapes what cannot be printed.
-func written(s string) string { return text.Escape(strings.Join(strings.Fields(s), " ")) }
+// oneLine returns a part of a condition, or its value, on one line. It escapes characters that cannot
+// be printed.
+func oneLine(s string) string { return text.Escape(strings.Join(strings.Fields(s), " ")) }

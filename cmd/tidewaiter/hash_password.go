@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
@@ -16,56 +15,59 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-func newHashPassword() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "hash-password",
-		Short: "Hash a password for an htpasswd file or the config",
-		Long: `Hash a password for an htpasswd file or the config. The password is prompted for, or read as one line
+func hashPasswordCommand() command {
+	return command{
+		use:   "hash-password",
+		short: "Hash a password for an htpasswd file or the config",
+		long: `Hash a password for an htpasswd file or the config. The password is prompted for, or read as one line
 from standard input; the line end is not part of it. It cannot be an argument, because other users of
 the machine can see command lines.
 
 The hash is argon2id. Use --bcrypt for a hash that other programs read too.`,
-		Example: `  tidewaiter hash-password --name alice >> users.htpasswd
+		example: `  tidewaiter hash-password --name alice >> users.htpasswd
   printf %s "$PASSWORD" | tidewaiter hash-password --bcrypt`,
+		flags: func(f *flags) action {
+			name := f.String("name", "", "write a line of an htpasswd file for this `name`")
+			bcrypt := f.Bool("bcrypt", false, "use bcrypt (passwords of at most 72 bytes)")
+			cost := f.Int("cost", 10, "the bcrypt cost, 10 to 15: each step doubles the time of a sign-in")
+			f.before(func(s *session) error {
+				if f.Changed("cost") && !*bcrypt {
+					return s.usageErrorf("--cost requires --bcrypt")
+				}
+				if err := checkEntryName(*name); f.Changed("name") && err != nil {
+					return s.usageErrorf("--name: %v", err)
+				}
+				return nil
+			})
+			return func(s *session) error {
+				secret, err := s.askPassword()
+				if err == nil {
+					err = checkPassword(secret)
+				}
+				if err != nil {
+					return err
+				}
+				hashing := password.New(password.Options{Remember: -1})
+				hash := ""
+				if *bcrypt {
+					hash, err = hashing.HashBcrypt(s.ctx, secret.Reveal(), *cost)
+				} else {
+					hash, err = hashing.Hash(s.ctx, secret.Reveal())
+				}
+				if err != nil {
+					return err
+				}
+				if *name != "" {
+					hash = *name + ":" + hash
+				}
+				return s.print(nil, "%s", hash)
+			}
+		},
 	}
-	name := cmd.Flags().String("name", "", "write a line of an htpasswd file for this `name`")
-	bcrypt := cmd.Flags().Bool("bcrypt", false, "use bcrypt (passwords of at most 72 bytes)")
-	cost := cmd.Flags().Int("cost", 10, "the bcrypt cost, 10 to 15: each step doubles the time of a sign-in")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if cmd.Flags().Changed("cost") && !*bcrypt {
-			return usageErrorf(cmd, "--cost requires --bcrypt")
-		}
-		if err := entryName(*name); cmd.Flags().Changed("name") && err != nil {
-			return usageErrorf(cmd, "--name: %v", err)
-		}
-		secret, err := askPassword(cmd)
-		if err != nil {
-			return err
-		}
-		if err := usable(secret); err != nil {
-			return err
-		}
-		hashing := password.New(password.Options{Remember: -1})
-		hash := ""
-		if *bcrypt {
-			hash, err = hashing.HashBcrypt(cmd.Context(), secret.Reveal(), *cost)
-		} else {
-			hash, err = hashing.Hash(cmd.Context(), secret.Reveal())
-		}
-		if err != nil {
-			return err
-		}
-		if *name != "" {
-			hash = *name + ":" + hash
-		}
-		fmt.Fprintln(cmd.OutOrStdout(), hash)
-		return nil
-	}
-	return cmd
 }
 
-// entryName rejects names that an htpasswd file cannot contain.
-func entryName(name string) error {
+// checkEntryName rejects names that an htpasswd file cannot contain.
+func checkEntryName(name string) error {
 	switch {
 	case name == "":
 		return errors.New("the name is empty")
@@ -83,68 +85,66 @@ func entryName(name string) error {
 	return nil
 }
 
-// usable rejects passwords that could not be used to sign in, because they would be taken for
-// something else.
-func usable(secret identity.Secret) error {
-	switch text := secret.Reveal(); {
-	case strings.IndexByte(text, 0) >= 0:
+// checkPassword rejects passwords that could not be used to sign in, because they would be taken for
+// another kind of credential.
+func checkPassword(secret identity.Secret) error {
+	if strings.IndexByte(secret.Reveal(), 0) >= 0 {
 		return errors.New("a password must not contain a NUL byte")
-	default:
-		if what := identity.Misused(text); what != "" {
-			return fmt.Errorf("the password looks like %s and would be taken for one at each sign-in", what)
-		}
+	}
+	if kind := identity.Misused(secret.Reveal()); kind != "" {
+		return fmt.Errorf("the password looks like %s and would be taken for one at each sign-in", kind)
 	}
 	return nil
 }
 
-// askPassword prompts for a password twice if standard input is a terminal. Otherwise it reads one line.
-func askPassword(cmd *cobra.Command) (identity.Secret, error) {
-	if in, ok := cmd.InOrStdin().(*os.File); ok && isTerminal(in) {
-		first, err := prompt(cmd, in, "Password: ")
-		if err != nil {
-			return identity.Secret{}, err
-		}
-		again, err := prompt(cmd, in, "Again: ")
-		if err != nil {
-			return identity.Secret{}, err
-		}
-		if !bytes.Equal(first, again) {
-			return identity.Secret{}, errors.New("the two passwords differ")
-		}
-		return identity.NewSecret(string(first)), nil
+// askPassword prompts for a password twice if standard input is a terminal. Otherwise it reads one
+// line.
+func (s *session) askPassword() (identity.Secret, error) {
+	in, ok := s.in.(*os.File)
+	if !ok || !isTerminal(in) {
+		return readPassword(s.in)
 	}
-	return readPassword(cmd.InOrStdin())
+	first, err := s.prompt(in, "Password: ")
+	if err != nil {
+		return identity.Secret{}, err
+	}
+	again, err := s.prompt(in, "Again: ")
+	if err != nil {
+		return identity.Secret{}, err
+	}
+	if !bytes.Equal(first, again) {
+		return identity.Secret{}, errors.New("the two passwords differ")
+	}
+	return identity.NewSecret(string(first)), nil
 }
 
-// prompt reads a line without echo. It restores the terminal if a signal ends the program meanwhile.
-func prompt(cmd *cobra.Command, in *os.File, text string) ([]byte, error) {
+// prompt reads a line without echo. It restores the terminal if a signal ends the program.
+func (s *session) prompt(in *os.File, text string) (line []byte, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("reading the password: %w", err)
+		}
+	}()
 	fd := int(in.Fd())
 	state, err := term.GetState(fd)
 	if err != nil {
-		return nil, fmt.Errorf("reading the password: %w", err)
+		return nil, err
 	}
-	ctx, stop := untilStopped(cmd.Context())
-	defer stop()
-	type typed struct {
-		line []byte
-		err  error
-	}
-	read := make(chan typed, 1)
-	fmt.Fprint(cmd.ErrOrStderr(), text)
+	s.untilStopped()
+	read := make(chan error, 1)
+	var typed []byte
+	fmt.Fprint(s.errs, text)
+	defer fmt.Fprintln(s.errs)
 	go func() { // after a signal it keeps reading until the program exits
-		line, err := term.ReadPassword(fd)
-		read <- typed{line, err}
+		var err error
+		typed, err = term.ReadPassword(fd)
+		read <- err
 	}()
 	select {
-	case t := <-read:
-		fmt.Fprintln(cmd.ErrOrStderr())
-		if t.err != nil {
-			return nil, fmt.Errorf("reading the password: %w", t.err)
-		}
-		return t.line, nil
-	case <-ctx.Done():
-		fmt.Fprintln(cmd.ErrOrStderr())
-		return nil, errors.Join(errors.New("reading the password: interrupted"), term.Restore(fd, state))
+	case err := <-read:
+		return typed, err
+	case <-s.ctx.Done():
+		return nil, errors.Join(errors.New("interrupted"), term.Restore(fd, state))
 	}
 }
 

@@ -13,53 +13,55 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/tidewaiter/tidewaiter/internal/config"
 )
 
-func newHealth() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "health",
-		Short: "Check the health of the service on this machine",
-		Long: `Check the health of the service that runs on this machine with this config: GET /healthz, or /readyz
+func healthCommand() command {
+	return command{
+		use:   "health",
+		short: "Check the health of the service on this machine",
+		long: `Check the health of the service that runs on this machine with this config: GET /healthz, or /readyz
 with --ready. Exits 0 if it is healthy. Use it as the health check of a container, which has no curl.`,
-		Example: `  tidewaiter health
+		example: `  tidewaiter health
   HEALTHCHECK CMD ["/tidewaiter", "health", "--config", "/etc/tidewaiter/tidewaiter.yaml"]`,
+		config: true,
+		flags: func(f *flags) action {
+			ready := f.Bool("ready", false, "check whether it can answer requests (/readyz)")
+			timeout := f.Duration("timeout", 5*time.Second, "give up after this `time`")
+			return func(s *session) error {
+				if err := loadConfig(s); err != nil {
+					return err
+				}
+				path := "/healthz"
+				if *ready {
+					path = "/readyz"
+				}
+				ctx, cancel := context.WithTimeout(s.ctx, *timeout)
+				defer cancel()
+				text, err := requestHealth(ctx, s.cfg, path)
+				if err != nil {
+					return err
+				}
+				return s.print(nil, "%s", text)
+			}
+		},
 	}
-	source := configFlags(cmd)
-	ready := cmd.Flags().Bool("ready", false, "check whether it can answer requests (/readyz)")
-	timeout := cmd.Flags().Duration("timeout", 5*time.Second, "give up after this `time`")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := source.load()
-		if err != nil {
-			return err
-		}
-		path := "/healthz"
-		if *ready {
-			path = "/readyz"
-		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), *timeout)
-		defer cancel()
-		text, err := askHealth(ctx, cfg, path)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(cmd.OutOrStdout(), text)
-		return nil
-	}
-	return cmd
 }
 
-// askHealth requests a path from the first listener that serves health. On a loopback address it does
-// not verify the certificate: the certificate names other hosts, and the request has no secret.
-func askHealth(ctx context.Context, cfg *config.Config, path string) (string, error) {
+// requestHealth requests a path from the first listener that serves health. On a loopback address it
+// does not verify the certificate: the certificate names other hosts, and the request has no secret.
+func requestHealth(ctx context.Context, cfg *config.Config, path string) (_ string, err error) {
 	at := slices.IndexFunc(cfg.Listen, func(l config.Listener) bool { return slices.Contains(l.Serve, config.FaceHealth) })
 	if at < 0 {
 		return "", fmt.Errorf("no listener in %s serves health", cfg.File)
 	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("checking the health: %w", err)
+		}
+	}()
 	l := cfg.Listen[at]
-	address, own, err := reach(l.Address)
+	address, loopback, err := reach(l.Address)
 	if err != nil {
 		return "", err
 	}
@@ -69,40 +71,40 @@ func askHealth(ctx context.Context, cfg *config.Config, path string) (string, er
 	}
 	client := &http.Client{
 		Transport: &http.Transport{
-			Proxy:             nil, // ignore proxies in the environment: the service is on this machine
+			// Without Proxy, proxies in the environment are ignored: the service is on this machine.
 			DisableKeepAlives: true,
-			TLSClientConfig:   &tls.Config{InsecureSkipVerify: own},
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: loopback},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+address+path, nil)
 	if err != nil {
-		return "", fmt.Errorf("asking for health: %w", err)
+		return "", err
 	}
 	answer, err := client.Do(request)
 	if err != nil {
-		return "", fmt.Errorf("asking for health: %w", err)
+		return "", err
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<10))
 	if err != nil {
-		return "", fmt.Errorf("asking for health: %w", err)
+		return "", err
 	}
 	text := strings.TrimSpace(string(body))
 	if answer.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("the service is not healthy: %s: %q", answer.Status, text)
+		return "", fmt.Errorf("the service answered %s: %q", answer.Status, text)
 	}
 	return text, nil
 }
 
 // reach returns the address of a listener as seen from this machine, and whether it is loopback.
-func reach(address string) (at string, own bool, err error) {
+func reach(address string) (at string, loopback bool, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return "", false, fmt.Errorf("asking for health: %w", err)
+		return "", false, err
 	}
 	if port == "0" || port == "" {
-		return "", false, errors.New("asking for health: the listener has no fixed port in the config")
+		return "", false, errors.New("the listener has no fixed port in the config")
 	}
 	ip, err := netip.ParseAddr(host)
 	switch {

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
@@ -18,11 +16,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-func newImportHTPasswd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "htpasswd FILE",
-		Short: "Import the users of an htpasswd file as local users",
-		Long: `Import the users of an htpasswd file as local users, with their password hashes (bcrypt, argon2id). All
+func importHTPasswd() command {
+	return command{
+		use:   "htpasswd FILE",
+		short: "Import the users of an htpasswd file as local users",
+		long: `Import the users of an htpasswd file as local users, with their password hashes (bcrypt, argon2id). All
 lines are checked first: if one is invalid, nothing is changed, unless --skip-bad is given. Existing
 users stay as they are. Each user is added and journaled separately, so an interrupted import can be
 repeated. The service may be running.
@@ -32,102 +30,82 @@ gives them, and you can remove the source afterwards. A name that another source
 
 --groups names a file of lines "group: name name …" with more groups of the new users. Missing groups
 are added.`,
-		Example: `  tidewaiter import htpasswd users.htpasswd --dry-run
+		example: `  tidewaiter import htpasswd users.htpasswd --dry-run
   tidewaiter import htpasswd users.htpasswd --groups groups.txt`,
-		Args: cobra.ExactArgs(1),
+		opens: loadConfig,
+		flags: func(f *flags) action {
+			var groups string
+			f.file(&groups, "groups", "", "", "a `file` of groups in the format of Apache's AuthGroupFile")
+			dry := f.Bool("dry-run", false, "print what would be done, and change nothing")
+			skip := f.Bool("skip-bad", false, "skip invalid lines")
+			return func(s *session) error { return s.importHTPasswd(groups, *dry, *skip) }
+		},
 	}
-	k := newAccountFlags(cmd)
-	groups := cmd.Flags().String("groups", "", "a `file` of groups in the format of Apache's AuthGroupFile")
-	dry := cmd.Flags().Bool("dry-run", false, "print what would be done, and change nothing")
-	skip := cmd.Flags().Bool("skip-bad", false, "skip invalid lines")
-	_ = cmd.MarkFlagFilename("groups") // fails only for an unknown flag
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cfg, err := k.source.load()
-		if err != nil {
-			return err
-		}
-		r := reader{others: app.OthersOf(cfg), left: make(map[string]int)}
-		users, bad, err := r.users(cmd.Context(), args[0], *groups)
-		if err != nil {
-			return err
-		}
-		for _, source := range r.unchecked {
-			fmt.Fprintf(cmd.ErrOrStderr(), "warning: whether another source has some of the names could not be checked: %s\n", text.Escape(source))
-		}
-		if len(bad) > 0 && !*skip {
-			tell(cmd.ErrOrStderr(), bad)
-			fmt.Fprintln(cmd.ErrOrStderr(), "Nothing was changed. Use --skip-bad to skip these lines.")
-			return errReported
-		}
-		open := k.change
-		if *dry {
-			open = k.read
-		}
-		var t taken
-		err = open(cmd, func(ctx context.Context, d accountSession) (err error) {
-			t, err = take(ctx, d, users, *dry)
-			return err
-		})
-		switch {
-		case *dry && errors.Is(err, fs.ErrNotExist): // no database, so all users are new
-			t = everybody(users)
-		case err != nil && len(t.added) > 0:
-			return fmt.Errorf("%s, and then: %w", t, err)
-		case err != nil:
-			return err
-		}
-		if err := t.report(cmd, *k.output, bad, *dry); err != nil || *dry {
-			return err
-		}
-		for _, s := range cfg.Identity {
-			if left, some := r.left[s.Name()]; some && left == 0 {
-				fmt.Fprintf(cmd.ErrOrStderr(), "Next: remove the source %s from identity (%s:%d). All of its users are accounts now.\n", s.Name(), cfg.File, s.Line)
-			}
-		}
-		return nil
-	}
-	return cmd
 }
 
-// reader reads users, and what the config says of them.
-type reader struct {
-	others    *app.Others
-	unchecked []string       // sources that may have some of the names, and why that is not known
-	left      map[string]int // how many users a source of the config has whose lines are not taken
-}
-
-// report prints what was done, or with dry what would be done.
-func (t taken) report(cmd *cobra.Command, output format, bad config.Problems, dry bool) error {
-	if output == asJSON {
-		return writeJSON(cmd.OutOrStdout(), t.forPrograms(bad, dry))
+func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
+	r := userReader{others: app.OthersOf(s.cfg), left: make(map[string]int)}
+	users, bad, err := r.users(s.ctx, s.args[0], groupFile)
+	if err != nil {
+		return err
 	}
-	tell(cmd.ErrOrStderr(), bad)
-	for _, name := range t.kept {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s exists and is left unchanged\n", name)
+	for _, source := range r.unchecked {
+		s.warn("whether another source has some of the names could not be checked: %s", text.Escape(source))
+	}
+	if !s.json() || len(bad) > 0 && !skip {
+		printProblems(s.errs, bad)
+	}
+	if len(bad) > 0 && !skip {
+		s.note("Nothing was changed. Use --skip-bad to skip these lines.")
+		return errReported
+	}
+	t := imported{Added: []string{}, Existing: []string{}, Groups: []string{}, Skipped: append(config.Problems{}, bad...), DryRun: dry}
+	open := changeAccounts
+	if dry {
+		open = readAccounts
+	}
+	err = open(s)
+	switch {
+	case dry && errors.Is(err, fs.ErrNotExist):
+		t.addAll(users) // there is no database yet
+	case err != nil:
+		return err
+	default:
+		if err := s.addUsers(&t, users); err != nil && len(t.Added) > 0 {
+			return fmt.Errorf("%s, and then: %w", &t, err)
+		} else if err != nil {
+			return err
+		}
+	}
+	if !s.json() {
+		for _, name := range t.Existing {
+			s.note("%s exists and is left unchanged", name)
+		}
 	}
 	would := ""
 	if dry {
 		would = "dry run: "
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s%s\n", would, t)
-	return err
-}
-
-// everybody is the result for a database without users.
-func everybody(users []accounts.NewUser) (t taken) {
-	for _, u := range users {
-		t.added = append(t.added, u.Name)
-		for _, g := range u.Groups {
-			if !slices.Contains(t.groups, g) {
-				t.groups = append(t.groups, g)
-			}
+	if err := s.print(t, "%s%s", would, &t); err != nil || dry {
+		return err
+	}
+	for _, source := range s.cfg.Identity {
+		if left, ok := r.left[source.Name()]; ok && left == 0 {
+			s.note("Next: remove the source %s from identity (%s:%d). All of its users are accounts now.", source.Name(), s.cfg.File, source.Line)
 		}
 	}
-	return t
+	return nil
+}
+
+// userReader reads users of files, and what the config has of them.
+type userReader struct {
+	others    *app.Others
+	unchecked []string       // sources that may have some of the names, and why that is not known
+	left      map[string]int // for each htpasswd source: how many of its users are not imported
 }
 
 // users reads users with their groups. bad are the invalid lines.
-func (r *reader) users(ctx context.Context, file, groupFile string) (users []accounts.NewUser, bad config.Problems, err error) {
+func (r *userReader) users(ctx context.Context, file, groupFile string) (users []accounts.NewUser, bad config.Problems, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the users: %w", err)
@@ -149,7 +127,7 @@ func (r *reader) users(ctx context.Context, file, groupFile string) (users []acc
 			bad = append(bad, config.Problem{File: file, Line: e.Number, Text: reason(err)})
 			continue
 		}
-		more, wrong := r.known(ctx, e)
+		more, wrong := r.groupsOf(ctx, e)
 		if wrong != "" {
 			bad = append(bad, config.Problem{File: file, Line: e.Number, Text: wrong})
 			continue
@@ -162,14 +140,14 @@ func (r *reader) users(ctx context.Context, file, groupFile string) (users []acc
 	return users, append(bad, wrong...), nil
 }
 
-// known returns the groups that the config has for a line, or says why the line cannot be taken: fewer groups or claims than
-// before could let somebody do what a rule denied.
-func (r *reader) known(ctx context.Context, e htpasswd.Line) (groups []string, wrong string) {
+// groupsOf returns the groups that the config has for a line, or why the line cannot be imported. With
+// fewer groups or claims than before, a deny could be skipped.
+func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []string, wrong string) {
 	was := r.others.Entry(e)
 	if was == nil {
 		found := r.others.Have(ctx, e.Name)
 		if found.Source != "" {
-			return nil, fmt.Sprintf("the source %s has another user called %s: take the name out there, or here", found.Source, e.Name)
+			return nil, fmt.Sprintf("the source %s has another user called %s: remove the name there or here", found.Source, e.Name)
 		}
 		for _, source := range found.Unchecked {
 			if !slices.Contains(r.unchecked, source) {
@@ -238,44 +216,47 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// taken is the result of an import.
-type taken struct{ added, kept, groups []string }
+// imported is the result of an import, and its JSON form.
+type imported struct {
+	Added    []string        `json:"added"`
+	Existing []string        `json:"there"`
+	Groups   []string        `json:"groups_added"`
+	Skipped  config.Problems `json:"skipped"`
+	DryRun   bool            `json:"dry_run"`
+}
 
-func (t taken) String() string {
-	text := count(len(t.added), "user", "users") + " added"
-	if len(t.groups) > 0 {
-		text += ", " + count(len(t.groups), "group", "groups") + " added"
+func (t *imported) String() string {
+	text := count(len(t.Added), "user", "users") + " added"
+	if len(t.Groups) > 0 {
+		text += ", " + count(len(t.Groups), "group", "groups") + " added"
 	}
-	if len(t.kept) > 0 {
-		text += ", " + count(len(t.kept), "user", "users") + " existing"
+	if len(t.Existing) > 0 {
+		text += ", " + count(len(t.Existing), "user", "users") + " existing"
 	}
 	return text
 }
 
-func (t taken) forPrograms(bad config.Problems, dry bool) any {
-	list := func(names []string) []string { return append([]string{}, names...) }
-	wrong := make([]found, len(bad))
-	for i, p := range bad {
-		wrong[i] = found(p)
+// addAll records users that are added to an empty database.
+func (t *imported) addAll(users []accounts.NewUser) {
+	for _, u := range users {
+		t.Added = append(t.Added, u.Name)
+		for _, g := range u.Groups {
+			if !slices.Contains(t.Groups, g) {
+				t.Groups = append(t.Groups, g)
+			}
+		}
 	}
-	return struct {
-		Added   []string `json:"added"`
-		There   []string `json:"there"`
-		Groups  []string `json:"groups_added"`
-		Skipped []found  `json:"skipped"`
-		DryRun  bool     `json:"dry_run"`
-	}{list(t.added), list(t.kept), list(t.groups), wrong, dry}
 }
 
-// take adds users and the groups that they need. It skips what exists, so it can be repeated.
-func take(ctx context.Context, d accountSession, users []accounts.NewUser, dry bool) (t taken, err error) {
+// addUsers adds users and the groups that they need. It skips what exists, so it can be repeated.
+func (s *session) addUsers(t *imported, users []accounts.NewUser) error {
 	names := make([]string, len(users))
 	for i, u := range users {
 		names[i] = u.Name
 	}
-	known, err := d.Users(ctx, d.by, names)
+	known, err := s.accounts.Users(s.ctx, s.by, names)
 	if err != nil {
-		return t, err
+		return err
 	}
 	there := make(map[string]bool, len(known))
 	for _, name := range known {
@@ -283,38 +264,47 @@ func take(ctx context.Context, d accountSession, users []accounts.NewUser, dry b
 	}
 	for _, u := range users {
 		if there[u.Name] {
-			t.kept = append(t.kept, u.Name)
+			t.Existing = append(t.Existing, u.Name)
 			continue
 		}
 		for _, g := range u.Groups {
-			if slices.Contains(t.groups, g) {
-				continue
-			}
-			_, err := d.Group(ctx, d.by, g)
-			if err == nil {
-				continue
-			}
-			if errors.Is(err, accounts.ErrNotFound) && !dry {
-				_, err = d.AddGroup(ctx, d.by, g)
-			}
-			switch {
-			case err == nil, dry && errors.Is(err, accounts.ErrNotFound):
-				t.groups = append(t.groups, g)
-			case !errors.Is(err, accounts.ErrExists): // another process added it meanwhile
-				return t, err
+			if err := s.addGroup(t, g); err != nil {
+				return err
 			}
 		}
-		if !dry {
-			_, err := d.AddUser(ctx, d.by, u)
+		if !t.DryRun {
+			_, err := s.accounts.AddUser(s.ctx, s.by, u)
 			if errors.Is(err, accounts.ErrExists) {
-				t.kept = append(t.kept, u.Name)
+				t.Existing = append(t.Existing, u.Name)
 				continue
 			}
 			if err != nil {
-				return t, err
+				return err
 			}
 		}
-		t.added = append(t.added, u.Name)
+		t.Added = append(t.Added, u.Name)
 	}
-	return t, nil
+	return nil
+}
+
+// addGroup adds a group unless it exists.
+func (s *session) addGroup(t *imported, group string) error {
+	if slices.Contains(t.Groups, group) {
+		return nil
+	}
+	_, err := s.accounts.Group(s.ctx, s.by, group)
+	if !errors.Is(err, accounts.ErrNotFound) {
+		return err
+	}
+	if !t.DryRun {
+		_, err = s.accounts.AddGroup(s.ctx, s.by, group)
+		if errors.Is(err, accounts.ErrExists) { // another process added it meanwhile
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	t.Groups = append(t.Groups, group)
+	return nil
 }

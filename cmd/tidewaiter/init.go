@@ -7,16 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
-func newInit() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "init",
-		Short: "Create a working config, a root, an account, and the registry's config",
-		Long: `Create everything that is needed to start: a config with a policy, a root that signs, the account admin
+func initCommand() command {
+	return command{
+		use:   "init",
+		short: "Create a working config, a root, an account, and the registry's config",
+		long: `Create everything that is needed to start: a config with a policy, a root that signs, the account admin
 with a password that is printed once, and the config that a registry needs to trust Tidewaiter.
 
 For an existing registry, name its config file with --registry-config. The service name and the port
@@ -27,81 +25,87 @@ written to registry-config.yml in the folder. The registry's own file is not cha
 For zot, --preset zot writes zot-config.json instead of the registry's config.
 
 Existing files are never overwritten. Only missing files are created.`,
-		Example: `  tidewaiter init
+		example: `  tidewaiter init
   tidewaiter init --dir /etc/tidewaiter --service registry.example.com --public-url https://auth.example.com
   tidewaiter init --dir /etc/tidewaiter --registry-config /etc/docker/registry/config.yml --service registry.example.com --public-url https://auth.example.com`,
+		output: true,
+		flags: func(f *flags) action {
+			var o setup.Options
+			var dir string
+			f.folder(&dir, "dir", ".", "the `folder` to set up")
+			f.StringVar(&o.Preset, "preset", "", "the kind of registry, if it is not distribution's: `zot`")
+			f.StringVar(&o.Service, "service", "", "the registry's service `name`: its host, as clients type it (default localhost:5000)")
+			f.StringVar(&o.PublicURL, "public-url", "", "the `URL` at which clients reach Tidewaiter (default http://localhost:5001)")
+			f.StringVar(&o.Listen, "listen", "", "the `address` to listen at (default: that of a --public-url on this machine)")
+			f.StringVar(&o.TLSCertificate, "tls-certificate", "", "a PEM certificate `file`, to serve TLS without a proxy")
+			f.StringVar(&o.TLSKey, "tls-key", "", "the certificate's key, a PEM `file`")
+			f.StringVar(&o.RegistryConfig, "registry-config", "", "the config `file` of an existing registry")
+			f.StringVar(&o.RegistryUsers, "registry-users", "", "the registry's password `file` (default: the one that --registry-config names)")
+			f.StringVar(&o.Admin, "admin", "", "the `name` of the administrator (default admin)")
+			f.before(func(s *session) error {
+				if o.RegistryUsers != "" && o.RegistryConfig == "" {
+					return s.usageErrorf("--registry-users requires --registry-config")
+				}
+				return nil
+			})
+			return func(s *session) error { return s.init(dir, o) }
+		},
 	}
-	var o setup.Options
-	dir := cmd.Flags().String("dir", ".", "the `folder` to set up")
-	cmd.Flags().StringVar(&o.Preset, "preset", "", "the kind of registry, if it is not distribution's: `zot`")
-	cmd.Flags().StringVar(&o.Service, "service", "", "the registry's service `name`: its host, as clients type it (default localhost:5000)")
-	cmd.Flags().StringVar(&o.PublicURL, "public-url", "", "the `URL` at which clients reach Tidewaiter (default http://localhost:5001)")
-	cmd.Flags().StringVar(&o.Listen, "listen", "", "the `address` to listen at (default: that of a --public-url on this machine)")
-	cmd.Flags().StringVar(&o.TLSCertificate, "tls-certificate", "", "a PEM certificate `file`, to serve TLS without a proxy")
-	cmd.Flags().StringVar(&o.TLSKey, "tls-key", "", "the certificate's key, a PEM `file`")
-	cmd.Flags().StringVar(&o.RegistryConfig, "registry-config", "", "the config `file` of an existing registry")
-	cmd.Flags().StringVar(&o.RegistryUsers, "registry-users", "", "the registry's password `file` (default: the one that --registry-config names)")
-	cmd.Flags().StringVar(&o.Admin, "admin", "", "the `name` of the administrator (default admin)")
-	_ = cmd.MarkFlagDirname("dir") // fails only for an unknown flag
-	output := outputFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if o.RegistryUsers != "" && o.RegistryConfig == "" {
-			return usageErrorf(cmd, "--registry-users requires --registry-config")
-		}
-		for _, path := range []*string{&o.TLSCertificate, &o.TLSKey, &o.RegistryConfig, &o.RegistryUsers} {
-			if *path == "" {
-				continue
-			}
-			absolute, err := filepath.Abs(*path) // the config may be in another folder
-			if err != nil {
-				return fmt.Errorf("finding %s: %w", *path, err)
-			}
-			*path = absolute
-		}
-		there, ok, err := setup.Found(*dir)
-		if err != nil {
-			return err
-		}
-		if ok {
-			if err := agree(there, o); err != nil {
-				return err
-			}
-			there.RegistryConfig, there.RegistryUsers = o.RegistryConfig, o.RegistryUsers
-			o = there
-		}
-		result, err := setup.Write(*dir, o)
-		if err != nil {
-			return err
-		}
-		if *output == asJSON {
-			return writeJSON(cmd.OutOrStdout(), initialized(result))
-		}
-		printNextSteps(cmd.OutOrStdout(), result, o)
-		return nil
-	}
-	return cmd
 }
 
-// agree rejects flags that differ from the existing config: they would have no effect.
-func agree(there, asked setup.Options) error {
-	for _, s := range []struct{ what, is, asked string }{
-		{"preset", there.Preset, asked.Preset},
-		{"service", there.Service, asked.Service},
-		{"public URL", there.PublicURL, strings.TrimSuffix(asked.PublicURL, "/")},
-		{"address to listen at", there.Listen, asked.Listen},
-		{"TLS certificate", there.TLSCertificate, asked.TLSCertificate},
-		{"TLS key", there.TLSKey, asked.TLSKey},
-		{"administrator", there.Admin, asked.Admin},
+func (s *session) init(dir string, o setup.Options) error {
+	for _, path := range []*string{&o.TLSCertificate, &o.TLSKey, &o.RegistryConfig, &o.RegistryUsers} {
+		if *path == "" {
+			continue
+		}
+		absolute, err := filepath.Abs(*path) // the config may be in another folder
+		if err != nil {
+			return fmt.Errorf("finding %s: %w", *path, err)
+		}
+		*path = absolute
+	}
+	existing, ok, err := setup.Found(dir)
+	if err != nil {
+		return err
+	}
+	if ok {
+		if err := checkSame(existing, o); err != nil {
+			return err
+		}
+		existing.RegistryConfig, existing.RegistryUsers = o.RegistryConfig, o.RegistryUsers
+		o = existing
+	}
+	result, err := setup.Write(dir, o)
+	if err != nil {
+		return err
+	}
+	if s.json() {
+		return s.writeJSON(initJSON(result))
+	}
+	printNextSteps(s.out, result, o)
+	return nil
+}
+
+// checkSame rejects flags that differ from the existing config: they would have no effect.
+func checkSame(existing, given setup.Options) error {
+	for _, o := range []struct{ name, existing, given string }{
+		{"preset", existing.Preset, given.Preset},
+		{"service", existing.Service, given.Service},
+		{"public URL", existing.PublicURL, strings.TrimSuffix(given.PublicURL, "/")},
+		{"address to listen at", existing.Listen, given.Listen},
+		{"TLS certificate", existing.TLSCertificate, given.TLSCertificate},
+		{"TLS key", existing.TLSKey, given.TLSKey},
+		{"administrator", existing.Admin, given.Admin},
 	} {
-		if s.asked != "" && s.asked != s.is {
-			return fmt.Errorf("%s exists, and its %s is %q: change it there, or use another folder (--dir)", setup.Config, s.what, s.is)
+		if o.given != "" && o.given != o.existing {
+			return fmt.Errorf("%s exists, and its %s is %q: change it there, or use another folder (--dir)", setup.Config, o.name, o.existing)
 		}
 	}
 	return nil
 }
 
-// initialized is the JSON form of the result. It contains the password, which is printed only once.
-func initialized(r setup.Result) any {
+// initJSON returns the JSON form of the result. It contains the password, which is printed only once.
+func initJSON(r setup.Result) any {
 	type file struct {
 		Path string `json:"path"`
 		What string `json:"what"`
@@ -144,9 +148,9 @@ func printNextSteps(w io.Writer, r setup.Result, o setup.Options) {
 		fmt.Fprintf(w, "\n%s\n", note)
 	}
 	if strings.HasPrefix(r.Realm, "https:") && o.TLSCertificate == "" {
-		passed := r.Realm
+		forwarded := r.Realm
 		if strings.HasPrefix(r.Events, "https:") && o.Preset != setup.Zot {
-			passed += "\nand " + r.Events
+			forwarded += "\nand " + r.Events
 		}
 		fmt.Fprintf(w, `
 Tidewaiter listens at %s without TLS. A proxy there must forward
@@ -154,17 +158,17 @@ Tidewaiter listens at %s without TLS. A proxy there must forward
 and send the client's address in X-Forwarded-For. Caddy does so by default; nginx needs the line
 
   proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-`, r.Listen, passed)
+`, r.Listen, forwarded)
 	}
-	config := shown(r.Path(setup.Config))
+	config := relative(r.Path(setup.Config))
 	fmt.Fprintf(w, "\nNext, start Tidewaiter:\n\n  tidewaiter serve --config %s\n", config)
 	if o.Preset == setup.Zot {
 		fmt.Fprintf(w, `
 Then start zot. For an existing zot, copy the section http.auth into its config:
 
   zot serve %s
-`, shown(r.Path(setup.ZotConfig)))
-	} else if merged := shown(r.Path(setup.RegistryConfig)); o.RegistryConfig != "" {
+`, relative(r.Path(setup.ZotConfig)))
+	} else if merged := relative(r.Path(setup.RegistryConfig)); o.RegistryConfig != "" {
 		theirs := shell(o.RegistryConfig)
 		fmt.Fprintf(w, `
 Then install the merged config, which contains a secret, and restart the registry. These commands keep
@@ -183,7 +187,7 @@ Then start a registry that trusts it. For an existing registry, %s
 shows what its config needs:
 
   docker run -d --network host --env-file %s -v %s:%s:ro registry:3
-`, merged, shown(r.Path(setup.RegistryEnv)), shell(root), shell(root))
+`, merged, relative(r.Path(setup.RegistryEnv)), shell(root), shell(root))
 	}
 	fmt.Fprintf(w, `
 Then:
@@ -193,8 +197,8 @@ Then:
 `, r.Login, shell(r.Admin), config)
 }
 
-// shown returns a path relative to the current folder, quoted for a shell.
-func shown(path string) string {
+// relative returns a path relative to the current folder, quoted for a shell.
+func relative(path string) string {
 	here, err := os.Getwd()
 	if err == nil && filepath.Dir(here) != here { // in / a relative path would look like a name
 		if short, err := filepath.Rel(here, path); err == nil && !strings.HasPrefix(short, "..") {
@@ -202,12 +206,4 @@ func shown(path string) string {
 		}
 	}
 	return shell(path)
-}
-
-// shell quotes a path for a shell, if it needs quotes.
-func shell(path string) string {
-	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@:") == "" {
-		return path
-	}
-	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }

@@ -28,8 +28,8 @@ func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run executes the command line args and returns the exit code. Data goes to out, everything else to
-// errs.
+// run executes the command line args and returns the exit code. Data goes to out, everything else
+// to errs.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) (exit int) {
 	root := newRoot()
 	root.SetArgs(args)
@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		return exitUsage
 	case errors.Is(err, errReported):
 	case errors.As(err, &problems):
-		tell(errs, problems)
+		printProblems(errs, problems)
 	default:
 		fmt.Fprintf(errs, "tidewaiter: %v\n", err)
 	}
@@ -57,6 +57,23 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 
 // errReported is a failure that has been reported already: run prints nothing for it.
 var errReported = errors.New("failed")
+
+// groups are the headings in the help of tidewaiter, and the commands below them.
+func groups() []struct {
+	title    string
+	commands []command
+} {
+	return []struct {
+		title    string
+		commands []command
+	}{
+		{"Setup and service:", []command{initCommand(), importCommand(), checkCommand(), serveCommand()}},
+		{"Policy and audit:", []command{explainCommand(), whoCanCommand(), whatCanCommand(), policyCommand(), journalCommand(), healthCommand()}},
+		{"Administration:", []command{userCommand(), groupCommand(), robotCommand(), tokenCommand(), namespaceCommand(), ruleCommand(), roleCommand(),
+			hashPasswordCommand(), keyCommand(), databaseCommand()}},
+		{"", []command{versionCommand(), manCommand()}},
+	}
+}
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -73,23 +90,18 @@ journal.`,
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,
 	}
-	root.AddGroup(
-		&cobra.Group{ID: "run", Title: "Setup and service:"},
-		&cobra.Group{ID: "ask", Title: "Policy and audit:"},
-		&cobra.Group{ID: "keep", Title: "Administration:"},
-	)
-	add := func(group string, commands ...*cobra.Command) {
-		for _, c := range commands {
-			c.GroupID = group
-			root.AddCommand(c)
+	root.SetVersionTemplate("{{.Version}}\n")
+	for _, group := range groups() {
+		if group.title != "" {
+			root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		}
+		for _, c := range group.commands {
+			cmd := c.build()
+			cmd.GroupID = group.title
+			root.AddCommand(cmd)
 		}
 	}
-	add("run", newInit(), newImport(), newCheck(), newServe())
-	add("ask", newExplain(), newWhoCan(), newWhatCan(), newPolicy(), newJournal(), newHealth())
-	add("keep", newUser(), newGroup(), newRobot(), newToken(), newNamespace(), newRule(), newRole(), newHashPassword(), newKey(), newDatabase())
-	root.AddCommand(newVersion(), newMan())
-	root.SetVersionTemplate("{{.Version}}\n")
-	addCompletion(root)
+	describeCompletion(root)
 	strict(root)
 	return root
 }

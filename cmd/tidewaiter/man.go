@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,39 +14,40 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/manual"
 )
 
-func newMan() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "man",
-		Short: "Write manual pages for all commands and the config",
-		Long: `Write manual pages: tidewaiter(1), one for each command, such as tidewaiter-explain(1), and
+func manCommand() command {
+	return command{
+		use:   "man",
+		short: "Write manual pages for all commands and the config",
+		long: `Write manual pages: tidewaiter(1), one for each command, such as tidewaiter-explain(1), and
 tidewaiter.yaml(5) with every key of the config. They are written to the folders man1 and man5, where
 man looks for them. Existing pages are replaced.`,
-		Example: `  tidewaiter man --dir man && man -M man tidewaiter-explain
+		example: `  tidewaiter man --dir man && man -M man tidewaiter-explain
   sudo tidewaiter man --dir /usr/local/share/man
   docker run --rm --user 0 --volume "$PWD/man:/man" tidewaiter man --dir /man`,
-	}
-	dir := cmd.Flags().String("dir", "man", "the `folder` for man1 and man5")
-	_ = cmd.MarkFlagDirname("dir") // fails only for an unknown flag
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		program := "tidewaiter " + built().Version
-		pages := map[string][]byte{filepath.Join("man5", "tidewaiter.yaml.5"): config.Manual(program)}
-		manualPages(pages, cmd.Root(), program)
-		for name, page := range pages {
-			file := filepath.Join(*dir, name)
-			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-				return fmt.Errorf("writing manual pages: %w", err)
+		flags: func(f *flags) action {
+			var dir string
+			f.folder(&dir, "dir", "man", "the `folder` for man1 and man5")
+			return func(s *session) error {
+				program := "tidewaiter " + built().Version
+				pages := map[string][]byte{filepath.Join("man5", "tidewaiter.yaml.5"): config.Manual(program)}
+				manualPages(pages, s.cmd.Root(), program)
+				for name, page := range pages {
+					file := filepath.Join(dir, name)
+					if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+						return fmt.Errorf("writing manual pages: %w", err)
+					}
+					if err := os.WriteFile(file, page, 0o644); err != nil {
+						return fmt.Errorf("writing manual pages: %w", err)
+					}
+				}
+				return s.print(nil, "%d pages in %s", len(pages), dir)
 			}
-			if err := os.WriteFile(file, page, 0o644); err != nil {
-				return fmt.Errorf("writing manual pages: %w", err)
-			}
-		}
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%d pages in %s\n", len(pages), *dir)
-		return err
+		},
 	}
-	return cmd
 }
 
-// manualPages adds the pages of a command and its subcommands. The page of completion covers its shells.
+// manualPages adds the pages of a command and its subcommands. The page of completion covers its
+// shells.
 func manualPages(pages map[string][]byte, c *cobra.Command, program string) {
 	pages[filepath.Join("man1", dashed(c)+".1")] = manualPage(c, program)
 	if c.Name() == "completion" {
@@ -64,14 +66,13 @@ func dashed(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath()
 func manualPage(c *cobra.Command, program string) []byte {
 	p := manual.New(dashed(c), 1, program, strings.ToLower(c.Short[:1])+c.Short[1:])
 	p.Section("Synopsis")
-	switch {
-	case c.HasSubCommands():
-		p.Text("`" + c.CommandPath() + "` COMMAND")
-	default:
-		p.Text("`" + c.CommandPath() + "`" + strings.TrimPrefix(c.UseLine(), c.CommandPath()))
+	synopsis := strings.TrimPrefix(c.UseLine(), c.CommandPath())
+	if c.HasSubCommands() {
+		synopsis = " COMMAND"
 	}
+	p.Text("`" + c.CommandPath() + "`" + synopsis)
 	p.Section("Description")
-	p.Text(told(c))
+	p.Text(description(c))
 	if !c.HasParent() {
 		p.Text(conventions)
 	}
@@ -86,11 +87,10 @@ func manualPage(c *cobra.Command, program string) []byte {
 	if flags := flagsOf(c); len(flags) > 0 {
 		p.Section("Options")
 		for _, f := range flags {
-			what := f.what
 			if f.standard != "" {
-				what += " (default: " + f.standard + ")"
+				f.what += " (default: " + f.standard + ")"
 			}
-			p.Item(f.name, f.value, what)
+			p.Item(f.name, f.value, f.what)
 		}
 	}
 	if c.Example != "" {
@@ -114,13 +114,7 @@ const conventions = `- Data goes to standard output, everything else to standard
 - Colours are used on terminals only. [` + "`NO_COLOR`" + `](https://no-color.org) turns them off.
 `
 
-// told returns the description of a command.
-func told(c *cobra.Command) string {
-	if c.Long != "" {
-		return c.Long
-	}
-	return c.Short + "."
-}
+func description(c *cobra.Command) string { return cmp.Or(c.Long, c.Short+".") }
 
 // flagLine is a flag in a reference.
 type flagLine struct{ name, value, what, standard string }
@@ -147,9 +141,5 @@ func flagsOf(c *cobra.Command) []flagLine {
 
 // unindent removes the indentation of an example.
 func unindent(example string) string {
-	lines := strings.Split(example, "\n")
-	for i := range lines {
-		lines[i] = strings.TrimPrefix(lines[i], "  ")
-	}
-	return strings.Join(lines, "\n")
+	return strings.ReplaceAll(strings.TrimPrefix(example, "  "), "\n  ", "\n")
 }

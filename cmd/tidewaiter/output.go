@@ -1,54 +1,217 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
-// format is the value of --output.
-type format string
+// choice is a flag whose value is one of some words.
+type choice[T ~string] struct {
+	value T
+	words []T
+}
 
-const (
-	asText format = "text"
-	asJSON format = "json"
-)
+func (c *choice[T]) String() string { return string(c.value) }
 
-func (f *format) String() string { return string(*f) }
+func (c *choice[T]) Type() string { return c.join("|", "|") }
 
-func (f *format) Type() string { return "text|json" }
-
-func (f *format) Set(s string) error {
-	switch format(s) {
-	case asText, asJSON:
-		*f = format(s)
-		return nil
+func (c *choice[T]) Set(s string) error {
+	if !slices.Contains(c.words, T(s)) {
+		return errors.New("must be " + c.join(", ", " or "))
 	}
-	return fmt.Errorf("must be text or json")
+	c.value = T(s)
+	return nil
 }
 
-// outputFlag adds the flag --output to cmd.
-func outputFlag(cmd *cobra.Command) *format { return formatFlag(cmd, "output", "o") }
-
-// formatFlag is outputFlag with another name, for commands where -o means something else.
-func formatFlag(cmd *cobra.Command, name, short string) *format {
-	f := asText
-	cmd.Flags().VarP(&f, name, short, "output format")
-	_ = cmd.RegisterFlagCompletionFunc(name, // fails only for an unknown flag
-		cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
-	return &f
+func (c *choice[T]) join(separator, last string) string {
+	var b strings.Builder
+	for i, word := range c.words {
+		switch i {
+		case 0:
+		case len(c.words) - 1:
+			b.WriteString(last)
+		default:
+			b.WriteString(separator)
+		}
+		b.WriteString(string(word))
+	}
+	return b.String()
 }
+
+// outputFlag adds the flag --output.
+func outputFlag(f *flags, short string, more ...string) *string {
+	return choose(f, "output", short, "text", "output format", append([]string{"text", "json"}, more...)...)
+}
+
+// json reports whether the command prints JSON.
+func (s *session) json() bool { return s.output != nil && *s.output == "json" }
 
 // writeJSON writes v as indented JSON with a newline at the end.
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+func (s *session) writeJSON(v any) error {
+	e := json.NewEncoder(s.out)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
+}
+
+// print prints a line, or v with --output json.
+func (s *session) print(v any, format string, args ...any) error {
+	if s.json() {
+		return s.writeJSON(v)
+	}
+	_, err := fmt.Fprintf(s.out, format+"\n", args...)
+	return err
+}
+
+// printSecret prints a secret alone on standard output, for scripts, and a line on standard error; or
+// v, which contains the secret, with --output json.
+func (s *session) printSecret(v any, secret identity.Secret, format string, args ...any) error {
+	if s.json() {
+		return s.writeJSON(v)
+	}
+	s.note(format, args...)
+	_, err := fmt.Fprintln(s.out, secret.Reveal())
+	return err
+}
+
+// printFields prints names and values, one pair per line, or v with --output json. It leaves out names
+// without a value.
+func (s *session) printFields(v any, pairs ...string) error {
+	if s.json() {
+		return s.writeJSON(v)
+	}
+	var rows [][]string
+	for pair := range slices.Chunk(pairs, 2) {
+		if pair[1] != "" {
+			rows = append(rows, pair)
+		}
+	}
+	return table(s.out, rows)
+}
+
+// printList prints all pages of a list, as a table or as the JSON form of the API.
+func printList[T, F any](s *session, read pages[T], form func(*T) F, head []string, row func(*T) []string) error {
+	list, err := all(s, read)
+	if err != nil {
+		return err
+	}
+	forms := make([]F, len(list)) // never null in JSON
+	rows := [][]string{head}
+	for i := range list {
+		forms[i] = form(&list[i])
+		rows = append(rows, row(&list[i]))
+	}
+	if s.json() {
+		return s.writeJSON(forms)
+	}
+	return table(s.out, rows)
+}
+
+// pages reads a page of a list, and returns the key of the next one; "" after the last page.
+type pages[T any] func(context.Context, rulebook.Actor, rulebook.Page) ([]T, string, error)
+
+// of returns the pages of a list that belongs to an owner.
+func of[O, T any](read func(context.Context, rulebook.Actor, O, rulebook.Page) ([]T, string, error), owner O) pages[T] {
+	return func(ctx context.Context, by rulebook.Actor, page rulebook.Page) ([]T, string, error) {
+		return read(ctx, by, owner, page)
+	}
+}
+
+// all collects the pages of a list. The result is never nil.
+func all[T any](s *session, read pages[T]) ([]T, error) {
+	list := []T{}
+	for page := (rulebook.Page{Limit: 1000}); ; {
+		more, next, err := read(s.ctx, s.by, page)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, more...)
+		if next == "" {
+			return list, nil
+		}
+		page.After = next
+	}
+}
+
+// note prints a line on standard error.
+func (s *session) note(format string, args ...any) { fmt.Fprintf(s.errs, format+"\n", args...) }
+
+func (s *session) warn(format string, args ...any) { s.note("warning: "+format, args...) }
+
+// printProblems prints problems, one per line. On a terminal, it adds the line of the file.
+func printProblems(w io.Writer, problems config.Problems) {
+	sources := make(map[string][]byte)
+	p, terminal := painted(w), isTerminal(w)
+	for _, problem := range problems {
+		if !terminal {
+			fmt.Fprintln(w, problem)
+			continue
+		}
+		src, read := sources[problem.File]
+		if !read && problem.File != "" {
+			src, _ = os.ReadFile(problem.File) // without it, the line is not shown
+			sources[problem.File] = src
+		}
+		fmt.Fprintln(w, highlight(problem.Snippet(src), p))
+	}
+}
+
+// highlight colours a problem and its line: the place bold, the caret red.
+func highlight(text string, p paint) string {
+	lines := strings.Split(text, "\n")
+	if place, rest, ok := strings.Cut(lines[0], ": "); ok {
+		lines[0] = p.bold(place+":") + " " + rest
+	}
+	if last := len(lines) - 1; last >= 2 {
+		lines[last] = p.red(lines[last])
+	}
+	return strings.Join(lines, "\n")
+}
+
+// table writes rows as aligned columns. The first row is the head.
+func table(w io.Writer, rows [][]string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(t, strings.TrimRight(strings.Join(row, "\t"), "\t"))
+	}
+	return t.Flush()
+}
+
+// minute formats a time to the minute; "" for the zero time.
+func minute(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04")
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// shell quotes a path for a shell, if it needs quotes.
+func shell(path string) string {
+	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@:") == "" {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
 // paint colours text if it is true.

@@ -1,32 +1,65 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
-	"io"
-
-	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
+	"github.com/tidewaiter/tidewaiter/internal/setup"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-func newPolicy() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "policy",
-		Short: "Test and print the policy",
-	}
-	cmd.AddCommand(newPolicyTest(), newPolicyShow())
-	return cmd
-}
+func policyCommand() command {
+	return command{
+		use:   "policy",
+		short: "Test and print the policy",
+		sub: []command{{
+			use:   "test FILE...",
+			short: "Run tests of the policy",
+			long: `Run tests of the policy. Test files state who may and may not do what. The policy is the one that the
+service would use, with the rules in the database. With --files-only or --policy, the tests need no
+keys, no database and no network, and can run in CI. Exits 0 if all tests pass, and 1 if one fails or a
+file is invalid.
 
-// policyFiles has the flags --config, --policy and --files-only.
-type policyFiles struct {
-	config    string
-	rules     []string
-	filesOnly *bool
+A warning is printed if a result depends on something that the test does not give, such as the time,
+the client's address or a claim. It names the key to add. With --strict such a warning is a failure, so
+that a test that passes today passes on any day and any machine.
+
+docs/policy.md has an example. docs/configuration.md lists all keys.`,
+			example: `  tidewaiter policy test tests.yaml
+  tidewaiter policy test --files-only --strict tests.yaml
+  tidewaiter policy test --policy policy/base.yaml --policy policy/search.yaml tests/*.yaml
+  tidewaiter policy test tests.yaml --output junit > report.xml`,
+			flags: policyTest,
+		}, {
+			use:   "show",
+			short: "Print all rules and where each is written",
+			long: `Print all rules and where each is written: the rules of all files, of the database and of its namespaces,
+and the built-in rules as comments. Roles are written out as actions. No key or secret is read. Before
+the first start, only the files are printed. --files-only and --policy leave the database out.`,
+			example: `  tidewaiter policy show
+  tidewaiter policy show --files-only
+  tidewaiter policy show --policy policy/base.yaml --policy policy/search.yaml --output json`,
+			output: true,
+			flags: func(f *flags) action {
+				load := policyFlags(f)
+				return func(s *session) error {
+					p, err := load(s)
+					switch {
+					case err != nil:
+						return err
+					case s.json():
+						return s.writeJSON(p.json())
+					}
+					p.print(s)
+					return nil
+				}
+			},
+		}},
+	}
 }
 
 // wholePolicy is the policy that a service uses.
@@ -35,57 +68,29 @@ type wholePolicy struct {
 	database bool // the policy includes the rules of a database
 }
 
-func policyFlags(cmd *cobra.Command) *policyFiles {
-	f := new(policyFiles)
-	cmd.Flags().StringVarP(&f.config, "config", "c", "tidewaiter.yaml", "the config `file`; only its policy and its database are read")
-	cmd.Flags().StringArrayVar(&f.rules, "policy", nil, "a `file` with roles and rules at its top, instead of a config (may be repeated)")
-	f.filesOnly = filesOnlyFlag(cmd)
-	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // fails only for an unknown flag
-	_ = cmd.MarkFlagFilename("policy", "yaml", "yml")
-	return f
-}
-
-// load reads the rules. Its error is config.Problems, a usage error, or an error of the database.
-func (f *policyFiles) load(cmd *cobra.Command) (p wholePolicy, err error) {
-	switch {
-	case len(f.rules) == 0:
-		p.OnlyPolicy, err = config.LoadPolicy(f.config, !*f.filesOnly)
-	case cmd.Flags().Changed("config"):
-		return p, usageErrorf(cmd, "--policy and --config cannot be combined")
-	default:
-		p.OnlyPolicy, err = config.LoadRules(f.rules)
-	}
-	if err == nil {
-		p.database, err = app.Complete(cmd.Context(), p.OnlyPolicy)
-		err = hintFilesOnly(err)
-	}
-	return p, err
-}
-
-func newPolicyShow() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "show",
-		Short: "Print all rules and where each is written",
-		Long: `Print all rules and where each is written: the rules of all files, of the database and of its namespaces,
-and the built-in rules as comments. Roles are written out as actions. No key or secret is read. Before
-the first start, only the files are printed. --files-only and --policy leave the database out.`,
-		Example: `  tidewaiter policy show
-  tidewaiter policy show --files-only
-  tidewaiter policy show --policy policy/base.yaml --policy policy/search.yaml --output json`,
-	}
-	files := policyFlags(cmd)
-	output := outputFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		p, err := files.load(cmd)
-		if err != nil {
-			return err
+// policyFlags adds the flags for where rules are read from. The error of load is config.Problems, a
+// usage error, or an error of the database.
+func policyFlags(f *flags) (load func(*session) (wholePolicy, error)) {
+	var file string
+	f.file(&file, "config", "c", setup.Config, "the config `file`; only its policy and its database are read", "yaml", "yml")
+	rules := f.list("policy", "a `file` with roles and rules at its top, instead of a config")
+	f.completeFiles("policy", "yaml", "yml")
+	filesOnly := filesOnlyFlag(f)
+	return func(s *session) (p wholePolicy, err error) {
+		switch {
+		case len(*rules) == 0:
+			p.OnlyPolicy, err = config.LoadPolicy(file, !*filesOnly)
+		case f.Changed("config"):
+			return p, s.usageErrorf("--policy and --config cannot be combined")
+		default:
+			p.OnlyPolicy, err = config.LoadRules(*rules)
 		}
-		if *output == asJSON {
-			return writeJSON(cmd.OutOrStdout(), policyForPrograms(p))
+		if err == nil {
+			p.database, err = app.Complete(s.ctx, p.OnlyPolicy)
+			err = hintFilesOnly(err)
 		}
-		return showPolicy(cmd.OutOrStdout(), p)
+		return p, err
 	}
-	return cmd
 }
 
 // policyJSON is the JSON form of a policy.
@@ -93,11 +98,10 @@ type policyJSON struct {
 	ID       string     `json:"id"`
 	Files    []string   `json:"files"`
 	Database bool       `json:"database"` // the rules of the database are included
-	Rules    []wholeRow `json:"rules"`
+	Rules    []ruleJSON `json:"rules"`
 }
 
-// wholeRow is the JSON form of a rule with all its fields.
-type wholeRow struct {
+type ruleJSON struct {
 	api.RuleName
 	Effect     string   `json:"effect"`
 	Subjects   []string `json:"subjects"`
@@ -108,12 +112,12 @@ type wholeRow struct {
 	Lifetime   string   `json:"lifetime,omitempty"`
 }
 
-func policyForPrograms(p wholePolicy) policyJSON {
-	j := policyJSON{ID: p.Policy.ID(), Files: p.Files, Database: p.database, Rules: []wholeRow{}}
+func (p *wholePolicy) json() policyJSON {
+	j := policyJSON{ID: p.Policy.ID(), Files: p.Files, Database: p.database, Rules: []ruleJSON{}}
 	for i, r := range p.Policy.Rules() {
-		row := wholeRow{
+		row := ruleJSON{
 			RuleName: api.NewRuleName(&r), Effect: "allow", Subjects: r.Subjects, Registries: r.Registries,
-			Type: or(r.Type, scope.TypeRepository), Names: r.Names, Actions: words(p.Policy.RuleActions(i)),
+			Type: cmp.Or(r.Type, scope.TypeRepository), Names: r.Names, Actions: actionNames(p.Policy.RuleActions(i)),
 		}
 		if r.Deny {
 			row.Effect = "deny"
@@ -126,14 +130,14 @@ func policyForPrograms(p wholePolicy) policyJSON {
 	return j
 }
 
-// showPolicy writes a policy as a file of rules. Built-in rules are comments, because every service that
+// print prints a policy as a file of rules. Built-in rules are comments, because every service that
 // reads the file has them.
-func showPolicy(w io.Writer, p wholePolicy) error {
+func (p *wholePolicy) print(s *session) {
 	from := count(len(p.Files), "file", "files")
 	if p.database {
 		from += " and the database"
 	}
-	fmt.Fprintf(w, "# policy %s, %s of %s\nrules:\n", p.Policy.ID(), count(p.Policy.Len(), "rule", "rules"), from)
+	fmt.Fprintf(s.out, "# policy %s, %s of %s\nrules:\n", p.Policy.ID(), count(p.Policy.Len(), "rule", "rules"), from)
 	for i, r := range p.Policy.Rules() {
 		mark := ""
 		if r.Origin.BuiltIn {
@@ -141,19 +145,13 @@ func showPolicy(w io.Writer, p wholePolicy) error {
 		}
 		for k, line := range ruleset.Written(&r, p.Policy.RuleActions(i)).Lines(nil) {
 			if k == 0 {
-				fmt.Fprintf(w, "%s  - %s # %s\n", mark, line, r.Origin)
+				fmt.Fprintf(s.out, "%s  - %s # %s\n", mark, line, r.Origin)
 				continue
 			}
-			fmt.Fprintf(w, "%s    %s\n", mark, line)
+			fmt.Fprintf(s.out, "%s    %s\n", mark, line)
 		}
 	}
-	return nil
 }
 
-// words returns the names of actions, never nil.
-func words(a scope.Actions) []string {
-	if names := a.Names(); names != nil {
-		return names
-	}
-	return []string{}
-}
+// actionNames returns the names of actions, never nil.
+func actionNames(a scope.Actions) []string { return append([]string{}, a.Names()...) }

@@ -4,9 +4,8 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-
-	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
@@ -15,109 +14,65 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-func newPolicyTest() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "test FILE...",
-		Short: "Run tests of the policy",
-		Long: `Run tests of the policy. Test files state who may and may not do what. The policy is the one that the
-service would use, with the rules in the database. With --files-only or --policy, the tests need no
-keys, no database and no network, and can run in CI. Exits 0 if all tests pass, and 1 if one fails or a
-file is invalid.
-
-A warning is printed if a result depends on something that the test does not give, such as the time,
-the client's address or a claim. It names the key to add. With --strict such a warning is a failure, so
-that a test that passes today passes on any day and any machine.
-
-docs/policy.md has an example. docs/configuration.md lists all keys.`,
-		Example: `  tidewaiter policy test tests.yaml
-  tidewaiter policy test --files-only --strict tests.yaml
-  tidewaiter policy test --policy policy/base.yaml --policy policy/search.yaml tests/*.yaml
-  tidewaiter policy test tests.yaml --output junit > report.xml`,
-		Args: cobra.MinimumNArgs(1),
-	}
-	files := policyFlags(cmd)
-	report := reportFlag(cmd)
-	strictly := cmd.Flags().Bool("strict", false, "exit 1 if a result depends on something that its test does not give")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		p, err := files.load(cmd)
+func policyTest(f *flags) action {
+	load := policyFlags(f)
+	format := outputFlag(f, "o", "junit")
+	strict := f.Bool("strict", false, "exit 1 if a result depends on something that its test does not give")
+	return func(s *session) error {
+		p, err := load(s)
 		if err != nil {
 			return err
 		}
-		tests, err := config.LoadTests(args, p.OnlyPolicy, clock.Now())
+		tests, err := config.LoadTests(s.args, p.OnlyPolicy, clock.Now())
 		if err != nil {
 			return err
 		}
-		results := make([]tested, len(tests))
-		sum := testSum{database: p.database, strict: *strictly}
+		r := testResults{database: p.database, strict: *strict}
 		for i := range tests {
-			t := &tests[i]
-			results[i] = tested{t, p.Policy.Test(&t.Expectation), p.Policy.Depends(&t.Expectation, &t.Unknown)}
-			sum.add(&results[i])
+			r.add(testResult{&tests[i], p.Policy.Test(&tests[i].Expectation), p.Policy.Depends(&tests[i].Expectation, &tests[i].Unknown)})
 		}
-		switch out := cmd.OutOrStdout(); *report {
+		switch s.output = format; *format {
 		case "json":
-			err = writeJSON(out, testsForPrograms(results, sum))
+			err = s.writeJSON(r.json())
 		case "junit":
-			err = writeJUnit(out, args, results, sum)
+			err = r.writeJUnit(s.out, s.args)
 		default:
-			printTests(out, results, sum)
+			r.print(s.out)
 		}
-		if err == nil && !sum.passed() {
+		if err == nil && r.failed > 0 {
 			err = errReported
 		}
 		return err
 	}
-	return cmd
 }
 
-// report is the value of --output of a command that tests.
-type report string
-
-func reportFlag(cmd *cobra.Command) *report {
-	r := report("text")
-	cmd.Flags().VarP(&r, "output", "o", "output format")
-	_ = cmd.RegisterFlagCompletionFunc("output", // fails only for an unknown flag
-		cobra.FixedCompletions([]string{"text", "json", "junit"}, cobra.ShellCompDirectiveNoFileComp))
-	return &r
-}
-
-func (r *report) String() string { return string(*r) }
-
-func (r *report) Type() string { return "text|json|junit" }
-
-func (r *report) Set(s string) error {
-	switch s {
-	case "text", "json", "junit":
-		*r = report(s)
-		return nil
-	}
-	return fmt.Errorf("must be text, json or junit")
-}
-
-// tested is a test, its failures, and the inputs that its result depends on and that it does not give.
-type tested struct {
+// testResult is a test, its failures, and the inputs that its result depends on and that it does not
+// give.
+type testResult struct {
 	*config.Test
-	surprises []policy.TestFailure
-	depends   []policy.Dependence
+	failures []policy.TestFailure
+	depends  []policy.Dependence
 }
 
-// testSum is the summary of all tests.
-type testSum struct {
+// testResults are the results of all tests.
+type testResults struct {
 	database         bool // the rules of the database were tested too
 	strict           bool // a warning is a failure
 	failed, warnings int
+	list             []testResult
 }
 
-func (s *testSum) add(t *tested) {
-	s.warnings += len(t.depends)
-	if t.fails(s.strict) {
-		s.failed++
+func (r *testResults) add(t testResult) {
+	r.list = append(r.list, t)
+	r.warnings += len(t.depends)
+	if r.fails(&t) {
+		r.failed++
 	}
 }
 
-func (s *testSum) passed() bool { return s.failed == 0 }
-
-func (t *tested) fails(strict bool) bool { return len(t.surprises) > 0 || strict && len(t.depends) > 0 }
+func (r *testResults) fails(t *testResult) bool {
+	return len(t.failures) > 0 || r.strict && len(t.depends) > 0
+}
 
 // warning returns what to add to a test whose result depends on an input that it does not give.
 func warning(d policy.Dependence) string {
@@ -140,56 +95,65 @@ func warning(d policy.Dependence) string {
 }
 
 // place returns where the failed expectation is written.
-func (t *tested) place(s policy.TestFailure) config.Place { return t.Places[s.Scope] }
+func (t *testResult) place(s policy.TestFailure) config.Place { return t.Places[s.Scope] }
 
 // title returns the name of the test, or a sentence with its content if it has none.
-func (t *tested) title() string {
+func (t *testResult) title() string {
 	if t.Name != "" {
 		return t.Name
 	}
-	var says []string
+	var expected []string
 	if t.May != 0 {
-		says = append(says, "may "+verbs(t.May, "and"))
+		expected = append(expected, "may "+verbs(t.May, "and"))
 	}
 	if t.MayNot != 0 {
-		says = append(says, "may not "+verbs(t.MayNot, "or"))
+		expected = append(expected, "may not "+verbs(t.MayNot, "or"))
 	}
 	var names []string
 	for _, s := range t.Request.Scopes {
 		names = append(names, shortName(s))
 	}
-	return t.Request.Principal.String() + " " + strings.Join(says, ", and ") + " " + strings.Join(names, ", ")
+	return t.Request.Principal.String() + " " + strings.Join(expected, ", and ") + " " + strings.Join(names, ", ")
 }
 
-// printTests writes the results as text.
-func printTests(w io.Writer, results []tested, sum testSum) {
+// lines returns the failures and the warnings of a test with their places.
+func (t *testResult) lines(p paint, name string) (failures, warnings []string) {
+	for _, f := range t.failures {
+		at := t.place(f)
+		failures = append(failures, fmt.Sprintf("%s %s%s", p.bold(fmt.Sprintf("%s:%d:%d:", t.File, at.Line, at.Column)), name, f))
+	}
+	for _, d := range t.depends {
+		warnings = append(warnings, fmt.Sprintf("%s warning: %s%s", p.bold(fmt.Sprintf("%s:%d:%d:", t.File, t.Line, t.Column)), name, warning(d)))
+	}
+	return failures, warnings
+}
+
+// print writes the results as text.
+func (r *testResults) print(w io.Writer) {
 	p := painted(w)
-	for i := range results {
-		t := &results[i]
+	for i := range r.list {
+		t := &r.list[i]
 		name := ""
 		if t.Name != "" {
 			name = text.Escape(t.Name) + ": "
 		}
-		for _, s := range t.surprises {
-			at := t.place(s)
-			fmt.Fprintf(w, "%s %s%s\n", p.bold(fmt.Sprintf("%s:%d:%d:", t.File, at.Line, at.Column)), name, s)
-		}
-		for _, d := range t.depends {
-			fmt.Fprintf(w, "%s warning: %s%s\n", p.bold(fmt.Sprintf("%s:%d:%d:", t.File, t.Line, t.Column)), name, warning(d))
+		failures, warnings := t.lines(p, name)
+		for _, line := range slices.Concat(failures, warnings) {
+			fmt.Fprintln(w, line)
 		}
 	}
 	of, warned := "the policy", ""
-	if sum.database {
+	if r.database {
 		of = "the policy of files and database"
 	}
-	if sum.warnings > 0 {
-		warned = ", with " + count(sum.warnings, "warning", "warnings")
+	if r.warnings > 0 {
+		warned = ", with " + count(r.warnings, "warning", "warnings")
 	}
-	if !sum.passed() {
-		fmt.Fprintf(w, "%s of %s%s\n", p.red(fmt.Sprintf("%d failed", sum.failed)), count(len(results), "test", "tests"), warned)
+	if r.failed > 0 {
+		fmt.Fprintf(w, "%s of %s%s\n", p.red(fmt.Sprintf("%d failed", r.failed)), count(len(r.list), "test", "tests"), warned)
 		return
 	}
-	fmt.Fprintf(w, "%s passed: %s is as expected%s\n", p.green(count(len(results), "test", "tests")), of, warned)
+	fmt.Fprintf(w, "%s passed: %s is as expected%s\n", p.green(count(len(r.list), "test", "tests")), of, warned)
 }
 
 // The JSON forms of the results.
@@ -203,20 +167,20 @@ type (
 		List     []testJSON `json:"list"`
 	}
 	testJSON struct {
-		Name      string         `json:"name"`
-		File      string         `json:"file"`
-		Line      int            `json:"line"`
-		Column    int            `json:"column"`
-		Passed    bool           `json:"passed"`
-		Surprises []surpriseJSON `json:"surprises,omitempty"`
-		Warnings  []warningJSON  `json:"warnings,omitempty"`
+		Name     string        `json:"name"`
+		File     string        `json:"file"`
+		Line     int           `json:"line"`
+		Column   int           `json:"column"`
+		Passed   bool          `json:"passed"`
+		Failures []failureJSON `json:"surprises,omitempty"`
+		Warnings []warningJSON `json:"warnings,omitempty"`
 	}
 	warningJSON struct {
 		Text    string       `json:"text"`
 		Depends string       `json:"depends"` // the input, as conditions write it
 		By      api.RuleName `json:"by"`      // the rule that reads it
 	}
-	surpriseJSON struct {
+	failureJSON struct {
 		Line     int           `json:"line"`
 		Column   int           `json:"column"`
 		Text     string        `json:"text"`
@@ -230,24 +194,22 @@ type (
 	}
 )
 
-func testsForPrograms(results []tested, sum testSum) testsJSON {
-	j := testsJSON{
-		Passed: sum.passed(), Database: sum.database, Tests: len(results), Failed: sum.failed, Warnings: sum.warnings, List: []testJSON{},
-	}
-	for i := range results {
-		t := &results[i]
-		one := testJSON{Name: t.title(), File: t.File, Line: t.Line, Column: t.Column, Passed: !t.fails(sum.strict)}
-		for _, s := range t.surprises {
-			at := t.place(s)
-			found := surpriseJSON{
-				Line: at.Line, Column: at.Column, Text: s.String(), Type: s.Asked.Type, Resource: s.Asked.Name,
-				Actions: words(s.Asked.Actions), Granted: s.Granted, Reason: s.Cause.Reason.String(), Expected: s.Expected,
+func (r *testResults) json() testsJSON {
+	j := testsJSON{Passed: r.failed == 0, Database: r.database, Tests: len(r.list), Failed: r.failed, Warnings: r.warnings, List: []testJSON{}}
+	for i := range r.list {
+		t := &r.list[i]
+		one := testJSON{Name: t.title(), File: t.File, Line: t.Line, Column: t.Column, Passed: !r.fails(t)}
+		for _, f := range t.failures {
+			at := t.place(f)
+			failure := failureJSON{
+				Line: at.Line, Column: at.Column, Text: f.String(), Type: f.Asked.Type, Resource: f.Asked.Name,
+				Actions: actionNames(f.Asked.Actions), Granted: f.Granted, Reason: f.Cause.Reason.String(), Expected: f.Expected,
 			}
-			if s.Cause.Rule != nil {
-				by := api.NewRuleName(s.Cause.Rule)
-				found.By = &by
+			if f.Cause.Rule != nil {
+				by := api.NewRuleName(f.Cause.Rule)
+				failure.By = &by
 			}
-			one.Surprises = append(one.Surprises, found)
+			one.Failures = append(one.Failures, failure)
 		}
 		for _, d := range t.depends {
 			one.Warnings = append(one.Warnings, warningJSON{warning(d), d.Input, api.NewRuleName(d.Rule)})
@@ -287,34 +249,27 @@ type (
 )
 
 // writeJUnit writes the results with a suite for each file.
-func writeJUnit(w io.Writer, files []string, results []tested, sum testSum) error {
-	all := junitSuites{Tests: len(results)}
+func (r *testResults) writeJUnit(w io.Writer, files []string) error {
+	all := junitSuites{Tests: len(r.list)}
 	for _, file := range files {
 		suite := junitSuite{Name: file}
-		for i := range results {
-			t := &results[i]
+		for i := range r.list {
+			t := &r.list[i]
 			if t.File != file {
 				continue
 			}
 			c := junitCase{Class: file, Name: t.title(), File: file, Line: t.Line}
-			var lines, warnings []string
-			for _, s := range t.surprises {
-				at := t.place(s)
-				lines = append(lines, fmt.Sprintf("%s:%d:%d: %s", file, at.Line, at.Column, s))
-			}
-			for _, d := range t.depends {
-				warnings = append(warnings, fmt.Sprintf("%s:%d:%d: warning: %s", file, t.Line, t.Column, warning(d)))
-			}
-			if !t.fails(sum.strict) {
+			failures, warnings := t.lines(false, "")
+			if !r.fails(t) {
 				c.Output = strings.Join(warnings, "\n")
 			} else {
 				message := ""
-				if len(t.surprises) > 0 {
-					message = t.surprises[0].String()
+				if len(failures) > 0 {
+					message = t.failures[0].String()
 				} else {
 					message = warning(t.depends[0])
 				}
-				c.Failure = &junitFailure{message, strings.Join(append(lines, warnings...), "\n")}
+				c.Failure = &junitFailure{message, strings.Join(append(failures, warnings...), "\n")}
 				suite.Failures++
 			}
 			suite.Cases = append(suite.Cases, c)

@@ -8,8 +8,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
@@ -27,65 +25,65 @@ type principalFlags struct {
 	anonymous             bool
 }
 
-// attributeFlags adds the flags for a principal's groups and claims.
-func (a *principalFlags) attributeFlags(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&a.groups, "group", nil, "an additional `group` (may be repeated)")
-	cmd.Flags().StringArrayVar(&a.claims, "claim", nil, "a claim as `NAME=TEXT`, or NAME:=JSON for a number, true, false or a list (may be repeated)")
+// addAttributes adds the flags for a principal's groups and claims.
+func (a *principalFlags) addAttributes(f *flags) {
+	f.StringArrayVar(&a.groups, "group", nil, "an additional `group` (may be repeated)")
+	f.StringArrayVar(&a.claims, "claim", nil, "a claim as `NAME=TEXT`, or NAME:=JSON for a number, true, false or a list (may be repeated)")
 }
 
-// flags adds the flags that name a principal.
-func (a *principalFlags) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&a.as, "as", "", "the `principal`: user:NAME, robot:NAME, workload:NAME or anonymous")
-	a.attributeFlags(cmd)
-	cmd.Flags().StringVar(&a.user, "user", "", "the same as --as user:`NAME`")
-	cmd.Flags().StringVar(&a.robot, "robot", "", "the same as --as robot:`NAME`")
-	cmd.Flags().StringVar(&a.workload, "workload", "", "the same as --as workload:`NAME`")
-	cmd.Flags().BoolVar(&a.anonymous, "anonymous", false, "the same as --as anonymous")
-	for _, other := range []string{"user", "robot", "workload", "anonymous"} {
-		_ = cmd.Flags().MarkHidden(other) // fails only for an unknown flag
+// add adds the flags that name a principal.
+func (a *principalFlags) add(f *flags) {
+	f.StringVar(&a.as, "as", "", "the `principal`: user:NAME, robot:NAME, workload:NAME or anonymous")
+	a.addAttributes(f)
+	f.StringVar(&a.user, "user", "", "the same as --as user:`NAME`")
+	f.StringVar(&a.robot, "robot", "", "the same as --as robot:`NAME`")
+	f.StringVar(&a.workload, "workload", "", "the same as --as workload:`NAME`")
+	f.BoolVar(&a.anonymous, "anonymous", false, "the same as --as anonymous")
+	for _, alias := range []string{"user", "robot", "workload", "anonymous"} {
+		_ = f.MarkHidden(alias) // fails only for an unknown flag
 	}
 }
 
 // given lists the principals that the flags name.
 func (a *principalFlags) given() []string {
-	var all []string
-	for _, one := range []struct{ kind, name string }{{"", a.as}, {"user:", a.user}, {"robot:", a.robot}, {"workload:", a.workload}} {
-		if one.name != "" {
-			all = append(all, one.kind+one.name)
+	var given []string
+	for _, flag := range []struct{ kind, name string }{{"", a.as}, {"user:", a.user}, {"robot:", a.robot}, {"workload:", a.workload}} {
+		if flag.name != "" {
+			given = append(given, flag.kind+flag.name)
 		}
 	}
 	if a.anonymous {
-		all = append(all, "anonymous")
+		given = append(given, "anonymous")
 	}
-	return all
+	return given
 }
 
 // read returns the principal that the flags name. The error is a usage error.
-func (a *principalFlags) read(cmd *cobra.Command) (*policy.Principal, error) {
+func (a *principalFlags) read(s *session) (*policy.Principal, error) {
 	switch given := a.given(); len(given) {
 	case 0:
-		return nil, usageErrorf(cmd, "name a principal with --as: user:NAME, robot:NAME, workload:NAME or anonymous")
+		return nil, s.usageErrorf("name a principal with --as: user:NAME, robot:NAME, workload:NAME or anonymous")
 	case 1:
-		return a.principal(cmd, given[0])
+		return a.principal(s, given[0])
 	}
-	return nil, usageErrorf(cmd, "only one principal can be given")
+	return nil, s.usageErrorf("only one principal can be given")
 }
 
 // principal parses a subject as rules write it.
-func (a *principalFlags) principal(cmd *cobra.Command, subject string) (*policy.Principal, error) {
+func (a *principalFlags) principal(s *session, subject string) (*policy.Principal, error) {
 	if name, group := strings.CutPrefix(subject, "group:"); group {
-		return nil, usageErrorf(cmd, "a group is not a principal: use user:NAME with --group %s", name)
+		return nil, s.usageErrorf("a group is not a principal: use user:NAME with --group %s", name)
 	}
 	who, err := config.ParseWho(subject)
 	if err != nil {
-		meant := config.MeantWho(subject)
-		if meant != "" {
-			meant = fmt.Sprintf(" (did you mean %q?)", meant)
+		suggestion := config.MeantWho(subject)
+		if suggestion != "" {
+			suggestion = fmt.Sprintf(" (did you mean %q?)", suggestion)
 		}
-		return nil, usageErrorf(cmd, "%v%s", err, meant)
+		return nil, s.usageErrorf("%v%s", err, suggestion)
 	}
 	if who.Kind == policy.Anonymous && len(a.groups)+len(a.claims) > 0 {
-		return nil, usageErrorf(cmd, "anonymous has no groups and no claims: --group and --claim need a user, a robot or a workload")
+		return nil, s.usageErrorf("anonymous has no groups and no claims: --group and --claim need a user, a robot or a workload")
 	}
 	if who.Kind == policy.Robot {
 		who.Name = strings.TrimPrefix(who.Name, identity.RobotPrefix)
@@ -93,7 +91,7 @@ func (a *principalFlags) principal(cmd *cobra.Command, subject string) (*policy.
 	who.Groups = a.groups
 	who.Claims, err = readClaims(a.claims)
 	if err != nil {
-		return nil, usageErrorf(cmd, "%v", err)
+		return nil, s.usageErrorf("%v", err)
 	}
 	return &who, nil
 }
@@ -138,7 +136,10 @@ func readJSON(text string) (v any, err error) {
 	return v, nil
 }
 
-// find looks the principal up in the config's sources and reports whether one of them knows it.
-func find(ctx context.Context, cfg *config.Config, said *policy.Principal) (who *policy.Principal, known bool, err error) {
-	return api.Known(ctx, said, func(ctx context.Context, login string) (*policy.Principal, error) { return app.Find(ctx, cfg, login) })
+// find looks the principal up in the config's sources and reports whether one of them knows it. barred
+// is why it gets no token; "" if it can get one.
+func (s *session) find(given *policy.Principal) (who *policy.Principal, known bool, barred string, err error) {
+	who, known, err = api.Known(s.ctx, given, func(ctx context.Context, login string) (*policy.Principal, error) { return app.Find(ctx, s.cfg, login) })
+	barred, err = api.Barred(who, s.cfg.Token.Anonymous, err)
+	return who, known, barred, err
 }

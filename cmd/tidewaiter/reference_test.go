@@ -75,7 +75,7 @@ func ends(c *cobra.Command) []*cobra.Command {
 func describeCommand(b *strings.Builder, c *cobra.Command) {
 	shells := c.Name() == "completion" // all on one page
 	if !c.HasSubCommands() || shells {
-		fmt.Fprintf(b, "## %s\n\n%s\n\n```\n%s\n```\n\n", c.CommandPath(), told(c), unindent(c.Example))
+		fmt.Fprintf(b, "## %s\n\n%s\n\n```\n%s\n```\n\n", c.CommandPath(), description(c), unindent(c.Example))
 		if flags := flagsOf(c); len(flags) > 0 {
 			b.WriteString("| flag | what | default |\n|---|---|---|\n")
 			for _, f := range flags {

@@ -1,29 +1,116 @@
 package main
 
 import (
-	"context"
+	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 )
 
-func newRule() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "rule",
-		Short: "Manage rules in the database",
-		Long: `Manage rules in the database. They are like rules in files, and both together are one policy: a deny in
+func ruleCommand() command {
+	return command{
+		use:   "rule",
+		short: "Manage rules in the database",
+		long: `Manage rules in the database. They are like rules in files, and both together are one policy: a deny in
 either place wins. A running service applies changes within two seconds.`,
+		sub: []command{{
+			use:   "add NAME",
+			short: "Add a rule",
+			long: `Add a rule. A running service applies it within two seconds. Its name must be unique among the rules of
+files and database. A rule that would be invalid in a file is rejected with all its errors.`,
+			example: `  tidewaiter rule add contractors --subject group:contractors --repository 'shop/**' --actions pull
+  tidewaiter rule add freeze --deny --repository 'prod/**' --actions push,delete --comment audit
+  tidewaiter rule add watchers --subject group:security --right journal --actions read`,
+			opens: changeRules,
+			flags: func(f *flags) action {
+				content := contentFlags(f)
+				return func(s *session) error {
+					r, err := s.rules.AddRule(s.ctx, s.by, content(s.args[0]))
+					if err != nil {
+						return s.fieldProblems(err, flagOf)
+					}
+					return s.print(api.NewRule(&r), "added rule %s", r.Name)
+				}
+			},
+		}, {
+			use:     "set NAME",
+			short:   "Replace a rule",
+			long:    "Replace a rule. The flags describe the whole new rule.",
+			example: "  tidewaiter rule set freeze --deny --repository 'prod/**' --actions push",
+			opens:   changeRules,
+			flags: func(f *flags) action {
+				content := contentFlags(f)
+				return func(s *session) error {
+					r, err := s.rules.SetRule(s.ctx, s.by, s.args[0], content(s.args[0]), 0)
+					switch {
+					case err != nil:
+						return s.fieldProblems(err, flagOf)
+					case r.Unchanged:
+						return s.print(api.NewRule(&r), "rule %s is unchanged", r.Name)
+					}
+					return s.print(api.NewRule(&r), "changed rule %s", r.Name)
+				}
+			},
+		}, {
+			use:     "list",
+			short:   "List the rules in the database",
+			long:    "List the rules in the database. Use \"tidewaiter policy show\" to list all rules.",
+			example: "  tidewaiter rule list\n  tidewaiter rule list --output json | jq -r '.[] | select(.effect == \"deny\") | .name'",
+			opens:   readRules,
+			run: func(s *session) error {
+				return printList(s, s.rules.Rules, api.NewRule,
+					[]string{"NAME", "EFFECT", "SUBJECTS", "WHAT", "MAY"},
+					func(r *rulebook.Rule) []string {
+						effect, subjects, resources, actions := summary(&r.Content)
+						return []string{r.Name, effect, subjects, resources, actions}
+					})
+			},
+		}, {
+			use:     "show NAME",
+			short:   "Show a rule in the database",
+			example: "  tidewaiter rule show freeze",
+			opens:   readRules,
+			run: func(s *session) error {
+				r, err := s.rules.Rule(s.ctx, s.by, s.args[0])
+				if err != nil {
+					return err
+				}
+				effect, subjects, resources, actions := summary(&r.Content)
+				return s.printFields(api.NewRule(&r), "name", r.Name, "effect", effect, "subjects", subjects,
+					"registries", strings.Join(r.Registries, ", "), "about", resources, "may", actions, "when", r.When,
+					"lifetime", r.Lifetime, "comment", r.Comment, "created", minute(r.Created), "changed", minute(r.Changed), "id", r.ID)
+			},
+		}, {
+			use:     "delete NAME",
+			short:   "Delete a rule from the database",
+			example: "  tidewaiter rule delete freeze",
+			opens:   changeRules,
+			run: func(s *session) error {
+				return s.deleted("rule", s.args[0], s.rules.DeleteRule(s.ctx, s.by, s.args[0], 0))
+			},
+		}},
 	}
-	cmd.AddCommand(newRuleAdd(), newRuleSet(), newRuleList(), newRuleShow(), newRuleDelete())
-	return cmd
+}
+
+// summary returns the main fields of a rule as text.
+func summary(c *rulebook.Content) (effect, subjects, resources, actions string) {
+	switch {
+	case c.Catalog:
+		resources = "the catalog"
+	case len(c.Tidewaiter) > 0:
+		resources = "tidewaiter: " + strings.Join(c.Tidewaiter, ", ")
+	default:
+		resources = strings.Join(c.Repositories, ", ")
+	}
+	words := slices.Clone(c.Actions)
+	if c.Role != "" {
+		words = slices.Insert(words, 0, "role "+c.Role)
+	}
+	return string(cmp.Or(c.Effect, rulebook.Allow)), cmp.Or(strings.Join(c.Subjects, ", "), "anyone"), resources, strings.Join(words, ", ")
 }
 
 // flagOf maps the fields of a rule to flags.
@@ -39,7 +126,7 @@ var valueOf = map[string]string{
 }
 
 // contentFlags adds the flags for the fields of a rule.
-func contentFlags(f *pflag.FlagSet) func(name string) rulebook.Content {
+func contentFlags(f *flags) func(name string) rulebook.Content {
 	c := new(rulebook.Content)
 	deny := f.Bool("deny", false, "deny instead of allow: a deny beats any allow")
 	for _, field := range ruleset.Fields {
@@ -63,7 +150,7 @@ func contentFlags(f *pflag.FlagSet) func(name string) rulebook.Content {
 }
 
 // addField adds a flag for a field of a rule or a role.
-func addField(f *pflag.FlagSet, flag, field, help string, into any) {
+func addField(f *flags, flag, field, help string, into any) {
 	usage := strings.ToLower(help[:1]) + strings.TrimSuffix(strings.ReplaceAll(help[1:], "`", ""), ".")
 	switch v := into.(type) {
 	case *[]string:
@@ -106,14 +193,11 @@ func (w *wordsFlag) String() string { return strings.Join(*w.words, ",") }
 func (w *wordsFlag) Type() string { return w.kind }
 
 func (w *wordsFlag) Set(s string) error {
-	if !w.commas {
-		*w.words = append(*w.words, s)
-		return nil
+	words := []string{s}
+	if w.commas {
+		words = splitWords(s)
 	}
-	*w.words = slices.Concat(*w.words, splitWords(s))
-	if *w.words == nil {
-		*w.words = []string{}
-	}
+	*w.words = append(append([]string{}, *w.words...), words...)
 	return nil
 }
 
@@ -129,157 +213,15 @@ func splitWords(s string) []string {
 	return words
 }
 
-// printRuleProblems prints the problems of a rule with the names of its flags.
-func printRuleProblems(cmd *cobra.Command, err error) error {
-	return printFieldProblems(cmd, err, flagOf)
-}
-
-// printFieldProblems prints the problems of a rule or a role with the flags for its fields.
-func printFieldProblems(cmd *cobra.Command, err error, flags map[string]string) error {
+// fieldProblems prints the problems of a rule or a role with the flags for its fields.
+func (s *session) fieldProblems(err error, flags map[string]string) error {
 	problems, ok := errors.AsType[rulebook.Problems](err)
 	if !ok {
 		return err
 	}
 	for _, p := range problems {
 		p.Field = flags[p.Field]
-		fmt.Fprintf(cmd.ErrOrStderr(), "tidewaiter: %s\n", p)
+		s.note("tidewaiter: %s", p)
 	}
 	return errReported
-}
-
-func newRuleAdd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "add NAME",
-		Short: "Add a rule",
-		Long: `Add a rule. A running service applies it within two seconds. Its name must be unique among the rules of
-files and database. A rule that would be invalid in a file is rejected with all its errors.`,
-		Example: `  tidewaiter rule add contractors --subject group:contractors --repository 'shop/**' --actions pull
-  tidewaiter rule add freeze --deny --repository 'prod/**' --actions push,delete --comment audit
-  tidewaiter rule add watchers --subject group:security --right journal --actions read`,
-		Args: cobra.ExactArgs(1),
-	}
-	k, content := newRulebookFlags(cmd), contentFlags(cmd.Flags())
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.change(cmd, func(ctx context.Context, s rulebookSession) error {
-			r, err := s.AddRule(ctx, s.by, content(args[0]))
-			if err != nil {
-				return printRuleProblems(cmd, err)
-			}
-			return k.says(cmd, api.NewRule(&r), "added rule %s", r.Name)
-		})
-	}
-	return cmd
-}
-
-func newRuleSet() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "set NAME",
-		Short:   "Replace a rule",
-		Long:    "Replace a rule. The flags describe the whole new rule.",
-		Example: "  tidewaiter rule set freeze --deny --repository 'prod/**' --actions push",
-		Args:    cobra.ExactArgs(1),
-	}
-	k, content := newRulebookFlags(cmd), contentFlags(cmd.Flags())
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.change(cmd, func(ctx context.Context, s rulebookSession) error {
-			r, err := s.SetRule(ctx, s.by, args[0], content(args[0]), 0)
-			if err != nil {
-				return printRuleProblems(cmd, err)
-			}
-			if r.Unchanged {
-				return k.says(cmd, api.NewRule(&r), "rule %s already says that", r.Name)
-			}
-			return k.says(cmd, api.NewRule(&r), "changed rule %s", r.Name)
-		})
-	}
-	return cmd
-}
-
-func newRuleList() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List the rules in the database",
-		Long:    "List the rules in the database. Use \"tidewaiter policy show\" to list all rules.",
-		Example: "  tidewaiter rule list\n  tidewaiter rule list --output json | jq -r '.[] | select(.effect == \"deny\") | .name'",
-	}
-	k := newRulebookFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return k.read(cmd, func(ctx context.Context, s rulebookSession) error {
-			return printList(cmd, *k.output,
-				func(p rulebook.Page) ([]rulebook.Rule, string, error) { return s.Rules(ctx, s.by, p) },
-				api.NewRule,
-				[]string{"NAME", "EFFECT", "SUBJECTS", "WHAT", "MAY"},
-				func(r *rulebook.Rule) []string {
-					c := &r.Content
-					return []string{c.Name, effectOf(c), or(strings.Join(c.Subjects, ", "), "anyone"), about(c), may(c)}
-				})
-		})
-	}
-	return cmd
-}
-
-func effectOf(c *rulebook.Content) string { return or(string(c.Effect), string(rulebook.Allow)) }
-
-// about returns the resources of a rule.
-func about(c *rulebook.Content) string {
-	switch {
-	case c.Catalog:
-		return "the catalog"
-	case len(c.Tidewaiter) > 0:
-		return "tidewaiter: " + strings.Join(c.Tidewaiter, ", ")
-	}
-	return strings.Join(c.Repositories, ", ")
-}
-
-// may returns what a rule allows or denies.
-func may(c *rulebook.Content) string {
-	words := slices.Clone(c.Actions)
-	if c.Role != "" {
-		words = slices.Insert(words, 0, "role "+c.Role)
-	}
-	return strings.Join(words, ", ")
-}
-
-func newRuleShow() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "show NAME",
-		Short:   "Show a rule in the database",
-		Example: "  tidewaiter rule show freeze",
-		Args:    cobra.ExactArgs(1),
-	}
-	k := newRulebookFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.read(cmd, func(ctx context.Context, s rulebookSession) error {
-			r, err := s.Rule(ctx, s.by, args[0])
-			if err != nil {
-				return err
-			}
-			if *k.output == asJSON {
-				return writeJSON(cmd.OutOrStdout(), api.NewRule(&r))
-			}
-			return fields(cmd.OutOrStdout(), "name", r.Name, "effect", effectOf(&r.Content), "subjects", or(strings.Join(r.Subjects, ", "), "anyone"),
-				"registries", strings.Join(r.Registries, ", "), "about", about(&r.Content), "may", may(&r.Content), "when", r.When, "lifetime", r.Lifetime,
-				"comment", r.Comment, "created", minute(r.Created), "changed", minute(r.Changed), "id", r.ID)
-		})
-	}
-	return cmd
-}
-
-func newRuleDelete() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "delete NAME",
-		Short:   "Delete a rule from the database",
-		Example: "  tidewaiter rule delete freeze",
-		Args:    cobra.ExactArgs(1),
-	}
-	k := newRulebookFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.change(cmd, func(ctx context.Context, s rulebookSession) error {
-			if err := s.DeleteRule(ctx, s.by, args[0], 0); err != nil {
-				return err
-			}
-			return k.says(cmd, deleted{args[0]}, "deleted rule %s", args[0])
-		})
-	}
-	return cmd
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,8 +24,8 @@ func usageErrorf(cmd *cobra.Command, format string, args ...any) error {
 	return usageError{command: cmd.CommandPath(), text: fmt.Sprintf(format, args...)}
 }
 
-// strict makes cmd and its subcommands reject an invalid command line with a suggestion. A command that
-// only has subcommands prints its help when it is called without arguments.
+// strict makes cmd and its subcommands reject an invalid command line with a suggestion. A command
+// that only has subcommands prints its help when it is called without arguments.
 func strict(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(flagError)
 	cmd.SuggestionsMinimumDistance = 2
@@ -36,30 +35,30 @@ func strict(cmd *cobra.Command) {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return usageErrorf(cmd, "unknown command %q%s", args[0], meant(cmd.SuggestionsFor(args[0])))
-		}
-	} else if args := cmd.Args; args != nil {
-		cmd.Args = func(cmd *cobra.Command, given []string) error {
-			if args(cmd, given) == nil {
-				return nil
-			}
-			wanted := strings.Fields(cmd.Use)[1:]
-			if len(given) < len(wanted) {
-				return usageErrorf(cmd, "missing argument %s: %s %s", wanted[len(given)], cmd.CommandPath(), strings.Join(wanted, " "))
-			}
-			return usageErrorf(cmd, "unexpected argument %q", given[len(wanted)])
+			return usageErrorf(cmd, "unknown command %q%s", args[0], suggest(cmd.SuggestionsFor(args[0])))
 		}
 	} else {
-		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageErrorf(cmd, "unexpected argument %q: %s takes only flags", args[0], cmd.CommandPath())
-			}
-			return nil
-		}
+		cmd.Args = checkArguments
 	}
 	for _, c := range cmd.Commands() {
 		strict(c)
 	}
+}
+
+// checkArguments rejects a number of arguments that does not match the usage line.
+func checkArguments(cmd *cobra.Command, args []string) error {
+	names, free, repeated := arguments(cmd.Use)
+	switch {
+	case free:
+		return nil
+	case len(args) < len(names):
+		return usageErrorf(cmd, "missing argument %s: %s %s", names[len(args)], cmd.Parent().CommandPath(), cmd.Use)
+	case len(args) == len(names) || repeated:
+		return nil
+	case len(names) == 0:
+		return usageErrorf(cmd, "unexpected argument %q: %s takes only flags", args[0], cmd.CommandPath())
+	}
+	return usageErrorf(cmd, "unexpected argument %q", args[len(names)])
 }
 
 // flagError returns a usage error for a flag, with a suggestion if the flag is unknown.
@@ -78,7 +77,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	// The flags of an unknown command are unknown too. The command is what was mistyped.
 	if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
-		return usageErrorf(cmd, "unknown command %q%s", args[0], meant(cmd.SuggestionsFor(args[0])))
+		return usageErrorf(cmd, "unknown command %q%s", args[0], suggest(cmd.SuggestionsFor(args[0])))
 	}
 	typed := unknown.GetSpecifiedName()
 	if len(typed) == 1 {
@@ -96,8 +95,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usageErrorf(cmd, "unknown flag --%s", typed)
 }
 
-// meant returns a suggestion that names the first command.
-func meant(names []string) string {
+// suggest returns a suggestion that names the first command.
+func suggest(names []string) string {
 	if len(names) == 0 {
 		return ""
 	}

@@ -1,11 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
-
-	"github.com/spf13/cobra"
 )
 
 // build describes this build of the program.
@@ -17,22 +16,14 @@ type build struct {
 	Platform string `json:"platform"`
 }
 
-func newVersion() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: "  tidewaiter version --output json",
+func versionCommand() command {
+	return command{
+		use:     "version",
+		short:   "Print the version",
+		example: "  tidewaiter version --output json",
+		output:  true,
+		run:     func(s *session) error { return s.print(built(), "%s", built()) },
 	}
-	output := outputFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		b := built()
-		if *output == asJSON {
-			return writeJSON(cmd.OutOrStdout(), b)
-		}
-		_, err := fmt.Fprintln(cmd.OutOrStdout(), b)
-		return err
-	}
-	return cmd
 }
 
 // String returns the line that version and --version print.
@@ -42,11 +33,11 @@ func (b build) String() string {
 
 // built returns what the linker and the Go toolchain recorded.
 func built() build {
-	b := build{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		info = new(debug.BuildInfo)
 	}
+	b := build{Version: cmp.Or(version, info.Main.Version, "(devel)"), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
@@ -54,12 +45,6 @@ func built() build {
 		case "vcs.modified":
 			b.Modified = s.Value == "true"
 		}
-	}
-	if b.Version == "" {
-		b.Version = info.Main.Version
-	}
-	if b.Version == "" {
-		b.Version = "(devel)"
 	}
 	return b
 }

@@ -1,32 +1,25 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
-	"strings"
-
-	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
-	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-func newWhoCan() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "who-can {ACTION NAME... | SCOPE...}",
-		Short: "List who may do something, and by which rules",
-		Long: `List who may do something, by which rules, and whom other rules deny it. Placeholders are resolved: with
+func whoCanCommand() command {
+	return command{
+		use:   "who-can {ACTION NAME... | SCOPE...}",
+		short: "List who may do something, and by which rules",
+		long: `List who may do something, by which rules, and whom other rules deny it. Placeholders are resolved: with
 the pattern ${user}/**, the user prod may push prod/app. Conditions are printed and not evaluated:
 explain evaluates them for one request. Restrictions of credentials are not part of the answer. The
 policy includes the rules in the database, unless --files-only is given. Accounts that are disabled or
@@ -37,161 +30,161 @@ sources. Directories and issuers of ID tokens cannot list their users, and are n
 
 --namespace prints the answer that the owners of that namespace get from the API: everyone who may do
 it, without the names, places and conditions of rules outside the namespace.`,
-		Example: `  tidewaiter who-can push prod/app
+		example: `  tidewaiter who-can push prod/app
   tidewaiter who-can pull,push prod/app --members
   tidewaiter who-can push team/app --namespace team
   tidewaiter who-can registry:catalog:*
   tidewaiter who-can write tidewaiter:accounts --output json`,
-		Args: cobra.ArbitraryArgs,
+		config: true,
+		output: true,
+		flags: func(f *flags) action {
+			w := whoCanFlags{registry: registryFlag(f), filesOnly: filesOnlyFlag(f)}
+			f.BoolVar(&w.members, "members", false, "list the accounts and htpasswd users in groups; reads the database")
+			f.StringVar(&w.namespace, "namespace", "", "print what the owners of the namespace with this `name` get from the API")
+			f.UintVar(&w.most, "most", 100, "the maximum `number` of entries to print of each list (--output json prints all but members)")
+			return w.run
+		},
 	}
-	k := newAccountFlags(cmd)
-	registry := registryFlag(cmd)
-	filesOnly := filesOnlyFlag(cmd)
-	members := cmd.Flags().Bool("members", false, "list the accounts and htpasswd users in groups; reads the database")
-	namespace := cmd.Flags().String("namespace", "", "print what the owners of the namespace with this `name` get from the API")
-	most := cmd.Flags().Uint("most", 100, "the maximum `number` of entries to print of each list (--output json prints all but members)")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return usageErrorf(cmd, "give an action and a repository, as in push team/app, or a scope")
-		}
-		asked, ignored, err := parseScopeArgs(cmd, args)
-		if err != nil {
-			return err
-		}
-		if len(ignored) > 0 {
-			return usageErrorf(cmd, "%s: %s", ignored[0].Text, ignored[0].Reason)
-		}
-		if *namespace != "" && *filesOnly {
-			return usageErrorf(cmd, "namespaces are in the database, and --files-only leaves that out")
-		}
-		cfg, err := k.source.load()
-		if err != nil {
-			return err
-		}
-		at, err := chooseRegistry(cmd, cfg, *registry)
-		if err != nil {
-			return err
-		}
-		if *namespace != "" {
-			if err := allIn(cmd.Context(), cfg, *namespace, asked); err != nil {
-				return err
-			}
-		}
-		p, err := activePolicy(cmd.Context(), cfg, *filesOnly)
-		if err != nil {
-			return err
-		}
-		var answers []holders
-		for _, s := range asked {
-			for _, a := range p.WhoCan(at, s) {
-				answers = append(answers, holders{Answer: a})
-			}
-		}
-		if !*members && !*filesOnly {
-			if err := barred(cmd.Context(), cfg, answers); err != nil {
-				return err
-			}
-		}
-		for i := range answers {
-			answers[i].closed = !cfg.Token.Anonymous
-		}
-		if *members {
-			listers, unlisted := app.OthersOf(cfg).Listers()
-			expand := func(ctx context.Context, d accountSession) error {
-				for i := range answers {
-					answers[i].unlisted = unlisted
-					if err := answers[i].expand(ctx, d, listers, int(*most)); err != nil {
-						return err
-					}
-				}
-				return nil
-			}
-			err = k.read(cmd, expand)
-			if errors.Is(err, fs.ErrNotExist) { // before the first start there are no accounts
-				err = expand(cmd.Context(), accountSession{})
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if *namespace != "" {
-			for i := range answers {
-				answers[i].Answer = api.ForOwners(answers[i].Answer, *namespace)
-			}
-		}
-		if *k.output == asJSON {
-			list := make([]api.Holders, len(answers))
-			for i := range answers {
-				list[i] = answers[i].forPrograms()
-			}
-			return writeJSON(cmd.OutOrStdout(), list)
-		}
-		for i := range answers {
-			if i > 0 {
-				fmt.Fprintln(cmd.OutOrStdout())
-			}
-			if err := answers[i].print(cmd.OutOrStdout(), int(*most)); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return cmd
 }
 
-// allIn returns an error unless all scopes are in the namespace.
-func allIn(ctx context.Context, cfg *config.Config, namespace string, asked []scope.Scope) error {
-	b, closing, err := app.LoadRulebook(ctx, cfg)
+// whoCanFlags has the flags of who-can.
+type whoCanFlags struct {
+	registry  *string
+	filesOnly *bool
+	members   bool
+	namespace string
+	most      uint
+}
+
+func (f *whoCanFlags) run(s *session) error {
+	if len(s.args) == 0 {
+		return s.usageErrorf("give an action and a repository, as in push team/app, or a scope")
+	}
+	scopes, ignored, err := s.scopes()
+	switch {
+	case err != nil:
+		return err
+	case len(ignored) > 0:
+		return s.usageErrorf("%s: %s", ignored[0].Text, ignored[0].Reason)
+	case f.namespace != "" && *f.filesOnly:
+		return s.usageErrorf("namespaces are in the database, and --files-only leaves that out")
+	}
+	if err := loadConfig(s); err != nil {
+		return err
+	}
+	answers, err := f.answers(s, scopes)
 	if err != nil {
 		return err
 	}
-	if in, ok := api.NamespaceOf(b, asked); !ok || in != namespace {
-		err = fmt.Errorf("not all of this is in the namespace %s, and its owners may not ask about it", text.Escape(namespace))
-	}
-	return errors.Join(err, closing())
-}
-
-// holders is who can do one thing, with the local accounts among them.
-type holders struct {
-	policy.Answer
-	expanded bool
-	people   []api.People // for each of Through, if expanded
-	unlisted []string     // sources that cannot list who is in a group, if expanded
-	closed   bool         // anonymous clients get no token
-}
-
-// expand looks up the accounts and htpasswd users that rules name and those in groups.
-func (a *holders) expand(ctx context.Context, d accountSession, others []identity.Lister, most int) (err error) {
-	a.expanded = true
-	a.people, err = api.FindPeople(ctx, d.Accounts, others, d.by, &a.Answer, most, clock.Now())
-	return err
-}
-
-// barred looks up which of the accounts that rules name cannot sign in. Members of groups are looked up
-// by expand.
-func barred(ctx context.Context, cfg *config.Config, answers []holders) error {
-	if !slices.ContainsFunc(cfg.Identity, func(s config.Source) bool { return s.Accounts != nil }) {
-		return nil
-	}
-	a, closing, err := app.ReadAccounts(ctx, cfg)
-	if err != nil {
-		return nil //nolint:nilerr // before the first start there are no accounts, and inForce has reported other errors
+	if s.json() {
+		list := make([]api.Holders, len(answers))
+		for i := range answers {
+			list[i] = api.NewHolders(&answers[i].Answer, answers[i].people, answers[i].unlisted)
+		}
+		return s.writeJSON(list)
 	}
 	for i := range answers {
-		named := answers[i].Answer
-		answers[i].people, err = api.FindPeople(ctx, a, nil, rulebook.Operator("who-can"), &named, 0, clock.Now())
-		if err != nil {
-			break
+		if i > 0 {
+			fmt.Fprintln(s.out)
 		}
-		for n := range answers[i].people { // names need --members
-			answers[i].people[n] = api.People{Barred: answers[i].people[n].Barred}
+		if err := answers[i].print(s.out, int(f.most)); err != nil {
+			return err
 		}
 	}
-	return errors.Join(err, closing())
+	return nil
+}
+
+// answers evaluates the current policy, or the rules of the files alone.
+func (f *whoCanFlags) answers(s *session, scopes []scope.Scope) ([]answer, error) {
+	registry, err := s.registry(*f.registry)
+	if err != nil {
+		return nil, err
+	}
+	if f.namespace != "" {
+		if err := s.checkNamespace(f.namespace, scopes); err != nil {
+			return nil, err
+		}
+	}
+	p, err := s.policy(*f.filesOnly)
+	if err != nil {
+		return nil, err
+	}
+	var answers []answer
+	for _, scope := range scopes {
+		for _, a := range p.WhoCan(registry, scope) {
+			answers = append(answers, answer{Answer: a, noAnonymous: !s.cfg.Token.Anonymous})
+		}
+	}
+	if err := f.addPeople(s, answers); err != nil {
+		return nil, err
+	}
+	if f.namespace != "" {
+		for i := range answers {
+			answers[i].Answer = api.ForOwners(answers[i].Answer, f.namespace)
+		}
+	}
+	return answers, nil
+}
+
+// checkNamespace returns an error unless all scopes are in the namespace.
+func (s *session) checkNamespace(namespace string, scopes []scope.Scope) error {
+	b, err := open(s, app.LoadRulebook)
+	if err != nil {
+		return err
+	}
+	if in, ok := api.NamespaceOf(b, scopes); !ok || in != namespace {
+		return fmt.Errorf("not all of this is in the namespace %s, and its owners may not ask about it", text.Escape(namespace))
+	}
+	return nil
+}
+
+// answer lists who can do one thing, with the local accounts among them.
+type answer struct {
+	policy.Answer
+	people      []api.People // for each of Through, if they were looked up
+	members     bool         // people includes members of groups
+	unlisted    []string     // sources that cannot list who is in a group, with members
+	noAnonymous bool         // anonymous clients get no token
+}
+
+// addPeople looks up accounts: with --members, all that the rules name and that are in groups, and
+// otherwise those that the rules name and that cannot sign in.
+func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
+	if !f.members && (*f.filesOnly || !servesAccounts(s.cfg)) {
+		return nil
+	}
+	switch err := readAccounts(s); {
+	case err == nil:
+	case !f.members: // policy has reported errors of the database; before the first start, there is none
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	var listers []identity.Lister
+	var unlisted []string
+	most := 0
+	if f.members {
+		listers, unlisted = app.OthersOf(s.cfg).Listers()
+		most = int(f.most)
+	}
+	for i := range answers {
+		a := &answers[i]
+		people, err := api.FindPeople(s.ctx, s.accounts, listers, s.by, &a.Answer, most, clock.Now())
+		if err != nil {
+			return err
+		}
+		a.people, a.members, a.unlisted = people, f.members, unlisted
+		if !f.members {
+			for n := range people {
+				people[n] = api.People{Barred: people[n].Barred}
+			}
+		}
+	}
+	return nil
 }
 
 // print writes the answer as text.
-func (a *holders) print(w io.Writer, most int) error {
+func (a *answer) print(w io.Writer, most int) error {
 	p := painted(w)
 	what := fmt.Sprintf("%s %s at %s", verbs(a.Asked.Actions, "and"), shortName(a.Asked), text.Escape(a.Registry))
 	switch {
@@ -202,49 +195,37 @@ func (a *holders) print(w io.Writer, most int) error {
 	default:
 		fmt.Fprintf(w, "%s may %s: no rule allows it\n", p.red("nobody"), what)
 	}
-	var rows [][]string
-	for i, g := range bounded(a.Through, most) {
-		rows = append(rows, []string{"  " + g.String(), p.faint("by ") + api.RuleText(g.Rule) + ifHolds(g.Rule)})
-		if a.closed && len(g.Who) == 1 && g.Who[0] == "anonymous" {
+	row := func(g *policy.Grantee) []string {
+		return []string{"  " + g.String(), p.faint("by ") + api.RuleText(g.Rule) + condition(g.Rule)}
+	}
+	if err := printShort(w, "", a.Through, most, func(i int, g *policy.Grantee) [][]string {
+		rows := [][]string{row(g)}
+		if a.noAnonymous && len(g.Who) == 1 && g.Who[0] == "anonymous" {
 			rows = append(rows, []string{"    (" + api.NoteAnonymous + ")"})
 		}
 		if a.people != nil {
-			person := a.people[i]
-			person.Missing = person.Missing && a.expanded
-			rows = append(rows, rowsOf(person)...)
+			rows = append(rows, peopleRows(&a.people[i])...)
 		}
-	}
-	if err := short(w, rows, len(a.Through)-most); err != nil {
+		return rows
+	}); err != nil {
 		return err
 	}
-	rows = nil
-	for _, g := range bounded(a.Except, most) {
-		rows = append(rows, []string{"  " + g.String(), p.faint("by ") + api.RuleText(g.Rule) + ifHolds(g.Rule)})
-	}
-	if len(rows) > 0 {
-		fmt.Fprintln(w, "except:")
-	}
-	if err := short(w, rows, len(a.Except)-most); err != nil {
+	if err := printShort(w, "except:", a.Except, most, func(_ int, g *policy.Grantee) [][]string { return [][]string{row(g)} }); err != nil {
 		return err
 	}
-	rows = nil
-	for _, b := range bounded(a.Barred, most) {
-		rows = append(rows, []string{"  " + b.Grantee.String(), api.RuleText(b.Rule) + " allows it, but " + api.RuleText(b.By) + " denies it"})
-	}
-	if len(rows) > 0 {
-		fmt.Fprintln(w, "denied entirely:")
-	}
-	if err := short(w, rows, len(a.Barred)-most); err != nil {
+	if err := printShort(w, "denied entirely:", a.Barred, most, func(_ int, b *policy.Barred) [][]string {
+		return [][]string{{"  " + b.Grantee.String(), api.RuleText(b.Rule) + " allows it, but " + api.RuleText(b.By) + " denies it"}}
+	}); err != nil {
 		return err
 	}
 	if len(a.unlisted) > 0 && api.Grouped(&a.Answer) {
-		fmt.Fprintf(w, "there may be other members of these groups: %s cannot list who is in one\n", text.Escape(strings.Join(a.unlisted, ", ")))
+		fmt.Fprintf(w, "there may be other members of these groups: %s cannot list who is in one\n", escaped(a.unlisted, ", "))
 	}
 	return nil
 }
 
-// rowsOf returns the rows below a grantee.
-func rowsOf(p api.People) [][]string {
+// peopleRows returns the rows below a grantee.
+func peopleRows(p *api.People) [][]string {
 	var rows [][]string
 	for _, name := range p.Names {
 		rows = append(rows, []string{"    " + text.Escape(name)})
@@ -261,18 +242,24 @@ func rowsOf(p api.People) [][]string {
 	return rows
 }
 
-// short writes a table and how many rows were left out.
-func short(w io.Writer, rows [][]string, more int) error {
-	if more > 0 {
+// printShort writes a heading and the rows of at most so many items, and how many were left out. It
+// writes nothing for an empty list.
+func printShort[T any](w io.Writer, heading string, list []T, most int, rowsOf func(int, *T) [][]string) error {
+	if heading != "" && len(list) > 0 {
+		fmt.Fprintln(w, heading)
+	}
+	var rows [][]string
+	for i := range list[:min(len(list), most)] {
+		rows = append(rows, rowsOf(i, &list[i])...)
+	}
+	if more := len(list) - most; more > 0 {
 		rows = append(rows, []string{"  and " + fmt.Sprint(more) + " more"})
 	}
 	return table(w, rows)
 }
 
-func bounded[T any](list []T, most int) []T { return list[:min(len(list), most)] }
-
-// ifHolds returns the condition of a rule as the end of a sentence; "" if it has none.
-func ifHolds(r *policy.Rule) string {
+// condition returns the condition of a rule as the end of a sentence; "" if it has none.
+func condition(r *policy.Rule) string {
 	switch {
 	case r.When == nil:
 		return ""
@@ -280,9 +267,4 @@ func ifHolds(r *policy.Rule) string {
 		return ", unless this is false: " + text.Escape(r.When.String())
 	}
 	return ", if " + text.Escape(r.When.String())
-}
-
-// forPrograms returns the JSON form of the API, with the accounts.
-func (a *holders) forPrograms() api.Holders {
-	return api.NewHolders(&a.Answer, a.people, a.unlisted)
 }

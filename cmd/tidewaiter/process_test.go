@@ -141,7 +141,7 @@ func ended(ts *testscript.TestScript, neg bool, args []string) {
 
 func ask(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 3, 5)
-	status, text := answer(ts, args)
+	status, text := request(ts, args)
 	_, _ = fmt.Fprintf(ts.Stdout(), "%s\n", bytes.TrimSpace(text))
 	if status != args[0] {
 		ts.Fatalf("the status is %s, not %s: %s", status, args[0], text)
@@ -155,7 +155,7 @@ func askUntil(ts *testscript.TestScript, neg bool, args []string) {
 	again := time.NewTicker(100 * time.Millisecond)
 	defer again.Stop()
 	for {
-		status, text := answer(ts, args)
+		status, text := request(ts, args)
 		if status == args[0] {
 			_, _ = fmt.Fprintf(ts.Stdout(), "%s\n", bytes.TrimSpace(text))
 			return
@@ -168,31 +168,31 @@ func askUntil(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// answer asks once.
-func answer(ts *testscript.TestScript, args []string) (status string, text []byte) {
+// request sends the request once.
+func request(ts *testscript.TestScript, args []string) (status string, text []byte) {
 	var body io.Reader
 	if len(args) == 5 {
 		body = strings.NewReader(ts.ReadFile(args[4]))
 	}
-	request, err := http.NewRequest(args[1], args[2], body)
+	req, err := http.NewRequest(args[1], args[2], body)
 	ts.Check(err)
 	if len(args) > 3 {
 		switch name, secret, _ := strings.Cut(args[3], ":"); name {
 		case "": // nobody
 		case "Bearer":
-			request.Header.Set("Authorization", "Bearer "+secret)
+			req.Header.Set("Authorization", "Bearer "+secret)
 		default:
-			request.SetBasicAuth(name, secret)
+			req.SetBasicAuth(name, secret)
 		}
 	}
 	if agent := ts.Getenv("agent"); agent != "" { // the client that a script poses as
-		request.Header.Set("User-Agent", agent)
+		req.Header.Set("User-Agent", agent)
 	}
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // self-signed
 	}}
-	answer, err := client.Do(request)
+	answer, err := client.Do(req)
 	ts.Check(err)
 	text, err = io.ReadAll(answer.Body)
 	ts.Check(errors.Join(err, answer.Body.Close()))

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/tidewaiter/tidewaiter/internal/setup"
+)
+
+// command describes a command. The tables of commands have no state: build adds the flags and runs
+// the command in a session.
+type command struct {
+	use     string // the name and the arguments, such as "add NAME"; see arguments
+	short   string // what help lists
+	long    string // what help prints first; short if it is empty
+	example string
+	aliases []string
+	sub     []command // run is then nil
+
+	config bool   // --config and --keys
+	output bool   // --output
+	force  bool   // --force, for what could remove the last administrator
+	opens  action // opens what run uses; implies config and output
+	before action // rejects invalid arguments before anything is opened
+	run    action
+	flags  func(*flags) action // adds the command's own flags, and returns run
+}
+
+// action is a step of a command.
+type action func(*session) error
+
+// flags are the flags of one command.
+type flags struct {
+	*pflag.FlagSet
+	cmd    *cobra.Command
+	checks []action
+}
+
+// before adds a step that runs before anything is opened, for flags that are invalid or missing.
+func (f *flags) before(step action) { f.checks = append(f.checks, step) }
+
+// list adds a flag that can be repeated.
+func (f *flags) list(name, usage string) *[]string {
+	return f.StringArray(name, nil, usage+" (may be repeated)")
+}
+
+// file adds a flag that names a file. A shell completes names with one of the extensions.
+func (f *flags) file(to *string, name, short, standard, usage string, extensions ...string) {
+	f.StringVarP(to, name, short, standard, usage)
+	f.completeFiles(name, extensions...)
+}
+
+func (f *flags) completeFiles(name string, extensions ...string) {
+	_ = f.cmd.MarkFlagFilename(name, extensions...) // fails only for an unknown flag
+}
+
+// folder adds a flag that names a folder.
+func (f *flags) folder(to *string, name, standard, usage string) {
+	f.StringVar(to, name, standard, usage)
+	_ = f.cmd.MarkFlagDirname(name) // fails only for an unknown flag
+}
+
+// oneOf rejects command lines with more than one of the flags.
+func (f *flags) oneOf(names ...string) {
+	f.before(func(s *session) error {
+		first := ""
+		for _, name := range names {
+			switch {
+			case !f.Changed(name):
+			case first == "":
+				first = name
+			default:
+				return s.usageErrorf("--%s and --%s cannot be combined", first, name)
+			}
+		}
+		return nil
+	})
+}
+
+// choose adds a flag whose value is one of some words. Its value is "" until one is given, if
+// standard is "".
+func choose[T ~string](f *flags, name, short string, standard T, usage string, words ...T) *T {
+	c := &choice[T]{standard, words}
+	f.VarP(c, name, short, usage)
+	var texts []string
+	for _, word := range words {
+		texts = append(texts, string(word))
+	}
+	_ = f.cmd.RegisterFlagCompletionFunc(name, // fails only for an unknown flag
+		cobra.FixedCompletions(texts, cobra.ShellCompDirectiveNoFileComp))
+	return &c.value
+}
+
+// build returns the command for the parser.
+func (c *command) build() *cobra.Command {
+	cmd := &cobra.Command{Use: c.use, Short: c.short, Long: c.long, Example: c.example, Aliases: c.aliases}
+	s := &session{cmd: cmd}
+	f := &flags{FlagSet: cmd.Flags(), cmd: cmd}
+	if c.config || c.opens != nil {
+		f.file(&s.file, "config", "c", setup.Config, "the config `file`", "yaml", "yml")
+		f.folder(&s.keys, "keys", "", "a `folder` with cert.pem and privatekey.pem to use instead of the config's root")
+	}
+	if c.output || c.opens != nil {
+		s.output = outputFlag(f, "o")
+	}
+	if c.force {
+		f.BoolVar(&s.force, "force", false, "proceed even if no administrator is left")
+	}
+	run := c.run
+	if c.flags != nil {
+		run = c.flags(f)
+	}
+	if run != nil {
+		steps := append(append([]action{c.before}, f.checks...), c.opens, run)
+		cmd.RunE = func(cmd *cobra.Command, args []string) error { return s.do(cmd, args, steps) }
+	}
+	for i := range c.sub {
+		cmd.AddCommand(c.sub[i].build())
+	}
+	return cmd
+}
+
+// arguments returns the names of the arguments in a usage line. Their number is free if the line has
+// alternatives in braces; the last one can be repeated if it ends with "...".
+func arguments(use string) (names []string, free, repeated bool) {
+	words := strings.Fields(use)[1:]
+	for i := 0; i < len(words); i++ {
+		if strings.HasPrefix(words[i], "--") {
+			i++ // the flag's value
+			continue
+		}
+		names = append(names, words[i])
+	}
+	return names, strings.Contains(use, "{"), strings.HasSuffix(use, "...")
+}

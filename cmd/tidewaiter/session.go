@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"os/user"
+	"slices"
+	"strconv"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+// session is one run of a command: its arguments, its streams, and what it has opened.
+type session struct {
+	cmd       *cobra.Command
+	ctx       context.Context
+	args      []string
+	in        io.Reader
+	out, errs io.Writer // data goes to out, everything else to errs
+
+	file, keys string  // --config and --keys
+	output     *string // --output
+	force      bool    // --force
+
+	// What the command has opened. A running service may have the same database open.
+	cfg      *config.Config
+	by       rulebook.Actor // the actor of changes in the journal
+	accounts *accounts.Accounts
+	rules    *rulebook.Rulebook
+	db       *store.DB
+	journal  *journal.Journal
+
+	changesAccounts bool
+	closing         []func() error // in the order of opening
+}
+
+// do runs the steps of a command, and closes what they open.
+func (s *session) do(cmd *cobra.Command, args []string, steps []action) (err error) {
+	s.ctx, s.args, s.in, s.out, s.errs = cmd.Context(), args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
+	defer func() {
+		for _, closing := range slices.Backward(s.closing) {
+			err = errors.Join(err, closing())
+		}
+	}()
+	for _, step := range steps {
+		if step == nil {
+			continue
+		}
+		if err := step(s); err != nil {
+			return hinted(err)
+		}
+	}
+	if s.changesAccounts && !servesAccounts(s.cfg) {
+		s.warn("accounts cannot sign in: add \"accounts: {}\" to `identity` in %s", s.cfg.File)
+	}
+	return nil
+}
+
+// hinted adds the commands that help to an error.
+func hinted(err error) error {
+	switch {
+	case errors.Is(err, accounts.ErrLast):
+		return fmt.Errorf("%w; add another with tidewaiter user add --admin NAME, or use --force", err)
+	case errors.Is(err, accounts.ErrLent):
+		return fmt.Errorf("%w (tidewaiter user password NAME, tidewaiter robot rotate NAME --overlap 0)", err)
+	}
+	return err
+}
+
+// servesAccounts reports whether accounts can sign in.
+func servesAccounts(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.Identity, func(s config.Source) bool { return s.Accounts != nil })
+}
+
+// loadConfig reads the config. Its error is config.Problems.
+func loadConfig(s *session) (err error) {
+	if s.cfg == nil {
+		s.cfg, err = config.Load(s.file, config.Options{Keys: s.keys})
+	}
+	return err
+}
+
+// reloadConfig is loadConfig for a running service: it leaves half of the cores to requests. It calls
+// seen for each file that it reads.
+func (s *session) reloadConfig(seen func(folder, name string)) (*config.Config, error) {
+	return config.Load(s.file, config.Options{Keys: s.keys, Seen: seen, Parallel: max(1, password.Processors()/2)})
+}
+
+// untilStopped lets Ctrl-C and SIGTERM, which service managers and container engines send, end the
+// session's context. A second signal ends the program at once.
+func (s *session) untilStopped() {
+	ctx, stop := signal.NotifyContext(s.ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	s.ctx = ctx
+	s.onClose(func() error { stop(); return nil })
+}
+
+func (s *session) onClose(closing func() error) { s.closing = append(s.closing, closing) }
+
+func readAccounts(s *session) (err error) {
+	s.accounts, err = open(s, app.ReadAccounts)
+	return err
+}
+
+func changeAccounts(s *session) (err error) {
+	s.accounts, err = open(s, app.OpenAccounts)
+	s.changesAccounts = true
+	if s.force {
+		s.by = s.by.WithForce()
+	}
+	return err
+}
+
+func readRules(s *session) (err error) {
+	s.rules, err = open(s, app.ReadRulebook)
+	return err
+}
+
+func changeRules(s *session) (err error) {
+	s.rules, err = open(s, app.OpenRulebook)
+	return err
+}
+
+// readJournal opens the database and its journal read-only.
+func readJournal(s *session) (err error) {
+	s.journal, err = open(s, func(ctx context.Context, cfg *config.Config) (*journal.Journal, func() error, error) {
+		db, err := store.OpenReadOnly(ctx, cfg.Database)
+		if err != nil {
+			return nil, nil, err
+		}
+		j, err := journal.New(db, journal.Options{})
+		if err != nil {
+			return nil, nil, errors.Join(err, db.Close())
+		}
+		s.db = db
+		return j, func() error { return errors.Join(j.Close(context.WithoutCancel(ctx)), db.Close()) }, nil
+	})
+	return err
+}
+
+// open loads the config and opens what the session then closes.
+func open[T any](s *session, opener func(context.Context, *config.Config) (T, func() error, error)) (opened T, err error) {
+	if err := loadConfig(s); err != nil {
+		return opened, err
+	}
+	s.untilStopped()
+	s.by = rulebook.Operator(operator())
+	opened, closing, err := opener(s.ctx, s.cfg)
+	if err == nil {
+		s.onClose(closing)
+	}
+	return opened, err
+}
+
+// operator returns the local user, for the journal. No decision depends on it.
+func operator() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return "uid-" + strconv.Itoa(os.Getuid()) // users of containers often have no name
+}
+
+func (s *session) usageErrorf(format string, args ...any) error {
+	return usageErrorf(s.cmd, format, args...)
+}
+
+// services returns the names of the config's registries.
+func (s *session) services() []string {
+	names := make([]string, len(s.cfg.Registries))
+	for i, r := range s.cfg.Registries {
+		names[i] = r.Service
+	}
+	return names
+}
