@@ -26,6 +26,7 @@ const (
 	asked    = "/token?service=" + service + "&scope=repository:team/app:pull"
 	user     = "alice"
 	password = "not a secret: made for one benchmark"
+	secret   = "not-a-secret-but-long-enough-for-one-benchmark" // of the registry
 )
 
 // keys are the files that all servers of a run share. New ones for each server would not change
@@ -104,7 +105,7 @@ func (d deployment) config(k keys, file, address, metrics string) []byte {
 	fmt.Fprintf(&b, "database: %q\n", cmp.Or(d.database, "sqlite:"+file))
 	fmt.Fprintf(&b, "signing: { root: { certificate: %q, key: %q } }\n", k.certificate, k.key)
 	fmt.Fprintf(&b, "token: { lifetime: 5m, reuse: %t }\n", d.reuse)
-	fmt.Fprintf(&b, "registries:\n  - { service: %s, url: %q }\n", service, "https://"+service)
+	fmt.Fprintf(&b, "registries:\n  - { service: %s, url: %q, notifications: { secret: %q } }\n", service, "https://"+service, secret)
 	if d.proxied {
 		b.WriteString("trusted_proxies: [127.0.0.1]\n")
 	}

@@ -92,7 +92,7 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	flags.IntVar(&s.accounts, "accounts", 1_000_000, "accounts of the large database")
 	flags.IntVar(&s.swapped, "swapped", 100_000, "rules of the policy that is reloaded repeatedly")
 	flags.IntVar(&s.tries, "tries", 200, "rejected sign-ins of each kind")
-	flags.StringVar(&groups, "groups", "tokens", "what to measure, separated by commas: tokens, accounts, flood, names, replicas, swaps, spray, refusals, lockout")
+	flags.StringVar(&groups, "groups", "tokens", "what to measure, separated by commas: tokens, accounts, flood, names, replicas, swaps, spray, refusals, lockout, intake")
 	flags.StringVar(&output, "output", "text", "text, json or markdown")
 	if err := flags.Parse(arguments); err != nil {
 		return s, err
@@ -104,7 +104,7 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	case !known:
 		return s, fmt.Errorf("--output %q: must be text, json or markdown", output)
 	case slices.ContainsFunc(s.groups, func(name string) bool { return steps(name) == nil }):
-		return s, fmt.Errorf("--groups %q: must be tokens, accounts, flood, names, replicas, swaps, spray, refusals or lockout", groups)
+		return s, fmt.Errorf("--groups %q: must be tokens, accounts, flood, names, replicas, swaps, spray, refusals, lockout or intake", groups)
 	case flags.NArg() > 0:
 		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case s.slice <= 0 || s.duration < s.slice:
@@ -160,5 +160,6 @@ func steps(group string) []func(*measurement, context.Context) error {
 		"spray":    {(*measurement).spray},
 		"refusals": {(*measurement).refusals},
 		"lockout":  {(*measurement).lockout},
+		"intake":   {(*measurement).intake},
 	}[group]
 }

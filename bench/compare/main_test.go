@@ -198,6 +198,31 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
+// An event that is not recorded fails the measurement.
+func TestEventsAreRecordedUnderLoad(t *testing.T) {
+	folder := t.TempDir()
+	p := programs{tidewaiter: filepath.Join(folder, "tidewaiter"), limit: filepath.Join(folder, "limit")}
+	for from, to := range map[string]string{"cmd/tidewaiter": p.tidewaiter, "bench/limit": p.limit} {
+		if err := build(t.Context(), from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, err := newKeys(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &measurement{
+		settings: settings{duration: 100 * time.Millisecond, slice: 100 * time.Millisecond},
+		programs: p, folder: folder, keys: k, progress: io.Discard,
+	}
+	if err := m.intake(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.bars) != 8 {
+		t.Errorf("%d bars: %+v", len(m.bars), m.bars)
+	}
+}
+
 // Each group about sign-ins runs with a few sign-ins. It checks only the counts, not the times.
 func TestGroupsOnSignInsReport(t *testing.T) {
 	folder := t.TempDir()

@@ -2,6 +2,7 @@
 //
 //	/sign   after one ES256 signature, with --bytes bytes
 //	/write  with --bytes bytes
+//	/read   after reading the request's body, with no body
 //
 // It has no policy, no passwords and no journal. The results of a real token endpoint are
 // compared with it, in the same run, on the same machine and with the same number of threads.
@@ -16,6 +17,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -53,7 +55,7 @@ func serve(address string, bytes int) error {
 	return http.Serve(listener, handler)
 }
 
-// newHandler returns both handlers. Their bodies differ only in the signature.
+// newHandler returns all handlers. The bodies of /sign and /write differ only in the signature.
 func newHandler(bytes int) (http.Handler, error) {
 	const least = 2 * 72 // the longest signature, in hexadecimal
 	if bytes < least || bytes > 64<<10 {
@@ -92,6 +94,11 @@ func newHandler(bytes int) (http.Handler, error) {
 		hex.Encode(answer, signature)
 		head(w)
 		_, _ = w.Write(answer)
+	})
+	mux.HandleFunc("/read", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			http.Error(w, "reading", http.StatusBadRequest)
+		}
 	})
 	return mux, nil
 }

@@ -31,6 +31,7 @@ type TargetOptions struct {
 	Vary  int
 	Names int  // number of names to send in turn, by appending -0, -1 … to User
 	Apart bool // send another address in X-Forwarded-For with each of these requests
+	Event bool // post an event of a registry, another one with each request
 }
 
 // Target is a token endpoint with its prepared requests.
@@ -42,6 +43,7 @@ type Target struct {
 	address  netip.AddrPort
 	tls      *tls.Config // nil: plain HTTP
 	requests [][]byte
+	events   *events // writes an event into a request; nil: the requests are sent as they are
 	process  int
 }
 
@@ -80,6 +82,9 @@ func NewTarget(ctx context.Context, o TargetOptions) (*Target, error) {
 	}
 	if t.address, err = loopback(ctx, u.Hostname(), port); err != nil {
 		return nil, fmt.Errorf("target %q: %w", o.URL, err)
+	}
+	if o.Event {
+		t.events = newEvents()
 	}
 	if t.requests, err = requests(u, o); err != nil {
 		return nil, fmt.Errorf("target %q: %w", o.URL, err)
@@ -162,7 +167,9 @@ func requests(u *url.URL, o TargetOptions) ([][]byte, error) {
 		if o.Apart {
 			head += fmt.Sprintf("X-Forwarded-For: 10.%d.%d.%d\r\n", i>>16, i>>8&0xff, i&0xff)
 		}
-		if o.Post {
+		if o.Event {
+			made[i] = postEvent(u, head)
+		} else if o.Post {
 			made[i] = post(u, asked, one, head)
 		} else {
 			made[i] = get(u, asked, head+basic(one))

@@ -9,8 +9,11 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/notification"
 )
 
 func TestOnlyLoopbackIsPutUnderLoad(t *testing.T) {
@@ -117,6 +120,27 @@ func TestRequestsAreWhatClientsSend(t *testing.T) {
 		if diff := cmp.Diff(tt.want, sent(t, tt.o)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.what, diff)
 		}
+	}
+}
+
+// Events that a journal would take for repeats would measure something else.
+func TestEachEventIsAnother(t *testing.T) {
+	e := newEvents()
+	target := &url.URL{Host: "127.0.0.1:5001", Path: "/notifications"}
+	seen := map[string]bool{}
+	for range 1000 {
+		_, body, _ := bytes.Cut(e.next(postEvent(target, ""), time.Unix(1e9, 5)), []byte("\r\n\r\n"))
+		events, bad, err := notification.Decode(body)
+		if err != nil || len(bad) > 0 || len(events) != 1 {
+			t.Fatalf("%v, %v: %s", err, bad, body)
+		}
+		if !events[0].Time.Equal(time.Unix(1e9, 5)) || len(events[0].ID) != 36 || events[0].Digest == "" {
+			t.Fatalf("%+v", events[0])
+		}
+		seen[events[0].ID] = true
+	}
+	if len(seen) != 1000 {
+		t.Errorf("%d ids of 1000 events", len(seen))
 	}
 }
 

@@ -15,6 +15,7 @@ type worker struct {
 	target *Target
 	window *window
 	next   int // index of the next request
+	event  []byte
 	result Result
 
 	reader reader
@@ -78,6 +79,10 @@ func (w *worker) connection(ctx context.Context) (more bool, err error) {
 			return false, nil
 		}
 		request := w.target.requests[w.next]
+		if w.target.events != nil {
+			w.event = w.target.events.next(append(w.event[:0], request...), sent)
+			request = w.event
+		}
 		if w.next++; w.next == len(w.target.requests) {
 			w.next = 0
 		}
