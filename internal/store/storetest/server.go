@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -75,7 +76,7 @@ func find() (folder string, err error) {
 // that its package created.
 func (s *Server) init() (err error) {
 	// A socket's path is limited to 107 bytes, and some temporary folders are longer.
-	if s.folder, err = os.MkdirTemp("/tmp", "tidewaiter-pg-"); err != nil {
+	if s.folder, err = os.MkdirTemp(cmp.Or(memory(), "/tmp"), "tidewaiter-pg-"); err != nil {
 		return err
 	}
 	if os.Getuid() == 0 {

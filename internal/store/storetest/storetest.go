@@ -19,6 +19,7 @@ package storetest
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -45,13 +46,32 @@ func Each(t *testing.T, test func(t *testing.T, d Database)) {
 	}
 }
 
-// SQLite keeps the database in a file in the test's folder.
+// SQLite keeps the database in a file in a folder of its own.
 func SQLite() Database {
 	return Database{
 		Name:  "SQLite",
-		New:   func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "state.db") },
+		New:   func(t testing.TB) string { return "sqlite:" + filepath.Join(folder(t), "state.db") },
 		Ready: func(testing.TB) string { return "sqlite::memory:" },
 	}
+}
+
+// folder returns a new folder, in memory if possible. It is removed when the test ends.
+func folder(t testing.TB) string {
+	t.Helper()
+	in := memory()
+	if in == "" {
+		return t.TempDir()
+	}
+	folder, err := os.MkdirTemp(in, "tidewaiter-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(folder); err != nil {
+			t.Error(err)
+		}
+	})
+	return folder
 }
 
 // PostgreSQL keeps the database on the server of this test binary. If none can be started, the

@@ -1,0 +1,19 @@
+package storetest
+
+import "golang.org/x/sys/unix"
+
+// memory returns a folder in memory, or "" if there is none with a gigabyte of free space. There,
+// creating and dropping a PostgreSQL database takes a tenth of the time that it takes on ext4, and
+// the fsync after each commit costs nothing. Tests kill processes, not machines, so what they
+// prove is the same.
+func memory() string {
+	const folder = "/dev/shm"
+	var fs unix.Statfs_t
+	if unix.Access(folder, unix.W_OK) != nil || unix.Statfs(folder, &fs) != nil || fs.Type != unix.TMPFS_MAGIC {
+		return ""
+	}
+	if free := fs.Bavail * uint64(fs.Bsize); free < 1<<30 {
+		return ""
+	}
+	return folder
+}
