@@ -86,7 +86,7 @@ var mayImportConfig = []string{"internal/app", "internal/dockerauth", "cmd/tidew
 var mayServeHTTP = []string{"internal/server", "internal/api", "tokenserver"}
 
 // forTests lists the packages that only tests may import.
-var forTests = []string{"internal/await", "internal/loopback", "internal/store/storetest", "internal/identity/identitytest", "internal/identity/ldap/ldaptest", "internal/text/texttest"}
+var forTests = []string{"internal/await", "internal/clock/clocktest", "internal/loopback", "internal/store/storetest", "internal/identity/identitytest", "internal/identity/ldap/ldaptest", "internal/text/texttest"}
 
 // source is a Go file of a package, but not a test.
 type source struct {

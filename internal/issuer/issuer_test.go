@@ -28,17 +28,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// clock is a clock that tests set, with both readings.
-type clock struct{ *clocktest.Clock }
-
-func (c *clock) now() time.Time       { return c.Now() }
-func (c *clock) pass(d time.Duration) { c.Pass(d) }
-
 // fixture is an issuer with a clock, a journal, and a source whose answer the test chooses.
 type fixture struct {
 	testing.TB
 	*issuer.Issuer
-	clock   *clock
+	clock   *clocktest.Clock
 	journal *journal.Journal
 	source  func(identity.Presented) (identity.Verified, error)
 }
@@ -49,7 +43,7 @@ func (b *fixture) Authenticate(_ context.Context, c identity.Presented) (identit
 
 func newFixture(t testing.TB, change func(*issuer.Live)) *fixture {
 	t.Helper()
-	b := &fixture{TB: t, clock: &clock{clocktest.New(time.Date(2026, 11, 1, 12, 0, 0, 400e6, time.UTC))}}
+	b := &fixture{TB: t, clock: clocktest.New(time.Date(2026, 11, 1, 12, 0, 0, 400e6, time.UTC))}
 	b.source = func(c identity.Presented) (identity.Verified, error) {
 		return identity.Verified{Principal: &policy.Principal{Kind: policy.User, Name: c.Name, ID: c.Name, Source: "test"}, Credential: "password"}, nil
 	}
@@ -57,19 +51,19 @@ func newFixture(t testing.TB, change func(*issuer.Live)) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.journal, err = journal.New(db, journal.Options{Now: b.clock.now}); err != nil {
+	if b.journal, err = journal.New(db, journal.Options{Now: b.clock.Now}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = b.journal.Close(context.Background())
 		_ = db.Close()
 	})
-	root, err := token.NewRoot("test", token.ES256, b.clock.now().AddDate(-1, 0, 0), b.clock.now().AddDate(1, 0, 0))
+	root, err := token.NewRoot("test", token.ES256, b.clock.Now().AddDate(-1, 0, 0), b.clock.Now().AddDate(1, 0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	keys, err := keyring.New(keyring.Options{
-		Root: root, Now: b.clock.now, Log: slog.New(slog.DiscardHandler),
+		Root: root, Now: b.clock.Now, Log: slog.New(slog.DiscardHandler),
 		Uses: []keyring.Use{{KeyID: token.X5C, Algorithm: token.ES256}, {KeyID: token.Thumbprint, Algorithm: token.ES256}},
 	})
 	if err != nil {
@@ -89,7 +83,7 @@ func newFixture(t testing.TB, change func(*issuer.Live)) *fixture {
 	if change != nil {
 		change(&live)
 	}
-	b.Issuer = issuer.New(live, issuer.Options{Journal: b.journal, Now: b.clock.now})
+	b.Issuer = issuer.New(live, issuer.Options{Journal: b.journal, Now: b.clock.Now})
 	return b
 }
 
@@ -134,7 +128,7 @@ func (b *fixture) times(a issuer.Answer) [3]int64 {
 	if err := json.Unmarshal(text, &c); err != nil {
 		b.Fatal(err)
 	}
-	now := b.clock.now().Unix()
+	now := b.clock.Now().Unix()
 	return [3]int64{c.Nbf - now, c.Iat - now, c.Exp - now}
 }
 
@@ -185,7 +179,7 @@ func TestTokenLivesAsLongAsItSays(t *testing.T) {
 func TestReusedTokenIsStillFresh(t *testing.T) {
 	b := newFixture(t, nil)
 	first := b.issue(request("ann", "repository:a:pull"))
-	b.clock.pass(29 * time.Second) // a token of five minutes is reused for 30 s
+	b.clock.Pass(29 * time.Second) // a token of five minutes is reused for 30 s
 	second := b.issue(request("ann", "repository:a:pull"))
 	if !second.Reused || string(second.Token) != string(first.Token) || second.ExpiresIn != 271 {
 		t.Errorf("after 29 s: reused %t, expires_in %d", second.Reused, second.ExpiresIn)
@@ -193,7 +187,7 @@ func TestReusedTokenIsStillFresh(t *testing.T) {
 	if second.ID == first.ID {
 		t.Error("two decisions with one id")
 	}
-	b.clock.pass(time.Second)
+	b.clock.Pass(time.Second)
 	if third := b.issue(request("ann", "repository:a:pull")); third.Reused || third.ExpiresIn != 300 {
 		t.Errorf("after 30 s: reused %t, expires_in %d", third.Reused, third.ExpiresIn)
 	}
@@ -207,8 +201,8 @@ func TestReusedTokenIsStillFresh(t *testing.T) {
 // for.
 func TestJournalHasTheExpiryOfATokenIssued(t *testing.T) {
 	b := newFixture(t, nil)
-	end := b.clock.now().Unix() + b.times(b.issue(request("ann", "repository:a:pull")))[2]
-	b.clock.pass(300 * time.Millisecond)
+	end := b.clock.Now().Unix() + b.times(b.issue(request("ann", "repository:a:pull")))[2]
+	b.clock.Pass(300 * time.Millisecond)
 	b.issue(request("ann", "repository:a:pull"))
 	b.source = func(identity.Presented) (identity.Verified, error) {
 		return identity.Verified{}, identity.ErrRejected
@@ -252,10 +246,10 @@ func TestExpiresInIsWhatExplainSays(t *testing.T) {
 		})
 		live := b.Live()
 		for range 5 {
-			b.clock.pass(time.Duration(rapid.Int64Range(0, 1_200).Draw(t, "passes")) * time.Millisecond)
+			b.clock.Pass(time.Duration(rapid.Int64Range(0, 1_200).Draw(t, "passes")) * time.Millisecond)
 			r := request("ann", "repository:a:pull")
 			says, ok := registry.PredictLifetime(live.Policy, &policy.Request{
-				Principal: &policy.Principal{Kind: policy.User, Name: "ann"}, Registry: "r", Scopes: r.Scopes, Now: b.clock.now(),
+				Principal: &policy.Principal{Kind: policy.User, Name: "ann"}, Registry: "r", Scopes: r.Scopes, Now: b.clock.Now(),
 			}, time.Time{}, &live.MaxLifetime)
 			a := b.issue(r)
 			if want := int(says.Lasts / time.Second); !ok || a.ExpiresIn > want || !a.Reused && a.ExpiresIn != want {
@@ -275,7 +269,7 @@ func TestRequestsWithoutCredentialsAreRecordedOnceAMinute(t *testing.T) {
 		b.Swap(func(l issuer.Live) issuer.Live {
 			l.Anonymous, l.Strict = false, strict
 			l.Chain = identity.NewChain(identity.Options{
-				Sources: []identity.Source{{Name: "test", Authenticator: b}}, Limiter: ratelimit.New(ratelimit.Options{Now: b.clock.now}),
+				Sources: []identity.Source{{Name: "test", Authenticator: b}}, Limiter: ratelimit.New(ratelimit.Options{Now: b.clock.Now}),
 			})
 			return l
 		})
@@ -290,7 +284,7 @@ func TestRequestsWithoutCredentialsAreRecordedOnceAMinute(t *testing.T) {
 		}
 		ask(20, "192.0.2.1")
 		ask(20, "192.0.2.2")
-		b.clock.pass(time.Minute)
+		b.clock.Pass(time.Minute)
 		ask(20, "192.0.2.1")
 		want := 3
 		if strict {

@@ -36,9 +36,9 @@ func TestLifetimeDependsOnTheGrants(t *testing.T) {
 		who := identity.Verified{Principal: &policy.Principal{Kind: kinds[c.Name], Name: c.Name, ID: c.Name, Source: "test"}}
 		switch c.Name {
 		case "ends soon":
-			who.Until = b.clock.now().Add(time.Minute)
+			who.Until = b.clock.Now().Add(time.Minute)
 		case "ends later":
-			who.Until = b.clock.now().Add(20 * time.Minute)
+			who.Until = b.clock.Now().Add(20 * time.Minute)
 		}
 		return who, nil
 	}
@@ -78,7 +78,7 @@ func TestLifetimeDependsOnTheGrants(t *testing.T) {
 			who, _ = b.source(identity.Presented{Name: tt.who})
 		}
 		live := b.Live()
-		life, ok := live.Registries["r"].PredictLifetime(live.Policy, &policy.Request{Principal: who.Principal, Registry: "r", Scopes: asked, Now: b.clock.now()}, who.Until, &live.MaxLifetime)
+		life, ok := live.Registries["r"].PredictLifetime(live.Policy, &policy.Request{Principal: who.Principal, Registry: "r", Scopes: asked, Now: b.clock.Now()}, who.Until, &live.MaxLifetime)
 		by := string(life.By)
 		if life.Rule != nil {
 			by += " " + life.Rule.Name
@@ -88,7 +88,7 @@ func TestLifetimeDependsOnTheGrants(t *testing.T) {
 		}
 	}
 	live := b.Live()
-	refused := &policy.Request{Registry: "r", Scopes: []scope.Scope{{Type: scope.TypeRepository, Name: "team/app", Actions: scope.Pull}}, Now: b.clock.now()}
+	refused := &policy.Request{Registry: "r", Scopes: []scope.Scope{{Type: scope.TypeRepository, Name: "team/app", Actions: scope.Pull}}, Now: b.clock.Now()}
 	if life, ok := live.Registries["r"].PredictLifetime(live.Policy, refused, time.Time{}, &live.MaxLifetime); ok {
 		t.Errorf("an empty token is predicted to live %s", life.Lasts)
 	}

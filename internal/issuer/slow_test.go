@@ -35,15 +35,15 @@ func TestPushOutlivesItsTokens(t *testing.T) {
 				if second < c.begins {
 					continue
 				}
-				if c.tokens == 0 || c.renews(b.clock.now().Sub(c.at), c.token) {
-					c.token, c.at = b.issue(request("ann", "repository:a:pull,push")), b.clock.now()
+				if c.tokens == 0 || c.renews(b.clock.Now().Sub(c.at), c.token) {
+					c.token, c.at = b.issue(request("ann", "repository:a:pull,push")), b.clock.Now()
 					c.tokens++
 				}
 				if times := b.times(c.token); times[0] > 0 || times[2] <= 0 {
 					t.Fatalf("%s, life %s, second %d: the token holds from %d to %d seconds from now", c.what, lifetime, second, times[0], times[2])
 				}
 			}
-			b.clock.pass(time.Second)
+			b.clock.Pass(time.Second)
 		}
 		for _, c := range clients {
 			if most := int(300*time.Second/lifetime) + 1; c.tokens > most {

@@ -42,7 +42,7 @@ func TestTokenIsValidAfterClockChanges(t *testing.T) {
 				if a.ExpiresIn < 60 {
 					t.Errorf("expires_in: %d", a.ExpiresIn)
 				}
-				if leaf, now := b.leaf(a), b.clock.now(); now.Before(leaf.NotBefore) || now.Add(5*time.Minute).After(leaf.NotAfter) {
+				if leaf, now := b.leaf(a), b.clock.Now(); now.Before(leaf.NotBefore) || now.Add(5*time.Minute).After(leaf.NotAfter) {
 					t.Errorf("at %s its leaf holds from %s to %s", now, leaf.NotBefore, leaf.NotAfter)
 				}
 				if string(a.Token) == string(first.Token) {

@@ -9,13 +9,12 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
@@ -104,24 +103,6 @@ func testAFailedWrite(t *testing.T, d storetest.Database) {
 	}
 }
 
-// clock is a clock that tests set.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // No loss is silent: lost entries are counted, logged and recorded in the journal.
 func TestLostEntriesAreCountedLoggedAndRecorded(t *testing.T) {
 	storetest.Each(t, testLostEntriesAreCountedLoggedAndRecorded)
@@ -131,7 +112,7 @@ func testLostEntriesAreCountedLoggedAndRecorded(t *testing.T, d storetest.Databa
 	var broken atomic.Bool
 	var log bytes.Buffer
 	url := d.New(t)
-	c := &clock{now: noon}
+	c := clocktest.New(noon)
 	j, _ := open(t, url, journal.Options{Now: c.Now, Linger: -1, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	j.SetWrite(failing(&broken, false))
 
@@ -146,7 +127,7 @@ func testLostEntriesAreCountedLoggedAndRecorded(t *testing.T, d storetest.Databa
 		t.Fatal(err)
 	}
 	broken.Store(false)
-	c.Add(journal.ReportEvery)
+	c.Pass(journal.ReportEvery)
 	if err := j.Append(t.Context(), push("e2")); err != nil {
 		t.Fatal(err)
 	}
@@ -188,12 +169,12 @@ func testALongOutageIsLoggedRarely(t *testing.T, d storetest.Database) {
 	var broken atomic.Bool
 	broken.Store(true)
 	var log bytes.Buffer
-	c := &clock{now: noon}
+	c := clocktest.New(noon)
 	j, _ := open(t, d.Ready(t), journal.Options{Now: c.Now, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	j.SetWrite(failing(&broken, false))
 	for i := range 50 {
 		if i == 49 {
-			c.Add(journal.ReportEvery)
+			c.Pass(journal.ReportEvery)
 		}
 		if err := j.Append(t.Context(), push("e1")); !errors.Is(err, errDisk) {
 			t.Fatal(err)
@@ -231,7 +212,7 @@ func TestAFullQueueRejectsRecordsAndBlocksAppends(t *testing.T) {
 
 func testAFullQueueRejectsRecordsAndBlocksAppends(t *testing.T, d storetest.Database) {
 	waiting, release := make(chan struct{}, 100), make(chan struct{})
-	c := &clock{now: noon}
+	c := clocktest.New(noon)
 	j, _ := open(t, d.Ready(t), journal.Options{MaxEntries: 10, Linger: -1, Now: c.Now})
 	j.SetWrite(stalled(waiting, release))
 

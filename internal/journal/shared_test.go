@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
@@ -245,7 +246,7 @@ func TestRepeatsAreRecognizedForThirtyDays(t *testing.T) {
 }
 
 func testRepeatsAreRecognizedForThirtyDays(t *testing.T, d storetest.Database) {
-	c := &clock{now: noon}
+	c := clocktest.New(noon)
 	j, db := open(t, d.Ready(t), journal.Options{Now: c.Now})
 	known := func() (n int) {
 		t.Helper()
@@ -267,16 +268,16 @@ func testRepeatsAreRecognizedForThirtyDays(t *testing.T, d storetest.Database) {
 	if add("old") != 1 {
 		t.Fatal("the first was not written")
 	}
-	c.Add(30 * 24 * time.Hour)
+	c.Pass(30 * 24 * time.Hour)
 	if add("old") != 0 {
 		t.Error("after 30 days it is still a repeat")
 	}
-	c.Add(-31 * 24 * time.Hour) // a clock that was corrected
-	c.Add(journal.EpochLength)
+	c.Set(-31 * 24 * time.Hour) // a clock that was corrected
+	c.Pass(journal.EpochLength)
 	if add("old") != 0 {
 		t.Error("after the clock was set back a repeat was written")
 	}
-	c.Add(90 * 24 * time.Hour)
+	c.Pass(90 * 24 * time.Hour)
 	if add("new") != 1 || known() != 1 {
 		t.Errorf("%d events are known, want the new one only", known())
 	}
@@ -290,12 +291,12 @@ func TestARepeatIsRecognizedAfterAClockWasAhead(t *testing.T) {
 
 func testARepeatIsRecognizedAfterAClockWasAhead(t *testing.T, d storetest.Database) {
 	begin := time.Unix(0, 0).UTC().Add(2000 * journal.EpochLength) // the start of an epoch
-	c := &clock{now: begin.Add(time.Minute)}
+	c := clocktest.New(begin.Add(time.Minute))
 	j, _ := open(t, d.Ready(t), journal.Options{Now: c.Now})
 	if err := j.Append(t.Context(), push("e1")); err != nil {
 		t.Fatal(err)
 	}
-	c.Add(-2 * time.Minute)
+	c.Pass(-2 * time.Minute)
 	if err := j.Append(t.Context(), push("e1")); err != nil {
 		t.Fatal(err)
 	}

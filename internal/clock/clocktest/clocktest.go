@@ -18,6 +18,9 @@ type Clock struct {
 // New returns a Clock with a wall time.
 func New(wall time.Time) *Clock { return &Clock{wall: wall.Round(0), monotonic: time.Hour} }
 
+// Noon returns a Clock at noon of a fixed day, for tests that need any moment.
+func Noon() *Clock { return New(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)) }
+
 // Now returns a time with both readings, as time.Now does.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()

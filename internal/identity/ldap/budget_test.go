@@ -14,6 +14,7 @@ import (
 	client "github.com/go-ldap/ldap/v3"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
@@ -49,7 +50,7 @@ func (o directory) locked(t *testing.T) (locked bool, failures int) {
 
 // replicas are services that share a database and a directory.
 type replicas struct {
-	clock  clock
+	clock  *clocktest.Clock
 	store  *ratestore.Store
 	db     *store.DB
 	chains []*identity.Chain
@@ -67,16 +68,16 @@ func replicasOf(t *testing.T, options ldap.Options, most, n int) *replicas {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	r := &replicas{db: db}
+	r := &replicas{db: db, clock: clocktest.Noon()}
 	for range n {
 		shared := ratestore.New(func() *store.DB { return db })
 		r.store = shared
-		options.Now = r.clock.now
+		options.Now = r.clock.Now
 		options.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{
-			Source: "ldap:corp", Max: most, Window: 30 * time.Minute, Store: shared, Now: r.clock.now,
+			Source: "ldap:corp", Max: most, Window: 30 * time.Minute, Store: shared, Now: r.clock.Now,
 		})
 		r.chains = append(r.chains, identity.NewChain(identity.Options{
-			Limiter: ratelimit.New(ratelimit.Options{Store: shared, PlacesMatter: func() bool { return true }, Now: r.clock.now}),
+			Limiter: ratelimit.New(ratelimit.Options{Store: shared, PlacesMatter: func() bool { return true }, Now: r.clock.Now}),
 			Sources: []identity.Source{{Name: "ldap:corp", Authenticator: open(t, options), Remote: true}},
 		}))
 	}
@@ -137,12 +138,12 @@ func TestStrangersDoNotLockAUserInTheDirectory(t *testing.T) {
 	if locked, failures := o.locked(t); locked || failures > 4 {
 		t.Fatalf("locked: %v, after %d failures", locked, failures)
 	}
-	r.clock.advance(31 * time.Minute)
+	r.clock.Pass(31 * time.Minute)
 	if got := r.signIn(1, "alice", "wonderland", office); got != "in" {
 		t.Errorf("after the window, with the right password: %s", got)
 	}
 	// The right password freed the whole budget, in the directory too.
-	r.clock.advance(2 * time.Minute)
+	r.clock.Pass(2 * time.Minute)
 	if n := flood(r); n != 2 {
 		t.Errorf("after it, %d guesses were sent, want 2", n)
 	}
@@ -164,7 +165,7 @@ func TestAWrongPasswordIsNotSentAgainForAMinute(t *testing.T) {
 	r := newReplicas(t, o, 0, 1)
 	for range 10 {
 		r.signIn(0, "alice", "old", "198.51.100.7")
-		r.clock.advance(5 * time.Second)
+		r.clock.Pass(5 * time.Second)
 	}
 	if _, failures := o.locked(t); failures != 1 {
 		t.Errorf("the directory counted %d failures in 50 seconds, want 1", failures)
@@ -179,7 +180,7 @@ func TestBudgetDoesNotRevealNames(t *testing.T) {
 		for i, guess := range []string{"a", "a", "b", "b", "c", "c", "a", "d"} {
 			list = append(list, r.signIn(0, name, guess, fmt.Sprintf("203.0.113.%d", i)))
 		}
-		r.clock.advance(2 * time.Minute)
+		r.clock.Pass(2 * time.Minute)
 		return append(list, r.signIn(0, name, "a", "203.0.113.100"), r.signIn(0, name, "e", "203.0.113.101"))
 	}
 	if diff := cmp.Diff(answers("alice"), answers("nobody")); diff != "" {
@@ -256,7 +257,7 @@ func TestWhatIsNotWrittenStaysWithinTheBudget(t *testing.T) {
 				if got := r.signIn(0, "ann", "right", "198.51.100.7"); got != "in" {
 					t.Fatal(got)
 				}
-				r.clock.advance(24 * time.Hour) // remembered for longer than attempts
+				r.clock.Pass(24 * time.Hour) // remembered for longer than attempts
 			}
 			wrong := 0
 			for i := range 60 {

@@ -9,6 +9,7 @@ import (
 
 	client "github.com/go-ldap/ldap/v3"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 )
@@ -36,10 +37,10 @@ func (f *fake) count(what string) (n int) {
 
 // Many pulls must not cause many binds: an accepted password is not checked again for a while.
 func TestAcceptedPasswordIsCached(t *testing.T) {
-	var clock clock
+	clock := clocktest.Noon()
 	f := staffed(t)
 	options := f.options()
-	options.Cache, options.Now = time.Minute, clock.now
+	options.Cache, options.Now = time.Minute, clock.Now
 	d := open(t, options)
 	attempt := func(name, password, want string, binds int) {
 		t.Helper()
@@ -57,22 +58,22 @@ func TestAcceptedPasswordIsCached(t *testing.T) {
 	attempt("ann", "rightx", "rejected", 2)
 	attempt("ann", "right", "ann", 2) // a wrong password does not evict it
 	attempt("bob", "right", "bob", 3)
-	clock.advance(59 * time.Second)
+	clock.Pass(59 * time.Second)
 	attempt("ann", "right", "ann", 3)
-	clock.advance(2 * time.Second)
+	clock.Pass(2 * time.Second)
 	attempt("ann", "right", "ann", 4)
 	f.SetBind("CN=ann,DC=corp", client.LDAPResultInvalidCredentials) // disabled
-	clock.advance(61 * time.Second)
+	clock.Pass(61 * time.Second)
 	attempt("ann", "right", "rejected", 5)
 }
 
 // A refused client tries again at once. The directory would count each attempt and soon lock
 // the account, so a wrong password is sent once.
 func TestAWrongPasswordIsCountedOnce(t *testing.T) {
-	var clock clock
+	clock := clocktest.Noon()
 	f := staffed(t)
 	options := f.options()
-	options.Cache, options.Now = time.Minute, clock.now
+	options.Cache, options.Now = time.Minute, clock.Now
 	d := open(t, options)
 	for range 5 {
 		if _, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "wrong")); !errors.Is(err, identity.ErrRejected) {
@@ -82,11 +83,11 @@ func TestAWrongPasswordIsCountedOnce(t *testing.T) {
 	if n := f.count("bind"); n != 1 {
 		t.Errorf("it was counted %d times", n)
 	}
-	clock.advance(59 * time.Second)
+	clock.Pass(59 * time.Second)
 	if _, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "wrong")); !errors.Is(err, identity.ErrRejected) || f.count("bind") != 1 {
 		t.Errorf("within a minute: %v after %d binds", err, f.count("bind"))
 	}
-	clock.advance(2 * time.Second) // it may be right by now
+	clock.Pass(2 * time.Second) // it may be right by now
 	if _, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "wrong")); !errors.Is(err, identity.ErrRejected) || f.count("bind") != 2 {
 		t.Errorf("%v after %d binds", err, f.count("bind"))
 	}
@@ -107,11 +108,11 @@ func TestWithoutCacheOnlyRefusalsAreCached(t *testing.T) {
 
 // Outages are not cached.
 func TestOutagesAreNotCached(t *testing.T) {
-	var clock clock
+	clock := clocktest.Noon()
 	o := company(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
-	options.Servers, options.Cache, options.Now = []string{"ldap://" + between.address()}, time.Minute, clock.now
+	options.Servers, options.Cache, options.Now = []string{"ldap://" + between.address()}, time.Minute, clock.Now
 	d := open(t, options)
 	between.set(refuse)
 	if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err == nil || errors.Is(err, identity.ErrRejected) {

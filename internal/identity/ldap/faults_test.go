@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/await"
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
@@ -26,12 +27,12 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 	} {
 		for _, when := range []string{"at first", "on a connection that was good"} {
 			t.Run(tt.how+" "+when, func(t *testing.T) {
-				var clock clock
+				clock := clocktest.Noon()
 				o := company(t)
 				between := newProxy(t, o.Address)
 				options := o.options()
 				options.Servers = []string{"ldap://" + between.address()}
-				options.Timeout, options.Now = time.Minute, clock.now
+				options.Timeout, options.Now = time.Minute, clock.Now
 				if tt.fault == silence {
 					options.Timeout = time.Second
 				}
@@ -59,7 +60,7 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 				}
 				between.set(pass)
 				await.Until(t, "the end of it", func(ctx context.Context) error {
-					clock.advance(time.Minute)
+					clock.Pass(time.Minute)
 					_, err := chain.Authenticate(ctx, identity.NewPresented("alice", "wonderland"))
 					return err
 				})
@@ -140,11 +141,11 @@ func TestARefusalIsFinal(t *testing.T) {
 }
 
 func TestAServerIsSkippedAfterThreeFailures(t *testing.T) {
-	var clock clock
+	clock := clocktest.Noon()
 	o := company(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
-	options.Servers, options.Now = []string{"ldap://" + between.address()}, clock.now
+	options.Servers, options.Now = []string{"ldap://" + between.address()}, clock.Now
 	d := open(t, options)
 	attempt := func(wants string, connections int) {
 		t.Helper()
@@ -162,12 +163,12 @@ func TestAServerIsSkippedAfterThreeFailures(t *testing.T) {
 	attempt("outage", 3)
 	attempt("skipped for now after 3 failures", 3)
 	attempt("skipped for now", 3)
-	clock.advance(11 * time.Second)
+	clock.Pass(11 * time.Second)
 	attempt("outage", 4) // one request tries
 	attempt("skipped for now after 4 failures", 4)
 	between.set(pass)
 	attempt("skipped for now", 4)
-	clock.advance(11 * time.Second)
+	clock.Pass(11 * time.Second)
 	attempt("alice", 6) // one search and one bind
 	attempt("alice", 6)
 	between.set(refuse)
@@ -180,11 +181,11 @@ func TestAServerIsSkippedAfterThreeFailures(t *testing.T) {
 // While one request tries whether a server is back, the others skip it. If that request is
 // abandoned, another one tries.
 func TestOneTriesWhetherAServerIsBack(t *testing.T) {
-	var clock clock
+	clock := clocktest.Noon()
 	o := company(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
-	options.Servers, options.Now = []string{"ldap://" + between.address()}, clock.now
+	options.Servers, options.Now = []string{"ldap://" + between.address()}, clock.Now
 	options.Timeout = time.Minute // long enough not to matter
 	d := open(t, options)
 	between.set(refuse)
@@ -192,7 +193,7 @@ func TestOneTriesWhetherAServerIsBack(t *testing.T) {
 		_, _ = d.Find(t.Context(), "alice", "")
 	}
 	between.set(silence)
-	clock.advance(11 * time.Second)
+	clock.Pass(11 * time.Second)
 	for range 2 {
 		ctx, cancel := context.WithCancel(t.Context())
 		tries := make(chan error)
@@ -337,11 +338,11 @@ func TestAFullPoolIsAnOutage(t *testing.T) {
 }
 
 func TestConnectionsAreSharedAndEnd(t *testing.T) {
-	var clock clock
+	clock := clocktest.Noon()
 	o := company(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
-	options.Servers, options.Now, options.Pool = []string{"ldap://" + between.address()}, clock.now, 3
+	options.Servers, options.Now, options.Pool = []string{"ldap://" + between.address()}, clock.Now, 3
 	d := open(t, options)
 	for i := range 20 {
 		if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
@@ -351,7 +352,7 @@ func TestConnectionsAreSharedAndEnd(t *testing.T) {
 	if n := between.connections(); n != 2 {
 		t.Errorf("%d connections for 20 requests, one after another; want one to look up and one to bind", n)
 	}
-	clock.advance(2 * time.Minute)
+	clock.Pass(2 * time.Minute)
 	if _, err := d.Find(t.Context(), "alice", ""); err != nil {
 		t.Fatal(err)
 	}

@@ -2,20 +2,14 @@ package ldap_test
 
 import (
 	"errors"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 )
-
-// clock is a time that tests set.
-type clock struct{ offset atomic.Int64 }
-
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
-func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
 func TestADirectoryConforms(t *testing.T) {
 	o := company(t)
@@ -29,18 +23,18 @@ func TestADirectoryConforms(t *testing.T) {
 		"with groups by memberOf": func(c *ldap.Options) { c.Groups = ldap.Groups{MemberOf: true, Nested: ldap.Walk} },
 	} {
 		t.Run(how, func(t *testing.T) {
-			var clock clock
+			clock := clocktest.Noon()
 			between := newProxy(t, o.Address)
 			options := o.options()
 			options.Servers = []string{"ldap://" + between.address()}
-			options.Cache, options.Now = time.Minute, clock.now
+			options.Cache, options.Now = time.Minute, clock.Now
 			options.User.Attributes = map[string]string{"mail": "email"}
 			change(&options)
 			identitytest.Run(t, identitytest.Subject{
 				Source: open(t, options), Kind: identity.Password, Name: "alice", Secret: "wonderland", Unknown: "nobody",
 				Break: func() {
 					between.set(refuse)
-					clock.advance(time.Hour)
+					clock.Pass(time.Hour)
 				},
 			})
 		})

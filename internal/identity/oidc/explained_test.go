@@ -58,7 +58,7 @@ func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 			})
 			chain := identity.NewChain(identity.Options{
 				Sources: []identity.Source{{Name: "oidc:ci", Authenticator: p, Remote: true, Kinds: []identity.Kind{identity.IDToken}}},
-				Limiter: ratelimit.New(ratelimit.Options{Now: i.now}),
+				Limiter: ratelimit.New(ratelimit.Options{Now: i.Now}),
 			})
 			all := i.claims().with(claims{"owner": "acme"}).with(tt.claims)
 			for n := range 3 { // the second result is cached
@@ -162,9 +162,9 @@ func TestATokenOfAnotherIssuerIsNamedInTheJournal(t *testing.T) {
 func TestARefusalIsCachedForAShortTime(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
-	early := i.token(claims{"nbf": i.now().Add(5 * time.Minute).Unix(), "exp": i.now().Add(time.Hour).Unix()})
+	early := i.token(claims{"nbf": i.Now().Add(5 * time.Minute).Unix(), "exp": i.Now().Add(time.Hour).Unix()})
 	want(t, "a token that begins later", taken(t, p, early), "refused")
-	i.pass(5 * time.Minute)
+	i.Pass(5 * time.Minute)
 	want(t, "the same, when it has begun", taken(t, p, early), "taken")
 }
 

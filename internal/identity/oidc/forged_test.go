@@ -243,7 +243,7 @@ func problemOf(o oidc.Options, field string) string {
 func TestATokenIsValidInItsLifetimeOnly(t *testing.T) {
 	i := newIssuer(t)
 	day := i.provider(func(o *oidc.Options) { o.MaxAge = 24 * time.Hour })
-	at := func(d time.Duration) int64 { return i.now().Add(d).Unix() }
+	at := func(d time.Duration) int64 { return i.Now().Add(d).Unix() }
 	const none = time.Duration(-1 << 62)
 	for _, tt := range []struct {
 		what          string
@@ -276,11 +276,11 @@ func TestATokenIsValidInItsLifetimeOnly(t *testing.T) {
 			if !errors.Is(err, identity.ErrRejected) {
 				t.Errorf("%s: %v, want %v", tt.what, err, identity.ErrRejected)
 			}
-		case err != nil || !v.Until.Equal(i.now().Add(tt.until)):
-			t.Errorf("%s: until %s, %v, want %s", tt.what, v.Until, err, i.now().Add(tt.until))
+		case err != nil || !v.Until.Equal(i.Now().Add(tt.until)):
+			t.Errorf("%s: until %s, %v, want %s", tt.what, v.Until, err, i.Now().Add(tt.until))
 		}
 	}
-	for _, odd := range []any{"1700000000", "", true, -1, 0, 1e300, []int{1}, claims{}, i.now().Format(time.RFC3339), json.RawMessage("1e999"), int64(1) << 62} {
+	for _, odd := range []any{"1700000000", "", true, -1, 0, 1e300, []int{1}, claims{}, i.Now().Format(time.RFC3339), json.RawMessage("1e999"), int64(1) << 62} {
 		for _, name := range []string{"exp", "nbf", "iat"} {
 			if _, err := show(t, day, i.token(claims{name: odd})); !errors.Is(err, identity.ErrRejected) {
 				t.Errorf("%s: %v: %v, want %v", name, odd, err, identity.ErrRejected)
@@ -296,7 +296,7 @@ func TestATokenIsValidInItsLifetimeOnly(t *testing.T) {
 func TestADuplicateClaimIsRefused(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal = "{sub}" })
-	rest := `"iss":"` + i.url + `","aud":"https://auth.example.com","exp":` + sprint(i.now().Unix()+60)
+	rest := `"iss":"` + i.url + `","aud":"https://auth.example.com","exp":` + sprint(i.Now().Unix()+60)
 	sign := func(body string) string { return i.key.sign(t, []byte(body)) }
 	if _, err := show(t, p, sign(`{"sub":"ann",`+rest+`}`)); err != nil {
 		t.Fatal(err)

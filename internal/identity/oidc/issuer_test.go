@@ -12,33 +12,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
-
-// clock is a time that only the test changes.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func newClock() *clock { return &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)} }
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
 
 // signing is a private key of an issuer.
 type signing struct {
@@ -117,7 +97,7 @@ func (s signing) public(use string) jose.JSONWebKey {
 type issuer struct {
 	t   testing.TB
 	url string
-	*clock
+	*clocktest.Clock
 	key signing
 
 	mu      sync.Mutex
@@ -129,7 +109,7 @@ type issuer struct {
 }
 
 func newIssuer(t testing.TB) *issuer {
-	i := &issuer{t: t, clock: newClock(), key: newKey(t, "one")}
+	i := &issuer{t: t, Clock: clocktest.Noon(), key: newKey(t, "one")}
 	i.keys = []any{i.key.public("sig")}
 	i.server = httptest.NewServer(i)
 	t.Cleanup(i.server.Close)
@@ -192,7 +172,7 @@ func (i *issuer) count(path string) (n int) {
 
 // claims returns the claims of a valid token.
 func (i *issuer) claims() claims {
-	now := i.now().Unix()
+	now := i.Now().Unix()
 	return claims{
 		"iss": i.url, "aud": "https://auth.example.com", "sub": "job:1",
 		"iat": now, "nbf": now, "exp": now + 300,
@@ -211,7 +191,7 @@ func (i *issuer) token(others ...claims) string {
 
 // options returns options for a Provider of this issuer.
 func (i *issuer) options() oidc.Options {
-	return oidc.Options{Name: "ci", Issuer: i.url, Audience: []string{"https://auth.example.com"}, Now: i.now}
+	return oidc.Options{Name: "ci", Issuer: i.url, Audience: []string{"https://auth.example.com"}, Now: i.Now}
 }
 
 func (i *issuer) provider(changes ...func(*oidc.Options)) *oidc.Provider {

@@ -124,7 +124,7 @@ func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 			p := i.provider(func(o *oidc.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
 			for range 3 { // at each fetch
 				want(t, "another key", taken(t, p, newKey(t, "none").sign(t, i.claims())), "refused")
-				i.pass(time.Hour)
+				i.Pass(time.Hour)
 			}
 			if n := log.lines("ignored a key of an issuer"); n != 1 || i.count("/keys") < 2 {
 				t.Errorf("%d lines after %d fetches:\n%s", n, i.count("/keys"), log)

@@ -67,15 +67,15 @@ func TestAJobsFiftyPullsVerifyOnceAndFetchOnce(t *testing.T) {
 func TestATokenIsNotCachedAfterItsExpiry(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
-	short, long := i.token(claims{"exp": i.now().Add(30 * time.Second).Unix()}), i.token()
+	short, long := i.token(claims{"exp": i.Now().Add(30 * time.Second).Unix()}), i.token()
 	want(t, "a short token", taken(t, p, short), "taken")
 	want(t, "a long token", taken(t, p, long), "taken")
 	i.publishes(newKey(t, "two").public("sig"))
-	i.pass(90*time.Second + time.Second) // after the leeway of the short one
+	i.Pass(90*time.Second + time.Second) // after the leeway of the short one
 	want(t, "the short one, expired", taken(t, p, short), "refused")
 	want(t, "the long one, remembered", taken(t, p, long), "taken")
-	i.pass(30 * time.Second)
-	i.pass(time.Hour)
+	i.Pass(30 * time.Second)
+	i.Pass(time.Hour)
 	want(t, "the long one, expired", taken(t, p, long), "refused")
 	for k := range 30 {
 		_ = taken(t, p, i.token(claims{"aud": "another", "jti": k}))
@@ -93,7 +93,7 @@ func TestKeysThatChangeArePickedUp(t *testing.T) {
 
 	first, second := i.key, newKey(t, "two")
 	i.publishes(first.public("sig"), second.public("sig"))
-	i.pass(time.Minute)
+	i.Pass(time.Minute)
 	want(t, "a token of the second key", taken(t, p, second.sign(t, i.claims())), "taken")
 	want(t, "another token of the first", taken(t, p, i.token(claims{"jti": "2"})), "taken")
 	if n := i.count("/keys"); n != 2 {
@@ -101,7 +101,7 @@ func TestKeysThatChangeArePickedUp(t *testing.T) {
 	}
 
 	i.publishes(second.public("sig")) // the first is revoked
-	i.pass(time.Minute)
+	i.Pass(time.Minute)
 	want(t, "a key that is not known", taken(t, p, newKey(t, "three").sign(t, i.claims())), "refused")
 	want(t, "a token of the key that was taken back", taken(t, p, i.token(claims{"jti": "3"})), "refused")
 	want(t, "a token of the second key", taken(t, p, second.sign(t, i.claims())), "taken")
@@ -112,7 +112,7 @@ func TestForgedKeyIDsAreFetchedForOnce(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
 	want(t, "a good token", taken(t, p, i.token()), "taken")
-	i.pass(time.Minute)
+	i.Pass(time.Minute)
 	forger := newKey(t, "")
 	flood := func() {
 		var all sync.WaitGroup
@@ -131,7 +131,7 @@ func TestForgedKeyIDsAreFetchedForOnce(t *testing.T) {
 		t.Errorf("200 forged tokens: keys were fetched %d times, want once more than the first", n)
 	}
 	flood()
-	i.pass(59 * time.Second)
+	i.Pass(59 * time.Second)
 	flood()
 	if n := i.count("/keys"); n != 2 {
 		t.Errorf("600 forged tokens within a minute: keys were fetched %d times, want 2", n)
@@ -146,7 +146,7 @@ func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
 	i.breaks()
 	second := newKey(t, "two")
 	for h := range 23 {
-		i.pass(time.Hour)
+		i.Pass(time.Hour)
 		want(t, "a good token while the issuer is down", taken(t, p, i.token()), "taken")
 		want(t, "a key that only the issuer may know", taken(t, p, second.sign(t, i.claims())), "down")
 		want(t, "a wrong token while it is down", taken(t, p, signing{"one", second.alg, second.key}.sign(t, i.claims().with(claims{"h": h}))), "refused")
@@ -154,10 +154,10 @@ func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
 	if n := log.lines("cannot fetch the keys of an issuer"); n != 1 {
 		t.Errorf("the outage is logged %d times", n)
 	}
-	i.pass(2 * time.Hour) // a day after the last fetch
+	i.Pass(2 * time.Hour) // a day after the last fetch
 	want(t, "a good token after a day", taken(t, p, i.token()), "down")
 	i.does(nil)
-	i.pass(time.Minute)
+	i.Pass(time.Minute)
 	want(t, "a good token when it is back", taken(t, p, i.token()), "taken")
 	if log.lines("fetched the keys of an issuer again") != 1 {
 		t.Errorf("its return is not logged:\n%s", log)
@@ -177,7 +177,7 @@ func TestAnIssuerThatIsDownIsAskedLessAndLess(t *testing.T) {
 		if i.count("/.well-known/openid-configuration") > before {
 			asked = append(asked, second)
 		}
-		i.pass(time.Second)
+		i.Pass(time.Second)
 	}
 	if got := sprint(asked); got != "[0 20 60 120 180 240]" {
 		t.Errorf("it was asked in the seconds %s", got)
@@ -269,7 +269,7 @@ func TestABrokenAnswerLeavesTheKeysAsTheyAre(t *testing.T) {
 	p := i.provider()
 	want(t, "a good token", taken(t, p, i.token()), "taken")
 	i.publishes() // an empty set
-	i.pass(time.Minute)
+	i.Pass(time.Minute)
 	want(t, "a key that is not known", taken(t, p, newKey(t, "two").sign(t, i.claims())), "down")
 	want(t, "a good token", taken(t, p, i.token()), "taken")
 }

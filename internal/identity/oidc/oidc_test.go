@@ -19,12 +19,12 @@ import (
 func TestAProviderConforms(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.MaxAge = 100 * time.Hour })
-	long := i.token(claims{"exp": i.now().Add(99 * time.Hour).Unix()})
+	long := i.token(claims{"exp": i.Now().Add(99 * time.Hour).Unix()})
 	identitytest.Run(t, identitytest.Subject{
 		Source: p, Kind: identity.IDToken, Name: "oidc", Secret: long,
 		Break: func() {
 			i.breaks()
-			i.pass(25 * time.Hour) // longer than keys are used while their issuer is down
+			i.Pass(25 * time.Hour) // longer than keys are used while their issuer is down
 		},
 	})
 }
@@ -73,7 +73,7 @@ func TestATokenBecomesAPrincipal(t *testing.T) {
 			Claims: map[string]any{"project": "acme/app", "runner": json.Number("7"), "protected": true, "name": "x", "renamed": json.Number("1.5"), "object": map[string]any{"er": map[string]any{"name": "x"}, "number": json.Number("1.5")}},
 		},
 		Credential: "ID token",
-		Until:      i.now().Add(5 * time.Minute),
+		Until:      i.Now().Add(5 * time.Minute),
 	}
 	want.Until = time.Unix(want.Until.Unix(), 0)
 	if diff := cmp.Diff(want, v); diff != "" {
@@ -125,7 +125,7 @@ func TestAnInvalidNameIsRefused(t *testing.T) {
 			t.Errorf("%q: %v %v, want %v", who, v.Principal, err, identity.ErrRejected)
 		}
 	}
-	lone := append([]byte(`{"who":"\ud800","iss":"`+i.url+`",`), `"aud":"https://auth.example.com","sub":"s","exp":`+sprint(i.now().Unix()+60)+`}`...)
+	lone := append([]byte(`{"who":"\ud800","iss":"`+i.url+`",`), `"aud":"https://auth.example.com","sub":"s","exp":`+sprint(i.Now().Unix()+60)+`}`...)
 	if v, err := show(t, p, i.key.sign(t, lone)); !errors.Is(err, identity.ErrRejected) {
 		t.Errorf("half a character: %v %v, want %v", v.Principal, err, identity.ErrRejected)
 	}
@@ -222,7 +222,7 @@ func TestTheTypedNameIsIgnored(t *testing.T) {
 // tried with another.
 func TestTheIssuerOfATokenVerifiesIt(t *testing.T) {
 	a, b := newIssuer(t), newIssuer(t)
-	b.clock = a.clock
+	b.Clock = a.Clock
 	named := func(name string, audience ...string) func(*oidc.Options) {
 		return func(o *oidc.Options) { o.Name, o.Audience = name, audience }
 	}
@@ -264,7 +264,7 @@ func TestTheIssuerOfATokenVerifiesIt(t *testing.T) {
 // An issuer that is down does not affect the tokens of others, and is not a refusal.
 func TestAnIssuerThatIsDownStopsOnlyItsOwnTokens(t *testing.T) {
 	up, down := newIssuer(t), newIssuer(t)
-	down.clock = up.clock
+	down.Clock = up.Clock
 	down.breaks()
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
 		{Name: "oidc:down", Authenticator: down.provider(), Remote: true, Kinds: []identity.Kind{identity.IDToken}},
@@ -289,7 +289,7 @@ func TestARefusalIsExplainedInTheLogWithoutTheToken(t *testing.T) {
 		o.Require = map[string][]string{"owner": {"acme"}}
 	})
 	var shown []string
-	for _, c := range []claims{{}, {"owner": "other"}, {"aud": "x"}, {"exp": 1}, {"iat": nil, "exp": i.now().Add(1000 * time.Hour).Unix()}, {"owner": "acme"}, {"sub": "line\nend"}} {
+	for _, c := range []claims{{}, {"owner": "other"}, {"aud": "x"}, {"exp": 1}, {"iat": nil, "exp": i.Now().Add(1000 * time.Hour).Unix()}, {"owner": "acme"}, {"sub": "line\nend"}} {
 		raw := i.token(c)
 		shown = append(shown, raw, newKey(t, "one").sign(t, i.claims().with(c)), newKey(t, "other").sign(t, i.claims().with(c)))
 	}
@@ -319,7 +319,7 @@ func TestRefusalsThatAreLoggedAreBounded(t *testing.T) {
 	if n := log.lines("\n"); n != 20 || len(log.String()) > 20_000 {
 		t.Errorf("%d lines in %d bytes are logged, want 20", n, len(log.String()))
 	}
-	i.pass(10 * time.Second)
+	i.Pass(10 * time.Second)
 	_ = p.Explain(t.Context(), identity.NewPresented("oidc", i.token(claims{"aud": "y"})))
 	if log.lines("lines_not_logged=480") != 1 {
 		t.Errorf("it is not said how many were not logged:\n%s", log)

@@ -94,7 +94,7 @@ func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 	log := &logText{}
 	o := oidc.Options{
 		Name: "cluster", Preset: oidc.Kubernetes, Issuer: "https://kubernetes.default.svc.cluster.local", Audience: []string{"https://auth.example.com"},
-		JWKSURL: server.URL + "/openid/v1/jwks", CA: ca, TokenFile: token, Now: i.now, Log: slog.New(slog.NewTextHandler(log, nil)),
+		JWKSURL: server.URL + "/openid/v1/jwks", CA: ca, TokenFile: token, Now: i.Now, Log: slog.New(slog.NewTextHandler(log, nil)),
 	}
 	pod := func(more claims) string {
 		return i.key.sign(t, i.claims().with(podClaims()).with(claims{"iss": o.Issuer}).with(more))
@@ -106,12 +106,12 @@ func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 	}
 
 	write(t, token, "other\n") // read at each fetch
-	i.pass(time.Minute)
+	i.Pass(time.Minute)
 	next := newKey(t, "two")
 	unknown := next.sign(t, i.claims().with(podClaims()).with(claims{"iss": o.Issuer}))
 	want(t, "with a bearer token that is not taken", taken(t, p, unknown), "down")
 	write(t, token, bearer)
-	i.pass(time.Minute)
+	i.Pass(time.Minute)
 	want(t, "with one that is taken again", taken(t, p, unknown), "refused")
 
 	o.CA = ""
@@ -168,12 +168,12 @@ func TestKeysInAFileAreReadAgain(t *testing.T) {
 	want(t, "a good token", taken(t, p, token(i.key)), "taken")
 	second := newKey(t, "two")
 	publish(second.public("sig"))
-	i.pass(10 * time.Second)
+	i.Pass(10 * time.Second)
 	want(t, "a token of the new key", taken(t, p, token(second)), "taken")
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	i.pass(time.Hour)
+	i.Pass(time.Hour)
 	want(t, "a token while the file is gone", taken(t, p, token(second)), "taken")
 	if n := len(i.fetched); n != 0 {
 		t.Errorf("something was fetched: %v", i.fetched)

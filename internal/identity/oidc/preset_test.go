@@ -112,7 +112,7 @@ func TestPresetsKnowTheirIssuers(t *testing.T) {
 			i := newIssuer(t)
 			text, _ := json.Marshal(claims{"keys": []any{i.key.public("jwt-svid")}})
 			o := tt.options
-			o.Name, o.Audience, o.Now = "ci", []string{"https://auth.example.com"}, i.now
+			o.Name, o.Audience, o.Now = "ci", []string{"https://auth.example.com"}, i.Now
 			o.JWKSFile = filepath.Join(t.TempDir(), "keys.json")
 			write(t, o.JWKSFile, string(text))
 			v, err := show(t, newProvider(t, o), i.key.sign(t, i.claims().with(tt.claims)))
