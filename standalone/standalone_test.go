@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/internal/await"
@@ -22,26 +21,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
-// lines is a log that can be read while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // up starts a Standalone and returns a function that stops it.
-func up(t *testing.T, data string, log *lines) (*Standalone, func()) {
+func up(t *testing.T, data string, log *await.Log) (*Standalone, func()) {
 	t.Helper()
 	s, err := Open(t.Context(), Options{Data: data, Log: logging.New(log, "plain", "info")})
 	if err != nil {
@@ -141,7 +122,7 @@ func (c client) push(repository, content string) int {
 // Registries log the headers of their events at start.
 func TestNoSecretReachesALog(t *testing.T) {
 	data := t.TempDir()
-	log := new(lines)
+	log := new(await.Log)
 	s, down := up(t, data, log)
 	down()
 	secret, err := os.ReadFile(s.setup.Path(setup.Notifications))
@@ -164,7 +145,7 @@ func TestNoSecretReachesALog(t *testing.T) {
 
 func TestPushedImagesSurviveARestart(t *testing.T) {
 	data := t.TempDir()
-	log := new(lines)
+	log := new(await.Log)
 	s, down := up(t, data, log)
 	welcome := s.Welcome()
 	found := regexp.MustCompile(`password  (\S+) `).FindStringSubmatch(welcome)
@@ -197,7 +178,7 @@ func TestPushedImagesSurviveARestart(t *testing.T) {
 	}
 
 	// The second start: another port, the same folder.
-	again := new(lines)
+	again := new(await.Log)
 	s, down = up(t, data, again)
 	defer down()
 	if strings.Contains(s.Welcome(), "password  ") {
@@ -213,7 +194,7 @@ func TestPushedImagesSurviveARestart(t *testing.T) {
 // A change of the config, as the welcome describes it, needs no restart.
 func TestAChangedConfigTakesEffect(t *testing.T) {
 	data := t.TempDir()
-	log := new(lines)
+	log := new(await.Log)
 	s, down := up(t, data, log)
 	defer down()
 	password := regexp.MustCompile(`password  (\S+) `).FindStringSubmatch(s.Welcome())[1]
@@ -259,19 +240,19 @@ func TestAPortInUseIsReported(t *testing.T) {
 
 func TestAFolderIsUsedByOneProcess(t *testing.T) {
 	data := t.TempDir()
-	_, down := up(t, data, new(lines))
+	_, down := up(t, data, new(await.Log))
 	_, err := Open(t.Context(), Options{Data: data, Log: logging.New(io.Discard, "", "")})
 	if err == nil || !strings.Contains(err.Error(), "another `make up`") {
 		t.Errorf("got %v", err)
 	}
 	down()
-	_, down = up(t, data, new(lines))
+	_, down = up(t, data, new(await.Log))
 	down()
 }
 
 // Events have their own listener: clients, which reach the other port, cannot post any.
 func TestClientsCannotPostEvents(t *testing.T) {
-	s, down := up(t, t.TempDir(), new(lines))
+	s, down := up(t, t.TempDir(), new(await.Log))
 	defer down()
 	r, err := http.NewRequestWithContext(await.Context(t), "POST", "http://"+s.address+"/notifications", strings.NewReader(`{"events":[]}`))
 	if err != nil {

@@ -18,6 +18,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/await"
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
@@ -50,46 +52,10 @@ type house struct {
 	issuer   *issuer.Issuer
 	server   *server.Server
 	api      *api.API
-	clock    *clock
-	log      *text
+	clock    *clocktest.Clock
+	log      *await.Log
 	close    func()
 	count    int
-}
-
-// clock is a time that tests move.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-// text is a log.
-type text struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (t *text) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.b.Write(p)
-}
-
-func (t *text) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.b.String()
 }
 
 var operator = rulebook.Operator("root")
@@ -102,7 +68,7 @@ func each(t *testing.T, f func(*testing.T, *house)) {
 // newHouse opens a house. The rules let the group helpdesk look after accounts, and dora of the directory see them.
 func newHouse(t testing.TB, url string) *house {
 	t.Helper()
-	h := &house{TB: t, clock: &clock{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, log: new(text)}
+	h := &house{TB: t, clock: clocktest.Noon(), log: new(await.Log)}
 	log := slog.New(slog.NewTextHandler(h.log, nil))
 	var err error
 	check := func(e error) {

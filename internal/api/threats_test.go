@@ -344,7 +344,7 @@ func TestWhatIsShownIsJudgedAlone(t *testing.T) {
 	h.must(401, cookie(token), "GET", "/whoami", nil)
 	h.must(401, bearer(secretOf("ann")), "GET", "/whoami", nil)
 	h.must(200, bearer(token), "GET", "/whoami", nil)
-	h.clock.add(2 * time.Hour)
+	h.clock.Pass(2 * time.Hour)
 	if r := h.must(401, cookie(session), "GET", "/whoami", nil); !strings.Contains(r.Header.Get("Set-Cookie"), "Max-Age=0") {
 		t.Errorf("a browser goes on showing a session that is over: %s", r.Header.Get("Set-Cookie"))
 	}

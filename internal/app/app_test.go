@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -12,13 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -33,7 +32,9 @@ type folder struct {
 func newFolder(t testing.TB) *folder {
 	t.Helper()
 	f := &folder{t, t.TempDir()}
-	root, err := token.NewRoot("test", token.ES256, time.Now().Add(-time.Hour), time.Now().AddDate(1, 0, 0))
+	// The root is valid both now and at the time of a test's clock.
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	root, err := token.NewRoot("test", token.ES256, begin, begin.AddDate(100, 0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,26 +161,8 @@ func TestAMistakeLeavesNoDatabaseBehind(t *testing.T) {
 	}
 }
 
-// lockedBuffer is a log that is read while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // address finds where a log says that it listens.
-func address(t testing.TB, log *lockedBuffer, n int) string {
+func address(t testing.TB, log *await.Log, n int) string {
 	t.Helper()
 	lines := strings.Split(log.String(), "\n")
 	for _, line := range lines {
@@ -201,7 +184,7 @@ listen:
   - { address: "127.0.0.1:0", tls: { self_signed: true } }
   - { address: "127.0.0.1:0", serve: [notifications, metrics] }
 ` + rule("a"))
-	log := new(lockedBuffer)
+	log := new(await.Log)
 	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(log, "text", "info")})
 	if err != nil {
 		t.Fatal(err)

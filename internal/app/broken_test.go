@@ -28,7 +28,7 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 	f.write("policy/p.yaml", good)
 	file := filepath.Join(f.dir, "tidewaiter.yaml")
 	cfg := f.load(anyPort + "policy:\n  watch: false\n  files: [\"policy/*.yaml\"]\n  rules: [{ name: a, subjects: [anyone], repositories: [a], actions: [pull] }]\n")
-	log := new(lockedBuffer)
+	log := new(await.Log)
 	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(log, "text", "info")})
 	if err != nil {
 		t.Fatal(err)

@@ -30,6 +30,7 @@ type issuer struct {
 	*httptest.Server
 	key  *ecdsa.PrivateKey
 	down atomic.Bool
+	now  func() time.Time
 }
 
 func newIssuer(t *testing.T) *issuer {
@@ -38,7 +39,7 @@ func newIssuer(t *testing.T) *issuer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &issuer{key: key}
+	i := &issuer{key: key, now: time.Now}
 	i.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case i.down.Load():
@@ -67,7 +68,7 @@ func (i *issuer) tokenOf(t *testing.T, audience, repository, ref string, life ti
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := time.Now()
+	now := i.now()
 	payload, _ := json.Marshal(map[string]any{
 		"iss": i.URL, "aud": audience, "sub": "repo:" + repository, "repository": repository, "repository_owner": "acme",
 		"ref": ref, "iat": now.Add(-10 * time.Minute).Unix(), "exp": now.Add(life).Unix(),

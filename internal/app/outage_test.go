@@ -9,11 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/await"
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
@@ -21,47 +22,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
-
-// testClock is a clock that a test moves.
-type testClock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (h *testClock) now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.at
-}
-
-func (h *testClock) pass(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.at = h.at.Add(d)
-}
-
-// lines is a log that may be read while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) take() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	all := strings.Split(strings.TrimSpace(l.text.String()), "\n")
-	l.text.Reset()
-	if all[0] == "" {
-		return nil
-	}
-	return all
-}
 
 func do(h http.Handler, method, target, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
@@ -80,9 +40,9 @@ func TestDeletedDatabase(t *testing.T) {
 	cfg := f.load(anyPort + rule("a"))
 	file := filepath.Join(f.dir, "state.db")
 	cfg.Database = "sqlite:" + file
-	clock := &testClock{at: time.Now()}
-	var log lines
-	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(&log, "text", "warn"), Now: clock.now})
+	clock := clocktest.Noon()
+	var log await.Log
+	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(&log, "text", "warn"), Now: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +53,7 @@ func TestDeletedDatabase(t *testing.T) {
 	if code := post("before"); code != 200 {
 		t.Fatalf("before: %d", code)
 	}
-	log.take()
+	log.Take()
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
@@ -109,9 +69,9 @@ func TestDeletedDatabase(t *testing.T) {
 	for range 180 {
 		a.CheckDatabaseNow(t.Context())
 		post("lost")
-		clock.pass(time.Second)
+		clock.Pass(time.Second)
 	}
-	told := log.take()
+	told := log.Take()
 	minutes, rescued := 0, ""
 	for _, line := range told {
 		if strings.Contains(line, "the database cannot be used") {
@@ -149,7 +109,7 @@ func TestRecoveryOfTheDatabaseIsLogged(t *testing.T) {
 	cfg := f.load(anyPort + rule("a"))
 	file := filepath.Join(f.dir, "state.db")
 	cfg.Database = "sqlite:" + file
-	var log lines
+	var log await.Log
 	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(&log, "text", "info")})
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +123,7 @@ func TestRecoveryOfTheDatabaseIsLogged(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.CheckDatabaseNow(t.Context())
-	if told := strings.Join(log.take(), "\n"); !strings.Contains(told, "the database can be used again") {
+	if told := strings.Join(log.Take(), "\n"); !strings.Contains(told, "the database can be used again") {
 		t.Errorf("the log says:\n%s", told)
 	}
 	if w := do(a.Handler(server.Health), "GET", "/readyz", ""); w.Code != 200 {
@@ -191,13 +151,13 @@ func TestMissingDatabaseIsNotCreatedAgain(t *testing.T) {
 			file := filepath.Join(f.dir, "state.db")
 			cfg.Database = "sqlite:" + file
 			start := func(o app.Options) (string, error) {
-				var log lines
+				var log await.Log
 				o.Log = logging.New(&log, "text", "info")
 				a, err := app.New(t.Context(), cfg, o)
 				if err == nil {
 					closed(t, a)
 				}
-				return strings.Join(log.take(), "\n"), err
+				return strings.Join(log.Take(), "\n"), err
 			}
 			log, err := start(app.Options{})
 			if err != nil || !strings.Contains(log, "created a new database") {
@@ -278,7 +238,7 @@ identity: [{ accounts: {} }]
 		t.Fatal(err)
 	}
 
-	var log lines
+	var log await.Log
 	a = must(app.New(t.Context(), cfg, app.Options{Log: logging.New(&log, "text", "warn")}))(t)
 	defer closed(t, a)
 	r := httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull", nil)
@@ -293,7 +253,7 @@ identity: [{ accounts: {} }]
 		t.Errorf("/readyz: %d %s", w.Code, w.Body)
 	}
 	a.CheckDatabaseNow(t.Context())
-	if told := strings.Join(log.take(), "\n"); !strings.Contains(told, "the database cannot be used") || !strings.Contains(told, "tidewaiter database restore") {
+	if told := strings.Join(log.Take(), "\n"); !strings.Contains(told, "the database cannot be used") || !strings.Contains(told, "tidewaiter database restore") {
 		t.Errorf("the log says:\n%s", told)
 	}
 }

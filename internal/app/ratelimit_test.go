@@ -11,11 +11,11 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
@@ -29,16 +29,15 @@ import (
 type service struct {
 	*folder
 	*app.App
-	cfg    *config.Config
-	began  time.Time
-	offset atomic.Int64
+	cfg *config.Config
+	*clocktest.Clock
 }
 
 const alicePassword = "alice has a password"
 
 func newService(t *testing.T, identities, state string) *service {
 	t.Helper()
-	s := &service{folder: newFolder(t), began: time.Now()}
+	s := &service{folder: newFolder(t), Clock: clocktest.Noon()}
 	s.write("tidewaiter.yaml", `
 database: `+state+`
 signing: { root: { folder: . } }
@@ -59,8 +58,7 @@ identity:
 func (s *service) start(t *testing.T) {
 	t.Helper()
 	var err error
-	now := func() time.Time { return s.began.Add(time.Duration(s.offset.Load())) }
-	if s.App, err = app.New(t.Context(), s.cfg, app.Options{Now: now}); err != nil {
+	if s.App, err = app.New(t.Context(), s.cfg, app.Options{Now: s.Now}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -71,8 +69,6 @@ func (s *service) restart(t *testing.T) {
 	closed(t, s.App)
 	s.start(t)
 }
-
-func (s *service) pass(d time.Duration) { s.offset.Add(int64(d)) }
 
 func (s *service) answer(r *http.Request, from string) *httptest.ResponseRecorder {
 	r.RemoteAddr = from + ":4711"
@@ -139,6 +135,7 @@ func TestBadTokensRefuseNoGoodCredential(t *testing.T) {
 	ci := newIssuer(t)
 	s := newService(t, `  - oidc: { name: ci, issuer: "`+ci.URL+`", audience: us }
 `, "sqlite:state.db")
+	ci.now = s.Now
 	const nat = "198.51.100.1"
 	s.addUser(t, "alice", alicePassword)
 	robot, robotSecret, err := s.Accounts().AddRobot(t.Context(), rulebook.Operator("root"), accounts.NewRobot{Name: "ci"})
@@ -285,7 +282,7 @@ func testFlood(t *testing.T, s *service, from func(int) string) {
 		checked = make(map[string]int)
 		for i := range n {
 			for who := range people {
-				if s.signIn(who, fmt.Sprint("guess ", s.offset.Load(), i), from(i)) == http.StatusUnauthorized {
+				if s.signIn(who, fmt.Sprint("guess ", s.Now().Unix(), i), from(i)) == http.StatusUnauthorized {
 					checked[who]++
 				}
 			}
@@ -304,7 +301,7 @@ func testFlood(t *testing.T, s *service, from func(int) string) {
 		}
 	}
 	for range 10 {
-		s.pass(10 * time.Second)
+		s.Pass(10 * time.Second)
 		flood(2)
 	}
 	if code := s.signIn("alice", alicePassword, elsewhere); code != http.StatusTooManyRequests {
@@ -314,7 +311,7 @@ func testFlood(t *testing.T, s *service, from func(int) string) {
 	if _, err := s.Accounts().AllowPlace(t.Context(), rulebook.Operator("root"), "alice", netip.MustParsePrefix("192.0.2.0/24")); err != nil {
 		t.Fatal(err)
 	}
-	s.pass(61 * time.Second) // the process remembers for a minute that it is not a place of hers
+	s.Pass(61 * time.Second) // the process remembers for a minute that it is not a place of hers
 	flood(10)
 	if code := s.signIn("alice", alicePassword, elsewhere); code != http.StatusOK {
 		t.Errorf("at a place that she was allowed: %d", code)
@@ -335,7 +332,7 @@ func testFlood(t *testing.T, s *service, from func(int) string) {
 	// A day of it: NIST's hundred, and one attempt a minute. Half an hour is enough to see.
 	checked := 0
 	for range 30 {
-		s.pass(time.Minute)
+		s.Pass(time.Minute)
 		checked += flood(5)["alice"]
 	}
 	if checked > 31 {
@@ -354,7 +351,7 @@ func TestReplicasShareKnownPlacesAndCounts(t *testing.T) {
 		t.Fatal(code)
 	}
 	first.restart(t) // writes what it learned
-	second := &service{folder: first.folder, cfg: first.cfg, began: first.began}
+	second := &service{folder: first.folder, Clock: first.Clock, cfg: first.cfg}
 	second.start(t)
 	defer closed(t, second.App)
 	checked := 0

@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -12,10 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/await"
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
@@ -23,47 +24,28 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// synchronized is a log that may be read while it is written.
-type synchronized struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *synchronized) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *synchronized) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // A token of each kind is put into each field and header of a request, as it is and in wrappings.
 // It is then in no log, no journal, no file of the database, no metric and no answer, and no
 // service was asked about it.
 func TestASecretInTheWrongPlaceIsKeptNowhere(t *testing.T) {
-	var asked synchronized
+	var asked await.Log
 	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(&asked, r.Body)
 		_, _ = io.WriteString(w, `{"answer":"rejected"}`)
 	}))
 	defer shop.Close()
 	f := newFolder(t)
-	var log synchronized
+	var log await.Log
 	cfg := f.loadWith(fmt.Sprintf("identity: [{ accounts: {} }, { htpasswd: { file: users } }, { webhook: { name: shop, url: %q } }]\n", shop.URL) + `
 listen: [{ address: "127.0.0.1:0", serve: [token, notifications, keys, health, metrics, api] }]
 notifications: { open: true }
 ` + rule("**"))
-	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(&log, "text", "debug")})
+	clock := clocktest.Noon()
+	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(&log, "text", "debug"), Now: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	log.mu.Lock()
-	log.b.Reset() // it has the secret for the first administrator, on purpose
-	log.mu.Unlock()
+	log.Take() // it has the secret for the first administrator, on purpose
 	operator := rulebook.Operator("root")
 	if _, err := a.Accounts().AddUser(t.Context(), operator, accounts.NewUser{Name: "bob", Password: identity.NewSecret("a long sentence")}); err != nil {
 		t.Fatal(err)
@@ -108,6 +90,7 @@ notifications: { open: true }
 	h := a.Handler(server.Token, server.Notifications, server.Keys, server.Health, server.Metric, server.API)
 	answers := make(map[string]string)
 	send := func(what string, r *http.Request) {
+		clock.Pass(5 * time.Minute) // the delay after failed sign-ins is over
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		answers[what] = fmt.Sprint(w.Header(), w.Body)

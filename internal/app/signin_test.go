@@ -8,13 +8,13 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 )
@@ -25,27 +25,14 @@ type people struct {
 	app    *app.App
 	issuer *issuer
 
-	mu sync.Mutex
-	at time.Time
-}
-
-func (p *people) now() time.Time {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.at
-}
-
-func (p *people) pass(d time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.at = p.at.Add(d)
+	*clocktest.Clock
 }
 
 func newPeople(t *testing.T, settings string) *people {
 	t.Helper()
-	p := &people{folder: newFolder(t), issuer: newIssuer(t), at: time.Now().Truncate(time.Second)}
+	p := &people{folder: newFolder(t), issuer: newIssuer(t), Clock: clocktest.Noon()}
 	var err error
-	if p.app, err = app.New(t.Context(), p.config(settings), app.Options{Now: p.now}); err != nil {
+	if p.app, err = app.New(t.Context(), p.config(settings), app.Options{Now: p.Now}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closed(t, p.app) })
@@ -79,7 +66,7 @@ func (p *people) token(changes map[string]any) string {
 	p.Helper()
 	claims := map[string]any{
 		"iss": p.issuer.URL, "aud": "us", "sub": "ann", "groups": []string{"dev"}, "team": "acme", "level": 7, "active": true,
-		"iat": p.now().Unix(), "exp": p.now().Add(5 * time.Minute).Unix(),
+		"iat": p.Now().Unix(), "exp": p.Now().Add(5 * time.Minute).Unix(),
 	}
 	for name, v := range changes {
 		claims[name] = v
@@ -157,38 +144,38 @@ func TestAnAccessTokenLastsAfterASignIn(t *testing.T) {
 	}
 	access := p.access(p.token(nil), "laptop")
 	expect("at once", access, granted)
-	p.pass(47 * time.Hour)
+	p.Pass(47 * time.Hour)
 	expect("after two days", access, granted)
 	expect("a sign-in with other groups", p.token(map[string]any{"groups": []string{"other"}}), "")
-	p.pass(time.Minute)
+	p.Pass(time.Minute)
 	expect("after that", access, "")
 	expect("a sign-in with the first groups again", p.token(nil), granted)
-	p.pass(47 * time.Hour)
+	p.Pass(47 * time.Hour)
 	expect("two days after that", access, granted)
-	last := p.now().Add(-47 * time.Hour).UTC().Format(time.DateOnly)
-	p.pass(time.Hour + time.Second)
+	last := p.Now().Add(-47 * time.Hour).UTC().Format(time.DateOnly)
+	p.Pass(time.Hour + time.Second)
 	expect("when the last sign-in does not count any more", access,
 		"401 the access token is refused: the last sign-in through oidc:sso was on "+last+", and counts for 48h0m0s: sign in again")
 	expect("a sign-in", p.token(nil), granted)
-	p.pass(time.Minute)
+	p.Pass(time.Minute)
 	expect("the same access token", access, granted)
 
 	expect("a sign-in that is refused", p.token(map[string]any{"active": false}), `401 the ID token is refused: the claim active does not meet the requirement: it is "false"`)
-	p.pass(time.Minute)
+	p.Pass(time.Minute)
 	expect("after it", access, "401 the access token is refused: the last sign-in through oidc:sso was refused: sign in again")
 	expect("somebody else's that is refused", p.token(map[string]any{"active": false, "sub": "bob"}), `401 the ID token is refused: the claim active does not meet the requirement: it is "false"`)
 	expect("a sign-in that is not", p.token(nil), granted)
-	p.pass(time.Minute)
+	p.Pass(time.Minute)
 	expect("after that one", access, granted)
-	expect("one that has expired", p.token(map[string]any{"exp": p.now().Add(-time.Hour).Unix()}),
-		"401 the ID token is refused: it has expired, at "+p.now().Add(-time.Hour).UTC().Format(time.RFC3339))
-	p.pass(time.Minute)
+	expect("one that has expired", p.token(map[string]any{"exp": p.Now().Add(-time.Hour).Unix()}),
+		"401 the ID token is refused: it has expired, at "+p.Now().Add(-time.Hour).UTC().Format(time.RFC3339))
+	p.Pass(time.Minute)
 	expect("which says nothing about its holder", access, granted)
 
 	if err := p.app.Reload(t.Context(), p.config("access_tokens_after_sign_in: 0s")); err != nil {
 		t.Fatal(err)
 	}
-	p.pass(time.Minute)
+	p.Pass(time.Minute)
 	if got := p.pull(access); !strings.HasPrefix(got, "401 ") {
 		t.Errorf("with the setting taken back: %q", got)
 	}
@@ -203,17 +190,17 @@ func TestASignInOutlivesARestart(t *testing.T) {
 	access := p.access(p.token(nil), "laptop")
 	closed(t, p.app)
 	var err error
-	if p.app, err = app.New(t.Context(), p.config(""), app.Options{Now: p.now}); err != nil {
+	if p.app, err = app.New(t.Context(), p.config(""), app.Options{Now: p.Now}); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.pull(access); got != "repository:acme/app:pull" {
 		t.Errorf("after a restart: %q", got)
 	}
-	p.pass(29 * 24 * time.Hour)
+	p.Pass(29 * 24 * time.Hour)
 	if got := p.pull(access); got != "repository:acme/app:pull" {
 		t.Errorf("within the 30 days that are the default: %q", got)
 	}
-	p.pass(24*time.Hour + time.Second)
+	p.Pass(24*time.Hour + time.Second)
 	if got := p.pull(access); !strings.Contains(got, "sign in again") {
 		t.Errorf("after them: %q", got)
 	}

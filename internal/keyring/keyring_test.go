@@ -21,6 +21,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -73,7 +74,7 @@ func TestNoTokenOutlivesItsLeaf(t *testing.T) {
 
 func TestFailingRenewalKeepsTheOldLeafAndTriesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log lines
+		var log await.Log
 		key := &failing{Signer: newKey(t)}
 		k := open(t, keyring.Options{Root: rootOf(t, key), MaxToken: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		first := signer(t, k, token.X5C, token.ES256)
@@ -330,7 +331,7 @@ func TestExpiredRootSignsByKid(t *testing.T) {
 
 func TestExpiryOfTheRootIsLoggedOnceADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log lines
+		var log await.Log
 		r, err := token.NewRoot("x", token.ES256, time.Now().Add(-time.Hour), time.Now().AddDate(0, 0, 35))
 		if err != nil {
 			t.Fatal(err)
@@ -350,7 +351,7 @@ func TestExpiryOfTheRootIsLoggedOnceADay(t *testing.T) {
 // A leaf that expires with its root is not renewed: no later one can be issued.
 func TestLeafThatExpiresWithItsRootIsNotRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log lines
+		var log await.Log
 		r, err := token.NewRoot("x", token.ES256, time.Now().Add(-time.Hour), time.Now().Add(20*time.Hour))
 		if err != nil {
 			t.Fatal(err)
@@ -473,24 +474,6 @@ func newKey(t *testing.T) crypto.Signer {
 		t.Fatal(err)
 	}
 	return key
-}
-
-// lines is a log that is read while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // failing is a key in a service that may be down.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
@@ -51,7 +52,7 @@ func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 		{"groups left out", claims{"hasgroups": true}, "not all groups are known: the token leaves out groups, because there are too many of them (hasgroups)", ""},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			i, log := newIssuer(t), &logText{}
+			i, log := newIssuer(t), new(await.Log)
 			p := i.provider(func(o *oidc.Options) {
 				o.Require, o.Groups = map[string][]string{"owner": {"acme"}}, []string{"{groups}"}
 				o.Log = slog.New(slog.NewTextHandler(log, nil))
@@ -67,7 +68,7 @@ func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 					t.Fatalf("time %d (-want +got):\n%s", n, cmp.Diff(tt.want, told(err)))
 				}
 			}
-			if log.lines("ID token refused") == 0 {
+			if log.Count("ID token refused") == 0 {
 				t.Error("nothing is logged")
 			}
 
@@ -103,7 +104,7 @@ func TestAnExpiredTokenIsRefusedWhileItsIssuerIsDown(t *testing.T) {
 // If several entries have the same issuer, a token costs one signature check. A token for an
 // audience of none of them is explained.
 func TestATokenForAnotherEntryIsNotExplained(t *testing.T) {
-	i, log := newIssuer(t), &logText{}
+	i, log := newIssuer(t), new(await.Log)
 	var sources []identity.Source
 	for _, audience := range []string{"one", "two", "three"} {
 		sources = append(sources, identity.Source{Name: "oidc:" + audience, Remote: true, Kinds: []identity.Kind{identity.IDToken}, Authenticator: i.provider(func(o *oidc.Options) {
@@ -124,7 +125,7 @@ func TestATokenForAnotherEntryIsNotExplained(t *testing.T) {
 	if log.String() != "" {
 		t.Errorf("a token that was taken is logged as refused:\n%s", log)
 	}
-	if got := told(sign("four")); got != "the ID token is refused: it is for another audience: four" || log.lines("another audience") != 1 {
+	if got := told(sign("four")); got != "the ID token is refused: it is for another audience: four" || log.Count("another audience") != 1 {
 		t.Errorf("%s\n%s", got, log)
 	}
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
@@ -411,7 +412,7 @@ func TestATokenWithoutAKidIsTriedWithFewKeys(t *testing.T) {
 			own.KeyID = "one"
 		}
 		i.publishes(append(published, own)...)
-		log := &logText{}
+		log := new(await.Log)
 		p := i.provider(func(o *oidc.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
 		_, err := show(t, p, signer.sign(t, i.claims()))
 		if tt.wants == "taken" {
@@ -426,7 +427,7 @@ func TestATokenWithoutAKidIsTriedWithFewKeys(t *testing.T) {
 		if errors.Is(err, identity.ErrNeverValid) && tt.kid == "" {
 			t.Errorf("%s: it is refused for good, and the issuer may take keys back", tt.what)
 		}
-		if log.lines("ID token refused") != 1 {
+		if log.Count("ID token refused") != 1 {
 			t.Errorf("%s: the log does not have the reason: %s", tt.what, log)
 		}
 	}

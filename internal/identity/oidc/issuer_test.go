@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 
@@ -217,25 +216,5 @@ func show(t testing.TB, p *oidc.Provider, raw string) (identity.Verified, error)
 	t.Helper()
 	return p.Authenticate(t.Context(), identity.Presented{Kind: identity.IDToken, Name: "oidc", Secret: identity.NewSecret(raw)})
 }
-
-// logText is a log for tests to read.
-type logText struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *logText) lines(text string) int { return strings.Count(l.String(), text) }
 
 func sprint(v any) string { return fmt.Sprintf("%v", v) }

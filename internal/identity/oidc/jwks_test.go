@@ -18,6 +18,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
@@ -119,14 +120,14 @@ func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 		{"a shared secret", claims{"kty": "oct", "kid": "k", "k": "AAAA"}, "it is a shared secret", true},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			i, log := newIssuer(t), &logText{}
+			i, log := newIssuer(t), new(await.Log)
 			i.publishes(i.key.public("sig"), tt.key, tt.key)
 			p := i.provider(func(o *oidc.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
 			for range 3 { // at each fetch
 				want(t, "another key", taken(t, p, newKey(t, "none").sign(t, i.claims())), "refused")
 				i.Pass(time.Hour)
 			}
-			if n := log.lines("ignored a key of an issuer"); n != 1 || i.count("/keys") < 2 {
+			if n := log.Count("ignored a key of an issuer"); n != 1 || i.count("/keys") < 2 {
 				t.Errorf("%d lines after %d fetches:\n%s", n, i.count("/keys"), log)
 			}
 			if text := strings.ReplaceAll(log.String(), `\"`, `"`); !strings.Contains(text, tt.why) {

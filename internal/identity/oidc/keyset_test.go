@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
@@ -140,7 +141,7 @@ func TestForgedKeyIDsAreFetchedForOnce(t *testing.T) {
 }
 
 func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
-	i, log := newIssuer(t), &logText{}
+	i, log := newIssuer(t), new(await.Log)
 	p := i.provider(func(o *oidc.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
 	want(t, "a good token", taken(t, p, i.token()), "taken")
 	i.breaks()
@@ -151,7 +152,7 @@ func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
 		want(t, "a key that only the issuer may know", taken(t, p, second.sign(t, i.claims())), "down")
 		want(t, "a wrong token while it is down", taken(t, p, signing{"one", second.alg, second.key}.sign(t, i.claims().with(claims{"h": h}))), "refused")
 	}
-	if n := log.lines("cannot fetch the keys of an issuer"); n != 1 {
+	if n := log.Count("cannot fetch the keys of an issuer"); n != 1 {
 		t.Errorf("the outage is logged %d times", n)
 	}
 	i.Pass(2 * time.Hour) // a day after the last fetch
@@ -159,7 +160,7 @@ func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
 	i.does(nil)
 	i.Pass(time.Minute)
 	want(t, "a good token when it is back", taken(t, p, i.token()), "taken")
-	if log.lines("fetched the keys of an issuer again") != 1 {
+	if log.Count("fetched the keys of an issuer again") != 1 {
 		t.Errorf("its return is not logged:\n%s", log)
 	}
 }

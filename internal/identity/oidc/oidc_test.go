@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
@@ -283,7 +284,7 @@ func TestAnIssuerThatIsDownStopsOnlyItsOwnTokens(t *testing.T) {
 
 // Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374: secrets in logs.
 func TestARefusalIsExplainedInTheLogWithoutTheToken(t *testing.T) {
-	i, log := newIssuer(t), &logText{}
+	i, log := newIssuer(t), new(await.Log)
 	p := i.provider(func(o *oidc.Options) {
 		o.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		o.Require = map[string][]string{"owner": {"acme"}}
@@ -303,7 +304,7 @@ func TestARefusalIsExplainedInTheLogWithoutTheToken(t *testing.T) {
 		}
 	}
 	for _, reason := range []string{"claim owner does not meet the requirement: it is missing", `it is \"other\"`, "another audience: x", "it has expired, at 1970", "signature is wrong", "no key", `subject=job:1`} {
-		if log.lines(reason) == 0 {
+		if log.Count(reason) == 0 {
 			t.Errorf("the log does not say %q:\n%s", reason, log)
 		}
 	}
@@ -311,17 +312,17 @@ func TestARefusalIsExplainedInTheLogWithoutTheToken(t *testing.T) {
 
 // Anyone can send tokens, so the log must not grow with them.
 func TestRefusalsThatAreLoggedAreBounded(t *testing.T) {
-	i, log := newIssuer(t), &logText{}
+	i, log := newIssuer(t), new(await.Log)
 	p := i.provider(func(o *oidc.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
 	for range 500 {
 		_ = p.Explain(t.Context(), identity.NewPresented("oidc", i.token(claims{"aud": strings.Repeat("x", 5000)})))
 	}
-	if n := log.lines("\n"); n != 20 || len(log.String()) > 20_000 {
+	if n := log.Count("\n"); n != 20 || len(log.String()) > 20_000 {
 		t.Errorf("%d lines in %d bytes are logged, want 20", n, len(log.String()))
 	}
 	i.Pass(10 * time.Second)
 	_ = p.Explain(t.Context(), identity.NewPresented("oidc", i.token(claims{"aud": "y"})))
-	if log.lines("lines_not_logged=480") != 1 {
+	if log.Count("lines_not_logged=480") != 1 {
 		t.Errorf("it is not said how many were not logged:\n%s", log)
 	}
 }

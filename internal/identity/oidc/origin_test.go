@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
@@ -91,7 +92,7 @@ func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 	ca, token := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "token")
 	write(t, ca, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	write(t, token, bearer+"\n")
-	log := &logText{}
+	log := new(await.Log)
 	o := oidc.Options{
 		Name: "cluster", Preset: oidc.Kubernetes, Issuer: "https://kubernetes.default.svc.cluster.local", Audience: []string{"https://auth.example.com"},
 		JWKSURL: server.URL + "/openid/v1/jwks", CA: ca, TokenFile: token, Now: i.Now, Log: slog.New(slog.NewTextHandler(log, nil)),
