@@ -309,11 +309,11 @@ func testARepeatIsRecognizedAfterAClockWasAhead(t *testing.T, d storetest.Databa
 // 30 days, and its key is deleted later.
 func TestPropertyRepeatsAreRecognizedWhateverTheRegistrysClock(t *testing.T) {
 	const day = 24 * time.Hour
-	c := &clock{now: noon}
+	c := clocktest.New(noon)
 	j, db := open(t, storetest.SQLite().Ready(t), journal.Options{Now: c.Now})
 	n := 0
 	rapid.Check(t, func(t *rapid.T) {
-		c.now = noon
+		c.Set(noon.Sub(c.Now()))
 		n++
 		entry := push(fmt.Sprint("e", n))
 		entry.Event.Time = rapid.SampledFrom([]time.Time{{}, noon.AddDate(-60, 0, 0), noon.AddDate(7000, 0, 0)}).Draw(t, "wrong")
@@ -325,7 +325,7 @@ func TestPropertyRepeatsAreRecognizedWhateverTheRegistrysClock(t *testing.T) {
 			if err := j.Append(context.Background(), entry); err != nil {
 				t.Fatal(err)
 			}
-			c.now = noon.Add(time.Duration(later))
+			c.Set(noon.Add(time.Duration(later)).Sub(c.Now()))
 		}
 		if err := j.Append(context.Background(), entry, entry); err != nil {
 			t.Fatal(err)
@@ -334,16 +334,16 @@ func TestPropertyRepeatsAreRecognizedWhateverTheRegistrysClock(t *testing.T) {
 			t.Fatalf("written %d times", written)
 		}
 	})
-	c.now = noon.Add(200 * day)
+	c.Set(noon.Add(200 * day).Sub(c.Now()))
 	entry := push("new")
-	entry.Event.Time = c.now
+	entry.Event.Time = c.Now()
 	for known, tries := 0, 0; known != 1; tries++ {
 		entry.Event.ID += "."
 		if err := j.Append(t.Context(), entry); err != nil {
 			t.Fatal(err)
 		}
-		c.now = c.now.Add(100 * day)
-		entry.Event.Time = c.now
+		c.Pass(100 * day)
+		entry.Event.Time = c.Now()
 		if err := db.Read().QueryRow("SELECT count(*) FROM journal_events").Scan(&known); err != nil {
 			t.Fatal(err)
 		}
