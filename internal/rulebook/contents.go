@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -96,7 +97,7 @@ func (c *contents) namespace(n *namespace) error {
 	if owners := subjects[Owner]; len(owners) > 0 {
 		c.namespaceRules = append(c.namespaceRules, policy.Rule{
 			Name: "namespace " + n.name + ": its owners manage it", Subjects: owners, Type: scope.TypeTidewaiter,
-			Names: []string{RightNamespace + n.name}, Actions: scope.Read | scope.Write, Origin: origin,
+			Names: []string{admin.RightNamespace + n.name}, Actions: scope.Read | scope.Write, Origin: origin,
 		})
 	}
 	return nil

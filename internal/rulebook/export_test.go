@@ -16,7 +16,7 @@ import (
 type Write = func(ctx context.Context, topic string, f func(*sql.Tx) error) error
 
 // SetWrite wraps the database's writes, to inject faults.
-func (b *Rulebook) SetWrite(wrap func(real Write) Write) { b.write = wrap(b.write) }
+func (b *Rulebook) SetWrite(wrap func(real Write) Write) { b.writer.Write = wrap(b.writer.Write) }
 
 // SetWait replaces the wait for the end of the cooldown.
 func (b *Rulebook) SetWait(f func(context.Context, time.Duration) error) { b.limiter.wait = f }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
@@ -79,11 +80,11 @@ func (b *Rulebook) retryRecordFiles(ctx context.Context) {
 
 func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string, at time.Time) error {
 	// Most starts end here, without a write.
-	last, err := orNotFound(store.Text(b.o.DB.Read().QueryRowContext(ctx, "SELECT digest FROM rulebook_files WHERE one = 1")))
+	last, err := admin.OrNotFound(store.Text(b.o.DB.Read().QueryRowContext(ctx, "SELECT digest FROM rulebook_files WHERE one = 1")))
 	switch {
-	case errors.Is(err, ErrNotFound) && len(files.Source.Rules)+len(files.Source.Roles) == 0:
+	case errors.Is(err, admin.ErrNotFound) && len(files.Source.Rules)+len(files.Source.Roles) == 0:
 		return nil // all rules are in the database, and always were
-	case err != nil && !errors.Is(err, ErrNotFound):
+	case err != nil && !errors.Is(err, admin.ErrNotFound):
 		return err
 	case last == files.ID:
 		return nil
@@ -93,7 +94,7 @@ func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string,
 	if err != nil {
 		return err
 	}
-	return b.write(ctx, "", func(tx *sql.Tx) error {
+	return b.writer.Write(ctx, "", func(tx *sql.Tx) error {
 		// The row is written before it is read, so that other replicas wait here.
 		_, err := tx.ExecContext(ctx, "INSERT INTO rulebook_files (one, digest, since, source) VALUES (1, '', 0, $1) ON CONFLICT (one) DO UPDATE SET one = 1", packed)
 		if err != nil {
@@ -116,7 +117,7 @@ func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string,
 			b.o.Log.Warn("cannot read the rules of files that were recorded last", "policy", last, "error", err)
 			change = &journal.Change{Actor: systemActor, Action: loadAction, Target: "files", To: map[string]any{"rules": len(after.Rules)}}
 		}
-		if _, err := tx.ExecContext(ctx, "UPDATE rulebook_files SET digest = $1, since = $2, source = $3 WHERE one = 1", files.ID, ms(at), packed); err != nil {
+		if _, err := tx.ExecContext(ctx, "UPDATE rulebook_files SET digest = $1, since = $2, source = $3 WHERE one = 1", files.ID, admin.Millis(at), packed); err != nil {
 			return err
 		}
 		change.To["policy"], change.To["in_force"] = files.ID, inForce

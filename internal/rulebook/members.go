@@ -4,10 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -15,22 +15,20 @@ import (
 )
 
 // Members returns the members of a namespace, sorted by subject, and where the next page begins.
-func (b *Rulebook) Members(ctx context.Context, by Actor, namespace string, page Page) (list []Member, next string, err error) {
+func (b *Rulebook) Members(ctx context.Context, by admin.Actor, namespace string, page admin.Page) (list []Member, next string, err error) {
+	defer admin.Wrap(&err, "listing the members of %.130q", namespace)
 	n, err := b.Namespace(ctx, by, namespace)
 	if err != nil {
 		return nil, "", err
 	}
-	list, err = store.Collect(ctx, b.o.DB.Read(), scanMember, memberQuery+" WHERE namespace_id = $1 AND subject > $2 ORDER BY subject LIMIT $3", n.ID, page.After, page.Size()+1)
-	if err != nil {
-		return nil, "", fmt.Errorf("listing the members of %.130q: %w", namespace, err)
-	}
-	list, next = pageOf(list, page.Size(), func(m *Member) string { return m.Subject })
-	return list, next, nil
+	return admin.List(ctx, b.o.DB.Read(), page, scanMember, func(m *Member) string { return m.Subject },
+		memberQuery+" WHERE subject > $1 AND namespace_id = $3 ORDER BY subject LIMIT $2", n.ID)
 }
 
 // SetMember gives a subject a role in a namespace, in place of its previous role. It succeeds if
 // the subject has the role already.
-func (b *Rulebook) SetMember(ctx context.Context, by Actor, namespace, subject, role string, version int64) (Namespace, error) {
+func (b *Rulebook) SetMember(ctx context.Context, by admin.Actor, namespace, subject, role string, version int64) (_ Namespace, err error) {
+	defer admin.Wrap(&err, "making %.80q a member of %.130q", subject, namespace)
 	subject = canonicalSubject(subject)
 	n, err := b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {
 		if err := b.mayBeMember(by, subject, n.Name); err != nil {
@@ -40,13 +38,13 @@ func (b *Rulebook) SetMember(ctx context.Context, by Actor, namespace, subject, 
 			return nil, err
 		}
 		note := &journal.Change{Action: "namespace.member.set", Target: n.Name, To: map[string]any{"member": subject, "role": role}}
-		was, err := orNotFound(scanMember(tx.QueryRowContext(ctx, memberQuery+" WHERE namespace_id = $1 AND subject = $2", n.ID, subject)))
+		was, err := admin.OrNotFound(scanMember(tx.QueryRowContext(ctx, memberQuery+" WHERE namespace_id = $1 AND subject = $2", n.ID, subject)))
 		switch {
-		case errors.Is(err, ErrNotFound) && n.Size >= maxMembers:
-			return nil, &InvalidError{"subject", fmt.Sprintf("the namespace has %d members, and that is the limit; make a group a member", n.Size)}
-		case errors.Is(err, ErrNotFound):
+		case errors.Is(err, admin.ErrNotFound) && n.Size >= maxMembers:
+			return nil, admin.Invalid("subject", "the namespace has %d members, and that is the limit; make a group a member", n.Size)
+		case errors.Is(err, admin.ErrNotFound):
 			n.Size++
-			_, err = tx.ExecContext(ctx, "INSERT INTO namespace_members (namespace_id, subject, role, created) VALUES ($1, $2, $3, $4)", n.ID, subject, role, ms(b.now()))
+			_, err = tx.ExecContext(ctx, "INSERT INTO namespace_members (namespace_id, subject, role, created) VALUES ($1, $2, $3, $4)", n.ID, subject, role, admin.Millis(b.writer.Time()))
 			return note, err
 		case err != nil || was.Role == role:
 			return nil, err
@@ -55,17 +53,15 @@ func (b *Rulebook) SetMember(ctx context.Context, by Actor, namespace, subject, 
 		_, err = tx.ExecContext(ctx, "UPDATE namespace_members SET role = $1 WHERE namespace_id = $2 AND subject = $3", role, n.ID, subject)
 		return note, err
 	})
-	if err != nil {
-		return Namespace{}, fmt.Errorf("making %.80q a member of %.130q: %w", subject, namespace, err)
-	}
-	return n, nil
+	return n, err
 }
 
 // RemoveMember removes a member. It succeeds if the subject is not a member.
-func (b *Rulebook) RemoveMember(ctx context.Context, by Actor, namespace, subject string, version int64) (Namespace, error) {
+func (b *Rulebook) RemoveMember(ctx context.Context, by admin.Actor, namespace, subject string, version int64) (_ Namespace, err error) {
+	defer admin.Wrap(&err, "removing %.80q from %.130q", subject, namespace)
 	n, err := b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {
-		was, err := orNotFound(scanMember(tx.QueryRowContext(ctx, memberQuery+" WHERE namespace_id = $1 AND subject IN ($2, $3)", n.ID, subject, canonicalSubject(subject))))
-		if errors.Is(err, ErrNotFound) {
+		was, err := admin.OrNotFound(scanMember(tx.QueryRowContext(ctx, memberQuery+" WHERE namespace_id = $1 AND subject IN ($2, $3)", n.ID, subject, canonicalSubject(subject))))
+		if errors.Is(err, admin.ErrNotFound) {
 			return nil, nil
 		}
 		if err != nil {
@@ -75,10 +71,7 @@ func (b *Rulebook) RemoveMember(ctx context.Context, by Actor, namespace, subjec
 		_, err = tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE namespace_id = $1 AND subject = $2", n.ID, was.Subject)
 		return &journal.Change{Action: "namespace.member.remove", Target: n.Name, From: map[string]any{"member": was.Subject, "role": was.Role}}, err
 	})
-	if err != nil {
-		return Namespace{}, fmt.Errorf("removing %.80q from %.130q: %w", subject, namespace, err)
-	}
-	return n, nil
+	return n, err
 }
 
 // canonicalSubject returns a subject with a distinguished name in canonical spelling. So a
@@ -94,7 +87,7 @@ func canonicalSubject(subject string) string {
 // mayBeMember returns an error for subjects that the actor cannot make members. The robots of
 // another namespace are deleted with it, and a later robot may have the same name. So only
 // actors that may write all namespaces can add them.
-func (b *Rulebook) mayBeMember(by Actor, subject, namespace string) error {
+func (b *Rulebook) mayBeMember(by admin.Actor, subject, namespace string) error {
 	if err := checkSubject(subject); err != nil {
 		return err
 	}
@@ -102,8 +95,8 @@ func (b *Rulebook) mayBeMember(by Actor, subject, namespace string) error {
 	if !ok {
 		return nil
 	}
-	if in, _, ok := RobotIn(robot); ok && in != namespace && !b.May(by, RightNamespaces, scope.Write) {
-		return &InvalidError{"subject", fmt.Sprintf("%s is a robot of the namespace %s", subject, in)}
+	if in, _, ok := RobotIn(robot); ok && in != namespace && !b.May(by, admin.RightNamespaces, scope.Write) {
+		return admin.Invalid("subject", "%s is a robot of the namespace %s", subject, in)
 	}
 	return nil
 }
@@ -115,11 +108,11 @@ func hasRole(ctx context.Context, tx *sql.Tx, n *Namespace, role string) error {
 	}
 	for _, in := range []string{n.ID, ""} {
 		r, err := findRole(ctx, tx, in, role)
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, admin.ErrNotFound) {
 			continue
 		}
 		if err == nil && r.Actions&scope.Repository == 0 {
-			err = &InvalidError{"role", fmt.Sprintf("the role %s has no actions on repositories", role)}
+			err = admin.Invalid("role", "the role %s has no actions on repositories", role)
 		}
 		return err
 	}
@@ -127,6 +120,6 @@ func hasRole(ctx context.Context, tx *sql.Tx, n *Namespace, role string) error {
 	if err != nil {
 		return err
 	}
-	return &InvalidError{"role", fmt.Sprintf("there is no role %.80q: there are %s", role,
-		strings.Join(slices.Compact(append([]string{Owner, Maintainer, Writer, Reader}, own...)), ", "))}
+	return admin.Invalid("role", "there is no role %.80q: there are %s", role,
+		strings.Join(slices.Compact(append([]string{Owner, Maintainer, Writer, Reader}, own...)), ", "))
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -22,7 +23,7 @@ func (c Conflicts) Error() string {
 // with the same files have the same policy.
 func merge(files policy.Source, c *contents) (policy.Source, error) {
 	var wrong Conflicts
-	builtIn := BuiltIn()
+	builtIn := admin.BuiltIn()
 	source := policy.Source{
 		Roles: maps.Clone(files.Roles),
 		Rules: make([]policy.Rule, 0, len(files.Rules)+len(c.rules)+len(c.namespaceRules)+len(builtIn)),

@@ -2,11 +2,11 @@ package rulebook
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -60,7 +60,7 @@ const (
 // because a dot replaces the slash in the names of the namespace's robots. Otherwise two
 // namespaces could have a robot of the same name.
 func checkNamespace(name string) error {
-	invalid := func(format string, args ...any) error { return &InvalidError{"name", fmt.Sprintf(format, args...)} }
+	invalid := func(format string, args ...any) error { return admin.Invalid("name", format, args...) }
 	if len(name) > maxNamespace {
 		return invalid("it has %d bytes, the limit is %d", len(name), maxNamespace)
 	}
@@ -78,7 +78,7 @@ func checkNamespace(name string) error {
 
 func (v Visibility) check() error {
 	if !slices.Contains([]Visibility{Private, Internal, Public}, v) {
-		return &InvalidError{"visibility", fmt.Sprintf("%.40q is none of private, internal, public", string(v))}
+		return admin.Invalid("visibility", "%.40q is none of private, internal, public", string(v))
 	}
 	return nil
 }
@@ -98,17 +98,17 @@ func RobotIn(robot string) (namespace, name string, ok bool) {
 func checkSubject(subject string) error {
 	kind, name, _ := strings.Cut(subject, ":")
 	if !slices.Contains([]string{"user", "group", "robot", "workload"}, kind) {
-		return &InvalidError{"subject", fmt.Sprintf("%.80q cannot be a member: there are user:NAME, group:NAME, robot:NAME and workload:NAME", subject)}
+		return admin.Invalid("subject", "%.80q cannot be a member: there are user:NAME, group:NAME, robot:NAME and workload:NAME", subject)
 	}
 	if plain, ok := strings.CutPrefix(name, "robot+"); ok && kind == "robot" {
-		return &InvalidError{"subject", fmt.Sprintf("the prefix robot+ is only for signing in (did you mean %q?)", "robot:"+plain)}
+		return admin.Invalid("subject", "the prefix robot+ is only for signing in (did you mean %q?)", "robot:"+plain)
 	}
 	if len(subject) > 512 {
-		return &InvalidError{"subject", "it is too long"}
+		return admin.Invalid("subject", "it is too long")
 	}
 	probe := policy.Rule{Name: "member", Subjects: []string{subject}, Names: []string{"a/**"}, Actions: scope.Pull}
 	if problems, ok := errors.AsType[Problems](ruleset.Compiled(probe, nil, nil)); ok {
-		return &InvalidError{"subject", problems[0].Text}
+		return admin.Invalid("subject", "%s", problems[0].Text)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -16,10 +17,11 @@ import (
 
 // AddNamespace adds a namespace. The error is ErrExists if the name is in use, and InvalidError
 // if the namespace would be inside another or around one.
-func (b *Rulebook) AddNamespace(ctx context.Context, by Actor, n NewNamespace) (Namespace, error) {
+func (b *Rulebook) AddNamespace(ctx context.Context, by admin.Actor, n NewNamespace) (_ Namespace, err error) {
+	defer admin.Wrap(&err, "adding namespace %.130q", n.Name)
 	made := Namespace{Version: 1, Name: n.Name, Visibility: cmp.Or(n.Visibility, Private), Size: len(n.Owners)}
-	err := b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
-		if err := b.requireRight(by, RightNamespaces, scope.Write); err != nil {
+	err = b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
+		if err := b.requireRight(by, admin.RightNamespaces, scope.Write); err != nil {
 			return nil, err
 		}
 		if err := cmp.Or(checkNamespace(n.Name), made.Visibility.check()); err != nil {
@@ -28,7 +30,7 @@ func (b *Rulebook) AddNamespace(ctx context.Context, by Actor, n NewNamespace) (
 		if err := checkOverlap(ctx, tx, n.Name); err != nil {
 			return nil, err
 		}
-		made.ID, made.Created = b.newID(), b.now()
+		made.ID, made.Created = b.writer.NewID(), b.writer.Time()
 		made.Changed = made.Created
 		if err := insertNamespace(ctx, tx, &made); err != nil {
 			return nil, err
@@ -36,14 +38,14 @@ func (b *Rulebook) AddNamespace(ctx context.Context, by Actor, n NewNamespace) (
 		for _, subject := range n.Owners {
 			err := checkSubject(subject)
 			if err == nil {
-				err = orExists(tx.ExecContext(ctx, "INSERT INTO namespace_members (namespace_id, subject, role, created) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-					made.ID, canonicalSubject(subject), Owner, ms(made.Created)))
+				err = admin.OrExists(tx.ExecContext(ctx, "INSERT INTO namespace_members (namespace_id, subject, role, created) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+					made.ID, canonicalSubject(subject), Owner, admin.Millis(made.Created)))
 			}
-			if invalid, ok := errors.AsType[*InvalidError](err); ok {
-				return nil, &InvalidError{"owners", invalid.Text}
+			if invalid, ok := errors.AsType[*admin.InvalidError](err); ok {
+				return nil, admin.Invalid("owners", "%s", invalid.Text)
 			}
-			if errors.Is(err, ErrExists) {
-				return nil, &InvalidError{"owners", fmt.Sprintf("%s is listed twice", subject)}
+			if errors.Is(err, admin.ErrExists) {
+				return nil, admin.Invalid("owners", "%s is listed twice", subject)
 			}
 			if err != nil {
 				return nil, err
@@ -51,10 +53,7 @@ func (b *Rulebook) AddNamespace(ctx context.Context, by Actor, n NewNamespace) (
 		}
 		return &journal.Change{Action: "namespace.add", Target: n.Name, To: map[string]any{"id": made.ID, "visibility": string(made.Visibility), "owners": n.Owners}}, nil
 	})
-	if err != nil {
-		return Namespace{}, fmt.Errorf("adding namespace %.130q: %w", n.Name, err)
-	}
-	return made, nil
+	return made, err
 }
 
 // checkOverlap returns an error if a namespace would be inside another or around one.
@@ -72,22 +71,18 @@ func checkOverlap(ctx context.Context, tx *sql.Tx, name string) error {
 	case err != nil:
 		return err
 	case names[0] == name:
-		return ErrExists
+		return admin.ErrExists
 	}
-	return &InvalidError{"name", fmt.Sprintf("there is the namespace %s, and one cannot be inside another", names[0])}
+	return admin.Invalid("name", "there is the namespace %s, and one cannot be inside another", names[0])
 }
 
 // Namespace returns a namespace.
-func (b *Rulebook) Namespace(ctx context.Context, by Actor, name string) (Namespace, error) {
-	err := b.maySee(by, name)
-	var n Namespace
-	if err == nil {
-		n, err = findNamespace(ctx, b.o.DB.Read(), name)
+func (b *Rulebook) Namespace(ctx context.Context, by admin.Actor, name string) (_ Namespace, err error) {
+	defer admin.Wrap(&err, "looking up namespace %.130q", name)
+	if err := b.maySee(by, name); err != nil {
+		return Namespace{}, err
 	}
-	if err != nil {
-		return Namespace{}, fmt.Errorf("looking up namespace %.130q: %w", name, err)
-	}
-	return n, nil
+	return findNamespace(ctx, b.o.DB.Read(), name)
 }
 
 // NamespaceOf returns the namespace of a repository in the policy in force, or "". Namespaces do
@@ -111,17 +106,17 @@ func (b *Rulebook) NamespaceOf(repository string) string {
 }
 
 // maySee returns an error unless the actor may see all namespaces or this one.
-func (b *Rulebook) maySee(by Actor, name string) error {
-	if b.May(by, RightNamespaces, scope.Read) {
+func (b *Rulebook) maySee(by admin.Actor, name string) error {
+	if b.May(by, admin.RightNamespaces, scope.Read) {
 		return nil
 	}
-	return b.requireRight(by, RightNamespace+name, scope.Read)
+	return b.requireRight(by, admin.RightNamespace+name, scope.Read)
 }
 
 // Namespaces returns the namespaces that the actor may see, sorted by name, and where the next
 // page begins.
-func (b *Rulebook) Namespaces(ctx context.Context, by Actor, page Page) (list []Namespace, next string, err error) {
-	all := b.May(by, RightNamespaces, scope.Read)
+func (b *Rulebook) Namespaces(ctx context.Context, by admin.Actor, page admin.Page) (list []Namespace, next string, err error) {
+	all := b.May(by, admin.RightNamespaces, scope.Read)
 	size := page.Size() + 1
 	if !all {
 		// Read large pages: an actor that may see none of ten thousand namespaces would otherwise
@@ -135,19 +130,20 @@ func (b *Rulebook) Namespaces(ctx context.Context, by Actor, page Page) (list []
 		}
 		for _, n := range more {
 			after = n.Name
-			if all || b.May(by, RightNamespace+n.Name, scope.Read) {
+			if all || b.May(by, admin.RightNamespace+n.Name, scope.Read) {
 				list = append(list, n)
 			}
 		}
 		if len(list) > page.Size() || len(more) < size {
-			list, next = pageOf(list, page.Size(), func(n *Namespace) string { return n.Name })
+			list, next = admin.Cut(list, page, func(n *Namespace) string { return n.Name })
 			return list, next, nil
 		}
 	}
 }
 
 // SetVisibility sets who else may pull from a namespace.
-func (b *Rulebook) SetVisibility(ctx context.Context, by Actor, name string, v Visibility, version int64) (Namespace, error) {
+func (b *Rulebook) SetVisibility(ctx context.Context, by admin.Actor, name string, v Visibility, version int64) (_ Namespace, err error) {
+	defer admin.Wrap(&err, "changing namespace %.130q", name)
 	n, err := b.changeNamespace(ctx, by, name, version, func(_ *sql.Tx, n *Namespace) (*journal.Change, error) {
 		if err := v.check(); err != nil {
 			return nil, err
@@ -159,17 +155,14 @@ func (b *Rulebook) SetVisibility(ctx context.Context, by Actor, name string, v V
 		n.Visibility = v
 		return note, nil
 	})
-	if err != nil {
-		return Namespace{}, fmt.Errorf("changing namespace %.130q: %w", name, err)
-	}
-	return n, nil
+	return n, err
 }
 
 // changeNamespace changes a namespace or its roles or members, if the actor may write it. f
 // returns the change to journal, or nil if it changed nothing.
-func (b *Rulebook) changeNamespace(ctx context.Context, by Actor, name string, version int64, f func(*sql.Tx, *Namespace) (*journal.Change, error)) (n Namespace, err error) {
+func (b *Rulebook) changeNamespace(ctx context.Context, by admin.Actor, name string, version int64, f func(*sql.Tx, *Namespace) (*journal.Change, error)) (n Namespace, err error) {
 	err = b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
-		if err := b.requireRight(by, RightNamespace+name, scope.Write); err != nil {
+		if err := b.requireRight(by, admin.RightNamespace+name, scope.Write); err != nil {
 			return nil, err
 		}
 		if n, err = findNamespace(ctx, tx, name); err != nil {
@@ -183,7 +176,7 @@ func (b *Rulebook) changeNamespace(ctx context.Context, by Actor, name string, v
 			return nil, err
 		}
 		n.Version++
-		n.Changed = b.now()
+		n.Changed = b.writer.Time()
 		return note, updateNamespace(ctx, tx, &n)
 	})
 	return n, err
@@ -191,21 +184,13 @@ func (b *Rulebook) changeNamespace(ctx context.Context, by Actor, name string, v
 
 // DeleteNamespace deletes a namespace with its members, roles and robots. The registry's content
 // stays.
-func (b *Rulebook) DeleteNamespace(ctx context.Context, by Actor, name string, version int64) error {
+func (b *Rulebook) DeleteNamespace(ctx context.Context, by admin.Actor, name string, version int64) (err error) {
+	defer admin.Wrap(&err, "deleting namespace %.130q", name)
 	if b.o.OnNamespaceDeleted != nil {
 		defer b.o.OnNamespaceDeleted() // also after an error: a failed commit may have been stored
 	}
-	// Every transaction that writes both locks accounts before the rulebook.
-	write := func(ctx context.Context, f func(*sql.Tx) error) error {
-		return b.write(ctx, "accounts", func(tx *sql.Tx) error {
-			if err := b.o.DB.Bump(ctx, tx, topic); err != nil {
-				return err
-			}
-			return f(tx)
-		})
-	}
-	err := b.changeWith(ctx, by, write, func(tx *sql.Tx) (*journal.Change, error) {
-		if err := b.requireRight(by, RightNamespaces, scope.Write); err != nil {
+	return b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
+		if err := b.requireRight(by, admin.RightNamespaces, scope.Write); err != nil {
 			return nil, err
 		}
 		n, err := findNamespace(ctx, tx, name)
@@ -233,11 +218,7 @@ func (b *Rulebook) DeleteNamespace(ctx context.Context, by Actor, name string, v
 			}
 		}
 		return &journal.Change{Action: "namespace.delete", Target: name, From: map[string]any{"id": n.ID, "visibility": string(n.Visibility), "members": n.Size}}, nil
-	})
-	if err != nil {
-		return fmt.Errorf("deleting namespace %.130q: %w", name, err)
-	}
-	return nil
+	}, "accounts") // its robots are deleted too
 }
 
 // removeRobotMembers removes the robots of a deleted namespace from other namespaces: a new

@@ -1,10 +1,10 @@
 package rulebook
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -56,11 +56,11 @@ const maxName = 64
 func checkRole(r *Role, namespaced bool) error {
 	switch {
 	case !validPart(r.Name, ".-_"):
-		return &InvalidError{"name", fmt.Sprintf("%.80q is not a name of a role: it must be lower-case letters and digits, with single \".\", \"-\" or \"_\" between them, at most %d", r.Name, maxName)}
+		return admin.Invalid("name", "%.80q is not a name of a role: it must be lower-case letters and digits, with single \".\", \"-\" or \"_\" between them, at most %d", r.Name, maxName)
 	case namespaced && builtInRole(r.Name) != 0:
-		return &InvalidError{"name", fmt.Sprintf("%s is a built-in role of every namespace", r.Name)}
+		return admin.Invalid("name", "%s is a built-in role of every namespace", r.Name)
 	case namespaced && r.Actions&^scope.Repository != 0:
-		return &InvalidError{"actions", "a role of a namespace can only have pull, push and delete"}
+		return admin.Invalid("actions", "a role of a namespace can only have pull, push and delete")
 	}
 	written := ruleset.Role{Actions: r.Actions.Names()}
 	if r.Lifetime != 0 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -15,14 +16,15 @@ import (
 
 // AddRole adds a role to a namespace, or a shared role if namespace is "". The error is
 // ErrExists if the database, or a file for a shared role, already has the name.
-func (b *Rulebook) AddRole(ctx context.Context, by Actor, namespace string, role Role) (Role, error) {
+func (b *Rulebook) AddRole(ctx context.Context, by admin.Actor, namespace string, role Role) (_ Role, err error) {
+	defer admin.Wrap(&err, "adding role %.80q", role.Name)
 	r := Role{Version: 1, Name: role.Name, Actions: role.Actions, Lifetime: role.Lifetime}
-	err := b.changeRole(ctx, by, namespace, &r, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
+	err = b.changeRole(ctx, by, namespace, &r, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
 		if err := checkRole(&r, namespace != ""); err != nil {
 			return nil, err
 		}
 		if _, taken := b.currentFiles().Source.Roles[r.Name]; taken && namespace == "" {
-			return nil, fmt.Errorf("%w, in the files", ErrExists)
+			return nil, fmt.Errorf("%w, in the files", admin.ErrExists)
 		}
 		if namespace != "" {
 			var n int
@@ -30,22 +32,20 @@ func (b *Rulebook) AddRole(ctx context.Context, by Actor, namespace string, role
 				return nil, err
 			}
 			if n >= maxRoles {
-				return nil, &InvalidError{"name", fmt.Sprintf("the namespace has %d roles, and that is the limit", n)}
+				return nil, admin.Invalid("name", "the namespace has %d roles, and that is the limit", n)
 			}
 		}
-		r.ID, r.Created = b.newID(), b.now()
+		r.ID, r.Created = b.writer.NewID(), b.writer.Time()
 		r.Changed = r.Created
 		return &journal.Change{Action: "role.add", To: r.journaled()}, insertRole(ctx, tx, in.ID, &r)
 	})
-	if err != nil {
-		return Role{}, fmt.Errorf("adding role %.80q: %w", role.Name, err)
-	}
-	return r, nil
+	return r, err
 }
 
 // SetRole changes the actions and lifetime of a role. Rules and members that use the role change
 // with it, and must still be valid. An equal role is not changed.
-func (b *Rulebook) SetRole(ctx context.Context, by Actor, namespace string, role Role, version int64) (r Role, err error) {
+func (b *Rulebook) SetRole(ctx context.Context, by admin.Actor, namespace string, role Role, version int64) (r Role, err error) {
+	defer admin.Wrap(&err, "changing role %.80q", role.Name)
 	err = b.changeRole(ctx, by, namespace, &role, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
 		if err := checkRole(&role, namespace != ""); err != nil {
 			return nil, err
@@ -58,7 +58,7 @@ func (b *Rulebook) SetRole(ctx context.Context, by Actor, namespace string, role
 			return nil, nil
 		}
 		from := r.journaled()
-		r.Actions, r.Lifetime, r.Changed = role.Actions, role.Lifetime, b.now()
+		r.Actions, r.Lifetime, r.Changed = role.Actions, role.Lifetime, b.writer.Time()
 		r.Version++
 		if err := updateRole(ctx, tx, &r); err != nil {
 			return nil, err
@@ -68,15 +68,13 @@ func (b *Rulebook) SetRole(ctx context.Context, by Actor, namespace string, role
 		}
 		return &journal.Change{Action: "role.set", From: from, To: r.journaled()}, err
 	})
-	if err != nil {
-		return Role{}, fmt.Errorf("changing role %.80q: %w", role.Name, err)
-	}
-	return r, nil
+	return r, err
 }
 
 // DeleteRole deletes a role that is not in use.
-func (b *Rulebook) DeleteRole(ctx context.Context, by Actor, namespace, name string, version int64) error {
-	err := b.changeRole(ctx, by, namespace, &Role{Name: name}, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
+func (b *Rulebook) DeleteRole(ctx context.Context, by admin.Actor, namespace, name string, version int64) (err error) {
+	defer admin.Wrap(&err, "deleting role %.80q", name)
+	return b.changeRole(ctx, by, namespace, &Role{Name: name}, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
 		r, err := b.roleToChange(ctx, tx, by, in, name, version)
 		if err != nil {
 			return nil, err
@@ -86,49 +84,39 @@ func (b *Rulebook) DeleteRole(ctx context.Context, by Actor, namespace, name str
 			return nil, err
 		}
 		if len(users) > 0 {
-			return nil, &InvalidError{"name", fmt.Sprintf("the role is still used by %s", strings.Join(users, ", "))}
+			return nil, admin.Invalid("name", "the role is still used by %s", strings.Join(users, ", "))
 		}
 		_, err = tx.ExecContext(ctx, "DELETE FROM rulebook_roles WHERE id = $1", r.ID)
 		return &journal.Change{Action: "role.delete", From: r.journaled()}, err
 	})
-	if err != nil {
-		return fmt.Errorf("deleting role %.80q: %w", name, err)
-	}
-	return nil
 }
 
 // Role returns a role of a namespace, or a shared one if namespace is "".
-func (b *Rulebook) Role(ctx context.Context, by Actor, namespace, name string) (Role, error) {
+func (b *Rulebook) Role(ctx context.Context, by admin.Actor, namespace, name string) (_ Role, err error) {
+	defer admin.Wrap(&err, "looking up role %.80q", name)
 	in, err := b.rolesOf(ctx, by, namespace)
 	if err != nil {
 		return Role{}, err
 	}
-	r, err := findRole(ctx, b.o.DB.Read(), in, name)
-	if err != nil {
-		return Role{}, fmt.Errorf("looking up role %.80q: %w", name, err)
-	}
-	return r, nil
+	return findRole(ctx, b.o.DB.Read(), in, name)
 }
 
 // Roles returns the roles of a namespace, or the shared ones if namespace is "", sorted by name,
 // and where the next page begins.
-func (b *Rulebook) Roles(ctx context.Context, by Actor, namespace string, page Page) (list []Role, next string, err error) {
+func (b *Rulebook) Roles(ctx context.Context, by admin.Actor, namespace string, page admin.Page) (list []Role, next string, err error) {
+	defer admin.Wrap(&err, "listing roles")
 	in, err := b.rolesOf(ctx, by, namespace)
 	if err != nil {
 		return nil, "", err
 	}
-	list, err = store.Collect(ctx, b.o.DB.Read(), scanRole, roleQuery+" WHERE namespace_id = $1 AND name > $2 ORDER BY name LIMIT $3", in, page.After, page.Size()+1)
-	if err != nil {
-		return nil, "", fmt.Errorf("listing roles: %w", err)
-	}
-	list, next = pageOf(list, page.Size(), func(r *Role) string { return r.Name })
-	return list, next, nil
+	return admin.List(ctx, b.o.DB.Read(), page, scanRole, func(r *Role) string { return r.Name },
+		roleQuery+" WHERE name > $1 AND namespace_id = $3 ORDER BY name LIMIT $2", in)
 }
 
 // rolesOf returns the id of the namespace whose roles are read; "" for the shared roles.
-func (b *Rulebook) rolesOf(ctx context.Context, by Actor, namespace string) (string, error) {
+func (b *Rulebook) rolesOf(ctx context.Context, by admin.Actor, namespace string) (string, error) {
 	if namespace == "" {
-		return "", b.requireRight(by, RightPolicy, scope.Read)
+		return "", b.requireRight(by, admin.RightPolicy, scope.Read)
 	}
 	n, err := b.Namespace(ctx, by, namespace)
 	return n.ID, err
@@ -136,7 +124,7 @@ func (b *Rulebook) rolesOf(ctx context.Context, by Actor, namespace string) (str
 
 // changeRole changes a shared role, or a role of a namespace, which raises the namespace's
 // version.
-func (b *Rulebook) changeRole(ctx context.Context, by Actor, namespace string, r *Role, f func(*sql.Tx, *Namespace) (*journal.Change, error)) error {
+func (b *Rulebook) changeRole(ctx context.Context, by admin.Actor, namespace string, r *Role, f func(*sql.Tx, *Namespace) (*journal.Change, error)) error {
 	if namespace != "" {
 		by.Seen = "" // the id of a role, which f checks
 		_, err := b.changeNamespace(ctx, by, namespace, 0, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
@@ -149,7 +137,7 @@ func (b *Rulebook) changeRole(ctx context.Context, by Actor, namespace string, r
 		return err
 	}
 	return b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
-		if err := b.requireRight(by, RightPolicy, scope.Write); err != nil {
+		if err := b.requireRight(by, admin.RightPolicy, scope.Write); err != nil {
 			return nil, err
 		}
 		if err := b.mayGrantActions(by, r.Actions); err != nil {
@@ -164,14 +152,14 @@ func (b *Rulebook) changeRole(ctx context.Context, by Actor, namespace string, r
 }
 
 // mayGrantActions lets only administrators write roles with rights over Tidewaiter.
-func (b *Rulebook) mayGrantActions(by Actor, actions scope.Actions) error {
-	if actions&(scope.Read|scope.Write) != 0 && !b.May(by, rightAdministrators, scope.Write) {
-		return fmt.Errorf("a role with rights over Tidewaiter itself %w", Requires(rightAdministrators, scope.Write))
+func (b *Rulebook) mayGrantActions(by admin.Actor, actions scope.Actions) error {
+	if actions&(scope.Read|scope.Write) != 0 && !b.May(by, admin.RightAdministrators, scope.Write) {
+		return fmt.Errorf("a role with rights over Tidewaiter itself %w", admin.Requires(admin.RightAdministrators, scope.Write))
 	}
 	return nil
 }
 
-func (b *Rulebook) roleToChange(ctx context.Context, tx *sql.Tx, by Actor, in *Namespace, name string, version int64) (Role, error) {
+func (b *Rulebook) roleToChange(ctx context.Context, tx *sql.Tx, by admin.Actor, in *Namespace, name string, version int64) (Role, error) {
 	r, err := findRole(ctx, tx, in.ID, name)
 	if err != nil {
 		return Role{}, err
@@ -199,7 +187,7 @@ func (b *Rulebook) checkUses(ctx context.Context, tx *sql.Tx, r *Role) error {
 			err = ruleset.Compiled(compiled, known, compiled.Registries)
 		}
 		if problems, ok := errors.AsType[Problems](err); ok {
-			return &InvalidError{"actions", fmt.Sprintf("the rule %q, which uses the role, would be invalid: %s", rules[i].Name, problems[0].Text)}
+			return admin.Invalid("actions", "the rule %q, which uses the role, would be invalid: %s", rules[i].Name, problems[0].Text)
 		}
 		if err != nil {
 			return err
@@ -208,7 +196,7 @@ func (b *Rulebook) checkUses(ctx context.Context, tx *sql.Tx, r *Role) error {
 	if r.Actions&scope.Repository == 0 {
 		members, err := membersWith(ctx, tx, r.Name)
 		if err == nil && len(members) > 0 {
-			err = &InvalidError{"actions", fmt.Sprintf("the role would have no actions on repositories for %s", strings.Join(members, ", "))}
+			err = admin.Invalid("actions", "the role would have no actions on repositories for %s", strings.Join(members, ", "))
 		}
 		return err
 	}

@@ -88,6 +88,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -134,8 +135,8 @@ type Status struct {
 // Its methods may be called from any goroutine.
 type Rulebook struct {
 	o       Options
-	write   func(ctx context.Context, topic string, f func(*sql.Tx) error) error // DB.Write
-	rights  *Rights
+	writer  admin.Writer
+	rights  *admin.Rights
 	status  atomic.Pointer[Status]
 	limiter compileLimiter // held while compiling a policy
 
@@ -156,13 +157,13 @@ type Rulebook struct {
 func New(o Options, files Files) (*Rulebook, error) {
 	o.Now = clock.Wall(o.Now)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	b := &Rulebook{o: o, files: files, limiter: newCompileLimiter()}
+	b := &Rulebook{o: o, files: files, limiter: newCompileLimiter(), writer: admin.Writer{DB: o.DB, Journal: o.Journal, Now: o.Now}}
 	if o.DB != nil {
-		b.write = o.DB.Write
+		b.writer.Write = o.DB.Write
 	}
 	b.status.Store(&Status{Policy: new(policy.Policy)})
 	var err error
-	b.rights, err = NewRights(func(r *policy.Request) policy.Decision { return b.Policy().Decide(r) }, o.Now)
+	b.rights, err = admin.NewRights(func(r *policy.Request) policy.Decision { return b.Policy().Decide(r) }, o.Now)
 	return b, err
 }
 
@@ -173,6 +174,6 @@ func (b *Rulebook) Policy() *policy.Policy { return b.status.Load().Policy }
 func (b *Rulebook) Status() Status { return *b.status.Load() }
 
 // May reports whether the actor has a right over Tidewaiter: actions on tidewaiter:name.
-func (b *Rulebook) May(by Actor, name string, actions scope.Actions) bool {
+func (b *Rulebook) May(by admin.Actor, name string, actions scope.Actions) bool {
 	return b.rights.May(by, name, actions)
 }

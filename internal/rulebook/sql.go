@@ -3,19 +3,11 @@ package rulebook
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
-
-// orNotFound turns sql.ErrNoRows into ErrNotFound.
-func orNotFound[T any](one T, err error) (T, error) {
-	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrNotFound
-	}
-	return one, err
-}
 
 // counters count changes in the database.
 type counters struct {
@@ -105,23 +97,23 @@ func scanRole(row store.Row) (r Role, err error) {
 	if err := row.Scan(&r.ID, &r.Name, &r.Version, &created, &changed, &actions, &lifetime); err != nil {
 		return Role{}, err
 	}
-	r.Created, r.Changed, r.Lifetime = at(created), at(changed), time.Duration(lifetime)*time.Millisecond
+	r.Created, r.Changed, r.Lifetime = admin.Time(created), admin.Time(changed), time.Duration(lifetime)*time.Millisecond
 	return r, r.Actions.UnmarshalText([]byte(actions))
 }
 
 func findRole(ctx context.Context, q store.Querier, namespaceID, name string) (Role, error) {
-	return orNotFound(scanRole(q.QueryRowContext(ctx, roleQuery+" WHERE namespace_id = $1 AND name = $2", namespaceID, name)))
+	return admin.OrNotFound(scanRole(q.QueryRowContext(ctx, roleQuery+" WHERE namespace_id = $1 AND name = $2", namespaceID, name)))
 }
 
 func insertRole(ctx context.Context, tx *sql.Tx, namespaceID string, r *Role) error {
-	return orExists(tx.ExecContext(ctx, `
+	return admin.OrExists(tx.ExecContext(ctx, `
 		INSERT INTO rulebook_roles (namespace_id, `+roleColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
-		namespaceID, r.ID, r.Name, r.Version, ms(r.Created), ms(r.Changed), r.Actions.String(), r.Lifetime.Milliseconds()))
+		namespaceID, r.ID, r.Name, r.Version, admin.Millis(r.Created), admin.Millis(r.Changed), r.Actions.String(), r.Lifetime.Milliseconds()))
 }
 
 func updateRole(ctx context.Context, tx *sql.Tx, r *Role) error {
-	return orChanged(tx.ExecContext(ctx, "UPDATE rulebook_roles SET version = $1, changed = $2, actions = $3, lifetime = $4 WHERE id = $5 AND version = $6",
-		r.Version, ms(r.Changed), r.Actions.String(), r.Lifetime.Milliseconds(), r.ID, r.Version-1))
+	return admin.OrChanged(tx.ExecContext(ctx, "UPDATE rulebook_roles SET version = $1, changed = $2, actions = $3, lifetime = $4 WHERE id = $5 AND version = $6",
+		r.Version, admin.Millis(r.Changed), r.Actions.String(), r.Lifetime.Milliseconds(), r.ID, r.Version-1))
 }
 
 const ruleQuery = "SELECT id, name, version, created, changed, content FROM rulebook_rules"
@@ -132,14 +124,14 @@ func scanRule(row store.Row) (r Rule, err error) {
 	if err := row.Scan(&r.ID, &name, &r.Version, &created, &changed, &content); err != nil {
 		return Rule{}, err
 	}
-	r.Created, r.Changed = at(created), at(changed)
+	r.Created, r.Changed = admin.Time(created), admin.Time(changed)
 	err = unmarshal(&r.Content, content)
 	r.Name = name
 	return r, err
 }
 
 func findRule(ctx context.Context, q store.Querier, name string) (Rule, error) {
-	return orNotFound(scanRule(q.QueryRowContext(ctx, ruleQuery+" WHERE name = $1", name)))
+	return admin.OrNotFound(scanRule(q.QueryRowContext(ctx, ruleQuery+" WHERE name = $1", name)))
 }
 
 func insertRule(ctx context.Context, tx *sql.Tx, r *Rule) error {
@@ -147,9 +139,9 @@ func insertRule(ctx context.Context, tx *sql.Tx, r *Rule) error {
 	if err != nil {
 		return err
 	}
-	return orExists(tx.ExecContext(ctx, `
+	return admin.OrExists(tx.ExecContext(ctx, `
 		INSERT INTO rulebook_rules (id, name, version, created, changed, role, content) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT DO NOTHING`, r.ID, r.Name, r.Version, ms(r.Created), ms(r.Changed), r.Role, content))
+		ON CONFLICT DO NOTHING`, r.ID, r.Name, r.Version, admin.Millis(r.Created), admin.Millis(r.Changed), r.Role, content))
 }
 
 func updateRule(ctx context.Context, tx *sql.Tx, r *Rule) error {
@@ -157,8 +149,8 @@ func updateRule(ctx context.Context, tx *sql.Tx, r *Rule) error {
 	if err != nil {
 		return err
 	}
-	return orChanged(tx.ExecContext(ctx, "UPDATE rulebook_rules SET name = $1, version = $2, changed = $3, role = $4, content = $5 WHERE id = $6 AND version = $7",
-		r.Name, r.Version, ms(r.Changed), r.Role, content, r.ID, r.Version-1))
+	return admin.OrChanged(tx.ExecContext(ctx, "UPDATE rulebook_rules SET name = $1, version = $2, changed = $3, role = $4, content = $5 WHERE id = $6 AND version = $7",
+		r.Name, r.Version, admin.Millis(r.Changed), r.Role, content, r.ID, r.Version-1))
 }
 
 const namespaceQuery = `
@@ -169,23 +161,23 @@ const namespaceQuery = `
 func scanNamespace(row store.Row) (n Namespace, err error) {
 	var created, changed int64
 	err = row.Scan(&n.ID, &n.Name, &n.Version, &created, &changed, &n.Visibility, &n.Size)
-	n.Created, n.Changed = at(created), at(changed)
+	n.Created, n.Changed = admin.Time(created), admin.Time(changed)
 	return n, err
 }
 
 func findNamespace(ctx context.Context, q store.Querier, name string) (Namespace, error) {
-	return orNotFound(scanNamespace(q.QueryRowContext(ctx, namespaceQuery+" WHERE n.name = $1", name)))
+	return admin.OrNotFound(scanNamespace(q.QueryRowContext(ctx, namespaceQuery+" WHERE n.name = $1", name)))
 }
 
 func insertNamespace(ctx context.Context, tx *sql.Tx, n *Namespace) error {
-	return orExists(tx.ExecContext(ctx, `
+	return admin.OrExists(tx.ExecContext(ctx, `
 		INSERT INTO namespaces (id, name, version, created, changed, visibility) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-		n.ID, n.Name, n.Version, ms(n.Created), ms(n.Changed), string(n.Visibility)))
+		n.ID, n.Name, n.Version, admin.Millis(n.Created), admin.Millis(n.Changed), string(n.Visibility)))
 }
 
 func updateNamespace(ctx context.Context, tx *sql.Tx, n *Namespace) error {
-	return orChanged(tx.ExecContext(ctx, "UPDATE namespaces SET version = $1, changed = $2, visibility = $3 WHERE id = $4 AND version = $5",
-		n.Version, ms(n.Changed), string(n.Visibility), n.ID, n.Version-1))
+	return admin.OrChanged(tx.ExecContext(ctx, "UPDATE namespaces SET version = $1, changed = $2, visibility = $3 WHERE id = $4 AND version = $5",
+		n.Version, admin.Millis(n.Changed), string(n.Visibility), n.ID, n.Version-1))
 }
 
 const memberQuery = "SELECT subject, role, created FROM namespace_members"
@@ -193,7 +185,7 @@ const memberQuery = "SELECT subject, role, created FROM namespace_members"
 func scanMember(row store.Row) (m Member, err error) {
 	var created int64
 	err = row.Scan(&m.Subject, &m.Role, &created)
-	m.Created = at(created)
+	m.Created = admin.Time(created)
 	return m, err
 }
 
@@ -203,7 +195,7 @@ func LockNamespace(ctx context.Context, tx *sql.Tx, namespace string) (id string
 	if _, err := tx.ExecContext(ctx, "UPDATE namespaces SET version = version WHERE name = $1", namespace); err != nil {
 		return "", err
 	}
-	return orNotFound(store.Text(tx.QueryRowContext(ctx, "SELECT id FROM namespaces WHERE name = $1", namespace)))
+	return admin.OrNotFound(store.Text(tx.QueryRowContext(ctx, "SELECT id FROM namespaces WHERE name = $1", namespace)))
 }
 
 // RemoveMember removes a deleted subject from all namespaces, in the transaction that deletes
@@ -218,26 +210,3 @@ func RemoveMember(ctx context.Context, db *store.DB, tx *sql.Tx, subject string)
 	}
 	return err
 }
-
-// orExists returns ErrExists if no row was inserted, because the name exists.
-func orExists(result sql.Result, err error) error {
-	n, err := store.Affected(result, err)
-	if err == nil && n == 0 {
-		err = ErrExists
-	}
-	return err
-}
-
-// orChanged returns ErrChanged if no row was updated, because its version has changed.
-func orChanged(result sql.Result, err error) error {
-	n, err := store.Affected(result, err)
-	if err == nil && n == 0 {
-		err = ErrChanged
-	}
-	return err
-}
-
-// ms returns a time as it is stored: milliseconds since 1970.
-func ms(t time.Time) int64 { return t.UnixMilli() }
-
-func at(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -27,20 +28,13 @@ const (
 
 // Version returns the source of a former policy by its ID. The error is ErrNotFound if it was
 // not stored, or was deleted since.
-func (b *Rulebook) Version(ctx context.Context, id string) (policy.Source, error) {
-	source, err := b.version(ctx, id)
-	if err != nil {
-		return policy.Source{}, fmt.Errorf("looking up policy %.40q: %w", id, err)
-	}
-	return source, nil
-}
-
-func (b *Rulebook) version(ctx context.Context, id string) (policy.Source, error) {
+func (b *Rulebook) Version(ctx context.Context, id string) (_ policy.Source, err error) {
+	defer admin.Wrap(&err, "looking up policy %.40q", id)
 	if b.o.DB == nil {
-		return policy.Source{}, ErrNotFound
+		return policy.Source{}, admin.ErrNotFound
 	}
 	var packed []byte
-	_, err := orNotFound(packed, b.o.DB.Read().QueryRowContext(ctx, "SELECT source FROM rulebook_versions WHERE id = $1", id).Scan(&packed))
+	_, err = admin.OrNotFound(packed, b.o.DB.Read().QueryRowContext(ctx, "SELECT source FROM rulebook_versions WHERE id = $1", id).Scan(&packed))
 	if err != nil {
 		return policy.Source{}, err
 	}
@@ -82,16 +76,16 @@ func (b *Rulebook) storeVersion(ctx context.Context) (kept bool, err error) {
 	if p.ID() == "" || p.ID() == before {
 		return false, nil
 	}
-	now := ms(b.o.Now())
+	now := admin.Millis(b.o.Now())
 	n := 0
-	err = b.write(ctx, "", func(tx *sql.Tx) error {
+	err = b.writer.Write(ctx, "", func(tx *sql.Tx) error {
 		n, err = store.Affected(tx.ExecContext(ctx, "UPDATE rulebook_versions SET used = $1 WHERE id = $2", now, p.ID()))
 		return err
 	})
 	if err == nil && n == 0 {
 		var packed []byte
 		if packed, err = pack(shortened(source), gzip.DefaultCompression); err == nil {
-			err = b.write(ctx, "", func(tx *sql.Tx) error {
+			err = b.writer.Write(ctx, "", func(tx *sql.Tx) error {
 				_, err := tx.ExecContext(ctx, "INSERT INTO rulebook_versions (id, used, since, source) VALUES ($1, $2, $2, $3) ON CONFLICT DO NOTHING", p.ID(), now, packed)
 				return errors.Join(err, deleteOldVersions(ctx, tx))
 			})

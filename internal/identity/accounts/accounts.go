@@ -70,7 +70,6 @@ package accounts
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -78,12 +77,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -95,28 +94,23 @@ const (
 	RobotPrefix = identity.RobotPrefix
 )
 
-// Types shared with the other objects in the database.
+// Names of package admin for packages that do not import it yet.
 type (
-	Actor = rulebook.Actor
-	Page  = rulebook.Page
-	// InvalidError has these fields here: "name", "password", "hash", "limits", "expires",
-	// "owner", "current", "overlap", "login", "key", "from".
-	InvalidError = rulebook.InvalidError
+	Actor        = admin.Actor
+	Page         = admin.Page
+	InvalidError = admin.InvalidError
 )
 
-// Errors shared with the other objects in the database. SetUp and SetupSecret return ErrExists if
-// there is an administrator already.
 var (
-	ErrExists    = rulebook.ErrExists
-	ErrNotFound  = rulebook.ErrNotFound
-	ErrChanged   = rulebook.ErrChanged
-	ErrForbidden = rulebook.ErrForbidden
+	ErrExists    = admin.ErrExists
+	ErrNotFound  = admin.ErrNotFound
+	ErrChanged   = admin.ErrChanged
+	ErrForbidden = admin.ErrForbidden
 )
 
-// Groups that have rights over Tidewaiter without a rule.
 const (
-	Administrators = rulebook.Administrators
-	Auditors       = rulebook.Auditors
+	Administrators = admin.Administrators
+	Auditors       = admin.Auditors
 )
 
 // Options configures Accounts. DB and Hashing are required. Changes also require a Journal.
@@ -271,10 +265,9 @@ type NewToken struct {
 // Accounts manages local users and robots and issued credentials. Its methods may be called from
 // any goroutine.
 type Accounts struct {
-	o Options
-	// write is DB.Write. Tests inject faults here.
-	write  func(ctx context.Context, topic string, f func(*sql.Tx) error) error
-	rights *rulebook.Rights
+	o      Options
+	writer admin.Writer
+	rights *admin.Rights
 	macs   *macs
 	warm   *cache
 	owners *owners
@@ -321,12 +314,12 @@ func Open(o Options) (*Accounts, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	rights, err := rulebook.NewRights(o.Judge, o.Now)
+	rights, err := admin.NewRights(o.Judge, o.Now)
 	if err != nil {
 		return nil, fmt.Errorf("opening accounts: %w", err)
 	}
 	return &Accounts{
-		o: o, write: o.DB.Write, rights: rights,
+		o: o, rights: rights, writer: admin.Writer{DB: o.DB, Journal: o.Journal, Now: o.Now, Write: o.DB.Write},
 		macs: newMACs(), warm: newCache(maxWarm), owners: newOwners(o.OwnerFor, maxWarm), most: maxTokens,
 		touched: make(map[string]touch), signIns: make(map[person]signIn),
 	}, nil

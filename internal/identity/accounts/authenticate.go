@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
@@ -133,7 +134,7 @@ func (a *Accounts) load(ctx context.Context, c identity.Presented) (*warm, error
 
 func (a *Accounts) loadPassword(ctx context.Context, c identity.Presented) (*warm, error) {
 	r, err := find(ctx, a.o.DB.Read(), c.Name)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, admin.ErrNotFound) {
 		return nil, identity.ErrUnknown
 	}
 	if err != nil {
@@ -193,7 +194,7 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Presented) (*warm, 
 		return nil, identity.NeverValid("the token is mistyped, or of another kind")
 	}
 	t, err := a.findSecret(ctx, a.o.DB.Read(), d)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, admin.ErrNotFound) {
 		// Tokens are random, so no later change makes this one valid.
 		return nil, identity.NeverValid("there is no such token: it was revoked, or never issued")
 	}
@@ -203,12 +204,12 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Presented) (*warm, 
 	w := &warm{
 		verified: identity.Verified{Credential: credential(&t), Until: t.Expires},
 		ends:     t.Expires, token: t.ID, registry: t.Registry, use: t.Use,
-		created: ms(t.Created), owner: t.Owner, limits: t.Limits,
+		created: admin.Millis(t.Created), owner: t.Owner, limits: t.Limits,
 	}
 	if (t.Use == Refresh || t.Use == Session) && t.Parent == "" && t.Owner.Source != Source {
 		w.basis = newBasis(c.Secret, t.basis)
 	}
-	w.used.Store(max(ms(t.Used), a.lastTouch(t.ID)))
+	w.used.Store(max(admin.Millis(t.Used), a.lastTouch(t.ID)))
 	if letter != letterOf(t.Use) {
 		return nil, identity.Rejected("the token is of another kind")
 	}
@@ -220,7 +221,7 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Presented) (*warm, 
 	}
 	r, err := findID(ctx, a.o.DB.Read(), t.Owner.ID)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, admin.ErrNotFound):
 		return nil, identity.Rejected("the owner of the token does not exist")
 	case err != nil:
 		return nil, fmt.Errorf("looking up the owner of a token: %w", err)
@@ -241,7 +242,7 @@ func (a *Accounts) rests(ctx context.Context, q store.Querier, t *Token) (end ti
 	for _, m := range made {
 		end = sooner(end, m.Expires)
 		if idle := a.idle(m.Use); idle > 0 {
-			end = sooner(end, at(max(ms(m.Used), ms(m.Created), a.lastTouch(m.ID))).Add(idle+time.Millisecond))
+			end = sooner(end, admin.Time(max(admin.Millis(m.Used), admin.Millis(m.Created), a.lastTouch(m.ID))).Add(idle+time.Millisecond))
 		}
 	}
 	return end, err
@@ -273,7 +274,7 @@ func credential(t *Token) string {
 func (a *Accounts) rehash(ctx context.Context, r *record, c identity.Presented) {
 	hash, err := a.o.Hashing.Hash(ctx, c.Secret.Reveal())
 	if err == nil {
-		by := Actor{Principal: r.principal(), Remote: c.Remote, Credential: credentialPassword}
+		by := admin.Actor{Principal: r.principal(), Remote: c.Remote, Credential: credentialPassword}
 		err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
 			n, err := store.Affected(tx.ExecContext(ctx, "UPDATE accounts SET hash = $1 WHERE id = $2 AND hash = $3", hash, r.ID, r.hash))
 			if err != nil || n == 0 { // n == 0: the hash was changed meanwhile
@@ -301,7 +302,7 @@ func (a *Accounts) DummyLookup(ctx context.Context, c identity.Presented) error 
 	if c.Kind != identity.Password || strings.HasPrefix(c.Name, RobotPrefix) || !validName(c.Name) {
 		return nil
 	}
-	if _, err := find(ctx, a.o.DB.Read(), c.Name); err != nil && !errors.Is(err, ErrNotFound) {
+	if _, err := find(ctx, a.o.DB.Read(), c.Name); err != nil && !errors.Is(err, admin.ErrNotFound) {
 		return fmt.Errorf("looking up a user: %w", err)
 	}
 	return nil
@@ -315,13 +316,13 @@ func (a *Accounts) Find(ctx context.Context, name, id string) (*policy.Principal
 	if id != "" {
 		r, err = findID(ctx, a.o.DB.Read(), id)
 		if err == nil && name != r.Name && name != r.Login() {
-			err = ErrNotFound
+			err = admin.ErrNotFound
 		}
 	} else {
 		r, err = find(ctx, a.o.DB.Read(), name)
 	}
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, admin.ErrNotFound):
 		return nil, identity.ErrUnknown
 	case err == nil && !r.live(a.o.Now()):
 		return nil, &identity.DisabledError{Why: r.ended(a.o.Now())}

@@ -3,6 +3,8 @@ package accounts
 import (
 	"context"
 	"fmt"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 )
 
 // Elsewhere is the result of looking up a login in the other sources.
@@ -29,7 +31,7 @@ func (e *TakenError) Error() string {
 
 // Is reports whether target is ErrExists.
 func (e *TakenError) Is(target error) bool { //nolint:errorlint // errors.Is requires it
-	return target == ErrExists
+	return target == admin.ErrExists
 }
 
 // free returns a TakenError if another source knows a login. It also returns the sources that are

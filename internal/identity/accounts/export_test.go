@@ -12,7 +12,7 @@ import (
 type Write = func(ctx context.Context, topic string, f func(*sql.Tx) error) error
 
 // SetWrite replaces it by one that injects faults.
-func (a *Accounts) SetWrite(wrap func(real Write) Write) { a.write = wrap(a.write) }
+func (a *Accounts) SetWrite(wrap func(real Write) Write) { a.writer.Write = wrap(a.writer.Write) }
 
 // SetMost sets the maximum number of tokens of one use per owner.
 func (a *Accounts) SetMost(most int) { a.most = most }
@@ -59,11 +59,6 @@ func (a *Accounts) Warm() int {
 	a.warm.mu.RLock()
 	defer a.warm.mu.RUnlock()
 	return len(a.warm.young) + len(a.warm.old)
-}
-
-// KeyDigest returns the stored form of an idempotency key.
-func KeyDigest(source, id, key string) [32]byte {
-	return keyDigest(Actor{Principal: &policy.Principal{Source: source, ID: id}, Key: key})
 }
 
 // Narrowed returns a principal with the limits of a token.

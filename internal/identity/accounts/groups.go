@@ -7,75 +7,69 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 // AddGroup adds a group without members.
-func (a *Accounts) AddGroup(ctx context.Context, by Actor, name string) (Group, error) {
+func (a *Accounts) AddGroup(ctx context.Context, by admin.Actor, name string) (_ Group, err error) {
+	defer admin.Wrap(&err, "adding group %.80q", name)
 	g := Group{Name: name, Version: 1}
-	err := a.mayWrite(by)
-	if err == nil {
-		err = checkName(name)
+	if err := a.mayWrite(by); err != nil {
+		return Group{}, err
 	}
-	if err == nil {
-		err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
-			return a.once(ctx, tx, by, "group.add", name, func() (string, *journal.Change, error) {
-				g.ID, g.Created = a.newID(), a.now()
-				return g.ID, &journal.Change{Action: "group.add", Target: name, To: map[string]any{"id": g.ID}}, insertGroup(ctx, tx, &g)
-			}, func(id string) (_ *journal.Change, err error) {
-				if g, err = findGroup(ctx, tx, name); err == nil && g.ID != id {
-					err = ErrNotFound
-				}
-				return nil, err
-			})
+	if err := checkName(name); err != nil {
+		return Group{}, err
+	}
+	err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
+		return a.writer.WithIdempotency(ctx, tx, by, "group.add", name, func() (string, *journal.Change, error) {
+			g.ID, g.Created = a.writer.NewID(), a.writer.Time()
+			return g.ID, &journal.Change{Action: "group.add", Target: name, To: map[string]any{"id": g.ID}}, insertGroup(ctx, tx, &g)
+		}, func(id string) (_ *journal.Change, err error) {
+			if g, err = findGroup(ctx, tx, name); err == nil && g.ID != id {
+				err = admin.ErrNotFound
+			}
+			return nil, err
 		})
-	}
-	if err != nil {
-		return Group{}, fmt.Errorf("adding group %.80q: %w", name, err)
-	}
-	return g, nil
+	})
+	return g, err
 }
 
 // Group returns a group.
-func (a *Accounts) Group(ctx context.Context, by Actor, name string) (Group, error) {
+func (a *Accounts) Group(ctx context.Context, by admin.Actor, name string) (_ Group, err error) {
+	defer admin.Wrap(&err, "looking up group %.80q", name)
 	if err := a.mayRead(by); err != nil {
 		return Group{}, err
 	}
-	g, err := findGroup(ctx, a.o.DB.Read(), name)
-	if err != nil {
-		return Group{}, fmt.Errorf("looking up group %.80q: %w", name, err)
-	}
-	return g, nil
+	return findGroup(ctx, a.o.DB.Read(), name)
 }
 
 // Groups returns groups in the order of their names, and the start of the next page.
-func (a *Accounts) Groups(ctx context.Context, by Actor, page Page) (list []Group, next string, err error) {
+func (a *Accounts) Groups(ctx context.Context, by admin.Actor, page admin.Page) (list []Group, next string, err error) {
+	defer admin.Wrap(&err, "listing groups")
 	if err := a.mayRead(by); err != nil {
 		return nil, "", err
 	}
-	list, err = store.Collect(ctx, a.o.DB.Read(), scanGroup, groupQuery+" WHERE g.name > $1 ORDER BY g.name LIMIT $2", page.After, page.Size()+1)
-	if err != nil {
-		return nil, "", fmt.Errorf("listing groups: %w", err)
-	}
-	list, next = cut(list, page.Size(), func(g *Group) string { return g.Name })
-	return list, next, nil
+	return admin.List(ctx, a.o.DB.Read(), page, scanGroup, func(g *Group) string { return g.Name },
+		groupQuery+" WHERE g.name > $1 ORDER BY g.name LIMIT $2")
 }
 
 // Members returns the logins of a group's members in the order of their names, and the start of
 // the next page.
-func (a *Accounts) Members(ctx context.Context, by Actor, group string, page Page) (logins []string, next string, err error) {
+func (a *Accounts) Members(ctx context.Context, by admin.Actor, group string, page admin.Page) (logins []string, next string, err error) {
+	defer admin.Wrap(&err, "listing the members of %.80q", group)
 	if err := a.mayRead(by); err != nil {
 		return nil, "", err
 	}
 	g, err := findGroup(ctx, a.o.DB.Read(), group)
 	if err != nil {
-		return nil, "", fmt.Errorf("listing the members of %.80q: %w", group, err)
+		return nil, "", err
 	}
 	kind, name, _ := parseLogin(page.After)
+	page.After = name
 	login := func(row store.Row) (string, error) {
 		var r record
 		var kind string
@@ -83,36 +77,26 @@ func (a *Accounts) Members(ctx context.Context, by Actor, group string, page Pag
 		err = errors.Join(err, r.Kind.UnmarshalText([]byte(kind)))
 		return r.Login(), err
 	}
-	logins, err = store.Collect(ctx, a.o.DB.Read(), login, `
+	return admin.List(ctx, a.o.DB.Read(), page, login, func(login *string) string { return *login }, `
 		SELECT a.kind, a.name FROM account_members m JOIN accounts a ON a.id = m.account_id
-		WHERE m.group_id = $1 AND (a.name > $2 OR a.name = $2 AND a.kind > $3) ORDER BY a.name, a.kind LIMIT $4`,
-		g.ID, name, kind.String(), page.Size()+1)
-	if err != nil {
-		return nil, "", fmt.Errorf("listing the members of %.80q: %w", group, err)
-	}
-	logins, next = cut(logins, page.Size(), func(login *string) string { return *login })
-	return logins, next, nil
+		WHERE m.group_id = $3 AND (a.name > $1 OR a.name = $1 AND a.kind > $4) ORDER BY a.name, a.kind LIMIT $2`, g.ID, kind.String())
 }
 
 // Join adds an account to a group. It succeeds if the account is a member already.
-func (a *Accounts) Join(ctx context.Context, by Actor, group, login string, version int64) (Group, error) {
+func (a *Accounts) Join(ctx context.Context, by admin.Actor, group, login string, version int64) (_ Group, err error) {
+	defer admin.Wrap(&err, "adding %.80q to group %.80q", login, group)
 	g, err := a.regroup(ctx, by, group, login, version, true)
-	if err != nil {
-		return Group{}, fmt.Errorf("adding %.80q to group %.80q: %w", login, group, err)
-	}
-	return g, nil
+	return g, err
 }
 
 // Leave removes an account from a group. It succeeds if the account is not a member.
-func (a *Accounts) Leave(ctx context.Context, by Actor, group, login string, version int64) (Group, error) {
+func (a *Accounts) Leave(ctx context.Context, by admin.Actor, group, login string, version int64) (_ Group, err error) {
+	defer admin.Wrap(&err, "removing %.80q from group %.80q", login, group)
 	g, err := a.regroup(ctx, by, group, login, version, false)
-	if err != nil {
-		return Group{}, fmt.Errorf("removing %.80q from group %.80q: %w", login, group, err)
-	}
-	return g, nil
+	return g, err
 }
 
-func (a *Accounts) regroup(ctx context.Context, by Actor, group, login string, version int64, in bool) (g Group, err error) {
+func (a *Accounts) regroup(ctx context.Context, by admin.Actor, group, login string, version int64, in bool) (g Group, err error) {
 	if err := a.mayWrite(by); err != nil {
 		return Group{}, err
 	}
@@ -171,7 +155,7 @@ func (a *Accounts) regroup(ctx context.Context, by Actor, group, login string, v
 
 // mayRelease checks that the actor may change the account as it is without the group. A deny rule
 // for the group may be what keeps the account from being an administrator.
-func (a *Accounts) mayRelease(by Actor, r record, group string) error {
+func (a *Accounts) mayRelease(by admin.Actor, r record, group string) error {
 	return a.mayChange(by, without(&r, group))
 }
 
@@ -184,9 +168,9 @@ func without(r *record, group string) *policy.Principal {
 
 // mayReleaseAll calls mayRelease for all members. For administrators it checks only members whose
 // password or secret a non-administrator set.
-func (a *Accounts) mayReleaseAll(ctx context.Context, tx *sql.Tx, by Actor, g *Group) error {
+func (a *Accounts) mayReleaseAll(ctx context.Context, tx *sql.Tx, by admin.Actor, g *Group) error {
 	query := "SELECT account_id FROM account_members WHERE group_id = $1"
-	if a.May(by, rightAdministrators, scope.Write) {
+	if a.May(by, admin.RightAdministrators, scope.Write) {
 		query = "SELECT m.account_id FROM account_members m JOIN accounts a ON a.id = m.account_id WHERE m.group_id = $1 AND a.lent = 1"
 	}
 	members, err := store.Texts(ctx, tx, query, g.ID)
@@ -208,47 +192,41 @@ func (a *Accounts) mayReleaseAll(ctx context.Context, tx *sql.Tx, by Actor, g *G
 // joins.
 func (a *Accounts) groupOrPrivileged(ctx context.Context, tx *sql.Tx, name string, in bool) (Group, error) {
 	g, err := findGroup(ctx, tx, name)
-	if errors.Is(err, ErrNotFound) && in && privileged(name) {
-		g = Group{ID: a.newID(), Name: name, Version: 1, Created: a.now()}
+	if errors.Is(err, admin.ErrNotFound) && in && privileged(name) {
+		g = Group{ID: a.writer.NewID(), Name: name, Version: 1, Created: a.writer.Time()}
 		err = insertGroup(ctx, tx, &g)
 	}
 	return g, err
 }
 
 // DeleteGroup deletes a group. Its members stay.
-func (a *Accounts) DeleteGroup(ctx context.Context, by Actor, name string, version int64) error {
-	err := a.mayWrite(by)
-	if err == nil {
-		err = a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
-			if privileged(name) && !a.May(by, rightAdministrators, scope.Write) {
-				return nil, rulebook.Requires(rightAdministrators, scope.Write)
-			}
-			as := &policy.Principal{Kind: policy.User, Source: Source, Groups: []string{name}}
-			if err := a.mayChange(by, as); err != nil {
-				return nil, err
-			}
-			g, err := findGroup(ctx, tx, name)
-			if err != nil {
-				return nil, err
-			}
-			if err := by.CheckSeen(g.ID, g.Version, version); err != nil {
-				return nil, err
-			}
-			if err := a.mayReleaseAll(ctx, tx, by, &g); err != nil {
-				return nil, err
-			}
-			n, err := store.Affected(tx.ExecContext(ctx, "DELETE FROM account_groups WHERE id = $1 AND version = $2", g.ID, g.Version))
-			if err == nil && n == 0 {
-				err = ErrChanged
-			}
-			if err == nil {
-				_, err = tx.ExecContext(ctx, "DELETE FROM account_members WHERE group_id = $1", g.ID)
-			}
-			return &journal.Change{Action: "group.delete", Target: name, From: map[string]any{"id": g.ID, "members": g.Size}}, err
-		})
+func (a *Accounts) DeleteGroup(ctx context.Context, by admin.Actor, name string, version int64) (err error) {
+	defer admin.Wrap(&err, "deleting group %.80q", name)
+	if err := a.mayWrite(by); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("deleting group %.80q: %w", name, err)
-	}
-	return nil
+	return a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
+		if privileged(name) && !a.May(by, admin.RightAdministrators, scope.Write) {
+			return nil, admin.Requires(admin.RightAdministrators, scope.Write)
+		}
+		as := &policy.Principal{Kind: policy.User, Source: Source, Groups: []string{name}}
+		if err := a.mayChange(by, as); err != nil {
+			return nil, err
+		}
+		g, err := findGroup(ctx, tx, name)
+		if err != nil {
+			return nil, err
+		}
+		if err := by.CheckSeen(g.ID, g.Version, version); err != nil {
+			return nil, err
+		}
+		if err := a.mayReleaseAll(ctx, tx, by, &g); err != nil {
+			return nil, err
+		}
+		err = admin.OrChanged(tx.ExecContext(ctx, "DELETE FROM account_groups WHERE id = $1 AND version = $2", g.ID, g.Version))
+		if err == nil {
+			_, err = tx.ExecContext(ctx, "DELETE FROM account_members WHERE group_id = $1", g.ID)
+		}
+		return &journal.Change{Action: "group.delete", Target: name, From: map[string]any{"id": g.ID, "members": g.Size}}, err
+	})
 }

@@ -5,8 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -28,22 +28,15 @@ import (
 
 // ErrLent means that an account would become an administrator although a non-administrator knows
 // its password or secret. It matches ErrForbidden.
-var ErrLent error = lentError{}
-
-type lentError struct{}
-
-func (lentError) Error() string {
-	return "a user who is not an administrator has set its password or secret: an administrator must set another one first"
-}
-func (lentError) Is(target error) bool { //nolint:errorlint // errors.Is requires it
-	return target == ErrForbidden
-}
+var ErrLent = admin.Forbidden("a user who is not an administrator has set its password or secret: an administrator must set another one first")
 
 // lends reports whether an account becomes Lent when the actor sets its password or secret.
-func (a *Accounts) lends(by Actor) bool { return !a.May(by, rightAdministrators, scope.Write) }
+func (a *Accounts) lends(by admin.Actor) bool {
+	return !a.May(by, admin.RightAdministrators, scope.Write)
+}
 
 // settled updates Lent after the actor has set the password or secret of an account.
-func (a *Accounts) settled(ctx context.Context, tx *sql.Tx, by Actor, r *record, note *journal.Change) error {
+func (a *Accounts) settled(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record, note *journal.Change) error {
 	was := r.Lent
 	r.Lent = a.lends(by)
 	if was != r.Lent {
@@ -64,7 +57,7 @@ func (a *Accounts) settled(ctx context.Context, tx *sql.Tx, by Actor, r *record,
 func atRegistries(limits []policy.Limit) ([]policy.Limit, error) {
 	for _, l := range limits {
 		if l.Type == scope.TypeTidewaiter {
-			return nil, fmt.Errorf("a token for somebody else with rights over Tidewaiter itself %w", rulebook.Requires(rightAdministrators, scope.Write))
+			return nil, fmt.Errorf("a token for somebody else with rights over Tidewaiter itself %w", admin.Requires(admin.RightAdministrators, scope.Write))
 		}
 	}
 	if len(limits) > 0 {
@@ -77,7 +70,7 @@ func atRegistries(limits []policy.Limit) ([]policy.Limit, error) {
 }
 
 // promotes returns ErrLent if an account that is Lent would become an administrator.
-func (a *Accounts) promotes(by Actor, r *record, after *policy.Principal) error {
+func (a *Accounts) promotes(by admin.Actor, r *record, after *policy.Principal) error {
 	if r.Lent && a.administers(by, after) && !a.administers(by, r.principal()) {
 		return ErrLent
 	}

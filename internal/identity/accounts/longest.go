@@ -2,8 +2,9 @@ package accounts
 
 import (
 	"context"
-	"fmt"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 )
 
 // MaxLifetime returns the maximum lifetime of access tokens and robot secrets; 0: unlimited.
@@ -22,9 +23,9 @@ func (a *Accounts) ends(t *Token) time.Time {
 // within rejects a requested expiry that is later than MaxLifetime allows. Zero requests the
 // latest one allowed.
 func (a *Accounts) within(end time.Time) error {
-	if a.o.MaxLifetime > 0 && !end.IsZero() && end.After(a.now().Add(a.o.MaxLifetime)) {
-		return &InvalidError{Field: "expires", Text: fmt.Sprintf("it is later than max_credential_lifetime of the accounts source allows: %s from now",
-			a.o.MaxLifetime)}
+	if a.o.MaxLifetime > 0 && !end.IsZero() && end.After(a.writer.Time().Add(a.o.MaxLifetime)) {
+		return admin.Invalid("expires", "it is later than max_credential_lifetime of the accounts source allows: %s from now",
+			a.o.MaxLifetime)
 	}
 	return nil
 }
@@ -33,16 +34,14 @@ func (a *Accounts) within(end time.Time) error {
 // expiry, and those that it has ended already. Administrators see the counts when they set it,
 // and in check.
 func (a *Accounts) CutShort(ctx context.Context) (cut, ended int, err error) {
+	defer admin.Wrap(&err, "counting tokens that are cut short")
 	if a.o.MaxLifetime <= 0 {
 		return 0, 0, nil
 	}
-	now := a.now()
+	now := a.writer.Time()
 	err = a.o.DB.Read().QueryRowContext(ctx, `
 		SELECT count(*), count(CASE WHEN created <= $1 THEN 1 END) FROM account_tokens
 		WHERE purpose IN ($2, $3) AND (expires = 0 OR expires > $4 AND expires > created + $5)`,
-		ms(now.Add(-a.o.MaxLifetime)), string(Access), string(Robot), ms(now), a.o.MaxLifetime.Milliseconds()).Scan(&cut, &ended)
-	if err != nil {
-		return 0, 0, fmt.Errorf("counting tokens that are cut short: %w", err)
-	}
-	return cut, ended, nil
+		admin.Millis(now.Add(-a.o.MaxLifetime)), string(Access), string(Robot), admin.Millis(now), a.o.MaxLifetime.Milliseconds()).Scan(&cut, &ended)
+	return cut, ended, err
 }

@@ -1,9 +1,9 @@
 package accounts
 
 import (
-	"fmt"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -17,7 +17,7 @@ func CheckName(name string) error { return checkName(name) }
 // (distribution/reference: path-component).
 func checkName(name string) error {
 	invalid := func(format string, args ...any) error {
-		return &InvalidError{Field: "name", Text: fmt.Sprintf(format, args...)}
+		return admin.Invalid("name", format, args...)
 	}
 	switch {
 	case name == "":

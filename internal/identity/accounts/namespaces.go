@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
-	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -20,29 +20,18 @@ import (
 
 // Robots returns the robots of a namespace in the order of their names, and the start of the next
 // page.
-func (a *Accounts) Robots(ctx context.Context, by Actor, namespace string, page Page) (list []Account, next string, err error) {
-	if a.mayRead(by) != nil && !a.May(by, rulebook.RightNamespace+namespace, scope.Read) {
-		return nil, "", fmt.Errorf("listing the robots of %.130q: %w", namespace, ErrNotFound)
+func (a *Accounts) Robots(ctx context.Context, by admin.Actor, namespace string, page admin.Page) (list []Account, next string, err error) {
+	defer admin.Wrap(&err, "listing the robots of %.130q", namespace)
+	if a.mayRead(by) != nil && !a.May(by, admin.RightNamespace+namespace, scope.Read) {
+		return nil, "", admin.ErrNotFound
 	}
 	prefix := strings.ReplaceAll(namespace, "/", ".") + "."
-	records, err := store.Collect(ctx, a.o.DB.Read(), scanAccount, "SELECT "+accountColumns+` FROM accounts
-		WHERE namespace <> '' AND kind = 'robot' AND substr(name, 1, $1) = $2 AND name > $3 ORDER BY name LIMIT $4`, len(prefix), prefix, page.After, page.Size()+1)
-	if err != nil {
-		return nil, "", fmt.Errorf("listing the robots of %.130q: %w", namespace, err)
-	}
-	records, next = cut(records, page.Size(), func(r *record) string { return r.Name })
-	for _, r := range records {
-		if r, err = withGroups(ctx, a.o.DB.Read())(r, nil); err != nil {
-			return nil, "", fmt.Errorf("listing the robots of %.130q: %w", namespace, err)
-		}
-		list = append(list, r.Account)
-	}
-	return list, next, nil
+	return a.list(ctx, page, "namespace <> '' AND kind = 'robot' AND substr(name, 1, $3) = $4", len(prefix), prefix)
 }
 
 // mayKeepSome checks that the actor may change accounts, or owns the namespace in the robot's
 // login. It needs no query. mayKeep then checks whether the robot belongs to that namespace.
-func (a *Accounts) mayKeepSome(by Actor, login string) error {
+func (a *Accounts) mayKeepSome(by admin.Actor, login string) error {
 	err := a.mayWrite(by)
 	if err != nil && a.owns(by, login) {
 		return nil
@@ -53,7 +42,7 @@ func (a *Accounts) mayKeepSome(by Actor, login string) error {
 // mayKeep checks that the actor may change this account, by mayChange or as an owner of the
 // robot's namespace. Owners may not change a robot that is in a group or that has rights over
 // Tidewaiter by a rule: with its secret they would get those rights.
-func (a *Accounts) mayKeep(ctx context.Context, tx *sql.Tx, by Actor, r *record) error {
+func (a *Accounts) mayKeep(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) error {
 	err := a.mayChange(by, r.principal())
 	if err == nil || r.namespace == "" || len(r.Groups) > 0 || !a.owns(by, r.Login()) || a.trusted(by, r.principal()) {
 		return err
@@ -61,7 +50,7 @@ func (a *Accounts) mayKeep(ctx context.Context, tx *sql.Tx, by Actor, r *record)
 	namespace, _, _ := rulebook.RobotIn(r.Name)
 	id, held := rulebook.LockNamespace(ctx, tx, namespace)
 	switch {
-	case errors.Is(held, ErrNotFound), held == nil && id != r.namespace:
+	case errors.Is(held, admin.ErrNotFound), held == nil && id != r.namespace:
 		return err
 	case held != nil:
 		return held
@@ -71,18 +60,18 @@ func (a *Accounts) mayKeep(ctx context.Context, tx *sql.Tx, by Actor, r *record)
 
 // trusted reports whether who has, at any time of the week, a right over Tidewaiter other than
 // over a namespace.
-func (a *Accounts) trusted(by Actor, who *policy.Principal) bool {
-	as := Actor{Principal: who, Remote: by.Remote}
-	return slices.ContainsFunc([]string{rightAccounts, rightAdministrators, rightJournal, rulebook.RightPolicy, rulebook.RightNamespaces}, func(right string) bool {
+func (a *Accounts) trusted(by admin.Actor, who *policy.Principal) bool {
+	as := admin.Actor{Principal: who, Remote: by.Remote}
+	return slices.ContainsFunc([]string{admin.RightAccounts, admin.RightAdministrators, admin.RightJournal, admin.RightPolicy, admin.RightNamespaces}, func(right string) bool {
 		return a.rights.Might(as, right, scope.Read) || a.rights.Might(as, right, scope.Write)
 	})
 }
 
 // owns reports whether the actor owns the namespace in a robot's login.
-func (a *Accounts) owns(by Actor, login string) bool {
+func (a *Accounts) owns(by admin.Actor, login string) bool {
 	kind, name, ok := parseLogin(login)
 	namespace, _, namespaced := rulebook.RobotIn(name)
-	return ok && namespaced && kind == policy.Robot && !by.Restricted() && a.May(by, rulebook.RightNamespace+namespace, scope.Write)
+	return ok && namespaced && kind == policy.Robot && !by.Restricted() && a.May(by, admin.RightNamespace+namespace, scope.Write)
 }
 
 // Forget clears the cache of verified credentials, after a caller changed accounts in its own
@@ -91,12 +80,12 @@ func (a *Accounts) Forget() { a.warm.forget() }
 
 // settle finds the namespace that a new robot belongs to. Without one, adding it requires
 // accounts:write.
-func (a *Accounts) settle(ctx context.Context, tx *sql.Tx, by Actor, r *record) (err error) {
+func (a *Accounts) settle(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) (err error) {
 	namespace, _, ok := rulebook.RobotIn(r.Name)
 	if ok {
 		r.namespace, err = rulebook.LockNamespace(ctx, tx, namespace)
 	}
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil && !errors.Is(err, admin.ErrNotFound) {
 		return err
 	}
 	return a.mayKeep(ctx, tx, by, r)

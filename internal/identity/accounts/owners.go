@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -92,7 +93,7 @@ func (a *Accounts) owner(ctx context.Context, q store.Querier, who Owner) (*poli
 	if who.Source != "" && who.Source != Source {
 		s, err := a.elsewhere(ctx, who)
 		if errors.Is(err, identity.ErrUnknown) {
-			err = ErrNotFound
+			err = admin.ErrNotFound
 		}
 		return s.principal, err
 	}
@@ -102,7 +103,7 @@ func (a *Accounts) owner(ctx context.Context, q store.Querier, who Owner) (*poli
 	}
 	r, err := find(ctx, q, login)
 	if err == nil && who.ID != "" && who.ID != r.ID {
-		err = ErrNotFound
+		err = admin.ErrNotFound
 	}
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 )
@@ -25,7 +26,7 @@ var common []byte
 // checkPassword checks a new password. It checks the length and not the classes of characters, as
 // NIST SP 800-63B section 3.1.1.2 recommends.
 func checkPassword(name, secret string) error {
-	invalid := func(text string) error { return &InvalidError{Field: "password", Text: text} }
+	invalid := func(text string) error { return admin.Invalid("password", "%s", text) }
 	switch {
 	case len(secret) < password.MinLength:
 		return invalid(fmt.Sprintf("it must have at least %d bytes", password.MinLength))
@@ -71,11 +72,11 @@ func (a *Accounts) hash(ctx context.Context, u NewUser) (string, error) {
 	brought, secret := u.Hash.Reveal(), u.Password.Reveal()
 	switch {
 	case brought != "" && secret != "":
-		return "", &InvalidError{Field: "hash", Text: "give a password or a hash, not both"}
+		return "", admin.Invalid("hash", "give a password or a hash, not both")
 	case brought != "":
 		if err := password.Check(brought); err != nil {
 			// err does not contain the hash.
-			return "", &InvalidError{Field: "hash", Text: err.Error()}
+			return "", admin.Invalid("hash", "%s", err.Error())
 		}
 		return brought, nil
 	case secret == "":
@@ -90,7 +91,7 @@ func (a *Accounts) newHash(ctx context.Context, name, secret string) (string, er
 	}
 	hash, err := a.o.Hashing.Hash(ctx, secret)
 	if errors.Is(err, password.ErrTooShort) {
-		err = &InvalidError{Field: "password", Text: "it is too short"}
+		err = admin.Invalid("password", "it is too short")
 	}
 	return hash, err
 }

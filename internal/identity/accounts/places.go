@@ -3,9 +3,9 @@ package accounts
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"net/netip"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit/ratestore"
@@ -16,29 +16,22 @@ import (
 // passwords that others try no longer lock the user out there. The prefix is an IPv4 /24 or an
 // IPv6 /48, or part of one. Another process that rate limits the user notices within a minute.
 // Allowing the same place twice on one day changes nothing.
-func (a *Accounts) AllowPlace(ctx context.Context, by Actor, login string, from netip.Prefix) (Account, error) {
-	account, err := a.allowPlace(ctx, by, login, from)
-	if err != nil {
-		return Account{}, fmt.Errorf("allowing %.80q a place: %w", login, err)
-	}
-	return account, nil
-}
-
-func (a *Accounts) allowPlace(ctx context.Context, by Actor, login string, from netip.Prefix) (Account, error) {
+func (a *Accounts) AllowPlace(ctx context.Context, by admin.Actor, login string, from netip.Prefix) (_ Account, err error) {
+	defer admin.Wrap(&err, "allowing %.80q a place", login)
 	if err := a.mayWrite(by); err != nil {
 		return Account{}, err
 	}
 	place := ratelimit.PlaceOf(from.Addr())
 	if !place.IsValid() || from.Bits() < place.Bits() {
-		return Account{}, &InvalidError{Field: "from", Text: "it must be an IPv4 /24 or an IPv6 /48, or part of one"}
+		return Account{}, admin.Invalid("from", "it must be an IPv4 /24 or an IPv6 /48, or part of one")
 	}
 	var r record
-	err := a.change(ctx, added, by, func(tx *sql.Tx) (_ *journal.Change, err error) {
+	err = a.change(ctx, added, by, func(tx *sql.Tx) (_ *journal.Change, err error) {
 		if r, err = findHeld(ctx, tx, login); err != nil {
 			return nil, err
 		}
 		if r.Kind != policy.User {
-			return nil, ErrNotFound // robot secrets are not rate limited
+			return nil, admin.ErrNotFound // robot secrets are not rate limited
 		}
 		if err := a.mayChange(by, r.principal()); err != nil {
 			return nil, err

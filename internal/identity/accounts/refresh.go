@@ -5,9 +5,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -26,15 +26,8 @@ const maxClient = 100
 // The client name is stored, but any client may use the token. Docker, podman, crane, oras and
 // others share one credentials file, each with a client_id of its own. Checking the client would
 // not protect the token either, because a client can claim any name.
-func (a *Accounts) IssueRefresh(ctx context.Context, shown identity.Presented, who identity.Verified) (identity.Secret, error) {
-	secret, err := a.issueRefresh(ctx, shown, who)
-	if err != nil {
-		return identity.Secret{}, fmt.Errorf("issuing a refresh token: %w", err)
-	}
-	return secret, nil
-}
-
-func (a *Accounts) issueRefresh(ctx context.Context, shown identity.Presented, who identity.Verified) (identity.Secret, error) {
+func (a *Accounts) IssueRefresh(ctx context.Context, shown identity.Presented, who identity.Verified) (_ identity.Secret, err error) {
+	defer admin.Wrap(&err, "issuing a refresh token")
 	p := who.Principal
 	if p == nil || p.Kind != policy.User && p.Kind != policy.Robot || shown.Registry == "" {
 		return identity.Secret{}, nil
@@ -86,9 +79,9 @@ func (a *Accounts) exchange(ctx context.Context, t *Token, shown identity.Presen
 	if shown.Kind == identity.Password && generation != "" {
 		t.basis = fingerprint(secret, generation)
 	}
-	by := Actor{Principal: p, Remote: shown.Remote, Credential: who.Credential, Until: who.Until}
+	by := admin.Actor{Principal: p, Remote: shown.Remote, Credential: who.Credential, Until: who.Until}
 	err := a.handOut(ctx, by, func(tx *sql.Tx, kind string) (*journal.Change, error) {
-		t.ID, t.Created = a.newID(), a.now()
+		t.ID, t.Created = a.writer.NewID(), a.writer.Time()
 		if err := a.stillGood(ctx, tx, t, shown, compared); err != nil {
 			return nil, err
 		}
@@ -104,7 +97,7 @@ func (a *Accounts) exchange(ctx context.Context, t *Token, shown identity.Presen
 	})
 	switch {
 	// The credential was revoked meanwhile, or the token belongs to another source.
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrChanged):
+	case errors.Is(err, admin.ErrNotFound), errors.Is(err, admin.ErrChanged):
 		return identity.Secret{}, errNoExchange
 	case err != nil:
 		return identity.Secret{}, err
@@ -122,10 +115,10 @@ func (a *Accounts) stillGood(ctx context.Context, tx *sql.Tx, t *Token, shown id
 			return err
 		}
 		if end, err := a.rests(ctx, tx, &made); err != nil || past(end, a.o.Now()) {
-			return cmp.Or(err, ErrNotFound)
+			return cmp.Or(err, admin.ErrNotFound)
 		}
 		if !identity.SameSource(made.Owner.Source, t.Owner.Source) || made.Owner.ID != t.Owner.ID {
-			return ErrNotFound
+			return admin.ErrNotFound
 		}
 		t.Parent, t.Expires = made.ID, sooner(t.Expires, made.Expires)
 	}
@@ -137,7 +130,7 @@ func (a *Accounts) stillGood(ctx context.Context, tx *sql.Tx, t *Token, shown id
 	}
 	r, err := findID(ctx, tx, t.Owner.ID)
 	if err == nil && (!r.live(a.o.Now()) || compared != "" && r.hash != compared) {
-		err = ErrChanged
+		err = admin.ErrChanged
 	}
 	return err
 }

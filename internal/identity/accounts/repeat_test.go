@@ -2,7 +2,6 @@ package accounts_test
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -157,19 +156,4 @@ func TestCreationsAtTheSameMomentAreOne(t *testing.T) {
 			t.Errorf("%d tokens, %v", len(list), err)
 		}
 	})
-}
-
-// Keys are per caller. Choosing a key cleverly does not return what somebody else created.
-func TestKeysOfTwoCallersNeverMeet(t *testing.T) {
-	seen := make(map[[32]byte]string)
-	for _, k := range [][3]string{
-		{"a", "b", "cd"}, {"a", "bc", "d"}, {"a", "bcd", ""}, {"a", "", "bcd"}, {"ab", "", "cd"}, {"", "ab", "cd"}, {"b", "b", "cd"}, {"a", "c", "cd"},
-		{"a", "b", "c"}, {"a", "b", "\x00cd"}, {"a", "b\x00", "cd"},
-	} {
-		d := accounts.KeyDigest(k[0], k[1], k[2])
-		if other, ok := seen[d]; ok {
-			t.Errorf("%q and %s are one key", k, other)
-		}
-		seen[d] = fmt.Sprintf("%q", k)
-	}
 }

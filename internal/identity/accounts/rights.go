@@ -1,82 +1,49 @@
 package accounts
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Names of rights.
-const (
-	rightAccounts       = "accounts"
-	rightAdministrators = "administrators"
-	rightJournal        = "journal"
-)
-
 // May reports whether the actor may do the actions on tidewaiter:name.
-func (a *Accounts) May(by Actor, name string, actions scope.Actions) bool {
+func (a *Accounts) May(by admin.Actor, name string, actions scope.Actions) bool {
 	return a.rights.May(by, name, actions)
 }
 
 // is reports whether the actor is that owner.
-func (o Owner) is(by Actor) bool {
+func (o Owner) is(by admin.Actor) bool {
 	p := by.Principal
 	return p != nil && o.ID != "" && p.Kind == o.Kind && identity.SameSource(p.Source, o.Source) && p.ID == o.ID
 }
 
 // mayRead checks that the actor may read accounts.
-func (a *Accounts) mayRead(by Actor) error {
-	if !a.May(by, rightAccounts, scope.Read) {
-		return rulebook.Requires(rightAccounts, scope.Read)
-	}
-	return nil
+func (a *Accounts) mayRead(by admin.Actor) error {
+	return a.rights.Require(by, admin.RightAccounts, scope.Read)
 }
 
-// mayWrite checks that the actor may change accounts. A restricted credential may not, whatever
-// its restrictions: it could set a password and sign in without them.
-func (a *Accounts) mayWrite(by Actor) error {
-	if !a.May(by, rightAccounts, scope.Write) {
-		return rulebook.Requires(rightAccounts, scope.Write)
-	}
-	if by.Restricted() {
-		return rulebook.ErrRestricted
-	}
-	return nil
+// mayWrite checks that the actor may change accounts.
+func (a *Accounts) mayWrite(by admin.Actor) error {
+	return a.rights.Require(by, admin.RightAccounts, scope.Write)
 }
 
-// mayChange checks that the actor may change the principal that an account is or becomes. A
-// non-administrator who may change accounts may not change an administrator or create one. That
-// includes accounts that are administrators at certain times only.
-func (a *Accounts) mayChange(by Actor, target *policy.Principal) error {
-	if err := a.mayWrite(by); err != nil {
-		return err
-	}
-	if a.May(by, rightAdministrators, scope.Write) {
-		return nil
-	}
-	if a.administers(by, target) {
-		return fmt.Errorf("%w, since it concerns an administrator", rulebook.Requires(rightAdministrators, scope.Write))
-	}
-	return nil
+// mayChange checks that the actor may change the principal that an account is or becomes.
+func (a *Accounts) mayChange(by admin.Actor, target *policy.Principal) error {
+	return a.rights.MayChange(by, target)
 }
 
-// administers reports whether only administrators may change who: a member of a privileged group,
-// or anyone who has administrators:write at any time.
-func (a *Accounts) administers(by Actor, who *policy.Principal) bool {
-	plain := *who
-	plain.Limits = nil
-	as := Actor{Principal: &plain, Remote: by.Remote}
-	return privileged(plain.Groups...) || a.rights.Might(as, rightAdministrators, scope.Write)
+// administers reports whether only administrators may change who.
+func (a *Accounts) administers(by admin.Actor, who *policy.Principal) bool {
+	return a.rights.Administers(who, by.Remote)
 }
 
 // privileged reports whether one of the groups gives rights over Tidewaiter.
 func privileged(groups ...string) bool {
-	return slices.Contains(groups, Administrators) || slices.Contains(groups, Auditors)
+	return slices.Contains(groups, admin.Administrators) || slices.Contains(groups, admin.Auditors)
 }
 
 // within reports whether limits allow nothing that the limits of who do not allow. It may return

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -26,15 +27,8 @@ const (
 )
 
 // AddRobot adds a robot and returns its first secret.
-func (a *Accounts) AddRobot(ctx context.Context, by Actor, n NewRobot) (Account, identity.Secret, error) {
-	account, secret, err := a.addRobot(ctx, by, n)
-	if err != nil {
-		return Account{}, identity.Secret{}, fmt.Errorf("adding robot %.80q: %w", n.Name, err)
-	}
-	return account, secret, nil
-}
-
-func (a *Accounts) addRobot(ctx context.Context, by Actor, n NewRobot) (Account, identity.Secret, error) {
+func (a *Accounts) AddRobot(ctx context.Context, by admin.Actor, n NewRobot) (_ Account, _ identity.Secret, err error) {
+	defer admin.Wrap(&err, "adding robot %.80q", n.Name)
 	n.Name = strings.TrimPrefix(n.Name, RobotPrefix)
 	if err := a.mayKeepSome(by, RobotPrefix+n.Name); err != nil {
 		return Account{}, identity.Secret{}, err
@@ -51,7 +45,7 @@ func (a *Accounts) addRobot(ctx context.Context, by Actor, n NewRobot) (Account,
 	r.Unchecked = unchecked
 	secret, d := newSecret(letterRobot)
 	err = a.handOut(ctx, by, func(tx *sql.Tx, kind string) (*journal.Change, error) {
-		return a.once(ctx, tx, by, "robot.add", n.Name, func() (string, *journal.Change, error) {
+		return a.writer.WithIdempotency(ctx, tx, by, "robot.add", n.Name, func() (string, *journal.Change, error) {
 			if err := a.settle(ctx, tx, by, &r); err != nil {
 				return "", nil, err
 			}
@@ -83,19 +77,20 @@ func (a *Accounts) addRobot(ctx context.Context, by Actor, n NewRobot) (Account,
 }
 
 func (a *Accounts) robotSecret(r *record) Token {
-	return Token{ID: a.newID(), Use: Robot, Owner: r.owner(), Created: a.now()}
+	return Token{ID: a.writer.NewID(), Use: Robot, Owner: r.owner(), Created: a.writer.Time()}
 }
 
 // Rotate creates a new secret for a robot. The previous one stays valid for the time overlap; all
 // older ones are revoked. Without overlap, all others are revoked. A robot may rotate its own
 // secret, but only with its current one: a leaked old secret must not be extended.
-func (a *Accounts) Rotate(ctx context.Context, by Actor, login string, overlap time.Duration) (Account, identity.Secret, error) {
+func (a *Accounts) Rotate(ctx context.Context, by admin.Actor, login string, overlap time.Duration) (_ Account, _ identity.Secret, err error) {
+	defer admin.Wrap(&err, "replacing the secret of %.80q", login)
 	if overlap < 0 || overlap > maxOverlap {
-		return Account{}, identity.Secret{}, &InvalidError{Field: "overlap", Text: fmt.Sprintf("it must be between 0 and %s", maxOverlap)}
+		return Account{}, identity.Secret{}, admin.Invalid("overlap", "it must be between 0 and %s", maxOverlap)
 	}
 	if p := by.Principal; p == nil || p.Kind != policy.Robot || login != RobotPrefix+p.Name {
 		if err := a.mayKeepSome(by, login); err != nil {
-			return Account{}, identity.Secret{}, fmt.Errorf("replacing the secret of %.80q: %w", login, err)
+			return Account{}, identity.Secret{}, err
 		}
 	}
 	secret, d := newSecret(letterRobot)
@@ -104,7 +99,7 @@ func (a *Accounts) Rotate(ctx context.Context, by Actor, login string, overlap t
 			return nil, err
 		}
 		if r.Kind != policy.Robot {
-			return nil, &InvalidError{Field: "login", Text: "only a robot has a secret to rotate; a user has a password"}
+			return nil, admin.Invalid("login", "only a robot has a secret to rotate; a user has a password")
 		}
 		note, err := a.rotate(ctx, tx, r, overlap, d)
 		// During an overlap the old secret of a Lent robot is still valid, so the robot stays
@@ -114,14 +109,11 @@ func (a *Accounts) Rotate(ctx context.Context, by Actor, login string, overlap t
 		}
 		return note, err
 	})
-	if err != nil {
-		return Account{}, identity.Secret{}, fmt.Errorf("replacing the secret of %.80q: %w", login, err)
-	}
-	return account, secret, nil
+	return account, secret, err
 }
 
 func (a *Accounts) rotate(ctx context.Context, tx *sql.Tx, r *record, overlap time.Duration, d digest) (*journal.Change, error) {
-	now := a.now()
+	now := a.writer.Time()
 	secrets, err := a.robotSecrets(ctx, tx, r.ID)
 	if err != nil {
 		return nil, err
@@ -152,17 +144,17 @@ func (a *Accounts) robotSecrets(ctx context.Context, tx *sql.Tx, id string) ([]T
 }
 
 // mayRotate allows anyone who may change the robot, and the robot itself with its current secret.
-func (a *Accounts) mayRotate(ctx context.Context, tx *sql.Tx, by Actor, r *record) error {
+func (a *Accounts) mayRotate(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) error {
 	if !r.owner().is(by) {
 		return a.mayKeep(ctx, tx, by, r)
 	}
 	id, ok := strings.CutPrefix(by.Credential, credentialRobot)
 	if !ok || by.Restricted() || !r.live(a.o.Now()) {
-		return fmt.Errorf("%w: a robot replaces its own secret by presenting it", ErrForbidden)
+		return fmt.Errorf("%w: a robot replaces its own secret by presenting it", admin.ErrForbidden)
 	}
 	shown, err := a.findToken(ctx, tx, id)
 	if err != nil || !shown.Owner.is(by) || !shown.stored.IsZero() {
-		return fmt.Errorf("%w: this secret is not the current one", ErrForbidden)
+		return fmt.Errorf("%w: this secret is not the current one", admin.ErrForbidden)
 	}
 	return nil
 }

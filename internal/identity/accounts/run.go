@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
@@ -113,7 +114,7 @@ func (a *Accounts) maintain(ctx context.Context, t *maintained) error {
 		t.noted = now
 	}
 	if clock.For(t.swept, sweepEvery).Over(now) {
-		for _, sweep := range []func(context.Context) error{a.sweep, a.sweepKeys, a.sweepSignIns} {
+		for _, sweep := range []func(context.Context) error{a.sweep, a.writer.PurgeKeys, a.sweepSignIns} {
 			if err := sweep(ctx); err != nil {
 				return err
 			}
@@ -151,7 +152,7 @@ func (a *Accounts) note(ctx context.Context) error {
 	if len(touched) == 0 {
 		return nil
 	}
-	err := a.write(ctx, "", func(tx *sql.Tx) error {
+	err := a.writer.Write(ctx, "", func(tx *sql.Tx) error {
 		update, err := tx.PrepareContext(ctx, "UPDATE account_tokens SET used = $1, used_from = $2 WHERE id = $3 AND used < $1")
 		if err != nil {
 			return err
@@ -216,18 +217,18 @@ func (a *Accounts) sweep(ctx context.Context) error {
 	now := a.o.Now()
 	var longAgo int64 // tokens created before this exceeded MaxLifetime long ago; 0: none
 	if a.o.MaxLifetime > 0 {
-		longAgo = ms(now.Add(-a.o.MaxLifetime - keepEnded))
+		longAgo = admin.Millis(now.Add(-a.o.MaxLifetime - keepEnded))
 	}
 	for {
 		ids, err := store.Texts(ctx, a.o.DB.Read(), sweepQuery,
-			ms(now.Add(-keepEnded)), ms(now), ms(now.Add(-a.o.RefreshIdle-time.Hour)), ms(now.Add(-a.o.SessionIdle-time.Hour)), maxSwept, longAgo)
+			admin.Millis(now.Add(-keepEnded)), admin.Millis(now), admin.Millis(now.Add(-a.o.RefreshIdle-time.Hour)), admin.Millis(now.Add(-a.o.SessionIdle-time.Hour)), maxSwept, longAgo)
 		if err != nil {
 			return fmt.Errorf("looking for ended tokens: %w", err)
 		}
 		if len(ids) == 0 {
 			return nil
 		}
-		err = a.write(ctx, "", func(tx *sql.Tx) error {
+		err = a.writer.Write(ctx, "", func(tx *sql.Tx) error {
 			for _, id := range ids {
 				if _, err := deleteToken(ctx, tx, id); err != nil {
 					return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -18,35 +19,31 @@ import (
 // also ends when it is revoked, when the password is changed, or when the user is disabled.
 // Tokens created with a session become invalid with it, also when it is idle. StartSession
 // returns ErrForbidden for robots and workloads, and for users whose source cannot look them up.
-func (a *Accounts) StartSession(ctx context.Context, shown identity.Presented, who identity.Verified) (Token, identity.Secret, error) {
-	t := Token{Use: Session, Client: clean(shown.Client), Expires: sooner(who.Until, a.now().Add(a.o.SessionLife))}
+func (a *Accounts) StartSession(ctx context.Context, shown identity.Presented, who identity.Verified) (_ Token, _ identity.Secret, err error) {
+	defer admin.Wrap(&err, "starting a session")
+	t := Token{Use: Session, Client: clean(shown.Client), Expires: sooner(who.Until, a.writer.Time().Add(a.o.SessionLife))}
 	var secret identity.Secret
-	err := ErrForbidden
+	err = admin.ErrForbidden
 	if p := who.Principal; p != nil && p.Kind == policy.User {
 		secret, err = a.exchange(ctx, &t, shown, who)
 	}
 	if errors.Is(err, errNoExchange) {
-		err = fmt.Errorf("%w: %w", ErrForbidden, err)
+		err = fmt.Errorf("%w: %w", admin.ErrForbidden, err)
 	}
-	if err != nil {
-		return Token{}, identity.Secret{}, fmt.Errorf("starting a session: %w", err)
-	}
-	return t, secret, nil
+	return t, secret, err
 }
 
 // Shown returns the token that the actor presented, such as the current session. It returns
 // ErrNotFound if the actor presented something else.
-func (a *Accounts) Shown(ctx context.Context, by Actor) (Token, error) {
+func (a *Accounts) Shown(ctx context.Context, by admin.Actor) (_ Token, err error) {
+	defer admin.Wrap(&err, "looking up the presented token")
 	id, err := a.parent(ctx, a.o.DB.Read(), by)
 	if err == nil && id == "" {
-		err = ErrNotFound
+		err = admin.ErrNotFound
 	}
 	var t Token
 	if err == nil {
 		t, err = a.findToken(ctx, a.o.DB.Read(), id)
 	}
-	if err != nil {
-		return Token{}, fmt.Errorf("looking up the presented token: %w", err)
-	}
-	return t, nil
+	return t, err
 }

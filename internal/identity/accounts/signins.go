@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -123,11 +124,11 @@ func (a *Accounts) findSignIn(ctx context.Context, source, name, id string) (sig
 		return signIn{}, fmt.Errorf("reading a sign-in of %s: %w", source, err)
 	}
 	p := &policy.Principal{Kind: policy.User, Source: source, ID: who, Name: name, Groups: kept.Groups, Claims: claims}
-	return signIn{principal: p.Indexed(), by: kept.By, at: at(when)}, nil
+	return signIn{principal: p.Indexed(), by: kept.By, at: admin.Time(when)}, nil
 }
 
 // lasts reports whether tokens that the actor creates with an ID token may outlive it.
-func (a *Accounts) lasts(by Actor) bool {
+func (a *Accounts) lasts(by admin.Actor) bool {
 	return by.Principal != nil && by.Principal.Kind == policy.User && by.Credential == identity.CredentialIDToken && a.o.SignInLasts(by.Principal.Source) > 0
 }
 
@@ -140,7 +141,7 @@ func (a *Accounts) keepSignIn(ctx context.Context, tx *sql.Tx, p *policy.Princip
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO sign_ins (source, id, name, who, signed_in) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (source, id) DO UPDATE SET name = excluded.name, who = excluded.who, signed_in = excluded.signed_in`,
-		p.Source, p.ID, p.Name, string(text), ms(a.o.Now()))
+		p.Source, p.ID, p.Name, string(text), admin.Millis(a.o.Now()))
 	return err
 }
 
@@ -163,7 +164,7 @@ func (a *Accounts) noteSignIns(ctx context.Context) error {
 	if len(pending) == 0 {
 		return nil
 	}
-	err := a.write(ctx, "", func(tx *sql.Tx) error {
+	err := a.writer.Write(ctx, "", func(tx *sql.Tx) error {
 		for who, s := range pending {
 			var err error
 			if s.principal == nil {
@@ -172,7 +173,7 @@ func (a *Accounts) noteSignIns(ctx context.Context) error {
 				var text []byte
 				if text, err = json.Marshal(keptSignIn{s.by, s.principal.Groups, s.principal.Claims}); err == nil {
 					_, err = tx.ExecContext(ctx, "UPDATE sign_ins SET name = $1, who = $2, signed_in = $3 WHERE source = $4 AND id = $5",
-						s.principal.Name, string(text), ms(s.at), who.source, who.id)
+						s.principal.Name, string(text), admin.Millis(s.at), who.source, who.id)
 				}
 			}
 			if err != nil {
@@ -196,20 +197,18 @@ func (a *Accounts) noteSignIns(ctx context.Context) error {
 }
 
 // sweepSignIns deletes the sign-ins of users who have no tokens.
-func (a *Accounts) sweepSignIns(ctx context.Context) error {
+func (a *Accounts) sweepSignIns(ctx context.Context) (err error) {
+	defer admin.Wrap(&err, "removing sign-ins")
 	// Recent ones stay: the user may be creating a token.
 	const unowned = `FROM sign_ins WHERE signed_in < $1 AND NOT EXISTS (
 		SELECT 1 FROM account_tokens t WHERE t.owner_source = sign_ins.source AND t.owner_id = sign_ins.id)`
-	before := ms(a.o.Now().Add(-time.Hour))
+	before := admin.Millis(a.o.Now().Add(-time.Hour))
 	ids, err := store.Texts(ctx, a.o.DB.Read(), "SELECT id "+unowned+" LIMIT 1", before)
 	if err == nil && len(ids) > 0 {
-		err = a.write(ctx, "", func(tx *sql.Tx) error {
+		err = a.writer.Write(ctx, "", func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, "DELETE "+unowned, before)
 			return err
 		})
 	}
-	if err != nil {
-		return fmt.Errorf("removing sign-ins: %w", err)
-	}
-	return nil
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -43,14 +44,14 @@ func scanAccount(row store.Row) (r record, err error) {
 	var created, changed, expires, disabled, lent int64
 	if err := row.Scan(&r.ID, &kind, &r.Name, &r.Version, &created, &changed, &expires, &disabled, &r.hash, &r.namespace, &lent); err != nil {
 		if errors.Is(err, sql.ErrNoRows) {
-			err = ErrNotFound
+			err = admin.ErrNotFound
 		}
 		return record{}, err
 	}
 	if err := r.Kind.UnmarshalText([]byte(kind)); err != nil {
 		return record{}, fmt.Errorf("reading account %s: %w", r.ID, err)
 	}
-	r.Created, r.Changed, r.Expires = at(created), at(changed), at(expires)
+	r.Created, r.Changed, r.Expires = admin.Time(created), admin.Time(changed), admin.Time(expires)
 	r.Disabled, r.Hash, r.Lent = disabled != 0, kindOfHash(r.hash), lent != 0
 	return r, nil
 }
@@ -59,7 +60,7 @@ func scanAccount(row store.Row) (r record, err error) {
 func find(ctx context.Context, q store.Querier, login string) (record, error) {
 	kind, name, ok := parseLogin(login)
 	if !ok {
-		return record{}, ErrNotFound
+		return record{}, admin.ErrNotFound
 	}
 	return withGroups(ctx, q)(scanAccount(q.QueryRowContext(ctx,
 		"SELECT "+accountColumns+" FROM accounts WHERE kind = $1 AND name = $2", kind.String(), name)))
@@ -104,10 +105,10 @@ func withGroups(ctx context.Context, q store.Querier) func(record, error) (recor
 
 // insertAccount inserts an account. It returns ErrExists if the name is taken.
 func insertAccount(ctx context.Context, tx *sql.Tx, r *record) error {
-	return inserted(tx.ExecContext(ctx, `
+	return admin.OrExists(tx.ExecContext(ctx, `
 		INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		ON CONFLICT DO NOTHING`,
-		r.ID, r.Kind.String(), r.Name, r.Version, ms(r.Created), ms(r.Changed), ms(r.Expires), bit(r.Disabled), r.hash, r.namespace, bit(r.Lent)))
+		r.ID, r.Kind.String(), r.Name, r.Version, admin.Millis(r.Created), admin.Millis(r.Changed), admin.Millis(r.Expires), bit(r.Disabled), r.hash, r.namespace, bit(r.Lent)))
 }
 
 // updateAccount writes the fields that can change and increments the version. It returns
@@ -116,9 +117,9 @@ func updateAccount(ctx context.Context, tx *sql.Tx, r *record) error {
 	n, err := store.Affected(tx.ExecContext(ctx, `
 		UPDATE accounts SET version = $1, changed = $2, expires = $3, disabled = $4, hash = $5, lent = $6
 		WHERE id = $7 AND version = $8`,
-		r.Version+1, ms(r.Changed), ms(r.Expires), bit(r.Disabled), r.hash, bit(r.Lent), r.ID, r.Version))
+		r.Version+1, admin.Millis(r.Changed), admin.Millis(r.Expires), bit(r.Disabled), r.hash, bit(r.Lent), r.ID, r.Version))
 	if err == nil && n == 0 {
-		err = ErrChanged
+		err = admin.ErrChanged
 	}
 	r.Version++
 	return err
@@ -127,7 +128,7 @@ func updateAccount(ctx context.Context, tx *sql.Tx, r *record) error {
 func findGroup(ctx context.Context, q store.Querier, name string) (g Group, err error) {
 	g, err = scanGroup(q.QueryRowContext(ctx, groupQuery+" WHERE g.name = $1", name))
 	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrNotFound
+		err = admin.ErrNotFound
 	}
 	return g, err
 }
@@ -139,20 +140,20 @@ const groupQuery = `
 func scanGroup(row store.Row) (g Group, err error) {
 	var created int64
 	err = row.Scan(&g.ID, &g.Name, &g.Version, &created, &g.Size)
-	g.Created = at(created)
+	g.Created = admin.Time(created)
 	return g, err
 }
 
 func insertGroup(ctx context.Context, tx *sql.Tx, g *Group) error {
-	return inserted(tx.ExecContext(ctx,
+	return admin.OrExists(tx.ExecContext(ctx,
 		"INSERT INTO account_groups (id, name, version, created) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-		g.ID, g.Name, g.Version, ms(g.Created)))
+		g.ID, g.Name, g.Version, admin.Millis(g.Created)))
 }
 
 func raiseGroup(ctx context.Context, tx *sql.Tx, g *Group) error {
 	n, err := store.Affected(tx.ExecContext(ctx, "UPDATE account_groups SET version = $1 WHERE id = $2 AND version = $3", g.Version+1, g.ID, g.Version))
 	if err == nil && n == 0 {
-		err = ErrChanged
+		err = admin.ErrChanged
 	}
 	g.Version++
 	return err
@@ -168,17 +169,18 @@ const tokenColumns = `t.id, t.purpose, t.owner_kind, t.owner_source, t.owner_id,
 	t.registry, t.client, t.parent, t.created, t.expires, t.used, t.used_from, t.basis`
 
 func (a *Accounts) scanToken(row store.Row) (t Token, err error) {
+	defer admin.Wrap(&err, "reading token %s", t.ID)
 	var purpose, kind, limits, from string
 	var created, expires, used int64
 	err = row.Scan(&t.ID, &purpose, &kind, &t.Owner.Source, &t.Owner.ID, &t.Owner.Name, &t.Name, &limits,
 		&t.Registry, &t.Client, &t.Parent, &created, &expires, &used, &from, &t.basis)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Token{}, ErrNotFound
+		return Token{}, admin.ErrNotFound
 	}
 	if err != nil {
 		return Token{}, err
 	}
-	t.Use, t.Created, t.stored, t.Used = Use(purpose), at(created), at(expires), at(used)
+	t.Use, t.Created, t.stored, t.Used = Use(purpose), admin.Time(created), admin.Time(expires), admin.Time(used)
 	t.Expires = a.ends(&t)
 	err = t.Owner.Kind.UnmarshalText([]byte(kind))
 	if limits != "" {
@@ -191,10 +193,7 @@ func (a *Accounts) scanToken(row store.Row) (t Token, err error) {
 	if from != "" {
 		t.From, _ = netip.ParseAddr(from)
 	}
-	if err != nil {
-		return Token{}, fmt.Errorf("reading token %s: %w", t.ID, err)
-	}
-	return t, nil
+	return t, err
 }
 
 // findToken reads a token by its id.
@@ -230,12 +229,12 @@ func insertToken(ctx context.Context, tx *sql.Tx, t *Token, d digest) error {
 		}
 		limits = string(text)
 	}
-	return inserted(tx.ExecContext(ctx, `
+	return admin.OrExists(tx.ExecContext(ctx, `
 		INSERT INTO account_tokens (id, hash, purpose, owner_kind, owner_source, owner_id, owner_name, name, limits,
 			registry, client, parent, created, expires, used, used_from, basis)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, '', $15) ON CONFLICT DO NOTHING`,
 		t.ID, d[:], string(t.Use), t.Owner.Kind.String(), t.Owner.Source, t.Owner.ID, t.Owner.Name, t.Name, limits,
-		t.Registry, t.Client, t.Parent, ms(t.Created), ms(t.Expires), t.basis))
+		t.Registry, t.Client, t.Parent, admin.Millis(t.Created), admin.Millis(t.Expires), t.basis))
 }
 
 // family selects a token and all its descendants.
@@ -251,7 +250,7 @@ func deleteToken(ctx context.Context, tx *sql.Tx, id string) (int, error) {
 // endToken makes a token and its descendants expire at end at the latest.
 func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 	_, err := tx.ExecContext(ctx, family+`
-		UPDATE account_tokens SET expires = $2 WHERE id IN (SELECT id FROM family) AND (expires = 0 OR expires > $2)`, id, ms(end))
+		UPDATE account_tokens SET expires = $2 WHERE id IN (SELECT id FROM family) AND (expires = 0 OR expires > $2)`, id, admin.Millis(end))
 	return err
 }
 
@@ -277,30 +276,6 @@ func deleteOrphans(ctx context.Context, tx *sql.Tx, o Owner) error {
 			UNION SELECT t.id FROM account_tokens t JOIN family f ON t.parent = f.id)
 		DELETE FROM account_tokens WHERE id IN (SELECT id FROM family)`, o.Source, o.ID, identity.FormerSource(o.Source))
 	return err
-}
-
-// inserted returns ErrExists if no row was inserted.
-func inserted(result sql.Result, err error) error {
-	n, err := store.Affected(result, err)
-	if err == nil && n == 0 {
-		err = ErrExists
-	}
-	return err
-}
-
-// ms converts a time to the stored form: milliseconds since 1970. The zero time is 0.
-func ms(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-func at(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
 }
 
 func bit(b bool) int64 {

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -23,15 +23,8 @@ const (
 )
 
 // AddToken creates an access token and returns its secret.
-func (a *Accounts) AddToken(ctx context.Context, by Actor, n NewToken) (Token, identity.Secret, error) {
-	t, secret, err := a.addToken(ctx, by, n)
-	if err != nil {
-		return Token{}, identity.Secret{}, fmt.Errorf("creating token %.80q: %w", n.Name, err)
-	}
-	return t, secret, nil
-}
-
-func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, identity.Secret, error) {
+func (a *Accounts) AddToken(ctx context.Context, by admin.Actor, n NewToken) (_ Token, _ identity.Secret, err error) {
+	defer admin.Wrap(&err, "creating token %.80q", n.Name)
 	own := n.Owner == Owner{} || n.Owner.is(by)
 	if !own {
 		if err := a.mayWrite(by); err != nil {
@@ -52,13 +45,13 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 	switch n.Owner.Kind {
 	case policy.User:
 	case policy.Robot:
-		return Token{}, identity.Secret{}, &InvalidError{Field: "owner", Text: "a robot has secrets, not access tokens"}
+		return Token{}, identity.Secret{}, admin.Invalid("owner", "a robot has secrets, not access tokens")
 	default:
-		return Token{}, identity.Secret{}, fmt.Errorf("%w: access tokens are for users", ErrForbidden)
+		return Token{}, identity.Secret{}, fmt.Errorf("%w: access tokens are for users", admin.ErrForbidden)
 	}
 	if own && by.Credential == identity.CredentialIDToken && !a.lasts(by) {
 		// The owner could not be looked up later.
-		return Token{}, identity.Secret{}, fmt.Errorf("%w: users of %s cannot have access tokens (access_tokens_after_sign_in)", ErrForbidden, n.Owner.Source)
+		return Token{}, identity.Secret{}, fmt.Errorf("%w: users of %s cannot have access tokens (access_tokens_after_sign_in)", admin.ErrForbidden, n.Owner.Source)
 	}
 	if own {
 		if err := a.narrow(by, &n); err != nil {
@@ -83,7 +76,7 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 	secret, d := newSecret(letterAccess)
 	t := Token{Use: Access, Owner: n.Owner, Name: n.Name, Limits: n.Limits, Expires: end}
 	err = a.handOut(ctx, by, func(tx *sql.Tx, kind string) (*journal.Change, error) {
-		t.ID, t.Created, t.Expires = a.newID(), a.now(), end
+		t.ID, t.Created, t.Expires = a.writer.NewID(), a.writer.Time(), end
 		if own {
 			if t.Parent, err = a.parent(ctx, tx, by); err != nil {
 				return nil, err
@@ -99,11 +92,11 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 				return nil, err
 			}
 			if r, err := findID(ctx, tx, t.Owner.ID); err != nil || !r.live(a.o.Now()) && own {
-				return nil, fmt.Errorf("owner: %w", errors.Join(err, ErrNotFound))
+				return nil, fmt.Errorf("owner: %w", errors.Join(err, admin.ErrNotFound))
 			}
 		}
 		asked := t
-		return a.once(ctx, tx, by, "token.add", t.Owner.String()+" "+n.Name, func() (string, *journal.Change, error) {
+		return a.writer.WithIdempotency(ctx, tx, by, "token.add", t.Owner.String()+" "+n.Name, func() (string, *journal.Change, error) {
 			if err := a.room(ctx, tx, t.Owner, Access); err != nil {
 				return "", nil, err
 			}
@@ -117,7 +110,7 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 			}
 			// Do not return a token that this credential could not create now.
 			if t.Parent != asked.Parent || !t.stored.Equal(end) || !slices.EqualFunc(t.Limits, asked.Limits, sameLimit) {
-				return nil, errOther
+				return nil, admin.ErrOtherCreation
 			}
 			return a.again(ctx, tx, kind, &t, d)
 		})
@@ -132,11 +125,11 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 // narrow gives a token that its owner creates the limits and the expiry of the actor's
 // credential. It rejects a token that is wider or outlives it. A token created with an ID token
 // may outlive it if the sign-in counts for longer.
-func (a *Accounts) narrow(by Actor, n *NewToken) error {
+func (a *Accounts) narrow(by admin.Actor, n *NewToken) error {
 	if len(n.Limits) == 0 {
 		n.Limits = by.Principal.Limits
 	} else if !within(by.Principal, n.Limits) {
-		return fmt.Errorf("%w: the token would be wider than the credential that it is created with", ErrForbidden)
+		return fmt.Errorf("%w: the token would be wider than the credential that it is created with", admin.ErrForbidden)
 	}
 	if by.Until.IsZero() || a.lasts(by) {
 		return nil
@@ -144,7 +137,7 @@ func (a *Accounts) narrow(by Actor, n *NewToken) error {
 	if n.Expires.IsZero() {
 		n.Expires = by.Until
 	} else if n.Expires.After(by.Until) {
-		return fmt.Errorf("%w: the token would outlive the credential that it is created with", ErrForbidden)
+		return fmt.Errorf("%w: the token would outlive the credential that it is created with", admin.ErrForbidden)
 	}
 	return nil
 }
@@ -160,22 +153,22 @@ func checkToken(n NewToken) error {
 	names := 0
 	for i, l := range n.Limits {
 		if names += len(l.Names); i >= maxLimits || names > maxNames {
-			return &InvalidError{Field: "limits", Text: fmt.Sprintf("there are more than %d limits, or %d names in them", maxLimits, maxNames)}
+			return admin.Invalid("limits", "there are more than %d limits, or %d names in them", maxLimits, maxNames)
 		}
 		if err := l.Check(); err != nil {
-			return &InvalidError{Field: "limits", Text: err.Error()}
+			return admin.Invalid("limits", "%s", err.Error())
 		}
 	}
 	return nil
 }
 
 // parent returns the id of the token that the actor presented; "" if it was not a token.
-func (a *Accounts) parent(ctx context.Context, tx store.Querier, by Actor) (string, error) {
+func (a *Accounts) parent(ctx context.Context, tx store.Querier, by admin.Actor) (string, error) {
 	if name, ok := strings.CutPrefix(by.Credential, credentialAccess); ok {
 		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source IN ($1, $5) AND owner_id = $2 AND name = $3 AND purpose = $4",
 			by.Principal.Source, by.Principal.ID, name, string(Access), identity.FormerSource(by.Principal.Source))
 		if err == nil && len(ids) != 1 {
-			err = ErrForbidden // the presented token has been revoked
+			err = admin.ErrForbidden // the presented token has been revoked
 		}
 		if err != nil {
 			return "", err
@@ -185,8 +178,8 @@ func (a *Accounts) parent(ctx context.Context, tx store.Querier, by Actor) (stri
 	for _, prefix := range []string{credentialRefresh, credentialRobot, credentialSession} {
 		if id, ok := strings.CutPrefix(by.Credential, prefix); ok {
 			t, err := a.findToken(ctx, tx, id)
-			if err == nil && !t.Owner.is(by) || errors.Is(err, ErrNotFound) {
-				err = ErrForbidden
+			if err == nil && !t.Owner.is(by) || errors.Is(err, admin.ErrNotFound) {
+				err = admin.ErrForbidden
 			}
 			return id, err
 		}
@@ -198,7 +191,7 @@ func (a *Accounts) parent(ctx context.Context, tx store.Querier, by Actor) (stri
 func (a *Accounts) room(ctx context.Context, tx *sql.Tx, o Owner, use Use) error {
 	n, err := count(ctx, tx, o, use)
 	if err == nil && n >= a.most {
-		err = &InvalidError{Field: "owner", Text: fmt.Sprintf("there are %d tokens already: revoke some", n)}
+		err = admin.Invalid("owner", "there are %d tokens already: revoke some", n)
 	}
 	return err
 }
@@ -232,38 +225,32 @@ func noted(t *Token) map[string]any {
 
 // Token returns a token by its id. Actors who may not read accounts get ErrNotFound for the token
 // of somebody else.
-func (a *Accounts) Token(ctx context.Context, by Actor, id string) (Token, error) {
+func (a *Accounts) Token(ctx context.Context, by admin.Actor, id string) (_ Token, err error) {
+	defer admin.Wrap(&err, "looking up a token")
 	t, err := a.findToken(ctx, a.o.DB.Read(), id)
 	if err == nil && a.mayRead(by) != nil && (by.Restricted() || !t.Owner.is(by)) {
-		err = ErrNotFound
+		err = admin.ErrNotFound
 	}
-	if err != nil {
-		return Token{}, fmt.Errorf("looking up a token: %w", err)
-	}
-	return t, nil
+	return t, err
 }
 
 // Tokens returns the tokens of an owner, or of all owners if owner is zero, and the start of the
 // next page. They are ordered by creation, to the millisecond.
-func (a *Accounts) Tokens(ctx context.Context, by Actor, owner Owner, page Page) (list []Token, next string, err error) {
+func (a *Accounts) Tokens(ctx context.Context, by admin.Actor, owner Owner, page admin.Page) (list []Token, next string, err error) {
+	defer admin.Wrap(&err, "listing tokens")
 	if err := a.mayRead(by); err != nil && (by.Restricted() || !owner.is(by)) {
 		return nil, "", err
 	}
-	query, args := "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.id > $1 ORDER BY t.id LIMIT $2", []any{page.After, page.Size() + 1}
+	query, args := "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.id > $1 ORDER BY t.id LIMIT $2", []any(nil)
 	if owner != (Owner{}) {
 		if owner, err = a.known(ctx, owner); err != nil {
-			return nil, "", fmt.Errorf("listing tokens: owner: %w", err)
+			return nil, "", fmt.Errorf("owner: %w", err)
 		}
 		query = "SELECT " + tokenColumns + ` FROM account_tokens t
 			WHERE t.id > $1 AND t.owner_source IN ($3, $6) AND (t.owner_id = $4 OR $4 = '' AND t.owner_name = $5) ORDER BY t.id LIMIT $2`
-		args = append(args, owner.Source, owner.ID, owner.Name, identity.FormerSource(owner.Source))
+		args = []any{owner.Source, owner.ID, owner.Name, identity.FormerSource(owner.Source)}
 	}
-	list, err = store.Collect(ctx, a.o.DB.Read(), a.scanToken, query, args...)
-	if err != nil {
-		return nil, "", fmt.Errorf("listing tokens: %w", err)
-	}
-	list, next = cut(list, page.Size(), func(t *Token) string { return t.ID })
-	return list, next, nil
+	return admin.List(ctx, a.o.DB.Read(), page, a.scanToken, func(t *Token) string { return t.ID }, query, args...)
 }
 
 // known completes an owner. Other sources are not queried: they may be down, or the owner may be
@@ -291,8 +278,9 @@ func (a *Accounts) known(ctx context.Context, o Owner) (Owner, error) {
 // it, the journal records their name, and no administrator is locked out: administrators still
 // have their passwords to sign in, create other tokens and take this right away from anyone who
 // abuses it.
-func (a *Accounts) Revoke(ctx context.Context, by Actor, id string) error {
-	err := a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
+func (a *Accounts) Revoke(ctx context.Context, by admin.Actor, id string) (err error) {
+	defer admin.Wrap(&err, "revoking a token")
+	return a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
 		t, err := a.findToken(ctx, tx, id)
 		if err != nil {
 			return nil, err
@@ -308,22 +296,18 @@ func (a *Accounts) Revoke(ctx context.Context, by Actor, id string) error {
 		from["revoked"] = n
 		return &journal.Change{Action: string(t.Use) + ".revoke", Target: t.Owner.String(), From: from}, nil
 	})
-	if err != nil {
-		return fmt.Errorf("revoking a token: %w", err)
-	}
-	return nil
 }
 
-func (a *Accounts) mayRevoke(ctx context.Context, tx *sql.Tx, by Actor, t Token) error {
+func (a *Accounts) mayRevoke(ctx context.Context, tx *sql.Tx, by admin.Actor, t Token) error {
 	if a.mayWrite(by) == nil {
 		return nil
 	}
 	if !t.Owner.is(by) {
-		return ErrNotFound
+		return admin.ErrNotFound
 	}
 	if by.Restricted() {
 		if shown, err := a.parent(ctx, tx, by); err != nil || shown != t.ID {
-			return rulebook.ErrRestricted
+			return admin.ErrRestricted
 		}
 	}
 	return nil
@@ -331,37 +315,31 @@ func (a *Accounts) mayRevoke(ctx context.Context, tx *sql.Tx, by Actor, t Token)
 
 // RevokeAll revokes the tokens of an owner with a use, or all of them if use is "". It returns
 // their number.
-func (a *Accounts) RevokeAll(ctx context.Context, by Actor, owner Owner, use Use) (int, error) {
-	var n int
-	err := a.mayWrite(by)
-	if err != nil && owner.is(by) && !by.Restricted() {
-		err = nil
+func (a *Accounts) RevokeAll(ctx context.Context, by admin.Actor, owner Owner, use Use) (n int, err error) {
+	defer admin.Wrap(&err, "revoking tokens")
+	if err := a.mayWrite(by); err != nil && (by.Restricted() || !owner.is(by)) {
+		return 0, err
 	}
-	if err == nil {
-		owner, err = a.known(ctx, owner)
+	if owner, err = a.known(ctx, owner); err != nil {
+		return 0, err
 	}
-	if err == nil {
-		err = a.change(ctx, altered, by, func(tx *sql.Tx) (_ *journal.Change, err error) {
-			owners := []Owner{owner}
-			if owner.ID == "" { // an owner in another source, given by name
-				owners, err = store.Collect(ctx, tx, scanOwner, `SELECT DISTINCT owner_kind, owner_source, owner_id, owner_name FROM account_tokens
-					WHERE owner_source IN ($1, $3) AND owner_name = $2`, owner.Source, owner.Name, identity.FormerSource(owner.Source))
-			}
-			n = 0
-			for _, o := range owners {
-				one, e := deleteTokens(ctx, tx, o, use)
-				n, err = n+one, errors.Join(err, e)
-			}
-			if err != nil || n == 0 {
-				return nil, err
-			}
-			return &journal.Change{Action: "token.revoke-all", Target: owner.String(), From: map[string]any{"use": string(use), "revoked": n}}, nil
-		})
-	}
-	if err != nil {
-		return 0, fmt.Errorf("revoking tokens: %w", err)
-	}
-	return n, nil
+	err = a.change(ctx, altered, by, func(tx *sql.Tx) (_ *journal.Change, err error) {
+		owners := []Owner{owner}
+		if owner.ID == "" { // an owner in another source, given by name
+			owners, err = store.Collect(ctx, tx, scanOwner, `SELECT DISTINCT owner_kind, owner_source, owner_id, owner_name FROM account_tokens
+				WHERE owner_source IN ($1, $3) AND owner_name = $2`, owner.Source, owner.Name, identity.FormerSource(owner.Source))
+		}
+		n = 0
+		for _, o := range owners {
+			one, e := deleteTokens(ctx, tx, o, use)
+			n, err = n+one, errors.Join(err, e)
+		}
+		if err != nil || n == 0 {
+			return nil, err
+		}
+		return &journal.Change{Action: "token.revoke-all", Target: owner.String(), From: map[string]any{"use": string(use), "revoked": n}}, nil
+	})
+	return n, err
 }
 
 func scanOwner(row store.Row) (o Owner, err error) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit/ratestore"
@@ -19,15 +20,8 @@ import (
 )
 
 // AddUser adds a user.
-func (a *Accounts) AddUser(ctx context.Context, by Actor, u NewUser) (Account, error) {
-	account, err := a.addUser(ctx, by, u)
-	if err != nil {
-		return Account{}, fmt.Errorf("adding user %.80q: %w", u.Name, err)
-	}
-	return account, nil
-}
-
-func (a *Accounts) addUser(ctx context.Context, by Actor, u NewUser) (Account, error) {
+func (a *Accounts) AddUser(ctx context.Context, by admin.Actor, u NewUser) (_ Account, err error) {
+	defer admin.Wrap(&err, "adding user %.80q", u.Name)
 	if err := a.mayWrite(by); err != nil {
 		return Account{}, err
 	}
@@ -38,7 +32,7 @@ func (a *Accounts) addUser(ctx context.Context, by Actor, u NewUser) (Account, e
 	if err := a.mayChange(by, r.principal()); err != nil {
 		return Account{}, err
 	}
-	var taken, err error
+	var taken error
 	if !u.Moved {
 		r.Unchecked, taken = a.free(ctx, u.Name)
 	}
@@ -48,7 +42,7 @@ func (a *Accounts) addUser(ctx context.Context, by Actor, u NewUser) (Account, e
 	r.Hash = kindOfHash(r.hash)
 	r.Lent = r.hash != "" && a.lends(by)
 	err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
-		return a.once(ctx, tx, by, "user.add", u.Name, func() (string, *journal.Change, error) {
+		return a.writer.WithIdempotency(ctx, tx, by, "user.add", u.Name, func() (string, *journal.Change, error) {
 			if taken != nil { // checked here so that a retry with a key still finds its account
 				return "", nil, taken
 			}
@@ -64,7 +58,7 @@ func (a *Accounts) addUser(ctx context.Context, by Actor, u NewUser) (Account, e
 
 // createdBefore finds the account that an actor added with a key. The actor must still have the
 // right to change it.
-func (a *Accounts) createdBefore(ctx context.Context, tx *sql.Tx, by Actor, id string) (record, error) {
+func (a *Accounts) createdBefore(ctx context.Context, tx *sql.Tx, by admin.Actor, id string) (record, error) {
 	r, err := findID(ctx, tx, id)
 	if err == nil {
 		err = a.mayKeep(ctx, tx, by, &r)
@@ -74,16 +68,16 @@ func (a *Accounts) createdBefore(ctx context.Context, tx *sql.Tx, by Actor, id s
 
 // create inserts an account with its memberships.
 func (a *Accounts) create(ctx context.Context, tx *sql.Tx, r *record) (*journal.Change, error) {
-	r.ID, r.Version, r.Created = a.newID(), 1, a.now()
+	r.ID, r.Version, r.Created = a.writer.NewID(), 1, a.writer.Time()
 	r.Changed = r.Created
 	if err := insertAccount(ctx, tx, r); err != nil {
 		return nil, err
 	}
 	for _, name := range r.Groups {
 		g, err := findGroup(ctx, tx, name)
-		if errors.Is(err, ErrNotFound) && privileged(name) { // created when they are first used
-			g = Group{ID: a.newID(), Name: name, Version: 1, Created: r.Created}
-			if err = insertGroup(ctx, tx, &g); errors.Is(err, ErrExists) {
+		if errors.Is(err, admin.ErrNotFound) && privileged(name) { // created when they are first used
+			g = Group{ID: a.writer.NewID(), Name: name, Version: 1, Created: r.Created}
+			if err = insertGroup(ctx, tx, &g); errors.Is(err, admin.ErrExists) {
 				g, err = findGroup(ctx, tx, name)
 			}
 		}
@@ -115,7 +109,8 @@ func (a *Accounts) create(ctx context.Context, tx *sql.Tx, r *record) (*journal.
 
 // Account returns a user or a robot. Accounts may read themselves, and namespace owners may read
 // their robots.
-func (a *Accounts) Account(ctx context.Context, by Actor, login string) (Account, error) {
+func (a *Accounts) Account(ctx context.Context, by admin.Actor, login string) (_ Account, err error) {
+	defer admin.Wrap(&err, "looking up %.80q", login)
 	forbidden := a.mayRead(by)
 	if forbidden != nil && (by.Restricted() || by.Principal == nil) {
 		return Account{}, forbidden
@@ -124,36 +119,35 @@ func (a *Accounts) Account(ctx context.Context, by Actor, login string) (Account
 	if forbidden != nil && (err != nil || !r.owner().is(by) && (r.namespace == "" || !a.owns(by, login))) {
 		return Account{}, forbidden // the same answer whether the account exists or not
 	}
-	if err != nil {
-		return Account{}, fmt.Errorf("looking up %.80q: %w", login, err)
-	}
-	return r.Account, nil
+	return r.Account, err
 }
 
 // List returns users or robots in the order of their names, and the start of the next page; "":
 // there are no more.
-func (a *Accounts) List(ctx context.Context, by Actor, kind policy.Kind, page Page) (list []Account, next string, err error) {
+func (a *Accounts) List(ctx context.Context, by admin.Actor, kind policy.Kind, page admin.Page) (list []Account, next string, err error) {
+	defer admin.Wrap(&err, "listing accounts")
 	if err := a.mayRead(by); err != nil {
 		return nil, "", err
 	}
-	records, err := store.Collect(ctx, a.o.DB.Read(), scanAccount,
-		"SELECT "+accountColumns+" FROM accounts WHERE kind = $1 AND name > $2 ORDER BY name LIMIT $3", kind.String(), page.After, page.Size()+1)
-	if err != nil {
-		return nil, "", fmt.Errorf("listing accounts: %w", err)
-	}
-	records, next = cut(records, page.Size(), func(r *record) string { return r.Name })
+	return a.list(ctx, page, "kind = $3", kind.String())
+}
+
+// list returns a page of the accounts that match a condition.
+func (a *Accounts) list(ctx context.Context, page admin.Page, where string, args ...any) (list []Account, next string, err error) {
+	records, next, err := admin.List(ctx, a.o.DB.Read(), page, scanAccount, func(r *record) string { return r.Name },
+		"SELECT "+accountColumns+" FROM accounts WHERE name > $1 AND "+where+" ORDER BY name LIMIT $2", args...)
 	for _, r := range records {
-		if r, err = withGroups(ctx, a.o.DB.Read())(r, nil); err != nil {
-			return nil, "", fmt.Errorf("listing accounts: %w", err)
+		if r, err = withGroups(ctx, a.o.DB.Read())(r, err); err != nil {
+			return nil, "", err
 		}
 		list = append(list, r.Account)
 	}
-	return list, next, nil
+	return list, next, err
 }
 
 // Users returns those of the names that local users have. It serves to compare them with another
 // source.
-func (a *Accounts) Users(ctx context.Context, by Actor, names []string) (known []string, err error) {
+func (a *Accounts) Users(ctx context.Context, by admin.Actor, names []string) (known []string, err error) {
 	if err := a.mayRead(by); err != nil {
 		return nil, err
 	}
@@ -180,20 +174,13 @@ const maxCompared = 500
 // sessions. If an administrator sets the password of an account that is Lent, it also revokes the
 // access tokens. Users change their own password with ChangePassword, which needs the current
 // one: a leaked token must not be enough to set a password.
-func (a *Accounts) SetPassword(ctx context.Context, by Actor, name string, secret identity.Secret, version int64) (Account, error) {
-	account, err := a.setPassword(ctx, by, name, secret, version)
-	if err != nil {
-		return Account{}, fmt.Errorf("setting the password of %.80q: %w", name, err)
-	}
-	return account, nil
-}
-
-func (a *Accounts) setPassword(ctx context.Context, by Actor, name string, secret identity.Secret, version int64) (Account, error) {
+func (a *Accounts) SetPassword(ctx context.Context, by admin.Actor, name string, secret identity.Secret, version int64) (_ Account, err error) {
+	defer admin.Wrap(&err, "setting the password of %.80q", name)
 	if err := a.mayWrite(by); err != nil {
 		return Account{}, err
 	}
 	if !validName(name) {
-		return Account{}, ErrNotFound
+		return Account{}, admin.ErrNotFound
 	}
 	hash, err := a.newHash(ctx, name, secret.Reveal())
 	if err != nil {
@@ -201,7 +188,7 @@ func (a *Accounts) setPassword(ctx context.Context, by Actor, name string, secre
 	}
 	return a.alter(ctx, by, name, version, func(tx *sql.Tx, r *record) (*journal.Change, error) {
 		if r.owner().is(by) {
-			return nil, fmt.Errorf("%w: your own password is changed by giving the current one", ErrForbidden)
+			return nil, fmt.Errorf("%w: your own password is changed by giving the current one", admin.ErrForbidden)
 		}
 		if err := a.mayChange(by, r.principal()); err != nil {
 			return nil, err
@@ -243,26 +230,19 @@ func signOut(ctx context.Context, tx *sql.Tx, r *record, note *journal.Change) e
 // ChangePassword sets the actor's own password. It needs the current password; a token is not
 // enough. A wrong current password is an InvalidError of the field "current". It counts as a
 // failed sign-in, so guessing ends in an identity.RateLimitedError.
-func (a *Accounts) ChangePassword(ctx context.Context, by Actor, current, secret identity.Secret) (Account, error) {
-	account, err := a.changePassword(ctx, by, current, secret)
-	if err != nil {
-		return Account{}, fmt.Errorf("changing a password: %w", err)
-	}
-	return account, nil
-}
-
-func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret identity.Secret) (Account, error) {
+func (a *Accounts) ChangePassword(ctx context.Context, by admin.Actor, current, secret identity.Secret) (_ Account, err error) {
+	defer admin.Wrap(&err, "changing a password")
 	p := by.Principal
 	if by.Restricted() {
-		return Account{}, rulebook.ErrRestricted
+		return Account{}, admin.ErrRestricted
 	}
-	none := fmt.Errorf("%w: you do not sign in with a password that is stored here", ErrForbidden)
+	none := fmt.Errorf("%w: you do not sign in with a password that is stored here", admin.ErrForbidden)
 	if p == nil || p.Kind != policy.User || p.Source != Source {
 		return Account{}, none
 	}
 	r, err := find(ctx, a.o.DB.Read(), p.Name)
 	if err != nil || !r.owner().is(by) || r.hash == "" || !r.live(a.o.Now()) {
-		if err == nil || errors.Is(err, ErrNotFound) {
+		if err == nil || errors.Is(err, admin.ErrNotFound) {
 			err = none
 		}
 		return Account{}, err
@@ -277,7 +257,7 @@ func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret
 		return nil
 	}); {
 	case errors.Is(err, identity.ErrRejected):
-		return Account{}, &InvalidError{Field: "current", Text: "this is not the current password"}
+		return Account{}, admin.Invalid("current", "this is not the current password")
 	case err != nil:
 		return Account{}, err
 	}
@@ -288,26 +268,19 @@ func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret
 	compared := r.hash
 	return a.alter(ctx, by, p.Name, 0, func(tx *sql.Tx, r *record) (*journal.Change, error) {
 		if !r.owner().is(by) || r.hash != compared || !r.live(a.o.Now()) {
-			return nil, ErrChanged
+			return nil, admin.ErrChanged
 		}
 		return replaceHash(ctx, tx, r, hash)
 	})
 }
 
 // SetExpiry sets when an account expires; zero: never. An account with that expiry is not changed.
-func (a *Accounts) SetExpiry(ctx context.Context, by Actor, login string, end time.Time, version int64) (Account, error) {
-	account, err := a.setExpiry(ctx, by, login, end, version)
-	if err != nil {
-		return Account{}, fmt.Errorf("setting the expiry of %.80q: %w", login, err)
-	}
-	return account, nil
-}
-
-func (a *Accounts) setExpiry(ctx context.Context, by Actor, login string, end time.Time, version int64) (Account, error) {
+func (a *Accounts) SetExpiry(ctx context.Context, by admin.Actor, login string, end time.Time, version int64) (_ Account, err error) {
+	defer admin.Wrap(&err, "setting the expiry of %.80q", login)
 	if err := a.mayKeepSome(by, login); err != nil {
 		return Account{}, err
 	}
-	end, err := a.future(end)
+	end, err = a.future(end)
 	if err != nil {
 		return Account{}, err
 	}
@@ -324,24 +297,20 @@ func (a *Accounts) setExpiry(ctx context.Context, by Actor, login string, end ti
 // Disable keeps an account from signing in and revokes its refresh tokens and sessions. Its
 // access tokens and secrets are rejected until it is enabled again. A disabled account is not
 // changed.
-func (a *Accounts) Disable(ctx context.Context, by Actor, login string, version int64) (Account, error) {
+func (a *Accounts) Disable(ctx context.Context, by admin.Actor, login string, version int64) (_ Account, err error) {
+	defer admin.Wrap(&err, "disabling %.80q", login)
 	account, err := a.able(ctx, by, login, version, true)
-	if err != nil {
-		return Account{}, fmt.Errorf("disabling %.80q: %w", login, err)
-	}
-	return account, nil
+	return account, err
 }
 
 // Enable undoes Disable. An enabled account is not changed.
-func (a *Accounts) Enable(ctx context.Context, by Actor, login string, version int64) (Account, error) {
+func (a *Accounts) Enable(ctx context.Context, by admin.Actor, login string, version int64) (_ Account, err error) {
+	defer admin.Wrap(&err, "enabling %.80q", login)
 	account, err := a.able(ctx, by, login, version, false)
-	if err != nil {
-		return Account{}, fmt.Errorf("enabling %.80q: %w", login, err)
-	}
-	return account, nil
+	return account, err
 }
 
-func (a *Accounts) able(ctx context.Context, by Actor, login string, version int64, disabled bool) (Account, error) {
+func (a *Accounts) able(ctx context.Context, by admin.Actor, login string, version int64, disabled bool) (Account, error) {
 	if err := a.mayKeepSome(by, login); err != nil {
 		return Account{}, err
 	}
@@ -362,18 +331,15 @@ func (a *Accounts) able(ctx context.Context, by Actor, login string, version int
 }
 
 // Delete deletes an account and everything that belongs to it.
-func (a *Accounts) Delete(ctx context.Context, by Actor, login string, version int64) error {
-	err := a.mayKeepSome(by, login)
-	if err == nil {
-		err = a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) { return a.delete(ctx, tx, by, login, version) })
+func (a *Accounts) Delete(ctx context.Context, by admin.Actor, login string, version int64) (err error) {
+	defer admin.Wrap(&err, "deleting %.80q", login)
+	if err := a.mayKeepSome(by, login); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("deleting %.80q: %w", login, err)
-	}
-	return nil
+	return a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) { return a.delete(ctx, tx, by, login, version) })
 }
 
-func (a *Accounts) delete(ctx context.Context, tx *sql.Tx, by Actor, login string, version int64) (*journal.Change, error) {
+func (a *Accounts) delete(ctx context.Context, tx *sql.Tx, by admin.Actor, login string, version int64) (*journal.Change, error) {
 	r, err := findHeld(ctx, tx, login)
 	if err != nil {
 		return nil, err
@@ -384,11 +350,7 @@ func (a *Accounts) delete(ctx context.Context, tx *sql.Tx, by Actor, login strin
 	if err := a.mayKeep(ctx, tx, by, &r); err != nil {
 		return nil, err
 	}
-	n, err := store.Affected(tx.ExecContext(ctx, "DELETE FROM accounts WHERE id = $1 AND version = $2", r.ID, r.Version))
-	if err == nil && n == 0 {
-		err = ErrChanged
-	}
-	if err != nil {
+	if err := admin.OrChanged(tx.ExecContext(ctx, "DELETE FROM accounts WHERE id = $1 AND version = $2", r.ID, r.Version)); err != nil {
 		return nil, err
 	}
 	if _, err := tx.ExecContext(ctx, "DELETE FROM account_members WHERE account_id = $1", r.ID); err != nil {

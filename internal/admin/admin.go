@@ -1,0 +1,121 @@
+// Package admin is what all managed objects share. It answers: who changes an object, may they,
+// and how is the change recorded?
+//
+// Rules, roles, namespaces, users, robots, groups and tokens are managed objects. Each has an id
+// that is never reused and most have a version, which each change raises. Packages such as
+// rulebook and accounts manage them. Every method of such a package takes an Actor, and follows
+// the same pattern:
+//
+//	func (a *Accounts) AddGroup(ctx context.Context, by admin.Actor, name string) (g Group, err error) {
+//		defer admin.Wrap(&err, "adding group %.80q", name)
+//		if err := a.rights.Require(by, admin.RightAccounts, scope.Write); err != nil {
+//			return Group{}, err
+//		}
+//		err = a.writer.Change(ctx, topic, by, func(tx *sql.Tx) (*journal.Change, error) {
+//			… // writes, and returns what the journal records
+//		})
+//		return g, err
+//	}
+//
+// Its errors are those of this package: ErrExists, ErrNotFound, ErrChanged, ErrForbidden and
+// InvalidError. Lists are read with List, one Page at a time.
+//
+// # Rights
+//
+// A right is a scope of the type tidewaiter: actions on a name, granted by the policy in force.
+//
+//	tidewaiter:accounts         users, robots, groups and tokens
+//	tidewaiter:administrators   in addition, whatever concerns administrators
+//	tidewaiter:journal          the journal
+//	tidewaiter:policy           roles and rules of the database
+//	tidewaiter:namespaces       all namespaces
+//	tidewaiter:namespace/team   one namespace; its owners have this right by a rule of the namespace
+//
+// Members of the group Administrators, from any identity source, have all rights without a rule.
+// Members of Auditors may read everything. These are built-in rules: a deny rule overrides them.
+// An operator, who has access to the command line and the database, may do everything.
+package admin
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Actor is the caller of an operation, with its credential.
+type Actor struct {
+	Principal  *policy.Principal // nil: nobody, without any rights
+	Remote     netip.Addr
+	Credential string // identity.Verified.Credential
+	// Until is identity.Verified.Until: credentials that the actor creates for itself expire no
+	// later. Zero: no limit.
+	Until time.Time
+	// Key makes creations idempotent (Writer.WithIdempotency). It is chosen by the caller, at most
+	// 200 bytes. "": no key.
+	Key string
+	// Seen is the id of the object that the actor has seen under a name. If another object has
+	// the name by now, a change fails with ErrChanged. "": any object. The version is not
+	// enough: an object that is deleted and created again has version 1 again.
+	Seen string
+
+	operator string
+	forces   bool
+}
+
+// Operator returns an actor with access to the command line and the database, who may do
+// everything. The name is for the journal.
+func Operator(name string) Actor { return Actor{operator: name} }
+
+// IsOperator reports whether the actor was returned by Operator.
+func (by Actor) IsOperator() bool { return by.operator != "" }
+
+// WithForce returns the operator with permission to do what is otherwise refused as a likely
+// error. It has no effect for other actors.
+func (by Actor) WithForce() Actor {
+	by.forces = by.IsOperator()
+	return by
+}
+
+// Forces reports whether the actor was returned by WithForce.
+func (by Actor) Forces() bool { return by.forces }
+
+// Restricted reports whether the actor's credential is restricted.
+func (by Actor) Restricted() bool { return by.Principal != nil && len(by.Principal.Limits) > 0 }
+
+// CheckSeen returns ErrChanged unless the object is the one that the actor has seen, with the
+// version that it has seen; 0: any version.
+func (by Actor) CheckSeen(id string, version, seen int64) error {
+	if by.Seen != "" && by.Seen != id || seen != 0 && seen != version {
+		return ErrChanged
+	}
+	return nil
+}
+
+// String returns the actor as in the journal: "user:ann", "operator:root", "nobody".
+func (by Actor) String() string {
+	switch {
+	case by.IsOperator():
+		return "operator:" + by.operator
+	case by.Principal == nil:
+		return "nobody"
+	}
+	return by.Principal.String()
+}
+
+// via returns how the actor signed in, for the journal: the identity source if it is not the
+// accounts, the credential and the address.
+func (by Actor) via() string {
+	var parts []string
+	if by.Principal != nil && by.Principal.Source != "accounts" {
+		parts = append(parts, by.Principal.Source)
+	}
+	if by.Credential != "" {
+		parts = append(parts, by.Credential)
+	}
+	if by.Remote.IsValid() {
+		parts = append(parts, by.Remote.String())
+	}
+	return strings.Join(parts, " ")
+}

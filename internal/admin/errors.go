@@ -1,0 +1,82 @@
+package admin
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// The errors of all managed objects.
+var (
+	// ErrExists means that the name is already in use.
+	ErrExists = errors.New("it exists already")
+	// ErrNotFound means that the object does not exist, or that the actor may not see it.
+	ErrNotFound = errors.New("there is no such thing")
+	// ErrChanged means that the given version is not the current one.
+	ErrChanged = errors.New("it has been changed meanwhile")
+	// ErrForbidden means that the actor may not do it. If a right is missing, Requires names it.
+	ErrForbidden = errors.New("not allowed")
+	// ErrRestricted is the ErrForbidden of an actor with a restricted credential.
+	ErrRestricted = Forbidden("a restricted token cannot do this: sign in with the password, or with a token without restrictions")
+)
+
+// Requires returns the ErrForbidden of an actor without a right: actions on tidewaiter:name.
+func Requires(right string, actions scope.Actions) error {
+	return Forbidden("requires " + right + ":" + actions.String())
+}
+
+// Forbidden returns an ErrForbidden with another text.
+func Forbidden(text string) error { return &forbiddenError{text} }
+
+type forbiddenError struct{ text string }
+
+func (e *forbiddenError) Error() string { return e.text }
+
+// Is reports whether target is ErrForbidden.
+func (e *forbiddenError) Is(target error) bool { return target == ErrForbidden } //nolint:errorlint // errors.Is requires it
+
+// InvalidError means that a field has an invalid value. Text never contains a secret.
+type InvalidError struct {
+	Field string // "name"
+	Text  string // "it is empty"
+}
+
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Text }
+
+// Wrap adds what a function does to the error that it returns. Defer it in a function with a
+// named error.
+func Wrap(err *error, doing string, args ...any) {
+	if *err != nil {
+		*err = fmt.Errorf("%s: %w", fmt.Sprintf(doing, args...), *err)
+	}
+}
+
+// OrNotFound returns its arguments, with ErrNotFound in place of sql.ErrNoRows.
+func OrNotFound[T any](row T, err error) (T, error) {
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return row, err
+}
+
+// OrExists returns ErrExists if an INSERT with ON CONFLICT DO NOTHING inserted no row.
+func OrExists(result sql.Result, err error) error { return affected(result, err, ErrExists) }
+
+// OrChanged returns ErrChanged if an UPDATE or DELETE of one version found no row.
+func OrChanged(result sql.Result, err error) error { return affected(result, err, ErrChanged) }
+
+func affected(result sql.Result, err, none error) error {
+	n, err := store.Affected(result, err)
+	if err == nil && n == 0 {
+		err = none
+	}
+	return err
+}
+
+// Invalid returns an InvalidError.
+func Invalid(field, format string, args ...any) error {
+	return &InvalidError{field, fmt.Sprintf(format, args...)}
+}

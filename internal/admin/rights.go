@@ -1,0 +1,150 @@
+package admin
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// The names of rights.
+const (
+	RightAccounts       = "accounts"
+	RightAdministrators = "administrators"
+	RightJournal        = "journal"
+	RightPolicy         = "policy"
+	RightNamespaces     = "namespaces"
+	RightNamespace      = "namespace/" // followed by the name of a namespace
+)
+
+// The groups that have rights without a rule.
+const (
+	Administrators = "tidewaiter-admins"   // all rights
+	Auditors       = "tidewaiter-auditors" // may read everything
+)
+
+// BuiltIn returns the rules that give the groups Administrators and Auditors their rights. Every
+// policy contains them, so that questions about the policy agree with Rights.
+func BuiltIn() []policy.Rule {
+	rule := func(group string, actions scope.Actions) policy.Rule {
+		return policy.Rule{
+			Name: group, Subjects: []string{"group:" + group}, Type: scope.TypeTidewaiter, Names: []string{"**"}, Actions: actions,
+			Origin: policy.Origin{BuiltIn: true},
+		}
+	}
+	return []policy.Rule{
+		rule(Administrators, scope.Read|scope.Write),
+		rule(Auditors, scope.Read),
+	}
+}
+
+// Rights checks rights over Tidewaiter itself, by the policy in force and the built-in rules. Its
+// methods may be called from any goroutine.
+type Rights struct {
+	decide  func(*policy.Request) policy.Decision
+	builtIn *policy.Policy
+	now     func() time.Time
+}
+
+// NewRights returns the rights that a policy grants. decide is called for each check; nil is a
+// policy without rules. If now is nil, it is time.Now.
+func NewRights(decide func(*policy.Request) policy.Decision, now func() time.Time) (*Rights, error) {
+	p, err := policy.Compile(policy.Source{Rules: BuiltIn()})
+	if err != nil {
+		return nil, fmt.Errorf("compiling the built-in rules: %w", err)
+	}
+	if decide == nil {
+		decide = new(policy.Policy).Decide
+	}
+	return &Rights{decide, p, clock.Wall(now)}, nil
+}
+
+// May reports whether the actor has a right: actions on tidewaiter:right.
+func (r *Rights) May(by Actor, right string, actions scope.Actions) bool {
+	w := r.evaluate(by, right, actions)
+	return (w.granted &^ w.denied).Has(actions)
+}
+
+// Require returns an error unless the actor has a right. Changes also require a credential
+// without restrictions, whatever the restrictions are: a restricted credential that may change
+// accounts could set a password and sign in without restrictions.
+func (r *Rights) Require(by Actor, right string, actions scope.Actions) error {
+	if !r.May(by, right, actions) {
+		return Requires(right, actions)
+	}
+	if actions.Has(scope.Write) && by.Restricted() {
+		return ErrRestricted
+	}
+	return nil
+}
+
+// MayChange returns an error unless the actor may change accounts and their tokens, and also this
+// principal, which an account is or would become. Only administrators may change administrators,
+// and create them.
+func (r *Rights) MayChange(by Actor, account *policy.Principal) error {
+	if err := r.Require(by, RightAccounts, scope.Write); err != nil {
+		return err
+	}
+	if !r.May(by, RightAdministrators, scope.Write) && r.Administers(account, by.Remote) {
+		return fmt.Errorf("%w, since it concerns an administrator", Requires(RightAdministrators, scope.Write))
+	}
+	return nil
+}
+
+// Administers reports whether a principal is an administrator or an auditor, by its groups or by a
+// rule, at any time. remote is its address for rules with conditions.
+func (r *Rights) Administers(who *policy.Principal, remote netip.Addr) bool {
+	if slices.Contains(who.Groups, Administrators) || slices.Contains(who.Groups, Auditors) {
+		return true
+	}
+	unrestricted := *who
+	unrestricted.Limits = nil
+	return r.Might(Actor{Principal: &unrestricted, Remote: remote}, RightAdministrators, scope.Write)
+}
+
+// Might is like May, but ignores conditions, which may hold at another time, from another
+// address or with other claims. It is true where that is unknown.
+func (r *Rights) Might(by Actor, right string, actions scope.Actions) bool {
+	w := r.evaluate(by, right, actions)
+	return ((w.granted | w.depends) &^ (w.denied &^ w.depends)).Has(actions)
+}
+
+// evaluation is the result of the rules: the actions they grant and deny, and those that depend
+// on a condition.
+type evaluation struct{ granted, denied, depends scope.Actions }
+
+func (r *Rights) evaluate(by Actor, right string, actions scope.Actions) (w evaluation) {
+	if by.IsOperator() {
+		return evaluation{granted: actions}
+	}
+	if by.Principal == nil || by.Principal.Kind == policy.Anonymous || actions == 0 {
+		return evaluation{}
+	}
+	request := &policy.Request{
+		Principal: by.Principal,
+		Scopes:    []scope.Scope{{Type: scope.TypeTidewaiter, Name: right, Actions: actions}},
+		IP:        by.Remote,
+		Now:       r.now(),
+	}
+	for _, decide := range []func(*policy.Request) policy.Decision{r.decide, r.builtIn.Decide} {
+		for _, result := range decide(request).Results {
+			w.granted |= result.Granted
+			for _, cause := range result.Causes {
+				switch cause.Reason {
+				case policy.ConditionFailed:
+					w.depends |= cause.Actions
+				case policy.Denied:
+					w.denied |= cause.Actions
+					if cause.Rule != nil && cause.Rule.When != nil {
+						w.depends |= cause.Actions
+					}
+				}
+			}
+		}
+	}
+	return w
+}

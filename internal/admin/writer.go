@@ -1,0 +1,81 @@
+package admin
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+// Writer writes changes to the database, each in one transaction with its journal entry. Its
+// methods may be called from any goroutine.
+type Writer struct {
+	DB      *store.DB
+	Journal *journal.Journal // nil: there can be no changes
+	Now     func() time.Time // a wall clock
+
+	// Write is DB.Write, or a function that injects faults in tests.
+	Write func(ctx context.Context, topic string, f func(*sql.Tx) error) error
+}
+
+// Change runs f in a transaction and journals the change that f returns. f may be called more
+// than once. A change of a topic is noticed by all processes that watch the topic (store.DB);
+// "": none.
+//
+// If f returns no change, it must have written nothing: the transaction is rolled back, so that
+// no process takes notice. An error does not mean that nothing was stored: a commit may succeed
+// and be reported as failed.
+func (w *Writer) Change(ctx context.Context, topic string, by Actor, f func(*sql.Tx) (*journal.Change, error)) error {
+	if w.Journal == nil {
+		return errors.New("there is no journal, so nothing can be changed")
+	}
+	err := w.Write(ctx, topic, func(tx *sql.Tx) error {
+		change, err := f(tx)
+		if err != nil {
+			return err
+		}
+		if change == nil {
+			return errNoChange
+		}
+		change.Actor = by.String()
+		if via := by.via(); via != "" {
+			if change.To == nil {
+				change.To = make(map[string]any)
+			}
+			change.To["via"] = via
+		}
+		return w.Journal.AppendTx(ctx, tx, journal.Entry{Time: w.Now(), Change: change})
+	})
+	if errors.Is(err, errNoChange) {
+		return nil
+	}
+	return err
+}
+
+// errNoChange rolls back a transaction that changed nothing.
+var errNoChange = errors.New("there is nothing to change")
+
+// Time returns the time in the precision of the database.
+func (w *Writer) Time() time.Time { return Time(Millis(w.Now())) }
+
+// NewID returns the id of a new object. Ids are ordered by time.
+func (w *Writer) NewID() string { return journal.NewID(w.Now()).String() }
+
+// Millis returns the stored form of a time: milliseconds since 1970. The zero time is 0.
+func Millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// Time returns the time of a stored form.
+func Time(millis int64) time.Time {
+	if millis == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(millis).UTC()
+}
