@@ -18,6 +18,10 @@ import (
 // An issuer of ID tokens cannot be asked about a user who is not signing in. To let such users
 // have access tokens, their last sign-in is stored: its time, groups and claims. It represents
 // the user until Options.SignInLasts is over. It is stored only for users who have tokens.
+//
+// The column signed_in is negative for a refused sign-in: minus its time. 0 is a refusal that an
+// older version stored. Replicas write sign-ins in batches, so each write compares the times: the
+// latest sign-in counts, and of two at the same time the refusal.
 
 // signInEvery is the precision of the time of the last sign-in.
 const signInEvery = time.Minute
@@ -109,7 +113,7 @@ func (a *Accounts) findSignIn(ctx context.Context, source, name, id string) (sig
 	if err != nil {
 		return signIn{}, fmt.Errorf("looking up a sign-in: %w", err)
 	}
-	if when == 0 {
+	if when <= 0 {
 		return signIn{}, nil
 	}
 	var kept keptSignIn
@@ -140,7 +144,8 @@ func (a *Accounts) keepSignIn(ctx context.Context, tx *sql.Tx, p *policy.Princip
 	}
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO sign_ins (source, id, name, who, signed_in) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (source, id) DO UPDATE SET name = excluded.name, who = excluded.who, signed_in = excluded.signed_in`,
+		ON CONFLICT (source, id) DO UPDATE SET name = excluded.name, who = excluded.who, signed_in = excluded.signed_in
+		WHERE sign_ins.signed_in > -excluded.signed_in AND sign_ins.signed_in <= excluded.signed_in`,
 		p.Source, p.ID, p.Name, string(text), admin.Millis(a.o.Now()))
 	return err
 }
@@ -168,12 +173,13 @@ func (a *Accounts) noteSignIns(ctx context.Context) error {
 		for who, s := range pending {
 			var err error
 			if s.principal == nil {
-				_, err = tx.ExecContext(ctx, "UPDATE sign_ins SET signed_in = 0 WHERE source = $1 AND id = $2", who.source, who.id)
+				_, err = tx.ExecContext(ctx, "UPDATE sign_ins SET signed_in = $1 WHERE source = $2 AND id = $3 AND signed_in BETWEEN $1 AND $4",
+					-admin.Millis(s.at), who.source, who.id, admin.Millis(s.at))
 			} else {
 				var text []byte
 				if text, err = json.Marshal(keptSignIn{s.by, s.principal.Groups, s.principal.Claims}); err == nil {
-					_, err = tx.ExecContext(ctx, "UPDATE sign_ins SET name = $1, who = $2, signed_in = $3 WHERE source = $4 AND id = $5",
-						s.principal.Name, string(text), admin.Millis(s.at), who.source, who.id)
+					_, err = tx.ExecContext(ctx, "UPDATE sign_ins SET name = $1, who = $2, signed_in = $3 WHERE source = $4 AND id = $5 AND signed_in > $6 AND signed_in <= $3",
+						s.principal.Name, string(text), admin.Millis(s.at), who.source, who.id, -admin.Millis(s.at))
 				}
 			}
 			if err != nil {

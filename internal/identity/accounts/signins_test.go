@@ -260,3 +260,45 @@ func TestASignInEndsWithTheSettingsThatJudgedIt(t *testing.T) {
 		}
 	})
 }
+
+// Replicas write sign-ins in batches. The latest one counts, in whatever order they are written.
+func TestLatestSignInCountsOverReplicas(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.withPeople()
+		if _, _, err := h.AddToken(t.Context(), h.byIDToken(ann("dev")), accounts.NewToken{Name: "laptop"}); err != nil {
+			t.Fatal(err)
+		}
+		signIn := func(replica *accounts.Accounts, accepted bool) {
+			if h.clock.add(2 * time.Second); accepted {
+				replica.SignedIn(ann("ops"))
+			} else {
+				replica.SignInRefused(sso, ann().ID)
+			}
+		}
+		for _, tt := range []struct{ earlier, later, laterIsWrittenFirst bool }{
+			{true, false, true}, {true, false, false}, {false, true, true}, {false, true, false}, {true, true, true}, {false, false, true},
+		} {
+			var replicas [2]*accounts.Accounts
+			for i := range replicas {
+				var err error
+				if replicas[i], err = accounts.Open(h.options); err != nil {
+					t.Fatal(err)
+				}
+			}
+			signIn(replicas[0], tt.earlier)
+			signIn(replicas[1], tt.later)
+			if tt.laterIsWrittenFirst {
+				replicas[0], replicas[1] = replicas[1], replicas[0]
+			}
+			h.clock.add(5 * time.Second)
+			for _, replica := range replicas {
+				replica.Tend(t.Context())
+			}
+			for _, replica := range replicas {
+				if _, err := replica.LastSignIn(t.Context(), sso, "", ann().ID); (err == nil) != tt.later {
+					t.Errorf("%+v: %v", tt, err)
+				}
+			}
+		}
+	})
+}
