@@ -218,7 +218,7 @@ func TestEventsAreRecordedUnderLoad(t *testing.T) {
 	if err := m.intake(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if len(m.bars) != 8 {
+	if len(m.bars) != 9 {
 		t.Errorf("%d bars: %+v", len(m.bars), m.bars)
 	}
 }
