@@ -62,11 +62,11 @@ func find[T string | []byte](text T) (Found, bool) {
 	if f, ok := scan(text, 0, true); ok {
 		return f, true
 	}
-	var buf [1 << 10]byte
-	joined := appendJoined(buf[:0], text)
-	if len(joined) == len(text) {
+	if !hasBlank(text) {
 		return Found{}, false
 	}
+	var buf [1 << 10]byte
+	joined := appendJoined(buf[:0], text)
 	f, ok := scan(joined, 0, true)
 	f.Hidden = true
 	return f, ok
@@ -188,6 +188,15 @@ func appendJoined[T string | []byte](to []byte, text T) []byte {
 	return to
 }
 
+func hasBlank[T string | []byte](text T) bool {
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] == '\\' {
+			return true
+		}
+	}
+	return false
+}
+
 // blank returns the length of the white space at an index, also as JSON and logs escape it:
 // "\n", "\\n".
 func blank[T string | []byte](text T, i int) int {
@@ -239,9 +248,13 @@ func scan[T string | []byte](text T, from int, encoded bool) (Found, bool) {
 		if !encoded || i < run || !inPart(text[i]) {
 			continue
 		}
+		plain := true // a digest or a UUID, which most long runs are
 		for run = i; run < len(text) && inPart(text[run]); run++ {
+			plain = plain && isHex(text[run])
 		}
-		if run-i < minEncoded {
+		// Every secret begins with a letter whose base64 has a character that is not
+		// hexadecimal, wherever in a group of three it stands.
+		if plain || run-i < minEncoded {
 			continue
 		}
 		if f, ok := decoded(text, i, run); ok {
@@ -354,6 +367,9 @@ func endOf[T string | []byte](text T, begin int) int {
 
 // inPart reports whether a byte may be in a part of a token.
 func inPart(c byte) bool { return value[c] != none }
+
+// isHex reports whether a byte may be in a digest or a UUID.
+func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c == '-' }
 
 // none is the value of bytes that are not base64.
 const none = 0xff

@@ -105,6 +105,28 @@ func TestSecretIsFoundInAnyWrapping(t *testing.T) {
 	}
 }
 
+// Find does not decode digests and UUIDs. So the base64 of a secret must never look like one,
+// whatever precedes the secret.
+func TestBase64OfASecretIsNeverHexadecimal(t *testing.T) {
+	headers := []string{`{"alg":"none"}`, " {\"alg\":0}", "\t{\"alg\":0}", "\r{\"alg\":0}", "\n{ \"alg\":0}", "{\n\"alg\":0}", "{ \"alg\":0}"}
+	begins := []string{own(secret.Access)[:4]}
+	for _, h := range headers {
+		begins = append(begins, b64(h)[:4])
+	}
+	for _, begin := range begins {
+		for before := range 256 {
+			for _, padded := range []string{begin, string(rune(before)) + begin, "xx" + begin, string([]byte{byte(before), byte(before), byte(before)}) + begin} {
+				for _, encoded := range []string{b64(padded), base64.StdEncoding.EncodeToString([]byte(padded))} {
+					// What precedes the secret may be hexadecimal, so look at the end only.
+					if end := encoded[max(0, len(padded)-len(begin))*4/3:]; strings.Trim(end, "0123456789abcdef-=") == "" {
+						t.Errorf("%q is %q", padded, encoded)
+					}
+				}
+			}
+		}
+	}
+}
+
 // The checksum is the CRC-32 of IEEE 802.3, as scanners of source code expect.
 func TestChecksumIsThatOfIEEE(t *testing.T) {
 	text := secret.Prefix + "a" + strings.Repeat("x7", secret.RandomLength/2)
@@ -286,7 +308,7 @@ func FuzzFind(f *testing.F) {
 }
 
 func BenchmarkFind(b *testing.B) {
-	for what, text := range map[string]string{"password": "correct horse battery staple", "user agent": "docker/28.2.2 go/go1.24.3 git-commit/45873be kernel/6.8.0-60-generic os/linux", "token": own('a'), "JWT": signed} {
+	for what, text := range map[string]string{"password": "correct horse battery staple", "user agent": "docker/28.2.2 go/go1.24.3 git-commit/45873be kernel/6.8.0-60-generic os/linux", "digest": "sha256:" + strings.Repeat("0f1e2d3c", 8), "token": own('a'), "JWT": signed} {
 		b.Run(what, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
