@@ -19,8 +19,11 @@ const module = "github.com/tidewaiter/tidewaiter"
 var mayImport = map[string][]string{
 	".":                               nil,
 	"scope":                           {"internal/text"},
-	"policy":                          {"internal/dn", "internal/text", "scope"},
-	"policy/when":                     {"internal/dn", "internal/text", "policy"},
+	"policy":                          {"internal/dn", "internal/text", "policy/internal/match", "scope"},
+	"policy/ask":                      {"internal/text", "policy", "policy/internal/match", "scope"},
+	"policy/when":                     {"internal/dn", "internal/text", "policy", "policy/ask"},
+	"policy/internal/match":           {"internal/dn", "internal/text", "scope"},
+	"policy/internal/policytest":      {"policy", "scope"},
 	"rules":                           {"internal/config", "internal/ruleset", "policy"},
 	"token":                           {"internal/strictjson", "internal/text", "policy", "scope"},
 	"tokenserver":                     {"internal/secret", "internal/text", "policy", "scope", "token"},
@@ -52,13 +55,13 @@ var mayImport = map[string][]string{
 	"internal/keyring":                {"token"},
 	"internal/journal":                {"internal/secret", "internal/store", "notification", "policy", "scope"},
 	"internal/rulebook":               {"internal/admin", "internal/dn", "internal/journal", "internal/ruleset", "internal/store", "policy", "policy/when", "scope"},
-	"internal/issuer":                 {"internal/identity", "internal/journal", "internal/keyring", "internal/secret", "policy", "scope", "token"},
+	"internal/issuer":                 {"internal/identity", "internal/journal", "internal/keyring", "internal/secret", "policy", "policy/ask", "scope", "token"},
 	"internal/ruleset":                {"internal/secret", "policy", "policy/when", "scope"},
-	"internal/config":                 {"internal/manual", "internal/ruleset", "policy", "policy/when", "scope", "token"},
+	"internal/config":                 {"internal/manual", "internal/ruleset", "policy", "policy/ask", "policy/when", "scope", "token"},
 	"internal/dockerauth":             {"internal/config", "internal/dn", "internal/ruleset", "policy", "policy/when", "scope", "token"},
 	"internal/setup":                  {"internal/identity/htpasswd", "internal/password", "token"},
 	"internal/server":                 {"internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/secret", "internal/store", "notification", "policy", "scope", "token", "tokenserver"},
-	"internal/api":                    {"internal/admin", "internal/identity", "internal/identity/accounts", "internal/issuer", "internal/journal", "internal/ratelimit", "internal/rulebook", "internal/ruleset", "internal/secret", "internal/server", "internal/store", "policy", "scope"},
+	"internal/api":                    {"internal/admin", "internal/identity", "internal/identity/accounts", "internal/issuer", "internal/journal", "internal/ratelimit", "internal/rulebook", "internal/ruleset", "internal/secret", "internal/server", "internal/store", "policy", "policy/ask", "scope"},
 	"internal/logging":                {"internal/journal", "internal/secret"},
 	"internal/app":                    all,
 	"cmd/tidewaiter":                  all,
@@ -75,7 +78,7 @@ var importableByAll = []string{"internal/clock", "internal/loglimit", "internal/
 
 // public lists the packages for other programs: standard library only, no I/O, no goroutines, no
 // clocks.
-var public = []string{"scope", "policy", "token", "notification"}
+var public = []string{"scope", "policy", "policy/ask", "policy/internal/match", "token", "notification"}
 
 // endpoint lists what a public package that serves HTTP may import in addition.
 var endpoint = map[string][]string{"tokenserver": {"context", "log/slog", "net/http", "sync"}}
@@ -87,7 +90,7 @@ var mayImportConfig = []string{"internal/app", "internal/dockerauth", "cmd/tidew
 var mayServeHTTP = []string{"internal/server", "internal/api", "tokenserver"}
 
 // forTests lists the packages that only tests may import.
-var forTests = []string{"internal/await", "internal/clock/clocktest", "internal/loopback", "internal/store/storetest", "internal/identity/identitytest", "internal/identity/ldap/ldaptest", "internal/text/texttest"}
+var forTests = []string{"internal/await", "internal/clock/clocktest", "internal/loopback", "internal/store/storetest", "internal/identity/identitytest", "internal/identity/ldap/ldaptest", "internal/text/texttest", "policy/internal/policytest"}
 
 // source is a Go file of a package, but not a test.
 type source struct {

@@ -6,7 +6,8 @@
 //	Who is the caller?            internal/identity, with a package for each source of identities
 //	What may they do, and why?    policy, for the scopes that package scope parses. The rules come
 //	                              from internal/rulebook; internal/ruleset defines what a rule may
-//	                              contain
+//	                              contain. policy/ask explains decisions, and lists who may do
+//	                              something
 //	Which token proves it?        token, with keys that internal/keyring renews
 //	What happened?                internal/journal, which also stores the events that notification
 //	                              decodes

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -29,7 +30,7 @@ var shapes = []struct {
 				r.Deny = true
 			}
 			if i%20 == 7 {
-				r.When = fixed{true, nil}
+				r.When = policytest.Fixed(true, nil)
 			}
 			return r
 		},
@@ -103,15 +104,6 @@ func sourceOf(n int, rule func(int) policy.Rule) policy.Source {
 	return source
 }
 
-func mustCompile(t testing.TB, source policy.Source) *policy.Policy {
-	t.Helper()
-	p, err := policy.Compile(source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
 // ann is in five groups, one of them that of rule i.
 func ann(i int) *policy.Principal {
 	return &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"staff", "dev", fmt.Sprintf("team%d", i), "vpn-users", "oncall"}}
@@ -120,7 +112,7 @@ func ann(i int) *policy.Principal {
 func BenchmarkDecide(b *testing.B) {
 	for _, shape := range shapes {
 		for _, n := range sizes {
-			p := mustCompile(b, sourceOf(n, shape.rule))
+			p := policytest.Compile(b, sourceOf(n, shape.rule))
 			at := n * 9 / 10
 			for _, way := range []struct{ name, asked string }{{"hit", shape.hit(at)}, {"miss", shape.miss}} {
 				r := &policy.Request{
@@ -146,7 +138,7 @@ func BenchmarkDecide(b *testing.B) {
 func BenchmarkDecideAllOver(b *testing.B) {
 	for _, shape := range shapes {
 		for _, n := range sizes {
-			p := mustCompile(b, sourceOf(n, shape.rule))
+			p := policytest.Compile(b, sourceOf(n, shape.rule))
 			requests := make([]*policy.Request, 4096)
 			for k := range requests {
 				i := k * 7919 % n
@@ -167,7 +159,7 @@ func BenchmarkDecideAllOver(b *testing.B) {
 
 // A principal in many groups, and rules for each of them at one node.
 func BenchmarkDecideManyGroups(b *testing.B) {
-	p := mustCompile(b, sourceOf(100_000, shapes[3].rule))
+	p := policytest.Compile(b, sourceOf(100_000, shapes[3].rule))
 	for _, n := range []int{5, 50, 500} {
 		who := &policy.Principal{Kind: policy.User, Name: "ann"}
 		for i := range n {
@@ -185,7 +177,7 @@ func BenchmarkDecideManyGroups(b *testing.B) {
 
 // A restricted credential.
 func BenchmarkDecideNarrowed(b *testing.B) {
-	p := mustCompile(b, sourceOf(1_000, shapes[0].rule))
+	p := policytest.Compile(b, sourceOf(1_000, shapes[0].rule))
 	who := ann(900)
 	who.Limits = []policy.Limit{{Names: []string{"other/**", "team900/**"}, Actions: scope.Pull}}
 	r := &policy.Request{Principal: who, Scopes: []scope.Scope{{Type: "repository", Name: "team900/app/web", Actions: scope.Pull | scope.Push}}}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/text"
+	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -25,14 +26,14 @@ func (c *compiler) checkRoles() {
 	for _, name := range slices.Sorted(maps.Keys(c.roles)) {
 		switch actions := c.roles[name].Actions; {
 		case name == "" || !text.Printable(name):
-			c.problem(InRoles, name, -1, syntaxError{text: "the role needs a name that can be seen"})
+			c.problem(InRoles, name, "the role needs a name that can be seen")
 		case actions == 0:
-			c.problem(InRoles, name, -1, syntaxError{text: "the role has no actions"})
+			c.problem(InRoles, name, "the role has no actions")
 		case actions&^everyAction != 0:
-			c.problem(InRoles, name, -1, syntaxError{text: "the role has an unknown action"})
+			c.problem(InRoles, name, "the role has an unknown action")
 		}
 		if lifetime := c.roles[name].Lifetime; lifetime < 0 {
-			c.problem(InRoles, name, -1, syntaxError{text: fmt.Sprintf("the lifetime %s is negative", lifetime)})
+			c.problem(InRoles, name, "the lifetime %s is negative", lifetime)
 		}
 	}
 }
@@ -41,13 +42,13 @@ func (c *compiler) checkName(i int) {
 	name := c.policy.rules[i].Name
 	switch {
 	case name == "":
-		c.problem(i, "name", -1, syntaxError{text: "the rule has no name; decisions name the rule that made them"})
+		c.problem(i, "name", "the rule has no name; decisions name the rule that made them")
 		return
 	case len(name) > maxRuleName:
-		c.problem(i, "name", -1, syntaxError{text: fmt.Sprintf("the name %.40q… has %d bytes, the limit is %d", name, len(name), maxRuleName)})
+		c.problem(i, "name", "the name %.40q… has %d bytes, the limit is %d", name, len(name), maxRuleName)
 		return
 	case strings.TrimSpace(name) != name || !text.Printable(name):
-		c.problem(i, "name", -1, syntaxError{text: fmt.Sprintf("the name %q has a character that cannot be seen", name)})
+		c.problem(i, "name", "the name %q has a character that cannot be seen", name)
 		return
 	}
 	if first := c.names.firstWith(c.policy.rules, i); first != i {
@@ -55,7 +56,7 @@ func (c *compiler) checkName(i int) {
 		if origin := c.policy.rules[first].Origin; origin.File != "" {
 			where = "the rule at " + origin.String()
 		}
-		c.problem(i, "name", -1, syntaxError{text: fmt.Sprintf("the name %q is taken by %s", name, where)})
+		c.problem(i, "name", "the name %q is taken by %s", name, where)
 	}
 }
 
@@ -96,11 +97,11 @@ func (c *compiler) checkType(i int) string {
 		return kind
 	}
 	if meant := text.Nearest(kind, []string{scope.TypeRepository, scope.TypeRegistry, scope.TypeTidewaiter}); meant != "" {
-		c.problem(i, "type", -1, syntaxError{fmt.Sprintf("%q is not a resource type", kind), meant})
+		c.problemAt(i, "type", -1, match.Errorf("%q is not a resource type", kind).Suggest(meant))
 		return meant // so that the rest of the rule is checked against the likely type
 	}
 	if strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
-		c.problem(i, "type", -1, syntaxError{text: fmt.Sprintf("%q cannot be a resource type: it must consist of lower-case letters and digits", kind)})
+		c.problem(i, "type", "%q cannot be a resource type: it must consist of lower-case letters and digits", kind)
 	}
 	return kind
 }
@@ -124,24 +125,24 @@ func (c *compiler) actions(i int, kind string) scope.Actions {
 	source := &c.policy.rules[i]
 	possible := actionsOf(kind)
 	if extra := source.Actions &^ possible; extra&everyAction != 0 {
-		bad := syntaxError{text: fmt.Sprintf("the type %s has no action %s, it has %s", kind, extra, possible)}
+		bad := match.Errorf("the type %s has no action %s, it has %s", kind, extra, possible)
 		switch {
 		case kind == scope.TypeRepository && extra == scope.All:
-			bad.suggestion = possible.String()
+			bad.Suggestion = possible.String()
 		case kind == scope.TypeRepository && extra == scope.Read:
-			bad.suggestion = scope.Pull.String()
+			bad.Suggestion = scope.Pull.String()
 		case kind == scope.TypeRepository && extra == scope.Write:
-			bad.suggestion = scope.Push.String()
+			bad.Suggestion = scope.Push.String()
 		case kind == scope.TypeRegistry:
-			bad.suggestion = "*"
+			bad.Suggestion = "*"
 		}
-		c.problem(i, "actions", -1, bad)
+		c.problemAt(i, "actions", -1, bad)
 	} else if extra != 0 {
-		c.problem(i, "actions", -1, syntaxError{text: "there is an unknown action"})
+		c.problem(i, "actions", "there is an unknown action")
 	}
 	if source.Role == "" {
 		if source.Actions == 0 {
-			c.problem(i, "actions", -1, syntaxError{text: "the rule has neither a role nor actions"})
+			c.problem(i, "actions", "the rule has neither a role nor actions")
 		}
 		return source.Actions & possible
 	}
@@ -149,23 +150,23 @@ func (c *compiler) actions(i int, kind string) scope.Actions {
 	role := named.Actions
 	switch {
 	case !known:
-		c.problem(i, "role", -1, c.noRole(source.Role))
+		c.problemAt(i, "role", -1, c.noRole(source.Role))
 	case role != 0 && role&possible == 0:
-		c.problem(i, "role", -1, syntaxError{text: fmt.Sprintf("the role %q has %s, and the type %s only %s", source.Role, role, kind, possible)})
+		c.problem(i, "role", "the role %q has %s, and the type %s only %s", source.Role, role, kind, possible)
 	}
 	return (role | source.Actions) & possible
 }
 
 // noRole describes an unknown role. It lists the roles that exist unless it suggests a similar
 // one.
-func (c *compiler) noRole(name string) syntaxError {
-	bad := syntaxError{fmt.Sprintf("there is no role %q", name), c.nearestRole(name)}
+func (c *compiler) noRole(name string) *match.SyntaxError {
+	bad := match.Errorf("there is no role %q", name).Suggest(c.nearestRole(name))
 	switch n := len(c.roles); {
-	case bad.suggestion != "" || n == 0 || n > 8:
+	case bad.Suggestion != "" || n == 0 || n > 8:
 	case n == 1:
-		bad.text += "; there is " + slices.Collect(maps.Keys(c.roles))[0]
+		bad.Text += "; there is " + slices.Collect(maps.Keys(c.roles))[0]
 	default:
-		bad.text += "; there are " + strings.Join(slices.Sorted(maps.Keys(c.roles)), ", ")
+		bad.Text += "; there are " + strings.Join(slices.Sorted(maps.Keys(c.roles)), ", ")
 	}
 	return bad
 }
@@ -183,25 +184,25 @@ func (c *compiler) nearestRole(name string) string {
 }
 
 // checkPattern checks that names of the type can match the pattern.
-func checkPattern(kind, text string, parsed pattern) *syntaxError {
+func checkPattern(kind, text string, parsed match.Pattern) *match.SyntaxError {
 	switch kind {
 	case scope.TypeRepository:
 		return checkRepository(text, parsed)
 	case scope.TypeRegistry:
 		if text != "catalog" {
-			return &syntaxError{fmt.Sprintf("the one name of the type registry is catalog, not %q", text), "catalog"}
+			return match.Errorf("the one name of the type registry is catalog, not %q", text).Suggest("catalog")
 		}
 		return nil
 	}
 	for _, p := range parsed {
 		switch {
-		case p.kind != literal && kind != scope.TypeTidewaiter:
-			return &syntaxError{text: fmt.Sprintf("names of the type %s are compared as they are written: %q cannot be a pattern", kind, text)}
-		case p.kind != literal && p.kind != glob:
-		case strings.ContainsFunc(p.text, notInOther):
-			return &syntaxError{text: fmt.Sprintf("the name %q has a character that no name of the type %s has", text, kind)}
-		case p.text == "." || p.text == "..":
-			return &syntaxError{text: fmt.Sprintf("the name %q has a part %q", text, p.text)}
+		case p.Kind != match.Literal && kind != scope.TypeTidewaiter:
+			return match.Errorf("names of the type %s are compared as they are written: %q cannot be a pattern", kind, text)
+		case p.Kind != match.Literal && p.Kind != match.Glob:
+		case strings.ContainsFunc(p.Text, notInOther):
+			return match.Errorf("the name %q has a character that no name of the type %s has", text, kind)
+		case p.Text == "." || p.Text == "..":
+			return match.Errorf("the name %q has a part %q", text, p.Text)
 		}
 	}
 	return nil
@@ -215,43 +216,43 @@ func notInOther(r rune) bool {
 }
 
 // checkRepository checks that a repository's name can match the pattern.
-func checkRepository(text string, parsed pattern) *syntaxError {
+func checkRepository(text string, parsed match.Pattern) *match.SyntaxError {
 	for i, p := range parsed {
-		if p.kind != literal && p.kind != glob {
+		if p.Kind != match.Literal && p.Kind != match.Glob {
 			continue
 		}
-		word := p.text
-		if i == 0 && p.kind == literal && len(parsed) > 1 && validHost(word) {
+		word := p.Text
+		if i == 0 && p.Kind == match.Literal && len(parsed) > 1 && match.ValidHost(word) {
 			continue
 		}
 		for _, r := range word {
 			switch {
 			case 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '.' || r == '_' || r == '-':
-			case r == '*' && p.kind == glob:
-			case r == ':' && i == 0 && len(parsed) > 1 && p.kind == glob: // registry.example.com:*
+			case r == '*' && p.Kind == match.Glob:
+			case r == ':' && i == 0 && len(parsed) > 1 && p.Kind == match.Glob: // registry.example.com:*
 			case 'A' <= r && r <= 'Z':
-				return &syntaxError{fmt.Sprintf("the pattern %q has the upper-case letter %q, which no repository's name has", text, r), lowerCase(parsed)}
+				return match.Errorf("the pattern %q has the upper-case letter %q, which no repository's name has", text, r).Suggest(lowerCase(parsed))
 			case r == '?' || r == '[' || r == ']' || r == '{' || r == '}' || r == '^' || r == '$' || r == '|' || r == '(' || r == ')' || r == '+' || r == '\\':
-				return &syntaxError{text: fmt.Sprintf("the pattern %q has %q, which means nothing in a pattern; there are *, **, ${user}, ${group} and ${claims.NAME}", text, r)}
+				return match.Errorf("the pattern %q has %q, which means nothing in a pattern; there are *, **, ${user}, ${group} and ${claims.NAME}", text, r)
 			default:
-				return &syntaxError{text: fmt.Sprintf("the pattern %q has %q, which no repository's name has", text, r)}
+				return match.Errorf("the pattern %q has %q, which no repository's name has", text, r)
 			}
 		}
 		// A glob matches something if it matches with a letter for each *.
-		if !strings.Contains(word, ":") && !validPart(strings.ReplaceAll(word, "*", "a")) {
-			return &syntaxError{text: fmt.Sprintf("in the pattern %q, no repository's name has a part like %q: they are letters and digits, with single separators between", text, word)}
+		if !strings.Contains(word, ":") && !match.ValidPart(strings.ReplaceAll(word, "*", "a")) {
+			return match.Errorf("in the pattern %q, no repository's name has a part like %q: they are letters and digits, with single separators between", text, word)
 		}
 	}
 	return nil
 }
 
 // lowerCase returns the pattern's text in lower case, without changing placeholders.
-func lowerCase(parsed pattern) string {
+func lowerCase(parsed match.Pattern) string {
 	words := make([]string, len(parsed))
 	for i, p := range parsed {
 		words[i] = p.String()
-		if p.kind == literal || p.kind == glob {
-			words[i] = strings.ToLower(p.text)
+		if p.Kind == match.Literal || p.Kind == match.Glob {
+			words[i] = strings.ToLower(p.Text)
 		}
 	}
 	return strings.Join(words, "/")
@@ -259,24 +260,24 @@ func lowerCase(parsed pattern) string {
 
 // checkPlaceholders checks that at least one subject of the rule can have values for the
 // pattern's placeholders.
-func (r *rule) checkPlaceholders(text string, parsed pattern) *syntaxError {
+func (r *rule) checkPlaceholders(text string, parsed match.Pattern) *match.SyntaxError {
 	for _, p := range parsed {
 		for _, s := range r.subjects {
-			if (p.kind == claimPlaceholder || p.kind == groupPlaceholder) && s.kind == anonymous || p.kind == userPlaceholder && (s.kind == anonymous || s.kind == robot || s.kind == workload) {
+			if (p.Kind == match.ClaimPlaceholder || p.Kind == match.GroupPlaceholder) && s.Kind == match.Anonymous || p.Kind == match.UserPlaceholder && (s.Kind == match.Anonymous || s.Kind == match.Robot || s.Kind == match.Workload) {
 				continue
 			}
-			p.kind = literal // this subject can have a value
+			p.Kind = match.Literal // this subject can have a value
 		}
 		if len(r.subjects) == 0 {
 			continue
 		}
-		switch p.kind {
-		case userPlaceholder:
-			return &syntaxError{text: fmt.Sprintf("the pattern %q can never match: ${user} is a user's name, and the rule is not for users", text)}
-		case claimPlaceholder:
-			return &syntaxError{text: fmt.Sprintf("the pattern %q can never match: anonymous requests have no claims", text)}
-		case groupPlaceholder:
-			return &syntaxError{text: fmt.Sprintf("the pattern %q can never match: anonymous requests have no groups", text)}
+		switch p.Kind {
+		case match.UserPlaceholder:
+			return match.Errorf("the pattern %q can never match: ${user} is a user's name, and the rule is not for users", text)
+		case match.ClaimPlaceholder:
+			return match.Errorf("the pattern %q can never match: anonymous requests have no claims", text)
+		case match.GroupPlaceholder:
+			return match.Errorf("the pattern %q can never match: anonymous requests have no groups", text)
 		}
 	}
 	return nil
@@ -289,15 +290,15 @@ func (l Limit) Check() error {
 	kind := c.checkType(0)
 	c.actions(0, kind)
 	if len(l.Names) == 0 {
-		c.problem(0, "names", -1, syntaxError{text: "the limit has no names; for everything write **"})
+		c.problem(0, "names", "the limit has no names; for everything write **")
 	}
 	for k, text := range l.Names {
-		parsed, bad := parsePattern(nil, text)
+		parsed, bad := match.Parse(nil, text)
 		if bad == nil {
 			bad = checkPattern(kind, text, parsed)
 		}
 		if bad != nil {
-			c.problem(0, "names", k, *bad)
+			c.problemAt(0, "names", k, bad)
 		}
 	}
 	if len(c.problems) == 0 {

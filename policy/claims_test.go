@@ -10,6 +10,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -86,7 +88,7 @@ func deep(levels int) any {
 }
 
 func TestANumberStandsForItsTextInAPath(t *testing.T) {
-	p := mustCompile(t, policy.Source{Rules: []policy.Rule{
+	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull},
 		{Name: "level", Deny: true, Subjects: []string{"signed-in"}, Names: []string{"e/${claims.level}"}, Actions: scope.Pull},
 	}})
@@ -122,7 +124,7 @@ func TestANumberStandsForItsTextInAPath(t *testing.T) {
 }
 
 func TestWhatRegistryIsMeantIsNotKnown(t *testing.T) {
-	p := mustCompile(t, policy.Source{Rules: []policy.Rule{
+	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull},
 		{Name: "here", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Push, Registries: []string{"r"}},
 		{Name: "closed", Deny: true, Subjects: []string{"anyone"}, Names: []string{"prod/**"}, Actions: scope.Pull, Registries: []string{"r", "other"}},
@@ -142,7 +144,7 @@ func TestWhatRegistryIsMeantIsNotKnown(t *testing.T) {
 		if got := p.Decide(r).Results[0].Granted; got != tt.granted {
 			t.Errorf("%q, %s: %s, want %s", tt.registry, tt.name, got, tt.granted)
 		}
-		rights := p.WhatCan(r.Principal, "")
+		rights := ask.WhatCan(p, r.Principal, "")
 		if got := rights.Allows(r, asked); got != tt.granted {
 			t.Errorf("%q, %s: what-can says %s, want %s", tt.registry, tt.name, got, tt.granted)
 		}
@@ -155,7 +157,7 @@ repository:prod/a:pull
   pull: denied by "closed"
     it denies at some registries, and the request does not name its registry
 `
-	if diff := cmp.Diff(want, p.Explain(&policy.Request{Scopes: []scope.Scope{asked}}).String()); diff != "" {
+	if diff := cmp.Diff(want, ask.Explain(p, &policy.Request{Scopes: []scope.Scope{asked}}).String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -2,11 +2,13 @@ package policy
 
 import (
 	"fmt"
+	"iter"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -31,7 +33,7 @@ type rule struct {
 	deny     bool
 	lifetime time.Duration // the shorter of its own and its role's; 0: no limit
 	plain    bool          // without condition and lifetime
-	subjects []subject
+	subjects []match.Subject
 }
 
 // Compile checks a source and builds the index of its rules. The error is Problems and lists all
@@ -49,7 +51,7 @@ func Compile(source Source) (*Policy, error) {
 		names:     newNames(len(rules)),
 		suggested: map[string]string{},
 		compiled:  make([]rule, len(rules)),
-		parts:     make(pattern, 0, maxParts),
+		parts:     make(match.Pattern, 0, match.MaxParts),
 	}
 	c.index = indexBuilder{tree: &c.policy.tree, globNodes: map[globKey]*node{}, placements: make([]placement, 0, len(rules))}
 	c.checkRoles()
@@ -67,21 +69,25 @@ func Compile(source Source) (*Policy, error) {
 
 // ID identifies the content of the policy: the same roles and rules in the same order have the
 // same ID, wherever they were written. It is 16 hexadecimal digits of a SHA-256.
-func (p *Policy) ID() string { return orZero(p).id }
+func (p *Policy) ID() string { return match.OrZero(p).id }
 
 // Len returns the number of rules without the built-in ones.
-func (p *Policy) Len() int { return orZero(p).written }
+func (p *Policy) Len() int { return match.OrZero(p).written }
 
 // Rules returns the rules as they were passed to Compile.
-func (p *Policy) Rules() []Rule { return slices.Clone(orZero(p).rules) }
+func (p *Policy) Rules() []Rule { return slices.Clone(match.OrZero(p).rules) }
 
-// RuleActions returns the actions of the i-th rule: those of its role and its own, as far as its
-// type has them. It returns 0 if there is no such rule.
-func (p *Policy) RuleActions(i int) scope.Actions {
-	if p == nil || i < 0 || i >= len(p.compiled) {
-		return 0
+// Effective returns each rule with what it has together with its role: its actions, as far as its
+// type has them, and the maximum lifetime of a token; 0 means no limit. The rules must not be
+// changed.
+func (p *Policy) Effective() iter.Seq2[*Rule, Role] {
+	return func(yield func(*Rule, Role) bool) {
+		for i := range match.OrZero(p).compiled {
+			if r := &p.compiled[i]; !yield(r.source, Role{r.actions, r.lifetime}) {
+				return
+			}
+		}
 	}
-	return p.compiled[i].actions
 }
 
 // compiler builds the tree from the rules and collects their errors.
@@ -94,12 +100,16 @@ type compiler struct {
 	names     names
 	suggested map[string]string
 	compiled  []rule
-	subjects  []subject // buffer for the subjects of the next rules
-	parts     pattern   // buffer for one pattern
+	subjects  []match.Subject // buffer for the subjects of the next rules
+	parts     match.Pattern   // buffer for one pattern
 }
 
-func (c *compiler) problem(rule int, field string, item int, bad syntaxError) {
-	c.problems = append(c.problems, Problem{rule, field, item, bad.text, bad.suggestion})
+func (c *compiler) problem(rule int, field, format string, args ...any) {
+	c.problemAt(rule, field, -1, match.Errorf(format, args...))
+}
+
+func (c *compiler) problemAt(rule int, field string, item int, bad *match.SyntaxError) {
+	c.problems = append(c.problems, Problem{rule, field, item, bad.Text, bad.Suggestion})
 }
 
 func (c *compiler) rule(i int) {
@@ -117,21 +127,21 @@ func (c *compiler) rule(i int) {
 	r.actions = c.actions(i, kind)
 	r.subjects = c.parseSubjects(i)
 	if isNil(source.When) {
-		c.problem(i, "when", -1, syntaxError{text: "the condition is a nil pointer; for a rule without a condition leave it out"})
+		c.problem(i, "when", "the condition is a nil pointer; for a rule without a condition leave it out")
 	}
 	if source.Lifetime < 0 {
-		c.problem(i, "lifetime", -1, syntaxError{text: fmt.Sprintf("the lifetime %s is negative", source.Lifetime)})
+		c.problem(i, "lifetime", "the lifetime %s is negative", source.Lifetime)
 	}
 	for k, registry := range source.Registries {
 		if registry == "" {
-			c.problem(i, "registries", k, syntaxError{text: "the registry is empty; for all registries leave out registries"})
+			c.problemAt(i, "registries", k, match.Errorf("the registry is empty; for all registries leave out registries"))
 		}
 	}
 	if len(source.Names) == 0 {
-		c.problem(i, "names", -1, syntaxError{text: "the rule has no names; for everything write **"})
+		c.problem(i, "names", "the rule has no names; for everything write **")
 	}
 	for k, text := range source.Names {
-		parsed, bad := parsePattern(c.parts[:0], text)
+		parsed, bad := match.Parse(c.parts[:0], text)
 		if bad == nil {
 			bad = checkPattern(kind, text, parsed)
 		}
@@ -139,7 +149,7 @@ func (c *compiler) rule(i int) {
 			bad = r.checkPlaceholders(text, parsed)
 		}
 		if bad != nil {
-			c.problem(i, "names", k, *bad)
+			c.problemAt(i, "names", k, bad)
 			continue
 		}
 		if len(c.problems) > 0 {
@@ -183,19 +193,19 @@ func (c *compiler) root(types map[string]*node, kind string) *node {
 }
 
 // parseSubjects returns the subjects of a rule. Those of all rules share one array.
-func (c *compiler) parseSubjects(i int) []subject {
+func (c *compiler) parseSubjects(i int) []match.Subject {
 	source := &c.policy.rules[i]
 	if len(source.Subjects) == 0 {
-		c.problem(i, "subjects", -1, syntaxError{text: "the rule has no subjects; for everybody write anyone"})
+		c.problem(i, "subjects", "the rule has no subjects; for everybody write anyone")
 	}
 	if cap(c.subjects)-len(c.subjects) < len(source.Subjects) {
-		c.subjects = make([]subject, 0, max(1024, len(source.Subjects)))
+		c.subjects = make([]match.Subject, 0, max(1024, len(source.Subjects)))
 	}
 	begin := len(c.subjects)
 	for k, text := range source.Subjects {
-		s, bad := parseSubject(text)
+		s, bad := match.ParseSubject(text)
 		if bad != nil {
-			c.problem(i, "subjects", k, *bad)
+			c.problemAt(i, "subjects", k, bad)
 			continue
 		}
 		c.subjects = append(c.subjects, s)

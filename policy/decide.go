@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -14,8 +15,9 @@ import (
 //
 // If several rules decide an action alike, the result names the first of them in the source.
 func (p *Policy) Decide(r *Request) Decision {
-	p, r = orZero(p), orZero(r)
-	ev := evaluator{policy: p, request: r, who: orZero(r.Principal)}
+	p, r = match.OrZero(p), match.OrZero(r)
+	principal := match.OrZero(r.Principal)
+	ev := evaluator{policy: p, request: r, principal: principal, who: principal.who()}
 	most := 0
 	for i := range r.Scopes {
 		most += bits.OnesCount8(uint8(r.Scopes[i].Actions))
@@ -33,23 +35,15 @@ func (p *Policy) Decide(r *Request) Decision {
 	return d
 }
 
-// orZero returns p, or a new zero value if p is nil. A zero policy, request or principal grants
-// nothing.
-func orZero[T any](p *T) *T {
-	if p == nil {
-		return new(T)
-	}
-	return p
-}
-
 // evaluator evaluates one request. It lives on the stack.
 type evaluator struct {
-	policy  *Policy
-	request *Request
-	who     *Principal
+	policy    *Policy
+	request   *Request
+	principal *Principal
+	who       match.Who // of the principal
 
 	asked *scope.Scope
-	path  path
+	path  match.Path
 	found findings // for asked
 
 	denies bool // only deny rules are applied
@@ -77,10 +71,10 @@ type findings struct {
 // matchScope applies all rules that match the scope.
 func (e *evaluator) matchScope(asked *scope.Scope) {
 	e.asked, e.found = asked, findings{}
-	if !e.path.cut(asked.Name) {
+	if !e.path.Cut(asked.Name) {
 		return
 	}
-	kind := kindOf(asked.Type)
+	kind := match.TypeOf(asked.Type)
 	if root := e.policy.everywhere[kind]; root != nil {
 		e.walk(root)
 	}
@@ -108,14 +102,6 @@ func (e *evaluator) matchUnknownRegistry(kind string) {
 	e.denies = false
 }
 
-// kindOf returns the resource type of a scope, a rule or a limit.
-func kindOf(written string) string {
-	if written == "" {
-		return scope.TypeRepository
-	}
-	return written
-}
-
 // state is a node that matches the parts of the name before part at.
 type state struct {
 	node *node
@@ -126,8 +112,8 @@ type state struct {
 func (e *evaluator) walk(root *node) {
 	var buf [2][24]state
 	now, next := addWithDoubleStar(buf[0][:0], root, 0), buf[1][:0]
-	for at := range e.path.parts {
-		part := e.path.part(at)
+	for at := range e.path.Parts {
+		part := e.path.Part(at)
 		hash := hashOf(part)
 		for _, s := range now {
 			if s.at > at { // a claim with several parts matched beyond this one
@@ -162,7 +148,7 @@ func (e *evaluator) walk(root *node) {
 
 func (e *evaluator) walkRare(next []state, n *node, at int, part string, hash uint64) []state {
 	if n.rare.user != nil {
-		if name, ok := e.who.userValue(); ok && name == part {
+		if name, ok := e.who.UserValue(); ok && name == part {
 			next = addWithDoubleStar(next, n.rare.user, at+1)
 		}
 	}
@@ -170,8 +156,8 @@ func (e *evaluator) walkRare(next []state, n *node, at int, part string, hash ui
 		next = addWithDoubleStar(next, n.rare.group, at+1)
 	}
 	for _, c := range n.rare.claims {
-		for value := range e.who.claim(c.name) {
-			if parts := e.path.follows(at, value); parts > 0 {
+		for value := range e.who.Claim(c.name) {
+			if parts := e.path.Follows(at, value); parts > 0 {
 				next = addWithDoubleStar(next, c.to, at+parts)
 			}
 		}
@@ -184,7 +170,7 @@ func (e *evaluator) walkRare(next []state, n *node, at int, part string, hash ui
 		key := affix{n, part[:before], part[len(part)-after:]}
 		between := part[before : len(part)-after]
 		for _, g := range e.policy.tree.globs[key] {
-			if findAll(g.middle, between) {
+			if match.FindAll(g.middle, between) {
 				next = addWithDoubleStar(next, g.to, at+1)
 			}
 		}
@@ -235,14 +221,14 @@ func (e *evaluator) applyPostings(p *postingList) {
 // subjects returns the subjects of the principal.
 func (e *evaluator) subjects() subjectSet {
 	if e.known == nil && e.count == 0 {
-		e.count = e.who.count()
+		e.count = e.who.Count()
 		switch {
-		case e.who.index.fits(e.who):
-			e.known = &e.who.index.subjectSet
+		case e.principal.index.fits(&e.who):
+			e.known = &e.principal.index.subjectSet
 		case e.count > len(e.hashes):
-			e.known = newSubjectSet(e.who)
+			e.known = newSubjectSet(&e.who)
 		default:
-			hashSubjects(e.who, e.hashes[:e.count], e.slots[:])
+			hashSubjects(&e.who, e.hashes[:e.count], e.slots[:])
 		}
 	}
 	if e.known != nil {
@@ -251,10 +237,10 @@ func (e *evaluator) subjects() subjectSet {
 	return subjectSet{e.hashes[:e.count], e.slots[:]}
 }
 
-// memberOf is Principal.memberOf with one lookup in the subject table, however many groups there
+// memberOf is match.Who.MemberOf with one lookup in the subject table, however many groups there
 // are. Hash is the hash of the part.
 func (e *evaluator) memberOf(part string, hash uint64) bool {
-	if !validPart(part) {
+	if !match.ValidPart(part) {
 		return false
 	}
 	held, of := e.subjects(), groupHash(hash)
@@ -263,7 +249,7 @@ func (e *evaluator) memberOf(part string, hash uint64) bool {
 		switch {
 		case slot == 0:
 			return false
-		case held.hashes[slot-1] == of && e.who.subject(int(slot-1)) == (subject{group, part}):
+		case held.hashes[slot-1] == of && e.who.Subject(int(slot-1)) == (match.Subject{Kind: match.Group, Name: part}):
 			return true
 		}
 	}
@@ -283,7 +269,7 @@ func (e *evaluator) applyIfHeld(m *posting, held *subjectSet) {
 // have the same hash. It reports whether it was.
 func (e *evaluator) applyIfSubject(m *posting, i int) bool {
 	r := &e.policy.compiled[m.rule-1]
-	if r.subjects[m.nth] != e.who.subject(i) {
+	if r.subjects[m.nth] != e.who.Subject(i) {
 		return false
 	}
 	e.applyRule(r)
@@ -303,13 +289,13 @@ func (e *evaluator) applyRule(r *rule) {
 			return
 		}
 		if !r.deny && (!holds || err != nil) {
-			for a := range each(actions) {
+			for a := range match.Bits(actions) {
 				keepLowest(&e.found.failed[a], r.number)
 			}
 			return
 		}
 	}
-	for a := range each(actions) {
+	for a := range match.Bits(actions) {
 		if r.deny {
 			keepLowest(&e.found.denied[a], r.number)
 			continue
@@ -322,7 +308,7 @@ func (e *evaluator) applyRule(r *rule) {
 // open reports whether the rule could still change the findings. If not, its condition need not
 // be evaluated.
 func (v *findings) open(r *rule, actions scope.Actions) bool {
-	for a := range each(actions) {
+	for a := range match.Bits(actions) {
 		switch {
 		case r.deny:
 			if v.denied[a] == 0 || r.number < v.denied[a] {
@@ -341,7 +327,7 @@ func (e *evaluator) result(causes []Cause) (scope.Actions, []Cause) {
 	var granted scope.Actions
 	left, narrowed := scope.Actions(0), false // what the limits leave; computed at the first allow
 	begin := len(causes)
-	for a := range each(e.asked.Actions) {
+	for a := range match.Bits(e.asked.Actions) {
 		action := scope.Actions(1) << a
 		reason, number := NoRule, int32(0)
 		switch {
@@ -382,33 +368,40 @@ func (p *Policy) numbered(n int32) *Rule {
 	return &p.rules[n-1]
 }
 
-// withinLimits returns the actions on the asked scope that the credential's limits leave. Limits
-// are parsed here and not when they are created: they travel with the principal as plain text,
-// through databases and journals, and no parsed form may grant more than that text.
+// withinLimits returns the actions on the asked scope that the credential's limits leave.
 func (e *evaluator) withinLimits() scope.Actions {
-	if len(e.who.Limits) == 0 {
-		return e.asked.Actions
+	return e.principal.within(&e.who, e.asked, &e.path)
+}
+
+// WithinLimits returns the actions of a scope that the credential's limits leave, whatever the
+// rules allow.
+func (who *Principal) WithinLimits(asked scope.Scope) scope.Actions {
+	var path match.Path
+	who = match.OrZero(who)
+	if facts := who.who(); path.Cut(asked.Name) {
+		return who.within(&facts, &asked, &path)
 	}
-	var buf [maxParts]part
-	var left scope.Actions
-	for _, l := range e.who.Limits {
-		if kindOf(l.Type) != kindOf(e.asked.Type) || l.Actions&^left == 0 {
-			continue
-		}
-		for _, text := range l.Names {
-			if parsed, bad := parsePattern(buf[:0], text); bad == nil && parsed.match(&e.path, e.who) {
-				left |= l.Actions
-				break
-			}
+	return 0
+}
+
+// Limits are parsed here and not when they are created: they travel with the principal as plain
+// text, through databases and journals, and no parsed form may grant more than that text.
+func (who *Principal) within(facts *match.Who, asked *scope.Scope, path *match.Path) (left scope.Actions) {
+	if len(who.Limits) == 0 {
+		return asked.Actions
+	}
+	for _, l := range who.Limits {
+		if match.TypeOf(l.Type) == match.TypeOf(asked.Type) && l.Actions&^left != 0 && match.Any(l.Names, path, facts) {
+			left |= l.Actions
 		}
 	}
-	return left
+	return left & asked.Actions
 }
 
 // lifetime returns the shortest lifetime of the rules that took part in the grant.
 func (e *evaluator) lifetime(granted scope.Actions) time.Duration {
 	var least time.Duration
-	for a := range each(granted) {
+	for a := range match.Bits(granted) {
 		least = shorter(least, e.found.lifetime[a])
 	}
 	return least
@@ -426,16 +419,5 @@ func shorter(a, b time.Duration) time.Duration {
 func keepLowest(kept *int32, number int32) {
 	if *kept == 0 || number < *kept {
 		*kept = number
-	}
-}
-
-// each yields the bit numbers of the actions.
-func each(actions scope.Actions) func(func(int) bool) {
-	return func(yield func(int) bool) {
-		for rest := uint8(actions); rest != 0; rest &= rest - 1 {
-			if !yield(bits.TrailingZeros8(rest)) {
-				return
-			}
-		}
 	}
 }

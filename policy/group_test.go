@@ -2,7 +2,6 @@ package policy_test
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -93,51 +92,7 @@ func TestADenyByAnyOfManyGroups(t *testing.T) {
 	}
 }
 
-func TestAGroupIsSaid(t *testing.T) {
-	p := groupPolicy(t,
-		policy.Rule{Subjects: []string{"signed-in"}, Names: []string{"${group}/**"}, Actions: scope.Pull},
-		policy.Rule{Subjects: []string{"group:ops", "robot:ci", "anonymous"}, Names: []string{"x/${group}", "${group}/${user}/x"}, Actions: scope.Pull},
-		policy.Rule{Deny: true, Subjects: []string{"anyone"}, Names: []string{"${group}/${group}/secret"}, Actions: scope.Pull},
-	)
-	ask := func(name string) string {
-		a := p.WhoCan("r", scope.Scope{Type: "repository", Name: name, Actions: scope.Pull})[0]
-		var lines []string
-		for _, g := range a.Through {
-			lines = append(lines, "through "+g.String())
-		}
-		for _, g := range a.Except {
-			lines = append(lines, "except "+g.String())
-		}
-		for _, g := range a.Barred {
-			lines = append(lines, "barred "+g.String())
-		}
-		return strings.Join(lines, "\n")
-	}
-	for name, want := range map[string]string{
-		"dev/app":        "through group:dev",
-		"x/dev":          "through group:x\nthrough group:ops and group:dev\nthrough robot:ci in group:dev",
-		"x/ops":          "through group:x\nthrough group:ops", // any member
-		"dev/ben/x":      "through group:dev\nthrough user:ben in group:ops and group:dev",
-		"dev/hr/secret":  "through group:dev\nexcept group:dev and group:hr",
-		"dev/dev/secret": "barred group:dev",
-		"Dev/app":        "",
-	} {
-		if got := ask(name); got != want {
-			t.Errorf("%s:\n%s\nwant\n%s", name, got, want)
-		}
-	}
-	rights := p.WhatCan(inGroups(policy.User, "dev", "Hr", "ops"), "r")
-	if got, want := fmt.Sprint(rights.Allowed[0].Names, rights.Except[0].Names), "[dev/** ops/**] [dev/dev/secret dev/ops/secret ops/dev/secret ops/ops/secret]"; got != want {
-		t.Errorf("what ann can: %s, want %s", got, want)
-	}
-	for who, why := range map[*policy.Principal]string{
-		inGroups(policy.User):       "${group} matches nothing, since user:ann is in no group",
-		inGroups(policy.User, "Hr"): "${group} matches nothing, since no group of user:ann can be a path part of a repository",
-	} {
-		if void := p.WhatCan(who, "r").Void; len(void) == 0 || void[0].Why != why {
-			t.Errorf("%q: %+v, want %s", who.Groups, void, why)
-		}
-	}
+func TestErrorsInPatternsWithGroups(t *testing.T) {
 	_, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "a", Subjects: []string{"anonymous"}, Names: []string{"${group}/*"}, Actions: scope.Pull},
 		{Name: "b", Subjects: []string{"anyone"}, Names: []string{"${groups}/*", "x-${group}/*"}, Actions: scope.Pull},

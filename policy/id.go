@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"maps"
 	"slices"
+
+	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 )
 
 // identify returns the ID of a source: a hash of everything that affects decisions or their
@@ -26,7 +28,7 @@ func identify(source Source) string {
 		b = appendText(b, r.Name)
 		b = appendTexts(b, r.Subjects)
 		b = appendTexts(b, r.Registries)
-		b = appendText(b, kindOf(r.Type))
+		b = appendText(b, match.TypeOf(r.Type))
 		b = appendTexts(b, r.Names)
 		b = appendText(b, r.Role)
 		b = append(b, byte(r.Actions), flag(r.Deny), flag(r.When != nil))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
 	"github.com/tidewaiter/tidewaiter/policy/when"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -69,7 +70,7 @@ func BenchmarkDecideNamespaces(b *testing.B) {
 		name string
 		when policy.Condition
 	}{{"plain", nil}, {"condition", workdays(b)}} {
-		p := mustCompile(b, namespaces(10_000, way.when))
+		p := policytest.Compile(b, namespaces(10_000, way.when))
 		for _, groups := range []int{5, 20, 200} {
 			for _, spread := range []struct {
 				name string
@@ -109,12 +110,12 @@ func BenchmarkCompileNamespaces(b *testing.B) {
 			var before, after runtime.MemStats
 			runtime.GC()
 			runtime.ReadMemStats(&before)
-			kept := mustCompile(b, source)
+			kept := policytest.Compile(b, source)
 			runtime.GC()
 			runtime.ReadMemStats(&after)
 			b.ReportAllocs()
 			for b.Loop() {
-				mustCompile(b, source)
+				policytest.Compile(b, source)
 			}
 			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(kept.Len()), "B/rule")
 			runtime.KeepAlive(kept)
@@ -124,7 +125,7 @@ func BenchmarkCompileNamespaces(b *testing.B) {
 
 // A claim that lists all groups, and patterns for each of them.
 func BenchmarkDecideClaims(b *testing.B) {
-	p := mustCompile(b, policy.Source{Rules: []policy.Rule{
+	p := policytest.Compile(b, policy.Source{Rules: []policy.Rule{
 		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${claims.groups}/**", "teams/${claims.groups}/*"}, Actions: scope.Pull},
 	}})
 	for _, n := range []int{1, 20, 200} {

@@ -10,6 +10,9 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
+	"github.com/tidewaiter/tidewaiter/policy/internal/match"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -105,7 +108,7 @@ func TestNoPatternMatchesWhatIsNoName(t *testing.T) {
 		if matched, ok := policy.Match("**", name, &policy.Principal{}); matched || !ok {
 			t.Errorf("** matches %q", name)
 		}
-		p := mustCompile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}}})
+		p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}}})
 		if d := p.Decide(&policy.Request{Scopes: []scope.Scope{{Type: "repository", Name: name, Actions: scope.Pull}}}); d.Results[0].Granted != 0 {
 			t.Errorf("%q is granted", name)
 		}
@@ -173,7 +176,7 @@ func FuzzCompile(f *testing.F) {
 			return
 		}
 		r := &policy.Request{Principal: &policy.Principal{Kind: policy.User, Name: name, Groups: []string{name}}, Scopes: []scope.Scope{{Type: kind, Name: name, Actions: 0xff}}}
-		e := p.Explain(r)
+		e := ask.Explain(p, r)
 		if _ = e.String(); e.Results[0].Granted&^e.Results[0].Asked.Actions != 0 {
 			t.Error("granted more than was asked")
 		}
@@ -184,7 +187,7 @@ func FuzzCompile(f *testing.F) {
 func TestLegalPartsAreThoseOfScopes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		part := rapid.StringOfN(rapid.SampledFrom([]rune("ab0.._-_A*/ä ${}")), 0, 8, -1).Draw(t, "part")
-		if got, want := policy.ValidPart(part), naiveLegal([]string{part}); got != want {
+		if got, want := match.ValidPart(part), naiveLegal([]string{part}); got != want {
 			t.Errorf("%q: %v, scope.Parse says %v", part, got, want)
 		}
 	})
@@ -209,7 +212,7 @@ func TestMatchingIsLinear(t *testing.T) {
 	for i, name := range names {
 		source.Rules = append(source.Rules, policy.Rule{Name: fmt.Sprint(i), Subjects: []string{"anyone"}, Names: []string{name}, Actions: scope.Pull})
 	}
-	p := mustCompile(t, source)
+	p := policytest.Compile(t, source)
 	many := make([]string, 200)
 	for i := range many {
 		many[i] = strings.TrimSuffix(strings.Repeat("a/", i%5+1), "/")
@@ -221,6 +224,6 @@ func TestMatchingIsLinear(t *testing.T) {
 		if d := p.Decide(r); d.Results[0].Granted != 0 {
 			t.Errorf("granted on %q", name)
 		}
-		p.Explain(r)
+		ask.Explain(p, r)
 	}
 }

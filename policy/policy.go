@@ -1,4 +1,4 @@
-// Package policy decides what a principal may do, and explains why.
+// Package policy decides what a principal may do, and names the rules that decided.
 //
 // A policy is a list of rules. A rule allows or denies actions on resources to its subjects. The
 // resources are given by a type and patterns of names. In files, which
@@ -9,10 +9,9 @@
 //	{name: freeze,        subjects: [anyone],    repositories: ["prod/**"],    actions: [push],
 //	 effect: deny}
 //
-// [Compile] turns a [Source] of rules into a [Policy]. [Policy.Decide] decides a request.
-// [Policy.Explain] also lists the rules that nearly applied. [Policy.WhoCan] lists who may perform
-// an action, and [Policy.WhatCan] lists what a principal may do. [Policy.Test] compares decisions
-// with expectations.
+// [Compile] turns a [Source] of rules into a [Policy], and [Policy.Decide] decides a request.
+// Package [github.com/tidewaiter/tidewaiter/policy/ask] explains decisions, lists who may perform
+// an action and what a principal may do, and compares decisions with expectations.
 //
 // # How a request is decided
 //

@@ -5,12 +5,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -22,10 +22,10 @@ func TestPropertyDecideAgreesWithANaiveEvaluator(t *testing.T) { rapid.Check(t, 
 func FuzzDecideAgreesWithANaiveEvaluator(f *testing.F) { f.Fuzz(rapid.MakeFuzz(agrees)) }
 
 func agrees(t *rapid.T) {
-	source := drawSource(t)
-	p := mustDraw(t, source)
+	source := policytest.DrawSource(t)
+	p := policytest.Compile(t, source)
 	for range 8 {
-		r := drawRequest(t)
+		r := policytest.DrawRequest(t)
 		mustAgree(t, source, r, p.Decide(r))
 	}
 }
@@ -33,35 +33,35 @@ func agrees(t *rapid.T) {
 func TestPropertyEveryWayOfMatchingAgrees(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		for range 20 {
-			everyWay(t, drawPattern(t), drawName(t), drawPrincipal(t))
+			everyWay(t, policytest.DrawPattern(t), policytest.DrawName(t), policytest.DrawPrincipal(t))
 		}
 	})
 }
 
 func TestPropertyAddingADenyNeverAllows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := drawSource(t), drawRequest(t)
-		deny := drawRule(t, drawPattern)
+		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
+		deny := policytest.DrawRule(t, policytest.DrawPattern)
 		deny.Deny = true
-		mustBeWithin(t, grants(t, with(source, deny), r), grants(t, source, r))
+		mustBeWithin(t, grants(t, policytest.With(source, deny), r), grants(t, source, r))
 	})
 }
 
 func TestPropertyAddingAnAllowNeverRefuses(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := drawSource(t), drawRequest(t)
-		allow := drawRule(t, drawPattern)
+		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
+		allow := policytest.DrawRule(t, policytest.DrawPattern)
 		allow.Deny = false
-		mustBeWithin(t, grants(t, source, r), grants(t, with(source, allow), r))
+		mustBeWithin(t, grants(t, source, r), grants(t, policytest.With(source, allow), r))
 	})
 }
 
 func TestPropertyTheOrderOfRulesMeansNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := drawSource(t), drawRequest(t)
+		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
 		shuffled := policy.Source{Roles: source.Roles, Rules: slices.Clone(source.Rules)}
-		shuffle(t, shuffled.Rules)
-		before, after := mustDraw(t, source).Decide(r), mustDraw(t, shuffled).Decide(r)
+		policytest.Shuffle(t, shuffled.Rules)
+		before, after := policytest.Compile(t, source).Decide(r), policytest.Compile(t, shuffled).Decide(r)
 		if diff := cmp.Diff(withoutRules(before), withoutRules(after)); diff != "" {
 			t.Errorf("after a shuffle (-before +after):\n%s", diff)
 		}
@@ -71,18 +71,18 @@ func TestPropertyTheOrderOfRulesMeansNothing(t *testing.T) {
 // A rule with several subjects and names is equal to one rule for each pair of them.
 func TestPropertyARuleIsTheSumOfItsParts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := drawSource(t), drawRequest(t)
+		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
 		apart := policy.Source{Roles: source.Roles}
 		for _, whole := range source.Rules {
 			for _, subject := range whole.Subjects {
 				for _, name := range whole.Names {
 					part := whole
 					part.Subjects, part.Names = []string{subject}, []string{name}
-					apart = with(apart, part)
+					apart = policytest.With(apart, part)
 				}
 			}
 		}
-		before, after := mustDraw(t, source).Decide(r), mustDraw(t, apart).Decide(r)
+		before, after := policytest.Compile(t, source).Decide(r), policytest.Compile(t, apart).Decide(r)
 		if diff := cmp.Diff(withoutRules(before), withoutRules(after)); diff != "" {
 			t.Errorf("apart (-before +after):\n%s", diff)
 		}
@@ -93,7 +93,7 @@ func TestPropertyARuleIsTheSumOfItsParts(t *testing.T) {
 // decisions.
 func TestPropertyRenamingConsistentlyChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := drawSource(t), drawRequest(t)
+		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
 		rename := drawRenaming(t)
 		renamed := policy.Source{Roles: source.Roles}
 		for _, rule := range source.Rules {
@@ -104,7 +104,7 @@ func TestPropertyRenamingConsistentlyChangesNothing(t *testing.T) {
 			rule.Subjects = rename.subjects(rule.Subjects)
 			renamed.Rules = append(renamed.Rules, rule)
 		}
-		before, after := mustDraw(t, source).Decide(r), mustDraw(t, renamed).Decide(rename.request(r))
+		before, after := policytest.Compile(t, source).Decide(r), policytest.Compile(t, renamed).Decide(rename.request(r))
 		for i := range after.Results {
 			after.Results[i].Asked = before.Results[i].Asked
 		}
@@ -125,9 +125,9 @@ func TestPropertyRenamingConsistentlyChangesNothing(t *testing.T) {
 // gets the same rights as any other name.
 func TestPropertyANameOfPatternCharactersIsOnlyItself(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := drawSource(t), drawRequest(t)
+		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
 		odd := rapid.StringMatching(`[ab]{0,2}(\*|\*\*|\?|\$\{user\}|\$\{group\}|\$\{claims\.team\}|\[a-z\]|\{a,b\}|\.\*|/\*|\\|\|)[ab/*]{0,3}`).Draw(t, "odd")
-		p := mustDraw(t, source)
+		p := policytest.Compile(t, source)
 		for what, change := range map[string]func(who *policy.Principal, name string){
 			"name":  func(who *policy.Principal, name string) { who.Name = name },
 			"group": func(who *policy.Principal, name string) { who.Groups = append(slices.Clip(who.Groups), name) },
@@ -149,7 +149,7 @@ func TestPropertyANameOfPatternCharactersIsOnlyItself(t *testing.T) {
 
 func TestPropertyLimitsOnlyNarrow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := drawSource(t), drawRequest(t)
+		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
 		free, less := *r, *r
 		owner, narrower := *r.Principal, *r.Principal
 		owner.Limits = nil
@@ -165,14 +165,18 @@ func TestPropertyLimitsOnlyNarrow(t *testing.T) {
 // A failing condition is false for an allow rule and true for a deny rule.
 func TestPropertyAConditionThatFailsOpensNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := drawSource(t), drawRequest(t)
+		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
 		sure := policy.Source{Roles: source.Roles, Rules: slices.Clone(source.Rules)}
 		for i := range sure.Rules {
-			if rule := &sure.Rules[i]; rule.When != nil && rule.When.(fixed).err != nil {
-				rule.When = fixed{rule.Deny, nil}
+			rule := &sure.Rules[i]
+			if rule.When == nil {
+				continue
+			}
+			if _, err := rule.When.Holds(r); err != nil {
+				rule.When = policytest.Fixed(rule.Deny, nil)
 			}
 		}
-		before, after := mustDraw(t, source).Decide(r), mustDraw(t, sure).Decide(r)
+		before, after := policytest.Compile(t, source).Decide(r), policytest.Compile(t, sure).Decide(r)
 		if diff := cmp.Diff(withoutRules(before), withoutRules(after)); diff != "" {
 			t.Errorf("(-failing +sure):\n%s", diff)
 		}
@@ -182,12 +186,12 @@ func TestPropertyAConditionThatFailsOpensNothing(t *testing.T) {
 // The order of groups, repeated groups and an index do not change decisions.
 func TestPropertyGroupsAreASet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := drawSource(t), drawRequest(t)
+		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
 		other, who := *r, *r.Principal
 		who.Groups = append(slices.Clone(who.Groups), who.Groups...)
-		shuffle(t, who.Groups)
+		policytest.Shuffle(t, who.Groups)
 		other.Principal = &who
-		p := mustDraw(t, source)
+		p := policytest.Compile(t, source)
 		if diff := cmp.Diff(p.Decide(r), p.Decide(&other), sameRule); diff != "" {
 			t.Errorf("(-before +shuffled):\n%s", diff)
 		}
@@ -200,8 +204,8 @@ func TestPropertyGroupsAreASet(t *testing.T) {
 
 func TestPropertyScopesAreDecidedEachByItself(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := drawSource(t), drawRequest(t)
-		p := mustDraw(t, source)
+		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
+		p := policytest.Compile(t, source)
 		for i, result := range p.Decide(r).Results {
 			alone := *r
 			alone.Scopes = r.Scopes[i : i+1]
@@ -215,17 +219,9 @@ func TestPropertyScopesAreDecidedEachByItself(t *testing.T) {
 // sameRule compares the rules of one policy.
 var sameRule = cmp.Comparer(func(a, b *policy.Rule) bool { return a == b })
 
-func mustDraw(t *rapid.T, source policy.Source) *policy.Policy {
-	p, err := policy.Compile(source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
 func grants(t *rapid.T, source policy.Source, r *policy.Request) []scope.Actions {
 	var all []scope.Actions
-	for _, result := range mustDraw(t, source).Decide(r).Results {
+	for _, result := range policytest.Compile(t, source).Decide(r).Results {
 		all = append(all, result.Granted)
 	}
 	return all
@@ -255,31 +251,4 @@ func withoutRules(d policy.Decision) string {
 		}
 	}
 	return text.String()
-}
-
-// Shortest returns a rule that took part in the decision. Without that rule, another rule or
-// another lifetime applies.
-func TestPropertyTheShortestLifetimeIsOfARuleThatGrants(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		source, r := drawSource(t), drawRequest(t)
-		p := mustDraw(t, source)
-		d := p.Decide(r)
-		rule := p.Shortest(r, &d)
-		if (rule == nil) != (d.Lifetime == 0) {
-			t.Fatalf("the lifetime is %s, and it is of %v", d.Lifetime, rule)
-		}
-		if rule == nil {
-			return
-		}
-		own := []time.Duration{rule.Lifetime, source.Roles[rule.Role].Lifetime}
-		if !slices.Contains(own, d.Lifetime) {
-			t.Fatalf("%s sets %v, and the lifetime is %s", rule, own, d.Lifetime)
-		}
-		source.Rules = slices.DeleteFunc(slices.Clone(source.Rules), func(other policy.Rule) bool { return other.Name == rule.Name })
-		without := mustDraw(t, source)
-		left := without.Decide(r)
-		if left.Lifetime != 0 && left.Lifetime < d.Lifetime {
-			t.Fatalf("without %s the lifetime is %s, and with it %s", rule, left.Lifetime, d.Lifetime)
-		}
-	})
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/tidewaiter/tidewaiter/internal/dn"
+	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 )
 
 // seed is the seed of every hash in this package. It is the same for the whole process, so that
@@ -16,29 +17,34 @@ var seed = maphash.MakeSeed()
 const hashFactor = 0x9e3779b9
 
 // hashOffset makes the hashes of a kind differ from those of the other kinds.
-func (k subjectKind) hashOffset() uint32 { return uint32(k) * hashFactor }
+func hashOffset(k match.SubjectKind) uint32 { return uint32(k) * hashFactor }
 
 // groupHash returns the hash of a group from the hash of its name (see hashOf).
-func groupHash(name uint64) uint32 { return uint32(name) + group.hashOffset() }
+func groupHash(name uint64) uint32 { return uint32(name) + hashOffset(match.Group) }
 
-// hash returns the hash of a subject. A lookup compares hashes first and then subjects.
-func (s subject) hash() uint32 {
-	if s.kind < user {
-		return (uint32(s.kind) + 1) * hashFactor
+// hashOfSubject returns the hash of a subject. A lookup compares hashes first and then subjects.
+func hashOfSubject(s match.Subject) uint32 {
+	if !s.Kind.Named() {
+		return (uint32(s.Kind) + 1) * hashFactor
 	}
-	return uint32(hashOf(s.name)) + s.kind.hashOffset()
+	return uint32(hashOf(s.Name)) + hashOffset(s.Kind)
+}
+
+// who returns what rules read of the principal.
+func (who *Principal) who() match.Who {
+	return match.Who{Kind: match.SubjectKind(who.Kind), Name: who.Name, Groups: who.Groups, Claims: who.Claims}
 }
 
 // subjectSet is the set of subjects of a principal. A lookup takes the same time for a principal
 // in a thousand groups as for one in none.
 type subjectSet struct {
-	hashes []uint32 // in the order of Principal.subject
+	hashes []uint32 // in the order of match.Who.Subject
 	slots  []uint32 // hash table of 1 + index into hashes; 0: free. A power of two, a quarter free
 }
 
 // newSubjectSet returns the subjects of a principal.
-func newSubjectSet(who *Principal) *subjectSet {
-	n, size := who.count(), 8
+func newSubjectSet(who *match.Who) *subjectSet {
+	n, size := who.Count(), 8
 	for 3*size < 4*n {
 		size *= 2
 	}
@@ -49,9 +55,9 @@ func newSubjectSet(who *Principal) *subjectSet {
 
 // hashSubjects fills hashes, which has one place for each subject of who, and slots, which must
 // be all free.
-func hashSubjects(who *Principal, hashes, slots []uint32) {
+func hashSubjects(who *match.Who, hashes, slots []uint32) {
 	for i := range hashes {
-		hashes[i] = who.subject(i).hash()
+		hashes[i] = hashOfSubject(who.Subject(i))
 		at := hashes[i]
 		for slots[at&uint32(len(slots)-1)] != 0 {
 			at++
@@ -63,7 +69,7 @@ func hashSubjects(who *Principal, hashes, slots []uint32) {
 // index is a subject set that was built in advance, and what it was built from.
 type index struct {
 	subjectSet
-	kind   Kind
+	kind   match.SubjectKind
 	name   string
 	groups []string
 
@@ -77,18 +83,18 @@ type index struct {
 // The copy may be copied and changed like any other principal. The index is used only for the
 // kind, name and list of groups that it was built for.
 func (who *Principal) Indexed() *Principal {
-	who = orZero(who)
-	c := *who
-	c.Groups = slices.Clone(who.Groups)
-	c.index = &index{*newSubjectSet(&c), c.Kind, c.Name, c.Groups, canonicalNames(c.Groups)}
+	c := *match.OrZero(who)
+	c.Groups = slices.Clone(c.Groups)
+	facts := c.who()
+	c.index = &index{*newSubjectSet(&facts), facts.Kind, c.Name, c.Groups, canonicalNames(c.Groups)}
 	return &c
 }
 
 // CanonicalGroups returns the groups with distinguished names in canonical spelling, as rules
 // and conditions compare them. The result must not be changed.
 func (who *Principal) CanonicalGroups() []string {
-	who = orZero(who)
-	if who.index.fits(who) {
+	who = match.OrZero(who)
+	if facts := who.who(); who.index.fits(&facts) {
 		return who.index.canonical
 	}
 	return canonicalNames(who.Groups)
@@ -110,7 +116,7 @@ func canonicalNames(names []string) []string {
 }
 
 // fits reports whether the index was built for what the principal is now.
-func (x *index) fits(who *Principal) bool {
+func (x *index) fits(who *match.Who) bool {
 	return x != nil && x.kind == who.Kind && x.name == who.Name && len(x.groups) == len(who.Groups) &&
 		(len(x.groups) == 0 || &x.groups[0] == &who.Groups[0])
 }
@@ -120,7 +126,7 @@ func (x *index) fits(who *Principal) bool {
 func (who Principal) Equal(other Principal) bool {
 	return who.Kind == other.Kind && who.Name == other.Name && who.Source == other.Source && who.ID == other.ID &&
 		slices.Equal(who.Groups, other.Groups) &&
-		equalClaims(who.Claims, other.Claims) &&
+		match.EqualClaims(who.Claims, other.Claims) &&
 		slices.EqualFunc(who.Limits, other.Limits, func(a, b Limit) bool {
 			return a.Type == b.Type && a.Actions == b.Actions && slices.Equal(a.Names, b.Names)
 		})

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/tidewaiter/tidewaiter/internal/text"
+	"github.com/tidewaiter/tidewaiter/policy/internal/match"
+	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 // String returns anonymous, user, robot or workload.
@@ -121,4 +123,21 @@ func (c Cause) String() string {
 		return fmt.Sprintf("%s: %s would allow it, but its condition does not hold", c.Actions, c.Rule)
 	}
 	return fmt.Sprintf("%s: no rule allows it", c.Actions)
+}
+
+// String returns the principal as a subject: "user:ann", "anonymous".
+func (who *Principal) String() string {
+	who = match.OrZero(who)
+	if who.Kind == Anonymous || who.Kind > Workload {
+		return who.Kind.String()
+	}
+	return who.Kind.String() + ":" + text.Name(who.Name)
+}
+
+// String returns what the limit allows: "pull on team/app or team/base".
+func (l Limit) String() string {
+	if match.TypeOf(l.Type) != scope.TypeRepository {
+		return fmt.Sprintf("%s on the %s %s", l.Actions, text.Name(l.Type), text.List(l.Names, "or"))
+	}
+	return fmt.Sprintf("%s on %s", l.Actions, text.List(l.Names, "or"))
 }

@@ -1,5 +1,7 @@
 package policy
 
+import "github.com/tidewaiter/tidewaiter/policy/internal/match"
+
 // tree is the index that finds the rules for a name. It is a trie over the path parts of
 // patterns. A name leads to few of its nodes, however many rules there are: the literal text of
 // a part and the text around a * are looked up in tables, and so are the subjects of the rules
@@ -96,10 +98,10 @@ type globKey struct {
 }
 
 // add adds a rule under a pattern.
-func (t *indexBuilder) add(root *node, p pattern, r *rule) {
+func (t *indexBuilder) add(root *node, p match.Pattern, r *rule) {
 	n := root
 	for i, part := range p {
-		if part.kind == doubleStar && i == len(p)-1 {
+		if part.Kind == match.DoubleStar && i == len(p)-1 {
 			t.post(&n.below, r)
 			return
 		}
@@ -127,17 +129,17 @@ func (t *indexBuilder) post(at **postingList, r *rule) {
 }
 
 // child returns the node that the part leads to from n. It creates the node if needed.
-func (t *indexBuilder) child(n *node, p part) *node {
-	switch p.kind {
-	case literal:
-		hash := hashOf(p.text)
-		to := t.literals.find(n, p.text, hash)
+func (t *indexBuilder) child(n *node, p match.Part) *node {
+	switch p.Kind {
+	case match.Literal:
+		hash := hashOf(p.Text)
+		to := t.literals.find(n, p.Text, hash)
 		if to == nil {
 			to = t.newNode()
-			t.literals.add(n, to, p.text, hash)
+			t.literals.add(n, to, p.Text, hash)
 		}
 		return to
-	case star:
+	case match.Star:
 		if n.star == nil {
 			n.star = t.newNode()
 		}
@@ -147,46 +149,46 @@ func (t *indexBuilder) child(n *node, p part) *node {
 	if n.rare == nil {
 		n.rare = &rareEdges{}
 	}
-	switch p.kind {
-	case doubleStar:
+	switch p.Kind {
+	case match.DoubleStar:
 		if n.rare.deep == nil {
 			n.rare.deep = t.newNode()
 			n.rare.deep.repeats, n.rare.deep.shared = true, true
 		}
 		return n.rare.deep
-	case userPlaceholder:
+	case match.UserPlaceholder:
 		if n.rare.user == nil {
 			n.rare.user = t.newNode()
 		}
 		return n.rare.user
-	case groupPlaceholder:
+	case match.GroupPlaceholder:
 		if n.rare.group == nil {
 			n.rare.group = t.newNode()
 		}
 		return n.rare.group
-	case claimPlaceholder:
+	case match.ClaimPlaceholder:
 		for _, c := range n.rare.claims {
-			if c.name == p.text {
+			if c.name == p.Text {
 				return c.to
 			}
 		}
 		to := t.newNode()
 		to.shared = true
-		n.rare.claims = append(n.rare.claims, claimEdge{p.text, to})
+		n.rare.claims = append(n.rare.claims, claimEdge{p.Text, to})
 		return to
 	}
 	return t.globChild(n, p)
 }
 
-func (t *indexBuilder) globChild(n *node, p part) *node {
-	key := globKey{n, p.text}
+func (t *indexBuilder) globChild(n *node, p match.Part) *node {
+	key := globKey{n, p.Text}
 	if to, ok := t.globNodes[key]; ok {
 		return to
 	}
 	to := t.newNode()
 	t.globNodes[key] = to
 
-	before, after, middle := cutGlob(p.text)
+	before, after, middle := match.CutGlob(p.Text)
 	around := affix{n, before, after}
 	t.globs[around] = append(t.globs[around], globEdge{middle, to})
 	is := shape{uint16(len(before)), uint16(len(after))}
@@ -208,7 +210,7 @@ func (t *indexBuilder) finish() {
 			p.entries, buf = buf[:0:p.expected], buf[p.expected:]
 		}
 		for i := range r.subjects {
-			p.entries = append(p.entries, posting{r.subjects[i].hash(), r.number, uint32(i)})
+			p.entries = append(p.entries, posting{hashOfSubject(r.subjects[i]), r.number, uint32(i)})
 		}
 		if len(p.entries) == p.expected && len(p.entries) > maxLinearScan {
 			p.order()

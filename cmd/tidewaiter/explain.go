@@ -12,6 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 )
 
 func explainCommand() command {
@@ -127,7 +128,7 @@ func (f *explainFlags) explainRequest(s *session) (*api.Explained, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := p.Explain(r)
+	x := ask.Explain(p, r)
 	e.Results, e.Near = x.Results, x.Near
 	if life, ok := app.PredictLifetime(s.cfg, p, r); ok {
 		e.Life = &life

@@ -13,6 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -147,7 +148,7 @@ func verbs(a scope.Actions, conjunction string) string {
 	return strings.Join(names[:last], ", ") + " " + conjunction + " " + names[last]
 }
 
-func printResults(w io.Writer, p paint, r *policy.Request, results []policy.Result, near []policy.Nearby) {
+func printResults(w io.Writer, p paint, r *policy.Request, results []policy.Result, near []ask.Nearby) {
 	for i, result := range results {
 		fmt.Fprintf(w, "\n%s\n", p.bold(resource(result.Asked)))
 		width := 0
@@ -237,8 +238,8 @@ func asMember(r *policy.Request, rule *policy.Rule) string {
 
 // withoutCauses returns the rules that nearly match without those already printed as causes: the
 // rules whose only obstacle is their condition.
-func withoutCauses(n policy.Nearby, causes []policy.Cause) policy.Nearby {
-	n.Rules = slices.DeleteFunc(slices.Clone(n.Rules), func(near policy.Near) bool {
+func withoutCauses(n ask.Nearby, causes []policy.Cause) ask.Nearby {
+	n.Rules = slices.DeleteFunc(slices.Clone(n.Rules), func(near ask.Near) bool {
 		return len(near.Obstacles) == 1 && slices.ContainsFunc(causes, func(c policy.Cause) bool {
 			return c.Reason == policy.ConditionFailed && c.Rule != nil && c.Rule.Name == near.Rule.Name
 		})
@@ -246,7 +247,7 @@ func withoutCauses(n policy.Nearby, causes []policy.Cause) policy.Nearby {
 	return n
 }
 
-func printNear(w io.Writer, p paint, n policy.Nearby) {
+func printNear(w io.Writer, p paint, n ask.Nearby) {
 	for i, near := range n.Rules {
 		if i == 0 {
 			fmt.Fprintln(w, p.faint("  rules that nearly applied:"))

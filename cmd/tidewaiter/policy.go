@@ -114,10 +114,10 @@ type ruleJSON struct {
 
 func (p *wholePolicy) json() policyJSON {
 	j := policyJSON{ID: p.Policy.ID(), Files: p.Files, Database: p.database, Rules: []ruleJSON{}}
-	for i, r := range p.Policy.Rules() {
+	for r, has := range p.Policy.Effective() {
 		row := ruleJSON{
-			RuleName: api.NewRuleName(&r), Effect: "allow", Subjects: r.Subjects, Registries: r.Registries,
-			Type: cmp.Or(r.Type, scope.TypeRepository), Names: r.Names, Actions: actionNames(p.Policy.RuleActions(i)),
+			RuleName: api.NewRuleName(r), Effect: "allow", Subjects: r.Subjects, Registries: r.Registries,
+			Type: cmp.Or(r.Type, scope.TypeRepository), Names: r.Names, Actions: actionNames(has.Actions),
 		}
 		if r.Deny {
 			row.Effect = "deny"
@@ -138,12 +138,12 @@ func (p *wholePolicy) print(s *session) {
 		from += " and the database"
 	}
 	fmt.Fprintf(s.out, "# policy %s, %s of %s\nrules:\n", p.Policy.ID(), count(p.Policy.Len(), "rule", "rules"), from)
-	for i, r := range p.Policy.Rules() {
+	for r, has := range p.Policy.Effective() {
 		mark := ""
 		if r.Origin.BuiltIn {
 			mark = "#"
 		}
-		for k, line := range ruleset.Written(&r, p.Policy.RuleActions(i)).Lines(nil) {
+		for k, line := range ruleset.Written(r, has.Actions).Lines(nil) {
 			if k == 0 {
 				fmt.Fprintf(s.out, "%s  - %s # %s\n", mark, line, r.Origin)
 				continue

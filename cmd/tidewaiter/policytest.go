@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/text"
-	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 )
 
 func policyTest(f *flags) action {
@@ -29,7 +29,7 @@ func policyTest(f *flags) action {
 		}
 		r := testResults{database: p.database, strict: *strict}
 		for i := range tests {
-			r.add(testResult{&tests[i], p.Policy.Test(&tests[i].Expectation), p.Policy.Depends(&tests[i].Expectation, &tests[i].Unknown)})
+			r.add(testResult{&tests[i], ask.Test(p.Policy, &tests[i].Expectation), ask.Depends(p.Policy, &tests[i].Expectation, &tests[i].Unknown)})
 		}
 		switch s.output = format; *format {
 		case "json":
@@ -50,8 +50,8 @@ func policyTest(f *flags) action {
 // give.
 type testResult struct {
 	*config.Test
-	failures []policy.TestFailure
-	depends  []policy.Dependence
+	failures []ask.TestFailure
+	depends  []ask.Dependence
 }
 
 // testResults are the results of all tests.
@@ -75,7 +75,7 @@ func (r *testResults) fails(t *testResult) bool {
 }
 
 // warning returns what to add to a test whose result depends on an input that it does not give.
-func warning(d policy.Dependence) string {
+func warning(d ask.Dependence) string {
 	add := ""
 	switch claim, isClaim := strings.CutPrefix(d.Input, "claims."); {
 	case isClaim:
@@ -95,7 +95,7 @@ func warning(d policy.Dependence) string {
 }
 
 // place returns where the failed expectation is written.
-func (t *testResult) place(s policy.TestFailure) config.Place { return t.Places[s.Scope] }
+func (t *testResult) place(s ask.TestFailure) config.Place { return t.Places[s.Scope] }
 
 // title returns the name of the test, or a sentence with its content if it has none.
 func (t *testResult) title() string {

@@ -139,7 +139,7 @@ func ended(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func ask(ts *testscript.TestScript, neg bool, args []string) {
+func httpRequest(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 3, 5)
 	status, text := request(ts, args)
 	_, _ = fmt.Fprintf(ts.Stdout(), "%s\n", bytes.TrimSpace(text))

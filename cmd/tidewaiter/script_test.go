@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 //	until NAME PATTERN               wait for a line of it
 //	signal NAME SIGNAL               TERM, HUP, KILL …
 //	ended NAME CODE                  wait for its end; -1: by a signal. Its lines are then in the file NAME
-//	http STATUS METHOD URL           ask, with [name:password] and what stands in the file [body]; stdout is the answer
+//	http STATUS METHOD URL           send a request, with [name:password] and what stands in the file [body]; stdout is the answer
 //	soon STATUS METHOD URL           the same, again and again until it has the status
 func TestScripts(t *testing.T) { scripts(t, "testdata/script", nil) }
 
@@ -62,7 +62,7 @@ func scripts(t *testing.T, folder string, own func(*testscript.Params)) {
 			"until":   until,
 			"signal":  sendSignal,
 			"ended":   ended,
-			"http":    ask,
+			"http":    httpRequest,
 			"soon":    askUntil,
 
 			"certificate": certificate,

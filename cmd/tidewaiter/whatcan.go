@@ -8,6 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -60,9 +61,9 @@ func (s *session) whatCan(given *policy.Principal, registry string, filesOnly bo
 	if err != nil {
 		return err
 	}
-	r := rights{p.WhatCan(who, registry), api.Note(who, known)}
+	r := rights{ask.WhatCan(p, who, registry), api.Note(who, known)}
 	if barred != "" {
-		r = rights{policy.Rights{Principal: who, Registry: registry}, barred}
+		r = rights{ask.Rights{Principal: who, Registry: registry}, barred}
 	}
 	if s.json() {
 		err = s.writeJSON(api.NewRights(&r.Rights, known, r.note))
@@ -77,7 +78,7 @@ func (s *session) whatCan(given *policy.Principal, registry string, filesOnly bo
 
 // rights is the output of what-can.
 type rights struct {
-	policy.Rights
+	ask.Rights
 	note string
 }
 
@@ -96,7 +97,7 @@ func (r *rights) print(w io.Writer, most int) error {
 	} else {
 		fmt.Fprintf(w, "%s may do %s %s\n", describe(r.Principal), p.red("nothing"), at)
 	}
-	row := func(_ int, right *policy.Right) [][]string { return [][]string{r.row(p, right)} }
+	row := func(_ int, right *ask.Right) [][]string { return [][]string{r.row(p, right)} }
 	if err := printShort(w, "", r.Allowed, most, row); err != nil {
 		return err
 	}
@@ -109,7 +110,7 @@ func (r *rights) print(w io.Writer, most int) error {
 			fmt.Fprintf(w, "  %s\n", l)
 		}
 	}
-	if err := printShort(w, "denied entirely:", r.Barred, most, func(_ int, b *policy.Bar) [][]string {
+	if err := printShort(w, "denied entirely:", r.Barred, most, func(_ int, b *ask.Bar) [][]string {
 		row := r.row(p, &b.Right)
 		row[2] = b.Rule.String() + " allows it, but " + b.By.String() + " denies it"
 		return [][]string{row}
@@ -126,7 +127,7 @@ func (r *rights) print(w io.Writer, most int) error {
 }
 
 // row returns the actions, the names and the rule.
-func (r *rights) row(p paint, right *policy.Right) []string {
+func (r *rights) row(p paint, right *ask.Right) []string {
 	names := make([]string, len(right.Names))
 	for i, name := range right.Names {
 		names[i] = shortName(scope.Scope{Type: right.Type, Name: name})

@@ -12,6 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -111,7 +112,7 @@ func (f *whoCanFlags) answers(s *session, scopes []scope.Scope) ([]answer, error
 	}
 	var answers []answer
 	for _, scope := range scopes {
-		for _, a := range p.WhoCan(registry, scope) {
+		for _, a := range ask.WhoCan(p, registry, scope) {
 			answers = append(answers, answer{Answer: a, noAnonymous: !s.cfg.Token.Anonymous})
 		}
 	}
@@ -140,7 +141,7 @@ func (s *session) checkNamespace(namespace string, scopes []scope.Scope) error {
 
 // answer lists who can do one thing, with the local accounts among them.
 type answer struct {
-	policy.Answer
+	ask.Answer
 	people      []api.People // for each of Through, if they were looked up
 	members     bool         // people includes members of groups
 	unlisted    []string     // sources that cannot list who is in a group, with members
@@ -195,10 +196,10 @@ func (a *answer) print(w io.Writer, most int) error {
 	default:
 		fmt.Fprintf(w, "%s may %s: no rule allows it\n", p.red("nobody"), what)
 	}
-	row := func(g *policy.Grantee) []string {
+	row := func(g *ask.Grantee) []string {
 		return []string{"  " + g.String(), p.faint("by ") + api.RuleText(g.Rule) + condition(g.Rule)}
 	}
-	if err := printShort(w, "", a.Through, most, func(i int, g *policy.Grantee) [][]string {
+	if err := printShort(w, "", a.Through, most, func(i int, g *ask.Grantee) [][]string {
 		rows := [][]string{row(g)}
 		if a.noAnonymous && len(g.Who) == 1 && g.Who[0] == "anonymous" {
 			rows = append(rows, []string{"    (" + api.NoteAnonymous + ")"})
@@ -210,10 +211,10 @@ func (a *answer) print(w io.Writer, most int) error {
 	}); err != nil {
 		return err
 	}
-	if err := printShort(w, "except:", a.Except, most, func(_ int, g *policy.Grantee) [][]string { return [][]string{row(g)} }); err != nil {
+	if err := printShort(w, "except:", a.Except, most, func(_ int, g *ask.Grantee) [][]string { return [][]string{row(g)} }); err != nil {
 		return err
 	}
-	if err := printShort(w, "denied entirely:", a.Barred, most, func(_ int, b *policy.Barred) [][]string {
+	if err := printShort(w, "denied entirely:", a.Barred, most, func(_ int, b *ask.Barred) [][]string {
 		return [][]string{{"  " + b.Grantee.String(), api.RuleText(b.Rule) + " allows it, but " + api.RuleText(b.By) + " denies it"}}
 	}); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -30,12 +31,12 @@ func NewExplained(ctx context.Context, entry *journal.Entry, b *rulebook.Ruleboo
 		return nil, err
 	}
 	if then != nil {
-		x := then.Explain(request)
+		x := ask.Explain(then, request)
 		e.Near, e.Request = x.Near, x.Request
 		e.Results = withRules(d.Results, x.Results)
 	}
 	if then != today {
-		x := today.Explain(request)
+		x := ask.Explain(today, request)
 		e.Today = &x
 	}
 	return e, nil

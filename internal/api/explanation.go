@@ -7,6 +7,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -118,12 +119,12 @@ type Explained struct {
 	Registry string
 	Ignored  []scope.Ignored
 	Results  []policy.Result
-	Near     []policy.Nearby
+	Near     []ask.Nearby
 	Request  *policy.Request // what conditions look at; nil if they are not known any more
 
-	Life  *issuer.Lifetime    // of a token that would be made; nil: there would be none
-	Entry *journal.Entry      // of a decision; nil: somebody asks what would be
-	Today *policy.Explanation // what another policy than the entry's says now; nil if it is the same one
+	Life  *issuer.Lifetime // of a token that would be made; nil: there would be none
+	Entry *journal.Entry   // of a decision; nil: somebody asks what would be
+	Today *ask.Explanation // what another policy than the entry's says now; nil if it is the same one
 }
 
 // Allowed reports whether all that was asked for was granted.
@@ -199,7 +200,7 @@ func NewPrincipal(who *policy.Principal) Principal {
 	return Principal{who.Kind.String(), who.Name, who.Source, who.Groups, who.Claims, NewLimits(who.Limits)}
 }
 
-func results(r *policy.Request, from []policy.Result, near []policy.Nearby) []Result {
+func results(r *policy.Request, from []policy.Result, near []ask.Nearby) []Result {
 	list := make([]Result, len(from))
 	for i, result := range from {
 		list[i] = Result{Type: result.Asked.Type, Name: result.Asked.Name, Asked: words(result.Asked.Actions), Granted: words(result.Granted)}

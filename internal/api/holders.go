@@ -1,6 +1,6 @@
 package api
 
-import "github.com/tidewaiter/tidewaiter/policy"
+import "github.com/tidewaiter/tidewaiter/policy/ask"
 
 // Holders is who may do one thing: everybody in through who is not in except.
 type Holders struct {
@@ -35,7 +35,7 @@ type Held struct {
 
 // NewHolders is the form of who may do one thing, with the people of a.Through if they were looked up, and the sources that
 // cannot list theirs.
-func NewHolders(a *policy.Answer, people []People, unlisted []string) Holders {
+func NewHolders(a *ask.Answer, people []People, unlisted []string) Holders {
 	form := Holders{Registry: a.Registry, Type: a.Asked.Type, Name: a.Asked.Name, Action: a.Asked.Actions.String(), Through: []Grantee{}}
 	for i := range a.Through {
 		form.Through = append(form.Through, newGrantee(&a.Through[i]))
@@ -59,7 +59,7 @@ func NewHolders(a *policy.Answer, people []People, unlisted []string) Holders {
 	return form
 }
 
-func newGrantee(g *policy.Grantee) Grantee {
+func newGrantee(g *ask.Grantee) Grantee {
 	form := Grantee{Who: g.Who, Pattern: g.Pattern, RuleName: NewRuleName(g.Rule)}
 	for _, h := range g.Claims {
 		form.Claims = append(form.Claims, Held(h))

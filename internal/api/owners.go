@@ -6,6 +6,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -18,8 +19,8 @@ func (notShown) String() string { return "(not shown)" }
 // told it: everybody who may do it, whichever rule says so, since it is theirs. Of a rule that
 // is not the namespace's own, its name, place, condition and patterns are left out: they may
 // speak of what lies outside.
-func ForOwners(a policy.Answer, namespace string) policy.Answer {
-	grantee := func(g policy.Grantee) policy.Grantee {
+func ForOwners(a ask.Answer, namespace string) ask.Answer {
+	grantee := func(g ask.Grantee) ask.Grantee {
 		if g.Pattern != "" && g.Rule.Origin.Namespace != namespace {
 			g.Pattern = "(not shown)"
 		}
@@ -34,7 +35,7 @@ func ForOwners(a policy.Answer, namespace string) policy.Answer {
 		a.Except[i] = grantee(a.Except[i])
 	}
 	for i := range a.Barred {
-		a.Barred[i] = policy.Barred{Grantee: grantee(a.Barred[i].Grantee), By: ruleForOwners(a.Barred[i].By, namespace)}
+		a.Barred[i] = ask.Barred{Grantee: grantee(a.Barred[i].Grantee), By: ruleForOwners(a.Barred[i].By, namespace)}
 	}
 	return a
 }

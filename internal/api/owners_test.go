@@ -11,6 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/policy/when"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -162,7 +163,7 @@ func TestOwnersReadNoRuleButTheirs(t *testing.T) {
 	}
 	pattern := false
 	for _, name := range []string{"team/app", long} {
-		for _, answer := range p.WhoCan("r.example.com", scope.Scope{Type: scope.TypeRepository, Name: name, Actions: scope.Push}) {
+		for _, answer := range ask.WhoCan(p, "r.example.com", scope.Scope{Type: scope.TypeRepository, Name: name, Actions: scope.Push}) {
 			narrowed := api.ForOwners(answer, "team")
 			form := api.NewHolders(&narrowed, nil, nil)
 			text, err := json.Marshal(form)

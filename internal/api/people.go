@@ -10,6 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 )
 
 // People are the accounts that a grantee stands for.
@@ -25,7 +26,7 @@ const mostLooked = 10_000
 
 // FindPeople looks up the people whom an answer reaches, in the accounts and in the sources that list theirs: of who is named, and of
 // those in groups, at most so many of each group. It returns them in the order of answer.Through. Accounts of nil are none.
-func FindPeople(ctx context.Context, from *accounts.Accounts, others []identity.Lister, by Actor, answer *policy.Answer, most int, now time.Time) ([]People, error) {
+func FindPeople(ctx context.Context, from *accounts.Accounts, others []identity.Lister, by Actor, answer *ask.Answer, most int, now time.Time) ([]People, error) {
 	all := make([]People, len(answer.Through))
 	for i := range answer.Through {
 		g := &answer.Through[i]
@@ -64,9 +65,9 @@ func FindPeople(ctx context.Context, from *accounts.Accounts, others []identity.
 }
 
 // add adds those of some people who do get it: who is not taken out again for sure.
-func (p *People) add(who []*policy.Principal, answer *policy.Answer, g *policy.Grantee, most int) {
+func (p *People) add(who []*policy.Principal, answer *ask.Answer, g *ask.Grantee, most int) {
 	for _, one := range who {
-		out := func(but policy.Grantee) bool { return but.Rule.When == nil && but.Is(one, answer.Asked.Name) }
+		out := func(but ask.Grantee) bool { return but.Rule.When == nil && but.Is(one, answer.Asked.Name) }
 		name := one.String()
 		if !g.Is(one, answer.Asked.Name) || slices.ContainsFunc(answer.Except, out) || slices.Contains(p.Names, name) {
 			continue
@@ -80,15 +81,15 @@ func (p *People) add(who []*policy.Principal, answer *policy.Answer, g *policy.G
 }
 
 // Grouped reports whether an answer reaches somebody through a group.
-func Grouped(answer *policy.Answer) bool {
-	return slices.ContainsFunc(answer.Through, func(g policy.Grantee) bool {
+func Grouped(answer *ask.Answer) bool {
+	return slices.ContainsFunc(answer.Through, func(g ask.Grantee) bool {
 		login, group := accountsOf(&g)
 		return login == "" && group != ""
 	})
 }
 
 // accountsOf returns the login of the account that a grantee names, or the group that it is for.
-func accountsOf(g *policy.Grantee) (login, group string) {
+func accountsOf(g *ask.Grantee) (login, group string) {
 	for _, who := range g.Who {
 		switch kind, name, _ := strings.Cut(who, ":"); kind {
 		case "user":
@@ -103,7 +104,7 @@ func accountsOf(g *policy.Grantee) (login, group string) {
 }
 
 // peopleIn returns the accounts in a group that do get it: who is not taken out again for sure.
-func peopleIn(ctx context.Context, from *accounts.Accounts, by Actor, answer *policy.Answer, g *policy.Grantee, group string, most int, now time.Time) (People, error) {
+func peopleIn(ctx context.Context, from *accounts.Accounts, by Actor, answer *ask.Answer, g *ask.Grantee, group string, most int, now time.Time) (People, error) {
 	var found People
 	if from == nil {
 		return found, nil

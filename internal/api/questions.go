@@ -20,6 +20,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -145,7 +146,7 @@ func (a *API) explain(ctx context.Context, by Actor, in *whether) (*body[Explana
 	e.Life = a.predictLifetime(ctx, by, r)
 	// Others' rules are among those that came near, with the names of namespaces that the caller may not know of.
 	if p := a.Rulebook.Policy(); a.mayAsk(by) {
-		x := p.Explain(r)
+		x := ask.Explain(p, r)
 		e.Results, e.Near = x.Results, x.Near
 	} else if e.Results = p.Decide(r).Results; !a.showsRules(ctx) {
 		e.Results = withoutRules(e.Results)
@@ -197,7 +198,7 @@ func (a *API) whoCan(ctx context.Context, by Actor, in *whoCan) (*body[[]Holders
 	}
 	p, out := a.Rulebook.Policy(), []Holders{}
 	for _, s := range scopes {
-		answers := p.WhoCan(at, s)
+		answers := ask.WhoCan(p, at, s)
 		for i := range answers {
 			var people []People
 			var unlisted []string
@@ -229,7 +230,7 @@ func (a *API) whatCan(ctx context.Context, by Actor, in *whatCan) (*body[Rights]
 			return nil, err
 		}
 	}
-	r := a.Rulebook.Policy().WhatCan(who, at)
+	r := ask.WhatCan(a.Rulebook.Policy(), who, at)
 	if barred != "" {
 		r.Allowed, r.Except, r.Barred, r.Void = nil, nil, nil, nil
 		return &body[Rights]{NewRights(&r, known, barred)}, nil

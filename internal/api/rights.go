@@ -1,6 +1,6 @@
 package api
 
-import "github.com/tidewaiter/tidewaiter/policy"
+import "github.com/tidewaiter/tidewaiter/policy/ask"
 
 // Rights is all that somebody may do: what is allowed and not excepted, as far as the limits of the credential go.
 type Rights struct {
@@ -31,7 +31,7 @@ type Void struct {
 }
 
 // NewRights is the form of all that somebody may do.
-func NewRights(r *policy.Rights, known bool, note string) Rights {
+func NewRights(r *ask.Rights, known bool, note string) Rights {
 	form := Rights{Principal: NewPrincipal(r.Principal), Known: known, Registry: r.Registry, Note: note, Allowed: []RuleRight{}}
 	for i := range r.Allowed {
 		form.Allowed = append(form.Allowed, newRuleRight(&r.Allowed[i]))
@@ -51,6 +51,6 @@ func NewRights(r *policy.Rights, known bool, note string) Rights {
 	return form
 }
 
-func newRuleRight(r *policy.Right) RuleRight {
+func newRuleRight(r *ask.Right) RuleRight {
 	return RuleRight{Type: r.Type, Names: r.Names, Actions: words(r.Actions), Registries: r.Rule.Registries, RuleName: NewRuleName(r.Rule)}
 }

@@ -13,17 +13,18 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 // Test is an expectation of a policy, and where it is written.
 type Test struct {
-	policy.Expectation
+	ask.Expectation
 	Name         string // "" if it has none
 	File         string
 	Line, Column int
-	Places       []Place        // of each of Request.Scopes
-	Unknown      policy.Unknown // what it does not say of the request
+	Places       []Place     // of each of Request.Scopes
+	Unknown      ask.Unknown // what it does not say of the request
 }
 
 // Place is where something is in a file.
@@ -150,7 +151,7 @@ func (w *writtenTest) test(d *decoder, of *OnlyPolicy, now time.Time) Test {
 		d.suggest(value(w.node, "because"), d.nearest(w.because, names), "there is no rule %s", text.QuoteShort(w.because))
 	}
 	missing := func(input string) bool { return slices.Contains(w.without, input) }
-	unknown := policy.Unknown{
+	unknown := ask.Unknown{
 		Now: w.at.IsZero(), IP: !w.ip.IsValid() && !missing("ip"), Client: w.client == "" && !missing("client"), Registry: w.registry == "",
 		Claims: !missing("claims"),
 	}

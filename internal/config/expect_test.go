@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -51,7 +52,7 @@ tests:
 	}
 	want := []Test{
 		{
-			Expectation: policy.Expectation{
+			Expectation: ask.Expectation{
 				Request: &policy.Request{
 					Principal: &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"dev"}, Claims: map[string]any{
 						"level": json.Number("3"), "project": "acme/app", "build": "7", "tags": []any{"a", true}, "user": map[string]any{"id": json.Number("1.5")}}},
@@ -61,25 +62,25 @@ tests:
 				May: scope.Pull | scope.Push, MayNot: scope.Delete,
 			},
 			Name: "the team pushes", File: "tests.yaml", Line: 3, Column: 5, Places: []Place{{13, 9}, {14, 9}},
-			Unknown: policy.Unknown{Claims: true},
+			Unknown: ask.Unknown{Claims: true},
 		},
 		{
-			Expectation: policy.Expectation{
+			Expectation: ask.Expectation{
 				Request: &policy.Request{Principal: &policy.Principal{}, Registry: "r", Now: time.Unix(0, 0),
 					Scopes: []scope.Scope{{Type: "registry", Name: "catalog"}}},
 				MayNot: scope.All, Because: "freeze",
 			},
 			File: "tests.yaml", Line: 15, Column: 5, Places: []Place{{15, 47}},
-			Unknown: policy.Unknown{Now: true, IP: true, Client: true, Claims: true},
+			Unknown: ask.Unknown{Now: true, IP: true, Client: true, Claims: true},
 		},
 		{
-			Expectation: policy.Expectation{
+			Expectation: ask.Expectation{
 				Request: &policy.Request{Principal: &policy.Principal{Kind: policy.Robot, Name: "ci"}, Registry: "r", Now: time.Unix(0, 0),
 					Scopes: []scope.Scope{{Type: "tidewaiter", Name: "accounts"}}},
 				May: scope.Read,
 			},
 			File: "tests.yaml", Line: 16, Column: 5, Places: []Place{{16, 88}},
-			Unknown: policy.Unknown{Now: true, IP: true, Except: []string{"ref"}},
+			Unknown: ask.Unknown{Now: true, IP: true, Except: []string{"ref"}},
 		},
 	}
 	if diff := cmp.Diff(want, tests, cmp.Comparer(func(a, b policy.Principal) bool {

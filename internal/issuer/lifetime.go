@@ -6,6 +6,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
 )
@@ -102,7 +103,7 @@ func (r *Registry) PredictLifetime(p *policy.Policy, q *policy.Request, until ti
 	}
 	life = r.lifetime(identity.Verified{Principal: request.Principal, Until: until}, &d, limits, q.Now)
 	if life.By == ByRule {
-		life.Rule = p.Shortest(&request, &d)
+		life.Rule = ask.Shortest(p, &request, &d)
 		if life.Rule != nil && life.Rule.Lifetime != life.Lasts {
 			life.By = ByRole
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -77,10 +78,10 @@ func agree(t *testing.T, b *rulebook.Rulebook, who *policy.Principal, asked scop
 	may := b.May(rulebook.Actor{Principal: who}, asked.Name, asked.Actions)
 	r := &policy.Request{Principal: who, Registry: "registry.example.com", Scopes: []scope.Scope{asked}, Now: time.Unix(0, 0)}
 	p := b.Policy()
-	explained := p.Explain(r).Results[0].Granted == asked.Actions
-	rights := p.WhatCan(who, "")
+	explained := ask.Explain(p, r).Results[0].Granted == asked.Actions
+	rights := ask.WhatCan(p, who, "")
 	whatCan := rights.Allows(r, asked) == asked.Actions
-	whoCan := p.WhoCan(r.Registry, asked)[0].Covers(r)
+	whoCan := ask.WhoCan(p, r.Registry, asked)[0].Covers(r)
 	if len(who.Limits) > 0 {
 		whoCan = may // it is about people, whatever they sign in with
 	}
@@ -98,7 +99,7 @@ func TestRulesThatAreBuiltIn(t *testing.T) {
 		ok[rulebook.Rule](t)(d.AddRule(t.Context(), operator, written))
 		var told []string
 		for _, action := range []scope.Actions{scope.Read, scope.Write} {
-			answer := d.Policy().WhoCan("registry.example.com", scope.Scope{Type: scope.TypeTidewaiter, Name: "journal", Actions: action})[0]
+			answer := ask.WhoCan(d.Policy(), "registry.example.com", scope.Scope{Type: scope.TypeTidewaiter, Name: "journal", Actions: action})[0]
 			for _, g := range answer.Through {
 				told = append(told, action.String()+" "+g.String()+" by "+g.Rule.String())
 			}

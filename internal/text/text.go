@@ -173,3 +173,30 @@ func Duration(d time.Duration) string {
 	}
 	return s
 }
+
+// Name returns a name for a sentence: escaped, shortened to 200 bytes, and "" in quotes if it is
+// empty.
+func Name(s string) string {
+	if s == "" {
+		return `""`
+	}
+	return Escape(Shorten(s, 200))
+}
+
+// List joins names for a sentence, at most five of them: "a, b and c", "a, b, c, d, e or 2 more".
+func List(names []string, conjunction string) string {
+	const most = 5
+	var b strings.Builder
+	for i, name := range names {
+		switch {
+		case i == most:
+			return b.String() + " " + conjunction + " " + strconv.Itoa(len(names)-most) + " more"
+		case i > 0 && i == len(names)-1:
+			b.WriteString(" " + conjunction + " ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(Name(name))
+	}
+	return b.String()
+}

@@ -8,17 +8,18 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 )
 
-// DependsOn implements policy.Partial. CEL tracks unknown values through an evaluation: false &&
+// DependsOn implements ask.Partial. CEL tracks unknown values through an evaluation: false &&
 // unknown is false, true && unknown is unknown. The condition depends on the values that are
 // unknown in the result.
-func (c *condition) DependsOn(r *policy.Request, u *policy.Unknown) []string {
+func (c *condition) DependsOn(r *policy.Request, u *ask.Unknown) []string {
 	if r == nil {
 		r = new(policy.Request)
 	}
 	if u == nil {
-		u = new(policy.Unknown)
+		u = new(ask.Unknown)
 	}
 	program, err := c.counted()
 	if err != nil {
@@ -42,7 +43,7 @@ func (c *condition) DependsOn(r *policy.Request, u *policy.Unknown) []string {
 // partial is a partly unknown request. It is used for one evaluation.
 type partial struct {
 	request
-	unknown *policy.Unknown
+	unknown *ask.Unknown
 
 	names []string // unknown inputs that were read; the id of a types.Unknown is 1 + the index
 	whole bool     // all claims were read

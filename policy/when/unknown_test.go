@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/policy/when"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -18,13 +19,13 @@ import (
 // A condition depends on what decides it and nobody said, and on nothing else that stands in its
 // text.
 func TestWhatAConditionDependsOn(t *testing.T) {
-	nothing := policy.Unknown{}
-	everything := policy.Unknown{Now: true, IP: true, Client: true, Registry: true, Claims: true}
-	butEnvironment := policy.Unknown{Claims: true, Except: []string{"environment"}}
+	nothing := ask.Unknown{}
+	everything := ask.Unknown{Now: true, IP: true, Client: true, Registry: true, Claims: true}
+	butEnvironment := ask.Unknown{Claims: true, Except: []string{"environment"}}
 	c := when.NewCompiler()
 	for _, tt := range []struct {
 		condition string
-		unknown   policy.Unknown
+		unknown   ask.Unknown
 		of        func() *policy.Request
 		want      []string
 	}{
@@ -46,7 +47,7 @@ func TestWhatAConditionDependsOn(t *testing.T) {
 		{`claims.ref == "refs/heads/dev"`, everything, job, nil},
 		{`claims.ref == "refs/heads/dev" && claims.project == "a"`, everything, job, []string{"claims.project"}},
 		{`claims.ref == "refs/heads/main" && claims.project == "a"`, everything, job, nil},
-		{`claims.project == "a"`, policy.Unknown{Now: true}, job, nil},
+		{`claims.project == "a"`, ask.Unknown{Now: true}, job, nil},
 		{`claims["a-c"] == "a"`, everything, job, []string{"claims.a-c"}},
 		{`claims[user + "x"] == "a"`, everything, ann, []string{"claims.annx"}},
 		{`has(claims.project)`, everything, job, []string{"claims.project"}},
@@ -63,12 +64,12 @@ func TestWhatAConditionDependsOn(t *testing.T) {
 		{`claims.exists(name, name == "x")`, everything, job, []string{"claims"}},
 		{`size(claims) == 3`, everything, job, []string{"claims"}},
 		{`claims == {"a": 1}`, everything, job, []string{"claims"}},
-		{`claims.number == 3`, policy.Unknown{Now: true, Claims: true}, func() *policy.Request {
+		{`claims.number == 3`, ask.Unknown{Now: true, Claims: true}, func() *policy.Request {
 			return &policy.Request{Principal: &policy.Principal{Kind: policy.User, Claims: map[string]any{"number": json.Number("3")}}}
 		}, nil},
 		{`!("environment" in claims)`, butEnvironment, ann, nil},
 		{`claims.ref == "x"`, everything, func() *policy.Request { return &policy.Request{Principal: &policy.Principal{}} }, nil}, // anonymous
-		{`claims.number == 3`, policy.Unknown{Now: true, Claims: true}, func() *policy.Request {
+		{`claims.number == 3`, ask.Unknown{Now: true, Claims: true}, func() *policy.Request {
 			return &policy.Request{Principal: &policy.Principal{Kind: policy.User, Claims: map[string]any{"number": json.Number("3")}}}
 		}, nil},
 		{`!("environment" in claims)`, butEnvironment, ann, nil},
@@ -79,7 +80,7 @@ func TestWhatAConditionDependsOn(t *testing.T) {
 			t.Errorf("%s: %v", tt.condition, err)
 			continue
 		}
-		if diff := cmp.Diff(tt.want, condition.(policy.Partial).DependsOn(tt.of(), &tt.unknown)); diff != "" {
+		if diff := cmp.Diff(tt.want, condition.(ask.Partial).DependsOn(tt.of(), &tt.unknown)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.condition, diff)
 		}
 	}
@@ -121,7 +122,7 @@ func TestADecisionThatChangesDependsOnSomething(t *testing.T) {
 		if err != nil {
 			t.Skip() // such as ${claims.a} for somebody who has none
 		}
-		u := policy.Unknown{
+		u := ask.Unknown{
 			Now: rapid.Bool().Draw(t, "now is unknown"), IP: rapid.Bool().Draw(t, "ip is unknown"), Client: rapid.Bool().Draw(t, "client is unknown"),
 			Registry: rapid.Bool().Draw(t, "registry is unknown"), Claims: rapid.Bool().Draw(t, "claims are unknown"),
 		}
@@ -161,7 +162,7 @@ func TestADecisionThatChangesDependsOnSomething(t *testing.T) {
 		}
 		asked := request(false)
 		because := sampled("because", "", "rule 0")
-		on := p.Depends(&policy.Expectation{Request: asked, May: scope.Pull, Because: because}, &u)
+		on := ask.Depends(p, &ask.Expectation{Request: asked, May: scope.Pull, Because: because}, &u)
 		first := p.Decide(asked).Results[0]
 		for range 4 {
 			other := p.Decide(request(true)).Results[0]

@@ -1,15 +1,21 @@
-package policy_test
+package ask_test
 
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/tidewaiter/tidewaiter/internal/text"
+	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -40,15 +46,15 @@ func TestWhyARuleDidNotMatch(t *testing.T) {
 			`"it" (policy.yaml:3) allows push, but it is for the registry a.example.com and not for registry.example.com`,
 		},
 		{
-			policy.Rule{Subjects: []string{"anyone"}, Names: []string{"team/*"}, Actions: scope.Push, When: fixed{false, nil}},
+			policy.Rule{Subjects: []string{"anyone"}, Names: []string{"team/*"}, Actions: scope.Push, When: policytest.Fixed(false, nil)},
 			`"it" (policy.yaml:3) allows push, but its condition is false: fixed(false, <nil>) (where x is false)`,
 		},
 		{
-			policy.Rule{Subjects: []string{"anyone"}, Names: []string{"team/*"}, Actions: scope.Push, When: fixed{false, errors.New("no such key: ref")}},
+			policy.Rule{Subjects: []string{"anyone"}, Names: []string{"team/*"}, Actions: scope.Push, When: policytest.Fixed(false, errors.New("no such key: ref"))},
 			`"it" (policy.yaml:3) allows push, but its condition fails (no such key: ref): fixed(false, no such key: ref) (where x is false)`,
 		},
 		{
-			policy.Rule{Subjects: []string{"group:ops"}, Names: []string{"team/*"}, Actions: scope.Pull, Registries: []string{"a.example.com"}, When: fixed{false, nil}},
+			policy.Rule{Subjects: []string{"group:ops"}, Names: []string{"team/*"}, Actions: scope.Pull, Registries: []string{"a.example.com"}, When: policytest.Fixed(false, nil)},
 			`"it" (policy.yaml:3) allows pull, but it is for group:ops and not for user:ann, and it is for the registry a.example.com and not for registry.example.com, ` +
 				`and it does not allow push, and its condition is false: fixed(false, <nil>) (where x is false)`,
 		},
@@ -57,8 +63,8 @@ func TestWhyARuleDidNotMatch(t *testing.T) {
 		{policy.Rule{Subjects: []string{"group:ops"}, Names: []string{"team/**"}, Actions: scope.Push, Deny: true}, ``}, // nothing was granted that it could deny
 	} {
 		tt.rule.Name, tt.rule.Origin = "it", at
-		p := mustCompile(t, policy.Source{Roles: roles, Rules: []policy.Rule{tt.rule}})
-		e := p.Explain(&policy.Request{Principal: principalOf("ann +dev"), Registry: "registry.example.com", Scopes: ask(t, "repository:team/app:push")})
+		p := policytest.Compile(t, policy.Source{Roles: map[string]policy.Role{"writer": {Actions: scope.Pull | scope.Push}}, Rules: []policy.Rule{tt.rule}})
+		e := ask.Explain(p, &policy.Request{Principal: policytest.Principal("ann +dev"), Registry: "registry.example.com", Scopes: policytest.Scopes(t, "repository:team/app:push")})
 		var got []string
 		for _, n := range e.Near[0].Rules {
 			got = append(got, n.Why())
@@ -84,8 +90,8 @@ func TestWhyAPlaceholderStoodForNothing(t *testing.T) {
 		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": "a/*"}}, "${claims.team}/**", `${claims.team} matches nothing, since a/* cannot be a path part of a repository`},
 		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": []string{"A", "b"}}}, "${claims.team}/**", ``},
 	} {
-		p := mustCompile(t, policy.Source{Rules: []policy.Rule{{Name: "it", Subjects: []string{"anyone"}, Names: []string{tt.pattern}, Actions: scope.Pull}}})
-		e := p.Explain(&policy.Request{Principal: tt.who, Scopes: ask(t, "repository:ann/app:pull")})
+		p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "it", Subjects: []string{"anyone"}, Names: []string{tt.pattern}, Actions: scope.Pull}}})
+		e := ask.Explain(p, &policy.Request{Principal: tt.who, Scopes: policytest.Scopes(t, "repository:ann/app:pull")})
 		want := "it is about " + tt.pattern + " and not about ann/app"
 		if tt.why != "" {
 			want += "; " + tt.why
@@ -93,7 +99,7 @@ func TestWhyAPlaceholderStoodForNothing(t *testing.T) {
 		if len(e.Near[0].Rules) != 1 {
 			t.Fatalf("%v: %v", tt.who, e.Near)
 		}
-		if diff := cmp.Diff([]policy.Obstacle{{Field: "names", Text: want}}, e.Near[0].Rules[0].Obstacles); diff != "" {
+		if diff := cmp.Diff([]ask.Obstacle{{Field: "names", Text: want}}, e.Near[0].Rules[0].Obstacles); diff != "" {
 			t.Errorf("obstacles (-want +got):\n%s", diff)
 		}
 	}
@@ -106,12 +112,12 @@ func TestTheNearestRulesComeFirst(t *testing.T) {
 		{Name: "another subject", Subjects: []string{"user:bob"}, Names: []string{"team/**"}, Actions: scope.Push},
 		{Name: "another registry", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Registries: []string{"a"}, Actions: scope.Push},
 		{Name: "another action", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Delete},
-		{Name: "a condition", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Push, When: fixed{false, nil}},
+		{Name: "a condition", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Push, When: policytest.Fixed(false, nil)},
 		{Name: "the one for pull", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Pull},
-		{Name: "a deny", Deny: true, Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Pull, When: fixed{false, nil}},
+		{Name: "a deny", Deny: true, Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Pull, When: policytest.Fixed(false, nil)},
 	}
-	p := mustCompile(t, policy.Source{Rules: rules})
-	e := p.Explain(&policy.Request{Principal: principalOf("ann"), Scopes: ask(t, "repository:team/app:pull,push")})
+	p := policytest.Compile(t, policy.Source{Rules: rules})
+	e := ask.Explain(p, &policy.Request{Principal: policytest.Principal("ann"), Scopes: policytest.Scopes(t, "repository:team/app:pull,push")})
 	var got []string
 	for _, n := range e.Near[0].Rules {
 		got = append(got, n.Rule.Name)
@@ -125,8 +131,14 @@ func TestTheNearestRulesComeFirst(t *testing.T) {
 }
 
 func TestExplainNamesTwentyAndCountsTheRest(t *testing.T) {
-	p := mustCompile(t, sourceOf(1_000, shapes[1].rule))
-	e := p.Explain(&policy.Request{Principal: principalOf("ann +dev"), Scopes: ask(t, "repository:apps/none:pull")})
+	var source policy.Source
+	for i := range 1_000 {
+		source.Rules = append(source.Rules, policy.Rule{
+			Name: fmt.Sprint(i), Subjects: []string{"group:dev"}, Names: []string{fmt.Sprintf("apps/app%d", i)}, Actions: scope.Pull,
+		})
+	}
+	p := policytest.Compile(t, source)
+	e := ask.Explain(p, &policy.Request{Principal: policytest.Principal("ann +dev"), Scopes: policytest.Scopes(t, "repository:apps/none:pull")})
 	if n := e.Near[0]; len(n.Rules) != 20 || n.More != 980 {
 		t.Errorf("%d and %d more", len(n.Rules), n.More)
 	}
@@ -138,12 +150,12 @@ func TestExplainNamesTwentyAndCountsTheRest(t *testing.T) {
 // Explain agrees with Decide.
 func TestExplainAgreesWithDecide(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := drawSource(t), drawRequest(t)
+		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
 		p, err := policy.Compile(source)
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := p.Explain(r)
+		e := ask.Explain(p, r)
 		if diff := cmp.Diff(fmt.Sprint(p.Decide(r)), fmt.Sprint(e.Decision)); diff != "" {
 			t.Errorf("decision (-want +got):\n%s", diff)
 		}
@@ -163,4 +175,51 @@ func TestExplainAgreesWithDecide(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Shortest returns a rule that took part in the decision. Without that rule, another rule or
+// another lifetime applies.
+func TestPropertyTheShortestLifetimeIsOfARuleThatGrants(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
+		p := policytest.Compile(t, source)
+		d := p.Decide(r)
+		rule := ask.Shortest(p, r, &d)
+		if (rule == nil) != (d.Lifetime == 0) {
+			t.Fatalf("the lifetime is %s, and it is of %v", d.Lifetime, rule)
+		}
+		if rule == nil {
+			return
+		}
+		own := []time.Duration{rule.Lifetime, source.Roles[rule.Role].Lifetime}
+		if !slices.Contains(own, d.Lifetime) {
+			t.Fatalf("%s sets %v, and the lifetime is %s", rule, own, d.Lifetime)
+		}
+		source.Rules = slices.DeleteFunc(slices.Clone(source.Rules), func(other policy.Rule) bool { return other.Name == rule.Name })
+		without := policytest.Compile(t, source)
+		left := without.Decide(r)
+		if left.Lifetime != 0 && left.Lifetime < d.Lifetime {
+			t.Fatalf("without %s the lifetime is %s, and with it %s", rule, left.Lifetime, d.Lifetime)
+		}
+	})
+}
+
+// Untrusted text cannot add lines to printed explanations.
+func TestThreatForeignTextStaysInItsLine(t *testing.T) {
+	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
+		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**"}, Actions: scope.Pull},
+		{Name: "b", Subjects: []string{"user:b"}, Names: []string{"**"}, Actions: scope.Pull, When: policytest.Fixed(false, errors.New("x\ny"))}}})
+	for _, h := range texttest.All {
+		evil := h.Text
+		page := ask.Explain(p, &policy.Request{
+			Principal: &policy.Principal{Kind: policy.User, Name: evil, Groups: []string{evil}, Claims: map[string]any{"team": evil}},
+			Registry:  evil,
+			Scopes:    []scope.Scope{{Type: "repository", Name: "x", Actions: scope.Pull}},
+		}).String()
+		for _, line := range strings.Split(page, "\n") {
+			if !text.Printable(line) || strings.HasPrefix(line, "level=ERROR") {
+				t.Errorf("%s: %q", h.Harm, line)
+			}
+		}
+	}
 }

@@ -1,32 +1,35 @@
-package policy
+package ask
 
 import (
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/text"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 // Expectation is the expected outcome of a request: for each of its scopes, the actions in May
 // are granted and those in MayNot are not.
 type Expectation struct {
-	Request *Request      `json:"request"`
-	May     scope.Actions `json:"may,omitempty"`
-	MayNot  scope.Actions `json:"may_not,omitempty"`
+	Request *policy.Request `json:"request"`
+	May     scope.Actions   `json:"may,omitempty"`
+	MayNot  scope.Actions   `json:"may_not,omitempty"`
 	// Because is the name of the rule that must decide; "": any rule.
 	Because string `json:"because,omitempty"`
 }
 
 // TestFailure is a difference between a decision and its Expectation.
 type TestFailure struct {
-	Scope   int         `json:"scope"` // index into Request.Scopes
-	Who     *Principal  `json:"who,omitempty"`
-	Asked   scope.Scope `json:"asked"` // with only the actions whose outcome differs
-	Granted bool        `json:"granted"`
-	Cause   Cause       `json:"cause"`
+	Scope   int               `json:"scope"` // index into Request.Scopes
+	Who     *policy.Principal `json:"who,omitempty"`
+	Asked   scope.Scope       `json:"asked"` // with only the actions whose outcome differs
+	Granted bool              `json:"granted"`
+	Cause   policy.Cause      `json:"cause"`
 	// Values are the values of the parts of the cause's condition.
-	Values []Value `json:"values,omitempty"`
+	Values []policy.Value `json:"values,omitempty"`
 	// Near is the rule that came nearest to allowing it; nil if none did.
 	Near *Near `json:"near,omitempty"`
 	// Expected is the rule that should have decided, if everything else is as expected.
@@ -34,9 +37,9 @@ type TestFailure struct {
 }
 
 // Test decides a request and returns the differences from the expectation.
-func (p *Policy) Test(e *Expectation) []TestFailure {
-	e = orZero(e)
-	r := *orZero(e.Request)
+func Test(p *policy.Policy, e *Expectation) []TestFailure {
+	e = match.OrZero(e)
+	r := *match.OrZero(e.Request)
 	r.Scopes = slices.Clone(r.Scopes)
 	for i := range r.Scopes {
 		r.Scopes[i].Actions = e.May | e.MayNot
@@ -46,13 +49,13 @@ func (p *Policy) Test(e *Expectation) []TestFailure {
 	for i, result := range x.Results {
 		wrong := e.May&^result.Granted | e.MayNot&result.Granted
 		for _, c := range result.Causes {
-			s := TestFailure{Scope: i, Who: r.Principal, Asked: result.Asked, Granted: c.Reason == Allowed, Cause: c}
+			s := TestFailure{Scope: i, Who: r.Principal, Asked: result.Asked, Granted: c.Reason == policy.Allowed, Cause: c}
 			s.Asked.Actions = c.Actions & wrong
 			if s.Asked.Actions == 0 && e.Because != "" && (c.Rule == nil || c.Rule.Name != e.Because) {
 				s.Asked.Actions, s.Expected = c.Actions, e.Because
 			}
 			if s.Asked.Actions != 0 {
-				failures = append(failures, p.addDetails(&r, s))
+				failures = append(failures, addDetails(p, &r, s))
 			}
 		}
 	}
@@ -60,14 +63,14 @@ func (p *Policy) Test(e *Expectation) []TestFailure {
 }
 
 // addDetails adds the values of the condition, or the nearest rule.
-func (p *Policy) addDetails(r *Request, s TestFailure) TestFailure {
+func addDetails(p *policy.Policy, r *policy.Request, s TestFailure) TestFailure {
 	if s.Cause.Rule != nil && s.Cause.Rule.When != nil {
 		s.Values = s.Cause.Rule.When.Explain(r)
 	}
-	if s.Cause.Reason == NoRule {
+	if s.Cause.Reason == policy.NoRule {
 		one := *r
 		one.Scopes = []scope.Scope{s.Asked}
-		for _, near := range p.Explain(&one).Near[0].Rules {
+		for _, near := range Explain(p, &one).Near[0].Rules {
 			if !near.Rule.Deny {
 				s.Near = &near
 				break
@@ -80,44 +83,40 @@ func (p *Policy) addDetails(r *Request, s TestFailure) TestFailure {
 // String returns the failure as a sentence: `user:ann may push prod/app, and was expected not
 // to: "the team" (policy.yaml:7) allows it`.
 func (s TestFailure) String() string {
-	who, not, otherwise := orZero(s.Who), " not", "to"
+	who, not, otherwise := match.OrZero(s.Who), " not", "to"
 	if s.Granted {
 		not, otherwise = "", "not to"
 	}
-	what := printable(s.Asked.Name)
+	what := text.Name(s.Asked.Name)
 	if s.Asked.Type != scope.TypeRepository {
-		what = printable(s.Asked.Type) + ":" + what
+		what = text.Name(s.Asked.Type) + ":" + what
 	}
 	expected := "and was expected " + otherwise
 	if s.Expected != "" {
-		expected = "as expected, but not by " + printable(fmt.Sprintf("%q", s.Expected))
+		expected = "as expected, but not by " + text.Name(fmt.Sprintf("%q", s.Expected))
 	}
-	text := fmt.Sprintf("%s may%s %s %s, %s: %s", who, not, strings.Join(s.Asked.Actions.Names(), ","), what, expected, s.Cause.because())
-	for i, v := range s.Values {
-		link := ", "
-		if i == 0 {
-			link = ", where "
-		}
-		text += fmt.Sprintf("%s%s is %s", link, printable(v.Expression), printable(v.Value))
+	sentence := fmt.Sprintf("%s may%s %s %s, %s: %s", who, not, strings.Join(s.Asked.Actions.Names(), ","), what, expected, because(s.Cause))
+	if len(s.Values) > 0 {
+		sentence += ", " + where(s.Values)
 	}
 	if s.Near != nil {
-		text += "; " + s.Near.Why()
+		sentence += "; " + s.Near.Why()
 	}
-	return text
+	return sentence
 }
 
 // because returns the end of a sentence that gives the cause.
-func (c Cause) because() string {
+func because(c policy.Cause) string {
 	switch c.Reason {
-	case Allowed:
+	case policy.Allowed:
 		return fmt.Sprintf("%s allows it", c.Rule)
-	case Denied:
+	case policy.Denied:
 		return fmt.Sprintf("%s denies it", c.Rule)
-	case Narrowed:
+	case policy.Narrowed:
 		return fmt.Sprintf("%s allows it, but the credential is limited to less", c.Rule)
-	case ConditionFailed:
+	case policy.ConditionFailed:
 		return fmt.Sprintf("%s would allow it, but its condition does not hold", c.Rule)
-	case NoRule:
+	case policy.NoRule:
 	}
 	return "no rule allows it"
 }

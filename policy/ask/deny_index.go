@@ -1,14 +1,21 @@
-package policy
+package ask
+
+import (
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/internal/match"
+)
 
 // denyIndex finds the unconditional deny rules that apply to a grantee. Rules are keyed by the
 // least common subject that they require, so a lookup scans few candidates.
 type denyIndex struct {
-	bySubject map[subject][]*Grantee
+	bySubject map[match.Subject][]*Grantee
 	left      int // comparisons left; after that, denied grantees are listed in Except
 }
 
 func newDenyIndex(denied []Grantee) denyIndex {
-	b := denyIndex{make(map[subject][]*Grantee), 10_000_000}
+	b := denyIndex{make(map[match.Subject][]*Grantee), 10_000_000}
 	for i := range denied {
 		if g := &denied[i]; g.Rule.When == nil && g.Pattern == "" {
 			rarest := g.subjects[len(g.subjects)-1]
@@ -19,11 +26,11 @@ func newDenyIndex(denied []Grantee) denyIndex {
 }
 
 // covering returns a rule that denies the action to everybody in g, or nil if it finds none.
-func (b *denyIndex) covering(g *Grantee) *Rule {
+func (b *denyIndex) covering(g *Grantee) *policy.Rule {
 	if len(b.bySubject) == 0 {
 		return nil
 	}
-	try := func(s subject) *Rule {
+	try := func(s match.Subject) *policy.Rule {
 		for _, bar := range b.bySubject[s] {
 			if b.left--; b.left < 0 {
 				return nil
@@ -34,7 +41,7 @@ func (b *denyIndex) covering(g *Grantee) *Rule {
 		}
 		return nil
 	}
-	for _, s := range append([]subject{{kind: anyone}, {kind: signedIn}}, g.subjects...) {
+	for _, s := range append([]match.Subject{{Kind: match.Anyone}, {Kind: match.SignedIn}}, g.subjects...) {
 		if by := try(s); by != nil {
 			return by
 		}
@@ -49,46 +56,31 @@ func (g *Grantee) contains(other *Grantee) bool {
 			return false
 		}
 	}
-	for _, held := range g.Claims {
-		found := false
-		for _, has := range other.Claims {
-			found = found || has == held
-		}
-		if !found {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(g.Claims, func(c ClaimValue) bool { return !slices.Contains(other.Claims, c) })
 }
 
 // implies reports whether everybody in g has the subject.
-func (g *Grantee) implies(s subject) bool {
-	if s.kind == anyone {
-		return true
-	}
-	for _, own := range g.subjects {
-		if own == s || s.kind == signedIn && own.kind > signedIn {
-			return true
-		}
-	}
-	return false
+func (g *Grantee) implies(s match.Subject) bool {
+	return s.Kind == match.Anyone || slices.ContainsFunc(g.subjects, func(own match.Subject) bool {
+		return own == s || s.Kind == match.SignedIn && own.Kind.Named()
+	})
 }
 
 // granteeSummary is what mayOverlap needs to know of a list of grantees.
 type granteeSummary struct {
 	anonymous, signedIn bool // the list may have principals of this kind that named does not list
-	named               map[subject]bool
+	named               map[match.Subject]bool
 }
 
 func summarize(grantees []Grantee) granteeSummary {
-	c := granteeSummary{named: make(map[subject]bool)}
+	c := granteeSummary{named: make(map[match.Subject]bool)}
 	for i := range grantees {
-		switch s := grantees[i].subjects[0]; s.kind {
-		case anyone:
+		switch s := grantees[i].subjects[0]; s.Kind {
+		case match.Anyone:
 			c.anonymous, c.signedIn = true, true
-		case anonymous:
+		case match.Anonymous:
 			c.anonymous = true
-		case user, robot, workload:
+		case match.User, match.Robot, match.Workload:
 			c.named[s] = true
 		default:
 			c.signedIn = true
@@ -99,12 +91,12 @@ func summarize(grantees []Grantee) granteeSummary {
 
 // mayOverlap reports whether somebody in g may be among the grantees.
 func (c granteeSummary) mayOverlap(g *Grantee) bool {
-	switch s := g.subjects[0]; s.kind {
-	case anyone:
+	switch s := g.subjects[0]; s.Kind {
+	case match.Anyone:
 		return c.anonymous || c.signedIn || len(c.named) > 0
-	case anonymous:
+	case match.Anonymous:
 		return c.anonymous
-	case user, robot, workload:
+	case match.User, match.Robot, match.Workload:
 		return c.signedIn || c.named[s]
 	}
 	return c.signedIn || len(c.named) > 0

@@ -1,8 +1,10 @@
-package policy
+package ask
 
 import (
 	"slices"
 
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -22,7 +24,7 @@ type Answer struct {
 // Grantee is the set of principals that a rule applies to: everybody who meets all requirements
 // here.
 type Grantee struct {
-	Rule *Rule `json:"rule"`
+	Rule *policy.Rule `json:"rule"`
 	// Who are subjects, all of which are required: "user:prod" and "group:dev".
 	Who    []string     `json:"who"`
 	Claims []ClaimValue `json:"claims,omitempty"` // all of which are required
@@ -30,13 +32,13 @@ type Grantee struct {
 	// It is set where there are too many ways to match to list them.
 	Pattern string `json:"pattern,omitempty"`
 
-	subjects []subject // Who, parsed
+	subjects []match.Subject // Who, parsed
 }
 
 // Barred is a grantee of a rule that another rule denies the action.
 type Barred struct {
 	Grantee
-	By *Rule `json:"by"`
+	By *policy.Rule `json:"by"`
 }
 
 // maxGrantees is the maximum number of grantees of one rule: its subjects times the ways to
@@ -45,32 +47,31 @@ const maxGrantees = 10_000
 
 // WhoCan returns who may do what the scope asks for, and by which rule. There is one answer for
 // each action. It is meant for interactive use: its running time grows with the policy.
-func (p *Policy) WhoCan(registry string, asked scope.Scope) []Answer {
-	p = orZero(p)
+func WhoCan(p *policy.Policy, registry string, asked scope.Scope) []Answer {
+	q := newQuestion(p, &policy.Request{Registry: registry})
 	var answers []Answer
-	for a := range each(asked.Actions) {
+	for a := range match.Bits(asked.Actions) {
 		one := asked
 		one.Actions = 1 << a
-		answers = append(answers, p.whoCan(registry, one))
+		answers = append(answers, q.whoCan(one))
 	}
 	return answers
 }
 
-func (p *Policy) whoCan(registry string, asked scope.Scope) Answer {
-	answer := Answer{Registry: registry, Asked: asked}
-	ev := evaluator{policy: p, request: &Request{Registry: registry}, asked: &asked}
-	if !ev.path.cut(asked.Name) {
+func (q *question) whoCan(asked scope.Scope) Answer {
+	answer := Answer{Registry: q.request.Registry, Asked: asked}
+	if !q.ask(&asked) {
 		return answer
 	}
 	var allowed, denied []Grantee
-	for i := range p.compiled {
-		r := &p.compiled[i]
+	for i := range q.rules {
+		r := &q.rules[i]
 		switch {
-		case r.actions&asked.Actions == 0 || kindOf(r.source.Type) != kindOf(asked.Type) || !ev.registryMatches(r):
-		case r.deny:
-			denied = ev.grantees(denied, r)
+		case r.actions&asked.Actions == 0 || !q.typeMatches(r) || !q.registryMatches(r):
+		case r.Deny:
+			denied = q.grantees(denied, r)
 		default:
-			allowed = ev.grantees(allowed, r)
+			allowed = q.grantees(allowed, r)
 		}
 	}
 	denies := newDenyIndex(denied)
@@ -92,20 +93,20 @@ func (p *Policy) whoCan(registry string, asked scope.Scope) Answer {
 }
 
 // grantees appends the grantees of the rule for the asked name.
-func (e *evaluator) grantees(to []Grantee, r *rule) []Grantee {
-	var buf [maxParts]part
+func (q *question) grantees(to []Grantee, r *rule) []Grantee {
+	var buf [match.MaxParts]match.Part
 	var bindings []requirement
 	listed := true
-	for _, text := range r.source.Names {
-		parsed, bad := parsePattern(buf[:0], text)
+	for _, text := range r.Names {
+		parsed, bad := match.Parse(buf[:0], text)
 		if bad != nil {
 			continue
 		}
-		found, ok := parsed.bindings(&e.path)
+		found, ok := bindingsOf(parsed, &q.path)
 		listed = listed && ok
 		for _, binding := range found {
 			if binding.isEmpty() { // all of the rule's subjects, without further requirements
-				for i := range r.subjects {
+				for i := range r.Subjects {
 					to = append(to, r.grantee(i))
 				}
 				return to
@@ -115,15 +116,15 @@ func (e *evaluator) grantees(to []Grantee, r *rule) []Grantee {
 			}
 		}
 	}
-	if !listed || len(bindings)*len(r.subjects) > maxGrantees {
-		return e.byPattern(to, r)
+	if !listed || len(bindings)*len(r.Subjects) > maxGrantees {
+		return q.byPattern(to, r)
 	}
 	slices.SortFunc(bindings, requirement.compare)
 	begin := len(to)
-	for _, s := range r.subjects {
+	for _, s := range r.Subjects {
 		for _, binding := range bindings {
-			if g, possible := s.with(binding); possible {
-				g.Rule = r.source
+			if g, possible := binding.of(match.CompiledSubject(s)); possible {
+				g.Rule = r.Rule
 				to = append(to, g)
 			}
 		}
@@ -152,13 +153,13 @@ func pruneSubsumed(all []Grantee) []Grantee {
 }
 
 // byPattern appends the grantees of the rule by pattern, without listing bindings.
-func (e *evaluator) byPattern(to []Grantee, r *rule) []Grantee {
-	for _, text := range r.source.Names {
-		parsed, _ := parsePattern(nil, text)
-		if bindings, ok := parsed.bindings(&e.path); ok && len(bindings) == 0 {
+func (q *question) byPattern(to []Grantee, r *rule) []Grantee {
+	for _, text := range r.Names {
+		parsed, _ := match.Parse(nil, text)
+		if bindings, ok := bindingsOf(parsed, &q.path); ok && len(bindings) == 0 {
 			continue
 		}
-		for i := range r.subjects {
+		for i := range r.Subjects {
 			g := r.grantee(i)
 			g.Pattern = text
 			to = append(to, g)
@@ -169,28 +170,28 @@ func (e *evaluator) byPattern(to []Grantee, r *rule) []Grantee {
 
 // grantee returns everybody who has the rule's i-th subject.
 func (r *rule) grantee(i int) Grantee {
-	return Grantee{Rule: r.source, Who: r.source.Subjects[i : i+1 : i+1], subjects: []subject{r.subjects[i]}}
+	return Grantee{Rule: r.Rule, Who: r.Subjects[i : i+1 : i+1], subjects: []match.Subject{match.CompiledSubject(r.Subjects[i])}}
 }
 
-// with returns those who have the subject and meet the requirement. It is not possible if nobody
+// of returns those who have the subject and meet the requirement. It is not possible if nobody
 // can do both.
-func (s subject) with(n requirement) (_ Grantee, possible bool) {
-	all := []subject{s}
-	switch who := (subject{user, n.user}); {
-	case n.user != "" && (s.kind == anyone || s.kind == signedIn || s == who):
+func (n requirement) of(s match.Subject) (_ Grantee, possible bool) {
+	all := []match.Subject{s}
+	switch who := (match.Subject{Kind: match.User, Name: n.user}); {
+	case n.user != "" && (s.Kind == match.Anyone || s.Kind == match.SignedIn || s == who):
 		all[0] = who
-	case n.user != "" && s.kind == group:
-		all = []subject{who, s}
-	case n.user != "" || s.kind == anonymous:
+	case n.user != "" && s.Kind == match.Group:
+		all = []match.Subject{who, s}
+	case n.user != "" || s.Kind == match.Anonymous:
 		return Grantee{}, false
-	case len(n.groups) > 0 && (s.kind == anyone || s.kind == signedIn):
+	case len(n.groups) > 0 && (s.Kind == match.Anyone || s.Kind == match.SignedIn):
 		// Members of a group are signed in.
 		all = all[:0]
-	case s.kind == anyone: // only signed-in principals have claims
-		all[0] = subject{kind: signedIn}
+	case s.Kind == match.Anyone: // only signed-in principals have claims
+		all[0] = match.Subject{Kind: match.SignedIn}
 	}
 	for _, name := range n.groups {
-		if in := (subject{group, name}); !slices.Contains(all, in) {
+		if in := (match.Subject{Kind: match.Group, Name: name}); !slices.Contains(all, in) {
 			all = append(all, in)
 		}
 	}
@@ -204,55 +205,30 @@ func (s subject) with(n requirement) (_ Grantee, possible bool) {
 // Covers reports whether the principal of a request is among those who may perform the action,
 // with conditions evaluated for the request. It agrees with Decide for principals without
 // limits.
-func (a *Answer) Covers(r *Request) bool {
-	a, r = orZero(a), orZero(r)
-	who := orZero(r.Principal)
-	covers := func(g *Grantee) bool {
-		if g.Rule == nil || !g.Is(who, a.Asked.Name) {
-			return false
-		}
-		if g.Rule.When == nil {
-			return true
-		}
-		holds, err := g.Rule.When.Holds(r)
-		return g.Rule.Deny && (holds || err != nil) || !g.Rule.Deny && holds && err == nil
-	}
-	if !slices.ContainsFunc(a.Through, func(g Grantee) bool { return covers(&g) }) {
-		return false
-	}
-	return !slices.ContainsFunc(a.Except, func(g Grantee) bool { return covers(&g) })
+func (a *Answer) Covers(r *policy.Request) bool {
+	a, r = match.OrZero(a), match.OrZero(r)
+	who := match.OrZero(r.Principal)
+	covers := func(g Grantee) bool { return g.Rule != nil && g.Is(who, a.Asked.Name) && holds(g.Rule, r) }
+	return slices.ContainsFunc(a.Through, covers) && !slices.ContainsFunc(a.Except, covers)
 }
 
 // Is reports whether a principal is in g for the name, whatever the rule's condition is.
-func (g *Grantee) Is(who *Principal, name string) bool {
-	g, who = orZero(g), orZero(who)
+func (g *Grantee) Is(who *policy.Principal, name string) bool {
+	g = match.OrZero(g)
+	is := whoIs(match.OrZero(who))
 	if len(g.subjects) == 0 {
 		return false // a zero Grantee
 	}
 	for _, s := range g.subjects {
-		if !who.has(s) {
+		if !is.Has(s) {
 			return false
 		}
 	}
-	for _, held := range g.Claims {
-		if !who.holds(held) {
+	for _, c := range g.Claims {
+		if !slices.Contains(slices.Collect(is.Claim(c.Claim)), c.Value) {
 			return false
 		}
 	}
-	if g.Pattern == "" {
-		return true
-	}
-	var buf [maxParts]part
-	var path path
-	parsed, bad := parsePattern(buf[:0], g.Pattern)
-	return bad == nil && path.cut(name) && parsed.match(&path, who)
-}
-
-func (who *Principal) holds(held ClaimValue) bool {
-	for value := range who.claim(held.Claim) {
-		if value == held.Value {
-			return true
-		}
-	}
-	return false
+	var path match.Path
+	return g.Pattern == "" || path.Cut(name) && match.Any([]string{g.Pattern}, &path, &is)
 }

@@ -1,4 +1,4 @@
-package policy_test
+package ask_test
 
 import (
 	"testing"
@@ -6,6 +6,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -14,7 +16,7 @@ func TestSurprisesAreSaidInSentences(t *testing.T) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "team", Origin: at(3), Subjects: []string{"group:dev"}, Names: []string{"team/**"}, Actions: scope.Pull | scope.Push},
 		{Name: "freeze", Origin: at(7), Deny: true, Subjects: []string{"anyone"}, Names: []string{"team/prod"}, Actions: scope.Push},
-		{Name: "nights", Origin: at(9), Subjects: []string{"group:dev"}, Names: []string{"night"}, Actions: scope.Push, When: fixed{holds: false}},
+		{Name: "nights", Origin: at(9), Subjects: []string{"group:dev"}, Names: []string{"night"}, Actions: scope.Push, When: policytest.Fixed(false, nil)},
 		{Name: "list", Origin: at(12), Subjects: []string{"group:dev"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All},
 	}})
 	if err != nil {
@@ -50,7 +52,7 @@ func TestSurprisesAreSaidInSentences(t *testing.T) {
 		}
 		ann := &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"dev"}}
 		var got []string
-		for _, s := range p.Test(&policy.Expectation{
+		for _, s := range ask.Test(p, &ask.Expectation{
 			Request: &policy.Request{Principal: ann, Scopes: asked}, May: tt.may, MayNot: tt.mayNot, Because: tt.because,
 		}) {
 			got = append(got, s.String())

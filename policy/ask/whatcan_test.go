@@ -1,4 +1,4 @@
-package policy_test
+package ask_test
 
 import (
 	"fmt"
@@ -9,38 +9,24 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
-
-// sample returns a name that a pattern matches.
-func sample(t *rapid.T, pattern string) string {
-	parts := strings.Split(pattern, "/")
-	for i, p := range parts {
-		switch {
-		case p == "**":
-			parts[i] = oneOf(t, "deep", "a", "b", "ann", "a/b", "b/ann/a")
-		case strings.HasPrefix(p, "${"):
-			parts[i] = oneOf(t, "placeholder", "a", "b", "ann", "a/b")
-		default:
-			parts[i] = strings.ReplaceAll(p, "*", oneOf(t, "star", "a", "b", "nn"))
-		}
-	}
-	return strings.Join(parts, "/")
-}
 
 // WhatCan agrees with Decide for every name.
 func TestWhatCanAgreesWithDecide(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, err := policy.Compile(drawSource(t))
+		p, err := policy.Compile(policytest.DrawSource(t))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 4 {
-			r := drawRequest(t)
-			rights := p.WhatCan(r.Principal, oneOf(t, "asked of", "", "", r.Registry))
+			r := policytest.DrawRequest(t)
+			rights := ask.WhatCan(p, r.Principal, policytest.OneOf(t, "asked of", "", "", r.Registry))
 			asked := r.Scopes
 			for _, right := range append(rights.Allowed, rights.Except...) {
-				asked = append(asked, scope.Scope{Type: right.Type, Name: sample(t, oneOf(t, "pattern", right.Names...)), Actions: 63})
+				asked = append(asked, scope.Scope{Type: right.Type, Name: policytest.DrawMatch(t, policytest.OneOf(t, "pattern", right.Names...)), Actions: 63})
 			}
 			for _, asked := range asked {
 				r := &policy.Request{Principal: r.Principal, Registry: r.Registry, Scopes: []scope.Scope{asked}}
@@ -52,9 +38,9 @@ func TestWhatCanAgreesWithDecide(t *testing.T) {
 		}
 	})
 	// Drawn policies may refuse everything. This one does not.
-	p := mustCompile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"user:ann"}, Names: []string{"a/**"}, Actions: scope.Pull}}})
+	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"user:ann"}, Names: []string{"a/**"}, Actions: scope.Pull}}})
 	r := &policy.Request{Principal: &policy.Principal{Kind: policy.User, Name: "ann"}, Registry: "r1"}
-	rights := p.WhatCan(r.Principal, "")
+	rights := ask.WhatCan(p, r.Principal, "")
 	for name, want := range map[string]scope.Actions{"a/b": scope.Pull, "b": 0} {
 		if got := rights.Allows(r, scope.Scope{Type: "repository", Name: name, Actions: scope.Repository}); got != want {
 			t.Errorf("%s: said to may %q, want %q", name, got, want)
@@ -65,13 +51,13 @@ func TestWhatCanAgreesWithDecide(t *testing.T) {
 // A right in Barred grants nothing at any name.
 func TestWhatIsBarredIsNotGranted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, err := policy.Compile(drawSource(t))
+		p, err := policy.Compile(policytest.DrawSource(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		who := drawPrincipal(t)
-		for _, barred := range p.WhatCan(who, "r1").Barred {
-			asked := scope.Scope{Type: barred.Type, Name: sample(t, oneOf(t, "pattern", barred.Names...)), Actions: barred.Actions}
+		who := policytest.DrawPrincipal(t)
+		for _, barred := range ask.WhatCan(p, who, "r1").Barred {
+			asked := scope.Scope{Type: barred.Type, Name: policytest.DrawMatch(t, policytest.OneOf(t, "pattern", barred.Names...)), Actions: barred.Actions}
 			d := p.Decide(&policy.Request{Principal: who, Registry: "r1", Scopes: []scope.Scope{asked}})
 			if granted := d.Results[0].Granted; granted != 0 {
 				t.Errorf("%v is barred by %v and granted %v", asked, barred.By, granted)
@@ -80,7 +66,7 @@ func TestWhatIsBarredIsNotGranted(t *testing.T) {
 	})
 }
 
-func rightsAsText(w policy.Rights) string {
+func rightsAsText(w ask.Rights) string {
 	var b strings.Builder
 	for _, r := range w.Allowed {
 		fmt.Fprintf(&b, "%s: %s\n", r, r.Rule.Name)
@@ -131,68 +117,8 @@ void: own: ${user} is the name of a user, and this is workload:job
 `},
 		{&policy.Principal{}, "\n"},
 	} {
-		if diff := cmp.Diff(tt.want, "\n"+rightsAsText(p.WhatCan(tt.who, ""))); diff != "" {
+		if diff := cmp.Diff(tt.want, "\n"+rightsAsText(ask.WhatCan(p, tt.who, ""))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.who, diff)
-		}
-	}
-}
-
-// contains and overlaps are right for every name.
-func TestPatternsContainAndMeet(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		for range 20 {
-			p, q, name, who := drawPattern(t), drawPattern(t), drawName(t), drawPrincipal(t)
-			if rapid.Bool().Draw(t, "made") {
-				name = sample(t, q)
-			}
-			contains, meets, ok := policy.Relate(p, q)
-			if !ok {
-				continue
-			}
-			inP, _ := policy.Match(p, name, who)
-			inQ, _ := policy.Match(q, name, who)
-			if contains && inQ && !inP {
-				t.Errorf("%s contains %s, but only the second matches %s", p, q, name)
-			}
-			if !meets && inP && inQ {
-				t.Errorf("%s and %s do not overlap, but both match %s", p, q, name)
-			}
-		}
-	})
-}
-
-func TestPatternsContain(t *testing.T) {
-	for _, tt := range []struct {
-		outer, inner    string
-		contains, meets bool
-	}{
-		{"**", "a/b", true, true},
-		{"**", "**", true, true},
-		{"a/**", "a", false, true}, // not decided exactly
-		{"a/**", "a/b", true, true},
-		{"a/**", "a/*/b", true, true},
-		{"a/**", "a/**/b", true, true},
-		{"a/*", "a/**", false, true},
-		{"a/*", "a/${user}", true, true},
-		{"*/app", "team-*/app", true, true},
-		{"team-*", "team-a*", false, true},
-		{"team-*", "dev-*", false, false},
-		{"a/**/b", "a/b", true, true},
-		{"a/**/b", "a/x/y/b", true, true},
-		{"**/b", "a/**", false, true},
-		{"${claims.x}/b", "a/c/b", false, true},
-		{"*", "${claims.x}", false, true}, // which may be several parts
-		{"a/*", "a/${claims.x}", false, true},
-		{"*/b", "${claims.x}/b", false, true},
-		{"**", "${claims.x}", true, true},
-		{"a/**", "a/${claims.x}", true, true},
-		{"${claims.x}", "${claims.x}", true, true},
-		{"${claims.x}", "${claims.y}", false, true},
-		{"${user}", "${claims.x}", false, true},
-	} {
-		contains, meets, ok := policy.Relate(tt.outer, tt.inner)
-		if !ok || contains != tt.contains || meets != tt.meets {
-			t.Errorf("%s and %s: contains %v, want %v; meets %v, want %v", tt.outer, tt.inner, contains, tt.contains, meets, tt.meets)
 		}
 	}
 }
@@ -210,6 +136,6 @@ func BenchmarkWhatCan(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		p.WhatCan(&policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"g"}}, "r")
+		ask.WhatCan(p, &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"g"}}, "r")
 	}
 }

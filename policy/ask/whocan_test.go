@@ -1,4 +1,4 @@
-package policy_test
+package ask_test
 
 import (
 	"fmt"
@@ -9,12 +9,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 // WhoCan agrees with Decide for every principal.
 func TestWhoCanAgreesWithDecide(t *testing.T) {
-	agrees := func(t interface{ Errorf(string, ...any) }, p *policy.Policy, answer policy.Answer, who *policy.Principal, registry string) (granted bool) {
+	agrees := func(t interface{ Errorf(string, ...any) }, p *policy.Policy, answer ask.Answer, who *policy.Principal, registry string) (granted bool) {
 		r := &policy.Request{Principal: who, Registry: registry, Scopes: []scope.Scope{answer.Asked}}
 		granted = p.Decide(r).Results[0].Granted != 0
 		if got := answer.Covers(r); got != granted {
@@ -23,24 +25,24 @@ func TestWhoCanAgreesWithDecide(t *testing.T) {
 		return granted
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		p, err := policy.Compile(drawSource(t))
+		p, err := policy.Compile(policytest.DrawSource(t))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 4 {
-			r := drawRequest(t)
+			r := policytest.DrawRequest(t)
 			for _, asked := range r.Scopes {
-				for _, answer := range p.WhoCan(r.Registry, asked) {
+				for _, answer := range ask.WhoCan(p, r.Registry, asked) {
 					for range 6 {
-						agrees(t, p, answer, drawPrincipal(t), r.Registry)
+						agrees(t, p, answer, policytest.DrawPrincipal(t), r.Registry)
 					}
 				}
 			}
 		}
 	})
 	// Drawn policies may refuse everything. This one does not.
-	p := mustCompile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"group:g1"}, Names: []string{"a/**"}, Actions: scope.Pull}}})
-	answers := p.WhoCan("r1", scope.Scope{Type: "repository", Name: "a/b", Actions: scope.Pull})
+	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"group:g1"}, Names: []string{"a/**"}, Actions: scope.Pull}}})
+	answers := ask.WhoCan(p, "r1", scope.Scope{Type: "repository", Name: "a/b", Actions: scope.Pull})
 	for groups, want := range map[string]bool{"g1": true, "g2": false} {
 		who := &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{groups}}
 		if len(answers) != 1 || agrees(t, p, answers[0], who, "r1") != want {
@@ -52,14 +54,14 @@ func TestWhoCanAgreesWithDecide(t *testing.T) {
 // A principal that Decide allows is not in Barred, and each entry of Except overlaps with Through.
 func TestWhoIsBarredMayNot(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, err := policy.Compile(drawSource(t))
+		p, err := policy.Compile(policytest.DrawSource(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		asked := scope.Scope{Type: "repository", Name: drawName(t), Actions: scope.Pull}
-		for _, barred := range p.WhoCan("r1", asked)[0].Barred {
+		asked := scope.Scope{Type: "repository", Name: policytest.DrawName(t), Actions: scope.Pull}
+		for _, barred := range ask.WhoCan(p, "r1", asked)[0].Barred {
 			for range 6 {
-				r := &policy.Request{Principal: drawPrincipal(t), Registry: "r1", Scopes: []scope.Scope{asked}}
+				r := &policy.Request{Principal: policytest.DrawPrincipal(t), Registry: "r1", Scopes: []scope.Scope{asked}}
 				if barred.Is(r.Principal, asked.Name) && p.Decide(r).Results[0].Granted != 0 {
 					t.Errorf("%+v may, and is barred as %v by %v", r.Principal, barred, barred.By)
 				}
@@ -68,7 +70,7 @@ func TestWhoIsBarredMayNot(t *testing.T) {
 	})
 }
 
-func sentences(a policy.Answer) string {
+func sentences(a ask.Answer) string {
 	var b strings.Builder
 	for _, g := range a.Through {
 		fmt.Fprintf(&b, "%s: %s\n", g, g.Rule.Name)
@@ -153,7 +155,7 @@ barred user:prod: 0 by 1
 		if err != nil {
 			t.Fatal(err)
 		}
-		answers := p.WhoCan("r", scope.Scope{Type: "repository", Name: tt.name, Actions: scope.Push})
+		answers := ask.WhoCan(p, "r", scope.Scope{Type: "repository", Name: tt.name, Actions: scope.Push})
 		if len(answers) != 1 {
 			t.Fatalf("%d answers", len(answers))
 		}
@@ -163,16 +165,50 @@ barred user:prod: 0 by 1
 	}
 }
 
+func TestGroupsInAnswers(t *testing.T) {
+	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
+		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${group}/**"}, Actions: scope.Pull},
+		{Name: "listed", Subjects: []string{"group:ops", "robot:ci", "anonymous"}, Names: []string{"x/${group}", "${group}/${user}/x"}, Actions: scope.Pull},
+		{Name: "secret", Deny: true, Subjects: []string{"anyone"}, Names: []string{"${group}/${group}/secret"}, Actions: scope.Pull},
+	}})
+	for name, want := range map[string]string{
+		"dev/app":        "group:dev: own\n",
+		"x/dev":          "group:x: own\ngroup:ops and group:dev: listed\nrobot:ci in group:dev: listed\n",
+		"x/ops":          "group:x: own\ngroup:ops: listed\n", // any member
+		"dev/ben/x":      "group:dev: own\nuser:ben in group:ops and group:dev: listed\n",
+		"dev/hr/secret":  "group:dev: own\nbut not group:dev and group:hr: secret\n",
+		"dev/dev/secret": "barred group:dev: own by secret\n",
+		"Dev/app":        "",
+	} {
+		answer := ask.WhoCan(p, "r", scope.Scope{Type: "repository", Name: name, Actions: scope.Pull})[0]
+		if diff := cmp.Diff(want, sentences(answer)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	rights := ask.WhatCan(p, policytest.Principal("ann +dev +Hr +ops"), "r")
+	if got, want := fmt.Sprint(rights.Allowed[0].Names, rights.Except[0].Names), "[dev/** ops/**] [dev/dev/secret dev/ops/secret ops/dev/secret ops/ops/secret]"; got != want {
+		t.Errorf("what ann can: %s, want %s", got, want)
+	}
+	for who, why := range map[*policy.Principal]string{
+		policytest.Principal("ann"):     "${group} matches nothing, since user:ann is in no group",
+		policytest.Principal("ann +Hr"): "${group} matches nothing, since no group of user:ann can be a path part of a repository",
+	} {
+		if void := ask.WhatCan(p, who, "r").Void; len(void) == 0 || void[0].Why != why {
+			t.Errorf("%q: %+v, want %s", who.Groups, void, why)
+		}
+	}
+}
+
 // A rule with a condition counts, because the condition may be true.
 func TestWhoCanUnderAConditionIsSaid(t *testing.T) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
-		{Name: "team", Subjects: []string{"group:dev"}, Names: []string{"a"}, Actions: scope.Push, When: fixed{holds: false}},
-		{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Push, When: fixed{holds: false}},
+		{Name: "team", Subjects: []string{"group:dev"}, Names: []string{"a"}, Actions: scope.Push, When: policytest.Fixed(false, nil)},
+		{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Push, When: policytest.Fixed(false, nil)},
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := p.WhoCan("r", scope.Scope{Type: "repository", Name: "a", Actions: scope.Push})[0]
+	got := ask.WhoCan(p, "r", scope.Scope{Type: "repository", Name: "a", Actions: scope.Push})[0]
 	if want := "group:dev: team\nbut not anyone: freeze\n"; sentences(got) != want {
 		t.Errorf("%s", sentences(got))
 	}
@@ -188,7 +224,7 @@ func TestWhoCanIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := scope.Scope{Type: "repository", Name: strings.Repeat("a/", 60) + "b", Actions: scope.Push}
-	answer := p.WhoCan("r", asked)[0]
+	answer := ask.WhoCan(p, "r", asked)[0]
 	if want := "signed-in whose claims make **/${claims.a}/**/${claims.b}/**/${claims.c}/** match: wild\n"; sentences(answer) != want {
 		t.Errorf("%.1000s", sentences(answer))
 	}
@@ -216,7 +252,7 @@ func BenchmarkWhoCan(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				p.WhoCan("r", scope.Scope{Type: "repository", Name: "team-7/app/web", Actions: scope.Push})
+				ask.WhoCan(p, "r", scope.Scope{Type: "repository", Name: "team-7/app/web", Actions: scope.Push})
 			}
 		})
 	}

@@ -1,9 +1,12 @@
-package policy
+package ask
 
 import (
+	"cmp"
 	"math/bits"
 	"slices"
 	"strings"
+
+	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 )
 
 // requirement is what a principal must be and have for a pattern to match a name. The zero
@@ -12,13 +15,6 @@ type requirement struct {
 	user   string       // the user must have this name; "": any principal
 	groups []string     // the principal must be in all of these; sorted, each once
 	claims []ClaimValue // the principal must have all of these; sorted, each once
-}
-
-var noRequirement = []requirement{{}}
-
-// isPlaceholder reports whether the part depends on the principal.
-func (p part) isPlaceholder() bool {
-	return p.kind == userPlaceholder || p.kind == groupPlaceholder || p.kind == claimPlaceholder
 }
 
 // ClaimValue is a claim and a text that it holds, as its value or as an item of its list.
@@ -31,23 +27,23 @@ type ClaimValue struct {
 // them can match a long name in so many ways that nobody would read them.
 const maxBindings = 64
 
-// bindings returns the requirements under which the pattern matches the name: one for each way
+// bindingsOf returns the requirements under which the pattern matches the name: one for each way
 // to bind its placeholders, none if it cannot match. Ok is false if there are more than
 // maxBindings.
-func (p pattern) bindings(name *path) (bindings []requirement, ok bool) {
-	if !slices.ContainsFunc(p, part.isPlaceholder) {
-		if p.match(name, nil) {
-			return noRequirement, true
+func bindingsOf(p match.Pattern, name *match.Path) (bindings []requirement, ok bool) {
+	if !slices.ContainsFunc(p, match.Part.IsPlaceholder) {
+		if p.Match(name, nil) {
+			bindings = []requirement{{}}
 		}
-		return nil, true
+		return bindings, true
 	}
 	// Bit i of open[k]: the pattern from part k on may match the name from position i on.
-	var open [maxParts + 1]uint64
-	end := uint64(1) << name.parts
+	var open [match.MaxParts + 1]uint64
+	end := uint64(1) << name.Parts
 	open[len(p)] = end
 	for k := len(p) - 1; k >= 0; k-- {
-		for i := range name.parts + 1 {
-			if p.transitions(k, name, i)&open[k+1] != 0 {
+		for i := range name.Parts + 1 {
+			if transitions(p, k, name, i)&open[k+1] != 0 {
 				open[k] |= 1 << i
 			}
 		}
@@ -62,7 +58,7 @@ func (p pattern) bindings(name *path) (bindings []requirement, ok bool) {
 	for k := range p {
 		next := make(map[int][]requirement, len(at))
 		for i, bindings := range at {
-			for rest := p.transitions(k, name, i) & open[k+1]; rest != 0; rest &= rest - 1 {
+			for rest := transitions(p, k, name, i) & open[k+1]; rest != 0; rest &= rest - 1 {
 				to := bits.TrailingZeros64(rest)
 				for _, binding := range bindings {
 					binding, possible := binding.bind(p[k], name, i, to)
@@ -77,51 +73,51 @@ func (p pattern) bindings(name *path) (bindings []requirement, ok bool) {
 		}
 		at = next
 	}
-	return at[name.parts], true
+	return at[name.Parts], true
 }
 
 // transitions returns the set of positions that part k can reach from position i, for any
 // principal.
-func (p pattern) transitions(k int, name *path, i int) (positions uint64) {
-	end := uint64(1) << name.parts
+func transitions(p match.Pattern, k int, name *match.Path, i int) (positions uint64) {
+	end := uint64(1) << name.Parts
 	switch part := p[k]; {
-	case part.kind == doubleStar:
+	case part.Kind == match.DoubleStar:
 		positions = -(uint64(1) << i) & (end<<1 - 1)
 		if k == len(p)-1 {
 			positions &^= 1 << i
 		}
-	case i == name.parts:
-	case part.kind == userPlaceholder || part.kind == groupPlaceholder:
-		if validPart(name.part(i)) {
+	case i == name.Parts:
+	case part.Kind == match.UserPlaceholder || part.Kind == match.GroupPlaceholder:
+		if match.ValidPart(name.Part(i)) {
 			return 1 << (i + 1)
 		}
-	case part.kind == claimPlaceholder:
-		for to := i; to < name.parts && validPart(name.part(to)); to++ {
+	case part.Kind == match.ClaimPlaceholder:
+		for to := i; to < name.Parts && match.ValidPart(name.Part(to)); to++ {
 			positions |= 1 << (to + 1)
 		}
 	default:
-		return part.matchAt(name, i, nil)
+		return part.MatchAt(name, i, nil)
 	}
 	return positions
 }
 
 // bind returns the requirement with part p bound to the name's parts from one position to
 // another. It is not possible if ${user} would have to be two names at once.
-func (n requirement) bind(p part, name *path, from, to int) (_ requirement, possible bool) {
-	switch p.kind {
-	case userPlaceholder:
-		user := name.part(from)
+func (n requirement) bind(p match.Part, name *match.Path, from, to int) (_ requirement, possible bool) {
+	switch p.Kind {
+	case match.UserPlaceholder:
+		user := name.Part(from)
 		if n.user != "" && n.user != user {
 			return n, false
 		}
 		n.user = user
-	case groupPlaceholder:
-		own := name.part(from)
+	case match.GroupPlaceholder:
+		own := name.Part(from)
 		if at, there := slices.BinarySearch(n.groups, own); !there {
 			n.groups = slices.Insert(slices.Clone(n.groups), at, own)
 		}
-	case claimPlaceholder:
-		held := ClaimValue{p.text, name.name[name.starts[from] : name.starts[to]-1]}
+	case match.ClaimPlaceholder:
+		held := ClaimValue{p.Text, name.Between(from, to)}
 		if at, there := slices.BinarySearchFunc(n.claims, held, ClaimValue.compare); !there {
 			n.claims = slices.Insert(slices.Clone(n.claims), at, held)
 		}
@@ -136,18 +132,11 @@ func (n requirement) equal(other requirement) bool {
 }
 
 func (n requirement) compare(other requirement) int {
-	if by := strings.Compare(n.user, other.user); by != 0 {
-		return by
-	}
-	if by := slices.Compare(n.groups, other.groups); by != 0 {
-		return by
-	}
-	return slices.CompareFunc(n.claims, other.claims, ClaimValue.compare)
+	return cmp.Or(
+		strings.Compare(n.user, other.user), slices.Compare(n.groups, other.groups), slices.CompareFunc(n.claims, other.claims, ClaimValue.compare),
+	)
 }
 
 func (h ClaimValue) compare(other ClaimValue) int {
-	if by := strings.Compare(h.Claim, other.Claim); by != 0 {
-		return by
-	}
-	return strings.Compare(h.Value, other.Value)
+	return cmp.Or(strings.Compare(h.Claim, other.Claim), strings.Compare(h.Value, other.Value))
 }

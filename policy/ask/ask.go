@@ -1,0 +1,88 @@
+// Package ask answers questions about a policy:
+//
+//   - [Explain]: why is a request decided as it is, and which rules nearly changed that?
+//   - [WhoCan]: who may perform an action?
+//   - [WhatCan]: what may a principal do?
+//   - [Test]: is a request decided as expected? [Depends] adds: for all values of unknown inputs?
+//   - [Shortest]: which rule limits the lifetime of a token?
+//
+// The answers agree with [policy.Policy.Decide]. They are meant for interactive use: their
+// running time grows with the policy. The text of answers is safe to print, whatever names the
+// request has.
+package ask
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/internal/match"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// question is a request in the form that rules are compared with.
+type question struct {
+	rules     []rule
+	request   *policy.Request
+	principal *policy.Principal
+	who       match.Who // of the principal
+
+	asked *scope.Scope
+	path  match.Path // of asked
+}
+
+// rule is a rule of a policy and what it has together with its role.
+type rule struct {
+	*policy.Rule
+	number   int // from 1, in the order of the policy
+	actions  scope.Actions
+	lifetime time.Duration // 0: no limit
+}
+
+func newQuestion(p *policy.Policy, r *policy.Request) *question {
+	principal := match.OrZero(r.Principal)
+	q := &question{request: r, principal: principal, who: whoIs(principal), rules: make([]rule, 0, p.Len())}
+	for r, has := range p.Effective() {
+		q.rules = append(q.rules, rule{r, len(q.rules) + 1, has.Actions, has.Lifetime})
+	}
+	return q
+}
+
+// whoIs returns what rules read of a principal.
+func whoIs(p *policy.Principal) match.Who {
+	return match.Who{Kind: match.SubjectKind(p.Kind), Name: p.Name, Groups: p.Groups, Claims: p.Claims}
+}
+
+// ask sets the scope that rules are compared with. It reports whether rules can match its name.
+func (q *question) ask(asked *scope.Scope) bool {
+	q.asked = asked
+	return q.path.Cut(asked.Name)
+}
+
+func (q *question) typeMatches(r *rule) bool {
+	return match.TypeOf(r.Type) == match.TypeOf(q.asked.Type)
+}
+
+func (q *question) subjectMatches(r *rule) bool {
+	return slices.ContainsFunc(r.Subjects, func(s string) bool { return q.who.Has(match.CompiledSubject(s)) })
+}
+
+func (q *question) registryMatches(r *rule) bool { return appliesAt(r.Rule, q.request.Registry) }
+
+func (q *question) nameMatches(r *rule) bool { return match.Any(r.Names, &q.path, &q.who) }
+
+// appliesAt reports whether the rule is for a registry. If the registry is unknown (""), deny
+// rules for some registries apply.
+func appliesAt(r *policy.Rule, registry string) bool {
+	return len(r.Registries) == 0 || slices.Contains(r.Registries, registry) || registry == "" && r.Deny
+}
+
+// holds reports whether the rule's condition lets the rule match: whether it is true, or fails
+// and the rule denies.
+func holds(r *policy.Rule, of *policy.Request) bool {
+	if r.When == nil {
+		return true
+	}
+	holds, err := r.When.Holds(of)
+	return holds && err == nil || r.Deny && err != nil
+}

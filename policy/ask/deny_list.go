@@ -1,0 +1,104 @@
+package ask
+
+import (
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/internal/match"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// denyList is the list of rights that rules deny to a principal.
+type denyList struct {
+	all      []Right
+	registry string // "": all registries
+	// left is the number of comparisons left. After that, rights are listed as allowed with
+	// exceptions, without checking whether denies cover them or overlap with them.
+	left int
+}
+
+// subtract returns the actions of a right that remain without those that unconditional denies
+// cover completely, and one of the rules that deny the others.
+func (ds *denyList) subtract(from *Right) (left scope.Actions, by *policy.Rule) {
+	left = from.Actions
+	for i := range ds.all {
+		d := &ds.all[i]
+		if d.Actions&left == 0 || d.Rule.When != nil || d.Type != from.Type || !d.everywhere(from, ds.registry) {
+			continue
+		}
+		if ds.left--; ds.left < 0 {
+			break
+		}
+		if d.contains(from) {
+			left &^= d.Actions
+			by = d.Rule
+		}
+	}
+	return left, by
+}
+
+// overlapping returns the denies that may remove something from one of the rights.
+func (ds *denyList) overlapping(rights []Right) (some []Right) {
+	for i := range ds.all {
+		d := &ds.all[i]
+		for k := range rights {
+			if ds.left--; ds.left < 0 || d.overlaps(&rights[k]) {
+				some = append(some, *d)
+				break
+			}
+		}
+	}
+	return some
+}
+
+// everywhere reports whether the right applies at each registry where the other applies.
+func (a *Right) everywhere(other *Right, registry string) bool {
+	if registry != "" || len(a.Rule.Registries) == 0 {
+		return true
+	}
+	missing := func(service string) bool { return !slices.Contains(a.Rule.Registries, service) }
+	return len(other.Rule.Registries) > 0 && !slices.ContainsFunc(other.Rule.Registries, missing)
+}
+
+// contains reports whether the right covers each name that the other covers. It may be false
+// where only several patterns together cover a name. It is never true by mistake.
+func (a *Right) contains(other *Right) bool {
+	var buf, otherBuf [match.MaxParts]match.Part
+	for _, text := range other.Names {
+		inner, _ := match.Parse(otherBuf[:0], text)
+		found := false
+		for _, text := range a.Names {
+			outer, _ := match.Parse(buf[:0], text)
+			if found = outer.Contains(inner); found {
+				break
+			}
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
+// overlaps reports whether both rights may cover the same name, registry and action. It may be
+// true by mistake, never false.
+func (a *Right) overlaps(other *Right) bool {
+	if a.Actions&other.Actions == 0 || a.Type != other.Type {
+		return false
+	}
+	at := func(service string) bool { return slices.Contains(a.Rule.Registries, service) }
+	if len(a.Rule.Registries) > 0 && len(other.Rule.Registries) > 0 && !slices.ContainsFunc(other.Rule.Registries, at) {
+		return false
+	}
+	var buf, otherBuf [match.MaxParts]match.Part
+	for _, text := range a.Names {
+		left, _ := match.Parse(buf[:0], text)
+		for _, text := range other.Names {
+			right, _ := match.Parse(otherBuf[:0], text)
+			if left.Overlaps(right) {
+				return true
+			}
+		}
+	}
+	return false
+}

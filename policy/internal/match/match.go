@@ -1,0 +1,51 @@
+// Package match matches the names of resources with patterns, and principals with the subjects
+// of rules.
+//
+// It is what [github.com/tidewaiter/tidewaiter/policy], which decides requests, and policy/ask,
+// which answers questions about a policy, have in common. It does not know what a rule is.
+package match
+
+import (
+	"math/bits"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// TypeOf returns the resource type of a scope, a rule or a limit. The default is repository.
+func TypeOf(written string) string {
+	if written == "" {
+		return scope.TypeRepository
+	}
+	return written
+}
+
+// OrZero returns p, or a new zero value if p is nil. A zero policy, request or principal grants
+// nothing.
+func OrZero[T any](p *T) *T {
+	if p == nil {
+		return new(T)
+	}
+	return p
+}
+
+// Any reports whether one of the patterns matches the name. Invalid patterns match nothing.
+func Any(patterns []string, name *Path, who *Who) bool {
+	var buf [MaxParts]Part
+	for _, text := range patterns {
+		if parsed, bad := Parse(buf[:0], text); bad == nil && parsed.Match(name, who) {
+			return true
+		}
+	}
+	return false
+}
+
+// Bits yields the bit numbers of the actions.
+func Bits(actions scope.Actions) func(func(int) bool) {
+	return func(yield func(int) bool) {
+		for rest := uint8(actions); rest != 0; rest &= rest - 1 {
+			if !yield(bits.TrailingZeros8(rest)) {
+				return
+			}
+		}
+	}
+}

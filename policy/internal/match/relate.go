@@ -1,0 +1,91 @@
+package match
+
+import "strings"
+
+// Contains reports whether p matches each name that inner matches. It compares the patterns part
+// by part, and is false where that is not enough to decide.
+func (p Pattern) Contains(inner Pattern) bool {
+	// now[j]: the parts of p so far match everything that the first j parts of inner match.
+	var now [MaxParts + 1]bool
+	now[0] = true
+	for k, part := range p {
+		var next [MaxParts + 1]bool
+		for j := range inner {
+			switch {
+			case !now[j]:
+			case part.Kind != DoubleStar:
+				next[j+1] = next[j+1] || part.Contains(inner[j])
+			default:
+				for to := j + 1; to <= len(inner); to++ {
+					next[to] = true
+				}
+			}
+		}
+		if part.Kind == DoubleStar && k < len(p)-1 { // it also matches no part
+			for j := range now {
+				next[j] = next[j] || now[j]
+			}
+		}
+		now = next
+	}
+	return now[len(inner)]
+}
+
+// Overlaps reports whether there may be a name that both patterns match.
+func (p Pattern) Overlaps(other Pattern) bool {
+	// row[j]: the rest of p and the parts of other from j on may match the same.
+	var row [MaxParts + 1]bool
+	row[len(other)] = true
+	for j := len(other) - 1; j >= 0 && other[j].wide(); j-- {
+		row[j] = true
+	}
+	for k := len(p) - 1; k >= 0; k-- {
+		var above [MaxParts + 1]bool // with part k
+		above[len(other)] = p[k].wide() && row[len(other)]
+		for j := len(other) - 1; j >= 0; j-- {
+			if p[k].wide() || other[j].wide() {
+				above[j] = row[j] || above[j+1]
+			} else {
+				above[j] = row[j+1] && p[k].Overlaps(other[j])
+			}
+		}
+		row = above
+	}
+	return row[0]
+}
+
+// wide reports whether the part can match several parts of a name.
+func (p Part) wide() bool { return p.Kind == DoubleStar || p.Kind == ClaimPlaceholder }
+
+// Contains reports whether the part matches everything that the other matches.
+func (p Part) Contains(other Part) bool {
+	switch {
+	case other.Kind == DoubleStar:
+		return false
+	case p == other:
+		return true
+	case p.Kind == Star:
+		return other.Kind != ClaimPlaceholder // which can be several parts
+	case p.Kind == Glob && other.Kind == Literal:
+		return matchGlob(p.Text, other.Text)
+	}
+	return false
+}
+
+// Overlaps reports whether there may be a part of a name that both match.
+func (p Part) Overlaps(other Part) bool {
+	switch {
+	case p.Kind == Literal && other.Kind == Literal:
+		return p.Text == other.Text
+	case p.Kind == Glob && other.Kind == Literal:
+		return matchGlob(p.Text, other.Text)
+	case p.Kind == Literal && other.Kind == Glob:
+		return matchGlob(other.Text, p.Text)
+	case p.Kind == Glob && other.Kind == Glob:
+		before, after, _ := CutGlob(p.Text)
+		otherBefore, otherAfter, _ := CutGlob(other.Text)
+		return (strings.HasPrefix(before, otherBefore) || strings.HasPrefix(otherBefore, before)) &&
+			(strings.HasSuffix(after, otherAfter) || strings.HasSuffix(otherAfter, after))
+	}
+	return true
+}

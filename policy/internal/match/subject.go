@@ -1,0 +1,180 @@
+package match
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/dn"
+	"github.com/tidewaiter/tidewaiter/internal/text"
+)
+
+// Subject is what a rule is for, and what a principal is or belongs to. A principal either has a
+// subject or does not: subjects are not patterns.
+//
+// A name that is a distinguished name (cn=ops,ou=groups,dc=example,dc=com) is stored in
+// canonical form, so that different spellings of it are the same group.
+type Subject struct {
+	Kind SubjectKind
+	Name string // "" for a kind without names
+}
+
+// SubjectKind is the kind of a subject. The first ones have the numbers of policy.Kind.
+type SubjectKind uint8
+
+// The kinds of subjects.
+const (
+	Anonymous SubjectKind = iota
+	User
+	Robot
+	Workload
+	Group
+	SignedIn
+	Anyone
+)
+
+// words are the kinds as they are written in rules.
+var words = [...]string{"anonymous", "user", "robot", "workload", "group", "signed-in", "anyone"}
+
+// Named reports whether subjects of this kind have names.
+func (k SubjectKind) Named() bool { return User <= k && k <= Group }
+
+func (s Subject) String() string {
+	if !s.Kind.Named() {
+		return words[s.Kind]
+	}
+	return words[s.Kind] + ":" + s.Name
+}
+
+// Who is what rules read of a principal.
+type Who struct {
+	// Kind is Anonymous, User, Robot or Workload. A principal of any other kind only has the
+	// subject Anyone.
+	Kind   SubjectKind
+	Name   string
+	Groups []string
+	Claims map[string]any
+}
+
+// Count returns the number of subjects that the principal has; Subject returns the i-th. An
+// anonymous principal has no groups and no name, whatever the struct holds.
+func (who *Who) Count() int {
+	switch who.Kind {
+	case User, Robot, Workload:
+		return 3 + len(who.Groups)
+	case Anonymous:
+		return 2
+	}
+	return 1
+}
+
+// Subject returns the i-th subject of the principal.
+func (who *Who) Subject(i int) Subject {
+	switch i {
+	case 0:
+		return Subject{Kind: Anyone}
+	case 1:
+		if who.Kind == Anonymous {
+			return Subject{Kind: Anonymous}
+		}
+		return Subject{Kind: SignedIn}
+	case 2:
+		return Subject{who.Kind, dn.Canonical(who.Name)}
+	}
+	return Subject{Group, dn.Canonical(who.Groups[i-3])}
+}
+
+// Has reports whether the principal has the subject.
+func (who *Who) Has(s Subject) bool {
+	for i := range who.Count() {
+		if who.Subject(i) == s {
+			return true
+		}
+	}
+	return false
+}
+
+// UserValue returns the value of ${user}. Robots and workloads have none: otherwise anybody who
+// may name a robot could call it "ann" and get ann's repositories.
+func (who *Who) UserValue() (string, bool) {
+	return who.Name, who.Kind == User && ValidPart(who.Name)
+}
+
+// MemberOf reports whether ${group} matches the part: the principal is in a group of this name,
+// and it is a valid part of a repository's name.
+func (who *Who) MemberOf(part string) bool {
+	return ValidPart(part) && who.Has(Subject{Group, part})
+}
+
+// CompiledSubject returns the subject that a rule of a compiled policy has in this spelling.
+func CompiledSubject(written string) Subject {
+	word, name, _ := strings.Cut(written, ":")
+	return Subject{SubjectKind(slices.Index(words[:], word)), dn.Canonical(name)}
+}
+
+// ParseSubject parses a subject of a rule.
+func ParseSubject(written string) (Subject, *SyntaxError) {
+	word, name, named := strings.Cut(written, ":")
+	at := slices.Index(words[:], word)
+	if at < 0 {
+		return Subject{}, unknownSubject(written, word, name, named)
+	}
+	kind := SubjectKind(at)
+	switch {
+	case !kind.Named() && named:
+		return Subject{}, Errorf("the subject %q takes no name", written).Suggest(word)
+	case !kind.Named():
+		return Subject{Kind: kind}, nil
+	case name == "":
+		return Subject{}, Errorf("the subject %q has no name", written)
+	case name == "*":
+		return Subject{}, Errorf("the subject %q must not be a pattern: subjects are compared as they are written", written).Suggest("signed-in")
+	case strings.Contains(name, "*") || strings.Contains(name, "${"):
+		return Subject{}, Errorf("the subject %q must not be a pattern: subjects are compared as they are written", written)
+	case strings.TrimSpace(name) != name:
+		return Subject{}, Errorf("the subject %q has a space at its edge", written).Suggest(word + ":" + strings.TrimSpace(name))
+	case !text.Printable(name):
+		return Subject{}, Errorf("the subject %q has a character that cannot be seen", written)
+	}
+	return Subject{kind, dn.Canonical(name)}, nil
+}
+
+// otherKinds maps what other systems call the kinds of subjects to ours.
+var otherKinds = map[string]string{
+	"team": "group", "teams": "group", "role": "group", "org": "group", "organization": "group", "member": "group", "members": "group",
+	"person": "user", "people": "user", "account": "user", "login": "user",
+	"bot": "robot", "service": "robot", "serviceaccount": "robot", "sa": "robot",
+	"job": "workload", "ci": "workload", "oidc": "workload", "pod": "workload",
+}
+
+// issuers are first words of workload names, which somebody may have taken for a kind.
+var issuers = []string{"github", "gitlab", "buildkite", "spiffe", "system"}
+
+func unknownSubject(written, word, name string, named bool) *SyntaxError {
+	if written == "" {
+		return Errorf("the subject is empty; for everybody write anyone")
+	}
+	bad := Errorf("%q is not a subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME", written)
+	if named {
+		if meant := text.Nearest(word, []string{"user", "group", "robot", "workload"}); meant != "" && name != "" {
+			bad.Suggestion = meant + ":" + name
+		} else if ours := otherKinds[strings.ToLower(word)]; ours != "" && name != "" {
+			bad.Suggestion = ours + ":" + name
+		} else if slices.Contains(issuers, word) && name != "" {
+			bad.Suggestion = "workload:" + written
+		}
+		return bad
+	}
+	if name, ok := strings.CutPrefix(written, "@"); ok && name != "" {
+		bad.Suggestion = "group:" + name
+		return bad
+	}
+	switch strings.ToLower(word) {
+	case "*", "all", "everyone", "everybody", "public":
+		bad.Suggestion = "anyone"
+	case "authenticated", "users", "user":
+		bad.Suggestion = "signed-in"
+	default:
+		bad.Suggestion = text.Nearest(word, []string{"anyone", "anonymous", "signed-in"})
+	}
+	return bad
+}
