@@ -116,7 +116,7 @@ func deleteEvents(ctx context.Context, tx *sql.Tx, from, until int64, limit int)
 
 const blockColumns = `SELECT first, entries, earliest, latest, previous, hash, content FROM journal_blocks `
 
-func scanBlock(row *sql.Row) (*block, error) {
+func scanBlock(row interface{ Scan(...any) error }) (*block, error) {
 	var b block
 	var previous, sum []byte
 	err := row.Scan(&b.first, &b.entries, &b.earliest, &b.latest, &previous, &sum, &b.content)
@@ -137,6 +137,24 @@ func selectBlockAt(ctx context.Context, q store.Querier, position Position) (*bl
 // sql.ErrNoRows.
 func selectBlockFrom(ctx context.Context, q store.Querier, position Position) (*block, error) {
 	return scanBlock(q.QueryRowContext(ctx, blockColumns+`WHERE first >= $1 ORDER BY first LIMIT 1`, position))
+}
+
+// selectBlocksBack returns the blocks that begin at position or before it, the last one first, at
+// most limit.
+func selectBlocksBack(ctx context.Context, q store.Querier, position Position, limit int) (blocks []*block, err error) {
+	rows, err := q.QueryContext(ctx, blockColumns+`WHERE first <= $1 ORDER BY first DESC LIMIT $2`, position, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		b, err := scanBlock(rows)
+		if err != nil {
+			return nil, err
+		}
+		blocks = append(blocks, b)
+	}
+	return blocks, rows.Err()
 }
 
 // selectBlocksOf returns the positions of the blocks that may contain an id of a millisecond between two

@@ -1,0 +1,354 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/notification"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Query selects entries. An entry must match all fields that are set. The zero value selects
+// every entry.
+type Query struct {
+	Since, Until time.Time // Until itself is not included
+	Kind         Kind
+	Outcome      Outcome
+	Registry     string // service name
+	Who          *Who
+	Repository   string       // a name, or the beginning of names before "/**"
+	Digest       string       // of the object or of one that it refers to; 7 hexadecimal digits are enough
+	Tag          string       // of an event
+	Action       string       // requested, reported or changed: pull, push, user.add
+	Address      netip.Prefix // of the client
+	Decision     ID           // this decision, and those for which its token was used again
+}
+
+// Who selects the entries of one principal: what they requested, did and changed.
+type Who struct {
+	Subjects []string // their names in rules and changes: user:ann, operator:root, anonymous
+	Logins   []string // their names for signing in, which events have: ann, robot+ci
+}
+
+// Kind is the kind of an entry.
+type Kind string
+
+// The kinds of entries.
+const (
+	KindDecision Kind = "decision"
+	KindEvent    Kind = "event"
+	KindChange   Kind = "change"
+	KindText     Kind = "text"
+)
+
+// Kind returns the entry's kind.
+func (e *Entry) Kind() Kind {
+	switch {
+	case e.Decision != nil:
+		return KindDecision
+	case e.Event != nil:
+		return KindEvent
+	case e.Change != nil:
+		return KindChange
+	}
+	return KindText
+}
+
+// Outcome is the result of a decision.
+type Outcome string
+
+// The outcomes of decisions.
+const (
+	Granted Outcome = "granted" // everything that was requested
+	Partial Outcome = "partial"
+	Refused Outcome = "refused" // the sign-in, or everything that was requested
+)
+
+// Outcome returns the outcome of a decision, and "" for other entries.
+func (e *Entry) Outcome() Outcome {
+	if e.Decision == nil {
+		return ""
+	}
+	if e.Decision.Refused != "" {
+		return Refused
+	}
+	granted, missing := false, false
+	for _, r := range e.Decision.Results {
+		granted = granted || r.Granted != 0
+		missing = missing || !r.Granted.Has(r.Asked.Actions)
+	}
+	switch {
+	case !missing:
+		return Granted
+	case granted:
+		return Partial
+	}
+	return Refused
+}
+
+// Matches reports whether the query selects an entry.
+func (q *Query) Matches(e *Entry) bool {
+	return !e.Time.Before(q.Since) && (q.Until.IsZero() || e.Time.Before(q.Until)) &&
+		(q.Kind == "" || q.Kind == e.Kind()) &&
+		(q.Outcome == "" || q.Outcome == e.Outcome()) &&
+		(q.Registry == "" || q.Registry == e.Registry) &&
+		(q.Who == nil || q.Who.matches(e)) &&
+		(q.Repository == "" || q.matchesRepository(e)) &&
+		(q.Digest == "" || q.matchesDigest(e.Event)) &&
+		(q.Tag == "" || e.Event != nil && e.Event.Tag == q.Tag) &&
+		(q.Action == "" || q.matchesAction(e)) &&
+		(!q.Address.IsValid() || q.Address.Contains(e.address())) &&
+		(q.Decision.IsZero() || e.Decision != nil && (e.ID == q.Decision || e.Decision.Token == q.Decision))
+}
+
+func (w *Who) matches(e *Entry) bool {
+	switch {
+	case e.Decision != nil:
+		return slices.Contains(w.Logins, e.Decision.Name) ||
+			e.Decision.Principal != nil && slices.Contains(w.Subjects, e.Decision.Principal.String())
+	case e.Event != nil:
+		return slices.Contains(w.Logins, e.Event.Actor)
+	case e.Change != nil:
+		return slices.Contains(w.Subjects, e.Change.Actor)
+	}
+	return false
+}
+
+func (q *Query) matchesRepository(e *Entry) bool {
+	matches := func(name string) bool {
+		parent, below := strings.CutSuffix(q.Repository, "/**")
+		return name == q.Repository || below && strings.HasPrefix(name, parent+"/")
+	}
+	switch {
+	case e.Decision != nil:
+		return slices.ContainsFunc(e.Decision.Results, func(r policy.Result) bool {
+			return r.Asked.Type == scope.TypeRepository && matches(r.Asked.Name)
+		})
+	case e.Event != nil:
+		return matches(e.Event.Repository) || e.Event.FromRepository != "" && matches(e.Event.FromRepository)
+	}
+	return false
+}
+
+func (q *Query) matchesDigest(e *notification.Event) bool {
+	return e != nil && (strings.HasPrefix(e.Digest, q.Digest) ||
+		slices.ContainsFunc(e.References, func(d notification.Descriptor) bool { return strings.HasPrefix(d.Digest, q.Digest) }))
+}
+
+func (q *Query) matchesAction(e *Entry) bool {
+	switch {
+	case e.Decision != nil:
+		action, ok := scope.ParseAction(q.Action)
+		return ok && slices.ContainsFunc(e.Decision.Results, func(r policy.Result) bool { return r.Asked.Actions.Has(action) })
+	case e.Event != nil:
+		return e.Event.Action == q.Action
+	case e.Change != nil:
+		return e.Change.Action == q.Action
+	}
+	return false
+}
+
+// address returns the client's address, or the zero Addr. Registries report it with a port.
+func (e *Entry) address() netip.Addr {
+	switch {
+	case e.Decision != nil:
+		return e.Decision.Remote.Unmap()
+	case e.Event != nil:
+		if at, err := netip.ParseAddrPort(e.Event.Request.Address); err == nil {
+			return at.Addr().Unmap()
+		}
+		at, _ := netip.ParseAddr(e.Event.Request.Address)
+		return at.Unmap()
+	}
+	return netip.Addr{}
+}
+
+// Page is part of the result of a query, the newest entries first.
+type Page struct {
+	Entries []Entry
+	// Next continues the query: entries at this position and before it were not searched. 0: all
+	// were.
+	Next Position
+	// Searched is the time of the oldest entry that was searched; zero if there was none.
+	Searched time.Time
+}
+
+// Search returns the last entries that a query selects, at most limit, from a position back; 0 is
+// the end of the journal. Entries that are written meanwhile do not change later pages. Search
+// stops early when enough returns true, which it calls every 32 blocks.
+//
+// It reads every block since q.Since, but decodes only the lines that contain the query's texts.
+func (j *Journal) Search(ctx context.Context, q Query, from Position, limit int, enough func() bool) (Page, error) {
+	s := &search{Query: q, limit: limit, decoder: newDecoder(j.db.Read()), texts: q.texts()}
+	page, err := s.run(ctx, from, enough)
+	if err != nil {
+		return Page{}, fmt.Errorf("searching the journal: %w", err)
+	}
+	return page, nil
+}
+
+type search struct {
+	Query
+	limit   int
+	decoder *decoder
+	texts   [][][]byte // a line must contain one of each
+	page    Page
+}
+
+func (s *search) run(ctx context.Context, from Position, enough func() bool) (Page, error) {
+	if from == 0 {
+		from = Position(1<<63 - 1)
+	}
+	for {
+		blocks, err := selectBlocksBack(ctx, s.decoder.q, from, 32)
+		if err != nil {
+			return Page{}, err
+		}
+		for _, b := range blocks {
+			if !s.Since.IsZero() && time.UnixMilli(b.latest).Before(s.Since.Add(-skew)) {
+				return s.page, nil // so are all blocks before it
+			}
+			if err := s.block(ctx, b, from); err != nil {
+				return Page{}, fmt.Errorf("reading the block at position %d: %w", b.first, err)
+			}
+			if s.page.Next != 0 {
+				return s.page, nil
+			}
+			from = b.first - 1
+		}
+		if len(blocks) == 0 || from == 0 {
+			return s.page, nil
+		}
+		if enough() {
+			s.page.Next = from
+			return s.page, nil
+		}
+	}
+}
+
+// block searches the entries of a block up to a position, the last one first.
+func (s *search) block(ctx context.Context, b *block, upTo Position) error {
+	s.page.Searched = time.UnixMilli(b.earliest).UTC()
+	if !s.Until.IsZero() && time.UnixMilli(b.earliest).After(s.Until.Add(skew)) {
+		return nil
+	}
+	o, err := s.decoder.open(b)
+	if err != nil {
+		return err
+	}
+	texts := s.texts
+	if s.Who != nil {
+		if texts, err = s.withPrincipals(ctx, o); err != nil {
+			return err
+		}
+	}
+	for i, line := range slices.Backward(o.lines) {
+		position := b.first + Position(i)
+		if position > upTo || !containsAll(line, texts) {
+			continue
+		}
+		entry, err := s.decoder.entry(ctx, o, line, position)
+		if err != nil {
+			return err
+		}
+		if !s.Matches(&entry) {
+			continue
+		}
+		if len(s.page.Entries) == s.limit {
+			s.page.Next = position
+			return nil
+		}
+		s.page.Entries = append(s.page.Entries, entry)
+		s.page.Searched = entry.Time
+	}
+	return nil
+}
+
+// withPrincipals returns the texts, and the references to those of the block's principals that the
+// query selects.
+func (s *search) withPrincipals(ctx context.Context, o *openBlock) ([][][]byte, error) {
+	if err := s.decoder.load(ctx, o.principals); err != nil {
+		return nil, err
+	}
+	texts := slices.Clone(s.texts)
+	if len(texts[0]) == 0 {
+		return texts, nil
+	}
+	who := slices.Clone(texts[0])
+	for i, ref := range o.principals {
+		if p, ok := s.decoder.principals.get(ref.hash); ok && slices.Contains(s.Who.Subjects, p.String()) {
+			who = append(who, fmt.Appendf(nil, `"principal":%d`, i))
+		}
+	}
+	texts[0] = who
+	return texts, nil
+}
+
+// texts returns texts of which a line must contain one of each list, so that most lines need not
+// be decoded. An empty list excludes nothing. Those of Who are the first.
+func (q *Query) texts() (all [][][]byte) {
+	add := func(texts ...string) {
+		var any [][]byte
+		for _, t := range texts {
+			plain := plainPart(t)
+			if plain == "" {
+				any = nil // every line may contain it
+				break
+			}
+			any = append(any, []byte(plain))
+		}
+		all = append(all, any)
+	}
+	if q.Who != nil {
+		add(append(slices.Clone(q.Who.Subjects), q.Who.Logins...)...)
+	}
+	if q.Kind != "" {
+		all = append(all, [][]byte{fmt.Appendf(nil, `,"%s":`, q.Kind)})
+	}
+	if q.Registry != "" {
+		add(q.Registry)
+	}
+	if q.Repository != "" {
+		add(strings.TrimSuffix(q.Repository, "**"))
+	}
+	if q.Digest != "" {
+		add(q.Digest)
+	}
+	if q.Tag != "" {
+		add(q.Tag)
+	}
+	if q.Action != "" && q.Kind != "" && q.Kind != KindDecision {
+		add(q.Action)
+	}
+	if !q.Decision.IsZero() {
+		add(q.Decision.String())
+	}
+	return all
+}
+
+// plainPart returns the longest part of a text that is the same in JSON, however it is escaped.
+func plainPart(t string) (longest string) {
+	for part := range strings.FieldsFuncSeq(t, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._/:+@ ", r))
+	}) {
+		if len(part) > len(longest) {
+			longest = part
+		}
+	}
+	return longest
+}
+
+func containsAll(line []byte, texts [][][]byte) bool {
+	for _, any := range texts {
+		if len(any) > 0 && !slices.ContainsFunc(any, func(t []byte) bool { return bytes.Contains(line, t) }) {
+			return false
+		}
+	}
+	return true
+}
