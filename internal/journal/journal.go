@@ -110,6 +110,9 @@ type Options struct {
 	// The writer's goroutine calls it and waits for it. It must not keep the slice.
 	Observe func([]Entry)
 
+	// Login returns the name that the events of registries have for a principal. nil: its Name.
+	Login func(*policy.Principal) string
+
 	// Wait is called by Follow between reads and ends with ctx. nil: 250 ms.
 	Wait func(ctx context.Context) error
 }
@@ -155,6 +158,9 @@ func New(db *store.DB, o Options) (*Journal, error) {
 	}
 	if o.Wait == nil {
 		o.Wait = pause
+	}
+	if o.Login == nil {
+		o.Login = func(p *policy.Principal) string { return p.Name }
 	}
 	o.MaxEntries = cmp.Or(max(o.MaxEntries, 0), 32768)
 	o.MaxBytes = cmp.Or(max(o.MaxBytes, 0), 8<<20)

@@ -185,6 +185,16 @@ type Page struct {
 //
 // It reads every block since q.Since, but decodes only the lines that contain the query's texts.
 func (j *Journal) Search(ctx context.Context, q Query, from Position, limit int, enough func() bool) (Page, error) {
+	if !q.Until.IsZero() {
+		last, err := j.Before(ctx, q.Until.Add(2*skew))
+		if err != nil {
+			return Page{}, err
+		}
+		// The block after it may have earlier entries, too.
+		if last += maxBlockEntries; from == 0 || from > last {
+			from = last
+		}
+	}
 	s := &search{Query: q, limit: limit, decoder: newDecoder(j.db.Read()), texts: q.texts()}
 	page, err := s.run(ctx, from, enough)
 	if err != nil {
