@@ -110,7 +110,7 @@ func (q *Query) Matches(e *Entry) bool {
 func (w *Who) matches(e *Entry) bool {
 	switch {
 	case e.Decision != nil:
-		return slices.Contains(w.Logins, e.Decision.Name) ||
+		return e.Decision.Name != "" && slices.Contains(w.Logins, e.Decision.Name) ||
 			e.Decision.Principal != nil && slices.Contains(w.Subjects, e.Decision.Principal.String())
 	case e.Event != nil:
 		return slices.Contains(w.Logins, e.Event.Actor)
