@@ -80,8 +80,8 @@ password, are revoked for good. Other tokens work again when the account is enab
 	), {
 		use:   "expire NAME DURATION",
 		short: fmt.Sprintf("Set when a %s expires", kind),
-		long: `Set when an account expires, counted from now: 90d, 12h, or never. An expired account cannot sign in.
-It is not deleted: set another duration to let it sign in again.`,
+		long: `Set when an account expires, counted from now: 90d, 12h, or never. An expired
+account cannot sign in. It is not deleted: set another duration to let it sign in again.`,
 		example: fmt.Sprintf("  tidewaiter %[1]s expire %[2]s 90d\n  tidewaiter %[1]s expire %[2]s never", kind, sample),
 		opens:   changeAccounts,
 		force:   true,
@@ -100,7 +100,9 @@ It is not deleted: set another duration to let it sign in again.`,
 				return err
 			}
 			end := life.until(clock.Now())
-			if whole := end.Truncate(time.Minute); !end.IsZero() && end.After(whole) { // output has no seconds
+			// Output has no seconds: round up, so that the account is valid until the printed
+			// minute.
+			if whole := end.Truncate(time.Minute); !end.IsZero() && end.After(whole) {
 				end = whole.Add(time.Minute)
 			}
 			a, err := s.accounts.SetExpiry(s.ctx, s.by, s.login(kind), end, 0)
@@ -118,7 +120,7 @@ that is added later under the same name inherits nothing. To suspend an account,
 	)}
 }
 
-// login returns the login of the account that the first argument names. A robot's prefix may be left out.
+// login returns the login of the account that the first argument names, with the prefix of robots.
 func (s *session) login(kind policy.Kind) string {
 	if kind == policy.Robot && !strings.HasPrefix(s.args[0], accounts.RobotPrefix) {
 		return accounts.RobotPrefix + s.args[0]
@@ -152,8 +154,8 @@ func expiry(t time.Time) string { return cmp.Or(minute(t), "never") }
 
 func withoutSecret(a *accounts.Account) api.Account { return api.NewAccount(a, identity.Secret{}) }
 
-// printAccount prints what was done to an account, unless err is an error. unchanged is printed for an
-// account that needed no change: "is already disabled".
+// printAccount prints the result of a change to an account, or returns err. It prints unchanged,
+// such as "is already disabled", if the account was so before.
 func (s *session) printAccount(a *accounts.Account, err error, result, unchanged string) error {
 	if err != nil {
 		return err
@@ -164,7 +166,8 @@ func (s *session) printAccount(a *accounts.Account, err error, result, unchanged
 	return s.print(withoutSecret(a), "%s %s %s", result, a.Kind, a.Name)
 }
 
-// warnUnchecked names the sources that could not be asked whether they have the name of a new account.
+// warnUnchecked names the sources that could not be asked whether they have the name of a new
+// account.
 func (s *session) warnUnchecked(a *accounts.Account) {
 	for _, source := range a.Unchecked {
 		s.warn("whether another source has the name %s, too, could not be checked: %s", a.Login(), text.Escape(source))

@@ -13,13 +13,13 @@ func checkCommand() command {
 	return command{
 		use:   "check",
 		short: "Check a config, its policy and the files that they name",
-		long: `Check a config, its policy, and the certificates and password files that they name. Prints each error
-with its place and exits 1 if there is one. No port is opened and no database is changed.
+		long: `Check a config, its policy, and the certificates and password files that they
+name. Prints each error with its place and exits 1 if there is one. No port is opened and no
+database is changed.
 
-A SQLite database is checked for damage, and whether it has disappeared. Directories
-are asked after how many wrong passwords they lock an account; check warns if ldap.attempts is not
-below that. --database also checks the rules in the database and reports where files contradict
-them.
+A SQLite database is checked for damage, and for having disappeared. Each directory is asked how
+many wrong passwords lock an account, and a warning is printed unless ldap.attempts is below that
+number. --database also checks the rules in the database and reports where files contradict them.
 
 --files-only opens no database, asks no directory, and lists the checks that it leaves out. Keys,
 secrets and password files that the config names are read.`,
@@ -51,7 +51,8 @@ type checked struct {
 }
 
 func (s *session) check(database, filesOnly bool) (_ *checked, err error) {
-	result := &checked{Problems: config.Problems{}, Warnings: config.Problems{}} // never null in JSON
+	// Empty lists, because null in JSON would be harder to read for programs.
+	result := &checked{Problems: config.Problems{}, Warnings: config.Problems{}}
 	if filesOnly {
 		result.LeftOut = app.LeftOut()
 	}

@@ -95,7 +95,7 @@ func choose[T ~string](f *flags, name, short string, standard T, usage string, w
 
 // build returns the command for the parser.
 func (c *command) build() *cobra.Command {
-	cmd := &cobra.Command{Use: c.use, Short: c.short, Long: c.long, Example: c.example, Aliases: c.aliases}
+	cmd := &cobra.Command{Use: c.use, Short: c.short, Long: fill(c.long), Example: c.example, Aliases: c.aliases}
 	s := &session{cmd: cmd}
 	f := &flags{FlagSet: cmd.Flags(), cmd: cmd}
 	if c.config || c.opens != nil {
@@ -122,8 +122,33 @@ func (c *command) build() *cobra.Command {
 	return cmd
 }
 
-// arguments returns the names of the arguments in a usage line. Their number is free if the line has
-// alternatives in braces; the last one can be repeated if it ends with "...".
+// fill breaks the paragraphs of a text into lines of at most 90 columns.
+func fill(text string) string {
+	var b strings.Builder
+	for i, paragraph := range strings.Split(text, "\n\n") {
+		if i > 0 {
+			b.WriteString("\n\n")
+		}
+		column := 0
+		for k, word := range strings.Fields(paragraph) {
+			switch {
+			case k == 0:
+			case column+1+len(word) > 90:
+				b.WriteByte('\n')
+				column = 0
+			default:
+				b.WriteByte(' ')
+				column++
+			}
+			b.WriteString(word)
+			column += len(word)
+		}
+	}
+	return b.String()
+}
+
+// arguments returns the names of the arguments in a usage line. With alternatives in braces, any
+// number of arguments is allowed. If the line ends with "...", the last argument can be repeated.
 func arguments(use string) (names []string, free, repeated bool) {
 	words := strings.Fields(use)[1:]
 	for i := 0; i < len(words); i++ {

@@ -20,9 +20,10 @@ func databaseCommand() command {
 		sub: []command{{
 			use:   "backup FILE",
 			short: "Write a backup of the database to a file",
-			long: `Write a backup of the database to a new file. The service may be running: the backup is a consistent
-snapshot. The file appears once it is complete and verified. It is a SQLite database, even if the
-service uses PostgreSQL, and contains password hashes: protect it like the database itself.`,
+			long: `Write a backup of the database to a new file. The service may be running: the
+backup is a consistent snapshot. The file appears once it is complete and verified. It is a
+SQLite database, even if the service uses PostgreSQL, and contains password hashes: protect it
+like the database itself.`,
 			example: "  tidewaiter database backup /backup/tidewaiter-$(date +%F).db",
 			opens:   loadConfig,
 			run: func(s *session) error {
@@ -31,9 +32,9 @@ service uses PostgreSQL, and contains password hashes: protect it like the datab
 		}, {
 			use:   "restore FILE",
 			short: "Restore the database from a backup",
-			long: `Restore the config's database from a backup. The database must be empty or not exist yet, and every
-Tidewaiter that uses it must be stopped. Either everything is restored and verified, or nothing. A
-backup from an older version is migrated.`,
+			long: `Restore the config's database from a backup. The database must be empty or not
+exist yet, and every Tidewaiter that uses it must be stopped. Either everything is restored and
+verified, or nothing. A backup from an older version is migrated.`,
 			example: "  tidewaiter database restore /backup/tidewaiter-2026-11-23.db",
 			opens:   loadConfig,
 			run: func(s *session) error {
@@ -42,10 +43,10 @@ backup from an older version is migrated.`,
 		}, {
 			use:   "copy --to URL",
 			short: "Copy everything to another database",
-			long: `Copy everything to another database, from SQLite to PostgreSQL or back. The other database must be
-empty, or a file that does not exist yet. Every Tidewaiter that uses either must be stopped. Either
-everything is copied and verified, or nothing. The source is left as it is: change "database" in the
-config, then start.`,
+			long: `Copy everything to another database, from SQLite to PostgreSQL or back. The
+other database must be empty, or a file that does not exist yet. Every Tidewaiter that uses
+either must be stopped. Either everything is copied and verified, or nothing. The source is left
+as it is: change "database" in the config, then start.`,
 			example: `  tidewaiter database copy --to 'postgres://tidewaiter@db.example.com/tidewaiter?password_file=/run/secrets/state'
   tidewaiter database copy --to sqlite:/var/lib/tidewaiter/state.db`,
 			opens: loadConfig,
@@ -67,9 +68,9 @@ config, then start.`,
 		}, {
 			use:   "verify",
 			short: "Check the database for damage",
-			long: `Check each page of the database file, each index, and the journal's hash chain. The service may be
-running. Exits 1 if something is damaged. On PostgreSQL, which checks its own pages, only the
-journal is verified.`,
+			long: `Check each page of the database file, each index, and the journal's hash
+chain. The service may be running. Exits 1 if something is damaged. On PostgreSQL, which checks
+its own pages, only the journal is verified.`,
 			example: "  tidewaiter database verify",
 			opens:   readJournal,
 			run: func(s *session) error {
@@ -133,7 +134,8 @@ func (s *session) copy(run func(context.Context, string, string, store.CopyOptio
 		count(int(copied.Rows), "row", "rows"), count(copied.Tables, "table", "tables"), count(int(v.Entries), "entry", "entries"))
 }
 
-// verifyJournal verifies the hash chain of the journal in a database that no other process has open.
+// verifyJournal verifies the hash chain of the journal in a database that no other process has
+// open.
 func verifyJournal(ctx context.Context, db *store.DB) (_ journal.Verified, err error) {
 	j, err := journal.New(db, journal.Options{})
 	if err != nil {

@@ -19,19 +19,20 @@ func explainCommand() command {
 	return command{
 		use:   "explain --as WHO {ACTION NAME... | SCOPE...} | ID",
 		short: "Explain whether a principal may do something, and why",
-		long: `Explain whether a principal may do something: which rule decides, the value of each part of its
-condition, and how long a token would be valid. If it is refused, print the rules that nearly match and
-why they do not. Exits 0 if everything is allowed, and 1 if anything is refused or an error occurs.
+		long: `Explain whether a principal may do something: which rule decides, the value of
+each part of its condition, and how long a token would be valid. If it is refused, print the
+rules that nearly match and why they do not. Exits 0 if everything is allowed, and 1 if anything
+is refused or an error occurs.
 
 The request is an action and a repository (push team/app), or scopes as registries write them
-(repository:team/app:pull,push or registry:catalog:*). Users and robots are looked up in the config's
-sources, for their groups. --group and --claim add more. A workload is known only by its ID token:
-give its groups and claims with --group and --claim. Conditions can read --ip, --at and --client. The
-policy includes the rules in the database, unless --files-only is given.
+(repository:team/app:pull,push or registry:catalog:*). Users and robots are looked up in the
+config's sources, for their groups. --group and --claim add more. A workload is known only by its
+ID token: give its groups and claims with --group and --claim. Conditions can read --ip, --at and
+--client. The policy includes the rules in the database, unless --files-only is given.
 
-With the id of a decision, from a refusal, the log or the journal, explain how that request was decided
-and how the current policy would decide it. The first 8 or more characters of the id are enough, if no
-other id begins with them.`,
+With the id of a decision, from a refusal, the log or the journal, explain how that request was
+decided and how the current policy would decide it. The first 8 or more characters of the id are
+enough, if no other id begins with them.`,
 		example: `  tidewaiter explain --as user:alice push public/app
   tidewaiter explain --as anonymous pull public/app
   tidewaiter explain --as user:alice --group developers pull,push team/app --output json
@@ -139,8 +140,8 @@ func (f *explainFlags) explainRequest(s *session) (*api.Explained, error) {
 	return e, nil
 }
 
-// explainDecision finds a decision in the journal. It evaluates the request again by the policy that
-// made the decision, to find the rules that nearly match, and by the current one.
+// explainDecision finds a decision in the journal. It evaluates the request again by the policy
+// that made the decision, to find the rules that nearly match, and by the current one.
 func explainDecision(s *session, id string) (*api.Explained, error) {
 	if err := readJournal(s); err != nil {
 		return nil, err

@@ -80,8 +80,8 @@ func printDecision(w io.Writer, p paint, e *api.Explained) {
 	}
 }
 
-// validity returns how long a token would be valid: "a token for this would be valid for 15m, by the
-// registry's push_lifetime".
+// validity returns how long a token would be valid: "a token for this would be valid for 15m, by
+// the registry's push_lifetime".
 func validity(life *issuer.Lifetime, all bool) string {
 	of := "this"
 	if !all {
@@ -303,6 +303,6 @@ func escaped(texts []string, separator string) string {
 
 func resource(s scope.Scope) string { return text.Escape(s.Type) + " " + text.Escape(s.Name) }
 
-// oneLine returns a part of a condition, or its value, on one line. It escapes characters that cannot
-// be printed.
+// oneLine returns a part of a condition, or its value, on one line. It escapes characters that
+// cannot be printed.
 func oneLine(s string) string { return text.Escape(strings.Join(strings.Fields(s), " ")) }

@@ -37,8 +37,9 @@ func groupCommand() command {
 		}, {
 			use:   "members NAME",
 			short: "List, add and remove the members of a group",
-			long: `Add and remove members of a group, then list its members. Give a robot by its login: robot+ci.
-Adding a member again, or removing an account that is not a member, changes nothing.`,
+			long: `Add and remove members of a group, then list its members. Give a robot by its
+login: robot+ci. Adding a member again, or removing an account that is not a member, changes
+nothing.`,
 			example: `  tidewaiter group members developers
   tidewaiter group members developers --add alice --add robot+ci --remove bob`,
 			config: true,
@@ -61,8 +62,8 @@ Adding a member again, or removing an account that is not a member, changes noth
 		}, {
 			use:   "delete NAME",
 			short: "Delete a group",
-			long: `Delete a group. Within two seconds its members lose the rights that the group gave them. The members
-themselves are not deleted.`,
+			long: `Delete a group. Within two seconds its members lose the rights that the group
+gave them. The members themselves are not deleted.`,
 			example: "  tidewaiter group delete developers",
 			opens:   changeAccounts,
 			force:   true,

@@ -19,9 +19,9 @@ func hashPasswordCommand() command {
 	return command{
 		use:   "hash-password",
 		short: "Hash a password for an htpasswd file or the config",
-		long: `Hash a password for an htpasswd file or the config. The password is prompted for, or read as one line
-from standard input; the line end is not part of it. It cannot be an argument, because other users of
-the machine can see command lines.
+		long: `Hash a password for an htpasswd file or the config. The password is prompted for,
+or read as one line from standard input; the line end is not part of it. It cannot be an
+argument, because other users of the machine can see command lines.
 
 The hash is argon2id. Use --bcrypt for a hash that other programs read too.`,
 		example: `  tidewaiter hash-password --name alice >> users.htpasswd
@@ -85,8 +85,8 @@ func checkEntryName(name string) error {
 	return nil
 }
 
-// checkPassword rejects passwords that could not be used to sign in, because they would be taken for
-// another kind of credential.
+// checkPassword rejects passwords that could not be used to sign in, because they would be taken
+// for another kind of credential.
 func checkPassword(secret identity.Secret) error {
 	if strings.IndexByte(secret.Reveal(), 0) >= 0 {
 		return errors.New("a password must not contain a NUL byte")

@@ -20,8 +20,9 @@ func healthCommand() command {
 	return command{
 		use:   "health",
 		short: "Check the health of the service on this machine",
-		long: `Check the health of the service that runs on this machine with this config: GET /healthz, or /readyz
-with --ready. Exits 0 if it is healthy. Use it as the health check of a container, which has no curl.`,
+		long: `Check the health of the service that runs on this machine with this config: GET
+/healthz, or /readyz with --ready. Exits 0 if it is healthy. Use it as the health check of a
+container, which has no curl.`,
 		example: `  tidewaiter health
   HEALTHCHECK CMD ["/tidewaiter", "health", "--config", "/etc/tidewaiter/tidewaiter.yaml"]`,
 		config: true,
@@ -48,8 +49,9 @@ with --ready. Exits 0 if it is healthy. Use it as the health check of a containe
 	}
 }
 
-// requestHealth requests a path from the first listener that serves health. On a loopback address it
-// does not verify the certificate: the certificate names other hosts, and the request has no secret.
+// requestHealth requests a path from the first listener that serves health. On a loopback address
+// it does not verify the certificate: the certificate names other hosts, and the request has no
+// secret.
 func requestHealth(ctx context.Context, cfg *config.Config, path string) (_ string, err error) {
 	at := slices.IndexFunc(cfg.Listen, func(l config.Listener) bool { return slices.Contains(l.Serve, config.FaceHealth) })
 	if at < 0 {
@@ -71,7 +73,7 @@ func requestHealth(ctx context.Context, cfg *config.Config, path string) (_ stri
 	}
 	client := &http.Client{
 		Transport: &http.Transport{
-			// Without Proxy, proxies in the environment are ignored: the service is on this machine.
+			// No Proxy: the service is on this machine, so proxies in the environment are ignored.
 			DisableKeepAlives: true,
 			TLSClientConfig:   &tls.Config{InsecureSkipVerify: loopback},
 		},

@@ -20,16 +20,17 @@ func importHTPasswd() command {
 	return command{
 		use:   "htpasswd FILE",
 		short: "Import the users of an htpasswd file as local users",
-		long: `Import the users of an htpasswd file as local users, with their password hashes (bcrypt, argon2id). All
-lines are checked first: if one is invalid, nothing is changed, unless --skip-bad is given. Existing
-users stay as they are. Each user is added and journaled separately, so an interrupted import can be
-repeated. The service may be running.
+		long: `Import the users of an htpasswd file as local users, with their password hashes
+(bcrypt, argon2id). All lines are checked first: if one is invalid, nothing is changed, unless
+--skip-bad is given. Existing users stay as they are. Each user is added and journaled
+separately, so an interrupted import can be repeated. The service may be running.
 
-Where an htpasswd source of the configuration has the same line, the user keeps the groups that it
-gives them, and you can remove the source afterwards. A name that another source has is refused.
+Where an htpasswd source of the configuration has the same line, the user keeps the groups that
+it gives them, and you can remove the source afterwards. A name that another source has is
+refused.
 
---groups names a file of lines "group: name name …" with more groups of the new users. Missing groups
-are added.`,
+--groups names a file of lines "group: name name …" with more groups of the new users. Missing
+groups are added.`,
 		example: `  tidewaiter import htpasswd users.htpasswd --dry-run
   tidewaiter import htpasswd users.htpasswd --groups groups.txt`,
 		opens: loadConfig,
@@ -140,8 +141,8 @@ func (r *userReader) users(ctx context.Context, file, groupFile string) (users [
 	return users, append(bad, wrong...), nil
 }
 
-// groupsOf returns the groups that the config has for a line, or why the line cannot be imported. With
-// fewer groups or claims than before, a deny could be skipped.
+// groupsOf returns the groups that the config has for a line, or why the line cannot be imported.
+// With fewer groups or claims than before, a deny could be skipped.
 func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []string, wrong string) {
 	was := r.others.Entry(e)
 	if was == nil {

@@ -14,13 +14,14 @@ func initCommand() command {
 	return command{
 		use:   "init",
 		short: "Create a working config, a root, an account, and the registry's config",
-		long: `Create everything that is needed to start: a config with a policy, a root that signs, the account admin
-with a password that is printed once, and the config that a registry needs to trust Tidewaiter.
+		long: `Create everything that is needed to start: a config with a policy, a root that
+signs, the account admin with a password that is printed once, and the config that a registry
+needs to trust Tidewaiter.
 
-For an existing registry, name its config file with --registry-config. The service name and the port
-are read from it. If it does not name the registry's host (http.host), give --service. If it has a
-password file (auth: htpasswd), its users are imported and keep their rights. The merged config is
-written to registry-config.yml in the folder. The registry's own file is not changed.
+For an existing registry, name its config file with --registry-config. The service name and the
+port are read from it. If it does not name the registry's host (http.host), give --service. If it
+has a password file (auth: htpasswd), its users are imported and keep their rights. The merged
+config is written to registry-config.yml in the folder. The registry's own file is not changed.
 
 For zot, --preset zot writes zot-config.json instead of the registry's config.
 
@@ -33,7 +34,7 @@ Existing files are never overwritten. Only missing files are created.`,
 			var o setup.Options
 			var dir string
 			f.folder(&dir, "dir", ".", "the `folder` to set up")
-			f.StringVar(&o.Preset, "preset", "", "the kind of registry, if it is not distribution's: `zot`")
+			f.StringVar(&o.Preset, "preset", "", "the kind of registry, if it is not registry:2 or registry:3: `zot`")
 			f.StringVar(&o.Service, "service", "", "the registry's service `name`: its host, as clients type it (default localhost:5000)")
 			f.StringVar(&o.PublicURL, "public-url", "", "the `URL` at which clients reach Tidewaiter (default http://localhost:5001)")
 			f.StringVar(&o.Listen, "listen", "", "the `address` to listen at (default: that of a --public-url on this machine)")
@@ -104,7 +105,8 @@ func checkSame(existing, given setup.Options) error {
 	return nil
 }
 
-// initJSON returns the JSON form of the result. It contains the password, which is printed only once.
+// initJSON returns the JSON form of the result. It contains the password, which is printed only
+// once.
 func initJSON(r setup.Result) any {
 	type file struct {
 		Path string `json:"path"`

@@ -20,12 +20,12 @@ func journalCommand() command {
 		sub: []command{{
 			use:   "tail",
 			short: "Print the last entries of the journal",
-			long: `Print the last entries of the journal: every decision, and every push, pull, mount and delete that
-registries reported. The service may be running. "tidewaiter explain" accepts the id at the end of a
-line.
+			long: `Print the last entries of the journal: every decision, and every push, pull,
+mount and delete that registries reported. The service may be running. "tidewaiter explain"
+accepts the id at the end of a line.
 
---kind, --action, --principal, --registry, --since and --until select entries: with -n 12, the last 12
-of the selected ones are printed.`,
+--kind, --action, --principal, --registry, --since and --until select entries: with -n 12, the
+last 12 of the selected ones are printed.`,
 			example: `  tidewaiter journal tail --follow
   tidewaiter journal tail -n 12 --kind change --since 2026-11-01
   tidewaiter journal tail --principal user:alice
@@ -35,10 +35,11 @@ of the selected ones are printed.`,
 		}, {
 			use:   "verify",
 			short: "Verify the journal's hash chain",
-			long: `Verify the journal's hash chain. Each block contains a hash over its content and the block before it. Store
-the printed hash somewhere else: as long as a later verify finds it in the chain, nothing before it
-was changed. Exits 1 and prints the position if a block is missing or was changed, or if the database
-is damaged. A copy on a read-only disk can be verified too.`,
+			long: `Verify the journal's hash chain. Each block contains a hash over its content
+and the block before it. Store the printed hash somewhere else: as long as a later verify finds
+it in the chain, nothing before it was changed. Exits 1 and prints the position if a block is
+missing or was changed, or if the database is damaged. A copy on a read-only disk can be verified
+too.`,
 			example: "  tidewaiter journal verify",
 			opens:   readJournal,
 			run:     journalVerify,
@@ -67,7 +68,8 @@ func journalTail(f *flags) action {
 		}
 		print := printEntry
 		if s.json() {
-			print = func(w io.Writer, e journal.Entry) error { return json.NewEncoder(w).Encode(e) } // on one line
+			// One line for each entry.
+			print = func(w io.Writer, e journal.Entry) error { return json.NewEncoder(w).Encode(e) }
 		}
 		for e, err := range entries(s.ctx, after) {
 			if err != nil {

@@ -20,9 +20,9 @@ func keyCommand() command {
 		sub: []command{{
 			use:   "new",
 			short: "Create a root certificate and its key",
-			long: `Create a root: cert.pem, the rootcertbundle of registries, and privatekey.pem, the key that signs. Anyone
-who has this key, or a certificate issued under this root, can sign tokens: use it for Tidewaiter
-alone. Existing files are not overwritten.`,
+			long: `Create a root: cert.pem, the rootcertbundle of registries, and privatekey.pem,
+the key that signs. Anyone who has this key, or a certificate issued under this root, can sign
+tokens: use it for Tidewaiter alone. Existing files are not overwritten.`,
 			example: "  tidewaiter key new --dir keys",
 			output:  true,
 			flags: func(f *flags) action {
@@ -57,10 +57,11 @@ alone. Existing files are not overwritten.`,
 		}, {
 			use:   "jwks",
 			short: "Print the public key as a JSON Web Key Set",
-			long: `Print the root's public key as a JSON Web Key Set, for the jwks setting of registry 3. A registry finds
-the key by its kid. Registries compute the kid in different ways: choose one with --kid-form. The
-default is every form that the config's registries use. Registries with "key_id: x5c" need no key set:
-they verify tokens with the root's certificate (tidewaiter key bundle).`,
+			long: `Print the root's public key as a JSON Web Key Set, for the jwks setting of
+registry 3. A registry finds the key by its kid. Registries compute the kid in different ways:
+choose one with --kid-form. The default is every form that the config's registries use.
+Registries with "key_id: x5c" need no key set: they verify tokens with the root's certificate
+(tidewaiter key bundle).`,
 			example: `  tidewaiter key jwks
   tidewaiter key jwks --keys ./signingkey --kid-form libtrust`,
 			config: true,
@@ -87,8 +88,8 @@ they verify tokens with the root's certificate (tidewaiter key bundle).`,
 	}
 }
 
-// kidForms returns the kid forms of the config's registries, or the form of new registries if there
-// are none.
+// kidForms returns the kid forms of the config's registries. Without any, it returns the form of
+// new registries.
 func (s *session) kidForms() []token.KeyID {
 	var forms []token.KeyID
 	if s.cfg != nil {

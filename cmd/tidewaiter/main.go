@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 )
 
-// version is set at build time: go build -ldflags "-X main.version=v1.2.3". Without it, the version
-// that the Go toolchain recorded is printed.
+// version is set at build time: go build -ldflags "-X main.version=v1.2.3". Without it, the
+// version that the Go toolchain recorded is printed.
 var version string
 
 // Exit codes.

@@ -18,9 +18,9 @@ func manCommand() command {
 	return command{
 		use:   "man",
 		short: "Write manual pages for all commands and the config",
-		long: `Write manual pages: tidewaiter(1), one for each command, such as tidewaiter-explain(1), and
-tidewaiter.yaml(5) with every key of the config. They are written to the folders man1 and man5, where
-man looks for them. Existing pages are replaced.`,
+		long: `Write manual pages: tidewaiter(1), one for each command, such as
+tidewaiter-explain(1), and tidewaiter.yaml(5) with every key of the config. They are written to
+the folders man1 and man5, where man looks for them. Existing pages are replaced.`,
 		example: `  tidewaiter man --dir man && man -M man tidewaiter-explain
   sudo tidewaiter man --dir /usr/local/share/man
   docker run --rm --user 0 --volume "$PWD/man:/man" tidewaiter man --dir /man`,

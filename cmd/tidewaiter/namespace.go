@@ -13,13 +13,13 @@ func namespaceCommand() command {
 	return command{
 		use:   "namespace",
 		short: "Manage namespaces: repositories that a team owns",
-		long: `Manage namespaces. The namespace team contains all repositories below team/. Its owners manage it in the
-console or with the API. These commands are for administrators.`,
+		long: `Manage namespaces. The namespace team contains all repositories below team/. Its
+owners manage it in the console or with the API. These commands are for administrators.`,
 		sub: []command{{
 			use:   "add NAME",
 			short: "Create a namespace",
-			long: `Create a namespace: all repositories below NAME/. A name may have several parts, as in shop/web. A
-namespace cannot contain another namespace.`,
+			long: `Create a namespace: all repositories below NAME/. A name may have several
+parts, as in shop/web. A namespace cannot contain another namespace.`,
 			example: `  tidewaiter namespace add team --owner group:team-leads
   tidewaiter namespace add shop/web --owner user:alice --owner user:bob --visibility internal`,
 			opens: changeRules,
@@ -80,8 +80,9 @@ namespace cannot contain another namespace.`,
 		}, {
 			use:   "delete NAME",
 			short: "Delete a namespace",
-			long: `Delete a namespace with its members, roles and robots. This cannot be undone. A namespace that is
-created later under the same name inherits nothing. The images stay in the registry.`,
+			long: `Delete a namespace with its members, roles and robots. This cannot be undone.
+A namespace that is created later under the same name inherits nothing. The images stay in the
+registry.`,
 			example: "  tidewaiter namespace delete team",
 			opens:   changeRules,
 			run: func(s *session) error {
@@ -103,8 +104,9 @@ func memberCommands() []command {
 	return []command{{
 		use:   "add NAMESPACE WHO ROLE",
 		short: "Give a role in a namespace",
-		long: `Give a subject a role in a namespace. It replaces the role that the subject has there. Every namespace
-has the roles owner, maintainer, writer and reader, its own roles, and the roles in the database.`,
+		long: `Give a subject a role in a namespace. It replaces the role that the subject has
+there. Every namespace has the roles owner, maintainer, writer and reader, its own roles, and the
+roles in the database.`,
 		example: `  tidewaiter namespace member add team user:alice writer
   tidewaiter namespace member add team group:developers reader`,
 		opens: changeRules,

@@ -77,8 +77,8 @@ func (s *session) print(v any, format string, args ...any) error {
 	return err
 }
 
-// printSecret prints a secret alone on standard output, for scripts, and a line on standard error; or
-// v, which contains the secret, with --output json.
+// printSecret prints a secret alone on standard output, for scripts, and a line on standard
+// error; or v, which contains the secret, with --output json.
 func (s *session) printSecret(v any, secret identity.Secret, format string, args ...any) error {
 	if s.json() {
 		return s.writeJSON(v)
@@ -88,8 +88,8 @@ func (s *session) printSecret(v any, secret identity.Secret, format string, args
 	return err
 }
 
-// printFields prints names and values, one pair per line, or v with --output json. It leaves out names
-// without a value.
+// printFields prints names and values, one pair per line, or v with --output json. It leaves out
+// names without a value.
 func (s *session) printFields(v any, pairs ...string) error {
 	if s.json() {
 		return s.writeJSON(v)

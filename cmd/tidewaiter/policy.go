@@ -19,14 +19,14 @@ func policyCommand() command {
 		sub: []command{{
 			use:   "test FILE...",
 			short: "Run tests of the policy",
-			long: `Run tests of the policy. Test files state who may and may not do what. The policy is the one that the
-service would use, with the rules in the database. With --files-only or --policy, the tests need no
-keys, no database and no network, and can run in CI. Exits 0 if all tests pass, and 1 if one fails or a
-file is invalid.
+			long: `Run tests of the policy. Test files state who may and may not do what. The
+policy is the one that the service would use, with the rules in the database. With --files-only
+or --policy, the tests need no keys, no database and no network, and can run in CI. Exits 0 if
+all tests pass, and 1 if one fails or a file is invalid.
 
-A warning is printed if a result depends on something that the test does not give, such as the time,
-the client's address or a claim. It names the key to add. With --strict such a warning is a failure, so
-that a test that passes today passes on any day and any machine.
+A warning is printed if a result depends on something that the test does not give, such as the
+time, the client's address or a claim. It names the key to add. With --strict such a warning is a
+failure, so that a test that passes today passes on any day and any machine.
 
 docs/policy.md has an example. docs/configuration.md lists all keys.`,
 			example: `  tidewaiter policy test tests.yaml
@@ -37,9 +37,10 @@ docs/policy.md has an example. docs/configuration.md lists all keys.`,
 		}, {
 			use:   "show",
 			short: "Print all rules and where each is written",
-			long: `Print all rules and where each is written: the rules of all files, of the database and of its namespaces,
-and the built-in rules as comments. Roles are written out as actions. No key or secret is read. Before
-the first start, only the files are printed. --files-only and --policy leave the database out.`,
+			long: `Print all rules and where each is written: the rules of all files, of the
+database and of its namespaces, and the built-in rules as comments. Roles are written out as
+actions. No key or secret is read. Before the first start, only the files are printed.
+--files-only and --policy leave the database out.`,
 			example: `  tidewaiter policy show
   tidewaiter policy show --files-only
   tidewaiter policy show --policy policy/base.yaml --policy policy/search.yaml --output json`,
@@ -68,8 +69,8 @@ type wholePolicy struct {
 	database bool // the policy includes the rules of a database
 }
 
-// policyFlags adds the flags for where rules are read from. The error of load is config.Problems, a
-// usage error, or an error of the database.
+// policyFlags adds the flags for where rules are read from. The error of load is config.Problems,
+// a usage error, or an error of the database.
 func policyFlags(f *flags) (load func(*session) (wholePolicy, error)) {
 	var file string
 	f.file(&file, "config", "c", setup.Config, "the config `file`; only its policy and its database are read", "yaml", "yml")
@@ -130,8 +131,8 @@ func (p *wholePolicy) json() policyJSON {
 	return j
 }
 
-// print prints a policy as a file of rules. Built-in rules are comments, because every service that
-// reads the file has them.
+// print prints a policy as a file of rules. Built-in rules are comments, because every service
+// that reads the file has them.
 func (p *wholePolicy) print(s *session) {
 	from := count(len(p.Files), "file", "files")
 	if p.database {

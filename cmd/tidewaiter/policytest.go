@@ -46,8 +46,8 @@ func policyTest(f *flags) action {
 	}
 }
 
-// testResult is a test, its failures, and the inputs that its result depends on and that it does not
-// give.
+// testResult is a test and its failures. depends lists the inputs that the result depends on and
+// that the test does not give.
 type testResult struct {
 	*config.Test
 	failures []ask.TestFailure

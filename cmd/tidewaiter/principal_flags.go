@@ -136,8 +136,8 @@ func readJSON(text string) (v any, err error) {
 	return v, nil
 }
 
-// find looks the principal up in the config's sources and reports whether one of them knows it. barred
-// is why it gets no token; "" if it can get one.
+// find looks the principal up in the config's sources, and reports whether one of them knows it.
+// If the principal gets no token, barred is the reason.
 func (s *session) find(given *policy.Principal) (who *policy.Principal, known bool, barred string, err error) {
 	who, known, err = api.Known(s.ctx, given, func(ctx context.Context, login string) (*policy.Principal, error) { return app.Find(ctx, s.cfg, login) })
 	barred, err = api.Barred(who, s.cfg.Token.Anonymous, err)

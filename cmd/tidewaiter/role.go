@@ -17,8 +17,8 @@ func roleCommand() command {
 	}
 }
 
-// roleCommands returns the commands for roles of the database, or of a namespace, which is then the
-// first argument. sample is that argument in examples.
+// roleCommands returns the commands for roles of the database, or of a namespace, which is then
+// the first argument. sample is that argument in examples.
 func roleCommands(path, argument, sample string) []command {
 	split := func(s *session) (namespace string, args []string) {
 		if argument == "" {
@@ -33,8 +33,8 @@ func roleCommands(path, argument, sample string) []command {
 	return []command{{
 		use:   "set " + argument + "NAME ACTIONS",
 		short: "Add or change a role",
-		long: `Add or change a role. All rules and members with the role change with it. A change that would make a
-rule invalid is rejected.`,
+		long: `Add or change a role. All rules and members with the role change with it. A change
+that would make a rule invalid is rejected.`,
 		example: "  tidewaiter " + path + " set " + sample + "cleaner pull,delete",
 		opens:   changeRules,
 		flags: func(f *flags) action {

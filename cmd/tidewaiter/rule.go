@@ -15,13 +15,14 @@ func ruleCommand() command {
 	return command{
 		use:   "rule",
 		short: "Manage rules in the database",
-		long: `Manage rules in the database. They are like rules in files, and both together are one policy: a deny in
-either place wins. A running service applies changes within two seconds.`,
+		long: `Manage rules in the database. They are like rules in files, and both together are
+one policy: a deny in either place wins. A running service applies changes within two seconds.`,
 		sub: []command{{
 			use:   "add NAME",
 			short: "Add a rule",
-			long: `Add a rule. A running service applies it within two seconds. Its name must be unique among the rules of
-files and database. A rule that would be invalid in a file is rejected with all its errors.`,
+			long: `Add a rule. A running service applies it within two seconds. Its name must be
+unique among the rules of files and database. A rule that would be invalid in a file is rejected
+with all its errors.`,
 			example: `  tidewaiter rule add contractors --subject group:contractors --repository 'shop/**' --actions pull
   tidewaiter rule add freeze --deny --repository 'prod/**' --actions push,delete --comment audit
   tidewaiter rule add watchers --subject group:security --right journal --actions read`,
@@ -180,8 +181,8 @@ func (t *textFlag) Set(s string) error {
 	return nil
 }
 
-// wordsFlag is a flag that lists words: one each time it is given, or several separated by commas. It
-// does not check the words.
+// wordsFlag is a flag that lists words: one each time it is given, or several separated by
+// commas. It does not check the words.
 type wordsFlag struct {
 	words  *[]string
 	kind   string
@@ -201,8 +202,8 @@ func (w *wordsFlag) Set(s string) error {
 	return nil
 }
 
-// splitWords splits a comma-separated list. The result is never nil: an empty list differs from one
-// that is not given.
+// splitWords splits a comma-separated list. The result is never nil: an empty list differs from
+// one that is not given.
 func splitWords(s string) []string {
 	words := []string{}
 	for word := range strings.SplitSeq(s, ",") {

@@ -18,12 +18,12 @@ func serveCommand() command {
 	return command{
 		use:   "serve",
 		short: "Run the service",
-		long: `Run the service until SIGTERM or Ctrl-C. It then finishes open requests and writes the journal before it
-exits. A second signal ends it at once.
+		long: `Run the service until SIGTERM or Ctrl-C. It then finishes open requests and writes
+the journal before it exits. A second signal ends it at once.
 
 When the config or a policy file changes, and on SIGHUP, all files are read again. If anything is
-wrong, no change takes effect: the errors are logged, and the last valid policy stays active. Changes
-of rules, roles and namespaces in the database take effect without a reload.`,
+wrong, no change takes effect: the errors are logged, and the last valid policy stays active.
+Changes of rules, roles and namespaces in the database take effect without a reload.`,
 		example: `  tidewaiter serve --config tidewaiter.yaml
   tidewaiter serve --config tidewaiter.yaml --keys ./signingkey`,
 		config: true,
@@ -67,14 +67,15 @@ func (s *session) serve(createDatabase bool) error {
 
 // GC percentages: how much the heap may grow between two collections, relative to the live heap.
 //
-// steady is for serving. The live heap is about 5 MB, and a signature leaves 9 kB of garbage. With
-// the default of 100, collections take one twentieth of a loaded machine. More than 200 gains
-// nothing (51 to 53 µs of CPU per request at 200, 400 and 800; 59 at 100), and a busy process would
-// use 64 MB and more.
+// steady is for serving. The live heap is about 5 MB, and a signature leaves 9 kB of garbage.
+// With the default of 100, collections take one twentieth of a loaded machine. More than 200
+// gains nothing (51 to 53 µs of CPU per request at 200, 400 and 800; 59 at 100), and a busy
+// process would use 64 MB and more.
 //
-// starting is for loading the config. Reading 10,000 rules leaves 60 MB of garbage. With the default
-// of 100, it is collected six times, which takes a quarter of the start's CPU time. With 1600, it is
-// collected once at the end. The first collection comes at 64 MB, which bounds the memory.
+// starting is for loading the config. Reading 10,000 rules leaves 60 MB of garbage. With the
+// default of 100, it is collected six times, which takes a quarter of the start's CPU time. With
+// 1600, it is collected once at the end. The first collection comes at 64 MB, which bounds the
+// memory.
 const (
 	steady   = 200
 	starting = 1600

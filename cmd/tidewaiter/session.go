@@ -93,8 +93,8 @@ func loadConfig(s *session) (err error) {
 	return err
 }
 
-// reloadConfig is loadConfig for a running service: it leaves half of the cores to requests. It calls
-// seen for each file that it reads.
+// reloadConfig reads the config for a running service. It leaves half of the cores to requests,
+// and calls seen for each file that it reads.
 func (s *session) reloadConfig(seen func(folder, name string)) (*config.Config, error) {
 	return config.Load(s.file, config.Options{Keys: s.keys, Seen: seen, Parallel: max(1, password.Processors()/2)})
 }

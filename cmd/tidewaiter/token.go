@@ -24,12 +24,13 @@ func tokenCommand() command {
 		sub: []command{{
 			use:   "create --user NAME --name NAME",
 			short: "Create a personal access token and print it",
-			long: `Create a personal access token, which a user presents instead of a password, and print it. It is printed
-only once, because only its hash is stored. Standard output has only the token.
+			long: `Create a personal access token, which a user presents instead of a password,
+and print it. It is printed only once, because only its hash is stored. Standard output has only
+the token.
 
-The token has the rights that its owner has at the time of each use. Restrict it with --repositories
-and --actions. Patterns are those of rules: * matches within one part of the path, ** any number of
-parts.`,
+The token has the rights that its owner has at the time of each use. Restrict it with
+--repositories and --actions. Patterns are those of rules: * matches within one part of the path,
+** any number of parts.`,
 			example: `  tidewaiter token create --user alice --name laptop --expires 90d
   tidewaiter token create --user alice --name deploy --repositories team/** --actions pull
   tidewaiter token create --user bob --source ldap:corp --name ci --actions pull,push --output json | jq -r .secret`,
@@ -38,8 +39,9 @@ parts.`,
 		}, {
 			use:   "list",
 			short: "List tokens with their owners and last use",
-			long: `List issued tokens, without their secrets: personal access tokens (access), secrets of robots (robot),
-and what docker and others (refresh) and browsers (session) store in place of a password.`,
+			long: `List issued tokens, without their secrets: personal access tokens (access),
+secrets of robots (robot), and what docker and others (refresh) and browsers (session) store in
+place of a password.`,
 			example: `  tidewaiter token list --user alice
   tidewaiter token list --output json | jq -r '.[] | select(.used == null) | .id'`,
 			opens: readAccounts,
@@ -54,8 +56,9 @@ and what docker and others (refresh) and browsers (session) store in place of a 
 		}, {
 			use:   "revoke {ID... | --user NAME | --robot NAME}",
 			short: "Revoke tokens",
-			long: `Revoke tokens by their ids, or all tokens of an owner, or only those of one use: access, robot, refresh or
-session. They stop working within two seconds. This cannot be undone.`,
+			long: `Revoke tokens by their ids, or all tokens of an owner, or only those of one
+use: access, robot, refresh or session. They stop working within two seconds. This cannot be
+undone.`,
 			example: `  tidewaiter token revoke 019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b
   tidewaiter token revoke --user alice --use refresh`,
 			opens: changeAccounts,

@@ -20,15 +20,16 @@ func userCommand() command {
 		sub: slices.Insert(accountCommands(policy.User, "alice"), 0, command{
 			use:   "add NAME",
 			short: "Add a user",
-			long: `Add a user. The password is prompted for, or read as one line from standard input with --password-stdin; the
-line end is not part of it. It cannot be an argument, because other users of the machine can see
-command lines. --generate generates a password and prints it once.
+			long: `Add a user. The password is prompted for, or read as one line from standard
+input with --password-stdin; the line end is not part of it. It cannot be an argument, because
+other users of the machine can see command lines. --generate generates a password and prints it
+once.
 
-A name that another configured source has is refused, because rules would apply to both. To move the
-users of an htpasswd file with their passwords and groups, use "tidewaiter import htpasswd".
+A name that another configured source has is refused, because rules would apply to both. To move
+the users of an htpasswd file with their passwords and groups, use "tidewaiter import htpasswd".
 
-With --admin the user may change everything in Tidewaiter. This works before the first start of the
-service too.`,
+With --admin, the user may change everything in Tidewaiter. This works before the first start of
+the service too.`,
 			example: `  tidewaiter user add alice --group developers
   tidewaiter user add --admin root
   printf %s "$PASSWORD" | tidewaiter user add bob --password-stdin`,
@@ -69,9 +70,10 @@ service too.`,
 		}, command{
 			use:   "password NAME",
 			short: "Set a user's password",
-			long: `Set a user's password. It is prompted for, or read as one line from standard input with --password-stdin; the
-line end is not part of it. --generate generates a password and prints it once. Refresh tokens, which
-docker and others store in place of a password, are revoked.`,
+			long: `Set a user's password. It is prompted for, or read as one line from standard
+input with --password-stdin; the line end is not part of it. --generate generates a password and
+prints it once. Refresh tokens, which docker and others store in place of a password, are
+revoked.`,
 			example: `  tidewaiter user password alice
   tidewaiter user password alice --generate`,
 			opens:  changeAccounts,
@@ -92,10 +94,10 @@ docker and others store in place of a password, are revoked.`,
 		}, command{
 			use:   "allow NAME --from PREFIX",
 			short: "Allow a user to sign in from a new place during an attack",
-			long: `Add a known place for a user. After too many wrong passwords for a name, sign-ins are rate limited at
-places where the user never signed in, but not at known places. A place is an IPv4 /24 or an IPv6 /48.
-The service applies the change within a minute. This command needs no sign-in, so an administrator
-cannot be locked out.`,
+			long: `Add a known place for a user. After too many wrong passwords for a name,
+sign-ins are rate limited at places where the user never signed in, but not at known places. A
+place is an IPv4 /24 or an IPv6 /48. The service applies the change within a minute. This command
+needs no sign-in, so an administrator cannot be locked out.`,
 			example: "  tidewaiter user allow alice --from 203.0.113.0/24",
 			opens:   changeAccounts,
 			before:  userOnly,

@@ -20,17 +20,17 @@ func whoCanCommand() command {
 	return command{
 		use:   "who-can {ACTION NAME... | SCOPE...}",
 		short: "List who may do something, and by which rules",
-		long: `List who may do something, by which rules, and whom other rules deny it. Placeholders are resolved: with
-the pattern ${user}/**, the user prod may push prod/app. Conditions are printed and not evaluated:
-explain evaluates them for one request. Restrictions of credentials are not part of the answer. The
-policy includes the rules in the database, unless --files-only is given. Accounts that are disabled or
-expired are marked.
+		long: `List who may do something, by which rules, and who is denied it by other rules.
+Placeholders are resolved: with the pattern ${user}/**, the user prod may push prod/app.
+Conditions are printed and not evaluated: explain evaluates them for one request. Restrictions of credentials are not
+considered. The policy includes the rules in the database, unless
+--files-only is given. Accounts that are disabled or expired are marked.
 
 --members lists who is in each group and may do it, up to --most: accounts, and users of htpasswd
-sources. Directories and issuers of ID tokens cannot list their users, and are named instead.
+sources. Directories and issuers of ID tokens cannot list their users, and their names are printed instead.
 
---namespace prints the answer that the owners of that namespace get from the API: everyone who may do
-it, without the names, places and conditions of rules outside the namespace.`,
+--namespace prints the answer that the owners of that namespace get from the API: everyone who
+may do it, without the names, places and conditions of rules outside the namespace.`,
 		example: `  tidewaiter who-can push prod/app
   tidewaiter who-can pull,push prod/app --members
   tidewaiter who-can push team/app --namespace team
@@ -156,7 +156,7 @@ func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
 	}
 	switch err := readAccounts(s); {
 	case err == nil:
-	case !f.members: // policy has reported errors of the database; before the first start, there is none
+	case !f.members: // no database before the first start; policy has reported other errors
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
@@ -243,8 +243,8 @@ func peopleRows(p *api.People) [][]string {
 	return rows
 }
 
-// printShort writes a heading and the rows of at most so many items, and how many were left out. It
-// writes nothing for an empty list.
+// printShort writes a heading and the rows of at most so many items, and how many were left out.
+// It writes nothing for an empty list.
 func printShort[T any](w io.Writer, heading string, list []T, most int, rowsOf func(int, *T) [][]string) error {
 	if heading != "" && len(list) > 0 {
 		fmt.Fprintln(w, heading)
