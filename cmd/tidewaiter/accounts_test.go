@@ -10,7 +10,7 @@ import (
 func TestLifetimes(t *testing.T) {
 	for _, tt := range []struct {
 		text  string
-		means time.Duration // 0: for ever
+		means time.Duration // 0: never expires
 		ok    bool
 	}{
 		{"90d", 90 * day, true},
@@ -20,14 +20,14 @@ func TestLifetimes(t *testing.T) {
 		{"never", 0, true},
 		{"36500d", 36500 * day, true},
 		{"36501d", 0, false},      // more than a hundred years
-		{"65535w", 0, false},      // more than a duration can be
-		{"9999999999d", 0, false}, // more than that
-		{"59s", 0, false},         // over before it is used
-		{"0", 0, false},           // over at once, or never?
+		{"65535w", 0, false},      // overflows time.Duration
+		{"9999999999d", 0, false}, // overflows uint16
+		{"59s", 0, false},         // under a minute
+		{"0", 0, false},           // ambiguous: at once, or never
 		{"0d", 0, false},
 		{"-1d", 0, false},
 		{"-1h", 0, false},
-		{"90", 0, false}, // of what?
+		{"90", 0, false}, // no unit
 		{"1.5d", 0, false},
 		{"d", 0, false},
 		{"", 0, false},
@@ -49,7 +49,7 @@ func TestALifetimeReadsWhatItWrites(t *testing.T) {
 		l := lifetime(time.Duration(rapid.Int64Range(1, 100*365*24*60).Draw(t, "minutes")) * time.Minute)
 		var again lifetime
 		if err := again.Set(l.String()); err != nil || again != l {
-			t.Fatalf("%s is read as %s: %v", &l, &again, err)
+			t.Fatalf("%s is parsed as %s: %v", &l, &again, err)
 		}
 	})
 }
@@ -57,7 +57,7 @@ func TestALifetimeReadsWhatItWrites(t *testing.T) {
 func TestALifetimeCountsFromNow(t *testing.T) {
 	now := time.Date(2026, 2, 28, 12, 0, 0, 0, time.UTC)
 	if end := lifetime(0).until(now); !end.IsZero() {
-		t.Errorf("what never ends ends at %s", end)
+		t.Errorf("a lifetime without end ends at %s", end)
 	}
 	if end := lifetime(day).until(now); !end.Equal(now.Add(24 * time.Hour)) {
 		t.Errorf("a day ends at %s", end)

@@ -14,7 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loopback"
 )
 
-// Whoever types the commands of docs/api.md one after the other, under the configs of that page, gets what it says.
+// The commands of docs/api.md work in the order of the page, with the configs of the page.
 func TestThePageOfTheAPICanBeFollowed(t *testing.T) {
 	need(t, "curl", "curl")
 	need(t, "jq", "jq")
@@ -36,7 +36,7 @@ func TestThePageOfTheAPICanBeFollowed(t *testing.T) {
 		}
 	}
 	if n := strings.Count(script, "curl "); n < 12 {
-		t.Fatalf("the page has %d requests only", n)
+		t.Fatalf("the page has only %d requests", n)
 	}
 	api := strconv.Itoa(loopback.Port(t))
 	text = strings.ReplaceAll(strings.ReplaceAll(text, ":8080", "127.0.0.1:0"), ":8081", ":"+api)
@@ -46,18 +46,19 @@ func TestThePageOfTheAPICanBeFollowed(t *testing.T) {
 	}
 	// The service ends with the script.
 	script = strings.Replace(script, "serve.log &\n", "serve.log &\ntrap \"kill $!; wait\" EXIT\n", 1)
-	// A service that does not come up must not be waited for without end; what the script began goes with it.
-	walk := exec.CommandContext(await.Context(t), "sh", "-c", script)
-	walk.Cancel = func() error { return walk.Process.Signal(syscall.SIGTERM) }
-	walk.WaitDelay = 10 * time.Second
-	out, err := walk.CombinedOutput()
+	// If the service does not start, the wait ends at the test's deadline, and SIGTERM ends the
+	// service too.
+	cmd := exec.CommandContext(await.Context(t), "sh", "-c", script)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		log, _ := os.ReadFile("serve.log")
 		t.Fatalf("%v\n%s\n%s", err, out, log)
 	}
 	for _, want := range []string{`"login":"root"`, `"administrators"`, "robot+ci\n", `"disabled":true`, "root\n", "robot.again of robot:ci"} {
 		if !strings.Contains(string(out), want) {
-			t.Errorf("the walk does not show %q:\n%s", want, out)
+			t.Errorf("the output has no %q:\n%s", want, out)
 		}
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// certificate makes cert.pem and privatekey.pem in a folder, as people do who have heard of certificates
-// but not of tokens: for a server ("server"), or long ago ("expired").
+// certificate creates cert.pem and privatekey.pem in a folder that are unsuitable as a root: a
+// TLS server certificate ("server"), or one that expired ("expired").
 func certificate(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 2, 2)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

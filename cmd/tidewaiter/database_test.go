@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// commandLine runs a command line, and returns what it wrote.
+// commandLine runs a command and returns its output.
 func commandLine(t *testing.T, args ...string) (exit int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
@@ -20,7 +20,7 @@ func commandLine(t *testing.T, args ...string) (exit int, out, errs string) {
 	return exit, o.String(), e.String()
 }
 
-func TestStateMovesToPostgreSQLAndBack(t *testing.T) {
+func TestDatabaseIsCopiedToPostgreSQLAndBack(t *testing.T) {
 	dir := t.TempDir()
 	postgres := storetest.PostgreSQL().New(t)
 	t.Chdir(dir)
@@ -56,7 +56,7 @@ func TestStateMovesToPostgreSQLAndBack(t *testing.T) {
 
 	out, errs := succeeds("database", "copy", "--to", postgres)
 	if !strings.Contains(out, "3 entries in the journal, whose hash chain is intact") || !strings.Contains(errs, "journal_blocks: 3 of 3\n") {
-		t.Errorf("move says %s%s", out, errs)
+		t.Errorf("copy prints %s%s", out, errs)
 	}
 	written, err := os.ReadFile("tidewaiter.yaml")
 	if err != nil {
@@ -72,13 +72,13 @@ func TestStateMovesToPostgreSQLAndBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if after, _ := succeeds("journal", "verify"); after != before {
-		t.Errorf("the journal was %s and is %s", before, after)
+		t.Errorf("the journal was %s and is now %s", before, after)
 	}
 	if out, _ := succeeds("database", "backup", "all.db"); !strings.Contains(out, "wrote backup all.db: ") {
-		t.Errorf("backup says %s", out)
+		t.Errorf("backup prints %s", out)
 	}
 	if out, _ := succeeds("database", "copy", "--to", "sqlite:back.db", "--output", "json"); !strings.Contains(out, `"entries": 3`) {
-		t.Errorf("moving back says %s", out)
+		t.Errorf("copying back prints %s", out)
 	}
 
 	for _, tt := range []struct {
@@ -101,8 +101,8 @@ func TestStateMovesToPostgreSQLAndBack(t *testing.T) {
 	}
 }
 
-// A backup whose journal was changed is no backup.
-func TestABrokenJournalIsNotRestored(t *testing.T) {
+// A backup whose journal was changed is not restored.
+func TestABackupWithAChangedJournalIsNotRestored(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if exit, _, errs := commandLine(t, "init", "--service", "r.example.com", "--public-url", "https://auth.example.com"); exit != 0 {
 		t.Fatal(errs)
@@ -140,6 +140,6 @@ func TestABrokenJournalIsNotRestored(t *testing.T) {
 		t.Errorf("exit %d, %s%s", exit, out, errs)
 	}
 	if exit, out, errs := commandLine(t, "journal", "verify"); exit != 0 || !strings.Contains(out, "the journal is empty") {
-		t.Errorf("what was restored is still there: %s%s", out, errs)
+		t.Errorf("the rejected backup was restored: %s%s", out, errs)
 	}
 }

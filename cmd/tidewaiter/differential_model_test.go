@@ -11,10 +11,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What follows is a second Tidewaiter, written from the documentation and not from the code: rules, conditions with typed
-// claims, and who may do what. It is as simple as it can be, and shares nothing with the first but the words.
+// This file models Tidewaiter a second time, from the documentation: rules, conditions with typed
+// claims, and what they grant. The model is slow and simple, and shares no code with the program.
 
-// number is a number of JSON: as it is written, and its one canonical text.
+// number is a JSON number: as it is written, and its canonical text.
 type number struct{ written, text string }
 
 var numbers = []number{{"2", "2"}, {"2.0", "2"}, {"20e-1", "2"}, {"3", "3"}, {"3.0", "3"}, {"2.5", "2.5"}, {"9007199254740993", "9007199254740993"}, {"9007199254740992", "9007199254740992"}}
@@ -39,8 +39,8 @@ func jsonOf(v any) string {
 	return "[" + strings.Join(items, ", ") + "]"
 }
 
-// textsOf is what a value stands for in a path.
-func textsOf(v any) []string {
+// pathTexts returns the texts that a placeholder with the value matches in a path.
+func pathTexts(v any) []string {
 	switch v := v.(type) {
 	case string:
 		return []string{v}
@@ -52,7 +52,7 @@ func textsOf(v any) []string {
 		var texts []string
 		for _, item := range v {
 			if _, list := item.([]any); !list {
-				texts = append(texts, textsOf(item)...)
+				texts = append(texts, pathTexts(item)...)
 			}
 		}
 		return texts
@@ -60,7 +60,7 @@ func textsOf(v any) []string {
 	return nil
 }
 
-// directoryName is the name of an entry of a directory: pairs of a type and a value.
+// directoryName is the DN of an entry: pairs of a type and a value.
 type directoryName [][2]string
 
 var directoryGroups = []directoryName{
@@ -70,10 +70,10 @@ var directoryGroups = []directoryName{
 	{{"cn", "dév"}, {"dc", "corp"}},
 }
 
-// spelledNames are the canonical names of those that were spelled in some way.
+// spelledNames maps each DN that spell returned to its canonical form.
 var spelledNames = map[string]string{}
 
-// canonical returns the one spelling that groups and users have.
+// canonical returns the canonical form of the DN.
 func (n directoryName) canonical() string {
 	var parts []string
 	for _, p := range n {
@@ -82,7 +82,7 @@ func (n directoryName) canonical() string {
 	return strings.Join(parts, ",")
 }
 
-// spell draws one of the spellings that the name has.
+// spell draws an equivalent spelling of the DN.
 func (n directoryName) spell(t *rapid.T) string {
 	types := map[string][]string{
 		"cn": {"cn", "CN", "commonName", "2.5.4.3", "OID.2.5.4.3"}, "ou": {"ou", "OU", "2.5.4.11"}, "dc": {"dc", "DC", "domainComponent"},
@@ -106,8 +106,8 @@ func (n directoryName) spell(t *rapid.T) string {
 	return text
 }
 
-// oneSpelling returns a name, or a subject, as it is compared.
-func oneSpelling(text string) string {
+// canonicalSubject returns the form in which names and subjects are compared.
+func canonicalSubject(text string) string {
 	if canonical, ok := spelledNames[text]; ok {
 		return canonical
 	}
@@ -119,12 +119,12 @@ func oneSpelling(text string) string {
 	return text
 }
 
-// caller is somebody with a credential.
+// caller is a principal with a credential.
 type caller struct {
-	as         string        // as rules call them; "anonymous"
-	entry      directoryName // whose name that is; nil: it is that of none
+	as         string        // the subject of rules; "anonymous"
+	entry      directoryName // the entry whose DN is the name; nil: the name is not a DN
 	groups     []string
-	spelled    []string // the same groups, in other spellings; nil: they have none
+	spelled    []string // the same groups in other spellings; nil: there is only one spelling
 	claims     map[string]any
 	login, key string
 	known      bool // a source knows the name without a credential, with groups and claims
@@ -141,7 +141,7 @@ func (c *caller) subjects() []string {
 	return subjects
 }
 
-// anySpelling returns the groups in some spelling.
+// anySpelling returns the groups, in another spelling if there is one.
 func (c *caller) anySpelling() []string {
 	if c.spelled != nil {
 		return c.spelled
@@ -149,8 +149,8 @@ func (c *caller) anySpelling() []string {
 	return c.groups
 }
 
-// person is what ${user} stands for.
-func (c *caller) person() string {
+// userPlaceholder returns the value of ${user}; "" if it has none.
+func (c *caller) userPlaceholder() string {
 	name, _ := strings.CutPrefix(c.as, "user:")
 	if name == c.as {
 		return ""
@@ -158,18 +158,18 @@ func (c *caller) person() string {
 	return name
 }
 
-// question is a request.
-type question struct {
+// tokenRequest is a request for a token.
+type tokenRequest struct {
 	*caller
 	registry, client string
-	ip               netip.Addr // the zero Addr: not known
+	ip               netip.Addr // the zero Addr if it is unknown
 	names            []string
 }
 
 var actions = []string{"pull", "push", "delete"}
 
-// law is a rule.
-type law struct {
+// modelRule is a rule of the model.
+type modelRule struct {
 	name       string
 	deny       bool
 	stored     bool // in the database
@@ -177,13 +177,13 @@ type law struct {
 	registries []string
 	patterns   []string
 	actions    []string
-	when       *test
+	when       *modelCondition
 }
 
-// test is a condition: its text, and what it comes to.
-type test struct {
+// modelCondition is a condition: its text, and a function that evaluates it.
+type modelCondition struct {
 	text string
-	of   func(q *question) (bool, error)
+	of   func(q *tokenRequest) (bool, error)
 }
 
 var errUnequal = errors.New("it cannot be evaluated")
@@ -207,7 +207,7 @@ func equal(a, b any) (bool, error) {
 	return false, errUnequal
 }
 
-// within looks for a value in a list.
+// within reports whether a list has a value.
 func within(a any, list []any) (bool, error) {
 	var failed error
 	for _, b := range list {
@@ -220,31 +220,32 @@ func within(a any, list []any) (bool, error) {
 	return false, failed
 }
 
-func (r *law) holds(q *question) (bool, error) {
+func (r *modelRule) holds(q *tokenRequest) (bool, error) {
 	if r.when == nil {
 		return true, nil
 	}
 	return r.when.of(q)
 }
 
-// applies says whether a rule that reaches somebody takes effect for the request.
-func (r *law) applies(q *question) bool {
+// applies reports whether a rule that matches the request takes effect. A deny whose condition
+// fails does.
+func (r *modelRule) applies(q *tokenRequest) bool {
 	holds, err := r.holds(q)
 	return r.deny && (holds || err != nil) || !r.deny && holds && err == nil
 }
 
-func meet(a, b []string) bool {
+func intersect(a, b []string) bool {
 	return slices.ContainsFunc(a, func(s string) bool {
-		return slices.ContainsFunc(b, func(other string) bool { return oneSpelling(s) == oneSpelling(other) })
+		return slices.ContainsFunc(b, func(other string) bool { return canonicalSubject(s) == canonicalSubject(other) })
 	})
 }
 
-func (r *law) reaches(q *question, name string) bool {
-	return meet(r.subjects, q.subjects()) && (len(r.registries) == 0 || slices.Contains(r.registries, q.registry)) &&
+func (r *modelRule) matchesRequest(q *tokenRequest, name string) bool {
+	return intersect(r.subjects, q.subjects()) && (len(r.registries) == 0 || slices.Contains(r.registries, q.registry)) &&
 		slices.ContainsFunc(r.patterns, func(p string) bool { return matches(strings.Split(p, "/"), strings.Split(name, "/"), q.caller) })
 }
 
-// matches holds a pattern against a name.
+// matches reports whether a pattern matches a name.
 func matches(pattern, name []string, who *caller) bool {
 	if len(pattern) == 0 {
 		return len(name) == 0
@@ -259,7 +260,7 @@ func matches(pattern, name []string, who *caller) bool {
 		}
 		return false
 	case isClaim:
-		for _, text := range textsOf(who.claims[strings.TrimSuffix(claim, "}")]) {
+		for _, text := range pathTexts(who.claims[strings.TrimSuffix(claim, "}")]) {
 			parts := strings.Split(text, "/")
 			if text != "" && len(parts) <= len(name) && slices.Equal(parts, name[:len(parts)]) && matches(pattern[1:], name[len(parts):], who) {
 				return true
@@ -269,20 +270,20 @@ func matches(pattern, name []string, who *caller) bool {
 	case len(name) == 0:
 		return false
 	case pattern[0] == "${user}":
-		return who.person() == name[0] && matches(pattern[1:], name[1:], who)
+		return who.userPlaceholder() == name[0] && matches(pattern[1:], name[1:], who)
 	}
 	return (pattern[0] == "*" || pattern[0] == name[0]) && matches(pattern[1:], name[1:], who)
 }
 
-// grants are what the rules grant of each name.
-func grants(rules []law, q *question) map[string][]string {
+// grants returns the granted actions for each name.
+func grants(rules []modelRule, q *tokenRequest) map[string][]string {
 	granted := map[string][]string{}
 	for _, name := range q.names {
 		granted[name] = []string{}
 		for _, action := range actions {
 			allowed, denied := false, false
 			for i := range rules {
-				if r := &rules[i]; slices.Contains(r.actions, action) && r.reaches(q, name) && r.applies(q) {
+				if r := &rules[i]; slices.Contains(r.actions, action) && r.matchesRequest(q, name) && r.applies(q) {
 					allowed, denied = allowed || !r.deny, denied || r.deny
 				}
 			}
@@ -322,8 +323,8 @@ func drawClaims(t *rapid.T) map[string]any {
 	return claims
 }
 
-// drawAttributes draws claims of somebody in a directory, where all are text, and the lines of the
-// entry that they are of.
+// drawAttributes draws claims of a user in a directory, where all values are text, and the lines
+// of the user's entry.
 func drawAttributes(t *rapid.T) (claims map[string]any, lines []string) {
 	claims = map[string]any{}
 	for _, name := range claimNames {
@@ -353,24 +354,24 @@ func drawGroups(t *rapid.T) []string {
 	return groups
 }
 
-// drawTest draws a condition.
-func drawTest(t *rapid.T, depth int, callers []*caller) *test {
+// drawCondition draws a condition.
+func drawCondition(t *rapid.T, depth int, callers []*caller) *modelCondition {
 	switch kind := drawOne(t, "condition", "claim", "claim", "claim", "claim", "joined", "address", "group", "time", "registry", "client", "user"); {
 	case kind == "joined" && depth > 0:
-		a, b := drawTest(t, depth-1, callers), drawTest(t, depth-1, callers)
+		a, b := drawCondition(t, depth-1, callers), drawCondition(t, depth-1, callers)
 		switch drawOne(t, "joined by", "&&", "||", "!") {
 		case "&&":
-			return &test{"(" + a.text + ") && (" + b.text + ")", func(q *question) (bool, error) { return both(a, b, q) }}
+			return &modelCondition{"(" + a.text + ") && (" + b.text + ")", func(q *tokenRequest) (bool, error) { return both(a, b, q) }}
 		case "||":
-			return &test{"(" + a.text + ") || (" + b.text + ")", func(q *question) (bool, error) {
+			return &modelCondition{"(" + a.text + ") || (" + b.text + ")", func(q *tokenRequest) (bool, error) {
 				no, err := both(not(a), not(b), q)
 				return !no && err == nil, err
 			}}
 		}
-		return &test{"!(" + a.text + ")", not(a).of}
+		return &modelCondition{"!(" + a.text + ")", not(a).of}
 	case kind == "address":
 		net := drawOne(t, "network", "10.0.0.0/8", "2001:db8::/32")
-		return &test{fmt.Sprintf("cidr(%q).containsIP(request.ip)", net), func(q *question) (bool, error) {
+		return &modelCondition{fmt.Sprintf("cidr(%q).containsIP(request.ip)", net), func(q *tokenRequest) (bool, error) {
 			if !q.ip.IsValid() {
 				return false, errUnequal
 			}
@@ -378,19 +379,19 @@ func drawTest(t *rapid.T, depth int, callers []*caller) *test {
 		}}
 	case kind == "group":
 		if end := drawOne(t, "end", "", "", ",ou=groups,dc=corp", ",dc=corp"); end != "" {
-			return &test{fmt.Sprintf("groups.exists(g, g.endsWith(%q))", end), func(q *question) (bool, error) {
+			return &modelCondition{fmt.Sprintf("groups.exists(g, g.endsWith(%q))", end), func(q *tokenRequest) (bool, error) {
 				return slices.ContainsFunc(q.groups, func(g string) bool { return strings.HasSuffix(g, end) }), nil
 			}}
 		}
 		g := drawOne(t, "group", "dev", "Dev", "d*v", rapid.SampledFrom(directoryGroups).Draw(t, "entry").spell(t))
 		text := drawOne(t, "asked by", "%q in groups", "groups.exists(g, g == %q)", `groups.exists(g, g in ["x", %q])`)
-		return &test{fmt.Sprintf(text, g), func(q *question) (bool, error) { return meet(q.groups, []string{g}), nil }}
+		return &modelCondition{fmt.Sprintf(text, g), func(q *tokenRequest) (bool, error) { return intersect(q.groups, []string{g}), nil }}
 	case kind == "time":
-		return drawOne(t, "time", &test{`now >= timestamp("2020-01-01T00:00:00Z")`, always(true)}, &test{`now < timestamp("2020-01-01T00:00:00Z")`, always(false)})
+		return drawOne(t, "time", &modelCondition{`now >= timestamp("2020-01-01T00:00:00Z")`, always(true)}, &modelCondition{`now < timestamp("2020-01-01T00:00:00Z")`, always(false)})
 	case kind == "registry":
-		return &test{`registry == "one"`, func(q *question) (bool, error) { return q.registry == "one", nil }}
+		return &modelCondition{`registry == "one"`, func(q *tokenRequest) (bool, error) { return q.registry == "one", nil }}
 	case kind == "client":
-		return &test{`client.startsWith("docker/")`, func(q *question) (bool, error) { return strings.HasPrefix(q.client, "docker/"), nil }}
+		return &modelCondition{`client.startsWith("docker/")`, func(q *tokenRequest) (bool, error) { return strings.HasPrefix(q.client, "docker/"), nil }}
 	case kind == "user":
 		name := "ann"
 		for _, c := range callers {
@@ -398,24 +399,26 @@ func drawTest(t *rapid.T, depth int, callers []*caller) *test {
 				name = c.entry.spell(t)
 			}
 		}
-		return &test{fmt.Sprintf("user == %q", name), func(q *question) (bool, error) { return oneSpelling(q.person()) == oneSpelling(name), nil }}
+		return &modelCondition{fmt.Sprintf("user == %q", name), func(q *tokenRequest) (bool, error) {
+			return canonicalSubject(q.userPlaceholder()) == canonicalSubject(name), nil
+		}}
 	}
-	return drawClaimTest(t)
+	return drawClaimCondition(t)
 }
 
-func always(holds bool) func(*question) (bool, error) {
-	return func(*question) (bool, error) { return holds, nil }
+func always(holds bool) func(*tokenRequest) (bool, error) {
+	return func(*tokenRequest) (bool, error) { return holds, nil }
 }
 
-func not(a *test) *test {
-	return &test{"", func(q *question) (bool, error) {
+func not(a *modelCondition) *modelCondition {
+	return &modelCondition{"", func(q *tokenRequest) (bool, error) {
 		holds, err := a.of(q)
 		return !holds && err == nil, err
 	}}
 }
 
-// both is false if either is, whatever is wrong with the other.
-func both(a, b *test, q *question) (bool, error) {
+// both evaluates "and". It is false if either is false, even if the other fails.
+func both(a, b *modelCondition, q *tokenRequest) (bool, error) {
 	x, xErr := a.of(q)
 	y, yErr := b.of(q)
 	if xErr == nil && !x || yErr == nil && !y {
@@ -424,10 +427,10 @@ func both(a, b *test, q *question) (bool, error) {
 	return xErr == nil && yErr == nil, errors.Join(xErr, yErr)
 }
 
-func drawClaimTest(t *rapid.T) *test {
+func drawClaimCondition(t *rapid.T) *modelCondition {
 	name := rapid.SampledFrom(claimNames).Draw(t, "claim")
 	literal, other := drawScalar(t), drawScalar(t)
-	read := func(q *question) (any, error) {
+	read := func(q *tokenRequest) (any, error) {
 		if v := q.claims[name]; v != nil {
 			return v, nil
 		}
@@ -436,7 +439,7 @@ func drawClaimTest(t *rapid.T) *test {
 	claim := "claims." + name
 	switch drawOne(t, "test", "==", "==", "!=", "in", "contains", "<", "has") {
 	case "==":
-		return &test{claim + " == " + jsonOf(literal), func(q *question) (bool, error) {
+		return &modelCondition{claim + " == " + jsonOf(literal), func(q *tokenRequest) (bool, error) {
 			v, err := read(q)
 			if err != nil {
 				return false, err
@@ -444,7 +447,7 @@ func drawClaimTest(t *rapid.T) *test {
 			return equal(v, literal)
 		}}
 	case "!=":
-		return &test{jsonOf(literal) + " != " + claim, func(q *question) (bool, error) {
+		return &modelCondition{jsonOf(literal) + " != " + claim, func(q *tokenRequest) (bool, error) {
 			v, err := read(q)
 			if err != nil {
 				return false, err
@@ -453,7 +456,7 @@ func drawClaimTest(t *rapid.T) *test {
 			return !same && err == nil, err
 		}}
 	case "in":
-		return &test{claim + " in [" + jsonOf(literal) + ", " + jsonOf(other) + "]", func(q *question) (bool, error) {
+		return &modelCondition{claim + " in [" + jsonOf(literal) + ", " + jsonOf(other) + "]", func(q *tokenRequest) (bool, error) {
 			v, err := read(q)
 			if err != nil {
 				return false, err
@@ -461,7 +464,7 @@ func drawClaimTest(t *rapid.T) *test {
 			return within(v, []any{literal, other})
 		}}
 	case "contains":
-		return &test{jsonOf(literal) + " in " + claim, func(q *question) (bool, error) {
+		return &modelCondition{jsonOf(literal) + " in " + claim, func(q *tokenRequest) (bool, error) {
 			v, err := read(q)
 			if list, ok := v.([]any); ok && err == nil {
 				return within(literal, list)
@@ -469,7 +472,7 @@ func drawClaimTest(t *rapid.T) *test {
 			return false, errUnequal
 		}}
 	case "<":
-		return &test{claim + " < 2.25", func(q *question) (bool, error) {
+		return &modelCondition{claim + " < 2.25", func(q *tokenRequest) (bool, error) {
 			v, err := read(q)
 			n, ok := v.(number)
 			if err != nil || !ok {
@@ -479,10 +482,10 @@ func drawClaimTest(t *rapid.T) *test {
 			return f < 2.25, err
 		}}
 	}
-	return &test{"has(" + claim + ")", func(q *question) (bool, error) { return q.claims[name] != nil, nil }}
+	return &modelCondition{"has(" + claim + ")", func(q *tokenRequest) (bool, error) { return q.claims[name] != nil, nil }}
 }
 
-func drawLaw(t *rapid.T, n int, callers []*caller) law {
+func drawRule(t *rapid.T, n int, callers []*caller) modelRule {
 	subjects := []string{"anyone", "signed-in", "group:dev", "group:Dev", "group:dev ops", "group:dév", "group:ops", "anonymous"}
 	for _, c := range callers {
 		if c.as != "anonymous" {
@@ -495,7 +498,7 @@ func drawLaw(t *rapid.T, n int, callers []*caller) law {
 	for _, g := range directoryGroups {
 		subjects = append(subjects, "group:"+g.spell(t))
 	}
-	r := law{
+	r := modelRule{
 		name: fmt.Sprint("rule ", n), deny: rapid.IntRange(0, 2).Draw(t, "deny") == 0, stored: rapid.IntRange(0, 3).Draw(t, "stored") == 0,
 		subjects: rapid.SliceOfNDistinct(rapid.SampledFrom(subjects), 1, 3, rapid.ID).Draw(t, "subjects"),
 		patterns: rapid.SliceOfNDistinct(rapid.SampledFrom([]string{
@@ -507,9 +510,10 @@ func drawLaw(t *rapid.T, n int, callers []*caller) law {
 		r.registries = []string{drawOne(t, "registry", "one", "two")}
 	}
 	if rapid.IntRange(0, 2).Draw(t, "conditional") > 0 {
-		r.when = drawTest(t, 2, callers)
+		r.when = drawCondition(t, 2, callers)
 	}
-	if !slices.ContainsFunc(r.subjects, func(s string) bool { return s == "anyone" || s == "signed-in" || strings.HasPrefix(s, "group:") }) { // of these some are users, and have claims
+	// Placeholders are valid only if a subject can be a user with claims. Drop them elsewhere.
+	if !slices.ContainsFunc(r.subjects, func(s string) bool { return s == "anyone" || s == "signed-in" || strings.HasPrefix(s, "group:") }) {
 		r.patterns = slices.DeleteFunc(r.patterns, func(p string) bool { return strings.Contains(p, "${") })
 		if len(r.patterns) == 0 {
 			r.patterns = []string{"prod/**"}

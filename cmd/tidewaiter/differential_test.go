@@ -33,8 +33,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// one is a Tidewaiter that runs, with every source that needs no other program.
-type one struct {
+// testService is a running Tidewaiter with every identity source that needs no other program.
+type testService struct {
 	dir       string
 	app       *app.App
 	api       http.Handler
@@ -49,9 +49,9 @@ type one struct {
 	n         atomic.Int64
 }
 
-func newOne(t *testing.T) *one {
+func newTestService(t *testing.T) *testService {
 	t.Helper()
-	o := &one{dir: filepath.Join(t.TempDir(), "one"), answers: map[string]string{}, directory: ldaptest.NewFake(t)}
+	o := &testService{dir: filepath.Join(t.TempDir(), "one"), answers: map[string]string{}, directory: ldaptest.NewFake(t)}
 	o.tidewaiter(t, "", "init", "--dir", o.dir)
 	hash, err := bcrypt.GenerateFromPassword([]byte("pw"), bcrypt.MinCost)
 	if err != nil {
@@ -67,7 +67,8 @@ func newOne(t *testing.T) *one {
 		t.Fatal(err)
 	}
 	keys, _ := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
-	// From a file: on a busy machine an issuer may answer too late, and that would be an outage.
+	// The keys are in a file, because an issuer that answers late on a busy machine would be an
+	// outage.
 	o.issuer, o.keys = "https://issuer.example.com", filepath.Join(t.TempDir(), "jwks.json")
 	if err := os.WriteFile(o.keys, keys, 0o600); err != nil {
 		t.Fatal(err)
@@ -113,8 +114,8 @@ func newOne(t *testing.T) *one {
 	return o
 }
 
-// tidewaiter runs a command that must succeed, and returns what it prints.
-func (o *one) tidewaiter(t testing.TB, in string, args ...string) string {
+// tidewaiter runs a command that must succeed, and returns its output.
+func (o *testService) tidewaiter(t testing.TB, in string, args ...string) string {
 	t.Helper()
 	var out, errs bytes.Buffer
 	if exit := run(t.Context(), args, strings.NewReader(in), &out, &errs); exit != 0 {
@@ -123,17 +124,17 @@ func (o *one) tidewaiter(t testing.TB, in string, args ...string) string {
 	return out.String()
 }
 
-// inNamespaces are the rules of the namespace that is always there.
-func inNamespaces() []law {
-	return []law{
+// namespaceRules returns the rules of the namespace team.
+func namespaceRules() []modelRule {
+	return []modelRule{
 		{name: "team is internal", subjects: []string{"signed-in"}, patterns: []string{"team/**"}, actions: []string{"pull"}},
 		{name: "writers of team", subjects: []string{"group:dev"}, patterns: []string{"team/**"}, actions: []string{"pull", "push"}},
 		{name: "owner of team", subjects: []string{"user:somebody"}, patterns: []string{"team/**"}, actions: actions},
 	}
 }
 
-// form is the rule as files and the API have it.
-func (r *law) form() map[string]any {
+// form returns the rule as files and the API write it.
+func (r *modelRule) form() map[string]any {
 	form := map[string]any{"name": r.name, "subjects": r.subjects, "repositories": r.patterns, "actions": r.actions}
 	if r.deny {
 		form["effect"] = "deny"
@@ -147,7 +148,7 @@ func (r *law) form() map[string]any {
 	return form
 }
 
-func (o *one) config(t testing.TB, rules []law) *config.Config {
+func (o *testService) config(t testing.TB, rules []modelRule) *config.Config {
 	t.Helper()
 	forms := []any{map[string]any{"name": "administrators", "subjects": []string{"user:root"}, "repositories": []string{"nothing"}, "actions": []string{"pull"}}}
 	for i := range rules {
@@ -195,11 +196,11 @@ policy: { rules: `+string(text)+` }
 	return cfg
 }
 
-// callers are the fixed ones, and one of each source that says anew who it is.
-func (o *one) callers(t *rapid.T) []*caller {
+// callers returns the fixed callers, and a new one of each other source.
+func (o *testService) callers(t *rapid.T) []*caller {
 	all := slices.Clone(o.fixed)
 	for _, source := range []string{"shop", "jobs", "people"} {
-		name := fmt.Sprintf("%s-%d", source, o.n.Add(1)) // which nothing that is remembered can be about
+		name := fmt.Sprintf("%s-%d", source, o.n.Add(1)) // a new name, so no cache has it
 		c := &caller{as: "user:" + name, groups: drawGroups(t), claims: drawClaims(t), login: name, key: "pw"}
 		claims := []string{}
 		for _, k := range slices.Sorted(maps.Keys(c.claims)) {
@@ -227,11 +228,11 @@ func (o *one) callers(t *rapid.T) []*caller {
 		}
 		all = append(all, c)
 	}
-	return append(all, o.inCorp(t), o.inStaff(t))
+	return append(all, o.corpUser(t), o.staffUser(t))
 }
 
-// inCorp is somebody of the directory whose entry names the groups.
-func (o *one) inCorp(t *rapid.T) *caller {
+// corpUser returns a new user of a directory whose entries name their groups.
+func (o *testService) corpUser(t *rapid.T) *caller {
 	name := fmt.Sprint("corp-", o.n.Add(1))
 	c := &caller{as: "user:" + name, login: name, key: "right", known: true}
 	claims, lines := drawAttributes(t)
@@ -240,13 +241,13 @@ func (o *one) inCorp(t *rapid.T) *caller {
 		c.groups, c.spelled = append(c.groups, g.canonical()), append(c.spelled, g.spell(t))
 		lines = append(lines, "memberOf: "+g.spell(t))
 	}
-	o.person(directoryName{{"cn", name}, {"dc", "corp"}}.spell(t), "DC=corp sub (sAMAccountName="+name+")", lines)
+	o.addEntry(directoryName{{"cn", name}, {"dc", "corp"}}.spell(t), "DC=corp sub (sAMAccountName="+name+")", lines)
 	return c
 }
 
-// inStaff is somebody of the directory whose name is that of the entry, and whose groups are
-// searched by another attribute, below two bases.
-func (o *one) inStaff(t *rapid.T) *caller {
+// staffUser returns a new user of a directory where the name is the DN of the entry, and groups
+// are searched by another attribute below two bases.
+func (o *testService) staffUser(t *rapid.T) *caller {
 	login := fmt.Sprint("staff-", o.n.Add(1))
 	own := directoryName{{"cn", login}, {"ou", "people"}, {"dc", "staff"}}
 	name := "CN=" + login + ",OU=People,DC=staff"
@@ -264,36 +265,37 @@ func (o *one) inStaff(t *rapid.T) *caller {
 		o.directory.SetEntries(base+" sub (m=no. "+login+")", entries...)
 	}
 	for _, asked := range []string{login, name} {
-		o.person(name, "DC=staff sub (|(sAMAccountName="+asked+")(distinguishedName="+asked+"))", lines)
+		o.addEntry(name, "DC=staff sub (|(sAMAccountName="+asked+")(distinguishedName="+asked+"))", lines)
 	}
 	return c
 }
 
-func (o *one) person(dn, search string, lines []string) {
+func (o *testService) addEntry(dn, search string, lines []string) {
 	o.directory.SetBind(dn, 0)
 	o.directory.SetEntries(search, ldaptest.Entry(dn, lines...))
 }
 
-// sent is how a request comes in: from where, and with what a proxy says of that.
-type sent struct{ peer, forwarded, is string }
+// connection is where a request comes from: the peer, X-Forwarded-For, and the client's address
+// that results.
+type connection struct{ peer, forwarded, ip string }
 
-var ways = []sent{
+var connections = []connection{
 	{"10.1.2.3:5", "", "10.1.2.3"}, {"[2001:db8::5]:5", "", "2001:db8::5"}, {"198.51.100.7:5", "10.1.2.3", "198.51.100.7"}, {"192.0.2.1:5", "", "192.0.2.1"},
 	{"192.0.2.1:5", "10.1.2.3", "10.1.2.3"}, {"192.0.2.1:5", "10.1.2.3:443", "10.1.2.3"}, {"192.0.2.1:5", "[2001:db8::1]:443", "2001:db8::1"},
 	{"192.0.2.1:5", "::ffff:10.1.2.3", "10.1.2.3"}, {"192.0.2.1:5", "10.9.9.9, 2001:db8::1", "2001:db8::1"}, {"192.0.2.1:5", "unknown", ""}, {"192.0.2.1:5", "10.1.2.300", ""},
 }
 
-// ask asks for a token, and returns what it grants and its id.
-func (o *one) ask(t *rapid.T, q *question, way sent) (granted map[string][]string, id string) {
+// requestToken requests a token, and returns its grants and its id.
+func (o *testService) requestToken(t *rapid.T, q *tokenRequest, conn connection) (granted map[string][]string, id string) {
 	query := url.Values{"service": {q.registry}}
 	for _, name := range q.names {
 		query.Add("scope", "repository:"+name+":"+strings.Join(actions, ","))
 	}
 	r := httptest.NewRequest(http.MethodGet, "/token?"+query.Encode(), nil)
-	r.RemoteAddr = way.peer
+	r.RemoteAddr = conn.peer
 	r.Header.Set("User-Agent", q.client)
-	if way.forwarded != "" {
-		r.Header.Set("X-Forwarded-For", way.forwarded)
+	if conn.forwarded != "" {
+		r.Header.Set("X-Forwarded-For", conn.forwarded)
 	}
 	if q.as != "anonymous" {
 		r.SetBasicAuth(q.login, q.key)
@@ -332,8 +334,8 @@ func inOrder(list []string) []string {
 	return slices.DeleteFunc(slices.Clone(actions), func(a string) bool { return !slices.Contains(list, a) })
 }
 
-// call asks the API as the administrator.
-func (o *one) call(t *rapid.T, method, path string, body, into any) {
+// call calls the API as an administrator.
+func (o *testService) call(t *rapid.T, method, path string, body, into any) {
 	text, _ := json.Marshal(body)
 	if raw, ok := body.(string); ok {
 		text = []byte(raw)
@@ -353,8 +355,8 @@ func (o *one) call(t *rapid.T, method, path string, body, into any) {
 	}
 }
 
-// enforce makes the rules the policy.
-func (o *one) enforce(t *rapid.T, tb testing.TB, rules []law, before []law) {
+// setRules replaces the rules of the policy.
+func (o *testService) setRules(t *rapid.T, tb testing.TB, rules []modelRule, before []modelRule) {
 	for i := range before {
 		if before[i].stored {
 			o.call(t, http.MethodDelete, "/rules/"+url.PathEscape(before[i].name), nil, nil)
@@ -370,8 +372,9 @@ func (o *one) enforce(t *rapid.T, tb testing.TB, rules []law, before []law) {
 	}
 }
 
-// said is what a question adds about who asks. What a source knows need not be said.
-func (q *question) said() string {
+// principalJSON returns the fields that name the principal in a request to the API. Groups and
+// claims that a source knows are left out.
+func (q *tokenRequest) principalJSON() string {
 	text := fmt.Sprintf(`"as": %q`, q.as)
 	if q.known {
 		return text
@@ -384,15 +387,15 @@ func (q *question) said() string {
 	return text + fmt.Sprintf(`, "groups": %s, "claims": {%s}`, groups, strings.Join(claims, ", "))
 }
 
-// decided is what is said of a decision.
-type decided struct {
+// explanationJSON has the fields of an explanation that the test compares.
+type explanationJSON struct {
 	Scopes []struct {
 		Name    string
 		Granted []string
 	}
 }
 
-func (e *decided) granted() map[string][]string {
+func (e *explanationJSON) granted() map[string][]string {
 	granted := map[string][]string{}
 	for _, s := range e.Scopes {
 		granted[s.Name] = inOrder(s.Granted)
@@ -400,8 +403,8 @@ func (e *decided) granted() map[string][]string {
 	return granted
 }
 
-// explain asks the API for an explanation of what would be.
-func (o *one) explain(t *rapid.T, q *question) map[string][]string {
+// explain returns the grants according to explain of the API.
+func (o *testService) explain(t *rapid.T, q *tokenRequest) map[string][]string {
 	scopes := []string{}
 	for _, name := range q.names {
 		scopes = append(scopes, "repository:"+name+":"+strings.Join(actions, ","))
@@ -411,13 +414,13 @@ func (o *one) explain(t *rapid.T, q *question) map[string][]string {
 	if q.ip.IsValid() {
 		ip = fmt.Sprintf(`"ip": %q, `, q.ip)
 	}
-	var e decided
-	o.call(t, http.MethodPost, "/explain", fmt.Sprintf(`{%s, %s"client": %q, "registry": %q, "scopes": %s}`, q.said(), ip, q.client, q.registry, list), &e)
+	var e explanationJSON
+	o.call(t, http.MethodPost, "/explain", fmt.Sprintf(`{%s, %s"client": %q, "registry": %q, "scopes": %s}`, q.principalJSON(), ip, q.client, q.registry, list), &e)
 	return e.granted()
 }
 
-// flags asks the command line for the same.
-func (o *one) flags(t *rapid.T, tb testing.TB, q *question, name string) []string {
+// explainByFlags returns the actions granted according to explain of the command line.
+func (o *testService) explainByFlags(t *rapid.T, tb testing.TB, q *tokenRequest, name string) []string {
 	args := []string{"explain", "--config", filepath.Join(o.dir, "tidewaiter.yaml"), "--output", "json", "--as", q.as, "--client", q.client, "--registry", q.registry}
 	if q.ip.IsValid() {
 		args = append(args, "--ip", q.ip.String())
@@ -436,15 +439,16 @@ func (o *one) flags(t *rapid.T, tb testing.TB, q *question, name string) []strin
 	}
 	var out, errs bytes.Buffer
 	exit := run(tb.Context(), append(args, strings.Join(actions, ","), name), strings.NewReader(""), &out, &errs)
-	var e decided
+	var e explanationJSON
 	if err := json.Unmarshal(out.Bytes(), &e); err != nil || exit > 1 {
 		t.Fatalf("%q: exit %d: %s%s", args, exit, out.String(), errs.String())
 	}
 	return e.granted()[name]
 }
 
-// whoCan works out of who may do it whether one may, with the conditions as they are.
-func (o *one) whoCan(t *rapid.T, rules map[string]*law, q *question, name string) []string {
+// whoCan derives the granted actions from the answer of who-can. Conditions are evaluated by the
+// model.
+func (o *testService) whoCan(t *rapid.T, rules map[string]*modelRule, q *tokenRequest, name string) []string {
 	var list []struct {
 		Action          string
 		Through, Except []struct {
@@ -472,10 +476,10 @@ func (o *one) whoCan(t *rapid.T, rules map[string]*law, q *question, name string
 			for _, g := range kind.all {
 				is := true
 				for _, who := range g.Who {
-					is = is && meet(q.subjects(), []string{who})
+					is = is && intersect(q.subjects(), []string{who})
 				}
 				for _, held := range g.Claims {
-					is = is && slices.Contains(textsOf(q.claims[held.Claim]), held.Value)
+					is = is && slices.Contains(pathTexts(q.claims[held.Claim]), held.Value)
 				}
 				if g.Pattern != "" {
 					is = is && matches(strings.Split(g.Pattern, "/"), strings.Split(name, "/"), q.caller)
@@ -493,15 +497,16 @@ func (o *one) whoCan(t *rapid.T, rules map[string]*law, q *question, name string
 	return inOrder(can)
 }
 
-// whatCan works out of what one may do whether this is among it, with the conditions as they are.
-func (o *one) whatCan(t *rapid.T, rules map[string]*law, q *question, name string) []string {
+// whatCan derives the granted actions from the answer of what-can. Conditions are evaluated by
+// the model.
+func (o *testService) whatCan(t *rapid.T, rules map[string]*modelRule, q *tokenRequest, name string) []string {
 	type right struct {
 		Type           string
 		Names, Actions []string
 		Rule           string
 	}
 	var rights struct{ Allowed, Except []right }
-	o.call(t, http.MethodPost, "/what-can", fmt.Sprintf(`{%s, "registry": %q}`, q.said(), q.registry), &rights)
+	o.call(t, http.MethodPost, "/what-can", fmt.Sprintf(`{%s, "registry": %q}`, q.principalJSON(), q.registry), &rights)
 	covers := func(list []right, action string) bool {
 		return slices.ContainsFunc(list, func(r right) bool {
 			applies := rules[r.Rule] == nil || rules[r.Rule].applies(q)
@@ -519,8 +524,8 @@ func (o *one) whatCan(t *rapid.T, rules map[string]*law, q *question, name strin
 	return can
 }
 
-// expectations are tests of the policy that expect what was granted.
-func expectations(q *question, granted map[string][]string) (tests []string) {
+// expectations returns policy tests that expect exactly the grants.
+func expectations(q *tokenRequest, granted map[string][]string) (tests []string) {
 	for _, name := range q.names {
 		refused := slices.DeleteFunc(slices.Clone(actions), func(a string) bool { return slices.Contains(granted[name], a) })
 		test := fmt.Sprintf(`"as": %q, "registry": %q, "client": %q, "repositories": [%q]`, q.as, q.registry, q.client, name)
@@ -533,7 +538,7 @@ func expectations(q *question, granted map[string][]string) (tests []string) {
 		}
 		claims := []string{}
 		for _, k := range slices.Sorted(maps.Keys(q.claims)) {
-			if q.claims[k] != nil { // a test leaves it out
+			if q.claims[k] != nil { // tests have no null claims
 				claims = append(claims, fmt.Sprintf("%q: %s", k, jsonOf(q.claims[k])))
 			}
 		}
@@ -550,52 +555,52 @@ func expectations(q *question, granted map[string][]string) (tests []string) {
 	return tests
 }
 
-var someNames = []string{"prod/app", "e/2", "e/3", "e/2.5", "e/true", "e/a", "e/9007199254740993", "team/a", "a/b", "a/b/c", "a/true", "3/x", "true/a", "ann/x"}
+var repositoryNames = []string{"prod/app", "e/2", "e/3", "e/2.5", "e/true", "e/a", "e/9007199254740993", "team/a", "a/b", "a/b/c", "a/true", "3/x", "true/a", "ann/x"}
 
-// Whoever asks, with whatever credential, from wherever: what the token grants is what the model says, what explain says of it by its
-// id and beforehand, what follows from who-can and what-can, and what tests of the policy are told. And a deny that is added to
-// the policy never grants more.
-func TestPropertyWhatIsGrantedIsWhatIsSaid(t *testing.T) {
-	o := newOne(t)
-	var before []law
+// For every principal, credential and address, the grants of the token agree with the model, with
+// explain (by id and by request), with who-can, what-can and policy tests. An additional deny
+// never grants more.
+func TestPropertyAllAnswersAgree(t *testing.T) {
+	o := newTestService(t)
+	var before []modelRule
 	rapid.Check(t, func(rt *rapid.T) {
 		callers := o.callers(rt)
-		var rules []law
+		var rules []modelRule
 		for n := range rapid.IntRange(2, 8).Draw(rt, "rules") {
-			rules = append(rules, drawLaw(rt, n, callers))
+			rules = append(rules, drawRule(rt, n, callers))
 		}
-		deny := drawLaw(rt, len(rules), callers)
+		deny := drawRule(rt, len(rules), callers)
 		deny.deny = true
-		o.enforce(rt, t, rules, before)
+		o.setRules(rt, t, rules, before)
 		before = rules
-		known := map[string]*law{}
+		known := map[string]*modelRule{}
 		for i := range rules {
 			known[rules[i].name] = &rules[i]
 		}
-		model := append(inNamespaces(), rules...)
-		type asking struct {
-			question
-			way     sent
+		model := append(namespaceRules(), rules...)
+		type issuedToken struct {
+			tokenRequest
+			conn    connection
 			granted map[string][]string
 		}
-		var all []asking
+		var all []issuedToken
 		var tests []string
 		for _, c := range callers {
-			way := rapid.SampledFrom(ways).Draw(rt, "way")
-			q := question{caller: c, registry: drawOne(rt, "registry", "one", "two"), client: drawOne(rt, "client", "docker/27", "curl/8")}
-			q.names = rapid.SliceOfNDistinct(rapid.SampledFrom(someNames), 2, 4, rapid.ID).Draw(rt, "names")
-			if way.is != "" {
-				q.ip = netip.MustParseAddr(way.is)
+			conn := rapid.SampledFrom(connections).Draw(rt, "conn")
+			q := tokenRequest{caller: c, registry: drawOne(rt, "registry", "one", "two"), client: drawOne(rt, "client", "docker/27", "curl/8")}
+			q.names = rapid.SliceOfNDistinct(rapid.SampledFrom(repositoryNames), 2, 4, rapid.ID).Draw(rt, "names")
+			if conn.ip != "" {
+				q.ip = netip.MustParseAddr(conn.ip)
 			}
-			granted, id := o.ask(rt, &q, way)
+			granted, id := o.requestToken(rt, &q, conn)
 			agree := func(what string, got map[string][]string) {
 				if diff := cmp.Diff(granted, got); diff != "" {
 					rt.Errorf("%s from %v, %s, of %s with %s: the token and %s differ (-token +%s):\n%s\nrules: %s",
-						q.as, q.ip, q.client, q.registry, q.said(), what, what, diff, lawsText(rules))
+						q.as, q.ip, q.client, q.registry, q.principalJSON(), what, what, diff, rulesText(rules))
 				}
 			}
 			agree("the model", grants(model, &q))
-			var e decided
+			var e explanationJSON
 			o.call(rt, http.MethodGet, "/journal/"+id+"/explanation", nil, &e)
 			agree("explain by id", e.granted())
 			agree("explain", o.explain(rt, &q))
@@ -604,15 +609,15 @@ func TestPropertyWhatIsGrantedIsWhatIsSaid(t *testing.T) {
 				"who-can": o.whoCan(rt, known, &q, name), "what-can": o.whatCan(rt, known, &q, name),
 			} {
 				if !slices.Equal(got, granted[name]) {
-					rt.Errorf("%s from %v of %s with %s: the token grants %q of %s, and %s says %q\nrules: %s", q.as, q.ip, q.registry, q.said(), granted[name], name, what, got, lawsText(rules))
+					rt.Errorf("%s from %v of %s with %s: the token grants %q of %s, and %s says %q\nrules: %s", q.as, q.ip, q.registry, q.principalJSON(), granted[name], name, what, got, rulesText(rules))
 				}
 			}
-			all = append(all, asking{q, way, granted})
+			all = append(all, issuedToken{q, conn, granted})
 			tests = append(tests, expectations(&q, granted)...)
 		}
 		one := &all[rapid.IntRange(0, len(all)-1).Draw(rt, "by flags")]
-		if name := one.names[0]; !slices.Equal(o.flags(rt, t, &one.question, name), one.granted[name]) {
-			rt.Errorf("%s with %s: the token grants %q of %s, and explain by flags says otherwise\nrules: %s", one.as, one.said(), one.granted[name], name, lawsText(rules))
+		if name := one.names[0]; !slices.Equal(o.explainByFlags(rt, t, &one.tokenRequest, name), one.granted[name]) {
+			rt.Errorf("%s with %s: the token grants %q of %s, and explain by flags says otherwise\nrules: %s", one.as, one.principalJSON(), one.granted[name], name, rulesText(rules))
 		}
 		file := filepath.Join(o.dir, "tests.yaml")
 		if err := os.WriteFile(file, []byte("tests: [\n  "+strings.Join(tests, ",\n  ")+"\n]\n"), 0o600); err != nil {
@@ -620,18 +625,18 @@ func TestPropertyWhatIsGrantedIsWhatIsSaid(t *testing.T) {
 		}
 		var out bytes.Buffer
 		if exit := run(t.Context(), []string{"policy", "test", "--config", filepath.Join(o.dir, "tidewaiter.yaml"), file}, strings.NewReader(""), &out, &out); exit != 0 {
-			rt.Errorf("policy test: exit %d: %s\nrules: %s", exit, out.String(), lawsText(rules))
+			rt.Errorf("policy test: exit %d: %s\nrules: %s", exit, out.String(), rulesText(rules))
 		}
 
-		o.enforce(rt, t, append(slices.Clone(rules), deny), before)
+		o.setRules(rt, t, append(slices.Clone(rules), deny), before)
 		before = append(slices.Clone(rules), deny)
 		for i := range all {
 			q := &all[i]
-			granted, _ := o.ask(rt, &q.question, q.way)
+			granted, _ := o.requestToken(rt, &q.tokenRequest, q.conn)
 			for _, name := range q.names {
 				for _, action := range granted[name] {
 					if !slices.Contains(q.granted[name], action) {
-						rt.Errorf("%s: with the deny %s, %s of %s is granted, and it was not before\nrules: %s", q.as, lawsText([]law{deny}), action, name, lawsText(rules))
+						rt.Errorf("%s: with the deny %s, %s of %s is granted, and it was not before\nrules: %s", q.as, rulesText([]modelRule{deny}), action, name, rulesText(rules))
 					}
 				}
 			}
@@ -639,7 +644,7 @@ func TestPropertyWhatIsGrantedIsWhatIsSaid(t *testing.T) {
 	})
 }
 
-func lawsText(rules []law) string {
+func rulesText(rules []modelRule) string {
 	var b strings.Builder
 	for i := range rules {
 		text, _ := json.Marshal(rules[i].form())

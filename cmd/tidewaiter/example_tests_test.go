@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// The tests of the example hold, with no key, secret or password file of it made. And they test: without the
-// rules of one team, they fail.
-func TestTheTestsOfTheExample(t *testing.T) {
+// The policy tests of examples/team pass without any key, secret or password file, and fail
+// without the rules of one team.
+func TestPolicyTestsOfTheExample(t *testing.T) {
 	files, err := filepath.Glob("../../examples/team/tests/*.yaml")
 	if err != nil || len(files) != 2 {
 		t.Fatalf("%q, %v", files, err)

@@ -8,20 +8,20 @@ import (
 	"testing"
 )
 
-// "make install" puts everything where a shell and man look for it, and both can read it.
+// "make install" installs files where shells and man look for them, and both can read them.
 func TestInstalledFilesAreRead(t *testing.T) {
 	program, err := exec.LookPath("tidewaiter")
 	if err != nil {
 		t.Fatal(err)
 	}
 	usr := t.TempDir()
-	say(t, "../../scripts/install", program, usr)
-	if got := say(t, filepath.Join(usr, "bin", "tidewaiter"), "version"); !strings.HasPrefix(got, "tidewaiter ") {
-		t.Errorf("the installed program says %q", got)
+	output(t, "../../scripts/install", program, usr)
+	if got := output(t, filepath.Join(usr, "bin", "tidewaiter"), "version"); !strings.HasPrefix(got, "tidewaiter ") {
+		t.Errorf("the installed program prints %q", got)
 	}
 
 	completions := filepath.Join(usr, "share", "bash-completion", "completions", "tidewaiter")
-	if got := say(t, "bash", "-c", `source "$1" && complete -p tidewaiter`, "bash", completions); !strings.Contains(got, "-F ") {
+	if got := output(t, "bash", "-c", `source "$1" && complete -p tidewaiter`, "bash", completions); !strings.Contains(got, "-F ") {
 		t.Errorf("bash completes it with %q", got)
 	}
 	for _, file := range []string{"zsh/site-functions/_tidewaiter", "fish/vendor_completions.d/tidewaiter.fish"} {
@@ -36,14 +36,14 @@ func TestInstalledFilesAreRead(t *testing.T) {
 		t.Fatalf("%d manual pages (%v)", len(pages), err)
 	}
 	for _, page := range pages {
-		if got := say(t, "groff", "-man", "-Tutf8", "-ww", "-z", page); got != "" {
+		if got := output(t, "groff", "-man", "-Tutf8", "-ww", "-z", page); got != "" {
 			t.Errorf("%s:\n%s", page, got)
 		}
 	}
 }
 
-// say runs a program, and returns all that it says.
-func say(t *testing.T, program string, args ...string) string {
+// output runs a program and returns its output.
+func output(t *testing.T, program string, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput()
 	if err != nil {
@@ -52,7 +52,7 @@ func say(t *testing.T, program string, args ...string) string {
 	return string(out)
 }
 
-// need leaves a test out where a program is missing, which is no excuse in CI.
+// need skips a test if a program is missing. In CI, the test fails instead.
 func need(t *testing.T, program, debianPackage string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {

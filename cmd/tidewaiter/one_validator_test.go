@@ -22,17 +22,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 )
 
-// threeWays says a rule in a file, to the API and on the command line.
-type threeWays struct {
+// validators validates a rule in a file, through the API and on the command line.
+type validators struct {
 	testing.TB
 	dir string
 	api http.Handler
 	n   int
 }
 
-func newThreeWays(t testing.TB) *threeWays {
+func newValidators(t testing.TB) *validators {
 	t.Helper()
-	w := &threeWays{TB: t, dir: filepath.Join(t.TempDir(), "one")}
+	w := &validators{TB: t, dir: filepath.Join(t.TempDir(), "one")}
 	var out bytes.Buffer
 	if exit := run(t.Context(), []string{"init", "--dir", w.dir}, strings.NewReader(""), &out, &out); exit != 0 {
 		t.Fatal(out.String())
@@ -55,7 +55,7 @@ func newThreeWays(t testing.TB) *threeWays {
 	return w
 }
 
-func (w *threeWays) config(entry, rules string) string {
+func (w *validators) config(entry, rules string) string {
 	return `database: sqlite:state.db
 listen: [{ address: "127.0.0.1:0" }]
 signing: { root: { folder: keys } }
@@ -65,7 +65,7 @@ policy: { roles: { reader: [pull] }, rules: [{ name: base, subjects: [anyone], r
 `
 }
 
-func (w *threeWays) write(name, text string) {
+func (w *validators) write(name, text string) {
 	w.Helper()
 	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
 		w.Fatal(err)
@@ -77,17 +77,17 @@ var (
 	position = regexp.MustCompile(`^\d+:\d+: `)
 )
 
-// file returns what a file with the rule is told.
-func (w *threeWays) file(rule map[string]any) []string {
-	text, err := json.Marshal(rule) // which is YAML, too
+// fileErrors returns the errors of a config file with the rule.
+func (w *validators) fileErrors(rule map[string]any) []string {
+	text, err := json.Marshal(rule) // JSON is valid YAML
 	if err != nil {
 		w.Fatal(err)
 	}
-	return w.loaded(w.config(`"root:$2y$04$abc"`, string(text)))
+	return w.configErrors(w.config(`"root:$2y$04$abc"`, string(text)))
 }
 
-// loaded returns the errors of a config.
-func (w *threeWays) loaded(text string) []string {
+// configErrors returns the errors of a config.
+func (w *validators) configErrors(text string) []string {
 	w.write("file.yaml", text)
 	_, err := config.Load(filepath.Join(w.dir, "file.yaml"), config.Options{})
 	if err == nil {
@@ -101,12 +101,12 @@ func (w *threeWays) loaded(text string) []string {
 	return slices.Compact(texts)
 }
 
-// sent returns what the API says of the rule: the fields that are wrong, and the texts.
-func (w *threeWays) sent(rule map[string]any) (fields, texts []string) {
+// apiErrors returns the API's errors for the rule: the wrong fields, and the texts.
+func (w *validators) apiErrors(rule map[string]any) (fields, texts []string) {
 	return w.post("/api/v1/rules", rule)
 }
 
-func (w *threeWays) post(path string, body map[string]any) (fields, texts []string) {
+func (w *validators) post(path string, body map[string]any) (fields, texts []string) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		w.Fatal(err)
@@ -134,8 +134,8 @@ func (w *threeWays) post(path string, body map[string]any) (fields, texts []stri
 	return slices.Compact(fields), slices.Compact(texts)
 }
 
-// said returns what the command line says: the fields that are wrong, and the texts.
-func (w *threeWays) said(rule map[string]any) (fields, texts []string) {
+// commandErrors returns the errors of "rule add": the wrong fields, and the texts.
+func (w *validators) commandErrors(rule map[string]any) (fields, texts []string) {
 	w.n++
 	args := []string{"rule", "add", "--config", filepath.Join(w.dir, "tidewaiter.yaml")}
 	for _, field := range slices.Sorted(maps.Keys(rule)) {
@@ -162,7 +162,7 @@ func (w *threeWays) said(rule map[string]any) (fields, texts []string) {
 		}
 	}
 	name, _ := rule["name"].(string)
-	fields, texts = w.run(append(args, "--", name))
+	fields, texts = w.runCommand(append(args, "--", name))
 	for i, flag := range fields {
 		for field, of := range flagOf {
 			if of == flag {
@@ -174,8 +174,8 @@ func (w *threeWays) said(rule map[string]any) (fields, texts []string) {
 	return slices.Compact(fields), texts
 }
 
-// run runs a command, and returns the flags that are wrong and the texts.
-func (w *threeWays) run(args []string) (flags, texts []string) {
+// runCommand runs a command, and returns the wrong flags and the texts.
+func (w *validators) runCommand(args []string) (flags, texts []string) {
 	var out bytes.Buffer
 	if exit := run(w.Context(), args, strings.NewReader(""), &out, &out); exit == 0 {
 		return nil, nil
@@ -190,15 +190,16 @@ func (w *threeWays) run(args []string) (flags, texts []string) {
 	return flags, slices.Compact(texts)
 }
 
-// A rule is a rule or none, wherever it is written, and for the same reasons: what a file refuses must not come in by the API.
-func TestARuleIsJudgedAlikeWhereverItIsWritten(t *testing.T) {
-	w := newThreeWays(t)
+// A rule that a file rejects must be rejected by the API and the command line, for the same
+// reasons.
+func TestRulesAreValidatedAlikeInFilesAPIAndCommands(t *testing.T) {
+	w := newValidators(t)
 	for what, tt := range map[string]struct {
-		change map[string]any // to a good rule; nil takes a field away
-		wrong  []string       // the fields
-		unsaid bool           // the command line has no way to say it
+		change map[string]any // of a valid rule; nil removes a field
+		wrong  []string       // the wrong fields
+		noFlag bool           // no flag can express it
 	}{
-		"a good rule":                     {},
+		"a valid rule":                    {},
 		"at no registry":                  {map[string]any{"registries": []string{}}, []string{"registries"}, true},
 		"a deny for nobody":               {map[string]any{"effect": "deny", "subjects": []string{}}, []string{"subjects"}, true},
 		"a deny for anyone":               {map[string]any{"effect": "deny", "subjects": nil}, nil, false},
@@ -212,7 +213,7 @@ func TestARuleIsJudgedAlikeWhereverItIsWritten(t *testing.T) {
 		"an empty condition":              {map[string]any{"when": ""}, []string{"when"}, false},
 		"an empty role":                   {map[string]any{"role": ""}, []string{"role"}, false},
 		"no lifetime":                     {map[string]any{"lifetime": "0s"}, []string{"lifetime"}, false},
-		"a lifetime that is none":         {map[string]any{"lifetime": "5"}, []string{"lifetime"}, false},
+		"a lifetime without a unit":       {map[string]any{"lifetime": "5"}, []string{"lifetime"}, false},
 		"an empty lifetime":               {map[string]any{"lifetime": ""}, []string{"lifetime"}, false},
 		"an unknown key":                  {map[string]any{"repos": []string{"a"}}, []string{"repos"}, true},
 		"a lifetime too short":            {map[string]any{"lifetime": "5s"}, []string{"lifetime"}, false},
@@ -252,7 +253,7 @@ func TestARuleIsJudgedAlikeWhereverItIsWritten(t *testing.T) {
 		"a name with white space":         {map[string]any{"name": " a "}, []string{"name"}, false},
 		"a name with a tab":               {map[string]any{"name": "a\tb"}, []string{"name"}, false},
 		"no name":                         {map[string]any{"name": ""}, []string{"name"}, false},
-		"many mistakes":                   {map[string]any{"subjects": []string{"x y"}, "repositories": []string{"A"}, "role": "nobody"}, []string{"repositories", "role", "subjects"}, false},
+		"many errors":                     {map[string]any{"subjects": []string{"x y"}, "repositories": []string{"A"}, "role": "nobody"}, []string{"repositories", "role", "subjects"}, false},
 	} {
 		t.Run(what, func(t *testing.T) {
 			rule := func(by string) map[string]any {
@@ -265,34 +266,34 @@ func TestARuleIsJudgedAlikeWhereverItIsWritten(t *testing.T) {
 				}
 				return r
 			}
-			texts := w.file(rule("file"))
+			texts := w.fileErrors(rule("file"))
 			if (texts == nil) != (tt.wrong == nil) {
-				t.Errorf("the file is told %q; wrong: %q", texts, tt.wrong)
+				t.Errorf("the file has the errors %q; wrong fields: %q", texts, tt.wrong)
 			}
-			fields, said := w.sent(rule("api"))
+			fields, got := w.apiErrors(rule("api"))
 			if diff := cmp.Diff(tt.wrong, fields); diff != "" {
 				t.Errorf("the API (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(texts, said); diff != "" {
+			if diff := cmp.Diff(texts, got); diff != "" {
 				t.Errorf("the texts (-file +API):\n%s", diff)
 			}
-			if tt.unsaid {
+			if tt.noFlag {
 				return
 			}
-			fields, said = w.said(rule("cli"))
+			fields, got = w.commandErrors(rule("cli"))
 			if diff := cmp.Diff(tt.wrong, fields); diff != "" {
 				t.Errorf("the command line (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(texts, said); diff != "" {
+			if diff := cmp.Diff(texts, got); diff != "" {
 				t.Errorf("the texts (-file +command line):\n%s", diff)
 			}
 		})
 	}
 }
 
-// A role, too, is checked alike wherever it is written.
-func TestARoleIsJudgedAlikeWhereverItIsWritten(t *testing.T) {
-	w := newThreeWays(t)
+// The same holds for roles.
+func TestRolesAreValidatedAlikeInFilesAPIAndCommands(t *testing.T) {
+	w := newValidators(t)
 	for i, role := range []map[string]any{
 		{"actions": []string{"pull", "push"}, "lifetime": "5m"},
 		{"actions": []string{"*"}},
@@ -310,7 +311,7 @@ func TestARoleIsJudgedAlikeWhereverItIsWritten(t *testing.T) {
 		}
 		t.Run(string(text), func(t *testing.T) {
 			file := strings.Replace(w.config(`"root:$2y$04$abc"`, ""), "reader: [pull]", "reader: [pull], x: "+string(text), 1)
-			inFile := w.loaded(file)
+			inFile := w.configErrors(file)
 
 			role["name"] = fmt.Sprintf("api%d", i)
 			_, sent := w.post("/api/v1/roles", role)
@@ -323,8 +324,8 @@ func TestARoleIsJudgedAlikeWhereverItIsWritten(t *testing.T) {
 			if lifetime, ok := role["lifetime"].(string); ok {
 				args = append(args, "--lifetime", lifetime)
 			}
-			_, said := w.run(args)
-			if diff := cmp.Diff(inFile, said); diff != "" {
+			_, got := w.runCommand(args)
+			if diff := cmp.Diff(inFile, got); diff != "" {
 				t.Errorf("the texts (-file +command line):\n%s", diff)
 			}
 		})

@@ -8,7 +8,7 @@ import (
 func TestColourIsForTerminals(t *testing.T) {
 	var b strings.Builder
 	if painted(&b) {
-		t.Error("what is no terminal would be painted")
+		t.Error("output that is not a terminal would be coloured")
 	}
 	const text = "a.yaml:1:2: wrong\n 1 | here\n   |  ^"
 	if got := highlight(text, false); got != text {
@@ -31,7 +31,7 @@ func TestReachIsOnThisMachine(t *testing.T) {
 		{"localhost:8443", "localhost:8443", true},
 		{"127.0.0.2:8443", "127.0.0.2:8443", true},
 		{"[::1]:8443", "[::1]:8443", true},
-		{"10.0.0.1:8443", "10.0.0.1:8443", false}, // its certificate is looked at
+		{"10.0.0.1:8443", "10.0.0.1:8443", false}, // its certificate is verified
 		{"auth.example.com:443", "auth.example.com:443", false},
 	} {
 		at, own, err := reach(tt.listens)
@@ -41,7 +41,7 @@ func TestReachIsOnThisMachine(t *testing.T) {
 	}
 	for _, address := range []string{"localhost:0", "localhost", "localhost:"} {
 		if at, _, err := reach(address); err == nil {
-			t.Errorf("%s: is reached at %s", address, at)
+			t.Errorf("%s: the health check would use %s", address, at)
 		}
 	}
 }

@@ -8,21 +8,20 @@ import (
 	"testing"
 )
 
-// Whoever types the commands of docs/accounts.md one after the other, under the configs of that page, gets
-// what it says.
+// The commands of docs/accounts.md work in the order of the page, with the configs of the page.
 func TestThePageOfAccountsCanBeFollowed(t *testing.T) {
-	follow(t, "../../docs/accounts.md", 20)
+	runPage(t, "../../docs/accounts.md", 20)
 	secret, err := os.ReadFile("deploy.secret")
 	if err != nil || !strings.HasPrefix(string(secret), "twp_") || strings.Count(string(secret), "\n") != 1 {
-		t.Errorf("the file that a secret was sent to has %d bytes (%v)", len(secret), err)
+		t.Errorf("the file with the secret has %d bytes (%v)", len(secret), err)
 	}
 }
 
-// And so with docs/namespaces.md.
-func TestThePageOfNamespacesCanBeFollowed(t *testing.T) { follow(t, "../../docs/namespaces.md", 18) }
+// So do those of docs/namespaces.md.
+func TestThePageOfNamespacesCanBeFollowed(t *testing.T) { runPage(t, "../../docs/namespaces.md", 18) }
 
-// follow types the commands of a page, of which there are so many at least, in a folder of their own.
-func follow(t *testing.T, file string, least int) {
+// runPage runs the commands of a page in a new folder. The page must have at least so many.
+func runPage(t *testing.T, file string, least int) {
 	t.Helper()
 	page, err := os.ReadFile(file)
 	if err != nil {
@@ -48,7 +47,7 @@ func follow(t *testing.T, file string, least int) {
 		}
 	}
 	if n := strings.Count(script, "tidewaiter "); n < least {
-		t.Fatalf("the page has %d commands only", n)
+		t.Fatalf("the page has only %d commands", n)
 	}
 	if err := os.WriteFile("tidewaiter.yaml", []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -58,11 +57,11 @@ func follow(t *testing.T, file string, least int) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if !strings.Contains(string(out), "tidewaiter.yaml is valid") {
-		t.Errorf("the configs of the page: %s", out)
+		t.Errorf("the configs of the page are invalid: %s", out)
 	}
 }
 
-// Whoever has the config of docs/import.md, and types its commands, gets what it says.
+// The commands of docs/import.md work in the order of the page, with the config of the page.
 func TestThePageOfImportCanBeFollowed(t *testing.T) {
 	page, err := os.ReadFile("../../docs/import.md")
 	if err != nil {
@@ -78,7 +77,8 @@ func TestThePageOfImportCanBeFollowed(t *testing.T) {
 			}
 		case "sh":
 			for line := range strings.Lines(found[2]) {
-				if refused, ok := strings.CutPrefix(line, "! "); ok { // sh -e does not look at what follows !
+				// sh -e ignores the status of "! command".
+				if refused, ok := strings.CutPrefix(line, "! "); ok {
 					line = "if " + strings.TrimSpace(refused) + "; then exit 3; fi\n"
 				}
 				script += line
@@ -88,7 +88,7 @@ func TestThePageOfImportCanBeFollowed(t *testing.T) {
 		}
 	}
 	if n := strings.Count(script, "tidewaiter "); n < 10 {
-		t.Fatalf("the page has %d commands only", n)
+		t.Fatalf("the page has only %d commands", n)
 	}
 	out, err := exec.CommandContext(t.Context(), "sh", "-c", script).CombinedOutput()
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Whoever asks what docs/policy.md asks, with the policy of that page, gets the answers that stand there.
+// The commands of docs/policy.md print what the page shows, with the policy of the page.
 func TestThePageOfPolicyCanBeFollowed(t *testing.T) {
 	r := openTranscript(t, "../../docs/policy.md")
 	write := func(name, text string) {
@@ -36,9 +36,9 @@ func TestThePageOfPolicyCanBeFollowed(t *testing.T) {
 			return r.console(body)
 		case strings.HasPrefix(body, "tests:"):
 			write("tests.yaml", body)
-		default: // of a CI system: its commands are those of the page
+		default: // the config of a CI system, with commands
 			for _, line := range regexp.MustCompile(`(?m)^ +- (?:run: )?(tidewaiter policy .*)$`).FindAllStringSubmatch(body, -1) {
-				r.ask(line[1] + "; test $? = 1 && echo it found the mistake above")
+				r.ask(line[1] + "; test $? = 1 && echo it found the error above")
 			}
 		}
 		return block

@@ -21,19 +21,19 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// beside is the key of what runs beside a script.
-type beside struct{}
+// processes is the key of the processes that a script has started.
+type processes struct{}
 
-// process is a command that runs beside a script. It gathers both of its outputs.
+// process is a command that a script has started. text is its output, both streams.
 type process struct {
 	cmd *exec.Cmd
 
-	mu    sync.Mutex
-	grown *sync.Cond
-	text  bytes.Buffer
-	read  int // of text, by until
-	err   error
-	over  bool
+	mu     sync.Mutex
+	grown  *sync.Cond
+	text   bytes.Buffer
+	read   int // how much of text until has read
+	err    error
+	exited bool
 }
 
 func (p *process) Write(text []byte) (int, error) {
@@ -44,14 +44,14 @@ func (p *process) Write(text []byte) (int, error) {
 }
 
 func named(ts *testscript.TestScript, name string) *process {
-	p := ts.Value(beside{}).(map[string]*process)[name]
+	p := ts.Value(processes{}).(map[string]*process)[name]
 	if p == nil {
-		ts.Fatalf("nothing called %s runs", name)
+		ts.Fatalf("no process is called %s", name)
 	}
 	return p
 }
 
-func runBeside(ts *testscript.TestScript, neg bool, args []string) {
+func startProcess(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 2, 99)
 	p := &process{}
 	p.grown = sync.NewCond(&p.mu)
@@ -66,14 +66,14 @@ func runBeside(ts *testscript.TestScript, neg bool, args []string) {
 		err := p.cmd.Wait()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.err, p.over = err, true
+		p.err, p.exited = err, true
 		p.grown.Broadcast()
 	}()
 	ts.Defer(func() { _ = p.cmd.Process.Kill() })
-	ts.Value(beside{}).(map[string]*process)[args[0]] = p
+	ts.Value(processes{}).(map[string]*process)[args[0]] = p
 }
 
-// program finds a command where the script would.
+// program finds a command in the script's PATH.
 func program(ts *testscript.TestScript, name string) string {
 	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
 		path := filepath.Join(dir, name)
@@ -85,16 +85,18 @@ func program(ts *testscript.TestScript, name string) string {
 	return ""
 }
 
-// limit is the key of the context that ends shortly before go test gives up. Nothing else limits how
-// long a script waits. When it ends, the process is killed, and the script fails with its output.
+// limit is the key of the context that ends shortly before go test gives up. Nothing else limits
+// how long a script waits. When it ends, the process is killed, and the script fails with its
+// output.
 type limit struct{}
 
-// endsInTime kills the process at the limit, so that waiting for it ends. Call stop after the wait.
+// endsInTime kills the process at the limit, so that waiting for it ends. Call stop after the
+// wait.
 func (p *process) endsInTime(ts *testscript.TestScript) (stop func() bool) {
 	return context.AfterFunc(ts.Value(limit{}).(context.Context), func() { _ = p.cmd.Process.Kill() })
 }
 
-// until waits for a line, behind those that it found before.
+// until waits for a matching line after those that it matched before.
 func until(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 2, 2)
 	p, pattern := named(ts, args[0]), regexp.MustCompile("(?m)"+args[1])
@@ -111,7 +113,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 				return
 			}
 		}
-		if p.over {
+		if p.exited {
 			ts.Fatalf("%s ended (%v) without %s:\n%s", args[0], p.err, args[1], p.text.String())
 		}
 		p.grown.Wait()
@@ -130,12 +132,12 @@ func ended(ts *testscript.TestScript, neg bool, args []string) {
 	defer p.endsInTime(ts)()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for !p.over {
+	for !p.exited {
 		p.grown.Wait()
 	}
 	writeFile(ts, args[0], p.text.String())
 	if code := strconv.Itoa(p.cmd.ProcessState.ExitCode()); code != args[1] {
-		ts.Fatalf("it exits %s, not %s:\n%s", code, args[1], p.text.String())
+		ts.Fatalf("the exit code is %s, not %s:\n%s", code, args[1], p.text.String())
 	}
 }
 
@@ -148,12 +150,12 @@ func httpRequest(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// askUntil asks again until the answer has the status that is wanted.
-func askUntil(ts *testscript.TestScript, neg bool, args []string) {
+// httpUntil repeats the request until the response has the status.
+func httpUntil(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 3, 5)
 	ctx := ts.Value(limit{}).(context.Context)
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
+	retry := time.NewTicker(100 * time.Millisecond)
+	defer retry.Stop()
 	for {
 		status, text := request(ts, args)
 		if status == args[0] {
@@ -163,7 +165,7 @@ func askUntil(ts *testscript.TestScript, neg bool, args []string) {
 		select {
 		case <-ctx.Done():
 			ts.Fatalf("the status is still %s, not %s: %s", status, args[0], text)
-		case <-again.C:
+		case <-retry.C:
 		}
 	}
 }
@@ -178,14 +180,14 @@ func request(ts *testscript.TestScript, args []string) (status string, text []by
 	ts.Check(err)
 	if len(args) > 3 {
 		switch name, secret, _ := strings.Cut(args[3], ":"); name {
-		case "": // nobody
+		case "": // anonymous
 		case "Bearer":
 			req.Header.Set("Authorization", "Bearer "+secret)
 		default:
 			req.SetBasicAuth(name, secret)
 		}
 	}
-	if agent := ts.Getenv("agent"); agent != "" { // the client that a script poses as
+	if agent := ts.Getenv("agent"); agent != "" { // set by scripts that act as a client
 		req.Header.Set("User-Agent", agent)
 	}
 	client := http.Client{Transport: &http.Transport{

@@ -15,12 +15,12 @@ const preface = `# Commands
 
 <!-- Written from the commands themselves: make generate -->
 
-What each command of ` + "`tidewaiter`" + ` does. ` + "`tidewaiter COMMAND --help`" + ` says the same, and so do the pages for
-` + "`man`" + ` that [` + "`tidewaiter man`" + `](#tidewaiter-man) writes.
+This page describes all commands of ` + "`tidewaiter`" + `. ` + "`tidewaiter COMMAND --help`" + ` prints the same text.
+[` + "`tidewaiter man`" + `](#tidewaiter-man) writes it as manual pages.
 
 ` + conventions + "\n"
 
-// docs/commands.md is written from the commands, so that it cannot say otherwise than they do.
+// docs/commands.md is generated from the commands, so it cannot differ from them.
 func TestCommandsReference(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(preface)
@@ -56,11 +56,11 @@ func TestCommandsReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(b.String(), string(written)); diff != "" {
-		t.Errorf("docs/commands.md is not what the commands say: make generate (-commands +file):\n%s", diff)
+		t.Errorf("docs/commands.md differs from the commands: run make generate (-commands +file):\n%s", diff)
 	}
 }
 
-// ends returns the commands at or below c that do something themselves.
+// ends returns c or, if it has subcommands, those without subcommands below it.
 func ends(c *cobra.Command) []*cobra.Command {
 	if !c.HasSubCommands() {
 		return []*cobra.Command{c}
@@ -97,14 +97,14 @@ func describeCommand(b *strings.Builder, c *cobra.Command) {
 	}
 }
 
-// substituted is what a shell puts a word in place of.
+// substituted matches a command substitution of a shell.
 var substituted = regexp.MustCompile(`\$\([^)]*\)`)
 
-// shellWord is what a shell takes for a word.
+// shellWord matches a word of a command line.
 var shellWord = regexp.MustCompile(`'[^']*'|\S+`)
 
-// Whoever types an example of the help must not be told that it is wrong.
-func TestExamplesAreUnderstood(t *testing.T) {
+// Every example in help has a valid command line.
+func TestExamplesAreValid(t *testing.T) {
 	var check func(c *cobra.Command)
 	check = func(c *cobra.Command) {
 		if c.Runnable() && !c.HasSubCommands() && c.Example == "" && c.Parent().Name() != "completion" {

@@ -11,11 +11,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// The scripts in testdata/replicas have a server of PostgreSQL for themselves. Its database is $database, and there is
-// two commands more:
+// The scripts in testdata/replicas have their own PostgreSQL server. Its database is $database.
+// They have two more commands:
 //
 //	counter VARIABLE TOPIC  set a variable to the number of the last change of a topic
-//	postgres start|stop  start it again, or end it at once: whoever is connected is cut off
+//	postgres start|stop     start the server again, or stop it and close all connections
 func TestReplicas(t *testing.T) {
 	server := storetest.NewServer(t)
 	scripts(t, "testdata/replicas", func(p *testscript.Params) {
@@ -37,7 +37,7 @@ func TestReplicas(t *testing.T) {
 			wants(ts, neg, args, 1, 1)
 			do := map[string]func() error{"start": server.Start, "stop": server.Stop}[args[0]]
 			if do == nil {
-				ts.Fatalf("it is not used like this")
+				ts.Fatalf("usage: postgres start|stop")
 			}
 			ts.Check(do())
 		}

@@ -18,29 +18,32 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loopback"
 )
 
-var update = flag.Bool("update", false, "write what commands print into the scripts")
+var update = flag.Bool("update", false, "write the output of commands into scripts and pages")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"tidewaiter": main})
 }
 
-// The command line is specified by the scripts in testdata/script. Beside testscript's own commands they have:
+// The scripts in testdata/script specify the command line. In addition to testscript's commands,
+// they have:
 //
-//	exits CODE COMMAND...            run it, and demand its exit code
-//	capture VARIABLE PATTERN [FILE]  set a variable to the first group of a pattern in stdout, or a file
-//	free VARIABLE                    set a variable to a port that nobody else listens at
-//	replace OLD NEW FILE             once, and it must be there
-//	certificate KIND FOLDER          make cert.pem and privatekey.pem, of the kind "server" or "expired"
-//	run NAME COMMAND...              run it beside the script
-//	damage FILE TABLE                overwrite the first page of a table in a database that nobody has open
-//	until NAME PATTERN               wait for a line of it
-//	signal NAME SIGNAL               TERM, HUP, KILL …
-//	ended NAME CODE                  wait for its end; -1: by a signal. Its lines are then in the file NAME
-//	http STATUS METHOD URL           send a request, with [name:password] and what stands in the file [body]; stdout is the answer
-//	soon STATUS METHOD URL           the same, again and again until it has the status
+//	exits CODE COMMAND...            run a command that must exit with the code
+//	capture VARIABLE PATTERN [FILE]  set a variable to the pattern's group in stdout or a file
+//	free VARIABLE                    set a variable to a port that no process listens at
+//	replace OLD NEW FILE             replace the first OLD, which the file must contain
+//	certificate KIND FOLDER          create cert.pem and privatekey.pem: "server" or "expired"
+//	run NAME COMMAND...              start a process that runs while the script continues
+//	damage FILE TABLE                overwrite a table's first page in a closed database
+//	until NAME PATTERN               wait for a line of the process
+//	signal NAME SIGNAL               send TERM, INT, HUP or KILL to the process
+//	ended NAME CODE                  wait until the process exits; -1 after a signal. The file
+//	                                 NAME then has its output
+//	http STATUS METHOD URL           send a request, with the arguments [name:password] and
+//	                                 [FILE] as body; stdout is the response
+//	soon STATUS METHOD URL           repeat the request until the response has the status
 func TestScripts(t *testing.T) { scripts(t, "testdata/script", nil) }
 
-// scripts runs those of a folder, with what they have of their own.
+// scripts runs the scripts of a folder. own adds their setup and commands.
 func scripts(t *testing.T, folder string, own func(*testscript.Params)) {
 	p := testscript.Params{
 		Dir:                 folder,
@@ -49,7 +52,7 @@ func scripts(t *testing.T, folder string, own func(*testscript.Params)) {
 		UpdateScripts:       *update,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TZ", "UTC")
-			e.Values[beside{}] = make(map[string]*process)
+			e.Values[processes{}] = make(map[string]*process)
 			e.Values[limit{}] = await.Context(t)
 			return nil
 		},
@@ -58,12 +61,12 @@ func scripts(t *testing.T, folder string, own func(*testscript.Params)) {
 			"capture": capture,
 			"free":    free,
 			"replace": replace,
-			"run":     runBeside,
+			"run":     startProcess,
 			"until":   until,
 			"signal":  sendSignal,
 			"ended":   ended,
 			"http":    httpRequest,
-			"soon":    askUntil,
+			"soon":    httpUntil,
 
 			"certificate": certificate,
 			"damage":      damage,
@@ -75,10 +78,10 @@ func scripts(t *testing.T, folder string, own func(*testscript.Params)) {
 	testscript.Run(t, p)
 }
 
-// wants checks the arguments of a command of the scripts.
+// wants checks the number of arguments of a script's command.
 func wants(ts *testscript.TestScript, neg bool, args []string, least, most int) {
 	if neg || len(args) < least || len(args) > most {
-		ts.Fatalf("it is not used like this")
+		ts.Fatalf("wrong arguments: see TestScripts")
 	}
 }
 
@@ -92,7 +95,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 	}
 	if strconv.Itoa(code) != args[0] {
-		ts.Fatalf("it exits %d, not %s\n%s", code, args[0], ts.ReadFile("stderr"))
+		ts.Fatalf("the exit code is %d, not %s\n%s", code, args[0], ts.ReadFile("stderr"))
 	}
 }
 

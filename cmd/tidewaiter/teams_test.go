@@ -11,9 +11,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// Whoever writes a policy makes mistakes. Each of these is put into the policy of examples/teams, and check finds it
-// where it is, and says what to do.
-func TestMistakesInAPolicyOfTeams(t *testing.T) {
+// check finds each of these errors in the policy of examples/teams, and prints its place and how
+// to fix it.
+func TestErrorsInThePolicyOfTeams(t *testing.T) {
 	const (
 		config   = "tidewaiter.yaml"
 		base     = "policy/base.yaml"
@@ -31,7 +31,7 @@ func TestMistakesInAPolicyOfTeams(t *testing.T) {
 		t.Fatalf("the example: %s", got)
 	}
 	for _, tt := range []struct{ file, instead, written, want string }{
-		// Words.
+		// Misspelled keys and values.
 		{payments, `    subjects: ["group:payments"]`, `    subject: ["group:payments"]`,
 			`policy/payments.yaml:5:5: unknown key "subject" (did you mean "subjects"?)`},
 		{payments, `role: writer`, `role: writter`,
@@ -128,14 +128,14 @@ func TestMistakesInAPolicyOfTeams(t *testing.T) {
 				want += "\n" + good
 			}
 			if got := check(); got != want {
-				t.Errorf("check says\n%s\nnot\n%s", got, want)
+				t.Errorf("check prints\n%s\nnot\n%s", got, want)
 			}
 		})
 	}
 }
 
-// What docs/teams.md says of a push that is refused is what its client is sent.
-func TestAPushInATeamThatIsRefused(t *testing.T) {
+// A client whose push is refused gets the message that docs/teams.md shows.
+func TestRefusedPushesExplainThemselves(t *testing.T) {
 	scripts(t, "testdata/teams", func(p *testscript.Params) {
 		setup := p.Setup
 		p.Setup = func(e *testscript.Env) error {
@@ -149,7 +149,7 @@ func TestAPushInATeamThatIsRefused(t *testing.T) {
 	})
 }
 
-// teams makes a folder with examples/teams, and with what its reader makes.
+// teams creates a folder with examples/teams and the files that a reader of docs/teams.md creates.
 func teams(t *testing.T) (folder string) {
 	folder = t.TempDir()
 	if err := os.CopyFS(folder, os.DirFS("../../examples/teams")); err != nil {
@@ -165,7 +165,7 @@ func teams(t *testing.T) (folder string) {
 		t.Fatal(err)
 	}
 	text := bytes.Clone(admin)
-	for _, name := range []string{"ann", "ben", "carla", "dan"} { // with the password of admin
+	for _, name := range []string{"ann", "ben", "carla", "dan"} { // with admin's password
 		text = append(text, bytes.Replace(admin, []byte("admin:"), []byte(name+":"), 1)...)
 	}
 	write(t, users, text)

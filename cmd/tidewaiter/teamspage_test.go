@@ -7,19 +7,19 @@ import (
 	"testing"
 )
 
-// Whoever does what docs/teams.md says has its files, and gets the answers that stand there.
+// The commands of docs/teams.md create its files and print what the page shows.
 func TestThePageOfTeamsCanBeFollowed(t *testing.T) {
 	r := openTranscript(t, "../../docs/teams.md")
-	root := r.dir // of a clone
+	root := r.dir // like a clone of the repository
 	if err := os.CopyFS(root+"/examples/teams", os.DirFS("../../examples/teams")); err != nil {
 		t.Fatal(err)
 	}
 	page := regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$").ReplaceAllStringFunc(r.text, func(block string) string {
 		switch kind, body := fence(block); {
-		case kind == "sh" && r.dir == root: // the first one goes into the folder that all others are for
+		case kind == "sh" && r.dir == root: // the first block creates the folder of all others
 			r.sh("set -e\n" + body)
 			r.dir += "/auth"
-		case kind == "sh": // nothing of a reader's runs here that could be told anything
+		case kind == "sh": // no service runs here, so the signal is only checked
 			r.sh("pidof() { echo nobody; }; kill() { test \"$*\" = '-HUP nobody'; }\nset -e\n" + body)
 		case kind == "console":
 			return r.console(body)

@@ -9,12 +9,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// transcript is a page of docs whose consoles say what commands answer: who reads it types them, and compares.
+// transcript is a page whose console blocks show commands and their output.
 type transcript struct {
 	*testing.T
 	file, text string
-	dir        string // where commands are typed
-	asked      int    // how many were, whose answer counts
+	dir        string // where commands run
+	asked      int    // how many commands were run whose output the page shows
 }
 
 func openTranscript(t *testing.T, file string) *transcript {
@@ -26,7 +26,7 @@ func openTranscript(t *testing.T, file string) *transcript {
 	return &transcript{T: t, file: file, text: string(text), dir: t.TempDir()}
 }
 
-// sh types commands, and returns what they print. They may fail where they say why.
+// sh runs commands and returns their output. They may exit with 1 if they print something.
 func (r *transcript) sh(command string) string {
 	r.Helper()
 	cmd := exec.CommandContext(r.Context(), "sh", "-c", command)
@@ -38,14 +38,14 @@ func (r *transcript) sh(command string) string {
 	return string(out)
 }
 
-// ask is sh where it counts that somebody asked.
+// ask is sh for a command whose output the page shows.
 func (r *transcript) ask(command string) string {
 	r.Helper()
 	r.asked++
 	return r.sh(command)
 }
 
-// console types what a console's block has typed, and returns the block with the answers.
+// console runs the commands of a console block, and returns the block with their output.
 func (r *transcript) console(body string) string {
 	r.Helper()
 	var b strings.Builder
@@ -57,11 +57,11 @@ func (r *transcript) console(body string) string {
 	return "```console\n" + b.String() + "```"
 }
 
-// compare holds the page against how it reads with the answers of today; -update writes it anew.
+// compare compares the page with the same page and the current output. -update writes it.
 func (r *transcript) compare(page string, least int) {
 	r.Helper()
 	if r.asked < least {
-		r.Errorf("the page asks %d times only", r.asked)
+		r.Errorf("the page has only %d commands", r.asked)
 	}
 	if *update {
 		if err := os.WriteFile(r.file, []byte(page), 0o644); err != nil {
@@ -70,11 +70,11 @@ func (r *transcript) compare(page string, least int) {
 		return
 	}
 	if diff := cmp.Diff(r.text, page); diff != "" {
-		r.Errorf("the page says otherwise than the commands (-page +commands); make generate writes it anew:\n%s", diff)
+		r.Errorf("the page differs from the output of its commands (-page +commands); make generate updates it:\n%s", diff)
 	}
 }
 
-// fence takes a block of a page apart.
+// fence returns the language and the content of a fenced block.
 func fence(block string) (kind, body string) {
 	kind, body, _ = strings.Cut(strings.TrimSuffix(strings.TrimPrefix(block, "```"), "```"), "\n")
 	return kind, body
