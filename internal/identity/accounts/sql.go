@@ -169,7 +169,6 @@ const tokenColumns = `t.id, t.purpose, t.owner_kind, t.owner_source, t.owner_id,
 	t.registry, t.client, t.parent, t.created, t.expires, t.used, t.used_from, t.basis`
 
 func (a *Accounts) scanToken(row store.Row) (t Token, err error) {
-	defer admin.Wrap(&err, "reading token %s", t.ID)
 	var purpose, kind, limits, from string
 	var created, expires, used int64
 	err = row.Scan(&t.ID, &purpose, &kind, &t.Owner.Source, &t.Owner.ID, &t.Owner.Name, &t.Name, &limits,
@@ -193,6 +192,7 @@ func (a *Accounts) scanToken(row store.Row) (t Token, err error) {
 	if from != "" {
 		t.From, _ = netip.ParseAddr(from)
 	}
+	admin.Wrap(&err, "reading token %s", t.ID)
 	return t, err
 }
 
