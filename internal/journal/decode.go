@@ -17,24 +17,25 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The JSON structures of the lines that encode.go writes.
+// The JSON structures of the lines. encode.go writes the first line with headLine, and the others
+// by hand.
 type (
 	// number is a constant of another package without its methods.
 	number   = uint8
 	headLine struct {
-		Form       int `json:"form"`
-		Principals []struct {
-			Number int64  `json:"number"`
-			SHA256 string `json:"sha256"`
-		} `json:"principals"`
-		Rules []ruleLine `json:"rules"`
+		Form       int                `json:"form"`
+		Principals []principalRefLine `json:"principals,omitempty"`
+		Rules      []ruleLine         `json:"rules,omitempty"`
+	}
+	principalRefLine struct {
+		Number int64  `json:"number"`
+		SHA256 string `json:"sha256"`
 	}
 	ruleLine struct {
-		Name string `json:"name"`
-		File string `json:"file"`
-		Line int    `json:"line"`
-
-		Namespace string `json:"namespace"`
+		Name      string `json:"name"`
+		File      string `json:"file,omitempty"`
+		Line      int    `json:"line,omitempty"`
+		Namespace string `json:"namespace,omitempty"`
 	}
 	entryLine struct {
 		ID       ID                  `json:"id"`
