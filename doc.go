@@ -27,7 +27,9 @@
 // own.
 //
 // internal/secret recognizes secrets in text, so that none is forwarded or stored by mistake.
-// internal/loglimit limits how often the same line is logged.
+// internal/loglimit limits how often the same line is logged. internal/cache remembers results
+// for a short time. internal/endpoint checks the addresses and files of connections to other
+// services.
 //
 // The table in architecture_test.go defines which package may import which.
 package tidewaiter

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/endpoint"
 )
 
 func healthCommand() command {
@@ -114,7 +115,7 @@ func reach(address string) (at string, loopback bool, err error) {
 		return net.JoinHostPort("127.0.0.1", port), true, nil
 	case err == nil && ip == netip.IPv6Unspecified():
 		return net.JoinHostPort("::1", port), true, nil
-	case host == "localhost" || err == nil && ip.IsLoopback():
+	case endpoint.Local(host):
 		return address, true, nil
 	}
 	return address, false, nil

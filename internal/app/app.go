@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -23,6 +22,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/endpoint"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -229,10 +229,7 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 // names this machine: then there is no check for a proxy that hides its clients.
 func publicHost(public string) string {
 	u, err := url.Parse(public)
-	if err != nil || u.Hostname() == "localhost" {
-		return ""
-	}
-	if at, err := netip.ParseAddr(u.Hostname()); err == nil && at.IsLoopback() {
+	if err != nil || endpoint.Local(u.Hostname()) {
 		return ""
 	}
 	return u.Host

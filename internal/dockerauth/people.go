@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/tidewaiter/tidewaiter/internal/dn"
+	"github.com/tidewaiter/tidewaiter/internal/endpoint"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
@@ -196,7 +197,7 @@ func (i *importer) ldap(n *yaml.Node) {
 	case "starttls":
 		d.startTLS = true
 	default:
-		if a := net.ParseIP(host); host != "localhost" && (a == nil || !a.IsLoopback()) {
+		if !endpoint.Local(host) {
 			d.plain = true
 			i.note(Trap, n, "passwords are sent to the directory unencrypted, as before (plain: true); tls: always or starttls protects them from eavesdroppers")
 		}

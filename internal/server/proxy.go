@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/endpoint"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/internal/text"
@@ -167,7 +168,7 @@ func (s *Server) trusted(at netip.Addr) bool {
 // own host name may resolve to this machine.
 func (s *Server) local(r *http.Request) bool {
 	at := peer(r)
-	if !at.IsLoopback() || !localHost(r.Host) || r.Header["Origin"] != nil || r.Header["Sec-Fetch-Site"] != nil {
+	if !at.IsLoopback() || !endpoint.Local(hostname(r.Host)) || r.Header["Origin"] != nil || r.Header["Sec-Fetch-Site"] != nil {
 		return false
 	}
 	for h := range r.Header {
@@ -176,16 +177,6 @@ func (s *Server) local(r *http.Request) bool {
 		}
 	}
 	return true
-}
-
-// localHost reports whether a Host header names this machine as its own programs do.
-func localHost(host string) bool {
-	host = hostname(host)
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	at, err := netip.ParseAddr(host)
-	return err == nil && at.Unmap().IsLoopback()
 }
 
 // isForwarding reports whether a header is one that proxies add and clients do not.

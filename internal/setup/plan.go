@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/endpoint"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
@@ -125,10 +125,10 @@ func (o Options) plan() (plan, error) {
 	if err != nil || port == "" {
 		return plan{}, fmt.Errorf("the address to listen at %q is not host:port, as in localhost:5001 or :8443", p.Listen)
 	}
-	p.Proxied = p.TLSCertificate == "" && !local(base.Hostname())
+	p.Proxied = p.TLSCertificate == "" && !endpoint.Local(base.Hostname())
 	if p.registry != nil {
 		p.Login = p.registry.login(p.Service)
-		if p.Proxied && local(host) && !p.contained {
+		if p.Proxied && endpoint.Local(host) && !p.contained {
 			// The registry is on this machine: its events need neither the proxy nor its certificate.
 			p.Events = "http://" + p.Listen + notificationsPath
 		}
@@ -142,7 +142,7 @@ func (p plan) RegistryPort() string { return strings.TrimPrefix(p.RegistryListen
 // LocalProxy reports whether the proxy can only be on this machine, so that no other is trusted.
 func (p plan) LocalProxy() bool {
 	host, _, err := net.SplitHostPort(p.Listen)
-	return err == nil && local(host)
+	return err == nil && endpoint.Local(host)
 }
 
 // existing takes over what the config of a registry that exists says.
@@ -176,13 +176,7 @@ func (p *plan) existing(o Options) error {
 // forThisMachine reports whether a public URL is reachable from this machine only.
 func forThisMachine(public string) bool {
 	u, err := url.Parse(public)
-	return public == "" || err == nil && local(u.Hostname())
-}
-
-// local reports whether a host is this machine.
-func local(host string) bool {
-	address, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && address.IsLoopback()
+	return public == "" || err == nil && endpoint.Local(u.Hostname())
 }
 
 // publicURL parses and validates the public URL.
@@ -207,11 +201,11 @@ func publicURL(s string) (*url.URL, error) {
 // certificate opens a port to other machines.
 func listen(u *url.URL, certificate bool, here string) string {
 	switch {
-	case certificate && u.Scheme == "https" && local(u.Hostname()):
+	case certificate && u.Scheme == "https" && endpoint.Local(u.Hostname()):
 		return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))
 	case certificate && u.Scheme == "https":
 		return ":" + cmp.Or(u.Port(), "443")
-	case u.Scheme == "http" && u.Port() != "" && local(u.Hostname()):
+	case u.Scheme == "http" && u.Port() != "" && endpoint.Local(u.Hostname()):
 		return u.Host
 	}
 	return here
@@ -224,7 +218,7 @@ func registryListen(service string) string {
 	if err != nil || port == "" {
 		return ":5000"
 	}
-	if !local(host) {
+	if !endpoint.Local(host) {
 		return ":5000"
 	}
 	return ":" + port

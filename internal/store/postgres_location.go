@@ -17,6 +17,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tidewaiter/tidewaiter/internal/endpoint"
 )
 
 // postgresLocation is the address of a PostgreSQL database.
@@ -99,8 +101,7 @@ func (s postgresLocation) hosts() []string {
 // address.
 func (s postgresLocation) remote() bool {
 	for _, host := range s.hosts() {
-		ip := net.ParseIP(host)
-		if !strings.HasPrefix(host, "/") && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		if !strings.HasPrefix(host, "/") && !endpoint.Local(host) {
 			return true
 		}
 	}

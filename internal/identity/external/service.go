@@ -4,25 +4,22 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"os"
-	"strings"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/endpoint"
 )
 
-// Bounds of what a service may send, and of the bearer file, in bytes.
+// Bounds of what a service may send, in bytes.
 const (
 	maxAnswer = 64 << 10
 	maxHeader = 16 << 10
-	maxBearer = 16 << 10
 )
 
 // service is a peer that is called over HTTPS.
@@ -43,20 +40,14 @@ func newService(o Options) (*service, Problems) {
 		wrong("url", "not a URL such as https://auth.example.com/sign-in")
 	case u.User != nil:
 		wrong("url", "the URL contains a name or password; use bearer_file for a secret")
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !endpoint.Local(u.Hostname()):
 		wrong("url", "passwords would travel unencrypted: use https://, or an address of this machine")
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if o.CA != "" {
-		text, err := os.ReadFile(o.CA)
-		if err != nil {
-			wrong("ca", "%v", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(text) && err == nil {
-			wrong("ca", "%s contains no PEM certificate", o.CA)
-		}
+	roots, err := endpoint.Roots(o.CA)
+	if err != nil {
+		wrong("ca", "%v", err)
 	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
 	if o.Certificate != "" || o.Key != "" {
 		pair, err := tls.LoadX509KeyPair(o.Certificate, o.Key)
 		if err != nil {
@@ -66,7 +57,7 @@ func newService(o Options) (*service, Problems) {
 	}
 	s := &service{url: o.URL, bearer: o.BearerFile}
 	if o.BearerFile != "" {
-		if _, err := s.readBearer(); err != nil {
+		if _, err := endpoint.Bearer(s.bearer); err != nil {
 			wrong("bearer_file", "%v", err)
 		}
 	}
@@ -85,15 +76,6 @@ func newService(o Options) (*service, Problems) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return s, problems
-}
-
-// loopback reports whether host is this machine.
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.Unmap().IsLoopback()
 }
 
 func (s *service) authenticate(ctx context.Context, q Question) (Answer, error) { return s.ask(ctx, q) }
@@ -131,7 +113,7 @@ func (s *service) post(ctx context.Context, question, answer any) error {
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("User-Agent", "tidewaiter")
 	if s.bearer != "" {
-		secret, err := s.readBearer()
+		secret, err := endpoint.Bearer(s.bearer)
 		if err != nil {
 			return fmt.Errorf("reading the bearer file: %w", err)
 		}
@@ -145,12 +127,9 @@ func (s *service) post(ctx context.Context, question, answer any) error {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("the service answered with status %d", response.StatusCode)
 	}
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
-	switch {
-	case err != nil:
-		return fmt.Errorf("reading the answer: %w", err)
-	case len(text) > maxAnswer:
-		return fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+	text, err := endpoint.Read(response.Body, maxAnswer, "the answer")
+	if err != nil {
+		return err
 	}
 	return decode(text, answer)
 }
@@ -168,22 +147,4 @@ func decode(text []byte, into any) error {
 		return errInvalidAnswer
 	}
 	return nil
-}
-
-// readBearer reads the secret for each request, so that rotating the file is enough.
-func (s *service) readBearer() (string, error) {
-	f, err := os.Open(s.bearer)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = f.Close() }()
-	text, err := io.ReadAll(io.LimitReader(f, maxBearer+1))
-	if err != nil {
-		return "", err
-	}
-	secret := strings.TrimSpace(string(text))
-	if secret == "" || len(text) > maxBearer || strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return "", fmt.Errorf("%s must contain one line with a secret", s.bearer)
-	}
-	return secret, nil
 }

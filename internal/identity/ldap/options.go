@@ -2,19 +2,17 @@ package ldap
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/endpoint"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
@@ -95,7 +93,7 @@ func (s *settings) fill() {
 }
 
 func (s *settings) checkServers() {
-	roots, err := readRoots(s.CA)
+	roots, err := endpoint.Roots(s.CA)
 	if err != nil {
 		s.problem("ca", "%v", err)
 	}
@@ -107,7 +105,7 @@ func (s *settings) checkServers() {
 		at, wrong := parseServer(text)
 		if wrong == "" && !at.tls {
 			at.startTLS = s.StartTLS
-			if !at.startTLS && !s.Plain && !loopback(at.host) {
+			if !at.startTLS && !s.Plain && !endpoint.Local(at.host) {
 				wrong = "passwords would travel unencrypted: use ldaps:// or start_tls (or plain: true to allow it)"
 			}
 		}
@@ -169,29 +167,6 @@ func parseServer(text string) (*server, string) {
 	return s, ""
 }
 
-// loopback reports whether a host is this machine, without a DNS query.
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
-}
-
-// readRoots reads the certificates of a PEM file. Without a file it returns nil, which stands
-// for the certificates of the system.
-func readRoots(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s contains no PEM certificate", file)
-	}
-	return roots, nil
-}
-
 func (s *settings) checkAccount() {
 	switch {
 	case s.BindDN == "" && s.BindPasswordFile != "":
@@ -211,7 +186,7 @@ const maxPassword = 4 << 10
 // readPassword reads the password of the service account. An empty password is an error,
 // because the directory would accept it as an anonymous bind.
 func readPassword(file string) (string, error) {
-	text, err := os.ReadFile(file)
+	text, err := endpoint.ReadFile(file, maxPassword)
 	if err != nil {
 		return "", err
 	}
@@ -219,8 +194,6 @@ func readPassword(file string) (string, error) {
 	switch {
 	case password == "":
 		return "", fmt.Errorf("%s is empty", file)
-	case len(password) > maxPassword:
-		return "", fmt.Errorf("%s is longer than %d bytes", file, maxPassword)
 	case strings.ContainsAny(password, "\x00\n"):
 		return "", fmt.Errorf("%s contains more than one line or a NUL", file)
 	}

@@ -49,14 +49,14 @@ func TestAllProblemsAreFound(t *testing.T) {
 		{"a query", servers("ldaps://a?uid"), "servers: the URL may only have a host and a port"},
 		{"several", servers("ldaps://", "https://a"), "servers: the URL has no host|servers: the scheme is"},
 
-		{"no file", func(o *ldap.Options) { o.CA = "/does/not/exist" }, "ca: open /does/not/exist"},
+		{"no file", func(o *ldap.Options) { o.CA = "/does/not/exist" }, "ca: stat /does/not/exist"},
 		{"no certificate", func(o *ldap.Options) { o.CA = pem }, "ca: " + pem + " contains no PEM certificate"},
 
 		{"an account", account(write(t, "password", "secret\n")), ""},
 		{"no password", account(""), "bind_dn: bind_password_file is missing"},
 		{"a password of nobody", func(o *ldap.Options) { o.BindPasswordFile = empty }, "bind_password_file: bind_dn is missing"},
 		{"an empty password", account(empty), "bind_password_file: " + empty + " is empty"},
-		{"a long password", account(long), "bind_password_file: " + long + " is longer than 4096 bytes"},
+		{"a long password", account(long), "bind_password_file: reading " + long + ": it is larger than 4 KiB"},
 		{"two passwords", account(two), "bind_password_file: " + two + " contains more than one line"},
 
 		{"a filter", user(ldap.User{Bases: []string{"o=x"}, Filter: "(&(objectClass=person)(|(uid={name})(mail={name})))"}), ""},

@@ -1,18 +1,16 @@
 package oidc
 
 import (
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/endpoint"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -191,12 +189,12 @@ func (s *settings) checkOrigin() {
 	if s.o.JWKSURL != "" {
 		keys = s.address("jwks_url", s.o.JWKSURL)
 	}
-	roots, err := readRoots(s.o.CA)
+	roots, err := endpoint.Roots(s.o.CA)
 	if err != nil {
 		s.problem("ca", -1, "%v", err)
 	}
 	if s.o.TokenFile != "" {
-		if _, err := readBearer(s.o.TokenFile); err != nil {
+		if _, err := endpoint.Bearer(s.o.TokenFile); err != nil {
 			s.problem("token_file", -1, "%v", err)
 		}
 	}
@@ -264,42 +262,5 @@ func (s *settings) address(field, text string) *url.URL {
 
 // safe reports whether responses from u cannot be changed in transit.
 func safe(u *url.URL) bool {
-	if u.Scheme == "https" {
-		return true
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	return u.Scheme == "http" && (u.Hostname() == "localhost" || err == nil && ip.IsLoopback())
-}
-
-// readRoots reads the certificates of a PEM file. Without a file it returns nil, which stands
-// for the certificates of the system.
-func readRoots(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s contains no PEM certificate", file)
-	}
-	return roots, nil
-}
-
-// maxBearer bounds the size of a bearer token file, in bytes.
-const maxBearer = 16 << 10
-
-// readBearer reads a bearer token. Its errors do not contain the token.
-func readBearer(file string) (string, error) {
-	text, err := readFile(file, maxBearer)
-	if err != nil {
-		return "", err
-	}
-	bearer := strings.TrimSpace(string(text))
-	if bearer == "" || strings.ContainsFunc(bearer, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", fmt.Errorf("%s must contain exactly one token", file)
-	}
-	return bearer, nil
+	return u.Scheme == "https" || u.Scheme == "http" && endpoint.Local(u.Hostname())
 }

@@ -7,13 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/endpoint"
 )
 
 // Bounds of a fetch. Real key sets have a few kilobytes.
@@ -33,7 +33,7 @@ type origin interface {
 type file struct{ path string }
 
 func (f file) fetch(context.Context) (jwks, error) {
-	text, err := readFile(f.path, maxDocument)
+	text, err := endpoint.ReadFile(f.path, maxDocument)
 	if err != nil {
 		return jwks{}, err
 	}
@@ -45,35 +45,6 @@ func (f file) fetch(context.Context) (jwks, error) {
 }
 
 func (file) close() {}
-
-// readFile reads a regular file of at most most bytes. Pipes are not allowed, because opening
-// one would wait for its writer.
-func readFile(path string, most int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readAtMost(f, most, path)
-}
-
-func readAtMost(r io.Reader, most int64, what string) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, most+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("reading %s: %w", what, err)
-	case int64(len(text)) > most:
-		return nil, fmt.Errorf("reading %s: it is larger than %d KiB", what, most>>10)
-	}
-	return text, nil
-}
 
 // remote is an issuer with a URL.
 type remote struct {
@@ -201,7 +172,7 @@ func (r *remote) get(ctx context.Context, at *url.URL) ([]byte, error) {
 			named = r.keys
 		}
 		if at.Scheme == named.Scheme && at.Host == named.Host {
-			bearer, err := readBearer(r.bearer)
+			bearer, err := endpoint.Bearer(r.bearer)
 			if err != nil {
 				return nil, fmt.Errorf("fetching %s: %w", at.Redacted(), err)
 			}
@@ -216,5 +187,5 @@ func (r *remote) get(ctx context.Context, at *url.URL) ([]byte, error) {
 	if answer.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("fetching %s: status %s", at.Redacted(), answer.Status)
 	}
-	return readAtMost(answer.Body, maxDocument, at.Redacted())
+	return endpoint.Read(answer.Body, maxDocument, at.Redacted())
 }

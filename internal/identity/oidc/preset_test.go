@@ -301,7 +301,7 @@ require: a: no value
 require: b: "" is not a valid pattern
 require: c: "a***" is not a valid pattern
 jwks_url: not a URL such as https://issuer.example.com
-ca: open missing.pem: no such file or directory
+ca: stat missing.pem: no such file or directory
 token_file: stat missing: no such file or directory`
 	if err == nil {
 		t.Fatal("no problem was returned")

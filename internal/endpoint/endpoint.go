@@ -1,0 +1,84 @@
+// Package endpoint has what a connection to another service needs: whether the service is on this
+// machine, so that secrets may travel unencrypted, which certificate authorities to trust, and the
+// secret to present.
+package endpoint
+
+import (
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+)
+
+// Limits of files, in bytes.
+const (
+	maxRoots  = 4 << 20
+	maxBearer = 16 << 10
+)
+
+// Local reports whether a host is this machine. It makes no DNS query.
+func Local(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
+}
+
+// Roots returns the certificate authorities of a PEM file. Without a file it returns nil, which
+// means those of the system.
+func Roots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := ReadFile(file, maxRoots)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s contains no PEM certificate", file)
+	}
+	return roots, nil
+}
+
+// Bearer returns the secret in a file. Its errors do not contain the secret.
+func Bearer(file string) (string, error) {
+	text, err := ReadFile(file, maxBearer)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimSpace(string(text))
+	if secret == "" || strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", fmt.Errorf("%s must contain exactly one secret", file)
+	}
+	return secret, nil
+}
+
+// ReadFile reads a regular file of at most limit bytes. Opening a pipe would wait for its writer.
+func ReadFile(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return Read(f, limit, path)
+}
+
+// Read reads at most limit bytes of what a service or a file sends.
+func Read(r io.Reader, limit int64, what string) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, limit+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading %s: %w", what, err)
+	case int64(len(text)) > limit:
+		return nil, fmt.Errorf("reading %s: it is larger than %d KiB", what, limit>>10)
+	}
+	return text, nil
+}
