@@ -142,6 +142,20 @@ func (s source) imports() []string {
 	return paths
 }
 
+// A hash of little memory is quick to guess, so only tests compute such hashes.
+func TestOnlyTestsSetTheMemoryOfAPasswordHash(t *testing.T) {
+	for _, s := range sources(t) {
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if field, ok := n.(*ast.KeyValueExpr); ok {
+				if name, ok := field.Key.(*ast.Ident); ok && name.Name == "HashMemory" {
+					t.Errorf("%s sets HashMemory", s.set.Position(n.Pos()))
+				}
+			}
+			return true
+		})
+	}
+}
+
 func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
 	for _, s := range sources(t) {
 		if strings.HasPrefix(s.pkg, "examples") {

@@ -96,7 +96,7 @@ func newHouse(t testing.TB, url string) *house {
 	check(err)
 	limiter := ratelimit.New(ratelimit.Options{Now: h.clock.Now})
 	h.accounts, err = accounts.Open(accounts.Options{
-		DB: h.db, Journal: h.journal, Hashing: password.New(password.Options{Now: h.clock.Now}), Now: h.clock.Now, OwnerFor: -1, Log: log,
+		DB: h.db, Journal: h.journal, Hashing: password.New(password.Options{HashMemory: 64, Now: h.clock.Now}), Now: h.clock.Now, OwnerFor: -1, Log: log,
 		Find: func(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 			return h.issuer.Live().Chain.FindIn(ctx, source, name, id)
 		},

@@ -133,11 +133,6 @@ type argon2idHash struct {
 	salt, sum      []byte
 }
 
-// defaultArgon2id has the parameters of Hash: 19 MiB, two passes, one thread.
-func defaultArgon2id() argon2idHash {
-	return argon2idHash{memory: 19 << 10, passes: 2, threads: 1, salt: make([]byte, 16), sum: make([]byte, 32)}
-}
-
 func parseArgon2id(hash string) (parameters, error) {
 	part := strings.Split(hash, "$") // "", argon2id, v=19, m=…,t=…,p=…, salt, sum
 	if len(part) != 6 {
@@ -194,8 +189,9 @@ func (a argon2idHash) cost() cost {
 	return cost{memory: a.memory, passes: a.passes, threads: uint32(a.threads)}
 }
 
-func newArgon2id(password string) string {
-	a := defaultArgon2id()
+// hash returns a new hash with the parameters of a.
+func (a argon2idHash) hash(password string) string {
+	a.salt = make([]byte, len(a.salt))
 	rand.Read(a.salt) // never fails: crypto/rand ends the process first
 	a.sum = argon2.IDKey([]byte(password), a.salt, a.passes, a.memory, a.threads, uint32(len(a.sum)))
 	b64 := base64.RawStdEncoding.EncodeToString

@@ -46,7 +46,7 @@ func work(ctx context.Context, url, life string) error {
 	if err != nil {
 		return err
 	}
-	a, err := accounts.Open(accounts.Options{DB: db, Journal: j, Hashing: password.New(password.Options{})})
+	a, err := accounts.Open(accounts.Options{DB: db, Journal: j, Hashing: password.New(password.Options{HashMemory: 64})})
 	if err != nil {
 		return err
 	}

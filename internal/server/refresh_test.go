@@ -21,7 +21,7 @@ func withAccounts(t *testing.T) (*harness, *accounts.Accounts) {
 	t.Helper()
 	h := newHarness(t, nil)
 	own, err := accounts.Open(accounts.Options{
-		DB: h.state, Journal: h.journal, Hashing: password.New(password.Options{}),
+		DB: h.state, Journal: h.journal, Hashing: password.New(password.Options{HashMemory: 64}),
 		Find: func(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 			return h.issuer.Live().Chain.FindIn(ctx, source, name, id)
 		},

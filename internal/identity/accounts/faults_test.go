@@ -443,7 +443,7 @@ func TestMemoryIsBounded(t *testing.T) {
 // BenchmarkWarm measures a cached credential.
 func BenchmarkWarm(b *testing.B) {
 	h := newHouse(b, "sqlite::memory:")
-	h.hashing = password.New(password.Options{})
+	h.hashing = password.New(password.Options{HashMemory: 64})
 	h.Tend(b.Context())
 	h.user("ann")
 	_, laptop := h.token("ann", "laptop", policy.Limit{Names: []string{"team/**"}, Actions: 1})

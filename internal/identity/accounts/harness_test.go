@@ -84,7 +84,7 @@ func newHouse(t testing.TB, url string) *house {
 	if h.journal, err = journal.New(h.db, journal.Options{Now: h.clock.Now}); err != nil {
 		t.Fatal(err)
 	}
-	h.hashing = password.New(password.Options{Now: h.clock.Now})
+	h.hashing = password.New(password.Options{HashMemory: 64, Now: h.clock.Now})
 	h.policy = compile(t,
 		rule("helpdesk", "group:helpdesk", []string{"accounts"}, scope.Read|scope.Write),
 		rule("second administrators", "group:ops", []string{"**"}, scope.Read|scope.Write),

@@ -51,7 +51,7 @@ func work(ctx context.Context, url, life string) error {
 	if err != nil {
 		return err
 	}
-	a, err := accounts.Open(accounts.Options{DB: db, Journal: j, Hashing: password.New(password.Options{})})
+	a, err := accounts.Open(accounts.Options{DB: db, Journal: j, Hashing: password.New(password.Options{HashMemory: 64})})
 	if err != nil {
 		return err
 	}
