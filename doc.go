@@ -19,7 +19,8 @@
 // scope, policy, token and notification have no I/O, goroutines or clocks, so other programs can
 // import and test them easily. rules reads files of rules for such programs, with config's code.
 // tokenserver is for other programs, too: it is the token endpoint as an http.Handler, and
-// server uses its decoding and its answers. api is the HTTP API for administration. config reads
+// server uses its decoding and its answers. api is the HTTP API for administration. explain
+// explains what the policy allows, for api and for the command line. config reads
 // tidewaiter.yaml, and dockerauth translates the configuration of docker_auth into one. logging
 // writes the log. app wires all packages together. cmd/tidewaiter is the command line, and manual
 // generates its manual pages. standalone is Tidewaiter and a registry in one process. e2e tests

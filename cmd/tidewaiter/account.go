@@ -8,7 +8,6 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
-	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -43,7 +42,7 @@ func accountCommands(kind policy.Kind, sample string) []command {
 		example: fmt.Sprintf("  tidewaiter %[1]s list\n  tidewaiter %[1]s list --output json | jq -r '.[] | select(.disabled) | .name'", kind),
 		opens:   readAccounts,
 		run: func(s *session) error {
-			return printList(s, of(s.accounts.List, kind), withoutSecret,
+			return printList(s, of(s.accounts.List, kind), api.NewAccount,
 				[]string{"NAME", "STATE", "EXPIRES", "CREATED", "GROUPS"},
 				func(a *accounts.Account) []string {
 					return []string{a.Name, state(a), expiry(a.Expires), minute(a.Created), strings.Join(a.Groups, ", ")}
@@ -67,7 +66,7 @@ func accountCommands(kind policy.Kind, sample string) []command {
 			if a.Lent {
 				delegate = "password or secret was set by someone who is not an administrator"
 			}
-			return s.printFields(withoutSecret(&a), "name", a.Name, "signs in as", a.Login(), "state", state(&a),
+			return s.printFields(api.NewAccount(&a), "name", a.Name, "signs in as", a.Login(), "state", state(&a),
 				"password", password, "set by delegate", delegate, "groups", strings.Join(a.Groups, ", "),
 				"created", minute(a.Created), "changed", minute(a.Changed), "expires", expiry(a.Expires), "id", a.ID)
 		},
@@ -152,8 +151,6 @@ func state(a *accounts.Account) string {
 // expiry formats the end of an account or a token.
 func expiry(t time.Time) string { return cmp.Or(minute(t), "never") }
 
-func withoutSecret(a *accounts.Account) api.Account { return api.NewAccount(a, identity.Secret{}) }
-
 // printAccount prints the result of a change to an account, or returns err. It prints unchanged,
 // such as "is already disabled", if the account was so before.
 func (s *session) printAccount(a *accounts.Account, err error, result, unchanged string) error {
@@ -161,9 +158,9 @@ func (s *session) printAccount(a *accounts.Account, err error, result, unchanged
 		return err
 	}
 	if a.Unchanged {
-		return s.print(withoutSecret(a), "%s %s %s", a.Kind, a.Name, unchanged)
+		return s.print(api.NewAccount(a), "%s %s %s", a.Kind, a.Name, unchanged)
 	}
-	return s.print(withoutSecret(a), "%s %s %s", result, a.Kind, a.Name)
+	return s.print(api.NewAccount(a), "%s %s %s", result, a.Kind, a.Name)
 }
 
 // warnUnchecked names the sources that could not be asked whether they have the name of a new

@@ -6,9 +6,9 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -68,7 +68,7 @@ func (f *explainFlags) run(s *session) error {
 	if len(s.args) == 0 {
 		return s.usageErrorf("give an action and a repository, as in push team/app, or a scope, or the id of a decision")
 	}
-	var e *api.Explained
+	var e *explain.Evaluation
 	var err error
 	named := len(f.principal.given()) > 0
 	switch {
@@ -85,7 +85,7 @@ func (f *explainFlags) run(s *session) error {
 		return err
 	}
 	if s.json() {
-		err = s.writeJSON(api.NewExplanation(e))
+		err = s.writeJSON(e.Explanation())
 	} else {
 		printExplanation(s.out, e)
 	}
@@ -96,7 +96,7 @@ func (f *explainFlags) run(s *session) error {
 }
 
 // explainRequest evaluates the request by the current policy, or by the rules of the files alone.
-func (f *explainFlags) explainRequest(s *session) (*api.Explained, error) {
+func (f *explainFlags) explainRequest(s *session) (*explain.Evaluation, error) {
 	given, err := f.principal.read(s)
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func (f *explainFlags) explainRequest(s *session) (*api.Explained, error) {
 			return nil, s.usageErrorf("--ip: %q is not an IP address", f.ip)
 		}
 	}
-	e := &api.Explained{Request: r}
+	e := &explain.Evaluation{Request: r}
 	if r.Scopes, e.Ignored, err = s.scopes(); err != nil {
 		return nil, err
 	}
@@ -120,11 +120,10 @@ func (f *explainFlags) explainRequest(s *session) (*api.Explained, error) {
 	if r.Registry, err = s.registry(*f.registry); err != nil {
 		return nil, err
 	}
-	barred := ""
-	if r.Principal, e.Known, barred, err = s.find(given); err != nil {
+	if e.Subject, err = s.find(given); err != nil {
 		return nil, err
 	}
-	e.Who, e.Registry, e.Note = r.Principal, r.Registry, api.Note(r.Principal, e.Known)
+	r.Principal, e.Registry = e.Principal, r.Registry
 	p, err := s.policy(*f.filesOnly)
 	if err != nil {
 		return nil, err
@@ -132,17 +131,15 @@ func (f *explainFlags) explainRequest(s *session) (*api.Explained, error) {
 	x := ask.Explain(p, r)
 	e.Results, e.Near = x.Results, x.Near
 	if life, ok := app.PredictLifetime(s.cfg, p, r); ok {
-		e.Life = &life
+		e.Lifetime = &life
 	}
-	if barred != "" {
-		e.Bar(barred)
-	}
+	e.ApplyBlock()
 	return e, nil
 }
 
 // explainDecision finds a decision in the journal. It evaluates the request again by the policy
 // that made the decision, to find the rules that nearly match, and by the current one.
-func explainDecision(s *session, id string) (*api.Explained, error) {
+func explainDecision(s *session, id string) (*explain.Evaluation, error) {
 	if err := readJournal(s); err != nil {
 		return nil, err
 	}
@@ -160,5 +157,5 @@ func explainDecision(s *session, id string) (*api.Explained, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.NewExplained(s.ctx, &entry, b)
+	return explain.Decision(s.ctx, &entry, b)
 }

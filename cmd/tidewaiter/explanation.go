@@ -8,8 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/dn"
+	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -18,7 +18,7 @@ import (
 )
 
 // printExplanation writes an explanation as text.
-func printExplanation(w io.Writer, e *api.Explained) {
+func printExplanation(w io.Writer, e *explain.Evaluation) {
 	p := painted(w)
 	if e.Entry != nil {
 		printDecision(w, p, e)
@@ -27,20 +27,20 @@ func printExplanation(w io.Writer, e *api.Explained) {
 		}
 	}
 	switch {
-	case e.Barred != "":
-		fmt.Fprintf(w, "%s: %s\n", p.red("no token"), text.Escape(e.Barred))
-	case e.Note != "": // the name is unknown: this must be read before "allowed"
-		fmt.Fprintln(w, p.bold(e.Note))
+	case e.Blocked != "":
+		fmt.Fprintf(w, "%s: %s\n", p.red("no token"), text.Escape(e.Blocked))
+	case e.Note() != "": // the name is unknown: this must be read before "allowed"
+		fmt.Fprintln(w, p.bold(e.Note()))
 	}
 	for _, r := range e.Results {
-		fmt.Fprintln(w, p.verdict(e.Who, r))
+		fmt.Fprintln(w, p.verdict(e.Principal, r))
 	}
 	if len(e.Results) > 0 {
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "%s at %s\n", describe(e.Who), e.Registry)
-	if e.Life != nil {
-		fmt.Fprintln(w, validity(e.Life, e.Allowed()))
+	fmt.Fprintf(w, "%s at %s\n", describe(e.Principal), e.Registry)
+	if e.Lifetime != nil {
+		fmt.Fprintln(w, validity(e.Lifetime, e.Allowed()))
 	}
 	printResults(w, p, e.Request, e.Results, e.Near)
 	for _, i := range e.Ignored {
@@ -60,7 +60,7 @@ func printExplanation(w io.Writer, e *api.Explained) {
 }
 
 // printDecision writes when a decision was made, and whether a token was issued.
-func printDecision(w io.Writer, p paint, e *api.Explained) {
+func printDecision(w io.Writer, p paint, e *explain.Evaluation) {
 	d := e.Entry.Decision
 	fmt.Fprintf(w, "decision %s of %s", e.Entry.ID, e.Entry.Time.Local().Format(time.DateTime))
 	if d.Remote.IsValid() {

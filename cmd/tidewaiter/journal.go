@@ -122,7 +122,7 @@ func filterFlags(f *flags) *api.Filter {
 		default:
 			return s.usageErrorf("--kind: %s is not decision, event, change or text", text.Escape(filter.Kind))
 		}
-		if wrong := api.CheckPrincipal(filter.Principal); wrong != "" {
+		if wrong := filter.CheckPrincipal(); wrong != "" {
 			return s.usageErrorf("--principal: %s: %s", text.Escape(filter.Principal), wrong)
 		}
 		return nil

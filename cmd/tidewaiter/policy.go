@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"fmt"
 
-	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -103,7 +103,7 @@ type policyJSON struct {
 }
 
 type ruleJSON struct {
-	api.RuleName
+	explain.RuleName
 	Effect     string   `json:"effect"`
 	Subjects   []string `json:"subjects"`
 	Registries []string `json:"registries,omitempty"`
@@ -117,8 +117,8 @@ func (p *wholePolicy) json() policyJSON {
 	j := policyJSON{ID: p.Policy.ID(), Files: p.Files, Database: p.database, Rules: []ruleJSON{}}
 	for r, has := range p.Policy.Effective() {
 		row := ruleJSON{
-			RuleName: api.NewRuleName(r), Effect: "allow", Subjects: r.Subjects, Registries: r.Registries,
-			Type: cmp.Or(r.Type, scope.TypeRepository), Names: r.Names, Actions: actionNames(has.Actions),
+			RuleName: explain.NewRuleName(r), Effect: "allow", Subjects: r.Subjects, Registries: r.Registries,
+			Type: cmp.Or(r.Type, scope.TypeRepository), Names: r.Names, Actions: explain.ActionNames(has.Actions),
 		}
 		if r.Deny {
 			row.Effect = "deny"
@@ -153,6 +153,3 @@ func (p *wholePolicy) print(s *session) {
 		}
 	}
 }
-
-// actionNames returns the names of actions, never nil.
-func actionNames(a scope.Actions) []string { return append([]string{}, a.Names()...) }

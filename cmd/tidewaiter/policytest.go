@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
 )
@@ -172,25 +172,25 @@ type (
 		Line     int           `json:"line"`
 		Column   int           `json:"column"`
 		Passed   bool          `json:"passed"`
-		Failures []failureJSON `json:"surprises,omitempty"`
+		Failures []failureJSON `json:"failures,omitempty"`
 		Warnings []warningJSON `json:"warnings,omitempty"`
 	}
 	warningJSON struct {
-		Text    string       `json:"text"`
-		Depends string       `json:"depends"` // the input, as conditions write it
-		By      api.RuleName `json:"by"`      // the rule that reads it
+		Text    string           `json:"text"`
+		Depends string           `json:"depends"` // the input, as conditions write it
+		By      explain.RuleName `json:"by"`      // the rule that reads it
 	}
 	failureJSON struct {
-		Line     int           `json:"line"`
-		Column   int           `json:"column"`
-		Text     string        `json:"text"`
-		Type     string        `json:"type"`
-		Resource string        `json:"resource"`
-		Actions  []string      `json:"actions"`
-		Granted  bool          `json:"granted"`
-		Reason   string        `json:"reason"`
-		By       *api.RuleName `json:"by,omitempty"`       // the rule that decided
-		Expected string        `json:"expected,omitempty"` // the rule that was expected to
+		Line     int               `json:"line"`
+		Column   int               `json:"column"`
+		Text     string            `json:"text"`
+		Type     string            `json:"type"`
+		Resource string            `json:"resource"`
+		Actions  []string          `json:"actions"`
+		Granted  bool              `json:"granted"`
+		Reason   string            `json:"reason"`
+		By       *explain.RuleName `json:"by,omitempty"`       // the rule that decided
+		Expected string            `json:"expected,omitempty"` // the rule that was expected to
 	}
 )
 
@@ -203,16 +203,16 @@ func (r *testResults) json() testsJSON {
 			at := t.place(f)
 			failure := failureJSON{
 				Line: at.Line, Column: at.Column, Text: f.String(), Type: f.Asked.Type, Resource: f.Asked.Name,
-				Actions: actionNames(f.Asked.Actions), Granted: f.Granted, Reason: f.Cause.Reason.String(), Expected: f.Expected,
+				Actions: explain.ActionNames(f.Asked.Actions), Granted: f.Granted, Reason: f.Cause.Reason.String(), Expected: f.Expected,
 			}
 			if f.Cause.Rule != nil {
-				by := api.NewRuleName(f.Cause.Rule)
+				by := explain.NewRuleName(f.Cause.Rule)
 				failure.By = &by
 			}
 			one.Failures = append(one.Failures, failure)
 		}
 		for _, d := range t.depends {
-			one.Warnings = append(one.Warnings, warningJSON{warning(d), d.Input, api.NewRuleName(d.Rule)})
+			one.Warnings = append(one.Warnings, warningJSON{warning(d), d.Input, explain.NewRuleName(d.Rule)})
 		}
 		j.List = append(j.List, one)
 	}

@@ -8,9 +8,9 @@ import (
 	"io"
 	"strings"
 
-	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -136,10 +136,9 @@ func readJSON(text string) (v any, err error) {
 	return v, nil
 }
 
-// find looks the principal up in the config's sources, and reports whether one of them knows it.
-// If the principal gets no token, barred is the reason.
-func (s *session) find(given *policy.Principal) (who *policy.Principal, known bool, barred string, err error) {
-	who, known, err = api.Known(s.ctx, given, func(ctx context.Context, login string) (*policy.Principal, error) { return app.Find(ctx, s.cfg, login) })
-	barred, err = api.Barred(who, s.cfg.Token.Anonymous, err)
-	return who, known, barred, err
+// find looks the principal up in the config's sources.
+func (s *session) find(given *policy.Principal) (explain.Subject, error) {
+	return explain.ResolvePrincipal(s.ctx, given, s.cfg.Token.Anonymous, func(ctx context.Context, login string) (*policy.Principal, error) {
+		return app.Find(ctx, s.cfg, login)
+	})
 }

@@ -72,6 +72,6 @@ func (s *session) printRobot(a *accounts.Account, secret identity.Secret, verb, 
 	if most := s.accounts.MaxLifetime(); most > 0 {
 		until = ", until " + minute(clock.Now().Add(most)) + " (max_credential_lifetime)"
 	}
-	return s.printSecret(api.NewAccount(a, secret), secret, "%s robot %s, which signs in as %s%s%s; the secret is printed only once:",
+	return s.printSecret(api.NewAccount(a).WithSecret(secret), secret, "%s robot %s, which signs in as %s%s%s; the secret is printed only once:",
 		verb, a.Name, a.Login(), until, previous)
 }

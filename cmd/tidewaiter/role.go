@@ -75,7 +75,7 @@ that would make a rule invalid is rejected.`,
 		run: func(s *session) error {
 			namespace, _ := split(s)
 			return printList(s, of(s.rules.Roles, namespace),
-				func(r *rulebook.Role) api.Role { return api.NewRole(r, namespace) },
+				func(r *rulebook.Role) any { return api.NewRole(r, namespace) },
 				[]string{"NAME", "ACTIONS", "LIFETIME", "CHANGED"},
 				func(r *rulebook.Role) []string {
 					lifetime := "-"

@@ -10,7 +10,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
-	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -49,7 +48,7 @@ place of a password.`,
 				o := newOwnerFlags(f, true)
 				return func(s *session) error {
 					return o.hint(s, printList(s, of(s.accounts.Tokens, o.owner()),
-						func(t *accounts.Token) api.Token { return api.NewToken(t, identity.Secret{}) },
+						api.NewToken,
 						[]string{"ID", "USE", "OWNER", "NAME", "FOR", "EXPIRES", "LAST USED"}, tokenRow))
 				}
 			},
@@ -92,7 +91,7 @@ func tokenCreate(f *flags) action {
 		if err != nil {
 			return o.hint(s, err)
 		}
-		return s.printSecret(api.NewToken(&t, secret), secret, "created token %s of %s for %s, valid until %s; it is printed only once:",
+		return s.printSecret(api.NewToken(&t).WithSecret(secret), secret, "created token %s of %s for %s, valid until %s; it is printed only once:",
 			t.Name, text.Escape(t.Owner.String()), purpose(t.Limits), cmp.Or(minute(t.Expires), "it is revoked"))
 	}
 }

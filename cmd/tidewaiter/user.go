@@ -149,5 +149,5 @@ func (s *session) printUser(a *accounts.Account, err error, result string, p *pa
 	if err != nil || !p.generate {
 		return s.printAccount(a, err, result, "")
 	}
-	return s.printSecret(api.NewAccount(a, p.generated), p.generated, "%s %s %s; the password is printed only once:", result, a.Kind, a.Name)
+	return s.printSecret(api.NewAccount(a).WithSecret(p.generated), p.generated, "%s %s %s; the password is printed only once:", result, a.Kind, a.Name)
 }

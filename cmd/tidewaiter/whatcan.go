@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
@@ -53,7 +53,7 @@ func (s *session) whatCan(given *policy.Principal, registry string, filesOnly bo
 			return err
 		}
 	}
-	who, known, barred, err := s.find(given)
+	subject, err := s.find(given)
 	if err != nil {
 		return err
 	}
@@ -61,16 +61,16 @@ func (s *session) whatCan(given *policy.Principal, registry string, filesOnly bo
 	if err != nil {
 		return err
 	}
-	r := rights{ask.WhatCan(p, who, registry), api.Note(who, known)}
-	if barred != "" {
-		r = rights{ask.Rights{Principal: who, Registry: registry}, barred}
+	r := rights{ask.Rights{Principal: subject.Principal, Registry: registry}, subject.Note()}
+	if subject.Blocked == "" {
+		r.Rights = ask.WhatCan(p, subject.Principal, registry)
 	}
 	if s.json() {
-		err = s.writeJSON(api.NewRights(&r.Rights, known, r.note))
+		err = s.writeJSON(explain.NewRights(&r.Rights, subject))
 	} else {
 		err = r.print(s.out, most)
 	}
-	if err == nil && barred != "" {
+	if err == nil && subject.Blocked != "" {
 		err = errReported
 	}
 	return err

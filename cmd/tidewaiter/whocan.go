@@ -6,10 +6,9 @@ import (
 	"io"
 	"io/fs"
 
-	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
@@ -78,9 +77,9 @@ func (f *whoCanFlags) run(s *session) error {
 		return err
 	}
 	if s.json() {
-		list := make([]api.Holders, len(answers))
+		list := make([]explain.Holders, len(answers))
 		for i := range answers {
-			list[i] = api.NewHolders(&answers[i].Answer, answers[i].people, answers[i].unlisted)
+			list[i] = answers[i].Holders()
 		}
 		return s.writeJSON(list)
 	}
@@ -113,7 +112,7 @@ func (f *whoCanFlags) answers(s *session, scopes []scope.Scope) ([]answer, error
 	var answers []answer
 	for _, scope := range scopes {
 		for _, a := range ask.WhoCan(p, registry, scope) {
-			answers = append(answers, answer{Answer: a, noAnonymous: !s.cfg.Token.Anonymous})
+			answers = append(answers, answer{Answer: explain.Answer{Answer: a}, noAnonymous: !s.cfg.Token.Anonymous})
 		}
 	}
 	if err := f.addPeople(s, answers); err != nil {
@@ -121,7 +120,7 @@ func (f *whoCanFlags) answers(s *session, scopes []scope.Scope) ([]answer, error
 	}
 	if f.namespace != "" {
 		for i := range answers {
-			answers[i].Answer = api.ForOwners(answers[i].Answer, f.namespace)
+			answers[i].Answer = answers[i].ForOwners(f.namespace)
 		}
 	}
 	return answers, nil
@@ -133,7 +132,7 @@ func (s *session) checkNamespace(namespace string, scopes []scope.Scope) error {
 	if err != nil {
 		return err
 	}
-	if in, ok := api.NamespaceOf(b, scopes); !ok || in != namespace {
+	if in, ok := explain.NamespaceOf(b, scopes); !ok || in != namespace {
 		return fmt.Errorf("not all of this is in the namespace %s, and its owners may not ask about it", text.Escape(namespace))
 	}
 	return nil
@@ -141,11 +140,8 @@ func (s *session) checkNamespace(namespace string, scopes []scope.Scope) error {
 
 // answer lists who can do one thing, with the local accounts among them.
 type answer struct {
-	ask.Answer
-	people      []api.People // for each of Through, if they were looked up
-	members     bool         // people includes members of groups
-	unlisted    []string     // sources that cannot list who is in a group, with members
-	noAnonymous bool         // anonymous clients get no token
+	explain.Answer
+	noAnonymous bool // anonymous clients get no token
 }
 
 // addPeople looks up accounts: with --members, all that the rules name and that are in groups, and
@@ -161,23 +157,21 @@ func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	var listers []identity.Lister
+	q := explain.PeopleQuery{Accounts: s.accounts, Caller: s.by, Now: clock.Now()}
 	var unlisted []string
-	most := 0
 	if f.members {
-		listers, unlisted = app.OthersOf(s.cfg).Listers()
-		most = int(f.most)
+		q.Listers, unlisted = app.OthersOf(s.cfg).Listers()
+		q.Max = int(f.most)
 	}
 	for i := range answers {
 		a := &answers[i]
-		people, err := api.FindPeople(s.ctx, s.accounts, listers, s.by, &a.Answer, most, clock.Now())
-		if err != nil {
+		if err := a.FindPeople(s.ctx, &q); err != nil {
 			return err
 		}
-		a.people, a.members, a.unlisted = people, f.members, unlisted
+		a.Unlisted = unlisted
 		if !f.members {
-			for n := range people {
-				people[n] = api.People{Barred: people[n].Barred}
+			for n, p := range a.People {
+				a.People[n] = explain.People{Blocked: p.Blocked}
 			}
 		}
 	}
@@ -197,15 +191,15 @@ func (a *answer) print(w io.Writer, most int) error {
 		fmt.Fprintf(w, "%s may %s: no rule allows it\n", p.red("nobody"), what)
 	}
 	row := func(g *ask.Grantee) []string {
-		return []string{"  " + g.String(), p.faint("by ") + api.RuleText(g.Rule) + condition(g.Rule)}
+		return []string{"  " + g.String(), p.faint("by ") + explain.RuleText(g.Rule) + condition(g.Rule)}
 	}
 	if err := printShort(w, "", a.Through, most, func(i int, g *ask.Grantee) [][]string {
 		rows := [][]string{row(g)}
 		if a.noAnonymous && len(g.Who) == 1 && g.Who[0] == "anonymous" {
-			rows = append(rows, []string{"    (" + api.NoteAnonymous + ")"})
+			rows = append(rows, []string{"    (" + explain.AnonymousBlocked + ")"})
 		}
-		if a.people != nil {
-			rows = append(rows, peopleRows(&a.people[i])...)
+		if a.People != nil {
+			rows = append(rows, peopleRows(&a.People[i])...)
 		}
 		return rows
 	}); err != nil {
@@ -215,18 +209,18 @@ func (a *answer) print(w io.Writer, most int) error {
 		return err
 	}
 	if err := printShort(w, "denied entirely:", a.Barred, most, func(_ int, b *ask.Barred) [][]string {
-		return [][]string{{"  " + b.Grantee.String(), api.RuleText(b.Rule) + " allows it, but " + api.RuleText(b.By) + " denies it"}}
+		return [][]string{{"  " + b.Grantee.String(), explain.RuleText(b.Rule) + " allows it, but " + explain.RuleText(b.By) + " denies it"}}
 	}); err != nil {
 		return err
 	}
-	if len(a.unlisted) > 0 && api.Grouped(&a.Answer) {
-		fmt.Fprintf(w, "there may be other members of these groups: %s cannot list who is in one\n", escaped(a.unlisted, ", "))
+	if len(a.Unlisted) > 0 && a.ThroughGroup() {
+		fmt.Fprintf(w, "there may be other members of these groups: %s cannot list who is in one\n", escaped(a.Unlisted, ", "))
 	}
 	return nil
 }
 
 // peopleRows returns the rows below a grantee.
-func peopleRows(p *api.People) [][]string {
+func peopleRows(p *explain.People) [][]string {
 	var rows [][]string
 	for _, name := range p.Names {
 		rows = append(rows, []string{"    " + text.Escape(name)})
@@ -234,8 +228,8 @@ func peopleRows(p *api.People) [][]string {
 	if p.More {
 		rows = append(rows, []string{"    and more"})
 	}
-	if p.Barred != "" {
-		rows = append(rows, []string{"    (" + p.Barred + ": cannot sign in)"})
+	if p.Blocked != "" {
+		rows = append(rows, []string{"    (" + p.Blocked + ": cannot sign in)"})
 	}
 	if p.Missing {
 		rows = append(rows, []string{"    (no local account has this name)"})

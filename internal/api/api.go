@@ -1,33 +1,30 @@
-// Package api answers: how do programs look after Tidewaiter over HTTP?
+// Package api is the HTTP API for administration: users, groups, robots, tokens, sessions,
+// namespaces, rules, roles, the journal, and queries about the policy.
 //
-// It is the same that the command line does, for whoever has the rights: users, groups, robots and tokens, sessions, the
-// journal, and questions to the policy. All of it is under /api/v1, and described by /openapi.json, which is made from this
-// code.
+// All paths are below /api/v1. /openapi.json describes them and is generated from this code. The
+// command line can do the same, and its --output json has the same form.
 //
-// # How a route is made
+// # How to add a route
 //
-// A file is a resource, and begins with its routes. A route is a handler that decodes nothing and writes nothing: it is given
-// what the request says, calls one method of one room, and returns what is answered, or what went wrong.
+// There is a file for each kind of object. Its routes have a handler that gets the decoded request
+// and the caller, calls one method of another package, and returns the response or an error:
 //
 //	func (a *API) groupRoutes() {
-//		route(a, huma.Operation{
-//			OperationID: "get-group", Method: http.MethodGet, Path: "/groups/{name}", Tags: groups,
-//			Summary: "Show a group",
-//		}, func(ctx context.Context, by Actor, in *Named) (*one[Group], error) {
-//			g, err := a.Accounts.Group(ctx, by, in.Name)
-//			return tagged(g.ID, g.Version, NewGroup(&g), err)
-//		})
+//		r := resource[string, accounts.Group, group]{a, tagGroups, a.Accounts.Group, NewGroup}
+//		show[NamePath](r, operation("get-group", "GET /groups/{name}", "Get a group", ""))
 //		…
 //
-// What a request may say is the handler's input, a struct: anything else in it, also a key of its JSON that is not there, is refused.
-// Whether the caller may do it is asked by the room that does it, with the Actor: here nobody decides.
+// The input of a handler is a struct with all parameters and fields that the request may have.
+// Others are refused, including unknown keys of the body. Handlers do not check rights: the
+// packages they call do that, for the actor they are given.
 //
-// # What all routes have in common
+// # What all routes share
 //
-// Who calls is said by server.Caller, as at the token endpoint. Errors are problem details (RFC 9457), made in problem.go
-// alone: they show no value that was sent, since it may be a secret. Lists are pages (page.go), changes can be made
-// conditional on what was seen (tag.go), and creations can be repeated (made.go). Browsers of other origins are refused. A
-// request has a megabyte and half a minute.
+// server.Caller authenticates requests, as at the token endpoint. Errors are problem details
+// (RFC 9457), which problem.go creates. They never repeat a value of the request, because it may
+// be a secret. Lists have pages (page.go), changes can be conditional (version.go), and creations
+// can be repeated (created.go). Requests that a page of another origin makes are refused. Bodies
+// have at most a megabyte, and a request at most 30 seconds.
 package api
 
 import (
@@ -48,65 +45,53 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Prefix is what the paths of the API begin with.
+// Prefix is the beginning of all paths of the API.
 const Prefix = "/api/v1"
 
-// The bounds of a request.
+// Limits of a request.
 const (
 	maxBody = 1 << 20 // bytes
 	maxTime = 30 * time.Second
 )
 
-// Actor is who calls.
-type Actor = rulebook.Actor
-
-// Options is what an API stands on.
+// Options has what an API needs.
 type Options struct {
-	Server   func() *server.Server // the present one: a reload makes another
+	Server   func() *server.Server // the current one: a reload replaces it
 	Accounts *accounts.Accounts
 	Rulebook *rulebook.Rulebook
 	Journal  *journal.Journal
 
-	// Find looks up who signs in with a name, in the order of the sources. It is identity.ErrUnknown for who is unknown.
+	// Find looks up a login in the identity sources, in their order. The error is
+	// identity.ErrUnknown if none of them knows it.
 	Find func(ctx context.Context, login string) (*policy.Principal, error)
 
 	Now func() time.Time // nil: time.Now
-
 }
 
-// API is the admin API: a handler of Prefix and /openapi.json. It is made when it is first asked for something, and its
-// description when somebody wants that: a service that starts has clients waiting, and they want tokens.
+// API is the handler of Prefix and /openapi.json. Routes are registered at the first request, and
+// the description is generated when it is first requested: at the start of the service, clients
+// wait for tokens.
 type API struct {
 	Options
-	made   sync.Once
-	mux    *http.ServeMux
-	huma   huma.API
-	guard  *http.CrossOriginProtection
-	openly func() ([]byte, error) // /openapi.json
+	registered  sync.Once
+	mux         *http.ServeMux
+	huma        huma.API
+	protection  *http.CrossOriginProtection
+	description func() ([]byte, error) // /openapi.json
 }
 
-// New returns an API. It starts nothing.
+// New returns an API. It starts no goroutine.
 func New(o Options) *API {
 	o.Now = clock.Wall(o.Now)
 	return &API{Options: o}
 }
 
-// make takes some 10 ms: huma looks at the forms of all that a route takes and gives.
-func (a *API) make() {
+// register registers the routes. It takes about 10 ms: huma inspects the types of all requests and
+// responses.
+func (a *API) register() {
 	a.mux = http.NewServeMux()
-	a.huma = humago.NewWithPrefix(a.mux, Prefix, a.described())
-	a.huma.UseMiddleware(a.door)
-	a.routes()
-	a.mux.Handle("GET /openapi.json", http.HandlerFunc(a.openAPI))
-	a.mux.Handle("/", http.HandlerFunc(a.elsewhere))
-	a.describe()
-	a.openly = sync.OnceValues(a.write)
-	a.guard = http.NewCrossOriginProtection()
-	a.guard.SetDenyHandler(http.HandlerFunc(a.foreign))
-}
-
-// routes is all that there is.
-func (a *API) routes() {
+	a.huma = humago.NewWithPrefix(a.mux, Prefix, a.config())
+	a.huma.UseMiddleware(a.authenticate)
 	a.setupRoutes()
 	a.sessionRoutes()
 	a.whoamiRoutes()
@@ -118,14 +103,20 @@ func (a *API) routes() {
 	a.namespaceRoleRoutes()
 	a.ruleRoutes()
 	a.roleRoutes()
-	a.questionRoutes()
+	a.queryRoutes()
 	a.journalRoutes()
 	a.registryRoutes()
+	a.mux.Handle("GET /openapi.json", http.HandlerFunc(a.openAPI))
+	a.mux.Handle("/", http.HandlerFunc(a.notFound))
+	a.describeProblems()
+	a.description = sync.OnceValues(a.describe)
+	a.protection = http.NewCrossOriginProtection()
+	a.protection.SetDenyHandler(http.HandlerFunc(a.crossOriginDenied))
 }
 
-// ServeHTTP answers a request. Nothing of an answer is for caches, and a panic stays with its request.
+// ServeHTTP handles a request. Responses are never cached. A panic fails only its own request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a.made.Do(a.make)
+	a.registered.Do(a.register)
 	c := &call{server: a.Server(), id: journal.NewID(a.Now()).String(), request: r}
 	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callKey{}, c), maxTime)
 	defer cancel()
@@ -135,31 +126,31 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("X-Request-Id", c.id)
 	defer func() {
-		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // it is a value, never wrapped
+		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic value is never wrapped
 			a.fail(w, r, server.Panicked(p))
 		}
 	}()
-	if p := plain(r); p != nil {
-		a.fail(w, r, p)
+	if err := checkURL(r); err != nil {
+		a.fail(w, r, err)
 		return
 	}
-	a.guard.Handler(a.mux).ServeHTTP(w, r)
+	a.protection.Handler(a.mux).ServeHTTP(w, r)
 }
 
-// openAPI answers with the description of the API.
+// openAPI serves the description of the API.
 func (a *API) openAPI(w http.ResponseWriter, r *http.Request) {
-	text, err := a.openly()
+	text, err := a.description()
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/openapi+json")
 	w.Header().Set("Cache-Control", "max-age=300")
-	_, _ = w.Write(text) // the client is gone: nothing to be done
+	_, _ = w.Write(text) // an error means that the client is gone
 }
 
-// elsewhere answers what is no route.
-func (a *API) elsewhere(w http.ResponseWriter, r *http.Request) {
+// notFound handles requests without a route: 405 if the path has other methods, otherwise 404.
+func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		other := r.Clone(r.Context())
@@ -169,25 +160,25 @@ func (a *API) elsewhere(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if allowed == nil {
-		a.fail(w, r, refuse(http.StatusNotFound, "nothing is here: /openapi.json says what there is"))
+		a.fail(w, r, refuse(http.StatusNotFound, "unknown path: /openapi.json lists all paths"))
 		return
 	}
 	for _, method := range allowed {
 		w.Header().Add("Allow", method)
 	}
-	a.fail(w, r, refuse(http.StatusMethodNotAllowed, "this method is not understood here"))
+	a.fail(w, r, refuse(http.StatusMethodNotAllowed, "this path does not have this method"))
 }
 
-// foreign answers a browser that makes a request for a page of another origin.
-func (a *API) foreign(w http.ResponseWriter, r *http.Request) {
-	a.fail(w, r, refuse(http.StatusForbidden, "this request is from a page of another origin"))
+// crossOriginDenied handles requests that a browser sends for a page of another origin.
+func (a *API) crossOriginDenied(w http.ResponseWriter, r *http.Request) {
+	a.fail(w, r, refuse(http.StatusForbidden, "the request comes from a page of another origin"))
 }
 
-// jsonFormat reads and writes JSON. Keys that are written twice are refused, since whoever stands in between may read the other one.
+// jsonFormat returns huma's JSON format with a stricter decoder.
 func jsonFormat() huma.Format {
 	f := huma.DefaultJSONFormat
 	f.Unmarshal = func(data []byte, v any) error {
-		if err := oneOfEach(data); err != nil {
+		if err := checkJSON(data); err != nil {
 			return err
 		}
 		return json.Unmarshal(data, v)

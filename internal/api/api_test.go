@@ -5,25 +5,25 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 )
 
-func TestUsersAreLookedAfterOverHTTP(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		h.user("root", accounts.Administrators)
+func TestUsersAreManagedOverHTTP(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.user("root", admin.Administrators)
 		root := with("root")
 		r := h.must(201, root, "POST", "/users", fields{"name": "ann", "password": secretOf("ann")})
 		if got := r.Header.Get("Location"); got != "/api/v1/users/ann" {
 			t.Errorf("Location: %s", got)
 		}
 		ann := h.read(r)
-		tag := r.Header.Get("ETag")
+		etag := r.Header.Get("ETag")
 		if got := h.read(h.must(200, root, "GET", "/users/ann", nil)); cmp.Diff(ann, got) != "" {
-			t.Errorf("added, and shown: %s", cmp.Diff(ann, got))
+			t.Errorf("after adding it: %s", cmp.Diff(ann, got))
 		}
 		h.must(409, root, "POST", "/users", fields{"name": "ann", "password": secretOf("ann")})
-		h.must(200, root, "POST", "/users/ann/disable", nil, header("If-Match", tag))
-		h.must(412, root, "POST", "/users/ann/enable", nil, header("If-Match", tag))
+		h.must(200, root, "POST", "/users/ann/disable", nil, header("If-Match", etag))
+		h.must(412, root, "POST", "/users/ann/enable", nil, header("If-Match", etag))
 		h.must(401, with("ann"), "GET", "/whoami", nil)
 		h.must(200, root, "POST", "/users/ann/enable", nil)
 		h.must(200, with("ann"), "GET", "/whoami", nil)

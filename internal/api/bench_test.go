@@ -7,17 +7,18 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 )
 
-// A page of a hundred users, over HTTP, from the middle of as many as API_BENCH_USERS says (default 100,000).
+// BenchmarkListUsers reads a page of 100 users over HTTP, from the middle of API_BENCH_USERS users
+// (default 100,000).
 func BenchmarkListUsers(b *testing.B) {
 	n, err := strconv.Atoi(os.Getenv("API_BENCH_USERS"))
 	if err != nil {
 		n = 100_000
 	}
-	h := newHouse(b, "sqlite:"+b.TempDir()+"/state.db")
-	h.member("root", accounts.Administrators)
+	h := newHarness(b, "sqlite:"+b.TempDir()+"/state.db")
+	h.member("root", admin.Administrators)
 	_, secret := h.token("root", "t")
 	err = h.db.Write(b.Context(), "", func(tx *sql.Tx) error {
 		insert, err := tx.Prepare("INSERT INTO accounts (id, kind, name, version, created, changed, expires, disabled, hash) VALUES ($1, 'user', $2, 1, 1, 1, 0, 0, '')")

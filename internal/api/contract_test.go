@@ -12,27 +12,29 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-var update = flag.Bool("update", false, "write docs/openapi.json and the golden files anew")
+var update = flag.Bool("update", false, "write docs/openapi.json and the golden files")
 
-// callers are all kinds of those who may call, in the order of the table.
-var callers = []string{"nobody", "ann", "her token", "her narrow token", "robot", "helpdesk", "owner of team", "auditor", "root's narrow token", "root"}
+// callers are the kinds of callers, in the order of the table's columns.
+var callers = []string{"nobody", "ann", "ann's token", "ann's restricted token", "robot", "helpdesk", "owner of team", "auditor", "root's restricted token", "root"}
 
-// cast adds the people of the table to a house, and returns what each shows. Only ann has a password: hashes take time.
-func cast(h *house) map[string]as {
+// addCallers adds the callers of the table and returns the credential of each. Only ann has a
+// password, because hashing is slow.
+func addCallers(h *harness) map[string]option {
 	h.user("ann")
 	for name, groups := range map[string][]string{
-		"bob": nil, "hank": {"helpdesk"}, "olga": nil, "root": {accounts.Administrators}, "second": {accounts.Administrators}, "carol": {accounts.Auditors},
+		"bob": nil, "hank": {"helpdesk"}, "olga": nil, "root": {admin.Administrators}, "second": {admin.Administrators}, "carol": {admin.Auditors},
 	} {
 		h.member(name, groups...)
 	}
 	limit := policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull}
-	show := func(name string, limits ...policy.Limit) as {
+	issue := func(name string, limits ...policy.Limit) option {
 		_, secret := h.token(name, fmt.Sprintf("t%d", len(limits)), limits...)
 		return bearer(secret)
 	}
@@ -56,14 +58,14 @@ func cast(h *house) map[string]as {
 	if err != nil {
 		h.Fatal(err)
 	}
-	return map[string]as{
-		"nobody": nobody, "ann": with("ann"), "her token": show("ann"), "her narrow token": show("ann", limit),
-		"robot": bearer(robot.Reveal()), "helpdesk": show("hank"), "owner of team": show("olga"), "auditor": show("carol"),
-		"root's narrow token": show("root", limit), "root": show("root"),
+	return map[string]option{
+		"nobody": nobody, "ann": with("ann"), "ann's token": issue("ann"), "ann's restricted token": issue("ann", limit),
+		"robot": bearer(robot.Reveal()), "helpdesk": issue("hank"), "owner of team": issue("olga"), "auditor": issue("carol"),
+		"root's restricted token": issue("root", limit), "root": issue("root"),
 	}
 }
 
-// routes are all routes, each with a request that could be right. The operation's id finds them in the description.
+// routes lists all routes by the id of their operation, each with valid requests.
 var routes = []struct {
 	id, method, path string
 	body             any
@@ -113,10 +115,10 @@ var routes = []struct {
 	{"list-tokens", "GET", "/tokens?user=bob", nil},
 	{"get-token", "GET", "/tokens/{ann's}", nil},
 	{"get-token", "GET", "/tokens/{bob's}", nil},
-	{"make-token", "POST", "/tokens", fields{"name": "new"}},
-	{"make-token", "POST", "/tokens", fields{"name": "new", "limits": []fields{{"names": []string{"**"}, "actions": []string{"push"}}}}},
-	{"make-token", "POST", "/tokens", fields{"name": "new", "user": "bob"}},
-	{"make-token", "POST", "/tokens", fields{"name": "new", "user": "second"}},
+	{"create-token", "POST", "/tokens", fields{"name": "new"}},
+	{"create-token", "POST", "/tokens", fields{"name": "new", "restrictions": []fields{{"names": []string{"**"}, "actions": []string{"push"}}}}},
+	{"create-token", "POST", "/tokens", fields{"name": "new", "user": "bob"}},
+	{"create-token", "POST", "/tokens", fields{"name": "new", "user": "second"}},
 	{"revoke-token", "DELETE", "/tokens/{ann's}", nil},
 	{"revoke-token", "DELETE", "/tokens/{bob's}", nil},
 	{"revoke-tokens", "POST", "/tokens/revoke", fields{"mine": true, "use": "refresh"}},
@@ -171,12 +173,13 @@ var routes = []struct {
 	{"list-keys", "GET", "/keys", nil},
 }
 
-// Who may do what: each route for each kind of caller, as a table that is read and compared whole.
+// Each kind of caller sends a request to each route. The statuses are a table in testdata, which a
+// person reviews when it changes.
 func TestWhoMayDoWhat(t *testing.T) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-62s %s\n", "", strings.Join(callers, ", "))
-	var h *house
-	var shows map[string]as
+	var h *harness
+	var credentials map[string]option
 	for _, r := range routes {
 		name := r.method + " " + r.path
 		if r.body != nil {
@@ -189,19 +192,19 @@ func TestWhoMayDoWhat(t *testing.T) {
 		fmt.Fprintf(&b, "%-62s", name)
 		for _, caller := range callers {
 			if h == nil {
-				h = newHouse(t, "sqlite::memory:")
-				shows = cast(h)
+				h = newHarness(t, "sqlite::memory:")
+				credentials = addCallers(h)
 			}
-			got := h.ask(shows[caller], r.method, h.places(r.path), r.body)
+			got := h.request(credentials[caller], r.method, h.withIDs(r.path), r.body)
 			if questions := []string{"explain", "who-can", "what-can"}; got.Status < 300 && r.method != http.MethodGet && !slices.Contains(questions, r.id) {
-				h.close() // the next one is to meet what this one has changed as it was
+				h.close() // the next request needs the original database
 				h = nil
 			}
 			if got.Header.Get("Cache-Control") != "no-store" {
-				t.Errorf("%s %s is for caches", r.method, r.path)
+				t.Errorf("%s %s: the response may be cached", r.method, r.path)
 			}
 			if got.Status == http.StatusForbidden && strings.Contains(got.Body, `not allowed"`) {
-				t.Errorf("%s, by %s: the answer does not say which right is missing: %s", name, caller, got.Body)
+				t.Errorf("%s, by %s: the response does not name the missing right: %s", name, caller, got.Body)
 			}
 			fmt.Fprintf(&b, " %d", got.Status)
 		}
@@ -218,11 +221,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), b.String()); diff != "" {
-		t.Errorf("who may do what has changed (-%s +now):\n%s", file, diff)
+		t.Errorf("what callers may do has changed (-%s +now):\n%s", file, diff)
 	}
 }
 
-// redacted leaves out what is another each time.
+// redacted replaces the secrets in a body.
 func redacted(text string) string {
 	var f fields
 	if json.Unmarshal([]byte(text), &f) != nil {
@@ -237,11 +240,11 @@ func redacted(text string) string {
 	return string(short)
 }
 
-// places puts ids in the place of what a path calls by a name.
-func (h *house) places(path string) string {
+// withIDs replaces placeholders such as {ann's} in a path by ids.
+func (h *harness) withIDs(path string) string {
 	h.Helper()
 	if name, _, ok := strings.Cut(path[strings.LastIndex(path, "/")+1:], "'s}"); ok {
-		t, _ := h.token(strings.TrimPrefix(name, "{"), fmt.Sprint("theirs", h.next()))
+		t, _ := h.token(strings.TrimPrefix(name, "{"), fmt.Sprint("token", h.next()))
 		return path[:strings.LastIndex(path, "/")+1] + t.ID
 	}
 	if before, ok := strings.CutSuffix(path, "{entry}"); ok {
@@ -255,10 +258,10 @@ func (h *house) places(path string) string {
 	return path
 }
 
-// Every route is in the table, and described: with an id that stays, in words, with each part of its path, and with who may
-// call it.
+// Every route is in the table. Its description has a summary, each parameter, the authentication
+// and the errors.
 func TestEveryRouteIsDescribed(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
+	h := newHarness(t, "sqlite::memory:")
 	var doc struct {
 		Paths map[string]map[string]struct {
 			OperationID          string
@@ -286,7 +289,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 				if name, ok := strings.CutPrefix(part, "{"); ok && !slices.ContainsFunc(op.Parameters, func(p struct{ Name, In, Description string }) bool {
 					return p.In == "path" && p.Name+"}" == name
 				}) {
-					t.Errorf("%s %s: %s is no parameter", method, path, part)
+					t.Errorf("%s %s: %s is not a parameter", method, path, part)
 				}
 			}
 			for _, p := range op.Parameters {
@@ -295,7 +298,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 				}
 			}
 			if op.Responses["default"].Content["application/problem+json"] == nil {
-				t.Errorf("%s %s: what may go wrong is not described", method, path)
+				t.Errorf("%s %s: errors are not described", method, path)
 			}
 		}
 	}
@@ -306,19 +309,18 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	slices.Sort(tried)
 	slices.Sort(public)
 	if diff := cmp.Diff(ids, slices.Compact(tried)); diff != "" {
-		t.Errorf("the routes (-described +in the table):\n%s", diff)
+		t.Errorf("routes (-in the description +in the table):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"set-up", "sign-in"}, public); diff != "" {
-		t.Errorf("routes for everybody: %s", diff)
+		t.Errorf("routes without authentication: %s", diff)
 	}
 }
 
-// noSecret looks like one.
+// noSecret has the form of a secret, and is not one.
 var noSecret = "twp_s" + strings.Repeat("x", 38)
 
-// docs/openapi.json is written from the code, so that it cannot say otherwise than it does.
-func TestTheDescriptionIsWrittenFromTheCode(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
+func TestTheDescriptionIsGeneratedFromTheCode(t *testing.T) {
+	h := newHarness(t, "sqlite::memory:")
 	const file = "../../docs/openapi.json"
 	if *update {
 		if err := os.WriteFile(file, h.description(), 0o644); err != nil {
@@ -330,7 +332,7 @@ func TestTheDescriptionIsWrittenFromTheCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(written), string(h.description())); diff != "" {
-		t.Errorf("docs/openapi.json is not what the code says: make generate (-file +code):\n%s", diff)
+		t.Errorf("docs/openapi.json differs from the code: run make generate (-file +code):\n%s", diff)
 	}
 	got := h.get("/openapi.json")
 	if got.Status != 200 || got.Body != string(written) || got.Header.Get("Content-Type") != "application/openapi+json" {

@@ -13,54 +13,61 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
-// maxQuery is how long a query may be, in bytes.
+// maxQuery is the maximum length of the query of a URL, in bytes.
 const maxQuery = 8 << 10
 
-// plain refuses an address that two readers may read in two ways, or that no database can be asked about.
-func plain(r *http.Request) error {
+// checkURL refuses URLs that two programs can read differently, and text that a database cannot
+// store.
+func checkURL(r *http.Request) error {
 	if !isText(r.URL.Path) {
-		return refuse(http.StatusBadRequest, "the path holds what is no text")
+		return refuse(http.StatusBadRequest, "the path is not UTF-8 text, or contains NUL")
 	}
 	if len(r.URL.RawQuery) > maxQuery {
 		return refuse(http.StatusRequestURITooLong, "the query is longer than %d bytes", maxQuery)
 	}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return refuse(http.StatusBadRequest, "the query holds an invalid escape, or a semicolon")
+		return refuse(http.StatusBadRequest, "the query contains an invalid escape or a semicolon")
 	}
 	for name, list := range values {
 		if len(list) > 1 {
-			return mistaken("query."+secret.Brief(name, maxShown), "it is there twice")
+			return invalid("query."+secret.Brief(name, maxShown), "the parameter is repeated")
 		}
 		if !isText(name) || !isText(list[0]) {
-			return refuse(http.StatusBadRequest, "the query holds what is no text")
+			return refuse(http.StatusBadRequest, "the query is not UTF-8 text, or contains NUL")
 		}
 	}
 	return nil
 }
 
-// isText says whether a text is one: PostgreSQL takes none that is not UTF-8, nor one with a NUL.
+// isText reports whether PostgreSQL can store a text: it refuses invalid UTF-8 and NUL.
 func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
-// maxDepth is how deep the JSON of a body may be nested. Ours has four levels.
+// maxDepth is the maximum nesting of the JSON of a body. The API's own has four levels.
 const maxDepth = 32
 
 var (
-	errTwice = errors.New("a key is there twice")
-	errDeep  = errors.New("it is nested too deep")
-	errNUL   = errors.New("a text holds a NUL")
-	errNull  = errors.New("null is nothing, which could be meant as none or as all: write a value, or leave out the key")
+	errRepeatedKey = errors.New("a key is repeated")
+	errTooDeep     = errors.New("the JSON is nested too deeply")
+	errNUL         = errors.New("a text contains NUL")
+	errNull        = errors.New("null is ambiguous: give a value, or leave out the key")
 )
 
-// oneOfEach refuses JSON with a NUL in a text, and JSON in which an object has a key twice, in whatever case: encoding/json takes the last one, and others the
-// first. It refuses null as well, which encoding/json takes for a key that is left out: "registries": null would be all of them. Only an
-// end may be null, which is never, and whatever is in claims.
-func oneOfEach(data []byte) error {
+// checkJSON refuses JSON that two programs can read differently:
+//
+//   - An object with a repeated key, in any case. encoding/json uses the last value, and others
+//     the first.
+//   - null, which encoding/json treats as an absent key: "registries": null would mean all of
+//     them. Only "expires" may be null, which means never, and values in claims.
+//
+// It also refuses text with NUL. It accepts what is not JSON, because json.Unmarshal reports that
+// better.
+func checkJSON(data []byte) error {
 	type level struct {
-		keys  map[string]bool // nil: an array
-		value bool            // what comes next is the value of a key
-		key   string          // that key
-		free  bool            // it is in claims
+		keys   map[string]bool // nil: an array
+		value  bool            // the next token is the value of key
+		key    string
+		claims bool // the level is inside claims
 	}
 	var levels []level
 	decoder := json.NewDecoder(bytes.NewReader(data))
@@ -68,10 +75,10 @@ func oneOfEach(data []byte) error {
 	for {
 		token, err := decoder.Token()
 		if err != nil {
-			return nil //nolint:nilerr // it is the end, or no JSON, which json.Unmarshal says better
+			return nil //nolint:nilerr // the end, or not JSON
 		}
 		if text, ok := token.(string); ok && !isText(text) {
-			return errNUL // what is not UTF-8 is replaced by the decoder
+			return errNUL // the decoder has replaced invalid UTF-8
 		}
 		if delimiter, ok := token.(json.Delim); ok && (delimiter == '}' || delimiter == ']') {
 			levels = levels[:len(levels)-1]
@@ -81,7 +88,7 @@ func oneOfEach(data []byte) error {
 			if name, isKey := token.(string); isKey && !levels[n].value {
 				folded := foldCase(name)
 				if levels[n].keys[folded] {
-					return errTwice
+					return errRepeatedKey
 				}
 				levels[n].keys[folded], levels[n].value, levels[n].key = true, true, name
 				continue
@@ -89,25 +96,25 @@ func oneOfEach(data []byte) error {
 			levels[n].value = false
 		}
 		n := len(levels) - 1
-		free := n >= 0 && (levels[n].free || levels[n].key == "claims")
+		claims := n >= 0 && (levels[n].claims || levels[n].key == "claims")
 		switch token {
 		case nil:
-			if n < 0 || !free && (n > 0 || levels[n].key != "expires") {
+			if n < 0 || !claims && (n > 0 || levels[n].key != "expires") {
 				return errNull
 			}
 		case json.Delim('{'):
-			levels = append(levels, level{keys: map[string]bool{}, free: free})
+			levels = append(levels, level{keys: map[string]bool{}, claims: claims})
 		case json.Delim('['):
-			levels = append(levels, level{free: free})
+			levels = append(levels, level{claims: claims})
 		}
 		if len(levels) > maxDepth {
-			return errDeep
+			return errTooDeep
 		}
 	}
 }
 
-// foldCase returns what is the same for two keys that encoding/json takes for one: for it, "ſ" is an s, and the sign of the Kelvin
-// a k.
+// foldCase returns the same text for all keys that encoding/json treats as equal. For it, "ſ"
+// equals "s", and the Kelvin sign equals "k".
 func foldCase(key string) string {
 	return strings.Map(func(r rune) rune {
 		least := r

@@ -11,48 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// described is what the description of the API begins with. huma adds a route and its forms with each Register; its own pages, which
-// load programs from elsewhere, are not served.
-func (a *API) described() huma.Config {
-	format := jsonFormat()
-	return huma.Config{
-		OpenAPI: &huma.OpenAPI{
-			OpenAPI: "3.1.0",
-			Info: &huma.Info{
-				Title: "Tidewaiter", Version: "1",
-				Description: "The admin API of Tidewaiter. docs/api.md tells how it is used. The forms of data are those that " +
-					"the command line prints with --output json.",
-			},
-			Components: &huma.Components{
-				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
-				SecuritySchemes: map[string]*huma.SecurityScheme{
-					byToken: {Type: "http", Scheme: "bearer", Description: "A personal access token, a robot's secret, or an ID token of a source that takes those"},
-					byName:  {Type: "http", Scheme: "basic", Description: "A name and a password, or one of those in place of the password"},
-					bySession: {
-						Type: "apiKey", In: "cookie", Name: server.SessionCookie,
-						Description: "What POST /session sets, for browsers",
-					},
-				},
-			},
-			Tags: []*huma.Tag{
-				{Name: tagSession, Description: "Who is calling, and the sessions of browsers"},
-				{Name: tagUsers, Description: "People with an account of Tidewaiter's own"},
-				{Name: tagRobots, Description: "Accounts for programs"},
-				{Name: tagGroups, Description: "Groups of users and robots"},
-				{Name: tagTokens, Description: "What was handed out: personal access tokens, robots' secrets, refresh tokens, sessions"},
-				{Name: tagNamespaces, Description: "What teams own: repositories, members and their roles"},
-				{Name: tagPolicy, Description: "The policy in force, questions to it, and the rules and roles of the database"},
-				{Name: tagJournal, Description: "What happened"},
-				{Name: tagRegistries, Description: "The registries that trust Tidewaiter, and what they trust it by"},
-			},
-		},
-		Formats:       map[string]huma.Format{"application/json": format, "json": format},
-		DefaultFormat: "application/json",
-		Transformers:  []huma.Transformer{a.strip},
-	}
-}
-
-// The tags of routes.
+// The tags that group routes in the description.
 const (
 	tagSession    = "Session"
 	tagUsers      = "Users"
@@ -65,35 +24,72 @@ const (
 	tagRegistries = "Registries"
 )
 
-//go:generate go test . -run TestTheDescriptionIsWrittenFromTheCode -update
+// config returns huma's config, with the description of the API. huma adds the routes and their
+// schemas. Its own HTML pages load scripts from other hosts and are not served.
+func (a *API) config() huma.Config {
+	format := jsonFormat()
+	return huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title: "Tidewaiter", Version: "1",
+				Description: "The admin API of Tidewaiter. docs/api.md is a guide. The command line prints the same schemas with --output json.",
+			},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					byToken: {Type: "http", Scheme: "bearer", Description: "A personal access token, a robot's secret, or an ID token of a source that accepts them"},
+					byName:  {Type: "http", Scheme: "basic", Description: "A name and a password, or one of those instead of the password"},
+					bySession: {
+						Type: "apiKey", In: "cookie", Name: server.SessionCookie,
+						Description: "The cookie that POST /session sets, for browsers",
+					},
+				},
+			},
+			Tags: []*huma.Tag{
+				{Name: tagSession, Description: "The caller, and browser sessions"},
+				{Name: tagUsers, Description: "Local users"},
+				{Name: tagRobots, Description: "Local accounts for programs"},
+				{Name: tagGroups, Description: "Groups of users and robots"},
+				{Name: tagTokens, Description: "Issued credentials: personal access tokens, robots' secrets, refresh tokens, sessions"},
+				{Name: tagNamespaces, Description: "The repositories that teams own, with members and roles"},
+				{Name: tagPolicy, Description: "The policy in effect, queries about it, and the rules and roles in the database"},
+				{Name: tagJournal, Description: "The audit log"},
+				{Name: tagRegistries, Description: "The registries that trust Tidewaiter, and the keys that verify its tokens"},
+			},
+		},
+		Formats:       map[string]huma.Format{"application/json": format, "json": format},
+		DefaultFormat: "application/json",
+		Transformers:  []huma.Transformer{a.redactErrors},
+	}
+}
 
-// describe lets each route answer with a Problem where huma would describe one of its own.
-func (a *API) describe() {
+//go:generate go test . -run TestTheDescriptionIsGeneratedFromTheCode -update
+
+// describeProblems replaces huma's own schema of errors by problem in all routes.
+func (a *API) describeProblems() {
 	doc := a.huma.OpenAPI()
-	forms := doc.Components.Schemas
-	refused := map[string]*huma.MediaType{problemJSON: {Schema: forms.Schema(reflect.TypeFor[Problem](), true, "Problem")}}
+	schemas := doc.Components.Schemas
+	body := map[string]*huma.MediaType{problemJSON: {Schema: schemas.Schema(reflect.TypeFor[problem](), true, "")}}
 	for _, path := range doc.Paths {
 		for _, op := range []*huma.Operation{path.Get, path.Post, path.Put, path.Patch, path.Delete} {
 			if op == nil {
 				continue
 			}
-			for status, answer := range op.Responses {
-				if answer.Description == "" || answer.Description == http.StatusText(http.StatusOK) {
-					answer.Description = "Done"
-				}
-				if status == "default" {
-					delete(op.Responses, status)
+			for _, response := range op.Responses {
+				if response.Description == "" || response.Description == http.StatusText(http.StatusOK) {
+					response.Description = "Success"
 				}
 			}
-			op.Responses["default"] = &huma.Response{Description: "It went wrong: see status and detail", Content: refused}
+			op.Responses["default"] = &huma.Response{Description: "Error: see status and detail", Content: body}
 		}
 	}
-	delete(forms.Map(), "ErrorModel")
-	delete(forms.Map(), "ErrorDetail")
+	delete(schemas.Map(), "ErrorModel")
+	delete(schemas.Map(), "ErrorDetail")
 }
 
-// write returns /openapi.json.
-func (a *API) write() ([]byte, error) {
+// describe returns /openapi.json.
+func (a *API) describe() ([]byte, error) {
 	text, err := json.MarshalIndent(a.huma.OpenAPI(), "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("describing the API: %w", err)
@@ -101,8 +97,8 @@ func (a *API) write() ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-// Description is the API in the form of OpenAPI 3.1.
+// Description returns the description of the API in OpenAPI 3.1.
 func (a *API) Description() ([]byte, error) {
-	a.made.Do(a.make)
-	return a.openly()
+	a.registered.Do(a.register)
+	return a.description()
 }

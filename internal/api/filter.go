@@ -9,69 +9,57 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Filter says which entries of the journal are wanted. The zero value wants all.
+// Filter selects entries of the journal. The zero value selects all.
 type Filter struct {
-	Since     time.Time `query:"since" doc:"Only what happened at this time or later" example:"2026-11-28T00:00:00Z"`
-	Until     time.Time `query:"until" doc:"Only what happened before this time" example:"2026-11-29T00:00:00Z"`
-	Kind      string    `query:"kind" enum:"decision,event,change,text" doc:"Only those of a kind"`
-	Registry  string    `query:"registry" maxLength:"256" doc:"Only those about a registry" example:"registry.example.com"`
-	Principal string    `query:"principal" maxLength:"300" doc:"Only what somebody requested, did or changed: user:NAME, robot:NAME, workload:NAME, operator:NAME, anonymous, or a name alone, which is that of any of these" example:"user:alice"`
-	Action    string    `query:"action" maxLength:"64" doc:"Only changes and events of that name" example:"user.add"`
+	Since     time.Time `query:"since" doc:"Only entries at this time or later" example:"2026-11-28T00:00:00Z"`
+	Until     time.Time `query:"until" doc:"Only entries before this time" example:"2026-11-29T00:00:00Z"`
+	Kind      string    `query:"kind" enum:"decision,event,change,text" doc:"Only entries of this kind"`
+	Registry  string    `query:"registry" maxLength:"256" doc:"Only entries about this registry" example:"registry.example.com"`
+	Principal string    `query:"principal" maxLength:"300" doc:"Only what this principal requested, did or changed: user:NAME, robot:NAME, workload:NAME, operator:NAME, anonymous, or a name, which matches any of these" example:"user:alice"`
+	Action    string    `query:"action" maxLength:"64" doc:"Only changes and events with this action" example:"user.add"`
 }
 
-// kinds are what the principals of entries begin with.
-var kinds = []string{"user", "robot", "workload", "operator"}
-
-// CheckPrincipal says what is wrong with a principal that a filter asks for; "" if nothing is.
-func CheckPrincipal(text string) string {
-	kind, name, ok := strings.Cut(text, ":")
-	for _, known := range kinds {
-		if ok && kind == known {
-			if name == "" {
-				return "it names nobody"
-			}
-			return ""
-		}
-	}
-	switch {
+// CheckPrincipal returns what is wrong with Principal; "" if it is valid.
+func (f *Filter) CheckPrincipal() string {
+	switch kind, name, ok := strings.Cut(f.Principal, ":"); {
 	case !ok:
 		return ""
+	case kind == "user", kind == "robot", kind == "workload", kind == "operator":
+		if name == "" {
+			return "the name is missing"
+		}
+		return ""
 	case kind == "group":
-		return "a group does nothing itself: ask for one of its members, as user:NAME"
+		return "groups are not in the journal: give one of the members, as user:NAME"
 	}
-	return "it is none: write user:NAME, robot:NAME, workload:NAME, operator:NAME or anonymous; the workload github:acme/app is workload:github:acme/app"
+	return "unknown kind: give user:NAME, robot:NAME, workload:NAME, operator:NAME or anonymous. For the workload github:acme/app, give workload:github:acme/app"
 }
 
-// Matches reports whether an entry is wanted.
+// Matches reports whether the filter selects an entry.
 func (f *Filter) Matches(e *journal.Entry) bool {
 	if e.Time.Before(f.Since) || !f.Until.IsZero() && !e.Time.Before(f.Until) || f.Registry != "" && f.Registry != e.Registry {
 		return false
 	}
-	var kind, action string
-	var who [2]string
+	kind, action, login, principal := "text", "", "", ""
 	switch {
 	case e.Decision != nil:
 		kind = "decision"
 		if e.Decision.Name != "" {
-			who[0] = subject(e.Decision.Name)
+			login = subject(e.Decision.Name)
 		}
 		if p := e.Decision.Principal; p != nil {
-			who[1] = p.String()
+			principal = p.String()
 		}
 	case e.Event != nil:
-		kind, action = "event", e.Event.Action
-		who[0] = subject(e.Event.Actor)
+		kind, action, login = "event", e.Event.Action, subject(e.Event.Actor)
 	case e.Change != nil:
-		kind, action = "change", e.Change.Action
-		who[0] = e.Change.Actor
-	default:
-		kind = "text"
+		kind, action, principal = "change", e.Change.Action, e.Change.Actor
 	}
 	return (f.Kind == "" || f.Kind == kind) && (f.Action == "" || f.Action == action) &&
-		(f.Principal == "" || isNamed(who[0], f.Principal) || isNamed(who[1], f.Principal))
+		(f.Principal == "" || isNamed(login, f.Principal) || isNamed(principal, f.Principal))
 }
 
-// isNamed reports whether a principal is the one that a text names, with its kind or without.
+// isNamed reports whether a text names a subject, with its kind or without.
 func isNamed(who, text string) bool {
 	if who == text {
 		return true
@@ -83,7 +71,8 @@ func isNamed(who, text string) bool {
 	return name == text || who == subject(text)
 }
 
-// subject is what somebody who signs in with a name is called in rules: a registry's event has the name alone.
+// subject returns the subject with a login, as in rules. Events of registries contain only the
+// login.
 func subject(login string) string {
 	if name, robot := strings.CutPrefix(login, identity.RobotPrefix); robot {
 		return policy.Robot.String() + ":" + name

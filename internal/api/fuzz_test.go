@@ -6,18 +6,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 )
 
-// Whatever is sent is answered: done, or a problem in its form; never with a fault of ours, and with nothing of what was sent.
+// Every body gets a success or a problem document. It never causes a 5xx, and no error repeats a
+// value of it.
 func FuzzBodies(f *testing.F) {
-	h := newHouse(f, "sqlite::memory:")
-	h.member("root", accounts.Administrators)
+	h := newHarness(f, "sqlite::memory:")
+	h.member("root", admin.Administrators)
 	_, secret := h.token("root", "t")
 	const canary = "canary-that-sings"
 	for _, seed := range []string{
 		`{"name":"x"}`, `{"name":"x","password":"` + canary + `"}`, `{"name":"` + canary + ``, `{"name":"x","NAME":"y"}`, `{"expires":"2027-01-01T00:00:00Z"}`,
-		`{"name":"x","limits":[{"names":["a/**"],"actions":["pull"]}]}`, `{"mine":true,"use":"access"}`, `{"overlap":1e400}`, "\xff", "null", "[[[[", `{"a":{"b":[{}]}}`,
+		`{"name":"x","restrictions":[{"names":["a/**"],"actions":["pull"]}]}`, `{"mine":true,"use":"access"}`, `{"overlap":1e400}`, "\xff", "null", "[[[[", `{"a":{"b":[{}]}}`,
 	} {
 		for i := range routes {
 			f.Add(uint8(i), seed)
@@ -30,7 +31,7 @@ func FuzzBodies(f *testing.F) {
 		}
 		h := *h
 		h.TB = t
-		got := h.ask(bearer(secret), r.method, r.path, body)
+		got := h.request(bearer(secret), r.method, r.path, body)
 		if got.Status >= 500 || strings.Contains(got.Body, canary) && strings.Contains(body, `:"`+canary) && got.Status >= 400 {
 			t.Fatalf("%s %s %q: %d %s", r.method, r.path, body, got.Status, got.Body)
 		}

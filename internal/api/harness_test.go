@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
@@ -41,10 +42,10 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
 }
 
-// house is an API over real HTTP, with the rooms that it stands on.
-type house struct {
+// harness is an API over HTTP, with the packages that it needs.
+type harness struct {
 	testing.TB
-	at       string // http://127.0.0.1:…
+	url      string // http://127.0.0.1:…
 	accounts *accounts.Accounts
 	rulebook *rulebook.Rulebook
 	journal  *journal.Journal
@@ -58,17 +59,18 @@ type house struct {
 	count    int
 }
 
-var operator = rulebook.Operator("root")
+var operator = admin.Operator("root")
 
 // each runs a test on each database.
-func each(t *testing.T, f func(*testing.T, *house)) {
-	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newHouse(t, d.Ready(t))) })
+func each(t *testing.T, f func(*testing.T, *harness)) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newHarness(t, d.Ready(t))) })
 }
 
-// newHouse opens a house. The rules let the group helpdesk look after accounts, and dora of the directory see them.
-func newHouse(t testing.TB, url string) *house {
+// newHarness starts an API. Its rules allow the group helpdesk to manage accounts. The directory
+// ldap:corp has dora, an auditor.
+func newHarness(t testing.TB, database string) *harness {
 	t.Helper()
-	h := &house{TB: t, clock: clocktest.Noon(), log: new(await.Log)}
+	h := &harness{TB: t, clock: clocktest.Noon(), log: new(await.Log)}
 	log := slog.New(slog.NewTextHandler(h.log, nil))
 	var err error
 	check := func(e error) {
@@ -77,7 +79,7 @@ func newHouse(t testing.TB, url string) *house {
 			t.Fatal(e)
 		}
 	}
-	h.db, err = store.Open(t.Context(), url)
+	h.db, err = store.Open(t.Context(), database)
 	check(err)
 	h.journal, err = journal.New(h.db, journal.Options{Now: h.clock.Now})
 	check(err)
@@ -104,7 +106,7 @@ func newHouse(t testing.TB, url string) *house {
 		Limiter: func() *ratelimit.Limiter { return limiter },
 	})
 	check(err)
-	directory := &identitytest.Fake{Name: "ldap:corp", People: map[string]string{"dora": "directory password"}, Groups: []string{accounts.Auditors}}
+	directory := &identitytest.Fake{Name: "ldap:corp", People: map[string]string{"dora": "directory password"}, Groups: []string{admin.Auditors}}
 	h.issuer = issuer.New(issuer.Live{
 		Name:       "tidewaiter",
 		Registries: map[string]*issuer.Registry{"r.example.com": {Service: "r.example.com", Lifetime: 5 * time.Minute}},
@@ -120,7 +122,7 @@ func newHouse(t testing.TB, url string) *house {
 		}})
 	h.server = server.New(server.Options{Issuer: h.issuer, Journal: h.journal, API: h.api, Now: h.clock.Now, Log: log, Pause: -1})
 	over := httptest.NewServer(h.server.Handler(server.API, server.Token))
-	h.at = over.URL
+	h.url = over.URL
 	h.close = sync.OnceFunc(func() {
 		over.Close()
 		http.DefaultClient.CloseIdleConnections()
@@ -132,14 +134,14 @@ func newHouse(t testing.TB, url string) *house {
 	return h
 }
 
-// secretOf is a password that nobody would refuse.
+// secretOf returns a password that is accepted.
 func secretOf(name string) string { return "correct horse of " + name }
 
-// user adds a user with a password, and the groups.
-func (h *house) user(name string, groups ...string) accounts.Account {
+// user adds a user with a password, and its groups.
+func (h *harness) user(name string, groups ...string) accounts.Account {
 	h.Helper()
 	for _, g := range groups {
-		if _, err := h.accounts.AddGroup(h.Context(), operator, g); err != nil && !errors.Is(err, accounts.ErrExists) {
+		if _, err := h.accounts.AddGroup(h.Context(), operator, g); err != nil && !errors.Is(err, admin.ErrExists) {
 			h.Fatal(err)
 		}
 	}
@@ -150,11 +152,11 @@ func (h *house) user(name string, groups ...string) accounts.Account {
 	return u
 }
 
-// member adds a user without a password, and the groups.
-func (h *house) member(name string, groups ...string) {
+// member adds a user without a password, and its groups.
+func (h *harness) member(name string, groups ...string) {
 	h.Helper()
 	for _, g := range groups {
-		if _, err := h.accounts.AddGroup(h.Context(), operator, g); err != nil && !errors.Is(err, accounts.ErrExists) {
+		if _, err := h.accounts.AddGroup(h.Context(), operator, g); err != nil && !errors.Is(err, admin.ErrExists) {
 			h.Fatal(err)
 		}
 	}
@@ -163,14 +165,14 @@ func (h *house) member(name string, groups ...string) {
 	}
 }
 
-// next counts.
-func (h *house) next() int {
+// next returns 1, 2, 3, …
+func (h *harness) next() int {
 	h.count++
 	return h.count
 }
 
-// token makes an access token for a user of ours.
-func (h *house) token(owner, name string, limits ...policy.Limit) (accounts.Token, string) {
+// token creates an access token for a local user.
+func (h *harness) token(owner, name string, limits ...policy.Limit) (accounts.Token, string) {
 	h.Helper()
 	t, secret, err := h.accounts.AddToken(h.Context(), operator, accounts.NewToken{Owner: accounts.Owner{Name: owner}, Name: name, Limits: limits})
 	if err != nil {
@@ -179,42 +181,43 @@ func (h *house) token(owner, name string, limits ...policy.Limit) (accounts.Toke
 	return t, secret.Reveal()
 }
 
-// reply is what came back.
+// reply is a response.
 type reply struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// as is what a request shows.
-type as func(*http.Request)
+// option changes a request: it adds a credential or another header.
+type option func(*http.Request)
 
 func nobody(*http.Request) {}
 
-func bearer(secret string) as {
+func bearer(secret string) option {
 	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+secret) }
 }
 
-func with(name string) as { return func(r *http.Request) { r.SetBasicAuth(name, secretOf(name)) } }
+func with(name string) option { return func(r *http.Request) { r.SetBasicAuth(name, secretOf(name)) } }
 
-func cookie(secret string) as {
+func cookie(secret string) option {
 	return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: server.SessionCookie, Value: secret}) }
 }
 
-func header(name, value string) as { return func(r *http.Request) { r.Header.Set(name, value) } }
+func header(name, value string) option { return func(r *http.Request) { r.Header.Set(name, value) } }
 
-// get asks for an address as nobody.
-func (h *house) get(path string) reply {
+// get sends a request without a credential.
+func (h *harness) get(path string) reply {
 	h.Helper()
-	r, err := http.NewRequestWithContext(h.Context(), http.MethodGet, h.at+path, nil)
+	r, err := http.NewRequestWithContext(h.Context(), http.MethodGet, h.url+path, nil)
 	if err != nil {
 		h.Fatal(err)
 	}
 	return h.send(r)
 }
 
-// ask sends a request to a path under /api/v1. A body of nil is none, a text is sent as it is, all else as JSON.
-func (h *house) ask(who as, method, path string, body any, more ...as) reply {
+// request sends a request to a path below /api/v1. A string is sent as it is, another body as JSON,
+// and nil sends no body.
+func (h *harness) request(who option, method, path string, body any, more ...option) reply {
 	h.Helper()
 	var sent io.Reader
 	switch body := body.(type) {
@@ -228,7 +231,7 @@ func (h *house) ask(who as, method, path string, body any, more ...as) reply {
 		}
 		sent = bytes.NewReader(text)
 	}
-	r, err := http.NewRequestWithContext(h.Context(), method, h.at+api.Prefix+path, sent)
+	r, err := http.NewRequestWithContext(h.Context(), method, h.url+api.Prefix+path, sent)
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -242,7 +245,7 @@ func (h *house) ask(who as, method, path string, body any, more ...as) reply {
 	return h.send(r)
 }
 
-func (h *house) send(r *http.Request) reply {
+func (h *harness) send(r *http.Request) reply {
 	h.Helper()
 	answer, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
@@ -256,11 +259,11 @@ func (h *house) send(r *http.Request) reply {
 	return reply{answer.StatusCode, answer.Header, string(text)}
 }
 
-// fields is JSON.
+// fields is a JSON object.
 type fields = map[string]any
 
-// read reads the JSON of a reply.
-func (h *house) read(r reply) fields {
+// read decodes the JSON of a reply.
+func (h *harness) read(r reply) fields {
 	h.Helper()
 	var f fields
 	if err := json.Unmarshal([]byte(r.Body), &f); err != nil {
@@ -269,18 +272,18 @@ func (h *house) read(r reply) fields {
 	return f
 }
 
-// must asks, and wants a status.
-func (h *house) must(status int, who as, method, path string, body any, more ...as) reply {
+// must sends a request and fails the test if the status is another.
+func (h *harness) must(status int, who option, method, path string, body any, more ...option) reply {
 	h.Helper()
-	r := h.ask(who, method, path, body, more...)
+	r := h.request(who, method, path, body, more...)
 	if r.Status != status {
 		h.Fatalf("%s %s: %d, want %d: %s", method, path, r.Status, status, r.Body)
 	}
 	return r
 }
 
-// description is the API's own.
-func (h *house) description() []byte {
+// description returns the description of the API.
+func (h *harness) description() []byte {
 	h.Helper()
 	text, err := h.api.Description()
 	if err != nil {

@@ -12,169 +12,163 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// maxRead is how many entries one request looks at. Where few of them match, a page is short, and says where to go on.
-const maxRead = 20_000
+// maxScanned is the maximum number of entries that a request reads. If few of them match, the
+// page is short and has the position of the next one.
+const maxScanned = 20_000
 
-// skew is how much later than what follows it an entry may be, where the clocks of replicas differ.
-const skew = time.Minute
+// maxSkew is the maximum difference between the clocks of replicas. An entry can be that much later
+// than the entries after it.
+const maxSkew = time.Minute
 
-// entries asks for a page of the journal.
-type entries struct {
-	Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many entries a page has at most"`
-	After  int64 `query:"after" minimum:"0" doc:"A position: entries after it, the oldest first"`
-	Last   int64 `query:"last" minimum:"0" maximum:"20000" doc:"In place of after: the last so many of the entries that the filters want"`
-	Before int64 `query:"before" minimum:"0" doc:"A position: only entries before it"`
+type listEntries struct {
+	Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of entries in the page"`
+	After  int64 `query:"after" minimum:"0" doc:"Only entries after this position, the oldest first"`
+	Last   int64 `query:"last" minimum:"0" maximum:"20000" doc:"Instead of after: this many of the last entries that the filters select"`
+	Before int64 `query:"before" minimum:"0" doc:"Only entries before this position"`
 	Filter
 }
 
-// journalPage is a page of the journal.
-type journalPage struct {
+type entryPath struct {
+	ID string `path:"id" maxLength:"64" doc:"The id, or its first 8 or more characters" example:"019aa1b2-c3d4-7e5f"`
+}
+
+type journalPageResponse struct {
 	Link string `header:"Link" doc:"The next page, with rel=next (RFC 8288)"`
-	Body JournalPage
+	Body journalPage
 }
 
-// JournalPage is a part of the journal, in the order of time.
-type JournalPage struct {
-	Page[Entry]
-	Previous string `json:"previous,omitempty" doc:"With last: 20,000 entries were looked at before so many were found. There may be others before this position, which is one for the parameter before"`
+// journalPage is a page of the journal, in the order of time.
+type journalPage struct {
+	Items    []entry `json:"items" nullable:"false" doc:"The items, in order"`
+	Next     string  `json:"next,omitempty" doc:"The value of after for the next page; absent on the last page" example:"12345"`
+	Previous string  `json:"previous,omitempty" doc:"With last: 20,000 entries were read before enough were found. There may be others before this position, which is a value for before"`
 }
 
-// Entry is one thing that happened.
-type Entry struct{ journal.Entry }
+// entry is one entry of the journal.
+type entry struct{ journal.Entry }
 
-// Schema describes what journal.Entry writes.
-func (Entry) Schema(huma.Registry) *huma.Schema {
-	text := func(what string) *huma.Schema { return &huma.Schema{Type: huma.TypeString, Description: what} }
-	object := func(what string) *huma.Schema {
-		return &huma.Schema{Type: huma.TypeObject, Description: what, AdditionalProperties: true}
+// Schema describes the JSON of journal.Entry.
+func (entry) Schema(huma.Registry) *huma.Schema {
+	text := func(description string) *huma.Schema {
+		return &huma.Schema{Type: huma.TypeString, Description: description}
+	}
+	object := func(description string) *huma.Schema {
+		return &huma.Schema{Type: huma.TypeObject, Description: description, AdditionalProperties: true}
 	}
 	return &huma.Schema{
-		Type: huma.TypeObject, Description: "One thing that happened: a decision, an event, a change, or text that was posted where events belong",
+		Type: huma.TypeObject, Description: "A decision, an event, a change, or text that a registry sent instead of an event",
 		Required: []string{"position", "id", "time", "summary"},
 		Properties: map[string]*huma.Schema{
-			"position": {Type: huma.TypeInteger, Format: "int64", Description: "Its place in the journal, from 1, without gaps"},
-			"id":       text("A UUID; that of a decision is the jti of the token that was signed for it"),
+			"position": {Type: huma.TypeInteger, Format: "int64", Description: "Its position in the journal, from 1, without gaps"},
+			"id":       text("A UUID; for a decision, the jti of the token that was signed for it"),
 			"time":     {Type: huma.TypeString, Format: "date-time", Description: "When it happened"},
-			"registry": text("The registry that it concerns"),
-			"summary":  text("All of it in a line for people"),
-			"decision": object("Who asked for what, what was granted, and why"),
+			"registry": text("The registry that it is about"),
+			"summary":  text("The whole entry in one line, for people"),
+			"decision": object("Who requested what, what was granted, and why"),
 			"event":    object("What a registry reported"),
-			"change":   object("Who changed what, from what to what"),
-			"text":     text("What was posted where events belong"),
+			"change":   object("Who changed what, with the values before and after"),
+			"text":     text("The text that a registry sent instead of an event"),
 		},
 	}
 }
 
 func (a *API) journalRoutes() {
-	tags := []string{tagJournal}
-	route(a, huma.Operation{
-		OperationID: "list-entries", Method: http.MethodGet, Path: "/journal", Tags: tags,
-		Summary:     "Read the journal",
-		Description: "The oldest first. A request looks at 20,000 entries at most: a page may be short, or empty, and still say where the next one begins.",
-	}, a.listEntries)
-	route(a, huma.Operation{
-		OperationID: "get-entry", Method: http.MethodGet, Path: "/journal/{id}", Tags: tags,
-		Summary: "Show an entry of the journal", Description: "By its id, or by the beginning of it that no other id has.",
-	}, func(ctx context.Context, by Actor, in *entryID) (*body[Entry], error) {
-		if err := a.mayReadJournal(by); err != nil {
-			return nil, err
-		}
-		e, err := a.Journal.FindOne(ctx, in.ID)
-		if err != nil {
-			return nil, err
-		}
-		return &body[Entry]{Entry{e}}, nil
-	})
-	route(a, huma.Operation{
-		OperationID: "explain-entry", Method: http.MethodGet, Path: "/journal/{id}/explanation", Tags: tags,
-		Summary: "Explain a decision",
-		Description: "By its id, or by the beginning of it that a refusal shows. How it was made, and how it would be by the policy of today if that is another one. What came near, and what is decided today, is shown to who may read tidewaiter:policy. " +
-			"Who may not read the journal may ask about a decision on himself, with a credential that is not narrowed: rules are named then only if token.show_rules is set.",
-	}, a.explainEntry)
+	route(a, tagJournal, operation("list-entries", "GET /journal", "List entries of the journal",
+		"The oldest first. A request reads at most 20,000 entries: a page can be short or empty and still have a next page."), a.listEntries)
+	route(a, tagJournal, operation("get-entry", "GET /journal/{id}", "Get an entry of the journal", "The first characters of its id are enough, if no other id begins with them."),
+		func(ctx context.Context, caller admin.Actor, in *entryPath) (*content[entry], error) {
+			if err := a.mayReadJournal(caller); err != nil {
+				return nil, err
+			}
+			e, err := a.Journal.FindOne(ctx, in.ID)
+			return newContent(entry{e}, err)
+		})
+	route(a, tagJournal, operation("explain-entry", "GET /journal/{id}/explanation", "Explain a decision",
+		"How the request was decided, and how the current policy would decide it, if it is another one. The first characters of the id, which a refusal shows, are enough. "+
+			"The rules that nearly matched and the current decision require tidewaiter:policy read. "+
+			"Callers who may not read the journal may query decisions about themselves, with an unrestricted credential. They learn the names of rules only if token.show_rules is set."),
+		a.explainEntry)
 }
 
-// explainEntry says of a decision how it was made, and how it would be today.
-func (a *API) explainEntry(ctx context.Context, by Actor, in *entryID) (*body[Explanation], error) {
-	forbidden := a.mayReadJournal(by)
-	if forbidden != nil && by.Restricted() {
+func (a *API) explainEntry(ctx context.Context, caller admin.Actor, in *entryPath) (*content[explain.Explanation], error) {
+	forbidden := a.mayReadJournal(caller)
+	if forbidden != nil && caller.Restricted() {
 		return nil, forbidden
 	}
-	var entry journal.Entry
+	var e journal.Entry
 	var err error
 	if forbidden == nil {
-		entry, err = a.Journal.FindOne(ctx, in.ID)
-	} else if entry, err = a.own(ctx, by, in.ID); errors.Is(err, journal.ErrNotFound) {
-		err = forbidden // whether there is such an entry or not
+		e, err = a.Journal.FindOne(ctx, in.ID)
+	} else if e, err = a.ownDecision(ctx, caller, in.ID); errors.Is(err, journal.ErrNotFound) {
+		err = forbidden // the same whether the entry exists or not
 	}
 	if err != nil {
 		return nil, err
 	}
-	if entry.Decision == nil {
-		return nil, refuse(http.StatusConflict, "the entry is no decision: there is nothing to explain")
+	if e.Decision == nil {
+		return nil, refuse(http.StatusConflict, "the entry is not a decision, and only decisions can be explained")
 	}
-	e, err := NewExplained(ctx, &entry, a.Rulebook)
+	x, err := explain.Decision(ctx, &e, a.Rulebook)
 	if err != nil {
 		return nil, err
 	}
-	if !a.mayAsk(by) { // what is journaled, and nothing more of the rules
-		e.Results, e.Near, e.Request, e.Today = entry.Decision.Results, nil, nil, nil
-		if forbidden != nil && !a.showsRules(ctx) {
-			e.Results = withoutRules(e.Results)
+	if !a.mayQuery(caller) { // only what is recorded
+		x.Results, x.Near, x.Request, x.Today = e.Decision.Results, nil, nil, nil
+		if forbidden != nil && !showsRules(ctx) {
+			x.HideRules()
 		}
 	}
-	return &body[Explanation]{NewExplanation(e)}, nil
+	return &content[explain.Explanation]{x.Explanation()}, nil
 }
 
-// entryID is an entry in the path.
-type entryID struct {
-	ID string `path:"id" maxLength:"64" doc:"The id, or the beginning of it, of 8 characters or more" example:"019aa1b2-c3d4-7e5f"`
-}
-
-// own returns the one decision on the actor whose id begins with a text, or journal.ErrNotFound: nobody is to learn of others'.
-func (a *API) own(ctx context.Context, by Actor, beginning string) (journal.Entry, error) {
-	const most = 100
-	found, err := a.Journal.FindAll(ctx, beginning, most)
+// ownDecision returns the only decision about the caller whose id begins with a prefix, or
+// journal.ErrNotFound, so that callers learn nothing about the decisions of others.
+func (a *API) ownDecision(ctx context.Context, caller admin.Actor, prefix string) (journal.Entry, error) {
+	const limit = 100
+	found, err := a.Journal.FindAll(ctx, prefix, limit)
 	if err != nil {
 		return journal.Entry{}, err
 	}
-	found = slices.DeleteFunc(found, func(e journal.Entry) bool { return !about(&e, by) })
+	found = slices.DeleteFunc(found, func(e journal.Entry) bool { return !isAbout(&e, caller) })
 	if len(found) != 1 {
 		return journal.Entry{}, journal.ErrNotFound
 	}
 	return found[0], nil
 }
 
-// about says whether an entry is a decision on the actor. An id is never given to another; without one, it may be anybody.
-func about(e *journal.Entry, by Actor) bool {
-	if e.Decision == nil || e.Decision.Principal == nil || by.Principal == nil {
+// isAbout reports whether an entry is a decision about the caller. Principals are compared by id,
+// because ids are never reused. One without an id is not comparable.
+func isAbout(e *journal.Entry, caller admin.Actor) bool {
+	if e.Decision == nil || e.Decision.Principal == nil || caller.Principal == nil {
 		return false
 	}
-	on := e.Decision.Principal
-	return on.ID != "" && on.Kind == by.Principal.Kind && identity.SameSource(on.Source, by.Principal.Source) && on.ID == by.Principal.ID
+	p := e.Decision.Principal
+	return p.ID != "" && p.Kind == caller.Principal.Kind && identity.SameSource(p.Source, caller.Principal.Source) && p.ID == caller.Principal.ID
 }
 
-func (a *API) mayReadJournal(by Actor) error {
-	if !a.Accounts.May(by, "journal", scope.Read) {
-		return fmt.Errorf("reading the journal: %w", rulebook.Requires("journal", scope.Read))
+func (a *API) mayReadJournal(caller admin.Actor) error {
+	if !a.Accounts.May(caller, admin.RightJournal, scope.Read) {
+		return fmt.Errorf("reading the journal: %w", admin.Requires(admin.RightJournal, scope.Read))
 	}
 	return nil
 }
 
-func (a *API) listEntries(ctx context.Context, by Actor, in *entries) (*journalPage, error) {
-	if err := a.mayReadJournal(by); err != nil {
+func (a *API) listEntries(ctx context.Context, caller admin.Actor, in *listEntries) (*journalPageResponse, error) {
+	if err := a.mayReadJournal(caller); err != nil {
 		return nil, err
 	}
-	if wrong := CheckPrincipal(in.Principal); wrong != "" {
-		return nil, mistaken("query.principal", "%s", wrong)
+	if wrong := in.CheckPrincipal(); wrong != "" {
+		return nil, invalid("query.principal", "%s", wrong)
 	}
 	if in.Last > 0 && in.After > 0 {
-		return nil, mistaken("query.last", "it is in place of after")
+		return nil, invalid("query.last", "cannot be combined with after")
 	}
 	end := journal.Position(math.MaxInt64)
 	if in.Before > 0 {
@@ -182,41 +176,41 @@ func (a *API) listEntries(ctx context.Context, by Actor, in *entries) (*journalP
 	}
 	after, previous, err := journal.Position(in.After), "", error(nil)
 	if in.Last > 0 {
-		after, previous, err = a.before(ctx, in, end)
+		after, previous, err = a.beforeLast(ctx, in, end)
 	}
-	var page *list[Entry]
+	var page *pageResponse[entry]
 	if err == nil {
 		page, err = a.entriesAfter(ctx, in, after, end)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &journalPage{page.Link, JournalPage{page.Body, previous}}, nil
+	return &journalPageResponse{page.Link, journalPage{page.Body.Items, page.Body.Next, previous}}, nil
 }
 
-// before returns the position after which the last entries that the filters want begin, of those up to end. previous says where
-// the search was given up; "": it was not.
-func (a *API) before(ctx context.Context, in *entries, end journal.Position) (after journal.Position, previous string, err error) {
+// beforeLast returns the position before the last entries that the filters select, of those up to
+// end. previous is the position at which it stopped after maxScanned entries; "": it did not.
+func (a *API) beforeLast(ctx context.Context, in *listEntries, end journal.Position) (after journal.Position, previous string, err error) {
 	last, err := a.Journal.Last(ctx)
 	if err != nil {
 		return 0, "", err
 	}
 	after = min(end, last)
-	wanted, read := in.Last, 0
+	missing, scanned := in.Last, 0
 	for e, err := range a.Journal.ReadBack(ctx, after) {
 		switch {
 		case err != nil:
 			return 0, "", err
-		case e.Time.Before(in.Since.Add(-skew)): // all before is earlier, too
-			wanted = 0
+		case e.Time.Before(in.Since.Add(-maxSkew)): // all entries before it are earlier, too
+			missing = 0
 		case in.Matches(&e):
 			after = e.Position - 1
-			wanted--
+			missing--
 		}
-		if read++; wanted == 0 {
+		if scanned++; missing == 0 {
 			break
 		}
-		if read == maxRead {
+		if scanned == maxScanned {
 			previous = strconv.FormatInt(int64(e.Position), 10)
 			break
 		}
@@ -224,8 +218,9 @@ func (a *API) before(ctx context.Context, in *entries, end journal.Position) (af
 	return after, previous, nil
 }
 
-// entriesAfter returns a page of the entries after a position that the filters want, up to another one.
-func (a *API) entriesAfter(ctx context.Context, in *entries, after, end journal.Position) (*list[Entry], error) {
+// entriesAfter returns a page of the entries that the filters select, after a position and up to
+// end.
+func (a *API) entriesAfter(ctx context.Context, in *listEntries, after, end journal.Position) (*pageResponse[entry], error) {
 	if !in.Since.IsZero() {
 		before, err := a.Journal.Before(ctx, in.Since)
 		if err != nil {
@@ -234,21 +229,21 @@ func (a *API) entriesAfter(ctx context.Context, in *entries, after, end journal.
 		after = max(after, before)
 	}
 	found, next := []journal.Entry{}, ""
-	read := 0
+	scanned := 0
 	for e, err := range a.Journal.Read(ctx, after) {
 		if err != nil {
 			return nil, err
 		}
-		if !in.Until.IsZero() && e.Time.After(in.Until.Add(skew)) || e.Position > end {
-			break // all that follows is later, too
+		if !in.Until.IsZero() && e.Time.After(in.Until.Add(maxSkew)) || e.Position > end {
+			break // all entries after it are later, too
 		}
-		if len(found) == in.Limit || read == maxRead {
+		if len(found) == in.Limit || scanned == maxScanned {
 			next = strconv.FormatInt(int64(after), 10)
 			break
 		}
-		if read, after = read+1, e.Position; in.Matches(&e) {
+		if scanned, after = scanned+1, e.Position; in.Matches(&e) {
 			found = append(found, e)
 		}
 	}
-	return listed(ctx, found, next, func(e *journal.Entry) Entry { return Entry{*e} }, nil)
+	return newPage(ctx, found, next, func(e *journal.Entry) entry { return entry{*e} }, nil)
 }

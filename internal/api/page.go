@@ -3,52 +3,73 @@ package api
 import (
 	"context"
 	"net/url"
-	"strconv"
 
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 )
 
-// Paged is what says which page of a list is wanted.
-type Paged struct {
-	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many items a page has at most"`
-	After string `query:"after" maxLength:"200" doc:"Where the page begins: what the page before said as next" example:"bob"`
+// PageQuery selects a page of a list.
+type PageQuery struct {
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of items in the page"`
+	After string `query:"after" maxLength:"200" doc:"Where the page begins: next of the previous page" example:"bob"`
 }
 
-func (p Paged) page() rulebook.Page { return rulebook.Page{After: p.After, Limit: p.Limit} }
+func (q PageQuery) page() admin.Page { return admin.Page{After: q.After, Limit: q.Limit} }
 
-// Page is a part of a list, in the order of names or of time.
-type Page[T any] struct {
+// page is a part of a list, in the order of names or of time.
+type page[T any] struct {
 	Items []T    `json:"items" nullable:"false" doc:"The items, in order"`
-	Next  string `json:"next,omitempty" doc:"Where the next page begins, for the parameter after; it is left out on the last page" example:"bob"`
+	Next  string `json:"next,omitempty" doc:"The value of after for the next page; absent on the last page" example:"bob"`
 }
 
-// list is a page as it is answered.
-type list[T any] struct {
+// pageResponse is the response with a page.
+type pageResponse[T any] struct {
 	Link string `header:"Link" doc:"The next page, with rel=next (RFC 8288)"`
-	Body Page[T]
+	Body page[T]
 }
 
-// listed answers with a page.
-func listed[S, T any](ctx context.Context, from []S, next string, form func(*S) T, err error) (*list[T], error) {
+func newPage[S, T any](ctx context.Context, from []S, next string, convert func(*S) T, err error) (*pageResponse[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &list[T]{Body: Page[T]{Items: make([]T, len(from)), Next: next}}
+	out := &pageResponse[T]{Body: page[T]{Items: make([]T, len(from)), Next: next}}
 	for i := range from {
-		out.Body.Items[i] = form(&from[i])
+		out.Body.Items[i] = convert(&from[i])
 	}
 	if next != "" {
-		out.Link = link(calling(ctx).request.URL, next)
+		out.Link = nextLink(calling(ctx).request.URL, next)
 	}
 	return out, nil
 }
 
-// link is this page's address with another beginning.
-func link(at *url.URL, next string) string {
-	query := at.Query()
-	query.Del("last") // of the journal: after takes its place
+// nextLink returns the URL of the page after this one.
+func nextLink(this *url.URL, next string) string {
+	query := this.Query()
+	query.Del("last") // the journal's: after replaces it
 	query.Set("after", next)
-	return "<" + at.EscapedPath() + "?" + query.Encode() + `>; rel="next"`
+	return "<" + this.EscapedPath() + "?" + query.Encode() + `>; rel="next"`
 }
 
-func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+// listAll adds a route that lists objects.
+func listAll[S, T any](a *API, tag string, op huma.Operation, convert func(*S) T,
+	find func(context.Context, admin.Actor, admin.Page) ([]S, string, error),
+) {
+	route(a, tag, op, func(ctx context.Context, caller admin.Actor, in *PageQuery) (*pageResponse[T], error) {
+		found, next, err := find(ctx, caller, in.page())
+		return newPage(ctx, found, next, convert, err)
+	})
+}
+
+// listIn adds a route that lists what belongs to an object with a name.
+func listIn[I interface {
+	keyed[string]
+	page() admin.Page
+}, S, T any](a *API, tag string, op huma.Operation, convert func(*S) T,
+	find func(context.Context, admin.Actor, string, admin.Page) ([]S, string, error),
+) {
+	route(a, tag, op, func(ctx context.Context, caller admin.Actor, in *I) (*pageResponse[T], error) {
+		found, next, err := find(ctx, caller, (*in).key(), (*in).page())
+		return newPage(ctx, found, next, convert, err)
+	})
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/validation"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
@@ -20,167 +21,186 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Problem is what went wrong (RFC 9457). It shows nothing of what was sent but the names of its fields.
-type Problem struct {
-	Type     string    `json:"type" doc:"Always about:blank: the status says the kind" example:"about:blank"`
-	Title    string    `json:"title" doc:"The status in words" example:"Unprocessable Entity"`
-	Status   int       `json:"status" doc:"The HTTP status" example:"422"`
-	Detail   string    `json:"detail" doc:"What went wrong, for people" example:"what was sent cannot be taken"`
-	Instance string    `json:"instance" format:"uri" doc:"The id of the request, which the log has, too" example:"urn:uuid:019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
-	Errors   []Mistake `json:"errors,omitempty" nullable:"false" doc:"Each mistake in what was sent"`
+// problem is an error response (RFC 9457). Of the request it contains only the names of fields.
+type problem struct {
+	Type     string       `json:"type" doc:"Always about:blank: the status is the type" example:"about:blank"`
+	Title    string       `json:"title" doc:"The name of the status" example:"Unprocessable Entity"`
+	Status   int          `json:"status" doc:"The HTTP status" example:"422"`
+	Detail   string       `json:"detail" doc:"What is wrong, for people" example:"invalid request"`
+	Instance string       `json:"instance" format:"uri" doc:"The id of the request, which is also in the log" example:"urn:uuid:019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
+	Errors   []fieldError `json:"errors,omitempty" nullable:"false" doc:"All errors in the request"`
 
 	header http.Header
 }
 
-// Mistake is what is wrong with a part of a request.
-type Mistake struct {
-	Location string `json:"location" doc:"Where it is" example:"body.name"`
+// fieldError is what is wrong with one part of a request.
+type fieldError struct {
+	Location string `json:"location" doc:"The part of the request" example:"body.name"`
 	Detail   string `json:"detail" doc:"What is wrong with it" example:"it is empty"`
 }
 
-func (p *Problem) Error() string { return p.Detail }
+func (p *problem) Error() string { return p.Detail }
 
-// GetStatus is what huma asks of an error, as it does for the two below.
-func (p *Problem) GetStatus() int { return p.Status }
+// GetStatus is part of huma.StatusError.
+func (p *problem) GetStatus() int { return p.Status }
 
-// GetHeaders returns what else is sent.
-func (p *Problem) GetHeaders() http.Header { return p.header }
+// GetHeaders is part of huma.HeadersError.
+func (p *problem) GetHeaders() http.Header { return p.header }
 
-// ContentType is that of RFC 9457, whatever would be sent otherwise.
-func (p *Problem) ContentType(string) string { return problemJSON }
+// ContentType is part of huma.ContentTypeFilter.
+func (p *problem) ContentType(string) string { return problemJSON }
 
-const problemJSON = "application/problem+json"
+const (
+	problemJSON    = "application/problem+json"
+	invalidRequest = "invalid request"
+)
 
-// refuse makes a Problem.
-func refuse(status int, format string, args ...any) *Problem {
-	return &Problem{Status: status, Detail: fmt.Sprintf(format, args...)}
+// refuse returns a problem with a status.
+func refuse(status int, format string, args ...any) *problem {
+	return &problem{Status: status, Detail: fmt.Sprintf(format, args...)}
 }
 
-// mistaken makes a Problem of a part of a request.
-func mistaken(location, format string, args ...any) *Problem {
-	p := refuse(http.StatusUnprocessableEntity, "what was sent cannot be taken")
-	p.Errors = []Mistake{{location, fmt.Sprintf(format, args...)}}
+// invalid returns a problem with one part of a request.
+func invalid(location, format string, args ...any) *problem {
+	p := refuse(http.StatusUnprocessableEntity, invalidRequest)
+	p.Errors = []fieldError{{location, fmt.Sprintf(format, args...)}}
 	return p
 }
 
-// problem says what a client is told of an error. Errors of accounts and rules name what was to be done and with whom, and
+// toProblem returns the response for an error. Errors of accounts and rules contain names, but
 // never a secret.
-func (a *API) problem(c *call, err error) *Problem {
-	var p *Problem
+func (a *API) toProblem(c *call, err error) *problem {
+	var p *problem
 	problems, isPolicy := errors.AsType[rulebook.Problems](err)
-	conflicts, isConflict := errors.AsType[rulebook.Conflicts](err)
-	invalid, isInvalid := errors.AsType[*rulebook.InvalidError](err)
+	invalidField, isInvalid := errors.AsType[*admin.InvalidError](err)
 	ambiguous, isAmbiguous := errors.AsType[*journal.AmbiguousError](err)
+	conflicts, isConflict := errors.AsType[rulebook.Conflicts](err)
 	switch {
 	case errors.As(err, &p):
 		own := *p
 		own.Errors = slices.Clone(p.Errors)
 		p = &own
-	case isInvalid && invalid.Field == "key":
-		p = mistaken("header.Idempotency-Key", "%s", invalid.Text)
+	case isInvalid && invalidField.Field == "key":
+		p = invalid("header.Idempotency-Key", "%s", invalidField.Text)
 	case isPolicy:
-		p = refuse(http.StatusUnprocessableEntity, "what was sent cannot be taken")
-		for _, one := range problems {
-			at := "body." + one.Field
-			if one.Item >= 0 {
-				at += fmt.Sprintf("[%d]", one.Item)
+		p = refuse(http.StatusUnprocessableEntity, invalidRequest)
+		for _, problem := range problems {
+			at := "body." + problem.Field
+			if problem.Item >= 0 {
+				at += fmt.Sprintf("[%d]", problem.Item)
 			}
-			p.Errors = append(p.Errors, Mistake{at, one.Sentence()})
+			p.Errors = append(p.Errors, fieldError{at, problem.Sentence()})
 		}
 	case isConflict:
 		p = refuse(http.StatusConflict, "%s", conflicts)
 	case isInvalid:
-		p = mistaken("body."+invalid.Field, "%s", invalid.Text)
+		p = invalid("body."+invalidField.Field, "%s", invalidField.Text)
 	case isAmbiguous:
-		p = mistaken("path.id", "%s", ambiguous)
-	case errors.Is(err, rulebook.ErrNotFound), errors.Is(err, journal.ErrNotFound):
-		p = refuse(http.StatusNotFound, "%s", err)
-	case errors.Is(err, accounts.ErrLast), errors.Is(err, accounts.ErrLent): // which are refusals, too
-		p = refuse(http.StatusConflict, "%s", err)
-	case errors.Is(err, rulebook.ErrForbidden):
-		p = refuse(http.StatusForbidden, "%s", err)
-	case errors.Is(err, rulebook.ErrExists):
-		p = refuse(http.StatusConflict, "%s", err)
-	case errors.Is(err, rulebook.ErrChanged):
-		p = refuse(http.StatusPreconditionFailed, "%s", err)
+		p = invalid("path.id", "%s", ambiguous)
 	default:
-		f := c.server.Failure(c.request, c.id, err)
-		p = refuse(f.Status, "%s", f.Text)
-		if f.RetryAfter != "" {
-			p.header = http.Header{"Retry-After": {f.RetryAfter}}
-		}
+		p = statusProblem(c, err)
 	}
 	if p.Status == http.StatusUnauthorized {
-		// Not Basic: a browser would ask its user for a password, and show it with each request from then on.
+		// Not Basic: browsers would ask for a password and then send it with each request.
 		p.header = http.Header{"Www-Authenticate": {`Bearer realm="tidewaiter"`}}
 	}
 	p.Detail = secret.Redact(p.Detail)
-	for i, m := range p.Errors {
-		p.Errors[i] = Mistake{secret.Redact(m.Location), secret.Redact(m.Detail)}
+	for i, e := range p.Errors {
+		p.Errors[i] = fieldError{secret.Redact(e.Location), secret.Redact(e.Detail)}
 	}
 	p.Type, p.Title, p.Instance = "about:blank", http.StatusText(p.Status), "urn:uuid:"+c.id
 	return p
 }
 
-// fail answers with what went wrong where no route has answered.
+// statuses has the status of each error whose text is the response. ErrLast and ErrLent are
+// ErrForbidden too, and come first.
+var statuses = []struct {
+	err    error
+	status int
+}{
+	{admin.ErrNotFound, http.StatusNotFound},
+	{journal.ErrNotFound, http.StatusNotFound},
+	{accounts.ErrLast, http.StatusConflict},
+	{accounts.ErrLent, http.StatusConflict},
+	{admin.ErrForbidden, http.StatusForbidden},
+	{admin.ErrExists, http.StatusConflict},
+	{admin.ErrChanged, http.StatusPreconditionFailed},
+}
+
+// statusProblem returns the response for an error of the table, or one that the server maps and
+// logs.
+func statusProblem(c *call, err error) *problem {
+	for _, s := range statuses {
+		if errors.Is(err, s.err) {
+			return refuse(s.status, "%s", err)
+		}
+	}
+	f := c.server.Failure(c.request, c.id, err)
+	p := refuse(f.Status, "%s", f.Text)
+	if f.RetryAfter != "" {
+		p.header = http.Header{"Retry-After": {f.RetryAfter}}
+	}
+	return p
+}
+
+// fail writes the response for an error outside routes.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
-	p := a.problem(calling(r.Context()), err)
+	p := a.toProblem(calling(r.Context()), err)
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	if encoder.Encode(p) != nil {
-		return // text always encodes
+		return // cannot happen: text can always be encoded
 	}
 	header := w.Header()
-	for name, values := range p.header {
-		header[name] = values
-	}
+	maps.Copy(header, p.header)
 	header.Set("Content-Type", problemJSON)
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(b.Bytes()) // the client is gone: nothing to be done
+	_, _ = w.Write(b.Bytes()) // an error means that the client is gone
 }
 
-// strip takes away from huma's own errors what was sent: they show the value at each mistake, which for a key too many is the whole
-// body, with its secrets.
-func (a *API) strip(ctx huma.Context, _ string, v any) (any, error) {
-	theirs, ok := v.(*huma.ErrorModel)
+// redactErrors replaces huma's own errors. They contain the value of each wrong field. For an
+// unknown key that is the whole body, with its secrets.
+func (a *API) redactErrors(ctx huma.Context, _ string, v any) (any, error) {
+	model, ok := v.(*huma.ErrorModel)
 	if !ok {
 		return v, nil
 	}
-	p := refuse(theirs.Status, "what was sent cannot be taken")
-	switch theirs.Status {
+	p := refuse(model.Status, invalidRequest)
+	switch model.Status {
 	case http.StatusUnprocessableEntity:
 	case http.StatusBadRequest:
-		p.Detail = "the body is no JSON, or there is none"
+		p.Detail = "the body is missing or is not valid JSON"
 	case http.StatusUnsupportedMediaType:
-		p.Detail = "JSON is wanted (Content-Type: application/json)"
+		p.Detail = "the body must be JSON (Content-Type: application/json)"
 	case http.StatusRequestEntityTooLarge:
 		p.Detail = fmt.Sprintf("the body is longer than %d bytes", maxBody-1)
 	case http.StatusRequestTimeout:
-		p.Detail = "the body took too long"
+		p.Detail = "reading the body took too long"
 	default:
-		p.Detail = "the request could not be read"
+		p.Detail = "the request cannot be read"
 	}
-	for _, e := range theirs.Errors {
-		if e == nil || e.Location == "" || e.Location == "body" && theirs.Status != http.StatusUnprocessableEntity {
+	for _, e := range model.Errors {
+		if e == nil || e.Location == "" || e.Location == "body" && model.Status != http.StatusUnprocessableEntity {
 			continue
 		}
 		text := e.Message
-		if e.Location == "body" && !fromValidation(text) {
-			text = "it cannot be read: a value is of another form than it should be" // what the decoder says shows the value
+		if e.Location == "body" && !hasNoValue(text) {
+			// The decoder's own text contains the value.
+			text = "the body cannot be decoded: a value has the wrong type"
 		}
 		if text == validation.MsgUnexpectedProperty {
-			text = a.unknown(ctx, e.Location)
+			text = a.unknownKey(ctx, e.Location)
 		}
-		p.Errors = append(p.Errors, Mistake{secret.Brief(e.Location, maxShown), secret.Brief(text, maxShown)})
+		p.Errors = append(p.Errors, fieldError{secret.Brief(e.Location, maxShown), secret.Brief(text, maxShown)})
 	}
-	return a.problem(calling(ctx.Context()), p), nil
+	return a.toProblem(calling(ctx.Context()), p), nil
 }
 
-// unknown names a key that is not read, and suggests the one that was meant.
-func (a *API) unknown(ctx huma.Context, location string) string {
+// unknownKey returns the error for an unknown key, with the key that was probably meant.
+func (a *API) unknownKey(ctx huma.Context, location string) string {
 	name, _ := strings.CutPrefix(location, "body.")
-	problem := "unknown key " + text.QuoteShort(secret.Redact(name)) // before quotes and cuts hide what it is
+	problem := "unknown key " + text.QuoteShort(secret.Redact(name)) // redacted before it is cut
 	body := ctx.Operation().RequestBody
 	if body == nil || body.Content["application/json"] == nil {
 		return problem
@@ -198,10 +218,10 @@ func (a *API) unknown(ctx huma.Context, location string) string {
 	return problem
 }
 
-// maxShown bounds what a problem shows of what a client sent, in bytes.
+// maxShown is the maximum length of text from a request in a response, in bytes.
 const maxShown = 200
 
-// fromValidation says whether a text is one that names keys, and no values.
-func fromValidation(text string) bool {
+// hasNoValue reports whether a text of huma contains names of keys and no values.
+func hasNoValue(text string) bool {
 	return strings.HasPrefix(text, "expected required property ") || strings.HasPrefix(text, "expected object")
 }

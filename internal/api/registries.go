@@ -5,39 +5,37 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 
-	"github.com/danielgtaylor/huma/v2"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 )
 
-// Registry is one that trusts Tidewaiter.
-type Registry struct {
-	Service string `json:"service" doc:"Its service name: what its tokens are for" example:"registry.example.com"`
+// registry is a registry that trusts Tidewaiter.
+type registry struct {
+	Service string `json:"service" doc:"Its service name, which is the audience of its tokens" example:"registry.example.com"`
 }
 
-// Keys are public keys, as a JSON Web Key Set (RFC 7517).
-type Keys struct {
+// keys is a JSON Web Key Set (RFC 7517).
+type keys struct {
 	Keys []map[string]any `json:"keys" nullable:"false" doc:"The keys, each with its certificate"`
 }
 
 func (a *API) registryRoutes() {
-	tags := []string{tagRegistries}
-	route(a, huma.Operation{
-		OperationID: "list-registries", Method: http.MethodGet, Path: "/registries", Tags: tags,
-		Summary: "List the registries", Description: "All of them on one page: the config names them.",
-	}, func(ctx context.Context, _ Actor, _ *struct{}) (*list[Registry], error) {
-		names := slices.Sorted(maps.Keys(calling(ctx).server.Issuer.Live().Registries))
-		return listed(ctx, names, "", func(name *string) Registry { return Registry{*name} }, nil)
-	})
-	route(a, huma.Operation{
-		OperationID: "list-keys", Method: http.MethodGet, Path: "/keys", Tags: tags,
-		Summary: "Show the public keys that tokens are verified by", Description: "What /.well-known/jwks.json serves.",
-	}, func(ctx context.Context, _ Actor, _ *struct{}) (*body[Keys], error) {
-		out := new(body[Keys])
-		if err := json.Unmarshal(calling(ctx).server.Issuer.Live().Keys.JWKS(), &out.Body); err != nil {
-			return nil, fmt.Errorf("reading the public keys: %w", err)
-		}
-		return out, nil
-	})
+	route(a, tagRegistries, operation("list-registries", "GET /registries", "List registries", "All registries of the config, on one page."),
+		func(ctx context.Context, _ admin.Actor, _ *struct{}) (*pageResponse[registry], error) {
+			return newPage(ctx, registryNames(ctx), "", func(name *string) registry { return registry{*name} }, nil)
+		})
+	route(a, tagRegistries, operation("list-keys", "GET /keys", "List the public keys that verify tokens", "The same as /.well-known/jwks.json."),
+		func(ctx context.Context, _ admin.Actor, _ *struct{}) (*content[keys], error) {
+			var out keys
+			if err := json.Unmarshal(calling(ctx).server.Issuer.Live().Keys.JWKS(), &out); err != nil {
+				return nil, fmt.Errorf("decoding the public keys: %w", err)
+			}
+			return &content[keys]{out}, nil
+		})
+}
+
+// registryNames returns the service names of all registries.
+func registryNames(ctx context.Context) []string {
+	return slices.Sorted(maps.Keys(calling(ctx).server.Issuer.Live().Registries))
 }

@@ -2,220 +2,182 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 )
 
-// Role is a role of the database: one for all, or one of a namespace.
-type Role struct {
-	ID        string    `json:"id" doc:"Never given to another" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
+// role is a role of the database: one for all, or one of a namespace.
+type role struct {
+	ID        string    `json:"id" doc:"The id, which is never reused" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
 	Name      string    `json:"name" doc:"The name" example:"cleaner"`
-	Namespace string    `json:"namespace,omitempty" doc:"Whose it is; left out: it is for all" example:"team"`
-	Actions   []string  `json:"actions" nullable:"false" enum:"pull,push,delete,*,read,write" doc:"What it can do" example:"[\"pull\",\"delete\"]"`
-	Lifetime  string    `json:"lifetime,omitempty" doc:"Of tokens with a grant by it, at most" example:"5m0s"`
-	Created   time.Time `json:"created" doc:"When it was added"`
+	Namespace string    `json:"namespace,omitempty" doc:"The namespace that it belongs to; absent: it is for all" example:"team"`
+	Actions   []string  `json:"actions" nullable:"false" enum:"pull,push,delete,*,read,write" doc:"The actions that it allows" example:"[\"pull\",\"delete\"]"`
+	Lifetime  string    `json:"lifetime,omitempty" doc:"The maximum lifetime of tokens with a grant by it" example:"5m0s"`
+	Created   time.Time `json:"created" doc:"When it was created"`
 	Changed   time.Time `json:"changed" doc:"When it was last changed"`
-	Version   int64     `json:"version" doc:"Raised by each change" example:"1"`
+	Version   int64     `json:"version" doc:"Increases with each change" example:"1"`
 }
 
-// NewRole is the form of a role of a namespace; "": of one for all.
-func NewRole(r *rulebook.Role, namespace string) Role {
-	form := Role{r.ID, r.Name, namespace, words(r.Actions), "", r.Created, r.Changed, r.Version}
+// NewRole returns the JSON form of a role of a namespace; "": of a role for all.
+func NewRole(r *rulebook.Role, namespace string) role {
+	j := role{r.ID, r.Name, namespace, explain.ActionNames(r.Actions), "", r.Created, r.Changed, r.Version}
 	if r.Lifetime > 0 {
-		form.Lifetime = r.Lifetime.String()
+		j.Lifetime = r.Lifetime.String()
 	}
-	return form
+	return j
 }
 
-// RoleContent is what a role can do.
+func (r role) version() (path, id string, version int64) { return r.Name, r.ID, r.Version }
+
+// RoleContent has the fields of a role that a request sets.
 type RoleContent ruleset.Role
 
-// TransformSchema adds to the schema what ruleset says of the fields.
+// TransformSchema adds the descriptions of ruleset to the schema.
 func (RoleContent) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	for _, f := range ruleset.RoleFields {
-		describe(s, f.Name, f.Means(), f.Example)
+		describeField(s, f.Name, f.Means(), f.Example)
 	}
 	return s
 }
 
-// role returns the role as it is stored.
+// role returns the role to store.
 func (c *RoleContent) role(name string) (rulebook.Role, error) {
 	r, err := (*ruleset.Role)(c).Policy()
 	return rulebook.Role{Name: name, Actions: r.Actions, Lifetime: r.Lifetime}, err
 }
 
-// newRoleBody is a role to add.
 type newRoleBody struct {
 	Name string `json:"name" maxLength:"64" doc:"Lower-case letters and digits, with single separators between them" example:"cleaner"`
 	RoleContent
 }
 
-// OfRole is a role in the path.
-type OfRole struct {
+// roleKey identifies a role. The namespace of a role for all is "".
+type roleKey struct{ namespace, name string }
+
+// RolePath is a role for all in the path.
+type RolePath struct {
 	Role string `path:"role" maxLength:"64" doc:"The name of the role" example:"cleaner"`
 }
 
-// What the routes of roles for all take.
+func (p RolePath) key() roleKey { return roleKey{"", p.Role} }
+
+// NamespaceRolePath is a role of a namespace in the path.
+type NamespaceRolePath struct {
+	Name string `path:"name" maxLength:"200" doc:"The name of the namespace; write a slash as %2F" example:"team"`
+	Role string `path:"role" maxLength:"64" doc:"The name of the role" example:"cleaner"`
+}
+
+func (p NamespaceRolePath) key() roleKey { return roleKey{p.Name, p.Role} }
+
 type (
 	newRole struct{ Body newRoleBody }
 
-	settingRole struct {
-		OfRole
+	setRole struct {
+		RolePath
 		Conditional
 		Body RoleContent
 	}
 	changedRole struct {
-		OfRole
+		RolePath
 		Conditional
 	}
-)
 
-// The same, of a namespace.
-type (
-	rolesOf struct {
-		OfNamespace
-		Paged
+	listNamespaceRoles struct {
+		NamespacePath
+		PageQuery
 	}
-	newRoleOf struct {
-		OfNamespace
+	newNamespaceRole struct {
+		NamespacePath
 		Body newRoleBody
 	}
-	roleOf struct {
-		OfNamespace
-		OfRole
-	}
-	settingRoleOf struct {
-		OfNamespace
-		OfRole
+	setNamespaceRole struct {
+		NamespaceRolePath
 		Conditional
 		Body RoleContent
 	}
-	changedRoleOf struct {
-		OfNamespace
-		OfRole
+	changedNamespaceRole struct {
+		NamespaceRolePath
 		Conditional
 	}
 )
 
 func (a *API) roleRoutes() {
-	tags := []string{tagPolicy}
-	route(a, huma.Operation{
-		OperationID: "list-roles", Method: http.MethodGet, Path: "/roles", Tags: tags,
-		Summary: "List the roles of the database", Description: "In the order of their names. Those of files are in the files.",
-	}, func(ctx context.Context, by Actor, in *Paged) (*list[Role], error) {
-		return a.listRoles(ctx, by, "", *in)
-	})
-	route(a, huma.Operation{
-		OperationID: "add-role", Method: http.MethodPost, Path: "/roles", Tags: tags, DefaultStatus: http.StatusCreated,
-		Summary: "Add a role for all", Description: "Rules and members of namespaces may have it.",
-	}, func(ctx context.Context, by Actor, in *newRole) (*made[Role], error) {
-		return a.addRole(ctx, by, "", &in.Body)
-	})
-	route(a, huma.Operation{
-		OperationID: "get-role", Method: http.MethodGet, Path: "/roles/{role}", Tags: tags, Summary: "Show a role of the database",
-	}, func(ctx context.Context, by Actor, in *OfRole) (*one[Role], error) {
-		return a.getRole(ctx, by, "", in.Role)
-	})
-	route(a, huma.Operation{
-		OperationID: "set-role", Method: http.MethodPut, Path: "/roles/{role}", Tags: tags,
-		Summary: "Say what a role can do", Description: "What names it changes with it: what would make a mistake of a rule is refused.",
-	}, func(ctx context.Context, by Actor, in *settingRole) (*one[Role], error) {
-		return a.setRole(ctx, by, "", in.Role, in.Conditional, &in.Body)
-	})
-	route(a, huma.Operation{
-		OperationID: "delete-role", Method: http.MethodDelete, Path: "/roles/{role}", Tags: tags, DefaultStatus: http.StatusNoContent,
-		Summary: "Delete a role that nothing names",
-	}, func(ctx context.Context, by Actor, in *changedRole) (*struct{}, error) {
-		return a.deleteRole(ctx, by, "", in.Role, in.Conditional)
-	})
+	r := a.roles(tagPolicy)
+	route(a, tagPolicy, operation("list-roles", "GET /roles", "List the roles in the database",
+		"In the order of their names. Roles in files are not included."),
+		func(ctx context.Context, caller admin.Actor, in *PageQuery) (*pageResponse[role], error) {
+			return a.listRoles(ctx, caller, "", in.page())
+		})
+	create(r, operation("add-role", "POST /roles", "Add a role for all", "Rules and members of namespaces can have it."),
+		func(ctx context.Context, caller admin.Actor, in *newRole) (role, error) {
+			return a.addRole(ctx, caller, "", &in.Body)
+		})
+	show[RolePath](r, operation("get-role", "GET /roles/{role}", "Get a role in the database", ""))
+	change(r, operation("set-role", "PUT /roles/{role}", "Set the actions of a role",
+		"Rules and members that have the role change with it. A change that would make a rule invalid is rejected."),
+		func(ctx context.Context, caller admin.Actor, in *setRole, version int64) (role, error) {
+			return a.setRole(ctx, caller, in.key(), &in.Body, version)
+		})
+	remove[changedRole](r, operation("delete-role", "DELETE /roles/{role}", "Delete a role that is not in use", ""), a.deleteRole)
 }
 
 func (a *API) namespaceRoleRoutes() {
-	const path = "/namespaces/{name}/roles"
-	tags := []string{tagNamespaces}
-	route(a, huma.Operation{
-		OperationID: "list-namespace-roles", Method: http.MethodGet, Path: path, Tags: tags,
-		Summary: "List the roles of a namespace", Description: "Its own, in the order of their names. Beside them every namespace has owner, maintainer, writer and reader.",
-	}, func(ctx context.Context, by Actor, in *rolesOf) (*list[Role], error) {
-		return a.listRoles(ctx, by, in.Name, in.Paged)
-	})
-	route(a, huma.Operation{
-		OperationID: "add-namespace-role", Method: http.MethodPost, Path: path, Tags: tags, DefaultStatus: http.StatusCreated,
-		Summary: "Add a role to a namespace", Description: "Its members may have it. The namespace has another version then.",
-	}, func(ctx context.Context, by Actor, in *newRoleOf) (*made[Role], error) {
-		return a.addRole(ctx, by, in.Name, &in.Body)
-	})
-	route(a, huma.Operation{
-		OperationID: "get-namespace-role", Method: http.MethodGet, Path: path + "/{role}", Tags: tags, Summary: "Show a role of a namespace",
-	}, func(ctx context.Context, by Actor, in *roleOf) (*one[Role], error) {
-		return a.getRole(ctx, by, in.Name, in.Role)
-	})
-	route(a, huma.Operation{
-		OperationID: "set-namespace-role", Method: http.MethodPut, Path: path + "/{role}", Tags: tags,
-		Summary: "Say what a role of a namespace can do", Description: "Its members who have it can do that from now on.",
-	}, func(ctx context.Context, by Actor, in *settingRoleOf) (*one[Role], error) {
-		return a.setRole(ctx, by, in.Name, in.Role, in.Conditional, &in.Body)
-	})
-	route(a, huma.Operation{
-		OperationID: "delete-namespace-role", Method: http.MethodDelete, Path: path + "/{role}", Tags: tags, DefaultStatus: http.StatusNoContent,
-		Summary: "Delete a role of a namespace that no member has",
-	}, func(ctx context.Context, by Actor, in *changedRoleOf) (*struct{}, error) {
-		return a.deleteRole(ctx, by, in.Name, in.Role, in.Conditional)
-	})
+	r := a.roles(tagNamespaces)
+	route(a, tagNamespaces, operation("list-namespace-roles", "GET /namespaces/{name}/roles", "List the roles of a namespace",
+		"In the order of their names. The roles owner, maintainer, writer and reader, which every namespace has, are not included."),
+		func(ctx context.Context, caller admin.Actor, in *listNamespaceRoles) (*pageResponse[role], error) {
+			return a.listRoles(ctx, caller, in.Name, in.page())
+		})
+	create(r, operation("add-namespace-role", "POST /namespaces/{name}/roles", "Add a role to a namespace",
+		"Its members can have it. The version of the namespace increases."),
+		func(ctx context.Context, caller admin.Actor, in *newNamespaceRole) (role, error) {
+			return a.addRole(ctx, caller, in.Name, &in.Body)
+		})
+	show[NamespaceRolePath](r, operation("get-namespace-role", "GET /namespaces/{name}/roles/{role}", "Get a role of a namespace", ""))
+	change(r, operation("set-namespace-role", "PUT /namespaces/{name}/roles/{role}", "Set the actions of a role of a namespace",
+		"The rights of members who have the role change with it."),
+		func(ctx context.Context, caller admin.Actor, in *setNamespaceRole, version int64) (role, error) {
+			return a.setRole(ctx, caller, in.key(), &in.Body, version)
+		})
+	remove[changedNamespaceRole](r, operation("delete-namespace-role", "DELETE /namespaces/{name}/roles/{role}",
+		"Delete a role of a namespace that no member has", ""), a.deleteRole)
 }
 
-func (a *API) listRoles(ctx context.Context, by Actor, namespace string, p Paged) (*list[Role], error) {
-	found, next, err := a.Rulebook.Roles(ctx, by, namespace, p.page())
-	return listed(ctx, found, next, func(r *rulebook.Role) Role { return NewRole(r, namespace) }, err)
+// roles returns the resource of both kinds of roles.
+func (a *API) roles(tag string) resource[roleKey, role, role] {
+	return resource[roleKey, role, role]{a, tag, func(ctx context.Context, caller admin.Actor, k roleKey) (role, error) {
+		r, err := a.Rulebook.Role(ctx, caller, k.namespace, k.name)
+		return NewRole(&r, k.namespace), err
+	}, func(r *role) role { return *r }}
 }
 
-func (a *API) addRole(ctx context.Context, by Actor, namespace string, said *newRoleBody) (*made[Role], error) {
-	r, err := said.role(said.Name)
-	if err != nil {
-		return nil, err
-	}
-	at := "/roles/"
-	if namespace != "" {
-		at = "/namespaces/" + segment(namespace) + at
-	}
-	r, err = a.Rulebook.AddRole(ctx, by, namespace, r)
-	return created(at+segment(r.Name), r.ID, r.Version, NewRole(&r, namespace), err)
+func (a *API) listRoles(ctx context.Context, caller admin.Actor, namespace string, p admin.Page) (*pageResponse[role], error) {
+	found, next, err := a.Rulebook.Roles(ctx, caller, namespace, p)
+	return newPage(ctx, found, next, func(r *rulebook.Role) role { return NewRole(r, namespace) }, err)
 }
 
-func (a *API) getRole(ctx context.Context, by Actor, namespace, name string) (*one[Role], error) {
-	r, err := a.Rulebook.Role(ctx, by, namespace, name)
-	return tagged(r.ID, r.Version, NewRole(&r, namespace), err)
+func (a *API) addRole(ctx context.Context, caller admin.Actor, namespace string, in *newRoleBody) (role, error) {
+	r, err := in.role(in.Name)
+	if err == nil {
+		r, err = a.Rulebook.AddRole(ctx, caller, namespace, r)
+	}
+	return NewRole(&r, namespace), err
 }
 
-func (a *API) setRole(ctx context.Context, by Actor, namespace, name string, seen Conditional, said *RoleContent) (*one[Role], error) {
-	r, err := said.role(name)
-	if err != nil {
-		return nil, err
+func (a *API) setRole(ctx context.Context, caller admin.Actor, k roleKey, in *RoleContent, version int64) (role, error) {
+	r, err := in.role(k.name)
+	if err == nil {
+		r, err = a.Rulebook.SetRole(ctx, caller, k.namespace, r, version)
 	}
-	by, version, err := seen.based(by, a.seenRole(ctx, by, namespace, name))
-	if err != nil {
-		return nil, err
-	}
-	r, err = a.Rulebook.SetRole(ctx, by, namespace, r, version)
-	return tagged(r.ID, r.Version, NewRole(&r, namespace), err)
+	return NewRole(&r, k.namespace), err
 }
 
-func (a *API) deleteRole(ctx context.Context, by Actor, namespace, name string, seen Conditional) (*struct{}, error) {
-	by, version, err := seen.based(by, a.seenRole(ctx, by, namespace, name))
-	if err != nil {
-		return nil, err
-	}
-	return nil, a.Rulebook.DeleteRole(ctx, by, namespace, name, version)
-}
-
-func (a *API) seenRole(ctx context.Context, by Actor, namespace, name string) func() (string, int64, error) {
-	return func() (string, int64, error) {
-		r, err := a.Rulebook.Role(ctx, by, namespace, name)
-		return r.ID, r.Version, err
-	}
+func (a *API) deleteRole(ctx context.Context, caller admin.Actor, k roleKey, version int64) error {
+	return a.Rulebook.DeleteRole(ctx, caller, k.namespace, k.name, version)
 }

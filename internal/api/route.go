@@ -3,19 +3,21 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// call is a request on its way through the API.
+// call is the state of one request.
 type call struct {
 	server  *server.Server
-	id      string // of the request, in its answer and the log
+	id      string // the id of the request, in its response and in the log
 	request *http.Request
 	caller  server.Caller
 }
@@ -28,47 +30,51 @@ func calling(ctx context.Context) *call {
 	return c
 }
 
-func (c *call) actor() Actor {
-	return Actor{Principal: c.caller.Principal, Remote: c.caller.Remote(), Credential: c.caller.Credential, Until: c.caller.Until}
+// actorOf returns an authenticated caller as the actor of changes.
+func actorOf(c server.Caller) admin.Actor {
+	return admin.Actor{Principal: c.Principal, Remote: c.Remote(), Credential: c.Credential, Until: c.Until}
 }
 
-// route adds a route for those who are signed in. do is given what the request says, and who asks.
-func route[I, O any](a *API, op huma.Operation, do func(context.Context, Actor, *I) (*O, error)) {
-	op.Security = signedIn()
-	add(a, op, func(ctx context.Context, in *I) (*O, error) { return do(ctx, calling(ctx).actor(), in) })
+// operation describes a route. The pattern has the form of net/http: "GET /users/{name}".
+func operation(id, pattern, summary, description string) huma.Operation {
+	method, path, _ := strings.Cut(pattern, " ")
+	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, Description: description}
 }
 
-// open adds a route for everybody.
-func open[I, O any](a *API, op huma.Operation, do func(context.Context, *I) (*O, error)) {
-	op.Security = []map[string][]string{} // which is not the same as none
-	add(a, op, do)
+// route adds a route for authenticated callers.
+func route[I, O any](a *API, tag string, op huma.Operation, handle func(context.Context, admin.Actor, *I) (*O, error)) {
+	op.Security = []map[string][]string{{byToken: {}}, {byName: {}}, {bySession: {}}}
+	register(a, tag, op, func(ctx context.Context, in *I) (*O, error) { return handle(ctx, actorOf(calling(ctx).caller), in) })
 }
 
-func add[I, O any](a *API, op huma.Operation, do func(context.Context, *I) (*O, error)) {
+// publicRoute adds a route that needs no authentication.
+func publicRoute[I, O any](a *API, tag string, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
+	op.Security = []map[string][]string{} // nil would mean: as the API's default
+	register(a, tag, op, handle)
+}
+
+func register[I, O any](a *API, tag string, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
+	op.Tags = []string{tag}
 	op.MaxBodyBytes = maxBody
 	op.RejectUnknownQueryParameters = true
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
-		out, err := do(ctx, in)
+		out, err := handle(ctx, in)
 		if err != nil {
-			return nil, a.problem(calling(ctx), err)
+			return nil, a.toProblem(calling(ctx), err)
 		}
 		return out, nil
 	})
 }
 
-// The ways to sign in, by their names in the description.
+// The names of the authentication schemes in the description.
 const (
 	byToken   = "token"
 	byName    = "basic"
 	bySession = "session"
 )
 
-func signedIn() []map[string][]string {
-	return []map[string][]string{{byToken: {}}, {byName: {}}, {bySession: {}}}
-}
-
-// door says who calls, before anything of the request is looked at.
-func (a *API) door(ctx huma.Context, next func(huma.Context)) {
+// authenticate authenticates the caller before huma reads the request.
+func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	if len(ctx.Operation().Security) == 0 {
 		next(ctx)
 		return
@@ -78,14 +84,24 @@ func (a *API) door(ctx huma.Context, next func(huma.Context)) {
 	var err error
 	c.caller, err = c.server.Caller(r)
 	if err == nil && c.caller.Principal.Kind == policy.Anonymous {
-		err = refuse(http.StatusUnauthorized, "who is asking? Sign in with a token, a name and a password, or a session")
+		err = refuse(http.StatusUnauthorized, "authenticate with a token, a name and a password, or a session")
 	}
 	if err != nil {
 		if c.caller.Presented.Kind == identity.Session || r.Header["Authorization"] == nil && len(r.CookiesNamed(server.SessionCookie)) > 0 {
-			http.SetCookie(w, noSession()) // so that the browser does not show it for ever
+			http.SetCookie(w, expiredCookie()) // so that the browser stops sending it
 		}
 		a.fail(w, r, err)
 		return
 	}
 	next(ctx)
+}
+
+// content is a response that has only a body.
+type content[T any] struct{ Body T }
+
+func newContent[T any](body T, err error) (*content[T], error) {
+	if err != nil {
+		return nil, err
+	}
+	return &content[T]{body}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,28 +11,30 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// RuleContent is what a rule says, in the words of tidewaiter.yaml.
+// RuleContent has the fields of a rule, as in tidewaiter.yaml.
 type RuleContent ruleset.Rule
 
-// TransformSchema adds to the schema what ruleset says of the fields.
+// TransformSchema adds the descriptions of ruleset to the schema.
 func (RuleContent) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	for _, f := range ruleset.Fields {
-		describe(s, f.Name, f.Means(), f.Example)
+		describeField(s, f.Name, f.Means(), f.Example)
 	}
 	return s
 }
 
-// describe adds to a schema what ruleset says of a field. Words that are checked by ruleset, which
-// says what was probably meant, are listed for readers alone.
-func describe(s *huma.Schema, name, means string, example any) {
+// describeField adds the description of a field to a schema. The possible words of effect and
+// actions are an extension, so that huma does not check them: ruleset does, and suggests the
+// nearest one.
+func describeField(s *huma.Schema, name, means string, example any) {
 	p := s.Properties[name]
 	if p == nil {
-		return // a reference to the schema that has it
+		return // the schema is a reference
 	}
 	p.Description = strings.ReplaceAll(means, "[Policy](policy.md#conditions)", "Policy")
 	if example != nil {
@@ -43,42 +44,43 @@ func describe(s *huma.Schema, name, means string, example any) {
 	words := map[string][]string{"effect": ruleset.Effects, "actions": ruleset.Actions}[name]
 	switch p.Type {
 	case huma.TypeArray:
-		most := rulebook.MaxItems
-		p.MaxItems = &most
+		limit := rulebook.MaxItems
+		p.MaxItems = &limit
 		p = p.Items
 	case huma.TypeString:
 		if words != nil {
 			break
 		}
-		most := rulebook.MaxBytes(name)
-		p.MaxLength = &most
+		limit := rulebook.MaxBytes(name)
+		p.MaxLength = &limit
 	}
 	if words != nil {
 		p.Extensions = map[string]any{"enum": words}
 	}
 }
 
-// Rule is a rule of the database.
-type Rule struct {
-	ID string `json:"id" doc:"Never given to another" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
+// rule is a rule of the database.
+type rule struct {
+	ID string `json:"id" doc:"The id, which is never reused" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
 	RuleContent
-	Created time.Time `json:"created" doc:"When it was added"`
+	Created time.Time `json:"created" doc:"When it was created"`
 	Changed time.Time `json:"changed" doc:"When it was last changed"`
-	Version int64     `json:"version" doc:"Raised by each change" example:"1"`
+	Version int64     `json:"version" doc:"Increases with each change" example:"1"`
 }
 
-// NewRule is the form of a rule.
-func NewRule(r *rulebook.Rule) Rule {
-	return Rule{r.ID, RuleContent(r.Content), r.Created, r.Changed, r.Version}
+// NewRule returns the JSON form of a rule.
+func NewRule(r *rulebook.Rule) rule {
+	return rule{r.ID, RuleContent(r.Content), r.Created, r.Changed, r.Version}
 }
 
-// writtenRule is a RuleContent in a request. What is there and empty differs from what is not
-// there.
-type writtenRule struct{ RuleContent }
+func (r rule) version() (path, id string, version int64) { return r.Name, r.ID, r.Version }
+
+// ruleBody is the RuleContent of a request. It distinguishes empty fields from absent ones.
+type ruleBody struct{ RuleContent }
 
 // UnmarshalJSON is part of json.Unmarshaler.
-func (w *writtenRule) UnmarshalJSON(text []byte) error {
-	if err := json.Unmarshal(text, &w.RuleContent); err != nil {
+func (b *ruleBody) UnmarshalJSON(text []byte) error {
+	if err := json.Unmarshal(text, &b.RuleContent); err != nil {
 		return err
 	}
 	var fields map[string]json.RawMessage
@@ -87,105 +89,71 @@ func (w *writtenRule) UnmarshalJSON(text []byte) error {
 	}
 	for _, field := range slices.Sorted(maps.Keys(fields)) {
 		if string(fields[field]) == `""` {
-			w.Empty = append(w.Empty, field)
+			b.Empty = append(b.Empty, field)
 		}
 	}
 	return nil
 }
 
-// Schema is that of a RuleContent.
-func (writtenRule) Schema(r huma.Registry) *huma.Schema {
+// Schema returns the schema of RuleContent.
+func (ruleBody) Schema(r huma.Registry) *huma.Schema {
 	return r.Schema(reflect.TypeFor[RuleContent](), true, "")
 }
 
-// OfRule is a rule in the path.
-type OfRule struct {
-	Name string `path:"name" maxLength:"200" doc:"The name; a slash in it is written %2F, and a space %20" example:"freeze"`
+// RulePath is the name of a rule in the path.
+type RulePath struct {
+	Name string `path:"name" maxLength:"200" doc:"The name; write a slash as %2F and a space as %20" example:"freeze"`
 }
 
-// changedRule is a rule to delete.
+func (p RulePath) key() string { return p.Name }
+
+type newRule struct{ Body ruleBody }
+
+type setRule struct {
+	RulePath
+	Conditional
+	Body ruleBody
+}
+
 type changedRule struct {
-	OfRule
+	RulePath
 	Conditional
 }
 
-// newRule is a rule to add.
-type newRule struct{ Body writtenRule }
-
-// replacing is a rule to replace.
-type replacing struct {
-	OfRule
-	Conditional
-	Body writtenRule
-}
-
-// Policy is what is in force.
-type Policy struct {
-	Version string    `json:"version" doc:"Its hash, which decisions bear"`
-	Rules   int       `json:"rules" doc:"How many rules it has, of files, database and namespaces"`
-	Loaded  time.Time `json:"loaded" doc:"When it came into force here"`
-	Problem string    `json:"problem,omitempty" doc:"Why what files and database say now is not in force; left out if it is"`
+// currentPolicy describes the policy in effect.
+type currentPolicy struct {
+	Version string    `json:"version" doc:"Its hash, which decisions record"`
+	Rules   int       `json:"rules" doc:"How many rules it has, from files, database and namespaces"`
+	Loaded  time.Time `json:"loaded" doc:"When this replica loaded it"`
+	Problem string    `json:"problem,omitempty" doc:"Why the current files and database are not in effect; absent if they are"`
 }
 
 func (a *API) ruleRoutes() {
-	tags := []string{tagPolicy}
-	answer := func(r rulebook.Rule, err error) (*one[Rule], error) { return tagged(r.ID, r.Version, NewRule(&r), err) }
-	seen := func(ctx context.Context, by Actor, name string) func() (string, int64, error) {
-		return func() (string, int64, error) {
-			r, err := a.Rulebook.Rule(ctx, by, name)
-			return r.ID, r.Version, err
-		}
-	}
-	route(a, huma.Operation{
-		OperationID: "get-policy", Method: http.MethodGet, Path: "/policy", Tags: tags, Summary: "Show which policy is in force",
-	}, func(_ context.Context, by Actor, _ *struct{}) (*body[Policy], error) {
-		if !a.Rulebook.May(by, rulebook.RightPolicy, scope.Read) {
-			return nil, rulebook.Requires(rulebook.RightPolicy, scope.Read)
-		}
-		s := a.Rulebook.Status()
-		out := Policy{Version: s.Policy.ID(), Rules: s.Policy.Len(), Loaded: utc(s.Loaded)}
-		if s.Problem != nil {
-			out.Problem = s.Problem.Error()
-		}
-		return &body[Policy]{out}, nil
-	})
-	route(a, huma.Operation{
-		OperationID: "list-rules", Method: http.MethodGet, Path: "/rules", Tags: tags,
-		Summary: "List the rules of the database", Description: "In the order of their names. Those of files are in the files.",
-	}, func(ctx context.Context, by Actor, in *Paged) (*list[Rule], error) {
-		found, next, err := a.Rulebook.Rules(ctx, by, in.page())
-		return listed(ctx, found, next, NewRule, err)
-	})
-	route(a, huma.Operation{
-		OperationID: "add-rule", Method: http.MethodPost, Path: "/rules", Tags: tags, DefaultStatus: http.StatusCreated,
-		Summary: "Add a rule", Description: "It is in force when it is answered, and on other replicas within two seconds. All errors are reported at once.",
-	}, func(ctx context.Context, by Actor, in *newRule) (*made[Rule], error) {
-		r, err := a.Rulebook.AddRule(ctx, by, rulebook.Content(in.Body.RuleContent))
-		return created("/rules/"+segment(r.Name), r.ID, r.Version, NewRule(&r), err)
-	})
-	route(a, huma.Operation{
-		OperationID: "get-rule", Method: http.MethodGet, Path: "/rules/{name}", Tags: tags, Summary: "Show a rule of the database",
-	}, func(ctx context.Context, by Actor, in *OfRule) (*one[Rule], error) {
-		return answer(a.Rulebook.Rule(ctx, by, in.Name))
-	})
-	route(a, huma.Operation{
-		OperationID: "set-rule", Method: http.MethodPut, Path: "/rules/{name}", Tags: tags,
-		Summary: "Replace what a rule says", Description: "It may have another name then.",
-	}, func(ctx context.Context, by Actor, in *replacing) (*one[Rule], error) {
-		by, version, err := in.based(by, seen(ctx, by, in.Name))
-		if err != nil {
-			return nil, err
-		}
-		return answer(a.Rulebook.SetRule(ctx, by, in.Name, rulebook.Content(in.Body.RuleContent), version))
-	})
-	route(a, huma.Operation{
-		OperationID: "delete-rule", Method: http.MethodDelete, Path: "/rules/{name}", Tags: tags, DefaultStatus: http.StatusNoContent,
-		Summary: "Delete a rule of the database",
-	}, func(ctx context.Context, by Actor, in *changedRule) (*struct{}, error) {
-		by, version, err := in.based(by, seen(ctx, by, in.Name))
-		if err != nil {
-			return nil, err
-		}
-		return nil, a.Rulebook.DeleteRule(ctx, by, in.Name, version)
-	})
+	r := resource[string, rulebook.Rule, rule]{a, tagPolicy, a.Rulebook.Rule, NewRule}
+	route(a, tagPolicy, operation("get-policy", "GET /policy", "Get the version of the policy in effect", ""),
+		func(_ context.Context, caller admin.Actor, _ *struct{}) (*content[currentPolicy], error) {
+			if !a.Rulebook.May(caller, admin.RightPolicy, scope.Read) {
+				return nil, admin.Requires(admin.RightPolicy, scope.Read)
+			}
+			s := a.Rulebook.Status()
+			out := currentPolicy{Version: s.Policy.ID(), Rules: s.Policy.Len(), Loaded: utc(s.Loaded)}
+			if s.Problem != nil {
+				out.Problem = s.Problem.Error()
+			}
+			return &content[currentPolicy]{out}, nil
+		})
+	listAll(a, tagPolicy, operation("list-rules", "GET /rules", "List the rules in the database",
+		"In the order of their names. Rules in files are not included."), NewRule, a.Rulebook.Rules)
+	create(r, operation("add-rule", "POST /rules", "Add a rule",
+		"It is in effect when the response arrives, and in other replicas within two seconds. All errors are reported at once."),
+		func(ctx context.Context, caller admin.Actor, in *newRule) (rule, error) {
+			r, err := a.Rulebook.AddRule(ctx, caller, rulebook.Content(in.Body.RuleContent))
+			return NewRule(&r), err
+		})
+	show[RulePath](r, operation("get-rule", "GET /rules/{name}", "Get a rule in the database", ""))
+	change(r, operation("set-rule", "PUT /rules/{name}", "Replace a rule", "This can also rename it."),
+		func(ctx context.Context, caller admin.Actor, in *setRule, version int64) (rulebook.Rule, error) {
+			return a.Rulebook.SetRule(ctx, caller, in.Name, rulebook.Content(in.Body.RuleContent), version)
+		})
+	remove[changedRule](r, operation("delete-rule", "DELETE /rules/{name}", "Delete a rule in the database", ""), a.Rulebook.DeleteRule)
 }

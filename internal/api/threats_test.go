@@ -10,38 +10,39 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The rows of THREATS that concern the API. Ids without an owner check, and a token's scope that is lost on another entry point,
-// are in the table of contract_test.go.
+// Known attacks on the APIs of other products. The table in contract_test.go covers two more: ids
+// without a check of the owner, and entry points that ignore the restrictions of a token.
 
-// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs, audit, API.
-func TestSecretsAreShownNowhere(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		h.member("root", accounts.Administrators)
+// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs, the audit
+// log and the API.
+func TestSecretsDoNotLeak(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.member("root", admin.Administrators)
 		_, secret := h.token("root", "laptop")
 		root := bearer(secret)
 		const canary = "canary-that-sings"
 		var answers []reply
-		ask := func(who as, method, path string, body any, more ...as) {
-			answers = append(answers, h.ask(who, method, path, body, more...))
+		ask := func(who option, method, path string, body any, more ...option) {
+			answers = append(answers, h.request(who, method, path, body, more...))
 		}
 		for _, body := range []string{
-			`{"name":"x","password":"` + canary + `","extra":1}`,            // a key too many
-			`{"password":"` + canary + `"}`,                                 // one too few
-			`{"name":["` + canary + `"],"password":"` + canary + `"}`,       // another type
-			`{"name":"x","password":"` + canary,                             // no JSON
-			`{"name":"x","password":"` + canary + `"}{}`,                    // two of them
-			`{"name":"x","password":"` + canary + `","password":"` + canary, // a key twice
+			`{"name":"x","password":"` + canary + `","extra":1}`,            // an unknown key
+			`{"password":"` + canary + `"}`,                                 // a missing key
+			`{"name":["` + canary + `"],"password":"` + canary + `"}`,       // a wrong type
+			`{"name":"x","password":"` + canary,                             // not JSON
+			`{"name":"x","password":"` + canary + `"}{}`,                    // two values
+			`{"name":"x","password":"` + canary + `","password":"` + canary, // a repeated key
 			`{"name":"x","name":"y","password":"` + canary + `"}`,
 			`["` + canary + `"]`, `"` + canary + `"`, `{"name":"x","hash":"` + canary + `"}`,
 			`{"name":"x","expires":"` + canary + `"}`, `{"name":"x","overlap":"` + canary + `"}`,
 			`{"name":"x","password":"` + canary + `","groups":"` + canary + `"}`,
-			`{"name":"x","limits":[{"names":["` + canary + `"],"actions":["` + canary + `"]}]}`,
+			`{"name":"x","restrictions":[{"names":["` + canary + `"],"actions":["` + canary + `"]}]}`,
 			`{"secret":"` + canary + `","name":"x","password":"` + canary + `"}`,
 			`{"password":"` + canary + strings.Repeat("x", 5000) + `","name":"x"}`,
 			`{"password":"` + canary + `","current":"` + canary + `"}`,
@@ -50,7 +51,7 @@ func TestSecretsAreShownNowhere(t *testing.T) {
 		} {
 			for _, r := range routes {
 				if r.body != nil {
-					ask(root, r.method, h.places(r.path), body)
+					ask(root, r.method, h.withIDs(r.path), body)
 				}
 			}
 			ask(root, "POST", "/users", body, header("Content-Type", "text/plain"))
@@ -66,7 +67,7 @@ func TestSecretsAreShownNowhere(t *testing.T) {
 		for _, a := range answers {
 			text := a.Body + fmt.Sprint(a.Header)
 			if strings.Contains(text, canary) {
-				t.Errorf("an answer shows what was sent: %d %s", a.Status, text)
+				t.Errorf("a response repeats a value of the request: %d %s", a.Status, text)
 			}
 			if a.Status >= 500 {
 				t.Errorf("%d %s", a.Status, a.Body)
@@ -87,9 +88,9 @@ func TestSecretsAreShownNowhere(t *testing.T) {
 	})
 }
 
-// Harbor CVE-2019-16097 and kin: an extra JSON field made an admin.
-func TestFieldsThatAreNotThereAreRefused(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
+// Harbor CVE-2019-16097 and similar: an extra JSON field created an administrator.
+func TestUnknownFieldsAreRefused(t *testing.T) {
+	h := newHarness(t, "sqlite::memory:")
 	h.member("hank", "helpdesk")
 	_, secret := h.token("hank", "t")
 	for _, field := range []string{"id", "kind", "version", "disabled", "admin", "role", "rights", "Groups", "source", "owner", "parent", "created"} {
@@ -102,44 +103,44 @@ func TestFieldsThatAreNotThereAreRefused(t *testing.T) {
 			for name, v := range body {
 				more[name] = v
 			}
-			if own := map[string]string{"make-token": "source", "revoke-tokens": "source", "set-namespace-member": "role", "add-rule": "role", "set-rule": "role"}; own[r.id] == field {
+			if known := map[string]string{"create-token": "source", "revoke-tokens": "source", "set-namespace-member": "role", "add-rule": "role", "set-rule": "role"}; known[r.id] == field {
 				continue
 			}
-			if got := h.ask(bearer(secret), r.method, h.places(r.path), more); got.Status != 422 && got.Status != 400 {
+			if got := h.request(bearer(secret), r.method, h.withIDs(r.path), more); got.Status != 422 && got.Status != 400 {
 				t.Errorf("%s %s with %q: %d %s", r.method, r.path, field, got.Status, got.Body)
 			}
 		}
 	}
 	for _, path := range []string{"/users?sort=hash", "/users?limit=0", "/users?limit=1001", "/users?limit=x", "/tokens?owner=ann", "/journal?kind=all", "/whoami?admin=true"} {
-		if got := h.ask(bearer(secret), "GET", path, nil); got.Status != 422 {
+		if got := h.request(bearer(secret), "GET", path, nil); got.Status != 422 {
 			t.Errorf("GET %s: %d %s", path, got.Status, got.Body)
 		}
 	}
-	if got := h.ask(bearer(secret), "GET", "/users?limit=1&limit=2", nil); got.Status != 422 {
-		t.Errorf("a parameter twice: %d %s", got.Status, got.Body)
+	if got := h.request(bearer(secret), "GET", "/users?limit=1&limit=2", nil); got.Status != 422 {
+		t.Errorf("a repeated parameter: %d %s", got.Status, got.Body)
 	}
 }
 
-// A key that is there twice is refused also where only the decoder takes the two for one: whoever looks at a request before it
-// comes here may read the other.
-func TestKeysThatAreReadAsOneAreRefused(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
+// Repeated keys are refused even if only the decoder treats them as equal, because a proxy that
+// checks requests may read the other one.
+func TestRepeatedKeysAreRefused(t *testing.T) {
+	h := newHarness(t, "sqlite::memory:")
 	h.member("hank", "helpdesk")
 	_, secret := h.token("hank", "t")
-	for i, twice := range []string{`"name":"zoe"`, `"NAME":"zoe"`, `"paſſword":"` + secretOf("eve") + `"`, `"PAſSWORD":"` + secretOf("eve") + `"`} {
-		body := fmt.Sprintf(`{"name":"ann%d","password":%q,%s}`, i, secretOf("ann"), twice)
-		if got := h.ask(bearer(secret), "POST", "/users", body); got.Status != 400 && got.Status != 422 {
+	for i, repeated := range []string{`"name":"zoe"`, `"NAME":"zoe"`, `"paſſword":"` + secretOf("eve") + `"`, `"PAſSWORD":"` + secretOf("eve") + `"`} {
+		body := fmt.Sprintf(`{"name":"ann%d","password":%q,%s}`, i, secretOf("ann"), repeated)
+		if got := h.request(bearer(secret), "POST", "/users", body); got.Status != 400 && got.Status != 422 {
 			t.Errorf("%s: %d %s", body, got.Status, got.Body)
 		}
 	}
 	h.must(201, bearer(secret), "POST", "/users", `{"name":"ann","password":"`+secretOf("ann")+`"}`)
 }
 
-// The API took null for a key that is left out: for all registries, for anyone, for an allow, for a token without limits. So it did
-// with an empty list of limits.
-func TestNothingIsNotTakenForAll(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
-	h.member("root", accounts.Administrators)
+// The API once treated null as an absent key, which meant all registries, anyone, an allow rule, or
+// a token without restrictions. It also treated an empty list of restrictions as absent.
+func TestNullIsNotAnAbsentKey(t *testing.T) {
+	h := newHarness(t, "sqlite::memory:")
+	h.member("root", admin.Administrators)
 	_, secret := h.token("root", "t")
 	const rule = `"repositories":["a"],"actions":["pull"]`
 	for _, tt := range []struct{ path, body string }{
@@ -148,11 +149,11 @@ func TestNothingIsNotTakenForAll(t *testing.T) {
 		{"/rules", `{"name":"r","subjects":["user:ann"],"effect":null,` + rule + `}`},
 		{"/rules", `{"name":"r","subjects":null,"effect":"deny",` + rule + `}`},
 		{"/rules", `null`},
-		{"/tokens", `{"name":"x","limits":null}`},
-		{"/tokens", `{"name":"x","limits":[]}`},
-		{"/tokens", `{"name":"x","limits":[{"names":["a"],"actions":["pull"],"type":null}]}`},
+		{"/tokens", `{"name":"x","restrictions":null}`},
+		{"/tokens", `{"name":"x","restrictions":[]}`},
+		{"/tokens", `{"name":"x","restrictions":[{"names":["a"],"actions":["pull"],"type":null}]}`},
 	} {
-		if got := h.ask(bearer(secret), "POST", tt.path, tt.body); got.Status != 400 && got.Status != 422 {
+		if got := h.request(bearer(secret), "POST", tt.path, tt.body); got.Status != 400 && got.Status != 422 {
 			t.Errorf("%s: %d %s", tt.body, got.Status, got.Body)
 		}
 	}
@@ -160,10 +161,10 @@ func TestNothingIsNotTakenForAll(t *testing.T) {
 	h.must(200, bearer(secret), "POST", "/explain", `{"as":"user:ann","claims":{"a":null,"b":[null,{"c":null}]},"scopes":["repository:a:pull"]}`)
 }
 
-// Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. Whoever may not see accounts learns from no route whether there
-// is one; whoever signs in wrongly, not whether there is somebody of that name.
-func TestWhetherSomebodyExistsIsNotSaid(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
+// Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. Callers who may not read accounts
+// cannot learn from any route whether one exists, and failed sign-ins do not reveal it.
+func TestUsersCannotBeEnumerated(t *testing.T) {
+	h := newHarness(t, "sqlite::memory:")
 	h.user("ann")
 	h.user("disabled")
 	h.must(401, nobody, "GET", "/whoami", nil)
@@ -183,7 +184,7 @@ func TestWhetherSomebodyExistsIsNotSaid(t *testing.T) {
 			return text
 		}
 		if diff := cmp.Diff(clean(a), clean(b)); diff != "" {
-			t.Errorf("%s tells: %s", what, diff)
+			t.Errorf("%s reveals it: %s", what, diff)
 		}
 	}
 	for _, r := range routes {
@@ -191,10 +192,10 @@ func TestWhetherSomebodyExistsIsNotSaid(t *testing.T) {
 			continue
 		}
 		other := strings.Replace(r.path, "/bob", "/none", 1)
-		same(r.method+" "+r.path, h.ask(with("ann"), r.method, r.path, r.body), h.ask(with("ann"), r.method, other, r.body), "bob", "none")
+		same(r.method+" "+r.path, h.request(with("ann"), r.method, r.path, r.body), h.request(with("ann"), r.method, other, r.body), "bob", "none")
 	}
 	in := func(name, password string) reply {
-		return h.ask(nobody, "POST", "/session", fields{"name": name, "password": password})
+		return h.request(nobody, "POST", "/session", fields{"name": name, "password": password})
 	}
 	wrong := in("ann", "wrong password")
 	if wrong.Status != 401 {
@@ -203,20 +204,20 @@ func TestWhetherSomebodyExistsIsNotSaid(t *testing.T) {
 	for _, name := range []string{"none", "bob", "robot+none", "Ann", ""} {
 		same("signing in as "+name, wrong, in(name, "wrong password"))
 	}
-	same("signing in as somebody disabled", wrong, in("disabled", secretOf("disabled")))
-	same("a token that is none", h.ask(bearer(noSecret), "GET", "/whoami", nil), h.ask(func(r *http.Request) { r.SetBasicAuth("ann", "wrong password") }, "GET", "/whoami", nil))
+	same("signing in as a disabled user", wrong, in("disabled", secretOf("disabled")))
+	same("an invalid token", h.request(bearer(noSecret), "GET", "/whoami", nil), h.request(func(r *http.Request) { r.SetBasicAuth("ann", "wrong password") }, "GET", "/whoami", nil))
 }
 
-// Whoever guesses at the API waits as at the token endpoint, and the other way round.
-func TestWhoGuessesWaits(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
+// The API and the token endpoint share their rate limits.
+func TestGuessesAreRateLimited(t *testing.T) {
+	h := newHarness(t, "sqlite::memory:")
 	h.member("ann")
 	for i := range 10 {
 		h.must(401, nobody, "POST", "/session", fields{"name": "ann", "password": fmt.Sprint("guess ", i)})
 	}
-	r := h.must(429, nobody, "POST", "/session", fields{"name": "ann", "password": "one guess more"})
+	r := h.must(429, nobody, "POST", "/session", fields{"name": "ann", "password": "another guess"})
 	if r.Header.Get("Retry-After") == "" {
-		t.Error("it is not said when to try again")
+		t.Error("Retry-After is missing")
 	}
 	h.must(429, func(r *http.Request) { r.SetBasicAuth("ann", "yet another") }, "GET", "/whoami", nil)
 	if got := h.get("/token?service=r.example.com"); got.Status >= 500 {
@@ -224,15 +225,15 @@ func TestWhoGuessesWaits(t *testing.T) {
 	}
 }
 
-// Harbor CVE-2025-30086, CVE-2024-22261: filter and sort by any column, SQL injection.
-func TestQueriesAreNoSQL(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		h.member("root", accounts.Administrators)
+// Harbor CVE-2025-30086, CVE-2024-22261: filters and sorting by any column, SQL injection.
+func TestParametersAreNotSQL(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.member("root", admin.Administrators)
 		_, secret := h.token("root", "t")
 		for _, text := range []string{
 			"' OR 1=1 --", `" OR ""="`, "x'; DROP TABLE accounts; --", "%' UNION SELECT hash FROM accounts --", "\\", "%00", "$1", "*", "%", "_",
 			strings.Repeat("x", 150), "é", "\u2028", "🂡",
-			"\x00", "a\x00b", "\xff", "\xed\xa0\x80", // PostgreSQL takes none of them
+			"\x00", "a\x00b", "\xff", "\xed\xa0\x80", // PostgreSQL refuses these
 		} {
 			for _, path := range []string{
 				"/users?after=", "/robots?after=", "/groups?after=", "/groups/dev/members?after=", "/tokens?after=", "/tokens?user=", "/tokens?robot=",
@@ -243,13 +244,13 @@ func TestQueriesAreNoSQL(t *testing.T) {
 				if strings.HasSuffix(path, "/") {
 					escaped = url.PathEscape(text)
 				}
-				if got := h.ask(bearer(secret), "GET", path+escaped, nil); got.Status >= 500 || strings.Contains(got.Body, "$argon2id$") {
+				if got := h.request(bearer(secret), "GET", path+escaped, nil); got.Status >= 500 || strings.Contains(got.Body, "$argon2id$") {
 					t.Errorf("%s%s: %d %s", path, text, got.Status, got.Body)
 				}
 			}
 		}
 		for _, body := range []string{`{"user":"a\u0000b","source":"ldap:corp"}`, `{"user":"\u0000"}`, `{"robot":"\u0000"}`} {
-			if got := h.ask(bearer(secret), "POST", "/tokens/revoke", body); got.Status >= 500 || got.Status < 400 {
+			if got := h.request(bearer(secret), "POST", "/tokens/revoke", body); got.Status >= 500 || got.Status < 400 {
 				t.Errorf("%s: %d %s", body, got.Status, got.Body)
 			}
 		}
@@ -257,35 +258,36 @@ func TestQueriesAreNoSQL(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654: a token made a stronger token. A session makes none that lasts longer, unless the password is shown again.
-func TestNobodyPromotesHimself(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
+// Gitea CVE-2026-56654: a token created a stronger token. A session cannot create a token that
+// outlasts it, unless the request has the password.
+func TestCredentialsCannotCreateStrongerOnes(t *testing.T) {
+	h := newHarness(t, "sqlite::memory:")
 	h.user("ann")
 	narrow, secret := h.token("ann", "narrow", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
 	r := h.read(h.must(201, bearer(secret), "POST", "/tokens", fields{"name": "child"}))
-	if r["parent"] != narrow.ID || fmt.Sprint(r["limits"]) != "[map[actions:[pull] names:[team/**] type:repository]]" {
+	if r["parent"] != narrow.ID || fmt.Sprint(r["restrictions"]) != "[map[actions:[pull] names:[team/**] type:repository]]" {
 		t.Errorf("made by a narrowed token: %v", r)
 	}
-	h.must(403, bearer(secret), "POST", "/tokens", fields{"name": "wide", "limits": []fields{{"names": []string{"**"}, "actions": []string{"pull"}}}})
+	h.must(403, bearer(secret), "POST", "/tokens", fields{"name": "wide", "restrictions": []fields{{"names": []string{"**"}, "actions": []string{"pull"}}}})
 	h.must(403, bearer(secret), "PUT", "/users/ann/password", fields{"current": secretOf("ann"), "password": "a wholly new one"})
 
 	session := h.session("ann")
 	r = h.read(h.must(201, cookie(session), "POST", "/tokens", fields{"name": "short"}))
 	if r["expires"] != "2026-11-24T00:00:00Z" {
-		t.Errorf("made in a session: %v", r)
+		t.Errorf("created in a session: %v", r)
 	}
 	h.must(403, cookie(session), "POST", "/tokens", fields{"name": "long", "expires": "2027-11-24T00:00:00Z"})
 	h.must(422, cookie(session), "POST", "/tokens", fields{"name": "long", "expires": "2027-11-24T00:00:00Z", "password": "wrong password"})
 	r = h.read(h.must(201, cookie(session), "POST", "/tokens", fields{"name": "long", "expires": "2027-11-24T00:00:00Z", "password": secretOf("ann")}))
 	if r["parent"] != nil || r["expires"] != "2027-11-24T00:00:00Z" {
-		t.Errorf("made with the password: %v", r)
+		t.Errorf("created with the password: %v", r)
 	}
 	h.must(204, cookie(session), "DELETE", "/session", nil)
 	h.must(401, cookie(session), "GET", "/whoami", nil)
 }
 
-// session signs somebody in, and returns the cookie's value.
-func (h *house) session(name string) string {
+// session starts a session and returns the value of its cookie.
+func (h *harness) session(name string) string {
 	h.Helper()
 	r := h.must(201, nobody, "POST", "/session", fields{"name": name, "password": secretOf(name)})
 	set, err := http.ParseSetCookie(r.Header.Get("Set-Cookie"))
@@ -296,40 +298,40 @@ func (h *house) session(name string) string {
 		h.Errorf("the cookie: %+v", set)
 	}
 	if strings.Contains(r.Body, set.Value) {
-		h.Error("the answer shows the session to scripts")
+		h.Error("scripts can read the session in the response")
 	}
 	return set.Value
 }
 
-// A page of another origin makes its visitor's browser ask for nothing, whatever the browser shows by itself.
-func TestPagesOfOtherOriginsAskForNothing(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
+// Cross-site request forgery: a page of another origin cannot use the cookie of its visitor.
+func TestCrossOriginRequestsAreRefused(t *testing.T) {
+	h := newHarness(t, "sqlite::memory:")
 	h.user("ann")
 	h.member("bob")
 	session := h.session("ann")
-	for _, foreign := range [][]as{
+	for _, foreign := range [][]option{
 		{header("Sec-Fetch-Site", "cross-site")}, {header("Sec-Fetch-Site", "same-site")}, {header("Origin", "https://evil.example.com")}, {header("Origin", "null")},
 	} {
 		for _, r := range routes {
 			if r.method == "GET" {
 				continue
 			}
-			if got := h.ask(cookie(session), r.method, h.places(r.path), r.body, foreign...); got.Status != 403 || got.Header.Get("Set-Cookie") != "" {
+			if got := h.request(cookie(session), r.method, h.withIDs(r.path), r.body, foreign...); got.Status != 403 || got.Header.Get("Set-Cookie") != "" {
 				t.Errorf("%s %s: %d", r.method, r.path, got.Status)
 			}
 		}
 	}
 	h.must(200, cookie(session), "POST", "/tokens/revoke", fields{"mine": true, "use": "refresh"}, header("Sec-Fetch-Site", "same-origin"))
-	h.must(200, cookie(session), "POST", "/tokens/revoke", fields{"mine": true, "use": "refresh"}, header("Origin", h.at))
+	h.must(200, cookie(session), "POST", "/tokens/revoke", fields{"mine": true, "use": "refresh"}, header("Origin", h.url))
 	r := h.must(405, nobody, "OPTIONS", "/users", nil, header("Origin", "https://evil.example.com"))
 	if r.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Error("another origin is allowed")
 	}
 }
 
-// Whoever shows something wrong is not let in by something else.
-func TestWhatIsShownIsJudgedAlone(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
+// If the Authorization header is wrong, the cookie does not help.
+func TestAWrongCredentialIsNotReplacedByAnother(t *testing.T) {
+	h := newHarness(t, "sqlite::memory:")
 	h.user("ann")
 	session := h.session("ann")
 	_, token := h.token("ann", "t")
@@ -340,12 +342,12 @@ func TestWhatIsShownIsJudgedAlone(t *testing.T) {
 	h.must(400, cookie(session), "GET", "/whoami", nil, header("Authorization", "Digest x"))
 	h.must(400, cookie(session), "GET", "/whoami", nil, cookie(session))
 	h.must(400, nobody, "GET", "/whoami", nil, func(r *http.Request) { r.Header["Authorization"] = []string{"Bearer " + token, "Bearer " + token} })
-	h.must(401, bearer(session), "GET", "/whoami", nil) // a session is no token
+	h.must(401, bearer(session), "GET", "/whoami", nil) // a session is not a bearer token
 	h.must(401, cookie(token), "GET", "/whoami", nil)
 	h.must(401, bearer(secretOf("ann")), "GET", "/whoami", nil)
 	h.must(200, bearer(token), "GET", "/whoami", nil)
 	h.clock.Pass(2 * time.Hour)
 	if r := h.must(401, cookie(session), "GET", "/whoami", nil); !strings.Contains(r.Header.Get("Set-Cookie"), "Max-Age=0") {
-		t.Errorf("a browser goes on showing a session that is over: %s", r.Header.Get("Set-Cookie"))
+		t.Errorf("the browser keeps the cookie of an expired session: %s", r.Header.Get("Set-Cookie"))
 	}
 }

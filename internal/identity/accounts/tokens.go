@@ -153,10 +153,10 @@ func checkToken(n NewToken) error {
 	names := 0
 	for i, l := range n.Limits {
 		if names += len(l.Names); i >= maxLimits || names > maxNames {
-			return admin.Invalid("limits", "there are more than %d limits, or %d names in them", maxLimits, maxNames)
+			return admin.Invalid("restrictions", "there are more than %d restrictions, or %d names in them", maxLimits, maxNames)
 		}
 		if err := l.Check(); err != nil {
-			return admin.Invalid("limits", "%s", err.Error())
+			return admin.Invalid("restrictions", "%s", err.Error())
 		}
 	}
 	return nil

@@ -9,46 +9,45 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 )
 
 func TestErrorsAreProblemDetails(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
-	h.member("root", accounts.Administrators)
+	h := newHarness(t, "sqlite::memory:")
+	h.member("root", admin.Administrators)
 	_, secret := h.token("root", "t")
 	root := bearer(secret)
-	type mistake = map[string]any
 	for _, tt := range []struct {
-		who          as
+		who          option
 		method, path string
 		body         any
 		status       int
 		detail       string
 		errors       []any
 	}{
-		{nobody, "GET", "/users", nil, 401, "who is asking? Sign in with a token, a name and a password, or a session", nil},
-		{root, "GET", "/nothing", nil, 404, "nothing is here: /openapi.json says what there is", nil},
-		{root, "PATCH", "/users", nil, 405, "this method is not understood here", nil},
+		{nobody, "GET", "/users", nil, 401, "authenticate with a token, a name and a password, or a session", nil},
+		{root, "GET", "/nothing", nil, 404, "unknown path: /openapi.json lists all paths", nil},
+		{root, "PATCH", "/users", nil, 405, "this path does not have this method", nil},
 		{root, "GET", "/users/none", nil, 404, `looking up "none": there is no such thing`, nil},
 		{root, "DELETE", "/users/root", nil, 409, `deleting "root": no administrator would be left`, nil},
-		{root, "POST", "/users", fields{"name": "Ann"}, 422, "what was sent cannot be taken",
-			[]any{mistake{"location": "body.name", "detail": `"Ann" has a capital letter: names are written in lower case ("ann")`}}},
-		{root, "POST", "/users", fields{"name": "ann", "password": "12345678"}, 422, "what was sent cannot be taken",
-			[]any{mistake{"location": "body.password", "detail": "it is one of the most common passwords, which attackers try first"}}},
-		{root, "POST", "/users", fields{"name": "ann", "groups": []string{"none"}}, 422, "what was sent cannot be taken",
-			[]any{mistake{"location": "body.groups", "detail": `adding user "ann": group "none": there is no such thing`}}},
-		{root, "POST", "/users", fields{"name": "ann", "admin": true}, 422, "what was sent cannot be taken",
-			[]any{mistake{"location": "body.admin", "detail": `unknown key "admin"`}}},
-		{root, "POST", "/users", fields{}, 422, "what was sent cannot be taken",
-			[]any{mistake{"location": "body", "detail": "expected required property name to be present"}}},
-		{root, "POST", "/users", `{`, 400, "the body is no JSON, or there is none", nil},
-		{root, "POST", "/users", nil, 400, "the body is no JSON, or there is none", nil},
-		{root, "GET", "/users?limit=many", nil, 422, "what was sent cannot be taken",
-			[]any{mistake{"location": "query.limit", "detail": "invalid integer"}}},
-		{root, "GET", "/users?limit=%zz", nil, 400, "the query holds an invalid escape, or a semicolon", nil},
+		{root, "POST", "/users", fields{"name": "Ann"}, 422, "invalid request",
+			[]any{fields{"location": "body.name", "detail": `"Ann" has a capital letter: names are written in lower case ("ann")`}}},
+		{root, "POST", "/users", fields{"name": "ann", "password": "12345678"}, 422, "invalid request",
+			[]any{fields{"location": "body.password", "detail": "it is one of the most common passwords, which attackers try first"}}},
+		{root, "POST", "/users", fields{"name": "ann", "groups": []string{"none"}}, 422, "invalid request",
+			[]any{fields{"location": "body.groups", "detail": `adding user "ann": group "none": there is no such thing`}}},
+		{root, "POST", "/users", fields{"name": "ann", "admin": true}, 422, "invalid request",
+			[]any{fields{"location": "body.admin", "detail": `unknown key "admin"`}}},
+		{root, "POST", "/users", fields{}, 422, "invalid request",
+			[]any{fields{"location": "body", "detail": "expected required property name to be present"}}},
+		{root, "POST", "/users", `{`, 400, "the body is missing or is not valid JSON", nil},
+		{root, "POST", "/users", nil, 400, "the body is missing or is not valid JSON", nil},
+		{root, "GET", "/users?limit=many", nil, 422, "invalid request",
+			[]any{fields{"location": "query.limit", "detail": "invalid integer"}}},
+		{root, "GET", "/users?limit=%zz", nil, 400, "the query contains an invalid escape or a semicolon", nil},
 	} {
-		r := h.ask(tt.who, tt.method, tt.path, tt.body)
+		r := h.request(tt.who, tt.method, tt.path, tt.body)
 		got := h.read(r)
 		id := r.Header.Get("X-Request-Id")
 		want := fields{
@@ -64,30 +63,31 @@ func TestErrorsAreProblemDetails(t *testing.T) {
 			t.Errorf("%s %s: Www-Authenticate: %s", tt.method, tt.path, r.Header.Get("Www-Authenticate"))
 		}
 	}
-	if got := h.ask(root, "PATCH", "/users", nil).Header["Allow"]; cmp.Diff([]string{"GET", "POST"}, got) != "" {
+	if got := h.request(root, "PATCH", "/users", nil).Header["Allow"]; cmp.Diff([]string{"GET", "POST"}, got) != "" {
 		t.Errorf("Allow: %v", got)
 	}
-	if got := h.ask(root, "POST", "/users", `{"name":"`+strings.Repeat("x", 1<<20)+`"}`).Status; got != 413 {
-		t.Errorf("a megabyte and more: %d", got)
+	if got := h.request(root, "POST", "/users", `{"name":"`+strings.Repeat("x", 1<<20)+`"}`).Status; got != 413 {
+		t.Errorf("more than a megabyte: %d", got)
 	}
-	if got := h.ask(root, "POST", "/users", strings.Repeat("[", 100_000)).Status; got != 400 {
+	if got := h.request(root, "POST", "/users", strings.Repeat("[", 100_000)).Status; got != 400 {
 		t.Errorf("deep JSON: %d", got)
 	}
-	if got := h.ask(root, "POST", "/users", `{"name":"x"}`, header("Content-Type", "text/html")).Status; got != 415 {
-		t.Errorf("no JSON: %d", got)
+	if got := h.request(root, "POST", "/users", `{"name":"x"}`, header("Content-Type", "text/html")).Status; got != 415 {
+		t.Errorf("not JSON: %d", got)
 	}
 }
 
-func TestAnOutageIsNoRefusal(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
-	h.member("root", accounts.Administrators)
+func TestAnOutageIsNotARefusal(t *testing.T) {
+	h := newHarness(t, "sqlite::memory:")
+	h.member("root", admin.Administrators)
 	_, secret := h.token("root", "t")
 	h.db.Close()
 	for _, r := range routes {
-		if strings.Contains(r.path, "{") || r.id == "set-up" { // whose secret is seen to be none
+		// The form of the setup secret is checked before the database is read.
+		if strings.Contains(r.path, "{") || r.id == "set-up" {
 			continue
 		}
-		got := h.ask(bearer(secret), r.method, r.path, r.body)
+		got := h.request(bearer(secret), r.method, r.path, r.body)
 		if got.Status != 503 || got.Header.Get("Retry-After") == "" {
 			t.Errorf("%s %s: %d %s", r.method, r.path, got.Status, got.Body)
 		}
@@ -95,8 +95,8 @@ func TestAnOutageIsNoRefusal(t *testing.T) {
 }
 
 func TestListsArePages(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		h.member("root", accounts.Administrators)
+	each(t, func(t *testing.T, h *harness) {
+		h.member("root", admin.Administrators)
 		_, secret := h.token("root", "t")
 		for _, name := range []string{"ann", "bob", "carl", "dora"} {
 			h.member(name)
@@ -105,7 +105,7 @@ func TestListsArePages(t *testing.T) {
 		path := "/users?limit=2"
 		for pages := 0; path != ""; pages++ {
 			if pages > 5 {
-				t.Fatal("there is no end")
+				t.Fatal("the pages do not end")
 			}
 			r := h.must(200, bearer(secret), "GET", path, nil)
 			page := h.read(r)
@@ -124,37 +124,37 @@ func TestListsArePages(t *testing.T) {
 		if diff := cmp.Diff([]string{"ann", "bob", "carl", "dora", "root"}, names); diff != "" {
 			t.Error(diff)
 		}
-		// An empty list is one, too.
+		// An empty list is [] and not null.
 		if r := h.must(200, bearer(secret), "GET", "/robots", nil); r.Body != `{"items":[]}`+"\n" {
 			t.Errorf("no robots: %s", r.Body)
 		}
 	})
 }
 
-func TestChangesDependOnWhatWasSeen(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		h.member("root", accounts.Administrators)
+func TestChangesCanBeConditional(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.member("root", admin.Administrators)
 		_, secret := h.token("root", "t")
 		root := bearer(secret)
-		tag := h.must(201, root, "POST", "/users", fields{"name": "ann"}).Header.Get("ETag")
-		next := h.must(200, root, "PUT", "/users/ann/expiry", fields{"expires": "2036-01-01T00:00:00Z"}, header("If-Match", tag)).Header.Get("ETag")
+		etag := h.must(201, root, "POST", "/users", fields{"name": "ann"}).Header.Get("ETag")
+		next := h.must(200, root, "PUT", "/users/ann/expiry", fields{"expires": "2036-01-01T00:00:00Z"}, header("If-Match", etag)).Header.Get("ETag")
 		if same := h.must(200, root, "PUT", "/users/ann/expiry", fields{"expires": "2036-01-01T00:00:00Z"}).Header.Get("ETag"); same != next {
-			t.Errorf("the same end twice: %s after %s", same, next)
+			t.Errorf("setting the same expiry again: %s after %s", same, next)
 		}
 		for _, path := range []string{"/users/ann/disable", "/users/ann/enable"} {
-			h.must(412, root, "POST", path, nil, header("If-Match", tag))
+			h.must(412, root, "POST", path, nil, header("If-Match", etag))
 		}
-		h.must(412, root, "DELETE", "/users/ann", nil, header("If-Match", tag))
-		h.must(412, root, "PUT", "/users/ann/password", fields{"password": secretOf("ann")}, header("If-Match", tag))
-		h.must(412, root, "PUT", "/users/root/password", fields{"current": "not looked at", "password": secretOf("root")}, header("If-Match", tag))
+		h.must(412, root, "DELETE", "/users/ann", nil, header("If-Match", etag))
+		h.must(412, root, "PUT", "/users/ann/password", fields{"password": secretOf("ann")}, header("If-Match", etag))
+		h.must(412, root, "PUT", "/users/root/password", fields{"current": "not checked", "password": secretOf("root")}, header("If-Match", etag))
 		h.must(412, root, "POST", "/users/ann/disable", nil, header("If-Match", "nonsense"))
 		h.must(404, root, "POST", "/users/none/disable", nil, header("If-Match", "*"))
 		h.must(200, root, "POST", "/users/ann/disable", nil, header("If-Match", `"other", `+next))
 		h.must(200, root, "POST", "/users/ann/enable", nil, header("If-Match", "*"))
-		// A namesake is another, also with the same version.
+		// Another object with the same name and version does not match.
 		h.must(204, root, "DELETE", "/users/ann", nil)
 		h.must(201, root, "POST", "/users", fields{"name": "ann"})
-		h.must(412, root, "DELETE", "/users/ann", nil, header("If-Match", tag))
+		h.must(412, root, "DELETE", "/users/ann", nil, header("If-Match", etag))
 
 		group := h.must(201, root, "POST", "/groups", fields{"name": "dev"}).Header.Get("ETag")
 		h.must(200, root, "PUT", "/groups/dev/members/ann", nil, header("If-Match", group))
@@ -164,10 +164,10 @@ func TestChangesDependOnWhatWasSeen(t *testing.T) {
 	})
 }
 
-// Whoever lost an answer sends the same request again.
+// A client that loses a response sends the same request again.
 func TestCreationsCanBeRepeated(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		h.member("root", accounts.Administrators)
+	each(t, func(t *testing.T, h *harness) {
+		h.member("root", admin.Administrators)
 		_, secret := h.token("root", "t")
 		root, key := bearer(secret), header("Idempotency-Key", "6f1f7a52")
 		first := h.must(201, root, "POST", "/robots", fields{"name": "ci"}, key)
@@ -178,12 +178,12 @@ func TestCreationsCanBeRepeated(t *testing.T) {
 		delete(a, "secret")
 		delete(b, "secret")
 		if diff := cmp.Diff(a, b); diff != "" || first.Header.Get("ETag") != second.Header.Get("ETag") {
-			t.Errorf("made once: %s", diff)
+			t.Errorf("created once: %s", diff)
 		}
 		h.must(409, root, "POST", "/robots", fields{"name": "ci"}, key)
 		r := h.must(422, root, "POST", "/robots", fields{"name": "other"}, key)
 		if !strings.Contains(r.Body, `"location":"header.Idempotency-Key"`) {
-			t.Errorf("the key for something else: %s", r.Body)
+			t.Errorf("the key for another object: %s", r.Body)
 		}
 		for _, one := range []struct {
 			path string
@@ -198,9 +198,9 @@ func TestCreationsCanBeRepeated(t *testing.T) {
 	})
 }
 
-func TestTheJournalIsRead(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		h.member("root", accounts.Administrators)
+func TestTheJournalCanBeRead(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.member("root", admin.Administrators)
 		_, secret := h.token("root", "t")
 		root := bearer(secret)
 		for _, name := range []string{"ann", "bob"} {
@@ -245,24 +245,24 @@ func TestTheJournalIsRead(t *testing.T) {
 		item := h.read(h.must(200, root, "GET", "/journal?last=1", nil))["items"].([]any)[0].(fields)
 		at := item["time"].(string)
 		if got, _ := read("/journal?action=user.add&since=" + at); !slices.Contains(got, "user:root user.add bob") {
-			t.Errorf("what happened at %s is not among what happened since: %v", at, got)
+			t.Errorf("what happened at %s is missing with since: %v", at, got)
 		}
 		if got, _ := read("/journal?action=user.add&until=" + at); slices.Contains(got, "user:root user.add bob") {
-			t.Errorf("what happened at %s is among what happened before: %v", at, got)
+			t.Errorf("what happened at %s is included with until: %v", at, got)
 		}
 		if one := h.read(h.must(200, root, "GET", "/journal/"+item["id"].(string), nil)); cmp.Diff(item, one) != "" {
 			t.Error(cmp.Diff(item, one))
 		}
-		// How the actor came is journaled.
+		// The journal records the credential and the address of the actor.
 		if to := item["change"].(fields)["to"].(fields); to["via"] != "token:t 127.0.0.1" {
 			t.Errorf("via: %v", to["via"])
 		}
 		h.must(404, root, "GET", "/journal/none", nil)
 		h.must(422, root, "GET", "/journal?last=1&after=1", nil)
-		for principal, says := range map[string]string{
-			"group:dev": "a group does nothing itself", "usr:ann": "write user:NAME", "user:": "it names nobody",
+		for principal, want := range map[string]string{
+			"group:dev": "groups are not in the journal", "usr:ann": "give user:NAME", "user:": "the name is missing",
 		} {
-			if got := h.must(422, root, "GET", "/journal?principal="+principal, nil).Body; !strings.Contains(got, says) {
+			if got := h.must(422, root, "GET", "/journal?principal="+principal, nil).Body; !strings.Contains(got, want) {
 				t.Errorf("%s: %s", principal, got)
 			}
 		}
@@ -270,10 +270,11 @@ func TestTheJournalIsRead(t *testing.T) {
 	})
 }
 
-// The last so many are those that are wanted, however much else there is: journal?kind=change&last=12 gave 2.
-func TestTheLastThatAreWantedAreFound(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
-	h.member("root", accounts.Administrators)
+// Filters apply before last, however many other entries there are. journal?kind=change&last=12 once
+// returned 2 entries.
+func TestFiltersApplyBeforeLast(t *testing.T) {
+	h := newHarness(t, "sqlite::memory:")
+	h.member("root", admin.Administrators)
 	_, secret := h.token("root", "t")
 	root := bearer(secret)
 	add := func(from, n int) {
@@ -340,7 +341,7 @@ func TestTheLastThatAreWantedAreFound(t *testing.T) {
 		t.Errorf("the next page is %s", link)
 	}
 
-	// A request looks at so many entries, and says where it ended.
+	// A request reads at most 20,000 entries, and returns where it stopped.
 	noise(20_000)
 	got, page = read("last=3")
 	if len(got) != 0 || page["previous"] == nil {
@@ -352,8 +353,8 @@ func TestTheLastThatAreWantedAreFound(t *testing.T) {
 	}
 }
 
-func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
+func TestTheFirstAdministratorIsCreatedOnce(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
 		secret, _, err := h.accounts.SetupSecret(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -374,9 +375,9 @@ func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
 	})
 }
 
-func TestMistakesOfARuleAreToldAtOnce(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		h.member("root", accounts.Administrators)
+func TestAllErrorsOfARuleAreReportedAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.member("root", admin.Administrators)
 		_, secret := h.token("root", "t")
 		root := bearer(secret)
 		r := h.read(h.must(422, root, "POST", "/rules", fields{"name": "r", "subjects": []string{"usr:ann", "user:bob"}, "repositories": []string{"team//app"}, "actions": []string{"pull"}}))
@@ -387,12 +388,12 @@ func TestMistakesOfARuleAreToldAtOnce(t *testing.T) {
 		if diff := cmp.Diff([]string{"body.subjects[0]", "body.repositories[0]"}, at); diff != "" {
 			t.Errorf("%s in %v", diff, r)
 		}
-		tag := h.must(201, root, "POST", "/namespaces", fields{"name": "shop/web"})
-		if got := tag.Header.Get("Location"); got != "/api/v1/namespaces/shop%2Fweb" {
+		namespace := h.must(201, root, "POST", "/namespaces", fields{"name": "shop/web"})
+		if got := namespace.Header.Get("Location"); got != "/api/v1/namespaces/shop%2Fweb" {
 			t.Errorf("Location: %s", got)
 		}
-		h.must(200, root, "PUT", "/namespaces/shop%2Fweb/members/group:dev", fields{"role": "reader"}, header("If-Match", tag.Header.Get("ETag")))
-		h.must(412, root, "DELETE", "/namespaces/shop%2Fweb", nil, header("If-Match", tag.Header.Get("ETag")))
+		h.must(200, root, "PUT", "/namespaces/shop%2Fweb/members/group:dev", fields{"role": "reader"}, header("If-Match", namespace.Header.Get("ETag")))
+		h.must(412, root, "DELETE", "/namespaces/shop%2Fweb", nil, header("If-Match", namespace.Header.Get("ETag")))
 		h.must(204, root, "DELETE", "/namespaces/shop%2Fweb", nil)
 		before := h.read(h.must(200, root, "GET", "/policy", nil))["version"]
 		h.must(201, root, "POST", "/rules", fields{"name": "two words", "subjects": []string{"anyone"}, "repositories": []string{"public/**"}, "actions": []string{"pull"}, "lifetime": "5m"})
@@ -403,40 +404,40 @@ func TestMistakesOfARuleAreToldAtOnce(t *testing.T) {
 	})
 }
 
-// A role for all and one of a namespace go the same way.
-func TestRolesAreLookedAfter(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		h.member("root", accounts.Administrators)
+// Roles for all and roles of a namespace behave the same.
+func TestRolesAreManaged(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.member("root", admin.Administrators)
 		_, secret := h.token("root", "t")
 		root := bearer(secret)
 		h.must(201, root, "POST", "/namespaces", fields{"name": "shop/web"})
 		for _, at := range []string{"/roles", "/namespaces/shop%2Fweb/roles"} {
-			made := h.must(201, root, "POST", at, fields{"name": "cleaner", "actions": []string{"delete", "pull"}, "lifetime": "5m"})
-			role, tag := made.Header.Get("Location"), made.Header.Get("ETag")
+			created := h.must(201, root, "POST", at, fields{"name": "cleaner", "actions": []string{"delete", "pull"}, "lifetime": "5m"})
+			role, etag := created.Header.Get("Location"), created.Header.Get("ETag")
 			if role != "/api/v1"+at+"/cleaner" {
 				t.Fatalf("Location: %s", role)
 			}
 			role = strings.TrimPrefix(role, "/api/v1")
-			seen := h.must(200, root, "GET", role, nil)
-			if diff := cmp.Diff(h.read(made), h.read(seen)); diff != "" || seen.Header.Get("ETag") != tag {
-				t.Errorf("as it was made: %s", diff)
+			read := h.must(200, root, "GET", role, nil)
+			if diff := cmp.Diff(h.read(created), h.read(read)); diff != "" || read.Header.Get("ETag") != etag {
+				t.Errorf("after creating it: %s", diff)
 			}
-			if got := h.read(seen); got["lifetime"] != "5m0s" || cmp.Diff([]any{"pull", "delete"}, got["actions"]) != "" {
+			if got := h.read(read); got["lifetime"] != "5m0s" || cmp.Diff([]any{"pull", "delete"}, got["actions"]) != "" {
 				t.Errorf("%s: %v", role, got)
 			}
 			h.must(409, root, "POST", at, fields{"name": "cleaner", "actions": []string{"pull"}})
 			h.must(422, root, "POST", at, fields{"name": "Cleaner", "actions": []string{"pull"}})
 			h.must(422, root, "POST", at, fields{"name": "other", "actions": []string{}})
 			h.must(422, root, "POST", at, fields{"name": "other", "actions": []string{"pull"}, "lifetime": "soon"})
-			set := h.must(200, root, "PUT", role, fields{"actions": []string{"pull"}}, header("If-Match", tag))
-			h.must(412, root, "PUT", role, fields{"actions": []string{"push"}}, header("If-Match", tag))
-			h.must(412, root, "DELETE", role, nil, header("If-Match", tag))
+			set := h.must(200, root, "PUT", role, fields{"actions": []string{"pull"}}, header("If-Match", etag))
+			h.must(412, root, "PUT", role, fields{"actions": []string{"push"}}, header("If-Match", etag))
+			h.must(412, root, "DELETE", role, nil, header("If-Match", etag))
 			if found := h.read(h.must(200, root, "GET", at, nil))["items"]; cmp.Diff([]any{h.read(set)}, found) != "" {
 				t.Errorf("the list of %s: %v", at, found)
 			}
 			h.must(200, root, "PUT", "/namespaces/shop%2Fweb/members/group:dev", fields{"role": "cleaner"})
 			if r := h.must(422, root, "DELETE", role, nil); !strings.Contains(r.Body, "group:dev") {
-				t.Errorf("a role that somebody has: %s", r.Body)
+				t.Errorf("a role that a member has: %s", r.Body)
 			}
 			h.must(200, root, "DELETE", "/namespaces/shop%2Fweb/members/group:dev", nil)
 			h.must(204, root, "DELETE", role, nil, header("If-Match", set.Header.Get("ETag")))
@@ -446,27 +447,27 @@ func TestRolesAreLookedAfter(t *testing.T) {
 }
 
 // An account whose password a non-administrator knows cannot become an administrator with it.
-func TestWhoIsLentBecomesNoAdministrator(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		h.member("root", accounts.Administrators)
+func TestDelegatedAccountsCannotBecomeAdministrators(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.member("root", admin.Administrators)
 		h.member("hank", "helpdesk")
 		_, secret := h.token("root", "t")
 		root := bearer(secret)
 		_, secret = h.token("hank", "t")
 		hank := bearer(secret)
-		if made := h.read(h.must(201, hank, "POST", "/users", fields{"name": "ann", "password": secretOf("ann")})); made["lent"] != true {
-			t.Errorf("whom the helpdesk added: %v", made)
+		if added := h.read(h.must(201, hank, "POST", "/users", fields{"name": "ann", "password": secretOf("ann")})); added["set_by_delegate"] != true {
+			t.Errorf("an account that the helpdesk added: %v", added)
 		}
 		const join = "/groups/tidewaiter-admins/members/ann"
 		if r := h.must(409, root, "PUT", join, nil); !strings.Contains(r.Body, "an administrator must set another one first") {
-			t.Errorf("who is lent: %s", r.Body)
+			t.Errorf("a delegated account: %s", r.Body)
 		}
 		set := h.read(h.must(200, root, "PUT", "/users/ann/password", fields{"password": secretOf("ann") + "!"}))
-		if _, lent := set["lent"]; lent {
-			t.Errorf("with the password of an administrator: %v", set)
+		if _, delegated := set["set_by_delegate"]; delegated {
+			t.Errorf("with a password that an administrator set: %v", set)
 		}
 		h.must(200, root, "PUT", join, nil)
 		h.member("bob")
-		h.must(403, hank, "POST", "/tokens", fields{"name": "over", "user": "bob", "limits": []fields{{"type": "tidewaiter", "names": []string{"**"}, "actions": []string{"read"}}}})
+		h.must(403, hank, "POST", "/tokens", fields{"name": "over", "user": "bob", "restrictions": []fields{{"type": "tidewaiter", "names": []string{"**"}, "actions": []string{"read"}}}})
 	})
 }

@@ -7,17 +7,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The policy is asked as on the command line, by whoever may read it; of himself by anybody, who is told no more than a refusal tells.
-func TestThePolicyIsAsked(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
-	for name, group := range map[string]string{"ann": "dev", "carol": accounts.Auditors} {
+// Callers who may read the policy get the same answers as on the command line. Others may query
+// only about themselves, and learn no more than from a refusal.
+func TestThePolicyCanBeQueried(t *testing.T) {
+	h := newHarness(t, "sqlite::memory:")
+	for name, group := range map[string]string{"ann": "dev", "carol": admin.Auditors} {
 		h.member(name, group)
 	}
 	if _, err := h.rulebook.AddNamespace(h.Context(), operator, rulebook.NewNamespace{Name: "secret", Owners: []string{"user:olga"}}); err != nil {
@@ -26,12 +27,15 @@ func TestThePolicyIsAsked(t *testing.T) {
 	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "freeze", Effect: rulebook.Deny, Repositories: []string{"team/prod"}, Actions: []string{"push"}}); err != nil {
 		t.Fatal(err)
 	}
-	show := func(name string, limits ...policy.Limit) as {
+	issue := func(name string, limits ...policy.Limit) option {
 		_, secret := h.token(name, string(rune('a'+h.next())), limits...)
 		return bearer(secret)
 	}
-	ann, carol, narrow := show("ann"), show("carol"), show("ann", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
-	explain := func(who as, body fields) string { t.Helper(); return h.must(200, who, "POST", "/explain", body).Body }
+	ann, carol, restricted := issue("ann"), issue("carol"), issue("ann", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
+	explain := func(who option, body fields) string {
+		t.Helper()
+		return h.must(200, who, "POST", "/explain", body).Body
+	}
 	has := func(text string, want ...string) {
 		t.Helper()
 		for _, w := range want {
@@ -55,49 +59,51 @@ func TestThePolicyIsAsked(t *testing.T) {
 	has(explain(carol, of), `"allowed":true`, `"rule":"team"`, `"known":true`, `"groups":["dev"]`)
 	has(explain(ann, push("team/app")), `"allowed":true`, `"reason":"allowed"`, `"ip":"127.0.0.1"`)
 	has(explain(ann, of), `"allowed":true`)
-	has(explain(narrow, push("team/app")), `"allowed":false`, `"reason":"narrowed"`)
-	has(explain(narrow, of), `"allowed":false`) // he is no other for being named
+	has(explain(restricted, push("team/app")), `"allowed":false`, `"reason":"narrowed"`)
+	// Naming the caller does not lift the restrictions.
+	has(explain(restricted, of), `"allowed":false`)
 
 	denied := explain(ann, push("team/prod"))
 	has(denied, `"allowed":false`, `"reason":"denied"`)
 	hides(denied, "freeze")
-	hides(explain(ann, push("secret/app")), "namespace", "olga", `"near"`)
+	hides(explain(ann, push("secret/app")), "namespace", "olga", `"near_misses"`)
 	asAnn := push("secret/app")
 	asAnn["as"] = "user:ann"
-	has(explain(carol, asAnn), `"near"`, `"namespace":"secret"`, "user:olga")
+	has(explain(carol, asAnn), `"near_misses"`, `"namespace":"secret"`, "user:olga")
 	mine := h.must(200, ann, "POST", "/what-can", fields{}).Body
 	has(mine, `"names":["team/**"]`)
 	hides(mine, "freeze", `"rule"`)
 	has(h.must(200, carol, "POST", "/what-can", fields{"as": "user:ann"}).Body, `"rule":"team"`, `"rule":"freeze"`)
 	has(h.must(200, carol, "POST", "/who-can", push("team/app")).Body, `"who":["user:ann"]`, `"rule":"team"`)
 
-	// The accounts in a group are named to who may read accounts.
+	// Listing the accounts in a group requires the right to read accounts.
 	members := fields{"actions": []string{"push"}, "repository": "groups/app", "members": true}
 	for _, c := range []rulebook.Content{
 		{Name: "groups", Subjects: []string{"group:dev", "user:nobody"}, Repositories: []string{"groups/**"}, Actions: []string{"push"}},
-		{Name: "askers", Subjects: []string{"group:askers"}, Tidewaiter: []string{"policy"}, Actions: []string{"read"}},
+		{Name: "policy readers", Subjects: []string{"group:policy-readers"}, Tidewaiter: []string{"policy"}, Actions: []string{"read"}},
 	} {
 		if _, err := h.rulebook.AddRule(h.Context(), operator, c); err != nil {
 			t.Fatal(err)
 		}
 	}
 	h.member("dan", "dev")
-	h.member("asker", "askers")
+	h.member("reader", "policy-readers")
 	has(h.must(200, carol, "POST", "/who-can", members).Body, `"who":["group:dev"],"rule":"groups","members":["user:ann","user:dan"]`, `"missing":true`)
-	members["most"] = 1
+	members["max_members"] = 1
 	has(h.must(200, carol, "POST", "/who-can", members).Body, `"members":["user:ann"],"more":true`)
-	h.must(403, show("asker"), "POST", "/who-can", members)
+	h.must(403, issue("reader"), "POST", "/who-can", members)
 	members["members"] = false
-	hides(h.must(200, show("asker"), "POST", "/who-can", members).Body, "user:ann", "missing")
+	hides(h.must(200, issue("reader"), "POST", "/who-can", members).Body, "user:ann", "missing")
 
-	// What nobody needs to write is told like any other rule.
+	// Built-in rules are listed like others.
 	write := fields{"scopes": []string{"tidewaiter:journal:write"}}
 	has(h.must(200, carol, "POST", "/who-can", write).Body, `"who":["group:tidewaiter-admins"]`, `"rule":"tidewaiter-admins"`, `"built_in":true`)
 	hides(h.must(200, carol, "POST", "/who-can", write).Body, "auditors")
 	has(h.must(200, carol, "POST", "/what-can", fields{}).Body, `"type":"tidewaiter","names":["**"],"actions":["read"],"rule":"tidewaiter-auditors","built_in":true`)
 	has(explain(carol, fields{"scopes": []string{"tidewaiter:journal:read,write"}}), `"granted":["read"]`, `"rule":"tidewaiter-auditors","built_in":true`, "it is for group:tidewaiter-admins")
 
-	// How long a token would live is told with the setting, and with the rule to whom rules are told.
+	// The lifetime of a token comes with the setting that decides it. Its rule is hidden like
+	// others.
 	brief := rulebook.Content{Name: "brief", Subjects: []string{"user:ann"}, Repositories: []string{"brief/**"}, Actions: []string{"push"}, Lifetime: "2m"}
 	if _, err := h.rulebook.AddRule(h.Context(), operator, brief); err != nil {
 		t.Fatal(err)
@@ -110,7 +116,7 @@ func TestThePolicyIsAsked(t *testing.T) {
 	has(explain(ann, push("team/prod")), `"rule":"freeze"`)
 	hides(explain(ann, push("secret/app")), "olga")
 
-	// Who is unknown is judged by what is said of him.
+	// An unknown principal has only the given groups.
 	has(explain(carol, fields{"as": "robot:none", "groups": []string{"helpdesk"}, "scopes": []string{"tidewaiter:accounts:read"}}),
 		`"known":false`, `"allowed":true`, "no identity source knows this name")
 	has(explain(carol, fields{"as": "anonymous", "ip": "192.0.2.7", "at": "2026-11-28T23:00:00Z", "client": "docker/27", "scopes": []string{"repository:a/b:pull"}}),
@@ -148,17 +154,19 @@ func TestThePolicyIsAsked(t *testing.T) {
 	h.must(403, ann, "POST", "/explain", fields{"as": "user:ann", "groups": []string{"ops"}, "actions": []string{"pull"}, "repository": "a/b"})
 }
 
-// A decision is explained to who may read the journal; what else the policy says, to who may read that, too.
-func TestADecisionIsExplained(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
-	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.Strict = true; return l }) // the decision is journaled before it is answered
+// Explaining a decision requires the right to read the journal. What else it reveals about the
+// policy requires the right to read that too.
+func TestDecisionsCanBeExplained(t *testing.T) {
+	h := newHarness(t, "sqlite::memory:")
+	// Strict: the decision is in the journal before the response.
+	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.Strict = true; return l })
 	h.user("ann")
-	h.member("carol", accounts.Auditors)
+	h.member("carol", admin.Auditors)
 	h.member("jane", "readers")
 	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "readers", Subjects: []string{"group:readers"}, Tidewaiter: []string{"journal"}, Actions: []string{"read"}}); err != nil {
 		t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(h.Context(), http.MethodGet, h.at+"/token?service=r.example.com&scope=repository:team/app:push&scope=repository:prod/app:push", nil)
+	r, err := http.NewRequestWithContext(h.Context(), http.MethodGet, h.url+"/token?service=r.example.com&scope=repository:team/app:push&scope=repository:prod/app:push", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,15 +177,15 @@ func TestADecisionIsExplained(t *testing.T) {
 	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "freeze", Effect: rulebook.Deny, Repositories: []string{"team/**"}, Actions: []string{"push"}}); err != nil {
 		t.Fatal(err)
 	}
-	show := func(name string) as { _, secret := h.token(name, "t"); return bearer(secret) }
-	carol := show("carol")
+	issue := func(name string) option { _, secret := h.token(name, "t"); return bearer(secret) }
+	carol := issue("carol")
 	items := h.read(h.must(200, carol, "GET", "/journal?kind=decision", nil))["items"].([]any)
 	if len(items) != 1 {
 		t.Fatalf("decisions: %v", items)
 	}
 	path := "/journal/" + items[0].(fields)["id"].(string) + "/explanation"
 	whole := h.must(200, carol, "GET", path, nil).Body
-	part := h.must(200, show("jane"), "GET", path, nil).Body
+	part := h.must(200, issue("jane"), "GET", path, nil).Body
 	for _, want := range []string{`"allowed":false`, `"name":"ann"`, `"rule":"team"`} {
 		if !strings.Contains(whole, want) || !strings.Contains(part, want) {
 			t.Errorf("%s is not in both\n%s\n%s", want, whole, part)
@@ -185,26 +193,27 @@ func TestADecisionIsExplained(t *testing.T) {
 	}
 	for _, more := range []string{`"today"`, `"freeze"`} {
 		if !strings.Contains(whole, more) || strings.Contains(part, more) {
-			t.Errorf("%s is not in the first alone\n%s\n%s", more, whole, part)
+			t.Errorf("%s is not only in the first\n%s\n%s", more, whole, part)
 		}
 	}
 	h.must(404, carol, "GET", "/journal/none/explanation", nil)
 
-	// The beginning that a refusal shows will do, and one that others have is refused with what to give.
+	// The first characters of an id, which a refusal shows, are enough. If several ids begin with
+	// them, the error has the characters that are needed.
 	id := items[0].(fields)["id"].(string)
-	for _, who := range []as{carol, with("ann")} {
+	for _, who := range []option{carol, with("ann")} {
 		if got := h.must(200, who, "GET", "/journal/"+id[:30]+"/explanation", nil).Body; !strings.Contains(got, id) {
-			t.Errorf("by the beginning of its id: %s", got)
+			t.Errorf("by the first characters of its id: %s", got)
 		}
 	}
 	if got := h.must(422, carol, "GET", "/journal/"+id[:8], nil).Body; !strings.Contains(got, "several ids begin with "+id[:8]+": "+id[:8]) {
-		t.Errorf("by what several begin with: %s", got)
+		t.Errorf("by the first characters of several ids: %s", got)
 	}
 
-	// Of himself anybody may ask, and is told no more of the rules than a refusal tells. To others there is no such decision, and no other answer
-	// for one that there is not.
+	// Everybody may query decisions about themselves, and learns no more about rules than from a
+	// refusal. The decisions of others look like entries that do not exist.
 	own := h.must(200, with("ann"), "GET", path, nil).Body
-	for _, hidden := range []string{`"rule"`, `"today"`, `"near"`} {
+	for _, hidden := range []string{`"rule"`, `"today"`, `"near_misses"`} {
 		if strings.Contains(own, hidden) {
 			t.Errorf("%s is in %s", hidden, own)
 		}
@@ -217,10 +226,10 @@ func TestADecisionIsExplained(t *testing.T) {
 		t.Error(named)
 	}
 	h.user("bob")
-	_, narrow := h.token("ann", "narrow", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
+	_, restricted := h.token("ann", "restricted", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
 	h.must(403, with("bob"), "GET", path, nil)
 	h.must(403, with("bob"), "GET", "/journal/none/explanation", nil)
-	h.must(403, bearer(narrow), "GET", path, nil)
+	h.must(403, bearer(restricted), "GET", path, nil)
 	change := h.read(h.must(200, carol, "GET", "/journal?kind=change&limit=1", nil))["items"].([]any)[0].(fields)["id"].(string)
 	h.must(409, carol, "GET", "/journal/"+change+"/explanation", nil)
 }

@@ -1,0 +1,120 @@
+package api
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/explain"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// The JSON forms of accounts, groups and tokens. Commands print them with --output json.
+
+// account is a user or a robot.
+type account struct {
+	ID            string      `json:"id" doc:"The id, which is never reused" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
+	Kind          policy.Kind `json:"kind" enum:"user,robot" doc:"The kind of account"`
+	Name          string      `json:"name" doc:"The name" example:"alice"`
+	Login         string      `json:"login" doc:"The login: the name, or robot+NAME" example:"alice"`
+	Disabled      bool        `json:"disabled" doc:"Whether it is disabled and cannot authenticate"`
+	Created       time.Time   `json:"created" doc:"When it was created"`
+	Changed       time.Time   `json:"changed" doc:"When it was last changed"`
+	Expires       time.Time   `json:"expires,omitzero" doc:"When it expires; absent: never"`
+	Password      string      `json:"password,omitempty" enum:"argon2id,bcrypt" doc:"The type of the password's hash; absent: it has no password"`
+	SetByDelegate bool        `json:"set_by_delegate,omitempty" doc:"Whether somebody who is neither the user nor an administrator has set the password or secret: it cannot become an administrator until an administrator sets another one"`
+	Groups        []string    `json:"groups" nullable:"false" doc:"The groups that it is a member of" example:"[\"developers\"]"`
+	Version       int64       `json:"version" doc:"Increases with each change of the account itself" example:"1"`
+	Secret        string      `json:"secret,omitempty" doc:"The new secret, which is not shown again" example:"twp_b…"`
+
+	Unchecked []string `json:"unchecked,omitempty" nullable:"false" doc:"For a new account: the identity sources that may have the name too and could not be reached, and why" example:"[\"ldap:corp: connection refused\"]"`
+}
+
+// NewAccount returns the JSON form of an account.
+func NewAccount(a *accounts.Account) account {
+	return account{
+		ID: a.ID, Kind: a.Kind, Name: a.Name, Login: a.Login(), Disabled: a.Disabled, Created: a.Created.UTC(), Changed: a.Changed.UTC(),
+		Expires: utc(a.Expires), Password: a.Hash, SetByDelegate: a.Lent, Groups: append([]string{}, a.Groups...), Version: a.Version, Unchecked: a.Unchecked,
+	}
+}
+
+// WithSecret returns the account with a new secret.
+func (a account) WithSecret(s identity.Secret) account {
+	a.Secret = s.Reveal()
+	return a
+}
+
+func (a account) version() (path, id string, version int64) { return a.Name, a.ID, a.Version }
+
+// group is a group of users and robots.
+type group struct {
+	ID      string    `json:"id" doc:"The id, which is never reused" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
+	Name    string    `json:"name" doc:"The name; rules refer to it as group:NAME" example:"developers"`
+	Created time.Time `json:"created" doc:"When it was created"`
+	Size    int       `json:"size" doc:"How many members it has"`
+	// Members is set by the command line only.
+	Members []string `json:"members,omitempty" nullable:"false" hidden:"true"`
+	Version int64    `json:"version" doc:"Increases with each change of the group and of its members" example:"1"`
+}
+
+// NewGroup returns the JSON form of a group, without its members.
+func NewGroup(g *accounts.Group) group {
+	return group{ID: g.ID, Name: g.Name, Created: utc(g.Created), Size: g.Size, Version: g.Version}
+}
+
+func (g group) version() (path, id string, version int64) { return g.Name, g.ID, g.Version }
+
+// token is an issued credential.
+type token struct {
+	ID           string                `json:"id" doc:"The id, which is never reused" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
+	Use          accounts.Use          `json:"use" enum:"access,robot,refresh,session" doc:"A personal access token, a robot's secret, a refresh token (which docker and others store instead of a password), or a browser session"`
+	Owner        owner                 `json:"owner" doc:"The principal that it authenticates"`
+	Name         string                `json:"name,omitempty" doc:"The name of an access token" example:"laptop"`
+	Restrictions []explain.Restriction `json:"restrictions" nullable:"false" doc:"What it is restricted to; empty: all rights of its owner"`
+	Registry     string                `json:"registry,omitempty" doc:"The registry that a refresh token is valid for" example:"registry.example.com"`
+	Client       string                `json:"client,omitempty" doc:"The name that the client gave when it requested the token" example:"docker"`
+	Parent       string                `json:"parent,omitempty" doc:"The id of the token that created it; if that one is revoked or expires, so does this one"`
+	Created      time.Time             `json:"created" doc:"When it was created"`
+	Expires      time.Time             `json:"expires,omitzero" doc:"When it expires; absent: never"`
+	Used         time.Time             `json:"used,omitzero" doc:"When it was last used, to a few seconds; absent: never"`
+	From         string                `json:"from,omitempty" doc:"The address that last used it" example:"192.0.2.7"`
+	Secret       string                `json:"secret,omitempty" doc:"The token itself, which is not shown again" example:"twp_a…"`
+}
+
+type owner struct {
+	Kind   policy.Kind `json:"kind" enum:"user,robot,workload" doc:"The kind of principal"`
+	Source string      `json:"source" doc:"The identity source that knows it" example:"accounts"`
+	Name   string      `json:"name" doc:"Its name there" example:"alice"`
+	ID     string      `json:"id,omitempty" doc:"Its id there"`
+}
+
+// NewToken returns the JSON form of a token.
+func NewToken(t *accounts.Token) token {
+	j := token{
+		ID: t.ID, Use: t.Use, Owner: owner{t.Owner.Kind, cmp.Or(t.Owner.Source, accounts.Source), t.Owner.Name, t.Owner.ID}, Name: t.Name,
+		Restrictions: explain.NewRestrictions(t.Limits), Registry: t.Registry, Client: t.Client, Parent: t.Parent,
+		Created: utc(t.Created), Expires: utc(t.Expires), Used: utc(t.Used),
+	}
+	if t.From.IsValid() {
+		j.From = t.From.String()
+	}
+	return j
+}
+
+// WithSecret returns the token with its secret.
+func (t token) WithSecret(s identity.Secret) token {
+	t.Secret = s.Reveal()
+	return t
+}
+
+// version returns 1: tokens never change.
+func (t token) version() (path, id string, version int64) { return t.ID, t.ID, 1 }
+
+// utc returns a time in UTC. The zero time stays zero, so that it is absent in JSON.
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC()
+}

@@ -1,0 +1,87 @@
+package explain
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Decision evaluates the request of a recorded decision again: by the policy that made it, to
+// find the rules that nearly matched, and by the current policy.
+func Decision(ctx context.Context, entry *journal.Entry, b *rulebook.Rulebook) (*Evaluation, error) {
+	d := entry.Decision
+	e := &Evaluation{
+		Entry: entry, Subject: Subject{Principal: d.Principal, Known: d.Principal != nil},
+		Registry: entry.Registry, Ignored: d.Ignored, Results: d.Results,
+	}
+	if d.Principal == nil { // the sign-in failed
+		return e, nil
+	}
+	scopes := make([]scope.Scope, len(d.Results))
+	for i, r := range d.Results {
+		scopes[i] = r.Asked
+	}
+	request := &policy.Request{
+		Principal: d.Principal, Registry: entry.Registry, Scopes: scopes, IP: d.Remote, Client: d.Client, Now: entry.Time,
+	}
+	then, today, err := policies(ctx, b, d.Policy)
+	if err != nil {
+		return nil, err
+	}
+	if then != nil {
+		x := ask.Explain(then, request)
+		e.Near, e.Request = x.Near, x.Request
+		e.Results = withRules(d.Results, x.Results)
+	}
+	if then != today {
+		x := ask.Explain(today, request)
+		e.Today = &x
+	}
+	return e, nil
+}
+
+// policies returns the policy with an id, nil if it is not stored, and the current one.
+func policies(ctx context.Context, b *rulebook.Rulebook, id string) (then, today *policy.Policy, err error) {
+	today = b.Policy()
+	if id == today.ID() {
+		return today, today, nil
+	}
+	source, err := b.Version(ctx, id)
+	if errors.Is(err, admin.ErrNotFound) {
+		return nil, today, nil
+	}
+	if err == nil {
+		then, err = policy.Compile(source)
+	}
+	return then, today, err
+}
+
+// withRules returns recorded results with the complete rules. The journal stores only parts of
+// them.
+func withRules(recorded, evaluated []policy.Result) []policy.Result {
+	rules := make(map[string]*policy.Rule)
+	for _, r := range evaluated {
+		for _, c := range r.Causes {
+			if c.Rule != nil {
+				rules[c.Rule.Name] = c.Rule
+			}
+		}
+	}
+	recorded = slices.Clone(recorded)
+	for i := range recorded {
+		recorded[i].Causes = slices.Clone(recorded[i].Causes)
+		for k, c := range recorded[i].Causes {
+			if c.Rule != nil && rules[c.Rule.Name] != nil {
+				recorded[i].Causes[k].Rule = rules[c.Rule.Name]
+			}
+		}
+	}
+	return recorded
+}

@@ -1,0 +1,142 @@
+package explain
+
+import (
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Answer is who may do one thing, with the accounts behind the grantees.
+type Answer struct {
+	ask.Answer
+	People   []People // for each of Through, if FindPeople looked them up
+	Unlisted []string // identity sources that cannot list the members of groups
+}
+
+// Holders is the JSON form of an Answer: everybody in allowed and not in except.
+type Holders struct {
+	Registry string    `json:"registry" doc:"The registry's service name" example:"registry.example.com"`
+	Type     string    `json:"type" doc:"The resource type" example:"repository"`
+	Name     string    `json:"name" doc:"The name of the resource" example:"team/app"`
+	Action   string    `json:"action" doc:"The one action that this answer is about" example:"push"`
+	Allowed  []Grantee `json:"allowed" nullable:"false" doc:"The subjects to which a rule allows it, if its condition holds"`
+	Except   []Grantee `json:"except,omitempty" nullable:"false" doc:"The subjects among them to which another rule denies it, unless its condition is false"`
+	Denied   []Grantee `json:"denied,omitempty" nullable:"false" doc:"The subjects to which a rule would allow it if another did not deny it to all of them"`
+	Unlisted []string  `json:"unlisted,omitempty" nullable:"false" doc:"With members, if a group is in allowed: the identity sources that may have members of it and cannot list them" example:"[\"ldap:corp\"]"`
+}
+
+// Grantee is the set of principals that a rule applies to.
+type Grantee struct {
+	Who     []string `json:"who" doc:"Subjects; a principal must be all of them" example:"[\"group:developers\"]"`
+	Claims  []claim  `json:"claims,omitempty" nullable:"false" doc:"Claims that the principal must have"`
+	Pattern string   `json:"pattern,omitempty" doc:"The pattern that claims must complete, if there are too many ways to list them"`
+	RuleName
+	By      *RuleName `json:"by,omitempty" doc:"In denied: the rule that denies it"`
+	Members []string  `json:"members,omitempty" nullable:"false" doc:"With members: who is in the group and may do it, among accounts and htpasswd users" example:"[\"user:alice\"]"`
+	More    bool      `json:"more,omitempty" doc:"Whether there may be other members"`
+	Blocked string    `json:"blocked,omitempty" doc:"With members: why the account with this name cannot sign in" example:"disabled"`
+	Missing bool      `json:"missing,omitempty" doc:"With members: whether neither an account nor an htpasswd user has the name"`
+}
+
+type claim struct {
+	Claim string `json:"claim" doc:"The name of the claim" example:"repository"`
+	Value string `json:"value" doc:"Its value" example:"acme/app"`
+}
+
+// Holders returns the JSON form.
+func (a *Answer) Holders() Holders {
+	j := Holders{
+		Registry: a.Registry, Type: a.Asked.Type, Name: a.Asked.Name, Action: a.Asked.Actions.String(),
+		Allowed: convert(a.Through, newGrantee), Except: convert(a.Except, newGrantee),
+	}
+	if a.ThroughGroup() {
+		j.Unlisted = a.Unlisted
+	}
+	for i, p := range a.People {
+		g := &j.Allowed[i]
+		g.Members, g.More, g.Missing, g.Blocked = p.Names, p.More, p.Missing, p.Blocked
+	}
+	for i := range a.Barred {
+		g, by := newGrantee(&a.Barred[i].Grantee), NewRuleName(a.Barred[i].By)
+		g.By = &by
+		j.Denied = append(j.Denied, g)
+	}
+	return j
+}
+
+func newGrantee(g *ask.Grantee) Grantee {
+	j := Grantee{Who: g.Who, Pattern: g.Pattern, RuleName: NewRuleName(g.Rule)}
+	for _, c := range g.Claims {
+		j.Claims = append(j.Claims, claim(c))
+	}
+	return j
+}
+
+const hidden = "(not shown)"
+
+// hiddenCondition is a condition whose text the reader may not see.
+type hiddenCondition struct{ policy.Condition }
+
+func (hiddenCondition) String() string { return hidden }
+
+// ForOwners returns the answer that owners of a namespace get about its repositories: everybody
+// who may do it, by any rule. The name, place, condition and patterns of rules outside the
+// namespace are removed, because they can reveal what is outside.
+func (a Answer) ForOwners(namespace string) Answer {
+	grantee := func(g ask.Grantee) ask.Grantee {
+		if g.Pattern != "" && g.Rule.Origin.Namespace != namespace {
+			g.Pattern = hidden
+		}
+		g.Rule = ruleForOwners(g.Rule, namespace)
+		return g
+	}
+	a.Through, a.Except, a.Barred = slices.Clone(a.Through), slices.Clone(a.Except), slices.Clone(a.Barred)
+	for _, list := range [][]ask.Grantee{a.Through, a.Except} {
+		for i := range list {
+			list[i] = grantee(list[i])
+		}
+	}
+	for i := range a.Barred {
+		a.Barred[i] = ask.Barred{Grantee: grantee(a.Barred[i].Grantee), By: ruleForOwners(a.Barred[i].By, namespace)}
+	}
+	return a
+}
+
+// ruleForOwners returns a rule without what owners of a namespace may not read. Its name is then
+// "".
+func ruleForOwners(r *policy.Rule, namespace string) *policy.Rule {
+	if r.Origin.Namespace == namespace {
+		return r
+	}
+	redacted := &policy.Rule{Deny: r.Deny}
+	if r.When != nil {
+		redacted.When = hiddenCondition{r.When} // it still applies to members of groups
+	}
+	return redacted
+}
+
+// NamespaceOf returns the namespace that contains all scopes; ok is false if no namespace does.
+func NamespaceOf(b *rulebook.Rulebook, scopes []scope.Scope) (namespace string, ok bool) {
+	for i, s := range scopes {
+		in := ""
+		if s.Type == scope.TypeRepository {
+			in = b.NamespaceOf(s.Name)
+		}
+		if in == "" || i > 0 && in != namespace {
+			return "", false
+		}
+		namespace = in
+	}
+	return namespace, namespace != ""
+}
+
+// RuleText returns the name of a rule for people, also if ForOwners has removed it.
+func RuleText(r *policy.Rule) string {
+	if r.Name == "" {
+		return "a rule outside the namespace"
+	}
+	return r.String()
+}

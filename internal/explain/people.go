@@ -1,0 +1,172 @@
+package explain
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/ask"
+)
+
+// People are the accounts behind a grantee.
+type People struct {
+	Names   []string // members of the group, as subjects
+	More    bool     // there may be other members
+	Missing bool     // the rule names a user or a robot that does not exist
+	Blocked string   // the rule names a user or a robot that cannot sign in: why; "": it can
+}
+
+// maxScanned is the maximum number of members of a group that are checked.
+const maxScanned = 10_000
+
+// PeopleQuery is where and what FindPeople looks up.
+type PeopleQuery struct {
+	Accounts *accounts.Accounts // nil: there are no accounts yet
+	Caller   admin.Actor        // needs the right to read accounts
+	Listers  []identity.Lister  // other identity sources that can list their users
+	Max      int                // the maximum number of members of each group
+	Now      time.Time          // accounts that expired before it are blocked
+}
+
+// FindPeople looks up the accounts that the allow rules name, and the members of their groups.
+func (a *Answer) FindPeople(ctx context.Context, q *PeopleQuery) error {
+	a.People = make([]People, len(a.Through))
+	for i := range a.Through {
+		g := &a.Through[i]
+		login, group := accountsOf(g)
+		var err error
+		switch {
+		case login != "":
+			a.People[i], err = q.account(ctx, login)
+		case group != "":
+			a.People[i], err = q.members(ctx, a, g, group)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ThroughGroup reports whether a rule allows it to a group.
+func (a *Answer) ThroughGroup() bool {
+	return slices.ContainsFunc(a.Through, func(g ask.Grantee) bool {
+		login, group := accountsOf(&g)
+		return login == "" && group != ""
+	})
+}
+
+// accountsOf returns the login of the account that a grantee names, or otherwise its group.
+func accountsOf(g *ask.Grantee) (login, group string) {
+	for _, who := range g.Who {
+		switch kind, name, _ := strings.Cut(who, ":"); kind {
+		case "user":
+			return name, ""
+		case "robot":
+			return identity.RobotPrefix + name, ""
+		case "group":
+			group = name
+		}
+	}
+	return "", group
+}
+
+// account looks up the user or robot with a login.
+func (q *PeopleQuery) account(ctx context.Context, login string) (found People, err error) {
+	account, err := accounts.Account{}, admin.ErrNotFound
+	if q.Accounts != nil {
+		account, err = q.Accounts.Account(ctx, q.Caller, login)
+	}
+	if errors.Is(err, admin.ErrNotFound) {
+		found.Missing = !slices.ContainsFunc(q.Listers, func(l identity.Lister) bool {
+			has, err := identity.Has(ctx, l, login)
+			return has || err != nil
+		})
+		return found, nil
+	}
+	found.Blocked = q.blocked(&account)
+	return found, err
+}
+
+// blocked returns why an account cannot sign in; "" if it can.
+func (q *PeopleQuery) blocked(a *accounts.Account) string {
+	switch {
+	case a.Disabled:
+		return "disabled"
+	case !a.Expires.IsZero() && !q.Now.Before(a.Expires):
+		return "expired " + a.Expires.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// members looks up the members of a group that may do what the answer is about.
+func (q *PeopleQuery) members(ctx context.Context, a *Answer, g *ask.Grantee, group string) (found People, err error) {
+	if err := q.localMembers(ctx, a, g, group, &found); err != nil {
+		return People{}, err
+	}
+	for _, l := range q.Listers {
+		for _, p := range l.Members(group) {
+			found.add(p, a, g, q.Max)
+		}
+	}
+	return found, nil
+}
+
+// localMembers adds the accounts in a group to found.
+func (q *PeopleQuery) localMembers(ctx context.Context, a *Answer, g *ask.Grantee, group string, found *People) error {
+	if q.Accounts == nil {
+		return nil
+	}
+	scanned := 0
+	for page := (admin.Page{Limit: 1000}); ; {
+		logins, next, err := q.Accounts.Members(ctx, q.Caller, group, page)
+		if errors.Is(err, admin.ErrNotFound) {
+			return nil // the group is in another source
+		}
+		if err != nil {
+			return err
+		}
+		for _, login := range logins {
+			if scanned++; scanned > maxScanned || found.More {
+				found.More = true
+				return nil
+			}
+			account, err := q.Accounts.Account(ctx, q.Caller, login)
+			if errors.Is(err, admin.ErrNotFound) {
+				continue // it was deleted meanwhile
+			}
+			if err != nil {
+				return err
+			}
+			if q.blocked(&account) == "" {
+				found.add(&policy.Principal{
+					Kind: account.Kind, Name: account.Name, Source: accounts.Source, ID: account.ID, Groups: account.Groups,
+				}, a, g, q.Max)
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		page.After = next
+	}
+}
+
+// add adds a principal, unless the grantee does not include it or a rule without a condition
+// denies the action to it.
+func (p *People) add(who *policy.Principal, a *Answer, g *ask.Grantee, limit int) {
+	denied := func(d ask.Grantee) bool { return d.Rule.When == nil && d.Is(who, a.Asked.Name) }
+	name := who.String()
+	switch {
+	case !g.Is(who, a.Asked.Name), slices.ContainsFunc(a.Except, denied), slices.Contains(p.Names, name):
+	case len(p.Names) == limit:
+		p.More = true
+	default:
+		p.Names = append(p.Names, name)
+	}
+}

@@ -1,0 +1,63 @@
+package explain
+
+import "github.com/tidewaiter/tidewaiter/policy/ask"
+
+// Rights is the JSON form of all that a principal may do: what is allowed and not excepted, as far
+// as the restrictions of the credential permit it.
+type Rights struct {
+	Principal   principal     `json:"principal" doc:"The principal whose rights these are"`
+	Known       bool          `json:"known" doc:"Whether an identity source knows the name"`
+	Registry    string        `json:"registry,omitempty" doc:"The registry's service name; absent: all registries" example:"registry.example.com"`
+	Note        string        `json:"note,omitempty" doc:"What else to know about the principal"`
+	Allowed     []right       `json:"allowed" nullable:"false" doc:"What a rule allows, if its condition holds"`
+	Except      []right       `json:"except,omitempty" nullable:"false" doc:"The parts of that which another rule denies, unless its condition is false"`
+	Denied      []right       `json:"denied,omitempty" nullable:"false" doc:"What a rule would allow if others did not deny all of it"`
+	Ineffective []ineffective `json:"ineffective,omitempty" nullable:"false" doc:"Rules that are for the principal and match no resource"`
+}
+
+type right struct {
+	Type       string   `json:"type" doc:"The resource type" example:"repository"`
+	Names      []string `json:"names" doc:"Patterns, with placeholders replaced" example:"[\"team/**\"]"`
+	Actions    []string `json:"actions" nullable:"false" doc:"The actions"`
+	Registries []string `json:"registries,omitempty" nullable:"false" doc:"The registries that the rule is for; absent: all"`
+	RuleName
+	By *RuleName `json:"by,omitempty" doc:"In denied: the rule that denies it"`
+}
+
+type ineffective struct {
+	Reason string `json:"reason" doc:"Why the rule matches no resource"`
+	RuleName
+}
+
+// NewRights returns the JSON form of the rights of a subject.
+func NewRights(r *ask.Rights, s Subject) Rights {
+	j := Rights{
+		Principal: newPrincipal(r.Principal), Known: s.Known, Registry: r.Registry, Note: s.Note(),
+		Allowed: convert(r.Allowed, newRight), Except: convert(r.Except, newRight),
+	}
+	for i := range r.Barred {
+		denied, by := newRight(&r.Barred[i].Right), NewRuleName(r.Barred[i].By)
+		denied.By = &by
+		j.Denied = append(j.Denied, denied)
+	}
+	for _, v := range r.Void {
+		j.Ineffective = append(j.Ineffective, ineffective{v.Why, NewRuleName(v.Rule)})
+	}
+	return j
+}
+
+// HideRules removes the names of rules, and all that only rules reveal.
+func (r *Rights) HideRules() {
+	r.Denied, r.Ineffective = nil, nil
+	for _, list := range [][]right{r.Allowed, r.Except} {
+		for i := range list {
+			list[i].RuleName = RuleName{}
+		}
+	}
+}
+
+func newRight(r *ask.Right) right {
+	return right{
+		Type: r.Type, Names: r.Names, Actions: ActionNames(r.Actions), Registries: r.Rule.Registries, RuleName: NewRuleName(r.Rule),
+	}
+}

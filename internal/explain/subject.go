@@ -1,0 +1,68 @@
+package explain
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Subject is the principal that a query is about.
+type Subject struct {
+	Principal *policy.Principal
+	Known     bool   // an identity source knows the name
+	Blocked   string // why it gets no token, whatever the policy allows; "": it is not blocked
+}
+
+// AnonymousBlocked is why anonymous clients are blocked.
+const AnonymousBlocked = "anonymous clients get no token and have to sign in (token.anonymous is false)"
+
+// ResolvePrincipal looks up a principal by its kind and name. Its groups and claims are added to
+// those that the identity source knows. An unknown user or robot, and each workload, has only the
+// given groups and claims. anonymous reports whether anonymous clients get tokens. find returns
+// identity.ErrUnknown for an unknown login, and an identity.DisabledError for a principal that
+// cannot sign in, which is then blocked.
+func ResolvePrincipal(ctx context.Context, given *policy.Principal, anonymous bool, find func(ctx context.Context, login string) (*policy.Principal, error)) (Subject, error) {
+	switch {
+	case given.Kind == policy.Anonymous && anonymous:
+		return Subject{given, true, ""}, nil
+	case given.Kind == policy.Anonymous:
+		return Subject{given, true, AnonymousBlocked}, nil
+	case given.Kind == policy.Workload:
+		return Subject{given, false, ""}, nil
+	}
+	found, err := find(ctx, identity.Login(given))
+	if disabled, ok := errors.AsType[*identity.DisabledError](err); ok {
+		return Subject{given, true, given.String() + " cannot sign in: " + disabled.Why}, nil
+	}
+	if errors.Is(err, identity.ErrUnknown) {
+		return Subject{given, false, ""}, nil
+	}
+	if err != nil {
+		return Subject{}, err
+	}
+	merged := *found // principals are shared and must not be changed
+	if len(given.Claims) > 0 {
+		merged.Claims = make(map[string]any)
+		maps.Copy(merged.Claims, found.Claims)
+		maps.Copy(merged.Claims, given.Claims)
+	}
+	merged.Groups = slices.Clone(found.Groups)
+	for _, g := range given.Groups {
+		if !slices.Contains(merged.Groups, g) {
+			merged.Groups = append(merged.Groups, g)
+		}
+	}
+	return Subject{&merged, true, ""}, nil
+}
+
+// Note returns what readers of an answer have to know about the subject; "" if there is nothing.
+func (s *Subject) Note() string {
+	if s.Blocked == "" && !s.Known && s.Principal != nil && s.Principal.Kind != policy.Workload {
+		return "no identity source knows this name: only the name and the given groups were considered"
+	}
+	return s.Blocked
+}
