@@ -24,7 +24,7 @@ var mayImport = map[string][]string{
 	"policy/when":                     {"internal/dn", "internal/text", "policy", "policy/ask"},
 	"policy/internal/match":           {"internal/dn", "internal/text", "scope"},
 	"policy/internal/policytest":      {"policy", "scope"},
-	"rules":                           {"internal/config", "internal/ruleset", "policy"},
+	"rules":                           {"internal/policyfile", "internal/ruleset", "internal/strictyaml", "policy"},
 	"token":                           {"internal/strictjson", "internal/text", "policy", "scope"},
 	"tokenserver":                     {"internal/secret", "internal/text", "policy", "scope", "token"},
 	"notification":                    {"internal/text"},
@@ -58,8 +58,10 @@ var mayImport = map[string][]string{
 	"internal/rulebook":               {"internal/admin", "internal/dn", "internal/journal", "internal/ruleset", "internal/store", "policy", "policy/when", "scope"},
 	"internal/issuer":                 {"internal/identity", "internal/journal", "internal/keyring", "internal/secret", "policy", "policy/ask", "scope", "token"},
 	"internal/ruleset":                {"internal/secret", "policy", "policy/when", "scope"},
-	"internal/config":                 {"internal/endpoint", "internal/manual", "internal/ruleset", "policy", "policy/ask", "policy/when", "scope", "token"},
-	"internal/dockerauth":             {"internal/config", "internal/dn", "internal/endpoint", "internal/ruleset", "policy", "policy/when", "scope", "token"},
+	"internal/strictyaml":             nil,
+	"internal/policyfile":             {"internal/ruleset", "internal/strictyaml", "policy", "policy/ask", "policy/when", "scope"},
+	"internal/config":                 {"internal/endpoint", "internal/manual", "internal/policyfile", "internal/ruleset", "internal/strictyaml", "policy/when", "token"},
+	"internal/dockerauth":             {"internal/config", "internal/dn", "internal/endpoint", "internal/ruleset", "internal/strictyaml", "policy", "policy/when", "scope", "token"},
 	"internal/setup":                  {"internal/endpoint", "internal/identity/htpasswd", "internal/password", "token"},
 	"internal/server":                 {"internal/endpoint", "internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/secret", "internal/store", "notification", "policy", "scope", "token", "tokenserver"},
 	"internal/explain":                {"internal/admin", "internal/identity", "internal/identity/accounts", "internal/issuer", "internal/journal", "internal/rulebook", "policy", "policy/ask", "scope"},
@@ -86,7 +88,7 @@ var public = []string{"scope", "policy", "policy/ask", "policy/internal/match", 
 var endpoint = map[string][]string{"tokenserver": {"context", "log/slog", "net/http", "sync"}}
 
 // mayImportConfig lists the packages that may import internal/config.
-var mayImportConfig = []string{"internal/app", "internal/dockerauth", "cmd/tidewaiter", "rules"}
+var mayImportConfig = []string{"internal/app", "internal/dockerauth", "cmd/tidewaiter"}
 
 // mayServeHTTP lists the packages that may serve HTTP.
 var mayServeHTTP = []string{"internal/server", "internal/api", "tokenserver"}
@@ -317,7 +319,8 @@ func TestStoredTimesAreWallTimes(t *testing.T) {
 
 // mayInspectText lists the files that may inspect characters themselves, and why.
 var mayInspectText = map[string]string{
-	"internal/config/problem.go":        "it cuts a line on both sides of its caret",
+	"internal/strictyaml/problem.go":    "it cuts a line on both sides of its caret",
+	"internal/strictyaml/position.go":   "it does not cut a source within a character",
 	"policy/when/printed.go":            "it omits deeply nested values",
 	"internal/setup/registry.go":        "it shortens a list, but not its texts",
 	"internal/identity/oidc/require.go": "it is a placeholder for the rest of a value",

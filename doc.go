@@ -17,15 +17,17 @@
 // Events go from server through notification to the journal.
 //
 // scope, policy, token and notification have no I/O, goroutines or clocks, so other programs can
-// import and test them easily. rules reads files of rules for such programs, with config's code.
-// tokenserver is for other programs, too: it is the token endpoint as an http.Handler, and
-// server uses its decoding and its answers. api is the HTTP API for administration. explain
-// explains what the policy allows, for api and for the command line. config reads
-// tidewaiter.yaml, and dockerauth translates the configuration of docker_auth into one. logging
-// writes the log. app wires all packages together. cmd/tidewaiter is the command line, and manual
-// generates its manual pages. standalone is Tidewaiter and a registry in one process. e2e tests
-// with real registries and clients. bench measures performance. These three are modules of their
-// own.
+// import and test them easily. rules reads files of rules for such programs. tokenserver is for
+// other programs, too: it is the token endpoint as an http.Handler, and server uses its decoding
+// and its answers. api is the HTTP API for administration. explain explains what the policy
+// allows, for api and for the command line.
+//
+// config reads tidewaiter.yaml, policyfile reads the policy in it and in files of rules and tests,
+// and strictyaml is the decoder of both. dockerauth translates the configuration of docker_auth
+// into one. logging writes the log. app wires all packages together. cmd/tidewaiter is the
+// command line, and manual generates its manual pages. standalone is Tidewaiter and a registry in
+// one process. e2e tests with real registries and clients. bench measures performance. These
+// three are modules of their own.
 //
 // internal/secret recognizes secrets in text, so that none is forwarded or stored by mistake.
 // internal/loglimit limits how often the same line is logged. internal/cache remembers results

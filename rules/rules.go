@@ -40,70 +40,33 @@
 package rules
 
 import (
-	"errors"
-	"strings"
-
-	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// File is the content of a file.
-type File struct {
-	Name string `json:"name"` // its name in problems and in the origin of rules: "policy.yaml"
-	Text []byte `json:"text"` // YAML or JSON in UTF-8, at most 32 MiB
-}
+// File is a file that was read. It has the fields Name, which is its name in problems and in the
+// origin of rules ("policy.yaml"), and Text, which is YAML or JSON in UTF-8 of at most 32 MiB.
+type File = policyfile.File
 
 // Read parses files, which together are one policy: a rule may use a role of another file.
 // Warnings are about valid rules that are probably not what was meant. The error is [Problems]
 // and lists all errors. A source that Read returns without an error compiles.
 func Read(files ...File) (source policy.Source, warnings Problems, err error) {
-	texts := make([]config.File, len(files))
-	for i, f := range files {
-		texts[i] = config.File(f)
-	}
-	source, doubts, err := config.ReadRules(texts)
-	if found, ok := errors.AsType[config.Problems](err); ok {
-		err = problems(found)
-	}
-	return source, problems(doubts), err
+	return policyfile.ReadRules(files)
 }
 
-func problems(from config.Problems) Problems {
-	if len(from) == 0 {
-		return nil
-	}
-	to := make(Problems, len(from))
-	for i, p := range from {
-		to[i] = Problem(p)
-	}
-	return to
-}
+// Problem is an error in a file, or a warning about it. It has the fields File, Line and Column,
+// which count from 1 and are 0 if unknown, Text, and Suggestion, which is what was probably meant
+// or "". The method String returns all of it on one line:
+// `policy.yaml:14:9: unknown key "repos" (did you mean "repositories"?)`. The method Snippet adds
+// the line of the file for a terminal.
+type Problem = strictyaml.Problem
 
-// Problem is an error in a file, or a warning about it.
-type Problem struct {
-	File   string `json:"file,omitempty"`
-	Line   int    `json:"line,omitempty"`   // from 1; 0: unknown
-	Column int    `json:"column,omitempty"` // from 1, in characters; 0: unknown
-	Text   string `json:"text"`
-	// Suggestion is what was probably meant; "" if unknown.
-	Suggestion string `json:"suggestion,omitempty"`
-}
-
-// String returns `policy.yaml:14:9: unknown key "repos" (did you mean "repositories"?)`.
-func (p Problem) String() string { return config.Problem(p).String() }
-
-// Problems are all errors of one call, sorted by file, line and column.
-type Problems []Problem
-
-// Error returns one line for each problem.
-func (ps Problems) Error() string {
-	lines := make([]string, len(ps))
-	for i, p := range ps {
-		lines[i] = p.String()
-	}
-	return strings.Join(lines, "\n")
-}
+// Problems are all errors of one call, sorted by file, line and column. The method Error returns
+// one line for each.
+type Problems = strictyaml.Problems
 
 // Rule is a rule as it is written in a file: Name, Effect, Subjects, Registries, Repositories or
 // Catalog or Tidewaiter, Role, Actions, When, Comment and Lifetime, each as text. Fields that

@@ -7,6 +7,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
 func checkCommand() command {
@@ -44,20 +45,20 @@ secrets and password files that the config names are read.`,
 
 // checked is the result of check.
 type checked struct {
-	Good     bool            `json:"good"`
-	Problems config.Problems `json:"problems"`
-	Warnings config.Problems `json:"warnings"`
-	LeftOut  []string        `json:"left_out,omitempty"` // with --files-only
+	Good     bool                `json:"good"`
+	Problems strictyaml.Problems `json:"problems"`
+	Warnings strictyaml.Problems `json:"warnings"`
+	LeftOut  []string            `json:"left_out,omitempty"` // with --files-only
 }
 
 func (s *session) check(database, filesOnly bool) (_ *checked, err error) {
 	// Empty lists, because null in JSON would be harder to read for programs.
-	result := &checked{Problems: config.Problems{}, Warnings: config.Problems{}}
+	result := &checked{Problems: strictyaml.Problems{}, Warnings: strictyaml.Problems{}}
 	if filesOnly {
 		result.LeftOut = app.LeftOut()
 	}
 	s.cfg, err = config.Load(s.file, config.Options{Keys: s.keys, ClaimUses: true})
-	if problems, ok := errors.AsType[config.Problems](err); ok {
+	if problems, ok := errors.AsType[strictyaml.Problems](err); ok {
 		result.Problems = problems
 		return result, nil
 	}

@@ -54,7 +54,7 @@ container, which has no curl.`,
 // it does not verify the certificate: the certificate names other hosts, and the request has no
 // secret.
 func requestHealth(ctx context.Context, cfg *config.Config, path string) (_ string, err error) {
-	at := slices.IndexFunc(cfg.Listen, func(l config.Listener) bool { return slices.Contains(l.Serve, config.FaceHealth) })
+	at := slices.IndexFunc(cfg.Listen, func(l config.Listener) bool { return slices.Contains(l.Serve, config.ServeHealth) })
 	if at < 0 {
 		return "", fmt.Errorf("no listener in %s serves health", cfg.File)
 	}

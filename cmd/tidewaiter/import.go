@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
@@ -71,10 +71,10 @@ func (s *session) checkDockerAuth(o dockerauth.Options) error {
 
 // importReport is the JSON form of the report.
 type importReport struct {
-	File     string            `json:"file,omitempty"`
-	Rules    int               `json:"rules"`
-	Notes    []dockerauth.Note `json:"notes"`
-	Problems config.Problems   `json:"problems"`
+	File     string              `json:"file,omitempty"`
+	Rules    int                 `json:"rules"`
+	Notes    []dockerauth.Note   `json:"notes"`
+	Problems strictyaml.Problems `json:"problems"`
 }
 
 func (s *session) importDockerAuth(o dockerauth.Options, file string, force bool) error {
@@ -83,7 +83,7 @@ func (s *session) importDockerAuth(o dockerauth.Options, file string, force bool
 		return fmt.Errorf("reading the config of docker_auth: %w", err)
 	}
 	result, err := dockerauth.Import(s.args[0], src, o)
-	if problems, ok := errors.AsType[config.Problems](err); ok {
+	if problems, ok := errors.AsType[strictyaml.Problems](err); ok {
 		if s.json() {
 			return errors.Join(s.writeJSON(importReport{Notes: []dockerauth.Note{}, Problems: problems}), errReported)
 		}
@@ -102,7 +102,7 @@ func (s *session) importDockerAuth(o dockerauth.Options, file string, force bool
 			s.note("%s", n)
 		}
 	}
-	return s.print(importReport{file, result.Rules, append([]dockerauth.Note{}, result.Notes...), config.Problems{}},
+	return s.print(importReport{file, result.Rules, append([]dockerauth.Note{}, result.Notes...), strictyaml.Problems{}},
 		"wrote %s: %s\nNext: tidewaiter check --config %s", file, count(result.Rules, "rule", "rules"), shell(file))
 }
 

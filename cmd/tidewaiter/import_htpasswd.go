@@ -10,9 +10,9 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
-	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
@@ -60,7 +60,7 @@ func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
 		s.note("Nothing was changed. Use --skip-bad to skip these lines.")
 		return errReported
 	}
-	t := imported{Added: []string{}, Existing: []string{}, Groups: []string{}, Skipped: append(config.Problems{}, bad...), DryRun: dry}
+	t := imported{Added: []string{}, Existing: []string{}, Groups: []string{}, Skipped: append(strictyaml.Problems{}, bad...), DryRun: dry}
 	open := changeAccounts
 	if dry {
 		open = readAccounts
@@ -106,7 +106,7 @@ type userReader struct {
 }
 
 // users reads users with their groups. bad are the invalid lines.
-func (r *userReader) users(ctx context.Context, file, groupFile string) (users []accounts.NewUser, bad config.Problems, err error) {
+func (r *userReader) users(ctx context.Context, file, groupFile string) (users []accounts.NewUser, bad strictyaml.Problems, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the users: %w", err)
@@ -117,7 +117,7 @@ func (r *userReader) users(ctx context.Context, file, groupFile string) (users [
 		return nil, nil, err
 	}
 	for _, p := range problems {
-		bad = append(bad, config.Problem{File: p.File, Line: p.Line, Text: p.Text, Suggestion: p.Suggestion})
+		bad = append(bad, strictyaml.Problem{File: p.File, Line: p.Line, Text: p.Text, Suggestion: p.Suggestion})
 	}
 	memberOf, wrong, err := readGroups(groupFile)
 	if err != nil {
@@ -125,19 +125,19 @@ func (r *userReader) users(ctx context.Context, file, groupFile string) (users [
 	}
 	for _, e := range entries {
 		if err := accounts.CheckName(e.Name); err != nil {
-			bad = append(bad, config.Problem{File: file, Line: e.Number, Text: reason(err)})
+			bad = append(bad, strictyaml.Problem{File: file, Line: e.Number, Text: reason(err)})
 			continue
 		}
 		more, wrong := r.groupsOf(ctx, e)
 		if wrong != "" {
-			bad = append(bad, config.Problem{File: file, Line: e.Number, Text: wrong})
+			bad = append(bad, strictyaml.Problem{File: file, Line: e.Number, Text: wrong})
 			continue
 		}
 		groups := slices.Concat(memberOf[e.Name], more)
 		slices.Sort(groups)
 		users = append(users, accounts.NewUser{Name: e.Name, Hash: e.Hash, Groups: slices.Compact(groups), Moved: true})
 	}
-	slices.SortStableFunc(bad, func(a, b config.Problem) int { return a.Line - b.Line })
+	slices.SortStableFunc(bad, func(a, b strictyaml.Problem) int { return a.Line - b.Line })
 	return users, append(bad, wrong...), nil
 }
 
@@ -174,7 +174,7 @@ func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []st
 }
 
 // readGroups reads lines of a group, a colon and names.
-func readGroups(file string) (memberOf map[string][]string, bad config.Problems, err error) {
+func readGroups(file string) (memberOf map[string][]string, bad strictyaml.Problems, err error) {
 	memberOf = make(map[string][]string)
 	if file == "" {
 		return memberOf, nil, nil
@@ -193,11 +193,11 @@ func readGroups(file string) (memberOf map[string][]string, bad config.Problems,
 		group, names, ok := strings.Cut(line, ":")
 		group = strings.TrimSpace(group)
 		if !ok {
-			bad = append(bad, config.Problem{File: file, Line: number, Text: "the line has no colon between the group and its members"})
+			bad = append(bad, strictyaml.Problem{File: file, Line: number, Text: "the line has no colon between the group and its members"})
 			continue
 		}
 		if err := accounts.CheckName(group); err != nil {
-			bad = append(bad, config.Problem{File: file, Line: number, Text: reason(err)})
+			bad = append(bad, strictyaml.Problem{File: file, Line: number, Text: reason(err)})
 			continue
 		}
 		for _, name := range strings.FieldsFunc(names, func(r rune) bool { return r == ' ' || r == '\t' || r == ',' }) {
@@ -219,11 +219,11 @@ func reason(err error) string {
 
 // imported is the result of an import, and its JSON form.
 type imported struct {
-	Added    []string        `json:"added"`
-	Existing []string        `json:"there"`
-	Groups   []string        `json:"groups_added"`
-	Skipped  config.Problems `json:"skipped"`
-	DryRun   bool            `json:"dry_run"`
+	Added    []string            `json:"added"`
+	Existing []string            `json:"there"`
+	Groups   []string            `json:"groups_added"`
+	Skipped  strictyaml.Problems `json:"skipped"`
+	DryRun   bool                `json:"dry_run"`
 }
 
 func (t *imported) String() string {

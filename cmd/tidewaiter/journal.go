@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
-	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
@@ -137,7 +137,7 @@ func (f *flags) time(to *time.Time, name, usage string) {
 		if *written == "" {
 			return nil
 		}
-		if *to, err = config.ParseTime(*written, time.Local); err != nil {
+		if *to, err = policyfile.ParseTime(*written, time.Local); err != nil {
 			err = s.usageErrorf("--%s: %v", name, err)
 		}
 		return err

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
 // version is set at build time: go build -ldflags "-X main.version=v1.2.3". Without it, the
@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		return 0
 	}
 	var usage usageError
-	var problems config.Problems
+	var problems strictyaml.Problems
 	switch {
 	case errors.As(err, &usage):
 		fmt.Fprintf(errs, "tidewaiter: %v\nRun '%s --help' for usage.\n", usage, usage.command)

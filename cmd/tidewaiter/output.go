@@ -14,9 +14,9 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
 // choice is a flag whose value is one of some words.
@@ -153,7 +153,7 @@ func (s *session) note(format string, args ...any) { fmt.Fprintf(s.errs, format+
 func (s *session) warn(format string, args ...any) { s.note("warning: "+format, args...) }
 
 // printProblems prints problems, one per line. On a terminal, it adds the line of the file.
-func printProblems(w io.Writer, problems config.Problems) {
+func printProblems(w io.Writer, problems strictyaml.Problems) {
 	sources := make(map[string][]byte)
 	p, terminal := painted(w), isTerminal(w)
 	for _, problem := range problems {

@@ -7,6 +7,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
+	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -65,11 +66,11 @@ actions. No key or secret is read. Before the first start, only the files are pr
 
 // wholePolicy is the policy that a service uses.
 type wholePolicy struct {
-	*config.OnlyPolicy
+	*policyfile.Compiled
 	database bool // the policy includes the rules of a database
 }
 
-// policyFlags adds the flags for where rules are read from. The error of load is config.Problems,
+// policyFlags adds the flags for where rules are read from. The error of load is strictyaml.Problems,
 // a usage error, or an error of the database.
 func policyFlags(f *flags) (load func(*session) (wholePolicy, error)) {
 	var file string
@@ -80,14 +81,14 @@ func policyFlags(f *flags) (load func(*session) (wholePolicy, error)) {
 	return func(s *session) (p wholePolicy, err error) {
 		switch {
 		case len(*rules) == 0:
-			p.OnlyPolicy, err = config.LoadPolicy(file, !*filesOnly)
+			p.Compiled, err = config.LoadPolicy(file, !*filesOnly)
 		case f.Changed("config"):
 			return p, s.usageErrorf("--policy and --config cannot be combined")
 		default:
-			p.OnlyPolicy, err = config.LoadRules(*rules)
+			p.Compiled, err = policyfile.LoadRules(*rules)
 		}
 		if err == nil {
-			p.database, err = app.Complete(s.ctx, p.OnlyPolicy)
+			p.database, err = app.Complete(s.ctx, p.Compiled)
 			err = hintFilesOnly(err)
 		}
 		return p, err

@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
-	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
+	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
 )
@@ -23,7 +23,7 @@ func policyTest(f *flags) action {
 		if err != nil {
 			return err
 		}
-		tests, err := config.LoadTests(s.args, p.OnlyPolicy, clock.Now())
+		tests, err := policyfile.LoadTests(s.args, p.Compiled, clock.Now())
 		if err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ func policyTest(f *flags) action {
 // testResult is a test and its failures. depends lists the inputs that the result depends on and
 // that the test does not give.
 type testResult struct {
-	*config.Test
+	*policyfile.Test
 	failures []ask.TestFailure
 	depends  []ask.Dependence
 }
@@ -95,7 +95,7 @@ func warning(d ask.Dependence) string {
 }
 
 // place returns where the failed expectation is written.
-func (t *testResult) place(s ask.TestFailure) config.Place { return t.Places[s.Scope] }
+func (t *testResult) place(s ask.TestFailure) policyfile.Place { return t.Places[s.Scope] }
 
 // title returns the name of the test, or a sentence with its content if it has none.
 func (t *testResult) title() string {

@@ -9,9 +9,9 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
-	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -74,9 +74,9 @@ func (a *principalFlags) principal(s *session, subject string) (*policy.Principa
 	if name, group := strings.CutPrefix(subject, "group:"); group {
 		return nil, s.usageErrorf("a group is not a principal: use user:NAME with --group %s", name)
 	}
-	who, err := config.ParseWho(subject)
+	who, err := policyfile.ParseWho(subject)
 	if err != nil {
-		suggestion := config.MeantWho(subject)
+		suggestion := policyfile.MeantWho(subject)
 		if suggestion != "" {
 			suggestion = fmt.Sprintf(" (did you mean %q?)", suggestion)
 		}

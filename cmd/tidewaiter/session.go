@@ -85,7 +85,7 @@ func servesAccounts(cfg *config.Config) bool {
 	return slices.ContainsFunc(cfg.Identity, func(s config.Source) bool { return s.Accounts != nil })
 }
 
-// loadConfig reads the config. Its error is config.Problems.
+// loadConfig reads the config. Its error is strictyaml.Problems.
 func loadConfig(s *session) (err error) {
 	if s.cfg == nil {
 		s.cfg, err = config.Load(s.file, config.Options{Keys: s.keys})

@@ -62,7 +62,7 @@ func (a *App) welcome(ctx context.Context, cfg *config.Config) {
 		return
 	}
 	const first = "there is no administrator of accounts yet: create one with tidewaiter user add --admin NAME"
-	if !slices.ContainsFunc(cfg.Listen, func(l config.Listener) bool { return slices.Contains(l.Serve, config.FaceAPI) }) {
+	if !slices.ContainsFunc(cfg.Listen, func(l config.Listener) bool { return slices.Contains(l.Serve, config.ServeAPI) }) {
 		a.log.Info(first)
 		return
 	}

@@ -99,7 +99,7 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 		case s.Accounts != nil:
 			g.runs = append(g.runs, func(ctx context.Context) { _ = a.accounts.Run(ctx) })
 			sources = append(sources, identity.Source{Name: accounts.Source, Authenticator: accountsSource{a}, Kinds: accounts.Kinds()})
-		case s.Anyone != nil:
+		case s.Anyone:
 			sources = append(sources, identity.Source{
 				Name:          "anyone",
 				Authenticator: identity.NewAnyone(a.log),

@@ -14,6 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/token"
 )
@@ -21,7 +22,7 @@ import (
 // Check checks the files that a config names: certificates, keys, and password files. It does
 // not open a database or listen. Errors would prevent a service from starting, or make
 // registries reject its tokens. Warnings are for what is allowed, but probably an error.
-func Check(cfg *config.Config, now time.Time) (wrong, warnings config.Problems) {
+func Check(cfg *config.Config, now time.Time) (wrong, warnings strictyaml.Problems) {
 	c := &checker{cfg: cfg, now: now}
 	c.certificates()
 	c.root()
@@ -95,7 +96,7 @@ func finder(cfg *config.Config, s config.Source) (identity.Finder, error) {
 	switch {
 	case s.Accounts != nil:
 		return storedAccounts{cfg}, nil
-	case s.Anyone != nil:
+	case s.Anyone:
 		return identity.Anyone{}, nil
 	case s.HTPasswd != nil:
 		return newHTPasswd(s.HTPasswd)
@@ -118,15 +119,15 @@ func finder(cfg *config.Config, s config.Source) (identity.Finder, error) {
 type checker struct {
 	cfg             *config.Config
 	now             time.Time
-	wrong, warnings config.Problems
+	wrong, warnings strictyaml.Problems
 }
 
 func (c *checker) problem(line int, format string, args ...any) {
-	c.wrong = append(c.wrong, config.Problem{File: c.cfg.File, Line: line, Text: fmt.Sprintf(format, args...)})
+	c.wrong = append(c.wrong, strictyaml.Problem{File: c.cfg.File, Line: line, Text: fmt.Sprintf(format, args...)})
 }
 
 func (c *checker) warn(format string, args ...any) {
-	c.warnings = append(c.warnings, config.Problem{File: c.cfg.File, Text: fmt.Sprintf(format, args...)})
+	c.warnings = append(c.warnings, strictyaml.Problem{File: c.cfg.File, Text: fmt.Sprintf(format, args...)})
 }
 
 func (c *checker) certificates() {
@@ -197,7 +198,7 @@ func sharing(p token.Problem) bool {
 func (c *checker) sources() {
 	if c.cfg.Authorizer != nil {
 		if _, err := newExternal(c.cfg, c.cfg.Authorizer, nil, nil); err != nil {
-			problems, _ := errors.AsType[config.Problems](err)
+			problems, _ := errors.AsType[strictyaml.Problems](err)
 			c.wrong = append(c.wrong, problems...)
 		}
 	}
@@ -211,7 +212,7 @@ func (c *checker) sources() {
 		if err == nil {
 			continue
 		}
-		if problems, ok := errors.AsType[config.Problems](err); ok {
+		if problems, ok := errors.AsType[strictyaml.Problems](err); ok {
 			c.wrong = append(c.wrong, problems...)
 			continue
 		}
@@ -221,7 +222,7 @@ func (c *checker) sources() {
 			continue
 		}
 		for _, p := range problems {
-			at := config.Problem{File: p.File, Line: p.Line, Text: p.Text, Suggestion: p.Suggestion}
+			at := strictyaml.Problem{File: p.File, Line: p.Line, Text: p.Text, Suggestion: p.Suggestion}
 			switch {
 			case p.Claims != "":
 				at.File, at.Text = c.cfg.File, fmt.Sprintf("the claims of %q: %s", p.Claims, p.Text)

@@ -12,12 +12,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
 // DuplicateNames warns about names that are both in the accounts and in an htpasswd source of a
 // config. Only the first source is asked, so the password in the other one never works. known
 // returns those of some names that are accounts.
-func DuplicateNames(cfg *config.Config, known func(names []string) ([]string, error)) (warnings config.Problems, err error) {
+func DuplicateNames(cfg *config.Config, known func(names []string) ([]string, error)) (warnings strictyaml.Problems, err error) {
 	before := true // whether the accounts come later
 	for _, s := range cfg.Identity {
 		switch {
@@ -33,7 +34,7 @@ func DuplicateNames(cfg *config.Config, known func(names []string) ([]string, er
 				return nil, err
 			}
 			if len(both) > 0 {
-				warnings = append(warnings, config.Problem{File: cfg.File, Line: s.Line, Text: sentence(both, s.Name(), before)})
+				warnings = append(warnings, strictyaml.Problem{File: cfg.File, Line: s.Line, Text: sentence(both, s.Name(), before)})
 			}
 		}
 	}
@@ -80,7 +81,7 @@ func (a *App) warnAboutDuplicateNames(ctx context.Context, cfg *config.Config) {
 
 // CheckDuplicateNames is DuplicateNames without a running service. It ignores a database that
 // does not exist yet, or that is on a server.
-func CheckDuplicateNames(ctx context.Context, cfg *config.Config) config.Problems {
+func CheckDuplicateNames(ctx context.Context, cfg *config.Config) strictyaml.Problems {
 	if !strings.HasPrefix(cfg.Database, "sqlite:") || !usesAccounts(cfg) ||
 		!slices.ContainsFunc(cfg.Identity, func(s config.Source) bool { return s.HTPasswd != nil }) {
 		return nil

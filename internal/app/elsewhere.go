@@ -78,7 +78,7 @@ func (n noting) Find(ctx context.Context, name, id string) (*policy.Principal, e
 // Listers returns the sources that can list who is in a group, and the names of the others whose people may be in one.
 func (o *Others) Listers() (listers []identity.Lister, others []string) {
 	for _, s := range o.cfg.Identity {
-		if s.Accounts != nil || s.Anyone != nil {
+		if s.Accounts != nil || s.Anyone {
 			continue
 		}
 		f, err := o.open[s.Name()]()
@@ -119,7 +119,7 @@ func (o *Others) Entry(l htpasswd.Line) *Known {
 func elsewhere(ctx context.Context, cfg *config.Config, login string, source func(config.Source) (identity.Finder, error)) (found accounts.Elsewhere) {
 	robot := strings.HasPrefix(login, accounts.RobotPrefix)
 	for _, s := range cfg.Identity {
-		if s.Accounts != nil || s.Anyone != nil || robot && distance(s) > 0 {
+		if s.Accounts != nil || s.Anyone || robot && distance(s) > 0 {
 			continue
 		}
 		has, err := hasLogin(ctx, s, login, source)

@@ -7,10 +7,11 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity/external"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
 // newExternal builds a webhook or exec hook from a config. If its error is
-// config.Problems, each has a position.
+// strictyaml.Problems, each has a position.
 func newExternal(cfg *config.Config, e *config.Hook, log *slog.Logger, now func() time.Time) (*external.External, error) {
 	made, err := external.New(external.Options{
 		Name: e.Name, URL: e.URL, Command: e.Command, Environment: e.Environment,
@@ -21,9 +22,9 @@ func newExternal(cfg *config.Config, e *config.Hook, log *slog.Logger, now func(
 	if !ok {
 		return made, err
 	}
-	placed := make(config.Problems, len(problems))
+	placed := make(strictyaml.Problems, len(problems))
 	for i, p := range problems {
-		placed[i] = config.Problem{File: cfg.File, Text: p.Field + ": " + p.Text}
+		placed[i] = strictyaml.Problem{File: cfg.File, Text: p.Field + ": " + p.Text}
 		placed[i].Line, placed[i].Column = e.Place(p.Field)
 	}
 	return nil, placed

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
 func TestAServiceOfTheUsersOwnSignsInAndDecides(t *testing.T) {
@@ -117,7 +118,7 @@ func TestMistakesOfAServiceHaveAPlace(t *testing.T) {
 	f := newFolder(t)
 	cfg := f.loadWith("identity: [{ webhook: { name: shop, url: \"http://shop.example.com/in\" } }]\n" + anyPort + rule("a"))
 	_, err := app.New(t.Context(), cfg, app.Options{})
-	problems, ok := errors.AsType[config.Problems](err)
+	problems, ok := errors.AsType[strictyaml.Problems](err)
 	if !ok || len(problems) != 1 || problems[0].Line == 0 || !strings.Contains(problems[0].Text, "unencrypted") {
 		t.Errorf("%v", err)
 	}

@@ -13,9 +13,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// newDirectory builds a directory from a config. If its error is config.Problems, each has a
+// newDirectory builds a directory from a config. If its error is strictyaml.Problems, each has a
 // position.
 func newDirectory(cfg *config.Config, l *config.LDAP, taken taken, budget *ratelimit.Budget, log *slog.Logger, now func() time.Time) (*ldap.Directory, error) {
 	d, err := ldap.New(ldap.Options{
@@ -35,9 +36,9 @@ func newDirectory(cfg *config.Config, l *config.LDAP, taken taken, budget *ratel
 	if !ok {
 		return d, err
 	}
-	placed := make(config.Problems, len(problems))
+	placed := make(strictyaml.Problems, len(problems))
 	for i, p := range problems {
-		placed[i] = config.Problem{File: cfg.File, Text: lastKey(p.Field) + ": " + p.Text}
+		placed[i] = strictyaml.Problem{File: cfg.File, Text: lastKey(p.Field) + ": " + p.Text}
 		placed[i].Line, placed[i].Column = l.Place(p.Field, p.Item)
 	}
 	return nil, placed
@@ -46,7 +47,7 @@ func newDirectory(cfg *config.Config, l *config.LDAP, taken taken, budget *ratel
 // CheckDirectories reads from each directory after how many wrong passwords it locks an account,
 // and warns if it may be sent that many (ldap.attempts). An unknown threshold is reported as
 // unknown.
-func CheckDirectories(ctx context.Context, cfg *config.Config) (warnings config.Problems) {
+func CheckDirectories(ctx context.Context, cfg *config.Config) (warnings strictyaml.Problems) {
 	for _, s := range cfg.Identity {
 		if s.LDAP == nil {
 			continue
@@ -58,7 +59,7 @@ func CheckDirectories(ctx context.Context, cfg *config.Config) (warnings config.
 		policies, err := d.Lockouts(ctx)
 		d.Close()
 		for _, text := range lockoutWarnings(s.LDAP, policies, err) {
-			p := config.Problem{File: cfg.File, Text: text}
+			p := strictyaml.Problem{File: cfg.File, Text: text}
 			p.Line, p.Column = s.LDAP.Place("attempts", -1)
 			warnings = append(warnings, p)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
 // markerName is a file beside the signing key that records which database each config had. A
@@ -89,7 +90,7 @@ func markerOf(cfg *config.Config) (file, name string, m marker, err error) {
 
 // CheckDatabase checks a database in a file. Problems would prevent the service from starting,
 // or make it start with a part of its data.
-func CheckDatabase(ctx context.Context, cfg *config.Config) (wrong config.Problems) {
+func CheckDatabase(ctx context.Context, cfg *config.Config) (wrong strictyaml.Problems) {
 	if inMemory(cfg.Database) || !strings.HasPrefix(cfg.Database, "sqlite:") {
 		return nil
 	}
@@ -100,9 +101,9 @@ func CheckDatabase(ctx context.Context, cfg *config.Config) (wrong config.Proble
 	at, name, m, _ := markerOf(cfg)
 	switch before, known := m.Databases[name]; {
 	case errors.Is(err, fs.ErrNotExist) && known:
-		return config.Problems{{File: cfg.File, Text: "there is no database" + before.missing(at)}}
+		return strictyaml.Problems{{File: cfg.File, Text: "there is no database" + before.missing(at)}}
 	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrForeign), errors.Is(err, store.ErrNewer):
-		return config.Problems{{File: cfg.File, Text: err.Error()}}
+		return strictyaml.Problems{{File: cfg.File, Text: err.Error()}}
 	}
 	return nil // it is not created yet, will be migrated, or is busy
 }

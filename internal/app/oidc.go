@@ -13,10 +13,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// newProvider builds an issuer of ID tokens from a config. If its error is config.Problems, each
+// newProvider builds an issuer of ID tokens from a config. If its error is strictyaml.Problems, each
 // has a position.
 func newProvider(cfg *config.Config, o *config.OIDC, log *slog.Logger, now func() time.Time) (*oidc.Provider, error) {
 	kind := policy.Workload
@@ -37,10 +38,10 @@ func newProvider(cfg *config.Config, o *config.OIDC, log *slog.Logger, now func(
 }
 
 // placed adds positions in the config to problems of an issuer.
-func placed(cfg *config.Config, o *config.OIDC, problems oidc.Problems) config.Problems {
-	placed := make(config.Problems, len(problems))
+func placed(cfg *config.Config, o *config.OIDC, problems oidc.Problems) strictyaml.Problems {
+	placed := make(strictyaml.Problems, len(problems))
 	for i, p := range problems {
-		placed[i] = config.Problem{File: cfg.File, Text: p.Field + ": " + p.Text}
+		placed[i] = strictyaml.Problem{File: cfg.File, Text: p.Field + ": " + p.Text}
 		placed[i].Line, placed[i].Column = o.Place(p.Field, p.Item)
 	}
 	return placed

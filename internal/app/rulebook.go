@@ -11,8 +11,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
@@ -138,7 +140,7 @@ func PolicyOfFiles(ctx context.Context, cfg *config.Config) (*policy.Policy, err
 // Complete adds to the policy of files the built-in rules and, unless Database is "", the rules
 // of the database, so that it becomes the policy of a running service. It reports whether there
 // is a database.
-func Complete(ctx context.Context, files *config.OnlyPolicy) (database bool, err error) {
+func Complete(ctx context.Context, files *policyfile.Compiled) (database bool, err error) {
 	p, database, err := policyOf(ctx, files.Database, rulebook.Files{Source: files.Rules, Services: files.Services})
 	if err != nil {
 		return false, err
@@ -158,12 +160,12 @@ func policyOf(ctx context.Context, state string, files rulebook.Files) (_ *polic
 }
 
 // CheckState reports conflicts between files and database.
-func CheckState(ctx context.Context, cfg *config.Config) (wrong config.Problems, err error) {
+func CheckState(ctx context.Context, cfg *config.Config) (wrong strictyaml.Problems, err error) {
 	p, err := Policy(ctx, cfg)
 	if err == nil {
 		for _, r := range p.Rules() {
 			if bad := rulebook.Unreadable(r.When); bad != nil {
-				wrong = append(wrong, config.Problem{Text: fmt.Sprintf("the rule %q in the database only denies, because its condition is invalid: %v", r.Name, bad)})
+				wrong = append(wrong, strictyaml.Problem{Text: fmt.Sprintf("the rule %q in the database only denies, because its condition is invalid: %v", r.Name, bad)})
 			}
 		}
 		return wrong, nil
@@ -173,7 +175,7 @@ func CheckState(ctx context.Context, cfg *config.Config) (wrong config.Problems,
 		return nil, err
 	}
 	for _, text := range conflicts {
-		wrong = append(wrong, config.Problem{Text: text})
+		wrong = append(wrong, strictyaml.Problem{Text: text})
 	}
 	return wrong, nil
 }

@@ -40,7 +40,7 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 			if at, err = listen(l.Address); err == nil {
 				s := server.HTTP(a.Handler(groups(l.Serve)...), certificates, a.log)
 				servers = append(servers, running{s, a.bound(s, at)})
-				a.log.Info("listening", "address", at.Addr().String(), "tls", l.TLS != nil, "serves", join(l.Serve))
+				a.log.Info("listening", "address", at.Addr().String(), "tls", l.TLS != nil, "serves", strings.Join(l.Serve, ","))
 				continue
 			}
 		}
@@ -142,20 +142,12 @@ func listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
-func groups(from []config.Face) []server.EndpointGroup {
+func groups(from []string) []server.EndpointGroup {
 	list := make([]server.EndpointGroup, len(from))
 	for i, f := range from {
 		list[i] = server.EndpointGroup(f)
 	}
 	return list
-}
-
-func join(from []config.Face) string {
-	list := make([]string, len(from))
-	for i, f := range from {
-		list[i] = string(f)
-	}
-	return strings.Join(list, ",")
 }
 
 // listeners returns the listeners in a comparable form.

@@ -5,11 +5,12 @@ import (
 	"fmt"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
 // CheckCredentials warns about access tokens and robots' secrets that max_credential_lifetime
 // ends early. It returns nothing if the database cannot be read: CheckDatabase reports that.
-func CheckCredentials(ctx context.Context, cfg *config.Config) config.Problems {
+func CheckCredentials(ctx context.Context, cfg *config.Config) strictyaml.Problems {
 	own := accountsOf(cfg)
 	if own == nil || own.MaxCredentialLifetime <= 0 {
 		return nil
@@ -22,7 +23,7 @@ func CheckCredentials(ctx context.Context, cfg *config.Config) config.Problems {
 	if closing() != nil || err != nil || cut == 0 {
 		return nil
 	}
-	return config.Problems{{File: cfg.File, Text: fmt.Sprintf(
+	return strictyaml.Problems{{File: cfg.File, Text: fmt.Sprintf(
 		"identity: accounts: max_credential_lifetime of %s ends %d access tokens and robots' secrets early, %d of them now: tidewaiter token list shows when each expires",
 		own.MaxCredentialLifetime, cut, ended)}}
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
+	"github.com/tidewaiter/tidewaiter/internal/policyfile"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/when"
@@ -51,10 +53,10 @@ func (c *checker) subjects() {
 	w := c.knownNames()
 	w.open = w.open || len(c.cfg.Identity) == 0
 	told := make(map[string]bool)
-	c.cfg.Subjects(func(rule *policy.Rule, subject string, at config.Place) bool {
+	c.cfg.Subjects(func(rule *policy.Rule, subject string, at policyfile.Place) bool {
 		if text, meant := w.whyUnknown(subject); text != "" && !told[subject] {
 			told[subject] = true
-			c.warnings = append(c.warnings, config.Problem{
+			c.warnings = append(c.warnings, strictyaml.Problem{
 				File: rule.Origin.File, Line: at.Line, Column: at.Column,
 				Text: fmt.Sprintf("rule %q: %s", rule.Name, text), Suggestion: meant,
 			})
@@ -101,8 +103,9 @@ func (c *checker) claims() {
 		if can != 0 {
 			text = fmt.Sprintf("%s needs the claim %s to be %s, but the sources provide %s", use.Text, use.Claim, use.Kinds, can)
 		}
-		c.warnings = append(c.warnings, config.Problem{
-			File: use.File, Line: use.Line, Column: use.Column, Text: fmt.Sprintf("rule %q: %s", use.Rule, text),
+		at := use.Place()
+		c.warnings = append(c.warnings, strictyaml.Problem{
+			File: use.File, Line: at.Line, Column: at.Column, Text: fmt.Sprintf("rule %q: %s", use.Rule, text),
 		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
 const (
@@ -153,7 +154,7 @@ func (a *App) journalRefused(ctx context.Context, problems []string) {
 // lines returns the single errors of an error.
 func lines(err error) []string {
 	var text []string
-	if problems, ok := errors.AsType[config.Problems](err); ok {
+	if problems, ok := errors.AsType[strictyaml.Problems](err); ok {
 		for _, p := range problems {
 			text = append(text, p.String())
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -33,19 +32,6 @@ func BenchmarkLoad(b *testing.B) {
 	for b.Loop() {
 		if _, err := Load(file, Options{Keys: dir}); err != nil {
 			b.Fatal(err)
-		}
-	}
-}
-
-// BenchmarkParse is the part of it that the YAML library takes.
-func BenchmarkParse(b *testing.B) {
-	text := []byte(manyRules(10_000))
-	b.SetBytes(int64(len(text)))
-	b.ReportAllocs()
-	for b.Loop() {
-		var r report
-		if parse("x", text, runtime.GOMAXPROCS(0), &r) == nil {
-			b.Fatal(r.err())
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/tidewaiter/tidewaiter/internal/policyfile"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -19,7 +21,7 @@ import (
 // likeConfig compares configs: secrets by what they hold, compiled policies not at all.
 var likeConfig = cmp.Options{
 	cmpopts.IgnoreTypes(&policy.Policy{}),
-	cmpopts.IgnoreUnexported(Config{}, HTPasswd{}),
+	cmpopts.IgnoreUnexported(policyfile.Compiled{}, HTPasswd{}),
 	cmpopts.EquateComparable(netip.Prefix{}),
 	cmp.Transformer("secret", func(s Secret) string {
 		if s == nil {
@@ -60,13 +62,12 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		File:  "tidewaiter.yaml",
-		Files: []string{"tidewaiter.yaml"},
+		File: "tidewaiter.yaml",
 		Listen: []Listener{{
 			Address: "127.0.0.1:8080", // nobody from elsewhere
-			Serve:   []Face{FaceToken, FaceNotifications, FaceKeys, FaceHealth, FaceAPI},
+			Serve:   []string{ServeToken, ServeNotifications, ServeKeys, ServeHealth, ServeAPI},
 		}},
-		Paths:    Paths{Token: "/token", Notifications: "/notifications"},
+		Paths:    paths{Token: "/token", Notifications: "/notifications"},
 		Database: "sqlite:" + filepath.FromSlash("data/state.db"),
 		Audit:    BestEffort,
 		Signing: Signing{
@@ -76,10 +77,13 @@ func TestDefaults(t *testing.T) {
 		Token:      Token{Issuer: "tidewaiter", Lifetime: 5 * time.Minute, PushLifetime: 15 * time.Minute, Reuse: true, Anonymous: true, Refusals: Explain},
 		Registries: []Registry{{Service: "r.example.com", KeyID: token.X5C, Algorithm: token.ES256, Lifetime: 5 * time.Minute, PushLifetime: 15 * time.Minute, Refusals: Explain}},
 		Limits:     Limits{Throttle: true, MaxFailuresPerPair: 10, MaxFailuresPerSource: 100, MaxDelay: 5 * time.Minute, UnknownPlaces: "slow", Connections: 4000},
-		Log:        Log{Level: "info", Format: "text"},
+		Log:        logging{Level: "info", Format: "text"},
 		Watch:      true,
-		Rules:      policy.Source{Roles: map[string]policy.Role{}, Rules: []policy.Rule{}},
-		Warnings: Problems{
+		Compiled: policyfile.Compiled{
+			Files: []string{"tidewaiter.yaml"}, Services: []string{"r.example.com"},
+			Rules: policy.Source{Roles: map[string]policy.Role{}, Rules: []policy.Rule{}},
+		},
+		Warnings: strictyaml.Problems{
 			{File: "tidewaiter.yaml", Text: "identity is missing, so nobody can sign in"},
 			{File: "tidewaiter.yaml", Text: "there are no rules, so nothing is granted"},
 		},
@@ -152,7 +156,7 @@ log: { level: debug, format: json }
 
 func TestEveryKey(t *testing.T) {
 	path := filepath.FromSlash
-	got, err := load(path("etc/tidewaiter.yaml"), Options{Env: func(name string) (string, bool) { return "environment-secret", name == "NOTIFY" }}, files{
+	got, err := loadFrom(path("etc/tidewaiter.yaml"), Options{Env: func(name string) (string, bool) { return "environment-secret", name == "NOTIFY" }}, files{
 		path("etc/tidewaiter.yaml"): every,
 		path("etc/tls/cert.pem"):    "", path("/tls/key.pem"): "", path("etc/root.pem"): "", path("root.key"): "", path("etc/users"): "",
 		path("etc/secret"):        "file-secret-0123456789\n",
@@ -168,14 +172,13 @@ func TestEveryKey(t *testing.T) {
 	main := path("etc/tidewaiter.yaml")
 	want := &Config{
 		File:      main,
-		Files:     []string{main, path("etc/more/a.yaml"), path("etc/more/b.yaml"), path("etc/last.yaml")},
 		PublicURL: "https://auth.example.com",
 		Listen: []Listener{
-			{Address: ":8443", TLS: &TLS{Certificate: path("etc/tls/cert.pem"), Key: path("/tls/key.pem")}, Serve: []Face{FaceToken}},
-			{Address: "[::1]:8080", TLS: &TLS{SelfSigned: true}, Serve: []Face{FaceToken, FaceNotifications, FaceKeys, FaceHealth, FaceAPI}},
-			{Address: "localhost:9090", Serve: []Face{FaceMetrics, FaceHealth}},
+			{Address: ":8443", TLS: &TLS{Certificate: path("etc/tls/cert.pem"), Key: path("/tls/key.pem")}, Serve: []string{ServeToken}},
+			{Address: "[::1]:8080", TLS: &TLS{SelfSigned: true}, Serve: []string{ServeToken, ServeNotifications, ServeKeys, ServeHealth, ServeAPI}},
+			{Address: "localhost:9090", Serve: []string{ServeMetrics, ServeHealth}},
 		},
-		Paths:    Paths{Token: "/auth", Notifications: "/events"},
+		Paths:    paths{Token: "/auth", Notifications: "/events"},
 		Database: "sqlite:" + path("/var/lib/tidewaiter/state.db"),
 		Audit:    Strict,
 		Signing: Signing{
@@ -192,30 +195,32 @@ func TestEveryKey(t *testing.T) {
 			{Service: "on", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Specification, Notifications: secret("0123456789abcdef")},
 			{Service: "null", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Specification},
 		},
-		Notifications: Notifications{Open: true},
+		Notifications: notifications{Open: true},
 		Identity: []Source{
 			{Line: 30, HTPasswd: &HTPasswd{
 				Name: "staff", File: path("etc/users"),
 				Entries: []string{"ann:$2y$10$x", "bob:$argon2id$v=19$y"},
 				Groups:  map[string][]string{"dev": {"ann", "bob"}, "007": {"0x7"}},
 			}},
-			{Line: 35, Anyone: &Anyone{}},
+			{Line: 35, Anyone: true},
 		},
-		Rules: policy.Source{
-			Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}, "owner": {Actions: scope.Repository}, "pusher": {Actions: scope.Pull | scope.Push}},
-			Rules: []policy.Rule{
-				{Name: "one", Subjects: []string{"signed-in", "group:dev"}, Registries: []string{"on", "0777"}, Names: []string{"${user}/**", "x"},
-					Role: "reader", Actions: scope.Push, Lifetime: 2 * time.Minute, Origin: policy.Origin{File: main, Line: 40}},
-				{Name: "two", Deny: true, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Delete, Origin: policy.Origin{File: main, Line: 50}},
-				{Name: "three", Subjects: []string{"user:ann"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All, Origin: policy.Origin{File: main, Line: 51}},
-				{Name: "four", Subjects: []string{"anyone"}, Names: []string{"public/*"}, Role: "pusher", Origin: policy.Origin{File: path("etc/more/b.yaml"), Line: 2}},
-				{Name: "five", Deny: true, Subjects: []string{"anonymous"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All, Origin: policy.Origin{File: path("etc/last.yaml"), Line: 3}},
+		Compiled: policyfile.Compiled{Files: []string{main, path("etc/more/a.yaml"), path("etc/more/b.yaml"), path("etc/last.yaml")}, Services: []string{"0777", "Docker registry", "on", "null"},
+			Rules: policy.Source{
+				Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}, "owner": {Actions: scope.Repository}, "pusher": {Actions: scope.Pull | scope.Push}},
+				Rules: []policy.Rule{
+					{Name: "one", Subjects: []string{"signed-in", "group:dev"}, Registries: []string{"on", "0777"}, Names: []string{"${user}/**", "x"},
+						Role: "reader", Actions: scope.Push, Lifetime: 2 * time.Minute, Origin: policy.Origin{File: main, Line: 40}},
+					{Name: "two", Deny: true, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Delete, Origin: policy.Origin{File: main, Line: 50}},
+					{Name: "three", Subjects: []string{"user:ann"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All, Origin: policy.Origin{File: main, Line: 51}},
+					{Name: "four", Subjects: []string{"anyone"}, Names: []string{"public/*"}, Role: "pusher", Origin: policy.Origin{File: path("etc/more/b.yaml"), Line: 2}},
+					{Name: "five", Deny: true, Subjects: []string{"anonymous"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All, Origin: policy.Origin{File: path("etc/last.yaml"), Line: 3}},
+				},
 			},
 		},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32"), netip.MustParsePrefix("fd00::/8")},
 		Limits:         Limits{Throttle: false, MaxFailuresPerPair: 3, MaxFailuresPerSource: 30, MaxDelay: time.Minute, UnknownPlaces: "refuse", Connections: 500},
-		Log:            Log{Level: "debug", Format: "json"},
-		Warnings: Problems{
+		Log:            logging{Level: "debug", Format: "json"},
+		Warnings: strictyaml.Problems{
 			{File: main, Line: 7, Column: 50, Text: "clients do not trust a self-signed certificate: for testing only"},
 			{File: main, Line: 28, Column: 24, Text: "anyone can post events and write false entries into the journal: for demonstrations only"},
 			{File: main, Line: 35, Column: 13, Text: "anyone can sign in with any name and any password: for demonstrations only"},
@@ -237,26 +242,26 @@ func TestKeysFlag(t *testing.T) {
 		"tidewaiter.yaml":                 base + "signing: { root: { folder: nowhere } }\n",
 		filepath.Join("made", "cert.pem"): "", filepath.Join("made", "privatekey.pem!"): "",
 	}
-	c, err := load("tidewaiter.yaml", Options{Keys: "made"}, disk)
+	c, err := loadFrom("tidewaiter.yaml", Options{Keys: "made"}, disk)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.Signing.Certificate != filepath.Join("made", "cert.pem") || c.Signing.Key != filepath.Join("made", "privatekey.pem") {
 		t.Errorf("the root is %s and %s", c.Signing.Certificate, c.Signing.Key)
 	}
-	want := "--keys: everybody on this machine can read " + filepath.Join("made", "privatekey.pem")
+	want := "--keys: all users of this machine can read " + filepath.Join("made", "privatekey.pem")
 	if len(c.Warnings) == 0 || c.Warnings[0].String() != want {
 		t.Errorf("the warnings are\n%v\nnot %s first", c.Warnings, want)
 	}
 
-	_, err = load("tidewaiter.yaml", Options{Keys: "other"}, disk)
+	_, err = loadFrom("tidewaiter.yaml", Options{Keys: "other"}, disk)
 	if diff := cmp.Diff([]string{
 		"--keys: opening other/cert.pem: file does not exist",
 		"--keys: opening other/privatekey.pem: file does not exist",
 	}, reported(err)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	_, err = load("tidewaiter.yaml", Options{}, files{"tidewaiter.yaml": base})
+	_, err = loadFrom("tidewaiter.yaml", Options{}, files{"tidewaiter.yaml": base})
 	if diff := cmp.Diff([]string{
 		"there is no signing root: opening /keys/cert.pem: file does not exist; name one by signing.root or --keys",
 	}, reported(err)); diff != "" {
@@ -295,13 +300,13 @@ func TestWarnings(t *testing.T) {
 		{"services that differ in case alone", "registries: [{service: twin}, {service: Twin}]",
 			`2:41: the registry in line 2 has the same service in other case: clients that change the case, such as Watchtower, get no token for either`},
 		{"a key for everybody", "signing: {root: {certificate: a, key: b}}",
-			`2:39: everybody on this machine can read b`},
+			`2:39: all users of this machine can read b`},
 		{"a key for everybody to change", "signing: {root: {certificate: a, key: c}}",
-			"2:39: everybody on this machine can read c\n2:39: everybody on this machine can change c"},
+			"2:39: all users of this machine can read c\n2:39: all users of this machine can change c"},
 		{"accounts for everybody to change", "identity: [{htpasswd: {file: c}}]",
-			`2:30: everybody on this machine can change c`},
+			`2:30: all users of this machine can change c`},
 		{"a policy for everybody to change", "policy: {files: [d]}",
-			`d: everybody on this machine can change it`},
+			`d: all users of this machine can change it`},
 		{"rights over Tidewaiter for everybody", "policy: {rules: [{name: x, subjects: [signed-in], tidewaiter: [accounts], actions: [write]}]}",
 			`2:39: rule "x" gives everybody who can sign in rights over Tidewaiter itself`},
 		{"pushing without signing in", "policy: {roles: {w: [pull, push]}, rules: [{name: x, subjects: [signed-in, anonymous], repositories: [x], role: w}]}",

@@ -28,7 +28,7 @@ func TestStateOnPostgreSQL(t *testing.T) {
 		{"postgres://me@db/x", "", "", ""},
 		{"postgresql:///x?host=/run/postgresql", "", "", ""},
 		{"postgres://me@one:5432,two:5432/x?password_file=password&sslmode=require", "password_file", "password", ""},
-		{"postgres://me@db/x?passfile=open", "passfile", "open", "everybody on this machine can read"},
+		{"postgres://me@db/x?passfile=open", "passfile", "open", "all users of this machine can read"},
 		{"postgres://me@db/x?sslrootcert=ca.pem", "sslrootcert", "ca.pem", ""}, // no secret
 		{"postgres://me@db/x?sslrootcert=system", "", "", ""},
 	} {

@@ -6,6 +6,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
@@ -44,16 +45,16 @@ func (h *Hook) Place(setting string) (line, column int) {
 	if h.node == nil {
 		return 0, 0
 	}
-	n := value(h.node, setting)
+	n := strictyaml.At(h.node, setting)
 	return n.Line, n.Column
 }
 
 // variableName is the name of an environment variable. Variables by which a loader or a shell runs
 // other code (LD_PRELOAD) are allowed: whoever can write the config can also name another program.
-func variableName() valueType[string] {
-	return scalar("name", func(d *decoder, n *yaml.Node, s string) (string, bool) {
+func variableName() strictyaml.Type[string] {
+	return strictyaml.Scalar("name", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 		if !variablePattern.MatchString(s) {
-			d.problem(n, "%s is not the name of an environment variable: use letters, digits and _, without a value", text.QuoteShort(s))
+			d.Problem(n, "%s is not the name of an environment variable: use letters, digits and _, without a value", text.QuoteShort(s))
 			return "", false
 		}
 		return s, true
@@ -64,51 +65,51 @@ var variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // hook returns the keys of a webhook or an exec section: those of the kind, those that both have,
 // and those of its use.
-func hook(kind []key[Hook], use ...key[Hook]) valueType[*Hook] {
-	keys := []key[Hook]{
-		on("name", sourceName(), func(h *Hook, v string) { h.Name = v }).must().
-			says("The name in the log and the journal, after `webhook:` or `exec:`. A webhook and an exec source cannot have the same name."),
-		on("timeout", duration(100*time.Millisecond, time.Minute), func(h *Hook, v time.Duration) { h.Timeout = v }).or("5s").
-			says("How long a request may take, including the wait for a free slot. After that the answer is 503."),
-		on("max_concurrent", count(1, 1000), func(h *Hook, v int) { h.MaxConcurrent = v }).or("16").formerly("most").
-			says("The maximum number of concurrent requests."),
+func hook(kind []strictyaml.Key[Hook], use ...strictyaml.Key[Hook]) strictyaml.Type[*Hook] {
+	keys := []strictyaml.Key[Hook]{
+		strictyaml.On("name", sourceName(), func(h *Hook, v string) { h.Name = v }).Must().
+			Says("The name in the log and the journal, after `webhook:` or `exec:`. A webhook and an exec source cannot have the same name."),
+		strictyaml.On("timeout", duration(100*time.Millisecond, time.Minute), func(h *Hook, v time.Duration) { h.Timeout = v }).Or("5s").
+			Says("How long a request may take, including the wait for a free slot. After that the answer is 503."),
+		strictyaml.On("max_concurrent", count(1, 1000), func(h *Hook, v int) { h.MaxConcurrent = v }).Or("16").Formerly("most").
+			Says("The maximum number of concurrent requests."),
 	}
 	keys = append(append(keys[:1:1], kind...), append(keys[1:], use...)...)
-	return pointer(section(keys, func(_ *decoder, n *yaml.Node, h *Hook) { h.node = n }))
+	return pointer(strictyaml.Section(keys, func(_ *strictyaml.Decoder, n *yaml.Node, h *Hook) { h.node = n }))
 }
 
-func webhookKeys() []key[Hook] {
-	return []key[Hook]{
-		on("url", webAddress(), func(h *Hook, v string) { h.URL = v }).must().
-			says("The URL of the service. It must be `https://`, unless the service is on this machine."),
-		on("ca", filePath("file"), func(h *Hook, v string) { h.CA = v }).
-			says("A PEM file with the CA certificates to verify the service. The default is the system's CA certificates."),
-		on("certificate", filePath("file"), func(h *Hook, v string) { h.Certificate = v }).
-			says("A PEM file with the client certificate for the service."),
-		on("key", filePath("file"), func(h *Hook, v string) { h.Key = v }).
-			says("A PEM file with the private key of `certificate`."),
-		on("bearer_file", filePath("file"), func(h *Hook, v string) { h.BearerFile = v }).
-			says("A file with a secret that is sent to the service as `Authorization: Bearer`. It is read again for each request."),
+func webhookKeys() []strictyaml.Key[Hook] {
+	return []strictyaml.Key[Hook]{
+		strictyaml.On("url", webAddress(), func(h *Hook, v string) { h.URL = v }).Must().
+			Says("The URL of the service. It must be `https://`, unless the service is on this machine."),
+		strictyaml.On("ca", strictyaml.FilePath("file"), func(h *Hook, v string) { h.CA = v }).
+			Says("A PEM file with the CA certificates to verify the service. The default is the system's CA certificates."),
+		strictyaml.On("certificate", strictyaml.FilePath("file"), func(h *Hook, v string) { h.Certificate = v }).
+			Says("A PEM file with the client certificate for the service."),
+		strictyaml.On("key", strictyaml.FilePath("file"), func(h *Hook, v string) { h.Key = v }).
+			Says("A PEM file with the private key of `certificate`."),
+		strictyaml.On("bearer_file", strictyaml.FilePath("file"), func(h *Hook, v string) { h.BearerFile = v }).
+			Says("A file with a secret that is sent to the service as `Authorization: Bearer`. It is read again for each request."),
 	}
 }
 
-func execKeys() []key[Hook] {
-	return []key[Hook]{
-		on("command", list(line()), func(h *Hook, v []string) { h.Command = v }).must().
-			says("The absolute path of the program, and its arguments. It is started for each request, without a shell. Its environment has only `PATH`, `LANG` and the variables in `environment`."),
-		on("environment", list(variableName()), func(h *Hook, v []string) { h.Environment = v }).
-			says("The names of environment variables of Tidewaiter to pass to the program, such as `HTTPS_PROXY`. Variables that are not set are left out."),
+func execKeys() []strictyaml.Key[Hook] {
+	return []strictyaml.Key[Hook]{
+		strictyaml.On("command", strictyaml.List(strictyaml.Line), func(h *Hook, v []string) { h.Command = v }).Must().
+			Says("The absolute path of the program, and its arguments. It is started for each request, without a shell. Its environment has only `PATH`, `LANG` and the variables in `environment`."),
+		strictyaml.On("environment", strictyaml.List(variableName()), func(h *Hook, v []string) { h.Environment = v }).
+			Says("The names of environment variables of Tidewaiter to pass to the program, such as `HTTPS_PROXY`. Variables that are not set are left out."),
 	}
 }
 
-func hookFind() key[Hook] {
-	return on("find", boolean(), func(h *Hook, v bool) { h.Find = v }).or("false").
-		says("The service can look up a user by name, without a password. Its users can then have refresh tokens and access tokens. [How](webhook.md#look-people-up).")
+func hookFind() strictyaml.Key[Hook] {
+	return strictyaml.On("find", strictyaml.Bool, func(h *Hook, v bool) { h.Find = v }).Or("false").
+		Says("The service can look up a user by name, without a password. Its users can then have refresh tokens and access tokens. [How](webhook.md#look-people-up).")
 }
 
-func hookGroups() key[Hook] {
-	return on("groups", boolean(), func(h *Hook, v bool) { h.Groups = v }).or("false").
-		says("Every successful answer must have a list of groups, which may be empty. A sign-in without the list is refused, because a deny rule could be for a missing group.")
+func hookGroups() strictyaml.Key[Hook] {
+	return strictyaml.On("groups", strictyaml.Bool, func(h *Hook, v bool) { h.Groups = v }).Or("false").
+		Says("Every successful answer must have a list of groups, which may be empty. A sign-in without the list is refused, because a deny rule could be for a missing group.")
 }
 
 // Values of the authorizer's `grants`.
@@ -117,33 +118,29 @@ const (
 	replace = "replace"
 )
 
-func hookGrants() key[Hook] {
-	return on("grants", one(narrow, replace), func(h *Hook, v string) { h.Replace = v == replace }).or(narrow).
-		says("`narrow`: it is asked about what the policy grants, and can only remove grants. `replace`: it is asked about everything that no rule denies, and decides what to grant.")
+func hookGrants() strictyaml.Key[Hook] {
+	return strictyaml.On("grants", one(narrow, replace), func(h *Hook, v string) { h.Replace = v == replace }).Or(narrow).
+		Says("`narrow`: it is asked about what the policy grants, and can only remove grants. `replace`: it is asked about everything that no rule denies, and decides what to grant.")
 }
 
 // authorizer is the section of the one hook that decides after the policy.
-func authorizer() valueType[*Hook] {
-	return section([]key[*Hook]{
-		on("webhook", hook(webhookKeys(), hookGrants()), func(a **Hook, v *Hook) { *a = v }).
-			says("A service that is asked over HTTPS."),
-		on("exec", hook(execKeys(), hookGrants()), func(a **Hook, v *Hook) { *a = v }).
-			says("A program that is started for each request."),
-	}, func(d *decoder, n *yaml.Node, _ **Hook) {
+func authorizer() strictyaml.Type[*Hook] {
+	return strictyaml.Section([]strictyaml.Key[*Hook]{
+		strictyaml.On("webhook", hook(webhookKeys(), hookGrants()), func(a **Hook, v *Hook) { *a = v }).
+			Says("A service that is asked over HTTPS."),
+		strictyaml.On("exec", hook(execKeys(), hookGrants()), func(a **Hook, v *Hook) { *a = v }).
+			Says("A program that is started for each request."),
+	}, func(d *strictyaml.Decoder, n *yaml.Node, _ **Hook) {
 		if len(n.Content) != 2 {
-			d.problem(n, "give either webhook or exec")
+			d.Problem(n, "give either webhook or exec")
 		}
 	})
 }
 
 // hook checks the files of a service.
 func (x crossChecks) hook(n *yaml.Node, h *Hook) {
-	for _, f := range []struct {
-		key, file string
-		secret    bool
-	}{{"ca", h.CA, false}, {"certificate", h.Certificate, false}, {"key", h.Key, true}, {"bearer_file", h.BearerFile, true}} {
-		if f.file != "" {
-			x.readable(value(n, f.key), f.file, f.secret)
-		}
-	}
+	x.readable(strictyaml.At(n, "ca"), h.CA, false)
+	x.readable(strictyaml.At(n, "certificate"), h.Certificate, false)
+	x.readable(strictyaml.At(n, "key"), h.Key, true)
+	x.readable(strictyaml.At(n, "bearer_file"), h.BearerFile, true)
 }

@@ -1,16 +1,36 @@
 package config
 
-import "go.yaml.in/yaml/v4"
+import (
+	"maps"
+	"slices"
+	"strings"
 
-// PlaceOfEntry returns line and column of an entry, from 0.
+	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
+	"github.com/tidewaiter/tidewaiter/internal/text"
+)
+
+// HTPasswd are names and hashed passwords, in a file, inline, or both.
+type HTPasswd struct {
+	Name    string // default "htpasswd"
+	File    string
+	Entries []string                       // "name:hash"
+	Groups  map[string][]string            // group -> names
+	Claims  map[string]map[string][]string // name -> claim -> values
+
+	node *yaml.Node
+}
+
+// PlaceOfEntry returns line and column of entry i, from 0.
 func (h *HTPasswd) PlaceOfEntry(i int) (line, column int) {
-	return h.place(func(n *yaml.Node) *yaml.Node { return item(value(n, "entries"), i) })
+	return h.place(func(n *yaml.Node) *yaml.Node { return strictyaml.At(n, "entries", i) })
 }
 
 // PlaceOfMember returns line and column of a name in a group.
 func (h *HTPasswd) PlaceOfMember(group, name string) (line, column int) {
 	return h.place(func(n *yaml.Node) *yaml.Node {
-		members := value(value(n, "groups"), group)
+		members := strictyaml.At(strictyaml.At(n, "groups"), group)
 		for _, member := range members.Content {
 			if member.Value == name {
 				return member
@@ -22,14 +42,98 @@ func (h *HTPasswd) PlaceOfMember(group, name string) (line, column int) {
 
 // PlaceOfClaims returns line and column of the claims of a name.
 func (h *HTPasswd) PlaceOfClaims(name string) (line, column int) {
-	return h.place(func(n *yaml.Node) *yaml.Node { return value(value(n, "claims"), name) })
+	return h.place(func(n *yaml.Node) *yaml.Node { return strictyaml.At(strictyaml.At(n, "claims"), name) })
 }
 
-// place returns where a part of the source is written; 0 if the source is no file's.
+// place returns line and column of a part of the source, or 0 if it was not read from a file.
 func (h *HTPasswd) place(part func(*yaml.Node) *yaml.Node) (line, column int) {
 	if h.node == nil {
 		return 0, 0
 	}
 	n := part(h.node)
 	return n.Line, n.Column
+}
+
+func htpasswdKeys() []strictyaml.Key[HTPasswd] {
+	claims := strictyaml.Dictionary(strictyaml.Dictionary(strictyaml.List(strictyaml.Line)))
+	claims.Kind = "names, each with claims, each with a list of text"
+	return []strictyaml.Key[HTPasswd]{
+		strictyaml.On("name", sourceName(), func(h *HTPasswd, v string) { h.Name = v }).Or("htpasswd").
+			Says("The name of this source in the log. A second htpasswd source needs another name."),
+		strictyaml.On("file", strictyaml.FilePath("file"), func(h *HTPasswd, v string) { h.File = v }).
+			Says("A file in the format of `htpasswd -B`. It is read again when it changes. An empty file is rejected after one with users: to remove all users, write a line with `#`."),
+		strictyaml.On("entries", strictyaml.List(passwordEntry()), func(h *HTPasswd, v []string) { h.Entries = v }).
+			Says("Lines of such a file, `name:hash`, instead of a file or in addition to it. Create the hash with `tidewaiter hash-password`."),
+		strictyaml.On("groups", strictyaml.Dictionary(strictyaml.List(strictyaml.Line)), func(h *HTPasswd, v []strictyaml.Named[[]string]) {
+			h.Groups = make(map[string][]string, len(v))
+			for _, group := range v {
+				h.Groups[group.Name] = group.Value
+			}
+		}).Says("Groups, each with its members. Rules refer to them as `group:NAME`."),
+		strictyaml.On("claims", claims, func(h *HTPasswd, v []strictyaml.Named[[]strictyaml.Named[[]string]]) {
+			h.Claims = make(map[string]map[string][]string, len(v))
+			for _, who := range v {
+				h.Claims[who.Name] = make(map[string][]string, len(who.Value))
+				for _, claim := range who.Value {
+					h.Claims[who.Name][claim.Name] = claim.Value
+				}
+			}
+		}).Says("More claims of a user. Rules use them as `${claims.NAME}`, conditions as `claims.NAME`."),
+	}
+}
+
+// passwordEntry is "name:hash". Problems do not repeat it, because it may be a password in plain
+// text.
+func passwordEntry() strictyaml.Type[string] {
+	return strictyaml.Scalar("name:hash", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
+		name, hash, found := strings.Cut(s, ":")
+		switch {
+		case !found:
+			d.Problem(n, "an entry must be a name, a colon and a hash")
+		case name == "" || strings.TrimSpace(name) != name || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
+			d.Problem(n, "the entry has no name, or white space around the name")
+		case !slices.ContainsFunc([]string{"$2a$", "$2b$", "$2y$", "$argon2id$"}, func(kind string) bool { return strings.HasPrefix(hash, kind) }):
+			d.Problem(n, "the entry of %s has no bcrypt or argon2id hash; create one with `tidewaiter hash-password` or `htpasswd -B`", text.QuoteShort(name))
+		default:
+			return s, true
+		}
+		return "", false
+	})
+}
+
+func checkHTPasswd(d *strictyaml.Decoder, n *yaml.Node, h *HTPasswd) {
+	h.node = n
+	if h.File == "" && len(h.Entries) == 0 {
+		d.Problem(n, "file or entries is required")
+		return
+	}
+	names := make(map[string]bool, len(h.Entries))
+	for i, entry := range h.Entries {
+		name, _, _ := strings.Cut(entry, ":")
+		if names[name] {
+			d.Problem(strictyaml.At(n, "entries", i), "there is another entry for %s", text.QuoteShort(name))
+		}
+		names[name] = true
+	}
+	if h.File != "" {
+		return // the file may have more names, now or later
+	}
+	known := slices.Sorted(maps.Keys(names))
+	check := func(name *yaml.Node) {
+		if !names[name.Value] {
+			d.Suggest(name, d.Nearest(name.Value, known), "there is no entry for %s", text.QuoteShort(name.Value))
+		}
+	}
+	if groups := strictyaml.At(n, "groups"); groups != n {
+		for i := 1; i < len(groups.Content); i += 2 {
+			for _, member := range groups.Content[i].Content {
+				check(member)
+			}
+		}
+	}
+	if claims := strictyaml.At(n, "claims"); claims != n {
+		for i := 0; i < len(claims.Content); i += 2 {
+			check(claims.Content[i])
+		}
+	}
 }

@@ -46,18 +46,18 @@ func TestLDAP(t *testing.T) {
 				NameAttribute: "mail", Lowercase: true, IDAttribute: "employeeNumber", Attributes: map[string]string{"departmentNumber": "department"},
 			},
 			Groups:  LDAPGroups{Bases: []string{"ou=groups,dc=example,dc=com"}, Filter: "(uniqueMember={dn})", NameAttribute: "dn", Nested: "walk"},
-			Timeout: 3 * time.Second, Pool: 20, Attempts: LDAPAttempts{Max: 9, Window: 2 * time.Hour},
+			Timeout: 3 * time.Second, Pool: 20, Attempts: ldapAttempts{Max: 9, Window: 2 * time.Hour},
 		}},
 		{"registries: [{service: r}]\nidentity: [{ldap: {name: corp, servers: [ldaps://a], user: {dn: \"uid={name},o=x\"}}}]", &LDAP{
 			Name: "corp", Servers: []string{"ldaps://a"},
 			User:    LDAPUser{DN: "uid={name},o=x", Scope: "subtree", NameAttribute: "uid"},
-			Timeout: 5 * time.Second, Pool: 8, Cache: time.Minute, Attempts: LDAPAttempts{Max: 4, Window: 30 * time.Minute},
+			Timeout: 5 * time.Second, Pool: 8, Cache: time.Minute, Attempts: ldapAttempts{Max: 4, Window: 30 * time.Minute},
 		}},
 		{"registries: [{service: r}]\nidentity: [{ldap: {name: corp, servers: [ldaps://a], user: {base: \"\"}, groups: {member_of: true, base: ['']}}}]", &LDAP{
 			Name: "corp", Servers: []string{"ldaps://a"},
 			User:    LDAPUser{Bases: []string{""}, Scope: "subtree", NameAttribute: "uid"},
 			Groups:  LDAPGroups{MemberOf: true, Bases: []string{""}, NameAttribute: "cn", Nested: "none"},
-			Timeout: 5 * time.Second, Pool: 8, Cache: time.Minute, Attempts: LDAPAttempts{Max: 4, Window: 30 * time.Minute},
+			Timeout: 5 * time.Second, Pool: 8, Cache: time.Minute, Attempts: ldapAttempts{Max: 4, Window: 30 * time.Minute},
 		}},
 	} {
 		c, err := loadText(t, files{"tidewaiter.yaml": tt.text, "ca.pem": "", "password": ""}.withKeys())

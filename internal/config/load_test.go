@@ -1,41 +1,44 @@
 package config
 
 import (
+	"fmt"
 	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
 // files is a disk in memory: text by path. A file whose path here ends with "!" can be read by
 // everybody, one with "!!" also changed.
 type files map[string]string
 
-func (f files) find(file string) (text string, open access, err error) {
-	for suffix, open := range map[string]access{"": 0, "!": anyRead, "!!": anyRead | anyChange} {
+func (f files) find(file string) (text string, a strictyaml.Access, err error) {
+	for suffix, a := range map[string]strictyaml.Access{"": 0, "!": strictyaml.AnyRead, "!!": strictyaml.AnyRead | strictyaml.AnyWrite} {
 		if text, ok := f[file+suffix]; ok {
-			return text, open, nil
+			return text, a, nil
 		}
 	}
-	return "", 0, opening(file, fs.ErrNotExist)
+	return "", 0, fmt.Errorf("opening %s: %w", file, fs.ErrNotExist)
 }
 
-func (f files) read(file string, most int64) ([]byte, access, error) {
-	text, open, err := f.find(file)
-	if err == nil && int64(len(text)) > most {
-		err = opening(file, fs.ErrInvalid)
+func (f files) Read(file string, limit int64) ([]byte, strictyaml.Access, error) {
+	text, a, err := f.find(file)
+	if err == nil && int64(len(text)) > limit {
+		err = fmt.Errorf("opening %s: %w", file, fs.ErrInvalid)
 	}
-	return []byte(text), open, err
+	return []byte(text), a, err
 }
 
-func (f files) look(file string) (access, error) {
-	_, open, err := f.find(file)
-	return open, err
+func (f files) Look(file string) (strictyaml.Access, error) {
+	_, a, err := f.find(file)
+	return a, err
 }
 
-func (f files) list(folder string) ([]string, error) {
+func (f files) List(folder string) ([]string, error) {
 	var names []string
 	for _, file := range slices.Sorted(maps.Keys(f)) {
 		if filepath.Dir(file) == folder {
@@ -43,7 +46,7 @@ func (f files) list(folder string) ([]string, error) {
 		}
 	}
 	if names == nil {
-		return nil, opening(folder, fs.ErrNotExist)
+		return nil, fmt.Errorf("opening %s: %w", folder, fs.ErrNotExist)
 	}
 	return names, nil
 }
@@ -58,9 +61,13 @@ func (f files) withKeys() files {
 // loadText loads tidewaiter.yaml of f, where one environment variable is set.
 func loadText(t testing.TB, f files) (*Config, error) {
 	t.Helper()
-	return load("tidewaiter.yaml", Options{Env: func(name string) (string, bool) {
+	return loadFrom("tidewaiter.yaml", Options{Env: func(name string) (string, bool) {
 		return "environment-secret", name == "NOTIFY"
 	}}, f)
+}
+
+func loadFrom(file string, o Options, f files) (*Config, error) {
+	return load(&strictyaml.Reader{FS: f, Env: o.Env}, file, o)
 }
 
 // reported returns the lines of an error, without the file's name.

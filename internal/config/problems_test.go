@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -65,10 +66,10 @@ func TestProblems(t *testing.T) {
 			`2:33: must be true or false, not "false" (did you mean "false"?)`,
 			`3:24: must be true or false, not "on" (did you mean "true"?)`}},
 		{"an alias", "log: { level: &l info }\naudit: *l", []string{
-			`2:15: anchors (&l) are not read here`,
-			`3:8: aliases (*l) are not read here; write out what it stands for`}},
+			`2:15: anchors (&l) are not supported`,
+			`3:8: aliases (*l) are not supported; write the value again`}},
 		{"a tag", "database: !!binary c3FsaXRlOmE=", []string{
-			`2:11: tags (!!binary) are not read here`}},
+			`2:11: tags (!!binary) are not supported`}},
 		{"spaces at an edge", `token: { issuer: " me" }`, []string{
 			`2:18: the text begins or ends with white space (did you mean "me"?)`}},
 		{"an empty text", `token: { issuer: "" }`, []string{`2:18: the text is empty`}},
@@ -346,9 +347,9 @@ func TestProblemsOfText(t *testing.T) {
 		{"two values", "registries: a: b\n", []string{
 			"1:14: this is not YAML: the text contains a colon and a space; put the text in quotes"}},
 		{"an open bracket", "log: { level: info\ndatabase: x\n", []string{
-			"1:6: this is not YAML: the brace that begins here does not end, or a comma is missing in it"}},
+			"1:6: this is not YAML: the brace that begins here is not closed, or a comma is missing in it"}},
 		{"an open quote", "database: \"sqlite\n", []string{
-			"1:11: this is not YAML: the quote that begins here does not end"}},
+			"1:11: this is not YAML: the quote that begins here is not closed"}},
 		{"a tab behind a text", base + "policy:\n  rules:\n    - name: a\n\tsubjects: [anyone]\n", []string{
 			"5:1: this is not YAML: a tab; indent YAML with spaces"}},
 		{"a pattern without quotes", "a: [\"x\", **]\n", []string{
@@ -376,9 +377,9 @@ func TestProblemsOfText(t *testing.T) {
 		{"a comma is missing", "a: [\"b\" \"c\"]\n", []string{
 			"1:9: this is not YAML: a comma or a ] is missing before this"}},
 		{"an open bracket above", "a: [\"b\"\nc: d\n", []string{
-			"1:4: this is not YAML: the bracket that begins here does not end, or a comma is missing in it"}},
+			"1:4: this is not YAML: the bracket that begins here is not closed, or a comma is missing in it"}},
 		{"two documents", base + "---\ndatabase: sqlite:b\n", []string{
-			"2:1: a second document begins here; a file holds one"}},
+			"2:1: a second document begins here; a file must have one"}},
 		{"an alias of nothing", "database: *x\n", []string{
 			"1:11: this is not YAML: a text that begins with * must be in quotes"}},
 		{"another encoding", "database: sqlite:\xe9\n", []string{"1:18: the byte 0xe9 is not UTF-8"}},
@@ -394,5 +395,23 @@ func TestProblemsOfText(t *testing.T) {
 				t.Errorf("%q\n(-want +got):\n%s", tt.text, diff)
 			}
 		})
+	}
+}
+
+// A mistake far down in a large policy is found where it is.
+func TestProblemInLargeList(t *testing.T) {
+	for _, tt := range []struct{ line, diagnostics string }{
+		{"    - { name: x, subject: [anyone], repositories: [x], role: writer }\n", `tidewaiter.yaml:3005:18: unknown key "subject" (did you mean "subjects"?)`},
+		{"    - { name: x, subjects: [anyone\n", `tidewaiter.yaml:3005:28: this is not YAML: the bracket that begins here is not closed`},
+	} {
+		_, err := loadText(t, files{"tidewaiter.yaml": base + manyRules(3000) + tt.line + "    - { name: y }\n"}.withKeys())
+		if err == nil || !strings.Contains(err.Error(), tt.diagnostics) {
+			t.Errorf("told is %v, not %s", err, tt.diagnostics)
+		}
+	}
+	many := base + manyRules(0) + strings.Repeat("    - { nam: x }\n", 500)
+	_, err := loadText(t, files{"tidewaiter.yaml": many}.withKeys())
+	if lines := reported(err); len(lines) != 100+1 || lines[100] != fmt.Sprintf("and %d more problems", 2*500-100) {
+		t.Errorf("%d lines are told, the last %q", len(lines), lines[len(lines)-1])
 	}
 }

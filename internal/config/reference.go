@@ -3,6 +3,10 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/manual"
+	"github.com/tidewaiter/tidewaiter/internal/policyfile"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
 //go:generate go test . -run TestReferenceIsUpToDate -update
@@ -11,21 +15,21 @@ import (
 func Reference() string {
 	var b strings.Builder
 	b.WriteString(referenceTop + introduction)
-	var rows []row
-	for _, k := range configKeys() {
-		rows = append(rows, k.row)
+	var rows []strictyaml.Row
+	for _, k := range configKeys(nil) {
+		rows = append(rows, k.Row)
 	}
 	for _, r := range rows {
-		fmt.Fprintf(&b, "\n## `%s`\n\n%s\n\n", r.name, r.means)
+		fmt.Fprintf(&b, "\n## `%s`\n\n%s\n\n", r.Name, r.Means)
 		fmt.Fprintf(&b, "Holds: %s.\n", facts(r))
-		if r.example != "" {
-			fmt.Fprintf(&b, "\n```yaml\n%s```\n", r.example)
+		if r.Example != "" {
+			fmt.Fprintf(&b, "\n```yaml\n%s```\n", r.Example)
 		}
-		describe(&b, r.name, r.keys)
+		describe(&b, r.Name, r.Keys)
 	}
-	tests := testFileKeys()[0].row
-	fmt.Fprintf(&b, "\n# Files of tests\n\n%s\n## `%s`\n\n%s\n", aboutTests, tests.name, tests.means)
-	describe(&b, tests.name, tests.keys)
+	tests := policyfile.TestRow()
+	fmt.Fprintf(&b, "\n# Files of tests\n\n%s\n## `%s`\n\n%s\n", aboutTests, tests.Name, tests.Means)
+	describe(&b, tests.Name, tests.Keys)
 	return b.String()
 }
 
@@ -67,19 +71,19 @@ For all keys:
 `
 
 // facts returns the kind of a key, whether it is required, and its default.
-func facts(r row) string {
-	parts := []string{r.kind}
+func facts(r strictyaml.Row) string {
+	parts := []string{r.Kind}
 	switch {
-	case r.required:
+	case r.Required:
 		parts = append(parts, "required")
-	case r.standard != "" && r.standard != "{}":
-		parts = append(parts, "default: `"+r.standard+"`")
+	case r.Default != "" && r.Default != "{}":
+		parts = append(parts, "default: `"+r.Default+"`")
 	}
 	return strings.Join(parts, "; ")
 }
 
 // describe writes the table of a section's keys, and below it the tables of its subsections.
-func describe(b *strings.Builder, path string, keys []row) {
+func describe(b *strings.Builder, path string, keys []strictyaml.Row) {
 	if len(keys) == 0 {
 		return
 	}
@@ -87,17 +91,59 @@ func describe(b *strings.Builder, path string, keys []row) {
 	for _, k := range keys {
 		standard := ""
 		switch {
-		case k.required:
+		case k.Required:
 			standard = "required"
-		case k.standard != "" && k.standard != "{}":
-			standard = "`" + k.standard + "`"
+		case k.Default != "" && k.Default != "{}":
+			standard = "`" + k.Default + "`"
 		}
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", k.name, strings.ReplaceAll(k.kind, "|", "\\|"), standard, strings.ReplaceAll(k.means, "|", "\\|"))
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", k.Name, strings.ReplaceAll(k.Kind, "|", "\\|"), standard, strings.ReplaceAll(k.Means, "|", "\\|"))
 	}
 	for _, k := range keys {
-		if len(k.keys) > 0 {
-			fmt.Fprintf(b, "\n### `%s.%s`\n\n%s\n", path, k.name, k.means)
-			describe(b, path+"."+k.name, k.keys)
+		if len(k.Keys) > 0 {
+			fmt.Fprintf(b, "\n### `%s.%s`\n\n%s\n", path, k.Name, k.Means)
+			describe(b, path+"."+k.Name, k.Keys)
+		}
+	}
+}
+
+// Manual returns the manual page of tidewaiter.yaml, from the same tables as docs/configuration.md.
+func Manual(program string) []byte {
+	p := manual.New("tidewaiter.yaml", 5, program, "the config of tidewaiter")
+	p.Section("Description")
+	p.Text(introduction)
+	p.Section("Keys")
+	for _, k := range configKeys(nil) {
+		p.Part(k.Name)
+		p.Text(k.Means)
+		p.Text("Holds: " + facts(k.Row) + ".")
+		if k.Example != "" {
+			p.Code(k.Example)
+		}
+		explain(p, k.Name, k.Keys)
+	}
+	tests := policyfile.TestRow()
+	p.Section("Files of tests")
+	p.Text(aboutTests)
+	p.Part(tests.Name)
+	p.Text(tests.Means)
+	explain(p, tests.Name, tests.Keys)
+	p.Section("Files")
+	p.Item("tidewaiter.yaml", "", "The config, in the current folder, unless `--config` names another.")
+	p.Section("See also")
+	p.Text("`tidewaiter`(1), `tidewaiter-check`(1), `tidewaiter-policy-test`(1)")
+	return p.Bytes()
+}
+
+// explain writes the keys of a section, and below them its subsections.
+func explain(p *manual.Page, path string, keys []strictyaml.Row) {
+	for _, k := range keys {
+		p.Item(k.Name, strings.ReplaceAll(facts(k), "`", ""), k.Means)
+	}
+	for _, k := range keys {
+		if len(k.Keys) > 0 {
+			p.Part(path + "." + k.Name)
+			p.Text(k.Means)
+			explain(p, path+"."+k.Name, k.Keys)
 		}
 	}
 }

@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/policyfile"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
 var update = flag.Bool("update", false, "write docs/configuration.md anew")
@@ -29,27 +32,27 @@ func TestReferenceIsUpToDate(t *testing.T) {
 
 // Every key says what it means, and every key at the top shows how it is used, in YAML that loads.
 func TestEveryKeyIsDocumented(t *testing.T) {
-	var walk func(path string, rows []row)
-	walk = func(path string, rows []row) {
-		if len(rows) > maxKeys {
-			t.Errorf("%s has %d keys; a section reads %d", path, len(rows), maxKeys)
+	var walk func(path string, rows []strictyaml.Row)
+	walk = func(path string, rows []strictyaml.Row) {
+		if len(rows) > 16 {
+			t.Errorf("%s has %d keys; strictyaml.Section reads 16", path, len(rows))
 		}
 		for _, r := range rows {
-			if r.means == "" || r.kind == "" {
-				t.Errorf("%s%s: it is not said what it means", path, r.name)
+			if r.Means == "" || r.Kind == "" {
+				t.Errorf("%s%s: it is not said what it means", path, r.Name)
 			}
-			walk(path+r.name+".", r.keys)
+			walk(path+r.Name+".", r.Keys)
 		}
 	}
-	walk("", rowsOf(testFileKeys()))
-	for _, k := range configKeys() {
-		walk("", []row{k.row})
-		if k.example == "" {
-			t.Errorf("%s has no example", k.name)
+	walk("", []strictyaml.Row{policyfile.TestRow()})
+	for _, k := range configKeys(nil) {
+		walk("", []strictyaml.Row{k.Row})
+		if k.Example == "" {
+			t.Errorf("%s has no example", k.Name)
 			continue
 		}
-		text := k.example
-		if k.name != "registries" {
+		text := k.Example
+		if k.Name != "registries" {
 			text += "registries: [{service: registry.example.com}]\n"
 		}
 		_, err := loadText(t, files{
@@ -62,7 +65,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 			"/run/secrets/notifications": "0123456789abcdef",
 		})
 		if err != nil {
-			t.Errorf("the example of %s:\n%v", k.name, err)
+			t.Errorf("the example of %s:\n%v", k.Name, err)
 		}
 	}
 }

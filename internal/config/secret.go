@@ -5,13 +5,15 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// Secret hands out a secret text when it is called. It holds a function, which prints as nothing that
-// could be read; what asks it to print itself gets "[secret]".
+// Secret returns a secret text when it is called. It is a function, because no format verb prints
+// what a function returns.
 type Secret func() string
 
-// String returns "[secret]", or "" where there is none.
+// String returns "[secret]", or "" if there is none.
 func (s Secret) String() string {
 	if s == nil {
 		return ""
@@ -19,40 +21,40 @@ func (s Secret) String() string {
 	return "[secret]"
 }
 
-// GoString returns what String does.
+// GoString returns String.
 func (s Secret) GoString() string { return s.String() }
 
-// MarshalText returns what String does, for JSON and slog.
+// MarshalText returns String, for JSON and slog.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Bounds of a secret. It is guessed at over the network, as fast as we answer: 16 random characters
-// are 96 bits in base64 and 64 in hex.
+// Limits of the length of a secret. It can be guessed over the network as fast as we answer: 16
+// random characters have 96 bits in base64 and 64 bits in hex.
 const (
 	minSecret = 16
 	maxSecret = 1024
 )
 
-// writtenSecret is where a secret comes from, one of three.
+// writtenSecret has the three places of a secret, of which one is set.
 type writtenSecret struct {
 	file, env, inline string
 	secret            Secret
 }
 
-// secretText is a secret in the config itself. No problem repeats it.
-func secretText() valueType[string] {
-	return scalar("secret", func(d *decoder, n *yaml.Node, s string) (string, bool) {
+// secretText is a secret in the config itself. Problems do not repeat it.
+func secretText() strictyaml.Type[string] {
+	return strictyaml.Scalar("secret", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 		if wrong := wrongSecret(s); wrong != "" {
-			d.problem(n, "%s", wrong)
+			d.Problem(n, "%s", wrong)
 			return "", false
 		}
-		if d.open&anyRead != 0 {
-			d.warn(n, "the secret is in a file that everybody on this machine can read")
+		if d.Access&strictyaml.AnyRead != 0 {
+			d.Warn(n, "the secret is in a file that all users of this machine can read")
 		}
 		return s, true
 	})
 }
 
-// wrongSecret says what is wrong with a secret; "" if nothing is.
+// wrongSecret returns what is wrong with a secret, or "".
 func wrongSecret(s string) string {
 	switch {
 	case s == "":
@@ -67,47 +69,35 @@ func wrongSecret(s string) string {
 	return ""
 }
 
-// checkSecret fetches the secret from the one place that is named.
-func checkSecret(d *decoder, n *yaml.Node, s *writtenSecret) {
-	places := 0
-	for _, place := range []string{s.file, s.env, s.inline} {
-		if place != "" {
-			places++
-		}
-	}
-	if places != 1 {
-		d.problem(n, "one of secret_file, secret_env and secret is required")
+// checkSecret reads the secret.
+func checkSecret(d *strictyaml.Decoder, n *yaml.Node, s *writtenSecret) {
+	if len(n.Content) != 2 {
+		d.Problem(n, "one of secret_file, secret_env and secret is required")
 		return
 	}
-	secret := s.inline
+	at, secret, prefix := n.Content[1], s.inline, ""
 	switch {
 	case s.file != "":
-		at := value(n, "secret_file")
-		src, open, err := d.disk.read(s.file, maxSecret+2)
+		src, access, err := d.ReadFile(s.file, maxSecret+2)
 		if err != nil {
-			d.problem(at, "%v", err)
+			d.Problem(at, "%v", err)
 			return
 		}
-		for _, warning := range open.warnings(s.file, true) {
-			d.warn(at, "%s", warning)
+		for _, warning := range access.Warnings(s.file, true) {
+			d.Warn(at, "%s", warning)
 		}
-		secret = strings.TrimSuffix(strings.TrimSuffix(string(src), "\n"), "\r")
-		if wrong := wrongSecret(secret); wrong != "" {
-			d.problem(at, "%s: %s", s.file, wrong)
-			return
-		}
+		secret, prefix = strings.TrimSuffix(strings.TrimSuffix(string(src), "\n"), "\r"), s.file+": "
 	case s.env != "":
-		at := value(n, "secret_env")
-		v, ok := d.env(s.env)
+		v, ok := d.LookupEnv(s.env)
 		if !ok {
-			d.problem(at, "there is no such environment variable") // its name may be the secret, by mistake
+			d.Problem(at, "there is no such environment variable") // the name may be the secret, by mistake
 			return
 		}
-		if wrong := wrongSecret(v); wrong != "" {
-			d.problem(at, "in this environment variable: %s", wrong)
-			return
-		}
-		secret = v
+		secret, prefix = v, "in this environment variable: "
+	}
+	if wrong := wrongSecret(secret); wrong != "" {
+		d.Problem(at, "%s%s", prefix, wrong)
+		return
 	}
 	s.secret = func() string { return secret }
 }

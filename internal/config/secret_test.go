@@ -17,7 +17,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		secret := rapid.StringMatching(`[!#$(-9;-Za-z~]{16,40}`).Draw(t, "secret")
 		where := rapid.SampledFrom([]string{"secret_file: s", "secret_env: NOTIFY", "secret: '" + secret + "'"}).Draw(t, "where")
-		c, err := load("t.yaml", Options{Env: func(string) (string, bool) { return secret, true }}, files{
+		c, err := loadFrom("t.yaml", Options{Env: func(string) (string, bool) { return secret, true }}, files{
 			"t.yaml!": "registries: [{service: r, notifications: {" + where + "}}]", "s!": secret + "\r\n",
 		}.withKeys())
 		if err != nil {
@@ -98,9 +98,9 @@ func TestBareFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		file + ":1:26: everybody on this machine can read " + filepath.Join(dir, "privatekey.pem"),
-		file + ":3:45: everybody on this machine can read " + filepath.Join(dir, "secret"),
-		file + ":4:40: the secret is in a file that everybody on this machine can read",
+		file + ":1:26: all users of this machine can read " + filepath.Join(dir, "privatekey.pem"),
+		file + ":3:45: all users of this machine can read " + filepath.Join(dir, "secret"),
+		file + ":4:40: the secret is in a file that all users of this machine can read",
 	} {
 		if !strings.Contains(c.Warnings.Error(), want) {
 			t.Errorf("%s\nis not among\n%v", want, c.Warnings)

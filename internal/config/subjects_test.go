@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -21,7 +22,7 @@ func TestWhereSubjectsAreWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	subjects := func(c *Config) (found []string) {
-		c.Subjects(func(r *policy.Rule, subject string, at Place) bool {
+		c.Subjects(func(r *policy.Rule, subject string, at policyfile.Place) bool {
 			found = append(found, fmt.Sprintf("%s:%d:%d: %s", r.Origin.File, at.Line, at.Column, subject))
 			return true
 		})
@@ -32,7 +33,7 @@ func TestWhereSubjectsAreWritten(t *testing.T) {
 	}, subjects(c)); diff != "" {
 		t.Error(diff)
 	}
-	made := &Config{Rules: policy.Source{Rules: []policy.Rule{{Subjects: []string{"user:ann"}, Origin: policy.Origin{File: "f", Line: 3}}}}}
+	made := &Config{Compiled: policyfile.Compiled{Rules: policy.Source{Rules: []policy.Rule{{Subjects: []string{"user:ann"}, Origin: policy.Origin{File: "f", Line: 3}}}}}}
 	if diff := cmp.Diff([]string{"f:3:0: user:ann"}, subjects(made)); diff != "" {
 		t.Error(diff)
 	}

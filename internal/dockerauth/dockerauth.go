@@ -33,7 +33,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
-	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
@@ -77,7 +77,7 @@ type Result struct {
 }
 
 // Import translates a docker_auth configuration into one of Tidewaiter. file is its name, for
-// messages. The error is config.Problems with everything that has no exact translation.
+// messages. The error is strictyaml.Problems with everything that has no exact translation.
 func Import(file string, src []byte, o Options) (*Result, error) {
 	if o.Read == nil {
 		o.Read = os.ReadFile
@@ -91,7 +91,7 @@ func Import(file string, src []byte, o Options) (*Result, error) {
 		i.all(root)
 	}
 	if len(i.problems) > 0 {
-		slices.SortStableFunc(i.problems, func(a, b config.Problem) int {
+		slices.SortStableFunc(i.problems, func(a, b strictyaml.Problem) int {
 			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 		})
 		return nil, i.problems

@@ -18,8 +18,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -147,7 +147,7 @@ acl: [{match: {ip: "127.0.0.1"}, actions: ["*"]}]`,
 			`config.yml:2:22: anonymous requests have no labels in Tidewaiter: write entries with account: "" instead`},
 	} {
 		result, err := dockerauth.Import("config.yml", []byte(tt.src), dockerauth.Options{})
-		problems, ok := errors.AsType[config.Problems](err)
+		problems, ok := errors.AsType[strictyaml.Problems](err)
 		if !ok || result != nil || problems.Error() != tt.problem {
 			t.Errorf("%s: %v\nwant %s", tt.why, err, tt.problem)
 		}

@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v4"
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
 
-	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
@@ -24,14 +24,14 @@ const (
 // reader reads YAML as docker_auth does, which ignores unknown keys, but reports them.
 type reader struct {
 	file     string
-	problems config.Problems
+	problems strictyaml.Problems
 	notes    []Note
 	always   []Note // notes that apply to every configuration with the key; they come last
 	read     int    // keys
 }
 
 func (r *reader) problem(n *yaml.Node, format string, args ...any) {
-	p := config.Problem{File: r.file, Line: n.Line, Column: n.Column, Text: fmt.Sprintf(format, args...)}
+	p := strictyaml.Problem{File: r.file, Line: n.Line, Column: n.Column, Text: fmt.Sprintf(format, args...)}
 	if !slices.Contains(r.problems, p) {
 		r.problems = append(r.problems, p)
 	}

@@ -1,14 +1,17 @@
-package config
+package policyfile
 
 import (
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -16,9 +19,9 @@ import (
 
 func testsOf(t *testing.T, services []string, text string) ([]Test, []string) {
 	t.Helper()
-	of := &OnlyPolicy{Services: services, Rules: policy.Source{Rules: []policy.Rule{{Name: "the team"}, {Name: "freeze"}}}}
-	tests, err := loadTests(files{"tests.yaml": text}, []string{"tests.yaml"}, of, time.Unix(0, 0))
-	problems, ok := errors.AsType[Problems](err)
+	of := &Compiled{Services: services, Rules: policy.Source{Rules: []policy.Rule{{Name: "the team"}, {Name: "freeze"}}}}
+	tests, err := loadTests(&strictyaml.Reader{FS: memory{{"tests.yaml", []byte(text)}}}, []string{"tests.yaml"}, of, time.Unix(0, 0))
+	problems, ok := errors.AsType[strictyaml.Problems](err)
 	if err != nil && !ok {
 		t.Fatal(err)
 	}
@@ -123,10 +126,10 @@ func TestMistakesInExpectations(t *testing.T) {
 		{ann + `may: [pull], repositories: [a], because: the taem`, []string{`1:69: there is no rule "the taem" (did you mean "the team"?)`}},
 		{ann + `may: [pull], may_not: [push], because: freeze, repositories: [a]`, []string{`1:67: one rule cannot both allow and deny; write two tests`}},
 		{ann + `may: [pull], repositories: [a], registry: s`, []string{`1:70: no registry has the service "s" (did you mean "r"?)`}},
-		{ann + `may: [pull], repositories: [a], ip: here`, []string{`1:64: "here" is no IP address`}},
+		{ann + `may: [pull], repositories: [a], ip: here`, []string{`1:64: "here" is not an IP address`}},
 		{ann + `may: [pull], repositories: [a], at: noon`, []string{`1:64: "noon" is not a time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`}},
 		{ann + `may: [pull], repositories: [a], claims: { a: 007 }`, []string{`1:73: "007" is not a JSON number; put text in quotes (did you mean "7"?)`}},
-		{ann + `may: [pull], repositories: [a], claims: { a: &x 1 }`, []string{`1:73: anchors (&x) are not read here`}},
+		{ann + `may: [pull], repositories: [a], claims: { a: &x 1 }`, []string{`1:73: anchors (&x) are not supported`}},
 		{`as: ann, may: [pull], repositories: [a]`, []string{`1:16: is "ann" a user, a robot or a workload? Write user:ann, robot:ann or workload:ann; or anonymous`}},
 		{`as: "usr:ann", may: [pull], repositories: [a]`, []string{`1:16: "usr:ann" is not a principal: use user:NAME, robot:NAME, workload:NAME or anonymous (did you mean "user:ann"?)`}},
 		{`as: "group:dev", may: [pull], repositories: [a]`, []string{`1:16: a group is not a principal: write user:NAME, and dev as a group`}},
@@ -146,44 +149,21 @@ func TestMistakesInExpectations(t *testing.T) {
 	}
 }
 
-// A policy is read without all else that the config needs.
-func TestOnlyThePolicyIsRead(t *testing.T) {
-	disk := files{
-		"tidewaiter.yaml": "registries: [ { service: r, notifications: { secret_file: nowhere } } ]\npolicy: { files: [p.yaml], rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull] } ] }",
-		"p.yaml":          "rules: [ { name: b, subjects: [anyone], repositories: [b], role: w } ]\nroles: { w: [push] }",
-	}
-	p, err := loadPolicy(disk, policyOf("tidewaiter.yaml", false))
-	if err != nil || p.Policy.Len() != 2 || !cmp.Equal(p.Services, []string{"r"}) || len(p.Files) != 2 {
-		t.Errorf("%+v, %v", p, err)
-	}
-	if p.Database != "" {
-		t.Errorf("the database was not asked for: %s", p.Database)
-	}
-	for text, want := range map[string]string{
-		"registries: [ { service: r } ]":                         "sqlite:data/state.db", // all rules may be in the database
-		"registries: []\npolicy: {}\ndatabase: sqlite:/tmp/s.db": "sqlite:/tmp/s.db",
-		"policy: {}\ndatabase: postgres://ann@db/waiter":         "postgres://ann@db/waiter",
-	} {
-		if p, err := loadPolicy(files{"c.yaml": text}, policyOf("c.yaml", true)); err != nil || p.Database != want {
-			t.Errorf("%s: %+v, %v", text, p, err)
+func TestLoadRules(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
 		}
+		return file
 	}
-	if _, err := loadPolicy(files{"c.yaml": "policy: {}\ndatabase: state.db"}, policyOf("c.yaml", true)); err == nil || !strings.Contains(err.Error(), `c.yaml:2:11: the database URL has no scheme`) {
-		t.Errorf("a database URL without a scheme: %v", err)
-	}
-	p, err = loadPolicy(disk, rulesOf([]string{"p.yaml"}, "this is a config"))
+	p, err := LoadRules([]string{write("p.yaml", "rules: [ { name: b, subjects: [anyone], repositories: [b], role: w } ]\nroles: { w: [push] }")})
 	if err != nil || p.Policy.Len() != 1 || p.Services != nil {
 		t.Errorf("%+v, %v", p, err)
 	}
-	for file, want := range map[string]string{
-		"p.yaml":       `p.yaml:1:1: the config has no policy; use --policy for a file with roles and rules at its top`,
-		"nowhere.yaml": `opening nowhere.yaml: file does not exist; name another with --config, or a file of rules with --policy`,
-	} {
-		if _, err := loadPolicy(disk, policyOf(file, true)); err == nil || err.Error() != want {
-			t.Errorf("%s: %v", file, err)
-		}
-	}
-	if _, err := loadPolicy(disk, rulesOf([]string{"tidewaiter.yaml"}, "this is a config")); err == nil || !strings.Contains(err.Error(), "tidewaiter.yaml:1:1: this is a config") {
+	if _, err := LoadRules([]string{write("tidewaiter.yaml", "policy: {}")}); err == nil || !strings.Contains(err.Error(), "tidewaiter.yaml:1:1: this is a config") {
 		t.Errorf("a config as a file of rules: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package config
+package policyfile
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// ParseTime reads a time as people write it: 2026-11-28T23:00:00Z, 2026-11-28 23:00, 2026-11-28, and the last two with
-// a zone behind them, as in 2026-11-28 23:00 Europe/Paris. What has no zone is in the given one.
+// ParseTime parses a time: 2026-11-28T23:00:00Z, 2026-11-28 23:00 or 2026-11-28. The last two may
+// be followed by a zone, as in 2026-11-28 23:00 Europe/Paris; otherwise they are in the given zone.
 func ParseTime(s string, zone *time.Location) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, nil
@@ -40,13 +40,13 @@ func ParseTime(s string, zone *time.Location) (time.Time, error) {
 	return time.Time{}, fmt.Errorf(`%s is not a time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`, text.QuoteShort(s))
 }
 
-// parseZone reads a zone: a name, or hours and minutes.
+// parseZone parses the name of a zone, or its offset in hours and minutes.
 func parseZone(name string) (*time.Location, error) {
 	if t, err := time.Parse("-07:00", name); err == nil {
 		_, offset := t.Zone()
 		return time.FixedZone(name, offset), nil
 	}
-	if name != "Local" { // which is another one on each machine
+	if name != "Local" { // it differs between machines
 		if zone, err := time.LoadLocation(name); err == nil {
 			return zone, nil
 		}

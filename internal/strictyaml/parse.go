@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"bytes"
@@ -11,35 +11,35 @@ import (
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
 )
 
-// Limits of one file. A hundred thousand rules are 9 MB.
+// Limits of a file. 100,000 rules have 9 MB.
 const (
 	maxFile  = 32 << 20 // bytes
-	maxDepth = 24       // sections and lists within each other; the deepest that means something is 6
+	maxDepth = 24       // of nested sections and lists; the tables need 6
 )
 
-// parse reads one YAML document into nodes. It returns nil after telling a problem.
+// parse parses one YAML document. It returns nil after it has reported a problem.
 //
-// It refuses what could make a file mean something else than a reader sees: several documents, other
-// encodings than UTF-8, and control characters. The decoder refuses aliases, tags and repeated keys.
-func parse(file string, src []byte, parallel int, r *report) *yaml.Node {
-	tell := func(line, column int, format string, args ...any) *yaml.Node {
-		r.problem(Problem{File: file, Line: line, Column: column, Text: fmt.Sprintf(format, args...)})
+// It refuses what makes a file mean something else than a reader sees: several documents, other
+// encodings than UTF-8, and control characters.
+func parse(file string, src []byte, parallel int, r *Reader) *yaml.Node {
+	report := func(line, column int, format string, args ...any) *yaml.Node {
+		r.Report(Problem{File: file, Line: line, Column: column, Text: fmt.Sprintf(format, args...)})
 		return nil
 	}
 	if len(src) > maxFile {
-		return tell(0, 0, "the file is larger than %d MiB", maxFile>>20)
+		return report(0, 0, "the file is larger than %d MiB", maxFile>>20)
 	}
 	if bytes.HasPrefix(src, []byte("\xff\xfe")) || bytes.HasPrefix(src, []byte("\xfe\xff")) {
-		return tell(1, 0, "the file is UTF-16; save it as UTF-8")
+		return report(1, 0, "the file is UTF-16; save it as UTF-8")
 	}
 	src = bytes.TrimPrefix(src, []byte("\ufeff"))
 	if at := firstOdd(src); at >= 0 {
 		line, column := place(src, at)
 		odd, size := utf8.DecodeRune(src[at:])
 		if odd == utf8.RuneError && size <= 1 {
-			return tell(line, column, "the byte %#02x is not UTF-8", src[at])
+			return report(line, column, "the byte %#02x is not UTF-8", src[at])
 		}
-		return tell(line, column, "the control character %U is not allowed in a config", odd)
+		return report(line, column, "the control character %U is not allowed in a config", odd)
 	}
 
 	if root := parseSplit(src, parallel, minPiece); root != nil {
@@ -53,21 +53,21 @@ func parse(file string, src []byte, parallel int, r *report) *yaml.Node {
 	}
 	switch e, second := errors.AsType[secondDocument](err); {
 	case second:
-		return tell(e.line, e.column, "a second document begins here; a file holds one")
+		return report(e.line, e.column, "a second document begins here; a file must have one")
 	case errors.Is(err, io.EOF):
-		return tell(0, 0, "the file is empty")
+		return report(0, 0, "the file is empty")
 	case err != nil:
-		return tell(syntax(src, err))
+		return report(syntax(src, err))
 	}
 	return root
 }
 
-// secondDocument is the error of parseWhole where another document follows.
+// secondDocument is the error of parseWhole if another document follows.
 type secondDocument struct{ line, column int }
 
 func (secondDocument) Error() string { return "a second document" }
 
-// parseWhole parses a text of one document. The error is io.EOF if it is empty.
+// parseWhole parses one document. The error is io.EOF if there is none.
 func parseWhole(src []byte) (*yaml.Node, error) {
 	loader, err := yaml.NewLoader(bytes.NewReader(src),
 		yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
@@ -89,13 +89,13 @@ func parseWhole(src []byte) (*yaml.Node, error) {
 	return document.Content[0], nil
 }
 
-// firstOdd returns the place of the first byte that is not UTF-8, or begins a control character that is
-// neither a tab nor a line's end; -1 if there is none. C1 characters and the marks that turn the order of
-// text around are odd too: they would show a reader another file than is read.
+// firstOdd returns the index of the first byte that is not UTF-8 or begins a control character
+// other than a tab or a line end, or -1. C1 characters and bidirectional marks are control
+// characters too: they would show a reader another file than the one that is parsed.
 func firstOdd(src []byte) int {
 	for i := 0; i < len(src); {
 		if c := src[i]; c < utf8.RuneSelf {
-			lone := c == '\r' && (i+1 == len(src) || src[i+1] != '\n') // a line's end for YAML, and for few editors
+			lone := c == '\r' && (i+1 == len(src) || src[i+1] != '\n') // a line end for YAML, but not for editors
 			if c < 0x20 && c != '\n' && c != '\t' && c != '\r' || c == 0x7f || lone {
 				return i
 			}
@@ -107,7 +107,7 @@ func firstOdd(src []byte) int {
 		case r == utf8.RuneError && size <= 1,
 			r < 0xa0,                                               // C1
 			r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, // embeddings, overrides, isolates
-			r == 0x2028, r == 0x2029, r == 0xfeff: // other ends of lines; a mark amid the text
+			r == 0x2028, r == 0x2029, r == 0xfeff: // other line ends; a byte order mark within the text
 			return i
 		}
 		i += size
@@ -115,7 +115,7 @@ func firstOdd(src []byte) int {
 	return -1
 }
 
-// place returns line and column of a byte, from 1, the column in characters.
+// place returns the line and the column, in characters, of a byte. Both count from 1.
 func place(src []byte, at int) (line, column int) {
 	before := src[:at]
 	line = 1 + bytes.Count(before, []byte("\n"))

@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// syntax returns where a file is not YAML, and why: as somebody would say it who sees the file, where the slip is
-// a common one, and else as the parser has it.
+// syntax returns where a file is not YAML, and why. Common errors are described in terms of the
+// file, and others in the parser's words.
 func syntax(src []byte, err error) (line, column int, format string, text any) {
 	var e *yaml.LoadError
 	if !errors.As(err, &e) {
@@ -34,22 +34,22 @@ func syntax(src []byte, err error) (line, column int, format string, text any) {
 	return s.line, s.column, "this is not YAML: %s", message
 }
 
-// syntaxError is what the parser says of a file that is not YAML. Whoever knows better where it is, moves it there.
+// syntaxError is an error of the parser. The functions that recognize it may move it to its cause.
 type syntaxError struct {
 	src                  []byte
 	line, column         int
 	message, context     string // "did not find expected ',' or ']'", "while parsing a flow sequence"
-	fromLine, fromColumn int    // where that begins; 0: at the place itself
+	fromLine, fromColumn int    // where the context begins; 0: at the error
 }
 
-// back moves the slip to where what was being read begins.
+// back moves the error to where its context begins.
 func (s *syntaxError) back() {
 	if s.fromLine > 0 {
 		s.line, s.column = s.fromLine, s.fromColumn
 	}
 }
 
-// halves returns the line of the slip, before and from its column on.
+// halves returns the line of the error, before and from its column on.
 func (s *syntaxError) halves() (before, after string) {
 	text, _ := lineOf(s.src, s.line)
 	runes := []rune(text)
@@ -57,8 +57,8 @@ func (s *syntaxError) halves() (before, after string) {
 	return string(runes[:at]), string(runes[at:])
 }
 
-// above returns the last line above the slip that is not blank, and by how much it is indented, a dash counting
-// as a space; 0, -1 if there is none.
+// above returns the last line above the error that is not blank, and its indentation. A dash counts
+// as a space. It returns 0 and -1 if there is none.
 func (s *syntaxError) above() (line, indent int) {
 	for line = s.line - 1; line > 0; line-- {
 		text, _ := lineOf(s.src, line)
@@ -69,6 +69,7 @@ func (s *syntaxError) above() (line, indent int) {
 	return 0, -1
 }
 
+// tabs recognizes a tab in the indentation.
 func tabs(s *syntaxError) string {
 	if before, after := s.halves(); strings.HasPrefix(after, "\t") && strings.Trim(before, " \t") == "" {
 		return "a tab; indent YAML with spaces"
@@ -76,7 +77,7 @@ func tabs(s *syntaxError) string {
 	return ""
 }
 
-// unquoted is a text that begins with what means something to YAML: a pattern like **, mostly.
+// unquoted recognizes text that begins with a character of YAML, usually a pattern such as **.
 func unquoted(s *syntaxError) string {
 	_, after := s.halves()
 	switch {
@@ -96,7 +97,7 @@ func unquoted(s *syntaxError) string {
 	return ""
 }
 
-// colons are a second one in a line, and one that is missing.
+// colons recognizes a second colon in a line, and a missing one.
 func colons(s *syntaxError) string {
 	switch s.message {
 	case "mapping values are not allowed in this context":
@@ -120,26 +121,26 @@ func colons(s *syntaxError) string {
 	return ""
 }
 
-// indentation is a line that stands at a column of its own.
+// indentation recognizes a line that is indented differently from its neighbours.
 func indentation(s *syntaxError) string {
 	what := map[string]string{"while parsing a block collection": "list", "while parsing a block mapping": "section"}[s.context]
 	if what == "" || s.fromLine == 0 || s.message != "did not find expected '-' indicator" && s.message != "did not find expected key" {
 		return ""
 	}
 	if before, _ := s.halves(); strings.TrimLeft(before, " ") != "" {
-		return "" // it is amid the line
+		return "" // within the line
 	}
 	return fmt.Sprintf("the indentation differs from the %s that begins at %d:%d", what, s.fromLine, s.fromColumn)
 }
 
-// unclosed is a bracket or a quote without its other half. Where that is missing nobody knows but by where it begins.
+// unclosed recognizes a bracket or a quote that is not closed. It is reported where it begins.
 func unclosed(s *syntaxError) string {
 	switch {
 	case s.fromLine == 0:
 		return ""
 	case s.context == "while scanning a quoted scalar":
 		s.back()
-		return "the quote that begins here does not end"
+		return "the quote that begins here is not closed"
 	case s.context != "while parsing a flow sequence" && s.context != "while parsing a flow mapping":
 		return ""
 	}
@@ -151,5 +152,5 @@ func unclosed(s *syntaxError) string {
 		return fmt.Sprintf("a comma or a %s is missing before this", end)
 	}
 	s.back()
-	return fmt.Sprintf("the %s that begins here does not end, or a comma is missing in it", open)
+	return fmt.Sprintf("the %s that begins here is not closed, or a comma is missing in it", open)
 }

@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"bytes"
@@ -8,9 +8,9 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// parseJSON parses a text that is JSON into the nodes of YAML; nil if it is not JSON, or too deep.
-// YAML reads nearly all JSON, but not characters that are escaped in two halves (\ud83d\ude00), as
-// many programs write what is beyond U+FFFF.
+// parseJSON parses JSON into YAML nodes. It returns nil if src is not JSON or too deep. YAML is
+// nearly a superset of JSON, but it has no surrogate pairs (\ud83d\ude00), which many programs write
+// for characters above U+FFFF.
 func parseJSON(src []byte) *yaml.Node {
 	if !json.Valid(src) {
 		return nil
@@ -20,15 +20,15 @@ func parseJSON(src []byte) *yaml.Node {
 	return r.value(maxDepth)
 }
 
-// jsonReader reads values in turn, and knows where it is.
+// jsonReader reads values and counts lines and columns.
 type jsonReader struct {
 	decoder      *json.Decoder
 	src          []byte
-	at           int // in src
+	at           int // index in src
 	line, column int
 }
 
-// value returns the next value; nil at the end of a list or an object, and if it is too deep.
+// value returns the next value, or nil at the end of a list or an object, or if it is too deep.
 func (r *jsonReader) value(depth int) *yaml.Node {
 	begin := int(r.decoder.InputOffset())
 	token, err := r.decoder.Token()
@@ -60,10 +60,10 @@ func (r *jsonReader) value(depth int) *yaml.Node {
 			}
 			n.Content = append(n.Content, item)
 		}
-		r.value(depth) // the end
+		r.value(depth) // the closing bracket
 	case nil:
 		n.Tag, n.Value = "!!null", "null"
-	default: // a number, true or false, as it is written
+	default: // a number, true or false
 		n.Tag, n.Value = "!!str", string(r.src[begin:r.decoder.InputOffset()])
 	}
 	return n

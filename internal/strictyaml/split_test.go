@@ -1,7 +1,8 @@
-package config
+package strictyaml
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -98,20 +99,25 @@ func TestLargeListIsSplit(t *testing.T) {
 	}
 }
 
-// A mistake far down in a large policy is found where it is.
-func TestProblemInLargeList(t *testing.T) {
-	for _, tt := range []struct{ line, diagnostics string }{
-		{"    - { name: x, subject: [anyone], repositories: [x], role: writer }\n", `tidewaiter.yaml:3005:18: unknown key "subject" (did you mean "subjects"?)`},
-		{"    - { name: x, subjects: [anyone\n", `tidewaiter.yaml:3005:28: this is not YAML: the bracket that begins here does not end`},
-	} {
-		_, err := loadText(t, files{"tidewaiter.yaml": base + manyRules(3000) + tt.line + "    - { name: y }\n"}.withKeys())
-		if err == nil || !strings.Contains(err.Error(), tt.diagnostics) {
-			t.Errorf("told is %v, not %s", err, tt.diagnostics)
-		}
+// manyRules returns a policy of n rules in YAML, of 90 bytes each.
+func manyRules(n int) string {
+	var b strings.Builder
+	b.WriteString("policy:\n  roles: { writer: [pull, push] }\n  rules:\n")
+	for i := range n {
+		fmt.Fprintf(&b, "    - { name: rule %d, subjects: [\"group:g%d\"], repositories: [\"team%d/**\"], role: writer }\n", i, i%500, i)
 	}
-	many := base + manyRules(0) + strings.Repeat("    - { nam: x }\n", 500)
-	_, err := loadText(t, files{"tidewaiter.yaml": many}.withKeys())
-	if lines := reported(err); len(lines) != mostProblems+1 || lines[mostProblems] != fmt.Sprintf("and %d more problems", 2*500-mostProblems) {
-		t.Errorf("%d lines are told, the last %q", len(lines), lines[len(lines)-1])
+	return b.String()
+}
+
+// BenchmarkParse parses 10,000 rules.
+func BenchmarkParse(b *testing.B) {
+	text := []byte(manyRules(10_000))
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		var r Reader
+		if parse("x", text, runtime.GOMAXPROCS(0), &r) == nil {
+			b.Fatal(r.Err())
+		}
 	}
 }

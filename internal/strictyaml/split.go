@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"bytes"
@@ -7,19 +7,20 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// minPiece is the least that a piece of a list has, in bytes: below, splitting costs more than it saves.
+// minPiece is the minimum size of a piece in bytes. Splitting into smaller ones costs more than it
+// saves.
 const minPiece = 32 << 10
 
-// parseSplit parses a text that ends with a long list of rules in pieces, as many at once as parallel says, since
-// parsing is most of what loading a large policy costs. It returns nil for any other text, and for one that has
-// a mistake: parseWhole then finds where.
+// parseSplit parses text that ends with a long list of rules in pieces, with at most parallel
+// goroutines, because parsing is most of the cost of loading a large policy. It returns nil for any
+// other text, and for text with an error, which parseWhole then finds.
 //
-// A piece is small: between two of them, whoever waits for the core has it. Requests are answered while a policy
-// is read again, and would else wait the ten milliseconds after which Go takes a core away.
+// Pieces are small, so that other goroutines run between them. Requests are answered during a
+// reload, and would otherwise wait the 10 ms after which Go preempts a goroutine.
 //
-// A list is cut before lines that begin an item of it. The pieces mean what the whole means, because
-// each is parsed to its end alone: a quoted text or a bracket that is open at a cut is a mistake of its
-// piece, and whatever else may be open there ends at a line with less indentation than its own.
+// The list is cut before lines that begin an item. Each piece is parsed on its own, and together
+// they have the meaning of the whole: a quoted text or a bracket that is open at a cut is an error
+// in its piece, and anything else ends at a line with less indentation.
 func parseSplit(src []byte, parallel, least int) *yaml.Node {
 	begin, indent, ok := findRules(src)
 	if !ok || len(src)-begin < 2*least {
@@ -30,8 +31,7 @@ func parseSplit(src []byte, parallel, least int) *yaml.Node {
 		return nil
 	}
 
-	// cuts are places in src: where the first piece ends, and the others begin and end.
-	var cuts, counts []int // counts: items of the pieces
+	var cuts, counts []int // the end of each piece in src, and its number of items
 	first := 0
 	for i, start := range starts {
 		if start-starts[first] >= least {
@@ -41,14 +41,14 @@ func parseSplit(src []byte, parallel, least int) *yaml.Node {
 	cuts, counts = append(cuts, len(src)), append(counts, len(starts)-first)
 
 	roots := make([]*yaml.Node, len(cuts))
-	lane := make(chan struct{}, parallel)
+	slots := make(chan struct{}, parallel)
 	var wait sync.WaitGroup
 	from, lines := 0, 0
 	for i, to := range cuts {
 		piece, above := src[from:to], lines
-		lane <- struct{}{}
+		slots <- struct{}{}
 		wait.Go(func() {
-			defer func() { <-lane }()
+			defer func() { <-slots }()
 			root, err := parseWhole(piece)
 			if err != nil {
 				return
@@ -66,12 +66,12 @@ func parseSplit(src []byte, parallel, least int) *yaml.Node {
 	if root == nil {
 		return nil
 	}
-	list := value(root, "rules")
+	list := At(root, "rules")
 	if list == root {
-		list = value(value(root, "policy"), "rules")
+		list = At(root, "policy", "rules")
 	}
 	if line, _ := place(src, begin); list.Line != line || list.Column != indent+1 {
-		return nil // it is another list that was split
+		return nil // another list was split
 	}
 	for i, part := range append([]*yaml.Node{list}, roots[1:]...) {
 		if part == nil || part.Kind != yaml.SequenceNode || len(part.Content) != counts[i] {
@@ -84,7 +84,8 @@ func parseSplit(src []byte, parallel, least int) *yaml.Node {
 	return root
 }
 
-// findRules returns the place of the line with the first item below a line "rules:", and its indentation.
+// findRules returns the index of the line with the first item below a line "rules:", and its
+// indentation.
 func findRules(src []byte) (begin, indent int, ok bool) {
 	found := false
 	for begin < len(src) {
@@ -106,8 +107,8 @@ func findRules(src []byte) (begin, indent int, ok bool) {
 	return 0, 0, false
 }
 
-// items returns the places of the lines that begin an item of the list. It reports false if the text
-// holds anything else than that list from begin on.
+// items returns the indexes of the lines that begin an item of the list. It returns false if the
+// text has anything but that list from begin on.
 func items(src []byte, begin, indent int) (starts []int, ok bool) {
 	for at := begin; at < len(src); {
 		line, _, _ := bytes.Cut(src[at:], []byte("\n"))
@@ -130,7 +131,7 @@ func isBlank(text []byte) bool {
 	return len(text) == 0 || text[0] == '#'
 }
 
-// moveDown adds to the line numbers of n and all below it.
+// moveDown adds to the line numbers of n and its descendants.
 func moveDown(n *yaml.Node, lines int) {
 	n.Line += lines
 	for _, child := range n.Content {

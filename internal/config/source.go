@@ -1,0 +1,83 @@
+package config
+
+import (
+	"cmp"
+	"regexp"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
+	"github.com/tidewaiter/tidewaiter/internal/text"
+)
+
+// Source is an entry of identity. One of its kinds is set.
+type Source struct {
+	Accounts *Accounts
+	Anyone   bool // accept any name with any password
+	HTPasswd *HTPasswd
+	LDAP     *LDAP
+	OIDC     *OIDC
+	Webhook  *Hook
+	Exec     *Hook
+	Line     int
+}
+
+// Name returns the name of the source in principals, or "" if the source is not valid.
+func (s Source) Name() string {
+	switch {
+	case s.Accounts != nil:
+		return accountsName
+	case s.Anyone:
+		return "anyone"
+	case s.HTPasswd != nil:
+		return s.HTPasswd.Name
+	case s.LDAP != nil:
+		return "ldap:" + s.LDAP.Name
+	case s.OIDC != nil:
+		return "oidc:" + s.OIDC.Name
+	case s.Hook() != nil:
+		return s.Hook().Source()
+	}
+	return ""
+}
+
+// Hook returns Webhook or Exec, or nil if the source is of another kind.
+func (s Source) Hook() *Hook { return cmp.Or(s.Webhook, s.Exec) }
+
+const accountsName = "accounts"
+
+func checkSource(d *strictyaml.Decoder, n *yaml.Node, s *Source) {
+	s.Line = n.Line
+	if len(n.Content) != 2 {
+		d.Problem(n, "each entry must have one kind of source")
+	}
+}
+
+// sourceName is the name of a source. It has no colon, so that it does not look like a kind.
+func sourceName() strictyaml.Type[string] {
+	return strictyaml.Scalar("name", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
+		if !sourcePattern.MatchString(s) {
+			d.Problem(n, "%s is not a valid source name: use up to 63 letters, digits, - and _", text.QuoteShort(s))
+			return "", false
+		}
+		return s, true
+	})
+}
+
+var sourcePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
+
+// Accounts are the settings of local accounts and of all credentials that Tidewaiter issues.
+type Accounts struct {
+	RefreshIdle           time.Duration // default 90 days
+	MaxCredentialLifetime time.Duration // 0: no limit
+}
+
+func accountsKeys() []strictyaml.Key[Accounts] {
+	return []strictyaml.Key[Accounts]{
+		strictyaml.On("refresh_idle", duration(time.Hour, 10*366*24*time.Hour), func(a *Accounts, v time.Duration) { a.RefreshIdle = v }).Or("2160h").
+			Says("How long a refresh token stays valid without being used. Docker and others store it in place of a password. The default is 90 days."),
+		strictyaml.On("max_credential_lifetime", duration(time.Hour, 10*366*24*time.Hour), func(a *Accounts, v time.Duration) { a.MaxCredentialLifetime = v }).
+			Says("The maximum lifetime of an access token or a robot's secret, counted from its creation, as in `2160h`. Requests for longer lifetimes are rejected. Credentials without an expiry, or created before this was set, expire then too. Give robots a new secret with `tidewaiter robot rotate`. Without this key there is no limit."),
+	}
+}

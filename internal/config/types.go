@@ -1,0 +1,79 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
+	"github.com/tidewaiter/tidewaiter/internal/text"
+)
+
+// pointer is a section that may be missing.
+func pointer[T any](of strictyaml.Type[T]) strictyaml.Type[*T] {
+	return strictyaml.Type[*T]{Kind: of.Kind, Keys: of.Keys, Read: func(d *strictyaml.Decoder, n *yaml.Node) (*T, bool) {
+		v, ok := of.Read(d, n)
+		return &v, ok
+	}}
+}
+
+// oneOrMore is a value, or a list of values.
+func oneOrMore[T any](of strictyaml.Type[T]) strictyaml.Type[[]T] {
+	many := strictyaml.List(of)
+	return strictyaml.Type[[]T]{Kind: of.Kind + ", or list of " + of.Kind + "s", Read: func(d *strictyaml.Decoder, n *yaml.Node) ([]T, bool) {
+		if n.Kind == yaml.SequenceNode {
+			return many.Read(d, n)
+		}
+		v, ok := of.Read(d, n)
+		return []T{v}, ok
+	}}
+}
+
+// one is one of a few words.
+func one[T ~string](of ...T) strictyaml.Type[T] {
+	words := make([]string, len(of))
+	for i, w := range of {
+		words[i] = string(w)
+	}
+	return strictyaml.Scalar("one of "+strings.Join(words, ", "), func(d *strictyaml.Decoder, n *yaml.Node, s string) (T, bool) {
+		for _, w := range of {
+			if string(w) == s {
+				return w, true
+			}
+		}
+		d.Suggest(n, d.Nearest(s, words), "%s is not one of %s", text.QuoteShort(s), strings.Join(words, ", "))
+		return "", false
+	})
+}
+
+// duration is a number of whole seconds within two bounds.
+func duration(least, most time.Duration) strictyaml.Type[time.Duration] {
+	return strictyaml.Scalar("duration", func(d *strictyaml.Decoder, n *yaml.Node, s string) (time.Duration, bool) {
+		v, err := time.ParseDuration(s)
+		switch {
+		case err != nil:
+			d.Suggest(n, text.MeantDuration(s), "%s is not a duration like 90s, 5m or 24h", text.QuoteShort(s))
+		case v < least || v > most:
+			d.Problem(n, "%s is not between %s and %s", text.QuoteShort(s), text.Duration(least), text.Duration(most))
+		case v%time.Second != 0:
+			d.Problem(n, "%s must be whole seconds, because tokens count seconds", text.QuoteShort(s))
+		default:
+			return v, true
+		}
+		return 0, false
+	})
+}
+
+// count is a number within two bounds.
+func count(least, most int) strictyaml.Type[int] {
+	return strictyaml.Scalar("number", func(d *strictyaml.Decoder, n *yaml.Node, s string) (int, bool) {
+		v, err := strconv.Atoi(s)
+		if err != nil || v < least || v > most {
+			d.Problem(n, "%s is not a number from %d to %d", text.QuoteShort(s), least, most)
+			return 0, false
+		}
+		return v, true
+	})
+}

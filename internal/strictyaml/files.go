@@ -1,0 +1,273 @@
+package strictyaml
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// FS reads files. Its methods may be called from any goroutine.
+type FS interface {
+	// Read returns a file of at most limit bytes.
+	Read(file string, limit int64) (src []byte, a Access, err error)
+	// Look checks that a file can be opened.
+	Look(file string) (Access, error)
+	// List returns the names in a folder, sorted.
+	List(folder string) ([]string, error)
+}
+
+// Access is what all users of this machine can do with a file.
+type Access uint8
+
+// Kinds of Access.
+const (
+	AnyRead Access = 1 << iota
+	AnyWrite
+)
+
+// Warnings returns the warnings about a file. Only a secret file must not be readable by all.
+func (a Access) Warnings(file string, secret bool) []string {
+	var warnings []string
+	if a&AnyRead != 0 && secret {
+		warnings = append(warnings, "all users of this machine can read "+file)
+	}
+	if a&AnyWrite != 0 {
+		warnings = append(warnings, "all users of this machine can change "+file)
+	}
+	return warnings
+}
+
+// Reader reads the files of one config or policy, and collects their problems. The zero value is
+// ready to use. It is used by one goroutine.
+type Reader struct {
+	FS       FS                          // nil: the files of this machine
+	Env      func(string) (string, bool) // environment variables; nil: os.LookupEnv
+	Parallel int                         // the maximum number of goroutines for parsing; 0: one per core
+
+	Files    []string // that were read; problems are in this order
+	Reported int      // the number of problems, also of those that are not kept
+	problems Problems
+	warnings Problems
+}
+
+func (r *Reader) fs() FS {
+	if r.FS == nil {
+		return osFS{}
+	}
+	return r.FS
+}
+
+func (r *Reader) parallel() int {
+	if r.Parallel <= 0 {
+		return runtime.GOMAXPROCS(0)
+	}
+	return r.Parallel
+}
+
+// ReadFile returns a file of at most limit bytes.
+func (r *Reader) ReadFile(file string, limit int64) ([]byte, Access, error) {
+	return r.fs().Read(file, limit)
+}
+
+// Look checks that a file can be opened.
+func (r *Reader) Look(file string) (Access, error) { return r.fs().Look(file) }
+
+// List returns the names in a folder, sorted.
+func (r *Reader) List(folder string) ([]string, error) { return r.fs().List(folder) }
+
+// LookupEnv returns the value of an environment variable.
+func (r *Reader) LookupEnv(name string) (string, bool) {
+	if r.Env == nil {
+		return os.LookupEnv(name)
+	}
+	return r.Env(name)
+}
+
+// parsed is a file that a goroutine has read and parsed.
+type parsed struct {
+	access   Access
+	src      []byte
+	node     *yaml.Node // nil after a problem
+	problems Reader
+	err      error // it could not be read
+}
+
+// Read parses files side by side, because parsing is most of the time that a large policy takes.
+// It yields a decoder and the top node of each, in order. It calls failed for a file that cannot be
+// read; nil: that is a problem.
+func (r *Reader) Read(files []string, failed func(i int, err error)) iter.Seq2[*Decoder, *yaml.Node] {
+	if failed == nil {
+		failed = func(_ int, err error) { r.Report(Problem{Text: err.Error()}) }
+	}
+	r.Files = append(r.Files, files...)
+	return func(yield func(*Decoder, *yaml.Node) bool) {
+		all := make([]parsed, len(files))
+		slots := make(chan struct{}, r.parallel())
+		var wait sync.WaitGroup
+		for i, file := range files {
+			wait.Go(func() {
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				p := &all[i]
+				if p.src, p.access, p.err = r.fs().Read(file, maxFile); p.err == nil {
+					p.node = parse(file, p.src, r.parallel(), &p.problems)
+				}
+			})
+		}
+		wait.Wait()
+		for i, file := range files {
+			p := &all[i]
+			if p.err != nil {
+				failed(i, p.err)
+				continue
+			}
+			for _, problem := range p.problems.problems {
+				r.Report(problem)
+			}
+			for _, warning := range p.access.Warnings("it", false) {
+				r.ReportWarning(Problem{File: file, Text: warning})
+			}
+			if p.node != nil && !yield(&Decoder{Reader: r, File: file, Access: p.access, src: p.src}, p.node) {
+				return
+			}
+		}
+	}
+}
+
+// ErrFolder means that a folder is in place of a file.
+var ErrFolder = errors.New("it is a folder")
+
+// osFS is the file system of this machine.
+type osFS struct{}
+
+func (osFS) Read(file string, limit int64) ([]byte, Access, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, 0, opening(file, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, opening(file, err)
+	}
+	if info.IsDir() {
+		return nil, 0, opening(file, ErrFolder)
+	}
+	var src bytes.Buffer
+	src.Grow(int(min(max(info.Size(), 0), limit)) + bytes.MinRead) // pipes have no size
+	if _, err := src.ReadFrom(io.LimitReader(f, limit+1)); err != nil {
+		return nil, 0, opening(file, err)
+	}
+	if int64(src.Len()) > limit {
+		return nil, 0, opening(file, fmt.Errorf("it is larger than %d bytes", limit))
+	}
+	return src.Bytes(), accessOf(info), nil
+}
+
+func (osFS) Look(file string) (Access, error) {
+	info, err := os.Stat(file) // first, because opening a pipe would wait for its writer
+	switch {
+	case err != nil:
+		return 0, opening(file, err)
+	case info.IsDir():
+		return 0, opening(file, ErrFolder)
+	case info.Mode().IsRegular():
+		f, err := os.Open(file)
+		if err != nil {
+			return 0, opening(file, err)
+		}
+		f.Close()
+	}
+	return accessOf(info), nil
+}
+
+func (osFS) List(folder string) ([]string, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, opening(folder, err)
+	}
+	names := make([]string, len(entries))
+	for i, entry := range entries {
+		names[i] = entry.Name()
+	}
+	return names, nil
+}
+
+// accessOf reads the mode of a file. On Windows the mode does not say who has access.
+func accessOf(info fs.FileInfo) (a Access) {
+	if runtime.GOOS == "windows" || !info.Mode().IsRegular() {
+		return 0
+	}
+	if info.Mode().Perm()&0o004 != 0 {
+		a |= AnyRead
+	}
+	if info.Mode().Perm()&0o002 != 0 {
+		a |= AnyWrite
+	}
+	return a
+}
+
+// opening wraps an error with the path of the file, once.
+func opening(file string, err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return fmt.Errorf("opening %s: %w", file, err)
+}
+
+// maxProblems is how many problems and how many warnings are kept. A file that is not a config must
+// not fill the screen or the memory.
+const maxProblems = 100
+
+// Report adds a problem.
+func (r *Reader) Report(p Problem) {
+	if r.Reported++; r.Reported <= maxProblems {
+		r.problems = append(r.problems, p.readable())
+	}
+}
+
+// ReportWarning adds a warning.
+func (r *Reader) ReportWarning(p Problem) {
+	if len(r.warnings) < maxProblems {
+		r.warnings = append(r.warnings, p.readable())
+	}
+}
+
+// Full reports whether further problems are only counted, so that their text is not needed.
+func (r *Reader) Full() bool { return r.Reported >= maxProblems }
+
+// Err returns all problems, or nil if there are none. Its type is Problems.
+func (r *Reader) Err() error {
+	if r.Reported == 0 {
+		return nil
+	}
+	ps := r.sorted(r.problems)
+	if more := r.Reported - len(ps); more > 0 {
+		ps = append(ps, Problem{Text: fmt.Sprintf("and %d more problems", more)})
+	}
+	return ps
+}
+
+// Warnings returns all warnings.
+func (r *Reader) Warnings() Problems { return r.sorted(r.warnings) }
+
+// sorted sorts by file, line and column.
+func (r *Reader) sorted(ps Problems) Problems {
+	slices.SortStableFunc(ps, func(a, b Problem) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(r.Files, a.File), slices.Index(r.Files, b.File)),
+			cmp.Compare(a.Line, b.Line),
+			cmp.Compare(a.Column, b.Column))
+	})
+	return ps
+}

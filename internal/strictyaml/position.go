@@ -1,0 +1,99 @@
+package strictyaml
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Position returns the position in the file of a line and column in the value of the scalar n. All
+// count from 1, in characters.
+//
+// The scalar may be plain, quoted or a block, on one or several lines. Instead of interpreting it a
+// second time, Position searches the longest part of the source from the scalar's begin on that the
+// parser reads as not more than the value up to that place. If there is none, it returns the
+// position of n.
+func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
+	src := bytes.TrimPrefix(d.src, []byte("\ufeff"))
+	src = src[offset(src, n.Line, n.Column):]
+	wanted := offset(n.Value, line, column)
+	end := min(len(src), 12*len(n.Value)+4096) // an escape has up to ten bytes; the rest is for indentation
+
+	quote := ""
+	switch {
+	case n.Style&yaml.SingleQuotedStyle != 0:
+		quote = "'"
+	case n.Style&yaml.DoubleQuotedStyle != 0:
+		quote = `"`
+	}
+	// value parses the source up to a byte. It returns false within a character or an escape, and
+	// after the scalar.
+	value := func(to int) (string, bool) {
+		if to < len(src) && !utf8.RuneStart(src[to]) {
+			return "", false
+		}
+		part := []byte(string(src[:to]) + quote)
+		root, err := parseWhole(part)
+		if err != nil {
+			root = parseJSON(part)
+		}
+		if root == nil || root.Kind != yaml.ScalarNode {
+			return "", false
+		}
+		if strings.HasPrefix(n.Value, root.Value) {
+			return root.Value, true
+		}
+		return strings.TrimSuffix(root.Value, "\n"), true // a block ends with a newline
+	}
+	// The part that ends at low has at most the wanted value, and the one that ends at high has more.
+	low, high := 0, end
+	if wanted == len(n.Value) && wanted > 0 {
+		wanted-- // find the last character: the source after it cannot be told from the scalar
+	}
+	for high-low > 1 {
+		middle := (low + high) / 2
+		at := middle
+		v, ok := value(at)
+		for !ok && at+1 < high && at < middle+10 {
+			at++
+			v, ok = value(at)
+		}
+		if ok && len(v) <= wanted {
+			low = at
+		} else {
+			high = middle
+		}
+	}
+	found, _ := value(low)
+	if !strings.HasPrefix(n.Value, strings.TrimRight(found, " \n")) {
+		return n.Line, n.Column
+	}
+	_, size := utf8.DecodeRune(src[low:])
+	if offset(n.Value, line, column) > wanted {
+		low += size
+	}
+	before := src[:low]
+	if newline := bytes.LastIndexByte(before, '\n'); newline >= 0 {
+		return n.Line + bytes.Count(before, []byte("\n")), 1 + utf8.RuneCount(before[newline+1:])
+	}
+	return n.Line, n.Column + utf8.RuneCount(before)
+}
+
+// offset returns the index of a line and column of s, which count from 1, in characters.
+func offset[T string | []byte](s T, line, column int) int {
+	at := 0
+	for ; line > 1; line-- {
+		next := bytes.IndexByte([]byte(s[at:]), '\n')
+		if next < 0 {
+			return at
+		}
+		at += next + 1
+	}
+	for ; column > 1 && at < len(s) && s[at] != '\n'; column-- {
+		_, size := utf8.DecodeRuneInString(string(s[at:min(len(s), at+utf8.UTFMax)]))
+		at += size
+	}
+	return at
+}

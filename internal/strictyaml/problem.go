@@ -1,0 +1,142 @@
+package strictyaml
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
+)
+
+// Problem is an error or a warning, with its position.
+type Problem struct {
+	File       string `json:"file,omitempty"`   // "" for a flag
+	Line       int    `json:"line,omitempty"`   // from 1; 0: unknown
+	Column     int    `json:"column,omitempty"` // from 1, in characters; 0: unknown
+	Text       string `json:"text"`
+	Suggestion string `json:"suggestion,omitempty"` // what was probably meant; "" if unknown
+}
+
+// String returns `tidewaiter.yaml:14:9: unknown key "repos" (did you mean "repositories"?)`.
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.File != "" {
+		b.WriteString(p.File)
+		if p.Line > 0 {
+			fmt.Fprintf(&b, ":%d", p.Line)
+			if p.Column > 0 {
+				fmt.Fprintf(&b, ":%d", p.Column)
+			}
+		}
+		b.WriteString(": ")
+	}
+	b.WriteString(p.Text)
+	if p.Suggestion != "" {
+		fmt.Fprintf(&b, " (did you mean %q?)", p.Suggestion)
+	}
+	return b.String()
+}
+
+// Snippet returns String and, for terminals, the line of src with a caret below the column. src is
+// the text of the file. Secrets in the line are replaced.
+func (p Problem) Snippet(src []byte) string {
+	line, ok := lineOf(src, p.Line)
+	if !ok {
+		return p.String()
+	}
+	line, caret := window(redact(line), p.Column)
+	number := fmt.Sprint(p.Line)
+	gutter := strings.Repeat(" ", len(number))
+	text := fmt.Sprintf("%s\n %s | %s", p.String(), number, line)
+	if p.Column > 0 {
+		text += fmt.Sprintf("\n %s | %s^", gutter, strings.Repeat(" ", caret))
+	}
+	return text
+}
+
+// Problems are all problems of the files that a Reader has read, sorted by file, line and column.
+type Problems []Problem
+
+// Error returns one line for each problem.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// readable shortens the problem and escapes what is not printable: a policy that is proposed by
+// somebody else must not control the terminal on which it is checked.
+func (p Problem) readable() Problem {
+	const limit = 1000
+	p.Text = text.Escape(text.Shorten(p.Text, limit))
+	if len(p.Suggestion) > limit {
+		p.Suggestion = ""
+	}
+	return p
+}
+
+// lineOf returns line n of src, from 1, without its line end.
+func lineOf(src []byte, n int) (string, bool) {
+	if n < 1 {
+		return "", false
+	}
+	text := strings.TrimPrefix(string(src), "\ufeff")
+	for ; n > 1; n-- {
+		_, rest, found := strings.Cut(text, "\n")
+		if !found {
+			return "", false
+		}
+		text = rest
+	}
+	line, _, _ := strings.Cut(text, "\n")
+	return strings.TrimSuffix(line, "\r"), true
+}
+
+// revealing matches what may be a secret: what follows a key called secret, text in place of the
+// section of a secret, and the hash of a password. It matches text and not nodes, because a file
+// that is not YAML has no keys.
+var revealing = []*regexp.Regexp{
+	regexp.MustCompile(`(?i)^(.*?secret["']?\s*:\s*).+`),
+	regexp.MustCompile(`(?i)^(.*?notifications["']?\s*:\s*)["']?[^\s{\[/'"#].*`),
+	regexp.MustCompile(`^(.*?)\$(2[aby]|argon2id)\$.*`),
+}
+
+// redact replaces what may be a secret, and rather too much than too little.
+func redact(line string) string {
+	for _, t := range revealing {
+		line = t.ReplaceAllString(line, "${1}[secret]")
+	}
+	return line
+}
+
+// window cuts a line around its column so that it fits a terminal, and returns the caret's position.
+// It replaces a tab by a space and what is not printable by "?", so that the position is right.
+func window(line string, column int) (string, int) {
+	const width = 100
+	runes := []rune(line)
+	for i, r := range runes {
+		switch {
+		case r == '\t':
+			runes[i] = ' '
+		case !text.Printable(string(r)):
+			runes[i] = '?'
+		}
+	}
+	caret := min(max(column-1, 0), len(runes))
+	if len(runes) <= width {
+		return string(runes), caret
+	}
+	begin := min(max(caret-width/2, 0), len(runes)-width)
+	shown, end := runes[begin:begin+width], begin+width
+	caret -= begin
+	cut := string(shown)
+	if begin > 0 {
+		cut, caret = "…"+cut, caret+1
+	}
+	if end < len(runes) {
+		cut += "…"
+	}
+	return cut, caret
+}

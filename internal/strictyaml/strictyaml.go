@@ -1,0 +1,278 @@
+// Package strictyaml reads YAML and JSON files by tables of the keys that are allowed.
+//
+// An unknown key is an error, because what it should have restricted would otherwise stay open. So
+// is a key that is written twice, an empty list and an empty value. All errors of all files are
+// found at once, each with its file, line and column and, where possible, a suggestion.
+//
+// A [Type] is how one kind of value is read, and a [Key] is one row of a table: a name, a Type, a
+// default and a description. References are generated from the same tables.
+package strictyaml
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
+)
+
+// Type reads one kind of value from YAML into a T.
+type Type[T any] struct {
+	Kind string // for references: "duration", "list of text"
+	Keys []Row  // of a section, or of the sections of a list
+	// Read returns false after it has reported a problem.
+	Read func(d *Decoder, n *yaml.Node) (T, bool)
+}
+
+// Row describes a key for references.
+type Row struct {
+	Name     string
+	Kind     string
+	Keys     []Row
+	Required bool
+	Default  string // YAML; "" for none
+	Means    string
+	Example  string // YAML, from the top of the file
+	former   []string
+}
+
+// Key is a key of a section whose values are stored in an S.
+type Key[S any] struct {
+	Row
+	Read     func(d *Decoder, n *yaml.Node, into *S) bool
+	fallback *yaml.Node // Default, parsed
+}
+
+// On returns a key whose value put stores in the section. Put is also called with what could be
+// read of an invalid value, so that the rest of the section is checked against it.
+func On[S, T any](name string, t Type[T], put func(into *S, v T)) Key[S] {
+	return Key[S]{
+		Row: Row{Name: name, Kind: t.Kind, Keys: t.Keys},
+		Read: func(d *Decoder, n *yaml.Node, into *S) bool {
+			v, ok := t.Read(d, n)
+			put(into, v)
+			return ok
+		},
+	}
+}
+
+// Says sets the description.
+func (k Key[S]) Says(means string) Key[S] { k.Means = means; return k }
+
+// Shows sets the example.
+func (k Key[S]) Shows(example string) Key[S] { k.Example = example; return k }
+
+// Formerly sets a name that the key had before. Using it is an error that names the new one.
+func (k Key[S]) Formerly(name string) Key[S] { k.former = append(k.former, name); return k }
+
+// Must makes the key required.
+func (k Key[S]) Must() Key[S] { k.Required = true; return k }
+
+// Or sets the default. It is YAML and read like any other value, so the reference cannot state
+// another default than there is.
+func (k Key[S]) Or(standard string) Key[S] {
+	k.Default = standard
+	var document yaml.Node
+	if err := yaml.Load([]byte(standard), &document); err != nil || len(document.Content) != 1 {
+		k.fallback = &yaml.Node{} // no Type accepts it, so every test of the table fails
+		return k
+	}
+	k.fallback = document.Content[0]
+	return k
+}
+
+// Fallback reads the default.
+func (k Key[S]) Fallback(d *Decoder, into *S) bool { return k.Read(d, k.fallback, into) }
+
+// Decoder reads the nodes of one file.
+type Decoder struct {
+	*Reader
+	File   string // its name in problems
+	Access Access
+	src    []byte
+}
+
+// Path returns the path of a file. A relative path is relative to the folder of the decoder's file.
+func (d *Decoder) Path(s string) string {
+	if filepath.IsAbs(s) {
+		return filepath.Clean(s)
+	}
+	return filepath.Join(filepath.Dir(d.File), s)
+}
+
+// Problem reports an error at n.
+func (d *Decoder) Problem(n *yaml.Node, format string, args ...any) {
+	d.Suggest(n, "", format, args...)
+}
+
+// Suggest reports an error at n and what was probably meant.
+func (d *Decoder) Suggest(n *yaml.Node, suggestion, format string, args ...any) {
+	if d.Full() {
+		d.Reported++ // do not format what nobody will read
+		return
+	}
+	d.Report(d.at(n, suggestion, format, args...))
+}
+
+// Warn reports what is allowed and probably not meant.
+func (d *Decoder) Warn(n *yaml.Node, format string, args ...any) {
+	d.ReportWarning(d.at(n, "", format, args...))
+}
+
+func (d *Decoder) at(n *yaml.Node, suggestion, format string, args ...any) Problem {
+	p := Problem{File: d.File, Text: fmt.Sprintf(format, args...), Suggestion: suggestion}
+	if n != nil {
+		p.Line, p.Column = n.Line, n.Column
+	}
+	return p
+}
+
+// Is reports whether n has the wanted kind, and reports a problem if not. It refuses what makes a
+// file mean something else than a reader sees: aliases, anchors, tags and empty values.
+func (d *Decoder) Is(n *yaml.Node, kind yaml.Kind, wanted string) bool {
+	switch {
+	case n.Kind == yaml.AliasNode:
+		d.Problem(n, "aliases (*%s) are not supported; write the value again", n.Value)
+	case n.Anchor != "":
+		d.Problem(n, "anchors (&%s) are not supported", n.Anchor)
+	case n.Style&yaml.TaggedStyle != 0 || n.Tag == "!":
+		d.Problem(n, "tags (%s) are not supported", n.Tag)
+	case n.Kind == kind && n.Tag != "!!null":
+		return true
+	case n.Tag == "!!null" && n.Value == "null":
+		d.Problem(n, "%s is required, and null is nothing; quote it to mean the word", wanted)
+	case n.Tag == "!!null":
+		d.Problem(n, "%s is required, but there is no value; add it, or leave out the key", wanted)
+	case kind == yaml.SequenceNode && n.Kind == yaml.ScalarNode:
+		d.Problem(n, "must be a list, not a text; put it in brackets")
+	default:
+		// The value is not repeated: a secret may be in the wrong place.
+		is := map[yaml.Kind]string{yaml.MappingNode: "a section", yaml.SequenceNode: "a list"}[n.Kind]
+		if is == "" {
+			is = "a text"
+		}
+		d.Problem(n, "must be %s, not %s", wanted, is)
+	}
+	return false
+}
+
+// Nearest returns the known word that was probably meant. It returns "" if the problem would not be
+// kept.
+func (d *Decoder) Nearest(word string, known []string) string {
+	if d.Full() {
+		return ""
+	}
+	return text.Nearest(word, known)
+}
+
+// maxKeys is the maximum number of keys of a section.
+const maxKeys = 16
+
+// Section is a mapping with the given keys. The checks run if all keys could be read.
+func Section[S any](keys []Key[S], checks ...func(d *Decoder, n *yaml.Node, s *S)) Type[S] {
+	names := make([]string, len(keys))
+	rows := make([]Row, len(keys))
+	for i, k := range keys {
+		names[i], rows[i] = k.Name, k.Row
+	}
+	read := func(d *Decoder, n *yaml.Node) (s S, ok bool) {
+		if !d.Is(n, yaml.MappingNode, "a section") {
+			return s, false
+		}
+		ok = true
+		var seen [maxKeys]int // lines
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			name, value := n.Content[i], n.Content[i+1]
+			if !d.Is(name, yaml.ScalarNode, "a key") {
+				ok = false
+				continue
+			}
+			at := slices.Index(names, name.Value)
+			switch {
+			case at < 0:
+				d.unknown(name, names, rows)
+				ok = false
+				continue
+			case seen[at] > 0:
+				d.Problem(name, "the key %q is written twice; the first is in line %d", name.Value, seen[at])
+				ok = false
+				continue
+			}
+			seen[at] = max(1, name.Line)
+			ok = keys[at].Read(d, value, &s) && ok
+		}
+		for i := range keys {
+			switch {
+			case seen[i] > 0:
+			case keys[i].Required:
+				d.Problem(n, "%s is missing", names[i])
+				ok = false
+			case keys[i].fallback != nil:
+				ok = keys[i].Fallback(d, &s) && ok
+			}
+		}
+		if ok {
+			before := d.Reported
+			for _, check := range checks {
+				check(d, n, &s)
+			}
+			ok = d.Reported == before
+		}
+		return s, ok
+	}
+	return Type[S]{Kind: "section", Keys: rows, Read: read}
+}
+
+// unknown reports an unknown key with its new name, or a known key that is similar.
+func (d *Decoder) unknown(name *yaml.Node, known []string, rows []Row) {
+	var renamed []string
+	for _, r := range rows {
+		if slices.Contains(r.former, name.Value) {
+			renamed = append(renamed, r.Name)
+		}
+	}
+	near := d.Nearest(name.Value, known)
+	switch {
+	case len(renamed) == 1:
+		d.Suggest(name, renamed[0], "the key %s has been renamed", text.QuoteShort(name.Value))
+	case len(renamed) > 1:
+		d.Problem(name, "the key %s has been replaced: use %s", text.QuoteShort(name.Value), strings.Join(renamed, " or "))
+	case near != "":
+		d.Suggest(name, near, "unknown key %s", text.QuoteShort(name.Value))
+	case len(known) == 0:
+		d.Problem(name, "unknown key %s; no keys are allowed here", text.QuoteShort(name.Value))
+	default:
+		d.Problem(name, "unknown key %s; the keys here are %s", text.QuoteShort(name.Value), strings.Join(known, ", "))
+	}
+}
+
+// At returns the node at a path of keys and list indexes below n, or its last part that exists. So
+// a problem always has a position.
+func At(n *yaml.Node, path ...any) *yaml.Node {
+	for _, step := range path {
+		next := (*yaml.Node)(nil)
+		switch step := step.(type) {
+		case string:
+			for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content) && next == nil; i += 2 {
+				if n.Content[i].Value == step {
+					next = n.Content[i+1]
+				}
+			}
+		case int:
+			if n.Kind == yaml.SequenceNode && step >= 0 && step < len(n.Content) {
+				next = n.Content[step]
+			}
+		}
+		if next == nil {
+			break
+		}
+		n = next
+	}
+	return n
+}
+
+// Has reports whether the mapping n has the key.
+func Has(n *yaml.Node, name string) bool { return At(n, name) != n }

@@ -1,0 +1,152 @@
+package strictyaml
+
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
+)
+
+// Types of scalars. Text is used as it is written: 0777 and on are text where text is expected.
+var (
+	// Line is one line of text that is not empty and has no white space at its ends.
+	Line = Scalar("text", line)
+	// Prose is any text.
+	Prose = Scalar("text", func(_ *Decoder, _ *yaml.Node, s string) (string, bool) { return s, true })
+	// Bool is true or false.
+	Bool = Scalar("true or false", boolean)
+	// True is a key that is true or left out.
+	True = Scalar("true", func(d *Decoder, n *yaml.Node, s string) (bool, bool) {
+		v, ok := boolean(d, n, s)
+		if ok && !v {
+			d.Problem(n, "the only value is true; leave out the key instead")
+		}
+		return v, ok && v
+	})
+)
+
+// Scalar is a single value. kind is its name in references and problems.
+func Scalar[T any](kind string, convert func(d *Decoder, n *yaml.Node, s string) (T, bool)) Type[T] {
+	wanted := indefinite(kind)
+	return Type[T]{Kind: kind, Read: func(d *Decoder, n *yaml.Node) (T, bool) {
+		if !d.Is(n, yaml.ScalarNode, wanted) {
+			var none T
+			return none, false
+		}
+		return convert(d, n, n.Value)
+	}}
+}
+
+func indefinite(kind string) string {
+	if kind == "true or false" || kind == "true" || strings.HasPrefix(kind, "one of ") {
+		return kind
+	}
+	if strings.ContainsRune("aeiou", rune(kind[0])) {
+		return "an " + kind
+	}
+	return "a " + kind
+}
+
+func line(d *Decoder, n *yaml.Node, s string) (string, bool) {
+	trimmed := strings.TrimSpace(s)
+	switch {
+	case trimmed == "":
+		d.Problem(n, "the text is empty")
+	case !text.OneLine(s):
+		d.Problem(n, "the text contains a line end, a tab or a control character")
+	case trimmed != s:
+		d.Suggest(n, trimmed, "the text begins or ends with white space")
+	default:
+		return s, true
+	}
+	return "", false
+}
+
+func boolean(d *Decoder, n *yaml.Node, s string) (v, ok bool) {
+	if n.Style == 0 && (s == "true" || s == "false") {
+		return s == "true", true
+	}
+	suggestion := map[string]string{
+		"yes": "true", "on": "true", "y": "true", "true": "true", "1": "true",
+		"no": "false", "off": "false", "n": "false", "false": "false", "0": "false",
+	}[strings.ToLower(s)]
+	d.Suggest(n, suggestion, "must be true or false, not %s", text.QuoteShort(s))
+	return false, false
+}
+
+// FilePath is the path of a file or folder. A relative path is relative to the folder of the file
+// that contains it.
+func FilePath(kind string) Type[string] {
+	return Scalar(kind, func(d *Decoder, n *yaml.Node, s string) (string, bool) {
+		switch {
+		case s == "" || !text.OneLine(s):
+			d.Problem(n, "%s is not a file path", text.QuoteShort(s))
+		case s == "~" || strings.HasPrefix(s, "~/"):
+			d.Problem(n, "%s is a home folder only in a shell; write its path", text.QuoteShort(s))
+		default:
+			return d.Path(s), true
+		}
+		return "", false
+	})
+}
+
+// List is a list with at least one item. An empty list is a problem, because it could mean none or
+// all. The result has a place for each item, also for an invalid one.
+func List[T any](of Type[T]) Type[[]T] {
+	read := func(d *Decoder, n *yaml.Node) ([]T, bool) {
+		if !d.Is(n, yaml.SequenceNode, "a list") {
+			return nil, false
+		}
+		if len(n.Content) == 0 {
+			d.Problem(n, "the list is empty, which could mean none or all; add items, or leave out the key")
+			return nil, false
+		}
+		vs, ok := make([]T, len(n.Content)), true
+		for i, item := range n.Content {
+			v, good := of.Read(d, item)
+			vs[i], ok = v, ok && good
+		}
+		return vs, ok
+	}
+	return Type[[]T]{Kind: "list of " + of.Kind, Keys: of.Keys, Read: read}
+}
+
+// Named is an entry of a Dictionary.
+type Named[T any] struct {
+	Name  string
+	Value T
+	From  *Decoder
+	Node  *yaml.Node // of the name
+}
+
+// Dictionary is a mapping whose keys are any names, in the order of the file. An entry whose value
+// is invalid is in the result, because its name is known.
+func Dictionary[T any](of Type[T]) Type[[]Named[T]] {
+	read := func(d *Decoder, n *yaml.Node) ([]Named[T], bool) {
+		if !d.Is(n, yaml.MappingNode, "a section") {
+			return nil, false
+		}
+		if len(n.Content) == 0 {
+			d.Problem(n, "the section is empty; leave out the key")
+			return nil, false
+		}
+		vs, ok := make([]Named[T], 0, len(n.Content)/2), true
+		lines := make(map[string]int, len(n.Content)/2)
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			name, good := Line.Read(d, n.Content[i])
+			if line := lines[name]; good && line > 0 {
+				d.Problem(n.Content[i], "the key %s is written twice; the first is in line %d", text.QuoteShort(name), line)
+				good = false
+			}
+			v, read := of.Read(d, n.Content[i+1])
+			if good {
+				lines[name] = max(1, n.Content[i].Line)
+				vs = append(vs, Named[T]{name, v, d, n.Content[i]})
+			}
+			ok = ok && good && read
+		}
+		return vs, ok
+	}
+	return Type[[]Named[T]]{Kind: "names, each with a " + of.Kind, Keys: of.Keys, Read: read}
+}
