@@ -40,6 +40,9 @@ type Options struct {
 	Log *logging.Log     // nil: no log
 	Now func() time.Time // nil: time.Now
 
+	// Hashing configures the hashing of passwords. Its clock is Now.
+	Hashing password.Options
+
 	// CreateDatabase allows creating a database even if this config had one before: see
 	// openDatabase.
 	CreateDatabase bool
@@ -90,7 +93,8 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	o.Now = clock.Wall(o.Now)
 	a := &App{now: o.Now, config: cfg.WithoutPolicy(), files: cfg.Policy.ID(), outage: newOutage(o.Now)}
 	a.log = slog.New(outageFilter{o.Log.Handler(), a.outage})
-	a.hashing = password.New(password.Options{Now: o.Now})
+	o.Hashing.Now = o.Now
+	a.hashing = password.New(o.Hashing)
 	a.counts, a.refusals = server.NewMetrics(), server.NewRefusals()
 	a.limits = ratestore.New(a.database.Load)
 

@@ -20,6 +20,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
+	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
@@ -51,6 +52,9 @@ func newFolder(t testing.TB) *folder {
 	f.write("users", "ann:"+string(hash)+"\n")
 	return f
 }
+
+// cheap makes new hashes of passwords cheap.
+var cheap = password.Options{HashMemory: 64}
 
 func (f *folder) write(name, text string) {
 	f.Helper()

@@ -58,7 +58,7 @@ identity:
 func (s *service) start(t *testing.T) {
 	t.Helper()
 	var err error
-	if s.App, err = app.New(t.Context(), s.cfg, app.Options{Now: s.Now}); err != nil {
+	if s.App, err = app.New(t.Context(), s.cfg, app.Options{Now: s.Now, Hashing: cheap}); err != nil {
 		t.Fatal(err)
 	}
 }

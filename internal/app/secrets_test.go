@@ -41,7 +41,7 @@ listen: [{ address: "127.0.0.1:0", serve: [token, notifications, keys, health, m
 notifications: { open: true }
 ` + rule("**"))
 	clock := clocktest.Noon()
-	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(&log, "text", "debug"), Now: clock.Now})
+	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(&log, "text", "debug"), Now: clock.Now, Hashing: cheap})
 	if err != nil {
 		t.Fatal(err)
 	}

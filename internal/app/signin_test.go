@@ -32,7 +32,7 @@ func newPeople(t *testing.T, settings string) *people {
 	t.Helper()
 	p := &people{folder: newFolder(t), issuer: newIssuer(t), Clock: clocktest.Noon()}
 	var err error
-	if p.app, err = app.New(t.Context(), p.config(settings), app.Options{Now: p.Now}); err != nil {
+	if p.app, err = app.New(t.Context(), p.config(settings), app.Options{Now: p.Now, Hashing: cheap}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closed(t, p.app) })
@@ -190,7 +190,7 @@ func TestASignInOutlivesARestart(t *testing.T) {
 	access := p.access(p.token(nil), "laptop")
 	closed(t, p.app)
 	var err error
-	if p.app, err = app.New(t.Context(), p.config(""), app.Options{Now: p.Now}); err != nil {
+	if p.app, err = app.New(t.Context(), p.config(""), app.Options{Now: p.Now, Hashing: cheap}); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.pull(access); got != "repository:acme/app:pull" {
