@@ -15,6 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -192,7 +193,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		fmt.Fprintf(&b, "%-62s", name)
 		for _, caller := range callers {
 			if h == nil {
-				h = newHarness(t, "sqlite::memory:")
+				h = newHarness(t, storetest.SQLite().Ready(t))
 				credentials = addCallers(h)
 			}
 			got := h.request(credentials[caller], r.method, h.withIDs(r.path), r.body)
@@ -261,7 +262,7 @@ func (h *harness) withIDs(path string) string {
 // Every route is in the table. Its description has a summary, each parameter, the authentication
 // and the errors.
 func TestEveryRouteIsDescribed(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	var doc struct {
 		Paths map[string]map[string]struct {
 			OperationID          string
@@ -320,7 +321,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 var noSecret = "twp_s" + strings.Repeat("x", 38)
 
 func TestTheDescriptionIsGeneratedFromTheCode(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	const file = "../../docs/openapi.json"
 	if *update {
 		if err := os.WriteFile(file, h.description(), 0o644); err != nil {

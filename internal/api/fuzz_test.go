@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
 // Every body gets a success or a problem document. It never causes a 5xx, and no error repeats a
 // value of it.
 func FuzzBodies(f *testing.F) {
-	h := newHarness(f, "sqlite::memory:")
+	h := newHarness(f, storetest.SQLite().Ready(f))
 	h.member("root", admin.Administrators)
 	_, secret := h.token("root", "t")
 	const canary = "canary-that-sings"

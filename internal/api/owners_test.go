@@ -10,6 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -17,7 +18,7 @@ import (
 // Owners of a namespace may query who-can about its repositories only, and not about a namespace
 // whose name begins with the same letters, or about what surrounds their own.
 func TestOwnersMayQueryTheirNamespace(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	for _, name := range []string{"olga", "otto", "wanda", "helen"} {
 		h.member(name)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -17,7 +18,7 @@ import (
 // Callers who may read the policy get the same answers as on the command line. Others may query
 // only about themselves, and learn no more than from a refusal.
 func TestThePolicyCanBeQueried(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	for name, group := range map[string]string{"ann": "dev", "carol": admin.Auditors} {
 		h.member(name, group)
 	}
@@ -157,7 +158,7 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 // Explaining a decision requires the right to read the journal. What else it reveals about the
 // policy requires the right to read that too.
 func TestDecisionsCanBeExplained(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	// Strict: the decision is in the journal before the response.
 	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.Strict = true; return l })
 	h.user("ann")

@@ -11,10 +11,11 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
 func TestErrorsAreProblemDetails(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.member("root", admin.Administrators)
 	_, secret := h.token("root", "t")
 	root := bearer(secret)
@@ -78,7 +79,7 @@ func TestErrorsAreProblemDetails(t *testing.T) {
 }
 
 func TestAnOutageIsNotARefusal(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.member("root", admin.Administrators)
 	_, secret := h.token("root", "t")
 	h.db.Close()
@@ -273,7 +274,7 @@ func TestTheJournalCanBeRead(t *testing.T) {
 // Filters apply before last, however many other entries there are. journal?kind=change&last=12 once
 // returned 2 entries.
 func TestFiltersApplyBeforeLast(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.member("root", admin.Administrators)
 	_, secret := h.token("root", "t")
 	root := bearer(secret)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/server"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -90,7 +91,7 @@ func TestSecretsDoNotLeak(t *testing.T) {
 
 // Harbor CVE-2019-16097 and similar: an extra JSON field created an administrator.
 func TestUnknownFieldsAreRefused(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.member("hank", "helpdesk")
 	_, secret := h.token("hank", "t")
 	for _, field := range []string{"id", "kind", "version", "disabled", "admin", "role", "rights", "Groups", "source", "owner", "parent", "created"} {
@@ -124,7 +125,7 @@ func TestUnknownFieldsAreRefused(t *testing.T) {
 // Repeated keys are refused even if only the decoder treats them as equal, because a proxy that
 // checks requests may read the other one.
 func TestRepeatedKeysAreRefused(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.member("hank", "helpdesk")
 	_, secret := h.token("hank", "t")
 	for i, repeated := range []string{`"name":"zoe"`, `"NAME":"zoe"`, `"paſſword":"` + secretOf("eve") + `"`, `"PAſSWORD":"` + secretOf("eve") + `"`} {
@@ -139,7 +140,7 @@ func TestRepeatedKeysAreRefused(t *testing.T) {
 // The API once treated null as an absent key, which meant all registries, anyone, an allow rule, or
 // a token without restrictions. It also treated an empty list of restrictions as absent.
 func TestNullIsNotAnAbsentKey(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.member("root", admin.Administrators)
 	_, secret := h.token("root", "t")
 	const rule = `"repositories":["a"],"actions":["pull"]`
@@ -164,7 +165,7 @@ func TestNullIsNotAnAbsentKey(t *testing.T) {
 // Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. Callers who may not read accounts
 // cannot learn from any route whether one exists, and failed sign-ins do not reveal it.
 func TestUsersCannotBeEnumerated(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.user("ann")
 	h.user("disabled")
 	h.must(401, nobody, "GET", "/whoami", nil)
@@ -210,7 +211,7 @@ func TestUsersCannotBeEnumerated(t *testing.T) {
 
 // The API and the token endpoint share their rate limits.
 func TestGuessesAreRateLimited(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.member("ann")
 	for i := range 10 {
 		h.must(401, nobody, "POST", "/session", fields{"name": "ann", "password": fmt.Sprint("guess ", i)})
@@ -261,7 +262,7 @@ func TestParametersAreNotSQL(t *testing.T) {
 // Gitea CVE-2026-56654: a token created a stronger token. A session cannot create a token that
 // outlasts it, unless the request has the password.
 func TestCredentialsCannotCreateStrongerOnes(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.user("ann")
 	narrow, secret := h.token("ann", "narrow", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
 	r := h.read(h.must(201, bearer(secret), "POST", "/tokens", fields{"name": "child"}))
@@ -305,7 +306,7 @@ func (h *harness) session(name string) string {
 
 // Cross-site request forgery: a page of another origin cannot use the cookie of its visitor.
 func TestCrossOriginRequestsAreRefused(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.user("ann")
 	h.member("bob")
 	session := h.session("ann")
@@ -331,7 +332,7 @@ func TestCrossOriginRequestsAreRefused(t *testing.T) {
 
 // If the Authorization header is wrong, the cookie does not help.
 func TestAWrongCredentialIsNotReplacedByAnother(t *testing.T) {
-	h := newHarness(t, "sqlite::memory:")
+	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.user("ann")
 	session := h.session("ann")
 	_, token := h.token("ann", "t")

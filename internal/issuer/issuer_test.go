@@ -23,6 +23,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -47,7 +48,7 @@ func newFixture(t testing.TB, change func(*issuer.Live)) *fixture {
 	b.source = func(c identity.Presented) (identity.Verified, error) {
 		return identity.Verified{Principal: &policy.Principal{Kind: policy.User, Name: c.Name, ID: c.Name, Source: "test"}, Credential: "password"}, nil
 	}
-	db, err := store.Open(t.Context(), "sqlite::memory:")
+	db, err := store.Open(t.Context(), storetest.SQLite().Ready(t))
 	if err != nil {
 		t.Fatal(err)
 	}

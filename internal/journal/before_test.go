@@ -13,7 +13,7 @@ import (
 func TestBeforeATime(t *testing.T) { storetest.Each(t, testBeforeATime) }
 
 func testBeforeATime(t *testing.T, d storetest.Database) {
-	j, _ := open(t, d.New(t), journal.Options{})
+	j, _ := open(t, d.Ready(t), journal.Options{})
 	begin := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	if at, err := j.Before(t.Context(), begin); err != nil || at != 0 {
 		t.Errorf("in an empty journal: %d, %v", at, err)

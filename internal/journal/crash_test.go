@@ -64,7 +64,7 @@ func TestAcknowledgedEventsSurviveKill(t *testing.T) {
 }
 
 func testAcknowledgedEventsSurviveKill(t *testing.T, d storetest.Database) {
-	url := d.New(t)
+	url := d.Ready(t)
 	acknowledged := make(map[string]int)
 	for life := range 8 {
 		command := exec.Command(os.Args[0])

@@ -58,7 +58,7 @@ func testAFailedWrite(t *testing.T, d storetest.Database) {
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			var broken atomic.Bool
-			url := d.New(t)
+			url := d.Ready(t)
 			j, _ := open(t, url, journal.Options{})
 			j.SetWrite(failing(&broken, tt.kept))
 
@@ -111,7 +111,7 @@ func TestLostEntriesAreCountedLoggedAndRecorded(t *testing.T) {
 func testLostEntriesAreCountedLoggedAndRecorded(t *testing.T, d storetest.Database) {
 	var broken atomic.Bool
 	var log bytes.Buffer
-	url := d.New(t)
+	url := d.Ready(t)
 	c := clocktest.New(noon)
 	j, _ := open(t, url, journal.Options{Now: c.Now, Linger: -1, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	j.SetWrite(failing(&broken, false))

@@ -34,7 +34,7 @@ func TestTheBeginningOfAnID(t *testing.T) {
 // open returns a journal with an entry for each id, in blocks of their own.
 func withIDs(t *testing.T, d storetest.Database, ids ...string) *journal.Journal {
 	t.Helper()
-	db, err := store.Open(t.Context(), d.New(t))
+	db, err := store.Open(t.Context(), d.Ready(t))
 	if err != nil {
 		t.Fatal(err)
 	}

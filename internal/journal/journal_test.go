@@ -164,7 +164,7 @@ func TestAnEventIsKeptOnceForEachRegistry(t *testing.T) {
 }
 
 func testAnEventIsKeptOnceForEachRegistry(t *testing.T, d storetest.Database) {
-	url := d.New(t)
+	url := d.Ready(t)
 	for range 2 { // the second time after a restart
 		j, _ := open(t, url, journal.Options{})
 		other := push("e1")
@@ -197,7 +197,7 @@ func TestRecordedEntriesAreKeptByClose(t *testing.T) {
 }
 
 func testRecordedEntriesAreKeptByClose(t *testing.T, d storetest.Database) {
-	url := d.New(t)
+	url := d.Ready(t)
 	j, _ := open(t, url, journal.Options{Linger: time.Hour})
 	for range 100 {
 		if err := j.Record(journal.Entry{Decision: decision(alice)}); err != nil {

@@ -26,7 +26,7 @@ func TestJournalsThatShareADatabaseInterleaveWithoutGaps(t *testing.T) {
 
 func testJournalsThatShareADatabaseInterleaveWithoutGaps(t *testing.T, d storetest.Database) {
 	const writers, each = 4, 25
-	url := d.New(t)
+	url := d.Ready(t)
 	done := make(chan error, writers*3)
 	for n := range writers {
 		j, db := open(t, url, journal.Options{Linger: -1})
@@ -144,7 +144,7 @@ func TestFollowSeesWhatOtherProcessesAppend(t *testing.T) {
 }
 
 func testFollowSeesWhatOtherProcessesAppend(t *testing.T, d storetest.Database) {
-	url := d.New(t)
+	url := d.Ready(t)
 	writer, _ := open(t, url, journal.Options{})
 	if err := writer.Append(t.Context(), push("old"), push("e0")); err != nil {
 		t.Fatal(err)

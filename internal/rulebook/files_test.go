@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -126,7 +127,7 @@ func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
 // The entry has what history needs: the digest of what files said before and say now, and the
 // version that decisions bear.
 func TestARecordOfFilesHasTheDigests(t *testing.T) {
-	d := openHarness(t, "sqlite::memory:", written(t, nil, in("a.yaml", 1, "a", "a")))
+	d := openHarness(t, storetest.SQLite().Ready(t), written(t, nil, in("a.yaml", 1, "a", "a")))
 	if err := d.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +156,7 @@ func TestARecordOfFilesIsBounded(t *testing.T) {
 	for i := range 500 {
 		many = append(many, in(fmt.Sprintf("%03d%s.yaml", i, strings.Repeat("f", 200)), 1, fmt.Sprintf("%03d%s", i, strings.Repeat("n", 100)), "a"))
 	}
-	d := openHarness(t, "sqlite::memory:", written(t, nil))
+	d := openHarness(t, storetest.SQLite().Ready(t), written(t, nil))
 	if err := d.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +182,7 @@ func TestARecordOfFilesIsBounded(t *testing.T) {
 // to have failed.
 func TestARecordOfFilesIsTriedAgain(t *testing.T) {
 	for _, kept := range []bool{false, true} {
-		d := openHarness(t, "sqlite::memory:", written(t, nil, in("a.yaml", 1, "a", "a")))
+		d := openHarness(t, storetest.SQLite().Ready(t), written(t, nil, in("a.yaml", 1, "a", "a")))
 		if err := d.Load(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 
 // each runs a test on each database.
 func each(t *testing.T, f func(*testing.T, *harness)) {
-	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newHarness(t, d.New(t))) })
+	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newHarness(t, d.Ready(t))) })
 }
 
 // harness is a rulebook with a database and a file.

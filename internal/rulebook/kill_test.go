@@ -24,7 +24,7 @@ import (
 // nothing of it; and the tables are what the journal tells.
 func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
-		url := d.New(t)
+		url := d.Ready(t)
 		acknowledged := make(storetest.Acknowledged)
 		for life, n := range rand.Perm(len(kinds)) {
 			acknowledged.Kill(t, kinds[n], "RULEBOOK_TEST_URL="+url, fmt.Sprintf("RULEBOOK_TEST_LIFE=%d", life))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -71,7 +72,7 @@ func TestChangesAreCollected(t *testing.T) {
 // One change is in force at once. After it there is a rest, which is short for a small policy,
 // and never so long that others learn of a change too late.
 func TestARestIsAsLongAsTheWorkAsksFor(t *testing.T) {
-	d := newHarness(t, "sqlite::memory:")
+	d := newHarness(t, storetest.SQLite().Ready(t))
 	var rests []time.Duration
 	d.SetWait(func(_ context.Context, rest time.Duration) error { rests = append(rests, rest); return nil })
 	team(t, d, "team", "user:olga")

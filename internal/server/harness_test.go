@@ -24,6 +24,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -53,7 +54,7 @@ type harness struct {
 func newHarness(t *testing.T, change func(*server.Options, *issuer.Live)) *harness {
 	t.Helper()
 	now := time.Now
-	db, err := store.Open(t.Context(), "sqlite:"+t.TempDir()+"/state.db")
+	db, err := store.Open(t.Context(), storetest.SQLite().Ready(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -306,7 +307,7 @@ func TestRevokedCredentialsEndDuringMaintenance(t *testing.T) {
 
 // Without Run nothing is cached: nothing would clear the cache.
 func TestWithoutRunNothingIsWarm(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
+	h := newHouse(t, storetest.SQLite().Ready(t))
 	h.user("ann")
 	h.enters(shown("ann", secretOf("ann")))
 	if h.Warm() != 0 {
@@ -442,7 +443,7 @@ func TestMemoryIsBounded(t *testing.T) {
 
 // BenchmarkWarm measures a cached credential.
 func BenchmarkWarm(b *testing.B) {
-	h := newHouse(b, "sqlite::memory:")
+	h := newHouse(b, storetest.SQLite().Ready(b))
 	h.hashing = password.New(password.Options{HashMemory: 64})
 	h.Tend(b.Context())
 	h.user("ann")

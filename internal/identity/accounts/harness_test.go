@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 // each runs a test with each database.
 func each(t *testing.T, f func(*testing.T, *house)) {
 	all := t // its name is the name of the database, also where a test calls each more than once
-	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newHouse(t, d.New(all))) })
+	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newHouse(t, d.Ready(all))) })
 }
 
 // clock is a time that tests set.

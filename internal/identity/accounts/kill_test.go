@@ -40,7 +40,7 @@ func cmpOr(text, other string) string {
 // progress is stored with its entry or not at all. The tables agree with the journal.
 func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
-		url := d.New(t)
+		url := d.Ready(t)
 		acknowledged := make(storetest.Acknowledged)
 		lives := kills(t)
 		order := rand.Perm(len(kinds))

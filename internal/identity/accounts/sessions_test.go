@@ -7,6 +7,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -119,7 +120,7 @@ func TestASessionIsNoWiderThanWhatItWasBegunWith(t *testing.T) {
 // A session secret is not accepted as a password or token, and a token is not accepted as a
 // session.
 func TestASessionIsShownAsASessionOnly(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
+	h := newHouse(t, storetest.SQLite().Ready(t))
 	h.user("ann")
 	_, s := h.session("ann", secretOf("ann"))
 	_, token := h.token("ann", "laptop")
@@ -144,7 +145,7 @@ func TestASessionIsShownAsASessionOnly(t *testing.T) {
 }
 
 func TestPeopleOfADirectoryHaveSessions(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
+	h := newHouse(t, storetest.SQLite().Ready(t))
 	_, s := h.session("dora", "directory password")
 	if got := h.enters(inSession(s)); got != "user:dora" {
 		t.Errorf("a session of dora: %s", got)
@@ -159,7 +160,7 @@ func TestPeopleOfADirectoryHaveSessions(t *testing.T) {
 }
 
 func TestEndedSessionsAreRemoved(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
+	h := newHouse(t, storetest.SQLite().Ready(t))
 	h.user("ann")
 	session, _ := h.session("ann", secretOf("ann"))
 	h.clock.add(24 * time.Hour)

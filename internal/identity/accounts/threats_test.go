@@ -542,7 +542,7 @@ func TestARefreshAsksTheSourceAgain(t *testing.T) {
 // API. Neither the database nor an error contains one.
 func TestSecretsAreNowhere(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
-		h := newHouse(t, d.New(t))
+		h := newHouse(t, d.Ready(t))
 		var log bytes.Buffer
 		h.options.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		h.guarded(ratelimit.Options{MaxFailuresPerPair: 2})

@@ -10,6 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
 // guarded returns accounts with a limiter that the chain shares.
@@ -59,7 +60,7 @@ func TestWhoGuessesAtThePresentPasswordWaits(t *testing.T) {
 
 // Guesses at sign-in and in ChangePassword count together.
 func TestGuessesAtTheDoorCountWhereThePasswordIsChanged(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
+	h := newHouse(t, storetest.SQLite().Ready(t))
 	h.guarded(ratelimit.Options{MaxFailuresPerPair: 3})
 	h.user("ann")
 	_, laptop := h.token("ann", "laptop")
@@ -73,7 +74,7 @@ func TestGuessesAtTheDoorCountWhereThePasswordIsChanged(t *testing.T) {
 
 // An outage does not count as a guess.
 func TestAnOutageIsNoWrongPassword(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
+	h := newHouse(t, storetest.SQLite().Ready(t))
 	limiter := h.guarded(ratelimit.Options{})
 	h.user("ann")
 	ann := h.as(shown("ann", secretOf("ann")))

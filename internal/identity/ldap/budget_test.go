@@ -21,6 +21,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit/ratestore"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
 const alice = "uid=alice," + ldaptest.People
@@ -63,7 +64,7 @@ func newReplicas(t *testing.T, o directory, most, n int) *replicas {
 
 func replicasOf(t *testing.T, options ldap.Options, most, n int) *replicas {
 	t.Helper()
-	db, err := store.Open(t.Context(), "sqlite::memory:")
+	db, err := store.Open(t.Context(), storetest.SQLite().Ready(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +351,7 @@ func TestNoConnectionIsHeldWhileABudgetIsAsked(t *testing.T) {
 	f, o := templated(t)
 	f.SetBind("uid=bob,dc=corp", 0)
 	f.Entries["uid=bob,dc=corp base (objectClass=*)"] = []*client.Entry{entry("uid=bob,dc=corp", "uid: bob", "entryUUID: of bob")}
-	db, err := store.Open(t.Context(), "sqlite::memory:")
+	db, err := store.Open(t.Context(), storetest.SQLite().Ready(t))
 	if err != nil {
 		t.Fatal(err)
 	}

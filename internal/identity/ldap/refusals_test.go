@@ -81,7 +81,7 @@ func (c *counter) DummyLookup(ctx context.Context, shown identity.Presented) err
 // password "right".
 func newAccounts(t *testing.T, hashing *password.Hashing, hash string) *accounts.Accounts {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	db, err := store.Open(t.Context(), storetest.SQLite().New(t))
+	db, err := store.Open(t.Context(), storetest.SQLite().Ready(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ func learned(name, address string) ratelimit.Learned {
 
 func TestPlacesAreSharedBoundedAndForgotten(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
-		url := d.New(t)
+		url := d.Ready(t)
 		one, db := replica(t, url)
 		two, _ := replica(t, url)
 		ctx := t.Context()
@@ -123,7 +123,7 @@ func TestPlacesAreSharedBoundedAndForgotten(t *testing.T) {
 
 // The rows reveal neither names nor addresses.
 func TestRowsRevealNothing(t *testing.T) {
-	s, db := replica(t, "sqlite::memory:")
+	s, db := replica(t, storetest.SQLite().Ready(t))
 	ctx := t.Context()
 	if err := s.AddPlaces(ctx, []ratelimit.Learned{learned("ann", "198.51.100.7")}, start); err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestRowsRevealNothing(t *testing.T) {
 // charge a name at the same time are bounded as one is.
 func TestANameIsCountedOverAllReplicas(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
-		url := d.New(t)
+		url := d.Ready(t)
 		one, _ := replica(t, url)
 		two, _ := replica(t, url)
 		ctx := t.Context()
@@ -213,7 +213,7 @@ func TestANameIsCountedOverAllReplicas(t *testing.T) {
 
 func TestSlotsOfADirectoryAreTakenOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
-		url := d.New(t)
+		url := d.Ready(t)
 		one, _ := replica(t, url)
 		two, _ := replica(t, url)
 		ctx := t.Context()
@@ -274,7 +274,7 @@ func TestSlotsOfADirectoryAreTakenOnce(t *testing.T) {
 // notes of who has signed in.
 func TestAFloodOfNamesFillsNoTable(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
-		s, db := replica(t, d.New(t))
+		s, db := replica(t, d.Ready(t))
 		s.Bound(40, 60, 10)
 		ctx := t.Context()
 		claim := func(account string, slots int, until time.Time) {
@@ -332,7 +332,7 @@ func TestWithoutADatabaseThereIsAnError(t *testing.T) {
 // others when it is the write that trims the tables.
 func TestRecordsOfSignInsExpireNothing(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
-		s, db := replica(t, d.New(t))
+		s, db := replica(t, d.Ready(t))
 		s.Bound(100, 100, 1)
 		ctx, now := t.Context(), time.Now()
 		if _, _, err := s.ChargeName(ctx, "ann", 26, now, limits); err != nil {
