@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/tidewaiter/tidewaiter/internal/setup"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // command describes a command. The tables of commands have no state: build adds the flags and runs
@@ -79,19 +82,40 @@ func (f *flags) oneOf(names ...string) {
 	})
 }
 
-// choose adds a flag whose value is one of some words. Its value is "" until one is given, if
-// standard is "".
+// choose adds a flag whose value is one of some words, or standard if it is not given.
 func choose[T ~string](f *flags, name, short string, standard T, usage string, words ...T) *T {
-	c := &choice[T]{standard, words}
-	f.VarP(c, name, short, usage)
-	var texts []string
-	for _, word := range words {
-		texts = append(texts, string(word))
+	to := &standard
+	texts := make([]string, len(words))
+	for i, word := range words {
+		texts[i] = string(word)
 	}
+	f.VarP(flagValue{strings.Join(texts, "|"), func() string { return string(*to) }, func(s string) error {
+		if !slices.Contains(texts, s) {
+			return errors.New("must be " + text.List(texts, "or"))
+		}
+		*to = T(s)
+		return nil
+	}}, name, short, usage)
 	_ = f.cmd.RegisterFlagCompletionFunc(name, // fails only for an unknown flag
 		cobra.FixedCompletions(texts, cobra.ShellCompDirectiveNoFileComp))
-	return &c.value
+	return to
 }
+
+// text adds a flag for any text. Help prints kind for its value.
+func (f *flags) text(to *string, kind, name, usage string) {
+	f.Var(flagValue{kind, func() string { return *to }, func(s string) error { *to = s; return nil }}, name, usage)
+}
+
+// flagValue is a flag with a function that parses it.
+type flagValue struct {
+	kind string        // what help prints for the value
+	text func() string // returns the value
+	set  func(string) error
+}
+
+func (v flagValue) String() string     { return v.text() }
+func (v flagValue) Type() string       { return v.kind }
+func (v flagValue) Set(s string) error { return v.set(s) }
 
 // build returns the command for the parser.
 func (c *command) build() *cobra.Command {

@@ -70,7 +70,7 @@ func (f *explainFlags) run(s *session) error {
 	}
 	var e *explain.Evaluation
 	var err error
-	named := len(f.principal.given()) > 0
+	named := len(f.principal.given) > 0
 	switch {
 	case !journal.IsBeginning(s.args[0]) && len(s.args) == 1 && !named:
 		return s.usageErrorf("%q is not the id of a decision: copy it from a refusal, the log or the journal, like 019aa1b2-c3d4-7e5f. To explain a request, name the principal with --as", s.args[0])
@@ -153,9 +153,8 @@ func explainDecision(s *session, id string) (*explain.Evaluation, error) {
 	if entry.Decision == nil {
 		return nil, fmt.Errorf("the entry %s is not a decision: %s", entry.ID, entry.Summary())
 	}
-	b, err := open(s, app.LoadRulebook)
-	if err != nil {
+	if err := loadRules(s); err != nil {
 		return nil, err
 	}
-	return explain.Decision(s.ctx, &entry, b)
+	return explain.Decision(s.ctx, &entry, s.rules)
 }

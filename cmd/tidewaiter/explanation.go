@@ -141,11 +141,7 @@ func verbs(a scope.Actions, conjunction string) string {
 			names[i] = "list"
 		}
 	}
-	last := len(names) - 1
-	if last < 1 {
-		return strings.Join(names, "")
-	}
-	return strings.Join(names[:last], ", ") + " " + conjunction + " " + names[last]
+	return text.List(names, conjunction)
 }
 
 func printResults(w io.Writer, p paint, r *policy.Request, results []policy.Result, near []ask.Nearby) {

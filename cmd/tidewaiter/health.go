@@ -109,14 +109,12 @@ func reach(address string) (at string, loopback bool, err error) {
 	if port == "0" || port == "" {
 		return "", false, errors.New("the listener has no fixed port in the config")
 	}
-	ip, err := netip.ParseAddr(host)
+	ip, _ := netip.ParseAddr(host) // the zero Addr for a name
 	switch {
-	case host == "" || err == nil && ip == netip.IPv4Unspecified():
+	case host == "" || ip == netip.IPv4Unspecified():
 		return net.JoinHostPort("127.0.0.1", port), true, nil
-	case err == nil && ip == netip.IPv6Unspecified():
+	case ip == netip.IPv6Unspecified():
 		return net.JoinHostPort("::1", port), true, nil
-	case endpoint.Local(host):
-		return address, true, nil
 	}
-	return address, false, nil
+	return address, endpoint.Local(host), nil
 }

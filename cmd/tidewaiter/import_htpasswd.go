@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -65,18 +66,13 @@ func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
 	if dry {
 		open = readAccounts
 	}
-	err = open(s)
-	switch {
-	case dry && errors.Is(err, fs.ErrNotExist):
-		t.addAll(users) // there is no database yet
-	case err != nil:
+	if err := open(s); err != nil && !(dry && errors.Is(err, fs.ErrNotExist)) { // no database yet
 		return err
-	default:
-		if err := s.addUsers(&t, users); err != nil && len(t.Added) > 0 {
-			return fmt.Errorf("%s, and then: %w", &t, err)
-		} else if err != nil {
-			return err
-		}
+	}
+	if err := s.addUsers(&t, users); err != nil && len(t.Added) > 0 {
+		return fmt.Errorf("%s, and then: %w", &t, err)
+	} else if err != nil {
+		return err
 	}
 	if !s.json() {
 		for _, name := range t.Existing {
@@ -119,18 +115,14 @@ func (r *userReader) users(ctx context.Context, file, groupFile string) (users [
 	for _, p := range problems {
 		bad = append(bad, strictyaml.Problem{File: p.File, Line: p.Line, Text: p.Text, Suggestion: p.Suggestion})
 	}
-	memberOf, wrong, err := readGroups(groupFile)
+	memberOf, badGroups, err := readGroups(groupFile)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, e := range entries {
-		if err := accounts.CheckName(e.Name); err != nil {
-			bad = append(bad, strictyaml.Problem{File: file, Line: e.Number, Text: reason(err)})
-			continue
-		}
-		more, wrong := r.groupsOf(ctx, e)
-		if wrong != "" {
-			bad = append(bad, strictyaml.Problem{File: file, Line: e.Number, Text: wrong})
+		more, err := r.groupsOf(ctx, e)
+		if err != nil {
+			bad = append(bad, strictyaml.Problem{File: file, Line: e.Number, Text: err.Error()})
 			continue
 		}
 		groups := slices.Concat(memberOf[e.Name], more)
@@ -138,39 +130,42 @@ func (r *userReader) users(ctx context.Context, file, groupFile string) (users [
 		users = append(users, accounts.NewUser{Name: e.Name, Hash: e.Hash, Groups: slices.Compact(groups), Moved: true})
 	}
 	slices.SortStableFunc(bad, func(a, b strictyaml.Problem) int { return a.Line - b.Line })
-	return users, append(bad, wrong...), nil
+	return users, append(bad, badGroups...), nil
 }
 
 // groupsOf returns the groups that the config has for a line, or why the line cannot be imported.
 // With fewer groups or claims than before, a deny could be skipped.
-func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []string, wrong string) {
+func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []string, err error) {
+	if err := checkName(e.Name); err != nil {
+		return nil, err
+	}
 	was := r.others.Entry(e)
 	if was == nil {
 		found := r.others.Have(ctx, e.Name)
 		if found.Source != "" {
-			return nil, fmt.Sprintf("the source %s has another user called %s: remove the name there or here", found.Source, e.Name)
+			return nil, fmt.Errorf("the source %s has another user called %s: remove the name there or here", found.Source, e.Name)
 		}
 		for _, source := range found.Unchecked {
 			if !slices.Contains(r.unchecked, source) {
 				r.unchecked = append(r.unchecked, source)
 			}
 		}
-		return nil, ""
+		return nil, nil
 	}
 	who := was.Who
 	if len(who.Claims) > 0 {
-		return nil, fmt.Sprintf("%s has claims in the config, and accounts have none", e.Name)
+		return nil, fmt.Errorf("%s has claims in the config, and accounts have none", e.Name)
 	}
 	for _, group := range who.Groups {
 		if err := accounts.CheckName(group); err != nil {
-			return nil, fmt.Sprintf("%s is in the group %q of the config, and no group of accounts can be called that", e.Name, group)
+			return nil, fmt.Errorf("%s is in the group %q of the config, and no group of accounts can be called that", e.Name, group)
 		}
 	}
 	if _, ok := r.left[who.Source]; !ok {
 		r.left[who.Source] = was.Users
 	}
 	r.left[who.Source]--
-	return who.Groups, ""
+	return who.Groups, nil
 }
 
 // readGroups reads lines of a group, a colon and names.
@@ -192,12 +187,12 @@ func readGroups(file string) (memberOf map[string][]string, bad strictyaml.Probl
 		}
 		group, names, ok := strings.Cut(line, ":")
 		group = strings.TrimSpace(group)
+		err := checkName(group)
 		if !ok {
-			bad = append(bad, strictyaml.Problem{File: file, Line: number, Text: "the line has no colon between the group and its members"})
-			continue
+			err = errors.New("the line has no colon between the group and its members")
 		}
-		if err := accounts.CheckName(group); err != nil {
-			bad = append(bad, strictyaml.Problem{File: file, Line: number, Text: reason(err)})
+		if err != nil {
+			bad = append(bad, strictyaml.Problem{File: file, Line: number, Text: err.Error()})
 			continue
 		}
 		for _, name := range strings.FieldsFunc(names, func(r rune) bool { return r == ' ' || r == '\t' || r == ',' }) {
@@ -209,12 +204,13 @@ func readGroups(file string) (memberOf map[string][]string, bad strictyaml.Probl
 	return memberOf, bad, nil
 }
 
-// reason returns why a name is invalid.
-func reason(err error) string {
+// checkName rejects names that accounts and groups cannot have.
+func checkName(name string) error {
+	err := accounts.CheckName(name)
 	if invalid, ok := errors.AsType[*accounts.InvalidError](err); ok {
-		return "the name is not valid for an account: " + invalid.Text
+		err = errors.New("the name is not valid for an account: " + invalid.Text)
 	}
-	return err.Error()
+	return err
 }
 
 // imported is the result of an import, and its JSON form.
@@ -237,31 +233,20 @@ func (t *imported) String() string {
 	return text
 }
 
-// addAll records users that are added to an empty database.
-func (t *imported) addAll(users []accounts.NewUser) {
-	for _, u := range users {
-		t.Added = append(t.Added, u.Name)
-		for _, g := range u.Groups {
-			if !slices.Contains(t.Groups, g) {
-				t.Groups = append(t.Groups, g)
-			}
-		}
-	}
-}
-
 // addUsers adds users and the groups that they need. It skips what exists, so it can be repeated.
 func (s *session) addUsers(t *imported, users []accounts.NewUser) error {
-	names := make([]string, len(users))
-	for i, u := range users {
-		names[i] = u.Name
+	there := make(map[string]bool, len(users))
+	for _, u := range users {
+		there[u.Name] = false
 	}
-	known, err := s.accounts.Users(s.ctx, s.by, names)
-	if err != nil {
-		return err
-	}
-	there := make(map[string]bool, len(known))
-	for _, name := range known {
-		there[name] = true
+	if s.accounts != nil {
+		known, err := s.accounts.Users(s.ctx, s.by, slices.Collect(maps.Keys(there)))
+		if err != nil {
+			return err
+		}
+		for _, name := range known {
+			there[name] = true
+		}
 	}
 	for _, u := range users {
 		if there[u.Name] {
@@ -293,16 +278,16 @@ func (s *session) addGroup(t *imported, group string) error {
 	if slices.Contains(t.Groups, group) {
 		return nil
 	}
-	_, err := s.accounts.Group(s.ctx, s.by, group)
-	if !errors.Is(err, accounts.ErrNotFound) {
-		return err
+	if s.accounts != nil {
+		if _, err := s.accounts.Group(s.ctx, s.by, group); !errors.Is(err, accounts.ErrNotFound) {
+			return err
+		}
 	}
 	if !t.DryRun {
-		_, err = s.accounts.AddGroup(s.ctx, s.by, group)
-		if errors.Is(err, accounts.ErrExists) { // another process added it meanwhile
+		switch _, err := s.accounts.AddGroup(s.ctx, s.by, group); {
+		case errors.Is(err, accounts.ErrExists): // another process added it meanwhile
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
 	}

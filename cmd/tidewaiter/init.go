@@ -1,11 +1,13 @@
 package main
 
 import (
+	_ "embed"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"text/template"
 
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
@@ -83,8 +85,7 @@ func (s *session) init(dir string, o setup.Options) error {
 	if s.json() {
 		return s.writeJSON(initJSON(result))
 	}
-	printNextSteps(s.out, result, o)
-	return nil
+	return printNextSteps(s.out, result, o)
 }
 
 // checkSame rejects flags that differ from the existing config: they would have no effect.
@@ -130,73 +131,24 @@ func initJSON(r setup.Result) any {
 	}{r.Dir, files, r.Service, r.Realm, r.Events, r.Admin, r.Password.Reveal(), r.Login, append([]string{}, r.Notes...)}
 }
 
+//go:embed next_steps.txt
+var nextSteps string
+
 // printNextSteps prints what was created and which commands come next.
-func printNextSteps(w io.Writer, r setup.Result, o setup.Options) {
+func printNextSteps(w io.Writer, r setup.Result, o setup.Options) error {
 	p := painted(w)
-	fmt.Fprintf(w, "%s\n\n", p.bold(r.Dir))
-	for _, f := range r.Files {
-		state := p.green("created")
-		if !f.Made {
-			state = p.faint("kept   ")
-		}
-		fmt.Fprintf(w, "  %s  %-22s %s\n", state, f.Path, p.faint(f.What))
-	}
-	if password := r.Password.Reveal(); password != "" {
-		fmt.Fprintf(w, "\nThe account. The password is shown only once; only its hash is stored:\n\n  user      %s\n  password  %s\n", r.Admin, p.bold(password))
-	} else {
-		fmt.Fprintf(w, "\nThe accounts exist already. To set a new password for %s, replace its line in %s\nwith the output of:\n\n  tidewaiter hash-password --name %s\n", r.Admin, setup.Users, shell(r.Admin))
-	}
-	for _, note := range r.Notes {
-		fmt.Fprintf(w, "\n%s\n", note)
-	}
-	if strings.HasPrefix(r.Realm, "https:") && o.TLSCertificate == "" {
-		forwarded := r.Realm
-		if strings.HasPrefix(r.Events, "https:") && o.Preset != setup.Zot {
-			forwarded += "\nand " + r.Events
-		}
-		fmt.Fprintf(w, `
-Tidewaiter listens at %s without TLS. A proxy there must forward
-%s to it
-and send the client's address in X-Forwarded-For. Caddy does so by default; nginx needs the line
-
-  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-`, r.Listen, forwarded)
-	}
-	config := relative(r.Path(setup.Config))
-	fmt.Fprintf(w, "\nNext, start Tidewaiter:\n\n  tidewaiter serve --config %s\n", config)
-	if o.Preset == setup.Zot {
-		fmt.Fprintf(w, `
-Then start zot. For an existing zot, copy the section http.auth into its config:
-
-  zot serve %s
-`, relative(r.Path(setup.ZotConfig)))
-	} else if merged := relative(r.Path(setup.RegistryConfig)); o.RegistryConfig != "" {
-		theirs := shell(o.RegistryConfig)
-		fmt.Fprintf(w, `
-Then install the merged config, which contains a secret, and restart the registry. These commands keep
-the file's owner and mode:
-
-  [ -e %[1]s.before ] || cp -p %[1]s %[1]s.before
-  cat %[2]s > %[1]s
-
-If the registry runs in a container, mount %[3]s
-at the same path there.
-`, theirs, merged, shell(r.Path(setup.RootBundle)))
-	} else {
-		root := r.Path(setup.RootBundle)
-		fmt.Fprintf(w, `
-Then start a registry that trusts it. For an existing registry, %s
-shows what its config needs:
-
-  docker run -d --network host --env-file %s -v %s:%s:ro registry:3
-`, merged, relative(r.Path(setup.RegistryEnv)), shell(root), shell(root))
-	}
-	fmt.Fprintf(w, `
-Then:
-
-  docker login %s -u %s
-  tidewaiter journal tail --follow --config %s
-`, r.Login, shell(r.Admin), config)
+	t := template.Must(template.New("").Funcs(template.FuncMap{
+		"bold": p.bold, "faint": p.faint, "green": p.green, "shell": shell,
+		"here": func(path string) string { return relative(r.Path(path)) },
+		"path": func(path string) string { return shell(r.Path(path)) },
+	}).Parse(nextSteps))
+	return t.Execute(w, map[string]any{
+		"Result": r, "Options": o, "Password": r.Password.Reveal(), "Zot": o.Preset == setup.Zot,
+		"Proxy":       strings.HasPrefix(r.Realm, "https:") && o.TLSCertificate == "",
+		"ProxyEvents": strings.HasPrefix(r.Events, "https:") && o.Preset != setup.Zot,
+		"Config":      setup.Config, "Users": setup.Users, "ZotConfig": setup.ZotConfig, "RootBundle": setup.RootBundle,
+		"RegistryConfig": setup.RegistryConfig, "RegistryEnv": setup.RegistryEnv,
+	})
 }
 
 // relative returns a path relative to the current folder, quoted for a shell.

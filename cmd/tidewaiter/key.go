@@ -1,14 +1,12 @@
 package main
 
 import (
-	"cmp"
-	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 	"github.com/tidewaiter/tidewaiter/token"
 )
@@ -34,10 +32,8 @@ tokens: use it for Tidewaiter alone. Existing files are not overwritten.`,
 					if err != nil {
 						return err
 					}
-					return s.print(struct {
-						Certificate string `json:"certificate"`
-						Key         string `json:"key"`
-					}{certificate, key}, "%s  the rootcertbundle for registries\n%s  the private key: keep it secret", certificate, key)
+					return s.print(map[string]string{"certificate": certificate, "key": key},
+						"%s  the rootcertbundle for registries\n%s  the private key: keep it secret", certificate, key)
 				}
 			},
 		}, {
@@ -114,14 +110,7 @@ func (s *session) root() (*token.Root, error) {
 		}
 		return app.Root(s.cfg)
 	}
-	certificate, err := os.ReadFile(filepath.Join(s.keys, filepath.Base(setup.Certificate)))
-	key, keyErr := os.ReadFile(filepath.Join(s.keys, filepath.Base(setup.Key)))
-	if err := cmp.Or(err, keyErr); err != nil {
-		return nil, fmt.Errorf("reading the root: %w", err)
-	}
-	root, err := token.ParseRoot(certificate, key)
-	if err != nil {
-		return nil, fmt.Errorf("reading the root in %s: %w", s.keys, err)
-	}
-	return root, nil
+	return app.Root(&config.Config{Signing: config.Signing{
+		Certificate: filepath.Join(s.keys, filepath.Base(setup.Certificate)), Key: filepath.Join(s.keys, filepath.Base(setup.Key)),
+	}})
 }

@@ -58,15 +58,14 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 // errReported is a failure that has been reported already: run prints nothing for it.
 var errReported = errors.New("failed")
 
-// groups are the headings in the help of tidewaiter, and the commands below them.
-func groups() []struct {
+// group is a heading in the help of tidewaiter, and the commands below it.
+type group struct {
 	title    string
 	commands []command
-} {
-	return []struct {
-		title    string
-		commands []command
-	}{
+}
+
+func groups() []group {
+	return []group{
 		{"Setup and service:", []command{initCommand(), importCommand(), checkCommand(), serveCommand()}},
 		{"Policy and audit:", []command{explainCommand(), whoCanCommand(), whatCanCommand(), policyCommand(), journalCommand(), healthCommand()}},
 		{"Administration:", []command{userCommand(), groupCommand(), robotCommand(), tokenCommand(), namespaceCommand(), ruleCommand(), roleCommand(),

@@ -26,7 +26,7 @@ parts, as in shop/web. A namespace cannot contain another namespace.`,
 			flags: func(f *flags) action {
 				owners := f.list("owner", "an `owner`: user:NAME, group:NAME, robot:NAME or workload:NAME")
 				visibility := string(rulebook.Private)
-				f.Var(&textFlag{&visibility, "private|internal|public"}, "visibility", visibilities)
+				f.text(&visibility, "private|internal|public", "visibility", visibilities)
 				return func(s *session) error {
 					n, err := s.rules.AddNamespace(s.ctx, s.by,
 						rulebook.NewNamespace{Name: s.args[0], Owners: *owners, Visibility: rulebook.Visibility(visibility)})
@@ -151,7 +151,5 @@ func (s *session) deleted(kind, name string, err error) error {
 	if err != nil {
 		return err
 	}
-	return s.print(struct {
-		Name string `json:"name"`
-	}{name}, "deleted %s %s", kind, name)
+	return s.print(map[string]string{"name": name}, "deleted %s %s", kind, name)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,39 +17,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
-
-// choice is a flag whose value is one of some words.
-type choice[T ~string] struct {
-	value T
-	words []T
-}
-
-func (c *choice[T]) String() string { return string(c.value) }
-
-func (c *choice[T]) Type() string { return c.join("|", "|") }
-
-func (c *choice[T]) Set(s string) error {
-	if !slices.Contains(c.words, T(s)) {
-		return errors.New("must be " + c.join(", ", " or "))
-	}
-	c.value = T(s)
-	return nil
-}
-
-func (c *choice[T]) join(separator, last string) string {
-	var b strings.Builder
-	for i, word := range c.words {
-		switch i {
-		case 0:
-		case len(c.words) - 1:
-			b.WriteString(last)
-		default:
-			b.WriteString(separator)
-		}
-		b.WriteString(string(word))
-	}
-	return b.String()
-}
 
 // outputFlag adds the flag --output.
 func outputFlag(f *flags, short string, more ...string) *string {

@@ -17,12 +17,8 @@ import (
 
 // principalFlags has the flags that name a principal.
 type principalFlags struct {
-	as             string // a subject
+	given          []string // subjects
 	groups, claims []string
-
-	// Aliases of as.
-	user, robot, workload string
-	anonymous             bool
 }
 
 // addAttributes adds the flags for a principal's groups and claims.
@@ -33,38 +29,36 @@ func (a *principalFlags) addAttributes(f *flags) {
 
 // add adds the flags that name a principal.
 func (a *principalFlags) add(f *flags) {
-	f.StringVar(&a.as, "as", "", "the `principal`: user:NAME, robot:NAME, workload:NAME or anonymous")
+	add := func(flag, kind, usage string) {
+		f.Var(flagValue{"name", func() string { return "" }, func(name string) error {
+			if name != "" {
+				a.given = append(a.given, kind+name)
+			}
+			return nil
+		}}, flag, usage)
+	}
+	add("as", "", "the `principal`: user:NAME, robot:NAME, workload:NAME or anonymous")
 	a.addAttributes(f)
-	f.StringVar(&a.user, "user", "", "the same as --as user:`NAME`")
-	f.StringVar(&a.robot, "robot", "", "the same as --as robot:`NAME`")
-	f.StringVar(&a.workload, "workload", "", "the same as --as workload:`NAME`")
-	f.BoolVar(&a.anonymous, "anonymous", false, "the same as --as anonymous")
-	for _, alias := range []string{"user", "robot", "workload", "anonymous"} {
-		_ = f.MarkHidden(alias) // fails only for an unknown flag
+	for _, kind := range []string{"user", "robot", "workload"} { // aliases
+		add(kind, kind+":", "the same as --as "+kind+":`NAME`")
+		_ = f.MarkHidden(kind) // fails only for an unknown flag
 	}
-}
-
-// given lists the principals that the flags name.
-func (a *principalFlags) given() []string {
-	var given []string
-	for _, flag := range []struct{ kind, name string }{{"", a.as}, {"user:", a.user}, {"robot:", a.robot}, {"workload:", a.workload}} {
-		if flag.name != "" {
-			given = append(given, flag.kind+flag.name)
+	f.BoolFunc("anonymous", "the same as --as anonymous", func(value string) error {
+		if value == "true" {
+			a.given = append(a.given, "anonymous")
 		}
-	}
-	if a.anonymous {
-		given = append(given, "anonymous")
-	}
-	return given
+		return nil
+	})
+	_ = f.MarkHidden("anonymous")
 }
 
 // read returns the principal that the flags name. The error is a usage error.
 func (a *principalFlags) read(s *session) (*policy.Principal, error) {
-	switch given := a.given(); len(given) {
+	switch len(a.given) {
 	case 0:
 		return nil, s.usageErrorf("name a principal with --as: user:NAME, robot:NAME, workload:NAME or anonymous")
 	case 1:
-		return a.principal(s, given[0])
+		return a.principal(s, a.given[0])
 	}
 	return nil, s.usageErrorf("only one principal can be given")
 }

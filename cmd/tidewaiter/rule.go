@@ -150,56 +150,26 @@ func contentFlags(f *flags) func(name string) rulebook.Content {
 	}
 }
 
-// addField adds a flag for a field of a rule or a role.
+// addField adds a flag for a field of a rule or a role. It does not check words. A list that is given
+// is never nil.
 func addField(f *flags, flag, field, help string, into any) {
 	usage := strings.ToLower(help[:1]) + strings.TrimSuffix(strings.ReplaceAll(help[1:], "`", ""), ".")
 	switch v := into.(type) {
 	case *[]string:
+		split := splitWords
 		if field != "actions" {
 			usage += " (may be repeated)"
+			split = func(s string) []string { return []string{s} }
 		}
-		f.Var(&wordsFlag{v, valueOf[field], field == "actions"}, flag, usage)
+		f.Var(flagValue{valueOf[field], func() string { return strings.Join(*v, ",") }, func(s string) error {
+			*v = append(append([]string{}, *v...), split(s)...)
+			return nil
+		}}, flag, usage)
 	case *string:
-		f.Var(&textFlag{v, valueOf[field]}, flag, usage)
+		f.text(v, valueOf[field], flag, usage)
 	case *bool:
 		f.BoolVar(v, flag, false, usage)
 	}
-}
-
-// textFlag is a flag that takes any text.
-type textFlag struct {
-	text *string
-	kind string
-}
-
-func (t *textFlag) String() string { return *t.text }
-
-func (t *textFlag) Type() string { return t.kind }
-
-func (t *textFlag) Set(s string) error {
-	*t.text = s
-	return nil
-}
-
-// wordsFlag is a flag that lists words: one each time it is given, or several separated by
-// commas. It does not check the words.
-type wordsFlag struct {
-	words  *[]string
-	kind   string
-	commas bool
-}
-
-func (w *wordsFlag) String() string { return strings.Join(*w.words, ",") }
-
-func (w *wordsFlag) Type() string { return w.kind }
-
-func (w *wordsFlag) Set(s string) error {
-	words := []string{s}
-	if w.commas {
-		words = splitWords(s)
-	}
-	*w.words = append(append([]string{}, *w.words...), words...)
-	return nil
 }
 
 // splitWords splits a comma-separated list. The result is never nil: an empty list differs from

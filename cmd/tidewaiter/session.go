@@ -110,33 +110,23 @@ func (s *session) untilStopped() {
 
 func (s *session) onClose(closing func() error) { s.closing = append(s.closing, closing) }
 
-func readAccounts(s *session) (err error) {
-	s.accounts, err = open(s, app.ReadAccounts)
-	return err
-}
+func readAccounts(s *session) error { return open(s, &s.accounts, app.ReadAccounts) }
 
-func changeAccounts(s *session) (err error) {
-	s.accounts, err = open(s, app.OpenAccounts)
+func changeAccounts(s *session) error {
 	s.changesAccounts = true
-	if s.force {
-		s.by = s.by.WithForce()
-	}
-	return err
+	return open(s, &s.accounts, app.OpenAccounts)
 }
 
-func readRules(s *session) (err error) {
-	s.rules, err = open(s, app.ReadRulebook)
-	return err
-}
+func readRules(s *session) error { return open(s, &s.rules, app.ReadRulebook) }
 
-func changeRules(s *session) (err error) {
-	s.rules, err = open(s, app.OpenRulebook)
-	return err
-}
+func changeRules(s *session) error { return open(s, &s.rules, app.OpenRulebook) }
+
+// loadRules opens the rulebook with the policy of files and database.
+func loadRules(s *session) error { return open(s, &s.rules, app.LoadRulebook) }
 
 // readJournal opens the database and its journal read-only.
-func readJournal(s *session) (err error) {
-	s.journal, err = open(s, func(ctx context.Context, cfg *config.Config) (*journal.Journal, func() error, error) {
+func readJournal(s *session) error {
+	return open(s, &s.journal, func(ctx context.Context, cfg *config.Config) (*journal.Journal, func() error, error) {
 		db, err := store.OpenReadOnly(ctx, cfg.Database)
 		if err != nil {
 			return nil, nil, err
@@ -148,21 +138,24 @@ func readJournal(s *session) (err error) {
 		s.db = db
 		return j, func() error { return errors.Join(j.Close(context.WithoutCancel(ctx)), db.Close()) }, nil
 	})
-	return err
 }
 
 // open loads the config and opens what the session then closes.
-func open[T any](s *session, opener func(context.Context, *config.Config) (T, func() error, error)) (opened T, err error) {
+func open[T any](s *session, to *T, opener func(context.Context, *config.Config) (T, func() error, error)) error {
 	if err := loadConfig(s); err != nil {
-		return opened, err
+		return err
 	}
 	s.untilStopped()
 	s.by = rulebook.Operator(operator())
+	if s.force {
+		s.by = s.by.WithForce()
+	}
 	opened, closing, err := opener(s.ctx, s.cfg)
 	if err == nil {
+		*to = opened
 		s.onClose(closing)
 	}
-	return opened, err
+	return err
 }
 
 // operator returns the local user, for the journal. No decision depends on it.

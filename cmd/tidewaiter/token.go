@@ -143,9 +143,7 @@ func tokenRevoke(f *flags) action {
 				return o.hint(s, err)
 			}
 		}
-		return s.print(struct {
-			Revoked int `json:"revoked"`
-		}{revoked}, "revoked %s", count(revoked, "token", "tokens"))
+		return s.print(map[string]int{"revoked": revoked}, "revoked %s", count(revoked, "token", "tokens"))
 	}
 }
 

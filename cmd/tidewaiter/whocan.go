@@ -128,11 +128,10 @@ func (f *whoCanFlags) answers(s *session, scopes []scope.Scope) ([]answer, error
 
 // checkNamespace returns an error unless all scopes are in the namespace.
 func (s *session) checkNamespace(namespace string, scopes []scope.Scope) error {
-	b, err := open(s, app.LoadRulebook)
-	if err != nil {
+	if err := loadRules(s); err != nil {
 		return err
 	}
-	if in, ok := explain.NamespaceOf(b, scopes); !ok || in != namespace {
+	if in, ok := explain.NamespaceOf(s.rules, scopes); !ok || in != namespace {
 		return fmt.Errorf("not all of this is in the namespace %s, and its owners may not ask about it", text.Escape(namespace))
 	}
 	return nil
