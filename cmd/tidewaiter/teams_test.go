@@ -104,7 +104,7 @@ func TestErrorsInThePolicyOfTeams(t *testing.T) {
 		{search, `"search/**", "prod/search/**"]`, `search/**, **]`,
 			`policy/search.yaml:6:31: this is not YAML: a text that begins with * must be in quotes`},
 		{search, `"prod/search/**"]`, `"prod/search/**"`,
-			`policy/search.yaml:6:19: this is not YAML: the bracket that begins here does not end, or a comma is missing in it`},
+			`policy/search.yaml:6:19: this is not YAML: the bracket that begins here is not closed, or a comma is missing in it`},
 
 		// Files.
 		{config, `policy/*.yaml`, `policy/*.yml`,
