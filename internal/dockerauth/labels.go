@@ -318,7 +318,7 @@ func (i *importer) odd(v variant) bool {
 func (m *match) captured(name string) map[string]string {
 	var values map[string]string
 	if m.writesOut {
-		values = map[string]string{"account": name}
+		values = map[string]string{"account": regexp.QuoteMeta(name)} // as docker_auth does
 	}
 	if m.account == nil {
 		return values

@@ -58,6 +58,9 @@ func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
 		{"an account in a type and a service", users(`{}`) + `acl:
   - {match: {type: "${account}", name: "a/*"}, actions: []}
   - {match: {service: "${account}", name: "a/*"}, actions: []}` + everybody, ""},
+		{"an account with pattern characters in a type and a service", "users: {\"*\": {password: '" + hash + "'}, \"r?\": {password: '" + hash + "'}}\n" + `acl:
+  - {match: {type: "${account}"}, actions: ["*"]}
+  - {match: {service: "${account}"}, actions: [pull]}`, ""},
 		{"a repeated account of a program", program + `acl:
   - {match: {name: "/^${account}?\\/b$/"}, actions: []}` + everybody, `in "/^${account}?\\/b$/", a variable is only a part of a path segment, or repeated`},
 		{"a program's labels take away", program + `acl:
