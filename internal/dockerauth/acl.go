@@ -3,6 +3,7 @@ package dockerauth
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"path"
 	"regexp"
@@ -49,7 +50,7 @@ func (m *match) conditions(v variant) (all []literal, never bool, unclear string
 			all = append(all, is(atom{kind: address, form: inside, text: prefix.String()}))
 		}
 	}
-	for _, key := range sortedKeys(m.labels) {
+	for _, key := range slices.Sorted(maps.Keys(m.labels)) {
 		add(filled{text: m.labels[key]}, atom{kind: label, key: key})
 	}
 	return all, never || contradictory(all), unclear
@@ -108,10 +109,10 @@ func compared(f filled, a atom) (l literal, always, never bool, unclear string) 
 	case ok:
 		a.text = strings.Join(values, "\x00")
 		return is(a), false, false, ""
-	case a.kind != label && nonEmpty(re):
+	case a.kind != label && repeats(re, syntax.OpPlus):
 		a.form = present
 		return is(a), false, false, ""
-	case a.kind != label && alwaysMatches(re):
+	case a.kind != label && repeats(re, syntax.OpStar):
 		return l, true, false, ""
 	}
 	a.form, a.text = like, source
@@ -133,7 +134,8 @@ func literally(glob string) (string, bool) {
 	return b.String(), true
 }
 
-// globSource returns a regular expression that is equivalent to a glob.
+// globSource returns a regular expression that is equivalent to a glob. A variable stays visible
+// to misplaced, also in a class or after a backslash.
 func globSource(glob string) string {
 	var b strings.Builder
 	b.WriteString(`(?s)^`)
@@ -155,6 +157,9 @@ func globSource(glob string) string {
 			fallthrough
 		default:
 			r := []rune(glob)[0]
+			if c == '\\' && isMark(r) {
+				b.WriteByte('\\')
+			}
 			b.WriteString(regexp.QuoteMeta(string(r)))
 			glob = glob[len(string(r)):]
 			continue
@@ -176,6 +181,9 @@ func globClass(class string) string {
 	escaped := false
 	for _, r := range inner {
 		switch {
+		case isMark(r):
+			b.WriteRune(r)
+			escaped = false
 		case escaped:
 			fmt.Fprintf(&b, `\x{%x}`, r)
 			escaped = false
@@ -193,7 +201,7 @@ func globClass(class string) string {
 // whole returns the texts that an expression matches, if they are few and it is anchored at
 // both ends.
 func whole(re *syntax.Regexp) ([]string, bool) {
-	pieces, ok := literals(re)
+	pieces, ok := ofText.flatten(re)
 	if !ok || len(pieces) > mostNames {
 		return nil, false
 	}
@@ -210,111 +218,59 @@ func whole(re *syntax.Regexp) ([]string, bool) {
 	return values, true
 }
 
-// literals is flatten for texts of any characters. It supports no classes and no repetitions.
-func literals(re *syntax.Regexp) ([]piece, bool) {
+// ofText lists the texts that an expression matches, of any characters. It supports no
+// repetitions and no large classes.
+var ofText = flattener{most: mostNames, leaf: func(re *syntax.Regexp) ([]piece, bool) {
 	switch re.Op {
 	case syntax.OpLiteral:
-		if re.Flags&syntax.FoldCase != 0 {
-			return nil, false
-		}
-		return []piece{{text: string(re.Rune)}}, true
-	case syntax.OpEmptyMatch:
-		return []piece{{}}, true
-	case syntax.OpBeginText:
-		return []piece{{begins: true}}, true
-	case syntax.OpEndText:
-		return []piece{{ends: true}}, true
-	case syntax.OpCapture:
-		return literals(re.Sub[0])
+		return []piece{{text: string(re.Rune)}}, re.Flags&syntax.FoldCase == 0
 	case syntax.OpCharClass:
-		n := 0
-		for i := 0; i+1 < len(re.Rune); i += 2 {
-			n += int(re.Rune[i+1]-re.Rune[i]) + 1
-		}
-		if n > 10 {
-			return nil, false
-		}
 		var all []piece
 		for i := 0; i+1 < len(re.Rune); i += 2 {
 			for r := re.Rune[i]; r <= re.Rune[i+1]; r++ {
-				all = append(all, piece{text: string(r)})
-			}
-		}
-		return all, true
-	case syntax.OpQuest:
-		some, ok := literals(re.Sub[0])
-		return append([]piece{{}}, some...), ok
-	case syntax.OpAlternate:
-		var all []piece
-		for _, sub := range re.Sub {
-			some, ok := literals(sub)
-			if !ok || len(all) > mostNames {
-				return nil, false
-			}
-			all = append(all, some...)
-		}
-		return all, true
-	case syntax.OpConcat:
-		all := []piece{{}}
-		for _, sub := range re.Sub {
-			some, ok := literals(sub)
-			if !ok || len(all)*len(some) > mostNames {
-				return nil, false
-			}
-			var next []piece
-			for _, h := range all {
-				for _, t := range some {
-					if t.begins && h.text != "" || h.ends && t.text != "" {
-						continue
-					}
-					next = append(next, piece{h.text + t.text, h.begins || t.begins, h.ends || t.ends})
+				if all = append(all, piece{text: string(r)}); len(all) > 10 {
+					return nil, false
 				}
 			}
-			all = next
 		}
 		return all, true
 	}
 	return nil, false
-}
+}}
 
-// nonEmpty reports whether an expression matches every text except the empty one: .+ or ^.+$ or
-// a single dot. Names of accounts and services have no line ends.
-func nonEmpty(re *syntax.Regexp) bool {
-	return around(re, syntax.OpPlus, syntax.OpAnyChar, syntax.OpAnyCharNotNL)
-}
-
-// alwaysMatches reports whether an expression matches every text.
-func alwaysMatches(re *syntax.Regexp) bool { return around(re, syntax.OpStar) }
-
-// around reports whether an expression is a repetition of any character, possibly in groups and
-// anchors.
-func around(re *syntax.Regexp, ops ...syntax.Op) bool {
-	for re.Op == syntax.OpCapture {
-		re = re.Sub[0]
+// repeats reports whether an expression is a repetition of any character, possibly in groups and
+// anchors: .+ or ^(.*)$ or, for +, a single dot without anchors. So .+ matches every text except
+// the empty one, and .* every text: names of accounts and services have no line ends.
+func repeats(re *syntax.Regexp, op syntax.Op) bool {
+	re, anchored := inner(re)
+	if re.Op == op {
+		once, limited := inner(re.Sub[0])
+		return !limited && anyChar(once)
 	}
-	if re.Op == syntax.OpConcat {
-		subs := slices.Clone(re.Sub)
-		subs = slices.DeleteFunc(subs, func(s *syntax.Regexp) bool { return s.Op == syntax.OpBeginText || s.Op == syntax.OpEndText })
-		anchored := len(subs) < len(re.Sub)
+	return op == syntax.OpPlus && !anchored && anyChar(re)
+}
+
+func anyChar(re *syntax.Regexp) bool {
+	return re.Op == syntax.OpAnyChar || re.Op == syntax.OpAnyCharNotNL
+}
+
+// inner returns an expression without the groups and anchors around it.
+func inner(re *syntax.Regexp) (_ *syntax.Regexp, anchored bool) {
+	for {
+		subs := re.Sub
+		switch re.Op {
+		case syntax.OpCapture:
+		case syntax.OpConcat:
+			subs = slices.DeleteFunc(slices.Clone(subs), func(s *syntax.Regexp) bool { return s.Op == syntax.OpBeginText || s.Op == syntax.OpEndText })
+			anchored = anchored || len(subs) < len(re.Sub)
+		default:
+			return re, anchored
+		}
 		if len(subs) != 1 {
-			return false
+			return re, anchored
 		}
-		if anchored && (subs[0].Op == syntax.OpAnyChar || subs[0].Op == syntax.OpAnyCharNotNL) {
-			return false // ^.$ is one character
-		}
-		return around(subs[0], ops...)
+		re = subs[0]
 	}
-	if !slices.Contains(ops, re.Op) {
-		return false
-	}
-	if len(re.Sub) == 0 {
-		return true
-	}
-	sub := re.Sub[0]
-	for sub.Op == syntax.OpCapture {
-		sub = sub.Sub[0]
-	}
-	return sub.Op == syntax.OpAnyChar || sub.Op == syntax.OpAnyCharNotNL
 }
 
 // typed reports whether the pattern of a type matches a type.
@@ -385,11 +341,3 @@ func plainMatch(pattern, s string) bool {
 	return ok && err == nil
 }
 
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}

@@ -103,42 +103,30 @@ func contradictory(all []literal) bool {
 	return impossibleText(all, account) || impossibleText(all, service) || impossibleAddress(all)
 }
 
-// impossibleText reports whether no text satisfies all literals of the kind.
+// impossibleText reports whether no text satisfies all literals of the kind. It returns false
+// unless one of them lists the texts.
 func impossibleText(all []literal, kind atomKind) bool {
 	var own []literal
-	var candidates []string
-	listed := false
 	for _, l := range all {
 		switch {
 		case l.kind == label && !l.not && kind == account:
 			own = append(own, is(signedIn)) // requests without a sign-in have no labels
-		case l.kind != kind:
-		default:
+		case l.kind == kind:
 			own = append(own, l)
 		}
+	}
+	fails := func(text string) bool {
+		return slices.ContainsFunc(own, func(l literal) bool { return l.matches(text) == l.not })
 	}
 	for _, l := range own {
 		switch {
 		case l.form == oneOf && !l.not:
-			if listed {
-				candidates = slices.DeleteFunc(candidates, func(c string) bool { return !l.matches(c) })
-			} else {
-				candidates, listed = l.values(), true
-			}
+			return !slices.ContainsFunc(l.values(), func(text string) bool { return !fails(text) })
 		case l.form == present && l.not:
-			if listed {
-				candidates = slices.DeleteFunc(candidates, func(c string) bool { return c != "" })
-			} else {
-				candidates, listed = []string{""}, true
-			}
+			return fails("")
 		}
 	}
-	if !listed {
-		return false
-	}
-	return !slices.ContainsFunc(candidates, func(c string) bool {
-		return !slices.ContainsFunc(own, func(l literal) bool { return l.matches(c) == l.not })
-	})
+	return false
 }
 
 // impossibleAddress reports whether no address satisfies all literals about addresses.

@@ -74,7 +74,7 @@ func drawEntry(t *rapid.T, hostile bool) listEntry {
 		names = append(names, "${labels:group}-shared/*", "x-${labels:team}", "${labels:team}/${labels:group}", "${labels:team}/${labels:team}", "/${labels:team}/", "/^${labels:team}\\/.*$/", "/^(${labels:team}|b)\\/.*$/",
 			"/^${labels:team}?b$/", "/^${account}?b$/", "[${account}]*/b", "\\${account}/b", "/^[${labels:team}]+\\/b$/", "/(?i)^${account}\\/app$/", "/^\\Q${account}\\E\\/app/", "/^${account}{2}\\/app$/", "/${account}/", "/${account}\\/.*/",
 			"${account:1}/*", "${account:1}${account:2}/app", "${Account:1}/*", "${account:3}/*", "${labels:unit}/*", "${labels:groups}/*", "${labels:nobody}/*", "/^(${labels:nobody}|a)\\/.*$/", "${type}/*", "${service}/*", "${name}", "${nothing}/*",
-			"/.+", "a/.+/", "\x00", "a/\x00", "\ue000/*", "/(/", "[", "/^a\\/[a-z]/", "/^[^\\/]*b/", "/b|^a\\/b$/", "/^a$|^b$/", "//", "/", "/^(ann\\/)?app$/", "/^(a|b)?\\/?b$/")
+			"/.+", "a/.+/", "\x00", "a/\x00", "\ue000/*", "/(/", "[", "/^a\\/[a-z]/", "/^[^\\/]*b/", "/b|^a\\/b$/", "/^a$|^b$/", "//", "/", "/^(ann\\/)?app$/", "/^(a|b)?\\/?b$/", "/^a(^|\\/b)$/", "/(a$|b)\\/x?/")
 		kinds = append(kinds, "${type}", "${labels:team}", "${account}", "/${labels:team}/")
 		services = append(services, "${labels:team}", "${account}", "r?")
 		values = append(values, "/^/", "*", "", "/${account}/", "${labels:team}", "VIP", "/^V/", "k", "i", "s", "/[A-Z]/", "/^[^a]$/", "Ann", `\*`, "[", "${account}x")

@@ -30,7 +30,7 @@ func translate(expression string) ([]string, bool) {
 	if err != nil {
 		return nil, false
 	}
-	pieces, ok := flatten(re.Simplify())
+	pieces, ok := ofName.flatten(re.Simplify())
 	if !ok {
 		return nil, false
 	}
@@ -77,13 +77,16 @@ func absorbed(text string) string {
 	return b.String()
 }
 
-// flatten lists the texts that an expression matches.
-func flatten(re *syntax.Regexp) ([]piece, bool) {
+// flattener lists the texts that an expression matches.
+type flattener struct {
+	most int    // pieces
+	wild string // the characters of a text that can match the empty text
+	leaf func(*syntax.Regexp) ([]piece, bool)
+}
+
+// ofName lists the texts that match names.
+var ofName = flattener{50 * mostNames, anything + "*" + hostless, func(re *syntax.Regexp) ([]piece, bool) {
 	switch re.Op {
-	case syntax.OpNoMatch:
-		return nil, true
-	case syntax.OpEmptyMatch:
-		return []piece{{}}, true
 	case syntax.OpLiteral:
 		text := string(re.Rune)
 		if re.Flags&syntax.FoldCase != 0 {
@@ -97,22 +100,32 @@ func flatten(re *syntax.Regexp) ([]piece, bool) {
 		return class(re)
 	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
 		return chars(func(rune) bool { return true }), true
-	case syntax.OpBeginText, syntax.OpBeginLine:
+	case syntax.OpStar, syntax.OpPlus:
+		return repeated(re)
+	}
+	return nil, false // word boundaries
+}}
+
+func (f flattener) flatten(re *syntax.Regexp) ([]piece, bool) {
+	switch re.Op {
+	case syntax.OpNoMatch:
+		return nil, true
+	case syntax.OpEmptyMatch:
+		return []piece{{}}, true
+	case syntax.OpBeginText, syntax.OpBeginLine: // texts are one line
 		return []piece{{begins: true}}, true
 	case syntax.OpEndText, syntax.OpEndLine:
 		return []piece{{ends: true}}, true
 	case syntax.OpCapture:
-		return flatten(re.Sub[0])
-	case syntax.OpStar, syntax.OpPlus:
-		return repeated(re)
+		return f.flatten(re.Sub[0])
 	case syntax.OpQuest:
-		some, ok := flatten(re.Sub[0])
+		some, ok := f.flatten(re.Sub[0])
 		return append([]piece{{}}, some...), ok
 	case syntax.OpAlternate:
 		var all []piece
 		for _, sub := range re.Sub {
-			some, ok := flatten(sub)
-			if !ok || len(all) > 50*mostNames {
+			some, ok := f.flatten(sub)
+			if !ok || len(all) > f.most {
 				return nil, false
 			}
 			all = append(all, some...)
@@ -121,38 +134,37 @@ func flatten(re *syntax.Regexp) ([]piece, bool) {
 	case syntax.OpConcat:
 		all := []piece{{}}
 		for _, sub := range re.Sub {
-			some, ok := flatten(sub)
-			if !ok || len(all)*len(some) > 50*mostNames {
+			some, ok := f.flatten(sub)
+			if !ok || len(all)*len(some) > f.most {
 				return nil, false
 			}
-			all = joined(all, some)
+			all = f.joined(all, some)
 		}
 		return all, true
 	}
-	return nil, false // word boundaries
+	return f.leaf(re)
 }
 
 // joined returns all concatenations of heads and tails.
-func joined(heads, tails []piece) (all []piece) {
+func (f flattener) joined(heads, tails []piece) (all []piece) {
+	empty := func(text string) bool { return strings.Trim(text, f.wild) == "" }
 	for _, h := range heads {
 		for _, t := range tails {
-			ok := true
-			if t.begins { // nothing may precede it
-				h.text, ok = emptied(h.text)
+			head, tail := h.text, t.text
+			if t.begins && !empty(head) || h.ends && !empty(tail) {
+				continue // nothing may precede the begin, or follow the end
 			}
-			if h.ends && ok {
-				t.text, ok = emptied(t.text)
+			if t.begins {
+				head = ""
 			}
-			if ok {
-				all = append(all, piece{h.text + t.text, h.begins || t.begins, h.ends || t.ends})
+			if h.ends {
+				tail = ""
 			}
+			all = append(all, piece{head + tail, h.begins || t.begins, h.ends || t.ends})
 		}
 	}
 	return all
 }
-
-// emptied returns the empty text, if the text can be empty.
-func emptied(text string) (string, bool) { return "", strings.Trim(text, anything+"*"+hostless) == "" }
 
 // repeated translates .* and [^/]*, and the same with +.
 func repeated(re *syntax.Regexp) ([]piece, bool) {

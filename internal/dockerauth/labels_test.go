@@ -61,6 +61,8 @@ func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
 		{"an account with pattern characters in a type and a service", "users: {\"*\": {password: '" + hash + "'}, \"r?\": {password: '" + hash + "'}}\n" + `acl:
   - {match: {type: "${account}"}, actions: ["*"]}
   - {match: {service: "${account}"}, actions: [pull]}`, ""},
+		{"an anchor that is one of two alternatives", users(`{}`) + `acl:
+  - {match: {name: "/^a(^|\\/b)$/"}, actions: []}` + everybody, ""},
 		{"a repeated account of a program", program + `acl:
   - {match: {name: "/^${account}?\\/b$/"}, actions: []}` + everybody, `in "/^${account}?\\/b$/", a variable is only a part of a path segment, or repeated`},
 		{"a program's labels take away", program + `acl:

@@ -78,7 +78,7 @@ func (i *importer) entry(n *yaml.Node) written {
 // match reads the match of an entry.
 func (i *importer) match(n *yaml.Node) (m match) {
 	fields := map[string]**string{"account": &m.account, "type": &m.kind, "name": &m.name, "ip": &m.ip, "service": &m.service}
-	known := append(sortedKeys(fields), "labels")
+	known := append(slices.Sorted(maps.Keys(fields)), "labels")
 	for _, e := range i.pairs(n) {
 		field, ok := fields[e.name]
 		switch {
@@ -256,14 +256,14 @@ func (i *importer) dependencies(all []written, reached []bool) (dependencies []s
 		if !reached[k] {
 			continue
 		}
-		keys := append(w.match.labelsIn(), sortedKeys(w.match.labels)...)
+		keys := append(w.match.labelsIn(), slices.Sorted(maps.Keys(w.match.labels))...)
 		for _, key := range keys {
 			if from := i.labelFrom(key); from != "" {
 				add("the label %s of %s (line %d)", key, from, w.node.Line)
 			}
 		}
 		patterns := w.match.patterns()
-		for _, key := range sortedKeys(w.match.labels) {
+		for _, key := range slices.Sorted(maps.Keys(w.match.labels)) {
 			p := w.match.labels[key]
 			patterns = append(patterns, &p)
 		}

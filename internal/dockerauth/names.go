@@ -88,31 +88,26 @@ func names(f filled, kind string) (areas []area, unclear string) {
 		return all, unclear
 	}
 	written := f.with()
-	var texts []string
-	var ok bool
-	if inner, isExpression := expression(m.text); isExpression {
-		if _, err := regexp.Compile(inner); err != nil && !strings.ContainsFunc(inner, isMark) {
+	source, isExpression := expression(m.text)
+	hint := fmt.Sprintf("the regular expression %q cannot be written as patterns of names: write alternatives, .* or [^/]* in its place", written)
+	if !isExpression {
+		if _, err := path.Match(m.text, ""); err != nil && !strings.ContainsFunc(m.text, isMark) {
 			return nil, "" // it never matches
+		} else if err != nil {
+			return all, fmt.Sprintf("%q is not a valid pattern: correct it", written)
 		}
-		if misplaced(inner) {
-			return all, fmt.Sprintf("in %q, a variable is only a part of a path segment, or repeated; in a rule it must be a whole segment: write an entry for each value", written)
-		}
-		if texts, ok = translate(inner); !ok {
-			return all, fmt.Sprintf("the regular expression %q cannot be written as patterns of names: write alternatives, .* or [^/]* in its place", written)
-		}
-	} else {
-		if _, err := path.Match(m.text, ""); err != nil {
-			if strings.ContainsFunc(m.text, isMark) {
-				return all, fmt.Sprintf("%q is not a valid pattern: correct it", written)
-			}
-			return nil, "" // it never matches
-		}
-		if misplacedInGlob(m.text) {
-			return all, fmt.Sprintf("in %q, a variable is only a part of a path segment; in a rule it must be a whole segment: write an entry for each value", written)
-		}
-		if texts, ok = expand(m.text); !ok {
-			return all, fmt.Sprintf("%q would become more than %d patterns: write * in place of ? and classes, or the names that are needed", written, mostNames)
-		}
+		source = globSource(m.text)
+		hint = fmt.Sprintf("%q would become more than %d patterns: write * in place of ? and classes, or the names that are needed", written, mostNames)
+	}
+	if _, err := regexp.Compile(source); err != nil && !strings.ContainsFunc(source, isMark) {
+		return nil, "" // it never matches
+	}
+	if misplaced(source) {
+		return all, fmt.Sprintf("in %q, a variable is only a part of a path segment, or repeated; in a rule it must be a whole segment: write an entry for each value", written)
+	}
+	texts, ok := translate(source)
+	if !ok {
+		return all, hint
 	}
 	for _, t := range texts {
 		p, why := m.pattern(t)
@@ -181,28 +176,6 @@ func takenApart(re *syntax.Regexp) bool {
 	return slices.ContainsFunc(re.Sub, takenApart)
 }
 
-// misplacedInGlob is misplaced for globs.
-func misplacedInGlob(glob string) bool {
-	for i := 0; i < len(glob); {
-		switch glob[i] {
-		case '\\':
-			if strings.IndexFunc(glob[i+1:], isMark) == 0 {
-				return true
-			}
-			i += 2
-		case '[':
-			end := i + classEnd(glob[i:])
-			if strings.ContainsFunc(glob[i:end], isMark) {
-				return true
-			}
-			i = end
-		default:
-			i++
-		}
-	}
-	return false
-}
-
 // pattern parses a text in which * matches within a segment and \x00 any number of segments.
 func (m marked) pattern(text string) (p pattern, unclear string) {
 	words := strings.Split(text, "/")
@@ -237,39 +210,6 @@ func (m marked) pattern(text string) (p pattern, unclear string) {
 	return p.normal(), unclear
 }
 
-// expand translates a glob of docker_auth into texts whose only special character is *.
-func expand(glob string) ([]string, bool) {
-	texts := []string{""}
-	for glob != "" {
-		var choices []string
-		switch c := glob[0]; c {
-		case '*':
-			choices, glob = []string{"*"}, glob[1:]
-		case '?':
-			choices, glob = spread(func(r rune) bool { return true }), glob[1:]
-		case '[':
-			end := classEnd(glob)
-			class := glob[:end]
-			choices, glob = spread(func(r rune) bool { ok, _ := path.Match(class, string(r)); return ok }), glob[end:]
-			if ok, _ := path.Match(class, "/"); ok {
-				choices = append(choices, "/")
-			}
-		case '\\':
-			choices, glob = []string{glob[1:2]}, glob[2:]
-			if choices[0] == "*" {
-				return nil, true // no name has a *
-			}
-		default:
-			choices, glob = []string{glob[:1]}, glob[1:]
-		}
-		if len(choices)*len(texts) > 50*mostNames {
-			return nil, false
-		}
-		texts = product(texts, choices)
-	}
-	return texts, true
-}
-
 // classEnd returns the end of a class that path.Match accepts.
 func classEnd(glob string) int {
 	for i := 1; i < len(glob); i++ {
@@ -281,24 +221,4 @@ func classEnd(glob string) int {
 		}
 	}
 	return len(glob)
-}
-
-// spread returns the characters of names for which ok is true.
-func spread(ok func(rune) bool) (choices []string) {
-	for _, r := range letters + ":" {
-		if ok(r) {
-			choices = append(choices, string(r))
-		}
-	}
-	return choices
-}
-
-func product(heads, tails []string) []string {
-	all := make([]string, 0, len(heads)*len(tails))
-	for _, h := range heads {
-		for _, t := range tails {
-			all = append(all, h+t)
-		}
-	}
-	return all
 }

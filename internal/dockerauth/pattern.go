@@ -1,6 +1,7 @@
 package dockerauth
 
 import (
+	"path"
 	"slices"
 	"strings"
 
@@ -169,35 +170,11 @@ func (p part) within(q part) bool {
 }
 
 // globbed reports whether a glob matches a text. A * in the text is only matched by a * of the
-// glob, so it also reports whether one glob includes another.
+// glob, so it also reports whether one glob includes another. Names have no other special
+// characters.
 func globbed(glob, text string) bool {
-	matches, _ := matchGlob(glob, text)
-	return matches
-}
-
-// matchGlob is globbed, and counts its steps: at most one for each pair of bytes. If the text
-// behind a * does not fit, it is tried one byte further on. Only the last * that was met is tried
-// again, since whatever an earlier one could skip, the last can skip too.
-func matchGlob(glob, text string) (matches bool, steps int) {
-	star, skipped := -1, 0 // where the last * is, and where the text begins that stands behind it
-	i, j := 0, 0
-	for j < len(text) {
-		steps++
-		switch {
-		case i < len(glob) && glob[i] == '*':
-			star, skipped = i, j
-			i++
-		case i < len(glob) && glob[i] == text[j]:
-			i++
-			j++
-		case star >= 0:
-			skipped++
-			i, j = star+1, skipped
-		default:
-			return false, steps
-		}
-	}
-	return strings.Trim(glob[i:], "*") == "", steps
+	matches, err := path.Match(glob, text)
+	return matches && err == nil
 }
 
 // meet returns the intersection of p and q. It fails if that cannot be computed.

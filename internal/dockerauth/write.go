@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -51,7 +50,7 @@ func (i *importer) write() []byte {
 		line("  issuer: %s", quote(i.out.issuer))
 	}
 	if i.out.lifetime > 0 {
-		line("  lifetime: %s", life(i.out.lifetime))
+		line("  lifetime: %s", text.Duration(time.Duration(i.out.lifetime)*time.Second))
 	}
 	line("  anonymous: %t", i.out.anonymous)
 	line("registries:")
@@ -164,39 +163,18 @@ func (r rule) texts() (texts []string) {
 	return texts
 }
 
-// life formats seconds as a duration.
-func life(seconds int) string {
-	d := time.Duration(seconds) * time.Second
-	switch {
-	case d%time.Hour == 0:
-		return strconv.Itoa(int(d/time.Hour)) + "h"
-	case d%time.Minute == 0:
-		return strconv.Itoa(int(d/time.Minute)) + "m"
-	}
-	return strconv.Itoa(seconds) + "s"
-}
-
 // plain matches text that needs no quotes in YAML.
 var plain = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9/_.-]*$`)
 
 // quote quotes a text for YAML if needed.
 func quote(s string) string {
-	switch strings.ToLower(s) {
-	case "true", "false", "yes", "no", "on", "off", "null", "y", "n":
-		return "'" + s + "'"
-	}
 	switch {
-	case plain.MatchString(s):
+	case plain.MatchString(s) && !slices.Contains([]string{"true", "false", "yes", "no", "on", "off", "null", "y", "n"}, strings.ToLower(s)):
 		return s
-	case !text.Printable(s):
-		return text.Quote(s)
-	case strings.ContainsAny(s, `"\`) || !strings.Contains(s, "'"):
-		if !strings.ContainsAny(s, `"\`) {
-			return `"` + s + `"`
-		}
+	case text.Printable(s) && strings.ContainsAny(s, `"\\`):
 		return "'" + strings.ReplaceAll(s, "'", "''") + "'"
 	}
-	return `"` + s + `"`
+	return text.Quote(s)
 }
 
 func quoteAll(texts []string) string {
