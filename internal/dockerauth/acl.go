@@ -210,12 +210,10 @@ func whole(re *syntax.Regexp) ([]string, bool) {
 		if !p.begins || !p.ends {
 			return nil, false
 		}
-		if !slices.Contains(values, p.text) {
-			values = append(values, p.text)
-		}
+		values = append(values, p.text)
 	}
 	slices.Sort(values)
-	return values, true
+	return slices.Compact(values), true
 }
 
 // ofText lists the texts that an expression matches, of any characters. It supports no
@@ -340,4 +338,3 @@ func plainMatch(pattern, s string) bool {
 	ok, err := path.Match(pattern, s)
 	return ok && err == nil
 }
-

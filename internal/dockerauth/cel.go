@@ -1,6 +1,7 @@
 package dockerauth
 
 import (
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -98,10 +99,8 @@ func cel(l literal, labels map[string]labelled, beside bool) string {
 		expression = celText("registry", l)
 	case address:
 		expression = `cidr(` + text.Quote(l.text) + `).containsIP(request.ip)`
-		if single, ok := strings.CutSuffix(l.text, "/32"); ok {
-			expression = `request.ip == ip(` + text.Quote(single) + `)`
-		} else if single, ok := strings.CutSuffix(l.text, "/128"); ok {
-			expression = `request.ip == ip(` + text.Quote(single) + `)`
+		if network := netip.MustParsePrefix(l.text); network.IsSingleIP() {
+			expression = `request.ip == ip(` + text.Quote(network.Addr().String()) + `)`
 		}
 		if l.not {
 			return "!(" + expression + ")"

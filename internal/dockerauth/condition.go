@@ -211,9 +211,7 @@ func (w condition) simple() (condition, bool) {
 	}
 	var kept [][]literal
 	for i, list := range none { // a list that contains another one is redundant
-		wider := func(o []literal) bool {
-			return !slices.ContainsFunc(o, func(l literal) bool { return !slices.Contains(list, l) })
-		}
+		wider := func(o []literal) bool { return includes(list, o) }
 		if slices.ContainsFunc(none[:i], wider) || slices.ContainsFunc(none[i+1:], func(o []literal) bool { return wider(o) && len(o) < len(list) }) {
 			continue
 		}

@@ -59,82 +59,64 @@ var sections = []string{
 
 func (i *importer) all(root *yaml.Node) {
 	top := i.section(root, sections...)
-	at := func(name string) (*yaml.Node, bool) { n, ok := top[name]; return n, ok && !empty(n) }
 	server := map[string]*yaml.Node{}
-	if n, ok := at("server"); ok {
+	i.out.address = defaultAddress
+	if n := top["server"]; n != nil {
 		server = i.server(n)
-	} else {
-		i.out.address = "127.0.0.1:5001"
 	}
 	i.token(top["token"], server)
 	for _, name := range []string{"ext_auth", "google_auth", "github_auth", "oidc_auth", "gitlab_auth", "ldap_auth", "mongo_auth", "xorm_auth", "plugin_authn"} {
-		if _, ok := at(name); ok {
+		if top[name] != nil {
 			i.sources = append(i.sources, name)
 			i.further = i.further || name == "ldap_auth" || name == "ext_auth"
 		}
 	}
-	if _, ok := at("users"); !ok && len(i.sources) == 0 {
-		i.sources = []string{"a source that is not in this file"}
-	}
-	if n, ok := at("users"); ok {
+	if n := top["users"]; n != nil {
 		i.ldapLabels(top["ldap_auth"]) // finds the labels that are groups
 		i.users(n)
+	} else if len(i.sources) == 0 {
+		i.sources = []string{"a source that is not in this file"}
 	}
-	if n, ok := at("ldap_auth"); ok {
+	if n := top["ldap_auth"]; n != nil {
 		i.ldap(n)
 	}
-	if n, ok := at("ext_auth"); ok {
+	if n := top["ext_auth"]; n != nil {
 		i.out.source = i.program(n)
 		i.general(Kept, n, "the program became the source exec:ext-auth, with the same protocol: at most 5 s, 16 at once, in the folder /")
 		i.environment(n, "the source ext-auth")
 	}
-	i.instead(top)
-	if n, ok := at("acl"); ok {
+	i.leftOut(top)
+	if n := top["acl"]; n != nil {
 		i.list(n)
 	}
-	if n, ok := at("ext_authz"); ok {
+	if n := top["ext_authz"]; n != nil {
 		i.authz(n, top["acl"])
 	}
 	i.registries(top["acl"])
-	i.proxies(server)
+	i.proxies(server["real_ip_header"])
 }
 
-// instead reports what to use for sections that are not imported.
-func (i *importer) instead(top map[string]*yaml.Node) {
-	browser := "the sign-in by browser is not imported: let the people of it be in a directory (ldap) or in Tidewaiter's accounts, and CI jobs show its ID tokens (oidc; docs/ci)"
-	type toldOf struct {
-		node *yaml.Node
+// leftOut reports what to use for sections that are not imported.
+func (i *importer) leftOut(top map[string]*yaml.Node) {
+	for _, s := range []struct {
 		keys []string
 		text string
-	}
-	var told []toldOf
-	defer func() { // merge equal notes
-		for _, t := range told {
-			i.note(Left, t.node, "%s: %s", strings.Join(t.keys, ", "), t.text)
-		}
-	}()
-	for _, s := range []struct{ key, text string }{
-		{"google_auth", browser}, {"github_auth", browser}, {"gitlab_auth", browser}, {"oidc_auth", browser},
-		{"mongo_auth", "users in MongoDB are not imported: `tidewaiter import htpasswd` imports names with bcrypt hashes into Tidewaiter's accounts, or write a service that queries the database (external)"},
-		{"xorm_auth", "users in a database are not imported: `tidewaiter import htpasswd` imports names with bcrypt hashes into Tidewaiter's accounts, or write a service that queries the database (external)"},
-		{"plugin_authn", "Go plugins are not imported: write a service or a program that authenticates users (webhook or exec)"},
-		{"acl_mongo", "the list in MongoDB is not imported: export its entries into `acl` and import again; until then, requests that only they allow are refused"},
-		{"acl_xorm", "the list in a database is not imported: export its entries into `acl` and import again; until then, requests that only they allow are refused"},
-		{"plugin_authz", "Go plugins are not imported: write a service or a program that authorizes requests (authorizer)"},
-		{"casbin_authz", "casbin is not imported: write its policy as rules (docs/policy.md); until then, requests that only it allows are refused"},
+	}{
+		{[]string{"google_auth", "github_auth", "gitlab_auth", "oidc_auth"}, "the sign-in by browser is not imported: let the people of it be in a directory (ldap) or in Tidewaiter's accounts, and CI jobs show its ID tokens (oidc; docs/ci)"},
+		{[]string{"mongo_auth"}, "users in MongoDB are not imported: `tidewaiter import htpasswd` imports names with bcrypt hashes into Tidewaiter's accounts, or write a service that queries the database (external)"},
+		{[]string{"xorm_auth"}, "users in a database are not imported: `tidewaiter import htpasswd` imports names with bcrypt hashes into Tidewaiter's accounts, or write a service that queries the database (external)"},
+		{[]string{"plugin_authn"}, "Go plugins are not imported: write a service or a program that authenticates users (webhook or exec)"},
+		{[]string{"acl_mongo"}, "the list in MongoDB is not imported: export its entries into `acl` and import again; until then, requests that only they allow are refused"},
+		{[]string{"acl_xorm"}, "the list in a database is not imported: export its entries into `acl` and import again; until then, requests that only they allow are refused"},
+		{[]string{"plugin_authz"}, "Go plugins are not imported: write a service or a program that authorizes requests (authorizer)"},
+		{[]string{"casbin_authz"}, "casbin is not imported: write its policy as rules (docs/policy.md); until then, requests that only it allows are refused"},
 	} {
-		n, ok := top[s.key]
-		if !ok || empty(n) {
-			continue
+		keys := slices.DeleteFunc(s.keys, func(key string) bool { return top[key] == nil })
+		if len(keys) > 0 {
+			i.note(Left, top[keys[0]], "%s: %s", strings.Join(keys, ", "), s.text)
 		}
-		if at := slices.IndexFunc(told, func(t toldOf) bool { return t.text == s.text }); at >= 0 {
-			told[at].keys = append(told[at].keys, s.key)
-		} else {
-			told = append(told, toldOf{n, []string{s.key}, s.text})
-		}
-		if s.key != "oidc_auth" {
-			continue
-		}
+	}
+	if n := top["oidc_auth"]; n != nil {
 		for _, e := range i.pairs(n) {
 			if e.name == "label_claims" {
 				i.note(Trap, e.key, "docker_auth's documentation says label_claims, but the program reads labels_claims: these labels never existed")
@@ -175,7 +157,7 @@ func (i *importer) authz(n, acl *yaml.Node) {
 	program := i.program(n)
 	switch {
 	case program == nil:
-	case acl == nil || empty(acl) || len(acl.Content) == 0:
+	case acl == nil || len(acl.Content) == 0:
 		i.out.authorizer = program
 		i.general(Kept, n, "the program became the authorizer exec:ext-authz, with the same protocol, called once for each scope")
 		i.environment(n, "authorizer.exec")
@@ -189,21 +171,11 @@ func (i *importer) authz(n, acl *yaml.Node) {
 
 // registries determines the registries. docker_auth issues tokens for any.
 func (i *importer) registries(acl *yaml.Node) {
-	services := append([]string(nil), i.Services...)
-	add := func(names ...string) {
-		for _, name := range names {
-			known := false
-			for _, s := range services {
-				known = known || s == name
-			}
-			if !known {
-				services = append(services, name)
-			}
-		}
-	}
+	services := i.Services
 	for _, r := range i.out.rules {
-		add(r.Registries...)
+		services = slices.Concat(services, r.Registries)
 	}
+	services = distinct(services)
 	if len(services) == 0 {
 		services = []string{"registry.example.com"}
 		i.note(Todo, nil, "docker_auth issues tokens for any service, Tidewaiter only for configured ones: replace registry.example.com by auth.token.service of your registry's config, or import with --service")
@@ -217,9 +189,8 @@ func (i *importer) registries(acl *yaml.Node) {
 
 // proxies requires the trusted proxies: with a guess, clients could forge the addresses that
 // entries of the list allow.
-func (i *importer) proxies(server map[string]*yaml.Node) {
-	header := server["real_ip_header"]
-	if header == nil || empty(header) {
+func (i *importer) proxies(header *yaml.Node) {
+	if header == nil {
 		return
 	}
 	name := i.text(header)

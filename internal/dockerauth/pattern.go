@@ -395,32 +395,34 @@ func meetClaims(p, q pattern) ([]area, bool) {
 	return tidy(before(before(one, []area{middle}), two)), ok1 && ok2
 }
 
+// within reports whether every request in a is in b.
+func (a area) within(b area) bool { return a.pattern.within(b.pattern) && includes(a.when, b.when) }
+
 // tidy removes empty areas, and areas that others include.
 func tidy(areas []area) []area {
 	var kept []area
 	for _, a := range areas {
-		inside := func(b area) bool {
-			return a.pattern.within(b.pattern) && !slices.ContainsFunc(b.when, func(l literal) bool { return !slices.Contains(a.when, l) })
-		}
 		a.when = distinct(a.when)
-		if contradictory(a.when) || slices.ContainsFunc(kept, inside) || !a.pattern.possible() {
+		if contradictory(a.when) || slices.ContainsFunc(kept, a.within) || !a.pattern.possible() {
 			continue
 		}
-		kept = slices.DeleteFunc(kept, func(b area) bool {
-			return b.pattern.within(a.pattern) && !slices.ContainsFunc(a.when, func(l literal) bool { return !slices.Contains(b.when, l) })
-		})
-		kept = append(kept, a)
+		kept = append(slices.DeleteFunc(kept, func(b area) bool { return b.within(a) }), a)
 	}
 	return kept
 }
 
-// distinct removes repeated literals.
-func distinct(when []literal) []literal {
-	var kept []literal
-	for _, l := range when {
-		if !slices.Contains(kept, l) {
-			kept = append(kept, l)
+// distinct removes repeated values.
+func distinct[T comparable](values []T) []T {
+	var kept []T
+	for _, v := range values {
+		if !slices.Contains(kept, v) {
+			kept = append(kept, v)
 		}
 	}
 	return kept
+}
+
+// includes reports whether all values of some are in all.
+func includes[T comparable](all, some []T) bool {
+	return !slices.ContainsFunc(some, func(v T) bool { return !slices.Contains(all, v) })
 }

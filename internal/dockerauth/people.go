@@ -31,9 +31,9 @@ func (i *importer) users(n *yaml.Node) {
 		case empty(e.value):
 			i.note(Trap, e.key, "the user %q has no value, not even {}: docker_auth does not know the user, so the import leaves it out", e.name)
 			continue
-		case e.name == "" && keys["labels"] != nil && !empty(keys["labels"]):
+		case e.name == "" && keys["labels"] != nil:
 			i.problem(keys["labels"], "anonymous requests have no labels in Tidewaiter: write entries with account: \"\" instead")
-		case e.name == "" && !empty(keys["password"]):
+		case e.name == "" && keys["password"] != nil:
 			i.problem(keys["password"], "anonymous requests have no password: remove it, or write a user name")
 		case e.name == "":
 			i.out.anonymous = true
@@ -44,10 +44,10 @@ func (i *importer) users(n *yaml.Node) {
 			continue
 		case strings.TrimSpace(e.name) != e.name || !text.OneLine(e.name):
 			i.problem(e.key, "nobody can sign in with the name %q: it has a control character, or leading or trailing white space: correct the name, or remove the user", e.name)
-		case empty(keys["password"]) && i.further:
+		case keys["password"] == nil && i.further:
 			i.note(Trap, e.key, "the user %q has no password, so docker_auth accepts any: it is imported with a random password, so that users of ldap_auth or ext_auth cannot sign in by that name", e.name)
 			hash = nobody
-		case empty(keys["password"]):
+		case keys["password"] == nil:
 			i.note(Trap, e.key, "the user %q has no password, so docker_auth accepts any: it is not imported", e.name)
 			continue
 		case !bcrypt.MatchString(hash) && i.further:
@@ -131,7 +131,7 @@ type directory struct {
 
 // ldapLabels records the directory's labels that are groups, and those in lower case.
 func (i *importer) ldapLabels(n *yaml.Node) (attributes []listing, memberOf bool) {
-	if n == nil || empty(n) {
+	if n == nil {
 		return nil, false
 	}
 	for _, e := range i.pairs(n) {

@@ -168,7 +168,7 @@ func (r *reader) merge(all []entryOf, key, value *yaml.Node, replace bool, depth
 	return all
 }
 
-// section returns the values of known keys. Other keys are reported as ignored.
+// section returns the values of known keys that have one. Other keys are reported as ignored.
 func (r *reader) section(n *yaml.Node, known ...string) map[string]*yaml.Node {
 	found := make(map[string]*yaml.Node)
 	for _, e := range r.pairs(n) {
@@ -176,7 +176,9 @@ func (r *reader) section(n *yaml.Node, known ...string) map[string]*yaml.Node {
 			r.note(Left, e.key, "docker_auth does not know the key %q and ignores it%s", e.name, meant(e.name, known))
 			continue
 		}
-		found[e.name] = e.value
+		if !empty(e.value) {
+			found[e.name] = e.value
+		}
 	}
 	return found
 }

@@ -1,6 +1,7 @@
 package dockerauth
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/pem"
 	"net"
@@ -14,6 +15,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
+// defaultAddress is where the service listens if the file does not give a usable address.
+const defaultAddress = "127.0.0.1:5001"
+
 // server reads the listener's settings.
 func (i *importer) server(n *yaml.Node) map[string]*yaml.Node {
 	keys := i.section(n, "addr", "net", "path_prefix", "certificate", "key", "letsencrypt", "real_ip_header", "real_ip_pos",
@@ -21,18 +25,12 @@ func (i *importer) server(n *yaml.Node) map[string]*yaml.Node {
 	i.out.address = i.text(keys["addr"])
 	_, port, err := net.SplitHostPort(i.out.address)
 	if _, wrong := strconv.ParseUint(port, 10, 16); err != nil || wrong != nil || strings.HasPrefix(i.text(keys["net"]), "unix") {
-		at := keys["addr"]
-		if at == nil {
-			at = n
-		}
-		i.note(Todo, at, "Tidewaiter listens on a TCP address with a port, not on %q: the import uses 127.0.0.1:5001; configure the proxy for it", i.out.address)
-		i.out.address = "127.0.0.1:5001"
+		at := cmp.Or(keys["addr"], n)
+		i.note(Todo, at, "Tidewaiter listens on a TCP address with a port, not on %q: the import uses %s; configure the proxy for it", i.out.address, defaultAddress)
+		i.out.address = defaultAddress
 	}
 	prefix := strings.Trim(i.text(keys["path_prefix"]), "/")
-	i.out.path = "/auth"
-	if prefix != "" {
-		i.out.path = "/" + prefix + "/auth"
-	}
+	i.out.path = strings.TrimSuffix("/"+prefix, "/") + "/auth"
 	i.general(Kept, keys["path_prefix"], "the token endpoint is at %s and %s/token, as before", i.out.path, i.out.path)
 	certificate, key := i.text(keys["certificate"]), i.text(keys["key"])
 	if certificate != "" && key != "" {
@@ -41,7 +39,7 @@ func (i *importer) server(n *yaml.Node) map[string]*yaml.Node {
 		i.absolute(keys["key"], key)
 		i.note(Kept, keys["certificate"], "TLS uses the same certificate and key")
 	}
-	if at, ok := keys["letsencrypt"]; ok && !empty(at) {
+	if at := keys["letsencrypt"]; at != nil {
 		text := "letsencrypt: docker_auth has served plain HTTP with it since 1.9.0; Tidewaiter does not request certificates"
 		if i.out.certificate == "" {
 			i.note(Trap, at, "%s, so the import uses plain HTTP: configure a certificate for the listener (tls), or a proxy with TLS, because passwords are sent here", text)
@@ -49,11 +47,11 @@ func (i *importer) server(n *yaml.Node) map[string]*yaml.Node {
 			i.note(Trap, at, "%s; it uses certificate and key", text)
 		}
 	}
-	if at, ok := keys["hsts"]; ok && i.yes(at) {
+	if at := keys["hsts"]; i.yes(at) {
 		i.note(Left, at, "hsts: browsers do not use a token endpoint; a proxy can send the header")
 	}
 	for _, name := range []string{"tls_min_version", "tls_cipher_suites", "tls_curve_preferences"} {
-		if at, ok := keys[name]; ok && !empty(at) {
+		if at := keys[name]; at != nil {
 			i.note(Left, at, "%s: Tidewaiter uses TLS 1.2 and 1.3 with Go's secure defaults", name)
 		}
 	}
@@ -76,7 +74,7 @@ const (
 // token reads the signing key and the lifetime.
 func (i *importer) token(n *yaml.Node, server map[string]*yaml.Node) {
 	keys := map[string]*yaml.Node{}
-	if n != nil && !empty(n) {
+	if n != nil {
 		keys = i.section(n, "issuer", "expiration", "certificate", "key", "disable_legacy_key_id")
 	}
 	i.out.issuer = i.text(keys["issuer"])
@@ -103,7 +101,7 @@ func (i *importer) token(n *yaml.Node, server map[string]*yaml.Node) {
 
 // expiration reads the lifetime of tokens.
 func (i *importer) expiration(n *yaml.Node) {
-	if n == nil || empty(n) {
+	if n == nil {
 		return
 	}
 	seconds, err := strconv.Atoi(n.Value)
@@ -141,7 +139,7 @@ func (i *importer) root(n, legacy *yaml.Node) (refused bool) {
 		i.note(Todo, n, "the certificate cannot be read: run `tidewaiter check`")
 		return false
 	}
-	if certificate.PublicKeyAlgorithm == x509.ECDSA && legacy != nil && i.yes(legacy) {
+	if certificate.PublicKeyAlgorithm == x509.ECDSA && i.yes(legacy) {
 		i.note(Trap, legacy, "with a key of this kind (EC) and disable_legacy_key_id, docker_auth gives every key the same kid; x5c does not need one")
 	}
 	if refused = i.Now().After(certificate.NotAfter); refused {
