@@ -45,14 +45,17 @@ type variant struct {
 // key is equal for variants that differ only in their accounts.
 func (v variant) key() string {
 	var b strings.Builder
-	for _, f := range []*filled{v.account, v.kind, v.name, v.service} {
-		if f != nil {
-			b.WriteString(f.with())
+	for _, f := range v.patterns() {
+		if *f != nil {
+			b.WriteString((*f).with())
 		}
 		b.WriteString("\x00")
 	}
 	return b.String()
 }
+
+// patterns returns the fields in the order of match.patterns.
+func (v *variant) patterns() []**filled { return []**filled{&v.account, &v.kind, &v.name, &v.service} }
 
 // mostVariants limits the variants of one entry.
 const mostVariants = 2000
@@ -64,19 +67,22 @@ func (m *match) patterns() []*string { return []*string{m.account, m.kind, m.nam
 func (m *match) labelsIn() (keys []string) {
 	for _, p := range m.patterns() {
 		for _, v := range variables(p) {
-			if key, ok := strings.CutPrefix(v, "labels:"); ok && !slices.Contains(keys, key) {
+			if key, ok := strings.CutPrefix(v, "labels:"); ok {
 				keys = append(keys, key)
 			}
 		}
 	}
-	return keys
+	return distinct(keys)
+}
+
+// uses reports whether a pattern has a variable that begins with the prefix.
+func uses(p *string, prefix string) bool {
+	return slices.ContainsFunc(variables(p), func(v string) bool { return strings.HasPrefix(v, prefix) })
 }
 
 // captures reports whether patterns use groups of the account's regular expression.
 func (m *match) captures() bool {
-	return slices.ContainsFunc(m.patterns(), func(p *string) bool {
-		return slices.ContainsFunc(variables(p), func(v string) bool { return strings.HasPrefix(v, "account:") })
-	})
+	return slices.ContainsFunc(m.patterns(), func(p *string) bool { return uses(p, "account:") })
 }
 
 // splitsAccount reports whether ${account} is used where a rule cannot have it: as a part of a
@@ -131,22 +137,18 @@ func (i *importer) outside() string {
 // variants lists the variants of a match. from is the source outside the file whose labels its
 // patterns use, if any. If out is set, everything that can be written out is.
 func (i *importer) variants(m match, out bool) (all []variant, from, unclear string) {
-	plainly := func(open bool) variant {
-		fill := func(p *string) *filled {
-			if p == nil {
-				return nil
+	plainly := func(open bool) (v variant) {
+		for k, p := range m.patterns() {
+			if p != nil {
+				*v.patterns()[k] = &filled{text: *p, open: open}
 			}
-			return &filled{text: *p, open: open}
 		}
-		return variant{account: fill(m.account), kind: fill(m.kind), name: fill(m.name), service: fill(m.service)}
+		return v
 	}
 	m.writesOut = i.outside() == "" && m.splitsAccount()
 	keys, captures := m.labelsIn(), m.captures() || m.writesOut
-	if len(keys) == 0 && !(captures && i.outside() == "") {
-		return []variant{plainly(false)}, "", ""
-	}
-	if captures && i.outside() != "" {
-		return []variant{plainly(false)}, "", "" // mark reports what is wrong with it
+	if len(keys) == 0 && !captures || captures && i.outside() != "" {
+		return []variant{plainly(false)}, "", "" // mark reports captures that cannot be written out
 	}
 	for _, key := range keys {
 		from = cmp.Or(from, i.labelFrom(key))
@@ -198,10 +200,8 @@ const everybody = "\x00"
 
 // kept reports whether an entry's labels can be placeholders, and why not.
 func (i *importer) kept(m match) (bool, string) {
-	for _, p := range []*string{m.account, m.kind, m.service} {
-		if slices.ContainsFunc(variables(p), func(v string) bool { return strings.HasPrefix(v, "labels:") }) {
-			return false, "in a rule labels are placeholders in names only: write an entry for each value"
-		}
+	if uses(m.account, "labels:") || uses(m.kind, "labels:") || uses(m.service, "labels:") {
+		return false, "in a rule labels are placeholders in names only: write an entry for each value"
 	}
 	if m.name == nil {
 		return true, ""
@@ -264,11 +264,8 @@ func (i *importer) waysOf(m match, name string, odd bool) (all []variant) {
 			var more []map[string]string
 			for _, w := range ways {
 				for _, value := range values {
-					one := maps.Clone(w)
-					if one == nil {
-						one = map[string]string{}
-					}
-					one[v] = value
+					one := map[string]string{v: value}
+					maps.Copy(one, w)
 					more = append(more, one)
 				}
 				if len(more) > mostVariants {
@@ -284,20 +281,21 @@ func (i *importer) waysOf(m match, name string, odd bool) (all []variant) {
 		}
 		return fields
 	}
-	for _, a := range fill(m.account) {
-		for _, k := range fill(m.kind) {
-			for _, n := range fill(m.name) {
-				for _, s := range fill(m.service) {
-					v := variant{account: a, kind: k, name: n, service: s}
-					if odd && !i.odd(v) {
-						continue
-					}
-					if all = append(all, v); len(all) > mostVariants {
-						return all
-					}
+	all = []variant{{}}
+	for k, p := range m.patterns() {
+		var more []variant
+		for _, v := range all {
+			for _, f := range fill(p) {
+				*v.patterns()[k] = f
+				if more = append(more, v); len(more) > mostVariants {
+					break
 				}
 			}
 		}
+		all = more
+	}
+	if odd {
+		all = slices.DeleteFunc(all, func(v variant) bool { return !i.odd(v) })
 	}
 	return all
 }
@@ -316,28 +314,21 @@ func (i *importer) odd(v variant) bool {
 // captured returns the captures of the account's regular expression in a name, and the name
 // itself if ${account} is written out.
 func (m *match) captured(name string) map[string]string {
-	var values map[string]string
+	values := map[string]string{}
 	if m.writesOut {
-		values = map[string]string{"account": regexp.QuoteMeta(name)} // as docker_auth does
+		values["account"] = regexp.QuoteMeta(name) // as docker_auth does
 	}
-	if m.account == nil {
-		return values
-	}
-	inner, ok := expression(*m.account)
-	if !ok {
-		return values
-	}
-	re, err := regexp.Compile(inner)
-	if err != nil {
-		return values
-	}
-	for index, text := range re.FindStringSubmatch(name) {
-		if index > 0 {
-			if values == nil {
-				values = map[string]string{}
+	if m.account != nil {
+		source, ok := expression(*m.account)
+		if re, err := regexp.Compile(source); ok && err == nil {
+			for index, text := range re.FindStringSubmatch(name) {
+				values[fmt.Sprintf("account:%d", index)] = text
 			}
-			values[fmt.Sprintf("account:%d", index)] = text
+			delete(values, "account:0")
 		}
+	}
+	if len(values) == 0 {
+		return nil // mark reports variables of groups then
 	}
 	return values
 }

@@ -25,50 +25,40 @@ type written struct {
 
 // entries reads the list.
 func (i *importer) entries(n *yaml.Node) (all []written) {
-	if empty(n) {
-		return nil
-	}
 	if n.Kind != yaml.SequenceNode {
 		i.problem(n, "expected a list of entries")
 		return nil
 	}
 	for _, item := range n.Content {
-		item = resolved(item)
-		before := len(i.problems)
-		w := i.entry(item)
-		if len(i.problems) == before {
-			all = append(all, w)
-		}
+		all = append(all, i.entry(resolved(item)))
 	}
 	return all
 }
 
 func (i *importer) entry(n *yaml.Node) written {
 	w := written{node: n}
+	known := []string{"match", "actions", "comment"}
 	keys := map[string]*yaml.Node{}
 	for _, e := range i.pairs(n) {
-		if keys[e.name] = e.value; !slices.Contains([]string{"match", "actions", "comment"}, e.name) {
-			i.note(Trap, e.key, "docker_auth ignores %q beside match%s, and so does the import", e.name, meant(e.name, []string{"match", "actions", "comment"}))
+		if keys[e.name] = e.value; !slices.Contains(known, e.name) {
+			i.note(Trap, e.key, "docker_auth ignores %q beside match%s, and so does the import", e.name, meant(e.name, known))
 		}
 	}
-	if len(i.problems) > 0 && n.Kind != yaml.MappingNode {
-		return w
+	if n.Kind != yaml.MappingNode && !empty(n) {
+		return w // pairs has reported it
 	}
-	switch m := keys["match"]; {
-	case empty(m):
+	if m := keys["match"]; empty(m) {
 		i.problem(n, "match is missing: docker_auth crashes at this entry; to match everybody, write match: {}")
-	default:
+	} else {
 		w.match = i.match(m)
 	}
-	switch a := keys["actions"]; {
-	case empty(a):
+	if empty(keys["actions"]) {
 		i.problem(n, "actions is missing: docker_auth crashes at this entry; to refuse everything, write actions: []")
-	default:
-		w.actions = i.texts(a)
-		for k, name := range w.actions {
-			if _, known := scope.ParseAction(name); !known || name == "read" || name == "write" {
-				i.note(Left, a.Content[k], "no registry requests the action %q", name)
-			}
+	}
+	w.actions = i.texts(keys["actions"])
+	for k, name := range w.actions {
+		if action, _ := scope.ParseAction(name); action&(scope.Repository|scope.All) == 0 {
+			i.note(Left, keys["actions"].Content[k], "no registry requests the action %q", name)
 		}
 	}
 	w.comment = i.text(keys["comment"])
@@ -247,41 +237,35 @@ func (i *importer) ordered(all []written, out bool) made {
 
 // dependencies returns the values from outside the file that affect decisions.
 func (i *importer) dependencies(all []written, reached []bool) (dependencies []string) {
-	add := func(format string, args ...any) {
-		if text := fmt.Sprintf(format, args...); !slices.Contains(dependencies, text) {
-			dependencies = append(dependencies, text)
-		}
-	}
+	add := func(format string, args ...any) { dependencies = append(dependencies, fmt.Sprintf(format, args...)) }
 	for k, w := range all {
 		if !reached[k] {
 			continue
 		}
-		keys := append(w.match.labelsIn(), slices.Sorted(maps.Keys(w.match.labels))...)
+		patterns := w.match.patterns()
+		keys := w.match.labelsIn()
+		for _, key := range slices.Sorted(maps.Keys(w.match.labels)) {
+			p := w.match.labels[key]
+			keys, patterns = append(keys, key), append(patterns, &p)
+		}
 		for _, key := range keys {
 			if from := i.labelFrom(key); from != "" {
 				add("the label %s of %s (line %d)", key, from, w.node.Line)
 			}
 		}
-		patterns := w.match.patterns()
-		for _, key := range slices.Sorted(maps.Keys(w.match.labels)) {
-			p := w.match.labels[key]
-			patterns = append(patterns, &p)
+		if !slices.ContainsFunc(patterns, func(p *string) bool { return slices.Contains(variables(p), "account") }) {
+			continue
 		}
-		for _, p := range patterns {
-			if !slices.Contains(variables(p), "account") {
-				continue
-			}
-			if from := i.outside(); from != "" {
-				add("accounts of %s (line %d)", from, w.node.Line)
-			}
-			for _, u := range i.out.users {
-				if odd.matches(u.name) {
-					add("the account %s, which has no ${user} (line %d)", u.name, w.node.Line)
-				}
+		if from := i.outside(); from != "" {
+			add("accounts of %s (line %d)", from, w.node.Line)
+		}
+		for _, u := range i.out.users {
+			if odd.matches(u.name) {
+				add("the account %s, which has no ${user} (line %d)", u.name, w.node.Line)
 			}
 		}
 	}
-	return dependencies
+	return distinct(dependencies)
 }
 
 // captures describes what the groups of a regular expression do in a name.

@@ -202,10 +202,9 @@ func (i *importer) ldap(n *yaml.Node) {
 			i.note(Trap, n, "passwords are sent to the directory unencrypted, as before (plain: true); tls: always or starttls protects them from eavesdroppers")
 		}
 	}
-	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
-		host = "[" + host + "]"
+	if d.server = scheme + host; strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
+		d.server = scheme + "[" + host + "]"
 	}
-	d.server = scheme + host
 	if port != "" && !(scheme == "ldap://" && port == "389") {
 		d.server += ":" + port
 	}

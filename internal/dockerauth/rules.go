@@ -290,18 +290,35 @@ func (o *ordering) deny(j int, p pattern, w condition) {
 	o.denies = append(o.denies, rule{o.regions[j].entry, true, []pattern{p}, o.action, w})
 }
 
+// portion is a part of what an entry allows or refuses.
+type portion struct {
+	pattern pattern
+	when    condition
+}
+
+// split returns a part without a region that has the areas in common with it: the patterns that
+// are left, and the areas where the region's conditions do not hold.
+func (p portion) split(left, common []area, when []literal) (parts []portion) {
+	for _, l := range left {
+		parts = append(parts, portion{l.pattern, condition{slices.Concat(p.when.all, l.when), p.when.none}})
+	}
+	for _, c := range common {
+		parts = append(parts, portion{c.pattern, condition{slices.Concat(p.when.all, c.when), append(slices.Clip(p.when.none), when)}})
+	}
+	return parts
+}
+
 // allowed is a part of an allow from which the earlier refusals are excluded, one after the
 // other.
 type allowed struct {
-	pattern pattern
-	when    condition
-	next    int // the next region to exclude
+	portion
+	next int // the next region to exclude
 }
 
 // allow writes what a region allows.
 func (o *ordering) allow(i int) {
 	r := o.regions[i]
-	work := []allowed{{r.pattern, condition{all: r.when}, 0}}
+	work := []allowed{{portion{r.pattern, condition{all: r.when}}, 0}}
 	for len(work) > 0 {
 		a := work[len(work)-1]
 		work = work[:len(work)-1]
@@ -322,15 +339,17 @@ func (o *ordering) allow(i int) {
 			work = append(work, a)
 			continue
 		}
-		work = append(work, o.against(i, j, a)...)
+		for _, left := range o.against(i, j, a.portion) {
+			work = append(work, allowed{left, a.next})
+		}
 	}
 }
 
 // against returns what is left of an allow after a refusal is excluded.
-func (o *ordering) against(i, j int, a allowed) []allowed {
+func (o *ordering) against(i, j int, a portion) []portion {
 	refusal := o.regions[j]
 	if !(condition{all: slices.Concat(a.when.all, refusal.when), none: a.when.none}).possible() {
-		return []allowed{a}
+		return []portion{a}
 	}
 	areas, ok := meet(a.pattern, refusal.pattern)
 	if !ok {
@@ -349,36 +368,28 @@ func (o *ordering) against(i, j int, a allowed) []allowed {
 		}
 	}
 	if len(common) == 0 {
-		return []allowed{a}
+		return []portion{a}
 	}
 	// A few patterns for the rest are easier to read than a deny with exceptions.
 	if left, ok := minus(a.pattern, refusal.pattern); ok && len(left) <= 3 {
-		var parts []allowed
-		for _, l := range left {
-			parts = append(parts, allowed{l.pattern, condition{slices.Concat(a.when.all, l.when), a.when.none}, a.next})
-		}
-		for _, c := range areas {
-			w := condition{slices.Concat(a.when.all, c.when), append(slices.Clip(a.when.none), refusal.when)}
-			parts = append(parts, allowed{c.pattern, w, a.next})
-		}
-		return parts
+		return a.split(left, areas, refusal.when)
 	}
 	for _, c := range common {
 		o.refuseWithin(i, j, c)
 	}
-	return []allowed{a}
+	return []portion{a}
 }
 
 // refuseWithin writes a deny for the names that a refusal and a later allow have in common,
 // except what is allowed before the refusal.
 func (o *ordering) refuseWithin(i, j int, common area) {
 	refusal, later := o.regions[j], o.regions[i]
-	pieces := []refused{{common.pattern, condition{all: slices.Concat(refusal.when, common.when)}}}
+	pieces := []portion{{common.pattern, condition{all: slices.Concat(refusal.when, common.when)}}}
 	for _, k := range o.regions[:j] {
 		if k.entry == refusal.entry || !o.allowing(k) {
 			continue
 		}
-		var next []refused
+		var next []portion
 		for _, piece := range pieces {
 			split, ok := piece.except(k, later.when)
 			if !ok || len(next) > mostPieces {
@@ -397,24 +408,18 @@ func (o *ordering) refuseWithin(i, j int, common area) {
 	}
 }
 
-// refused is a part of a deny.
-type refused struct {
-	pattern pattern
-	when    condition
-}
-
 // except returns what is left of a deny after an earlier allow is excluded. later is the
 // condition of the allow for which the deny is written: the deny is not needed where it does
 // not hold.
-func (p refused) except(before region, later []literal) ([]refused, bool) {
+func (p portion) except(before region, later []literal) ([]portion, bool) {
 	areas, ok := meet(before.pattern, p.pattern)
 	if !ok {
 		switch {
 		case contradictory(slices.Concat(p.when.all, before.when)):
-			return []refused{p}, true
+			return []portion{p}, true
 		case contradictory(slices.Concat(p.when.all, before.when, later)):
 			p.when.all = slices.Concat(p.when.all, later)
-			return []refused{p}, true
+			return []portion{p}, true
 		}
 		return nil, false
 	}
@@ -435,51 +440,42 @@ func (p refused) except(before region, later []literal) ([]refused, bool) {
 		p.when.all = slices.Concat(p.when.all, later)
 	}
 	if !partly {
-		return []refused{p}, true
+		return []portion{p}, true
 	}
 	left, ok := minus(p.pattern, before.pattern)
 	if !ok {
 		return nil, false
 	}
-	var parts []refused
-	for _, l := range left {
-		parts = append(parts, refused{l.pattern, condition{slices.Concat(p.when.all, l.when), p.when.none}})
-	}
-	for _, c := range areas {
-		parts = append(parts, refused{c.pattern, condition{slices.Concat(p.when.all, c.when), append(slices.Clip(p.when.none), before.when)}})
-	}
-	return parts, true
+	return p.split(left, areas, before.when), true
 }
 
 // merge merges rules of an entry that differ only in actions or in patterns.
 func merge(rules []rule) []rule {
-	var merged []rule
-	for _, r := range rules { // one pattern each
-		same := func(m rule) bool {
-			return m.entry == r.entry && m.deny == r.deny && m.patterns[0].equal(r.patterns[0]) && m.when.key() == r.when.key()
-		}
-		if i := slices.IndexFunc(merged, same); i >= 0 {
-			merged[i].actions |= r.actions
-			continue
-		}
-		merged = append(merged, r)
-	}
-	var joined []rule
-	for _, r := range merged {
-		same := func(m rule) bool {
-			return m.entry == r.entry && m.deny == r.deny && m.actions == r.actions && m.when.key() == r.when.key()
-		}
-		i := slices.IndexFunc(joined, same)
-		if i < 0 {
-			joined = append(joined, r)
-			continue
-		}
+	rules = combine(rules, func(a, b rule) bool { return a.patterns[0].equal(b.patterns[0]) }, func(into *rule, r rule) {
+		into.actions |= r.actions
+	})
+	rules = combine(rules, func(a, b rule) bool { return a.actions == b.actions }, func(into *rule, r rule) {
 		p := r.patterns[0]
-		if slices.ContainsFunc(joined[i].patterns, func(q pattern) bool { return p.within(q) }) {
-			continue
+		if !slices.ContainsFunc(into.patterns, func(q pattern) bool { return p.within(q) }) {
+			into.patterns = append(slices.DeleteFunc(slices.Clone(into.patterns), func(q pattern) bool { return q.within(p) }), p)
 		}
-		joined[i].patterns = append(slices.DeleteFunc(slices.Clone(joined[i].patterns), func(q pattern) bool { return q.within(p) }), p)
+	})
+	slices.SortStableFunc(rules, func(a, b rule) int { return a.entry - b.entry })
+	return rules
+}
+
+// combine adds each rule to an earlier one of its entry with the same effect and condition, if
+// they are also alike.
+func combine(rules []rule, alike func(a, b rule) bool, add func(into *rule, r rule)) (combined []rule) {
+	for _, r := range rules {
+		same := func(c rule) bool {
+			return c.entry == r.entry && c.deny == r.deny && alike(c, r) && c.when.key() == r.when.key()
+		}
+		if i := slices.IndexFunc(combined, same); i >= 0 {
+			add(&combined[i], r)
+		} else {
+			combined = append(combined, r)
+		}
 	}
-	slices.SortStableFunc(joined, func(a, b rule) int { return a.entry - b.entry })
-	return joined
+	return combined
 }

@@ -129,14 +129,12 @@ func (i *importer) root(n, legacy *yaml.Node) (refused bool) {
 		i.note(Todo, n, "the certificate cannot be read here: run `tidewaiter check` where it can be read; registries reject an expired one with x5c, but accepted it with docker_auth's kid")
 		return false
 	}
-	block, _ := pem.Decode(certificatePEM)
-	if block == nil {
-		i.note(Todo, n, "the certificate is not a PEM file: run `tidewaiter check`")
-		return false
+	var certificate *x509.Certificate
+	if block, _ := pem.Decode(certificatePEM); block != nil {
+		certificate, _ = x509.ParseCertificate(block.Bytes)
 	}
-	certificate, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		i.note(Todo, n, "the certificate cannot be read: run `tidewaiter check`")
+	if certificate == nil {
+		i.note(Todo, n, "the certificate is not a PEM file with a certificate: run `tidewaiter check`")
 		return false
 	}
 	if certificate.PublicKeyAlgorithm == x509.ECDSA && i.yes(legacy) {

@@ -42,18 +42,13 @@ func minus(p, q pattern) ([]area, bool) {
 		longer := append(lengthen(head, max(len(head), len(taken)+1)), part{kind: deep})
 		areas = append(areas, area{pattern: longer})
 	}
-	if !takenOpen && !open && len(head) != len(taken) || !open && len(head) < len(taken) {
-		return tidy(areas), true
-	}
-	if !takenOpen && len(head) > len(taken) {
+	if !open && len(head) < len(taken) || !takenOpen && len(head) > len(taken) {
 		return tidy(areas), true
 	}
 	from := lengthen(head, max(len(head), len(taken)))
-	rest := pattern(nil)
-	if takenOpen {
-		if open {
-			rest = pattern{{kind: deep}}
-		}
+	var rest pattern
+	if takenOpen && open {
+		rest = pattern{{kind: deep}}
 	}
 	done := []area{{}} // what the previous segments have in common
 	for i := range taken {

@@ -13,141 +13,138 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
+// yamlWriter writes lines of YAML.
+type yamlWriter struct{ bytes.Buffer }
+
+func (w *yamlWriter) line(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+
+// field writes a key with its value unless that is empty. A key ends with a colon, with the
+// spaces before it. A bool and a number are written as they are, a text is quoted.
+func (w *yamlWriter) field(key string, value any) {
+	switch v := value.(type) {
+	case string:
+		if v != "" {
+			w.line("%s %s", key, quote(v))
+		}
+	case []string:
+		if len(v) > 0 {
+			w.line("%s %s", key, quoteAll(v))
+		}
+	case bool:
+		if v {
+			w.line("%s true", key)
+		}
+	}
+}
+
 // write returns tidewaiter.yaml with the report at its top.
 func (i *importer) write() []byte {
-	var b bytes.Buffer
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("# Imported from %s, a configuration of docker_auth. The report:", comment(i.file))
+	var w yamlWriter
+	out := &i.out
+	w.line("# Imported from %s, a configuration of docker_auth. The report:", comment(i.file))
 	for _, n := range i.notes {
 		if n.Kind != Kept {
-			line("#   %s", comment(n.String()))
+			w.line("#   %s", comment(n.String()))
 		}
 	}
-	line("")
-	line("listen:")
-	line("  - address: %s", quote(i.out.address))
-	if i.out.certificate != "" {
-		line("    tls: { certificate: %s, key: %s }", quote(i.out.certificate), quote(i.out.key))
+	w.line("\nlisten:\n  - address: %s", quote(out.address))
+	if out.certificate != "" {
+		w.line("    tls: { certificate: %s, key: %s }", quote(out.certificate), quote(out.key))
 	}
-	if i.out.path != "" {
-		line("paths: { token: %s, token_aliases: [%s] }", quote(i.out.path), quote(i.out.path+"/token"))
+	if out.path != "" {
+		w.line("paths: { token: %s, token_aliases: [%s] }", quote(out.path), quote(out.path+"/token"))
 	}
-	if len(i.TrustedProxies) > 0 {
-		line("trusted_proxies: %s", quoteAll(i.TrustedProxies))
-	}
-	if i.out.rootCertificate != "" {
-		line("signing:")
-		line("  root: { certificate: %s, key: %s }", quote(i.out.rootCertificate), quote(i.out.rootKey))
-		if i.out.algorithm != "" {
-			line("  algorithm: %s", i.out.algorithm)
-		}
-		if i.out.shared {
-			line("  shared_root: true # its certificate also serves TLS")
+	w.field("trusted_proxies:", i.TrustedProxies)
+	if out.rootCertificate != "" {
+		w.line("signing:\n  root: { certificate: %s, key: %s }", quote(out.rootCertificate), quote(out.rootKey))
+		w.field("  algorithm:", out.algorithm)
+		if out.shared {
+			w.line("  shared_root: true # its certificate also serves TLS")
 		}
 	}
-	line("token:")
-	if i.out.issuer != "" {
-		line("  issuer: %s", quote(i.out.issuer))
+	w.line("token:")
+	w.field("  issuer:", out.issuer)
+	if out.lifetime > 0 {
+		w.line("  lifetime: %s", text.Duration(time.Duration(out.lifetime)*time.Second))
 	}
-	if i.out.lifetime > 0 {
-		line("  lifetime: %s", text.Duration(time.Duration(i.out.lifetime)*time.Second))
+	w.line("  anonymous: %t\nregistries:", out.anonymous)
+	for _, s := range out.services {
+		w.line("  - service: %s", quote(s))
 	}
-	line("  anonymous: %t", i.out.anonymous)
-	line("registries:")
-	for _, s := range i.out.services {
-		line("  - service: %s", quote(s))
+	if len(out.users) > 0 || out.directory != nil || out.source != nil {
+		w.identity(out)
 	}
-	i.writeIdentity(line)
-	if len(i.out.rules) > 0 {
-		line("policy:")
-		line("  rules:")
-		for _, r := range i.out.rules {
-			for k, text := range r.Lines(quote) {
-				if k == 0 {
-					line("    - %s # line %d", text, r.line)
-					continue
-				}
-				line("      %s", text)
+	if len(out.rules) > 0 {
+		w.line("policy:\n  rules:")
+		for _, r := range out.rules {
+			lines := r.Lines(quote)
+			w.line("    - %s # line %d", lines[0], r.line)
+			for _, line := range lines[1:] {
+				w.line("      %s", line)
 			}
 		}
 	}
-	if i.out.authorizer != nil {
+	if out.authorizer != nil {
 		mark := ""
-		if i.out.authorizerBeside {
+		if out.authorizerBeside {
 			mark = "# "
 		}
-		line("%sauthorizer: { exec: { name: ext-authz, command: %s, grants: replace } }", mark, quoteAll(i.out.authorizer))
+		w.line("%sauthorizer: { exec: { name: ext-authz, command: %s, grants: replace } }", mark, quoteAll(out.authorizer))
 	}
-	return b.Bytes()
+	return w.Bytes()
 }
 
-func (i *importer) writeIdentity(line func(string, ...any)) {
-	if len(i.out.users) == 0 && i.out.directory == nil && i.out.source == nil {
+func (w *yamlWriter) identity(out *output) {
+	w.line("identity:")
+	if len(out.users) > 0 {
+		w.line("  - htpasswd:\n      name: users\n      entries:")
+		for _, u := range out.users {
+			w.line("        - %s", quote(u.name+":"+u.hash))
+		}
+	}
+	for k, g := range out.groups {
+		if k == 0 {
+			w.line("      groups:")
+		}
+		w.field("        "+quote(g.name)+":", g.values)
+	}
+	for k, c := range out.claims {
+		if k == 0 {
+			w.line("      claims:")
+		}
+		if k == 0 || c.of != out.claims[k-1].of {
+			w.line("        %s:", quote(c.of))
+		}
+		w.field("          "+quote(c.name)+":", c.values)
+	}
+	if out.source != nil {
+		w.line("  - exec: { name: ext-auth, command: %s }", quoteAll(out.source))
+	}
+	d := out.directory
+	if d == nil {
 		return
 	}
-	line("identity:")
-	if len(i.out.users) > 0 {
-		line("  - htpasswd:")
-		line("      name: users")
-		line("      entries:")
-		for _, u := range i.out.users {
-			line("        - %s", quote(u.name+":"+u.hash))
+	w.line("  - ldap:\n      name: directory\n      servers: [%s]", quote(d.server))
+	w.field("      start_tls:", d.startTLS)
+	w.field("      plain:", d.plain)
+	w.field("      ca:", d.ca)
+	w.field("      bind_dn:", d.bindDN)
+	w.field("      bind_password_file:", d.bindFile)
+	w.line("      user:")
+	w.field("        dn:", d.dn)
+	if d.dn == "" {
+		w.line("        base: %s", quote(d.base))
+	}
+	w.field("        filter:", d.filter)
+	w.field("        name_attribute:", d.nameFrom)
+	for k, a := range d.attributes {
+		if k == 0 {
+			w.line("        attributes:")
 		}
-		if len(i.out.groups) > 0 {
-			line("      groups:")
-			for _, g := range i.out.groups {
-				line("        %s: %s", quote(g.name), quoteAll(g.values))
-			}
-		}
-		if len(i.out.claims) > 0 {
-			line("      claims:")
-			last := ""
-			for _, c := range i.out.claims {
-				if c.of != last {
-					line("        %s:", quote(c.of))
-					last = c.of
-				}
-				line("          %s: %s", quote(c.name), quoteAll(c.values))
-			}
-		}
-	}
-	if i.out.source != nil {
-		line("  - exec: { name: ext-auth, command: %s }", quoteAll(i.out.source))
-	}
-	if d := i.out.directory; d != nil {
-		i.writeDirectory(line, d)
-	}
-}
-
-func (i *importer) writeDirectory(line func(string, ...any), d *directory) {
-	line("  - ldap:")
-	line("      name: directory")
-	line("      servers: %s", quoteAll([]string{d.server}))
-	if d.startTLS {
-		line("      start_tls: true")
-	}
-	if d.plain {
-		line("      plain: true")
-	}
-	for _, s := range []struct{ key, value string }{{"ca", d.ca}, {"bind_dn", d.bindDN}, {"bind_password_file", d.bindFile}} {
-		if s.value != "" {
-			line("      %s: %s", s.key, quote(s.value))
-		}
-	}
-	line("      user:")
-	for _, s := range []struct{ key, value string }{{"dn", d.dn}, {"base", d.base}, {"filter", d.filter}, {"name_attribute", d.nameFrom}} {
-		if s.value != "" || s.key == "base" && d.dn == "" {
-			line("        %s: %s", s.key, quote(s.value))
-		}
-	}
-	if len(d.attributes) > 0 {
-		line("        attributes:")
-		for _, a := range d.attributes {
-			line("          %s: %s", quote(a.of), quote(a.name))
-		}
+		w.field("          "+quote(a.of)+":", a.name)
 	}
 	if d.memberOf {
-		line("      groups: { member_of: true }")
+		w.line("      groups: { member_of: true }")
 	}
 }
 
