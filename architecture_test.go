@@ -65,7 +65,7 @@ var mayImport = map[string][]string{
 	"internal/setup":                  {"internal/endpoint", "internal/identity/htpasswd", "internal/password", "token"},
 	"internal/server":                 {"internal/endpoint", "internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/secret", "internal/store", "notification", "policy", "scope", "token", "tokenserver"},
 	"internal/explain":                {"internal/admin", "internal/identity", "internal/identity/accounts", "internal/issuer", "internal/journal", "internal/rulebook", "policy", "policy/ask", "scope"},
-	"internal/api":                    {"internal/admin", "internal/explain", "internal/identity", "internal/identity/accounts", "internal/issuer", "internal/journal", "internal/ratelimit", "internal/rulebook", "internal/ruleset", "internal/secret", "internal/server", "policy", "policy/ask", "scope"},
+	"internal/api":                    {"internal/admin", "internal/explain", "internal/identity", "internal/identity/accounts", "internal/issuer", "internal/journal", "internal/ratelimit", "internal/rulebook", "internal/ruleset", "internal/secret", "internal/server", "internal/strictjson", "policy", "policy/ask", "scope"},
 	"internal/logging":                {"internal/journal", "internal/secret"},
 	"internal/app":                    all,
 	"cmd/tidewaiter":                  all,

@@ -108,7 +108,6 @@ func (a *API) register() {
 	a.registryRoutes()
 	a.mux.Handle("GET /openapi.json", http.HandlerFunc(a.openAPI))
 	a.mux.Handle("/", http.HandlerFunc(a.notFound))
-	a.describeProblems()
 	a.description = sync.OnceValues(a.describe)
 	a.protection = http.NewCrossOriginProtection()
 	a.protection.SetDenyHandler(http.HandlerFunc(a.crossOriginDenied))

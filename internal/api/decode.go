@@ -1,9 +1,10 @@
 package api
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/internal/secret"
+	"github.com/tidewaiter/tidewaiter/internal/strictjson"
 )
 
 // maxQuery is the maximum length of the query of a URL, in bytes.
@@ -46,12 +48,8 @@ func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 
 // maxDepth is the maximum nesting of the JSON of a body. The API's own has four levels.
 const maxDepth = 32
 
-var (
-	errRepeatedKey = errors.New("a key is repeated")
-	errTooDeep     = errors.New("the JSON is nested too deeply")
-	errNUL         = errors.New("a text contains NUL")
-	errNull        = errors.New("null is ambiguous: give a value, or leave out the key")
-)
+// invalidBody begins the errors of checkJSON.
+const invalidBody = "invalid body: "
 
 // checkJSON refuses JSON that two programs can read differently:
 //
@@ -63,54 +61,49 @@ var (
 // It also refuses text with NUL. It accepts what is not JSON, because json.Unmarshal reports that
 // better.
 func checkJSON(data []byte) error {
-	type level struct {
-		keys   map[string]bool // nil: an array
-		value  bool            // the next token is the value of key
-		key    string
-		claims bool // the level is inside claims
+	if !json.Valid(data) {
+		return nil
 	}
-	var levels []level
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.UseNumber()
-	for {
-		token, err := decoder.Token()
-		if err != nil {
-			return nil //nolint:nilerr // the end, or not JSON
+	object, err := strictjson.Object(data, maxDepth)
+	if err == nil {
+		err = checkValue("", object)
+	}
+	if err != nil {
+		return fmt.Errorf("%s%w", invalidBody, err)
+	}
+	return nil
+}
+
+// checkValue checks the value of a key. Inside claims, the key is "claims".
+func checkValue(key string, value any) (err error) {
+	switch value := value.(type) {
+	case nil:
+		if key != "claims" && key != "expires" {
+			return errors.New("it has null: give a value, or leave out the key")
 		}
-		if text, ok := token.(string); ok && !isText(text) {
-			return errNUL // the decoder has replaced invalid UTF-8
+	case string:
+		if !isText(value) {
+			return errors.New("a text contains NUL")
 		}
-		if delimiter, ok := token.(json.Delim); ok && (delimiter == '}' || delimiter == ']') {
-			levels = levels[:len(levels)-1]
-			continue
+	case []any:
+		for _, item := range value {
+			err = cmp.Or(err, checkValue(strings.TrimPrefix(key, "expires"), item))
 		}
-		if n := len(levels) - 1; n >= 0 && levels[n].keys != nil {
-			if name, isKey := token.(string); isKey && !levels[n].value {
-				folded := foldCase(name)
-				if levels[n].keys[folded] {
-					return errRepeatedKey
-				}
-				levels[n].keys[folded], levels[n].value, levels[n].key = true, true, name
-				continue
+	case map[string]any:
+		keys := make(map[string]bool, len(value))
+		for name, item := range value {
+			folded := foldCase(name)
+			if keys[folded] || !isText(name) {
+				return errors.New("a key is repeated in another case, or contains NUL")
 			}
-			levels[n].value = false
-		}
-		n := len(levels) - 1
-		claims := n >= 0 && (levels[n].claims || levels[n].key == "claims")
-		switch token {
-		case nil:
-			if n < 0 || !claims && (n > 0 || levels[n].key != "expires") {
-				return errNull
+			keys[folded] = true
+			if key == "claims" {
+				name = key
 			}
-		case json.Delim('{'):
-			levels = append(levels, level{keys: map[string]bool{}, claims: claims})
-		case json.Delim('['):
-			levels = append(levels, level{claims: claims})
-		}
-		if len(levels) > maxDepth {
-			return errTooDeep
+			err = cmp.Or(err, checkValue(name, item))
 		}
 	}
+	return err
 }
 
 // foldCase returns the same text for all keys that encoding/json treats as equal. For it, "ſ"

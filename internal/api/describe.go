@@ -3,8 +3,6 @@ package api
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -66,30 +64,11 @@ func (a *API) config() huma.Config {
 
 //go:generate go test . -run TestTheDescriptionIsGeneratedFromTheCode -update
 
-// describeProblems replaces huma's own schema of errors by problem in all routes.
-func (a *API) describeProblems() {
-	doc := a.huma.OpenAPI()
-	schemas := doc.Components.Schemas
-	body := map[string]*huma.MediaType{problemJSON: {Schema: schemas.Schema(reflect.TypeFor[problem](), true, "")}}
-	for _, path := range doc.Paths {
-		for _, op := range []*huma.Operation{path.Get, path.Post, path.Put, path.Patch, path.Delete} {
-			if op == nil {
-				continue
-			}
-			for _, response := range op.Responses {
-				if response.Description == "" || response.Description == http.StatusText(http.StatusOK) {
-					response.Description = "Success"
-				}
-			}
-			op.Responses["default"] = &huma.Response{Description: "Error: see status and detail", Content: body}
-		}
-	}
-	delete(schemas.Map(), "ErrorModel")
-	delete(schemas.Map(), "ErrorDetail")
-}
-
-// describe returns /openapi.json.
+// describe returns /openapi.json. The schemas of huma's own errors are not used.
 func (a *API) describe() ([]byte, error) {
+	schemas := a.huma.OpenAPI().Components.Schemas.Map()
+	delete(schemas, "ErrorModel")
+	delete(schemas, "ErrorDetail")
 	text, err := json.MarshalIndent(a.huma.OpenAPI(), "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("describing the API: %w", err)

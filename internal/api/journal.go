@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"time"
@@ -54,70 +55,61 @@ type journalPage struct {
 // entry is one entry of the journal.
 type entry struct{ journal.Entry }
 
-// Schema describes the JSON of journal.Entry.
-func (entry) Schema(huma.Registry) *huma.Schema {
-	text := func(description string) *huma.Schema {
-		return &huma.Schema{Type: huma.TypeString, Description: description}
-	}
-	object := func(description string) *huma.Schema {
-		return &huma.Schema{Type: huma.TypeObject, Description: description, AdditionalProperties: true}
-	}
-	return &huma.Schema{
-		Type: huma.TypeObject, Description: "A decision, an event, a change, or text that a registry sent instead of an event",
-		Required: []string{"position", "id", "time", "summary"},
-		Properties: map[string]*huma.Schema{
-			"position": {Type: huma.TypeInteger, Format: "int64", Description: "Its position in the journal, from 1, without gaps"},
-			"id":       text("A UUID; for a decision, the jti of the token that was signed for it"),
-			"time":     {Type: huma.TypeString, Format: "date-time", Description: "When it happened"},
-			"registry": text("The registry that it is about"),
-			"summary":  text("The whole entry in one line, for people"),
-			"decision": object("Who requested what, what was granted, and why"),
-			"event":    object("What a registry reported"),
-			"change":   object("Who changed what, with the values before and after"),
-			"text":     text("The text that a registry sent instead of an event"),
-		},
-	}
+// journalEntry has the fields that journal.Entry has in JSON.
+type journalEntry struct {
+	Position int64          `json:"position" doc:"Its position in the journal, from 1, without gaps"`
+	ID       string         `json:"id" doc:"A UUID; for a decision, the jti of the token that was signed for it"`
+	Time     time.Time      `json:"time" doc:"When it happened"`
+	Registry string         `json:"registry,omitempty" doc:"The registry that it is about"`
+	Summary  string         `json:"summary" doc:"The whole entry in one line, for people"`
+	Decision map[string]any `json:"decision,omitempty" doc:"Who requested what, what was granted, and why"`
+	Event    map[string]any `json:"event,omitempty" doc:"What a registry reported"`
+	Change   map[string]any `json:"change,omitempty" doc:"Who changed what, with the values before and after"`
+	Text     string         `json:"text,omitempty" doc:"Text that a registry sent instead of an event"`
+}
+
+// Schema returns the schema of journalEntry.
+func (entry) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[journalEntry](), true, "")
 }
 
 func (a *API) journalRoutes() {
 	route(a, tagJournal, operation("list-entries", "GET /journal", "List entries of the journal",
 		"The oldest first. A request reads at most 20,000 entries: a page can be short or empty and still have a next page."), a.listEntries)
-	route(a, tagJournal, operation("get-entry", "GET /journal/{id}", "Get an entry of the journal", "The first characters of its id are enough, if no other id begins with them."),
-		func(ctx context.Context, caller admin.Actor, in *entryPath) (*content[entry], error) {
-			if err := a.mayReadJournal(caller); err != nil {
-				return nil, err
+	contentRoute(a, tagJournal, operation("get-entry", "GET /journal/{id}", "Get an entry of the journal", "The first characters of its id are enough, if no other id begins with them."),
+		func(ctx context.Context, caller admin.Actor, in *entryPath) (e entry, err error) {
+			if err = a.mayReadJournal(caller); err == nil {
+				e.Entry, err = a.Journal.FindOne(ctx, in.ID)
 			}
-			e, err := a.Journal.FindOne(ctx, in.ID)
-			return newContent(entry{e}, err)
+			return e, err
 		})
-	route(a, tagJournal, operation("explain-entry", "GET /journal/{id}/explanation", "Explain a decision",
+	contentRoute(a, tagJournal, operation("explain-entry", "GET /journal/{id}/explanation", "Explain a decision",
 		"How the request was decided, and how the current policy would decide it, if it is another one. The first characters of the id, which a refusal shows, are enough. "+
 			"The rules that nearly matched and the current decision require tidewaiter:policy read. "+
 			"Callers who may not read the journal may query decisions about themselves, with an unrestricted credential. They learn the names of rules only if token.show_rules is set."),
 		a.explainEntry)
 }
 
-func (a *API) explainEntry(ctx context.Context, caller admin.Actor, in *entryPath) (*content[explain.Explanation], error) {
+func (a *API) explainEntry(ctx context.Context, caller admin.Actor, in *entryPath) (out explain.Explanation, err error) {
 	forbidden := a.mayReadJournal(caller)
 	if forbidden != nil && caller.Restricted() {
-		return nil, forbidden
+		return out, forbidden
 	}
 	var e journal.Entry
-	var err error
 	if forbidden == nil {
 		e, err = a.Journal.FindOne(ctx, in.ID)
 	} else if e, err = a.ownDecision(ctx, caller, in.ID); errors.Is(err, journal.ErrNotFound) {
 		err = forbidden // the same whether the entry exists or not
 	}
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	if e.Decision == nil {
-		return nil, refuse(http.StatusConflict, "the entry is not a decision, and only decisions can be explained")
+		return out, refuse(http.StatusConflict, "the entry is not a decision, and only decisions can be explained")
 	}
 	x, err := explain.Decision(ctx, &e, a.Rulebook)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	if !a.mayQuery(caller) { // only what is recorded
 		x.Results, x.Near, x.Request, x.Today = e.Decision.Results, nil, nil, nil
@@ -125,7 +117,7 @@ func (a *API) explainEntry(ctx context.Context, caller admin.Actor, in *entryPat
 			x.HideRules()
 		}
 	}
-	return &content[explain.Explanation]{x.Explanation()}, nil
+	return x.Explanation(), nil
 }
 
 // ownDecision returns the only decision about the caller whose id begins with a prefix, or

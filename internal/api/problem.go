@@ -2,7 +2,7 @@ package api
 
 import (
 	"bytes"
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -77,9 +77,6 @@ func (a *API) toProblem(c *call, err error) *problem {
 	conflicts, isConflict := errors.AsType[rulebook.Conflicts](err)
 	switch {
 	case errors.As(err, &p):
-		own := *p
-		own.Errors = slices.Clone(p.Errors)
-		p = &own
 	case isInvalid && invalidField.Field == "key":
 		p = invalid("header.Idempotency-Key", "%s", invalidField.Text)
 	case isPolicy:
@@ -147,9 +144,7 @@ func statusProblem(c *call, err error) *problem {
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.toProblem(calling(r.Context()), err)
 	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if encoder.Encode(p) != nil {
+	if a.huma.Marshal(&b, "application/json", p) != nil {
 		return // cannot happen: text can always be encoded
 	}
 	header := w.Header()
@@ -159,6 +154,15 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	_, _ = w.Write(b.Bytes()) // an error means that the client is gone
 }
 
+// unreadable has the texts of huma's errors, by status.
+var unreadable = map[int]string{
+	http.StatusUnprocessableEntity:   invalidRequest,
+	http.StatusBadRequest:            "the body is missing or is not valid JSON",
+	http.StatusUnsupportedMediaType:  "the body must be JSON (Content-Type: application/json)",
+	http.StatusRequestEntityTooLarge: fmt.Sprintf("the body is longer than %d bytes", maxBody-1),
+	http.StatusRequestTimeout:        "reading the body took too long",
+}
+
 // redactErrors replaces huma's own errors. They contain the value of each wrong field. For an
 // unknown key that is the whole body, with its secrets.
 func (a *API) redactErrors(ctx huma.Context, _ string, v any) (any, error) {
@@ -166,26 +170,19 @@ func (a *API) redactErrors(ctx huma.Context, _ string, v any) (any, error) {
 	if !ok {
 		return v, nil
 	}
-	p := refuse(model.Status, invalidRequest)
-	switch model.Status {
-	case http.StatusUnprocessableEntity:
-	case http.StatusBadRequest:
-		p.Detail = "the body is missing or is not valid JSON"
-	case http.StatusUnsupportedMediaType:
-		p.Detail = "the body must be JSON (Content-Type: application/json)"
-	case http.StatusRequestEntityTooLarge:
-		p.Detail = fmt.Sprintf("the body is longer than %d bytes", maxBody-1)
-	case http.StatusRequestTimeout:
-		p.Detail = "reading the body took too long"
-	default:
-		p.Detail = "the request cannot be read"
-	}
+	p := refuse(model.Status, "%s", cmp.Or(unreadable[model.Status], "the request cannot be read"))
 	for _, e := range model.Errors {
-		if e == nil || e.Location == "" || e.Location == "body" && model.Status != http.StatusUnprocessableEntity {
+		if e == nil || e.Location == "" {
 			continue
 		}
-		text := e.Message
-		if e.Location == "body" && !hasNoValue(text) {
+		text, isOurs := strings.CutPrefix(e.Message, invalidBody)
+		switch {
+		case isOurs:
+			p.Detail = invalidBody + text
+			continue
+		case e.Location == "body" && model.Status != http.StatusUnprocessableEntity:
+			continue
+		case e.Location == "body" && !hasNoValue(text):
 			// The decoder's own text contains the value.
 			text = "the body cannot be decoded: a value has the wrong type"
 		}
@@ -202,15 +199,12 @@ func (a *API) unknownKey(ctx huma.Context, location string) string {
 	name, _ := strings.CutPrefix(location, "body.")
 	problem := "unknown key " + text.QuoteShort(secret.Redact(name)) // redacted before it is cut
 	body := ctx.Operation().RequestBody
-	if body == nil || body.Content["application/json"] == nil {
+	if body == nil {
 		return problem
 	}
 	schema := body.Content["application/json"].Schema
-	if schema != nil && schema.Ref != "" {
+	if schema.Ref != "" {
 		schema = a.huma.OpenAPI().Components.Schemas.SchemaFromRef(schema.Ref)
-	}
-	if schema == nil {
-		return problem
 	}
 	if near := text.Nearest(name, slices.Sorted(maps.Keys(schema.Properties))); near != "" {
 		problem += fmt.Sprintf(" (did you mean %q?)", near)

@@ -93,28 +93,28 @@ type (
 func (a *API) queryRoutes() {
 	const rights = " Queries about others require tidewaiter:policy read. Without it, callers learn which actions they have and why not the others, " +
 		"and which rules decided it only if token.show_rules is set."
-	route(a, tagPolicy, operation("explain", "POST /explain", "Explain whether a principal may do something, and why",
+	contentRoute(a, tagPolicy, operation("explain", "POST /explain", "Explain whether a principal may do something, and why",
 		"It grants nothing, and is not in the journal."+rights), a.explain)
-	route(a, tagPolicy, operation("who-can", "POST /who-can", "List who may do something, and by which rules",
+	contentRoute(a, tagPolicy, operation("who-can", "POST /who-can", "List who may do something, and by which rules",
 		"One answer for each action. Conditions are listed and not evaluated. It requires tidewaiter:policy read, and with members tidewaiter:accounts read too. "+
 			"For repositories of a namespace, the right to read the namespace is enough, which its owners have. They learn everybody who may do it, and the rules of the namespace. "+
 			"Of other rules, they learn only the effect and whether there is a condition."), a.whoCan)
-	route(a, tagPolicy, operation("what-can", "POST /what-can", "List what a principal may do, and by which rules",
+	contentRoute(a, tagPolicy, operation("what-can", "POST /what-can", "List what a principal may do, and by which rules",
 		"Conditions are listed and not evaluated."+rights), a.whatCan)
 }
 
-func (a *API) explain(ctx context.Context, caller admin.Actor, in *explainQuery) (*content[explain.Explanation], error) {
+func (a *API) explain(ctx context.Context, caller admin.Actor, in *explainQuery) (out explain.Explanation, err error) {
 	scopes, ignored, err := in.Body.scopes()
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	subject, err := a.subject(ctx, caller, &in.Body.PrincipalQuery)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	r := &policy.Request{Principal: subject.Principal, Scopes: scopes, Client: in.Body.Client, Now: in.Body.At}
 	if r.Registry, err = registryNamed(ctx, in.Body.Registry); err != nil {
-		return nil, err
+		return out, err
 	}
 	if r.Now.IsZero() {
 		r.Now = a.Now()
@@ -122,7 +122,7 @@ func (a *API) explain(ctx context.Context, caller admin.Actor, in *explainQuery)
 	switch {
 	case in.Body.IP != "":
 		if r.IP, err = netip.ParseAddr(in.Body.IP); err != nil {
-			return nil, invalid("body.ip", "not an IP address")
+			return out, invalid("body.ip", "not an IP address")
 		}
 	case r.Principal == caller.Principal:
 		r.IP = caller.Remote
@@ -137,7 +137,7 @@ func (a *API) explain(ctx context.Context, caller admin.Actor, in *explainQuery)
 		e.HideRules()
 	}
 	e.ApplyBlock()
-	return &content[explain.Explanation]{e.Explanation()}, nil
+	return e.Explanation(), nil
 }
 
 // predictLifetime returns the lifetime of a token for a request; nil if nothing would be granted.
@@ -154,7 +154,7 @@ func (a *API) predictLifetime(ctx context.Context, caller admin.Actor, r *policy
 	return &lifetime
 }
 
-func (a *API) whoCan(ctx context.Context, caller admin.Actor, in *whoCanQuery) (*content[[]explain.Holders], error) {
+func (a *API) whoCan(ctx context.Context, caller admin.Actor, in *whoCanQuery) ([]explain.Holders, error) {
 	if in.Body.Members && !a.Accounts.May(caller, admin.RightAccounts, scope.Read) {
 		return nil, fmt.Errorf("listing members: %w", admin.Requires(admin.RightAccounts, scope.Read))
 	}
@@ -190,7 +190,7 @@ func (a *API) whoCan(ctx context.Context, caller admin.Actor, in *whoCanQuery) (
 			out = append(out, answer.Holders())
 		}
 	}
-	return &content[[]explain.Holders]{out}, nil
+	return out, nil
 }
 
 // limitedTo returns the namespace whose owners' answer the caller gets; "" for the whole answer.
@@ -206,26 +206,26 @@ func (a *API) limitedTo(caller admin.Actor, scopes []scope.Scope) (namespace str
 	return "", queryForbidden()
 }
 
-func (a *API) whatCan(ctx context.Context, caller admin.Actor, in *whatCanQuery) (*content[explain.Rights], error) {
+func (a *API) whatCan(ctx context.Context, caller admin.Actor, in *whatCanQuery) (out explain.Rights, err error) {
 	subject, err := a.subject(ctx, caller, &in.Body.PrincipalQuery)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	registry := in.Body.Registry
 	if registry != "" {
 		if registry, err = registryNamed(ctx, registry); err != nil {
-			return nil, err
+			return out, err
 		}
 	}
 	r := ask.Rights{Principal: subject.Principal, Registry: registry}
 	if subject.Blocked == "" {
 		r = ask.WhatCan(a.Rulebook.Policy(), subject.Principal, registry)
 	}
-	out := explain.NewRights(&r, subject)
+	out = explain.NewRights(&r, subject)
 	if !a.mayQuery(caller) && !showsRules(ctx) {
 		out.HideRules()
 	}
-	return &content[explain.Rights]{out}, nil
+	return out, nil
 }
 
 // mayQuery reports whether the caller may query the policy about others.

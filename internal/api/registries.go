@@ -25,13 +25,12 @@ func (a *API) registryRoutes() {
 		func(ctx context.Context, _ admin.Actor, _ *struct{}) (*pageResponse[registry], error) {
 			return newPage(ctx, registryNames(ctx), "", func(name *string) registry { return registry{*name} }, nil)
 		})
-	route(a, tagRegistries, operation("list-keys", "GET /keys", "List the public keys that verify tokens", "The same as /.well-known/jwks.json."),
-		func(ctx context.Context, _ admin.Actor, _ *struct{}) (*content[keys], error) {
-			var out keys
+	contentRoute(a, tagRegistries, operation("list-keys", "GET /keys", "List the public keys that verify tokens", "The same as /.well-known/jwks.json."),
+		func(ctx context.Context, _ admin.Actor, _ *struct{}) (out keys, err error) {
 			if err := json.Unmarshal(calling(ctx).server.Issuer.Live().Keys.JWKS(), &out); err != nil {
-				return nil, fmt.Errorf("decoding the public keys: %w", err)
+				return out, fmt.Errorf("decoding the public keys: %w", err)
 			}
-			return &content[keys]{out}, nil
+			return out, nil
 		})
 }
 

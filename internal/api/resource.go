@@ -28,6 +28,12 @@ type object interface {
 // keyed is an input with the key of an object in the path.
 type keyed[K any] interface{ key() K }
 
+// target is an input that selects an object to change or delete.
+type target[K any] interface {
+	keyed[K]
+	expected() string // If-Match
+}
+
 // show adds a route that returns an object.
 func show[I keyed[K], K, S any, T object](r resource[K, S, T], op huma.Operation) {
 	route(r.API, r.tag, op, func(ctx context.Context, caller admin.Actor, in *I) (*response[T], error) {
@@ -46,12 +52,9 @@ func create[I, K, S any, T object](r resource[K, S, T], op huma.Operation, do fu
 }
 
 // change adds a route that changes an object, if it has the version that the request expects.
-func change[I interface {
-	keyed[K]
-	ifMatcher
-}, K, S any, T object](r resource[K, S, T], op huma.Operation, do func(ctx context.Context, caller admin.Actor, in *I, version int64) (S, error)) {
+func change[I target[K], K, S any, T object](r resource[K, S, T], op huma.Operation, do func(ctx context.Context, caller admin.Actor, in *I, version int64) (S, error)) {
 	route(r.API, r.tag, op, func(ctx context.Context, caller admin.Actor, in *I) (*response[T], error) {
-		caller, version, err := ifMatch(ctx, r, caller, (*in).key(), *in)
+		caller, version, err := ifMatch(ctx, r, caller, *in)
 		if err != nil {
 			return nil, err
 		}
@@ -61,13 +64,10 @@ func change[I interface {
 }
 
 // remove adds a route that deletes an object, if it has the version that the request expects.
-func remove[I interface {
-	keyed[K]
-	ifMatcher
-}, K, S any, T object](r resource[K, S, T], op huma.Operation, do func(ctx context.Context, caller admin.Actor, key K, version int64) error) {
+func remove[I target[K], K, S any, T object](r resource[K, S, T], op huma.Operation, do func(ctx context.Context, caller admin.Actor, key K, version int64) error) {
 	op.DefaultStatus = http.StatusNoContent
 	route(r.API, r.tag, op, func(ctx context.Context, caller admin.Actor, in *I) (*struct{}, error) {
-		caller, version, err := ifMatch(ctx, r, caller, (*in).key(), *in)
+		caller, version, err := ifMatch(ctx, r, caller, *in)
 		if err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -57,6 +58,10 @@ func register[I, O any](a *API, tag string, op huma.Operation, handle func(conte
 	op.Tags = []string{tag}
 	op.MaxBodyBytes = maxBody
 	op.RejectUnknownQueryParameters = true
+	schema := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[problem](), true, "")
+	op.Responses = map[string]*huma.Response{"default": {
+		Description: "Error: see status and detail", Content: map[string]*huma.MediaType{problemJSON: {Schema: schema}},
+	}}
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {
@@ -99,9 +104,10 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 // content is a response that has only a body.
 type content[T any] struct{ Body T }
 
-func newContent[T any](body T, err error) (*content[T], error) {
-	if err != nil {
-		return nil, err
-	}
-	return &content[T]{body}, nil
+// contentRoute adds a route for authenticated callers whose response has only a body.
+func contentRoute[I, T any](a *API, tag string, op huma.Operation, handle func(context.Context, admin.Actor, *I) (T, error)) {
+	route(a, tag, op, func(ctx context.Context, caller admin.Actor, in *I) (*content[T], error) {
+		body, err := handle(ctx, caller, in)
+		return &content[T]{body}, err
+	})
 }

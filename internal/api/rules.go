@@ -130,17 +130,17 @@ type currentPolicy struct {
 
 func (a *API) ruleRoutes() {
 	r := resource[string, rulebook.Rule, rule]{a, tagPolicy, a.Rulebook.Rule, NewRule}
-	route(a, tagPolicy, operation("get-policy", "GET /policy", "Get the version of the policy in effect", ""),
-		func(_ context.Context, caller admin.Actor, _ *struct{}) (*content[currentPolicy], error) {
+	contentRoute(a, tagPolicy, operation("get-policy", "GET /policy", "Get the version of the policy in effect", ""),
+		func(_ context.Context, caller admin.Actor, _ *struct{}) (out currentPolicy, err error) {
 			if !a.Rulebook.May(caller, admin.RightPolicy, scope.Read) {
-				return nil, admin.Requires(admin.RightPolicy, scope.Read)
+				return out, admin.Requires(admin.RightPolicy, scope.Read)
 			}
 			s := a.Rulebook.Status()
-			out := currentPolicy{Version: s.Policy.ID(), Rules: s.Policy.Len(), Loaded: utc(s.Loaded)}
+			out = currentPolicy{Version: s.Policy.ID(), Rules: s.Policy.Len(), Loaded: utc(s.Loaded)}
 			if s.Problem != nil {
 				out.Problem = s.Problem.Error()
 			}
-			return &content[currentPolicy]{out}, nil
+			return out, nil
 		})
 	listAll(a, tagPolicy, operation("list-rules", "GET /rules", "List the rules in the database",
 		"In the order of their names. Rules in files are not included."), NewRule, a.Rulebook.Rules)

@@ -77,18 +77,18 @@ func (a *API) tokenRoutes() {
 		func(ctx context.Context, caller admin.Actor, in *idPath) (*struct{}, error) {
 			return nil, a.Accounts.Revoke(ctx, caller, in.ID)
 		})
-	route(a, tagTokens, operation("revoke-tokens", "POST /tokens/revoke", "Revoke all tokens of an owner",
+	contentRoute(a, tagTokens, operation("revoke-tokens", "POST /tokens/revoke", "Revoke all tokens of an owner",
 		"With use, only those of one use: after refresh, docker needs the password again, and after session, browsers do."),
-		func(ctx context.Context, caller admin.Actor, in *revokeTokens) (*content[revoked], error) {
+		func(ctx context.Context, caller admin.Actor, in *revokeTokens) (revoked, error) {
 			owner, err := ownerOf(caller, in.Body.Mine, in.Body.User, in.Body.Robot, in.Body.Source)
 			if err == nil && owner == (accounts.Owner{}) {
 				err = invalid("body", "give mine, user or robot")
 			}
 			if err != nil {
-				return nil, err
+				return revoked{}, err
 			}
 			n, err := a.Accounts.RevokeAll(ctx, caller, owner, in.Body.Use)
-			return newContent(revoked{n}, err)
+			return revoked{n}, err
 		})
 }
 

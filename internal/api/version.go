@@ -33,17 +33,15 @@ type Conditional struct {
 	IfMatch string `header:"If-Match" maxLength:"200" doc:"The ETag of the version that the caller has read: if the object has changed since, nothing is changed and the status is 412. Without it, any version is changed"`
 }
 
-type ifMatcher interface{ expected() string }
-
 func (c Conditional) expected() string { return c.IfMatch }
 
 // ifMatch resolves If-Match to the expected id, which it returns in the caller, and the expected
 // version; 0: any. The change compares both again, in its transaction.
-func ifMatch[K, S any, T object](ctx context.Context, r resource[K, S, T], caller admin.Actor, key K, in ifMatcher) (admin.Actor, int64, error) {
+func ifMatch[K, S any, T object](ctx context.Context, r resource[K, S, T], caller admin.Actor, in target[K]) (admin.Actor, int64, error) {
 	if in.expected() == "" {
 		return caller, 0, nil
 	}
-	s, err := r.get(ctx, caller, key)
+	s, err := r.get(ctx, caller, in.key())
 	if err != nil {
 		return caller, 0, err
 	}

@@ -32,8 +32,8 @@ type tidewaiterRight struct {
 }
 
 func (a *API) whoamiRoutes() {
-	route(a, tagSession, operation("whoami", "GET /whoami", "Get the caller and their rights", "As the credential of this request identifies them."),
-		func(_ context.Context, by admin.Actor, _ *struct{}) (*content[callerInfo], error) {
+	contentRoute(a, tagSession, operation("whoami", "GET /whoami", "Get the caller and their rights", "As the credential of this request identifies them."),
+		func(_ context.Context, by admin.Actor, _ *struct{}) (callerInfo, error) {
 			p := by.Principal
 			out := callerInfo{
 				Kind: p.Kind, Source: p.Source, Name: p.Name, ID: p.ID, Login: identity.Login(p), Groups: append([]string{}, p.Groups...),
@@ -50,6 +50,6 @@ func (a *API) whoamiRoutes() {
 					out.Rights = append(out.Rights, tidewaiterRight{name, explain.ActionNames(may)})
 				}
 			}
-			return &content[callerInfo]{out}, nil
+			return out, nil
 		})
 }

@@ -74,14 +74,21 @@ func withRules(recorded, evaluated []policy.Result) []policy.Result {
 			}
 		}
 	}
-	recorded = slices.Clone(recorded)
-	for i := range recorded {
-		recorded[i].Causes = slices.Clone(recorded[i].Causes)
-		for k, c := range recorded[i].Causes {
-			if c.Rule != nil && rules[c.Rule.Name] != nil {
-				recorded[i].Causes[k].Rule = rules[c.Rule.Name]
-			}
+	return mapCauses(recorded, func(c *policy.Cause) {
+		if c.Rule != nil && rules[c.Rule.Name] != nil {
+			c.Rule = rules[c.Rule.Name]
+		}
+	})
+}
+
+// mapCauses returns a copy of results with each cause changed.
+func mapCauses(results []policy.Result, change func(*policy.Cause)) []policy.Result {
+	results = slices.Clone(results)
+	for i := range results {
+		results[i].Causes = slices.Clone(results[i].Causes)
+		for k := range results[i].Causes {
+			change(&results[i].Causes[k])
 		}
 	}
-	return recorded
+	return results
 }

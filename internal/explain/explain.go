@@ -52,14 +52,7 @@ func (e *Evaluation) ApplyBlock() {
 // nearly matched.
 func (e *Evaluation) HideRules() {
 	e.Near = nil
-	e.Results = slices.Clone(e.Results)
-	for i := range e.Results {
-		causes := slices.Clone(e.Results[i].Causes)
-		for k := range causes {
-			causes[k].Rule = nil
-		}
-		e.Results[i].Causes = causes
-	}
+	e.Results = mapCauses(e.Results, func(c *policy.Cause) { c.Rule = nil })
 	if e.Lifetime != nil {
 		e.Lifetime.Rule = nil
 	}

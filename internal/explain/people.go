@@ -30,7 +30,7 @@ type PeopleQuery struct {
 	Accounts *accounts.Accounts // nil: there are no accounts yet
 	Caller   admin.Actor        // needs the right to read accounts
 	Listers  []identity.Lister  // other identity sources that can list their users
-	Max      int                // the maximum number of members of each group
+	Max      int                // the maximum number of members of each group; 0: members are not looked up
 	Now      time.Time          // accounts that expired before it are blocked
 }
 
@@ -44,7 +44,7 @@ func (a *Answer) FindPeople(ctx context.Context, q *PeopleQuery) error {
 		switch {
 		case login != "":
 			a.People[i], err = q.account(ctx, login)
-		case group != "":
+		case group != "" && q.Max > 0:
 			a.People[i], err = q.members(ctx, a, g, group)
 		}
 		if err != nil {
@@ -107,8 +107,36 @@ func (q *PeopleQuery) blocked(a *accounts.Account) string {
 
 // members looks up the members of a group that may do what the answer is about.
 func (q *PeopleQuery) members(ctx context.Context, a *Answer, g *ask.Grantee, group string) (found People, err error) {
-	if err := q.localMembers(ctx, a, g, group, &found); err != nil {
-		return People{}, err
+	var logins []string
+	page := admin.Page{Limit: 1000}
+	for more := q.Accounts != nil; more && len(logins) <= maxScanned; more = page.After != "" {
+		var next []string
+		next, page.After, err = q.Accounts.Members(ctx, q.Caller, group, page)
+		if errors.Is(err, admin.ErrNotFound) {
+			break // the group is in another source
+		}
+		if err != nil {
+			return People{}, err
+		}
+		logins = append(logins, next...)
+	}
+	for i, login := range logins {
+		if i == maxScanned || found.More {
+			found.More = true
+			break
+		}
+		account, err := q.Accounts.Account(ctx, q.Caller, login)
+		if errors.Is(err, admin.ErrNotFound) {
+			continue // it was deleted meanwhile
+		}
+		if err != nil {
+			return People{}, err
+		}
+		if q.blocked(&account) == "" {
+			found.add(&policy.Principal{
+				Kind: account.Kind, Name: account.Name, Source: accounts.Source, ID: account.ID, Groups: account.Groups,
+			}, a, g, q.Max)
+		}
 	}
 	for _, l := range q.Listers {
 		for _, p := range l.Members(group) {
@@ -116,45 +144,6 @@ func (q *PeopleQuery) members(ctx context.Context, a *Answer, g *ask.Grantee, gr
 		}
 	}
 	return found, nil
-}
-
-// localMembers adds the accounts in a group to found.
-func (q *PeopleQuery) localMembers(ctx context.Context, a *Answer, g *ask.Grantee, group string, found *People) error {
-	if q.Accounts == nil {
-		return nil
-	}
-	scanned := 0
-	for page := (admin.Page{Limit: 1000}); ; {
-		logins, next, err := q.Accounts.Members(ctx, q.Caller, group, page)
-		if errors.Is(err, admin.ErrNotFound) {
-			return nil // the group is in another source
-		}
-		if err != nil {
-			return err
-		}
-		for _, login := range logins {
-			if scanned++; scanned > maxScanned || found.More {
-				found.More = true
-				return nil
-			}
-			account, err := q.Accounts.Account(ctx, q.Caller, login)
-			if errors.Is(err, admin.ErrNotFound) {
-				continue // it was deleted meanwhile
-			}
-			if err != nil {
-				return err
-			}
-			if q.blocked(&account) == "" {
-				found.add(&policy.Principal{
-					Kind: account.Kind, Name: account.Name, Source: accounts.Source, ID: account.ID, Groups: account.Groups,
-				}, a, g, q.Max)
-			}
-		}
-		if next == "" {
-			return nil
-		}
-		page.After = next
-	}
 }
 
 // add adds a principal, unless the grantee does not include it or a rule without a condition
