@@ -86,9 +86,8 @@ func New(o Options) *API {
 	return &API{Options: o}
 }
 
-// register registers the routes. It takes about 10 ms: huma inspects the types of all requests and
-// responses.
-func (a *API) register() {
+// registerRoutes takes about 10 ms: huma inspects the types of all requests and responses.
+func (a *API) registerRoutes() {
 	a.mux = http.NewServeMux()
 	a.huma = humago.NewWithPrefix(a.mux, Prefix, a.config())
 	a.huma.UseMiddleware(a.authenticate)
@@ -115,7 +114,7 @@ func (a *API) register() {
 
 // ServeHTTP handles a request. Responses are never cached. A panic fails only its own request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a.registered.Do(a.register)
+	a.registered.Do(a.registerRoutes)
 	c := &call{server: a.Server(), id: journal.NewID(a.Now()).String(), request: r}
 	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callKey{}, c), maxTime)
 	defer cancel()

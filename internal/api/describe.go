@@ -78,6 +78,6 @@ func (a *API) describe() ([]byte, error) {
 
 // Description returns the description of the API in OpenAPI 3.1.
 func (a *API) Description() ([]byte, error) {
-	a.registered.Do(a.register)
+	a.registered.Do(a.registerRoutes)
 	return a.description()
 }

@@ -1,4 +1,4 @@
-// Package explain answers: who may do what, and why, for readers of the policy?
+// Package explain explains what the policy allows: who may do what, and why.
 //
 // It looks up the principal that a query is about, evaluates recorded decisions again, finds the
 // accounts behind the groups of an answer, and removes what owners of a namespace may not read.

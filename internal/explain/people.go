@@ -30,7 +30,7 @@ type PeopleQuery struct {
 	Accounts *accounts.Accounts // nil: there are no accounts yet
 	Caller   admin.Actor        // needs the right to read accounts
 	Listers  []identity.Lister  // other identity sources that can list their users
-	Max      int                // the maximum number of members of each group; 0: members are not looked up
+	Max      int                // of members of each group; 0: none are looked up
 	Now      time.Time          // accounts that expired before it are blocked
 }
 
