@@ -167,6 +167,6 @@ func (s *session) printAccount(a *accounts.Account, err error, result, unchanged
 // account.
 func (s *session) warnUnchecked(a *accounts.Account) {
 	for _, source := range a.Unchecked {
-		s.warn("whether another source has the name %s, too, could not be checked: %s", a.Login(), text.Escape(source))
+		s.warn("could not check whether another source has the name %s: %s", a.Login(), text.Escape(source))
 	}
 }

@@ -55,13 +55,11 @@ func (l *lifetime) Set(s string) error {
 
 // parseDuration parses 90d, 2w and the durations of time.ParseDuration.
 func parseDuration(s string) (time.Duration, error) {
-	unit := day
-	number, ok := strings.CutSuffix(s, "d")
-	if !ok {
-		number, ok = strings.CutSuffix(s, "w")
-		unit = 7 * day
-	}
-	if ok {
+	for suffix, unit := range map[string]time.Duration{"d": day, "w": 7 * day} {
+		number, ok := strings.CutSuffix(s, suffix)
+		if !ok {
+			continue
+		}
 		if n, err := strconv.ParseUint(number, 10, 16); err == nil && time.Duration(n) <= math.MaxInt64/unit {
 			return time.Duration(n) * unit, nil
 		}

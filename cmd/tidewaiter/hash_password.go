@@ -104,18 +104,18 @@ func (s *session) askPassword() (identity.Secret, error) {
 	if !ok || !isTerminal(in) {
 		return readPassword(s.in)
 	}
-	first, err := s.prompt(in, "Password: ")
-	if err != nil {
-		return identity.Secret{}, err
+	var typed [2][]byte
+	for i, text := range []string{"Password: ", "Again: "} {
+		line, err := s.prompt(in, text)
+		if err != nil {
+			return identity.Secret{}, err
+		}
+		typed[i] = line
 	}
-	again, err := s.prompt(in, "Again: ")
-	if err != nil {
-		return identity.Secret{}, err
-	}
-	if !bytes.Equal(first, again) {
+	if !bytes.Equal(typed[0], typed[1]) {
 		return identity.Secret{}, errors.New("the two passwords differ")
 	}
-	return identity.NewSecret(string(first)), nil
+	return identity.NewSecret(string(typed[0])), nil
 }
 
 // prompt reads a line without echo. It restores the terminal if a signal ends the program.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
@@ -94,8 +93,12 @@ func (s *session) importDockerAuth(o dockerauth.Options, file string, force bool
 	if err != nil {
 		return err
 	}
-	if err := writePrivately(file, result.Text, force); err != nil {
-		return err
+	err = setup.WriteFile(file, result.Text, 0o600, force) // it contains password hashes
+	if errors.Is(err, setup.ErrTaken) {
+		err = errors.New("the file exists; use --force to overwrite it")
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", file, err)
 	}
 	if !s.json() {
 		for _, n := range result.Notes {
@@ -104,34 +107,4 @@ func (s *session) importDockerAuth(o dockerauth.Options, file string, force bool
 	}
 	return s.print(importReport{file, result.Rules, append([]dockerauth.Note{}, result.Notes...), strictyaml.Problems{}},
 		"wrote %s: %s\nNext: tidewaiter check --config %s", file, count(result.Rules, "rule", "rules"), shell(file))
-}
-
-// writePrivately writes a file that only its owner can read. It appears complete or not at all.
-// Without force, an existing file is an error.
-func writePrivately(path string, text []byte, force bool) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("writing %s: %w", path, err)
-		}
-	}()
-	f, err := os.CreateTemp(filepath.Dir(path), ".tidewaiter-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if force {
-		return os.Rename(f.Name(), path)
-	}
-	err = os.Link(f.Name(), path) // unlike a rename, it never replaces a file
-	if errors.Is(err, os.ErrExist) {
-		return errors.New("the file exists; use --force to overwrite it")
-	}
-	return err
 }

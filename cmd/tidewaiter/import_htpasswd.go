@@ -52,7 +52,7 @@ func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
 		return err
 	}
 	for _, source := range r.unchecked {
-		s.warn("whether another source has some of the names could not be checked: %s", text.Escape(source))
+		s.warn("could not check whether another source has some of the names: %s", text.Escape(source))
 	}
 	if !s.json() || len(bad) > 0 && !skip {
 		printProblems(s.errs, bad)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/setup"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
@@ -130,17 +131,8 @@ func (m marker) write(file string) error {
 	if err != nil {
 		return err
 	}
-	part, err := os.CreateTemp(filepath.Dir(file), "."+markerName+"-")
-	if err != nil {
+	if err := setup.WriteFile(file, append(text, '\n'), 0o644, true); err != nil {
 		return fmt.Errorf("writing %s: %w", file, err)
-	}
-	_, err = part.Write(append(text, '\n'))
-	err = errors.Join(err, part.Chmod(0o644), part.Sync(), part.Close())
-	if err == nil {
-		err = os.Rename(part.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", file, err), os.Remove(part.Name()))
 	}
 	return nil
 }
