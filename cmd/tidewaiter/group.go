@@ -81,7 +81,7 @@ gave them. The members themselves are not deleted.`,
 	}
 }
 
-// members adds and removes members of a group, and prints those that it then has.
+// members adds and removes members of a group, then prints all members.
 func (s *session) members(group string, added, removed []string) error {
 	for _, login := range added {
 		if _, err := s.accounts.Join(s.ctx, s.by, group, login, 0); err != nil {
