@@ -7,11 +7,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Backdate is how far the nbf and iat of a token are in the past, because clocks differ.
-// Registries allow 60 s for nbf, but clients that check it may not, and zot allows nothing for
-// iat.
-const Backdate = 10 * time.Second
-
 // Grant returns the claims of a token for a decision at the time now. Access is what was
 // granted. The lifetime is the given one or the decision's, whichever is shorter, but at least
 // MinLifetime. Expires is rounded up to whole seconds, so that a token for a minute is valid for

@@ -17,10 +17,11 @@ import (
 // maxJWKS is the maximum size of a key set in bytes.
 const maxJWKS = 1 << 20
 
-// trustKeys adds the keys of a JWKS. A key is found by its kid, or, without one, by its kids in
-// the given forms. Keys that cannot verify a token are ignored, as RFC 7517 requires: a set may
-// contain keys for other uses. A set without a usable key is an error, and so is a secret key.
-func (v *Verifier) trustKeys(text []byte, forms []KeyID) error {
+// trustKeys adds the keys of a JWKS. A key is found by its kid alone, as in registry 3: one without
+// a kid verifies nothing there, although its thumbprint is known. Keys that cannot verify a token
+// are ignored, as RFC 7517 requires: a set may contain keys for other uses. A set without a usable
+// key is an error, and so is a secret key.
+func (v *Verifier) trustKeys(text []byte) error {
 	if len(text) > maxJWKS {
 		return fmt.Errorf("it has %d bytes; the limit is %d", len(text), maxJWKS)
 	}
@@ -45,15 +46,11 @@ func (v *Verifier) trustKeys(text []byte, forms []KeyID) error {
 			}
 		}
 		public, alg, err := publicKey(k)
-		if err != nil {
+		kid, _ := k["kid"].(string)
+		if err != nil || kid == "" {
 			continue
 		}
 		found = true
-		kid, _ := k["kid"].(string)
-		if kid == "" {
-			v.know(public, alg, forms)
-			continue
-		}
 		if other, has := seen[kid]; has && !same(other, public) {
 			return fmt.Errorf("two keys have the kid %s", quote(kid))
 		}
@@ -61,7 +58,7 @@ func (v *Verifier) trustKeys(text []byte, forms []KeyID) error {
 		v.keys[kid] = verifyingKey{public, alg}
 	}
 	if !found {
-		return errors.New("it has no key that can verify a token")
+		return errors.New("it has no key with a kid that can verify a token")
 	}
 	return nil
 }

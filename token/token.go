@@ -23,14 +23,23 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Leeway is how long after its expiry a registry still accepts a token (distribution,
-// registry/auth/token.Leeway). A token's certificate must be valid that much longer, because
-// registries check certificates without leeway.
-const Leeway = 60 * time.Second
-
-// MinLifetime is the shortest lifetime that clients assume: docker and podman treat less as a
-// minute.
-const MinLifetime = time.Minute
+// What registries and clients assume.
+const (
+	// Leeway is how long after its expiry a registry still accepts a token (distribution,
+	// registry/auth/token.Leeway). A token's certificate must be valid that much longer, because
+	// registries check certificates without leeway.
+	Leeway = 60 * time.Second
+	// MinLifetime is the shortest lifetime that clients assume: docker and podman treat less as a
+	// minute.
+	MinLifetime = time.Minute
+	// Backdate is how far the nbf and iat of a token are in the past, because clocks differ.
+	// Registries allow 60 s for nbf, but clients that check it may not, and zot allows nothing for
+	// iat.
+	Backdate = 10 * time.Second
+	// MaxToken is the maximum length of a token in bytes; a Verifier checks it before parsing.
+	// Clients read at most 64 KiB of a response, which contains the token twice.
+	MaxToken = 64 << 10
+)
 
 // Claims is the content of a token. Times are written in whole seconds, rounded down, because
 // registries refuse fractions. The JSON form is that of the token.

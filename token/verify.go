@@ -37,12 +37,8 @@ var (
 	ErrNotYetValid = errors.New("not yet valid")
 )
 
-// Limits of tokens. The size is checked before parsing.
+// Further limits of tokens.
 const (
-	// MaxToken is the maximum length of a token in bytes. Clients read at most 64 KiB of a
-	// response, which contains the token twice.
-	MaxToken = 64 << 10
-
 	maxChain = 10  // certificates of one token
 	maxKID   = 512 // bytes of a kid
 	maxDepth = 8   // nested objects and lists in a token or a key set
@@ -129,7 +125,7 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 		}
 	}
 	if len(o.JWKS) > 0 {
-		if err := v.trustKeys(o.JWKS, forms); err != nil {
+		if err := v.trustKeys(o.JWKS); err != nil {
 			return nil, fmt.Errorf("making a verifier: reading the key set: %w", err)
 		}
 	}
@@ -160,7 +156,12 @@ func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
 		}
 		found = true
 		roots.AddCert(c)
-		v.know(c.PublicKey, "", forms)
+		// As in registries, the last key with a kid replaces the others.
+		for _, form := range forms {
+			if kid, err := KeyIDOf(form, c.PublicKey); err == nil {
+				v.keys[kid] = verifyingKey{public: c.PublicKey}
+			}
+		}
 	}
 	if !found {
 		return notA("certificate", all[0])
@@ -169,16 +170,6 @@ func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
 		v.roots = roots
 	}
 	return nil
-}
-
-// know adds a key under its kid in each form. As in registries, the last key with a kid replaces
-// the others.
-func (v *Verifier) know(public crypto.PublicKey, alg Algorithm, forms []KeyID) {
-	for _, form := range forms {
-		if kid, err := KeyIDOf(form, public); err == nil {
-			v.keys[kid] = verifyingKey{public, alg}
-		}
-	}
 }
 
 // Verify checks a token at the time now and returns its claims. Claims.Audience is the

@@ -469,6 +469,10 @@ func TestNewVerifierRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	withoutKid, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: newKey(t).Public()}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	weakSet, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: weak.Public(), KeyID: "a"}}})
 	if err != nil {
 		t.Fatal(err)
@@ -491,18 +495,19 @@ func TestNewVerifierRefuses(t *testing.T) {
 		{"a key set without a list", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":{}}`) }, "no list"},
 		{"a key set with nothing behind it", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[]}{}`) }, "not JSON"},
 		{"a key set with keys twice", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[],"keys":[]}`) }, "twice"},
-		{"an empty key set", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[]}`) }, "no key that can verify"},
+		{"an empty key set", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[]}`) }, "no key with a kid that can verify"},
+		{"a key without a kid", func(o *token.VerifierOptions) { o.JWKS = withoutKid }, "no key with a kid that can verify"},
 		{"a key set with a secret key", func(o *token.VerifierOptions) { o.JWKS = secret }, "keys[0] is a secret key"},
 		{"a key set for HMAC", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[{"kty":"oct","kid":"a","k":"c2VjcmV0"}]}`) }, "keys[0] is a secret key"},
 		{"two keys of one kid", func(o *token.VerifierOptions) { o.JWKS = two }, `two keys have the kid "a"`},
-		{"a short RSA key", func(o *token.VerifierOptions) { o.JWKS = weakSet }, "no key that can verify"},
+		{"a short RSA key", func(o *token.VerifierOptions) { o.JWKS = weakSet }, "no key with a kid that can verify"},
 		{"a key for encryption", func(o *token.VerifierOptions) {
 			o.JWKS = []byte(`{"keys":[{"kty":"RSA","use":"enc","n":"AQAB","e":"AQAB"}]}`)
-		}, "no key that can verify"},
+		}, "no key with a kid that can verify"},
 		{"a point that is on no curve", func(o *token.VerifierOptions) {
 			zeros := strings.Repeat("A", 43)
 			o.JWKS = []byte(`{"keys":[{"kty":"EC","crv":"P-256","x":"` + zeros + `","y":"` + zeros + `"}]}`)
-		}, "no key that can verify"},
+		}, "no key with a kid that can verify"},
 	} {
 		o := token.VerifierOptions{Issuer: "i", Audience: "a", Roots: r.Bundle()}
 		tt.change(&o)
@@ -548,6 +553,16 @@ func TestVerifyByAKeySet(t *testing.T) {
 		}
 		return text
 	}
+	libtrust, err := token.KeyIDOf(token.Libtrust, key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := jose.JSONWebKey{Key: newKey(t).Public(), KeyID: "other"}
+	both := func(o *token.VerifierOptions) {
+		set(jose.JSONWebKey{Key: key.Public(), KeyID: "any text"})(o)
+		o.Roots = root(t, token.ES256).Bundle()
+	}
+	// What registry 3.1 does with a jwks file, row by row.
 	for _, tt := range []struct {
 		what  string
 		keys  func(*token.VerifierOptions)
@@ -557,7 +572,11 @@ func TestVerifyByAKeySet(t *testing.T) {
 		{"its kid", set(jose.JSONWebKey{Key: key.Public(), KeyID: "any text"}), by("any text"), nil},
 		{"another kid", set(jose.JSONWebKey{Key: key.Public(), KeyID: "any text"}), by("another"), token.ErrUntrusted},
 		{"its thumbprint, where it has a kid", set(jose.JSONWebKey{Key: key.Public(), KeyID: "any text"}), by(thumbprint), token.ErrUntrusted},
-		{"its thumbprint, where it has none", set(jose.JSONWebKey{Key: key.Public()}), by(thumbprint), nil},
+		{"its thumbprint, where it has none", set(jose.JSONWebKey{Key: key.Public()}, other), by(thumbprint), token.ErrUntrusted},
+		{"no kid, where it has none", set(jose.JSONWebKey{Key: key.Public()}, other), compact(t, header(t, "alg", "ES256"), payload(t), es256(t, key)), token.ErrUntrusted},
+		{"an empty kid, where it has none", set(jose.JSONWebKey{Key: key.Public()}, other), by(""), token.ErrUntrusted},
+		{"its libtrust id as the kid", set(jose.JSONWebKey{Key: key.Public(), KeyID: libtrust}), by(libtrust), nil},
+		{"beside a certificate of another key", both, by("any text"), nil},
 		{"certificates", set(jose.JSONWebKey{Key: key.Public(), KeyID: "a"}), compact(t, header(t, "alg", "ES256", "kid", "a", "x5c", x5c(certificate(t, key, &x509.Certificate{}))), payload(t), es256(t, key)), token.ErrUntrusted},
 		{"its algorithm", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r", Algorithm: "RS256", Use: "sig"}), rs(token.RS256), nil},
 		{"another algorithm of its kind", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r", Algorithm: "RS256"}), rs(token.PS256), token.ErrAlgorithm},

@@ -11,11 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"unicode/utf8"
-
-	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Object decodes one JSON object without trailing data. Values are string, json.Number, bool,
+// Object decodes one JSON object without trailing data. Errors do not repeat any of the text, which
+// may be secret. Values are string, json.Number, bool,
 // nil, []any and map[string]any. Text that is not UTF-8, a name that occurs twice in an object,
 // and values that are nested deeper than maxDepth are errors. Names are compared exactly.
 func Object(text []byte, maxDepth int) (map[string]any, error) {
@@ -62,7 +61,7 @@ func value(d *json.Decoder, depth, maxDepth int) (any, error) {
 			}
 			name, _ = token.(string)
 			if _, twice := object[name]; twice {
-				return nil, fmt.Errorf("it has %s twice", text.QuoteShort(name))
+				return nil, fmt.Errorf("an object has a name twice, before byte %d", d.InputOffset())
 			}
 		}
 		v, err := value(d, depth-1, maxDepth)
