@@ -4,6 +4,8 @@
 // each in its own packages:
 //
 //	Who is the caller?            internal/identity, with a package for each source of identities
+//	                              internal/accounts manages users and robots, internal/credentials
+//	                              the tokens and sessions that Tidewaiter issues to any user
 //	What may they do, and why?    policy, for the scopes that package scope parses. The rules come
 //	                              from internal/rulebook; internal/ruleset defines what a rule may
 //	                              contain. policy/ask explains decisions, and lists who may do
@@ -33,6 +35,9 @@
 // internal/loglimit limits how often the same line is logged. internal/cache remembers results
 // for a short time. internal/endpoint checks the addresses and files of connections to other
 // services.
+//
+// internal/admin is what everything that can be managed shares: who changes it, with which rights,
+// and how the change is written and journaled.
 //
 // The table in architecture_test.go defines which package may import which.
 package tidewaiter

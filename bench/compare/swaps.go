@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -171,7 +172,7 @@ func (b *book) close() error {
 }
 
 func (b *book) change(ctx context.Context, more bool) error {
-	by, name := rulebook.Operator("bench"), "one more"
+	by, name := admin.Operator("bench"), "one more"
 	if !more {
 		return b.rulebook.DeleteRule(ctx, by, name, 0)
 	}

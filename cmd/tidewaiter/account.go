@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -63,7 +63,7 @@ func accountCommands(kind policy.Kind, sample string) []command {
 			if a.Kind == policy.User {
 				password = cmp.Or(a.Hash, "none (can use tokens only)")
 			}
-			if a.Lent {
+			if a.SetByDelegate {
 				delegate = "password or secret was set by someone who is not an administrator"
 			}
 			return s.printFields(api.NewAccount(&a), "name", a.Name, "signs in as", a.Login(), "state", state(&a),

@@ -10,8 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/app"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/internal/text"
@@ -157,7 +158,7 @@ func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []st
 		return nil, fmt.Errorf("%s has claims in the config, and accounts have none", e.Name)
 	}
 	for _, group := range who.Groups {
-		if err := accounts.CheckName(group); err != nil {
+		if err := admin.CheckName(group); err != nil {
 			return nil, fmt.Errorf("%s is in the group %q of the config, and no group of accounts can be called that", e.Name, group)
 		}
 	}
@@ -206,8 +207,8 @@ func readGroups(file string) (memberOf map[string][]string, bad strictyaml.Probl
 
 // checkName rejects names that accounts and groups cannot have.
 func checkName(name string) error {
-	err := accounts.CheckName(name)
-	if invalid, ok := errors.AsType[*accounts.InvalidError](err); ok {
+	err := admin.CheckName(name)
+	if invalid, ok := errors.AsType[*admin.InvalidError](err); ok {
 		err = errors.New("the name is not valid for an account: " + invalid.Text)
 	}
 	return err
@@ -260,7 +261,7 @@ func (s *session) addUsers(t *imported, users []accounts.NewUser) error {
 		}
 		if !t.DryRun {
 			_, err := s.accounts.AddUser(s.ctx, s.by, u)
-			if errors.Is(err, accounts.ErrExists) {
+			if errors.Is(err, admin.ErrExists) {
 				t.Existing = append(t.Existing, u.Name)
 				continue
 			}
@@ -279,13 +280,13 @@ func (s *session) addGroup(t *imported, group string) error {
 		return nil
 	}
 	if s.accounts != nil {
-		if _, err := s.accounts.Group(s.ctx, s.by, group); !errors.Is(err, accounts.ErrNotFound) {
+		if _, err := s.accounts.Group(s.ctx, s.by, group); !errors.Is(err, admin.ErrNotFound) {
 			return err
 		}
 	}
 	if !t.DryRun {
 		switch _, err := s.accounts.AddGroup(s.ctx, s.by, group); {
-		case errors.Is(err, accounts.ErrExists): // another process added it meanwhile
+		case errors.Is(err, admin.ErrExists): // another process added it meanwhile
 			return nil
 		case err != nil:
 			return err

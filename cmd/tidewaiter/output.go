@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
@@ -88,11 +88,11 @@ func printList[T, F any](s *session, read pages[T], form func(*T) F, head []stri
 }
 
 // pages reads a page of a list, and returns the key of the next one; "" after the last page.
-type pages[T any] func(context.Context, rulebook.Actor, rulebook.Page) ([]T, string, error)
+type pages[T any] func(context.Context, admin.Actor, admin.Page) ([]T, string, error)
 
 // of returns the pages of a list that belongs to an owner.
-func of[O, T any](read func(context.Context, rulebook.Actor, O, rulebook.Page) ([]T, string, error), owner O) pages[T] {
-	return func(ctx context.Context, by rulebook.Actor, page rulebook.Page) ([]T, string, error) {
+func of[O, T any](read func(context.Context, admin.Actor, O, admin.Page) ([]T, string, error), owner O) pages[T] {
+	return func(ctx context.Context, by admin.Actor, page admin.Page) ([]T, string, error) {
 		return read(ctx, by, owner, page)
 	}
 }
@@ -100,7 +100,7 @@ func of[O, T any](read func(context.Context, rulebook.Actor, O, rulebook.Page) (
 // all collects the pages of a list. The result is never nil.
 func all[T any](s *session, read pages[T]) ([]T, error) {
 	list := []T{}
-	for page := (rulebook.Page{Limit: 1000}); ; {
+	for page := (admin.Page{Limit: 1000}); ; {
 		more, next, err := read(s.ctx, s.by, page)
 		if err != nil {
 			return nil, err

@@ -4,10 +4,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -69,7 +69,7 @@ new one. Older secrets are revoked. If a secret has leaked, use --overlap 0.`,
 // printRobot prints the secret of a robot.
 func (s *session) printRobot(a *accounts.Account, secret identity.Secret, verb, previous string) error {
 	until := ""
-	if most := s.accounts.MaxLifetime(); most > 0 {
+	if most := s.accounts.Credentials.MaxLifetime(); most > 0 {
 		until = ", until " + minute(clock.Now().Add(most)) + " (max_credential_lifetime)"
 	}
 	return s.printSecret(api.NewAccount(a).WithSecret(secret), secret, "%s robot %s, which signs in as %s%s%s; the secret is printed only once:",

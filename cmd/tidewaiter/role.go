@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
@@ -54,7 +55,7 @@ that would make a rule invalid is rejected.`,
 				r, err := s.rules.SetRole(s.ctx, s.by, namespace, role, 0)
 				result := "changed role %s: %s"
 				switch {
-				case errors.Is(err, rulebook.ErrNotFound):
+				case errors.Is(err, admin.ErrNotFound):
 					result = "added role %s: %s"
 					r, err = s.rules.AddRole(s.ctx, s.by, namespace, role)
 				case r.Unchanged:

@@ -14,9 +14,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
@@ -37,7 +38,7 @@ type session struct {
 
 	// What the command has opened. A running service may have the same database open.
 	cfg      *config.Config
-	by       rulebook.Actor // the actor of changes in the journal
+	by       admin.Actor // the actor of changes in the journal
 	accounts *accounts.Accounts
 	rules    *rulebook.Rulebook
 	db       *store.DB
@@ -74,7 +75,7 @@ func hinted(err error) error {
 	switch {
 	case errors.Is(err, accounts.ErrLast):
 		return fmt.Errorf("%w; add another with tidewaiter user add --admin NAME, or use --force", err)
-	case errors.Is(err, accounts.ErrLent):
+	case errors.Is(err, accounts.ErrSetByDelegate):
 		return fmt.Errorf("%w (tidewaiter user password NAME, tidewaiter robot rotate NAME --overlap 0)", err)
 	}
 	return err
@@ -146,7 +147,7 @@ func open[T any](s *session, to *T, opener func(context.Context, *config.Config)
 		return err
 	}
 	s.untilStopped()
-	s.by = rulebook.Operator(operator())
+	s.by = admin.Operator(operator())
 	if s.force {
 		s.by = s.by.WithForce()
 	}

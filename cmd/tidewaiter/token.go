@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -47,7 +49,7 @@ place of a password.`,
 			flags: func(f *flags) action {
 				o := newOwnerFlags(f, true)
 				return func(s *session) error {
-					return o.hint(s, printList(s, of(s.accounts.Tokens, o.owner()),
+					return o.hint(s, printList(s, of(s.accounts.Credentials.Tokens, o.owner()),
 						api.NewToken,
 						[]string{"ID", "USE", "OWNER", "NAME", "FOR", "EXPIRES", "LAST USED"}, tokenRow))
 				}
@@ -86,8 +88,8 @@ func tokenCreate(f *flags) action {
 		return err
 	})
 	return func(s *session) error {
-		t, secret, err := s.accounts.AddToken(s.ctx, s.by,
-			accounts.NewToken{Owner: o.owner(), Name: *name, Limits: restrictions, Expires: life.until(clock.Now())})
+		t, secret, err := s.accounts.Credentials.AddToken(s.ctx, s.by,
+			credentials.NewToken{Owner: o.owner(), Name: *name, Limits: restrictions, Expires: life.until(clock.Now())})
 		if err != nil {
 			return o.hint(s, err)
 		}
@@ -120,9 +122,9 @@ func (s *session) restrictions(f *flags, repositories, actions []string) ([]poli
 
 func tokenRevoke(f *flags) action {
 	o := newOwnerFlags(f, true)
-	use := choose(f, "use", "", "", "only tokens of this use (default all)", accounts.Access, accounts.Robot, accounts.Refresh, accounts.Session)
+	use := choose(f, "use", "", "", "only tokens of this use (default all)", credentials.Access, credentials.Robot, credentials.Refresh, credentials.Session)
 	f.before(func(s *session) error {
-		named := o.owner() != accounts.Owner{}
+		named := o.owner() != credentials.Owner{}
 		switch {
 		case len(s.args) == 0 && !named:
 			return s.usageErrorf("name the tokens: give their ids, or --user or --robot")
@@ -133,13 +135,13 @@ func tokenRevoke(f *flags) action {
 	})
 	return func(s *session) (err error) {
 		for _, id := range s.args {
-			if err := s.accounts.Revoke(s.ctx, s.by, id); err != nil {
+			if err := s.accounts.Credentials.Revoke(s.ctx, s.by, id); err != nil {
 				return fmt.Errorf("%s: %w", text.Escape(id), err)
 			}
 		}
 		revoked := len(s.args)
 		if revoked == 0 {
-			if revoked, err = s.accounts.RevokeAll(s.ctx, s.by, o.owner(), *use); err != nil {
+			if revoked, err = s.accounts.Credentials.RevokeAll(s.ctx, s.by, o.owner(), *use); err != nil {
 				return o.hint(s, err)
 			}
 		}
@@ -148,7 +150,7 @@ func tokenRevoke(f *flags) action {
 }
 
 // tokenRow returns a token as a row of a table.
-func tokenRow(t *accounts.Token) []string {
+func tokenRow(t *credentials.Token) []string {
 	used := cmp.Or(minute(t.Used), "never")
 	if t.From.IsValid() {
 		used += " from " + t.From.String()
@@ -195,19 +197,19 @@ func newOwnerFlags(f *flags, robots bool) *ownerFlags {
 }
 
 // owner returns the owner, or the zero Owner if none is named.
-func (o *ownerFlags) owner() accounts.Owner {
+func (o *ownerFlags) owner() credentials.Owner {
 	switch {
 	case o.robot != "":
-		return accounts.Owner{Kind: policy.Robot, Source: accounts.Source, Name: strings.TrimPrefix(o.robot, accounts.RobotPrefix)}
+		return credentials.Owner{Kind: policy.Robot, Source: accounts.Source, Name: strings.TrimPrefix(o.robot, accounts.RobotPrefix)}
 	case o.user != "":
-		return accounts.Owner{Kind: policy.User, Source: o.source, Name: o.user}
+		return credentials.Owner{Kind: policy.User, Source: o.source, Name: o.user}
 	}
-	return accounts.Owner{}
+	return credentials.Owner{}
 }
 
 // hint adds the flags for other sources to an error about an unknown user.
 func (o *ownerFlags) hint(s *session, err error) error {
-	if !errors.Is(err, accounts.ErrNotFound) || o.user == "" {
+	if !errors.Is(err, admin.ErrNotFound) || o.user == "" {
 		return err
 	}
 	if o.source != accounts.Source {

@@ -5,9 +5,10 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -40,7 +41,7 @@ the service too.`,
 				password := passwordFlags(f)
 				none := f.Bool("no-password", false, "add a user who signs in with tokens only")
 				hash := f.Bool("hash-stdin", false, "read a bcrypt or argon2id password hash from standard input")
-				admin := f.Bool("admin", false, "make the user an administrator of Tidewaiter")
+				administrator := f.Bool("admin", false, "make the user an administrator of Tidewaiter")
 				auditor := f.Bool("auditor", false, "make the user an auditor, who can read everything in Tidewaiter")
 				groups := f.list("group", "a `group` of the user")
 				var u accounts.NewUser
@@ -56,11 +57,11 @@ the service too.`,
 				})
 				return func(s *session) error {
 					u.Name, u.Groups = s.args[0], *groups
-					if *admin {
-						u.Groups = append(u.Groups, accounts.Administrators)
+					if *administrator {
+						u.Groups = append(u.Groups, admin.Administrators)
 					}
 					if *auditor {
-						u.Groups = append(u.Groups, accounts.Auditors)
+						u.Groups = append(u.Groups, admin.Auditors)
 					}
 					a, err := s.accounts.AddUser(s.ctx, s.by, u)
 					s.warnUnchecked(&a)

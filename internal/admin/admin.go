@@ -108,7 +108,7 @@ func (by Actor) String() string {
 // accounts, the credential and the address.
 func (by Actor) via() string {
 	var parts []string
-	if by.Principal != nil && by.Principal.Source != "accounts" {
+	if by.Principal != nil && by.Principal.Source != AccountsSource {
 		parts = append(parts, by.Principal.Source)
 	}
 	if by.Credential != "" {

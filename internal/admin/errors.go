@@ -21,6 +21,8 @@ var (
 	ErrForbidden = errors.New("not allowed")
 	// ErrRestricted is the ErrForbidden of an actor with a restricted credential.
 	ErrRestricted = Forbidden("a restricted token cannot do this: sign in with the password, or with a token without restrictions")
+	// ErrOtherCreation means that an idempotency key was used for another creation.
+	ErrOtherCreation error = &InvalidError{Field: "key", Text: "it was used for something else"}
 )
 
 // Requires returns the ErrForbidden of an actor without a right: actions on tidewaiter:name.

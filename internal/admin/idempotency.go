@@ -11,15 +11,13 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
 const (
 	keepKeys = 24 * time.Hour // how long a key is stored
 	maxKey   = 200            // maximum length of a key in bytes
 )
-
-// ErrOtherCreation means that an idempotency key was used for another creation.
-var ErrOtherCreation error = &InvalidError{Field: "key", Text: "it was used for something else"}
 
 // WithIdempotency creates an object in a transaction, unless the actor has created it with the
 // same Actor.Key before. Then it calls created with the id of the object, which returns the
@@ -44,7 +42,7 @@ func (w *Writer) WithIdempotency(ctx context.Context, tx *sql.Tx, by Actor, acti
 	d := keyDigest(by)
 	err := OrExists(tx.ExecContext(ctx, `
 		INSERT INTO account_keys (hash, action, target, made, created) VALUES ($1, $2, $3, '', $4) ON CONFLICT DO NOTHING`,
-		d[:], action, target, Millis(w.Time())))
+		d[:], action, target, store.Millis(w.Time())))
 	switch {
 	case err == nil:
 		id, change, err := create()
@@ -76,7 +74,7 @@ func (w *Writer) PurgeKeys(ctx context.Context) (err error) {
 }
 
 func (w *Writer) deleteOldKeys(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, "DELETE FROM account_keys WHERE created <= $1", Millis(w.Time().Add(-keepKeys)))
+	_, err := tx.ExecContext(ctx, "DELETE FROM account_keys WHERE created <= $1", store.Millis(w.Time().Add(-keepKeys)))
 	return err
 }
 

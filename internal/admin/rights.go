@@ -11,20 +11,22 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The names of rights.
 const (
+	// The names of rights.
 	RightAccounts       = "accounts"
 	RightAdministrators = "administrators"
 	RightJournal        = "journal"
 	RightPolicy         = "policy"
 	RightNamespaces     = "namespaces"
 	RightNamespace      = "namespace/" // followed by the name of a namespace
-)
 
-// The groups that have rights without a rule.
-const (
+	// The groups that have rights without a rule.
 	Administrators = "tidewaiter-admins"   // all rights
 	Auditors       = "tidewaiter-auditors" // may read everything
+
+	// The local users and robots (package accounts).
+	AccountsSource = "accounts" // their identity source
+	AccountsTopic  = "accounts" // the topic of changes that may make a cached credential invalid
 )
 
 // BuiltIn returns the rules that give the groups Administrators and Auditors their rights. Every

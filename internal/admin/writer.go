@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
@@ -19,6 +20,15 @@ type Writer struct {
 
 	// Write is DB.Write, or a function that injects faults in tests.
 	Write func(ctx context.Context, topic string, f func(*sql.Tx) error) error
+}
+
+// NewWriter returns a Writer. A nil db has no changes and nothing to read.
+func NewWriter(db *store.DB, j *journal.Journal, now func() time.Time) *Writer {
+	w := &Writer{DB: db, Journal: j, Now: clock.Wall(now)}
+	if db != nil {
+		w.Write = db.Write
+	}
+	return w
 }
 
 // Change runs f in a transaction and journals the change that f returns. f may be called more
@@ -59,23 +69,27 @@ func (w *Writer) Change(ctx context.Context, topic string, by Actor, f func(*sql
 var errNoChange = errors.New("there is nothing to change")
 
 // Time returns the time in the precision of the database.
-func (w *Writer) Time() time.Time { return Time(Millis(w.Now())) }
+func (w *Writer) Time() time.Time { return store.Time(store.Millis(w.Now())) }
 
 // NewID returns the id of a new object. Ids are ordered by time.
 func (w *Writer) NewID() string { return journal.NewID(w.Now()).String() }
 
-// Millis returns the stored form of a time: milliseconds since 1970. The zero time is 0.
-func Millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
+// CheckExpiry returns an InvalidError of the field "expires" if an expiry is in the past. It returns
+// the expiry in the precision of the database.
+func (w *Writer) CheckExpiry(t time.Time) (time.Time, error) {
+	if Expired(t, w.Now()) {
+		return t, Invalid("expires", "it is in the past")
 	}
-	return t.UnixMilli()
+	return store.Time(store.Millis(t)), nil
 }
 
-// Time returns the time of a stored form.
-func Time(millis int64) time.Time {
-	if millis == 0 {
-		return time.Time{}
+// Expired reports whether an expiry is over. The zero time is never.
+func Expired(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
+
+// ExpiryText returns an expiry as the journal records it.
+func ExpiryText(t time.Time) string {
+	if t.IsZero() {
+		return "never"
 	}
-	return time.UnixMilli(millis).UTC()
+	return t.UTC().Format(time.RFC3339)
 }

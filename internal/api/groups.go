@@ -3,8 +3,8 @@ package api
 import (
 	"context"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 )
 
 type newGroup struct {

@@ -17,12 +17,13 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -98,11 +99,13 @@ func newHarness(t testing.TB, database string) *harness {
 	check(err)
 	limiter := ratelimit.New(ratelimit.Options{Now: h.clock.Now})
 	h.accounts, err = accounts.Open(accounts.Options{
-		DB: h.db, Journal: h.journal, Hashing: password.New(password.Options{HashMemory: 64, Now: h.clock.Now}), Now: h.clock.Now, OwnerFor: -1, Log: log,
-		Find: func(ctx context.Context, source, name, id string) (*policy.Principal, error) {
-			return h.issuer.Live().Chain.FindIn(ctx, source, name, id)
+		Options: credentials.Options{
+			Writer: admin.NewWriter(h.db, h.journal, h.clock.Now), Rights: h.rulebook.Rights(),
+			Hashing: password.New(password.Options{HashMemory: 64, Now: h.clock.Now}), OwnerFor: -1, Log: log,
+			Find: func(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
+				return h.issuer.Live().Chain.FindGeneration(ctx, source, name, id)
+			},
 		},
-		Judge:   func(r *policy.Request) policy.Decision { return h.issuer.Live().Policy.Decide(r) },
 		Limiter: func() *ratelimit.Limiter { return limiter },
 	})
 	check(err)
@@ -172,9 +175,9 @@ func (h *harness) next() int {
 }
 
 // token creates an access token for a local user.
-func (h *harness) token(owner, name string, limits ...policy.Limit) (accounts.Token, string) {
+func (h *harness) token(owner, name string, limits ...policy.Limit) (credentials.Token, string) {
 	h.Helper()
-	t, secret, err := h.accounts.AddToken(h.Context(), operator, accounts.NewToken{Owner: accounts.Owner{Name: owner}, Name: name, Limits: limits})
+	t, secret, err := h.accounts.Credentials.AddToken(h.Context(), operator, credentials.NewToken{Owner: credentials.Owner{Name: owner}, Name: name, Limits: limits})
 	if err != nil {
 		h.Fatal(err)
 	}

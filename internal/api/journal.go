@@ -146,7 +146,7 @@ func isAbout(e *journal.Entry, caller admin.Actor) bool {
 }
 
 func (a *API) mayReadJournal(caller admin.Actor) error {
-	if !a.Accounts.May(caller, admin.RightJournal, scope.Read) {
+	if !a.Rulebook.May(caller, admin.RightJournal, scope.Read) {
 		return fmt.Errorf("reading the journal: %w", admin.Requires(admin.RightJournal, scope.Read))
 	}
 	return nil

@@ -13,8 +13,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/validation"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
@@ -118,7 +118,7 @@ var statuses = []struct {
 	{admin.ErrNotFound, http.StatusNotFound},
 	{journal.ErrNotFound, http.StatusNotFound},
 	{accounts.ErrLast, http.StatusConflict},
-	{accounts.ErrLent, http.StatusConflict},
+	{accounts.ErrSetByDelegate, http.StatusConflict},
 	{admin.ErrForbidden, http.StatusForbidden},
 	{admin.ErrExists, http.StatusConflict},
 	{admin.ErrChanged, http.StatusPreconditionFailed},

@@ -13,10 +13,10 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
@@ -155,7 +155,7 @@ func (a *API) predictLifetime(ctx context.Context, caller admin.Actor, r *policy
 }
 
 func (a *API) whoCan(ctx context.Context, caller admin.Actor, in *whoCanQuery) ([]explain.Holders, error) {
-	if in.Body.Members && !a.Accounts.May(caller, admin.RightAccounts, scope.Read) {
+	if in.Body.Members && !a.Rulebook.May(caller, admin.RightAccounts, scope.Read) {
 		return nil, fmt.Errorf("listing members: %w", admin.Requires(admin.RightAccounts, scope.Read))
 	}
 	scopes, ignored, err := in.Body.scopes()

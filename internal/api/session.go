@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
@@ -40,7 +40,7 @@ func (a *API) sessionRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		t, secret, err := a.Accounts.StartSession(ctx, who.Presented, who.Verified)
+		t, secret, err := a.Accounts.Credentials.StartSession(ctx, who.Presented, who.Verified)
 		if err != nil {
 			return nil, err
 		}
@@ -56,7 +56,7 @@ func (a *API) sessionRoutes() {
 	route(a, tagSession, op, func(ctx context.Context, caller admin.Actor, _ *struct{}) (*sessionEnded, error) {
 		t, err := a.session(ctx, caller)
 		if err == nil {
-			err = a.Accounts.Revoke(ctx, caller, t.ID)
+			err = a.Accounts.Credentials.Revoke(ctx, caller, t.ID)
 		}
 		if err != nil {
 			return nil, err
@@ -66,10 +66,10 @@ func (a *API) sessionRoutes() {
 }
 
 // session returns the session that authenticates the request.
-func (a *API) session(ctx context.Context, caller admin.Actor) (accounts.Token, error) {
-	t, err := a.Accounts.Shown(ctx, caller)
-	if errors.Is(err, admin.ErrNotFound) || err == nil && t.Use != accounts.Session {
-		return accounts.Token{}, refuse(http.StatusNotFound, "this request has no session: it was authenticated by another credential")
+func (a *API) session(ctx context.Context, caller admin.Actor) (credentials.Token, error) {
+	t, err := a.Accounts.Credentials.PresentedToken(ctx, caller)
+	if errors.Is(err, admin.ErrNotFound) || err == nil && t.Use != credentials.Session {
+		return credentials.Token{}, refuse(http.StatusNotFound, "this request has no session: it was authenticated by another credential")
 	}
 	return t, err
 }

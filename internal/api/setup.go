@@ -4,8 +4,8 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 )
 
 type setUp struct {

@@ -8,10 +8,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -44,11 +45,11 @@ type newToken struct {
 
 type revokeTokens struct {
 	Body struct {
-		Mine   bool         `json:"mine,omitempty" doc:"The caller's tokens"`
-		User   string       `json:"user,omitempty" maxLength:"256" doc:"The tokens of this user" example:"alice"`
-		Robot  string       `json:"robot,omitempty" maxLength:"70" doc:"The tokens of this robot" example:"ci"`
-		Source string       `json:"source,omitempty" maxLength:"64" doc:"The identity source that knows the user; absent: accounts"`
-		Use    accounts.Use `json:"use,omitempty" enum:"access,robot,refresh,session" doc:"Only tokens of this use"`
+		Mine   bool            `json:"mine,omitempty" doc:"The caller's tokens"`
+		User   string          `json:"user,omitempty" maxLength:"256" doc:"The tokens of this user" example:"alice"`
+		Robot  string          `json:"robot,omitempty" maxLength:"70" doc:"The tokens of this robot" example:"ci"`
+		Source string          `json:"source,omitempty" maxLength:"64" doc:"The identity source that knows the user; absent: accounts"`
+		Use    credentials.Use `json:"use,omitempty" enum:"access,robot,refresh,session" doc:"Only tokens of this use"`
 	}
 }
 
@@ -57,7 +58,7 @@ type revoked struct {
 }
 
 func (a *API) tokenRoutes() {
-	r := resource[string, accounts.Token, token]{a, tagTokens, a.Accounts.Token, NewToken}
+	r := resource[string, credentials.Token, token]{a, tagTokens, a.Accounts.Credentials.Token, NewToken}
 	route(a, tagTokens, operation("list-tokens", "GET /tokens", "List tokens, with their owner, use and last use",
 		"All tokens, unless mine, user or robot is given. In the order of their creation."),
 		func(ctx context.Context, caller admin.Actor, in *listTokens) (*pageResponse[token], error) {
@@ -65,7 +66,7 @@ func (a *API) tokenRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			found, next, err := a.Accounts.Tokens(ctx, caller, owner, in.page())
+			found, next, err := a.Accounts.Credentials.Tokens(ctx, caller, owner, in.page())
 			return newPage(ctx, found, next, NewToken, err)
 		})
 	show[idPath](r, operation("get-token", "GET /tokens/{id}", "Get a token", "All callers may read their own tokens."))
@@ -75,41 +76,41 @@ func (a *API) tokenRoutes() {
 	route(a, tagTokens, operation("revoke-token", "DELETE /tokens/{id}", "Revoke a token",
 		"Tokens that were created with it are revoked too. All callers may revoke their own tokens."),
 		func(ctx context.Context, caller admin.Actor, in *idPath) (*struct{}, error) {
-			return nil, a.Accounts.Revoke(ctx, caller, in.ID)
+			return nil, a.Accounts.Credentials.Revoke(ctx, caller, in.ID)
 		})
 	contentRoute(a, tagTokens, operation("revoke-tokens", "POST /tokens/revoke", "Revoke all tokens of an owner",
 		"With use, only those of one use: after refresh, docker needs the password again, and after session, browsers do."),
 		func(ctx context.Context, caller admin.Actor, in *revokeTokens) (revoked, error) {
 			owner, err := ownerOf(caller, in.Body.Mine, in.Body.User, in.Body.Robot, in.Body.Source)
-			if err == nil && owner == (accounts.Owner{}) {
+			if err == nil && owner == (credentials.Owner{}) {
 				err = invalid("body", "give mine, user or robot")
 			}
 			if err != nil {
 				return revoked{}, err
 			}
-			n, err := a.Accounts.RevokeAll(ctx, caller, owner, in.Body.Use)
+			n, err := a.Accounts.Credentials.RevokeAll(ctx, caller, owner, in.Body.Use)
 			return revoked{n}, err
 		})
 }
 
 // ownerOf returns the owner that a request selects; the zero Owner if it selects none.
-func ownerOf(caller admin.Actor, mine bool, user, robot, source string) (accounts.Owner, error) {
+func ownerOf(caller admin.Actor, mine bool, user, robot, source string) (credentials.Owner, error) {
 	p := caller.Principal
 	switch {
 	case mine && user != "", mine && robot != "", user != "" && robot != "":
-		return accounts.Owner{}, refuse(http.StatusUnprocessableEntity, "mine, user and robot cannot be combined")
+		return credentials.Owner{}, refuse(http.StatusUnprocessableEntity, "mine, user and robot cannot be combined")
 	case source != "" && user == "":
-		return accounts.Owner{}, refuse(http.StatusUnprocessableEntity, "source needs user")
+		return credentials.Owner{}, refuse(http.StatusUnprocessableEntity, "source needs user")
 	case mine:
-		return accounts.OwnerOf(p), nil
+		return credentials.OwnerOf(p), nil
 	case robot != "":
-		return accounts.Owner{Kind: policy.Robot, Source: accounts.Source, Name: strings.TrimPrefix(robot, accounts.RobotPrefix)}, nil
+		return credentials.Owner{Kind: policy.Robot, Source: accounts.Source, Name: strings.TrimPrefix(robot, accounts.RobotPrefix)}, nil
 	case user == "":
-		return accounts.Owner{}, nil
+		return credentials.Owner{}, nil
 	}
-	owner := accounts.Owner{Kind: policy.User, Source: cmp.Or(source, accounts.Source), Name: user}
+	owner := credentials.Owner{Kind: policy.User, Source: cmp.Or(source, accounts.Source), Name: user}
 	if p.Kind == policy.User && identity.SameSource(p.Source, owner.Source) && p.Name == owner.Name {
-		return accounts.OwnerOf(p), nil
+		return credentials.OwnerOf(p), nil
 	}
 	return owner, nil
 }
@@ -124,14 +125,14 @@ func (a *API) createToken(ctx context.Context, caller admin.Actor, in *newToken)
 		return token{}, err
 	}
 	if in.Body.Password != "" {
-		if owner != (accounts.Owner{}) && owner != accounts.OwnerOf(caller.Principal) {
+		if owner != (credentials.Owner{}) && owner != credentials.OwnerOf(caller.Principal) {
 			return token{}, invalid("body.password", "only for the caller's own tokens")
 		}
 		if caller, err = reauthenticate(ctx, caller, in.Body.Password); err != nil {
 			return token{}, err
 		}
 	}
-	t, secret, err := a.Accounts.AddToken(ctx, in.by(caller), accounts.NewToken{Owner: owner, Name: in.Body.Name, Limits: restrictions, Expires: in.Body.Expires})
+	t, secret, err := a.Accounts.Credentials.AddToken(ctx, in.by(caller), credentials.NewToken{Owner: owner, Name: in.Body.Name, Limits: restrictions, Expires: in.Body.Expires})
 	if errors.Is(err, admin.ErrNotFound) {
 		err = invalid("body.user", "%s", err)
 	}
@@ -143,7 +144,7 @@ func (a *API) createToken(ctx context.Context, caller admin.Actor, in *newToken)
 func reauthenticate(ctx context.Context, caller admin.Actor, password string) (admin.Actor, error) {
 	c := calling(ctx)
 	who, err := c.server.SignIn(c.request, identity.NewPresented(identity.Login(caller.Principal), password))
-	if errors.Is(err, identity.ErrRejected) || err == nil && accounts.OwnerOf(who.Principal) != accounts.OwnerOf(caller.Principal) {
+	if errors.Is(err, identity.ErrRejected) || err == nil && credentials.OwnerOf(who.Principal) != credentials.OwnerOf(caller.Principal) {
 		return admin.Actor{}, invalid("body.password", "this is not the current password")
 	}
 	if err != nil {

@@ -42,7 +42,7 @@ func (a *API) whoamiRoutes() {
 			for _, name := range []string{admin.RightAccounts, admin.RightAdministrators, admin.RightJournal, admin.RightPolicy, admin.RightNamespaces} {
 				var may scope.Actions
 				for _, action := range []scope.Actions{scope.Read, scope.Write} {
-					if a.Accounts.May(by, name, action) {
+					if a.Rulebook.May(by, name, action) {
 						may |= action
 					}
 				}

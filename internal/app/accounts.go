@@ -6,10 +6,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -19,18 +21,16 @@ import (
 // the other sources are looked up at each call.
 func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 	o := accounts.Options{
-		DB: a.db, Journal: a.journal, Hashing: a.hashing, Now: a.now, Log: a.log,
-		Find: func(ctx context.Context, source, name, id string) (*policy.Principal, error) {
-			return a.issuer.Live().Chain.FindIn(ctx, source, name, id)
+		Options: credentials.Options{
+			Writer: admin.NewWriter(a.db, a.journal, a.now), Rights: a.rulebook.Rights(), Hashing: a.hashing, Log: a.log,
+			Find: func(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
+				return a.issuer.Live().Chain.FindGeneration(ctx, source, name, id)
+			},
+			SignInLasts:    func(source string) time.Duration { return a.signIn(source).lasts },
+			SignInSettings: func(source string) string { return a.signIn(source).id },
 		},
-		FindGeneration: func(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
-			return a.issuer.Live().Chain.FindGeneration(ctx, source, name, id)
-		},
-		SignInLasts:    func(source string) time.Duration { return a.signIn(source).lasts },
-		SignInSettings: func(source string) string { return a.signIn(source).id },
-		Judge:          func(r *policy.Request) policy.Decision { return a.issuer.Live().Policy.Decide(r) },
-		Limiter:        func() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() },
-		Elsewhere:      a.elsewhere,
+		Limiter:   func() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() },
+		Elsewhere: a.elsewhere,
 	}
 	if own := accountsOf(cfg); own != nil {
 		o.RefreshIdle, o.MaxLifetime = own.RefreshIdle, own.MaxCredentialLifetime
@@ -100,5 +100,5 @@ func (o accountsSource) DummyLookup(ctx context.Context, c identity.Presented) e
 }
 
 func (o accountsSource) refresh(ctx context.Context, shown identity.Presented, who identity.Verified) (identity.Secret, error) {
-	return o.app.accounts.IssueRefresh(ctx, shown, who)
+	return o.app.accounts.Credentials.IssueRefresh(ctx, shown, who)
 }

@@ -10,12 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
 // BenchmarkToken is what a request for a token costs between net/http's reading and its writing:
@@ -46,11 +47,11 @@ identity: [{ accounts: {} }]
 	}()
 
 	const password = "not a secret: made for one benchmark"
-	operator := rulebook.Operator("root")
+	operator := admin.Operator("root")
 	if _, err := a.Accounts().AddUser(ctx, operator, accounts.NewUser{Name: "alice", Password: identity.NewSecret(password)}); err != nil {
 		b.Fatal(err)
 	}
-	_, secret, err := a.Accounts().AddToken(ctx, operator, accounts.NewToken{Owner: accounts.Owner{Name: "alice"}, Name: "laptop"})
+	_, secret, err := a.Accounts().Credentials.AddToken(ctx, operator, credentials.NewToken{Owner: credentials.Owner{Name: "alice"}, Name: "laptop"})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -10,9 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
@@ -97,7 +97,7 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 	for _, s := range cfg.Identity {
 		switch {
 		case s.Accounts != nil:
-			g.runs = append(g.runs, func(ctx context.Context) { _ = a.accounts.Run(ctx) })
+			g.runs = append(g.runs, func(ctx context.Context) { _ = a.accounts.Credentials.Run(ctx) })
 			sources = append(sources, identity.Source{Name: accounts.Source, Authenticator: accountsSource{a}, Kinds: accounts.Kinds()})
 		case s.Anyone:
 			sources = append(sources, identity.Source{

@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/config"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 	"github.com/tidewaiter/tidewaiter/internal/password"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
@@ -72,7 +72,7 @@ func newHTPasswd(h *config.HTPasswd) (*htpasswd.File, error) {
 // warnAboutDuplicateNames logs the warnings. Errors of the database are reported elsewhere.
 func (a *App) warnAboutDuplicateNames(ctx context.Context, cfg *config.Config) {
 	warnings, _ := DuplicateNames(cfg, func(names []string) ([]string, error) {
-		return a.accounts.Users(ctx, rulebook.Operator("start"), names)
+		return a.accounts.Users(ctx, admin.Operator("start"), names)
 	})
 	for _, w := range warnings {
 		a.log.Warn(w.String())
@@ -91,7 +91,7 @@ func CheckDuplicateNames(ctx context.Context, cfg *config.Config) strictyaml.Pro
 		return nil
 	}
 	warnings, err := DuplicateNames(cfg, func(names []string) ([]string, error) {
-		return a.Users(ctx, rulebook.Operator("check"), names)
+		return a.Users(ctx, admin.Operator("check"), names)
 	})
 	if errors.Join(err, closing()) != nil {
 		return nil

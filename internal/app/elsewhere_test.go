@@ -6,12 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
 // A running service refuses names of all its sources, also after a reload, and says which one has the name.
@@ -31,7 +31,7 @@ func TestNoAccountTakesANameOfAnotherSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closed(t, a)
-	by := rulebook.Operator("root")
+	by := admin.Operator("root")
 	for name, source := range map[string]string{"ann": "htpasswd", "alice": "ldap:corp", "nobody": ""} {
 		_, err := a.Accounts().AddUser(t.Context(), by, accounts.NewUser{Name: name})
 		taken, _ := errors.AsType[*accounts.TakenError](err)

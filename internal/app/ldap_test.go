@@ -12,12 +12,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
 // with reads a config with a directory behind the file of passwords.
@@ -148,7 +148,7 @@ identity:
 	if w := ask(a.Handler(), "ALICE", "wonderland"); w.Code != 200 {
 		t.Fatalf("alice of the directory: %d %s", w.Code, w.Body)
 	}
-	by := rulebook.Operator("test")
+	by := admin.Operator("test")
 	if _, err := a.Accounts().AddUser(t.Context(), by, accounts.NewUser{Name: "bob", Moved: true, Password: identity.NewSecret("a password of bob's own")}); err != nil {
 		t.Fatal(err)
 	}

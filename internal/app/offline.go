@@ -9,9 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -73,10 +75,17 @@ func offlineAccounts(cfg *config.Config, db *store.DB, j *journal.Journal) (*acc
 	if own := accountsOf(cfg); own != nil {
 		longest = own.MaxCredentialLifetime
 	}
+	rights, err := admin.NewRights(cfg.Policy.Decide, nil)
+	if err != nil {
+		return nil, err
+	}
 	return accounts.Open(accounts.Options{
-		MaxLifetime: longest, DB: db, Journal: j, Hashing: password.New(password.Options{Remember: -1}), Judge: cfg.Policy.Decide,
-		Find: func(ctx context.Context, source, name, id string) (*policy.Principal, error) {
-			return findIn(ctx, cfg, source, name, id)
+		Options: credentials.Options{
+			Writer: admin.NewWriter(db, j, nil), Rights: rights, MaxLifetime: longest, Hashing: password.New(password.Options{Remember: -1}),
+			Find: func(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
+				who, err := findIn(ctx, cfg, source, name, id)
+				return who, "", err
+			},
 		},
 		Elsewhere: OthersOf(cfg).Have,
 	})

@@ -9,9 +9,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -27,7 +27,7 @@ func newProvider(cfg *config.Config, o *config.OIDC, log *slog.Logger, now func(
 	p, err := oidc.New(oidc.Options{
 		Name: o.Name, Preset: oidc.Preset(o.Preset), Issuer: o.Issuer, Audience: o.Audience,
 		JWKSURL: o.JWKSURL, JWKSFile: o.JWKSFile, CA: o.CA, TokenFile: o.TokenFile,
-		Algorithms: o.Algorithms, MaxAge: o.MaxAge, Reserved: []string{accounts.Administrators, accounts.Auditors},
+		Algorithms: o.Algorithms, MaxAge: o.MaxAge, Reserved: []string{admin.Administrators, admin.Auditors},
 		Kind: kind, Principal: o.Principal, Groups: o.Groups, Claims: o.Claims, Require: o.Require,
 		Log: log, Now: now,
 	})
@@ -58,15 +58,15 @@ type userProvider struct {
 func (p userProvider) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	who, err := p.Provider.Authenticate(ctx, c)
 	if err == nil {
-		p.app.accounts.SignedIn(who.Principal)
+		p.app.accounts.Credentials.SignedIn(who.Principal)
 	} else if explained, ok := errors.AsType[*identity.ExplainedError](err); ok && explained.Person != "" {
-		p.app.accounts.SignInRefused(p.name, explained.Person)
+		p.app.accounts.Credentials.SignInRefused(p.name, explained.Person)
 	}
 	return who, err
 }
 
 func (p userProvider) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
-	return p.app.accounts.LastSignIn(ctx, p.name, name, id)
+	return p.app.accounts.Credentials.LastSignIn(ctx, p.name, name, id)
 }
 
 // signInSettings are the settings of a source for the access tokens of its users.

@@ -12,14 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
@@ -218,7 +218,7 @@ identity: [{ accounts: {} }]
 	cfg := must(config.Load(filepath.Join(f.dir, "tidewaiter.yaml"), config.Options{}))(t)
 	a := must(app.New(t.Context(), cfg, app.Options{}))(t)
 	user := accounts.NewUser{Name: "user0", Password: identity.NewSecret("correct horse of everybody")}
-	if _, err := a.Accounts().AddUser(t.Context(), rulebook.Operator("root"), user); err != nil {
+	if _, err := a.Accounts().AddUser(t.Context(), admin.Operator("root"), user); err != nil {
 		t.Fatal(err)
 	}
 	closed(t, a)

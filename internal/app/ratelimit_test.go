@@ -14,12 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
@@ -122,8 +123,8 @@ func (s *service) newRefresh(t *testing.T, name, password, from string) string {
 
 func (s *service) addUser(t *testing.T, name, password string) {
 	t.Helper()
-	u := accounts.NewUser{Name: name, Password: identity.NewSecret(password), Groups: []string{accounts.Administrators}}
-	if _, err := s.Accounts().AddUser(t.Context(), rulebook.Operator("root"), u); err != nil {
+	u := accounts.NewUser{Name: name, Password: identity.NewSecret(password), Groups: []string{admin.Administrators}}
+	if _, err := s.Accounts().AddUser(t.Context(), admin.Operator("root"), u); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -138,11 +139,11 @@ func TestBadTokensRefuseNoGoodCredential(t *testing.T) {
 	ci.now = s.Now
 	const nat = "198.51.100.1"
 	s.addUser(t, "alice", alicePassword)
-	robot, robotSecret, err := s.Accounts().AddRobot(t.Context(), rulebook.Operator("root"), accounts.NewRobot{Name: "ci"})
+	robot, robotSecret, err := s.Accounts().AddRobot(t.Context(), admin.Operator("root"), accounts.NewRobot{Name: "ci"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, laptop, err := s.Accounts().AddToken(t.Context(), rulebook.Operator("root"), accounts.NewToken{Owner: accounts.Owner{Name: "alice"}, Name: "laptop"})
+	_, laptop, err := s.Accounts().Credentials.AddToken(t.Context(), admin.Operator("root"), credentials.NewToken{Owner: credentials.Owner{Name: "alice"}, Name: "laptop"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +247,7 @@ func (s *service) session(t *testing.T, from string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, secret, err := s.Accounts().StartSession(t.Context(), shown, who)
+	_, secret, err := s.Accounts().Credentials.StartSession(t.Context(), shown, who)
 	return secret.Reveal(), err
 }
 
@@ -308,7 +309,7 @@ func testFlood(t *testing.T, s *service, from func(int) string) {
 		t.Errorf("the right password, from a place that she was never at: %d, want 429", code)
 	}
 	// The way out, which needs no sign-in: it works for the last administrator, too.
-	if _, err := s.Accounts().AllowPlace(t.Context(), rulebook.Operator("root"), "alice", netip.MustParsePrefix("192.0.2.0/24")); err != nil {
+	if _, err := s.Accounts().AllowPlace(t.Context(), admin.Operator("root"), "alice", netip.MustParsePrefix("192.0.2.0/24")); err != nil {
 		t.Fatal(err)
 	}
 	s.Pass(61 * time.Second) // the process remembers for a minute that it is not a place of hers

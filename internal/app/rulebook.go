@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/config"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/policyfile"
@@ -24,7 +24,7 @@ import (
 func (a *App) newRulebook(ctx context.Context, cfg *config.Config) (*rulebook.Rulebook, error) {
 	o := rulebookOptions(a.db, a.journal)
 	o.Now, o.Log = a.now, a.log
-	o.OnNamespaceDeleted = func() { a.accounts.Forget() }
+	o.OnNamespaceDeleted = func() { a.accounts.Credentials.Forget() }
 	o.Changed = func(p *policy.Policy) {
 		a.issuer.Swap(func(l issuer.Live) issuer.Live {
 			l.Policy = p
@@ -39,7 +39,7 @@ func (a *App) newRulebook(ctx context.Context, cfg *config.Config) (*rulebook.Ru
 }
 
 func rulebookOptions(db *store.DB, j *journal.Journal) rulebook.Options {
-	return rulebook.Options{DB: db, Journal: j, When: when.NewCompiler().Compile, DeleteOwned: accounts.Release}
+	return rulebook.Options{DB: db, Journal: j, When: when.NewCompiler().Compile, DeleteOwned: accounts.DeleteOwned}
 }
 
 // filesOf returns the policy of a config and its policy files.

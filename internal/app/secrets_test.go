@@ -14,13 +14,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
@@ -46,11 +47,11 @@ notifications: { open: true }
 		t.Fatal(err)
 	}
 	log.Take() // it has the secret for the first administrator, on purpose
-	operator := rulebook.Operator("root")
+	operator := admin.Operator("root")
 	if _, err := a.Accounts().AddUser(t.Context(), operator, accounts.NewUser{Name: "bob", Password: identity.NewSecret("a long sentence")}); err != nil {
 		t.Fatal(err)
 	}
-	_, access, err := a.Accounts().AddToken(t.Context(), operator, accounts.NewToken{Owner: accounts.Owner{Name: "bob"}, Name: "laptop"})
+	_, access, err := a.Accounts().Credentials.AddToken(t.Context(), operator, credentials.NewToken{Owner: credentials.Owner{Name: "bob"}, Name: "laptop"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,11 +65,11 @@ notifications: { open: true }
 	if err != nil {
 		t.Fatal(err)
 	}
-	refresh, err := a.Accounts().IssueRefresh(t.Context(), bob, who)
+	refresh, err := a.Accounts().Credentials.IssueRefresh(t.Context(), bob, who)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, session, err := a.Accounts().StartSession(t.Context(), bob, who)
+	_, session, err := a.Accounts().Credentials.StartSession(t.Context(), bob, who)
 	if err != nil {
 		t.Fatal(err)
 	}

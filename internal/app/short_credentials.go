@@ -19,7 +19,7 @@ func CheckCredentials(ctx context.Context, cfg *config.Config) strictyaml.Proble
 	if err != nil {
 		return nil
 	}
-	cut, ended, err := a.CutShort(ctx)
+	cut, ended, err := a.Credentials.CutShort(ctx)
 	if closing() != nil || err != nil || cut == 0 {
 		return nil
 	}

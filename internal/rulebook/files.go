@@ -117,7 +117,7 @@ func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string,
 			b.o.Log.Warn("cannot read the rules of files that were recorded last", "policy", last, "error", err)
 			change = &journal.Change{Actor: systemActor, Action: loadAction, Target: "files", To: map[string]any{"rules": len(after.Rules)}}
 		}
-		if _, err := tx.ExecContext(ctx, "UPDATE rulebook_files SET digest = $1, since = $2, source = $3 WHERE one = 1", files.ID, admin.Millis(at), packed); err != nil {
+		if _, err := tx.ExecContext(ctx, "UPDATE rulebook_files SET digest = $1, since = $2, source = $3 WHERE one = 1", files.ID, store.Millis(at), packed); err != nil {
 			return err
 		}
 		change.To["policy"], change.To["in_force"] = files.ID, inForce

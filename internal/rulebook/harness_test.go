@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
@@ -43,7 +44,7 @@ type harness struct {
 	changed int // policies that came into force because the database changed
 }
 
-var operator = rulebook.Operator("root")
+var operator = admin.Operator("root")
 
 // file is the content of the file unless a test uses another one.
 func file() rulebook.Files {
@@ -120,8 +121,8 @@ func user(name string, groups ...string) *policy.Principal {
 	return &policy.Principal{Kind: policy.User, Name: name, Source: "accounts", ID: "id-of-" + name, Groups: groups}
 }
 
-func actor(name string, groups ...string) rulebook.Actor {
-	return rulebook.Actor{Principal: user(name, groups...)}
+func actor(name string, groups ...string) admin.Actor {
+	return admin.Actor{Principal: user(name, groups...)}
 }
 
 // may returns what a principal is granted of a scope, and the rule that decides.
@@ -172,7 +173,7 @@ func invalid(t testing.TB, err error, field string) {
 	if problems, ok := errors.AsType[rulebook.Problems](err); ok && problems[0].Field == field {
 		return
 	}
-	if bad, ok := errors.AsType[*rulebook.InvalidError](err); !ok || bad.Field != field {
+	if bad, ok := errors.AsType[*admin.InvalidError](err); !ok || bad.Field != field {
 		t.Errorf("got %v, wanted something wrong with %q", err, field)
 	}
 }

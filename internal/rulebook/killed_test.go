@@ -6,7 +6,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
@@ -46,11 +48,11 @@ func work(ctx context.Context, url, life string) error {
 	if err != nil {
 		return err
 	}
-	a, err := accounts.Open(accounts.Options{DB: db, Journal: j, Hashing: password.New(password.Options{HashMemory: 64})})
+	a, err := accounts.Open(accounts.Options{Options: credentials.Options{Writer: admin.NewWriter(db, j, nil), Hashing: password.New(password.Options{HashMemory: 64})}})
 	if err != nil {
 		return err
 	}
-	b, err := rulebook.New(rulebook.Options{DB: db, Journal: j, DeleteOwned: accounts.Release}, file())
+	b, err := rulebook.New(rulebook.Options{DB: db, Journal: j, DeleteOwned: accounts.DeleteOwned}, file())
 	if err != nil {
 		return err
 	}
@@ -62,9 +64,9 @@ func work(ctx context.Context, url, life string) error {
 	go func() { failed <- b.Run(ctx) }()
 	for n := range cap(failed) - 1 {
 		w := &worker{Worker: storetest.NewWorker(life, n), Rulebook: b, accounts: a}
-		w.by = rulebook.Operator(w.Name)
+		w.by = admin.Operator(w.Name)
 		if n == 1 { // who is judged by the policy
-			w.by = actor(w.Name, rulebook.Administrators)
+			w.by = actor(w.Name, admin.Administrators)
 		}
 		go func() {
 			for i := 0; w.Err == nil; i++ {
@@ -81,7 +83,7 @@ type worker struct {
 	storetest.Worker
 	*rulebook.Rulebook
 	accounts *accounts.Accounts
-	by       rulebook.Actor
+	by       admin.Actor
 }
 
 // cycle makes every kind of write once at least, and leaves something for what comes after.

@@ -44,7 +44,7 @@ func (b *Rulebook) SetMember(ctx context.Context, by admin.Actor, namespace, sub
 			return nil, admin.Invalid("subject", "the namespace has %d members, and that is the limit; make a group a member", n.Size)
 		case errors.Is(err, admin.ErrNotFound):
 			n.Size++
-			_, err = tx.ExecContext(ctx, "INSERT INTO namespace_members (namespace_id, subject, role, created) VALUES ($1, $2, $3, $4)", n.ID, subject, role, admin.Millis(b.writer.Time()))
+			_, err = tx.ExecContext(ctx, "INSERT INTO namespace_members (namespace_id, subject, role, created) VALUES ($1, $2, $3, $4)", n.ID, subject, role, store.Millis(b.writer.Time()))
 			return note, err
 		case err != nil || was.Role == role:
 			return nil, err

@@ -39,7 +39,7 @@ func (b *Rulebook) AddNamespace(ctx context.Context, by admin.Actor, n NewNamesp
 			err := checkSubject(subject)
 			if err == nil {
 				err = admin.OrExists(tx.ExecContext(ctx, "INSERT INTO namespace_members (namespace_id, subject, role, created) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-					made.ID, canonicalSubject(subject), Owner, admin.Millis(made.Created)))
+					made.ID, canonicalSubject(subject), Owner, store.Millis(made.Created)))
 			}
 			if invalid, ok := errors.AsType[*admin.InvalidError](err); ok {
 				return nil, admin.Invalid("owners", "%s", invalid.Text)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -53,9 +54,9 @@ func TestOwnersLookAfterTheirNamespace(t *testing.T) {
 		ok[rulebook.Namespace](t)(d.RemoveMember(ctx, olga, "team", "user:bob", n.Version))
 		d.grants(user("bob"), "repository:team/app:push", "")
 		_, err := d.RemoveMember(ctx, olga, "team", "group:dev", n.Version)
-		wants(t, err, rulebook.ErrChanged)
+		wants(t, err, admin.ErrChanged)
 
-		list, next, err := d.Members(ctx, olga, "team", rulebook.Page{Limit: 2})
+		list, next, err := d.Members(ctx, olga, "team", admin.Page{Limit: 2})
 		var subjects []string
 		for _, m := range list {
 			subjects = append(subjects, m.Subject+" "+m.Role)
@@ -67,7 +68,7 @@ func TestOwnersLookAfterTheirNamespace(t *testing.T) {
 		// An owner no more, from the same moment on.
 		ok[rulebook.Namespace](t)(d.SetMember(ctx, olga, "team", "user:olga", rulebook.Reader, 0))
 		_, err = d.SetMember(ctx, olga, "team", "user:olga", rulebook.Owner, 0)
-		wants(t, err, rulebook.ErrNotFound)
+		wants(t, err, admin.ErrNotFound)
 	})
 }
 
@@ -82,7 +83,7 @@ func TestAnOwnerIsJudgedByTheLatestPolicy(t *testing.T) {
 		}
 		ok[rulebook.Namespace](t)(d.RemoveMember(ctx, operator, "team", "user:olga", 0))
 		_, err := other.SetMember(ctx, actor("olga"), "team", "user:olga", rulebook.Owner, 0)
-		wants(t, err, rulebook.ErrNotFound)
+		wants(t, err, admin.ErrNotFound)
 	})
 }
 
@@ -117,7 +118,7 @@ func TestNamespacesDoNotOverlap(t *testing.T) {
 			_, err := d.AddNamespace(ctx, operator, rulebook.NewNamespace{Name: name})
 			return err
 		}
-		wants(t, add("shop/web"), rulebook.ErrExists)
+		wants(t, add("shop/web"), admin.ErrExists)
 		for _, name := range []string{"shop", "shop/web/api", "shop/web/api/v1"} {
 			invalid(t, add(name), "name")
 		}
@@ -160,10 +161,10 @@ func TestANamespaceThatIsMadeAgainHasNothingOfTheOneBefore(t *testing.T) {
 		d.grants(user("bob"), "repository:team/app:delete", "")
 		d.grants(&policy.Principal{}, "repository:team/app:pull", "")
 		_, err := d.SetMember(ctx, actor("olga"), "team", "user:olga", rulebook.Owner, 0)
-		wants(t, err, rulebook.ErrNotFound)
+		wants(t, err, admin.ErrNotFound)
 		_, err = d.Role(ctx, operator, "team", "cleaner")
-		wants(t, err, rulebook.ErrNotFound)
-		list, _, err := d.Members(ctx, operator, "other", rulebook.Page{})
+		wants(t, err, admin.ErrNotFound)
+		list, _, err := d.Members(ctx, operator, "other", admin.Page{})
 		if err != nil || len(list) != 2 || list[0].Subject != "robot:teams.ci" {
 			t.Errorf("the robots of the namespace before: %v, %v", list, err)
 		}
@@ -188,24 +189,24 @@ func TestAForeignNamespaceIsNotThere(t *testing.T) {
 				"DeleteRole":    d.DeleteRole(ctx, otto, name, "x", 0),
 				"Role":          second(d.Role(ctx, otto, name, "x")),
 			} {
-				if !errors.Is(err, rulebook.ErrNotFound) {
+				if !errors.Is(err, admin.ErrNotFound) {
 					t.Errorf("%s of %s: %v", call, name, err)
 				}
 			}
-			if _, _, err := d.Members(ctx, otto, name, rulebook.Page{}); !errors.Is(err, rulebook.ErrNotFound) {
+			if _, _, err := d.Members(ctx, otto, name, admin.Page{}); !errors.Is(err, admin.ErrNotFound) {
 				t.Errorf("Members of %s: %v", name, err)
 			}
 		}
-		wants(t, second(d.AddNamespace(ctx, otto, rulebook.NewNamespace{Name: "third", Owners: []string{"user:otto"}})), rulebook.ErrForbidden)
-		wants(t, d.DeleteNamespace(ctx, otto, "other", 0), rulebook.ErrForbidden)
-		list, next, err := d.Namespaces(ctx, otto, rulebook.Page{Limit: 1})
+		wants(t, second(d.AddNamespace(ctx, otto, rulebook.NewNamespace{Name: "third", Owners: []string{"user:otto"}})), admin.ErrForbidden)
+		wants(t, d.DeleteNamespace(ctx, otto, "other", 0), admin.ErrForbidden)
+		list, next, err := d.Namespaces(ctx, otto, admin.Page{Limit: 1})
 		if err != nil || len(list) != 1 || list[0].Name != "other" || next != "" {
 			t.Errorf("got %v, %q, %v", list, next, err)
 		}
 		narrowed := otto
 		narrowed.Principal = user("otto")
 		narrowed.Principal.Limits = []policy.Limit{{Type: scope.TypeTidewaiter, Names: []string{"**"}, Actions: scope.Write}}
-		wants(t, second(d.SetVisibility(ctx, narrowed, "other", rulebook.Public, 0)), rulebook.ErrForbidden)
+		wants(t, second(d.SetVisibility(ctx, narrowed, "other", rulebook.Public, 0)), admin.ErrForbidden)
 	})
 }
 
@@ -213,10 +214,10 @@ func second[T any](_ T, err error) error { return err }
 
 // randomWrite makes a random change of a namespace: members and roles of every kind, most of them
 // invalid.
-func (d *harness) randomWrite(t *rapid.T, by rulebook.Actor, namespace string) error {
+func (d *harness) randomWrite(t *rapid.T, by admin.Actor, namespace string) error {
 	ctx := d.t.Context()
 	subject := rapid.SampledFrom([]string{
-		"user:ann", "user:bob", "group:dev", "group:" + rulebook.Administrators, "robot:ci", "robot:team.ci", "robot:other.ci", "workload:job",
+		"user:ann", "user:bob", "group:dev", "group:" + admin.Administrators, "robot:ci", "robot:team.ci", "robot:other.ci", "workload:job",
 		"anyone", "signed-in", "user:*", "user:${user}", "group:", "user:ann ", "",
 	}).Draw(t, "subject")
 	role := rapid.SampledFrom([]string{"owner", "maintainer", "writer", "reader", "own", "global", "publisher", "**", ""}).Draw(t, "role")
@@ -244,7 +245,7 @@ func TestPropertyOwnersStayAtHome(t *testing.T) {
 	team(t, d, "other", "user:otto", "robot:team.ci")
 	ok[rulebook.Role](t)(d.AddRole(t.Context(), operator, "", rulebook.Role{Name: "global", Actions: scope.Pull | scope.Read | scope.Write}))
 	people := []*policy.Principal{
-		{}, user("ann"), user("bob", "dev"), user("otto"), user("root", rulebook.Administrators),
+		{}, user("ann"), user("bob", "dev"), user("otto"), user("root", admin.Administrators),
 		{Kind: policy.Robot, Name: "ci", ID: "1"}, {Kind: policy.Robot, Name: "team.ci", ID: "2"}, {Kind: policy.Robot, Name: "other.ci", ID: "3"},
 		{Kind: policy.Workload, Name: "job", ID: "4"},
 	}

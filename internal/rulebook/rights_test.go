@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
@@ -33,11 +34,11 @@ func TestAnswersAgreeWithMay(t *testing.T) {
 	for name, rules := range map[string][]policy.Rule{
 		"no rules": nil,
 		"a rule of the same name": {
-			rule(rulebook.Administrators, false, scope.Read, []string{"journal"}, nil, "user:bob"),
+			rule(admin.Administrators, false, scope.Read, []string{"journal"}, nil, "user:bob"),
 		},
 		"denied to some": {
 			rule("not bob", true, scope.Write, []string{"accounts", "namespace/**"}, nil, "user:bob"),
-			rule("no auditing", true, scope.Read, []string{"journal"}, nil, "group:"+rulebook.Auditors),
+			rule("no auditing", true, scope.Read, []string{"journal"}, nil, "group:"+admin.Auditors),
 		},
 		"denied to all": {rule("nobody", true, everything, []string{"**"}, nil, "anyone")},
 		"under conditions": {
@@ -55,12 +56,12 @@ func TestAnswersAgreeWithMay(t *testing.T) {
 			if err := b.Load(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			narrowed := user("eve", rulebook.Administrators)
+			narrowed := user("eve", admin.Administrators)
 			narrowed.Limits = []policy.Limit{{Names: []string{"**"}, Actions: scope.Pull}}
 			for _, who := range []*policy.Principal{
-				user("ann"), user("ann", rulebook.Administrators), user("ann", rulebook.Auditors), user("ann", rulebook.Auditors, rulebook.Administrators),
-				user("bob"), user("bob", rulebook.Administrators), user("bob", "shop", rulebook.Auditors), narrowed,
-				{Kind: policy.Robot, Name: "ci", Groups: []string{rulebook.Administrators}},
+				user("ann"), user("ann", admin.Administrators), user("ann", admin.Auditors), user("ann", admin.Auditors, admin.Administrators),
+				user("bob"), user("bob", admin.Administrators), user("bob", "shop", admin.Auditors), narrowed,
+				{Kind: policy.Robot, Name: "ci", Groups: []string{admin.Administrators}},
 			} {
 				for _, right := range allRights {
 					for _, action := range []scope.Actions{scope.Read, scope.Write} {
@@ -75,7 +76,7 @@ func TestAnswersAgreeWithMay(t *testing.T) {
 // agree holds all that is said of a right against what is judged.
 func agree(t *testing.T, b *rulebook.Rulebook, who *policy.Principal, asked scope.Scope) {
 	t.Helper()
-	may := b.May(rulebook.Actor{Principal: who}, asked.Name, asked.Actions)
+	may := b.May(admin.Actor{Principal: who}, asked.Name, asked.Actions)
 	r := &policy.Request{Principal: who, Registry: "registry.example.com", Scopes: []scope.Scope{asked}, Now: time.Unix(0, 0)}
 	p := b.Policy()
 	explained := ask.Explain(p, r).Results[0].Granted == asked.Actions
@@ -95,7 +96,7 @@ func agree(t *testing.T, b *rulebook.Rulebook, who *policy.Principal, asked scop
 func TestRulesThatAreBuiltIn(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		written := freeze()
-		written.Name = rulebook.Auditors // which keeps the policy from nothing
+		written.Name = admin.Auditors // which keeps the policy from nothing
 		ok[rulebook.Rule](t)(d.AddRule(t.Context(), operator, written))
 		var told []string
 		for _, action := range []scope.Actions{scope.Read, scope.Write} {
@@ -111,10 +112,10 @@ func TestRulesThatAreBuiltIn(t *testing.T) {
 		}, told); diff != "" {
 			t.Error(diff)
 		}
-		if d.Policy().Len() != 3 || len(d.Policy().Rules()) != 3+len(rulebook.BuiltIn()) {
+		if d.Policy().Len() != 3 || len(d.Policy().Rules()) != 3+len(admin.BuiltIn()) {
 			t.Errorf("%d rules are written, of %d", d.Policy().Len(), len(d.Policy().Rules()))
 		}
-		for _, r := range rulebook.BuiltIn() {
+		for _, r := range admin.BuiltIn() {
 			if !r.Origin.BuiltIn || r.Deny || r.Type != scope.TypeTidewaiter || !strings.HasPrefix(r.Subjects[0], "group:tidewaiter-") {
 				t.Errorf("%v", r)
 			}

@@ -135,7 +135,7 @@ type Status struct {
 // Its methods may be called from any goroutine.
 type Rulebook struct {
 	o       Options
-	writer  admin.Writer
+	writer  *admin.Writer
 	rights  *admin.Rights
 	status  atomic.Pointer[Status]
 	limiter compileLimiter // held while compiling a policy
@@ -157,10 +157,7 @@ type Rulebook struct {
 func New(o Options, files Files) (*Rulebook, error) {
 	o.Now = clock.Wall(o.Now)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	b := &Rulebook{o: o, files: files, limiter: newCompileLimiter(), writer: admin.Writer{DB: o.DB, Journal: o.Journal, Now: o.Now}}
-	if o.DB != nil {
-		b.writer.Write = o.DB.Write
-	}
+	b := &Rulebook{o: o, files: files, limiter: newCompileLimiter(), writer: admin.NewWriter(o.DB, o.Journal, o.Now)}
 	b.status.Store(&Status{Policy: new(policy.Policy)})
 	var err error
 	b.rights, err = admin.NewRights(func(r *policy.Request) policy.Decision { return b.Policy().Decide(r) }, o.Now)
@@ -172,6 +169,9 @@ func (b *Rulebook) Policy() *policy.Policy { return b.status.Load().Policy }
 
 // Status returns the policy in force and what is wrong.
 func (b *Rulebook) Status() Status { return *b.status.Load() }
+
+// Rights returns the rights over Tidewaiter that the policy in force grants.
+func (b *Rulebook) Rights() *admin.Rights { return b.rights }
 
 // May reports whether the actor has a right over Tidewaiter: actions on tidewaiter:name.
 func (b *Rulebook) May(by admin.Actor, name string, actions scope.Actions) bool {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/when"
@@ -36,8 +37,8 @@ func TestADenyWinsAcrossBothPlaces(t *testing.T) {
 		d.grants(user("ann"), "repository:library/old/app:pull", "")
 
 		_, err := d.SetRule(ctx, operator, "freeze", freeze(), made.Version)
-		wants(t, err, rulebook.ErrChanged)
-		wants(t, d.DeleteRule(ctx, operator, "freeze", made.Version), rulebook.ErrChanged)
+		wants(t, err, admin.ErrChanged)
+		wants(t, d.DeleteRule(ctx, operator, "freeze", made.Version), admin.ErrChanged)
 		if found := ok[rulebook.Rule](t)(d.Rule(ctx, operator, "freeze")); !cmp.Equal(found, set) {
 			t.Error(cmp.Diff(set, found))
 		}
@@ -45,7 +46,7 @@ func TestADenyWinsAcrossBothPlaces(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.grants(user("ann"), "repository:library/old/app:pull", "pull")
-		wants(t, d.DeleteRule(ctx, operator, "freeze", 0), rulebook.ErrNotFound)
+		wants(t, d.DeleteRule(ctx, operator, "freeze", 0), admin.ErrNotFound)
 	})
 }
 
@@ -161,10 +162,10 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 		taken := freeze()
 		taken.Name = "public images"
 		_, err = d.AddRule(ctx, operator, taken)
-		wants(t, err, rulebook.ErrExists)
+		wants(t, err, admin.ErrExists)
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		_, err = d.AddRule(ctx, operator, freeze())
-		wants(t, err, rulebook.ErrExists)
+		wants(t, err, admin.ErrExists)
 		if n := d.Policy().Len(); n != 3 {
 			t.Errorf("%d rules", n)
 		}
@@ -177,7 +178,7 @@ func TestRolesHoldWhatNamesThem(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		_, err := d.AddRole(ctx, operator, "", rulebook.Role{Name: "publisher", Actions: scope.Pull})
-		wants(t, err, rulebook.ErrExists) // in the file
+		wants(t, err, admin.ErrExists) // in the file
 		role := ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Pull | scope.Delete}))
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "clean", Subjects: []string{"robot:broom"}, Repositories: []string{"**"}, Role: "cleaner"}))
 		broom := &policy.Principal{Kind: policy.Robot, Name: "broom", ID: "1"}
@@ -189,7 +190,7 @@ func TestRolesHoldWhatNamesThem(t *testing.T) {
 		ok[rulebook.Role](t)(d.SetRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}, role.Version))
 		d.grants(broom, "repository:a/b:pull,delete", "delete")
 		_, err = d.SetRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Pull}, role.Version)
-		wants(t, err, rulebook.ErrChanged)
+		wants(t, err, admin.ErrChanged)
 
 		if err := d.DeleteRule(ctx, operator, "clean", 0); err != nil {
 			t.Fatal(err)
@@ -197,7 +198,7 @@ func TestRolesHoldWhatNamesThem(t *testing.T) {
 		if err := d.DeleteRole(ctx, operator, "", "cleaner", 0); err != nil {
 			t.Fatal(err)
 		}
-		list, next, err := d.Roles(ctx, operator, "", rulebook.Page{})
+		list, next, err := d.Roles(ctx, operator, "", admin.Page{})
 		if err != nil || len(list) != 0 || next != "" {
 			t.Errorf("got %v, %q, %v", list, next, err)
 		}
@@ -211,26 +212,26 @@ func TestNobodyPromotesHimselfByARule(t *testing.T) {
 		ok[rulebook.Rule](t)(d.AddRule(ctx, pat, freeze()))
 		own := rulebook.Content{Name: "own", Subjects: []string{"user:pat"}, Tidewaiter: []string{"**"}, Actions: []string{"read", "write"}}
 		_, err := d.AddRule(ctx, pat, own)
-		wants(t, err, rulebook.ErrForbidden)
+		wants(t, err, admin.ErrForbidden)
 		_, err = d.SetRule(ctx, pat, "freeze", own, 0)
-		wants(t, err, rulebook.ErrForbidden)
+		wants(t, err, admin.ErrForbidden)
 		_, err = d.AddRole(ctx, pat, "", rulebook.Role{Name: "keeper", Actions: scope.Write})
-		wants(t, err, rulebook.ErrForbidden)
+		wants(t, err, admin.ErrForbidden)
 
-		admin := actor("root", rulebook.Administrators)
-		ok[rulebook.Rule](t)(d.AddRule(ctx, admin, rulebook.Content{Name: "not eve", Effect: rulebook.Deny, Subjects: []string{"user:eve"}, Tidewaiter: []string{"**"}, Actions: []string{"*"}}))
-		wants(t, d.DeleteRule(ctx, pat, "not eve", 0), rulebook.ErrForbidden)
-		_, err = d.AddRule(ctx, actor("eve", rulebook.Administrators), own)
-		wants(t, err, rulebook.ErrForbidden)
-		for name, by := range map[string]rulebook.Actor{"nobody": {}, "an auditor": actor("aud", rulebook.Auditors), "a user": actor("ann")} {
+		root := actor("root", admin.Administrators)
+		ok[rulebook.Rule](t)(d.AddRule(ctx, root, rulebook.Content{Name: "not eve", Effect: rulebook.Deny, Subjects: []string{"user:eve"}, Tidewaiter: []string{"**"}, Actions: []string{"*"}}))
+		wants(t, d.DeleteRule(ctx, pat, "not eve", 0), admin.ErrForbidden)
+		_, err = d.AddRule(ctx, actor("eve", admin.Administrators), own)
+		wants(t, err, admin.ErrForbidden)
+		for name, by := range map[string]admin.Actor{"nobody": {}, "an auditor": actor("aud", admin.Auditors), "a user": actor("ann")} {
 			_, err := d.AddRule(ctx, by, own)
-			if !errors.Is(err, rulebook.ErrForbidden) {
+			if !errors.Is(err, admin.ErrForbidden) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		narrowed := actor("root", rulebook.Administrators)
+		narrowed := actor("root", admin.Administrators)
 		narrowed.Principal.Limits = []policy.Limit{{Type: scope.TypeTidewaiter, Names: []string{"**"}, Actions: scope.Read | scope.Write}}
-		wants(t, d.DeleteRule(ctx, narrowed, "freeze", 0), rulebook.ErrForbidden)
+		wants(t, d.DeleteRule(ctx, narrowed, "freeze", 0), admin.ErrForbidden)
 	})
 }
 
@@ -359,7 +360,7 @@ func TestVersionsAreKept(t *testing.T) {
 			t.Error(diff)
 		}
 		_, err = d.Version(ctx, "0123456789abcdef")
-		wants(t, err, rulebook.ErrNotFound)
+		wants(t, err, admin.ErrNotFound)
 	})
 }
 
@@ -379,26 +380,26 @@ func TestAChangeIsMadeOfWhatWasSeen(t *testing.T) {
 		}
 		changes := []struct {
 			what, of string
-			do       func(by rulebook.Actor, version int64) error
+			do       func(by admin.Actor, version int64) error
 		}{
-			{"a rule is changed", "rule", func(by rulebook.Actor, v int64) error { return second(d.SetRule(ctx, by, "freeze", freeze(), v)) }},
-			{"a role is changed", "role", func(by rulebook.Actor, v int64) error {
+			{"a rule is changed", "rule", func(by admin.Actor, v int64) error { return second(d.SetRule(ctx, by, "freeze", freeze(), v)) }},
+			{"a role is changed", "role", func(by admin.Actor, v int64) error {
 				return second(d.SetRole(ctx, by, "", rulebook.Role{Name: "cleaner", Actions: scope.Pull}, v))
 			}},
-			{"a namespace's role is changed", "namespace's role", func(by rulebook.Actor, v int64) error {
+			{"a namespace's role is changed", "namespace's role", func(by admin.Actor, v int64) error {
 				return second(d.SetRole(ctx, by, "team", rulebook.Role{Name: "sweeper", Actions: scope.Pull}, v))
 			}},
-			{"a member is added", "namespace", func(by rulebook.Actor, v int64) error {
+			{"a member is added", "namespace", func(by admin.Actor, v int64) error {
 				return second(d.SetMember(ctx, by, "team", "user:bob", rulebook.Reader, v))
 			}},
-			{"a member is removed", "namespace", func(by rulebook.Actor, v int64) error { return second(d.RemoveMember(ctx, by, "team", "user:bob", v)) }},
-			{"a namespace is shown", "namespace", func(by rulebook.Actor, v int64) error {
+			{"a member is removed", "namespace", func(by admin.Actor, v int64) error { return second(d.RemoveMember(ctx, by, "team", "user:bob", v)) }},
+			{"a namespace is shown", "namespace", func(by admin.Actor, v int64) error {
 				return second(d.SetVisibility(ctx, by, "team", rulebook.Public, v))
 			}},
-			{"a namespace's role is deleted", "namespace's role", func(by rulebook.Actor, v int64) error { return d.DeleteRole(ctx, by, "team", "sweeper", v) }},
-			{"a namespace is deleted", "namespace", func(by rulebook.Actor, v int64) error { return d.DeleteNamespace(ctx, by, "team", v) }},
-			{"a role is deleted", "role", func(by rulebook.Actor, v int64) error { return d.DeleteRole(ctx, by, "", "cleaner", v) }},
-			{"a rule is deleted", "rule", func(by rulebook.Actor, v int64) error { return d.DeleteRule(ctx, by, "freeze", v) }},
+			{"a namespace's role is deleted", "namespace's role", func(by admin.Actor, v int64) error { return d.DeleteRole(ctx, by, "team", "sweeper", v) }},
+			{"a namespace is deleted", "namespace", func(by admin.Actor, v int64) error { return d.DeleteNamespace(ctx, by, "team", v) }},
+			{"a role is deleted", "role", func(by admin.Actor, v int64) error { return d.DeleteRole(ctx, by, "", "cleaner", v) }},
+			{"a rule is deleted", "rule", func(by admin.Actor, v int64) error { return d.DeleteRule(ctx, by, "freeze", v) }},
 		}
 		seen := made()
 		for _, c := range changes[len(changes)-4:] {
@@ -411,7 +412,7 @@ func TestAChangeIsMadeOfWhatWasSeen(t *testing.T) {
 			by := operator
 			by.Seen = seen[c.of]
 			for _, version := range []int64{1, 0} {
-				if err := c.do(by, version); !errors.Is(err, rulebook.ErrChanged) {
+				if err := c.do(by, version); !errors.Is(err, admin.ErrChanged) {
 					t.Errorf("%s, and was meant for the one before: %v", c.what, err)
 				}
 			}

@@ -97,7 +97,7 @@ func scanRole(row store.Row) (r Role, err error) {
 	if err := row.Scan(&r.ID, &r.Name, &r.Version, &created, &changed, &actions, &lifetime); err != nil {
 		return Role{}, err
 	}
-	r.Created, r.Changed, r.Lifetime = admin.Time(created), admin.Time(changed), time.Duration(lifetime)*time.Millisecond
+	r.Created, r.Changed, r.Lifetime = store.Time(created), store.Time(changed), time.Duration(lifetime)*time.Millisecond
 	return r, r.Actions.UnmarshalText([]byte(actions))
 }
 
@@ -108,12 +108,12 @@ func findRole(ctx context.Context, q store.Querier, namespaceID, name string) (R
 func insertRole(ctx context.Context, tx *sql.Tx, namespaceID string, r *Role) error {
 	return admin.OrExists(tx.ExecContext(ctx, `
 		INSERT INTO rulebook_roles (namespace_id, `+roleColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
-		namespaceID, r.ID, r.Name, r.Version, admin.Millis(r.Created), admin.Millis(r.Changed), r.Actions.String(), r.Lifetime.Milliseconds()))
+		namespaceID, r.ID, r.Name, r.Version, store.Millis(r.Created), store.Millis(r.Changed), r.Actions.String(), r.Lifetime.Milliseconds()))
 }
 
 func updateRole(ctx context.Context, tx *sql.Tx, r *Role) error {
 	return admin.OrChanged(tx.ExecContext(ctx, "UPDATE rulebook_roles SET version = $1, changed = $2, actions = $3, lifetime = $4 WHERE id = $5 AND version = $6",
-		r.Version, admin.Millis(r.Changed), r.Actions.String(), r.Lifetime.Milliseconds(), r.ID, r.Version-1))
+		r.Version, store.Millis(r.Changed), r.Actions.String(), r.Lifetime.Milliseconds(), r.ID, r.Version-1))
 }
 
 const ruleQuery = "SELECT id, name, version, created, changed, content FROM rulebook_rules"
@@ -124,7 +124,7 @@ func scanRule(row store.Row) (r Rule, err error) {
 	if err := row.Scan(&r.ID, &name, &r.Version, &created, &changed, &content); err != nil {
 		return Rule{}, err
 	}
-	r.Created, r.Changed = admin.Time(created), admin.Time(changed)
+	r.Created, r.Changed = store.Time(created), store.Time(changed)
 	err = unmarshal(&r.Content, content)
 	r.Name = name
 	return r, err
@@ -141,7 +141,7 @@ func insertRule(ctx context.Context, tx *sql.Tx, r *Rule) error {
 	}
 	return admin.OrExists(tx.ExecContext(ctx, `
 		INSERT INTO rulebook_rules (id, name, version, created, changed, role, content) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT DO NOTHING`, r.ID, r.Name, r.Version, admin.Millis(r.Created), admin.Millis(r.Changed), r.Role, content))
+		ON CONFLICT DO NOTHING`, r.ID, r.Name, r.Version, store.Millis(r.Created), store.Millis(r.Changed), r.Role, content))
 }
 
 func updateRule(ctx context.Context, tx *sql.Tx, r *Rule) error {
@@ -150,7 +150,7 @@ func updateRule(ctx context.Context, tx *sql.Tx, r *Rule) error {
 		return err
 	}
 	return admin.OrChanged(tx.ExecContext(ctx, "UPDATE rulebook_rules SET name = $1, version = $2, changed = $3, role = $4, content = $5 WHERE id = $6 AND version = $7",
-		r.Name, r.Version, admin.Millis(r.Changed), r.Role, content, r.ID, r.Version-1))
+		r.Name, r.Version, store.Millis(r.Changed), r.Role, content, r.ID, r.Version-1))
 }
 
 const namespaceQuery = `
@@ -161,7 +161,7 @@ const namespaceQuery = `
 func scanNamespace(row store.Row) (n Namespace, err error) {
 	var created, changed int64
 	err = row.Scan(&n.ID, &n.Name, &n.Version, &created, &changed, &n.Visibility, &n.Size)
-	n.Created, n.Changed = admin.Time(created), admin.Time(changed)
+	n.Created, n.Changed = store.Time(created), store.Time(changed)
 	return n, err
 }
 
@@ -172,12 +172,12 @@ func findNamespace(ctx context.Context, q store.Querier, name string) (Namespace
 func insertNamespace(ctx context.Context, tx *sql.Tx, n *Namespace) error {
 	return admin.OrExists(tx.ExecContext(ctx, `
 		INSERT INTO namespaces (id, name, version, created, changed, visibility) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-		n.ID, n.Name, n.Version, admin.Millis(n.Created), admin.Millis(n.Changed), string(n.Visibility)))
+		n.ID, n.Name, n.Version, store.Millis(n.Created), store.Millis(n.Changed), string(n.Visibility)))
 }
 
 func updateNamespace(ctx context.Context, tx *sql.Tx, n *Namespace) error {
 	return admin.OrChanged(tx.ExecContext(ctx, "UPDATE namespaces SET version = $1, changed = $2, visibility = $3 WHERE id = $4 AND version = $5",
-		n.Version, admin.Millis(n.Changed), string(n.Visibility), n.ID, n.Version-1))
+		n.Version, store.Millis(n.Changed), string(n.Visibility), n.ID, n.Version-1))
 }
 
 const memberQuery = "SELECT subject, role, created FROM namespace_members"
@@ -185,7 +185,7 @@ const memberQuery = "SELECT subject, role, created FROM namespace_members"
 func scanMember(row store.Row) (m Member, err error) {
 	var created int64
 	err = row.Scan(&m.Subject, &m.Role, &created)
-	m.Created = admin.Time(created)
+	m.Created = store.Time(created)
 	return m, err
 }
 

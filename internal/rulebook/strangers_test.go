@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
 )
 
 // What somebody costs who may see none of 10,000 namespaces, and asks for the smallest page: 50
@@ -25,7 +25,7 @@ func BenchmarkNamespacesOfAStranger(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if list, next, err := d.Namespaces(b.Context(), actor("eve"), rulebook.Page{Limit: 1}); err != nil || len(list) > 0 || next != "" {
+		if list, next, err := d.Namespaces(b.Context(), actor("eve"), admin.Page{Limit: 1}); err != nil || len(list) > 0 || next != "" {
 			b.Fatal(list, next, err)
 		}
 	}

@@ -76,7 +76,7 @@ func (b *Rulebook) storeVersion(ctx context.Context) (kept bool, err error) {
 	if p.ID() == "" || p.ID() == before {
 		return false, nil
 	}
-	now := admin.Millis(b.o.Now())
+	now := store.Millis(b.o.Now())
 	n := 0
 	err = b.writer.Write(ctx, "", func(tx *sql.Tx) error {
 		n, err = store.Affected(tx.ExecContext(ctx, "UPDATE rulebook_versions SET used = $1 WHERE id = $2", now, p.ID()))

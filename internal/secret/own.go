@@ -1,6 +1,11 @@
 package secret
 
-import "hash/crc32"
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"hash/crc32"
+	"strings"
+)
 
 // A credential of Tidewaiter consists of the prefix, a letter for its kind, 32 random characters
 // (190 bits), and 6 characters with the CRC-32 of all before: "twp_a…". It has only letters,
@@ -83,4 +88,44 @@ func own[T string | []byte](text T, begin int) (Found, bool) {
 
 func alphanumeric(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}
+
+// Digest is the stored form of a credential. It needs no salt and no slow hash: a random secret
+// cannot be guessed.
+type Digest [sha256.Size]byte
+
+// New returns a new credential of a kind, and its digest.
+func New(letter byte) (string, Digest) {
+	text := make([]byte, 0, Length)
+	text = append(text, Prefix...)
+	text = append(text, letter)
+	var random [64]byte
+	for end := len(text) + RandomLength; len(text) < end; {
+		rand.Read(random[:]) // never fails: crypto/rand crashes the process first
+		for _, b := range random {
+			// Values from four times the alphabet on are skipped, so that all letters are equally
+			// likely.
+			if b < 4*byte(len(Alphabet)) && len(text) < end {
+				text = append(text, Alphabet[b%byte(len(Alphabet))])
+			}
+		}
+	}
+	text = AppendSum(text)
+	return string(text), sha256.Sum256(text)
+}
+
+// Parse returns the kind and the digest of a credential. It returns false if the format or the
+// checksum is wrong. White space around the credential, as files and shells add it, is ignored.
+func Parse(text string) (letter byte, d Digest, ok bool) {
+	text = strings.TrimSpace(text)
+	if len(text) != Length {
+		return 0, Digest{}, false
+	}
+	f, ok := Find(text)
+	if !ok || !f.Valid || f.Begin != 0 {
+		return 0, Digest{}, false
+	}
+	var fixed [Length]byte
+	copy(fixed[:], text)
+	return f.Letter, sha256.Sum256(fixed[:]), true
 }

@@ -8,11 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/password"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -20,12 +21,12 @@ import (
 func withAccounts(t *testing.T) (*harness, *accounts.Accounts) {
 	t.Helper()
 	h := newHarness(t, nil)
-	own, err := accounts.Open(accounts.Options{
-		DB: h.state, Journal: h.journal, Hashing: password.New(password.Options{HashMemory: 64}),
-		Find: func(ctx context.Context, source, name, id string) (*policy.Principal, error) {
-			return h.issuer.Live().Chain.FindIn(ctx, source, name, id)
+	own, err := accounts.Open(accounts.Options{Options: credentials.Options{
+		Writer: admin.NewWriter(h.state, h.journal, nil), Hashing: password.New(password.Options{HashMemory: 64}),
+		Find: func(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
+			return h.issuer.Live().Chain.FindGeneration(ctx, source, name, id)
 		},
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func withAccounts(t *testing.T) (*harness, *accounts.Accounts) {
 			{Name: accounts.Source, Authenticator: own, Kinds: accounts.Kinds()},
 			{Name: "htpasswd", Authenticator: finding{old}},
 		}})
-		live.Refresh = own.IssueRefresh
+		live.Refresh = own.Credentials.IssueRefresh
 		return live
 	})
 	return h, own
@@ -63,7 +64,7 @@ func (h *harness) refreshToken(r reply) string {
 // keep it.
 func TestRefreshTokenRoundTrip(t *testing.T) {
 	h, own := withAccounts(t)
-	operator := rulebook.Operator("root")
+	operator := admin.Operator("root")
 	if _, err := own.AddUser(t.Context(), operator, accounts.NewUser{Name: "ann", Password: identity.NewSecret("own ann's password")}); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"time"
 )
 
 // The queries are in the packages whose tables they read. This file reads their results.
@@ -49,4 +50,20 @@ func Affected(result sql.Result, err error) (int, error) {
 	}
 	n, err := result.RowsAffected()
 	return int(n), err
+}
+
+// Millis returns the stored form of a time: milliseconds since 1970. The zero time is 0.
+func Millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// Time returns the time of a stored form.
+func Time(millis int64) time.Time {
+	if millis == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(millis).UTC()
 }

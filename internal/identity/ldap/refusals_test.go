@@ -19,15 +19,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/external"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
@@ -94,11 +95,13 @@ func newAccounts(t *testing.T, hashing *password.Hashing, hash string) *accounts
 			t.Error(err)
 		}
 	})
-	a, err := accounts.Open(accounts.Options{DB: db, Journal: j, Hashing: hashing, Now: func() time.Time { return now }, OwnerFor: -1})
+	a, err := accounts.Open(accounts.Options{Options: credentials.Options{
+		Writer: admin.NewWriter(db, j, func() time.Time { return now }), Hashing: hashing, OwnerFor: -1,
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	operator := rulebook.Operator("root")
+	operator := admin.Operator("root")
 	for _, name := range []string{"local", "gone", "old"} {
 		if _, err := a.AddUser(t.Context(), operator, accounts.NewUser{Name: name, Hash: identity.NewSecret(hash)}); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,173 @@
+// Package accounts manages local users, groups and robots. It answers: is this a local user or
+// robot, and what are its groups?
+//
+// It is an identity source with the name "accounts": it verifies passwords itself, and by package
+// credentials all credentials that Tidewaiter issues, whose owners may be from any source.
+//
+// # Names
+//
+// The name of a user, a robot or a group is one path component of a repository name, in ASCII:
+// lower-case letters and digits, with single separators (".", "_", "__", or one or more "-")
+// between them, at most 64 bytes. So ${user} works for every user, and each name has one
+// spelling. "Ann", "ann " and "аnn" with a Cyrillic letter are rejected when an account is added,
+// and are unknown at sign-in.
+//
+// A robot called ci signs in as robot+ci. This login needs no quotes in a shell or in YAML, and
+// no user can have it. Rules call the robot robot:ci, and registry events call it robot+ci.
+// Methods that take a login take either form: "ann" is a user, "robot+ci" a robot. Logins that
+// begin with "robot+" are never looked up in another source.
+//
+// # Ids
+//
+// Each user and robot has an id that is never reused. Deleting an account deletes everything that
+// belongs to it. A later account with the same name inherits nothing.
+//
+// # Passwords
+//
+// Passwords are stored as argon2id hashes. Imported bcrypt hashes are replaced at the next
+// sign-in.
+//
+// # Rights
+//
+// Each call that reads or changes something requires a right:
+//
+//	tidewaiter:accounts:read          read users, robots and groups
+//	tidewaiter:accounts:write         change them, except administrators
+//	tidewaiter:administrators:write   change administrators too
+//
+// The right accounts:write is as powerful as being any account that it may change. Users need no
+// right to change their own password, by giving the current one. Robots need no right to rotate
+// their own secret. The owners of a namespace manage its robots.
+//
+// Nobody can promote themselves. Nothing that a non-administrator sets or creates for somebody
+// else makes anybody an administrator later: an account whose password or secret they set cannot
+// become an administrator before an administrator has set another one (ErrSetByDelegate).
+//
+// # Changes
+//
+// Every change is journaled in its own transaction. Objects have a version: a call that is given
+// a version other than the current one fails with admin.ErrChanged; 0 matches any version. A
+// change that forbids something takes effect at once in this process. Other processes that share
+// the database notice it within a second, while Credentials.Run runs.
+package accounts
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+const (
+	// Source is the source of the principals that this package returns.
+	Source = admin.AccountsSource
+	// RobotPrefix is the prefix of a robot's login.
+	RobotPrefix = identity.RobotPrefix
+)
+
+// Options configures Accounts and the Credentials that they use.
+type Options struct {
+	// Local is set by Open. If Rights is nil, only administrators and operators have rights.
+	credentials.Options
+
+	// Elsewhere looks up the login of a new account in the other sources. nil: there is no other
+	// source.
+	Elsewhere func(ctx context.Context, login string) Elsewhere
+	// Limiter returns the limiter for ChangePassword and SetUp. Where it is nil or returns nil,
+	// attempts are not limited.
+	Limiter func() *ratelimit.Limiter
+}
+
+// Account is a user or a robot.
+type Account struct {
+	ID       string
+	Kind     policy.Kind // User or Robot
+	Name     string      // "ann", "ci"
+	Version  int64
+	Created  time.Time
+	Changed  time.Time
+	Expires  time.Time // zero: never
+	Disabled bool
+	Hash     string // algorithm of the password hash: "argon2id", "bcrypt"; "": no password
+	// SetByDelegate is true if a non-administrator set the password or secret of somebody else's
+	// account. Such an account cannot become an administrator (ErrSetByDelegate).
+	SetByDelegate bool
+	Groups        []string // sorted
+
+	Unchecked []string // set only by the call that adds the account: Elsewhere.Unchecked
+	Unchanged bool     // the call that returned this account found nothing to change
+}
+
+// Login returns what the account signs in as: "ann", "robot+ci".
+func (a *Account) Login() string {
+	if a.Kind == policy.Robot {
+		return RobotPrefix + a.Name
+	}
+	return a.Name
+}
+
+// NewUser describes a user to add. A user without a password and a hash can sign in with tokens
+// only.
+type NewUser struct {
+	Name     string
+	Password identity.Secret
+	Hash     identity.Secret // bcrypt or argon2id, instead of a password
+	Groups   []string        // must exist, except Administrators and Auditors
+	// Moved means that the user is moved from another source that may still have the name. It
+	// skips Elsewhere.
+	Moved bool
+}
+
+// NewRobot describes a robot to add.
+type NewRobot struct {
+	Name    string
+	Expires time.Time // zero: never
+	Groups  []string  // must exist, except Administrators and Auditors
+}
+
+// Group is a group of users and robots.
+type Group struct {
+	ID      string
+	Name    string
+	Version int64
+	Created time.Time
+	Size    int // number of members
+
+	Unchanged bool // the call that returned this group found nothing to change
+}
+
+// Accounts manages local users, groups and robots. Its methods may be called from any goroutine.
+type Accounts struct {
+	Credentials *credentials.Credentials
+
+	o      Options
+	writer *admin.Writer
+	rights *admin.Rights
+}
+
+// Open returns Accounts with their Credentials. It starts no goroutine and reads nothing.
+func Open(o Options) (*Accounts, error) {
+	if o.Limiter == nil {
+		o.Limiter = func() *ratelimit.Limiter { return nil }
+	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	if o.Writer != nil && o.Rights == nil {
+		rights, err := admin.NewRights(nil, o.Writer.Now)
+		if err != nil {
+			return nil, err
+		}
+		o.Rights = rights
+	}
+	o.Local = localOwners{}
+	c, err := credentials.Open(o.Options)
+	if err != nil {
+		return nil, err
+	}
+	return &Accounts{c, o, o.Writer, o.Rights}, nil
+}

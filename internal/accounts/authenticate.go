@@ -1,0 +1,158 @@
+package accounts
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Kinds returns the kinds of credentials that Authenticate accepts.
+func Kinds() []identity.Kind {
+	return []identity.Kind{identity.Password, identity.AccessToken, identity.RefreshToken, identity.Session}
+}
+
+// Authenticate accepts passwords of local users, and all credentials that were issued here. A
+// robot that does not exist is rejected, not unknown. So no other source is asked about it.
+//
+// A password that was verified a short while ago costs neither a query nor a hash. Failures are
+// never cached.
+func (a *Accounts) Authenticate(ctx context.Context, p identity.Presented) (identity.Verified, error) {
+	switch {
+	case p.Kind != identity.Password:
+		return a.Credentials.Authenticate(ctx, p)
+	case strings.HasPrefix(p.Name, RobotPrefix):
+		return identity.Verified{}, identity.Rejected("this is not the form of a robot secret")
+	case !admin.ValidName(p.Name):
+		return identity.Verified{}, identity.ErrUnknown
+	}
+	return a.Credentials.Remember(ctx, p, a.verifyPassword)
+}
+
+func (a *Accounts) verifyPassword(ctx context.Context, p identity.Presented) (identity.Verified, error) {
+	r, err := find(ctx, a.writer.DB.Read(), p.Name)
+	if errors.Is(err, admin.ErrNotFound) {
+		return identity.Verified{}, identity.ErrUnknown
+	}
+	if err != nil {
+		return identity.Verified{}, fmt.Errorf("looking up a user: %w", err)
+	}
+	secret := p.Secret.Reveal()
+	if ended := r.ended(a.writer.Now()); ended != "" || r.hash == "" {
+		// The password is not compared: a correct one would be cached, and the next refusal would
+		// be faster.
+		err := refused(a.o.Hashing.DummyFor(ctx, requester(p), r.hash, secret))
+		if errors.Is(err, identity.ErrRejected) {
+			err = identity.Rejected(cmp.Or(ended, "it has no password"))
+		}
+		return identity.Verified{}, err
+	}
+	if err := a.o.Hashing.CompareFor(ctx, requester(p), r.hash, secret); err != nil {
+		return identity.Verified{}, refused(err)
+	}
+	if r.Hash == "bcrypt" {
+		a.rehash(ctx, &r, p)
+	}
+	return identity.Verified{Principal: r.principal(), Credential: credentials.CredentialPassword, Until: r.Expires}, nil
+}
+
+// ended returns why an account cannot sign in; "": it can.
+func (r *record) ended(now time.Time) string {
+	switch {
+	case r.Disabled:
+		return "it is disabled"
+	case admin.Expired(r.Expires, now):
+		return "it expired " + admin.ExpiryText(r.Expires)
+	}
+	return ""
+}
+
+// requester identifies the client that a hash is computed for. Addresses take turns.
+func requester(p identity.Presented) password.Requester {
+	return password.Requester{Name: p.Name, Address: p.CountedAt(), KnownPlace: p.KnownPlace}
+}
+
+// refused converts a failed comparison to the error of an identity source. Unexpected errors stay
+// outages.
+func refused(err error) error {
+	switch {
+	case err == nil, errors.Is(err, password.ErrMismatch), errors.Is(err, password.ErrTooLong):
+		return identity.ErrRejected
+	}
+	return fmt.Errorf("checking a password: %w", err)
+}
+
+// rehash replaces a bcrypt hash while the password is known. It may fail: the next sign-in tries
+// again.
+func (a *Accounts) rehash(ctx context.Context, r *record, p identity.Presented) {
+	hash, err := a.o.Hashing.Hash(ctx, p.Secret.Reveal())
+	if err == nil {
+		by := admin.Actor{Principal: r.principal(), Remote: p.Remote, Credential: credentials.CredentialPassword}
+		err = a.change(ctx, by, false, func(tx *sql.Tx) (*journal.Change, error) {
+			n, err := store.Affected(tx.ExecContext(ctx, "UPDATE accounts SET hash = $1 WHERE id = $2 AND hash = $3", hash, r.ID, r.hash))
+			if err != nil || n == 0 { // n == 0: the hash was changed meanwhile
+				return nil, err
+			}
+			return &journal.Change{Action: "user.rehash", Target: r.Login(), From: map[string]any{"password": r.Hash}, To: map[string]any{"password": kindOfHash(hash)}}, nil
+		})
+	}
+	if err != nil {
+		a.o.Log.Warn("a bcrypt hash was not replaced", "user", r.Name, "error", err)
+	}
+}
+
+// Dummy takes as long as checking a wrong password.
+func (a *Accounts) Dummy(ctx context.Context, p identity.Presented) error {
+	err := refused(a.o.Hashing.DummyFor(ctx, requester(p), "", p.Secret.Reveal()))
+	if errors.Is(err, identity.ErrRejected) {
+		return nil
+	}
+	return err
+}
+
+// DummyLookup sends the same query as Authenticate does for a name.
+func (a *Accounts) DummyLookup(ctx context.Context, p identity.Presented) error {
+	if p.Kind != identity.Password || strings.HasPrefix(p.Name, RobotPrefix) || !admin.ValidName(p.Name) {
+		return nil
+	}
+	if _, err := find(ctx, a.writer.DB.Read(), p.Name); err != nil && !errors.Is(err, admin.ErrNotFound) {
+		return fmt.Errorf("looking up a user: %w", err)
+	}
+	return nil
+}
+
+// Find returns the principal with a login, or with a name and an id. For a disabled or expired
+// account it returns an identity.DisabledError.
+func (a *Accounts) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+	var r record
+	var err error
+	if id != "" {
+		r, err = findID(ctx, a.writer.DB.Read(), id)
+		if err == nil && name != r.Name && name != r.Login() {
+			err = admin.ErrNotFound
+		}
+	} else {
+		r, err = find(ctx, a.writer.DB.Read(), name)
+	}
+	if errors.Is(err, admin.ErrNotFound) {
+		return nil, identity.ErrUnknown
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking up an account: %w", err)
+	}
+	if ended := r.ended(a.writer.Now()); ended != "" {
+		return nil, &identity.DisabledError{Why: ended}
+	}
+	return r.principal(), nil
+}

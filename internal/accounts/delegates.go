@@ -1,0 +1,56 @@
+package accounts
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// A delegate may change accounts without being an administrator. A delegate who sets somebody's
+// password knows it, and could wait until that user becomes an administrator. So the account is
+// marked with SetByDelegate. It cannot join a group that makes it an administrator until an
+// administrator sets another password or secret. That also revokes its access tokens, since anyone
+// with the password could have created them in the user's name.
+//
+// A user who changes the password does not clear the mark: the delegate may have changed it
+// instead. Package credentials restricts the tokens that a delegate creates for somebody else.
+
+// ErrSetByDelegate means that an account would become an administrator although a delegate knows
+// its password or secret. It matches admin.ErrForbidden.
+var ErrSetByDelegate = admin.Forbidden("a user who is not an administrator has set its password or secret: an administrator must set another one first")
+
+// isDelegated reports whether the actor is a delegate when it sets a password or secret.
+func (a *Accounts) isDelegated(by admin.Actor) bool {
+	return !a.rights.May(by, admin.RightAdministrators, scope.Write)
+}
+
+// recordOwner updates SetByDelegate after the actor has set the password or secret of an account.
+func (a *Accounts) recordOwner(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record, change *journal.Change) error {
+	was := r.SetByDelegate
+	r.SetByDelegate = a.isDelegated(by)
+	if was != r.SetByDelegate {
+		change.To["set_by_delegate"] = r.SetByDelegate
+	}
+	if !was || r.SetByDelegate {
+		return nil
+	}
+	n, err := credentials.DeleteTokens(ctx, tx, r.owner(), credentials.Access)
+	if n > 0 {
+		change.To["tokens_revoked"] = n
+	}
+	return err
+}
+
+// wouldPromote returns ErrSetByDelegate if an account whose secret a delegate knows would become
+// an administrator.
+func (a *Accounts) wouldPromote(by admin.Actor, r *record, after *policy.Principal) error {
+	if r.SetByDelegate && a.rights.Administers(after, by.Remote) && !a.rights.Administers(r.principal(), by.Remote) {
+		return ErrSetByDelegate
+	}
+	return nil
+}

@@ -1,0 +1,242 @@
+package accounts
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// AddGroup adds a group without members.
+func (a *Accounts) AddGroup(ctx context.Context, by admin.Actor, name string) (_ Group, err error) {
+	defer admin.Wrap(&err, "adding group %.80q", name)
+	g := Group{Name: name, Version: 1}
+	if err := a.rights.Require(by, admin.RightAccounts, scope.Write); err != nil {
+		return Group{}, err
+	}
+	if err := admin.CheckName(name); err != nil {
+		return Group{}, err
+	}
+	err = a.change(ctx, by, false, func(tx *sql.Tx) (*journal.Change, error) {
+		return a.writer.WithIdempotency(ctx, tx, by, "group.add", name, func() (string, *journal.Change, error) {
+			g.ID, g.Created = a.writer.NewID(), a.writer.Time()
+			return g.ID, &journal.Change{Action: "group.add", Target: name, To: map[string]any{"id": g.ID}}, insertGroup(ctx, tx, &g)
+		}, func(id string) (_ *journal.Change, err error) {
+			if g, err = findGroup(ctx, tx, name); err == nil && g.ID != id {
+				err = admin.ErrNotFound
+			}
+			return nil, err
+		})
+	})
+	return g, err
+}
+
+// Group returns a group.
+func (a *Accounts) Group(ctx context.Context, by admin.Actor, name string) (_ Group, err error) {
+	defer admin.Wrap(&err, "looking up group %.80q", name)
+	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
+		return Group{}, err
+	}
+	return findGroup(ctx, a.writer.DB.Read(), name)
+}
+
+// Groups returns groups in the order of their names, and the start of the next page.
+func (a *Accounts) Groups(ctx context.Context, by admin.Actor, page admin.Page) (list []Group, next string, err error) {
+	defer admin.Wrap(&err, "listing groups")
+	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
+		return nil, "", err
+	}
+	return admin.List(ctx, a.writer.DB.Read(), page, scanGroup, func(g *Group) string { return g.Name },
+		groupQuery+" WHERE g.name > $1 ORDER BY g.name LIMIT $2")
+}
+
+// Members returns the logins of a group's members in the order of their names, and the start of
+// the next page.
+func (a *Accounts) Members(ctx context.Context, by admin.Actor, group string, page admin.Page) (logins []string, next string, err error) {
+	defer admin.Wrap(&err, "listing the members of %.80q", group)
+	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
+		return nil, "", err
+	}
+	g, err := findGroup(ctx, a.writer.DB.Read(), group)
+	if err != nil {
+		return nil, "", err
+	}
+	kind, name, _ := parseLogin(page.After)
+	page.After = name
+	login := func(row store.Row) (string, error) {
+		var r record
+		var kind string
+		err := row.Scan(&kind, &r.Name)
+		err = errors.Join(err, r.Kind.UnmarshalText([]byte(kind)))
+		return r.Login(), err
+	}
+	return admin.List(ctx, a.writer.DB.Read(), page, login, func(login *string) string { return *login }, `
+		SELECT a.kind, a.name FROM account_members m JOIN accounts a ON a.id = m.account_id
+		WHERE m.group_id = $3 AND (a.name > $1 OR a.name = $1 AND a.kind > $4) ORDER BY a.name, a.kind LIMIT $2`, g.ID, kind.String())
+}
+
+// Join adds an account to a group. It succeeds if the account is a member already.
+func (a *Accounts) Join(ctx context.Context, by admin.Actor, group, login string, version int64) (_ Group, err error) {
+	defer admin.Wrap(&err, "adding %.80q to group %.80q", login, group)
+	return a.setMembership(ctx, by, group, login, version, true)
+}
+
+// Leave removes an account from a group. It succeeds if the account is not a member.
+func (a *Accounts) Leave(ctx context.Context, by admin.Actor, group, login string, version int64) (_ Group, err error) {
+	defer admin.Wrap(&err, "removing %.80q from group %.80q", login, group)
+	return a.setMembership(ctx, by, group, login, version, false)
+}
+
+func (a *Accounts) setMembership(ctx context.Context, by admin.Actor, group, login string, version int64, in bool) (g Group, err error) {
+	if err := a.rights.Require(by, admin.RightAccounts, scope.Write); err != nil {
+		return Group{}, err
+	}
+	err = a.change(ctx, by, true, func(tx *sql.Tx) (_ *journal.Change, err error) {
+		if in {
+			g, err = a.findOrAddGroup(ctx, tx, group)
+		} else {
+			g, err = findGroup(ctx, tx, group)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("group: %w", err)
+		}
+		if err := by.CheckSeen(g.ID, g.Version, version); err != nil {
+			return nil, err
+		}
+		r, err := find(ctx, tx, login)
+		if err != nil {
+			return nil, fmt.Errorf("account: %w", err)
+		}
+		// Check the account as a member: only administrators may add or remove other
+		// administrators.
+		as := r.principal()
+		as.Groups = distinct(append(as.Groups, group))
+		if err := a.rights.MayChange(by, as); err != nil {
+			return nil, err
+		}
+		if err := a.mayRelease(by, r, group); err != nil {
+			return nil, err
+		}
+		after := as
+		if !in {
+			after = without(&r, group)
+		}
+		if err := a.wouldPromote(by, &r, after); err != nil {
+			return nil, err
+		}
+		change := &journal.Change{Action: "group.join", Target: group, To: map[string]any{"member": r.Login(), "id": r.ID}}
+		var changed bool
+		if in {
+			changed, err = insertMember(ctx, tx, g.ID, r.ID)
+			g.Size++
+		} else {
+			change.Action = "group.leave"
+			var n int
+			n, err = store.Affected(tx.ExecContext(ctx, "DELETE FROM account_members WHERE group_id = $1 AND account_id = $2", g.ID, r.ID))
+			changed = n > 0
+			g.Size--
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !changed {
+			g, err = findGroup(ctx, tx, group)
+			g.Unchanged = true
+			return nil, err
+		}
+		return change, raiseGroup(ctx, tx, &g)
+	})
+	return g, err
+}
+
+// mayRelease checks that the actor may change the account as it is without the group. A deny rule
+// for the group may be what keeps the account from being an administrator.
+func (a *Accounts) mayRelease(by admin.Actor, r record, group string) error {
+	return a.rights.MayChange(by, without(&r, group))
+}
+
+// without returns the principal of an account without a group.
+func without(r *record, group string) *policy.Principal {
+	plain := *r
+	plain.Groups = slices.DeleteFunc(slices.Clone(r.Groups), func(g string) bool { return g == group })
+	return plain.principal()
+}
+
+// isPrivileged reports whether a group gives rights over Tidewaiter without a rule.
+func isPrivileged(group string) bool {
+	return group == admin.Administrators || group == admin.Auditors
+}
+
+// mayReleaseAll calls mayRelease for all members. For administrators it checks only members whose
+// password or secret a non-administrator set.
+func (a *Accounts) mayReleaseAll(ctx context.Context, tx *sql.Tx, by admin.Actor, g *Group) error {
+	query := "SELECT account_id FROM account_members WHERE group_id = $1"
+	if a.rights.May(by, admin.RightAdministrators, scope.Write) {
+		query = "SELECT m.account_id FROM account_members m JOIN accounts a ON a.id = m.account_id WHERE m.group_id = $1 AND a.lent = 1"
+	}
+	members, err := store.Texts(ctx, tx, query, g.ID)
+	for _, id := range members {
+		if err != nil {
+			break
+		}
+		var r record
+		if r, err = findID(ctx, tx, id); err == nil {
+			if err = a.mayRelease(by, r, g.Name); err == nil {
+				err = a.wouldPromote(by, &r, without(&r, g.Name))
+			}
+		}
+	}
+	return err
+}
+
+// findOrAddGroup finds a group. Administrators and Auditors are created when the first account
+// joins.
+func (a *Accounts) findOrAddGroup(ctx context.Context, tx *sql.Tx, name string) (Group, error) {
+	g, err := findGroup(ctx, tx, name)
+	if errors.Is(err, admin.ErrNotFound) && isPrivileged(name) {
+		g = Group{ID: a.writer.NewID(), Name: name, Version: 1, Created: a.writer.Time()}
+		if err = insertGroup(ctx, tx, &g); errors.Is(err, admin.ErrExists) {
+			g, err = findGroup(ctx, tx, name)
+		}
+	}
+	return g, err
+}
+
+// DeleteGroup deletes a group. Its members stay.
+func (a *Accounts) DeleteGroup(ctx context.Context, by admin.Actor, name string, version int64) (err error) {
+	defer admin.Wrap(&err, "deleting group %.80q", name)
+	if err := a.rights.Require(by, admin.RightAccounts, scope.Write); err != nil {
+		return err
+	}
+	return a.change(ctx, by, true, func(tx *sql.Tx) (*journal.Change, error) {
+		if isPrivileged(name) && !a.rights.May(by, admin.RightAdministrators, scope.Write) {
+			return nil, admin.Requires(admin.RightAdministrators, scope.Write)
+		}
+		as := &policy.Principal{Kind: policy.User, Source: Source, Groups: []string{name}}
+		if err := a.rights.MayChange(by, as); err != nil {
+			return nil, err
+		}
+		g, err := findGroup(ctx, tx, name)
+		if err != nil {
+			return nil, err
+		}
+		if err := by.CheckSeen(g.ID, g.Version, version); err != nil {
+			return nil, err
+		}
+		if err := a.mayReleaseAll(ctx, tx, by, &g); err != nil {
+			return nil, err
+		}
+		err = admin.OrChanged(tx.ExecContext(ctx, "DELETE FROM account_groups WHERE id = $1 AND version = $2", g.ID, g.Version))
+		if err == nil {
+			_, err = tx.ExecContext(ctx, "DELETE FROM account_members WHERE group_id = $1", g.ID)
+		}
+		return &journal.Change{Action: "group.delete", Target: name, From: map[string]any{"id": g.ID, "members": g.Size}}, err
+	})
+}

@@ -1,0 +1,343 @@
+package accounts_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
+)
+
+// kills is how often a process is killed. Set ACCOUNTS_TEST_KILLS=200 for a long run.
+func kills(t *testing.T) int {
+	n, err := strconv.Atoi(cmpOr(os.Getenv("ACCOUNTS_TEST_KILLS"), "4"))
+	if err != nil || n < 1 {
+		t.Fatalf("ACCOUNTS_TEST_KILLS: %v", err)
+	}
+	return n
+}
+
+func cmpOr(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
+}
+
+// kill -9 during each kind of write: all or nothing. A process makes all kinds of writes and is
+// killed during one. Each acknowledged write is stored with its journal entry. The write in
+// progress is stored with its entry or not at all. The tables agree with the journal.
+func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		url := d.Ready(t)
+		acknowledged := make(storetest.Acknowledged)
+		lives := kills(t)
+		order := rand.Perm(len(kinds))
+		for life := range lives {
+			during := kinds[order[life%len(kinds)]]
+			acknowledged.Kill(t, during, "ACCOUNTS_TEST_URL="+url, fmt.Sprintf("ACCOUNTS_TEST_LIFE=%d", life))
+			h := newHarness(t, url)
+			// The database may still be working for the dead process. All writes of accounts
+			// queue for the journal's head, so this one comes after it.
+			if _, err := h.AddGroup(t.Context(), operator, fmt.Sprintf("after%d", life)); err != nil {
+				t.Fatal(err)
+			}
+			h.settled(fmt.Sprintf("life %d, killed during %s", life, during), acknowledged)
+			if t.Failed() {
+				return
+			}
+		}
+	})
+}
+
+// settled compares the acknowledged writes with the journal, and the journal with the tables.
+func (h *harness) settled(when string, acknowledged storetest.Acknowledged) {
+	h.T.Helper()
+	kept := make(map[string][]string)
+	told := story{accounts: map[string]*person{}, groups: map[string]*circle{}, tokens: map[string]*paper{}}
+	// The first worker issues setup secrets. It has added a group before.
+	setter := "l0w0"
+	for entry, err := range h.Journal.Read(h.T.Context(), 0) {
+		if err != nil {
+			h.T.Fatal(err)
+		}
+		who := storetest.WorkerOf(entry.Change.Actor, entry.Change.Target)
+		if strings.HasSuffix(who, "w0") {
+			setter = who
+		}
+		if entry.Change.Action == "setup.offer" {
+			who = setter
+		}
+		if who != "" {
+			kept[who] = append(kept[who], entry.Change.Action)
+		}
+		told.tell(h.T, entry.Change)
+	}
+	acknowledged.Compare(h.T, when, kept)
+	if diff := cmp.Diff(told.lines(), h.lines()); diff != "" {
+		h.T.Errorf("%s: what is there (-as the journal tells +as the tables say):\n%s", when, diff)
+	}
+	if _, err := h.Journal.Verify(h.T.Context(), 0); err != nil {
+		h.T.Errorf("%s: %v", when, err)
+	}
+}
+
+// lines returns the contents of the tables in the form of story. Times have a precision of one
+// second.
+func (h *harness) lines() []string {
+	var all []string
+	end := func(ms int64) string {
+		if ms == 0 {
+			return "never"
+		}
+		return time.UnixMilli(ms).UTC().Format(time.RFC3339)
+	}
+	for query, line := range map[string]func(*sql.Rows) (string, error){
+		"SELECT id, kind, name, disabled, expires, hash FROM accounts": func(r *sql.Rows) (string, error) {
+			var id, kind, name, hash string
+			var disabled, expires int64
+			err := r.Scan(&id, &kind, &name, &disabled, &expires, &hash)
+			switch {
+			case strings.HasPrefix(hash, "$argon2id$"):
+				hash = "argon2id"
+			case hash != "":
+				hash = "bcrypt"
+			}
+			if kind == "robot" {
+				name = "robot+" + name
+			}
+			return fmt.Sprintf("account %s %s disabled:%t ends:%s %s", id, name, disabled != 0, end(expires), hash), err
+		},
+		"SELECT g.name FROM account_groups g": func(r *sql.Rows) (name string, err error) {
+			err = r.Scan(&name)
+			return "group " + name, err
+		},
+		"SELECT g.name, m.account_id FROM account_members m LEFT JOIN account_groups g ON g.id = m.group_id": func(r *sql.Rows) (string, error) {
+			var group, id string // scanning fails for a member of a group that does not exist
+			err := r.Scan(&group, &id)
+			return fmt.Sprintf("member %s %s", group, id), err
+		},
+		"SELECT id, purpose, owner_id, parent, expires FROM account_tokens": func(r *sql.Rows) (string, error) {
+			var id, use, owner, parent string
+			var expires int64
+			err := r.Scan(&id, &use, &owner, &parent, &expires)
+			return fmt.Sprintf("token %s %s of:%s with:%s ends:%s", id, use, owner, parent, end(expires)), err
+		},
+		"SELECT expires FROM account_setup": func(r *sql.Rows) (string, error) {
+			var expires int64
+			err := r.Scan(&expires)
+			return "offer ends:" + end(expires), err
+		},
+	} {
+		rows, err := h.DB.Read().QueryContext(context.Background(), query)
+		if err != nil {
+			h.T.Fatal(err)
+		}
+		for rows.Next() {
+			text, err := line(rows)
+			if err != nil {
+				h.T.Fatalf("%s: %v", query, err)
+			}
+			all = append(all, text)
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			h.T.Fatal(err)
+		}
+	}
+	return sorted(all)
+}
+
+// story is the state of accounts according to the journal. Every table could be rebuilt from it.
+type story struct {
+	accounts map[string]*person // by id
+	groups   map[string]*circle // by name
+	tokens   map[string]*paper  // by id
+	offers   []string
+	ids      []string // ids assigned so far
+}
+
+type person struct {
+	login, hash, ends string
+	disabled          bool
+}
+
+type circle struct{ members []string }
+
+type paper struct{ use, owner, parent, ends string }
+
+func (s *story) lines() []string {
+	var all []string
+	for id, p := range s.accounts {
+		all = append(all, fmt.Sprintf("account %s %s disabled:%t ends:%s %s", id, p.login, p.disabled, p.ends, p.hash))
+	}
+	for name, g := range s.groups {
+		all = append(all, "group "+name)
+		for _, id := range g.members {
+			all = append(all, fmt.Sprintf("member %s %s", name, id))
+		}
+	}
+	for id, p := range s.tokens {
+		all = append(all, fmt.Sprintf("token %s %s of:%s with:%s ends:%s", id, p.use, p.owner, p.parent, p.ends))
+	}
+	for _, ends := range s.offers {
+		all = append(all, "offer ends:"+ends)
+	}
+	return sorted(all)
+}
+
+// tell applies one change.
+func (s *story) tell(t testing.TB, c *journal.Change) {
+	t.Helper()
+	to := func(field string) string { return text(c.To[field]) }
+	from := func(field string) string { return text(c.From[field]) }
+	given := func(id string) string {
+		if id == "" || slices.Contains(s.ids, id) {
+			t.Fatalf("%s of %s: the id %q was given before", c.Action, c.Target, id)
+		}
+		s.ids = append(s.ids, id)
+		return id
+	}
+	id, who := s.find(c.Target)
+	switch kind, action, _ := strings.Cut(c.Action, "."); {
+	case action == "add" && (kind == "user" || kind == "robot"):
+		id := given(to("id"))
+		s.accounts[id] = &person{login: c.Target, hash: to("password"), ends: cmpOr(to("expires"), "never")}
+		groups, _ := c.To["groups"].([]any)
+		for _, name := range groups {
+			s.join(text(name), id)
+		}
+		if kind == "robot" {
+			s.tokens[given(to("secret"))] = &paper{use: "robot", owner: id, ends: "never"}
+		}
+		if strings.HasPrefix(c.Actor, "operator:setup") {
+			s.offers = nil
+		}
+	case c.Action == "setup.offer":
+		s.offers = append(s.offers, to("expires"))
+	case c.Action == "group.add":
+		given(to("id"))
+		s.groups[c.Target] = &circle{}
+	case c.Action == "group.join":
+		s.join(c.Target, to("id"))
+	case c.Action == "group.leave":
+		g := s.groups[c.Target]
+		g.members = slices.DeleteFunc(g.members, func(id string) bool { return id == to("id") })
+	case c.Action == "group.delete":
+		if n := len(s.groups[c.Target].members); text(c.From["members"]) != strconv.Itoa(n) {
+			t.Errorf("deleting %s: %v members, want %d", c.Target, c.From["members"], n)
+		}
+		delete(s.groups, c.Target)
+	case action == "rehash":
+		who.hash = to("password")
+	case action == "password":
+		who.hash = to("password")
+		s.void(id, "refresh")
+		s.void(id, "session")
+	case action == "expiry":
+		who.ends = to("expires")
+	case action == "disable":
+		who.disabled = true
+		s.void(id, "refresh")
+		s.void(id, "session")
+	case action == "enable":
+		who.disabled = false
+	case action == "delete":
+		delete(s.accounts, id)
+		s.void(id, "")
+		for _, g := range s.groups {
+			g.members = slices.DeleteFunc(g.members, func(member string) bool { return member == id })
+		}
+	case action == "rotate":
+		for secret, p := range s.tokens {
+			switch {
+			case p.use != "robot" || p.owner != id:
+			case secret == from("secret"):
+				s.end(secret, to("until"))
+			default:
+				s.revoke(secret)
+			}
+		}
+		s.tokens[given(to("secret"))] = &paper{use: "robot", owner: id, ends: "never"}
+	case action == "add": // token, refresh, session
+		use := kind
+		if kind == "token" {
+			use = "access"
+		}
+		s.tokens[given(to("id"))] = &paper{use: use, owner: to("owner_id"), parent: to("parent"), ends: cmpOr(to("expires"), "never")}
+	case action == "revoke":
+		s.revoke(from("id"))
+	case action == "revoke-all":
+		id, _ := s.find(strings.TrimPrefix(c.Target, "user:"))
+		s.void(id, from("use"))
+	default:
+		t.Fatalf("the journal has the action %q, which this test does not know", c.Action)
+	}
+}
+
+func text(v any) string {
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprint(v)
+}
+
+func (s *story) find(login string) (string, *person) {
+	for id, p := range s.accounts {
+		if p.login == login {
+			return id, p
+		}
+	}
+	return "", nil
+}
+
+// join adds a member. The groups Administrators and Auditors need not exist.
+func (s *story) join(group, id string) {
+	g := s.groups[group]
+	if g == nil {
+		g = &circle{}
+		s.groups[group] = g
+	}
+	g.members = append(g.members, id)
+}
+
+// void removes the tokens of an owner with a use, or all.
+func (s *story) void(owner, use string) {
+	for id, p := range s.tokens {
+		if p.owner == owner && (use == "" || p.use == use) {
+			delete(s.tokens, id)
+		}
+	}
+}
+
+// revoke removes a token and its descendants.
+func (s *story) revoke(id string) {
+	delete(s.tokens, id)
+	for child, p := range s.tokens {
+		if p.parent == id {
+			s.revoke(child)
+		}
+	}
+}
+
+// end makes a token and its descendants expire at a time at the latest.
+func (s *story) end(id, when string) {
+	if p := s.tokens[id]; p.ends == "never" || p.ends > when {
+		p.ends = when
+	}
+	for child, p := range s.tokens {
+		if p.parent == id {
+			s.end(child, when)
+		}
+	}
+}

@@ -1,0 +1,16 @@
+package accounts
+
+import (
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// parseLogin splits a login into kind and name. It returns false if the login is invalid.
+func parseLogin(login string) (kind policy.Kind, name string, ok bool) {
+	if name, robot := strings.CutPrefix(login, RobotPrefix); robot {
+		return policy.Robot, name, admin.ValidName(name)
+	}
+	return policy.User, login, admin.ValidName(login)
+}

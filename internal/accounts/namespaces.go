@@ -1,0 +1,114 @@
+package accounts
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// A robot whose name begins with the name of a namespace, such as team.ci, belongs to the
+// namespace if the namespace existed first. The owners of the namespace manage the robot, and it
+// is deleted with the namespace. Other robots need accounts:write.
+
+// Robots returns the robots of a namespace in the order of their names, and the start of the next
+// page.
+func (a *Accounts) Robots(ctx context.Context, by admin.Actor, namespace string, page admin.Page) (list []Account, next string, err error) {
+	defer admin.Wrap(&err, "listing the robots of %.130q", namespace)
+	if a.rights.Require(by, admin.RightAccounts, scope.Read) != nil && !a.rights.May(by, admin.RightNamespace+namespace, scope.Read) {
+		return nil, "", admin.ErrNotFound
+	}
+	prefix := strings.ReplaceAll(namespace, "/", ".") + "."
+	return a.list(ctx, page, "namespace <> '' AND kind = 'robot' AND substr(name, 1, $3) = $4", len(prefix), prefix)
+}
+
+// mayManageLogin checks that the actor may change accounts, or owns the namespace in the robot's
+// login. It needs no query. mayManage then checks whether the robot belongs to that namespace.
+func (a *Accounts) mayManageLogin(by admin.Actor, login string) error {
+	err := a.rights.Require(by, admin.RightAccounts, scope.Write)
+	if err != nil && a.owns(by, login) {
+		return nil
+	}
+	return err
+}
+
+// mayManage checks that the actor may change this account, by Rights.MayChange or as an owner of the
+// robot's namespace. Owners may not change a robot that is in a group or that has rights over
+// Tidewaiter by a rule: with its secret they would get those rights.
+func (a *Accounts) mayManage(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) error {
+	err := a.rights.MayChange(by, r.principal())
+	if err == nil || r.namespace == "" || len(r.Groups) > 0 || !a.owns(by, r.Login()) || a.hasRights(by, r.principal()) {
+		return err
+	}
+	namespace, _, _ := rulebook.RobotIn(r.Name)
+	id, lockErr := rulebook.LockNamespace(ctx, tx, namespace)
+	if errors.Is(lockErr, admin.ErrNotFound) || lockErr == nil && id != r.namespace {
+		return err
+	}
+	return lockErr
+}
+
+// hasRights reports whether who has, at any time of the week, a right over Tidewaiter other than
+// over a namespace.
+func (a *Accounts) hasRights(by admin.Actor, who *policy.Principal) bool {
+	as := admin.Actor{Principal: who, Remote: by.Remote}
+	return slices.ContainsFunc([]string{admin.RightAccounts, admin.RightAdministrators, admin.RightJournal, admin.RightPolicy, admin.RightNamespaces}, func(right string) bool {
+		return a.rights.Might(as, right, scope.Read) || a.rights.Might(as, right, scope.Write)
+	})
+}
+
+// owns reports whether the actor owns the namespace in a robot's login.
+func (a *Accounts) owns(by admin.Actor, login string) bool {
+	kind, name, ok := parseLogin(login)
+	namespace, _, namespaced := rulebook.RobotIn(name)
+	return ok && namespaced && kind == policy.Robot && !by.Restricted() && a.rights.May(by, admin.RightNamespace+namespace, scope.Write)
+}
+
+// findNamespace finds the namespace that a new robot belongs to. Without one, adding it requires
+// accounts:write.
+func (a *Accounts) findNamespace(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) (err error) {
+	namespace, _, ok := rulebook.RobotIn(r.Name)
+	if ok {
+		r.namespace, err = rulebook.LockNamespace(ctx, tx, namespace)
+	}
+	if err != nil && !errors.Is(err, admin.ErrNotFound) {
+		return err
+	}
+	return a.mayManage(ctx, tx, by, r)
+}
+
+// DeleteOwned deletes the robots of a namespace with their tokens, in the transaction that deletes
+// the namespace. The topic of that transaction must be admin.AccountsTopic. Call
+// Credentials.Forget after it.
+func DeleteOwned(ctx context.Context, tx *sql.Tx, namespace string) (err error) {
+	defer admin.Wrap(&err, "deleting the robots of a namespace")
+	if namespace == "" {
+		return errors.New("the namespace is empty")
+	}
+	robots, err := store.Texts(ctx, tx, "SELECT id FROM accounts WHERE namespace = $1", namespace)
+	if err != nil {
+		return err
+	}
+	for _, id := range robots {
+		if _, err := credentials.DeleteTokens(ctx, tx, credentials.Owner{Source: Source, ID: id}, ""); err != nil {
+			return err
+		}
+	}
+	for _, query := range []string{
+		"DELETE FROM account_members WHERE account_id IN (SELECT id FROM accounts WHERE namespace = $1)",
+		"DELETE FROM accounts WHERE namespace = $1",
+	} {
+		if _, err := tx.ExecContext(ctx, query, namespace); err != nil {
+			return err
+		}
+	}
+	return nil
+}

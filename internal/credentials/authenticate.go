@@ -1,0 +1,199 @@
+package credentials
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+// The names of credentials in the journal (identity.Verified.Credential). All but
+// CredentialPassword are followed by a name or an id.
+const (
+	CredentialPassword = "password"
+	credentialAccess   = "token:"
+	credentialRobot    = "secret:"
+	credentialRefresh  = "refresh:"
+	credentialSession  = "session:"
+)
+
+// Authenticate accepts access tokens, robot secrets, refresh tokens and sessions. They can be
+// presented with their owner's login or without a name. An invalid one is rejected, not unknown,
+// so no other source is asked about it. Failures are never cached.
+func (c *Credentials) Authenticate(ctx context.Context, p identity.Presented) (identity.Verified, error) {
+	switch p.Kind {
+	case identity.AccessToken, identity.RefreshToken, identity.Session:
+		return c.cached(ctx, p, c.load)
+	}
+	return identity.Verified{}, identity.ErrUnknown
+}
+
+// Remember returns the result of verify for a credential that was not issued here: a password.
+// It caches the result as it caches those of issued credentials.
+func (c *Credentials) Remember(ctx context.Context, p identity.Presented, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
+	return c.cached(ctx, p, func(ctx context.Context, p identity.Presented) (*verified, error) {
+		v, err := verify(ctx, p)
+		return &verified{identity: v, expires: v.Until}, err
+	})
+}
+
+// Forget clears the cache of verified credentials, after a caller changed accounts in its own
+// transaction. Other processes notice such a change by themselves.
+func (c *Credentials) Forget() { c.warm.clear() }
+
+// cached returns the identity of a credential from the cache, or else by load.
+func (c *Credentials) cached(ctx context.Context, p identity.Presented, load func(context.Context, identity.Presented) (*verified, error)) (identity.Verified, error) {
+	k := c.warm.key(p)
+	if v, ok := c.warm.cache.Get(k); ok {
+		who, err := c.identify(ctx, v, p)
+		if !errors.Is(err, errStale) {
+			return who, err
+		}
+		c.warm.cache.Remove(k)
+	}
+	epoch := c.warm.now()
+	v, err := load(ctx, p)
+	if err != nil {
+		return identity.Verified{}, err
+	}
+	who, err := c.identify(ctx, v, p)
+	if errors.Is(err, errStale) {
+		return identity.Verified{}, identity.Rejected("the token or the account has expired, or the token was unused for too long")
+	}
+	if err == nil {
+		c.warm.put(k, v, epoch)
+	}
+	return who, err
+}
+
+// errStale means that the database has to be queried again.
+var errStale = errors.New("stale")
+
+// identify returns the identity of a verified credential if it is still valid.
+func (c *Credentials) identify(ctx context.Context, v *verified, p identity.Presented) (identity.Verified, error) {
+	now := c.writer.Now()
+	if admin.Expired(v.expires, now) {
+		return identity.Verified{}, errStale // a refusal takes as long as for a wrong one
+	}
+	if admin.Expired(v.parentExpiry, now) {
+		return identity.Verified{}, errStale // its parent may have been used since
+	}
+	if v.use == Refresh && v.registry != p.Registry {
+		return identity.Verified{}, identity.Rejected("the refresh token is for another registry")
+	}
+	if idle := c.idle(v.use); idle > 0 && now.UnixMilli()-max(v.used.Load(), v.created) > idle.Milliseconds() {
+		return identity.Verified{}, errStale // another process may have used it
+	}
+	who := v.identity
+	if who.Principal == nil {
+		find := c.findOwner
+		if v.use == Refresh { // the source may have confirmed the owner months ago
+			find = c.findOwnerUncached
+		}
+		owner, err := find(ctx, v.owner)
+		switch {
+		case errors.Is(err, identity.ErrUnknown):
+			if disabled, ok := errors.AsType[*identity.DisabledError](err); ok && disabled.Told {
+				return identity.Verified{}, &identity.ExplainedError{What: "the " + string(v.use) + " token", Reason: disabled.Why}
+			}
+			return identity.Verified{}, identity.Rejected(cmp.Or(identity.Reason(err), "the owner of the token does not exist"))
+		case err != nil:
+			return identity.Verified{}, fmt.Errorf("looking up the owner of a token: %w", err)
+		case p.Name != "" && p.Name != owner.principal.Name:
+			return identity.Verified{}, identity.Rejected("the token belongs to somebody else")
+		case !v.basis.matches(owner.generation):
+			return identity.Verified{}, identity.Rejected("the password was changed since the token was made")
+		}
+		who.Principal = restricted(owner.principal, v.limits)
+	}
+	c.recordUse(v, p.Remote, now)
+	return who, nil
+}
+
+// load reads an issued credential from the database.
+func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verified, error) {
+	letter, d, ok := secret.Parse(p.Secret.Reveal())
+	if !ok || presentedAs(letter) != p.Kind {
+		return nil, identity.NeverValid("the token is mistyped, or of another kind")
+	}
+	t, err := c.findSecret(ctx, c.writer.DB.Read(), d)
+	if errors.Is(err, admin.ErrNotFound) {
+		// Tokens are random, so no later change makes this one valid.
+		return nil, identity.NeverValid("there is no such token: it was revoked, or never issued")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking up a token: %w", err)
+	}
+	v := &verified{
+		identity: identity.Verified{Credential: credentialOf(&t), Until: t.Expires},
+		expires:  t.Expires, token: t.ID, registry: t.Registry, use: t.Use,
+		created: store.Millis(t.Created), owner: t.Owner, limits: t.Limits,
+	}
+	if (t.Use == Refresh || t.Use == Session) && t.Parent == "" && !isLocal(t.Owner) {
+		v.basis = newBasis(p.Secret, t.basis)
+	}
+	v.used.Store(max(store.Millis(t.Used), c.unwrittenUse(t.ID)))
+	if letter != t.Use.letter() {
+		return nil, identity.Rejected("the token is of another kind")
+	}
+	if v.parentExpiry, err = c.parentExpiry(ctx, c.writer.DB.Read(), &t); err != nil {
+		return nil, fmt.Errorf("looking up the parents of a token: %w", err)
+	}
+	if !isLocal(t.Owner) {
+		return v, nil
+	}
+	owner, err := c.o.Local.Owner(ctx, c.writer.DB.Read(), t.Owner, c.writer.Now())
+	switch {
+	case errors.Is(err, admin.ErrNotFound):
+		return nil, identity.Rejected("the owner of the token does not exist")
+	case err != nil:
+		return nil, fmt.Errorf("looking up the owner of a token: %w", err)
+	case owner.Ended != "":
+		return nil, identity.Rejected(owner.Ended)
+	case p.Name != "" && p.Name != owner.Login:
+		return nil, identity.Rejected("the token belongs to somebody else")
+	}
+	v.expires = sooner(t.Expires, owner.Expires)
+	v.identity.Principal, v.identity.Until = restricted(owner.Principal, t.Limits), v.expires
+	return v, nil
+}
+
+// parentExpiry returns the earliest time at which any ancestor of the token expires or has been
+// idle for too long; zero: never. Using an ancestor postpones that time. Using the token does not.
+func (c *Credentials) parentExpiry(ctx context.Context, q store.Querier, t *Token) (end time.Time, err error) {
+	ancestors, err := c.ancestors(ctx, q, t)
+	for _, a := range ancestors {
+		end = sooner(end, a.Expires)
+		if idle := c.idle(a.Use); idle > 0 {
+			end = sooner(end, store.Time(max(store.Millis(a.Used), store.Millis(a.Created), c.unwrittenUse(a.ID))).Add(idle+time.Millisecond))
+		}
+	}
+	return end, err
+}
+
+// sooner returns the earlier of two expiry times. The zero time is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// credentialOf returns the name of a token in the journal.
+func credentialOf(t *Token) string {
+	switch t.Use {
+	case Robot:
+		return credentialRobot + t.ID
+	case Refresh:
+		return credentialRefresh + t.ID
+	case Session:
+		return credentialSession + t.ID
+	}
+	return credentialAccess + t.Name
+}

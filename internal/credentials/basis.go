@@ -1,0 +1,52 @@
+package credentials
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"strings"
+	"sync/atomic"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+)
+
+// basis binds a refresh token or a session to a password of another source. The generation
+// changes when the password is changed in that source, or when its owner is removed and added
+// again (identity.Generations). The token is then invalid.
+//
+// The database stores an HMAC of the generation under the token's own secret, which is not
+// stored. So nobody who reads the database learns anything about a password hash.
+type basis struct {
+	secret identity.Secret
+	stored string
+	proven atomic.Pointer[string] // the generation that stored was verified against
+}
+
+func newBasis(secret identity.Secret, stored string) *basis {
+	return &basis{secret: secret, stored: stored}
+}
+
+// matches reports whether the token was created with a password of this generation. It returns true if
+// the source has no generations. A token without a fingerprint, from before its source had
+// generations, is invalid once the source has them.
+func (b *basis) matches(generation string) bool {
+	if b == nil || generation == "" {
+		return true
+	}
+	if proven := b.proven.Load(); proven != nil && *proven == generation {
+		return true
+	}
+	if subtle.ConstantTimeCompare([]byte(fingerprint(b.secret, generation)), []byte(b.stored)) != 1 {
+		return false
+	}
+	b.proven.Store(&generation)
+	return true
+}
+
+// fingerprint returns what is stored of a generation for the token with this secret.
+func fingerprint(secret identity.Secret, generation string) string {
+	mac := hmac.New(sha256.New, []byte(strings.TrimSpace(secret.Reveal())))
+	mac.Write([]byte(generation))
+	return hex.EncodeToString(mac.Sum(nil))
+}

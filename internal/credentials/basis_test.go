@@ -1,0 +1,97 @@
+package credentials_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+)
+
+// A token that was exchanged for a password of another source ends when the password is changed
+// there, as for a local password. Access tokens and their descendants stay valid.
+func TestAPasswordThatIsChangedElsewhereEndsWhatItWasExchangedFor(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.Maintain(t.Context()) // so that credentials are cached
+		h.Directory.Generations = map[string]string{"dora": "first"}
+		refresh := h.RefreshToken("dora", "directory password")
+		_, session := h.session("dora", "directory password")
+		_, access, err := h.AddToken(t.Context(), operator, credentials.NewToken{Owner: credentials.Owner{Source: "ldap:corp", Name: "dora"}, Name: "laptop"})
+		is(t, "a token", err, nil)
+		byToken := h.RefreshToken("dora", access.Reveal())
+		want := func(when string, want map[string]bool) {
+			t.Helper()
+			for what, c := range map[string]identity.Presented{
+				"the refresh token": refreshing(refresh), "it by Basic": presented("<token>", refresh), "the session": inSession(session),
+				"the access token": presented("dora", access.Reveal()), "the refresh token that it was exchanged for": refreshing(byToken),
+			} {
+				allowed := want["all"] || strings.Contains(what, "access token") || strings.Contains(what, "exchanged")
+				if got := h.SignIn(c); got == "user:dora" != allowed {
+					t.Errorf("%s: %s: %s", when, what, got)
+				}
+			}
+		}
+		for range 2 {
+			want("before", map[string]bool{"all": true})
+		}
+		h.Directory.Generations["dora"] = "second"
+		for range 2 {
+			want("after the change", nil)
+		}
+		h.Directory.Generations["dora"] = "first" // as after a file is restored
+		want("after it was taken back", map[string]bool{"all": true})
+		delete(h.Directory.Generations, "dora") // the directory no longer has generations
+		want("when nobody can tell", map[string]bool{"all": true})
+	})
+}
+
+// A password that is changed between check and exchange leaves no token behind.
+func TestAPasswordThatIsChangedElsewhereWhileItIsExchanged(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.Directory.Generations = map[string]string{"dora": "first"}
+		c := presented("dora", "directory password")
+		v, err := h.Chain.Authenticate(t.Context(), c)
+		is(t, "signing in", err, nil)
+		h.Directory.Generations["dora"] = "second"
+		secret, err := h.IssueRefresh(t.Context(), c, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := h.SignIn(refreshing(secret.Reveal())); got != "rejected" {
+			t.Errorf("what was made with the password of before: %s", got)
+		}
+	})
+}
+
+// A token from before the source had generations has no fingerprint. It is invalid once the
+// source has generations. The fingerprint does not contain the generation.
+func TestATokenThatIsBoundToNothing(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		unbound := h.RefreshToken("dora", "directory password")
+		if got := h.SignIn(refreshing(unbound)); got != "user:dora" {
+			t.Errorf("while nobody can tell: %s", got)
+		}
+		h.Directory.Generations = map[string]string{"dora": "canary of a generation"}
+		if got := h.SignIn(refreshing(unbound)); got != "rejected" {
+			t.Errorf("when somebody can: %s", got)
+		}
+		first, second := h.RefreshToken("dora", "directory password"), h.RefreshToken("dora", "directory password")
+		if h.SignIn(refreshing(first)) != "user:dora" || h.SignIn(refreshing(second)) != "user:dora" {
+			t.Error("two of the same generation do not hold")
+		}
+		seen := make(map[string]bool)
+		for _, row := range h.everything() {
+			if strings.Contains(row, "canary") {
+				t.Errorf("a generation is kept: %s", row)
+			}
+			seen[row] = true
+		}
+		h.Directory.Fail(errors.New("the wire is cut"))
+		h.Clock.Pass(time.Minute)
+		if got := h.SignIn(refreshing(first)); got == "user:dora" || got == "rejected" {
+			t.Errorf("an outage: %s", got)
+		}
+	})
+}

@@ -1,0 +1,80 @@
+package credentials
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/cache"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// cachedFor is how long a verified credential is cached. Changes clear the cache, so it is long.
+const cachedFor = 24 * time.Hour
+
+// verified is a verified credential in the cache. All fields but used are immutable.
+type verified struct {
+	identity     identity.Verified // without a principal if the owner is in another source
+	owner        Owner             // looked up at each use if in another source
+	limits       []policy.Limit    // limits of the token, applied to that owner
+	expires      time.Time         // zero: never
+	parentExpiry time.Time         // when an ancestor expires, unless it is used again; zero: never
+	token        string            // token id; "" for a password
+	basis        *basis            // nil unless it depends on another source's password
+	registry     string            // of a refresh token
+	use          Use
+	created      int64        // milliseconds
+	used         atomic.Int64 // when a use was last recorded: milliseconds; 0: never
+}
+
+// verifiedCache holds verified credentials. Clearing it starts a new epoch. Results of queries
+// that began in an earlier epoch are not added.
+type verifiedCache struct {
+	keys  *cache.Keys
+	cache *cache.Cache[cache.Key, *verified]
+
+	mu      sync.Mutex
+	epoch   uint64
+	running int // number of running Run calls; nothing is cached without one
+}
+
+func newVerifiedCache(now func() time.Time) *verifiedCache {
+	return &verifiedCache{keys: cache.NewKeys(), cache: cache.New[cache.Key, *verified](maxWarm, now)}
+}
+
+func (c *verifiedCache) key(p identity.Presented) cache.Key {
+	return c.keys.Of(byte(p.Kind), p.Name, p.Secret.Reveal())
+}
+
+// now returns the epoch. Callers get it before they query the database.
+func (c *verifiedCache) now() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.epoch
+}
+
+// put adds v if it was read in the current epoch.
+func (c *verifiedCache) put(k cache.Key, v *verified, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.epoch == epoch && c.running > 0 {
+		c.cache.Put(k, v, cachedFor)
+	}
+}
+
+// clear removes all credentials.
+func (c *verifiedCache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epoch++
+	c.cache.Clear()
+}
+
+// run counts the calls of Run, which clear the cache after changes by other processes.
+func (c *verifiedCache) run(difference int) {
+	c.clear()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running += difference
+}

@@ -1,0 +1,220 @@
+// Package credentials manages the credentials that Tidewaiter issues. It answers: was this secret
+// issued here, to whom, and what is it valid for?
+//
+// There are four kinds: access tokens of users, secrets of robots, refresh tokens and browser
+// sessions. The owner of a credential may be from any identity source: a user of a directory has
+// access tokens as a local user has. Package accounts manages the local users and robots. It
+// calls this package to revoke the credentials of an account that it changes, and implements
+// Local, by which this package finds local owners.
+//
+// # Secrets
+//
+// Secrets are random and stored as SHA-256. A secret is returned once, by the call that issued
+// it, and never appears in an error, a log line or a journal entry. Every secret begins with
+// secret.Prefix and ends with a checksum, so a mistyped secret costs no query.
+//
+// # Ancestors
+//
+// A credential that is created with another one is its child. A child has at most the rights of
+// its parent and expires no later. It is invalid as soon as any ancestor is: revoked, expired or
+// idle. A token that is created with an ID token may outlive it: it is valid for as long as the
+// sign-in counts (LastSignIn).
+//
+// # Rights
+//
+// Users need no right to create, list and revoke their own access tokens. A restricted credential
+// (policy.Principal.Limits) may create restricted tokens, and may revoke only itself. Other actors
+// need tidewaiter:accounts, and tidewaiter:administrators for the tokens of administrators. Tokens
+// that a non-administrator creates for somebody else are valid at registries only, so they never
+// give their creator rights over Tidewaiter.
+//
+// # Caches
+//
+// A credential that was verified a short while ago is verified without a query while Run runs. A
+// change that makes a credential invalid clears the caches of all processes that share the
+// database: here at once, elsewhere within a second.
+package credentials
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/cache"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Options configures Credentials. Writer, Rights, Hashing and Local are required.
+type Options struct {
+	Writer  *admin.Writer
+	Rights  *admin.Rights
+	Hashing *password.Hashing
+	Local   Local
+
+	// Find looks up an owner in another source. It also returns the generation of the owner's
+	// password, or "" if the source has no generations (identity.Chain.FindGeneration). The error
+	// is identity.ErrUnknown if there is no such owner. nil: there is no other source.
+	Find func(ctx context.Context, source, name, id string) (_ *policy.Principal, generation string, _ error)
+	// SignInLasts returns how long the last sign-in through a source counts, if the source cannot
+	// look users up. Their access tokens are valid until then (LastSignIn). 0: sign-ins do not
+	// count. nil: 0 for every source.
+	SignInLasts func(source string) time.Duration
+	// SignInSettings returns a text that identifies the settings by which a source judges sign-ins.
+	// A stored sign-in does not count when they have changed. nil: they never change.
+	SignInSettings func(source string) string
+
+	SessionIdle time.Duration // a session expires after this time without a request; 0: 1 h
+	SessionLife time.Duration // the maximum lifetime of a session; 0: 12 h
+	RefreshIdle time.Duration // a refresh token expires after this time without use; 0: 90 days
+	// MaxLifetime is the maximum lifetime of an access token or a robot secret, whatever expiry
+	// it was created with. 0: unlimited.
+	MaxLifetime time.Duration
+	// OwnerFor is how long the result of Find is cached for access tokens. 0: 10 s; negative: not
+	// cached.
+	OwnerFor time.Duration
+	Log      *slog.Logger  // nil: nothing is logged
+	Every    time.Duration // how often Run polls for changes by other processes; 0: 1 s
+}
+
+// Local finds owners among the users and robots of the database.
+type Local interface {
+	// Owner returns a user or robot by id, or by kind and name if the id is "". The error is
+	// admin.ErrNotFound if there is none.
+	Owner(ctx context.Context, q store.Querier, o Owner, now time.Time) (LocalOwner, error)
+	// Lock is Owner by id, and locks the row until the transaction ends, so that what it returns
+	// is still true at commit.
+	Lock(ctx context.Context, tx *sql.Tx, id string, now time.Time) (LocalOwner, error)
+}
+
+// LocalOwner is a user or robot of the database.
+type LocalOwner struct {
+	Principal *policy.Principal
+	Login     string    // "ann", "robot+ci"
+	Expires   time.Time // zero: never
+	Ended     string    // why it cannot sign in: "it is disabled"; "": it can
+	Hash      string    // of the password; "": none
+}
+
+// Use is the purpose of a Token.
+type Use string
+
+// The purposes of tokens.
+const (
+	Access  Use = "access"  // a personal access token, used instead of a password
+	Robot   Use = "robot"   // a robot's secret
+	Refresh Use = "refresh" // stored by docker and other clients instead of a password
+	Session Use = "session" // stored by a browser instead of a password
+)
+
+// Owner is the user or robot that a token authenticates.
+type Owner struct {
+	Kind   policy.Kind
+	Source string // "": admin.AccountsSource
+	Name   string
+	ID     string
+}
+
+// Token is an issued credential without its secret.
+type Token struct {
+	ID       string
+	Use      Use
+	Owner    Owner
+	Name     string         // of an access token: "laptop"
+	Limits   []policy.Limit // its restrictions; empty: all rights of its owner
+	Registry string         // of a refresh token: the only registry that it is valid at
+	Client   string         // of a refresh token or a session: the client that requested it
+	Parent   string         // id of the token that it was created with; "": none
+	stored   time.Time      // when it would expire without Options.MaxLifetime
+	basis    string         // fingerprint of the owner's password generation in another source
+	Created  time.Time
+	// Expires is zero if the token never expires. It includes Options.MaxLifetime.
+	Expires time.Time
+	Used    time.Time  // last use; zero: never; up to a few seconds late
+	From    netip.Addr // address of the last use
+}
+
+// NewToken describes an access token to create.
+type NewToken struct {
+	Owner   Owner  // zero: the actor. Kind and ID are looked up by source and name
+	Name    string // unique among the tokens of its owner
+	Limits  []policy.Limit
+	Expires time.Time // zero: never
+	// A token that its owner creates with a restricted or expiring credential inherits Limits and
+	// Expires if they are not set.
+}
+
+// Credentials manages issued credentials. Its methods may be called from any goroutine.
+type Credentials struct {
+	o      Options
+	writer *admin.Writer
+	rights *admin.Rights
+	warm   *verifiedCache
+	owners *cache.Cache[Owner, foundOwner]
+
+	maxTokens int // of one use per owner
+
+	mu       sync.Mutex
+	lastUsed map[string]use    // last uses that are not written yet, by token id
+	signIns  map[person]signIn // sign-ins of the last minute
+}
+
+// Open returns Credentials. It starts no goroutine and reads nothing. Until Run runs, each
+// authentication queries the database.
+func Open(o Options) (*Credentials, error) {
+	if o.Writer == nil || o.Rights == nil || o.Hashing == nil || o.Local == nil {
+		return nil, errors.New("opening credentials: Writer, Rights, Hashing and Local are required")
+	}
+	if o.Find == nil {
+		o.Find = func(context.Context, string, string, string) (*policy.Principal, string, error) {
+			return nil, "", identity.ErrUnknown
+		}
+	}
+	if o.SignInSettings == nil {
+		o.SignInSettings = func(string) string { return "" }
+	}
+	if o.SignInLasts == nil {
+		o.SignInLasts = func(string) time.Duration { return 0 }
+	}
+	o.RefreshIdle = cmp.Or(o.RefreshIdle, 90*24*time.Hour)
+	o.SessionIdle = cmp.Or(o.SessionIdle, time.Hour)
+	o.SessionLife = cmp.Or(o.SessionLife, 12*time.Hour)
+	o.OwnerFor = cmp.Or(o.OwnerFor, 10*time.Second)
+	o.Every = cmp.Or(o.Every, time.Second)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	return &Credentials{
+		o: o, writer: o.Writer, rights: o.Rights, warm: newVerifiedCache(o.Writer.Now), owners: cache.New[Owner, foundOwner](maxWarm, o.Writer.Now), maxTokens: maxTokens,
+		lastUsed: make(map[string]use), signIns: make(map[person]signIn),
+	}, nil
+}
+
+// maxWarm is the maximum number of cached credentials. One takes about 500 bytes.
+const maxWarm = 20_000
+
+// OwnerOf returns the Owner for a principal.
+func OwnerOf(p *policy.Principal) Owner {
+	return Owner{Kind: p.Kind, Source: p.Source, Name: p.Name, ID: p.ID}
+}
+
+// Is reports whether the actor is that owner.
+func (o Owner) Is(by admin.Actor) bool {
+	p := by.Principal
+	return p != nil && o.ID != "" && p.Kind == o.Kind && identity.SameSource(p.Source, o.Source) && p.ID == o.ID
+}
+
+// String returns the owner as it appears in the journal: "user:ann", "user:ann of ldap:corp".
+func (o Owner) String() string {
+	text := o.Kind.String() + ":" + o.Name
+	if o.Source != admin.AccountsSource {
+		text += " of " + o.Source
+	}
+	return text
+}

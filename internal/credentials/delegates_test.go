@@ -1,0 +1,182 @@
+package credentials_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/accounts/accountstest"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Gitea CVE-2026-56654, variant: a user who may change accounts creates a token for somebody else
+// and waits until that user becomes an administrator.
+func TestNobodyPromotesHimselfByATokenForAnother(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		ctx := t.Context()
+		h.Maintain(ctx)
+		h.AddTestUser("help", "helpdesk")
+		h.AddTestUser("admin", admin.Administrators)
+		h.AddTestUser("ann")
+		if _, err := h.AddGroup(ctx, operator, "ops"); err != nil {
+			t.Fatal(err)
+		}
+		help, root := h.ActorOf(presented("help", passwordOf("help"))), h.ActorOf(presented("admin", passwordOf("admin")))
+		dora := credentials.Owner{Source: "ldap:corp", Name: "dora"}
+		token := func(by admin.Actor, of credentials.Owner, name string, limits ...policy.Limit) (credentials.Token, string, error) {
+			made, secret, err := h.AddToken(ctx, by, credentials.NewToken{Owner: of, Name: name, Limits: limits})
+			return made, secret.Reveal(), err
+		}
+		registries := []policy.Limit{
+			{Names: []string{"**"}, Actions: scope.Repository}, {Type: scope.TypeRegistry, Names: []string{"catalog"}, Actions: scope.All},
+		}
+		made, anns, err := token(help, credentials.Owner{Name: "ann"}, "by-help")
+		is(t, "a token by the helpdesk", err, nil)
+		if diff := cmp.Diff(registries, made.Limits); diff != "" {
+			t.Errorf("the token is valid for (-want +got):\n%s", diff)
+		}
+		_, doras, err := token(help, dora, "by-help")
+		is(t, "one for somebody of a directory", err, nil)
+		narrow := policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull}
+		made, _, err = token(help, credentials.Owner{Name: "ann"}, "narrow", narrow)
+		is(t, "a narrow one", err, nil)
+		if diff := cmp.Diff([]policy.Limit{narrow}, made.Limits); diff != "" {
+			t.Errorf("the restricted token is valid for (-want +got):\n%s", diff)
+		}
+		_, _, err = token(help, credentials.Owner{Name: "ann"}, "over-tidewaiter", narrow, policy.Limit{Type: scope.TypeTidewaiter, Names: []string{"journal"}, Actions: scope.Read})
+		is(t, "one with rights over Tidewaiter", err, admin.ErrForbidden)
+
+		made, admins, err := token(root, credentials.Owner{Name: "ann"}, "by-admin")
+		is(t, "a token by an administrator", err, nil)
+		if len(made.Limits) != 0 {
+			t.Errorf("the token is valid for %v", made.Limits)
+		}
+		_, own, err := token(h.ActorOf(presented("ann", passwordOf("ann"))), credentials.Owner{}, "own")
+		is(t, "a token of her own", err, nil)
+
+		for _, group := range []string{admin.Administrators, "ops"} {
+			is(t, "ann joins "+group, second(h.Join(ctx, root, group, "ann", 0)), nil)
+			h.Directory.Groups = []string{group}
+			for what, tt := range map[string]struct {
+				secret string
+				may    bool
+			}{
+				"the helpdesk's token": {anns, false}, "the helpdesk's token for dora": {doras, false}, "an administrator's token": {admins, true}, "her own token": {own, true},
+			} {
+				by := h.ActorOf(presented("", tt.secret))
+				if got := h.Options.Rights.May(by, "administrators", scope.Write) || h.Options.Rights.May(by, "accounts", scope.Read); got != tt.may {
+					t.Errorf("%s, as a member of %s: %t, want %t", what, group, got, tt.may)
+				}
+				if tt.may {
+					continue
+				}
+				child, secret, err := token(by, credentials.Owner{}, "child")
+				is(t, "a token of "+what, err, nil)
+				if h.Options.Rights.May(h.ActorOf(presented("", secret)), "administrators", scope.Write) {
+					t.Errorf("what was made with %s has rights over Tidewaiter", what)
+				}
+				is(t, "revoking it", h.Revoke(ctx, operator, child.ID), nil)
+			}
+			is(t, "ann leaves "+group, second(h.Leave(ctx, root, group, "ann", 0)), nil)
+		}
+	})
+}
+
+// Gitea CVE-2026-56654, variant: they set the user's password instead, and create tokens with it
+// in the user's name.
+func TestNobodyPromotesHimselfByAPasswordThatHeHasSet(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		ctx := t.Context()
+		h.AddTestUser("help", "helpdesk")
+		h.AddTestUser("admin", admin.Administrators)
+		if _, err := h.AddGroup(ctx, operator, "ops"); err != nil {
+			t.Fatal(err)
+		}
+		h.AddTestUser("ann")
+		help, root := h.ActorOf(presented("help", passwordOf("help"))), h.ActorOf(presented("admin", passwordOf("admin")))
+		lent := func(when, login string, want bool) {
+			t.Helper()
+			a, err := h.Account(ctx, operator, login)
+			if err != nil || a.SetByDelegate != want {
+				t.Errorf("%s: lent is %t (%v), want %t", when, a.SetByDelegate, err, want)
+			}
+			for _, group := range []string{admin.Administrators, "ops"} {
+				var wanted error
+				if want {
+					wanted = accounts.ErrSetByDelegate
+				}
+				is(t, when+": joining "+group, second(h.Join(ctx, root, group, login, 0)), wanted)
+				is(t, when+": leaving "+group, second(h.Leave(ctx, root, group, login, 0)), nil)
+			}
+		}
+		lent("as an operator added her", "ann", false)
+		_, err := h.SetPassword(ctx, help, "ann", identity.NewSecret("what help has set"), 0)
+		is(t, "the helpdesk sets her password", err, nil)
+		lent("with a password of the helpdesk", "ann", true)
+		_, waiting, err := h.AddToken(ctx, h.ActorOf(presented("ann", "what help has set")), credentials.NewToken{Name: "waiting"})
+		is(t, "a token by that", err, nil)
+		_, err = h.ChangePassword(ctx, h.ActorOf(presented("ann", "what help has set")), identity.NewSecret("what help has set"), identity.NewSecret("what ann has set"))
+		is(t, "she, or the helpdesk as her, changes it", err, nil)
+		lent("with a password that anybody may have changed", "ann", true)
+		_, err = h.SetPassword(ctx, root, "ann", identity.NewSecret("what an admin has set"), 0)
+		is(t, "an administrator sets it", err, nil)
+		if got := h.SignIn(presented("", waiting.Reveal())); got != "rejected" {
+			t.Errorf("the token that was made meanwhile: %s", got)
+		}
+		lent("with a password of an administrator", "ann", false)
+		_, err = h.ChangePassword(ctx, h.ActorOf(presented("ann", "what an admin has set")), identity.NewSecret("what an admin has set"), identity.NewSecret("what ann has set"))
+		is(t, "she changes it", err, nil)
+		lent("with a password of her own", "ann", false)
+
+		_, err = h.AddUser(ctx, help, accounts.NewUser{Name: "bob", Password: identity.NewSecret(passwordOf("bob"))})
+		is(t, "the helpdesk adds a user", err, nil)
+		lent("as the helpdesk added bob", "bob", true)
+		_, err = h.AddUser(ctx, help, accounts.NewUser{Name: "cyd"})
+		is(t, "the helpdesk adds a user without a password", err, nil)
+		lent("without a password", "cyd", false)
+
+		_, _, err = h.AddRobot(ctx, help, accounts.NewRobot{Name: "ci"})
+		is(t, "the helpdesk adds a robot", err, nil)
+		lent("as the helpdesk added it", "robot+ci", true)
+		_, secret, err := h.Rotate(ctx, root, "robot+ci", time.Hour)
+		is(t, "another secret beside it", err, nil)
+		lent("while the first is good", "robot+ci", true)
+		is(t, "its own", third(h.Rotate(ctx, h.ActorOf(presented("", secret.Reveal())), "robot+ci", 0)), nil)
+		lent("with a secret that anybody may have made", "robot+ci", true)
+		is(t, "another secret in place of it", third(h.Rotate(ctx, root, "robot+ci", 0)), nil)
+		lent("with a secret of an administrator", "robot+ci", false)
+		is(t, "one more by the helpdesk", third(h.Rotate(ctx, help, "robot+ci", time.Hour)), nil)
+		lent("with another of the helpdesk", "robot+ci", true)
+	})
+}
+
+// Gitea CVE-2026-56654, variant: they wait until the user leaves a group that keeps them from
+// being an administrator.
+func TestNobodyPromotesHimselfByBeingReleased(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		ctx := t.Context()
+		h.AddTestUser("help", "helpdesk")
+		denied := accountstest.Rule("contractors", "group:contractors", []string{"administrators"}, scope.Read|scope.Write)
+		denied.Deny = true
+		h.Policy = accountstest.Compile(t, denied,
+			accountstest.Rule("helpdesk", "group:helpdesk", []string{"accounts"}, scope.Read|scope.Write),
+			accountstest.Rule("administrators", "group:ops", []string{"**"}, scope.Read|scope.Write))
+		for _, name := range []string{"ann", "bob"} {
+			h.AddTestUser(name, "contractors", "ops")
+		}
+		_, err := h.SetPassword(ctx, h.ActorOf(presented("help", passwordOf("help"))), "ann", identity.NewSecret("what help has set"), 0)
+		is(t, "the helpdesk sets the password of a contractor", err, nil)
+		is(t, "who is lent leaves", second(h.Leave(ctx, operator, "contractors", "ann", 0)), accounts.ErrSetByDelegate)
+		is(t, "all leave", h.DeleteGroup(ctx, operator, "contractors", 0), accounts.ErrSetByDelegate)
+		is(t, "who is not, leaves", second(h.Leave(ctx, operator, "contractors", "bob", 0)), nil)
+		_, err = h.SetPassword(ctx, operator, "ann", identity.NewSecret(passwordOf("ann")), 0)
+		is(t, "an operator sets it", errors.Join(err, h.DeleteGroup(ctx, operator, "contractors", 0)), nil)
+	})
+}

@@ -1,0 +1,41 @@
+package credentials
+
+import (
+	"context"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// SetMaxTokens sets the maximum number of tokens of one use per owner.
+func (c *Credentials) SetMaxTokens(n int) { c.maxTokens = n }
+
+// Maintain does the work of Run without its ticker, and turns the cache on. It returns a function
+// that does the work again.
+func (c *Credentials) Maintain(ctx context.Context) func() {
+	counter, done := unknownCounter, maintained{}
+	c.warm.run(1)
+	maintain := func() {
+		if c.noticeChanges(ctx, &counter) == nil {
+			_ = c.maintain(ctx, &done) // retried next time, as in Run
+		}
+	}
+	maintain()
+	return maintain
+}
+
+// FlushLastUsed writes the last uses of tokens.
+func (c *Credentials) FlushLastUsed(ctx context.Context) error { return c.flushLastUsed(ctx) }
+
+// Covers reports whether one pattern matches everything that another matches.
+func Covers(wide, pattern string) bool { return covers(wide, pattern) }
+
+// PurgeQuery selects expired tokens.
+const PurgeQuery = purgeQuery
+
+// Cached returns the number of cached credentials.
+func (c *Credentials) Cached() int { return c.warm.cache.Len() }
+
+// Restricted returns a principal with the limits of a token.
+func Restricted(p *policy.Principal, limits []policy.Limit) *policy.Principal {
+	return restricted(p, limits)
+}

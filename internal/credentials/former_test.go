@@ -1,0 +1,60 @@
+package credentials_test
+
+import (
+	"database/sql"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+)
+
+// Sources of the kinds webhook and exec were called external:NAME. What is stored under that name
+// stays valid and still belongs to the same user.
+func TestAUserKeepsWhatIsStoredUnderTheFormerNameOfTheSource(t *testing.T) {
+	for _, source := range []string{"webhook:shop", "exec:shop"} {
+		each(t, func(t *testing.T, h *harness) {
+			h.Directory.Name = source
+			h.Chain = identity.NewChain(identity.Options{Sources: []identity.Source{
+				{Name: accounts.Source, Authenticator: h.Accounts, Kinds: accounts.Kinds()},
+				{Name: source, Authenticator: h.Directory, Remote: true},
+			}})
+			dora := credentials.Owner{Source: source, Name: "dora"}
+			refresh := h.RefreshToken("dora", "directory password")
+			old, access, err := h.AddToken(t.Context(), operator, credentials.NewToken{Owner: dora, Name: "laptop"})
+			is(t, "a token", err, nil)
+			err = h.DB.Write(t.Context(), "", func(tx *sql.Tx) error {
+				_, err := tx.ExecContext(t.Context(), "UPDATE account_tokens SET owner_source = 'external:shop' WHERE owner_source = $1", source)
+				return err
+			})
+			is(t, "storing the former name", err, nil)
+			h.Forget()
+
+			byToken := h.RefreshToken("dora", access.Reveal())
+			for what, c := range map[string]identity.Presented{
+				"refresh token": refreshing(refresh), "access token": presented("dora", access.Reveal()),
+				"refresh token for the access token": refreshing(byToken),
+			} {
+				if got := h.SignIn(c); got != "user:dora" {
+					t.Errorf("%s: the %s: %s", source, what, got)
+				}
+			}
+			self := h.ActorOf(presented("dora", "directory password"))
+			owner := credentials.OwnerOf(self.Principal)
+			if list, _, err := h.Tokens(t.Context(), self, owner, admin.Page{}); err != nil || len(list) != 3 {
+				t.Errorf("%s: the user's own tokens: %d, %v", source, len(list), err)
+			}
+			if list, _, err := h.Tokens(t.Context(), operator, credentials.Owner{Source: "external:shop", Name: "dora"}, admin.Page{}); err != nil || len(list) != 2 {
+				t.Errorf("%s: the tokens of the former name: %d, %v", source, len(list), err)
+			}
+			is(t, "revoking one's own token", h.Revoke(t.Context(), self, old.ID), nil)
+			if n, err := h.RevokeAll(t.Context(), operator, dora, ""); err != nil || n != 1 {
+				t.Errorf("%s: %d revoked, %v", source, n, err)
+			}
+			if got := h.SignIn(refreshing(refresh)); got != "rejected" {
+				t.Errorf("%s: the revoked refresh token: %s", source, got)
+			}
+		})
+	}
+}

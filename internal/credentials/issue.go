@@ -1,0 +1,57 @@
+package credentials
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+// Change is Writer.Change. If the change may make a credential invalid, revokes is true: then all
+// processes clear their caches. Additions do not, since unknown credentials are never cached.
+func (c *Credentials) Change(ctx context.Context, by admin.Actor, revokes bool, f func(*sql.Tx) (*journal.Change, error)) error {
+	if !revokes {
+		return c.writer.Change(ctx, "", by, f)
+	}
+	defer c.Forget() // after an error too: a failed commit may have been stored
+	return c.writer.Change(ctx, admin.AccountsTopic, by, f)
+}
+
+// Issue is Change for f that issues a secret. Usually that revokes nothing. f is called again with
+// revokes if it has to revoke another secret.
+func (c *Credentials) Issue(ctx context.Context, by admin.Actor, f func(tx *sql.Tx, revokes bool) (*journal.Change, error)) error {
+	err := errRevokes
+	for _, revokes := range []bool{false, true} {
+		if errors.Is(err, errRevokes) {
+			err = c.Change(ctx, by, revokes, func(tx *sql.Tx) (*journal.Change, error) { return f(tx, revokes) })
+		}
+	}
+	return err
+}
+
+// errRevokes means that a change has to revoke a secret.
+var errRevokes = errors.New("the change revokes a secret")
+
+// errUsed means that the secret of a creation was used, so its response was not lost.
+var errUsed = fmt.Errorf("%w, and its secret was used already", admin.ErrExists)
+
+// reissue replaces the secret of a token whose response was lost. Only the hash of the first
+// secret is stored, so it cannot be returned again. If that one was used, it was not lost.
+func (c *Credentials) reissue(ctx context.Context, tx *sql.Tx, revokes bool, t *Token, d secret.Digest) (*journal.Change, error) {
+	if !revokes {
+		return nil, errRevokes
+	}
+	if c.unwrittenUse(t.ID) != 0 {
+		return nil, errUsed
+	}
+	n, err := store.Affected(tx.ExecContext(ctx, "UPDATE account_tokens SET hash = $1 WHERE id = $2 AND used = 0", d[:], t.ID))
+	if err == nil && n == 0 {
+		err = errUsed
+	}
+	return &journal.Change{Action: string(t.Use) + ".again", Target: t.Owner.String(), To: journaled(t)}, err
+}

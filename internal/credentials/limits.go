@@ -1,0 +1,105 @@
+package credentials
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// isWithin reports whether limits allow nothing that the limits of who do not allow. It may return
+// false although they are within: the check compares patterns one by one.
+func isWithin(who *policy.Principal, limits []policy.Limit) bool {
+	if len(who.Limits) == 0 {
+		return true
+	}
+	for _, l := range limits {
+		for _, name := range l.Names {
+			if !allowPattern(who, l.Type, name, l.Actions) {
+				return false
+			}
+		}
+	}
+	return len(limits) > 0
+}
+
+// allowPattern reports whether the limits of who allow the actions on everything that the pattern
+// matches.
+func allowPattern(who *policy.Principal, kind, pattern string, actions scope.Actions) bool {
+	var left scope.Actions
+	for _, l := range who.Limits {
+		if typeOf(l.Type) != typeOf(kind) {
+			continue
+		}
+		if slices.ContainsFunc(l.Names, func(wide string) bool { return covers(wide, pattern) }) {
+			left |= l.Actions
+		}
+	}
+	return left.Has(actions)
+}
+
+// covers reports whether wide matches everything that pattern matches. It knows three cases: they
+// are equal, wide is a prefix of pattern followed by "**", or wide has "*" where pattern has
+// another component.
+func covers(wide, pattern string) bool {
+	if wide == "**" || wide == pattern {
+		return true
+	}
+	w, p := strings.Split(wide, "/"), strings.Split(pattern, "/")
+	for i := range w {
+		switch {
+		case w[i] == "**" && i == len(w)-1:
+			return len(p) > i // at least one component is left
+		case i >= len(p):
+			return false
+		case w[i] == p[i]:
+		case w[i] == "*" && p[i] != "**" && !strings.Contains(p[i], "$"):
+		default:
+			return false
+		}
+	}
+	return len(w) == len(p)
+}
+
+func typeOf(kind string) string {
+	if kind == "" {
+		return scope.TypeRepository
+	}
+	return kind
+}
+
+// forRegistries returns the limits of a token that a non-administrator creates for somebody else.
+// The creator knows the secret, so the token must not have its owner's rights over Tidewaiter,
+// also after the owner becomes an administrator.
+func forRegistries(limits []policy.Limit) ([]policy.Limit, error) {
+	for _, l := range limits {
+		if l.Type == scope.TypeTidewaiter {
+			return nil, fmt.Errorf("a token for somebody else with rights over Tidewaiter itself %w", admin.Requires(admin.RightAdministrators, scope.Write))
+		}
+	}
+	if len(limits) > 0 {
+		return limits, nil
+	}
+	return []policy.Limit{
+		{Names: []string{"**"}, Actions: scope.Repository},
+		{Type: scope.TypeRegistry, Names: []string{"catalog"}, Actions: scope.All},
+	}, nil
+}
+
+// restricted returns a principal restricted by the limits of a token. The intersection of two
+// lists of limits is not a list of limits in general. If p has limits already that do not contain
+// the new ones, nothing is left.
+func restricted(p *policy.Principal, limits []policy.Limit) *policy.Principal {
+	if len(limits) == 0 {
+		return p
+	}
+	own := *p
+	if len(p.Limits) > 0 && !isWithin(p, limits) {
+		limits = []policy.Limit{{}}
+	}
+	own.Limits = limits
+	return &own
+}

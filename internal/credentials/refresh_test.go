@@ -1,0 +1,173 @@
+package credentials_test
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/accounts/accountstest"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+)
+
+// An owner with the maximum number of tokens loses the least recently used ones. They are invalid
+// at once although they were cached, and in other processes at the next poll. A sign-in that
+// deletes nothing clears no cache.
+func TestWhatMakesRoomIsForgotten(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		other := h.Open()
+		const most = 5
+		h.SetMaxTokens(most)
+		h.Maintain(t.Context())
+		maintain := other.Maintain(t.Context())
+		h.AddTestUser("ann")
+		var made []identity.Presented
+		for range most {
+			h.Clock.Pass(time.Second)
+			c := refreshing(h.RefreshToken("ann", passwordOf("ann")))
+			for what, a := range map[string]*accountstest.Process{"here": h.Process, "elsewhere": other} {
+				_, err := a.Authenticate(t.Context(), c)
+				is(t, what, err, nil)
+			}
+			made = append(made, c)
+		}
+		maintain()
+		if h.Cached() != most+1 || other.Cached() != most {
+			t.Fatalf("%d and %d are warm, want the password and %d tokens, and the tokens", h.Cached(), other.Cached(), most)
+		}
+		newest := refreshing(h.RefreshToken("ann", passwordOf("ann")))
+		if got := h.SignIn(made[0]); got != "rejected" {
+			t.Errorf("the one that made room: %s", got)
+		}
+		for _, c := range append(made[1:], newest) {
+			if got := h.SignIn(c); got != "user:ann" {
+				t.Errorf("another: %s", got)
+			}
+		}
+		maintain()
+		_, err := other.Authenticate(t.Context(), made[0])
+		is(t, "the one that made room, elsewhere", err, identity.ErrRejected)
+	})
+}
+
+// Tokens created with a deleted token are deleted too.
+func TestWhatMakesRoomTakesItsOwnWithIt(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.SetMaxTokens(1)
+		h.Maintain(t.Context())
+		h.AddTestUser("ann")
+		_, s := h.session("ann", passwordOf("ann"))
+		_, made, err := h.AddToken(t.Context(), h.ActorOf(inSession(s)), credentials.NewToken{Name: "laptop"})
+		is(t, "a token by a session", err, nil)
+		if got := h.SignIn(presented("", made.Reveal())); got != "user:ann" {
+			t.Fatalf("the token: %s", got)
+		}
+		h.session("ann", passwordOf("ann"))
+		for what, c := range map[string]identity.Presented{"the session": inSession(s), "its token": presented("", made.Reveal())} {
+			if got := h.SignIn(c); got != "rejected" {
+				t.Errorf("%s, after another session took its place: %s", what, got)
+			}
+		}
+	})
+}
+
+// The exchanged credential may be revoked after the check and before the new token is stored.
+// Then no token is issued: it would outlive the credential.
+func TestNoRefreshTokenIsMadeOfWhatIsTakenAwayMeanwhile(t *testing.T) {
+	for what, meanwhile := range map[string]func(t *testing.T, other *accountstest.Process, token credentials.Token) error{
+		"the password is changed": func(t *testing.T, other *accountstest.Process, _ credentials.Token) error {
+			_, err := other.SetPassword(t.Context(), operator, "ann", identity.NewSecret("another horse of ann"), 0)
+			return err
+		},
+		"the password is set to the same": func(t *testing.T, other *accountstest.Process, _ credentials.Token) error {
+			_, err := other.SetPassword(t.Context(), operator, "ann", identity.NewSecret(passwordOf("ann")), 0)
+			return err
+		},
+		"the user is disabled": func(t *testing.T, other *accountstest.Process, _ credentials.Token) error {
+			_, err := other.Disable(t.Context(), operator, "ann", 0)
+			return err
+		},
+		"the user is deleted": func(t *testing.T, other *accountstest.Process, _ credentials.Token) error {
+			return other.Delete(t.Context(), operator, "ann", 0)
+		},
+		"the token is revoked": func(t *testing.T, other *accountstest.Process, token credentials.Token) error {
+			return other.Revoke(t.Context(), operator, token.ID)
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			each(t, func(t *testing.T, h *harness) {
+				other := h.Open()
+				h.AddTestUser("ann")
+				token, laptop := h.AddTestToken("ann", "laptop")
+				secret := passwordOf("ann")
+				if what == "the token is revoked" {
+					secret = laptop
+				}
+				v, err := h.Chain.Authenticate(t.Context(), presented("ann", secret))
+				if err != nil {
+					t.Fatal(err)
+				}
+				once := false
+				h.SetWrite(func(real accountstest.Write) accountstest.Write {
+					return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
+						if !once {
+							once = true
+							if err := meanwhile(t, other, token); err != nil {
+								t.Error(err)
+							}
+						}
+						return real(ctx, topic, f)
+					}
+				})
+				got, err := h.IssueRefresh(t.Context(), presented("ann", secret), v)
+				if got.Reveal() != "" {
+					t.Errorf("a refresh token was made (%v)", err)
+				}
+				if !once {
+					t.Error("nothing was written")
+				}
+			})
+		})
+	}
+}
+
+// A sign-in with a bcrypt hash replaces the hash. A concurrent password change wins: a user who
+// changes a password because somebody else knows it must not lose the change to that person's
+// sign-in.
+func TestARehashDoesNotUndoAChangedPassword(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		other := h.Open()
+		hash, err := bcrypt.GenerateFromPassword([]byte(passwordOf("ann")), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.AddUser(t.Context(), operator, accounts.NewUser{Name: "ann", Hash: identity.NewSecret(string(hash))}); err != nil {
+			t.Fatal(err)
+		}
+		const changed = "another horse of ann"
+		once := false
+		h.SetWrite(func(real accountstest.Write) accountstest.Write {
+			return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
+				if !once {
+					once = true
+					if _, err := other.SetPassword(ctx, operator, "ann", identity.NewSecret(changed), 0); err != nil {
+						t.Error(err)
+					}
+				}
+				return real(ctx, topic, f)
+			}
+		})
+		_, _ = h.Authenticate(t.Context(), presented("ann", passwordOf("ann"))) // right when it was read
+		if !once {
+			t.Fatal("nothing was rehashed")
+		}
+		_, err = other.Authenticate(t.Context(), presented("ann", passwordOf("ann")))
+		is(t, "the old password", err, identity.ErrRejected)
+		_, err = other.Authenticate(t.Context(), presented("ann", changed))
+		is(t, "the new one", err, nil)
+	})
+}

@@ -1,0 +1,239 @@
+package credentials
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+const (
+	flushEvery    = 5 * time.Second     // precision of a token's last use
+	purgeEvery    = time.Hour           // how often expired tokens are deleted
+	keepExpired   = 30 * 24 * time.Hour // how long an expired access token is still listed
+	maxUnwritten  = 100_000             // maximum number of last uses that are not written yet
+	maxPurgedOnce = 500                 // maximum number of tokens deleted in one transaction
+)
+
+// use is the last use of a token.
+type use struct {
+	at   int64 // milliseconds
+	from netip.Addr
+}
+
+// recordUse records the use of a token.
+func (c *Credentials) recordUse(v *verified, from netip.Addr, now time.Time) {
+	if v.token == "" {
+		return
+	}
+	last, ms := v.used.Load(), now.UnixMilli()
+	if ms-last < flushEvery.Milliseconds() || !v.used.CompareAndSwap(last, ms) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.lastUsed) < maxUnwritten {
+		c.lastUsed[v.token] = use{ms, from}
+	}
+}
+
+// Run notices changes by other processes, writes when tokens were last used, and deletes expired
+// tokens, until ctx ends. It returns nil. Several calls may run at the same time.
+func (c *Credentials) Run(ctx context.Context) error {
+	c.warm.run(1)
+	defer c.warm.run(-1)
+	// Maintenance writes, so it may block on the database or take long. It runs in its own
+	// goroutine so that revocations by other processes still take effect.
+	var done maintained
+	var maintenance sync.WaitGroup
+	maintenance.Go(func() {
+		c.repeat(ctx, "maintaining accounts", "last uses are written later", func() error {
+			return c.maintain(ctx, &done)
+		})
+	})
+	counter := unknownCounter
+	c.repeat(ctx, "noticing changes of accounts", "what was valid stays valid", func() error {
+		return c.noticeChanges(ctx, &counter)
+	})
+	maintenance.Wait()
+
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := errors.Join(c.flushLastUsed(ending), c.flushSignIns(ending)); err != nil {
+		c.o.Log.Warn("last uses of tokens and sign-ins were not written", "error", err)
+	}
+	return nil
+}
+
+// repeat calls f every Options.Every until ctx ends. It logs when f starts to fail, with the
+// consequence, and when f works again.
+func (c *Credentials) repeat(ctx context.Context, what, meanwhile string, f func() error) {
+	tick := time.NewTicker(c.o.Every)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := f()
+		switch {
+		case ctx.Err() != nil:
+		case err != nil && !failing:
+			failing = true
+			c.o.Log.Warn(what+" fails; "+meanwhile, "error", err)
+		case err == nil && failing:
+			failing = false
+			c.o.Log.Info(what + " works again")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// maintained holds when each part of the maintenance last succeeded.
+type maintained struct{ flushed, purged time.Time }
+
+// maintain runs the maintenance that is due: it writes last uses and sign-ins, and deletes
+// expired data.
+func (c *Credentials) maintain(ctx context.Context, t *maintained) error {
+	now := c.writer.Now()
+	for _, part := range []struct {
+		every time.Duration
+		last  *time.Time
+		run   []func(context.Context) error
+	}{
+		{flushEvery, &t.flushed, []func(context.Context) error{c.flushLastUsed, c.flushSignIns}},
+		{purgeEvery, &t.purged, []func(context.Context) error{c.purge, c.writer.PurgeKeys, c.purgeSignIns}},
+	} {
+		if clock.For(*part.last, part.every).Holds(now) {
+			continue
+		}
+		for _, run := range part.run {
+			if err := run(ctx); err != nil {
+				return err
+			}
+		}
+		*part.last = now
+	}
+	return nil
+}
+
+// unknownCounter is the change counter before the first read.
+const unknownCounter int64 = -1
+
+// noticeChanges clears the cache if the change counter differs from known.
+func (c *Credentials) noticeChanges(ctx context.Context, known *int64) (err error) {
+	defer admin.Wrap(&err, "looking for changes of accounts")
+	var counter int64
+	err = c.writer.DB.Read().QueryRowContext(ctx,
+		"SELECT coalesce(max(counter), 0) FROM changes WHERE topic = $1", admin.AccountsTopic).Scan(&counter)
+	if err == nil && counter != *known {
+		c.Forget()
+		*known = counter
+		c.o.Log.Debug("changes of accounts are noticed", "counter", counter)
+	}
+	return err
+}
+
+// flushLastUsed writes the last uses of tokens.
+func (c *Credentials) flushLastUsed(ctx context.Context) (err error) {
+	defer admin.Wrap(&err, "writing when tokens were last used")
+	c.mu.Lock()
+	pending := c.lastUsed
+	c.lastUsed = make(map[string]use)
+	c.mu.Unlock()
+	if len(pending) == 0 {
+		return nil
+	}
+	err = c.writer.Write(ctx, "", func(tx *sql.Tx) error {
+		update, err := tx.PrepareContext(ctx, "UPDATE account_tokens SET used = $1, used_from = $2 WHERE id = $3 AND used < $1")
+		if err != nil {
+			return err
+		}
+		defer update.Close()
+		for id, u := range pending {
+			from := ""
+			if u.from.IsValid() {
+				from = u.from.String()
+			}
+			if _, err := update.ExecContext(ctx, u.at, from, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for id, u := range pending { // retry next time
+			if _, later := c.lastUsed[id]; !later && len(c.lastUsed) < maxUnwritten {
+				c.lastUsed[id] = u
+			}
+		}
+	}
+	return err
+}
+
+// unwrittenUse returns the last use of a token that is not written yet; 0: none.
+func (c *Credentials) unwrittenUse(id string) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lastUsed[id].at
+}
+
+// idle returns how long a token of that use may be unused before it expires; 0: unlimited.
+func (c *Credentials) idle(u Use) time.Duration {
+	switch u {
+	case Refresh:
+		return c.o.RefreshIdle
+	case Session:
+		return c.o.SessionIdle
+	}
+	return 0
+}
+
+// purgeQuery returns the ids of tokens to delete, possibly twice. Each part of the UNION uses an
+// index; one query with all conditions would scan the whole table.
+const purgeQuery = `
+	SELECT id FROM account_tokens WHERE expires <> 0 AND expires < $1
+	UNION ALL SELECT id FROM account_tokens WHERE expires <> 0 AND expires < $2 AND purpose IN ('refresh', 'session')
+	UNION ALL SELECT id FROM account_tokens WHERE purpose = 'refresh' AND created < $3 AND used < $3
+	UNION ALL SELECT id FROM account_tokens WHERE purpose = 'session' AND created < $4 AND used < $4
+	UNION ALL SELECT id FROM account_tokens WHERE purpose = 'access' AND created < $6
+	UNION ALL SELECT id FROM account_tokens WHERE purpose = 'robot' AND created < $6
+	LIMIT $5`
+
+// purge deletes tokens that expired long ago, and refresh tokens and sessions that expired or are
+// idle. They were invalid before.
+func (c *Credentials) purge(ctx context.Context) (err error) {
+	defer admin.Wrap(&err, "removing expired tokens")
+	now := c.writer.Now()
+	var longAgo int64 // tokens created before this exceeded MaxLifetime long ago; 0: none
+	if c.o.MaxLifetime > 0 {
+		longAgo = store.Millis(now.Add(-c.o.MaxLifetime - keepExpired))
+	}
+	for {
+		ids, err := store.Texts(ctx, c.writer.DB.Read(), purgeQuery, store.Millis(now.Add(-keepExpired)), store.Millis(now),
+			store.Millis(now.Add(-c.o.RefreshIdle-time.Hour)), store.Millis(now.Add(-c.o.SessionIdle-time.Hour)), maxPurgedOnce, longAgo)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		err = c.writer.Write(ctx, "", func(tx *sql.Tx) error {
+			for _, id := range ids {
+				if _, err := deleteToken(ctx, tx, id); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || len(ids) < maxPurgedOnce {
+			return err
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package credentials
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// StartSession starts a session for a user who was verified by a password or an access token. It
+// has the restrictions of that credential and is invalid as soon as the credential is. A password
+// change in another source is noticed only if the source has generations of passwords
+// (identity.Generations).
+//
+// A session expires after Options.SessionLife, or after Options.SessionIdle without a request. It
+// also ends when it is revoked, when the password is changed, or when the user is disabled.
+// Tokens created with a session become invalid with it, also when it is idle. StartSession
+// returns ErrForbidden for robots and workloads, and for users whose source cannot look them up.
+func (c *Credentials) StartSession(ctx context.Context, presented identity.Presented, who identity.Verified) (_ Token, _ identity.Secret, err error) {
+	defer admin.Wrap(&err, "starting a session")
+	t := Token{Use: Session, Client: clean(presented.Client), Expires: sooner(who.Until, c.writer.Time().Add(c.o.SessionLife))}
+	var secret identity.Secret
+	err = admin.ErrForbidden
+	if p := who.Principal; p != nil && p.Kind == policy.User {
+		secret, err = c.exchange(ctx, &t, presented, who)
+	}
+	if errors.Is(err, errNoExchange) {
+		err = fmt.Errorf("%w: %w", admin.ErrForbidden, err)
+	}
+	return t, secret, err
+}
+
+// PresentedToken returns the token that the actor presented, such as the current session. It returns
+// ErrNotFound if the actor presented something else.
+func (c *Credentials) PresentedToken(ctx context.Context, by admin.Actor) (_ Token, err error) {
+	defer admin.Wrap(&err, "looking up the presented token")
+	id, err := c.presentedID(ctx, c.writer.DB.Read(), by)
+	if err != nil {
+		return Token{}, err
+	}
+	return c.findToken(ctx, c.writer.DB.Read(), id) // no token has the id ""
+}

@@ -1,0 +1,217 @@
+package credentials
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// An issuer of ID tokens cannot be asked about a user who is not signing in. To let such users
+// have access tokens, their last sign-in is stored: its time, groups and claims. It represents
+// the user until Options.SignInLasts is over. It is stored only for users who have tokens.
+//
+// The column signed_in is negative for a refused sign-in: minus its time. 0 is a refusal that an
+// older version stored. Replicas write sign-ins in batches, so each write compares the times: the
+// latest sign-in counts, and of two at the same time the refusal.
+
+// signInEvery is the precision of the time of the last sign-in.
+const signInEvery = time.Minute
+
+// signIn is the last sign-in of a person.
+type signIn struct {
+	principal *policy.Principal // nil: the sign-in was refused
+	by        string            // the settings by which it was judged
+	at        time.Time
+	written   bool
+}
+
+// person identifies a user of another source.
+type person struct{ source, id string }
+
+// SignedIn records that p signed in with an ID token. It is written with the next batch.
+func (c *Credentials) SignedIn(p *policy.Principal) {
+	c.recordSignIn(person{p.Source, p.ID}, signIn{principal: p, by: c.o.SignInSettings(p.Source), at: c.writer.Now()})
+}
+
+// SignInRefused records that a person presented a genuine ID token but is not allowed to sign in
+// any more. Their tokens are refused until they sign in again.
+func (c *Credentials) SignInRefused(source, id string) {
+	c.recordSignIn(person{source, id}, signIn{at: c.writer.Now()})
+}
+
+func (c *Credentials) recordSignIn(who person, s signIn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last, known := c.signIns[who]
+	if known && s.principal != nil && last.principal == s.principal && last.by == s.by && s.at.Sub(last.at) < signInEvery && !s.at.Before(last.at) {
+		return // the same ID token, from the cache
+	}
+	if known || len(c.signIns) < maxUnwritten {
+		c.signIns[who] = s
+	}
+}
+
+// LastSignIn returns the principal of the last sign-in, by id, or by name if id is "". It returns
+// identity.ErrUnknown if no sign-in is known, and an identity.DisabledError if the last one was
+// refused, is too old, or was judged by other settings.
+func (c *Credentials) LastSignIn(ctx context.Context, source, name, id string) (*policy.Principal, error) {
+	var s signIn
+	known := false
+	if id != "" {
+		c.mu.Lock()
+		s, known = c.signIns[person{source, id}]
+		known = known && !s.written // another process may have written a later one since
+		c.mu.Unlock()
+	}
+	if !known {
+		var err error
+		if s, err = c.findSignIn(ctx, source, name, id); err != nil {
+			return nil, err
+		}
+	}
+	lasts := c.o.SignInLasts(source)
+	switch {
+	case lasts <= 0:
+		return nil, identity.ErrUnknown
+	case s.principal == nil:
+		return nil, &identity.DisabledError{Told: true, Why: "the last sign-in through " + source + " was refused: sign in again"}
+	case s.by != c.o.SignInSettings(source):
+		// With other settings the user might have other groups and claims, or no access at all.
+		return nil, &identity.DisabledError{Told: true, Why: "the settings of " + source + " have changed since the last sign-in: sign in again"}
+	case c.writer.Now().After(s.at.Add(lasts)):
+		return nil, &identity.DisabledError{Told: true, Why: fmt.Sprintf("the last sign-in through %s was on %s, and counts for %s: sign in again",
+			source, s.at.UTC().Format(time.DateOnly), lasts)}
+	}
+	return s.principal, nil
+}
+
+// storedSignIn is the stored form of a principal.
+type storedSignIn struct {
+	By     string         `json:"by,omitempty"` // the settings of the source: Options.SignInSettings
+	Groups []string       `json:"groups,omitempty"`
+	Claims map[string]any `json:"claims,omitempty"`
+}
+
+func (c *Credentials) findSignIn(ctx context.Context, source, name, id string) (signIn, error) {
+	var who, text string
+	var when int64
+	err := c.writer.DB.Read().QueryRowContext(ctx, `
+		SELECT id, name, who, signed_in FROM sign_ins WHERE source = $1 AND (id = $2 OR $2 = '' AND name = $3)
+		ORDER BY signed_in DESC, id LIMIT 1`, source, id, name).Scan(&who, &name, &text, &when)
+	if errors.Is(err, sql.ErrNoRows) {
+		return signIn{}, identity.ErrUnknown
+	}
+	if err != nil {
+		return signIn{}, fmt.Errorf("looking up a sign-in: %w", err)
+	}
+	if when <= 0 {
+		return signIn{}, nil
+	}
+	var stored storedSignIn
+	d := json.NewDecoder(bytes.NewReader([]byte(text)))
+	d.UseNumber()
+	err = d.Decode(&stored)
+	claims, bad := policy.CanonicalClaims(stored.Claims)
+	if err == nil && bad != "" {
+		err = fmt.Errorf("the claim %s cannot be read", bad)
+	}
+	if err != nil { // fail: with fewer groups or claims, a deny rule would not match
+		return signIn{}, fmt.Errorf("reading a sign-in of %s: %w", source, err)
+	}
+	p := &policy.Principal{Kind: policy.User, Source: source, ID: who, Name: name, Groups: stored.Groups, Claims: claims}
+	return signIn{principal: p.Indexed(), by: stored.By, at: store.Time(when)}, nil
+}
+
+// signInCounts reports whether tokens that the actor creates with an ID token may outlive it.
+func (c *Credentials) signInCounts(by admin.Actor) bool {
+	return by.Principal != nil && by.Principal.Kind == policy.User && by.Credential == identity.CredentialIDToken && c.o.SignInLasts(by.Principal.Source) > 0
+}
+
+// storeSignIn stores the sign-in of a user who creates a token with an ID token.
+func (c *Credentials) storeSignIn(ctx context.Context, tx *sql.Tx, p *policy.Principal) error {
+	text, err := json.Marshal(storedSignIn{c.o.SignInSettings(p.Source), p.Groups, p.Claims})
+	if err != nil {
+		return fmt.Errorf("storing a sign-in: %w", err)
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO sign_ins (source, id, name, who, signed_in) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (source, id) DO UPDATE SET name = excluded.name, who = excluded.who, signed_in = excluded.signed_in
+		WHERE sign_ins.signed_in > -excluded.signed_in AND sign_ins.signed_in <= excluded.signed_in`,
+		p.Source, p.ID, p.Name, string(text), store.Millis(c.writer.Now()))
+	return err
+}
+
+// flushSignIns writes recent sign-ins of users who have tokens.
+func (c *Credentials) flushSignIns(ctx context.Context) (err error) {
+	defer admin.Wrap(&err, "writing when users signed in")
+	c.mu.Lock()
+	pending := make(map[person]signIn)
+	for who, s := range c.signIns {
+		if !s.written {
+			pending[who] = s
+		} else if c.writer.Now().Sub(s.at) >= signInEvery {
+			delete(c.signIns, who)
+		}
+	}
+	c.mu.Unlock()
+	if len(pending) == 0 {
+		return nil
+	}
+	err = c.writer.Write(ctx, "", func(tx *sql.Tx) error {
+		for who, s := range pending {
+			var err error
+			if s.principal == nil {
+				_, err = tx.ExecContext(ctx, "UPDATE sign_ins SET signed_in = $1 WHERE source = $2 AND id = $3 AND signed_in BETWEEN $1 AND $4",
+					-store.Millis(s.at), who.source, who.id, store.Millis(s.at))
+			} else {
+				var text []byte
+				if text, err = json.Marshal(storedSignIn{s.by, s.principal.Groups, s.principal.Claims}); err == nil {
+					_, err = tx.ExecContext(ctx, "UPDATE sign_ins SET name = $1, who = $2, signed_in = $3 WHERE source = $4 AND id = $5 AND signed_in > $6 AND signed_in <= $3",
+						s.principal.Name, string(text), store.Millis(s.at), who.source, who.id, -store.Millis(s.at))
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for who, s := range pending {
+		if c.signIns[who] == s {
+			s.written = true
+			c.signIns[who] = s
+		}
+	}
+	return nil
+}
+
+// purgeSignIns deletes the sign-ins of users who have no tokens.
+func (c *Credentials) purgeSignIns(ctx context.Context) (err error) {
+	defer admin.Wrap(&err, "removing sign-ins")
+	// Recent ones stay: the user may be creating a token.
+	const unowned = `FROM sign_ins WHERE signed_in < $1 AND NOT EXISTS (
+		SELECT 1 FROM account_tokens t WHERE t.owner_source = sign_ins.source AND t.owner_id = sign_ins.id)`
+	before := store.Millis(c.writer.Now().Add(-time.Hour))
+	ids, err := store.Texts(ctx, c.writer.DB.Read(), "SELECT id "+unowned+" LIMIT 1", before)
+	if err == nil && len(ids) > 0 {
+		err = c.writer.Write(ctx, "", func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, "DELETE "+unowned, before)
+			return err
+		})
+	}
+	return err
+}
