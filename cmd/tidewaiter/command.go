@@ -18,9 +18,9 @@ type command struct {
 	use     string // the name and the arguments, such as "add NAME"; see arguments
 	short   string // what help lists
 	long    string // what help prints first; short if it is empty
-	example string
+	example string    // each line indented by two spaces
 	aliases []string
-	sub     []command // run is then nil
+	sub     []command // a command with subcommands does not run
 
 	config bool   // --config and --keys
 	output bool   // --output

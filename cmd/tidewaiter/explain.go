@@ -48,8 +48,7 @@ enough, if no other id begins with them.`,
 			f.StringVar(&e.ip, "ip", "", "the client's IP `address`")
 			f.time(&e.at, "at", "the `time` of the request, as 2026-11-28T23:00:00Z, 2026-11-28 or \"2026-11-28 23:00 Europe/Paris\" (default: now)")
 			f.StringVar(&e.client, "client", "", "the client's `name`, from its User-Agent")
-			e.registry = registryFlag(f)
-			e.filesOnly = filesOnlyFlag(f)
+			e.query.add(f)
 			return e.run
 		},
 	}
@@ -60,8 +59,7 @@ type explainFlags struct {
 	principal  principalFlags
 	ip, client string // read by conditions, as at
 	at         time.Time
-	registry   *string
-	filesOnly  *bool
+	query      queryFlags
 }
 
 func (f *explainFlags) run(s *session) error {
@@ -76,7 +74,7 @@ func (f *explainFlags) run(s *session) error {
 		return s.usageErrorf("%q is not the id of a decision: copy it from a refusal, the log or the journal, like 019aa1b2-c3d4-7e5f. To explain a request, name the principal with --as", s.args[0])
 	case !journal.IsBeginning(s.args[0]):
 		e, err = f.explainRequest(s)
-	case len(s.args) > 1 || named || *f.registry != "" || *f.filesOnly || f.ip != "" || f.client != "" || !f.at.IsZero():
+	case len(s.args) > 1 || named || f.query.registry != "" || *f.query.filesOnly || f.ip != "" || f.client != "" || !f.at.IsZero():
 		return s.usageErrorf("the id of a decision cannot be combined with scopes or with flags for the request")
 	default:
 		e, err = explainDecision(s, s.args[0])
@@ -114,20 +112,14 @@ func (f *explainFlags) explainRequest(s *session) (*explain.Evaluation, error) {
 	if r.Scopes, e.Ignored, err = s.scopes(); err != nil {
 		return nil, err
 	}
-	if err := loadConfig(s); err != nil {
-		return nil, err
-	}
-	if r.Registry, err = s.registry(*f.registry); err != nil {
+	var p *policy.Policy
+	if r.Registry, p, err = f.query.load(s); err != nil {
 		return nil, err
 	}
 	if e.Subject, err = s.find(given); err != nil {
 		return nil, err
 	}
 	r.Principal, e.Registry = e.Principal, r.Registry
-	p, err := s.policy(*f.filesOnly)
-	if err != nil {
-		return nil, err
-	}
 	x := ask.Explain(p, r)
 	e.Results, e.Near = x.Results, x.Near
 	if life, ok := app.PredictLifetime(s.cfg, p, r); ok {

@@ -1,5 +1,9 @@
 // Command tidewaiter runs and manages the authorization service for container registries.
 // docs/commands.md documents each command.
+//
+// A command is a row in a table: its use, its help, its flags, what it opens, and a function that
+// runs it (command.go). The function gets a session, which has the arguments, the config, the
+// open database and the output (session.go, output.go). groups in main.go lists all tables.
 package main
 
 import (

@@ -77,22 +77,43 @@ func (s *session) registry(named string) (string, error) {
 	return named, nil
 }
 
-func registryFlag(f *flags) *string {
-	return f.String("registry", "", "the registry's service `name` (default: the only one)")
+// queryFlags has the flags of queries of the policy.
+type queryFlags struct {
+	registry  string
+	filesOnly *bool
+	all       bool // without --registry, the query is about all registries
+}
+
+func (q *queryFlags) add(f *flags) {
+	usage := "the registry's service `name` (default: the only one)"
+	if q.all {
+		usage = "only the registry with this service `name` (default: all)"
+	}
+	f.StringVar(&q.registry, "registry", "", usage)
+	q.filesOnly = filesOnlyFlag(f)
+}
+
+// load returns the registry, "" for all, and the policy that a service with this config uses: the
+// rules of files, database and namespaces, or of files alone.
+func (q *queryFlags) load(s *session) (registry string, p *policy.Policy, err error) {
+	if err := loadConfig(s); err != nil {
+		return "", nil, err
+	}
+	if !q.all || q.registry != "" {
+		if registry, err = s.registry(q.registry); err != nil {
+			return "", nil, err
+		}
+	}
+	if *q.filesOnly {
+		p, err = app.PolicyOfFiles(s.ctx, s.cfg)
+		return registry, p, err
+	}
+	p, err = app.Policy(s.ctx, s.cfg)
+	return registry, p, hintFilesOnly(err)
 }
 
 func filesOnlyFlag(f *flags) *bool {
 	return f.Bool("files-only", false, "ignore the rules in the database and of namespaces")
-}
-
-// policy returns the policy that a service with this config uses: the rules of files, database and
-// namespaces, or of files alone.
-func (s *session) policy(filesOnly bool) (*policy.Policy, error) {
-	if filesOnly {
-		return app.PolicyOfFiles(s.ctx, s.cfg)
-	}
-	p, err := app.Policy(s.ctx, s.cfg)
-	return p, hintFilesOnly(err)
 }
 
 // hintFilesOnly adds to an error of the database that --files-only works without it.

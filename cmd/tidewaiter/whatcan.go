@@ -30,34 +30,26 @@ policy includes the rules in the database, unless --files-only is given.`,
 		flags: func(f *flags) action {
 			var principal principalFlags
 			principal.addAttributes(f)
-			filesOnly := filesOnlyFlag(f)
-			registry := f.String("registry", "", "only the registry with this service `name` (default: all)")
+			query := queryFlags{all: true}
+			query.add(f)
 			most := f.Uint("most", 1000, "the maximum `number` of entries to print of each list (--output json prints all)")
 			return func(s *session) error {
 				given, err := principal.principal(s, s.args[0])
 				if err != nil {
 					return err
 				}
-				return s.whatCan(given, *registry, *filesOnly, int(*most))
+				return s.whatCan(given, &query, int(*most))
 			}
 		},
 	}
 }
 
-func (s *session) whatCan(given *policy.Principal, registry string, filesOnly bool, most int) (err error) {
-	if err := loadConfig(s); err != nil {
-		return err
-	}
-	if registry != "" {
-		if _, err := s.registry(registry); err != nil {
-			return err
-		}
-	}
-	subject, err := s.find(given)
+func (s *session) whatCan(given *policy.Principal, query *queryFlags, most int) error {
+	registry, p, err := query.load(s)
 	if err != nil {
 		return err
 	}
-	p, err := s.policy(filesOnly)
+	subject, err := s.find(given)
 	if err != nil {
 		return err
 	}

@@ -21,12 +21,13 @@ func whoCanCommand() command {
 		short: "List who may do something, and by which rules",
 		long: `List who may do something, by which rules, and who is denied it by other rules.
 Placeholders are resolved: with the pattern ${user}/**, the user prod may push prod/app.
-Conditions are printed and not evaluated: explain evaluates them for one request. Restrictions of credentials are not
-considered. The policy includes the rules in the database, unless
+Conditions are printed and not evaluated: explain evaluates them for one request. Restrictions of
+credentials are not considered. The policy includes the rules in the database, unless
 --files-only is given. Accounts that are disabled or expired are marked.
 
 --members lists who is in each group and may do it, up to --most: accounts, and users of htpasswd
-sources. Directories and issuers of ID tokens cannot list their users, and their names are printed instead.
+sources. Directories and issuers of ID tokens cannot list their users, and their names are
+printed instead.
 
 --namespace prints the answer that the owners of that namespace get from the API: everyone who
 may do it, without the names, places and conditions of rules outside the namespace.`,
@@ -38,7 +39,8 @@ may do it, without the names, places and conditions of rules outside the namespa
 		config: true,
 		output: true,
 		flags: func(f *flags) action {
-			w := whoCanFlags{registry: registryFlag(f), filesOnly: filesOnlyFlag(f)}
+			var w whoCanFlags
+			w.query.add(f)
 			f.BoolVar(&w.members, "members", false, "list the accounts and htpasswd users in groups; reads the database")
 			f.StringVar(&w.namespace, "namespace", "", "print what the owners of the namespace with this `name` get from the API")
 			f.UintVar(&w.most, "most", 100, "the maximum `number` of entries to print of each list (--output json prints all but members)")
@@ -49,8 +51,7 @@ may do it, without the names, places and conditions of rules outside the namespa
 
 // whoCanFlags has the flags of who-can.
 type whoCanFlags struct {
-	registry  *string
-	filesOnly *bool
+	query     queryFlags
 	members   bool
 	namespace string
 	most      uint
@@ -66,11 +67,8 @@ func (f *whoCanFlags) run(s *session) error {
 		return err
 	case len(ignored) > 0:
 		return s.usageErrorf("%s: %s", ignored[0].Text, ignored[0].Reason)
-	case f.namespace != "" && *f.filesOnly:
+	case f.namespace != "" && *f.query.filesOnly:
 		return s.usageErrorf("namespaces are in the database, and --files-only leaves that out")
-	}
-	if err := loadConfig(s); err != nil {
-		return err
 	}
 	answers, err := f.answers(s, scopes)
 	if err != nil {
@@ -96,7 +94,7 @@ func (f *whoCanFlags) run(s *session) error {
 
 // answers evaluates the current policy, or the rules of the files alone.
 func (f *whoCanFlags) answers(s *session, scopes []scope.Scope) ([]answer, error) {
-	registry, err := s.registry(*f.registry)
+	registry, p, err := f.query.load(s)
 	if err != nil {
 		return nil, err
 	}
@@ -104,10 +102,6 @@ func (f *whoCanFlags) answers(s *session, scopes []scope.Scope) ([]answer, error
 		if err := s.checkNamespace(f.namespace, scopes); err != nil {
 			return nil, err
 		}
-	}
-	p, err := s.policy(*f.filesOnly)
-	if err != nil {
-		return nil, err
 	}
 	var answers []answer
 	for _, scope := range scopes {
@@ -146,7 +140,7 @@ type answer struct {
 // addPeople looks up accounts: with --members, all that the rules name and that are in groups, and
 // otherwise those that the rules name and that cannot sign in.
 func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
-	if !f.members && (*f.filesOnly || !servesAccounts(s.cfg)) {
+	if !f.members && (*f.query.filesOnly || !servesAccounts(s.cfg)) {
 		return nil
 	}
 	switch err := readAccounts(s); {
