@@ -63,7 +63,7 @@ var mayImport = map[string][]string{
 	"internal/policyfile":             {"internal/ruleset", "internal/strictyaml", "policy", "policy/ask", "policy/when", "scope"},
 	"internal/config":                 {"internal/endpoint", "internal/manual", "internal/policyfile", "internal/ruleset", "internal/strictyaml", "policy/when", "token"},
 	"internal/dockerauth":             {"internal/config", "internal/dn", "internal/endpoint", "internal/ruleset", "internal/strictyaml", "policy", "policy/when", "scope", "token"},
-	"internal/setup":                  {"internal/endpoint", "internal/identity/htpasswd", "internal/password", "token"},
+	"internal/setup":                  {"internal/endpoint", "internal/identity", "internal/identity/htpasswd", "internal/password", "token"},
 	"internal/server":                 {"internal/endpoint", "internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/secret", "internal/store", "notification", "policy", "scope", "token", "tokenserver"},
 	"internal/explain":                {"internal/accounts", "internal/admin", "internal/identity", "internal/issuer", "internal/journal", "internal/rulebook", "policy", "policy/ask", "scope"},
 	"internal/api":                    {"internal/accounts", "internal/admin", "internal/credentials", "internal/explain", "internal/identity", "internal/issuer", "internal/journal", "internal/ratelimit", "internal/rulebook", "internal/ruleset", "internal/secret", "internal/server", "internal/strictjson", "policy", "policy/ask", "scope"},

@@ -106,5 +106,5 @@ func (s *session) importDockerAuth(o dockerauth.Options, file string, force bool
 		}
 	}
 	return s.print(importReport{file, result.Rules, append([]dockerauth.Note{}, result.Notes...), strictyaml.Problems{}},
-		"wrote %s: %s\nNext: tidewaiter check --config %s", file, count(result.Rules, "rule", "rules"), shell(file))
+		"wrote %s: %s\nNext: tidewaiter check --config %s", file, count(result.Rules, "rule", "rules"), text.Shell(file))
 }

@@ -10,6 +10,7 @@ import (
 	"text/template"
 
 	"github.com/tidewaiter/tidewaiter/internal/setup"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 func initCommand() command {
@@ -138,9 +139,9 @@ var nextSteps string
 func printNextSteps(w io.Writer, r setup.Result, o setup.Options) error {
 	p := painted(w)
 	t := template.Must(template.New("").Funcs(template.FuncMap{
-		"bold": p.bold, "faint": p.faint, "green": p.green, "shell": shell,
+		"bold": p.bold, "faint": p.faint, "green": p.green, "shell": text.Shell,
 		"here": func(path string) string { return relative(r.Path(path)) },
-		"path": func(path string) string { return shell(r.Path(path)) },
+		"path": func(path string) string { return text.Shell(r.Path(path)) },
 	}).Parse(nextSteps))
 	return t.Execute(w, map[string]any{
 		"Result": r, "Options": o, "Password": r.Password.Reveal(), "Zot": o.Preset == setup.Zot,
@@ -159,5 +160,5 @@ func relative(path string) string {
 			path = short
 		}
 	}
-	return shell(path)
+	return text.Shell(path)
 }

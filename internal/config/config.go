@@ -1,7 +1,8 @@
-// Package config reads the config of Tidewaiter: tidewaiter.yaml and the policy files that it names.
+// Package config reads the config of Tidewaiter: tidewaiter.yaml and the policy files that it
+// names.
 //
-// [Load] returns typed values, or all errors at once with their positions. Every setting has a safe
-// default. The tables of keys in keys.go and beside the other types are also the reference.
+// [Load] returns typed values, or all errors at once with their positions. Every setting has a
+// safe default. The tables of keys in keys.go and beside the other types are also the reference.
 package config
 
 import (
@@ -13,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// Config is a tidewaiter.yaml with its policy files. Relative paths have been joined with the folder
-// of the file that contains them.
+// Config is a tidewaiter.yaml with its policy files. Relative paths have been joined with the
+// folder of the file that contains them.
 type Config struct {
 	File           string
 	PublicURL      string // https://auth.example.com; "" if unknown
@@ -58,7 +59,8 @@ const (
 	// Zot is a Registry.Preset.
 	Zot = "zot"
 
-	// RefusePlaces of Limits.UnknownPlaces refuses a name at unknown places after too many failures.
+	// RefusePlaces of Limits.UnknownPlaces refuses a name at unknown places after too many
+	// failures.
 	RefusePlaces = "refuse"
 )
 

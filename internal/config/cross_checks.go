@@ -114,9 +114,9 @@ func (x crossChecks) publicURL() {
 	}
 }
 
-// sameSite reports whether a realm and a registry have the same host or the same registrable domain
-// (example.com, example.co.uk). Some clients send credentials to no other realm. A registry without
-// a domain, such as localhost, is for a trial and always passes.
+// sameSite reports whether a realm and a registry have the same host or the same registrable
+// domain (example.com, example.co.uk). Some clients send credentials to no other realm. A
+// registry without a domain, such as localhost, is for a trial and always passes.
 func sameSite(realm, registry *url.URL) bool {
 	theirs, err := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(registry.Hostname()))
 	if err != nil || strings.EqualFold(realm.Hostname(), registry.Hostname()) {
@@ -210,7 +210,8 @@ func (x crossChecks) registries() {
 	if open {
 		x.d.Warn(x.at("notifications", "open"), "anyone can post events and write false entries into the journal: for demonstrations only")
 	}
-	remote := slices.ContainsFunc(x.c.Listen, func(l Listener) bool { // other machines can post events
+	// remote means that other machines can post events.
+	remote := slices.ContainsFunc(x.c.Listen, func(l Listener) bool {
 		return l.Address != "" && slices.Contains(l.Serve, ServeNotifications) && !loopback(l.Address)
 	})
 	for i, r := range x.c.Registries {

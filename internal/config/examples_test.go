@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Every config in examples/ loads, with the files that its comments say how to make, and warns of what
-// it means to.
+// Every config in examples/ loads, with the files that its comments say how to make, and warns of
+// what it means to.
 func TestExamplesLoad(t *testing.T) {
 	for _, tt := range []struct {
 		example  string

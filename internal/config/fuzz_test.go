@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// Whatever is in the file, Load returns: a config, or problems that are few, readable and in a place
-// that the file has.
+// Whatever is in the file, Load returns: a config, or problems that are few, readable and in a
+// place that the file has.
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(base))
 	f.Add([]byte(every))

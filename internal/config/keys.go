@@ -124,7 +124,7 @@ func configKeys(c *when.Compiler) []strictyaml.Key[written] {
 			Says("Limits for failed sign-ins and for connections. See [rate limiting](rate-limiting.md).").
 			Shows("limits: { max_failures_per_pair: 10, max_delay: 5m }\n"),
 		strictyaml.On("trusted_proxies", strictyaml.List(prefix()), func(w *written, v []netip.Prefix) { w.TrustedProxies = v }).
-			Says("Networks and addresses of proxies whose `X-Forwarded-For` is trusted. The default is none, because clients can forge the header. A proxy must set this header: if it sends only another one (`Forwarded`, `X-Real-IP`), or an invalid address, the client's address is unknown. Then conditions on `request.ip` fail, events need a secret, and limits count for the proxy. Ports (`192.0.2.7:1234`, `[2001:db8::7]:443`) are ignored.").
+			Says("Networks and addresses of proxies whose `X-Forwarded-For` is trusted. By default it is not trusted, because clients can forge the header. A proxy must set this header: if it sends only another one (`Forwarded`, `X-Real-IP`), or an invalid address, the client's address is unknown. Then conditions on `request.ip` fail, events need a secret, and limits count for the proxy. Ports (`192.0.2.7:1234`, `[2001:db8::7]:443`) are ignored.").
 			Shows("trusted_proxies: [10.1.0.0/16, \"fd00::7\"]\n"),
 		strictyaml.On("log", strictyaml.Section(logKeys()), func(w *written, v logging) { w.Log = v }).
 			Or("{}").
@@ -209,7 +209,7 @@ func tokenKeys() []strictyaml.Key[Token] {
 		strictyaml.On("anonymous", strictyaml.Bool, func(t *Token, v bool) { t.Anonymous = v }).Or("true").
 			Says("Evaluate the policy for clients without credentials. `false` answers them with 401, so that they sign in."),
 		strictyaml.On("allowed_origins", strictyaml.List(origin()), func(t *Token, v []string) { t.AllowedOrigins = v }).
-			Says("Origins of web pages that may request tokens with JavaScript (CORS), such as a registry's user interface. The default is none.").
+			Says("Origins of web pages that may request tokens with JavaScript (CORS), such as a registry's user interface. By default there are no such origins.").
 			Shows("token: { allowed_origins: [https://ui.example.com] }\n"),
 		strictyaml.On("refusals", refusals(), func(t *Token, v string) { t.Refusals = v }).Or("explain").
 			Says("What a client gets when it is granted less than it needs. `explain`: a 403 with the reason, for clients that show it (docker, crane, oras, helm); other clients get the token. `specification`: always the token, and the registry refuses."),

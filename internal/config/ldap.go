@@ -61,8 +61,8 @@ type LDAPGroups struct {
 	Nested        string // none (default), chain, walk
 }
 
-// Place returns line and column of a setting, such as "user.filter", or of its section if it is not
-// written. item is the index in a list, or -1.
+// Place returns line and column of a setting, such as "user.filter", or of its section if it is
+// not written. item is the index in a list, or -1.
 func (l *LDAP) Place(setting string, item int) (line, column int) {
 	if l.node == nil {
 		return 0, 0

@@ -14,8 +14,10 @@ import (
 
 // Options are the settings of Load. The zero value is valid.
 type Options struct {
-	Keys string                      // a folder with cert.pem and privatekey.pem that overrides signing.root
-	Env  func(string) (string, bool) // nil: os.LookupEnv
+	// Keys is a folder with cert.pem and privatekey.pem that overrides signing.root.
+	Keys string
+	// Env returns environment variables. nil: os.LookupEnv.
+	Env func(string) (string, bool)
 
 	ClaimUses bool // set Compiled.ClaimUses
 

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// A service keeps its config as long as it runs: what the YAML was read into must not stay with it. Objects are counted, since
-// each of them is what the garbage collector looks at again and again.
+// A service keeps its config as long as it runs: what the YAML was read into must not stay with
+// it. Objects are counted, since each of them is what the garbage collector looks at again and
+// again.
 func TestAConfigKeepsNoNodeOfItsYAML(t *testing.T) {
 	const rules = 2_000
 	dir := t.TempDir()
@@ -33,8 +34,8 @@ func TestAConfigKeepsNoNodeOfItsYAML(t *testing.T) {
 	c = c.WithoutPolicy()
 	lean := objects()
 	runtime.KeepAlive(c)
-	// A rule of one subject and one pattern has a name, two lists, their texts, and what is compiled of it: 6 objects. With its
-	// nodes there are 20.
+	// A rule of one subject and one pattern has a name, two lists, their texts, and what is
+	// compiled of it: 6 objects. With its nodes there are 20.
 	if whole > before+10*rules {
 		t.Errorf("a config of %d rules holds %d objects", rules, whole-before)
 	}

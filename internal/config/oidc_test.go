@@ -57,7 +57,8 @@ identity:
 	}
 }
 
-// Dex GO-2026-5231, Quay's federation without an audience: a token for another service let in here.
+// Dex GO-2026-5231, Quay's federation without an audience: a token for another service let in
+// here.
 func TestMistakesInIssuers(t *testing.T) {
 	for _, tt := range []struct{ what, identity, want string }{
 		{"no audience", `[{oidc: {name: a, issuer: "https://a"}}]`, "audience is missing"},

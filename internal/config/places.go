@@ -108,7 +108,8 @@ func webPath() strictyaml.Type[string] {
 	})
 }
 
-// databaseURL is the URL of the database. Problems do not repeat it, because it may have a password.
+// databaseURL is the URL of the database. Problems do not repeat it, because it may have a
+// password.
 func databaseURL() strictyaml.Type[string] {
 	return strictyaml.Scalar("database URL", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 		scheme, rest, found := strings.Cut(s, ":")
@@ -133,8 +134,8 @@ func databaseURL() strictyaml.Type[string] {
 	})
 }
 
-// postgresURL checks the URL of a PostgreSQL database. It must not have a password, because configs
-// are shown, copied and compared.
+// postgresURL checks the URL of a PostgreSQL database. It must not have a password, because
+// configs are shown, copied and compared.
 func postgresURL(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 	beside, query, _ := strings.Cut(s, "?")
 	_, rest, slashes := strings.Cut(beside, "://")

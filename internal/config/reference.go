@@ -106,7 +106,8 @@ func describe(b *strings.Builder, path string, keys []strictyaml.Row) {
 	}
 }
 
-// Manual returns the manual page of tidewaiter.yaml, from the same tables as docs/configuration.md.
+// Manual returns the manual page of tidewaiter.yaml, from the same tables as
+// docs/configuration.md.
 func Manual(program string) []byte {
 	p := manual.New("tidewaiter.yaml", 5, program, "the config of tidewaiter")
 	p.Section("Description")

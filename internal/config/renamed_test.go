@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// An old key is an error that names the new key. If it were ignored, its setting would be lost silently.
+// An old key is an error that names the new key. If it were ignored, its setting would be lost
+// silently.
 func TestARenamedKeyNamesItsNewName(t *testing.T) {
 	for was, is := range map[string]string{
 		"failures_per_name: 3":     `tidewaiter.yaml:3:11: the key "failures_per_name" has been renamed (did you mean "max_failures_per_pair"?)`,

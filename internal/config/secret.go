@@ -90,7 +90,8 @@ func checkSecret(d *strictyaml.Decoder, n *yaml.Node, s *writtenSecret) {
 	case s.env != "":
 		v, ok := d.LookupEnv(s.env)
 		if !ok {
-			d.Problem(at, "there is no such environment variable") // the name may be the secret, by mistake
+			// The name is not repeated: it may be the secret.
+			d.Problem(at, "there is no such environment variable")
 			return
 		}
 		secret, prefix = v, "in this environment variable: "

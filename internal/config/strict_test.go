@@ -12,8 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// A service that ignores keys it does not know lets a misspelt match grant everything to everybody.
-// Here, each key of each section, misspelt in any way, is refused, and the right one is named.
+// A service that ignores keys it does not know lets a misspelt match grant everything to
+// everybody. Here, each key of each section, misspelt in any way, is refused, and the right one
+// is named.
 func TestEveryDocumentedKeyMisspelt(t *testing.T) {
 	config, file := &misspeller{t: t, name: "tidewaiter.yaml"}, &misspeller{t: t, name: "policy.yaml"}
 	file.around = files{"tidewaiter.yaml": "registries: [{service: r}]\npolicy: {files: [policy.yaml]}"}

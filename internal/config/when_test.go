@@ -9,7 +9,8 @@ import (
 // ruled is a rule with a condition, from line 2 of a config on.
 const ruled = "policy:\n  rules:\n  - name: a\n    subjects: [anyone]\n    repositories: [a]\n    actions: [pull]\n" // lines 2 to 7
 
-// A mistake in a condition is told where it is written, to the character, whatever way it is written in.
+// A mistake in a condition is told where it is written, to the character, whatever way it is
+// written in.
 func TestAMistakeInAConditionHasItsPlace(t *testing.T) {
 	for _, tt := range []struct {
 		about, when string // from line 8

@@ -1,8 +1,8 @@
 // Package manual writes manual pages for man.
 //
-// A page is roff with the macros of man(7) that both groff and mandoc support. Its input is the part of
-// Markdown that our references use: paragraphs, lists, fenced code, `code` and [links](page.md). Pages
-// have no date, so the same program always writes the same page.
+// A page is roff with the macros of man(7) that both groff and mandoc support. Its input is the
+// part of Markdown that our references use: paragraphs, lists, fenced code, `code` and
+// [links](page.md). Pages have no date, so the same program always writes the same page.
 package manual
 
 import (
@@ -16,8 +16,8 @@ type Page struct {
 	begun bool // the section has something in it
 }
 
-// New begins a page in a section of the manual (1: commands, 5: files). program is the program with its
-// version, and about is a one-line description.
+// New begins a page in a section of the manual (1: commands, 5: files). program is the program
+// with its version, and about is a one-line description.
 func New(name string, section int, program, about string) *Page {
 	p := new(Page)
 	p.b.WriteString(".\\\" Written by tidewaiter man.\n")

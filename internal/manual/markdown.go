@@ -13,8 +13,8 @@ func (p *Page) Text(markdown string) {
 	}
 }
 
-// below writes the text of an item: the first paragraph directly below the term, the others indented
-// like it.
+// below writes the text of an item: the first paragraph directly below the term, the others
+// indented like it.
 func (p *Page) below(markdown string) {
 	for i, b := range blocks(markdown) {
 		switch {
@@ -58,7 +58,8 @@ type block struct {
 	text string
 }
 
-// blocks parses Markdown into blocks. It joins the lines of paragraphs and items, and keeps those of code.
+// blocks parses Markdown into blocks. It joins the lines of paragraphs and items, and keeps those
+// of code.
 func blocks(markdown string) []block {
 	var found []block
 	open, fenced := false, false // whether the next line continues the last block
@@ -90,8 +91,8 @@ var (
 	links = regexp.MustCompile(`\[([^\]]+)\]\(([^)#]*)[^)]*\)`)
 )
 
-// inline converts a line of Markdown to roff: `code` becomes bold, and a link is followed by its target.
-// Pages of docs link to each other by file name.
+// inline converts a line of Markdown to roff: `code` becomes bold, and a link is followed by its
+// target. Pages of docs link to each other by file name.
 func inline(text string) string {
 	text = links.ReplaceAllStringFunc(text, func(link string) string {
 		found := links.FindStringSubmatch(link)
@@ -112,8 +113,8 @@ func inline(text string) string {
 	return b.String()
 }
 
-// escape returns text that roff prints literally, with ASCII hyphens and quotes that can be copied into
-// a shell.
+// escape returns text that roff prints literally, with ASCII hyphens and quotes that can be
+// copied into a shell.
 func escape(text string) string {
 	var b strings.Builder
 	for _, r := range text {

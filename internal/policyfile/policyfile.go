@@ -1,5 +1,5 @@
-// Package policyfile reads policies from YAML and JSON files: roles and rules, with the position of
-// each part, and tests of a policy.
+// Package policyfile reads policies from YAML and JSON files: roles and rules, with the position
+// of each part, and tests of a policy.
 package policyfile
 
 import (
@@ -261,7 +261,8 @@ func (p pattern) files(d *strictyaml.Decoder) ([]string, error) {
 	return files, nil
 }
 
-// otherEnding returns the written pattern with .yaml for .yml, or the reverse, if it matches a file.
+// otherEnding returns the written pattern with .yaml for .yml, or the reverse, if it matches a
+// file.
 func (p pattern) otherEnding(d *strictyaml.Decoder, written string) string {
 	for ending, other := range map[string]string{".yaml": ".yml", ".yml": ".yaml"} {
 		name, ok := strings.CutSuffix(p.name, ending)

@@ -10,7 +10,8 @@ import (
 )
 
 // ParseTime parses a time: 2026-11-28T23:00:00Z, 2026-11-28 23:00 or 2026-11-28. The last two may
-// be followed by a zone, as in 2026-11-28 23:00 Europe/Paris; otherwise they are in the given zone.
+// be followed by a zone, as in 2026-11-28 23:00 Europe/Paris; otherwise they are in the given
+// zone.
 func ParseTime(s string, zone *time.Location) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, nil

@@ -10,9 +10,10 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Found returns the options of the existing config in dir, so that missing files are created to match
-// it. It returns false if there is no config. A config whose root or event secret is in other files than
-// those that Write creates is an error, because the created files would not be used.
+// Found returns the options of the existing config in dir, so that missing files are created to
+// match it. It returns false if there is no config. A config whose root or event secret is in
+// other files than those that Write creates is an error, because the created files would not be
+// used.
 func Found(dir string) (Options, bool, error) {
 	text, err := os.ReadFile(filepath.Join(dir, Config))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -43,16 +43,17 @@ type plan struct {
 	Login          string // the address for docker login
 
 	Zot       bool   // the registry is zot
-	Proxied   bool   // a proxy ends TLS and passes requests on
-	Before    string // the role in which the registry's own users keep their rights; "" without any
+	Proxied   bool   // a proxy terminates TLS
+	Before    string // the role by which users of the registry keep their rights; "" without any
 	Passwords string // the registry's password file; "" without any
 
-	// Set once they are known.
+	// Set by the writer.
 	Root   string // absolute path of the root's certificate
-	Secret string // with which the registry posts
+	Secret string // of the registry's events
 
-	registry  *registry // nil where there is none yet
-	contained bool      // the registry runs in a container, where this machine's localhost is another
+	registry  *registry // nil if there is no registry yet
+	contained bool      // the registry runs in a container, and localhost there is the container
+	defaulted bool      // nobody has named the service
 }
 
 // plan validates o before anything is written, and fills in the defaults.
@@ -72,7 +73,7 @@ func (o Options) plan() (plan, error) {
 		return plan{}, err
 	}
 	if p.Service == "" {
-		p.Service = defaultService
+		p.Service, p.defaulted = defaultService, true
 	}
 	here := net.JoinHostPort("localhost", p.registry.freePort())
 	if p.PublicURL == "" {
@@ -103,7 +104,8 @@ func (o Options) plan() (plan, error) {
 	if strings.Contains(p.Service, "://") {
 		return plan{}, fmt.Errorf("the service %q is a URL: give the registry's host, as in registry.example.com", p.Service)
 	}
-	if strings.ContainsAny(o.Service, " /") { // a registry that exists may have any name
+	// Only the option is checked: the config of an existing registry may have any name.
+	if strings.ContainsAny(o.Service, " /") {
 		return plan{}, fmt.Errorf("the service %q contains a space or a slash: give the registry's host, as in registry.example.com", p.Service)
 	}
 	base, err := publicURL(p.PublicURL)
@@ -129,7 +131,7 @@ func (o Options) plan() (plan, error) {
 	if p.registry != nil {
 		p.Login = p.registry.login(p.Service)
 		if p.Proxied && endpoint.Local(host) && !p.contained {
-			// The registry is on this machine: its events need neither the proxy nor its certificate.
+			// The registry is on this machine: its events need no proxy and no certificate.
 			p.Events = "http://" + p.Listen + notificationsPath
 		}
 	}
@@ -145,7 +147,7 @@ func (p plan) LocalProxy() bool {
 	return err == nil && endpoint.Local(host)
 }
 
-// existing takes over what the config of a registry that exists says.
+// existing takes the settings of an existing registry from its config.
 func (p *plan) existing(o Options) error {
 	if o.RegistryConfig == "" {
 		return nil
@@ -161,7 +163,7 @@ func (p *plan) existing(o Options) error {
 	}
 	p.registry, p.RegistryURL = r, r.url()
 	if there, err := exists(r.passwords()); p.Passwords != "" && r.passwords() != "" && err == nil && !there {
-		p.contained = true // its config names a file that is not on this machine
+		p.contained = true // the file of its config is not on this machine
 	}
 	p.Passwords = cmp.Or(p.Passwords, r.passwords())
 	if p.Passwords != "" {
@@ -185,7 +187,7 @@ func publicURL(s string) (*url.URL, error) {
 	switch {
 	case err != nil:
 		if e, ok := errors.AsType[*url.Error](err); ok {
-			err = e.Err // url.Error shows the whole address, and with it a password
+			err = e.Err // url.Error contains the URL, which may have a password
 		}
 		return nil, fmt.Errorf("the public URL is not valid: %w", err)
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
@@ -196,9 +198,9 @@ func publicURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// listen returns the default address to listen on: that of the public URL if it is on this machine, its
-// port if there is a TLS certificate, and otherwise here, for a proxy on this machine. Only a TLS
-// certificate opens a port to other machines.
+// listen returns the default address to listen on: that of the public URL if it is on this
+// machine, its port if there is a TLS certificate, and otherwise here, for a proxy on this
+// machine. Only with a TLS certificate can other machines connect.
 func listen(u *url.URL, certificate bool, here string) string {
 	switch {
 	case certificate && u.Scheme == "https" && endpoint.Local(u.Hostname()):
@@ -211,14 +213,11 @@ func listen(u *url.URL, certificate bool, here string) string {
 	return here
 }
 
-// registryListen returns the address that a registry listens on: the service's port if it is on this
-// machine, and otherwise 5000, the default of the registry's image, for a proxy in front.
+// registryListen returns the address that a registry listens on: the service's port if it is on
+// this machine, and otherwise 5000, the default of the registry's image, behind a proxy.
 func registryListen(service string) string {
 	host, port, err := net.SplitHostPort(service)
-	if err != nil || port == "" {
-		return ":5000"
-	}
-	if !endpoint.Local(host) {
+	if err != nil || port == "" || !endpoint.Local(host) {
 		return ":5000"
 	}
 	return ":" + port

@@ -8,19 +8,22 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/tidewaiter/tidewaiter/internal/endpoint"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 )
 
 // registry is the config file of an existing registry.
 type registry struct {
-	path string
-	doc  yaml.Node // with comments, so that the merged file keeps them
+	path    string
+	doc     yaml.Node // with comments, so that the merged file keeps them
+	exposed bool      // all users of this machine can read the file
 
 	Auth map[string]any
 	HTTP struct {
@@ -38,11 +41,15 @@ const maxRegistryConfig = 1 << 20
 
 // readRegistry reads the config file of a registry.
 func readRegistry(path string) (*registry, error) {
-	text, err := readBounded(path, maxRegistryConfig)
+	text, err := endpoint.ReadFile(path, maxRegistryConfig)
 	if err != nil {
 		return nil, fmt.Errorf("reading the registry's config: %w", err)
 	}
-	r := &registry{path: path}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the registry's config: %w", err)
+	}
+	r := &registry{path: path, exposed: runtime.GOOS != "windows" && info.Mode().Perm()&0o004 != 0}
 	if err := yaml.Load(text, &r.doc); err != nil {
 		return nil, fmt.Errorf("reading the registry's config %s: %w", path, err)
 	}
@@ -60,8 +67,9 @@ func readRegistry(path string) (*registry, error) {
 	return r, nil
 }
 
-// service returns the service name: that of the existing auth.token section, or the address at which
-// clients reach the registry. If all clients are on this machine (here), the port is enough.
+// service returns the service name: that of the existing auth.token section, or the address at
+// which clients reach the registry. If all clients are on this machine (here), the port is
+// enough.
 func (r *registry) service(here bool) (string, error) {
 	if t, ok := r.Auth["token"].(map[string]any); ok {
 		if name, ok := t["service"].(string); ok && name != "" {
@@ -81,7 +89,7 @@ func (r *registry) service(here bool) (string, error) {
 	return net.JoinHostPort("localhost", port), nil
 }
 
-// host returns the host and port of http.host, "" where it is not set.
+// host returns the host and port of http.host, or "".
 func (r *registry) host() string {
 	if u, err := url.Parse(r.HTTP.Host); err == nil && u.Host != "" {
 		return u.Host
@@ -97,8 +105,8 @@ func (r *registry) url() string {
 	return ""
 }
 
-// login returns the address for docker login: with the registry's port, unless there is a proxy in front
-// of the registry.
+// login returns the address for docker login: with the registry's port, unless there is a proxy
+// in front of the registry.
 func (r *registry) login(service string) string {
 	if host := r.host(); host != "" {
 		return host
@@ -128,7 +136,7 @@ func listensAt(address, port string) bool {
 	return err == nil && its == port
 }
 
-// auth returns the kind of authentication that the file configures, "" for none.
+// auth returns the kind of authentication that the file configures, or "".
 func (r *registry) auth() string {
 	for kind := range r.Auth {
 		if kind != "none" {
@@ -138,7 +146,7 @@ func (r *registry) auth() string {
 	return ""
 }
 
-// passwords returns the path of the registry's own password file, "" where it has none.
+// passwords returns the path of the registry's password file, or "".
 func (r *registry) passwords() string {
 	h, ok := r.Auth["htpasswd"].(map[string]any)
 	if !ok {
@@ -151,8 +159,8 @@ func (r *registry) passwords() string {
 	return path
 }
 
-// merge returns the registry's config with Tidewaiter's section auth in place of its own, and with
-// Tidewaiter's endpoint added to its notifications.
+// merge returns the registry's config with the section auth replaced and Tidewaiter's endpoint
+// added to its notifications.
 func (r *registry) merge(ours []byte) ([]byte, error) {
 	var part yaml.Node
 	if err := yaml.Load(ours, &part); err != nil {
@@ -186,7 +194,7 @@ func (r *registry) merge(ours []byte) ([]byte, error) {
 	return b.Bytes(), dumper.Close()
 }
 
-// get returns the value of a key, nil where the node has none.
+// get returns the value of a key, or nil.
 func get(n *yaml.Node, key string) *yaml.Node {
 	if n == nil || n.Kind != yaml.MappingNode {
 		return nil
@@ -210,21 +218,21 @@ func set(n *yaml.Node, key string, value *yaml.Node) {
 	n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key}, value)
 }
 
-// maxPasswords limits the registry's password file, in bytes: some hundred thousand users.
+// maxPasswords limits the size of the registry's password file: about 100,000 users.
 const maxPasswords = 10 << 20
 
 // people are the users of a password file.
 type people struct {
 	text  string // the valid lines, and comments
 	names []string
-	left  []string // the errors of the other lines
+	left  []string // the errors of lines that are left out
 }
 
-// readPeople reads a password file as the registry does, which trims lines and uses the last line of a
-// name. Lines that Tidewaiter rejects are left out, because one of them makes the whole file invalid.
-// Except for a few unusual names, their users could not sign in to the registry either.
+// readPeople reads a password file as the registry does, which trims lines and uses the last line
+// of a name. Lines that Tidewaiter rejects are left out, because one of them makes the whole file
+// invalid. Except for a few unusual names, their users could not sign in to the registry either.
 func readPeople(path string) (people, error) {
-	text, err := readBounded(path, maxPasswords)
+	text, err := endpoint.ReadFile(path, maxPasswords)
 	if err != nil {
 		return people{}, err
 	}
@@ -271,23 +279,8 @@ func some(texts []string, separator string) string {
 	return strings.Join(texts[:few], separator) + separator + "…"
 }
 
-// readBounded reads a file of at most limit bytes.
-func readBounded(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", path)
-	}
-	if info.Size() > limit {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, limit)
-	}
-	return os.ReadFile(path)
-}
-
-// unreadable returns the first folder above path that other users may not enter, or "". The registry's
-// user must be able to read the root certificate.
+// unreadable returns the first folder above path that other users may not enter, or "". The
+// registry's user must be able to read the root certificate.
 func unreadable(path string) string {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o001 == 0 {

@@ -1,9 +1,9 @@
 // Package setup creates a first working configuration.
 //
-// Write creates a folder from which Tidewaiter can serve: a config with a policy, a root that signs, one
-// account with a random password, the secret for the registry's events, and the registry's config. It
-// never overwrites a file. A second Write creates only what is missing, so an interrupted one can be
-// repeated.
+// Write creates a folder from which Tidewaiter can serve: a config with a policy, a root that
+// signs, one account with a random password, the secret for the registry's events, and the
+// registry's config. It never overwrites a file. A second Write creates only what is missing, so
+// an interrupted one can be repeated.
 package setup
 
 import (
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
 // The files that Write creates, by their path in its folder. The service creates the database.
@@ -37,22 +38,22 @@ const Admin = "admin"
 // Issuer is the issuer of tokens in the written config and in the registry's config.
 const Issuer = "tidewaiter"
 
-// Options describe the set-up. The zero value is a trial on one machine: a registry at localhost:5000
-// and Tidewaiter at localhost:5001.
+// Options describe the set-up. The zero value is a trial on one machine: a registry at
+// localhost:5000 and Tidewaiter at localhost:5001.
 type Options struct {
 	Preset string // the kind of registry: Zot, or "" for distribution's
-	// Service is the registry's service name: its host, and its port unless that is 443. The default is
-	// localhost:5000.
+	// Service is the registry's service name: its host, and its port unless that is 443. The
+	// default is localhost:5000.
 	Service string
-	// PublicURL is where clients and the registry reach Tidewaiter. The default is http://localhost:5001,
-	// or the next port that the registry does not use.
+	// PublicURL is where clients and the registry reach Tidewaiter. The default is
+	// http://localhost:5001, or the next port that the registry does not use.
 	PublicURL string
-	// Listen is the address to listen on. The default is PublicURL's if that is on this machine or has a
-	// TLS certificate, and otherwise localhost:5001.
+	// Listen is the address to listen on. The default is PublicURL's if that is on this machine
+	// or has a TLS certificate, and otherwise localhost:5001.
 	Listen string
 
-	// RegistryConfig is the config file of an existing registry. Service and users are read from it, and
-	// RegistryConfig in the folder is that file with auth and notifications set.
+	// RegistryConfig is the config file of an existing registry. Service and users are read from
+	// it, and RegistryConfig in the folder is that file with auth and notifications set.
 	RegistryConfig string
 	// RegistryUsers is its password file. The default is the file that auth.htpasswd names there.
 	RegistryUsers string
@@ -61,12 +62,13 @@ type Options struct {
 
 	Database string // relative to the folder; default sqlite:data/state.db
 
-	// TLSCertificate and TLSKey are PEM files, relative to the folder. Without them Listen is plain HTTP,
-	// for a proxy that terminates TLS, or for localhost.
+	// TLSCertificate and TLSKey are PEM files, relative to the folder. Without them Listen is
+	// plain HTTP, for a proxy that terminates TLS, or for localhost.
 	TLSCertificate, TLSKey string
 
-	// Private hides a new folder from other users of the machine. Otherwise they may enter it, so that
-	// the registry's user can read RootBundle. Secret files are readable by the owner only in any case.
+	// Private hides a new folder from other users of the machine. Otherwise they may enter it, so
+	// that the registry's user can read RootBundle. Secret files are readable by the owner only
+	// in any case.
 	Private bool
 
 	Now func() time.Time // nil: time.Now
@@ -88,20 +90,9 @@ type Result struct {
 	Realm    string // the URL of the token endpoint
 	Events   string // where the registry posts its events
 	Admin    string
-	Password Secret   // of Admin; nil if Admin existed already
-	Login    string   // the address for docker login
-	Notes    []string // notes for the operator, each a sentence or two
-}
-
-// Secret returns a secret when it is called. A function does not print its result by accident.
-type Secret func() string
-
-// Reveal returns the secret; "" if there is none.
-func (s Secret) Reveal() string {
-	if s == nil {
-		return ""
-	}
-	return s()
+	Password identity.Secret // of Admin; empty if Admin existed already
+	Login    string          // the address for docker login
+	Notes    []string        // notes for the operator, each a sentence or two
 }
 
 // ErrTaken means that another process created one of the files at the same moment.
@@ -110,9 +101,9 @@ var ErrTaken = errors.New("another process has just created it")
 // Path returns the absolute path of one of the files.
 func (r Result) Path(name string) string { return filepath.Join(r.Dir, filepath.FromSlash(name)) }
 
-// Write creates the missing files in dir, and dir itself. Files are readable by their owner only, except
-// RootBundle. Each appears complete or not at all. The error names the file. Files that were created
-// before it stay, and the next Write uses them.
+// Write creates the missing files in dir, and dir itself. Files are readable by their owner only,
+// except RootBundle. Each appears complete or not at all. The error names the file. Files that
+// were created before it stay, and the next Write uses them.
 func Write(dir string, o Options) (Result, error) {
 	p, err := o.plan()
 	if err != nil {

@@ -60,13 +60,14 @@ func TestFirstTimeEverythingIsMade(t *testing.T) {
 	if name != Admin {
 		t.Errorf("the account is %q", name)
 	}
-	if err := password.New(password.Options{}).Compare(context.Background(), hash, r.Password()); err != nil {
+	if err := password.New(password.Options{}).Compare(context.Background(), hash, r.Password.Reveal()); err != nil {
 		t.Errorf("the password that is shown is not the account's: %v", err)
 	}
 	root(t, r)
 }
 
-// A registry is started with one of two files, and Tidewaiter with a third: they must say the same.
+// A registry is started with one of two files, and Tidewaiter with a third: they must say the
+// same.
 func TestConfigAndRegistryAgree(t *testing.T) {
 	for _, o := range []Options{
 		{},
@@ -225,7 +226,7 @@ func TestSecondTimeNothingIsTouched(t *testing.T) {
 			t.Errorf("%s was made again", f.Path)
 		}
 	}
-	if second.Password != nil {
+	if second.Password.Reveal() != "" {
 		t.Error("a password is shown that is nobody's")
 	}
 }
@@ -253,8 +254,8 @@ func TestWhatIsMissingIsCompleted(t *testing.T) {
 				t.Errorf("after losing %s: %+v", missing, f)
 			}
 		}
-		if (r.Password != nil) != (missing == Users) {
-			t.Errorf("after losing %s: there is a password: %v", missing, r.Password != nil)
+		if (r.Password.Reveal() != "") != (missing == Users) {
+			t.Errorf("after losing %s: there is a password: %v", missing, r.Password.Reveal() != "")
 		}
 	}
 }
@@ -276,7 +277,8 @@ func TestHalfAPairIsNotCompleted(t *testing.T) {
 	}
 }
 
-// With a new secret, the registry that has the old one would be refused, and nobody would know why.
+// With a new secret, the registry that has the old one would be refused, and nobody would know
+// why.
 func TestANewSecretIsNotMadeBesideTheOldOne(t *testing.T) {
 	for _, names := range []string{RegistryConfig, RegistryEnv} {
 		dir := t.TempDir()
@@ -318,8 +320,8 @@ func TestAnEmptySecretIsNotUsed(t *testing.T) {
 	}
 }
 
-// Two who set up the same folder at the same moment get in each other's way, and no further: what is
-// there afterwards fits together.
+// Two who set up the same folder at the same moment get in each other's way, and no further: what
+// is there afterwards fits together.
 func TestTwoAtOnceLeaveOneSetUp(t *testing.T) {
 	for range 3 {
 		dir := t.TempDir()
@@ -360,13 +362,13 @@ func TestPlaceNeverOverwrites(t *testing.T) {
 // No default secrets: each set-up has its own, and prints none of them by accident.
 func TestSecretsAreRandomAndHidden(t *testing.T) {
 	a, b := write(t, t.TempDir(), Options{}), write(t, t.TempDir(), Options{})
-	if a.Password() == b.Password() || read(t, a, Notifications) == read(t, b, Notifications) {
+	if a.Password.Reveal() == b.Password.Reveal() || read(t, a, Notifications) == read(t, b, Notifications) {
 		t.Error("two set-ups share a secret")
 	}
-	if n := len(a.Password()); n != 23 {
+	if n := len(a.Password.Reveal()); n != 23 {
 		t.Errorf("the password has %d characters", n)
 	}
-	if text := fmt.Sprintf("%v %+v %#v", a, a, a); strings.Contains(text, a.Password()) {
+	if text := fmt.Sprintf("%v %+v %#v", a, a, a); strings.Contains(text, a.Password.Reveal()) {
 		t.Errorf("the password is in %s", text)
 	}
 }
@@ -435,7 +437,8 @@ func root(t *testing.T, r Result) {
 	}
 }
 
-// Who could push until now may do everything from now on, if he is called so: that is not done without a word.
+// Who could push until now may do everything from now on, if he is called so: that is not done
+// without a word.
 func TestAUserOfTheRegistryWhoBecomesTheAdministratorIsNamed(t *testing.T) {
 	const hash = ":$2y$10$Au2Nbi/zEVdWzQeFXFZr6.aWgpHIWVlyGfEuBgyNOLB6iOHiHlOaC\n"
 	for users, told := range map[string]bool{"admin" + hash + "ann" + hash: true, "ann" + hash: false, "# admin" + hash + "admins" + hash: false} {
@@ -451,8 +454,8 @@ func TestAUserOfTheRegistryWhoBecomesTheAdministratorIsNamed(t *testing.T) {
 			t.Fatal(err)
 		}
 		named := slices.ContainsFunc(result.Notes, func(n string) bool { return strings.HasPrefix(n, "admin is in the registry's password file") })
-		if named != told || told == (result.Password != nil) {
-			t.Errorf("%q: %q, a password is made: %v", users, result.Notes, result.Password != nil)
+		if named != told || told == (result.Password.Reveal() != "") {
+			t.Errorf("%q: %q, a password is made: %v", users, result.Notes, result.Password.Reveal() != "")
 		}
 	}
 }

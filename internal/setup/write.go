@@ -16,6 +16,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -24,7 +25,7 @@ import (
 //go:embed template
 var templates embed.FS
 
-// writer is one Write under way.
+// writer is one call of Write.
 type writer struct {
 	dir      string
 	plan     plan
@@ -33,25 +34,19 @@ type writer struct {
 	private  bool
 	files    []File
 	notes    []string
-	password Secret
+	password identity.Secret
 }
 
-// write creates each file after the files that it refers to. The account comes last: its password is
-// unknown until Write returns, and a crash before that must not leave an account that nobody can use.
+// write creates each file after the files that it refers to. The account is the last: its password
+// is known only when Write returns, and a crash must not leave an account that nobody can use.
 func (w *writer) write() error {
-	if err := w.alone(); err != nil {
-		return err
-	}
-	if err := w.root(); err != nil {
-		return err
-	}
-	if err := w.bundle(); err != nil {
-		return err
-	}
-	if !w.plan.Zot { // which posts no events
-		if err := w.secret(); err != nil {
+	for _, step := range []func() error{w.folder, w.root, w.bundle, w.secret} {
+		if err := step(); err != nil {
 			return err
 		}
+	}
+	if w.plan.defaulted && !forThisMachine(w.plan.PublicURL) {
+		w.note("The registry's service name is %s, because --service was not given. Clients on other machines use another name: give it with --service, like --service registry.example.com, in a new folder.", w.plan.Service)
 	}
 	users, err := w.readUsers()
 	if err != nil {
@@ -75,15 +70,15 @@ func (w *writer) write() error {
 	return w.users(users)
 }
 
-// render returns the content of a file. The config of a registry that exists stays, but for what
-// Tidewaiter needs.
+// render returns the content of a file. The config of an existing registry keeps its other
+// settings.
 func (w *writer) render(name string) ([]byte, error) {
-	text, err := render(name, w.plan)
+	content, err := render(name, w.plan)
 	if name == ZotConfig {
 		w.note("%s disables zot's deduplication: with it, anyone who may pull from one repository can read any blob whose digest they know.", ZotConfig)
 	}
 	if err != nil || name != RegistryConfig || w.registry == nil {
-		return text, err
+		return content, err
 	}
 	if kind := w.registry.auth(); kind != "" {
 		w.note("%s replaces the registry's auth: %s with Tidewaiter's tokens. A registry has one kind of authentication.", RegistryConfig, kind)
@@ -91,14 +86,19 @@ func (w *writer) render(name string) ([]byte, error) {
 			w.note("The users of the registry's present token service are not known here, so only %s can sign in. If an earlier init wrote that section, give the config from before it with --registry-config.", w.plan.Admin)
 		}
 	}
-	return w.registry.merge(text)
+	if w.registry.exposed {
+		path := text.Shell(w.registry.path)
+		w.note("All users of this machine can read %s, and %s contains a secret. Before you install it, give the file to the group that the registry runs as, and take it from other users: chgrp GROUP %[3]s && chmod o-r %[3]s", w.registry.path, RegistryConfig, path)
+	}
+	return w.registry.merge(content)
 }
 
 func (w *writer) note(format string, args ...any) {
 	w.notes = append(w.notes, fmt.Sprintf(format, args...))
 }
 
-// bundle writes the root's certificate where the registry's user can read it: keys/ is closed to others.
+// bundle writes the root's certificate where the registry's user can read it. Other users cannot
+// enter keys/.
 func (w *writer) bundle() error {
 	certificate, err := os.ReadFile(w.path(Certificate))
 	if err != nil {
@@ -113,18 +113,18 @@ func (w *writer) bundle() error {
 	if err != nil {
 		return err
 	}
-	if !bytes.Contains(there, bytes.TrimSpace(certificate)) { // it may hold the next root as well
+	if !bytes.Contains(there, bytes.TrimSpace(certificate)) { // it may contain the next root, too
 		return fmt.Errorf("%s does not contain the certificate of %s: delete it to write it again", RootBundle, Certificate)
 	}
 	if dir := unreadable(w.path(RootBundle)); dir != "" && w.registry != nil {
-		w.note("The registry's user may not enter %s, so the registry cannot read %s there. Choose another --dir, as /etc/tidewaiter, or: chmod o+x %s", dir, RootBundle, dir)
+		w.note("The registry's user may not enter %s, so the registry cannot read %s there. Choose another --dir, such as /etc/tidewaiter, or: chmod o+x %s", dir, RootBundle, text.Shell(dir))
 	}
 	return nil
 }
 
-// alone rejects a folder that all users can write to: another user could have planted a root or a link
-// there. It creates the folder if it does not exist.
-func (w *writer) alone() error {
+// folder creates the folder. It rejects one that all users can write to: another user could have
+// put a root or a link there.
+func (w *writer) folder() error {
 	info, err := os.Stat(w.dir)
 	if err != nil {
 		mode := fs.FileMode(0o711)
@@ -134,7 +134,7 @@ func (w *writer) alone() error {
 		if err := os.MkdirAll(w.dir, mode); err != nil {
 			return err
 		}
-		return os.Chmod(w.dir, mode) // whatever the umask took away
+		return os.Chmod(w.dir, mode) // for any umask
 	}
 	if info.IsDir() && info.Mode().Perm()&0o002 != 0 {
 		return fmt.Errorf("all users can write to it: choose another folder, or chmod o-w %s", w.dir)
@@ -146,11 +146,8 @@ func (w *writer) alone() error {
 // because the existing half may be in use.
 func (w *writer) root() error {
 	hasCertificate, err := exists(w.path(Certificate))
-	if err != nil {
-		return err
-	}
-	hasKey, err := exists(w.path(Key))
-	if err != nil {
+	hasKey, keyErr := exists(w.path(Key))
+	if err := errors.Join(err, keyErr); err != nil {
 		return err
 	}
 	switch {
@@ -171,9 +168,12 @@ func (w *writer) root() error {
 	return nil
 }
 
-// secret creates the secret of the registry's events, or reads the existing one. The registry's config
-// must contain the same secret, so none is created beside a config that has the old one.
+// secret creates the secret of the registry's events, or reads the existing one. The registry's
+// config must contain the same secret, so none is created beside a config that has the old one.
 func (w *writer) secret() error {
+	if w.plan.Zot {
+		return nil // it posts no events
+	}
 	there, err := exists(w.path(Notifications))
 	if err != nil {
 		return err
@@ -185,7 +185,7 @@ func (w *writer) secret() error {
 			return fmt.Errorf("%s is missing, and %s contains it: restore it, or delete that file too to create both again", Notifications, name)
 		}
 	}
-	err = w.file(Notifications, "the secret with which the registry reports", func() ([]byte, error) {
+	err = w.file(Notifications, "the secret of the registry's events", func() ([]byte, error) {
 		return []byte(newSecret() + "\n"), nil
 	})
 	if err != nil {
@@ -205,8 +205,8 @@ func (w *writer) secret() error {
 	return nil
 }
 
-// readUsers reads who has a password already: in the folder, or in the registry's own password file. The
-// config names an administrator, so that beside a file of users one of them has to be named.
+// readUsers reads the existing users: those of the folder, or of the registry's password file. The
+// config names an administrator, who must be one of the users of an existing file.
 func (w *writer) readUsers() (people, error) {
 	path := w.path(Users)
 	there, err := exists(path)
@@ -222,7 +222,7 @@ func (w *writer) readUsers() (people, error) {
 	users, err := readPeople(path)
 	switch {
 	case there && errors.Is(err, fs.ErrNotExist):
-		return people{}, nil // a link that leads nowhere: it is kept, and nothing is written through it
+		return people{}, nil // a dangling link: it is kept, and not written through
 	case there && err != nil:
 		return people{}, fmt.Errorf("reading %s: %w", Users, err)
 	case errors.Is(err, fs.ErrNotExist):
@@ -252,7 +252,7 @@ func (w *writer) readUsers() (people, error) {
 	return users, nil
 }
 
-// users writes the accounts: those that the registry had, and the administrator.
+// users writes the accounts: those of the registry, and the administrator.
 func (w *writer) users(before people) error {
 	there, err := exists(w.path(Users))
 	if err != nil {
@@ -275,15 +275,15 @@ func (w *writer) users(before people) error {
 		if err != nil {
 			return nil, err
 		}
-		w.password = func() string { return secret }
+		w.password = identity.NewSecret(secret)
 		return []byte(before.text + w.plan.Admin + ":" + hash + "\n"), nil
 	})
 }
 
-// bcryptCost makes some 60 ms of one core, which is spent once in some minutes for a password in use.
+// bcryptCost takes about 60 ms of one core. A password in use is hashed once in several minutes.
 const bcryptCost = 10
 
-// file makes one file of what content returns, or notes that it is there.
+// file creates a file with what content returns, unless it exists.
 func (w *writer) file(name, what string, content func() ([]byte, error)) error {
 	return w.fileMode(name, what, 0o600, content)
 }
@@ -299,7 +299,7 @@ func (w *writer) fileMode(name, what string, mode fs.FileMode, content func() ([
 	}
 	text, err := content()
 	if err != nil {
-		return fmt.Errorf("making %s: %w", name, err)
+		return fmt.Errorf("creating %s: %w", name, err)
 	}
 	if err := place(w.path(name), text, mode); err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
@@ -310,15 +310,15 @@ func (w *writer) fileMode(name, what string, mode fs.FileMode, content func() ([
 
 func (w *writer) path(name string) string { return filepath.Join(w.dir, filepath.FromSlash(name)) }
 
-// newSecret returns 256 random bits as text that needs no quotes anywhere.
+// newSecret returns 256 random bits as text that needs no quotes in YAML or a shell.
 func newSecret() string {
 	var b [32]byte
-	rand.Read(b[:]) // never fails: crypto/rand ends the process first
+	rand.Read(b[:]) // never fails
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// newPassword returns 100 random bits for people: four groups of letters and digits that are not
-// mistaken for each other.
+// newPassword returns 100 random bits for people: four groups of letters and digits that do not
+// look alike.
 func newPassword() string {
 	const alphabet = "abcdefghijkmnpqrstuvwxyz23456789" // 32: no l, o, 0, 1
 	var b [20]byte
@@ -333,7 +333,7 @@ func newPassword() string {
 	return string(text)
 }
 
-// render fills in the template of a file. Whatever comes from outside is quoted in it.
+// render fills in the template of a file. Templates quote all settings.
 func render(name string, p plan) ([]byte, error) {
 	t, err := template.New(name).Funcs(template.FuncMap{"quote": text.Quote}).ParseFS(templates, "template/"+name)
 	if err != nil {

@@ -52,7 +52,7 @@ func (a Access) Warnings(file string, secret bool) []string {
 type Reader struct {
 	FS       FS                          // nil: the files of this machine
 	Env      func(string) (string, bool) // environment variables; nil: os.LookupEnv
-	Parallel int                         // the maximum number of goroutines for parsing; 0: one per core
+	Parallel int                         // goroutines for parsing; 0: one per core
 
 	Files    []string // that were read; problems are in this order
 	Reported int      // the number of problems, also of those that are not kept
@@ -103,8 +103,8 @@ type parsed struct {
 }
 
 // Read parses files side by side, because parsing is most of the time that a large policy takes.
-// It yields a decoder and the top node of each, in order. It calls failed for a file that cannot be
-// read; nil: that is a problem.
+// It yields a decoder and the top node of each, in order. It calls failed for a file that cannot
+// be read; nil: that is a problem.
 func (r *Reader) Read(files []string, failed func(i int, err error)) iter.Seq2[*Decoder, *yaml.Node] {
 	if failed == nil {
 		failed = func(_ int, err error) { r.Report(Problem{Text: err.Error()}) }
@@ -203,7 +203,7 @@ func (osFS) List(folder string) ([]string, error) {
 	return names, nil
 }
 
-// accessOf reads the mode of a file. On Windows the mode does not say who has access.
+// accessOf reads the mode of a file. On Windows the mode does not define who has access.
 func accessOf(info fs.FileInfo) (a Access) {
 	if runtime.GOOS == "windows" || !info.Mode().IsRegular() {
 		return 0
@@ -225,8 +225,8 @@ func opening(file string, err error) error {
 	return fmt.Errorf("opening %s: %w", file, err)
 }
 
-// maxProblems is how many problems and how many warnings are kept. A file that is not a config must
-// not fill the screen or the memory.
+// maxProblems is how many problems and how many warnings are kept. A file that is not a config
+// must not fill the screen or the memory.
 const maxProblems = 100
 
 // Report adds a problem.
@@ -246,7 +246,7 @@ func (r *Reader) ReportWarning(p Problem) {
 // Full reports whether further problems are only counted, so that their text is not needed.
 func (r *Reader) Full() bool { return r.Reported >= maxProblems }
 
-// Err returns all problems, or nil if there are none. Its type is Problems.
+// Err returns all problems, or nil. Its type is Problems.
 func (r *Reader) Err() error {
 	if r.Reported == 0 {
 		return nil

@@ -9,8 +9,8 @@ import (
 )
 
 // parseJSON parses JSON into YAML nodes. It returns nil if src is not JSON or too deep. YAML is
-// nearly a superset of JSON, but it has no surrogate pairs (\ud83d\ude00), which many programs write
-// for characters above U+FFFF.
+// nearly a superset of JSON, but it has no surrogate pairs (\ud83d\ude00), which many programs
+// write for characters above U+FFFF.
 func parseJSON(src []byte) *yaml.Node {
 	if !json.Valid(src) {
 		return nil

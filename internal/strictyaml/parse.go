@@ -67,7 +67,7 @@ type secondDocument struct{ line, column int }
 
 func (secondDocument) Error() string { return "a second document" }
 
-// parseWhole parses one document. The error is io.EOF if there is none.
+// parseWhole parses one document. The error is io.EOF if src is empty.
 func parseWhole(src []byte) (*yaml.Node, error) {
 	loader, err := yaml.NewLoader(bytes.NewReader(src),
 		yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
@@ -95,7 +95,8 @@ func parseWhole(src []byte) (*yaml.Node, error) {
 func firstOdd(src []byte) int {
 	for i := 0; i < len(src); {
 		if c := src[i]; c < utf8.RuneSelf {
-			lone := c == '\r' && (i+1 == len(src) || src[i+1] != '\n') // a line end for YAML, but not for editors
+			// A lone CR is a line end for YAML, but not for editors.
+			lone := c == '\r' && (i+1 == len(src) || src[i+1] != '\n')
 			if c < 0x20 && c != '\n' && c != '\t' && c != '\r' || c == 0x7f || lone {
 				return i
 			}
@@ -106,8 +107,8 @@ func firstOdd(src []byte) int {
 		switch {
 		case r == utf8.RuneError && size <= 1,
 			r < 0xa0,                                               // C1
-			r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, // embeddings, overrides, isolates
-			r == 0x2028, r == 0x2029, r == 0xfeff: // other line ends; a byte order mark within the text
+			r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, // bidirectional marks
+			r == 0x2028, r == 0x2029, r == 0xfeff: // line ends; byte order mark
 			return i
 		}
 		i += size

@@ -11,15 +11,16 @@ import (
 // Position returns the position in the file of a line and column in the value of the scalar n. All
 // count from 1, in characters.
 //
-// The scalar may be plain, quoted or a block, on one or several lines. Instead of interpreting it a
-// second time, Position searches the longest part of the source from the scalar's begin on that the
-// parser reads as not more than the value up to that place. If there is none, it returns the
+// The scalar may be plain, quoted or a block, on one or several lines. Instead of interpreting it
+// a second time, Position searches the longest part of the source from the scalar's begin on that
+// the parser reads as not more than the value up to that place. Otherwise it returns the
 // position of n.
 func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
 	src := bytes.TrimPrefix(d.src, []byte("\ufeff"))
 	src = src[offset(src, n.Line, n.Column):]
 	wanted := offset(n.Value, line, column)
-	end := min(len(src), 12*len(n.Value)+4096) // an escape has up to ten bytes; the rest is for indentation
+	// An escape has up to ten bytes, and a line has indentation.
+	end := min(len(src), 12*len(n.Value)+4096)
 
 	quote := ""
 	switch {
@@ -47,10 +48,11 @@ func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
 		}
 		return strings.TrimSuffix(root.Value, "\n"), true // a block ends with a newline
 	}
-	// The part that ends at low has at most the wanted value, and the one that ends at high has more.
+	// The part that ends at low has at most the wanted value, and the one that ends at high has
+	// more.
 	low, high := 0, end
 	if wanted == len(n.Value) && wanted > 0 {
-		wanted-- // find the last character: the source after it cannot be told from the scalar
+		wanted-- // the last character, because nothing marks the end of the scalar
 	}
 	for high-low > 1 {
 		middle := (low + high) / 2

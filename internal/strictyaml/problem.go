@@ -111,8 +111,9 @@ func redact(line string) string {
 	return line
 }
 
-// window cuts a line around its column so that it fits a terminal, and returns the caret's position.
-// It replaces a tab by a space and what is not printable by "?", so that the position is right.
+// window cuts a line around its column so that it fits a terminal, and returns the caret's
+// position. It replaces a tab by a space and what is not printable by "?", so that the position
+// is right.
 func window(line string, column int) (string, int) {
 	const width = 100
 	runes := []rune(line)

@@ -12,8 +12,8 @@ import (
 const minPiece = 32 << 10
 
 // parseSplit parses text that ends with a long list of rules in pieces, with at most parallel
-// goroutines, because parsing is most of the cost of loading a large policy. It returns nil for any
-// other text, and for text with an error, which parseWhole then finds.
+// goroutines, because parsing is most of the cost of loading a large policy. It returns nil for
+// any other text, and for text with an error, which parseWhole then finds.
 //
 // Pieces are small, so that other goroutines run between them. Requests are answered during a
 // reload, and would otherwise wait the 10 ms after which Go preempts a goroutine.

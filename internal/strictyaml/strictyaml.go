@@ -95,7 +95,8 @@ type Decoder struct {
 	src    []byte
 }
 
-// Path returns the path of a file. A relative path is relative to the folder of the decoder's file.
+// Path returns the path of a file. A relative path is relative to the folder of the decoder's
+// file.
 func (d *Decoder) Path(s string) string {
 	if filepath.IsAbs(s) {
 		return filepath.Clean(s)
@@ -159,8 +160,8 @@ func (d *Decoder) Is(n *yaml.Node, kind yaml.Kind, wanted string) bool {
 	return false
 }
 
-// Nearest returns the known word that was probably meant. It returns "" if the problem would not be
-// kept.
+// Nearest returns the known word that was probably meant. It returns "" if the problem would not
+// be kept.
 func (d *Decoder) Nearest(word string, known []string) string {
 	if d.Full() {
 		return ""

@@ -38,7 +38,8 @@ func syntax(src []byte, err error) (line, column int, format string, text any) {
 type syntaxError struct {
 	src                  []byte
 	line, column         int
-	message, context     string // "did not find expected ',' or ']'", "while parsing a flow sequence"
+	message              string // "did not find expected ',' or ']'"
+	context              string // "while parsing a flow sequence"
 	fromLine, fromColumn int    // where the context begins; 0: at the error
 }
 
@@ -57,8 +58,8 @@ func (s *syntaxError) halves() (before, after string) {
 	return string(runes[:at]), string(runes[at:])
 }
 
-// above returns the last line above the error that is not blank, and its indentation. A dash counts
-// as a space. It returns 0 and -1 if there is none.
+// above returns the last line above the error that is not blank, and its indentation. A dash
+// counts as a space. It returns 0 and -1 at the top of the file.
 func (s *syntaxError) above() (line, indent int) {
 	for line = s.line - 1; line > 0; line-- {
 		text, _ := lineOf(s.src, line)
