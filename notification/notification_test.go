@@ -21,9 +21,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// The bodies in testdata are what each version of the registry sends, case by case; the .golden file
-// beside each is what Decode makes of it.
-func TestEveryShapeOfEveryRegistry(t *testing.T) {
+// The bodies in testdata are what each version of the registry sends, case by case. Beside each is
+// a .golden file with the result of Decode.
+func TestBodiesOfEachRegistry(t *testing.T) {
 	files, err := filepath.Glob("testdata/[0-9]*/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("finding bodies: %v", err)
@@ -71,11 +71,12 @@ func decode(t *testing.T, body string) ([]notification.Event, []notification.Bad
 	return events, bad
 }
 
-func TestWhatIsNoEnvelope(t *testing.T) {
+func TestInvalidEnvelopes(t *testing.T) {
 	for _, body := range []string{
 		"", " ", "hello", "null", "42", `"events"`, "[]", "{}", `{"event":"data"}`,
 		`{"events":null}`, `{"events":{}}`, `{"events":"push"}`, `{"events":[}`, `{"events":[]} trailing`, `{"events":[{"id":"1"`,
-		`{"events":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`, // deep beyond reading
+		// Too deeply nested.
+		`{"events":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`,
 	} {
 		events, bad, err := notification.Decode([]byte(body))
 		if !errors.Is(err, notification.ErrNotEnvelope) || events != nil || bad != nil {
@@ -87,7 +88,7 @@ func TestWhatIsNoEnvelope(t *testing.T) {
 	}
 }
 
-func TestABadEventNeverHidesTheRest(t *testing.T) {
+func TestInvalidEventsDoNotHideOthers(t *testing.T) {
 	good := `{"id":"%s","action":"push","target":{"repository":"team/app"}}`
 	events, bad := decode(t, `{"events":[`+strings.Join([]string{
 		fmt.Sprintf(good, "1"),
@@ -123,7 +124,7 @@ func TestABadEventNeverHidesTheRest(t *testing.T) {
 	}
 }
 
-func TestAFieldThatDoesNotMatterNeverLosesTheEvent(t *testing.T) {
+func TestInvalidFieldsDoNotLoseEvents(t *testing.T) {
 	bare := notification.Event{Action: "push", Repository: "team/app"}
 	for _, field := range []string{"id", "timestamp", "request", "actor", "source", "unknown"} {
 		for _, value := range []string{"null", "7", "[]", "{}", `""`, "true", `[{"a":[1]}]`, `{"name":7,"id":{},"addr":[],"instanceID":null}`} {
@@ -146,7 +147,7 @@ func TestAFieldThatDoesNotMatterNeverLosesTheEvent(t *testing.T) {
 	}
 }
 
-func TestUnknownFieldsArePassedOverHoweverDeep(t *testing.T) {
+func TestUnknownFieldsAreSkippedAtAnyDepth(t *testing.T) {
 	deep := strings.Repeat(`{"a":[`, 4000) + strings.Repeat(`]}`, 4000)
 	events, bad := decode(t, `{"x":`+deep+`,"events":[{"x":`+deep+`,"action":"push","target":{"x":`+deep+`,"repository":"team/app"}}]}`)
 	if len(events) != 1 || len(bad) > 0 {

@@ -175,7 +175,8 @@ func decodeEvent(element []byte) (event notification.Event, why string) {
 	}, ""
 }
 
-// references parses the references of a manifest, and counts those beyond notification.MaxReferences.
+// references parses the references of a manifest, and counts those beyond
+// notification.MaxReferences.
 func references(value json.RawMessage) (found []notification.Descriptor, omitted int) {
 	list, all, _ := elements(value, notification.MaxReferences)
 	for _, element := range list {

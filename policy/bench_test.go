@@ -214,7 +214,7 @@ func BenchmarkCompile(b *testing.B) {
 }
 
 // Compiling rules with many errors must not take longer than compiling valid rules.
-func BenchmarkCompileMistakes(b *testing.B) {
+func BenchmarkCompileErrors(b *testing.B) {
 	source := sourceOf(10_000, func(i int) policy.Rule {
 		return policy.Rule{Subjects: []string{"usr:ann"}, Names: []string{"team//app"}, Role: fmt.Sprintf("raeder%d", i)}
 	})

@@ -229,7 +229,8 @@ func checkRepository(text string, parsed match.Pattern) *match.SyntaxError {
 			switch {
 			case 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '.' || r == '_' || r == '-':
 			case r == '*' && p.Kind == match.Glob:
-			case r == ':' && i == 0 && len(parsed) > 1 && p.Kind == match.Glob: // registry.example.com:*
+			// As in registry.example.com:*/app.
+			case r == ':' && i == 0 && len(parsed) > 1 && p.Kind == match.Glob:
 			case 'A' <= r && r <= 'Z':
 				return match.Errorf("the pattern %q has the upper-case letter %q, which no repository's name has", text, r).Suggest(lowerCase(parsed))
 			case r == '?' || r == '[' || r == ']' || r == '{' || r == '}' || r == '^' || r == '$' || r == '|' || r == '(' || r == ')' || r == '+' || r == '\\':

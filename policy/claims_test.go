@@ -15,14 +15,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-func TestANumberHasOneCanonicalText(t *testing.T) {
+func TestNumbersHaveOneCanonicalText(t *testing.T) {
 	for canonical, texts := range map[string][]string{
-		"0":                              {"0", "-0", "0.0", "0e5", "-0.000"},
-		"3":                              {"3", "3.0", "3e0", "30e-1", "0.3e1", "3.000e+0"},
-		"-3":                             {"-3", "-3.0", "-30e-1"},
-		"1000":                           {"1000", "1e3", "1E+3", "1000.0"},
-		"0.5":                            {"0.5", "5e-1", "0.50"},
-		"9007199254740993":               {"9007199254740993", "9007199254740993.0"}, // which no float64 holds
+		"0":    {"0", "-0", "0.0", "0e5", "-0.000"},
+		"3":    {"3", "3.0", "3e0", "30e-1", "0.3e1", "3.000e+0"},
+		"-3":   {"-3", "-3.0", "-30e-1"},
+		"1000": {"1000", "1e3", "1E+3", "1000.0"},
+		"0.5":  {"0.5", "5e-1", "0.50"},
+		// No float64 has this value.
+		"9007199254740993":               {"9007199254740993", "9007199254740993.0"},
 		"12345678901234567890":           {"12345678901234567890"},
 		"123456789012345678901234567890": {"123456789012345678901234567890", "12345678901234567890123456789e1"},
 		"1e-7":                           {"0.0000001", "1e-7"},
@@ -87,7 +88,7 @@ func deep(levels int) any {
 	return v
 }
 
-func TestANumberStandsForItsTextInAPath(t *testing.T) {
+func TestNumbersInPlaceholders(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull},
 		{Name: "level", Deny: true, Subjects: []string{"signed-in"}, Names: []string{"e/${claims.level}"}, Actions: scope.Pull},
@@ -123,7 +124,7 @@ func TestANumberStandsForItsTextInAPath(t *testing.T) {
 	}
 }
 
-func TestWhatRegistryIsMeantIsNotKnown(t *testing.T) {
+func TestUnknownRegistry(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull},
 		{Name: "here", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Push, Registries: []string{"r"}},

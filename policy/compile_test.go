@@ -33,7 +33,7 @@ func problemsOf(t *testing.T, err error) policy.Problems {
 	return problems
 }
 
-func TestMistakesInPatterns(t *testing.T) {
+func TestInvalidPatterns(t *testing.T) {
 	for _, tt := range []struct{ pattern, text, suggestion string }{
 		{"", `is empty`, ""},
 		{"/team", `begins with a slash`, "team"},
@@ -95,7 +95,7 @@ func TestMistakesInPatterns(t *testing.T) {
 	}
 }
 
-func TestPatternsWithoutMistakes(t *testing.T) {
+func TestValidPatterns(t *testing.T) {
 	names := []string{
 		"**", "*", "team", "team/**", "*/app", "**/app", "a/**/b", "a/**/b/**", "app-*", "*-dev/x", "a*b*c", "a.b/c_d/e__f/g---h",
 		"${user}", "${user}/**", "team/${user}/*", "${claims.project_path}/**", "${claims.https://example.com/team}/x",
@@ -111,7 +111,7 @@ func TestPatternsWithoutMistakes(t *testing.T) {
 // pointed is a condition of which a program may pass a nil pointer by mistake.
 type pointed struct{ policy.Condition }
 
-func TestMistakesInRules(t *testing.T) {
+func TestInvalidRules(t *testing.T) {
 	for _, tt := range []struct {
 		change func(*policy.Rule)
 		want   policy.Problem
@@ -191,7 +191,7 @@ func TestMistakesInRules(t *testing.T) {
 	}
 }
 
-func TestMistakesInRoles(t *testing.T) {
+func TestInvalidRoles(t *testing.T) {
 	_, err := policy.Compile(policy.Source{Roles: map[string]policy.Role{"": {Actions: scope.Pull}, "idle": {Actions: 0}, "odd": {Actions: 1 << 6}, "past": {Actions: scope.Pull, Lifetime: -time.Hour}, "fine": {Actions: scope.Pull}}})
 	want := policy.Problems{
 		{Rule: policy.InRoles, Field: "", Item: -1, Text: "the role needs a name that can be seen"},
@@ -204,7 +204,7 @@ func TestMistakesInRoles(t *testing.T) {
 	}
 }
 
-func TestAllMistakesAreToldAtOnce(t *testing.T) {
+func TestCompileReturnsAllErrors(t *testing.T) {
 	_, err := policy.Compile(policy.Source{
 		Roles: map[string]policy.Role{"idle": {Actions: 0}},
 		Rules: []policy.Rule{
@@ -229,7 +229,7 @@ rule 2: names: the rule has no names; for everything write **`
 	}
 }
 
-func TestALimitTellsItsMistakes(t *testing.T) {
+func TestLimitCheck(t *testing.T) {
 	err := policy.Limit{Type: "registri", Actions: scope.All}.Check()
 	want := `limit: type: "registri" is not a resource type (did you mean "registry"?)
 limit: names: the limit has no names; for everything write **`
@@ -238,7 +238,7 @@ limit: names: the limit has no names; for everything write **`
 	}
 }
 
-func TestARoleMayHaveActionsOfSeveralTypes(t *testing.T) {
+func TestRolesWithActionsOfSeveralTypes(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{
 		Roles: map[string]policy.Role{"owner": {Actions: scope.Repository | scope.All}},
 		Rules: []policy.Rule{
@@ -247,7 +247,8 @@ func TestARoleMayHaveActionsOfSeveralTypes(t *testing.T) {
 		},
 	})
 	d := p.Decide(&policy.Request{Scopes: []scope.Scope{
-		{Type: "repository", Name: "team/app", Actions: scope.Repository | scope.All}, // Parse never makes this
+		// Parse never returns this.
+		{Type: "repository", Name: "team/app", Actions: scope.Repository | scope.All},
 		{Type: "registry", Name: "catalog", Actions: scope.Repository | scope.All},
 	}})
 	if got := d.Results[0].Granted; got != scope.Repository {
@@ -313,7 +314,7 @@ func TestID(t *testing.T) {
 	}
 }
 
-func TestAPolicyKeepsItsRules(t *testing.T) {
+func TestPolicyKeepsItsRules(t *testing.T) {
 	source := sourceOf(3, shapes[0].rule)
 	p := policytest.Compile(t, source)
 	want := sourceOf(3, shapes[0].rule).Rules

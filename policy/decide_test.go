@@ -102,13 +102,15 @@ func TestDecide(t *testing.T) {
 		{"ann +ops", "registry:catalog:pull", "", "-"},
 
 		{"ann +dev", "repository:night/x:pull,push", "pull", "night ?hours"},
-		{"ann +dev", "repository:night/vault:pull", "", "!address"}, // a deny that cannot tell denies
+		// A deny rule whose condition fails denies.
+		{"ann +dev", "repository:night/vault:pull", "", "!address"},
 
 		{"workload:build", "repository:group/sub/app:push", "push", "job"},
 		{"workload:build", "repository:group/app:push", "", "-"},
 		{"ann +dev", "repository:host.example.com:5000/app:pull", "pull", "hosted"},
 		{"ann +dev", "repository:host.example.com:5001/app:pull", "", "-"},
-		{"ann +dev", "repository:host.example.com:5000/team/app:push", "", "-"}, // the host is a part like others
+		// The host is an ordinary part.
+		{"ann +dev", "repository:host.example.com:5000/team/app:push", "", "-"},
 
 		{"ann +ops", "tidewaiter:journal:read", "read", "journal"},
 		{"ann +ops", "tidewaiter:namespace/team:read,write", "read", "journal -"},
@@ -153,7 +155,8 @@ func TestDecideWhole(t *testing.T) {
 		Results: []policy.Result{
 			{Asked: asked[0], Granted: scope.Pull | scope.Push, Causes: []policy.Cause{
 				{Actions: scope.Pull, Reason: policy.Allowed, Rule: &rules[1]},
-				{Actions: scope.Push, Reason: policy.Allowed, Rule: &rules[0]}, // the first in the source, though team allows it too
+				// The first rule in the source, although team allows it too.
+				{Actions: scope.Push, Reason: policy.Allowed, Rule: &rules[0]},
 				{Actions: scope.Delete, Reason: policy.Denied, Rule: &rules[3]},
 			}},
 			{Asked: asked[1], Granted: scope.Push, Causes: []policy.Cause{
@@ -168,7 +171,7 @@ func TestDecideWhole(t *testing.T) {
 	}
 }
 
-func TestTheZeroPolicyGrantsNothing(t *testing.T) {
+func TestZeroPolicyGrantsNothing(t *testing.T) {
 	d := new(policy.Policy).Decide(&policy.Request{Principal: policytest.Principal("ann"), Scopes: policytest.Scopes(t, "repository:a:pull")})
 	if d.Results[0].Granted != 0 || because(d.Results[0]) != "-" {
 		t.Error(d)
@@ -225,7 +228,7 @@ func (c counting) Holds(r *policy.Request) (bool, error) {
 	return c.Condition.Holds(r)
 }
 
-func TestConditionsAreNotAskedForNothing(t *testing.T) {
+func TestConditionsAreEvaluatedOnlyIfNeeded(t *testing.T) {
 	asked := 0
 	when := counting{policytest.Fixed(true, nil), &asked}
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
@@ -304,7 +307,7 @@ func TestDecideAllocatesItsAnswerOnly(t *testing.T) {
 
 // The result does not depend on the place of a rule in the index. Of several deny rules the
 // first is named, and the lifetime is the shortest of all rules that allow it, in any order.
-func TestTheFirstDenyAndTheShortestLifeCountWhereverTheyStand(t *testing.T) {
+func TestFirstDenyAndShortestLifetimeInAnyOrder(t *testing.T) {
 	patterns := []string{"**", "a/**", "a/b", "*/b", "a/*", "**/b", "a*/b", "${user}/b"}
 	for i, first := range patterns {
 		for k, second := range patterns {

@@ -29,7 +29,7 @@ func pull(p *policy.Policy, who *policy.Principal, name string) scope.Actions {
 }
 
 // ${group} matches one whole part, whatever the name of the group is.
-func TestAGroupStandsForOnePart(t *testing.T) {
+func TestGroupMatchesOnePart(t *testing.T) {
 	p := groupPolicy(t,
 		policy.Rule{Subjects: []string{"anyone"}, Names: []string{"${group}/*", "shared/${group}/${group}"}, Actions: scope.Pull},
 	)
@@ -68,7 +68,7 @@ func TestAGroupStandsForOnePart(t *testing.T) {
 
 // A deny rule applies if any group matches, even the last of a thousand. The cost of a lookup
 // does not grow with the number of groups.
-func TestADenyByAnyOfManyGroups(t *testing.T) {
+func TestDenyByOneOfManyGroups(t *testing.T) {
 	p := groupPolicy(t,
 		policy.Rule{Subjects: []string{"signed-in"}, Names: []string{"**"}, Actions: scope.Pull},
 		policy.Rule{Deny: true, Subjects: []string{"signed-in"}, Names: []string{"**/${group}/secret"}, Actions: scope.Pull},

@@ -11,7 +11,7 @@ import (
 
 // A rule for a distinguished name matches all its spellings. Otherwise a deny rule would be
 // skipped if the rule and the directory spell the name differently.
-func TestGroupsAreFoundHoweverTheyAreSpelled(t *testing.T) {
+func TestSpellingsOfDistinguishedNames(t *testing.T) {
 	ops := []string{
 		`cn=ops\, eu,ou=groups,dc=example,dc=com`, `CN=Ops\2C EU,OU=Groups,DC=example,DC=com`, `cn="Ops, EU", ou=groups, dc=example, dc=com`,
 		`2.5.4.3=#0C074F70732C204555,organizationalUnitName=GROUPS,domainComponent=example,dc=com`,

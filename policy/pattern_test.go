@@ -86,7 +86,8 @@ func TestPlaceholders(t *testing.T) {
 		{"**/${claims.c}/**", &policy.Principal{Kind: policy.User, Claims: map[string]any{"c": "a/b"}}, "a/b/c x/a/b/c a/b/a/b", "a/b x/a/b a/c/b"},
 		{"${claims.c}/x", &policy.Principal{Kind: policy.User, Claims: map[string]any{"c": []any{"a", 3, "a/b", "A", nil, []any{"b"}}}}, "a/x a/b/x 3/x", "A/x b/x 3.0/x"},
 		{"${claims.c}/${claims.c}", &policy.Principal{Kind: policy.User, Claims: map[string]any{"c": []string{"a", "a/a"}}}, "a/a a/a/a a/a/a/a", "a a/a/a/a/a"},
-		{"${claims.c}/x", &policy.Principal{Claims: map[string]any{"c": "a"}}, "", "a/x"}, // anonymous principals have no claims
+		// Anonymous principals have no claims.
+		{"${claims.c}/x", &policy.Principal{Claims: map[string]any{"c": "a"}}, "", "a/x"},
 		{"${claims.c}/x", &policy.Principal{Kind: policy.User}, "", "a/x x"},
 	} {
 		for _, name := range strings.Fields(tt.yes) {
@@ -103,7 +104,7 @@ func TestPlaceholders(t *testing.T) {
 }
 
 // An invalid name never matches, not even **.
-func TestNoPatternMatchesWhatIsNoName(t *testing.T) {
+func TestInvalidNamesMatchNothing(t *testing.T) {
 	for _, name := range []string{"", "/", "a/", "/a", "a//b", strings.Repeat("a/", 63) + "a", strings.Repeat("a", 513)} {
 		if matched, ok := policy.Match("**", name, &policy.Principal{}); matched || !ok {
 			t.Errorf("** matches %q", name)
@@ -184,7 +185,7 @@ func FuzzCompile(f *testing.F) {
 }
 
 // validPart accepts the same parts as the parser of scopes.
-func TestLegalPartsAreThoseOfScopes(t *testing.T) {
+func TestValidPartsAreThoseOfScopes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		part := rapid.StringOfN(rapid.SampledFrom([]rune("ab0.._-_A*/ä ${}")), 0, 8, -1).Draw(t, "part")
 		if got, want := match.ValidPart(part), naiveLegal([]string{part}); got != want {

@@ -11,7 +11,7 @@ import (
 
 // A subject is found in a long list whatever its hash is. Forty subjects also use the first and
 // the last bucket.
-func TestEverySubjectIsFoundAmongMany(t *testing.T) {
+func TestSubjectsInLongLists(t *testing.T) {
 	const places, subjects = 40, 20
 	var source policy.Source
 	for i := range places * subjects {

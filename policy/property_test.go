@@ -56,7 +56,7 @@ func TestPropertyAddingAnAllowNeverRefuses(t *testing.T) {
 	})
 }
 
-func TestPropertyTheOrderOfRulesMeansNothing(t *testing.T) {
+func TestPropertyTheOrderOfRulesDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
 		shuffled := policy.Source{Roles: source.Roles, Rules: slices.Clone(source.Rules)}
@@ -69,7 +69,7 @@ func TestPropertyTheOrderOfRulesMeansNothing(t *testing.T) {
 }
 
 // A rule with several subjects and names is equal to one rule for each pair of them.
-func TestPropertyARuleIsTheSumOfItsParts(t *testing.T) {
+func TestPropertyARuleEqualsItsParts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
 		apart := policy.Source{Roles: source.Roles}
@@ -123,7 +123,7 @@ func TestPropertyRenamingConsistentlyChangesNothing(t *testing.T) {
 
 // A name with pattern characters matches only itself, and so does a group or claim with them: it
 // gets the same rights as any other name.
-func TestPropertyANameOfPatternCharactersIsOnlyItself(t *testing.T) {
+func TestPropertyPatternCharactersInNamesAreText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
 		odd := rapid.StringMatching(`[ab]{0,2}(\*|\*\*|\?|\$\{user\}|\$\{group\}|\$\{claims\.team\}|\[a-z\]|\{a,b\}|\.\*|/\*|\\|\|)[ab/*]{0,3}`).Draw(t, "odd")
@@ -163,7 +163,7 @@ func TestPropertyLimitsOnlyNarrow(t *testing.T) {
 }
 
 // A failing condition is false for an allow rule and true for a deny rule.
-func TestPropertyAConditionThatFailsOpensNothing(t *testing.T) {
+func TestPropertyFailingConditionsGrantNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
 		sure := policy.Source{Roles: source.Roles, Rules: slices.Clone(source.Rules)}
@@ -202,7 +202,7 @@ func TestPropertyGroupsAreASet(t *testing.T) {
 	})
 }
 
-func TestPropertyScopesAreDecidedEachByItself(t *testing.T) {
+func TestPropertyScopesAreDecidedSeparately(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
 		p := policytest.Compile(t, source)

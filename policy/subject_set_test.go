@@ -13,7 +13,7 @@ import (
 
 // A copy of an indexed principal that was given other groups, another name or another kind is
 // decided by its new values: a deny rule for the new group must apply.
-func TestACopyIsDecidedUponAsWhatItIs(t *testing.T) {
+func TestCopiesOfIndexedPrincipals(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"group:dev", "group:late", "user:bob", "robot:ann"}, Names: []string{"**"}, Actions: scope.Pull},
 		{Name: "not", Deny: true, Subjects: []string{"group:leavers"}, Names: []string{"**"}, Actions: scope.Pull},
@@ -51,7 +51,7 @@ func TestACopyIsDecidedUponAsWhatItIs(t *testing.T) {
 
 // Subjects are looked up by 32 bits of a hash. Another name with the same hash must not match,
 // neither for an allow rule nor for a deny rule.
-func TestSubjectsWithOneHashAreNotTakenForEachOther(t *testing.T) {
+func TestSubjectsWithEqualHashesDiffer(t *testing.T) {
 	for _, group := range []bool{false, true} {
 		one, other := policy.Colliding(group)
 		prefix, who := "user:", func(name string) *policy.Principal { return &policy.Principal{Kind: policy.User, Name: name} }

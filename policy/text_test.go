@@ -76,7 +76,7 @@ func TestSentences(t *testing.T) {
 
 // Limits are stored as JSON. Old rows have field names in upper case, and an old version of
 // Tidewaiter can read new rows.
-func TestTheStoredFormOfLimits(t *testing.T) {
+func TestStoredLimits(t *testing.T) {
 	want := []policy.Limit{{Names: []string{"team/**"}, Actions: scope.Pull | scope.Push}, {Type: "registry", Names: []string{"catalog"}, Actions: scope.All}}
 	const before = `[{"Type":"","Names":["team/**"],"Actions":"pull,push"},{"Type":"registry","Names":["catalog"],"Actions":"*"}]`
 	now, err := json.Marshal(want)

@@ -16,7 +16,7 @@ import (
 var own = policy.Rule{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**", "by-claim/${claims.team}/**"}, Actions: scope.Repository}
 
 // Harbor granted all allowed actions to clients that requested fewer.
-func TestThreatAGrantIsNeverMoreThanWasAsked(t *testing.T) {
+func TestThreatAGrantNeverExceedsTheRequest(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{own}})
 	for _, asked := range []string{"pull", "push", "delete", "pull,push"} {
 		d := p.Decide(&policy.Request{Principal: policytest.Principal("ann"), Scopes: policytest.Scopes(t, "repository:ann/app:"+asked)})
@@ -86,7 +86,7 @@ func TestThreatNamesNeverBecomeSubjects(t *testing.T) {
 }
 
 // A robot called "ann" must not get ann's rights.
-func TestThreatARobotIsNobodysNamesake(t *testing.T) {
+func TestThreatRobotsDoNotGetTheRightsOfUsers(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{own}})
 	for _, kind := range []policy.Kind{policy.Anonymous, policy.Robot, policy.Workload, 9} {
 		d := p.Decide(&policy.Request{Principal: &policy.Principal{Kind: kind, Name: "ann"}, Scopes: policytest.Scopes(t, "repository:ann/app:pull")})
@@ -97,7 +97,7 @@ func TestThreatARobotIsNobodysNamesake(t *testing.T) {
 }
 
 // docker_auth ignored unknown keys, and then an empty match matched everybody.
-func TestThreatAnEmptyMatchIsAMistake(t *testing.T) {
+func TestThreatEmptyFieldsAreErrors(t *testing.T) {
 	whole := policy.Rule{Name: "a", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}
 	policytest.Compile(t, policy.Source{Rules: []policy.Rule{whole}})
 	for what, change := range map[string]func(*policy.Rule){
@@ -149,7 +149,7 @@ func TestThreatCaseIsExact(t *testing.T) {
 }
 
 // Harbor did not check the source of a mount: it is a scope like any other.
-func TestThreatTheSourceOfAMountIsJudged(t *testing.T) {
+func TestThreatTheSourceOfAMountIsDecided(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{own}})
 	d := p.Decide(&policy.Request{Principal: policytest.Principal("ann"), Scopes: policytest.Scopes(t, "repository:ann/app:pull,push repository:secret/base:pull")})
 	if d.Results[0].Granted != scope.Pull|scope.Push || d.Results[1].Granted != 0 {
@@ -159,7 +159,7 @@ func TestThreatTheSourceOfAMountIsJudged(t *testing.T) {
 
 // Harbor listed its catalog to everybody. Here rules about repositories do not apply to the
 // catalog.
-func TestThreatTheCatalogIsAGrantLikeAnyOther(t *testing.T) {
+func TestThreatTheCatalogNeedsARule(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**", "catalog"}, Actions: scope.Repository},
 		{Name: "catalog", Subjects: []string{"group:ops"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All},
@@ -173,7 +173,7 @@ func TestThreatTheCatalogIsAGrantLikeAnyOther(t *testing.T) {
 
 // Gitea lost a token's restrictions on other ways to sign in. Here limits are part of the
 // principal.
-func TestThreatNarrowingTravelsWithThePrincipal(t *testing.T) {
+func TestThreatLimitsTravelWithThePrincipal(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
 		own,
 		{Name: "admin", Subjects: []string{"user:ann"}, Type: "tidewaiter", Names: []string{"**"}, Actions: scope.Read | scope.Write},
@@ -192,7 +192,7 @@ func TestThreatNarrowingTravelsWithThePrincipal(t *testing.T) {
 }
 
 // A condition that cannot be evaluated never grants anything, and never lifts a deny.
-func TestThreatAConditionThatFailsOpensNothing(t *testing.T) {
+func TestThreatFailingConditionsGrantNothing(t *testing.T) {
 	broken := errors.New("no such key")
 	for _, when := range []policy.Condition{policytest.Fixed(false, broken), policytest.Fixed(true, broken)} {
 		for deny, want := range map[bool]string{false: "?a", true: "!a"} {
@@ -206,7 +206,7 @@ func TestThreatAConditionThatFailsOpensNothing(t *testing.T) {
 }
 
 // A policy keeps nothing of requests, even after a million different names or groups.
-func TestThreatAPolicyRemembersNothing(t *testing.T) {
+func TestThreatAPolicyStoresNothingOfRequests(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{own}})
 	r := &policy.Request{Principal: policytest.Principal("ann"), Scopes: make([]scope.Scope, 1)}
 	names := make([]string, 1000)

@@ -43,7 +43,7 @@ func BenchmarkAppendText(b *testing.B) {
 	}
 }
 
-// One scope in one value is what nearly every request holds: Parse allocates its result and nothing else.
+// Nearly every request has one scope in one value. Parse allocates only its result.
 func TestParseOneScopeAllocatesOnce(t *testing.T) {
 	values := []string{"repository:team/app:pull,push"}
 	if n := testing.AllocsPerRun(100, func() { scope.Parse(values) }); n > 1 {

@@ -6,7 +6,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// containerd asks twice for one repository; the last value came through a challenge that somebody shaped.
+// containerd requests the same repository twice. The last value came through a challenge that an
+// attacker shaped.
 func ExampleParse() {
 	asked, ignored, err := scope.Parse([]string{
 		"repository:team/app:pull repository:team/app:pull,push",

@@ -66,7 +66,7 @@ func checkParsed(t interface {
 		}
 		for _, r := range i.Text + i.Reason {
 			if r == utf8.RuneError && !strings.Contains(strings.Join(values, ""), "\ufffd") || !unicode.IsPrint(r) {
-				t.Fatalf("%q is told with %q in it", i, r)
+				t.Fatalf("%q is printed with %q in it", i, r)
 			}
 		}
 	}

@@ -77,7 +77,7 @@ func TestParseWhatClientsSend(t *testing.T) {
 // longWord is one letter longer than a type or a class may be.
 var longWord = strings.Repeat("a", 65)
 
-func TestTypesAndClassesAsLongAsAllowed(t *testing.T) {
+func TestLongestTypesAndClasses(t *testing.T) {
 	word := longWord[1:]
 	for _, text := range []string{word + ":x:pull", "repository(" + word + "):x:pull"} {
 		if asked, ignored, err := scope.Parse([]string{text}); err != nil || len(asked) != 1 || len(ignored) != 0 {
@@ -133,7 +133,8 @@ func TestParseIgnores(t *testing.T) {
 		{"tidewaiter:a\rb:read", `tidewaiter:a\rb:read`, "the name has a control character"},
 		{"repository:x:admin", "repository:x:admin", `unknown action "admin"`},
 		{"repository:x:read", "repository:x:read", `unknown action "read"`},
-		{"registry:catalog:write", "registry:catalog:write", `unknown action "write"`}, // never in a token
+		// Never in a token.
+		{"registry:catalog:write", "registry:catalog:write", `unknown action "write"`},
 		{"repository:x:PULL", "repository:x:PULL", `unknown action "PULL"`},
 		{"repository:x:a,b,c", "repository:x:a,b,c", `unknown action "a", and others`},
 		{"repository:x:a\nb", `repository:x:a\nb`, `unknown action "a\nb"`},
@@ -153,7 +154,7 @@ func TestParseIgnores(t *testing.T) {
 	}
 }
 
-func TestUnknownActionLeavesTheRest(t *testing.T) {
+func TestUnknownActionsAreDropped(t *testing.T) {
 	asked, ignored, err := scope.Parse([]string{"repository:x:pull,fly,push"})
 	if err != nil {
 		t.Fatal(err)
@@ -166,8 +167,8 @@ func TestUnknownActionLeavesTheRest(t *testing.T) {
 	}
 }
 
-// A registry copies the query of a request into its challenge, so a third party can put whole scopes
-// there. They are parsed like any other scope and grant nothing that the client may not do.
+// A registry copies the query of a request into its challenge, so a third party can put whole
+// scopes there. They are parsed like any other scope and grant nothing that the client may not do.
 func TestScopeInjectedThroughAChallenge(t *testing.T) {
 	asked, _, err := scope.Parse([]string{"repository:app:pull repository:x:pull repository:admin/secret:push:pull"})
 	if err != nil {
@@ -179,7 +180,8 @@ func TestScopeInjectedThroughAChallenge(t *testing.T) {
 	}
 }
 
-// In a token, a registry treats a literal "*" as every action. So a repository's grant never has it.
+// A registry treats a literal "*" in a token as every action. So a grant for a repository never has
+// it.
 func TestStarOnARepositoryIsThreeActions(t *testing.T) {
 	for _, text := range []string{"repository:a:*", "repository(x):a:*", "repository:a:pull,*"} {
 		asked, _, err := scope.Parse([]string{text})
@@ -189,7 +191,7 @@ func TestStarOnARepositoryIsThreeActions(t *testing.T) {
 	}
 }
 
-func TestNamesAsLongAsAllowed(t *testing.T) {
+func TestLongestNames(t *testing.T) {
 	for _, tt := range []struct {
 		bytes int
 		kept  bool
@@ -206,9 +208,9 @@ func TestNamesAsLongAsAllowed(t *testing.T) {
 	}
 }
 
-// docker_auth has no limits: it took 2,000 scopes and a scope of 1 MiB. The scopes that fit are still
-// parsed, because tools that mirror registries request all repositories at once.
-func TestTooMuch(t *testing.T) {
+// docker_auth has no limits: it accepted 2,000 scopes and a scope of 1 MiB. The scopes that fit are
+// still parsed, because tools that mirror registries request all repositories at once.
+func TestParseLimits(t *testing.T) {
 	scopes := func(n int, format string) []string {
 		var all []string
 		for i := range n {
@@ -216,7 +218,8 @@ func TestTooMuch(t *testing.T) {
 		}
 		return all
 	}
-	long := "repository:" + strings.Repeat("a", 200) + "%03d:pull" // 219 bytes: 74 of them are 16 KiB
+	// 219 bytes: 74 of them are 16 KiB.
+	long := "repository:" + strings.Repeat("a", 200) + "%03d:pull"
 	for _, tt := range []struct {
 		what           string
 		values         []string
@@ -231,8 +234,8 @@ func TestTooMuch(t *testing.T) {
 		{"74 long scopes", scopes(74, long), 74, 0, ""},
 		{"75 long scopes", scopes(75, long), 74, 0, "1 left out"},
 		{"one scope 500 times", slices.Repeat([]string{"repository:a:pull"}, 500), 1, 0, ""},
-		{"100 texts that are none", scopes(100, "x%d"), 0, 100, ""},
-		{"101 texts that are none, then a scope", append(scopes(101, "x%d"), "repository:a:pull"), 1, 100, "1 left out"},
+		{"100 invalid texts", scopes(100, "x%d"), 0, 100, ""},
+		{"101 invalid texts, then a scope", append(scopes(101, "x%d"), "repository:a:pull"), 1, 100, "1 left out"},
 		{"64 KiB of spaces", []string{strings.Repeat(" ", 64<<10), "repository:a:pull"}, 1, 0, ""},
 		{"a scope of 1 MiB", []string{"repository:" + strings.Repeat("a", 1<<20) + ":pull"}, 0, 0, "1 left out"},
 	} {
@@ -252,7 +255,7 @@ func TestTooMuch(t *testing.T) {
 }
 
 // Few scopes and many scopes use different indexes, which must merge alike.
-func TestMergingManyIsMergingFew(t *testing.T) {
+func TestMergingManyScopes(t *testing.T) {
 	for n := 1; n <= 20; n++ {
 		var values []string
 		var want []scope.Scope

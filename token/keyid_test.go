@@ -21,8 +21,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// The kids of the keys in testdata, by hand: openssl reads the certificate's public key, and these are
-// what registries 2.8.3, 3.0.0 and 3.1.2 compute of it.
+// These are the kids that registries 2.8.3, 3.0.0 and 3.1.2 compute for the keys in testdata. They
+// were computed by hand: openssl reads the certificate's public key.
 func TestKeyIDByHand(t *testing.T) {
 	r := parse(t, "ec-cert.pem", "ec.pem")
 	block, _ := pem.Decode(file(t, "public.pem")) // openssl pkey -pubout
@@ -61,8 +61,9 @@ func TestKeyIDByHand(t *testing.T) {
 	}
 }
 
-// All keys of a curve share the kid that registry 3.0 computes: the last certificate of a bundle wins.
-func TestThumbprint30IsTheCurves(t *testing.T) {
+// All keys of a curve share the kid that registry 3.0 computes. The last certificate of a bundle is
+// used.
+func TestThumbprint30DependsOnTheCurve(t *testing.T) {
 	a, b := root(t, token.ES256), root(t, token.ES256)
 	kidA, errA := a.KeyID(token.Thumbprint30)
 	kidB, errB := b.KeyID(token.Thumbprint30)
@@ -72,7 +73,7 @@ func TestThumbprint30IsTheCurves(t *testing.T) {
 }
 
 // RFC 7638, section 3.1: the example, and its result.
-func TestThumbprintOfTheRFC(t *testing.T) {
+func TestThumbprintOfRFC7638(t *testing.T) {
 	n, err := base64.RawURLEncoding.DecodeString("0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw")
 	if err != nil {
 		t.Fatal(err)
@@ -86,12 +87,13 @@ func TestThumbprintOfTheRFC(t *testing.T) {
 	}
 }
 
-// A coordinate that begins with a zero is hashed without it by registry 3.1, against RFC 7638: then, and
-// only then, its kid differs from the RFC's, which go-jose computes.
+// Registry 3.1 hashes a coordinate without its leading zeros, against RFC 7638. Only for such keys
+// does its kid differ from that of the RFC, which go-jose computes.
 func TestThumbprintOfAShortCoordinate(t *testing.T) {
 	short, full := 0, 0
 	for short == 0 || full == 0 {
-		key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader) // three in four of this curve are short
+		// Three in four of this curve are short.
+		key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +127,7 @@ func TestThumbprintOfAShortCoordinate(t *testing.T) {
 	}
 }
 
-func TestThumbprintOfEd25519IsTheRFCs(t *testing.T) {
+func TestThumbprintOfEd25519(t *testing.T) {
 	r := parse(t, "ed25519-cert.pem", "ed25519.pem")
 	sum, err := (&jose.JSONWebKey{Key: r.Certificate().PublicKey}).Thumbprint(crypto.SHA256)
 	if err != nil {
@@ -136,7 +138,7 @@ func TestThumbprintOfEd25519IsTheRFCs(t *testing.T) {
 	}
 }
 
-func TestKeyIDOfWhatNoRegistryKnows(t *testing.T) {
+func TestKeyIDOfUnknownKeys(t *testing.T) {
 	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

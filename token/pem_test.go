@@ -95,7 +95,7 @@ func TestParseRootRefuses(t *testing.T) {
 }
 
 // A file with a chain is read as most programs read it: the first certificate is the key's.
-func TestParseRootTakesTheFirstOfAChain(t *testing.T) {
+func TestParseRootUsesTheFirstOfAChain(t *testing.T) {
 	cert, key := file(t, "ec-cert.pem"), file(t, "ec.pem")
 	alone, err := token.ParseRoot(cert, key)
 	if err != nil {

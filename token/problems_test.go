@@ -72,8 +72,8 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// x5c trust: every certificate under a CA in rootcertbundle may sign tokens. A CA that a company's own
-// root issued has siblings, or children, that are not for tokens.
+// Trust by x5c: every certificate under a CA in rootcertbundle may sign tokens. A CA under a
+// company's own root has siblings or children that are not for tokens.
 func TestSharedCA(t *testing.T) {
 	company := root(t, token.ES256)
 	companyKey, err := company.KeyPEM()

@@ -9,7 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-func TestNewRootIsForLeavesAndNothingElse(t *testing.T) {
+func TestNewRootIsOnlyForLeaves(t *testing.T) {
 	for _, alg := range token.Algorithms() {
 		t.Run(string(alg), func(t *testing.T) {
 			r := root(t, alg)
@@ -53,7 +53,7 @@ func TestNewRootIsForLeavesAndNothingElse(t *testing.T) {
 }
 
 // x5c trust: our leaf carries no use that a TLS client or server would take, and is no CA.
-func TestLeafIsForSigningAlone(t *testing.T) {
+func TestLeafIsOnlyForSigning(t *testing.T) {
 	s := leaf(t, root(t, token.ES256), token.ES256)
 	c := s.Certificate()
 	if c.KeyUsage != x509.KeyUsageDigitalSignature || len(c.ExtKeyUsage) > 0 || c.IsCA || !c.BasicConstraintsValid || len(c.DNSNames) > 0 {
@@ -100,14 +100,14 @@ func TestLeafEndsWithItsRoot(t *testing.T) {
 	}
 }
 
-func TestWhichCertificatesIssueLeaves(t *testing.T) {
+func TestIssuesLeaves(t *testing.T) {
 	for _, tt := range []struct {
 		what   string
 		c      x509.Certificate
 		issues bool
 	}{
 		{"a CA that may sign certificates", x509.Certificate{BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign}, true},
-		{"a CA that does not say what its key is for", x509.Certificate{BasicConstraintsValid: true, IsCA: true}, true},
+		{"a CA without a key usage", x509.Certificate{BasicConstraintsValid: true, IsCA: true}, true},
 		{"a CA that may sign anything else", x509.Certificate{BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageDigitalSignature}, false},
 		{"no CA", x509.Certificate{BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature}, false},
 		{"a certificate without any constraints", x509.Certificate{}, false},

@@ -83,7 +83,7 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-func TestClaimsAsRegistriesWantThem(t *testing.T) {
+func TestClaimsForRegistries(t *testing.T) {
 	for _, tt := range []struct {
 		what   string
 		claims token.Claims
@@ -128,7 +128,7 @@ type read struct {
 	}
 }
 
-func TestAnyClaimsComeBack(t *testing.T) {
+func TestClaimsRoundTrip(t *testing.T) {
 	r := root(t, token.ES256)
 	s := leaf(t, r, token.ES256)
 	// Strings as encoding/json brings them back: this also holds our escaping against its own.
@@ -139,7 +139,8 @@ func TestAnyClaimsComeBack(t *testing.T) {
 		}
 		return rapid.String().Draw(t, "text")
 	})
-	some := rapid.Custom(func(t *rapid.T) string { return "x" + text.Draw(t, "text") }) // what has to be there
+	// Required texts are not empty.
+	some := rapid.Custom(func(t *rapid.T) string { return "x" + text.Draw(t, "text") })
 	name := rapid.StringMatching(`[a-z0-9]{1,9}(/[a-z0-9]{1,9}([._-][a-z0-9]{1,9})?){0,3}`)
 	access := rapid.Custom(func(t *rapid.T) scope.Scope {
 		return scope.Scope{
@@ -205,7 +206,7 @@ func TestAnyClaimsComeBack(t *testing.T) {
 	})
 }
 
-func TestWhatIsNeverSigned(t *testing.T) {
+func TestNeverSigned(t *testing.T) {
 	s := leaf(t, root(t, token.ES256), token.ES256)
 	late := claims()
 	late.Expires = noon.Add(24*time.Hour - token.Leeway + time.Second)
@@ -264,7 +265,7 @@ func TestWhatIsNeverSigned(t *testing.T) {
 
 // distribution CVE-2025-24976: registries took the key from the token itself. Ours holds no key
 // and no address of one, whatever signs.
-func TestNoKeyIsTakenFromTheTokenItself(t *testing.T) {
+func TestTokensCannotProvideTheirKey(t *testing.T) {
 	for _, alg := range token.Algorithms() {
 		r := root(t, alg)
 		signers := []*token.Signer{leaf(t, r, token.ES256)}
@@ -412,7 +413,7 @@ func TestAppendAllocatesOnceBesideTheSignature(t *testing.T) {
 }
 
 // A token must not outlive any of the certificates that it carries: a registry checks them all.
-func TestASignerEndsWithTheFirstOfItsCertificates(t *testing.T) {
+func TestSignerEndsWithItsFirstCertificate(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

@@ -313,8 +313,8 @@ func (v *Verifier) leaf(x5c any, now time.Time) (crypto.PublicKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: a certificate of x5c cannot be read: %w", ErrMalformed, err)
 		}
-		// crypto/x509 verifies signatures with keys of any size before it knows whether the chain is
-		// trusted: a key that fills the token would cost half a second of a core.
+		// crypto/x509 verifies signatures with keys of any size before it knows whether the chain
+		// is trusted. A key that fills the token would cost half a second of a core.
 		if k, ok := c.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > maxRSA {
 			return nil, fmt.Errorf("%w: a certificate of x5c has an RSA key of %d bits; the limit is %d", ErrUntrusted, k.N.BitLen(), maxRSA)
 		}

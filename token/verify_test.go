@@ -423,7 +423,7 @@ func other(text string) string {
 	return text[:len(text)-1] + string(alphabet[last^1])
 }
 
-func TestVerifyJudgesTimes(t *testing.T) {
+func TestVerifyTimes(t *testing.T) {
 	r := root(t, token.ES256)
 	s := leaf(t, r, token.ES256)
 	text := string(sign(t, s, claims())) // from 10 s before noon until 5 minutes after it
@@ -441,8 +441,10 @@ func TestVerifyJudgesTimes(t *testing.T) {
 		{token.Leeway, begin.Add(-token.Leeway - 1), token.ErrNotYetValid},
 		{token.Leeway, end.Add(token.Leeway), nil},
 		{token.Leeway, end.Add(token.Leeway + 1), token.ErrExpired},
-		{0, time.Time{}, token.ErrNotYetValid},                         // crypto/x509 would read the clock
-		{72 * time.Hour, noon.Add(25 * time.Hour), token.ErrUntrusted}, // certificates have no leeway
+		// Crypto/x509 would read the clock.
+		{0, time.Time{}, token.ErrNotYetValid},
+		// Certificates have no leeway.
+		{72 * time.Hour, noon.Add(25 * time.Hour), token.ErrUntrusted},
 	} {
 		v := verifier(t, func(o *token.VerifierOptions) { o.Leeway = tt.leeway }, r)
 		if _, err := v.Verify(text, tt.now); !errors.Is(err, tt.is) || (err == nil) != (tt.is == nil) {

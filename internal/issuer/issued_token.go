@@ -16,14 +16,14 @@ type issuedToken struct {
 	token   []byte
 	issued  time.Time
 	expires time.Time
-	// The lifetime that the client is told. It ends no later than expires.
-	life  time.Duration
-	reuse clock.Span // it may be reused in this span
+	// lifetime is what the client gets as expires_in. It ends no later than expires.
+	lifetime time.Duration
+	reuse    clock.Span // it may be reused in this span
 }
 
 // expiresIn returns how long a client may use the token, in seconds.
 func (t *issuedToken) expiresIn(now time.Time) int {
-	return int(min(t.life, t.expires.Sub(now)) / time.Second)
+	return int(min(t.lifetime, t.expires.Sub(now)) / time.Second)
 }
 
 // issue returns a cached token for an answer, or signs one.
@@ -56,8 +56,8 @@ func (live *generation) issue(registry *Registry, who identity.Verified, answer 
 		id:     answer.ID,
 		issued: now,
 		// A copy of the time would move the grants to the heap.
-		expires: time.Unix(claims.Expires.Unix(), 0),
-		life:    lifetime,
+		expires:  time.Unix(claims.Expires.Unix(), 0),
+		lifetime: lifetime,
 	}
 	p.reuse = clock.For(now, window(lifetime))
 	if registry.CatalogByPull {

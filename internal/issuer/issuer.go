@@ -165,9 +165,10 @@ type Request struct {
 
 // Answer is the answer to a token request.
 type Answer struct {
-	ID        journal.ID // of the decision
-	Token     []byte     // shared with other answers: never change it
-	ExpiresIn int        // remaining lifetime in whole seconds; of a new token what PredictLifetime returns
+	ID    journal.ID // of the decision
+	Token []byte     // shared with other answers: never change it
+	// The remaining lifetime in whole seconds; for a new token, that of PredictLifetime.
+	ExpiresIn int
 	Decision  policy.Decision
 	Reused    bool
 	Registry  *Registry       // never nil

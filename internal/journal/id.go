@@ -19,18 +19,19 @@ func NewID(now time.Time) ID {
 	return id
 }
 
-// shortID is the length of Short, and minBeginning the least of the beginning of an id, which says in which minute
-// it was made.
+// shortID is the length of Short. minBeginning is the length of the shortest beginning that is
+// accepted: it gives the minute in which an id was created.
 const (
 	shortID      = 18
 	minBeginning = 8
 )
 
-// Short returns the beginning of String that people are shown: the millisecond, and twelve bits that tell ids of one
-// millisecond apart.
+// Short returns the beginning of String that is printed for people: the millisecond, and twelve
+// bits that distinguish the ids of one millisecond.
 func (id ID) Short() string { return id.String()[:shortID] }
 
-// IsBeginning reports whether a text is an id, or the beginning of one that FindOne takes, in either case.
+// IsBeginning reports whether a text is an id, or the beginning of one that FindOne accepts, in
+// upper or lower case.
 func IsBeginning(text string) bool {
 	if len(text) < minBeginning || len(text) > len(ID{}.String()) {
 		return false

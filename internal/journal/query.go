@@ -22,12 +22,13 @@ type Query struct {
 	Outcome      Outcome
 	Registry     string // service name
 	Who          *Who
-	Repository   string       // a name, or the beginning of names before "/**"
-	Digest       string       // of the object or of one that it refers to; 7 hexadecimal digits are enough
-	Tag          string       // of an event
-	Action       string       // requested, reported or changed: pull, push, user.add
-	Address      netip.Prefix // of the client
-	Decision     ID           // this decision, and those for which its token was used again
+	Repository   string // a name, or the beginning of names before "/**"
+	// Of the object or of one that it refers to; 7 hexadecimal digits are enough.
+	Digest   string
+	Tag      string       // of an event
+	Action   string       // requested, reported or changed: pull, push, user.add
+	Address  netip.Prefix // of the client
+	Decision ID           // this decision, and those for which its token was used again
 }
 
 // Who selects the entries of one principal: what they requested, did and changed.
@@ -175,7 +176,7 @@ type Page struct {
 	// Next continues the query: entries at this position and before it were not searched. 0: all
 	// were.
 	Next Position
-	// Searched is the time of the oldest entry that was searched; zero if there was none.
+	// Searched is the time of the oldest entry that was searched; zero without entries.
 	Searched time.Time
 }
 

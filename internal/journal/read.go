@@ -120,8 +120,8 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// ReadBack returns the entry at a position and those before it, the last one first, as far as they are kept. An error
-// ends it, as with Read.
+// ReadBack returns the stored entries up to a position, the last one first. Like Read, it ends with
+// an error.
 func (j *Journal) ReadBack(ctx context.Context, from Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		d := newDecoder(j.db.Read())
@@ -183,7 +183,8 @@ func (e *AmbiguousError) Error() string {
 	return fmt.Sprintf("several ids begin with %s: %s; give more of it", e.Beginning, strings.Join(ids, ", "))
 }
 
-// FindOne returns the entry whose id begins with a text, see IsBeginning. The error is ErrNotFound or an AmbiguousError.
+// FindOne returns the entry whose id begins with a text (see IsBeginning). The error is ErrNotFound
+// or an AmbiguousError.
 func (j *Journal) FindOne(ctx context.Context, beginning string) (Entry, error) {
 	const shown = 5
 	found, err := j.FindAll(ctx, beginning, shown)
@@ -202,8 +203,8 @@ func (j *Journal) FindOne(ctx context.Context, beginning string) (Entry, error) 
 	return Entry{}, ambiguous
 }
 
-// FindAll returns the entries whose ids begin with a text, at most so many. The time in the ids says which blocks can
-// hold them.
+// FindAll returns the entries whose ids begin with a text, at most so many. An id contains its
+// time, so only the blocks of that time are read.
 func (j *Journal) FindAll(ctx context.Context, beginning string, most int) ([]Entry, error) {
 	if !IsBeginning(beginning) {
 		return nil, nil

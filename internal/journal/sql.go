@@ -157,8 +157,8 @@ func selectBlocksBack(ctx context.Context, q store.Querier, position Position, l
 	return blocks, rows.Err()
 }
 
-// selectBlocksOf returns the positions of the blocks that may contain an id of a millisecond between two
-// and whose latest id is at most slack milliseconds later.
+// selectBlocksOf returns the positions of the blocks that may contain an id of a millisecond
+// between two and whose latest id is at most slack milliseconds later.
 func selectBlocksOf(ctx context.Context, q store.Querier, from, to, slack int64) (firsts []Position, err error) {
 	rows, err := q.QueryContext(ctx, `
 		SELECT first FROM journal_blocks

@@ -44,7 +44,8 @@ func (l *Limiter) Refuse(scope uint64, secret string, from netip.Addr, forGood b
 	return r
 }
 
-// Repeated reports whether the same happened at a source within the last minute, so that the journal has an entry of it.
+// Repeated reports whether the same happened at a source within the last minute. The journal has
+// an entry for it then.
 func (l *Limiter) Repeated(what string, from netip.Addr) bool {
 	if l == nil {
 		return false

@@ -211,7 +211,8 @@ func (c *Connections) Watch(s *http.Server) {
 			return
 		}
 		b, r, restore := own.watchBody(r)
-		if r.ProtoMajor > 1 { // the client says when more may be sent: Write of the connection does not wait for it
+		// HTTP/2: the client controls the flow, so Write of the connection does not block.
+		if r.ProtoMajor > 1 {
 			w = &writer{w, own}
 		}
 		c.begin(own, b)

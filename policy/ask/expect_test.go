@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-func TestSurprisesAreSaidInSentences(t *testing.T) {
+func TestFailuresAreSentences(t *testing.T) {
 	at := func(line int) policy.Origin { return policy.Origin{File: "policy.yaml", Line: line} }
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "team", Origin: at(3), Subjects: []string{"group:dev"}, Names: []string{"team/**"}, Actions: scope.Pull | scope.Push},

@@ -19,7 +19,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-func TestWhyARuleDidNotMatch(t *testing.T) {
+func TestObstaclesOfRules(t *testing.T) {
 	at := policy.Origin{File: "policy.yaml", Line: 3}
 	for _, tt := range []struct {
 		rule policy.Rule
@@ -58,9 +58,11 @@ func TestWhyARuleDidNotMatch(t *testing.T) {
 			`"it" (policy.yaml:3) allows pull, but it is for group:ops and not for user:ann, and it is for the registry a.example.com and not for registry.example.com, ` +
 				`and it does not allow push, and its condition is false: fixed(false, <nil>) (where x is false)`,
 		},
-		{policy.Rule{Subjects: []string{"group:ops"}, Names: []string{"other/**"}, Actions: scope.Push}, ``}, // too far away
+		// Too far away.
+		{policy.Rule{Subjects: []string{"group:ops"}, Names: []string{"other/**"}, Actions: scope.Push}, ``},
 		{policy.Rule{Subjects: []string{"anyone"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All}, ``},
-		{policy.Rule{Subjects: []string{"group:ops"}, Names: []string{"team/**"}, Actions: scope.Push, Deny: true}, ``}, // nothing was granted that it could deny
+		// Nothing was granted that it could deny.
+		{policy.Rule{Subjects: []string{"group:ops"}, Names: []string{"team/**"}, Actions: scope.Push, Deny: true}, ``},
 	} {
 		tt.rule.Name, tt.rule.Origin = "it", at
 		p := policytest.Compile(t, policy.Source{Roles: map[string]policy.Role{"writer": {Actions: scope.Pull | scope.Push}}, Rules: []policy.Rule{tt.rule}})
@@ -75,7 +77,7 @@ func TestWhyARuleDidNotMatch(t *testing.T) {
 	}
 }
 
-func TestWhyAPlaceholderStoodForNothing(t *testing.T) {
+func TestPlaceholdersWithoutValues(t *testing.T) {
 	for _, tt := range []struct {
 		who     *policy.Principal
 		pattern string
@@ -105,7 +107,7 @@ func TestWhyAPlaceholderStoodForNothing(t *testing.T) {
 	}
 }
 
-func TestTheNearestRulesComeFirst(t *testing.T) {
+func TestNearestRulesComeFirst(t *testing.T) {
 	rules := []policy.Rule{
 		{Name: "another name", Subjects: []string{"anyone"}, Names: []string{"x/y"}, Actions: scope.Push},
 		{Name: "a name half right", Subjects: []string{"anyone"}, Names: []string{"x/y", "team/api"}, Actions: scope.Push},
@@ -130,7 +132,7 @@ func TestTheNearestRulesComeFirst(t *testing.T) {
 	}
 }
 
-func TestExplainNamesTwentyAndCountsTheRest(t *testing.T) {
+func TestExplainListsTwentyRules(t *testing.T) {
 	var source policy.Source
 	for i := range 1_000 {
 		source.Rules = append(source.Rules, policy.Rule{
@@ -205,7 +207,7 @@ func TestPropertyTheShortestLifetimeIsOfARuleThatGrants(t *testing.T) {
 }
 
 // Untrusted text cannot add lines to printed explanations.
-func TestThreatForeignTextStaysInItsLine(t *testing.T) {
+func TestThreatUntrustedTextAddsNoLines(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**"}, Actions: scope.Pull},
 		{Name: "b", Subjects: []string{"user:b"}, Names: []string{"**"}, Actions: scope.Pull, When: policytest.Fixed(false, errors.New("x\ny"))}}})

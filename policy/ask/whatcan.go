@@ -13,7 +13,8 @@ import (
 type Rights struct {
 	Principal *policy.Principal `json:"principal"`
 	Registry  string            `json:"registry,omitempty"` // "": all registries
-	Allowed   []Right           `json:"allowed,omitempty"`  // by an allow rule, if its condition holds
+	// Allowed is what allow rules allow, if their conditions hold.
+	Allowed []Right `json:"allowed,omitempty"`
 	// Except is what deny rules remove from Allowed, unless their condition is false.
 	Except []Right `json:"except,omitempty"`
 	// Barred is what allow rules would allow if deny rules did not remove all of it.

@@ -49,7 +49,7 @@ func TestWhatCanAgreesWithDecide(t *testing.T) {
 }
 
 // A right in Barred grants nothing at any name.
-func TestWhatIsBarredIsNotGranted(t *testing.T) {
+func TestBarredRightsAreNotGranted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, err := policy.Compile(policytest.DrawSource(t))
 		if err != nil {

@@ -52,7 +52,7 @@ func TestWhoCanAgreesWithDecide(t *testing.T) {
 }
 
 // A principal that Decide allows is not in Barred, and each entry of Except overlaps with Through.
-func TestWhoIsBarredMayNot(t *testing.T) {
+func TestBarredGranteesAreDenied(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, err := policy.Compile(policytest.DrawSource(t))
 		if err != nil {
@@ -113,7 +113,8 @@ user:prod: 0
 `},
 		{"a/b", []policy.Rule{rule(a, "signed-in", "${user}/${user}")}, "\n"},
 		{"a/a", []policy.Rule{rule(a, "signed-in", "${user}/${user}")}, "\nuser:a: 0\n"},
-		{"localhost:5000/a", []policy.Rule{rule(a, "signed-in", "${user}/a", "${claims.x}/a")}, "\n"}, // no user is called so
+		// No user has such a name.
+		{"localhost:5000/a", []policy.Rule{rule(a, "signed-in", "${user}/a", "${claims.x}/a")}, "\n"},
 
 		// claims are what a token says
 		{"acme/app/web", []policy.Rule{rule(a, "group:github", "${claims.project}/**")}, `
@@ -200,7 +201,7 @@ func TestGroupsInAnswers(t *testing.T) {
 }
 
 // A rule with a condition counts, because the condition may be true.
-func TestWhoCanUnderAConditionIsSaid(t *testing.T) {
+func TestWhoCanListsConditionalRules(t *testing.T) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "team", Subjects: []string{"group:dev"}, Names: []string{"a"}, Actions: scope.Push, When: policytest.Fixed(false, nil)},
 		{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Push, When: policytest.Fixed(false, nil)},

@@ -28,8 +28,8 @@ func typed() *policy.Request {
 	}
 }
 
-// A comparison of values of different types is an error, whatever way it is written in: never false, and never true where it
-// is turned around.
+// A comparison of values of different types is an error, however it is written. It is never false,
+// so its negation is never true.
 func TestDifferentTypesAreNeverCompared(t *testing.T) {
 	for _, condition := range []string{
 		`claims.text == 2`, `claims.text != 2`, `2 == claims.text`, `!(claims.text == 2)`, `claims.text < 3`, `claims.text >= 1.5`,
@@ -64,7 +64,7 @@ func TestDifferentTypesAreNeverCompared(t *testing.T) {
 	}
 }
 
-func TestLikeIsComparedWithLike(t *testing.T) {
+func TestEqualTypesAreCompared(t *testing.T) {
 	for condition, want := range map[string]bool{
 		`claims.text == "2"`: true, `claims.text != "2"`: false, `claims.number == 2`: true, `claims.number == 2.0`: true, `claims.number == 2u`: true,
 		`claims.number != 3`: true, `claims.number in [1, 2]`: true, `claims.number in [1.5, 2.0]`: true, `claims.number in ["x", 2]`: true,
@@ -87,8 +87,9 @@ func TestLikeIsComparedWithLike(t *testing.T) {
 	}
 }
 
-// What a request leaves out is not known: a condition that reads it fails, and so a deny applies and an allow does not.
-func TestWhatARequestLeavesOutIsNotKnown(t *testing.T) {
+// What a request omits is unknown. A condition that reads it fails, so a deny rule applies and an
+// allow rule does not.
+func TestOmittedFieldsAreUnknown(t *testing.T) {
 	whole := typed()
 	for field, tt := range map[string]struct {
 		without    func(*policy.Request)
@@ -134,7 +135,7 @@ func TestWhatARequestLeavesOutIsNotKnown(t *testing.T) {
 	}
 }
 
-// Equal is what two values are whose JSON is the same, and an error is what two of different types are: against a model that
+// Two values are equal if their JSON is the same. Values of different types are an error. The model
 // compares the JSON.
 func TestPropertyComparisonsAgreeWithJSON(t *testing.T) {
 	compiler := when.NewCompiler()

@@ -56,7 +56,7 @@ func TestExplain(t *testing.T) {
 }
 
 // A claim that fills a screen is cut, and control characters are shown as what they are.
-func TestAnExplanationIsShort(t *testing.T) {
+func TestExplanationsAreShort(t *testing.T) {
 	r := job()
 	r.Principal.Claims["ref"] = "\x1b[2J" + strings.Repeat("é", 1000)
 	r.Principal.Claims["teams"] = []any{strings.Repeat("x", 1000), strings.Repeat("y", 1000)}

@@ -73,9 +73,9 @@ func TestNamesOfADirectoryInConditions(t *testing.T) {
 
 // A part of a distinguished name in another spelling than that of names is found in none: a deny
 // with it would be skipped.
-func TestPartsOfNamesThatNoNameHas(t *testing.T) {
+func TestUnusualSpellingsOfPartsOfNames(t *testing.T) {
 	for _, tt := range []struct {
-		condition, suggestion string // "": there is no mistake
+		condition, suggestion string // "": the condition is valid
 		column                int
 	}{
 		{`groups.exists(g, g.startsWith("CN=Team-"))`, `"cn=team-"`, 31},
@@ -132,7 +132,7 @@ func TestReadingNamesCounts(t *testing.T) {
 }
 
 // The keys of a map are no spelling of a name but the one that is written.
-func TestNamesAreNotLookedForInMaps(t *testing.T) {
+func TestNamesAreNotSearchedInMaps(t *testing.T) {
 	for condition, column := range map[string]int{
 		`groups.exists(g, g in {"CN=Ops,DC=com": true})`: 24, `groups.exists(g, g in {"cn=ops,dc=com": true})`: 24,
 		`user in {"x": 1, "CN=Ann,DC=com": 2}`: 18, `user in {"ann": true}`: 0, `claims.dn in {"CN=Ops,DC=com": true}`: 0,

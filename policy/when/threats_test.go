@@ -34,9 +34,9 @@ func hostile() *policy.Request {
 	}
 }
 
-// ReDoS; linear matching: no condition stalls on what somebody else wrote. It ends, with an answer or with
-// an error, and what it takes does not grow with the claims.
-func TestWhatSomebodyElseWroteStallsNothing(t *testing.T) {
+// ReDoS; linear matching: no condition stalls on text from other parties. It ends with a result or
+// an error, and its running time does not grow with the claims.
+func TestUntrustedTextDoesNotStallConditions(t *testing.T) {
 	r := hostile()
 	// The call that exceeds the limit is counted after it returns. The longest one looks for a
 	// group's name in the largest claim: a step for each ten characters of the one times the other.
@@ -84,8 +84,8 @@ func TestWhatSomebodyElseWroteStallsNothing(t *testing.T) {
 	}
 }
 
-// A value cannot be made to grow: what is written within each other is bounded, and there is no map.
-func TestAConditionCannotBuildWithoutBounds(t *testing.T) {
+// A condition cannot build large values: nesting is bounded, and there is no map.
+func TestConditionsCannotBuildLargeValues(t *testing.T) {
 	for text, want := range map[string]string{
 		`[["a","a"]].exists(a, [[a,a]].exists(b, [[b,b]].exists(c, c == c)))`: `all, exists, exists_one and filter are nested 3 times; the limit is 2`,
 		`groups.map(g, [g, g]) == []`:                                         `unknown function "map"`,
@@ -113,9 +113,9 @@ func TestAConditionCannotBuildWithoutBounds(t *testing.T) {
 	}
 }
 
-// Harbor: a map that was keyed by what strangers sent never shrank. Whoever may write rules writes a million mistakes, and rules that he
-// takes back: nothing of them is kept.
-func TestWhatNoRuleHasIsForgotten(t *testing.T) {
+// Harbor: a map keyed by untrusted input never shrank. Here an author of rules writes a million
+// invalid conditions, and valid ones that are removed again. None of them stays in memory.
+func TestUnusedConditionsAreFreed(t *testing.T) {
 	c := when.NewCompiler()
 	kept, err := c.Compile(`user == "ann"`)
 	if err != nil {
@@ -123,7 +123,7 @@ func TestWhatNoRuleHasIsForgotten(t *testing.T) {
 	}
 	for i := range 200 {
 		if _, err := c.Compile(fmt.Sprintf(`user == grops%d`, i)); err == nil {
-			t.Fatal("a mistake is taken")
+			t.Fatal("an invalid condition compiles")
 		}
 		if _, err := c.Compile(fmt.Sprintf(`user == "ann%d"`, i)); err != nil {
 			t.Fatal(err)
@@ -142,8 +142,8 @@ func TestWhatNoRuleHasIsForgotten(t *testing.T) {
 	runtime.KeepAlive(kept)
 }
 
-// Names never become patterns or zones, and an expression of a condition is never read from a request.
-func TestWhatIsAskedNeverBecomesAPattern(t *testing.T) {
+// Names never become patterns or time zones, and no part of a request is read as an expression.
+func TestRequestsNeverBecomePatterns(t *testing.T) {
 	for _, name := range []string{"*", ".*", "${user}", "a||true", `" || true || "`, "claims.ref"} {
 		r := ann()
 		r.Principal = &policy.Principal{Kind: policy.User, Name: name, Groups: []string{name}, Claims: map[string]any{"x": name}}

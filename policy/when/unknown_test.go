@@ -18,7 +18,7 @@ import (
 
 // A condition depends on what decides it and nobody said, and on nothing else that stands in its
 // text.
-func TestWhatAConditionDependsOn(t *testing.T) {
+func TestDependsOn(t *testing.T) {
 	nothing := ask.Unknown{}
 	everything := ask.Unknown{Now: true, IP: true, Client: true, Registry: true, Claims: true}
 	butEnvironment := ask.Unknown{Claims: true, Except: []string{"environment"}}
@@ -41,7 +41,8 @@ func TestWhatAConditionDependsOn(t *testing.T) {
 		{`now > timestamp("2026-01-01T00:00:00Z") && user == "ben"`, everything, ann, nil},
 		{`user == "ann" || request.ip.isLoopback()`, everything, ann, nil},
 		{`user == "ann" ? client == "x" : now.getHours() == 3`, everything, ann, []string{"client"}},
-		{`now.getHours() == 3 ? client == "x" : client == "y"`, everything, ann, []string{"now"}}, // client is next
+		// The next input would be client.
+		{`now.getHours() == 3 ? client == "x" : client == "y"`, everything, ann, []string{"now"}},
 
 		// Claims.
 		{`claims.ref == "refs/heads/dev"`, everything, job, nil},
@@ -59,7 +60,8 @@ func TestWhatAConditionDependsOn(t *testing.T) {
 		{`"project" in claims`, everything, job, []string{"claims.project"}},
 		{`"ref" in claims`, everything, job, nil},
 		{`claims.pod.node.name == "n1"`, everything, job, nil},
-		{`claims.pod.namespace == "n1"`, everything, job, nil}, // the section is given, and is given whole
+		// The section is known, with all its keys.
+		{`claims.pod.namespace == "n1"`, everything, job, nil},
 		{`claims.deep.namespace == "n1"`, everything, job, []string{"claims.deep"}},
 		{`claims.exists(name, name == "x")`, everything, job, []string{"claims"}},
 		{`size(claims) == 3`, everything, job, []string{"claims"}},
@@ -68,7 +70,8 @@ func TestWhatAConditionDependsOn(t *testing.T) {
 			return &policy.Request{Principal: &policy.Principal{Kind: policy.User, Claims: map[string]any{"number": json.Number("3")}}}
 		}, nil},
 		{`!("environment" in claims)`, butEnvironment, ann, nil},
-		{`claims.ref == "x"`, everything, func() *policy.Request { return &policy.Request{Principal: &policy.Principal{}} }, nil}, // anonymous
+		// Anonymous.
+		{`claims.ref == "x"`, everything, func() *policy.Request { return &policy.Request{Principal: &policy.Principal{}} }, nil},
 		{`claims.number == 3`, ask.Unknown{Now: true, Claims: true}, func() *policy.Request {
 			return &policy.Request{Principal: &policy.Principal{Kind: policy.User, Claims: map[string]any{"number": json.Number("3")}}}
 		}, nil},
@@ -88,7 +91,7 @@ func TestWhatAConditionDependsOn(t *testing.T) {
 
 // A decision that two requests get differently, which differ in what is unknown alone, depends on
 // some of that.
-func TestADecisionThatChangesDependsOnSomething(t *testing.T) {
+func TestChangingDecisionsDependOnInputs(t *testing.T) {
 	c := when.NewCompiler()
 	conditions := []string{
 		"", "", `now.getDayOfWeek() in [SATURDAY, SUNDAY]`, `now > timestamp("2026-06-01T00:00:00Z")`, `request.ip.isLoopback()`,

@@ -8,7 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
-func TestWhatCanNeverBeOfOneTypeIsAMistake(t *testing.T) {
+func TestComparisonsOfImpossibleTypes(t *testing.T) {
 	for condition, want := range map[string]string{
 		`claims.ip == request.ip`:              `1:1: claims.ip and request.ip never have the same type, so comparing them is an error for every request`,
 		`user == "ann" && claims.since != now`: `1:18: claims.since and now never have the same type, so comparing them is an error for every request`,

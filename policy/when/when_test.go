@@ -129,7 +129,7 @@ func TestConditions(t *testing.T) {
 }
 
 // An address in the IPv6 form of IPv4, as a socket for both has it, is the same address.
-func TestAnAddressIsUnmapped(t *testing.T) {
+func TestAddressesAreUnmapped(t *testing.T) {
 	r := ann()
 	r.IP = netip.MustParseAddr("::ffff:10.1.2.3")
 	holds(t, r, `cidr("10.0.0.0/8").containsIP(request.ip) && request.ip == ip("10.1.2.3")`)
@@ -137,8 +137,8 @@ func TestAnAddressIsUnmapped(t *testing.T) {
 	holds(t, r, `cidr("fe80::/10").containsIP(request.ip) && request.ip.isLinkLocalUnicast()`)
 }
 
-// Who is behind a proxy that is not trusted, or asks in a test, has no address: no network holds it.
-func TestAnUnknownAddressIsAnError(t *testing.T) {
+// The address is unknown behind a proxy that is not trusted, and in a test. No network contains it.
+func TestUnknownAddressesAreErrors(t *testing.T) {
 	r := ann()
 	r.IP = netip.Addr{}
 	for _, text := range []string{`cidr("0.0.0.0/0").containsIP(request.ip)`, `!cidr("10.0.0.0/8").containsIP(request.ip)`, `request.ip != ip("10.0.0.1")`} {
@@ -149,14 +149,14 @@ func TestAnUnknownAddressIsAnError(t *testing.T) {
 }
 
 // Somebody anonymous has neither name nor groups nor claims, whatever the principal says.
-func TestNobodyAnonymousHasClaims(t *testing.T) {
+func TestAnonymousPrincipalsHaveNoClaims(t *testing.T) {
 	for _, p := range []*policy.Principal{nil, {}, {Name: "ann", Claims: map[string]any{"ref": "x"}}} {
 		holds(t, &policy.Request{Principal: p}, `user == "" && groups == [] && !has(claims.ref) && size(claims) == 0`)
 	}
 }
 
 // An error in a condition opens nothing: it is no match for an allow, and one for a deny.
-func TestAnErrorIsNeverAnAllow(t *testing.T) {
+func TestErrorsNeverAllow(t *testing.T) {
 	c := when.NewCompiler()
 	rule := func(name string, deny bool, text string) policy.Rule {
 		condition, err := c.Compile(text)
@@ -167,10 +167,11 @@ func TestAnErrorIsNeverAnAllow(t *testing.T) {
 	}
 	always := policy.Rule{Name: "always", Subjects: []string{"anyone"}, Names: []string{"deny/*"}, Actions: scope.Push}
 	for _, tt := range []struct{ condition, allow, deny string }{
-		{`claims.ref == "refs/heads/main"`, "", ""},                            // missing
-		{`claims.ref != "refs/heads/main"`, "", ""},                            // and missing is not "other"
-		{`!(claims.ref == "refs/heads/main")`, "", ""},                         // however it is turned
-		{`claims.ref == "x" || claims.run > 3`, "", ""},                        // nor if both sides miss
+		// A missing claim is not another value, however the condition is written.
+		{`claims.ref == "refs/heads/main"`, "", ""},
+		{`claims.ref != "refs/heads/main"`, "", ""},
+		{`!(claims.ref == "refs/heads/main")`, "", ""},
+		{`claims.ref == "x" || claims.run > 3`, "", ""},
 		{`cidr("10.0.0.0/8").containsIP(request.ip)`, "", ""},                  // unknown
 		{`int(registry) > 3`, "", ""},                                          // no number
 		{`"x" in groups`, "", "push"},                                          // this is false
@@ -213,7 +214,7 @@ func holds(t *testing.T, r *policy.Request, text string) {
 }
 
 // Equal texts share one program.
-func TestEqualTextsAreOneCondition(t *testing.T) {
+func TestEqualTextsShareACondition(t *testing.T) {
 	c := when.NewCompiler()
 	a, err1 := c.Compile(`user == "ann"`)
 	b, err2 := c.Compile(`user == "ann"`)

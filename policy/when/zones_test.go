@@ -28,7 +28,8 @@ func TestZonesAreThoseOfGo(t *testing.T) {
 		defer func() { _ = archive.Close() }()
 		var names []string
 		for _, f := range archive.File {
-			if !strings.HasSuffix(f.Name, "/") && f.Name != "Factory" { // which is where no zone was chosen
+			// Factory is the placeholder of a machine without a zone.
+			if !strings.HasSuffix(f.Name, "/") && f.Name != "Factory" {
 				names = append(names, f.Name)
 			}
 		}
@@ -50,7 +51,8 @@ func TestZonesAreThoseOfGo(t *testing.T) {
 	}
 }
 
-// A container without zone files has the zones all the same: an own process, where none can be found.
+// A container without zone files has all zones. The test runs in its own process, which finds no
+// files.
 func TestZonesNeedNoFiles(t *testing.T) {
 	if os.Getenv("ZONES_OF") == "nowhere" {
 		l, err := newLanguage()

@@ -37,11 +37,15 @@ const (
 	maxWindow = 30 * 24 * time.Hour // longest window of a directory's attempts in the configuration
 )
 
-// bounds limit the tables whose rows are for names that clients choose. Sweep trims them, and so does
-// every nth write of a process: with r replicas, a table has at most r*every rows more than its bound.
+// bounds limit the tables whose rows are for names that clients choose. Sweep trims them, and so
+// does every nth write of a process: with r replicas, a table has at most r*every rows more than
+// its bound.
 type bounds struct {
-	levels   int // names with a count; those with the fewest failures are deleted
-	attempts int // slots of accounts in directories, about 100 bytes each; accounts with the fewest slots are deleted
+	// levels is the number of names with a count. Those with the fewest failures are deleted.
+	levels int
+	// attempts is the number of slots of accounts in directories, about 100 bytes each. Accounts
+	// with the fewest slots are deleted.
+	attempts int
 	every    int64
 }
 
@@ -450,8 +454,8 @@ func (s *Store) trimSometimes(ctx context.Context, tx *sql.Tx, now int64) error 
 	return s.trim(ctx, tx, now)
 }
 
-// trim deletes counts that have expired and those beyond the bounds. A flood of names, each tried a few
-// times, must not delete the count of the name that is attacked.
+// trim deletes counts that have expired and those beyond the bounds. A flood of names, each tried
+// a few times, must not delete the count of the name that is attacked.
 func (s *Store) trim(ctx context.Context, tx *sql.Tx, now int64) error {
 	if _, err := tx.ExecContext(ctx, "DELETE FROM limit_names WHERE empty <= $1", now); err != nil {
 		return err
@@ -475,8 +479,8 @@ func (s *Store) trim(ctx context.Context, tx *sql.Tx, now int64) error {
 	return err
 }
 
-// AddPlace records a place where a principal has not signed in yet, in the transaction of the change. It
-// reports whether the place was not recorded on the same day already.
+// AddPlace records a place where a principal has not signed in yet, in the transaction of the
+// change. It reports whether the place is new on this day.
 func AddPlace(ctx context.Context, tx *sql.Tx, l ratelimit.Learned, now time.Time) (added bool, err error) {
 	made := make([]byte, sha256.Size)
 	rand.Read(made) // never fails: crypto/rand ends the process first

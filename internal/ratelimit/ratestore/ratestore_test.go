@@ -270,8 +270,8 @@ func TestSlotsOfADirectoryAreTakenOnce(t *testing.T) {
 	})
 }
 
-// A flood of names must not fill the disk until the next sweep, nor wash away the counts of whom it is about, nor the
-// notes of who has signed in.
+// A flood of names must not fill the disk until the next sweep. It must not delete the counts of
+// the attacked names or the records of sign-ins.
 func TestAFloodOfNamesFillsNoTable(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		s, db := replica(t, d.Ready(t))

@@ -29,7 +29,7 @@ func matches(pattern, name string, who *policy.Principal) bool {
 }
 
 // contains and overlaps are right for every name.
-func TestPatternsContainAndMeet(t *testing.T) {
+func TestPatternsContainAndOverlap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		for range 20 {
 			p, q, name, who := policytest.DrawPattern(t), policytest.DrawPattern(t), policytest.DrawName(t), policytest.DrawPrincipal(t)
