@@ -451,7 +451,7 @@ func (o *testService) explainByFlags(t *rapid.T, tb testing.TB, q *tokenRequest,
 func (o *testService) whoCan(t *rapid.T, rules map[string]*modelRule, q *tokenRequest, name string) []string {
 	var list []struct {
 		Action          string
-		Through, Except []struct {
+		Allowed, Except []struct {
 			Who     []string
 			Claims  []struct{ Claim, Value string }
 			Pattern string
@@ -462,7 +462,7 @@ func (o *testService) whoCan(t *rapid.T, rules map[string]*modelRule, q *tokenRe
 	o.call(t, http.MethodPost, "/who-can", map[string]any{"registry": q.registry, "repository": name, "actions": actions}, &list)
 	var can []string
 	for _, one := range list {
-		through, except := false, false
+		allowed, except := false, false
 		for _, kind := range []struct {
 			deny bool
 			all  []struct {
@@ -472,7 +472,7 @@ func (o *testService) whoCan(t *rapid.T, rules map[string]*modelRule, q *tokenRe
 				Rule    string
 				Effect  string
 			}
-		}{{false, one.Through}, {true, one.Except}} {
+		}{{false, one.Allowed}, {true, one.Except}} {
 			for _, g := range kind.all {
 				is := true
 				for _, who := range g.Who {
@@ -487,10 +487,10 @@ func (o *testService) whoCan(t *rapid.T, rules map[string]*modelRule, q *tokenRe
 				if r := rules[g.Rule]; r != nil {
 					is = is && r.applies(q)
 				}
-				through, except = through || is && !kind.deny, except || is && kind.deny
+				allowed, except = allowed || is && !kind.deny, except || is && kind.deny
 			}
 		}
-		if through && !except {
+		if allowed && !except {
 			can = append(can, one.Action)
 		}
 	}
