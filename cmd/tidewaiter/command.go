@@ -18,7 +18,7 @@ type command struct {
 	use     string // the name and the arguments, such as "add NAME"; see arguments
 	short   string // what help lists
 	long    string // what help prints first; short if it is empty
-	example string    // each line indented by two spaces
+	example string // each line indented by two spaces
 	aliases []string
 	sub     []command // a command with subcommands does not run
 

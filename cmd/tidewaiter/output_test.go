@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestColourIsForTerminals(t *testing.T) {
+func TestOnlyTerminalsGetColour(t *testing.T) {
 	var b strings.Builder
 	if painted(&b) {
 		t.Error("output that is not a terminal would be coloured")
@@ -20,7 +20,7 @@ func TestColourIsForTerminals(t *testing.T) {
 	}
 }
 
-func TestReachIsOnThisMachine(t *testing.T) {
+func TestHealthChecksReachListenersOnThisMachine(t *testing.T) {
 	for _, tt := range []struct {
 		listens, at string
 		own         bool

@@ -4,14 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
-	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -212,20 +210,20 @@ func (o *ownerFlags) hint(s *session, err error) error {
 	if !errors.Is(err, admin.ErrNotFound) || o.user == "" {
 		return err
 	}
-	if o.source != accounts.Source {
-		if !slices.ContainsFunc(s.cfg.Identity, func(s config.Source) bool { return s.Name() == o.source }) {
-			return fmt.Errorf("%w; the config has no source %q", err, o.source)
-		}
-		return err
-	}
+	known := o.source == accounts.Source
 	var others []string
 	for _, s := range s.cfg.Identity {
-		if name := s.Name(); name != accounts.Source {
+		if name := s.Name(); name == o.source {
+			known = true
+		} else {
 			others = append(others, "--source "+name)
 		}
 	}
-	if len(others) == 0 {
-		return err
+	switch {
+	case !known:
+		return fmt.Errorf("%w; the config has no source %q", err, o.source)
+	case o.source == accounts.Source && len(others) > 0:
+		return fmt.Errorf("%w; for a user of another source, use %s", err, strings.Join(others, " or "))
 	}
-	return fmt.Errorf("%w; for a user of another source, use %s", err, strings.Join(others, " or "))
+	return err
 }

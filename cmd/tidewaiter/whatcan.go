@@ -32,19 +32,19 @@ policy includes the rules in the database, unless --files-only is given.`,
 			principal.addAttributes(f)
 			query := queryFlags{all: true}
 			query.add(f)
-			most := f.Uint("most", 1000, "the maximum `number` of entries to print of each list (--output json prints all)")
+			limit := f.Uint("most", 1000, "the maximum `number` of entries to print of each list (--output json prints all)")
 			return func(s *session) error {
 				given, err := principal.principal(s, s.args[0])
 				if err != nil {
 					return err
 				}
-				return s.whatCan(given, &query, int(*most))
+				return s.whatCan(given, &query, int(*limit))
 			}
 		},
 	}
 }
 
-func (s *session) whatCan(given *policy.Principal, query *queryFlags, most int) error {
+func (s *session) whatCan(given *policy.Principal, query *queryFlags, limit int) error {
 	registry, p, err := query.load(s)
 	if err != nil {
 		return err
@@ -60,7 +60,7 @@ func (s *session) whatCan(given *policy.Principal, query *queryFlags, most int) 
 	if s.json() {
 		err = s.writeJSON(explain.NewRights(&r.Rights, subject))
 	} else {
-		err = r.print(s.out, most)
+		err = r.print(s.out, limit)
 	}
 	if err == nil && subject.Blocked != "" {
 		err = errReported
@@ -75,7 +75,7 @@ type rights struct {
 }
 
 // print writes the rights as text.
-func (r *rights) print(w io.Writer, most int) error {
+func (r *rights) print(w io.Writer, limit int) error {
 	p := painted(w)
 	at := "at all registries"
 	if r.Registry != "" {
@@ -90,10 +90,10 @@ func (r *rights) print(w io.Writer, most int) error {
 		fmt.Fprintf(w, "%s may do %s %s\n", describe(r.Principal), p.red("nothing"), at)
 	}
 	row := func(_ int, right *ask.Right) [][]string { return [][]string{r.row(p, right)} }
-	if err := printShort(w, "", r.Allowed, most, row); err != nil {
+	if err := printShort(w, "", r.Allowed, limit, row); err != nil {
 		return err
 	}
-	if err := printShort(w, "except:", r.Except, most, row); err != nil {
+	if err := printShort(w, "except:", r.Except, limit, row); err != nil {
 		return err
 	}
 	if len(r.Limits) > 0 {
@@ -102,7 +102,7 @@ func (r *rights) print(w io.Writer, most int) error {
 			fmt.Fprintf(w, "  %s\n", l)
 		}
 	}
-	if err := printShort(w, "denied entirely:", r.Barred, most, func(_ int, b *ask.Bar) [][]string {
+	if err := printShort(w, "denied entirely:", r.Barred, limit, func(_ int, b *ask.Bar) [][]string {
 		row := r.row(p, &b.Right)
 		row[2] = b.Rule.String() + " allows it, but " + b.By.String() + " denies it"
 		return [][]string{row}
@@ -112,7 +112,7 @@ func (r *rights) print(w io.Writer, most int) error {
 	if len(r.Void) > 0 {
 		fmt.Fprintln(w, "rules that match the principal but no resource:")
 	}
-	for _, v := range r.Void[:min(len(r.Void), most)] {
+	for _, v := range r.Void[:min(len(r.Void), limit)] {
 		fmt.Fprintf(w, "  %s: %s\n", v.Rule, v.Why)
 	}
 	return nil

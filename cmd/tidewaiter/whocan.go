@@ -43,7 +43,7 @@ may do it, without the names, places and conditions of rules outside the namespa
 			w.query.add(f)
 			f.BoolVar(&w.members, "members", false, "list the accounts and htpasswd users in groups; reads the database")
 			f.StringVar(&w.namespace, "namespace", "", "print what the owners of the namespace with this `name` get from the API")
-			f.UintVar(&w.most, "most", 100, "the maximum `number` of entries to print of each list (--output json prints all but members)")
+			f.UintVar(&w.limit, "most", 100, "the maximum `number` of entries to print of each list (--output json prints all but members)")
 			return w.run
 		},
 	}
@@ -54,7 +54,7 @@ type whoCanFlags struct {
 	query     queryFlags
 	members   bool
 	namespace string
-	most      uint
+	limit     uint
 }
 
 func (f *whoCanFlags) run(s *session) error {
@@ -85,7 +85,7 @@ func (f *whoCanFlags) run(s *session) error {
 		if i > 0 {
 			fmt.Fprintln(s.out)
 		}
-		if err := answers[i].print(s.out, int(f.most)); err != nil {
+		if err := answers[i].print(s.out, int(f.limit)); err != nil {
 			return err
 		}
 	}
@@ -154,7 +154,7 @@ func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
 	var unlisted []string
 	if f.members {
 		q.Listers, unlisted = app.OthersOf(s.cfg).Listers()
-		q.Max = int(f.most)
+		q.Max = int(f.limit)
 	}
 	for i := range answers {
 		a := &answers[i]
@@ -172,7 +172,7 @@ func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
 }
 
 // print writes the answer as text.
-func (a *answer) print(w io.Writer, most int) error {
+func (a *answer) print(w io.Writer, limit int) error {
 	p := painted(w)
 	what := fmt.Sprintf("%s %s at %s", verbs(a.Asked.Actions, "and"), shortName(a.Asked), text.Escape(a.Registry))
 	switch {
@@ -186,7 +186,7 @@ func (a *answer) print(w io.Writer, most int) error {
 	row := func(g *ask.Grantee) []string {
 		return []string{"  " + g.String(), p.faint("by ") + explain.RuleText(g.Rule) + condition(g.Rule)}
 	}
-	if err := printShort(w, "", a.Through, most, func(i int, g *ask.Grantee) [][]string {
+	if err := printShort(w, "", a.Through, limit, func(i int, g *ask.Grantee) [][]string {
 		rows := [][]string{row(g)}
 		if a.noAnonymous && len(g.Who) == 1 && g.Who[0] == "anonymous" {
 			rows = append(rows, []string{"    (" + explain.AnonymousBlocked + ")"})
@@ -198,10 +198,10 @@ func (a *answer) print(w io.Writer, most int) error {
 	}); err != nil {
 		return err
 	}
-	if err := printShort(w, "except:", a.Except, most, func(_ int, g *ask.Grantee) [][]string { return [][]string{row(g)} }); err != nil {
+	if err := printShort(w, "except:", a.Except, limit, func(_ int, g *ask.Grantee) [][]string { return [][]string{row(g)} }); err != nil {
 		return err
 	}
-	if err := printShort(w, "denied entirely:", a.Barred, most, func(_ int, b *ask.Barred) [][]string {
+	if err := printShort(w, "denied entirely:", a.Barred, limit, func(_ int, b *ask.Barred) [][]string {
 		return [][]string{{"  " + b.Grantee.String(), explain.RuleText(b.Rule) + " allows it, but " + explain.RuleText(b.By) + " denies it"}}
 	}); err != nil {
 		return err
@@ -232,15 +232,15 @@ func peopleRows(p *explain.People) [][]string {
 
 // printShort writes a heading and the rows of at most so many items, and how many were left out.
 // It writes nothing for an empty list.
-func printShort[T any](w io.Writer, heading string, list []T, most int, rowsOf func(int, *T) [][]string) error {
+func printShort[T any](w io.Writer, heading string, list []T, limit int, rowsOf func(int, *T) [][]string) error {
 	if heading != "" && len(list) > 0 {
 		fmt.Fprintln(w, heading)
 	}
 	var rows [][]string
-	for i := range list[:min(len(list), most)] {
+	for i := range list[:min(len(list), limit)] {
 		rows = append(rows, rowsOf(i, &list[i])...)
 	}
-	if more := len(list) - most; more > 0 {
+	if more := len(list) - limit; more > 0 {
 		rows = append(rows, []string{"  and " + fmt.Sprint(more) + " more"})
 	}
 	return table(w, rows)

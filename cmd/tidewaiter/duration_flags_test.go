@@ -44,7 +44,7 @@ func TestLifetimes(t *testing.T) {
 	}
 }
 
-func TestALifetimeReadsWhatItWrites(t *testing.T) {
+func TestALifetimeParsesItsOwnText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := lifetime(time.Duration(rapid.Int64Range(1, 100*365*24*60).Draw(t, "minutes")) * time.Minute)
 		var again lifetime
