@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -94,6 +95,11 @@ journal.`,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
+	// A command with subcommands only prints its help, so its usage has no flags. Help of flags
+	// is wrapped.
+	root.SetUsageTemplate(strings.NewReplacer(
+		"{{if .Runnable}}", "{{if not .HasAvailableSubCommands}}", "FlagUsages ", "FlagUsagesWrapped 100 ",
+	).Replace(root.UsageTemplate()))
 	for _, group := range groups() {
 		if group.title != "" {
 			root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
