@@ -61,7 +61,7 @@ var mayImport = map[string][]string{
 	"internal/ruleset":                {"internal/secret", "policy", "policy/when", "scope"},
 	"internal/strictyaml":             nil,
 	"internal/policyfile":             {"internal/ruleset", "internal/strictyaml", "policy", "policy/ask", "policy/when", "scope"},
-	"internal/config":                 {"internal/endpoint", "internal/manual", "internal/policyfile", "internal/ruleset", "internal/strictyaml", "policy/when", "token"},
+	"internal/config":                 {"internal/endpoint", "internal/identity", "internal/manual", "internal/policyfile", "internal/ruleset", "internal/strictyaml", "policy/when", "token"},
 	"internal/dockerauth":             {"internal/config", "internal/dn", "internal/endpoint", "internal/ruleset", "internal/strictyaml", "policy", "policy/when", "scope", "token"},
 	"internal/setup":                  {"internal/endpoint", "internal/identity", "internal/identity/htpasswd", "internal/password", "token"},
 	"internal/server":                 {"internal/endpoint", "internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/secret", "internal/store", "notification", "policy", "scope", "token", "tokenserver"},

@@ -254,10 +254,7 @@ func limits(c config.MaxLifetimes) issuer.Limits {
 func senders(cfg *config.Config) []server.Sender {
 	list := make([]server.Sender, 0, len(cfg.Registries))
 	for _, r := range cfg.Registries {
-		s := server.Sender{Service: r.Service, Eventless: r.Preset == config.Zot && r.Notifications == nil}
-		if r.Notifications != nil {
-			s.Secret = identity.NewSecret(r.Notifications())
-		}
+		s := server.Sender{Service: r.Service, Secret: r.Notifications, Eventless: r.Preset == config.Zot && r.Notifications.Reveal() == ""}
 		if at, err := url.Parse(r.URL); err == nil {
 			s.Host = strings.ToLower(at.Host)
 		}

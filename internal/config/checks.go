@@ -21,16 +21,23 @@ func checkListener(d *strictyaml.Decoder, n *yaml.Node, l *Listener) {
 }
 
 func checkTLS(d *strictyaml.Decoder, n *yaml.Node, t *TLS) {
-	files := t.Certificate != "" || t.Key != ""
-	switch {
-	case files && t.SelfSigned:
-		d.Problem(strictyaml.At(n, "self_signed"), "self_signed generates a certificate; certificate and key would not be used")
-	case files && t.Certificate == "":
+	checkPair(d, n, t.Certificate, t.Key, "self_signed",
+		"self_signed generates a certificate; certificate and key would not be used",
+		"certificate and key are required, or self_signed: true")
+}
+
+// checkPair checks a certificate and its key, or the setting that replaces both.
+func checkPair(d *strictyaml.Decoder, n *yaml.Node, certificate, key, instead, conflict, missing string) {
+	switch replaced := strictyaml.Has(n, instead); {
+	case replaced && certificate+key != "":
+		d.Problem(strictyaml.At(n, instead), "%s", conflict)
+	case replaced:
+	case certificate+key == "":
+		d.Problem(n, "%s", missing)
+	case certificate == "":
 		d.Problem(n, "certificate is missing")
-	case files && t.Key == "":
+	case key == "":
 		d.Problem(n, "key is missing")
-	case !files && !t.SelfSigned:
-		d.Problem(n, "certificate and key are required, or self_signed: true")
 	}
 }
 
@@ -72,15 +79,6 @@ func (r root) files() (certificate, key string) {
 }
 
 func checkRoot(d *strictyaml.Decoder, n *yaml.Node, r *root) {
-	files := r.certificate != "" || r.key != ""
-	switch {
-	case files && r.folder != "":
-		d.Problem(strictyaml.At(n, "folder"), "give certificate and key, or a folder, not both")
-	case files && r.certificate == "":
-		d.Problem(n, "certificate is missing")
-	case files && r.key == "":
-		d.Problem(n, "key is missing")
-	case !files && r.folder == "":
-		d.Problem(n, "certificate and key are required, or a folder")
-	}
+	checkPair(d, n, r.certificate, r.key, "folder",
+		"give certificate and key, or a folder, not both", "certificate and key are required, or a folder")
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -137,7 +138,7 @@ type Registry struct {
 	Refusals      string          // default Token.Refusals
 	Preset        string          // Zot, or "" for distribution's registry
 	IssuedAt      bool            // answers have issued_at
-	Notifications Secret          // nil: events are accepted from this machine only
+	Notifications identity.Secret // empty: events are accepted from this machine only
 }
 
 // Limits limit failed sign-ins and connections.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -23,12 +24,7 @@ var likeConfig = cmp.Options{
 	cmpopts.IgnoreTypes(&policy.Policy{}),
 	cmpopts.IgnoreUnexported(policyfile.Compiled{}, HTPasswd{}),
 	cmpopts.EquateComparable(netip.Prefix{}),
-	cmp.Transformer("secret", func(s Secret) string {
-		if s == nil {
-			return "none"
-		}
-		return s()
-	}),
+	cmp.Transformer("secret", identity.Secret.Reveal),
 }
 
 // A key that is written with its own default changes nothing else.
@@ -168,7 +164,6 @@ func TestEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := func(s string) Secret { return func() string { return s } }
 	main := path("etc/tidewaiter.yaml")
 	want := &Config{
 		File:      main,
@@ -190,9 +185,9 @@ func TestEveryKey(t *testing.T) {
 			Refusals: Specification, ShowRules: true, Hint: "ask in #registry",
 		},
 		Registries: []Registry{
-			{Service: "0777", URL: "http://localhost:5000", KeyID: token.Libtrust, Algorithm: token.EdDSA, Lifetime: time.Minute, PushLifetime: 20 * time.Hour, Refusals: Specification, Notifications: secret("file-secret-0123456789")},
-			{Service: "Docker registry", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Explain, Notifications: secret("environment-secret")},
-			{Service: "on", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Specification, Notifications: secret("0123456789abcdef")},
+			{Service: "0777", URL: "http://localhost:5000", KeyID: token.Libtrust, Algorithm: token.EdDSA, Lifetime: time.Minute, PushLifetime: 20 * time.Hour, Refusals: Specification, Notifications: identity.NewSecret("file-secret-0123456789")},
+			{Service: "Docker registry", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Explain, Notifications: identity.NewSecret("environment-secret")},
+			{Service: "on", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Specification, Notifications: identity.NewSecret("0123456789abcdef")},
 			{Service: "null", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Specification},
 		},
 		Notifications: notifications{Open: true},

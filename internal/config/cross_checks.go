@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"crypto/subtle"
 	"net"
 	"net/netip"
 	"net/url"
@@ -223,11 +224,12 @@ func (x crossChecks) registries() {
 			} else if strings.EqualFold(other.Service, r.Service) {
 				x.d.Warn(strictyaml.At(n, "service"), "the registry in line %d has the same service in other case: clients that change the case, such as Watchtower, get no token for either", line)
 			}
-			if other.Notifications != nil && r.Notifications != nil && other.Notifications() == r.Notifications() {
+			ours, theirs := []byte(r.Notifications.Reveal()), []byte(other.Notifications.Reveal())
+			if len(ours) > 0 && subtle.ConstantTimeCompare(ours, theirs) == 1 {
 				x.d.Problem(strictyaml.At(n, "notifications"), "the registry in line %d has the same secret, so events cannot be attributed to one of them", line)
 			}
 		}
-		if r.Notifications == nil && !strictyaml.Has(n, "notifications") && remote && !open && r.Preset != Zot {
+		if r.Notifications.Reveal() == "" && !strictyaml.Has(n, "notifications") && remote && !open && r.Preset != Zot {
 			x.d.Warn(n, "without a secret, events of %s are taken from this machine only: set notifications", text.QuoteShort(r.Service))
 		}
 	}

@@ -55,7 +55,7 @@ func (h *HTPasswd) place(part func(*yaml.Node) *yaml.Node) (line, column int) {
 }
 
 func htpasswdKeys() []strictyaml.Key[HTPasswd] {
-	claims := strictyaml.Dictionary(strictyaml.Dictionary(strictyaml.List(strictyaml.Line)))
+	claims := strictyaml.Map(strictyaml.Map(strictyaml.List(strictyaml.Line)))
 	claims.Kind = "names, each with claims, each with a list of text"
 	return []strictyaml.Key[HTPasswd]{
 		strictyaml.On("name", sourceName(), func(h *HTPasswd, v string) { h.Name = v }).Or("htpasswd").
@@ -64,21 +64,10 @@ func htpasswdKeys() []strictyaml.Key[HTPasswd] {
 			Says("A file in the format of `htpasswd -B`. It is read again when it changes. An empty file is rejected after one with users: to remove all users, write a line with `#`."),
 		strictyaml.On("entries", strictyaml.List(passwordEntry()), func(h *HTPasswd, v []string) { h.Entries = v }).
 			Says("Lines of such a file, `name:hash`, instead of a file or in addition to it. Create the hash with `tidewaiter hash-password`."),
-		strictyaml.On("groups", strictyaml.Dictionary(strictyaml.List(strictyaml.Line)), func(h *HTPasswd, v []strictyaml.Named[[]string]) {
-			h.Groups = make(map[string][]string, len(v))
-			for _, group := range v {
-				h.Groups[group.Name] = group.Value
-			}
-		}).Says("Groups, each with its members. Rules refer to them as `group:NAME`."),
-		strictyaml.On("claims", claims, func(h *HTPasswd, v []strictyaml.Named[[]strictyaml.Named[[]string]]) {
-			h.Claims = make(map[string]map[string][]string, len(v))
-			for _, who := range v {
-				h.Claims[who.Name] = make(map[string][]string, len(who.Value))
-				for _, claim := range who.Value {
-					h.Claims[who.Name][claim.Name] = claim.Value
-				}
-			}
-		}).Says("More claims of a user. Rules use them as `${claims.NAME}`, conditions as `claims.NAME`."),
+		strictyaml.On("groups", strictyaml.Map(strictyaml.List(strictyaml.Line)), func(h *HTPasswd, v map[string][]string) { h.Groups = v }).
+			Says("Groups, each with its members. Rules refer to them as `group:NAME`."),
+		strictyaml.On("claims", claims, func(h *HTPasswd, v map[string]map[string][]string) { h.Claims = v }).
+			Says("More claims of a user. Rules use them as `${claims.NAME}`, conditions as `claims.NAME`."),
 	}
 }
 

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -33,7 +32,7 @@ type LDAP struct {
 
 	Attempts ldapAttempts
 
-	node *yaml.Node
+	located
 }
 
 // ldapAttempts limits the wrong passwords that are sent to a directory for one user.
@@ -59,20 +58,6 @@ type LDAPGroups struct {
 	Filter        string
 	NameAttribute string
 	Nested        string // none (default), chain, walk
-}
-
-// Place returns line and column of a setting, such as "user.filter", or of its section if it is
-// not written. item is the index in a list, or -1.
-func (l *LDAP) Place(setting string, item int) (line, column int) {
-	if l.node == nil {
-		return 0, 0
-	}
-	path := []any{}
-	for part := range strings.SplitSeq(setting, ".") {
-		path = append(path, part)
-	}
-	n := strictyaml.At(l.node, append(path, item)...)
-	return n.Line, n.Column
 }
 
 func ldapKeys() []strictyaml.Key[LDAP] {
@@ -142,12 +127,8 @@ func ldapUserKeys() []strictyaml.Key[LDAPUser] {
 			Says("Convert names to lower case, because `${user}` in a rule becomes part of a repository path, which has no capital letters. Do not set it if two users have names that differ only in case."),
 		strictyaml.On("id_attribute", strictyaml.Line, func(u *LDAPUser, v string) { u.IDAttribute = v }).
 			Says("The attribute with an id that is never reused for another user. The default is `entryUUID` or `objectGUID`, or the DN if there is neither."),
-		strictyaml.On("attributes", strictyaml.Dictionary(strictyaml.Line), func(u *LDAPUser, v []strictyaml.Named[string]) {
-			u.Attributes = make(map[string]string, len(v))
-			for _, a := range v {
-				u.Attributes[a.Name] = a.Value
-			}
-		}).Says("Attributes to use as claims, each with the name of the claim. Rules use them as `${claims.NAME}`."),
+		strictyaml.On("attributes", strictyaml.Map(strictyaml.Line), func(u *LDAPUser, v map[string]string) { u.Attributes = v }).
+			Says("Attributes to use as claims, each with the name of the claim. Rules use them as `${claims.NAME}`."),
 	}
 }
 

@@ -35,7 +35,12 @@ const defaultKeys = "/keys"
 // certificates and password files can be opened, but does not read them. The error is
 // strictyaml.Problems with all errors.
 func Load(file string, o Options) (*Config, error) {
-	return load(&strictyaml.Reader{Env: o.Env, Parallel: o.Parallel}, file, o)
+	r := strictyaml.NewReader()
+	r.Parallel = o.Parallel
+	if o.Env != nil {
+		r.Env = o.Env
+	}
+	return load(r, file, o)
 }
 
 func load(r *strictyaml.Reader, file string, o Options) (*Config, error) {
@@ -44,7 +49,7 @@ func load(r *strictyaml.Reader, file string, o Options) (*Config, error) {
 	}
 	o.Seen(filepath.Dir(file), filepath.Base(file))
 	var c *Config
-	for d, root := range r.Read([]string{file}, func(_ int, err error) {
+	for d, root := range r.Open([]string{file}, func(_ int, err error) {
 		text := err.Error()
 		if errors.Is(err, fs.ErrNotExist) {
 			text += "; name another with --config, or create one with tidewaiter init"
@@ -89,11 +94,11 @@ func read(d *strictyaml.Decoder, root *yaml.Node, o Options) *Config {
 // keys, secrets or identity sources. The rules may also be in the database if withDatabase is set,
 // and the result then has its URL. The error is strictyaml.Problems.
 func LoadPolicy(file string, withDatabase bool) (*policyfile.Compiled, error) {
-	return loadPolicy(&strictyaml.Reader{}, file, withDatabase)
+	return loadPolicy(strictyaml.NewReader(), file, withDatabase)
 }
 
 func loadPolicy(r *strictyaml.Reader, file string, withDatabase bool) (p *policyfile.Compiled, err error) {
-	for d, root := range r.Read([]string{file}, func(_ int, err error) {
+	for d, root := range r.Open([]string{file}, func(_ int, err error) {
 		r.Report(strictyaml.Problem{Text: err.Error() + "; name another with --config, or a file of rules with --policy"})
 	}) {
 		if !d.Is(root, yaml.MappingNode, "a section") {

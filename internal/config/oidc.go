@@ -34,17 +34,7 @@ type OIDC struct {
 	Claims    []string
 	Require   map[string][]string
 
-	node *yaml.Node
-}
-
-// Place returns line and column of a setting, or of the section if it is not written. item is the
-// index in a list, or -1.
-func (o *OIDC) Place(setting string, item int) (line, column int) {
-	if o.node == nil {
-		return 0, 0
-	}
-	n := strictyaml.At(o.node, setting, item)
-	return n.Line, n.Column
+	located
 }
 
 func oidcKeys() []strictyaml.Key[OIDC] {
@@ -79,12 +69,8 @@ func oidcKeys() []strictyaml.Key[OIDC] {
 			Says("The groups of a principal, in the same form. `{groups}` stands for all items of that list, or all keys of that object. Use a prefix, as in `sso:{groups}`, unless the issuer may name administrators. A group with a claim that the token lacks is left out. The default is the preset's, or none."),
 		strictyaml.On("claims", strictyaml.List(strictyaml.Line), func(o *OIDC, v []string) { o.Claims = v }).
 			Says("Claims to keep for `${claims.NAME}` in rules and for the journal: a name, or a path such as `/kubernetes.io/namespace`, which is kept as `namespace`. Write `NAME=` before either to choose the name. The default is the preset's, or none."),
-		strictyaml.On("require", strictyaml.Dictionary(texts()), func(o *OIDC, v []strictyaml.Named[[]string]) {
-			o.Require = make(map[string][]string, len(v))
-			for _, r := range v {
-				o.Require[r.Name] = r.Value
-			}
-		}).Says("Claims that a token must have, each with a value or a list of accepted values. `*` matches any text without a slash, `**` any text. All of them must match. Required for public issuers, with a pattern that does not match everyone's value."),
+		strictyaml.On("require", strictyaml.Map(texts()), func(o *OIDC, v map[string][]string) { o.Require = v }).
+			Says("Claims that a token must have, each with a value or a list of accepted values. `*` matches any text without a slash, `**` any text. All of them must match. Required for public issuers, with a pattern that does not match everyone's value."),
 	}
 }
 

@@ -6,26 +6,9 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
-
-// Secret returns a secret text when it is called. It is a function, because no format verb prints
-// what a function returns.
-type Secret func() string
-
-// String returns "[secret]", or "" if there is none.
-func (s Secret) String() string {
-	if s == nil {
-		return ""
-	}
-	return "[secret]"
-}
-
-// GoString returns String.
-func (s Secret) GoString() string { return s.String() }
-
-// MarshalText returns String, for JSON and slog.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Limits of the length of a secret. It can be guessed over the network as fast as we answer: 16
 // random characters have 96 bits in base64 and 64 bits in hex.
@@ -37,7 +20,7 @@ const (
 // writtenSecret has the three places of a secret, of which one is set.
 type writtenSecret struct {
 	file, env, inline string
-	secret            Secret
+	secret            identity.Secret
 }
 
 // secretText is a secret in the config itself. Problems do not repeat it.
@@ -78,7 +61,7 @@ func checkSecret(d *strictyaml.Decoder, n *yaml.Node, s *writtenSecret) {
 	at, secret, prefix := n.Content[1], s.inline, ""
 	switch {
 	case s.file != "":
-		src, access, err := d.ReadFile(s.file, maxSecret+2)
+		src, access, err := d.Read(s.file, maxSecret+2)
 		if err != nil {
 			d.Problem(at, "%v", err)
 			return
@@ -88,7 +71,7 @@ func checkSecret(d *strictyaml.Decoder, n *yaml.Node, s *writtenSecret) {
 		}
 		secret, prefix = strings.TrimSuffix(strings.TrimSuffix(string(src), "\n"), "\r"), s.file+": "
 	case s.env != "":
-		v, ok := d.LookupEnv(s.env)
+		v, ok := d.Env(s.env)
 		if !ok {
 			// The name is not repeated: it may be the secret.
 			d.Problem(at, "there is no such environment variable")
@@ -100,5 +83,5 @@ func checkSecret(d *strictyaml.Decoder, n *yaml.Node, s *writtenSecret) {
 		d.Problem(at, "%s%s", prefix, wrong)
 		return
 	}
-	s.secret = func() string { return secret }
+	s.secret = identity.NewSecret(secret)
 }

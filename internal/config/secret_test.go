@@ -23,7 +23,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.Registries[0].Notifications(); got != secret {
+		if got := c.Registries[0].Notifications.Reveal(); got != secret {
 			t.Fatalf("the secret is %q, not %q", got, secret)
 		}
 		asJSON, err := json.Marshal(c)

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"regexp"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -46,6 +47,24 @@ func (s Source) Name() string {
 func (s Source) Hook() *Hook { return cmp.Or(s.Webhook, s.Exec) }
 
 const accountsName = "accounts"
+
+// located is a section that returns the positions of its settings, for errors that are found
+// after Load.
+type located struct{ node *yaml.Node }
+
+// Place returns line and column of a setting, such as "user.filter", or of its section if it is
+// not written. item is the index in a list, or -1.
+func (l located) Place(setting string, item int) (line, column int) {
+	if l.node == nil {
+		return 0, 0
+	}
+	n := l.node
+	for part := range strings.SplitSeq(setting, ".") {
+		n = strictyaml.At(n, part)
+	}
+	n = strictyaml.At(n, item)
+	return n.Line, n.Column
+}
 
 func checkSource(d *strictyaml.Decoder, n *yaml.Node, s *Source) {
 	s.Line = n.Line

@@ -104,7 +104,7 @@ func (s *Section) Compile(d *strictyaml.Decoder, o Options) *Compiled {
 // LoadRules reads files with roles and rules at their top as one policy. The error is
 // strictyaml.Problems.
 func LoadRules(files []string) (*Compiled, error) {
-	r := &strictyaml.Reader{}
+	r := strictyaml.NewReader()
 	p := readRules(r, files, "this is a config: use --config for it; --policy is for files with roles and rules at their top")
 	if err := r.Err(); err != nil {
 		return nil, err
@@ -157,7 +157,7 @@ func readRules(r *strictyaml.Reader, files []string, notThis string) *Compiled {
 	o := Options{Conditions: when.NewCompiler()}
 	read := strictyaml.Section(fileKeys(o.Conditions)).Read
 	var sections []Section
-	for d, node := range r.Read(files, nil) {
+	for d, node := range r.Open(files, nil) {
 		if strictyaml.Has(node, "policy") {
 			d.Problem(node, "%s", notThis)
 			continue
@@ -204,7 +204,7 @@ func (s *Section) files(d *strictyaml.Decoder, o Options) []Section {
 	}
 	sections := make([]Section, 0, len(files))
 	read := strictyaml.Section(fileKeys(o.Conditions)).Read
-	for from, node := range d.Read(files, func(i int, err error) {
+	for from, node := range d.Open(files, func(i int, err error) {
 		meant := ""
 		if errors.Is(err, strictyaml.ErrFolder) {
 			meant = strings.TrimSuffix(places[i].Value, "/") + "/*.yaml"

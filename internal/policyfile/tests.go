@@ -31,13 +31,13 @@ type Test struct {
 // LoadTests reads files of tests. A test without a time gets now. The error is
 // strictyaml.Problems.
 func LoadTests(files []string, of *Compiled, now time.Time) ([]Test, error) {
-	return loadTests(&strictyaml.Reader{}, files, of, now)
+	return loadTests(strictyaml.NewReader(), files, of, now)
 }
 
 func loadTests(r *strictyaml.Reader, files []string, of *Compiled, now time.Time) ([]Test, error) {
 	var tests []Test
 	read := strictyaml.Section(testFileKeys()).Read
-	for d, node := range r.Read(files, nil) {
+	for d, node := range r.Open(files, nil) {
 		written, _ := read(d, node)
 		for i := range written.tests {
 			if w := &written.tests[i]; w.node != nil {
@@ -359,12 +359,8 @@ func testKeys() []strictyaml.Key[writtenTest] {
 			Says("The principal: `user:NAME`, `robot:NAME`, `workload:NAME` or `anonymous`. It has only the groups and claims that are written here. No identity source is asked."),
 		strictyaml.On("groups", strictyaml.List(strictyaml.Line), func(t *writtenTest, v []string) { t.groups = v }).
 			Says("The groups of the principal."),
-		strictyaml.On("claims", strictyaml.Dictionary(jsonValue()), func(t *writtenTest, v []strictyaml.Named[any]) {
-			t.claims = make(map[string]any, len(v))
-			for _, claim := range v {
-				t.claims[claim.Name] = claim.Value
-			}
-		}).Says("The claims of the principal: text, numbers, true, false, and lists and sections of these. A value in quotes is text and never a number."),
+		strictyaml.On("claims", strictyaml.Map(jsonValue()), func(t *writtenTest, v map[string]any) { t.claims = v }).
+			Says("The claims of the principal: text, numbers, true, false, and lists and sections of these. A value in quotes is text and never a number."),
 		strictyaml.On("registry", strictyaml.Line, func(t *writtenTest, v string) { t.registry = v }).
 			Says("The `service` of the registry. The default is the only one."),
 		strictyaml.On("ip", ipAddress(), func(t *writtenTest, v netip.Addr) { t.ip = v }).

@@ -47,11 +47,11 @@ func (a Access) Warnings(file string, secret bool) []string {
 	return warnings
 }
 
-// Reader reads the files of one config or policy, and collects their problems. The zero value is
-// ready to use. It is used by one goroutine.
+// Reader reads the files of one config or policy, and collects their problems. It is used by one
+// goroutine.
 type Reader struct {
-	FS       FS                          // nil: the files of this machine
-	Env      func(string) (string, bool) // environment variables; nil: os.LookupEnv
+	FS
+	Env      func(string) (string, bool) // returns environment variables
 	Parallel int                         // goroutines for parsing; 0: one per core
 
 	Files    []string // that were read; problems are in this order
@@ -60,38 +60,8 @@ type Reader struct {
 	warnings Problems
 }
 
-func (r *Reader) fs() FS {
-	if r.FS == nil {
-		return osFS{}
-	}
-	return r.FS
-}
-
-func (r *Reader) parallel() int {
-	if r.Parallel <= 0 {
-		return runtime.GOMAXPROCS(0)
-	}
-	return r.Parallel
-}
-
-// ReadFile returns a file of at most limit bytes.
-func (r *Reader) ReadFile(file string, limit int64) ([]byte, Access, error) {
-	return r.fs().Read(file, limit)
-}
-
-// Look checks that a file can be opened.
-func (r *Reader) Look(file string) (Access, error) { return r.fs().Look(file) }
-
-// List returns the names in a folder, sorted.
-func (r *Reader) List(folder string) ([]string, error) { return r.fs().List(folder) }
-
-// LookupEnv returns the value of an environment variable.
-func (r *Reader) LookupEnv(name string) (string, bool) {
-	if r.Env == nil {
-		return os.LookupEnv(name)
-	}
-	return r.Env(name)
-}
+// NewReader returns a Reader for the files and the environment of this machine.
+func NewReader() *Reader { return &Reader{FS: osFS{}, Env: os.LookupEnv} }
 
 // parsed is a file that a goroutine has read and parsed.
 type parsed struct {
@@ -102,25 +72,26 @@ type parsed struct {
 	err      error // it could not be read
 }
 
-// Read parses files side by side, because parsing is most of the time that a large policy takes.
+// Open parses files side by side, because parsing is most of the time that a large policy takes.
 // It yields a decoder and the top node of each, in order. It calls failed for a file that cannot
 // be read; nil: that is a problem.
-func (r *Reader) Read(files []string, failed func(i int, err error)) iter.Seq2[*Decoder, *yaml.Node] {
+func (r *Reader) Open(files []string, failed func(i int, err error)) iter.Seq2[*Decoder, *yaml.Node] {
 	if failed == nil {
 		failed = func(_ int, err error) { r.Report(Problem{Text: err.Error()}) }
 	}
 	r.Files = append(r.Files, files...)
+	parallel := cmp.Or(max(r.Parallel, 0), runtime.GOMAXPROCS(0))
 	return func(yield func(*Decoder, *yaml.Node) bool) {
 		all := make([]parsed, len(files))
-		slots := make(chan struct{}, r.parallel())
+		slots := make(chan struct{}, parallel)
 		var wait sync.WaitGroup
 		for i, file := range files {
 			wait.Go(func() {
 				slots <- struct{}{}
 				defer func() { <-slots }()
 				p := &all[i]
-				if p.src, p.access, p.err = r.fs().Read(file, maxFile); p.err == nil {
-					p.node = parse(file, p.src, r.parallel(), &p.problems)
+				if p.src, p.access, p.err = r.Read(file, maxFile); p.err == nil {
+					p.node = parse(file, p.src, parallel, &p.problems)
 				}
 			})
 		}

@@ -47,7 +47,7 @@ func parse(file string, src []byte, parallel int, r *Reader) *yaml.Node {
 	}
 	root, err := parseWhole(src)
 	if err != nil {
-		if root := parseJSON(src); root != nil {
+		if root, err := parseJSON(src); err == nil {
 			return root
 		}
 	}

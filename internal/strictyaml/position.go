@@ -38,9 +38,9 @@ func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
 		part := []byte(string(src[:to]) + quote)
 		root, err := parseWhole(part)
 		if err != nil {
-			root = parseJSON(part)
+			root, err = parseJSON(part)
 		}
-		if root == nil || root.Kind != yaml.ScalarNode {
+		if err != nil || root.Kind != yaml.ScalarNode {
 			return "", false
 		}
 		if strings.HasPrefix(n.Value, root.Value) {

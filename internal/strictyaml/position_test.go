@@ -51,3 +51,27 @@ func TestPositionOfEachLetter(t *testing.T) {
 		}
 	})
 }
+
+// What follows a surrogate pair of JSON keeps its column.
+func TestPositionAfterASurrogatePair(t *testing.T) {
+	src := []byte(`{"a": "\\\ud83d\ude00\u0041", "b": "x\ud83d\ude00y"}`)
+	var r Reader
+	root := parse("p.json", src, 1, &r)
+	if root == nil {
+		t.Fatal(r.Err())
+	}
+	a, b := At(root, "a"), At(root, "b")
+	if a.Value != `\😀A` || b.Value != "x😀y" || b.Column != 36 {
+		t.Errorf("%q, %q at %d", a.Value, b.Value, b.Column)
+	}
+	d := &Decoder{Reader: &r, src: src}
+	if line, column := d.Position(b, 1, 3); line != 1 || column != 50 {
+		t.Errorf("y is at %d:%d", line, column)
+	}
+	for _, lone := range []string{`["\ud83d"]`, `["\ude00\ud83d"]`} {
+		var r Reader
+		if parse("p.json", []byte(lone), 1, &r) != nil {
+			t.Errorf("%s: a lone surrogate is accepted", lone)
+		}
+	}
+}

@@ -150,3 +150,16 @@ func Dictionary[T any](of Type[T]) Type[[]Named[T]] {
 	}
 	return Type[[]Named[T]]{Kind: "names, each with a " + of.Kind, Keys: of.Keys, Read: read}
 }
+
+// Map is a Dictionary whose entries need no position.
+func Map[T any](of Type[T]) Type[map[string]T] {
+	entries := Dictionary(of)
+	return Type[map[string]T]{Kind: entries.Kind, Keys: of.Keys, Read: func(d *Decoder, n *yaml.Node) (map[string]T, bool) {
+		list, ok := entries.Read(d, n)
+		m := make(map[string]T, len(list))
+		for _, entry := range list {
+			m[entry.Name] = entry.Value
+		}
+		return m, ok
+	}}
+}
