@@ -26,10 +26,14 @@
 //
 // config reads tidewaiter.yaml, policyfile reads the policy in it and in files of rules and tests,
 // and strictyaml is the decoder of both. dockerauth translates the configuration of docker_auth
-// into one. logging writes the log. app wires all packages together. cmd/tidewaiter is the
-// command line, and manual generates its manual pages. standalone is Tidewaiter and a registry in
-// one process. e2e tests with real registries and clients. bench measures performance. These
-// three are modules of their own.
+// into one.
+//
+// sources builds the identity sources of a config, app the whole service. offline reads and
+// changes accounts and rules without the service, or beside a running one. doctor checks a config
+// and everything that it describes. marker notices that a database was lost. logging writes the
+// log. cmd/tidewaiter is the command line, and manual generates its manual pages. standalone is
+// Tidewaiter and a registry in one process. e2e tests with real registries and clients. bench
+// measures performance. These three are modules of their own.
 //
 // internal/secret recognizes secrets in text, so that none is forwarded or stored by mistake.
 // internal/loglimit limits how often the same line is logged. internal/cache remembers results

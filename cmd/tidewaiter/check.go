@@ -2,11 +2,10 @@ package main
 
 import (
 	"errors"
-	"slices"
 
-	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/doctor"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
@@ -54,32 +53,21 @@ type checked struct {
 func (s *session) check(database, filesOnly bool) (_ *checked, err error) {
 	// Empty lists, because null in JSON would be harder to read for programs.
 	result := &checked{Problems: strictyaml.Problems{}, Warnings: strictyaml.Problems{}}
-	if filesOnly {
-		result.LeftOut = app.LeftOut()
-	}
+	var r doctor.Report
 	s.cfg, err = config.Load(s.file, config.Options{Keys: s.keys, ClaimUses: true})
-	if problems, ok := errors.AsType[strictyaml.Problems](err); ok {
-		result.Problems = problems
-		return result, nil
+	if err == nil {
+		r, err = doctor.Check(s.ctx, s.cfg, doctor.Options{FilesOnly: filesOnly, Database: database, Now: clock.Now()})
+	} else if errors.As(err, &r.Errors) {
+		err = nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	wrong, warnings := app.Check(s.cfg, clock.Now())
-	warnings = slices.Concat(s.cfg.Warnings, warnings)
-	if !filesOnly {
-		warnings = slices.Concat(warnings, app.CheckDuplicateNames(s.ctx, s.cfg), app.CheckDirectories(s.ctx, s.cfg), app.CheckCredentials(s.ctx, s.cfg))
-		wrong = append(wrong, app.CheckDatabase(s.ctx, s.cfg)...)
+	if filesOnly {
+		result.LeftOut = doctor.LeftOut()
 	}
-	if database {
-		contradictions, err := app.CheckState(s.ctx, s.cfg)
-		if err != nil {
-			return nil, err
-		}
-		wrong = append(wrong, contradictions...)
-	}
-	result.Good = len(wrong) == 0
-	result.Problems, result.Warnings = append(result.Problems, wrong...), append(result.Warnings, warnings...)
+	result.Good = len(r.Errors) == 0
+	result.Problems, result.Warnings = append(result.Problems, r.Errors...), append(result.Warnings, r.Warnings...)
 	return result, nil
 }
 

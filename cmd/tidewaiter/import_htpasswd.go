@@ -12,10 +12,12 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
-	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
+	"github.com/tidewaiter/tidewaiter/internal/offline"
+	"github.com/tidewaiter/tidewaiter/internal/sources"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/internal/text"
+	"github.com/tidewaiter/tidewaiter/policy"
 )
 
 func importHTPasswd() command {
@@ -47,7 +49,7 @@ groups are added.`,
 }
 
 func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
-	r := userReader{others: app.OthersOf(s.cfg), left: make(map[string]int)}
+	r := userReader{others: offline.Sources(s.cfg, nil), left: make(map[string]int)}
 	users, bad, err := r.users(s.ctx, s.args[0], groupFile)
 	if err != nil {
 		return err
@@ -97,7 +99,7 @@ func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
 
 // userReader reads users of files, and what the config has of them.
 type userReader struct {
-	others    *app.Others
+	others    *sources.Set
 	unchecked []string       // sources that may have some of the names, and why that is not known
 	left      map[string]int // for each htpasswd source: how many of its users are not imported
 }
@@ -140,9 +142,9 @@ func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []st
 	if err := checkName(e.Name); err != nil {
 		return nil, err
 	}
-	was := r.others.Entry(e)
-	if was == nil {
-		found := r.others.Have(ctx, e.Name)
+	who, users := r.entry(e)
+	if who == nil {
+		found := r.others.Elsewhere(ctx, e.Name)
 		if found.Source != "" {
 			return nil, fmt.Errorf("the source %s has another user called %s: remove the name there or here", found.Source, e.Name)
 		}
@@ -153,7 +155,6 @@ func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []st
 		}
 		return nil, nil
 	}
-	who := was.Who
 	if len(who.Claims) > 0 {
 		return nil, fmt.Errorf("%s has claims in the config, and accounts have none", e.Name)
 	}
@@ -163,10 +164,23 @@ func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []st
 		}
 	}
 	if _, ok := r.left[who.Source]; !ok {
-		r.left[who.Source] = was.Users
+		r.left[who.Source] = users
 	}
 	r.left[who.Source]--
 	return who.Groups, nil
+}
+
+// entry finds the htpasswd source that has a line, with the same name and the same hash. It
+// returns the user and how many users the source has; nil if no source has the line.
+func (r *userReader) entry(e htpasswd.Line) (who *policy.Principal, users int) {
+	for _, s := range r.others.Sources {
+		if file, ok := s.Authenticator.(*htpasswd.File); ok {
+			if who := file.Entry(e); who != nil {
+				return who, file.Len()
+			}
+		}
+	}
+	return nil, 0
 }
 
 // readGroups reads lines of a group, a colon and names.

@@ -4,9 +4,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
-	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/keyring"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 	"github.com/tidewaiter/tidewaiter/token"
 )
@@ -108,9 +107,7 @@ func (s *session) root() (*token.Root, error) {
 		if err := loadConfig(s); err != nil {
 			return nil, err
 		}
-		return app.Root(s.cfg)
+		return keyring.ReadRoot(s.cfg.Signing.Certificate, s.cfg.Signing.Key)
 	}
-	return app.Root(&config.Config{Signing: config.Signing{
-		Certificate: filepath.Join(s.keys, filepath.Base(setup.Certificate)), Key: filepath.Join(s.keys, filepath.Base(setup.Key)),
-	}})
+	return keyring.ReadRoot(filepath.Join(s.keys, filepath.Base(setup.Certificate)), filepath.Join(s.keys, filepath.Base(setup.Key)))
 }

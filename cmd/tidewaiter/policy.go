@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"fmt"
 
-	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
+	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
@@ -88,7 +88,7 @@ func policyFlags(f *flags) (load func(*session) (wholePolicy, error)) {
 			p.Compiled, err = policyfile.LoadRules(*rules)
 		}
 		if err == nil {
-			p.database, err = app.Complete(s.ctx, p.Compiled)
+			p.database, err = offline.Complete(s.ctx, p.Compiled)
 			err = hintFilesOnly(err)
 		}
 		return p, err

@@ -8,9 +8,9 @@ import (
 	"io"
 	"strings"
 
-	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -133,6 +133,6 @@ func readJSON(text string) (v any, err error) {
 // find looks the principal up in the config's sources.
 func (s *session) find(given *policy.Principal) (explain.Subject, error) {
 	return explain.ResolvePrincipal(s.ctx, given, s.cfg.Token.Anonymous, func(ctx context.Context, login string) (*policy.Principal, error) {
-		return app.Find(ctx, s.cfg, login)
+		return offline.Find(ctx, s.cfg, login)
 	})
 }

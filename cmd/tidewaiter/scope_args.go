@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -104,12 +104,11 @@ func (q *queryFlags) load(s *session) (registry string, p *policy.Policy, err er
 			return "", nil, err
 		}
 	}
-	if *q.filesOnly {
-		p, err = app.PolicyOfFiles(s.ctx, s.cfg)
-		return registry, p, err
+	p, err = offline.Policy(s.ctx, s.cfg, *q.filesOnly)
+	if !*q.filesOnly {
+		err = hintFilesOnly(err)
 	}
-	p, err = app.Policy(s.ctx, s.cfg)
-	return registry, p, hintFilesOnly(err)
+	return registry, p, err
 }
 
 func filesOnlyFlag(f *flags) *bool {

@@ -16,9 +16,9 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
-	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -64,7 +64,7 @@ func (s *session) do(cmd *cobra.Command, args []string, steps []action) (err err
 			return hinted(err)
 		}
 	}
-	if s.changesAccounts && !servesAccounts(s.cfg) {
+	if s.changesAccounts && s.cfg.Accounts() == nil {
 		s.warn("accounts cannot sign in: add \"accounts: {}\" to `identity` in %s", s.cfg.File)
 	}
 	return nil
@@ -79,11 +79,6 @@ func hinted(err error) error {
 		return fmt.Errorf("%w (tidewaiter user password NAME, tidewaiter robot rotate NAME --overlap 0)", err)
 	}
 	return err
-}
-
-// servesAccounts reports whether accounts can sign in.
-func servesAccounts(cfg *config.Config) bool {
-	return slices.ContainsFunc(cfg.Identity, func(s config.Source) bool { return s.Accounts != nil })
 }
 
 // loadConfig reads the config. Its error is strictyaml.Problems.
@@ -111,19 +106,19 @@ func (s *session) untilStopped() {
 
 func (s *session) onClose(closing func() error) { s.closing = append(s.closing, closing) }
 
-func readAccounts(s *session) error { return open(s, &s.accounts, app.ReadAccounts) }
+func readAccounts(s *session) error { return open(s, &s.accounts, offline.ReadAccounts) }
 
 func changeAccounts(s *session) error {
 	s.changesAccounts = true
-	return open(s, &s.accounts, app.OpenAccounts)
+	return open(s, &s.accounts, offline.OpenAccounts)
 }
 
-func readRules(s *session) error { return open(s, &s.rules, app.ReadRulebook) }
+func readRules(s *session) error { return open(s, &s.rules, offline.ReadRulebook) }
 
-func changeRules(s *session) error { return open(s, &s.rules, app.OpenRulebook) }
+func changeRules(s *session) error { return open(s, &s.rules, offline.OpenRulebook) }
 
 // loadRules opens the rulebook with the policy of files and database.
-func loadRules(s *session) error { return open(s, &s.rules, app.LoadRulebook) }
+func loadRules(s *session) error { return open(s, &s.rules, offline.LoadRulebook) }
 
 // readJournal opens the database and its journal read-only.
 func readJournal(s *session) error {

@@ -6,9 +6,10 @@ import (
 	"io"
 	"io/fs"
 
-	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
+	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
@@ -140,7 +141,7 @@ type answer struct {
 // addPeople looks up accounts: with --members, all that the rules name and that are in groups, and
 // otherwise those that the rules name and that cannot sign in.
 func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
-	if !f.members && (*f.query.filesOnly || !servesAccounts(s.cfg)) {
+	if !f.members && (*f.query.filesOnly || s.cfg.Accounts() == nil) {
 		return nil
 	}
 	switch err := readAccounts(s); {
@@ -153,7 +154,7 @@ func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
 	q := explain.PeopleQuery{Accounts: s.accounts, Caller: s.by, Now: clock.Now()}
 	var unlisted []string
 	if f.members {
-		q.Listers, unlisted = app.OthersOf(s.cfg).Listers()
+		q.Listers, unlisted = offline.Sources(s.cfg, nil).Chain.Listers(accounts.Source)
 		q.Max = int(f.limit)
 	}
 	for i := range answers {

@@ -10,14 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/external"
+	"github.com/tidewaiter/tidewaiter/internal/identity/hook"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 // ask is the client in Tidewaiter, configured as in examples/webhook/tidewaiter.yaml.
-func ask(t *testing.T, path, secret string) *external.External {
+func ask(t *testing.T, path, secret string) *hook.Hook {
 	t.Helper()
 	server := httptest.NewServer(handler(customers(), "secret-of-the-shop"))
 	t.Cleanup(server.Close)
@@ -25,7 +25,7 @@ func ask(t *testing.T, path, secret string) *external.External {
 	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e, err := external.New(external.Options{Name: "shop", URL: server.URL + path, BearerFile: file, Find: true})
+	e, err := hook.New(hook.Options{Name: "shop", URL: server.URL + path, BearerFile: file, Find: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,12 @@ func Kinds() []identity.Kind {
 //
 // A password that was verified a short while ago costs neither a query nor a hash. Failures are
 // never cached.
-func (a *Accounts) Authenticate(ctx context.Context, p identity.Presented) (identity.Verified, error) {
+func (a *Accounts) Authenticate(ctx context.Context, p identity.Presented) (v identity.Verified, err error) {
+	defer func() {
+		if err != nil {
+			err = a.writer.DB.Explain(err) // detects a damaged file, and remembers that
+		}
+	}()
 	switch {
 	case p.Kind != identity.Password:
 		return a.Credentials.Authenticate(ctx, p)

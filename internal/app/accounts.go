@@ -11,9 +11,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/doctor"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+	"github.com/tidewaiter/tidewaiter/internal/sources"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -26,36 +27,33 @@ func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 			Find: func(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
 				return a.issuer.Live().Chain.FindGeneration(ctx, source, name, id)
 			},
-			SignInLasts:    func(source string) time.Duration { return a.signIn(source).lasts },
-			SignInSettings: func(source string) string { return a.signIn(source).id },
+			SignInLasts:    func(source string) time.Duration { return a.signIn(source).Lifetime },
+			SignInSettings: func(source string) string { return a.signIn(source).Settings },
 		},
-		Limiter:   func() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() },
-		Elsewhere: a.elsewhere,
+		Limiter: func() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() },
+		Elsewhere: func(ctx context.Context, login string) accounts.Elsewhere {
+			return a.sources.Load().Elsewhere(ctx, login)
+		},
 	}
-	if own := accountsOf(cfg); own != nil {
+	if own := cfg.Accounts(); own != nil {
 		o.RefreshIdle, o.MaxLifetime = own.RefreshIdle, own.MaxCredentialLifetime
 	}
 	return accounts.Open(o)
 }
 
-// usesAccounts reports whether accounts are a source of a config.
-func usesAccounts(cfg *config.Config) bool { return accountsOf(cfg) != nil }
-
-// accountsOf returns the settings of the accounts, or nil if they are not a source.
-func accountsOf(cfg *config.Config) *config.Accounts {
-	for _, s := range cfg.Identity {
-		if s.Accounts != nil {
-			return s.Accounts
-		}
+// signIn returns the settings for the access tokens of the users of a source.
+func (a *App) signIn(source string) sources.SignIns {
+	if s := a.sources.Load().Named(source); s != nil {
+		return s.SignIns
 	}
-	return nil
+	return sources.SignIns{}
 }
 
 // welcome logs what to do first if accounts are a source and have no administrator. If the admin
 // API is served, the line contains a secret that creates an administrator, once. It is only in
 // the log, which only the operator of the service reads.
 func (a *App) welcome(ctx context.Context, cfg *config.Config) {
-	if !usesAccounts(cfg) {
+	if cfg.Accounts() == nil {
 		return
 	}
 	if there, err := a.accounts.Administered(ctx); err != nil || there {
@@ -75,30 +73,15 @@ func (a *App) welcome(ctx context.Context, cfg *config.Config) {
 		"secret", logging.Printable(secret.Reveal()), "until", until.UTC().Format(time.RFC3339))
 }
 
-// accountsSource is the accounts as a source. They are opened after the chain is built, so that
-// an invalid config does not create a database.
-type accountsSource struct{ app *App }
+// find looks up a name in the current sources.
+func (a *App) find(ctx context.Context, name string) (*policy.Principal, error) {
+	return a.sources.Load().Find(ctx, name)
+}
 
-func (o accountsSource) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
-	who, err := o.app.accounts.Authenticate(ctx, c)
-	if err != nil {
-		err = o.app.db.Explain(err) // detects a damaged file, and remembers that
+// warnAboutDuplicateNames logs the warnings. Errors of the database are reported elsewhere.
+func (a *App) warnAboutDuplicateNames(ctx context.Context, cfg *config.Config) {
+	warnings, _ := doctor.DuplicateNames(ctx, cfg, a.generation.sources, a.accounts)
+	for _, w := range warnings {
+		a.log.Warn(w.String())
 	}
-	return who, err
-}
-
-func (o accountsSource) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
-	return o.app.accounts.Find(ctx, name, id)
-}
-
-func (o accountsSource) Dummy(ctx context.Context, c identity.Presented) error {
-	return o.app.accounts.Dummy(ctx, c)
-}
-
-func (o accountsSource) DummyLookup(ctx context.Context, c identity.Presented) error {
-	return o.app.accounts.DummyLookup(ctx, c)
-}
-
-func (o accountsSource) refresh(ctx context.Context, shown identity.Presented, who identity.Verified) (identity.Secret, error) {
-	return o.app.accounts.Credentials.IssueRefresh(ctx, shown, who)
 }

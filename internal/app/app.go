@@ -27,10 +27,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
+	"github.com/tidewaiter/tidewaiter/internal/marker"
+	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit/ratestore"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/server"
+	"github.com/tidewaiter/tidewaiter/internal/sources"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -44,7 +47,7 @@ type Options struct {
 	Hashing password.Options
 
 	// CreateDatabase allows creating a database even if this config had one before: see
-	// openDatabase.
+	// marker.Open.
 	CreateDatabase bool
 }
 
@@ -66,15 +69,13 @@ type App struct {
 	refusals *server.Refusals
 	api      *api.API
 
-	server atomic.Pointer[server.Server]
-	// The config of the current chain, without the policy.
-	current     atomic.Pointer[config.Config]
-	connections counted // of the listeners of Run
+	server      atomic.Pointer[server.Server]
+	sources     atomic.Pointer[sources.Set] // of the generation
+	connections counted                     // of the listeners of Run
 
 	outage    *outage     // of the database
 	writable  cachedCheck // whether the database can be written, checked after a failed write
 	reloading atomic.Pointer[reloading]
-	signIns   atomic.Pointer[map[string]signInSettings] // of the generation
 	// Files have changed, and policy.watch is false: SIGHUP reads them.
 	unread atomic.Bool
 
@@ -99,11 +100,12 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.limits = ratestore.New(a.database.Load)
 
 	// Before the database: an error in keys or passwords must not leave a new database behind.
-	next, err := a.build(ctx, cfg)
+	next, err := a.build(cfg)
 	if err != nil {
 		return nil, err
 	}
-	a.db, err = openDatabase(ctx, cfg, o.CreateDatabase, a.log)
+	a.sources.Store(next.sources)
+	a.db, err = marker.Open(ctx, cfg, o.CreateDatabase, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -124,10 +126,8 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.issuer = issuer.New(next.live, issuer.Options{Journal: a.journal, Now: o.Now})
 	a.api = api.New(api.Options{Server: a.server.Load, Accounts: a.accounts, Rulebook: a.rulebook, Journal: a.journal, Find: a.find, Now: o.Now})
 	a.server.Store(a.newServer(cfg))
-	a.current.Store(a.config)
 	a.rulebook.RecordFiles(ctx)
 	a.generation = next
-	a.signIns.Store(&next.signIns)
 	a.generation.start()
 	a.welcome(ctx, cfg)
 	a.warnAboutDuplicateNames(ctx, cfg)
@@ -155,9 +155,9 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	if a.closed {
 		return errors.New("reloading: the app is closed")
 	}
-	next, err := a.build(ctx, cfg)
+	next, err := a.build(cfg)
 	if err == nil {
-		err = a.rulebook.Reload(ctx, filesOf(cfg), func(p *policy.Policy) {
+		err = a.rulebook.Reload(ctx, offline.Files(cfg), func(p *policy.Policy) {
 			next.live.Policy = p
 			a.issuer.Swap(func(issuer.Live) issuer.Live { return next.live })
 		})
@@ -170,7 +170,7 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	a.server.Store(a.newServer(cfg))
 	last := a.generation
 	a.generation = next
-	a.signIns.Store(&next.signIns)
+	a.sources.Store(next.sources)
 	next.start()
 	last.stop()
 	if restart := needsRestart(a.config, cfg); restart != "" {
@@ -181,7 +181,6 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	}
 	a.warnAboutDuplicateNames(ctx, cfg)
 	a.config, a.files = cfg.WithoutPolicy(), cfg.Policy.ID()
-	a.current.Store(a.config)
 	return nil
 }
 
@@ -250,7 +249,7 @@ func needsRestart(from, to *config.Config) string {
 		return "limits.connections"
 	case from.Log != to.Log:
 		return "log"
-	case accountsOf(from) != nil && accountsOf(to) != nil && *accountsOf(from) != *accountsOf(to):
+	case from.Accounts() != nil && to.Accounts() != nil && *from.Accounts() != *to.Accounts():
 		return "identity.accounts"
 	}
 	return ""

@@ -19,8 +19,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/doctor"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
@@ -278,4 +280,21 @@ func TestAnAddressThatIsTakenIsNamed(t *testing.T) {
 	if err := a.Run(t.Context(), nil); err == nil || !strings.Contains(err.Error(), l.Addr().String()+": the address is in use") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// report checks a config and what it describes.
+func report(t *testing.T, cfg *config.Config, o doctor.Options) doctor.Report {
+	t.Helper()
+	o.Now = time.Now()
+	r, err := doctor.Check(t.Context(), cfg, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// check returns the errors of a config and of the files that it names.
+func check(t *testing.T, cfg *config.Config) strictyaml.Problems {
+	t.Helper()
+	return report(t, cfg, doctor.Options{FilesOnly: true}).Errors
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -13,12 +12,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
-	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
-	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/server"
+	"github.com/tidewaiter/tidewaiter/internal/sources"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/token"
 )
@@ -28,9 +25,7 @@ type generation struct {
 	live issuer.Live
 	runs []func(context.Context) // run until the generation is stopped
 
-	providers []*oidc.Provider          // the next generation takes over their keys
-	files     []*htpasswd.File          // the next generation compares its files with them
-	signIns   map[string]signInSettings // for access tokens, by source
+	sources *sources.Set
 
 	end     context.CancelFunc
 	running sync.WaitGroup
@@ -51,20 +46,36 @@ func (g *generation) stop() {
 
 // build builds everything that answers depend on, except the policy, which the rulebook has. It
 // starts nothing and does not affect the running generation.
-func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) {
-	g := &generation{signIns: make(map[string]signInSettings)}
+func (a *App) build(cfg *config.Config) (*generation, error) {
+	g := new(generation)
 	g.runs = append(g.runs, func(ctx context.Context) { _ = a.rulebook.Run(ctx) }, a.watchDatabase)
-	chain, err := a.buildChain(cfg, g)
-	if err != nil {
+	o := sources.Options{
+		Accounts: func() *accounts.Accounts { return a.accounts },
+		Hashing:  a.hashing, Limiter: a.limiter(cfg), Budget: a.budget, Log: a.log, Now: a.now,
+	}
+	if a.generation != nil {
+		o.Before = a.generation.sources
+	}
+	var err error
+	if g.sources, err = sources.Build(cfg, o); err != nil {
 		return nil, err
 	}
+	for _, s := range g.sources.Sources {
+		if s.Run != nil {
+			g.runs = append(g.runs, s.Run)
+		}
+		for _, w := range s.Warnings {
+			a.log.Warn(w.String())
+		}
+	}
+	g.runs = append(g.runs, o.Limiter.Run)
 	keys, err := a.buildKeys(cfg, g)
 	if err != nil {
 		return nil, err
 	}
 	g.live = issuer.Live{
 		Registries:  make(map[string]*issuer.Registry, len(cfg.Registries)),
-		Chain:       chain,
+		Chain:       g.sources.Chain,
 		Keys:        keys,
 		Name:        cfg.Token.Issuer,
 		Anonymous:   cfg.Token.Anonymous,
@@ -74,13 +85,17 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 		Hint:        cfg.Token.Hint,
 		MaxLifetime: limits(cfg.Token.MaxLifetime),
 	}
-	if usesAccounts(cfg) {
-		g.live.Refresh = accountsSource{a}.refresh
-	}
-	if cfg.Authorizer != nil {
-		if g.live.Authorizer, err = newExternal(cfg, cfg.Authorizer, a.log, a.now); err != nil {
-			return nil, err
+	if cfg.Accounts() != nil {
+		g.live.Refresh = func(ctx context.Context, presented identity.Presented, who identity.Verified) (identity.Secret, error) {
+			return a.accounts.Credentials.IssueRefresh(ctx, presented, who)
 		}
+	}
+	authorizer, err := sources.Authorizer(cfg, o)
+	if err != nil {
+		return nil, err
+	}
+	if authorizer != nil {
+		g.live.Authorizer = authorizer
 	}
 	for _, r := range cfg.Registries {
 		g.live.Registries[r.Service] = registry(&r)
@@ -92,97 +107,15 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 	return g, nil
 }
 
-func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, error) {
-	var sources []identity.Source
-	for _, s := range cfg.Identity {
-		switch {
-		case s.Accounts != nil:
-			g.runs = append(g.runs, func(ctx context.Context) { _ = a.accounts.Credentials.Run(ctx) })
-			sources = append(sources, identity.Source{Name: accounts.Source, Authenticator: accountsSource{a}, Kinds: accounts.Kinds()})
-		case s.Anyone:
-			sources = append(sources, identity.Source{
-				Name:          "anyone",
-				Authenticator: identity.NewAnyone(a.log),
-				Kinds:         identity.AnyoneKinds(),
-			})
-		case s.HTPasswd != nil:
-			file, err := htpasswd.New(htpasswd.Options{
-				Name: s.HTPasswd.Name, File: s.HTPasswd.File, Entries: s.HTPasswd.Entries, Groups: s.HTPasswd.Groups, Claims: s.HTPasswd.Claims,
-				Hashing: a.hashing, Log: a.log, Now: a.now, Before: a.fileBefore(s.HTPasswd.File),
-			})
-			if err != nil {
-				return nil, err
-			}
-			g.files = append(g.files, file)
-			g.runs = append(g.runs, func(ctx context.Context) { _ = file.Run(ctx) })
-			sources = append(sources, identity.Source{Name: s.HTPasswd.Name, Authenticator: file})
-		case s.LDAP != nil:
-			directory, err := newDirectory(cfg, s.LDAP, takenBefore(&sources, "ldap:"+s.LDAP.Name), a.budget(s.LDAP), a.log, a.now)
-			if err != nil {
-				return nil, err
-			}
-			g.runs = append(g.runs, directory.Run)
-			sources = append(sources, identity.Source{Name: "ldap:" + s.LDAP.Name, Authenticator: directory, Remote: true})
-		case s.Hook() != nil:
-			asked, err := newExternal(cfg, s.Hook(), a.log, a.now)
-			if err != nil {
-				return nil, err
-			}
-			sources = append(sources, identity.Source{Name: s.Name(), Authenticator: asked, Remote: true})
-		case s.OIDC != nil:
-			provider, err := newProvider(cfg, s.OIDC, a.log, a.now)
-			if err != nil {
-				return nil, err
-			}
-			if a.generation != nil {
-				a.generation.handKeysTo(provider)
-			}
-			for _, w := range placed(cfg, s.OIDC, provider.Warnings()) {
-				a.log.Warn(w.String())
-			}
-			g.providers = append(g.providers, provider)
-			g.runs = append(g.runs, provider.Run)
-			source := identity.Source{Name: s.Name(), Authenticator: provider, Remote: true, Kinds: []identity.Kind{identity.IDToken}}
-			if s.OIDC.Kind == "user" && s.OIDC.AccessTokensAfterSignIn > 0 && usesAccounts(cfg) {
-				source.Authenticator = userProvider{provider, a, source.Name}
-				g.signIns[source.Name] = signInSettings{s.OIDC.AccessTokensAfterSignIn, settingsID(s.OIDC)}
-			}
-			sources = append(sources, source)
-		}
-	}
-	limiter := a.limiter(cfg)
-	g.runs = append(g.runs, limiter.Run)
-	return identity.NewChain(identity.Options{
-		Sources: sources,
-		Limiter: limiter,
-		Dummy: func(ctx context.Context, c identity.Presented) error {
-			return a.hashing.DummyFor(ctx, password.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace}, "", c.Secret.Reveal())
-		},
-	}), nil
-}
-
-// fileBefore returns the htpasswd file that the last generation loaded from a path, or nil.
-func (a *App) fileBefore(path string) *htpasswd.File {
-	if a.generation == nil {
-		return nil
-	}
-	for _, f := range a.generation.files {
-		if f.Path() == path {
-			return f
-		}
-	}
-	return nil
-}
-
 func (a *App) buildKeys(cfg *config.Config, g *generation) (*keyring.Keyring, error) {
-	root, err := readRoot(cfg)
+	root, err := keyring.ReadRoot(cfg.Signing.Certificate, cfg.Signing.Key)
 	if err != nil {
 		return nil, err
 	}
 	// Anyone with another certificate under the root can sign tokens, so the config must allow
 	// that.
 	for _, p := range root.Problems(token.X5C, a.now()) {
-		if sharing(p) && !cfg.Signing.SharedRoot {
+		if keyring.Shared(p) && !cfg.Signing.SharedRoot {
 			return nil, fmt.Errorf("using the root %s: %s: %s; to use it anyway, set signing.shared_root: true", cfg.Signing.Certificate, p.Text, p.Hint)
 		}
 	}
@@ -201,23 +134,6 @@ func (a *App) buildKeys(cfg *config.Config, g *generation) (*keyring.Keyring, er
 	}
 	g.runs = append(g.runs, keys.Run)
 	return keys, nil
-}
-
-// readRoot reads the root certificate and key.
-func readRoot(cfg *config.Config) (*token.Root, error) {
-	certificate, err := os.ReadFile(cfg.Signing.Certificate)
-	if err != nil {
-		return nil, fmt.Errorf("reading the root certificate: %w (create a root with tidewaiter init, or with openssl as in docs/keys.md)", err)
-	}
-	key, err := os.ReadFile(cfg.Signing.Key)
-	if err != nil {
-		return nil, fmt.Errorf("reading the root key: %w", err)
-	}
-	root, err := token.ParseRoot(certificate, key)
-	if err != nil {
-		return nil, fmt.Errorf("reading the root %s and %s: %w", cfg.Signing.Certificate, cfg.Signing.Key, err)
-	}
-	return root, nil
 }
 
 // registry returns the settings of a registry for the issuer.

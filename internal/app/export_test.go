@@ -10,9 +10,6 @@ import (
 // CheckDatabaseNow is what an App does once a second.
 func (a *App) CheckDatabaseNow(ctx context.Context) { a.checkDatabase(ctx) }
 
-// MarkerName is the file that records which database a config had.
-const MarkerName = markerName
-
 // Limiter returns the limiter of sign-ins.
 func (a *App) Limiter() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() }
 

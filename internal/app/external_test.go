@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
@@ -122,16 +121,16 @@ func TestMistakesOfAServiceHaveAPlace(t *testing.T) {
 	if !ok || len(problems) != 1 || problems[0].Line == 0 || !strings.Contains(problems[0].Text, "unencrypted") {
 		t.Errorf("%v", err)
 	}
-	if wrong, _ := app.Check(cfg, time.Now()); len(wrong) != 1 || wrong[0] != problems[0] {
+	if wrong := check(t, cfg); len(wrong) != 1 || wrong[0] != problems[0] {
 		t.Errorf("a check says %v", wrong)
 	}
 	good := f.loadWith("identity: [{ webhook: { name: shop, url: \"https://shop.example.com/in\" } }]\n" +
 		"authorizer: { webhook: { name: shop, url: \"https://shop.example.com/decide\" } }\n" + anyPort + rule("a"))
-	if wrong, _ := app.Check(good, time.Now()); len(wrong) != 0 {
+	if wrong := check(t, good); len(wrong) != 0 {
 		t.Errorf("a check of a good one says %v", wrong)
 	}
 	bad := f.loadWith("authorizer: { exec: { name: shop, command: [decide] } }\n" + anyPort + rule("a"))
-	if wrong, _ := app.Check(bad, time.Now()); len(wrong) != 1 || !strings.Contains(wrong[0].Text, "must be absolute") {
+	if wrong := check(t, bad); len(wrong) != 1 || !strings.Contains(wrong[0].Text, "must be absolute") {
 		t.Errorf("the check of a program without an absolute path: %v", wrong)
 	}
 }

@@ -282,7 +282,7 @@ identity:
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrong, _ := app.Check(cfg, time.Now())
+	wrong := check(t, cfg)
 	for _, want := range []string{
 		`tidewaiter.yaml:8:34: groups: { without }`,
 		`tidewaiter.yaml:5:7: require: https://token.actions.githubusercontent.com issues tokens to anyone`,
@@ -330,7 +330,7 @@ func TestPagesAboutOIDC(t *testing.T) {
 				t.Errorf("%s:\n%s\n%v", page, block, err)
 				continue
 			}
-			wrong, _ := app.Check(cfg, time.Now())
+			wrong := check(t, cfg)
 			for _, p := range wrong {
 				if !strings.Contains(p.Text, pod) { // there only in a pod
 					t.Errorf("%s:\n%s\n%v", page, block, p)

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -16,8 +15,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/doctor"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
+	"github.com/tidewaiter/tidewaiter/internal/offline"
 )
 
 // with reads a config with a directory behind the file of passwords.
@@ -78,11 +79,11 @@ func TestPeopleOfADirectorySignIn(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d %s", tt.name, w.Code, w.Body, tt.status, tt.scope)
 		}
 	}
-	who, err := app.Find(t.Context(), cfg, "ALICE")
+	who, err := offline.Find(t.Context(), cfg, "ALICE")
 	if err != nil || who.Name != "alice" || who.Source != "ldap:corp" {
 		t.Errorf("found: %+v, %v", who, err)
 	}
-	if _, err := app.Find(t.Context(), cfg, "nobody"); !errors.Is(err, identity.ErrUnknown) {
+	if _, err := offline.Find(t.Context(), cfg, "nobody"); !errors.Is(err, identity.ErrUnknown) {
 		t.Errorf("found nobody: %v", err)
 	}
 }
@@ -160,7 +161,7 @@ identity:
 			t.Errorf("%s, whose account is disabled, by the directory's password: %d", name, w.Code)
 		}
 	}
-	if who, err := app.Find(t.Context(), cfg, "bob"); !errors.Is(err, identity.ErrUnknown) {
+	if who, err := offline.Find(t.Context(), cfg, "bob"); !errors.Is(err, identity.ErrUnknown) {
 		t.Errorf("explain finds %v, %v", who, err)
 	}
 }
@@ -189,7 +190,7 @@ func TestMistakesInADirectoryAreShownWhereTheyAre(t *testing.T) {
       bind_dn: "cn=reader,o=x", bind_password_file: empty,
       user: { base: "people", filter: "(uid={name}" },
       groups: { base: "o=x", filter: "(member=dn)", nested: walk } `)
-	wrong, _ := app.Check(cfg, time.Now())
+	wrong := check(t, cfg)
 	var got []string
 	for _, p := range wrong {
 		p.File = filepath.Base(p.File)
@@ -243,7 +244,10 @@ func TestCheckReadsAfterHowManyWrongPasswordsADirectoryLocks(t *testing.T) {
 			fake.SetEntries("dc=corp sub "+filter, ldaptest.Entry("dc=corp", append(tt.domain, "objectClass: domainDNS")...))
 		}
 		var got []string
-		for _, p := range app.CheckDirectories(t.Context(), newFolder(t).with(tt.directory)) {
+		for _, p := range report(t, newFolder(t).with(tt.directory), doctor.Options{}).Warnings {
+			if !strings.HasPrefix(p.Text, "attempts:") {
+				continue
+			}
 			if p.Line == 0 {
 				t.Errorf("%s has no place", p.Text)
 			}
@@ -276,7 +280,7 @@ func TestTheConfigsOfTheLDAPPageAreRight(t *testing.T) {
 			t.Errorf("%v\n%s", err, text)
 			continue
 		}
-		if wrong, _ := app.Check(cfg, time.Now()); len(wrong) > 0 {
+		if wrong := check(t, cfg); len(wrong) > 0 {
 			t.Errorf("%v\n%s", wrong, text)
 		}
 	}

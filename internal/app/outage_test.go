@@ -20,6 +20,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
+	"github.com/tidewaiter/tidewaiter/internal/marker"
+	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
@@ -172,7 +174,7 @@ func TestMissingDatabaseIsNotCreatedAgain(t *testing.T) {
 					t.Fatalf("a start without it: %v", err)
 				}
 			}
-			if _, closing, err := app.OpenAccounts(t.Context(), cfg); err == nil {
+			if _, closing, err := offline.OpenAccounts(t.Context(), cfg); err == nil {
 				_ = closing()
 				t.Error("a command made a new one")
 			}
@@ -188,14 +190,14 @@ func TestMissingDatabaseIsNotCreatedAgain(t *testing.T) {
 				t.Error("another place was given a new one")
 			}
 			// To start over, delete the marker too.
-			if err := os.Remove(filepath.Join(f.dir, app.MarkerName)); err != nil {
+			if err := os.Remove(filepath.Join(f.dir, marker.FileName)); err != nil {
 				t.Fatal(err)
 			}
 			if _, err = start(app.Options{}); err != nil {
 				t.Errorf("a start without a marker: %v", err)
 			}
 			// An unreadable marker does not prevent a start.
-			f.write(app.MarkerName, "{")
+			f.write(marker.FileName, "{")
 			if log, err = start(app.Options{}); err != nil || !strings.Contains(log, "cannot read whether this config had a database") {
 				t.Errorf("a start with a broken marker: %v\n%s", err, log)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
@@ -113,7 +114,7 @@ func (f *watcher) reload(ctx context.Context) {
 		return
 	}
 	f.logged = ""
-	f.app.log.Info("reloaded", "config", cfg.File, "registries", filesOf(cfg).Services, "rules", f.app.rulebook.Policy().Len(), "policy", f.app.rulebook.Policy().ID())
+	f.app.log.Info("reloaded", "config", cfg.File, "registries", offline.Files(cfg).Services, "rules", f.app.rulebook.Policy().Len(), "policy", f.app.rulebook.Policy().ID())
 }
 
 // logErrors logs each error on a line of its own, unless they are logged already.

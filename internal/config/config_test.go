@@ -192,12 +192,12 @@ func TestEveryKey(t *testing.T) {
 		},
 		Notifications: notifications{Open: true},
 		Identity: []Source{
-			{Line: 30, HTPasswd: &HTPasswd{
+			{Kind: "htpasswd", Line: 30, HTPasswd: &HTPasswd{
 				Name: "staff", File: path("etc/users"),
 				Entries: []string{"ann:$2y$10$x", "bob:$argon2id$v=19$y"},
 				Groups:  map[string][]string{"dev": {"ann", "bob"}, "007": {"0x7"}},
 			}},
-			{Line: 35, Anyone: true},
+			{Kind: "anyone", Line: 35, Anyone: true},
 		},
 		Compiled: policyfile.Compiled{Files: []string{main, path("etc/more/a.yaml"), path("etc/more/b.yaml"), path("etc/last.yaml")}, Services: []string{"0777", "Docker registry", "on", "null"},
 			Rules: policy.Source{

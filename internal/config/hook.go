@@ -41,7 +41,7 @@ func (h *Hook) Source() string {
 }
 
 // Place returns line and column of a setting, or of the section if the setting is not written.
-func (h *Hook) Place(setting string) (line, column int) {
+func (h *Hook) Place(setting string, _ int) (line, column int) {
 	if h.node == nil {
 		return 0, 0
 	}

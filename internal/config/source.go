@@ -12,8 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Source is an entry of identity. One of its kinds is set.
+// Source is an entry of identity. Kind is its key, and the field of that kind is set.
 type Source struct {
+	Kind     string
 	Accounts *Accounts
 	Anyone   bool // accept any name with any password
 	HTPasswd *HTPasswd
@@ -46,6 +47,24 @@ func (s Source) Name() string {
 // Hook returns Webhook or Exec, or nil if the source is of another kind.
 func (s Source) Hook() *Hook { return cmp.Or(s.Webhook, s.Exec) }
 
+// Accounts returns the settings of the accounts, or nil if they are not a source.
+func (c *Config) Accounts() *Accounts {
+	for _, s := range c.Identity {
+		if s.Accounts != nil {
+			return s.Accounts
+		}
+	}
+	return nil
+}
+
+// SourceKinds returns the keys of an entry of identity.
+func SourceKinds() (kinds []string) {
+	for _, k := range sourceKeys() {
+		kinds = append(kinds, k.Name)
+	}
+	return kinds
+}
+
 const accountsName = "accounts"
 
 // located is a section that returns the positions of its settings, for errors that are found
@@ -70,7 +89,9 @@ func checkSource(d *strictyaml.Decoder, n *yaml.Node, s *Source) {
 	s.Line = n.Line
 	if len(n.Content) != 2 {
 		d.Problem(n, "each entry must have one kind of source")
+		return
 	}
+	s.Kind = n.Content[0].Value
 }
 
 // sourceName is the name of a source. It has no colon, so that it does not look like a kind.

@@ -21,6 +21,9 @@ type sqliteLocation struct {
 // String returns the name of the file.
 func (p sqliteLocation) String() string { return p.name }
 
+// InMemory reports whether a URL is that of a database in the memory of this process.
+func InMemory(url string) bool { return strings.HasPrefix(url, "sqlite::memory:") }
+
 // parseSQLite parses a SQLite URL. rest is what follows the scheme in text.
 func parseSQLite(text, rest string) (location, error) {
 	if rest == ":memory:" {

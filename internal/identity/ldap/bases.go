@@ -58,14 +58,10 @@ func isWhole(bases []string) bool { return slices.Contains(bases, wholeDirectory
 // bases checks the search bases of the config key field.
 func (s *settings) bases(field string, list []string) {
 	for i, base := range list {
-		text := ""
 		if _, err := dn.Parse(base); err != nil {
-			text = fmt.Sprintf("not a DN: %s", err)
+			s.problems.Add(field, i, "not a DN: %s", err)
 		} else if base == wholeDirectory && len(list) > 1 {
-			text = "the empty base is the whole directory and must be the only one"
-		}
-		if text != "" {
-			s.problems = append(s.problems, Problem{field, i, text})
+			s.problems.Add(field, i, "the empty base is the whole directory and must be the only one")
 		}
 	}
 }

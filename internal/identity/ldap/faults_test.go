@@ -494,6 +494,6 @@ func ExampleDirectory() {
 	})
 	fmt.Println(err)
 	// Output:
-	// ldap: servers: passwords would travel unencrypted: use ldaps:// or start_tls (or plain: true to allow it)
-	// ldap: user.filter: braces may only be part of {name}
+	// servers: passwords would travel unencrypted: use ldaps:// or start_tls (or plain: true to allow it)
+	// user.filter: braces may only be part of {name}
 }

@@ -132,7 +132,7 @@ type Directory struct {
 	byDN  atomic.Int32 // index of the attribute in byDN that found entries last
 }
 
-// New checks the settings and reads the files that they name. Its error is of type Problems and
+// New checks the settings and reads the files that they name. Its error is identity.Problems and
 // lists everything that is wrong. New does not connect and starts no goroutine; call Run to
 // close idle connections.
 func New(o Options) (*Directory, error) {

@@ -16,38 +16,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// Problem is one error in Options.
-type Problem struct {
-	Field string // config key: "servers", "user.filter"
-	Item  int    // index in a list; -1: the whole field
-	Text  string
-}
-
-// Problems is the error of New. It lists all errors.
-type Problems []Problem
-
-// Error returns one line for each problem.
-func (ps Problems) Error() string {
-	lines := make([]string, len(ps))
-	for i, p := range ps {
-		lines[i] = fmt.Sprintf("ldap: %s: %s", p.Field, p.Text)
-	}
-	return strings.Join(lines, "\n")
-}
-
 // settings are Options with defaults and the values that were parsed from them.
 type settings struct {
 	Options
 	servers  []*server
-	problems Problems
+	problems identity.Problems
 }
 
 func (s *settings) problem(field, format string, args ...any) {
-	s.problems = append(s.problems, Problem{field, -1, fmt.Sprintf(format, args...)})
+	s.problems.Add(field, -1, format, args...)
 }
 
 // check sets the defaults and returns everything that is wrong.
-func (o Options) check() (*settings, Problems) {
+func (o Options) check() (*settings, identity.Problems) {
 	s := &settings{Options: o}
 	s.fill()
 	if s.Name == "" {
@@ -110,7 +91,7 @@ func (s *settings) checkServers() {
 			}
 		}
 		if wrong != "" {
-			s.problems = append(s.problems, Problem{"servers", i, wrong})
+			s.problems.Add("servers", i, "%s", wrong)
 			continue
 		}
 		encrypted = encrypted || at.tls || at.startTLS

@@ -23,7 +23,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/external"
+	"github.com/tidewaiter/tidewaiter/internal/identity/hook"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -141,15 +141,15 @@ func TestAllRefusalsCostTheSame(t *testing.T) {
 	d := open(t, options)
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		questions.Add(1)
-		var q external.Question
-		answer := external.Answer{Answer: external.Unknown}
+		var q hook.Question
+		answer := hook.Answer{Answer: hook.Unknown}
 		if err := json.NewDecoder(r.Body).Decode(&q); err == nil && q.Name == "remote" {
-			answer.Answer = external.Rejected
+			answer.Answer = hook.Rejected
 		}
 		_ = json.NewEncoder(w).Encode(answer)
 	}))
 	t.Cleanup(service.Close)
-	asked, err := external.New(external.Options{
+	asked, err := hook.New(hook.Options{
 		Name: "shop", URL: service.URL,
 		Sleep: func(context.Context, time.Duration) error { pauses.Add(1); return nil },
 	})
@@ -326,11 +326,11 @@ func TestRefusalsPastTheBudgetCostTheSame(t *testing.T) {
 	options.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:ad", Max: 4, Window: time.Hour})
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		questions.Add(1)
-		_ = json.NewEncoder(w).Encode(external.Answer{Answer: external.Unknown})
+		_ = json.NewEncoder(w).Encode(hook.Answer{Answer: hook.Unknown})
 	}))
 	t.Cleanup(service.Close)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
-	asked, err := external.New(external.Options{
+	asked, err := hook.New(hook.Options{
 		Name: "shop", URL: service.URL,
 		Sleep: func(context.Context, time.Duration) error { questions.Add(1); return nil },
 	})

@@ -232,7 +232,7 @@ func TestATokenMustBeForOurAudienceOnly(t *testing.T) {
 
 func problemOf(o oidc.Options, field string) string {
 	_, err := oidc.New(o)
-	problems, _ := errors.AsType[oidc.Problems](err)
+	problems, _ := errors.AsType[identity.Problems](err)
 	for _, p := range problems {
 		if p.Field == field {
 			return p.Text

@@ -89,7 +89,7 @@ const (
 	maxRefused = 1_000
 )
 
-// New checks the settings and reads the files that they name. Its error is of type Problems and
+// New checks the settings and reads the files that they name. Its error is identity.Problems and
 // lists everything that is wrong. New does not connect and starts no goroutine: Run fetches the
 // keys, or Authenticate does when it needs them.
 func New(o Options) (*Provider, error) {
@@ -109,7 +109,7 @@ func New(o Options) (*Provider, error) {
 	if s.o.JWKSFile != "" {
 		set, err := s.origin.fetch(context.Background())
 		if err != nil {
-			return nil, Problems{{"jwks_file", -1, err.Error()}}
+			return nil, identity.Problems{{Field: "jwks_file", Item: -1, Text: err.Error()}}
 		}
 		p.keys.put(set)
 		p.dropped = set.dropped

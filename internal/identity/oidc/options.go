@@ -11,28 +11,10 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/endpoint"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
-
-// Problem is one error in Options.
-type Problem struct {
-	Field string // config key: "issuer", "require"
-	Item  int    // index in a list; -1: the whole field
-	Text  string
-}
-
-// Problems is the error of New. It lists all errors.
-type Problems []Problem
-
-// Error returns one line for each problem.
-func (ps Problems) Error() string {
-	lines := make([]string, len(ps))
-	for i, p := range ps {
-		lines[i] = fmt.Sprintf("oidc: %s: %s", p.Field, p.Text)
-	}
-	return strings.Join(lines, "\n")
-}
 
 // settings are Options with defaults and the values that were parsed from them.
 type settings struct {
@@ -43,20 +25,20 @@ type settings struct {
 	required []condition
 	number   claim
 	origin   origin
-	problems Problems
-	warnings Problems // allowed, but probably not intended
+	problems identity.Problems
+	warnings identity.Problems // allowed, but probably not intended
 }
 
 func (s *settings) problem(field string, item int, format string, args ...any) {
-	s.problems = append(s.problems, Problem{field, item, fmt.Sprintf(format, args...)})
+	s.problems.Add(field, item, format, args...)
 }
 
 func (s *settings) warn(field string, item int, format string, args ...any) {
-	s.warnings = append(s.warnings, Problem{field, item, fmt.Sprintf(format, args...)})
+	s.warnings.Add(field, item, format, args...)
 }
 
 // check sets the defaults and returns everything that is wrong.
-func (o Options) check() (*settings, Problems) {
+func (o Options) check() (*settings, identity.Problems) {
 	s := &settings{o: o}
 	known, ok := presetOf(o.Preset)
 	if !ok {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
 // ownClaim is a claim that identifies a customer of a shared issuer.
@@ -147,11 +149,11 @@ func (s *settings) warnReserved(item int, text string, t template) {
 
 // Warnings returns settings that are allowed but probably not intended, and the keys of
 // jwks_file that are not used.
-func (p *Provider) Warnings() Problems {
+func (p *Provider) Warnings() identity.Problems {
 	warnings := slices.Clone(p.warnings)
 	for _, d := range p.dropped {
 		if !d.meant {
-			warnings = append(warnings, Problem{"jwks_file", -1, "not used: " + d.String()})
+			warnings.Add("jwks_file", -1, "not used: %s", d)
 		}
 	}
 	return warnings

@@ -1,4 +1,4 @@
-package external
+package hook
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/endpoint"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
 // Bounds of what a service may send, in bytes.
@@ -22,18 +23,15 @@ const (
 	maxHeader = 16 << 10
 )
 
-// service is a peer that is called over HTTPS.
-type service struct {
+// webhook is a peer that is called over HTTPS.
+type webhook struct {
 	url    string
 	bearer string // path of the file
 	client *http.Client
 }
 
-func newService(o Options) (*service, Problems) {
-	var problems Problems
-	wrong := func(field, format string, args ...any) {
-		problems = append(problems, Problem{field, fmt.Sprintf(format, args...)})
-	}
+func newWebhook(o Options, problems *identity.Problems) *webhook {
+	wrong := func(field, format string, args ...any) { problems.Add(field, -1, format, args...) }
 	u, err := url.Parse(o.URL)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
@@ -55,7 +53,7 @@ func newService(o Options) (*service, Problems) {
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
-	s := &service{url: o.URL, bearer: o.BearerFile}
+	s := &webhook{url: o.URL, bearer: o.BearerFile}
 	if o.BearerFile != "" {
 		if _, err := endpoint.Bearer(s.bearer); err != nil {
 			wrong("bearer_file", "%v", err)
@@ -75,15 +73,15 @@ func newService(o Options) (*service, Problems) {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return s, problems
+	return s
 }
 
-func (s *service) authenticate(ctx context.Context, q Question) (Answer, error) { return s.ask(ctx, q) }
+func (s *webhook) authenticate(ctx context.Context, q Question) (Answer, error) { return s.ask(ctx, q) }
 
-func (s *service) find(ctx context.Context, q FindQuestion) (Answer, error) { return s.ask(ctx, q) }
+func (s *webhook) find(ctx context.Context, q FindQuestion) (Answer, error) { return s.ask(ctx, q) }
 
 // ask sends a question whose response is an Answer.
-func (s *service) ask(ctx context.Context, q any) (Answer, error) {
+func (s *webhook) ask(ctx context.Context, q any) (Answer, error) {
 	var a Answer
 	if err := s.post(ctx, q, &a); err != nil {
 		return Answer{}, err
@@ -94,13 +92,13 @@ func (s *service) ask(ctx context.Context, q any) (Answer, error) {
 	return a, nil
 }
 
-func (s *service) decide(ctx context.Context, q DecisionQuestion) (a DecisionAnswer, err error) {
+func (s *webhook) decide(ctx context.Context, q DecisionQuestion) (a DecisionAnswer, err error) {
 	err = s.post(ctx, q, &a)
 	return a, err
 }
 
 // post sends one request and reads one response. Its errors contain nothing of either.
-func (s *service) post(ctx context.Context, question, answer any) error {
+func (s *webhook) post(ctx context.Context, question, answer any) error {
 	body, err := json.Marshal(question)
 	if err != nil {
 		return errors.New("cannot encode the request as JSON")

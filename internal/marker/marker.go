@@ -1,4 +1,10 @@
-package app
+// Package marker remembers which database each config had. It answers: is a missing database new,
+// or was it lost?
+//
+// A missing database is created, which is right at the first start. It is wrong if a disk was not
+// mounted, a path has a typing error, or the file was deleted: users, rules and the journal
+// would be lost silently.
+package marker
 
 import (
 	"context"
@@ -9,19 +15,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 	"github.com/tidewaiter/tidewaiter/internal/store"
-	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// markerName is a file beside the signing key that records which database each config had. A
-// missing database is created, which is right at the first start. It is wrong if a disk was not
-// mounted, a path has a typing error, or the file was deleted: users, rules and the journal
-// would be lost silently.
-const markerName = "tidewaiter-database.json"
+// FileName is the name of the file, which is beside the signing key.
+const FileName = "tidewaiter-database.json"
 
 // marker is the content of the file. Several configs may share a key.
 type marker struct {
@@ -34,10 +35,10 @@ type had struct {
 	ID       string `json:"id"`
 }
 
-// openDatabase opens the database of a config. It creates a missing one if the config never had
-// one, or if create is true.
-func openDatabase(ctx context.Context, cfg *config.Config, create bool, log *slog.Logger) (*store.DB, error) {
-	if inMemory(cfg.Database) {
+// Open opens the database of a config. It creates a missing one if the config never had one, or
+// if create is true.
+func Open(ctx context.Context, cfg *config.Config, create bool, log *slog.Logger) (*store.DB, error) {
+	if store.InMemory(cfg.Database) {
 		return store.Open(ctx, cfg.Database)
 	}
 	at, name, m, err := markerOf(cfg)
@@ -82,31 +83,21 @@ func (h had) missing(marker string) string {
 
 // markerOf reads the marker: its file, the name of the config in it, and the content.
 func markerOf(cfg *config.Config) (file, name string, m marker, err error) {
-	file = filepath.Join(filepath.Dir(cfg.Signing.Key), markerName)
+	file = filepath.Join(filepath.Dir(cfg.Signing.Key), FileName)
 	if name, err = filepath.Abs(cfg.File); err == nil {
 		m, err = readMarker(file)
 	}
 	return file, name, m, err
 }
 
-// CheckDatabase checks a database in a file. Problems would prevent the service from starting,
-// or make it start with a part of its data.
-func CheckDatabase(ctx context.Context, cfg *config.Config) (wrong strictyaml.Problems) {
-	if inMemory(cfg.Database) || !strings.HasPrefix(cfg.Database, "sqlite:") {
-		return nil
-	}
-	db, err := store.OpenReadOnly(ctx, cfg.Database)
-	if err == nil {
-		err = errors.Join(db.Check(ctx), db.Close())
-	}
+// Missing returns what to do about a missing database. It returns "" if the config never had one:
+// then the service creates it.
+func Missing(cfg *config.Config) string {
 	at, name, m, _ := markerOf(cfg)
-	switch before, known := m.Databases[name]; {
-	case errors.Is(err, fs.ErrNotExist) && known:
-		return strictyaml.Problems{{File: cfg.File, Text: "there is no database" + before.missing(at)}}
-	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrForeign), errors.Is(err, store.ErrNewer):
-		return strictyaml.Problems{{File: cfg.File, Text: err.Error()}}
+	if before, known := m.Databases[name]; known {
+		return before.missing(at)
 	}
-	return nil // it is not created yet, will be migrated, or is busy
+	return ""
 }
 
 // readMarker reads the file, or returns the zero marker.

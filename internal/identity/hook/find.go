@@ -1,4 +1,4 @@
-package external
+package hook
 
 import (
 	"context"
@@ -24,19 +24,19 @@ type FindTarget struct {
 // Find asks the service about a user by name and, unless id is empty, by id. Without
 // Options.Find every user is unknown, and no token is issued to users who could not be found
 // later.
-func (e *External) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
-	p, _, err := e.FindGeneration(ctx, name, id)
+func (h *Hook) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+	p, _, err := h.FindGeneration(ctx, name, id)
 	return p, err
 }
 
 // FindGeneration is Find and also returns the generation from the service.
-func (e *External) FindGeneration(ctx context.Context, name, id string) (*policy.Principal, string, error) {
-	if !e.canFind || name == "" || !text.OneLine(name) {
+func (h *Hook) FindGeneration(ctx context.Context, name, id string) (*policy.Principal, string, error) {
+	if !h.canFind || name == "" || !text.OneLine(name) {
 		return nil, "", identity.ErrUnknown
 	}
 	var answer Answer
-	err := e.ask(ctx, func(ctx context.Context) (err error) {
-		answer, err = e.peer.find(ctx, FindQuestion{FindTarget{name, id}})
+	err := h.ask(ctx, func(ctx context.Context) (err error) {
+		answer, err = h.peer.find(ctx, FindQuestion{FindTarget{name, id}})
 		return err
 	})
 	if err != nil {
@@ -48,11 +48,11 @@ func (e *External) FindGeneration(ctx context.Context, name, id string) (*policy
 	case Unknown:
 		return nil, "", identity.ErrUnknown
 	}
-	if err := answer.checkGroups(e.groups); err != nil {
-		e.log.Warn("refused: not all groups are known", "name", answer.Name, "reason", err)
+	if err := answer.checkGroups(h.groups); err != nil {
+		h.log.Warn("refused: not all groups are known", "name", answer.Name, "reason", err)
 		return nil, "", err
 	}
-	p := answer.principal(e.source)
+	p := answer.principal(h.source)
 	if id != "" && (p.ID != id || p.Name != name) { // a different user
 		return nil, "", identity.ErrUnknown
 	}

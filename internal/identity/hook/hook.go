@@ -1,4 +1,4 @@
-// Package external authenticates users, and restricts or replaces decisions, by calling an
+// Package hook authenticates users, and restricts or replaces decisions, by calling an
 // HTTPS service or a program that the operator provides. It lets a product integrate the
 // registry with its own accounts.
 //
@@ -11,12 +11,11 @@
 // unclear is an outage, never a refusal or a grant. A password is sent to a service in the
 // request body and to a program on standard input, never in an argument, an environment
 // variable, an error or a log.
-package external
+package hook
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -27,7 +26,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Options are the settings of an External. Name, and either URL or Command, are required.
+// Options are the settings of a Hook. Name, and either URL or Command, are required.
 type Options struct {
 	Name    string   // the source of principals is "webhook:" + Name, or "exec:" + Name for a program
 	URL     string   // of a service; http only for this machine
@@ -52,8 +51,8 @@ type Options struct {
 	Sleep func(ctx context.Context, d time.Duration) error
 }
 
-// External calls a service or a program. Its methods may be called from any goroutine.
-type External struct {
+// Hook calls a service or a program. Its methods may be called from any goroutine.
+type Hook struct {
 	source  string // "webhook:NAME" or "exec:NAME"
 	peer    peer
 	timeout time.Duration
@@ -77,27 +76,9 @@ type peer interface {
 	decide(ctx context.Context, q DecisionQuestion) (DecisionAnswer, error)
 }
 
-// Problem is one error in Options.
-type Problem struct {
-	Field string // config key
-	Text  string
-}
-
-// Problems is the error of New. It lists all errors.
-type Problems []Problem
-
-// Error returns one line for each problem.
-func (ps Problems) Error() string {
-	lines := make([]string, len(ps))
-	for i, p := range ps {
-		lines[i] = fmt.Sprintf("%s: %s", p.Field, p.Text)
-	}
-	return strings.Join(lines, "\n")
-}
-
-// New returns an External. Its error is of type Problems. New does not call the peer, and an
-// External needs no Close.
-func New(o Options) (*External, error) {
+// New returns a Hook. Its error is identity.Problems with everything that is wrong. New does not
+// call the peer, and a Hook needs no Close.
+func New(o Options) (*Hook, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = 5 * time.Second
 	}
@@ -111,43 +92,31 @@ func New(o Options) (*External, error) {
 	if o.Sleep == nil {
 		o.Sleep = identity.Sleep
 	}
-	source := identity.WebhookPrefix + o.Name
+	h := &Hook{
+		timeout: o.Timeout, slots: make(chan struct{}, o.MaxConcurrent), canFind: o.Find, groups: o.Groups, replace: o.Replace, sleep: o.Sleep,
+	}
+	var problems identity.Problems
 	if len(o.Command) > 0 {
-		source = identity.ExecPrefix + o.Name
+		h.source, h.peer = identity.ExecPrefix+o.Name, newProgram(o, &problems)
+	} else {
+		h.source, h.peer = identity.WebhookPrefix+o.Name, newWebhook(o, &problems)
 	}
-	e := &External{
-		source: source, timeout: o.Timeout, slots: make(chan struct{}, o.MaxConcurrent), canFind: o.Find, groups: o.Groups, replace: o.Replace, sleep: o.Sleep,
-	}
-	e.log = o.Log.With("source", e.source)
-	e.breaker = breaker{now: o.Now, log: e.log}
-	e.rule = &policy.Rule{Name: e.source}
-	var problems Problems
-	if o.Name == "" {
-		problems = append(problems, Problem{"name", "missing"})
-	}
-	switch {
-	case (o.URL == "") == (len(o.Command) == 0):
-		problems = append(problems, Problem{"url", "set either url or command"})
-	case o.URL != "":
-		s, wrong := newService(o)
-		e.peer, problems = s, append(problems, wrong...)
-	default:
-		p, wrong := newProgram(o)
-		e.peer, problems = p, append(problems, wrong...)
-	}
+	h.log = o.Log.With("source", h.source)
+	h.breaker = breaker{now: o.Now, log: h.log}
+	h.rule = &policy.Rule{Name: h.source}
 	if len(problems) > 0 {
 		return nil, problems
 	}
 	var err error
-	if e.open, err = grantAll(e.rule.Name); err != nil {
+	if h.open, err = grantAll(h.rule.Name); err != nil {
 		return nil, err
 	}
-	return e, nil
+	return h, nil
 }
 
 // Authenticate asks the peer about a name and a password. It never sends an empty password, a
 // password that a program could misread, or a token.
-func (e *External) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
+func (h *Hook) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	if c.Kind != identity.Password {
 		return identity.Verified{}, identity.ErrUnknown
 	}
@@ -164,25 +133,25 @@ func (e *External) Authenticate(ctx context.Context, c identity.Presented) (iden
 	}
 	var answer Answer
 	began := time.Now()
-	err := e.ask(ctx, func(ctx context.Context) (err error) {
-		answer, err = e.peer.authenticate(ctx, q)
+	err := h.ask(ctx, func(ctx context.Context) (err error) {
+		answer, err = h.peer.authenticate(ctx, q)
 		return err
 	})
 	switch {
 	case err != nil:
 		return identity.Verified{}, err
 	case answer.Answer == Rejected:
-		e.refused.Note(time.Since(began))
+		h.refused.Note(time.Since(began))
 		return identity.Verified{}, identity.Rejected("the service rejected the password")
 	case answer.Answer == Unknown:
-		e.refused.Note(time.Since(began))
+		h.refused.Note(time.Since(began))
 		return identity.Verified{}, identity.ErrUnknown
 	}
-	if err := answer.checkGroups(e.groups); err != nil {
-		e.log.Warn("refused: not all groups are known", "name", answer.Name, "reason", err)
+	if err := answer.checkGroups(h.groups); err != nil {
+		h.log.Warn("refused: not all groups are known", "name", answer.Name, "reason", err)
 		return identity.Verified{}, err
 	}
-	return identity.Verified{Principal: answer.principal(e.source), Credential: "password", Generation: answer.Generation}, nil
+	return identity.Verified{Principal: answer.principal(h.source), Credential: "password", Generation: answer.Generation}, nil
 }
 
 // mayAsk reports whether the peer may be asked about these credentials.
@@ -193,30 +162,30 @@ func mayAsk(c identity.Presented) bool {
 
 // ask calls question when a slot is free, within the time limit, unless the circuit breaker is
 // open.
-func (e *External) ask(ctx context.Context, question func(context.Context) error) error {
+func (h *Hook) ask(ctx context.Context, question func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	within, done := context.WithTimeout(ctx, e.timeout)
+	within, done := context.WithTimeout(ctx, h.timeout)
 	defer done()
 	select {
-	case e.slots <- struct{}{}:
-		defer func() { <-e.slots }()
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
 	case <-within.Done():
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		return errBusy
 	}
-	if err := e.breaker.allow(); err != nil {
+	if err := h.breaker.allow(); err != nil {
 		return err
 	}
 	err := question(within)
 	if gone := ctx.Err(); err != nil && gone != nil {
-		e.breaker.abandoned()
+		h.breaker.abandoned()
 		return gone
 	}
-	e.breaker.ended(err)
+	h.breaker.ended(err)
 	return err
 }
 

@@ -1,4 +1,4 @@
-package external_test
+package hook_test
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/external"
+	"github.com/tidewaiter/tidewaiter/internal/identity/hook"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -30,22 +30,22 @@ import (
 
 const canary = "canary-7f3a91"
 
-// start starts a TLS service, and returns an External that calls it and the log.
-func start(t *testing.T, handler http.HandlerFunc, change func(*external.Options)) (*external.External, *bytes.Buffer) {
+// start starts a TLS service, and returns a Hook that calls it and the log.
+func start(t *testing.T, handler http.HandlerFunc, change func(*hook.Options)) (*hook.Hook, *bytes.Buffer) {
 	t.Helper()
 	server := httptest.NewTLSServer(handler)
 	t.Cleanup(server.Close)
 	server.Config.ErrorLog = nil
 	ca := write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	log := &bytes.Buffer{}
-	o := external.Options{
+	o := hook.Options{
 		Name: "shop", URL: server.URL + "/sign-in", CA: ca, BearerFile: write(t, "bearer", "bearer-secret\n"),
 		Log: slog.New(slog.NewTextHandler(log, nil)),
 	}
 	if change != nil {
 		change(&o)
 	}
-	e, err := external.New(o)
+	e, err := hook.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,22 +64,22 @@ func write(t *testing.T, name, text string) string {
 // shop knows the user ann, in any case.
 func shop(w http.ResponseWriter, r *http.Request) {
 	var q struct {
-		external.Question
-		Find *external.FindTarget
+		hook.Question
+		Find *hook.FindTarget
 	}
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil || r.Header.Get("Authorization") != "Bearer bearer-secret" {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
-	answer := external.Answer{Answer: external.Unknown}
-	ann := external.Answer{
-		Answer: external.Accepted, Name: "ann", ID: "42", Groups: []string{"dev"}, Claims: map[string]any{"team": "red"},
+	answer := hook.Answer{Answer: hook.Unknown}
+	ann := hook.Answer{
+		Answer: hook.Accepted, Name: "ann", ID: "42", Groups: []string{"dev"}, Claims: map[string]any{"team": "red"},
 	}
 	switch {
 	case q.Find != nil && q.Find.Name == "ann" && (q.Find.ID == "42" || q.Find.ID == ""):
 		answer = ann
 	case q.Find == nil && strings.EqualFold(q.Name, "ann"):
-		answer.Answer = external.Rejected
+		answer.Answer = hook.Rejected
 		if q.Password == "wonderland" {
 			answer = ann
 		}
@@ -95,7 +95,7 @@ func TestAServiceIsASource(t *testing.T) {
 			return
 		}
 		shop(w, r)
-	}, func(o *external.Options) { o.Find = true })
+	}, func(o *hook.Options) { o.Find = true })
 	identitytest.Run(t, identitytest.Subject{
 		Source: e, Kind: identity.Password, Name: "ann", Secret: "wonderland", Unknown: "nobody",
 		Break: func() { down.Store(true) },
@@ -119,18 +119,18 @@ func TestFindIsNotSentWithoutTheOption(t *testing.T) {
 
 // Whatever a service answers, no user inherits the tokens of another.
 func TestFindReturnsTheRequestedUser(t *testing.T) {
-	for what, answer := range map[string]external.Answer{
-		"another id":       {Answer: external.Accepted, Name: "ann", ID: "43"},
-		"no id":            {Answer: external.Accepted, Name: "ann"},
-		"another name":     {Answer: external.Accepted, Name: "bob", ID: "42"},
-		"another spelling": {Answer: external.Accepted, Name: "Ann", ID: "42"},
-		"a closed account": {Answer: external.Rejected},
-		"an unknown one":   {Answer: external.Unknown},
+	for what, answer := range map[string]hook.Answer{
+		"another id":       {Answer: hook.Accepted, Name: "ann", ID: "43"},
+		"no id":            {Answer: hook.Accepted, Name: "ann"},
+		"another name":     {Answer: hook.Accepted, Name: "bob", ID: "42"},
+		"another spelling": {Answer: hook.Accepted, Name: "Ann", ID: "42"},
+		"a closed account": {Answer: hook.Rejected},
+		"an unknown one":   {Answer: hook.Unknown},
 	} {
 		e, _ := start(t, func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(answer) },
-			func(o *external.Options) { o.Find = true })
+			func(o *hook.Options) { o.Find = true })
 		want := identity.ErrUnknown
-		if answer.Answer == external.Rejected {
+		if answer.Answer == hook.Rejected {
 			want = identity.ErrRejected
 		}
 		if p, err := e.Find(t.Context(), "ann", "42"); !errors.Is(err, want) {
@@ -198,7 +198,7 @@ func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 					return
 				}
 				_, _ = io.WriteString(w, `{"answer":"accepted","name":"ann","id":"1"`+tt.groups+`}`)
-			}, func(o *external.Options) { o.Groups, o.Find = tt.wanted, true })
+			}, func(o *hook.Options) { o.Groups, o.Find = tt.wanted, true })
 			for range 10 {
 				_, err := e.Authenticate(t.Context(), identity.NewPresented("ann", "wonderland"))
 				_, found := e.Find(t.Context(), "ann", "1")
@@ -242,7 +242,7 @@ func TestAnInvalidAnswerIsAnOutage(t *testing.T) {
 		"no answer in the time limit": func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); <-r.Context().Done() },
 	} {
 		t.Run(what, func(t *testing.T) {
-			e, log := start(t, handler, func(o *external.Options) { o.Timeout = 500 * time.Millisecond })
+			e, log := start(t, handler, func(o *hook.Options) { o.Timeout = 500 * time.Millisecond })
 			_, err := e.Authenticate(t.Context(), identity.NewPresented("ann", canary))
 			if err == nil || errors.Is(err, identity.ErrRejected) || errors.Is(err, identity.ErrUnknown) {
 				t.Errorf("%v, want an outage", err)
@@ -272,7 +272,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 
 func TestAServiceWithAnotherCertificateIsNotAsked(t *testing.T) {
 	var asked atomic.Int32
-	e, _ := start(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) }, func(o *external.Options) { o.CA = "" })
+	e, _ := start(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) }, func(o *hook.Options) { o.CA = "" })
 	if _, err := e.Authenticate(t.Context(), identity.NewPresented("ann", canary)); err == nil || asked.Load() != 0 {
 		t.Errorf("%v, and it was asked %d times", err, asked.Load())
 	}
@@ -289,7 +289,7 @@ func TestAPeerThatIsDownIsSkipped(t *testing.T) {
 			return
 		}
 		shop(w, r)
-	}, func(o *external.Options) { o.Now = func() time.Time { return now } })
+	}, func(o *hook.Options) { o.Now = func() time.Time { return now } })
 	ann := identity.NewPresented("ann", "wonderland")
 	for range 20 {
 		if _, err := e.Authenticate(t.Context(), ann); err == nil || errors.Is(err, identity.ErrRejected) {
@@ -314,7 +314,7 @@ func TestConcurrentRequestsAreBounded(t *testing.T) {
 		began <- struct{}{}
 		<-release
 		shop(w, r)
-	}, func(o *external.Options) { o.MaxConcurrent, o.Timeout = 2, time.Minute })
+	}, func(o *hook.Options) { o.MaxConcurrent, o.Timeout = 2, time.Minute })
 	answers := make(chan error, 10)
 	for range 2 {
 		go func() {
@@ -347,25 +347,22 @@ func TestConcurrentRequestsAreBounded(t *testing.T) {
 func TestInvalidOptions(t *testing.T) {
 	dir := t.TempDir()
 	for _, tt := range []struct {
-		o    external.Options
+		o    hook.Options
 		want string
 	}{
-		{external.Options{}, "name: missing\nurl: set either url or command"},
-		{external.Options{Name: "a", URL: "https://x", Command: []string{"/bin/true"}}, "url: set either url or command"},
-		{external.Options{Name: "a", URL: "http://auth.example.com"}, "url: passwords would travel unencrypted: use https://, or an address of this machine"},
-		{external.Options{Name: "a", URL: "https://u:p@auth.example.com"}, "url: the URL contains a name or password; use bearer_file for a secret"},
-		{external.Options{Name: "a", URL: "auth.example.com"}, "url: not a URL such as https://auth.example.com/sign-in"},
-		{external.Options{Name: "a", Command: []string{"true"}}, "command: the path of the program must be absolute"},
-		{external.Options{Name: "a", Command: []string{dir}}, "command: " + dir + " is not an executable file"},
-		{external.Options{Name: "a", Command: []string{"/bin/sh"}, Find: true}, "find: only for a url: a program cannot find users without a password"},
-		{external.Options{Name: "a", Command: []string{"/bin/sh"}, CA: "x"}, "ca: only for a url"},
+		{hook.Options{Name: "a"}, "url: not a URL such as https://auth.example.com/sign-in"},
+		{hook.Options{Name: "a", URL: "http://auth.example.com"}, "url: passwords would travel unencrypted: use https://, or an address of this machine"},
+		{hook.Options{Name: "a", URL: "https://u:p@auth.example.com"}, "url: the URL contains a name or password; use bearer_file for a secret"},
+		{hook.Options{Name: "a", URL: "auth.example.com"}, "url: not a URL such as https://auth.example.com/sign-in"},
+		{hook.Options{Name: "a", Command: []string{"true"}}, "command: the path of the program must be absolute"},
+		{hook.Options{Name: "a", Command: []string{dir}}, "command: " + dir + " is not an executable file"},
 	} {
-		if _, err := external.New(tt.o); err == nil || err.Error() != tt.want {
+		if _, err := hook.New(tt.o); err == nil || err.Error() != tt.want {
 			t.Errorf("%v\nwant %s", err, tt.want)
 		}
 	}
 	for _, url := range []string{"http://127.0.0.1:8000/", "http://localhost/", "http://[::1]:1/"} {
-		if _, err := external.New(external.Options{Name: "a", URL: url}); err != nil {
+		if _, err := hook.New(hook.Options{Name: "a", URL: url}); err != nil {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
@@ -444,7 +441,7 @@ func TestAServiceDecides(t *testing.T) {
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			e, _ := start(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, tt.says) },
-				func(o *external.Options) { o.Replace = tt.replace })
+				func(o *hook.Options) { o.Replace = tt.replace })
 			r, d := request(t, tt.who)
 			decided, err := e.Decide(t.Context(), r, d)
 			if err != nil {
@@ -458,19 +455,19 @@ func TestAServiceDecides(t *testing.T) {
 }
 
 func TestADecisionQuestionHasTheWholeRequest(t *testing.T) {
-	var q external.DecisionQuestion
+	var q hook.DecisionQuestion
 	e, _ := start(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewDecoder(r.Body).Decode(&q)
 		_, _ = io.WriteString(w, `{"scopes":[]}`)
-	}, func(o *external.Options) { o.Replace = true })
+	}, func(o *hook.Options) { o.Replace = true })
 	r, d := request(t, &policy.Principal{Kind: policy.Robot, Name: "ci", Source: "accounts", ID: "7", Groups: []string{"g"}, Claims: map[string]any{"x": "y"}})
 	if _, err := e.Decide(t.Context(), r, d); err != nil {
 		t.Fatal(err)
 	}
-	want := external.DecisionQuestion{
-		Principal: external.Principal{Kind: "robot", Name: "ci", Source: "accounts", ID: "7", Groups: []string{"g"}, Claims: map[string]any{"x": "y"}},
+	want := hook.DecisionQuestion{
+		Principal: hook.Principal{Kind: "robot", Name: "ci", Source: "accounts", ID: "7", Groups: []string{"g"}, Claims: map[string]any{"x": "y"}},
 		Registry:  "r", Address: "192.0.2.1", Client: "docker",
-		Scopes: []external.AskedScope{
+		Scopes: []hook.AskedScope{
 			{Type: "repository", Name: "team/app", Asked: []string{"pull", "push"}, Open: []string{"pull", "push"}},
 			{Type: "repository", Name: "team/frozen", Asked: []string{"push"}, Open: []string{}},
 			{Type: "repository", Name: "other", Asked: []string{"pull"}, Open: []string{"pull"}},

@@ -1,4 +1,4 @@
-package external
+package hook
 
 import (
 	"context"
@@ -9,9 +9,9 @@ import (
 // DummyLookup takes as long as a recent refusal. It is for passwords that an earlier source
 // refused. The peer is not called, because its protocol has no request about a name without the
 // password.
-func (e *External) DummyLookup(ctx context.Context, c identity.Presented) error {
+func (h *Hook) DummyLookup(ctx context.Context, c identity.Presented) error {
 	if c.Kind != identity.Password || !mayAsk(c) {
 		return nil
 	}
-	return e.sleep(ctx, min(e.refused.Draw(), e.timeout))
+	return h.sleep(ctx, min(h.refused.Draw(), h.timeout))
 }

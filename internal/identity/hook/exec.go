@@ -1,4 +1,4 @@
-package external
+package hook
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -31,25 +32,16 @@ type program struct {
 	pass []string // names of environment variables
 }
 
-func newProgram(o Options) (*program, Problems) {
-	var problems Problems
+func newProgram(o Options, problems *identity.Problems) *program {
 	path := o.Command[0]
 	if !filepath.IsAbs(path) {
-		problems = append(problems, Problem{"command", "the path of the program must be absolute"})
+		problems.Add("command", -1, "the path of the program must be absolute")
 	} else if info, err := os.Stat(path); err != nil {
-		problems = append(problems, Problem{"command", err.Error()})
+		problems.Add("command", -1, "%v", err)
 	} else if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
-		problems = append(problems, Problem{"command", path + " is not an executable file"})
+		problems.Add("command", -1, "%s is not an executable file", path)
 	}
-	for field, value := range map[string]string{"ca": o.CA, "certificate": o.Certificate, "key": o.Key, "bearer_file": o.BearerFile} {
-		if value != "" {
-			problems = append(problems, Problem{field, "only for a url"})
-		}
-	}
-	if o.Find {
-		problems = append(problems, Problem{"find", "only for a url: a program cannot find users without a password"})
-	}
-	return &program{path, o.Command[1:], o.Environment}, problems
+	return &program{path, o.Command[1:], o.Environment}
 }
 
 // authenticate writes the name, a space and the password. A name with a space could be read as
@@ -93,8 +85,7 @@ func (p *program) authenticate(ctx context.Context, q Question) (Answer, error) 
 	return a, nil
 }
 
-// find is never called, because New refuses Find for a program. A program would read the
-// missing password as an empty one.
+// find knows nobody: a program would read the missing password as an empty one.
 func (p *program) find(context.Context, FindQuestion) (Answer, error) {
 	return Answer{Answer: Unknown}, nil
 }

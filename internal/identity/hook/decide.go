@@ -1,4 +1,4 @@
-package external
+package hook
 
 import (
 	"context"
@@ -55,23 +55,23 @@ type DecidedScope struct {
 // no rule denies and that the credential's restrictions allow. Results that it changes have a
 // cause with its name. If nothing may be granted, the peer is not called. An error is an
 // outage, and nothing may be granted then.
-func (e *External) Decide(ctx context.Context, r *policy.Request, d policy.Decision) (policy.Decision, error) {
+func (h *Hook) Decide(ctx context.Context, r *policy.Request, d policy.Decision) (policy.Decision, error) {
 	open := make([]scope.Actions, len(d.Results))
 	for i := range d.Results {
 		open[i] = d.Results[i].Granted
 	}
-	if e.replace {
-		for i, all := range e.open.Decide(r).Results {
+	if h.replace {
+		for i, all := range h.open.Decide(r).Results {
 			open[i] = all.Granted &^ denied(&d.Results[i])
 		}
 	}
 	if !slices.ContainsFunc(open, func(a scope.Actions) bool { return a != 0 }) {
 		return d, nil
 	}
-	q := e.question(r, d.Results, open)
+	q := h.question(r, d.Results, open)
 	var answer DecisionAnswer
-	err := e.ask(ctx, func(ctx context.Context) (err error) {
-		if answer, err = e.peer.decide(ctx, q); err != nil {
+	err := h.ask(ctx, func(ctx context.Context) (err error) {
+		if answer, err = h.peer.decide(ctx, q); err != nil {
 			return err
 		}
 		return answer.check(&q)
@@ -81,7 +81,7 @@ func (e *External) Decide(ctx context.Context, r *policy.Request, d policy.Decis
 	}
 	decided := policy.Decision{Results: make([]policy.Result, len(d.Results)), Lifetime: d.Lifetime}
 	for i := range d.Results {
-		decided.Results[i] = e.decide(&d.Results[i], open[i], answer.granted(&q.Scopes[i]))
+		decided.Results[i] = h.decide(&d.Results[i], open[i], answer.granted(&q.Scopes[i]))
 	}
 	return decided, nil
 }
@@ -98,11 +98,11 @@ func denied(r *policy.Result) (actions scope.Actions) {
 
 // decide combines the policy's result with the answer. Actions that were not open keep the
 // policy's cause.
-func (e *External) decide(r *policy.Result, open, granted scope.Actions) policy.Result {
+func (h *Hook) decide(r *policy.Result, open, granted scope.Actions) policy.Result {
 	granted &= open & r.Asked.Actions
 	decided := policy.Result{Asked: r.Asked, Granted: granted}
-	own := open // actions whose cause is e.rule
-	if !e.replace {
+	own := open // actions whose cause is h.rule
+	if !h.replace {
 		own = open &^ granted // what remains granted keeps its rule
 	}
 	for _, c := range r.Causes {
@@ -111,15 +111,15 @@ func (e *External) decide(r *policy.Result, open, granted scope.Actions) policy.
 		}
 	}
 	if yes := own & granted; yes != 0 {
-		decided.Causes = append(decided.Causes, policy.Cause{Actions: yes, Reason: policy.Allowed, Rule: e.rule})
+		decided.Causes = append(decided.Causes, policy.Cause{Actions: yes, Reason: policy.Allowed, Rule: h.rule})
 	}
 	if no := own &^ granted; no != 0 {
-		decided.Causes = append(decided.Causes, policy.Cause{Actions: no, Reason: policy.Denied, Rule: e.rule})
+		decided.Causes = append(decided.Causes, policy.Cause{Actions: no, Reason: policy.Denied, Rule: h.rule})
 	}
 	return decided
 }
 
-func (e *External) question(r *policy.Request, results []policy.Result, open []scope.Actions) DecisionQuestion {
+func (h *Hook) question(r *policy.Request, results []policy.Result, open []scope.Actions) DecisionQuestion {
 	q := DecisionQuestion{Registry: r.Registry, Client: r.Client, Principal: Principal{Kind: "anonymous"}}
 	if p := r.Principal; p != nil {
 		q.Principal = Principal{Kind: kind(p.Kind), Name: p.Name, Source: p.Source, ID: p.ID, Groups: p.Groups, Claims: p.Claims}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package external_test
+package hook_test
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/external"
+	"github.com/tidewaiter/tidewaiter/internal/identity/hook"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -84,17 +84,17 @@ func be(what string, args []string) int {
 	return 0
 }
 
-func program(t *testing.T, change func(*external.Options), args ...string) *external.External {
+func program(t *testing.T, change func(*hook.Options), args ...string) *hook.Hook {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := external.Options{Name: "script", Command: append([]string{self, "be"}, args...), Timeout: time.Minute}
+	o := hook.Options{Name: "script", Command: append([]string{self, "be"}, args...), Timeout: time.Minute}
 	if change != nil {
 		change(&o)
 	}
-	e, err := external.New(o)
+	e, err := hook.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestAProgramGetsTheNamedVariables(t *testing.T) {
 	t.Setenv("TIDEWAITER_TEST_REGION", "eu-west-1")
 	t.Setenv("TIDEWAITER_TEST_SECRET", "of-our-environment")
 	file := filepath.Join(t.TempDir(), "told")
-	_, _ = program(t, func(o *external.Options) {
+	_, _ = program(t, func(o *hook.Options) {
 		o.Environment = []string{"TIDEWAITER_TEST_REGION", "TIDEWAITER_TEST_MISSING"}
 	}, "tells", file).Authenticate(t.Context(), identity.NewPresented("ann", canary))
 	told, err := os.ReadFile(file)
@@ -196,7 +196,7 @@ func TestASlowProgramIsKilledWithItsChildren(t *testing.T) {
 	var text []byte
 	// The limit grows until it is long enough for the child to start.
 	for limit := 500 * time.Millisecond; len(text) == 0; limit *= 2 {
-		e := program(t, func(o *external.Options) { o.Timeout = limit }, "slow", file)
+		e := program(t, func(o *hook.Options) { o.Timeout = limit }, "slow", file)
 		_, err := e.Authenticate(t.Context(), identity.NewPresented("ann", "x"))
 		if err == nil || errors.Is(err, identity.ErrRejected) || !strings.Contains(err.Error(), "took too long") {
 			t.Fatalf("%v, want an outage", err)
@@ -221,7 +221,7 @@ func TestASlowProgramIsKilledWithItsChildren(t *testing.T) {
 
 func TestAProgramDecides(t *testing.T) {
 	r, d := request(t, &policy.Principal{Kind: policy.User, Name: "ann", Source: "s", ID: "1"})
-	e := program(t, func(o *external.Options) { o.Replace = true }, "authorizer")
+	e := program(t, func(o *hook.Options) { o.Replace = true }, "authorizer")
 	decided, err := e.Decide(t.Context(), r, d)
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,160 @@
+// Package doctor checks a whole installation. It answers: would a service with this config start,
+// and would it do what the config says?
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/keyring"
+	"github.com/tidewaiter/tidewaiter/internal/sources"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+// Options selects the checks.
+type Options struct {
+	FilesOnly bool // open no database and connect to nothing
+	Database  bool // also read the rules in the database
+	Now       time.Time
+}
+
+// Report is the result of the checks.
+type Report struct {
+	Errors   strictyaml.Problems // a service would not start, or registries would reject its tokens
+	Warnings strictyaml.Problems // what is allowed, but probably an error
+}
+
+// Check checks a config, the files that it names, and what they describe: certificates, keys,
+// identity sources, directories and the database. It does not listen, and changes nothing. The
+// error means that a check was impossible.
+func Check(ctx context.Context, cfg *config.Config, o Options) (Report, error) {
+	c := &checker{cfg: cfg, now: o.Now, Report: Report{Warnings: slices.Clone(cfg.Warnings)}}
+	c.certificates()
+	c.root()
+	set := c.sources()
+	c.subjects(set)
+	c.claims(set)
+	if o.FilesOnly {
+		return c.Report, nil
+	}
+	c.accounts(ctx, set)
+	c.directories(ctx, set)
+	c.database(ctx)
+	if o.Database {
+		if err := c.rules(ctx); err != nil {
+			return Report{}, err
+		}
+	}
+	return c.Report, nil
+}
+
+// LeftOut lists what Check leaves out with FilesOnly.
+func LeftOut() []string {
+	return []string{
+		"whether the database exists and is undamaged",
+		"rules, roles and namespaces in the database, and conflicts with files",
+		"accounts, robots and tokens: names that another source has too, and lifetimes that max_credential_lifetime shortens",
+		"directories: whether ldap.attempts is below their lock threshold",
+	}
+}
+
+// checker collects the results of one Check.
+type checker struct {
+	cfg *config.Config
+	now time.Time
+	Report
+}
+
+func (c *checker) problem(format string, args ...any) {
+	c.Errors = append(c.Errors, strictyaml.Problem{File: c.cfg.File, Text: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) warn(format string, args ...any) {
+	c.Warnings = append(c.Warnings, strictyaml.Problem{File: c.cfg.File, Text: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) certificates() {
+	for _, l := range c.cfg.Listen {
+		if l.TLS == nil || l.TLS.Certificate == "" {
+			continue
+		}
+		pair, err := tls.LoadX509KeyPair(l.TLS.Certificate, l.TLS.Key)
+		switch {
+		case err != nil:
+			c.problem("listening at %s: reading %s and %s: %v", l.Address, l.TLS.Certificate, l.TLS.Key, err)
+		case c.now.After(pair.Leaf.NotAfter):
+			c.problem("listening at %s: the certificate %s expired on %s", l.Address, l.TLS.Certificate, pair.Leaf.NotAfter.UTC().Format(time.DateOnly))
+		case c.now.Before(pair.Leaf.NotBefore):
+			c.problem("listening at %s: the certificate %s is not valid before %s", l.Address, l.TLS.Certificate, pair.Leaf.NotBefore.UTC().Format(time.RFC3339))
+		}
+	}
+}
+
+// allRegistries is how many versions of the registry token.Problem distinguishes.
+const allRegistries = 3
+
+// root checks the root as registries would. A root that is not only for tokens is an error,
+// because anyone with another certificate under it can sign tokens. signing.shared_root allows
+// it.
+func (c *checker) root() {
+	root, err := keyring.ReadRoot(c.cfg.Signing.Certificate, c.cfg.Signing.Key)
+	if err != nil {
+		c.problem("%v", err)
+		return
+	}
+	forms := make(map[token.KeyID][]string)
+	for _, r := range c.cfg.Registries {
+		forms[r.KeyID] = append(forms[r.KeyID], r.Service)
+	}
+	reported := make(map[string]bool)
+	for _, form := range token.KeyIDs() {
+		if len(forms[form]) == 0 {
+			continue
+		}
+		for _, p := range root.Problems(form, c.now) {
+			shared := keyring.Shared(p)
+			// A form is chosen for one version.
+			known := p.Kind == "key-id" && len(p.Refuse) < allRegistries
+			if reported[p.Text] || known || shared && c.cfg.Signing.SharedRoot {
+				continue
+			}
+			reported[p.Text] = true
+			text := fmt.Sprintf("signing for %s with %s: %s: %s", strings.Join(forms[form], ", "), c.cfg.Signing.Certificate, p.Text, p.Hint)
+			switch {
+			case shared:
+				c.problem("%s; to use it anyway, set signing.shared_root: true", text)
+			case len(p.Refuse) == allRegistries:
+				c.problem("%s", text)
+			default:
+				c.warn("%s", text)
+			}
+		}
+	}
+}
+
+// sources builds the identity sources and the authorizer as a service would.
+func (c *checker) sources() *sources.Set {
+	_, err := sources.Authorizer(c.cfg, sources.Options{})
+	c.report(err)
+	set, err := sources.Build(c.cfg, sources.Options{})
+	c.report(err)
+	for _, s := range set.Sources {
+		c.Warnings = append(c.Warnings, s.Warnings...)
+	}
+	return set
+}
+
+func (c *checker) report(err error) {
+	if problems, ok := errors.AsType[strictyaml.Problems](err); ok {
+		c.Errors = append(c.Errors, problems...)
+	} else if err != nil {
+		c.problem("%v", err)
+	}
+}

@@ -1,0 +1,113 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/dn"
+	"github.com/tidewaiter/tidewaiter/internal/marker"
+	"github.com/tidewaiter/tidewaiter/internal/offline"
+	"github.com/tidewaiter/tidewaiter/internal/policyfile"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/sources"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// subjects warns about groups, workloads and robots in rules that no source can have, and about
+// names that look like distinguished names but are not. A deny rule for one of them would have
+// no effect.
+func (c *checker) subjects(set *sources.Set) {
+	reported := make(map[string]bool)
+	c.cfg.Subjects(func(rule *policy.Rule, subject string, at policyfile.Place) bool {
+		if problem, meant := unknownSubject(set, subject); problem != "" && !reported[subject] {
+			reported[subject] = true
+			c.Warnings = append(c.Warnings, strictyaml.Problem{
+				File: rule.Origin.File, Line: at.Line, Column: at.Column,
+				Text: fmt.Sprintf("rule %q: %s", rule.Name, problem), Suggestion: meant,
+			})
+		}
+		return true
+	})
+}
+
+// unknownSubject returns why no principal can match the subject, and the likely correction; ""
+// if one can.
+func unknownSubject(set *sources.Set, subject string) (problem, meant string) {
+	kind, name, _ := strings.Cut(subject, ":")
+	if why := dn.Warning(name); why != "" {
+		return fmt.Sprintf("%q looks like a distinguished name, but is not one: %s; it is compared as plain text", name, why), ""
+	}
+	may, meant := set.MayHave(subject)
+	switch {
+	case may:
+		return "", ""
+	case kind == "robot":
+		return fmt.Sprintf("there is no robot %q, because accounts is not a source", name), ""
+	case kind == "workload":
+		return fmt.Sprintf("no source has a workload %q", name), meant
+	}
+	return fmt.Sprintf("no source has the group %q", name), meant
+}
+
+// claims warns about rules that need a claim to have a type that no source gives it, or a claim
+// that no source has. GitHub's run_attempt is the text "2". Comparing it with the number 2 fails
+// for every request: an allow rule would never apply, and a deny rule always.
+func (c *checker) claims(set *sources.Set) {
+	for _, use := range c.cfg.ClaimUses {
+		can, known := set.Claim(use.Claim)
+		if !known || can&use.Kinds != 0 {
+			continue
+		}
+		text := fmt.Sprintf("no source provides the claim %s", use.Claim)
+		if can != 0 {
+			text = fmt.Sprintf("%s needs the claim %s to be %s, but the sources provide %s", use.Text, use.Claim, use.Kinds, can)
+		}
+		at := use.Place()
+		c.Warnings = append(c.Warnings, strictyaml.Problem{
+			File: use.File, Line: at.Line, Column: at.Column, Text: fmt.Sprintf("rule %q: %s", use.Rule, text),
+		})
+	}
+}
+
+// database checks a database in a file. With the problems that it reports, a service would not
+// start, or start with a part of its data.
+func (c *checker) database(ctx context.Context) {
+	if store.InMemory(c.cfg.Database) || !strings.HasPrefix(c.cfg.Database, "sqlite:") {
+		return
+	}
+	db, err := store.OpenReadOnly(ctx, c.cfg.Database)
+	if err == nil {
+		err = errors.Join(db.Check(ctx), db.Close())
+	}
+	switch missing := marker.Missing(c.cfg); {
+	case errors.Is(err, fs.ErrNotExist) && missing != "":
+		c.problem("there is no database%s", missing)
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrForeign), errors.Is(err, store.ErrNewer):
+		c.problem("%v", err)
+	} // otherwise it is not created yet, will be migrated, or is busy
+}
+
+// rules reports conflicts between files and database.
+func (c *checker) rules(ctx context.Context) error {
+	p, err := offline.Policy(ctx, c.cfg, false)
+	if conflicts, ok := errors.AsType[rulebook.Conflicts](err); ok {
+		for _, text := range conflicts {
+			c.Errors = append(c.Errors, strictyaml.Problem{Text: text})
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, r := range p.Rules() {
+		if bad := rulebook.Unreadable(r.When); bad != nil {
+			c.Errors = append(c.Errors, strictyaml.Problem{Text: fmt.Sprintf("the rule %q in the database only denies, because its condition is invalid: %v", r.Name, bad)})
+		}
+	}
+	return nil
+}

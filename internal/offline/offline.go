@@ -1,0 +1,131 @@
+// Package offline reads and changes accounts and rules without a service, or beside a running one.
+// It answers: what can a command do with the database of a config?
+//
+// A running service notices changes within two seconds. Whoever opens something calls closing at
+// the end.
+package offline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/marker"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/sources"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// OpenAccounts opens the accounts of a config for changes. The database is created if it is
+// missing, so that an administrator can be added before the first start.
+func OpenAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts, closing func() error, err error) {
+	return change(ctx, cfg, func(db *store.DB, j *journal.Journal) (*accounts.Accounts, error) { return openAccounts(cfg, db, j) })
+}
+
+// ReadAccounts is OpenAccounts without changes: it neither creates nor writes anything.
+func ReadAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts, closing func() error, err error) {
+	return read(ctx, cfg.Database, func(db *store.DB) (*accounts.Accounts, error) { return openAccounts(cfg, db, nil) })
+}
+
+func openAccounts(cfg *config.Config, db *store.DB, j *journal.Journal) (a *accounts.Accounts, err error) {
+	others := sync.OnceValue(func() *sources.Set { // most commands need no other source
+		return Sources(cfg, func() *accounts.Accounts { return a })
+	})
+	rights, err := admin.NewRights(cfg.Policy.Decide, nil)
+	if err != nil {
+		return nil, err
+	}
+	o := accounts.Options{
+		Options: credentials.Options{
+			Writer: admin.NewWriter(db, j, nil), Rights: rights, Hashing: password.New(password.Options{Remember: -1}),
+			Find: func(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
+				return others().Chain.FindGeneration(ctx, source, name, id)
+			},
+		},
+		Elsewhere: func(ctx context.Context, login string) accounts.Elsewhere { return others().Elsewhere(ctx, login) },
+	}
+	if own := cfg.Accounts(); own != nil {
+		o.MaxLifetime = own.MaxCredentialLifetime
+	}
+	a, err = accounts.Open(o)
+	return a, err
+}
+
+// Sources returns the identity sources of a config. own returns the accounts; nil: the accounts
+// are not asked. A lookup in a source whose settings are invalid returns the error.
+func Sources(cfg *config.Config, own func() *accounts.Accounts) *sources.Set {
+	set, _ := sources.Build(cfg, sources.Options{Accounts: own, GiveUp: true})
+	return set
+}
+
+// Find looks up a name in the sources of a config, in the order of a token request. It returns
+// identity.ErrUnknown if no source knows the name. If the principal cannot sign in, the error
+// wraps an identity.DisabledError too.
+func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Principal, error) {
+	var closing func() error
+	var failed error
+	open := sync.OnceValue(func() (a *accounts.Accounts) {
+		a, closing, failed = ReadAccounts(ctx, cfg)
+		return a
+	})
+	p, err := Sources(cfg, open).Find(ctx, name)
+	switch {
+	case closing != nil:
+		err = errors.Join(err, closing())
+	case failed != nil && !errors.Is(failed, fs.ErrNotExist): // otherwise it is before the first start
+		return nil, failed
+	}
+	return p, err
+}
+
+// change opens the database and the journal for changes, and builds something on them.
+func change[T any](ctx context.Context, cfg *config.Config, build func(*store.DB, *journal.Journal) (T, error)) (t T, closing func() error, err error) {
+	if err := shared(cfg.Database); err != nil {
+		return t, nil, err
+	}
+	db, err := marker.Open(ctx, cfg, false, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return t, nil, err
+	}
+	j, err := journal.New(db, journal.Options{})
+	if err != nil {
+		return t, nil, errors.Join(err, db.Close())
+	}
+	closing = func() error { return errors.Join(j.Close(context.WithoutCancel(ctx)), db.Close()) }
+	if t, err = build(db, j); err != nil {
+		return t, nil, errors.Join(err, closing())
+	}
+	return t, closing, nil
+}
+
+// read opens a database for reading, and builds something on it.
+func read[T any](ctx context.Context, database string, build func(*store.DB) (T, error)) (t T, closing func() error, err error) {
+	if err := shared(database); err != nil {
+		return t, nil, err
+	}
+	db, err := store.OpenReadOnly(ctx, database)
+	if err != nil {
+		return t, nil, err
+	}
+	if t, err = build(db); err != nil {
+		return t, nil, errors.Join(err, db.Close())
+	}
+	return t, db.Close, nil
+}
+
+// shared returns an error unless other processes can open the database of a service.
+func shared(database string) error {
+	if store.InMemory(database) {
+		return fmt.Errorf("opening database %s: it is in the memory of the service, so other programs cannot read it", database)
+	}
+	return nil
+}

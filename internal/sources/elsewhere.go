@@ -1,0 +1,94 @@
+package sources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// lookupTimeout bounds the lookup of a name in one source.
+const lookupTimeout = 5 * time.Second
+
+// Reasons why names cannot be looked up in a source.
+var (
+	errNoList   = errors.New("an issuer of ID tokens has no list of names")
+	errNoLookup = errors.New("it cannot look a name up without the password")
+)
+
+// Elsewhere reports whether a source beside the accounts has a login. Remote sources are not
+// asked about the logins of robots.
+func (s *Set) Elsewhere(ctx context.Context, login string) (found accounts.Elsewhere) {
+	robot := strings.HasPrefix(login, accounts.RobotPrefix)
+	for _, source := range s.Sources {
+		k := kinds[source.Config.Kind]
+		if !k.other || robot && k.remote {
+			continue
+		}
+		has, err := source.has(ctx, login)
+		switch {
+		case err != nil:
+			found.Unchecked = append(found.Unchecked, fmt.Sprintf("%s: %v", source.Name, err))
+		case has:
+			return accounts.Elsewhere{Source: source.Name, Advice: source.advice(login)}
+		}
+	}
+	return found
+}
+
+func (s *Source) has(ctx context.Context, login string) (bool, error) {
+	if s.err == nil && s.noLookup != nil {
+		if s.mayHave != nil {
+			if ok, _ := s.mayHave("user", login); !ok {
+				return false, nil
+			}
+		}
+		return false, s.noLookup
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	has, err := identity.Has(ctx, s.finder, login)
+	if err == nil && !has && s.Config.LDAP != nil && s.Config.LDAP.BindDN == "" {
+		err = errNoLookup // a directory may hide its users from anonymous clients
+	}
+	return has, err
+}
+
+// advice returns what to do in place of adding an account whose name the source has.
+func (s *Source) advice(login string) string {
+	switch h := s.Config.HTPasswd; {
+	case h == nil:
+		return "it can sign in as it is"
+	case h.File != "":
+		return "to bring it along with its password and groups, use tidewaiter import htpasswd " + h.File
+	}
+	return fmt.Sprintf("to bring it along with its password and groups, write its line of entries to a file and use tidewaiter import htpasswd FILE; or remove %s there", login)
+}
+
+// once is a Finder that is not asked again after an outage. A command that looks up many names
+// then waits for it only once.
+type once struct {
+	identity.Finder
+
+	mu  sync.Mutex
+	err error
+}
+
+func (o *once) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return nil, o.err
+	}
+	p, err := o.Finder.Find(ctx, name, id)
+	if err != nil && !errors.Is(err, identity.ErrUnknown) && !errors.Is(err, identity.ErrRejected) {
+		o.err = err
+	}
+	return p, err
+}

@@ -1,0 +1,204 @@
+// Package sources builds the identity sources of a config. It answers: how does a section of
+// `identity` become a source, and which names can that source have?
+//
+// The table kinds has a row for each kind of source. It is the only place outside of the config
+// that distinguishes them.
+package sources
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/when"
+)
+
+// Options are what the sources of a process share. The zero value is for checks and lookups
+// without a running service.
+type Options struct {
+	// Accounts returns the accounts, or nil if there is no database. It is called when the first
+	// request needs them: they are opened after the sources are built, so that an invalid config
+	// does not create a database. nil: there are none.
+	Accounts func() *accounts.Accounts
+
+	Hashing *password.Hashing                       // nil: a new one
+	Limiter *ratelimit.Limiter                      // of the chain; nil: no limits
+	Budget  func(of *config.LDAP) *ratelimit.Budget // nil: no budgets
+	Before  *Set                                    // the last generation: keys and files are taken over; may be nil
+	GiveUp  bool                                    // Elsewhere asks no source again after an outage
+	Log     *slog.Logger                            // nil: no log
+	Now     func() time.Time                        // nil: time.Now
+}
+
+// Set is the sources of a config.
+type Set struct {
+	Chain   *identity.Chain
+	Sources []*Source // in the order of the config
+}
+
+// Source is an identity source of a config.
+type Source struct {
+	identity.Source
+	Config   config.Source
+	Run      func(context.Context) // periodic work until the context ends; may be nil
+	Warnings strictyaml.Problems
+	SignIns  SignIns
+
+	err      error           // the settings are invalid
+	finder   identity.Finder // looks up names for Elsewhere
+	noLookup error           // why names cannot be looked up; nil: they can
+
+	provider *oidc.Provider // nil: another kind
+
+	// mayHave reports whether the source can have a subject, and the most similar one that it
+	// can have. kind is "group", "user", "robot" or "workload". nil: it can have any.
+	mayHave func(kind, name string) (ok bool, similar string)
+	claim   func(name string) when.Kinds // the types of a claim; nil: it provides no claims
+}
+
+// SignIns are the settings for the access tokens of users whose sign-ins are stored.
+type SignIns struct {
+	Lifetime time.Duration // how long a sign-in is valid for them; 0: they have no access tokens
+	Settings string        // identifies the settings that decide who may sign in, and as whom
+}
+
+// kind is a row of the table of kinds.
+type kind struct {
+	remote bool // asked only if no local source knows the name
+	// other means that it has names beside the accounts, which no account may take.
+	other bool
+	build func(*builder, *Source) error // its error is strictyaml.Problems where it has a position
+}
+
+// kinds is the table of the kinds of sources, by config key.
+var kinds = map[string]kind{
+	"accounts": {false, false, (*builder).accounts},
+	"anyone":   {false, false, (*builder).anyone},
+	"exec":     {true, true, (*builder).hook},
+	"htpasswd": {false, true, (*builder).htpasswd},
+	"ldap":     {true, true, (*builder).ldap},
+	"oidc":     {true, true, (*builder).oidc},
+	"webhook":  {true, true, (*builder).hook},
+}
+
+// Build builds the sources of a config. The error is a strictyaml.Problems with everything that is
+// wrong. The set is usable then too: a lookup in an invalid source returns its error.
+func Build(cfg *config.Config, o Options) (*Set, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Now = clock.Wall(o.Now)
+	if o.Hashing == nil {
+		o.Hashing = password.New(password.Options{})
+	}
+	if o.Accounts == nil {
+		o.Accounts = func() *accounts.Accounts { return nil }
+	}
+	if o.Before == nil {
+		o.Before = new(Set)
+	}
+	b := &builder{o, cfg, new(Set)}
+	var wrong strictyaml.Problems
+	var chain []identity.Source
+	for _, c := range cfg.Identity {
+		k := kinds[c.Kind]
+		s := &Source{Source: identity.Source{Name: c.Name(), Remote: k.remote}, Config: c}
+		if s.err = k.build(b, s); s.err != nil {
+			problems, placed := errors.AsType[strictyaml.Problems](s.err)
+			if !placed {
+				problems = strictyaml.Problems{{File: cfg.File, Line: c.Line, Text: s.err.Error()}}
+			}
+			wrong = append(wrong, problems...)
+			s.Authenticator = invalid{s.err}
+		}
+		if s.finder, _ = s.Authenticator.(identity.Finder); o.GiveUp && s.finder != nil {
+			s.finder = &once{Finder: s.finder}
+		}
+		b.set.Sources = append(b.set.Sources, s)
+		chain = append(chain, s.Source)
+	}
+	b.set.Chain = identity.NewChain(identity.Options{
+		Sources: chain, Limiter: o.Limiter,
+		Dummy: func(ctx context.Context, c identity.Presented) error {
+			return o.Hashing.DummyFor(ctx, password.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace}, "", c.Secret.Reveal())
+		},
+	})
+	if len(wrong) > 0 {
+		return b.set, wrong
+	}
+	return b.set, nil
+}
+
+// Find looks up a principal by name, in the order of a token request. The errors are those of
+// identity.Chain.Find.
+func (s *Set) Find(ctx context.Context, name string) (*policy.Principal, error) {
+	if strings.HasPrefix(name, accounts.RobotPrefix) {
+		return s.Chain.FindIn(ctx, accounts.Source, name, "") // only accounts know robots
+	}
+	return s.Chain.Find(ctx, name, "")
+}
+
+// Named returns the source of that name, or nil.
+func (s *Set) Named(name string) *Source {
+	for _, source := range s.Sources {
+		if source.Name == name {
+			return source
+		}
+	}
+	return nil
+}
+
+// MayHave reports whether a principal can match the subject of a rule, such as "group:dev", as
+// far as the settings of the sources tell. If not, meant is the likely correction, or "".
+func (s *Set) MayHave(subject string) (ok bool, meant string) {
+	kind, name, _ := strings.Cut(subject, ":")
+	if len(s.Sources) == 0 || kind != "group" && kind != "workload" && kind != "robot" {
+		return true, ""
+	}
+	for _, source := range s.Sources {
+		if source.err != nil || source.mayHave == nil {
+			return true, ""
+		}
+		ok, similar := source.mayHave(kind, name)
+		if ok {
+			return true, ""
+		}
+		meant = cmp.Or(meant, similar)
+	}
+	return false, meant
+}
+
+// Claim returns the types that a claim can have, 0 if no source provides it. known is false if
+// the settings of the sources do not tell.
+func (s *Set) Claim(name string) (types when.Kinds, known bool) {
+	for _, source := range s.Sources {
+		if source.err != nil {
+			return 0, false
+		}
+		if source.claim != nil {
+			types |= source.claim(name)
+		}
+	}
+	return types, len(s.Sources) > 0
+}
+
+// invalid is a source whose settings are invalid.
+type invalid struct{ err error }
+
+func (i invalid) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
+	return identity.Verified{}, i.err
+}
+
+func (i invalid) Find(context.Context, string, string) (*policy.Principal, error) { return nil, i.err }

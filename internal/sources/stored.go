@@ -1,0 +1,58 @@
+package sources
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// stored is the accounts as a source. They are opened after the chain is built.
+type stored struct{ open func() *accounts.Accounts }
+
+func (s stored) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
+	return s.open().Authenticate(ctx, c)
+}
+
+func (s stored) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+	if a := s.open(); a != nil {
+		return a.Find(ctx, name, id)
+	}
+	return nil, identity.ErrUnknown
+}
+
+func (s stored) Dummy(ctx context.Context, c identity.Presented) error {
+	return s.open().Dummy(ctx, c)
+}
+
+func (s stored) DummyLookup(ctx context.Context, c identity.Presented) error {
+	return s.open().DummyLookup(ctx, c)
+}
+
+// userProvider is an issuer whose users may have access tokens. It finds users by their last
+// sign-in, which the accounts store.
+type userProvider struct {
+	*oidc.Provider
+	name string // "oidc:sso"
+	open func() *accounts.Accounts
+}
+
+func (p userProvider) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
+	who, err := p.Provider.Authenticate(ctx, c)
+	if err == nil {
+		p.open().Credentials.SignedIn(who.Principal)
+	} else if explained, ok := errors.AsType[*identity.ExplainedError](err); ok && explained.Person != "" {
+		p.open().Credentials.SignInRefused(p.name, explained.Person)
+	}
+	return who, err
+}
+
+func (p userProvider) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+	if a := p.open(); a != nil {
+		return a.Credentials.LastSignIn(ctx, p.name, name, id)
+	}
+	return nil, identity.ErrUnknown
+}
