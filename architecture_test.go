@@ -72,6 +72,7 @@ var mayImport = map[string][]string{
 	"internal/sources":                {"internal/config", "internal/strictyaml", "internal/dn", "internal/identity", "internal/accounts", "internal/admin", "internal/identity/hook", "internal/identity/htpasswd", "internal/identity/ldap", "internal/identity/oidc", "internal/password", "internal/ratelimit", "policy", "policy/when"},
 	"internal/offline":                {"internal/config", "internal/policyfile", "internal/accounts", "internal/admin", "internal/credentials", "internal/journal", "internal/marker", "internal/password", "internal/rulebook", "internal/sources", "internal/store", "policy", "policy/when"},
 	"internal/doctor":                 {"internal/config", "internal/policyfile", "internal/strictyaml", "internal/dn", "internal/accounts", "internal/admin", "internal/identity/htpasswd", "internal/identity/ldap", "internal/keyring", "internal/marker", "internal/offline", "internal/rulebook", "internal/sources", "internal/store", "policy", "token"},
+	"internal/memory":                 nil,
 	"internal/app":                    all,
 	"cmd/tidewaiter":                  all,
 	"internal/store/storetest":        {"internal/store"},

@@ -38,7 +38,7 @@
 // internal/secret recognizes secrets in text, so that none is forwarded or stored by mistake.
 // internal/loglimit limits how often the same line is logged. internal/cache remembers results
 // for a short time. internal/endpoint checks the addresses and files of connections to other
-// services.
+// services. internal/memory returns memory to the system after a burst of work.
 //
 // internal/admin is what everything that can be managed shares: who changes it, with which rights,
 // and how the change is written and journaled.

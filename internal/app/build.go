@@ -14,6 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
+	"github.com/tidewaiter/tidewaiter/internal/memory"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/internal/sources"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -68,7 +69,7 @@ func (a *App) build(cfg *config.Config) (*generation, error) {
 			a.log.Warn(w.String())
 		}
 	}
-	g.runs = append(g.runs, o.Limiter.Run)
+	g.runs = append(g.runs, o.Limiter.Run, func(ctx context.Context) { memory.Run(ctx, a.bursts(), a.log) })
 	keys, err := a.buildKeys(cfg, g)
 	if err != nil {
 		return nil, err
@@ -105,6 +106,20 @@ func (a *App) build(cfg *config.Config) (*generation, error) {
 		}
 	}
 	return g, nil
+}
+
+// quietEntries is how many journal entries may arrive between two checks in a quiet time.
+const quietEntries = 100
+
+// bursts returns a function that reports whether there was a burst of requests, or a password was
+// hashed, since its last call.
+func (a *App) bursts() func() bool {
+	written, hashed := a.journal.Stats().Written, a.hashing.Stats().Hashed
+	return func() bool {
+		lastWritten, lastHashed := written, hashed
+		written, hashed = a.journal.Stats().Written, a.hashing.Stats().Hashed
+		return written-lastWritten > quietEntries || hashed != lastHashed
+	}
 }
 
 func (a *App) buildKeys(cfg *config.Config, g *generation) (*keyring.Keyring, error) {

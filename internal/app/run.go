@@ -53,12 +53,6 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 		ready()
 	}
 
-	var tending sync.WaitGroup
-	tended, end := context.WithCancel(ctx)
-	tending.Go(func() { a.returnMemory(tended) })
-	defer tending.Wait()
-	defer end()
-
 	failed := make(chan error, len(servers))
 	for _, s := range servers {
 		go func() {

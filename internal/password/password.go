@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -82,7 +81,6 @@ type Hashing struct {
 	limiter    *fairqueue.Limiter
 	keys       *cache.Keys
 	remembered *remembered
-	cleaner    cleaner
 	recent     *recent
 	random     func(int) int
 	newest     argon2idHash // the parameters of new hashes
@@ -123,7 +121,6 @@ func New(o Options) *Hashing {
 		limiter:    fairqueue.New(fairqueue.Options{All: need{Slots: o.Parallel, Memory: o.Memory}, Places: o.Queue, Wait: o.Wait, Random: o.Random}),
 		keys:       cache.NewKeys(),
 		remembered: newRemembered(o.Remember, o.Remembered, o.Now),
-		cleaner:    cleaner{free: debug.FreeOSMemory},
 		recent:     newRecent(),
 		random:     o.Random,
 		newest:     argon2idHash{memory: o.HashMemory, passes: 2, threads: 1, salt: make([]byte, 16), sum: make([]byte, 32)},
@@ -280,7 +277,6 @@ func (h *Hashing) workDummy(ctx context.Context, who Requester, p parameters, f 
 // compute runs f. Its place in the limiter is taken already.
 func (h *Hashing) compute(p parameters, f func() error) error {
 	needs, began := p.needs(), time.Now() // monotonic: this is not a date
-	defer h.cleaner.used(needs.Memory)
 	defer func() {
 		took := time.Since(began)
 		h.recent.note(p.cost(), took)

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package app
+package memory
 
 // unmapProgram does nothing: only Linux reports which pages of a program are mapped.
 func unmapProgram() error { return nil }

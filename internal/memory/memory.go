@@ -1,0 +1,70 @@
+// Package memory returns memory to the system after a burst of work.
+//
+// The runtime collects garbage only when the heap grows. So a process that becomes idle would keep
+// for minutes what the last burst used: the buffers of password hashes, or the 30 MB of garbage
+// that reading 10,000 rules leaves.
+package memory
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+const (
+	// interval is the time between two checks whether a burst is over.
+	interval = 5 * time.Second
+	// worthReturning is the unused heap in bytes from which a collection pays. It takes a few
+	// milliseconds beside other work.
+	worthReturning = 1 << 20
+)
+
+// Run returns memory after each burst, until ctx ends. busy reports whether there was a burst
+// since its last call. The start counts as a burst.
+func Run(ctx context.Context, busy func() bool, log *slog.Logger) {
+	run(ctx, busy, func() {
+		if unusedHeap() > worthReturning {
+			debug.FreeOSMemory()
+		}
+		if err := unmapProgram(); err != nil {
+			log.Debug("cannot unmap unused pages of the program", "error", err)
+		}
+	})
+}
+
+func run(ctx context.Context, busy func() bool, free func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for burst := true; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		was := burst
+		if burst = busy(); was && !burst {
+			free()
+		}
+	}
+}
+
+// unusedHeap returns how many bytes the heap holds beyond what was live at the last collection.
+func unusedHeap() uint64 {
+	samples := []metrics.Sample{
+		{Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/memory/classes/heap/unused:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/gc/heap/live:bytes"},
+	}
+	metrics.Read(samples)
+	var held uint64
+	for _, s := range samples[:3] {
+		held += s.Value.Uint64()
+	}
+	if live := samples[3].Value.Uint64(); live < held {
+		return held - live
+	}
+	return 0
+}
