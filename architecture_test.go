@@ -73,6 +73,7 @@ var mayImport = map[string][]string{
 	"internal/offline":                {"internal/config", "internal/policyfile", "internal/accounts", "internal/admin", "internal/credentials", "internal/journal", "internal/marker", "internal/password", "internal/rulebook", "internal/sources", "internal/store", "policy", "policy/when"},
 	"internal/doctor":                 {"internal/config", "internal/policyfile", "internal/strictyaml", "internal/dn", "internal/accounts", "internal/admin", "internal/identity/htpasswd", "internal/identity/ldap", "internal/keyring", "internal/marker", "internal/offline", "internal/rulebook", "internal/sources", "internal/store", "policy", "token"},
 	"internal/memory":                 nil,
+	"internal/policytest":             {"internal/explain", "internal/policyfile", "policy/ask"},
 	"internal/app":                    all,
 	"cmd/tidewaiter":                  all,
 	"internal/store/storetest":        {"internal/store"},

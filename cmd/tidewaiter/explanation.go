@@ -112,36 +112,14 @@ func (p paint) verdict(who *policy.Principal, r policy.Result) string {
 	if who.Kind == policy.Anonymous {
 		name = anonymousClient
 	}
-	what, refused := shortName(r.Asked), r.Asked.Actions&^r.Granted
+	what, refused := text.Resource(r.Asked.Type, r.Asked.Name), r.Asked.Actions&^r.Granted
 	switch {
 	case refused == 0:
-		return p.green("allowed:") + fmt.Sprintf(" %s may %s %s", name, verbs(r.Granted, "and"), what)
+		return p.green("allowed:") + fmt.Sprintf(" %s may %s %s", name, text.Verbs(r.Granted.Names(), "and"), what)
 	case r.Granted == 0:
-		return p.red("refused:") + fmt.Sprintf(" %s may not %s %s", name, verbs(refused, "or"), what)
+		return p.red("refused:") + fmt.Sprintf(" %s may not %s %s", name, text.Verbs(refused.Names(), "or"), what)
 	}
-	return p.red("refused:") + fmt.Sprintf(" %s may %s %s, and may not %s it", name, verbs(r.Granted, "and"), what, verbs(refused, "or"))
-}
-
-// shortName returns the name of a resource, without the type if it is a repository.
-func shortName(s scope.Scope) string {
-	switch s.Type {
-	case scope.TypeRepository:
-		return text.Escape(s.Name)
-	case scope.TypeRegistry:
-		return "the " + text.Escape(s.Name)
-	}
-	return text.Escape(s.Type) + ":" + text.Escape(s.Name)
-}
-
-// verbs joins actions for a sentence. The action "*" of the catalog is "list".
-func verbs(a scope.Actions, conjunction string) string {
-	names := a.Names()
-	for i, name := range names {
-		if name == "*" {
-			names[i] = "list"
-		}
-	}
-	return text.List(names, conjunction)
+	return p.red("refused:") + fmt.Sprintf(" %s may %s %s, and may not %s it", name, text.Verbs(r.Granted.Names(), "and"), what, text.Verbs(refused.Names(), "or"))
 }
 
 func printResults(w io.Writer, p paint, r *policy.Request, results []policy.Result, near []ask.Nearby) {

@@ -9,7 +9,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
-	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 func whatCanCommand() command {
@@ -122,11 +121,11 @@ func (r *rights) print(w io.Writer, limit int) error {
 func (r *rights) row(p paint, right *ask.Right) []string {
 	names := make([]string, len(right.Names))
 	for i, name := range right.Names {
-		names[i] = shortName(scope.Scope{Type: right.Type, Name: name})
+		names[i] = text.Resource(right.Type, name)
 	}
 	by := p.faint("by ") + right.Rule.String()
 	if at := right.Rule.Registries; r.Registry == "" && len(at) > 0 {
 		by += ", at " + strings.Join(at, ", ")
 	}
-	return []string{"  " + verbs(right.Actions, "and"), strings.Join(names, ", "), by + condition(right.Rule)}
+	return []string{"  " + text.Verbs(right.Actions.Names(), "and"), strings.Join(names, ", "), by + condition(right.Rule)}
 }

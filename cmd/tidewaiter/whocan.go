@@ -175,7 +175,7 @@ func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
 // print writes the answer as text.
 func (a *answer) print(w io.Writer, limit int) error {
 	p := painted(w)
-	what := fmt.Sprintf("%s %s at %s", verbs(a.Asked.Actions, "and"), shortName(a.Asked), text.Escape(a.Registry))
+	what := fmt.Sprintf("%s %s at %s", text.Verbs(a.Asked.Actions.Names(), "and"), text.Resource(a.Asked.Type, a.Asked.Name), text.Escape(a.Registry))
 	switch {
 	case len(a.Through) > 0:
 		fmt.Fprintf(w, "%s may %s:\n", p.green("these"), what)

@@ -200,3 +200,25 @@ func List(names []string, conjunction string) string {
 	}
 	return b.String()
 }
+
+// Verbs is List for actions. The action "*" of the catalog is "list".
+func Verbs(actions []string, conjunction string) string {
+	verbs := make([]string, len(actions))
+	for i, action := range actions {
+		if verbs[i] = action; action == "*" {
+			verbs[i] = "list"
+		}
+	}
+	return List(verbs, conjunction)
+}
+
+// Resource returns a resource for a sentence: "team/app", "the catalog", "tidewaiter:accounts".
+func Resource(kind, name string) string {
+	switch kind {
+	case "repository":
+		return Escape(name)
+	case "registry":
+		return "the " + Escape(name)
+	}
+	return Escape(kind) + ":" + Escape(name)
+}
