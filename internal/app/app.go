@@ -28,7 +28,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/marker"
-	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit/ratestore"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
@@ -73,9 +72,9 @@ type App struct {
 	sources     atomic.Pointer[sources.Set] // of the generation
 	connections counted                     // of the listeners of Run
 
-	outage    *outage     // of the database
-	writable  cachedCheck // whether the database can be written, checked after a failed write
-	reloading atomic.Pointer[reloading]
+	outage      *outage               // of the database
+	writable    cachedCheck           // whether the database can be written, checked after a failed write
+	reloadError atomic.Pointer[error] // of the last reload
 	// Files have changed, and policy.watch is false: SIGHUP reads them.
 	unread atomic.Bool
 
@@ -157,12 +156,12 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	}
 	next, err := a.build(cfg)
 	if err == nil {
-		err = a.rulebook.Reload(ctx, offline.Files(cfg), func(p *policy.Policy) {
+		err = a.rulebook.Reload(ctx, filesOf(cfg), func(p *policy.Policy) {
 			next.live.Policy = p
 			a.issuer.Swap(func(issuer.Live) issuer.Live { return next.live })
 		})
 	}
-	a.reloading.Store(&reloading{err, a.now()})
+	a.reloadError.Store(&err)
 	if err != nil {
 		return err
 	}

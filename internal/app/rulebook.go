@@ -2,28 +2,28 @@ package app
 
 import (
 	"context"
-	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
-	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
 // newRulebook opens the rulebook, which is kept across reloads, and compiles the first policy
 // from files and database.
 func (a *App) newRulebook(ctx context.Context, cfg *config.Config) (*rulebook.Rulebook, error) {
-	o := offline.RulebookOptions(a.db, a.journal)
-	o.Now, o.Log = a.now, a.log
-	o.OnNamespaceDeleted = func() { a.accounts.Credentials.Forget() }
-	o.Changed = func(p *policy.Policy) {
-		a.issuer.Swap(func(l issuer.Live) issuer.Live {
-			l.Policy = p
-			return l
-		})
-	}
-	b, err := rulebook.New(o, offline.Files(cfg))
+	b, err := rulebook.New(rulebook.Options{
+		DB: a.db, Journal: a.journal, When: when.NewCompiler().Compile, Now: a.now, Log: a.log,
+		DeleteOwned: accounts.DeleteOwned, OnNamespaceDeleted: func() { a.accounts.Credentials.Forget() },
+		Changed: func(p *policy.Policy) {
+			a.issuer.Swap(func(l issuer.Live) issuer.Live {
+				l.Policy = p
+				return l
+			})
+		},
+	}, filesOf(cfg))
 	if err != nil {
 		return nil, err
 	}
@@ -33,16 +33,15 @@ func (a *App) newRulebook(ctx context.Context, cfg *config.Config) (*rulebook.Ru
 // Rulebook returns the rules of files, database and namespaces.
 func (a *App) Rulebook() *rulebook.Rulebook { return a.rulebook }
 
-// reloading is the result of the last reload.
-type reloading struct {
-	problem error // nil: it succeeded
-	at      time.Time
+// filesOf returns the policy of the files.
+func filesOf(cfg *config.Config) rulebook.Files {
+	return rulebook.Files{Source: cfg.Rules, ID: cfg.Policy.ID(), Services: cfg.Services}
 }
 
 // problem returns why the current files and database are not in force, or nil.
 func (a *App) problem() error {
-	if r := a.reloading.Load(); r != nil && r.problem != nil {
-		return r.problem
+	if err := a.reloadError.Load(); err != nil && *err != nil {
+		return *err
 	}
 	return a.rulebook.Status().Problem
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
-	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
@@ -114,7 +113,7 @@ func (f *watcher) reload(ctx context.Context) {
 		return
 	}
 	f.logged = ""
-	f.app.log.Info("reloaded", "config", cfg.File, "registries", offline.Files(cfg).Services, "rules", f.app.rulebook.Policy().Len(), "policy", f.app.rulebook.Policy().ID())
+	f.app.log.Info("reloaded", "config", cfg.File, "registries", cfg.Services, "rules", f.app.rulebook.Policy().Len(), "policy", f.app.rulebook.Policy().ID())
 }
 
 // logErrors logs each error on a line of its own, unless they are logged already.
@@ -210,7 +209,7 @@ func (a *App) apply(ctx context.Context, cfg *config.Config, err error) error {
 	if err == nil {
 		err = a.Reload(ctx, cfg)
 	} else {
-		a.reloading.Store(&reloading{err, a.now()})
+		a.reloadError.Store(&err)
 	}
 	return err
 }

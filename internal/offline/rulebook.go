@@ -20,53 +20,35 @@ import (
 // missing.
 func OpenRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
 	return change(ctx, cfg, func(db *store.DB, j *journal.Journal) (*rulebook.Rulebook, error) {
-		return openRulebook(db, j, Files(cfg))
+		return openRulebook(db, j, &cfg.Compiled)
 	})
 }
 
 // ReadRulebook is OpenRulebook without changes: it neither creates nor writes anything.
 func ReadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
-	return readRulebook(ctx, cfg.Database, Files(cfg))
+	return read(ctx, cfg.Database, func(db *store.DB) (*rulebook.Rulebook, error) { return openRulebook(db, nil, &cfg.Compiled) })
 }
 
-func readRulebook(ctx context.Context, database string, files rulebook.Files) (_ *rulebook.Rulebook, closing func() error, err error) {
-	return read(ctx, database, func(db *store.DB) (*rulebook.Rulebook, error) { return openRulebook(db, nil, files) })
-}
-
-func openRulebook(db *store.DB, j *journal.Journal, files rulebook.Files) (*rulebook.Rulebook, error) {
-	return rulebook.New(RulebookOptions(db, j), files)
-}
-
-// RulebookOptions are the options of each rulebook, in a service too.
-func RulebookOptions(db *store.DB, j *journal.Journal) rulebook.Options {
-	return rulebook.Options{DB: db, Journal: j, When: when.NewCompiler().Compile, DeleteOwned: accounts.DeleteOwned}
-}
-
-// Files returns the policy of a config and its policy files.
-func Files(cfg *config.Config) rulebook.Files {
-	files := rulebook.Files{Source: cfg.Rules, ID: cfg.Policy.ID()}
-	for _, r := range cfg.Registries {
-		files.Services = append(files.Services, r.Service)
-	}
-	return files
+func openRulebook(db *store.DB, j *journal.Journal, files *policyfile.Compiled) (*rulebook.Rulebook, error) {
+	o := rulebook.Options{DB: db, Journal: j, When: when.NewCompiler().Compile, DeleteOwned: accounts.DeleteOwned}
+	return rulebook.New(o, rulebook.Files{Source: files.Rules, ID: files.Policy.ID(), Services: files.Services})
 }
 
 // LoadRulebook is ReadRulebook with the policy that a service with this config has in force: of
 // files and database. Before the first start, or if the database is in the memory of a service,
 // it uses only the files.
 func LoadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
-	b, _, closing, err := loadRulebook(ctx, cfg.Database, Files(cfg))
+	b, _, closing, err := loadRulebook(ctx, cfg.Database, &cfg.Compiled)
 	return b, closing, err
 }
 
-// loadRulebook is LoadRulebook, and reports whether there is a database. A database of "" means
-// none.
-func loadRulebook(ctx context.Context, database string, files rulebook.Files) (b *rulebook.Rulebook, exists bool, closing func() error, err error) {
-	closing, err = func() error { return nil }, fs.ErrNotExist
-	if database != "" && !store.InMemory(database) {
-		b, closing, err = readRulebook(ctx, database, files)
+// loadRulebook is LoadRulebook, and reports whether there is a database. The URL "" means none.
+func loadRulebook(ctx context.Context, url string, files *policyfile.Compiled) (b *rulebook.Rulebook, database bool, closing func() error, err error) {
+	err = fs.ErrNotExist
+	if url != "" && !store.InMemory(url) {
+		b, closing, err = read(ctx, url, func(db *store.DB) (*rulebook.Rulebook, error) { return openRulebook(db, nil, files) })
 	}
-	exists = err == nil
+	database = err == nil
 	if errors.Is(err, fs.ErrNotExist) {
 		closing = func() error { return nil }
 		b, err = openRulebook(nil, nil, files)
@@ -77,37 +59,29 @@ func loadRulebook(ctx context.Context, database string, files rulebook.Files) (b
 	if err = b.Load(ctx); err != nil {
 		return nil, false, nil, errors.Join(err, closing())
 	}
-	return b, exists, closing, nil
+	return b, database, closing, nil
 }
 
 // Policy returns the policy that a service with this config has in force: of files, database and
 // namespaces, or of files alone.
 func Policy(ctx context.Context, cfg *config.Config, filesOnly bool) (*policy.Policy, error) {
-	database := cfg.Database
-	if filesOnly {
-		database = ""
+	files := cfg.Compiled
+	if !filesOnly {
+		files.Database = cfg.Database
 	}
-	p, _, err := policyOf(ctx, database, Files(cfg))
-	return p, err
+	_, err := Complete(ctx, &files)
+	return files.Policy, err
 }
 
 // Complete adds to the policy of files the built-in rules and, unless Database is "", the rules
 // of the database, so that it becomes the policy of a running service. It reports whether there
 // is a database.
 func Complete(ctx context.Context, files *policyfile.Compiled) (database bool, err error) {
-	p, database, err := policyOf(ctx, files.Database, rulebook.Files{Source: files.Rules, Services: files.Services})
+	b, database, closing, err := loadRulebook(ctx, files.Database, files)
 	if err != nil {
 		return false, err
 	}
-	files.Policy = p
-	files.Rules.Rules = p.Rules()
-	return database, nil
-}
-
-func policyOf(ctx context.Context, database string, files rulebook.Files) (_ *policy.Policy, exists bool, err error) {
-	b, exists, closing, err := loadRulebook(ctx, database, files)
-	if err != nil {
-		return nil, false, err
-	}
-	return b.Policy(), exists, closing()
+	files.Policy = b.Policy()
+	files.Rules.Rules = files.Policy.Rules()
+	return database, closing()
 }
