@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -173,31 +174,30 @@ func (e *Entry) address() netip.Addr {
 // Page is part of the result of a query, the newest entries first.
 type Page struct {
 	Entries []Entry
-	// Next continues the query: entries at this position and before it were not searched. 0: all
-	// were.
+	// Next continues the query: entries before this position were not searched. 0: all were.
 	Next Position
 	// Searched is the time of the oldest entry that was searched; zero without entries.
 	Searched time.Time
 }
 
-// Search returns the last entries that a query selects, at most limit, from a position back; 0 is
-// the end of the journal. Entries that are written meanwhile do not change later pages. Search
+// Search returns the last entries before a position that a query selects, at most limit; 0 is the
+// end of the journal. Entries that are written meanwhile do not change later pages. Search
 // stops early when enough returns true, which it calls every 32 blocks.
 //
 // It reads every block since q.Since, but decodes only the lines that contain the query's texts.
-func (j *Journal) Search(ctx context.Context, q Query, from Position, limit int, enough func() bool) (Page, error) {
+func (j *Journal) Search(ctx context.Context, q Query, before Position, limit int, enough func() bool) (Page, error) {
 	if !q.Until.IsZero() {
 		last, err := j.Before(ctx, q.Until.Add(2*skew))
 		if err != nil {
 			return Page{}, err
 		}
 		// The block after it may have earlier entries, too.
-		if last += maxBlockEntries; from == 0 || from > last {
-			from = last
+		if last += maxBlockEntries; before == 0 || before > last {
+			before = last
 		}
 	}
 	s := &search{Query: q, limit: limit, decoder: newDecoder(j.db.Read()), texts: q.texts()}
-	page, err := s.run(ctx, from, enough)
+	page, err := s.run(ctx, before, enough)
 	if err != nil {
 		return Page{}, fmt.Errorf("searching the journal: %w", err)
 	}
@@ -212,9 +212,10 @@ type search struct {
 	page    Page
 }
 
-func (s *search) run(ctx context.Context, from Position, enough func() bool) (Page, error) {
-	if from == 0 {
-		from = Position(1<<63 - 1)
+func (s *search) run(ctx context.Context, before Position, enough func() bool) (Page, error) {
+	from := Position(math.MaxInt64)
+	if before != 0 {
+		from = before - 1
 	}
 	for {
 		blocks, err := selectBlocksBack(ctx, s.decoder.q, from, 32)
@@ -237,7 +238,7 @@ func (s *search) run(ctx context.Context, from Position, enough func() bool) (Pa
 			return s.page, nil
 		}
 		if enough() {
-			s.page.Next = from
+			s.page.Next = from + 1
 			return s.page, nil
 		}
 	}
@@ -272,7 +273,7 @@ func (s *search) block(ctx context.Context, b *block, upTo Position) error {
 			continue
 		}
 		if len(s.page.Entries) == s.limit {
-			s.page.Next = position
+			s.page.Next = position + 1
 			return nil
 		}
 		s.page.Entries = append(s.page.Entries, entry)
