@@ -20,7 +20,9 @@ type command struct {
 	long    string // what help prints first; short if it is empty
 	example string // each line indented by two spaces
 	aliases []string
-	sub     []command // a command with subcommands does not run
+	// formerly is a name that the command once had. It fails with an error that says the new one.
+	formerly string
+	sub      []command // a command with subcommands does not run
 
 	config bool   // --config and --keys
 	output bool   // --output
@@ -141,9 +143,23 @@ func (c *command) build() *cobra.Command {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error { return s.do(cmd, args, steps) }
 	}
 	for i := range c.sub {
-		cmd.AddCommand(c.sub[i].build())
+		sub := c.sub[i].build()
+		cmd.AddCommand(sub)
+		if old := c.sub[i].formerly; old != "" {
+			cmd.AddCommand(renamed(old, sub))
+		}
 	}
 	return cmd
+}
+
+// renamed returns a hidden command with an old name.
+func renamed(old string, to *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: old + " {ARGUMENTS}", Hidden: true, DisableFlagParsing: true, // whatever follows
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usageErrorf(cmd, "%s %s is %s now", cmd.Parent().CommandPath(), old, to.CommandPath())
+		},
+	}
 }
 
 // fill breaks the paragraphs of a text into lines of at most 90 columns.

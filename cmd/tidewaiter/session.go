@@ -17,6 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/password"
@@ -127,7 +128,7 @@ func readJournal(s *session) error {
 		if err != nil {
 			return nil, nil, err
 		}
-		j, err := journal.New(db, journal.Options{})
+		j, err := journal.New(db, journal.Options{Login: identity.Login})
 		if err != nil {
 			return nil, nil, errors.Join(err, db.Close())
 		}

@@ -1,6 +1,9 @@
 package api
 
 import (
+	"cmp"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,73 +12,115 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Filter selects entries of the journal. The zero value selects all.
+// Filter selects entries of the journal, in the form that the API and the command line take. The
+// zero value selects all.
 type Filter struct {
-	Since     time.Time `query:"since" doc:"Only entries at this time or later" example:"2026-11-28T00:00:00Z"`
-	Until     time.Time `query:"until" doc:"Only entries before this time" example:"2026-11-29T00:00:00Z"`
-	Kind      string    `query:"kind" enum:"decision,event,change,text" doc:"Only entries of this kind"`
-	Registry  string    `query:"registry" maxLength:"256" doc:"Only entries about this registry" example:"registry.example.com"`
-	Principal string    `query:"principal" maxLength:"300" doc:"Only what this principal requested, did or changed: user:NAME, robot:NAME, workload:NAME, operator:NAME, anonymous, or a name, which matches any of these" example:"user:alice"`
-	Action    string    `query:"action" maxLength:"64" doc:"Only changes and events with this action" example:"user.add"`
+	Since      time.Time       `query:"since" doc:"Only entries at this time or later" example:"2026-11-28T00:00:00Z"`
+	Until      time.Time       `query:"until" doc:"Only entries before this time" example:"2026-11-29T00:00:00Z"`
+	Kind       journal.Kind    `query:"kind" enum:"decision,event,change,text" doc:"Only entries of this kind"`
+	Outcome    journal.Outcome `query:"outcome" enum:"granted,partial,refused" doc:"Only decisions with this outcome. Partial: some of the requested actions were granted"`
+	Registry   string          `query:"registry" maxLength:"256" doc:"Only entries about this registry" example:"registry.example.com"`
+	Principal  string          `query:"principal" maxLength:"300" doc:"Only what this principal requested, did or changed: user:NAME, robot:NAME, workload:NAME, operator:NAME, anonymous, or a name, which matches any of these" example:"user:alice"`
+	Repository string          `query:"repository" maxLength:"600" doc:"Only decisions and events about this repository, or with /** at the end, about those below it" example:"team/app"`
+	Digest     string          `query:"digest" maxLength:"512" doc:"Only events about the object with this digest, or about one that refers to it. Seven hexadecimal digits are enough" example:"sha256:1b2c3d4"`
+	Tag        string          `query:"tag" maxLength:"128" doc:"Only events about this tag" example:"v1"`
+	Action     string          `query:"action" maxLength:"64" doc:"Only requests for this action, and events and changes with it" example:"push"`
+	Address    string          `query:"address" maxLength:"64" doc:"Only requests of clients with this address, or in this network" example:"192.0.2.0/24"`
+	Decision   string          `query:"decision" maxLength:"36" doc:"Only the decision with this id, and those that reused its token" example:"019aa1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"`
 }
 
-// CheckPrincipal returns what is wrong with Principal; "" if it is valid.
-func (f *Filter) CheckPrincipal() string {
-	switch kind, name, ok := strings.Cut(f.Principal, ":"); {
-	case !ok:
-		return ""
-	case kind == "user", kind == "robot", kind == "workload", kind == "operator":
-		if name == "" {
-			return "the name is missing"
+// Query returns the query for the journal. If a field is invalid, it returns the field's name and
+// the reason.
+func (f *Filter) Query() (q journal.Query, field, reason string) {
+	q = journal.Query{
+		Since: f.Since, Until: f.Until, Kind: f.Kind, Outcome: f.Outcome, Registry: f.Registry,
+		Repository: f.Repository, Tag: f.Tag, Action: f.Action,
+	}
+	for _, step := range []struct {
+		field string
+		set   func(*journal.Query) (reason string)
+	}{
+		{"principal", f.setPrincipal}, {"digest", f.setDigest}, {"address", f.setAddress}, {"decision", f.setDecision},
+	} {
+		if reason := step.set(&q); reason != "" {
+			return q, step.field, reason
 		}
+	}
+	return q, "", ""
+}
+
+func (f *Filter) setPrincipal(q *journal.Query) string {
+	if f.Principal == "" {
 		return ""
+	}
+	kind, name, ok := strings.Cut(f.Principal, ":")
+	who := &journal.Who{Subjects: []string{f.Principal}}
+	switch {
+	case !ok && f.Principal == policy.Anonymous.String():
+		who.Logins = []string{""}
+	case !ok: // a name of any kind, as it stands in rules or as one signs in with it
+		for _, kind := range []string{"user", "robot", "workload", "operator"} {
+			who.Subjects = append(who.Subjects, kind+":"+f.Principal)
+		}
+		who.Logins = []string{f.Principal, identity.RobotPrefix + f.Principal}
+		if robot, isRobot := strings.CutPrefix(f.Principal, identity.RobotPrefix); isRobot {
+			who.Subjects = append(who.Subjects, policy.Robot.String()+":"+robot)
+		}
 	case kind == "group":
 		return "groups are not in the journal: give one of the members, as user:NAME"
+	case !slices.Contains([]string{"user", "robot", "workload", "operator"}, kind):
+		return "unknown kind: give user:NAME, robot:NAME, workload:NAME, operator:NAME or anonymous. For the workload github:acme/app, give workload:github:acme/app"
+	case name == "":
+		return "the name is missing"
+	case kind == "robot":
+		who.Logins = []string{identity.RobotPrefix + name}
+	case kind != "operator":
+		who.Logins = []string{name}
 	}
-	return "unknown kind: give user:NAME, robot:NAME, workload:NAME, operator:NAME or anonymous. For the workload github:acme/app, give workload:github:acme/app"
+	q.Who = who
+	return ""
 }
 
-// Matches reports whether the filter selects an entry.
-func (f *Filter) Matches(e *journal.Entry) bool {
-	if e.Time.Before(f.Since) || !f.Until.IsZero() && !e.Time.Before(f.Until) || f.Registry != "" && f.Registry != e.Registry {
-		return false
+func (f *Filter) setDigest(q *journal.Query) string {
+	if f.Digest == "" {
+		return ""
 	}
-	kind, action, login, principal := "text", "", "", ""
-	switch {
-	case e.Decision != nil:
-		kind = "decision"
-		if e.Decision.Name != "" {
-			login = subject(e.Decision.Name)
+	algorithm, digits, ok := strings.Cut(f.Digest, ":")
+	if !ok {
+		algorithm, digits = "sha256", f.Digest
+	}
+	if len(digits) < 7 || strings.Trim(digits, "0123456789abcdef") != "" {
+		return "not a digest: give sha256: and at least 7 digits, as sha256:1b2c3d4"
+	}
+	q.Digest = cmp.Or(algorithm, "sha256") + ":" + digits
+	return ""
+}
+
+func (f *Filter) setAddress(q *journal.Query) string {
+	if f.Address == "" {
+		return ""
+	}
+	network, err := netip.ParsePrefix(f.Address)
+	if err != nil {
+		address, err := netip.ParseAddr(f.Address)
+		if err != nil || address.Zone() != "" {
+			return "not an address or network: give one as 192.0.2.9 or 192.0.2.0/24"
 		}
-		if p := e.Decision.Principal; p != nil {
-			principal = p.String()
-		}
-	case e.Event != nil:
-		kind, action, login = "event", e.Event.Action, subject(e.Event.Actor)
-	case e.Change != nil:
-		kind, action, principal = "change", e.Change.Action, e.Change.Actor
+		address = address.Unmap()
+		network = netip.PrefixFrom(address, address.BitLen())
 	}
-	return (f.Kind == "" || f.Kind == kind) && (f.Action == "" || f.Action == action) &&
-		(f.Principal == "" || isNamed(login, f.Principal) || isNamed(principal, f.Principal))
+	q.Address = network.Masked()
+	return ""
 }
 
-// isNamed reports whether a text names a subject, with its kind or without.
-func isNamed(who, text string) bool {
-	if who == text {
-		return true
+func (f *Filter) setDecision(q *journal.Query) string {
+	if f.Decision == "" {
+		return ""
 	}
-	if strings.Contains(text, ":") {
-		return false
+	id, err := journal.ParseID(f.Decision)
+	if err != nil {
+		return "not the whole id of a decision, as journal list prints it"
 	}
-	_, name, _ := strings.Cut(who, ":")
-	return name == text || who == subject(text)
-}
-
-// subject returns the subject with a login, as in rules. Events of registries contain only the
-// login.
-func subject(login string) string {
-	if name, robot := strings.CutPrefix(login, identity.RobotPrefix); robot {
-		return policy.Robot.String() + ":" + name
-	}
-	return policy.User.String() + ":" + login
+	q.Decision = id
+	return ""
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"reflect"
 	"slices"
@@ -20,19 +19,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// maxScanned is the maximum number of entries that a request reads. If few of them match, the
-// page is short and has the position of the next one.
-const maxScanned = 20_000
-
-// maxSkew is the maximum difference between the clocks of replicas. An entry can be that much later
-// than the entries after it.
-const maxSkew = time.Minute
+// maxSearched is the number of entries after which a request ends its search: they take about
+// 50 ms. If few of them match, the page is short and has the position of the next one.
+const maxSearched = 20_000
 
 type listEntries struct {
 	Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of entries in the page"`
-	After  int64 `query:"after" minimum:"0" doc:"Only entries after this position, the oldest first"`
-	Last   int64 `query:"last" minimum:"0" maximum:"20000" doc:"Instead of after: this many of the last entries that the filters select"`
-	Before int64 `query:"before" minimum:"0" doc:"Only entries before this position"`
+	Before int64 `query:"before" minimum:"0" doc:"Only entries before this position: next of the previous page"`
+	After  int64 `query:"after" minimum:"0" doc:"Only entries after this position, the oldest first, to follow the journal"`
 	Filter
 }
 
@@ -45,11 +39,10 @@ type journalPageResponse struct {
 	Body journalPage
 }
 
-// journalPage is a page of the journal, in the order of time.
 type journalPage struct {
-	Items    []entry `json:"items" nullable:"false" doc:"The items, in order"`
-	Next     string  `json:"next,omitempty" doc:"The value of after for the next page; absent on the last page" example:"12345"`
-	Previous string  `json:"previous,omitempty" doc:"With last: 20,000 entries were read before enough were found. There may be others before this position, which is a value for before"`
+	Items    []entry    `json:"items" nullable:"false" doc:"The items, the newest first; with after, the oldest first"`
+	Next     string     `json:"next,omitempty" doc:"The value of before for the next page, or of after if the request has it; absent on the last page" example:"12345"`
+	Searched *time.Time `json:"searched,omitempty" doc:"Entries back to this time were searched. There may be more before it"`
 }
 
 // entry is one entry of the journal.
@@ -75,13 +68,26 @@ func (entry) Schema(r huma.Registry) *huma.Schema {
 
 func (a *API) journalRoutes() {
 	route(a, tagJournal, operation("list-entries", "GET /journal", "List entries of the journal",
-		"The oldest first. A request reads at most 20,000 entries: a page can be short or empty and still have a next page."), a.listEntries)
+		"The newest first. A request searches about 20,000 entries: a page can be short or empty and still have a next page."), a.listEntries)
 	contentRoute(a, tagJournal, operation("get-entry", "GET /journal/{id}", "Get an entry of the journal", "The first characters of its id are enough, if no other id begins with them."),
 		func(ctx context.Context, caller admin.Actor, in *entryPath) (e entry, err error) {
 			if err = a.mayReadJournal(caller); err == nil {
 				e.Entry, err = a.Journal.FindOne(ctx, in.ID)
 			}
 			return e, err
+		})
+	route(a, tagJournal, operation("list-related-entries", "GET /journal/{id}/related", "List the entries that are related to one",
+		"The events that the token of a decision was used for, or the decision that allowed an event, the newest first. Registries do not report the token: the principal, registry, repository, time and address are compared."),
+		func(ctx context.Context, caller admin.Actor, in *entryPath) (*journalPageResponse, error) {
+			if err := a.mayReadJournal(caller); err != nil {
+				return nil, err
+			}
+			e, err := a.Journal.FindOne(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			related, err := a.Journal.Related(ctx, e)
+			return newJournalPage(ctx, related, "", 0, time.Time{}, err)
 		})
 	contentRoute(a, tagJournal, operation("explain-entry", "GET /journal/{id}/explanation", "Explain a decision",
 		"How the request was decided, and how the current policy would decide it, if it is another one. The first characters of the id, which a refusal shows, are enough. "+
@@ -156,86 +162,54 @@ func (a *API) listEntries(ctx context.Context, caller admin.Actor, in *listEntri
 	if err := a.mayReadJournal(caller); err != nil {
 		return nil, err
 	}
-	if wrong := in.CheckPrincipal(); wrong != "" {
-		return nil, invalid("query.principal", "%s", wrong)
+	q, field, reason := in.Query()
+	switch {
+	case reason != "":
+		return nil, invalid("query."+field, "%s", reason)
+	case in.Before > 0 && in.After > 0:
+		return nil, invalid("query.after", "cannot be combined with before")
+	case in.After > 0:
+		return a.entriesAfter(ctx, in, &q)
 	}
-	if in.Last > 0 && in.After > 0 {
-		return nil, invalid("query.last", "cannot be combined with after")
-	}
-	end := journal.Position(math.MaxInt64)
-	if in.Before > 0 {
-		end = journal.Position(in.Before) - 1
-	}
-	after, previous, err := journal.Position(in.After), "", error(nil)
-	if in.Last > 0 {
-		after, previous, err = a.beforeLast(ctx, in, end)
-	}
-	var page *pageResponse[entry]
-	if err == nil {
-		page, err = a.entriesAfter(ctx, in, after, end)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &journalPageResponse{page.Link, journalPage{page.Body.Items, page.Body.Next, previous}}, nil
+	page, err := a.Journal.Search(ctx, q, journal.Position(in.Before), in.Limit, func(searched int) bool { return searched >= maxSearched })
+	return newJournalPage(ctx, page.Entries, "before", page.Next, page.Searched, err)
 }
 
-// beforeLast returns the position before the last entries that the filters select, of those up to
-// end. previous is the position at which it stopped after maxScanned entries; "": it did not.
-func (a *API) beforeLast(ctx context.Context, in *listEntries, end journal.Position) (after journal.Position, previous string, err error) {
-	last, err := a.Journal.Last(ctx)
-	if err != nil {
-		return 0, "", err
-	}
-	after = min(end, last)
-	missing, scanned := in.Last, 0
-	for e, err := range a.Journal.ReadBack(ctx, after) {
-		switch {
-		case err != nil:
-			return 0, "", err
-		case e.Time.Before(in.Since.Add(-maxSkew)): // all entries before it are earlier, too
-			missing = 0
-		case in.Matches(&e):
-			after = e.Position - 1
-			missing--
-		}
-		if scanned++; missing == 0 {
-			break
-		}
-		if scanned == maxScanned {
-			previous = strconv.FormatInt(int64(e.Position), 10)
-			break
-		}
-	}
-	return after, previous, nil
-}
-
-// entriesAfter returns a page of the entries that the filters select, after a position and up to
-// end.
-func (a *API) entriesAfter(ctx context.Context, in *listEntries, after, end journal.Position) (*pageResponse[entry], error) {
-	if !in.Since.IsZero() {
-		before, err := a.Journal.Before(ctx, in.Since)
-		if err != nil {
-			return nil, err
-		}
-		after = max(after, before)
-	}
-	found, next := []journal.Entry{}, ""
-	scanned := 0
+// entriesAfter returns a page of the entries that the query selects, after a position.
+func (a *API) entriesAfter(ctx context.Context, in *listEntries, q *journal.Query) (*journalPageResponse, error) {
+	found, next := []journal.Entry{}, journal.Position(0)
+	searched, after := 0, journal.Position(in.After)
 	for e, err := range a.Journal.Read(ctx, after) {
 		if err != nil {
 			return nil, err
 		}
-		if !in.Until.IsZero() && e.Time.After(in.Until.Add(maxSkew)) || e.Position > end {
-			break // all entries after it are later, too
-		}
-		if len(found) == in.Limit || scanned == maxScanned {
-			next = strconv.FormatInt(int64(after), 10)
+		if len(found) == in.Limit || searched == maxSearched {
+			next = after
 			break
 		}
-		if scanned, after = scanned+1, e.Position; in.Matches(&e) {
+		if searched, after = searched+1, e.Position; q.Matches(&e) {
 			found = append(found, e)
 		}
 	}
-	return newPage(ctx, found, next, func(e *journal.Entry) entry { return entry{*e} }, nil)
+	return newJournalPage(ctx, found, "after", next, time.Time{}, nil)
+}
+
+// newJournalPage returns a page whose next page begins before or after a position; 0: there is
+// none.
+func newJournalPage(ctx context.Context, found []journal.Entry, parameter string, next journal.Position, searched time.Time, err error) (*journalPageResponse, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := &journalPageResponse{Body: journalPage{Items: make([]entry, len(found))}}
+	for i := range found {
+		out.Body.Items[i] = entry{found[i]}
+	}
+	if next > 0 {
+		out.Body.Next = strconv.FormatInt(int64(next), 10)
+		out.Link = nextLink(calling(ctx).request.URL, parameter, out.Body.Next)
+		if !searched.IsZero() {
+			out.Body.Searched = &searched
+		}
+	}
+	return out, nil
 }

@@ -38,16 +38,15 @@ func newPage[S, T any](ctx context.Context, from []S, next string, convert func(
 		out.Body.Items[i] = convert(&from[i])
 	}
 	if next != "" {
-		out.Link = nextLink(calling(ctx).request.URL, next)
+		out.Link = nextLink(calling(ctx).request.URL, "after", next)
 	}
 	return out, nil
 }
 
-// nextLink returns the URL of the page after this one.
-func nextLink(this *url.URL, next string) string {
+// nextLink returns the URL of the page after this one, with a parameter for where it begins.
+func nextLink(this *url.URL, parameter, next string) string {
 	query := this.Query()
-	query.Del("last") // the journal's: after replaces it
-	query.Set("after", next)
+	query.Set(parameter, next)
 	return "<" + this.EscapedPath() + "?" + query.Encode() + `>; rel="next"`
 }
 

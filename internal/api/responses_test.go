@@ -220,20 +220,20 @@ func TestTheJournalCanBeRead(t *testing.T) {
 			return found, page["next"]
 		}
 		for path, want := range map[string][]string{
-			"/journal?principal=user:root":                      {"user:root user.add ann", "user:root user.add bob"},
+			"/journal?principal=user:root":                      {"user:root user.add bob", "user:root user.add ann"},
 			"/journal?action=token.add":                         {"operator:root token.add user:root"},
-			"/journal?last=1":                                   {"user:root user.add bob"},
-			"/journal?kind=change&last=1":                       {"user:root user.add bob"},
-			"/journal?principal=root&action=user.add":           {"operator:root user.add root", "user:root user.add ann", "user:root user.add bob"},
-			"/journal?principal=root&last=2":                    {"user:root user.add ann", "user:root user.add bob"},
+			"/journal?limit=1":                                   {"user:root user.add bob"},
+			"/journal?kind=change&limit=1":                       {"user:root user.add bob"},
+			"/journal?principal=root&action=user.add":           {"user:root user.add bob", "user:root user.add ann", "operator:root user.add root"},
+			"/journal?principal=root&limit=2":                   {"user:root user.add bob", "user:root user.add ann"},
 			"/journal?principal=operator:root&action=token.add": {"operator:root token.add user:root"},
 			"/journal?principal=ann":                            nil,
 			"/journal?kind=event":                               nil,
 			"/journal?registry=r.example.com":                   nil,
 			"/journal?principal=user:ann&limit=10":              nil,
 
-			"/journal?principal=user:root&since=2000-01-01T00:00:00Z&until=2999-01-01T00:00:00Z": {"user:root user.add ann", "user:root user.add bob"},
-			"/journal?principal=user:root&since=2000-01-01T00:00:00Z&last=1":                     {"user:root user.add bob"},
+			"/journal?principal=user:root&since=2000-01-01T00:00:00Z&until=2999-01-01T00:00:00Z": {"user:root user.add bob", "user:root user.add ann"},
+			"/journal?principal=user:root&since=2000-01-01T00:00:00Z&limit=1":                     {"user:root user.add bob"},
 			"/journal?principal=user:root&since=2998-01-01T00:00:00Z":                            nil,
 			"/journal?principal=user:root&until=2000-01-01T00:00:00%2B02:00":                     nil,
 		} {
@@ -242,11 +242,11 @@ func TestTheJournalCanBeRead(t *testing.T) {
 			}
 		}
 		got, next := read("/journal?principal=user:root&limit=1")
-		more, last := read("/journal?principal=user:root&limit=1&after=" + next.(string))
-		if diff := cmp.Diff([]string{"user:root user.add ann", "user:root user.add bob"}, append(got, more...)); diff != "" || last != nil {
+		more, last := read("/journal?principal=user:root&limit=1&before=" + next.(string))
+		if diff := cmp.Diff([]string{"user:root user.add bob", "user:root user.add ann"}, append(got, more...)); diff != "" || last != nil {
 			t.Errorf("%v: %s", last, diff)
 		}
-		item := h.read(h.must(200, root, "GET", "/journal?last=1", nil))["items"].([]any)[0].(fields)
+		item := h.read(h.must(200, root, "GET", "/journal?limit=1", nil))["items"].([]any)[0].(fields)
 		at := item["time"].(string)
 		if got, _ := read("/journal?action=user.add&since=" + at); !slices.Contains(got, "user:root user.add bob") {
 			t.Errorf("what happened at %s is missing with since: %v", at, got)
@@ -262,7 +262,10 @@ func TestTheJournalCanBeRead(t *testing.T) {
 			t.Errorf("via: %v", to["via"])
 		}
 		h.must(404, root, "GET", "/journal/none", nil)
-		h.must(422, root, "GET", "/journal?last=1&after=1", nil)
+		h.must(422, root, "GET", "/journal?before=1&after=1", nil)
+		if got, _ := read("/journal?action=user.add&after=1"); !slices.Equal(got, []string{"user:root user.add ann", "user:root user.add bob"}) {
+			t.Errorf("after the first entry: %v", got)
+		}
 		for principal, want := range map[string]string{
 			"group:dev": "groups are not in the journal", "usr:ann": "give user:NAME", "user:": "the name is missing",
 		} {
@@ -274,7 +277,7 @@ func TestTheJournalCanBeRead(t *testing.T) {
 	})
 }
 
-// Filters apply before last, however many other entries there are. journal?kind=change&last=12 once
+// Filters apply before last, however many other entries there are. journal?kind=change&limit=12 once
 // returned 2 entries.
 func TestFiltersApplyBeforeLast(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
@@ -322,7 +325,7 @@ func TestFiltersApplyBeforeLast(t *testing.T) {
 		want  []string
 	}{
 		{"last=12", numbers(9, 20)},
-		{"kind=change&last=12", numbers(9, 20)},
+		{"kind=change&limit=12", numbers(9, 20)},
 		{"last=17&principal=root", numbers(4, 20)},
 		{"last=100", append([]string{"tidewaiter-admins"}, numbers(1, 20)...)},
 		{"kind=text&last=3", nil},

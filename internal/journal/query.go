@@ -182,10 +182,11 @@ type Page struct {
 
 // Search returns the last entries before a position that a query selects, at most limit; 0 is the
 // end of the journal. Entries that are written meanwhile do not change later pages. Search
-// stops early when enough returns true, which it calls every 32 blocks.
+// stops early when enough returns true, which it calls every 32 blocks with the number of entries that
+// were searched.
 //
 // It reads every block since q.Since, but decodes only the lines that contain the query's texts.
-func (j *Journal) Search(ctx context.Context, q Query, before Position, limit int, enough func() bool) (Page, error) {
+func (j *Journal) Search(ctx context.Context, q Query, before Position, limit int, enough func(searched int) bool) (Page, error) {
 	if !q.Until.IsZero() {
 		last, err := j.Before(ctx, q.Until.Add(2*skew))
 		if err != nil {
@@ -209,10 +210,12 @@ type search struct {
 	limit   int
 	decoder *decoder
 	texts   [][][]byte // a line must contain one of each
-	page    Page
+
+	searched int // entries
+	page     Page
 }
 
-func (s *search) run(ctx context.Context, before Position, enough func() bool) (Page, error) {
+func (s *search) run(ctx context.Context, before Position, enough func(searched int) bool) (Page, error) {
 	from := Position(math.MaxInt64)
 	if before != 0 {
 		from = before - 1
@@ -237,7 +240,7 @@ func (s *search) run(ctx context.Context, before Position, enough func() bool) (
 		if len(blocks) == 0 || from == 0 {
 			return s.page, nil
 		}
-		if enough() {
+		if enough(s.searched) {
 			s.page.Next = from + 1
 			return s.page, nil
 		}
@@ -246,6 +249,7 @@ func (s *search) run(ctx context.Context, before Position, enough func() bool) (
 
 // block searches the entries of a block up to a position, the last one first.
 func (s *search) block(ctx context.Context, b *block, upTo Position) error {
+	s.searched += int(b.entries)
 	s.page.Searched = time.UnixMilli(b.earliest).UTC()
 	if !s.Until.IsZero() && time.UnixMilli(b.earliest).After(s.Until.Add(skew)) {
 		return nil

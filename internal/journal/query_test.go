@@ -129,7 +129,7 @@ func TestPropertySearchFindsWhatMatches(t *testing.T) {
 		slices.Reverse(want)
 		limit := rapid.IntRange(1, 20).Draw(t, "limit")
 		for from := journal.Position(0); ; {
-			page, err := j.Search(context.Background(), q, from, limit, func() bool { return rapid.Bool().Draw(t, "enough") })
+			page, err := j.Search(context.Background(), q, from, limit, func(int) bool { return rapid.Bool().Draw(t, "enough") })
 			if err != nil {
 				t.Fatal(err)
 			}

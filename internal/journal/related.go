@@ -80,7 +80,7 @@ func (j *Journal) eventsOf(ctx context.Context, e *Entry) (events []Entry, err e
 
 func (j *Journal) relatedTo(ctx context.Context, e *Entry, q Query) ([]Entry, error) {
 	q.Registry = e.Registry
-	page, err := j.Search(ctx, q, 0, maxRelated, func() bool { return false })
+	page, err := j.Search(ctx, q, 0, maxRelated, func(int) bool { return false })
 	if err != nil {
 		return nil, fmt.Errorf("finding what is related to entry %s: %w", e.ID, err)
 	}

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/policyfile"
+	"github.com/tidewaiter/tidewaiter/internal/text"
+)
+
+func journalList(f *flags) action {
+	n := f.IntP("limit", "n", 20, "the maximum number of `entries`; with --follow, of those before the new ones")
+	before := f.Int64("before", 0, "only entries before a `position`, to continue a list")
+	follow := f.BoolP("follow", "f", false, "list in the order of time, and print new entries as they are written, until Ctrl-C")
+	filter := filterFlags(f)
+	f.oneOf("before", "follow")
+	f.before(func(s *session) error {
+		if *n < 0 || *n == 0 && !*follow {
+			return s.usageErrorf("--limit must be positive, or 0 with --follow")
+		}
+		if *before < 0 {
+			return s.usageErrorf("--before must not be negative")
+		}
+		return nil
+	})
+	return func(s *session) error {
+		q, _, _ := filter.Query() // checked
+		if *follow {
+			return s.followJournal(q, *n)
+		}
+		page, err := s.journal.Search(s.ctx, q, journal.Position(*before), *n, never)
+		if err != nil {
+			return err
+		}
+		for _, e := range page.Entries {
+			if err := s.printEntry(e); err != nil {
+				return err
+			}
+		}
+		if page.Next != 0 {
+			s.note("there are more: --before %d", page.Next)
+		}
+		return nil
+	}
+}
+
+// never is for searches that go on until they are done or Ctrl-C.
+func never(int) bool { return false }
+
+// followJournal prints the last n selected entries and then new ones.
+func (s *session) followJournal(q journal.Query, n int) error {
+	last, err := s.journal.Last(s.ctx)
+	if err != nil {
+		return err
+	}
+	if n > 0 && last > 0 {
+		page, err := s.journal.Search(s.ctx, q, last+1, n, never)
+		if err != nil {
+			return err
+		}
+		for _, e := range slices.Backward(page.Entries) {
+			if err := s.printEntry(e); err != nil {
+				return err
+			}
+		}
+	}
+	for e, err := range s.journal.Follow(s.ctx, last) {
+		if err != nil {
+			return err
+		}
+		if !q.Matches(&e) {
+			continue
+		}
+		if err := s.printEntry(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// filterFlags adds the flags that select entries of the journal.
+func filterFlags(f *flags) *api.Filter {
+	filter := new(api.Filter)
+	f.time(&filter.Since, "since", "only entries at this `time` or later, as 2026-11-28T23:00:00Z or 2026-11-28")
+	f.time(&filter.Until, "until", "only entries before this `time`")
+	kind := choose[journal.Kind](f, "kind", "", "", "only entries of a `kind`: decision, event, change or text",
+		journal.KindDecision, journal.KindEvent, journal.KindChange, journal.KindText)
+	outcome := choose[journal.Outcome](f, "outcome", "", "", "only decisions with an `outcome`: granted, partial or refused",
+		journal.Granted, journal.Partial, journal.Refused)
+	for _, flag := range []struct {
+		to          *string
+		name, usage string
+	}{
+		{&filter.Registry, "registry", "only entries about the registry of that `service`"},
+		{&filter.Principal, "principal", "only what `WHO` requested, did or changed: user:NAME, robot:NAME, workload:NAME, operator:NAME, anonymous, or a name alone"},
+		{&filter.Repository, "repository", "only decisions and events about a `repository`; team/** is all below team"},
+		{&filter.Digest, "digest", "only events about the object with a `digest`, or about one that refers to it; 7 digits are enough"},
+		{&filter.Tag, "tag", "only events about a `tag`"},
+		{&filter.Action, "action", "only requests for an `action`, and events and changes with it: pull, push, delete, user.add"},
+		{&filter.Address, "address", "only requests from an `address` or network, as 192.0.2.0/24"},
+		{&filter.Decision, "decision", "only the decision with an `id`, and those that reused its token"},
+	} {
+		f.StringVar(flag.to, flag.name, "", flag.usage)
+	}
+	f.before(func(s *session) error {
+		filter.Kind, filter.Outcome = *kind, *outcome
+		if _, field, reason := filter.Query(); reason != "" {
+			return s.usageErrorf("--%s: %s: %s", field, text.Escape(f.Lookup(field).Value.String()), reason)
+		}
+		return nil
+	})
+	return filter
+}
+
+// time adds a flag whose value is a time.
+func (f *flags) time(to *time.Time, name, usage string) {
+	written := f.String(name, "", usage)
+	f.before(func(s *session) (err error) {
+		if *written == "" {
+			return nil
+		}
+		if *to, err = policyfile.ParseTime(*written, time.Local); err != nil {
+			err = s.usageErrorf("--%s: %v", name, err)
+		}
+		return err
+	})
+}
+
+// printEntry prints an entry in one line.
+func (s *session) printEntry(e journal.Entry) error {
+	if s.json() {
+		return json.NewEncoder(s.out).Encode(e)
+	}
+	return printSummary(s.out, &e)
+}
+
+func printSummary(w io.Writer, e *journal.Entry) error {
+	p := painted(w)
+	_, err := fmt.Fprintln(w, p.faint(e.Time.Local().Format(time.DateTime)), e.Summary(), p.faint("id="+e.ID.String()))
+	return err
+}
+
+func journalShow(s *session) error {
+	e, err := s.journal.FindOne(s.ctx, s.args[0])
+	if err != nil {
+		return err
+	}
+	related, err := s.journal.Related(s.ctx, e)
+	if err != nil {
+		return err
+	}
+	if s.json() {
+		if related == nil {
+			related = []journal.Entry{}
+		}
+		return s.writeJSON(struct {
+			Entry   journal.Entry   `json:"entry"`
+			Related []journal.Entry `json:"related"`
+		}{e, related})
+	}
+	if err := printSummary(s.out, &e); err != nil {
+		return err
+	}
+	if err := table(s.out, details(&e)); err != nil {
+		return err
+	}
+	if e.Event != nil && len(related) == 0 {
+		s.note("no decision in the journal allowed it: the registry's token may be from before the journal begins")
+	}
+	for i := range related {
+		heading := "\nThe decision that allowed it:"
+		if e.Decision != nil {
+			heading = "\nWhat its token was used for:"
+		}
+		if i == 0 {
+			fmt.Fprintln(s.out, heading)
+		}
+		if err := printSummary(s.out, &related[i]); err != nil {
+			return err
+		}
+		if e.Event != nil {
+			if err := table(s.out, details(&related[i])); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// details returns what a summary leaves out.
+func details(e *journal.Entry) (rows [][]string) {
+	add := func(name, value string) {
+		if value != "" {
+			rows = append(rows, []string{"  " + name, text.Escape(value)})
+		}
+	}
+	switch {
+	case e.Decision != nil:
+		d := e.Decision
+		if p := d.Principal; p != nil {
+			add("principal", p.String())
+			add("source", p.Source)
+			add("groups", strings.Join(p.Groups, ", "))
+			for _, name := range slices.Sorted(maps.Keys(p.Claims)) {
+				add("claims."+name, fmt.Sprint(p.Claims[name]))
+			}
+		}
+		add("credential", d.Credential)
+		if d.Remote.IsValid() {
+			add("address", d.Remote.String())
+		}
+		add("client", d.Client)
+		for _, r := range d.Results {
+			for _, c := range r.Causes {
+				if c.Rule != nil {
+					add("rule", fmt.Sprintf("%s (%s): %s %s", cmp.Or(c.Rule.Name, "without a name"), c.Rule.Origin, c.Reason, c.Actions))
+				}
+			}
+		}
+		if !d.Expires.IsZero() {
+			add("token until", d.Expires.Local().Format(time.DateTime))
+		}
+	case e.Event != nil:
+		v := e.Event
+		add("digest", v.Digest)
+		add("media type", v.MediaType)
+		add("from", v.FromRepository)
+		add("address", v.Request.Address)
+		add("client", v.Request.UserAgent)
+		add("registry process", v.Source.Instance)
+		if d := v.Time.Sub(e.Time); d.Abs() > time.Minute {
+			add("time at the registry", v.Time.Local().Format(time.DateTime))
+		}
+	case e.Change != nil:
+		for _, name := range slices.Sorted(maps.Keys(e.Change.From)) {
+			add("from "+name, fmt.Sprint(e.Change.From[name]))
+		}
+		for _, name := range slices.Sorted(maps.Keys(e.Change.To)) {
+			add("to "+name, fmt.Sprint(e.Change.To[name]))
+		}
+	}
+	return rows
+}
