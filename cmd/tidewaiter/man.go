@@ -54,7 +54,7 @@ func manualPages(pages map[string][]byte, c *cobra.Command, program string) {
 		return
 	}
 	for _, sub := range c.Commands() {
-		if sub.Name() != "help" {
+		if sub.Name() != "help" && !sub.Hidden {
 			manualPages(pages, sub, program)
 		}
 	}
@@ -79,7 +79,7 @@ func manualPage(c *cobra.Command, program string) []byte {
 	if c.HasSubCommands() && c.Name() != "completion" {
 		p.Section("Commands")
 		for _, sub := range c.Commands() {
-			if sub.Name() != "help" {
+			if sub.Name() != "help" && !sub.Hidden {
 				p.Item(dashed(sub)+"(1)", "", sub.Short+".")
 			}
 		}

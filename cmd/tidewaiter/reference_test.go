@@ -62,6 +62,9 @@ func TestCommandsReference(t *testing.T) {
 
 // ends returns c or, if it has subcommands, those without subcommands below it.
 func ends(c *cobra.Command) []*cobra.Command {
+	if c.Hidden {
+		return nil
+	}
 	if !c.HasSubCommands() {
 		return []*cobra.Command{c}
 	}
@@ -73,6 +76,9 @@ func ends(c *cobra.Command) []*cobra.Command {
 }
 
 func describeCommand(b *strings.Builder, c *cobra.Command) {
+	if c.Hidden {
+		return
+	}
 	shells := c.Name() == "completion" // all on one page
 	if !c.HasSubCommands() || shells {
 		fmt.Fprintf(b, "## %s\n\n%s\n\n```\n%s\n```\n\n", c.CommandPath(), description(c), unindent(c.Example))
