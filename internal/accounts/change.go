@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 
@@ -24,10 +25,7 @@ func (a *Accounts) change(ctx context.Context, by admin.Actor, revokes bool, f f
 func (a *Accounts) alter(ctx context.Context, by admin.Actor, login string, version int64, f func(*sql.Tx, *record) (*journal.Change, error)) (account Account, err error) {
 	err = a.change(ctx, by, true, func(tx *sql.Tx) (*journal.Change, error) {
 		r, err := findLocked(ctx, tx, login)
-		if err != nil {
-			return nil, err
-		}
-		if err := by.CheckSeen(r.ID, r.Version, version); err != nil {
+		if err := cmp.Or(err, by.CheckSeen(r.ID, r.Version, version)); err != nil {
 			return nil, err
 		}
 		change, err := f(tx, &r)

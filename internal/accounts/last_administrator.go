@@ -24,9 +24,9 @@ func hasAdministrator(ctx context.Context, q store.Querier, lasting bool) (bool,
 	return len(one) > 0, err
 }
 
-// keepAdministrator runs f, and fails with ErrLast if f removes the last administrator. Changes that
-// revoke something are serialized over all processes. So two concurrent changes cannot each remove
-// one of the last two administrators.
+// keepAdministrator runs f, and fails with ErrLast if f removes the last administrator. Changes
+// that revoke something are serialized over all processes. So two concurrent changes cannot each
+// remove one of the last two administrators.
 func keepAdministrator(ctx context.Context, by admin.Actor, tx *sql.Tx, f func(*sql.Tx) (*journal.Change, error)) (*journal.Change, error) {
 	if by.Forces() {
 		return f(tx)

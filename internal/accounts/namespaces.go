@@ -40,8 +40,8 @@ func (a *Accounts) mayManageLogin(by admin.Actor, login string) error {
 	return err
 }
 
-// mayManage checks that the actor may change this account, by Rights.MayChange or as an owner of the
-// robot's namespace. Owners may not change a robot that is in a group or that has rights over
+// mayManage checks that the actor may change this account, by Rights.MayChange or as an owner of
+// the robot's namespace. Owners may not change a robot that is in a group or that has rights over
 // Tidewaiter by a rule: with its secret they would get those rights.
 func (a *Accounts) mayManage(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) error {
 	err := a.rights.MayChange(by, r.principal())

@@ -35,7 +35,8 @@ func (e *TakenError) Is(target error) bool { //nolint:errorlint // errors.Is req
 }
 
 // checkOtherSources returns a TakenError if another source knows a login. It also returns the
-// sources that are unavailable. An outage of a directory must not keep an administrator from adding an account.
+// sources that are unavailable. An outage of a directory must not keep an administrator from
+// adding an account.
 func (a *Accounts) checkOtherSources(ctx context.Context, login string) (unchecked []string, err error) {
 	if a.o.Elsewhere == nil {
 		return nil, nil

@@ -54,14 +54,15 @@ func checkPassword(name, secret string) error {
 
 // isCommon unpacks the list at each call. Passwords are set rarely, and the unpacked list would
 // stay in memory.
-func isCommon(folded string) (bool, error) {
+func isCommon(folded string) (_ bool, err error) {
+	defer admin.Wrap(&err, "unpacking the list of common passwords")
 	unpack, err := gzip.NewReader(bytes.NewReader(common))
 	if err != nil {
-		return false, fmt.Errorf("unpacking the list of common passwords: %w", err)
+		return false, err
 	}
 	text, err := io.ReadAll(unpack)
 	if err != nil {
-		return false, fmt.Errorf("unpacking the list of common passwords: %w", err)
+		return false, err
 	}
 	_, found := slices.BinarySearch(strings.Fields(string(text)), folded)
 	return found, nil

@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -21,17 +23,10 @@ const maxOverlap = 30 * 24 * time.Hour
 func (a *Accounts) AddRobot(ctx context.Context, by admin.Actor, n NewRobot) (_ Account, _ identity.Secret, err error) {
 	defer admin.Wrap(&err, "adding robot %.80q", n.Name)
 	n.Name = strings.TrimPrefix(n.Name, RobotPrefix)
-	if err := a.mayManageLogin(by, RobotPrefix+n.Name); err != nil {
+	if err := cmp.Or(a.mayManageLogin(by, RobotPrefix+n.Name), admin.CheckName(n.Name), a.writer.CheckExpiry(n.Expires)); err != nil {
 		return Account{}, identity.Secret{}, err
 	}
-	if err := admin.CheckName(n.Name); err != nil {
-		return Account{}, identity.Secret{}, err
-	}
-	end, err := a.writer.CheckExpiry(n.Expires)
-	if err != nil {
-		return Account{}, identity.Secret{}, err
-	}
-	r := record{Account: Account{Kind: policy.Robot, Name: n.Name, Expires: end, Groups: distinct(n.Groups), SetByDelegate: a.isDelegated(by)}}
+	r := record{Account: Account{Kind: policy.Robot, Name: n.Name, Expires: store.Rounded(n.Expires), Groups: distinct(n.Groups), SetByDelegate: a.isDelegated(by)}}
 	unchecked, taken := a.checkOtherSources(ctx, r.Login())
 	r.Unchecked = unchecked
 	text, d := secret.New(secret.Robot)

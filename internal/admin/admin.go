@@ -6,15 +6,14 @@
 // rulebook and accounts manage them. Every method of such a package takes an Actor, and follows
 // the same pattern:
 //
-//	func (a *Accounts) AddGroup(ctx context.Context, by admin.Actor, name string) (g Group, err error) {
+//	func (a *Accounts) AddGroup(ctx context.Context, by admin.Actor, name string) (err error) {
 //		defer admin.Wrap(&err, "adding group %.80q", name)
 //		if err := a.rights.Require(by, admin.RightAccounts, scope.Write); err != nil {
-//			return Group{}, err
+//			return err
 //		}
-//		err = a.writer.Change(ctx, topic, by, func(tx *sql.Tx) (*journal.Change, error) {
+//		return a.writer.Change(ctx, topic, by, func(tx *sql.Tx) (*journal.Change, error) {
 //			… // writes, and returns what the journal records
 //		})
-//		return g, err
 //	}
 //
 // Its errors are those of this package: ErrExists, ErrNotFound, ErrChanged, ErrForbidden and
@@ -29,7 +28,7 @@
 //	tidewaiter:journal          the journal
 //	tidewaiter:policy           roles and rules of the database
 //	tidewaiter:namespaces       all namespaces
-//	tidewaiter:namespace/team   one namespace; its owners have this right by a rule of the namespace
+//	tidewaiter:namespace/team   one namespace; each namespace gives this right to its owners
 //
 // Members of the group Administrators, from any identity source, have all rights without a rule.
 // Members of Auditors may read everything. These are built-in rules: a deny rule overrides them.

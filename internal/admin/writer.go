@@ -69,18 +69,17 @@ func (w *Writer) Change(ctx context.Context, topic string, by Actor, f func(*sql
 var errNoChange = errors.New("there is nothing to change")
 
 // Time returns the time in the precision of the database.
-func (w *Writer) Time() time.Time { return store.Time(store.Millis(w.Now())) }
+func (w *Writer) Time() time.Time { return store.Rounded(w.Now()) }
 
 // NewID returns the id of a new object. Ids are ordered by time.
 func (w *Writer) NewID() string { return journal.NewID(w.Now()).String() }
 
-// CheckExpiry returns an InvalidError of the field "expires" if an expiry is in the past. It returns
-// the expiry in the precision of the database.
-func (w *Writer) CheckExpiry(t time.Time) (time.Time, error) {
+// CheckExpiry returns an InvalidError of the field "expires" if an expiry is in the past.
+func (w *Writer) CheckExpiry(t time.Time) error {
 	if Expired(t, w.Now()) {
-		return t, Invalid("expires", "it is in the past")
+		return Invalid("expires", "it is in the past")
 	}
-	return store.Time(store.Millis(t)), nil
+	return nil
 }
 
 // Expired reports whether an expiry is over. The zero time is never.

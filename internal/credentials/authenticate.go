@@ -13,16 +13,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// The names of credentials in the journal (identity.Verified.Credential). All but
-// CredentialPassword are followed by a name or an id.
-const (
-	CredentialPassword = "password"
-	credentialAccess   = "token:"
-	credentialRobot    = "secret:"
-	credentialRefresh  = "refresh:"
-	credentialSession  = "session:"
-)
-
 // Authenticate accepts access tokens, robot secrets, refresh tokens and sessions. They can be
 // presented with their owner's login or without a name. An invalid one is rejected, not unknown,
 // so no other source is asked about it. Failures are never cached.
@@ -119,7 +109,7 @@ func (c *Credentials) identify(ctx context.Context, v *verified, p identity.Pres
 // load reads an issued credential from the database.
 func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verified, error) {
 	letter, d, ok := secret.Parse(p.Secret.Reveal())
-	if !ok || presentedAs(letter) != p.Kind {
+	if !ok || kinds[useOf(letter)].presentedAs != p.Kind {
 		return nil, identity.NeverValid("the token is mistyped, or of another kind")
 	}
 	t, err := c.findSecret(ctx, c.writer.DB.Read(), d)
@@ -131,7 +121,7 @@ func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verified
 		return nil, fmt.Errorf("looking up a token: %w", err)
 	}
 	v := &verified{
-		identity: identity.Verified{Credential: credentialOf(&t), Until: t.Expires},
+		identity: identity.Verified{Credential: t.credential(), Until: t.Expires},
 		expires:  t.Expires, token: t.ID, registry: t.Registry, use: t.Use,
 		created: store.Millis(t.Created), owner: t.Owner, limits: t.Limits,
 	}
@@ -139,7 +129,7 @@ func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verified
 		v.basis = newBasis(p.Secret, t.basis)
 	}
 	v.used.Store(max(store.Millis(t.Used), c.unwrittenUse(t.ID)))
-	if letter != t.Use.letter() {
+	if useOf(letter) != t.Use {
 		return nil, identity.Rejected("the token is of another kind")
 	}
 	if v.parentExpiry, err = c.parentExpiry(ctx, c.writer.DB.Read(), &t); err != nil {
@@ -183,17 +173,4 @@ func sooner(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// credentialOf returns the name of a token in the journal.
-func credentialOf(t *Token) string {
-	switch t.Use {
-	case Robot:
-		return credentialRobot + t.ID
-	case Refresh:
-		return credentialRefresh + t.ID
-	case Session:
-		return credentialSession + t.ID
-	}
-	return credentialAccess + t.Name
 }

@@ -27,9 +27,9 @@ func newBasis(secret identity.Secret, stored string) *basis {
 	return &basis{secret: secret, stored: stored}
 }
 
-// matches reports whether the token was created with a password of this generation. It returns true if
-// the source has no generations. A token without a fingerprint, from before its source had
-// generations, is invalid once the source has them.
+// matches reports whether the token was created with a password of this generation. It returns
+// true if the source has no generations. A token without a fingerprint, from before its source
+// had generations, is invalid once the source has them.
 func (b *basis) matches(generation string) bool {
 	if b == nil || generation == "" {
 		return true

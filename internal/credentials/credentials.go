@@ -1,5 +1,5 @@
 // Package credentials manages the credentials that Tidewaiter issues. It answers: was this secret
-// issued here, to whom, and what is it valid for?
+// issued here, who is its owner, and what is it valid for?
 //
 // There are four kinds: access tokens of users, secrets of robots, refresh tokens and browser
 // sessions. The owner of a credential may be from any identity source: a user of a directory has
@@ -68,8 +68,8 @@ type Options struct {
 	// look users up. Their access tokens are valid until then (LastSignIn). 0: sign-ins do not
 	// count. nil: 0 for every source.
 	SignInLasts func(source string) time.Duration
-	// SignInSettings returns a text that identifies the settings by which a source judges sign-ins.
-	// A stored sign-in does not count when they have changed. nil: they never change.
+	// SignInSettings returns a text that identifies the settings by which a source judges
+	// sign-ins. A stored sign-in does not count when they have changed. nil: they never change.
 	SignInSettings func(source string) string
 
 	SessionIdle time.Duration // a session expires after this time without a request; 0: 1 h
@@ -88,7 +88,7 @@ type Options struct {
 // Local finds owners among the users and robots of the database.
 type Local interface {
 	// Owner returns a user or robot by id, or by kind and name if the id is "". The error is
-	// admin.ErrNotFound if there is none.
+	// admin.ErrNotFound if there is no such owner.
 	Owner(ctx context.Context, q store.Querier, o Owner, now time.Time) (LocalOwner, error)
 	// Lock is Owner by id, and locks the row until the transaction ends, so that what it returns
 	// is still true at commit.

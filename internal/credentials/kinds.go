@@ -5,34 +5,43 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
-// letter returns the letter in the secrets of a use. Package secret documents the format.
-func (u Use) letter() byte {
-	switch u {
-	case Robot:
-		return secret.Robot
-	case Refresh:
-		return secret.Refresh
-	case Session:
-		return secret.Session
-	}
-	return secret.Access
+// CredentialPassword is identity.Verified.Credential for a password.
+const CredentialPassword = "password"
+
+// kind is what depends on the use of a token.
+type kind struct {
+	letter      byte          // in its secret
+	presentedAs identity.Kind // how it is presented
+	prefix      string        // of its name or id in identity.Verified.Credential
 }
 
-// presentedAs returns the kind of credential that a secret with this letter is accepted as.
-func presentedAs(letter byte) identity.Kind {
-	switch letter {
-	case secret.Access, secret.Robot:
-		return identity.AccessToken
-	case secret.Refresh:
-		return identity.RefreshToken
-	case secret.Session:
-		return identity.Session
+var kinds = map[Use]kind{
+	Access:  {secret.Access, identity.AccessToken, "token:"},
+	Robot:   {secret.Robot, identity.AccessToken, "secret:"},
+	Refresh: {secret.Refresh, identity.RefreshToken, "refresh:"},
+	Session: {secret.Session, identity.Session, "session:"},
+}
+
+// useOf returns the use of a secret with this letter; "": none.
+func useOf(letter byte) Use {
+	for use, k := range kinds {
+		if k.letter == letter {
+			return use
+		}
 	}
-	return identity.None
+	return ""
 }
 
 // newSecret returns a new secret of a use, and its stored form.
 func newSecret(u Use) (identity.Secret, secret.Digest) {
-	text, d := secret.New(u.letter())
+	text, d := secret.New(kinds[u].letter)
 	return identity.NewSecret(text), d
+}
+
+// credential returns the name of a token in the journal.
+func (t *Token) credential() string {
+	if t.Use == Access {
+		return kinds[Access].prefix + t.Name
+	}
+	return kinds[t.Use].prefix + t.ID
 }

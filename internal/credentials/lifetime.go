@@ -21,8 +21,8 @@ func (c *Credentials) expiry(t *Token) time.Time {
 	return sooner(t.stored, t.Created.Add(c.o.MaxLifetime))
 }
 
-// checkLifetime rejects a requested expiry that is later than MaxLifetime allows. Zero requests the
-// latest one allowed.
+// checkLifetime rejects a requested expiry that is later than MaxLifetime allows. Zero requests
+// the latest one allowed.
 func (c *Credentials) checkLifetime(end time.Time) error {
 	if c.o.MaxLifetime > 0 && !end.IsZero() && end.After(c.writer.Time().Add(c.o.MaxLifetime)) {
 		return admin.Invalid("expires", "it is later than max_credential_lifetime of the accounts source allows: %s from now",

@@ -60,7 +60,7 @@ func (c *Credentials) RotateRobotSecret(ctx context.Context, tx *sql.Tx, robot O
 // PresentsCurrentSecret reports whether the actor presented the current secret of a robot, and not
 // an older one that is valid for a while.
 func (c *Credentials) PresentsCurrentSecret(ctx context.Context, tx *sql.Tx, by admin.Actor) bool {
-	id, ok := strings.CutPrefix(by.Credential, credentialRobot)
+	id, ok := strings.CutPrefix(by.Credential, kinds[Robot].prefix)
 	if !ok {
 		return false
 	}

@@ -103,23 +103,17 @@ type maintained struct{ flushed, purged time.Time }
 // expired data.
 func (c *Credentials) maintain(ctx context.Context, t *maintained) error {
 	now := c.writer.Now()
-	for _, part := range []struct {
-		every time.Duration
-		last  *time.Time
-		run   []func(context.Context) error
-	}{
-		{flushEvery, &t.flushed, []func(context.Context) error{c.flushLastUsed, c.flushSignIns}},
-		{purgeEvery, &t.purged, []func(context.Context) error{c.purge, c.writer.PurgeKeys, c.purgeSignIns}},
-	} {
-		if clock.For(*part.last, part.every).Holds(now) {
-			continue
+	if clock.For(t.flushed, flushEvery).Over(now) {
+		if err := errors.Join(c.flushLastUsed(ctx), c.flushSignIns(ctx)); err != nil {
+			return err
 		}
-		for _, run := range part.run {
-			if err := run(ctx); err != nil {
-				return err
-			}
+		t.flushed = now
+	}
+	if clock.For(t.purged, purgeEvery).Over(now) {
+		if err := errors.Join(c.purge(ctx), c.writer.PurgeKeys(ctx), c.purgeSignIns(ctx)); err != nil {
+			return err
 		}
-		*part.last = now
+		t.purged = now
 	}
 	return nil
 }

@@ -33,8 +33,8 @@ func (c *Credentials) StartSession(ctx context.Context, presented identity.Prese
 	return t, secret, err
 }
 
-// PresentedToken returns the token that the actor presented, such as the current session. It returns
-// ErrNotFound if the actor presented something else.
+// PresentedToken returns the token that the actor presented, such as the current session. It
+// returns ErrNotFound if the actor presented something else.
 func (c *Credentials) PresentedToken(ctx context.Context, by admin.Actor) (_ Token, err error) {
 	defer admin.Wrap(&err, "looking up the presented token")
 	id, err := c.presentedID(ctx, c.writer.DB.Read(), by)

@@ -96,7 +96,8 @@ func (c *Credentials) LastSignIn(ctx context.Context, source, name, id string) (
 
 // storedSignIn is the stored form of a principal.
 type storedSignIn struct {
-	By     string         `json:"by,omitempty"` // the settings of the source: Options.SignInSettings
+	// By is Options.SignInSettings of the source.
+	By     string         `json:"by,omitempty"`
 	Groups []string       `json:"groups,omitempty"`
 	Claims map[string]any `json:"claims,omitempty"`
 }

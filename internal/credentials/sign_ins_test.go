@@ -220,8 +220,8 @@ func TestASignInThatIsDamagedOrNotWritten(t *testing.T) {
 	})
 }
 
-// A sign-in that was judged by other settings does not count: the user might have other groups now,
-// for which a deny exists, or no access at all.
+// A sign-in that was judged by other settings does not count: the user might have other groups
+// now, for which a deny exists, or no access at all.
 func TestASignInEndsWithTheSettingsThatJudgedIt(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		settings := "one"

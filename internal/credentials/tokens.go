@@ -1,6 +1,7 @@
 package credentials
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -64,14 +65,8 @@ func (c *Credentials) AddToken(ctx context.Context, by admin.Actor, n NewToken) 
 			return Token{}, identity.Secret{}, err
 		}
 	}
-	if err := checkToken(n); err != nil {
-		return Token{}, identity.Secret{}, err
-	}
-	end, err := c.writer.CheckExpiry(n.Expires)
-	if err != nil {
-		return Token{}, identity.Secret{}, err
-	}
-	if err := c.checkLifetime(end); err != nil {
+	end := store.Rounded(n.Expires)
+	if err := cmp.Or(checkToken(n), c.writer.CheckExpiry(end), c.checkLifetime(end)); err != nil {
 		return Token{}, identity.Secret{}, err
 	}
 	secret, d := newSecret(Access)
@@ -163,7 +158,7 @@ func checkToken(n NewToken) error {
 
 // presentedID returns the id of the token that the actor presented; "" if it was not a token.
 func (c *Credentials) presentedID(ctx context.Context, tx store.Querier, by admin.Actor) (string, error) {
-	if name, ok := strings.CutPrefix(by.Credential, credentialAccess); ok {
+	if name, ok := strings.CutPrefix(by.Credential, kinds[Access].prefix); ok {
 		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source IN ($1, $5) AND owner_id = $2 AND name = $3 AND purpose = $4",
 			by.Principal.Source, by.Principal.ID, name, string(Access), identity.FormerSource(by.Principal.Source))
 		if err == nil && len(ids) != 1 {
@@ -174,8 +169,8 @@ func (c *Credentials) presentedID(ctx context.Context, tx store.Querier, by admi
 		}
 		return ids[0], nil
 	}
-	for _, prefix := range []string{credentialRefresh, credentialRobot, credentialSession} {
-		if id, ok := strings.CutPrefix(by.Credential, prefix); ok {
+	for _, use := range []Use{Refresh, Robot, Session} {
+		if id, ok := strings.CutPrefix(by.Credential, kinds[use].prefix); ok {
 			t, err := c.findToken(ctx, tx, id)
 			if err == nil && !t.Owner.Is(by) || errors.Is(err, admin.ErrNotFound) {
 				err = admin.ErrForbidden

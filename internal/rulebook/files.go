@@ -149,39 +149,18 @@ func filesChange(before, after storedSource) *journal.Change {
 		return rules
 	}
 	was, is := byName(before), byName(after)
-	var added, changed, removed []string
+	added, changed, removed := difference(was, is, func(a, b *shortRule) bool { return a.content() == b.content() })
+	rolesAdded, rolesChanged, rolesRemoved := difference(before.Roles, after.Roles, func(a, b shortRole) bool { return a == b })
+	affected := slices.Concat(added, changed, removed)
 	files := make(map[string]bool)
-	for _, r := range before.Rules {
-		if is[r.Name] == nil {
-			removed = append(removed, r.Name)
-			files[r.File] = true
+	for _, rules := range []map[string]*shortRule{was, is} {
+		for _, name := range affected {
+			if r := rules[name]; r != nil {
+				files[r.File] = true
+			}
 		}
 	}
-	for i := range after.Rules {
-		now := &after.Rules[i]
-		switch then := was[now.Name]; {
-		case then == nil:
-			added = append(added, now.Name)
-			files[now.File] = true
-		case then.content() != now.content():
-			changed = append(changed, now.Name)
-			files[then.File], files[now.File] = true, true
-		}
-	}
-	var rolesAdded, rolesChanged, rolesRemoved []string
-	for role, now := range after.Roles {
-		if then, there := before.Roles[role]; !there {
-			rolesAdded = append(rolesAdded, role)
-		} else if then != now {
-			rolesChanged = append(rolesChanged, role)
-		}
-	}
-	for role := range before.Roles {
-		if _, there := after.Roles[role]; !there {
-			rolesRemoved = append(rolesRemoved, role)
-		}
-	}
-	if len(added)+len(changed)+len(removed)+len(rolesAdded)+len(rolesChanged)+len(rolesRemoved) == 0 {
+	if len(affected)+len(rolesAdded)+len(rolesChanged)+len(rolesRemoved) == 0 {
 		to["reordered"] = true // it only affects which of several rules a decision names
 	}
 	name("added", added)
@@ -200,6 +179,23 @@ func filesChange(before, after storedSource) *journal.Change {
 		target += fmt.Sprintf(" and %d more", more)
 	}
 	return &journal.Change{Actor: systemActor, Action: loadAction, Target: target, To: to}
+}
+
+// difference returns the names that are only after, in both with other values, and only before.
+func difference[T any](before, after map[string]T, equal func(a, b T) bool) (added, changed, removed []string) {
+	for name, now := range after {
+		if then, ok := before[name]; !ok {
+			added = append(added, name)
+		} else if !equal(then, now) {
+			changed = append(changed, name)
+		}
+	}
+	for name := range before {
+		if _, ok := after[name]; !ok {
+			removed = append(removed, name)
+		}
+	}
+	return added, changed, removed
 }
 
 // content returns the rule as text without its place.

@@ -1,6 +1,7 @@
 package rulebook
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -31,10 +32,7 @@ func (b *Rulebook) SetMember(ctx context.Context, by admin.Actor, namespace, sub
 	defer admin.Wrap(&err, "making %.80q a member of %.130q", subject, namespace)
 	subject = canonicalSubject(subject)
 	n, err := b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {
-		if err := b.mayBeMember(by, subject, n.Name); err != nil {
-			return nil, err
-		}
-		if err := hasRole(ctx, tx, n, role); err != nil {
+		if err := cmp.Or(b.mayBeMember(by, subject, n.Name), hasRole(ctx, tx, n, role)); err != nil {
 			return nil, err
 		}
 		note := &journal.Change{Action: "namespace.member.set", Target: n.Name, To: map[string]any{"member": subject, "role": role}}

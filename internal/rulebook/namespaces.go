@@ -21,10 +21,7 @@ func (b *Rulebook) AddNamespace(ctx context.Context, by admin.Actor, n NewNamesp
 	defer admin.Wrap(&err, "adding namespace %.130q", n.Name)
 	made := Namespace{Version: 1, Name: n.Name, Visibility: cmp.Or(n.Visibility, Private), Size: len(n.Owners)}
 	err = b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
-		if err := b.requireRight(by, admin.RightNamespaces, scope.Write); err != nil {
-			return nil, err
-		}
-		if err := cmp.Or(checkNamespace(n.Name), made.Visibility.check()); err != nil {
+		if err := cmp.Or(b.requireRight(by, admin.RightNamespaces, scope.Write), checkNamespace(n.Name), made.Visibility.check()); err != nil {
 			return nil, err
 		}
 		if err := checkOverlap(ctx, tx, n.Name); err != nil {
@@ -165,10 +162,8 @@ func (b *Rulebook) changeNamespace(ctx context.Context, by admin.Actor, name str
 		if err := b.requireRight(by, admin.RightNamespace+name, scope.Write); err != nil {
 			return nil, err
 		}
-		if n, err = findNamespace(ctx, tx, name); err != nil {
-			return nil, err
-		}
-		if err := by.CheckSeen(n.ID, n.Version, version); err != nil {
+		n, err = findNamespace(ctx, tx, name)
+		if err := cmp.Or(err, by.CheckSeen(n.ID, n.Version, version)); err != nil {
 			return nil, err
 		}
 		note, err := f(tx, &n)
@@ -194,10 +189,7 @@ func (b *Rulebook) DeleteNamespace(ctx context.Context, by admin.Actor, name str
 			return nil, err
 		}
 		n, err := findNamespace(ctx, tx, name)
-		if err != nil {
-			return nil, err
-		}
-		if err := by.CheckSeen(n.ID, n.Version, version); err != nil {
+		if err := cmp.Or(err, by.CheckSeen(n.ID, n.Version, version)); err != nil {
 			return nil, err
 		}
 		for _, query := range []string{

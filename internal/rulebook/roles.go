@@ -1,6 +1,7 @@
 package rulebook
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -137,10 +138,7 @@ func (b *Rulebook) changeRole(ctx context.Context, by admin.Actor, namespace str
 		return err
 	}
 	return b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
-		if err := b.requireRight(by, admin.RightPolicy, scope.Write); err != nil {
-			return nil, err
-		}
-		if err := b.mayGrantActions(by, r.Actions); err != nil {
+		if err := cmp.Or(b.requireRight(by, admin.RightPolicy, scope.Write), b.mayGrantActions(by, r.Actions)); err != nil {
 			return nil, err
 		}
 		note, err := f(tx, new(Namespace))
@@ -161,13 +159,7 @@ func (b *Rulebook) mayGrantActions(by admin.Actor, actions scope.Actions) error 
 
 func (b *Rulebook) roleToChange(ctx context.Context, tx *sql.Tx, by admin.Actor, in *Namespace, name string, version int64) (Role, error) {
 	r, err := findRole(ctx, tx, in.ID, name)
-	if err != nil {
-		return Role{}, err
-	}
-	if err := by.CheckSeen(r.ID, r.Version, version); err != nil {
-		return Role{}, err
-	}
-	return r, b.mayGrantActions(by, r.Actions)
+	return r, cmp.Or(err, by.CheckSeen(r.ID, r.Version, version), b.mayGrantActions(by, r.Actions))
 }
 
 // checkUses compiles the rules that name a role, and checks that members of namespaces can still

@@ -44,20 +44,10 @@ const (
 	maxText  = 4096
 )
 
+var maxBytes = map[string]int{"name": 200, "role": maxName, "when": 10_000, "lifetime": 30}
+
 // MaxBytes returns the maximum length of a text field of a rule.
-func MaxBytes(field string) int {
-	switch field {
-	case "name":
-		return 200
-	case "role":
-		return maxName
-	case "when":
-		return 10_000
-	case "lifetime":
-		return 30
-	}
-	return maxText
-}
+func MaxBytes(field string) int { return cmp.Or(maxBytes[field], maxText) }
 
 // checkSizes finds fields that exceed the limits.
 func checkSizes(c *Content) error {

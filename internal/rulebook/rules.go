@@ -1,6 +1,7 @@
 package rulebook
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -98,13 +99,7 @@ func (b *Rulebook) ruleToChange(ctx context.Context, tx *sql.Tx, by admin.Actor,
 		return Rule{}, err
 	}
 	r, err := findRule(ctx, tx, name)
-	if err != nil {
-		return Rule{}, err
-	}
-	if err := by.CheckSeen(r.ID, r.Version, version); err != nil {
-		return Rule{}, err
-	}
-	return r, b.mayWriteRule(by, &r.Content)
+	return r, cmp.Or(err, by.CheckSeen(r.ID, r.Version, version), b.mayWriteRule(by, &r.Content))
 }
 
 // mayWriteRule returns an error unless the actor may add and delete a rule. Rules about

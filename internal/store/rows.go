@@ -60,6 +60,9 @@ func Millis(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
+// Rounded returns a time in the precision of the database.
+func Rounded(t time.Time) time.Time { return Time(Millis(t)) }
+
 // Time returns the time of a stored form.
 func Time(millis int64) time.Time {
 	if millis == 0 {
