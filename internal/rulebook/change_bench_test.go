@@ -39,8 +39,8 @@ func large(b *testing.B) *harness {
 	return d
 }
 
-// BenchmarkChange is one member more: what is written, read back, compiled and brought into
-// force. Nobody rests.
+// BenchmarkChange measures adding a member: writing, reading the database, compiling and
+// activating the policy, without a cooldown.
 func BenchmarkChange(b *testing.B) {
 	d := large(b)
 	d.SetWait(func(context.Context, time.Duration) error { return nil })
@@ -53,8 +53,8 @@ func BenchmarkChange(b *testing.B) {
 	}
 }
 
-// BenchmarkChangesOfMany is the same by 16 owners at a time, and with rests: how many policies
-// there are for a change.
+// BenchmarkChangesOfMany is the same by 16 owners at a time, with cooldowns. It reports the number
+// of policies per change.
 func BenchmarkChangesOfMany(b *testing.B) {
 	d := large(b)
 	before := d.policies()

@@ -15,10 +15,10 @@ import (
 
 var errFault = errors.New("on purpose")
 
-// Faults in pairs: the write failed; the write failed and was kept. Either all of a change is
-// there, with its entry in the journal, and in force, or nothing is. Those that take something
-// away come last, since the others need it.
-func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
+// Faults in pairs: the write failed; the write was stored but reported as failed. Either all of a
+// change is stored with its journal entry and in force, or nothing is. Deletions come last, since
+// the other changes need what they delete.
+func TestWritesAreAtomic(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
@@ -80,25 +80,25 @@ func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
 				wants(t, err, errFault)
 				n, diff := d.entries()-entries, cmp.Diff(lines, d.lines())
 				if !kept && (diff != "" || n != 0) {
-					t.Errorf("%s failed, with %d entries, and something of it was kept (-before +after):\n%s", write.name, n, diff)
+					t.Errorf("%s failed with %d entries, but a part of it is stored (-before +after):\n%s", write.name, n, diff)
 				}
 				if kept && (diff == "" || n != 1) {
-					t.Errorf("%s was kept, with %d entries:\n%s", write.name, n, diff)
+					t.Errorf("%s was stored, with %d entries:\n%s", write.name, n, diff)
 				}
 				if other := d.Policy().ID() != before; other != (kept && write.policy) {
-					t.Errorf("%s, kept: %t: another policy is in force: %t", write.name, kept, other)
+					t.Errorf("%s, stored: %t: the policy in force has changed: %t", write.name, kept, other)
 				}
 			}
 		}
 		again := openHarness(t, d.url, file())
 		wants(t, again.Load(ctx), nil)
 		if diff := cmp.Diff(again.Policy().Rules(), d.Policy().Rules()); diff != "" {
-			t.Errorf("what is in force (-as it is loaded +as it was changed):\n%s", diff)
+			t.Errorf("the policy in force (-after loading +after the changes):\n%s", diff)
 		}
 	})
 }
 
-// entries is how many there are in the journal.
+// entries returns the number of entries in the journal.
 func (d *harness) entries() (n int) {
 	d.t.Helper()
 	for _, err := range d.journal.Read(d.t.Context(), 0) {

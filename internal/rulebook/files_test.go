@@ -18,7 +18,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// written is what files say, with its digest.
+// written returns the content of files, with its digest.
 func written(t testing.TB, roles map[string]policy.Role, rules ...policy.Rule) rulebook.Files {
 	t.Helper()
 	source := policy.Source{Roles: roles, Rules: rules}
@@ -26,13 +26,13 @@ func written(t testing.TB, roles map[string]policy.Role, rules ...policy.Rule) r
 	return rulebook.Files{Services: []string{"registry.example.com"}, Source: source, ID: p.ID()}
 }
 
-// in is a rule for a repository, in a file.
+// in returns a rule for a repository, in a file.
 func in(file string, line int, name, repository string) policy.Rule {
 	return policy.Rule{Name: name, Subjects: []string{"anyone"}, Names: []string{repository}, Actions: scope.Pull, Origin: policy.Origin{File: file, Line: line}}
 }
 
-// loads are the entries about rules of files, without the digests, which must be those that are
-// wanted.
+// loads returns the journal entries about rules of files, without the digests. It fails if these
+// are not the wanted ones.
 func (d *harness) loads() (list []journal.Change) {
 	d.t.Helper()
 	for e, err := range d.journal.Read(d.t.Context(), 0) {
@@ -51,8 +51,8 @@ func (d *harness) loads() (list []journal.Change) {
 	return list
 }
 
-// A file that comes into force is a change: which rules are others, by their names, and in which
-// files. It is one entry, whoever has read the file and however often.
+// Files that come into force are a change. Its entry names the rules that differ and their files.
+// There is one entry, however many processes read the files and however often.
 func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -101,7 +101,7 @@ func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
 			if err := d.Reload(ctx, step.files, func(*policy.Policy) {}); err != nil {
 				t.Fatal(err)
 			}
-			// This process again, another that starts, and some that are told at the same moment.
+			// This process again, another one that starts, and several at the same time.
 			d.RecordFiles(ctx)
 			var replicas sync.WaitGroup
 			for range 2 {
@@ -124,9 +124,9 @@ func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
 	})
 }
 
-// The entry has what history needs: the digest of what files said before and say now, and the
-// version that decisions bear.
-func TestARecordOfFilesHasTheDigests(t *testing.T) {
+// The entry has the digests of the old and the new files, and the version of the policy that
+// decisions refer to.
+func TestRecordOfFilesHasTheDigests(t *testing.T) {
 	d := openHarness(t, storetest.SQLite().Ready(t), written(t, nil, in("a.yaml", 1, "a", "a")))
 	if err := d.Load(t.Context()); err != nil {
 		t.Fatal(err)
@@ -149,9 +149,9 @@ func TestARecordOfFilesHasTheDigests(t *testing.T) {
 	}
 }
 
-// An entry names a bounded number of rules, however many are new; and a service whose rules are
-// all in the database leaves none.
-func TestARecordOfFilesIsBounded(t *testing.T) {
+// An entry names a bounded number of rules, however many are new. A service whose rules are all in
+// the database writes no entry.
+func TestRecordOfFilesIsBounded(t *testing.T) {
 	var many []policy.Rule
 	for i := range 500 {
 		many = append(many, in(fmt.Sprintf("%03d%s.yaml", i, strings.Repeat("f", 200)), 1, fmt.Sprintf("%03d%s", i, strings.Repeat("n", 100)), "a"))
@@ -178,9 +178,9 @@ func TestARecordOfFilesIsBounded(t *testing.T) {
 	}
 }
 
-// What could not be written is written as soon as that works, once, also if it was kept and said
-// to have failed.
-func TestARecordOfFilesIsTriedAgain(t *testing.T) {
+// A failed write is repeated until it succeeds. There is one entry, also if the write was stored
+// but reported as failed.
+func TestRecordOfFilesIsRepeated(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		d := openHarness(t, storetest.SQLite().Ready(t), written(t, nil, in("a.yaml", 1, "a", "a")))
 		if err := d.Load(t.Context()); err != nil {
@@ -201,14 +201,14 @@ func TestARecordOfFilesIsTriedAgain(t *testing.T) {
 		})
 		d.RecordFiles(t.Context())
 		if n := len(d.loads()); kept != (n == 1) {
-			t.Errorf("kept %v: %d entries", kept, n)
+			t.Errorf("stored %v: %d entries", kept, n)
 		}
 		failing.Store(false)
 		d.run()
 		soon(t, "the entry", func() bool { return len(d.loads()) == 1 })
 		d.RecordFiles(t.Context())
 		if n := len(d.loads()); n != 1 {
-			t.Errorf("kept %v: %d entries in the end", kept, n)
+			t.Errorf("stored %v: %d entries in the end", kept, n)
 		}
 	}
 }

@@ -95,7 +95,7 @@ func openHarness(t testing.TB, url string, files rulebook.Files) *harness {
 	return d
 }
 
-// run applies what others change in the database until the test ends.
+// run applies changes by other processes until the test ends.
 func (d *harness) run() {
 	ctx, stop := context.WithCancel(d.t.Context())
 	done := make(chan struct{})
@@ -106,7 +106,7 @@ func (d *harness) run() {
 	d.t.Cleanup(func() { stop(); <-done })
 }
 
-// soon waits until something holds.
+// soon waits until a condition holds.
 func soon(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	await.Until(t, what, func(context.Context) error {
@@ -125,7 +125,7 @@ func actor(name string, groups ...string) admin.Actor {
 	return admin.Actor{Principal: user(name, groups...)}
 }
 
-// may returns what a principal is granted of a scope, and the rule that decides.
+// may returns the granted actions of a scope, and the rule that decides.
 func (d *harness) may(who *policy.Principal, asks string) (granted, rule string) {
 	d.t.Helper()
 	asked, _, err := scope.Parse([]string{asks})
@@ -141,15 +141,15 @@ func (d *harness) may(who *policy.Principal, asks string) (granted, rule string)
 	return result.Granted.String(), rule
 }
 
-// grants holds what somebody is granted against what is wanted.
+// grants compares the granted actions with the wanted ones.
 func (d *harness) grants(who *policy.Principal, asks, want string) {
 	d.t.Helper()
 	if got, rule := d.may(who, asks); got != want {
-		d.t.Errorf("%s asks for %s and gets %q by %s, wanted %q", who, asks, got, rule, want)
+		d.t.Errorf("%s requested %s and was granted %q by %s, want %q", who, asks, got, rule, want)
 	}
 }
 
-// ok fails the test if something failed.
+// ok returns a value, and fails the test on an error.
 func ok[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
@@ -167,13 +167,13 @@ func wants(t testing.TB, err, want error) {
 	}
 }
 
-// invalid checks that an error is about a field.
+// invalid checks that an error is an InvalidError of a field.
 func invalid(t testing.TB, err error, field string) {
 	t.Helper()
 	if problems, ok := errors.AsType[rulebook.Problems](err); ok && problems[0].Field == field {
 		return
 	}
 	if bad, ok := errors.AsType[*admin.InvalidError](err); !ok || bad.Field != field {
-		t.Errorf("got %v, wanted something wrong with %q", err, field)
+		t.Errorf("got %v, want an InvalidError of %q", err, field)
 	}
 }

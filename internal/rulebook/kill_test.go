@@ -18,21 +18,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// kill -9 during each write of the rulebook: all or nothing. A process makes every kind of write
-// there is, and is killed during each of them in turn. Each write that it saw acknowledged is
-// there with its entry in the journal; the one under way is there with its entry, or there is
-// nothing of it; and the tables are what the journal tells.
-func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
+// kill -9 during each kind of write. Each acknowledged write is stored with its journal entry. The
+// write in progress is stored with its entry or not at all. The tables agree with the journal.
+func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.Ready(t)
 		acknowledged := make(storetest.Acknowledged)
 		for life, n := range rand.Perm(len(kinds)) {
 			acknowledged.Kill(t, kinds[n], "RULEBOOK_TEST_URL="+url, fmt.Sprintf("RULEBOOK_TEST_LIFE=%d", life))
-			harness := newHarness(t, url) // what is there is a policy
-			// Behind whatever a database still does for who is dead: all writes of the rulebook
-			// stand in line for the journal's head.
+			harness := newHarness(t, url) // the stored rules compile
+			// The database may still be working for the killed process. All writes queue for the
+			// journal's head, so this one comes after it.
 			ok[rulebook.Role](t)(harness.AddRole(t.Context(), operator, "", rulebook.Role{Name: fmt.Sprintf("after%d", life), Actions: scope.Pull}))
-			harness.settled(fmt.Sprintf("life %d, killed during %s", life, kinds[n]), acknowledged)
+			harness.checkTables(fmt.Sprintf("life %d, killed during %s", life, kinds[n]), acknowledged)
 			if t.Failed() {
 				return
 			}
@@ -40,30 +38,30 @@ func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
 	})
 }
 
-// settled compares what was acknowledged with the journal, and the journal with the tables.
-func (d *harness) settled(when string, acknowledged storetest.Acknowledged) {
+// checkTables compares the acknowledged writes with the journal, and the journal with the tables.
+func (d *harness) checkTables(when string, acknowledged storetest.Acknowledged) {
 	d.t.Helper()
-	kept := make(map[string][]string)
-	told := projection{rules: map[string]*said{}, roles: map[string]*said{}, namespaces: map[string]*area{}, users: map[string]bool{}}
+	journaled := make(map[string][]string)
+	p := projection{rules: map[string]*storedContent{}, roles: map[string]*storedContent{}, namespaces: map[string]*namespaceRow{}, users: map[string]bool{}}
 	for entry, err := range d.journal.Read(d.t.Context(), 0) {
 		if err != nil {
 			d.t.Fatal(err)
 		}
 		if who := storetest.WorkerOf(entry.Change.Actor, entry.Change.Target); who != "" {
-			kept[who] = append(kept[who], entry.Change.Action)
+			journaled[who] = append(journaled[who], entry.Change.Action)
 		}
-		told.tell(d.t, entry.Change)
+		p.apply(d.t, entry.Change)
 	}
-	acknowledged.Compare(d.t, when, kept)
-	if diff := cmp.Diff(told.lines(), d.lines()); diff != "" {
-		d.t.Errorf("%s: what is there (-as the journal tells +as the tables say):\n%s", when, diff)
+	acknowledged.Compare(d.t, when, journaled)
+	if diff := cmp.Diff(p.lines(), d.lines()); diff != "" {
+		d.t.Errorf("%s: the tables differ from the journal (-journal +tables):\n%s", when, diff)
 	}
 	if _, err := d.journal.Verify(d.t.Context(), 0); err != nil {
 		d.t.Errorf("%s: %v", when, err)
 	}
 }
 
-// lines is what the tables say, in the words of a story.
+// lines returns the contents of the tables in the form of projection.lines.
 func (d *harness) lines() []string {
 	var all []string
 	for _, query := range []string{
@@ -113,21 +111,21 @@ func canonical(t testing.TB, words any) string {
 	return string(text)
 }
 
-// story is what the journal tells of the rulebook: every table could be written anew from it.
+// projection is the rulebook as the journal records it. All tables could be rebuilt from it.
 type projection struct {
-	rules, roles map[string]*said // by id
-	namespaces   map[string]*area // by name
+	rules, roles map[string]*storedContent // by id
+	namespaces   map[string]*namespaceRow  // by name
 	users        map[string]bool
-	ids          []string // given so far
+	ids          []string // of all objects so far
 }
 
-type said struct {
+type storedContent struct {
 	version    int
 	text, more string
 }
 
-type area struct {
-	said
+type namespaceRow struct {
+	storedContent
 	id      string
 	members map[string]string // their roles, by subject
 	robots  []string
@@ -157,19 +155,19 @@ func (s *projection) lines() []string {
 	return all
 }
 
-// tell takes one change into the story.
-func (s *projection) tell(t testing.TB, c *journal.Change) {
+// apply applies a change of the journal.
+func (s *projection) apply(t testing.TB, c *journal.Change) {
 	t.Helper()
 	to := func(field string) string { return text(c.To[field]) }
 	from := func(field string) string { return text(c.From[field]) }
-	given := func(id string) string {
+	newID := func(id string) string {
 		if id == "" || slices.Contains(s.ids, id) {
-			t.Fatalf("%s of %s: the id %q was given before", c.Action, c.Target, id)
+			t.Fatalf("%s of %s: the id %q is not new", c.Action, c.Target, id)
 		}
 		s.ids = append(s.ids, id)
 		return id
 	}
-	n, action := new(area), c.Action
+	n, action := new(namespaceRow), c.Action
 	if s.namespaces[c.Target] != nil {
 		n = s.namespaces[c.Target]
 	}
@@ -185,16 +183,16 @@ func (s *projection) tell(t testing.TB, c *journal.Change) {
 	}
 	switch action {
 	case "rule.add":
-		s.rules[given(to("id"))] = &said{1, canonical(t, c.To["rule"]), ""}
+		s.rules[newID(to("id"))] = &storedContent{1, canonical(t, c.To["rule"]), ""}
 	case "rule.set":
 		r := s.rules[to("id")]
 		r.version, r.text = r.version+1, canonical(t, c.To["rule"])
 	case "rule.delete":
 		delete(s.rules, from("id"))
 	case "role.add":
-		r := &said{version: 1}
+		r := &storedContent{version: 1}
 		r.text, r.more = role()
-		s.roles[given(to("id"))] = r
+		s.roles[newID(to("id"))] = r
 	case "role.set":
 		r := s.roles[to("id")]
 		r.version++
@@ -202,7 +200,7 @@ func (s *projection) tell(t testing.TB, c *journal.Change) {
 	case "role.delete":
 		delete(s.roles, from("id"))
 	case "namespace.add":
-		n = &area{said{1, c.Target, to("visibility")}, given(to("id")), make(map[string]string), nil}
+		n = &namespaceRow{storedContent{1, c.Target, to("visibility")}, newID(to("id")), make(map[string]string), nil}
 		owners, _ := c.To["owners"].([]any)
 		for _, subject := range owners {
 			n.members[text(subject)] = rulebook.Owner
@@ -234,11 +232,11 @@ func (s *projection) tell(t testing.TB, c *journal.Change) {
 		delete(s.users, c.Target)
 		s.removeMember("user:" + c.Target)
 	default:
-		t.Fatalf("the journal tells of %q, which this test does not know", c.Action)
+		t.Fatalf("the journal has the action %q, which this test does not know", c.Action)
 	}
 }
 
-// forget ends the memberships of who is no more.
+// removeMember removes the memberships of a deleted subject.
 func (s *projection) removeMember(subject string) {
 	for _, n := range s.namespaces {
 		delete(n.members, subject)

@@ -17,8 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// kinds are all kinds of writes of the rulebook, as the journal calls them. Deleting a user,
-// which ends memberships, is one of them.
+// kinds are all kinds of writes of the rulebook, by their names in the journal. Deleting a user is
+// one of them, because it removes memberships.
 var kinds = []string{
 	"rule.add", "rule.set", "rule.delete", "role.add", "role.set", "role.delete",
 	"namespace.add", "namespace.set", "namespace.delete", "namespace.member.set", "namespace.member.remove",
@@ -26,8 +26,8 @@ var kinds = []string{
 	"user.delete",
 }
 
-// killed is the process that is killed: a rulebook that runs, and workers that change it without
-// end. It says whether this process is one.
+// killed runs the process that is killed, and reports whether this process is one. It runs a
+// rulebook, and workers that change it until then.
 func killed() bool {
 	url := os.Getenv("RULEBOOK_TEST_URL")
 	if url == "" {
@@ -78,7 +78,7 @@ func work(ctx context.Context, url, life string) error {
 	return <-failed
 }
 
-// worker writes, one change after the other.
+// worker makes writes one after the other.
 type worker struct {
 	storetest.Worker
 	*rulebook.Rulebook
@@ -86,7 +86,7 @@ type worker struct {
 	by       admin.Actor
 }
 
-// cycle makes every kind of write once at least, and leaves something for what comes after.
+// cycle makes every kind of write at least once. It leaves some objects for later cycles.
 func (w *worker) cycle(ctx context.Context, name string) {
 	team, guests, role := name+"-team", name+"-guests", name+"-role"
 	rule := rulebook.Content{Name: name, Subjects: []string{"user:" + name}, Repositories: []string{name + "/**"}, Actions: []string{"pull"}, Lifetime: "1m0s"}
@@ -123,18 +123,20 @@ func (w *worker) cycle(ctx context.Context, name string) {
 	w.Write("namespace.role.delete", func() error { return w.DeleteRole(ctx, w.by, team, "cleaner", 0) })
 	w.Write("namespace.member.remove", func() error { return second(w.RemoveMember(ctx, w.by, team, "user:bob", 0)) })
 	w.Write("namespace.role.add", func() error {
-		return second(w.AddRole(ctx, w.by, team, rulebook.Role{Name: "reviewer", Actions: scope.Pull})) // it goes with the namespace
+		// It is deleted with the namespace.
+		return second(w.AddRole(ctx, w.by, team, rulebook.Role{Name: "reviewer", Actions: scope.Pull}))
 	})
 	w.Write("namespace.set", func() error { return second(w.SetVisibility(ctx, w.by, team, rulebook.Internal, 0)) })
-	w.Write("user.delete", func() error { return w.accounts.Delete(ctx, w.by, name, 0) })      // who is a guest no more
-	w.Write("namespace.delete", func() error { return w.DeleteNamespace(ctx, w.by, team, 0) }) // whose robot is none, either
+	// The user and the robot of the namespace lose their memberships of the other namespace.
+	w.Write("user.delete", func() error { return w.accounts.Delete(ctx, w.by, name, 0) })
+	w.Write("namespace.delete", func() error { return w.DeleteNamespace(ctx, w.by, team, 0) })
 	w.Write("rule.delete", func() error { return w.DeleteRule(ctx, w.by, rule.Name, 0) })
 	w.Write("role.delete", func() error { return w.DeleteRole(ctx, w.by, "", role, 0) })
 
 	w.Write("rule.add", func() error {
 		return second(w.AddRule(ctx, w.by, rulebook.Content{Name: name, Effect: rulebook.Deny, Repositories: []string{name}, Actions: []string{"push"}}))
 	})
-	w.Write("namespace.add", func() error { // which has nothing of the one before
+	w.Write("namespace.add", func() error { // it inherits nothing from the deleted one
 		return second(w.AddNamespace(ctx, w.by, rulebook.NewNamespace{Name: team, Owners: []string{"user:" + name}}))
 	})
 	w.member(ctx, team, "group:dev", rulebook.Writer)

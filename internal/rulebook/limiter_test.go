@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// hold lets nobody make a policy until the test says so.
+// hold blocks compiling until the test releases it.
 func (d *harness) block() (release func()) {
 	held := make(chan struct{})
 	release = sync.OnceFunc(func() { close(held) })
@@ -37,8 +37,8 @@ func (d *harness) policies() int {
 	return d.changed
 }
 
-// However many changes come while nobody may make a policy, one is made of them; and whoever
-// changed something is answered when it is in force.
+// All changes during a cooldown are compiled into one policy. Each call returns when its change is
+// in force.
 func TestChangesAreCollected(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		team(t, d, "team", "user:olga")
@@ -59,38 +59,38 @@ func TestChangesAreCollected(t *testing.T) {
 			return err == nil && n.Size == many+1
 		})
 		if n := d.policies() - before; n != 0 {
-			t.Errorf("%d policies were made before it was time", n)
+			t.Errorf("%d policies were compiled during the cooldown", n)
 		}
 		release()
 		changing.Wait()
 		if n := d.policies() - before; n != 1 {
-			t.Errorf("%d policies were made of %d changes", n, many)
+			t.Errorf("%d policies were compiled for %d changes", n, many)
 		}
 	})
 }
 
-// One change is in force at once. After it there is a rest, which is short for a small policy,
-// and never so long that others learn of a change too late.
-func TestARestIsAsLongAsTheWorkAsksFor(t *testing.T) {
+// The first change is in force at once. The cooldown after it is short for a small policy, and
+// never so long that replicas apply a change too late.
+func TestCooldownDependsOnCompileTime(t *testing.T) {
 	d := newHarness(t, storetest.SQLite().Ready(t))
 	var rests []time.Duration
 	d.SetWait(func(_ context.Context, rest time.Duration) error { rests = append(rests, rest); return nil })
 	team(t, d, "team", "user:olga")
 	if len(rests) != 1 || rests[0] > 0 {
-		t.Errorf("the first change waits %v", rests)
+		t.Errorf("the first change waited %v", rests)
 	}
 	for took, want := range map[time.Duration]time.Duration{
 		time.Millisecond: 2 * time.Millisecond, 200 * time.Millisecond: 400 * time.Millisecond, 10 * time.Second: 500 * time.Millisecond,
 	} {
 		if got := rulebook.CooldownAfter(took); got != want {
-			t.Errorf("after %s nobody makes a policy for %s, want %s", took, got, want)
+			t.Errorf("the cooldown after %s is %s, want %s", took, got, want)
 		}
 	}
 }
 
-// What is already as it is wanted is no change, for nobody: an owner who says the same thing in a
-// loop costs no policy anywhere.
-func TestWhatChangesNothingMakesNoPolicy(t *testing.T) {
+// A call that changes nothing compiles no policy in any process, also if an owner repeats it in a
+// loop.
+func TestUnchangedObjectsCompileNoPolicy(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
@@ -105,7 +105,7 @@ func TestWhatChangesNothingMakesNoPolicy(t *testing.T) {
 	})
 }
 
-// counted is how often the database counted a change.
+// counted returns the database's counter of changes.
 func (d *harness) counted(topic string) (n int) {
 	d.t.Helper()
 	if err := d.db.Read().QueryRowContext(d.t.Context(), "SELECT coalesce(max(counter), 0) FROM changes WHERE topic = $1", topic).Scan(&n); err != nil {
@@ -114,9 +114,9 @@ func (d *harness) counted(topic string) (n int) {
 	return n
 }
 
-// Whoever is judged waits for the policy only if others may have rights since it was made.
-// Everything else that is changed, readers of a namespace before all, keeps nobody from working.
-func TestOnlyWhatAltersRightsIsWaitedFor(t *testing.T) {
+// A check of rights waits for a new policy only if a change may have altered rights. Other
+// changes, such as new readers of a namespace, delay nobody.
+func TestOnlyChangesOfRightsDelayOthers(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		content := func(name string, rights ...string) rulebook.Content {
@@ -149,7 +149,7 @@ func TestOnlyWhatAltersRightsIsWaitedFor(t *testing.T) {
 			}},
 			{"a rule about repositories", false, func() error { return second(d.AddRule(ctx, operator, content("plain"))) }},
 			{"one that becomes one about Tidewaiter", true, func() error { return second(d.SetRule(ctx, operator, "plain", content("plain", "journal"), 0)) }},
-			{"one that is none any more", true, func() error { return second(d.SetRule(ctx, operator, "plain", content("plain"), 0)) }},
+			{"a rule that is no longer about Tidewaiter", true, func() error { return second(d.SetRule(ctx, operator, "plain", content("plain"), 0)) }},
 			{"one that is deleted", false, func() error { return d.DeleteRule(ctx, operator, "plain", 0) }},
 			{"a rule about Tidewaiter", true, func() error { return second(d.AddRule(ctx, operator, content("right", "policy"))) }},
 			{"one that goes", true, func() error { return d.DeleteRule(ctx, operator, "right", 0) }},
@@ -171,9 +171,9 @@ func TestOnlyWhatAltersRightsIsWaitedFor(t *testing.T) {
 	})
 }
 
-// While readers come and go by the word of another replica, and nobody may make a policy, an
-// owner goes on working.
-func TestAnOwnerNeedNotKnowOfOthersReaders(t *testing.T) {
+// An owner can make changes while another replica adds and removes readers and no policy can be
+// compiled here.
+func TestReadersOfOtherReplicasDelayNoOwner(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
@@ -192,9 +192,9 @@ func TestAnOwnerNeedNotKnowOfOthersReaders(t *testing.T) {
 	})
 }
 
-// Who cannot be judged by the latest policy, because others change rights faster than it is made,
-// changes nothing.
-func TestWhoCannotBeJudgedChangesNothing(t *testing.T) {
+// If others change rights faster than a policy is compiled, a change fails, because the actor
+// cannot be checked by the latest policy.
+func TestChangeFailsWithoutTheLatestPolicy(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
@@ -211,23 +211,23 @@ func TestWhoCannotBeJudgedChangesNothing(t *testing.T) {
 		wants(t, err, store.ErrBusy)
 		d.grants(&policy.Principal{}, "repository:team/app:pull", "")
 		if n < 2 {
-			t.Error("it was not tried again")
+			t.Error("the check of rights was not repeated")
 		}
 		_, err = d.SetVisibility(ctx, operator, "team", rulebook.Public, 0) // whom nobody judges
 		wants(t, err, nil)
 	})
 }
 
-// What changed in the database while the files were being read, which are broken, is not lost: it
-// comes into force beside the files of before.
-func TestAReloadThatFailsLosesNoChange(t *testing.T) {
+// A change of the database during a failed reload is not lost. It comes into force with the
+// previous files.
+func TestFailedReloadLosesNoChange(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		other := openHarness(t, d.url, file())
 		ok[rulebook.Rule](t)(other.AddRule(t.Context(), operator, freeze()))
 		broken := file()
 		broken.Source.Rules[0].Actions = 0
-		if err := d.Reload(t.Context(), broken, func(*policy.Policy) { t.Error("it came into force") }); err == nil {
-			t.Error("broken files were taken")
+		if err := d.Reload(t.Context(), broken, func(*policy.Policy) { t.Error("the policy came into force") }); err == nil {
+			t.Error("Reload accepted invalid files")
 		}
 		d.run()
 		soon(t, "the freeze", func() bool { got, _ := d.may(user("ann"), "repository:library/app:pull"); return got == "" })

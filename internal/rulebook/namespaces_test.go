@@ -22,7 +22,7 @@ func team(t testing.TB, d *harness, name string, owners ...string) rulebook.Name
 }
 
 // Owners manage their namespace without being administrators.
-func TestOwnersLookAfterTheirNamespace(t *testing.T) {
+func TestOwnersManageTheirNamespace(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx, olga := t.Context(), actor("olga")
 		team(t, d, "team", "user:olga")
@@ -65,15 +65,15 @@ func TestOwnersLookAfterTheirNamespace(t *testing.T) {
 			t.Error(diff, next, err)
 		}
 
-		// An owner no more, from the same moment on.
+		// She is no longer an owner, at once.
 		ok[rulebook.Namespace](t)(d.SetMember(ctx, olga, "team", "user:olga", rulebook.Reader, 0))
 		_, err = d.SetMember(ctx, olga, "team", "user:olga", rulebook.Owner, 0)
 		wants(t, err, admin.ErrNotFound)
 	})
 }
 
-// Who was an owner until a moment ago, by the word of another replica, is one no more.
-func TestAnOwnerIsJudgedByTheLatestPolicy(t *testing.T) {
+// An owner who was removed on another replica a moment ago has no rights here.
+func TestOwnerIsCheckedByTheLatestPolicy(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
@@ -87,8 +87,8 @@ func TestAnOwnerIsJudgedByTheLatestPolicy(t *testing.T) {
 	})
 }
 
-// A group of a directory is one member, in whatever spelling it is added and removed.
-func TestAMemberIsOneHoweverItIsSpelled(t *testing.T) {
+// A group of a directory is one member, whatever spelling of its DN is added and removed.
+func TestSpellingsOfAMemberAreOneMember(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", `group:CN=Ops\2C EU,DC=example,DC=com`)
@@ -136,9 +136,9 @@ func TestNamespacesDoNotOverlap(t *testing.T) {
 	})
 }
 
-// Harbor: a token outlived its deleted and re-created project. Whoever makes a namespace anew has
-// nothing of the one before, and nobody who was in it has anything of the new one.
-func TestANamespaceThatIsMadeAgainHasNothingOfTheOneBefore(t *testing.T) {
+// Harbor: a token outlived its deleted and re-created project. A namespace inherits nothing from a
+// deleted one of the same name, and the members of that one have no rights in it.
+func TestNamespaceInheritsNothingFromADeletedOne(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		before := team(t, d, "team", "user:olga")
@@ -154,7 +154,7 @@ func TestANamespaceThatIsMadeAgainHasNothingOfTheOneBefore(t *testing.T) {
 		d.grants(user("olga"), "repository:team/app:pull", "")
 		after := team(t, d, "team", "user:olivia")
 		if after.ID == before.ID {
-			t.Error("an id was given again")
+			t.Error("an id was reused")
 		}
 		d.grants(user("olivia"), "repository:team/app:delete", "delete")
 		d.grants(user("olga"), "repository:team/app:pull", "")
@@ -166,14 +166,14 @@ func TestANamespaceThatIsMadeAgainHasNothingOfTheOneBefore(t *testing.T) {
 		wants(t, err, admin.ErrNotFound)
 		list, _, err := d.Members(ctx, operator, "other", admin.Page{})
 		if err != nil || len(list) != 2 || list[0].Subject != "robot:teams.ci" {
-			t.Errorf("the robots of the namespace before: %v, %v", list, err)
+			t.Errorf("the robots of the deleted namespace: %v, %v", list, err)
 		}
 	})
 }
 
-// Harbor, Quay: object ids without an owner check. Who has no right to a namespace is told, by
-// every call, that there is none.
-func TestAForeignNamespaceIsNotThere(t *testing.T) {
+// Harbor, Quay: object ids without an owner check. Every call returns ErrNotFound to an actor
+// without a right to the namespace.
+func TestForeignNamespaceIsNotFound(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx, otto := t.Context(), actor("otto")
 		team(t, d, "team", "user:olga")
@@ -212,8 +212,7 @@ func TestAForeignNamespaceIsNotThere(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// randomWrite makes a random change of a namespace: members and roles of every kind, most of them
-// invalid.
+// randomWrite makes a random change of the members or roles of a namespace. Most are invalid.
 func (d *harness) randomWrite(t *rapid.T, by admin.Actor, namespace string) error {
 	ctx := d.t.Context()
 	subject := rapid.SampledFrom([]string{
@@ -237,9 +236,9 @@ func (d *harness) randomWrite(t *rapid.T, by admin.Actor, namespace string) erro
 	return second(d.SetVisibility(ctx, by, namespace, rapid.SampledFrom([]rulebook.Visibility{"public", "internal", "private", "**"}).Draw(t, "visibility"), 0))
 }
 
-// Whatever an owner does changes no decision about a name outside the namespace, nor about
-// Tidewaiter but for the namespace itself; and nobody has more in it than owners have.
-func TestPropertyOwnersStayAtHome(t *testing.T) {
+// No change by an owner alters a decision about a name outside the namespace, or a right over
+// Tidewaiter other than over the namespace. Nobody has more rights in it than its owners.
+func TestOwnersChangeOnlyTheirNamespace(t *testing.T) {
 	d := newHarness(t, storetest.SQLite().Ready(t))
 	team(t, d, "team", "user:olga")
 	team(t, d, "other", "user:otto", "robot:team.ci")
@@ -267,7 +266,7 @@ func TestPropertyOwnersStayAtHome(t *testing.T) {
 	}
 	before := outside()
 	rapid.Check(t, func(t *rapid.T) {
-		// Something that she may do, so that something is always done.
+		// A change that she may make, so that there is always one.
 		visibility := rapid.SampledFrom([]rulebook.Visibility{rulebook.Public, rulebook.Private}).Draw(t, "at first")
 		ok[rulebook.Namespace](d.t)(d.SetVisibility(d.t.Context(), actor("olga"), "team", visibility, 0))
 		for range 5 {
@@ -288,7 +287,7 @@ func TestPropertyOwnersStayAtHome(t *testing.T) {
 	})
 }
 
-// A file's rule that has the name of a namespace's takes nothing from it.
+// A file may have a rule with the name of a rule of a namespace. Both are in force.
 func TestNoNameOfARuleCanBreakThePolicy(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		team(t, d, "team", "user:olga")

@@ -14,18 +14,18 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// allRights are the names of rights that there are.
+// allRights are the names of all rights.
 var allRights = []string{"accounts", "administrators", "journal", "policy", "namespaces", "namespace/team", "namespace/shop/web"}
 
-// night is a condition that never holds, or fails.
+// night is a condition that never holds, or that fails.
 type night struct{ err error }
 
 func (n night) Holds(*policy.Request) (bool, error)  { return false, n.err }
 func (night) Explain(*policy.Request) []policy.Value { return nil }
 func (night) String() string                         { return "false" }
 
-// What who-can, what-can and explain say of a right is what May judges, with rules of all kinds
-// beside those that are built in.
+// who-can, what-can and explain agree with May about rights, with rules of all kinds in addition
+// to the built-in ones.
 func TestAnswersAgreeWithMay(t *testing.T) {
 	rule := func(name string, deny bool, actions scope.Actions, names []string, when policy.Condition, subjects ...string) policy.Rule {
 		return policy.Rule{Name: name, Deny: deny, Subjects: subjects, Type: scope.TypeTidewaiter, Names: names, Actions: actions, When: when, Origin: policy.Origin{File: "f", Line: 1}}
@@ -73,7 +73,7 @@ func TestAnswersAgreeWithMay(t *testing.T) {
 	}
 }
 
-// agree holds all that is said of a right against what is judged.
+// agree compares the answers about a right with May.
 func agree(t *testing.T, b *rulebook.Rulebook, who *policy.Principal, asked scope.Scope) {
 	t.Helper()
 	may := b.May(admin.Actor{Principal: who}, asked.Name, asked.Actions)
@@ -91,9 +91,8 @@ func agree(t *testing.T, b *rulebook.Rulebook, who *policy.Principal, asked scop
 	}
 }
 
-// Rules that are built in are told like others, and are not counted among those that somebody
-// wrote.
-func TestRulesThatAreBuiltIn(t *testing.T) {
+// Answers name built-in rules like others, but Len does not count them.
+func TestBuiltInRules(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		written := freeze()
 		written.Name = admin.Auditors // which keeps the policy from nothing

@@ -20,8 +20,8 @@ func freeze() rulebook.Content {
 	return rulebook.Content{Name: "freeze", Effect: rulebook.Deny, Repositories: []string{"library/**"}, Actions: []string{"pull"}}
 }
 
-// A deny of the database beats an allow of a file, and says that it is of the database.
-func TestADenyWinsAcrossBothPlaces(t *testing.T) {
+// A deny rule of the database overrides an allow rule of a file, and its origin is the database.
+func TestDenyOfTheDatabaseOverridesFiles(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		d.grants(user("ann"), "repository:library/app:pull", "pull")
@@ -50,9 +50,8 @@ func TestADenyWinsAcrossBothPlaces(t *testing.T) {
 	})
 }
 
-// What would not compile is refused when it is written, with all that is wrong and the fields
-// that it is in.
-func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
+// A rule that does not compile is refused when it is written, with all errors and their fields.
+func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		for _, tt := range []struct {
@@ -73,7 +72,7 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 				`registries: no registry has the service "other"; there is registry.example.com`,
 				`repositories: the pattern "team//app" has an empty path part (did you mean "team/app"?)`,
 			}},
-			{"a right that is none", rulebook.Content{
+			{"an unknown right", rulebook.Content{
 				Name: "a", Subjects: []string{"user:ann"}, Tidewaiter: []string{"policies"}, Actions: []string{"read"}, Lifetime: "1m",
 			}, []string{
 				`tidewaiter: "policies" is not a right over Tidewaiter: use accounts, administrators, journal, policy, namespaces, namespace/NAME, or "**" for all`,
@@ -111,8 +110,8 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 			}
 		}
 
-		// What stands there all the same is told at the start, by its name and in words, and
-		// nothing is opened without it.
+		// An invalid rule that is stored anyway is reported by its name at the start, and no
+		// policy is in force without it.
 		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		err := d.db.Write(ctx, "rulebook", func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, "UPDATE rulebook_rules SET content = $1", `{"name":"freeze","effect":"deny","repositories":["library/**"],"registries":[],"actions":["pull"]}`)
@@ -122,14 +121,14 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := openHarness(t, d.url, file()).Load(ctx); err == nil || !strings.Contains(err.Error(), `reading the rule "freeze" of the database: registries: the list is empty`) {
-			t.Errorf("loading a rule at no registry: %v", err)
+			t.Errorf("loading a rule for an unknown registry: %v", err)
 		}
 		if err := d.DeleteRule(ctx, operator, "freeze", 0); err != nil {
 			t.Fatal(err)
 		}
 
-		// A condition that was one for another version fails: an allow with it opens nothing, and
-		// a deny closes.
+		// A condition of another version cannot be compiled. An allow rule with it never matches,
+		// and a deny rule always does.
 		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "open", Subjects: []string{"anyone"}, Repositories: []string{"old/**"}, Actions: []string{"pull"}}))
 		err = d.db.Write(ctx, "rulebook", func(tx *sql.Tx) error {
@@ -172,9 +171,8 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 	})
 }
 
-// Roles of the database are for its rules. One that is named cannot go, nor become what would
-// make a mistake of the rule.
-func TestRolesHoldWhatNamesThem(t *testing.T) {
+// A role that rules use cannot be deleted, or changed so that a rule would be invalid.
+func TestRolesInUseAreProtected(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		_, err := d.AddRole(ctx, operator, "", rulebook.Role{Name: "publisher", Actions: scope.Pull})
@@ -205,8 +203,8 @@ func TestRolesHoldWhatNamesThem(t *testing.T) {
 	})
 }
 
-// Whoever may write rules is not therefore an administrator, nor can become one.
-func TestNobodyPromotesHimselfByARule(t *testing.T) {
+// The right to write rules does not make anybody an administrator.
+func TestNobodyPromotesThemselvesByARule(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx, pat := t.Context(), actor("pat", "policy")
 		ok[rulebook.Rule](t)(d.AddRule(ctx, pat, freeze()))
@@ -235,9 +233,9 @@ func TestNobodyPromotesHimselfByARule(t *testing.T) {
 	})
 }
 
-// A file that contradicts the database changes nothing; when it is mended, or the database is,
-// all is well.
-func TestTheLastGoodPolicyStays(t *testing.T) {
+// A file that is in conflict with the database does not come into force. It does after a fix of
+// the file or of the database.
+func TestLastValidPolicyStays(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
@@ -247,7 +245,7 @@ func TestTheLastGoodPolicyStays(t *testing.T) {
 		broken := file()
 		broken.Source.Rules[0].Name = "freeze"
 		broken.Source.Roles = nil
-		swap := func(*policy.Policy) { t.Error("a policy that is none came into force") }
+		swap := func(*policy.Policy) { t.Error("an invalid policy came into force") }
 		err := d.Reload(ctx, broken, swap)
 		conflicts, _ := errors.AsType[rulebook.Conflicts](err)
 		if diff := cmp.Diff(rulebook.Conflicts{`tidewaiter.yaml:7: the rule "freeze" is also in the database`}, conflicts); diff != "" {
@@ -260,7 +258,7 @@ func TestTheLastGoodPolicyStays(t *testing.T) {
 			t.Error(diff, err)
 		}
 		if d.Policy() != before {
-			t.Error("the policy is another one")
+			t.Error("the policy has changed")
 		}
 		mended := file()
 		mended.Source.Rules = mended.Source.Rules[:1]
@@ -271,9 +269,9 @@ func TestTheLastGoodPolicyStays(t *testing.T) {
 	})
 }
 
-// Two processes have different files for a while: what one writes is a contradiction for the
-// other, until it is taken away.
-func TestWhatContradictsAnotherReplicasFile(t *testing.T) {
+// Two processes may have different files for a while. A change by one can be in conflict with the
+// file of the other, until it is undone.
+func TestConflictWithTheFileOfAnotherReplica(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		other := openHarness(t, d.url, rulebook.Files{Source: policy.Source{Rules: []policy.Rule{
@@ -287,7 +285,7 @@ func TestWhatContradictsAnotherReplicasFile(t *testing.T) {
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		soon(t, "the contradiction", func() bool { return other.Status().Problem != nil })
 		if other.Policy() != before {
-			t.Error("the policy is another one")
+			t.Error("the policy has changed")
 		}
 		if err := d.DeleteRule(ctx, operator, "freeze", 0); err != nil {
 			t.Fatal(err)
@@ -296,8 +294,8 @@ func TestWhatContradictsAnotherReplicasFile(t *testing.T) {
 	})
 }
 
-// What one process writes is in force in another that runs.
-func TestReplicasNotice(t *testing.T) {
+// A change by one process comes into force in others.
+func TestReplicasApplyChanges(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		other := openHarness(t, d.url, file())
@@ -313,8 +311,9 @@ func TestReplicasNotice(t *testing.T) {
 	})
 }
 
-// Who cannot read the database has no policy; who has read it keeps what it said.
-func TestThereIsNoPolicyWithoutTheDatabase(t *testing.T) {
+// There is no policy before the database was read. Later, the rules that were read last stay in
+// force when it is unavailable.
+func TestNoPolicyWithoutTheDatabase(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
@@ -328,7 +327,7 @@ func TestThereIsNoPolicyWithoutTheDatabase(t *testing.T) {
 			t.Error("loaded without a database")
 		}
 		if err := fresh.Reload(ctx, file(), func(*policy.Policy) { t.Error("a policy without the database") }); err == nil {
-			t.Error("reloaded without a database that was ever read")
+			t.Error("Reload succeeded although the database was never read")
 		}
 		fresh.grants(user("ann"), "repository:library/app:pull", "") // there is no policy at all
 		if err := d.Reload(ctx, file(), func(*policy.Policy) {}); err != nil {
@@ -338,8 +337,8 @@ func TestThereIsNoPolicyWithoutTheDatabase(t *testing.T) {
 	})
 }
 
-// The source of a policy that was in force is kept, and compiles to the same one.
-func TestVersionsAreKept(t *testing.T) {
+// The source of a policy that was in force is stored, and compiles to the same policy.
+func TestVersionsAreStored(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
@@ -364,9 +363,9 @@ func TestVersionsAreKept(t *testing.T) {
 	})
 }
 
-// Harbor 2026: names are reused, and so are versions. A change that was meant for one is not made
-// of another of its name.
-func TestAChangeIsMadeOfWhatWasSeen(t *testing.T) {
+// Harbor 2026: names are reused, and so are versions. A change that was meant for one object does
+// not change a later one of the same name.
+func TestChangesApplyToTheObjectThatWasSeen(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		made := func() map[string]string {
@@ -413,7 +412,7 @@ func TestAChangeIsMadeOfWhatWasSeen(t *testing.T) {
 			by.Seen = seen[c.of]
 			for _, version := range []int64{1, 0} {
 				if err := c.do(by, version); !errors.Is(err, admin.ErrChanged) {
-					t.Errorf("%s, and was meant for the one before: %v", c.what, err)
+					t.Errorf("%s, although another object was seen: %v", c.what, err)
 				}
 			}
 		}
@@ -427,8 +426,8 @@ func TestAChangeIsMadeOfWhatWasSeen(t *testing.T) {
 	})
 }
 
-// A change that finds all as it is wanted leaves no trace: no entry in the journal, no new version, and nobody makes a new policy.
-func TestWhatIsAsItIsWantedIsNotChanged(t *testing.T) {
+// A call that changes nothing writes no journal entry, no new version, and compiles no policy.
+func TestUnchangedObjectsAreNotWritten(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
@@ -483,13 +482,13 @@ func TestWhatIsAsItIsWantedIsNotChanged(t *testing.T) {
 				t.Errorf("%s again: unchanged %t, version %d after %d, %d entries, %v", tt.what, unchanged, again, version, got, err)
 			}
 			if d.counted("rulebook") != counter || d.Policy().ID() != id {
-				t.Errorf("%s again: a new policy is made", tt.what)
+				t.Errorf("%s again: a new policy was compiled", tt.what)
 			}
 		}
 	})
 }
 
-// count is how many entries the journal has.
+// count returns the number of entries in the journal.
 func (d *harness) count() int64 {
 	d.t.Helper()
 	last, err := d.journal.Last(d.t.Context())

@@ -16,8 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Databases hold rules and versions of policies in these forms. Replicas of the version before
-// read what this one writes, and the other way round.
+// Databases store rules and versions of policies in these forms. Replicas of the previous version
+// of Tidewaiter read what this one writes, and the reverse.
 const (
 	ruleAsStored = `{"name":"ci","effect":"allow","subjects":["user:ann"],"registries":["registry.example.com"],` +
 		`"repositories":["team/**"],"actions":["pull","push"],"lifetime":300000000000,"comment":"why"}`
@@ -28,7 +28,7 @@ const (
 		`{"n":"admins","s":["group:a"],"t":"tidewaiter","p":["**"],"a":"read,write","b":true}]}`
 )
 
-func TestTheStoredFormOfARule(t *testing.T) {
+func TestStoredFormOfARule(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		content := rulebook.Content{
@@ -45,7 +45,7 @@ func TestTheStoredFormOfARule(t *testing.T) {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("a rule is stored otherwise than it was (-want +got):\n%s", diff)
+			t.Errorf("the stored form of a rule has changed (-want +got):\n%s", diff)
 		}
 
 		err := d.db.Write(ctx, "rulebook", func(tx *sql.Tx) error {
@@ -67,7 +67,7 @@ func TestTheStoredFormOfARule(t *testing.T) {
 	})
 }
 
-func TestTheStoredFormOfAVersion(t *testing.T) {
+func TestStoredFormOfAVersion(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		var packed bytes.Buffer
@@ -102,7 +102,7 @@ func TestTheStoredFormOfAVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 		if written != versionAsStored {
-			t.Errorf("a version is stored otherwise than it was:\n%s\n%s", versionAsStored, written)
+			t.Errorf("the stored form of a version has changed:\n%s\n%s", versionAsStored, written)
 		}
 	})
 }
