@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -110,26 +111,14 @@ func checkSame(existing, given setup.Options) error {
 // initJSON returns the JSON form of the result. It contains the password, which is printed only
 // once.
 func initJSON(r setup.Result) any {
-	type file struct {
-		Path string `json:"path"`
-		What string `json:"what"`
-		Made bool   `json:"made"`
-	}
-	files := make([]file, len(r.Files))
-	for i, f := range r.Files {
-		files[i] = file{r.Path(f.Path), f.What, f.Made}
+	r.Files, r.Notes = slices.Clone(r.Files), append([]string{}, r.Notes...)
+	for i := range r.Files {
+		r.Files[i].Path = r.Path(r.Files[i].Path)
 	}
 	return struct {
-		Dir           string   `json:"dir"`
-		Files         []file   `json:"files"`
-		Service       string   `json:"service"`
-		Realm         string   `json:"realm"`
-		Notifications string   `json:"notifications"`
-		Account       string   `json:"account"`
-		Password      string   `json:"password,omitempty"`
-		Login         string   `json:"login"`
-		Notes         []string `json:"notes"`
-	}{r.Dir, files, r.Service, r.Realm, r.Events, r.Admin, r.Password.Reveal(), r.Login, append([]string{}, r.Notes...)}
+		setup.Result
+		Password string `json:"password,omitempty"`
+	}{r, r.Password.Reveal()}
 }
 
 //go:embed next_steps.txt

@@ -76,23 +76,23 @@ type Options struct {
 
 // File is one file of a set-up.
 type File struct {
-	Path string // in the folder, with slashes
-	What string // a short description
-	Made bool   // false: it existed and was kept
+	Path string `json:"path"` // in the folder, with slashes
+	What string `json:"what"` // a short description
+	Made bool   `json:"made"` // false: it existed and was kept
 }
 
 // Result describes the set-up after Write.
 type Result struct {
-	Dir      string // absolute
-	Files    []File // in the order of their creation
-	Service  string
-	Listen   string // the address to listen on
-	Realm    string // the URL of the token endpoint
-	Events   string // where the registry posts its events
-	Admin    string
-	Password identity.Secret // of Admin; empty if Admin existed already
-	Login    string          // the address for docker login
-	Notes    []string        // notes for the operator, each a sentence or two
+	Dir      string          `json:"dir"`   // absolute
+	Files    []File          `json:"files"` // in the order of their creation
+	Service  string          `json:"service"`
+	Listen   string          `json:"-"`             // the address to listen on
+	Realm    string          `json:"realm"`         // the URL of the token endpoint
+	Events   string          `json:"notifications"` // where the registry posts its events
+	Admin    string          `json:"account"`
+	Password identity.Secret `json:"-"`     // of Admin; empty if Admin existed already
+	Login    string          `json:"login"` // the address for docker login
+	Notes    []string        `json:"notes"` // notes for the operator, each a sentence or two
 }
 
 // ErrTaken means that another process created one of the files at the same moment.
