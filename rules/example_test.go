@@ -38,7 +38,7 @@ rules:
 	// push: denied by "freeze" (policy.yaml:6)
 }
 
-// All errors are found at once, each with its place.
+// All errors are found at once, each with its position.
 func ExampleRead_errors() {
 	_, _, err := rules.Read(rules.File{Name: "policy.json", Text: []byte(`{
   "rules": [
@@ -54,7 +54,7 @@ func ExampleRead_errors() {
 	// policy.json:3:83: "pll" is not one of pull, push, delete, read, write, * (did you mean "pull"?)
 }
 
-// A rule that a program has from elsewhere is checked like one of a file.
+// A rule from another source is checked like a rule of a file.
 func ExampleRule() {
 	rule := rules.Rule{
 		Name: "ci", Subjects: []string{"workload:github:acme/app"}, Repositories: []string{"acme/app"},

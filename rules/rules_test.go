@@ -43,7 +43,7 @@ const inJSON = `{
 }
 `
 
-// YAML and JSON are one language for rules: the same policy comes of both.
+// The same rules in YAML and JSON are the same policy.
 func TestReadYAMLAndJSON(t *testing.T) {
 	ids := make(map[string]string)
 	for name, text := range map[string]string{
@@ -65,7 +65,7 @@ func TestReadYAMLAndJSON(t *testing.T) {
 		}
 		ids[name] = p.ID()
 		if ids[name] != ids["policy.yaml"] && ids["policy.yaml"] != "" {
-			t.Errorf("%s is another policy", name)
+			t.Errorf("%s is a different policy", name)
 		}
 		if want := map[string]policy.Role{"reader": {Actions: scope.Pull}, "writer": {Actions: scope.Pull | scope.Push, Lifetime: 30 * 60e9}}; !cmp.Equal(source.Roles, want) {
 			t.Errorf("%s: %s", name, cmp.Diff(want, source.Roles))
@@ -73,7 +73,7 @@ func TestReadYAMLAndJSON(t *testing.T) {
 	}
 }
 
-// What encoding/json writes is read back, whatever text is in it.
+// Read reads any text that encoding/json writes.
 func TestReadJSONOfAnyText(t *testing.T) {
 	for _, name := range []string{`a "quoted" name`, `back\slash`, "<tag> & more", "émoji 😀", "a/b", "#7", "- x", "key: value", "*", "&a", "%", "0777", "null", "true", "~"} {
 		first := string([]rune(name)[:1])
@@ -98,8 +98,8 @@ func TestReadJSONOfAnyText(t *testing.T) {
 	}
 }
 
-// Every error has its place, in JSON too.
-func TestErrorsHaveTheirPlaces(t *testing.T) {
+// Every error has its position, in JSON too.
+func TestErrorsHavePositions(t *testing.T) {
 	_, _, err := rules.Read(
 		rules.File{Name: "a.yaml", Text: []byte("roles:\n  reader: [pul]\nrules:\n  - { name: a, subjects: [], repositories: [\"x\"], actions: [pull], lifetime: 5 }\n")},
 		rules.File{Name: "b.json", Text: []byte("{\n\t\"rules\": [\n\t\t{\"name\": \"a\", \"subjcts\": [\"anyone\"], \"repositories\": [\"a//b\"], \"role\": \"reader\", \"when\": \"grops == []\"}\n\t]\n}")},
@@ -152,13 +152,13 @@ func TestReadNothing(t *testing.T) {
 	}
 	for _, files := range [][]rules.File{{{}}, {{Name: "a", Text: []byte("rules: []")}, {Name: "a"}}, {{Name: "a"}}} {
 		if _, _, err := rules.Read(files...); err == nil {
-			t.Errorf("%v is read", files)
+			t.Errorf("%v is accepted", files)
 		}
 	}
 }
 
-// A program that has rules from elsewhere checks them as files are checked.
-func TestARuleFromElsewhere(t *testing.T) {
+// A rule from another source is checked like a rule of a file.
+func TestASingleRule(t *testing.T) {
 	var rule rules.Rule
 	if err := json.Unmarshal([]byte(`{"name": "a", "subjects": ["anyone"], "registries": [], "repositories": ["a"], "actions": ["pul"], "lifetime": "5"}`), &rule); err != nil {
 		t.Fatal(err)

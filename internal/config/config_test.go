@@ -19,7 +19,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// likeConfig compares configs: secrets by what they hold, compiled policies not at all.
+// likeConfig compares configs, with their secrets and without their compiled policies.
 var likeConfig = cmp.Options{
 	cmpopts.IgnoreTypes(&policy.Policy{}),
 	cmpopts.IgnoreUnexported(policyfile.Compiled{}, HTPasswd{}),
@@ -27,7 +27,7 @@ var likeConfig = cmp.Options{
 	cmp.Transformer("secret", identity.Secret.Reveal),
 }
 
-// A key that is written with its own default changes nothing else.
+// Writing a key with its default value changes nothing else.
 func TestADefaultDoesNotDependOnWhichKeysAreWritten(t *testing.T) {
 	const registry = "registries: [{service: r.example.com%s}]\n"
 	load := func(text string) *Config {
@@ -60,7 +60,7 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		File: "tidewaiter.yaml",
 		Listen: []Listener{{
-			Address: "127.0.0.1:8080", // nobody from elsewhere
+			Address: "127.0.0.1:8080", // this machine only
 			Serve:   []string{ServeToken, ServeNotifications, ServeKeys, ServeHealth, ServeAPI},
 		}},
 		Paths:    paths{Token: "/token", Notifications: "/notifications"},
@@ -92,7 +92,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// every has each key once, with another value than its default.
+// every has each key once, with a value that is not the default.
 const every = `
 public_url: https://auth.example.com/
 listen:
@@ -230,8 +230,8 @@ func TestEveryKey(t *testing.T) {
 	}
 }
 
-// The flag is for containers, whose config is in the image and whose keys are mounted: it holds,
-// whatever the config says, and a root that it replaces need not be there.
+// The flag is for containers with the config in the image and mounted keys. It overrides the
+// config, and the root that it replaces does not have to exist.
 func TestKeysFlag(t *testing.T) {
 	disk := files{
 		"tidewaiter.yaml":                 base + "signing: { root: { folder: nowhere } }\n",
@@ -269,9 +269,9 @@ func TestWarnings(t *testing.T) {
 		about, text string
 		warns       string // among others; "" for none
 	}{
-		{"passwords in the clear", `listen: [{address: ":8080", serve: [token]}]`,
+		{"unencrypted passwords", `listen: [{address: ":8080", serve: [token]}]`,
 			`2:20: passwords travel to :8080 unencrypted, unless a proxy in front of it has TLS`},
-		{"loopback is no wire", `listen: [{address: "127.0.0.1:8080"}, {address: "[::1]:8080"}, {address: "localhost:8080"}]`, ""},
+		{"unencrypted passwords on this machine", `listen: [{address: "127.0.0.1:8080"}, {address: "[::1]:8080"}, {address: "localhost:8080"}]`, ""},
 		{"no listener for tokens", `listen: [{address: "127.0.0.1:1", serve: [health]}]`,
 			`2:9: no listener serves token, so nobody can get a token`},
 		{"a private address for clients", "public_url: https://192.168.1.7:8443\ntrusted_proxies: [127.0.0.1]",
@@ -279,28 +279,28 @@ func TestWarnings(t *testing.T) {
 		{"a loopback address for clients", "public_url: http://[::1]:8080",
 			`2:13: many clients refuse the private IP address ::1; use a DNS name`},
 		{"a public address for clients", "public_url: https://192.0.2.1\ntrusted_proxies: [127.0.0.1]", ""},
-		{"a proxy that nobody knows", "public_url: https://auth.example.com",
+		{"a proxy that is not trusted", "public_url: https://auth.example.com",
 			`2:13: no listener has TLS, so there is a proxy: list its addresses in trusted_proxies, or all clients share one address and one client's wrong passwords delay everyone`},
 		{"a realm in another domain", "public_url: https://auth.example.net\ntrusted_proxies: [127.0.0.1]\nregistries: [{service: r, url: \"https://r.example.com\"}]",
 			`2:13: auth.example.net is neither on the host of "r" nor in its domain: a registry 3.1 as a mirror, Snyk and others then send no credentials; use an address on r.example.com`},
 		{"a realm in the registry's domain", "public_url: https://auth.example.co.uk\ntrusted_proxies: [127.0.0.1]\nregistries: [{service: r, url: \"https://r.example.co.uk\"}]", ""},
-		{"a realm in a domain of others", "public_url: https://auth.co.uk\ntrusted_proxies: [127.0.0.1]\nregistries: [{service: r, url: \"https://r.co.uk\"}]",
+		{"a realm under the same public suffix", "public_url: https://auth.co.uk\ntrusted_proxies: [127.0.0.1]\nregistries: [{service: r, url: \"https://r.co.uk\"}]",
 			`2:13: auth.co.uk is neither on the host of "r" nor in its domain: a registry 3.1 as a mirror, Snyk and others then send no credentials; use an address on r.co.uk`},
 		{"TLS without a proxy", "public_url: https://auth.example.com\nlisten: [{address: \":1\", serve: [token], tls: {certificate: a, key: b!}}]", ""},
-		{"a proxy that is the whole world", "trusted_proxies: [0.0.0.0/0]",
+		{"every address as a proxy", "trusted_proxies: [0.0.0.0/0]",
 			`2:19: any client can forge its address`},
-		{"events from afar without a secret", `listen: [{address: ":1", serve: [notifications]}, {address: "127.0.0.1:1"}]`,
+		{"remote events without a secret", `listen: [{address: ":1", serve: [notifications]}, {address: "127.0.0.1:1"}]`,
 			`1:14: without a secret, events of "r" are taken from this machine only: set notifications`},
 		{"zot posts no events", "listen: [{address: \":1\", serve: [notifications]}, {address: \"127.0.0.1:1\"}]\nregistries: [{service: z, preset: zot}]", ""},
-		{"services that differ in case alone", "registries: [{service: twin}, {service: Twin}]",
+		{"services that differ only in case", "registries: [{service: twin}, {service: Twin}]",
 			`2:41: the registry in line 2 has the same service in other case: clients that change the case, such as Watchtower, get no token for either`},
-		{"a key for everybody", "signing: {root: {certificate: a, key: b}}",
+		{"a key that all users can read", "signing: {root: {certificate: a, key: b}}",
 			`2:39: all users of this machine can read b`},
-		{"a key for everybody to change", "signing: {root: {certificate: a, key: c}}",
+		{"a key that all users can change", "signing: {root: {certificate: a, key: c}}",
 			"2:39: all users of this machine can read c\n2:39: all users of this machine can change c"},
-		{"accounts for everybody to change", "identity: [{htpasswd: {file: c}}]",
+		{"a password file that all users can change", "identity: [{htpasswd: {file: c}}]",
 			`2:30: all users of this machine can change c`},
-		{"a policy for everybody to change", "policy: {files: [d]}",
+		{"a policy that all users can change", "policy: {files: [d]}",
 			`d: all users of this machine can change it`},
 		{"rights over Tidewaiter for everybody", "policy: {rules: [{name: x, subjects: [signed-in], tidewaiter: [accounts], actions: [write]}]}",
 			`2:39: rule "x" gives everybody who can sign in rights over Tidewaiter itself`},
@@ -309,7 +309,7 @@ func TestWarnings(t *testing.T) {
 		{"an authorizer in place of rules", "policy: {roles: {x: [pull]}}\nauthorizer: {exec: {name: a, command: [/a], grants: replace}}", ""},
 		{"an authorizer that only removes grants", "policy: {roles: {x: [pull]}}\nauthorizer: {exec: {name: a, command: [/a]}}",
 			"there are no rules, so nothing is granted"},
-		{"a condition that is none", "policy: {rules: [{name: x, subjects: [signed-in], repositories: [x], actions: [pull], when: true}]}",
+		{"a condition without inputs", "policy: {rules: [{name: x, subjects: [signed-in], repositories: [x], actions: [pull], when: true}]}",
 			`2:93: the condition is always true, because it reads no input`},
 		{"pulling without signing in", "policy: {rules: [{name: x, subjects: [anyone], repositories: [x], actions: [pull]}]}", ""},
 	} {

@@ -167,7 +167,7 @@ func (x crossChecks) signing() {
 	switch {
 	case x.keys != "":
 		for _, file := range []string{s.Certificate, s.Key} {
-			access, err := x.d.Look(file)
+			access, err := x.d.Check(file)
 			if err != nil {
 				x.d.Report(strictyaml.Problem{Text: "--keys: " + err.Error()})
 			}
@@ -177,7 +177,7 @@ func (x crossChecks) signing() {
 		}
 	case s.Certificate == "" || s.Key == "": // its problem has been reported
 	case !strictyaml.Has(x.at("signing"), "root"):
-		if _, err := x.d.Look(s.Certificate); err != nil {
+		if _, err := x.d.Check(s.Certificate); err != nil {
 			x.d.Problem(nil, "there is no signing root: %v; name one by signing.root or --keys", err)
 			return
 		}
@@ -197,7 +197,7 @@ func (x crossChecks) readable(n *yaml.Node, file string, secret bool) {
 	if file == "" {
 		return
 	}
-	access, err := x.d.Look(file)
+	access, err := x.d.Check(file)
 	if err != nil {
 		x.d.Problem(n, "%v", err)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestStateOnPostgreSQL(t *testing.T) {
+func TestDatabaseOnPostgreSQL(t *testing.T) {
 	dir := t.TempDir()
 	for name, mode := range map[string]os.FileMode{"password": 0o600, "open": 0o644, "ca.pem": 0o644, "cert.pem": 0o644, "privatekey.pem": 0o600} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("canary"), mode); err != nil {
@@ -43,7 +43,7 @@ func TestStateOnPostgreSQL(t *testing.T) {
 		if _, query, _ := strings.Cut(c.Database, "?"); tt.path != "" {
 			options, err := url.ParseQuery(query)
 			if err != nil || options.Get(tt.path) != filepath.Join(dir, tt.want) {
-				t.Errorf("%s became %s: the file counts from the config's folder", tt.state, c.Database)
+				t.Errorf("%s became %s: the path is relative to the config's folder", tt.state, c.Database)
 			}
 		}
 		warned := ""
@@ -53,10 +53,10 @@ func TestStateOnPostgreSQL(t *testing.T) {
 			}
 		}
 		if (tt.warning == "") != (warned == "") || !strings.Contains(warned, tt.warning) {
-			t.Errorf("%s: warned of %q, not %q", tt.state, warned, tt.warning)
+			t.Errorf("%s: the warning is %q, want %q", tt.state, warned, tt.warning)
 		}
 	}
 	if _, err := load("postgres://me@db/x?password_file=none"); err == nil || !strings.Contains(err.Error(), "password_file: opening ") {
-		t.Errorf("a password file that is not there: %v", err)
+		t.Errorf("a missing password file: %v", err)
 	}
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Every config in examples/ loads, with the files that its comments say how to make, and warns of
-// what it means to.
+// Every config in examples/ loads with the files that its comments describe, and has exactly the
+// expected warnings.
 func TestExamplesLoad(t *testing.T) {
 	for _, tt := range []struct {
 		example  string
-		made     []string // by the reader
+		made     []string // files that the reader creates
 		warnings []string // by line
 	}{
 		{example: "minimal", made: []string{"keys/cert.pem", "keys/privatekey.pem", "users.htpasswd"}},
@@ -64,13 +64,14 @@ func TestExamplesLoad(t *testing.T) {
 	}
 }
 
-// The policies of docs/policy.md are as good as they say.
-func TestThePageOfPolicyLoads(t *testing.T) {
+// The policies in docs/policy.md load.
+func TestThePoliciesOfThePageLoad(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "policy.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	policies, _, _ := strings.Cut(string(page), "\n## Query the policy\n") // what follows is held by a test of the command line
+	// A script of the command line tests the rest of the page.
+	policies, _, _ := strings.Cut(string(page), "\n## Query the policy\n")
 	blocks := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindAllStringSubmatch(policies, -1)
 	if len(blocks) < 2 || !strings.Contains(string(page), "## Conditions") {
 		t.Fatalf("the page has %d policies", len(blocks))
@@ -86,7 +87,7 @@ func TestThePageOfPolicyLoads(t *testing.T) {
 	}
 }
 
-// A config in examples/ that no test loads would rot.
+// No config in examples/ is left out.
 func TestEveryExampleIsLoaded(t *testing.T) {
 	var found []string
 	err := filepath.WalkDir(filepath.Join("..", "..", "examples"), func(path string, d fs.DirEntry, err error) error {
@@ -99,6 +100,6 @@ func TestEveryExampleIsLoaded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := strings.Join(found, " "); got != "dockerauth home minimal team teams webhook" {
-		t.Errorf("examples/ has %s: add what is new to TestExamplesLoad", got)
+		t.Errorf("examples/ has %s: add the new one to TestExamplesLoad", got)
 	}
 }

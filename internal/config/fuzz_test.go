@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// Whatever is in the file, Load returns: a config, or problems that are few, readable and in a
-// place that the file has.
+// For any content, Load returns a config, or a limited number of readable problems at positions
+// that exist in the file.
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(base))
 	f.Add([]byte(every))
@@ -56,7 +56,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// Files made to take long, or much memory, take neither.
+// Files that are designed to use much time or memory use neither.
 func TestFilesThatAreBombs(t *testing.T) {
 	const n = 50_000
 	for about, text := range map[string]string{
@@ -77,9 +77,9 @@ func TestFilesThatAreBombs(t *testing.T) {
 		"too large":          strings.Repeat("# all of it\n", (32<<20)/12+1),
 	} {
 		if _, err := loadText(t, files{"tidewaiter.yaml": text}.withKeys()); err == nil {
-			t.Errorf("%s: nothing is said", about)
+			t.Errorf("%s: there is no error", about)
 		} else if len(err.Error()) > 1<<16 {
-			t.Errorf("%s: %d bytes are said", about, len(err.Error()))
+			t.Errorf("%s: the error has %d bytes", about, len(err.Error()))
 		}
 	}
 }

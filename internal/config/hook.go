@@ -50,7 +50,8 @@ func (h *Hook) Place(setting string, _ int) (line, column int) {
 }
 
 // variableName is the name of an environment variable. Variables by which a loader or a shell runs
-// other code (LD_PRELOAD) are allowed: a user who can write the config can also name another program.
+// other code (LD_PRELOAD) are allowed, because a user who can write the config can also name
+// another program.
 func variableName() strictyaml.Type[string] {
 	return strictyaml.Scalar("name", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 		if !variablePattern.MatchString(s) {

@@ -70,7 +70,7 @@ func TestLDAP(t *testing.T) {
 	}
 }
 
-// Who speaks to the directory says what is wrong with a setting, and Place where it is written.
+// Place returns the positions for errors that package ldap finds.
 func TestPlacesOfLDAP(t *testing.T) {
 	c, err := loadText(t, files{"tidewaiter.yaml": wholeLDAP, "ca.pem": "", "password": ""}.withKeys())
 	if err != nil {
@@ -90,7 +90,7 @@ func TestPlacesOfLDAP(t *testing.T) {
 		{"user.filter", -1, "(mail"},
 		{"groups.nested", -1, "walk"},
 		{"groups", -1, "{ base"},
-		{"groups.member_of", -1, "{ base"}, // where it would be
+		{"groups.member_of", -1, "{ base"}, // its section
 		{"plain", -1, "name:"},
 	} {
 		line, column := c.Identity[0].LDAP.Place(tt.setting, tt.item)
@@ -104,24 +104,24 @@ func TestProblemsOfLDAP(t *testing.T) {
 	whole := "name: corp, servers: [ldaps://a], user: {base: o=x}"
 	for _, tt := range []struct{ what, text, want string }{
 		{"nothing", "", "name is missing|servers is missing|user is missing"},
-		{"an empty base that may not be meant", "name: corp, servers: [ldaps://a], user: {base: }", "a text is required, but there is no value; add it, or leave out the key"},
+		{"a base without a value", "name: corp, servers: [ldaps://a], user: {base: }", "a text is required, but there is no value; add it, or leave out the key"},
 		{"bases without quotes", "name: corp, servers: [ldaps://a], user: {base: [o=y, ou=people,dc=example,dc=com, o=x]}", `put a DN with commas in quotes in a list (did you mean "\"ou=people,dc=example,dc=com\""?)`},
 		{"no bases", "name: corp, servers: [ldaps://a], user: {base: []}", "the list is empty, which could mean none or all; add items, or leave out the key"},
 		{"no server", "name: corp, servers: [], user: {base: o=x}", "the list is empty, which could mean none or all; add items, or leave out the key"},
 		{"an odd name", `name: "a:b", servers: [ldaps://a], user: {base: o=x}`, `"a:b" is not a valid source name: use up to 63 letters, digits, - and _`},
 		{"an odd number", whole + ", pool: many", `"many" is not a number from 1 to 1000`},
 		{"too few", whole + ", pool: 0", `"0" is not a number from 1 to 1000`},
-		{"for ever", whole + ", timeout: 1h", `"1h" is not between 1s and 1m`},
-		{"an odd way", whole + ", groups: {base: o=x, nested: chains}", `"chains" is not one of none, chain, walk (did you mean "chain"?)`},
+		{"too long", whole + ", timeout: 1h", `"1h" is not between 1s and 1m`},
+		{"an unknown way", whole + ", groups: {base: o=x, nested: chains}", `"chains" is not one of none, chain, walk (did you mean "chain"?)`},
 		{"not plain", whole + ", plain: false", "the only value is true; leave out the key instead"},
 		{"no file", whole + ", ca: missing.pem", "opening missing.pem: file does not exist"},
 		{"no password", whole + ", bind_dn: o=x, bind_password_file: missing", "opening missing: file does not exist"},
 		{"a password in the config", whole + ", bind_password: hunter2", `unknown key "bind_password" (did you mean "bind_password_file"?)`},
-		{"two of one name", whole + "}}, {ldap: {" + whole, `another directory is called "corp", in line 2`},
+		{"two with the same name", whole + "}}, {ldap: {" + whole, `another directory is called "corp", in line 2`},
 	} {
 		_, err := loadText(t, files{"tidewaiter.yaml": "registries: [{service: r}]\nidentity: [{ldap: {" + tt.text + "}}]\n"}.withKeys())
 		if err == nil {
-			t.Errorf("%s: it is taken", tt.what)
+			t.Errorf("%s: it is accepted", tt.what)
 			continue
 		}
 		var texts []string

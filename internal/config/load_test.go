@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// files is a disk in memory: text by path. A file whose path here ends with "!" can be read by
-// everybody, one with "!!" also changed.
+// files is a file system in memory: text by path. All users can read a file whose path here ends
+// with "!". With "!!" they can also change it.
 type files map[string]string
 
 func (f files) find(file string) (text string, a strictyaml.Access, err error) {
@@ -33,7 +33,7 @@ func (f files) Read(file string, limit int64) ([]byte, strictyaml.Access, error)
 	return []byte(text), a, err
 }
 
-func (f files) Look(file string) (strictyaml.Access, error) {
+func (f files) Check(file string) (strictyaml.Access, error) {
 	_, a, err := f.find(file)
 	return a, err
 }
@@ -51,14 +51,14 @@ func (f files) List(folder string) ([]string, error) {
 	return names, nil
 }
 
-// withKeys returns f with a signing root where it is looked for by default.
+// withKeys returns f with a signing root at the default path.
 func (f files) withKeys() files {
 	f = maps.Clone(f)
 	f["/keys/cert.pem"], f["/keys/privatekey.pem"] = "PEM", "PEM"
 	return f
 }
 
-// loadText loads tidewaiter.yaml of f, where one environment variable is set.
+// loadText loads tidewaiter.yaml of f with one environment variable.
 func loadText(t testing.TB, f files) (*Config, error) {
 	t.Helper()
 	return loadFrom("tidewaiter.yaml", Options{Env: func(name string) (string, bool) {

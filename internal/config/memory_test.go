@@ -7,9 +7,8 @@ import (
 	"testing"
 )
 
-// A service keeps its config as long as it runs: what the YAML was read into must not stay with
-// it. Objects are counted, since each of them is what the garbage collector looks at again and
-// again.
+// A service keeps its config as long as it runs, so the config must not keep the nodes of the YAML
+// alive. The test counts objects, because each of them costs time in every garbage collection.
 func TestAConfigKeepsNoNodeOfItsYAML(t *testing.T) {
 	const rules = 2_000
 	dir := t.TempDir()
@@ -21,7 +20,7 @@ func TestAConfigKeepsNoNodeOfItsYAML(t *testing.T) {
 	objects := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
-		runtime.GC() // what the first one found is swept
+		runtime.GC() // sweeps what the first one found
 		runtime.ReadMemStats(&m)
 		return m.HeapObjects
 	}
@@ -34,12 +33,12 @@ func TestAConfigKeepsNoNodeOfItsYAML(t *testing.T) {
 	c = c.WithoutPolicy()
 	lean := objects()
 	runtime.KeepAlive(c)
-	// A rule of one subject and one pattern has a name, two lists, their texts, and what is
-	// compiled of it: 6 objects. With its nodes there are 20.
+	// A rule with one subject and one pattern is 6 objects: a name, two lists, their texts, and
+	// its compiled form. With its nodes there are 20.
 	if whole > before+10*rules {
-		t.Errorf("a config of %d rules holds %d objects", rules, whole-before)
+		t.Errorf("a config with %d rules has %d objects", rules, whole-before)
 	}
 	if lean > before+rules {
-		t.Errorf("without its policy it holds %d objects", lean-before)
+		t.Errorf("without its policy it has %d objects", lean-before)
 	}
 }

@@ -57,29 +57,29 @@ identity:
 	}
 }
 
-// Dex GO-2026-5231, Quay's federation without an audience: a token for another service let in
-// here.
-func TestMistakesInIssuers(t *testing.T) {
+// Dex GO-2026-5231 and Quay's federation had no audience, so a token for another service was
+// accepted.
+func TestErrorsInIssuers(t *testing.T) {
 	for _, tt := range []struct{ what, identity, want string }{
 		{"no audience", `[{oidc: {name: a, issuer: "https://a"}}]`, "audience is missing"},
 		{"an empty audience", `[{oidc: {name: a, issuer: "https://a", audience: ""}}]`, "the text is empty"},
 		{"an empty list of audiences", `[{oidc: {name: a, issuer: "https://a", audience: []}}]`, "the list is empty"},
-		{"an audience that is none", `[{oidc: {name: a, issuer: "https://a", audience: {a: b}}}]`, "must be a text, not a section"},
+		{"an audience that is a section", `[{oidc: {name: a, issuer: "https://a", audience: {a: b}}}]`, "must be a text, not a section"},
 		{"no name", `[{oidc: {issuer: "https://a", audience: us}}]`, "name is missing"},
 		{"an algorithm of shared secrets", `[{oidc: {name: a, issuer: "https://a", audience: us, algorithms: [HS256]}}]`, `"HS256" is not one of`},
 		{"no algorithm", `[{oidc: {name: a, issuer: "https://a", audience: us, algorithms: [none]}}]`, `"none" is not one of`},
-		{"a preset that is none", `[{oidc: {name: a, preset: github, audience: us}}]`, `did you mean "github-actions"`},
+		{"an unknown preset", `[{oidc: {name: a, preset: github, audience: us}}]`, `did you mean "github-actions"`},
 		{"an empty requirement", `[{oidc: {name: a, issuer: "https://a", audience: us, require: {ref: []}}}]`, "the list is empty"},
-		{"a file that is not there", `[{oidc: {name: a, issuer: "https://a", audience: us, jwks_file: none.json}}]`, "opening none.json"},
+		{"a missing file", `[{oidc: {name: a, issuer: "https://a", audience: us, jwks_file: none.json}}]`, "opening none.json"},
 		{"access tokens for jobs", `[{oidc: {name: a, issuer: "https://a", audience: us, access_tokens_after_sign_in: 24h}}]`, "access tokens need kind: user"},
 		{"no access tokens for people", `[{oidc: {name: a, issuer: "https://a", audience: us, kind: user, access_tokens_after_sign_in: 0s}}]`, ""},
 		{"access tokens for years", `[{oidc: {name: a, issuer: "https://a", audience: us, kind: user, access_tokens_after_sign_in: 100000h}}]`, "is not between"},
-		{"two of one name", `[{oidc: {name: a, issuer: "https://a", audience: us}}, {oidc: {name: a, issuer: "https://b", audience: us}}]`, "another issuer is called"},
-		{"two for one audience", `[{oidc: {name: a, issuer: "https://a", audience: [x, us]}}, {oidc: {name: b, issuer: "https://a", audience: us}}]`, "this one is never asked"},
-		{"two of one preset", `[{oidc: {name: a, preset: gitlab-ci, audience: us}}, {oidc: {name: b, preset: gitlab-ci, audience: us}}]`, "this one is never asked"},
-		{"two for two audiences", `[{oidc: {name: a, issuer: "https://a", audience: x}}, {oidc: {name: b, issuer: "https://a", audience: us}}]`, ""},
-		{"two of two issuers", `[{oidc: {name: a, issuer: "https://a", audience: us}}, {oidc: {name: b, issuer: "https://b", audience: us}}]`, ""},
-		{"two of two presets", `[{oidc: {name: a, preset: gitlab-ci, audience: us}}, {oidc: {name: b, preset: buildkite, audience: us}}]`, ""},
+		{"two with the same name", `[{oidc: {name: a, issuer: "https://a", audience: us}}, {oidc: {name: a, issuer: "https://b", audience: us}}]`, "another issuer is called"},
+		{"the same issuer and audience", `[{oidc: {name: a, issuer: "https://a", audience: [x, us]}}, {oidc: {name: b, issuer: "https://a", audience: us}}]`, "this one is never asked"},
+		{"the same preset and audience", `[{oidc: {name: a, preset: gitlab-ci, audience: us}}, {oidc: {name: b, preset: gitlab-ci, audience: us}}]`, "this one is never asked"},
+		{"two audiences", `[{oidc: {name: a, issuer: "https://a", audience: x}}, {oidc: {name: b, issuer: "https://a", audience: us}}]`, ""},
+		{"two issuers", `[{oidc: {name: a, issuer: "https://a", audience: us}}, {oidc: {name: b, issuer: "https://b", audience: us}}]`, ""},
+		{"two presets", `[{oidc: {name: a, preset: gitlab-ci, audience: us}}, {oidc: {name: b, preset: buildkite, audience: us}}]`, ""},
 	} {
 		_, err := loadText(t, files{"tidewaiter.yaml": "registries: [{service: r}]\nidentity: " + tt.identity + "\n"}.withKeys())
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {

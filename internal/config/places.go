@@ -164,7 +164,7 @@ func postgresURL(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 			continue
 		}
 		file = d.Path(file)
-		open, err := d.Look(file)
+		open, err := d.Check(file)
 		if err != nil {
 			d.Problem(n, "%s: %v", key, err)
 			return "", false

@@ -22,8 +22,9 @@ func TestOnlyThePolicyIsRead(t *testing.T) {
 	if p.Database != "" {
 		t.Errorf("the database was not asked for: %s", p.Database)
 	}
+	// Without the section policy, all rules may be in the database.
 	for text, want := range map[string]string{
-		"registries: [ { service: r } ]":                         "sqlite:data/state.db", // all rules may be in the database
+		"registries: [ { service: r } ]":                         "sqlite:data/state.db",
 		"registries: []\npolicy: {}\ndatabase: sqlite:/tmp/s.db": "sqlite:/tmp/s.db",
 		"policy: {}\ndatabase: postgres://ann@db/waiter":         "postgres://ann@db/waiter",
 	} {

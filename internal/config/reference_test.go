@@ -26,11 +26,11 @@ func TestReferenceIsUpToDate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(Reference(), string(got)); diff != "" {
-		t.Errorf("docs/configuration.md is not what the tables of keys say; run: go test ./internal/config -update\n%s", diff)
+		t.Errorf("docs/configuration.md is out of date; run: go test ./internal/config -update\n%s", diff)
 	}
 }
 
-// Every key says what it means, and every key at the top shows how it is used, in YAML that loads.
+// Every key has a description, and every key at the top has an example that loads.
 func TestEveryKeyIsDocumented(t *testing.T) {
 	var walk func(path string, rows []strictyaml.Row)
 	walk = func(path string, rows []strictyaml.Row) {
@@ -39,7 +39,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		}
 		for _, r := range rows {
 			if r.Means == "" || r.Kind == "" {
-				t.Errorf("%s%s: it is not said what it means", path, r.Name)
+				t.Errorf("%s%s has no description", path, r.Name)
 			}
 			walk(path+r.Name+".", r.Keys)
 		}

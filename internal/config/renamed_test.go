@@ -52,8 +52,8 @@ func checkRenamed(t *testing.T, was, want string) {
 	}
 }
 
-// Half of a budget is for places that are known, half for all others.
-func TestABudgetOfOneIsNone(t *testing.T) {
+// Half of a budget is for known places, and half for all others.
+func TestABudgetCannotBeOne(t *testing.T) {
 	text := "registries: [{service: r}]\nidentity: [{ldap: {name: corp, servers: [ldaps://a], user: {base: o=x}, attempts: { max: 1 }}}]\n"
 	_, err := loadText(t, files{"tidewaiter.yaml": text}.withKeys())
 	if err == nil || !strings.Contains(err.Error(), "must be 0 or at least 2") {

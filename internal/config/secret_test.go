@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// However a config is printed, no secret of it is seen.
+// No way to print a config shows a secret.
 func TestSecretsAreNotPrinted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		secret := rapid.StringMatching(`[!#$(-9;-Za-z~]{16,40}`).Draw(t, "secret")
@@ -24,7 +24,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := c.Registries[0].Notifications.Reveal(); got != secret {
-			t.Fatalf("the secret is %q, not %q", got, secret)
+			t.Fatalf("the secret is %q, want %q", got, secret)
 		}
 		asJSON, err := json.Marshal(c)
 		if err != nil {
@@ -34,7 +34,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", c, "secret", c.Registries[0].Notifications)
 		slog.New(slog.NewTextHandler(&log, nil)).Info("x", "config", *c, "secret", c.Registries[0].Notifications)
 		all := string(asJSON) + log.String()
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} { // whatever the verb, and whether it fits
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} { // all verbs
 			for _, value := range []any{*c, c.Registries, c.Registries[0].Notifications, c.Warnings} {
 				all += fmt.Sprintf(verb, value)
 			}
@@ -46,7 +46,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 }
 
 func TestSecretsAreNotInProblems(t *testing.T) {
-	const secret = "hunter2hunter2hunter2" // long enough
+	const secret = "hunter2hunter2hunter2" // a valid length
 	for _, text := range []string{
 		"registries: [{service: r, notifications: " + secret + "}]",
 		"registries: [{service: r, notifications: [" + secret + "]}]",
@@ -66,15 +66,15 @@ func TestSecretsAreNotInProblems(t *testing.T) {
 	} {
 		_, err := loadText(t, files{"tidewaiter.yaml": text}.withKeys())
 		if err == nil {
-			t.Errorf("nothing is said of %s", text)
+			t.Errorf("%s: there is no error", text)
 		} else if strings.Contains(err.Error(), secret) {
 			t.Errorf("the secret is repeated:\n%s\n%v", text, err)
 		}
 	}
 }
 
-// TestBareFiles uses files of this machine: their modes say who can read them.
-func TestBareFiles(t *testing.T) {
+// The modes of files determine who can read them.
+func TestWarningsAboutFileModes(t *testing.T) {
 	dir := t.TempDir()
 	keys(t, dir)
 	write := func(name, text string, mode os.FileMode) string {
@@ -117,12 +117,12 @@ func TestBareFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	if strings.Contains(c.Warnings.Error(), "everybody") {
-		t.Errorf("a group may read them:\n%v", c.Warnings)
+		t.Errorf("warnings although only a group can read them:\n%v", c.Warnings)
 	}
 }
 
-// A folder, a file without end, and a pipe whose writer never comes are problems, not waits.
-func TestFilesThatAreNone(t *testing.T) {
+// A folder and a large file are errors.
+func TestFilesThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	keys(t, dir)
 	file := filepath.Join(dir, "tidewaiter.yaml")
@@ -140,13 +140,13 @@ func TestFilesThatAreNone(t *testing.T) {
 		}
 		_, err := Load(file, Options{})
 		if err == nil || !strings.Contains(err.Error(), tt.diagnostics) {
-			t.Errorf("%s: told is %v", tt.text, err)
+			t.Errorf("%s: %v", tt.text, err)
 		}
 	}
 	if _, err := Load(dir, Options{}); err == nil || err.Error() != "opening "+dir+": it is a folder" {
-		t.Errorf("of a folder for a config is told %v", err)
+		t.Errorf("a folder: %v", err)
 	}
 	if _, err := Load(filepath.Join(dir, "none.yaml"), Options{}); err == nil || !strings.HasPrefix(err.Error(), "opening "+filepath.Join(dir, "none.yaml")+": ") {
-		t.Errorf("of a config that is not there is told %v", err)
+		t.Errorf("a missing config: %v", err)
 	}
 }

@@ -12,9 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// A service that ignores keys it does not know lets a misspelt match grant everything to
-// everybody. Here, each key of each section, misspelt in any way, is refused, and the right one
-// is named.
+// If unknown keys were ignored, a misspelt key of a rule could grant everything to everyone. Each
+// key of each section, misspelt in many ways, is an error that suggests the right key.
 func TestEveryDocumentedKeyMisspelt(t *testing.T) {
 	config, file := &misspeller{t: t, name: "tidewaiter.yaml"}, &misspeller{t: t, name: "policy.yaml"}
 	file.around = files{"tidewaiter.yaml": "registries: [{service: r}]\npolicy: {files: [policy.yaml]}"}
@@ -22,7 +21,7 @@ func TestEveryDocumentedKeyMisspelt(t *testing.T) {
 	policyKeys := policyfile.Sections(nil).Keys
 	file.walk("", "{", "}", slices.DeleteFunc(policyKeys, func(r strictyaml.Row) bool { return r.Name == "files" || r.Name == "watch" }))
 	if config.keys < 60 || file.keys < 12 {
-		t.Errorf("%d and %d keys were tried: the walk does not see all", config.keys, file.keys)
+		t.Errorf("only %d and %d keys were tried", config.keys, file.keys)
 	}
 }
 
@@ -34,7 +33,7 @@ type misspeller struct {
 	keys   int
 }
 
-// walk tries the keys of one section, which stands between begin and end, and of those within it.
+// walk tries the keys of a section, which is between begin and end, and of its subsections.
 func (m *misspeller) walk(path, begin, end string, rows []strictyaml.Row) {
 	known := make([]string, len(rows))
 	for i, r := range rows {
@@ -74,16 +73,16 @@ func (m *misspeller) try(path, text, wrong, right string) {
 			return
 		}
 	}
-	m.t.Errorf("%s%s: written as %q it is not refused: %s\n%v", path, right, wrong, text, err)
+	m.t.Errorf("%s%s: %q is accepted: %s\n%v", path, right, wrong, text, err)
 }
 
-// asNear reports whether other may have been meant as well as right: rles is roles or rules.
+// asNear reports whether other is as good a suggestion as right: rles is roles or rules.
 func asNear(wrong, other, right string) bool {
 	return other != "" && (text.Nearest(wrong, []string{other, right}) == other ||
 		strings.HasPrefix(other, wrong)) // ser begins servers, and is user without its u
 }
 
-// misspellings returns what fingers and memories make of a word.
+// misspellings returns common misspellings of a word.
 func misspellings(word string) []string {
 	wrong := []string{
 		strings.ToUpper(word), strings.ToUpper(word[:1]) + word[1:],
@@ -115,13 +114,13 @@ func rowsOf[S any](keys []strictyaml.Key[S]) []strictyaml.Row {
 	return rows
 }
 
-// What a source without settings is given is not ignored either.
+// Keys in a section without keys are errors.
 func TestAnyoneHasNoKeys(t *testing.T) {
 	_, err := loadText(t, files{"tidewaiter.yaml": `
 registries: [{service: r}]
 identity: [{anyone: {only: [ann]}}]
 `}.withKeys())
 	if err == nil {
-		t.Error("anyone: {only: [ann]} is let through, and would let in anyone")
+		t.Error("anyone: {only: [ann]} is accepted")
 	}
 }

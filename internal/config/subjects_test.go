@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Each subject is found again where it is written, in whichever file; one that need not be
-// written, at its rule.
+// Each subject has its position in its file. The implicit subject of a deny rule has the position
+// of the rule.
 func TestWhereSubjectsAreWritten(t *testing.T) {
 	disk := files{
 		"tidewaiter.yaml": "registries: [ { service: r } ]\npolicy:\n  files: [p.yaml]\n  rules:\n    - { name: a, subjects: [anyone], repositories: [a], actions: [pull] }\n" +

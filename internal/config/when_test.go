@@ -6,12 +6,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// ruled is a rule with a condition, from line 2 of a config on.
-const ruled = "policy:\n  rules:\n  - name: a\n    subjects: [anyone]\n    repositories: [a]\n    actions: [pull]\n" // lines 2 to 7
+// ruled is a rule without its condition. It is in lines 2 to 7 of a config.
+const ruled = "policy:\n  rules:\n  - name: a\n    subjects: [anyone]\n    repositories: [a]\n    actions: [pull]\n"
 
-// A mistake in a condition is told where it is written, to the character, whatever way it is
-// written in.
-func TestAMistakeInAConditionHasItsPlace(t *testing.T) {
+// An error in a condition has the position of its character in the file, for every style of
+// scalar.
+func TestPositionsOfErrorsInConditions(t *testing.T) {
 	for _, tt := range []struct {
 		about, when string // from line 8
 		diagnostics []string

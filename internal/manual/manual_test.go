@@ -8,10 +8,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestAPageIsRoffOfTheCommonMacros(t *testing.T) {
-	p := New("tidewaiter-explain", 1, "tidewaiter v1", `say "why"`)
+func TestAPage(t *testing.T) {
+	p := New("tidewaiter-explain", 1, "tidewaiter v1", `explain "why"`)
 	p.Section("Description")
-	p.Text("Say why,\non two lines. It's `--as`, see [Policy](policy.md#tests).\n\n- one\n  and more\n- [`two`](https://example.com)\n\nSo:\n\n```yaml\n.hidden: '\\n'\n```\n")
+	p.Text("Explain why,\non two lines. It's `--as`, see [Policy](policy.md#tests).\n\n- one\n  and more\n- [`two`](https://example.com)\n\nSo:\n\n```yaml\n.hidden: '\\n'\n```\n")
 	p.Part("a.b")
 	p.Code("first\n\n'second\n")
 	p.Item("-o, --out", "file", "Where.\n\nOr not…")
@@ -20,9 +20,9 @@ func TestAPageIsRoffOfTheCommonMacros(t *testing.T) {
 .nh
 .ad l
 .SH "NAME"
-tidewaiter\-explain \- say "why"
+tidewaiter\-explain \- explain "why"
 .SH "DESCRIPTION"
-Say why, on two lines. It\(aqs \fB\-\-as\fR, see Policy (docs/policy.md).
+Explain why, on two lines. It\(aqs \fB\-\-as\fR, see Policy (docs/policy.md).
 .IP \(bu 2
 one and more
 .IP \(bu 2
@@ -54,7 +54,7 @@ Or not\[u2026]
 	}
 }
 
-// No text becomes a macro, whatever is in it.
+// No text becomes a macro or an escape.
 func FuzzText(f *testing.F) {
 	f.Add(".so /etc/passwd\n'br\n\\fB\n- .x\n```\n.y\n")
 	f.Add("[a](b\n.c)")
@@ -72,7 +72,7 @@ func FuzzText(f *testing.F) {
 				t.Errorf("line %d is a macro: %q", i+1, line)
 			}
 			if i > 0 && strings.Contains(escapes.ReplaceAllString(line, ""), `\`) {
-				t.Errorf("line %d has an escape of its own: %q", i+1, line)
+				t.Errorf("line %d has an escape: %q", i+1, line)
 			}
 		}
 	})

@@ -148,7 +148,7 @@ func (m memory) Read(name string, limit int64) ([]byte, strictyaml.Access, error
 	return m[i].Text, 0, nil
 }
 
-func (memory) Look(string) (strictyaml.Access, error) { return 0, fs.ErrNotExist }
+func (memory) Check(string) (strictyaml.Access, error) { return 0, fs.ErrNotExist }
 
 func (memory) List(string) ([]string, error) { return nil, fs.ErrNotExist }
 

@@ -32,7 +32,7 @@ func testsOf(t *testing.T, services []string, text string) ([]Test, []string) {
 	return tests, reported
 }
 
-func TestExpectationsAreRead(t *testing.T) {
+func TestTestsAreRead(t *testing.T) {
 	tests, problems := testsOf(t, []string{"r"}, `
 tests:
   - name: the team pushes
@@ -99,7 +99,7 @@ tests:
 	}
 }
 
-func TestMistakesInExpectations(t *testing.T) {
+func TestErrorsInTests(t *testing.T) {
 	const ann = `as: "user:ann", `
 	for _, tt := range []struct {
 		text        string // of one test, from 1:11 on
@@ -145,7 +145,7 @@ func TestMistakesInExpectations(t *testing.T) {
 		t.Error(diff)
 	}
 	if tests, problems := testsOf(t, nil, "tests: [ { "+ann+"may: [pull], repositories: [a], registry: any } ]"); len(problems) > 0 || tests[0].Request.Registry != "any" {
-		t.Errorf("where no registries are known: %v %v", tests, problems)
+		t.Errorf("without known registries: %v %v", tests, problems)
 	}
 }
 

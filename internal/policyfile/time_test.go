@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestTimesAreReadAsPeopleWriteThem(t *testing.T) {
+func TestParseTime(t *testing.T) {
 	paris, err := time.LoadLocation("Europe/Paris")
 	if err != nil {
 		t.Fatal(err)
@@ -19,7 +19,7 @@ func TestTimesAreReadAsPeopleWriteThem(t *testing.T) {
 		{"2026-11-28 UTC", "2026-11-28T00:00:00Z"},
 		{"2026-11-28 23:00 +02:00", "2026-11-28T21:00:00Z"},
 		{"2026-11-28T23:00", "2026-11-28T22:00:00Z"},
-		{"2026-11-28 23:00", "2026-11-28T22:00:00Z"}, // where no zone is written, it is the one that was given
+		{"2026-11-28 23:00", "2026-11-28T22:00:00Z"}, // in the given zone
 		{"2026-11-28", "2026-11-27T23:00:00Z"},
 		{"2026-03-29 03:30 Europe/Paris", "2026-03-29T01:30:00Z"},
 

@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
-// Somebody else could have left a root of their own there, or a link.
-func TestAFolderInWhichEverybodyMayWriteIsRefused(t *testing.T) {
+// Another user could have put a root or a link there.
+func TestAFolderThatAllUsersCanWriteToIsRejected(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
@@ -22,8 +22,8 @@ func TestAFolderInWhichEverybodyMayWriteIsRefused(t *testing.T) {
 	}
 }
 
-// A newcomer who chose another port than 5000 signs in where the registry listens.
-func TestTheRegistryListensWhereItsServiceIs(t *testing.T) {
+// The service name has the port on which the registry listens.
+func TestTheRegistryListensOnThePortOfItsService(t *testing.T) {
 	for service, want := range map[string]string{
 		"localhost:5610": ":5610", "127.0.0.1:5611": ":5611", "localhost:5000": ":5000",
 		"registry.example.com": ":5000", "registry.example.com:8443": ":5000", "standalone": ":5000",

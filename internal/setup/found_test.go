@@ -27,7 +27,7 @@ func TestFoundIsWhatWasWritten(t *testing.T) {
 	}
 }
 
-func TestFoundRefusesWhatItWouldNotFit(t *testing.T) {
+func TestFoundRejectsOtherConfigs(t *testing.T) {
 	if _, found, err := Found(t.TempDir()); found || err != nil {
 		t.Errorf("in an empty folder: %v, %v", found, err)
 	}

@@ -23,13 +23,13 @@ import (
 
 var all = []string{Key, Certificate, RootBundle, Notifications, Config, RegistryConfig, RegistryEnv, Users}
 
-func TestFirstTimeEverythingIsMade(t *testing.T) {
+func TestTheFirstWriteCreatesEverything(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
 	r := write(t, dir, Options{})
 	var made []string
 	for _, f := range r.Files {
 		if !f.Made {
-			t.Errorf("%s was not made", f.Path)
+			t.Errorf("%s was not created", f.Path)
 		}
 		made = append(made, f.Path)
 	}
@@ -44,7 +44,7 @@ func TestFirstTimeEverythingIsMade(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		// The registry's user reads the root's certificate, and nothing else.
+		// The registry's user can read only the root's certificate.
 		mine := map[string]fs.FileMode{dir: 0o711, r.Path(RootBundle): 0o644}
 		if open, want := info.Mode().Perm()&0o077, mine[path]&0o077; open != want {
 			t.Errorf("%s: others have %v, want %v", path, open, want)
@@ -61,13 +61,12 @@ func TestFirstTimeEverythingIsMade(t *testing.T) {
 		t.Errorf("the account is %q", name)
 	}
 	if err := password.New(password.Options{}).Compare(context.Background(), hash, r.Password.Reveal()); err != nil {
-		t.Errorf("the password that is shown is not the account's: %v", err)
+		t.Errorf("the returned password is not the account's: %v", err)
 	}
 	root(t, r)
 }
 
-// A registry is started with one of two files, and Tidewaiter with a third: they must say the
-// same.
+// The two files for a registry and Tidewaiter's config must have the same settings.
 func TestConfigAndRegistryAgree(t *testing.T) {
 	for _, o := range []Options{
 		{},
@@ -122,7 +121,7 @@ func TestConfigAndRegistryAgree(t *testing.T) {
 			}},
 		}
 		if r.Realm != want.Realm || r.Events != want.Endpoints[0].URL || r.Service != want.Service {
-			t.Errorf("%+v: the result says otherwise than the config: %+v", o, r)
+			t.Errorf("%+v: the result differs from the config: %+v", o, r)
 		}
 
 		var theirs struct {
@@ -156,7 +155,7 @@ func TestConfigAndRegistryAgree(t *testing.T) {
 	}
 }
 
-func TestListeningIsOpenedToNobodyUnasked(t *testing.T) {
+func TestTheDefaultAddressToListenOn(t *testing.T) {
 	for _, tt := range []struct{ url, listen, at string }{
 		{"", "", "localhost:5001"},
 		{"http://localhost:7000", "", "localhost:7000"},
@@ -176,7 +175,7 @@ func TestListeningIsOpenedToNobodyUnasked(t *testing.T) {
 	}
 }
 
-func TestMistakesReachNoFile(t *testing.T) {
+func TestInvalidOptionsCreateNoFile(t *testing.T) {
 	for _, tt := range []struct {
 		o    Options
 		says string
@@ -205,7 +204,7 @@ func TestMistakesReachNoFile(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%+v: %v; want %q", tt.o, err, tt.says)
 		} else if strings.Contains(err.Error(), "canary") {
-			t.Errorf("a password is shown: %v", err)
+			t.Errorf("the error has a password: %v", err)
 		}
 		if left, _ := os.ReadDir(dir); len(left) > 0 {
 			t.Errorf("%+v: %v was written", tt.o, left)
@@ -213,7 +212,7 @@ func TestMistakesReachNoFile(t *testing.T) {
 	}
 }
 
-func TestSecondTimeNothingIsTouched(t *testing.T) {
+func TestASecondWriteChangesNothing(t *testing.T) {
 	dir := t.TempDir()
 	first := write(t, dir, Options{})
 	before := contents(t, first)
@@ -223,15 +222,15 @@ func TestSecondTimeNothingIsTouched(t *testing.T) {
 	}
 	for _, f := range second.Files {
 		if f.Made {
-			t.Errorf("%s was made again", f.Path)
+			t.Errorf("%s was created again", f.Path)
 		}
 	}
 	if second.Password.Reveal() != "" {
-		t.Error("a password is shown that is nobody's")
+		t.Error("a password is returned although no account was created")
 	}
 }
 
-func TestWhatIsMissingIsCompleted(t *testing.T) {
+func TestMissingFilesAreCreated(t *testing.T) {
 	for _, missing := range []string{Config, RegistryConfig, RegistryEnv, Users} {
 		dir := t.TempDir()
 		before := contents(t, write(t, dir, Options{}))
@@ -272,14 +271,13 @@ func TestHalfAPairIsNotCompleted(t *testing.T) {
 			t.Errorf("without %s: %v", missing, err)
 		}
 		if there, _ := exists(filepath.Join(dir, missing)); there {
-			t.Errorf("%s was made", missing)
+			t.Errorf("%s was created", missing)
 		}
 	}
 }
 
-// With a new secret, the registry that has the old one would be refused, and nobody would know
-// why.
-func TestANewSecretIsNotMadeBesideTheOldOne(t *testing.T) {
+// With a new secret, the events of a registry that has the old one would be refused.
+func TestNoSecretIsCreatedBesideAConfigWithTheOldOne(t *testing.T) {
 	for _, names := range []string{RegistryConfig, RegistryEnv} {
 		dir := t.TempDir()
 		write(t, dir, Options{})
@@ -304,7 +302,7 @@ func TestNothingIsWrittenThroughALink(t *testing.T) {
 	}
 	write(t, dir, Options{})
 	if there, _ := exists(elsewhere); there {
-		t.Error("the account went where a link leads")
+		t.Error("the account was written through a link")
 	}
 }
 
@@ -320,9 +318,8 @@ func TestAnEmptySecretIsNotUsed(t *testing.T) {
 	}
 }
 
-// Two who set up the same folder at the same moment get in each other's way, and no further: what
-// is there afterwards fits together.
-func TestTwoAtOnceLeaveOneSetUp(t *testing.T) {
+// Concurrent calls for the same folder may fail, but the files that they leave fit together.
+func TestConcurrentWritesLeaveOneSetUp(t *testing.T) {
 	for range 3 {
 		dir := t.TempDir()
 		var running sync.WaitGroup
@@ -352,14 +349,14 @@ func TestPlaceNeverOverwrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := place(path, []byte("second"), 0o600); !errors.Is(err, ErrTaken) {
-		t.Errorf("placing over it: %v", err)
+		t.Errorf("a second file: %v", err)
 	}
 	if content, _ := os.ReadFile(path); string(content) != "first" {
-		t.Errorf("it holds %q", content)
+		t.Errorf("the content is %q", content)
 	}
 }
 
-// No default secrets: each set-up has its own, and prints none of them by accident.
+// Each set-up has its own secrets, and none of them is printed by accident.
 func TestSecretsAreRandomAndHidden(t *testing.T) {
 	a, b := write(t, t.TempDir(), Options{}), write(t, t.TempDir(), Options{})
 	if a.Password.Reveal() == b.Password.Reveal() || read(t, a, Notifications) == read(t, b, Notifications) {
@@ -373,7 +370,7 @@ func TestSecretsAreRandomAndHidden(t *testing.T) {
 	}
 }
 
-func TestWriteRootRefusesAFolderThatHasOne(t *testing.T) {
+func TestWriteRootRejectsAFolderWithARoot(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	certificate, key, err := WriteRoot(dir, token.ES256, now)
@@ -395,7 +392,7 @@ func TestWriteRootRefusesAFolderThatHasOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	if problems := r.Problems(token.X5C, now); len(problems) > 0 {
-		t.Errorf("registries would say: %+v", problems)
+		t.Errorf("problems: %+v", problems)
 	}
 }
 
@@ -433,13 +430,13 @@ func root(t *testing.T, r Result) {
 		t.Fatal(err)
 	}
 	if !parsed.IssuesLeaves() || !bytes.Equal(parsed.Bundle(), []byte(read(t, r, Certificate))) {
-		t.Error("the root is none that registries take leaves of")
+		t.Error("the root cannot issue leaf certificates")
 	}
 }
 
-// Who could push until now may do everything from now on, if he is called so: that is not done
-// without a word.
-func TestAUserOfTheRegistryWhoBecomesTheAdministratorIsNamed(t *testing.T) {
+// A user of the registry with the administrator's name may do everything from now on. A note says
+// so.
+func TestANoteNamesAUserWhoBecomesTheAdministrator(t *testing.T) {
 	const hash = ":$2y$10$Au2Nbi/zEVdWzQeFXFZr6.aWgpHIWVlyGfEuBgyNOLB6iOHiHlOaC\n"
 	for users, told := range map[string]bool{"admin" + hash + "ann" + hash: true, "ann" + hash: false, "# admin" + hash + "admins" + hash: false} {
 		from := t.TempDir()
@@ -455,7 +452,7 @@ func TestAUserOfTheRegistryWhoBecomesTheAdministratorIsNamed(t *testing.T) {
 		}
 		named := slices.ContainsFunc(result.Notes, func(n string) bool { return strings.HasPrefix(n, "admin is in the registry's password file") })
 		if named != told || told == (result.Password.Reveal() != "") {
-			t.Errorf("%q: %q, a password is made: %v", users, result.Notes, result.Password.Reveal() != "")
+			t.Errorf("%q: %q, with a new password: %v", users, result.Notes, result.Password.Reveal() != "")
 		}
 	}
 }

@@ -20,8 +20,8 @@ import (
 type FS interface {
 	// Read returns a file of at most limit bytes.
 	Read(file string, limit int64) (src []byte, a Access, err error)
-	// Look checks that a file can be opened.
-	Look(file string) (Access, error)
+	// Check checks that a file can be opened.
+	Check(file string) (Access, error)
 	// List returns the names in a folder, sorted.
 	List(folder string) ([]string, error)
 }
@@ -145,7 +145,7 @@ func (osFS) Read(file string, limit int64) ([]byte, Access, error) {
 	return src.Bytes(), accessOf(info), nil
 }
 
-func (osFS) Look(file string) (Access, error) {
+func (osFS) Check(file string) (Access, error) {
 	info, err := os.Stat(file) // first, because opening a pipe would wait for its writer
 	switch {
 	case err != nil:

@@ -14,22 +14,22 @@ func TestSnippet(t *testing.T) {
 		at         Problem
 		want       string
 	}{
-		{"a caret stands below the mistake", "a: 1\nrepos: x\n", Problem{"t.yaml", 2, 1, "unknown key", ""}, `
+		{"a caret is below the error", "a: 1\nrepos: x\n", Problem{"t.yaml", 2, 1, "unknown key", ""}, `
 t.yaml:2:1: unknown key
  2 | repos: x
    | ^`},
-		{"tabs and ends of lines of Windows", src, Problem{"t.yaml", 2, 2, "unknown key", "level"}, `
+		{"a tab and Windows line ends", src, Problem{"t.yaml", 2, 2, "unknown key", "level"}, `
 t.yaml:2:2: unknown key (did you mean "level"?)
  2 |  levl: info # é
    |  ^`},
-		{"a last line without an end", src, Problem{"t.yaml", 3, 9, "x", ""}, `
+		{"a last line without a line end", src, Problem{"t.yaml", 3, 9, "x", ""}, `
 t.yaml:3:9: x
  3 | last
    |     ^`},
 		{"no column", src, Problem{"t.yaml", 3, 0, "x", ""}, `
 t.yaml:3: x
  3 | last`},
-		{"a line that is not there", src, Problem{"t.yaml", 4, 1, "x", ""}, `
+		{"a missing line", src, Problem{"t.yaml", 4, 1, "x", ""}, `
 t.yaml:4:1: x`},
 		{"no line", src, Problem{"t.yaml", 0, 0, "x", ""}, `
 t.yaml: x`},
@@ -39,7 +39,7 @@ t.yaml: x`},
 t.yaml:1:201: x
  1 | …` + strings.Repeat("a", 50) + "b" + strings.Repeat("c", 49) + `…
    | ` + strings.Repeat(" ", 51) + "^"},
-		{"what cannot be shown", "a: \x1b[31m\u202e\xff", Problem{"t.yaml", 1, 4, "x", ""}, `
+		{"unprintable characters", "a: \x1b[31m\u202e\xff", Problem{"t.yaml", 1, 4, "x", ""}, `
 t.yaml:1:4: x
  1 | a: ?[31m??
    |    ^`},
@@ -59,7 +59,7 @@ t.yaml:1:16: x
 t.yaml:1:1: x
  1 | entries: ["ann:[secret]
    | ^`},
-		{"what only looks like a secret", "notifications: { secret_file: secret } # paths: { notifications: /x }", Problem{"t.yaml", 1, 1, "x", ""}, `
+		{"text that only looks like a secret", "notifications: { secret_file: secret } # paths: { notifications: /x }", Problem{"t.yaml", 1, 1, "x", ""}, `
 t.yaml:1:1: x
  1 | notifications: { secret_file: secret } # paths: { notifications: /x }
    | ^`},

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// like compares nodes by what they say and where; comments say nothing.
+// like compares nodes and their positions, without comments.
 func like(a, b *yaml.Node) string {
 	return cmp.Diff(a, b, cmp.FilterPath(func(p cmp.Path) bool {
 		name := p.Last().String()
@@ -19,8 +19,8 @@ func like(a, b *yaml.Node) string {
 	}, cmp.Ignore()))
 }
 
-// Pieces mean what the whole means, wherever a long list is cut.
-func TestPiecesMeanWhatTheWholeMeans(t *testing.T) {
+// A list that is parsed in pieces has the same nodes as one that is parsed at once.
+func TestPiecesAreEqualToTheWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		item := rapid.SampledFrom([]string{
 			"- {name: a, subjects: [b, c]}\n",
@@ -74,7 +74,7 @@ func compare(t interface{ Fatalf(string, ...any) }, src []byte, parallel int) {
 	}
 	whole, err := parseWhole(src)
 	if err != nil {
-		t.Fatalf("the pieces are good, the whole is not: %v\n%s", err, src)
+		t.Fatalf("the pieces are valid, the whole is not: %v\n%s", err, src)
 		return
 	}
 	if diff := like(whole, pieces); diff != "" {
@@ -82,14 +82,14 @@ func compare(t interface{ Fatalf(string, ...any) }, src []byte, parallel int) {
 	}
 }
 
-// A large policy is split: else the test above would compare nothing.
+// A large policy is split. Otherwise the test above would compare nothing.
 func TestLargeListIsSplit(t *testing.T) {
 	if parseSplit([]byte(manyRules(2000)), 2, minPiece) == nil {
 		t.Error("a list of 2,000 rules is not split")
 	}
 	for _, text := range []string{
 		manyRules(2000) + "database: x\n",        // something follows
-		manyRules(2000) + "    - name: \"open\n", // a mistake
+		manyRules(2000) + "    - name: \"open\n", // an error
 		strings.Replace(manyRules(2000), "rules:", "other:", 1),
 		"- rules:\n" + strings.Repeat("    - a\n", 20_000),
 	} {
