@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/tidewaiter/tidewaiter/internal/text"
@@ -9,20 +10,22 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// String returns anonymous, user, robot or workload.
-func (k Kind) String() string {
-	switch k {
-	case Anonymous:
-		return "anonymous"
-	case User:
-		return "user"
-	case Robot:
-		return "robot"
-	case Workload:
-		return "workload"
+// kindNames and reasonNames are the texts of kinds and reasons.
+var (
+	kindNames   = []string{"anonymous", "user", "robot", "workload"}
+	reasonNames = []string{"no-rule", "allowed", "denied", "narrowed", "condition-failed"}
+)
+
+// nameOf returns the name of a number, or "kind 9" for an unknown one.
+func nameOf(names []string, number uint8, what string) string {
+	if int(number) < len(names) {
+		return names[number]
 	}
-	return "kind " + strconv.Itoa(int(k))
+	return what + " " + strconv.Itoa(int(number))
 }
+
+// String returns anonymous, user, robot or workload.
+func (k Kind) String() string { return nameOf(kindNames, uint8(k), "kind") }
 
 // MarshalText returns String. An unknown kind is an error.
 func (k Kind) MarshalText() ([]byte, error) {
@@ -34,31 +37,16 @@ func (k Kind) MarshalText() ([]byte, error) {
 
 // UnmarshalText parses the text that MarshalText returns.
 func (k *Kind) UnmarshalText(text []byte) error {
-	for known := range Workload + 1 {
-		if string(text) == known.String() {
-			*k = known
-			return nil
-		}
+	known := slices.Index(kindNames, string(text))
+	if known < 0 {
+		return fmt.Errorf("parsing kind of a principal: unknown kind %.40q", text)
 	}
-	return fmt.Errorf("parsing kind of a principal: unknown kind %.40q", text)
+	*k = Kind(known)
+	return nil
 }
 
 // String returns no-rule, allowed, denied, narrowed or condition-failed.
-func (r Reason) String() string {
-	switch r {
-	case NoRule:
-		return "no-rule"
-	case Allowed:
-		return "allowed"
-	case Denied:
-		return "denied"
-	case Narrowed:
-		return "narrowed"
-	case ConditionFailed:
-		return "condition-failed"
-	}
-	return "reason " + strconv.Itoa(int(r))
-}
+func (r Reason) String() string { return nameOf(reasonNames, uint8(r), "reason") }
 
 // MarshalText returns String. An unknown reason is an error.
 func (r Reason) MarshalText() ([]byte, error) {
@@ -70,13 +58,12 @@ func (r Reason) MarshalText() ([]byte, error) {
 
 // UnmarshalText parses the text that MarshalText returns.
 func (r *Reason) UnmarshalText(text []byte) error {
-	for known := range ConditionFailed + 1 {
-		if string(text) == known.String() {
-			*r = known
-			return nil
-		}
+	known := slices.Index(reasonNames, string(text))
+	if known < 0 {
+		return fmt.Errorf("parsing reason: unknown reason %.40q", text)
 	}
-	return fmt.Errorf("parsing reason: unknown reason %.40q", text)
+	*r = Reason(known)
+	return nil
 }
 
 // String returns where a rule was written: "policy.yaml:14", "namespace team", "the database" or

@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/tidewaiter/tidewaiter/policy/internal/match"
+import (
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/policy/internal/match"
+)
 
 // tree is the index that finds the rules for a name. It is a trie over the path parts of
 // patterns. A name leads to few of its nodes, however many rules there are: the literal text of
@@ -140,10 +144,7 @@ func (t *indexBuilder) child(n *node, p match.Part) *node {
 		}
 		return to
 	case match.Star:
-		if n.star == nil {
-			n.star = t.newNode()
-		}
-		return n.star
+		return t.ensure(&n.star)
 	}
 
 	if n.rare == nil {
@@ -151,21 +152,13 @@ func (t *indexBuilder) child(n *node, p match.Part) *node {
 	}
 	switch p.Kind {
 	case match.DoubleStar:
-		if n.rare.deep == nil {
-			n.rare.deep = t.newNode()
-			n.rare.deep.repeats, n.rare.deep.shared = true, true
-		}
-		return n.rare.deep
+		deep := t.ensure(&n.rare.deep)
+		deep.repeats, deep.shared = true, true
+		return deep
 	case match.UserPlaceholder:
-		if n.rare.user == nil {
-			n.rare.user = t.newNode()
-		}
-		return n.rare.user
+		return t.ensure(&n.rare.user)
 	case match.GroupPlaceholder:
-		if n.rare.group == nil {
-			n.rare.group = t.newNode()
-		}
-		return n.rare.group
+		return t.ensure(&n.rare.group)
 	case match.ClaimPlaceholder:
 		for _, c := range n.rare.claims {
 			if c.name == p.Text {
@@ -180,6 +173,14 @@ func (t *indexBuilder) child(n *node, p match.Part) *node {
 	return t.globChild(n, p)
 }
 
+// ensure returns the node at a place. It creates the node if needed.
+func (t *indexBuilder) ensure(at **node) *node {
+	if *at == nil {
+		*at = t.newNode()
+	}
+	return *at
+}
+
 func (t *indexBuilder) globChild(n *node, p match.Part) *node {
 	key := globKey{n, p.Text}
 	if to, ok := t.globNodes[key]; ok {
@@ -191,13 +192,9 @@ func (t *indexBuilder) globChild(n *node, p match.Part) *node {
 	before, after, middle := match.CutGlob(p.Text)
 	around := affix{n, before, after}
 	t.globs[around] = append(t.globs[around], globEdge{middle, to})
-	is := shape{uint16(len(before)), uint16(len(after))}
-	for _, s := range n.rare.shapes {
-		if s == is {
-			return to
-		}
+	if is := (shape{uint16(len(before)), uint16(len(after))}); !slices.Contains(n.rare.shapes, is) {
+		n.rare.shapes = append(n.rare.shapes, is)
 	}
-	n.rare.shapes = append(n.rare.shapes, is)
 	return to
 }
 

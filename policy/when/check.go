@@ -12,6 +12,7 @@ import (
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
 
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 	"github.com/tidewaiter/tidewaiter/internal/text"
@@ -97,18 +98,17 @@ func (c *checker) call(call ast.CallExpr) {
 		} else if _, err := regexp.Compile(pattern); err != nil {
 			c.problem(args[len(args)-1].ID(), "", "invalid RE2 pattern: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 		}
-	case (name == overloads.TypeConvertDuration || name == overloads.TypeConvertTimestamp) && len(args) == 1:
-		value, literal := textOf(args[0])
-		if !literal {
-			return
-		}
-		if name == overloads.TypeConvertDuration && types.IsError(types.String(value).ConvertToType(types.DurationType)) {
-			c.problem(args[0].ID(), "", "%.40q is not a duration like 90m or 12h", value)
-		}
-		if name == overloads.TypeConvertTimestamp && types.IsError(types.String(value).ConvertToType(types.TimestampType)) {
-			c.problem(args[0].ID(), "", "%.40q is not a time like 2026-12-24T18:00:00Z", value)
-		}
+	case name == overloads.TypeConvertDuration && len(args) == 1 && !converts(args[0], types.DurationType):
+		c.problem(args[0].ID(), "", "%.40q is not a duration like 90m or 12h", args[0].AsLiteral().Value())
+	case name == overloads.TypeConvertTimestamp && len(args) == 1 && !converts(args[0], types.TimestampType):
+		c.problem(args[0].ID(), "", "%.40q is not a time like 2026-12-24T18:00:00Z", args[0].AsLiteral().Value())
 	}
+}
+
+// converts is false for a literal text that cannot be converted to the type.
+func converts(e ast.Expr, to ref.Type) bool {
+	value, literal := textOf(e)
+	return !literal || !types.IsError(types.String(value).ConvertToType(to))
 }
 
 // checkSpelling finds texts that are searched in groups but can never be found: parts of
@@ -198,9 +198,9 @@ type local struct {
 
 // find returns the innermost macro variable of this name.
 func (c *checker) find(name string) (local, bool) {
-	for i := len(c.locals) - 1; i >= 0; i-- {
-		if c.locals[i].name == name {
-			return c.locals[i], true
+	for _, l := range slices.Backward(c.locals) {
+		if l.name == name {
+			return l, true
 		}
 	}
 	return local{}, false

@@ -3,6 +3,7 @@ package when
 import (
 	"encoding/json"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,8 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/interpreter"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // In CEL, values of different types are not equal, which is not an error: claims.attempt == 2 is
@@ -47,13 +50,10 @@ func (k Kinds) String() string {
 			names = append(names, name)
 		}
 	}
-	switch len(names) {
-	case 0:
+	if len(names) == 0 {
 		return "something else"
-	case 1:
-		return names[0]
 	}
-	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
+	return text.List(names, "or")
 }
 
 // kindOf returns the type of a value. Values of otherKinds are distinguished by type name.
@@ -128,33 +128,29 @@ func sameNumber(i types.Int, d types.Double) bool {
 }
 
 func equalLists(id int64, a, b traits.Lister) ref.Val {
-	if a.Size() != b.Size() {
-		return types.False
-	}
-	var result ref.Val = types.True
-	for i, j := a.Iterator(), b.Iterator(); i.HasNext() == types.True; {
-		switch same := equal(id, i.Next(), j.Next()); {
-		case same == types.False:
-			return types.False
-		case same != types.True:
-			result = same
-		}
-	}
-	return result
+	j := b.Iterator()
+	return equalParts(id, a, b, func(item ref.Val) (_, _ ref.Val, found bool) { return item, j.Next(), true })
 }
 
 func equalMaps(id int64, a, b traits.Mapper) ref.Val {
+	return equalParts(id, a, b, func(key ref.Val) (_, _ ref.Val, found bool) {
+		other, found := b.Find(key)
+		return a.Get(key), other, found
+	})
+}
+
+// equalParts compares the parts that pair returns for the items of a list or the keys of a map.
+func equalParts(id int64, a, b traits.Sizer, pair func(ref.Val) (_, _ ref.Val, found bool)) ref.Val {
 	if a.Size() != b.Size() {
 		return types.False
 	}
 	var result ref.Val = types.True
-	for it := a.Iterator(); it.HasNext() == types.True; {
-		key := it.Next()
-		other, found := b.Find(key)
+	for it := a.(traits.Iterable).Iterator(); it.HasNext() == types.True; {
+		part, other, found := pair(it.Next())
 		if !found {
 			return types.False
 		}
-		switch same := equal(id, a.Get(key), other); {
+		switch same := equal(id, part, other); {
 		case same == types.False:
 			return types.False
 		case same != types.True:
@@ -317,12 +313,7 @@ func fullyTyped(t *cel.Type) bool {
 	if t.Kind() == types.DynKind || t.Kind() == types.AnyKind || t.Kind() == types.TypeParamKind {
 		return false
 	}
-	for _, p := range t.Parameters() {
-		if !fullyTyped(p) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(t.Parameters(), func(p *cel.Type) bool { return !fullyTyped(p) })
 }
 
 // adapter converts Go values to CEL values. The numbers of claims are json.Number; whole numbers

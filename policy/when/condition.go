@@ -3,6 +3,7 @@ package when
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"cel.dev/cel-go/cel"
@@ -66,10 +67,8 @@ func isConstant(a *ast.AST) bool {
 		if r.Name == "" || r.Value != nil {
 			continue // a function or a constant
 		}
-		for _, v := range []string{varIP, varNow, varUser, varGroups, varClaims, varClient, varRegistry} {
-			if r.Name == v {
-				return false
-			}
+		if slices.Contains([]string{varIP, varNow, varUser, varGroups, varClaims, varClient, varRegistry}, r.Name) {
+			return false
 		}
 	}
 	return true

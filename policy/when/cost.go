@@ -61,12 +61,12 @@ func (counter) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
 	}
 	a, b := work(args[0], 0), work(args[1], 0)
 	var steps uint64
-	switch function {
-	case operators.Equals, operators.NotEquals, operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
+	switch {
+	case isComparison(function):
 		steps = 1 + min(a, b)
-	case operators.Add:
+	case function == operators.Add:
 		steps = 1 + a + b
-	case operators.In:
+	case function == operators.In:
 		list, ok := args[1].(traits.Lister)
 		if !ok {
 			return nil

@@ -1,6 +1,7 @@
 package when
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -89,12 +90,7 @@ var accessors = []accessor{
 
 // isAccessor reports whether a function returns a field of a time.
 func isAccessor(name string) bool {
-	for _, a := range accessors {
-		if a.name == name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(accessors, func(a accessor) bool { return a.name == name })
 }
 
 // times binds the time functions to our zones, because CEL's own functions read zones from disk

@@ -19,8 +19,7 @@ import (
 var (
 	celUnknown     = regexp.MustCompile(`^undeclared reference to '([^']*)'(?: \(did you mean '([^']*)'(?: or '[^']*')?\?\))?`)
 	celOverload    = regexp.MustCompile(`^found no matching overload for '([^']*)' applied to '(.*)'$`)
-	celUnexpected  = regexp.MustCompile(`^Syntax error: (?:mismatched|extraneous) input '(.*)' expecting`)
-	celNoViable    = regexp.MustCompile(`^Syntax error: no viable alternative at input '(.*)'$`)
+	celUnexpected  = regexp.MustCompile(`^Syntax error: (?:(?:mismatched|extraneous) input '(.*)' expecting|no viable alternative at input '(.*)'$)`)
 	celMissing     = regexp.MustCompile(`^Syntax error: missing '(.*)' at '(.*)'$`)
 	celUnreadable  = regexp.MustCompile(`^Syntax error: token recognition error at: '(.*)'$`)
 	celArgument    = regexp.MustCompile(`^invalid (ip|cidr) argument: `)
@@ -90,12 +89,9 @@ func (l *language) translateOne(condition string, f *common.Error) *Error {
 		found := celOverload.FindStringSubmatch(m)
 		e.Column = begin(line, e.Column, found[1])
 		setText("%s%s", overload(found[1], found[2]), hint(condition, found[1], found[2]))
-	case celUnexpected.MatchString(m) || celNoViable.MatchString(m):
+	case celUnexpected.MatchString(m):
 		found := celUnexpected.FindStringSubmatch(m)
-		if found == nil {
-			found = celNoViable.FindStringSubmatch(m)
-		}
-		unexpected(e, found[1], strings.Contains(m, "expecting <EOF>"), strings.Contains(m, "expecting ':'"))
+		unexpected(e, found[1]+found[2], strings.Contains(m, "expecting <EOF>"), strings.Contains(m, "expecting ':'"))
 	case celMissing.MatchString(m):
 		found := celMissing.FindStringSubmatch(m)
 		setText("a %s is missing before %.40q", found[1], found[2])
@@ -212,42 +208,23 @@ func typeInWords(t *cel.Type) string {
 	return typeNamed(cel.FormatCELType(t))
 }
 
+// typeNames are the names of types for people to read, by CEL's notation. A notation that ends with
+// a parenthesis is a beginning.
+var typeNames = map[string]string{
+	"string": "a text", "int": "a number", "uint": "a number", "double": "a number", "bool": "true or false",
+	"timestamp": "a time", "google.protobuf.Timestamp": "a time", "duration": "a duration", "google.protobuf.Duration": "a duration",
+	"net.IP": "an address", "net.CIDR": "a network", "dyn": "anything", "null": "null", "null_type": "null",
+	"list(": "a list", "map(": "a map", "optional_type(": "an optional", "type(": "a type",
+}
+
 // typeNamed is typeInWords for a type in CEL's notation.
 func typeNamed(t string) string {
 	t = strings.TrimSpace(t)
-	switch t {
-	case "string":
-		return "a text"
-	case "int", "uint", "double":
-		return "a number"
-	case "bool":
-		return "true or false"
-	case "timestamp", "google.protobuf.Timestamp":
-		return "a time"
-	case "duration", "google.protobuf.Duration":
-		return "a duration"
-	case "net.IP":
-		return "an address"
-	case "net.CIDR":
-		return "a network"
-	case "dyn":
-		return "anything"
-	case "null", "null_type":
-		return "null"
-	case "bytes":
-		return "bytes"
+	begin, _, parameters := strings.Cut(t, "(")
+	if parameters {
+		begin += "("
 	}
-	switch {
-	case strings.HasPrefix(t, "list("):
-		return "a list"
-	case strings.HasPrefix(t, "map("):
-		return "a map"
-	case strings.HasPrefix(t, "optional_type("):
-		return "an optional"
-	case strings.HasPrefix(t, "type("):
-		return "a type"
-	}
-	return t
+	return cmp.Or(typeNames[begin], t)
 }
 
 // typesNamed returns the names of the types in a list. They are separated by commas outside of

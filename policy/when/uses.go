@@ -1,7 +1,7 @@
 package when
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
 
 	"cel.dev/cel-go/cel"
@@ -36,12 +36,7 @@ func Uses(of policy.Condition) []Use {
 	}
 	u := useFinder{condition: c}
 	u.visit(c.ast.Expr(), true)
-	slices.SortStableFunc(u.found, func(a, b Use) int {
-		if a.Line != b.Line {
-			return a.Line - b.Line
-		}
-		return a.Column - b.Column
-	})
+	slices.SortStableFunc(u.found, func(a, b Use) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
 	return u.found
 }
 
@@ -135,13 +130,9 @@ func (u *useFinder) call(e ast.Expr, call ast.CallExpr) {
 	}
 }
 
-func isComparison(function string) bool {
-	switch function {
-	case operators.Equals, operators.NotEquals, operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
-		return true
-	}
-	return false
-}
+var comparisons = []string{operators.Equals, operators.NotEquals, operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals}
+
+func isComparison(function string) bool { return slices.Contains(comparisons, function) }
 
 func isNullLiteral(e ast.Expr) bool {
 	return e.Kind() == ast.LiteralKind && e.AsLiteral() == types.NullValue
@@ -223,25 +214,17 @@ func (c *checker) checkTypes(e ast.Expr) {
 	if len(args) != 2 {
 		return
 	}
-	left, right := kindsOf(c.ast, args[0]), Kinds(0)
-	what := "never have the same type"
+	left, right := kindsOf(c.ast, args[0]), anything
+	with := "the items of the list"
 	switch name := call.FunctionName(); {
 	case isComparison(name):
-		right = kindsOf(c.ast, args[1])
+		right, with = kindsOf(c.ast, args[1]), c.named(args[1])
 	case name == operators.In:
 		right = itemKinds(c.ast, args[1])
-		what = "and the items of the list never have the same type"
-	default:
-		return
 	}
-	if left&right != 0 {
-		return
+	if left&right == 0 {
+		c.problem(leftmost(e).ID(), "", "%s and %s never have the same type, so comparing them is an error for every request", c.named(args[0]), with)
 	}
-	names := fmt.Sprintf("%s and %s", c.named(args[0]), c.named(args[1]))
-	if call.FunctionName() == operators.In {
-		names = c.named(args[0])
-	}
-	c.problem(leftmost(e).ID(), "", "%s %s, so comparing them is an error for every request", names, what)
 }
 
 // named returns an expression as it is called in errors: claims.ref, or its type.
