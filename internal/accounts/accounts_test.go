@@ -25,7 +25,7 @@ func TestNamesHaveOneSpelling(t *testing.T) {
 			_, err := h.AddUser(t.Context(), operator, accounts.NewUser{Name: name, Password: identity.NewSecret("correct horse battery")})
 			isInvalid(t, "adding "+name, err, "name")
 			if got := h.SignIn(presented(name, passwordOf("ann"))); got == "user:ann" {
-				t.Errorf("%q is ann", name)
+				t.Errorf("%q signs in as ann", name)
 			}
 			_, err = h.AddGroup(t.Context(), operator, name)
 			isInvalid(t, "adding the group "+name, err, "name")
@@ -43,7 +43,7 @@ func TestNamesHaveOneSpelling(t *testing.T) {
 }
 
 // Harbor CVE-2026-4404: default admin password. Common and empty passwords are rejected.
-func TestKnownPasswordsAreRefused(t *testing.T) {
+func TestCommonPasswordsAreRefused(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		for _, secret := range []string{
 			"short", "1234567", "12345678", "password", "Password1", "PASSWORD123", "Harbor12345", "admin123", "letmein123", "qwertyuiop",
@@ -72,7 +72,7 @@ func TestKnownPasswordsAreRefused(t *testing.T) {
 
 // Quay CVE-2024-9683: bcrypt reads 72 bytes only. A longer password is rejected and never
 // truncated, even if the hash is that of its first 72 bytes.
-func TestABcryptHashTakesNoLongerPassword(t *testing.T) {
+func TestBcryptHashRefusesLongerPasswords(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		long := strings.Repeat("x", 72)
 		hash, err := bcrypt.GenerateFromPassword([]byte(long), bcrypt.MinCost)
@@ -93,7 +93,7 @@ func TestABcryptHashTakesNoLongerPassword(t *testing.T) {
 	})
 }
 
-func TestBcryptIsReadAndReplaced(t *testing.T) {
+func TestBcryptHashIsReplaced(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		hash, err := bcrypt.GenerateFromPassword([]byte("correct horse"), 4)
 		if err != nil {
@@ -165,7 +165,7 @@ func TestChangesAreVersioned(t *testing.T) {
 	})
 }
 
-func TestListsGoPageByPage(t *testing.T) {
+func TestListsHavePages(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		var want, logins []string
@@ -285,7 +285,7 @@ func TestRobotsHaveTwoSecrets(t *testing.T) {
 	})
 }
 
-func TestFirstStart(t *testing.T) {
+func TestSetUp(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("bob")
@@ -329,7 +329,7 @@ func TestFirstStart(t *testing.T) {
 
 // Harbor 2026: names are reused, and so are versions. A change meant for one account is not
 // applied to a later account with the same name.
-func TestAChangeIsMadeOfWhoWasSeen(t *testing.T) {
+func TestChangesApplyToTheAccountThatWasSeen(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		ann, dev := h.AddTestUser("ann"), func() string { g, _ := h.AddGroup(ctx, operator, "dev"); return g.ID }()

@@ -38,7 +38,7 @@ func cmpOr(text, other string) string {
 // kill -9 during each kind of write: all or nothing. A process makes all kinds of writes and is
 // killed during one. Each acknowledged write is stored with its journal entry. The write in
 // progress is stored with its entry or not at all. The tables agree with the journal.
-func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
+func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.Ready(t)
 		acknowledged := make(storetest.Acknowledged)
@@ -53,7 +53,7 @@ func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
 			if _, err := h.AddGroup(t.Context(), operator, fmt.Sprintf("after%d", life)); err != nil {
 				t.Fatal(err)
 			}
-			h.settled(fmt.Sprintf("life %d, killed during %s", life, during), acknowledged)
+			h.checkTables(fmt.Sprintf("life %d, killed during %s", life, during), acknowledged)
 			if t.Failed() {
 				return
 			}
@@ -61,11 +61,11 @@ func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
 	})
 }
 
-// settled compares the acknowledged writes with the journal, and the journal with the tables.
-func (h *harness) settled(when string, acknowledged storetest.Acknowledged) {
+// checkTables compares the acknowledged writes with the journal, and the journal with the tables.
+func (h *harness) checkTables(when string, acknowledged storetest.Acknowledged) {
 	h.T.Helper()
-	kept := make(map[string][]string)
-	told := story{accounts: map[string]*person{}, groups: map[string]*circle{}, tokens: map[string]*paper{}}
+	journaled := make(map[string][]string)
+	p := projection{accounts: map[string]*accountRow{}, groups: map[string]*groupRow{}, tokens: map[string]*tokenRow{}}
 	// The first worker issues setup secrets. It has added a group before.
 	setter := "l0w0"
 	for entry, err := range h.Journal.Read(h.T.Context(), 0) {
@@ -80,24 +80,24 @@ func (h *harness) settled(when string, acknowledged storetest.Acknowledged) {
 			who = setter
 		}
 		if who != "" {
-			kept[who] = append(kept[who], entry.Change.Action)
+			journaled[who] = append(journaled[who], entry.Change.Action)
 		}
-		told.tell(h.T, entry.Change)
+		p.apply(h.T, entry.Change)
 	}
-	acknowledged.Compare(h.T, when, kept)
-	if diff := cmp.Diff(told.lines(), h.lines()); diff != "" {
-		h.T.Errorf("%s: what is there (-as the journal tells +as the tables say):\n%s", when, diff)
+	acknowledged.Compare(h.T, when, journaled)
+	if diff := cmp.Diff(p.lines(), h.lines()); diff != "" {
+		h.T.Errorf("%s: the tables differ from the journal (-journal +tables):\n%s", when, diff)
 	}
 	if _, err := h.Journal.Verify(h.T.Context(), 0); err != nil {
 		h.T.Errorf("%s: %v", when, err)
 	}
 }
 
-// lines returns the contents of the tables in the form of story. Times have a precision of one
-// second.
+// lines returns the contents of the tables in the form of projection. Times have a precision of
+// one second.
 func (h *harness) lines() []string {
 	var all []string
-	end := func(ms int64) string {
+	expiry := func(ms int64) string {
 		if ms == 0 {
 			return "never"
 		}
@@ -117,7 +117,7 @@ func (h *harness) lines() []string {
 			if kind == "robot" {
 				name = "robot+" + name
 			}
-			return fmt.Sprintf("account %s %s disabled:%t ends:%s %s", id, name, disabled != 0, end(expires), hash), err
+			return fmt.Sprintf("account %s %s disabled:%t expires:%s %s", id, name, disabled != 0, expiry(expires), hash), err
 		},
 		"SELECT g.name FROM account_groups g": func(r *sql.Rows) (name string, err error) {
 			err = r.Scan(&name)
@@ -132,12 +132,12 @@ func (h *harness) lines() []string {
 			var id, use, owner, parent string
 			var expires int64
 			err := r.Scan(&id, &use, &owner, &parent, &expires)
-			return fmt.Sprintf("token %s %s of:%s with:%s ends:%s", id, use, owner, parent, end(expires)), err
+			return fmt.Sprintf("token %s %s of:%s with:%s expires:%s", id, use, owner, parent, expiry(expires)), err
 		},
 		"SELECT expires FROM account_setup": func(r *sql.Rows) (string, error) {
 			var expires int64
 			err := r.Scan(&expires)
-			return "offer ends:" + end(expires), err
+			return "setup secret expires:" + expiry(expires), err
 		},
 	} {
 		rows, err := h.DB.Read().QueryContext(context.Background(), query)
@@ -158,28 +158,29 @@ func (h *harness) lines() []string {
 	return sorted(all)
 }
 
-// story is the state of accounts according to the journal. Every table could be rebuilt from it.
-type story struct {
-	accounts map[string]*person // by id
-	groups   map[string]*circle // by name
-	tokens   map[string]*paper  // by id
-	offers   []string
-	ids      []string // ids assigned so far
+// projection is the state of accounts according to the journal. Every table could be rebuilt from
+// it.
+type projection struct {
+	accounts     map[string]*accountRow // by id
+	groups       map[string]*groupRow   // by name
+	tokens       map[string]*tokenRow   // by id
+	setupSecrets []string
+	ids          []string // ids assigned so far
 }
 
-type person struct {
-	login, hash, ends string
-	disabled          bool
+type accountRow struct {
+	login, hash, expires string
+	disabled             bool
 }
 
-type circle struct{ members []string }
+type groupRow struct{ members []string }
 
-type paper struct{ use, owner, parent, ends string }
+type tokenRow struct{ use, owner, parent, expires string }
 
-func (s *story) lines() []string {
+func (s *projection) lines() []string {
 	var all []string
 	for id, p := range s.accounts {
-		all = append(all, fmt.Sprintf("account %s %s disabled:%t ends:%s %s", id, p.login, p.disabled, p.ends, p.hash))
+		all = append(all, fmt.Sprintf("account %s %s disabled:%t expires:%s %s", id, p.login, p.disabled, p.expires, p.hash))
 	}
 	for name, g := range s.groups {
 		all = append(all, "group "+name)
@@ -188,22 +189,22 @@ func (s *story) lines() []string {
 		}
 	}
 	for id, p := range s.tokens {
-		all = append(all, fmt.Sprintf("token %s %s of:%s with:%s ends:%s", id, p.use, p.owner, p.parent, p.ends))
+		all = append(all, fmt.Sprintf("token %s %s of:%s with:%s expires:%s", id, p.use, p.owner, p.parent, p.expires))
 	}
-	for _, ends := range s.offers {
-		all = append(all, "offer ends:"+ends)
+	for _, expires := range s.setupSecrets {
+		all = append(all, "setup secret expires:"+expires)
 	}
 	return sorted(all)
 }
 
-// tell applies one change.
-func (s *story) tell(t testing.TB, c *journal.Change) {
+// apply applies one change.
+func (s *projection) apply(t testing.TB, c *journal.Change) {
 	t.Helper()
 	to := func(field string) string { return text(c.To[field]) }
 	from := func(field string) string { return text(c.From[field]) }
-	given := func(id string) string {
+	newID := func(id string) string {
 		if id == "" || slices.Contains(s.ids, id) {
-			t.Fatalf("%s of %s: the id %q was given before", c.Action, c.Target, id)
+			t.Fatalf("%s of %s: the id %q is not new", c.Action, c.Target, id)
 		}
 		s.ids = append(s.ids, id)
 		return id
@@ -211,23 +212,23 @@ func (s *story) tell(t testing.TB, c *journal.Change) {
 	id, who := s.find(c.Target)
 	switch kind, action, _ := strings.Cut(c.Action, "."); {
 	case action == "add" && (kind == "user" || kind == "robot"):
-		id := given(to("id"))
-		s.accounts[id] = &person{login: c.Target, hash: to("password"), ends: cmpOr(to("expires"), "never")}
+		id := newID(to("id"))
+		s.accounts[id] = &accountRow{login: c.Target, hash: to("password"), expires: cmpOr(to("expires"), "never")}
 		groups, _ := c.To["groups"].([]any)
 		for _, name := range groups {
 			s.join(text(name), id)
 		}
 		if kind == "robot" {
-			s.tokens[given(to("secret"))] = &paper{use: "robot", owner: id, ends: "never"}
+			s.tokens[newID(to("secret"))] = &tokenRow{use: "robot", owner: id, expires: "never"}
 		}
 		if strings.HasPrefix(c.Actor, "operator:setup") {
-			s.offers = nil
+			s.setupSecrets = nil
 		}
 	case c.Action == "setup.offer":
-		s.offers = append(s.offers, to("expires"))
+		s.setupSecrets = append(s.setupSecrets, to("expires"))
 	case c.Action == "group.add":
-		given(to("id"))
-		s.groups[c.Target] = &circle{}
+		newID(to("id"))
+		s.groups[c.Target] = &groupRow{}
 	case c.Action == "group.join":
 		s.join(c.Target, to("id"))
 	case c.Action == "group.leave":
@@ -242,19 +243,19 @@ func (s *story) tell(t testing.TB, c *journal.Change) {
 		who.hash = to("password")
 	case action == "password":
 		who.hash = to("password")
-		s.void(id, "refresh")
-		s.void(id, "session")
+		s.removeTokens(id, "refresh")
+		s.removeTokens(id, "session")
 	case action == "expiry":
-		who.ends = to("expires")
+		who.expires = to("expires")
 	case action == "disable":
 		who.disabled = true
-		s.void(id, "refresh")
-		s.void(id, "session")
+		s.removeTokens(id, "refresh")
+		s.removeTokens(id, "session")
 	case action == "enable":
 		who.disabled = false
 	case action == "delete":
 		delete(s.accounts, id)
-		s.void(id, "")
+		s.removeTokens(id, "")
 		for _, g := range s.groups {
 			g.members = slices.DeleteFunc(g.members, func(member string) bool { return member == id })
 		}
@@ -263,23 +264,23 @@ func (s *story) tell(t testing.TB, c *journal.Change) {
 			switch {
 			case p.use != "robot" || p.owner != id:
 			case secret == from("secret"):
-				s.end(secret, to("until"))
+				s.expire(secret, to("until"))
 			default:
 				s.revoke(secret)
 			}
 		}
-		s.tokens[given(to("secret"))] = &paper{use: "robot", owner: id, ends: "never"}
+		s.tokens[newID(to("secret"))] = &tokenRow{use: "robot", owner: id, expires: "never"}
 	case action == "add": // token, refresh, session
 		use := kind
 		if kind == "token" {
 			use = "access"
 		}
-		s.tokens[given(to("id"))] = &paper{use: use, owner: to("owner_id"), parent: to("parent"), ends: cmpOr(to("expires"), "never")}
+		s.tokens[newID(to("id"))] = &tokenRow{use: use, owner: to("owner_id"), parent: to("parent"), expires: cmpOr(to("expires"), "never")}
 	case action == "revoke":
 		s.revoke(from("id"))
 	case action == "revoke-all":
 		id, _ := s.find(strings.TrimPrefix(c.Target, "user:"))
-		s.void(id, from("use"))
+		s.removeTokens(id, from("use"))
 	default:
 		t.Fatalf("the journal has the action %q, which this test does not know", c.Action)
 	}
@@ -292,7 +293,7 @@ func text(v any) string {
 	return fmt.Sprint(v)
 }
 
-func (s *story) find(login string) (string, *person) {
+func (s *projection) find(login string) (string, *accountRow) {
 	for id, p := range s.accounts {
 		if p.login == login {
 			return id, p
@@ -302,17 +303,17 @@ func (s *story) find(login string) (string, *person) {
 }
 
 // join adds a member. The groups Administrators and Auditors need not exist.
-func (s *story) join(group, id string) {
+func (s *projection) join(group, id string) {
 	g := s.groups[group]
 	if g == nil {
-		g = &circle{}
+		g = &groupRow{}
 		s.groups[group] = g
 	}
 	g.members = append(g.members, id)
 }
 
-// void removes the tokens of an owner with a use, or all.
-func (s *story) void(owner, use string) {
+// removeTokens removes the tokens of an owner with a use, or all.
+func (s *projection) removeTokens(owner, use string) {
 	for id, p := range s.tokens {
 		if p.owner == owner && (use == "" || p.use == use) {
 			delete(s.tokens, id)
@@ -321,7 +322,7 @@ func (s *story) void(owner, use string) {
 }
 
 // revoke removes a token and its descendants.
-func (s *story) revoke(id string) {
+func (s *projection) revoke(id string) {
 	delete(s.tokens, id)
 	for child, p := range s.tokens {
 		if p.parent == id {
@@ -330,14 +331,14 @@ func (s *story) revoke(id string) {
 	}
 }
 
-// end makes a token and its descendants expire at a time at the latest.
-func (s *story) end(id, when string) {
-	if p := s.tokens[id]; p.ends == "never" || p.ends > when {
-		p.ends = when
+// expire makes a token and its descendants expire at a time at the latest.
+func (s *projection) expire(id, when string) {
+	if p := s.tokens[id]; p.expires == "never" || p.expires > when {
+		p.expires = when
 	}
 	for child, p := range s.tokens {
 		if p.parent == id {
-			s.end(child, when)
+			s.expire(child, when)
 		}
 	}
 }

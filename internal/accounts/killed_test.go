@@ -62,7 +62,7 @@ func work(ctx context.Context, url, life string) error {
 	}
 	failed := make(chan error, 3)
 	for n := range cap(failed) {
-		w := &laborer{
+		w := &worker{
 			Worker: storetest.NewWorker(life, n), Accounts: a, Credentials: a.Credentials, hash: identity.NewSecret(string(hash)),
 			chain: identity.NewChain(identity.Options{Sources: []identity.Source{{Name: accounts.Source, Authenticator: a, Kinds: accounts.Kinds()}}}),
 		}
@@ -83,8 +83,8 @@ func work(ctx context.Context, url, life string) error {
 
 const phrase = "correct horse battery"
 
-// laborer makes writes one after the other.
-type laborer struct {
+// worker makes writes one after the other.
+type worker struct {
 	storetest.Worker
 	*accounts.Accounts
 	*credentials.Credentials
@@ -94,7 +94,7 @@ type laborer struct {
 }
 
 // begin deletes administrators that an earlier run left behind, so that setup works again.
-func (w *laborer) begin(ctx context.Context) error {
+func (w *worker) begin(ctx context.Context) error {
 	w.Write("group.add", func() error { _, err := w.AddGroup(ctx, w.by, w.Name+"-team"); return err })
 	if w.Name[len(w.Name)-1] != '0' {
 		return w.Err
@@ -110,7 +110,7 @@ func (w *laborer) begin(ctx context.Context) error {
 }
 
 // cycle makes every kind of write at least once, except setup.
-func (w *laborer) cycle(ctx context.Context, name string) error {
+func (w *worker) cycle(ctx context.Context, name string) error {
 	team, robot := name+"-team", name+"-bot"
 	login := accounts.RobotPrefix + robot
 	one := func(_ accounts.Account, err error) error { return err }
@@ -187,7 +187,7 @@ func (w *laborer) cycle(ctx context.Context, name string) error {
 }
 
 // setUp creates the first administrator, and deletes it for the next time.
-func (w *laborer) setUp(ctx context.Context, name string) error {
+func (w *worker) setUp(ctx context.Context, name string) error {
 	var offer identity.Secret
 	for range 2 { // both secrets are deleted together
 		w.Write("setup.offer", func() (err error) { offer, _, err = w.SetupSecret(ctx); return err })
@@ -201,7 +201,7 @@ func (w *laborer) setUp(ctx context.Context, name string) error {
 }
 
 // refresh exchanges a credential for a refresh token.
-func (w *laborer) refresh(ctx context.Context, c identity.Presented) {
+func (w *worker) refresh(ctx context.Context, c identity.Presented) {
 	w.Write("refresh.add", func() error {
 		v, err := w.chain.Authenticate(ctx, c)
 		if err != nil {
@@ -216,7 +216,7 @@ func (w *laborer) refresh(ctx context.Context, c identity.Presented) {
 }
 
 // session starts a session with a credential.
-func (w *laborer) session(ctx context.Context, c identity.Presented) {
+func (w *worker) session(ctx context.Context, c identity.Presented) {
 	w.Write("session.add", func() error {
 		v, err := w.chain.Authenticate(ctx, c)
 		if err != nil {
@@ -228,7 +228,7 @@ func (w *laborer) session(ctx context.Context, c identity.Presented) {
 }
 
 // revokeOne revokes the first token of a use.
-func (w *laborer) revokeOne(ctx context.Context, owner credentials.Owner, use credentials.Use) {
+func (w *worker) revokeOne(ctx context.Context, owner credentials.Owner, use credentials.Use) {
 	w.Write(string(use)+".revoke", func() error {
 		list, _, err := w.Tokens(ctx, w.by, owner, admin.Page{})
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 // A change that would lock everybody out fails and stores nothing. An operator can force it.
-func TestTheLastAdministratorStays(t *testing.T) {
+func TestLastAdministratorStays(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("root", admin.Administrators)
@@ -47,7 +47,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 			is(t, what+" as root, forcing", do(root.WithForce()), accounts.ErrLast)
 		}
 		if diff := cmp.Diff(before, h.Rows()); diff != "" || len(h.Changes()) != entries {
-			t.Errorf("something of it was kept (-before +after):\n%s", diff)
+			t.Errorf("a part of it is stored (-before +after):\n%s", diff)
 		}
 		is(t, "somebody else", h.Delete(ctx, operator, "ann", 0), nil)
 		is(t, "one that does not count", h.Delete(ctx, operator, "resting", 0), nil)
@@ -64,7 +64,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 }
 
 // Two concurrent changes cannot each remove one of the last two administrators.
-func TestTheLastTwoAdministratorsDoNotGoTogether(t *testing.T) {
+func TestLastTwoAdministratorsAreNotRemovedTogether(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann", admin.Administrators)
 		h.AddTestUser("bob", admin.Administrators)
@@ -82,12 +82,12 @@ func TestTheLastTwoAdministratorsDoNotGoTogether(t *testing.T) {
 		}
 		both.Wait()
 		if gone.Load() != 1 {
-			t.Errorf("%d of two administrators are gone, want 1", gone.Load())
+			t.Errorf("%d of two administrators were removed, want 1", gone.Load())
 		}
 	})
 }
 
-func TestNamesAreComparedWithUsers(t *testing.T) {
+func TestUsersReturnsTheKnownNames(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
 		h.AddTestUser("bob")

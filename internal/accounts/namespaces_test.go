@@ -14,7 +14,7 @@ import (
 )
 
 // Owners manage the robots of their namespace, and no others.
-func TestOwnersLookAfterTheRobotsOfTheirNamespace(t *testing.T) {
+func TestOwnersManageTheRobotsOfTheirNamespace(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx, olga, otto := t.Context(), accountstest.NamespaceOwner("olga"), accountstest.NamespaceOwner("otto")
 		// This robot exists before its namespace.
@@ -33,7 +33,7 @@ func TestOwnersLookAfterTheRobotsOfTheirNamespace(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := h.Authenticate(ctx, identity.Presented{Kind: identity.AccessToken, Name: "robot+team.ci", Secret: secret}); err != nil {
-			t.Errorf("its robot does not sign in: %v", err)
+			t.Errorf("the robot cannot sign in: %v", err)
 		}
 		for name, n := range map[string]accounts.NewRobot{
 			"of another namespace": {Name: "other.ci"}, "of none": {Name: "ci"}, "of one that is not there": {Name: "nowhere.ci"},
@@ -68,7 +68,7 @@ func TestOwnersLookAfterTheRobotsOfTheirNamespace(t *testing.T) {
 			}
 		}
 		if err := second(h.Join(ctx, olga, "deployers", "robot+team.ci", 0)); !errors.Is(err, admin.ErrForbidden) {
-			t.Errorf("into a group: %v", err)
+			t.Errorf("adding a robot to a group: %v", err)
 		}
 		for call, err := range map[string]error{
 			"Rotate":  third(h.Rotate(ctx, olga, "robot+team.ci", 0)),
@@ -93,7 +93,7 @@ func TestOwnersLookAfterTheRobotsOfTheirNamespace(t *testing.T) {
 
 // Gitea CVE-2026-56654, variant: a robot that may change accounts is not managed by the owners of
 // its namespace. They would get its rights with its secret.
-func TestOwnersDoNotBecomeTheirRobots(t *testing.T) {
+func TestOwnersGetNoRightsOfTheirRobots(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx, olga := t.Context(), accountstest.NamespaceOwner("olga")
 		_, err := h.WithNamespaces().AddRule(ctx, operator, rulebook.Content{

@@ -12,7 +12,7 @@ import (
 
 // A known place weakens the rate limit of an account, so it takes the rights of other changes to
 // the account: a manager of accounts must not allow a place for an administrator.
-func TestAPlaceForAnAdministratorIsAllowedByAdministrators(t *testing.T) {
+func TestOnlyAdministratorsAllowAPlaceForAnAdministrator(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		for name, groups := range map[string][]string{"root": {admin.Administrators}, "ann": nil} {
 			if _, err := h.AddUser(t.Context(), operator, accounts.NewUser{Name: name, Password: identity.NewSecret("a long sentence"), Groups: groups}); err != nil {

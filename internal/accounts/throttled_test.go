@@ -16,7 +16,7 @@ import (
 
 // A stolen session guesses the password no faster than sign-in does, and does not block the
 // hashing queue.
-func TestWhoGuessesAtThePresentPasswordWaits(t *testing.T) {
+func TestGuessesOfTheCurrentPasswordAreRateLimited(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.WithLimiter(ratelimit.Options{MaxFailuresPerPair: 3})
 		h.AddTestUser("ann")
@@ -31,7 +31,7 @@ func TestWhoGuessesAtThePresentPasswordWaits(t *testing.T) {
 		before := h.Hashing.Stats()
 		is(t, "one guess more", change("another guess"), identity.ErrRateLimited)
 		if after := h.Hashing.Stats(); after != before {
-			t.Errorf("a guess that has to wait was hashed: %+v, and before %+v", after, before)
+			t.Errorf("a rate limited guess was hashed: %+v, before: %+v", after, before)
 		}
 		if _, err := h.Chain.Authenticate(t.Context(), presented("ann", "yet another")); !errors.Is(err, identity.ErrRateLimited) {
 			t.Errorf("the next guess, at sign-in: %v", err)
@@ -44,7 +44,7 @@ func TestWhoGuessesAtThePresentPasswordWaits(t *testing.T) {
 }
 
 // Guesses at sign-in and in ChangePassword count together.
-func TestGuessesAtTheDoorCountWhereThePasswordIsChanged(t *testing.T) {
+func TestGuessesAtSignInCountForPasswordChanges(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.WithLimiter(ratelimit.Options{MaxFailuresPerPair: 3})
 	h.AddTestUser("ann")
@@ -58,7 +58,7 @@ func TestGuessesAtTheDoorCountWhereThePasswordIsChanged(t *testing.T) {
 }
 
 // An outage does not count as a guess.
-func TestAnOutageIsNoWrongPassword(t *testing.T) {
+func TestOutageIsNotAWrongPassword(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	limiter := h.WithLimiter(ratelimit.Options{})
 	h.AddTestUser("ann")
@@ -66,14 +66,14 @@ func TestAnOutageIsNoWrongPassword(t *testing.T) {
 	h.DB.Close()
 	_, err := h.ChangePassword(t.Context(), ann, identity.NewSecret("wrong"), identity.NewSecret("a whole new password"))
 	if _, again := h.SetUp(t.Context(), newSecret('s'), accounts.NewUser{}, identity.Presented{Remote: ann.Remote}); err == nil || again == nil || errors.Is(again, admin.ErrForbidden) {
-		t.Errorf("while the database is gone: %v, %v", err, again)
+		t.Errorf("during an outage: %v, %v", err, again)
 	}
 	if s := limiter.Stats(); s.Failed != 0 {
 		t.Errorf("%d failures were counted", s.Failed)
 	}
 }
 
-func TestWhoGuessesAtSetUpWaits(t *testing.T) {
+func TestGuessesOfTheSetupSecretAreRateLimited(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.WithLimiter(ratelimit.Options{MaxFailuresPerSource: 5})
 		secret, _, err := h.SetupSecret(t.Context())

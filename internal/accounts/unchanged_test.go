@@ -15,7 +15,7 @@ import (
 
 // A change that finds nothing to change leaves no trace: no journal entry, no new version, and no
 // cleared cache. Scripts and controllers repeat their changes all the time.
-func TestWhatIsAsItIsWantedIsNotChanged(t *testing.T) {
+func TestUnchangedObjectsAreNotWritten(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("root", admin.Administrators)
@@ -52,11 +52,11 @@ func TestWhatIsAsItIsWantedIsNotChanged(t *testing.T) {
 				t.Errorf("%s again: unchanged %t, version %d after %d, %d entries, %v", tt.what, unchanged, again, version, got, err)
 			}
 			if h.counter() != counter {
-				t.Errorf("%s again: other processes forget what they know", tt.what)
+				t.Errorf("%s again: the caches of other processes were cleared", tt.what)
 			}
 		}
 		if _, err := h.Disable(ctx, operator, "ann", 1000); !errors.Is(err, admin.ErrChanged) {
-			t.Errorf("of a version that it does not have: %v", err)
+			t.Errorf("with another version: %v", err)
 		}
 	})
 }
@@ -73,7 +73,7 @@ func (h *harness) counter() (n int64) {
 
 // Rules cannot tell two sources with one name apart. A new account with a name of another source
 // would get that user's rights, or take them away.
-func TestANameOfAnotherSourceIsRefused(t *testing.T) {
+func TestNameOfAnotherSourceIsRefused(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.Options.Elsewhere = elsewhere
@@ -92,7 +92,7 @@ func TestANameOfAnotherSourceIsRefused(t *testing.T) {
 		_, err = all.SetUp(ctx, secret, accounts.NewUser{Name: "admin", Password: password}, identity.Presented{})
 		taken("set-up", err)
 		if _, err = all.SetUp(ctx, secret, accounts.NewUser{Name: "root", Password: password}, identity.Presented{}); err != nil {
-			t.Errorf("set-up by another name: %v", err)
+			t.Errorf("setting up with another name: %v", err)
 		}
 		before := len(h.Changes())
 		_, err = all.AddUser(ctx, operator, accounts.NewUser{Name: "admin"})
@@ -103,7 +103,7 @@ func TestANameOfAnotherSourceIsRefused(t *testing.T) {
 			t.Errorf("the journal has %v", got)
 		}
 		if a, err := all.AddUser(ctx, operator, accounts.NewUser{Name: "admin", Moved: true}); err != nil || a.Unchecked != nil {
-			t.Errorf("who is moved: %v, %v", a, err)
+			t.Errorf("a moved user: %v, %v", a, err)
 		}
 
 		// A retry after a lost response succeeds, even if the other source has the name by now.

@@ -35,19 +35,19 @@ func (c *Credentials) Remember(ctx context.Context, p identity.Presented, verify
 
 // Forget clears the cache of verified credentials, after a caller changed accounts in its own
 // transaction. Other processes notice such a change by themselves.
-func (c *Credentials) Forget() { c.warm.clear() }
+func (c *Credentials) Forget() { c.verified.clear() }
 
 // cached returns the identity of a credential from the cache, or else by load.
 func (c *Credentials) cached(ctx context.Context, p identity.Presented, load func(context.Context, identity.Presented) (*verified, error)) (identity.Verified, error) {
-	k := c.warm.key(p)
-	if v, ok := c.warm.cache.Get(k); ok {
+	k := c.verified.key(p)
+	if v, ok := c.verified.cache.Get(k); ok {
 		who, err := c.identify(ctx, v, p)
 		if !errors.Is(err, errStale) {
 			return who, err
 		}
-		c.warm.cache.Remove(k)
+		c.verified.cache.Remove(k)
 	}
-	epoch := c.warm.now()
+	epoch := c.verified.now()
 	v, err := load(ctx, p)
 	if err != nil {
 		return identity.Verified{}, err
@@ -57,7 +57,7 @@ func (c *Credentials) cached(ctx context.Context, p identity.Presented, load fun
 		return identity.Verified{}, identity.Rejected("the token or the account has expired, or the token was unused for too long")
 	}
 	if err == nil {
-		c.warm.put(k, v, epoch)
+		c.verified.put(k, v, epoch)
 	}
 	return who, err
 }
@@ -98,7 +98,7 @@ func (c *Credentials) identify(ctx context.Context, v *verified, p identity.Pres
 		case p.Name != "" && p.Name != owner.principal.Name:
 			return identity.Verified{}, identity.Rejected("the token belongs to somebody else")
 		case !v.basis.matches(owner.generation):
-			return identity.Verified{}, identity.Rejected("the password was changed since the token was made")
+			return identity.Verified{}, identity.Rejected("the password was changed since the token was issued")
 		}
 		who.Principal = restricted(owner.principal, v.limits)
 	}

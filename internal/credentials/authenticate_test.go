@@ -18,7 +18,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-func TestAccountsKeepToTheContract(t *testing.T) {
+func TestAuthenticatorContract(t *testing.T) {
 	for _, warm := range []bool{false, true} {
 		each(t, func(t *testing.T, h *harness) {
 			if warm {
@@ -50,7 +50,7 @@ func TestAccountsKeepToTheContract(t *testing.T) {
 // robots hides Find, which looks up a robot by its login.
 type robots struct{ identity.Authenticator }
 
-func TestWhoEntersWithWhat(t *testing.T) {
+func TestCredentialsAreAccepted(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ann := h.AddTestUser("ann", "dev")
 		_, laptop := h.AddTestToken("ann", "laptop")
@@ -133,7 +133,7 @@ func TestWhoEntersWithWhat(t *testing.T) {
 
 // Harbor: a token outlived its deleted and re-created project. Robots are deleted with their
 // namespace, and memberships with the account.
-func TestRobotsGoWithTheirNamespace(t *testing.T) {
+func TestRobotsAreDeletedWithTheirNamespace(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx, olga := t.Context(), accountstest.NamespaceOwner("olga")
 		book := h.WithNamespaces()
@@ -147,7 +147,7 @@ func TestRobotsGoWithTheirNamespace(t *testing.T) {
 		ci := presented("robot+team.ci", secret.Reveal())
 		for _, a := range []*accountstest.Process{h.Process, other} {
 			if _, err := a.Authenticate(ctx, ci); err != nil || a.Cached() != 1 {
-				t.Errorf("the robot: %v, and %d are warm", err, a.Cached())
+				t.Errorf("the robot: %v, and %d are cached", err, a.Cached())
 			}
 		}
 		if err := book.DeleteNamespace(ctx, operator, "team", 0); err != nil {
@@ -157,14 +157,14 @@ func TestRobotsGoWithTheirNamespace(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := h.Authenticate(ctx, ci); !errors.Is(err, identity.ErrRejected) {
-			t.Errorf("the robot of the namespace before: %v", err)
+			t.Errorf("the robot of the deleted namespace: %v", err)
 		}
 		maintain()
 		if _, err := other.Authenticate(ctx, ci); !errors.Is(err, identity.ErrRejected) {
-			t.Errorf("elsewhere, when that process looks: %v", err)
+			t.Errorf("in the other process after its poll: %v", err)
 		}
 		if _, _, err := h.AddRobot(ctx, olga, accounts.NewRobot{Name: "team.ci"}); !errors.Is(err, admin.ErrForbidden) {
-			t.Errorf("the owner before: %v", err)
+			t.Errorf("the owner of the deleted namespace: %v", err)
 		}
 		if _, _, err := h.AddRobot(ctx, accountstest.NamespaceOwner("olivia"), accounts.NewRobot{Name: "team.ci"}); err != nil {
 			t.Error(err)
@@ -180,7 +180,7 @@ func TestRobotsGoWithTheirNamespace(t *testing.T) {
 		h.AddTestUser("ann")
 		members, _, err := book.Members(ctx, operator, "team", admin.Page{})
 		if err != nil || len(members) != 1 || members[0].Subject != "user:olivia" {
-			t.Errorf("who is deleted and made again is a member still: %v, %v", members, err)
+			t.Errorf("a new user with the name of a deleted one is a member: %v, %v", members, err)
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 
 // A token that was exchanged for a password of another source ends when the password is changed
 // there, as for a local password. Access tokens and their descendants stay valid.
-func TestAPasswordThatIsChangedElsewhereEndsWhatItWasExchangedFor(t *testing.T) {
+func TestPasswordChangeInAnotherSourceEndsRefreshTokens(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context()) // so that credentials are cached
 		h.Directory.Generations = map[string]string{"dora": "first"}
@@ -48,7 +48,7 @@ func TestAPasswordThatIsChangedElsewhereEndsWhatItWasExchangedFor(t *testing.T) 
 }
 
 // A password that is changed between check and exchange leaves no token behind.
-func TestAPasswordThatIsChangedElsewhereWhileItIsExchanged(t *testing.T) {
+func TestPasswordChangeInAnotherSourceDuringExchange(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Directory.Generations = map[string]string{"dora": "first"}
 		c := presented("dora", "directory password")
@@ -60,31 +60,31 @@ func TestAPasswordThatIsChangedElsewhereWhileItIsExchanged(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := h.SignIn(refreshing(secret.Reveal())); got != "rejected" {
-			t.Errorf("what was made with the password of before: %s", got)
+			t.Errorf("the token for the old password: %s", got)
 		}
 	})
 }
 
 // A token from before the source had generations has no fingerprint. It is invalid once the
 // source has generations. The fingerprint does not contain the generation.
-func TestATokenThatIsBoundToNothing(t *testing.T) {
+func TestTokenWithoutAFingerprint(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		unbound := h.RefreshToken("dora", "directory password")
 		if got := h.SignIn(refreshing(unbound)); got != "user:dora" {
-			t.Errorf("while nobody can tell: %s", got)
+			t.Errorf("before the source has generations: %s", got)
 		}
 		h.Directory.Generations = map[string]string{"dora": "canary of a generation"}
 		if got := h.SignIn(refreshing(unbound)); got != "rejected" {
-			t.Errorf("when somebody can: %s", got)
+			t.Errorf("when the source has generations: %s", got)
 		}
 		first, second := h.RefreshToken("dora", "directory password"), h.RefreshToken("dora", "directory password")
 		if h.SignIn(refreshing(first)) != "user:dora" || h.SignIn(refreshing(second)) != "user:dora" {
-			t.Error("two of the same generation do not hold")
+			t.Error("two tokens of the same generation have the same fingerprint")
 		}
 		seen := make(map[string]bool)
 		for _, row := range h.everything() {
 			if strings.Contains(row, "canary") {
-				t.Errorf("a generation is kept: %s", row)
+				t.Errorf("a generation is stored: %s", row)
 			}
 			seen[row] = true
 		}

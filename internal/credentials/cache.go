@@ -40,7 +40,7 @@ type verifiedCache struct {
 }
 
 func newVerifiedCache(now func() time.Time) *verifiedCache {
-	return &verifiedCache{keys: cache.NewKeys(), cache: cache.New[cache.Key, *verified](maxWarm, now)}
+	return &verifiedCache{keys: cache.NewKeys(), cache: cache.New[cache.Key, *verified](maxCached, now)}
 }
 
 func (c *verifiedCache) key(p identity.Presented) cache.Key {

@@ -154,11 +154,11 @@ type NewToken struct {
 
 // Credentials manages issued credentials. Its methods may be called from any goroutine.
 type Credentials struct {
-	o      Options
-	writer *admin.Writer
-	rights *admin.Rights
-	warm   *verifiedCache
-	owners *cache.Cache[Owner, foundOwner]
+	o        Options
+	writer   *admin.Writer
+	rights   *admin.Rights
+	verified *verifiedCache
+	owners   *cache.Cache[Owner, foundOwner]
 
 	maxTokens int // of one use per owner
 
@@ -191,13 +191,13 @@ func Open(o Options) (*Credentials, error) {
 	o.Every = cmp.Or(o.Every, time.Second)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	return &Credentials{
-		o: o, writer: o.Writer, rights: o.Rights, warm: newVerifiedCache(o.Writer.Now), owners: cache.New[Owner, foundOwner](maxWarm, o.Writer.Now), maxTokens: maxTokens,
+		o: o, writer: o.Writer, rights: o.Rights, verified: newVerifiedCache(o.Writer.Now), owners: cache.New[Owner, foundOwner](maxCached, o.Writer.Now), maxTokens: maxTokens,
 		lastUsed: make(map[string]use), signIns: make(map[person]signIn),
 	}, nil
 }
 
-// maxWarm is the maximum number of cached credentials. One takes about 500 bytes.
-const maxWarm = 20_000
+// maxCached is the maximum number of cached credentials. One takes about 500 bytes.
+const maxCached = 20_000
 
 // OwnerOf returns the Owner for a principal.
 func OwnerOf(p *policy.Principal) Owner {

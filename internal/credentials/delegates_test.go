@@ -18,7 +18,7 @@ import (
 
 // Gitea CVE-2026-56654, variant: a user who may change accounts creates a token for somebody else
 // and waits until that user becomes an administrator.
-func TestNobodyPromotesHimselfByATokenForAnother(t *testing.T) {
+func TestNobodyPromotesThemselvesByATokenForAnother(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.Maintain(ctx)
@@ -43,15 +43,15 @@ func TestNobodyPromotesHimselfByATokenForAnother(t *testing.T) {
 			t.Errorf("the token is valid for (-want +got):\n%s", diff)
 		}
 		_, doras, err := token(help, dora, "by-help")
-		is(t, "one for somebody of a directory", err, nil)
+		is(t, "a token for a user of a directory", err, nil)
 		narrow := policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull}
 		made, _, err = token(help, credentials.Owner{Name: "ann"}, "narrow", narrow)
-		is(t, "a narrow one", err, nil)
+		is(t, "a restricted one", err, nil)
 		if diff := cmp.Diff([]policy.Limit{narrow}, made.Limits); diff != "" {
 			t.Errorf("the restricted token is valid for (-want +got):\n%s", diff)
 		}
 		_, _, err = token(help, credentials.Owner{Name: "ann"}, "over-tidewaiter", narrow, policy.Limit{Type: scope.TypeTidewaiter, Names: []string{"journal"}, Actions: scope.Read})
-		is(t, "one with rights over Tidewaiter", err, admin.ErrForbidden)
+		is(t, "a token with rights over Tidewaiter", err, admin.ErrForbidden)
 
 		made, admins, err := token(root, credentials.Owner{Name: "ann"}, "by-admin")
 		is(t, "a token by an administrator", err, nil)
@@ -59,7 +59,7 @@ func TestNobodyPromotesHimselfByATokenForAnother(t *testing.T) {
 			t.Errorf("the token is valid for %v", made.Limits)
 		}
 		_, own, err := token(h.ActorOf(presented("ann", passwordOf("ann"))), credentials.Owner{}, "own")
-		is(t, "a token of her own", err, nil)
+		is(t, "a token of the user", err, nil)
 
 		for _, group := range []string{admin.Administrators, "ops"} {
 			is(t, "ann joins "+group, second(h.Join(ctx, root, group, "ann", 0)), nil)
@@ -80,7 +80,7 @@ func TestNobodyPromotesHimselfByATokenForAnother(t *testing.T) {
 				child, secret, err := token(by, credentials.Owner{}, "child")
 				is(t, "a token of "+what, err, nil)
 				if h.Options.Rights.May(h.ActorOf(presented("", secret)), "administrators", scope.Write) {
-					t.Errorf("what was made with %s has rights over Tidewaiter", what)
+					t.Errorf("a token created with %s has rights over Tidewaiter", what)
 				}
 				is(t, "revoking it", h.Revoke(ctx, operator, child.ID), nil)
 			}
@@ -91,7 +91,7 @@ func TestNobodyPromotesHimselfByATokenForAnother(t *testing.T) {
 
 // Gitea CVE-2026-56654, variant: they set the user's password instead, and create tokens with it
 // in the user's name.
-func TestNobodyPromotesHimselfByAPasswordThatHeHasSet(t *testing.T) {
+func TestNobodyPromotesThemselvesByAPasswordTheySet(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("help", "helpdesk")
@@ -101,11 +101,11 @@ func TestNobodyPromotesHimselfByAPasswordThatHeHasSet(t *testing.T) {
 		}
 		h.AddTestUser("ann")
 		help, root := h.ActorOf(presented("help", passwordOf("help"))), h.ActorOf(presented("admin", passwordOf("admin")))
-		lent := func(when, login string, want bool) {
+		setByDelegate := func(when, login string, want bool) {
 			t.Helper()
 			a, err := h.Account(ctx, operator, login)
 			if err != nil || a.SetByDelegate != want {
-				t.Errorf("%s: lent is %t (%v), want %t", when, a.SetByDelegate, err, want)
+				t.Errorf("%s: set by a delegate: %t (%v), want %t", when, a.SetByDelegate, err, want)
 			}
 			for _, group := range []string{admin.Administrators, "ops"} {
 				var wanted error
@@ -116,50 +116,50 @@ func TestNobodyPromotesHimselfByAPasswordThatHeHasSet(t *testing.T) {
 				is(t, when+": leaving "+group, second(h.Leave(ctx, root, group, login, 0)), nil)
 			}
 		}
-		lent("as an operator added her", "ann", false)
+		setByDelegate("as an operator added her", "ann", false)
 		_, err := h.SetPassword(ctx, help, "ann", identity.NewSecret("what help has set"), 0)
 		is(t, "the helpdesk sets her password", err, nil)
-		lent("with a password of the helpdesk", "ann", true)
+		setByDelegate("with a password of the helpdesk", "ann", true)
 		_, waiting, err := h.AddToken(ctx, h.ActorOf(presented("ann", "what help has set")), credentials.NewToken{Name: "waiting"})
 		is(t, "a token by that", err, nil)
 		_, err = h.ChangePassword(ctx, h.ActorOf(presented("ann", "what help has set")), identity.NewSecret("what help has set"), identity.NewSecret("what ann has set"))
-		is(t, "she, or the helpdesk as her, changes it", err, nil)
-		lent("with a password that anybody may have changed", "ann", true)
+		is(t, "the user, or the helpdesk as the user, changes it", err, nil)
+		setByDelegate("with a password that the delegate may have changed", "ann", true)
 		_, err = h.SetPassword(ctx, root, "ann", identity.NewSecret("what an admin has set"), 0)
 		is(t, "an administrator sets it", err, nil)
 		if got := h.SignIn(presented("", waiting.Reveal())); got != "rejected" {
-			t.Errorf("the token that was made meanwhile: %s", got)
+			t.Errorf("the token that was created meanwhile: %s", got)
 		}
-		lent("with a password of an administrator", "ann", false)
+		setByDelegate("with a password of an administrator", "ann", false)
 		_, err = h.ChangePassword(ctx, h.ActorOf(presented("ann", "what an admin has set")), identity.NewSecret("what an admin has set"), identity.NewSecret("what ann has set"))
 		is(t, "she changes it", err, nil)
-		lent("with a password of her own", "ann", false)
+		setByDelegate("with a password of her own", "ann", false)
 
 		_, err = h.AddUser(ctx, help, accounts.NewUser{Name: "bob", Password: identity.NewSecret(passwordOf("bob"))})
 		is(t, "the helpdesk adds a user", err, nil)
-		lent("as the helpdesk added bob", "bob", true)
+		setByDelegate("as the helpdesk added bob", "bob", true)
 		_, err = h.AddUser(ctx, help, accounts.NewUser{Name: "cyd"})
 		is(t, "the helpdesk adds a user without a password", err, nil)
-		lent("without a password", "cyd", false)
+		setByDelegate("without a password", "cyd", false)
 
 		_, _, err = h.AddRobot(ctx, help, accounts.NewRobot{Name: "ci"})
 		is(t, "the helpdesk adds a robot", err, nil)
-		lent("as the helpdesk added it", "robot+ci", true)
+		setByDelegate("as the helpdesk added it", "robot+ci", true)
 		_, secret, err := h.Rotate(ctx, root, "robot+ci", time.Hour)
 		is(t, "another secret beside it", err, nil)
-		lent("while the first is good", "robot+ci", true)
+		setByDelegate("while the first is valid", "robot+ci", true)
 		is(t, "its own", third(h.Rotate(ctx, h.ActorOf(presented("", secret.Reveal())), "robot+ci", 0)), nil)
-		lent("with a secret that anybody may have made", "robot+ci", true)
+		setByDelegate("with a secret that the delegate may have created", "robot+ci", true)
 		is(t, "another secret in place of it", third(h.Rotate(ctx, root, "robot+ci", 0)), nil)
-		lent("with a secret of an administrator", "robot+ci", false)
+		setByDelegate("with a secret of an administrator", "robot+ci", false)
 		is(t, "one more by the helpdesk", third(h.Rotate(ctx, help, "robot+ci", time.Hour)), nil)
-		lent("with another of the helpdesk", "robot+ci", true)
+		setByDelegate("with another of the helpdesk", "robot+ci", true)
 	})
 }
 
 // Gitea CVE-2026-56654, variant: they wait until the user leaves a group that keeps them from
 // being an administrator.
-func TestNobodyPromotesHimselfByBeingReleased(t *testing.T) {
+func TestNobodyPromotesThemselvesWhenAUserLeavesAGroup(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("help", "helpdesk")
@@ -173,9 +173,9 @@ func TestNobodyPromotesHimselfByBeingReleased(t *testing.T) {
 		}
 		_, err := h.SetPassword(ctx, h.ActorOf(presented("help", passwordOf("help"))), "ann", identity.NewSecret("what help has set"), 0)
 		is(t, "the helpdesk sets the password of a contractor", err, nil)
-		is(t, "who is lent leaves", second(h.Leave(ctx, operator, "contractors", "ann", 0)), accounts.ErrSetByDelegate)
+		is(t, "an account set by a delegate leaves", second(h.Leave(ctx, operator, "contractors", "ann", 0)), accounts.ErrSetByDelegate)
 		is(t, "all leave", h.DeleteGroup(ctx, operator, "contractors", 0), accounts.ErrSetByDelegate)
-		is(t, "who is not, leaves", second(h.Leave(ctx, operator, "contractors", "bob", 0)), nil)
+		is(t, "another account leaves", second(h.Leave(ctx, operator, "contractors", "bob", 0)), nil)
 		_, err = h.SetPassword(ctx, operator, "ann", identity.NewSecret(passwordOf("ann")), 0)
 		is(t, "an operator sets it", errors.Join(err, h.DeleteGroup(ctx, operator, "contractors", 0)), nil)
 	})

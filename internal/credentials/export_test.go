@@ -13,7 +13,7 @@ func (c *Credentials) SetMaxTokens(n int) { c.maxTokens = n }
 // that does the work again.
 func (c *Credentials) Maintain(ctx context.Context) func() {
 	counter, done := unknownCounter, maintained{}
-	c.warm.run(1)
+	c.verified.run(1)
 	maintain := func() {
 		if c.noticeChanges(ctx, &counter) == nil {
 			_ = c.maintain(ctx, &done) // retried next time, as in Run
@@ -33,7 +33,7 @@ func Covers(wide, pattern string) bool { return covers(wide, pattern) }
 const PurgeQuery = purgeQuery
 
 // Cached returns the number of cached credentials.
-func (c *Credentials) Cached() int { return c.warm.cache.Len() }
+func (c *Credentials) Cached() int { return c.verified.cache.Len() }
 
 // Restricted returns a principal with the limits of a token.
 func Restricted(p *policy.Principal, limits []policy.Limit) *policy.Principal {

@@ -79,7 +79,7 @@ func (h *harness) writes() map[string]func() error {
 
 // Faults in pairs: the write failed; the write failed but was kept. Either the whole change is
 // stored with its journal entry, or nothing is. The cache agrees with the database.
-func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
+func TestWritesAreAtomic(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
 		h.AddTestUser("ann", "dev")
@@ -103,7 +103,7 @@ func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
 					before, entries := h.Rows(), h.Changes()
 					is(t, what, write(), errFault)
 					if diff := cmp.Diff(before, h.Rows()); diff != "" || len(h.Changes()) != len(entries) {
-						t.Errorf("%s failed, and something of it was kept (-before +after):\n%s", what, diff)
+						t.Errorf("%s failed, but a part of it is stored (-before +after):\n%s", what, diff)
 					}
 				}()
 				continue
@@ -120,10 +120,10 @@ func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
 				is(t, what, err, errFault)
 				diff, n := cmp.Diff(before, h.Rows()), len(h.Changes())-len(entries)
 				if !kept && (diff != "" || n != 0) {
-					t.Errorf("%s failed, with %d entries, and something of it was kept (-before +after):\n%s", what, n, diff)
+					t.Errorf("%s failed, with %d entries, but a part of it is stored (-before +after):\n%s", what, n, diff)
 				}
 				if kept && (diff == "" || n != 1) {
-					t.Errorf("%s was kept, with %d entries:\n%s", what, n, diff)
+					t.Errorf("%s was stored, with %d entries:\n%s", what, n, diff)
 				}
 			}
 			switch what { // restore ann for the next writes
@@ -140,7 +140,7 @@ func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
 }
 
 // A failed commit that was kept all the same clears the cache.
-func TestAnUnclearWriteIsForgotten(t *testing.T) {
+func TestUnclearCommitClearsTheCache(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
 		h.AddTestUser("ann")
@@ -158,7 +158,7 @@ func TestAnUnclearWriteIsForgotten(t *testing.T) {
 
 // A cached password, token or refresh token costs neither a query nor a hash: it works during an
 // outage of the database. Anything else is an outage, not a refusal.
-func TestWhatIsWarmNeedsNobody(t *testing.T) {
+func TestCachedCredentialsNeedNoDatabase(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
 		h.AddTestUser("ann")
@@ -167,7 +167,7 @@ func TestWhatIsWarmNeedsNobody(t *testing.T) {
 		before := h.Hashing.Stats()
 		h.all(ways, "user:ann")
 		if after := h.Hashing.Stats(); after != before {
-			t.Errorf("hashing: %+v, and before %+v", after, before)
+			t.Errorf("hashes: %+v, before: %+v", after, before)
 		}
 		h.DB.Close()
 		for range 3 {
@@ -175,7 +175,7 @@ func TestWhatIsWarmNeedsNobody(t *testing.T) {
 		}
 		for _, c := range []identity.Presented{presented("ann", "wrong password"), presented("ann", cold), presented("nobody", "wrong password")} {
 			if _, err := h.Chain.Authenticate(t.Context(), c); !errors.Is(err, identity.ErrUnavailable) {
-				t.Errorf("what is not known, while the database is gone: %v, want %v", err, identity.ErrUnavailable)
+				t.Errorf("an unknown credential during an outage: %v, want %v", err, identity.ErrUnavailable)
 			}
 		}
 		// A typing mistake is detected without the database.
@@ -186,7 +186,7 @@ func TestWhatIsWarmNeedsNobody(t *testing.T) {
 }
 
 // A process notices the changes of another when it polls: once a second.
-func TestOthersForgetWhatIsChanged(t *testing.T) {
+func TestOtherProcessesNoticeChanges(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		other := h.Open()
 		maintain := other.Maintain(t.Context())
@@ -205,7 +205,7 @@ func TestOthersForgetWhatIsChanged(t *testing.T) {
 		}
 		maintain()
 		if other.Cached() != 2 {
-			t.Errorf("%d are warm after somebody was added, want 2", other.Cached())
+			t.Errorf("%d are cached after an account was added, want 2", other.Cached())
 		}
 		if _, err := h.Disable(t.Context(), operator, "ann", 0); err != nil {
 			t.Fatal(err)
@@ -272,16 +272,16 @@ func TestRevokedCredentialsEndDuringMaintenance(t *testing.T) {
 }
 
 // Without Run nothing is cached: nothing would clear the cache.
-func TestWithoutRunNothingIsWarm(t *testing.T) {
+func TestWithoutRunNothingIsCached(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.AddTestUser("ann")
 	h.SignIn(presented("ann", passwordOf("ann")))
 	if h.Cached() != 0 {
-		t.Errorf("%d are warm", h.Cached())
+		t.Errorf("%d are cached", h.Cached())
 	}
 }
 
-func TestRunEndsWithItsContextAndNotesUses(t *testing.T) {
+func TestRunEndsWithItsContextAndWritesLastUses(t *testing.T) {
 	h := newHarness(t, "sqlite://"+filepath.Join(t.TempDir(), "state.db"))
 	h.AddTestUser("ann")
 	token, laptop := h.AddTestToken("ann", "laptop")
@@ -303,7 +303,7 @@ func TestRunEndsWithItsContextAndNotesUses(t *testing.T) {
 
 // Expired tokens are deleted, and nothing else. The idle time of a refresh token counts from its
 // last use in any process.
-func TestWhatHasEndedIsSwept(t *testing.T) {
+func TestExpiredTokensArePurged(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		maintain := h.Maintain(t.Context())
 		h.AddTestUser("ann")
@@ -348,7 +348,7 @@ func TestWhatHasEndedIsSwept(t *testing.T) {
 }
 
 // Finding the few expired tokens does not read a million others each hour.
-func TestSweepingReadsWhatHasEndedOnly(t *testing.T) {
+func TestPurgeReadsOnlyExpiredTokens(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		var plan []string
 		err := h.DB.Write(t.Context(), "", func(tx *sql.Tx) error {
@@ -402,13 +402,13 @@ func TestMemoryIsBounded(t *testing.T) {
 			h.SignIn(presented("", newSecret('a').Reveal()))
 		}
 		if h.Cached() != 0 {
-			t.Errorf("%d are warm after refusals alone", h.Cached())
+			t.Errorf("%d are cached after refusals alone", h.Cached())
 		}
 	})
 }
 
-// BenchmarkWarm measures a cached credential.
-func BenchmarkWarm(b *testing.B) {
+// BenchmarkCached measures a cached credential.
+func BenchmarkCached(b *testing.B) {
 	h := newHarness(b, storetest.SQLite().Ready(b))
 	h.Hashing = password.New(password.Options{HashMemory: 64})
 	h.Maintain(b.Context())

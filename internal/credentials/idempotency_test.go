@@ -22,7 +22,7 @@ func keyed(by admin.Actor, key string) admin.Actor {
 	return by
 }
 
-func TestWhoLostAnAnswerTriesAgain(t *testing.T) {
+func TestRepeatedCreationReturnsTheSameObject(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		root := h.ActorOf(presented("root", func() string { h.AddTestUser("root", admin.Administrators); return passwordOf("root") }()))
@@ -33,7 +33,7 @@ func TestWhoLostAnAnswerTriesAgain(t *testing.T) {
 		second, err := h.AddUser(ctx, keyed(root, "k1"), u)
 		is(t, "the user again", err, nil)
 		if diff := cmp.Diff(first, second); diff != "" {
-			t.Errorf("made once, and shown twice: %s", diff)
+			t.Errorf("the second call returned another object: %s", diff)
 		}
 		_, err = h.AddUser(ctx, root, u)
 		is(t, "the user without a key", err, admin.ErrExists)
@@ -45,14 +45,14 @@ func TestWhoLostAnAnswerTriesAgain(t *testing.T) {
 		isInvalid(t, "a group with the key", err, "key")
 		is(t, "the user is deleted", h.Delete(ctx, root, "ann", 0), nil)
 		_, err = h.AddUser(ctx, keyed(root, "k1"), u)
-		is(t, "the user again, who is gone", err, admin.ErrExists)
+		is(t, "the deleted user again", err, admin.ErrExists)
 
 		g, err := h.AddGroup(ctx, keyed(root, "g"), "dev")
 		is(t, "a group", err, nil)
 		g2, err := h.AddGroup(ctx, keyed(root, "g"), "dev")
 		is(t, "the group again", err, nil)
 		if g != g2 {
-			t.Errorf("a group made once: %+v and %+v", g, g2)
+			t.Errorf("the second call returned another group: %+v and %+v", g, g2)
 		}
 
 		// The lost secret is revoked, and replaced by another one.
@@ -61,7 +61,7 @@ func TestWhoLostAnAnswerTriesAgain(t *testing.T) {
 		again, secret, err := h.AddRobot(ctx, keyed(root, "r"), accounts.NewRobot{Name: "ci"})
 		is(t, "the robot again", err, nil)
 		if diff := cmp.Diff(ci, again); diff != "" {
-			t.Errorf("a robot made once: %s", diff)
+			t.Errorf("the second call returned another robot: %s", diff)
 		}
 		if got := h.SignIn(presented("robot+ci", lost.Reveal())); got != "rejected" {
 			t.Errorf("the lost secret: %s", got)
@@ -78,7 +78,7 @@ func TestWhoLostAnAnswerTriesAgain(t *testing.T) {
 		token, secret, err := h.AddToken(ctx, keyed(root, "t"), credentials.NewToken{Name: "laptop"})
 		is(t, "the token again", err, nil)
 		if diff := cmp.Diff(made, token, cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreUnexported(credentials.Token{})); diff != "" {
-			t.Errorf("a token made once: %s", diff)
+			t.Errorf("the second call returned another token: %s", diff)
 		}
 		if got := h.SignIn(presented("", lost.Reveal())) + " " + h.SignIn(presented("", secret.Reveal())); got != "rejected user:root" {
 			t.Errorf("the lost token and the second: %s", got)
@@ -92,7 +92,7 @@ func TestWhoLostAnAnswerTriesAgain(t *testing.T) {
 
 // Gitea CVE-2026-56654, variant: a key does not return a token that the credential could not
 // create.
-func TestAKeyGivesNothingThatTheCallerCouldNotMake(t *testing.T) {
+func TestKeyReturnsNothingThatTheCallerCouldNotCreate(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("ann")
@@ -104,7 +104,7 @@ func TestAKeyGivesNothingThatTheCallerCouldNotMake(t *testing.T) {
 		_, wide, err := h.AddToken(ctx, keyed(ann, "k"), credentials.NewToken{Name: "wide"})
 		is(t, "a wide token", err, nil)
 		_, _, err = h.AddToken(ctx, keyed(weak, "k"), credentials.NewToken{Name: "wide"})
-		isInvalid(t, "the same by a narrowed credential", err, "key")
+		isInvalid(t, "the same by a restricted credential", err, "key")
 		_, _, err = h.AddToken(ctx, keyed(bob, "k"), credentials.NewToken{Name: "wide"})
 		is(t, "the same key of somebody else's", err, nil)
 		if got := h.SignIn(presented("", wide.Reveal())); got != "user:ann" {
@@ -125,7 +125,7 @@ func TestAKeyGivesNothingThatTheCallerCouldNotMake(t *testing.T) {
 	})
 }
 
-func TestCreationsAtTheSameMomentAreOne(t *testing.T) {
+func TestConcurrentCreationsWithOneKey(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
 		ann := keyed(h.ActorOf(presented("ann", passwordOf("ann"))), "k")
@@ -151,7 +151,7 @@ func TestCreationsAtTheSameMomentAreOne(t *testing.T) {
 			}
 		}
 		if good != 1 {
-			t.Errorf("%d secrets are good", good)
+			t.Errorf("%d secrets are valid", good)
 		}
 		list, _, err := h.Tokens(t.Context(), ann, credentials.OwnerOf(ann.Principal), admin.Page{})
 		if err != nil || len(list) != 1 {

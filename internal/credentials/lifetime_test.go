@@ -11,7 +11,7 @@ import (
 
 // With a maximum lifetime, no access token or robot secret lives longer, whatever its own expiry
 // and age. A request for a later expiry is rejected. A robot can rotate its secret and go on.
-func TestNoCredentialOutlivesTheLimit(t *testing.T) {
+func TestMaxLifetime(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		const day = 24 * time.Hour
 		h.AddTestUser("ann")
@@ -26,7 +26,7 @@ func TestNoCredentialOutlivesTheLimit(t *testing.T) {
 		h.Reopen()
 		h.Maintain(t.Context())
 		if cut, ended, err := h.CutShort(t.Context()); cut != 3 || ended != 0 || err != nil {
-			t.Errorf("%d are cut short, %d have ended, %v", cut, ended, err)
+			t.Errorf("%d are cut short, %d have expired, %v", cut, ended, err)
 		}
 		_, _, err = h.AddToken(t.Context(), operator, credentials.NewToken{Owner: credentials.Owner{Name: "ann"}, Name: "far", Expires: far})
 		isInvalid(t, "a token to 2099", err, "expires")
@@ -34,9 +34,9 @@ func TestNoCredentialOutlivesTheLimit(t *testing.T) {
 			t.Errorf("it does not give the reason: %v", err)
 		}
 		made, fresh, err := h.AddToken(t.Context(), operator, credentials.NewToken{Owner: credentials.Owner{Name: "ann"}, Name: "open"})
-		is(t, "a token without an end", err, nil)
+		is(t, "a token without an expiry", err, nil)
 		if want := h.Clock.Now().Add(30 * day); !made.Expires.Equal(want) {
-			t.Errorf("a token without an end ends %s, want %s", made.Expires, want)
+			t.Errorf("a token without an expiry expires %s, want %s", made.Expires, want)
 		}
 		keyed := operator
 		keyed.Key = "a key"
@@ -45,13 +45,13 @@ func TestNoCredentialOutlivesTheLimit(t *testing.T) {
 		h.Clock.Pass(time.Second)
 		second, _, err := h.AddToken(t.Context(), keyed, credentials.NewToken{Owner: credentials.Owner{Name: "ann"}, Name: "again"})
 		if is(t, "again", err, nil); !second.Expires.Equal(first.Expires) {
-			t.Errorf("the second time it ends %s, and %s the first", second.Expires, first.Expires)
+			t.Errorf("the second call returned the expiry %s, the first %s", second.Expires, first.Expires)
 		}
 		list, _, err := h.Tokens(t.Context(), operator, credentials.Owner{}, admin.Page{})
 		is(t, "listing", err, nil)
 		for _, one := range list {
 			if one.Expires.IsZero() || one.Expires.Sub(one.Created) > 30*day {
-				t.Errorf("%s is listed as ending %s", one.Name, one.Expires)
+				t.Errorf("%s is listed with the expiry %s", one.Name, one.Expires)
 			}
 		}
 		_, current := h.AddTestRobot("ci")
@@ -72,7 +72,7 @@ func TestNoCredentialOutlivesTheLimit(t *testing.T) {
 		h.Clock.Pass(2 * time.Minute)
 		want("after 30 days", map[string]string{old: "rejected", ofBefore: "rejected", forever.Reveal(): "rejected", refresh: "rejected", fresh.Reveal(): "user:ann", current: "robot:ci"})
 		if cut, ended, err := h.CutShort(t.Context()); cut != 6 || ended != 3 || err != nil {
-			t.Errorf("%d are cut short, %d have ended, %v", cut, ended, err)
+			t.Errorf("%d are cut short, %d have expired, %v", cut, ended, err)
 		}
 		// Its secret expires, and is the current one all the same.
 		by := h.ActorOf(presented("", current))

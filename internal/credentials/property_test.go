@@ -16,26 +16,26 @@ import (
 
 // Scanners find every secret, and Classify recognizes it. A typing mistake of one character, or
 // of two swapped characters, is detected without the database.
-func TestSecretsAreRecognizedAndMistakesFound(t *testing.T) {
+func TestSecretsAreRecognizedAndTypingErrorsDetected(t *testing.T) {
 	shape := regexp.MustCompile(`^twp_[abcrs][0-9A-Za-z]{38}$`)
 	rapid.Check(t, func(t *rapid.T) {
 		letter := rapid.SampledFrom([]byte("abcrs")).Draw(t, "letter")
 		secret := newSecret(letter).Reveal()
 		kind := map[bool]identity.Kind{false: identity.AccessToken, true: identity.RefreshToken}[letter == 'r']
 		if got, _, ok := secrets.Parse(secret); !ok || got != letter || !shape.MatchString(secret) || identity.Classify("ann", secret) != kind {
-			t.Fatalf("%q is no secret", secret)
+			t.Fatalf("%q is not recognized as a secret", secret)
 		}
 		at := rapid.IntRange(0, len(secret)-1).Draw(t, "at")
 		for _, c := range "0aZ_ \x00é" {
 			if wrong := secret[:at] + string(c) + secret[at+1:]; wrong != secret && strings.TrimSpace(wrong) == wrong {
 				if _, _, ok := secrets.Parse(wrong); ok {
-					t.Fatalf("%q is taken for a secret", wrong)
+					t.Fatalf("%q is accepted as a secret", wrong)
 				}
 			}
 		}
 		if at > 0 && secret[at] != secret[at-1] {
 			if _, _, ok := secrets.Parse(secret[:at-1] + secret[at:at+1] + secret[at-1:at] + secret[at+1:]); ok {
-				t.Fatalf("two characters of %q can change places", secret)
+				t.Fatalf("swapping two characters of %q is not detected", secret)
 			}
 		}
 	})
@@ -118,7 +118,7 @@ func TestCoversIsSound(t *testing.T) {
 }
 
 // A token restricts its owner's rights, and never replaces narrower limits by its own.
-func TestATokensLimitsDoNotReplaceNarrowerOnes(t *testing.T) {
+func TestLimitsOfATokenDoNotReplaceNarrowerOnes(t *testing.T) {
 	decider, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Repository},
 	}})

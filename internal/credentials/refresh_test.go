@@ -17,7 +17,7 @@ import (
 // An owner with the maximum number of tokens loses the least recently used ones. They are invalid
 // at once although they were cached, and in other processes at the next poll. A sign-in that
 // deletes nothing clears no cache.
-func TestWhatMakesRoomIsForgotten(t *testing.T) {
+func TestEvictedTokensAreInvalidAtOnce(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		other := h.Open()
 		const most = 5
@@ -37,11 +37,11 @@ func TestWhatMakesRoomIsForgotten(t *testing.T) {
 		}
 		maintain()
 		if h.Cached() != most+1 || other.Cached() != most {
-			t.Fatalf("%d and %d are warm, want the password and %d tokens, and the tokens", h.Cached(), other.Cached(), most)
+			t.Fatalf("%d and %d are cached, want the password and %d tokens, and the tokens", h.Cached(), other.Cached(), most)
 		}
 		newest := refreshing(h.RefreshToken("ann", passwordOf("ann")))
 		if got := h.SignIn(made[0]); got != "rejected" {
-			t.Errorf("the one that made room: %s", got)
+			t.Errorf("the evicted token: %s", got)
 		}
 		for _, c := range append(made[1:], newest) {
 			if got := h.SignIn(c); got != "user:ann" {
@@ -50,12 +50,12 @@ func TestWhatMakesRoomIsForgotten(t *testing.T) {
 		}
 		maintain()
 		_, err := other.Authenticate(t.Context(), made[0])
-		is(t, "the one that made room, elsewhere", err, identity.ErrRejected)
+		is(t, "the evicted token in another process", err, identity.ErrRejected)
 	})
 }
 
 // Tokens created with a deleted token are deleted too.
-func TestWhatMakesRoomTakesItsOwnWithIt(t *testing.T) {
+func TestChildrenOfEvictedTokensAreDeleted(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.SetMaxTokens(1)
 		h.Maintain(t.Context())
@@ -77,7 +77,7 @@ func TestWhatMakesRoomTakesItsOwnWithIt(t *testing.T) {
 
 // The exchanged credential may be revoked after the check and before the new token is stored.
 // Then no token is issued: it would outlive the credential.
-func TestNoRefreshTokenIsMadeOfWhatIsTakenAwayMeanwhile(t *testing.T) {
+func TestNoRefreshTokenForARevokedCredential(t *testing.T) {
 	for what, meanwhile := range map[string]func(t *testing.T, other *accountstest.Process, token credentials.Token) error{
 		"the password is changed": func(t *testing.T, other *accountstest.Process, _ credentials.Token) error {
 			_, err := other.SetPassword(t.Context(), operator, "ann", identity.NewSecret("another horse of ann"), 0)
@@ -138,7 +138,7 @@ func TestNoRefreshTokenIsMadeOfWhatIsTakenAwayMeanwhile(t *testing.T) {
 // A sign-in with a bcrypt hash replaces the hash. A concurrent password change wins: a user who
 // changes a password because somebody else knows it must not lose the change to that person's
 // sign-in.
-func TestARehashDoesNotUndoAChangedPassword(t *testing.T) {
+func TestRehashDoesNotUndoAPasswordChange(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		other := h.Open()
 		hash, err := bcrypt.GenerateFromPassword([]byte(passwordOf("ann")), bcrypt.MinCost)
@@ -161,7 +161,8 @@ func TestARehashDoesNotUndoAChangedPassword(t *testing.T) {
 				return real(ctx, topic, f)
 			}
 		})
-		_, _ = h.Authenticate(t.Context(), presented("ann", passwordOf("ann"))) // right when it was read
+		// The password is changed right after its old hash was read.
+		_, _ = h.Authenticate(t.Context(), presented("ann", passwordOf("ann")))
 		if !once {
 			t.Fatal("nothing was rehashed")
 		}

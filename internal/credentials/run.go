@@ -46,8 +46,8 @@ func (c *Credentials) recordUse(v *verified, from netip.Addr, now time.Time) {
 // Run notices changes by other processes, writes when tokens were last used, and deletes expired
 // tokens, until ctx ends. It returns nil. Several calls may run at the same time.
 func (c *Credentials) Run(ctx context.Context) error {
-	c.warm.run(1)
-	defer c.warm.run(-1)
+	c.verified.run(1)
+	defer c.verified.run(-1)
 	// Maintenance writes, so it may block on the database or take long. It runs in its own
 	// goroutine so that revocations by other processes still take effect.
 	var done maintained

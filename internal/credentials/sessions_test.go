@@ -91,7 +91,7 @@ func TestSessionsEnd(t *testing.T) {
 
 // Gitea CVE-2026-28699 and similar: a session has the restrictions of the credential it was
 // started with, and ends with it.
-func TestASessionIsNoWiderThanWhatItWasBegunWith(t *testing.T) {
+func TestSessionHasTheRestrictionsOfItsCredential(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
 		pull := policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull}
@@ -99,7 +99,7 @@ func TestASessionIsNoWiderThanWhatItWasBegunWith(t *testing.T) {
 		session, s := h.session("ann", secret)
 		by := h.ActorOf(inSession(s))
 		if !by.Restricted() || session.Parent != token.ID {
-			t.Errorf("a session of a narrowed token: %+v, of the token %s", by.Principal.Limits, session.Parent)
+			t.Errorf("a session of a restricted token: %+v, of the token %s", by.Principal.Limits, session.Parent)
 		}
 		is(t, "the token is revoked", h.Revoke(t.Context(), operator, token.ID), nil)
 		if got := h.SignIn(inSession(s)); got != "rejected" {
@@ -114,14 +114,14 @@ func TestASessionIsNoWiderThanWhatItWasBegunWith(t *testing.T) {
 		}
 		is(t, "the session ends", h.Revoke(t.Context(), operator, session.ID), nil)
 		if got := h.SignIn(presented("", secret2.Reveal())); got != "rejected" {
-			t.Errorf("a token that was made in it: %s", got)
+			t.Errorf("a token created with the session: %s", got)
 		}
 	})
 }
 
 // A session secret is not accepted as a password or token, and a token is not accepted as a
 // session.
-func TestASessionIsShownAsASessionOnly(t *testing.T) {
+func TestSessionSecretIsAcceptedOnlyAsASession(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.AddTestUser("ann")
 	_, s := h.session("ann", passwordOf("ann"))
@@ -146,7 +146,7 @@ func TestASessionIsShownAsASessionOnly(t *testing.T) {
 	is(t, "a session of a robot", err, admin.ErrForbidden)
 }
 
-func TestPeopleOfADirectoryHaveSessions(t *testing.T) {
+func TestUsersOfADirectoryHaveSessions(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	_, s := h.session("dora", "directory password")
 	if got := h.SignIn(inSession(s)); got != "user:dora" {
@@ -157,24 +157,24 @@ func TestPeopleOfADirectoryHaveSessions(t *testing.T) {
 	}
 	h.Directory.People = nil
 	if got := h.SignIn(inSession(s)); got != "rejected" {
-		t.Errorf("when the directory knows her no more: %s", got)
+		t.Errorf("after the user was removed from the directory: %s", got)
 	}
 }
 
-func TestEndedSessionsAreRemoved(t *testing.T) {
+func TestExpiredSessionsArePurged(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.AddTestUser("ann")
 	session, _ := h.session("ann", passwordOf("ann"))
 	h.Clock.Pass(24 * time.Hour)
 	h.Maintain(t.Context())
 	if _, err := h.Token(t.Context(), operator, session.ID); !errors.Is(err, admin.ErrNotFound) {
-		t.Errorf("a session of yesterday: %v", err)
+		t.Errorf("an expired session: %v", err)
 	}
 }
 
 // Gitea CVE-2026-56654, variant: the descendants of a session end with it, whatever ends it.
 // Somebody who used an open browser has nothing left once its user has changed the password.
-func TestWhatASessionMadeEndsWithItDownToTheLast(t *testing.T) {
+func TestDescendantsEndWithTheirSession(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		ends := map[string]func(ann accounts.Account, session credentials.Token) error{
@@ -215,11 +215,11 @@ func TestWhatASessionMadeEndsWithItDownToTheLast(t *testing.T) {
 			}
 			for i, token := range made {
 				if got := h.SignIn(presented("", token)); got != "rejected" {
-					t.Errorf("%s: what was made in step %d: %s", what, i+1, got)
+					t.Errorf("%s: the token of step %d: %s", what, i+1, got)
 				}
 			}
 			if got := h.SignIn(presented("", own)); got != "user:ann" {
-				t.Errorf("%s: what was made elsewhere: %s", what, got)
+				t.Errorf("%s: the token created without the session: %s", what, got)
 			}
 		}
 	})
@@ -228,7 +228,7 @@ func TestWhatASessionMadeEndsWithItDownToTheLast(t *testing.T) {
 // Gitea CVE-2026-56654, variant: the descendants of an idle session end at that moment, cached or
 // not, and not only at the next maintenance. Using a descendant does not keep the session. Using
 // the session keeps both.
-func TestWhatASessionMadeEndsWhenItIsIdle(t *testing.T) {
+func TestDescendantsEndWhenTheirSessionIsIdle(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		other := h.Open()
@@ -250,7 +250,7 @@ func TestWhatASessionMadeEndsWhenItIsIdle(t *testing.T) {
 			for what, c := range made {
 				_, err := other.Authenticate(ctx, c)
 				if good := want != "rejected"; good && err != nil || !good && !errors.Is(err, identity.ErrRejected) {
-					t.Errorf("%s, elsewhere, %s: %v", what, when, err)
+					t.Errorf("%s in another process, %s: %v", what, when, err)
 				}
 			}
 		}

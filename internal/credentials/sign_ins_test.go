@@ -56,7 +56,7 @@ func (h *harness) byIDToken(p *policy.Principal) admin.Actor {
 
 // A token created with an ID token lasts as long as the sign-in counts. It has the groups and
 // claims of the last sign-in, and is rejected after a refused one.
-func TestATokenLastsAsLongAsASignInCounts(t *testing.T) {
+func TestTokenLastsAsLongAsTheSignInCounts(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.withPeople()
 		maintain := h.Maintain(t.Context())
@@ -121,13 +121,13 @@ func TestATokenLastsAsLongAsASignInCounts(t *testing.T) {
 			t.Errorf("by name: %v %v", p, err)
 		}
 		if _, err := h.LastSignIn(t.Context(), sso, "ann", ""); !errors.Is(err, identity.ErrUnknown) {
-			t.Errorf("by the name of before: %v", err)
+			t.Errorf("by the former name: %v", err)
 		}
 
 		// Another process shares the database.
 		other := h.Open()
 		if p, err := other.LastSignIn(t.Context(), sso, "", renamed.ID); err != nil || p.Name != "anna" {
-			t.Errorf("another process: %v %v", p, err)
+			t.Errorf("in another process: %v %v", p, err)
 		}
 
 		if _, err := h.RevokeAll(t.Context(), operator, credentials.OwnerOf(renamed), ""); err != nil {
@@ -136,14 +136,14 @@ func TestATokenLastsAsLongAsASignInCounts(t *testing.T) {
 		h.Clock.Pass(2 * time.Hour)
 		maintain()
 		if _, err := other.LastSignIn(t.Context(), sso, "", renamed.ID); !errors.Is(err, identity.ErrUnknown) {
-			t.Errorf("the sign-in of somebody without tokens is kept: %v", err)
+			t.Errorf("the sign-in of a user without tokens is stored: %v", err)
 		}
 	})
 }
 
 // Nothing is stored of users without tokens. Where sign-ins do not count, users cannot have
 // tokens.
-func TestSignInsAreKeptOfThoseWhoHaveTokens(t *testing.T) {
+func TestSignInsAreStoredForUsersWithTokens(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.withPeople()
 		maintain := h.Maintain(t.Context())
@@ -177,7 +177,7 @@ func TestSignInsAreKeptOfThoseWhoHaveTokens(t *testing.T) {
 
 // A sign-in that cannot be read fails instead of losing groups. One that is not written is
 // retried.
-func TestASignInThatIsDamagedOrNotWritten(t *testing.T) {
+func TestSignInThatIsUnreadableOrNotWritten(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.withPeople()
 		maintain := h.Maintain(t.Context())
@@ -202,7 +202,7 @@ func TestASignInThatIsDamagedOrNotWritten(t *testing.T) {
 		maintain()
 		other := h.Open()
 		if p, err := other.LastSignIn(t.Context(), sso, "", ann().ID); err != nil || len(p.Groups) != 1 || p.Groups[0] != "ops" {
-			t.Errorf("what failed to be written is lost: %+v %v", p, err)
+			t.Errorf("a sign-in that failed to be written is lost: %+v %v", p, err)
 		}
 
 		for _, text := range []string{"", "{", `{"claims":{"n":1e999}}`} {
@@ -222,7 +222,7 @@ func TestASignInThatIsDamagedOrNotWritten(t *testing.T) {
 
 // A sign-in that was judged by other settings does not count: the user might have other groups
 // now, for which a deny exists, or no access at all.
-func TestASignInEndsWithTheSettingsThatJudgedIt(t *testing.T) {
+func TestSignInCountsOnlyWithTheSameSettings(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		settings := "one"
 		h.Options.SignInSettings = func(string) string { return settings }

@@ -77,7 +77,7 @@ func TestDisabledStaysDisabled(t *testing.T) {
 			t.Errorf("the password of another account with the same name: %s", got)
 		}
 		if _, err := h.Chain.Find(t.Context(), "ann", ""); !errors.Is(err, identity.ErrUnknown) {
-			t.Errorf("finding who is disabled: %v", err)
+			t.Errorf("finding a disabled user: %v", err)
 		}
 		if a, err := h.Account(t.Context(), operator, "ann"); err != nil || !a.Disabled {
 			t.Errorf("after that: %+v, %v", a, err)
@@ -91,14 +91,14 @@ func TestDisabledStaysDisabled(t *testing.T) {
 				want = "rejected" // revoked
 			}
 			if got := h.SignIn(c); got != want {
-				t.Errorf("%s of who was enabled: %s, want %s", what, got, want)
+				t.Errorf("%s of an enabled user: %s, want %s", what, got, want)
 			}
 		}
 	})
 }
 
 // Harbor 2026: a token outlived its deleted and re-created project. Names are reused, ids are not.
-func TestANamesakeHasNothingOfTheDeleted(t *testing.T) {
+func TestAccountInheritsNothingFromADeletedOne(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
 		old := h.AddTestUser("ann", "dev")
@@ -142,7 +142,7 @@ func TestANamesakeHasNothingOfTheDeleted(t *testing.T) {
 }
 
 // Gitea CVE-2026-56654: a token created a stronger token. Nobody can promote themselves.
-func TestNobodyPromotesHimself(t *testing.T) {
+func TestNobodyPromotesThemselves(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("admin", admin.Administrators)
@@ -218,7 +218,7 @@ func TestNobodyPromotesHimself(t *testing.T) {
 			{"an administrator's narrowed token", h.ActorOf(presented("admin", narrow)), "make a token for an administrator, see the users, see the tokens"},
 			{"the helpdesk", h.ActorOf(presented("help", passwordOf("help"))), "add a user, set a user's password, see the users, see the tokens"},
 			{"a user", h.ActorOf(presented("ann", passwordOf("ann"))), ""},
-			{"a narrowed token", h.ActorOf(presented("ann", laptop)), ""},
+			{"a restricted token", h.ActorOf(presented("ann", laptop)), ""},
 			{"a robot", h.ActorOf(presented("robot+ci", ci)), ""},
 			{"nobody", admin.Actor{}, ""},
 			{"somebody anonymous", admin.Actor{Principal: &policy.Principal{Kind: policy.Anonymous, Groups: []string{admin.Administrators}}}, ""},
@@ -264,7 +264,7 @@ func TestNobodyPromotesHimself(t *testing.T) {
 				continue
 			}
 			if len(by.Principal.Limits) > 0 && len(token.Limits) == 0 || !by.Until.IsZero() && (token.Expires.IsZero() || token.Expires.After(by.Until)) {
-				t.Errorf("a token that is more than %+v: %+v", by, token)
+				t.Errorf("a token with more rights than %+v: %+v", by, token)
 			}
 			// A leaked token must not live on in its descendants.
 			if got := h.SignIn(presented("ann", secret.Reveal())); got != "user:ann" {
@@ -283,11 +283,11 @@ func TestNobodyPromotesHimself(t *testing.T) {
 		_, _, err = h.AddToken(ctx, h.ActorOf(presented("robot+ci", ci)), credentials.NewToken{Name: "stay"})
 		isInvalid(t, "a robot's token", err, "owner")
 		_, err = h.SetPassword(ctx, h.ActorOf(presented("admin", wide)), "admin", identity.NewSecret("a whole new password"), 0)
-		is(t, "a password of a token", err, admin.ErrForbidden)
+		is(t, "setting a password with a token", err, admin.ErrForbidden)
 		_, err = h.ChangePassword(ctx, h.ActorOf(presented("admin", wide)), identity.NewSecret("guess guess guess"), identity.NewSecret("a whole new password"))
-		isInvalid(t, "a password of a token and a guess", err, "current")
+		isInvalid(t, "setting a password with a token and a guess", err, "current")
 		_, err = h.ChangePassword(ctx, h.ActorOf(presented("admin", wide)), identity.NewSecret(passwordOf("admin")), identity.NewSecret("a whole new password"))
-		is(t, "a password of a password", err, nil)
+		is(t, "setting a password with the password", err, nil)
 	})
 }
 
@@ -302,7 +302,7 @@ func (at) String() string                         { return "office hours" }
 
 // Gitea CVE-2026-56654, variant: an administrator at some hours only. Anyone who could set their
 // password at other hours would become one.
-func TestNobodyPromotesHimselfByWaiting(t *testing.T) {
+func TestNobodyPromotesThemselvesByWaiting(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("help", "helpdesk")
@@ -343,7 +343,7 @@ func TestNobodyPromotesHimselfByWaiting(t *testing.T) {
 
 // Gitea CVE-2026-56654, variant: a group keeps a user from being an administrator. Only
 // administrators may remove the user from it.
-func TestNobodyPromotesHimselfByLeaving(t *testing.T) {
+func TestNobodyPromotesThemselvesByLeaving(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("help", "helpdesk")
@@ -358,7 +358,7 @@ func TestNobodyPromotesHimselfByLeaving(t *testing.T) {
 			accountstest.Rule("administrators", "group:ops", []string{"**"}, scope.Read|scope.Write))
 		help := h.ActorOf(presented("help", passwordOf("help")))
 		_, err := h.Leave(ctx, help, "contractors", "ann", 0)
-		is(t, "leaving, for nothing", err, nil)
+		is(t, "leaving another group", err, nil)
 		_, err = h.Join(ctx, help, "contractors", "ann", 0)
 		is(t, "joining again", err, nil)
 		_, err = h.Join(ctx, operator, "ops", "ann", 0)
@@ -396,7 +396,7 @@ func TestForeignIDsAreNotFound(t *testing.T) {
 
 // Gitea CVE-2026-28699, -28744, -58444, CVE-2025-68944: a token's scope was lost on another entry
 // point. Restrictions stay with the principal, also through a refresh token.
-func TestNarrowingTravels(t *testing.T) {
+func TestRestrictionsStayWithTheOwner(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
 		limits := []policy.Limit{{Names: []string{"team/**"}, Actions: scope.Pull}}
@@ -421,7 +421,7 @@ func TestNarrowingTravels(t *testing.T) {
 
 // Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. Known and unknown names get the
 // same answer for the same work.
-func TestOneAnswerForAllRefusals(t *testing.T) {
+func TestAllRefusalsAreAlike(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
 		h.Chain = identity.NewChain(identity.Options{Sources: []identity.Source{{Name: accounts.Source, Authenticator: h.Accounts, Kinds: accounts.Kinds()}}})
@@ -455,7 +455,7 @@ func TestOneAnswerForAllRefusals(t *testing.T) {
 
 // zot CVE-2025-23208: a group that was removed at the identity provider stayed. Here it is gone
 // from the next token and refresh.
-func TestADroppedGroupIsGone(t *testing.T) {
+func TestRemovedGroupIsGone(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
 		h.AddTestUser("ann", "dev")
@@ -491,7 +491,7 @@ func TestADroppedGroupIsGone(t *testing.T) {
 		delete(h.Directory.People, "dora")
 		for _, c := range dora {
 			if got := h.SignIn(c); got != "rejected" {
-				t.Errorf("who left the directory: %s", got)
+				t.Errorf("a user who left the directory: %s", got)
 			}
 		}
 	})
@@ -499,7 +499,7 @@ func TestADroppedGroupIsGone(t *testing.T) {
 
 // Owners of other sources are cached for access tokens, for seconds. A refresh token bypasses the
 // cache. If the owner does not exist, the cached entry is removed at once.
-func TestARefreshAsksTheSourceAgain(t *testing.T) {
+func TestRefreshTokenLooksUpTheOwnerAgain(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Options.OwnerFor = 0
 		h.Reopen()
@@ -540,7 +540,7 @@ func TestARefreshAsksTheSourceAgain(t *testing.T) {
 
 // Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs, audit,
 // API. Neither the database nor an error contains one.
-func TestSecretsAreNowhere(t *testing.T) {
+func TestSecretsAreNotStoredOrLogged(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		h := newHarness(t, d.Ready(t))
 		var log bytes.Buffer
@@ -579,7 +579,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 		maintain()
 		text = append(text, log.String())
 		if log.Len() == 0 {
-			t.Error("nothing was logged of a database that is gone")
+			t.Error("the outage was not logged")
 		}
 		for _, where := range text {
 			for _, secret := range secrets {
@@ -627,7 +627,7 @@ func (h *harness) everything() (text []string) {
 
 // artifact-keeper: rotating docker's refresh token broke every pull. Here one token works from
 // two clients until it is revoked.
-func TestARefreshTokenLastsUntilItIsRevoked(t *testing.T) {
+func TestRefreshTokenLastsUntilItIsRevoked(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.Maintain(ctx)
@@ -682,7 +682,7 @@ func TestARefreshTokenLastsUntilItIsRevoked(t *testing.T) {
 }
 
 // Principals that cannot be looked up, or that authenticate anew each time, get no refresh token.
-func TestWhoGetsNoRefreshToken(t *testing.T) {
+func TestRefreshTokenIsNotIssued(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		job := &policy.Principal{Kind: policy.Workload, Name: "job", Source: "oidc:github", ID: "1"}
 		gone := &policy.Principal{Kind: policy.User, Name: "gone", Source: "ldap:corp", ID: "id of gone"}
@@ -704,7 +704,7 @@ func TestWhoGetsNoRefreshToken(t *testing.T) {
 }
 
 // A password that is changed during a sign-in with the old one leaves no token behind.
-func TestAnOldPasswordMakesNoRefreshToken(t *testing.T) {
+func TestOldPasswordGetsNoRefreshToken(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
 		c := presented("ann", passwordOf("ann"))
@@ -716,13 +716,13 @@ func TestAnOldPasswordMakesNoRefreshToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		if secret, err := h.IssueRefresh(t.Context(), c, v); err == nil && secret.Reveal() != "" {
-			t.Error("the old password made one")
+			t.Error("the old password got a refresh token")
 		}
 	})
 }
 
 // Gitea CVE-2026-20779, -58426, -58421: code replay. Single use, in one transaction.
-func TestASetUpSecretIsUsedOnce(t *testing.T) {
+func TestSetupSecretIsUsedOnce(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		secret, _, err := h.SetupSecret(t.Context())
 		if err != nil {
@@ -744,13 +744,13 @@ func TestASetUpSecretIsUsedOnce(t *testing.T) {
 		all.Wait()
 		list, _, err := h.List(t.Context(), operator, policy.User, admin.Page{})
 		if err != nil || made.Load() != 1 || len(list) != 1 {
-			t.Errorf("%d were made, %d are there: %v", made.Load(), len(list), err)
+			t.Errorf("%d were added, %d are stored: %v", made.Load(), len(list), err)
 		}
 	})
 }
 
 // The same holds if the refresh token is being written at that moment.
-func TestAPasswordThatIsChangedVoidsWhatIsBeingMade(t *testing.T) {
+func TestPasswordChangeDuringAnExchange(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		other := h.Open()
 		h.AddTestUser("ann")
@@ -786,7 +786,7 @@ func TestAPasswordThatIsChangedVoidsWhatIsBeingMade(t *testing.T) {
 
 // Anyone who may change accounts can revoke a leaked token, also an administrator's. They gain
 // nothing by it, and no administrator is kept from taking that right away from them.
-func TestTheHelpdeskStopsALeakAndLocksNobodyOut(t *testing.T) {
+func TestHelpdeskRevokesALeakedTokenOfAnAdministrator(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.Maintain(ctx)
@@ -796,12 +796,12 @@ func TestTheHelpdeskStopsALeakAndLocksNobodyOut(t *testing.T) {
 		leaked, secret := h.AddTestToken("admin", "leaked")
 		_, s := h.session("admin", passwordOf("admin"))
 		h.ActorOf(presented("", secret))
-		is(t, "revoking what has leaked", h.Revoke(ctx, help, leaked.ID), nil)
+		is(t, "revoking the leaked token", h.Revoke(ctx, help, leaked.ID), nil)
 		if got := h.SignIn(presented("", secret)); got != "rejected" {
-			t.Errorf("what has leaked: %s", got)
+			t.Errorf("the leaked token: %s", got)
 		}
 		if got := h.SignIn(inSession(s)); got != "user:admin" {
-			t.Errorf("what has not: %s", got)
+			t.Errorf("the other token: %s", got)
 		}
 		_, err := h.RevokeAll(ctx, help, leaked.Owner, "")
 		is(t, "revoking all", err, nil)

@@ -12,7 +12,7 @@ import (
 
 // Sources of the kinds webhook and exec were called external:NAME. What is stored under that name
 // stays valid and still belongs to the same user.
-func TestAUserKeepsWhatIsStoredUnderTheFormerNameOfTheSource(t *testing.T) {
+func TestFormerNameOfASourceIsAccepted(t *testing.T) {
 	for _, source := range []string{"webhook:shop", "exec:shop"} {
 		each(t, func(t *testing.T, h *harness) {
 			h.Directory.Name = source
