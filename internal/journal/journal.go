@@ -157,7 +157,7 @@ func New(db *store.DB, o Options) (*Journal, error) {
 		o.Linger = 20 * time.Millisecond
 	}
 	if o.Wait == nil {
-		o.Wait = pause
+		o.Wait = func(ctx context.Context) error { return clock.Sleep(ctx, 250*time.Millisecond) }
 	}
 	if o.Login == nil {
 		o.Login = func(p *policy.Principal) string { return p.Name }

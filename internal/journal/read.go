@@ -109,17 +109,6 @@ func (j *Journal) Follow(ctx context.Context, after Position) iter.Seq2[Entry, e
 	}
 }
 
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(250 * time.Millisecond)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // ReadBack returns the stored entries up to a position, the last one first. Like Read, it ends with
 // an error.
 func (j *Journal) ReadBack(ctx context.Context, from Position) iter.Seq2[Entry, error] {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
 // flood is 512 connections from 512 addresses that present one wrong password after another.
@@ -99,24 +101,17 @@ func TestOthersSignInDuringAFlood(t *testing.T) {
 }
 
 func TestDurationsOfAFewCostsAreRecorded(t *testing.T) {
-	r := newRecent()
-	r.note(cost{}, time.Hour) // a hash that is yet to be made: its cost is not known
+	r := recent{took: make(map[cost]*clock.Durations)}
+	r.note(cost{}, time.Hour) // a new hash, whose cost is not known
 	for i := range 2 * measuredCosts {
-		for n := range 2 * measuredHashes {
-			r.note(cost{memory: uint32(i + 1)}, time.Duration(n))
-		}
+		r.note(cost{memory: uint32(i + 1)}, time.Duration(i+1))
 	}
 	for _, c := range []cost{{}, {memory: measuredCosts + 1}} {
-		if _, ok := r.draw(c, func(int) int { return 0 }); ok || len(r.took) != measuredCosts {
-			t.Errorf("%d costs are measured, want %d; %+v: %t", len(r.took), measuredCosts, c, ok)
+		if d := r.of(c, false); d != nil || len(r.took) != measuredCosts {
+			t.Errorf("%d costs are measured, want %d; %+v: %v", len(r.took), measuredCosts, c, d)
 		}
 	}
-	least := time.Hour
-	for i := range measuredHashes {
-		took, _ := r.draw(cost{memory: 1}, func(int) int { return i })
-		least = min(least, took)
-	}
-	if least != measuredHashes {
-		t.Errorf("the least of the last durations is that of hash %d, want %d", least, measuredHashes)
+	if d := r.of(cost{memory: 7}, false); d == nil || d.Draw(func(int) int { return 0 }) != 7 {
+		t.Errorf("the duration of a cost: %v", d)
 	}
 }

@@ -81,7 +81,7 @@ type Hashing struct {
 	limiter    *fairqueue.Limiter
 	keys       *cache.Keys
 	remembered *remembered
-	recent     *recent
+	recent     recent
 	random     func(int) int
 	newest     argon2idHash // the parameters of new hashes
 
@@ -121,7 +121,7 @@ func New(o Options) *Hashing {
 		limiter:    fairqueue.New(fairqueue.Options{All: need{Slots: o.Parallel, Memory: o.Memory}, Places: o.Queue, Wait: o.Wait, Random: o.Random}),
 		keys:       cache.NewKeys(),
 		remembered: newRemembered(o.Remember, o.Remembered, o.Now),
-		recent:     newRecent(),
+		recent:     recent{took: make(map[cost]*clock.Durations)},
 		random:     o.Random,
 		newest:     argon2idHash{memory: o.HashMemory, passes: 2, threads: 1, salt: make([]byte, 16), sum: make([]byte, 32)},
 	}
@@ -259,19 +259,15 @@ func (h *Hashing) workDummy(ctx context.Context, who Requester, p parameters, f 
 	if compute {
 		return h.compute(p, f)
 	}
-	took, measured := h.recent.draw(p.cost(), h.random)
-	if !measured {
+	durations := h.recent.of(p.cost(), false)
+	if durations == nil {
 		return h.work(ctx, who, p, f)
 	}
 	h.skipped.Add(1)
-	timer := time.NewTimer(took)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ErrMismatch
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := clock.Sleep(ctx, durations.Draw(h.random)); err != nil {
+		return err
 	}
+	return ErrMismatch
 }
 
 // compute runs f. Its place in the limiter is taken already.

@@ -397,11 +397,7 @@ func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *spent
 		if wait == 0 || try == tries || wait < b.o.Window-claimFresh {
 			return slot, wait, true
 		}
-		timer := time.NewTimer(claimPause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if clock.Sleep(ctx, claimPause) != nil {
 			return slot, wait, true
 		}
 	}

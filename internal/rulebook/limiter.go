@@ -3,6 +3,8 @@ package rulebook
 import (
 	"context"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
 // After compiling, wait cooldownFactor × the compile time before compiling again, at most
@@ -24,7 +26,7 @@ type compileLimiter struct {
 }
 
 func newCompileLimiter() compileLimiter {
-	return compileLimiter{taken: make(chan struct{}, 1), wait: wait}
+	return compileLimiter{taken: make(chan struct{}, 1), wait: clock.Sleep}
 }
 
 func (t *compileLimiter) acquire(ctx context.Context) error {
@@ -48,17 +50,3 @@ func (t *compileLimiter) startCooldown(since time.Time) {
 }
 
 func cooldownAfter(took time.Duration) time.Duration { return min(cooldownFactor*took, maxCooldown) }
-
-func wait(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
@@ -44,10 +45,5 @@ func (p *tarpit) delay(ctx context.Context, err error) {
 		return
 	}
 	defer func() { <-p.slots }()
-	timer := time.NewTimer(p.length)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	_ = clock.Sleep(ctx, p.length)
 }

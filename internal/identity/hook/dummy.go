@@ -2,6 +2,7 @@ package hook
 
 import (
 	"context"
+	"math/rand/v2"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
@@ -13,5 +14,5 @@ func (h *Hook) DummyLookup(ctx context.Context, c identity.Presented) error {
 	if c.Kind != identity.Password || !mayAsk(c) {
 		return nil
 	}
-	return h.sleep(ctx, min(h.refused.Draw(), h.timeout))
+	return h.sleep(ctx, min(h.refused.Draw(rand.IntN), h.timeout))
 }

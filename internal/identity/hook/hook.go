@@ -47,7 +47,7 @@ type Options struct {
 	Log *slog.Logger     // nil: nothing is logged
 	Now func() time.Time // nil: time.Now
 
-	// Sleep delays a refusal for which the peer was not called; nil: identity.Sleep.
+	// Sleep delays a refusal for which the peer was not called; nil: clock.Sleep.
 	Sleep func(ctx context.Context, d time.Duration) error
 }
 
@@ -58,7 +58,7 @@ type Hook struct {
 	timeout time.Duration
 	slots   chan struct{}
 	breaker breaker
-	refused identity.Durations // durations of recent refusals, with the wait for a slot
+	refused clock.Durations // durations of recent refusals, with the wait for a slot
 	log     *slog.Logger
 	sleep   func(ctx context.Context, d time.Duration) error
 	canFind bool
@@ -90,7 +90,7 @@ func New(o Options) (*Hook, error) {
 	}
 	o.Now = clock.Wall(o.Now)
 	if o.Sleep == nil {
-		o.Sleep = identity.Sleep
+		o.Sleep = clock.Sleep
 	}
 	h := &Hook{
 		timeout: o.Timeout, slots: make(chan struct{}, o.MaxConcurrent), canFind: o.Find, groups: o.Groups, replace: o.Replace, sleep: o.Sleep,

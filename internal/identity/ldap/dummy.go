@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -30,7 +31,7 @@ func (d *Directory) dummy(ctx context.Context, name string) error {
 		}); err != nil {
 			return err
 		}
-		return d.o.Sleep(ctx, d.binds.Draw()-took)
+		return d.o.Sleep(ctx, d.binds.Draw(rand.IntN)-took)
 	}
 	if err := d.ask(ctx, reader, func(c *conn) error {
 		if _, err := d.searchUsers(c, name); !isAnswer(err) {
@@ -48,7 +49,7 @@ func (d *Directory) dummyBind(ctx context.Context) error {
 	if err := d.ask(ctx, binder, (*conn).searchNothing); err != nil {
 		return err
 	}
-	return d.o.Sleep(ctx, d.binds.Draw())
+	return d.o.Sleep(ctx, d.binds.Draw(rand.IntN))
 }
 
 // searchNothing requests no attribute of the root DSE, which every directory shows to anyone

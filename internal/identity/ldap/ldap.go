@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/cache"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -61,7 +62,7 @@ type Options struct {
 	Log *slog.Logger     // nil: nothing is logged
 	Now func() time.Time // nil: time.Now
 
-	// Sleep delays a refusal for which no password was checked; nil: identity.Sleep.
+	// Sleep delays a refusal for which no password was checked; nil: clock.Sleep.
 	Sleep func(ctx context.Context, d time.Duration) error
 }
 
@@ -126,7 +127,7 @@ type Directory struct {
 	cache   *resultCache
 	// binds are the durations of recent binds, minus the search before. Without a search before
 	// the bind, they are whole durations.
-	binds identity.Durations
+	binds clock.Durations
 	log   *slog.Logger
 	now   func() time.Time
 	byDN  atomic.Int32 // index of the attribute in byDN that found entries last

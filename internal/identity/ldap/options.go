@@ -69,7 +69,7 @@ func (s *settings) fill() {
 	}
 	s.Now = clock.Wall(s.Now)
 	if s.Sleep == nil {
-		s.Sleep = identity.Sleep
+		s.Sleep = clock.Sleep
 	}
 }
 
