@@ -26,46 +26,33 @@ type entry[T any] struct {
 	value T
 }
 
-// lock locks the shard of the key and returns its bucket, or nil if the shard is not allocated.
-func (t *table[T]) lock(key uint64) (*sync.Mutex, *[width]entry[T]) {
+// find returns the value of key, or nil, and the locked mutex that guards it.
+func (t *table[T]) find(key uint64) (*sync.Mutex, *T) {
 	s := &t.shards[key>>58%shardCount]
 	s.Lock()
-	if s.slots == nil {
+	if s.slots == nil || key == 0 {
 		return &s.Mutex, nil
 	}
-	return &s.Mutex, &s.slots[key>>32%buckets]
+	bucket := &s.slots[key>>32%buckets]
+	for i := range bucket {
+		if bucket[i].key == key {
+			return &s.Mutex, &bucket[i].value
+		}
+	}
+	return &s.Mutex, nil
 }
 
-// lockToWrite is lock for writing: it allocates the shard if needed.
-func (t *table[T]) lockToWrite(key uint64) (*sync.Mutex, *[width]entry[T]) {
+// place is find, but adds a key that is missing. It takes a free slot or replaces the least value.
+func (t *table[T]) place(key uint64, less func(a, b *T) bool) (*sync.Mutex, *T) {
 	s := &t.shards[key>>58%shardCount]
 	s.Lock()
 	if s.slots == nil {
 		s.slots = new([buckets][width]entry[T])
 	}
-	return &s.Mutex, &s.slots[key>>32%buckets]
-}
-
-// find returns the value of key, or nil.
-func find[T any](bucket *[width]entry[T], key uint64) *T {
-	if bucket == nil {
-		return nil
-	}
+	bucket, least := &s.slots[key>>32%buckets], 0
 	for i := range bucket {
 		if bucket[i].key == key {
-			return &bucket[i].value
-		}
-	}
-	return nil
-}
-
-// place returns the value of key. Without one, it takes a free slot or replaces the least
-// value.
-func place[T any](bucket *[width]entry[T], key uint64, less func(a, b *T) bool) *T {
-	least := 0
-	for i := range bucket {
-		if bucket[i].key == key {
-			return &bucket[i].value
+			return &s.Mutex, &bucket[i].value
 		}
 		switch {
 		case bucket[least].key == 0:
@@ -74,19 +61,20 @@ func place[T any](bucket *[width]entry[T], key uint64, less func(a, b *T) bool) 
 		}
 	}
 	bucket[least] = entry[T]{key: key}
-	return &bucket[least].value
+	return &s.Mutex, &bucket[least].value
 }
 
 // forget removes key.
 func (t *table[T]) forget(key uint64) {
-	mu, bucket := t.lock(key)
+	mu, value := t.find(key)
 	defer mu.Unlock()
-	if bucket == nil {
-		return
-	}
-	for i := range bucket {
-		if bucket[i].key == key {
-			bucket[i] = entry[T]{}
+	if value != nil {
+		s := &t.shards[key>>58%shardCount]
+		bucket := &s.slots[key>>32%buckets]
+		for i := range bucket {
+			if bucket[i].key == key {
+				bucket[i] = entry[T]{}
+			}
 		}
 	}
 }
@@ -140,12 +128,8 @@ func (c *counter) after(count int32) time.Duration {
 
 // delay returns the rest of the delay of key.
 func (c *counter) delay(key uint64, now int64) delay {
-	if key == 0 {
-		return delay{}
-	}
-	mu, bucket := c.lock(key)
+	mu, f := c.find(key)
 	defer mu.Unlock()
-	f := find(bucket, key)
 	if f == nil {
 		return delay{}
 	}
@@ -170,9 +154,8 @@ func (c *counter) charge(key uint64, now int64) delay {
 	if key == 0 {
 		return delay{}
 	}
-	mu, bucket := c.lockToWrite(key)
+	mu, f := c.place(key, fewer)
 	defer mu.Unlock()
-	f := place(bucket, key, fewer)
 	if d := c.delayOf(f, now); d.left > 0 {
 		return d
 	}
@@ -185,9 +168,9 @@ func (c *counter) add(key uint64, now int64) {
 	if key == 0 {
 		return
 	}
-	mu, bucket := c.lockToWrite(key)
+	mu, f := c.place(key, fewer)
 	defer mu.Unlock()
-	c.addTo(place(bucket, key, fewer), now)
+	c.addTo(f, now)
 }
 
 func (c *counter) addTo(f *failures, now int64) {
@@ -203,12 +186,9 @@ func (c *counter) addTo(f *failures, now int64) {
 // delay of later failures stays. Otherwise anyone with an account could end all delays of a
 // source by signing in.
 func (c *counter) undo(key uint64, at int64) {
-	if key == 0 {
-		return
-	}
-	mu, bucket := c.lock(key)
+	mu, f := c.find(key)
 	defer mu.Unlock()
-	if f := find(bucket, key); f != nil {
+	if f != nil {
 		f.count = max(0, f.count-1)
 		if f.last == at {
 			f.until = at // charge allows no delay before it
@@ -218,13 +198,10 @@ func (c *counter) undo(key uint64, at int64) {
 	}
 }
 
-// marks are times by key, each with a small count. A full table evicts the oldest.
+// marks are times by key. A full table evicts the oldest.
 type marks struct{ table[mark] }
 
-type mark struct {
-	at    int64 // nanoseconds
-	count int32
-}
+type mark struct{ at int64 } // nanoseconds
 
 func earlier(a, b *mark) bool { return a.at < b.at }
 
@@ -238,9 +215,9 @@ func (m *mark) fresh(now int64, life time.Duration) bool {
 
 // get returns the mark of key.
 func (m *marks) get(key uint64) (mark, bool) {
-	mu, bucket := m.lock(key)
+	mu, found := m.find(key)
 	defer mu.Unlock()
-	if found := find(bucket, key); found != nil {
+	if found != nil {
 		return *found, true
 	}
 	return mark{}, false
@@ -254,24 +231,11 @@ func (m *marks) has(key uint64, now int64, life time.Duration) bool {
 
 // set sets a mark unless a fresh one exists, and reports whether it did.
 func (m *marks) set(key uint64, now int64, life time.Duration) bool {
-	mu, bucket := m.lockToWrite(key)
+	mu, found := m.place(key, earlier)
 	defer mu.Unlock()
-	found := place(bucket, key, earlier)
 	if found.at != 0 && found.fresh(now, life) {
 		return false
 	}
 	*found = mark{at: now}
 	return true
-}
-
-// add increments a mark, or sets it if there is no fresh one, and returns the count.
-func (m *marks) add(key uint64, now int64, life time.Duration) int32 {
-	mu, bucket := m.lockToWrite(key)
-	defer mu.Unlock()
-	found := place(bucket, key, earlier)
-	if found.at == 0 || !found.fresh(now, life) {
-		*found = mark{at: now}
-	}
-	found.count++
-	return found.count
 }

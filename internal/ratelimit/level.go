@@ -85,9 +85,9 @@ func lower(a, b *counted) bool { return a.Empty < b.Empty }
 
 // wait returns how long a name must wait, by the counts of this process and of the store.
 func (t *levels) wait(key uint64, shared Level, now int64) time.Duration {
-	mu, bucket := t.lock(key)
+	mu, found := t.find(key)
 	defer mu.Unlock()
-	if found := find(bucket, key); found != nil {
+	if found != nil {
 		shared = shared.merge(found.Level)
 	}
 	return shared.Wait(now, t.limits)
@@ -96,9 +96,8 @@ func (t *levels) wait(key uint64, shared Level, now int64) time.Duration {
 // charge counts a failure, unless the name must wait. share is the number of failures to count
 // in the store. It is 0 while there are too few.
 func (t *levels) charge(key uint64, shared Level, now int64) (wait time.Duration, share int) {
-	mu, bucket := t.lockToWrite(key)
+	mu, found := t.place(key, lower)
 	defer mu.Unlock()
-	found := place(bucket, key, lower)
 	found.Level = found.merge(shared)
 	if wait := found.Wait(now, t.limits); wait > 0 {
 		return wait, 0
@@ -114,17 +113,16 @@ func (t *levels) charge(key uint64, shared Level, now int64) (wait time.Duration
 
 // set raises the level of a name to the one in the store.
 func (t *levels) set(key uint64, to Level) {
-	mu, bucket := t.lockToWrite(key)
+	mu, found := t.place(key, lower)
 	defer mu.Unlock()
-	found := place(bucket, key, lower)
 	found.Level = found.merge(to)
 }
 
 // refund removes a failure.
 func (t *levels) refund(key uint64) {
-	mu, bucket := t.lock(key)
+	mu, found := t.find(key)
 	defer mu.Unlock()
-	if found := find(bucket, key); found != nil {
+	if found != nil {
 		found.Level.refund(t.limits)
 		found.unshared = max(0, found.unshared-1)
 	}
@@ -132,9 +130,9 @@ func (t *levels) refund(key uint64) {
 
 // addUnshared records that n failures could not be counted in the store.
 func (t *levels) addUnshared(key uint64, n int) {
-	mu, bucket := t.lock(key)
+	mu, found := t.find(key)
 	defer mu.Unlock()
-	if found := find(bucket, key); found != nil {
+	if found != nil {
 		found.unshared += int32(n)
 	}
 }

@@ -108,11 +108,7 @@ func (s *sources) past(o origin, now int64) (key uint64) {
 
 // past reports whether the next failure of key would cause a delay.
 func (c *counter) past(key uint64, now int64) bool {
-	if key == 0 {
-		return false
-	}
-	mu, bucket := c.lock(key)
+	mu, f := c.find(key)
 	defer mu.Unlock()
-	f := find(bucket, key)
 	return f != nil && int64(f.count)-max(0, now-f.last)/int64(c.longest) >= int64(c.free)
 }

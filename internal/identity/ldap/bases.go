@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-ldap/ldap/v3"
-
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 )
@@ -30,9 +28,7 @@ func (c *conn) searchBases(bases []string) ([]string, error) {
 		return bases, nil
 	}
 	if now := c.server.now(); !c.contextsHold.Holds(now) {
-		entries, err := c.search(&ldap.SearchRequest{
-			Scope: ldap.ScopeBaseObject, SizeLimit: 1, Filter: "(objectClass=*)", Attributes: []string{"namingContexts"},
-		})
+		entries, err := c.entry(rootDSE, "namingContexts")
 		if err != nil {
 			return nil, fmt.Errorf("reading the root DSE: %w", err)
 		}

@@ -181,6 +181,16 @@ func (c *conn) search(request *ldap.SearchRequest) ([]*ldap.Entry, error) {
 	return result.Entries, nil
 }
 
+// entry reads one entry by its DN. attributes are those to read; "1.1" is none.
+func (c *conn) entry(dn string, attributes ...string) ([]*ldap.Entry, error) {
+	return c.search(&ldap.SearchRequest{
+		BaseDN: dn, Scope: ldap.ScopeBaseObject, SizeLimit: 1, Filter: "(objectClass=*)", Attributes: attributes,
+	})
+}
+
+// rootDSE describes the server. Every directory shows it to anyone (RFC 4512, section 5.1).
+const rootDSE = ""
+
 // pageSize is the number of entries in a page. Active Directory sends at most 1,000, OpenLDAP
 // 500.
 const pageSize = 200

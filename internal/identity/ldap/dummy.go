@@ -4,8 +4,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
-
-	"github.com/go-ldap/ldap/v3"
 )
 
 // The time of a refusal must not reveal its reason: unknown name, wrong password, disabled or
@@ -52,14 +50,10 @@ func (d *Directory) dummyBind(ctx context.Context) error {
 	return d.o.Sleep(ctx, d.binds.Draw(rand.IntN))
 }
 
-// searchNothing requests no attribute of the root DSE, which every directory shows to anyone
-// (RFC 4512, section 5.1). A refusal is an answer as well.
+// searchNothing requests no attribute of the root DSE. A refusal is an answer as well.
 func (c *conn) searchNothing() error {
-	_, err := c.search(&ldap.SearchRequest{
-		Scope: ldap.ScopeBaseObject, SizeLimit: 1, Filter: "(objectClass=*)", Attributes: []string{"1.1"},
-	})
-	if isAnswer(err) {
-		return nil
+	if _, err := c.entry(rootDSE, "1.1"); !isAnswer(err) {
+		return err
 	}
-	return err
+	return nil
 }

@@ -88,7 +88,7 @@ func (g *Groups) memberFilter(u *user) (string, error) {
 	for _, attribute := range g.attributes() {
 		values := u.entry.GetEqualFoldRawAttributeValues(attribute)
 		switch {
-		case slices.ContainsFunc(u.entry.Attributes, func(a *ldap.EntryAttribute) bool { return isCut(a.Name, attribute) }):
+		case isCut(u.entry, attribute):
 			return "", identity.Incomplete("the directory cut the values of %s, which groups.filter uses", attribute)
 		case len(values) == 0 || slices.ContainsFunc(values, func(v []byte) bool { return len(v) == 0 }):
 			return "", identity.Incomplete("the entry has no %s, which groups.filter uses, or the service account may not see it", attribute)
@@ -351,15 +351,16 @@ func isInfrastructurePartition(at dn.DN) bool {
 // the name of a group is in its DN, no search is needed.
 func (d *Directory) groupsFromMemberOf(c *conn, e *ldap.Entry) ([]group, error) {
 	g := &d.o.Groups
-	dns, err := memberOf(e)
-	if err != nil {
-		return nil, err
+	if isCut(e, "memberOf") {
+		return nil, identity.Incomplete("the directory cut the list of groups (memberOf)")
 	}
+	dns := e.GetEqualFoldAttributeValues("memberOf")
 	if len(dns) > maxGroups {
 		return nil, errManyGroups
 	}
 	bases := make([]dn.DN, len(g.Bases))
 	for i, base := range g.Bases {
+		var err error
 		if bases[i], err = dn.Parse(base); err != nil {
 			return nil, fmt.Errorf("reading groups.base: %w", err)
 		}
@@ -413,9 +414,7 @@ func (d *Directory) read(c *conn, groups []group, attribute string) ([]*ldap.Ent
 		if entries[i] = found[canonicalDN(one.dn)]; entries[i] != nil {
 			continue
 		}
-		alone, err := c.search(&ldap.SearchRequest{
-			BaseDN: one.dn, Scope: ldap.ScopeBaseObject, SizeLimit: 1, Filter: "(objectClass=*)", Attributes: []string{attribute},
-		})
+		alone, err := c.entry(one.dn, attribute)
 		switch {
 		case ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultReferral) || err == nil && len(alone) == 0:
 			return nil, identity.Incomplete("the directory does not show the group %s", one.dn)
@@ -487,40 +486,29 @@ func (g *Groups) requestedAttribute() string {
 	return g.NameAttribute
 }
 
-// nameOf returns the name of a group. If there are several values, it is the one in the DN. The
-// name of a group without one is unknown, so any deny rule could be for it: the error is an
-// IncompleteError.
+// nameOf returns the name of a group. The name of a group without one is unknown, so any deny rule
+// could be for it: the error is an IncompleteError.
 func (g *Groups) nameOf(e *ldap.Entry) (string, error) {
 	if g.NameAttribute == "dn" {
 		return dn.Canonical(e.DN), nil
 	}
 	names := e.GetEqualFoldAttributeValues(g.NameAttribute)
-	at := 0
-	if len(names) > 1 {
-		own := valueInDN(e.DN, g.NameAttribute)
-		at = slices.IndexFunc(names, func(name string) bool { return own != "" && dn.Equal(g.NameAttribute, name, own) })
-	}
-	if at < 0 || len(names) == 0 || names[at] == "" {
+	at := preferred(e, g.NameAttribute, names)
+	if at < 0 || names[at] == "" {
 		return "", identity.Incomplete("the group %s has %d values of %s, and none of them is in its DN", e.DN, len(names), g.NameAttribute)
 	}
 	return names[at], nil
 }
 
-// memberOf returns the DNs in memberOf. Active Directory cuts long lists and renames the
-// attribute to "memberOf;range=0-1499". Such a list is longer than maxGroups.
-func memberOf(e *ldap.Entry) ([]string, error) {
-	for _, a := range e.Attributes {
-		if len(a.Name) > len("memberOf;") && strings.EqualFold(a.Name[:len("memberOf;")], "memberOf;") {
-			return nil, identity.Incomplete("the directory cut the list of groups (%s)", a.Name)
-		}
-	}
-	return e.GetEqualFoldAttributeValues("memberOf"), nil
-}
-
-// isCut reports whether name is a part of a long attribute, such as member;range=0-1499.
-func isCut(name, attribute string) bool {
-	before, options, _ := strings.Cut(name, ";")
-	return strings.EqualFold(before, attribute) && strings.HasPrefix(strings.ToLower(options), "range=")
+// isCut reports whether an entry has only a part of a long attribute: Active Directory then
+// renames it, as in member;range=0-1499. Such a list is longer than maxGroups. For memberOf, any
+// option counts, because groups would be missing.
+func isCut(e *ldap.Entry, attribute string) bool {
+	return slices.ContainsFunc(e.Attributes, func(a *ldap.EntryAttribute) bool {
+		before, options, _ := strings.Cut(a.Name, ";")
+		return strings.EqualFold(before, attribute) &&
+			(strings.HasPrefix(strings.ToLower(options), "range=") || options != "" && attribute == "memberOf")
+	})
 }
 
 // canonicalDN returns the same text for all spellings of a DN.

@@ -1,11 +1,13 @@
 package ldap
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,29 +45,22 @@ func (o Options) check() (*settings, identity.Problems) {
 
 // fill sets the defaults.
 func (s *settings) fill() {
-	or := func(into *string, standard string) {
-		if *into == "" {
-			*into = standard
-		}
-	}
 	if s.User.DN == "" {
-		or(&s.User.Filter, "(uid={name})")
+		s.User.Filter = cmp.Or(s.User.Filter, "(uid={name})")
 	}
-	or(&s.User.NameAttribute, "uid")
-	or((*string)(&s.User.Scope), string(Subtree))
+	s.User.NameAttribute = cmp.Or(s.User.NameAttribute, "uid")
+	s.User.Scope = cmp.Or(s.User.Scope, Subtree)
 	if len(s.Groups.Bases) > 0 && !s.Groups.MemberOf {
-		or(&s.Groups.Filter, "(member={dn})")
+		s.Groups.Filter = cmp.Or(s.Groups.Filter, "(member={dn})")
 	}
-	or(&s.Groups.NameAttribute, "cn")
-	or((*string)(&s.Groups.Nested), string(None))
+	s.Groups.NameAttribute = cmp.Or(s.Groups.NameAttribute, "cn")
+	s.Groups.Nested = cmp.Or(s.Groups.Nested, None)
+	s.Log = cmp.Or(s.Log, slog.New(slog.DiscardHandler))
 	if s.Timeout <= 0 {
 		s.Timeout = 5 * time.Second
 	}
 	if s.Pool <= 0 {
 		s.Pool = 8
-	}
-	if s.Log == nil {
-		s.Log = slog.New(slog.DiscardHandler)
 	}
 	s.Now = clock.Wall(s.Now)
 	if s.Sleep == nil {
@@ -102,20 +97,11 @@ func (s *settings) checkServers() {
 	}
 	switch {
 	case len(s.servers) < len(s.Servers) || len(s.Servers) == 0: // reported above
-	case s.StartTLS && !startsTLS(s.servers):
+	case s.StartTLS && !slices.ContainsFunc(s.servers, func(at *server) bool { return at.startTLS }):
 		s.problem("start_tls", "no server is ldap://: ldaps:// does not need start_tls")
 	case s.CA != "" && !encrypted:
 		s.problem("ca", "no server uses TLS, so ca has no effect")
 	}
-}
-
-func startsTLS(servers []*server) bool {
-	for _, s := range servers {
-		if s.startTLS {
-			return true
-		}
-	}
-	return false
 }
 
 // parseServer parses the URL of a server. If the URL is wrong, it returns the reason. The
@@ -135,13 +121,9 @@ func parseServer(text string) (*server, string) {
 		return nil, "the URL may only have a host and a port; set the search base in user.base"
 	}
 	s := &server{url: u.Scheme + "://" + u.Host, host: u.Hostname(), tls: u.Scheme == "ldaps"}
-	port := u.Port()
-	switch {
-	case port != "":
-	case s.tls:
-		port = ldap.DefaultLdapsPort
-	default:
-		port = ldap.DefaultLdapPort
+	port := cmp.Or(u.Port(), ldap.DefaultLdapPort)
+	if s.tls {
+		port = cmp.Or(u.Port(), ldap.DefaultLdapsPort)
 	}
 	s.address = net.JoinHostPort(s.host, port)
 	s.catalog = port == "3268" || port == "3269"
@@ -233,9 +215,7 @@ var secretAttributes = map[string]bool{
 
 func (s *settings) checkGroups() {
 	g := &s.Groups
-	switch g.Nested {
-	case None, Chain, Walk:
-	default:
+	if !slices.Contains([]Nested{None, Chain, Walk}, g.Nested) {
 		s.problem("groups.nested", "%q is not one of %s, %s, %s", g.Nested, None, Chain, Walk)
 	}
 	s.bases("groups.base", g.Bases)

@@ -127,26 +127,18 @@ func (d *Directory) attributes() []string {
 	return slices.Compact(list) // some servers refuse duplicates
 }
 
-// nameOf returns the name of an entry. If there are several values, it is the one in the DN,
-// because adding a value does not change that.
+// nameOf returns the name of an entry.
 func (d *Directory) nameOf(e *ldap.Entry) (string, error) {
 	attribute := d.o.User.NameAttribute
 	names := e.GetEqualFoldAttributeValues(attribute)
+	at := preferred(e, attribute, names)
 	switch {
-	case len(names) == 0:
-		return "", fmt.Errorf("it has no %s", attribute)
-	case len(names) > 1:
-		own := valueInDN(e.DN, attribute)
-		at := slices.IndexFunc(names, func(name string) bool { return own != "" && dn.Equal(attribute, name, own) })
-		if at < 0 {
-			return "", fmt.Errorf("it has %d values of %s", len(names), attribute)
-		}
-		names[0] = names[at]
+	case at < 0:
+		return "", fmt.Errorf("it has %d values of %s", len(names), attribute)
+	case !identity.ValidName(names[at]):
+		return "", fmt.Errorf("its %s %q is not a valid name", attribute, names[at])
 	}
-	if !identity.ValidName(names[0]) {
-		return "", fmt.Errorf("its %s %q is not a valid name", attribute, names[0])
-	}
-	return names[0], nil
+	return names[at], nil
 }
 
 // idOf returns an id that stays the same when the entry is renamed.
@@ -216,7 +208,7 @@ func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
 			return len(v) > maxValue || !text.OneLine(v)
 		}
 		switch {
-		case slices.ContainsFunc(e.Attributes, func(a *ldap.EntryAttribute) bool { return isCut(a.Name, attribute) }):
+		case isCut(e, attribute):
 			return nil, identity.IncompleteClaims("the directory cut the values of %s", attribute)
 		case len(values) > maxValues:
 			return nil, identity.IncompleteClaims("the attribute %s has %d values, and the limit is %d", attribute, len(values), maxValues)
@@ -238,11 +230,16 @@ func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
 	return claims, nil
 }
 
-// valueInDN returns the value of an attribute in the first RDN, or "".
-func valueInDN(text, attribute string) string {
-	name, err := dn.Parse(text)
-	if err != nil {
-		return ""
+// preferred returns the index of the only value of an attribute, or of the one in the DN, because
+// adding a value does not change that. Without either, it returns -1.
+func preferred(e *ldap.Entry, attribute string, values []string) int {
+	if len(values) == 1 {
+		return 0
 	}
-	return name.Value(attribute)
+	name, err := dn.Parse(e.DN)
+	if err != nil {
+		return -1
+	}
+	own := name.Value(attribute)
+	return slices.IndexFunc(values, func(v string) bool { return own != "" && dn.Equal(attribute, v, own) })
 }

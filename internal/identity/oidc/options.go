@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -45,13 +46,9 @@ func (o Options) check() (*settings, identity.Problems) {
 		s.problem("preset", -1, "there is no preset %q", o.Preset)
 	}
 	s.o.fill(known)
-	if s.o.Log == nil {
-		s.o.Log = slog.New(slog.DiscardHandler)
-	}
+	s.o.Log = cmp.Or(s.o.Log, slog.New(slog.DiscardHandler))
 	s.o.Now = clock.Wall(s.o.Now)
-	if s.o.Kind == policy.Anonymous {
-		s.o.Kind = policy.Workload
-	}
+	s.o.Kind = cmp.Or(s.o.Kind, policy.Workload)
 	if s.o.Name == "" {
 		s.problem("name", -1, "missing")
 	}

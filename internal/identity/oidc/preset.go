@@ -1,6 +1,9 @@
 package oidc
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Preset names a platform whose settings are known.
 type Preset string
@@ -146,30 +149,18 @@ func presetOf(name Preset) (preset, bool) {
 
 // fill sets empty fields of o. The preset's addresses do not apply to another issuer.
 func (o *Options) fill(p preset) {
-	or := func(into *string, standard string) {
-		if *into == "" {
-			*into = standard
-		}
-	}
 	if o.Issuer == "" && o.JWKSURL == "" && o.JWKSFile == "" {
 		o.JWKSURL = p.jwksURL
-		or(&o.CA, p.ca)
-		or(&o.TokenFile, p.token)
+		o.CA, o.TokenFile = cmp.Or(o.CA, p.ca), cmp.Or(o.TokenFile, p.token)
 	}
-	or(&o.Issuer, p.issuer)
-	or(&o.Principal, p.principal)
-	or(&o.Principal, "{sub}")
+	o.Issuer = cmp.Or(o.Issuer, p.issuer)
+	o.Principal = cmp.Or(o.Principal, p.principal, "{sub}")
+	o.MaxAge = cmp.Or(o.MaxAge, p.maxAge, 24*time.Hour)
 	if o.Groups == nil {
 		o.Groups = p.groups
 	}
 	if o.Claims == nil {
 		o.Claims = p.claims
-	}
-	if o.MaxAge == 0 {
-		o.MaxAge = p.maxAge
-	}
-	if o.MaxAge == 0 {
-		o.MaxAge = 24 * time.Hour
 	}
 	if len(o.Algorithms) == 0 {
 		o.Algorithms = Algorithms()
