@@ -168,8 +168,22 @@ func wellFormedName(name string) bool {
 	return len(name) <= MaxName && text.OneLine(name)
 }
 
-// ValidName reports whether a principal can have a name: it is not empty, has at most MaxName
-// bytes, no space at its ends, and only visible characters. So it cannot look like another name.
-func ValidName(name string) bool {
-	return name != "" && len(name) <= MaxName && strings.TrimSpace(name) == name && text.Printable(name)
+// NameProblem returns why a principal cannot have a name, or "". Only visible characters are
+// allowed, and no space at the ends, so that no two names look alike. All of them are allowed,
+// because names are never patterns.
+func NameProblem(name string) string {
+	switch {
+	case name == "":
+		return "is empty"
+	case len(name) > MaxName:
+		return fmt.Sprintf("has %d bytes, and the limit is %d", len(name), MaxName)
+	case strings.TrimSpace(name) != name:
+		return "begins or ends with a space"
+	case !text.Printable(name):
+		return "contains an unprintable character"
+	}
+	return ""
 }
+
+// ValidName reports whether a principal can have a name.
+func ValidName(name string) bool { return NameProblem(name) == "" }

@@ -56,6 +56,11 @@ func problem(status int, code, format string, args ...any) *requestError {
 	return &requestError{clientError: clientError{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}}
 }
 
+// unavailable is a problem that passes: the client may try again in five seconds.
+func unavailable(format string, args ...any) *requestError {
+	return problem(http.StatusServiceUnavailable, codeUnavailable, format, args...).with("Retry-After", "5")
+}
+
 // errTooManyConnections means that a connection is over the limit of its listener.
 var errTooManyConnections = errors.New("too many connections are open")
 
@@ -67,7 +72,7 @@ func panicked(p any) error {
 
 // known maps the errors of other packages. It returns nil for an unexpected error.
 func known(err error) *requestError {
-	if e := (*requestError)(nil); errors.As(err, &e) {
+	if e, ok := errors.AsType[*requestError](err); ok {
 		return e
 	}
 	incomplete, isIncomplete := errors.AsType[*identity.IncompleteError](err)
@@ -93,7 +98,7 @@ func known(err error) *requestError {
 	case errors.Is(err, identity.ErrRateLimited):
 		// Not 401: the password was not checked, and a client must not prompt for another one.
 		after := time.Second
-		if t := (*identity.RateLimitedError)(nil); errors.As(err, &t) {
+		if t, ok := errors.AsType[*identity.RateLimitedError](err); ok {
 			after = max(after, t.After)
 		}
 		return problem(http.StatusTooManyRequests, codeTooMany, "%s", err).oauth("slow_down").
@@ -101,16 +106,13 @@ func known(err error) *requestError {
 	case errors.Is(err, identity.ErrUnavailable):
 		return tokenserverError(tokenserver.ErrUnavailable)
 	case errors.Is(err, issuer.ErrUndecided):
-		return problem(http.StatusServiceUnavailable, codeUnavailable,
-			"what you may do cannot be decided at the moment: try again").with("Retry-After", "5")
+		return unavailable("what you may do cannot be decided at the moment: try again")
 	case errors.Is(err, issuer.ErrNotRecorded), errors.Is(err, errNotRecorded), errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrFull):
-		return problem(http.StatusServiceUnavailable, codeUnavailable,
-			"what happens cannot be recorded at the moment: try again").with("Retry-After", "5")
+		return unavailable("what happens cannot be recorded at the moment: try again")
 	case errors.Is(err, errTooManyConnections):
-		return problem(http.StatusServiceUnavailable, codeUnavailable, "%s: try again", err).with("Retry-After", "5")
+		return unavailable("%s: try again", err)
 	case store.Unavailable(err):
-		return problem(http.StatusServiceUnavailable, codeUnavailable,
-			"the database cannot be reached at the moment: try again").with("Retry-After", "5")
+		return unavailable("the database cannot be reached at the moment: try again")
 	}
 	return tokenserverError(err)
 }

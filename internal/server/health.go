@@ -27,7 +27,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 			if s.local(r) {
 				text = fmt.Sprintf("%s: %v", check.Name, err)
 			}
-			return problem(http.StatusServiceUnavailable, codeUnavailable, "not ready: %s", text).with("Retry-After", "5")
+			return unavailable("not ready: %s", text)
 		}
 	}
 	w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}

@@ -3,7 +3,6 @@ package server
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -159,21 +158,12 @@ func (s *Server) registryAt(host string) string {
 // presentedSecret returns the secret of "Authorization: Bearer SECRET", or of Basic with any
 // name.
 func presentedSecret(r *http.Request) (string, bool) {
-	scheme, value, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !ok {
-		return "", false
-	}
-	value = strings.TrimSpace(value)
-	switch {
-	case strings.EqualFold(scheme, "Bearer"):
-		return value, true
-	case strings.EqualFold(scheme, "Basic"):
-		text, err := base64.StdEncoding.DecodeString(value)
-		if err != nil {
-			return "", true
-		}
-		_, secret, _ := strings.Cut(string(text), ":")
+	if _, secret, ok := r.BasicAuth(); ok {
 		return secret, true
 	}
-	return "", true
+	scheme, value, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(value), ok
+	}
+	return "", ok
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/endpoint"
@@ -66,10 +67,8 @@ func (s *Server) client(r *http.Request) (at netip.Addr, unclear string) {
 	}
 	lines := r.Header["X-Forwarded-For"]
 	if len(lines) == 0 {
-		for h := range r.Header {
-			if isForwarding(h) {
-				return netip.Addr{}, "the proxy sends " + secret.Brief(h, maxShown) + " and no X-Forwarded-For"
-			}
+		if h := forwarding(r); h != "" {
+			return netip.Addr{}, "the proxy sends " + secret.Brief(h, maxShown) + " and no X-Forwarded-For"
 		}
 		return at, ""
 	}
@@ -104,12 +103,8 @@ func (s *Server) hidesClient(r *http.Request) bool {
 	if s.PublicHost == "" || r.Header["X-Forwarded-For"] != nil || !s.trusted(peer(r)) {
 		return false
 	}
-	for h := range r.Header {
-		if isForwarding(h) {
-			return false // the address is unknown: remote logs that
-		}
-	}
-	return !strings.EqualFold(hostname(r.Host), hostname(s.PublicHost))
+	// If another header shows it, the address is unknown, and remote logs that.
+	return forwarding(r) == "" && !strings.EqualFold(hostname(r.Host), hostname(s.PublicHost))
 }
 
 // hostname returns a host without its port.
@@ -154,12 +149,7 @@ func forwardedAddr(text string) (netip.Addr, bool) {
 }
 
 func (s *Server) trusted(at netip.Addr) bool {
-	for _, p := range s.TrustedProxies {
-		if p.Contains(at) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(at) })
 }
 
 // local reports whether a program on this machine sent a request. A forwarded request is not
@@ -171,19 +161,19 @@ func (s *Server) local(r *http.Request) bool {
 	if !at.IsLoopback() || !endpoint.Local(hostname(r.Host)) || r.Header["Origin"] != nil || r.Header["Sec-Fetch-Site"] != nil {
 		return false
 	}
-	for h := range r.Header {
-		if isForwarding(h) {
-			return s.trusted(at) && r.Header["X-Forwarded-For"] != nil && s.remote(r).IsLoopback()
-		}
-	}
-	return true
+	return forwarding(r) == "" || s.trusted(at) && r.Header["X-Forwarded-For"] != nil && s.remote(r).IsLoopback()
 }
 
-// isForwarding reports whether a header is one that proxies add and clients do not.
-func isForwarding(header string) bool {
-	switch header {
-	case "Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip", "X-Envoy-External-Address":
-		return true
+// forwarding returns a header of a request that proxies add and clients do not, or "".
+func forwarding(r *http.Request) string {
+	for header := range r.Header {
+		switch header {
+		case "Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip", "X-Envoy-External-Address":
+			return header
+		}
+		if strings.HasPrefix(header, "X-Forwarded") || strings.HasPrefix(header, "X-Original-") {
+			return header
+		}
 	}
-	return strings.HasPrefix(header, "X-Forwarded") || strings.HasPrefix(header, "X-Original-")
+	return ""
 }

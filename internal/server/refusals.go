@@ -2,6 +2,7 @@ package server
 
 import (
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -49,10 +50,9 @@ var messages = map[refusal]string{
 // kindsOfRefusals returns the kinds as a list for the help of the metric.
 func kindsOfRefusals() string {
 	kinds := make([]string, 0, len(messages))
-	for kind := range messages {
+	for _, kind := range slices.Sorted(maps.Keys(messages)) {
 		kinds = append(kinds, string(kind))
 	}
-	slices.Sort(kinds)
 	return strings.Join(kinds, ", ")
 }
 

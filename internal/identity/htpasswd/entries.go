@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/password"
@@ -184,8 +183,12 @@ func (p *parser) line(at position, file string, raw []byte) {
 		wrong("no colon between a name and a hash")
 		return
 	}
-	if text := checkName(name); text != "" {
-		wrong("%s", text)
+	if name == "" {
+		wrong("no name before the colon")
+		return
+	}
+	if why := identity.NameProblem(name); why != "" {
+		wrong("the name %q %s", text.Shorten(name, 100), why)
 		return
 	}
 	if first, ok := p.lineOf[name]; ok {
@@ -207,24 +210,6 @@ func (p position) String() string {
 		return fmt.Sprintf("on line %d", p.line)
 	}
 	return fmt.Sprintf("entry %d", p.line)
-}
-
-// checkName returns what is wrong with a name, or "". All printable characters are allowed,
-// because names are never patterns.
-func checkName(name string) string {
-	switch {
-	case name == "":
-		return "no name before the colon"
-	case len(name) > identity.MaxName:
-		return fmt.Sprintf("the name is longer than %d bytes", identity.MaxName)
-	case !utf8.ValidString(name):
-		return fmt.Sprintf("the name %q is not UTF-8", name)
-	case strings.TrimSpace(name) != name:
-		return fmt.Sprintf("the name %q begins or ends with a space", name)
-	case !text.Printable(name):
-		return fmt.Sprintf("the name %q contains an unprintable character", name)
-	}
-	return ""
 }
 
 // sampleOf returns at most n of the hashes, evenly spread.

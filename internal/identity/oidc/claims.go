@@ -161,8 +161,8 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	case len(names) != 1:
 		return nil, no(claims, "its name %s yields %d names instead of one", p.o.Principal, len(names))
 	}
-	if why := nameProblem(names[0]); why != "" {
-		return nil, no(claims, "its name %s cannot be used: %s", p.o.Principal, why)
+	if why := identity.NameProblem(names[0]); why != "" {
+		return nil, no(claims, "its name %s cannot be used: it %s", p.o.Principal, why)
 	}
 	if p.name.uses("email") {
 		if verified, _ := asText(claims["email_verified"]); verified != "true" {
@@ -254,20 +254,4 @@ func incomplete(claims map[string]any, why error) *refusal {
 	refused := no(claims, "%s", why)
 	refused.incomplete = why
 	return refused
-}
-
-// nameProblem returns why a name is not valid, or "". Names that look like others are not
-// valid.
-func nameProblem(name string) string {
-	switch {
-	case name == "":
-		return "it is empty"
-	case len(name) > identity.MaxName:
-		return fmt.Sprintf("it has %d bytes, and the limit is %d", len(name), identity.MaxName)
-	case strings.TrimSpace(name) != name:
-		return "it begins or ends with white space"
-	case !text.Printable(name):
-		return "it contains an unprintable character"
-	}
-	return ""
 }

@@ -93,8 +93,8 @@ func (s *settings) checkPrincipal(known preset) {
 		switch {
 		case err != nil:
 			s.problem("groups", i, "%v", err)
-		case len(t.pieces) == 0 && nameProblem(text) != "":
-			s.problem("groups", i, "%q is not a valid group name: %s", shorten(text), nameProblem(text))
+		case len(t.pieces) == 0 && !identity.ValidName(text):
+			s.problem("groups", i, "%q is not a valid group name: it %s", shorten(text), identity.NameProblem(text))
 		case len(t.pieces) > 0:
 			s.warnReserved(i, text, t)
 		}
@@ -115,7 +115,7 @@ func (s *settings) checkPrincipal(known preset) {
 		switch {
 		case err != nil:
 			s.problem("claims", i, "%v", err)
-		case name == "" || strings.ContainsAny(name, "{}") || nameProblem(name) != "":
+		case name == "" || strings.ContainsAny(name, "{}") || !identity.ValidName(name):
 			s.problem("claims", i, "%q is not a valid claim name", shorten(name))
 		case twice:
 			s.problem("claims", i, "%q is already used for another claim", name)

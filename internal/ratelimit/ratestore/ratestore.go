@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -112,13 +113,8 @@ func (s *Store) open(ctx context.Context, create bool) (*store.DB, []byte, error
 	}
 	secret, err := readKey(ctx, db.Read())
 	if err == nil && secret == nil && create {
-		made := make([]byte, sha256.Size)
-		rand.Read(made) // never fails: crypto/rand ends the process first
-		err = db.Write(ctx, "", func(tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, "INSERT INTO limit_key (one, key) VALUES (1, $1) ON CONFLICT DO NOTHING", made)
-			if err == nil {
-				secret, err = readKey(ctx, tx) // another replica may have been first
-			}
+		err = db.Write(ctx, "", func(tx *sql.Tx) (err error) {
+			secret, err = createKey(ctx, tx)
 			return err
 		})
 	}
@@ -131,6 +127,28 @@ func (s *Store) open(ctx context.Context, create bool) (*store.DB, []byte, error
 		s.secret = secret
 	}
 	return db, secret, nil
+}
+
+// createKey creates the key unless there is one, and returns it.
+func createKey(ctx context.Context, tx *sql.Tx) ([]byte, error) {
+	created := make([]byte, sha256.Size)
+	rand.Read(created) // never fails: crypto/rand ends the process first
+	if _, err := tx.ExecContext(ctx, "INSERT INTO limit_key (one, key) VALUES (1, $1) ON CONFLICT DO NOTHING", created); err != nil {
+		return nil, err
+	}
+	return readKey(ctx, tx) // another replica may have been first
+}
+
+// write runs f in a transaction. doing is for its error.
+func (s *Store) write(ctx context.Context, doing string, f func(tx *sql.Tx, secret []byte) error) error {
+	db, secret, err := s.open(ctx, true)
+	if err != nil {
+		return err
+	}
+	if err := db.Write(ctx, "", func(tx *sql.Tx) error { return f(tx, secret) }); err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
 }
 
 func readKey(ctx context.Context, q store.Querier) (key []byte, err error) {
@@ -177,17 +195,13 @@ func (s *Store) AddPlaces(ctx context.Context, learned []ratelimit.Learned, now 
 	}
 	today := day(now)
 	var news []row
-	for len(rows) > 0 {
-		some := rows[:min(len(rows), queryRows)]
-		rows = rows[len(some):]
-		args := []any{today}
-		marks := make([]string, len(some))
-		for i := range some {
-			args = append(args, some[i].place[:])
-			marks[i] = "$" + strconv.Itoa(i+2)
+	for some := range slices.Chunk(rows, queryRows) {
+		var list macs
+		for _, r := range some {
+			list.add(r.place)
 		}
 		noted, err := store.Collect(ctx, db.Read(), scanMAC,
-			"SELECT place FROM limit_places WHERE day >= $1 AND place IN ("+strings.Join(marks, ", ")+")", args...)
+			"SELECT place FROM limit_places WHERE day >= $1 AND place IN ("+list.marks()+")", append([]any{today}, list...)...)
 		if err != nil {
 			return fmt.Errorf("looking up known places: %w", err)
 		}
@@ -218,6 +232,19 @@ func (s *Store) AddPlaces(ctx context.Context, learned []ratelimit.Learned, now 
 	return nil
 }
 
+// macs are the arguments of an IN list that begins at $2.
+type macs []any
+
+func (l *macs) add(m mac) { *l = append(*l, m[:]) }
+
+func (l macs) marks() string {
+	texts := make([]string, len(l))
+	for i := range l {
+		texts[i] = "$" + strconv.Itoa(i+2)
+	}
+	return strings.Join(texts, ", ")
+}
+
 func scanMAC(row store.Row) (m mac, err error) {
 	var b []byte
 	err = row.Scan(&b)
@@ -240,18 +267,14 @@ func DeletePlaces(ctx context.Context, tx *sql.Tx, source, id string) error {
 // ChargeName implements ratelimit.Store. One statement checks and charges, so that replicas
 // cannot exceed the limit together.
 func (s *Store) ChargeName(ctx context.Context, name string, n int, now time.Time, l ratelimit.LevelLimits) (level ratelimit.Level, wait time.Duration, err error) {
-	db, secret, err := s.open(ctx, true)
-	if err != nil {
-		return level, 0, err
-	}
-	m := sum(secret, ofName, name)
 	at := now.UnixMilli()
 	slow := int64(-1) // no row was charged before that
 	if l.Slow > 0 {
 		slow = at - l.Slow
 	}
 	charged := 0
-	err = db.Write(ctx, "", func(tx *sql.Tx) (err error) {
+	err = s.write(ctx, "counting a failed sign-in", func(tx *sql.Tx, secret []byte) (err error) {
+		m := sum(secret, ofName, name)
 		charged, err = store.Affected(tx.ExecContext(ctx, `
 			INSERT INTO limit_names (name, empty, last) VALUES ($1, $2, $3)
 			ON CONFLICT (name) DO UPDATE SET last = excluded.last, empty = CASE
@@ -272,30 +295,19 @@ func (s *Store) ChargeName(ctx context.Context, name string, n int, now time.Tim
 		}
 		return err
 	})
-	if err != nil {
-		return level, 0, fmt.Errorf("counting a failed sign-in: %w", err)
-	}
-	if charged == 0 {
+	if err == nil && charged == 0 {
 		wait = max(level.Wait(at, l), time.Millisecond)
 	}
-	return level, wait, nil
+	return level, wait, err
 }
 
 // RefundName implements ratelimit.Store.
 func (s *Store) RefundName(ctx context.Context, name string, l ratelimit.LevelLimits) error {
-	db, secret, err := s.open(ctx, true)
-	if err != nil {
-		return err
-	}
-	m := sum(secret, ofName, name)
-	err = db.Write(ctx, "", func(tx *sql.Tx) error {
+	return s.write(ctx, "uncounting a failed sign-in", func(tx *sql.Tx, secret []byte) error {
+		m := sum(secret, ofName, name)
 		_, err := tx.ExecContext(ctx, "UPDATE limit_names SET empty = empty - $2 WHERE name = $1", m[:], l.Drain)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("uncounting a failed sign-in: %w", err)
-	}
-	return nil
 }
 
 // Levels implements ratelimit.Store. It reads what changed since the last call.
@@ -348,14 +360,10 @@ func (s *Store) Levels(ctx context.Context, now time.Time) (func(string) ratelim
 // Claim implements ratelimit.Store. One statement takes a slot, so that two replicas never take
 // the same.
 func (s *Store) Claim(ctx context.Context, account string, slots int, now, until time.Time) (slot int, wait time.Duration, err error) {
-	db, secret, err := s.open(ctx, true)
-	if err != nil {
-		return 0, 0, err
-	}
-	m := sum(secret, ofAccount, account)
 	taken := -1
 	var first sql.NullInt64
-	err = db.Write(ctx, "", func(tx *sql.Tx) error {
+	err = s.write(ctx, "counting an attempt at a directory", func(tx *sql.Tx, secret []byte) error {
+		m := sum(secret, ofAccount, account)
 		for i := range slots {
 			n, err := store.Affected(tx.ExecContext(ctx, `
 				INSERT INTO limit_attempts (account, slot, until) VALUES ($1, $2, $3)
@@ -373,7 +381,7 @@ func (s *Store) Claim(ctx context.Context, account string, slots int, now, until
 		return tx.QueryRowContext(ctx, "SELECT min(until) FROM limit_attempts WHERE account = $1 AND slot < $2", m[:], slots).Scan(&first)
 	})
 	if err != nil {
-		return 0, 0, fmt.Errorf("counting an attempt at a directory: %w", err)
+		return 0, 0, err
 	}
 	if taken < 0 {
 		return 0, max(time.UnixMilli(first.Int64).Sub(now), time.Millisecond), nil
@@ -387,15 +395,13 @@ func (s *Store) Claimed(ctx context.Context, now time.Time, accounts ...string) 
 	if err != nil || secret == nil {
 		return false, err
 	}
-	args := []any{now.UnixMilli()}
-	marks := make([]string, len(accounts))
-	for i, account := range accounts {
-		m := sum(secret, ofAccount, account)
-		args = append(args, m[:])
-		marks[i] = "$" + strconv.Itoa(i+2)
+	var list macs
+	for _, account := range accounts {
+		list.add(sum(secret, ofAccount, account))
 	}
 	err = db.Read().QueryRowContext(ctx,
-		"SELECT EXISTS (SELECT 1 FROM limit_attempts WHERE until > $1 AND account IN ("+strings.Join(marks, ", ")+"))", args...).Scan(&taken)
+		"SELECT EXISTS (SELECT 1 FROM limit_attempts WHERE until > $1 AND account IN ("+list.marks()+"))",
+		append([]any{now.UnixMilli()}, list...)...).Scan(&taken)
 	if err != nil {
 		return false, fmt.Errorf("looking up attempts at a directory: %w", err)
 	}
@@ -413,19 +419,11 @@ func (s *Store) ReleaseSlot(ctx context.Context, account string, slot int, until
 }
 
 func (s *Store) release(ctx context.Context, statement, account string, args ...any) error {
-	db, secret, err := s.open(ctx, true)
-	if err != nil {
-		return err
-	}
-	m := sum(secret, ofAccount, account)
-	err = db.Write(ctx, "", func(tx *sql.Tx) error {
+	return s.write(ctx, "releasing an attempt at a directory", func(tx *sql.Tx, secret []byte) error {
+		m := sum(secret, ofAccount, account)
 		_, err := tx.ExecContext(ctx, statement, append([]any{m[:]}, args...)...)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("releasing an attempt at a directory: %w", err)
-	}
-	return nil
 }
 
 // Sweep implements ratelimit.Store.
@@ -482,12 +480,7 @@ func (s *Store) trim(ctx context.Context, tx *sql.Tx, now int64) error {
 // AddPlace records a place where a principal has not signed in yet, in the transaction of the
 // change. It reports whether the place is new on this day.
 func AddPlace(ctx context.Context, tx *sql.Tx, l ratelimit.Learned, now time.Time) (added bool, err error) {
-	made := make([]byte, sha256.Size)
-	rand.Read(made) // never fails: crypto/rand ends the process first
-	if _, err := tx.ExecContext(ctx, "INSERT INTO limit_key (one, key) VALUES (1, $1) ON CONFLICT DO NOTHING", made); err != nil {
-		return false, err
-	}
-	secret, err := readKey(ctx, tx)
+	secret, err := createKey(ctx, tx)
 	if err != nil {
 		return false, err
 	}
