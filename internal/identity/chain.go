@@ -320,12 +320,12 @@ func (c *Chain) Source(name string) Authenticator {
 	return nil
 }
 
-// Listers returns the sources that can list who is in a group, and the names of the others whose people may be in one. The
-// source of the name except is left out.
+// Listers returns the sources that can list the members of a group, and the names of the other
+// sources whose users may be members, without the source called except.
 func (c *Chain) Listers(except string) (listers []Lister, others []string) {
 	for i := range c.sources {
 		s := &c.sources[i]
-		_, anybody := s.Authenticator.(Anyone) // who is in no group
+		_, anybody := s.Authenticator.(Anyone) // its users have no groups
 		if l, ok := s.Authenticator.(Lister); ok {
 			listers = append(listers, l)
 		} else if s.Name != except && !anybody {
@@ -335,7 +335,7 @@ func (c *Chain) Listers(except string) (listers []Lister, others []string) {
 	return listers, others
 }
 
-// takes says whether s is to be offered credentials of kind k.
+// takes reports whether s accepts credentials of kind k.
 func (s *Source) takes(k Kind) bool {
 	if len(s.Kinds) == 0 {
 		return k == Password

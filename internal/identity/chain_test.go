@@ -85,7 +85,7 @@ func TestAChainAsksInOrder(t *testing.T) {
 			got = v.Principal.Source
 		case errors.Is(err, identity.ErrUnavailable) && errors.Is(err, errCut) && strings.Contains(err.Error(), tt.down):
 			got = tt.down + " unavailable"
-		case errors.Is(err, identity.ErrRejected) && err.Error() == identity.ErrRejected.Error(): // nothing else about it can be seen
+		case errors.Is(err, identity.ErrRejected) && err.Error() == identity.ErrRejected.Error():
 			got = "rejected"
 		default:
 			got = err.Error()
@@ -159,7 +159,7 @@ func TestAnEmptySecretIsNeverAskedOfASource(t *testing.T) {
 		identity.NewPresented("ann\n", jwt),
 		identity.NewRefresh(""),
 		{Kind: identity.Password, Name: "ann"},
-		{Name: "ann"}, // nothing says that this is nothing
+		{Name: "ann"}, // no kind, but not anonymous
 		{Secret: identity.NewSecret("a password")},
 		{Kind: identity.IDToken, Name: "ann"},
 		{Kind: 200, Name: "ann", Secret: identity.NewSecret("a kind that does not exist")},
@@ -336,7 +336,7 @@ func TestFindKeepsToTheSourceThatItIsAskedFor(t *testing.T) {
 		{"", "", "", "unknown name"}, // whatever a source says to it
 		{"", "ann\n", "", "unknown name"},
 		{"ldap:corp", "ann", "", "ldap:corp"},
-		{"htpasswd", "bob", "", "unknown name"}, // a namesake elsewhere inherits nothing
+		{"htpasswd", "bob", "", "unknown name"}, // the same name in another source inherits nothing
 		{"blind", "ann", "", "unknown name"},
 		{"gone", "ann", "", "unknown name"},
 	} {

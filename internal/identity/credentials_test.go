@@ -36,9 +36,9 @@ func TestClassifyGoesByShape(t *testing.T) {
 		{"ann", b64(`{"typ":"JWT"}`) + ".e30.", identity.Password},
 		{"ann", b64(`["alg"]`) + ".e30.", identity.Password},
 		{"ann", b64(`{"alg":"none"}`) + ".e30", identity.Password},
-		{"ann", b64(`{"alg":"dir","enc":"A128GCM"}`) + ".e30.a.b.c", identity.IDToken}, // five parts: encrypted
+		{"ann", b64(`{"alg":"dir","enc":"A128GCM"}`) + ".e30.a.b.c", identity.IDToken}, // encrypted
 		{"ann", b64(`{"alg":"none"}`) + ".e30.=", identity.Misplaced},
-		{"ann", b64(`{"alg":"none"}`) + ".e30.", identity.IDToken}, // it looks like one: the source refuses it
+		{"ann", b64(`{"alg":"none"}`) + ".e30.", identity.IDToken}, // the source refuses it
 		{"ann", signed, identity.IDToken},
 		{"", signed, identity.IDToken},
 		{"", signed + "\n", identity.IDToken},
@@ -75,7 +75,8 @@ func TestHugeOddTokensCostNothing(t *testing.T) {
 		"nested JSON":             b64(deep) + ".e30.",
 	} {
 		if got, want := identity.Classify("ann", secret), map[string]identity.Kind{
-			"a huge header": identity.IDToken, "nested JSON": identity.IDToken, // it may hide a token: no directory is asked
+			// Each may be a token, so no directory gets it.
+			"a huge header": identity.IDToken, "nested JSON": identity.IDToken,
 		}[name]; got != max(want, identity.Password) {
 			t.Errorf("%s is of the kind %d", name, got)
 		}
@@ -110,8 +111,8 @@ func FuzzClassify(f *testing.F) {
 	})
 }
 
-// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs. A canary goes
-// down every way of printing.
+// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs. A canary
+// goes down every way of printing.
 func TestASecretIsNeverPrinted(t *testing.T) {
 	const canary = "canary-4d2e-secret"
 	c := identity.NewPresented("ann", canary)

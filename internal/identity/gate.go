@@ -58,7 +58,7 @@ func (g gate) pass(ctx context.Context, c Presented, verify func(context.Context
 		return g.guess(ctx, c, verify)
 	}
 	scope, secret := g.scope+uint64(c.Kind), c.Secret.Reveal()
-	v, err := Verified{}, error(ErrNeverValid)
+	v, err := Verified{}, ErrNeverValid
 	if !g.limiter.Dismissed(scope, secret) {
 		v, err = g.verifyInTurn(ctx, c, scope, verify)
 	}
@@ -71,8 +71,8 @@ func (g gate) pass(ctx context.Context, c Presented, verify func(context.Context
 	return Verified{}, g.refused(scope, secret, c, err)
 }
 
-// dismiss refuses what nobody has to look at, for its form alone. It is limited as what cannot be guessed is: a flood of
-// it must not fill the disk.
+// dismiss refuses a credential because of its form, without asking a source. It has the limits of
+// credentials that cannot be guessed, so that a flood does not fill the disk.
 func (g gate) dismiss(c Presented, err error) error {
 	if g.limiter == nil {
 		return err
@@ -80,7 +80,8 @@ func (g gate) dismiss(c Presented, err error) error {
 	return g.refused(g.scope+uint64(c.Kind), c.Name+"\x00"+c.Secret.Reveal(), c, err)
 }
 
-// refused counts what was refused, and says that it is limited, or that the journal has it.
+// refused counts a refusal. It returns the rate limit if there is one, or marks the refusal if the
+// journal has an equal one.
 func (g gate) refused(scope uint64, secret string, c Presented, err error) error {
 	switch r := g.limiter.Refuse(scope, secret, c.CountedAt(), errors.Is(err, ErrNeverValid)); {
 	case r.Limited != nil:

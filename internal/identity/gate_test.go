@@ -79,7 +79,7 @@ const (
 )
 
 func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
-	for _, name := range []string{"ann", "nobody"} { // the answers do not tell who exists
+	for _, name := range []string{"ann", "nobody"} { // the answers do not reveal which names exist
 		d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3, MaxDelay: 10 * time.Second})
 		var got []string
 		for range 8 {
@@ -111,8 +111,9 @@ func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
 	}
 }
 
-// What is refused for its form alone asks nobody, and a flood of it must not fill the disk either: one entry in the journal
-// for each credential and minute, and past the limit of the source one for each delay.
+// What is refused for its form alone asks nobody, and a flood of it must not fill the disk
+// either: one entry in the journal for each credential and minute, and past the limit of the
+// source one for each delay.
 func TestAFloodOfCredentialsThatNobodyLooksAtIsRecordedSeldom(t *testing.T) {
 	const token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl"
 	for what, shown := range map[string][2]string{
@@ -271,8 +272,9 @@ func TestAPasswordThatArrivesTwiceIsOneAttempt(t *testing.T) {
 			}
 			d.pass(11 * time.Second)
 		}
-		if looked > 3+9+1000*11/300 { // its own free ones, while the delay grows, and one in 5 minutes
-			t.Errorf("%d of 1000 equal ones were looked at", looked)
+		// 3 free ones, 9 while the delay grows, then one in 5 minutes
+		if looked > 3+9+1000*11/300 {
+			t.Errorf("%d of 1000 equal ones were checked", looked)
 		}
 		if got := d.try("ann", "wonderland", here); got != "in" {
 			t.Errorf("the right password, which was never used before, at the same address: %s", got)
@@ -444,10 +446,10 @@ func TestManyNamesDoNotHideOne(t *testing.T) {
 	}
 }
 
-// Whatever is tried in whatever order, at one address:
-//   - a right password that was right before gets in;
-//   - no more wrong ones are looked at than are free, and one for each delay that fits into the time;
-//   - what is refused is not looked at.
+// For any attempts in any order from one address:
+//   - a password that was right before is accepted;
+//   - of the wrong ones, the free ones are checked, and one for each delay that fits into the time;
+//   - a refused attempt is not checked.
 func TestTheThrottleKeepsItsBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const free, longest = 3, 8 * time.Second

@@ -157,7 +157,8 @@ type Finder interface {
 	Find(ctx context.Context, name, id string) (*policy.Principal, error)
 }
 
-// Has reports whether a source has a name: of somebody who can sign in, or who cannot. An error is an outage.
+// Has reports whether a source knows a name, also of a user who cannot sign in. An error is an
+// outage.
 func Has(ctx context.Context, f Finder, name string) (bool, error) {
 	switch _, err := f.Find(ctx, name, ""); {
 	case err == nil, errors.Is(err, ErrRejected):
@@ -169,16 +170,16 @@ func Has(ctx context.Context, f Finder, name string) (bool, error) {
 	}
 }
 
-// Lister is a source that can list who is in a group.
+// Lister is a source that can list the members of a group.
 type Lister interface {
 	Finder
-	Members(group string) []*policy.Principal // in the order of their names
+	Members(group string) []*policy.Principal // sorted by name
 }
 
-// Generations is a Finder that can tell somebody's password from the next one: by its hash, or by
-// when it was changed. What was handed out in exchange for a password ends when the generation
-// becomes another. FindGeneration is Find, and says it beside; "" if it cannot tell. A generation
-// is not shown to anybody, and helps nobody to guess the password.
+// Generations is a Finder that can distinguish a user's passwords, by their hash or by the time of
+// the last change. Tokens that were issued for a password end when the generation changes.
+// FindGeneration is Find and also returns the generation, or "" if it is unknown. A generation is
+// internal, and does not help to guess the password.
 type Generations interface {
 	FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, generation string, err error)
 }
@@ -223,7 +224,7 @@ func (e *rejectedError) Unwrap() error { return e.kind }
 // source it is an ErrRejected. A chain wraps it together with ErrUnknown in the results of Find.
 type DisabledError struct {
 	Why  string // "it is disabled", "accountExpires has passed"
-	Told bool   // clients that present one of its tokens may see Why, which tells them what to do
+	Told bool   // clients that present one of the principal's tokens may see Why
 }
 
 func (e *DisabledError) Error() string { return e.Why }

@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// tokens is a source of tokens: "good" is good, "bad…" is bad for good, and "later…" may be good one day.
+// tokens is a source of tokens: "good" is valid, "bad…" is never valid, "later…" may become valid.
 type tokens struct{ asked int }
 
 func (s *tokens) Authenticate(_ context.Context, c identity.Presented) (identity.Verified, error) {
@@ -27,8 +27,8 @@ func (s *tokens) Authenticate(_ context.Context, c identity.Presented) (identity
 	return identity.Verified{}, identity.ErrRejected
 }
 
-// A job that shows the same bad token again and again costs one verification and one entry of the journal a minute, whatever it is
-// told; and every kind of token is treated alike.
+// A job that keeps presenting the same bad token costs one verification and one journal entry a
+// minute, for every kind of token.
 func TestABadTokenIsVerifiedOnceAMinute(t *testing.T) {
 	for _, kind := range []identity.Kind{identity.IDToken, identity.AccessToken, identity.RefreshToken, identity.Session} {
 		at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
@@ -69,7 +69,8 @@ func TestABadTokenIsVerifiedOnceAMinute(t *testing.T) {
 		if source.asked != 2 || entries != 2 {
 			t.Errorf("%d, a minute later: verified %d times, %d entries", kind, source.asked, entries)
 		}
-		// What may be good later is verified each time, and so is everything by another configuration.
+		// A token that may become valid is verified each time. Another configuration verifies all
+		// again.
 		show("later")
 		show("later")
 		if source.asked != 4 {
@@ -80,7 +81,9 @@ func TestABadTokenIsVerifiedOnceAMinute(t *testing.T) {
 		if source.asked != 5 {
 			t.Errorf("%d, after a reload: verified %d times", kind, source.asked)
 		}
-		// Distinct ones past the limit of their source are one entry for each delay, and the good one is let in.
+		// Distinct bad tokens above the limit of their source cause one entry for each delay, and
+		// the valid
+// one is accepted.
 		before := entries
 		for n := range 100 {
 			show(fmt.Sprint("bad ", n))

@@ -90,7 +90,7 @@ type Live struct {
 
 	// Refresh returns a refresh token for a verified principal and the credentials it presented;
 	// the zero Secret if such credentials get none. nil: no refresh tokens.
-	Refresh func(ctx context.Context, shown identity.Presented, who identity.Verified) (identity.Secret, error)
+	Refresh func(ctx context.Context, presented identity.Presented, who identity.Verified) (identity.Secret, error)
 }
 
 // Options configures an Issuer. Journal and Now are required.

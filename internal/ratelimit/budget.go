@@ -26,7 +26,6 @@ type BudgetOptions struct {
 // wrong ones in any span of Window, over all replicas. Half of them are reserved for places
 // where the name signed in before, so that strangers cannot use up all. A right password frees
 // the whole budget, as it does in directories.
-// directories do themselves.
 //
 // Each attempt takes a slot before it is made, and holds it for a window unless the password
 // was right. A slot is a row of the store. The process also remembers the slots it took, and

@@ -454,7 +454,6 @@ func (l *Limiter) level(ctx context.Context, name string, now time.Time) Level {
 	if l.o.Store != nil && l.shared.Load() == nil {
 		// All callers share one read: if the store hangs, they must not wait one after another.
 		// Run reads again.
-
 		l.first.Do(func() {
 			go func() {
 				defer close(l.read)

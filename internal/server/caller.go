@@ -104,7 +104,7 @@ type Failure struct {
 }
 
 // Failure maps an error to what the client sees. It delays the answer if the caller is rate
-// limited. An unexpected error is logged under id and not presented.
+// limited. An unexpected error is logged under id and not shown.
 func (s *Server) Failure(r *http.Request, id string, err error) Failure {
 	s.tarpit.delay(r.Context(), err)
 	e := known(err)

@@ -28,7 +28,7 @@ import (
 
 // Options are the settings of a Hook. Name, and either URL or Command, are required.
 type Options struct {
-	Name    string   // the source of principals is "webhook:" + Name, or "exec:" + Name for a program
+	Name    string   // source of principals: "webhook:" + Name, or "exec:" + Name for a program
 	URL     string   // of a service; http only for this machine
 	Command []string // absolute path of a program and its arguments; no shell
 

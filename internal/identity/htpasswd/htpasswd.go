@@ -172,7 +172,7 @@ func (f *File) Len() int { return len(f.entries.Load().named) }
 // Names returns the names of all entries, sorted.
 func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.entries.Load().named)) }
 
-// Members returns who is in a group, in the order of their names.
+// Members returns the members of a group, sorted by name.
 func (f *File) Members(group string) []*policy.Principal {
 	named := f.entries.Load().named
 	var found []*policy.Principal
@@ -185,7 +185,7 @@ func (f *File) Members(group string) []*policy.Principal {
 	return slices.CompactFunc(found, func(a, b *policy.Principal) bool { return a.Name == b.Name })
 }
 
-// Entry returns the principal of a line: of the same name, with the same hash; nil if there is none.
+// Entry returns the principal with the name and the hash of a line, or nil.
 func (f *File) Entry(l Line) *policy.Principal {
 	e, ok := f.entries.Load().named[l.Name]
 	if !ok || subtle.ConstantTimeCompare([]byte(e.hash), []byte(l.Hash.Reveal())) != 1 {

@@ -181,7 +181,7 @@ func (c *conn) search(request *ldap.SearchRequest) ([]*ldap.Entry, error) {
 	return result.Entries, nil
 }
 
-// entry reads one entry by its DN. attributes are those to read; "1.1" is none.
+// entry reads one entry by its DN. The attribute "1.1" reads no attributes.
 func (c *conn) entry(dn string, attributes ...string) ([]*ldap.Entry, error) {
 	return c.search(&ldap.SearchRequest{
 		BaseDN: dn, Scope: ldap.ScopeBaseObject, SizeLimit: 1, Filter: "(objectClass=*)", Attributes: attributes,

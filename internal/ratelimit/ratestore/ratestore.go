@@ -290,7 +290,7 @@ func (s *Store) ChargeName(ctx context.Context, name string, n int, now time.Tim
 			return err
 		}
 		err = tx.QueryRowContext(ctx, "SELECT empty, last FROM limit_names WHERE name = $1", m[:]).Scan(&level.Empty, &level.Last)
-		if errors.Is(err, sql.ErrNoRows) { // it has made room for others: the fewest failures do
+		if errors.Is(err, sql.ErrNoRows) { // trim deleted it, because it has the fewest failures
 			err = nil
 		}
 		return err
