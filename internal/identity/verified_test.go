@@ -82,8 +82,7 @@ func TestABadTokenIsVerifiedOnceAMinute(t *testing.T) {
 			t.Errorf("%d, after a reload: verified %d times", kind, source.asked)
 		}
 		// Distinct bad tokens above the limit of their source cause one entry for each delay, and
-		// the valid
-// one is accepted.
+		// the valid one is accepted.
 		before := entries
 		for n := range 100 {
 			show(fmt.Sprint("bad ", n))

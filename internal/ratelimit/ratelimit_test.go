@@ -136,9 +136,10 @@ func TestAWiderPrefixOfIPv6IsASourceToo(t *testing.T) {
 		l := newLimited(ratelimit.Options{})
 		for i := range 4000 {
 			n := i
-			if tt.free == 400 {
+			switch tt.free {
+			case 400:
 				n %= 256
-			} else if tt.free == 1600 {
+			case 1600:
 				n = n * 256 % 65536
 				n += i % 256
 			}
@@ -289,8 +290,10 @@ func TestOnlyWrongPasswordsUseABudget(t *testing.T) {
 	if sent != [4]bool{true, true, false, false} {
 		t.Errorf("wrong ones at unknown places: %v", sent)
 	}
-	if !spend(true, ratelimit.Refused) || !spend(true, ratelimit.Refused) || spend(true, ratelimit.Refused) {
-		t.Error("wrong ones at known places: want two")
+	for i, want := range []bool{true, true, false} {
+		if sent := spend(true, ratelimit.Refused); sent != want {
+			t.Errorf("wrong one %d at a known place was sent: %t", i, sent)
+		}
 	}
 	at = at.Add(29 * time.Minute)
 	if spend(false, ratelimit.Accepted) {
