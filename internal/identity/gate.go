@@ -83,10 +83,10 @@ func (g gate) dismiss(c Presented, err error) error {
 // refused counts a refusal. It returns the rate limit if there is one, or marks the refusal if the
 // journal has an equal one.
 func (g gate) refused(scope uint64, secret string, c Presented, err error) error {
-	switch r := g.limiter.Refuse(scope, secret, c.CountedAt(), errors.Is(err, ErrNeverValid)); {
-	case r.Limited != nil:
-		return r.Limited
-	case r.Reported:
+	switch limited, reported := g.limiter.Refuse(scope, secret, c.CountedAt(), errors.Is(err, ErrNeverValid)); {
+	case limited != nil:
+		return limited
+	case reported:
 		return repeatedError{err}
 	}
 	return err

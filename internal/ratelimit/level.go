@@ -6,15 +6,15 @@ import "time"
 // allows 100 failures of an account. After that, one attempt a minute is allowed, over all
 // places and replicas.
 const (
-	MaxNameFailures = 100
+	maxNameFailures = 100
 	perDay          = 24 * time.Hour
-	drain           = perDay / MaxNameFailures // time in which one failure is forgotten
+	drain           = perDay / maxNameFailures // time in which one failure is forgotten
 	slowAttempts    = time.Minute              // between two attempts above the limit
 	sharedFrom      = 25                       // failures of a name from which the store counts too
 )
 
 // Level is the number of failures of a name, stored as a time. It is a leaky bucket that holds
-// MaxNameFailures and drains in a day. It uses the generic cell rate algorithm, so that a
+// maxNameFailures and drains in a day. It uses the generic cell rate algorithm, so that a
 // replica can charge it with one SQL statement.
 type Level struct {
 	Empty int64 // when the bucket is empty, in milliseconds since 1970
@@ -30,7 +30,7 @@ type LevelLimits struct {
 
 // limitsOf returns the limits of a name.
 func limitsOf(refuse bool) LevelLimits {
-	l := LevelLimits{Drain: drain.Milliseconds(), Full: (MaxNameFailures - 1) * drain.Milliseconds(), Slow: slowAttempts.Milliseconds()}
+	l := LevelLimits{Drain: drain.Milliseconds(), Full: (maxNameFailures - 1) * drain.Milliseconds(), Slow: slowAttempts.Milliseconds()}
 	if refuse {
 		l.Slow = 0
 	}

@@ -16,17 +16,12 @@ func (l *Limiter) Dismissed(scope uint64, secret string) bool {
 	return l.dismissed.has(l.tokenKey(scope, secret), l.o.Now().UnixNano(), dismissFor)
 }
 
-// Refusal is how to refuse a secret that cannot be guessed.
-type Refusal struct {
-	Limited  *Error // nil: not limited
-	Reported bool   // the journal already has this refusal
-}
-
 // Refuse counts a secret that was verified and is invalid. forGood means that it can never
-// become valid; it is then dismissed for a minute.
-func (l *Limiter) Refuse(scope uint64, secret string, from netip.Addr, forGood bool) Refusal {
+// become valid; it is then dismissed for a minute. limited is nil if the source is not limited.
+// reported means that the journal already has this refusal.
+func (l *Limiter) Refuse(scope uint64, secret string, from netip.Addr, forGood bool) (limited *Error, reported bool) {
 	if l == nil {
-		return Refusal{}
+		return nil, false
 	}
 	now := l.o.Now().UnixNano()
 	key := l.tokenKey(scope, secret)
@@ -35,13 +30,13 @@ func (l *Limiter) Refuse(scope uint64, secret string, from netip.Addr, forGood b
 	if forGood {
 		l.dismissed.set(key, now, dismissFor)
 	}
-	r := Refusal{Reported: !l.reported.set(key, now, time.Minute)}
+	reported = !l.reported.set(key, now, time.Minute)
 	if d := l.tokens.charge(l.origin(from), now); d.left > 0 {
 		l.bySource.Add(1)
-		r.Reported = r.Reported || d.reported
-		r.Limited = &Error{After: d.left, Reported: r.Reported, Checked: true}
+		reported = reported || d.reported
+		limited = &Error{After: d.left, Reported: reported, Checked: true}
 	}
-	return r
+	return limited, reported
 }
 
 // Repeated reports whether the same happened at a source within the last minute. The journal has

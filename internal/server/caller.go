@@ -123,7 +123,3 @@ func (s *Server) Located(r *http.Request) (c identity.Presented) {
 	s.locate(r, &c)
 	return c
 }
-
-// Panicked returns an error for a panic of a handler. It holds the stack, which only the log may
-// show.
-func Panicked(p any) error { return panicked(p) }

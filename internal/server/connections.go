@@ -16,9 +16,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
-// DefaultConnections is the default of ConnectionsOptions.Most. A connection with TLS takes
+// defaultConnections is the default of ConnectionsOptions.Most. A connection with TLS takes
 // about 40 kB.
-const DefaultConnections = 4000
+const defaultConnections = 4000
 
 // maxOverLimit is how many connections over the limit get an answer that says so. Any further
 // one is closed at once.
@@ -26,7 +26,7 @@ const maxOverLimit = 64
 
 // ConnectionsOptions configures Connections.
 type ConnectionsOptions struct {
-	// Most is the limit of open connections; 0: DefaultConnections.
+	// Most is the limit of open connections; 0: 4000.
 	Most int
 	// TrustedProxies returns addresses that many clients share; nil: none.
 	TrustedProxies func() []netip.Prefix
@@ -144,7 +144,7 @@ type connection struct {
 // NewConnections returns a Connections. It starts no goroutine.
 func NewConnections(o ConnectionsOptions) *Connections {
 	if o.Most <= 0 {
-		o.Most = DefaultConnections
+		o.Most = defaultConnections
 	}
 	if o.TrustedProxies == nil {
 		o.TrustedProxies = func() []netip.Prefix { return nil }

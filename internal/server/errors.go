@@ -64,9 +64,9 @@ func unavailable(format string, args ...any) *requestError {
 // errTooManyConnections means that a connection is over the limit of its listener.
 var errTooManyConnections = errors.New("too many connections are open")
 
-// panicked returns an error for a panic of a handler. It holds the stack, which only the log may
+// Panicked returns an error for a panic of a handler. It holds the stack, which only the log may
 // show. The text may contain what the client sent, as with panics of strconv and regexp.
-func panicked(p any) error {
+func Panicked(p any) error {
 	return fmt.Errorf("panic: %s\n%s", secret.Redact(fmt.Sprint(p)), debug.Stack())
 }
 

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -228,5 +227,3 @@ func (h *harness) entries() []journal.Entry {
 	}
 	return all
 }
-
-var loopback = netip.MustParsePrefix("127.0.0.0/8")

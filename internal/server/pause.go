@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// DefaultPause is the delay before a rate-limited client gets its answer. A program that
+	// defaultPause is the delay before a rate-limited client gets its answer. A program that
 	// retries at once gets a few answers a second on each connection, instead of as many as the
 	// machine can produce.
-	DefaultPause = 250 * time.Millisecond
+	defaultPause = 250 * time.Millisecond
 
 	// maxPaused is how many answers may be delayed at once. Any further one is sent at once.
 	// Otherwise delayed answers could take the connections that other clients need.
@@ -28,7 +28,7 @@ type tarpit struct {
 
 func newTarpit(length time.Duration) *tarpit {
 	if length == 0 {
-		length = DefaultPause
+		length = defaultPause
 	}
 	return &tarpit{length: length, slots: make(chan struct{}, maxPaused)}
 }

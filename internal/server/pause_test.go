@@ -24,7 +24,7 @@ func TestRateLimitedAnswersAreDelayedWithABound(t *testing.T) {
 				switch time.Since(begin) {
 				case 0:
 					atOnce.Add(1)
-				case DefaultPause:
+				case defaultPause:
 					late.Add(1)
 				}
 			})
@@ -34,7 +34,7 @@ func TestRateLimitedAnswersAreDelayedWithABound(t *testing.T) {
 			t.Errorf("%d were answered at once, %d after the pause", atOnce.Load(), late.Load())
 		}
 		begin = time.Now()
-		if p.delay(t.Context(), throttled); time.Since(begin) != DefaultPause {
+		if p.delay(t.Context(), throttled); time.Since(begin) != defaultPause {
 			t.Error("the places were not given back")
 		}
 	})

@@ -37,7 +37,7 @@ type Options struct {
 	// The host of the public URL; "": unknown, or all clients are on this machine.
 	PublicHost     string
 	AllowedOrigins []string // of web pages that may request tokens
-	// The delay before a rate-limited client gets its answer; 0: DefaultPause; negative: none.
+	// The delay before a rate-limited client gets its answer; 0: 250 ms; negative: none.
 	Pause time.Duration
 
 	Ready []Check // the checks of /readyz
@@ -170,7 +170,7 @@ func (s *Server) handle(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // it is a value, never wrapped
-				s.fail(w, r, panicked(p))
+				s.fail(w, r, Panicked(p))
 			}
 		}()
 		if overLimit(r) {
