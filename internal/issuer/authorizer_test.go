@@ -18,7 +18,7 @@ func (f authorizer) Decide(_ context.Context, r *policy.Request, d policy.Decisi
 	return f(r, d)
 }
 
-// A grant is limited to the request, also by a authorizer.
+// A grant is limited to the request, also by an authorizer.
 func TestAuthorizerNeverGrantsMoreThanRequested(t *testing.T) {
 	b := newFixture(t, func(l *issuer.Live) {
 		l.Authorizer = authorizer(func(_ *policy.Request, d policy.Decision) (policy.Decision, error) {

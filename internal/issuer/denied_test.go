@@ -69,13 +69,13 @@ func TestRefusalHasWhatThePrincipalMayKnow(t *testing.T) {
 		{"bob", "repository:secret/frozen:pull,push", "bob may not pull from or push to secret/frozen, or there is no such repository (decision ID)"},
 		{"bob", "repository:secret/late:pull,push", "bob may not pull from or push to secret/late, or there is no such repository (decision ID)"},
 
-		// A deletion takes delete alone, whatever else is asked for.
+		// A deletion needs delete only, whatever else is requested.
 		{"bob", "repository:pub/app:pull,push,delete", "bob may not delete in pub/app: no rule allows it (decision ID)"},
 		{"bob", "repository:pub/app:delete", "bob may not delete in pub/app, or there is no such repository (decision ID)"},
 		{"cleo", "repository:pub/app:pull,push,delete", ""},
 		{"cleo", "repository:pub/app:delete", ""},
 
-		// What is enough is answered.
+		// Enough is granted, so there is a token.
 		{"bob", "repository:pub/app:pull", ""},
 		{"dan", "repository:pub/app:pull,push", ""},
 		// A mount works without its source.

@@ -487,7 +487,7 @@ func TestStrictAuditWithholdsUnrecordedRefusals(t *testing.T) {
 		change func(*issuer.Live)
 		source func(identity.Presented) (identity.Verified, error)
 		name   string
-		want   error // as long as it can be kept
+		want   error // while the journal works
 	}{
 		{"a wrong password", nil, fails(identity.ErrRejected), "ann", identity.ErrRejected},
 		{"an unknown name", nil, fails(identity.ErrUnknown), "ann", identity.ErrRejected},

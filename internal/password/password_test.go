@@ -50,7 +50,7 @@ func TestRememberedPasswordsWorkDuringAFlood(t *testing.T) {
 		release := h.HoldLimiter()
 		answers := make(chan error, 20)
 		for i := range cap(answers) {
-			// One name would get only one place.
+			// One name would get only an eighth of the queue.
 			who := password.Requester{Name: fmt.Sprint("name ", i)}
 			go func() { answers <- h.CompareFor(t.Context(), who, htpasswdBC4, fmt.Sprint("wrong ", i)) }()
 		}
@@ -172,7 +172,7 @@ func TestHashWithoutCallersIsNotComputed(t *testing.T) {
 		}
 		synctest.Wait()
 		leave()
-		// One who comes at that very moment does not board what is called off.
+		// A caller that comes at that moment does not join a canceled call.
 		if got := errors.Join(<-answers, <-answers); !errors.Is(got, context.Canceled) {
 			t.Errorf("who left: %v", got)
 		}

@@ -46,13 +46,13 @@ func newHall(t *testing.T, o server.ConnectionsOptions) *hall {
 		switch r.URL.Path {
 		case "/api/read":
 			_, _ = io.Copy(io.Discard, r.Body)
-		case "/api/read/answer": // is answered when its body is there
+		case "/api/read/answer": // answers after its body has arrived
 			_, _ = io.Copy(io.Discard, r.Body)
 			h.answering <- struct{}{}
 			<-h.release
 		case "/api/huge":
 			_, _ = w.Write(make([]byte, 300_000))
-		case "/api/large": // what does not fit into a buffer is sent when the body is there
+		case "/api/large": // too large for a buffer, and sent after the body has arrived
 			_, _ = w.Write(make([]byte, 10_000))
 		}
 	})
@@ -144,7 +144,7 @@ func TestFloodOfOpenHeadersBlocksNobody(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{Most: 8})
 		kept := h.dial("192.0.2.1:1000")
 		h.want("somebody", get(kept, "/healthz"), "200")
-		for port := range 40 { // of two addresses: one alone has half of the places
+		for port := range 40 { // two addresses, because one may have half of the connections
 			c := h.dial(fmt.Sprintf("198.51.100.%d:%d", port%2, 1000+port))
 			if _, err := fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "); err != nil {
 				t.Fatal(err)
@@ -177,13 +177,13 @@ func TestSlowBodiesBlockNobody(t *testing.T) {
 	} {
 		for _, request := range []string{"POST /api/read", "POST /api/large", "GET /healthz", "POST /nowhere"} {
 			if strings.HasPrefix(length, "Expect") && request != "POST /api/read" {
-				continue // such a body is not waited for
+				continue // nothing waits for such a body
 			}
 			for _, before := range []string{"", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"} {
 				t.Run(strings.Join([]string{request, length, before}, " "), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						h := newHall(t, server.ConnectionsOptions{Most: 4})
-						for port := range 20 { // of two addresses: one alone has half of the places
+						for port := range 20 { // two addresses, because one may have half of the connections
 							c := h.dial(fmt.Sprintf("198.51.100.%d:%d", port%2, 1000+port))
 							h.send(c, before+request+" HTTP/1.1\r\nHost: x\r\n"+length)
 						}
@@ -349,7 +349,7 @@ func TestWatchingASmallBodyAllocatesNothing(t *testing.T) {
 }
 
 // Connections without a completed request are closed first, even if their address has few.
-// People behind one address used to lose theirs to a flood from many.
+// Users behind one address used to lose theirs to a flood from many.
 func TestSilentConnectionsAreClosedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{Most: 10})
@@ -574,10 +574,10 @@ func TestAdmissionExaminesOneConnection(t *testing.T) {
 				own.Answer()
 			case 1:
 				own.Send()
-			case 3: // has asked for nothing
+			case 3: // sent no request
 			}
 		}
-		for i := range n/2 + 10 { // one more than there is room for
+		for i := range n/2 + 10 { // more than the limit
 			before := c.Looked()
 			own := c.Admit(at{Conn: nothing{}, from: fmt.Sprintf("172.16.%d.%d:1000", i>>8, i&255)})
 			if (own != nil) != (i < n/2) {
@@ -715,7 +715,7 @@ func TestConnectionOverTheLimitGets503(t *testing.T) {
 		for _, path := range []string{"/healthz", "/api/v1/whoami", "/openapi.json", "/metrics"} {
 			h.want("one too many, at "+path, get(h.dial("192.0.2.9:1000"), path), "503, again after 5, closing")
 		}
-		// Even that has an end: who does not even ask is not waited for.
+		// A connection over the limit that sends no request is closed too.
 		for range 100 {
 			h.dial("192.0.2.9:1000")
 		}
@@ -726,13 +726,13 @@ func TestConnectionOverTheLimitGets503(t *testing.T) {
 		if s := h.connections.Stats(); s.Refused != 105 {
 			t.Errorf("%d were refused, want 105", s.Refused)
 		}
-		time.Sleep(time.Minute) // of the bubble: who did not ask is gone
+		time.Sleep(time.Minute) // of the bubble: those without a request are closed
 		synctest.Wait()
 		h.want("afterwards", get(h.dial("192.0.2.9:1000"), "/healthz"), "200")
 	})
 }
 
-// One address, or one /64, has half of the places. A proxy is not limited.
+// One address, or one /64, may have half of the connections. A proxy is not limited.
 func TestOneAddressHasHalfOfThePlaces(t *testing.T) {
 	for _, tt := range []struct {
 		what, from string

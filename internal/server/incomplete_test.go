@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// incomplete is a source that does not know all groups of somebody whose password is right.
+// incomplete is a source that accepts a password but does not know all groups of the user.
 type incomplete struct{}
 
 func (incomplete) Authenticate(_ context.Context, c identity.Presented) (identity.Verified, error) {
@@ -22,9 +22,9 @@ func (incomplete) Authenticate(_ context.Context, c identity.Presented) (identit
 	return identity.Verified{}, fmt.Errorf("wrapped: %w", identity.Incomplete("there are more than 1000 groups"))
 }
 
-// A person with a valid credential who is refused gets the true reason, and so does the journal.
+// A user with a valid credential who is refused gets the true reason, and so does the journal.
 // It is not a wrong password, and does not count as one.
-func TestWhoseGroupsAreNotAllKnownIsToldSo(t *testing.T) {
+func TestRefusalForIncompleteGroupsIsExplained(t *testing.T) {
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {
 		l.Chain = identity.NewChain(identity.Options{
 			Sources: []identity.Source{{Name: "corp", Authenticator: incomplete{}}},

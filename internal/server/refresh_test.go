@@ -100,7 +100,7 @@ func TestRefreshTokenRoundTrip(t *testing.T) {
 		if r := post("grant_type", "refresh_token", "refresh_token", got, "service", "b.example.com"); r.Status != 401 || !strings.Contains(r.Body, "invalid_grant") {
 			t.Errorf("%s, at another registry: %d %s", who, r.Status, r.Body)
 		}
-		// Never unasked: go-containerregistry would use nothing else from then on.
+		// Only on request: go-containerregistry would use nothing else from then on.
 		for what, r := range map[string]reply{
 			"GET":             h.ask("GET", "/token?service=a.example.com", "", "Authorization", basic(tt.name, tt.secret)),
 			"GET, with false": h.ask("GET", "/token?service=a.example.com&offline_token=false", "", "Authorization", basic(tt.name, tt.secret)),

@@ -17,7 +17,7 @@ import (
 )
 
 // A client that guesses passwords gets 429 in a form that docker shows and other clients wait
-// for. The journal has one entry of it.
+// for. The journal has one entry for it.
 func TestGuessingIsRateLimited(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {

@@ -169,7 +169,7 @@ func TestUnknownAndWrongAreTheSameAnswer(t *testing.T) {
 }
 
 // Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374: no password is in a log or the journal.
-func TestSecretsAreNowhere(t *testing.T) {
+func TestNoSecretIsLoggedOrRecorded(t *testing.T) {
 	const canary = "canary-4711-secret"
 	h := newHarness(t, nil)
 	for _, a := range []reply{
