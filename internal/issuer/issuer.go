@@ -301,7 +301,7 @@ func (i *Issuer) refresh(ctx context.Context, live *generation, r *Request, who 
 }
 
 // decide calls the authorizer, and limits its grants to the request. r is a copy, so that it is on
-// the heap only if there is a authorizer.
+// the heap only if there is an authorizer.
 func decide(ctx context.Context, by Authorizer, r policy.Request, d policy.Decision) (policy.Decision, error) {
 	decided, err := by.Decide(ctx, &r, d)
 	if err != nil {
