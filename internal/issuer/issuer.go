@@ -11,6 +11,7 @@
 package issuer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,9 +118,7 @@ type generation struct {
 
 // New returns an Issuer that begins with live.
 func New(live Live, o Options) *Issuer {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	i := &Issuer{journal: o.Journal, now: clock.Wall(o.Now), log: o.Log}
 	i.Swap(func(Live) Live { return live })
 	return i

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -72,9 +73,7 @@ func NewBudget(o BudgetOptions) *Budget {
 		return nil
 	}
 	o.Now = clock.Wall(o.Now)
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	b := newBudget(o)
 	o.Store = nil
 	b.unknown = newBudget(o)

@@ -69,6 +69,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -178,9 +179,7 @@ func New(o Options) *Limiter {
 	if o.PlacesMatter == nil {
 		o.PlacesMatter = func() bool { return false }
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	short := min(shortDelay, o.MaxDelay)
 	l := &Limiter{
 		o: o, limits: limitsOf(o.RefuseUnknownPlaces), read: make(chan struct{}),

@@ -7,6 +7,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -92,16 +93,10 @@ type Server struct {
 
 // New returns a Server. It starts no goroutine.
 func New(o Options) *Server {
-	if o.TokenPath == "" {
-		o.TokenPath = "/token"
-	}
-	if o.NotificationsPath == "" {
-		o.NotificationsPath = "/notifications"
-	}
+	o.TokenPath = cmp.Or(o.TokenPath, "/token")
+	o.NotificationsPath = cmp.Or(o.NotificationsPath, "/notifications")
 	o.Now = clock.Wall(o.Now)
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics()
 	}

@@ -11,6 +11,7 @@
 package htpasswd
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -79,15 +80,11 @@ type File struct {
 // is wrong, or is the reason why the file cannot be read. New starts no goroutine: Run or
 // Reload loads the file again.
 func New(o Options) (*File, error) {
-	if o.Name == "" {
-		o.Name = "htpasswd"
-	}
+	o.Name = cmp.Or(o.Name, "htpasswd")
 	if o.Every <= 0 {
 		o.Every = time.Second
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	o.Now = clock.Wall(o.Now)
 	if o.Hashing == nil {
 		return nil, errors.New("opening htpasswd: no Hashing was given")
@@ -145,12 +142,9 @@ func (f *File) Dummy(ctx context.Context, c identity.Presented) error {
 }
 
 // Find returns the principal with that name. Any id other than the name is another user.
-func (f *File) Find(_ context.Context, name, id string) (*policy.Principal, error) {
-	e, ok := f.entries.Load().named[name]
-	if !ok || id != "" && id != name {
-		return nil, identity.ErrUnknown
-	}
-	return e.principal, nil
+func (f *File) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+	who, _, err := f.FindGeneration(ctx, name, id)
+	return who, err
 }
 
 // Path returns the path of the file, or "" if there are only entries in the config.
