@@ -1,11 +1,11 @@
 package ldap
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
+	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 )
 
@@ -69,13 +69,13 @@ func statusProblem(attribute, value string, bound bool, now time.Time) string {
 			return "is set: the account is locked, or has had no sign-in since it was locked"
 		}
 	case "krbPrincipalExpiration", "loginExpirationTime", "pwdEndTime":
-		if ends, err := parseTime(value); err != nil {
+		if ends, err := ber.ParseGeneralizedTime([]byte(value)); err != nil {
 			return "is not a time"
 		} else if !now.Before(ends) {
 			return "has passed"
 		}
 	case "pwdStartTime":
-		if begins, err := parseTime(value); err != nil {
+		if begins, err := ber.ParseGeneralizedTime([]byte(value)); err != nil {
 			return "is not a time"
 		} else if now.Before(begins) {
 			return "is in the future"
@@ -88,32 +88,6 @@ func statusProblem(attribute, value string, bound bool, now time.Time) string {
 		}
 	}
 	return ""
-}
-
-// parseTime parses a GeneralizedTime (RFC 4517, section 3.3.13). Minutes and seconds are
-// optional, and fractions are ignored.
-func parseTime(text string) (time.Time, error) {
-	digits := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' })
-	if digits < 0 {
-		return time.Time{}, fmt.Errorf("%q has no time zone", text)
-	}
-	zone := text[digits:]
-	if zone[0] == '.' || zone[0] == ',' {
-		zone = strings.TrimLeft(zone[1:], "0123456789")
-	}
-	for _, layout := range []string{"20060102150405", "200601021504", "2006010215"} {
-		if len(layout) != digits {
-			continue
-		}
-		if zone == "Z" {
-			return time.Parse(layout, text[:digits])
-		}
-		if len(zone) == 3 {
-			zone += "00"
-		}
-		return time.Parse(layout+"-0700", text[:digits]+zone)
-	}
-	return time.Time{}, fmt.Errorf("%q is not a GeneralizedTime", text)
 }
 
 // generationAttributes show when a password was changed.
