@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
@@ -87,11 +88,11 @@ func checkEntryName(name string) error {
 
 // checkPassword rejects passwords that could not be used to sign in, because they would be taken
 // for another kind of credential.
-func checkPassword(secret identity.Secret) error {
-	if strings.IndexByte(secret.Reveal(), 0) >= 0 {
+func checkPassword(password identity.Secret) error {
+	if strings.IndexByte(password.Reveal(), 0) >= 0 {
 		return errors.New("a password must not contain a NUL byte")
 	}
-	if kind := identity.Misused(secret.Reveal()); kind != "" {
+	if kind := secret.Misused(password.Reveal()); kind != "" {
 		return fmt.Errorf("the password looks like %s and would be taken for one at each sign-in", kind)
 	}
 	return nil

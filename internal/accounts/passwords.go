@@ -14,6 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
 // common is a list of passwords that attackers try first: the 3,000 most common ones of at least
@@ -25,20 +26,20 @@ var common []byte
 
 // checkPassword checks a new password. It checks the length and not the classes of characters, as
 // NIST SP 800-63B section 3.1.1.2 recommends.
-func checkPassword(name, secret string) error {
-	invalid := func(text string) error { return admin.Invalid("password", "%s", text) }
+func checkPassword(name, text string) error {
+	invalid := func(why string) error { return admin.Invalid("password", "%s", why) }
 	switch {
-	case len(secret) < password.MinLength:
+	case len(text) < password.MinLength:
 		return invalid(fmt.Sprintf("it must have at least %d bytes", password.MinLength))
-	case len(secret) > identity.MaxSecret:
+	case len(text) > identity.MaxSecret:
 		return invalid(fmt.Sprintf("it must have at most %d bytes", identity.MaxSecret))
-	case strings.IndexByte(secret, 0) >= 0:
+	case strings.IndexByte(text, 0) >= 0:
 		return invalid("it must not have a NUL byte")
 	}
-	if what := identity.Misused(secret); what != "" {
+	if what := secret.Misused(text); what != "" {
 		return invalid("it looks like " + what + ": a token is not a password")
 	}
-	folded := strings.ToLower(secret)
+	folded := strings.ToLower(text)
 	if name != "" && strings.Trim(folded, "0123456789!?.-_ ") == name {
 		return invalid("it is the user name, with only digits or punctuation added")
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
@@ -228,7 +229,7 @@ func TestBadTokensRefuseNoGoodCredential(t *testing.T) {
 // madeUp returns a secret of the form of ours that nobody made, as one that was revoked is.
 func madeUp(letter byte) string {
 	const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	text := []byte(identity.AccessTokenPrefix + string(letter))
+	text := []byte(secret.Prefix + string(letter))
 	for range 32 {
 		text = append(text, letters[rand.IntN(len(letters))])
 	}

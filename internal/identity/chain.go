@@ -12,10 +12,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// ErrUnavailable means that a source that must be asked is down or too busy. The error that wraps
-// it names the source and wraps the source's error.
-var ErrUnavailable = errors.New("identity source unavailable")
-
 // Dummy is a source that hashes passwords. Dummy spends the same time for an unknown name as a
 // wrong password would take. It returns nil when the time is spent. Other errors are those that
 // Authenticate would return for a wrong password, so that a busy source looks the same for both.

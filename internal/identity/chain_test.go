@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -148,7 +149,7 @@ func TestAnEmptySecretIsNeverAskedOfASource(t *testing.T) {
 		identity.NewPresented("ann", "\x00"),
 		identity.NewPresented("ann", "pass\x00word"),
 		identity.NewPresented("ann", strings.Repeat("x", identity.MaxSecret+1)),
-		identity.NewPresented("ann", identity.AccessTokenPrefix+strings.Repeat("x", identity.MaxSecret)),
+		identity.NewPresented("ann", secret.Prefix+strings.Repeat("x", identity.MaxSecret)),
 		identity.NewPresented("ann", jwt+strings.Repeat("x", identity.MaxToken)),
 		identity.NewPresented(strings.Repeat("x", identity.MaxName+1), "a password"),
 		identity.NewPresented("an\x00n", "a password"),

@@ -94,19 +94,19 @@ func FuzzClassify(f *testing.F) {
 	f.Add("", "twp_x")
 	f.Add("ann", b64(`{"alg":"ES256"}`)+".e30.c2ln")
 	f.Add("ann", "...")
-	f.Fuzz(func(t *testing.T, name, secret string) {
-		kind := identity.Classify(name, secret)
-		if (kind == identity.None) != (name == "" && secret == "") {
-			t.Errorf("Classify(%q, %q) = %d", name, secret, kind)
+	f.Fuzz(func(t *testing.T, name, text string) {
+		kind := identity.Classify(name, text)
+		if (kind == identity.None) != (name == "" && text == "") {
+			t.Errorf("Classify(%q, %q) = %d", name, text, kind)
 		}
-		if kind != identity.Password && kind != identity.None && identity.Misused(secret) == "" {
-			t.Errorf("%q is of the kind %d, and could be set as a password", secret, kind)
+		if kind != identity.Password && kind != identity.None && secret.Misused(text) == "" {
+			t.Errorf("%q is of the kind %d, and could be set as a password", text, kind)
 		}
-		if name != "" && len(secret) < identity.MaxToken && identity.Classify(name, " "+secret) != kind {
-			t.Errorf("a space before %q makes another kind of it", secret)
+		if name != "" && len(text) < identity.MaxToken && identity.Classify(name, " "+text) != kind {
+			t.Errorf("a space before %q makes another kind of it", text)
 		}
-		if identity.Classify("another", secret) != kind && kind != identity.None {
-			t.Errorf("the kind of %q depends on the name", secret)
+		if identity.Classify("another", text) != kind && kind != identity.None {
+			t.Errorf("the kind of %q depends on the name", text)
 		}
 	})
 }

@@ -8,10 +8,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// ErrRateLimited means that too many attempts failed. The error that wraps it is a
-// *RateLimitedError. A password was not checked then, so it may be right.
-var ErrRateLimited = ratelimit.ErrLimited
-
 // RateLimitedError has the time of the next allowed attempt.
 type RateLimitedError = ratelimit.Error
 

@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -31,6 +32,12 @@ var (
 	// ErrNeverValid is an ErrRejected that stays valid until the configuration changes. It is for
 	// credentials that cannot be guessed: they are not verified again for a minute.
 	ErrNeverValid = fmt.Errorf("%w for good", ErrRejected)
+	// ErrUnavailable means that a source that must be asked is down or too busy. The error that
+	// wraps it names the source and wraps the source's error.
+	ErrUnavailable = errors.New("identity source unavailable")
+	// ErrRateLimited means that too many attempts failed. The error that wraps it is a
+	// *RateLimitedError. A password was not checked then, so it may be right.
+	ErrRateLimited = ratelimit.ErrLimited
 )
 
 // IncompleteError means that a credential is valid, but the groups or claims of its holder

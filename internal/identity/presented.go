@@ -8,10 +8,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// AccessTokenPrefix is the prefix of each credential that Tidewaiter issues, by which people and
-// secret scanners recognize it.
-const AccessTokenPrefix = secret.Prefix
-
 // Limits of credentials in bytes. Longer ones are refused without asking a source.
 const (
 	MaxName   = 256
@@ -78,18 +74,6 @@ func Classify(name, text string) Kind {
 		return RefreshToken
 	}
 	return AccessToken
-}
-
-// Misused describes a text that is or contains a token, and so cannot be a password: "an ID
-// token in quotes". It returns "" if the text may be a password.
-func Misused(text string) string {
-	if f, ok := secret.Find(text); ok {
-		return f.Describe(text)
-	}
-	if strings.HasPrefix(strings.TrimSpace(text), secret.Prefix) { // secret scanners report it too
-		return "a token of Tidewaiter"
-	}
-	return ""
 }
 
 // MisplacedError means that a token is in the wrong place. Its text depends only on what the

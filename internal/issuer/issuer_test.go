@@ -22,6 +22,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -439,8 +440,8 @@ func TestRefusalRecordsLittleOfALongName(t *testing.T) {
 func TestTokenInPlaceOfANameIsNotRecorded(t *testing.T) {
 	const signed = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl"
 	for what, name := range map[string]string{
-		"an access token":                  identity.AccessTokenPrefix + "abcdefghijklmnopqrstuvwxyz",
-		"an access token with white space": " " + identity.AccessTokenPrefix + "abcdefghijklmnopqrstuvwxyz\n",
+		"an access token":                  secret.Prefix + "abcdefghijklmnopqrstuvwxyz",
+		"an access token with white space": " " + secret.Prefix + "abcdefghijklmnopqrstuvwxyz\n",
 		"an ID token":                      signed,
 		"a long ID token":                  signed + strings.Repeat("x", 8_000),
 	} {

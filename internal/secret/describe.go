@@ -63,3 +63,15 @@ func (f *Found) Describe(text string) string {
 
 // quotes are the quotation marks of shells, JSON and word processors.
 const quotes = "\"'`“”‘’"
+
+// Misused describes a text that is or contains a token, and so cannot be a password: "an ID token
+// in quotes". It returns "" if the text may be a password.
+func Misused(text string) string {
+	if f, ok := Find(text); ok {
+		return f.Describe(text)
+	}
+	if strings.HasPrefix(strings.TrimSpace(text), Prefix) { // secret scanners report it too
+		return "a token of Tidewaiter"
+	}
+	return ""
+}
