@@ -162,7 +162,7 @@ func NameProblem(name string) string {
 	case len(name) > MaxName:
 		return fmt.Sprintf("has %d bytes, and the limit is %d", len(name), MaxName)
 	case strings.TrimSpace(name) != name:
-		return "begins or ends with a space"
+		return "begins or ends with white space"
 	case !text.Printable(name):
 		return "contains an unprintable character"
 	}

@@ -235,7 +235,7 @@ func TestAllProblemsAreReturnedWithTheirLines(t *testing.T) {
 		{File: file, Line: 4, Text: "no colon between a name and a hash"},
 		{File: file, Line: 5, Text: "no name before the colon"},
 		{File: file, Line: 6, Text: `"ann" is already on line 2`},
-		{File: file, Line: 7, Text: `the name " carl" begins or ends with a space`},
+		{File: file, Line: 7, Text: `the name " carl" begins or ends with white space`},
 		{File: file, Line: 8, Text: `the name "do\ara" contains an unprintable character`},
 		{File: file, Line: 9, Text: `the name "em\xffma" contains an unprintable character`},
 		{File: file, Line: 10, Text: `the name "` + strings.Repeat("x", 97) + `…" has 257 bytes, and the limit is 256`},
