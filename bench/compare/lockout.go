@@ -28,7 +28,7 @@ func (m *measurement) guessed(ctx context.Context, name string, guesses, signIns
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	home := place(peoplePlaces, 0, 1)
+	home := place(peoplePlaces, 0)
 	alice := func() (int, error) {
 		v := newVisitor(home)
 		defer v.close()
@@ -50,7 +50,7 @@ func (m *measurement) guessed(ctx context.Context, name string, guesses, signIns
 			return err
 		}
 		for range n {
-			v := newVisitor(place(guessPlaces, made, 1))
+			v := newVisitor(place(guessPlaces, made))
 			status, _, err := v.signIn(ctx, s.address, user, fmt.Sprint("guess ", made), noProxy)
 			v.close()
 			if err != nil {

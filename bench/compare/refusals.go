@@ -17,6 +17,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 	hashing "github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -246,7 +247,7 @@ func (d *distance) carry(from, to net.Conn) {
 	var arriving sync.WaitGroup
 	arriving.Go(func() {
 		for p := range way {
-			time.Sleep(time.Until(p.due))
+			_ = clock.Sleep(context.Background(), time.Until(p.due))
 			_, _ = to.Write(p.bytes)
 		}
 		to.Close()

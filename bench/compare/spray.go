@@ -68,7 +68,7 @@ func (m *measurement) besideSpray(ctx context.Context, name string, c sprayCase,
 	defer func() { err = errors.Join(err, s.stop()) }()
 	visitors := make([]*visitor, people)
 	for i := range visitors {
-		visitors[i] = newVisitor(place(peoplePlaces, i, 1))
+		visitors[i] = newVisitor(place(peoplePlaces, i))
 		defer visitors[i].close()
 	}
 	if c.known {
@@ -175,7 +175,7 @@ func startSpray(ctx context.Context, server string, c sprayCase, connections int
 	f := &sprayFlood{statuses: map[int]int{}}
 	for i := range connections {
 		f.connections.Go(func() {
-			v := newVisitor(place(sprayPlaces, i, 1))
+			v := newVisitor(place(sprayPlaces, i))
 			defer v.close()
 			for n := 0; ctx.Err() == nil; n++ {
 				status, _, err := v.signIn(ctx, server, c.names(i, n), fmt.Sprintf("wrong %d %d", i, n), noProxy)

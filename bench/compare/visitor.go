@@ -49,8 +49,8 @@ func (v *visitor) signIn(ctx context.Context, server, name, secret string, forwa
 
 func (v *visitor) close() { v.client.CloseIdleConnections() }
 
-// place returns a loopback address. network is the number of a /24 network among those of one
+// place returns the first address of a loopback network. network is the number of a /24 network among those of one
 // kind.
-func place(kind byte, network int, host byte) netip.Addr {
-	return netip.AddrFrom4([4]byte{127, kind + byte(network>>8), byte(network), host})
+func place(kind byte, network int) netip.Addr {
+	return netip.AddrFrom4([4]byte{127, kind + byte(network>>8), byte(network), 1})
 }
