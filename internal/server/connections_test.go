@@ -144,7 +144,7 @@ func TestFloodOfOpenHeadersBlocksNobody(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{Most: 8})
 		kept := h.dial("192.0.2.1:1000")
 		h.want("somebody", get(kept, "/healthz"), "200")
-		for port := range 40 { // two addresses, because one may have half of the connections
+		for port := range 40 { // of two addresses: one may have half
 			c := h.dial(fmt.Sprintf("198.51.100.%d:%d", port%2, 1000+port))
 			if _, err := fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "); err != nil {
 				t.Fatal(err)
@@ -183,7 +183,7 @@ func TestSlowBodiesBlockNobody(t *testing.T) {
 				t.Run(strings.Join([]string{request, length, before}, " "), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						h := newHall(t, server.ConnectionsOptions{Most: 4})
-						for port := range 20 { // two addresses, because one may have half of the connections
+						for port := range 20 { // of two addresses: one may have half
 							c := h.dial(fmt.Sprintf("198.51.100.%d:%d", port%2, 1000+port))
 							h.send(c, before+request+" HTTP/1.1\r\nHost: x\r\n"+length)
 						}
