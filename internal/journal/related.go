@@ -20,13 +20,17 @@ const (
 	// grace is how long after a token's end an event may come: the registry checks the token when
 	// a request begins and reports when it ends, and clocks differ.
 	grace = 5 * time.Minute
-	// maxRelated limits the entries that are read for each step.
-	maxRelated = 1000
+	// maxRelated and maxSearched limit the entries that are found and searched in each step, so that
+	// a busy registry does not make the search take minutes.
+	maxRelated  = 1000
+	maxSearched = 200_000
 )
 
 // Related returns the events that a decision led to, or the decision that allowed an event, the
 // newest first. If several decisions allow an event, it belongs to the last one with the client's
 // address, or else to the last one. Other entries have no related ones.
+//
+// The search ends after about 200,000 entries.
 func (j *Journal) Related(ctx context.Context, e Entry) ([]Entry, error) {
 	switch {
 	case e.Event != nil:
@@ -80,7 +84,7 @@ func (j *Journal) eventsOf(ctx context.Context, e *Entry) (events []Entry, err e
 
 func (j *Journal) relatedTo(ctx context.Context, e *Entry, q Query) ([]Entry, error) {
 	q.Registry = e.Registry
-	page, err := j.Search(ctx, q, 0, maxRelated, func(int) bool { return false })
+	page, err := j.Search(ctx, q, 0, maxRelated, func(searched int) bool { return searched >= maxSearched })
 	if err != nil {
 		return nil, fmt.Errorf("finding what is related to entry %s: %w", e.ID, err)
 	}
