@@ -32,27 +32,13 @@ secrets and password files that the config names are read.`,
 			database := f.Bool("database", false, "also read the rules in the database and report where files contradict them")
 			filesOnly := f.Bool("files-only", false, "open no database, ask no directory, and list what is left out")
 			return func(s *session) error {
-				result, err := s.check(*database, *filesOnly)
-				if err != nil {
-					return err
-				}
-				return s.printChecked(result)
+				return s.check(*database, *filesOnly)
 			}
 		},
 	}
 }
 
-// checked is the result of check.
-type checked struct {
-	Good     bool                `json:"good"`
-	Problems strictyaml.Problems `json:"problems"`
-	Warnings strictyaml.Problems `json:"warnings"`
-	LeftOut  []string            `json:"left_out,omitempty"` // with --files-only
-}
-
-func (s *session) check(database, filesOnly bool) (_ *checked, err error) {
-	// Empty lists, because null in JSON would be harder to read for programs.
-	result := &checked{Problems: strictyaml.Problems{}, Warnings: strictyaml.Problems{}}
+func (s *session) check(database, filesOnly bool) (err error) {
 	var r doctor.Report
 	s.cfg, err = config.Load(s.file, config.Options{Keys: s.keys, ClaimUses: true})
 	if err == nil {
@@ -61,36 +47,36 @@ func (s *session) check(database, filesOnly bool) (_ *checked, err error) {
 		err = nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
+	var leftOut []string
 	if filesOnly {
-		result.LeftOut = doctor.LeftOut()
+		leftOut = doctor.LeftOut()
 	}
-	result.Good = len(r.Errors) == 0
-	result.Problems, result.Warnings = append(result.Problems, r.Errors...), append(result.Warnings, r.Warnings...)
-	return result, nil
-}
-
-func (s *session) printChecked(c *checked) error {
+	good := len(r.Errors) == 0
 	if s.json() {
-		if err := s.writeJSON(c); err != nil {
-			return err
-		}
+		// Never null in JSON.
+		r.Errors, r.Warnings = append(strictyaml.Problems{}, r.Errors...), append(strictyaml.Problems{}, r.Warnings...)
+		err = s.writeJSON(struct {
+			Good bool `json:"good"`
+			doctor.Report
+			LeftOut []string `json:"left_out,omitempty"` // with --files-only
+		}{good, r, leftOut})
 	} else {
-		printProblems(s.errs, c.Problems)
-		for i := range c.Warnings {
-			c.Warnings[i].Text = "warning: " + c.Warnings[i].Text
+		printProblems(s.errs, r.Errors)
+		for i := range r.Warnings {
+			r.Warnings[i].Text = "warning: " + r.Warnings[i].Text
 		}
-		printProblems(s.errs, c.Warnings)
-		for _, check := range c.LeftOut {
+		printProblems(s.errs, r.Warnings)
+		for _, check := range leftOut {
 			s.note("left out: %s", check)
 		}
 	}
 	switch {
-	case !c.Good:
+	case err == nil && !good:
 		return errReported
-	case s.json():
-		return nil
+	case err != nil || s.json():
+		return err
 	}
 	return s.print(nil, "%s %s: %s, %s, %s", s.file, painted(s.out).green("is valid"),
 		count(len(s.cfg.Registries), "registry", "registries"), count(len(s.cfg.Identity), "source", "sources"),

@@ -150,8 +150,8 @@ func contentFlags(f *flags) func(name string) rulebook.Content {
 	}
 }
 
-// addField adds a flag for a field of a rule or a role. It does not check words. A list that is given
-// is never nil.
+// addField adds a flag for a field of a rule or a role. It does not check words. A list that is
+// given is never nil.
 func addField(f *flags, flag, field, help string, into any) {
 	usage := strings.ToLower(help[:1]) + strings.TrimSuffix(strings.ReplaceAll(help[1:], "`", ""), ".")
 	switch v := into.(type) {

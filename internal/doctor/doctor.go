@@ -27,8 +27,9 @@ type Options struct {
 
 // Report is the result of the checks.
 type Report struct {
-	Errors   strictyaml.Problems // a service would not start, or registries would reject its tokens
-	Warnings strictyaml.Problems // what is allowed, but probably an error
+	// Errors are why a service would not start, or why registries would reject its tokens.
+	Errors   strictyaml.Problems `json:"problems"`
+	Warnings strictyaml.Problems `json:"warnings"` // what is allowed, but probably an error
 }
 
 // Check checks a config, the files that it names, and what they describe: certificates, keys,
