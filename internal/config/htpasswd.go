@@ -55,8 +55,6 @@ func (h *HTPasswd) place(part func(*yaml.Node) *yaml.Node) (line, column int) {
 }
 
 func htpasswdKeys() []strictyaml.Key[HTPasswd] {
-	claims := strictyaml.Map(strictyaml.Map(strictyaml.List(strictyaml.Line)))
-	claims.Kind = "names, each with claims, each with a list of text"
 	return []strictyaml.Key[HTPasswd]{
 		strictyaml.On("name", sourceName(), func(h *HTPasswd, v string) { h.Name = v }).Or("htpasswd").
 			Says("The name of this source in the log. A second htpasswd source needs another name."),
@@ -66,7 +64,7 @@ func htpasswdKeys() []strictyaml.Key[HTPasswd] {
 			Says("Lines of such a file, `name:hash`, instead of a file or in addition to it. Create the hash with `tidewaiter hash-password`."),
 		strictyaml.On("groups", strictyaml.Map(strictyaml.List(strictyaml.Line)), func(h *HTPasswd, v map[string][]string) { h.Groups = v }).
 			Says("Groups, each with its members. Rules refer to them as `group:NAME`."),
-		strictyaml.On("claims", claims, func(h *HTPasswd, v map[string]map[string][]string) { h.Claims = v }).
+		strictyaml.On("claims", strictyaml.Map(strictyaml.Map(strictyaml.List(strictyaml.Line))), func(h *HTPasswd, v map[string]map[string][]string) { h.Claims = v }).
 			Says("More claims of a user. Rules use them as `${claims.NAME}`, conditions as `claims.NAME`."),
 	}
 }
@@ -74,7 +72,7 @@ func htpasswdKeys() []strictyaml.Key[HTPasswd] {
 // passwordEntry is "name:hash". Problems do not repeat it, because it may be a password in plain
 // text.
 func passwordEntry() strictyaml.Type[string] {
-	return strictyaml.Scalar("name:hash", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
+	return strictyaml.Scalar("entry", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 		name, hash, found := strings.Cut(s, ":")
 		switch {
 		case !found:

@@ -42,7 +42,7 @@ const (
 func databaseKey() strictyaml.Key[written] {
 	return strictyaml.On("database", databaseURL(), func(w *written, v string) { w.Database = v }).
 		Or("sqlite:data/state.db").Formerly("state").
-		Says("Where the journal, accounts and rules are stored. `sqlite:PATH` is a file on a local disk; it is created with its folder if missing. `sqlite::memory:` stores nothing. `postgres://USER@HOST/DATABASE` serves several replicas; its password is in a file of its own (`password_file`). See docs/database.md.").
+		Says("Where the journal, accounts and rules are stored. `sqlite:PATH` is a file on a local disk; it is created with its folder if missing. `sqlite::memory:` stores nothing. `postgres://USER@HOST/DATABASE` serves several replicas; its password is in a file of its own (`password_file`). See [Database](database.md).").
 		Shows("database: sqlite:/var/lib/tidewaiter/state.db\n")
 }
 
@@ -289,11 +289,11 @@ func registryKeys() []strictyaml.Key[Registry] {
 func secretKeys() []strictyaml.Key[writtenSecret] {
 	return []strictyaml.Key[writtenSecret]{
 		strictyaml.On("secret_file", strictyaml.FilePath("file"), func(s *writtenSecret, v string) { s.file = v }).
-			Says("A file with the secret, without a trailing line end."),
+			Says("A file with the secret. A line end after the secret is ignored."),
 		strictyaml.On("secret_env", strictyaml.Line, func(s *writtenSecret, v string) { s.env = v }).
 			Says("The name of an environment variable with the secret."),
 		strictyaml.On("secret", secretText(), func(s *writtenSecret, v string) { s.inline = v }).
-			Says("The secret itself. Protect this file then."),
+			Says("The secret itself. Then nobody else may be able to read this file."),
 	}
 }
 
@@ -337,9 +337,9 @@ func limitsKeys() []strictyaml.Key[Limits] {
 		strictyaml.On("throttle", strictyaml.Bool, func(l *Limits, v bool) { l.Throttle = v }).Or("true").
 			Says("Limit failed sign-ins, and answer 429 beyond the limit. See [rate limiting](rate-limiting.md). Set it to `false` only if something in front of Tidewaiter limits them."),
 		strictyaml.On("max_failures_per_pair", count(1, 10_000), func(l *Limits, v int) { l.MaxFailuresPerPair = v }).Or("10").Formerly("failures_per_name").
-			Says("How many wrong passwords for one name from one source are free. After that the delay starts at one second and doubles with each further one. Repeating the same wrong password does not count."),
+			Says("How many wrong passwords for one name from one source are not delayed. After that, the delay starts at one second and doubles with each further one. A source is an IPv4 address or an IPv6 /64. Repeating the same wrong password does not count."),
 		strictyaml.On("max_failures_per_source", count(1, 1_000_000), func(l *Limits, v int) { l.MaxFailuresPerSource = v }).Or("100").Formerly("failures_per_address").
-			Says("How many wrong passwords from one source are free, for all names together. A source is an IPv4 address or an IPv6 /64. A /56 has four times as many, a /48 sixteen times. Behind a proxy, set `trusted_proxies`, or all clients share the proxy's address. This delay is at most 30 seconds."),
+			Says("How many wrong passwords from one source are not delayed, for all names together. A /56 has four times as many, a /48 sixteen times. Behind a proxy, set `trusted_proxies`, or all clients share the proxy's address. This delay is at most 30 seconds."),
 		strictyaml.On("max_delay", duration(time.Second, time.Hour), func(l *Limits, v time.Duration) { l.MaxDelay = v }).Or("5m").Formerly("longest_delay").
 			Says("The longest delay."),
 		strictyaml.On("unknown_places", one("slow", RefusePlaces), func(l *Limits, v string) { l.UnknownPlaces = v }).Or("slow").

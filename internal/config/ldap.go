@@ -75,7 +75,7 @@ func ldapKeys() []strictyaml.Key[LDAP] {
 		strictyaml.On("bind_dn", strictyaml.Line, func(l *LDAP, v string) { l.BindDN = v }).
 			Says("The DN of the service account that looks users up. Without it, users are looked up anonymously. With `user.dn`, they look themselves up after they have signed in, and a refresh then needs anonymous read access."),
 		strictyaml.On("bind_password_file", strictyaml.FilePath("file"), func(l *LDAP, v string) { l.BindPasswordFile = v }).
-			Says("A file with the password of `bind_dn`, without its trailing line ends. It is read again for each connection."),
+			Says("A file with the password of `bind_dn`. Line ends after the password are ignored. The file is read again for each connection."),
 		strictyaml.On("user", strictyaml.Section(ldapUserKeys()), func(l *LDAP, v LDAPUser) { l.User = v }).Must().
 			Says("How users are found."),
 		strictyaml.On("groups", strictyaml.Section(ldapGroupKeys()), func(l *LDAP, v LDAPGroups) { l.Groups = v }).

@@ -21,7 +21,7 @@ func Reference() string {
 	}
 	for _, r := range rows {
 		fmt.Fprintf(&b, "\n## `%s`\n\n%s\n\n", r.Name, r.Means)
-		fmt.Fprintf(&b, "Holds: %s.\n", facts(r))
+		fmt.Fprintf(&b, "Type: %s.\n", facts(r))
 		if r.Example != "" {
 			fmt.Fprintf(&b, "\n```yaml\n%s```\n", r.Example)
 		}
@@ -35,7 +35,7 @@ func Reference() string {
 
 const aboutTests = "The files that `tidewaiter policy test` reads. See [Policy](policy.md#tests). A file has one key at its top, the list `tests`.\n"
 
-const referenceTop = `<!-- Made from the tables in internal/config/keys.go by "make generate". Change it there. -->
+const referenceTop = `<!-- Generated from the tables in internal/config and internal/policyfile by "make generate". -->
 
 # Configuration
 
@@ -87,7 +87,7 @@ func describe(b *strings.Builder, path string, keys []strictyaml.Row) {
 	if len(keys) == 0 {
 		return
 	}
-	b.WriteString("\n| key | holds | default | |\n|---|---|---|---|\n")
+	b.WriteString("\n| key | type | default | meaning |\n|---|---|---|---|\n")
 	for _, k := range keys {
 		standard := ""
 		switch {
@@ -96,7 +96,12 @@ func describe(b *strings.Builder, path string, keys []strictyaml.Row) {
 		case k.Default != "" && k.Default != "{}":
 			standard = "`" + k.Default + "`"
 		}
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", k.Name, strings.ReplaceAll(k.Kind, "|", "\\|"), standard, strings.ReplaceAll(k.Means, "|", "\\|"))
+		means := k.Means
+		if len(k.Keys) > 0 { // the rest is below the heading of the section
+			means, _, _ = strings.Cut(means, ". ")
+			means = fmt.Sprintf("%s. [Keys](#%s)", strings.TrimSuffix(means, "."), strings.ReplaceAll(path+k.Name, ".", ""))
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", k.Name, k.Kind, standard, strings.ReplaceAll(means, "|", "\\|"))
 	}
 	for _, k := range keys {
 		if len(k.Keys) > 0 {
@@ -116,7 +121,7 @@ func Manual(program string) []byte {
 	for _, k := range configKeys(nil) {
 		p.Part(k.Name)
 		p.Text(k.Means)
-		p.Text("Holds: " + facts(k.Row) + ".")
+		p.Text("Type: " + facts(k.Row) + ".")
 		if k.Example != "" {
 			p.Code(k.Example)
 		}

@@ -50,7 +50,7 @@ func (m *misspeller) walk(path, begin, end string, rows []strictyaml.Row) {
 		switch {
 		case strings.HasPrefix(r.Kind, "list of "):
 			open, close = "[{", "}]"
-		case strings.HasPrefix(r.Kind, "names, each with "):
+		case strings.HasPrefix(r.Kind, "map of names"):
 			open, close = "{any: {", "}}"
 		}
 		m.walk(path+r.Name+".", begin+r.Name+": "+open, close+end, r.Keys)

@@ -22,7 +22,7 @@ func pointer[T any](of strictyaml.Type[T]) strictyaml.Type[*T] {
 // oneOrMore is a value, or a list of values.
 func oneOrMore[T any](of strictyaml.Type[T]) strictyaml.Type[[]T] {
 	many := strictyaml.List(of)
-	return strictyaml.Type[[]T]{Kind: of.Kind + ", or list of " + of.Kind + "s", Read: func(d *strictyaml.Decoder, n *yaml.Node) ([]T, bool) {
+	return strictyaml.Type[[]T]{Kind: of.Kind + " or " + many.Kind, Read: func(d *strictyaml.Decoder, n *yaml.Node) ([]T, bool) {
 		if n.Kind == yaml.SequenceNode {
 			return many.Read(d, n)
 		}

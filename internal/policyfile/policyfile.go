@@ -77,8 +77,10 @@ func Sections(c *when.Compiler) strictyaml.Type[Section] {
 }
 
 func fileKeys(c *when.Compiler) []strictyaml.Key[Section] {
+	roles := strictyaml.Dictionary(role())
+	roles.Kind = "map of names to lists of actions or sections"
 	return []strictyaml.Key[Section]{
-		strictyaml.On("roles", strictyaml.Dictionary(role()), func(s *Section, v []strictyaml.Named[policy.Role]) { s.roles = v }).
+		strictyaml.On("roles", roles, func(s *Section, v []strictyaml.Named[policy.Role]) { s.roles = v }).
 			Says("Names for sets of actions, shared by all files: `reader: [pull]`, or with a lifetime `writer: { actions: [pull, push], lifetime: 30m }`."),
 		strictyaml.On("rules", strictyaml.List(rule(c)), func(s *Section, v []writtenRule) { s.rules = v }).
 			Says("The rules."),
@@ -223,7 +225,7 @@ type pattern struct{ folder, name string }
 // filePattern is the path of a file whose last part may be a pattern. Folders cannot be patterns:
 // one that cannot be read would be skipped, and with it the deny rules in it.
 func filePattern() strictyaml.Type[pattern] {
-	path := strictyaml.FilePath("file or pattern")
+	path := strictyaml.FilePath("file pattern")
 	return strictyaml.Type[pattern]{Kind: path.Kind, Read: func(d *strictyaml.Decoder, n *yaml.Node) (pattern, bool) {
 		file, ok := path.Read(d, n)
 		if !ok {

@@ -66,7 +66,7 @@ func actions() strictyaml.Type[scope.Actions] {
 // role is a list of actions, or a section with actions and a lifetime.
 func role() strictyaml.Type[policy.Role] {
 	list, long := actions(), strictyaml.Section(fields(ruleset.RoleFields, func(r *ruleset.Role) *[]string { return &r.Empty }))
-	return strictyaml.Type[policy.Role]{Kind: list.Kind + ", or section", Keys: long.Keys, Read: func(d *strictyaml.Decoder, n *yaml.Node) (policy.Role, bool) {
+	return strictyaml.Type[policy.Role]{Kind: list.Kind + " or section", Keys: long.Keys, Read: func(d *strictyaml.Decoder, n *yaml.Node) (policy.Role, bool) {
 		if n.Kind != yaml.MappingNode {
 			actions, ok := list.Read(d, n)
 			return policy.Role{Actions: actions}, ok

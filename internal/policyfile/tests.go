@@ -216,7 +216,7 @@ func MeantWho(who string) string {
 
 // who is a principal.
 func who() strictyaml.Type[policy.Principal] {
-	return strictyaml.Scalar("who", func(d *strictyaml.Decoder, n *yaml.Node, s string) (policy.Principal, bool) {
+	return strictyaml.Scalar("principal", func(d *strictyaml.Decoder, n *yaml.Node, s string) (policy.Principal, bool) {
 		p, err := ParseWho(s)
 		if err != nil {
 			d.Suggest(n, MeantWho(s), "%v", err)

@@ -66,7 +66,7 @@ type Role struct {
 // for the reference, the API and the command line.
 type Field[S any] struct {
 	Name     string
-	Kind     string // the kind of value, as in the reference: "list of text"
+	Kind     string // the kind of value, as in the reference: "list of texts"
 	Required bool
 	Default  string // "" if there is no default
 	Help     string // one or two sentences, in Markdown
@@ -85,17 +85,17 @@ var Fields = []Field[Rule]{
 		Help: "Name of the rule, which responses, the journal and `explain` use.", More: "It must be unique."},
 	{Name: "effect", Kind: "one of allow, deny", Default: string(Allow), Of: func(r *Rule) any { return (*string)(&r.Effect) },
 		Help: "Whether the rule allows or denies.", More: "A deny rule overrides every allow rule."},
-	{Name: "subjects", Kind: "list of text", Example: []string{"group:developers"}, Of: func(r *Rule) any { return &r.Subjects },
+	{Name: "subjects", Kind: "list of texts", Example: []string{"group:developers"}, Of: func(r *Rule) any { return &r.Subjects },
 		Help: "Who: `anyone`, `signed-in`, `anonymous`, `user:NAME`, `group:NAME`, `robot:NAME`, `workload:NAME`. A deny rule without subjects is for anyone.",
 		More: "An allow rule needs at least one."},
-	{Name: "registries", Kind: "list of text", Of: func(r *Rule) any { return &r.Registries },
+	{Name: "registries", Kind: "list of texts", Of: func(r *Rule) any { return &r.Registries },
 		Help: "The `service` of each registry that the rule is for. The default is all."},
-	{Name: "repositories", Kind: "list of text", Example: []string{"prod/**"}, Of: func(r *Rule) any { return &r.Repositories },
+	{Name: "repositories", Kind: "list of texts", Example: []string{"prod/**"}, Of: func(r *Rule) any { return &r.Repositories },
 		Help: "Patterns of repositories, such as `team/**`.",
 		More: "`*` matches any text within one path part, `**` any number of parts, `${user}` the name of the principal, `${group}` any of its groups, `${claims.NAME}` a claim."},
 	{Name: "catalog", Kind: "true", Of: func(r *Rule) any { return &r.Catalog },
 		Help: "Instead of repositories: the registry's catalog, the list of all its repositories."},
-	{Name: "tidewaiter", Kind: "list of right", Example: []string{"accounts"}, Of: func(r *Rule) any { return &r.Tidewaiter },
+	{Name: "tidewaiter", Kind: "list of rights", Example: []string{"accounts"}, Of: func(r *Rule) any { return &r.Tidewaiter },
 		Help: "Instead of repositories: rights over Tidewaiter itself, such as `journal` or `namespace/team`.",
 		More: "`accounts`: users, robots, groups and tokens. `administrators`: accounts of administrators. `journal`: the audit journal. `policy`: roles and rules in the database, and queries about the rights of others. `namespaces`: all namespaces. `namespace/NAME`, or a pattern such as `namespace/team-*`: a namespace's members, roles and robots. `\"**\"`: all. Members of the group `tidewaiter-admins` have all rights without a rule, and those of `tidewaiter-auditors` may read everything. A deny rule can take these rights away."},
 	{Name: "role", Kind: "text", Example: "writer", Of: func(r *Rule) any { return &r.Role },

@@ -21,7 +21,7 @@ import (
 
 // Type reads one kind of value from YAML into a T.
 type Type[T any] struct {
-	Kind string // for references: "duration", "list of text"
+	Kind string // for references: "duration", "list of texts"
 	Keys []Row  // of a section, or of the sections of a list
 	// Read returns false after it has reported a problem.
 	Read func(d *Decoder, n *yaml.Node) (T, bool)

@@ -48,6 +48,24 @@ func indefinite(kind string) string {
 	return "a " + kind
 }
 
+// plural returns the plural of the name of a Type.
+func plural(kind string) string {
+	if one, other, both := strings.Cut(kind, " or "); both {
+		return plural(one) + " or " + plural(other)
+	}
+	switch before, after, _ := strings.Cut(kind, " of "); {
+	case before == "list", before == "map":
+		return before + "s of " + after
+	case before == "one":
+		return after
+	case strings.HasSuffix(kind, "y"):
+		return strings.TrimSuffix(kind, "y") + "ies"
+	case strings.HasSuffix(kind, "s"):
+		return kind + "es"
+	}
+	return kind + "s"
+}
+
 func line(d *Decoder, n *yaml.Node, s string) (string, bool) {
 	trimmed := strings.TrimSpace(s)
 	switch {
@@ -109,7 +127,7 @@ func List[T any](of Type[T]) Type[[]T] {
 		}
 		return vs, ok
 	}
-	return Type[[]T]{Kind: "list of " + of.Kind, Keys: of.Keys, Read: read}
+	return Type[[]T]{Kind: "list of " + plural(of.Kind), Keys: of.Keys, Read: read}
 }
 
 // Named is an entry of a Dictionary.
@@ -148,7 +166,7 @@ func Dictionary[T any](of Type[T]) Type[[]Named[T]] {
 		}
 		return vs, ok
 	}
-	return Type[[]Named[T]]{Kind: "names, each with a " + of.Kind, Keys: of.Keys, Read: read}
+	return Type[[]Named[T]]{Kind: "map of names to " + plural(of.Kind), Keys: of.Keys, Read: read}
 }
 
 // Map is a Dictionary whose entries need no position.
