@@ -140,24 +140,18 @@ func (a *Accounts) DummyLookup(ctx context.Context, p identity.Presented) error 
 // Find returns the principal with a login, or with a name and an id. For a disabled or expired
 // account it returns an identity.DisabledError.
 func (a *Accounts) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
-	var r record
-	var err error
-	if id != "" {
-		r, err = findID(ctx, a.writer.DB.Read(), id)
-		if err == nil && name != r.Name && name != r.Login() {
-			err = admin.ErrNotFound
-		}
-	} else {
-		r, err = find(ctx, a.writer.DB.Read(), name)
+	o := credentials.Owner{ID: id}
+	if id == "" {
+		o.Kind, o.Name, _ = parseLogin(name)
 	}
-	if errors.Is(err, admin.ErrNotFound) {
+	owner, err := localOwners{}.Owner(ctx, a.writer.DB.Read(), o, a.writer.Now())
+	switch {
+	case errors.Is(err, admin.ErrNotFound), err == nil && name != owner.Login && (id == "" || name != owner.Principal.Name):
 		return nil, identity.ErrUnknown
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("looking up an account: %w", err)
+	case owner.Ended != "":
+		return nil, &identity.DisabledError{Why: owner.Ended}
 	}
-	if ended := r.ended(a.writer.Now()); ended != "" {
-		return nil, &identity.DisabledError{Why: ended}
-	}
-	return r.principal(), nil
+	return owner.Principal, nil
 }

@@ -205,17 +205,11 @@ func replaceHash(ctx context.Context, tx *sql.Tx, r *record, hash string) (*jour
 // signOut revokes the refresh tokens and sessions of an account.
 func signOut(ctx context.Context, tx *sql.Tx, r *record, change *journal.Change) error {
 	refresh, err := credentials.DeleteTokens(ctx, tx, r.owner(), credentials.Refresh)
-	if err != nil {
-		return err
-	}
-	sessions, err := credentials.DeleteTokens(ctx, tx, r.owner(), credentials.Session)
-	if err != nil {
-		return err
-	}
+	sessions, err2 := credentials.DeleteTokens(ctx, tx, r.owner(), credentials.Session)
 	if change.To["refresh_revoked"] = refresh; sessions > 0 {
 		change.To["sessions_ended"] = sessions
 	}
-	return nil
+	return errors.Join(err, err2)
 }
 
 // ChangePassword sets the actor's own password. It needs the current password; a token is not
@@ -287,15 +281,13 @@ func (a *Accounts) SetExpiry(ctx context.Context, by admin.Actor, login string, 
 // changed.
 func (a *Accounts) Disable(ctx context.Context, by admin.Actor, login string, version int64) (_ Account, err error) {
 	defer admin.Wrap(&err, "disabling %.80q", login)
-	account, err := a.setDisabled(ctx, by, login, version, true)
-	return account, err
+	return a.setDisabled(ctx, by, login, version, true)
 }
 
 // Enable undoes Disable. An enabled account is not changed.
 func (a *Accounts) Enable(ctx context.Context, by admin.Actor, login string, version int64) (_ Account, err error) {
 	defer admin.Wrap(&err, "enabling %.80q", login)
-	account, err := a.setDisabled(ctx, by, login, version, false)
-	return account, err
+	return a.setDisabled(ctx, by, login, version, false)
 }
 
 func (a *Accounts) setDisabled(ctx context.Context, by admin.Actor, login string, version int64, disabled bool) (Account, error) {

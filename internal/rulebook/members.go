@@ -31,7 +31,7 @@ func (b *Rulebook) Members(ctx context.Context, by admin.Actor, namespace string
 func (b *Rulebook) SetMember(ctx context.Context, by admin.Actor, namespace, subject, role string, version int64) (_ Namespace, err error) {
 	defer admin.Wrap(&err, "making %.80q a member of %.130q", subject, namespace)
 	subject = canonicalSubject(subject)
-	n, err := b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {
+	return b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {
 		if err := cmp.Or(b.mayBeMember(by, subject, n.Name), hasRole(ctx, tx, n, role)); err != nil {
 			return nil, err
 		}
@@ -51,13 +51,12 @@ func (b *Rulebook) SetMember(ctx context.Context, by admin.Actor, namespace, sub
 		_, err = tx.ExecContext(ctx, "UPDATE namespace_members SET role = $1 WHERE namespace_id = $2 AND subject = $3", role, n.ID, subject)
 		return note, err
 	})
-	return n, err
 }
 
 // RemoveMember removes a member. It succeeds if the subject is not a member.
 func (b *Rulebook) RemoveMember(ctx context.Context, by admin.Actor, namespace, subject string, version int64) (_ Namespace, err error) {
 	defer admin.Wrap(&err, "removing %.80q from %.130q", subject, namespace)
-	n, err := b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {
+	return b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {
 		was, err := admin.OrNotFound(scanMember(tx.QueryRowContext(ctx, memberQuery+" WHERE namespace_id = $1 AND subject IN ($2, $3)", n.ID, subject, canonicalSubject(subject))))
 		if errors.Is(err, admin.ErrNotFound) {
 			return nil, nil
@@ -69,7 +68,6 @@ func (b *Rulebook) RemoveMember(ctx context.Context, by admin.Actor, namespace, 
 		_, err = tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE namespace_id = $1 AND subject = $2", n.ID, was.Subject)
 		return &journal.Change{Action: "namespace.member.remove", Target: n.Name, From: map[string]any{"member": was.Subject, "role": was.Role}}, err
 	})
-	return n, err
 }
 
 // canonicalSubject returns a subject with a distinguished name in canonical spelling. So a

@@ -141,7 +141,7 @@ func (b *Rulebook) Namespaces(ctx context.Context, by admin.Actor, page admin.Pa
 // SetVisibility sets who else may pull from a namespace.
 func (b *Rulebook) SetVisibility(ctx context.Context, by admin.Actor, name string, v Visibility, version int64) (_ Namespace, err error) {
 	defer admin.Wrap(&err, "changing namespace %.130q", name)
-	n, err := b.changeNamespace(ctx, by, name, version, func(_ *sql.Tx, n *Namespace) (*journal.Change, error) {
+	return b.changeNamespace(ctx, by, name, version, func(_ *sql.Tx, n *Namespace) (*journal.Change, error) {
 		if err := v.check(); err != nil {
 			return nil, err
 		}
@@ -152,7 +152,6 @@ func (b *Rulebook) SetVisibility(ctx context.Context, by admin.Actor, name strin
 		n.Visibility = v
 		return note, nil
 	})
-	return n, err
 }
 
 // changeNamespace changes a namespace or its roles or members, if the actor may write it. f
