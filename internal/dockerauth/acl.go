@@ -10,6 +10,7 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -37,7 +38,7 @@ func (m *match) conditions(v variant) (all []literal, never bool, unclear string
 		}
 	}
 	if v.accounts != nil {
-		all = append(all, is(atom{kind: account, form: oneOf, text: strings.Join(v.accounts, "\x00")}))
+		all = append(all, is(named(v.accounts...)))
 	}
 	if v.account != nil {
 		add(*v.account, atom{kind: account})
@@ -46,9 +47,8 @@ func (m *match) conditions(v variant) (all []literal, never bool, unclear string
 		add(*v.service, atom{kind: service})
 	}
 	if m.ip != nil {
-		if prefix, err := network(*m.ip); err == nil {
-			all = append(all, is(atom{kind: address, form: inside, text: prefix.String()}))
-		}
+		prefix, _ := network(*m.ip) // entries checks it
+		all = append(all, is(atom{kind: address, form: inside, text: prefix.String()}))
 	}
 	for _, key := range slices.Sorted(maps.Keys(m.labels)) {
 		add(filled{text: m.labels[key]}, atom{kind: label, key: key})
@@ -140,60 +140,50 @@ func globSource(glob string) string {
 	var b strings.Builder
 	b.WriteString(`(?s)^`)
 	for glob != "" {
-		switch c := glob[0]; c {
+		r, size := utf8.DecodeRuneInString(glob)
+		switch r {
 		case '*':
 			b.WriteString(`[^/]*`)
-			glob = strings.TrimLeft(glob, "*")
-			continue
+			size = len(glob) - len(strings.TrimLeft(glob, "*"))
 		case '?':
 			b.WriteString(`[^/]`)
 		case '[':
-			end := classEnd(glob)
-			b.WriteString(globClass(glob[:end]))
-			glob = glob[end:]
-			continue
+			size = classEnd(glob)
+			b.WriteString(globClass(glob[:size]))
 		case '\\':
-			glob = glob[1:]
-			fallthrough
-		default:
-			r := []rune(glob)[0]
-			if c == '\\' && isMark(r) {
+			escaped, n := utf8.DecodeRuneInString(glob[1:])
+			if size += n; isMark(escaped) {
 				b.WriteByte('\\')
 			}
+			b.WriteString(regexp.QuoteMeta(string(escaped)))
+		default:
 			b.WriteString(regexp.QuoteMeta(string(r)))
-			glob = glob[len(string(r)):]
-			continue
 		}
-		glob = glob[1:]
+		glob = glob[size:]
 	}
 	return b.String() + `$`
 }
 
 // globClass translates a class of a glob to one of a regular expression.
 func globClass(class string) string {
-	inner := class[1 : len(class)-1]
+	inner, negated := strings.CutPrefix(class[1:len(class)-1], "^")
 	var b strings.Builder
 	b.WriteByte('[')
-	if strings.HasPrefix(inner, "^") {
+	if negated {
 		b.WriteByte('^')
-		inner = inner[1:]
 	}
 	escaped := false
 	for _, r := range inner {
 		switch {
-		case isMark(r):
-			b.WriteRune(r)
-			escaped = false
-		case escaped:
-			fmt.Fprintf(&b, `\x{%x}`, r)
-			escaped = false
-		case r == '\\':
+		case r == '\\' && !escaped:
 			escaped = true
-		case r == '-':
-			b.WriteByte('-')
+			continue
+		case isMark(r) || r == '-' && !escaped:
+			b.WriteRune(r)
 		default:
 			fmt.Fprintf(&b, `\x{%x}`, r)
 		}
+		escaped = false
 	}
 	return b.String() + "]"
 }

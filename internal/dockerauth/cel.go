@@ -94,27 +94,22 @@ func cel(l literal, labels map[string]labelled, beside bool) string {
 	var expression string
 	switch l.kind {
 	case account:
-		expression = celText("user", l)
+		return celText("user", l)
 	case service:
-		expression = celText("registry", l)
+		return celText("registry", l)
 	case address:
 		expression = `cidr(` + text.Quote(l.text) + `).containsIP(request.ip)`
 		if network := netip.MustParsePrefix(l.text); network.IsSingleIP() {
 			expression = `request.ip == ip(` + text.Quote(network.Addr().String()) + `)`
 		}
-		if l.not {
-			return "!(" + expression + ")"
-		}
-		return expression
 	case label:
 		expression = celLabel(l, labels[l.key])
-		if l.not {
-			return "!(" + expression + ")"
-		}
-		if beside {
-			return "(" + expression + ")"
-		}
-		return expression
+	}
+	switch {
+	case l.not:
+		return "!(" + expression + ")"
+	case beside && l.kind == label:
+		return "(" + expression + ")"
 	}
 	return expression
 }
@@ -145,19 +140,15 @@ func celText(name string, l literal) string {
 		}
 		return notTo + name + ".matches(" + text.Quote(`\A(?:`+strings.Join(exact, "|")+`)\z`) + ")"
 	}
-	if len(values) > 1 {
-		return celIn(notTo, name, values)
+	if len(values) == 1 {
+		return name + equals + text.Quote(l.text)
 	}
-	return name + equals + text.Quote(l.text)
-}
-
-func celIn(notTo, name string, values []string) string {
-	var list []string
-	for _, v := range values {
-		list = append(list, text.Quote(v))
+	list := make([]string, len(values))
+	for k, v := range values {
+		list[k] = text.Quote(v)
 	}
 	expression := name + " in [" + strings.Join(list, ", ") + "]"
-	if notTo != "" {
+	if l.not {
 		return "!(" + expression + ")"
 	}
 	return expression

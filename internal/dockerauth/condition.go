@@ -1,7 +1,7 @@
 package dockerauth
 
 import (
-	"cmp"
+	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -57,8 +57,10 @@ func (l literal) opposite() literal { return literal{l.atom, !l.not}.normal() }
 
 var signedIn = atom{kind: account, form: present}
 
-// named returns the atom for the account of that name.
-func named(name string) atom { return atom{kind: account, form: oneOf, text: name} }
+// named returns the atom for the accounts of these names.
+func named(names ...string) atom {
+	return atom{kind: account, form: oneOf, text: strings.Join(names, "\x00")}
+}
 
 // namedLike returns the atom for accounts that a glob of one segment matches.
 func namedLike(glob string) atom {
@@ -223,22 +225,17 @@ func (w condition) simple() (condition, bool) {
 // key returns equal texts for equal conditions.
 func (w condition) key() string {
 	text := func(list []literal) string {
-		list = slices.Clone(list)
-		slices.SortFunc(list, compare)
-		var b strings.Builder
+		var parts []string
 		for _, l := range list {
-			b.WriteString(strings.Join([]string{string(rune('a' + l.kind)), l.key, string(rune('a' + l.form)), l.text, map[bool]string{true: "!"}[l.not], ""}, "\x01"))
+			parts = append(parts, fmt.Sprintf("%#v", l))
 		}
-		return b.String()
+		slices.Sort(parts)
+		return strings.Join(parts, "&")
 	}
-	parts := make([]string, 0, len(w.none))
+	var none []string
 	for _, list := range w.none {
-		parts = append(parts, text(list))
+		none = append(none, text(list))
 	}
-	slices.Sort(parts)
-	return text(w.all) + "\x02" + strings.Join(parts, "\x02")
-}
-
-func compare(a, b literal) int {
-	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.key, b.key), cmp.Compare(a.form, b.form), cmp.Compare(a.text, b.text))
+	slices.Sort(none)
+	return text(w.all) + "!" + strings.Join(none, "!")
 }

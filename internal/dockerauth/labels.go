@@ -128,10 +128,7 @@ func (i *importer) labelFrom(key string) string {
 
 // outside returns the source of accounts that are not in the file, or "".
 func (i *importer) outside() string {
-	if len(i.sources) == 0 {
-		return ""
-	}
-	return i.sources[0]
+	return cmp.Or(i.sources...)
 }
 
 // variants lists the variants of a match. from is the source outside the file whose labels its

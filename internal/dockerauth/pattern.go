@@ -64,23 +64,19 @@ func textPart(text string) part {
 // segments", and merges adjacent **.
 func (p pattern) normal() pattern {
 	n := make(pattern, 0, len(p))
-	for i := 0; i < len(p); {
-		if p[i].kind != star && p[i].kind != deep {
-			n = append(n, p[i])
-			i++
-			continue
+	open := false // a ** is to be appended after the next *
+	for _, q := range p {
+		if open && q.kind != star && q.kind != deep {
+			n, open = append(n, part{kind: deep}), false
 		}
-		open := false
-		for ; i < len(p) && (p[i].kind == star || p[i].kind == deep); i++ {
-			if p[i].kind == deep {
-				open = true
-			} else {
-				n = append(n, p[i])
-			}
+		if q.kind == deep {
+			open = true
+		} else {
+			n = append(n, q)
 		}
-		if open {
-			n = append(n, part{kind: deep})
-		}
+	}
+	if open {
+		n = append(n, part{kind: deep})
 	}
 	return n
 }
@@ -94,30 +90,29 @@ func (p pattern) has(kind partKind) bool {
 // texts returns the pattern in the form of rules. That takes two texts if nothing may follow:
 // team and team/**.
 func (p pattern) texts() []string {
-	words := make([]string, 0, len(p))
+	words := make([]string, len(p))
 	for i, q := range p {
-		switch q.kind {
-		case word, glob:
-			words = append(words, q.text)
-		case star:
-			if i == len(p)-2 && p[i+1].kind == deep {
-				return []string{strings.Join(append(words, "**"), "/")}
-			}
-			words = append(words, "*")
-		case user:
-			words = append(words, "${user}")
-		case claim:
-			words = append(words, "${claims."+q.text+"}")
-		case member:
-			words = append(words, "${group}")
-		case deep:
-			if i == len(p)-1 {
-				return []string{strings.Join(words, "/"), strings.Join(append(words, "**"), "/")}
-			}
-			words = append(words, "**")
-		}
+		words[i] = q.String()
 	}
-	return []string{strings.Join(words, "/")}
+	last := len(p) - 1
+	switch {
+	case last < 0 || p[last].kind != deep:
+		return []string{strings.Join(words, "/")}
+	case last > 0 && p[last-1].kind == star: // */** is ** at the end
+		return []string{strings.Join(append(words[:last-1], "**"), "/")}
+	}
+	return []string{strings.Join(words[:last], "/"), strings.Join(words, "/")}
+}
+
+// String returns the part in the form of rules.
+func (p part) String() string {
+	switch p.kind {
+	case word, glob:
+		return p.text
+	case claim:
+		return "${claims." + p.text + "}"
+	}
+	return [...]string{star: "*", deep: "**", user: "${user}", member: "${group}"}[p.kind]
 }
 
 // possible reports whether a repository's name can match the pattern.
@@ -188,7 +183,8 @@ func meet(p, q pattern) ([]area, bool) {
 	if p.has(claim) || q.has(claim) {
 		return meetClaims(p, q)
 	}
-	areas, ok := meetParts(p, q)
+	left := meeting(mostSteps)
+	areas, ok := left.parts(p, q)
 	if !ok {
 		return nil, false
 	}
@@ -198,17 +194,11 @@ func meet(p, q pattern) ([]area, bool) {
 	return tidy(areas), len(areas) <= mostPieces
 }
 
-// meetParts intersects two patterns part by part.
-func meetParts(p, q pattern) ([]area, bool) {
-	left := meeting(mostSteps)
-	return left.parts(p, q)
-}
-
 // mostSteps bounds the ways in which the ** of two patterns are tried against each other: with a
 // few in each there are thousands, and with twenty more than anybody could wait for.
 const mostSteps = 20_000
 
-// meeting is the steps that are left to intersect two patterns.
+// meeting intersects patterns part by part. It is the number of steps that are left.
 type meeting int
 
 func (m *meeting) parts(p, q pattern) ([]area, bool) {
@@ -389,8 +379,9 @@ func meetClaims(p, q pattern) ([]area, bool) {
 		}
 		words = append(words, x.text)
 	}
-	one, ok1 := meetParts(head, q[:at])
-	two, ok2 := meetParts(tail, q[at+width:])
+	left := meeting(mostSteps)
+	one, ok1 := left.parts(head, q[:at])
+	two, ok2 := left.parts(tail, q[at+width:])
 	middle := area{q[at : at+width], []literal{is(claimed(p[at].text, strings.Join(words, "/")))}}
 	return tidy(before(before(one, []area{middle}), two)), ok1 && ok2
 }

@@ -140,33 +140,15 @@ func complement(text string, first bool) ([]string, bool) {
 	if first {
 		alphabet += ":"
 	}
-	var others []string
-	for i := range len(head) { // another letter at this position, or an end
-		for _, c := range alphabet {
-			if byte(c) != head[i] {
-				others = append(others, head[:i]+string(c)+"*")
-			}
-		}
-		if i > 0 {
-			others = append(others, head[:i])
-		}
-	}
+	others := differing(head, alphabet)
 	if !globbed {
 		for _, c := range alphabet {
 			others = append(others, head+string(c)+"*")
 		}
 		return others, true
 	}
-	for i := range len(tail) { // the same from the end
-		from := len(tail) - i
-		for _, c := range alphabet {
-			if byte(c) != tail[from-1] {
-				others = append(others, "*"+string(c)+tail[from:])
-			}
-		}
-		if i > 0 {
-			others = append(others, tail[from:])
-		}
+	for _, other := range differing(reversed(tail), alphabet) {
+		others = append(others, reversed(other))
 	}
 	// Both match, but they overlap: ab*bc does not match abc.
 	for over := 1; over <= min(len(head), len(tail)); over++ {
@@ -175,4 +157,26 @@ func complement(text string, first bool) ([]string, bool) {
 		}
 	}
 	return others, true
+}
+
+// differing returns globs for all texts that do not begin with the word: those with another letter
+// at some position, and those that end before.
+func differing(word, alphabet string) (others []string) {
+	for i := range len(word) {
+		for _, c := range alphabet {
+			if byte(c) != word[i] {
+				others = append(others, word[:i]+string(c)+"*")
+			}
+		}
+		if i > 0 {
+			others = append(others, word[:i])
+		}
+	}
+	return others
+}
+
+func reversed(s string) string {
+	b := []byte(s)
+	slices.Reverse(b)
+	return string(b)
 }
