@@ -192,7 +192,7 @@ func globClass(class string) string {
 // both ends.
 func whole(re *syntax.Regexp) ([]string, bool) {
 	pieces, ok := ofText.flatten(re)
-	if !ok || len(pieces) > mostNames {
+	if !ok || len(pieces) > maxNames {
 		return nil, false
 	}
 	var values []string
@@ -208,7 +208,7 @@ func whole(re *syntax.Regexp) ([]string, bool) {
 
 // ofText lists the texts that an expression matches, of any characters. It supports no
 // repetitions and no large classes.
-var ofText = flattener{most: mostNames, leaf: func(re *syntax.Regexp) ([]piece, bool) {
+var ofText = flattener{most: maxNames, leaf: func(re *syntax.Regexp) ([]piece, bool) {
 	switch re.Op {
 	case syntax.OpLiteral:
 		return []piece{{text: string(re.Rune)}}, re.Flags&syntax.FoldCase == 0
@@ -310,7 +310,7 @@ func (v variant) areas(kind string) (areas []area, unclear string) {
 		return all, unclear
 	}
 	for _, a := range all {
-		common, ok := meet(a.pattern, catalog)
+		common, ok := intersect(a.pattern, catalog)
 		if !ok {
 			return []area{{pattern: catalog}}, cmp.Or(unclear, "whether its names include the catalog depends on labels: write type: repository, and a separate entry for the catalog")
 		}

@@ -78,8 +78,8 @@ func TestPatternsAreSets(t *testing.T) {
 	met, taken := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		p, q := drawPattern(t), drawPattern(t)
-		both, ok := meet(p, q)
-		left, ok2 := minus(p, q)
+		both, ok := intersect(p, q)
+		left, ok2 := subtract(p, q)
 		inside := p.within(q)
 		for range 30 {
 			name := drawName(t)

@@ -18,15 +18,15 @@ type labelled struct {
 	lower  bool // docker_auth has its values in lower case
 }
 
-// said is a condition in the form of a rule.
-type said struct {
+// ruleTerms is a condition in the form of a rule.
+type ruleTerms struct {
 	subjects, registries []string
 	text                 string
 }
 
-// say translates a condition to subjects, registries and a CEL expression for the rest.
-func say(w condition, labels map[string]labelled) said {
-	s := said{subjects: []string{"anyone"}}
+// termsOf translates a condition to subjects, registries and a CEL expression for the rest.
+func termsOf(w condition, labels map[string]labelled) ruleTerms {
+	s := ruleTerms{subjects: []string{"anyone"}}
 	var terms []string
 	chosen := -1
 	for i, l := range w.all { // the narrowest account that can be subjects
@@ -70,7 +70,7 @@ func subjects(l literal, labels map[string]labelled) ([]string, bool) {
 	}
 	var names []string
 	for _, v := range l.values() {
-		if directoryName(v) {
+		if isDistinguishedName(v) {
 			return nil, false // a subject matches the name in other spellings, too
 		}
 		name := "user:" + v
@@ -133,7 +133,7 @@ func celText(name string, l literal) string {
 	}
 	values := l.values()
 	// == would match every spelling of the name
-	if name == "user" && slices.ContainsFunc(values, directoryName) {
+	if name == "user" && slices.ContainsFunc(values, isDistinguishedName) {
 		var exact []string
 		for _, v := range values {
 			exact = append(exact, regexp.QuoteMeta(v))

@@ -11,9 +11,9 @@ import (
 
 // Markers in texts that become patterns:
 const (
-	anything  = "\x01" // any text, including slashes
-	something = "\x02" // after anything, * or hostless: the text is not empty
-	hostless  = "\x03" // *, but without a colon
+	anything     = "\x01" // any text, including slashes
+	nonEmptyMark = "\x02" // after anything, * or hostless: the text is not empty
+	hostless     = "\x03" // *, but without a colon
 )
 
 // piece is one text that an expression matches, and whether it must be at the begin or end of
@@ -42,23 +42,23 @@ func translate(expression string) ([]string, bool) {
 		if !p.ends {
 			p.text += anything
 		}
-		some, ok := spelledOut(absorbed(p.text))
+		some, ok := expandNonEmpty(mergeWildcards(p.text))
 		if !ok {
 			return nil, false
 		}
 		for _, text := range some {
-			texts = append(texts, parted(text)...)
+			texts = append(texts, expandAnything(text)...)
 		}
 	}
-	return texts, len(texts) <= 50*mostNames
+	return texts, len(texts) <= 50*maxNames
 }
 
-// absorbed removes what an adjacent anything already covers: .+ before anything is .+, and two
+// mergeWildcards removes what an adjacent anything already covers: .+ before anything is .+, and two
 // adjacent .* are one.
-func absorbed(text string) string {
+func mergeWildcards(text string) string {
 	var b strings.Builder
 	for text != "" {
-		rest := strings.TrimLeft(text, anything+something)
+		rest := strings.TrimLeft(text, anything+nonEmptyMark)
 		run := text[:len(text)-len(rest)]
 		// "something" belongs to what precedes it
 		if run == "" || !strings.HasPrefix(run, anything) {
@@ -67,8 +67,8 @@ func absorbed(text string) string {
 			text = text[n:]
 			continue
 		}
-		if n := strings.Count(run, something); n > 0 {
-			b.WriteString(strings.Repeat(anything+something, n))
+		if n := strings.Count(run, nonEmptyMark); n > 0 {
+			b.WriteString(strings.Repeat(anything+nonEmptyMark, n))
 		} else {
 			b.WriteString(anything)
 		}
@@ -85,7 +85,7 @@ type flattener struct {
 }
 
 // ofName lists the texts that match names.
-var ofName = flattener{50 * mostNames, anything + "*" + hostless, func(re *syntax.Regexp) ([]piece, bool) {
+var ofName = flattener{50 * maxNames, anything + "*" + hostless, func(re *syntax.Regexp) ([]piece, bool) {
 	switch re.Op {
 	case syntax.OpLiteral:
 		text := string(re.Rune)
@@ -193,7 +193,7 @@ func repeated(re *syntax.Regexp) ([]piece, bool) {
 		return nil, false
 	}
 	if re.Op == syntax.OpPlus {
-		what += something
+		what += nonEmptyMark
 	}
 	return []piece{{text: what}}, true
 }
@@ -227,21 +227,21 @@ func chars(ok func(rune) bool) (all []piece) {
 	return all
 }
 
-// spelledOut expands markers of non-empty text where the name could be valid without it.
-func spelledOut(text string) ([]string, bool) {
+// expandNonEmpty expands markers of non-empty text where the name could be valid without it.
+func expandNonEmpty(text string) ([]string, bool) {
 	done, work := []string(nil), []string{text}
 	for len(work) > 0 {
 		text, work = work[len(work)-1], work[:len(work)-1]
-		at := strings.Index(text, something)
+		at := strings.Index(text, nonEmptyMark)
 		if at < 0 {
 			done = append(done, text)
 			continue
 		}
-		if len(work)+len(done) > 50*mostNames {
+		if len(work)+len(done) > 50*maxNames {
 			return nil, false
 		}
 		head, what, tail := text[:at-1], text[at-1:at], text[at+1:]
-		if !couldBe(head + tail) {
+		if !canMatchName(head + tail) {
 			work = append(work, head+what+tail)
 			continue
 		}
@@ -254,9 +254,9 @@ func spelledOut(text string) ([]string, bool) {
 	return done, true
 }
 
-// couldBe reports whether some name matches a text.
-func couldBe(text string) bool {
-	for _, t := range parted(strings.ReplaceAll(text, something, "")) {
+// canMatchName reports whether some name matches a text.
+func canMatchName(text string) bool {
+	for _, t := range expandAnything(strings.ReplaceAll(text, nonEmptyMark, "")) {
 		p, _ := marked{labels: make([]string, 16)}.pattern(strings.Map(func(r rune) rune {
 			if r > markAccount && r <= markLast {
 				return markAccount
@@ -270,9 +270,9 @@ func couldBe(text string) bool {
 	return false
 }
 
-// parted expands each "anything": text within a segment, or the end of one, any segments and
+// expandAnything expands each "anything": text within a segment, or the end of one, any segments and
 // the beginning of another.
-func parted(text string) []string {
+func expandAnything(text string) []string {
 	for strings.Contains(text, anything+anything) {
 		text = strings.ReplaceAll(text, anything+anything, anything)
 	}
@@ -283,7 +283,7 @@ func parted(text string) []string {
 	left := head == "" || strings.HasSuffix(head, "/")
 	right := tail == "" || strings.HasPrefix(tail, "/")
 	var all []string
-	for _, rest := range parted(tail) {
+	for _, rest := range expandAnything(tail) {
 		switch {
 		case right:
 			all = append(all, head+"*/\x00"+rest)

@@ -58,7 +58,7 @@ func (v variant) key() string {
 func (v *variant) patterns() []**filled { return []**filled{&v.account, &v.kind, &v.name, &v.service} }
 
 // mostVariants limits the variants of one entry.
-const mostVariants = 2000
+const maxVariants = 2000
 
 // patterns returns the patterns of a match that can have variables.
 func (m *match) patterns() []*string { return []*string{m.account, m.kind, m.name, m.service} }
@@ -150,7 +150,7 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 	for _, key := range keys {
 		from = cmp.Or(from, i.labelFrom(key))
 	}
-	keep, why := i.kept(m)
+	keep, why := i.mayUsePlaceholders(m)
 	switch {
 	case from != "" && !keep:
 		key := keys[slices.IndexFunc(keys, func(k string) bool { return i.labelFrom(k) != "" })]
@@ -169,34 +169,34 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 			return true
 		}
 		known[v.key()] = len(all)
-		if name != everybody {
+		if name != anyAccount {
 			v.accounts = []string{name}
 		}
 		all = append(all, v)
-		return len(all) <= mostVariants
+		return len(all) <= maxVariants
 	}
 	if from == "" && !captures {
-		add(plainly(false), everybody)
+		add(plainly(false), anyAccount)
 	}
 	names := slices.Sorted(maps.Keys(i.statics))
 	if captures {
 		names = append(names, "") // requests without a sign-in
 	}
 	for _, name := range names {
-		for _, v := range i.waysOf(m, name, from != "") {
+		for _, v := range i.variantsFor(m, name, from != "") {
 			if !add(v, name) {
-				return []variant{plainly(true)}, from, fmt.Sprintf("written out for the users of the file, it becomes more than %d entries: write entries for the values that are needed", mostVariants)
+				return []variant{plainly(true)}, from, fmt.Sprintf("written out for the users of the file, it becomes more than %d entries: write entries for the values that are needed", maxVariants)
 			}
 		}
 	}
 	return all, from, ""
 }
 
-// everybody is a name that no account has.
-const everybody = "\x00"
+// anyAccount is a name that no account has.
+const anyAccount = "\x00"
 
-// kept reports whether an entry's labels can be placeholders, and why not.
-func (i *importer) kept(m match) (bool, string) {
+// mayUsePlaceholders reports whether an entry's labels can be placeholders, and why not.
+func (i *importer) mayUsePlaceholders(m match) (bool, string) {
 	if uses(m.account, "labels:") || uses(m.kind, "labels:") || uses(m.service, "labels:") {
 		return false, "in a rule labels are placeholders in names only: write an entry for each value"
 	}
@@ -240,9 +240,9 @@ func (i *importer) allPlain(m match) bool {
 	return true
 }
 
-// waysOf lists the variants for a user of the file. With odd, it lists only those that a
+// variantsFor lists the variants for a user of the file. With odd, it lists only those that a
 // placeholder does not cover.
-func (i *importer) waysOf(m match, name string, odd bool) (all []variant) {
+func (i *importer) variantsFor(m match, name string, withoutUserValue bool) (all []variant) {
 	captured := m.captured(name)
 	fill := func(p *string) (fields []*filled) {
 		if p == nil {
@@ -265,7 +265,7 @@ func (i *importer) waysOf(m match, name string, odd bool) (all []variant) {
 					maps.Copy(one, w)
 					more = append(more, one)
 				}
-				if len(more) > mostVariants {
+				if len(more) > maxVariants {
 					break
 				}
 			}
@@ -284,21 +284,21 @@ func (i *importer) waysOf(m match, name string, odd bool) (all []variant) {
 		for _, v := range all {
 			for _, f := range fill(p) {
 				*v.patterns()[k] = f
-				if more = append(more, v); len(more) > mostVariants {
+				if more = append(more, v); len(more) > maxVariants {
 					break
 				}
 			}
 		}
 		all = more
 	}
-	if odd {
-		all = slices.DeleteFunc(all, func(v variant) bool { return !i.odd(v) })
+	if withoutUserValue {
+		all = slices.DeleteFunc(all, func(v variant) bool { return !i.hasPatternValue(v) })
 	}
 	return all
 }
 
-// odd reports whether a variant has a value that matches more than itself.
-func (i *importer) odd(v variant) bool {
+// hasPatternValue reports whether a variant has a value that matches more than itself.
+func (i *importer) hasPatternValue(v variant) bool {
 	for variable, value := range v.name.values {
 		key, ok := strings.CutPrefix(variable, "labels:")
 		if ok && (!plainValue(value, v.name.text) || i.labels[key].groups && strings.Contains(value, "/")) {

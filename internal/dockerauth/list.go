@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// written is an entry of the list as it is in the file.
-type written struct {
+// fileEntry is an entry of the list as it is in the file.
+type fileEntry struct {
 	node    *yaml.Node
 	match   match
 	actions []string
@@ -24,7 +24,7 @@ type written struct {
 }
 
 // entries reads the list.
-func (i *importer) entries(n *yaml.Node) (all []written) {
+func (i *importer) entries(n *yaml.Node) (all []fileEntry) {
 	if n.Kind != yaml.SequenceNode {
 		i.problem(n, "expected a list of entries")
 		return nil
@@ -35,8 +35,8 @@ func (i *importer) entries(n *yaml.Node) (all []written) {
 	return all
 }
 
-func (i *importer) entry(n *yaml.Node) written {
-	w := written{node: n}
+func (i *importer) entry(n *yaml.Node) fileEntry {
+	w := fileEntry{node: n}
 	known := []string{"match", "actions", "comment"}
 	keys := map[string]*yaml.Node{}
 	for _, e := range i.pairs(n) {
@@ -137,9 +137,9 @@ func (i *importer) unknown(account string) bool {
 	return ok && name != "" && !known && i.outside() == "" && !strings.Contains(account, "${")
 }
 
-// local notes an entry that grants to a loopback or private network, which all requests may
+// noteLocalNetwork notes an entry that grants to a loopback or private network, which all requests may
 // seem to come from.
-func (i *importer) local(w written) {
+func (i *importer) noteLocalNetwork(w fileEntry) {
 	m := w.match
 	if m.ip == nil || m.account != nil || m.labels != nil || m.name != nil || len(w.actions) == 0 {
 		return
@@ -155,31 +155,31 @@ func (i *importer) list(n *yaml.Node) {
 	if len(i.problems) > 0 {
 		return
 	}
-	made := i.ordered(all, false)
-	if len(made.problems) > 0 {
+	list := i.ordered(all, false)
+	if len(list.problems) > 0 {
 		// What placeholders cannot express may work if it is written out for each user.
-		if again := i.ordered(all, true); len(again.problems) < len(made.problems) {
-			made = again
+		if again := i.ordered(all, true); len(again.problems) < len(list.problems) {
+			list = again
 		}
 	}
-	for _, k := range slices.Sorted(maps.Keys(made.problems)) {
-		i.problem(all[k].node, "this entry has no exact translation: %s", made.problems[k])
+	for _, k := range slices.Sorted(maps.Keys(list.problems)) {
+		i.problem(all[k].node, "this entry has no exact translation: %s", list.problems[k])
 	}
 	if len(i.problems) > 0 {
 		return
 	}
-	i.closed = made.closed
+	i.closed = list.closed
 	for k, w := range all {
-		i.local(w)
+		i.noteLocalNetwork(w)
 		switch {
-		case !made.matching[k]:
+		case !list.matching[k]:
 			i.note(Left, w.node, "it matches nothing that a registry requests")
-		case !made.reached[k]:
+		case !list.reached[k]:
 			i.note(Left, w.node, "it never decides: earlier entries match everything that it matches%s", captures(w))
 		}
 	}
-	i.name(all, made.rules)
-	if dependencies := i.dependencies(all, made.reached); len(dependencies) > 0 {
+	i.name(all, list.rules)
+	if dependencies := i.dependencies(all, list.reached); len(dependencies) > 0 {
 		i.note(Changed, n, "the list: %s became %s. They grant nothing that docker_auth refused. They may grant less: docker_auth reads values from outside this file as patterns, and a rule compares them as text: %s",
 			count(len(all), "entry", "entries"), count(len(i.out.rules), "rule", "rules"), strings.Join(dependencies, "; "))
 		return
@@ -195,8 +195,8 @@ func count(n int, one, more string) string {
 	return fmt.Sprintf("%d %s", n, more)
 }
 
-// made is the list as rules.
-type made struct {
+// translation is the list as rules.
+type translation struct {
 	rules             []outRule
 	problems          map[int]string // by entry
 	matching, reached []bool         // by entry
@@ -205,8 +205,8 @@ type made struct {
 
 // ordered translates the list into rules. If out is set, labels of the file's users are written
 // out wherever possible.
-func (i *importer) ordered(all []written, out bool) made {
-	m := made{problems: map[int]string{}, matching: make([]bool, len(all)), reached: make([]bool, len(all))}
+func (i *importer) ordered(all []fileEntry, out bool) translation {
+	m := translation{problems: map[int]string{}, matching: make([]bool, len(all)), reached: make([]bool, len(all))}
 	for _, kind := range []string{scope.TypeRepository, scope.TypeRegistry} {
 		entries := make([]entry, len(all))
 		of := scope.Repository
@@ -219,7 +219,7 @@ func (i *importer) ordered(all []written, out bool) made {
 		}
 		rules, problems, decide := order(entries, of)
 		for k, why := range problems {
-			if _, told := m.problems[k]; !told {
+			if _, known := m.problems[k]; !known {
 				m.problems[k] = why
 			}
 		}
@@ -229,14 +229,14 @@ func (i *importer) ordered(all []written, out bool) made {
 		for _, r := range rules {
 			m.rules = append(m.rules, outRule{rule: r, kind: kind})
 		}
-		m.closed = m.closed || closes(entries)
+		m.closed = m.closed || matchesEverything(entries)
 	}
 	slices.SortStableFunc(m.rules, func(a, b outRule) int { return cmp.Compare(a.entry, b.entry) })
 	return m
 }
 
 // dependencies returns the values from outside the file that affect decisions.
-func (i *importer) dependencies(all []written, reached []bool) (dependencies []string) {
+func (i *importer) dependencies(all []fileEntry, reached []bool) (dependencies []string) {
 	add := func(format string, args ...any) { dependencies = append(dependencies, fmt.Sprintf(format, args...)) }
 	for k, w := range all {
 		if !reached[k] {
@@ -260,7 +260,7 @@ func (i *importer) dependencies(all []written, reached []bool) (dependencies []s
 			add("accounts of %s (line %d)", from, w.node.Line)
 		}
 		for _, u := range i.out.users {
-			if odd.matches(u.name) {
+			if withoutUserValue.matches(u.name) {
 				add("the account %s, which has no ${user} (line %d)", u.name, w.node.Line)
 			}
 		}
@@ -269,7 +269,7 @@ func (i *importer) dependencies(all []written, reached []bool) (dependencies []s
 }
 
 // captures describes what the groups of a regular expression do in a name.
-func captures(w written) string {
+func captures(w fileEntry) string {
 	if w.match.name != nil && captured.MatchString(*w.match.name) {
 		return "; the captures of an account's regular expression would be patterns there, and * in an account's name any text"
 	}
@@ -278,15 +278,15 @@ func captures(w written) string {
 
 var captured = regexp.MustCompile(`\$\{(account|name|type|service):[0-9]+\}`)
 
-// closes reports whether every request matches an entry.
-func closes(entries []entry) bool {
+// matchesEverything reports whether every request matches an entry.
+func matchesEverything(entries []entry) bool {
 	return slices.ContainsFunc(entries, func(e entry) bool {
 		return len(e.when) == 0 && e.unclear == "" && slices.ContainsFunc(e.areas, func(a area) bool { return len(a.when) == 0 && a.pattern.equal(everything) })
 	})
 }
 
 // meaning translates an entry for resources of a type.
-func (i *importer) meaning(w written, kind string, out bool) entry {
+func (i *importer) meaning(w fileEntry, kind string, out bool) entry {
 	e := entry{line: w.node.Line, every: namesOf(kind)}
 	variants, from, unclear := i.variants(w.match, out)
 	e.unclear = unclear
@@ -354,7 +354,7 @@ func (i *importer) lowered(l literal) (lower literal, never bool, unclear string
 	switch {
 	case program && known.groups && l.key != "groups":
 		return l, false, fmt.Sprintf("the label %s is a group if it comes from ldap_auth (parse_cn), and a claim if it comes from ext_auth: call it groups in both and in acl", l.key)
-	case program && known.groups && (l.form != oneOf || slices.ContainsFunc(l.values(), directoryName)):
+	case program && known.groups && (l.form != oneOf || slices.ContainsFunc(l.values(), isDistinguishedName)):
 		return l, false, fmt.Sprintf("ext_auth may give distinguished names in the label %s (CN=Ops,DC=example,DC=com), which docker_auth compares as text and Tidewaiter compares as names: let it give other names, and write an entry for each", l.key)
 	case !known.lower:
 		return l, false, ""
@@ -395,12 +395,12 @@ type outRule struct {
 }
 
 // name gives each rule a unique name, from the comment of its entry.
-func (i *importer) name(all []written, rules []outRule) {
+func (i *importer) name(all []fileEntry, rules []outRule) {
 	taken := make(map[string]bool)
 	for _, r := range rules {
 		w := all[r.entry]
-		said := say(r.when, i.labels)
-		r.Rule = ruleset.Rule{Subjects: said.subjects, Registries: said.registries, When: said.text}
+		terms := termsOf(r.when, i.labels)
+		r.Rule = ruleset.Rule{Subjects: terms.subjects, Registries: terms.registries, When: terms.text}
 		r.line = w.node.Line
 		if r.When != "" {
 			if _, err := i.compiler.Compile(r.When); err != nil {

@@ -77,7 +77,7 @@ func expression(text string) (string, bool) {
 }
 
 // mostNames limits how many patterns one name of the list may become.
-const mostNames = 64
+const maxNames = 64
 
 // names translates a pattern of names to areas. unclear is the reason why there is no exact
 // translation; the areas then cover at least its names.
@@ -87,23 +87,23 @@ func names(f filled, kind string) (areas []area, unclear string) {
 	if unclear != "" {
 		return all, unclear
 	}
-	written := f.with()
+	text := f.with()
 	source, isExpression := expression(m.text)
-	hint := fmt.Sprintf("the regular expression %q cannot be written as patterns of names: write alternatives, .* or [^/]* in its place", written)
+	hint := fmt.Sprintf("the regular expression %q cannot be written as patterns of names: write alternatives, .* or [^/]* in its place", text)
 	if !isExpression {
 		if _, err := path.Match(m.text, ""); err != nil && !strings.ContainsFunc(m.text, isMark) {
 			return nil, "" // it never matches
 		} else if err != nil {
-			return all, fmt.Sprintf("%q is not a valid pattern: correct it", written)
+			return all, fmt.Sprintf("%q is not a valid pattern: correct it", text)
 		}
 		source = globSource(m.text)
-		hint = fmt.Sprintf("%q would become more than %d patterns: write * in place of ? and classes, or the names that are needed", written, mostNames)
+		hint = fmt.Sprintf("%q would become more than %d patterns: write * in place of ? and classes, or the names that are needed", text, maxNames)
 	}
 	if _, err := regexp.Compile(source); err != nil && !strings.ContainsFunc(source, isMark) {
 		return nil, "" // it never matches
 	}
 	if misplaced(source) {
-		return all, fmt.Sprintf("in %q, a variable is only a part of a path segment, or repeated; in a rule it must be a whole segment: write an entry for each value", written)
+		return all, fmt.Sprintf("in %q, a variable is only a part of a path segment, or repeated; in a rule it must be a whole segment: write an entry for each value", text)
 	}
 	texts, ok := translate(source)
 	if !ok {
@@ -112,7 +112,7 @@ func names(f filled, kind string) (areas []area, unclear string) {
 	for _, t := range texts {
 		p, why := m.pattern(t)
 		if why != "" && p.possible() {
-			unclear = fmt.Sprintf("in %q, %s%s", written, why, insteadOf(f.text, why))
+			unclear = fmt.Sprintf("in %q, %s%s", text, why, insteadOf(f.text, why))
 		}
 		a := area{pattern: p}
 		if p.has(user) || p.has(claim) || strings.ContainsFunc(t, func(r rune) bool { return r >= markLabel && r <= markLast }) {
@@ -121,8 +121,8 @@ func names(f filled, kind string) (areas []area, unclear string) {
 		}
 		areas = append(areas, a)
 	}
-	if areas = tidy(areas); len(areas) > mostNames {
-		return all, fmt.Sprintf("%q would become %d patterns: write * in place of ? and classes, or the names that are needed", written, len(areas))
+	if areas = tidy(areas); len(areas) > maxNames {
+		return all, fmt.Sprintf("%q would become %d patterns: write * in place of ? and classes, or the names that are needed", text, len(areas))
 	}
 	return areas, unclear
 }
@@ -160,10 +160,10 @@ func misplaced(source string) bool {
 	// A group around the mark changes nothing if the mark is text. It changes the meaning if
 	// the mark is one of several characters.
 	two, err := syntax.Parse(strings.ReplaceAll(alone, string(markLast), "(?:"+string(markLast)+")"), syntax.Perl)
-	return err != nil || one.String() != two.String() || takenApart(one)
+	return err != nil || one.String() != two.String() || splitsMark(one)
 }
 
-func takenApart(re *syntax.Regexp) bool {
+func splitsMark(re *syntax.Regexp) bool {
 	has := func(re *syntax.Regexp) bool { return re.Op == syntax.OpLiteral && slices.ContainsFunc(re.Rune, isMark) }
 	switch re.Op {
 	case syntax.OpLiteral:
@@ -173,7 +173,7 @@ func takenApart(re *syntax.Regexp) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(re.Sub, takenApart)
+	return slices.ContainsFunc(re.Sub, splitsMark)
 }
 
 // pattern parses a text in which * matches within a segment and \x00 any number of segments.

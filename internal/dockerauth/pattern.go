@@ -44,7 +44,7 @@ type area struct {
 }
 
 // mostPieces limits how many patterns one operation may produce.
-const mostPieces = 400
+const maxPieces = 400
 
 // textPart parses a segment that may have *.
 func textPart(text string) part {
@@ -125,8 +125,8 @@ func (p pattern) possible() bool {
 	return false
 }
 
-// within reports whether every name of p is one of q. It may say no where it is so: then more is
-// written than is needed. It compares each part of p with each of q once.
+// within reports whether every name of p is one of q. It may be false although it is so; then more
+// is written than is needed. It compares each part of p with each of q once.
 func (p pattern) within(q pattern) bool {
 	// here[j] is whether p[i:] is within q[j:], and after[j] whether p[i+1:] is.
 	here, after := make([]bool, len(q)+1), make([]bool, len(q)+1)
@@ -172,8 +172,8 @@ func globbed(glob, text string) bool {
 	return matches && err == nil
 }
 
-// meet returns the intersection of p and q. It fails if that cannot be computed.
-func meet(p, q pattern) ([]area, bool) {
+// intersect returns the intersection of p and q. It fails if that cannot be computed.
+func intersect(p, q pattern) ([]area, bool) {
 	switch {
 	case p.within(q):
 		return []area{{pattern: p}}, true
@@ -181,9 +181,9 @@ func meet(p, q pattern) ([]area, bool) {
 		return []area{{pattern: q}}, true
 	}
 	if p.has(claim) || q.has(claim) {
-		return meetClaims(p, q)
+		return intersectClaims(p, q)
 	}
-	left := meeting(mostSteps)
+	left := intersector(maxSteps)
 	areas, ok := left.parts(p, q)
 	if !ok {
 		return nil, false
@@ -191,17 +191,17 @@ func meet(p, q pattern) ([]area, bool) {
 	for i := range areas {
 		areas[i].pattern = areas[i].pattern.normal()
 	}
-	return tidy(areas), len(areas) <= mostPieces
+	return tidy(areas), len(areas) <= maxPieces
 }
 
 // mostSteps bounds the ways in which the ** of two patterns are tried against each other: with a
 // few in each there are thousands, and with twenty more than anybody could wait for.
-const mostSteps = 20_000
+const maxSteps = 20_000
 
 // meeting intersects patterns part by part. It is the number of steps that are left.
-type meeting int
+type intersector int
 
-func (m *meeting) parts(p, q pattern) ([]area, bool) {
+func (m *intersector) parts(p, q pattern) ([]area, bool) {
 	if *m--; *m < 0 {
 		return nil, false
 	}
@@ -216,7 +216,7 @@ func (m *meeting) parts(p, q pattern) ([]area, bool) {
 		}
 		two, ok2 := m.parts(p, q[1:])
 		all := before([]area{{pattern: pattern{p[0]}}}, append(one, two...))
-		return all, ok2 && len(all) <= mostPieces
+		return all, ok2 && len(all) <= maxPieces
 	case len(p) > 0 && p[0].kind == deep:
 		return m.deep(p, q)
 	case len(q) > 0 && q[0].kind == deep:
@@ -224,7 +224,7 @@ func (m *meeting) parts(p, q pattern) ([]area, bool) {
 	case len(p) == 0 || len(q) == 0:
 		return nil, true
 	}
-	heads, ok := p[0].meet(q[0])
+	heads, ok := p[0].intersect(q[0])
 	if !ok || len(heads) == 0 {
 		return nil, ok
 	}
@@ -233,18 +233,18 @@ func (m *meeting) parts(p, q pattern) ([]area, bool) {
 		return nil, false
 	}
 	all := before(heads, rests)
-	return all, len(all) <= mostPieces
+	return all, len(all) <= maxPieces
 }
 
 // deep intersects a pattern that begins with ** with one that does not.
-func (m *meeting) deep(p, q pattern) ([]area, bool) {
+func (m *intersector) deep(p, q pattern) ([]area, bool) {
 	none, ok := m.parts(p[1:], q)
 	if !ok || len(q) == 0 {
 		return none, ok
 	}
 	more, ok := m.parts(p, q[1:])
 	all := append(none, before([]area{{pattern: pattern{q[0]}}}, more)...)
-	return all, ok && len(all) <= mostPieces
+	return all, ok && len(all) <= maxPieces
 }
 
 // before prepends each head to each rest.
@@ -258,8 +258,8 @@ func before(heads, rests []area) []area {
 	return all
 }
 
-// meet intersects single segments. Neither is ** or a claim.
-func (p part) meet(q part) ([]area, bool) {
+// intersect intersects single segments. Neither is ** or a claim.
+func (p part) intersect(q part) ([]area, bool) {
 	switch {
 	case p.within(q):
 		return []area{{pattern: pattern{p}}}, true
@@ -286,7 +286,7 @@ func (p part) meet(q part) ([]area, bool) {
 		return nil, false
 	case p.kind == glob && q.kind == glob:
 		var areas []area
-		texts, ok := meetGlobs(p.text, q.text)
+		texts, ok := intersectGlobs(p.text, q.text)
 		for _, text := range texts {
 			areas = append(areas, area{pattern: pattern{textPart(text)}})
 		}
@@ -296,39 +296,39 @@ func (p part) meet(q part) ([]area, bool) {
 }
 
 // meetGlobs intersects two globs of one segment.
-func meetGlobs(p, q string) ([]string, bool) {
+func intersectGlobs(p, q string) ([]string, bool) {
 	steps := 0
-	var meet func(p, q string) []string
-	meet = func(p, q string) []string {
-		if steps++; steps > mostSteps {
+	var intersect func(p, q string) []string
+	intersect = func(p, q string) []string {
+		if steps++; steps > maxSteps {
 			return nil
 		}
 		switch {
 		case p == "" && q == "":
 			return []string{""}
 		case p != "" && q != "" && p[0] == '*' && q[0] == '*':
-			return prefixed("*", append(meet(p[1:], q), meet(p, q[1:])...))
+			return prefixed("*", append(intersect(p[1:], q), intersect(p, q[1:])...))
 		case q != "" && q[0] == '*':
 			p, q = q, p
 			fallthrough
 		case p != "" && p[0] == '*':
-			texts := meet(p[1:], q)
+			texts := intersect(p[1:], q)
 			if q != "" {
-				texts = append(texts, prefixed(q[:1], meet(p, q[1:]))...)
+				texts = append(texts, prefixed(q[:1], intersect(p, q[1:]))...)
 			}
 			return texts
 		case p == "" || q == "" || p[0] != q[0]:
 			return nil
 		}
-		return prefixed(p[:1], meet(p[1:], q[1:]))
+		return prefixed(p[:1], intersect(p[1:], q[1:]))
 	}
 	var kept []string
-	for _, text := range meet(p, q) {
+	for _, text := range intersect(p, q) {
 		if !slices.ContainsFunc(kept, func(k string) bool { return globbed(k, text) }) {
 			kept = append(slices.DeleteFunc(kept, func(k string) bool { return globbed(text, k) }), text)
 		}
 	}
-	return kept, steps <= mostSteps && len(kept) <= mostPieces
+	return kept, steps <= maxSteps && len(kept) <= maxPieces
 }
 
 func prefixed(head string, texts []string) []string {
@@ -344,7 +344,7 @@ func prefixed(head string, texts []string) []string {
 // meetClaims intersects patterns with claims. The number of a claim's segments is known if
 // neither pattern has ** and only one has a claim. Its value is known if the other pattern has
 // words there.
-func meetClaims(p, q pattern) ([]area, bool) {
+func intersectClaims(p, q pattern) ([]area, bool) {
 	if q.has(claim) {
 		p, q = q, p
 	}
@@ -361,7 +361,7 @@ func meetClaims(p, q pattern) ([]area, bool) {
 		if head[i].kind == deep || q[i].kind == deep {
 			break
 		}
-		if heads, ok := head[i].meet(q[i]); ok && len(heads) == 0 {
+		if heads, ok := head[i].intersect(q[i]); ok && len(heads) == 0 {
 			return nil, true
 		}
 	}
@@ -379,7 +379,7 @@ func meetClaims(p, q pattern) ([]area, bool) {
 		}
 		words = append(words, x.text)
 	}
-	left := meeting(mostSteps)
+	left := intersector(maxSteps)
 	one, ok1 := left.parts(head, q[:at])
 	two, ok2 := left.parts(tail, q[at+width:])
 	middle := area{q[at : at+width], []literal{is(claimed(p[at].text, strings.Join(words, "/")))}}

@@ -16,8 +16,8 @@ import (
 // bcrypt matches the only hashes that docker_auth accepts.
 var bcrypt = regexp.MustCompile(`^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
 
-// nobody is the bcrypt hash of 32 random bytes that were not kept.
-const nobody = "$2a$10$pgqMOhtEJ7vPoxHxcSudcu7uDNSDq1Nd7T9axHy9YbayANgAN5A.S"
+// randomHash is the bcrypt hash of 32 random bytes that were not kept.
+const randomHash = "$2a$10$pgqMOhtEJ7vPoxHxcSudcu7uDNSDq1Nd7T9axHy9YbayANgAN5A.S"
 
 // users reads the users of the file.
 func (i *importer) users(n *yaml.Node) {
@@ -46,18 +46,18 @@ func (i *importer) users(n *yaml.Node) {
 			i.problem(e.key, "nobody can sign in with the name %q: it has a control character, or leading or trailing white space: correct the name, or remove the user", e.name)
 		case keys["password"] == nil && i.further:
 			i.note(Trap, e.key, "the user %q has no password, so docker_auth accepts any: it is imported with a random password, so that users of ldap_auth or ext_auth cannot sign in by that name", e.name)
-			hash = nobody
+			hash = randomHash
 		case keys["password"] == nil:
 			i.note(Trap, e.key, "the user %q has no password, so docker_auth accepts any: it is not imported", e.name)
 			continue
 		case !bcrypt.MatchString(hash) && i.further:
 			i.note(Changed, keys["password"], "the user %q has a password that is not a bcrypt hash, so nobody could sign in by that name, not even users of ldap_auth or ext_auth: it is imported with a random password; to let those users in, remove it", e.name)
-			hash = nobody
+			hash = randomHash
 		case !bcrypt.MatchString(hash):
 			i.note(Left, keys["password"], "the user %q has a password that is not a bcrypt hash, so nobody could sign in by that name", e.name)
 			continue
 		}
-		if odd.matches(e.name) {
+		if withoutUserValue.matches(e.name) {
 			i.note(Changed, e.key, "the user %q has no ${user} in rules, because the name is not a path segment: it loses what entries with ${account} allow; write an entry for it", e.name)
 		}
 		i.out.users = append(i.out.users, credential{e.name, hash})
@@ -76,9 +76,9 @@ func oneLine(s string) bool {
 	return s != "" && strings.TrimSpace(s) == s && text.OneLine(s)
 }
 
-// directoryName reports whether a text is a distinguished name. docker_auth compares these as
+// isDistinguishedName reports whether a text is a distinguished name. docker_auth compares these as
 // text; Tidewaiter compares them as names, in subjects and groups.
-func directoryName(text string) bool {
+func isDistinguishedName(text string) bool {
 	name, err := dn.Parse(text)
 	return err == nil && name.Len() > 1
 }
@@ -92,7 +92,7 @@ func (i *importer) userLabels(name string, n *yaml.Node) {
 			switch known := i.labels[l.name]; {
 			case !oneLine(v):
 				i.problem(resolved(l.value.Content[k]), "a claim must be one line of text, but it is %q: write another value, here and in acl", v)
-			case known.groups && directoryName(v):
+			case known.groups && isDistinguishedName(v):
 				i.problem(resolved(l.value.Content[k]), "the label %s becomes groups, and %q is a distinguished name, which docker_auth compares as text and Tidewaiter compares as a name: write another value, here and in acl", l.name, v)
 			case known.lower && lower != v:
 				i.problem(resolved(l.value.Content[k]), "ldap_auth converts the label %s to lower case, but this user has %q: write %q here, or give the label of ldap_auth another name", l.name, v, lower)
@@ -141,13 +141,13 @@ func (i *importer) ldapLabels(n *yaml.Node) (attributes []listing, memberOf bool
 		for _, l := range i.members(e.value) {
 			keys := i.section(l.value, "attribute", "parse_cn", "lower_case")
 			attribute := i.text(keys["attribute"])
-			known := labelled{lower: i.yes(keys["lower_case"]), plain: true}
+			known := labelled{lower: i.isTrue(keys["lower_case"]), plain: true}
 			switch {
-			case strings.EqualFold(attribute, "memberOf") && i.yes(keys["parse_cn"]) && memberOf:
+			case strings.EqualFold(attribute, "memberOf") && i.isTrue(keys["parse_cn"]) && memberOf:
 				i.problem(l.key, "two labels are taken from memberOf with parse_cn, and groups have one name: keep one of them, here and in acl")
-			case strings.EqualFold(attribute, "memberOf") && i.yes(keys["parse_cn"]):
+			case strings.EqualFold(attribute, "memberOf") && i.isTrue(keys["parse_cn"]):
 				known.groups, memberOf = true, true
-			case i.yes(keys["parse_cn"]):
+			case i.isTrue(keys["parse_cn"]):
 				i.problem(keys["parse_cn"], "parse_cn is carried over for memberOf alone, as groups: take the label from memberOf, or take parse_cn out and write whole values in acl")
 			default:
 				attributes = append(attributes, listing{of: attribute, name: l.name})
@@ -208,7 +208,7 @@ func (i *importer) ldap(n *yaml.Node) {
 	if port != "" && !(scheme == "ldap://" && port == "389") {
 		d.server += ":" + port
 	}
-	if i.yes(keys["insecure_tls_skip_verify"]) {
+	if i.isTrue(keys["insecure_tls_skip_verify"]) {
 		i.note(Changed, keys["insecure_tls_skip_verify"], "the directory's certificate is always verified: configure its CA certificates (ca)")
 	}
 	d.ca, d.bindDN, d.bindFile = i.text(keys["ca_certificate"]), i.text(keys["bind_dn"]), i.text(keys["bind_password_file"])
@@ -216,7 +216,7 @@ func (i *importer) ldap(n *yaml.Node) {
 	i.absolute(keys["bind_password_file"], d.bindFile)
 	d.base, d.filter = i.text(keys["base"]), i.text(keys["filter"])
 	found := ofAccount.FindAllStringSubmatch(d.filter, -1)
-	if i.yes(keys["initial_bind_as_user"]) {
+	if i.isTrue(keys["initial_bind_as_user"]) {
 		if !strings.Contains(d.bindDN, "=${account}") {
 			i.problem(keys["initial_bind_as_user"], "Tidewaiter can bind as the user only with a DN such as uid=${account},ou=people,…: give a service account instead (bind_dn, bind_password_file)")
 			return

@@ -224,7 +224,7 @@ func (r *reader) texts(n *yaml.Node) []string {
 	return all
 }
 
-func (r *reader) yes(n *yaml.Node) bool {
+func (r *reader) isTrue(n *yaml.Node) bool {
 	return n != nil && slices.Contains([]string{"true", "yes", "on", "y"}, strings.ToLower(n.Value))
 }
 

@@ -120,13 +120,13 @@ func reachable(entries []entry) (regions []region, reached []bool) {
 	return regions, reached
 }
 
-// odd matches an account's name that has no ${user}, though it could be a part of a
+// withoutUserValue matches an account's name that has no ${user}, though it could be a part of a
 // repository's name: one with a slash or a colon.
-var odd = atom{kind: account, form: like, text: "[/:]"}
+var withoutUserValue = atom{kind: account, form: like, text: "[/:]"}
 
-// between matches an account's name that docker_auth would parse as a regular expression where
+// betweenSlashes matches an account's name that docker_auth would parse as a regular expression where
 // it is a whole pattern.
-var between = atom{kind: account, form: like, text: "(?s)^/.+/$"}
+var betweenSlashes = atom{kind: account, form: like, text: "(?s)^/.+/$"}
 
 // widened adds names to entries that refuse by ${account}. An account with a slash in its name
 // has no ${user} in rules. To grant such an account nothing more, an entry that refuses is
@@ -138,7 +138,7 @@ func widened(regions []region) []region {
 		if i := slices.IndexFunc(r.when, func(l literal) bool { return l.form == accounts && !l.not }); i >= 0 {
 			more := r
 			more.wide = true
-			more.when = append(slices.Delete(slices.Clone(r.when), i, i+1), is(between))
+			more.when = append(slices.Delete(slices.Clone(r.when), i, i+1), is(betweenSlashes))
 			if !contradictory(more.when) {
 				all = append(all, more)
 			}
@@ -158,7 +158,7 @@ func widened(regions []region) []region {
 			p = everything
 		}
 		r.pattern, r.wide = p.normal(), true
-		r.when = append(slices.Clip(r.when), is(odd))
+		r.when = append(slices.Clip(r.when), is(withoutUserValue))
 		if !contradictory(r.when) {
 			all = append(all, r)
 		}
@@ -168,7 +168,7 @@ func widened(regions []region) []region {
 
 // covering returns the conditions under which one region includes all names of another.
 func covering(wide, r region) (conditions [][]literal) {
-	areas, ok := meet(wide.pattern, r.pattern)
+	areas, ok := intersect(wide.pattern, r.pattern)
 	if !ok {
 		return nil
 	}
@@ -187,7 +187,7 @@ func (o *ordering) allowing(r region) bool {
 func (o *ordering) refusing(r region) bool { return !o.entries[r.entry].actions.Has(o.action) }
 
 func (o *ordering) problem(i int, format string, args ...any) {
-	if _, told := o.problems[i]; !told {
+	if _, known := o.problems[i]; !known {
 		o.problems[i] = fmt.Sprintf(format, args...)
 	}
 }
@@ -197,7 +197,7 @@ func (o *ordering) order() {
 		switch {
 		case !o.refusing(r):
 		case r.guessed:
-			o.guess(j)
+			o.reportGuessed(j)
 		default:
 			o.refuse(j)
 		}
@@ -209,9 +209,9 @@ func (o *ordering) order() {
 	}
 }
 
-// guess reports an entry that refuses by patterns from outside the file, if any later entry
+// reportGuessed reports an entry that refuses by patterns from outside the file, if any later entry
 // allows. No rule can refuse exactly as much, and one that refuses less would grant too much.
-func (o *ordering) guess(j int) {
+func (o *ordering) reportGuessed(j int) {
 	r := o.regions[j]
 	for _, after := range o.regions[j+1:] {
 		if after.entry == r.entry || !o.allowing(after) || contradictory(slices.Concat(after.when, r.when)) {
@@ -232,7 +232,7 @@ func (o *ordering) refuse(j int) {
 		if after.entry == r.entry || !o.allowing(after) {
 			continue
 		}
-		areas, ok := meet(after.pattern, r.pattern)
+		areas, ok := intersect(after.pattern, r.pattern)
 		if !ok {
 			later, covered = true, false
 			continue
@@ -252,7 +252,7 @@ func (o *ordering) refuse(j int) {
 		if before.entry == r.entry || !o.allowing(before) {
 			continue
 		}
-		areas, ok := meet(before.pattern, r.pattern)
+		areas, ok := intersect(before.pattern, r.pattern)
 		if !ok {
 			if contradictory(slices.Concat(before.when, r.when)) {
 				continue
@@ -322,8 +322,8 @@ func (o *ordering) allow(i int) {
 	for len(work) > 0 {
 		a := work[len(work)-1]
 		work = work[:len(work)-1]
-		if len(work) > mostPieces {
-			o.problem(r.entry, "what the earlier entries leave of it has more than %d parts: put it before them, or write out the names that are needed", mostPieces)
+		if len(work) > maxPieces {
+			o.problem(r.entry, "what the earlier entries leave of it has more than %d parts: put it before them, or write out the names that are needed", maxPieces)
 			return
 		}
 		if a.next == i || o.regions[a.next].entry == r.entry {
@@ -351,7 +351,7 @@ func (o *ordering) against(i, j int, a portion) []portion {
 	if !(condition{all: slices.Concat(a.when.all, refusal.when), none: a.when.none}).possible() {
 		return []portion{a}
 	}
-	areas, ok := meet(a.pattern, refusal.pattern)
+	areas, ok := intersect(a.pattern, refusal.pattern)
 	if !ok {
 		o.problem(o.regions[i].entry, "which of its names line %d also matches depends on labels, accounts or groups in a way that rules cannot express: write an entry for each value, or put this one before line %[1]d", o.entries[refusal.entry].line)
 		return nil
@@ -371,7 +371,7 @@ func (o *ordering) against(i, j int, a portion) []portion {
 		return []portion{a}
 	}
 	// A few patterns for the rest are easier to read than a deny with exceptions.
-	if left, ok := minus(a.pattern, refusal.pattern); ok && len(left) <= 3 {
+	if left, ok := subtract(a.pattern, refusal.pattern); ok && len(left) <= 3 {
 		return a.split(left, areas, refusal.when)
 	}
 	for _, c := range common {
@@ -392,7 +392,7 @@ func (o *ordering) refuseWithin(i, j int, common area) {
 		var next []portion
 		for _, piece := range pieces {
 			split, ok := piece.except(k, later.when)
-			if !ok || len(next) > mostPieces {
+			if !ok || len(next) > maxPieces {
 				o.problem(refusal.entry, "it refuses a part of what line %d allows, and the earlier line %d allows a part of that again: the rest cannot be written as patterns; write out the names to refuse",
 					o.entries[later.entry].line, o.entries[k.entry].line)
 				return
@@ -412,7 +412,7 @@ func (o *ordering) refuseWithin(i, j int, common area) {
 // condition of the allow for which the deny is written: the deny is not needed where it does
 // not hold.
 func (p portion) except(before region, later []literal) ([]portion, bool) {
-	areas, ok := meet(before.pattern, p.pattern)
+	areas, ok := intersect(before.pattern, p.pattern)
 	if !ok {
 		switch {
 		case contradictory(slices.Concat(p.when.all, before.when)):
@@ -442,7 +442,7 @@ func (p portion) except(before region, later []literal) ([]portion, bool) {
 	if !partly {
 		return []portion{p}, true
 	}
-	left, ok := minus(p.pattern, before.pattern)
+	left, ok := subtract(p.pattern, before.pattern)
 	if !ok {
 		return nil, false
 	}

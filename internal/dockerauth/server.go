@@ -47,7 +47,7 @@ func (i *importer) server(n *yaml.Node) map[string]*yaml.Node {
 			i.note(Trap, at, "%s; it uses certificate and key", text)
 		}
 	}
-	if at := keys["hsts"]; i.yes(at) {
+	if at := keys["hsts"]; i.isTrue(at) {
 		i.note(Left, at, "hsts: browsers do not use a token endpoint; a proxy can send the header")
 	}
 	for _, name := range []string{"tls_min_version", "tls_cipher_suites", "tls_curve_preferences"} {
@@ -67,8 +67,8 @@ func (i *importer) absolute(n *yaml.Node, path string) {
 
 // Limits of a token's lifetime in tidewaiter.yaml.
 const (
-	leastLife = 60
-	mostLife  = 24 * 60 * 60
+	minLifetime = 60
+	maxLifetime = 24 * 60 * 60
 )
 
 // token reads the signing key and the lifetime.
@@ -109,12 +109,12 @@ func (i *importer) expiration(n *yaml.Node) {
 	case err != nil || seconds <= 0:
 		i.problem(n, "expiration must be a number of seconds, but it is %q: write one, such as 900", n.Value)
 		return
-	case seconds < leastLife:
+	case seconds < minLifetime:
 		i.note(Changed, n, "tokens are valid for 60 s and not for %d s: some clients reject less", seconds)
-		seconds = leastLife
-	case seconds > mostLife:
+		seconds = minLifetime
+	case seconds > maxLifetime:
 		i.note(Changed, n, "tokens are valid for a day and not for %s: they cannot be revoked", time.Duration(seconds)*time.Second)
-		seconds = mostLife
+		seconds = maxLifetime
 	case seconds > 60:
 		i.general(Trap, n, "docker_auth does not tell clients how long a token is valid, so they assume 60 s; Tidewaiter tells them %d s, so a client may keep a revoked right that long", seconds)
 	}
@@ -137,7 +137,7 @@ func (i *importer) root(n, legacy *yaml.Node) (refused bool) {
 		i.note(Todo, n, "the certificate is not a PEM file with a certificate: run `tidewaiter check`")
 		return false
 	}
-	if certificate.PublicKeyAlgorithm == x509.ECDSA && i.yes(legacy) {
+	if certificate.PublicKeyAlgorithm == x509.ECDSA && i.isTrue(legacy) {
 		i.note(Trap, legacy, "with a key of this kind (EC) and disable_legacy_key_id, docker_auth gives every key the same kid; x5c does not need one")
 	}
 	if refused = i.Now().After(certificate.NotAfter); refused {

@@ -38,10 +38,10 @@ func TestPatternsWithManyDeepPartsAreComparedInFewSteps(t *testing.T) {
 	if long.within(many(25, "b")) || !append(long, part{word, "b"}).within(many(25, "b")) {
 		t.Error("60 parts are compared wrongly with 25 times **")
 	}
-	if _, ok := meet(many(25, "b"), many(25, "c")); ok {
+	if _, ok := intersect(many(25, "b"), many(25, "c")); ok {
 		t.Error("the intersection of patterns with 25 ** did not give up")
 	}
-	if _, ok := meet(many(2, "b"), many(1, "b")); !ok {
+	if _, ok := intersect(many(2, "b"), many(1, "b")); !ok {
 		t.Error("the intersection of patterns with a few ** gave up")
 	}
 }

@@ -14,12 +14,12 @@ import (
 // host:5000/app.
 const letters = "abcdefghijklmnopqrstuvwxyz0123456789._-"
 
-// minus returns the names of p that are not in q. It fails if that cannot be written.
-func minus(p, q pattern) ([]area, bool) {
+// subtract returns the names of p that are not in q. It fails if that cannot be written.
+func subtract(p, q pattern) ([]area, bool) {
 	if p.within(q) {
 		return nil, true
 	}
-	if both, ok := meet(p, q); ok && len(both) == 0 {
+	if both, ok := intersect(p, q); ok && len(both) == 0 {
 		return []area{{pattern: p}}, true
 	}
 	if p.has(claim) || q.has(claim) {
@@ -52,14 +52,14 @@ func minus(p, q pattern) ([]area, bool) {
 	}
 	done := []area{{}} // what the previous segments have in common
 	for i := range taken {
-		left, ok := from[i].minus(taken[i], i == 0)
+		left, ok := from[i].subtract(taken[i], i == 0)
 		if !ok {
 			return nil, false
 		}
 		after := area{pattern: slices.Concat(from[i+1:], rest)}
 		areas = append(areas, before(before(done, left), []area{after})...)
-		common, ok := from[i].meet(taken[i])
-		if !ok || len(areas) > 4*mostPieces {
+		common, ok := from[i].intersect(taken[i])
+		if !ok || len(areas) > 4*maxPieces {
 			return nil, false
 		}
 		done = before(done, common)
@@ -68,7 +68,7 @@ func minus(p, q pattern) ([]area, bool) {
 		areas[i].pattern = areas[i].pattern.normal()
 	}
 	areas = tidy(areas)
-	return areas, len(areas) <= mostPieces
+	return areas, len(areas) <= maxPieces
 }
 
 // ending removes a final **. It fails if the pattern has another **.
@@ -92,12 +92,12 @@ func lengthen(p pattern, n int) pattern {
 	return longer
 }
 
-// minus subtracts single segments.
-func (p part) minus(q part, first bool) ([]area, bool) {
+// subtract subtracts single segments.
+func (p part) subtract(q part, first bool) ([]area, bool) {
 	if p.within(q) {
 		return nil, true
 	}
-	switch common, ok := p.meet(q); {
+	switch common, ok := p.intersect(q); {
 	case !ok:
 		return nil, false
 	case len(common) == 0:
@@ -121,7 +121,7 @@ func (p part) minus(q part, first bool) ([]area, bool) {
 	}
 	var areas []area
 	for _, text := range others {
-		some, ok := p.meet(textPart(text))
+		some, ok := p.intersect(textPart(text))
 		if !ok {
 			return nil, false
 		}
