@@ -35,6 +35,10 @@ install: ## install program, manual pages and completions below /usr/local (PREF
 test: ## all tests: of all modules, with real registries and clients
 	@./scripts/test
 
+.PHONY: test-fast
+test-fast: ## the tests of this module that take a minute together, while you write code
+	@./scripts/test fast
+
 .PHONY: test-clock
 test-clock: ## tests with the clock set to weekends, year ends, leap days, clock changes
 	@./scripts/test-clock

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -151,6 +152,36 @@ func (s source) imports() []string {
 		paths = append(paths, path)
 	}
 	return paths
+}
+
+// scripts/test runs some packages under the race detector: all that start goroutines or have locks.
+func TestPackagesWithGoroutinesRunUnderTheRaceDetector(t *testing.T) {
+	script, err := os.ReadFile("scripts/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^concurrent='(.*)'$`).FindSubmatch(script)
+	if found == nil {
+		t.Fatal("scripts/test has no line concurrent='…'")
+	}
+	concurrent := regexp.MustCompile(string(found[1]))
+	for _, s := range sources(t) {
+		if !strings.HasPrefix(s.pkg, "internal/") || concurrent.MatchString("/"+s.pkg) || slices.Contains(forTests, s.pkg) {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				t.Errorf("%s: a goroutine: add %s to concurrent in scripts/test", s.set.Position(n.Pos()), s.pkg)
+			case *ast.SelectorExpr:
+				from, ok := n.X.(*ast.Ident)
+				if ok && (from.Name == "sync" && !strings.HasPrefix(n.Sel.Name, "Once") || from.Name == "atomic") {
+					t.Errorf("%s: %s.%s: add %s to concurrent in scripts/test", s.set.Position(n.Pos()), from.Name, n.Sel.Name, s.pkg)
+				}
+			}
+			return true
+		})
+	}
 }
 
 // A hash of little memory is quick to guess, so only tests compute such hashes.
