@@ -15,6 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/sources"
+	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -78,9 +79,13 @@ func (a *App) find(ctx context.Context, name string) (*policy.Principal, error) 
 	return a.sources.Load().Find(ctx, name)
 }
 
-// warnAboutDuplicateNames logs the warnings. Errors of the database are reported elsewhere.
-func (a *App) warnAboutDuplicateNames(ctx context.Context, cfg *config.Config) {
+// duplicateNames returns warnings. Errors of the database are reported elsewhere.
+func (a *App) duplicateNames(ctx context.Context, cfg *config.Config) strictyaml.Problems {
 	warnings, _ := doctor.DuplicateNames(ctx, cfg, a.generation.sources, a.accounts)
+	return warnings
+}
+
+func (a *App) warn(warnings strictyaml.Problems) {
 	for _, w := range warnings {
 		a.log.Warn(w.String())
 	}

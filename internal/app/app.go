@@ -70,8 +70,8 @@ type App struct {
 	api      *api.API
 
 	server      atomic.Pointer[server.Server]
-	sources     atomic.Pointer[sources.Set] // of the generation
-	connections counted                     // of the listeners of Run
+	sources     atomic.Pointer[sources.Set]           // of the generation
+	connections atomic.Pointer[[]*server.Connections] // of the listeners of Run
 
 	outage      *outage               // of the database
 	writable    cachedCheck           // whether the database can be written, checked after a failed write
@@ -130,10 +130,8 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.generation = next
 	a.generation.start()
 	a.welcome(ctx, cfg)
-	a.warnAboutDuplicateNames(ctx, cfg)
-	for _, w := range cfg.Warnings {
-		a.log.Warn(w.String())
-	}
+	a.warn(cfg.Warnings)
+	a.warn(a.duplicateNames(ctx, cfg))
 	return a, nil
 }
 
@@ -176,10 +174,8 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	if restart := needsRestart(a.config, cfg); restart != "" {
 		a.log.Warn("a restart is needed for a changed setting", "setting", restart)
 	}
-	for _, w := range cfg.Warnings {
-		a.log.Warn(w.String())
-	}
-	a.warnAboutDuplicateNames(ctx, cfg)
+	a.warn(cfg.Warnings)
+	a.warn(a.duplicateNames(ctx, cfg))
 	a.config, a.files = cfg.WithoutPolicy(), cfg.Policy.ID()
 	return nil
 }

@@ -65,9 +65,7 @@ func (a *App) build(cfg *config.Config) (*generation, error) {
 		if s.Run != nil {
 			g.runs = append(g.runs, s.Run)
 		}
-		for _, w := range s.Warnings {
-			a.log.Warn(w.String())
-		}
+		a.warn(s.Warnings)
 	}
 	g.runs = append(g.runs, o.Limiter.Run, func(ctx context.Context) { memory.Run(ctx, a.bursts(), a.log) })
 	keys, err := a.buildKeys(cfg, g)

@@ -47,11 +47,11 @@ func newMetrics(a *App) *prometheus.Registry {
 	counter("tidewaiter_sign_ins_throttled_by_address_total", "Sign-ins that were refused for the failures of their address.",
 		limited(func(s ratelimit.Stats) uint64 { return s.BySource }))
 	gauge("tidewaiter_connections_open", "Connections that are open.",
-		func() float64 { return float64(a.connections.stats().Open) })
+		func() float64 { return float64(a.connectionStats().Open) })
 	counter("tidewaiter_connections_closed_total", "Waiting connections that were closed in favour of new ones.",
-		func() float64 { return float64(a.connections.stats().Closed) })
+		func() float64 { return float64(a.connectionStats().Closed) })
 	counter("tidewaiter_connections_refused_total", "Connections that were refused, because too many were open.",
-		func() float64 { return float64(a.connections.stats().Refused) })
+		func() float64 { return float64(a.connectionStats().Refused) })
 	gauge("tidewaiter_policy_rules", "Rules of the policy in force.",
 		func() float64 { return float64(a.issuer.Live().Policy.Len()) })
 	gauge("tidewaiter_policy_last_reload_successful", "1 if the current files and database are in force, 0 while an older policy is.",

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -28,6 +27,7 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 		defer done()
 		err = errors.Join(err, a.Close(closing))
 	}()
+	var connections []*server.Connections
 	type running struct {
 		*http.Server
 		net.Listener
@@ -39,7 +39,9 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 			var at net.Listener
 			if at, err = listen(l.Address); err == nil {
 				s := server.HTTP(a.Handler(groups(l.Serve)...), certificates, a.log)
-				servers = append(servers, running{s, a.bound(s, at)})
+				c := a.limitConnections(s)
+				connections = append(connections, c)
+				servers = append(servers, running{s, c.Bound(at)})
 				a.log.Info("listening", "address", at.Addr().String(), "tls", l.TLS != nil, "serves", strings.Join(l.Serve, ","))
 				continue
 			}
@@ -49,6 +51,7 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 		}
 		return err
 	}
+	a.connections.Store(&connections)
 	if ready != nil {
 		ready()
 	}
@@ -80,34 +83,22 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 	return err
 }
 
-// bound limits the open connections of a listener.
-func (a *App) bound(s *http.Server, l net.Listener) net.Listener {
+// limitConnections limits the open connections of a server.
+func (a *App) limitConnections(s *http.Server) *server.Connections {
 	c := server.NewConnections(server.ConnectionsOptions{
 		Most: a.config.Limits.Connections, TrustedProxies: func() []netip.Prefix { return a.server.Load().TrustedProxies },
 	})
 	c.Watch(s)
-	a.connections.add(c)
-	return c.Bound(l)
+	return c
 }
 
-// counted holds the connections of all listeners, for the metrics.
-type counted struct {
-	mu  sync.Mutex
-	all []*server.Connections
-}
-
-func (c *counted) add(one *server.Connections) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.all = append(c.all, one)
-}
-
-func (c *counted) stats() (sum server.ConnectionsStats) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, one := range c.all {
-		s := one.Stats()
-		sum.Open, sum.Closed, sum.Refused = sum.Open+s.Open, sum.Closed+s.Closed, sum.Refused+s.Refused
+// connectionStats returns the sums of the connections of all listeners.
+func (a *App) connectionStats() (sum server.ConnectionsStats) {
+	if all := a.connections.Load(); all != nil {
+		for _, one := range *all {
+			s := one.Stats()
+			sum.Open, sum.Closed, sum.Refused = sum.Open+s.Open, sum.Closed+s.Closed, sum.Refused+s.Refused
+		}
 	}
 	return sum
 }

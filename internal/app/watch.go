@@ -51,7 +51,7 @@ func (a *App) Watch(ctx context.Context, read Reading, reload <-chan struct{}) {
 type watcher struct {
 	app     *App
 	read    Reading
-	refused func(ctx context.Context, problems []string) // called once for each set of errors
+	refused func(ctx context.Context, file string, problems []string) // called once for each set of errors
 
 	files   map[place]bool // what the last read looked at
 	current snapshot       // at the last check
@@ -71,7 +71,7 @@ type snapshot map[string]os.FileInfo
 func (f *watcher) begin() {
 	cfg, err := f.read(func(folder, name string) { f.files[place{folder, name}] = true })
 	f.look()
-	if err == nil && cfg.Policy.ID() == f.app.written() {
+	if _, version := f.app.applied(); err == nil && cfg.Policy.ID() == version {
 		f.loaded = f.current
 	}
 }
@@ -79,7 +79,7 @@ func (f *watcher) begin() {
 func (f *watcher) tick(ctx context.Context) {
 	before := f.current
 	f.look()
-	if !f.app.watches() {
+	if cfg, _ := f.app.applied(); !cfg.Watch {
 		f.app.unread.Store(!f.current.same(f.loaded))
 		return
 	}
@@ -126,8 +126,9 @@ func (f *watcher) logErrors(ctx context.Context, err error) {
 	for _, line := range problems {
 		f.app.log.Error("reloading: " + line)
 	}
-	f.app.log.Error("reload failed, nothing changed", "config", f.app.file())
-	f.refused(ctx, problems)
+	cfg, _ := f.app.applied()
+	f.app.log.Error("reload failed, nothing changed", "config", cfg.File)
+	f.refused(ctx, cfg.File, problems)
 }
 
 const (
@@ -138,14 +139,14 @@ const (
 )
 
 // journalRefused records in the journal that the files were not applied, and why.
-func (a *App) journalRefused(ctx context.Context, problems []string) {
+func (a *App) journalRefused(ctx context.Context, file string, problems []string) {
 	to := map[string]any{"in_force": a.rulebook.Policy().ID(), "problems": problems[:min(len(problems), maxRefused)]}
 	if more := len(problems) - maxRefused; more > 0 {
 		to["problems_more"] = more
 	}
 	writing, end := context.WithTimeout(ctx, refusedTakes)
 	defer end()
-	entry := journal.Entry{Change: &journal.Change{Actor: "tidewaiter", Action: "policy.refuse", Target: a.file(), To: to}}
+	entry := journal.Entry{Change: &journal.Change{Actor: "tidewaiter", Action: "policy.refuse", Target: file, To: to}}
 	if err := a.journal.Append(writing, entry); err != nil {
 		a.log.Warn("recording a failed reload in the journal failed", "error", err)
 	}
@@ -214,23 +215,11 @@ func (a *App) apply(ctx context.Context, cfg *config.Config, err error) error {
 	return err
 }
 
-func (a *App) watches() bool {
+// applied returns the config of the last reload, and the policy version of its files.
+func (a *App) applied() (cfg *config.Config, version string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.config.Watch
-}
-
-func (a *App) file() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.config.File
-}
-
-// written returns the policy version of the files at the last reload.
-func (a *App) written() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.files
+	return a.config, a.files
 }
 
 // notes returns warnings for /readyz. In full they contain file names and text of files.

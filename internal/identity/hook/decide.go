@@ -2,7 +2,7 @@ package hook
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -28,11 +28,16 @@ type Principal struct {
 	Claims map[string]any `json:"claims"`
 }
 
+// Resource is what a scope is about.
+type Resource struct {
+	Type  string `json:"type"`
+	Class string `json:"class,omitempty"`
+	Name  string `json:"name"`
+}
+
 // AskedScope is one scope of a request.
 type AskedScope struct {
-	Type  string   `json:"type"`
-	Class string   `json:"class,omitempty"`
-	Name  string   `json:"name"`
+	Resource
 	Asked []string `json:"asked"` // requested by the client
 	Open  []string `json:"open"`  // may be granted, at most these
 }
@@ -44,9 +49,7 @@ type DecisionAnswer struct {
 
 // DecidedScope is the decision about one scope.
 type DecidedScope struct {
-	Type    string   `json:"type"`
-	Class   string   `json:"class,omitempty"`
-	Name    string   `json:"name"`
+	Resource
 	Granted []string `json:"granted"` // a part of open; "*": all of it
 }
 
@@ -60,7 +63,7 @@ func (h *Hook) Decide(ctx context.Context, r *policy.Request, d policy.Decision)
 	for i := range d.Results {
 		open[i] = d.Results[i].Granted
 	}
-	if h.replace {
+	if h.o.Replace {
 		for i, all := range h.open.Decide(r).Results {
 			open[i] = all.Granted &^ denied(&d.Results[i])
 		}
@@ -102,7 +105,7 @@ func (h *Hook) decide(r *policy.Result, open, granted scope.Actions) policy.Resu
 	granted &= open & r.Asked.Actions
 	decided := policy.Result{Asked: r.Asked, Granted: granted}
 	own := open // actions whose cause is h.rule
-	if !h.replace {
+	if !h.o.Replace {
 		own = open &^ granted // what remains granted keeps its rule
 	}
 	for _, c := range r.Causes {
@@ -122,28 +125,16 @@ func (h *Hook) decide(r *policy.Result, open, granted scope.Actions) policy.Resu
 func (h *Hook) question(r *policy.Request, results []policy.Result, open []scope.Actions) DecisionQuestion {
 	q := DecisionQuestion{Registry: r.Registry, Client: r.Client, Principal: Principal{Kind: "anonymous"}}
 	if p := r.Principal; p != nil {
-		q.Principal = Principal{Kind: kind(p.Kind), Name: p.Name, Source: p.Source, ID: p.ID, Groups: p.Groups, Claims: p.Claims}
+		q.Principal = Principal{Kind: p.Kind.String(), Name: p.Name, Source: p.Source, ID: p.ID, Groups: p.Groups, Claims: p.Claims}
 	}
 	if r.IP.IsValid() {
 		q.Address = r.IP.String()
 	}
 	for i := range results {
 		a := results[i].Asked
-		q.Scopes = append(q.Scopes, AskedScope{Type: a.Type, Class: a.Class, Name: a.Name, Asked: names(a.Actions), Open: names(open[i])})
+		q.Scopes = append(q.Scopes, AskedScope{Resource{a.Type, a.Class, a.Name}, names(a.Actions), names(open[i])})
 	}
 	return q
-}
-
-func kind(k policy.Kind) string {
-	switch k {
-	case policy.User:
-		return "user"
-	case policy.Robot:
-		return "robot"
-	case policy.Workload:
-		return "workload"
-	}
-	return "anonymous"
 }
 
 // check validates the answer: only scopes of the question, each once, with known actions.
@@ -152,9 +143,8 @@ func (a *DecisionAnswer) check(q *DecisionQuestion) error {
 		return errInvalidAnswer // {} could mean anything
 	}
 	for i, s := range a.Scopes {
-		same := func(o DecidedScope) bool { return o.Type == s.Type && o.Class == s.Class && o.Name == s.Name }
-		if slices.ContainsFunc(a.Scopes[:i], same) ||
-			!slices.ContainsFunc(q.Scopes, func(o AskedScope) bool { return same(DecidedScope{o.Type, o.Class, o.Name, nil}) }) {
+		if slices.ContainsFunc(a.Scopes[:i], func(o DecidedScope) bool { return o.Resource == s.Resource }) ||
+			!slices.ContainsFunc(q.Scopes, func(o AskedScope) bool { return o.Resource == s.Resource }) {
 			return errInvalidAnswer
 		}
 		for _, name := range s.Granted {
@@ -169,7 +159,7 @@ func (a *DecisionAnswer) check(q *DecisionQuestion) error {
 // granted returns the actions that the answer grants for a scope.
 func (a *DecisionAnswer) granted(s *AskedScope) (actions scope.Actions) {
 	for _, d := range a.Scopes {
-		if d.Type != s.Type || d.Class != s.Class || d.Name != s.Name {
+		if d.Resource != s.Resource {
 			continue
 		}
 		for _, name := range d.Granted {
@@ -191,7 +181,7 @@ func grantAll(name string) (*policy.Policy, error) {
 		{Name: name + " catalog", Subjects: []string{"anyone"}, Type: scope.TypeRegistry, Names: []string{"catalog"}, Actions: scope.All},
 	}})
 	if err != nil {
-		return nil, errors.Join(errors.New("compiling the policy that grants everything"), err)
+		return nil, fmt.Errorf("compiling the policy that grants everything: %w", err)
 	}
 	return p, nil
 }

@@ -105,7 +105,7 @@ type request struct {
 func (p *program) decide(ctx context.Context, q DecisionQuestion) (a DecisionAnswer, err error) {
 	labels := labels(q.Principal)
 	for _, s := range q.Scopes {
-		granted := DecidedScope{Type: s.Type, Class: s.Class, Name: s.Name}
+		granted := DecidedScope{Resource: s.Resource}
 		if len(s.Open) > 0 {
 			input, err := json.Marshal(request{q.Principal.Name, s.Type, s.Name, q.Registry, q.Address, s.Open, labels})
 			if err != nil {

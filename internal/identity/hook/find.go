@@ -31,7 +31,7 @@ func (h *Hook) Find(ctx context.Context, name, id string) (*policy.Principal, er
 
 // FindGeneration is Find and also returns the generation from the service.
 func (h *Hook) FindGeneration(ctx context.Context, name, id string) (*policy.Principal, string, error) {
-	if !h.canFind || name == "" || !text.OneLine(name) {
+	if !h.o.Find || name == "" || !text.OneLine(name) {
 		return nil, "", identity.ErrUnknown
 	}
 	var answer Answer
@@ -48,7 +48,7 @@ func (h *Hook) FindGeneration(ctx context.Context, name, id string) (*policy.Pri
 	case Unknown:
 		return nil, "", identity.ErrUnknown
 	}
-	if err := answer.checkGroups(h.groups); err != nil {
+	if err := answer.checkGroups(h.o.Groups); err != nil {
 		h.log.Warn("refused: not all groups are known", "name", answer.Name, "reason", err)
 		return nil, "", err
 	}

@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -53,19 +54,15 @@ type Options struct {
 
 // Hook calls a service or a program. Its methods may be called from any goroutine.
 type Hook struct {
+	o       Options
 	source  string // "webhook:NAME" or "exec:NAME"
 	peer    peer
-	timeout time.Duration
 	slots   chan struct{}
 	breaker breaker
 	refused clock.Durations // durations of recent refusals, with the wait for a slot
 	log     *slog.Logger
-	sleep   func(ctx context.Context, d time.Duration) error
-	canFind bool
-	groups  bool // answers must have groups
-	replace bool
 	rule    *policy.Rule   // rule that the journal names for its decisions
-	open    *policy.Policy // grants everything; used with replace
+	open    *policy.Policy // grants everything; used with Replace
 }
 
 // peer is a service or a program. All errors are outages. They contain nothing of the request
@@ -92,9 +89,7 @@ func New(o Options) (*Hook, error) {
 	if o.Sleep == nil {
 		o.Sleep = clock.Sleep
 	}
-	h := &Hook{
-		timeout: o.Timeout, slots: make(chan struct{}, o.MaxConcurrent), canFind: o.Find, groups: o.Groups, replace: o.Replace, sleep: o.Sleep,
-	}
+	h := &Hook{o: o, slots: make(chan struct{}, o.MaxConcurrent)}
 	var problems identity.Problems
 	if len(o.Command) > 0 {
 		h.source, h.peer = identity.ExecPrefix+o.Name, newProgram(o, &problems)
@@ -147,7 +142,7 @@ func (h *Hook) Authenticate(ctx context.Context, c identity.Presented) (identity
 		h.refused.Note(time.Since(began))
 		return identity.Verified{}, identity.ErrUnknown
 	}
-	if err := answer.checkGroups(h.groups); err != nil {
+	if err := answer.checkGroups(h.o.Groups); err != nil {
 		h.log.Warn("refused: not all groups are known", "name", answer.Name, "reason", err)
 		return identity.Verified{}, err
 	}
@@ -166,7 +161,7 @@ func (h *Hook) ask(ctx context.Context, question func(context.Context) error) er
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	within, done := context.WithTimeout(ctx, h.timeout)
+	within, done := context.WithTimeout(ctx, h.o.Timeout)
 	defer done()
 	select {
 	case h.slots <- struct{}{}:
@@ -191,3 +186,13 @@ func (h *Hook) ask(ctx context.Context, question func(context.Context) error) er
 
 // errBusy means that no slot became free in time.
 var errBusy = errors.New("too many concurrent requests")
+
+// DummyLookup takes as long as a recent refusal. It is for passwords that an earlier source
+// refused. The peer is not called, because its protocol has no request about a name without the
+// password.
+func (h *Hook) DummyLookup(ctx context.Context, c identity.Presented) error {
+	if c.Kind != identity.Password || !mayAsk(c) {
+		return nil
+	}
+	return h.o.Sleep(ctx, min(h.refused.Draw(rand.IntN), h.o.Timeout))
+}

@@ -468,9 +468,9 @@ func TestADecisionQuestionHasTheWholeRequest(t *testing.T) {
 		Principal: hook.Principal{Kind: "robot", Name: "ci", Source: "accounts", ID: "7", Groups: []string{"g"}, Claims: map[string]any{"x": "y"}},
 		Registry:  "r", Address: "192.0.2.1", Client: "docker",
 		Scopes: []hook.AskedScope{
-			{Type: "repository", Name: "team/app", Asked: []string{"pull", "push"}, Open: []string{"pull", "push"}},
-			{Type: "repository", Name: "team/frozen", Asked: []string{"push"}, Open: []string{}},
-			{Type: "repository", Name: "other", Asked: []string{"pull"}, Open: []string{"pull"}},
+			{Resource: hook.Resource{Type: "repository", Name: "team/app"}, Asked: []string{"pull", "push"}, Open: []string{"pull", "push"}},
+			{Resource: hook.Resource{Type: "repository", Name: "team/frozen"}, Asked: []string{"push"}, Open: []string{}},
+			{Resource: hook.Resource{Type: "repository", Name: "other"}, Asked: []string{"pull"}, Open: []string{"pull"}},
 		},
 	}
 	if diff := cmp.Diff(want, q); diff != "" {
