@@ -3,6 +3,7 @@ package scope
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/text"
@@ -26,54 +27,27 @@ const (
 // Repository is the set of all actions on a repository.
 const Repository = Pull | Push | Delete
 
-const every = Pull | Push | Delete | All | Read | Write
+const every Actions = Pull | Push | Delete | All | Read | Write
 
 // Has reports whether a contains all actions of b. The empty set is contained in every set.
 func (a Actions) Has(b Actions) bool { return a&b == b }
 
+// names are the names of the actions, in the order of their bits.
+var names = [...]string{"pull", "push", "delete", "*", "read", "write"}
+
 // ParseAction returns the action with the name: pull, push, delete, *, read or write.
 func ParseAction(name string) (Actions, bool) {
-	switch name {
-	case "pull":
-		return Pull, true
-	case "push":
-		return Push, true
-	case "delete":
-		return Delete, true
-	case "*":
-		return All, true
-	case "read":
-		return Read, true
-	case "write":
-		return Write, true
+	if i := slices.Index(names[:], name); i >= 0 {
+		return 1 << i, true
 	}
 	return 0, false
-}
-
-// name returns the name of a single action.
-func (a Actions) name() string {
-	switch a {
-	case Pull:
-		return "pull"
-	case Push:
-		return "push"
-	case Delete:
-		return "delete"
-	case All:
-		return "*"
-	case Read:
-		return "read"
-	case Write:
-		return "write"
-	}
-	return ""
 }
 
 // Each calls yield for the name of each action, in the order pull, push, delete, *, read, write.
 // It is an iter.Seq[string] that does not allocate.
 func (a Actions) Each(yield func(name string) bool) {
 	for a &= every; a != 0; a &= a - 1 {
-		if !yield((a & -a).name()) {
+		if !yield(names[bits.TrailingZeros8(uint8(a))]) {
 			return
 		}
 	}
@@ -84,17 +58,13 @@ func (a Actions) Names() []string {
 	if a&every == 0 {
 		return nil
 	}
-	names := make([]string, 0, bits.OnesCount8(uint8(a&every)))
-	for name := range a.Each {
-		names = append(names, name)
-	}
-	return names
+	return slices.AppendSeq(make([]string, 0, bits.OnesCount8(uint8(a&every))), a.Each)
 }
 
 // String returns the actions as in a scope: "pull,push"; "" for the empty set.
 func (a Actions) String() string {
-	if name := a.name(); name != "" {
-		return name
+	if every.Has(a) && bits.OnesCount8(uint8(a)) == 1 {
+		return names[bits.TrailingZeros8(uint8(a))]
 	}
 	if a == Pull|Push { // the most frequent request
 		return "pull,push"

@@ -87,18 +87,10 @@ func parseActions(kind, written string) (known Actions, reason string) {
 
 // validWord reports whether s is a type or a class: [a-z0-9]+ in the registry's grammar.
 func validWord(s string) bool {
-	if s == "" || len(s) > maxWord {
-		return false
-	}
-	for i := range len(s) {
-		if !lower(s[i]) {
-			return false
-		}
-	}
-	return true
+	return s != "" && len(s) <= maxWord && !strings.ContainsFunc(s, func(c rune) bool { return !lower(c) })
 }
 
-func lower(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
+func lower[C byte | rune](c C) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
 
 // checkName returns what is wrong with a name, or "".
 func checkName(kind, name string) string {
@@ -152,10 +144,8 @@ func checkPart(part string) string {
 			i++
 		}
 		between := part[begin:i]
-		for j := range len(between) {
-			if c := between[j]; c != '.' && c != '_' && c != '-' {
-				return describeInvalid(between[j:], "the name has a character that is not allowed in repositories")
-			}
+		if j := strings.IndexFunc(between, func(c rune) bool { return c != '.' && c != '_' && c != '-' }); j >= 0 {
+			return describeInvalid(between[j:], "the name has a character that is not allowed in repositories")
 		}
 		switch {
 		case part == "." || part == "..":
@@ -186,13 +176,9 @@ func checkHost(s string) bool {
 	}
 	host, port, _ := strings.Cut(s, ":")
 	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || !lower(label[0]) || !lower(label[len(label)-1]) {
+		if label == "" || !lower(label[0]) || !lower(label[len(label)-1]) ||
+			strings.ContainsFunc(label, func(c rune) bool { return !lower(c) && c != '-' }) {
 			return false
-		}
-		for i := range len(label) {
-			if !lower(label[i]) && label[i] != '-' {
-				return false
-			}
 		}
 	}
 	return digits(port)
@@ -206,11 +192,9 @@ func digits(s string) bool {
 // ambiguous names: ASCII letters, digits and . _ - : @ + in parts separated by "/", none of
 // which is empty, "." or "..".
 func checkOther(name string) string {
-	for i := range len(name) {
-		c := name[i]
-		if !lower(c) && (c < 'A' || c > 'Z') && strings.IndexByte("._-:@+/", c) < 0 {
-			return describeInvalid(name[i:], "the name has a character that is not allowed")
-		}
+	strange := func(c rune) bool { return !lower(c) && (c < 'A' || c > 'Z') && !strings.ContainsRune("._-:@+/", c) }
+	if i := strings.IndexFunc(name, strange); i >= 0 {
+		return describeInvalid(name[i:], "the name has a character that is not allowed")
 	}
 	for part := range strings.SplitSeq(name, "/") {
 		switch part {

@@ -198,9 +198,10 @@ func (v *Verifier) verify(text string, now time.Time) (*Claims, error) {
 	if len(text) > MaxToken {
 		return nil, fmt.Errorf("%w: it has %d bytes; the limit is %d", ErrMalformed, len(text), MaxToken)
 	}
-	signed, encoded, ok := cutLast(text)
+	last := strings.LastIndexByte(text, '.')
+	signed, encoded := text[:max(last, 0)], text[last+1:]
 	head, body, two := strings.Cut(signed, ".")
-	if !ok || !two || strings.Contains(body, ".") {
+	if !two || strings.Contains(body, ".") {
 		return nil, fmt.Errorf("%w: it does not have three parts", ErrMalformed)
 	}
 	header, err := object(head)
@@ -238,14 +239,6 @@ func (v *Verifier) verify(text string, now time.Time) (*Claims, error) {
 	}
 	c.Audience = v.audience
 	return c, nil
-}
-
-func cutLast(text string) (before, after string, ok bool) {
-	i := strings.LastIndexByte(text, '.')
-	if i < 0 {
-		return "", "", false
-	}
-	return text[:i], text[i+1:], true
 }
 
 // key returns the trusted key that a header identifies, and the algorithm. A token must never

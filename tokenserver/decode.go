@@ -1,6 +1,7 @@
 package tokenserver
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -77,18 +79,27 @@ type Request struct {
 // form is the parameters of query and body together. Some clients repeat the realm's query in
 // the body, some send one scope parameter with two scopes, and some repeat the parameter.
 type form struct {
-	service, grantType, username, password, clientID string
-	refreshToken, accessType, offlineToken           string
-	seen                                             [8]bool
-	account                                          bool // the client named its account
-	scopes                                           []string
-	space                                            [2]string // buffer for scopes
+	values  [len(parameters)]string
+	seen    [len(parameters)]bool
+	account bool // the client named its account
+	scopes  []string
+	space   [2]string // buffer for scopes
 }
 
-// Indexes of secrets in form.seen.
+// parameters are those that may have only one value. The constants are their indexes.
+var parameters = [...]string{
+	"service", "grant_type", "username", "password", "client_id", "refresh_token", "access_type", "offline_token",
+}
+
 const (
-	seenPassword     = 3
-	seenRefreshToken = 5
+	service = iota
+	grantType
+	username
+	password
+	clientID
+	refreshToken
+	accessType
+	offlineToken
 )
 
 // Decode parses a token request: a GET with or without Basic authentication, or a POST in the
@@ -106,9 +117,9 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 	if err := f.read(r.URL.RawQuery); err != nil {
 		return Request{}, err
 	}
-	if f.seen[seenPassword] || f.seen[seenRefreshToken] {
+	if f.seen[password] || f.seen[refreshToken] {
 		// URLs are logged by servers and proxies. Refuse it even if the form has it too.
-		return Request{}, problem(http.StatusBadRequest, CodeUnsupported, "a password must not be in a query: use Basic authentication or a form")
+		return Request{}, unsupported("a password must not be in a query: use Basic authentication or a form")
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -125,8 +136,8 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 		e.Header = http.Header{"Allow": {"GET, HEAD, POST"}}
 		return Request{}, e
 	}
-	if f.service == "" {
-		e := problem(http.StatusBadRequest, CodeUnsupported, "the parameter \"service\" is missing: it names the registry that the token is for")
+	if f.values[service] == "" {
+		e := unsupported("the parameter \"service\" is missing: it names the registry that the token is for")
 		e.Cause = ErrNoService
 		return Request{}, e
 	}
@@ -135,8 +146,8 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 		return Request{}, err
 	}
 	req := Request{
-		Service: f.service, Credentials: credentials, ClientID: f.clientID, NamesAccount: f.account,
-		Offline: f.offlineToken == "true" || f.accessType == "offline" || f.grantType == "refresh_token",
+		Service: f.values[service], Credentials: credentials, ClientID: f.values[clientID], NamesAccount: f.account,
+		Offline: f.values[offlineToken] == "true" || f.values[accessType] == "offline" || f.values[grantType] == "refresh_token",
 	}
 	req.Scopes, req.Ignored, req.TooMuch = scope.Parse(f.scopes)
 	if req.TooMuch != nil { // the response covers the scopes within the limit
@@ -147,10 +158,7 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 			req.Ignored[i].Text = secret.Mark
 		}
 	}
-	if req.Client = f.clientID; req.Client == "" {
-		req.Client = r.UserAgent()
-	}
-	req.Client = ClientName(req.Client)
+	req.Client = ClientName(cmp.Or(f.values[clientID], r.UserAgent()))
 	return req, nil
 }
 
@@ -181,11 +189,11 @@ func readForm(w http.ResponseWriter, r *http.Request) (string, error) {
 		}
 	}
 	body, err := readBody(w, r)
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return "", problem(http.StatusRequestEntityTooLarge, CodeTooMany, "the form is longer than %d bytes", maxForm).as("invalid_request")
 	}
 	if err != nil {
-		return "", problem(http.StatusBadRequest, CodeUnsupported, "the form ended early").as("invalid_request")
+		return "", unsupported("the form ended early").as("invalid_request")
 	}
 	return body, nil
 }
@@ -223,46 +231,28 @@ func (f *form) read(encoded string) error {
 		}
 		key, err := unescape(key)
 		if err != nil {
-			return problem(http.StatusBadRequest, CodeUnsupported, "a parameter's name holds an invalid %%-escape")
+			return unsupported("a parameter's name holds an invalid %%-escape")
 		}
-		var place *string
-		var index int
-		switch key {
-		case "service":
-			place, index = &f.service, 0
-		case "grant_type":
-			place, index = &f.grantType, 1
-		case "username":
-			place, index = &f.username, 2
-		case "password":
-			place, index = &f.password, 3
-		case "client_id":
-			place, index = &f.clientID, 4
-		case "refresh_token":
-			place, index = &f.refreshToken, 5
-		case "access_type":
-			place, index = &f.accessType, 6
-		case "offline_token":
-			place, index = &f.offlineToken, 7
-		case "scope":
-		case "account":
+		if key == "account" {
 			f.account = f.account || value != ""
 			continue
-		default:
+		}
+		index := slices.Index(parameters[:], key)
+		if index < 0 && key != "scope" {
 			continue
 		}
 		value, err = unescape(value)
 		if err != nil {
-			return problem(http.StatusBadRequest, CodeUnsupported, "the parameter %q holds an invalid %%-escape", key)
+			return unsupported("the parameter %q holds an invalid %%-escape", key)
 		}
-		if place == nil {
+		if index < 0 {
 			f.scopes = append(f.scopes, value)
 			continue
 		}
-		if f.seen[index] && *place != value {
-			return problem(http.StatusBadRequest, CodeUnsupported, "the parameter %q has two different values", key)
+		if f.seen[index] && f.values[index] != value {
+			return unsupported("the parameter %q has two different values", key)
 		}
-		f.seen[index], *place = true, value
+		f.seen[index], f.values[index] = true, value
 	}
 	return nil
 }
@@ -278,33 +268,30 @@ func unescape(s string) (string, error) {
 // credentials returns the credentials of a request.
 func (f *form) credentials(r *http.Request) (Credentials, error) {
 	if r.Method == http.MethodPost {
-		switch f.grantType {
+		switch f.values[grantType] {
 		case "password":
-			if f.username == "" && f.password == "" {
+			if f.values[username] == "" && f.values[password] == "" {
 				break
 			}
-			return Credentials{Kind: Password, Name: f.username, secret: &f.password}, nil
+			return Credentials{Kind: Password, Name: f.values[username], secret: &f.values[password]}, nil
 		case "refresh_token":
-			if f.refreshToken == "" {
-				return Credentials{}, problem(http.StatusBadRequest, CodeUnsupported,
-					"the parameter \"refresh_token\" is missing").as("invalid_request")
+			if f.values[refreshToken] == "" {
+				return Credentials{}, unsupported("the parameter \"refresh_token\" is missing").as("invalid_request")
 			}
-			return Credentials{Kind: RefreshToken, secret: &f.refreshToken}, nil
+			return Credentials{Kind: RefreshToken, secret: &f.values[refreshToken]}, nil
 		case "":
 			if r.Header["Authorization"] == nil {
-				return Credentials{}, problem(http.StatusBadRequest, CodeUnsupported,
-					"the parameter \"grant_type\" is missing: use \"password\" or \"refresh_token\"").as("invalid_request")
+				return Credentials{}, unsupported("the parameter \"grant_type\" is missing: use \"password\" or \"refresh_token\"").as("invalid_request")
 			}
 		default:
-			return Credentials{}, problem(http.StatusBadRequest, CodeUnsupported,
-				"the grant_type %q is not supported: use \"password\" or \"refresh_token\"", short(f.grantType)).as("unsupported_grant_type")
+			return Credentials{}, unsupported("the grant_type %q is not supported: use \"password\" or \"refresh_token\"", short(f.values[grantType])).as("unsupported_grant_type")
 		}
 	}
 	var err error
-	if f.username, f.password, err = basic(r); err != nil || f.username == "" && f.password == "" {
+	if f.values[username], f.values[password], err = basic(r); err != nil || f.values[username] == "" && f.values[password] == "" {
 		return Credentials{}, err
 	}
-	return Credentials{Kind: Password, Name: f.username, secret: &f.password}, nil
+	return Credentials{Kind: Password, Name: f.values[username], secret: &f.values[password]}, nil
 }
 
 // basic parses Basic authentication. The name ends at the first colon; the password may contain
@@ -316,19 +303,19 @@ func basic(r *http.Request) (name, secret string, err error) {
 		return "", "", nil
 	case 1:
 	default:
-		return "", "", problem(http.StatusBadRequest, CodeUnsupported, "there are several Authorization headers")
+		return "", "", unsupported("there are several Authorization headers")
 	}
 	scheme, encoded, _ := strings.Cut(headers[0], " ")
 	if !strings.EqualFold(scheme, "Basic") {
-		return "", "", problem(http.StatusBadRequest, CodeUnsupported, "this Authorization scheme is not supported: use Basic")
+		return "", "", unsupported("this Authorization scheme is not supported: use Basic")
 	}
 	text, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 	if err != nil {
-		return "", "", problem(http.StatusBadRequest, CodeUnsupported, "the Authorization is not valid base64")
+		return "", "", unsupported("the Authorization is not valid base64")
 	}
 	name, secret, ok := strings.Cut(string(text), ":")
 	if !ok {
-		return "", "", problem(http.StatusBadRequest, CodeUnsupported, "the Authorization holds no colon between name and password")
+		return "", "", unsupported("the Authorization holds no colon between name and password")
 	}
 	return name, secret, nil
 }

@@ -68,6 +68,10 @@ func problem(status int, code, format string, args ...any) *Error {
 	return &Error{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
+func unsupported(format string, args ...any) *Error {
+	return problem(http.StatusBadRequest, CodeUnsupported, format, args...)
+}
+
 // Known returns the response to an error: an *Error itself, or one for ErrRejected,
 // ErrUnavailable and the errors of a context. It returns nil for other errors, which must only
 // be logged.
