@@ -36,27 +36,19 @@ func parseCertificate(text []byte) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	var certificates []*pem.Block
-	private := false
-	for _, b := range all {
-		switch {
-		case b.Type == "CERTIFICATE":
-			certificates = append(certificates, b)
-		case strings.HasSuffix(b.Type, "PRIVATE KEY"):
-			private = true
-		}
-	}
+	first := slices.IndexFunc(all, func(b *pem.Block) bool { return b.Type == "CERTIFICATE" })
+	private := slices.ContainsFunc(all, isPrivateKey)
 	switch {
-	case len(certificates) == 0 && private:
+	case first < 0 && private:
 		return nil, errors.New("this is a private key; the two files may be swapped")
 	case private:
 		return nil, errors.New("a private key is in the same file; registries are given this file, so move the key to its own")
-	case len(certificates) == 0:
+	case first < 0:
 		return nil, notA("certificate", all[0])
 	}
 	// The certificates after the first are its issuers. A registry that trusts the first does not
 	// need them.
-	certificate, err := x509.ParseCertificate(certificates[0].Bytes)
+	certificate, err := x509.ParseCertificate(all[first].Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("the CERTIFICATE block is damaged: %w", err)
 	}
@@ -68,7 +60,7 @@ func parseKey(text []byte) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := slices.DeleteFunc(slices.Clone(all), func(b *pem.Block) bool { return !strings.HasSuffix(b.Type, "PRIVATE KEY") })
+	keys := slices.DeleteFunc(slices.Clone(all), func(b *pem.Block) bool { return !isPrivateKey(b) })
 	switch {
 	case len(keys) == 0 && all[0].Type == "CERTIFICATE":
 		return nil, errors.New("this is a certificate; the two files may be swapped")
@@ -107,6 +99,8 @@ func decodeKey(der []byte) (crypto.Signer, error) {
 	}
 	return signer, nil
 }
+
+func isPrivateKey(b *pem.Block) bool { return strings.HasSuffix(b.Type, "PRIVATE KEY") }
 
 // blocks returns the PEM blocks of a file, at least one. Tool is the openssl command for the
 // file's kind.

@@ -3,6 +3,7 @@ package token
 import (
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -103,22 +104,12 @@ func (r *Root) dates(now time.Time) []Problem {
 // unknownTo returns the registries that compute another kid for this key.
 func (r *Root) unknownTo(form KeyID) []string {
 	switch {
-	case form == Libtrust && r.alg == EdDSA:
+	case r.alg == EdDSA && (form == Libtrust || form == Thumbprint30):
 		return everyRegistry
-	case form == Libtrust:
-		return []string{"3.0", "3.1"}
-	case form == Thumbprint && r.alg == RS256:
+	case r.alg == RS256 && (form == Thumbprint || form == Thumbprint30):
 		return []string{"2.8"}
-	case form == Thumbprint:
-		return []string{"2.8", "3.0"}
-	case form == Thumbprint30 && r.alg == RS256:
-		return []string{"2.8"}
-	case form == Thumbprint30 && r.alg == EdDSA:
-		return everyRegistry
-	case form == Thumbprint30:
-		return []string{"2.8", "3.1"}
 	}
-	return nil
+	return map[KeyID][]string{Libtrust: {"3.0", "3.1"}, Thumbprint: {"2.8", "3.0"}, Thumbprint30: {"2.8", "3.1"}}[form]
 }
 
 // shared returns signs that the root is not only used for tokens. Every certificate under a root
@@ -167,10 +158,8 @@ func publicIssuer(c *x509.Certificate) (string, bool) {
 		"geotrust", "thawte", "rapidssl", "harica", "swisssign", "verisign",
 	}
 	for _, name := range c.Issuer.Organization {
-		for _, k := range known {
-			if strings.Contains(strings.ToLower(name), k) {
-				return name, true
-			}
+		if slices.ContainsFunc(known, func(k string) bool { return strings.Contains(strings.ToLower(name), k) }) {
+			return name, true
 		}
 	}
 	return "", false

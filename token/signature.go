@@ -98,27 +98,26 @@ func fitsAny(public crypto.PublicKey, alg Algorithm) bool {
 	return alg == own
 }
 
-// hashOf returns the hash of an algorithm; 0 for EdDSA, which signs the message itself.
-func hashOf(alg Algorithm) crypto.Hash {
+// digestOf returns what a key signs for a message: its digest, with the hash; for EdDSA the message
+// itself and 0.
+func digestOf(alg Algorithm, message []byte) ([]byte, crypto.Hash) {
 	switch alg {
 	case ES256, RS256, PS256:
-		return crypto.SHA256
+		digest := sha256.Sum256(message)
+		return digest[:], crypto.SHA256
 	case ES384, RS384, PS384:
-		return crypto.SHA384
+		digest := sha512.Sum384(message)
+		return digest[:], crypto.SHA384
 	case ES512, RS512, PS512:
-		return crypto.SHA512
+		digest := sha512.Sum512(message)
+		return digest[:], crypto.SHA512
 	}
-	return 0
+	return message, 0
 }
 
 // verifies reports whether the signature of a message is valid. The key must fit the algorithm.
 func verifies(public crypto.PublicKey, alg Algorithm, message, signature []byte) bool {
-	digest, hash := message, hashOf(alg)
-	if hash != 0 {
-		h := hash.New()
-		h.Write(message)
-		digest = h.Sum(nil)
-	}
+	digest, hash := digestOf(alg, message)
 	switch k := public.(type) {
 	case *ecdsa.PublicKey:
 		if len(signature) != signatureSize(k) {
@@ -184,37 +183,18 @@ func generate(alg Algorithm) (crypto.Signer, error) {
 	return nil, fmt.Errorf("there is no algorithm %q", string(alg))
 }
 
-// sign appends the JWS signature of message to dst.
+// sign appends the JWS signature of message to dst. For ECDSA, that is r and s with the same size
+// each (RFC 7518, section 3.4). A crypto.Signer returns them in DER.
 func (s *Signer) sign(dst, message []byte) ([]byte, error) {
-	switch s.alg {
-	case ES256:
-		digest := sha256.Sum256(message)
-		return s.signEC(dst, digest[:], crypto.SHA256, 32)
-	case ES384:
-		digest := sha512.Sum384(message)
-		return s.signEC(dst, digest[:], crypto.SHA384, 48)
-	case ES512:
-		digest := sha512.Sum512(message)
-		return s.signEC(dst, digest[:], crypto.SHA512, 66)
-	case RS256:
-		digest := sha256.Sum256(message)
-		signature, err := s.key.Sign(rand.Reader, digest[:], crypto.SHA256)
-		return append(dst, signature...), err
-	case EdDSA:
-		signature, err := s.key.Sign(rand.Reader, message, crypto.Hash(0))
-		return append(dst, signature...), err
-	}
-	// Unreachable: NewSigner checks the algorithm.
-	return nil, fmt.Errorf("there is no algorithm %q", string(s.alg))
-}
-
-// signEC appends r and s with size bytes each, as JWS requires (RFC 7518, section 3.4). A
-// crypto.Signer returns them in DER.
-func (s *Signer) signEC(dst, digest []byte, hash crypto.Hash, size int) ([]byte, error) {
+	digest, hash := digestOf(s.alg, message)
 	der, err := s.key.Sign(rand.Reader, digest, hash)
 	if err != nil {
 		return nil, err
 	}
+	if s.alg == RS256 || s.alg == EdDSA {
+		return append(dst, der...), nil
+	}
+	size := s.size / 2
 	body, rest, ok := element(der, 0x30) // SEQUENCE
 	if !ok || len(rest) > 0 {
 		return nil, errSignature

@@ -35,7 +35,7 @@ type Signer struct {
 	until  time.Time
 	header []byte // encoded, with the dot after it
 
-	signature int // encoded length of a signature, in bytes
+	size int // of a signature before it is encoded, in bytes
 }
 
 // NewSigner returns a signer whose tokens identify their key by kid, by a certificate chain
@@ -44,16 +44,16 @@ type Signer struct {
 // neither kid nor chain.
 func NewSigner(key crypto.Signer, alg Algorithm, kid string, chain []*x509.Certificate) (*Signer, error) {
 	public, err := publicOf(key)
-	if err != nil {
-		return nil, fmt.Errorf("making a signer: %w", err)
+	if err == nil {
+		err = fits(public, alg)
 	}
-	if err := fits(public, alg); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("making a signer: %w", err)
 	}
 	if kid == "" && len(chain) == 0 {
 		return nil, errors.New("making a signer: a kid or a certificate is required")
 	}
-	s := &Signer{key: key, alg: alg, kid: kid, chain: append([]*x509.Certificate(nil), chain...)}
+	s := &Signer{key: key, alg: alg, kid: kid, size: signatureSize(public), chain: append([]*x509.Certificate(nil), chain...)}
 	for i, c := range chain {
 		if c == nil {
 			return nil, errors.New("making a signer: a certificate is missing in the chain")
@@ -80,7 +80,6 @@ func NewSigner(key crypto.Signer, alg Algorithm, kid string, chain []*x509.Certi
 		return nil, fmt.Errorf("making a signer: %w", err)
 	}
 	s.header = append(base64.RawURLEncoding.AppendEncode(nil, text), '.')
-	s.signature = base64.RawURLEncoding.EncodedLen(signatureSize(public))
 	return s, nil
 }
 
@@ -141,7 +140,7 @@ func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
 	claims := appendClaims(space[:0], c)
 
 	begin := len(dst)
-	out := slices.Grow(dst, len(s.header)+base64.RawURLEncoding.EncodedLen(len(claims))+1+s.signature)
+	out := slices.Grow(dst, len(s.header)+base64.RawURLEncoding.EncodedLen(len(claims))+1+base64.RawURLEncoding.EncodedLen(s.size))
 	out = append(out, s.header...)
 	out = base64.RawURLEncoding.AppendEncode(out, claims)
 	signature, err := s.sign(space[:0], out[begin:]) // reuses space: the claims are encoded

@@ -141,7 +141,7 @@ func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
 	roots := x509.NewCertPool()
 	found := false
 	for _, b := range all {
-		if strings.HasSuffix(b.Type, "PRIVATE KEY") {
+		if isPrivateKey(b) {
 			return errors.New("a private key is among them; give a verifier only the certificates")
 		}
 		if b.Type != "CERTIFICATE" {
