@@ -30,22 +30,16 @@ const maxText = 1024
 
 // plan is Options with all defaults filled in. The templates read it.
 type plan struct {
-	Service        string
-	PublicURL      string
-	Listen         string
-	Database       string
+	Options
 	Realm, Events  string
 	RegistryListen string // where the registry listens
 	RegistryURL    string // where clients reach it, "" if that is not known
-	TLSCertificate string
-	TLSKey         string
-	Admin, Issuer  string
+	Issuer         string
 	Login          string // the address for docker login
 
-	Zot       bool   // the registry is zot
-	Proxied   bool   // a proxy terminates TLS
-	Before    string // the role by which users of the registry keep their rights; "" without any
-	Passwords string // the registry's password file; "" without any
+	Zot     bool   // the registry is zot
+	Proxied bool   // a proxy terminates TLS
+	Before  string // the role by which users of the registry keep their rights; "" without any
 
 	// Set by the writer.
 	Root   string // absolute path of the root's certificate
@@ -58,18 +52,16 @@ type plan struct {
 
 // plan validates o before anything is written, and fills in the defaults.
 func (o Options) plan() (plan, error) {
-	p := plan{
-		Service: o.Service, PublicURL: o.PublicURL, Listen: o.Listen, Database: o.Database,
-		TLSCertificate: o.TLSCertificate, TLSKey: o.TLSKey,
-		Admin: cmp.Or(o.Admin, Admin), Issuer: Issuer, Passwords: o.RegistryUsers, Zot: o.Preset == Zot,
-	}
+	p := plan{Options: o, Issuer: Issuer, Zot: o.Preset == Zot}
+	p.Admin = cmp.Or(o.Admin, Admin)
+	p.Database = cmp.Or(o.Database, defaultDatabase)
 	switch {
 	case o.Preset != "" && !p.Zot:
 		return plan{}, fmt.Errorf("unknown preset %q: the only one is %s", o.Preset, Zot)
 	case p.Zot && o.RegistryConfig != "":
 		return plan{}, fmt.Errorf("a registry config cannot be combined with the preset zot: without it, %s is written; copy its section http.auth into zot's config", ZotConfig)
 	}
-	if err := p.existing(o); err != nil {
+	if err := p.existing(); err != nil {
 		return plan{}, err
 	}
 	if p.Service == "" {
@@ -81,9 +73,6 @@ func (o Options) plan() (plan, error) {
 		if p.TLSCertificate != "" {
 			p.PublicURL = "https://" + here
 		}
-	}
-	if p.Database == "" {
-		p.Database = defaultDatabase
 	}
 	for _, text := range []struct{ what, is string }{
 		{"service", p.Service},
@@ -148,11 +137,11 @@ func (p plan) LocalProxy() bool {
 }
 
 // existing takes the settings of an existing registry from its config.
-func (p *plan) existing(o Options) error {
-	if o.RegistryConfig == "" {
+func (p *plan) existing() error {
+	if p.RegistryConfig == "" {
 		return nil
 	}
-	r, err := readRegistry(o.RegistryConfig)
+	r, err := readRegistry(p.RegistryConfig)
 	if err != nil {
 		return err
 	}
@@ -162,11 +151,11 @@ func (p *plan) existing(o Options) error {
 		}
 	}
 	p.registry, p.RegistryURL = r, r.url()
-	if there, err := exists(r.passwords()); p.Passwords != "" && r.passwords() != "" && err == nil && !there {
+	if there, err := exists(r.passwords()); p.RegistryUsers != "" && r.passwords() != "" && err == nil && !there {
 		p.contained = true // the file of its config is not on this machine
 	}
-	p.Passwords = cmp.Or(p.Passwords, r.passwords())
-	if p.Passwords != "" {
+	p.RegistryUsers = cmp.Or(p.RegistryUsers, r.passwords())
+	if p.RegistryUsers != "" {
 		p.Before = "writer"
 		if r.Storage.Delete.Enabled {
 			p.Before = "maintainer"

@@ -113,7 +113,8 @@ func Write(dir string, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("setting up %s: %w", dir, err)
 	}
-	w := &writer{dir: dir, plan: p, now: clock.Wall(o.Now), registry: p.registry, private: o.Private}
+	p.Now = clock.Wall(o.Now)
+	w := &writer{dir: dir, plan: p}
 	if err := w.write(); err != nil {
 		return Result{}, fmt.Errorf("setting up %s: %w", dir, err)
 	}

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"text/template"
-	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/password"
@@ -29,9 +28,6 @@ var templates embed.FS
 type writer struct {
 	dir      string
 	plan     plan
-	now      func() time.Time
-	registry *registry
-	private  bool
 	files    []File
 	notes    []string
 	password identity.Secret
@@ -57,13 +53,13 @@ func (w *writer) write() error {
 	switch {
 	case w.plan.Zot:
 		files = append(files, file{ZotConfig, "a config for zot"})
-	case w.registry != nil:
+	case w.plan.registry != nil:
 		files = append(files, file{RegistryConfig, "the registry's config with Tidewaiter"})
 	default:
 		files = append(files, file{RegistryConfig, "a config for the registry"}, file{RegistryEnv, "the same for docker run --env-file"})
 	}
 	for _, f := range files {
-		if err := w.file(f.name, f.what, func() ([]byte, error) { return w.render(f.name) }); err != nil {
+		if err := w.file(f.name, f.what, 0o600, func() ([]byte, error) { return w.render(f.name) }); err != nil {
 			return err
 		}
 	}
@@ -77,20 +73,20 @@ func (w *writer) render(name string) ([]byte, error) {
 	if name == ZotConfig {
 		w.note("%s disables zot's deduplication: with it, anyone who may pull from one repository can read any blob whose digest they know.", ZotConfig)
 	}
-	if err != nil || name != RegistryConfig || w.registry == nil {
+	if err != nil || name != RegistryConfig || w.plan.registry == nil {
 		return content, err
 	}
-	if kind := w.registry.auth(); kind != "" {
+	if kind := w.plan.registry.auth(); kind != "" {
 		w.note("%s replaces the registry's auth: %s with Tidewaiter's tokens. A registry has one kind of authentication.", RegistryConfig, kind)
 		if kind == "token" {
 			w.note("The users of the registry's present token service are not known here, so only %s can sign in. If an earlier init wrote that section, give the config from before it with --registry-config.", w.plan.Admin)
 		}
 	}
-	if w.registry.exposed {
-		path := text.Shell(w.registry.path)
-		w.note("All users of this machine can read %s, and %s contains a secret. Before you install it, give the file to the group that the registry runs as, and take it from other users: chgrp GROUP %[3]s && chmod o-r %[3]s", w.registry.path, RegistryConfig, path)
+	if w.plan.registry.exposed {
+		path := text.Shell(w.plan.registry.path)
+		w.note("All users of this machine can read %s, and %s contains a secret. Before you install it, give the file to the group that the registry runs as, and take it from other users: chgrp GROUP %[3]s && chmod o-r %[3]s", w.plan.registry.path, RegistryConfig, path)
 	}
-	return w.registry.merge(content)
+	return w.plan.registry.merge(content)
 }
 
 func (w *writer) note(format string, args ...any) {
@@ -105,7 +101,7 @@ func (w *writer) bundle() error {
 		return err
 	}
 	w.plan.Root = w.path(RootBundle)
-	err = w.fileMode(RootBundle, "the root's certificate, for the registry", 0o644, func() ([]byte, error) { return certificate, nil })
+	err = w.file(RootBundle, "the root's certificate, for the registry", 0o644, func() ([]byte, error) { return certificate, nil })
 	if err != nil {
 		return err
 	}
@@ -116,7 +112,7 @@ func (w *writer) bundle() error {
 	if !bytes.Contains(there, bytes.TrimSpace(certificate)) { // it may contain the next root, too
 		return fmt.Errorf("%s does not contain the certificate of %s: delete it to write it again", RootBundle, Certificate)
 	}
-	if dir := unreadable(w.path(RootBundle)); dir != "" && w.registry != nil {
+	if dir := unreadable(w.path(RootBundle)); dir != "" && w.plan.registry != nil {
 		w.note("The registry's user may not enter %s, so the registry cannot read %s there. Choose another --dir, such as /etc/tidewaiter, or: chmod o+x %s", dir, RootBundle, text.Shell(dir))
 	}
 	return nil
@@ -128,7 +124,7 @@ func (w *writer) folder() error {
 	info, err := os.Stat(w.dir)
 	if err != nil {
 		mode := fs.FileMode(0o711)
-		if w.private {
+		if w.plan.Private {
 			mode = 0o700
 		}
 		if err := os.MkdirAll(w.dir, mode); err != nil {
@@ -158,7 +154,7 @@ func (w *writer) root() error {
 		}
 		return fmt.Errorf("%s exists without %s: restore the missing file, or move the other away to create a new pair", half, missing)
 	case !hasCertificate:
-		if _, _, err := WriteRoot(filepath.Dir(w.path(Key)), token.ES256, w.now()); err != nil {
+		if _, _, err := WriteRoot(filepath.Dir(w.path(Key)), token.ES256, w.plan.Now()); err != nil {
 			return err
 		}
 	}
@@ -185,7 +181,7 @@ func (w *writer) secret() error {
 			return fmt.Errorf("%s is missing, and %s contains it: restore it, or delete that file too to create both again", Notifications, name)
 		}
 	}
-	err = w.file(Notifications, "the secret of the registry's events", func() ([]byte, error) {
+	err = w.file(Notifications, "the secret of the registry's events", 0o600, func() ([]byte, error) {
 		return []byte(newSecret() + "\n"), nil
 	})
 	if err != nil {
@@ -214,10 +210,10 @@ func (w *writer) readUsers() (people, error) {
 		return people{}, err
 	}
 	if !there {
-		if w.plan.Passwords == "" {
+		if w.plan.RegistryUsers == "" {
 			return people{}, nil
 		}
-		path = w.plan.Passwords
+		path = w.plan.RegistryUsers
 	}
 	users, err := readPeople(path)
 	switch {
@@ -230,14 +226,14 @@ func (w *writer) readUsers() (people, error) {
 	case err != nil:
 		return people{}, fmt.Errorf("reading the registry's password file: %w", err)
 	}
-	if there && w.plan.Passwords != "" {
-		theirs, err := readPeople(w.plan.Passwords)
+	if there && w.plan.RegistryUsers != "" {
+		theirs, err := readPeople(w.plan.RegistryUsers)
 		if err != nil {
 			return people{}, fmt.Errorf("reading the registry's password file: %w", err)
 		}
 		missing := slices.DeleteFunc(theirs.names, func(name string) bool { return slices.Contains(users.names, name) })
 		if len(missing) > 0 {
-			w.note("%s existed and was kept, so these accounts of the registry are not in it and cannot sign in: %s. Copy their lines from %s.", Users, some(missing, ", "), w.plan.Passwords)
+			w.note("%s existed and was kept, so these accounts of the registry are not in it and cannot sign in: %s. Copy their lines from %s.", Users, some(missing, ", "), w.plan.RegistryUsers)
 		}
 	}
 	if there && !slices.Contains(users.names, w.plan.Admin) {
@@ -259,10 +255,10 @@ func (w *writer) users(before people) error {
 		return err
 	}
 	what := "the accounts: " + w.plan.Admin + ", who may do everything"
-	if len(before.names) > 0 && w.plan.Passwords != "" && !there {
+	if len(before.names) > 0 && w.plan.RegistryUsers != "" && !there {
 		what = fmt.Sprintf("the %d accounts of the registry, and the administrator", len(before.names))
 	}
-	return w.file(Users, what, func() ([]byte, error) {
+	return w.file(Users, what, 0o600, func() ([]byte, error) {
 		if len(before.left) > 0 {
 			w.note("Lines of the registry's password file that Tidewaiter cannot take are left out of %s: %s.", Users, some(before.left, "; "))
 		}
@@ -284,11 +280,7 @@ func (w *writer) users(before people) error {
 const bcryptCost = 10
 
 // file creates a file with what content returns, unless it exists.
-func (w *writer) file(name, what string, content func() ([]byte, error)) error {
-	return w.fileMode(name, what, 0o600, content)
-}
-
-func (w *writer) fileMode(name, what string, mode fs.FileMode, content func() ([]byte, error)) error {
+func (w *writer) file(name, what string, mode fs.FileMode, content func() ([]byte, error)) error {
 	there, err := exists(w.path(name))
 	if err != nil {
 		return err
