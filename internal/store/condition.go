@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,9 +22,18 @@ func instancePage(ctx context.Context, q Querier) (page int64, err error) {
 
 // condition is what is known to be wrong with an open database.
 type condition struct {
-	mu       sync.Mutex
-	replaced error // the last Look found another database at the URL
-	damaged  error // a query hit a broken page, or a check found one
+	replaced fault // the last Look found another database at the URL
+	damaged  fault // a query hit a broken page, or a check found one
+}
+
+// fault is an error that lasts; nil if there is none.
+type fault struct{ atomic.Pointer[error] }
+
+func (f *fault) error() error {
+	if err := f.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // ID returns the id of the database. Copies have the same id. It is "" if the database was
@@ -39,11 +48,7 @@ func (db *DB) Created() bool { return db.created }
 func (db *DB) Explain(err error) error {
 	err = db.at.explain(err)
 	if errors.Is(err, ErrDamaged) {
-		db.condition.mu.Lock()
-		if db.condition.damaged == nil {
-			db.condition.damaged = err
-		}
-		db.condition.mu.Unlock()
+		db.condition.damaged.CompareAndSwap(nil, &err)
 	}
 	return err
 }
@@ -53,7 +58,8 @@ func (db *DB) unmoved() error {
 	if db.file == nil {
 		return nil
 	}
-	return db.file.check()
+	_, err := db.file.check()
+	return err
 }
 
 // replaced returns an error if a write would be lost.
@@ -61,9 +67,7 @@ func (db *DB) replaced() error {
 	if err := db.unmoved(); err != nil {
 		return err
 	}
-	db.condition.mu.Lock()
-	defer db.condition.mu.Unlock()
-	return db.condition.replaced
+	return db.condition.replaced.error()
 }
 
 // problem returns a known reason why the database cannot be used, without querying it.
@@ -71,9 +75,7 @@ func (db *DB) problem() error {
 	if err := db.replaced(); err != nil {
 		return err
 	}
-	db.condition.mu.Lock()
-	defer db.condition.mu.Unlock()
-	return db.condition.damaged
+	return db.condition.damaged.error()
 }
 
 // Look checks that the database can be used and is still the one that was opened. After it
@@ -81,12 +83,11 @@ func (db *DB) problem() error {
 // are those of Unavailable, or a system error.
 func (db *DB) Look(ctx context.Context) error {
 	err := db.look(ctx)
-	db.condition.mu.Lock()
-	db.condition.replaced = nil
 	if errors.Is(err, ErrReplaced) {
-		db.condition.replaced = err
+		db.condition.replaced.Store(&err)
+		return err
 	}
-	db.condition.mu.Unlock()
+	db.condition.replaced.Store(nil)
 	if err == nil {
 		err = db.problem()
 	}
@@ -96,23 +97,22 @@ func (db *DB) Look(ctx context.Context) error {
 func (db *DB) look(ctx context.Context) error {
 	smaller := false
 	if db.file != nil {
-		if err := db.file.check(); err != nil {
+		info, err := db.file.check()
+		if err != nil {
 			return err
 		}
 		page, err := instancePage(ctx, db.reader)
 		if err != nil {
 			page = 0 // the query of the id below finds the reason
 		}
-		if smaller, err = db.file.look(page); err != nil {
-			return err
+		if info != nil {
+			if smaller, err = db.file.look(info, page); err != nil {
+				return err
+			}
 		}
 	}
 	var id string
-	ask := func() error { return db.reader.QueryRowContext(ctx, selectInstance).Scan(&id) }
-	err := ask()
-	for tries := 0; tries < 2*queries && err != nil && db.at.stale(err) && ctx.Err() == nil; tries++ {
-		err = ask()
-	}
+	err := db.retry(ctx, queries, func() error { return db.reader.QueryRowContext(ctx, selectInstance).Scan(&id) })
 	switch err := db.Explain(err); {
 	case errors.Is(err, sql.ErrNoRows), err != nil && missingTable(err):
 		return fmt.Errorf("%w: its tables are gone: %w", ErrReplaced, err)
@@ -121,16 +121,10 @@ func (db *DB) look(ctx context.Context) error {
 	case db.id != "" && id != db.id:
 		return fmt.Errorf("%w: it is another database now", ErrReplaced)
 	}
-	if smaller || db.suspected() {
+	if smaller || db.condition.damaged.error() != nil {
 		return db.Check(ctx)
 	}
 	return nil
-}
-
-func (db *DB) suspected() bool {
-	db.condition.mu.Lock()
-	defer db.condition.mu.Unlock()
-	return db.condition.damaged != nil
 }
 
 // Check reads the whole file and returns ErrDamaged if it is damaged. It takes about a second
@@ -150,10 +144,10 @@ func (db *DB) check(ctx context.Context, how string) error {
 		err = fmt.Errorf("%w: %s", ErrDamaged, found)
 	}
 	err = db.at.explain(err)
-	db.condition.mu.Lock()
-	defer db.condition.mu.Unlock()
-	if err == nil || errors.Is(err, ErrDamaged) {
-		db.condition.damaged = err
+	if err == nil {
+		db.condition.damaged.Store(nil)
+	} else if errors.Is(err, ErrDamaged) {
+		db.condition.damaged.Store(&err)
 	}
 	return err
 }
@@ -174,10 +168,10 @@ func (db *DB) Rescue(ctx context.Context, now time.Time) (file string, err error
 	file = p.path + ".rescued-" + now.UTC().Format("20060102T150405Z")
 	// SQLite would create it readable for others.
 	empty, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return "", fmt.Errorf("rescuing database %s: %w", db, err)
+	if err == nil {
+		err = empty.Close()
 	}
-	if err := empty.Close(); err != nil {
+	if err != nil {
 		return "", fmt.Errorf("rescuing database %s: %w", db, err)
 	}
 	_, err = db.writer.ExecContext(ctx, "VACUUM INTO $1", file)

@@ -82,32 +82,27 @@ func newContents(ctx context.Context) (map[string]contents, error) {
 		return nil, err
 	}
 	defer db.Close()
-	tx, err := db.reader.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer tx.Rollback()
-	tables, err := db.at.tables(ctx, tx)
-	if err != nil {
-		return nil, err
-	}
-	all := make(map[string]contents, len(tables))
-	for _, table := range tables {
-		c := contents{}
-		if c.columns, err = columnsOf(ctx, tx, table); err != nil {
-			return nil, err
+	all := make(map[string]contents)
+	err = db.Snapshot(ctx, func(tx *sql.Tx) error {
+		tables, err := db.at.tables(ctx, tx)
+		for _, table := range tables {
+			c := contents{}
+			if c.columns, err = columnsOf(ctx, tx, table); err != nil {
+				return err
+			}
+			err = scan(ctx, tx, table, c.columns, func(row []any) error {
+				c.rows = append(c.rows, slices.Clone(row))
+				c.count++
+				return c.sum.add(row)
+			})
+			if err != nil {
+				return err
+			}
+			all[table] = c
 		}
-		err := scan(ctx, tx, table, c.columns, func(row []any) error {
-			c.rows = append(c.rows, slices.Clone(row))
-			c.count++
-			return c.sum.add(row)
-		})
-		if err != nil {
-			return nil, err
-		}
-		all[table] = c
-	}
-	return all, nil
+		return err
+	})
+	return all, err
 }
 
 // run copies all tables, reads them back, and commits if they are equal.
@@ -144,7 +139,7 @@ func (c *copying) run(ctx context.Context) (copied Copied, err error) {
 		}
 		// Watchers of either database must reload everything.
 		for _, tx := range []*sql.Tx{source, target} {
-			topics, err := names(ctx, tx, "SELECT topic FROM "+changed)
+			topics, err := Texts(ctx, tx, "SELECT topic FROM "+changed)
 			if err != nil {
 				return err
 			}
@@ -362,10 +357,4 @@ func columnsOf(ctx context.Context, tx *sql.Tx, table string) ([]string, error) 
 // quoted quotes an identifier. Names in the migrations need no escaping.
 func quoted(name string) string { return `"` + name + `"` }
 
-func list(columns []string) string {
-	all := make([]string, len(columns))
-	for i, column := range columns {
-		all[i] = quoted(column)
-	}
-	return strings.Join(all, ", ")
-}
+func list(columns []string) string { return quoted(strings.Join(columns, `", "`)) }

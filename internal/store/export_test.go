@@ -5,11 +5,11 @@ var Patient = patient
 
 // LookAround looks at the file as Look does, and calls between after the names were checked.
 func LookAround(db *DB, between func()) error {
-	info, err := db.file.checked()
+	info, err := db.file.check()
 	if info == nil {
 		return err
 	}
 	between()
-	_, err = db.file.lookInto(info, 0)
+	_, err = db.file.look(info, 0)
 	return err
 }

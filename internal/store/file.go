@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 )
 
@@ -17,7 +18,7 @@ import (
 // overwritten corrupts both databases.
 //
 // check compares names and takes two system calls. It runs before and after each write. look
-// also reads the file's header and runs once a second.
+// reads the file's header and runs once a second.
 type openFile struct {
 	path string
 	raw  *rawFile
@@ -66,14 +67,9 @@ func watchFile(path, id string, page int64) (*openFile, error) {
 
 func (f *openFile) logPath() string { return f.path + "-wal" }
 
-// check returns ErrReplaced unless the names still refer to the open files.
-func (f *openFile) check() error {
-	_, err := f.checked()
-	return err
-}
-
-// checked is check that also returns the file's current info. Both results are nil after close.
-func (f *openFile) checked() (fs.FileInfo, error) {
+// check returns the file's current info, or ErrReplaced if a name no longer refers to the open file.
+// Both results are nil after close.
+func (f *openFile) check() (fs.FileInfo, error) {
 	main, err := os.Stat(f.path)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -101,25 +97,15 @@ func (f *openFile) checked() (fs.FileInfo, error) {
 	return main, nil
 }
 
-// look is check that also reads the file, to detect one that was overwritten in place, as cp
-// does. smaller reports whether the file has shrunk since the last look, by truncation or
-// VACUUM.
-func (f *openFile) look(page int64) (smaller bool, err error) {
-	info, err := f.checked()
-	if info == nil {
-		return false, err
-	}
-	return f.lookInto(info, page)
-}
-
-// lookInto is the second part of look. It takes the info that was checked, because the name may
-// refer to another file by now.
-func (f *openFile) lookInto(info fs.FileInfo, page int64) (smaller bool, err error) {
-	before := f.size()
+// look reads the file, to detect one that was overwritten in place, as cp does. smaller reports
+// whether the file has shrunk since the last look, by truncation or VACUUM. info is the result of
+// check, because the name may refer to another file by now.
+func (f *openFile) look(info fs.FileInfo, page int64) (smaller bool, err error) {
 	header, err := f.raw.header()
 	found := f.holdsID(f.page) || f.holdsID(page)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	before := f.main.Size()
 	f.main = info
 	wrong := ""
 	switch {
@@ -141,12 +127,6 @@ func (f *openFile) lookInto(info fs.FileInfo, page int64) (smaller bool, err err
 		return false, fmt.Errorf("%w: %s was overwritten with %s", ErrReplaced, f.path, wrong)
 	}
 	return info.Size() < before, nil
-}
-
-func (f *openFile) size() int64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.main.Size()
 }
 
 // holdsID reports whether page of the file itself contains the id.
@@ -239,11 +219,6 @@ func (r *rawFile) close() error {
 	if r.uses--; r.uses > 0 {
 		return nil
 	}
-	for i, other := range rawFiles.all {
-		if other == r {
-			rawFiles.all = append(rawFiles.all[:i], rawFiles.all[i+1:]...)
-			break
-		}
-	}
+	rawFiles.all = slices.DeleteFunc(rawFiles.all, func(other *rawFile) bool { return other == r })
 	return r.File.Close()
 }

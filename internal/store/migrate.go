@@ -41,6 +41,19 @@ func newest(folder string) (int64, error) {
 	return version, nil
 }
 
+// selectVersion returns the version of the last applied migration.
+const selectVersion = "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied"
+
+// isOutdated reports whether tables of a version need a migration. It fails with ErrNewer if they
+// are newer than this binary.
+func isOutdated(version int64, folder string) (bool, error) {
+	newest, err := newest(folder)
+	if err == nil && version > newest {
+		err = fmt.Errorf("%w (the tables have version %d, this version supports %d)", ErrNewer, version, newest)
+	}
+	return version < newest, err
+}
+
 // migrate migrates the tables of a file. It opens the file exclusively, because another process
 // that runs on the old tables cannot handle new ones.
 func (p sqliteLocation) migrate(ctx context.Context) error {

@@ -78,20 +78,16 @@ func (s postgresLocation) open(ctx context.Context, create bool) (_ *DB, err err
 }
 
 func (s postgresLocation) openReadOnly(ctx context.Context) (*DB, error) {
-	reader := s.connectReaders()
-	outdated, _, err := s.outdated(ctx, reader)
-	if err == nil && outdated {
-		err = ErrOlder
-	}
-	if err != nil {
-		return nil, errors.Join(err, reader.Close())
-	}
-	return &DB{at: s, writer: reader, reader: reader}, nil // read-only connections
+	return s.readFrom(ctx, s.connectReaders())
 }
 
 // openUnlimited opens the database without time limits, for long-running work.
 func (s postgresLocation) openUnlimited(ctx context.Context) (*DB, error) {
-	pool := s.connect(2, maintenanceName, `SET default_transaction_read_only = on`, 0)
+	return s.readFrom(ctx, s.connect(2, maintenanceName, `SET default_transaction_read_only = on`, 0))
+}
+
+// readFrom opens the database with a pool of read-only connections.
+func (s postgresLocation) readFrom(ctx context.Context, pool *sql.DB) (*DB, error) {
 	outdated, _, err := s.outdated(ctx, pool)
 	if err == nil && outdated {
 		err = ErrOlder
@@ -157,7 +153,7 @@ func (s postgresLocation) lockWriters(ctx context.Context, tx *sql.Tx) error {
 }
 
 func (s postgresLocation) tables(ctx context.Context, tx *sql.Tx) ([]string, error) {
-	return names(ctx, tx, `
+	return Texts(ctx, tx, `
 		SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
 		AND relname <> 'goose_db_version' AND `+ownTable+` ORDER BY relname COLLATE "C"`)
 }
@@ -217,10 +213,6 @@ func (s postgresLocation) password(_ context.Context, config *pgx.ConnConfig) er
 // outdated reports whether the tables are older than this binary, and whether the schema is
 // empty.
 func (s postgresLocation) outdated(ctx context.Context, pool *sql.DB) (outdated, empty bool, err error) {
-	newest, err := newest(postgresFolder)
-	if err != nil {
-		return false, false, err
-	}
 	var encoding string
 	var schema, versioned, ours bool
 	var others int
@@ -244,14 +236,11 @@ func (s postgresLocation) outdated(ctx context.Context, pool *sql.DB) (outdated,
 		return true, others == 0, nil
 	}
 	var version int64
-	err = pool.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
-	switch {
-	case err != nil:
+	if err := pool.QueryRowContext(ctx, selectVersion).Scan(&version); err != nil {
 		return false, false, err
-	case version > newest:
-		return false, false, fmt.Errorf("%w (the tables have version %d, this version supports %d)", ErrNewer, version, newest)
 	}
-	return version < newest, others == 0, nil
+	outdated, err = isOutdated(version, postgresFolder)
+	return outdated, others == 0, err
 }
 
 // migrate migrates the tables. If several processes start together, one migrates and the others

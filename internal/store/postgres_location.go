@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -90,22 +91,17 @@ func joined(beside string, options url.Values) string {
 func (s postgresLocation) hosts() []string {
 	list := []string{s.config.Host}
 	for _, f := range s.config.Fallbacks {
-		if f.Host != list[len(list)-1] {
-			list = append(list, f.Host)
-		}
+		list = append(list, f.Host)
 	}
-	return list
+	return slices.Compact(list)
 }
 
 // remote reports whether any server is on another machine: neither a Unix socket nor a loopback
 // address.
 func (s postgresLocation) remote() bool {
-	for _, host := range s.hosts() {
-		if !strings.HasPrefix(host, "/") && !endpoint.Local(host) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.hosts(), func(host string) bool {
+		return !strings.HasPrefix(host, "/") && !endpoint.Local(host)
+	})
 }
 
 // explain handles the errors of PostgreSQL, by the classes of its manual's appendix A, and

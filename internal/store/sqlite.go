@@ -89,14 +89,13 @@ func (p sqliteLocation) open(ctx context.Context, create bool) (_ *DB, err error
 	}
 	// An empty write transaction finds out now whether writing is possible at all.
 	tx, err := db.writer.BeginTx(ctx, nil)
+	if err == nil {
+		err = tx.Rollback()
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := tx.Rollback(); err != nil {
-		return nil, err
-	}
-	options := forReading()
-	if db.reader, err = p.connect(readers, options, db.unmoved); err != nil {
+	if db.reader, err = p.connect(readers, forReading(), db.unmoved); err != nil {
 		return nil, err
 	}
 	return db, p.watch(ctx, db)
@@ -124,8 +123,7 @@ func (p sqliteLocation) openReadOnly(ctx context.Context) (_ *DB, err error) {
 		return nil, err
 	}
 	db, err := p.read(ctx, nil)
-	var failure *sqlite.Error
-	if !errors.As(err, &failure) || failure.Code()&0xff != sqlite3.SQLITE_CANTOPEN && failure.Code()&0xff != sqlite3.SQLITE_READONLY {
+	if code := sqliteCode(err); code != sqlite3.SQLITE_CANTOPEN && code != sqlite3.SQLITE_READONLY {
 		return db, err
 	}
 	// SQLite's readers write to shared memory beside the file. Where that is impossible, on a
@@ -204,7 +202,7 @@ func (p sqliteLocation) openExclusive(ctx context.Context) (*DB, error) {
 func (p sqliteLocation) lockWriters(context.Context, *sql.Tx) error { return nil }
 
 func (p sqliteLocation) tables(ctx context.Context, tx *sql.Tx) ([]string, error) {
-	return names(ctx, tx, `
+	return Texts(ctx, tx, `
 		SELECT name FROM sqlite_schema
 		WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'goose_db_version' ORDER BY name`)
 }
@@ -267,10 +265,6 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 // many times as long. A newer binary that was killed before it set the version leaves newer
 // tables under an older version, so goose's table is read too.
 func outdatedFile(ctx context.Context, pool *sql.DB) (outdated, empty bool, err error) {
-	newest, err := newest(sqliteFolder)
-	if err != nil {
-		return false, false, err
-	}
 	var id, version, tables int64
 	var migrated bool
 	err = pool.QueryRowContext(ctx, `
@@ -286,29 +280,25 @@ func outdatedFile(ctx context.Context, pool *sql.DB) (outdated, empty bool, err 
 	}
 	applied := version
 	if migrated {
-		err := pool.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&applied)
-		if err != nil {
+		if err := pool.QueryRowContext(ctx, selectVersion).Scan(&applied); err != nil {
 			return false, false, err
 		}
 	}
-	if found := max(version, applied); found > newest {
-		return false, false, fmt.Errorf("%w (the tables have version %d, this version supports %d)", ErrNewer, found, newest)
+	if _, err := isOutdated(applied, sqliteFolder); err != nil {
+		return false, false, err
 	}
-	return version < newest, tables == 0, nil
+	outdated, err = isOutdated(version, sqliteFolder)
+	return outdated, tables == 0, err
 }
 
 func (p sqliteLocation) explain(err error) error {
 	if named(err) {
 		return err
 	}
-	var failure *sqlite.Error
 	if errors.Is(err, syscall.ENOSPC) {
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	}
-	if !errors.As(err, &failure) {
-		return err
-	}
-	switch failure.Code() & 0xff { // the high bits are details
+	switch sqliteCode(err) {
 	case sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%w: %w", ErrForeign, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
@@ -317,11 +307,10 @@ func (p sqliteLocation) explain(err error) error {
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
 		return fmt.Errorf("the file and its folder must be writable: %w", err)
-	case sqlite3.SQLITE_CORRUPT:
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	case sqlite3.SQLITE_IOERR:
+	case sqlite3.SQLITE_CORRUPT,
 		// A file that is shorter than its header says causes this error, and so does a failing
 		// disk.
+		sqlite3.SQLITE_IOERR:
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return err
@@ -329,7 +318,13 @@ func (p sqliteLocation) explain(err error) error {
 
 // missingTable reports whether a query failed because a table does not exist. SQLite has no
 // specific code for it, but the queries in question are known to be valid.
-func missingTable(err error) bool {
-	failure, ok := errors.AsType[*sqlite.Error](err)
-	return ok && failure.Code() == sqlite3.SQLITE_ERROR
+func missingTable(err error) bool { return sqliteCode(err) == sqlite3.SQLITE_ERROR }
+
+// sqliteCode returns SQLite's result code of an error, without the high bits, which are details.
+// It returns 0 if the error has no code.
+func sqliteCode(err error) int {
+	if failure, ok := errors.AsType[*sqlite.Error](err); ok {
+		return failure.Code() & 0xff
+	}
+	return 0
 }

@@ -174,14 +174,22 @@ func (db *DB) Snapshot(ctx context.Context, f func(*sql.Tx) error) error {
 
 // begin starts a transaction. It skips pooled connections that have ended since they were last
 // used.
-func (db *DB) begin(ctx context.Context) (*sql.Tx, error) {
-	for range 2 * writers {
-		tx, err := db.writer.BeginTx(ctx, nil)
-		if err == nil || !db.at.stale(err) || ctx.Err() != nil {
-			return tx, err
-		}
+func (db *DB) begin(ctx context.Context) (tx *sql.Tx, err error) {
+	err = db.retry(ctx, writers, func() error {
+		tx, err = db.writer.BeginTx(ctx, nil)
+		return err
+	})
+	return tx, err
+}
+
+// retry calls f until it gets none of the connections of a pool that have ended since they were
+// last used.
+func (db *DB) retry(ctx context.Context, connections int, f func() error) error {
+	err := f()
+	for tries := 0; tries < 2*connections && err != nil && db.at.stale(err) && ctx.Err() == nil; tries++ {
+		err = f()
 	}
-	return db.writer.BeginTx(ctx, nil)
+	return err
 }
 
 // Read returns the connections for reading. They refuse writes. Open rows keep SQLite from
@@ -195,10 +203,7 @@ func (db *DB) Ping(ctx context.Context) error {
 		return fmt.Errorf("reading from the database: %w", err)
 	}
 	var one int
-	err := db.reader.QueryRowContext(ctx, "SELECT 1").Scan(&one)
-	for tries := 0; tries < 2*readers && err != nil && db.at.stale(err) && ctx.Err() == nil; tries++ {
-		err = db.reader.QueryRowContext(ctx, "SELECT 1").Scan(&one)
-	}
+	err := db.retry(ctx, queries, func() error { return db.reader.QueryRowContext(ctx, "SELECT 1").Scan(&one) })
 	if err != nil {
 		return fmt.Errorf("reading from the database: %w", db.Explain(err))
 	}
