@@ -52,9 +52,7 @@ func typeName(text string) string {
 	return name
 }
 
-func isTypeByte(c byte) bool {
-	return c == '-' || c == '.' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
-}
+func isTypeByte(c byte) bool { return strings.IndexByte(typeBytes, c) >= 0 }
 
 // isType reports whether text, which has only type bytes, is a valid type name or number.
 func isType(text string) bool {

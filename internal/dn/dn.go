@@ -188,7 +188,7 @@ func (r *reader) attribute() (a attribute, err error) {
 	case r.end() || strings.IndexByte(",;+", r.text[r.at]) >= 0:
 		return a, errNoEquals
 	case r.text[r.at] != '=':
-		return a, fmt.Errorf("%q is not allowed in an attribute type, which has only letters, digits and hyphens", firstRune(r.text[r.at:]))
+		return a, fmt.Errorf("%.1q is not allowed in an attribute type, which has only letters, digits and hyphens", r.text[r.at:])
 	case !isType(name):
 		return a, errNoType
 	}
@@ -207,12 +207,6 @@ func (r *reader) attribute() (a attribute, err error) {
 		err = errText
 	}
 	return a, err
-}
-
-// firstRune returns the first character of text.
-func firstRune(text string) string {
-	_, n := utf8.DecodeRuneInString(text)
-	return text[:n]
 }
 
 // plain parses an unquoted value. Spaces at its ends count only if they are escaped.

@@ -46,11 +46,8 @@ type Options struct {
 
 // Limiter admits requests up to its capacity. Its methods may be called from any goroutine.
 type Limiter struct {
-	all     Need
-	limit   int           // places in the queue
-	perName int           // places that one name may hold in each class
-	wait    time.Duration // longest wait
-	random  func(int) int
+	o       Options
+	perName int // places that one name may hold in each class
 
 	mu      sync.Mutex
 	free    Need
@@ -90,8 +87,7 @@ func New(o Options) *Limiter {
 		o.Random = rand.IntN
 	}
 	return &Limiter{
-		all: o.All, free: o.All, limit: o.Places, perName: max(1, o.Places/nameShare), wait: o.Wait, random: o.Random,
-		turn: firstTurn, classes: [2]*queue{newQueue(), newQueue()},
+		o: o, perName: max(1, o.Places/nameShare), free: o.All, turn: firstTurn, classes: [2]*queue{newQueue(), newQueue()},
 	}
 }
 
@@ -114,7 +110,7 @@ func (l *Limiter) await(ctx context.Context, who Requester, n Need, dummy bool) 
 	}
 	n = l.fit(n)
 	l.mu.Lock()
-	if l.emptyLocked() && l.takeLocked(n) {
+	if l.turnLocked() == nil && l.takeLocked(n) {
 		l.mu.Unlock()
 		return true, nil
 	}
@@ -125,7 +121,7 @@ func (l *Limiter) await(ctx context.Context, who Requester, n Need, dummy bool) 
 		return false, ErrBusy
 	}
 
-	timer := time.NewTimer(l.wait)
+	timer := time.NewTimer(l.o.Wait)
 	defer timer.Stop()
 	select {
 	case <-p.ready:
@@ -143,28 +139,28 @@ func (l *Limiter) await(ctx context.Context, who Requester, n Need, dummy bool) 
 // crowdedLocked reports whether a newcomer of class would wait for long, or too many lines wait.
 func (l *Limiter) crowdedLocked(class int) bool {
 	turns := l.classes[class].active
-	if turns >= l.limit/2 {
+	if turns >= l.o.Places/2 {
 		return true
 	}
 	if class == otherPlaces && l.classes[knownPlaces].length > 0 {
 		turns *= knownTurns + 1
 	}
-	return turns > 0 && time.Duration(turns)*l.turn >= l.wait/crowdedShare
+	return turns > 0 && time.Duration(turns)*l.turn >= l.o.Wait/crowdedShare
 }
 
 // joinLocked returns a new place for who, or nil if the queue has no place for it.
 func (l *Limiter) joinLocked(who Requester, n Need, dummy bool) *place {
 	own, key := l.classes[who.class()], who.line()
 	if same := own.names[who.Name]; who.Name != "" && len(same) >= l.nameLimitLocked() {
-		own.drop(same[l.random(len(same))])
+		own.drop(same[l.o.Random(len(same))])
 	}
 	switch {
-	case dummy && len(own.dummies) >= l.limit*dummyShare:
-		own.drop(own.dummies[l.random(len(own.dummies))])
-	case !dummy && l.lengthLocked() >= l.limit:
-		p := l.classes[otherPlaces].victim(key, l.random)
+	case dummy && len(own.dummies) >= l.o.Places*dummyShare:
+		own.drop(own.dummies[l.o.Random(len(own.dummies))])
+	case !dummy && l.lengthLocked() >= l.o.Places:
+		p := l.classes[otherPlaces].victim(key, l.o.Random)
 		if p == nil && who.KnownPlace {
-			p = own.victim(key, l.random)
+			p = own.victim(key, l.o.Random)
 		}
 		if p == nil {
 			return nil
@@ -182,7 +178,7 @@ func (l *Limiter) nameLimitLocked() int {
 	if l.turn <= 0 {
 		return l.perName
 	}
-	return max(1, min(l.perName, int(l.wait/nameShare/l.turn)))
+	return max(1, min(l.perName, int(l.o.Wait/nameShare/l.turn)))
 }
 
 // thinLocked drops dummies in the same proportion in which dropping p, the next victim, drops
@@ -194,11 +190,11 @@ func (l *Limiter) thinLocked(p *place) {
 		return
 	}
 	n := len(q.dummies) / q.length
-	if l.random(q.length) < len(q.dummies)%q.length {
+	if l.o.Random(q.length) < len(q.dummies)%q.length {
 		n++
 	}
 	for range n {
-		if d := q.dummies[l.random(len(q.dummies))]; d.line.places.Len() >= places {
+		if d := q.dummies[l.o.Random(len(q.dummies))]; d.line.places.Len() >= places {
 			q.drop(d)
 		}
 	}
@@ -226,9 +222,9 @@ func (l *Limiter) Leave(n Need, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n = l.fit(n)
-	part := float64(n.Slots) / float64(max(1, l.all.Slots))
-	if l.all.Memory > 0 {
-		part = max(part, float64(n.Memory)/float64(l.all.Memory))
+	part := float64(n.Slots) / float64(max(1, l.o.All.Slots))
+	if l.o.All.Memory > 0 {
+		part = max(part, float64(n.Memory)/float64(l.o.All.Memory))
 	}
 	took = time.Duration(part * float64(took))
 	l.ended = min(l.ended+1, turnWeight)
@@ -247,7 +243,7 @@ func (l *Limiter) Waiting() int {
 func (l *Limiter) Taken() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.all.Slots - l.free.Slots
+	return l.o.All.Slots - l.free.Slots
 }
 
 func (l *Limiter) lengthLocked() int {
@@ -256,12 +252,7 @@ func (l *Limiter) lengthLocked() int {
 
 // fit limits n to the total capacity, so that a request that needs more runs alone.
 func (l *Limiter) fit(n Need) Need {
-	return Need{Slots: min(n.Slots, l.all.Slots), Memory: min(n.Memory, l.all.Memory)}
-}
-
-// emptyLocked reports whether neither requests nor dummies wait.
-func (l *Limiter) emptyLocked() bool {
-	return l.classes[knownPlaces].turns.Len()+l.classes[otherPlaces].turns.Len() == 0
+	return Need{Slots: min(n.Slots, l.o.All.Slots), Memory: min(n.Memory, l.o.All.Memory)}
 }
 
 func (l *Limiter) fitsLocked(n Need) bool {
@@ -300,12 +291,13 @@ func (l *Limiter) admitLocked() {
 		if !p.dummy {
 			l.takeLocked(p.needs)
 		}
-		q.take(p)
+		q.turns.MoveToBack(p.line.turn) // first: remove deletes the line with its last place
+		q.remove(p)
 		close(p.ready)
 	}
 }
 
-// turnLocked returns the class whose turn it is, or nil if nobody waits.
+// turnLocked returns the class whose turn it is, or nil if neither requests nor dummies wait.
 func (l *Limiter) turnLocked() *queue {
 	known, other := l.classes[knownPlaces], l.classes[otherPlaces]
 	switch {

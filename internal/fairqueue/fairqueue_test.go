@@ -50,8 +50,8 @@ func TestRequestsAreServedInOrder(t *testing.T) {
 			t.Errorf("then: %q, want %q", got, want)
 		}
 		l.Leave(small, 0)
-		if l.free != l.all {
-			t.Errorf("free at the end: %+v, want %+v", l.free, l.all)
+		if l.free != l.o.All {
+			t.Errorf("free at the end: %+v, want %+v", l.free, l.o.All)
 		}
 	})
 }
@@ -259,8 +259,8 @@ func TestALateAdmissionIsReleased(t *testing.T) {
 	}
 	late := l.joinLocked(Requester{}, n, false)
 	l.Leave(n, 0) // admits late
-	if err := l.giveUp(late, ErrBusy); !errors.Is(err, ErrBusy) || l.free != l.all {
-		t.Errorf("giving up: %v, and %+v of %+v is free", err, l.free, l.all)
+	if err := l.giveUp(late, ErrBusy); !errors.Is(err, ErrBusy) || l.free != l.o.All {
+		t.Errorf("giving up: %v, and %+v of %+v is free", err, l.free, l.o.All)
 	}
 }
 
@@ -378,8 +378,8 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 					rt.Errorf("at the end there are %d lines, %d turns, %d names, %d lengths, %d dummies and %d active lines", len(q.lines), q.turns.Len(), len(q.names), len(q.lengths), len(q.dummies), q.active)
 				}
 			}
-			if l.free != l.all || l.Waiting() != 0 {
-				rt.Errorf("at the end %+v of %+v is free, and %d wait", l.free, l.all, l.Waiting())
+			if l.free != l.o.All || l.Waiting() != 0 {
+				rt.Errorf("at the end %+v of %+v is free, and %d wait", l.free, l.o.All, l.Waiting())
 			}
 		})
 	})

@@ -166,17 +166,7 @@ func (q *queue) victim(key lineKey, random func(int) int) *place {
 	return f.all[random(len(f.all))]
 }
 
-// next returns the place whose turn it is, or nil if nobody waits.
+// next returns the place whose turn it is. At least one must wait.
 func (q *queue) next() *place {
-	e := q.turns.Front()
-	if e == nil {
-		return nil
-	}
-	return e.Value.(*line).places.Front().Value.(*place)
-}
-
-// take removes p, whose turn it is, and moves its line to the end.
-func (q *queue) take(p *place) {
-	q.turns.MoveToBack(p.line.turn) // first: remove deletes the line with its last place
-	q.remove(p)
+	return q.turns.Front().Value.(*line).places.Front().Value.(*place)
 }

@@ -54,13 +54,8 @@ func sumOf(text []byte) (digits [sumLength]byte) { // 62^6 is more than 2^32
 
 // own reads a credential of Tidewaiter that begins at an index.
 func own[T string | []byte](text T, begin int) (Found, bool) {
-	for i := range len(Prefix) {
-		if begin+i >= len(text) || text[begin+i] != Prefix[i] {
-			return Found{}, false
-		}
-	}
 	start := begin + len(Prefix)
-	if start >= len(text) {
+	if start >= len(text) || string(text[begin:start]) != Prefix {
 		return Found{}, false
 	}
 	switch text[start] {
@@ -75,9 +70,7 @@ func own[T string | []byte](text T, begin int) (Found, bool) {
 	f := Found{Kind: Own, Letter: text[start], Begin: begin, End: end}
 	if end-begin >= Length {
 		var whole [Length]byte // on the stack: every request with such a credential comes here
-		for i := range whole {
-			whole[i] = text[begin+i]
-		}
+		copy(whole[:], text[begin:])
 		if sumOf(whole[:Length-sumLength]) == [sumLength]byte(whole[Length-sumLength:]) {
 			f.Valid, f.End = true, begin+Length
 			return f, true
