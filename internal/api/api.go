@@ -109,7 +109,9 @@ func (a *API) registerRoutes() {
 	a.mux.Handle("/", http.HandlerFunc(a.notFound))
 	a.description = sync.OnceValues(a.describe)
 	a.protection = http.NewCrossOriginProtection()
-	a.protection.SetDenyHandler(http.HandlerFunc(a.crossOriginDenied))
+	a.protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.fail(w, r, refuse(http.StatusForbidden, "the request comes from a page of another origin"))
+	}))
 }
 
 // ServeHTTP handles a request. Responses are never cached. A panic fails only its own request.
@@ -165,11 +167,6 @@ func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Allow", method)
 	}
 	a.fail(w, r, refuse(http.StatusMethodNotAllowed, "this path does not have this method"))
-}
-
-// crossOriginDenied handles requests that a browser sends for a page of another origin.
-func (a *API) crossOriginDenied(w http.ResponseWriter, r *http.Request) {
-	a.fail(w, r, refuse(http.StatusForbidden, "the request comes from a page of another origin"))
 }
 
 // jsonFormat returns huma's JSON format with a stricter decoder.

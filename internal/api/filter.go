@@ -37,33 +37,34 @@ func (f *Filter) Query() (q journal.Query, field, reason string) {
 		Repository: f.Repository, Tag: f.Tag, Action: f.Action,
 	}
 	for _, step := range []struct {
-		field string
-		set   func(*journal.Query) (reason string)
+		field, value string
+		set          func(q *journal.Query, value string) (reason string)
 	}{
-		{"principal", f.setPrincipal}, {"digest", f.setDigest}, {"address", f.setAddress}, {"decision", f.setDecision},
+		{"principal", f.Principal, setPrincipal}, {"digest", f.Digest, setDigest},
+		{"address", f.Address, setAddress}, {"decision", f.Decision, setDecision},
 	} {
-		if reason := step.set(&q); reason != "" {
+		if step.value == "" {
+			continue
+		}
+		if reason := step.set(&q, step.value); reason != "" {
 			return q, step.field, reason
 		}
 	}
 	return q, "", ""
 }
 
-func (f *Filter) setPrincipal(q *journal.Query) string {
-	if f.Principal == "" {
-		return ""
-	}
-	kind, name, ok := strings.Cut(f.Principal, ":")
-	who := &journal.Who{Subjects: []string{f.Principal}}
+func setPrincipal(q *journal.Query, written string) string {
+	kind, name, ok := strings.Cut(written, ":")
+	who := &journal.Who{Subjects: []string{written}}
 	switch {
-	case !ok && f.Principal == policy.Anonymous.String():
+	case !ok && written == policy.Anonymous.String():
 		who.Logins = []string{""}
 	case !ok: // a name of any kind, as it stands in rules or as one signs in with it
 		for _, kind := range []string{"user", "robot", "workload", "operator"} {
-			who.Subjects = append(who.Subjects, kind+":"+f.Principal)
+			who.Subjects = append(who.Subjects, kind+":"+written)
 		}
-		who.Logins = []string{f.Principal, identity.RobotPrefix + f.Principal}
-		if robot, isRobot := strings.CutPrefix(f.Principal, identity.RobotPrefix); isRobot {
+		who.Logins = []string{written, identity.RobotPrefix + written}
+		if robot, isRobot := strings.CutPrefix(written, identity.RobotPrefix); isRobot {
 			who.Subjects = append(who.Subjects, policy.Robot.String()+":"+robot)
 		}
 	case kind == "group":
@@ -81,13 +82,10 @@ func (f *Filter) setPrincipal(q *journal.Query) string {
 	return ""
 }
 
-func (f *Filter) setDigest(q *journal.Query) string {
-	if f.Digest == "" {
-		return ""
-	}
-	algorithm, digits, ok := strings.Cut(f.Digest, ":")
+func setDigest(q *journal.Query, written string) string {
+	algorithm, digits, ok := strings.Cut(written, ":")
 	if !ok {
-		algorithm, digits = "sha256", f.Digest
+		algorithm, digits = "sha256", written
 	}
 	if len(digits) < 7 || strings.Trim(digits, "0123456789abcdef") != "" {
 		return "not a digest: give sha256: and at least 7 digits, as sha256:1b2c3d4"
@@ -96,13 +94,10 @@ func (f *Filter) setDigest(q *journal.Query) string {
 	return ""
 }
 
-func (f *Filter) setAddress(q *journal.Query) string {
-	if f.Address == "" {
-		return ""
-	}
-	network, err := netip.ParsePrefix(f.Address)
+func setAddress(q *journal.Query, written string) string {
+	network, err := netip.ParsePrefix(written)
 	if err != nil {
-		address, err := netip.ParseAddr(f.Address)
+		address, err := netip.ParseAddr(written)
 		if err != nil || address.Zone() != "" {
 			return "not an address or network: give one as 192.0.2.9 or 192.0.2.0/24"
 		}
@@ -113,11 +108,8 @@ func (f *Filter) setAddress(q *journal.Query) string {
 	return ""
 }
 
-func (f *Filter) setDecision(q *journal.Query) string {
-	if f.Decision == "" {
-		return ""
-	}
-	id, err := journal.ParseID(f.Decision)
+func setDecision(q *journal.Query, written string) string {
+	id, err := journal.ParseID(written)
 	if err != nil {
 		return "not the whole id of a decision, as journal list prints it"
 	}

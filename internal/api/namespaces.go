@@ -64,7 +64,8 @@ type setVisibility struct {
 	}
 }
 
-type listNamespaceMembers struct {
+// inNamespace selects a page of what belongs to a namespace.
+type inNamespace struct {
 	NamespacePath
 	PageQuery
 }
@@ -100,7 +101,7 @@ func (a *API) namespaceRoutes() {
 		})
 	remove[changedNamespace](r, operation("delete-namespace", "DELETE /namespaces/{name}", "Delete a namespace",
 		"Its members, roles and robots are deleted too. The content of the registry is not."), a.Rulebook.DeleteNamespace)
-	listIn[listNamespaceMembers](a, tagNamespaces, operation("list-namespace-members", "GET /namespaces/{name}/members",
+	listIn[inNamespace](a, tagNamespaces, operation("list-namespace-members", "GET /namespaces/{name}/members",
 		"List the members of a namespace", "In the order of their subjects."), NewNamespaceMember, a.Rulebook.Members)
 	change(r, operation("set-namespace-member", "PUT /namespaces/{name}/members/{subject}", "Give a subject a role in a namespace",
 		"The namespace's owners may do this, for roles that allow no more than they may do themselves."),

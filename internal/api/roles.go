@@ -88,10 +88,6 @@ type (
 		Conditional
 	}
 
-	listNamespaceRoles struct {
-		NamespacePath
-		PageQuery
-	}
 	newNamespaceRole struct {
 		NamespacePath
 		Body newRoleBody
@@ -131,7 +127,7 @@ func (a *API) namespaceRoleRoutes() {
 	r := a.roles(tagNamespaces)
 	route(a, tagNamespaces, operation("list-namespace-roles", "GET /namespaces/{name}/roles", "List the roles of a namespace",
 		"In the order of their names. The roles owner, maintainer, writer and reader, which every namespace has, are not included."),
-		func(ctx context.Context, caller admin.Actor, in *listNamespaceRoles) (*pageResponse[role], error) {
+		func(ctx context.Context, caller admin.Actor, in *inNamespace) (*pageResponse[role], error) {
 			return a.listRoles(ctx, caller, in.Name, in.page())
 		})
 	create(r, operation("add-namespace-role", "POST /namespaces/{name}/roles", "Add a role to a namespace",
