@@ -44,7 +44,7 @@ func TestErrorsAreProblemDetails(t *testing.T) {
 			[]any{fields{"location": "body", "detail": "expected required property name to be present"}}},
 		{root, "POST", "/users", `{`, 400, "the body is missing or is not valid JSON", nil},
 		{root, "POST", "/users", nil, 400, "the body is missing or is not valid JSON", nil},
-		{root, "POST", "/users", `{"name":"ann","name":"bob"}`, 400, `invalid body: it has "name" twice`, nil},
+		{root, "POST", "/users", `{"name":"ann","name":"bob"}`, 400, `invalid body: an object has a name twice, before byte 20`, nil},
 		{root, "POST", "/users", `{"name":"ann","NAME":"bob"}`, 400, "invalid body: a key is repeated in another case, or contains NUL", nil},
 		{root, "POST", "/users", `{"name":null}`, 400, "invalid body: it has null: give a value, or leave out the key", nil},
 		{root, "GET", "/users?limit=many", nil, 422, "invalid request",
