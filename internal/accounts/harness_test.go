@@ -28,12 +28,9 @@ var (
 	operator   = accountstest.Operator
 	passwordOf = accountstest.PasswordOf
 	presented  = accountstest.Presented
-	refreshing = accountstest.PresentedRefresh
 	is         = accountstest.Is
 	isInvalid  = accountstest.IsInvalid
 )
-
-const registry = accountstest.Registry
 
 // newSecret returns a new secret of a kind (package secret).
 func newSecret(letter byte) identity.Secret {

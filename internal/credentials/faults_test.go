@@ -264,7 +264,7 @@ func TestRevokedCredentialsEndDuringMaintenance(t *testing.T) {
 		}
 		await.Until(t, "the end of the token", func(context.Context) error {
 			if err := authenticate(); !errors.Is(err, identity.ErrRejected) {
-				return fmt.Errorf("it is still valid: %v", err)
+				return fmt.Errorf("it is still valid: %w", err)
 			}
 			return nil
 		})

@@ -33,8 +33,6 @@ var (
 	isInvalid  = accountstest.IsInvalid
 )
 
-const registry = accountstest.Registry
-
 // newSecret returns a new secret of a kind (package secret).
 func newSecret(letter byte) identity.Secret {
 	text, _ := secret.New(letter)
