@@ -66,8 +66,8 @@ var variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // hook returns the keys of a webhook or an exec section: those of the kind, those that both have,
 // and those of its use.
-func hook(kind []strictyaml.Key[Hook], use ...strictyaml.Key[Hook]) strictyaml.Type[*Hook] {
-	keys := []strictyaml.Key[Hook]{
+func hook(kind []*strictyaml.Key[Hook], use ...*strictyaml.Key[Hook]) strictyaml.Type[*Hook] {
+	keys := []*strictyaml.Key[Hook]{
 		strictyaml.On("name", sourceName(), func(h *Hook, v string) { h.Name = v }).Must().
 			Says("The name in the log and the journal, after `webhook:` or `exec:`. A webhook and an exec source cannot have the same name."),
 		strictyaml.On("timeout", duration(100*time.Millisecond, time.Minute), func(h *Hook, v time.Duration) { h.Timeout = v }).Or("5s").
@@ -79,8 +79,8 @@ func hook(kind []strictyaml.Key[Hook], use ...strictyaml.Key[Hook]) strictyaml.T
 	return pointer(strictyaml.Section(keys, func(_ *strictyaml.Decoder, n *yaml.Node, h *Hook) { h.node = n }))
 }
 
-func webhookKeys() []strictyaml.Key[Hook] {
-	return []strictyaml.Key[Hook]{
+func webhookKeys() []*strictyaml.Key[Hook] {
+	return []*strictyaml.Key[Hook]{
 		strictyaml.On("url", webAddress(), func(h *Hook, v string) { h.URL = v }).Must().
 			Says("The URL of the service. It must be `https://`, unless the service is on this machine."),
 		strictyaml.On("ca", strictyaml.FilePath("file"), func(h *Hook, v string) { h.CA = v }).
@@ -94,8 +94,8 @@ func webhookKeys() []strictyaml.Key[Hook] {
 	}
 }
 
-func execKeys() []strictyaml.Key[Hook] {
-	return []strictyaml.Key[Hook]{
+func execKeys() []*strictyaml.Key[Hook] {
+	return []*strictyaml.Key[Hook]{
 		strictyaml.On("command", strictyaml.List(strictyaml.Line), func(h *Hook, v []string) { h.Command = v }).Must().
 			Says("The absolute path of the program, and its arguments. It is started for each request, without a shell. Its environment has only `PATH`, `LANG` and the variables in `environment`."),
 		strictyaml.On("environment", strictyaml.List(variableName()), func(h *Hook, v []string) { h.Environment = v }).
@@ -103,12 +103,12 @@ func execKeys() []strictyaml.Key[Hook] {
 	}
 }
 
-func hookFind() strictyaml.Key[Hook] {
+func hookFind() *strictyaml.Key[Hook] {
 	return strictyaml.On("find", strictyaml.Bool, func(h *Hook, v bool) { h.Find = v }).Or("false").
 		Says("The service can look up a user by name, without a password. Its users can then have refresh tokens and access tokens. [How](webhook.md#look-people-up).")
 }
 
-func hookGroups() strictyaml.Key[Hook] {
+func hookGroups() *strictyaml.Key[Hook] {
 	return strictyaml.On("groups", strictyaml.Bool, func(h *Hook, v bool) { h.Groups = v }).Or("false").
 		Says("Every successful answer must have a list of groups, which may be empty. A sign-in without the list is refused, because a deny rule could be for a missing group.")
 }
@@ -119,14 +119,14 @@ const (
 	replace = "replace"
 )
 
-func hookGrants() strictyaml.Key[Hook] {
+func hookGrants() *strictyaml.Key[Hook] {
 	return strictyaml.On("grants", one(narrow, replace), func(h *Hook, v string) { h.Replace = v == replace }).Or(narrow).
 		Says("`narrow`: it is asked about what the policy grants, and can only remove grants. `replace`: it is asked about everything that no rule denies, and decides what to grant.")
 }
 
 // authorizer is the section of the one hook that decides after the policy.
 func authorizer() strictyaml.Type[*Hook] {
-	return strictyaml.Section([]strictyaml.Key[*Hook]{
+	return strictyaml.Section([]*strictyaml.Key[*Hook]{
 		strictyaml.On("webhook", hook(webhookKeys(), hookGrants()), func(a **Hook, v *Hook) { *a = v }).
 			Says("A service that is asked over HTTPS."),
 		strictyaml.On("exec", hook(execKeys(), hookGrants()), func(a **Hook, v *Hook) { *a = v }).

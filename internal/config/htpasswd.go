@@ -54,8 +54,8 @@ func (h *HTPasswd) place(part func(*yaml.Node) *yaml.Node) (line, column int) {
 	return n.Line, n.Column
 }
 
-func htpasswdKeys() []strictyaml.Key[HTPasswd] {
-	return []strictyaml.Key[HTPasswd]{
+func htpasswdKeys() []*strictyaml.Key[HTPasswd] {
+	return []*strictyaml.Key[HTPasswd]{
 		strictyaml.On("name", sourceName(), func(h *HTPasswd, v string) { h.Name = v }).Or("htpasswd").
 			Says("The name of this source in the log. A second htpasswd source needs another name."),
 		strictyaml.On("file", strictyaml.FilePath("file"), func(h *HTPasswd, v string) { h.File = v }).

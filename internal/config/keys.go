@@ -39,15 +39,15 @@ const (
 	maxHint = 200 // bytes; a refusal is one line on a terminal
 )
 
-func databaseKey() strictyaml.Key[written] {
+func databaseKey() *strictyaml.Key[written] {
 	return strictyaml.On("database", databaseURL(), func(w *written, v string) { w.Database = v }).
 		Or("sqlite:data/state.db").Formerly("state").
 		Says("Where the journal, accounts and rules are stored. `sqlite:PATH` is a file on a local disk; it is created with its folder if missing. `sqlite::memory:` stores nothing. `postgres://USER@HOST/DATABASE` serves several replicas; its password is in a file of its own (`password_file`). See [Database](database.md).").
 		Shows("database: sqlite:/var/lib/tidewaiter/state.db\n")
 }
 
-func configKeys(c *when.Compiler) []strictyaml.Key[written] {
-	return []strictyaml.Key[written]{
+func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
+	return []*strictyaml.Key[written]{
 		strictyaml.On("public_url", webAddress(), func(w *written, v string) { w.PublicURL = v }).
 			Says("The URL at which clients reach Tidewaiter. Registries send clients there; `realm` in the registry's config is this URL with the token path. Use a DNS name: many clients refuse a private IP address.").
 			Shows("public_url: https://auth.example.com\n"),
@@ -133,8 +133,8 @@ func configKeys(c *when.Compiler) []strictyaml.Key[written] {
 	}
 }
 
-func listenKeys() []strictyaml.Key[Listener] {
-	return []strictyaml.Key[Listener]{
+func listenKeys() []*strictyaml.Key[Listener] {
+	return []*strictyaml.Key[Listener]{
 		strictyaml.On("address", address(), func(l *Listener, v string) { l.Address = v }).Must().
 			Says("A host name or an IP address, and a port. Without a host it is all addresses of the machine."),
 		strictyaml.On("tls", pointer(strictyaml.Section(tlsKeys(), checkTLS)), func(l *Listener, v *TLS) { l.TLS = v }).
@@ -145,8 +145,8 @@ func listenKeys() []strictyaml.Key[Listener] {
 	}
 }
 
-func tlsKeys() []strictyaml.Key[TLS] {
-	return []strictyaml.Key[TLS]{
+func tlsKeys() []*strictyaml.Key[TLS] {
+	return []*strictyaml.Key[TLS]{
 		strictyaml.On("certificate", strictyaml.FilePath("file"), func(t *TLS, v string) { t.Certificate = v }).
 			Says("A PEM file with the certificate and its intermediate certificates. It is read again when it changes."),
 		strictyaml.On("key", strictyaml.FilePath("file"), func(t *TLS, v string) { t.Key = v }).
@@ -156,8 +156,8 @@ func tlsKeys() []strictyaml.Key[TLS] {
 	}
 }
 
-func pathKeys() []strictyaml.Key[paths] {
-	return []strictyaml.Key[paths]{
+func pathKeys() []*strictyaml.Key[paths] {
+	return []*strictyaml.Key[paths]{
 		strictyaml.On("token", webPath(), func(p *paths, v string) { p.Token = v }).Or("/token").
 			Says("The token endpoint."),
 		strictyaml.On("token_aliases", strictyaml.List(webPath()), func(p *paths, v []string) { p.TokenAliases = v }).
@@ -167,9 +167,9 @@ func pathKeys() []strictyaml.Key[paths] {
 	}
 }
 
-func signingKeys() []strictyaml.Key[Signing] {
+func signingKeys() []*strictyaml.Key[Signing] {
 	algorithms := one(token.ES256, token.ES384, token.ES512, token.RS256, token.EdDSA)
-	return []strictyaml.Key[Signing]{
+	return []*strictyaml.Key[Signing]{
 		strictyaml.On("root", strictyaml.Section(rootKeys(), checkRoot), func(s *Signing, v root) { s.Certificate, s.Key = v.files() }).
 			Says("The root: the certificate in the `rootcertbundle` of registries, and its key. Each start issues a short-lived certificate under it, which signs tokens. Use the root for Tidewaiter alone: anyone with a certificate under it can sign tokens. The default is the folder `/keys`. The flag `--keys` overrides this key."),
 		strictyaml.On("algorithm", algorithms, func(s *Signing, v token.Algorithm) { s.Algorithm = v }).Or("ES256").
@@ -183,8 +183,8 @@ func signingKeys() []strictyaml.Key[Signing] {
 	}
 }
 
-func rootKeys() []strictyaml.Key[root] {
-	return []strictyaml.Key[root]{
+func rootKeys() []*strictyaml.Key[root] {
+	return []*strictyaml.Key[root]{
 		strictyaml.On("certificate", strictyaml.FilePath("file"), func(r *root, v string) { r.certificate = v }).
 			Says("A PEM file with the root's certificate."),
 		strictyaml.On("key", strictyaml.FilePath("file"), func(r *root, v string) { r.key = v }).
@@ -194,8 +194,8 @@ func rootKeys() []strictyaml.Key[root] {
 	}
 }
 
-func tokenKeys() []strictyaml.Key[Token] {
-	return []strictyaml.Key[Token]{
+func tokenKeys() []*strictyaml.Key[Token] {
+	return []*strictyaml.Key[Token]{
 		strictyaml.On("issuer", strictyaml.Line, func(t *Token, v string) { t.Issuer = v }).Or("tidewaiter").
 			Says("The issuer of tokens. It must equal `issuer` in the registries' configs."),
 		strictyaml.On("lifetime", duration(minToken, maxToken), func(t *Token, v time.Duration) { t.Lifetime = v }).Or("5m").
@@ -245,9 +245,9 @@ func hint() strictyaml.Type[string] {
 	})
 }
 
-func maxLifetimeKeys() []strictyaml.Key[MaxLifetimes] {
+func maxLifetimeKeys() []*strictyaml.Key[MaxLifetimes] {
 	limit := duration(minToken, maxToken)
-	return []strictyaml.Key[MaxLifetimes]{
+	return []*strictyaml.Key[MaxLifetimes]{
 		strictyaml.On("anonymous", limit, func(a *MaxLifetimes, v time.Duration) { a.Anonymous = v }).
 			Says("Tokens of anonymous clients."),
 		strictyaml.On("user", limit, func(a *MaxLifetimes, v time.Duration) { a.User = v }).
@@ -261,8 +261,8 @@ func maxLifetimeKeys() []strictyaml.Key[MaxLifetimes] {
 	}
 }
 
-func registryKeys() []strictyaml.Key[Registry] {
-	return []strictyaml.Key[Registry]{
+func registryKeys() []*strictyaml.Key[Registry] {
+	return []*strictyaml.Key[Registry]{
 		strictyaml.On("service", strictyaml.Line, func(r *Registry, v string) { r.Service = v }).Must().
 			Says("The name of the registry, exactly as `service` in its config."),
 		strictyaml.On("preset", one(Zot), func(r *Registry, v string) { r.Preset = v }).
@@ -286,8 +286,8 @@ func registryKeys() []strictyaml.Key[Registry] {
 	}
 }
 
-func secretKeys() []strictyaml.Key[writtenSecret] {
-	return []strictyaml.Key[writtenSecret]{
+func secretKeys() []*strictyaml.Key[writtenSecret] {
+	return []*strictyaml.Key[writtenSecret]{
 		strictyaml.On("secret_file", strictyaml.FilePath("file"), func(s *writtenSecret, v string) { s.file = v }).
 			Says("A file with the secret. A line end after the secret is ignored."),
 		strictyaml.On("secret_env", strictyaml.Line, func(s *writtenSecret, v string) { s.env = v }).
@@ -297,15 +297,15 @@ func secretKeys() []strictyaml.Key[writtenSecret] {
 	}
 }
 
-func notificationsKeys() []strictyaml.Key[notifications] {
-	return []strictyaml.Key[notifications]{
+func notificationsKeys() []*strictyaml.Key[notifications] {
+	return []*strictyaml.Key[notifications]{
 		strictyaml.On("open", strictyaml.Bool, func(n *notifications, v bool) { n.Open = v }).Or("false").
 			Says("Accept events from anyone, with any secret or none. For demonstrations only: anyone can then write false entries into the journal."),
 	}
 }
 
-func sourceKeys() []strictyaml.Key[Source] {
-	return []strictyaml.Key[Source]{
+func sourceKeys() []*strictyaml.Key[Source] {
+	return []*strictyaml.Key[Source]{
 		strictyaml.On("accounts", pointer(strictyaml.Section(accountsKeys())), func(s *Source, v *Accounts) { s.Accounts = v }).
 			Says("Local users, groups and robots, which `tidewaiter user`, `group` and `robot` manage, and the access and refresh tokens of all users. Write `accounts: {}`. The page [Accounts](accounts.md) shows how."),
 		strictyaml.On("htpasswd", pointer(strictyaml.Section(htpasswdKeys(), checkHTPasswd)), func(s *Source, v *HTPasswd) { s.HTPasswd = v }).
@@ -318,13 +318,13 @@ func sourceKeys() []strictyaml.Key[Source] {
 			Says("A service of your own that is asked over HTTPS. The page [Webhook and exec](webhook.md) shows how."),
 		strictyaml.On("exec", hook(execKeys(), hookGroups()), func(s *Source, v *Hook) { s.Exec = v }).Formerly("external").
 			Says("A program of your own that is started for each request. The page [Webhook and exec](webhook.md) shows how."),
-		strictyaml.On("anyone", strictyaml.Section([]strictyaml.Key[struct{}]{}), func(s *Source, _ struct{}) { s.Anyone = true }).
+		strictyaml.On("anyone", strictyaml.Section([]*strictyaml.Key[struct{}]{}), func(s *Source, _ struct{}) { s.Anyone = true }).
 			Says("Accept any name with any password. Write `anyone: {}`. For demonstrations only. It must be the last source, because it knows every name."),
 	}
 }
 
-func logKeys() []strictyaml.Key[logging] {
-	return []strictyaml.Key[logging]{
+func logKeys() []*strictyaml.Key[logging] {
+	return []*strictyaml.Key[logging]{
 		strictyaml.On("level", one("debug", "info", "warn", "error"), func(l *logging, v string) { l.Level = v }).Or("info").
 			Says("The lowest level to log."),
 		strictyaml.On("format", one("text", "json"), func(l *logging, v string) { l.Format = v }).Or("text").
@@ -332,8 +332,8 @@ func logKeys() []strictyaml.Key[logging] {
 	}
 }
 
-func limitsKeys() []strictyaml.Key[Limits] {
-	return []strictyaml.Key[Limits]{
+func limitsKeys() []*strictyaml.Key[Limits] {
+	return []*strictyaml.Key[Limits]{
 		strictyaml.On("throttle", strictyaml.Bool, func(l *Limits, v bool) { l.Throttle = v }).Or("true").
 			Says("Limit failed sign-ins, and answer 429 beyond the limit. See [rate limiting](rate-limiting.md). Set it to `false` only if something in front of Tidewaiter limits them."),
 		strictyaml.On("max_failures_per_pair", count(1, 10_000), func(l *Limits, v int) { l.MaxFailuresPerPair = v }).Or("10").Formerly("failures_per_name").

@@ -60,8 +60,8 @@ type LDAPGroups struct {
 	Nested        string // none (default), chain, walk
 }
 
-func ldapKeys() []strictyaml.Key[LDAP] {
-	return []strictyaml.Key[LDAP]{
+func ldapKeys() []*strictyaml.Key[LDAP] {
+	return []*strictyaml.Key[LDAP]{
 		strictyaml.On("name", sourceName(), func(l *LDAP, v string) { l.Name = v }).Must().
 			Says("The name of this directory. Its users have the source `ldap:NAME`."),
 		strictyaml.On("servers", strictyaml.List(strictyaml.Line), func(l *LDAP, v []string) { l.Servers = v }).Must().
@@ -91,8 +91,8 @@ func ldapKeys() []strictyaml.Key[LDAP] {
 	}
 }
 
-func ldapAttemptKeys() []strictyaml.Key[ldapAttempts] {
-	return []strictyaml.Key[ldapAttempts]{
+func ldapAttemptKeys() []*strictyaml.Key[ldapAttempts] {
+	return []*strictyaml.Key[ldapAttempts]{
 		strictyaml.On("max", count(0, 10_000), func(a *ldapAttempts, v int) { a.Max = v }).Or("4").
 			Says("The maximum in a window, over all replicas. It must be less than the number of wrong passwords at which the directory locks. Half of them are reserved for places where the user signed in before, the others are for all places. `0` means no limit, for a directory that locks no accounts."),
 		strictyaml.On("window", duration(time.Minute, 30*24*time.Hour), func(a *ldapAttempts, v time.Duration) { a.Window = v }).Or("30m").
@@ -107,8 +107,8 @@ func checkAttempts(d *strictyaml.Decoder, n *yaml.Node, a *ldapAttempts) {
 	}
 }
 
-func ldapUserKeys() []strictyaml.Key[LDAPUser] {
-	return []strictyaml.Key[LDAPUser]{
+func ldapUserKeys() []*strictyaml.Key[LDAPUser] {
+	return []*strictyaml.Key[LDAPUser]{
 		strictyaml.On("base", baseDNs(), func(u *LDAPUser, v []string) { u.Bases = v }).
 			Says("The DN below which users are searched, such as `ou=people,dc=example,dc=com`, or a list of DNs. All are searched, and a name that is found below two of them is refused. `\"\"` is the whole directory: all naming contexts of the server, or the forest at a global catalog (port 3268 or 3269)."),
 		strictyaml.On("filter", strictyaml.Line, func(u *LDAPUser, v string) { u.Filter = v }).
@@ -132,8 +132,8 @@ func ldapUserKeys() []strictyaml.Key[LDAPUser] {
 	}
 }
 
-func ldapGroupKeys() []strictyaml.Key[LDAPGroups] {
-	return []strictyaml.Key[LDAPGroups]{
+func ldapGroupKeys() []*strictyaml.Key[LDAPGroups] {
+	return []*strictyaml.Key[LDAPGroups]{
 		strictyaml.On("member_of", strictyaml.True, func(g *LDAPGroups, v bool) { g.MemberOf = v }).
 			Says("Read groups from the attribute `memberOf` of the user's entry. With `base`, only groups below it count."),
 		strictyaml.On("base", baseDNs(), func(g *LDAPGroups, v []string) { g.Bases = v }).

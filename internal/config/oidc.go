@@ -37,8 +37,8 @@ type OIDC struct {
 	located
 }
 
-func oidcKeys() []strictyaml.Key[OIDC] {
-	return []strictyaml.Key[OIDC]{
+func oidcKeys() []*strictyaml.Key[OIDC] {
+	return []*strictyaml.Key[OIDC]{
 		strictyaml.On("name", sourceName(), func(o *OIDC, v string) { o.Name = v }).Must().
 			Says("The name of this issuer. Its principals have the source `oidc:NAME`."),
 		strictyaml.On("preset", one("github-actions", "gitlab-ci", "kubernetes", "buildkite", "spiffe"), func(o *OIDC, v string) { o.Preset = v }).

@@ -113,8 +113,8 @@ type Accounts struct {
 	MaxCredentialLifetime time.Duration // 0: no limit
 }
 
-func accountsKeys() []strictyaml.Key[Accounts] {
-	return []strictyaml.Key[Accounts]{
+func accountsKeys() []*strictyaml.Key[Accounts] {
+	return []*strictyaml.Key[Accounts]{
 		strictyaml.On("refresh_idle", duration(time.Hour, 10*366*24*time.Hour), func(a *Accounts, v time.Duration) { a.RefreshIdle = v }).Or("2160h").
 			Says("How long a refresh token stays valid without being used. Docker and others store it in place of a password. The default is 90 days."),
 		strictyaml.On("max_credential_lifetime", duration(time.Hour, 10*366*24*time.Hour), func(a *Accounts, v time.Duration) { a.MaxCredentialLifetime = v }).

@@ -106,7 +106,7 @@ func misspellings(word string) []string {
 	return slices.DeleteFunc(wrong, func(w string) bool { return w == word || w == "" })
 }
 
-func rowsOf[S any](keys []strictyaml.Key[S]) []strictyaml.Row {
+func rowsOf[S any](keys []*strictyaml.Key[S]) []strictyaml.Row {
 	rows := make([]strictyaml.Row, len(keys))
 	for i, k := range keys {
 		rows[i] = k.Row

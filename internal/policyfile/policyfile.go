@@ -76,10 +76,10 @@ func Sections(c *when.Compiler) strictyaml.Type[Section] {
 	return t
 }
 
-func fileKeys(c *when.Compiler) []strictyaml.Key[Section] {
+func fileKeys(c *when.Compiler) []*strictyaml.Key[Section] {
 	roles := strictyaml.Dictionary(role())
 	roles.Kind = "map of names to lists of actions or sections"
-	return []strictyaml.Key[Section]{
+	return []*strictyaml.Key[Section]{
 		strictyaml.On("roles", roles, func(s *Section, v []strictyaml.Named[policy.Role]) { s.roles = v }).
 			Says("Names for sets of actions, shared by all files: `reader: [pull]`, or with a lifetime `writer: { actions: [pull, push], lifetime: 30m }`."),
 		strictyaml.On("rules", strictyaml.List(rule(c)), func(s *Section, v []writtenRule) { s.rules = v }).

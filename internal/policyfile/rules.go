@@ -24,10 +24,11 @@ type writtenRule struct {
 
 // fields returns the keys of a section whose fields package ruleset describes. empty returns where
 // the names of fields with an empty text are stored.
-func fields[S any](described []ruleset.Field[S], empty func(*S) *[]string) []strictyaml.Key[S] {
-	keys := make([]strictyaml.Key[S], len(described))
+func fields[S any](described []ruleset.Field[S], empty func(*S) *[]string) []*strictyaml.Key[S] {
+	keys := make([]*strictyaml.Key[S], len(described))
 	for i := range described {
 		f := &described[i]
+		keys[i] = new(strictyaml.Key[S])
 		keys[i].Row = strictyaml.Row{Name: f.Name, Kind: f.Kind, Required: f.Required, Default: f.Default, Means: f.Means()}
 		list := texts(strictyaml.Prose)
 		if f.Name == "subjects" {

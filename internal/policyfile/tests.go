@@ -344,15 +344,15 @@ func jsonValue() strictyaml.Type[any] {
 // TestRow describes the one key of a file of tests, for the reference.
 func TestRow() strictyaml.Row { return testFileKeys()[0].Row }
 
-func testFileKeys() []strictyaml.Key[writtenTests] {
-	return []strictyaml.Key[writtenTests]{
+func testFileKeys() []*strictyaml.Key[writtenTests] {
+	return []*strictyaml.Key[writtenTests]{
 		strictyaml.On("tests", strictyaml.List(strictyaml.Section(testKeys(), checkTest)), func(t *writtenTests, v []writtenTest) { t.tests = v }).Must().
 			Says("Tests of the policy. Each test is one request."),
 	}
 }
 
-func testKeys() []strictyaml.Key[writtenTest] {
-	return []strictyaml.Key[writtenTest]{
+func testKeys() []*strictyaml.Key[writtenTest] {
+	return []*strictyaml.Key[writtenTest]{
 		strictyaml.On("name", strictyaml.Line, func(t *writtenTest, v string) { t.name = v }).
 			Says("The name of the test in reports."),
 		strictyaml.On("as", who(), func(t *writtenTest, v policy.Principal) { t.who = v }).Must().

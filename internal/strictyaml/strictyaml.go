@@ -48,8 +48,8 @@ type Key[S any] struct {
 
 // On returns a key whose value put stores in the section. Put is also called with what could be
 // read of an invalid value, so that the rest of the section is checked against it.
-func On[S, T any](name string, t Type[T], put func(into *S, v T)) Key[S] {
-	return Key[S]{
+func On[S, T any](name string, t Type[T], put func(into *S, v T)) *Key[S] {
+	return &Key[S]{
 		Row: Row{Name: name, Kind: t.Kind, Keys: t.Keys},
 		Read: func(d *Decoder, n *yaml.Node, into *S) bool {
 			v, ok := t.Read(d, n)
@@ -60,32 +60,34 @@ func On[S, T any](name string, t Type[T], put func(into *S, v T)) Key[S] {
 }
 
 // Says sets the description.
-func (k Key[S]) Says(means string) Key[S] { k.Means = means; return k }
+func (k *Key[S]) Says(means string) *Key[S] { k.Means = means; return k }
 
 // Shows sets the example.
-func (k Key[S]) Shows(example string) Key[S] { k.Example = example; return k }
+func (k *Key[S]) Shows(example string) *Key[S] { k.Example = example; return k }
 
 // Formerly sets a name that the key had before. Using it is an error that names the new one.
-func (k Key[S]) Formerly(name string) Key[S] { k.former = append(k.former, name); return k }
+func (k *Key[S]) Formerly(name string) *Key[S] { k.former = append(k.former, name); return k }
 
 // Must makes the key required.
-func (k Key[S]) Must() Key[S] { k.Required = true; return k }
+func (k *Key[S]) Must() *Key[S] { k.Required = true; return k }
 
 // Or sets the default. It is YAML and read like any other value, so the reference cannot state
 // another default than there is.
-func (k Key[S]) Or(standard string) Key[S] {
-	k.Default = standard
-	var document yaml.Node
-	if err := yaml.Load([]byte(standard), &document); err != nil || len(document.Content) != 1 {
-		k.fallback = &yaml.Node{} // no Type accepts it, so every test of the table fails
-		return k
-	}
-	k.fallback = document.Content[0]
+func (k *Key[S]) Or(standard string) *Key[S] {
+	k.Default, k.fallback = standard, parseDefault(standard)
 	return k
 }
 
+func parseDefault(standard string) *yaml.Node {
+	var document yaml.Node
+	if err := yaml.Load([]byte(standard), &document); err != nil || len(document.Content) != 1 {
+		return &yaml.Node{} // no Type accepts it, so every test of the table fails
+	}
+	return document.Content[0]
+}
+
 // Fallback reads the default.
-func (k Key[S]) Fallback(d *Decoder, into *S) bool { return k.Read(d, k.fallback, into) }
+func (k *Key[S]) Fallback(d *Decoder, into *S) bool { return k.Read(d, k.fallback, into) }
 
 // Decoder reads the nodes of one file.
 type Decoder struct {
@@ -173,48 +175,13 @@ func (d *Decoder) Nearest(word string, known []string) string {
 const maxKeys = 16
 
 // Section is a mapping with the given keys. The checks run if all keys could be read.
-func Section[S any](keys []Key[S], checks ...func(d *Decoder, n *yaml.Node, s *S)) Type[S] {
-	names := make([]string, len(keys))
-	rows := make([]Row, len(keys))
+func Section[S any](keys []*Key[S], checks ...func(d *Decoder, n *yaml.Node, s *S)) Type[S] {
+	rows, fallbacks := make([]Row, len(keys)), make([]*yaml.Node, len(keys))
 	for i, k := range keys {
-		names[i], rows[i] = k.Name, k.Row
+		rows[i], fallbacks[i] = k.Row, k.fallback
 	}
-	read := func(d *Decoder, n *yaml.Node) (s S, ok bool) {
-		if !d.Is(n, yaml.MappingNode, "a section") {
-			return s, false
-		}
-		ok = true
-		var seen [maxKeys]int // lines
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			name, value := n.Content[i], n.Content[i+1]
-			if !d.Is(name, yaml.ScalarNode, "a key") {
-				ok = false
-				continue
-			}
-			at := slices.Index(names, name.Value)
-			switch {
-			case at < 0:
-				d.unknown(name, names, rows)
-				ok = false
-				continue
-			case seen[at] > 0:
-				d.Problem(name, "the key %q is written twice; the first is in line %d", name.Value, seen[at])
-				ok = false
-				continue
-			}
-			seen[at] = max(1, name.Line)
-			ok = keys[at].Read(d, value, &s) && ok
-		}
-		for i := range keys {
-			switch {
-			case seen[i] > 0:
-			case keys[i].Required:
-				d.Problem(n, "%s is missing", names[i])
-				ok = false
-			case keys[i].fallback != nil:
-				ok = keys[i].Fallback(d, &s) && ok
-			}
-		}
+	return Type[S]{Kind: "section", Keys: rows, Read: func(d *Decoder, n *yaml.Node) (s S, ok bool) {
+		ok = d.section(n, rows, fallbacks, func(i int, n *yaml.Node) bool { return keys[i].Read(d, n, &s) })
 		if ok {
 			before := d.Reported
 			for _, check := range checks {
@@ -223,14 +190,58 @@ func Section[S any](keys []Key[S], checks ...func(d *Decoder, n *yaml.Node, s *S
 			ok = d.Reported == before
 		}
 		return s, ok
+	}}
+}
+
+// section reads a section. It is not generic, because the compiler copies generic functions for
+// each type.
+func (d *Decoder) section(n *yaml.Node, rows []Row, fallbacks []*yaml.Node, read func(i int, n *yaml.Node) bool) bool {
+	if !d.Is(n, yaml.MappingNode, "a section") {
+		return false
 	}
-	return Type[S]{Kind: "section", Keys: rows, Read: read}
+	ok := true
+	var seen [maxKeys]int // lines
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name, value := n.Content[i], n.Content[i+1]
+		if !d.Is(name, yaml.ScalarNode, "a key") {
+			ok = false
+			continue
+		}
+		at := len(rows) - 1
+		for at >= 0 && rows[at].Name != name.Value {
+			at--
+		}
+		switch {
+		case at < 0:
+			d.unknown(name, rows)
+			ok = false
+			continue
+		case seen[at] > 0:
+			d.Problem(name, "the key %q is written twice; the first is in line %d", name.Value, seen[at])
+			ok = false
+			continue
+		}
+		seen[at] = max(1, name.Line)
+		ok = read(at, value) && ok
+	}
+	for i := range rows {
+		switch {
+		case seen[i] > 0:
+		case rows[i].Required:
+			d.Problem(n, "%s is missing", rows[i].Name)
+			ok = false
+		case fallbacks[i] != nil:
+			ok = read(i, fallbacks[i]) && ok
+		}
+	}
+	return ok
 }
 
 // unknown reports an unknown key with its new name, or a known key that is similar.
-func (d *Decoder) unknown(name *yaml.Node, known []string, rows []Row) {
-	var renamed []string
+func (d *Decoder) unknown(name *yaml.Node, rows []Row) {
+	var known, renamed []string
 	for _, r := range rows {
+		known = append(known, r.Name)
 		if slices.Contains(r.former, name.Value) {
 			renamed = append(renamed, r.Name)
 		}
