@@ -241,8 +241,7 @@ func TestAConditionWithoutARequest(t *testing.T) {
 
 // The JSON of exported types has lower-case names.
 func TestTheLibraryHasLowerCaseNamesInJSON(t *testing.T) {
-	var visit func(path string, of reflect.Type)
-	visit = func(path string, of reflect.Type) {
+	visit := func(path string, of reflect.Type) {
 		if strings.HasSuffix(path, "Options") {
 			return // it is for the program alone
 		}

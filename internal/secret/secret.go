@@ -314,7 +314,10 @@ func token[T string | []byte](text T, begin int) candidate {
 		end++
 		return true
 	}
-	more := next() && next() && next()
+	more := true
+	for more && parts < 3 {
+		more = next()
+	}
 	if parts < 3 {
 		l.barren = end // no token that begins before it has more parts
 		return l
