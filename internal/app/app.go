@@ -74,7 +74,7 @@ type App struct {
 	connections atomic.Pointer[[]*server.Connections] // of the listeners of Run
 
 	outage      *outage               // of the database
-	writable    cachedCheck           // whether the database can be written, checked after a failed write
+	writable    cachedCheck           // of the database, after a failed write
 	reloadError atomic.Pointer[error] // of the last reload
 	// Files have changed, and policy.watch is false: SIGHUP reads them.
 	unread atomic.Bool

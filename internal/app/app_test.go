@@ -26,7 +26,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// folder is a folder with a root, and a config that the test writes.
+// folder is a folder with a signing root and a config.
 type folder struct {
 	testing.TB
 	dir string
@@ -55,7 +55,7 @@ func newFolder(t testing.TB) *folder {
 	return f
 }
 
-// cheap makes new hashes of passwords cheap.
+// cheap makes new password hashes cheap.
 var cheap = password.Options{HashMemory: 64}
 
 func (f *folder) write(name, text string) {
@@ -69,7 +69,7 @@ const anyPort = `
 listen: [{ address: "127.0.0.1:0" }]
 `
 
-// load reads a config of common parts and more.
+// load reads a config: the common parts, and more.
 func (f *folder) load(more string) *config.Config {
 	f.Helper()
 	f.write("tidewaiter.yaml", `
@@ -89,7 +89,7 @@ func rule(repository string) string {
 	return fmt.Sprintf("policy: { rules: [{ name: r, subjects: [anyone], repositories: [%q], actions: [pull] }] }\n", repository)
 }
 
-// scopes asks a handler for a pull of a and of b, and returns what was granted.
+// scopes requests pull of the repositories a and b, and returns the granted scopes.
 func scopes(t testing.TB, h http.Handler) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -109,7 +109,7 @@ func closed(t testing.TB, a *app.App) {
 	}
 }
 
-func TestAnAppIsAHandlerInsideAnotherProgram(t *testing.T) {
+func TestAnAppCanBePartOfAnotherProgram(t *testing.T) {
 	f := newFolder(t)
 	a, err := app.New(t.Context(), f.load(anyPort+rule("a")), app.Options{})
 	if err != nil {
@@ -146,7 +146,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 		cfg := f.load(anyPort + rule("a"))
 		f.write(broken.file, broken.text)
 		if err := a.Reload(t.Context(), cfg); err == nil {
-			t.Errorf("%s: broken, and reloaded", what)
+			t.Errorf("%s: the reload succeeded", what)
 		}
 		f.write(broken.file, string(before))
 		if got := scopes(t, h); got != "repository:b:pull" {
@@ -155,7 +155,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	}
 }
 
-func TestAMistakeLeavesNoDatabaseBehind(t *testing.T) {
+func TestAnInvalidConfigCreatesNoDatabase(t *testing.T) {
 	f := newFolder(t)
 	cfg := f.load(anyPort + rule("a"))
 	f.write("privatekey.pem", "nothing")
@@ -163,11 +163,11 @@ func TestAMistakeLeavesNoDatabaseBehind(t *testing.T) {
 		t.Fatal("started without a key")
 	}
 	if _, err := os.Stat(filepath.Join(f.dir, "state.db")); !os.IsNotExist(err) {
-		t.Errorf("the state: %v", err)
+		t.Errorf("the database: %v", err)
 	}
 }
 
-// address finds where a log says that it listens.
+// address returns the address of a listener, from the log.
 func address(t testing.TB, log *await.Log, n int) string {
 	t.Helper()
 	lines := strings.Split(log.String(), "\n")
@@ -183,7 +183,7 @@ func address(t testing.TB, log *await.Log, n int) string {
 	return ""
 }
 
-func TestRunServesThenKeepsWhatHappened(t *testing.T) {
+func TestRunServesAndTheJournalSurvivesARestart(t *testing.T) {
 	f := newFolder(t)
 	cfg := f.load(`
 listen:
@@ -231,7 +231,7 @@ listen:
 		t.Errorf("token: %d %s", status, body)
 	}
 	if status, _ := get("GET", plainAt+"/token?service=r.example.com", ""); status != 404 {
-		t.Errorf("a token where none are served: %d", status)
+		t.Errorf("a token from a listener that serves none: %d", status)
 	}
 	if status, body := get("POST", plainAt+"/notifications", `{"event":"data"}`); status != 200 {
 		t.Errorf("notification: %d %s", status, body)
@@ -248,7 +248,7 @@ listen:
 			t.Errorf("the log has no line of %q:\n%s", line, log)
 		}
 	}
-	// Again: all is there.
+	// After a restart, the journal has all entries.
 	a, err = app.New(context.Background(), cfg, app.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -266,7 +266,7 @@ listen:
 	}
 }
 
-func TestAnAddressThatIsTakenIsNamed(t *testing.T) {
+func TestTheErrorNamesAnAddressInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

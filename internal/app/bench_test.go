@@ -19,9 +19,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 )
 
-// BenchmarkToken is what a request for a token costs between net/http's reading and its writing:
-// by nobody, and by who is known, with each kind of credential that can be warm. The token is
-// signed once and then reused. The journal's and the log's work is in it.
+// BenchmarkToken measures a token request without net/http: anonymous, and with each kind of
+// credential whose verification is cached. The token is signed once and then reused. The work of
+// the journal and the log is included.
 func BenchmarkToken(b *testing.B) {
 	f := newFolder(b)
 	const asked = "/token?service=r.example.com&scope=repository%3Ateam%2Fapp%3Apull"
@@ -106,7 +106,7 @@ identity: [{ accounts: {} }]
 	}
 }
 
-// nowhere is where an answer goes that nobody reads.
+// nowhere discards responses.
 type nowhere struct {
 	header http.Header
 	wrong  int // a status that is not 200, if there was one

@@ -16,9 +16,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 )
 
-// docker_auth: a bad backend at reload ended the process. Here files of every kind are broken
-// one after the other while tokens are asked for: each answer is what it was, each mistake is in
-// the journal, /readyz says which policy decides, and what is mended takes effect.
+// docker_auth: an invalid backend in a reload ended the process. This test breaks one file of each
+// kind after the other while clients request tokens. The responses stay the same, each error is in
+// the journal, /readyz names the active policy, and a repaired file takes effect.
 func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 	f := newFolder(t)
 	if err := os.Mkdir(filepath.Join(f.dir, "policy"), 0o700); err != nil {

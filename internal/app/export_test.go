@@ -7,10 +7,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// CheckDatabaseNow is what an App does once a second.
+// CheckDatabaseNow is the check that an App makes once a second.
 func (a *App) CheckDatabaseNow(ctx context.Context) { a.checkDatabase(ctx) }
 
-// Limiter returns the limiter of sign-ins.
+// Limiter returns the limiter for failed sign-ins.
 func (a *App) Limiter() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() }
 
 // Chain returns the chain of identity sources.

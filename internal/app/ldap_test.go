@@ -21,7 +21,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/offline"
 )
 
-// with reads a config with a directory behind the file of passwords.
+// with reads a config with an htpasswd file and then a directory.
 func (f *folder) with(directory string) *config.Config {
 	f.Helper()
 	f.write("tidewaiter.yaml", `
@@ -44,7 +44,7 @@ policy:
 	return cfg
 }
 
-// ask asks for a pull of a and of b, and returns the whole answer.
+// ask requests pull of the repositories a and b, and returns the response.
 func ask(h http.Handler, name, password string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull&scope=repository:b:pull", nil)
 	r.SetBasicAuth(name, password)
@@ -53,7 +53,7 @@ func ask(h http.Handler, name, password string) *httptest.ResponseRecorder {
 	return w
 }
 
-func TestPeopleOfADirectorySignIn(t *testing.T) {
+func TestUsersOfADirectorySignIn(t *testing.T) {
 	o := ldaptest.New(t)
 	f := newFolder(t)
 	cfg := f.with(`servers: ["ldaps://` + o.Secure + `"], ca: ` + o.File(ldaptest.CAFile) + `, bind_dn: "` + ldaptest.Reader + `", bind_password_file: ` + o.File(ldaptest.ReaderFile) +
@@ -88,9 +88,9 @@ func TestPeopleOfADirectorySignIn(t *testing.T) {
 	}
 }
 
-// A name belongs to the first source that knows it. The directory finds its own people by other
-// names too: whoever it calls as a local one is called is not let in by these either.
-func TestNobodyBecomesAnotherSourcesNamesakeByAnAlias(t *testing.T) {
+// A name belongs to the first source that knows it. A directory finds a user by other attributes
+// too. A directory user with the name of a local user is refused by every spelling.
+func TestADirectoryUserCannotTakeALocalNameByAnAlias(t *testing.T) {
 	o := ldaptest.New(t)
 	f := newFolder(t)
 	users, err := os.ReadFile(filepath.Join(f.dir, "users"))
@@ -120,10 +120,9 @@ func TestNobodyBecomesAnotherSourcesNamesakeByAnAlias(t *testing.T) {
 	}
 }
 
-// Gitea CVE-2026-58422, -55987: another way in re-enabled a disabled account. A name stays that
-// of the account that is disabled: who has it in the directory, and is found there by another
-// spelling, does not become him.
-func TestADisabledAccountIsNoNameForANamesake(t *testing.T) {
+// Gitea CVE-2026-58422, -55987: another sign-in method enabled a disabled account again. The name
+// of a disabled account stays taken: a directory user of that name is refused, by any spelling.
+func TestTheNameOfADisabledAccountStaysTaken(t *testing.T) {
 	o := ldaptest.New(t)
 	f := newFolder(t)
 	f.write("tidewaiter.yaml", `
@@ -158,16 +157,16 @@ identity:
 	}
 	for _, name := range []string{"bob", "BOB"} {
 		if w := ask(a.Handler(), name, "can he fix it"); w.Code != 401 {
-			t.Errorf("%s, whose account is disabled, by the directory's password: %d", name, w.Code)
+			t.Errorf("%s, whose account is disabled, with the password of the directory: %d", name, w.Code)
 		}
 	}
 	if who, err := offline.Find(t.Context(), cfg, "bob"); !errors.Is(err, identity.ErrUnknown) {
-		t.Errorf("explain finds %v, %v", who, err)
+		t.Errorf("Find: %v, %v", who, err)
 	}
 }
 
-// A directory that is down stops its own people, and nobody else.
-func TestADirectoryThatIsDownStopsItsOwnPeople(t *testing.T) {
+// An outage of a directory affects only its own users.
+func TestAnOutageOfADirectoryAffectsOnlyItsUsers(t *testing.T) {
 	f := newFolder(t)
 	a, err := app.New(t.Context(), f.with(`servers: ["ldap://127.0.0.1:1"], user: { base: "o=x" }`), app.Options{})
 	if err != nil {
@@ -182,7 +181,7 @@ func TestADirectoryThatIsDownStopsItsOwnPeople(t *testing.T) {
 	}
 }
 
-func TestMistakesInADirectoryAreShownWhereTheyAre(t *testing.T) {
+func TestErrorsInADirectoryHaveAPosition(t *testing.T) {
 	f := newFolder(t)
 	f.write("empty", "\n")
 	cfg := f.with(`
@@ -212,9 +211,9 @@ func TestMistakesInADirectoryAreShownWhereTheyAre(t *testing.T) {
 	}
 }
 
-// A directory that locks an account after as many wrong passwords as it may be sent would be made
-// to lock it by anybody. What it does not say is not known.
-func TestCheckReadsAfterHowManyWrongPasswordsADirectoryLocks(t *testing.T) {
+// If Tidewaiter may send as many wrong passwords as lock an account, anyone can lock the account.
+// A threshold that the directory does not state is unknown.
+func TestCheckReadsTheLockThresholdOfADirectory(t *testing.T) {
 	o := ldaptest.New(t)
 	fake := ldaptest.NewFake(t)
 	const filter = "(|(objectClass=pwdPolicy)(objectClass=domainDNS)(objectClass=msDS-PasswordSettings)(objectClass=krbPwdPolicy)(objectClass=passwordPolicy))"
@@ -249,7 +248,7 @@ func TestCheckReadsAfterHowManyWrongPasswordsADirectoryLocks(t *testing.T) {
 				continue
 			}
 			if p.Line == 0 {
-				t.Errorf("%s has no place", p.Text)
+				t.Errorf("%s has no position", p.Text)
 			}
 			got = append(got, p.Text)
 		}
@@ -259,8 +258,8 @@ func TestCheckReadsAfterHowManyWrongPasswordsADirectoryLocks(t *testing.T) {
 	}
 }
 
-// Each config of the page is taken as it stands.
-func TestTheConfigsOfTheLDAPPageAreRight(t *testing.T) {
+// Every config on the page is valid.
+func TestTheConfigsOfTheLDAPPageAreValid(t *testing.T) {
 	page, err := os.ReadFile("../../docs/ldap.md")
 	if err != nil {
 		t.Fatal(err)
@@ -285,7 +284,7 @@ func TestTheConfigsOfTheLDAPPageAreRight(t *testing.T) {
 		}
 	}
 	if len(blocks) != 8 {
-		t.Errorf("%d configs were tried", len(blocks))
+		t.Errorf("the page has %d configs", len(blocks))
 	}
 }
 

@@ -34,9 +34,9 @@ func do(h http.Handler, method, target, body string) *httptest.ResponseRecorder 
 	return w
 }
 
-// The file is deleted: nothing is acknowledged that would be lost, /readyz has the reason, the
-// log says what to do once a minute with counts, and the content is saved. With the saved file,
-// all of it is back.
+// After the file is deleted, nothing is acknowledged that would be lost. /readyz has the reason,
+// and a line per minute in the log says what to do. The content is saved to a new file, and
+// nothing is missing from that file.
 func TestDeletedDatabase(t *testing.T) {
 	f := newFolder(t)
 	cfg := f.load(anyPort + rule("a"))
@@ -89,7 +89,7 @@ func TestDeletedDatabase(t *testing.T) {
 		t.Errorf("%d lines, %d of them about the database:\n%s", len(told), minutes, strings.Join(told, "\n"))
 	}
 	if !strings.Contains(told[len(told)-1], "lines_not_logged=") || strings.Contains(told[len(told)-1], "lines_not_logged=0") {
-		t.Errorf("the last line does not count: %s", told[len(told)-1])
+		t.Errorf("the last line has no counts: %s", told[len(told)-1])
 	}
 	closed(t, a)
 	if err := os.Rename(rescued, file); err != nil {
@@ -176,7 +176,7 @@ func TestMissingDatabaseIsNotCreatedAgain(t *testing.T) {
 			}
 			if _, closing, err := offline.OpenAccounts(t.Context(), cfg); err == nil {
 				_ = closing()
-				t.Error("a command made a new one")
+				t.Error("a command created a new database")
 			}
 			if log, err = start(app.Options{CreateDatabase: true}); err != nil || !strings.Contains(log, "created a new database") {
 				t.Errorf("a start with --create-database: %v\n%s", err, log)
@@ -187,7 +187,7 @@ func TestMissingDatabaseIsNotCreatedAgain(t *testing.T) {
 			// Another path may be an error: the database of this config is missing.
 			cfg.Database = "sqlite:" + filepath.Join(f.dir, "elsewhere.db")
 			if _, err := start(app.Options{}); err == nil {
-				t.Error("another place was given a new one")
+				t.Error("a database was created at another path")
 			}
 			// To start over, delete the marker too.
 			if err := os.Remove(filepath.Join(f.dir, marker.FileName)); err != nil {
@@ -205,8 +205,8 @@ func TestMissingDatabaseIsNotCreatedAgain(t *testing.T) {
 	}
 }
 
-// A sign-in that meets a damaged page is an outage, not a refusal. From then on /readyz and the
-// log say what to do.
+// A sign-in that reads a damaged page is an outage, not a refusal. From then on, /readyz and the
+// log state what to do.
 func TestDamagedDatabase(t *testing.T) {
 	f := newFolder(t)
 	file := filepath.Join(f.dir, "state.db")

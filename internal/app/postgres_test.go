@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// PostgreSQL stops and comes back: who is asked meanwhile says so, what needs nothing of it goes
-// on, and afterwards all is well.
-func TestPostgreSQLAwayIsAnOutageAndNoMore(t *testing.T) {
+// While PostgreSQL is stopped, requests that need it fail as an outage, and others succeed. When it
+// runs again, all requests succeed.
+func TestAnOutageOfPostgreSQLAffectsOnlyWhatNeedsIt(t *testing.T) {
 	s := storetest.NewServer(t)
 	f := newFolder(t)
 	cfg := f.load(anyPort + rule("a"))

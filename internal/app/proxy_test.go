@@ -11,9 +11,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// A proxy that says nothing of its clients is told by the public URL, and by none that is this
-// machine's.
-func TestASilentProxyIsLookedForBehindThePublicURL(t *testing.T) {
+// A proxy that hides its clients is detected by the host of the public URL, unless that is this
+// machine.
+func TestAProxyThatHidesItsClientsIsDetected(t *testing.T) {
 	for public, told := range map[string]bool{
 		"https://auth.example.com":      true,
 		"https://auth.example.com:8443": true,

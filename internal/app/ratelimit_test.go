@@ -65,7 +65,7 @@ func (s *service) start(t *testing.T) {
 	}
 }
 
-// restart ends the process, and begins another on the same database.
+// restart closes the App and opens another on the same database.
 func (s *service) restart(t *testing.T) {
 	t.Helper()
 	closed(t, s.App)
@@ -82,8 +82,8 @@ func (s *service) answer(r *http.Request, from string) *httptest.ResponseRecorde
 	return w
 }
 
-// show returns the status that credentials come to. It asks the chain, which is what all that is
-// served asks: an answer of 429 waits for a moment, and there are thousands of them here.
+// show returns the status for a credential. It calls the chain that all endpoints use, because a
+// response with 429 is delayed, and these tests make thousands of them.
 func (s *service) show(c identity.Presented, from string) int {
 	c.Remote, c.Registry = netip.MustParseAddr(from), "r.example.com"
 	switch _, err := s.Chain().Authenticate(context.Background(), c); {
@@ -130,10 +130,10 @@ func (s *service) addUser(t *testing.T, name, password string) {
 	}
 }
 
-// gitlab-mcp-server 619, cloud_controller_ng 2079, and Tidewaiter in 2026: one expired ID token,
-// shown again and again by a broken job, was the end of every credential behind the same NAT.
-// What cannot be guessed is verified before any limit is looked at.
-func TestBadTokensRefuseNoGoodCredential(t *testing.T) {
+// gitlab-mcp-server 619, cloud_controller_ng 2079, and Tidewaiter in 2026: a broken job presented
+// an expired ID token again and again, and every credential behind the same NAT was refused. A
+// credential that cannot be guessed is verified before any limit applies.
+func TestInvalidTokensDoNotBlockValidCredentials(t *testing.T) {
 	ci := newIssuer(t)
 	s := newService(t, `  - oidc: { name: ci, issuer: "`+ci.URL+`", audience: us }
 `, "sqlite:state.db")
@@ -154,7 +154,8 @@ func TestBadTokensRefuseNoGoodCredential(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Bad ones of each kind, the same a hundred times and a hundred different ones.
+	// Invalid credentials of each kind: the same one a hundred times, and a hundred different
+	// ones.
 	revoked := madeUp
 	expired := ci.token(t, "us", "acme/expired", -5*time.Minute)
 	job := func() int { return s.signIn("job", expired, nat) }
@@ -182,7 +183,7 @@ func TestBadTokensRefuseNoGoodCredential(t *testing.T) {
 		}
 	}
 	if code := s.signIn("x", revoked('a'), nat); code != http.StatusTooManyRequests {
-		t.Errorf("after 900 bad ones, another bad one: %d, want 429", code)
+		t.Errorf("after 900 invalid tokens, another one: %d, want 429", code)
 	}
 	good := map[string]func(n int) int{
 		"robot":         func(int) int { return s.signIn(robot.Login(), robotSecret.Reveal(), nat) },
@@ -210,23 +211,23 @@ func TestBadTokensRefuseNoGoodCredential(t *testing.T) {
 		}
 	}
 	if code := over("/token?service=r.example.com", func(r *http.Request) { r.SetBasicAuth("x", madeUp('a')) }); code != http.StatusTooManyRequests {
-		t.Errorf("token endpoint, another bad one: %d, want 429", code)
+		t.Errorf("token endpoint, another invalid token: %d, want 429", code)
 	}
 	for what, show := range good {
 		in := 0
 		for n := range 41 {
-			job() // goes on all the while
+			job() // runs all the time
 			if show(n) == http.StatusOK {
 				in++
 			}
 		}
 		if in != 41 {
-			t.Errorf("%s: let in %d of 41 times beside a job that shows an expired token", what, in)
+			t.Errorf("%s: accepted %d of 41 times beside a job that presents an expired token", what, in)
 		}
 	}
 }
 
-// madeUp returns a secret of the form of ours that nobody made, as one that was revoked is.
+// madeUp returns a secret in the right format that was never issued. It is like a revoked one.
 func madeUp(letter byte) string {
 	const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	text := []byte(secret.Prefix + string(letter))
@@ -252,10 +253,10 @@ func (s *service) session(t *testing.T, from string) (string, error) {
 	return secret.Reveal(), err
 }
 
-// Tidewaiter in 2026: wrong passwords from many addresses locked a person out at an address that
-// the process had not seen her at, which after a restart was every address. Strangers must not
-// decide who gets in.
-func TestAFloodOnANameLocksNobodyOutOfAPlaceSheKnows(t *testing.T) {
+// Tidewaiter in 2026: wrong passwords from many addresses locked a user out at every address that
+// the process had not seen for the user. After a restart that was every address. Attackers must
+// not be able to lock a user out.
+func TestAFloodOnANameLocksNoUserOutAtAKnownAddress(t *testing.T) {
 	floods := map[string]func(i int) string{
 		"from IPv4 addresses":         func(i int) string { return fmt.Sprintf("203.0.%d.%d", i/250, i%250) },
 		"from sixteen /64 of one /60": func(i int) string { return fmt.Sprintf("2001:db8:0:%x::%x", i%16, i) },
@@ -271,7 +272,7 @@ func TestAFloodOnANameLocksNobodyOutOfAPlaceSheKnows(t *testing.T) {
 func testFlood(t *testing.T, s *service, from func(int) string) {
 	const office, home, elsewhere = "198.51.100.7", "2001:db8:ffff:1::7", "192.0.2.200"
 	s.addUser(t, "alice", alicePassword)
-	// ann is of htpasswd, alice of accounts. Both sign in at two places.
+	// ann is an htpasswd user, alice a local account. Both sign in at two addresses.
 	people := map[string]string{"alice": alicePassword, "ann": "ann-password"}
 	for who, password := range people {
 		for _, place := range []string{office, home} {
@@ -307,31 +308,31 @@ func testFlood(t *testing.T, s *service, from func(int) string) {
 		flood(2)
 	}
 	if code := s.signIn("alice", alicePassword, elsewhere); code != http.StatusTooManyRequests {
-		t.Errorf("the right password, from a place that she was never at: %d, want 429", code)
+		t.Errorf("the right password, from an unknown address: %d, want 429", code)
 	}
-	// The way out, which needs no sign-in: it works for the last administrator, too.
+	// An operator can allow an address without signing in, even for the last administrator.
 	if _, err := s.Accounts().AllowPlace(t.Context(), admin.Operator("root"), "alice", netip.MustParsePrefix("192.0.2.0/24")); err != nil {
 		t.Fatal(err)
 	}
-	s.Pass(61 * time.Second) // the process remembers for a minute that it is not a place of hers
+	s.Pass(61 * time.Second) // the process caches for a minute that the address is unknown
 	flood(10)
 	if code := s.signIn("alice", alicePassword, elsewhere); code != http.StatusOK {
-		t.Errorf("at a place that she was allowed: %d", code)
+		t.Errorf("at an address that was allowed: %d", code)
 	}
 	for who, password := range people {
 		in := 0
 		for i := range 10 {
-			s.restart(t) // so that the password is not remembered
+			s.restart(t) // so that the password is not cached
 			flood(110)
 			if s.signIn(who, password, []string{office, home, "198.51.100.99"}[i%3]) == http.StatusOK {
 				in++
 			}
 		}
 		if in != 10 {
-			t.Errorf("%s got in at known places %d of 10 times", who, in)
+			t.Errorf("%s signed in at known addresses %d of 10 times", who, in)
 		}
 	}
-	// A day of it: NIST's hundred, and one attempt a minute. Half an hour is enough to see.
+	// In a day: the 100 attempts of NIST, and one a minute. Half an hour shows the rate.
 	checked := 0
 	for range 30 {
 		s.Pass(time.Minute)
@@ -342,7 +343,7 @@ func testFlood(t *testing.T, s *service, from func(int) string) {
 	}
 }
 
-// Replicas on one PostgreSQL know the same places, and count a name together.
+// Replicas on one PostgreSQL share known addresses and the counts of each name.
 func TestReplicasShareKnownPlacesAndCounts(t *testing.T) {
 	database := storetest.NewServer(t)
 	state := fmt.Sprintf("%q", database.Database(t, "template0"))
@@ -352,7 +353,7 @@ func TestReplicasShareKnownPlacesAndCounts(t *testing.T) {
 	if code := first.signIn("alice", alicePassword, office); code != http.StatusOK {
 		t.Fatal(code)
 	}
-	first.restart(t) // writes what it learned
+	first.restart(t) // writes the known addresses
 	second := &service{folder: first.folder, Clock: first.Clock, cfg: first.cfg}
 	second.start(t)
 	defer closed(t, second.App)
@@ -362,13 +363,13 @@ func TestReplicasShareKnownPlacesAndCounts(t *testing.T) {
 			checked++
 		}
 	}
-	if checked > 100+25 { // those that the second has not told of
+	if checked > 100+25 { // 25 that the second has not written yet
 		t.Errorf("%d guesses were checked by two replicas", checked)
 	}
 	if code := second.signIn("alice", alicePassword, office); code != http.StatusOK {
-		t.Errorf("at a place that another replica knows: %d", code)
+		t.Errorf("at an address that another replica knows: %d", code)
 	}
 	if code := second.signIn("alice", alicePassword+"!", "192.0.2.200"); code != http.StatusTooManyRequests {
-		t.Errorf("at an unknown place: %d, want 429", code)
+		t.Errorf("at an unknown address: %d, want 429", code)
 	}
 }

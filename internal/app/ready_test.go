@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A flood of requests for /readyz while the disk is full costs one write a second.
-func TestFloodOfReadinessIsOneWriteASecond(t *testing.T) {
+// While the disk is full, a flood of requests for /readyz causes one write a second.
+func TestAFloodOfReadinessChecksWritesOnceASecond(t *testing.T) {
 	var a cachedCheck
 	var at atomic.Int64
 	now := func() time.Time { return time.Unix(0, at.Load()) }

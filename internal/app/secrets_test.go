@@ -25,10 +25,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// A token of each kind is put into each field and header of a request, as it is and in wrappings.
-// It is then in no log, no journal, no file of the database, no metric and no answer, and no
-// service was asked about it.
-func TestASecretInTheWrongPlaceIsKeptNowhere(t *testing.T) {
+// The test puts a token of each kind into each field and header of a request, plain and wrapped in
+// other text. The token must not appear in the log, the journal, a file of the database, a metric
+// or a response, and must not be sent to a webhook.
+func TestAMisplacedSecretIsStoredNowhere(t *testing.T) {
 	var asked await.Log
 	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(&asked, r.Body)
@@ -46,7 +46,7 @@ notifications: { open: true }
 	if err != nil {
 		t.Fatal(err)
 	}
-	log.Take() // it has the secret for the first administrator, on purpose
+	log.Take() // it contains the secret for the first administrator, by design
 	operator := admin.Operator("root")
 	if _, err := a.Accounts().AddUser(t.Context(), operator, accounts.NewUser{Name: "bob", Password: identity.NewSecret("a long sentence")}); err != nil {
 		t.Fatal(err)
@@ -121,7 +121,7 @@ notifications: { open: true }
 			send(at("username"), form(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {text}, "password": {"x-oauth-basic"}}))
 			send(at("username and password"), form(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {text}, "password": {text}}))
 			send(at("password"), form(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {"carol"}, "password": {text}}))
-			if i > 0 { // a refresh token that is right is answered with itself
+			if i > 0 { // the response to a valid refresh token contains it
 				send(at("refresh_token"), form(url.Values{"service": {"r.example.com"}, "grant_type": {"refresh_token"}, "refresh_token": {text}}))
 			}
 			for _, header := range []string{"User-Agent", "X-Forwarded-For", "Referer", "Origin", "Accept", "X-Request-Id", "Via"} {
@@ -201,9 +201,9 @@ notifications: { open: true }
 		}
 	}
 	if asked.String() == "" {
-		t.Error("the service was asked about nothing: the test shows nothing")
+		t.Error("the webhook got no request, so the test proves nothing")
 	}
 	if !strings.Contains(log.String(), "[secret]") {
-		t.Error("nothing in the log was redacted: the test shows nothing")
+		t.Error("nothing in the log was redacted, so the test proves nothing")
 	}
 }

@@ -49,9 +49,10 @@ func (a *App) Watch(ctx context.Context, read Reading, reload <-chan struct{}) {
 
 // watcher is the state of one Watch.
 type watcher struct {
-	app     *App
-	read    Reading
-	refused func(ctx context.Context, file string, problems []string) // called once for each set of errors
+	app  *App
+	read Reading
+	// refused is called once for each set of errors.
+	refused func(ctx context.Context, file string, problems []string)
 
 	files   map[place]bool // what the last read looked at
 	current snapshot       // at the last check
@@ -152,7 +153,7 @@ func (a *App) journalRefused(ctx context.Context, file string, problems []string
 	}
 }
 
-// lines returns the single errors of an error.
+// lines returns the errors that an error joins, one per line.
 func lines(err error) []string {
 	var text []string
 	if problems, ok := errors.AsType[strictyaml.Problems](err); ok {

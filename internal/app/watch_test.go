@@ -33,7 +33,7 @@ func TestUnwatchedFilesAreReadOnRequest(t *testing.T) {
 			f.tick(t.Context())
 		}
 		if reads != tt.reads {
-			t.Errorf("watch: %t: a file that changed was read %d times, want %d", tt.watch, reads, tt.reads)
+			t.Errorf("watch: %t: a changed file was read %d times, want %d", tt.watch, reads, tt.reads)
 		}
 		if unread := a.unread.Load(); unread == tt.watch {
 			t.Errorf("watch: %t: files are unread: %t", tt.watch, unread)

@@ -1,8 +1,8 @@
 // Package offline reads and changes accounts and rules without a service, or beside a running one.
 // It answers: what can a command do with the database of a config?
 //
-// A running service notices changes within two seconds. Whoever opens something calls closing at
-// the end.
+// A running service notices changes within two seconds. The caller of a function that opens
+// something calls closing at the end.
 package offline
 
 import (
@@ -81,7 +81,8 @@ func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Princip
 	switch {
 	case closing != nil:
 		err = errors.Join(err, closing())
-	case failed != nil && !errors.Is(failed, fs.ErrNotExist): // otherwise it is before the first start
+	case errors.Is(failed, fs.ErrNotExist): // before the first start there are no accounts
+	case failed != nil:
 		return nil, failed
 	}
 	return p, err

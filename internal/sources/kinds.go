@@ -248,8 +248,8 @@ func (b *builder) hook(s *Source) error {
 	return nil
 }
 
-// Authorizer builds the authorizer of a config. It returns nil if there is none. The error is
-// strictyaml.Problems.
+// Authorizer builds the authorizer of a config, or returns nil if it has no authorizer. The error
+// is strictyaml.Problems.
 func Authorizer(cfg *config.Config, o Options) (*hook.Hook, error) {
 	if cfg.Authorizer == nil {
 		return nil, nil

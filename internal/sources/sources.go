@@ -30,16 +30,20 @@ import (
 type Options struct {
 	// Accounts returns the accounts, or nil if there is no database. It is called when the first
 	// request needs them: they are opened after the sources are built, so that an invalid config
-	// does not create a database. nil: there are none.
+	// does not create a database. A nil function returns nil.
 	Accounts func() *accounts.Accounts
 
 	Hashing *password.Hashing                       // nil: a new one
 	Limiter *ratelimit.Limiter                      // of the chain; nil: no limits
 	Budget  func(of *config.LDAP) *ratelimit.Budget // nil: no budgets
-	Before  *Set                                    // the last generation: keys and files are taken over; may be nil
-	GiveUp  bool                                    // Elsewhere asks no source again after an outage
 	Log     *slog.Logger                            // nil: no log
 	Now     func() time.Time                        // nil: time.Now
+
+	// Before is the set of the last generation. The new one takes over the keys of issuers, and
+	// compares password files with it. It may be nil.
+	Before *Set
+	// GiveUp means that Elsewhere does not ask a source again after an outage.
+	GiveUp bool
 }
 
 // Set is the sources of a config.

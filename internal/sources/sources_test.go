@@ -133,7 +133,7 @@ func TestElsewhere(t *testing.T) {
 	unchecked := "exec:shop: it cannot look a name up without the password"
 	for login, want := range map[string]accounts.Elsewhere{
 		"ann":                       {Source: "htpasswd", Advice: advice},
-		"bob":                       {Unchecked: []string{unchecked}}, // all names of the issuer begin with sso:
+		"bob":                       {Unchecked: []string{unchecked}},
 		"sso:bob":                   {Unchecked: []string{"oidc:sso: an issuer of ID tokens has no list of names", unchecked}},
 		accounts.RobotPrefix + "ci": {}, // remote sources have no robots
 	} {

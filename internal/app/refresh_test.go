@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/app"
 )
 
-// docker keeps a refresh token in place of a password of the htpasswd file. It ends when the
-// password is changed there, and when the entry is removed, whether it is added again or not.
+// Docker stores a refresh token in place of a password. The token ends when the password in the
+// htpasswd file changes, or when the entry is removed, even if it is added again.
 func TestARefreshTokenEndsWithItsPasswordInTheFile(t *testing.T) {
 	f := newFolder(t)
 	a, err := app.New(t.Context(), f.loadWith("identity: [{ accounts: {} }, { htpasswd: { file: users } }]\n"+anyPort+rule("a")), app.Options{})

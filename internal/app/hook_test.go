@@ -18,7 +18,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-func TestAServiceOfTheUsersOwnSignsInAndDecides(t *testing.T) {
+func TestAWebhookAuthenticatesAndAuthorizes(t *testing.T) {
 	var down atomic.Bool
 	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -61,8 +61,9 @@ func TestAServiceOfTheUsersOwnSignsInAndDecides(t *testing.T) {
 	}
 }
 
-// The people of a service that finds them have refresh tokens, until it closes their accounts.
-func TestPeopleOfAServiceHaveRefreshTokens(t *testing.T) {
+// Users of a webhook that can find them have refresh tokens, until the webhook reports the account
+// as closed.
+func TestUsersOfAWebhookHaveRefreshTokens(t *testing.T) {
 	var closedThere atomic.Bool
 	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -112,8 +113,8 @@ func TestPeopleOfAServiceHaveRefreshTokens(t *testing.T) {
 	}
 }
 
-// What is wrong with a service is said where it is written.
-func TestMistakesOfAServiceHaveAPlace(t *testing.T) {
+// Errors in the settings of a webhook have a position in the config.
+func TestErrorsInAWebhookHaveAPosition(t *testing.T) {
 	f := newFolder(t)
 	cfg := f.loadWith("identity: [{ webhook: { name: shop, url: \"http://shop.example.com/in\" } }]\n" + anyPort + rule("a"))
 	_, err := app.New(t.Context(), cfg, app.Options{})
@@ -122,12 +123,12 @@ func TestMistakesOfAServiceHaveAPlace(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if wrong := check(t, cfg); len(wrong) != 1 || wrong[0] != problems[0] {
-		t.Errorf("a check says %v", wrong)
+		t.Errorf("check: %v", wrong)
 	}
 	good := f.loadWith("identity: [{ webhook: { name: shop, url: \"https://shop.example.com/in\" } }]\n" +
 		"authorizer: { webhook: { name: shop, url: \"https://shop.example.com/decide\" } }\n" + anyPort + rule("a"))
 	if wrong := check(t, good); len(wrong) != 0 {
-		t.Errorf("a check of a good one says %v", wrong)
+		t.Errorf("check of a valid config: %v", wrong)
 	}
 	bad := f.loadWith("authorizer: { exec: { name: shop, command: [decide] } }\n" + anyPort + rule("a"))
 	if wrong := check(t, bad); len(wrong) != 1 || !strings.Contains(wrong[0].Text, "must be absolute") {
@@ -135,8 +136,8 @@ func TestMistakesOfAServiceHaveAPlace(t *testing.T) {
 	}
 }
 
-// A reload must not be what who guesses waits for.
-func TestAReloadForgetsNoFailures(t *testing.T) {
+// Otherwise an attacker could wait for a reload.
+func TestFailuresAreCountedAcrossReloads(t *testing.T) {
 	f := newFolder(t)
 	limits := "limits: { max_failures_per_pair: 2, max_delay: 1h }\n"
 	a, err := app.New(t.Context(), f.load(limits+anyPort+rule("a")), app.Options{})
@@ -152,7 +153,7 @@ func TestAReloadForgetsNoFailures(t *testing.T) {
 		return w.Code
 	}
 	var codes []int
-	for i := range 12 { // the delays double: they outlast a slow machine
+	for i := range 12 { // the delays double, so the last one is longer than the test
 		codes = append(codes, guess(fmt.Sprint("guess ", i)))
 	}
 	if codes[0] != 401 || codes[11] != 429 {
@@ -163,17 +164,17 @@ func TestAReloadForgetsNoFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	if after := a.Limiter(); after == nil || after != before {
-		t.Error("a reload with the same limits counts anew")
+		t.Error("a reload with the same limits discards the counts")
 	}
 	if err := a.Reload(t.Context(), f.load("limits: { throttle: false }\n"+anyPort+rule("b"))); err != nil {
 		t.Fatal(err)
 	}
 	if code := guess("another"); code != 401 || a.Limiter() != nil {
-		t.Errorf("without a throttle: %d", code)
+		t.Errorf("with throttle: false: %d", code)
 	}
 }
 
-// loadWith reads a config that has its own identity.
+// loadWith reads a config with its own identity section.
 func (f *folder) loadWith(more string) *config.Config {
 	f.Helper()
 	f.write("external.yaml", "database: sqlite:state.db\nsigning: { root: { folder: . } }\nregistries: [{ service: r.example.com }]\n"+more)

@@ -14,7 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// A running service refuses names of all its sources, also after a reload, and says which one has the name.
+// A service refuses an account whose name another source has, also after a reload. The error names
+// the source.
 func TestNoAccountTakesANameOfAnotherSource(t *testing.T) {
 	o := ldaptest.New(t)
 	f := newFolder(t)
@@ -36,7 +37,7 @@ func TestNoAccountTakesANameOfAnotherSource(t *testing.T) {
 		_, err := a.Accounts().AddUser(t.Context(), by, accounts.NewUser{Name: name})
 		taken, _ := errors.AsType[*accounts.TakenError](err)
 		if source == "" && err != nil || source != "" && (taken == nil || taken.Source != source) {
-			t.Errorf("%s, whom %q knows: %v", name, source, err)
+			t.Errorf("%s, which %q has: %v", name, source, err)
 		}
 	}
 	if _, err := a.Accounts().AddUser(t.Context(), by, accounts.NewUser{Name: "hugo", Hash: identity.NewSecret("$2b$10$jGiQvDbAZkUwCOhXIPQ.Yuf0A.4fYsUqd3fyFfWLPPUD5vTyHAQhW")}); err != nil {
@@ -51,7 +52,7 @@ func TestNoAccountTakesANameOfAnotherSource(t *testing.T) {
 	}
 }
 
-// loadSources reads a config with some sources.
+// loadSources reads a config with the given sources.
 func (f *folder) loadSources(identity string) *config.Config {
 	f.Helper()
 	f.write("tidewaiter.yaml", `

@@ -25,7 +25,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// issuer is a CI system that makes ID tokens.
+// issuer is a CI system that issues ID tokens.
 type issuer struct {
 	*httptest.Server
 	key  *ecdsa.PrivateKey
@@ -54,13 +54,13 @@ func newIssuer(t *testing.T) *issuer {
 	return i
 }
 
-// token makes one for repository, with an end as far away as it says.
+// token issues an ID token for a repository, with a lifetime.
 func (i *issuer) token(t *testing.T, audience, repository string, life time.Duration) string {
 	t.Helper()
 	return i.tokenOf(t, audience, repository, "refs/heads/main", life)
 }
 
-// tokenOf makes one for a job that was started for a ref.
+// tokenOf issues an ID token for a job of a ref.
 func (i *issuer) tokenOf(t *testing.T, audience, repository, ref string, life time.Duration) string {
 	t.Helper()
 	o := (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", "k")
@@ -105,7 +105,7 @@ policy:
 	return cfg
 }
 
-// granted says what a token request comes to: the actions on acme/app/web, or the status.
+// granted returns the granted actions on acme/app/web, or the status of the response.
 func granted(t *testing.T, h http.Handler, r *http.Request) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -137,8 +137,7 @@ func granted(t *testing.T, h http.Handler, r *http.Request) string {
 
 const pushWeb = "repository:acme/app/web:pull,push"
 
-// basic is what docker login and an imagePullSecret make of an ID token; form is what containerd
-// does.
+// basic presents an ID token as docker login and an imagePullSecret do, form as containerd does.
 func basic(name, password string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/token?service=r.example.com&scope="+pushWeb, nil)
 	r.SetBasicAuth(name, password)
@@ -182,14 +181,13 @@ func TestAJobSignsInWithItsIDToken(t *testing.T) {
 			t.Errorf("a token %s: %q, want %q", tt.what, got, tt.want)
 		}
 	}
-	// What is signed for a token that is about to end lives no longer than any other.
+	// A registry token is not shorter because the ID token expires soon.
 	if got := granted(t, h, basic("oidc", i.token(t, "us", "acme/app", -30*time.Second))); got != "github:acme/app pull,push" {
 		t.Errorf("a token within the leeway: %q", got)
 	}
 }
 
-// What is built from main is pushed, and what a branch builds may only be pulled; who has no ref
-// pushes nothing.
+// Jobs of main may push. Jobs of other branches, and tokens without a ref, may only pull.
 func TestOnlyMainPushes(t *testing.T) {
 	i, f := newIssuer(t), newFolder(t)
 	f.trusting(i)
@@ -255,18 +253,18 @@ func TestKeysOutliveAReloadWhileTheIssuerIsDown(t *testing.T) {
 	again := newFolder(t)
 	b, err := app.New(t.Context(), again.trusting(i), app.Options{})
 	if err != nil {
-		t.Fatalf("an issuer that is down keeps it from starting: %v", err)
+		t.Fatalf("New fails while an issuer is down: %v", err)
 	}
 	defer b.Close(t.Context())
 	if got := granted(t, b.Handler(), basic("oidc", i.token(t, "us", "acme/app", time.Minute))); got != "Service Unavailable" {
 		t.Errorf("a token of an issuer that was never asked: %q", got)
 	}
 	if got := granted(t, b.Handler(), basic("ann", "ann-password")); got != "ann" {
-		t.Errorf("a password meanwhile: %q", got)
+		t.Errorf("a password in the meantime: %q", got)
 	}
 }
 
-func TestMistakesOfAnIssuerHaveAPlace(t *testing.T) {
+func TestErrorsInAnIssuerHaveAPosition(t *testing.T) {
 	f := newFolder(t)
 	f.write("tidewaiter.yaml", `signing: { root: { folder: . } }
 registries: [{ service: r.example.com }]
@@ -289,11 +287,11 @@ identity:
 		`tidewaiter.yaml:9:34: issuer: use https`,
 	} {
 		if !strings.Contains(wrong.Error(), want) {
-			t.Errorf("%q is not told:\n%v", want, wrong)
+			t.Errorf("%q is missing:\n%v", want, wrong)
 		}
 	}
 	if _, err := app.New(t.Context(), cfg, app.Options{}); err == nil {
-		t.Error("it starts all the same")
+		t.Error("New accepted the config")
 	}
 }
 
@@ -332,7 +330,7 @@ func TestPagesAboutOIDC(t *testing.T) {
 			}
 			wrong := check(t, cfg)
 			for _, p := range wrong {
-				if !strings.Contains(p.Text, pod) { // there only in a pod
+				if !strings.Contains(p.Text, pod) { // those files exist only in a pod
 					t.Errorf("%s:\n%s\n%v", page, block, p)
 				}
 			}

@@ -19,7 +19,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 )
 
-// people is a service that people sign in to through an issuer, at a time that the test moves.
+// people is a service whose users sign in through an issuer. The test sets the clock.
 type people struct {
 	*folder
 	app    *app.App
@@ -61,7 +61,7 @@ policy:
 	return cfg
 }
 
-// token is an ID token for five minutes.
+// token returns an ID token that is valid for five minutes.
 func (p *people) token(changes map[string]any) string {
 	p.Helper()
 	claims := map[string]any{
@@ -87,8 +87,8 @@ func (p *people) token(changes map[string]any) string {
 	return raw
 }
 
-// pull asks for a pull of acme/app, and returns what was granted, or the status and what the
-// client is told.
+// pull requests pull of acme/app. It returns the granted actions, or the status and the error that
+// the client gets.
 func (p *people) pull(secret string) string {
 	p.Helper()
 	r := httptest.NewRequest(http.MethodGet, "/token?service=r.example.com&scope=repository:acme/app:pull", nil)
@@ -110,7 +110,7 @@ func (p *people) answer(r *http.Request) string {
 	return answer.Scope
 }
 
-// make asks for an access token with an ID token.
+// make requests an access token with an ID token.
 func (p *people) make(idToken, name string) (code int, body string) {
 	r := httptest.NewRequest(http.MethodPost, "/api/v1/tokens", strings.NewReader(`{"name": "`+name+`"}`))
 	r.Header.Set("Authorization", "Bearer "+idToken)
@@ -120,20 +120,20 @@ func (p *people) make(idToken, name string) (code int, body string) {
 	return w.Code, w.Body.String()
 }
 
-// access makes an access token with an ID token.
+// access creates an access token with an ID token.
 func (p *people) access(idToken, name string) string {
 	p.Helper()
 	code, body := p.make(idToken, name)
 	var made struct{ Secret string }
 	if err := json.Unmarshal([]byte(body), &made); err != nil || made.Secret == "" {
-		p.Fatalf("making an access token: %d %s", code, body)
+		p.Fatalf("creating an access token: %d %s", code, body)
 	}
 	return made.Secret
 }
 
-// Who signs in with an ID token can have an access token for docker. It lasts for as long as the
-// last sign-in counts, and has the groups and claims of that.
-func TestAnAccessTokenLastsAfterASignIn(t *testing.T) {
+// A user who signs in with an ID token can create an access token for docker. It is valid as long
+// as the last sign-in is, and has the groups and claims of that sign-in.
+func TestAnAccessTokenIsValidAfterASignIn(t *testing.T) {
 	p := newPeople(t, "access_tokens_after_sign_in: 48h")
 	const granted = "repository:acme/app:pull"
 	expect := func(what, secret, want string) {
@@ -177,15 +177,15 @@ func TestAnAccessTokenLastsAfterASignIn(t *testing.T) {
 	}
 	p.Pass(time.Minute)
 	if got := p.pull(access); !strings.HasPrefix(got, "401 ") {
-		t.Errorf("with the setting taken back: %q", got)
+		t.Errorf("after the setting was removed: %q", got)
 	}
 	if code, body := p.make(p.token(nil), "another"); code != http.StatusForbidden || !strings.Contains(body, "access_tokens_after_sign_in") {
-		t.Errorf("making one without the setting: %d %s", code, body)
+		t.Errorf("creating one without the setting: %d %s", code, body)
 	}
 }
 
-// What is kept of a sign-in outlives a restart, with the types that the claims have.
-func TestASignInOutlivesARestart(t *testing.T) {
+// A stored sign-in survives a restart, and its claims keep their types.
+func TestASignInSurvivesARestart(t *testing.T) {
 	p := newPeople(t, "")
 	access := p.access(p.token(nil), "laptop")
 	closed(t, p.app)
@@ -206,8 +206,8 @@ func TestASignInOutlivesARestart(t *testing.T) {
 	}
 }
 
-// Why a token is refused is in the journal, and so explain has it by the decision's id.
-func TestTheJournalSaysWhyAnIDTokenIsRefused(t *testing.T) {
+// The journal has the reason why a token was refused, so explain shows it for the decision's id.
+func TestTheJournalHasTheReasonWhyAnIDTokenIsRefused(t *testing.T) {
 	p := newPeople(t, "")
 	refresh := func(secret string) string {
 		form := url.Values{"grant_type": {"refresh_token"}, "service": {"r.example.com"}, "client_id": {"docker"}, "scope": {"repository:acme/app:pull"}, "refresh_token": {secret}}
@@ -231,7 +231,7 @@ func TestTheJournalSaysWhyAnIDTokenIsRefused(t *testing.T) {
 			func() string { return refresh(p.token(map[string]any{"exp": 1764500000})) }},
 	} {
 		if got := tt.ask(); got != tt.client {
-			t.Errorf("%s: the client is told %q, want %q", tt.what, got, tt.client)
+			t.Errorf("%s: the client gets %q, want %q", tt.what, got, tt.client)
 		}
 		var e journal.Entry
 		for next, err := range p.app.Journal().Read(t.Context(), 0) {
