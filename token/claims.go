@@ -9,18 +9,14 @@ import (
 
 // appendClaims appends the claims as the JSON object that registries expect.
 func appendClaims(dst []byte, c *Claims) []byte {
-	dst = append(dst, `{"iss":`...)
-	dst = text.AppendJSON(dst, c.Issuer)
-	dst = append(dst, `,"sub":`...)
-	dst = text.AppendJSON(dst, c.Subject)
-	dst = append(dst, `,"aud":`...)
-	dst = text.AppendJSON(dst, c.Audience)
+	dst = appendText(dst, `{"iss":`, c.Issuer)
+	dst = appendText(dst, `,"sub":`, c.Subject)
+	dst = appendText(dst, `,"aud":`, c.Audience)
 	dst = appendTime(dst, `,"exp":`, c.Expires)
 	dst = appendTime(dst, `,"nbf":`, c.NotBefore)
 	dst = appendTime(dst, `,"iat":`, c.IssuedAt)
 	if c.ID != "" {
-		dst = append(dst, `,"jti":`...)
-		dst = text.AppendJSON(dst, c.ID)
+		dst = appendText(dst, `,"jti":`, c.ID)
 	}
 	dst = append(dst, `,"access":[`...)
 	begin := len(dst)
@@ -32,14 +28,11 @@ func appendClaims(dst []byte, c *Claims) []byte {
 		if len(dst) > begin {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, `{"type":`...)
-		dst = text.AppendJSON(dst, a.Type)
+		dst = appendText(dst, `{"type":`, a.Type)
 		if a.Class != "" {
-			dst = append(dst, `,"class":`...)
-			dst = text.AppendJSON(dst, a.Class)
+			dst = appendText(dst, `,"class":`, a.Class)
 		}
-		dst = append(dst, `,"name":`...)
-		dst = text.AppendJSON(dst, a.Name)
+		dst = appendText(dst, `,"name":`, a.Name)
 		dst = append(dst, `,"actions":`...)
 		separator := byte('[')
 		for action := range a.Actions.Each {
@@ -51,6 +44,10 @@ func appendClaims(dst []byte, c *Claims) []byte {
 		dst = append(dst, `]}`...)
 	}
 	return append(dst, `]}`...)
+}
+
+func appendText(dst []byte, key, value string) []byte {
+	return text.AppendJSON(append(dst, key...), value)
 }
 
 func appendTime(dst []byte, key string, t time.Time) []byte {

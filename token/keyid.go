@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/big"
+	"slices"
 )
 
 // KeyIDOf computes the kid by which a registry finds a public key of its rootcertbundle. Each
@@ -48,15 +49,8 @@ func libtrust(public crypto.PublicKey) (string, error) {
 		return "", fmt.Errorf("encoding the public key: %w", err)
 	}
 	sum := sha256.Sum256(der)
-	text := base32.StdEncoding.EncodeToString(sum[:30])
-	kid := make([]byte, 0, len(text)+len(text)/4)
-	for i := 0; i < len(text); i += 4 {
-		if i > 0 {
-			kid = append(kid, ':')
-		}
-		kid = append(kid, text[i:i+4]...)
-	}
-	return string(kid), nil
+	text := base32.StdEncoding.AppendEncode(nil, sum[:30])
+	return string(bytes.Join(slices.Collect(slices.Chunk(text, 4)), []byte(":"))), nil
 }
 
 // thumbprint returns the SHA-256 thumbprint of RFC 7638 as registry 3 computes it. Registry 3

@@ -54,22 +54,13 @@ func (c *Claims) Allows(wanted scope.Scope) bool {
 // readClaims parses the claims of a token. It returns the audiences separately, because there
 // may be several.
 func readClaims(payload map[string]any) (c *Claims, audience []string, err error) {
-	c = new(Claims)
-	for _, text := range []struct {
-		name  string
-		value *string
-	}{{"iss", &c.Issuer}, {"sub", &c.Subject}, {"jti", &c.ID}} {
-		if *text.value, err = textOf(payload, text.name); err != nil {
-			return nil, nil, err
-		}
+	f := fields{values: payload}
+	c = &Claims{
+		Issuer: f.text("iss"), Subject: f.text("sub"), ID: f.text("jti"),
+		Expires: f.time("exp"), NotBefore: f.time("nbf"), IssuedAt: f.time("iat"),
 	}
-	for _, moment := range []struct {
-		name  string
-		value *time.Time
-	}{{"exp", &c.Expires}, {"nbf", &c.NotBefore}, {"iat", &c.IssuedAt}} {
-		if *moment.value, err = timeOf(payload, moment.name); err != nil {
-			return nil, nil, err
-		}
+	if f.err != nil {
+		return nil, nil, f.err
 	}
 	if c.Expires.IsZero() {
 		return nil, nil, errors.New("it has no exp")
@@ -89,13 +80,25 @@ func readClaims(payload map[string]any) (c *Claims, audience []string, err error
 	return c, audience, nil
 }
 
-// textOf returns a string. Like registries, it treats null as missing.
-func textOf(object map[string]any, name string) (string, error) {
-	text, ok := object[name].(string)
-	if !ok && object[name] != nil {
-		return "", fmt.Errorf("its %s is not a string", name)
+// fields reads the fields of an object. It keeps the first error.
+type fields struct {
+	values map[string]any
+	err    error
+}
+
+func (f *fields) fail(format, name string) {
+	if f.err == nil {
+		f.err = fmt.Errorf(format, name)
 	}
-	return text, nil
+}
+
+// text returns a string. Like registries, it treats null as missing.
+func (f *fields) text(name string) string {
+	text, ok := f.values[name].(string)
+	if !ok && f.values[name] != nil {
+		f.fail("its %s is not a string", name)
+	}
+	return text
 }
 
 func textsOf(value any, name string) ([]string, error) {
@@ -114,19 +117,18 @@ func textsOf(value any, name string) ([]string, error) {
 	return texts, nil
 }
 
-// timeOf returns a time in whole seconds, the only form that registries read; zero if it is
-// missing.
-func timeOf(object map[string]any, name string) (time.Time, error) {
-	if object[name] == nil {
-		return time.Time{}, nil
+// time returns a time in whole seconds, the only form that registries read; zero if it is missing.
+func (f *fields) time(name string) time.Time {
+	if f.values[name] == nil {
+		return time.Time{}
 	}
 	const latest = 253402300799 // the last second of the year 9999
-	number, _ := object[name].(json.Number)
+	number, _ := f.values[name].(json.Number)
 	seconds, err := strconv.ParseInt(number.String(), 10, 64)
 	if err != nil || seconds < 0 || seconds > latest {
-		return time.Time{}, fmt.Errorf("its %s is not a time in whole seconds", name)
+		f.fail("its %s is not a time in whole seconds", name)
 	}
-	return time.Unix(seconds, 0).UTC(), nil
+	return time.Unix(seconds, 0).UTC()
 }
 
 // accessOf parses the access claim. It treats null as missing.
@@ -144,15 +146,10 @@ func accessOf(value any) ([]scope.Scope, error) {
 		if !ok {
 			return nil, fmt.Errorf("access[%d] is not an object", i)
 		}
-		var s scope.Scope
-		for _, text := range []struct {
-			name  string
-			value *string
-		}{{"type", &s.Type}, {"class", &s.Class}, {"name", &s.Name}} {
-			var err error
-			if *text.value, err = textOf(object, text.name); err != nil {
-				return nil, fmt.Errorf("access[%d]: %w", i, err)
-			}
+		f := fields{values: object}
+		s := scope.Scope{Type: f.text("type"), Class: f.text("class"), Name: f.text("name")}
+		if f.err != nil {
+			return nil, fmt.Errorf("access[%d]: %w", i, f.err)
 		}
 		if object["actions"] != nil {
 			names, err := textsOf(object["actions"], "actions")
