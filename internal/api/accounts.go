@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -53,7 +55,7 @@ func login(kind policy.Kind, name string) string {
 }
 
 // accountRoutes adds the routes that users and robots have in common.
-func (a *API) accountRoutes(kind policy.Kind, tag string) resource[string, accounts.Account, account] {
+func (a *API) accountRoutes(kind policy.Kind, tag *huma.Tag) resource[string, accounts.Account, account] {
 	word := kind.String()
 	path := "/" + word + "s"
 	r := resource[string, accounts.Account, account]{a, tag, func(ctx context.Context, caller admin.Actor, name string) (accounts.Account, error) {

@@ -163,9 +163,7 @@ func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, refuse(http.StatusNotFound, "unknown path: /openapi.json lists all paths"))
 		return
 	}
-	for _, method := range allowed {
-		w.Header().Add("Allow", method)
-	}
+	w.Header()["Allow"] = allowed
 	a.fail(w, r, refuse(http.StatusMethodNotAllowed, "this path does not have this method"))
 }
 

@@ -10,16 +10,16 @@ import (
 )
 
 // The tags that group routes in the description.
-const (
-	tagSession    = "Session"
-	tagUsers      = "Users"
-	tagRobots     = "Robots"
-	tagGroups     = "Groups"
-	tagTokens     = "Tokens"
-	tagNamespaces = "Namespaces"
-	tagPolicy     = "Policy"
-	tagJournal    = "Journal"
-	tagRegistries = "Registries"
+var (
+	tagSession    = &huma.Tag{Name: "Session", Description: "The caller, and browser sessions"}
+	tagUsers      = &huma.Tag{Name: "Users", Description: "Local users"}
+	tagRobots     = &huma.Tag{Name: "Robots", Description: "Local accounts for programs"}
+	tagGroups     = &huma.Tag{Name: "Groups", Description: "Groups of users and robots"}
+	tagTokens     = &huma.Tag{Name: "Tokens", Description: "Issued credentials: personal access tokens, robots' secrets, refresh tokens, sessions"}
+	tagNamespaces = &huma.Tag{Name: "Namespaces", Description: "The repositories that teams own, with members and roles"}
+	tagPolicy     = &huma.Tag{Name: "Policy", Description: "The policy in effect, queries about it, and the rules and roles in the database"}
+	tagJournal    = &huma.Tag{Name: "Journal", Description: "The audit log"}
+	tagRegistries = &huma.Tag{Name: "Registries", Description: "The registries that trust Tidewaiter, and the keys that verify its tokens"}
 )
 
 // config returns huma's config, with the description of the API. huma adds the routes and their
@@ -45,15 +45,7 @@ func (a *API) config() huma.Config {
 				},
 			},
 			Tags: []*huma.Tag{
-				{Name: tagSession, Description: "The caller, and browser sessions"},
-				{Name: tagUsers, Description: "Local users"},
-				{Name: tagRobots, Description: "Local accounts for programs"},
-				{Name: tagGroups, Description: "Groups of users and robots"},
-				{Name: tagTokens, Description: "Issued credentials: personal access tokens, robots' secrets, refresh tokens, sessions"},
-				{Name: tagNamespaces, Description: "The repositories that teams own, with members and roles"},
-				{Name: tagPolicy, Description: "The policy in effect, queries about it, and the rules and roles in the database"},
-				{Name: tagJournal, Description: "The audit log"},
-				{Name: tagRegistries, Description: "The registries that trust Tidewaiter, and the keys that verify its tokens"},
+				tagSession, tagUsers, tagRobots, tagGroups, tagTokens, tagNamespaces, tagPolicy, tagJournal, tagRegistries,
 			},
 		},
 		Formats:       map[string]huma.Format{"application/json": format, "json": format},

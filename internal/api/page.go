@@ -51,7 +51,7 @@ func nextLink(this *url.URL, parameter, next string) string {
 }
 
 // listAll adds a route that lists objects.
-func listAll[S, T any](a *API, tag string, op huma.Operation, convert func(*S) T,
+func listAll[S, T any](a *API, tag *huma.Tag, op huma.Operation, convert func(*S) T,
 	find func(context.Context, admin.Actor, admin.Page) ([]S, string, error),
 ) {
 	route(a, tag, op, func(ctx context.Context, caller admin.Actor, in *PageQuery) (*pageResponse[T], error) {
@@ -64,7 +64,7 @@ func listAll[S, T any](a *API, tag string, op huma.Operation, convert func(*S) T
 func listIn[I interface {
 	keyed[string]
 	page() admin.Page
-}, S, T any](a *API, tag string, op huma.Operation, convert func(*S) T,
+}, S, T any](a *API, tag *huma.Tag, op huma.Operation, convert func(*S) T,
 	find func(context.Context, admin.Actor, string, admin.Page) ([]S, string, error),
 ) {
 	route(a, tag, op, func(ctx context.Context, caller admin.Actor, in *I) (*pageResponse[T], error) {

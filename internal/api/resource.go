@@ -13,7 +13,7 @@ import (
 // S the object in its own package, and T the type of responses.
 type resource[K, S any, T object] struct {
 	*API
-	tag      string
+	tag      *huma.Tag
 	get      func(context.Context, admin.Actor, K) (S, error)
 	response func(*S) T
 }

@@ -146,7 +146,7 @@ func (a *API) namespaceRoleRoutes() {
 }
 
 // roles returns the resource of both kinds of roles.
-func (a *API) roles(tag string) resource[roleKey, role, role] {
+func (a *API) roles(tag *huma.Tag) resource[roleKey, role, role] {
 	return resource[roleKey, role, role]{a, tag, func(ctx context.Context, caller admin.Actor, k roleKey) (role, error) {
 		r, err := a.Rulebook.Role(ctx, caller, k.namespace, k.name)
 		return NewRole(&r, k.namespace), err

@@ -43,19 +43,19 @@ func operation(id, pattern, summary, description string) huma.Operation {
 }
 
 // route adds a route for authenticated callers.
-func route[I, O any](a *API, tag string, op huma.Operation, handle func(context.Context, admin.Actor, *I) (*O, error)) {
+func route[I, O any](a *API, tag *huma.Tag, op huma.Operation, handle func(context.Context, admin.Actor, *I) (*O, error)) {
 	op.Security = []map[string][]string{{byToken: {}}, {byName: {}}, {bySession: {}}}
 	register(a, tag, op, func(ctx context.Context, in *I) (*O, error) { return handle(ctx, actorOf(calling(ctx).caller), in) })
 }
 
 // publicRoute adds a route that needs no authentication.
-func publicRoute[I, O any](a *API, tag string, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
+func publicRoute[I, O any](a *API, tag *huma.Tag, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
 	op.Security = []map[string][]string{} // nil would mean: as the API's default
 	register(a, tag, op, handle)
 }
 
-func register[I, O any](a *API, tag string, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
-	op.Tags = []string{tag}
+func register[I, O any](a *API, tag *huma.Tag, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
+	op.Tags = []string{tag.Name}
 	op.MaxBodyBytes = maxBody
 	op.RejectUnknownQueryParameters = true
 	schema := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[problem](), true, "")
@@ -105,7 +105,7 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 type content[T any] struct{ Body T }
 
 // contentRoute adds a route for authenticated callers whose response has only a body.
-func contentRoute[I, T any](a *API, tag string, op huma.Operation, handle func(context.Context, admin.Actor, *I) (T, error)) {
+func contentRoute[I, T any](a *API, tag *huma.Tag, op huma.Operation, handle func(context.Context, admin.Actor, *I) (T, error)) {
 	route(a, tag, op, func(ctx context.Context, caller admin.Actor, in *I) (*content[T], error) {
 		body, err := handle(ctx, caller, in)
 		return &content[T]{body}, err

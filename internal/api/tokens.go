@@ -160,12 +160,8 @@ func readRestrictions(from []explain.Restriction) ([]policy.Limit, error) {
 		if limit.Type == scope.TypeRepository {
 			limit.Type = ""
 		}
-		for _, word := range r.Actions {
-			action, known := scope.ParseAction(word)
-			if !known {
-				return nil, invalid("body.restrictions", "an action is not one of pull, push, delete, *, read, write")
-			}
-			limit.Actions |= action
+		if limit.Actions.UnmarshalText([]byte(strings.Join(r.Actions, ","))) != nil {
+			return nil, invalid("body.restrictions", "an action is not one of pull, push, delete, *, read, write")
 		}
 		limits = append(limits, limit)
 	}
