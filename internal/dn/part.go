@@ -16,11 +16,8 @@ func CanonicalPart(text string) (canonical string, sure bool) {
 	}
 	var b strings.Builder
 	for tail != "" {
-		if sign := tail[0]; sign == '+' {
-			b.WriteByte('+')
-			tail = tail[1:]
-		} else if sign == ',' || sign == ';' {
-			b.WriteByte(',')
+		if strings.IndexByte("+,;", tail[0]) >= 0 {
+			b.WriteString(strings.Replace(tail[:1], ";", ",", 1))
 			tail = tail[1:]
 		}
 		piece, last := tail, true

@@ -2,30 +2,24 @@ package secret
 
 import "strings"
 
+// The names of the kinds of secrets, and of Tidewaiter's own by their letters.
+var (
+	names = map[Kind]string{
+		Signed: "an ID token", Unsigned: "a token without a signature", Encrypted: "an encrypted token", Suspect: "what may be a token",
+	}
+	ownNames = map[byte]string{
+		Access: "an access token", Robot: "a robot's secret", Session: "a session", Refresh: "a refresh token",
+		Setup: "a secret for the first administrator",
+	}
+)
+
 // String returns the name of the secret: "an ID token", "an access token of Tidewaiter".
 func (f *Found) String() string {
-	switch f.Kind {
-	case Signed:
-		return "an ID token"
-	case Unsigned:
-		return "a token without a signature"
-	case Encrypted:
-		return "an encrypted token"
-	case Suspect:
-		return "what may be a token"
+	if f.Kind != Own {
+		return names[f.Kind]
 	}
-	name := "an access token"
-	switch f.Letter {
-	case Robot:
-		name = "a robot's secret"
-	case Session:
-		name = "a session"
-	case Refresh:
-		name = "a refresh token"
-	case Setup:
-		name = "a secret for the first administrator"
-	}
-	if name += " of Tidewaiter"; !f.Valid {
+	name := ownNames[f.Letter] + " of Tidewaiter"
+	if !f.Valid {
 		name += " with a typing mistake"
 	}
 	return name

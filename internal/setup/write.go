@@ -315,14 +315,10 @@ func newPassword() string {
 	const alphabet = "abcdefghijkmnpqrstuvwxyz23456789" // 32: no l, o, 0, 1
 	var b [20]byte
 	rand.Read(b[:])
-	text := make([]byte, 0, len(b)+3)
 	for i, c := range b {
-		if i > 0 && i%5 == 0 {
-			text = append(text, '-')
-		}
-		text = append(text, alphabet[c%32])
+		b[i] = alphabet[c%32]
 	}
-	return string(text)
+	return string(bytes.Join(slices.Collect(slices.Chunk(b[:], 5)), []byte("-")))
 }
 
 // render fills in the template of a file. Templates quote all settings.

@@ -22,8 +22,7 @@ import (
 type openFile struct {
 	path string
 	raw  *rawFile
-	id   []byte    // of the instance; it is in a page that is never written again
-	once sync.Once // for close
+	id   []byte // of the instance; it is in a page that is never written again
 
 	mu         sync.Mutex
 	main       fs.FileInfo
@@ -151,18 +150,16 @@ func (f *openFile) holdsID(page int64) bool {
 
 // close closes the file, after SQLite did. It removes a write-ahead log whose file no longer
 // exists: SQLite would apply it to the next file of that name and corrupt it.
-func (f *openFile) close() (err error) {
-	f.once.Do(func() { err = f.closeFile() })
-	return err
-}
-
-func (f *openFile) closeFile() error {
+func (f *openFile) close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil
+	}
+	f.closed = true
 	err := f.raw.close()
 	main, mainErr := os.Stat(f.path)
 	log, logErr := os.Stat(f.logPath())
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.closed = true
 	gone := errors.Is(mainErr, fs.ErrNotExist) || mainErr == nil && !os.SameFile(main, f.main)
 	if gone && logErr == nil && f.log != nil && os.SameFile(log, f.log) {
 		return errors.Join(err, os.Remove(f.logPath()), os.Remove(f.path+"-shm"))

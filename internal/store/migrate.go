@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"path"
-	"strconv"
-	"strings"
 
 	"github.com/pressly/goose/v3"
 )
@@ -32,13 +29,7 @@ func newest(folder string) (int64, error) {
 	if err != nil || len(files) == 0 {
 		return 0, fmt.Errorf("reading migrations: %w", err)
 	}
-	name := path.Base(files[len(files)-1].Name()) // sorted
-	number, _, _ := strings.Cut(name, "_")
-	version, err := strconv.ParseInt(number, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("reading migration %s: %w", name, err)
-	}
-	return version, nil
+	return goose.NumericComponent(files[len(files)-1].Name()) // sorted
 }
 
 // selectVersion returns the version of the last applied migration.
