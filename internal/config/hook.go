@@ -29,7 +29,7 @@ type Hook struct {
 	Groups        bool          // of a source: each answer must have a list of groups
 	Replace       bool          // of the authorizer: it may grant what no rule denies
 
-	node *yaml.Node
+	located
 }
 
 // Source returns the name of the hook as a source of principals, such as webhook:shop.
@@ -38,15 +38,6 @@ func (h *Hook) Source() string {
 		return "exec:" + h.Name
 	}
 	return "webhook:" + h.Name
-}
-
-// Place returns line and column of a setting, or of the section if the setting is not written.
-func (h *Hook) Place(setting string, _ int) (line, column int) {
-	if h.node == nil {
-		return 0, 0
-	}
-	n := strictyaml.At(h.node, setting)
-	return n.Line, n.Column
 }
 
 // variableName is the name of an environment variable. Variables by which a loader or a shell runs

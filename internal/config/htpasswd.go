@@ -19,39 +19,7 @@ type HTPasswd struct {
 	Groups  map[string][]string            // group -> names
 	Claims  map[string]map[string][]string // name -> claim -> values
 
-	node *yaml.Node
-}
-
-// PlaceOfEntry returns line and column of entry i, from 0.
-func (h *HTPasswd) PlaceOfEntry(i int) (line, column int) {
-	return h.place(func(n *yaml.Node) *yaml.Node { return strictyaml.At(n, "entries", i) })
-}
-
-// PlaceOfMember returns line and column of a name in a group.
-func (h *HTPasswd) PlaceOfMember(group, name string) (line, column int) {
-	return h.place(func(n *yaml.Node) *yaml.Node {
-		members := strictyaml.At(strictyaml.At(n, "groups"), group)
-		for _, member := range members.Content {
-			if member.Value == name {
-				return member
-			}
-		}
-		return members
-	})
-}
-
-// PlaceOfClaims returns line and column of the claims of a name.
-func (h *HTPasswd) PlaceOfClaims(name string) (line, column int) {
-	return h.place(func(n *yaml.Node) *yaml.Node { return strictyaml.At(strictyaml.At(n, "claims"), name) })
-}
-
-// place returns line and column of a part of the source, or 0 if it was not read from a file.
-func (h *HTPasswd) place(part func(*yaml.Node) *yaml.Node) (line, column int) {
-	if h.node == nil {
-		return 0, 0
-	}
-	n := part(h.node)
-	return n.Line, n.Column
+	located
 }
 
 func htpasswdKeys() []*strictyaml.Key[HTPasswd] {

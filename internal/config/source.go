@@ -71,9 +71,9 @@ const accountsName = "accounts"
 // after Load.
 type located struct{ node *yaml.Node }
 
-// Place returns line and column of a setting, such as "user.filter", or of its section if it is
-// not written. item is the index in a list, or -1.
-func (l located) Place(setting string, item int) (line, column int) {
+// Place returns line and column of a setting, such as "user.filter", and of the name or the index
+// in it. What is not written has the position of its section.
+func (l located) Place(setting string, in ...any) (line, column int) {
 	if l.node == nil {
 		return 0, 0
 	}
@@ -81,7 +81,7 @@ func (l located) Place(setting string, item int) (line, column int) {
 	for part := range strings.SplitSeq(setting, ".") {
 		n = strictyaml.At(n, part)
 	}
-	n = strictyaml.At(n, item)
+	n = strictyaml.At(n, in...)
 	return n.Line, n.Column
 }
 

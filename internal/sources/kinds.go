@@ -95,13 +95,13 @@ func (b *builder) placedLines(c *config.HTPasswd, problems htpasswd.Problems) st
 		switch {
 		case p.Claims != "":
 			at.File, at.Text = b.cfg.File, fmt.Sprintf("the claims of %q: %s", p.Claims, p.Text)
-			at.Line, at.Column = c.PlaceOfClaims(p.Claims)
+			at.Line, at.Column = c.Place("claims", p.Claims)
 		case p.Group != "":
 			at.File, at.Text = b.cfg.File, fmt.Sprintf("the group %q: %s", p.Group, p.Text)
-			at.Line, at.Column = c.PlaceOfMember(p.Group, p.Member)
+			at.Line, at.Column = c.Place("groups", p.Group, slices.Index(c.Groups[p.Group], p.Member))
 		case p.File == "":
 			at.File, at.Text = b.cfg.File, fmt.Sprintf("entry %d: %s", p.Line, p.Text)
-			at.Line, at.Column = c.PlaceOfEntry(p.Line - 1)
+			at.Line, at.Column = c.Place("entries", p.Line-1)
 		}
 		placed[i] = at
 	}
@@ -272,7 +272,7 @@ func (b *builder) newHook(c *config.Hook) (*hook.Hook, error) {
 
 // placed adds positions in the config to the identity.Problems of a source.
 func (b *builder) placed(c interface {
-	Place(setting string, item int) (line, column int)
+	Place(setting string, in ...any) (line, column int)
 }, err error) error {
 	problems, ok := errors.AsType[identity.Problems](err)
 	if !ok {
