@@ -126,14 +126,11 @@ func (c *compiler) actions(i int, kind string) scope.Actions {
 	possible := actionsOf(kind)
 	if extra := source.Actions &^ possible; extra&everyAction != 0 {
 		bad := match.Errorf("the type %s has no action %s, it has %s", kind, extra, possible)
-		switch {
-		case kind == scope.TypeRepository && extra == scope.All:
-			bad.Suggestion = possible.String()
-		case kind == scope.TypeRepository && extra == scope.Read:
-			bad.Suggestion = scope.Pull.String()
-		case kind == scope.TypeRepository && extra == scope.Write:
-			bad.Suggestion = scope.Push.String()
-		case kind == scope.TypeRegistry:
+		switch kind {
+		case scope.TypeRepository:
+			likely := map[scope.Actions]scope.Actions{scope.All: possible, scope.Read: scope.Pull, scope.Write: scope.Push}
+			bad.Suggestion = likely[extra].String()
+		case scope.TypeRegistry:
 			bad.Suggestion = "*"
 		}
 		c.problemAt(i, "actions", -1, bad)

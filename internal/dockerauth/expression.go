@@ -53,8 +53,8 @@ func translate(expression string) ([]string, bool) {
 	return texts, len(texts) <= 50*maxNames
 }
 
-// mergeWildcards removes what an adjacent anything already covers: .+ before anything is .+, and two
-// adjacent .* are one.
+// mergeWildcards removes what an adjacent anything already covers: .+ before anything is .+, and
+// two adjacent .* are one.
 func mergeWildcards(text string) string {
 	var b strings.Builder
 	for text != "" {
@@ -176,10 +176,8 @@ func repeated(re *syntax.Regexp) ([]piece, bool) {
 	switch sub.Op {
 	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
 	case syntax.OpCharClass:
-		for _, r := range letters {
-			if !inClass(sub, r) {
-				return nil, false
-			}
+		if strings.ContainsFunc(letters, func(r rune) bool { return !inClass(sub, r) }) {
+			return nil, false
 		}
 		switch slash, colon := inClass(sub, '/'), inClass(sub, ':'); {
 		case slash && !colon:
@@ -257,12 +255,7 @@ func expandNonEmpty(text string) ([]string, bool) {
 // canMatchName reports whether some name matches a text.
 func canMatchName(text string) bool {
 	for _, t := range expandAnything(strings.ReplaceAll(text, nonEmptyMark, "")) {
-		p, _ := marked{labels: make([]string, 16)}.pattern(strings.Map(func(r rune) rune {
-			if r > markAccount && r <= markLast {
-				return markAccount
-			}
-			return r
-		}, t))
+		p, _ := marked{}.pattern(replaceMarks(t, markAccount))
 		if p.possible() {
 			return true
 		}
@@ -270,8 +263,8 @@ func canMatchName(text string) bool {
 	return false
 }
 
-// expandAnything expands each "anything": text within a segment, or the end of one, any segments and
-// the beginning of another.
+// expandAnything expands each "anything": text within a segment, or the end of one, any segments
+// and the beginning of another.
 func expandAnything(text string) []string {
 	for strings.Contains(text, anything+anything) {
 		text = strings.ReplaceAll(text, anything+anything, anything)

@@ -137,8 +137,8 @@ func (i *importer) unknown(account string) bool {
 	return ok && name != "" && !known && i.outside() == "" && !strings.Contains(account, "${")
 }
 
-// noteLocalNetwork notes an entry that grants to a loopback or private network, which all requests may
-// seem to come from.
+// noteLocalNetwork notes an entry that grants to a loopback or private network, which all
+// requests may seem to come from.
 func (i *importer) noteLocalNetwork(w fileEntry) {
 	m := w.match
 	if m.ip == nil || m.account != nil || m.labels != nil || m.name != nil || len(w.actions) == 0 {

@@ -26,6 +26,16 @@ var variable = regexp.MustCompile(`\$\{(account|name|type|service|labels:[^}]*|(
 
 func isMark(r rune) bool { return r >= markAccount && r <= markLast }
 
+// replaceMarks puts the same character in place of each mark.
+func replaceMarks(text string, by rune) string {
+	return strings.Map(func(r rune) rune {
+		if isMark(r) {
+			return by
+		}
+		return r
+	}, text)
+}
+
 // reserved reports whether a character is a marker.
 func reserved(r rune) bool { return isMark(r) || r <= '\x03' }
 
@@ -147,12 +157,7 @@ func misplaced(source string) bool {
 	if !strings.ContainsFunc(source, isMark) {
 		return false
 	}
-	alone := strings.Map(func(r rune) rune {
-		if isMark(r) {
-			return markLast
-		}
-		return r
-	}, source)
+	alone := replaceMarks(source, markLast)
 	one, err := syntax.Parse(alone, syntax.Perl)
 	if err != nil {
 		return true
@@ -193,13 +198,7 @@ func (m marked) pattern(text string) (p pattern, unclear string) {
 		case !strings.ContainsFunc(word, isMark):
 			p = append(p, textPart(word))
 		case len([]rune(word)) > 1:
-			shown := strings.Map(func(r rune) rune {
-				if isMark(r) {
-					return '*'
-				}
-				return r
-			}, word)
-			p = append(p, textPart(shown))
+			p = append(p, textPart(replaceMarks(word, '*')))
 			unclear = "a variable is only a part of a path segment; in a rule it must be a whole segment"
 		case first == markAccount:
 			p = append(p, part{kind: user})

@@ -76,8 +76,8 @@ func oneLine(s string) bool {
 	return s != "" && strings.TrimSpace(s) == s && text.OneLine(s)
 }
 
-// isDistinguishedName reports whether a text is a distinguished name. docker_auth compares these as
-// text; Tidewaiter compares them as names, in subjects and groups.
+// isDistinguishedName reports whether a text is a distinguished name. docker_auth compares these
+// as text; Tidewaiter compares them as names, in subjects and groups.
 func isDistinguishedName(text string) bool {
 	name, err := dn.Parse(text)
 	return err == nil && name.Len() > 1

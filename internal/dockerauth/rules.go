@@ -124,8 +124,8 @@ func reachable(entries []entry) (regions []region, reached []bool) {
 // repository's name: one with a slash or a colon.
 var withoutUserValue = atom{kind: account, form: like, text: "[/:]"}
 
-// betweenSlashes matches an account's name that docker_auth would parse as a regular expression where
-// it is a whole pattern.
+// betweenSlashes matches an account's name that docker_auth would parse as a regular expression
+// where it is a whole pattern.
 var betweenSlashes = atom{kind: account, form: like, text: "(?s)^/.+/$"}
 
 // widened adds names to entries that refuse by ${account}. An account with a slash in its name
@@ -209,8 +209,9 @@ func (o *ordering) order() {
 	}
 }
 
-// reportGuessed reports an entry that refuses by patterns from outside the file, if any later entry
-// allows. No rule can refuse exactly as much, and one that refuses less would grant too much.
+// reportGuessed reports an entry that refuses by patterns from outside the file, if any later
+// entry allows. No rule can refuse exactly as much, and one that refuses less would grant too
+// much.
 func (o *ordering) reportGuessed(j int) {
 	r := o.regions[j]
 	for _, after := range o.regions[j+1:] {
@@ -274,16 +275,12 @@ func (o *ordering) refuse(j int) {
 	switch {
 	case !possible:
 		o.denied[j] = true // earlier entries allow everything that it would refuse
-	case covered && len(w.none) > 0 && !sameLength(simple, w):
+	case covered && len(w.none) > 0 && (len(simple.none) > 0 || len(simple.all) > len(w.all)):
+		// The exceptions remain: conditions in the later allows are simpler.
 	default:
 		o.deny(j, r.pattern, simple)
 		o.denied[j] = true
 	}
-}
-
-// sameLength reports whether simplifying removed all exceptions.
-func sameLength(simple, w condition) bool {
-	return len(simple.none) == 0 && len(simple.all) <= len(w.all)
 }
 
 func (o *ordering) deny(j int, p pattern, w condition) {

@@ -27,23 +27,14 @@ func newDenyIndex(denied []Grantee) denyIndex {
 
 // covering returns a rule that denies the action to everybody in g, or nil if it finds none.
 func (b *denyIndex) covering(g *Grantee) *policy.Rule {
-	if len(b.bySubject) == 0 {
-		return nil
-	}
-	try := func(s match.Subject) *policy.Rule {
-		for _, bar := range b.bySubject[s] {
+	for _, s := range append([]match.Subject{{Kind: match.Anyone}, {Kind: match.SignedIn}}, g.subjects...) {
+		for _, denied := range b.bySubject[s] {
 			if b.left--; b.left < 0 {
 				return nil
 			}
-			if bar.contains(g) {
-				return bar.Rule
+			if denied.contains(g) {
+				return denied.Rule
 			}
-		}
-		return nil
-	}
-	for _, s := range append([]match.Subject{{Kind: match.Anyone}, {Kind: match.SignedIn}}, g.subjects...) {
-		if by := try(s); by != nil {
-			return by
 		}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package ask
 
 import (
-	"cmp"
 	"math/bits"
 	"slices"
 
@@ -114,9 +113,7 @@ func (q *question) nearby(result *policy.Result) Nearby {
 			near = append(near, candidate{r, distance})
 		}
 	}
-	slices.SortFunc(near, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(a.rule.number, b.rule.number))
-	})
+	slices.SortStableFunc(near, func(a, b candidate) int { return a.distance - b.distance })
 	shown := near[:min(len(near), maxNear)]
 	n := Nearby{More: len(near) - len(shown)}
 	for _, c := range shown {

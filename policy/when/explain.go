@@ -69,7 +69,7 @@ func (p *parts) addOperands(e ast.Expr, alone bool) {
 func (p *parts) addInputs(e ast.Expr, show bool) {
 	switch e.Kind() {
 	case ast.IdentKind:
-		if r, ok := p.ast.ReferenceMap()[e.ID()]; !ok || r.Value == nil {
+		if p.readsRequest(e) {
 			p.add(e)
 		}
 	case ast.SelectKind:

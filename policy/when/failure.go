@@ -3,6 +3,7 @@ package when
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/common/ast"
@@ -110,10 +111,5 @@ func claimOf(e ast.Expr, key string) string {
 	if !ok || names[0] != varClaims {
 		return ""
 	}
-	for i, name := range names[1:] {
-		if name == key {
-			return strings.Join(names[1:i+2], ".")
-		}
-	}
-	return ""
+	return strings.Join(names[1:slices.Index(names[1:], key)+2], ".")
 }

@@ -234,31 +234,28 @@ func (p Pattern) Match(name *Path, who *Who) bool {
 // MatchAt returns the set of positions that the part can reach from position i, which is not the
 // end of the name.
 func (p Part) MatchAt(name *Path, i int, who *Who) (positions uint64) {
+	matched := false
 	switch p.Kind {
 	case Star:
-		return 1 << (i + 1)
+		matched = true
 	case Literal:
-		if name.Part(i) == p.Text {
-			return 1 << (i + 1)
-		}
+		matched = name.Part(i) == p.Text
 	case Glob:
-		if matchGlob(p.Text, name.Part(i)) {
-			return 1 << (i + 1)
-		}
+		matched = matchGlob(p.Text, name.Part(i))
 	case UserPlaceholder:
-		if user, ok := who.UserValue(); ok && name.Part(i) == user {
-			return 1 << (i + 1)
-		}
+		user, ok := who.UserValue()
+		matched = ok && name.Part(i) == user
 	case GroupPlaceholder:
-		if who.MemberOf(name.Part(i)) {
-			return 1 << (i + 1)
-		}
+		matched = who.MemberOf(name.Part(i))
 	case ClaimPlaceholder:
 		for value := range who.Claim(p.Text) {
 			if n := name.Follows(i, value); n > 0 {
 				positions |= 1 << (i + n)
 			}
 		}
+	}
+	if matched {
+		positions = 1 << (i + 1)
 	}
 	return positions
 }

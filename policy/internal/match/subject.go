@@ -1,6 +1,7 @@
 package match
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -154,12 +155,13 @@ func unknownSubject(written, word, name string, named bool) *SyntaxError {
 		return Errorf("the subject is empty; for everybody write anyone")
 	}
 	bad := Errorf("%q is not a subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME", written)
-	if named {
-		if meant := text.Nearest(word, []string{"user", "group", "robot", "workload"}); meant != "" && name != "" {
-			bad.Suggestion = meant + ":" + name
-		} else if ours := otherKinds[strings.ToLower(word)]; ours != "" && name != "" {
-			bad.Suggestion = ours + ":" + name
-		} else if slices.Contains(issuers, word) && name != "" {
+	switch {
+	case named && name == "":
+		return bad
+	case named:
+		if kind := cmp.Or(text.Nearest(word, words[User:SignedIn]), otherKinds[strings.ToLower(word)]); kind != "" {
+			bad.Suggestion = kind + ":" + name
+		} else if slices.Contains(issuers, word) {
 			bad.Suggestion = "workload:" + written
 		}
 		return bad
