@@ -1,6 +1,8 @@
 package dockerauth
 
 import (
+	"cmp"
+	"regexp"
 	"regexp/syntax"
 	"strings"
 )
@@ -53,29 +55,15 @@ func translate(expression string) ([]string, bool) {
 	return texts, len(texts) <= 50*maxNames
 }
 
-// mergeWildcards removes what an adjacent anything already covers: .+ before anything is .+, and
-// two adjacent .* are one.
+// mergeWildcards removes what an adjacent anything already covers: .+ before anything is .+, and two
+// adjacent .* are one.
 func mergeWildcards(text string) string {
-	var b strings.Builder
-	for text != "" {
-		rest := strings.TrimLeft(text, anything+nonEmptyMark)
-		run := text[:len(text)-len(rest)]
-		// "something" belongs to what precedes it
-		if run == "" || !strings.HasPrefix(run, anything) {
-			n := max(1, len(run))
-			b.WriteString(text[:n])
-			text = text[n:]
-			continue
-		}
-		if n := strings.Count(run, nonEmptyMark); n > 0 {
-			b.WriteString(strings.Repeat(anything+nonEmptyMark, n))
-		} else {
-			b.WriteString(anything)
-		}
-		text = rest
-	}
-	return b.String()
+	return wildcards.ReplaceAllStringFunc(text, func(run string) string {
+		return cmp.Or(strings.Repeat(anything+nonEmptyMark, strings.Count(run, nonEmptyMark)), anything)
+	})
 }
+
+var wildcards = regexp.MustCompile(anything + "[" + anything + nonEmptyMark + "]*")
 
 // flattener lists the texts that an expression matches.
 type flattener struct {

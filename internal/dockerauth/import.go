@@ -195,11 +195,9 @@ func (i *importer) proxies(header *yaml.Node) {
 	}
 	name := i.text(header)
 	if len(i.TrustedProxies) == 0 {
-		for _, r := range i.out.rules {
-			if strings.Contains(r.When, "request.ip") {
-				i.problem(header, "docker_auth accepts %s from any client; Tidewaiter accepts X-Forwarded-For only from trusted proxies. acl has entries with ip, so give the proxies' networks: --trusted-proxy 10.0.0.0/8", name)
-				return
-			}
+		if slices.ContainsFunc(i.out.rules, func(r outRule) bool { return strings.Contains(r.When, "request.ip") }) {
+			i.problem(header, "docker_auth accepts %s from any client; Tidewaiter accepts X-Forwarded-For only from trusted proxies. acl has entries with ip, so give the proxies' networks: --trusted-proxy 10.0.0.0/8", name)
+			return
 		}
 		i.note(Todo, header, "docker_auth accepts %s from any client; Tidewaiter accepts X-Forwarded-For only from trusted proxies: set trusted_proxies, or import with --trusted-proxy", name)
 		return

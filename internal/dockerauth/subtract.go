@@ -85,11 +85,7 @@ func ending(p pattern) (head pattern, open, ok bool) {
 
 // lengthen appends * segments up to n.
 func lengthen(p pattern, n int) pattern {
-	longer := slices.Clone(p)
-	for len(longer) < n {
-		longer = append(longer, part{kind: star})
-	}
-	return longer
+	return slices.Concat(p, slices.Repeat(pattern{{kind: star}}, max(0, n-len(p))))
 }
 
 // subtract subtracts single segments.

@@ -85,11 +85,8 @@ func (i *importer) write() []byte {
 		}
 	}
 	if out.authorizer != nil {
-		mark := ""
-		if out.authorizerBeside {
-			mark = "# "
-		}
-		w.line("%sauthorizer: { exec: { name: ext-authz, command: %s, grants: replace } }", mark, quoteAll(out.authorizer))
+		comment := map[bool]string{true: "# "}[out.authorizerBeside]
+		w.line("%sauthorizer: { exec: { name: ext-authz, command: %s, grants: replace } }", comment, quoteAll(out.authorizer))
 	}
 	return w.Bytes()
 }
