@@ -97,12 +97,8 @@ type condition struct {
 // contradictory reports whether the literals cannot hold together. It returns false if it
 // cannot tell.
 func contradictory(all []literal) bool {
-	for i, l := range all {
-		if slices.Contains(all[i+1:], l.opposite()) {
-			return true
-		}
-	}
-	return impossibleText(all, account) || impossibleText(all, service) || impossibleAddress(all)
+	opposed := func(l literal) bool { return slices.Contains(all, l.opposite()) }
+	return slices.ContainsFunc(all, opposed) || impossibleText(all, account) || impossibleText(all, service) || impossibleAddress(all)
 }
 
 // impossibleText reports whether no text satisfies all literals of the kind. It returns false

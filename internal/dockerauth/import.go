@@ -116,11 +116,9 @@ func (i *importer) leftOut(top map[string]*yaml.Node) {
 			i.note(Left, top[keys[0]], "%s: %s", strings.Join(keys, ", "), s.text)
 		}
 	}
-	if n := top["oidc_auth"]; n != nil {
-		for _, e := range i.pairs(n) {
-			if e.name == "label_claims" {
-				i.note(Trap, e.key, "docker_auth's documentation says label_claims, but the program reads labels_claims: these labels never existed")
-			}
+	for _, e := range i.pairs(top["oidc_auth"]) {
+		if e.name == "label_claims" {
+			i.note(Trap, e.key, "docker_auth's documentation says label_claims, but the program reads labels_claims: these labels never existed")
 		}
 	}
 }

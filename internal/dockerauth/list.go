@@ -360,23 +360,20 @@ func (i *importer) lowered(l literal) (lower literal, never bool, unclear string
 		return l, false, ""
 	case program:
 		return l, false, fmt.Sprintf("the label %s is in lower case if it comes from ldap_auth (lower_case), and unchanged if it comes from ext_auth: give one of them another name, and write an entry for each", l.key)
+	case l.form == accounts:
+		return l, false, fmt.Sprintf("the label %s is compared in lower case, and the value in match cannot be: write an entry for each value", l.key)
 	}
 	source := l.text
-	switch l.form {
-	case oneOf:
-		var values []string
-		for _, v := range l.values() {
-			if v == strings.ToLower(v) { // other values match no text in lower case
-				values = append(values, regexp.QuoteMeta(v))
-			}
-		}
-		if values == nil {
+	if l.form == oneOf {
+		// Values with upper case match no text in lower case.
+		values := slices.DeleteFunc(l.values(), func(v string) bool { return v != strings.ToLower(v) })
+		if len(values) == 0 {
 			return l, true, ""
 		}
+		for k, v := range values {
+			values[k] = regexp.QuoteMeta(v)
+		}
 		source = "(?s)^(?:" + strings.Join(values, "|") + ")$"
-	case like:
-	default:
-		return l, false, fmt.Sprintf("the label %s is compared in lower case, and the value in match cannot be: write an entry for each value", l.key)
 	}
 	text, ok := beforeLower(source)
 	if !ok {
@@ -408,10 +405,7 @@ func (i *importer) name(all []fileEntry, rules []outRule) {
 				continue
 			}
 		}
-		base := strings.TrimRight(readable(w.comment), ". ")
-		if base == "" {
-			base = fmt.Sprintf("line %d", r.line)
-		}
+		base := cmp.Or(strings.TrimRight(readable(w.comment), ". "), fmt.Sprintf("line %d", r.line))
 		switch {
 		case r.deny && len(w.actions) > 0:
 			base += ": nothing else"
@@ -430,13 +424,11 @@ func (i *importer) name(all []fileEntry, rules []outRule) {
 		if r.deny {
 			r.Effect = ruleset.Deny
 		}
-		switch {
-		case r.kind == scope.TypeRegistry:
-			r.Catalog = true
-		case r.actions == scope.Repository:
-			r.Repositories, r.Actions = texts, []string{"*"}
-		default:
+		if r.Catalog = r.kind == scope.TypeRegistry; !r.Catalog {
 			r.Repositories, r.Actions = texts, r.actions.Names()
+		}
+		if r.actions == scope.Repository {
+			r.Actions = []string{"*"}
 		}
 		i.out.rules = append(i.out.rules, r)
 	}

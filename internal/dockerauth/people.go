@@ -22,10 +22,7 @@ const randomHash = "$2a$10$pgqMOhtEJ7vPoxHxcSudcu7uDNSDq1Nd7T9axHy9YbayANgAN5A.S
 // users reads the users of the file.
 func (i *importer) users(n *yaml.Node) {
 	for _, e := range i.members(n) {
-		keys := map[string]*yaml.Node{}
-		if !empty(e.value) {
-			keys = i.section(e.value, "password", "labels")
-		}
+		keys := i.section(e.value, "password", "labels")
 		hash := i.text(keys["password"])
 		switch {
 		case empty(e.value):
@@ -131,11 +128,8 @@ type directory struct {
 
 // ldapLabels records the directory's labels that are groups, and those in lower case.
 func (i *importer) ldapLabels(n *yaml.Node) (attributes []listing, memberOf bool) {
-	if n == nil {
-		return nil, false
-	}
 	for _, e := range i.pairs(n) {
-		if e.name != "labels" || empty(e.value) {
+		if e.name != "labels" {
 			continue
 		}
 		for _, l := range i.members(e.value) {

@@ -99,8 +99,7 @@ func (r *reader) pairs(n *yaml.Node) []entryOf { return r.keys(n, false) }
 func (r *reader) members(n *yaml.Node) []entryOf { return r.keys(n, true) }
 
 func (r *reader) keys(n *yaml.Node, replace bool) []entryOf {
-	n = resolved(n)
-	if n.Kind == yaml.ScalarNode && empty(n) {
+	if n = resolved(n); empty(n) {
 		return nil
 	}
 	if n.Kind != yaml.MappingNode {
@@ -184,7 +183,7 @@ func (r *reader) section(n *yaml.Node, known ...string) map[string]*yaml.Node {
 }
 
 func resolved(n *yaml.Node) *yaml.Node {
-	for n.Kind == yaml.AliasNode && n.Alias != nil {
+	for n != nil && n.Kind == yaml.AliasNode && n.Alias != nil {
 		n = n.Alias
 	}
 	return n

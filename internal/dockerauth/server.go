@@ -73,10 +73,7 @@ const (
 
 // token reads the signing key and the lifetime.
 func (i *importer) token(n *yaml.Node, server map[string]*yaml.Node) {
-	keys := map[string]*yaml.Node{}
-	if n != nil {
-		keys = i.section(n, "issuer", "expiration", "certificate", "key", "disable_legacy_key_id")
-	}
+	keys := i.section(n, "issuer", "expiration", "certificate", "key", "disable_legacy_key_id")
 	i.out.issuer = i.text(keys["issuer"])
 	if i.out.issuer != "" {
 		i.note(Kept, keys["issuer"], "the issuer of tokens is %q, as before", i.out.issuer)
