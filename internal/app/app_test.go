@@ -23,6 +23,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
+	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
@@ -96,11 +97,14 @@ func scopes(t testing.TB, h http.Handler) string {
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull&scope=repository:b:pull", nil))
 	_, after, ok := strings.Cut(w.Body.String(), `"scope":"`)
 	if !ok {
-		t.Fatalf("%d %s", w.Code, w.Body)
+		t.Fatalf("%d %s", w.Code, readable(w))
 	}
 	granted, _, _ := strings.Cut(after, `"`)
 	return granted
 }
+
+// readable returns the body of an answer for the message of a failed test.
+func readable(w *httptest.ResponseRecorder) string { return texttest.Readable(w.Body.String()) }
 
 func closed(t testing.TB, a *app.App) {
 	t.Helper()

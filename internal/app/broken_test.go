@@ -50,7 +50,7 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull&scope=repository:b:pull", nil))
 		if w.Code != 200 || !strings.Contains(w.Body.String(), `"scope":"`+both+`"`) {
-			t.Errorf("while files are broken: %d %s", w.Code, w.Body)
+			t.Errorf("while files are broken: %d %s", w.Code, readable(w))
 		}
 	}
 	refusals := func() int { return strings.Count(log.String(), "reload failed, nothing changed") }
@@ -93,7 +93,7 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
 		if w.Code != 200 || !strings.Contains(w.Body.String(), "policy: last good version ") {
-			t.Errorf("ready: %d %s", w.Code, w.Body)
+			t.Errorf("ready: %d %s", w.Code, readable(w))
 		}
 		if text == "a folder" {
 			if err := os.Remove(path); err != nil {

@@ -76,7 +76,7 @@ func TestUsersOfADirectorySignIn(t *testing.T) {
 	} {
 		w := ask(a.Handler(), tt.name, tt.password)
 		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.scope) {
-			t.Errorf("%s: %d %s, want %d %s", tt.name, w.Code, w.Body, tt.status, tt.scope)
+			t.Errorf("%s: %d %s, want %d %s", tt.name, w.Code, readable(w), tt.status, tt.scope)
 		}
 	}
 	who, err := offline.Find(t.Context(), cfg, "ALICE")
@@ -115,7 +115,7 @@ func TestADirectoryUserCannotTakeALocalNameByAnAlias(t *testing.T) {
 		{"BOB", "can he fix it", 200},
 	} {
 		if w := ask(a.Handler(), tt.name, tt.password); w.Code != tt.status {
-			t.Errorf("%s: %d %s, want %d", tt.name, w.Code, w.Body, tt.status)
+			t.Errorf("%s: %d %s, want %d", tt.name, w.Code, readable(w), tt.status)
 		}
 	}
 }
@@ -146,7 +146,7 @@ identity:
 	}
 	defer closed(t, a)
 	if w := ask(a.Handler(), "ALICE", "wonderland"); w.Code != 200 {
-		t.Fatalf("alice of the directory: %d %s", w.Code, w.Body)
+		t.Fatalf("alice of the directory: %d %s", w.Code, readable(w))
 	}
 	by := admin.Operator("test")
 	if _, err := a.Accounts().AddUser(t.Context(), by, accounts.NewUser{Name: "bob", Moved: true, Password: identity.NewSecret("a password of bob's own")}); err != nil {
@@ -177,7 +177,7 @@ func TestAnOutageOfADirectoryAffectsOnlyItsUsers(t *testing.T) {
 		t.Errorf("alice: %d %v", w.Code, w.Header())
 	}
 	if w := ask(a.Handler(), "ann", "ann-password"); w.Code != http.StatusOK {
-		t.Errorf("ann, who is in the file: %d %s", w.Code, w.Body)
+		t.Errorf("ann, who is in the file: %d %s", w.Code, readable(w))
 	}
 }
 

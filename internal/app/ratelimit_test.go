@@ -117,7 +117,7 @@ func (s *service) newRefresh(t *testing.T, name, password, from string) string {
 		RefreshToken string `json:"refresh_token"`
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.RefreshToken == "" {
-		t.Fatalf("no refresh token: %d %s", w.Code, w.Body)
+		t.Fatalf("no refresh token: %d %s", w.Code, readable(w))
 	}
 	return answer.RefreshToken
 }

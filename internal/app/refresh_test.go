@@ -54,7 +54,7 @@ func TestARefreshTokenEndsWithItsPasswordInTheFile(t *testing.T) {
 		w := httptest.NewRecorder()
 		a.Handler().ServeHTTP(w, r)
 		if w.Code != want || strings.Contains(w.Body.String(), token) {
-			t.Errorf("%s, by Basic: %d %s, want %d", what, w.Code, w.Body, want)
+			t.Errorf("%s, by Basic: %d %s, want %d", what, w.Code, readable(w), want)
 		}
 	}
 	reload := func(users string) {

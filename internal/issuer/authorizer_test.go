@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -44,8 +45,11 @@ func TestJournalNamesTheAuthorizer(t *testing.T) {
 	})
 	b.issue(request("ann", "repository:a:pull"))
 	kept := b.entries()[0].Decision.Results[0]
-	if kept.Granted != 0 || len(kept.Causes) != 1 || kept.Causes[0].Rule.Name != rule.Name || kept.Causes[0].Reason != policy.Denied {
-		t.Errorf("%+v", kept)
+	if kept.Granted != 0 || len(kept.Causes) != 1 {
+		t.Fatalf("granted %s, for %d causes, want none for one", kept.Granted, len(kept.Causes))
+	}
+	if got := kept.Causes[0]; got.Rule.Name != rule.Name || got.Reason != policy.Denied {
+		t.Errorf("the cause is rule %q, reason %v, want rule %q, reason %v", got.Rule.Name, got.Reason, rule.Name, policy.Denied)
 	}
 }
 
@@ -77,10 +81,10 @@ func TestFailedAuthorizerGrantsNothing(t *testing.T) {
 			b := newFixture(t, func(l *issuer.Live) { l.Authorizer = decide })
 			a, err := b.Issue(t.Context(), request("ann", "repository:a:pull"))
 			if !errors.Is(err, issuer.ErrUndecided) || a.Token != nil {
-				t.Errorf("%v, token %q", err, a.Token)
+				t.Errorf("%v, token %s", err, texttest.Readable(string(a.Token)))
 			}
 			if kept := b.entries()[0].Decision; !strings.HasPrefix(kept.Refused, "unavailable") {
-				t.Errorf("kept %+v", kept)
+				t.Errorf("the journal has %q, want unavailable", kept.Refused)
 			}
 		})
 	}

@@ -194,8 +194,11 @@ func TestReusedTokenIsStillFresh(t *testing.T) {
 		t.Errorf("after 30 s: reused %t, expires_in %d", third.Reused, third.ExpiresIn)
 	}
 	entries := b.entries()
-	if len(entries) != 3 || entries[1].Decision.Token != first.ID || entries[1].ID != second.ID {
-		t.Errorf("the journal does not name the token that was issued: %+v", entries)
+	if len(entries) != 3 {
+		t.Fatalf("the journal has %d entries, want 3", len(entries))
+	}
+	if id, token := entries[1].ID, entries[1].Decision.Token; id != second.ID || token != first.ID {
+		t.Errorf("entry %s names the token %s, want entry %s and token %s", id, token, second.ID, first.ID)
 	}
 }
 
@@ -415,7 +418,7 @@ func TestRefusalsAreRecorded(t *testing.T) {
 		entries := b.entries()
 		last := entries[len(entries)-1].Decision
 		if last.Principal != nil || last.Name != "ann" || !strings.HasPrefix(last.Refused, tt.kept) {
-			t.Errorf("kept %+v", last)
+			t.Errorf("%v: the journal has principal %v, name %q and %q, want %q", tt.source, last.Principal, last.Name, last.Refused, tt.kept)
 		}
 	}
 	if _, err := b.Issue(context.Background(), &issuer.Request{Service: "other"}); !errors.Is(err, issuer.ErrUnknownRegistry) {

@@ -90,7 +90,7 @@ func testAFailedWrite(t *testing.T, d storetest.Database) {
 				if entry.Event != nil {
 					got = append(got, entry.Event.ID)
 				} else if entry.Decision.Principal.Name != "alice" {
-					t.Errorf("a decision has no principal: %+v", entry.Decision)
+					t.Errorf("a decision has no principal: %s", entry.Summary())
 				}
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {

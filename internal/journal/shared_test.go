@@ -233,7 +233,7 @@ func testManyEntriesAtOnce(t *testing.T, d storetest.Database) {
 	for _, i := range []int{0, 511, 512, 1024, 1999} {
 		entry, err := j.Find(t.Context(), entries[i].ID)
 		if err != nil || entry.Event.ID != fmt.Sprint("e", i) || entry.Position != journal.Position(i+1) {
-			t.Errorf("entry %d: %+v, %v", i, entry, err)
+			t.Errorf("entry %d: %d %s, %v", i, entry.Position, entry.Summary(), err)
 		}
 	}
 	if v, err := j.Verify(t.Context(), 0); err != nil || v.Entries != 2000 {

@@ -165,7 +165,7 @@ func testABlockThatCannotBeReadIsAnError(t *testing.T, d storetest.Database) {
 		for entry, err := range j.Read(t.Context(), 0) {
 			failed = err
 			if err == nil {
-				t.Errorf("%q was read as %+v", content, entry)
+				t.Errorf("%q was read as %s", content, entry.Summary())
 			}
 		}
 		if failed == nil {

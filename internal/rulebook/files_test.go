@@ -144,8 +144,15 @@ func TestRecordOfFilesHasTheDigests(t *testing.T) {
 		}
 		last = e.Change
 	}
-	if last == nil || last.From["policy"] != one.ID || last.To["policy"] != two.ID || last.To["in_force"] != d.Policy().ID() || two.ID == d.Policy().ID() {
-		t.Errorf("the last entry: %+v; the files were %s and are %s, in force is %s", last, one.ID, two.ID, d.Policy().ID())
+	if last == nil {
+		t.Fatal("the journal has no change")
+	}
+	want := []any{one.ID, two.ID, d.Policy().ID()}
+	if diff := cmp.Diff(want, []any{last.From["policy"], last.To["policy"], last.To["in_force"]}); diff != "" {
+		t.Errorf("the files before, the files after, and what is in force (-want +got):\n%s", diff)
+	}
+	if two.ID == d.Policy().ID() {
+		t.Error("in force are the files alone")
 	}
 }
 

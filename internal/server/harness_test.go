@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -24,6 +25,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
+	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -141,6 +143,9 @@ type reply struct {
 	Body   string
 }
 
+// String returns the reply for the message of a failed test.
+func (r reply) String() string { return fmt.Sprintf("%d %s", r.Status, texttest.Readable(r.Body)) }
+
 // ask sends a request; header is a list of names and values.
 func (h *harness) ask(method, target, body string, header ...string) reply {
 	h.Helper()
@@ -190,7 +195,7 @@ func (h *harness) claims(r reply) claims {
 		ExpiresIn   int    `json:"expires_in"`
 	}
 	if err := json.Unmarshal([]byte(r.Body), &answer); err != nil {
-		h.Fatalf("status %d, body %s: %v", r.Status, r.Body, err)
+		h.Fatalf("%s: %v", r, err)
 	}
 	if answer.Token == "" || answer.Token != answer.AccessToken || answer.ExpiresIn < 60 {
 		h.Fatalf("an answer needs token, the same access_token, and a minute at least: %s", r.Body)

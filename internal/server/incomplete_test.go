@@ -34,13 +34,13 @@ func TestRefusalForIncompleteGroupsIsExplained(t *testing.T) {
 	for range 10 {
 		got := h.ask("GET", "/token?service=a.example.com", "", "Authorization", basic("ann", annPassword))
 		if got.Status != 403 || !strings.Contains(got.Body, "sign-in refused: not all groups are known: there are more than 1000 groups") {
-			t.Fatalf("%d %s", got.Status, got.Body)
+			t.Fatalf("%s", got)
 		}
 	}
 	if got := h.entries()[0].Decision.Refused; got != "not all groups are known: there are more than 1000 groups" {
 		t.Errorf("the journal: %s", got)
 	}
 	if got := h.ask("GET", "/token?service=a.example.com", "", "Authorization", basic("ann", "wrong")); got.Status != 401 || strings.Contains(got.Body, "groups") {
-		t.Errorf("a wrong password: %d %s", got.Status, got.Body)
+		t.Errorf("a wrong password: %s", got)
 	}
 }

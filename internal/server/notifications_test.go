@@ -116,7 +116,7 @@ func TestOpenReceiverAcceptsEventsFromAnyone(t *testing.T) {
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Open = true })
 	for _, header := range [][]string{nil, {"Authorization", basic("x", "y")}} {
 		if got := h.ask("POST", "/notifications", `{"event":"data"}`, header...); got.Status != 200 {
-			t.Errorf("%v: %d %s", header, got.Status, got.Body)
+			t.Errorf("%v: %s", header, got)
 		}
 	}
 }
@@ -125,7 +125,7 @@ func TestHealth(t *testing.T) {
 	h := newHarness(t, nil)
 	for _, path := range []string{"/healthz", "/readyz", "/.well-known/jwks.json"} {
 		if got := h.ask("GET", path, ""); got.Status != 200 {
-			t.Errorf("%s: %d %s", path, got.Status, got.Body)
+			t.Errorf("%s: %s", path, got)
 		}
 	}
 	if got := h.ask("GET", "/metrics", ""); got.Status != 404 {

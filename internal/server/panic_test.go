@@ -35,7 +35,7 @@ func TestPanicRevealsNoSecret(t *testing.T) {
 	const path = "/token?service=a.example.com&scope=repository:"
 	got := h.ask("GET", path+"bomb/app:pull", "", "User-Agent", "docker/28 "+canary)
 	if got.Status != 500 || !strings.Contains(got.Body, "internal error") || strings.Contains(got.Body, "cannot use") {
-		t.Errorf("the answer: %d %s", got.Status, got.Body)
+		t.Errorf("the answer: %s", got)
 	}
 	log := h.log.String()
 	if !strings.Contains(log, "cannot use docker/28 ") || !strings.Contains(log, "panic_test.go") {
@@ -49,6 +49,6 @@ func TestPanicRevealsNoSecret(t *testing.T) {
 		}
 	}
 	if got := h.ask("GET", path+"public/app:pull", ""); got.Status != 200 {
-		t.Errorf("the next request: %d %s", got.Status, got.Body)
+		t.Errorf("the next request: %s", got)
 	}
 }

@@ -201,12 +201,12 @@ func TestAnUnknownAddressIsNotLocal(t *testing.T) {
 		h := newHarness(t, trusting)
 		got := h.ask("POST", "/notifications", push("1", "b.example.com"), append([]string{"From", "127.0.0.1:1", "Host", "localhost"}, header...)...)
 		if got.Status != 401 {
-			t.Errorf("%q: %d %s", header, got.Status, got.Body)
+			t.Errorf("%q: %s", header, got)
 		}
 	}
 	h := newHarness(t, trusting)
 	if got := h.ask("POST", "/notifications", push("1", "b.example.com"), "From", "127.0.0.1:1", "Host", "localhost", "X-Forwarded-For", "127.0.0.1"); got.Status != 200 {
-		t.Errorf("from this machine through a proxy on it: %d %s", got.Status, got.Body)
+		t.Errorf("from this machine through a proxy on it: %s", got)
 	}
 }
 

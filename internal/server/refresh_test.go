@@ -98,7 +98,7 @@ func TestRefreshTokenRoundTrip(t *testing.T) {
 			}
 		}
 		if r := post("grant_type", "refresh_token", "refresh_token", got, "service", "b.example.com"); r.Status != 401 || !strings.Contains(r.Body, "invalid_grant") {
-			t.Errorf("%s, at another registry: %d %s", who, r.Status, r.Body)
+			t.Errorf("%s, at another registry: %s", who, r)
 		}
 		// Only on request: go-containerregistry would use nothing else from then on.
 		for what, r := range map[string]reply{
@@ -121,12 +121,12 @@ func TestRefreshTokenRoundTrip(t *testing.T) {
 		"by GET":     h.ask("GET", "/token?service=a.example.com&refresh_token=twp_x", ""),
 	} {
 		if r.Status != 400 {
-			t.Errorf("%s: %d %s", what, r.Status, r.Body)
+			t.Errorf("%s: %s", what, r)
 		}
 	}
 	for what, token := range map[string]string{"a guess": "twp_x", "a password": "own ann's password", "an access token": secret.Reveal()} {
 		if r := post("grant_type", "refresh_token", "refresh_token", token, "username", "ann"); r.Status != 401 {
-			t.Errorf("%s: %d %s", what, r.Status, r.Body)
+			t.Errorf("%s: %s", what, r)
 		}
 	}
 }
