@@ -34,17 +34,25 @@ type Decision struct {
 }
 
 // Journal follows the journal by the command for it, while the service runs.
-type Journal struct{ tail *process.Process }
+type Journal struct {
+	t    testing.TB
+	tail *process.Process
+}
 
 // Journal starts to follow the journal from the first entry.
 func (tw *Tidewaiter) Journal(t testing.TB) *Journal {
 	t.Helper()
-	return &Journal{process.Start(t, exec.Command(Program(t), "journal", "tail",
-		"--config", tw.Config, "--lines", "1000000", "--follow", "--output", "json"))}
+	return &Journal{t, process.Start(t, exec.Command(Program(t), "journal", "list",
+		"--config", tw.Config, "--limit", "1000000", "--follow", "--output", "json"))}
 }
 
-// Entries returns the entries so far.
+// Entries returns the entries so far. The test fails if the command has ended: no entry it waits
+// for would ever come.
 func (j *Journal) Entries() (entries []Entry) {
+	j.t.Helper()
+	if ended, err := j.tail.Ended(); ended {
+		j.t.Fatalf("the command that follows the journal ended: %v\n%s", err, j.tail.Text())
+	}
 	for line := range strings.Lines(j.tail.Text()) {
 		var e Entry
 		if json.Unmarshal([]byte(line), &e) == nil { // the last line may be incomplete
