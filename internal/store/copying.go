@@ -37,13 +37,15 @@ type copying struct {
 type contents struct {
 	columns []string
 	rows    [][]any // of an empty database: few
-	count   int64
 	sum     sum
 }
 
-// sum is the sum of the hashes of rows, in any order. Two tables with equal sums have the same
-// rows. It does not protect against forgery.
-type sum [4]uint64
+// sum is the number of rows and the sum of their hashes, in any order. Two tables with equal sums
+// have the same rows. It does not protect against forgery.
+type sum struct {
+	rows int64
+	hash [4]uint64
+}
 
 func (s *sum) add(row []any) error {
 	h := sha256.New()
@@ -68,9 +70,10 @@ func (s *sum) add(row []any) error {
 		}
 		h.Write(b)
 	}
+	s.rows++
 	digest := h.Sum(nil)
-	for i := range s {
-		s[i] += binary.BigEndian.Uint64(digest[8*i:])
+	for i := range s.hash {
+		s.hash[i] += binary.BigEndian.Uint64(digest[8*i:])
 	}
 	return nil
 }
@@ -92,7 +95,6 @@ func newContents(ctx context.Context) (map[string]contents, error) {
 			}
 			err = scan(ctx, tx, table, c.columns, func(row []any) error {
 				c.rows = append(c.rows, slices.Clone(row))
-				c.count++
 				return c.sum.add(row)
 			})
 			if err != nil {
@@ -180,20 +182,19 @@ func (c *copying) checkEmpty(ctx context.Context, target *sql.Tx, table string) 
 		return nil // each database has its own id
 	}
 	var found sum
-	n := int64(0)
 	err := scan(ctx, target, table, want.columns, func(row []any) error {
-		if n++; n > want.count {
+		if found.rows == want.sum.rows {
 			return ErrNotEmpty
 		}
 		return found.add(row)
 	})
-	if err == nil && (n != want.count || found != want.sum) {
+	if err == nil && found != want.sum {
 		err = ErrNotEmpty
 	}
 	return err
 }
 
-func (c *copying) copyTable(ctx context.Context, source, target *sql.Tx, table string) (n int64, err error) {
+func (c *copying) copyTable(ctx context.Context, source, target *sql.Tx, table string) (rows int64, err error) {
 	columns, err := columnsOf(ctx, source, table)
 	if err != nil {
 		return 0, err
@@ -208,11 +209,11 @@ func (c *copying) copyTable(ctx context.Context, source, target *sql.Tx, table s
 	var read, kept sum
 	into := &inserter{tx: target, table: table, columns: columns}
 	err = scan(ctx, source, table, columns, func(row []any) error {
-		if n++; n%tellEvery == 0 {
-			c.tell(table, n, of)
-		}
 		if err := read.add(row); err != nil {
 			return err
+		}
+		if read.rows%tellEvery == 0 {
+			c.tell(table, read.rows, of)
 		}
 		return into.add(ctx, row)
 	})
@@ -222,19 +223,14 @@ func (c *copying) copyTable(ctx context.Context, source, target *sql.Tx, table s
 	if err := into.flush(ctx); err != nil {
 		return 0, err
 	}
-	again := int64(0)
-	err = scan(ctx, target, table, columns, func(row []any) error {
-		again++
-		return kept.add(row)
-	})
-	switch {
-	case err != nil:
+	if err := scan(ctx, target, table, columns, kept.add); err != nil {
 		return 0, err
-	case n != of || again != n || kept != read:
-		return 0, fmt.Errorf("%d rows were read and %d were written, but they differ", n, again)
 	}
-	c.tell(table, n, of)
-	return n, nil
+	if read.rows != of || kept != read {
+		return 0, fmt.Errorf("%d rows were read and %d were written, but they differ", read.rows, kept.rows)
+	}
+	c.tell(table, of, of)
+	return of, nil
 }
 
 func (c *copying) tell(table string, rows, of int64) {

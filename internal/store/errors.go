@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 var (
@@ -38,21 +39,20 @@ var (
 	ErrDown = errors.New("the database can't be reached")
 )
 
+var (
+	conditions = []error{ErrDown, ErrBusy, ErrNoSpace, ErrReplaced, ErrDamaged}
+	others     = []error{ErrNewer, ErrOlder, ErrForeign, ErrInUse, ErrNotEmpty, ErrMissing}
+)
+
 // Unavailable reports whether err is a condition of the database and not of the request. The
 // operation may be retried after the condition is over.
-func Unavailable(err error) bool {
-	return errors.Is(err, ErrDown) || errors.Is(err, ErrBusy) || errors.Is(err, ErrNoSpace) ||
-		errors.Is(err, ErrReplaced) || errors.Is(err, ErrDamaged)
-}
+func Unavailable(err error) bool { return isAny(err, conditions) }
 
 // named reports whether err already wraps one of the errors above. f's error in Write may.
-func named(err error) bool {
-	for _, known := range []error{ErrNewer, ErrOlder, ErrForeign, ErrBusy, ErrInUse, ErrNotEmpty, ErrNoSpace, ErrDown, ErrMissing, ErrReplaced, ErrDamaged} {
-		if errors.Is(err, known) {
-			return true
-		}
-	}
-	return false
+func named(err error) bool { return isAny(err, conditions) || isAny(err, others) }
+
+func isAny(err error, list []error) bool {
+	return slices.ContainsFunc(list, func(known error) bool { return errors.Is(err, known) })
 }
 
 func unreachable(err error) error { return fmt.Errorf("%w: %w", ErrDown, err) }
