@@ -67,10 +67,7 @@ func (v *Verifier) trustKeys(text []byte) error {
 func publicKey(k map[string]any) (crypto.PublicKey, Algorithm, error) {
 	text := func(name string) string { s, _ := k[name].(string); return s }
 	number := func(name string) []byte {
-		b, err := decodePart(text(name))
-		if err != nil {
-			return nil
-		}
+		b, _ := decodePart(text(name)) // nil on an error
 		return b
 	}
 	if use := text("use"); use != "" && use != "sig" {

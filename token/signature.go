@@ -62,25 +62,21 @@ var errNoKey = errors.New("the key is empty")
 // publicOf returns the public key of a signer. It returns an error for a nil or empty key of the
 // standard library, whose Public would panic.
 func publicOf(key crypto.Signer) (crypto.PublicKey, error) {
+	empty := false
 	switch k := key.(type) {
 	case nil:
 		return nil, errors.New("there is no key")
 	case *ecdsa.PrivateKey:
-		if k == nil || k.Curve == nil || k.D == nil { //nolint:staticcheck // SA1019: without it Sign panics
-			return nil, errNoKey
-		}
+		empty = k == nil || k.Curve == nil || k.D == nil //nolint:staticcheck // SA1019: without it Sign panics
 	case *rsa.PrivateKey:
-		if k == nil || k.N == nil || k.D == nil {
-			return nil, errNoKey
-		}
+		empty = k == nil || k.N == nil || k.D == nil
 	case ed25519.PrivateKey:
-		if len(k) != ed25519.PrivateKeySize {
-			return nil, errNoKey
-		}
+		empty = len(k) != ed25519.PrivateKeySize
 	case *ed25519.PrivateKey:
-		if k == nil || len(*k) != ed25519.PrivateKeySize {
-			return nil, errNoKey
-		}
+		empty = k == nil || len(*k) != ed25519.PrivateKeySize
+	}
+	if empty {
+		return nil, errNoKey
 	}
 	return key.Public(), nil
 }

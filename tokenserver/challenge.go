@@ -28,21 +28,17 @@ type Challenge struct {
 //
 // Values are quoted as in RFC 9110. Control characters, which headers must not have, become spaces.
 func (c Challenge) String() string {
-	b := append(make([]byte, 0, 256), "Bearer realm="...)
-	b = appendQuoted(b, c.Realm)
-	b = append(b, ",service="...)
-	b = appendQuoted(b, c.Service)
+	b := appendQuoted(make([]byte, 0, 256), "Bearer realm=", c.Realm)
+	b = appendQuoted(b, ",service=", c.Service)
 	if len(c.Scopes) > 0 {
 		scopes := make([]string, len(c.Scopes))
 		for i, s := range c.Scopes {
 			scopes[i] = s.String()
 		}
-		b = append(b, ",scope="...)
-		b = appendQuoted(b, strings.Join(scopes, " "))
+		b = appendQuoted(b, ",scope=", strings.Join(scopes, " "))
 	}
 	if c.Error != "" {
-		b = append(b, ",error="...)
-		b = appendQuoted(b, c.Error)
+		b = appendQuoted(b, ",error=", c.Error)
 	}
 	return string(b)
 }
@@ -57,9 +53,9 @@ func (c Challenge) Write(w http.ResponseWriter, r *http.Request) {
 	e.Write(w, r)
 }
 
-// appendQuoted appends a quoted-string (RFC 9110, section 5.6.4).
-func appendQuoted(b []byte, s string) []byte {
-	b = append(b, '"')
+// appendQuoted appends a key and a quoted-string (RFC 9110, section 5.6.4).
+func appendQuoted(b []byte, key, s string) []byte {
+	b = append(append(b, key...), '"')
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c == '"' || c == '\\':

@@ -1,7 +1,6 @@
 package setup
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -183,15 +182,7 @@ func (r *registry) merge(ours []byte) ([]byte, error) {
 		})
 		list.Content = append(list.Content, endpoint)
 	}
-	var b bytes.Buffer
-	dumper, err := yaml.NewDumper(&b, yaml.WithIndent(2))
-	if err != nil {
-		return nil, err
-	}
-	if err := dumper.Dump(&r.doc); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), dumper.Close()
+	return yaml.Dump(&r.doc, yaml.WithIndent(2))
 }
 
 // get returns the value of a key, or nil.
