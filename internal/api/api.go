@@ -29,7 +29,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
@@ -165,16 +164,4 @@ func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header()["Allow"] = allowed
 	a.fail(w, r, refuse(http.StatusMethodNotAllowed, "this path does not have this method"))
-}
-
-// jsonFormat returns huma's JSON format with a stricter decoder.
-func jsonFormat() huma.Format {
-	f := huma.DefaultJSONFormat
-	f.Unmarshal = func(data []byte, v any) error {
-		if err := checkJSON(data); err != nil {
-			return err
-		}
-		return json.Unmarshal(data, v)
-	}
-	return f
 }

@@ -25,7 +25,13 @@ var (
 // config returns huma's config, with the description of the API. huma adds the routes and their
 // schemas. Its own HTML pages load scripts from other hosts and are not served.
 func (a *API) config() huma.Config {
-	format := jsonFormat()
+	format := huma.DefaultJSONFormat
+	format.Unmarshal = func(data []byte, v any) error {
+		if err := checkJSON(data); err != nil {
+			return err
+		}
+		return json.Unmarshal(data, v)
+	}
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",

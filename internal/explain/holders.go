@@ -59,20 +59,19 @@ func (a *Answer) Holders() Holders {
 		g := &j.Allowed[i]
 		g.Members, g.More, g.Missing, g.Blocked = p.Names, p.More, p.Missing, p.Blocked
 	}
-	for i := range a.Barred {
-		g, by := newGrantee(&a.Barred[i].Grantee), NewRuleName(a.Barred[i].By)
-		g.By = &by
+	for _, b := range a.Barred {
+		g := newGrantee(&b.Grantee)
+		g.By = new(NewRuleName(b.By))
 		j.Denied = append(j.Denied, g)
 	}
 	return j
 }
 
 func newGrantee(g *ask.Grantee) Grantee {
-	j := Grantee{Who: g.Who, Pattern: g.Pattern, RuleName: NewRuleName(g.Rule)}
-	for _, c := range g.Claims {
-		j.Claims = append(j.Claims, claim(c))
+	return Grantee{
+		Who: g.Who, Pattern: g.Pattern, RuleName: NewRuleName(g.Rule),
+		Claims: convert(g.Claims, func(c *ask.ClaimValue) claim { return claim(*c) }),
 	}
-	return j
 }
 
 const hidden = "(not shown)"

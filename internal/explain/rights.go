@@ -34,14 +34,12 @@ func NewRights(r *ask.Rights, s Subject) Rights {
 	j := Rights{
 		Principal: newPrincipal(r.Principal), Known: s.Known, Registry: r.Registry, Note: s.Note(),
 		Allowed: convert(r.Allowed, newRight), Except: convert(r.Except, newRight),
+		Ineffective: convert(r.Void, func(v *ask.Void) ineffective { return ineffective{v.Why, NewRuleName(v.Rule)} }),
 	}
-	for i := range r.Barred {
-		denied, by := newRight(&r.Barred[i].Right), NewRuleName(r.Barred[i].By)
-		denied.By = &by
+	for _, b := range r.Barred {
+		denied := newRight(&b.Right)
+		denied.By = new(NewRuleName(b.By))
 		j.Denied = append(j.Denied, denied)
-	}
-	for _, v := range r.Void {
-		j.Ineffective = append(j.Ineffective, ineffective{v.Why, NewRuleName(v.Rule)})
 	}
 	return j
 }
