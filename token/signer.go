@@ -53,6 +53,12 @@ func NewSigner(key crypto.Signer, alg Algorithm, kid string, chain []*x509.Certi
 	if kid == "" && len(chain) == 0 {
 		return nil, errors.New("making a signer: a kid or a certificate is required")
 	}
+	header := struct {
+		Alg Algorithm `json:"alg"`
+		Typ string    `json:"typ"`
+		Kid string    `json:"kid,omitempty"`
+		X5C [][]byte  `json:"x5c,omitempty"` // JSON's bytes are standard base64, as x5c wants it
+	}{Alg: alg, Typ: "JWT", Kid: kid}
 	s := &Signer{key: key, alg: alg, kid: kid, size: signatureSize(public), chain: append([]*x509.Certificate(nil), chain...)}
 	for i, c := range chain {
 		if c == nil {
@@ -64,15 +70,6 @@ func NewSigner(key crypto.Signer, alg Algorithm, kid string, chain []*x509.Certi
 		if end := c.NotAfter.Add(-Leeway); s.until.IsZero() || end.Before(s.until) {
 			s.until = end
 		}
-	}
-
-	header := struct {
-		Alg Algorithm `json:"alg"`
-		Typ string    `json:"typ"`
-		Kid string    `json:"kid,omitempty"`
-		X5C [][]byte  `json:"x5c,omitempty"` // JSON's bytes are standard base64, as x5c wants it
-	}{Alg: alg, Typ: "JWT", Kid: kid}
-	for _, c := range chain {
 		header.X5C = append(header.X5C, c.Raw)
 	}
 	text, err := json.Marshal(header)

@@ -114,13 +114,11 @@ func Write(dir string, o Options) (Result, error) {
 		return Result{}, fmt.Errorf("setting up %s: %w", dir, err)
 	}
 	p.Now = clock.Wall(o.Now)
-	w := &writer{dir: dir, plan: p}
+	w := &writer{plan: p, Result: Result{
+		Dir: dir, Service: p.Service, Listen: p.Listen, Realm: p.Realm, Events: p.Events, Admin: p.Admin, Login: p.Login,
+	}}
 	if err := w.write(); err != nil {
 		return Result{}, fmt.Errorf("setting up %s: %w", dir, err)
 	}
-	return Result{
-		Dir: dir, Files: w.files,
-		Service: p.Service, Listen: p.Listen, Realm: p.Realm, Events: p.Events,
-		Admin: p.Admin, Password: w.password, Login: p.Login, Notes: w.notes,
-	}, nil
+	return w.Result, nil
 }

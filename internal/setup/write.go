@@ -26,11 +26,8 @@ var templates embed.FS
 
 // writer is one call of Write.
 type writer struct {
-	dir      string
-	plan     plan
-	files    []File
-	notes    []string
-	password identity.Secret
+	Result
+	plan plan
 }
 
 // write creates each file after the files that it refers to. The account is the last: its password
@@ -90,29 +87,29 @@ func (w *writer) render(name string) ([]byte, error) {
 }
 
 func (w *writer) note(format string, args ...any) {
-	w.notes = append(w.notes, fmt.Sprintf(format, args...))
+	w.Notes = append(w.Notes, fmt.Sprintf(format, args...))
 }
 
 // bundle writes the root's certificate where the registry's user can read it. Other users cannot
 // enter keys/.
 func (w *writer) bundle() error {
-	certificate, err := os.ReadFile(w.path(Certificate))
+	certificate, err := os.ReadFile(w.Path(Certificate))
 	if err != nil {
 		return err
 	}
-	w.plan.Root = w.path(RootBundle)
+	w.plan.Root = w.Path(RootBundle)
 	err = w.file(RootBundle, "the root's certificate, for the registry", 0o644, func() ([]byte, error) { return certificate, nil })
 	if err != nil {
 		return err
 	}
-	there, err := os.ReadFile(w.path(RootBundle))
+	there, err := os.ReadFile(w.Path(RootBundle))
 	if err != nil {
 		return err
 	}
 	if !bytes.Contains(there, bytes.TrimSpace(certificate)) { // it may contain the next root, too
 		return fmt.Errorf("%s does not contain the certificate of %s: delete it to write it again", RootBundle, Certificate)
 	}
-	if dir := unreadable(w.path(RootBundle)); dir != "" && w.plan.registry != nil {
+	if dir := unreadable(w.Path(RootBundle)); dir != "" && w.plan.registry != nil {
 		w.note("The registry's user may not enter %s, so the registry cannot read %s there. Choose another --dir, such as /etc/tidewaiter, or: chmod o+x %s", dir, RootBundle, text.Shell(dir))
 	}
 	return nil
@@ -121,19 +118,19 @@ func (w *writer) bundle() error {
 // folder creates the folder. It rejects one that all users can write to: another user could have
 // put a root or a link there.
 func (w *writer) folder() error {
-	info, err := os.Stat(w.dir)
+	info, err := os.Stat(w.Dir)
 	if err != nil {
 		mode := fs.FileMode(0o711)
 		if w.plan.Private {
 			mode = 0o700
 		}
-		if err := os.MkdirAll(w.dir, mode); err != nil {
+		if err := os.MkdirAll(w.Dir, mode); err != nil {
 			return err
 		}
-		return os.Chmod(w.dir, mode) // for any umask
+		return os.Chmod(w.Dir, mode) // for any umask
 	}
 	if info.IsDir() && info.Mode().Perm()&0o002 != 0 {
-		return fmt.Errorf("all users can write to it: choose another folder, or chmod o-w %s", w.dir)
+		return fmt.Errorf("all users can write to it: choose another folder, or chmod o-w %s", w.Dir)
 	}
 	return nil
 }
@@ -141,8 +138,8 @@ func (w *writer) folder() error {
 // root creates the root certificate and key, unless they exist. It never completes half of a pair,
 // because the existing half may be in use.
 func (w *writer) root() error {
-	hasCertificate, err := exists(w.path(Certificate))
-	hasKey, keyErr := exists(w.path(Key))
+	hasCertificate, err := exists(w.Path(Certificate))
+	hasKey, keyErr := exists(w.Path(Key))
 	if err := errors.Join(err, keyErr); err != nil {
 		return err
 	}
@@ -154,11 +151,11 @@ func (w *writer) root() error {
 		}
 		return fmt.Errorf("%s exists without %s: restore the missing file, or move the other away to create a new pair", half, missing)
 	case !hasCertificate:
-		if _, _, err := WriteRoot(filepath.Dir(w.path(Key)), token.ES256, w.plan.Now()); err != nil {
+		if _, _, err := WriteRoot(filepath.Dir(w.Path(Key)), token.ES256, w.plan.Now()); err != nil {
 			return err
 		}
 	}
-	w.files = append(w.files,
+	w.Files = append(w.Files,
 		File{Path: Key, What: "the key of the root that signs", Made: !hasKey},
 		File{Path: Certificate, What: "the root's certificate: the registry trusts it", Made: !hasKey})
 	return nil
@@ -170,12 +167,12 @@ func (w *writer) secret() error {
 	if w.plan.Zot {
 		return nil // it posts no events
 	}
-	there, err := exists(w.path(Notifications))
+	there, err := exists(w.Path(Notifications))
 	if err != nil {
 		return err
 	}
 	for _, name := range []string{RegistryConfig, RegistryEnv} {
-		if stale, err := exists(w.path(name)); err != nil {
+		if stale, err := exists(w.Path(name)); err != nil {
 			return err
 		} else if stale && !there {
 			return fmt.Errorf("%s is missing, and %s contains it: restore it, or delete that file too to create both again", Notifications, name)
@@ -187,7 +184,7 @@ func (w *writer) secret() error {
 	if err != nil {
 		return err
 	}
-	content, err := os.ReadFile(w.path(Notifications))
+	content, err := os.ReadFile(w.Path(Notifications))
 	if err != nil {
 		return err
 	}
@@ -204,7 +201,7 @@ func (w *writer) secret() error {
 // readUsers reads the existing users: those of the folder, or of the registry's password file. The
 // config names an administrator, who must be one of the users of an existing file.
 func (w *writer) readUsers() (people, error) {
-	path := w.path(Users)
+	path := w.Path(Users)
 	there, err := exists(path)
 	if err != nil {
 		return people{}, err
@@ -237,7 +234,7 @@ func (w *writer) readUsers() (people, error) {
 		}
 	}
 	if there && !slices.Contains(users.names, w.plan.Admin) {
-		configured, err := exists(w.path(Config))
+		configured, err := exists(w.Path(Config))
 		if err != nil {
 			return people{}, err
 		}
@@ -250,7 +247,7 @@ func (w *writer) readUsers() (people, error) {
 
 // users writes the accounts: those of the registry, and the administrator.
 func (w *writer) users(before people) error {
-	there, err := exists(w.path(Users))
+	there, err := exists(w.Path(Users))
 	if err != nil {
 		return err
 	}
@@ -271,7 +268,7 @@ func (w *writer) users(before people) error {
 		if err != nil {
 			return nil, err
 		}
-		w.password = identity.NewSecret(secret)
+		w.Password = identity.NewSecret(secret)
 		return []byte(before.text + w.plan.Admin + ":" + hash + "\n"), nil
 	})
 }
@@ -281,26 +278,24 @@ const bcryptCost = 10
 
 // file creates a file with what content returns, unless it exists.
 func (w *writer) file(name, what string, mode fs.FileMode, content func() ([]byte, error)) error {
-	there, err := exists(w.path(name))
+	there, err := exists(w.Path(name))
 	if err != nil {
 		return err
 	}
 	if there {
-		w.files = append(w.files, File{Path: name, What: what})
+		w.Files = append(w.Files, File{Path: name, What: what})
 		return nil
 	}
 	text, err := content()
 	if err != nil {
 		return fmt.Errorf("creating %s: %w", name, err)
 	}
-	if err := place(w.path(name), text, mode); err != nil {
+	if err := place(w.Path(name), text, mode); err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
-	w.files = append(w.files, File{Path: name, What: what, Made: true})
+	w.Files = append(w.Files, File{Path: name, What: what, Made: true})
 	return nil
 }
-
-func (w *writer) path(name string) string { return filepath.Join(w.dir, filepath.FromSlash(name)) }
 
 // newSecret returns 256 random bits as text that needs no quotes in YAML or a shell.
 func newSecret() string {
