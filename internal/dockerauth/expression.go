@@ -55,8 +55,8 @@ func translate(expression string) ([]string, bool) {
 	return texts, len(texts) <= 50*maxNames
 }
 
-// mergeWildcards removes what an adjacent anything already covers: .+ before anything is .+, and two
-// adjacent .* are one.
+// mergeWildcards removes what an adjacent anything already covers: .+ before anything is .+, and
+// two adjacent .* are one.
 func mergeWildcards(text string) string {
 	return wildcards.ReplaceAllStringFunc(text, func(run string) string {
 		return cmp.Or(strings.Repeat(anything+nonEmptyMark, strings.Count(run, nonEmptyMark)), anything)

@@ -181,8 +181,8 @@ type Page struct {
 }
 
 // Search returns the last entries before a position that a query selects, at most limit; 0 is the
-// end of the journal. Entries that are written meanwhile do not change later pages. Search
-// stops early when enough returns true, which it calls every 32 blocks with the number of entries that
+// end of the journal. Entries that are written meanwhile do not change later pages. Search stops
+// early when enough returns true, which it calls every 32 blocks with the number of entries that
 // were searched.
 //
 // It reads every block since q.Since, but decodes only the lines that contain the query's texts.

@@ -20,8 +20,8 @@ const (
 	// grace is how long after a token's end an event may come: the registry checks the token when
 	// a request begins and reports when it ends, and clocks differ.
 	grace = 5 * time.Minute
-	// maxRelated and maxSearched limit the entries that are found and searched in each step, so that
-	// a busy registry does not make the search take minutes.
+	// maxRelated and maxSearched limit the entries that are found and searched in each step, so
+	// that a busy registry does not make the search take minutes.
 	maxRelated  = 1000
 	maxSearched = 200_000
 )
