@@ -26,7 +26,7 @@ type condition struct {
 	damaged  fault // a query hit a broken page, or a check found one
 }
 
-// fault is an error that lasts; nil if there is none.
+// fault is an error that lasts. The zero value holds no error.
 type fault struct{ atomic.Pointer[error] }
 
 func (f *fault) error() error {

@@ -66,8 +66,8 @@ func watchFile(path, id string, page int64) (*openFile, error) {
 
 func (f *openFile) logPath() string { return f.path + "-wal" }
 
-// check returns the file's current info, or ErrReplaced if a name no longer refers to the open file.
-// Both results are nil after close.
+// check returns the file's current info, or ErrReplaced if a name no longer refers to the open
+// file. Both results are nil after close.
 func (f *openFile) check() (fs.FileInfo, error) {
 	main, err := os.Stat(f.path)
 	f.mu.Lock()
