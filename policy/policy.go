@@ -267,7 +267,7 @@ type Result struct {
 	Causes  []Cause       `json:"causes"`  // together they cover Asked.Actions, each action once
 }
 
-// Reason is why an action was granted or refused.
+// Reason is why an action was granted or refused. The numbers are stored: add new ones at the end.
 type Reason uint8
 
 // The reasons. Only Allowed grants.

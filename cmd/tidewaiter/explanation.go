@@ -183,7 +183,7 @@ func sameGrants(a, b []policy.Result) bool {
 
 // because returns the reason as the rest of a sentence.
 func because(r *policy.Request, c policy.Cause) string {
-	switch c.Reason {
+	switch c.Reason { //exhaustive:enforce
 	case policy.Allowed:
 		return "by " + c.Rule.String() + asMember(r, c.Rule)
 	case policy.Denied:

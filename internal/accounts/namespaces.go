@@ -60,7 +60,7 @@ func (a *Accounts) mayManage(ctx context.Context, tx *sql.Tx, by admin.Actor, r 
 // over a namespace.
 func (a *Accounts) hasRights(by admin.Actor, who *policy.Principal) bool {
 	as := admin.Actor{Principal: who, Remote: by.Remote}
-	return slices.ContainsFunc([]string{admin.RightAccounts, admin.RightAdministrators, admin.RightJournal, admin.RightPolicy, admin.RightNamespaces}, func(right string) bool {
+	return slices.ContainsFunc(admin.AllRights, func(right string) bool {
 		return a.rights.Might(as, right, scope.Read) || a.rights.Might(as, right, scope.Write)
 	})
 }

@@ -29,6 +29,10 @@ const (
 	AccountsTopic  = "accounts" // the topic of changes that may make a cached credential invalid
 )
 
+// AllRights are the names of all rights but those over one namespace. Rules may use the same names,
+// see ruleset.Rights.
+var AllRights = []string{RightAccounts, RightAdministrators, RightJournal, RightPolicy, RightNamespaces}
+
 // BuiltIn returns the rules that give the groups Administrators and Auditors their rights. Every
 // policy contains them, so that questions about the policy agree with Rights.
 func BuiltIn() []policy.Rule {
@@ -136,7 +140,7 @@ func (r *Rights) evaluate(by Actor, right string, actions scope.Actions) (w eval
 		for _, result := range decide(request).Results {
 			w.granted |= result.Granted
 			for _, cause := range result.Causes {
-				switch cause.Reason {
+				switch cause.Reason { //exhaustive:enforce
 				case policy.ConditionFailed:
 					w.depends |= cause.Actions
 				case policy.Denied:
@@ -144,6 +148,7 @@ func (r *Rights) evaluate(by Actor, right string, actions scope.Actions) (w eval
 					if cause.Rule != nil && cause.Rule.When != nil {
 						w.depends |= cause.Actions
 					}
+				case policy.NoRule, policy.Allowed, policy.Narrowed:
 				}
 			}
 		}

@@ -39,7 +39,7 @@ func (a *API) whoamiRoutes() {
 				Kind: p.Kind, Source: p.Source, Name: p.Name, ID: p.ID, Login: identity.Login(p), Groups: append([]string{}, p.Groups...),
 				Credential: by.Credential, Until: utc(by.Until), Restrictions: explain.NewRestrictions(p.Limits), Rights: []tidewaiterRight{},
 			}
-			for _, name := range []string{admin.RightAccounts, admin.RightAdministrators, admin.RightJournal, admin.RightPolicy, admin.RightNamespaces} {
+			for _, name := range admin.AllRights {
 				var may scope.Actions
 				for _, action := range []scope.Actions{scope.Read, scope.Write} {
 					if a.Rulebook.May(by, name, action) {

@@ -60,13 +60,14 @@ func (e *DeniedError) why(refused scope.Actions) string {
 		if e.ShowRules {
 			rule = fmt.Sprintf("rule %q", c.Rule.Name)
 		}
-		switch c.Reason {
+		switch c.Reason { //exhaustive:enforce
 		case policy.Denied:
 			return rule + " denies it"
 		case policy.Narrowed:
 			return "the credential is restricted to less"
 		case policy.ConditionFailed:
 			return "the condition of " + rule + " does not hold"
+		case policy.NoRule, policy.Allowed:
 		}
 	}
 	return "no rule allows it"

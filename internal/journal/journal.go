@@ -179,8 +179,8 @@ func New(db *store.DB, o Options) (*Journal, error) {
 }
 
 // Append writes the entries, all or none, and returns nil when they are durable. An event with
-// the id and time of an earlier one of the same registry, within 30 days, is a repeat: it is
-// dropped without an error.
+// the id and time of an earlier one of the same registry, within 30 days (recognizedFor), is a
+// repeat: the event is dropped without an error.
 //
 // Append waits while the queue is full. It returns ErrClosed, ctx's error or the error of the
 // write. After ctx's error or a failed write the entries may be in the journal all the same.

@@ -164,7 +164,7 @@ func actionWords(actions scope.Actions) []string {
 }
 
 func reasonWord(r policy.Reason) string {
-	switch r {
+	switch r { //exhaustive:enforce
 	case policy.NoRule:
 		return "no-rule"
 	case policy.Allowed:

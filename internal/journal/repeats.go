@@ -14,19 +14,21 @@ import (
 )
 
 // A registry repeats an event every few seconds until it is accepted, but does not remember it
-// over a restart. Repeats are recognized for 30 days.
+// over a restart. Repeats are recognized for recognizedFor.
 //
 // An event is found by its time and a hash of registry and id. As events arrive about in the
 // order of their time, new keys are appended to the table. Keys that begin with a random id
 // would each change another page: that took 17 % of the processor time of an event.
 //
 // The time is the registry's and can be wrong or missing. An event whose time is more than
-// timely from now is found by the hash alone: its key has the number of the epoch in which it
-// arrived instead of a time.
+// timely from now is found by the hash alone: its key has the number of the epoch in which the
+// event arrived instead of a time. Two epochs are as long as recognizedFor, so a repeat's first
+// key is in the current epoch or in one of the two before.
 const (
-	timely      = 31 * 24 * time.Hour
-	epochLength = 15 * 24 * time.Hour
-	firstTime   = 1 << 32 // microseconds since 1970; epochs are smaller numbers
+	recognizedFor = 30 * 24 * time.Hour
+	timely        = recognizedFor + 24*time.Hour
+	epochLength   = recognizedFor / 2
+	firstTime     = 1 << 32 // microseconds since 1970; epochs are smaller numbers
 
 	insertAtOnce = 256 // keys per statement
 	tidyAtOnce   = 500 // keys per transaction, so that deleting does not delay the entries
@@ -134,8 +136,8 @@ func hashEvent(registry, id string) int64 {
 
 func epochOf(now time.Time) int64 { return now.Unix() / int64(epochLength/time.Second) }
 
-// tidy deletes some of the keys that are not needed any more. An event that arrived when its time
-// was timely ago can be repeated 30 days later.
+// tidy deletes some of the keys that are not needed any more. The oldest ones that are needed are
+// of an event that arrived recognizedFor ago, when its time was already timely ago.
 func (r *repeats) tidy(ctx context.Context, tx *sql.Tx, now time.Time) error {
 	if r.tidied.Holds(now) {
 		return nil

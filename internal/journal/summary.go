@@ -119,7 +119,7 @@ func appendResult(b []byte, r *policy.Result, registry string) []byte {
 }
 
 func appendReason(b []byte, cause policy.Cause) []byte {
-	switch cause.Reason {
+	switch cause.Reason { //exhaustive:enforce
 	case policy.NoRule:
 		return append(b, "no rule"...)
 	case policy.Allowed:

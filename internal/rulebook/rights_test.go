@@ -1,6 +1,7 @@
 package rulebook_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,13 +10,21 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 // allRights are the names of all rights.
-var allRights = []string{"accounts", "administrators", "journal", "policy", "namespaces", "namespace/team", "namespace/shop/web"}
+var allRights = append(slices.Clone(admin.AllRights), "namespace/team", "namespace/shop/web")
+
+// A right that rules cannot name, or that admin does not know, would be granted or checked nowhere.
+func TestRulesNameTheRightsThatAreChecked(t *testing.T) {
+	if diff := cmp.Diff(admin.AllRights, ruleset.Rights); diff != "" {
+		t.Errorf("ruleset.Rights (-want +got)\n%s", diff)
+	}
+}
 
 // night is a condition that never holds, or that fails.
 type night struct{ err error }

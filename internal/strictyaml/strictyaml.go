@@ -171,9 +171,6 @@ func (d *Decoder) Nearest(word string, known []string) string {
 	return text.Nearest(word, known)
 }
 
-// maxKeys is the maximum number of keys of a section.
-const maxKeys = 16
-
 // Section is a mapping with the given keys. The checks run if all keys could be read.
 func Section[S any](keys []*Key[S], checks ...func(d *Decoder, n *yaml.Node, s *S)) Type[S] {
 	rows, fallbacks := make([]Row, len(keys)), make([]*yaml.Node, len(keys))
@@ -200,7 +197,11 @@ func (d *Decoder) section(n *yaml.Node, rows []Row, fallbacks []*yaml.Node, read
 		return false
 	}
 	ok := true
-	var seen [maxKeys]int // lines
+	var few [16]int // so that most sections need no allocation
+	seen := few[:]  // lines
+	if len(rows) > len(few) {
+		seen = make([]int, len(rows))
+	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, value := n.Content[i], n.Content[i+1]
 		if !d.Is(name, yaml.ScalarNode, "a key") {

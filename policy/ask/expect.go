@@ -107,7 +107,7 @@ func (s TestFailure) String() string {
 
 // because returns the end of a sentence that gives the cause.
 func because(c policy.Cause) string {
-	switch c.Reason {
+	switch c.Reason { //exhaustive:enforce
 	case policy.Allowed:
 		return fmt.Sprintf("%s allows it", c.Rule)
 	case policy.Denied:
