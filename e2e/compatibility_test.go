@@ -57,8 +57,8 @@ type cell struct {
 	operation operation
 }
 
-// note records the result of a cell. The worst result counts, except that a mount replaces a
-// copy.
+// note records the result of a cell. A failure stays; any other result is replaced by a later
+// one.
 func (c *compatibility) note(j journey, o operation, what string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,7 +86,7 @@ type way struct {
 	credential
 }
 
-// noteCredential records the result of a credential with a client. The worst one counts.
+// noteCredential records the result of a credential with a client. A failure stays.
 func (c *compatibility) noteCredential(k client.Kind, what credential, how string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,12 +98,12 @@ func (c *compatibility) noteCredential(k client.Kind, what credential, how strin
 	}
 }
 
-// check compares the committed table with the results, or writes it. It leaves the rows of
-// clients that cannot run here.
+// check compares the committed table with the results, or writes the table if -update is set.
+// It does not change the rows of clients that cannot run on this machine.
 func (c *compatibility) check(t *testing.T, kinds []client.Kind, versions []registry.Version) {
 	t.Helper()
 	if t.Failed() {
-		return // other failures matter more
+		return // the results are incomplete
 	}
 	if *update {
 		if err := os.WriteFile(table, c.page(t, kinds, versions), 0o644); err != nil {

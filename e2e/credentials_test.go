@@ -35,7 +35,7 @@ const (
 
 var credentials = []credential{password, accessToken, narrowed, refresh, robot, robotBefore, directory, github, kubernetes}
 
-// credentialSuite is a Tidewaiter with all kinds of credentials, and the registry behind it.
+// credentialSuite is a Tidewaiter with all kinds of credentials, and a registry that trusts it.
 type credentialSuite struct {
 	*tidewaiter.Tidewaiter
 	journal    *tidewaiter.Journal
@@ -45,7 +45,7 @@ type credentialSuite struct {
 	seen       *compatibility
 }
 
-// credentialsService is the service name of that registry.
+// credentialsService is the service name of the registry in a credentialSuite.
 const credentialsService = "registry-3.1"
 
 // testCredentials tests every client with every kind of credential.
@@ -79,7 +79,7 @@ policy:
 		for _, k := range kinds {
 			t.Run(k.Name, func(t *testing.T) {
 				t.Parallel()
-				k.New(t) // skips before anything is created for a client that is not installed
+				k.New(t) // if the client is not installed, skips before anything is created
 				s.present(t, k)
 			})
 		}
@@ -94,8 +94,8 @@ type presented struct {
 	client.Client
 }
 
-// show makes one client use each kind of credential. Then it revokes those that can be revoked,
-// and the client tries again with what it has stored.
+// present makes one client use each kind of credential. Then present revokes the credentials
+// that can be revoked, and the client tries to pull with the credentials that it has stored.
 func (s credentialSuite) present(t *testing.T, k client.Kind) {
 	user, bot, phrase := "ann-"+k.Name, "ci-"+k.Name, "the password of ann with "+k.Name
 	login := "robot+" + bot
@@ -145,8 +145,8 @@ func (s credentialSuite) present(t *testing.T, k client.Kind) {
 	s.gone(t, k, of[robot], of[robotBefore])
 }
 
-// use signs in, pushes and pulls. With a credential restricted to pull, it pulls what the user
-// pushed and must not push.
+// use signs in, pushes and pulls. With a credential restricted to pull, the client pulls the
+// image that the user pushed, and its own push must be refused.
 func (s credentialSuite) use(t *testing.T, k client.Kind, c *presented, user, phrase string) error {
 	ctx := t.Context()
 	if err := s.signIn(ctx, c, user, phrase); err != nil {
@@ -159,9 +159,9 @@ func (s credentialSuite) use(t *testing.T, k client.Kind, c *presented, user, ph
 		case err == nil:
 			return errors.New("the push was not refused")
 		case !refusal.MatchString(err.Error()):
-			return fmt.Errorf("the push failed, but not by a refusal: %w", err)
+			return fmt.Errorf("the push failed, but it was not refused: %w", err)
 		case s.registry.Touched(app.Repository):
-			return errors.New("the push was refused, but the registry has a part of it")
+			return errors.New("the push was refused, but the registry stored a part of the image")
 		}
 		app = s.app(k, password)
 		digest = s.registry.Tag(app.Repository, app.Tag)
@@ -182,8 +182,9 @@ func (s credentialSuite) use(t *testing.T, k client.Kind, c *presented, user, ph
 	return nil
 }
 
-// signIn gives a client its credential. If the client requests refresh tokens, its own login
-// gets one. Otherwise the refresh token is from another client's login.
+// signIn stores a credential in a client. A client whose login requests refresh tokens gets the
+// refresh token from its own login. Any other client gets the refresh token of another client's
+// login.
 func (s credentialSuite) signIn(ctx context.Context, c *presented, user, phrase string) error {
 	if c.credential != refresh {
 		return c.Login(ctx, s.registry.Host, c.name, c.secret)
@@ -223,9 +224,9 @@ func (s credentialSuite) gone(t *testing.T, k client.Kind, revoked ...*presented
 	t.Helper()
 	for _, c := range revoked {
 		s.rejects(t, c, c.name, c.secret)
-		// A revocation takes effect within two seconds, but at different moments: a credential
-		// that was used a moment ago is cached, another is not. So wait for the credential that
-		// the client sends, too.
+		// A revocation takes effect within two seconds, but not for all credentials at the same
+		// moment, because only recently used credentials are cached. So also wait until the
+		// refresh token that the client stored is rejected.
 		if keeper, keeps := c.Client.(client.Keeper); keeps {
 			kept, err := keeper.Kept(s.registry.Host)
 			if err != nil {

@@ -20,15 +20,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// The ports in examples/dockerauth, which the tests replace by free ones.
+// The ports in examples/dockerauth, which the tests replace by free ports.
 const (
 	tokenPort  = "8443"
 	notifyPort = "8080"
 )
 
-// TestDockerauth runs the proof of concept with its own commands: keys from openssl, the token
-// service over HTTPS, the notification service over HTTP, a registry with the example's config,
-// and a Docker Engine. It runs as a program and as a container.
+// TestDockerauth runs the proof of concept in examples/dockerauth with its own commands: keys
+// from openssl, the token service over HTTPS, the notification service over HTTP, a registry
+// with the example's config, and a Docker Engine. Tidewaiter runs as a program in some subtests
+// and as a container in another.
 func TestDockerauth(t *testing.T) {
 	docker := engine.Start(t)
 	t.Run("registry 2.8", func(t *testing.T) {
@@ -56,14 +57,14 @@ func TestDockerauth(t *testing.T) {
 	})
 }
 
-// dockerauth is the proof of concept in its own folder.
+// dockerauth is a copy of examples/dockerauth in a folder of its own.
 type dockerauth struct {
 	folder string // with signingkey/ and the example's tidewaiter.yaml
 	docker *engine.Engine
 	ports  *strings.Replacer
 	token  string        // port of the token service
 	notify string        // port of the notification service
-	kid    bool          // its tokens have a key id instead of the certificate
+	kid    bool          // the tokens have a key id instead of the certificate
 	log    func() string // its output
 }
 
@@ -111,7 +112,7 @@ func (d *dockerauth) change(t *testing.T, from, to string) {
 	d.write(t, "tidewaiter.yaml", strings.Replace(string(text), from, to, 1))
 }
 
-// serve starts it as a program.
+// serve starts Tidewaiter as a program.
 func (d *dockerauth) serve(t *testing.T) {
 	t.Helper()
 	cmd := exec.Command(tidewaiter.Program(t), "serve", "--config", "tidewaiter.yaml", "--keys", "./signingkey")
@@ -136,13 +137,13 @@ func (d *dockerauth) build(t *testing.T) {
 	d.command(t, "build", "--target", "dockerauth", "--tag", "dockerauth", build)
 }
 
-// run starts it as a detached container and removes it at the end.
+// run starts Tidewaiter as a detached container, and removes the container when the test ends.
 func (d *dockerauth) run(t *testing.T) {
 	t.Helper()
-	// The program is not root in its container, so it can only read the key if others may.
+	// The program is not root in its container, so it can read the key only if all users can.
 	d.sh(t, "chmod a+r signingkey/privatekey.pem && chmod a+rx .")
-	// The test's Engine creates no network, so use the host's instead of -p 8080:8080 -p
-	// 8443:8443.
+	// The test's Engine creates no network, so the container uses the host's network instead of
+	// -p 8080:8080 -p 8443:8443.
 	id := d.command(t, "run", "--detach", "--network=host", "--volume", filepath.Join(d.folder, "signingkey")+":/keys", "dockerauth")
 	d.log = func() string {
 		ctx := context.WithoutCancel(t.Context())
@@ -281,7 +282,7 @@ func (d *dockerauth) sh(t *testing.T, commands string) string {
 // command runs a docker command and returns its output without the final newline.
 func (d *dockerauth) command(t *testing.T, args ...string) string {
 	t.Helper()
-	ctx := context.WithoutCancel(t.Context()) // it also runs during the test's cleanup
+	ctx := context.WithoutCancel(t.Context()) // command is also called during the test's cleanup
 	out, err := process.Run(ctx, d.docker.Command(ctx, d.folder, args...))
 	if err != nil {
 		t.Fatal(err)

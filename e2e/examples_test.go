@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/registry"
 )
 
-// TestExampleTokenServer pushes with tokens of examples/tokenserver, which only uses the public
-// packages.
+// TestExampleTokenServer pushes with tokens of examples/tokenserver, which imports only the
+// public packages of Tidewaiter.
 func TestExampleTokenServer(t *testing.T) {
 	program := process.Build(t, "example-tokenserver", "../examples/tokenserver")
 	keys, port := filepath.Join(t.TempDir(), "keys"), process.Port(t)

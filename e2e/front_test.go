@@ -15,7 +15,7 @@ import (
 type front struct {
 	host       string // localhost:port
 	tidewaiter *httputil.ReverseProxy
-	registry   http.Handler // set when it is started
+	registry   http.Handler // set by start
 }
 
 func newFront(t *testing.T, tw *tidewaiter.Tidewaiter) *front {

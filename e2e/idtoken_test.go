@@ -195,7 +195,7 @@ func TestIDTokens(t *testing.T) {
 				t.Errorf("a push that no rule allows: %v", err)
 			}
 			err = other.Login(ctx, r.Host, "oidc", foreign)
-			if err == nil { // this client stores credentials without a check
+			if err == nil { // this client's login stores credentials without checking them
 				_, err = other.Pull(ctx, app)
 			}
 			if err == nil {

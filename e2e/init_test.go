@@ -38,8 +38,9 @@ func TestInit(t *testing.T) {
 	}
 }
 
-// TestInitForARegistryThatExists migrates a registry with its own password file to Tidewaiter,
-// without editing what init wrote. Its users push as before to the same repositories.
+// TestInitForARegistryThatExists migrates a registry that has its own password file to
+// Tidewaiter, without editing what init wrote. The registry's users push to the same
+// repositories as before.
 func TestInitForARegistryThatExists(t *testing.T) {
 	for _, v := range []registry.Version{registry.V28, registry.V31} {
 		t.Run("registry "+string(v), func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 )
 
 // TestPeopleOfADirectory tests every client and registry with users of a real OpenLDAP. alice
-// and bob are in the group of developers, dora is not. Users and groups are searched below two
-// bases each, and groups also by another attribute of the user.
+// and bob are in the group of developers, dora is not. The config lists two search bases for
+// users and two for groups, and also finds groups by another attribute of the user.
 func TestPeopleOfADirectory(t *testing.T) {
 	kinds := []client.Kind{
 		client.Docker(engine.Shared(t)),
@@ -67,7 +67,7 @@ func developersPushAndPull(t *testing.T, r *registry.Registry, k client.Kind) {
 	stranger := k.New(t)
 	// Use another name for each client, because repeated failures are rate limited.
 	err = stranger.Login(ctx, r.Host, "nobody-with-"+k.Name, "wonderland")
-	// This client stores credentials without a check.
+	// This client's login stores credentials without checking them.
 	if err == nil {
 		_, err = stranger.Pull(ctx, app)
 	}

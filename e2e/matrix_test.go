@@ -72,7 +72,7 @@ func trust(tw *tidewaiter.Tidewaiter, service string) registry.Options {
 }
 
 // journey is the use of one registry by one client. Each step is also checked in the registry's
-// storage, because the client's output is not enough.
+// storage, because a client's output proves nothing.
 type journey struct {
 	service  string
 	journal  *tidewaiter.Journal
@@ -121,8 +121,8 @@ func (j journey) run(t *testing.T) {
 		j.event(t, notification.Push, func(e notification.Event) bool {
 			return e.Repository == copied.Repository && e.Tag == copied.Tag && e.Actor == "alice"
 		})
-		// Events of one registry arrive in order, so the event of a mount would be before that
-		// of the manifest.
+		// Events of one registry arrive in order, so the event of a mount would have arrived
+		// before the event of the manifest.
 		if j.happened(func(e notification.Event) bool {
 			return e.Action == notification.Mount && e.Repository == copied.Repository && e.FromRepository == app.Repository
 		}) {
@@ -137,7 +137,7 @@ func (j journey) run(t *testing.T) {
 	j.step(t, list, err)
 
 	err = stranger.Login(ctx, j.registry.Host, "alice", "not her password")
-	if err == nil { // this client stores credentials without a check
+	if err == nil { // this client's login stores credentials without checking them
 		_, err = stranger.Push(ctx, team("wrong"), image.New(t, j.format()))
 	}
 	j.refused(t, wrongPassword, err, team("wrong"))
@@ -213,8 +213,7 @@ func (j journey) step(t *testing.T, o operation, err error) bool {
 	return err == nil
 }
 
-// refused records that an operation was refused, and checks that nothing of it reached the
-// registry.
+// refused records that an operation was refused, and checks that the registry stored nothing.
 func (j journey) refused(t *testing.T, o operation, err error, untouched client.Ref) {
 	t.Helper()
 	switch {
@@ -223,10 +222,10 @@ func (j journey) refused(t *testing.T, o operation, err error, untouched client.
 		t.Errorf("%s was not refused", o)
 	case j.registry.Touched(untouched.Repository):
 		j.seen.note(j, o, fails)
-		t.Errorf("%s was refused (%v), but the registry has a part of it", o, err)
+		t.Errorf("%s was refused (%v), but the registry stored a part of it", o, err)
 	case !refusal.MatchString(err.Error()):
 		j.seen.note(j, o, fails)
-		t.Errorf("%s failed, but not by a refusal: %v", o, err)
+		t.Errorf("%s failed, but it was not refused: %v", o, err)
 	default:
 		j.seen.note(j, o, works)
 		j.seen.refusal(j, o, err)
@@ -236,7 +235,8 @@ func (j journey) refused(t *testing.T, o operation, err error, untouched client.
 // refusal matches the errors of every client for a refusal. An outage is not a refusal.
 var refusal = regexp.MustCompile(`(?i)unauthorized|denied|invalid username/password`)
 
-// event waits until Tidewaiter has received an event.
+// event waits until the journal has an event with this action for which the function is returns
+// true.
 func (j journey) event(t *testing.T, action string, is func(notification.Event) bool) {
 	t.Helper()
 	process.Await(t, "a "+action+" event in the journal", func(context.Context) error {
@@ -247,7 +247,8 @@ func (j journey) event(t *testing.T, action string, is func(notification.Event) 
 	})
 }
 
-// happened reports whether the journal has such an event of this registry.
+// happened reports whether the journal has an event of this registry for which the function is
+// returns true.
 func (j journey) happened(is func(notification.Event) bool) bool {
 	return slices.ContainsFunc(j.journal.Entries(), func(e tidewaiter.Entry) bool {
 		return e.Registry == j.service && e.Event != nil && is(*e.Event)

@@ -35,7 +35,7 @@ policy:
 		t.Run(k.Name, func(t *testing.T) {
 			for user, password := range passwords {
 				if user == "spaces" && k.Name == "docker" {
-					continue // docker login trims them
+					continue // docker login trims spaces
 				}
 				c := k.New(t)
 				if err := c.Login(t.Context(), r.Host, user, password); err != nil {
@@ -43,7 +43,7 @@ policy:
 					continue
 				}
 				if k.Name != client.Crane.Name && k.Name != client.Containerd.Name {
-					continue // its login has requested a token already
+					continue // the login of this client has already requested a token
 				}
 				to := client.Ref{Host: r.Host, Repository: user + "/" + k.Name, Tag: image.Tag}
 				if _, err := c.Push(t.Context(), to, image.New(t, format(k))); err != nil {
@@ -59,7 +59,8 @@ func oddServices(t *testing.T, kinds []client.Kind) {
 	services := []string{"Docker registry", "registry.example.com:8443", "https://registry.example.com/v2/?a=b&c=d", "50% more + #1"}
 	tw := tidewaiter.Start(t, services...)
 	for i, service := range services {
-		// The test's name has no service name, because regctl cannot read a folder named so.
+		// The subtest's name does not contain the service name, because regctl cannot read a
+		// folder with such a name.
 		t.Run(fmt.Sprintf("name %d", i), func(t *testing.T) {
 			t.Parallel()
 			v := []registry.Version{registry.V28, registry.V31}[i%2]
@@ -85,7 +86,7 @@ func oddServices(t *testing.T, kinds []client.Kind) {
 }
 
 // TestMirrors pulls through registries that mirror a private one, with the credentials in their
-// configs. docs/mirrors.md documents for which realms that works.
+// configs. docs/mirrors.md documents to which realms a mirror sends its credentials.
 func TestMirrors(t *testing.T) {
 	const service = "registry.example.com"
 	tw := tidewaiter.Start(t, service)

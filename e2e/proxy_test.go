@@ -32,14 +32,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// The hosts in docs/home.md, and the port of the test's proxy for both.
+// The hosts in docs/home.md, and the port at which the test's proxy serves both hosts.
 const (
 	registryHost = "registry.example.com"
 	authHost     = "auth.example.com"
 )
 
-// TestInitBehindAProxy migrates an existing registry with its own password file and a proxy to
-// Tidewaiter. The output of init is not edited, and the proxy's config is that of docs/home.md.
+// TestInitBehindAProxy migrates an existing registry, which has its own password file and a
+// proxy, to Tidewaiter. The output of init is not edited, and the proxy's config is copied from
+// docs/home.md.
 func TestInitBehindAProxy(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -142,7 +143,7 @@ func TestInitBehindAProxy(t *testing.T) {
 	}
 }
 
-// home returns a block of docs/home.md.
+// home returns the code block of docs/home.md that begins with the given text.
 func home(t *testing.T, begins string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(process.Home(), "..", "docs", "home.md"))
@@ -158,7 +159,7 @@ func home(t *testing.T, begins string) string {
 	return ""
 }
 
-// nginx starts nginx with the page's config inside the config of Debian's package.
+// nginx starts nginx with a minimal config that includes the config of docs/home.md.
 func nginx(t *testing.T, ports *strings.Replacer, port int) *x509.CertPool {
 	t.Helper()
 	program := process.Need(t, "nginx", "nginx")
@@ -207,7 +208,7 @@ func nginx(t *testing.T, ports *strings.Replacer, port int) *x509.CertPool {
 	return roots
 }
 
-// caddy starts Caddy with the page's config and its internal CA.
+// caddy starts Caddy with the config of docs/home.md and Caddy's internal CA.
 func caddy(t *testing.T, ports *strings.Replacer, port int) *x509.CertPool {
 	t.Helper()
 	program := process.Need(t, "caddy", "caddy")

@@ -28,7 +28,7 @@ const refusing = `policy:
     - { name: a closed repository, effect: deny, subjects: ["user:bob"], repositories: ["private/closed"], actions: [pull, push, delete] }
 `
 
-// decisionID is the short form of a decision's id in somebody's words.
+// decisionID matches the short form of a decision's id in a message.
 var decisionID = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}\b`)
 
 // forbidden matches the status 403 in a client's output, but not a part of a digest or a port.
@@ -37,7 +37,7 @@ var forbidden = regexp.MustCompile(`\b403\b`)
 // TestRefusalsThatHelp checks the messages that users read in each client after a refusal.
 func TestRefusalsThatHelp(t *testing.T) {
 	const service, plainly = "registry", "as-specified"
-	// Another registry ends the list of registries.
+	// The first line adds a second registry to the list of registries.
 	tw := tidewaiter.StartWith(t, "  - { service: "+plainly+", refusals: specification }\n"+tidewaiter.Identity(t)+"  - accounts: {}\n"+refusing, service)
 	p := pair{tw, registry.Start(t, registry.V31, trust(tw, service)), service}
 	journal := tw.Journal(t)
@@ -69,7 +69,7 @@ func TestRefusalsThatHelp(t *testing.T) {
 				t.Errorf("the message lacks user, action or repository: %v", err)
 			}
 			if p.Touched(to.Repository) {
-				t.Error("the registry has a part of it")
+				t.Error("the registry stored a part of the image")
 			}
 			explained, runErr := process.Run(t.Context(), exec.Command(tidewaiter.Program(t), "explain", e.ID, "--config", tw.Config))
 			if runErr != nil || !strings.Contains(explained, "refused: user:bob may pull "+to.Repository+", and may not push it") {
@@ -93,7 +93,7 @@ func TestRefusalsThatHelp(t *testing.T) {
 		})
 	}
 
-	// A refresh token, which docker login stores for all of them, is sent in another form of
+	// Clients send a refresh token, which docker login stores for all clients, in a POST
 	// request.
 	tw.Command(t, "nobody knows that one", "user", "add", "carol", "--password-stdin")
 	kept := tw.Ask(t, "carol", "nobody knows that one", service).Refresh
@@ -118,14 +118,14 @@ func TestRefusalsThatHelp(t *testing.T) {
 				t.Fatalf("pushing: %v", err)
 			}
 			if decisionID.MatchString(err.Error()) || forbidden.MatchString(err.Error()) {
-				t.Errorf("it was refused a token: %v", err)
+				t.Errorf("the client got no token: %v", err)
 			}
 			process.Await(t, "the decision", func(context.Context) error {
 				for _, e := range journal.Entries() {
 					if d := e.Decision; d != nil && len(d.Results) > 0 && d.Results[0].Name == to.Repository &&
 						slices.Contains(d.Results[0].Asked, "push") && d.Principal.Name == "bob" {
 						if d.Refused != "" {
-							t.Errorf("it was refused a token: %+v", d)
+							t.Errorf("the client got no token: %+v", d)
 						}
 						return nil
 					}
@@ -154,7 +154,7 @@ func TestRefusalsThatHelp(t *testing.T) {
 			t.Fatal(err)
 		}
 		digest := p.Tag("cleared/app", image.Tag)
-		// It requests push, pull and delete; the registry requires delete.
+		// crane requests push, pull and delete; the registry requires only delete.
 		if err := alice.Delete(t.Context(), client.Ref{Host: p.Host, Repository: "cleared/app", Digest: digest}); err != nil {
 			t.Fatal(err)
 		}

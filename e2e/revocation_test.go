@@ -11,7 +11,7 @@ import (
 )
 
 // TestRevokedCredentialsAreRejected revokes each kind of credential by a command while the
-// service runs, which checks for changes once a second.
+// service runs. The service checks for changes once a second.
 func TestRevokedCredentialsAreRejected(t *testing.T) {
 	const service, password = "registry", "nobody knows that one"
 	tw := tidewaiter.StartWith(t, `identity:

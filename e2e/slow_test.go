@@ -25,28 +25,30 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// TestUncommonUses tests clients in less common situations than TestCompatibility does.
+// TestUncommonUses tests clients in situations that are less common than those in
+// TestCompatibility.
 func TestUncommonUses(t *testing.T) {
 	docker := engine.Shared(t)
 	t.Run("tokens that expire during a push", func(t *testing.T) {
 		tokensThatEnd(t, slices.DeleteFunc(everyClient(docker), func(k client.Kind) bool {
-			// regctl uses the local clock, which does not change here.
+			// regctl compares tokens with the machine's clock, which this test does not change.
 			return k.Name == client.Regctl.Name
 		}))
 	})
 	t.Run("requests of tools", func(t *testing.T) { tools(t, docker) })
 	kinds := slices.DeleteFunc(everyClient(docker), func(k client.Kind) bool {
-		// podman and helm encode as skopeo and oras do.
+		// podman encodes as skopeo does, and helm as oras does, so podman and helm are left
+		// out.
 		return k.Name == client.Podman.Name || k.Name == client.Helm.Name
 	})
 	t.Run("odd passwords", func(t *testing.T) { oddPasswords(t, kinds) })
 	t.Run("odd names of registries", func(t *testing.T) { oddServices(t, kinds) })
 }
 
-// tokensThatEnd makes every client push with tokens that expire during uploads: they live a
-// minute, and each upload of a blob seems to take five. No time passes. The registry treats a
-// token as expired after a blob was sent with it, and for clients that use their clock every
-// token was issued long ago.
+// tokensThatEnd makes every client push with tokens that expire during uploads: tokens live a
+// minute, and each upload of a blob seems to take five minutes. No time passes in fact. The
+// registry treats a token as expired after a blob was sent with that token. Clients that use
+// their clock see an old time of issue in every token response.
 func tokensThatEnd(t *testing.T, kinds []client.Kind) {
 	versions := []registry.Version{registry.V28, registry.V31}
 	tw := tidewaiter.StartBrief(t, "registry-2.8", "registry-3.1")
@@ -102,9 +104,9 @@ func pushTokens(journal *tidewaiter.Journal, service, repository string) (n int)
 	return n
 }
 
-// slowUploads is a registry whose uploads take longer than tokens live. The bytes of a blob in
-// transit are accepted with the token that they were sent with, because some clients could not
-// send them again.
+// slowUploads is a registry whose uploads take longer than tokens live. The registry accepts a
+// blob with the token that the upload started with, because some clients could not send the
+// blob a second time.
 type slowUploads struct {
 	passed  http.Handler
 	expired string // an expired token
@@ -156,8 +158,8 @@ func expiredToken(t *testing.T, tw *tidewaiter.Tidewaiter, service string) strin
 }
 
 // issuedLongAgo sets the time of issue in a token response to ten minutes ago. A client that
-// checks tokens with its clock then treats each as expired, as it does with a token from before
-// a slow upload.
+// checks tokens with its clock then treats each token as expired, in the same way as a token
+// that was issued before a slow upload.
 func issuedLongAgo(r *http.Response) error {
 	if r.StatusCode != http.StatusOK {
 		return nil

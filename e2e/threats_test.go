@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// nowhere is a digest that no registry has. Registries check the token before they look for it,
-// so a request for it shows whether the user is authorized.
+// nowhere is a digest that no registry has. Registries check the token before they look for the
+// digest, so the status of a request for nowhere shows whether the user is authorized.
 const nowhere = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 
 // TestEveryRepositoryStateForEveryPrincipalAndAction tests the data path with all combinations,
@@ -33,8 +33,8 @@ func TestEveryRepositoryStateForEveryPrincipalAndAction(t *testing.T) {
 			{"team/never-pushed", nil},
 			{"private/app", p.push(t, "private/app")},
 			{"private/never-pushed", nil},
-			{"public", p.push(t, "public")},               // only repositories below it are public
-			{"publicity/app", p.push(t, "publicity/app")}, // only has the same prefix
+			{"public", p.push(t, "public")},               // only repositories below public/ are public
+			{"publicity/app", p.push(t, "publicity/app")}, // begins with "public", but is not below public/
 			{"app", p.push(t, "app")},
 		}
 		emptied := p.push(t, "team/emptied")
@@ -167,7 +167,8 @@ func TestMountFromUnreadableRepository(t *testing.T) {
 		if got := p.as(t, "alice", mount); got.status != http.StatusUnauthorized {
 			t.Errorf("alice mounted from a repository that she cannot read: %d", got.status)
 		}
-		// The request shapes the challenge's scope: text in "from" must not become a scope.
+		// The registry builds the challenge's scope from the request: text in "from" must not
+		// become a scope.
 		mount.path += url.QueryEscape(":pull repository:private/app")
 		if got := p.as(t, "alice", mount); got.status == http.StatusCreated {
 			t.Errorf("alice mounted by a crafted name: %d", got.status)
@@ -184,17 +185,17 @@ func TestMountFromUnreadableRepository(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := alice.Copy(t.Context(), from, to); err == nil {
-				t.Errorf("%s copied from a repository that alice cannot read", k.Name)
+				t.Errorf("%s copied from a repository that alice may not read", k.Name)
 			}
 		}
 		if p.Tag("team/stolen", image.Tag) != "" || p.Blob("team/stolen", img.Layer.Digest) {
-			t.Error("the registry has a part of it")
+			t.Error("the registry stored a part of the image")
 		}
 	})
 }
 
-// TestAccountIsAHint checks that the account parameter is never used as identity (Portus took
-// sub from it).
+// TestAccountIsAHint checks that the account parameter is never used as identity (Portus copied
+// this parameter into the token's sub).
 func TestAccountIsAHint(t *testing.T) {
 	forEachRegistry(t, func(t *testing.T, p pair) {
 		for _, name := range []string{"", "bob"} {
@@ -206,7 +207,7 @@ func TestAccountIsAHint(t *testing.T) {
 	})
 }
 
-// TestTokenForAnotherRegistry checks that no registry accepts a token for another one
+// TestTokenForAnotherRegistry checks that no registry accepts a token for another registry
 // (docker_auth signed any requested audience).
 func TestTokenForAnotherRegistry(t *testing.T) {
 	forEachRegistry(t, func(t *testing.T, p pair) {
@@ -216,8 +217,8 @@ func TestTokenForAnotherRegistry(t *testing.T) {
 		if got := p.with(t, answer.Token, request{method: http.MethodGet, path: "/v2/team/app/tags/list"}); got.status != http.StatusUnauthorized {
 			t.Errorf("a token for %s was accepted by %s: %d", other, p.service, got.status)
 		}
-		// In other case it is still the name of this registry, because some clients change the
-		// case.
+		// A service name in other letter case still names the same registry, because some
+		// clients change the case.
 		answer = p.Token(t, "admin", strings.ToUpper(other), []string{"repository:team/app:pull"}, nil)
 		if got := p.with(t, answer.Token, request{method: http.MethodGet, path: "/v2/team/app/tags/list"}); got.status != http.StatusUnauthorized {
 			t.Errorf("a token for %s in other case was accepted by %s: %d", other, p.service, got.status)

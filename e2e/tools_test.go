@@ -41,8 +41,8 @@ func tools(t *testing.T, get func(testing.TB) *engine.Engine) {
 			}
 			for _, base := range []string{"team/base", "team/other"} {
 				p.granted(t, journal, "a pull of "+base+" by BuildKit", func(d *tidewaiter.Decision) bool {
-					// It identifies itself as containerd, whose library it uses, or as a form
-					// of buildkit-client.
+					// BuildKit identifies itself as containerd, whose library BuildKit uses, or
+					// as buildkit-client.
 					return d.Principal.Name == "alice" && regexp.MustCompile(`^(containerd|buildkit)`).MatchString(d.Client) && grants(d, base, "pull")
 				})
 			}
@@ -65,7 +65,7 @@ func tools(t *testing.T, get func(testing.TB) *engine.Engine) {
 			docker.run(t, args...)
 			docker.run(t, "manifest", "push", "--insecure", list.String())
 			if p.Tag(list.Repository, list.Tag) == "" {
-				t.Error("pushed, but the registry has no list")
+				t.Error("pushed, but the registry has no list of images")
 			}
 		})
 		t.Run("kaniko checks first whether it may push", func(t *testing.T) {
@@ -118,7 +118,7 @@ func tools(t *testing.T, get func(testing.TB) *engine.Engine) {
 	})
 }
 
-// granted waits until the journal has a decision.
+// granted waits until the journal has a decision for which the function is returns true.
 func (p pair) granted(t *testing.T, journal *tidewaiter.Journal, what string, is func(*tidewaiter.Decision) bool) {
 	t.Helper()
 	process.Await(t, what+" in the journal", func(context.Context) error {
@@ -184,10 +184,11 @@ func (c commandLine) write(t *testing.T, name, text string) {
 	}
 }
 
-// renovate sends the requests of Renovate's docker datasource: one without credentials, one for
-// a token for the challenge's scope (or for the repository, if the first request was for /v2/)
-// with Basic authentication and without account or client, and the request again, or another,
-// with the token.
+// renovate sends the requests of Renovate's docker datasource. The first request, for the path
+// look, has no credentials. The second one requests a token, with Basic authentication and
+// without the parameters for account and client. Its scope is the one in the challenge, or the
+// repository if look is /v2/. The last request uses the token, for the path in then, or for
+// look again if then is empty.
 func (p pair) renovate(t *testing.T, look, repository, user string, then ...string) response {
 	t.Helper()
 	first := p.with(t, "", request{method: http.MethodGet, path: look})

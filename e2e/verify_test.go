@@ -45,8 +45,8 @@ const (
 	issuer  = "tidewaiter"
 )
 
-// trusted is what a registry is configured to trust. It is comparable, because rows share
-// registries.
+// trusted is what a registry is configured to trust. The type is comparable, so that rows with
+// the same configuration share a registry.
 type trusted struct{ bundle, jwks string }
 
 // verifier is the token authentication of one registry version.
@@ -57,10 +57,10 @@ type verifier interface {
 	accepts(t *testing.T, with trusted, token string) bool
 }
 
-// TestTokens tests the tokens of package token, and some that it does not create, with the
-// registries' own code: 2.8.3 and 3.1.2 linked, 3.0.0 as a program.
+// TestTokens tests the tokens of package token, and some tokens that the package does not
+// create, with the registries' own code: 2.8.3 and 3.1.2 linked, 3.0.0 as a program.
 func TestTokens(t *testing.T) {
-	logrus.SetOutput(io.Discard) // both log each rejected token
+	logrus.SetOutput(io.Discard) // both registry versions log each rejected token
 	t.Cleanup(func() { logrus.SetOutput(os.Stderr) })
 	now := time.Now()
 	from, until := now.Add(-time.Hour), now.Add(24*time.Hour)
@@ -101,8 +101,9 @@ func TestTokens(t *testing.T) {
 	ca := func(c *x509.Certificate) {
 		c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign
 	}
-	// under creates a certificate under another, and forge creates a token with it, valid or
-	// not. Package token would reject both.
+	// under creates a certificate that r signs. The certificate may be invalid: package token
+	// would refuse to create it, and to sign with it. forge signs a token with such a
+	// certificate.
 	under := func(r *token.Root, key crypto.Signer, change func(*x509.Certificate)) *x509.Certificate {
 		t.Helper()
 		return certificate(t, key.Public(), keyOf(t, r), r.Certificate(), change)
@@ -129,7 +130,7 @@ func TestTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	intermediate := ecKey(t)
-	rootOver := own(ecKey(t), ca) // one that may have a CA under it
+	rootOver := own(ecKey(t), ca) // a root that may sign a CA
 	middle := under(rootOver, intermediate, ca)
 	renewed := own(ecKey(t), ca)
 	crossed := certificate(t, renewed.Certificate().PublicKey, keyOf(t, rootOver), rootOver.Certificate(), func(c *x509.Certificate) {
@@ -185,7 +186,7 @@ func TestTokens(t *testing.T) {
 		v28, v30, v31 bool
 	}
 	rows := []row{
-		// Key ids: no form works with all three.
+		// Key ids: no form of key id works with all three registry versions.
 		{"ES256, the kid that 2.8 computes", in(ec), must(ec.Direct(token.Libtrust)), yes, no, no},
 		{"ES384, the kid that 2.8 computes", in(ec384), must(ec384.Direct(token.Libtrust)), yes, no, no},
 		{"ES512, the kid that 2.8 computes", in(ec512), must(ec512.Direct(token.Libtrust)), yes, no, no},
@@ -202,7 +203,7 @@ func TestTokens(t *testing.T) {
 		{"RS256, thumbprint", in(rs), must(rs.Direct(token.Thumbprint)), no, yes, yes},
 		{"RS256, thumbprint for 3.0", in(rs), must(rs.Direct(token.Thumbprint30)), no, yes, yes},
 
-		// Certificates: this form works with all.
+		// Certificates: tokens with x5c work with all three registry versions.
 		{"x5c: a self-signed CA of the bundle", in(ec), must(ec.Direct(token.X5C)), yes, yes, yes},
 		{"x5c: a self-signed RSA CA of the bundle", in(rs), must(rs.Direct(token.X5C)), yes, yes, yes},
 		{"x5c: a self-signed certificate of the bundle that is no CA", in(plain), must(plain.Direct(token.X5C)), yes, yes, yes},
@@ -223,7 +224,7 @@ func TestTokens(t *testing.T) {
 		{"leaf and intermediate", in(rootOver), chain("", below(middle, intermediate, nil), middle), yes, yes, yes},
 		{"leaf, and the new root cross-signed by the old one in the bundle", in(rootOver), chain("", below(renewed.Certificate(), keyOf(t, renewed), nil), crossed), yes, yes, yes},
 		{"leaf that has no key usage", in(ec), chain("", below(ec.Certificate(), keyOf(t, ec), func(c *x509.Certificate) { c.KeyUsage = 0 })), yes, yes, yes},
-		{"leaf known by kid alone", in(ec), must(token.NewSigner(leafKey, token.ES256, libtrustOf(t, below(ec.Certificate(), keyOf(t, ec), nil), leafKey), nil)), no, no, no},
+		{"leaf that only a kid identifies", in(ec), must(token.NewSigner(leafKey, token.ES256, libtrustOf(t, below(ec.Certificate(), keyOf(t, ec), nil), leafKey), nil)), no, no, no},
 		{"leaf whose intermediate is missing", in(rootOver), chain("", below(middle, intermediate, nil)), no, no, no},
 		{"leaf under a root that is not in the bundle", in(rs), leaf(ec, token.ES256), no, no, no},
 		{"leaf under a certificate that is no CA", in(plain), chain("", below(plain.Certificate(), key, nil)), no, no, no},
@@ -278,8 +279,8 @@ func TestTokens(t *testing.T) {
 		{"2.8.3", v28{}, func(r row) bool { return r.v28 }},
 		{"3.0.0", &v30{}, func(r row) bool { return r.v30 }},
 		{"3.1.2", v31{}, func(r row) bool { return r.v31 }},
-		// The verifier of package token behaves like each of them, with the forms of key id
-		// that it supports.
+		// The verifier of package token behaves like a registry version if it is given the
+		// forms of key id that this version supports.
 		{"token.Verifier for 2.8.3", ours{[]token.KeyID{token.X5C, token.Libtrust}, []token.Algorithm{token.ES256, token.ES384, token.ES512, token.RS256, token.RS384, token.RS512}}, func(r row) bool { return r.v28 }},
 		{"token.Verifier for 3.0.0", ours{[]token.KeyID{token.X5C, token.Thumbprint30}, nil}, func(r row) bool { return r.v30 }},
 		{"token.Verifier for 3.1.2", ours{[]token.KeyID{token.X5C, token.Thumbprint}, nil}, func(r row) bool { return r.v31 }},
@@ -287,10 +288,10 @@ func TestTokens(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			if v.name != "2.8.3" && !v.starts(t, in(ed)) {
-				t.Error("it does not start with an Ed25519 certificate in the bundle")
+				t.Error("the registry does not start with an Ed25519 certificate in the bundle")
 			}
 			if v.name == "2.8.3" && v.starts(t, in(ec, ed)) {
-				t.Error("it starts with an Ed25519 certificate in the bundle")
+				t.Error("the registry starts with an Ed25519 certificate in the bundle")
 			}
 			for _, r := range rows {
 				if strings.HasSuffix(v.name, "2.8.3") && (r.with.bundle == "" || r.with == in(ed)) {
@@ -364,7 +365,7 @@ func forge(t *testing.T, key crypto.Signer, c *token.Claims, chain ...*x509.Cert
 	return compact
 }
 
-// certificate creates a certificate for a key, under parent or self-signed.
+// certificate creates a certificate for a key, signed by parent or self-signed.
 func certificate(t *testing.T, public crypto.PublicKey, key crypto.Signer, parent *x509.Certificate, change func(*x509.Certificate)) *x509.Certificate {
 	t.Helper()
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
@@ -404,7 +405,8 @@ func ecKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// shortKey creates a key whose X begins with a zero byte, as one in 256 does.
+// shortKey creates a key whose coordinate X begins with a zero byte, as it does in one key of
+// 256.
 func shortKey(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
 	for {
@@ -593,8 +595,8 @@ func (o ours) accepts(t *testing.T, with trusted, signed string) bool {
 }
 
 // v30 is registry 3.0.0 as a program, because two versions of one module cannot be linked.
-// There is one process per configuration, so that a second leaf under a root is tested with a
-// running registry.
+// There is one process per configuration, so a second leaf under the same root is tested with a
+// registry that already runs.
 type v30 struct {
 	running map[trusted]*registry.Registry
 }

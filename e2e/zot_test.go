@@ -19,9 +19,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// zotVerifier checks tokens as zot does. zot is not available as a Go module, so this repeats
-// the observed behavior of its bearer authorizer: it uses one key from the certificate, ignores
-// the key id and x5c, and checks iat and exp with its own clock without leeway.
+// zotVerifier checks tokens as zot does. zot is not available as a Go module, so zotVerifier
+// repeats the observed behavior of zot's bearer authorizer. The authorizer uses the key of its
+// configured certificate, ignores the token's key id and x5c, and checks iat and exp with its
+// own clock without leeway.
 type zotVerifier struct{ key any }
 
 type zotClaims struct {
@@ -49,7 +50,8 @@ func newZotVerifier(t *testing.T, certificate string) zotVerifier {
 	return zotVerifier{c.PublicKey}
 }
 
-// accepts returns an error unless the token authorizes an action on a repository.
+// accepts returns nil if the token authorizes an action on a repository, and otherwise an
+// error.
 func (z zotVerifier) accepts(token, repository, action string) error {
 	var claims zotClaims
 	_, err := jwt.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return z.key, nil },

@@ -19,8 +19,9 @@ import (
 const storageFolder = "registry"
 
 // collect removes the layers that no manifest refers to and returns the number of bytes freed.
-// A deletion alone frees nothing: registries leave layers to the garbage collector, which must
-// not run during a push. So collect takes the folder's lock, and fails while Standalone runs.
+// Deleting an image frees nothing: registries leave its layers to the garbage collector, which
+// must not run during a push. So collect takes the folder's lock, and fails while Standalone
+// runs.
 func collect(ctx context.Context, data string) (freed int64, err error) {
 	root := filepath.Join(data, storageFolder)
 	if _, err := os.Stat(filepath.Join(data, setup.Config)); err != nil {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// `make up` builds both modules one after the other. With different versions of a dependency
-// the second build would compile again what the first one compiled.
+// `make up` builds both modules one after the other. If the modules required different versions
+// of a dependency, the second build could not reuse what the first build compiled.
 func TestModulesRequireTheSameVersions(t *testing.T) {
 	ours, root := required(t, "go.mod"), required(t, "../go.mod")
 	common := 0

@@ -23,14 +23,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
-// service is the registry's name in tokens. It has no port, so that a folder works with any
-// port.
+// service is the registry's name in tokens. The name contains no port, so that a data folder
+// works with any port.
 const service = "standalone"
 
 // lockFile is the file that a process locks while it uses the data folder.
 const lockFile = "lock"
 
-// grace is how long a running push may take after a stop was requested.
+// grace is the time that a running push has to finish after a stop was requested.
 const grace = 10 * time.Second
 
 // Options are the settings of a Standalone.
@@ -52,8 +52,8 @@ type Standalone struct {
 	lock     *os.File // of the folder: two processes must not write to one registry's storage
 }
 
-// Open creates the folder if it does not exist, and listens. Requests are answered once Serve
-// runs.
+// Open creates the folder if it does not exist, and listens. Requests are answered only while
+// Serve runs.
 func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	s := &Standalone{log: o.Log}
 	defer func() {
@@ -143,13 +143,13 @@ func lock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// load reads the config. It reports each file that it reads to seen.
+// load reads the config. It calls seen for each file that it reads.
 func (s *Standalone) load(seen func(folder, name string)) (*config.Config, error) {
 	return config.Load(s.setup.Path(setup.Config), config.Options{Seen: seen})
 }
 
-// Serve answers requests until ctx ends. Then it stops clients first and waits for the
-// registry's last events. Changes of the config take effect while it runs.
+// Serve answers requests until ctx ends. Then it first stops listening for clients, and then
+// waits for the registry's last events. Changes of the config take effect while it runs.
 func (s *Standalone) Serve(ctx context.Context) error {
 	clients := http.NewServeMux()
 	clients.Handle("/", s.app.Handler(server.Token, server.Keys, server.Health, server.API))
@@ -189,8 +189,9 @@ func (s *Standalone) Serve(ctx context.Context) error {
 	return err
 }
 
-// settle waits until the registry has posted its events. It posts them one after the other, and
-// queued events are lost with the process. After a short silence no more are expected.
+// settle waits until the registry has posted its events, because events that are still queued
+// are lost when the process ends. The registry posts one event after the other, so settle
+// returns when a short time has passed without a new event.
 func (s *Standalone) settle(ctx context.Context) {
 	const moment = 150 * time.Millisecond
 	last := s.app.Journal().Stats().Written
@@ -256,7 +257,8 @@ Below, a line for each thing that clients do. Ctrl-C stops.
 	return b.String()
 }
 
-// short returns a path relative to the working directory, if it is below it.
+// short returns path relative to the working directory if path is below that directory, and
+// otherwise path itself.
 func short(path string) string {
 	here, err := os.Getwd()
 	if err != nil {

@@ -119,7 +119,7 @@ func (c client) push(repository, content string) int {
 	return c.do("PUT", at+"&digest="+digest, scope, []byte(content), "Content-Type", "application/octet-stream").StatusCode
 }
 
-// Registries log the headers of their events at start.
+// When a registry starts, it logs the headers that it will send with events.
 func TestNoSecretReachesALog(t *testing.T) {
 	data := t.TempDir()
 	log := new(await.Log)

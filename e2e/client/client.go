@@ -1,8 +1,8 @@
 // Package client drives the clients that registry users run.
 //
-// Each client is used as its command line uses it. docker, podman and skopeo run as programs.
-// crane, oras, regctl and Helm are called as libraries, as their commands call them.
-// containerd's resolver is what ctr, nerdctl, the CRI plugin and BuildKit use to push and pull.
+// docker, podman and skopeo run as programs. crane, oras, regctl and Helm are called as
+// libraries, as their commands call them. containerd's resolver is what ctr, nerdctl, the CRI
+// plugin and BuildKit use to push and pull.
 package client
 
 import (
@@ -13,17 +13,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/image"
 )
 
-// ErrUnsupported means that a client has no such command.
+// ErrUnsupported means that a client has no command for an operation.
 var ErrUnsupported = errors.New("this client has no such command")
 
-// Client is one user's client with its own stored credentials. A new one is anonymous. Errors
-// have the client's own text.
+// Client is one user's client with its own stored credentials. A new client is anonymous.
+// Errors have the client's own text.
 type Client interface {
-	// Login signs in with a name and a password and stores them. Some clients only check them
-	// later.
+	// Login signs in with a name and a password and stores both. Some clients check the
+	// password only when they use it.
 	Login(ctx context.Context, host, name, password string) error
 	// Keep stores a refresh token instead of a password, as in a config file that docker login
-	// has written. It sends no request.
+	// has written. Keep sends no request.
 	Keep(host, name, refreshToken string) error
 	// Push pushes an image and returns the digest of its manifest.
 	Push(ctx context.Context, to Ref, img *image.Image) (digest string, err error)
@@ -61,9 +61,10 @@ func (r Ref) String() string {
 	return s
 }
 
-// Kind is a kind of client. New and Version skip or fail the test if it is not installed.
+// Kind is a kind of client. New and Version skip or fail the test if the client is not
+// installed.
 type Kind struct {
 	Name    string
 	New     func(testing.TB) Client
-	Version func(testing.TB) string // for people
+	Version func(testing.TB) string // printed in docs/compatibility.md
 }

@@ -29,13 +29,14 @@ var Containerd = Kind{
 
 type containerdClient struct{ name, password string }
 
-// Login only stores the credentials: the resolver gets them with each use.
+// Login only stores the credentials: the client gives them to the resolver at each use.
 func (c *containerdClient) Login(_ context.Context, _, name, password string) error {
 	c.name, c.password = name, password
 	return nil
 }
 
-// Keep stores a refresh token: without a name, a secret is a refresh token.
+// Keep stores a refresh token. The name stays empty, because for the resolver a secret without
+// a name is a refresh token.
 func (c *containerdClient) Keep(_, _, refreshToken string) error {
 	c.name, c.password = "", refreshToken
 	return nil
@@ -102,8 +103,8 @@ func (c *containerdClient) fetch(ctx context.Context, from Ref) (ocispec.Descrip
 	return root, held, nil
 }
 
-// Copy pulls, and pushes with the label in which containerd records the source of content. It
-// mounts from there.
+// Copy pulls, then pushes with the label in which containerd records the source of content. The
+// push mounts blobs from that source.
 func (c *containerdClient) Copy(ctx context.Context, from, to Ref) error {
 	root, held, err := c.fetch(ctx, from)
 	if err != nil {
@@ -135,7 +136,7 @@ func fetch(ctx context.Context, f remotes.Fetcher, d ocispec.Descriptor) ([]byte
 	return data, nil
 }
 
-// store is a containerd content store, as far as pushing needs one.
+// store implements the part of a containerd content store that a push uses.
 type store struct {
 	blobs  map[digest.Digest][]byte
 	labels map[string]string

@@ -14,7 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/process"
 )
 
-// Docker is the docker command line. get returns the Engine when it is needed.
+// Docker is the docker command line. get returns the Engine, and is called when the first
+// client is created.
 func Docker(get func(testing.TB) *engine.Engine) Kind {
 	return Kind{
 		Name: "docker",
@@ -57,7 +58,7 @@ func (d *dockerClient) Kept(host string) (string, error) {
 	return kept(filepath.Join(d.config, "config.json"), host)
 }
 
-// Push removes the image from the Engine afterwards, so that a later pull really pulls.
+// Push removes the image from the Engine afterwards, so that a later pull downloads it again.
 func (d *dockerClient) Push(ctx context.Context, to Ref, img *image.Image) (string, error) {
 	if _, err := d.run(ctx, img.RootFS, "import", "-", to.String()); err != nil {
 		return "", err

@@ -28,7 +28,7 @@ func keep(path, host, name, refreshToken string) error {
 	return os.WriteFile(path, data, 0o600)
 }
 
-// kept returns the refresh token of a file. It fails if the file also has a password.
+// kept returns the refresh token of a file. kept fails if the file also has a password.
 func kept(path, host string) (string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

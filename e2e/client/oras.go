@@ -28,7 +28,7 @@ type orasClient struct{ store credentials.Store }
 
 func (o *orasClient) client() *auth.Client {
 	c := &auth.Client{Client: retry.DefaultClient, Cache: auth.NewCache(), Credential: credentials.Credential(o.store)}
-	c.SetUserAgent("oras/1.3.6") // as its command line does
+	c.SetUserAgent("oras/1.3.6") // the User-Agent of its command line
 	return c
 }
 

@@ -31,7 +31,7 @@ var Podman = Kind{
 		}
 		t.Cleanup(func() { os.RemoveAll(run) })
 		p := &podmanClient{program: program, folder: t.TempDir(), runroot: run}
-		// it must exist before a login
+		// the credentials file must exist before a login
 		if err := os.WriteFile(p.auth(), []byte("{}"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +120,8 @@ func (p *podmanClient) Tags(ctx context.Context, of Ref) ([]string, error) {
 
 func (p *podmanClient) Delete(context.Context, Ref) error { return ErrUnsupported }
 
-// Catalog searches for everything, for which podman uses the registry's catalog.
+// Catalog runs `podman search` for all repositories. podman then requests the registry's
+// catalog.
 func (p *podmanClient) Catalog(ctx context.Context, host string) ([]string, error) {
 	out, err := p.run(ctx, nil, "search", "--tls-verify=false", "--limit", "1000", "--format", "{{.Name}}", host+"/")
 	var repositories []string

@@ -21,7 +21,7 @@ var Regctl = Kind{
 }
 
 type regctlClient struct {
-	scratch               string // folder that it pulls to
+	scratch               string // folder for pulled images
 	name, password, token string
 }
 
@@ -33,8 +33,8 @@ func (r *regctlClient) client(host string) *regclient.RegClient {
 	)
 }
 
-// Login pings with the new credentials, as `regctl registry login` does, which stores them in
-// either case.
+// Login stores the new credentials and pings with them, as `regctl registry login` does. The
+// credentials stay stored if the ping fails.
 func (r *regctlClient) Login(ctx context.Context, host, name, password string) error {
 	r.name, r.password = name, password
 	h, err := ref.NewHost(host)

@@ -28,7 +28,8 @@ func (s *skopeoClient) run(ctx context.Context, stdin string, args ...string) (s
 	cmd := exec.CommandContext(ctx, s.program, append([]string{"--insecure-policy"}, args...)...)
 	cmd.Env = append(os.Environ(),
 		"REGISTRY_AUTH_FILE="+filepath.Join(s.folder, "auth.json"),
-		// Its cache of blob locations. root's is in /var/lib/containers/cache.
+		// The folder of skopeo's cache of blob locations. Without this variable, root's cache
+		// in /var/lib/containers/cache would be used.
 		"XDG_DATA_HOME="+s.folder,
 	)
 	cmd.Stdin = strings.NewReader(stdin)

@@ -28,7 +28,7 @@ func module(path string) func(testing.TB) string {
 	}
 }
 
-// firstLine returns the first line that a program prints about its version.
+// firstLine returns the first line of a program's output.
 func firstLine(t testing.TB, program string, args ...string) string {
 	t.Helper()
 	out, err := process.Run(t.Context(), exec.Command(program, args...))

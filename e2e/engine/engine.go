@@ -84,8 +84,9 @@ func Need(t testing.TB) {
 	}
 }
 
-// Shared returns a function that returns one Engine for all subtests of t, which the first call
-// starts. If no Engine can run here, the call skips or fails the subtest.
+// Shared returns a function that returns one Engine for all subtests of t. The first call of
+// the function starts the Engine. If no Engine can run here, each call skips or fails the
+// subtest.
 func Shared(t testing.TB) func(testing.TB) *Engine {
 	var mu sync.Mutex
 	var shared *Engine
@@ -101,8 +102,8 @@ func Shared(t testing.TB) func(testing.TB) *Engine {
 	}
 }
 
-// lasting fails like a subtest, because only the test of the current goroutine can be ended,
-// and is cleaned up with the whole test.
+// lasting is a testing.TB of a subtest whose cleanup and temporary folders last until the whole
+// test ends. FailNow and Skip end the subtest, because a goroutine can end only its own test.
 type lasting struct {
 	testing.TB
 	whole testing.TB
@@ -115,9 +116,9 @@ func (l lasting) Failed() bool              { return l.whole.Failed() }
 func (l lasting) Logf(f string, a ...any)   { l.whole.Logf(f, a...) }
 func (l lasting) Errorf(f string, a ...any) { l.whole.Errorf(f, a...) }
 
-// BuildKit returns a `docker build` command that uses the Engine's BuildKit. Newer command
-// lines need a plugin for that, which Debian does not have; the one in the Engine's package
-// does not.
+// BuildKit returns a `docker build` command that uses the Engine's BuildKit. Newer docker
+// commands need a plugin for BuildKit, which Debian does not have. The docker command in the
+// Engine's package needs no plugin.
 func (e *Engine) BuildKit(ctx context.Context, config string, args ...string) *exec.Cmd {
 	const packaged = "/usr/bin/docker"
 	cmd := e.Command(ctx, config, append([]string{"build"}, args...)...)

@@ -1,7 +1,8 @@
 // Package idtoken is an issuer of ID tokens for tests.
 //
-// Start runs an issuer that behaves like those of GitHub Actions and Kubernetes, with their
-// claims. It rotates its keys during use, as they do, to a key that it has published before.
+// Start runs an issuer whose tokens have the claims of GitHub Actions or Kubernetes. As the
+// issuers of both do, it changes its signing key during use, to a key that it has already
+// published.
 package idtoken
 
 import (
@@ -25,7 +26,7 @@ type Issuer struct {
 	URL string // the tokens' iss
 
 	issued atomic.Int64
-	keys   [2]jose.JSONWebKey // both published; the first signs perKey tokens, the second the rest
+	keys   [2]jose.JSONWebKey // both are published; the first signs the first perKey tokens, the second signs all later tokens
 }
 
 // Claims are a token's claims except iss, aud and its times.
@@ -91,7 +92,7 @@ func Start(t testing.TB) *Issuer {
 
 func answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // an error has no receiver
+	_ = json.NewEncoder(w).Encode(v) // a failed write means that the client is gone
 }
 
 // perKey is the number of tokens that the first key signs. It is small, so that a run of a few

@@ -15,8 +15,8 @@ import (
 var built sync.Map // folder -> func() (program string, err error)
 
 // Build compiles the program in a folder relative to this module and returns its path. The
-// program stays in bin/ of this checkout, where the go command finds that it is up to date, and
-// where tests of another checkout do not replace it.
+// program stays in bin/ of this checkout. There the go command finds that the program is up to
+// date, and tests of another checkout do not replace it.
 func Build(t testing.TB, name, folder string) string {
 	t.Helper()
 	once, _ := built.LoadOrStore(folder, sync.OnceValues(func() (string, error) { return build(name, folder) }))

@@ -2,8 +2,8 @@
 // clients.
 //
 // Start runs a program for the duration of a test, in its own process group, so that none of
-// its processes outlives the test. Run runs a program to its end. If the test fails, its output
-// is logged.
+// its processes outlives the test. Run runs a program to its end. If the test fails, the output
+// of the program is logged.
 package process
 
 import (
@@ -55,8 +55,8 @@ type Process struct {
 	err  error
 }
 
-// Start starts a program. At the end of the test it gets SIGTERM, then SIGKILL if necessary;
-// then the rest of its process group gets SIGKILL.
+// Start starts a program. At the end of the test the program gets SIGTERM, then SIGKILL if
+// necessary; then the rest of its process group gets SIGKILL.
 func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	name := filepath.Base(cmd.Path)
@@ -108,7 +108,7 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-// Ended reports whether the program has ended, and its error.
+// Ended reports whether the program has ended, and returns the error with which it ended.
 func (p *Process) Ended() (bool, error) {
 	select {
 	case <-p.done:
@@ -124,7 +124,7 @@ func (p *Process) Text() string {
 	return string(text)
 }
 
-// Await waits until ready returns nil. It fails the test if the program ends.
+// Await waits until ready returns nil. Await fails the test if the program ends before that.
 func (p *Process) Await(t testing.TB, what string, ready func(context.Context) error) {
 	t.Helper()
 	Await(t, what, func(ctx context.Context) error {

@@ -1,7 +1,7 @@
 // Package registry runs real registries for tests.
 //
 // Start runs a distribution registry on a free loopback port. Its storage is in a temporary
-// folder, in which tests check what was really pushed.
+// folder, in which tests check what was stored.
 package registry
 
 import (
@@ -31,19 +31,19 @@ const (
 // Options configure whom a registry trusts and where it posts events.
 type Options struct {
 	Realm         string // URL of the token endpoint
-	Service       string // audience of its tokens
+	Service       string // audience of the registry's tokens
 	Issuer        string
 	Roots         string // PEM file: rootcertbundle
 	JWKS          string // JSON file; registry 3 only
 	Notifications string // URL to post events to; "": no events
-	Secret        string // Authorization header of those posts
+	Secret        string // Authorization header of the events
 }
 
 // Registry is a registry that runs until the test ends.
 type Registry struct {
 	Version Version
-	// Host is localhost:port, because clients reject realms with literal loopback addresses,
-	// and compare by name.
+	// Host is localhost:port and not 127.0.0.1:port, because some clients reject realms with
+	// literal loopback addresses, and some compare the names of realm and registry.
 	Host string
 	*process.Process
 	storage string
@@ -69,7 +69,7 @@ auth:
 	}
 	b.WriteString(" }\n")
 	if o.Notifications != "" {
-		// With a short backoff, an event arrives as soon as the receiver listens.
+		// With a short backoff, an event arrives soon after the receiver starts to listen.
 		fmt.Fprintf(&b, `notifications:
   endpoints:
     - { name: tidewaiter, url: %q, timeout: 5s, threshold: 3, backoff: 100ms, headers: { Authorization: [%q] } }
@@ -78,7 +78,7 @@ auth:
 	return StartConfig(t, v, b.String())
 }
 
-// Placeholders in a config for values that are known at the start.
+// Placeholders in a config for values that StartConfig chooses.
 const (
 	Storage = "/var/lib/registry" // storage folder
 	Address = ":5000"             // listening address
@@ -107,7 +107,7 @@ func StartConfig(t testing.TB, v Version, config string, environment ...string) 
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, "serve", file)
-	// Without this, registry 3 tries to connect to a collector.
+	// Without this variable, registry 3 tries to connect to a collector.
 	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
 	cmd.Env = append(cmd.Env, environment...)
 	// The last variable of a name counts.
@@ -128,7 +128,8 @@ func StartConfig(t testing.TB, v Version, config string, environment ...string) 
 	return r
 }
 
-// Program returns the path of a registry's program. If necessary it is compiled once, into bin/e2e.
+// Program returns the path of a registry's program. A registry that is not Debian's is compiled
+// once, into bin/e2e.
 func Program(t testing.TB, v Version) string {
 	t.Helper()
 	if v == V28 {
@@ -144,12 +145,13 @@ func VersionText(t testing.TB, v Version) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// "PROGRAM MODULE VERSION"; a compiled registry prints more that it does not know
+	// The output is "PROGRAM MODULE VERSION". A registry that the tests compiled appends
+	// "+unknown".
 	fields := strings.Fields(out)
 	return strings.TrimSuffix(fields[len(fields)-1], "+unknown")
 }
 
-// Tag returns the digest of a tag, or "" if it does not exist.
+// Tag returns the digest of a tag, or "" if the tag does not exist.
 func (r *Registry) Tag(repository, tag string) string {
 	text, err := os.ReadFile(filepath.Join(r.repository(repository), "_manifests", "tags", tag, "current", "link"))
 	if err != nil {

@@ -32,7 +32,8 @@ func (tw *Tidewaiter) Command(t testing.TB, stdin string, args ...string) (made 
 	return made
 }
 
-// Asked is a response of the token endpoint: the status, and a refresh token if it issued one.
+// Asked is a response of the token endpoint: the status, and the refresh token if the endpoint
+// issued one.
 type Asked struct {
 	Status  int
 	Refresh string

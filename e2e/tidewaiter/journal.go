@@ -33,7 +33,7 @@ type Decision struct {
 	Refused string `json:"refused"` // why no token was issued
 }
 
-// Journal follows the journal by the command for it, while the service runs.
+// Journal reads the journal of the running service with `tidewaiter journal list --follow`.
 type Journal struct {
 	t    testing.TB
 	tail *process.Process
@@ -46,8 +46,8 @@ func (tw *Tidewaiter) Journal(t testing.TB) *Journal {
 		"--config", tw.Config, "--limit", "1000000", "--follow", "--output", "json"))}
 }
 
-// Entries returns the entries so far. The test fails if the command has ended: no entry it waits
-// for would ever come.
+// Entries returns the entries so far. It fails the test if the command has ended, because no
+// further entry could arrive.
 func (j *Journal) Entries() (entries []Entry) {
 	j.t.Helper()
 	if ended, err := j.tail.Ended(); ended {

@@ -82,14 +82,15 @@ func StartBrief(t testing.TB, services ...string) *Tidewaiter {
 	return start(t, Identity(t)+"policy:"+policy, ", lifetime: 1m, push_lifetime: 1m", services)
 }
 
-// StartWith is Start with another end of the config: `identity` and `policy`.
+// StartWith is Start with a different end of the config, which contains the sections `identity`
+// and `policy`.
 func StartWith(t testing.TB, end string, services ...string) *Tidewaiter {
 	t.Helper()
 	return start(t, end, "", services)
 }
 
-// start starts a Tidewaiter with this end of its config, and with more keys for each of its
-// registries.
+// start starts a Tidewaiter. end is the end of its config, and more has additional keys for
+// each registry.
 func start(t testing.TB, end, more string, services []string) *Tidewaiter {
 	t.Helper()
 	folder := t.TempDir()
@@ -126,8 +127,8 @@ registries:
 	return tw
 }
 
-// Serve starts a Tidewaiter with a config that makes it listen at url, and waits until it is
-// ready.
+// Serve starts a Tidewaiter with a config. The service must listen at url; Serve waits until it
+// is ready.
 func Serve(t testing.TB, config, url string) *Tidewaiter {
 	t.Helper()
 	tw := &Tidewaiter{URL: url, Config: config}

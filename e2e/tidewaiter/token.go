@@ -16,7 +16,7 @@ type Answer struct {
 	Claims Claims
 }
 
-// Claims are a token's claims. They are not verified here: registries do that.
+// Claims are a token's claims. This package does not verify them: registries do.
 type Claims struct {
 	Subject  string   `json:"sub"`
 	Audience string   `json:"aud"`
@@ -30,7 +30,8 @@ type Access struct {
 	Actions []string `json:"actions"`
 }
 
-// Token requests a token as name, or anonymously if name is "". more are additional parameters.
+// Token requests a token as name, or anonymously if name is "". The parameters in more are
+// added to the query.
 func (tw *Tidewaiter) Token(t testing.TB, name, service string, scopes []string, more url.Values) Answer {
 	t.Helper()
 	query := url.Values{"service": {service}, "scope": scopes}
