@@ -75,7 +75,8 @@ func setPrincipal(q *journal.Query, written string) string {
 		return "the name is missing"
 	case kind == "robot":
 		who.Logins = []string{identity.RobotPrefix + name}
-	case kind != "operator":
+	case kind == "user", kind == "workload" && strings.Contains(name, ":"):
+		// Events have only the login. A workload's has the name of the source before a colon.
 		who.Logins = []string{name}
 	}
 	q.Who = who

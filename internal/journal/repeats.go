@@ -116,7 +116,7 @@ func newEventKey(ctx context.Context, tx *sql.Tx, now time.Time, registry string
 		key.at = epoch
 		earlier = append(earlier, at)
 	}
-	known, err := hasEvent(ctx, tx, hash, earlier...)
+	known, err := hasEvent(ctx, tx, hash, earlier)
 	if known {
 		return repeat, err
 	}

@@ -3,7 +3,6 @@ package journal
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -92,15 +91,15 @@ func insertEvents(ctx context.Context, tx *sql.Tx, keys []eventKey) (stored []ev
 	return stored, rows.Err()
 }
 
-// hasEvent reports whether one of the keys is stored.
-func hasEvent(ctx context.Context, tx *sql.Tx, hash int64, at ...int64) (found bool, err error) {
-	for _, at := range at {
-		err := tx.QueryRowContext(ctx, `SELECT true FROM journal_events WHERE at = $1 AND hash = $2`, at, hash).Scan(&found)
-		if found || err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return found, err
-		}
+// hasEvent reports whether a key with the hash and one of the times or epochs is stored.
+func hasEvent(ctx context.Context, tx *sql.Tx, hash int64, at []int64) (found bool, err error) {
+	places, args := "", []any{hash}
+	for i, at := range at {
+		places += fmt.Sprintf("%s$%d", list(i, "", ", "), i+2)
+		args = append(args, at)
 	}
-	return false, nil
+	err = tx.QueryRowContext(ctx, `SELECT count(*) > 0 FROM journal_events WHERE hash = $1 AND at IN (`+places+`)`, args...).Scan(&found)
+	return found, err
 }
 
 // deleteEvents deletes up to limit keys with a time between two, and returns how many.

@@ -1,0 +1,36 @@
+package api_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+)
+
+// Events of registries have only a login. A principal of one kind must not get the events of another
+// kind with the same name.
+func TestPrincipalsHaveTheirOwnLogins(t *testing.T) {
+	for principal, want := range map[string]*journal.Who{
+		"user:ann":                 {Subjects: []string{"user:ann"}, Logins: []string{"ann"}},
+		"robot:ci":                 {Subjects: []string{"robot:ci"}, Logins: []string{"robot+ci"}},
+		"workload:ann":             {Subjects: []string{"workload:ann"}},
+		"workload:github:acme/app": {Subjects: []string{"workload:github:acme/app"}, Logins: []string{"github:acme/app"}},
+		"operator:root":            {Subjects: []string{"operator:root"}},
+		"anonymous":                {Subjects: []string{"anonymous"}, Logins: []string{""}},
+		"robot+ci": {
+			Subjects: []string{"robot+ci", "user:robot+ci", "robot:robot+ci", "workload:robot+ci", "operator:robot+ci", "robot:ci"},
+			Logins:   []string{"robot+ci", "robot+robot+ci"},
+		},
+	} {
+		f := api.Filter{Principal: principal}
+		q, field, reason := f.Query()
+		if reason != "" {
+			t.Errorf("%s: %s: %s", principal, field, reason)
+		}
+		if diff := cmp.Diff(want, q.Who); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", principal, diff)
+		}
+	}
+}
