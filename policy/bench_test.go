@@ -11,13 +11,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// shapes are policies whose rules differ in different parts. Each would be slow in an index made
-// for another one.
+// shapes are policies. The rules of each policy differ from each other in another part of a
+// rule. An index that is fast for one of these policies only would be slow for the others.
 var shapes = []struct {
 	name string
 	rule func(i int) policy.Rule
 	hit  func(i int) string // a name that rule i matches
-	miss string             // a name that none matches
+	miss string             // a name that no rule matches
 }{
 	{
 		"teams", // what most policies look like: a group and what lies under its name
@@ -134,7 +134,7 @@ func BenchmarkDecide(b *testing.B) {
 }
 
 // Each request has another principal and matches other rules, so the processor's caches do not
-// have them. The smallest policy shows the cost of the requests themselves.
+// hold these rules. The smallest policy shows the cost of the requests themselves.
 func BenchmarkDecideAllOver(b *testing.B) {
 	for _, shape := range shapes {
 		for _, n := range sizes {

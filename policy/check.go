@@ -72,8 +72,8 @@ func newNames(rules int) names {
 	return make(names, size)
 }
 
-// firstWith returns the index of the first rule with the name of rule i. It is i if the name is
-// new.
+// firstWith returns the index of the first rule that has the same name as rule i. The result is
+// i if no earlier rule has this name.
 func (n names) firstWith(rules []Rule, i int) int {
 	for at := maphash.String(seed, rules[i].Name); ; at++ {
 		slot := &n[at&uint64(len(n)-1)]
@@ -154,8 +154,8 @@ func (c *compiler) actions(i int, kind string) scope.Actions {
 	return (role | source.Actions) & possible
 }
 
-// noRole describes an unknown role. It lists the roles that exist unless it suggests a similar
-// one.
+// noRole describes an unknown role. It suggests a role with a similar name. If there is no such
+// role, it lists all roles.
 func (c *compiler) noRole(name string) *match.SyntaxError {
 	bad := match.Errorf("there is no role %q", name).Suggest(c.nearestRole(name))
 	switch n := len(c.roles); {
@@ -205,8 +205,9 @@ func checkPattern(kind, text string, parsed match.Pattern) *match.SyntaxError {
 	return nil
 }
 
-// notInOther reports whether the character can be neither in a glob nor in a name other than a
-// repository's. These have ASCII letters, digits and . _ - : @ +
+// notInOther reports whether the character is forbidden in names of types other than
+// repository, and in globs for such names. Both consist of ASCII letters, digits and the
+// characters ._-:@+ (globs also have *).
 func notInOther(r rune) bool {
 	lower := r | 0x20
 	return !('a' <= lower && lower <= 'z' && r < 0x80 || '0' <= r && r <= '9' || strings.ContainsRune("._-:@+*", r))
@@ -226,7 +227,7 @@ func checkRepository(text string, parsed match.Pattern) *match.SyntaxError {
 			switch {
 			case 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '.' || r == '_' || r == '-':
 			case r == '*' && p.Kind == match.Glob:
-			// As in registry.example.com:*/app.
+			// The colon of a host and port, as in registry.example.com:*/app.
 			case r == ':' && i == 0 && len(parsed) > 1 && p.Kind == match.Glob:
 			case 'A' <= r && r <= 'Z':
 				return match.Errorf("the pattern %q has the upper-case letter %q, which no repository's name has", text, r).Suggest(lowerCase(parsed))
@@ -281,8 +282,8 @@ func (r *rule) checkPlaceholders(text string, parsed match.Pattern) *match.Synta
 	return nil
 }
 
-// Check returns the errors of the limit as Problems. Decide works without it: a limit with an
-// error grants less, never more.
+// Check returns the errors of the limit as Problems. Decide does not require a checked limit:
+// an error in a limit makes it grant less.
 func (l Limit) Check() error {
 	c := compiler{policy: &Policy{rules: []Rule{{Type: l.Type, Actions: l.Actions}}}}
 	kind := c.checkType(0)

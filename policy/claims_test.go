@@ -40,7 +40,8 @@ func TestNumbersHaveOneCanonicalText(t *testing.T) {
 	}
 }
 
-// The canonical text is a fixed point, and that of a whole number is the number itself.
+// Canonical text stays the same when it is converted again. The canonical text of a whole
+// number is the number itself.
 func TestPropertyCanonicalNumbers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,20})?([eE][-+]?[0-9]{1,2})?`).Draw(t, "text")

@@ -17,7 +17,7 @@ import (
 type Policy struct {
 	id       string
 	rules    []Rule
-	compiled []rule // in the same order
+	compiled []rule // in the order of rules
 	written  int    // the number of rules that are not built in
 
 	tree       tree
@@ -25,13 +25,13 @@ type Policy struct {
 	registries map[string]map[string]*node // by registry and type
 }
 
-// rule is a Rule in the form that Decide reads.
+// rule is the form of a Rule that Decide reads.
 type rule struct {
 	source   *Rule
 	number   int32         // from 1, in the order of the source
-	actions  scope.Actions // of its role and its own, as far as its type has them
+	actions  scope.Actions // the role's and the rule's own, if the type has them
 	deny     bool
-	lifetime time.Duration // the shorter of its own and its role's; 0: no limit
+	lifetime time.Duration // the shorter of the rule's and the role's; 0: no limit
 	plain    bool          // without condition and lifetime
 	subjects []match.Subject
 }
@@ -68,7 +68,7 @@ func Compile(source Source) (*Policy, error) {
 }
 
 // ID identifies the content of the policy: the same roles and rules in the same order have the
-// same ID, wherever they were written. It is 16 hexadecimal digits of a SHA-256.
+// same ID, wherever they were written. An ID is 16 hexadecimal digits of a SHA-256.
 func (p *Policy) ID() string { return match.OrZero(p).id }
 
 // Len returns the number of rules without the built-in ones.
@@ -77,9 +77,9 @@ func (p *Policy) Len() int { return match.OrZero(p).written }
 // Rules returns the rules as they were passed to Compile.
 func (p *Policy) Rules() []Rule { return slices.Clone(match.OrZero(p).rules) }
 
-// Effective returns each rule with what it has together with its role: its actions, as far as its
-// type has them, and the maximum lifetime of a token; 0 means no limit. The rules must not be
-// changed.
+// Effective returns each rule with the combined effect of the rule and its role: the actions of
+// both that the rule's type has, and the shorter maximum lifetime of a token; 0 means no limit.
+// The rules must not be changed.
 func (p *Policy) Effective() iter.Seq2[*Rule, Role] {
 	return func(yield func(*Rule, Role) bool) {
 		for i := range match.OrZero(p).compiled {
@@ -170,7 +170,7 @@ func (c *compiler) rule(i int) {
 }
 
 // isNil reports whether a condition is an interface value that holds a nil pointer or another
-// nil, whose Holds would panic.
+// nil value. Its method Holds would panic.
 func isNil(c Condition) bool {
 	if c == nil {
 		return false
@@ -192,7 +192,7 @@ func (c *compiler) root(types map[string]*node, kind string) *node {
 	return root
 }
 
-// parseSubjects returns the subjects of a rule. Those of all rules share one array.
+// parseSubjects returns the subjects of a rule. The subjects of all rules share one array.
 func (c *compiler) parseSubjects(i int) []match.Subject {
 	source := &c.policy.rules[i]
 	if len(source.Subjects) == 0 {

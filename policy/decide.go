@@ -13,7 +13,8 @@ import (
 // Indexed. A request without a principal is anonymous. A nil policy and a nil request grant
 // nothing.
 //
-// If several rules decide an action alike, the result names the first of them in the source.
+// If several rules decide an action in the same way, the result names the first of these rules
+// in the source.
 func (p *Policy) Decide(r *Request) Decision {
 	p, r = match.OrZero(p), match.OrZero(r)
 	principal := match.OrZero(r.Principal)
@@ -48,8 +49,8 @@ type evaluator struct {
 
 	denies bool // only deny rules are applied
 
-	// The subjects of who, computed when the first rule needs them: in known if they are indexed
-	// or do not fit into hashes, otherwise in hashes and slots.
+	// The subjects of who, computed when the first rule needs them. Known is set if the
+	// subjects are indexed or do not fit into hashes. Otherwise hashes and slots hold them.
 	known  *subjectSet
 	count  int
 	hashes [48]uint32
@@ -60,8 +61,8 @@ type evaluator struct {
 const actionBits = 8
 
 // findings holds what the rules applied so far decide about each action: the numbers of the
-// first rules that deny it, that allow it, and that would allow it if their condition held. 0
-// means that there is no such rule.
+// first rule that denies the action, the first that allows it, and the first that would allow
+// it if its condition held. 0 means that there is no such rule.
 type findings struct {
 	denied, allowed, failed [actionBits]int32
 	// lifetime is the shortest of the rules that allow the action; 0: no rule limits it.
@@ -90,8 +91,8 @@ func (e *evaluator) matchScope(asked *scope.Scope) {
 	}
 }
 
-// matchUnknownRegistry applies the deny rules of all registries. The request does not name its
-// registry, and that must not bypass a deny for one of them.
+// matchUnknownRegistry applies the deny rules of all registries. A request that does not name
+// its registry must not bypass a deny rule for one registry.
 func (e *evaluator) matchUnknownRegistry(kind string) {
 	e.denies = true
 	for _, types := range e.policy.registries {
@@ -116,7 +117,7 @@ func (e *evaluator) walk(root *node) {
 		part := e.path.Part(at)
 		hash := hashOf(part)
 		for _, s := range now {
-			if s.at > at { // a claim with several parts matched beyond this one
+			if s.at > at { // a claim with several parts matched beyond part at
 				next = add(next, s.node, s.at)
 				continue
 			}
@@ -178,7 +179,8 @@ func (e *evaluator) walkRare(next []state, n *node, at int, part string, hash ui
 	return next
 }
 
-// addWithDoubleStar adds a node, and the node behind its **, because ** also matches no part.
+// addWithDoubleStar adds a node. If the node has a ** edge, it also adds the node behind the
+// **, because ** can match zero parts.
 func addWithDoubleStar(states []state, n *node, at int) []state {
 	states = add(states, n, at)
 	if n.rare != nil && n.rare.deep != nil {
@@ -237,8 +239,8 @@ func (e *evaluator) subjects() subjectSet {
 	return subjectSet{e.hashes[:e.count], e.slots[:]}
 }
 
-// memberOf is match.Who.MemberOf with one lookup in the subject table, however many groups there
-// are. Hash is the hash of the part.
+// memberOf returns the same as match.Who.MemberOf, but takes one lookup in the subject table
+// however many groups there are. Hash is the hash of the part.
 func (e *evaluator) memberOf(part string, hash uint64) bool {
 	if !match.ValidPart(part) {
 		return false
@@ -265,8 +267,8 @@ func (e *evaluator) applyIfHeld(m *posting, held *subjectSet) {
 	}
 }
 
-// applyIfSubject applies the rule of a posting if its subject is the i-th of the principal. Both
-// have the same hash. It reports whether it was.
+// applyIfSubject applies the rule of a posting if the posting's subject is the principal's i-th
+// subject, and reports whether it is. The caller has compared the hashes of both.
 func (e *evaluator) applyIfSubject(m *posting, i int) bool {
 	r := &e.policy.compiled[m.rule-1]
 	if r.subjects[m.nth] != e.who.Subject(i) {
@@ -276,8 +278,8 @@ func (e *evaluator) applyIfSubject(m *posting, i int) bool {
 	return true
 }
 
-// applyRule adds the effect of a rule to the findings. Rules come in any order, and some come
-// twice.
+// applyRule adds the effect of a rule to the findings. Rules are applied in any order, and a
+// rule may be applied twice.
 func (e *evaluator) applyRule(r *rule) {
 	actions := e.asked.Actions & r.actions
 	if e.denies && !r.deny || !e.found.open(r, actions) {
@@ -350,7 +352,8 @@ func (e *evaluator) result(causes []Cause) (scope.Actions, []Cause) {
 	return granted, causes
 }
 
-// addCause appends a cause, or adds its actions to an equal one among those from begin on.
+// addCause appends a cause. If causes[begin:] has a cause with the same reason and rule,
+// addCause adds the actions to that cause instead.
 func (e *evaluator) addCause(causes []Cause, begin int, c Cause) []Cause {
 	for i := begin; i < len(causes); i++ {
 		if causes[i].Reason == c.Reason && causes[i].Rule == c.Rule {
@@ -368,13 +371,13 @@ func (p *Policy) numbered(n int32) *Rule {
 	return &p.rules[n-1]
 }
 
-// withinLimits returns the actions on the asked scope that the credential's limits leave.
+// withinLimits returns the actions on the asked scope that the credential's limits permit.
 func (e *evaluator) withinLimits() scope.Actions {
 	return e.principal.within(&e.who, e.asked, &e.path)
 }
 
-// WithinLimits returns the actions of a scope that the credential's limits leave, whatever the
-// rules allow.
+// WithinLimits returns the actions of a scope that the credential's limits permit. It does not
+// read any rules.
 func (who *Principal) WithinLimits(asked scope.Scope) scope.Actions {
 	var path match.Path
 	who = match.OrZero(who)
@@ -384,8 +387,9 @@ func (who *Principal) WithinLimits(asked scope.Scope) scope.Actions {
 	return 0
 }
 
-// Limits are parsed here and not when they are created: they travel with the principal as plain
-// text, through databases and journals, and no parsed form may grant more than that text.
+// Limits are parsed here and not when they are created. They are stored with the principal as
+// plain text, in databases and journals. A parsed form that is stored beside the text could
+// grant more than the text.
 func (who *Principal) within(facts *match.Who, asked *scope.Scope, path *match.Path) (left scope.Actions) {
 	if len(who.Limits) == 0 {
 		return asked.Actions

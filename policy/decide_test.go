@@ -75,7 +75,7 @@ func TestDecide(t *testing.T) {
 		{"nobody", "repository:ann/app:pull", "", "-"},
 		{"Ann", "repository:ann/app:pull", "", "-"},
 		{"robot:ann", "repository:ann/app:pull", "", "-"},    // not the user of the same name
-		{"workload:ann", "repository:ann/app:pull", "", "-"}, // and a workload neither
+		{"workload:ann", "repository:ann/app:pull", "", "-"}, // a workload does not either
 
 		{"ann +dev", "repository:team/app:push", "push", "team"},
 		{"ann +dev", "repository:team/a/b/c:push", "push", "team"},
@@ -83,7 +83,7 @@ func TestDecide(t *testing.T) {
 		{"ann +dev", "repository:team/prod:push", "", "!freeze"}, // a deny beats any allow
 		{"ann +dev", "repository:team/prod:pull,push,delete", "pull", "team !freeze"},
 		{"ann +dev", "repository:team/prod/x:push", "", "!freeze"},
-		{"ann +dev", "repository:team/product:push", "push", "team"}, // patterns are anchored
+		{"ann +dev", "repository:team/product:push", "push", "team"}, // prod is not product
 		{"ann +dev", "repository:myteam/app:push", "", "-"},
 		{"ann +Dev", "repository:team/app:push", "", "-"}, // case is exact
 		{"ann", "repository:team/app:push", "", "-"},
@@ -92,8 +92,8 @@ func TestDecide(t *testing.T) {
 
 		{"bob", "repository:team/app-web:pull", "pull", "apps"},
 		{"bob", "repository:team/app:pull", "", "-"},
-		{"bob", "repository:team/app-web/x:pull", "", "-"}, // * stays in its part
-		{"bob", "repository:a/base:pull", "pull", "base"},  // ** may be no part in the middle
+		{"bob", "repository:team/app-web/x:pull", "", "-"}, // * does not match a slash
+		{"bob", "repository:a/base:pull", "pull", "base"},  // ** in the middle: zero parts
 		{"bob", "repository:a/x/y/base:pull", "pull", "base"},
 		{"bob", "repository:a/x/base/y:pull", "", "-"},
 
@@ -115,7 +115,7 @@ func TestDecide(t *testing.T) {
 		{"ann +ops", "tidewaiter:journal:read", "read", "journal"},
 		{"ann +ops", "tidewaiter:namespace/team:read,write", "read", "journal -"},
 		{"ann +ops", "repository:journal:pull", "", "-"},
-		{"ann +ops", "artifact:journal:pull", "", "-"}, // a type that no rule speaks of
+		{"ann +ops", "artifact:journal:pull", "", "-"}, // a type that no rule is for
 	} {
 		t.Run(tt.who+" asks "+tt.asks, func(t *testing.T) {
 			who := policytest.Principal(tt.who)
@@ -155,7 +155,8 @@ func TestDecideWhole(t *testing.T) {
 		Results: []policy.Result{
 			{Asked: asked[0], Granted: scope.Pull | scope.Push, Causes: []policy.Cause{
 				{Actions: scope.Pull, Reason: policy.Allowed, Rule: &rules[1]},
-				// The first rule in the source, although team allows it too.
+				// The cause is the first rule in the source, although the rule team allows push
+				// too.
 				{Actions: scope.Push, Reason: policy.Allowed, Rule: &rules[0]},
 				{Actions: scope.Delete, Reason: policy.Denied, Rule: &rules[3]},
 			}},
@@ -164,7 +165,7 @@ func TestDecideWhole(t *testing.T) {
 				{Actions: scope.Push, Reason: policy.Allowed, Rule: &rules[0]},
 			}},
 		},
-		Lifetime: 5 * time.Minute, // that of brief is of no matter: what it allows is denied
+		Lifetime: 5 * time.Minute, // not of brief: what brief allows is denied
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("decision (-want +got):\n%s", diff)
@@ -217,7 +218,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// counting counts its evaluations.
+// counting is a condition that counts its evaluations.
 type counting struct {
 	policy.Condition
 	asked *int
@@ -244,7 +245,7 @@ func TestConditionsAreEvaluatedOnlyIfNeeded(t *testing.T) {
 	}
 }
 
-// Rules are found whatever part they differ in, and only apply to their subjects.
+// In each shape, every rule is found and applies only to its subjects.
 func TestEachOfManyRulesIsFound(t *testing.T) {
 	const n = 300
 	for _, shape := range shapes {
@@ -267,7 +268,7 @@ func TestEachOfManyRulesIsFound(t *testing.T) {
 	}
 }
 
-// The number of groups does not matter either.
+// In each shape, a principal with many groups gets what a principal with few groups gets.
 func TestManyGroups(t *testing.T) {
 	for _, source := range []policy.Source{sourceOf(300, shapes[0].rule), sourceOf(300, shapes[3].rule)} {
 		p := policytest.Compile(t, source)
@@ -305,8 +306,9 @@ func TestDecideAllocatesItsAnswerOnly(t *testing.T) {
 	}
 }
 
-// The result does not depend on the place of a rule in the index. Of several deny rules the
-// first is named, and the lifetime is the shortest of all rules that allow it, in any order.
+// The result does not depend on the place of a rule in the index. In any order, the first of
+// several deny rules is named, and the lifetime is the shortest lifetime of all rules that
+// allow the action.
 func TestFirstDenyAndShortestLifetimeInAnyOrder(t *testing.T) {
 	patterns := []string{"**", "a/**", "a/b", "*/b", "a/*", "**/b", "a*/b", "${user}/b"}
 	for i, first := range patterns {

@@ -6,7 +6,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 )
 
-// Match parses a pattern and matches it with a name, without an index. Ok is false if the
+// Match parses a pattern and compares it with a name, without an index. Ok is false if the
 // pattern is invalid.
 func Match(text, name string, who *Principal) (matched, ok bool) {
 	parsed, bad := match.Parse(nil, text)
@@ -18,8 +18,8 @@ func Match(text, name string, who *Principal) (matched, ok bool) {
 	return p.Cut(name) && parsed.Match(&p, &facts), true
 }
 
-// Colliding returns two names whose subjects have the same hash. Of 100,000 names, two usually
-// share 32 bits.
+// Colliding returns two names whose subjects have the same 32-bit hash. Among 100,000 names
+// there usually are two such names.
 func Colliding(groups bool) (one, other string) {
 	kind := match.User
 	if groups {

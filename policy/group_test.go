@@ -43,7 +43,7 @@ func TestGroupMatchesOnePart(t *testing.T) {
 		{inGroups(policy.User, "dev", "ops"), "hr/app", 0},
 		{inGroups(policy.User, "dev", "ops"), "dev/app/x", 0},
 		{inGroups(policy.User, "dev", "ops"), "dev", 0},
-		{inGroups(policy.User, "dev", "ops"), "shared/dev/ops", scope.Pull}, // each any of them
+		{inGroups(policy.User, "dev", "ops"), "shared/dev/ops", scope.Pull}, // any of the groups
 		{inGroups(policy.User, "dev"), "shared/dev/ops", 0},
 		{inGroups(policy.User), "dev/app", 0},
 		{inGroups(policy.Robot, "dev"), "dev/app", scope.Pull},
@@ -66,8 +66,8 @@ func TestGroupMatchesOnePart(t *testing.T) {
 	}
 }
 
-// A deny rule applies if any group matches, even the last of a thousand. The cost of a lookup
-// does not grow with the number of groups.
+// A deny rule applies if any group matches, even the last of a thousand. The number of
+// allocations does not grow with the number of groups.
 func TestDenyByOneOfManyGroups(t *testing.T) {
 	p := groupPolicy(t,
 		policy.Rule{Subjects: []string{"signed-in"}, Names: []string{"**"}, Actions: scope.Pull},

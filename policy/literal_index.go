@@ -3,10 +3,10 @@ package policy
 import "hash/maphash"
 
 // literalIndex is the hash table of all literal edges of a tree. An edge leads from a node to
-// another by the text of a part. In a large policy most lookups here miss the processor's
-// caches. So an entry is two words in one array, and the values to compare are in the target
-// node, which is read next anyway. A map keyed by node and text waits for memory more often (see
-// BenchmarkDecideAllOver).
+// another by the text of a part. In a large policy most lookups in this table miss the
+// processor's caches. So an entry has two words in one array. The values to compare are in the
+// target node, which the caller reads next anyway. A map keyed by node and text waits for
+// memory more often (see BenchmarkDecideAllOver).
 type literalIndex struct {
 	slots []slot // a power of two; at least half of them are free
 	used  int

@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// This is a second evaluator, written from the package comment and not from the code: without an
-// index or optimizations. Decide must agree with it.
+// This is a second evaluator, written from the package comment and not from the code. It has no
+// index and no optimizations. Decide must return the same results.
 
 type naiveAnswer struct {
 	Granted  scope.Actions
@@ -111,7 +111,7 @@ func naiveMatches(rule policy.Rule, r *policy.Request, asked scope.Scope) bool {
 	if naiveType(rule.Type) != naiveType(asked.Type) {
 		return false
 	}
-	unknown := r.Registry == "" && rule.Deny // what it is for, it may be about
+	unknown := r.Registry == "" && rule.Deny // a deny rule for any registry may apply
 	if len(rule.Registries) > 0 && !naiveIn(rule.Registries, r.Registry) && !unknown {
 		return false
 	}

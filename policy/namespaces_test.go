@@ -13,8 +13,8 @@ import (
 )
 
 // namespaces is the policy of a large company: ten rules for each of n namespaces, for its
-// groups, its lead, its robots and its neighbors. All but the freeze use the same roles. The
-// condition when, which may be nil, is for those who push.
+// groups, its lead, its robots and its neighbors. All rules except the freeze use the same
+// roles. Rules that allow a push have the condition when, which may be nil.
 func namespaces(n int, when policy.Condition) policy.Source {
 	source := policy.Source{
 		Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}, "writer": {Actions: scope.Pull | scope.Push}, "maintainer": {Actions: scope.Repository}},
@@ -63,8 +63,8 @@ func workdays(t testing.TB) policy.Condition {
 	return c
 }
 
-// A principal in many groups, and many namespaces. "all over" requests one namespace after the
-// other.
+// A principal in many groups requests names in many namespaces. The benchmark "all over"
+// requests a name in another namespace each time.
 func BenchmarkDecideNamespaces(b *testing.B) {
 	for _, way := range []struct {
 		name string

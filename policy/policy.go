@@ -18,7 +18,7 @@
 // Each action of a request is decided separately. The order of the rules does not matter:
 //
 //   - If a matching rule denies the action, it is refused.
-//   - Otherwise, if a matching rule allows it, it is granted, within the limits of the credential.
+//   - Otherwise, if a matching rule and the limits of the credential allow it, it is granted.
 //   - Otherwise it is refused.
 //
 // So a grant never exceeds the request, and never exceeds what rules allow. A rule matches if all
@@ -27,8 +27,8 @@
 // resource's name, the action is one of its own or of its role, and its [Condition] holds. If a
 // condition cannot be evaluated, an allow rule does not match and a deny rule matches.
 //
-// If several rules decide an action alike, the decision names the first of them in the source.
-// Nothing else depends on the order.
+// If several rules decide an action in the same way, the decision names the first of these
+// rules in the source. Nothing else depends on the order.
 //
 // # Subjects
 //
@@ -81,27 +81,31 @@
 //
 // # Performance
 //
-// Compile builds a tree from the parts of patterns, and Decide walks the tree with the name. Hash
-// tables find the literal text of a part, the text around a * in a part, the subjects among many
-// rules at one node, and the registries. So a decision takes as many steps, and two small
-// allocations, with one rule as with 100,000. This is also true if all rules begin with ** or
-// ${user}, have the same group, have the same name, or have a registry each. A decision takes some
-// tenths of a microsecond. A policy of 100,000 rules does not fit into a processor's caches: a
-// decision that reads a part of it for the first time in a while waits about a dozen times for
-// memory, which adds one or two microseconds.
+// Compile builds a tree from the parts of patterns, and Decide walks the tree with the name.
+// Lookups of the literal text of a part, of the text around a * in a part, of the subjects
+// among many rules at one node and of the registries use hash tables. So a decision takes as
+// many steps, and two small allocations, with one rule as with 100,000. The number of steps
+// stays the same if all patterns begin with ** or ${user}, or if all rules have the same group,
+// the same repository name, or a registry of their own. A decision takes some tenths of a
+// microsecond. A policy of 100,000 rules does not fit into a processor's caches: a decision
+// that reads a part of it for the first time in a while waits about a dozen times for memory,
+// which adds one or two microseconds.
 //
-// The running time of a decision grows with:
+// The running time of a decision grows with the number of:
 //
-//   - the rules that match subject, name and registry. Their conditions are evaluated only where
+//   - rules that match subject, name and registry. Their conditions are evaluated only where
 //     they could change the result;
-//   - the nodes of the tree that the name reaches: patterns that match it so far and differ in
-//     which of their parts are wildcards, and for ** each position in the name;
-//   - globs at one node: different lengths of the text around their * are tried one by one, and
-//     so are globs with the same text around and more between, such as *a* and *b*;
-//   - the groups of the principal, unless it is [Principal.Indexed] and few of them are named at
-//     the nodes that the name reaches. ${group} takes one lookup, however many groups there are;
-//   - the values of its claims, where a pattern names them;
-//   - the patterns of a credential's limits.
+//   - nodes of the tree that the name reaches. There is one for each distinct beginning of a
+//     pattern that matches the beginning of the name, and after a ** one for each position in
+//     the name;
+//   - globs at one node: each distinct pair of lengths of the text before the first * and after
+//     the last takes one lookup, and globs that differ only between the first * and the last,
+//     such as *a* and *b*, are tried one by one;
+//   - groups of the principal. If the principal is [Principal.Indexed], only groups that rules
+//     at the reached nodes name count. ${group} takes one lookup, however many groups there
+//     are;
+//   - values of the principal's claims, where a pattern names the claim;
+//   - patterns in the credential's limits.
 //
 // Names with more than 63 parts or 512 bytes match nothing. Patterns have the same limits, and at
 // most 8 parts that are ** or ${claims.x}. Matching a pattern never takes more than comparing each
@@ -123,7 +127,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Kind is what a principal is.
+// Kind is the kind of a principal.
 type Kind uint8
 
 // The kinds of principals. The zero Kind has the fewest rights.
@@ -151,11 +155,11 @@ type Principal struct {
 	// rights.
 	Limits []Limit `json:"limits,omitempty"`
 
-	index *index // of Kind, Name and Groups; nil unless Indexed
+	index *index // of Kind, Name and Groups; nil: not Indexed
 }
 
-// Limit restricts a credential: if there are limits, an action is granted only if one of them
-// has it.
+// Limit restricts a credential: if there are limits, an action is granted only if at least one
+// of the limits permits it.
 type Limit struct {
 	Type    string        `json:"type,omitempty"` // resource type; "" is "repository"
 	Names   []string      `json:"names"`          // patterns
@@ -174,7 +178,7 @@ type Rule struct {
 	// Names are patterns, as described in the package comment.
 	Names   []string      `json:"names"`
 	Role    string        `json:"role,omitempty"`    // a named set of actions
-	Actions scope.Actions `json:"actions,omitempty"` // and further actions
+	Actions scope.Actions `json:"actions,omitempty"` // in addition to the role's
 	When    Condition     `json:"when,omitempty"`    // nil: always
 	// Lifetime is the maximum lifetime of a token with a grant by this rule; 0: only the role's
 	// lifetime applies.
@@ -224,7 +228,7 @@ type Role struct {
 type Problem struct {
 	Rule int `json:"rule"` // index into Source.Rules, or InRoles or InLimit
 	// Field is "name", "subjects", "registries", "type", "names", "role", "actions", "when" or
-	// "lifetime"; or the name of a role.
+	// "lifetime". If Rule is InRoles, Field is the name of the role.
 	Field string `json:"field"`
 	// Item is the index into the field's list; -1: the field itself.
 	Item int    `json:"item"`
@@ -248,7 +252,7 @@ type Request struct {
 	Registry  string        `json:"registry,omitempty"`  // service name; "": unknown
 	Scopes    []scope.Scope `json:"scopes"`
 	IP        netip.Addr    `json:"ip,omitzero"`      // the zero Addr: unknown
-	Client    string        `json:"client,omitempty"` // the client's name, as the client sent it
+	Client    string        `json:"client,omitempty"` // chosen by the client
 	Now       time.Time     `json:"now,omitzero"`     // the zero Time: unknown
 }
 
@@ -264,7 +268,7 @@ type Decision struct {
 type Result struct {
 	Asked   scope.Scope   `json:"asked"`
 	Granted scope.Actions `json:"granted"` // a subset of Asked.Actions
-	Causes  []Cause       `json:"causes"`  // together they cover Asked.Actions, each action once
+	Causes  []Cause       `json:"causes"`  // each action of Asked is in one of them
 }
 
 // Reason is why an action was granted or refused. The numbers are stored: add new ones at the end.
@@ -276,7 +280,7 @@ const (
 	Allowed                       // Rule allows it
 	Denied                        // Rule denies it
 	Narrowed                      // Rule allows it, but the credential's limits do not
-	ConditionFailed               // Rule would allow it if its condition were true
+	ConditionFailed               // Rule would allow it if its condition held
 )
 
 // Cause is the rule that decided some actions of a scope.

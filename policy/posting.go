@@ -7,8 +7,8 @@ import "slices"
 // subjects.
 type postingList struct {
 	entries []posting
-	// A long list is sorted by bucket, which is hash >> shift. Buckets holds the begin of each
-	// bucket and the end of the last.
+	// A long list is sorted by bucket, which is hash >> shift. Buckets holds the start index of
+	// each bucket, and after them the end index of the last bucket.
 	buckets []uint32
 	shift   uint8
 
@@ -33,8 +33,8 @@ func (p *postingList) bucket(hash uint32) []posting {
 	return p.entries[p.buckets[b]:p.buckets[b+1]]
 }
 
-// order sorts the postings into buckets, about two for each posting. Those of one subject stay
-// in the order of their rules.
+// order sorts the postings into buckets. There are about two buckets for each posting. The
+// postings of one subject stay in the order of their rules.
 func (p *postingList) order() {
 	bits := uint8(1)
 	for 1<<bits < 2*len(p.entries) && bits < 32 {
@@ -53,7 +53,8 @@ func (p *postingList) order() {
 		p.entries[*next] = m
 		*next++
 	}
-	// The loop moved the begin of each bucket to its end, which is the begin of the next one.
+	// The loop moved the start of each bucket to its end, which is the start of the next
+	// bucket.
 	copy(p.buckets[1:], p.buckets)
 	p.buckets[0] = 0
 }

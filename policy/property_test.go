@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Properties of every policy and every request. make test tries each a little, make fuzz for a
-// long time.
+// Properties of every policy and every request. make test tries each property a few times, make
+// fuzz for a long time.
 
 func TestPropertyDecideAgreesWithANaiveEvaluator(t *testing.T) { rapid.Check(t, agrees) }
 
@@ -121,8 +121,8 @@ func TestPropertyRenamingConsistentlyChangesNothing(t *testing.T) {
 	})
 }
 
-// A name with pattern characters matches only itself, and so does a group or claim with them: it
-// gets the same rights as any other name.
+// A name, group or claim with pattern characters gets the same rights as any other name: the
+// characters match only themselves.
 func TestPropertyPatternCharactersInNamesAreText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
@@ -235,8 +235,8 @@ func mustBeWithin(t *rapid.T, less, more []scope.Actions) {
 	}
 }
 
-// withoutRules returns a decision without the names of rules: only how each action was decided.
-// The names depend on the order.
+// withoutRules returns how a decision decided each action, without the names of rules. The
+// names depend on the order of the rules.
 func withoutRules(d policy.Decision) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "lifetime %s\n", d.Lifetime)

@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// renaming puts another letter for each letter, always the same, and so leaves what is equal
-// equal, what is different different, and the text around a * around it.
+// renaming replaces each letter by another one, which is the same everywhere. So equal texts
+// stay equal, different texts stay different, and the text around a * stays in its place.
 type renaming struct{ letters [26]byte }
 
 func drawRenaming(t *rapid.T) *renaming {
@@ -31,7 +31,7 @@ func (n *renaming) text(s string) string {
 	}, s)
 }
 
-// pattern does not change placeholders.
+// pattern renames a pattern. It does not change placeholders.
 func (n *renaming) pattern(s string) string {
 	parts := strings.Split(s, "/")
 	for i, part := range parts {
@@ -42,7 +42,7 @@ func (n *renaming) pattern(s string) string {
 	return strings.Join(parts, "/")
 }
 
-// subject does not change the word before the colon.
+// subject renames a subject. It does not change the word before the colon.
 func (n *renaming) subject(s string) string {
 	word, name, named := strings.Cut(s, ":")
 	if !named {
@@ -63,7 +63,7 @@ func each(list []string, f func(string) string) []string {
 	return out
 }
 
-// claim changes only texts.
+// claim renames a claim's value. It changes only strings.
 func (n *renaming) claim(value any) any {
 	switch v := value.(type) {
 	case string:
@@ -89,7 +89,7 @@ func (n *renaming) request(r *policy.Request) *policy.Request {
 	}
 	who.Limits = nil
 	for _, l := range r.Principal.Limits {
-		if l.Type != scope.TypeRegistry { // whose one name is a word of the protocol
+		if l.Type != scope.TypeRegistry { // its only name is a word of the protocol
 			l.Names = n.patterns(l.Names)
 		}
 		who.Limits = append(who.Limits, l)

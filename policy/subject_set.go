@@ -66,7 +66,7 @@ func hashSubjects(who *match.Who, hashes, slots []uint32) {
 	}
 }
 
-// index is a subject set that was built in advance, and what it was built from.
+// index is a subject set that was built in advance, with the values from which it was built.
 type index struct {
 	subjectSet
 	kind   match.SubjectKind
@@ -77,8 +77,8 @@ type index struct {
 }
 
 // Indexed returns a copy of the principal with hashed subjects, so that decisions need not hash
-// them. It pays off for principals in many groups. Use it if you keep a principal and share it
-// between requests.
+// them. Indexing pays off for a principal in many groups that is kept and shared between
+// requests.
 //
 // The copy may be copied and changed like any other principal. The index is used only for the
 // kind, name and list of groups that it was built for.
@@ -100,8 +100,8 @@ func (who *Principal) CanonicalGroups() []string {
 	return canonicalNames(who.Groups)
 }
 
-// canonicalNames returns names in canonical spelling. It returns the list itself if all are
-// canonical already, which those from identity sources are.
+// canonicalNames returns names in canonical spelling. If all names are canonical already, as
+// names from identity sources are, it returns the list itself.
 func canonicalNames(names []string) []string {
 	for i, name := range names {
 		if c := dn.Canonical(name); c != name {
@@ -115,7 +115,7 @@ func canonicalNames(names []string) []string {
 	return names
 }
 
-// fits reports whether the index was built for what the principal is now.
+// fits reports whether the index was built for the principal's current kind, name and groups.
 func (x *index) fits(who *match.Who) bool {
 	return x != nil && x.kind == who.Kind && x.name == who.Name && len(x.groups) == len(who.Groups) &&
 		(len(x.groups) == 0 || &x.groups[0] == &who.Groups[0])

@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// A copy of an indexed principal that was given other groups, another name or another kind is
-// decided by its new values: a deny rule for the new group must apply.
+// If a copy of an indexed principal gets other groups, another name or another kind, decisions
+// use the new values: a deny rule for the new group must apply.
 func TestCopiesOfIndexedPrincipals(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"group:dev", "group:late", "user:bob", "robot:ann"}, Names: []string{"**"}, Actions: scope.Pull},

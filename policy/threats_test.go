@@ -49,7 +49,8 @@ func TestThreatNamesNeverBecomePatterns(t *testing.T) {
 	}
 }
 
-// The same for the limits of a credential, which may also contain ${user}.
+// Names do not become patterns in the limits of a credential either, which can also contain
+// ${user}.
 func TestThreatNamesNeverBecomePatternsOfLimits(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}}})
 	who := &policy.Principal{Kind: policy.User, Name: "**", Limits: []policy.Limit{{Names: []string{"${user}"}, Actions: scope.Pull}}}
@@ -58,7 +59,8 @@ func TestThreatNamesNeverBecomePatternsOfLimits(t *testing.T) {
 	}
 }
 
-// The same for subjects: a group or a user may be named like a keyword or like another subject.
+// A group or a user that is named like a keyword or like another subject does not become that
+// subject.
 func TestThreatNamesNeverBecomeSubjects(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "staff", Subjects: []string{"group:staff", "user:root", "robot:ci", "workload:job"}, Names: []string{"**"}, Actions: scope.Pull},
@@ -135,8 +137,8 @@ func TestThreatPatternsAreAnchored(t *testing.T) {
 	}
 }
 
-// docker_auth: ALICE was alice for the directory, but not for the deny rule of the ACL. Here
-// names are exact on both sides.
+// With docker_auth, the directory accepted ALICE as alice, but a deny rule of the ACL for alice
+// did not apply to ALICE. Here both the source and the rules compare names exactly.
 func TestThreatCaseIsExact(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "alice", Subjects: []string{"user:alice", "group:dev"}, Names: []string{"**"}, Actions: scope.Pull},
@@ -148,7 +150,7 @@ func TestThreatCaseIsExact(t *testing.T) {
 	}
 }
 
-// Harbor did not check the source of a mount: it is a scope like any other.
+// Harbor did not check the source of a mount. Here the source is a scope like any other.
 func TestThreatTheSourceOfAMountIsDecided(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{own}})
 	d := p.Decide(&policy.Request{Principal: policytest.Principal("ann"), Scopes: policytest.Scopes(t, "repository:ann/app:pull,push repository:secret/base:pull")})
@@ -205,7 +207,7 @@ func TestThreatFailingConditionsGrantNothing(t *testing.T) {
 	}
 }
 
-// A policy keeps nothing of requests, even after a million different names or groups.
+// A policy stores nothing from requests, even after a million different names or groups.
 func TestThreatAPolicyStoresNothingOfRequests(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{own}})
 	r := &policy.Request{Principal: policytest.Principal("ann"), Scopes: make([]scope.Scope, 1)}

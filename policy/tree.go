@@ -7,9 +7,9 @@ import (
 )
 
 // tree is the index that finds the rules for a name. It is a trie over the path parts of
-// patterns. A name leads to few of its nodes, however many rules there are: the literal text of
-// a part and the text around a * are looked up in tables, and so are the subjects of the rules
-// at a node.
+// patterns. A name leads to few nodes of the trie, however many rules there are: the literal
+// text of a part and the text around a * are looked up in tables, and so are the subjects of
+// the rules at a node.
 //
 //	team/app        -team-> . -app-> .          ends: the rules of just this name
 //	team/**         -team-> .                   below: the rules of everything under it
@@ -18,7 +18,7 @@ import (
 //	${user}/**      -${user}-> .
 //	team-*/app      -team-*-> . -app-> .        found by the text around its *
 //
-// All trees of a policy share these tables, whose keys are a node and the edge's text.
+// All trees of a policy share these tables. A key of a table is a node and an edge's text.
 type tree struct {
 	literals   literalIndex
 	globs      map[affix][]globEdge
@@ -26,7 +26,8 @@ type tree struct {
 	spareNodes []node // allocated, not yet in use
 }
 
-// affix is the key of the globs with the same text before the first * and after the last.
+// affix is the key of all globs that have the same text before the first * and the same text
+// after the last.
 type affix struct {
 	from          *node
 	before, after string
@@ -45,12 +46,12 @@ type node struct {
 	below       *postingList // rules of the patterns that continue with a final **
 	star        *node
 	rare        *rareEdges // edges that few nodes have
-	from        *node      // where the literal edge to here begins; nil if the edge is not literal
+	from        *node      // where the literal edge to this node begins; nil: no such edge
 	part        string     // the text of that edge
 	number      uint32     // unique in the tree
 	hasLiterals bool       // literal edges begin here
-	repeats     bool       // behind a **: it stays active after each part
-	shared      bool       // several paths through one name may lead here
+	repeats     bool       // the node is behind a **, so it stays active after each part
+	shared      bool       // one name may lead to this node in several ways
 }
 
 // rareEdges holds the edges other than a literal or *.
@@ -85,7 +86,7 @@ type indexBuilder struct {
 	*tree
 	globNodes  map[globKey]*node
 	placements []placement
-	spareLists []postingList // room for the next
+	spareLists []postingList // allocated, not yet in use
 	entries    int           // the number of postings of all lists
 }
 
@@ -95,7 +96,8 @@ type placement struct {
 	rule *rule
 }
 
-// globKey is a glob with its whole text. It makes equal globs share a node.
+// globKey is a node and the whole text of a glob that begins there. Equal globs at one node
+// share the node that they lead to.
 type globKey struct {
 	from *node
 	text string
@@ -132,7 +134,7 @@ func (t *indexBuilder) post(at **postingList, r *rule) {
 	t.placements = append(t.placements, placement{p, r})
 }
 
-// child returns the node that the part leads to from n. It creates the node if needed.
+// child returns the node to which the part leads from n. It creates that node if needed.
 func (t *indexBuilder) child(n *node, p match.Part) *node {
 	switch p.Kind {
 	case match.Literal:
@@ -173,7 +175,7 @@ func (t *indexBuilder) child(n *node, p match.Part) *node {
 	return t.globChild(n, p)
 }
 
-// ensure returns the node at a place. It creates the node if needed.
+// ensure returns *at. If *at is nil, it creates a node there.
 func (t *indexBuilder) ensure(at **node) *node {
 	if *at == nil {
 		*at = t.newNode()

@@ -25,9 +25,9 @@
 //
 // # Checks
 //
-// The checks are those of Tidewaiter itself, which uses the same code. Read returns all errors
-// together, each with file, line and column, and a suggestion where possible. An unknown key is an
-// error, and so is a key with an empty value: nothing empty ever means "none" or "all". Package
+// Tidewaiter itself checks its policy files by the same code. Read returns all errors together,
+// each with file, line and column, and a suggestion where possible. An unknown key is an error,
+// and so is a key with an empty value: an empty value never means "none" or "all". Package
 // [github.com/tidewaiter/tidewaiter/policy/when] checks conditions.
 //
 // # Single rules
@@ -51,26 +51,26 @@ import (
 type File = policyfile.File
 
 // Read parses files, which together are one policy: a rule may use a role of another file.
-// Warnings are about valid rules that are probably not what was meant. The error is [Problems]
-// and lists all errors. A source that Read returns without an error compiles.
+// Warnings are about valid rules that probably differ from what their author meant. The error
+// is [Problems] and lists all errors. If Read returns no error, the source compiles.
 func Read(files ...File) (source policy.Source, warnings Problems, err error) {
 	return policyfile.ReadRules(files)
 }
 
-// Problem is an error in a file, or a warning about it. It has the fields File, Line and Column,
-// which count from 1 and are 0 if unknown, Text, and Suggestion, which is what was probably meant
-// or "". The method String returns all of it on one line:
-// `policy.yaml:14:9: unknown key "repos" (did you mean "repositories"?)`. The method Snippet adds
-// the line of the file for a terminal.
+// Problem is an error in a file, or a warning about it. It has the fields File, Line and
+// Column, which count from 1 and are 0 if unknown, Text, and Suggestion, which is what was
+// probably meant or "". The method String returns the whole problem on one line:
+// `policy.yaml:14:9: unknown key "repos" (did you mean "repositories"?)`. The method Snippet
+// adds the line of the file for a terminal.
 type Problem = strictyaml.Problem
 
 // Problems are all errors of one call, sorted by file, line and column. The method Error returns
 // one line for each.
 type Problems = strictyaml.Problems
 
-// Rule is a rule as it is written in a file: Name, Effect, Subjects, Registries, Repositories or
-// Catalog or Tidewaiter, Role, Actions, When, Comment and Lifetime, each as text. Fields that
-// are not written have their zero value.
+// Rule is a rule as it is written in a file. It has the fields Name, Effect, Subjects,
+// Registries, one of Repositories, Catalog and Tidewaiter, Role, Actions, When, Comment and
+// Lifetime. Fields that are not written have their zero value.
 //
 // The method Policy checks a rule and converts it to a rule of a policy. It takes a function
 // that compiles conditions, such as the method Compile of a when.Compiler. Its error is

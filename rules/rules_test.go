@@ -88,7 +88,7 @@ func TestReadJSONOfAnyText(t *testing.T) {
 			for _, text := range []string{string(text), ascii} {
 				source, _, err := rules.Read(rules.File{Name: "r.json", Text: []byte(text)})
 				if strings.ContainsAny(first, "*%&#-<~") && err != nil {
-					continue // it can be no user's name
+					continue // no user can have this name
 				}
 				if err != nil || len(source.Rules) != 1 || source.Rules[0].Name != name {
 					t.Errorf("%s: %v, %v", text, source.Rules, err)

@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// quoted returns written for an error text. Secrets are removed first: a shortened one could no
-// longer be recognized by those who log the error.
+// quoted returns written for an error text. It removes secrets before it shortens the text,
+// because the redaction of logs does not recognize a shortened secret.
 func quoted(written string) string { return text.QuoteShort(secret.Redact(written)) }
 
 // Actions are the names of all actions.
@@ -42,14 +42,14 @@ func (c *found) suggest(field string, item int, suggestion, format string, args 
 	c.problems = append(c.problems, Problem{Field: field, Item: item, Text: fmt.Sprintf(format, args...), Suggestion: suggestion})
 }
 
-// missing adds the problem that a field is not written.
+// missing adds a problem: a required field is not written.
 func (c *found) missing(field, format string, args ...any) {
 	c.problems = append(c.problems, Problem{Field: field, Item: -1, Text: fmt.Sprintf(format, args...), Missing: true})
 }
 
-// Policy checks a rule and converts it to a rule of a policy. The function compile compiles
-// conditions, like the method of a when.Compiler; if it is nil, conditions are errors. The error
-// is Problems and lists all errors.
+// Policy checks a rule and converts it to a rule of a policy. The parameter compile is a
+// function that compiles conditions, such as the method Compile of a when.Compiler. If compile
+// is nil, conditions are errors. The error is Problems and lists all errors.
 func (r *Rule) Policy(compile func(string) (policy.Condition, error)) (policy.Rule, error) {
 	if r == nil {
 		r = new(Rule)
@@ -59,7 +59,7 @@ func (r *Rule) Policy(compile func(string) (policy.Condition, error)) (policy.Ru
 	c.problems = nil
 	c.together()
 	for _, p := range c.problems {
-		// Skip a problem that probably follows from another one of the same field.
+		// Skip a problem that probably follows from another problem of the same field.
 		if !slices.ContainsFunc(own, func(o Problem) bool { return o.Field == p.Field }) {
 			own = append(own, p)
 		}
@@ -91,7 +91,8 @@ func (r *Role) Policy() (policy.Role, error) {
 	return role, nil
 }
 
-// Check checks each field of a rule separately, for a rule that could not be parsed as a whole.
+// Check checks each field of a rule separately. It is for a rule that could not be parsed as a
+// whole.
 func (r *Rule) Check(compile func(string) (policy.Condition, error)) Problems {
 	if r == nil {
 		return nil
@@ -208,7 +209,7 @@ var Rights = []string{"accounts", "administrators", "journal", "policy", "namesp
 const NamespaceRight = "namespace/"
 
 // rights checks names of rights over Tidewaiter: one of Rights, a pattern of namespaces, or **
-// for all. The patterns themselves are checked like any other.
+// for all. policy.Compile checks the patterns themselves.
 func (c *checker) rights() {
 	for i, written := range c.Tidewaiter {
 		if written == "**" || slices.Contains(Rights, written) || strings.TrimSpace(written) == "" {
@@ -272,7 +273,7 @@ func (c *checker) together() {
 		c.missing("name", "name is missing")
 	}
 	if c.Subjects == nil {
-		if c.Effect == Allow || c.Effect == "" { // an invalid effect may have been meant as deny
+		if c.Effect == Allow || c.Effect == "" { // deny was perhaps meant by an invalid effect
 			c.missing("subjects", "subjects is missing: an allow rule must have subjects")
 		}
 		c.rule.Subjects = []string{"anyone"}
@@ -344,9 +345,9 @@ func CheckRegistries(r *policy.Rule, services []string) (problems Problems) {
 	return problems
 }
 
-// Compiled compiles a rule alone, with the existing roles and registries, and returns its
-// problems. Rules depend on each other only by their names, so a rule that compiles alone also
-// compiles with others. The error is Problems.
+// Compiled compiles a rule without other rules, with the existing roles and registries, and
+// returns the rule's problems. Rules depend on each other only by their names, so a rule that
+// compiles alone also compiles with others. The error is Problems.
 func Compiled(r policy.Rule, roles map[string]policy.Role, services []string) error {
 	_, err := policy.Compile(policy.Source{Roles: roles, Rules: []policy.Rule{r}})
 	problems, ok := errors.AsType[policy.Problems](err)

@@ -1,16 +1,17 @@
 // Package ruleset defines and checks rules and roles as they are written.
 //
-// A rule in a file, in an API request and on the command line is the same Rule. Its fields, help
-// texts and checks are defined only here. The caller knows where a field is: config has a line
-// and a column, the API a place in a body, the command line a flag.
+// A rule in a file, in an API request and on the command line is the same Rule. Its fields,
+// help texts and checks are defined only here. The caller adds the place of a field to an
+// error: a line and a column in the config, a place in an API request's body, or a flag of the
+// command line.
 //
 // An empty field never means "none" or "all". A deny rule with an empty list of subjects could
-// be meant for nobody or for everybody, and an allow rule with an empty list of registries for
-// no registry or for all. So a field that is written and empty is an error. Only a field that is
-// not written has a default.
+// be meant for nobody or for everybody. An allow rule with an empty list of registries could be
+// meant for no registry or for all. So a field that is written and empty is an error. Only a
+// field that is not written has a default.
 //
-// Checks that need all rules are not here: whether a name is in use, and what policy.Compile
-// checks in patterns, subjects and roles.
+// Checks that need all rules are elsewhere. Package policy checks whether a name is in use, and
+// checks patterns, subjects and roles.
 package ruleset
 
 import (
@@ -22,12 +23,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Effect is what a rule does: allow or deny.
+// Effect is whether a rule allows or denies.
 type Effect string
 
 // The effects.
 const (
-	Allow Effect = "allow" // also ""
+	Allow Effect = "allow" // the default: "" is Allow too
 	Deny  Effect = "deny"
 )
 
@@ -38,8 +39,8 @@ type Rule struct {
 	Effect     Effect   `json:"effect,omitempty"`
 	Subjects   []string `json:"subjects,omitempty"` // a deny rule without subjects is for anyone
 	Registries []string `json:"registries,omitempty"`
-	// A rule has one of Repositories, Catalog and Tidewaiter, which are rights over Tidewaiter
-	// itself.
+	// A rule has one of Repositories, Catalog and Tidewaiter. The field Tidewaiter lists rights
+	// over Tidewaiter itself.
 	Repositories []string `json:"repositories,omitempty"`
 	Catalog      bool     `json:"catalog,omitempty"`
 	Tidewaiter   []string `json:"tidewaiter,omitempty"`
@@ -50,7 +51,8 @@ type Rule struct {
 	Comment  string   `json:"comment,omitempty"`
 	Lifetime string   `json:"lifetime,omitempty"` // "5m": whole seconds
 
-	// Empty lists the text fields that are written and empty, which the values do not show.
+	// Empty lists the text fields that are written and empty. The value "" alone does not show
+	// whether a field is written.
 	Empty []string `json:"-"`
 }
 
@@ -59,7 +61,7 @@ type Role struct {
 	Actions  []string `json:"actions"`
 	Lifetime string   `json:"lifetime,omitempty"`
 
-	Empty []string `json:"-"` // as in a Rule
+	Empty []string `json:"-"` // like Rule.Empty
 }
 
 // Field describes a field of S, which is a Rule or a Role: its name, its kind, and the help text
@@ -71,7 +73,7 @@ type Field[S any] struct {
 	Default  string // "" if there is no default
 	Help     string // one or two sentences, in Markdown
 	More     string // further text for the reference and the API
-	Example  any    // for the API; nil if none is needed
+	Example  any    // for the API reference; nil: no example
 
 	Of func(*S) any // a *string, *[]string or *bool
 }
@@ -120,8 +122,9 @@ var RoleFields = []Field[Role]{
 		Help: "Maximum lifetime of tokens with a grant by this role, such as `5m`.", More: "If the rule has a lifetime too, the shorter one applies."},
 }
 
-// Limits of a lifetime. Clients assume at least a minute. Tokens cannot be revoked, so they must
-// not live for long.
+// Limits of a lifetime. MinLifetime is the minimum that clients assume for every token.
+// MaxLifetime limits how long a token is valid after a grant is removed, because tokens cannot
+// be revoked.
 const (
 	MinLifetime = time.Minute
 	MaxLifetime = 24 * time.Hour
@@ -149,8 +152,8 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "; ")
 }
 
-// String returns the error in one line: `repositories: the pattern "team//app" has an empty path
-// part (did you mean "team/app"?)`.
+// String returns the problem in one line: `repositories: the pattern "team//app" has an empty
+// path part (did you mean "team/app"?)`.
 func (p Problem) String() string {
 	text := p.Sentence()
 	if p.Field != "" {

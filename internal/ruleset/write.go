@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Written returns a rule of a policy as it would be written, with the given actions instead of
-// its role.
+// Written returns a rule of a policy in the form in which users write it, with the given
+// actions instead of the role.
 func Written(r *policy.Rule, actions scope.Actions) *Rule {
 	w := &Rule{Name: r.Name, Subjects: r.Subjects, Registries: r.Registries, Actions: actions.Names()}
 	if r.Deny {

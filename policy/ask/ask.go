@@ -1,9 +1,11 @@
 // Package ask answers questions about a policy:
 //
-//   - [Explain]: why is a request decided as it is, and which rules nearly changed that?
+//   - [Explain]: why is a request decided as it is, and which rules nearly changed the
+//     decision?
 //   - [WhoCan]: who may perform an action?
 //   - [WhatCan]: what may a principal do?
-//   - [Test]: is a request decided as expected? [Depends] adds: for all values of unknown inputs?
+//   - [Test]: is a request decided as expected? [Depends]: which unknown inputs could change
+//     the result of a test?
 //   - [Shortest]: which rule limits the lifetime of a token?
 //
 // The answers agree with [policy.Policy.Decide]. They are meant for interactive use: their
@@ -20,7 +22,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// question is a request in the form that rules are compared with.
+// question is a request in a form that can be compared with rules.
 type question struct {
 	rules     []rule
 	request   *policy.Request
@@ -31,7 +33,8 @@ type question struct {
 	path  match.Path // of asked
 }
 
-// rule is a rule of a policy and what it has together with its role.
+// rule is a rule of a policy, with the actions and the lifetime that it and its role have
+// together.
 type rule struct {
 	*policy.Rule
 	number   int // from 1, in the order of the policy
@@ -53,7 +56,8 @@ func whoIs(p *policy.Principal) match.Who {
 	return match.Who{Kind: match.SubjectKind(p.Kind), Name: p.Name, Groups: p.Groups, Claims: p.Claims}
 }
 
-// ask sets the scope that rules are compared with. It reports whether rules can match its name.
+// ask sets the scope that rules are compared with. It reports whether rules can match the name
+// in the scope.
 func (q *question) ask(asked *scope.Scope) bool {
 	q.asked = asked
 	return q.path.Cut(asked.Name)
@@ -77,8 +81,8 @@ func appliesAt(r *policy.Rule, registry string) bool {
 	return len(r.Registries) == 0 || slices.Contains(r.Registries, registry) || registry == "" && r.Deny
 }
 
-// holds reports whether the rule's condition lets the rule match: whether it is true, or fails
-// and the rule denies.
+// holds reports whether the rule's condition lets the rule match. It does if it is true, and
+// also if it fails and the rule denies.
 func holds(r *policy.Rule, of *policy.Request) bool {
 	if r.When == nil {
 		return true

@@ -9,15 +9,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 )
 
-// requirement is what a principal must be and have for a pattern to match a name. The zero
-// requirement is met by everybody.
+// requirement is the name, groups and claims that a principal must have for a pattern to match
+// a name. Every principal meets the zero requirement.
 type requirement struct {
 	user   string       // the user must have this name; "": any principal
 	groups []string     // the principal must be in all of these; sorted, each once
 	claims []ClaimValue // the principal must have all of these; sorted, each once
 }
 
-// ClaimValue is a claim and a text that it holds, as its value or as an item of its list.
+// ClaimValue is a claim and a text. The text is the value of the claim or an item of its list.
 type ClaimValue struct {
 	Claim string `json:"claim"`
 	Value string `json:"value"`
@@ -27,9 +27,9 @@ type ClaimValue struct {
 // them can match a long name in so many ways that nobody would read them.
 const maxBindings = 64
 
-// bindingsOf returns the requirements under which the pattern matches the name: one for each way
-// to bind its placeholders, none if it cannot match. Ok is false if there are more than
-// maxBindings.
+// bindingsOf returns the requirements under which the pattern matches the name: one for each
+// way to bind the pattern's placeholders, none if the pattern cannot match. Ok is false if
+// there are more than maxBindings.
 func bindingsOf(p match.Pattern, name *match.Path) (bindings []requirement, ok bool) {
 	if !slices.ContainsFunc(p, match.Part.IsPlaceholder) {
 		if p.Match(name, nil) {
@@ -76,8 +76,8 @@ func bindingsOf(p match.Pattern, name *match.Path) (bindings []requirement, ok b
 	return at[name.Parts], true
 }
 
-// transitions returns the set of positions that part k can reach from position i, for any
-// principal.
+// transitions returns the set of positions that part k can reach from position i for at least
+// one principal.
 func transitions(p match.Pattern, k int, name *match.Path, i int) (positions uint64) {
 	end := uint64(1) << name.Parts
 	switch part := p[k]; {
@@ -101,8 +101,8 @@ func transitions(p match.Pattern, k int, name *match.Path, i int) (positions uin
 	return positions
 }
 
-// bind returns the requirement with part p bound to the name's parts from one position to
-// another. It is not possible if ${user} would have to be two names at once.
+// bind returns n with the additional requirement that part p stands for the name's parts
+// between two positions. Possible is false if ${user} would have to be two names at once.
 func (n requirement) bind(p match.Part, name *match.Path, from, to int) (_ requirement, possible bool) {
 	switch p.Kind {
 	case match.UserPlaceholder:

@@ -25,7 +25,8 @@ func newDenyIndex(denied []Grantee) denyIndex {
 	return b
 }
 
-// covering returns a rule that denies the action to everybody in g, or nil if it finds none.
+// covering returns a rule that denies the action to everybody in g, or nil if it finds no such
+// rule.
 func (b *denyIndex) covering(g *Grantee) *policy.Rule {
 	for _, s := range append([]match.Subject{{Kind: match.Anyone}, {Kind: match.SignedIn}}, g.subjects...) {
 		for _, denied := range b.bySubject[s] {
@@ -57,7 +58,7 @@ func (g *Grantee) implies(s match.Subject) bool {
 	})
 }
 
-// granteeSummary is what mayOverlap needs to know of a list of grantees.
+// granteeSummary summarizes a list of grantees for mayOverlap.
 type granteeSummary struct {
 	anonymous, signedIn bool // the list may have principals of this kind that named does not list
 	named               map[match.Subject]bool
@@ -80,7 +81,7 @@ func summarize(grantees []Grantee) granteeSummary {
 	return c
 }
 
-// mayOverlap reports whether somebody in g may be among the grantees.
+// mayOverlap reports whether somebody in g could be among the grantees.
 func (c granteeSummary) mayOverlap(g *Grantee) bool {
 	switch s := g.subjects[0]; s.Kind {
 	case match.Anyone:

@@ -17,8 +17,8 @@ type denyList struct {
 	left int
 }
 
-// subtract returns the actions of a right that remain without those that unconditional denies
-// cover completely, and one of the rules that deny the others.
+// subtract returns the actions of a right that no unconditional deny covers completely. By is
+// one of the rules that deny the other actions.
 func (ds *denyList) subtract(from *Right) (left scope.Actions, by *policy.Rule) {
 	left = from.Actions
 	for i := range ds.all {
@@ -37,7 +37,7 @@ func (ds *denyList) subtract(from *Right) (left scope.Actions, by *policy.Rule) 
 	return left, by
 }
 
-// overlapping returns the denies that may remove something from one of the rights.
+// overlapping returns the denies that could remove something from one of the rights.
 func (ds *denyList) overlapping(rights []Right) (some []Right) {
 	for i := range ds.all {
 		d := &ds.all[i]
@@ -51,7 +51,7 @@ func (ds *denyList) overlapping(rights []Right) (some []Right) {
 	return some
 }
 
-// everywhere reports whether the right applies at each registry where the other applies.
+// everywhere reports whether the right a applies at each registry where other applies.
 func (a *Right) everywhere(other *Right, registry string) bool {
 	if registry != "" || len(a.Rule.Registries) == 0 {
 		return true
@@ -60,8 +60,9 @@ func (a *Right) everywhere(other *Right, registry string) bool {
 	return len(other.Rule.Registries) > 0 && !slices.ContainsFunc(other.Rule.Registries, missing)
 }
 
-// contains reports whether the right covers each name that the other covers. It may be false
-// where only several patterns together cover a name. It is never true by mistake.
+// contains reports whether the right a covers each name that other covers. A true result is
+// always right. A false result can be wrong if only several patterns of a together cover a
+// pattern of other.
 func (a *Right) contains(other *Right) bool {
 	var buf, otherBuf [match.MaxParts]match.Part
 	for _, text := range other.Names {
@@ -80,8 +81,8 @@ func (a *Right) contains(other *Right) bool {
 	return true
 }
 
-// overlaps reports whether both rights may cover the same name, registry and action. It may be
-// true by mistake, never false.
+// overlaps reports whether both rights could cover the same name, registry and action. A false
+// result is always right. A true result can be wrong.
 func (a *Right) overlaps(other *Right) bool {
 	if a.Actions&other.Actions == 0 || a.Type != other.Type {
 		return false

@@ -22,8 +22,8 @@ type Unknown struct {
 	Except []string `json:"except,omitempty"`
 }
 
-// Claim reports whether it is unknown if the principal has the claim. It is false for anonymous
-// principals, which have no claims.
+// Claim reports whether the claim is unknown: the principal may or may not have it. No claim of
+// an anonymous principal is unknown, because such a principal has no claims.
 func (u *Unknown) Claim(who *policy.Principal, name string) bool {
 	if u == nil || !u.Claims || who == nil || who.Kind == policy.Anonymous || slices.Contains(u.Except, name) {
 		return false
@@ -37,21 +37,21 @@ type Partial interface {
 	policy.Condition
 	// DependsOn returns the unknown inputs that decide whether the condition holds, as
 	// conditions write them: "now", "request.ip", "client", "registry", "claims.ref"; "claims"
-	// if it reads all claims. If the list is empty, Holds returns the same result for any values
-	// of the unknown inputs.
+	// if the condition reads all claims. If the list is empty, Holds returns the same result
+	// for any values of the unknown inputs.
 	DependsOn(*policy.Request, *Unknown) []string
 }
 
-// Dependence is an unknown input of a request that its decision depends on.
+// Dependence is an unknown input of a request on which the decision depends.
 type Dependence struct {
 	Input string       `json:"input"` // as conditions write it
 	Scope int          `json:"scope"` // the first of Request.Scopes whose decision depends on it
-	Rule  *policy.Rule `json:"rule"`  // the first rule that reads it for that scope
+	Rule  *policy.Rule `json:"rule"`  // the first rule that reads the input for the scope
 }
 
-// Depends returns the unknown inputs that the outcome of a test depends on, each once. It checks
-// every rule that could match: denies that could refuse what is allowed, and allows where no
-// other rule decides. Its running time grows with the policy.
+// Depends returns the unknown inputs that the outcome of a test depends on, each once. It
+// checks every rule that could match: deny rules that could refuse what another rule allows,
+// and allow rules for what no other rule decides. Its running time grows with the policy.
 func Depends(p *policy.Policy, e *Expectation, u *Unknown) []Dependence {
 	e, u = match.OrZero(e), match.OrZero(u)
 	r := match.OrZero(e.Request)
@@ -73,11 +73,11 @@ func Depends(p *policy.Policy, e *Expectation, u *Unknown) []Dependence {
 	return found
 }
 
-// undecidedRule is a rule that matches or not, depending on unknown inputs.
+// undecidedRule is a rule for which unknown inputs decide whether it matches.
 type undecidedRule struct {
 	rule   *rule
 	inputs []string
-	fails  bool // its condition is false in any case, so it can only be named as the cause
+	fails  bool // its condition is always false: the rule can only be named as a cause
 }
 
 // depends returns what the decision on the asked scope depends on. If named is set, the rule

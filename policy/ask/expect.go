@@ -21,7 +21,7 @@ type Expectation struct {
 	Because string `json:"because,omitempty"`
 }
 
-// TestFailure is a difference between a decision and its Expectation.
+// TestFailure is a difference between a decision and the Expectation of its request.
 type TestFailure struct {
 	Scope   int               `json:"scope"` // index into Request.Scopes
 	Who     *policy.Principal `json:"who,omitempty"`
@@ -30,9 +30,10 @@ type TestFailure struct {
 	Cause   policy.Cause      `json:"cause"`
 	// Values are the values of the parts of the cause's condition.
 	Values []policy.Value `json:"values,omitempty"`
-	// Near is the rule that came nearest to allowing it; nil if none did.
+	// Near is the rule that came nearest to allowing the actions; nil if there is no such rule.
 	Near *Near `json:"near,omitempty"`
-	// Expected is the rule that should have decided, if everything else is as expected.
+	// Expected is the name of the rule that should have decided. It is set only if the actions
+	// have the expected outcome.
 	Expected string `json:"expected,omitempty"`
 }
 
@@ -62,7 +63,8 @@ func Test(p *policy.Policy, e *Expectation) []TestFailure {
 	return failures
 }
 
-// addDetails adds the values of the condition, or the nearest rule.
+// addDetails adds the values of the condition, or the rule that came nearest to allowing the
+// actions.
 func addDetails(p *policy.Policy, r *policy.Request, s TestFailure) TestFailure {
 	if s.Cause.Rule != nil && s.Cause.Rule.When != nil {
 		s.Values = s.Cause.Rule.When.Explain(r)

@@ -9,10 +9,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// maxNear is the maximum number of rules that Explain lists for one scope.
+// maxNear is the maximum length of Nearby.Rules, so that an explanation can be read.
 const maxNear = 20
 
-// Explanation is a [policy.Decision] with its request and the rules that nearly changed it.
+// Explanation is a [policy.Decision], its request, and the rules that nearly changed the
+// decision.
 type Explanation struct {
 	policy.Decision
 	Request *policy.Request `json:"request"`
@@ -21,11 +22,11 @@ type Explanation struct {
 	Near  []Nearby `json:"near"` // for each of Results
 }
 
-// Nearby lists the rules that nearly applied to a scope: allow rules for what no rule allows,
-// and deny rules for what was granted.
+// Nearby lists the rules that nearly applied to a scope: allow rules for actions that no rule
+// allows, and deny rules for actions that were granted.
 type Nearby struct {
-	Rules []Near `json:"rules,omitempty"` // the nearest first, at most 20
-	More  int    `json:"more,omitempty"`  // how many more rules there are
+	Rules []Near `json:"rules,omitempty"` // the nearest first, at most maxNear
+	More  int    `json:"more,omitempty"`  // the number of further rules, which are not in Rules
 }
 
 // Near is a rule that nearly applied.
@@ -59,8 +60,9 @@ func Explain(p *policy.Policy, r *policy.Request) Explanation {
 	return e
 }
 
-// Shortest returns the rule that limits the lifetime of a decision, by itself or by its role. It
-// returns the first of several rules, or nil.
+// Shortest returns the rule whose own lifetime, or whose role's, limits the lifetime of a
+// decision. If several rules have this lifetime, it returns the first. It returns nil if no
+// rule limits the lifetime.
 func Shortest(p *policy.Policy, r *policy.Request, d *policy.Decision) *policy.Rule {
 	if d == nil || d.Lifetime == 0 {
 		return nil
@@ -122,7 +124,8 @@ func (q *question) nearby(result *policy.Result) Nearby {
 	return n
 }
 
-// distance returns how far the rule is from changing the result; 0 if it cannot, or is too far.
+// distance returns how far the rule is from changing the result; 0 if the rule cannot change
+// the result or is too far.
 func (q *question) distance(r *rule, open, granted scope.Actions) int {
 	if !q.typeMatches(r) {
 		return 0
@@ -158,8 +161,8 @@ func (q *question) distance(r *rule, open, granted scope.Actions) int {
 	return far
 }
 
-// matchingParts returns how many of the name's first parts match the best of the rule's
-// patterns.
+// matchingParts returns how many of the name's first parts match a pattern of the rule. Of
+// several patterns, the one that matches most parts counts.
 func (q *question) matchingParts(r *rule) int {
 	var buf [match.MaxParts]match.Part
 	best := 0

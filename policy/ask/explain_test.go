@@ -61,7 +61,7 @@ func TestObstaclesOfRules(t *testing.T) {
 		// Too far away.
 		{policy.Rule{Subjects: []string{"group:ops"}, Names: []string{"other/**"}, Actions: scope.Push}, ``},
 		{policy.Rule{Subjects: []string{"anyone"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All}, ``},
-		// Nothing was granted that it could deny.
+		// The rule denies push, which was not granted.
 		{policy.Rule{Subjects: []string{"group:ops"}, Names: []string{"team/**"}, Actions: scope.Push, Deny: true}, ``},
 	} {
 		tt.rule.Name, tt.rule.Origin = "it", at

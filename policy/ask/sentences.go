@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// describe lists the obstacles of a rule that nearly applied. Open is what no rule allows so
-// far.
+// describe lists the obstacles of a rule that nearly applied. Open has the asked actions that
+// no rule allows.
 func (q *question) describe(r *rule, open scope.Actions) Near {
 	near := Near{Rule: r.Rule, Actions: r.actions}
 	add := func(field, text string, values ...policy.Value) {

@@ -8,18 +8,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Rights is everything that a principal may do: what is in Allowed, not in Except, and within
-// Limits.
+// Rights is everything that a principal may do: all of Allowed that is not in Except and that
+// Limits permit.
 type Rights struct {
 	Principal *policy.Principal `json:"principal"`
 	Registry  string            `json:"registry,omitempty"` // "": all registries
 	// Allowed is what allow rules allow, if their conditions hold.
 	Allowed []Right `json:"allowed,omitempty"`
-	// Except is what deny rules remove from Allowed, unless their condition is false.
+	// Except is what deny rules remove from Allowed. A deny rule whose condition is false
+	// removes nothing.
 	Except []Right `json:"except,omitempty"`
-	// Barred is what allow rules would allow if deny rules did not remove all of it.
+	// Barred is what allow rules allow and other rules deny completely.
 	Barred []Bar `json:"barred,omitempty"`
-	// Void lists the rules for the principal that match no name.
+	// Void lists the rules that are for the principal but match no name.
 	Void []Void `json:"void,omitempty"`
 	// Limits are the restrictions of the credential; empty: none.
 	Limits []policy.Limit `json:"limits,omitempty"`
@@ -51,8 +52,9 @@ type Void struct {
 // from one pattern. A pattern that would produce more stays as it is written.
 const maxFilled = 64
 
-// WhatCan returns what a principal may do at a registry, or at all registries if it is "", and
-// by which rules. It is meant for interactive use: its running time grows with the policy.
+// WhatCan returns what a principal may do at a registry and by which rules. The registry ""
+// means all registries. It is meant for interactive use: its running time grows with the
+// policy.
 func WhatCan(p *policy.Policy, who *policy.Principal, registry string) Rights {
 	q := newQuestion(p, &policy.Request{Principal: who, Registry: registry})
 	rights := Rights{Principal: q.principal, Registry: registry, Limits: q.principal.Limits}
@@ -88,9 +90,9 @@ func WhatCan(p *policy.Policy, who *policy.Principal, registry string) Rights {
 	return rights
 }
 
-// substituted returns the rule's patterns with placeholders replaced by their values, without
-// those that match no name. A value needs no quoting in a pattern: it has only letters, digits,
-// separators and slashes.
+// substituted returns the rule's patterns with placeholders replaced by their values. It leaves
+// out patterns that match no name. A value needs no quoting in a pattern: it has only letters,
+// digits, separators and slashes.
 func (q *question) substituted(r *rule) []string {
 	var names []string
 	var buf [match.MaxParts]match.Part
@@ -114,7 +116,7 @@ func (q *question) substituted(r *rule) []string {
 	return names
 }
 
-// substitute returns the patterns that one pattern becomes.
+// substitute returns the patterns that one pattern becomes when its placeholders are replaced.
 func (q *question) substitute(text string, parsed match.Pattern) []string {
 	filled := []string{""}
 	for i, p := range parsed {
@@ -165,7 +167,7 @@ func (q *question) values(p match.Part) (values []string) {
 }
 
 // Allows returns the actions of a scope that these rights grant to their principal, with
-// conditions evaluated for the request. It agrees with Decide.
+// conditions evaluated for the request. The result agrees with Decide.
 func (w *Rights) Allows(r *policy.Request, asked scope.Scope) scope.Actions {
 	w, r = match.OrZero(w), match.OrZero(r)
 	principal := match.OrZero(w.Principal)

@@ -13,23 +13,26 @@ import (
 type Answer struct {
 	Registry string      `json:"registry,omitempty"`
 	Asked    scope.Scope `json:"asked"` // with one action
-	// Through are the grantees of allow rules, as far as their conditions hold.
+	// Through are the grantees of allow rules. A grantee counts only if the condition of its
+	// rule holds.
 	Through []Grantee `json:"through,omitempty"`
-	// Except are the grantees of deny rules that may be among them, unless the condition is false.
+	// Except are the grantees of deny rules that overlap with Through, or could. A grantee of a
+	// deny rule whose condition is false does not count.
 	Except []Grantee `json:"except,omitempty"`
-	// Barred are the grantees of allow rules to which another rule denies it completely.
+	// Barred are the grantees of allow rules to which another rule denies the action
+	// completely.
 	Barred []Barred `json:"barred,omitempty"`
 }
 
-// Grantee is the set of principals that a rule applies to: everybody who meets all requirements
-// here.
+// Grantee is a set of principals that a rule applies to: everybody who meets all requirements
+// in its fields.
 type Grantee struct {
 	Rule *policy.Rule `json:"rule"`
 	// Who are subjects, all of which are required: "user:prod" and "group:dev".
 	Who    []string     `json:"who"`
 	Claims []ClaimValue `json:"claims,omitempty"` // all of which are required
 	// Pattern is a pattern of the rule that must match with the principal's claims and groups.
-	// It is set where there are too many ways to match to list them.
+	// It is set instead of Claims if there are too many ways to match to list them.
 	Pattern string `json:"pattern,omitempty"`
 
 	subjects []match.Subject // Who, parsed
@@ -42,7 +45,7 @@ type Barred struct {
 }
 
 // maxGrantees is the maximum number of grantees of one rule: its subjects times the ways to
-// match a name. If there were more, they are listed by pattern.
+// match a name. If there are more, the grantees are listed by pattern.
 const maxGrantees = 10_000
 
 // WhoCan returns who may do what the scope asks for, and by which rule. There is one answer for
@@ -173,8 +176,8 @@ func (r *rule) grantee(i int) Grantee {
 	return Grantee{Rule: r.Rule, Who: r.Subjects[i : i+1 : i+1], subjects: []match.Subject{match.CompiledSubject(r.Subjects[i])}}
 }
 
-// of returns those who have the subject and meet the requirement. It is not possible if nobody
-// can do both.
+// of returns the principals who have the subject and meet the requirement. Possible is false if
+// nobody can do both.
 func (n requirement) of(s match.Subject) (_ Grantee, possible bool) {
 	all := []match.Subject{s}
 	switch who := (match.Subject{Kind: match.User, Name: n.user}); {
@@ -203,8 +206,8 @@ func (n requirement) of(s match.Subject) (_ Grantee, possible bool) {
 }
 
 // Covers reports whether the principal of a request is among those who may perform the action,
-// with conditions evaluated for the request. It agrees with Decide for principals without
-// limits.
+// with conditions evaluated for the request. For principals without limits, the result agrees
+// with Decide.
 func (a *Answer) Covers(r *policy.Request) bool {
 	a, r = match.OrZero(a), match.OrZero(r)
 	who := match.OrZero(r.Principal)
@@ -212,7 +215,8 @@ func (a *Answer) Covers(r *policy.Request) bool {
 	return slices.ContainsFunc(a.Through, covers) && !slices.ContainsFunc(a.Except, covers)
 }
 
-// Is reports whether a principal is in g for the name, whatever the rule's condition is.
+// Is reports whether a principal is in g if the resource has the name. It ignores the rule's
+// condition.
 func (g *Grantee) Is(who *policy.Principal, name string) bool {
 	g = match.OrZero(g)
 	is := whoIs(match.OrZero(who))

@@ -100,7 +100,7 @@ robot:ci: 0
 `},
 		{"prod/app", []policy.Rule{rule(a, "group:ops", "dev/**")}, "\n"},
 
-		// ${user} is somebody by name
+		// ${user} in a pattern becomes the user of that name.
 		{"prod/app", []policy.Rule{rule(a, "signed-in", "${user}/**")}, `
 user:prod: 0
 `},
@@ -116,7 +116,7 @@ user:prod: 0
 		// No user has such a name.
 		{"localhost:5000/a", []policy.Rule{rule(a, "signed-in", "${user}/a", "${claims.x}/a")}, "\n"},
 
-		// claims are what a token says
+		// A placeholder of a claim becomes the claim with its value.
 		{"acme/app/web", []policy.Rule{rule(a, "group:github", "${claims.project}/**")}, `
 group:github with the claim project = acme: 0
 group:github with the claim project = acme/app: 0
@@ -128,7 +128,7 @@ signed-in with the claims x = a and y = b: 0
 user:a with the claim x = b: 0
 `},
 
-		// what a deny takes out, it takes out in part, or whole
+		// A deny rule excludes some grantees partly and others completely.
 		{"prod/app", []policy.Rule{rule(a, "group:ops", "prod/**"), rule(d, "group:guests user:eve", "prod/**")}, `
 group:ops: 0
 but not group:guests: 1
@@ -215,8 +215,8 @@ func TestWhoCanListsConditionalRules(t *testing.T) {
 	}
 }
 
-// Two claims with ** between can match a long name in more ways than anybody would read. Then
-// the pattern is listed instead.
+// Two claims with ** between can match a long name in so many ways that nobody would read a
+// list of them. The answer names the pattern instead.
 func TestWhoCanIsBounded(t *testing.T) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{{
 		Name: "wild", Subjects: []string{"signed-in"}, Names: []string{"**/${claims.a}/**/${claims.b}/**/${claims.c}/**"}, Actions: scope.Push,

@@ -29,7 +29,8 @@ func BenchmarkHolds(b *testing.B) {
 	}
 }
 
-// Compiling a policy of 100,000 rules whose conditions have so many different texts.
+// This benchmark compiles a policy of 100,000 rules. No two of their conditions have the same
+// text.
 func BenchmarkPolicy(b *testing.B) {
 	for _, texts := range []int{0, 1, 1000} {
 		b.Run(fmt.Sprintf("texts=%d", texts), func(b *testing.B) {

@@ -18,8 +18,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// comparedNames are the comparisons with names, by id. The values report whether the left and
-// the right operand may be in another spelling than the canonical one.
+// comparedNames are the comparisons with names, by the id of the expression. The values report
+// whether the left and the right operand may have a spelling that is not canonical.
 type comparedNames map[int64][2]bool
 
 // checker finds errors that CEL accepts.
@@ -105,16 +105,18 @@ func (c *checker) call(call ast.CallExpr) {
 	}
 }
 
-// converts is false for a literal text that cannot be converted to the type.
+// converts returns false if e is a literal text that cannot be converted to the type. For all
+// other expressions it returns true.
 func converts(e ast.Expr, to ref.Type) bool {
 	value, literal := textOf(e)
 	return !literal || !types.IsError(types.String(value).ConvertToType(to))
 }
 
-// checkSpelling finds texts that are searched in groups but can never be found: parts of
-// distinguished names that are not in the canonical spelling, which groups have in conditions. A
-// deny rule with such a text would silently never match. The operators ==, != and in accept any
-// spelling (see comparison), except for the keys of a map.
+// checkSpelling finds texts that a condition searches in groups but that no group can contain.
+// Groups have canonical spelling in conditions, so a part of a distinguished name in another
+// spelling is never found. A deny rule with such a text would silently never match. The
+// operators ==, != and in accept any spelling (see comparison), except where they read the keys
+// of a map.
 func (c *checker) checkSpelling(e ast.Expr) {
 	call := e.AsCall()
 	parts := children(e)
@@ -155,12 +157,12 @@ func (c *checker) checkText(e ast.Expr) {
 
 const neverFound = "%.80q can never match: in groups, distinguished names are in lower case and without spaces after commas"
 
-// checkPattern is checkText for the literal texts of a pattern.
+// checkPattern calls checkText for the literal texts in a pattern.
 func (c *checker) checkPattern(e ast.Expr) {
 	pattern, _ := textOf(e)
 	parsed, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
-		return // call reports it
+		return // the method call reports this error
 	}
 	suggestion := "(?i)" + pattern
 	var wrong []string
@@ -193,7 +195,7 @@ func (c *checker) checkPattern(e ast.Expr) {
 // local is the variable of a macro like exists.
 type local struct {
 	name  string
-	group bool // its value is one group of the principal
+	group bool // the variable's value is one group of the principal
 }
 
 // find returns the innermost macro variable of this name.
@@ -258,8 +260,8 @@ func (c *checker) isGroup(e ast.Expr) bool {
 	return false
 }
 
-// recordComparison records a ==, != or in that compares names. There, all spellings of a
-// distinguished name are equal, as in the subjects of rules.
+// recordComparison records a ==, != or in that compares names. In these comparisons all
+// spellings of a distinguished name are equal, as in the subjects of rules.
 func (c *checker) recordComparison(e ast.Expr) {
 	call := e.AsCall()
 	switch call.FunctionName() {
@@ -269,7 +271,7 @@ func (c *checker) recordComparison(e ast.Expr) {
 		}
 		var other [2]bool
 		for i, arg := range call.Args() {
-			// An item of groups + claims.x may be a claim, in any spelling.
+			// An item of the list groups + claims.x can come from the claim, in any spelling.
 			other[i] = !c.isGlobal(arg, varGroups)
 		}
 		if c.names == nil {

@@ -18,16 +18,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// In CEL, values of different types are not equal, which is not an error: claims.attempt == 2 is
-// false if the claim is the text "2". A deny rule with that condition would silently never match,
-// and an allow rule with claims.attempt != 2 would match. Compile rejects comparisons whose types
-// it knows, but the type of a claim is only known at a request. So here ==, != and in return an
-// error if the types differ, as < already does in CEL.
+// In CEL, comparing values of different types is no error; they are not equal: claims.attempt
+// == 2 is false if the claim is the text "2". A deny rule with that condition would silently
+// never match, and an allow rule with claims.attempt != 2 would match. Compile rejects such
+// comparisons if it knows both types, but the type of a claim is not known before a request. So
+// this package replaces ==, != and in: they return an error if the types differ, as < already
+// does in CEL.
 
 // Kinds is a set of types of values. All numbers are one type.
 type Kinds uint16
 
-// The types of claims, which are those of JSON.
+// The types of claims are the types of JSON.
 const (
 	Text Kinds = 1 << iota
 	Number
@@ -56,7 +57,8 @@ func (k Kinds) String() string {
 	return text.List(names, "or")
 }
 
-// kindOf returns the type of a value. Values of otherKinds are distinguished by type name.
+// kindOf returns the type of a value. It returns otherKinds for several types; the caller
+// compares their names.
 func kindOf(v ref.Val) Kinds {
 	switch v.(type) {
 	case types.String:
@@ -82,8 +84,8 @@ func differentTypes(id int64, a, b ref.Val) ref.Val {
 	return types.NewErrWithNodeID(id, "%s%s and %s", errTypes, typeNamed(a.Type().TypeName()), typeNamed(b.Type().TypeName()))
 }
 
-// equal compares two values. Lists and maps differ if one part differs. Otherwise, a part that
-// cannot be compared is an error.
+// equal compares two values. Two lists or maps differ if one part differs. If no part differs
+// but a part cannot be compared, the result is an error.
 func equal(id int64, a, b ref.Val) ref.Val {
 	for _, v := range [...]ref.Val{a, b} {
 		if types.IsUnknownOrError(v) {
@@ -122,7 +124,8 @@ func equal(id int64, a, b ref.Val) ref.Val {
 	return a.Equal(b)
 }
 
-// sameNumber compares exactly. Converting the integer to a float would round it.
+// sameNumber compares an integer with a float exactly. Converting the integer to a float would
+// round it.
 func sameNumber(i types.Int, d types.Double) bool {
 	return d >= -(1<<63) && d < 1<<63 && types.Double(int64(d)) == d && int64(d) == int64(i)
 }
@@ -160,14 +163,14 @@ func equalParts(id int64, a, b traits.Sizer, pair func(ref.Val) (_, _ ref.Val, f
 	return result
 }
 
-// contains reports whether a list has the value, or a map has the key. If none is equal, an item
-// that cannot be compared with the value is an error.
+// contains reports whether a list has the value, or a map has the key. If no item is equal but
+// an item cannot be compared with the value, the result is an error.
 func contains(id int64, value, all ref.Val) ref.Val {
 	switch all := all.(type) {
 	case traits.Mapper:
 		if item, found := all.Find(value); found {
 			if types.IsUnknown(item) {
-				return item // so it is unknown whether the key exists
+				return item // whether the map has the key is unknown
 			}
 			return types.True
 		}
@@ -239,8 +242,8 @@ func (c *comparison) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	return result
 }
 
-// canonicalOperand returns an operand in canonical spelling. Reading it adds to the cost,
-// whatever it is compared with.
+// canonicalOperand returns an operand in canonical spelling. Reading the operand adds to the
+// cost, even if the other operand is short.
 func canonicalOperand(frame *interpreter.ExecutionFrame, operand ref.Val) ref.Val {
 	if costs := frame.CostTracker(); costs != nil {
 		costs.EvalBinary(frame, 0, readCost{}, operand, operand, nil)
@@ -249,7 +252,8 @@ func canonicalOperand(frame *interpreter.ExecutionFrame, operand ref.Val) ref.Va
 	return value
 }
 
-// readCost counts as the comparison of a value with itself, which reads all of it.
+// readCost is a call whose cost is that of comparing a value with itself, which reads the whole
+// value.
 type readCost struct{}
 
 // Function is part of cost.Call.
@@ -258,8 +262,8 @@ func (readCost) Function() string { return operators.Equals }
 // OverloadID is part of cost.Call.
 func (readCost) OverloadID() string { return "" }
 
-// strictComparisons replaces the comparisons in a plan that compare names, or whose operands may
-// have different types.
+// strictComparisons replaces two kinds of comparisons in a plan: those that compare names, and
+// those whose operands could have different types.
 func strictComparisons(a *ast.AST, names comparedNames) cel.ProgramOption {
 	return cel.CustomDecoratorV2(func(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 		call, ok := i.(interpreter.InterpretableCall)
@@ -288,8 +292,8 @@ func strictComparisons(a *ast.AST, names comparedNames) cel.ProgramOption {
 	})
 }
 
-// canonicalConstant converts a constant operand to canonical spelling once, and not for each
-// request. Later is true for other operands.
+// canonicalConstant converts a constant operand to canonical spelling when the condition is
+// compiled. Later is true for other operands, which each request converts.
 func canonicalConstant(operand interpreter.InterpretableV2, other bool) (_ interpreter.InterpretableV2, later, changed bool) {
 	constant, ok := operand.(interpreter.InterpretableConst)
 	if !other || !ok {
@@ -316,11 +320,12 @@ func fullyTyped(t *cel.Type) bool {
 	return !slices.ContainsFunc(t.Parameters(), func(p *cel.Type) bool { return !fullyTyped(p) })
 }
 
-// adapter converts Go values to CEL values. The numbers of claims are json.Number; whole numbers
-// stay exact.
+// adapter converts Go values to CEL values. Numbers in claims have the type json.Number. Whole
+// numbers stay exact.
 type adapter struct{ types.Adapter }
 
-// adapted replaces the environment's adapter by ours, which calls it for other types.
+// adapted replaces the environment's adapter by ours. For other types than json.Number, our
+// adapter calls the environment's.
 func adapted(env *cel.Env) (*cel.Env, error) {
 	return cel.CustomTypeAdapter(&adapter{env.CELTypeAdapter()})(env)
 }

@@ -14,14 +14,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// typed is somebody with a claim of each type, as sources decode them.
+// typed is a request of a principal with a claim of each type, decoded as identity sources
+// decode claims.
 func typed() *policy.Request {
 	claims, _ := policy.CanonicalClaims(map[string]any{
 		"text": "2", "number": json.Number("2.0"), "half": 0.5, "big": json.Number("9007199254740993"), "huge": json.Number("123456789012345678901"),
 		"unsigned": json.Number("18446744073709551615"), "true": true, "texts": []string{"a", "b"}, "mixed": []any{"a", 1, true}, "numbers": []any{1, 2},
 		"object": map[string]any{"n": 1, "t": "x"}, "empty": []any{},
 	})
-	claims["null"] = nil // no source gives such a claim, but who makes a principal can
+	claims["null"] = nil // no source returns a null claim, but a program can create one
 	return &policy.Request{
 		Principal: &policy.Principal{Kind: policy.Workload, Name: "ci", Claims: claims},
 		Registry:  "r", IP: netip.MustParseAddr("192.0.2.7"), Client: "docker/27", Now: wednesday,

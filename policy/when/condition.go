@@ -19,15 +19,15 @@ type condition struct {
 	ast      *ast.AST
 	constant bool
 
-	// quick evaluates a condition whose cost is known to be small without counting it, in a third
-	// of the time. It is nil for other conditions.
+	// quick evaluates the condition without counting the cost, in a third of the time. It is
+	// nil if the cost is not known to be small.
 	quick   cel.Program
 	counted func() (cel.Program, error)
 	traced  func() (cel.Program, error) // records the values of the parts, for Explain
 }
 
-// program prepares a checked text for evaluation. Names are its comparisons with names. The
-// error is Errors.
+// program prepares a checked text for evaluation. The parameter names has the text's
+// comparisons with names. The error is Errors.
 func (l *language) program(text string, checked *cel.Ast, names comparedNames) (*condition, error) {
 	estimate, err := l.env.EstimateCost(checked, usualRequest{})
 	if err != nil {
@@ -78,7 +78,7 @@ func isConstant(a *ast.AST) bool {
 // be evaluated.
 func (c *condition) Holds(r *policy.Request) (bool, error) {
 	if r == nil {
-		r = new(policy.Request) // with everything unknown
+		r = new(policy.Request) // a request in which everything is unknown
 	}
 	program := c.quick
 	if program == nil || !isUsual(r) {

@@ -14,8 +14,8 @@ import (
 // ten characters of a text that is searched. It corresponds to about a millisecond.
 const maxCost = 10_000
 
-// Sizes that the cost estimate assumes for a request. For larger requests, the cost is counted
-// during the evaluation.
+// These are the maximum sizes that the cost estimate assumes for a request. For larger
+// requests, the cost is counted during the evaluation.
 const (
 	usualGroups = 500
 	usualText   = 512 // bytes of a name, a client, a registry
@@ -28,8 +28,8 @@ func isUsual(r *policy.Request) bool {
 		(p == nil || len(p.Groups) <= usualGroups && len(p.Name) <= usualText)
 }
 
-// usualRequest estimates the sizes of a request, as in isUsual. The sizes of claims are unknown;
-// the cost of searching them is counted.
+// usualRequest estimates the sizes of a request for which isUsual is true. The sizes of claims
+// are unknown, so the cost of searching claims is always counted.
 type usualRequest struct{}
 
 // EstimateSize is part of cost.Estimator.
@@ -50,8 +50,9 @@ func (usualRequest) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNo
 	return nil
 }
 
-// counter counts the work that CEL counts as one step: reading lists and maps, and texts whose
-// type is unknown at compile time, as for all claims.
+// counter counts the real work of operations that CEL counts as one step. These are reading
+// lists and maps, and reading texts whose type is unknown at compile time, as it is for all
+// claims.
 type counter struct{}
 
 // CallCost is part of cost.ActualCostEstimator.

@@ -8,7 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
-// A rule with a condition matches only where it holds.
+// A rule with a condition matches only if the condition holds.
 func ExampleCompiler_Compile() {
 	main, err := when.NewCompiler().Compile(`claims.ref == "refs/heads/main"`)
 	if err != nil {
@@ -40,7 +40,7 @@ func ExampleUses() {
 	// 1:24: ref must be a text
 }
 
-// A condition that is about no request is probably not meant.
+// A condition that reads nothing of a request is probably an error.
 func ExampleConstant() {
 	c, err := when.NewCompiler().Compile(`1 < 2`)
 	if err != nil {

@@ -42,8 +42,8 @@ type parts struct {
 	values  []policy.Value
 }
 
-// addOperands adds the operands of logical operators. Alone means that e is the whole condition,
-// whose value is known already.
+// addOperands adds the operands of logical operators. The parameter alone means that e is the
+// whole condition, whose value the caller knows already.
 func (p *parts) addOperands(e ast.Expr, alone bool) {
 	if e.Kind() == ast.CallKind {
 		switch call := e.AsCall(); call.FunctionName() {
@@ -99,7 +99,7 @@ func (p *parts) addInputs(e ast.Expr, show bool) {
 		if show {
 			p.add(e)
 		}
-		p.addInputs(e.AsComprehension().IterRange(), true) // the rest has a value for each item
+		p.addInputs(e.AsComprehension().IterRange(), true) // other parts have many values
 	case ast.ListKind, ast.MapKind:
 		for _, child := range children(e) {
 			p.addInputs(child, true)
@@ -142,7 +142,7 @@ func (p *parts) describeError(e ast.Expr, err *types.Err) string {
 	case text == errNoAddress || text == errNoTime || text == errNoRegistry:
 		return "not known"
 	case err.NodeID() != e.ID():
-		return "not known" // because a part of it is unknown
+		return "not known" // because a part of the expression is unknown
 	case strings.HasPrefix(text, "no such key: ") && e.Kind() != ast.ComprehensionKind && !testsOnly(e):
 		return "missing"
 	}

@@ -55,7 +55,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// A claim that fills a screen is cut, and control characters are shown as what they are.
+// A long claim is cut, and control characters are escaped.
 func TestExplanationsAreShort(t *testing.T) {
 	r := job()
 	r.Principal.Claims["ref"] = "\x1b[2J" + strings.Repeat("é", 1000)

@@ -13,8 +13,8 @@ const MaxCost = maxCost
 // Work returns the number of steps to read a value once.
 func Work(v any) uint64 { return work(types.DefaultTypeAdapter.NativeToValue(v), 0) }
 
-// Costs returns the cost of one evaluation by Holds and one by Explain in CEL's units, up to
-// where they ended.
+// Costs returns the cost of one evaluation by Holds and of one by Explain in CEL's units. If an
+// evaluation exceeds the limit, its cost up to that point counts.
 func Costs(of policy.Condition, r *policy.Request) (holds, explains uint64, err error) {
 	c := of.(*condition)
 	var costs [2]uint64
@@ -35,7 +35,7 @@ func Counts(of policy.Condition, r *policy.Request) bool {
 	return of.(*condition).quick == nil || !isUsual(r)
 }
 
-// Kept returns the number of texts that the Compiler keeps.
+// Kept returns the number of texts that the Compiler stores.
 func (c *Compiler) Kept() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -75,8 +75,8 @@ func find(e ast.Expr, id int64) ast.Expr {
 	return nil
 }
 
-// pathOf returns an expression as a dotted path: claims.ref, request.ip. It is false for other
-// expressions.
+// pathOf returns an expression as a dotted path: claims.ref, request.ip. The second result is
+// false for other expressions.
 func pathOf(e ast.Expr) (string, bool) {
 	names, ok := steps(e)
 	return strings.Join(names, "."), ok
@@ -102,7 +102,8 @@ func steps(e ast.Expr) ([]string, bool) {
 	return nil, false
 }
 
-// claimOf returns the claim whose part is missing: "ref", or "deep.ref" for a nested one.
+// claimOf returns the path of the missing part of claims: "ref", or "deep.ref" for a nested
+// claim.
 func claimOf(e ast.Expr, key string) string {
 	if e == nil {
 		return ""

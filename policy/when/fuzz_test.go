@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
-// FuzzCompile checks that every text is a condition that can be evaluated, or has errors with
-// places in the text.
+// FuzzCompile checks that every text either compiles to a condition that can be evaluated, or
+// has errors whose places are in the text.
 func FuzzCompile(f *testing.F) {
 	for _, text := range []string{
 		`now.getDayOfWeek("Europe/Paris") in [0, 6]`, `cidr("10.0.0.0/8").containsIP(request.ip)`,

@@ -71,8 +71,8 @@ func TestNamesOfADirectoryInConditions(t *testing.T) {
 	}
 }
 
-// A part of a distinguished name in another spelling than that of names is found in none: a deny
-// with it would be skipped.
+// No group contains a part of a distinguished name in a spelling that is not canonical. A deny
+// rule that searches for such a part would be skipped, so Compile refuses it.
 func TestUnusualSpellingsOfPartsOfNames(t *testing.T) {
 	for _, tt := range []struct {
 		condition, suggestion string // "": the condition is valid
@@ -112,8 +112,8 @@ func TestUnusualSpellingsOfPartsOfNames(t *testing.T) {
 	}
 }
 
-// Reading a name that a claim has takes time, and counts however short the group is that it is
-// compared with.
+// Reading a long name in a claim takes time. It adds to the cost even if the name is compared
+// with a short group.
 func TestReadingNamesCounts(t *testing.T) {
 	long := "CN=" + strings.Repeat("A", 8000) + ",DC=com"
 	r := &policy.Request{Principal: &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"x"}, Claims: map[string]any{"name": long, "names": []any{long}}}}
@@ -131,7 +131,7 @@ func TestReadingNamesCounts(t *testing.T) {
 	}
 }
 
-// The keys of a map are no spelling of a name but the one that is written.
+// The keys of a map match only in the spelling in which they are written.
 func TestNamesAreNotSearchedInMaps(t *testing.T) {
 	for condition, column := range map[string]int{
 		`groups.exists(g, g in {"CN=Ops,DC=com": true})`: 24, `groups.exists(g, g in {"cn=ops,dc=com": true})`: 24,
@@ -145,8 +145,8 @@ func TestNamesAreNotSearchedInMaps(t *testing.T) {
 	}
 }
 
-// A user whose name is a distinguished name is one to the subject of a rule and to a condition,
-// however it is spelled.
+// If a user's name is a distinguished name, the subject of a rule and a condition match it in
+// every spelling.
 func TestUsersWithDistinguishedNames(t *testing.T) {
 	for name, is := range map[string]bool{
 		"CN=Ann,OU=People,DC=com": true, "cn=ann, ou=people, dc=com": true, `2.5.4.3=\41nn,ou=people,dc=com`: true,
@@ -178,7 +178,8 @@ func TestUsersWithDistinguishedNames(t *testing.T) {
 	}
 }
 
-// Distinguished names of somebody in many groups are not read anew for each condition.
+// The distinguished names of a principal's groups are converted once, and not again for each
+// condition.
 func TestGroupsAreReadOnce(t *testing.T) {
 	var groups []string
 	for i := range 1000 {

@@ -41,7 +41,8 @@ func newLanguage() (*language, error) {
 		cel.CrossTypeNumericComparisons(true),  // 3 equals 3.0, in claims and in conditions
 		cel.EnableMacroCallTracking(),          // Explain prints a macro as it was written
 
-		// Without map and similar macros, which can build values of unlimited size.
+		// The macro map and similar macros are left out, because they can build values of
+		// unlimited size.
 		cel.ClearMacros(),
 		cel.Macros(cel.HasMacro, cel.AllMacro, cel.ExistsMacro, cel.ExistsOneMacro, cel.FilterMacro),
 
@@ -73,8 +74,8 @@ type accessor struct {
 	of          func(time.Time) int
 }
 
-// accessors are CEL's own, with its numbering: days of the week, days of the year and
-// getDayOfMonth count from 0, months from 0, getDate from 1.
+// accessors are CEL's accessors with CEL's numbering. Days of the week, days of the year,
+// getDayOfMonth and months count from 0; getDate counts from 1.
 var accessors = []accessor{
 	{overloads.TimeGetFullYear, overloads.TimestampToYear, overloads.TimestampToYearWithTz, time.Time.Year},
 	{overloads.TimeGetMonth, overloads.TimestampToMonth, overloads.TimestampToMonthWithTz, func(t time.Time) int { return int(t.Month()) - 1 }},

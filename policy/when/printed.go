@@ -39,7 +39,7 @@ func printed(v ref.Val) string {
 
 func write(b *strings.Builder, v ref.Val, depth int) {
 	if b.Len() > maxPrinted {
-		return // the rest is cut off
+		return // a longer text is cut off here
 	}
 	switch v := v.(type) {
 	case types.String:

@@ -37,18 +37,19 @@ func variables() []cel.EnvOption {
 	}
 }
 
-// Errors for unknown values. An unknown value is never treated as a zero value: the zero time, for
-// example, is before the begin of any deny rule with a start time.
+// Errors for unknown values. An unknown value is never treated as a zero value: the zero time,
+// for example, is before the start time of every deny rule that has one.
 const (
 	errNoAddress  = "the client's address is not known"
 	errNoTime     = "the time of the request is not known"
 	errNoRegistry = "the registry is not known"
 )
 
-// request presents a policy.Request to CEL. It reads only the fields that the condition names.
+// request gives CEL access to a policy.Request. It reads only the fields that the condition
+// names.
 type request struct {
 	*policy.Request
-	list groupList // the value of groups, here to save an allocation
+	list groupList // the value of the variable groups; a field, to save an allocation
 }
 
 var requests = sync.Pool{New: func() any { return new(request) }}
@@ -107,7 +108,8 @@ func (r *request) groups() []string {
 type groupList struct{ traits.Lister }
 
 // canonicalValue returns a value with distinguished names in canonical spelling, as in the
-// subjects of rules, also inside a list. Changed reports whether that differs from the value.
+// subjects of rules, also inside a list. Changed reports whether the result differs from the
+// value.
 func canonicalValue(value ref.Val) (_ ref.Val, changed bool) {
 	switch value := value.(type) {
 	case types.String:
@@ -145,8 +147,8 @@ func firstOf(list traits.Lister, n int) []ref.Val {
 	return items
 }
 
-// user returns the name of a user. Robots and workloads have none, as for ${user}: otherwise
-// anybody who may name a robot could name it after a user.
+// user returns the name of a user. Robots and workloads have no user name, as they have no
+// ${user}. Otherwise anybody who is allowed to create a robot could name it after a user.
 func (r *request) user() string {
 	if r.Principal == nil || r.Principal.Kind != policy.User {
 		return ""

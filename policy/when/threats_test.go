@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
-// hostile is somebody whose claims are as large as anybody could make them.
+// hostile is a request of a principal whose claims are as large as an attacker can make them.
 func hostile() *policy.Request {
 	groups := make([]string, 20_000)
 	for i := range groups {
@@ -34,12 +34,14 @@ func hostile() *policy.Request {
 	}
 }
 
-// ReDoS; linear matching: no condition stalls on text from other parties. It ends with a result or
-// an error, and its running time does not grow with the claims.
+// Threats: ReDoS, and slow matching. No condition stalls on text from other parties: its
+// evaluation ends with a result or an error, and its cost has a limit however large the claims
+// are.
 func TestUntrustedTextDoesNotStallConditions(t *testing.T) {
 	r := hostile()
-	// The call that exceeds the limit is counted after it returns. The longest one looks for a
-	// group's name in the largest claim: a step for each ten characters of the one times the other.
+	// The call that exceeds the limit is counted after it returns. The longest call searches
+	// the largest claim for a group's name. It takes one step for each ten characters of the
+	// claim, times one for each ten of the name.
 	largest := uint64(0)
 	for _, claim := range r.Principal.Claims {
 		largest = max(largest, when.Work(claim))
@@ -114,7 +116,8 @@ func TestConditionsCannotBuildLargeValues(t *testing.T) {
 }
 
 // Harbor: a map keyed by untrusted input never shrank. Here an author of rules writes a million
-// invalid conditions, and valid ones that are removed again. None of them stays in memory.
+// invalid conditions, and valid ones that are removed again. No condition of either kind stays
+// in memory.
 func TestUnusedConditionsAreFreed(t *testing.T) {
 	c := when.NewCompiler()
 	kept, err := c.Compile(`user == "ann"`)

@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// CEL's error messages that translateOne replaces.
+// These patterns match the error messages of CEL that translateOne replaces.
 var (
 	celUnknown     = regexp.MustCompile(`^undeclared reference to '([^']*)'(?: \(did you mean '([^']*)'(?: or '[^']*')?\?\))?`)
 	celOverload    = regexp.MustCompile(`^found no matching overload for '([^']*)' applied to '(.*)'$`)
@@ -49,7 +49,8 @@ func (l *language) translate(text string, found []*common.Error) Errors {
 		}
 	}
 	if slices.ContainsFunc(errs, func(e *Error) bool { return strings.HasPrefix(e.Text, "unknown function ") }) {
-		// It may be a misspelled exists, whose variable is then unknown as well.
+		// An unknown function may be a misspelled exists. Then its variable is unknown too, and
+		// that error says nothing new.
 		errs = slices.DeleteFunc(errs, func(e *Error) bool {
 			return strings.HasPrefix(e.Text, "unknown name ") && e.Suggestion == ""
 		})
@@ -186,8 +187,8 @@ func overload(function, types string) string {
 	return fmt.Sprintf("%s does not accept %s", operator, given)
 }
 
-// hint returns the likely correction if somebody compares a day with its name, or an address
-// with a text.
+// hint returns the likely correction if a condition compares a day with a text like "Sunday",
+// or an address with a text.
 func hint(text, function, types string) string {
 	if function != "@in" && function != "_==_" && function != "_!=_" || !strings.Contains(types, "string") {
 		return ""
@@ -208,8 +209,8 @@ func typeInWords(t *cel.Type) string {
 	return typeNamed(cel.FormatCELType(t))
 }
 
-// typeNames are the names of types for people to read, by CEL's notation. A notation that ends with
-// a parenthesis is a beginning.
+// typeNames are the names of types for people to read, by CEL's notation. A key that ends with
+// a parenthesis stands for all notations that begin with it.
 var typeNames = map[string]string{
 	"string": "a text", "int": "a number", "uint": "a number", "double": "a number", "bool": "true or false",
 	"timestamp": "a time", "google.protobuf.Timestamp": "a time", "duration": "a duration", "google.protobuf.Duration": "a duration",
@@ -267,8 +268,8 @@ func after(line string, column int) string {
 	return line
 }
 
-// begin returns the column where the name begins. CEL reports a position inside or after it: the
-// dot of request.ip, or the parenthesis after a function.
+// begin returns the column where the name begins. CEL reports a position inside or after the
+// name: the dot of request.ip, or the parenthesis after a function.
 func begin(line string, column int, name string) int {
 	for back := 0; back <= utf8.RuneCountInString(name) && back < column; back++ {
 		if strings.HasPrefix(after(line, column-back), name) {

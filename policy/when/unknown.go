@@ -23,7 +23,7 @@ func (c *condition) DependsOn(r *policy.Request, u *ask.Unknown) []string {
 	}
 	program, err := c.counted()
 	if err != nil {
-		return nil // it fails in any case
+		return nil // the condition fails for any values of the unknown inputs
 	}
 	seen := &partial{request: request{Request: r}, unknown: u}
 	value, _, err := program.Eval(seen)
@@ -80,8 +80,8 @@ func (p *partial) missing(name string) *types.Unknown {
 	return types.NewUnknown(int64(at+1), types.NewAttributeTrail(name))
 }
 
-// partialClaims are the known claims of a principal that may have others. Reading more than one
-// claim at a time sets partial.whole.
+// partialClaims are the known claims of a principal that may have further claims. An operation
+// that reads more than one claim at a time sets partial.whole.
 type partialClaims struct {
 	traits.Mapper
 	of *partial

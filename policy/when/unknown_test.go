@@ -16,8 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// A condition depends on what decides it and nobody said, and on nothing else that stands in its
-// text.
+// A condition depends on the unknown inputs that decide it. It depends on no other input that
+// its text names.
 func TestDependsOn(t *testing.T) {
 	nothing := ask.Unknown{}
 	everything := ask.Unknown{Now: true, IP: true, Client: true, Registry: true, Claims: true}
@@ -36,7 +36,7 @@ func TestDependsOn(t *testing.T) {
 		{`client.startsWith("docker/") && registry == "r"`, everything, ann, []string{"client", "registry"}},
 		{`user == "ann" && "dev" in groups`, everything, ann, nil},
 
-		// What is known settles it.
+		// The known inputs decide.
 		{`user == "ben" && now > timestamp("2026-01-01T00:00:00Z")`, everything, ann, nil},
 		{`now > timestamp("2026-01-01T00:00:00Z") && user == "ben"`, everything, ann, nil},
 		{`user == "ann" || request.ip.isLoopback()`, everything, ann, nil},
@@ -60,7 +60,7 @@ func TestDependsOn(t *testing.T) {
 		{`"project" in claims`, everything, job, []string{"claims.project"}},
 		{`"ref" in claims`, everything, job, nil},
 		{`claims.pod.node.name == "n1"`, everything, job, nil},
-		// The section is known, with all its keys.
+		// The claim pod is known, with all its keys.
 		{`claims.pod.namespace == "n1"`, everything, job, nil},
 		{`claims.deep.namespace == "n1"`, everything, job, []string{"claims.deep"}},
 		{`claims.exists(name, name == "x")`, everything, job, []string{"claims"}},
@@ -89,8 +89,8 @@ func TestDependsOn(t *testing.T) {
 	}
 }
 
-// A decision that two requests get differently, which differ in what is unknown alone, depends on
-// some of that.
+// If two requests that differ only in unknown inputs get different decisions, the decision
+// depends on at least one of these inputs.
 func TestChangingDecisionsDependOnInputs(t *testing.T) {
 	c := when.NewCompiler()
 	conditions := []string{
@@ -123,7 +123,7 @@ func TestChangingDecisionsDependOnInputs(t *testing.T) {
 		}
 		p, err := policy.Compile(s)
 		if err != nil {
-			t.Skip() // such as ${claims.a} for somebody who has none
+			t.Skip() // such as ${claims.a} for a principal without claims
 		}
 		u := ask.Unknown{
 			Now: rapid.Bool().Draw(t, "now is unknown"), IP: rapid.Bool().Draw(t, "ip is unknown"), Client: rapid.Bool().Draw(t, "client is unknown"),

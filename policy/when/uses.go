@@ -16,14 +16,14 @@ import (
 // anything is the set of all types.
 const anything = anyClaim | otherKinds
 
-// Use is a place in a condition that requires a claim to have certain types. With a value of
-// another type, the condition fails for every request.
+// Use is a place in a condition that requires a claim to have certain types. If the claim has
+// another type, the condition fails.
 type Use struct {
 	Claim  string `json:"claim"`  // the top-level claim
-	Kinds  Kinds  `json:"kinds"`  // the types that it may have there
+	Kinds  Kinds  `json:"kinds"`  // the types that the claim may have there
 	Line   int    `json:"line"`   // of the claim in the text, from 1
 	Column int    `json:"column"` // from 1, in characters
-	Text   string `json:"text"`   // that part of the condition: `claims.attempt == 2`
+	Text   string `json:"text"`   // the part of the condition at this place: `claims.attempt == 2`
 }
 
 // Uses returns the places in a condition that require a claim to have certain types, for callers
@@ -45,8 +45,8 @@ type useFinder struct {
 	found []Use
 }
 
-// require records that value must have one of the types for the expression whole to be
-// evaluated.
+// require records that the expression whole can be evaluated only if value has one of the
+// types.
 func (u *useFinder) require(value ast.Expr, kinds Kinds, whole ast.Expr) {
 	path, ok := steps(value)
 	if !ok || len(path) != 2 || path[0] != varClaims || kinds&anyClaim == anyClaim || testsOnly(value) || isOptional(value) {
@@ -60,7 +60,7 @@ func isOptional(e ast.Expr) bool {
 	return e.Kind() == ast.CallKind && e.AsCall().FunctionName() != operators.Index
 }
 
-// leftmost returns the part at the begin of an expression. For an operator, CEL reports the
+// leftmost returns the part at the beginning of an expression. For an operator, CEL reports the
 // position of the operator's sign.
 func leftmost(e ast.Expr) ast.Expr {
 	for {
@@ -85,8 +85,8 @@ func leftmost(e ast.Expr) ast.Expr {
 	}
 }
 
-// visit finds the requirements of an expression. Truth means that its value must be true or
-// false.
+// visit finds the requirements of an expression. The parameter truth means that the
+// expression's value must be true or false.
 func (u *useFinder) visit(e ast.Expr, truth bool) {
 	if truth {
 		u.require(e, Bool, e)
@@ -227,7 +227,8 @@ func (c *checker) checkTypes(e ast.Expr) {
 	}
 }
 
-// named returns an expression as it is called in errors: claims.ref, or its type.
+// named returns the name of an expression for error texts: a path like claims.ref, or otherwise
+// the expression's type.
 func (c *checker) named(e ast.Expr) string {
 	if path, ok := pathOf(e); ok {
 		return path

@@ -1,7 +1,7 @@
 // Package when compiles the conditions of rules.
 //
-// A condition is an expression in CEL (https://cel.dev) that is true or false. A rule with a
-// condition matches only if it is true:
+// A condition is an expression in CEL (https://cel.dev) whose value is true or false. A rule
+// with a condition matches only if the condition is true:
 //
 //	now.getDayOfWeek("Europe/Paris") in [SATURDAY, SUNDAY]
 //	cidr("10.0.0.0/8").containsIP(request.ip)
@@ -45,9 +45,9 @@
 //
 // # Types
 //
-// A claim has the type that it has in JSON: the number 2 is not the text "2". Comparing values of
-// different types is an error, for ==, != and in as well as for <, and also inside lists and
-// objects. In plain CEL the result is false, and a deny rule would silently never match. All
+// A claim has the type that it has in JSON: the number 2 is not the text "2". Comparing values
+// of different types is an error, for ==, != and in as well as for <, and also inside lists and
+// objects. In plain CEL the result is false, and so a deny rule would silently never match. All
 // numbers have one type: 3 equals 3.0. Whole numbers are exact. A number beyond 64 bits can be
 // compared only if a 64-bit floating-point number represents it exactly. Arithmetic needs two
 // whole numbers or two fractional ones: claims.attempt + 1. A null value can be compared only
@@ -77,8 +77,8 @@ import (
 )
 
 // Compiler compiles conditions. Conditions with equal texts share one program while any of them
-// is in use. The Compiler keeps nothing of an invalid text, or of one that is no longer used. It
-// may be used from any goroutine. The zero Compiler is ready to use.
+// is in use. The Compiler stores nothing for an invalid text or for a text that is no longer
+// used. It may be used from any goroutine. The zero Compiler is ready to use.
 type Compiler struct {
 	mu       sync.Mutex
 	language *language // created when the first condition is compiled
@@ -131,8 +131,8 @@ func (c *Compiler) compile(text string) (*condition, error) {
 	return c.language.compile(text)
 }
 
-// Constant returns the value of a condition that is the same for every request, because it reads
-// nothing of it.
+// Constant returns the value of a condition that reads nothing of a request, so that the value
+// is the same for every request.
 func Constant(c policy.Condition) (value, constant bool) {
 	own, ok := c.(*condition)
 	if !ok || !own.constant {

@@ -11,10 +11,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// wednesday is half past eleven at night in UTC, and Thursday in Paris.
+// wednesday is half past eleven on Wednesday night in UTC. In Paris it is Thursday already.
 var wednesday = time.Date(2026, 11, 25, 23, 30, 0, 0, time.UTC)
 
-// ann asks from an office, and a job of GitHub from a branch.
+// ann sends a request from an office. The next function, job, is a request of a GitHub job on a
+// branch.
 func ann() *policy.Request {
 	return &policy.Request{
 		Principal: &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"dev", "team-a"}},
@@ -87,7 +88,7 @@ func TestConditions(t *testing.T) {
 		{`claims.?pod.?node.?zone.orValue("z") == "z"`, job, true, ""},
 		{`claims.none == null`, job, true, ""},
 
-		// Numbers are one type, however they are written.
+		// All numbers have the same type, whether they are written as 3 or 3.0.
 		{`claims.run >= 3 && claims.run < 4 && claims.run == 3 && claims.run in [1, 2, 3] && claims.run > 2.5`, job, true, ""},
 		{`claims.run + 1.0 == 4.0 && int(claims.run) + 1 == 4`, job, true, ""},
 		{`claims.fork == false && !claims.fork`, job, true, ""},
@@ -102,7 +103,7 @@ func TestConditions(t *testing.T) {
 		{`1 / int(claims.run - 3.0) == 1`, job, false, `a division by zero in 1 / int(claims.run - 3.0)`},
 		{`now.getHours(claims.ref) == 3`, job, false, `unknown time zone "refs/heads/dev"`},
 
-		// What need not be looked at does not fail.
+		// A part that is not evaluated does not fail.
 		{`user == "ann" || claims.ref == "x"`, ann, true, ""},
 		{`claims.ref == "x" || user == "ann"`, ann, true, ""},
 		{`claims.ref == "x" && user == "bob"`, ann, false, ""},
@@ -128,7 +129,8 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// An address in the IPv6 form of IPv4, as a socket for both has it, is the same address.
+// An IPv4 address in IPv6 form is the same address. A socket that accepts both IPv4 and IPv6
+// reports addresses in this form.
 func TestAddressesAreUnmapped(t *testing.T) {
 	r := ann()
 	r.IP = netip.MustParseAddr("::ffff:10.1.2.3")
@@ -137,7 +139,8 @@ func TestAddressesAreUnmapped(t *testing.T) {
 	holds(t, r, `cidr("fe80::/10").containsIP(request.ip) && request.ip.isLinkLocalUnicast()`)
 }
 
-// The address is unknown behind a proxy that is not trusted, and in a test. No network contains it.
+// The client's address is unknown behind a proxy that is not trusted, and in some tests. No
+// network contains an unknown address.
 func TestUnknownAddressesAreErrors(t *testing.T) {
 	r := ann()
 	r.IP = netip.Addr{}
@@ -148,14 +151,15 @@ func TestUnknownAddressesAreErrors(t *testing.T) {
 	}
 }
 
-// Somebody anonymous has neither name nor groups nor claims, whatever the principal says.
+// An anonymous principal has no name, no groups and no claims, whatever the struct contains.
 func TestAnonymousPrincipalsHaveNoClaims(t *testing.T) {
 	for _, p := range []*policy.Principal{nil, {}, {Name: "ann", Claims: map[string]any{"ref": "x"}}} {
 		holds(t, &policy.Request{Principal: p}, `user == "" && groups == [] && !has(claims.ref) && size(claims) == 0`)
 	}
 }
 
-// An error in a condition opens nothing: it is no match for an allow, and one for a deny.
+// An error in a condition never grants anything: an allow rule does not match, and a deny rule
+// matches.
 func TestErrorsNeverAllow(t *testing.T) {
 	c := when.NewCompiler()
 	rule := func(name string, deny bool, text string) policy.Rule {
@@ -167,16 +171,17 @@ func TestErrorsNeverAllow(t *testing.T) {
 	}
 	always := policy.Rule{Name: "always", Subjects: []string{"anyone"}, Names: []string{"deny/*"}, Actions: scope.Push}
 	for _, tt := range []struct{ condition, allow, deny string }{
-		// A missing claim is not another value, however the condition is written.
+		// A condition that reads a missing claim fails, even if it compares with != or negates
+		// the comparison.
 		{`claims.ref == "refs/heads/main"`, "", ""},
 		{`claims.ref != "refs/heads/main"`, "", ""},
 		{`!(claims.ref == "refs/heads/main")`, "", ""},
 		{`claims.ref == "x" || claims.run > 3`, "", ""},
-		{`cidr("10.0.0.0/8").containsIP(request.ip)`, "", ""},                  // unknown
-		{`int(registry) > 3`, "", ""},                                          // no number
-		{`"x" in groups`, "", "push"},                                          // this is false
-		{`!("x" in groups)`, "push", ""},                                       // and this true
-		{`has(claims.ref) && claims.ref == "refs/heads/main"`, "", "push"},     // and this false
+		{`cidr("10.0.0.0/8").containsIP(request.ip)`, "", ""},                  // it is unknown
+		{`int(registry) > 3`, "", ""},                                          // not a number
+		{`"x" in groups`, "", "push"},                                          // false
+		{`!("x" in groups)`, "push", ""},                                       // true
+		{`has(claims.ref) && claims.ref == "refs/heads/main"`, "", "push"},     // false
 		{`now.getDayOfWeek("Europe/Paris") in [SATURDAY, SUNDAY]`, "", "push"}, // on a Thursday
 		{`now.getDayOfWeek("Europe/Paris") in [THURSDAY]`, "push", ""},         // on a Thursday
 	} {

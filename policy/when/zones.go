@@ -48,8 +48,8 @@ func (z *zones) load(name string) bool {
 	return true
 }
 
-// loadAll loads all zones, for a condition that reads the zone's name from a request. It takes
-// some milliseconds and 1 MB, once.
+// loadAll loads all zones, for a condition that reads the zone's name from a request. The first
+// call takes some milliseconds and 1 MB.
 func (z *zones) loadAll() {
 	for _, name := range z.names() {
 		z.load(name)

@@ -14,7 +14,8 @@ import (
 
 var update = flag.Bool("update", false, "write zones.txt anew from Go's zones")
 
-// The names are those of the zones that come with Go, of which time/tzdata holds a copy.
+// The names in zones.txt are the names of the zones that come with Go. The package time/tzdata
+// holds a copy of these zones.
 func TestZonesAreThoseOfGo(t *testing.T) {
 	if *update {
 		root, err := exec.Command("go", "env", "GOROOT").Output()
@@ -28,7 +29,8 @@ func TestZonesAreThoseOfGo(t *testing.T) {
 		defer func() { _ = archive.Close() }()
 		var names []string
 		for _, f := range archive.File {
-			// Factory is the placeholder of a machine without a zone.
+			// Factory is not a place: it is the default for a machine without a configured
+			// zone.
 			if !strings.HasSuffix(f.Name, "/") && f.Name != "Factory" {
 				names = append(names, f.Name)
 			}
@@ -76,7 +78,8 @@ func TestZonesNeedNoFiles(t *testing.T) {
 	runNowhere(t, t.TempDir())
 }
 
-// runNowhere runs the test again as a program whose root is an empty folder, if one is given.
+// runNowhere runs the test again in a new process. If root is not empty, it is the root folder
+// of the process, which contains no zone files.
 func runNowhere(t *testing.T, root string) {
 	t.Helper()
 	self, err := os.Executable()

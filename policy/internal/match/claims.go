@@ -127,7 +127,7 @@ func wholeNumber(digits string, exponent int, negative bool) (json.Number, bool)
 }
 
 // readNumber splits the text of a JSON number: it is digits times ten to the power of exponent.
-// The digits neither begin nor end with 0; they are empty for zero.
+// The digits neither begin nor end with 0. For the number zero, digits is empty.
 func readNumber(text string) (digits string, exponent int, negative, ok bool) {
 	text, negative = strings.CutPrefix(text, "-")
 	mantissa, power := text, ""
@@ -152,7 +152,7 @@ func readNumber(text string) (digits string, exponent int, negative, ok bool) {
 }
 
 // Claim yields the values of ${claims.NAME}: the text of the claim, or the canonical JSON text
-// of a number, true or false. For a list, it yields the values of its items. Other values cannot
+// of a number, true or false. For a list, it yields the texts of its items. Other values cannot
 // be part of a path and match nothing.
 func (who *Who) Claim(name string) func(func(string) bool) {
 	return func(yield func(string) bool) {
@@ -199,8 +199,8 @@ func ClaimText(value any) (string, bool) {
 	return string(n), ok
 }
 
-// isCanonical reports whether the text is a whole number in canonical form. It is false for
-// fractions, canonical or not.
+// isCanonical reports whether the text is a whole number in canonical form. It returns false
+// for every fraction.
 func isCanonical(text string) bool {
 	digits := strings.TrimPrefix(text, "-")
 	if digits == "" || len(digits) > maxDigits || digits[0] == '0' && text != "0" {

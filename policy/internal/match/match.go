@@ -1,8 +1,9 @@
 // Package match matches the names of resources with patterns, and principals with the subjects
 // of rules.
 //
-// It is what [github.com/tidewaiter/tidewaiter/policy], which decides requests, and policy/ask,
-// which answers questions about a policy, have in common. It does not know what a rule is.
+// Two packages share this code: [github.com/tidewaiter/tidewaiter/policy], which decides
+// requests, and policy/ask, which answers questions about a policy. Package match does not know
+// what a rule is.
 package match
 
 import (

@@ -6,11 +6,11 @@ import "strings"
 type Path struct {
 	name   string
 	Parts  int                  // the number of parts
-	starts [MaxParts + 1]uint16 // the offset of each part, and that of one after the last
+	starts [MaxParts + 1]uint16 // the offset of each part, and of the end of the name plus 1
 }
 
-// Cut splits a name. It is false for a name with an empty part, with too many parts, or too
-// long: no rule matches such a name, and nothing is granted on it.
+// Cut splits a name. It returns false for a name that has an empty part, has too many parts or
+// is too long. No rule matches such a name, so nothing is granted on it.
 func (p *Path) Cut(name string) bool {
 	p.name, p.Parts, p.starts[0] = name, 0, 0
 	if len(name) > maxPattern {
@@ -34,10 +34,10 @@ func (p *Path) Cut(name string) bool {
 // Part returns the i-th part.
 func (p *Path) Part(i int) string { return p.name[p.starts[i] : p.starts[i+1]-1] }
 
-// Between returns the parts from one position to another, which is greater.
+// Between returns the parts from one position up to another, greater position.
 func (p *Path) Between(from, to int) string { return p.name[p.starts[from] : p.starts[to]-1] }
 
-// Follows returns the number of parts in value if the name continues with it at part i.
+// Follows returns the number of parts in value if the name continues with value at part i.
 // Otherwise it returns 0.
 func (p *Path) Follows(i int, value string) int {
 	rest := p.name[p.starts[i]:]
@@ -83,7 +83,7 @@ func ValidPath(s string) bool {
 }
 
 // ValidHost reports whether s looks like the host:port before a repository's name: without
-// upper-case letters, and only with characters that a name may have. It is only compared as
+// upper-case letters, and only with characters that a name may have. A host is only compared as
 // text.
 func ValidHost(s string) bool {
 	return strings.ContainsAny(s, ":[") && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789.-:[]") == ""

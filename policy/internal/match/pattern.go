@@ -12,7 +12,7 @@ import (
 const (
 	maxPattern = 512 // bytes
 	MaxParts   = 63  // path parts: a set of positions in a name fits in one word
-	maxWide    = 8   // parts that may match several, ** and ${claims.x}
+	maxWide    = 8   // parts that can match several parts of a name: ** and ${claims.x}
 )
 
 // Pattern is a parsed pattern: one entry for each path part.
@@ -25,7 +25,7 @@ type Pattern []Part
 // Part is one path part of a pattern.
 type Part struct {
 	Kind PartKind
-	Text string // as written, for a literal and a glob; the claim's name, for a claim
+	Text string // a literal or glob as it is written, or the name of a claim; "" for other kinds
 }
 
 // PartKind is the kind of a part.
@@ -36,7 +36,7 @@ const (
 	Literal          PartKind = iota // team
 	Glob                             // app-*: at least one * beside other text
 	Star                             // *: any one part
-	DoubleStar                       // **: any number of parts, at the end at least one
+	DoubleStar                       // **: any number of parts; at the end, one or more
 	UserPlaceholder                  // ${user}
 	ClaimPlaceholder                 // ${claims.x}
 	GroupPlaceholder                 // ${group}
@@ -78,7 +78,7 @@ func (e *SyntaxError) Suggest(suggestion string) *SyntaxError {
 	return e
 }
 
-// Parse appends the parts of text to into, which saves an allocation if it has a buffer.
+// Parse appends the parts of text to into. It allocates nothing if into has enough capacity.
 func Parse(into Pattern, text string) (Pattern, *SyntaxError) {
 	switch {
 	case text == "":
@@ -111,8 +111,8 @@ func Parse(into Pattern, text string) (Pattern, *SyntaxError) {
 	return into, nil
 }
 
-// nextPart parses the first part of rest, which is the rest of text. More reports whether a
-// slash followed.
+// nextPart parses the first part of rest, which is the end of text that is not parsed yet. The
+// result more reports whether a slash followed the part.
 func nextPart(text, rest string) (p Part, after string, more bool, bad *SyntaxError) {
 	if !strings.HasPrefix(rest, "${") {
 		word, after, more := strings.Cut(rest, "/")
@@ -184,7 +184,8 @@ func withoutEmptyParts(text string) string {
 	return strings.Trim(collapse(text, "//", "/"), "/")
 }
 
-// collapse replaces from by to until text does not contain from.
+// collapse replaces the first text by the second, until text does not contain the first any
+// more.
 func collapse(text, from, to string) string {
 	for strings.Contains(text, from) {
 		text = strings.ReplaceAll(text, from, to)
@@ -260,9 +261,9 @@ func (p Part) MatchAt(name *Path, i int, who *Who) (positions uint64) {
 	return positions
 }
 
-// matchGlob reports whether part matches a glob, which has at least one * and no **. It compares
-// the text before the first * and after the last, and searches the texts between from left to
-// right. The first match of each is enough. So each byte is read a bounded number of times.
+// matchGlob reports whether part matches a glob, which has at least one * and no **. It
+// compares the text before the first * and after the last, and searches the texts between from
+// left to right. The first match of each text is enough, so there is no backtracking.
 func matchGlob(glob, part string) bool {
 	before, after, middle := CutGlob(glob)
 	if len(part) < len(before)+len(after) || !strings.HasPrefix(part, before) || !strings.HasSuffix(part, after) {
@@ -271,7 +272,8 @@ func matchGlob(glob, part string) bool {
 	return FindAll(middle, part[len(before):len(part)-len(after)])
 }
 
-// CutGlob returns the text before the first * of a glob, after the last, and between the two.
+// CutGlob returns the text before the first * of a glob, the text after the last *, and the
+// text between the first * and the last.
 func CutGlob(glob string) (before, after, middle string) {
 	first, last := strings.IndexByte(glob, '*'), strings.LastIndexByte(glob, '*')
 	if first < last {

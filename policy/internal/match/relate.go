@@ -2,8 +2,8 @@ package match
 
 import "strings"
 
-// Contains reports whether p matches each name that inner matches. It compares the patterns part
-// by part, and is false where that is not enough to decide.
+// Contains reports whether p matches each name that inner matches. It compares the patterns
+// part by part. It returns false if this comparison cannot decide.
 func (p Pattern) Contains(inner Pattern) bool {
 	// now[j]: the parts of p so far match everything that the first j parts of inner match.
 	var now [MaxParts + 1]bool
@@ -21,7 +21,7 @@ func (p Pattern) Contains(inner Pattern) bool {
 				}
 			}
 		}
-		if part.Kind == DoubleStar && k < len(p)-1 { // it also matches no part
+		if part.Kind == DoubleStar && k < len(p)-1 { // ** also matches zero parts
 			for j := range now {
 				next[j] = next[j] || now[j]
 			}
@@ -31,7 +31,8 @@ func (p Pattern) Contains(inner Pattern) bool {
 	return now[len(inner)]
 }
 
-// Overlaps reports whether there may be a name that both patterns match.
+// Overlaps reports whether a name could exist that both patterns match. If it cannot decide, it
+// returns true.
 func (p Pattern) Overlaps(other Pattern) bool {
 	// row[j]: the rest of p and the parts of other from j on may match the same.
 	var row [MaxParts + 1]bool
@@ -57,7 +58,7 @@ func (p Pattern) Overlaps(other Pattern) bool {
 // wide reports whether the part can match several parts of a name.
 func (p Part) wide() bool { return p.Kind == DoubleStar || p.Kind == ClaimPlaceholder }
 
-// Contains reports whether the part matches everything that the other matches.
+// Contains reports whether the part p matches everything that the part other matches.
 func (p Part) Contains(other Part) bool {
 	switch {
 	case other.Kind == DoubleStar:
@@ -65,14 +66,14 @@ func (p Part) Contains(other Part) bool {
 	case p == other:
 		return true
 	case p.Kind == Star:
-		return other.Kind != ClaimPlaceholder // which can be several parts
+		return other.Kind != ClaimPlaceholder // a claim can be several parts
 	case p.Kind == Glob && other.Kind == Literal:
 		return matchGlob(p.Text, other.Text)
 	}
 	return false
 }
 
-// Overlaps reports whether there may be a part of a name that both match.
+// Overlaps reports whether a part of a name could exist that both parts match.
 func (p Part) Overlaps(other Part) bool {
 	switch {
 	case p.Kind == Literal && other.Kind == Literal:

@@ -72,7 +72,7 @@ func TestPatternsContain(t *testing.T) {
 		{"a/**/b", "a/x/y/b", true, true},
 		{"**/b", "a/**", false, true},
 		{"${claims.x}/b", "a/c/b", false, true},
-		{"*", "${claims.x}", false, true}, // which may be several parts
+		{"*", "${claims.x}", false, true}, // a claim can be several parts
 		{"a/*", "a/${claims.x}", false, true},
 		{"*/b", "${claims.x}/b", false, true},
 		{"**", "${claims.x}", true, true},

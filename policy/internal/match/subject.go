@@ -9,11 +9,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Subject is what a rule is for, and what a principal is or belongs to. A principal either has a
-// subject or does not: subjects are not patterns.
+// Subject is a kind or name of principals or a group, such as signed-in, user:ann or group:dev.
+// Rules have subjects, and principals have subjects. A principal either has a subject or does
+// not: subjects are not patterns.
 //
 // A name that is a distinguished name (cn=ops,ou=groups,dc=example,dc=com) is stored in
-// canonical form, so that different spellings of it are the same group.
+// canonical form, so that different spellings of a group's name are the same group.
 type Subject struct {
 	Kind SubjectKind
 	Name string // "" for a kind without names
@@ -46,7 +47,7 @@ func (s Subject) String() string {
 	return words[s.Kind] + ":" + s.Name
 }
 
-// Who is what rules read of a principal.
+// Who is the part of a principal that rules read.
 type Who struct {
 	// Kind is Anonymous, User, Robot or Workload. A principal of any other kind only has the
 	// subject Anyone.
@@ -100,13 +101,13 @@ func (who *Who) UserValue() (string, bool) {
 	return who.Name, who.Kind == User && ValidPart(who.Name)
 }
 
-// MemberOf reports whether ${group} matches the part: the principal is in a group of this name,
-// and it is a valid part of a repository's name.
+// MemberOf reports whether ${group} matches the part. It does if the principal is in a group of
+// this name, and the part is valid in a repository's name.
 func (who *Who) MemberOf(part string) bool {
 	return ValidPart(part) && who.Has(Subject{Group, part})
 }
 
-// CompiledSubject returns the subject that a rule of a compiled policy has in this spelling.
+// CompiledSubject parses a subject of a compiled policy, which is always valid.
 func CompiledSubject(written string) Subject {
 	word, name, _ := strings.Cut(written, ":")
 	return Subject{SubjectKind(slices.Index(words[:], word)), dn.Canonical(name)}

@@ -117,7 +117,7 @@ func DrawSource(t *rapid.T) policy.Source {
 	return source
 }
 
-// with adds a rule unless it can never match, which is an error.
+// With adds a rule. It does not add a rule that can never match, which Compile would refuse.
 func With(source policy.Source, r policy.Rule) policy.Source {
 	r.Name = fmt.Sprintf("rule %d", len(source.Rules))
 	one := policy.Source{Roles: source.Roles, Rules: []policy.Rule{r}}
@@ -127,8 +127,8 @@ func With(source policy.Source, r policy.Rule) policy.Source {
 	return policy.Source{Roles: source.Roles, Rules: append(slices.Clip(source.Rules), r)}
 }
 
-// Groups draws up to four groups that rules use, among others that no rule uses: none of
-// those, or so many that the evaluator uses another lookup.
+// DrawGroups draws up to four groups that rules use. It adds groups that no rule uses: none, or
+// so many that the evaluator uses another kind of lookup.
 func DrawGroups(t *rapid.T) []string {
 	groups := rapid.SliceOfN(rapid.SampledFrom([]string{"g1", "g2", "ann", "other", "*", "group:g1", "g1/**", "a", "b", "a/b", "A", "..", "", "a*", "${group}"}), 0, 4).Draw(t, "groups")
 	for i := range OneOf(t, "others", 0, 300, 50, 5, 0, 43, 40) {
@@ -168,7 +168,7 @@ func DrawRequest(t *rapid.T) *policy.Request {
 	switch OneOf(t, "indexed", "", "as it was", "as it is") {
 	case "as it is":
 		who = who.Indexed()
-	case "as it was": // when it was in other groups
+	case "as it was": // the index of the principal with other groups
 		who = who.Indexed()
 		who.Groups = DrawGroups(t)
 	}

@@ -35,8 +35,8 @@ func Scopes(t T, text string) []scope.Scope {
 	return asked
 }
 
-// Principal parses "ann +dev +ops", which is a user in two groups, "robot:ci", "workload:job" or
-// "nobody".
+// Principal parses "robot:ci", "workload:job", "nobody" or, for a user in two groups, "ann +dev
+// +ops".
 func Principal(text string) *policy.Principal {
 	words := strings.Fields(text)
 	who := &policy.Principal{Kind: policy.User, Name: words[0]}
