@@ -3,9 +3,9 @@
 // Tidewaiter is an authorization service for container registries. It answers four questions,
 // each in its own packages:
 //
-//	Who is the caller?            internal/identity, with a package for each source of identities
-//	                              internal/accounts manages users and robots, internal/credentials
-//	                              the tokens and sessions that Tidewaiter issues to any user
+//	Who is the caller?            internal/identity, with a package for each source of identities.
+//	                              internal/accounts manages users and robots. internal/credentials
+//	                              manages the tokens and sessions that Tidewaiter issues to users
 //	What may they do, and why?    policy, for the scopes that package scope parses. The rules come
 //	                              from internal/rulebook; internal/ruleset defines what a rule may
 //	                              contain. policy/ask explains decisions, and lists who may do
@@ -14,33 +14,34 @@
 //	What happened?                internal/journal, which also stores the events that notification
 //	                              decodes
 //
-// server handles the HTTP request for a token. issuer is the only place that turns the request
-// into an answer: it calls identity, then policy, then keyring, and writes to the journal.
-// Events go from server through notification to the journal.
+// server handles the HTTP request for a token. Only issuer turns that request into an answer:
+// issuer calls identity, then policy, then keyring, and writes to the journal. Events go from
+// server through notification to the journal.
 //
 // scope, policy, token and notification have no I/O, goroutines or clocks, so other programs can
 // import and test them easily. rules reads files of rules for such programs. tokenserver is for
-// other programs, too: it is the token endpoint as an http.Handler, and server uses its decoding
-// and its answers. api is the HTTP API for administration. explain explains what the policy
-// allows, for api and for the command line.
+// other programs, too: it is the token endpoint as an http.Handler. server uses tokenserver to
+// decode requests and to write answers. api is the HTTP API for administration. explain explains
+// what the policy allows, for api and for the command line.
 //
-// config reads tidewaiter.yaml, policyfile reads the policy in it and in files of rules and tests,
-// and strictyaml is the decoder of both. dockerauth translates the configuration of docker_auth
-// into one.
+// config reads tidewaiter.yaml, policyfile reads the policy in it and in files of rules and
+// tests, and strictyaml is the decoder of both. dockerauth translates a configuration of
+// docker_auth into a tidewaiter.yaml.
 //
-// sources builds the identity sources of a config, app the whole service. offline reads and
-// changes accounts and rules without the service, or beside a running one. doctor checks a config
-// and everything that it describes. marker notices that a database was lost. logging writes the
-// log. cmd/tidewaiter is the command line, and manual generates its manual pages. standalone is
-// Tidewaiter and a registry in one process. e2e tests with real registries and clients. bench
-// measures performance. These three are modules of their own.
+// sources builds the identity sources of a config, and app builds the whole service. offline
+// reads and changes accounts and rules without the service, or while the service runs. doctor
+// checks a config, and the files, database and directories that the config names. marker notices
+// that a database was lost. logging writes the log. cmd/tidewaiter is the command line, and
+// manual generates its manual pages. standalone is Tidewaiter and a registry in one process. e2e
+// tests Tidewaiter with real registries and clients. bench measures performance. standalone, e2e
+// and bench are separate modules.
 //
-// internal/secret recognizes secrets in text, so that none is forwarded or stored by mistake.
+// internal/secret recognizes secrets in text, so that no secret is forwarded or stored by mistake.
 // internal/loglimit limits how often the same line is logged. internal/cache remembers results
 // for a short time. internal/endpoint checks the addresses and files of connections to other
 // services. internal/memory returns memory to the system after a burst of work.
 //
-// internal/admin is what everything that can be managed shares: who changes it, with which rights,
+// internal/admin has what all managed objects share: who changes an object, with which rights,
 // and how the change is written and journaled.
 //
 // The table in architecture_test.go defines which package may import which.

@@ -34,7 +34,7 @@ func Example() {
 		Issuer:   "my product",
 		Services: []string{"registry.example.com"},
 		Authenticate: func(_ context.Context, r *tokenserver.Request) (*policy.Principal, error) {
-			// A product has slow hashes in place of passwords, and limits attempts.
+			// A product stores slow hashes instead of passwords, and limits attempts.
 			if r.Credentials.Name != "ann" || r.Credentials.Secret() != "wonderland" {
 				return nil, tokenserver.ErrRejected
 			}
@@ -42,7 +42,7 @@ func Example() {
 		},
 		Policy: func() *policy.Policy { return rules },
 		Signer: func(now time.Time) (*token.Signer, error) {
-			// A product keeps a leaf for some hours.
+			// A product uses the same leaf for some hours.
 			return root.Leaf(token.ES256, now.Add(-time.Hour), now.Add(time.Hour))
 		},
 		Now: time.Now,
