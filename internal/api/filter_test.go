@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 )
 
-// Events of registries have only a login. A principal of one kind must not get the events of another
-// kind with the same name.
+// Events of registries have only a login. A principal of one kind must not get the events of a
+// principal of another kind with the same name.
 func TestPrincipalsHaveTheirOwnLogins(t *testing.T) {
 	for principal, want := range map[string]*journal.Who{
 		"user:ann":                 {Subjects: []string{"user:ann"}, Logins: []string{"ann"}},

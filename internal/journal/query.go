@@ -38,7 +38,7 @@ type Who struct {
 	Logins   []string // their names for signing in, which events have: ann, robot+ci
 }
 
-// Kind is the kind of an entry. It is also the key of the entry's content in a block, see encode.go.
+// Kind is the kind of an entry, and the key of the entry's content in a block; see encode.go.
 type Kind string
 
 // The kinds of entries.
