@@ -184,7 +184,8 @@ func TestPackagesWithGoroutinesRunUnderTheRaceDetector(t *testing.T) {
 	}
 }
 
-// A hash of little memory is quick to guess, so only tests compute such hashes.
+// A password behind a hash that takes little memory is quick to guess, so only tests compute
+// such hashes.
 func TestOnlyTestsSetTheMemoryOfAPasswordHash(t *testing.T) {
 	for _, s := range sources(t) {
 		if slices.Contains(forTests, s.pkg) {
@@ -369,8 +370,9 @@ var mayInspectText = map[string]string{
 	"notification/summary.go":           "it shortens a digest as container tools do",
 }
 
-// Foreign text is made safe to print in one package. Twenty functions used to do it, with
-// different rules. Some let bidirectional control characters pass or cut a character in two.
+// Foreign text is made safe to print in one package. Twenty functions used to do this, with
+// different rules. Some of them let bidirectional control characters pass or cut a character in
+// two.
 func TestOnlyTextMakesTextSafeToPrint(t *testing.T) {
 	forbidden := map[string][]string{
 		"unicode": {"IsPrint", "IsGraphic", "IsControl"},
@@ -489,9 +491,9 @@ func isIdent(e ast.Expr, name string) bool {
 	return ok && id.Name == name
 }
 
-// A test that measures time, or waits for some, fails on a busy machine. Instead, count steps,
-// wait with internal/await, or use testing/synctest, where the clock is exact. mayTakeTime lists
-// the functions that are exceptions.
+// A test that measures time, or waits for a time to pass, fails on a busy machine. Instead,
+// count steps, wait with internal/await, or use testing/synctest, where the clock is exact.
+// mayTakeTime lists the functions that are exceptions.
 var mayTakeTime = map[string]string{
 	"internal/keyring/keyring_test.go sleep":          "it is called in synctest bubbles",
 	"internal/identity/ldap/ldaptest/ldaptest.go run": "a tick between a bounded number of checks",
@@ -544,11 +546,12 @@ func TestTestsDoNotTakeTime(t *testing.T) {
 	}
 }
 
-// timesTaken returns the expressions of a function that measure time or wait for some, outside of
-// a synctest bubble.
+// timesTaken returns the expressions of a function that measure time or wait for a time to
+// pass, outside of a synctest bubble.
 func timesTaken(f *ast.FuncDecl) (found []ast.Expr) {
 	passing := []string{"Sleep", "Since", "Until", "After", "AfterFunc", "NewTimer", "Tick"}
-	// Methods of time.Time. With time.Now() they measure elapsed time.
+	// Methods of time.Time that compare two times. If one of the times is time.Now(), they
+	// measure elapsed time.
 	comparing := []string{"Sub", "Before", "After", "Compare"}
 	ast.Inspect(f, func(n ast.Node) bool {
 		if c, ok := n.(*ast.BinaryExpr); ok && slices.Contains([]token.Token{token.LSS, token.LEQ, token.GTR, token.GEQ}, c.Op) && (readsNow(c.X) || readsNow(c.Y)) {

@@ -24,9 +24,9 @@
 // decode requests and to write answers. api is the HTTP API for administration. explain explains
 // what the policy allows, for api and for the command line.
 //
-// config reads tidewaiter.yaml, policyfile reads the policy in it and in files of rules and
-// tests, and strictyaml is the decoder of both. dockerauth translates a configuration of
-// docker_auth into a tidewaiter.yaml.
+// config reads tidewaiter.yaml. policyfile reads the policy in that file and in files of rules
+// and tests. Both decode with strictyaml. dockerauth translates a configuration of docker_auth
+// into a tidewaiter.yaml.
 //
 // sources builds the identity sources of a config, and app builds the whole service. offline
 // reads and changes accounts and rules without the service, or while the service runs. doctor

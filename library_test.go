@@ -41,7 +41,7 @@ var library = map[string]map[string]any{
 	},
 }
 
-// libraryTypes lists the exported types of these packages.
+// libraryTypes lists the exported types of the public packages.
 var libraryTypes = map[string][]any{
 	"scope":        {scope.Actions(0), scope.Scope{}, scope.Ignored{}},
 	"notification": {notification.Event{}, notification.Descriptor{}, notification.Request{}, notification.Source{}, notification.Bad{}},
@@ -73,7 +73,7 @@ func TestTheTablesOfTheLibraryAreComplete(t *testing.T) {
 			known[pkg+"."+name[strings.IndexByte(name, '.')+1:]] = true
 		}
 	}
-	known["rules.RuleProblems"] = true // an alias of one with another name
+	known["rules.RuleProblems"] = true // an alias of a function that is in the table
 	for _, name := range interfaces {
 		known[name] = true
 	}
@@ -179,7 +179,7 @@ func TestNothingPanicsOnNilOrZeroValues(t *testing.T) {
 				_, ofValue := v.Type().Elem().MethodByName(method)
 				embeds := v.Type().Elem().Kind() == reflect.Struct && v.Type().Elem().NumField() > 0 && v.Type().Elem().Field(0).Anonymous
 				if ofValue || embeds || strings.HasPrefix(method, "Unmarshal") {
-					continue // Go itself needs a value, or there is nothing to read into
+					continue // Go itself panics, or there is nothing to decode into
 				}
 			}
 			if method == "Each" {
@@ -198,7 +198,7 @@ func TestNothingPanicsOnNilOrZeroValues(t *testing.T) {
 			methods(pkg, reflect.Zero(reflect.PointerTo(of)))
 			if reflect.TypeOf(v).Kind() == reflect.Pointer {
 				methods(pkg, reflect.New(of))
-				continue // they hold nothing that a program fills in
+				continue // a program cannot fill in a value of this type
 			}
 			for _, variant := range variants(of) {
 				pointer := reflect.New(of)
@@ -243,7 +243,7 @@ func TestAConditionWithoutARequest(t *testing.T) {
 func TestTheLibraryHasLowerCaseNamesInJSON(t *testing.T) {
 	visit := func(path string, of reflect.Type) {
 		if strings.HasSuffix(path, "Options") {
-			return // it is for the program alone
+			return // Options are not written as JSON
 		}
 		if of.Implements(reflect.TypeFor[json.Marshaler]()) || of.Implements(reflect.TypeFor[encoding.TextMarshaler]()) || of.Kind() != reflect.Struct {
 			return
@@ -288,7 +288,7 @@ func TestThePageForLibraryUsersListsEachPackage(t *testing.T) {
 	}
 }
 
-// Each block of Go on that page is part of an example, which the tests run.
+// Each block of Go in docs/embedding.md is part of an example, which the tests run.
 func TestTheCodeOnThePageIsFromExamples(t *testing.T) {
 	var examples strings.Builder
 	for _, pkg := range []string{"policy", "policy/ask", "policy/when", "rules", "token", "tokenserver"} {

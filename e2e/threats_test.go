@@ -33,8 +33,8 @@ func TestEveryRepositoryStateForEveryPrincipalAndAction(t *testing.T) {
 			{"team/never-pushed", nil},
 			{"private/app", p.push(t, "private/app")},
 			{"private/never-pushed", nil},
-			{"public", p.push(t, "public")},               // only repositories below public/ are public
-			{"publicity/app", p.push(t, "publicity/app")}, // begins with "public", but is not below public/
+			{"public", p.push(t, "public")},               // only public/… is public
+			{"publicity/app", p.push(t, "publicity/app")}, // not below public/
 			{"app", p.push(t, "app")},
 		}
 		emptied := p.push(t, "team/emptied")

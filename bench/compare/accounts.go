@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// known compares requests with credentials with anonymous ones. A cached credential needs no
-// hash and no query, with few accounts and with a million.
+// known compares requests that have credentials with anonymous requests. A cached credential
+// needs no hash and no query, whether there are few accounts or a million.
 func (m *measurement) known(ctx context.Context) error {
 	for _, n := range []int{2, m.accounts} {
 		d := deployment{name: fmt.Sprintf("accounts-%d", n), rules: 1, accounts: true, users: noUsers}
@@ -42,7 +42,7 @@ func (m *measurement) known(ctx context.Context) error {
 	return nil
 }
 
-// credentials are those of a user and a robot with accounts.
+// credentials are the credentials of a user and a robot that have accounts.
 type credentials struct {
 	token, robot, secret string
 }
@@ -69,7 +69,7 @@ func (c *credentials) make(ctx context.Context, s *server) (err error) {
 	return err
 }
 
-// fill adds accounts to a database until there are n more, each with a token. It uses SQL in
+// fill adds accounts to a database until there are n more, each with a token. fill uses SQL in
 // one transaction, because the commands would take hours.
 func fill(ctx context.Context, url string, n int) (err error) {
 	db, err := store.Open(ctx, url)
@@ -78,7 +78,7 @@ func fill(ctx context.Context, url string, n int) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return db.Write(ctx, "", func(tx *sql.Tx) error {
-		// They have no hash, so nobody can sign in to them.
+		// These accounts have no hash, so nobody can sign in to them.
 		for _, rows := range []string{
 			`accounts (id, kind, name, version, created, changed, expires, disabled, hash)
 			SELECT printf('%08x-0000-7000-8000-000000000000', n), 'user', 'person-' || n, 1, 1, 1, 0, 0, ''`,

@@ -29,8 +29,8 @@ const (
 	secret   = "not-a-secret-but-long-enough-for-one-benchmark" // of the registry
 )
 
-// keys are the files that all servers of a run share. New ones for each server would not change
-// the results.
+// keys are the files that all servers of a run share. New files for each server would not
+// change the results.
 type keys struct {
 	certificate, key, htpasswd string
 }
@@ -89,7 +89,7 @@ type deployment struct {
 	accounts bool   // it has accounts
 	proxied  bool   // it trusts X-Forwarded-For from this machine
 	database string // URL of the database; "": SQLite, in the deployment's folder
-	users    string // htpasswd file; "": that of the run; "none": no file
+	users    string // htpasswd file; "": the file of the run; "none": no file
 	ldap     string // address of a directory of ldaptest; "": no directory
 	secret   string // file with the password of its service account
 }
@@ -132,8 +132,8 @@ func (d deployment) config(k keys, file, address, metrics string) []byte {
 	return b.Bytes()
 }
 
-// other returns one of the rules that a large policy has for other people and repositories: of
-// a team, of a person, of a public repository, or a deny. None of them applies to the load.
+// other returns a rule that does not apply to the load, as most rules of a large policy do not:
+// an allow rule for a team, a person or a public repository, or a deny rule.
 func other(i int) string {
 	switch i % 4 {
 	case 0:

@@ -15,8 +15,8 @@ import (
 const manyNames = 100_000
 
 // flood measures how sixteen connections with wrong passwords slow down anonymous requests,
-// with bcrypt hashes of cost 10. One deployment has the default rate limits. In the other, each
-// guess comes from its own address, so only the queue limits the hashes.
+// with bcrypt hashes of cost 10. One deployment has the default rate limits. In the other
+// deployment each guess comes from its own address, so only the queue limits the hashes.
 func (m *measurement) flood(ctx context.Context) error {
 	for _, d := range []deployment{
 		{name: "flooded", reuse: true, rules: 1},
@@ -50,8 +50,8 @@ func (m *measurement) flooded(ctx context.Context, d deployment, connections int
 		return err
 	}
 
-	// For comparison, the same requests beside other work: a program that keeps one core busy,
-	// as a hash does, and as many other requests without passwords.
+	// For comparison, measure the same requests beside other work: a program that keeps one
+	// core busy, as a hash does, and 16 more connections with anonymous requests.
 	busy := func(ctx context.Context) (*drive.Result, error) { return nil, occupy(ctx, m.slice+settle) }
 	turns := []func(context.Context) (*drive.Result, error){
 		quietTurn: nil, busyTurn: busy, moreTurn: m.beside(anonymous), guessTurn: m.beside(guesses),
@@ -99,7 +99,7 @@ const (
 	guessTurn
 )
 
-// settle is the time between the start of the background work and the begin of the measurement.
+// settle is the time between the start of the background work and the start of the measurement.
 const settle = 300 * time.Millisecond
 
 // beside returns work that puts a target under the load of 16 connections for one turn.
@@ -109,8 +109,8 @@ func (m *measurement) beside(t *drive.Target) func(context.Context) (*drive.Resu
 	}
 }
 
-// turn measures the target while beside runs, which may be nil, and returns when both have
-// ended.
+// turn measures the target while the function beside runs, and returns when both have ended.
+// beside may be nil.
 func (m *measurement) turn(ctx context.Context, t *drive.Target, connections int, beside func(context.Context) (*drive.Result, error)) (result, other *drive.Result, err error) {
 	var failed error
 	var both sync.WaitGroup

@@ -8,11 +8,12 @@ import (
 	"net/netip"
 )
 
-// noProxy means that the address is that of the connection.
+// noProxy means that the client's address is the address of the connection.
 var noProxy netip.Addr
 
 // lockout measures whether strangers can lock out a user, and how many of their guesses are
-// checked: 200 guesses at one name, each from its own network, a restart, and further guesses.
+// checked. The strangers guess 200 times at one name, each time from another network, and
+// continue after a restart of the server.
 func (m *measurement) lockout(ctx context.Context) error {
 	return m.guessed(ctx, "lockout", 200, 10)
 }
@@ -85,7 +86,8 @@ func (m *measurement) guessed(ctx context.Context, name string, guesses, signIns
 		Value: float64(statuses[http.StatusOK]), AtLeast: number(float64(signIns)),
 		Beside: fmt.Sprintf("statuses %v, each after a restart and %d more guesses", statuses, guessesGoOn),
 	})
-	// 100 a day, then one a minute; the run takes less than two minutes.
+	// The limit is 100 guesses a day and one more each minute; the run takes less than two
+	// minutes.
 	m.add(bar{
 		What:  fmt.Sprintf("guesses that were checked, of %d", made),
 		Value: checked, AtMost: number(102), Beside: fmt.Sprintf("statuses %v", guessed),

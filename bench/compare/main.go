@@ -3,9 +3,10 @@
 //
 //	go run ./compare
 //
-// It builds both programs, starts them on free loopback ports with their files in a temporary
-// folder, puts them under load in turn and prints a table of bars. It exits with 1 if a bar is
-// missed. It needs Linux, because it reads memory and processor time from /proc.
+// Compare builds Tidewaiter and bench/limit, starts both on free loopback ports with their
+// files in a temporary folder, puts them under load in turn and prints a table of bars. It
+// exits with 1 if a bar is missed. It needs Linux, because it reads memory and processor time
+// from /proc.
 package main
 
 import (
@@ -115,7 +116,7 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	return s, nil
 }
 
-// measure runs everything in a temporary folder and removes it.
+// measure runs everything in a temporary folder and removes the folder.
 func measure(ctx context.Context, s settings, progress io.Writer) (bars []bar, err error) {
 	folder, err := os.MkdirTemp("", "tidewaiter-bench-")
 	if err != nil {

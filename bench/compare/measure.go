@@ -43,7 +43,8 @@ func (m *measurement) size(context.Context) error {
 	return nil
 }
 
-// starting times the start of servers until they listen, several times with the same database.
+// starting measures how long servers take from start to listening. Each server starts several
+// times with the same database.
 func (m *measurement) starting(ctx context.Context) error {
 	for _, one := range []struct {
 		deployment
@@ -60,7 +61,8 @@ func (m *measurement) starting(ctx context.Context) error {
 	return nil
 }
 
-// startOf times the starts of a deployment. It reports the first one separately, as first.
+// startOf measures the starts of a deployment. It reports the first start in a bar of its own,
+// with the text first.
 func (m *measurement) startOf(ctx context.Context, d deployment, what string, most float64, first string) error {
 	fmt.Fprintf(m.progress, "starting with %s, %d times …\n", what, m.starts)
 	var took []float64
@@ -143,7 +145,8 @@ func (m *measurement) load(ctx context.Context) (err error) {
 	return m.after(ctx, deployments, byName)
 }
 
-// answer requests a token, checks it, which the load does not, and returns the answer's length.
+// answer requests a token, checks the answer, and returns its length. The load generator does
+// not check answers.
 func answer(ctx context.Context, address, name string) (int, error) {
 	secret := ""
 	if name != "" {

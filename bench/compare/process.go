@@ -25,8 +25,8 @@ type programs struct {
 	tidewaiter, limit string
 }
 
-// build compiles a program as for a release: static and stripped. from is its folder in the
-// repository. Its own module decides the versions of its dependencies.
+// build compiles a program as for a release: static and stripped. from is the program's folder
+// in the repository. The module of that folder decides the versions of the dependencies.
 func build(ctx context.Context, from, to string) error {
 	main, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/tidewaiter/tidewaiter").Output()
 	if err != nil {
@@ -52,7 +52,7 @@ type server struct {
 	ended   chan error
 }
 
-// startLimit starts the limit with answers of this many bytes.
+// startLimit starts bench/limit, whose answers have the given number of bytes.
 func startLimit(ctx context.Context, program, folder string, bytes int) (*server, error) {
 	address, err := free()
 	if err != nil {
@@ -61,7 +61,8 @@ func startLimit(ctx context.Context, program, folder string, bytes int) (*server
 	return start(ctx, address, filepath.Join(folder, "limit.log"), program, "--listen", address, "--bytes", strconv.Itoa(bytes))
 }
 
-// startTidewaiter starts a deployment in its own folder. It uses an existing database again.
+// startTidewaiter starts a deployment in its own folder. If the deployment has a database from
+// an earlier start, the server uses that database.
 func startTidewaiter(ctx context.Context, program, folder string, d deployment, k keys) (*server, error) {
 	address, err := free()
 	if err != nil {
@@ -87,8 +88,8 @@ func startTidewaiter(ctx context.Context, program, folder string, d deployment, 
 	return s, s.await(ctx, metrics)
 }
 
-// await waits until the server listens on another of its addresses, because it opens them one
-// after the other.
+// await waits until the server listens on one more of its addresses, because a server opens its
+// addresses one after the other.
 func (s *server) await(ctx context.Context, address string) error {
 	try := time.NewTicker(time.Millisecond)
 	defer try.Stop()
@@ -149,7 +150,8 @@ func start(ctx context.Context, address, log, program string, arguments ...strin
 	}
 	go func() { s.ended <- s.command.Wait() }()
 
-	// This measures what a client sees. The pause between two tries is short in comparison.
+	// Connecting shows when a client could use the server. The pause between two tries is short
+	// in comparison with a start.
 	try := time.NewTicker(200 * time.Microsecond)
 	defer try.Stop()
 	for {
@@ -187,7 +189,8 @@ func (s *server) said() string {
 	return string(text)
 }
 
-// stop asks the server to exit, and kills it if it does not. The limit has no graceful stop.
+// stop asks the server to exit, and kills a server that does not exit in time. bench/limit has
+// no graceful stop.
 func (s *server) stop() error {
 	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
 		return nil // it has exited already

@@ -128,7 +128,8 @@ func (m *measurement) refused(ctx context.Context, what string, d deployment, ki
 	return nil
 }
 
-// comparedRefusals compares the medians with that of unknown names: within 5 % or 2 ms.
+// comparedRefusals compares the median of each kind with the median of unknown names. The
+// difference may be 5 % or 2 ms.
 func comparedRefusals(what string, kinds []string, took map[string][]float64) bar {
 	base := drive.SpreadOf(took["unknown first"]).Median
 	allowed := max(0.05*base, 2)

@@ -43,8 +43,8 @@ func (m *measurement) replicas(ctx context.Context) (err error) {
 	return m.outage(ctx, p, both, c)
 }
 
-// taking revokes tokens and disables users repeatedly, and times the last token that either
-// server issued.
+// taking revokes tokens and disables users repeatedly, and measures when a server issued the
+// last token.
 func (m *measurement) taking(ctx context.Context, both []*server) error {
 	for what, do := range map[string]func(who, token string) []string{
 		"revoking":  func(who, token string) []string { return []string{"token", "revoke", "--user", who} },
@@ -86,8 +86,8 @@ func (m *measurement) taking(ctx context.Context, both []*server) error {
 	return nil
 }
 
-// ruling adds, changes and deletes rules by commands, with one server's config and the other's
-// in turn, and times when both use the new policy.
+// ruling adds, changes and deletes rules by commands, with the configs of the two servers in
+// turn, and measures the time until both servers use the new policy.
 func (m *measurement) ruling(ctx context.Context, both []*server) error {
 	fmt.Fprintln(m.progress, "changing rules, with two replicas …")
 	allowing := []string{"--subject", "user:" + user, "--repository", "ruled/**", "--actions", "pull"}
@@ -133,7 +133,7 @@ func (m *measurement) ruling(ctx context.Context, both []*server) error {
 	return nil
 }
 
-// leaves waits until another version of the policy is active.
+// leaves waits until the active policy has another version than the given one.
 func (s *server) leaves(ctx context.Context, version string) error {
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if now, err := s.version(ctx); err != nil || now != version {
@@ -160,7 +160,8 @@ func (s *server) version(ctx context.Context) (string, error) {
 	return version, nil
 }
 
-// refused sends requests until the answer is not 200, and requires the status want.
+// refused sends requests until an answer is not 200, and requires that this answer has the
+// status want.
 func refused(ctx context.Context, address, who, secret string, want int) error {
 	for {
 		status, _, err := asking(ctx, address, who, secret)
@@ -200,7 +201,7 @@ const away = 30 * time.Second
 // outage stops the database while the servers are under load.
 func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c credentials) error {
 	fmt.Fprintf(m.progress, "stopping PostgreSQL for %s under load …\n", away)
-	// ann is cached, the robot is not.
+	// ann's credential is cached, the robot's is not.
 	warm, cold := both[0].address, both[1].address
 	target, err := drive.NewTarget(ctx, drive.TargetOptions{URL: warm + asked, User: user, Password: c.token})
 	if err != nil {
@@ -209,7 +210,8 @@ func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c
 	if _, err := get(ctx, warm+asked, user, c.token); err != nil {
 		return err
 	}
-	// Wait until the last changes are noticed and ann is cached again.
+	// Wait until both servers have noticed the last changes and ann's credential is cached
+	// again.
 	if err := rest(ctx, 2*time.Second); err != nil {
 		return err
 	}

@@ -23,15 +23,15 @@ const (
 	guessPlaces  = 48
 )
 
-// spraySettles is how long a flood runs before the first of the others signs in.
+// spraySettles is how long a flood runs before the first other user signs in.
 const spraySettles = 5 * time.Second
 
 // sprayCase is a flood of wrong passwords, each connection from its own address.
 type sprayCase struct {
 	what  string
 	names func(connection, attempt int) string
-	// known means that the others have signed in from their addresses before, and that the
-	// server was restarted since.
+	// known means that the other users have signed in from their addresses before the flood,
+	// and that the server was restarted after that.
 	known bool
 }
 
@@ -43,8 +43,8 @@ func sprayCases(connections int) []sprayCase {
 	}
 }
 
-// spray measures first sign-ins of others beside 512 connections with wrong passwords from 512
-// addresses.
+// spray measures the first sign-ins of other users beside 512 connections with wrong passwords
+// from 512 addresses.
 func (m *measurement) spray(ctx context.Context) error {
 	const connections, people = 512, 20
 	for i, c := range sprayCases(connections) {
@@ -139,8 +139,9 @@ func (m *measurement) restart(ctx context.Context, s *server, d deployment) (*se
 
 func person(i int) string { return fmt.Sprint("person-", i) }
 
-// sprayUsers writes an htpasswd file. The names of the flood share a hash. Each other person
-// has their own, because the cache would share the hashing of equal hashes and passwords.
+// sprayUsers writes an htpasswd file. The names of the flood share a hash. Each other user has
+// a hash of their own, because the cache would hash an equal password with an equal hash only
+// once.
 func sprayUsers(folder string, names, people int) (string, error) {
 	path := filepath.Join(folder, "spray.htpasswd")
 	var b strings.Builder

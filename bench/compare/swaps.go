@@ -17,9 +17,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// swaps measures how reloading a large policy each second slows down anonymous requests: once
-// after a change of a rule in the database, with unchanged files, and once by rereading the
-// whole config after SIGHUP.
+// swaps measures how reloading a large policy each second slows down anonymous requests. It
+// measures two causes of a reload: a changed rule in the database, with unchanged files, and
+// SIGHUP, after which the server rereads the whole config.
 func (m *measurement) swaps(ctx context.Context) (err error) {
 	d := deployment{name: "swapped", reuse: true, rules: m.swapped}
 	s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
@@ -107,7 +107,8 @@ func (m *measurement) swapping(ctx context.Context, s *server, p *swapper, conne
 	return nil
 }
 
-// swapper switches a server between two policies. The second one has one rule more.
+// swapper switches a server between two policies. The second policy has one rule more than the
+// first.
 type swapper struct {
 	*server
 	what   string
@@ -117,7 +118,7 @@ type swapper struct {
 	took   []float64 // seconds, from the change until the policy was active
 }
 
-// newReader returns a swapper that changes the config and rereads it.
+// newReader returns a swapper that changes the config and makes the server reread it.
 func newReader(s *server, rules int) (*swapper, error) {
 	text, err := os.ReadFile(s.config)
 	if err != nil {
@@ -182,7 +183,8 @@ func (b *book) change(ctx context.Context, more bool) error {
 	return err
 }
 
-// run swaps at each full second, or as soon as the last policy is active if that takes longer.
+// run swaps the policies at each full second. If a swap takes longer than a second, the next
+// one follows as soon as the policy is active.
 func (p *swapper) run(ctx context.Context, d time.Duration) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()

@@ -25,7 +25,7 @@ func newVisitor(from netip.Addr) *visitor {
 }
 
 // signIn requests a token and returns the status and the time it took. forwarded is the client
-// address that a proxy would send; the zero value sends none.
+// address that a proxy would send; with the zero value, the request has no such header.
 func (v *visitor) signIn(ctx context.Context, server, name, secret string, forwarded netip.Addr) (status int, took time.Duration, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server+asked, nil)
 	if err != nil {
@@ -49,8 +49,8 @@ func (v *visitor) signIn(ctx context.Context, server, name, secret string, forwa
 
 func (v *visitor) close() { v.client.CloseIdleConnections() }
 
-// place returns the first address of a loopback network. network is the number of a /24 network among those of one
-// kind.
+// place returns the first address of a loopback network. Each kind has /24 networks, and
+// network is the number of one of them.
 func place(kind byte, network int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, kind + byte(network>>8), byte(network), 1})
 }

@@ -4,8 +4,8 @@
 //	/write  with --bytes bytes
 //	/read   after reading the request's body, with no body
 //
-// It has no policy, no passwords and no journal. The results of a real token endpoint are
-// compared with it, in the same run, on the same machine and with the same number of threads.
+// It has no policy, no passwords and no journal. Compare runs Limit and a real token endpoint
+// in the same run, on the same machine and with the same number of threads.
 package main
 
 import (
@@ -81,8 +81,8 @@ func newHandler(bytes int) (http.Handler, error) {
 		_, _ = w.Write(body)
 	})
 	mux.HandleFunc("/sign", func(w http.ResponseWriter, _ *http.Request) {
-		// An answer contains the token twice, so a token is about half of it. Its header and
-		// claims are hashed.
+		// An answer contains the token twice, so a token is about half of the answer. The hash
+		// is computed over the token's header and claims.
 		digest := sha256.Sum256(body[:len(body)/2])
 		signature, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
 		if err != nil {

@@ -86,7 +86,7 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	flags.StringVar(&main.Name, "name", "", "name in the report (default: the host)")
 	flags.IntVar(&s.options.Connections, "connections", 16, "keep-alive connections, each with one request at a time")
 	flags.DurationVar(&s.options.Duration, "duration", 10*time.Second, "how long each target is measured, in total")
-	flags.DurationVar(&s.options.Settle, "settle", 200*time.Millisecond, "load before each measured slice that is not counted")
+	flags.DurationVar(&s.options.Settle, "settle", 200*time.Millisecond, "load before each measured slice, which is not counted")
 	flags.Int64Var(&s.options.Requests, "requests", 0, "stop after this many requests instead of --duration")
 	flags.DurationVar(&s.slice, "slice", time.Second, "with --against: length of a turn")
 	flags.StringVar(&main.User, "user", "", "name to authenticate with")
@@ -143,7 +143,7 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	return s, nil
 }
 
-// measure runs the target, or all of them in turn.
+// measure runs the only target, or all targets in turn.
 func measure(ctx context.Context, s settings) (*report, error) {
 	var targets []*drive.Target
 	for _, o := range s.targets {

@@ -19,8 +19,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// newAccounts opens the accounts. They and their caches are kept across reloads. The policy and
-// the other sources are looked up at each call.
+// newAccounts opens the accounts. The accounts and their caches are kept across reloads. The
+// policy and the other sources are looked up at each call.
 func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 	o := accounts.Options{
 		Options: credentials.Options{
@@ -50,9 +50,9 @@ func (a *App) signIn(source string) sources.SignIns {
 	return sources.SignIns{}
 }
 
-// welcome logs what to do first if accounts are a source and have no administrator. If the admin
-// API is served, the line contains a secret that creates an administrator, once. It is only in
-// the log, which only the operator of the service reads.
+// welcome logs what to do first if accounts are a source and have no administrator. If the
+// admin API is served, the line contains a secret that can create one administrator, once. The
+// secret is written only to the log, which only the operator of the service reads.
 func (a *App) welcome(ctx context.Context, cfg *config.Config) {
 	if cfg.Accounts() == nil {
 		return

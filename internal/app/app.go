@@ -1,9 +1,9 @@
-// Package app wires all packages together. It is the only one that imports them all.
+// Package app wires all packages together. No other package imports them all.
 //
 // New builds everything from a Config and does not listen, so an App can be part of another
 // program (Handler). Run listens and serves until its context ends. Reload builds everything
-// again and replaces it, or changes nothing. Close stops in order: first what handles requests,
-// then the journal, then the database.
+// again and replaces what was built before, or changes nothing. Close stops in order: first
+// what handles requests, then the journal, then the database.
 package app
 
 import (
@@ -56,7 +56,7 @@ type App struct {
 	log      *slog.Logger
 	now      func() time.Time
 	db       *store.DB
-	database atomic.Pointer[store.DB] // db, for parts that are built before it is opened
+	database atomic.Pointer[store.DB] // db, for parts that are built before db is opened
 	journal  *journal.Journal
 	hashing  *password.Hashing
 	limits   *ratestore.Store // counts of sign-ins that replicas share
@@ -80,7 +80,7 @@ type App struct {
 	unread atomic.Bool
 
 	mu         sync.Mutex     // held by Reload and Close
-	config     *config.Config // without the policy, which the rulebook has
+	config     *config.Config // without the policy, which the rulebook stores
 	files      string         // the policy version of the files at the last reload
 	generation *generation
 	closed     bool
@@ -99,7 +99,8 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.counts, a.refusals = server.NewMetrics(), server.NewRefusals()
 	a.limits = ratestore.New(a.database.Load)
 
-	// Before the database: an error in keys or passwords must not leave a new database behind.
+	// Build before opening the database: an error in keys or passwords must not leave a new
+	// database behind.
 	next, err := a.build(cfg)
 	if err != nil {
 		return nil, err
@@ -135,8 +136,8 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	return a, nil
 }
 
-// Handler returns a handler of the given endpoint groups; without any, of all but metrics. It
-// uses the server of the last Reload.
+// Handler returns a handler for the given endpoint groups, or for all groups except metrics if
+// none are given. The handler uses the server that the last Reload built.
 func (a *App) Handler(groups ...server.EndpointGroup) http.Handler {
 	if len(groups) == 0 {
 		groups = []server.EndpointGroup{server.Token, server.Notifications, server.Keys, server.Health, server.API}
@@ -144,9 +145,9 @@ func (a *App) Handler(groups ...server.EndpointGroup) http.Handler {
 	return server.Reloadable(a.server.Load, groups...)
 }
 
-// Reload builds everything that cfg describes and replaces the old. Requests in progress finish
-// with the old. If anything is wrong, nothing changes. Listeners, the database and the log need
-// a restart: a difference is logged.
+// Reload builds everything that cfg describes and replaces what was built before. Requests in
+// progress finish with the old parts. If anything is wrong, nothing changes. A changed setting
+// of listeners, database or log needs a restart: Reload only logs it.
 func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -224,8 +225,8 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 	})
 }
 
-// publicHost returns the host of the public URL. It returns "" without a public URL, or if it
-// names this machine: then there is no check for a proxy that hides its clients.
+// publicHost returns the host of the public URL. It returns "" if there is no public URL or its
+// host is this machine. Then there is no check for a proxy that hides its clients.
 func publicHost(public string) string {
 	u, err := url.Parse(public)
 	if err != nil || endpoint.Local(u.Hostname()) {

@@ -70,7 +70,7 @@ const anyPort = `
 listen: [{ address: "127.0.0.1:0" }]
 `
 
-// load reads a config: the common parts, and more.
+// load reads a config that consists of the common parts and the text more.
 func (f *folder) load(more string) *config.Config {
 	f.Helper()
 	f.write("tidewaiter.yaml", `
@@ -171,7 +171,7 @@ func TestAnInvalidConfigCreatesNoDatabase(t *testing.T) {
 	}
 }
 
-// address returns the address of a listener, from the log.
+// address returns the address of listener n, from the log.
 func address(t testing.TB, log *await.Log, n int) string {
 	t.Helper()
 	lines := strings.Split(log.String(), "\n")

@@ -21,7 +21,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// generation is what New or Reload built from one config, with its periodic work.
+// generation is what New or Reload built from one config, including its periodic work.
 type generation struct {
 	live issuer.Live
 	runs []func(context.Context) // run until the generation is stopped
@@ -45,8 +45,8 @@ func (g *generation) stop() {
 	g.running.Wait()
 }
 
-// build builds everything that answers depend on, except the policy, which the rulebook has. It
-// starts nothing and does not affect the running generation.
+// build builds everything that answers depend on, except the policy: the rulebook builds that.
+// build starts nothing and does not affect the running generation.
 func (a *App) build(cfg *config.Config) (*generation, error) {
 	g := new(generation)
 	g.runs = append(g.runs, func(ctx context.Context) { _ = a.rulebook.Run(ctx) }, a.watchDatabase)
@@ -98,7 +98,7 @@ func (a *App) build(cfg *config.Config) (*generation, error) {
 	}
 	for _, r := range cfg.Registries {
 		g.live.Registries[r.Service] = registry(&r)
-		// Find a key that does not fit now, not at the first request.
+		// Report a key that does not fit the registry's settings now, not at the first request.
 		if _, err := keys.Signer(r.KeyID, r.Algorithm, a.now()); err != nil {
 			return nil, fmt.Errorf("signing for registry %s: %w", r.Service, err)
 		}
@@ -106,7 +106,7 @@ func (a *App) build(cfg *config.Config) (*generation, error) {
 	return g, nil
 }
 
-// quietEntries is how many journal entries may arrive between two checks in a quiet time.
+// More than quietEntries journal entries between two checks are a burst.
 const quietEntries = 100
 
 // bursts returns a function that reports whether there was a burst of requests, or a password was
@@ -125,8 +125,8 @@ func (a *App) buildKeys(cfg *config.Config, g *generation) (*keyring.Keyring, er
 	if err != nil {
 		return nil, err
 	}
-	// Anyone with another certificate under the root can sign tokens, so the config must allow
-	// that.
+	// Anyone with another certificate under the root can sign tokens, so the config must permit
+	// a shared root.
 	for _, p := range root.Problems(token.X5C, a.now()) {
 		if keyring.Shared(p) && !cfg.Signing.SharedRoot {
 			return nil, fmt.Errorf("using the root %s: %s: %s; to use it anyway, set signing.shared_root: true", cfg.Signing.Certificate, p.Text, p.Hint)
@@ -158,8 +158,9 @@ func registry(r *config.Registry) *issuer.Registry {
 	}
 }
 
-// PredictLifetime returns the lifetime of a token for a request, by a policy under a config, and
-// the setting that decides it. ok is false if there would be no token.
+// PredictLifetime returns the lifetime that a token for a request would have under a config and
+// a policy, and the setting that limits this lifetime. ok is false if the request would get no
+// token.
 func PredictLifetime(cfg *config.Config, p *policy.Policy, r *policy.Request) (life issuer.Lifetime, ok bool) {
 	if r.Principal.Kind == policy.Anonymous && !cfg.Token.Anonymous {
 		return issuer.Lifetime{}, false

@@ -136,7 +136,7 @@ func TestErrorsInAWebhookHaveAPosition(t *testing.T) {
 	}
 }
 
-// Otherwise an attacker could wait for a reload.
+// If a reload discarded the counts, an attacker could guess again after each reload.
 func TestFailuresAreCountedAcrossReloads(t *testing.T) {
 	f := newFolder(t)
 	limits := "limits: { max_failures_per_pair: 2, max_delay: 1h }\n"

@@ -88,8 +88,9 @@ func TestUsersOfADirectorySignIn(t *testing.T) {
 	}
 }
 
-// A name belongs to the first source that knows it. A directory finds a user by other attributes
-// too. A directory user with the name of a local user is refused by every spelling.
+// A name belongs to the first source that knows it. A directory finds a user by other
+// attributes too. A directory user with the name of a local user is refused under every
+// spelling of the name.
 func TestADirectoryUserCannotTakeALocalNameByAnAlias(t *testing.T) {
 	o := ldaptest.New(t)
 	f := newFolder(t)
@@ -120,8 +121,9 @@ func TestADirectoryUserCannotTakeALocalNameByAnAlias(t *testing.T) {
 	}
 }
 
-// Gitea CVE-2026-58422, -55987: another sign-in method enabled a disabled account again. The name
-// of a disabled account stays taken: a directory user of that name is refused, by any spelling.
+// Gitea CVE-2026-58422, -55987: another sign-in method enabled a disabled account again. The
+// name of a disabled account stays taken: a directory user of that name is refused, under any
+// spelling of it.
 func TestTheNameOfADisabledAccountStaysTaken(t *testing.T) {
 	o := ldaptest.New(t)
 	f := newFolder(t)
@@ -211,8 +213,8 @@ func TestErrorsInADirectoryHaveAPosition(t *testing.T) {
 	}
 }
 
-// If Tidewaiter may send as many wrong passwords as lock an account, anyone can lock the account.
-// A threshold that the directory does not state is unknown.
+// If Tidewaiter may send as many wrong passwords as the directory's lock threshold, anyone can
+// lock an account. A directory need not reveal its threshold.
 func TestCheckReadsTheLockThresholdOfADirectory(t *testing.T) {
 	o := ldaptest.New(t)
 	fake := ldaptest.NewFake(t)
@@ -258,7 +260,7 @@ func TestCheckReadsTheLockThresholdOfADirectory(t *testing.T) {
 	}
 }
 
-// Every config on the page is valid.
+// Every config in docs/ldap.md is valid.
 func TestTheConfigsOfTheLDAPPageAreValid(t *testing.T) {
 	page, err := os.ReadFile("../../docs/ldap.md")
 	if err != nil {

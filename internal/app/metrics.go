@@ -35,16 +35,16 @@ func newMetrics(a *App) *prometheus.Registry {
 		func() float64 { return float64(a.hashing.Stats().Busy) })
 	gauge("tidewaiter_password_waiting", "Passwords that wait for a hash.",
 		func() float64 { return float64(a.hashing.Stats().Waiting) })
-	counter("tidewaiter_password_recalled_total", "Passwords that needed no hash, because the same one was right a short time before.",
+	counter("tidewaiter_password_recalled_total", "Passwords that needed no hash, because the same password was right a short time before.",
 		func() float64 { return float64(a.hashing.Stats().Remembered) })
 	limited := func(value func(ratelimit.Stats) uint64) func() float64 {
 		return func() float64 { return float64(value(a.issuer.Live().Chain.Limiter().Stats())) }
 	}
 	counter("tidewaiter_sign_ins_failed_total", "Sign-ins with a name or a password that is wrong.",
 		limited(func(s ratelimit.Stats) uint64 { return s.Failed }))
-	counter("tidewaiter_sign_ins_throttled_by_name_total", "Sign-ins that were refused for the failures of their name.",
+	counter("tidewaiter_sign_ins_throttled_by_name_total", "Sign-ins that were refused because of earlier failures with the same name.",
 		limited(func(s ratelimit.Stats) uint64 { return s.ByName }))
-	counter("tidewaiter_sign_ins_throttled_by_address_total", "Sign-ins that were refused for the failures of their address.",
+	counter("tidewaiter_sign_ins_throttled_by_address_total", "Sign-ins that were refused because of earlier failures from the same address.",
 		limited(func(s ratelimit.Stats) uint64 { return s.BySource }))
 	gauge("tidewaiter_connections_open", "Connections that are open.",
 		func() float64 { return float64(a.connectionStats().Open) })
@@ -76,7 +76,7 @@ func newMetrics(a *App) *prometheus.Registry {
 
 var policyInfoDesc = prometheus.NewDesc("tidewaiter_policy_info", "The version of the policy in force.", []string{"version"}, nil)
 
-// policyInfo exports the version of the policy in force, and only that one.
+// policyInfo exports the version of the policy in force, and no other version.
 type policyInfo struct{ app *App }
 
 func (policyInfo) Describe(to chan<- *prometheus.Desc) { to <- policyInfoDesc }

@@ -137,7 +137,8 @@ func granted(t *testing.T, h http.Handler, r *http.Request) string {
 
 const pushWeb = "repository:acme/app/web:pull,push"
 
-// basic presents an ID token as docker login and an imagePullSecret do, form as containerd does.
+// basic presents an ID token as docker login and an imagePullSecret do. form presents one as
+// containerd does.
 func basic(name, password string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/token?service=r.example.com&scope="+pushWeb, nil)
 	r.SetBasicAuth(name, password)
@@ -181,7 +182,7 @@ func TestAJobSignsInWithItsIDToken(t *testing.T) {
 			t.Errorf("a token %s: %q, want %q", tt.what, got, tt.want)
 		}
 	}
-	// A registry token is not shorter because the ID token expires soon.
+	// The lifetime of a registry token does not depend on when the ID token expires.
 	if got := granted(t, h, basic("oidc", i.token(t, "us", "acme/app", -30*time.Second))); got != "github:acme/app pull,push" {
 		t.Errorf("a token within the leeway: %q", got)
 	}

@@ -18,12 +18,12 @@ const (
 	// database fails at the same time, for the same reason.
 	logEvery = time.Minute
 	// rescueAfter is how many checks in a row find the file missing before its content is saved
-	// to a new one. Files that are moved away are often moved back.
+	// to a new file. Files that are moved away are often moved back.
 	rescueAfter = 3
 )
 
-// watchDatabase checks until ctx ends whether the database can be used and is still the one that
-// was opened.
+// watchDatabase checks until ctx ends whether the database can be used and is still the
+// database that was opened.
 func (a *App) watchDatabase(ctx context.Context) {
 	ticker := time.NewTicker(checkEvery)
 	defer ticker.Stop()
@@ -50,8 +50,8 @@ func (a *App) checkDatabase(ctx context.Context) {
 	a.outage.see(ctx, a, err)
 }
 
-// newOutage allows other lines about the database only every two periods. During an outage they
-// are left out, because the line about the outage comes once per period.
+// newOutage permits one other log line about the database in twice logEvery. Each line about an
+// outage uses that permit, so during an outage no other line is logged.
 func newOutage(now func() time.Time) *outage {
 	return &outage{now: now, lines: loglimit.Limit{Period: 2 * logEvery}}
 }
@@ -116,9 +116,9 @@ func advice(err error, rescued string) string {
 	case errors.Is(err, store.ErrDamaged):
 		return "stop Tidewaiter, move the database's files away, restore a backup with `tidewaiter database restore FILE`, and start it again"
 	case errors.Is(err, store.ErrNoSpace):
-		return "free space on its disk; then it recovers by itself"
+		return "free space on the database's disk; then Tidewaiter recovers by itself"
 	}
-	return "it recovers by itself when the database answers"
+	return "Tidewaiter recovers by itself when the database answers"
 }
 
 // rescueAtEnd saves the content of a deleted file before the process ends, because only this

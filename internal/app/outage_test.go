@@ -34,9 +34,9 @@ func do(h http.Handler, method, target, body string) *httptest.ResponseRecorder 
 	return w
 }
 
-// After the file is deleted, nothing is acknowledged that would be lost. /readyz has the reason,
-// and a line per minute in the log says what to do. The content is saved to a new file, and
-// nothing is missing from that file.
+// After the file is deleted, no event or change that would be lost is acknowledged. /readyz has
+// the reason, and a line per minute in the log says what to do. The content is saved to a new
+// file, and nothing is missing from that file.
 func TestDeletedDatabase(t *testing.T) {
 	f := newFolder(t)
 	cfg := f.load(anyPort + rule("a"))
@@ -184,7 +184,8 @@ func TestMissingDatabaseIsNotCreatedAgain(t *testing.T) {
 			if _, err = start(app.Options{}); err != nil {
 				t.Errorf("the start after it: %v", err)
 			}
-			// Another path may be an error: the database of this config is missing.
+			// A new path in the config may be a typing error: the database that this config had
+			// is missing.
 			cfg.Database = "sqlite:" + filepath.Join(f.dir, "elsewhere.db")
 			if _, err := start(app.Options{}); err == nil {
 				t.Error("a database was created at another path")

@@ -26,8 +26,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// service is an App with local users. Its clock stands still, so that no limit refills on a slow
-// machine. Only pass moves it.
+// service is an App with local users. Its clock stands still, so that no limit refills on a
+// slow machine. Only Pass moves the clock.
 type service struct {
 	*folder
 	*app.App
@@ -154,8 +154,8 @@ func TestInvalidTokensDoNotBlockValidCredentials(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Invalid credentials of each kind: the same one a hundred times, and a hundred different
-	// ones.
+	// Invalid credentials of each kind: the same credential a hundred times, and a hundred
+	// different credentials.
 	revoked := madeUp
 	expired := ci.token(t, "us", "acme/expired", -5*time.Minute)
 	job := func() int { return s.signIn("job", expired, nat) }
@@ -227,7 +227,8 @@ func TestInvalidTokensDoNotBlockValidCredentials(t *testing.T) {
 	}
 }
 
-// madeUp returns a secret in the right format that was never issued. It is like a revoked one.
+// madeUp returns a secret in the right format that was never issued. Tidewaiter handles it like
+// a revoked secret.
 func madeUp(letter byte) string {
 	const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	text := []byte(secret.Prefix + string(letter))
@@ -253,9 +254,9 @@ func (s *service) session(t *testing.T, from string) (string, error) {
 	return secret.Reveal(), err
 }
 
-// Tidewaiter in 2026: wrong passwords from many addresses locked a user out at every address that
-// the process had not seen for the user. After a restart that was every address. Attackers must
-// not be able to lock a user out.
+// Tidewaiter in 2026: wrong passwords from many addresses locked a user out at every address
+// that the process had not seen for the user. After a restart the process had seen none, so the
+// user was locked out everywhere. Attackers must not be able to lock a user out.
 func TestAFloodOnANameLocksNoUserOutAtAKnownAddress(t *testing.T) {
 	floods := map[string]func(i int) string{
 		"from IPv4 addresses":         func(i int) string { return fmt.Sprintf("203.0.%d.%d", i/250, i%250) },
@@ -332,7 +333,8 @@ func testFlood(t *testing.T, s *service, from func(int) string) {
 			t.Errorf("%s signed in at known addresses %d of 10 times", who, in)
 		}
 	}
-	// In a day: the 100 attempts of NIST, and one a minute. Half an hour shows the rate.
+	// A name has the 100 attempts that NIST allows, and one more each minute. The test only
+	// checks the rate, for half an hour.
 	checked := 0
 	for range 30 {
 		s.Pass(time.Minute)
@@ -363,7 +365,7 @@ func TestReplicasShareKnownPlacesAndCounts(t *testing.T) {
 			checked++
 		}
 	}
-	if checked > 100+25 { // 25 that the second has not written yet
+	if checked > 100+25 { // 25 that the second replica has not written yet
 		t.Errorf("%d guesses were checked by two replicas", checked)
 	}
 	if code := second.signIn("alice", alicePassword, office); code != http.StatusOK {

@@ -10,12 +10,14 @@ import (
 const (
 	// tryWriting is the shortest time between two attempts to write the database.
 	tryWriting = time.Second
-	// writingTakes is how long an attempt may take. It does not end with the request.
+	// writingTakes is how long an attempt may take. An attempt does not end when its request
+	// ends.
 	writingTakes = 2 * time.Second
 )
 
-// ready returns nil if the database can be read and, after a failed write of the journal,
-// written. An instance that is not ready gets no requests, and so no entries.
+// ready returns nil if the database can be read and, after a failed write of the journal, can
+// also be written. ready tries to write by itself, because an instance that is not ready gets
+// no requests and so has no entries to write.
 func (a *App) ready(ctx context.Context) error {
 	if a.journal.Stats().LastError == nil {
 		return a.db.Ping(ctx)
@@ -28,7 +30,7 @@ func (a *App) ready(ctx context.Context) error {
 }
 
 // cachedCheck is a result that is valid for a moment. Anyone may request /readyz as often as
-// they like, and each attempt to write delays those of the journal.
+// they like, and each attempt to write delays the journal's own writes.
 type cachedCheck struct {
 	mu  sync.Mutex
 	at  time.Time // zero: never

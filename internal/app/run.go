@@ -16,7 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// grace is how long requests in progress may take after a stop. Kubernetes kills after 30 s.
+// grace is how long requests in progress may take after a stop. Kubernetes kills a process 30 s
+// after it asked the process to stop.
 const grace = 15 * time.Second
 
 // Run listens on all addresses and serves until ctx ends or a listener fails, then closes in

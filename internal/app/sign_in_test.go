@@ -131,8 +131,8 @@ func (p *people) access(idToken, name string) string {
 	return made.Secret
 }
 
-// A user who signs in with an ID token can create an access token for docker. It is valid as long
-// as the last sign-in is, and has the groups and claims of that sign-in.
+// A user who signs in with an ID token can create an access token for docker. The access token
+// is valid as long as the last sign-in counts, and has the groups and claims of that sign-in.
 func TestAnAccessTokenIsValidAfterASignIn(t *testing.T) {
 	p := newPeople(t, "access_tokens_after_sign_in: 48h")
 	const granted = "repository:acme/app:pull"

@@ -17,18 +17,19 @@ import (
 
 const (
 	lookEvery = time.Second // how often files are checked for changes
-	// How often a failed reload is retried: the cause may be outside the files.
+	// How often a failed reload is retried: its cause may be outside the files, and end without
+	// a change of a file.
 	retryEvery = 10 * time.Second
 )
 
-// Reading reads a config. It calls seen for each file and file pattern that it looks at, even if
-// it fails.
+// Reading reads a config. It calls seen for each file and file pattern that it looks at, even
+// if reading fails.
 type Reading func(seen func(folder, name string)) (*config.Config, error)
 
-// Watch reloads files until ctx ends: on each value from reload, and when a file changes, unless
-// the config has policy.watch: false. A changed file is read once it is the same at two checks,
-// so that a half-written one is not. A reload applies everything or, if anything is wrong,
-// nothing. Each error is logged once.
+// Watch reloads files until ctx ends: on each value from reload, and when a file changes,
+// unless the config has policy.watch: false. A changed file is read when two checks in a row
+// find it the same, so that no half-written file is read. A reload applies everything or, if
+// anything is wrong, nothing. Each error is logged once.
 func (a *App) Watch(ctx context.Context, read Reading, reload <-chan struct{}) {
 	f := watcher{app: a, read: read, files: make(map[place]bool), refused: a.journalRefused}
 	f.begin()
@@ -117,7 +118,7 @@ func (f *watcher) reload(ctx context.Context) {
 	f.app.log.Info("reloaded", "config", cfg.File, "registries", cfg.Services, "rules", f.app.rulebook.Policy().Len(), "policy", f.app.rulebook.Policy().ID())
 }
 
-// logErrors logs each error on a line of its own, unless they are logged already.
+// logErrors logs each error on a line of its own, unless the same errors are logged already.
 func (f *watcher) logErrors(ctx context.Context, err error) {
 	if f.logged == err.Error() {
 		return
@@ -133,9 +134,10 @@ func (f *watcher) logErrors(ctx context.Context, err error) {
 }
 
 const (
-	// maxRefused is how many errors of a failed reload the journal has. The log has all.
+	// maxRefused is how many errors of a failed reload are written to the journal. The log has
+	// all errors.
 	maxRefused = 20
-	// refusedTakes is how long the next check waits for that entry.
+	// refusedTakes is how long the next check waits for the journal entry of a failed reload.
 	refusedTakes = 5 * time.Second
 )
 
@@ -206,7 +208,8 @@ func (p snapshot) same(before snapshot) bool {
 	return true
 }
 
-// apply is Reload for a config that was read, or records the error of reading it for /readyz.
+// apply calls Reload for a config that was read. If reading the config failed, apply records
+// the error for /readyz.
 func (a *App) apply(ctx context.Context, cfg *config.Config, err error) error {
 	if err == nil {
 		err = a.Reload(ctx, cfg)
@@ -223,7 +226,8 @@ func (a *App) applied() (cfg *config.Config, version string) {
 	return a.config, a.files
 }
 
-// notes returns warnings for /readyz. In full they contain file names and text of files.
+// notes returns warnings for /readyz. If inFull is true, they contain file names and text of
+// files.
 func (a *App) notes(inFull bool) (notes []string) {
 	if a.unread.Load() {
 		notes = append(notes, "files: changed since they were read; because of policy.watch: false, send SIGHUP to read them")

@@ -1,8 +1,9 @@
 // Package await lets tests wait for something that happens in the background.
 //
-// A test waits for as long as it takes. A time limit of its own would be a guess at the speed of
-// the machine, and fail on a busy one. The only limit is that of go test (-timeout). A waiting
-// test fails shortly before it, and names what it waits for.
+// A test waits for as long as the event takes. A time limit of the test's own would be a guess
+// at the speed of the machine, and the test would fail on a busy machine. The only limit is the
+// timeout of go test (-timeout). A waiting test fails shortly before that timeout, and names
+// what it waits for.
 package await
 
 import (

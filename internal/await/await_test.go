@@ -25,6 +25,6 @@ func TestUntilAsksAgain(t *testing.T) {
 func TestContextEndsBeforeGoTestDoes(t *testing.T) {
 	end, ok := await.Context(t).Deadline()
 	if limit, limited := t.Deadline(); ok != limited || limited && !end.Before(limit) {
-		t.Errorf("it ends at %s (%t), and go test at %s (%t)", end, ok, limit, limited)
+		t.Errorf("the context ends at %s (%t), and go test at %s (%t)", end, ok, limit, limited)
 	}
 }

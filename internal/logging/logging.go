@@ -1,5 +1,5 @@
 // Package logging defines what the log looks like: the format of a line, the levels, and the
-// text that may not be in it, such as tokens and control characters.
+// text that must not appear in the log, such as tokens and control characters.
 package logging
 
 import (

@@ -7,7 +7,8 @@ import (
 	"net"
 )
 
-// Hold returns a port that was free a moment ago. Only Linux can hold a port.
+// Hold returns a port that was free a moment ago. It does not hold the port, because only Linux
+// can.
 func Hold() (port int, release func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

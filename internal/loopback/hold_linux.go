@@ -6,9 +6,9 @@ import (
 )
 
 // Hold returns a port that is held until release is called. The socket is bound with
-// SO_REUSEADDR and does not listen. Linux then assigns the port to no socket that asks for any
-// port. A server that names the port can listen on it, because servers in all languages set that
-// option.
+// SO_REUSEADDR and does not listen. Linux then does not assign the port to a socket that asks
+// for any free port. A server that asks for this port by its number can listen on it, because
+// servers in all languages set SO_REUSEADDR.
 func Hold() (port int, release func(), err error) {
 	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

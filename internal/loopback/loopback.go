@@ -6,7 +6,8 @@ package loopback
 
 import "testing"
 
-// Port returns a port of 127.0.0.1 on which only servers of the test can listen until it ends.
+// Port returns a port of 127.0.0.1 on which only servers of the test can listen until the test
+// ends.
 func Port(t testing.TB) int {
 	t.Helper()
 	port, release, err := Hold()

@@ -35,7 +35,7 @@ func TestPortIsHeldForItsServers(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		return
 	}
-	for range 2000 { // any port, as often as makes one meet another that is let go
+	for range 2000 { // often enough to get the held port if it were free
 		other, release, err := loopback.Hold()
 		if err != nil {
 			t.Fatal(err)

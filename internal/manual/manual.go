@@ -63,7 +63,7 @@ func (p *Page) Code(text string) {
 	p.begun = true
 }
 
-// paragraph begins a paragraph, unless at the top of a section.
+// paragraph begins a paragraph. At the top of a section it writes nothing.
 func (p *Page) paragraph() {
 	if p.begun {
 		p.b.WriteString(".PP\n")

@@ -13,8 +13,8 @@ func (p *Page) Text(markdown string) {
 	}
 }
 
-// below writes the text of an item: the first paragraph directly below the term, the others
-// indented like it.
+// below writes the text of an item: the first paragraph directly below the term, the other
+// paragraphs with the same indentation.
 func (p *Page) below(markdown string) {
 	for i, b := range blocks(markdown) {
 		switch {
@@ -58,8 +58,8 @@ type block struct {
 	text string
 }
 
-// blocks parses Markdown into blocks. It joins the lines of paragraphs and items, and keeps those
-// of code.
+// blocks parses Markdown into blocks. It joins the lines of paragraphs and items, and keeps the
+// lines of code as they are.
 func blocks(markdown string) []block {
 	var found []block
 	open, fenced := false, false // whether the next line continues the last block

@@ -1,9 +1,9 @@
 // Package marker remembers which database each config had. It answers: is a missing database new,
 // or was it lost?
 //
-// A missing database is created, which is right at the first start. It is wrong if a disk was not
-// mounted, a path has a typing error, or the file was deleted: users, rules and the journal
-// would be lost silently.
+// At the first start it is right to create a missing database. It is wrong to create one if a
+// disk was not mounted, a path has a typing error, or the file was deleted: users, rules and
+// the journal would be lost silently.
 package marker
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// FileName is the name of the file, which is beside the signing key.
+// FileName is the name of the marker file, which is in the folder of the signing key.
 const FileName = "tidewaiter-database.json"
 
 // marker is the content of the file. Several configs may share a key.
@@ -29,7 +29,7 @@ type marker struct {
 	Databases map[string]had `json:"databases"` // by path of the config
 }
 
-// had is a database that a config had.
+// had is the database that a config used before.
 type had struct {
 	Database string `json:"database"` // its name, without secrets
 	ID       string `json:"id"`
@@ -75,13 +75,14 @@ func Open(ctx context.Context, cfg *config.Config, create bool, log *slog.Logger
 	return db, nil
 }
 
-// missing returns what to do if the database is missing and the marker names one.
+// missing returns what to do if the database in the marker is missing.
 func (h had) missing(marker string) string {
 	return fmt.Sprintf("; this config had one at %s (recorded in %s): put it back, mount its disk, or restore a backup with `tidewaiter database restore FILE`; "+
 		"to start over without its users, rules and journal: `tidewaiter serve --create-database`", h.Database, marker)
 }
 
-// markerOf reads the marker: its file, the name of the config in it, and the content.
+// markerOf reads the marker. It returns the marker's path, the key of the config in Databases,
+// and the content.
 func markerOf(cfg *config.Config) (file, name string, m marker, err error) {
 	file = filepath.Join(filepath.Dir(cfg.Signing.Key), FileName)
 	if name, err = filepath.Abs(cfg.File); err == nil {
@@ -90,8 +91,8 @@ func markerOf(cfg *config.Config) (file, name string, m marker, err error) {
 	return file, name, m, err
 }
 
-// Missing returns what to do about a missing database. It returns "" if the config never had one:
-// then the service creates it.
+// Missing returns what to do about a missing database. It returns "" if the config never had a
+// database: then the service creates one.
 func Missing(cfg *config.Config) string {
 	at, name, m, _ := markerOf(cfg)
 	if before, known := m.Databases[name]; known {
@@ -115,8 +116,8 @@ func readMarker(file string) (m marker, err error) {
 	return m, nil
 }
 
-// write replaces the file atomically. It is world-readable: it has no secrets, and another user
-// than that of the service may run the command line.
+// write replaces the file atomically. The file is world-readable: it has no secrets, and the
+// user who runs the command line may be another user than the service's.
 func (m marker) write(file string) error {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {

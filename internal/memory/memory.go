@@ -16,8 +16,8 @@ import (
 const (
 	// interval is the time between two checks whether a burst is over.
 	interval = 5 * time.Second
-	// worthReturning is the unused heap in bytes from which a collection pays. It takes a few
-	// milliseconds beside other work.
+	// worthReturning is the unused heap, in bytes, from which a collection is worth its cost: a
+	// few milliseconds of work beside the service's own.
 	worthReturning = 1 << 20
 )
 

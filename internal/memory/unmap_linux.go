@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unmapProgram removes the pages of the executable from this process's memory. The kernel maps a
-// page again, from its cache, when it is next used. Most of the 28 MB that are mapped after the
-// start were needed only then: the tables from which CEL's parser is built, initializers, the
-// config reader.
+// unmapProgram removes the pages of the executable from this process's memory. The kernel maps
+// a page again, from its cache, when it is next used. Most of the 28 MB that are mapped after
+// the start were needed only during the start: the tables from which CEL's parser is built,
+// initializers, the config reader.
 //
 // Only mappings without private pages are removed. A page that differs from the file, such as one
 // with a debugger's breakpoint, would be lost.

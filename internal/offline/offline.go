@@ -1,8 +1,8 @@
 // Package offline reads and changes accounts and rules without a service, or beside a running one.
 // It answers: what can a command do with the database of a config?
 //
-// A running service notices changes within two seconds. The caller of a function that opens
-// something calls closing at the end.
+// A running service notices changes within two seconds. A function that opens something also
+// returns closing, which the caller must call at the end.
 package offline
 
 import (
@@ -60,16 +60,17 @@ func openAccounts(cfg *config.Config, db *store.DB, j *journal.Journal) (a *acco
 	return a, err
 }
 
-// Sources returns the identity sources of a config. own returns the accounts; nil: the accounts
-// are not asked. A lookup in a source whose settings are invalid returns the error.
+// Sources returns the identity sources of a config. own returns the accounts; if own is nil,
+// the accounts are not asked. A lookup in a source whose settings are invalid returns the
+// error.
 func Sources(cfg *config.Config, own func() *accounts.Accounts) *sources.Set {
 	set, _ := sources.Build(cfg, sources.Options{Accounts: own, GiveUp: true})
 	return set
 }
 
-// Find looks up a name in the sources of a config, in the order of a token request. It returns
-// identity.ErrUnknown if no source knows the name. If the principal cannot sign in, the error
-// wraps an identity.DisabledError too.
+// Find looks up a name in the sources of a config, in the same order as a token request does.
+// It returns identity.ErrUnknown if no source knows the name. If the principal cannot sign in,
+// the error wraps an identity.DisabledError too.
 func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Principal, error) {
 	var closing func() error
 	var failed error
@@ -88,7 +89,7 @@ func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Princip
 	return p, err
 }
 
-// change opens the database and the journal for changes, and builds something on them.
+// change opens the database and the journal for changes, and calls build with both.
 func change[T any](ctx context.Context, cfg *config.Config, build func(*store.DB, *journal.Journal) (T, error)) (t T, closing func() error, err error) {
 	if err := shared(cfg.Database); err != nil {
 		return t, nil, err
@@ -108,7 +109,7 @@ func change[T any](ctx context.Context, cfg *config.Config, build func(*store.DB
 	return t, closing, nil
 }
 
-// read opens a database for reading, and builds something on it.
+// read opens a database for reading, and calls build with it.
 func read[T any](ctx context.Context, database string, build func(*store.DB) (T, error)) (t T, closing func() error, err error) {
 	if err := shared(database); err != nil {
 		return t, nil, err
@@ -123,7 +124,7 @@ func read[T any](ctx context.Context, database string, build func(*store.DB) (T,
 	return t, db.Close, nil
 }
 
-// shared returns an error unless other processes can open the database of a service.
+// shared returns an error if only the service itself can open its database.
 func shared(database string) error {
 	if store.InMemory(database) {
 		return fmt.Errorf("opening database %s: it is in the memory of the service, so other programs cannot read it", database)

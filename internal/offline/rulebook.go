@@ -34,15 +34,16 @@ func openRulebook(db *store.DB, j *journal.Journal, files *policyfile.Compiled) 
 	return rulebook.New(o, rulebook.Files{Source: files.Rules, ID: files.Policy.ID(), Services: files.Services})
 }
 
-// LoadRulebook is ReadRulebook with the policy that a service with this config has in force: of
-// files and database. Before the first start, or if the database is in the memory of a service,
-// it uses only the files.
+// LoadRulebook is ReadRulebook, and also compiles the policy of files and database that a
+// service with this config has in force. Before the first start, or if the database is in the
+// memory of a service, it uses only the files.
 func LoadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
 	b, _, closing, err := loadRulebook(ctx, cfg.Database, &cfg.Compiled)
 	return b, closing, err
 }
 
-// loadRulebook is LoadRulebook, and reports whether there is a database. The URL "" means none.
+// loadRulebook is LoadRulebook, and reports whether there is a database. The URL "" means that
+// there is no database.
 func loadRulebook(ctx context.Context, url string, files *policyfile.Compiled) (b *rulebook.Rulebook, database bool, closing func() error, err error) {
 	err = fs.ErrNotExist
 	if url != "" && !store.InMemory(url) {
@@ -74,8 +75,8 @@ func Policy(ctx context.Context, cfg *config.Config, filesOnly bool) (*policy.Po
 }
 
 // Complete adds to the policy of files the built-in rules and, unless Database is "", the rules
-// of the database, so that it becomes the policy of a running service. It reports whether there
-// is a database.
+// of the database, so that files becomes the policy of a running service. It reports whether
+// there is a database.
 func Complete(ctx context.Context, files *policyfile.Compiled) (database bool, err error) {
 	b, database, closing, err := loadRulebook(ctx, files.Database, files)
 	if err != nil {

@@ -47,7 +47,7 @@ func (r *Results) WriteJUnit(w io.Writer, files []string) error {
 		t := &r.List[i]
 		c := junitCase{Class: t.File, Name: t.Name, File: t.File, Line: t.Line}
 		unnamed := *t
-		unnamed.Unnamed = true // the case has the name
+		unnamed.Unnamed = true // the XML element has the name
 		failures, warnings := unnamed.Lines(func(place string) string { return place })
 		suite := suites[t.File]
 		switch {

@@ -32,7 +32,7 @@ type Results struct {
 
 // Result is the result of one test.
 type Result struct {
-	Name     string    `json:"name"` // or a sentence with its content
+	Name     string    `json:"name"` // or a sentence with the test's content
 	Unnamed  bool      `json:"-"`    // Name is such a sentence
 	File     string    `json:"file"`
 	Line     int       `json:"line"`
@@ -53,7 +53,7 @@ type Failure struct {
 	Granted  bool              `json:"granted"`
 	Reason   string            `json:"reason"`
 	By       *explain.RuleName `json:"by,omitempty"`       // the rule that decided
-	Expected string            `json:"expected,omitempty"` // the rule that was expected to
+	Expected string            `json:"expected,omitempty"` // the rule that was expected to decide
 }
 
 // Warning is an input that a result depends on and that the test does not give.
@@ -105,7 +105,7 @@ func run(p *policyfile.Compiled, t *policyfile.Test, strict bool) Result {
 	return r
 }
 
-// Lines returns a line with its place for each failure and each warning. bold marks a place.
+// Lines returns a line with its place for each failure and each warning. bold formats a place.
 func (r *Result) Lines(bold func(string) string) (failures, warnings []string) {
 	name := ""
 	if !r.Unnamed {

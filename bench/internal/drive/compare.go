@@ -21,7 +21,7 @@ type Compared struct {
 	All   Result
 }
 
-// Compare runs rounds of one slice per target. o.Duration is that of a slice.
+// Compare runs rounds of one slice per target. o.Duration is the duration of one slice.
 func Compare(ctx context.Context, targets []*Target, rounds int, o Options) (*Comparison, error) {
 	if len(targets) == 0 || rounds < 1 {
 		return nil, errors.New("nothing to compare")
@@ -33,7 +33,7 @@ func Compare(ctx context.Context, targets []*Target, rounds int, o Options) (*Co
 	for round := range rounds {
 		for turn := range targets {
 			// The order changes, so that no target is always first or always follows the same
-			// one.
+			// other target.
 			i := turn
 			if round%2 == 1 {
 				i = len(targets) - 1 - turn
@@ -81,8 +81,8 @@ func (c *Comparison) Spread(i int, f Figure) Spread {
 	return SpreadOf(values)
 }
 
-// Ratio returns the spread of the ratios of a figure of target i and that of target base in the
-// same round.
+// Ratio divides, in each round, a figure of target i by the same figure of target base, and
+// returns the spread of these ratios.
 func (c *Comparison) Ratio(i, base int, f Figure) Spread {
 	var values []float64
 	for round, slice := range c.Targets[i].Slice {
@@ -93,8 +93,8 @@ func (c *Comparison) Ratio(i, base int, f Figure) Spread {
 	return SpreadOf(values)
 }
 
-// SpreadOf returns minimum, median and maximum of values, which it sorts. Without values it is
-// zero.
+// SpreadOf sorts values and returns their minimum, median and maximum. The Spread of no values
+// is zero.
 func SpreadOf(values []float64) Spread {
 	if len(values) == 0 {
 		return Spread{}

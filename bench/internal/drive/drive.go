@@ -24,15 +24,15 @@ import (
 type Options struct {
 	Connections int           // concurrent requests; default 16
 	Duration    time.Duration // the measured time; required unless Requests is set
-	Settle      time.Duration // load before Duration that is not measured
-	// Rest is a pause before that, so that remaining work of the last target does not slow this
-	// one.
+	Settle      time.Duration // load before the measured time
+	// Rest is a pause before Settle, so that remaining work of the previous target does not
+	// slow down this one.
 	Rest     time.Duration
-	Requests int64 // stop after this many requests, or ten minutes; 0: Duration decides
+	Requests int64 // stop after this many requests, or longestBounded; 0: Duration decides
 }
 
-// Result is the result of one run. Requests are those with a complete answer in the measured
-// time.
+// Result is the result of one run. Requests counts the requests that got a complete answer in
+// the measured time.
 type Result struct {
 	Requests  int64
 	Elapsed   time.Duration
@@ -107,15 +107,16 @@ func sum[K comparable](into, from map[K]int64) map[K]int64 {
 	return into
 }
 
-// patience is how long a run waits for the last answers after its end. A longer silence counts
-// as an error on each connection.
+// patience is how long a run waits for the last answers after its end. A connection that gets
+// no answer in this time counts as an error.
 const patience = 10 * time.Second
 
-// longestBounded ends a run with a number of requests if the server does not answer.
+// longestBounded is the maximum duration of a run with a number of requests. It ends the run if
+// the server does not answer.
 const longestBounded = 10 * time.Minute
 
-// Run puts the target under load. It fails if the options are invalid or ctx ends. Errors
-// between driver and server are in the Result.
+// Run puts the target under load. It fails if the options are invalid or ctx ends. Errors of
+// connections and answers do not make Run fail: the Result counts them.
 func Run(ctx context.Context, t *Target, o Options) (*Result, error) {
 	if o.Connections == 0 {
 		o.Connections = 16

@@ -72,7 +72,8 @@ func TestRunEndsWhenItsTimeIsOver(t *testing.T) {
 	if got.Elapsed != duration || got.Failed() != 0 {
 		t.Errorf("%s, %d failed: %v", got.Elapsed, got.Failed(), got.Errors)
 	}
-	// All counted requests were sent and answered in the measured time, so none took longer.
+	// All counted requests were sent and answered in the measured time, so none took longer
+	// than that time.
 	if longest := got.Latency(1); longest > duration+duration/128 {
 		t.Errorf("a request of %s in a run of %s", longest, duration)
 	}

@@ -38,13 +38,13 @@ type response struct {
 }
 
 // reader reads HTTP/1.1 answers to GET and POST, one at a time, and keeps none of their text.
-// It is strict about the end of an answer, because an error there would count bytes of one
-// answer as the next one.
+// The reader is strict about the end of an answer: with a wrong end, bytes of one answer would
+// count as the next answer.
 type reader struct {
 	from       io.Reader
 	buf        []byte
 	start, end int   // read but not used yet: buf[start:end]
-	taken      int64 // bytes used since the begin of the answer
+	taken      int64 // bytes used since the start of the answer
 }
 
 // reset switches to a new connection.
@@ -78,7 +78,7 @@ func (r *reader) next() (response, error) {
 		if err != nil {
 			return response{}, err
 		}
-		// There is no further request yet, so there may be no further answer.
+		// No further request was sent yet, so there must be no further answer.
 		if r.start != r.end && !answer.close {
 			return response{}, errMoreThanOne
 		}
@@ -105,7 +105,7 @@ func (r *reader) head() (response, framing, error) {
 			r.use(len(text) + 2)
 			return answer, body, err
 		}
-		// The end may have arrived in part.
+		// The buffer may end with the first bytes of endOfHead, so look at those again.
 		looked = max(r.end-r.start-len(endOfHead)+1, 0)
 		if err := r.fill(); err != nil {
 			return response{}, body, err
@@ -266,7 +266,7 @@ func (r *reader) use(n int) {
 	}
 }
 
-// more is fill that returns io.ErrUnexpectedEOF if the connection ends.
+// more calls fill, and returns io.ErrUnexpectedEOF if the connection ends.
 func (r *reader) more() error {
 	err := r.fill()
 	if errors.Is(err, io.EOF) {
@@ -287,7 +287,7 @@ func (r *reader) fill() error {
 	n, err := r.from.Read(r.buf[r.end:])
 	r.end += n
 	if n > 0 {
-		return nil // an error that came with data comes again
+		return nil // the next read returns an error that came with data
 	}
 	if err == io.EOF && r.start != r.end {
 		return io.ErrUnexpectedEOF

@@ -130,8 +130,8 @@ func TestReaderAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Responses that both readers accept have the same status and length. Each rejects some that
-// the other accepts.
+// Responses that both readers accept have the same status and length. Each reader rejects some
+// responses that the other one accepts.
 func FuzzReaderAgreesWithNetHTTP(f *testing.F) {
 	for _, text := range []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",

@@ -30,8 +30,8 @@ type TargetOptions struct {
 	// scopes' names.
 	Vary  int
 	Names int  // number of names to send in turn, by appending -0, -1 … to User
-	Apart bool // send another address in X-Forwarded-For with each of these requests
-	Event bool // post an event of a registry, another one with each request
+	Apart bool // send a different X-Forwarded-For with each of these names
+	Event bool // post a registry's event, a different one with each request
 }
 
 // Target is a token endpoint with its prepared requests.
@@ -108,7 +108,8 @@ func loopback(ctx context.Context, host, port string) (netip.AddrPort, error) {
 		if !address.IsLoopback() {
 			return netip.AddrPort{}, fmt.Errorf("%w: %s (%s)", ErrNotLoopback, host, address)
 		}
-		// localhost resolves to both; servers more often listen only on IPv4.
+		// localhost resolves to IPv4 and IPv6. Prefer IPv4: more servers listen only on IPv4
+		// than only on IPv6.
 		if !first.IsValid() || address.Is4() && !first.Is4() {
 			first = address
 		}

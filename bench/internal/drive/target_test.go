@@ -123,7 +123,7 @@ func TestRequestsAreWhatClientsSend(t *testing.T) {
 	}
 }
 
-// Events that a journal would take for repeats would measure something else.
+// A journal does not record a repeated event, so repeats would measure something else.
 func TestEachEventIsAnother(t *testing.T) {
 	e := newEvents()
 	target := &url.URL{Host: "127.0.0.1:5001", Path: "/notifications"}

@@ -15,7 +15,7 @@ import (
 const tick = 10 * time.Millisecond
 
 // usage waits for running and returns the processor time that the target's process used since
-// the begin of the window.
+// the start of the window.
 func (t *Target) usage(ctx context.Context, w *window, running *sync.WaitGroup) (time.Duration, error) {
 	if t.process == 0 {
 		running.Wait()
@@ -29,8 +29,8 @@ func (t *Target) usage(ctx context.Context, w *window, running *sync.WaitGroup) 
 }
 
 // usage returns the processor time of a process on this machine, in user and system mode. It
-// only works on Linux. Other load on the machine affects it less than a rate, because waiting
-// for a processor uses none.
+// only works on Linux. Other load on the machine affects processor time less than a rate,
+// because a process that waits for a processor uses no processor time.
 func usage(process int) (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process))
 	if err != nil {

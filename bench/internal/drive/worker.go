@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// worker keeps one connection busy. Only its goroutine uses its fields until run returns.
+// worker keeps one connection busy. Until run returns, only the worker's goroutine uses the
+// fields.
 type worker struct {
 	target *Target
 	window *window
@@ -26,8 +27,8 @@ func newWorker(t *Target, w *window, number int) *worker {
 	return &worker{
 		target: t,
 		window: w,
-		// Each connection starts at another request, so that they do not all send the same one
-		// at once.
+		// Each connection starts at another request, so that not all connections send the same
+		// request at once.
 		next:   number % len(t.requests),
 		reader: reader{buf: make([]byte, bufferBytes)},
 		result: Result{Status: map[int]int64{}, Errors: map[string]int64{}, latencies: newLatencies()},
@@ -61,7 +62,7 @@ func (w *worker) connection(ctx context.Context) (more bool, err error) {
 	conn, err := w.target.dial(ctx)
 	if err != nil {
 		// A failed dial counts as a request: otherwise a run with a number of requests would
-		// not end without a server.
+		// never end if there is no server.
 		return w.window.take(), err
 	}
 	defer conn.Close()
