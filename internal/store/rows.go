@@ -52,12 +52,17 @@ func Affected(result sql.Result, err error) (int, error) {
 	return int(n), err
 }
 
-// Millis returns the stored form of a time: milliseconds since 1970. The zero time is 0.
+// Millis returns the stored form of a time: milliseconds since 1970. The zero time is 0. Another
+// time that rounding would make the zero time is stored one millisecond later: an expiry must not
+// become "never".
 func Millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
-	return t.UnixMilli()
+	if millis := t.UnixMilli(); !Time(millis).IsZero() {
+		return millis
+	}
+	return t.UnixMilli() + 1
 }
 
 // Rounded returns a time in the precision of the database.

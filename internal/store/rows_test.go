@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -63,5 +64,21 @@ func testRowsAreCollected(t *testing.T, d storetest.Database) {
 	}
 	if n, err := store.Affected(nil, broken); n != 0 || !errors.Is(err, broken) {
 		t.Errorf("for a failed statement: %d, %v", n, err)
+	}
+}
+
+// 0 stands for no time. No time is stored as 0, or an expiry would become "never".
+func TestNoTimeIsStoredAsZero(t *testing.T) {
+	for _, at := range []time.Time{
+		time.Unix(0, 0), time.Unix(0, 1), time.Unix(0, 999_999), time.Unix(0, 1_000_000), time.Unix(0, -1), time.Unix(0, -1_000_001),
+		time.Unix(0, 0).In(time.FixedZone("", 3600)), time.Time{}.Add(1), time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
+	} {
+		stored, rounded := store.Millis(at), store.Rounded(at)
+		if stored == 0 || rounded.IsZero() || rounded.Sub(at).Abs() > time.Millisecond || store.Millis(rounded) != stored {
+			t.Errorf("%s is stored as %d and read as %s", at, stored, rounded)
+		}
+	}
+	if stored := store.Millis(time.Time{}); stored != 0 || !store.Time(stored).IsZero() {
+		t.Errorf("no time is stored as %d", stored)
 	}
 }
