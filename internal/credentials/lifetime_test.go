@@ -1,6 +1,7 @@
 package credentials_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -80,5 +81,23 @@ func TestMaxLifetime(t *testing.T) {
 		is(t, "a robot makes itself another secret", err, nil)
 		h.Clock.Pass(25 * day)
 		want("when its first is over", map[string]string{current: "rejected", next.Reveal(): "robot:ci"})
+	})
+}
+
+// An expiry in the past is rejected, however it is stored: 0 in the database means "never", and
+// rounding must not turn an expiry into it.
+func TestExpiryInThePastIsRejected(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.Options.MaxLifetime = 24 * time.Hour
+		h.Reopen()
+		h.AddTestUser("ann")
+		_, secret := h.AddTestToken("ann", "short")
+		self := h.ActorOf(presented("ann", secret))
+		for _, end := range []time.Time{time.Unix(0, 0), time.Unix(0, 1), time.Unix(0, 999_999), time.Unix(1, 0), h.Clock.Now()} {
+			for by, owner := range map[*admin.Actor]credentials.Owner{&operator: {Name: "ann"}, &self: {}} {
+				token, _, err := h.AddToken(t.Context(), *by, credentials.NewToken{Owner: owner, Name: "past", Expires: end})
+				isInvalid(t, fmt.Sprintf("a token to %s, which expires %s,", end.UTC(), token.Expires), err, "expires")
+			}
+		}
 	})
 }

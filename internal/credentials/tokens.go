@@ -66,7 +66,7 @@ func (c *Credentials) AddToken(ctx context.Context, by admin.Actor, n NewToken) 
 		}
 	}
 	end := store.Rounded(n.Expires)
-	if err := cmp.Or(checkToken(n), c.writer.CheckExpiry(end), c.checkLifetime(end)); err != nil {
+	if err := cmp.Or(checkToken(n), c.writer.CheckExpiry(n.Expires), c.checkLifetime(end)); err != nil {
 		return Token{}, identity.Secret{}, err
 	}
 	secret, d := newSecret(Access)
