@@ -58,3 +58,39 @@ func TestFormerNameOfASourceIsAccepted(t *testing.T) {
 		})
 	}
 }
+
+// The names of a user's access tokens are unique, also beside a token that is stored under the
+// former name of the source: a credential names its token by it.
+func TestTokenNamesAreUniqueOverTheFormerName(t *testing.T) {
+	for _, source := range []string{"webhook:shop", "exec:shop"} {
+		each(t, func(t *testing.T, h *harness) {
+			h.Directory.Name = source
+			h.Chain = identity.NewChain(identity.Options{Sources: []identity.Source{
+				{Name: accounts.Source, Authenticator: h.Accounts, Kinds: accounts.Kinds()},
+				{Name: source, Authenticator: h.Directory, Remote: true},
+			}})
+			self := h.ActorOf(presented("dora", "directory password"))
+			first, secret, err := h.AddToken(t.Context(), self, credentials.NewToken{Name: "laptop"})
+			is(t, "a token", err, nil)
+			err = h.DB.Write(t.Context(), "", func(tx *sql.Tx) error {
+				_, err := tx.ExecContext(t.Context(), "UPDATE account_tokens SET owner_source = 'external:shop'")
+				return err
+			})
+			is(t, "storing the former name", err, nil)
+			h.Forget()
+
+			_, _, err = h.AddToken(t.Context(), self, credentials.NewToken{Name: "laptop"})
+			is(t, "another token of the same name", err, admin.ErrExists)
+			by := h.ActorOf(presented("dora", secret.Reveal()))
+			child, _, err := h.AddToken(t.Context(), by, credentials.NewToken{Name: "child"})
+			if is(t, "a token created with the first", err, nil); child.Parent != first.ID {
+				t.Errorf("%s: its parent is %q, want %q", source, child.Parent, first.ID)
+			}
+			h.RefreshToken("dora", "directory password") // names of other uses are not unique
+			h.RefreshToken("dora", "directory password")
+			is(t, "the token revokes itself", h.Revoke(t.Context(), by, first.ID), nil)
+			_, _, err = h.AddToken(t.Context(), self, credentials.NewToken{Name: "laptop"})
+			is(t, "a token of the same name after that", err, nil)
+		})
+	}
+}

@@ -66,7 +66,19 @@ func (c *Credentials) ancestors(ctx context.Context, q store.Querier, t *Token) 
 		SELECT `+tokenColumns+` FROM account_tokens t JOIN above a ON t.id = a.id`, t.Parent)
 }
 
+// insertToken returns ErrExists if the owner has an access token of that name. The unique index
+// does not know that a former name of the source is the same source.
 func insertToken(ctx context.Context, tx *sql.Tx, t *Token, d secret.Digest) error {
+	if former := identity.FormerSource(t.Owner.Source); t.Use == Access && former != t.Owner.Source {
+		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND name = $3 AND purpose = $4",
+			former, t.Owner.ID, t.Name, string(Access))
+		if err == nil && len(ids) > 0 {
+			err = admin.ErrExists
+		}
+		if err != nil {
+			return err
+		}
+	}
 	limits := ""
 	if len(t.Limits) > 0 {
 		text, err := json.Marshal(t.Limits)
