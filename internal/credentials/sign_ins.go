@@ -21,10 +21,15 @@ import (
 //
 // The column signed_in is negative for a refused sign-in: minus its time. 0 is a refusal that an
 // older version stored. Replicas write sign-ins in batches, so each write compares the times: the
-// latest sign-in counts, and of two at the same time the refusal.
+// latest sign-in counts, and of two at the same time the refusal. A stored time more than maxSkew
+// in the future was written with a wrong clock. It says nothing about the order, so any sign-in
+// replaces it. It does not represent the user either.
 
 // signInEvery is the precision of the time of the last sign-in.
 const signInEvery = time.Minute
+
+// maxSkew is how far ahead the clock of another replica may be.
+const maxSkew = time.Minute
 
 // signIn is the last sign-in of a person.
 type signIn struct {
@@ -78,7 +83,7 @@ func (c *Credentials) LastSignIn(ctx context.Context, source, name, id string) (
 			return nil, err
 		}
 	}
-	lasts := c.o.SignInLasts(source)
+	lasts, now := c.o.SignInLasts(source), c.writer.Now()
 	switch {
 	case lasts <= 0:
 		return nil, identity.ErrUnknown
@@ -87,7 +92,10 @@ func (c *Credentials) LastSignIn(ctx context.Context, source, name, id string) (
 	case s.by != c.o.SignInSettings(source):
 		// With other settings the user might have other groups and claims, or no access at all.
 		return nil, &identity.DisabledError{Told: true, Why: "the settings of " + source + " have changed since the last sign-in: sign in again"}
-	case c.writer.Now().After(s.at.Add(lasts)):
+	case s.at.After(now.Add(maxSkew)):
+		return nil, &identity.DisabledError{Told: true, Why: fmt.Sprintf("the last sign-in through %s is recorded for %s, which is in the future: sign in again",
+			source, s.at.UTC().Format(time.RFC3339))}
+	case now.After(s.at.Add(lasts)):
 		return nil, &identity.DisabledError{Told: true, Why: fmt.Sprintf("the last sign-in through %s was on %s, and counts for %s: sign in again",
 			source, s.at.UTC().Format(time.DateOnly), lasts)}
 	}
@@ -143,23 +151,25 @@ func (c *Credentials) storeSignIn(ctx context.Context, tx *sql.Tx, p *policy.Pri
 	if err != nil {
 		return fmt.Errorf("storing a sign-in: %w", err)
 	}
+	now := c.writer.Now()
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO sign_ins (source, id, name, who, signed_in) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (source, id) DO UPDATE SET name = excluded.name, who = excluded.who, signed_in = excluded.signed_in
-		WHERE sign_ins.signed_in > -excluded.signed_in AND sign_ins.signed_in <= excluded.signed_in`,
-		p.Source, p.ID, p.Name, string(text), store.Millis(c.writer.Now()))
+		WHERE sign_ins.signed_in > -excluded.signed_in AND sign_ins.signed_in <= excluded.signed_in OR abs(sign_ins.signed_in) > $6`,
+		p.Source, p.ID, p.Name, string(text), store.Millis(now), store.Millis(now.Add(maxSkew)))
 	return err
 }
 
 // flushSignIns writes recent sign-ins of users who have tokens.
 func (c *Credentials) flushSignIns(ctx context.Context) (err error) {
 	defer admin.Wrap(&err, "writing when users signed in")
+	now := c.writer.Now()
 	c.mu.Lock()
 	pending := make(map[person]signIn)
 	for who, s := range c.signIns {
 		if !s.written {
 			pending[who] = s
-		} else if c.writer.Now().Sub(s.at) >= signInEvery {
+		} else if now.Sub(s.at).Abs() >= signInEvery { // negative: the clock was set back
 			delete(c.signIns, who)
 		}
 	}
@@ -170,14 +180,19 @@ func (c *Credentials) flushSignIns(ctx context.Context) (err error) {
 	err = c.writer.Write(ctx, "", func(tx *sql.Tx) error {
 		for who, s := range pending {
 			var err error
+			// If the clock was set back meanwhile, now is as near to the time of the sign-in as is
+			// known.
+			at, latest := min(store.Millis(s.at), store.Millis(now)), store.Millis(now.Add(maxSkew))
 			if s.principal == nil {
-				_, err = tx.ExecContext(ctx, "UPDATE sign_ins SET signed_in = $1 WHERE source = $2 AND id = $3 AND signed_in BETWEEN $1 AND $4",
-					-store.Millis(s.at), who.source, who.id, store.Millis(s.at))
+				_, err = tx.ExecContext(ctx, `UPDATE sign_ins SET signed_in = $1
+					WHERE source = $2 AND id = $3 AND (signed_in BETWEEN $1 AND $4 OR abs(signed_in) > $5)`,
+					-at, who.source, who.id, at, latest)
 			} else {
 				var text []byte
 				if text, err = json.Marshal(storedSignIn{s.by, s.principal.Groups, s.principal.Claims}); err == nil {
-					_, err = tx.ExecContext(ctx, "UPDATE sign_ins SET name = $1, who = $2, signed_in = $3 WHERE source = $4 AND id = $5 AND signed_in > $6 AND signed_in <= $3",
-						s.principal.Name, string(text), store.Millis(s.at), who.source, who.id, -store.Millis(s.at))
+					_, err = tx.ExecContext(ctx, `UPDATE sign_ins SET name = $1, who = $2, signed_in = $3
+						WHERE source = $4 AND id = $5 AND (signed_in > $6 AND signed_in <= $3 OR abs(signed_in) > $7)`,
+						s.principal.Name, string(text), at, who.source, who.id, -at, latest)
 				}
 			}
 			if err != nil {
@@ -204,13 +219,14 @@ func (c *Credentials) flushSignIns(ctx context.Context) (err error) {
 func (c *Credentials) purgeSignIns(ctx context.Context) (err error) {
 	defer admin.Wrap(&err, "removing sign-ins")
 	// Recent ones stay: the user may be creating a token.
-	const unowned = `FROM sign_ins WHERE signed_in < $1 AND NOT EXISTS (
+	const unowned = `FROM sign_ins WHERE signed_in NOT BETWEEN $1 AND $2 AND NOT EXISTS (
 		SELECT 1 FROM account_tokens t WHERE t.owner_source = sign_ins.source AND t.owner_id = sign_ins.id)`
-	before := store.Millis(c.writer.Now().Add(-time.Hour))
-	ids, err := store.Texts(ctx, c.writer.DB.Read(), "SELECT id "+unowned+" LIMIT 1", before)
+	now := c.writer.Now()
+	from, to := store.Millis(now.Add(-time.Hour)), store.Millis(now.Add(maxSkew))
+	ids, err := store.Texts(ctx, c.writer.DB.Read(), "SELECT id "+unowned+" LIMIT 1", from, to)
 	if err == nil && len(ids) > 0 {
 		err = c.writer.Write(ctx, "", func(tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, "DELETE "+unowned, before)
+			_, err := tx.ExecContext(ctx, "DELETE "+unowned, from, to)
 			return err
 		})
 	}

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -281,6 +283,104 @@ func TestLatestSignInCountsOverReplicas(t *testing.T) {
 				if _, err := replica.LastSignIn(t.Context(), sso, "", ann().ID); (err == nil) != tt.later {
 					t.Errorf("%+v: %v", tt, err)
 				}
+			}
+		}
+	})
+}
+
+// A clock that was ahead and is set back, or a replica whose clock is ahead, does not let an old
+// sign-in win over later ones: a time more than a minute in the future says nothing about order.
+func TestSignInOfAClockThatWasAhead(t *testing.T) {
+	const ahead = 2 * time.Hour
+	each(t, func(t *testing.T, h *harness) {
+		h.withPeople()
+		maintain := h.Maintain(t.Context())
+		written := func() {
+			h.Clock.Pass(5 * time.Second)
+			maintain()
+		}
+		addToken := func(p *policy.Principal, name string) {
+			_, _, err := h.AddToken(t.Context(), h.byIDToken(p), credentials.NewToken{Name: name})
+			is(t, "a token", err, nil)
+		}
+		outcomes := map[string]func(p *policy.Principal, name string){
+			"accepted":              func(p *policy.Principal, _ string) { h.SignedIn(p) },
+			"refused":               func(p *policy.Principal, _ string) { h.SignInRefused(sso, p.ID) },
+			"accepted with a token": addToken,
+		}
+		replicas := map[string]*accountstest.Process{"its process": h.Process, "another process": h.Open()}
+		people := 0
+		for first, before := range outcomes {
+			for second, after := range outcomes {
+				for _, writtenFirst := range []bool{false, true} {
+					people++
+					person := func(group string) *policy.Principal {
+						p := ann(group)
+						p.ID = fmt.Sprint("https://sso.example.com#", people)
+						return p
+					}
+					what := fmt.Sprintf("%s while the clock was ahead (written then: %v), then %s, in ", first, writtenFirst, second)
+					addToken(person("old"), "old")
+					h.Clock.Set(ahead)
+					h.Clock.Pass(2 * time.Minute)
+					before(person("before"), "before")
+					if writtenFirst {
+						written()
+					}
+					h.Clock.Set(-ahead)
+					for name, replica := range replicas {
+						if name == "another process" && !writtenFirst && first != "accepted with a token" {
+							continue // it does not know it yet
+						}
+						p, err := replica.LastSignIn(t.Context(), sso, "", person("").ID)
+						if disabled, ok := errors.AsType[*identity.DisabledError](err); !ok || !strings.HasSuffix(disabled.Why, "sign in again") {
+							t.Errorf("%s%s: before the second: %v, %v", what, name, p, err)
+						}
+					}
+					written()
+					for name, replica := range replicas {
+						// What is written after the clock was set back has the right time.
+						accepted := first == "accepted" && !writtenFirst
+						p, err := replica.LastSignIn(t.Context(), sso, "", person("").ID)
+						if (err == nil) != accepted || accepted && !slices.Equal(p.Groups, []string{"before"}) {
+							t.Errorf("%s%s: before the second, written: %v, %v", what, name, p, err)
+						}
+					}
+					h.Clock.Pass(time.Second)
+					after(person("new"), "after")
+					written()
+					for name, replica := range replicas {
+						p, err := replica.LastSignIn(t.Context(), sso, "", person("").ID)
+						if accepted := second != "refused"; (err == nil) != accepted || accepted && !slices.Equal(p.Groups, []string{"new"}) {
+							t.Errorf("%s%s: %v, %v", what, name, p, err)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// A sign-in counts if the clock of the replica that wrote it is ahead by less than a minute, and
+// it still wins over earlier ones.
+func TestSignInOfAReplicaThatIsSlightlyAhead(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.withPeople()
+		maintain := h.Maintain(t.Context())
+		_, _, err := h.AddToken(t.Context(), h.byIDToken(ann("old")), credentials.NewToken{Name: "laptop"})
+		is(t, "a token", err, nil)
+		other := h.Open()
+		h.Clock.Pass(2 * time.Minute)
+		h.SignedIn(ann("earlier"))
+		h.Clock.Set(50 * time.Second)
+		other.SignedIn(ann("later"))
+		h.Clock.Pass(5 * time.Second)
+		other.Maintain(t.Context())
+		h.Clock.Set(-50 * time.Second)
+		maintain()
+		for _, replica := range []*accountstest.Process{h.Process, other} {
+			if p, err := replica.LastSignIn(t.Context(), sso, "", ann().ID); err != nil || !slices.Equal(p.Groups, []string{"later"}) {
+				t.Errorf("%v, %v", p, err)
 			}
 		}
 	})
