@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -69,13 +70,13 @@ func statusProblem(attribute, value string, bound bool, now time.Time) string {
 			return "is set: the account is locked, or has had no sign-in since it was locked"
 		}
 	case "krbPrincipalExpiration", "loginExpirationTime", "pwdEndTime":
-		if ends, err := ber.ParseGeneralizedTime([]byte(value)); err != nil {
+		if ends, err := parseTime(value); err != nil {
 			return "is not a time"
 		} else if !now.Before(ends) {
 			return "has passed"
 		}
 	case "pwdStartTime":
-		if begins, err := ber.ParseGeneralizedTime([]byte(value)); err != nil {
+		if begins, err := parseTime(value); err != nil {
 			return "is not a time"
 		} else if now.Before(begins) {
 			return "is in the future"
@@ -88,6 +89,23 @@ func statusProblem(attribute, value string, bound bool, now time.Time) string {
 		}
 	}
 	return ""
+}
+
+// generalizedTime is the syntax of a GeneralizedTime (RFC 4517, section 3.3.13). The digits of the
+// fraction may be missing.
+var generalizedTime = regexp.MustCompile(`^([0-9]+)([.,][0-9]*)?(Z|[+-][0-9]+)$`)
+
+// parseTime parses a GeneralizedTime. The library alone would accept a fraction like "8E5" or
+// "1_0": 800,000 hours.
+func parseTime(value string) (time.Time, error) {
+	parts := generalizedTime.FindStringSubmatch(value)
+	if parts == nil {
+		return time.Time{}, ber.ErrInvalidTimeFormat
+	}
+	if len(parts[2]) == 1 { // without digits
+		value = parts[1] + parts[3]
+	}
+	return ber.ParseGeneralizedTime([]byte(value))
 }
 
 // generationAttributes show when a password was changed.
