@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// match is the match of an entry. Conditions that it does not have are nil.
+// match is the match of an entry. A condition that the match does not have is nil.
 type match struct {
 	account, kind, name, service, ip *string
 	labels                           map[string]string
@@ -23,8 +23,9 @@ type match struct {
 	writesOut bool // ${account} is written out for each user of the file
 }
 
-// conditions returns the conditions of a variant, except that of the name, as literals. never
-// reports that they cannot hold. unclear is the reason why some could not be translated.
+// conditions returns the conditions of a variant as literals, except the condition on the name.
+// never reports that the conditions cannot hold together. unclear is the reason why some
+// conditions could not be translated.
 func (m *match) conditions(v variant) (all []literal, never bool, unclear string) {
 	add := func(f filled, a atom) {
 		l, always, no, why := compared(f, a)
@@ -72,8 +73,8 @@ func network(text string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-// compared returns the literal that compares an atom with a pattern. a has everything except
-// form and text.
+// compared returns the literal that compares an atom with a pattern. The caller sets all fields
+// of a except form and text.
 func compared(f filled, a atom) (l literal, always, never bool, unclear string) {
 	if a.kind == label && f.text == "${account}" {
 		a.form = accounts
@@ -134,8 +135,8 @@ func literally(glob string) (string, bool) {
 	return b.String(), true
 }
 
-// globSource returns a regular expression that is equivalent to a glob. A variable stays visible
-// to misplaced, also in a class or after a backslash.
+// globSource returns a regular expression that is equivalent to a glob. Variables stay in the
+// expression, so that misplaced finds a variable in a class or after a backslash.
 func globSource(glob string) string {
 	var b strings.Builder
 	b.WriteString(`(?s)^`)
@@ -188,8 +189,8 @@ func globClass(class string) string {
 	return b.String() + "]"
 }
 
-// whole returns the texts that an expression matches, if they are few and it is anchored at
-// both ends.
+// whole returns the texts that an expression matches, if the texts are few and the expression
+// is anchored at both ends.
 func whole(re *syntax.Regexp) ([]string, bool) {
 	pieces, ok := ofText.flatten(re)
 	if !ok || len(pieces) > maxNames {
@@ -206,8 +207,8 @@ func whole(re *syntax.Regexp) ([]string, bool) {
 	return slices.Compact(values), true
 }
 
-// ofText lists the texts that an expression matches, of any characters. It supports no
-// repetitions and no large classes.
+// ofText lists the texts that an expression matches; the texts may have any characters. It
+// supports no repetitions and no large classes.
 var ofText = flattener{most: maxNames, leaf: func(re *syntax.Regexp) ([]piece, bool) {
 	switch re.Op {
 	case syntax.OpLiteral:
@@ -226,9 +227,10 @@ var ofText = flattener{most: maxNames, leaf: func(re *syntax.Regexp) ([]piece, b
 	return nil, false
 }}
 
-// repeats reports whether an expression is a repetition of any character, possibly in groups and
-// anchors: .+ or ^(.*)$ or, for +, a single dot without anchors. So .+ matches every text except
-// the empty one, and .* every text: names of accounts and services have no line ends.
+// repeats reports whether an expression is a repetition of any character, possibly in groups
+// and anchors, such as .+ or ^(.*)$. A single dot without anchors counts as .+. So .+ matches
+// every text except the empty one, and .* matches every text, because names of accounts and
+// services have no line ends.
 func repeats(re *syntax.Regexp, op syntax.Op) bool {
 	re, anchored := inner(re)
 	if re.Op == op {
@@ -261,7 +263,7 @@ func inner(re *syntax.Regexp) (_ *syntax.Regexp, anchored bool) {
 	}
 }
 
-// typed reports whether the pattern of a type matches a type.
+// typed reports whether the variant's pattern for the type matches the given type.
 func (v variant) typed(kind string) (takes bool, unclear string) {
 	if v.kind == nil {
 		return true, ""
@@ -273,7 +275,7 @@ func (v variant) typed(kind string) (takes bool, unclear string) {
 	return unclear != "" || plainMatch(m.text, kind), unclear
 }
 
-// names reports whether a match requires the type.
+// names reports whether the match has a condition that requires this type.
 func (m *match) names(kind string) bool {
 	if m.kind == nil {
 		return false

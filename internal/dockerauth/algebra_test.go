@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// requester is a principal as far as patterns depend on it.
+// requester has the properties of a principal that patterns depend on.
 type requester struct {
 	user   string
 	claims []string // of x

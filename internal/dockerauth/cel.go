@@ -15,7 +15,7 @@ import (
 type labelled struct {
 	groups bool // as groups, not as a claim
 	plain  bool // a claim with one value may be a string instead of a list
-	lower  bool // docker_auth has its values in lower case
+	lower  bool // docker_auth converts the label's values to lower case
 }
 
 // ruleTerms is a condition in the form of a rule.
@@ -29,7 +29,7 @@ func termsOf(w condition, labels map[string]labelled) ruleTerms {
 	s := ruleTerms{subjects: []string{"anyone"}}
 	var terms []string
 	chosen := -1
-	for i, l := range w.all { // the narrowest account that can be subjects
+	for i, l := range w.all { // the most specific account condition that subjects can express
 		if names, ok := subjects(l, labels); ok && (chosen < 0 || l.form == oneOf) {
 			chosen, s.subjects = i, names
 		}
@@ -71,7 +71,7 @@ func subjects(l literal, labels map[string]labelled) ([]string, bool) {
 	var names []string
 	for _, v := range l.values() {
 		if isDistinguishedName(v) {
-			return nil, false // a subject matches the name in other spellings, too
+			return nil, false // a subject also matches other spellings of the name
 		}
 		name := "user:" + v
 		switch {
@@ -89,7 +89,7 @@ func subjects(l literal, labels map[string]labelled) ([]string, bool) {
 	return names, true
 }
 
-// cel translates a literal. beside reports whether it is part of a longer expression.
+// cel translates a literal. beside is true if the literal is part of a longer expression.
 func cel(l literal, labels map[string]labelled, beside bool) string {
 	var expression string
 	switch l.kind {

@@ -8,13 +8,14 @@ import (
 	"strings"
 )
 
-// atom is one condition on a request, except on its name: the account, its labels, the address,
-// the registry. Atoms are compared with ==.
+// atom is one condition on the account of a request, on the account's labels, on the address or
+// on the registry. Conditions on the repository's name are patterns. Atoms are compared with
+// ==.
 type atom struct {
 	kind atomKind
 	key  string // of a label
 	form form
-	text string // what is compared with; its meaning depends on form
+	text string // the text to compare with; its meaning depends on form
 }
 
 type atomKind uint8
@@ -68,7 +69,7 @@ func namedLike(glob string) atom {
 	return atom{kind: account, form: like, text: text}
 }
 
-// claimed returns the atom for a label with that value.
+// claimed returns the atom for a label that has the value.
 func claimed(key, value string) atom { return atom{kind: label, key: key, form: oneOf, text: value} }
 
 // values returns the values of a oneOf atom.
@@ -88,21 +89,22 @@ func (a atom) matches(s string) bool {
 	return false
 }
 
-// condition holds if all literals hold, and each list of none has a literal that does not.
+// condition holds if every literal in all holds, and each list in none has a literal that does
+// not hold.
 type condition struct {
 	all  []literal
 	none [][]literal
 }
 
-// contradictory reports whether the literals cannot hold together. It returns false if it
-// cannot tell.
+// contradictory reports whether the literals cannot hold together. It returns false if that is
+// unknown.
 func contradictory(all []literal) bool {
 	opposed := func(l literal) bool { return slices.Contains(all, l.opposite()) }
 	return slices.ContainsFunc(all, opposed) || impossibleText(all, account) || impossibleText(all, service) || impossibleAddress(all)
 }
 
-// impossibleText reports whether no text satisfies all literals of the kind. It returns false
-// unless one of them lists the texts.
+// impossibleText reports whether no text satisfies all literals of the kind. If no literal
+// lists the possible texts, it returns false.
 func impossibleText(all []literal, kind atomKind) bool {
 	var own []literal
 	for _, l := range all {
@@ -189,7 +191,7 @@ func (w condition) simple() (condition, bool) {
 			var rest []literal
 			for _, l := range list {
 				if !contradictory(append(slices.Clip(all), l.opposite())) {
-					rest = append(rest, l) // otherwise it always holds
+					rest = append(rest, l) // otherwise l always holds
 				}
 			}
 			if len(rest) == 1 {
@@ -208,7 +210,7 @@ func (w condition) simple() (condition, bool) {
 		}
 	}
 	var kept [][]literal
-	for i, list := range none { // a list that contains another one is redundant
+	for i, list := range none { // a list that contains another list is redundant
 		wider := func(o []literal) bool { return includes(list, o) }
 		if slices.ContainsFunc(none[:i], wider) || slices.ContainsFunc(none[i+1:], func(o []literal) bool { return wider(o) && len(o) < len(list) }) {
 			continue

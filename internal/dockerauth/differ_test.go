@@ -117,7 +117,7 @@ func drawWorld(t *rapid.T, hostile bool) (w world) {
 		most = 3 // otherwise most lists are refused
 	}
 	w.list = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) listEntry { return drawEntry(t, hostile) }), 1, most).Draw(t, "list")
-	if rapid.Bool().Draw(t, "all") { // so that entries that refuse have an effect
+	if rapid.Bool().Draw(t, "all") { // a refusal has an effect only before an allow
 		everybody := "/.+/"
 		w.list = append(w.list, listEntry{account: &everybody, actions: []string{"*"}})
 	}
@@ -356,10 +356,10 @@ func actionsOf(names []string) (all scope.Actions) {
 	return all
 }
 
-// However entries overlap, and whatever labels, groups and names contain, one of these holds:
-// the import refuses the list, or the rules never grant more than the list. They decide the
-// same if no value has a special meaning, and always if the report says so. A longer run: go
-// test ./internal/dockerauth -run Differ -rapid.checks=8400
+// However entries overlap, and whatever labels, groups and names contain, the import either
+// refuses the list, or writes rules that never grant more than the list. Rules and list decide
+// the same if no value has a special meaning, and for all values if the report says so. A
+// longer run: go test ./internal/dockerauth -run Differ -rapid.checks=8400
 func TestNothingDiffersFromTheList(t *testing.T) {
 	for name, hostile := range map[string]bool{"plain": false, "hostile": true} {
 		t.Run(name, func(t *testing.T) {
@@ -376,7 +376,7 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 					// Each problem has a position and advice on what to write.
 					for line := range strings.Lines(err.Error()) {
 						if !instead.MatchString(line) {
-							t.Fatalf("it is not said what to write instead: %s", line)
+							t.Fatalf("the problem does not advise what to write instead: %s", line)
 						}
 					}
 					refused++
@@ -411,8 +411,8 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 				}
 			})
 			t.Logf("%d lists: %d were refused, %d decide alike; %d pairs of list and request, of which %d were granted something, and %d less", lists, refused, said, pairs, grants, less)
-			// A tenth of the plain lists is refused, and half of the hostile ones. In a short
-			// run it could be most of them by chance.
+			// A tenth of the plain lists is refused, and half of the hostile lists. In a short
+			// run, most lists could be refused by chance.
 			if lists >= 100 && (refused*10 > lists*9 || !hostile && refused*10 > lists*4) {
 				t.Errorf("%d of %d lists are refused: that is no test of the others", refused, lists)
 			}

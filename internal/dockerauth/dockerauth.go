@@ -2,7 +2,7 @@
 //
 // Import reads docker_auth's YAML and writes a tidewaiter.yaml that makes the same decisions.
 // In docker_auth's list the first entry that matches decides; Tidewaiter's rules have no order.
-// order translates one into the other, exactly:
+// The function order translates the list into rules, exactly:
 //
 //   - match: {account: "/.+/", name: "${account}/*"}     signed-in may do all with ${user}/*
 //     actions: ["*"]
@@ -11,13 +11,13 @@
 //
 // What has no exact translation is an error with its position, and then nothing is written: a
 // guess would silently grant or refuse something. Some behavior of docker_auth is rarely what
-// its users intend. Where keeping it does no more harm than reporting it, it is kept and
-// reported as a trap.
+// its users intend. The import keeps such behavior and reports it as a trap, unless keeping it
+// does harm.
 //
 // Values from outside the file (labels and accounts of a directory or a program) are patterns
-// to docker_auth, and text to a rule. They may be used in what allows, which then never allows
-// more than before, and never in what denies. So an import never grants what docker_auth
-// refused.
+// to docker_auth, and text to a rule. They may be used in rules that allow, which then never
+// allow more than before, but never in rules that deny. So an import never grants what
+// docker_auth refused.
 //
 // Some requests cannot occur with Tidewaiter and are not considered: resources of other types
 // than repository and registry, a registry's resources other than its catalog, and names that a
@@ -54,8 +54,8 @@ type Kind string
 // The kinds of notes, in the order of the report.
 const (
 	Todo    Kind = "to do"   // needs information that only the reader has
-	Trap    Kind = "trap"    // docker_auth's behavior there is rarely what its users intend
-	Changed Kind = "changed" // works in another way
+	Trap    Kind = "trap"    // keeps behavior that is rarely what users intend
+	Changed Kind = "changed" // works differently in Tidewaiter
 	Left    Kind = "left out"
 	Kept    Kind = "kept"
 )

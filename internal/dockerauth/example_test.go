@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
 )
 
-// readList reads a list without the importer.
+// readList reads a list of docker_auth without using the importer.
 func readList(t *testing.T, src []byte) (list []listEntry) {
 	var file struct {
 		ACL []struct {
@@ -35,7 +35,7 @@ func readList(t *testing.T, src []byte) (list []listEntry) {
 }
 
 // loadRules loads the rules of an imported configuration. It omits signing keys and sources,
-// whose files are not here.
+// whose files do not exist in the test.
 func (b bench) loadRules(t *testing.T, written []byte) *config.Config {
 	var file map[string]any
 	if err := yaml.Unmarshal(written, &file); err != nil {
@@ -51,7 +51,8 @@ func (b bench) loadRules(t *testing.T, written []byte) *config.Config {
 	return b.load(t, rules)
 }
 
-// The example has a bit of everything and decides the same for all requests.
+// The example uses every kind of condition. The imported rules decide as its list does for all
+// requests.
 func TestTheExampleDecidesAlike(t *testing.T) {
 	src, err := os.ReadFile(filepath.Join("testdata", "example.yml"))
 	if err != nil {

@@ -14,12 +14,12 @@ import (
 // Markers in texts that become patterns:
 const (
 	anything     = "\x01" // any text, including slashes
-	nonEmptyMark = "\x02" // after anything, * or hostless: the text is not empty
+	nonEmptyMark = "\x02" // after anything, * or hostless: that text is not empty
 	hostless     = "\x03" // *, but without a colon
 )
 
-// piece is one text that an expression matches, and whether it must be at the begin or end of
-// the name.
+// piece is one text that an expression matches, and whether the text must be at the beginning
+// or the end of the name.
 type piece struct {
 	text         string
 	begins, ends bool
@@ -81,7 +81,7 @@ var ofName = flattener{50 * maxNames, anything + "*" + hostless, func(re *syntax
 			text = strings.ToLower(text) // names have no upper case
 		}
 		if strings.ContainsAny(text, "*\x00\x01\x02\x03") {
-			return nil, true // names do not have these either
+			return nil, true // names have none of these characters
 		}
 		return []piece{{text: text}}, true
 	case syntax.OpCharClass:
@@ -140,7 +140,7 @@ func (f flattener) joined(heads, tails []piece) (all []piece) {
 		for _, t := range tails {
 			head, tail := h.text, t.text
 			if t.begins && !empty(head) || h.ends && !empty(tail) {
-				continue // nothing may precede the begin, or follow the end
+				continue // nothing may precede ^ or follow $
 			}
 			if t.begins {
 				head = ""
@@ -154,7 +154,7 @@ func (f flattener) joined(heads, tails []piece) (all []piece) {
 	return all
 }
 
-// repeated translates .* and [^/]*, and the same with +.
+// repeated translates .*, [^/]*, .+ and [^/]+.
 func repeated(re *syntax.Regexp) ([]piece, bool) {
 	sub := re.Sub[0]
 	for sub.Op == syntax.OpCapture {
@@ -213,7 +213,8 @@ func chars(ok func(rune) bool) (all []piece) {
 	return all
 }
 
-// expandNonEmpty expands markers of non-empty text where the name could be valid without it.
+// expandNonEmpty expands markers of non-empty text where the name could also be valid if that
+// text were empty.
 func expandNonEmpty(text string) ([]string, bool) {
 	done, work := []string(nil), []string{text}
 	for len(work) > 0 {
@@ -251,8 +252,8 @@ func canMatchName(text string) bool {
 	return false
 }
 
-// expandAnything expands each "anything": text within a segment, or the end of one, any segments
-// and the beginning of another.
+// expandAnything expands each "anything" to two cases: a text within a segment, and the end of
+// a segment, any number of segments, and the beginning of another segment.
 func expandAnything(text string) []string {
 	for strings.Contains(text, anything+anything) {
 		text = strings.ReplaceAll(text, anything+anything, anything)

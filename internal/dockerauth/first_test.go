@@ -69,8 +69,8 @@ func (e listEntry) matches(r listRequest) bool {
 	return r.matchesSome(e.account, r.account, vars) && r.matchesSome(e.kind, r.kind, vars) && r.matchesSome(e.name, r.name, vars) && r.matchesSome(e.service, r.service, vars)
 }
 
-// captured returns the captures of regular expressions that patterns use, as variables with
-// their values. docker_auth does not quote these values.
+// captured returns the captures that patterns use, as variables with their values. docker_auth
+// does not quote the values.
 func (e listEntry) captured(r listRequest) (vars []string) {
 	fields := map[string]struct {
 		pattern *string
@@ -102,7 +102,7 @@ func (e listEntry) captured(r listRequest) (vars []string) {
 var captureGroup = regexp.MustCompile(`\$\{(.+?):(\d+)\}`)
 
 // matchesSome tries a pattern as it is, and then with each value of the labels. docker_auth
-// does not quote these either.
+// does not quote the values of labels.
 func (r listRequest) matchesSome(p *string, s string, vars []string) bool {
 	if p == nil {
 		return true

@@ -9,7 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
-// importer collects what will be written.
+// importer collects the settings that will be written.
 type importer struct {
 	Options
 	reader
@@ -38,7 +38,7 @@ type output struct {
 	groups, claims           []listing
 	directory                *directory
 	source, authorizer       []string // programs
-	authorizerBeside         bool     // there is a list, too
+	authorizerBeside         bool     // there is an acl list in addition to the authorizer
 	rules                    []outRule
 }
 
@@ -96,15 +96,15 @@ func (i *importer) all(root *yaml.Node) {
 	i.proxies(server["real_ip_header"])
 }
 
-// leftOut reports what to use for sections that are not imported.
+// leftOut reports what to use in place of sections that are not imported.
 func (i *importer) leftOut(top map[string]*yaml.Node) {
 	for _, s := range []struct {
 		keys []string
 		text string
 	}{
-		{[]string{"google_auth", "github_auth", "gitlab_auth", "oidc_auth"}, "the sign-in by browser is not imported: let the people of it be in a directory (ldap) or in Tidewaiter's accounts, and CI jobs show its ID tokens (oidc; docs/ci)"},
-		{[]string{"mongo_auth"}, "users in MongoDB are not imported: `tidewaiter import htpasswd` imports names with bcrypt hashes into Tidewaiter's accounts, or write a service that queries the database (external)"},
-		{[]string{"xorm_auth"}, "users in a database are not imported: `tidewaiter import htpasswd` imports names with bcrypt hashes into Tidewaiter's accounts, or write a service that queries the database (external)"},
+		{[]string{"google_auth", "github_auth", "gitlab_auth", "oidc_auth"}, "the sign-in by browser is not imported: move its users to a directory (ldap) or to Tidewaiter's accounts, and let CI jobs present ID tokens of the provider (oidc; docs/ci)"},
+		{[]string{"mongo_auth"}, "users in MongoDB are not imported: `tidewaiter import htpasswd` imports names with bcrypt hashes into Tidewaiter's accounts, or write a service that queries the database (webhook)"},
+		{[]string{"xorm_auth"}, "users in a database are not imported: `tidewaiter import htpasswd` imports names with bcrypt hashes into Tidewaiter's accounts, or write a service that queries the database (webhook)"},
 		{[]string{"plugin_authn"}, "Go plugins are not imported: write a service or a program that authenticates users (webhook or exec)"},
 		{[]string{"acl_mongo"}, "the list in MongoDB is not imported: export its entries into `acl` and import again; until then, requests that only they allow are refused"},
 		{[]string{"acl_xorm"}, "the list in a database is not imported: export its entries into `acl` and import again; until then, requests that only they allow are refused"},
@@ -148,9 +148,9 @@ func (i *importer) environment(n *yaml.Node, what string) {
 	i.note(Todo, n, "docker_auth gave the program its whole environment; Tidewaiter gives it PATH and LANG: if it reads other variables, list them in `environment: [NAME]` of %s, and set them for Tidewaiter", what)
 }
 
-// authz translates ext_authz. docker_auth calls it for requests that the list leaves open.
-// Tidewaiter's authorizer is called for everything that is granted, or for everything that no rule
-// denies.
+// authz translates ext_authz. docker_auth calls ext_authz for requests that no entry of the
+// list matches. Tidewaiter calls its authorizer for every request that is granted, or for every
+// request that no rule denies.
 func (i *importer) authz(n, acl *yaml.Node) {
 	program := i.program(n)
 	switch {
@@ -167,7 +167,7 @@ func (i *importer) authz(n, acl *yaml.Node) {
 	}
 }
 
-// registries determines the registries. docker_auth issues tokens for any.
+// registries determines the registries. docker_auth issues tokens for any service.
 func (i *importer) registries(acl *yaml.Node) {
 	services := i.Services
 	for _, r := range i.out.rules {

@@ -135,7 +135,7 @@ func TestEntriesWithoutTranslationAreRefused(t *testing.T) {
 		{"trap 1: a condition that docker_auth does not know", `acl: [{match: {team: "infrastructure"}, actions: [push]}]`,
 			`config.yml:1:16: trap: docker_auth ignores "team" in match, so the entry matches more requests than it seems to: correct the key or remove it`},
 		{"an invalid expression", `acl: [{match: {account: "/(/"}, actions: [push]}]`,
-			"config.yml:1:25: the regular expression is invalid, and docker_auth does not start with it: correct it (error parsing regexp: missing closing ): `(`)"},
+			"config.yml:1:25: the regular expression is invalid, and docker_auth does not start with it: correct the expression (error parsing regexp: missing closing ): `(`)"},
 		{"an invalid address", `acl: [{match: {ip: "10.0.0"}, actions: [push]}]`, `config.yml:1:20: "10.0.0" is neither an address nor a network: write 10.0.0.1 or 10.0.0.0/8`},
 		{"no match", `acl: [{actions: [push]}]`, `config.yml:1:7: match is missing: docker_auth crashes at this entry; to match everybody, write match: {}`},
 		{"addresses from anybody", `
@@ -158,16 +158,16 @@ acl: [{match: {ip: "127.0.0.1"}, actions: ["*"]}]`,
 func TestTrapsAreReported(t *testing.T) {
 	for _, tt := range []struct{ trap, src, note string }{
 		{"2: expressions without ends", `acl: [{match: {account: "/admin/"}, actions: ["*"]}]`, `line 1: trap: the regular expression "/admin/" is not anchored`},
-		{"3: everything to this machine", `acl: [{match: {ip: "127.0.0.0/8"}, actions: ["*"]}]`, `line 1: trap: it grants to all requests from 127.0.0.0/8`},
+		{"3: everything to this machine", `acl: [{match: {ip: "127.0.0.0/8"}, actions: ["*"]}]`, `line 1: trap: this entry grants to all requests from 127.0.0.0/8`},
 		{"4: names of a directory", "\nldap_auth: {addr: \"ldap:636\", tls: always, base: o=x, filter: \"(uid=${account})\"}", `line 2: trap: a directory finds alice if the user types ALICE`},
 		{"5: captures, never reached", "acl:\n- {match: {}, actions: [pull]}\n- {match: {account: \"/^(.+)@x$/\", name: \"${account:1}/*\"}, actions: []}",
-			`line 3: left out: it never decides: earlier entries match everything that it matches; the captures of an account's regular expression would be patterns there`},
+			`line 3: left out: this entry never decides: earlier entries match everything that it matches; the captures of an account's regular expression would be patterns there`},
 		{"7: letsencrypt", `server: {addr: ":443", letsencrypt: {email: a@example.com}}`, `line 1: trap: letsencrypt: docker_auth has served plain HTTP with it since 1.9.0`},
 		{"8: label_claims", `oidc_auth: {issuer: "https://x", label_claims: [groups]}`, `line 1: trap: docker_auth's documentation says label_claims`},
-		{"9: passwords beyond 72 bytes", `users: {ann: {password: "` + hash + `"}}`, `passwords longer than 72 bytes are rejected, of which docker_auth compares the first 72`},
+		{"9: passwords beyond 72 bytes", `users: {ann: {password: "` + hash + `"}}`, `passwords longer than 72 bytes are rejected; docker_auth compares only their first 72 bytes`},
 		{"10: expiration", `token: {issuer: x, expiration: 900}`, `line 1: trap: docker_auth does not tell clients how long a token is valid`},
-		{"a user without a password", `users: {ann: {}}`, `line 1: trap: the user "ann" has no password, so docker_auth accepts any: it is not imported`},
-		{"a user without a password, beside a directory", "users: {ann: {}}\next_auth: {command: /bin/true}", `line 1: trap: the user "ann" has no password, so docker_auth accepts any: it is imported with a random password`},
+		{"a user without a password", `users: {ann: {}}`, `line 1: trap: the user "ann" has no password, so docker_auth accepts any password: the user is not imported`},
+		{"a user without a password, beside a directory", "users: {ann: {}}\next_auth: {command: /bin/true}", `line 1: trap: the user "ann" has no password, so docker_auth accepts any password: the user is imported with a random password`},
 		{"a user with an invalid password, beside a program", "users: {ann: {password: \"!\"}}\next_auth: {command: /bin/true}", `line 1: changed: the user "ann" has a password that is not a bcrypt hash, so nobody could sign in by that name, not even users of ldap_auth or ext_auth`},
 		{"a user without a value", "users: {ann: }", `line 1: trap: the user "ann" has no value, not even {}: docker_auth does not know the user`},
 		{"nobody, without a value", "users: {\"\": }", `line 1: trap: the user "" has no value, not even {}`},
@@ -181,7 +181,7 @@ func TestTrapsAreReported(t *testing.T) {
 		{"an entry for nobody", "users: {ann: {password: \"" + hash + "\"}}\nacl: [{match: {account: ben}, actions: [pull]}]", `line 2: trap: no user of the file has the account "ben": this entry never decides`},
 		{"an address with a scheme", "ldap_auth: {addr: \"ldap://h:389\", base: o=x, filter: \"(uid=${account})\"}", `line 1: changed: addr is a host and a port, without ldap://`},
 		{"** is *", `acl: [{match: {name: "a/**"}, actions: [pull]}]`, `line 1: trap: ** means * in docker_auth`},
-		{"an account without a value", `acl: [{match: {account: , name: a}, actions: [pull]}]`, `line 1: trap: account has no value, so docker_auth accepts any`},
+		{"an account without a value", `acl: [{match: {account: , name: a}, actions: [pull]}]`, `line 1: trap: account has no value, so docker_auth accepts any value`},
 		{"an unknown key", "tokn: {issuer: x}", `line 1: left out: docker_auth does not know the key "tokn" and ignores it (did you mean "token"?)`},
 		{"casbin", "casbin_authz: {model_path: x}", `line 1: left out: casbin_authz: casbin is not imported: write its policy as rules`},
 		{"plugins", "plugin_authn: {plugin_path: x}", `line 1: left out: plugin_authn: Go plugins are not imported`},
@@ -204,7 +204,8 @@ func TestTrapsAreReported(t *testing.T) {
 	}
 }
 
-// The certificate keeps signing, and the report has what matters about it.
+// The imported config signs with the same certificate, and the report states what matters about
+// the certificate.
 func TestTheCertificateIsChecked(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -266,8 +267,8 @@ func TestTheCertificateIsChecked(t *testing.T) {
 	}
 }
 
-// What matters for this file comes first, by kind and line. What applies to every file comes
-// last, and once.
+// Notes about this file come first, by kind and line. Notes that apply to every file come last,
+// each once.
 func TestTheReportBeginsWithWhatMatters(t *testing.T) {
 	result, err := dockerauth.Import("config.yml", []byte(`
 token: {issuer: x, expiration: 900}
@@ -300,7 +301,7 @@ acl:
 	}
 }
 
-// Whatever a name, a comment or a path contains, it is read back unchanged.
+// A name, a comment or a path is read back unchanged, whatever it contains.
 func TestTextsAreQuoted(t *testing.T) {
 	src := []byte(`
 token: {issuer: "a: b # c 'd' \"e\" \\f"}
@@ -332,7 +333,7 @@ acl:
 }
 
 // A directory's attribute is a string if it has one value, and a list if it has several. Labels
-// in lower case are compared in lower case.
+// that docker_auth converts to lower case are compared in lower case.
 func TestLabelsOfADirectory(t *testing.T) {
 	src := []byte(`
 ldap_auth:

@@ -50,7 +50,7 @@ func TestKindsOfConfigurations(t *testing.T) {
 				Users map[string]struct{ Labels map[string][]string }
 			}
 			if err := yaml.Unmarshal(src, &read); err != nil {
-				return // a repeated key, which this reader does not accept
+				return // the file repeats a key, which this reader does not accept
 			}
 			list := readList(t, src)
 			for name, user := range read.Users {
@@ -68,7 +68,7 @@ func TestKindsOfConfigurations(t *testing.T) {
 	}
 }
 
-// Each problem has advice on what to write, and not only what is wrong.
+// Each problem states what to write, and not only what is wrong.
 func TestEachProblemHasAdvice(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {

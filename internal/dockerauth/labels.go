@@ -11,10 +11,11 @@ import (
 
 // docker_auth replaces variables before it parses a pattern. So the value of a label, and the
 // capture of a regular expression, is part of the pattern. In a rule a placeholder is compared
-// as text. Both agree if every value contains no special characters. If all values are in the
-// file and one is special, the patterns are written out for the users with the value. If values
-// come from elsewhere, a placeholder never matches more names than docker_auth's pattern. So it
-// may be used in what allows, and never in what denies.
+// as text. Pattern and placeholder match the same names if no value contains special
+// characters. If all values are in the file and one of them has special characters, the
+// patterns are written out for the users with that value. If values come from outside the file,
+// a placeholder never matches more names than docker_auth's pattern. So a placeholder may be
+// used in a rule that allows, but never in one that denies.
 
 // filled is a pattern of an entry with the values of its variables.
 type filled struct {
@@ -38,7 +39,7 @@ func (f filled) with() string {
 // variant is one way to fill the variables of an entry's patterns. The entry matches if one of
 // its variants does.
 type variant struct {
-	accounts                     []string // to which it applies; nil: to all
+	accounts                     []string // to which the variant applies; nil: to all
 	account, kind, name, service *filled
 }
 
@@ -57,7 +58,7 @@ func (v variant) key() string {
 // patterns returns the fields in the order of match.patterns.
 func (v *variant) patterns() []**filled { return []**filled{&v.account, &v.kind, &v.name, &v.service} }
 
-// mostVariants limits the variants of one entry.
+// maxVariants limits the variants of one entry.
 const maxVariants = 2000
 
 // patterns returns the patterns of a match that can have variables.
@@ -86,7 +87,7 @@ func (m *match) captures() bool {
 }
 
 // splitsAccount reports whether ${account} is used where a rule cannot have it: as a part of a
-// path segment, or in another pattern than the name's.
+// path segment, or in a pattern that is not for the name.
 func (m *match) splitsAccount() bool {
 	for _, p := range m.patterns() {
 		if !slices.Contains(variables(p), "account") {
@@ -131,8 +132,8 @@ func (i *importer) outside() string {
 	return cmp.Or(i.sources...)
 }
 
-// variants lists the variants of a match. from is the source outside the file whose labels its
-// patterns use, if any. If out is set, everything that can be written out is.
+// variants lists the variants of a match. from is the source outside the file whose labels the
+// patterns use, if any. If out is true, every variable that can be written out is written out.
 func (i *importer) variants(m match, out bool) (all []variant, from, unclear string) {
 	plainly := func(open bool) (v variant) {
 		for k, p := range m.patterns() {
@@ -221,7 +222,7 @@ func (i *importer) mayUsePlaceholders(m match) (bool, string) {
 // onePath matches text without special characters in a glob.
 var onePath = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
 
-// plainValue reports whether a label's value matches only itself in a name's pattern.
+// plainValue reports whether a label's value, used in a pattern for names, matches only itself.
 func plainValue(value, pattern string) bool {
 	_, isExpression := expression(pattern)
 	return onePath.MatchString(value) && !(isExpression && strings.Contains(value, "."))
@@ -240,8 +241,8 @@ func (i *importer) allPlain(m match) bool {
 	return true
 }
 
-// variantsFor lists the variants for a user of the file. With odd, it lists only those that a
-// placeholder does not cover.
+// variantsFor lists the variants for a user of the file. If withoutUserValue is true, it lists
+// only the variants that a placeholder does not cover.
 func (i *importer) variantsFor(m match, name string, withoutUserValue bool) (all []variant) {
 	captured := m.captured(name)
 	fill := func(p *string) (fields []*filled) {
@@ -255,7 +256,7 @@ func (i *importer) variantsFor(m match, name string, withoutUserValue bool) (all
 			key, ok := strings.CutPrefix(v, "labels:")
 			values, has := i.statics[name][key]
 			if !ok || !has {
-				continue // it stays unchanged
+				continue // the variable stays unchanged
 			}
 			some = true
 			var more []map[string]string
@@ -325,7 +326,7 @@ func (m *match) captured(name string) map[string]string {
 		}
 	}
 	if len(values) == 0 {
-		return nil // mark reports variables of groups then
+		return nil // then mark reports the variables ${account:N}
 	}
 	return values
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
 )
 
-// docker_auth treats the values of labels as patterns. If they are in the file, the rules have
-// the same meaning. If they come from elsewhere and are used to refuse, the list is refused.
+// docker_auth treats the values of labels as patterns. If the values are in the file, the rules
+// have the same meaning as the list. If values come from outside the file and an entry uses
+// them to refuse, the list is refused.
 func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
 	const everybody = `
   - {match: {account: "/.+/"}, actions: ["*"]}`

@@ -23,7 +23,7 @@ type fileEntry struct {
 	comment string
 }
 
-// entries reads the list.
+// entries reads the list acl.
 func (i *importer) entries(n *yaml.Node) (all []fileEntry) {
 	if n.Kind != yaml.SequenceNode {
 		i.problem(n, "expected a list of entries")
@@ -73,7 +73,7 @@ func (i *importer) match(n *yaml.Node) (m match) {
 		field, ok := fields[e.name]
 		switch {
 		case ok && empty(e.value):
-			i.note(Trap, e.key, "%s has no value, so docker_auth accepts any; to match requests without a sign-in, write %s: \"\"", e.name, e.name)
+			i.note(Trap, e.key, "%s has no value, so docker_auth accepts any value; to match requests without a sign-in, write %s: \"\"", e.name, e.name)
 		case ok:
 			text := i.text(e.value)
 			*field = &text
@@ -118,7 +118,7 @@ func (i *importer) pattern(field string, n *yaml.Node, text string) {
 		return
 	}
 	if _, err := regexp.Compile(variable.ReplaceAllLiteralString(inner, "x")); err != nil {
-		i.problem(n, "the regular expression is invalid, and docker_auth does not start with it: correct it (%v)", err)
+		i.problem(n, "the regular expression is invalid, and docker_auth does not start with it: correct the expression (%v)", err)
 		return
 	}
 	l, always, never, unclear := compared(filled{text: text}, atom{})
@@ -130,22 +130,22 @@ func (i *importer) pattern(field string, n *yaml.Node, text string) {
 	}
 }
 
-// unknown reports whether a pattern is a name that no user has.
+// unknown reports whether the pattern of an account is a name that no user has.
 func (i *importer) unknown(account string) bool {
 	name, ok := literally(account)
 	_, known := i.statics[name]
 	return ok && name != "" && !known && i.outside() == "" && !strings.Contains(account, "${")
 }
 
-// noteLocalNetwork notes an entry that grants to a loopback or private network, which all
-// requests may seem to come from.
+// noteLocalNetwork notes an entry that grants to a loopback or private network. Behind a proxy,
+// all requests may seem to come from such a network.
 func (i *importer) noteLocalNetwork(w fileEntry) {
 	m := w.match
 	if m.ip == nil || m.account != nil || m.labels != nil || m.name != nil || len(w.actions) == 0 {
 		return
 	}
 	if p, err := network(*m.ip); err == nil && (p.Addr().IsLoopback() || p.Addr().IsPrivate()) {
-		i.note(Trap, w.node, "it grants to all requests from %s: if a proxy has such an address, that is everybody, unless trusted_proxies lists it", *m.ip)
+		i.note(Trap, w.node, "this entry grants to all requests from %s: if a proxy has such an address, all requests seem to come from it, unless trusted_proxies lists the proxy", *m.ip)
 	}
 }
 
@@ -157,7 +157,8 @@ func (i *importer) list(n *yaml.Node) {
 	}
 	list := i.ordered(all, false)
 	if len(list.problems) > 0 {
-		// What placeholders cannot express may work if it is written out for each user.
+		// An entry that placeholders cannot express may be expressible if it is written out for
+		// each user.
 		if again := i.ordered(all, true); len(again.problems) < len(list.problems) {
 			list = again
 		}
@@ -173,9 +174,9 @@ func (i *importer) list(n *yaml.Node) {
 		i.noteLocalNetwork(w)
 		switch {
 		case !list.matching[k]:
-			i.note(Left, w.node, "it matches nothing that a registry requests")
+			i.note(Left, w.node, "this entry matches nothing that a registry requests")
 		case !list.reached[k]:
-			i.note(Left, w.node, "it never decides: earlier entries match everything that it matches%s", captures(w))
+			i.note(Left, w.node, "this entry never decides: earlier entries match everything that it matches%s", captures(w))
 		}
 	}
 	i.name(all, list.rules)
@@ -203,8 +204,8 @@ type translation struct {
 	closed            bool           // every request matches an entry
 }
 
-// ordered translates the list into rules. If out is set, labels of the file's users are written
-// out wherever possible.
+// ordered translates the list into rules. If out is true, labels of the file's users are
+// written out wherever possible.
 func (i *importer) ordered(all []fileEntry, out bool) translation {
 	m := translation{problems: map[int]string{}, matching: make([]bool, len(all)), reached: make([]bool, len(all))}
 	for _, kind := range []string{scope.TypeRepository, scope.TypeRegistry} {
@@ -419,7 +420,7 @@ func (i *importer) name(all []fileEntry, rules []outRule) {
 		taken[r.Name] = true
 		texts := r.texts()
 		if len(texts) > manyPatterns {
-			i.note(Changed, w.node, "it became %d patterns: patterns have no exceptions, so what other entries leave of it is written out", len(texts))
+			i.note(Changed, w.node, "this entry became %d patterns: patterns have no exceptions, so the names that other entries leave are written out", len(texts))
 		}
 		if r.deny {
 			r.Effect = ruleset.Deny
@@ -434,7 +435,8 @@ func (i *importer) name(all []fileEntry, rules []outRule) {
 	}
 }
 
-// manyPatterns is more than a person would have written.
+// A rule with more than manyPatterns patterns gets a note that explains them: nobody would
+// write that many by hand.
 const manyPatterns = 16
 
 // readable returns a comment as one line that fits in the name of a rule.

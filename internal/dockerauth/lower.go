@@ -10,10 +10,11 @@ import (
 
 // docker_auth converts a directory's value with strings.ToLower before it compares it; a rule
 // compares the value itself. So the rule's expression lists, for each character, all characters
-// whose lower case it is. Ignoring case would be wrong: it treats ſ and s as equal, though ſ is
-// lower case itself, and İ and i as different, though the lower case of İ is i.
+// whose lower case is that character. A comparison that ignores case would be wrong: it treats
+// ſ and s as equal, though ſ is lower case itself, and it treats İ and i as different, though
+// the lower case of İ is i.
 
-// uppers maps a lower-case character to the characters that it is the lower case of.
+// uppers maps a lower-case character to the characters whose lower case it is.
 var uppers = sync.OnceValue(func() map[rune][]rune {
 	all := make(map[rune][]rune)
 	for r := range unicode.MaxRune + 1 {
@@ -24,8 +25,8 @@ var uppers = sync.OnceValue(func() map[rune][]rune {
 	return all
 })
 
-// beforeLower returns an expression that matches a text exactly if source matches its lower
-// case. It fails if a match depends on adjacent characters.
+// beforeLower returns an expression that matches a text exactly if source matches the text in
+// lower case. It fails if a match depends on adjacent characters.
 func beforeLower(source string) (string, bool) {
 	re, err := syntax.Parse(source, syntax.Perl)
 	if err != nil {
@@ -75,7 +76,7 @@ func lowerClass(ranges []rune) *syntax.Regexp {
 	for i := 0; i+1 < len(ranges); i += 2 {
 		from := ranges[i]
 		for r := from; r <= ranges[i+1]; r++ {
-			if unicode.ToLower(r) != r { // it is never in a lower-case text
+			if unicode.ToLower(r) != r { // a lower-case text never contains r
 				if from < r {
 					spans = append(spans, span{from, r - 1})
 				}

@@ -12,7 +12,7 @@ import (
 // Marks for docker_auth's variables in a pattern: one character each, which no pattern has.
 const (
 	markAccount = '\ue000' // ${account}
-	markLabel   = '\ue001' // ${labels:X}, the first in the pattern; the next one is one higher
+	markLabel   = '\ue001' // ${labels:X}; a second label has the next character
 	markLast    = '\uf8ff'
 )
 
@@ -39,8 +39,8 @@ func replaceMarks(text string, by rune) string {
 // reserved reports whether a character is a marker.
 func reserved(r rune) bool { return isMark(r) || r <= '\x03' }
 
-// mark replaces variables by marks. It fails for those that rules cannot have. resource is the
-// requested type, or "" if the pattern is not for a name.
+// mark replaces variables by marks. It fails for variables that rules cannot have. resource is
+// the requested type, or "" if the pattern is not for a name.
 func mark(f filled, resource string) (m marked, unclear string) {
 	if strings.ContainsFunc(f.with(), reserved) {
 		return m, fmt.Sprintf("%q has a character that no name can have: remove it, or write another name", f.with())
@@ -86,11 +86,11 @@ func expression(text string) (string, bool) {
 	return "", false
 }
 
-// mostNames limits how many patterns one name of the list may become.
+// maxNames limits how many patterns one name of the list may become.
 const maxNames = 64
 
 // names translates a pattern of names to areas. unclear is the reason why there is no exact
-// translation; the areas then cover at least its names.
+// translation; the areas then cover at least the names that f matches.
 func names(f filled, kind string) (areas []area, unclear string) {
 	m, unclear := mark(f, kind)
 	all := []area{{pattern: everything}}
@@ -137,7 +137,8 @@ func names(f filled, kind string) (areas []area, unclear string) {
 	return areas, unclear
 }
 
-// unanchored matches a regular expression that was probably meant to match the begin of a name.
+// unanchored matches a regular expression that was probably meant to match the beginning of a
+// name.
 var unanchored = regexp.MustCompile(`^/\^?(\$\{(?:account|labels:[^}]*)\})(?:\\?/)(?:\.[*+]|\(\.[*+]\))\$?/$`)
 
 // insteadOf suggests what to write in place of a pattern.
@@ -162,8 +163,8 @@ func misplaced(source string) bool {
 	if err != nil {
 		return true
 	}
-	// A group around the mark changes nothing if the mark is text. It changes the meaning if
-	// the mark is one of several characters.
+	// A group around the mark changes nothing if the mark is plain text. The group changes the
+	// meaning if the mark is one of several characters, such as in a class.
 	two, err := syntax.Parse(strings.ReplaceAll(alone, string(markLast), "(?:"+string(markLast)+")"), syntax.Perl)
 	return err != nil || one.String() != two.String() || splitsMark(one)
 }
@@ -181,12 +182,14 @@ func splitsMark(re *syntax.Regexp) bool {
 	return slices.ContainsFunc(re.Sub, splitsMark)
 }
 
-// pattern parses a text in which * matches within a segment and \x00 any number of segments.
+// pattern parses a text in which * matches within a segment, and \x00 matches any number of
+// segments.
 func (m marked) pattern(text string) (p pattern, unclear string) {
 	words := strings.Split(text, "/")
 	for i, word := range words {
 		if strings.Contains(word, hostless) {
-			// Only the first of several segments can have a colon: it is a host then.
+			// Only the first of several segments can have a colon, because that segment can be
+			// a host.
 			if len(words) > 1 && !slices.ContainsFunc(words[:i], func(w string) bool { return w != "\x00" }) {
 				unclear = "the first segment of a name can have a colon (a host with its port), but the class has no colon"
 			}

@@ -43,7 +43,7 @@ type area struct {
 	when    []literal
 }
 
-// mostPieces limits how many patterns one operation may produce.
+// maxPieces limits how many patterns one operation may produce.
 const maxPieces = 400
 
 // textPart parses a segment that may have *.
@@ -87,8 +87,9 @@ func (p pattern) has(kind partKind) bool {
 	return slices.ContainsFunc(p, func(q part) bool { return q.kind == kind })
 }
 
-// texts returns the pattern in the form of rules. That takes two texts if nothing may follow:
-// team and team/**.
+// texts returns the pattern in the form of rules. A pattern that ends with deep takes two
+// texts, team and team/**, because a ** at the end of a rule's pattern matches at least one
+// segment.
 func (p pattern) texts() []string {
 	words := make([]string, len(p))
 	for i, q := range p {
@@ -125,8 +126,9 @@ func (p pattern) possible() bool {
 	return false
 }
 
-// within reports whether every name of p is one of q. It may be false although it is so; then more
-// is written than is needed. It compares each part of p with each of q once.
+// within reports whether every name of p is a name of q. It may return false for a p that is
+// within q; then the import writes more patterns than necessary. It compares each part of p
+// with each part of q once.
 func (p pattern) within(q pattern) bool {
 	// here[j] is whether p[i:] is within q[j:], and after[j] whether p[i+1:] is.
 	here, after := make([]bool, len(q)+1), make([]bool, len(q)+1)
@@ -164,15 +166,16 @@ func (p part) within(q part) bool {
 	return false
 }
 
-// globbed reports whether a glob matches a text. A * in the text is only matched by a * of the
-// glob, so it also reports whether one glob includes another. Names have no other special
+// globbed reports whether a glob matches a text. Only a * of the glob matches a * in the text,
+// so globbed also reports whether one glob includes another. Names have no other special
 // characters.
 func globbed(glob, text string) bool {
 	matches, err := path.Match(glob, text)
 	return matches && err == nil
 }
 
-// intersect returns the intersection of p and q. It fails if that cannot be computed.
+// intersect returns the intersection of p and q. It fails if the intersection has no form as
+// areas, or takes too many steps.
 func intersect(p, q pattern) ([]area, bool) {
 	switch {
 	case p.within(q):
@@ -194,11 +197,12 @@ func intersect(p, q pattern) ([]area, bool) {
 	return tidy(areas), len(areas) <= maxPieces
 }
 
-// mostSteps bounds the ways in which the ** of two patterns are tried against each other: with a
-// few in each there are thousands, and with twenty more than anybody could wait for.
+// maxSteps bounds the number of ways in which the ** of two patterns are matched against each
+// other. A few ** in each pattern take thousands of steps, and twenty take more than anybody
+// could wait for.
 const maxSteps = 20_000
 
-// meeting intersects patterns part by part. It is the number of steps that are left.
+// intersector intersects patterns part by part. Its value is the number of steps that are left.
 type intersector int
 
 func (m *intersector) parts(p, q pattern) ([]area, bool) {
@@ -209,7 +213,8 @@ func (m *intersector) parts(p, q pattern) ([]area, bool) {
 	case len(p) == 0 && len(q) == 0:
 		return []area{{}}, true
 	case len(p) > 0 && len(q) > 0 && p[0].kind == deep && q[0].kind == deep:
-		// What both skip, and then one of them goes on first.
+		// Both ** match the same segments first. Then one of them ends, and the other one may
+		// match more.
 		one, ok1 := m.parts(p[1:], q)
 		if !ok1 {
 			return nil, false
@@ -236,7 +241,7 @@ func (m *intersector) parts(p, q pattern) ([]area, bool) {
 	return all, len(all) <= maxPieces
 }
 
-// deep intersects a pattern that begins with ** with one that does not.
+// deep intersects a pattern that begins with ** with a pattern that does not.
 func (m *intersector) deep(p, q pattern) ([]area, bool) {
 	none, ok := m.parts(p[1:], q)
 	if !ok || len(q) == 0 {
@@ -295,7 +300,7 @@ func (p part) intersect(q part) ([]area, bool) {
 	return nil, true
 }
 
-// meetGlobs intersects two globs of one segment.
+// intersectGlobs intersects two globs of one segment.
 func intersectGlobs(p, q string) ([]string, bool) {
 	steps := 0
 	var intersect func(p, q string) []string
@@ -341,9 +346,9 @@ func prefixed(head string, texts []string) []string {
 	return all
 }
 
-// meetClaims intersects patterns with claims. The number of a claim's segments is known if
-// neither pattern has ** and only one has a claim. Its value is known if the other pattern has
-// words there.
+// intersectClaims intersects patterns with claims. The number of a claim's segments is known if
+// neither pattern has ** and only one has a claim. The claim's value is known if the other
+// pattern has words in those segments.
 func intersectClaims(p, q pattern) ([]area, bool) {
 	if q.has(claim) {
 		p, q = q, p
@@ -413,7 +418,7 @@ func distinct[T comparable](values []T) []T {
 	return kept
 }
 
-// includes reports whether all values of some are in all.
+// includes reports whether all contains every value of some.
 func includes[T comparable](all, some []T) bool {
 	return !slices.ContainsFunc(some, func(v T) bool { return !slices.Contains(all, v) })
 }

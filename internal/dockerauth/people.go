@@ -42,10 +42,10 @@ func (i *importer) users(n *yaml.Node) {
 		case strings.TrimSpace(e.name) != e.name || !text.OneLine(e.name):
 			i.problem(e.key, "nobody can sign in with the name %q: it has a control character, or leading or trailing white space: correct the name, or remove the user", e.name)
 		case keys["password"] == nil && i.further:
-			i.note(Trap, e.key, "the user %q has no password, so docker_auth accepts any: it is imported with a random password, so that users of ldap_auth or ext_auth cannot sign in by that name", e.name)
+			i.note(Trap, e.key, "the user %q has no password, so docker_auth accepts any password: the user is imported with a random password, so that users of ldap_auth or ext_auth cannot sign in by that name", e.name)
 			hash = randomHash
 		case keys["password"] == nil:
-			i.note(Trap, e.key, "the user %q has no password, so docker_auth accepts any: it is not imported", e.name)
+			i.note(Trap, e.key, "the user %q has no password, so docker_auth accepts any password: the user is not imported", e.name)
 			continue
 		case !bcrypt.MatchString(hash) && i.further:
 			i.note(Changed, keys["password"], "the user %q has a password that is not a bcrypt hash, so nobody could sign in by that name, not even users of ldap_auth or ext_auth: it is imported with a random password; to let those users in, remove it", e.name)
@@ -64,7 +64,7 @@ func (i *importer) users(n *yaml.Node) {
 		}
 	}
 	if len(i.out.users) > 0 {
-		i.general(Kept, n, "%s of the file: names and password hashes are kept; passwords longer than 72 bytes are rejected, of which docker_auth compares the first 72", count(len(i.out.users), "user", "users"))
+		i.general(Kept, n, "%s of the file: names and password hashes are kept; passwords longer than 72 bytes are rejected; docker_auth compares only their first 72 bytes", count(len(i.out.users), "user", "users"))
 	}
 }
 
@@ -73,8 +73,9 @@ func oneLine(s string) bool {
 	return s != "" && strings.TrimSpace(s) == s && text.OneLine(s)
 }
 
-// isDistinguishedName reports whether a text is a distinguished name. docker_auth compares these
-// as text; Tidewaiter compares them as names, in subjects and groups.
+// isDistinguishedName reports whether a text is a distinguished name. docker_auth compares
+// distinguished names as text. Tidewaiter compares them as names in subjects and groups, so
+// that other spellings match too.
 func isDistinguishedName(text string) bool {
 	name, err := dn.Parse(text)
 	return err == nil && name.Len() > 1
@@ -126,7 +127,7 @@ type directory struct {
 	memberOf                   bool
 }
 
-// ldapLabels records the directory's labels that are groups, and those in lower case.
+// ldapLabels records which labels of the directory are groups, and which are in lower case.
 func (i *importer) ldapLabels(n *yaml.Node) (attributes []listing, memberOf bool) {
 	for _, e := range i.pairs(n) {
 		if e.name != "labels" {
@@ -223,8 +224,8 @@ func (i *importer) ldap(n *yaml.Node) {
 			return
 		}
 		d.filter, d.nameFrom = strings.ReplaceAll(d.filter, "${account}", "{name}"), found[0][1]
-		// An empty base means the whole directory in Tidewaiter. docker_auth does that only at a
-		// global catalog.
+		// An empty base means the whole directory in Tidewaiter. docker_auth searches the whole
+		// directory only at a global catalog.
 		if d.base == "" && port != "3268" && port != "3269" {
 			i.problem(n, "base is missing, and docker_auth searches from the root, where most directories find nothing: write the DN that contains the users")
 			return

@@ -21,12 +21,12 @@ const (
 	maxDepth = 24
 )
 
-// reader reads YAML as docker_auth does, which ignores unknown keys, but reports them.
+// reader reads YAML as docker_auth does, but reports unknown keys, which docker_auth ignores.
 type reader struct {
 	file     string
 	problems strictyaml.Problems
 	notes    []Note
-	always   []Note // notes that apply to every configuration with the key; they come last
+	always   []Note // notes that apply to every configuration with their key, written last
 	read     int    // keys
 }
 
@@ -89,13 +89,13 @@ type entryOf struct {
 	key, value *yaml.Node
 }
 
-// pairs returns the keys of a section as docker_auth reads them: of repeated keys the last one
-// counts, or both if they are sections themselves. Merged keys (<<) count as if they were
-// written there.
+// pairs returns the keys of a section as docker_auth reads them. If a key is repeated, its last
+// value counts, or both values if they are sections. Merged keys (<<) count as if they were
+// written in the section.
 func (r *reader) pairs(n *yaml.Node) []entryOf { return r.keys(n, false) }
 
-// members returns the keys of a section such as users, whose keys are chosen by the user. Of
-// repeated keys the last one counts.
+// members returns the keys of a section such as users, whose keys are chosen by the user. If a
+// key is repeated, its last value counts.
 func (r *reader) members(n *yaml.Node) []entryOf { return r.keys(n, true) }
 
 func (r *reader) keys(n *yaml.Node, replace bool) []entryOf {
@@ -146,8 +146,8 @@ func (r *reader) gather(all []entryOf, n *yaml.Node, replace bool, depth int) []
 	return all
 }
 
-// merge appends merged keys: those of a section, or of a list of sections, of which the first
-// one with a key counts.
+// merge appends the merged keys of a section or of a list of sections. If several sections of a
+// list have the same key, the first one counts.
 func (r *reader) merge(all []entryOf, key, value *yaml.Node, replace bool, depth int) []entryOf {
 	sections := []*yaml.Node{value}
 	if value.Kind == yaml.SequenceNode {
@@ -195,7 +195,7 @@ func empty(n *yaml.Node) bool {
 		slices.Contains([]string{"", "~", "null", "Null", "NULL"}, n.Value)
 }
 
-// text returns a text value, or "" if nothing is there.
+// text returns a text value, or "" if there is no value.
 func (r *reader) text(n *yaml.Node) string {
 	if empty(n) {
 		return ""

@@ -8,17 +8,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// entry is one entry of the list. It matches if its conditions hold and the name is in one of
-// its areas.
+// entry is one entry of the list. An entry matches a request if the entry's conditions hold and
+// the name is in one of its areas.
 type entry struct {
 	line    int
 	when    []literal
 	areas   []area
 	actions scope.Actions
-	unclear string // why it has no exact translation; its areas then include all matching names
+	unclear string // why the entry has no exact translation; areas then include all matching names
 
-	from  string  // the source outside the file whose labels are patterns in its names
-	every pattern // all names that could then match
+	from  string  // the source outside the file whose labels are patterns in the entry's names
+	every pattern // all names that could match because of such labels
 }
 
 // region is a part of what an entry matches.
@@ -26,8 +26,8 @@ type region struct {
 	entry   int
 	pattern pattern
 	when    []literal
-	wide    bool // it includes more than the entry matches; only used to refuse
-	guessed bool // what it matches depends on patterns from outside the file
+	wide    bool // it includes more names than the entry matches; only for entries that refuse
+	guessed bool // the matching names depend on patterns from outside the file
 }
 
 // rule is one rule that translates a part of an entry.
@@ -42,19 +42,21 @@ type rule struct {
 // A list in which the first matching entry decides becomes rules in which a deny overrides
 // every allow. For one action, each entry either allows or refuses. So
 //
-//	what is granted is what some entry allows, and none refuses that stands before it.
+//	a request is granted if some entry allows it and no earlier entry refuses it.
 //
 // Each allow therefore excludes the earlier refusals, in one of these ways:
 //
-//   - The refusal becomes a deny, if it refuses nothing that an earlier allow grants, or if all
-//     such allows cover its whole pattern, because then their conditions can be excluded.
-//   - If the refusal covers the allow's whole pattern, its conditions are excluded from the
-//     allow's.
-//   - If they only have some names in common, a deny is written for the common names, or the
-//     allow is written for the others.
+//   - The refusal becomes a deny, if it refuses nothing that an allow before it grants, or if
+//     all such allows cover the refusal's whole pattern, because then the deny can exclude the
+//     conditions of those allows.
+//   - If the refusal covers the allow's whole pattern, the allow's condition excludes the
+//     refusal's conditions.
+//   - If refusal and allow have only some names in common, a deny is written for the common
+//     names, or the allow is written for the names that are not common.
 //
 // Each deny applies only where the first matching entry refuses, and each allow excludes only
-// what such an entry refuses. So neither can be wrong, whatever else is written.
+// what such an entry refuses. So each rule is correct by itself, whatever other rules are
+// written.
 type ordering struct {
 	entries  []entry
 	action   scope.Actions
@@ -66,7 +68,8 @@ type ordering struct {
 	denied map[int]bool // indexes of the regions for which a deny is written
 }
 
-// order translates the list into rules. problems says for an entry why it has no translation.
+// order translates the list into rules. problems has, by index, the reason why an entry has no
+// translation.
 func order(entries []entry, of scope.Actions) (rules []rule, problems map[int]string, reached []bool) {
 	problems = make(map[int]string)
 	regions, reached := reachable(entries)
@@ -92,7 +95,7 @@ func order(entries []entry, of scope.Actions) (rules []rule, problems map[int]st
 	return merge(all), problems, reached
 }
 
-// reachable removes what earlier entries always decide.
+// reachable returns the parts of entries that earlier entries do not always decide.
 func reachable(entries []entry) (regions []region, reached []bool) {
 	reached = make([]bool, len(entries))
 	for i, e := range entries {
@@ -120,17 +123,17 @@ func reachable(entries []entry) (regions []region, reached []bool) {
 	return regions, reached
 }
 
-// withoutUserValue matches an account's name that has no ${user}, though it could be a part of a
-// repository's name: one with a slash or a colon.
+// withoutUserValue matches an account's name with a slash or a colon. Such a name has no
+// ${user}, though it could be a part of a repository's name.
 var withoutUserValue = atom{kind: account, form: like, text: "[/:]"}
 
 // betweenSlashes matches an account's name that docker_auth would parse as a regular expression
-// where it is a whole pattern.
+// if the name were a whole pattern.
 var betweenSlashes = atom{kind: account, form: like, text: "(?s)^/.+/$"}
 
 // widened adds names to entries that refuse by ${account}. An account with a slash in its name
-// has no ${user} in rules. To grant such an account nothing more, an entry that refuses is
-// extended to all of these names.
+// has no ${user} in rules. So that such an account is granted nothing more than before, an
+// entry that refuses is extended to all names that could match.
 func widened(regions []region) []region {
 	all := make([]region, 0, len(regions))
 	for _, r := range regions {
@@ -210,8 +213,8 @@ func (o *ordering) order() {
 }
 
 // reportGuessed reports an entry that refuses by patterns from outside the file, if any later
-// entry allows. No rule can refuse exactly as much, and one that refuses less would grant too
-// much.
+// entry allows. No rule can refuse exactly what the entry refuses, and a rule that refuses less
+// would grant too much.
 func (o *ordering) reportGuessed(j int) {
 	r := o.regions[j]
 	for _, after := range o.regions[j+1:] {
@@ -246,7 +249,7 @@ func (o *ordering) refuse(j int) {
 		}
 	}
 	if !later {
-		return // there is nothing to refuse after it
+		return // no later entry allows anything to refuse
 	}
 	w := condition{all: r.when}
 	for _, before := range o.regions[:j] {
@@ -274,9 +277,9 @@ func (o *ordering) refuse(j int) {
 	simple, possible := w.simple()
 	switch {
 	case !possible:
-		o.denied[j] = true // earlier entries allow everything that it would refuse
+		o.denied[j] = true // earlier entries allow everything that the deny would refuse
 	case covered && len(w.none) > 0 && (len(simple.none) > 0 || len(simple.all) > len(w.all)):
-		// The exceptions remain: conditions in the later allows are simpler.
+		// The deny would need exceptions: conditions in the later allows are simpler.
 	default:
 		o.deny(j, r.pattern, simple)
 		o.denied[j] = true
@@ -293,8 +296,9 @@ type portion struct {
 	when    condition
 }
 
-// split returns a part without a region that has the areas in common with it: the patterns that
-// are left, and the areas where the region's conditions do not hold.
+// split returns the portion without a region, where common has the areas of both. The result
+// has the patterns that are left, and the common areas where the region's conditions do not
+// hold.
 func (p portion) split(left, common []area, when []literal) (parts []portion) {
 	for _, l := range left {
 		parts = append(parts, portion{l.pattern, condition{slices.Concat(p.when.all, l.when), p.when.none}})
@@ -305,8 +309,7 @@ func (p portion) split(left, common []area, when []literal) (parts []portion) {
 	return parts
 }
 
-// allowed is a part of an allow from which the earlier refusals are excluded, one after the
-// other.
+// allowed is a part of an allow. The earlier refusals are excluded from it one after the other.
 type allowed struct {
 	portion
 	next int // the next region to exclude
@@ -342,7 +345,7 @@ func (o *ordering) allow(i int) {
 	}
 }
 
-// against returns what is left of an allow after a refusal is excluded.
+// against returns what is left of the allow i after the refusal j is excluded.
 func (o *ordering) against(i, j int, a portion) []portion {
 	refusal := o.regions[j]
 	if !(condition{all: slices.Concat(a.when.all, refusal.when), none: a.when.none}).possible() {
@@ -406,8 +409,8 @@ func (o *ordering) refuseWithin(i, j int, common area) {
 }
 
 // except returns what is left of a deny after an earlier allow is excluded. later is the
-// condition of the allow for which the deny is written: the deny is not needed where it does
-// not hold.
+// condition of the allow for which the deny is written. Where later does not hold, the deny is
+// not needed.
 func (p portion) except(before region, later []literal) ([]portion, bool) {
 	areas, ok := intersect(before.pattern, p.pattern)
 	if !ok {
@@ -461,8 +464,8 @@ func merge(rules []rule) []rule {
 	return rules
 }
 
-// combine adds each rule to an earlier one of its entry with the same effect and condition, if
-// they are also alike.
+// combine adds each rule to an earlier rule of the same entry that has the same effect and
+// condition, if the function alike holds for both rules.
 func combine(rules []rule, alike func(a, b rule) bool, add func(into *rule, r rule)) (combined []rule) {
 	for _, r := range rules {
 		same := func(c rule) bool {

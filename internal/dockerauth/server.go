@@ -44,7 +44,7 @@ func (i *importer) server(n *yaml.Node) map[string]*yaml.Node {
 		if i.out.certificate == "" {
 			i.note(Trap, at, "%s, so the import uses plain HTTP: configure a certificate for the listener (tls), or a proxy with TLS, because passwords are sent here", text)
 		} else {
-			i.note(Trap, at, "%s; it uses certificate and key", text)
+			i.note(Trap, at, "%s; the import uses certificate and key", text)
 		}
 	}
 	if at := keys["hsts"]; i.isTrue(at) {
@@ -58,7 +58,8 @@ func (i *importer) server(n *yaml.Node) map[string]*yaml.Node {
 	return keys
 }
 
-// absolute notes a relative path, which is now relative to another folder.
+// absolute notes a relative path, because Tidewaiter resolves it against another folder than
+// docker_auth.
 func (i *importer) absolute(n *yaml.Node, path string) {
 	if path != "" && !filepath.IsAbs(path) {
 		i.note(Changed, n, "the path %s is relative to the folder of the written file, not to the working directory", path)
@@ -118,8 +119,8 @@ func (i *importer) expiration(n *yaml.Node) {
 	i.out.lifetime = seconds
 }
 
-// root checks the signing certificate, if it is readable here, and reports whether registries
-// will reject it.
+// root checks the signing certificate if this process can read it, and reports whether
+// registries will reject it.
 func (i *importer) root(n, legacy *yaml.Node) (refused bool) {
 	certificatePEM, err := i.Read(i.out.rootCertificate)
 	if err != nil {
@@ -142,7 +143,7 @@ func (i *importer) root(n, legacy *yaml.Node) (refused bool) {
 	}
 	keyPEM, err := i.Read(i.out.rootKey)
 	if err != nil {
-		return refused // check reports it
+		return refused // tidewaiter check reports the error
 	}
 	root, err := token.ParseRoot(certificatePEM, keyPEM)
 	if err != nil {

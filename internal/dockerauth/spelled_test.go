@@ -9,7 +9,8 @@ import (
 )
 
 // Tidewaiter compares groups that are distinguished names as names; docker_auth compares them
-// as text. An entry that refuses such a group in docker_auth must not miss it here.
+// as text. An entry that refuses such a group in docker_auth must refuse the group in
+// Tidewaiter too.
 func TestGroupsThatAreDistinguishedNamesGrantNothingMore(t *testing.T) {
 	const directory = "ldap_auth: {addr: 'localhost:389', base: o=x, filter: '(uid=${account})', labels: {groups: {attribute: memberOf, parse_cn: true}}}\next_auth: {command: /bin/true}\n"
 	imported := 0

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A * of the glob matches anything, including a * of the text. A letter of the glob only matches
-// itself.
+// A * of the glob matches anything, including a * of the text. A letter of the glob matches
+// only itself.
 func TestGlobsOfGlobs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		glob := rapid.StringOfN(rapid.RuneFrom([]rune("ab*")), 0, 12, -1).Draw(t, "glob")
@@ -46,7 +46,7 @@ func TestPatternsWithManyDeepPartsAreComparedInFewSteps(t *testing.T) {
 	}
 }
 
-// The table has the same result as the recursive definition.
+// The table in within has the same result as the recursive definition of within.
 func TestWithinFollowsItsDefinition(t *testing.T) {
 	var within func(p, q pattern) bool
 	within = func(p, q pattern) bool {

@@ -5,16 +5,17 @@ import (
 	"strings"
 )
 
-// Subtraction of patterns. A pattern has no exceptions, so the rest is written out, if
-// necessary character by character: everything except test-* is what begins with another letter
-// than t, with t and another letter than e, and so on. That is long but exact; it is the last
-// resort.
+// Subtraction of patterns. A pattern has no exceptions, so the names that are left are written
+// out, if necessary character by character. For example, everything except test-* is: names
+// that begin with another letter than t, names that begin with t and another letter than e, and
+// so on. Such a list is long but exact, and used only if no other translation exists.
 
 // letters are the characters of names. Only a first segment can also have a colon:
 // host:5000/app.
 const letters = "abcdefghijklmnopqrstuvwxyz0123456789._-"
 
-// subtract returns the names of p that are not in q. It fails if that cannot be written.
+// subtract returns the names of p that are not in q. It fails if patterns cannot express those
+// names.
 func subtract(p, q pattern) ([]area, bool) {
 	if p.within(q) {
 		return nil, true
@@ -34,7 +35,7 @@ func subtract(p, q pattern) ([]area, bool) {
 		return []area{{pattern: p}}, true
 	}
 	var areas []area
-	// Names differ by their number of segments first.
+	// The names of p with another number of segments than q are left.
 	for n := len(head); n < len(taken) && (open || n == len(head)); n++ {
 		areas = append(areas, area{pattern: lengthen(head, n)})
 	}
@@ -50,7 +51,7 @@ func subtract(p, q pattern) ([]area, bool) {
 	if takenOpen && open {
 		rest = pattern{{kind: deep}}
 	}
-	done := []area{{}} // what the previous segments have in common
+	done := []area{{}} // the intersection of the previous segments
 	for i := range taken {
 		left, ok := from[i].subtract(taken[i], i == 0)
 		if !ok {
@@ -104,7 +105,7 @@ func (p part) subtract(q part, first bool) ([]area, bool) {
 		return []area{{pattern{p}, []literal{not(claimed(q.text, p.text))}}}, true
 	case q.kind == member:
 		return nil, false
-	case p.kind == user: // all except ann: ${user}, if the account is not ann
+	case p.kind == user: // ${user} without ann: ${user}, if the account is not ann
 		return []area{{pattern{p}, []literal{not(common[0].when[0].atom)}}}, true
 	case q.kind == user && p.kind == word:
 		return []area{{pattern{p}, []literal{not(named(p.text))}}}, true
@@ -126,7 +127,8 @@ func (p part) subtract(q part, first bool) ([]area, bool) {
 	return areas, true
 }
 
-// complement returns globs for all segments that a word, or a glob with one *, does not match.
+// complement returns globs for all segments that the text, a word or a glob with one *, does
+// not match.
 func complement(text string, first bool) ([]string, bool) {
 	head, tail, globbed := strings.Cut(text, "*")
 	if strings.Contains(tail, "*") {
@@ -146,7 +148,8 @@ func complement(text string, first bool) ([]string, bool) {
 	for _, other := range differing(reversed(tail), alphabet) {
 		others = append(others, reversed(other))
 	}
-	// Both match, but they overlap: ab*bc does not match abc.
+	// The segment begins with head and ends with tail, but they overlap: ab*bc does not match
+	// abc.
 	for over := 1; over <= min(len(head), len(tail)); over++ {
 		if strings.HasSuffix(head, tail[:over]) {
 			others = append(others, head+tail[over:])
@@ -155,8 +158,8 @@ func complement(text string, first bool) ([]string, bool) {
 	return others, true
 }
 
-// differing returns globs for all texts that do not begin with the word: those with another letter
-// at some position, and those that end before.
+// differing returns globs for all texts that do not begin with the word: texts with another
+// letter at some position, and texts that are only the beginning of the word.
 func differing(word, alphabet string) (others []string) {
 	for i := range len(word) {
 		for _, c := range alphabet {

@@ -18,8 +18,9 @@ type yamlWriter struct{ bytes.Buffer }
 
 func (w *yamlWriter) line(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 
-// field writes a key with its value unless that is empty. A key ends with a colon, with the
-// spaces before it. A bool and a number are written as they are, a text is quoted.
+// field writes a key with its value, or nothing if the value is empty. The key includes the
+// spaces before it and the colon after it. A bool and a number are written as they are, a text
+// is quoted.
 func (w *yamlWriter) field(key string, value any) {
 	switch v := value.(type) {
 	case string:
@@ -145,7 +146,7 @@ func (w *yamlWriter) identity(out *output) {
 	}
 }
 
-// texts returns the patterns of a rule that a repository's name can match.
+// texts returns those patterns of a rule that the name of a repository can match.
 func (r rule) texts() (texts []string) {
 	for _, p := range r.patterns {
 		for _, text := range p.texts() {
@@ -160,7 +161,7 @@ func (r rule) texts() (texts []string) {
 // plain matches text that needs no quotes in YAML.
 var plain = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9/_.-]*$`)
 
-// quote quotes a text for YAML if needed.
+// quote returns a text as a YAML value, quoted if needed.
 func quote(s string) string {
 	switch {
 	case plain.MatchString(s) && !slices.Contains([]string{"true", "false", "yes", "no", "on", "off", "null", "y", "n"}, strings.ToLower(s)):
