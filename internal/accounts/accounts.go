@@ -1,8 +1,9 @@
 // Package accounts manages local users, groups and robots. It answers: is this a local user or
 // robot, and what are its groups?
 //
-// It is an identity source with the name "accounts": it verifies passwords itself, and by package
-// credentials all credentials that Tidewaiter issues, whose owners may be from any source.
+// The package is an identity source with the name "accounts". It verifies the passwords of
+// local users. It also verifies all credentials that Tidewaiter issues, by package credentials.
+// The owners of those credentials can be from any source.
 //
 // # Names
 //
@@ -35,20 +36,22 @@
 //	tidewaiter:accounts:write         change them, except administrators
 //	tidewaiter:administrators:write   change administrators too
 //
-// The right accounts:write is as powerful as being any account that it may change. Users need no
-// right to change their own password, by giving the current one. Robots need no right to rotate
-// their own secret. The owners of a namespace manage its robots.
+// The right accounts:write is as powerful as the accounts that it permits to change, because
+// its holder can set their passwords. Users need no right to change their own password, by
+// giving the current one. Robots need no right to rotate their own secret. The owners of a
+// namespace manage its robots.
 //
-// Nobody can promote themselves. Nothing that a non-administrator sets or creates for somebody
-// else makes anybody an administrator later: an account whose password or secret they set cannot
-// become an administrator before an administrator has set another one (ErrSetByDelegate).
+// Nobody can promote themselves. A non-administrator who sets the password or secret of another
+// account cannot profit from it later: that account cannot become an administrator before an
+// administrator has set another password or secret (ErrSetByDelegate).
 //
 // # Changes
 //
-// Every change is journaled in its own transaction. Objects have a version: a call that is given
-// a version other than the current one fails with admin.ErrChanged; 0 matches any version. A
-// change that forbids something takes effect at once in this process. Other processes that share
-// the database notice it within a second, while Credentials.Run runs.
+// Every change is journaled in its own transaction. Objects have a version: a call that is
+// given a version other than the current one fails with admin.ErrChanged; 0 matches any
+// version. A change that forbids something takes effect at once in this process. Other
+// processes that share the database notice the change within a second, while their
+// Credentials.Run runs.
 package accounts
 
 import (
@@ -71,7 +74,7 @@ const (
 	RobotPrefix = identity.RobotPrefix
 )
 
-// Options configures Accounts and the Credentials that they use.
+// Options configures Accounts and the Credentials that Accounts uses.
 type Options struct {
 	// Local is set by Open. If Rights is nil, only administrators and operators have rights.
 	credentials.Options
@@ -79,8 +82,8 @@ type Options struct {
 	// Elsewhere looks up the login of a new account in the other sources. nil: there is no other
 	// source.
 	Elsewhere func(ctx context.Context, login string) Elsewhere
-	// Limiter returns the limiter for ChangePassword and SetUp. Where it is nil or returns nil,
-	// attempts are not limited.
+	// Limiter returns the limiter for ChangePassword and SetUp. If Limiter is nil or returns
+	// nil, attempts are not limited.
 	Limiter func() *ratelimit.Limiter
 }
 
@@ -104,7 +107,7 @@ type Account struct {
 	Unchanged bool     // the call that returned this account found nothing to change
 }
 
-// Login returns what the account signs in as: "ann", "robot+ci".
+// Login returns the name with which the account signs in: "ann", "robot+ci".
 func (a *Account) Login() string {
 	if a.Kind == policy.Robot {
 		return RobotPrefix + a.Name
@@ -119,8 +122,8 @@ type NewUser struct {
 	Password identity.Secret
 	Hash     identity.Secret // bcrypt or argon2id, instead of a password
 	Groups   []string        // must exist, except Administrators and Auditors
-	// Moved means that the user is moved from another source that may still have the name. It
-	// skips Elsewhere.
+	// Moved means that the user is moved from another source, which may still have the name.
+	// AddUser then does not call Elsewhere.
 	Moved bool
 }
 

@@ -17,7 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// docker_auth: LDAP takes ALICE and "alice " for alice, the ACL does not. Here they are unknown.
+// With docker_auth, LDAP treats ALICE and "alice " as alice, but the ACL does not. Here both
+// names are unknown.
 func TestNamesHaveOneSpelling(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
@@ -56,7 +57,8 @@ func TestCommonPasswordsAreRefused(t *testing.T) {
 		if got := h.Changes(); got != nil {
 			t.Errorf("the journal has %v", got)
 		}
-		// Quay CVE-2024-9683: bcrypt reads 72 bytes only. Argon2id reads all.
+		// Quay CVE-2024-9683: bcrypt reads only the first 72 bytes of a password. Argon2id
+		// reads all bytes.
 		long := ""
 		for len(long) < 73 {
 			long += "long enough "
@@ -70,8 +72,8 @@ func TestCommonPasswordsAreRefused(t *testing.T) {
 	})
 }
 
-// Quay CVE-2024-9683: bcrypt reads 72 bytes only. A longer password is rejected and never
-// truncated, even if the hash is that of its first 72 bytes.
+// Quay CVE-2024-9683: bcrypt reads only the first 72 bytes of a password. A longer password is
+// rejected and never truncated, even if its first 72 bytes match the hash.
 func TestBcryptHashRefusesLongerPasswords(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		long := strings.Repeat("x", 72)
@@ -327,8 +329,8 @@ func TestSetUp(t *testing.T) {
 	})
 }
 
-// Harbor 2026: names are reused, and so are versions. A change meant for one account is not
-// applied to a later account with the same name.
+// Harbor 2026: a later object can have the name and the version of a deleted one. A change
+// meant for one account is not applied to a later account with the same name.
 func TestChangesApplyToTheAccountThatWasSeen(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()

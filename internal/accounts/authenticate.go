@@ -23,15 +23,16 @@ func Kinds() []identity.Kind {
 	return []identity.Kind{identity.Password, identity.AccessToken, identity.RefreshToken, identity.Session}
 }
 
-// Authenticate accepts passwords of local users, and all credentials that were issued here. A
-// robot that does not exist is rejected, not unknown. So no other source is asked about it.
+// Authenticate accepts passwords of local users, and all credentials that Tidewaiter issued. A
+// robot that does not exist is rejected, not unknown, so that no other source is asked about
+// the robot.
 //
 // A password that was verified a short while ago costs neither a query nor a hash. Failures are
 // never cached.
 func (a *Accounts) Authenticate(ctx context.Context, p identity.Presented) (v identity.Verified, err error) {
 	defer func() {
 		if err != nil {
-			err = a.writer.DB.Explain(err) // detects a damaged file, and remembers that
+			err = a.writer.DB.Explain(err) // detects a damaged database file and remembers it
 		}
 	}()
 	switch {
@@ -55,8 +56,8 @@ func (a *Accounts) verifyPassword(ctx context.Context, p identity.Presented) (id
 	}
 	secret := p.Secret.Reveal()
 	if ended := r.ended(a.writer.Now()); ended != "" || r.hash == "" {
-		// The password is not compared: a correct one would be cached, and the next refusal would
-		// be faster.
+		// The password is not compared. If it were, a correct password would be cached, and the
+		// next refusal would be faster.
 		err := refused(a.o.Hashing.DummyFor(ctx, requester(p), r.hash, secret))
 		if errors.Is(err, identity.ErrRejected) {
 			err = identity.Rejected(cmp.Or(ended, "it has no password"))
@@ -83,13 +84,14 @@ func (r *record) ended(now time.Time) string {
 	return ""
 }
 
-// requester identifies the client that a hash is computed for. Addresses take turns.
+// requester identifies the client for which a hash is computed. The hashing queue serves
+// clients with different addresses in turn.
 func requester(p identity.Presented) password.Requester {
 	return password.Requester{Name: p.Name, Address: p.CountedAt(), KnownPlace: p.KnownPlace}
 }
 
-// refused converts a failed comparison to the error of an identity source. Unexpected errors stay
-// outages.
+// refused converts a failed comparison to the error of an identity source. Unexpected errors
+// are returned unchanged, as outages.
 func refused(err error) error {
 	switch {
 	case err == nil, errors.Is(err, password.ErrMismatch), errors.Is(err, password.ErrTooLong):
@@ -98,8 +100,8 @@ func refused(err error) error {
 	return fmt.Errorf("checking a password: %w", err)
 }
 
-// rehash replaces a bcrypt hash while the password is known. It may fail: the next sign-in tries
-// again.
+// rehash replaces a bcrypt hash while the password is known. A failure is only logged, because
+// the next sign-in tries again.
 func (a *Accounts) rehash(ctx context.Context, r *record, p identity.Presented) {
 	hash, err := a.o.Hashing.Hash(ctx, p.Secret.Reveal())
 	if err == nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 )
 
-// change is Credentials.Change. A change that may make a credential invalid must leave an
-// administrator.
+// change is like Credentials.Change. If the change can make a credential invalid, it also
+// checks that an administrator is left.
 func (a *Accounts) change(ctx context.Context, by admin.Actor, revokes bool, f func(*sql.Tx) (*journal.Change, error)) error {
 	return a.Credentials.Change(ctx, by, revokes, func(tx *sql.Tx) (*journal.Change, error) {
 		if revokes {

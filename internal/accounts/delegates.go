@@ -14,11 +14,13 @@ import (
 // A delegate may change accounts without being an administrator. A delegate who sets somebody's
 // password knows it, and could wait until that user becomes an administrator. So the account is
 // marked with SetByDelegate. It cannot join a group that makes it an administrator until an
-// administrator sets another password or secret. That also revokes its access tokens, since anyone
-// with the password could have created them in the user's name.
+// administrator sets another password or secret. Setting another one also revokes the account's
+// access tokens, because anyone with the old password could have created them in the user's
+// name.
 //
-// A user who changes the password does not clear the mark: the delegate may have changed it
-// instead. Package credentials restricts the tokens that a delegate creates for somebody else.
+// The mark stays when the user changes the password, because the delegate, who knows the
+// password, could have changed it in the user's name. Package credentials restricts the tokens
+// that a delegate creates for somebody else.
 
 // ErrSetByDelegate means that an account would become an administrator although a delegate knows
 // its password or secret. It matches admin.ErrForbidden.

@@ -45,7 +45,7 @@ func (a *Accounts) Group(ctx context.Context, by admin.Actor, name string) (_ Gr
 	return findGroup(ctx, a.writer.DB.Read(), name)
 }
 
-// Groups returns groups in the order of their names, and the start of the next page.
+// Groups returns a page of groups in the order of their names, and where the next page begins.
 func (a *Accounts) Groups(ctx context.Context, by admin.Actor, page admin.Page) (list []Group, next string, err error) {
 	defer admin.Wrap(&err, "listing groups")
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
@@ -55,8 +55,8 @@ func (a *Accounts) Groups(ctx context.Context, by admin.Actor, page admin.Page) 
 		groupQuery+" WHERE g.name > $1 ORDER BY g.name LIMIT $2")
 }
 
-// Members returns the logins of a group's members in the order of their names, and the start of
-// the next page.
+// Members returns a page of the logins of a group's members in the order of their names, and
+// where the next page begins.
 func (a *Accounts) Members(ctx context.Context, by admin.Actor, group string, page admin.Page) (logins []string, next string, err error) {
 	defer admin.Wrap(&err, "listing the members of %.80q", group)
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
@@ -148,13 +148,14 @@ func (a *Accounts) setMembership(ctx context.Context, by admin.Actor, group, log
 	return g, err
 }
 
-// mayRelease checks that the actor may change the account as it is without the group. A deny rule
-// for the group may be what keeps the account from being an administrator.
+// mayRelease checks that the actor may change the account as it would be without the group. The
+// account could become an administrator by leaving, if a deny rule for the group overrides the
+// rule that grants it the rights.
 func (a *Accounts) mayRelease(by admin.Actor, r record, group string) error {
 	return a.rights.MayChange(by, without(&r, group))
 }
 
-// without returns the principal of an account without a group.
+// without returns the principal of an account as it would be without the group.
 func without(r *record, group string) *policy.Principal {
 	plain := *r
 	plain.Groups = slices.DeleteFunc(slices.Clone(r.Groups), func(g string) bool { return g == group })
@@ -186,8 +187,8 @@ func (a *Accounts) mayReleaseAll(ctx context.Context, tx *sql.Tx, by admin.Actor
 	return err
 }
 
-// findOrAddGroup finds a group. Administrators and Auditors are created when the first account
-// joins.
+// findOrAddGroup finds a group. The groups Administrators and Auditors are created when the
+// first account joins them.
 func (a *Accounts) findOrAddGroup(ctx context.Context, tx *sql.Tx, name string) (Group, error) {
 	g, err := findGroup(ctx, tx, name)
 	if errors.Is(err, admin.ErrNotFound) && isPrivileged(name) {

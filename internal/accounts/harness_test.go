@@ -20,7 +20,7 @@ func newHarness(t testing.TB, url string) *harness { return &harness{accountstes
 
 // each runs a test with each database.
 func each(t *testing.T, f func(*testing.T, *harness)) {
-	all := t // its name is the name of the database, also where a test calls each more than once
+	all := t // the name of all is the name of the database
 	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newHarness(t, d.Ready(all))) })
 }
 

@@ -19,7 +19,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// kills is how often a process is killed. Set ACCOUNTS_TEST_KILLS=200 for a long run.
+// kills returns how often a process is killed. Set ACCOUNTS_TEST_KILLS=200 for a long run.
 func kills(t *testing.T) int {
 	n, err := strconv.Atoi(cmpOr(os.Getenv("ACCOUNTS_TEST_KILLS"), "4"))
 	if err != nil || n < 1 {
@@ -35,9 +35,9 @@ func cmpOr(text, other string) string {
 	return text
 }
 
-// kill -9 during each kind of write: all or nothing. A process makes all kinds of writes and is
-// killed during one. Each acknowledged write is stored with its journal entry. The write in
-// progress is stored with its entry or not at all. The tables agree with the journal.
+// A process makes all kinds of writes and is killed by kill -9 during one of them. Each
+// acknowledged write is stored with its journal entry. The write in progress is stored with its
+// entry or not at all. The tables agree with the journal.
 func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.Ready(t)
@@ -49,7 +49,8 @@ func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 			acknowledged.Kill(t, during, "ACCOUNTS_TEST_URL="+url, fmt.Sprintf("ACCOUNTS_TEST_LIFE=%d", life))
 			h := newHarness(t, url)
 			// The database may still be working for the dead process. All writes of accounts
-			// queue for the journal's head, so this one comes after it.
+			// wait for the lock on the journal's head, so this write runs after the dead
+			// process's.
 			if _, err := h.AddGroup(t.Context(), operator, fmt.Sprintf("after%d", life)); err != nil {
 				t.Fatal(err)
 			}
@@ -158,8 +159,8 @@ func (h *harness) lines() []string {
 	return sorted(all)
 }
 
-// projection is the state of accounts according to the journal. Every table could be rebuilt from
-// it.
+// projection is the state of accounts according to the journal. Every table could be rebuilt
+// from the journal.
 type projection struct {
 	accounts     map[string]*accountRow // by id
 	groups       map[string]*groupRow   // by name
@@ -312,7 +313,8 @@ func (s *projection) join(group, id string) {
 	g.members = append(g.members, id)
 }
 
-// removeTokens removes the tokens of an owner with a use, or all.
+// removeTokens removes the tokens of an owner that have the given use, or all the owner's
+// tokens if use is "".
 func (s *projection) removeTokens(owner, use string) {
 	for id, p := range s.tokens {
 		if p.owner == owner && (use == "" || p.use == use) {
@@ -331,7 +333,7 @@ func (s *projection) revoke(id string) {
 	}
 }
 
-// expire makes a token and its descendants expire at a time at the latest.
+// expire makes a token and its descendants expire not later than when.
 func (s *projection) expire(id, when string) {
 	if p := s.tokens[id]; p.expires == "never" || p.expires > when {
 		p.expires = when

@@ -29,9 +29,9 @@ var kinds = []string{
 	"setup.offer",
 }
 
-// killed runs the process that is killed, and reports whether this process is one. Several
-// workers make all kinds of writes until then. They print each write before it starts and after
-// it is done.
+// killed reports whether this process is one that the test kills. In such a process, several
+// workers make all kinds of writes until it is killed. They print each write before it starts
+// and after it is done.
 func killed() bool {
 	url := os.Getenv("ACCOUNTS_TEST_URL")
 	if url == "" {
@@ -177,7 +177,7 @@ func (w *worker) cycle(ctx context.Context, name string) error {
 	w.Write("user.expiry", func() error { return one(w.SetExpiry(ctx, w.by, name, inAnHour(), 0)) })
 	w.Write("user.disable", func() error { return one(w.Disable(ctx, w.by, name, 0)) })
 	w.Write("user.enable", func() error { return one(w.Enable(ctx, w.by, name, 0)) })
-	if name[len(name)-1]%2 == 0 { // others stay for later cycles
+	if name[len(name)-1]%2 == 0 { // the others stay for later cycles
 		w.Write("user.delete", func() error { return w.Delete(ctx, w.by, name, 0) })
 	} else {
 		w.Write("robot.delete", func() error { return w.Delete(ctx, w.by, login, 0) })
@@ -186,7 +186,8 @@ func (w *worker) cycle(ctx context.Context, name string) error {
 	return w.Err
 }
 
-// setUp creates the first administrator, and deletes it for the next time.
+// setUp creates the first administrator, and deletes it so that the next call can create it
+// again.
 func (w *worker) setUp(ctx context.Context, name string) error {
 	var offer identity.Secret
 	for range 2 { // both secrets are deleted together

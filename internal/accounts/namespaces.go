@@ -19,8 +19,8 @@ import (
 // namespace if the namespace existed first. The owners of the namespace manage the robot, and it
 // is deleted with the namespace. Other robots need accounts:write.
 
-// Robots returns the robots of a namespace in the order of their names, and the start of the next
-// page.
+// Robots returns a page of the robots of a namespace in the order of their names, and where the
+// next page begins.
 func (a *Accounts) Robots(ctx context.Context, by admin.Actor, namespace string, page admin.Page) (list []Account, next string, err error) {
 	defer admin.Wrap(&err, "listing the robots of %.130q", namespace)
 	if a.rights.Require(by, admin.RightAccounts, scope.Read) != nil && !a.rights.May(by, admin.RightNamespace+namespace, scope.Read) {
@@ -30,8 +30,9 @@ func (a *Accounts) Robots(ctx context.Context, by admin.Actor, namespace string,
 	return a.list(ctx, page, "namespace <> '' AND kind = 'robot' AND substr(name, 1, $3) = $4", len(prefix), prefix)
 }
 
-// mayManageLogin checks that the actor may change accounts, or owns the namespace in the robot's
-// login. It needs no query. mayManage then checks whether the robot belongs to that namespace.
+// mayManageLogin checks that the actor may change accounts, or owns the namespace in the
+// robot's login. This check needs no query. mayManage then checks whether the robot belongs to
+// that namespace.
 func (a *Accounts) mayManageLogin(by admin.Actor, login string) error {
 	err := a.rights.Require(by, admin.RightAccounts, scope.Write)
 	if err != nil && a.owns(by, login) {
@@ -40,9 +41,9 @@ func (a *Accounts) mayManageLogin(by admin.Actor, login string) error {
 	return err
 }
 
-// mayManage checks that the actor may change this account, by Rights.MayChange or as an owner of
-// the robot's namespace. Owners may not change a robot that is in a group or that has rights over
-// Tidewaiter by a rule: with its secret they would get those rights.
+// mayManage checks that the actor may change this account, by Rights.MayChange or as an owner
+// of the robot's namespace. Owners may not change a robot that is in a group or that has rights
+// over Tidewaiter by a rule: by setting the robot's secret, they would get these rights.
 func (a *Accounts) mayManage(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) error {
 	err := a.rights.MayChange(by, r.principal())
 	if err == nil || r.namespace == "" || len(r.Groups) > 0 || !a.owns(by, r.Login()) || a.hasRights(by, r.principal()) {
@@ -56,8 +57,8 @@ func (a *Accounts) mayManage(ctx context.Context, tx *sql.Tx, by admin.Actor, r 
 	return lockErr
 }
 
-// hasRights reports whether who has, at any time of the week, a right over Tidewaiter other than
-// over a namespace.
+// hasRights reports whether who has a right over Tidewaiter at any time. Rights over a
+// namespace do not count.
 func (a *Accounts) hasRights(by admin.Actor, who *policy.Principal) bool {
 	as := admin.Actor{Principal: who, Remote: by.Remote}
 	return slices.ContainsFunc(admin.AllRights, func(right string) bool {
@@ -72,8 +73,8 @@ func (a *Accounts) owns(by admin.Actor, login string) bool {
 	return ok && namespaced && kind == policy.Robot && !by.Restricted() && a.rights.May(by, admin.RightNamespace+namespace, scope.Write)
 }
 
-// findNamespace finds the namespace that a new robot belongs to. Without one, adding it requires
-// accounts:write.
+// findNamespace finds the namespace that a new robot belongs to. If there is no such namespace,
+// adding the robot requires accounts:write.
 func (a *Accounts) findNamespace(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) (err error) {
 	namespace, _, ok := rulebook.RobotIn(r.Name)
 	if ok {
@@ -85,9 +86,9 @@ func (a *Accounts) findNamespace(ctx context.Context, tx *sql.Tx, by admin.Actor
 	return a.mayManage(ctx, tx, by, r)
 }
 
-// DeleteOwned deletes the robots of a namespace with their tokens, in the transaction that deletes
-// the namespace. The topic of that transaction must be admin.AccountsTopic. Call
-// Credentials.Forget after it.
+// DeleteOwned deletes the robots of a namespace with their tokens, in the transaction that
+// deletes the namespace. The topic of that transaction must be admin.AccountsTopic. Call
+// Credentials.Forget after the transaction.
 func DeleteOwned(ctx context.Context, tx *sql.Tx, namespace string) (err error) {
 	defer admin.Wrap(&err, "deleting the robots of a namespace")
 	if namespace == "" {

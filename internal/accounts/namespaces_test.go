@@ -91,8 +91,8 @@ func TestOwnersManageTheRobotsOfTheirNamespace(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654, variant: a robot that may change accounts is not managed by the owners of
-// its namespace. They would get its rights with its secret.
+// Gitea CVE-2026-56654, variant: owners of a namespace do not manage a robot that may change
+// accounts. With the robot's secret, they would get the robot's rights.
 func TestOwnersGetNoRightsOfTheirRobots(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx, olga := t.Context(), accountstest.NamespaceOwner("olga")

@@ -24,8 +24,8 @@ import (
 //go:embed common.txt.gz
 var common []byte
 
-// checkPassword checks a new password. It checks the length and not the classes of characters, as
-// NIST SP 800-63B section 3.1.1.2 recommends.
+// checkPassword checks a new password. It checks the length. It does not require certain
+// classes of characters, as NIST SP 800-63B section 3.1.1.2 recommends.
 func checkPassword(name, text string) error {
 	invalid := func(why string) error { return admin.Invalid("password", "%s", why) }
 	switch {

@@ -10,8 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// A known place weakens the rate limit of an account, so it takes the rights of other changes to
-// the account: a manager of accounts must not allow a place for an administrator.
+// A known place weakens the rate limit of an account, so allowing a place requires the same
+// rights as other changes to the account. An actor who may not change administrators must not
+// allow a place for one.
 func TestOnlyAdministratorsAllowAPlaceForAnAdministrator(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		for name, groups := range map[string][]string{"root": {admin.Administrators}, "ann": nil} {

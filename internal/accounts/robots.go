@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// maxOverlap is how long a robot can have two valid secrets.
+// maxOverlap is the maximum time during which a robot can have two valid secrets.
 const maxOverlap = 30 * 24 * time.Hour
 
 // AddRobot adds a robot and returns its first secret.
@@ -54,9 +54,10 @@ func (a *Accounts) AddRobot(ctx context.Context, by admin.Actor, n NewRobot) (_ 
 	return r.Account, identity.NewSecret(text), err
 }
 
-// Rotate creates a new secret for a robot. The previous one stays valid for the time overlap; all
-// older ones are revoked. Without overlap, all others are revoked. A robot may rotate its own
-// secret, but only with its current one: a leaked old secret must not be extended.
+// Rotate creates a new secret for a robot. The previous secret stays valid for the time
+// overlap; all older secrets are revoked. If overlap is 0, the previous secret is revoked too.
+// A robot may rotate its own secret, but only by presenting its current secret. Otherwise
+// somebody with a leaked old secret could stay signed in.
 func (a *Accounts) Rotate(ctx context.Context, by admin.Actor, login string, overlap time.Duration) (_ Account, _ identity.Secret, err error) {
 	defer admin.Wrap(&err, "replacing the secret of %.80q", login)
 	if overlap < 0 || overlap > maxOverlap {

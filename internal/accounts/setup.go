@@ -26,9 +26,9 @@ func (a *Accounts) Administered(ctx context.Context) (_ bool, err error) {
 	return hasAdministrator(ctx, a.writer.DB.Read(), false)
 }
 
-// SetupSecret issues a secret with which SetUp can create the first administrator, once, before
-// it expires. Print it only where the operator sees it, such as the log. SetupSecret returns
-// ErrExists if there is an administrator already.
+// SetupSecret issues a secret with which SetUp can create the first administrator. The secret
+// works once, until it expires. Print the secret only where only operators see it, such as in
+// the log. SetupSecret returns ErrExists if there is an administrator already.
 func (a *Accounts) SetupSecret(ctx context.Context) (_ identity.Secret, expires time.Time, err error) {
 	defer admin.Wrap(&err, "issuing a setup secret")
 	text, d := secret.New(secret.Setup)
@@ -47,9 +47,9 @@ func (a *Accounts) SetupSecret(ctx context.Context) (_ identity.Secret, expires 
 	return identity.NewSecret(text), expires, err
 }
 
-// SetUp creates the first administrator, who must have a password. It returns ErrForbidden if the
-// secret is wrong, expired or used. A wrong secret counts as a wrong token at sign-in, so
-// guessing ends in an identity.RateLimitedError. Only the addresses of from are used.
+// SetUp creates the first administrator, who must have a password. It returns ErrForbidden if
+// the secret is wrong, expired or used. A wrong secret counts like a wrong token at sign-in, so
+// guessing ends in an identity.RateLimitedError. SetUp uses only the addresses in from.
 func (a *Accounts) SetUp(ctx context.Context, offered identity.Secret, u NewUser, from identity.Presented) (_ Account, err error) {
 	defer admin.Wrap(&err, "setting up")
 	letter, d, ok := secret.Parse(offered.Reveal())
@@ -107,8 +107,8 @@ func (a *Accounts) checkSetupSecret(ctx context.Context, d secret.Digest) error 
 	return err
 }
 
-// consumeSetupSecret deletes all setup secrets and fails unless d was a valid one. A concurrent
-// call waits for the row locks and then finds no secret.
+// consumeSetupSecret deletes all setup secrets. It fails if none of them has the digest d and
+// is still valid. A concurrent call waits for the row locks and then finds no secret.
 func consumeSetupSecret(ctx context.Context, tx *sql.Tx, d secret.Digest, now time.Time) error {
 	type setupSecret struct {
 		hash    []byte
@@ -127,5 +127,6 @@ func consumeSetupSecret(ctx context.Context, tx *sql.Tx, d secret.Digest, now ti
 	return errSetupSecret
 }
 
-// errSetupSecret does not tell wrong, used and expired secrets apart.
+// errSetupSecret is the same for wrong, used and expired secrets, so that clients cannot
+// distinguish them.
 var errSetupSecret = fmt.Errorf("%w: the secret is wrong, used or expired", admin.ErrForbidden)

@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// A stolen session guesses the password no faster than sign-in does, and does not block the
-// hashing queue.
+// With a stolen session, an attacker cannot guess the password faster than at sign-in, and
+// cannot block the hashing queue.
 func TestGuessesOfTheCurrentPasswordAreRateLimited(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.WithLimiter(ratelimit.Options{MaxFailuresPerPair: 3})
@@ -49,7 +49,7 @@ func TestGuessesAtSignInCountForPasswordChanges(t *testing.T) {
 	h.WithLimiter(ratelimit.Options{MaxFailuresPerPair: 3})
 	h.AddTestUser("ann")
 	_, laptop := h.AddTestToken("ann", "laptop")
-	ann := h.ActorOf(presented("ann", laptop)) // her password was never right from here
+	ann := h.ActorOf(presented("ann", laptop)) // ann never signed in with the password from here
 	for i := range 3 {
 		h.SignIn(presented("ann", fmt.Sprint("guess ", i)))
 	}

@@ -71,8 +71,8 @@ func (h *harness) counter() (n int64) {
 	return n
 }
 
-// Rules cannot tell two sources with one name apart. A new account with a name of another source
-// would get that user's rights, or take them away.
+// Rules cannot distinguish principals of two sources that have the same name. A new account
+// with a name of another source would get that user's rights, or take them away.
 func TestNameOfAnotherSourceIsRefused(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -106,7 +106,7 @@ func TestNameOfAnotherSourceIsRefused(t *testing.T) {
 			t.Errorf("a moved user: %v, %v", a, err)
 		}
 
-		// A retry after a lost response succeeds, even if the other source has the name by now.
+		// A retry after a lost response succeeds, even if the other source has the name now.
 		by := operator
 		by.Key = "key"
 		if _, err := h.AddUser(ctx, by, accounts.NewUser{Name: "late"}); err != nil {
@@ -136,8 +136,8 @@ func TestNameOfAnotherSourceIsRefused(t *testing.T) {
 	})
 }
 
-// elsewhere answers for an htpasswd file with admin, late and robot+ci, and a directory that is
-// down.
+// elsewhere stands for two other sources: an htpasswd file with admin, late and robot+ci, and a
+// directory that is down.
 func elsewhere(_ context.Context, login string) accounts.Elsewhere {
 	if slices.Contains([]string{"admin", "late", "robot+ci"}, login) {
 		return accounts.Elsewhere{Source: "htpasswd"}

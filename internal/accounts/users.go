@@ -113,8 +113,8 @@ func (a *Accounts) Account(ctx context.Context, by admin.Actor, login string) (_
 	return r.Account, err
 }
 
-// List returns users or robots in the order of their names, and the start of the next page; "":
-// there are no more.
+// List returns a page of users or robots in the order of their names, and where the next page
+// begins; "": there is no next page.
 func (a *Accounts) List(ctx context.Context, by admin.Actor, kind policy.Kind, page admin.Page) (list []Account, next string, err error) {
 	defer admin.Wrap(&err, "listing accounts")
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
@@ -136,8 +136,8 @@ func (a *Accounts) list(ctx context.Context, page admin.Page, where string, args
 	return list, next, err
 }
 
-// Users returns those of the names that local users have. It serves to compare them with another
-// source.
+// Users returns the given names that local users have. Callers use it to find names that are
+// also in another source.
 func (a *Accounts) Users(ctx context.Context, by admin.Actor, names []string) (known []string, err error) {
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
 		return nil, err
@@ -259,7 +259,8 @@ func (a *Accounts) ChangePassword(ctx context.Context, by admin.Actor, current, 
 	})
 }
 
-// SetExpiry sets when an account expires; zero: never. An account with that expiry is not changed.
+// SetExpiry sets when an account expires; zero: never. If the account has this expiry already,
+// it is not changed.
 func (a *Accounts) SetExpiry(ctx context.Context, by admin.Actor, login string, end time.Time, version int64) (_ Account, err error) {
 	defer admin.Wrap(&err, "setting the expiry of %.80q", login)
 	if err := cmp.Or(a.mayManageLogin(by, login), a.writer.CheckExpiry(end)); err != nil {
@@ -277,14 +278,15 @@ func (a *Accounts) SetExpiry(ctx context.Context, by admin.Actor, login string, 
 }
 
 // Disable keeps an account from signing in and revokes its refresh tokens and sessions. Its
-// access tokens and secrets are rejected until it is enabled again. A disabled account is not
-// changed.
+// access tokens and secrets are rejected until it is enabled again. If the account is disabled
+// already, it is not changed.
 func (a *Accounts) Disable(ctx context.Context, by admin.Actor, login string, version int64) (_ Account, err error) {
 	defer admin.Wrap(&err, "disabling %.80q", login)
 	return a.setDisabled(ctx, by, login, version, true)
 }
 
-// Enable undoes Disable. An enabled account is not changed.
+// Enable lets a disabled account sign in again. Revoked tokens stay revoked. If the account is
+// enabled already, it is not changed.
 func (a *Accounts) Enable(ctx context.Context, by admin.Actor, login string, version int64) (_ Account, err error) {
 	defer admin.Wrap(&err, "enabling %.80q", login)
 	return a.setDisabled(ctx, by, login, version, false)

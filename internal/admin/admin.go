@@ -1,5 +1,5 @@
-// Package admin is what all managed objects share. It answers: who changes an object, may they,
-// and how is the change recorded?
+// Package admin is what all managed objects share. It answers: who changes an object, are they
+// allowed to, and how is the change recorded?
 //
 // Rules, roles, namespaces, users, robots, groups and tokens are managed objects. Each has an id
 // that is never reused and most have a version, which each change raises. Packages such as
@@ -16,15 +16,15 @@
 //		})
 //	}
 //
-// Its errors are those of this package: ErrExists, ErrNotFound, ErrChanged, ErrForbidden and
-// InvalidError. Lists are read with List, one Page at a time.
+// The methods return the errors of this package: ErrExists, ErrNotFound, ErrChanged,
+// ErrForbidden and InvalidError. Lists are read with List, one Page at a time.
 //
 // # Rights
 //
 // A right is a scope of the type tidewaiter: actions on a name, granted by the policy in force.
 //
 //	tidewaiter:accounts         users, robots, groups and tokens
-//	tidewaiter:administrators   in addition, whatever concerns administrators
+//	tidewaiter:administrators   accounts and tokens of administrators, in addition to accounts
 //	tidewaiter:journal          the journal
 //	tidewaiter:policy           roles and rules of the database
 //	tidewaiter:namespaces       all namespaces
@@ -51,11 +51,11 @@ type Actor struct {
 	// Until is identity.Verified.Until: credentials that the actor creates for itself expire no
 	// later. Zero: no limit.
 	Until time.Time
-	// Key makes creations idempotent (Writer.WithIdempotency). It is chosen by the caller, at most
-	// 200 bytes. "": no key.
+	// Key makes creations idempotent (Writer.WithIdempotency). The caller chooses a text of at
+	// most maxKey bytes. "": no key.
 	Key string
 	// Seen is the id of the object that the actor has seen under a name. If another object has
-	// the name by now, a change fails with ErrChanged. "": any object. The version is not
+	// the name now, a change fails with ErrChanged. "": any object. Comparing versions is not
 	// enough: an object that is deleted and created again has version 1 again.
 	Seen string
 
@@ -70,8 +70,8 @@ func Operator(name string) Actor { return Actor{operator: name} }
 // IsOperator reports whether the actor was returned by Operator.
 func (by Actor) IsOperator() bool { return by.operator != "" }
 
-// WithForce returns the operator with permission to do what is otherwise refused as a likely
-// error. It has no effect for other actors.
+// WithForce returns the operator with permission for changes that are otherwise refused as
+// likely errors. It has no effect for other actors.
 func (by Actor) WithForce() Actor {
 	by.forces = by.IsOperator()
 	return by
@@ -83,8 +83,8 @@ func (by Actor) Forces() bool { return by.forces }
 // Restricted reports whether the actor's credential is restricted.
 func (by Actor) Restricted() bool { return by.Principal != nil && len(by.Principal.Limits) > 0 }
 
-// CheckSeen returns ErrChanged unless the object is the one that the actor has seen, with the
-// version that it has seen; 0: any version.
+// CheckSeen returns ErrChanged if the object has another id or another version than the actor
+// has seen. Seen is the version; 0: any version.
 func (by Actor) CheckSeen(id string, version, seen int64) error {
 	if by.Seen != "" && by.Seen != id || seen != 0 && seen != version {
 		return ErrChanged
@@ -103,8 +103,8 @@ func (by Actor) String() string {
 	return by.Principal.String()
 }
 
-// via returns how the actor signed in, for the journal: the identity source if it is not the
-// accounts, the credential and the address.
+// via returns how the actor signed in, for the journal: the credential, the address, and the
+// identity source, which is omitted for local accounts.
 func (by Actor) via() string {
 	var parts []string
 	if by.Principal != nil && by.Principal.Source != AccountsSource {

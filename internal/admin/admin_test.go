@@ -67,7 +67,8 @@ func TestForceIsForOperators(t *testing.T) {
 	}
 }
 
-// A version alone is not enough: an object that is deleted and added again has version 1 again.
+// Comparing versions is not enough: an object that is deleted and added again has version 1
+// again.
 func TestActorChangesOnlyWhatItHasSeen(t *testing.T) {
 	for _, tt := range []struct {
 		seenID      string

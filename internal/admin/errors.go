@@ -17,15 +17,17 @@ var (
 	ErrNotFound = errors.New("there is no such thing")
 	// ErrChanged means that the given version is not the current one.
 	ErrChanged = errors.New("it has been changed meanwhile")
-	// ErrForbidden means that the actor may not do it. If a right is missing, Requires names it.
+	// ErrForbidden means that the actor is not allowed to perform the operation. If the actor
+	// lacks a right, the error is from Requires and names the right.
 	ErrForbidden = errors.New("not allowed")
 	// ErrRestricted is the ErrForbidden of an actor with a restricted credential.
 	ErrRestricted = Forbidden("a restricted token cannot do this: sign in with the password, or with a token without restrictions")
-	// ErrOtherCreation means that an idempotency key was used for another creation.
+	// ErrOtherCreation means that an idempotency key was used before, for another creation.
 	ErrOtherCreation error = &InvalidError{Field: "key", Text: "it was used for something else"}
 )
 
-// Requires returns the ErrForbidden of an actor without a right: actions on tidewaiter:name.
+// Requires returns an ErrForbidden that names the right that the actor lacks: actions on
+// tidewaiter:right.
 func Requires(right string, actions scope.Actions) error {
 	return Forbidden("requires " + right + ":" + actions.String())
 }
@@ -48,15 +50,15 @@ type InvalidError struct {
 
 func (e *InvalidError) Error() string { return e.Field + ": " + e.Text }
 
-// Wrap adds what a function does to the error that it returns. Defer it in a function with a
-// named error.
+// Wrap adds a description of what a function does to the error that the function returns. Defer
+// it in a function with a named error.
 func Wrap(err *error, doing string, args ...any) {
 	if *err != nil {
 		*err = fmt.Errorf("%s: %w", fmt.Sprintf(doing, args...), *err)
 	}
 }
 
-// OrNotFound returns its arguments, with ErrNotFound in place of sql.ErrNoRows.
+// OrNotFound returns its arguments. If err is sql.ErrNoRows, it returns ErrNotFound instead.
 func OrNotFound[T any](row T, err error) (T, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound

@@ -24,7 +24,7 @@ func TestCallerAndKeyCannotBeSpliced(t *testing.T) {
 	})
 }
 
-// Keys are per caller. Choosing a key cleverly does not return what somebody else created.
+// Keys belong to one caller. No choice of a key returns an object that another caller created.
 func TestKeysOfTwoCallersDiffer(t *testing.T) {
 	seen := make(map[[32]byte]string)
 	for _, k := range [][3]string{

@@ -2,7 +2,8 @@ package admin
 
 import "strings"
 
-// maxName is the maximum length of a name in bytes: that of a DNS label (63), plus one.
+// maxName is the maximum length of a name in bytes. It is one more than the maximum of a DNS
+// label, 63.
 const maxName = 64
 
 // CheckName returns an InvalidError of the field "name" if the name of a new user, robot, group or
@@ -41,7 +42,7 @@ func ValidName(name string) bool {
 			continue
 		}
 		begin := i
-		for !alphanumeric(name[i+1]) { // ends: the last byte is alphanumeric
+		for !alphanumeric(name[i+1]) { // the loop ends: the last byte is alphanumeric
 			i++
 		}
 		switch separator := name[begin : i+1]; {

@@ -26,7 +26,7 @@ const (
 
 	// The local users and robots (package accounts).
 	AccountsSource = "accounts" // their identity source
-	AccountsTopic  = "accounts" // the topic of changes that may make a cached credential invalid
+	AccountsTopic  = "accounts" // the topic of changes that can make a cached credential invalid
 )
 
 // AllRights are the names of all rights but those over one namespace. Rules may use the same names,
@@ -56,8 +56,9 @@ type Rights struct {
 	now     func() time.Time
 }
 
-// NewRights returns the rights that a policy grants. decide is called for each check; nil is a
-// policy without rules. If now is nil, it is time.Now.
+// NewRights returns the rights that a policy grants. The function decide decides by the policy
+// and is called for each check. If decide is nil, the policy has no rules. If now is nil, it is
+// time.Now.
 func NewRights(decide func(*policy.Request) policy.Decision, now func() time.Time) (*Rights, error) {
 	p, err := policy.Compile(policy.Source{Rules: BuiltIn()})
 	if err != nil {
@@ -76,8 +77,8 @@ func (r *Rights) May(by Actor, right string, actions scope.Actions) bool {
 }
 
 // Require returns an error unless the actor has a right. Changes also require a credential
-// without restrictions, whatever the restrictions are: a restricted credential that may change
-// accounts could set a password and sign in without restrictions.
+// without any restrictions. Otherwise a restricted credential with the right to change accounts
+// could set a password and sign in without restrictions.
 func (r *Rights) Require(by Actor, right string, actions scope.Actions) error {
 	if !r.May(by, right, actions) {
 		return Requires(right, actions)
@@ -88,9 +89,9 @@ func (r *Rights) Require(by Actor, right string, actions scope.Actions) error {
 	return nil
 }
 
-// MayChange returns an error unless the actor may change accounts and their tokens, and also this
-// principal, which an account is or would become. Only administrators may change administrators,
-// and create them.
+// MayChange returns an error unless the actor may change accounts and their tokens, and may
+// change this account. The parameter account is the principal that the account is, or that it
+// would become by the change. Only administrators may create and change administrators.
 func (r *Rights) MayChange(by Actor, account *policy.Principal) error {
 	if err := r.Require(by, RightAccounts, scope.Write); err != nil {
 		return err
@@ -101,8 +102,8 @@ func (r *Rights) MayChange(by Actor, account *policy.Principal) error {
 	return nil
 }
 
-// Administers reports whether a principal is an administrator or an auditor, by its groups or by a
-// rule, at any time. remote is its address for rules with conditions.
+// Administers reports whether a principal is an administrator or an auditor at any time, by its
+// groups or by a rule. Conditions of rules read remote as the principal's address.
 func (r *Rights) Administers(who *policy.Principal, remote netip.Addr) bool {
 	if slices.Contains(who.Groups, Administrators) || slices.Contains(who.Groups, Auditors) {
 		return true
@@ -112,8 +113,9 @@ func (r *Rights) Administers(who *policy.Principal, remote netip.Addr) bool {
 	return r.Might(Actor{Principal: &unrestricted, Remote: remote}, RightAdministrators, scope.Write)
 }
 
-// Might is like May, but ignores conditions, which may hold at another time, from another
-// address or with other claims. It is true where that is unknown.
+// Might is like May, but ignores conditions, because they could hold at another time, from
+// another address or with other claims. If the result depends on a condition, Might returns
+// true.
 func (r *Rights) Might(by Actor, right string, actions scope.Actions) bool {
 	w := r.evaluate(by, right, actions)
 	return ((w.granted | w.depends) &^ (w.denied &^ w.depends)).Has(actions)

@@ -31,13 +31,13 @@ func NewWriter(db *store.DB, j *journal.Journal, now func() time.Time) *Writer {
 	return w
 }
 
-// Change runs f in a transaction and journals the change that f returns. f may be called more
-// than once. A change of a topic is noticed by all processes that watch the topic (store.DB);
-// "": none.
+// Change runs f in a transaction and journals the change that f returns. Change can call f more
+// than once. All processes that watch the topic notice the change (store.DB). If topic is "",
+// no process notices it.
 //
-// If f returns no change, it must have written nothing: the transaction is rolled back, so that
-// no process takes notice. An error does not mean that nothing was stored: a commit may succeed
-// and be reported as failed.
+// If f returns no change, f must have written nothing: the transaction is rolled back, so that
+// no process notices anything. If Change returns an error, the change may be stored
+// nevertheless, because a commit can succeed and be reported as failed.
 func (w *Writer) Change(ctx context.Context, topic string, by Actor, f func(*sql.Tx) (*journal.Change, error)) error {
 	if w.Journal == nil {
 		return errors.New("there is no journal, so nothing can be changed")
@@ -82,7 +82,8 @@ func (w *Writer) CheckExpiry(t time.Time) error {
 	return nil
 }
 
-// Expired reports whether an expiry is over. The zero time is never.
+// Expired reports whether an expiry is in the past. The zero time means that the object never
+// expires.
 func Expired(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
 // ExpiryText returns an expiry as the journal records it.

@@ -49,12 +49,12 @@ func login(kind policy.Kind, name string) string {
 		return accounts.RobotPrefix + name
 	}
 	if strings.HasPrefix(name, accounts.RobotPrefix) {
-		return "" // nobody has it: the routes of users must not find robots
+		return "" // no account has this login: the routes of users must not find robots
 	}
 	return name
 }
 
-// accountRoutes adds the routes that users and robots have in common.
+// accountRoutes adds the routes that exist for both users and robots.
 func (a *API) accountRoutes(kind policy.Kind, tag *huma.Tag) resource[string, accounts.Account, account] {
 	word := kind.String()
 	path := "/" + word + "s"

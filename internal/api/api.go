@@ -1,8 +1,9 @@
 // Package api is the HTTP API for administration: users, groups, robots, tokens, sessions,
 // namespaces, rules, roles, the journal, and queries about the policy.
 //
-// All paths are below /api/v1. /openapi.json describes them and is generated from this code. The
-// command line can do the same, and its --output json has the same form.
+// All paths are below /api/v1. /openapi.json describes them and is generated from this code.
+// The command line has the same operations, and prints objects in the same form with --output
+// json.
 //
 // # How to add a route
 //
@@ -14,17 +15,18 @@
 //		show[NamePath](r, operation("get-group", "GET /groups/{name}", "Get a group", ""))
 //		…
 //
-// The input of a handler is a struct with all parameters and fields that the request may have.
-// Others are refused, including unknown keys of the body. Handlers do not check rights: the
-// packages they call do that, for the actor they are given.
+// The input of a handler is a struct with all parameters and fields that the request can have.
+// Any other parameter or field is refused, including unknown keys of the body. Handlers do not
+// check rights. They pass the caller to another package, which checks the caller's rights.
 //
 // # What all routes share
 //
-// server.Caller authenticates requests, as at the token endpoint. Errors are problem details
-// (RFC 9457), which problem.go creates. They never repeat a value of the request, because it may
-// be a secret. Lists have pages (page.go), changes can be conditional (version.go), and creations
-// can be repeated (created.go). Requests that a page of another origin makes are refused. Bodies
-// have at most a megabyte, and a request at most 30 seconds.
+// server.Caller authenticates requests in the same way as the token endpoint does. Errors are
+// problem details (RFC 9457), which problem.go creates. Errors never repeat a value of the
+// request, because the value may be a secret. Lists have pages (page.go), changes can be
+// conditional (version.go), and creations can be repeated (created.go). Requests that a browser
+// sends for a page of another origin are refused. The size of a body and the duration of a
+// request are limited.
 package api
 
 import (
@@ -53,7 +55,7 @@ const (
 	maxTime = 30 * time.Second
 )
 
-// Options has what an API needs.
+// Options configures an API.
 type Options struct {
 	Server   func() *server.Server // the current one: a reload replaces it
 	Accounts *accounts.Accounts
@@ -67,9 +69,9 @@ type Options struct {
 	Now func() time.Time // nil: time.Now
 }
 
-// API is the handler of Prefix and /openapi.json. Routes are registered at the first request, and
-// the description is generated when it is first requested: at the start of the service, clients
-// wait for tokens.
+// API is the handler of Prefix and /openapi.json. Routes are registered at the first request,
+// and the description is generated when it is first requested. Doing this at the start of the
+// service would delay the first tokens.
 type API struct {
 	Options
 	registered  sync.Once
@@ -148,7 +150,8 @@ func (a *API) openAPI(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(text) // an error means that the client is gone
 }
 
-// notFound handles requests without a route: 405 if the path has other methods, otherwise 404.
+// notFound handles requests without a route. The status is 405 if the path has routes for other
+// methods, otherwise 404.
 func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {

@@ -175,8 +175,8 @@ var routes = []struct {
 	{"list-keys", "GET", "/keys", nil},
 }
 
-// Each kind of caller sends a request to each route. The statuses are a table in testdata, which a
-// person reviews when it changes.
+// Each kind of caller sends a request to each route. A table in testdata has the expected
+// statuses. A person reviews each change of the table.
 func TestWhoMayDoWhat(t *testing.T) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-62s %s\n", "", strings.Join(callers, ", "))
@@ -260,8 +260,8 @@ func (h *harness) withIDs(path string) string {
 	return path
 }
 
-// Every route is in the table. Its description has a summary, each parameter, the authentication
-// and the errors.
+// Every route is in the table. The description of each route has a summary, each parameter, the
+// authentication and the errors.
 func TestEveryRouteIsDescribed(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	var doc struct {
@@ -318,7 +318,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	}
 }
 
-// noSecret has the form of a secret, and is not one.
+// noSecret has the form of a secret, but no such secret exists.
 var noSecret = "twp_s" + strings.Repeat("x", 38)
 
 func TestTheDescriptionIsGeneratedFromTheCode(t *testing.T) {

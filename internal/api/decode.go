@@ -42,10 +42,10 @@ func checkURL(r *http.Request) error {
 	return nil
 }
 
-// isText reports whether PostgreSQL can store a text: it refuses invalid UTF-8 and NUL.
+// isText reports whether PostgreSQL can store a text. PostgreSQL refuses invalid UTF-8 and NUL.
 func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
-// maxDepth is the maximum nesting of the JSON of a body. The API's own has four levels.
+// maxDepth is the maximum nesting of the JSON of a body. The API needs four levels.
 const maxDepth = 32
 
 // invalidBody begins the errors of checkJSON.
@@ -53,13 +53,14 @@ const invalidBody = "invalid body: "
 
 // checkJSON refuses JSON that two programs can read differently:
 //
-//   - An object with a repeated key, in any case. encoding/json uses the last value, and others
-//     the first.
-//   - null, which encoding/json treats as an absent key: "registries": null would mean all of
-//     them. Only "expires" may be null, which means never, and values in claims.
+//   - An object with a repeated key, even if upper and lower case differ. encoding/json uses
+//     the last value, and other decoders use the first.
+//   - The value null, which encoding/json treats as an absent key: "registries": null would
+//     mean all registries. There are two exceptions. If "expires" is null, it means never, and
+//     a claim can have any value.
 //
-// It also refuses text with NUL. It accepts what is not JSON, because json.Unmarshal reports that
-// better.
+// It also refuses text with NUL. It accepts text that is not JSON, because json.Unmarshal
+// returns a better error for such text.
 func checkJSON(data []byte) error {
 	if !json.Valid(data) {
 		return nil
@@ -106,8 +107,8 @@ func checkValue(key string, value any) (err error) {
 	return err
 }
 
-// foldCase returns the same text for all keys that encoding/json treats as equal. For it, "ſ"
-// equals "s", and the Kelvin sign equals "k".
+// foldCase returns the same text for all keys that encoding/json treats as equal. encoding/json
+// also treats "ſ" as equal to "s", and the Kelvin sign as equal to "k".
 func foldCase(key string) string {
 	return strings.Map(func(r rune) rune {
 		least := r

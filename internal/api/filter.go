@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Filter selects entries of the journal, in the form that the API and the command line take. The
-// zero value selects all.
+// Filter selects entries of the journal, in the form that the API and the command line accept.
+// The zero value selects all.
 type Filter struct {
 	Since      time.Time       `query:"since" doc:"Only entries at this time or later" example:"2026-11-28T00:00:00Z"`
 	Until      time.Time       `query:"until" doc:"Only entries before this time" example:"2026-11-29T00:00:00Z"`
@@ -59,7 +59,7 @@ func setPrincipal(q *journal.Query, written string) string {
 	switch {
 	case !ok && written == policy.Anonymous.String():
 		who.Logins = []string{""}
-	case !ok: // a name of any kind, as it stands in rules or as one signs in with it
+	case !ok: // a name without a kind, as in rules or as a login
 		for _, kind := range []string{"user", "robot", "workload", "operator"} {
 			who.Subjects = append(who.Subjects, kind+":"+written)
 		}

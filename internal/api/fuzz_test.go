@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// Every body gets a success or a problem document. It never causes a 5xx, and no error repeats a
-// value of it.
+// The response to every body is a success or a problem document, and never has a 5xx status. No
+// error repeats a value of the body.
 func FuzzBodies(f *testing.F) {
 	h := newHarness(f, storetest.SQLite().Ready(f))
 	h.member("root", admin.Administrators)

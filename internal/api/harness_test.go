@@ -218,8 +218,8 @@ func (h *harness) get(path string) reply {
 	return h.send(r)
 }
 
-// request sends a request to a path below /api/v1. A string is sent as it is, another body as JSON,
-// and nil sends no body.
+// request sends a request to a path below /api/v1. A body that is a string is sent unchanged,
+// any other body is sent as JSON, and nil means no body.
 func (h *harness) request(who option, method, path string, body any, more ...option) reply {
 	h.Helper()
 	var sent io.Reader
@@ -275,7 +275,7 @@ func (h *harness) read(r reply) fields {
 	return f
 }
 
-// must sends a request and fails the test if the status is another.
+// must sends a request and fails the test if the response has another status.
 func (h *harness) must(status int, who option, method, path string, body any, more ...option) reply {
 	h.Helper()
 	r := h.request(who, method, path, body, more...)

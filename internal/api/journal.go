@@ -19,8 +19,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// maxSearched is the number of entries after which a request ends its search: they take about
-// 50 ms. If few of them match, the page is short and has the position of the next one.
+// maxSearched is the number of entries after which a request ends its search. Searching so many
+// entries takes about 50 ms. If few of them match, the page is short and has the position of
+// the next page.
 const maxSearched = 20_000
 
 type listEntries struct {
@@ -105,7 +106,7 @@ func (a *API) explainEntry(ctx context.Context, caller admin.Actor, in *entryPat
 	if forbidden == nil {
 		e, err = a.Journal.FindOne(ctx, in.ID)
 	} else if e, err = a.ownDecision(ctx, caller, in.ID); errors.Is(err, journal.ErrNotFound) {
-		err = forbidden // the same whether the entry exists or not
+		err = forbidden // the same error whether the entry exists or not
 	}
 	if err != nil {
 		return out, err
@@ -117,7 +118,7 @@ func (a *API) explainEntry(ctx context.Context, caller admin.Actor, in *entryPat
 	if err != nil {
 		return out, err
 	}
-	if !a.mayQuery(caller) { // only what is recorded
+	if !a.mayQuery(caller) { // return only what the journal recorded
 		x.Results, x.Near, x.Request, x.Today = e.Decision.Results, nil, nil, nil
 		if forbidden != nil && !showsRules(ctx) {
 			x.HideRules()
@@ -141,8 +142,8 @@ func (a *API) ownDecision(ctx context.Context, caller admin.Actor, prefix string
 	return found[0], nil
 }
 
-// isAbout reports whether an entry is a decision about the caller. Principals are compared by id,
-// because ids are never reused. One without an id is not comparable.
+// isAbout reports whether an entry is a decision about the caller. Principals are compared by
+// id, because ids are never reused. A principal without an id is equal to no other.
 func isAbout(e *journal.Entry, caller admin.Actor) bool {
 	if e.Decision == nil || e.Decision.Principal == nil || caller.Principal == nil {
 		return false
@@ -194,8 +195,8 @@ func (a *API) entriesAfter(ctx context.Context, in *listEntries, q *journal.Quer
 	return newJournalPage(ctx, found, "after", next, time.Time{}, nil)
 }
 
-// newJournalPage returns a page whose next page begins before or after a position; 0: there is
-// none.
+// newJournalPage returns a page. The next page begins before or after the position next,
+// depending on the parameter; 0: there is no next page.
 func newJournalPage(ctx context.Context, found []journal.Entry, parameter string, next journal.Position, searched time.Time, err error) (*journalPageResponse, error) {
 	if err != nil {
 		return nil, err

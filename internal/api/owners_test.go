@@ -15,8 +15,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Owners of a namespace may query who-can about its repositories only, and not about a namespace
-// whose name begins with the same letters, or about what surrounds their own.
+// Owners of a namespace may query who-can about repositories of the namespace. They may not
+// query a namespace whose name begins with the same letters, or repositories outside their
+// namespace.
 func TestOwnersMayQueryTheirNamespace(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	for _, name := range []string{"olga", "otto", "wanda", "helen"} {
@@ -86,7 +87,7 @@ func TestOwnersMayQueryTheirNamespace(t *testing.T) {
 		{olga, []string{"repository:shop/web2/app:pull"}},
 		{olga, []string{"repository:host:5000/team/app:pull"}},
 		{olga, []string{"repository:team/app:pull", "repository:team2/app:pull"}},
-		// She owns both, but a query is about one namespace.
+		// Olga owns both namespaces, but a query must be about one namespace.
 		{olga, []string{"repository:team/app:pull", "repository:shop/web/app:pull"}},
 		{olga, []string{"registry:catalog:*"}},
 		{olga, []string{"tidewaiter:namespace/team:write"}},
@@ -106,7 +107,7 @@ func TestOwnersMayQueryTheirNamespace(t *testing.T) {
 	h.must(403, olga, "POST", "/who-can", fields{"scopes": []string{"repository:team/app:pull"}, "members": true})
 	h.must(403, olga, "POST", "/what-can", fields{"as": "user:wanda"})
 
-	// The right ends with the namespace, or by a deny rule.
+	// The right ends when the namespace is deleted, or when a deny rule denies it.
 	if err := h.rulebook.DeleteNamespace(t.Context(), operator, "team", 0); err != nil {
 		t.Fatal(err)
 	}

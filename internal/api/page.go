@@ -43,7 +43,8 @@ func newPage[S, T any](ctx context.Context, from []S, next string, convert func(
 	return out, nil
 }
 
-// nextLink returns the URL of the page after this one, with a parameter for where it begins.
+// nextLink returns the URL of the page that follows this one. The parameter is the name of the
+// query parameter for the beginning of that page.
 func nextLink(this *url.URL, parameter, next string) string {
 	query := this.Query()
 	query.Set(parameter, next)
@@ -60,7 +61,7 @@ func listAll[S, T any](a *API, tag *huma.Tag, op huma.Operation, convert func(*S
 	})
 }
 
-// listIn adds a route that lists what belongs to an object with a name.
+// listIn adds a route that lists objects that belong to another object, which the path names.
 func listIn[I interface {
 	keyed[string]
 	page() admin.Page

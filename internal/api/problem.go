@@ -21,7 +21,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// problem is an error response (RFC 9457). Of the request it contains only the names of fields.
+// problem is an error response (RFC 9457). It repeats only the names of fields of the request,
+// not their values.
 type problem struct {
 	Type     string       `json:"type" doc:"Always about:blank: the status is the type" example:"about:blank"`
 	Title    string       `json:"title" doc:"The name of the status" example:"Unprocessable Entity"`
@@ -33,7 +34,7 @@ type problem struct {
 	header http.Header
 }
 
-// fieldError is what is wrong with one part of a request.
+// fieldError describes an error in one part of a request.
 type fieldError struct {
 	Location string `json:"location" doc:"The part of the request" example:"body.name"`
 	Detail   string `json:"detail" doc:"What is wrong with it" example:"it is empty"`
@@ -98,7 +99,8 @@ func (a *API) toProblem(c *call, err error) *problem {
 		p = statusProblem(c, err)
 	}
 	if p.Status == http.StatusUnauthorized {
-		// Not Basic: browsers would ask for a password and then send it with each request.
+		// The scheme is not Basic, because browsers would ask for a password and then send it
+		// with each request.
 		p.header = http.Header{"Www-Authenticate": {`Bearer realm="tidewaiter"`}}
 	}
 	p.Detail = secret.Redact(p.Detail)
@@ -109,8 +111,8 @@ func (a *API) toProblem(c *call, err error) *problem {
 	return p
 }
 
-// statuses has the status of each error whose text is the response. ErrLast and ErrLent are
-// ErrForbidden too, and come first.
+// statuses has the status of each error whose text is sent to the client. ErrLast and
+// ErrSetByDelegate match ErrForbidden too, so they come first.
 var statuses = []struct {
 	err    error
 	status int
@@ -124,8 +126,8 @@ var statuses = []struct {
 	{admin.ErrChanged, http.StatusPreconditionFailed},
 }
 
-// statusProblem returns the response for an error of the table, or one that the server maps and
-// logs.
+// statusProblem returns the response for an error. It uses the table statuses. For all other
+// errors it uses the server's mapping, which logs unexpected errors.
 func statusProblem(c *call, err error) *problem {
 	for _, s := range statuses {
 		if errors.Is(err, s.err) {
@@ -163,8 +165,8 @@ var unreadable = map[int]string{
 	http.StatusRequestTimeout:        "reading the body took too long",
 }
 
-// redactErrors replaces huma's own errors. They contain the value of each wrong field. For an
-// unknown key that is the whole body, with its secrets.
+// redactErrors replaces huma's own errors. Those errors contain the value of each wrong field.
+// For an unknown key, the value is the whole body with its secrets.
 func (a *API) redactErrors(ctx huma.Context, _ string, v any) (any, error) {
 	model, ok := v.(*huma.ErrorModel)
 	if !ok {

@@ -33,7 +33,7 @@ type PrincipalQuery struct {
 // claims are claims in JSON, with their types.
 type claims map[string]any
 
-// UnmarshalJSON keeps numbers as they are written.
+// UnmarshalJSON keeps the digits of numbers as they are written.
 func (c *claims) UnmarshalJSON(text []byte) error {
 	var read map[string]any
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -128,8 +128,8 @@ func (a *API) explain(ctx context.Context, caller admin.Actor, in *explainQuery)
 		r.IP = caller.Remote
 	}
 	e := &explain.Evaluation{Subject: subject, Registry: r.Registry, Ignored: ignored, Request: r, Lifetime: a.predictLifetime(ctx, caller, r)}
-	// The rules that nearly matched are those of others, with names of namespaces that the caller
-	// may not know.
+	// The rules that nearly matched can be for other principals, and can contain names of
+	// namespaces that the caller must not learn.
 	if p := a.Rulebook.Policy(); a.mayQuery(caller) {
 		x := ask.Explain(p, r)
 		e.Results, e.Near = x.Results, x.Near
@@ -193,9 +193,9 @@ func (a *API) whoCan(ctx context.Context, caller admin.Actor, in *whoCanQuery) (
 	return out, nil
 }
 
-// limitedTo returns the namespace whose owners' answer the caller gets; "" for the whole answer.
-// The error is ErrForbidden if the caller may query neither all nor one namespace that contains
-// all scopes.
+// limitedTo returns a namespace if the caller gets the reduced answer for the owners of this
+// namespace. It returns "" if the caller gets the whole answer. The error is ErrForbidden if
+// the caller may neither query the whole policy nor query a namespace that contains all scopes.
 func (a *API) limitedTo(caller admin.Actor, scopes []scope.Scope) (namespace string, err error) {
 	if a.mayQuery(caller) {
 		return "", nil
@@ -241,7 +241,7 @@ func queryForbidden() error {
 func showsRules(ctx context.Context) bool { return calling(ctx).server.Issuer.Live().ShowRules }
 
 // subject resolves the principal of a query: the caller with the credential's restrictions, or
-// another one.
+// another principal.
 func (a *API) subject(ctx context.Context, caller admin.Actor, q *PrincipalQuery) (explain.Subject, error) {
 	added := len(q.Groups)+len(q.Claims) > 0
 	if !added && (q.As == "" || q.As == caller.Principal.String()) {

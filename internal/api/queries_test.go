@@ -61,7 +61,7 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 	has(explain(ann, push("team/app")), `"allowed":true`, `"reason":"allowed"`, `"ip":"127.0.0.1"`)
 	has(explain(ann, of), `"allowed":true`)
 	has(explain(restricted, push("team/app")), `"allowed":false`, `"reason":"narrowed"`)
-	// Naming the caller does not lift the restrictions.
+	// A query that names the caller has the restrictions of the credential too.
 	has(explain(restricted, of), `"allowed":false`)
 
 	denied := explain(ann, push("team/prod"))
@@ -103,8 +103,8 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 	has(h.must(200, carol, "POST", "/what-can", fields{}).Body, `"type":"tidewaiter","names":["**"],"actions":["read"],"rule":"tidewaiter-auditors","built_in":true`)
 	has(explain(carol, fields{"scopes": []string{"tidewaiter:journal:read,write"}}), `"granted":["read"]`, `"rule":"tidewaiter-auditors","built_in":true`, "it is for group:tidewaiter-admins")
 
-	// The lifetime of a token comes with the setting that decides it. Its rule is hidden like
-	// others.
+	// The lifetime of a token comes with the setting that decides it. If a rule decides the
+	// lifetime, its name is hidden like the names of other rules.
 	brief := rulebook.Content{Name: "brief", Subjects: []string{"user:ann"}, Repositories: []string{"brief/**"}, Actions: []string{"push"}, Lifetime: "2m"}
 	if _, err := h.rulebook.AddRule(h.Context(), operator, brief); err != nil {
 		t.Fatal(err)
@@ -155,11 +155,11 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 	h.must(403, ann, "POST", "/explain", fields{"as": "user:ann", "groups": []string{"ops"}, "actions": []string{"pull"}, "repository": "a/b"})
 }
 
-// Explaining a decision requires the right to read the journal. What else it reveals about the
-// policy requires the right to read that too.
+// Explaining a decision requires the right to read the journal. The parts of an explanation
+// that reveal more about the policy also require the right to read the policy.
 func TestDecisionsCanBeExplained(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
-	// Strict: the decision is in the journal before the response.
+	// With Strict, the decision is in the journal before the response is sent.
 	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.Strict = true; return l })
 	h.user("ann")
 	h.member("carol", admin.Auditors)
@@ -211,8 +211,8 @@ func TestDecisionsCanBeExplained(t *testing.T) {
 		t.Errorf("by the first characters of several ids: %s", got)
 	}
 
-	// Everybody may query decisions about themselves, and learns no more about rules than from a
-	// refusal. The decisions of others look like entries that do not exist.
+	// Everybody may query decisions about themselves. They learn no more about rules than a
+	// refusal reveals. The decisions of others look like entries that do not exist.
 	own := h.must(200, with("ann"), "GET", path, nil).Body
 	for _, hidden := range []string{`"rule"`, `"today"`, `"near_misses"`} {
 		if strings.Contains(own, hidden) {

@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 )
 
-// resource is a kind of object that routes get, create, change and delete. K is its key in paths,
-// S the object in its own package, and T the type of responses.
+// resource is a kind of object that routes get, create, change and delete. K is the type of its
+// key in paths, S is its type in the package that manages it, and T is its type in responses.
 type resource[K, S any, T object] struct {
 	*API
 	tag      *huma.Tag
@@ -42,7 +42,8 @@ func show[I keyed[K], K, S any, T object](r resource[K, S, T], op huma.Operation
 	})
 }
 
-// create adds a route that creates an object in the collection that is its path.
+// create adds a route that creates an object. The path of the route is the collection to which
+// the object is added.
 func create[I, K, S any, T object](r resource[K, S, T], op huma.Operation, do func(context.Context, admin.Actor, *I) (T, error)) {
 	op.DefaultStatus = http.StatusCreated
 	route(r.API, r.tag, op, func(ctx context.Context, caller admin.Actor, in *I) (*created[T], error) {
@@ -51,7 +52,8 @@ func create[I, K, S any, T object](r resource[K, S, T], op huma.Operation, do fu
 	})
 }
 
-// change adds a route that changes an object, if it has the version that the request expects.
+// change adds a route that changes an object. The change fails if the object does not have the
+// version that the request expects.
 func change[I target[K], K, S any, T object](r resource[K, S, T], op huma.Operation, do func(ctx context.Context, caller admin.Actor, in *I, version int64) (S, error)) {
 	route(r.API, r.tag, op, func(ctx context.Context, caller admin.Actor, in *I) (*response[T], error) {
 		caller, version, err := ifMatch(ctx, r, caller, *in)
@@ -63,7 +65,8 @@ func change[I target[K], K, S any, T object](r resource[K, S, T], op huma.Operat
 	})
 }
 
-// remove adds a route that deletes an object, if it has the version that the request expects.
+// remove adds a route that deletes an object. The deletion fails if the object does not have
+// the version that the request expects.
 func remove[I target[K], K, S any, T object](r resource[K, S, T], op huma.Operation, do func(ctx context.Context, caller admin.Actor, key K, version int64) error) {
 	op.DefaultStatus = http.StatusNoContent
 	route(r.API, r.tag, op, func(ctx context.Context, caller admin.Actor, in *I) (*struct{}, error) {

@@ -347,7 +347,8 @@ func TestFiltersApplyBeforeTheLimit(t *testing.T) {
 		t.Errorf("the next page is %s", link)
 	}
 
-	// A request searches about 20,000 entries, and returns where it stopped.
+	// A request searches about maxSearched entries, and returns the position at which the
+	// search stopped.
 	noise(40_000)
 	got, page = read("limit=3")
 	if len(got) != 0 || page["next"] == nil || page["searched"] == nil {
@@ -454,7 +455,8 @@ func TestRolesAreManaged(t *testing.T) {
 	})
 }
 
-// An account whose password a non-administrator knows cannot become an administrator with it.
+// An account whose password a non-administrator knows cannot become an administrator while it
+// has this password.
 func TestDelegatedAccountsCannotBecomeAdministrators(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.member("root", admin.Administrators)

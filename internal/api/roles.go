@@ -12,7 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 )
 
-// role is a role of the database: one for all, or one of a namespace.
+// role is a role of the database. It belongs to one namespace, or any rule and namespace can
+// use it.
 type role struct {
 	ID        string    `json:"id" doc:"The id, which is never reused" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
 	Name      string    `json:"name" doc:"The name" example:"cleaner"`
@@ -24,7 +25,7 @@ type role struct {
 	Version   int64     `json:"version" doc:"Increases with each change" example:"1"`
 }
 
-// NewRole returns the JSON form of a role of a namespace; "": of a role for all.
+// NewRole returns the JSON form of a role. The namespace is "" for a role for all namespaces.
 func NewRole(r *rulebook.Role, namespace string) role {
 	j := role{r.ID, r.Name, namespace, explain.ActionNames(r.Actions), "", r.Created, r.Changed, r.Version}
 	if r.Lifetime > 0 {
@@ -60,14 +61,14 @@ type newRoleBody struct {
 // roleKey identifies a role. The namespace of a role for all is "".
 type roleKey struct{ namespace, name string }
 
-// RolePath is a role for all in the path.
+// RolePath is the name of a role for all namespaces in the path.
 type RolePath struct {
 	Role string `path:"role" maxLength:"64" doc:"The name of the role" example:"cleaner"`
 }
 
 func (p RolePath) key() roleKey { return roleKey{"", p.Role} }
 
-// NamespaceRolePath is a role of a namespace in the path.
+// NamespaceRolePath is the names of a namespace and of its role in the path.
 type NamespaceRolePath struct {
 	Name string `path:"name" maxLength:"200" doc:"The name of the namespace; write a slash as %2F" example:"team"`
 	Role string `path:"role" maxLength:"64" doc:"The name of the role" example:"cleaner"`
@@ -145,7 +146,7 @@ func (a *API) namespaceRoleRoutes() {
 		"Delete a role of a namespace that no member has", ""), a.deleteRole)
 }
 
-// roles returns the resource of both kinds of roles.
+// roles returns the resource that serves both kinds of roles.
 func (a *API) roles(tag *huma.Tag) resource[roleKey, role, role] {
 	return resource[roleKey, role, role]{a, tag, func(ctx context.Context, caller admin.Actor, k roleKey) (role, error) {
 		r, err := a.Rulebook.Role(ctx, caller, k.namespace, k.name)

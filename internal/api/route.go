@@ -50,7 +50,7 @@ func route[I, O any](a *API, tag *huma.Tag, op huma.Operation, handle func(conte
 
 // publicRoute adds a route that needs no authentication.
 func publicRoute[I, O any](a *API, tag *huma.Tag, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
-	op.Security = []map[string][]string{} // nil would mean: as the API's default
+	op.Security = []map[string][]string{} // nil would mean the API's default
 	register(a, tag, op, handle)
 }
 

@@ -29,8 +29,8 @@ func (RuleContent) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema
 }
 
 // describeField adds the description of a field to a schema. The possible words of effect and
-// actions are an extension, so that huma does not check them: ruleset does, and suggests the
-// nearest one.
+// actions are listed in an extension, because huma must not check them. Package ruleset checks
+// them, and suggests the nearest word.
 func describeField(s *huma.Schema, name, means string, example any) {
 	p := s.Properties[name]
 	if p == nil {

@@ -122,8 +122,8 @@ func TestUnknownFieldsAreRefused(t *testing.T) {
 	}
 }
 
-// Repeated keys are refused even if only the decoder treats them as equal, because a proxy that
-// checks requests may read the other one.
+// Repeated keys are refused, also if only the decoder treats them as equal. Otherwise a proxy
+// that checks requests could read one of the values, and the API the other.
 func TestRepeatedKeysAreRefused(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.member("hank", "helpdesk")
@@ -162,8 +162,9 @@ func TestNullIsNotAnAbsentKey(t *testing.T) {
 	h.must(200, bearer(secret), "POST", "/explain", `{"as":"user:ann","claims":{"a":null,"b":[null,{"c":null}]},"scopes":["repository:a:pull"]}`)
 }
 
-// Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. Callers who may not read accounts
-// cannot learn from any route whether one exists, and failed sign-ins do not reveal it.
+// Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. Callers who may not read
+// accounts cannot learn from any route whether an account exists. Failed sign-ins do not reveal
+// this either.
 func TestUsersCannotBeEnumerated(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.user("ann")
@@ -330,7 +331,7 @@ func TestCrossOriginRequestsAreRefused(t *testing.T) {
 	}
 }
 
-// If the Authorization header is wrong, the cookie does not help.
+// If the Authorization header is wrong, the request is refused although its cookie is valid.
 func TestAWrongCredentialIsNotReplacedByAnother(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.user("ann")

@@ -71,8 +71,8 @@ func (a *API) userRoutes() {
 		})
 }
 
-// unknownGroup returns the error of adding an account. If a group does not exist, the request is
-// wrong, and not its path.
+// unknownGroup converts an error of adding an account. If a group in the body does not exist,
+// the status is 422 and not 404, because the path exists.
 func unknownGroup(err error) error {
 	if errors.Is(err, admin.ErrNotFound) {
 		return invalid("body.groups", "%s", err)

@@ -35,8 +35,9 @@ type Conditional struct {
 
 func (c Conditional) expected() string { return c.IfMatch }
 
-// ifMatch resolves If-Match to the expected id, which it returns in the caller, and the expected
-// version; 0: any. The change compares both again, in its transaction.
+// ifMatch resolves If-Match to the id and the version that the request expects. It returns the
+// id in the field Seen of the caller. The version 0 means any version. The change compares both
+// again in its transaction.
 func ifMatch[K, S any, T object](ctx context.Context, r resource[K, S, T], caller admin.Actor, in target[K]) (admin.Actor, int64, error) {
 	if in.expected() == "" {
 		return caller, 0, nil

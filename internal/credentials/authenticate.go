@@ -14,8 +14,8 @@ import (
 )
 
 // Authenticate accepts access tokens, robot secrets, refresh tokens and sessions. They can be
-// presented with their owner's login or without a name. An invalid one is rejected, not unknown,
-// so no other source is asked about it. Failures are never cached.
+// presented with their owner's login or without a name. An invalid credential is rejected, not
+// unknown, so no other source is asked about it. Failures are never cached.
 func (c *Credentials) Authenticate(ctx context.Context, p identity.Presented) (identity.Verified, error) {
 	switch p.Kind {
 	case identity.AccessToken, identity.RefreshToken, identity.Session:
@@ -24,8 +24,8 @@ func (c *Credentials) Authenticate(ctx context.Context, p identity.Presented) (i
 	return identity.Verified{}, identity.ErrUnknown
 }
 
-// Remember returns the result of verify for a credential that was not issued here: a password.
-// It caches the result as it caches those of issued credentials.
+// Remember returns the result of verify for a password, which is a credential that this package
+// did not issue. It caches the result like the results for issued credentials.
 func (c *Credentials) Remember(ctx context.Context, p identity.Presented, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
 	return c.cached(ctx, p, func(ctx context.Context, p identity.Presented) (*verified, error) {
 		v, err := verify(ctx, p)
@@ -37,7 +37,8 @@ func (c *Credentials) Remember(ctx context.Context, p identity.Presented, verify
 // transaction. Other processes notice such a change by themselves.
 func (c *Credentials) Forget() { c.verified.clear() }
 
-// cached returns the identity of a credential from the cache, or else by load.
+// cached returns the identity of a credential from the cache. If the cache does not have the
+// credential, it calls load.
 func (c *Credentials) cached(ctx context.Context, p identity.Presented, load func(context.Context, identity.Presented) (*verified, error)) (identity.Verified, error) {
 	k := c.verified.key(p)
 	if v, ok := c.verified.cache.Get(k); ok {
@@ -69,16 +70,16 @@ var errStale = errors.New("stale")
 func (c *Credentials) identify(ctx context.Context, v *verified, p identity.Presented) (identity.Verified, error) {
 	now := c.writer.Now()
 	if admin.Expired(v.expires, now) {
-		return identity.Verified{}, errStale // a refusal takes as long as for a wrong one
+		return identity.Verified{}, errStale // as slow as the refusal of an unknown token
 	}
 	if admin.Expired(v.parentExpiry, now) {
-		return identity.Verified{}, errStale // its parent may have been used since
+		return identity.Verified{}, errStale // perhaps the parent was used since
 	}
 	if v.use == Refresh && v.registry != p.Registry {
 		return identity.Verified{}, identity.Rejected("the refresh token is for another registry")
 	}
 	if idle := c.idle(v.use); idle > 0 && now.UnixMilli()-max(v.used.Load(), v.created) > idle.Milliseconds() {
-		return identity.Verified{}, errStale // another process may have used it
+		return identity.Verified{}, errStale // perhaps another process recorded a use
 	}
 	who := v.identity
 	if who.Principal == nil {
@@ -155,7 +156,8 @@ func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verified
 }
 
 // parentExpiry returns the earliest time at which any ancestor of the token expires or has been
-// idle for too long; zero: never. Using an ancestor postpones that time. Using the token does not.
+// idle for too long; zero: never. Using an ancestor postpones this time. Using the token itself
+// does not.
 func (c *Credentials) parentExpiry(ctx context.Context, q store.Querier, t *Token) (end time.Time, err error) {
 	ancestors, err := c.ancestors(ctx, q, t)
 	for _, a := range ancestors {

@@ -13,14 +13,15 @@ import (
 
 // basis binds a refresh token or a session to a password of another source. The generation
 // changes when the password is changed in that source, or when its owner is removed and added
-// again (identity.Generations). The token is then invalid.
+// again (identity.Generations). The token or session is invalid when the generation has
+// changed.
 //
 // The database stores an HMAC of the generation under the token's own secret, which is not
 // stored. So nobody who reads the database learns anything about a password hash.
 type basis struct {
 	secret identity.Secret
 	stored string
-	proven atomic.Pointer[string] // the generation that stored was verified against
+	proven atomic.Pointer[string] // the generation that matched the field stored
 }
 
 func newBasis(secret identity.Secret, stored string) *basis {
@@ -28,8 +29,8 @@ func newBasis(secret identity.Secret, stored string) *basis {
 }
 
 // matches reports whether the token was created with a password of this generation. It returns
-// true if the source has no generations. A token without a fingerprint, from before its source
-// had generations, is invalid once the source has them.
+// true if the source has no generations. A token has no fingerprint if it was created before
+// its source had generations. Such a token becomes invalid when the source gets generations.
 func (b *basis) matches(generation string) bool {
 	if b == nil || generation == "" {
 		return true
@@ -44,7 +45,7 @@ func (b *basis) matches(generation string) bool {
 	return true
 }
 
-// fingerprint returns what is stored of a generation for the token with this secret.
+// fingerprint returns the stored form of a generation for the token with this secret.
 func fingerprint(secret identity.Secret, generation string) string {
 	mac := hmac.New(sha256.New, []byte(strings.TrimSpace(secret.Reveal())))
 	mac.Write([]byte(generation))

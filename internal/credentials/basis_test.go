@@ -10,8 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// A token that was exchanged for a password of another source ends when the password is changed
-// there, as for a local password. Access tokens and their descendants stay valid.
+// A token that was exchanged for a password of another source becomes invalid when the password
+// is changed in that source, as it does for a local password. Access tokens and their
+// descendants stay valid.
 func TestPasswordChangeInAnotherSourceEndsRefreshTokens(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context()) // so that credentials are cached
@@ -65,8 +66,9 @@ func TestPasswordChangeInAnotherSourceDuringExchange(t *testing.T) {
 	})
 }
 
-// A token from before the source had generations has no fingerprint. It is invalid once the
-// source has generations. The fingerprint does not contain the generation.
+// A token that was created before its source had generations has no fingerprint. The token
+// becomes invalid when the source gets generations. The fingerprint does not contain the
+// generation.
 func TestTokenWithoutAFingerprint(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		unbound := h.RefreshToken("dora", "directory password")

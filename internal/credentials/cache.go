@@ -10,18 +10,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// cachedFor is how long a verified credential is cached. Changes clear the cache, so it is long.
+// cachedFor is how long a verified credential is cached. It can be long, because changes clear
+// the cache.
 const cachedFor = 24 * time.Hour
 
-// verified is a verified credential in the cache. All fields but used are immutable.
+// verified is a verified credential in the cache. All fields are immutable except used.
 type verified struct {
 	identity     identity.Verified // without a principal if the owner is in another source
-	owner        Owner             // looked up at each use if in another source
-	limits       []policy.Limit    // limits of the token, applied to that owner
+	owner        Owner             // of another source: looked up at each use
+	limits       []policy.Limit    // limits of the token, which restrict the owner
 	expires      time.Time         // zero: never
 	parentExpiry time.Time         // when an ancestor expires, unless it is used again; zero: never
 	token        string            // token id; "" for a password
-	basis        *basis            // nil unless it depends on another source's password
+	basis        *basis            // nil: not bound to a password of another source
 	registry     string            // of a refresh token
 	use          Use
 	created      int64        // milliseconds
@@ -47,7 +48,8 @@ func (c *verifiedCache) key(p identity.Presented) cache.Key {
 	return c.keys.Of(byte(p.Kind), p.Name, p.Secret.Reveal())
 }
 
-// now returns the epoch. Callers get it before they query the database.
+// now returns the epoch. Callers call it before they query the database, and pass the epoch to
+// put.
 func (c *verifiedCache) now() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -2,10 +2,10 @@
 // issued here, who is its owner, and what is it valid for?
 //
 // There are four kinds: access tokens of users, secrets of robots, refresh tokens and browser
-// sessions. The owner of a credential may be from any identity source: a user of a directory has
-// access tokens as a local user has. Package accounts manages the local users and robots. It
-// calls this package to revoke the credentials of an account that it changes, and implements
-// Local, by which this package finds local owners.
+// sessions. The owner of a credential may be from any identity source: users of a directory
+// have access tokens like local users. Package accounts manages the local users and robots.
+// When accounts changes an account, it calls this package to revoke credentials. It also
+// implements Local, through which this package finds local owners.
 //
 // # Secrets
 //
@@ -16,23 +16,24 @@
 // # Ancestors
 //
 // A credential that is created with another one is its child. A child has at most the rights of
-// its parent and expires no later. It is invalid as soon as any ancestor is: revoked, expired or
-// idle. A token that is created with an ID token may outlive it: it is valid for as long as the
-// sign-in counts (LastSignIn).
+// its parent and expires no later. A child becomes invalid as soon as any of its ancestors is
+// revoked, expired or idle. A token that is created with an ID token can outlive the ID token.
+// Such a token is valid for as long as the sign-in counts (LastSignIn).
 //
 // # Rights
 //
-// Users need no right to create, list and revoke their own access tokens. A restricted credential
-// (policy.Principal.Limits) may create restricted tokens, and may revoke only itself. Other actors
-// need tidewaiter:accounts, and tidewaiter:administrators for the tokens of administrators. Tokens
-// that a non-administrator creates for somebody else are valid at registries only, so they never
-// give their creator rights over Tidewaiter.
+// Users need no right to create, list and revoke their own access tokens. A restricted
+// credential (policy.Principal.Limits) permits creating tokens that are at least as restricted,
+// and revoking only itself. Other actors need tidewaiter:accounts, and
+// tidewaiter:administrators for the tokens of administrators. Tokens that a non-administrator
+// creates for somebody else are valid at registries only, so they never give their creator
+// rights over Tidewaiter.
 //
 // # Caches
 //
-// A credential that was verified a short while ago is verified without a query while Run runs. A
-// change that makes a credential invalid clears the caches of all processes that share the
-// database: here at once, elsewhere within a second.
+// While Run runs, a credential that was verified a short while ago is verified again without a
+// query. A change that makes a credential invalid clears the caches of all processes that share
+// the database: in this process at once, in the others within a second.
 package credentials
 
 import (
@@ -64,19 +65,20 @@ type Options struct {
 	// password, or "" if the source has no generations (identity.Chain.FindGeneration). The error
 	// is identity.ErrUnknown if there is no such owner. nil: there is no other source.
 	Find func(ctx context.Context, source, name, id string) (_ *policy.Principal, generation string, _ error)
-	// SignInLasts returns how long the last sign-in through a source counts, if the source cannot
-	// look users up. Their access tokens are valid until then (LastSignIn). 0: sign-ins do not
-	// count. nil: 0 for every source.
+	// SignInLasts returns how long the last sign-in through a source counts, if the source
+	// cannot look up users. Access tokens of such users are valid for this time after the
+	// sign-in (LastSignIn). 0: sign-ins do not count. nil: 0 for every source.
 	SignInLasts func(source string) time.Duration
 	// SignInSettings returns a text that identifies the settings by which a source judges
-	// sign-ins. A stored sign-in does not count when they have changed. nil: they never change.
+	// sign-ins. A stored sign-in does not count when the settings have changed. nil: the
+	// settings never change.
 	SignInSettings func(source string) string
 
 	SessionIdle time.Duration // a session expires after this time without a request; 0: 1 h
 	SessionLife time.Duration // the maximum lifetime of a session; 0: 12 h
 	RefreshIdle time.Duration // a refresh token expires after this time without use; 0: 90 days
-	// MaxLifetime is the maximum lifetime of an access token or a robot secret, whatever expiry
-	// it was created with. 0: unlimited.
+	// MaxLifetime is the maximum lifetime of an access token or a robot secret. It also applies
+	// to tokens that were created with a later expiry. 0: unlimited.
 	MaxLifetime time.Duration
 	// OwnerFor is how long the result of Find is cached for access tokens. 0: 10 s; negative: not
 	// cached.
@@ -90,8 +92,8 @@ type Local interface {
 	// Owner returns a user or robot by id, or by kind and name if the id is "". The error is
 	// admin.ErrNotFound if there is no such owner.
 	Owner(ctx context.Context, q store.Querier, o Owner, now time.Time) (LocalOwner, error)
-	// Lock is Owner by id, and locks the row until the transaction ends, so that what it returns
-	// is still true at commit.
+	// Lock is like Owner for an id, and locks the owner's row until the transaction ends, so
+	// that the result is still current at commit.
 	Lock(ctx context.Context, tx *sql.Tx, id string, now time.Time) (LocalOwner, error)
 }
 
@@ -134,7 +136,7 @@ type Token struct {
 	Client   string         // of a refresh token or a session: the client that requested it
 	Parent   string         // id of the token that it was created with; "": none
 	stored   time.Time      // when it would expire without Options.MaxLifetime
-	basis    string         // fingerprint of the owner's password generation in another source
+	basis    string         // fingerprint of a password generation (basis.go)
 	Created  time.Time
 	// Expires is zero if the token never expires. It includes Options.MaxLifetime.
 	Expires time.Time
@@ -148,8 +150,8 @@ type NewToken struct {
 	Name    string // unique among the tokens of its owner
 	Limits  []policy.Limit
 	Expires time.Time // zero: never
-	// A token that its owner creates with a restricted or expiring credential inherits Limits and
-	// Expires if they are not set.
+	// If Limits or Expires are not set, a token that its owner creates inherits them from the
+	// credential that the owner presents.
 }
 
 // Credentials manages issued credentials. Its methods may be called from any goroutine.
@@ -160,7 +162,7 @@ type Credentials struct {
 	verified *verifiedCache
 	owners   *cache.Cache[Owner, foundOwner]
 
-	maxTokens int // of one use per owner
+	maxTokens int // maximum number of tokens of one use per owner
 
 	mu       sync.Mutex
 	lastUsed map[string]use    // last uses that are not written yet, by token id
@@ -196,7 +198,7 @@ func Open(o Options) (*Credentials, error) {
 	}, nil
 }
 
-// maxCached is the maximum number of cached credentials. One takes about 500 bytes.
+// maxCached is the maximum number of cached credentials. Each takes about 500 bytes.
 const maxCached = 20_000
 
 // OwnerOf returns the Owner for a principal.
@@ -204,7 +206,7 @@ func OwnerOf(p *policy.Principal) Owner {
 	return Owner{Kind: p.Kind, Source: p.Source, Name: p.Name, ID: p.ID}
 }
 
-// Is reports whether the actor is that owner.
+// Is reports whether the actor is the owner o.
 func (o Owner) Is(by admin.Actor) bool {
 	p := by.Principal
 	return p != nil && o.ID != "" && p.Kind == o.Kind && identity.SameSource(p.Source, o.Source) && p.ID == o.ID

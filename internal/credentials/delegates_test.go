@@ -89,8 +89,8 @@ func TestNobodyPromotesThemselvesByATokenForAnother(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654, variant: they set the user's password instead, and create tokens with it
-// in the user's name.
+// Gitea CVE-2026-56654, variant: a user who may change accounts sets another user's password,
+// and creates tokens with the password in that user's name.
 func TestNobodyPromotesThemselvesByAPasswordTheySet(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -157,8 +157,9 @@ func TestNobodyPromotesThemselvesByAPasswordTheySet(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654, variant: they wait until the user leaves a group that keeps them from
-// being an administrator.
+// Gitea CVE-2026-56654, variant: a user who may change accounts sets the password of another
+// user, whom only a group keeps from being an administrator, and waits until that user leaves
+// the group.
 func TestNobodyPromotesThemselvesWhenAUserLeavesAGroup(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()

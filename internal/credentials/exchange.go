@@ -21,8 +21,8 @@ const maxClient = 100
 
 // IssueRefresh issues a refresh token for a verified credential. The token is valid at
 // presented.Registry, has the restrictions of the credential, and is invalid as soon as the
-// credential is. IssueRefresh returns the zero Secret if the credential cannot be exchanged: only
-// passwords, access tokens and robot secrets can, and only if their source can look up the owner.
+// credential is. Only passwords, access tokens and robot secrets whose source can look up the
+// owner can be exchanged. For other credentials, IssueRefresh returns the zero Secret.
 //
 // The client name is stored, but any client may use the token. Docker, podman, crane, oras and
 // others share one credentials file, each with a client_id of its own. Checking the client would
@@ -41,11 +41,12 @@ func (c *Credentials) IssueRefresh(ctx context.Context, presented identity.Prese
 	return secret, err
 }
 
-// errNoExchange means that the credential cannot be exchanged for a token, or not any more.
+// errNoExchange means that the credential cannot be exchanged for a token, or can no longer be
+// exchanged.
 var errNoExchange = errors.New("this credential cannot be exchanged for a token")
 
-// exchange issues a token in exchange for a verified password or access token. It has the
-// restrictions of that credential and is invalid as soon as the credential is.
+// exchange issues a token in exchange for a verified credential. The token has the restrictions
+// of the credential and becomes invalid when the credential does.
 func (c *Credentials) exchange(ctx context.Context, t *Token, presented identity.Presented, who identity.Verified) (identity.Secret, error) {
 	p := who.Principal
 	if presented.Kind != identity.Password && presented.Kind != identity.AccessToken || slices.ContainsFunc(p.Limits, changesWhenStored) {
@@ -67,7 +68,8 @@ func (c *Credentials) exchange(ctx context.Context, t *Token, presented identity
 		if err != nil {
 			return identity.Secret{}, err
 		}
-		// The result is remembered: the password has just been compared.
+		// This is usually fast: the password has just been compared, and Hashing remembers the
+		// result.
 		if err := c.o.Hashing.Compare(ctx, owner.Hash, presented.Secret.Reveal()); err != nil {
 			return identity.Secret{}, err
 		}
@@ -131,10 +133,10 @@ func (c *Credentials) checkExchanged(ctx context.Context, tx *sql.Tx, t *Token, 
 	return err
 }
 
-// evictTokens deletes the least recently used tokens if the owner has the maximum number, and
-// returns how many. A machine that signs in for each build leaves a token each time. Deleting
-// clears the caches of all processes. So it deletes a tenth at once: frequent sign-ins of one
-// owner must not keep the caches empty for everybody.
+// evictTokens deletes the least recently used tokens if the owner has the maximum number. It
+// returns how many it deleted. A machine that signs in for each build leaves a token each time.
+// Deleting clears the caches of all processes. So evictTokens deletes a tenth of the tokens at
+// once. Otherwise frequent sign-ins of one owner would keep the caches empty for everybody.
 func (c *Credentials) evictTokens(ctx context.Context, tx *sql.Tx, revokes bool, o Owner, use Use) (int, error) {
 	n, err := count(ctx, tx, o, use)
 	if err != nil || n < c.maxTokens {
@@ -154,7 +156,7 @@ func (c *Credentials) evictTokens(ctx context.Context, tx *sql.Tx, revokes bool,
 	return evicted, deleteOrphans(ctx, tx, o)
 }
 
-// changesWhenStored reports whether a limit would change when it is stored and read.
+// changesWhenStored reports whether a limit would be different after it is stored and read.
 func changesWhenStored(l policy.Limit) bool { return l.Check() != nil }
 
 // clean makes a client name safe to print and shortens it.

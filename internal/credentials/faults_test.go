@@ -78,7 +78,7 @@ func (h *harness) writes() map[string]func() error {
 }
 
 // Faults in pairs: the write failed; the write failed but was kept. Either the whole change is
-// stored with its journal entry, or nothing is. The cache agrees with the database.
+// stored with its journal entry, or no part of it. The cache agrees with the database.
 func TestWritesAreAtomic(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -139,7 +139,7 @@ func TestWritesAreAtomic(t *testing.T) {
 	})
 }
 
-// A failed commit that was kept all the same clears the cache.
+// A commit that reports a failure but is stored clears the cache.
 func TestUnclearCommitClearsTheCache(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -156,8 +156,8 @@ func TestUnclearCommitClearsTheCache(t *testing.T) {
 	})
 }
 
-// A cached password, token or refresh token costs neither a query nor a hash: it works during an
-// outage of the database. Anything else is an outage, not a refusal.
+// A cached password, token or refresh token costs neither a query nor a hash: it works during
+// an outage of the database. Any other credential gets an outage and not a refusal.
 func TestCachedCredentialsNeedNoDatabase(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -185,7 +185,7 @@ func TestCachedCredentialsNeedNoDatabase(t *testing.T) {
 	})
 }
 
-// A process notices the changes of another when it polls: once a second.
+// A process notices the changes of another process when it polls, which it does once a second.
 func TestOtherProcessesNoticeChanges(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		other := h.Open()
@@ -301,8 +301,8 @@ func TestRunEndsWithItsContextAndWritesLastUses(t *testing.T) {
 	}
 }
 
-// Expired tokens are deleted, and nothing else. The idle time of a refresh token counts from its
-// last use in any process.
+// Only expired tokens are deleted. The idle time of a refresh token counts from its last use in
+// any process.
 func TestExpiredTokensArePurged(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		maintain := h.Maintain(t.Context())

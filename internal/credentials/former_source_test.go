@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// Sources of the kinds webhook and exec were called external:NAME. What is stored under that name
-// stays valid and still belongs to the same user.
+// Sources of the kinds webhook and exec were called external:NAME. Tokens and sign-ins that are
+// stored under the former name stay valid and belong to the same user.
 func TestFormerNameOfASourceIsAccepted(t *testing.T) {
 	for _, source := range []string{"webhook:shop", "exec:shop"} {
 		each(t, func(t *testing.T, h *harness) {

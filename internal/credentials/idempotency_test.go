@@ -69,7 +69,7 @@ func TestRepeatedCreationReturnsTheSameObject(t *testing.T) {
 		if got := h.SignIn(presented("robot+ci", secret.Reveal())); got != "robot:ci" {
 			t.Errorf("the second secret: %s", got)
 		}
-		// A secret that was used was not lost.
+		// If the secret was used, the response was not lost, so the secret is not replaced.
 		_, _, err = h.AddRobot(ctx, keyed(root, "r"), accounts.NewRobot{Name: "ci"})
 		is(t, "the robot again, whose secret was used", err, admin.ErrExists)
 
@@ -111,7 +111,7 @@ func TestKeyReturnsNothingThatTheCallerCouldNotCreate(t *testing.T) {
 			t.Errorf("the wide token: %s", got)
 		}
 
-		// The actor was an administrator when they added the robot, and is not any more.
+		// Carl added the robot as an administrator. Then Carl leaves the administrators.
 		h.AddTestUser("carl", "helpdesk", admin.Administrators)
 		carl := h.ActorOf(presented("carl", passwordOf("carl")))
 		_, _, err = h.AddRobot(ctx, keyed(carl, "r"), accounts.NewRobot{Name: "mighty", Groups: []string{admin.Administrators}})

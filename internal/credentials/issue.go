@@ -12,8 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// Change is Writer.Change. If the change may make a credential invalid, revokes is true: then all
-// processes clear their caches. Additions do not, since unknown credentials are never cached.
+// Change is like Writer.Change. If the change can make a credential invalid, revokes must be
+// true, so that all processes clear their caches. Adding a credential needs no cleared cache,
+// because unknown credentials are never cached.
 func (c *Credentials) Change(ctx context.Context, by admin.Actor, revokes bool, f func(*sql.Tx) (*journal.Change, error)) error {
 	if !revokes {
 		return c.writer.Change(ctx, "", by, f)
@@ -22,8 +23,9 @@ func (c *Credentials) Change(ctx context.Context, by admin.Actor, revokes bool, 
 	return c.writer.Change(ctx, admin.AccountsTopic, by, f)
 }
 
-// Issue is Change for f that issues a secret. Usually that revokes nothing. f is called again with
-// revokes if it has to revoke another secret.
+// Issue is like Change, for a function f that issues a secret. Usually f revokes nothing, and
+// is called with revokes false. If f returns errRevokes because it has to revoke another
+// secret, it is called again with revokes true.
 func (c *Credentials) Issue(ctx context.Context, by admin.Actor, f func(tx *sql.Tx, revokes bool) (*journal.Change, error)) error {
 	err := errRevokes
 	for _, revokes := range []bool{false, true} {
@@ -41,7 +43,8 @@ var errRevokes = errors.New("the change revokes a secret")
 var errUsed = fmt.Errorf("%w, and its secret was used already", admin.ErrExists)
 
 // reissue replaces the secret of a token whose response was lost. Only the hash of the first
-// secret is stored, so it cannot be returned again. If that one was used, it was not lost.
+// secret is stored, so the first secret cannot be returned again. If it was used, the response
+// was not lost, and reissue returns errUsed.
 func (c *Credentials) reissue(ctx context.Context, tx *sql.Tx, revokes bool, t *Token, d secret.Digest) (*journal.Change, error) {
 	if !revokes {
 		return nil, errRevokes

@@ -8,7 +8,7 @@ import (
 // CredentialPassword is identity.Verified.Credential for a password.
 const CredentialPassword = "password"
 
-// kind is what depends on the use of a token.
+// kind has the properties that depend on the use of a token.
 type kind struct {
 	letter      byte          // in its secret
 	presentedAs identity.Kind // how it is presented
@@ -22,7 +22,7 @@ var kinds = map[Use]kind{
 	Session: {secret.Session, identity.Session, "session:"},
 }
 
-// useOf returns the use of a secret with this letter; "": none.
+// useOf returns the use of the secrets that have this letter; "": no use has it.
 func useOf(letter byte) Use {
 	for use, k := range kinds {
 		if k.letter == letter {

@@ -11,9 +11,9 @@ import (
 // MaxLifetime returns the maximum lifetime of access tokens and robot secrets; 0: unlimited.
 func (c *Credentials) MaxLifetime() time.Duration { return c.o.MaxLifetime }
 
-// expiry returns the expiry of a token: its own, or the end of MaxLifetime if that is earlier. It
-// is calculated at each use and not stored. So a new maximum applies to existing tokens, and
-// raising it restores them.
+// expiry returns the expiry of a token: its own expiry, or the end of MaxLifetime if that is
+// earlier. The result is calculated at each use and not stored. So a new maximum applies to
+// existing tokens, and raising it restores them.
 func (c *Credentials) expiry(t *Token) time.Time {
 	if c.o.MaxLifetime <= 0 || t.Use != Access && t.Use != Robot {
 		return t.stored
@@ -21,8 +21,8 @@ func (c *Credentials) expiry(t *Token) time.Time {
 	return sooner(t.stored, t.Created.Add(c.o.MaxLifetime))
 }
 
-// checkLifetime rejects a requested expiry that is later than MaxLifetime allows. Zero requests
-// the latest one allowed.
+// checkLifetime rejects a requested expiry that is later than MaxLifetime allows. The zero time
+// requests the latest permitted expiry.
 func (c *Credentials) checkLifetime(end time.Time) error {
 	if c.o.MaxLifetime > 0 && !end.IsZero() && end.After(c.writer.Time().Add(c.o.MaxLifetime)) {
 		return admin.Invalid("expires", "it is later than max_credential_lifetime of the accounts source allows: %s from now",
@@ -32,8 +32,7 @@ func (c *Credentials) checkLifetime(end time.Time) error {
 }
 
 // CutShort counts the access tokens and robot secrets that MaxLifetime ends before their own
-// expiry, and those that it has ended already. Administrators see the counts when they set it,
-// and in check.
+// expiry, and those that it has ended already. The command check prints both counts.
 func (c *Credentials) CutShort(ctx context.Context) (cut, ended int, err error) {
 	defer admin.Wrap(&err, "counting tokens that are cut short")
 	if c.o.MaxLifetime <= 0 {

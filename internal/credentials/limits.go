@@ -10,8 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// isWithin reports whether limits allow nothing that the limits of who do not allow. It may return
-// false although they are within: the check compares patterns one by one.
+// isWithin reports whether everything that limits allow is also allowed by the limits of who.
+// The check compares patterns one by one, so it can return false although limits are within. It
+// never returns true if they are not.
 func isWithin(who *policy.Principal, limits []policy.Limit) bool {
 	if len(who.Limits) == 0 {
 		return true
@@ -41,9 +42,9 @@ func allowPattern(who *policy.Principal, kind, pattern string, actions scope.Act
 	return left.Has(actions)
 }
 
-// covers reports whether wide matches everything that pattern matches. It knows three cases: they
-// are equal, wide is a prefix of pattern followed by "**", or wide has "*" where pattern has
-// another component.
+// covers reports whether wide matches everything that pattern matches. It knows three cases:
+// both are equal; wide is a prefix of pattern followed by "**"; or wide has "*" where pattern
+// has another component.
 func covers(wide, pattern string) bool {
 	if wide == "**" || wide == pattern {
 		return true
@@ -71,9 +72,9 @@ func typeOf(kind string) string {
 	return kind
 }
 
-// forRegistries returns the limits of a token that a non-administrator creates for somebody else.
-// The creator knows the secret, so the token must not have its owner's rights over Tidewaiter,
-// also after the owner becomes an administrator.
+// forRegistries returns the limits of a token that a non-administrator creates for somebody
+// else. The creator knows the secret, so the token must never have its owner's rights over
+// Tidewaiter, even if the owner becomes an administrator later.
 func forRegistries(limits []policy.Limit) ([]policy.Limit, error) {
 	for _, l := range limits {
 		if l.Type == scope.TypeTidewaiter {
@@ -89,9 +90,9 @@ func forRegistries(limits []policy.Limit) ([]policy.Limit, error) {
 	}, nil
 }
 
-// restricted returns a principal restricted by the limits of a token. The intersection of two
-// lists of limits is not a list of limits in general. If p has limits already that do not contain
-// the new ones, nothing is left.
+// restricted returns a principal restricted by the limits of a token. In general, the
+// intersection of two lists of limits cannot be written as a list of limits. So if p already
+// has limits and these do not contain the token's limits, the result has no rights.
 func restricted(p *policy.Principal, limits []policy.Limit) *policy.Principal {
 	if len(limits) == 0 {
 		return p

@@ -26,8 +26,8 @@ func (c *Credentials) findOwner(ctx context.Context, who Owner) (foundOwner, err
 	return c.findOwnerUncached(ctx, who)
 }
 
-// findOwnerUncached is findOwner without the cache. If the source no longer knows the owner, the
-// cached entry is removed.
+// findOwnerUncached is like findOwner, but does not read the cache. If the source no longer
+// knows the owner, it removes the owner from the cache.
 func (c *Credentials) findOwnerUncached(ctx context.Context, who Owner) (foundOwner, error) {
 	p, generation, err := c.o.Find(ctx, who.Source, who.Name, who.ID)
 	if err == nil && (p == nil || !identity.SameSource(p.Source, who.Source) || p.ID == "" || who.ID != "" && (p.ID != who.ID || p.Kind != who.Kind)) {

@@ -14,9 +14,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// An owner with the maximum number of tokens loses the least recently used ones. They are invalid
-// at once although they were cached, and in other processes at the next poll. A sign-in that
-// deletes nothing clears no cache.
+// An owner with the maximum number of tokens loses the least recently used ones. The lost
+// tokens are invalid at once although they were cached, and in other processes at the next
+// poll. A sign-in that deletes nothing clears no cache.
 func TestEvictedTokensAreInvalidAtOnce(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		other := h.Open()

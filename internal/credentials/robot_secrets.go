@@ -31,8 +31,8 @@ func (c *Credentials) ReissueRobotSecret(ctx context.Context, tx *sql.Tx, revoke
 	return c.reissue(ctx, tx, revokes, &secrets[0], d)
 }
 
-// RotateRobotSecret adds a secret of a robot. The previous one stays valid for the time overlap;
-// all older ones are revoked. Without overlap, all others are revoked.
+// RotateRobotSecret adds a secret of a robot. The previous secret stays valid for the time
+// overlap; all older secrets are revoked. If overlap is 0, the previous secret is revoked too.
 func (c *Credentials) RotateRobotSecret(ctx context.Context, tx *sql.Tx, robot Owner, overlap time.Duration, d secret.Digest) (*journal.Change, error) {
 	now := c.writer.Time()
 	secrets, err := c.robotSecrets(ctx, tx, robot)
@@ -57,8 +57,8 @@ func (c *Credentials) RotateRobotSecret(ctx context.Context, tx *sql.Tx, robot O
 	return &journal.Change{Action: "rotate", From: from, To: to}, err
 }
 
-// PresentsCurrentSecret reports whether the actor presented the current secret of a robot, and not
-// an older one that is valid for a while.
+// PresentsCurrentSecret reports whether the actor presented the current secret of a robot. It
+// returns false for the previous secret during an overlap.
 func (c *Credentials) PresentsCurrentSecret(ctx context.Context, tx *sql.Tx, by admin.Actor) bool {
 	id, ok := strings.CutPrefix(by.Credential, kinds[Robot].prefix)
 	if !ok {

@@ -43,8 +43,8 @@ func (c *Credentials) recordUse(v *verified, from netip.Addr, now time.Time) {
 	}
 }
 
-// Run notices changes by other processes, writes when tokens were last used, and deletes expired
-// tokens, until ctx ends. It returns nil. Several calls may run at the same time.
+// Run notices changes by other processes, writes when tokens were last used, and deletes
+// expired tokens, until ctx ends. It returns nil. Several calls can run at the same time.
 func (c *Credentials) Run(ctx context.Context) error {
 	c.verified.run(1)
 	defer c.verified.run(-1)
@@ -181,7 +181,7 @@ func (c *Credentials) unwrittenUse(id string) int64 {
 	return c.lastUsed[id].at
 }
 
-// idle returns how long a token of that use may be unused before it expires; 0: unlimited.
+// idle returns how long a token of the use u can be unused before it expires; 0: unlimited.
 func (c *Credentials) idle(u Use) time.Duration {
 	switch u {
 	case Refresh:
@@ -203,8 +203,8 @@ const purgeQuery = `
 	UNION ALL SELECT id FROM account_tokens WHERE purpose = 'robot' AND created < $6
 	LIMIT $5`
 
-// purge deletes tokens that expired long ago, and refresh tokens and sessions that expired or are
-// idle. They were invalid before.
+// purge deletes tokens that expired long ago, and refresh tokens and sessions that expired or
+// are idle. All of them were invalid already.
 func (c *Credentials) purge(ctx context.Context) (err error) {
 	defer admin.Wrap(&err, "removing expired tokens")
 	now := c.writer.Now()

@@ -10,15 +10,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// StartSession starts a session for a user who was verified by a password or an access token. It
-// has the restrictions of that credential and is invalid as soon as the credential is. A password
-// change in another source is noticed only if the source has generations of passwords
-// (identity.Generations).
+// StartSession starts a session for a user who was verified by a password or an access token.
+// The session has the restrictions of that credential and becomes invalid when the credential
+// does. A password change in another source is noticed only if the source has generations of
+// passwords (identity.Generations).
 //
-// A session expires after Options.SessionLife, or after Options.SessionIdle without a request. It
-// also ends when it is revoked, when the password is changed, or when the user is disabled.
-// Tokens created with a session become invalid with it, also when it is idle. StartSession
-// returns ErrForbidden for robots and workloads, and for users whose source cannot look them up.
+// A session expires after Options.SessionLife, or after Options.SessionIdle without a request.
+// It also ends when it is revoked, when the password is changed, or when the user is disabled.
+// Tokens created with a session become invalid with the session, also if it expires because it
+// is idle. StartSession returns ErrForbidden for robots and workloads, and for users whose
+// source cannot look them up.
 func (c *Credentials) StartSession(ctx context.Context, presented identity.Presented, who identity.Verified) (_ Token, _ identity.Secret, err error) {
 	defer admin.Wrap(&err, "starting a session")
 	t := Token{Use: Session, Client: clean(presented.Client), Expires: sooner(who.Until, c.writer.Time().Add(c.o.SessionLife))}

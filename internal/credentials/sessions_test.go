@@ -172,8 +172,9 @@ func TestExpiredSessionsArePurged(t *testing.T) {
 	}
 }
 
-// Gitea CVE-2026-56654, variant: the descendants of a session end with it, whatever ends it.
-// Somebody who used an open browser has nothing left once its user has changed the password.
+// Gitea CVE-2026-56654, variant: the descendants of a session end with the session, whatever
+// ends it. An attacker who used an open browser has no valid token after the user has changed
+// the password.
 func TestDescendantsEndWithTheirSession(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -225,9 +226,9 @@ func TestDescendantsEndWithTheirSession(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654, variant: the descendants of an idle session end at that moment, cached or
-// not, and not only at the next maintenance. Using a descendant does not keep the session. Using
-// the session keeps both.
+// Gitea CVE-2026-56654, variant: the descendants of an idle session end at that moment, cached
+// or not, and not only at the next maintenance. Using a descendant does not prolong the
+// session. Using the session prolongs both.
 func TestDescendantsEndWhenTheirSessionIsIdle(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()

@@ -16,14 +16,16 @@ import (
 )
 
 // An issuer of ID tokens cannot be asked about a user who is not signing in. To let such users
-// have access tokens, their last sign-in is stored: its time, groups and claims. It represents
-// the user until Options.SignInLasts is over. It is stored only for users who have tokens.
+// have access tokens, their last sign-in is stored: its time, groups and claims. The stored
+// sign-in represents the user until Options.SignInLasts is over. Sign-ins are stored only for
+// users who have tokens.
 //
-// The column signed_in is negative for a refused sign-in: minus its time. 0 is a refusal that an
-// older version stored. Replicas write sign-ins in batches, so each write compares the times: the
-// latest sign-in counts, and of two at the same time the refusal. A stored time more than maxSkew
-// in the future was written with a wrong clock. It says nothing about the order, so any sign-in
-// replaces it. It does not represent the user either.
+// The column signed_in is negative for a refused sign-in: minus its time. 0 is a refusal that
+// an older version stored. Replicas write sign-ins in batches, so each write compares the
+// times. The latest sign-in counts. If a sign-in and a refusal have the same time, the refusal
+// counts. A stored time more than maxSkew in the future was written with a wrong clock. Such a
+// time says nothing about the order, so any sign-in replaces it, and the stored sign-in does
+// not represent the user.
 
 // signInEvery is the precision of the time of the last sign-in.
 const signInEvery = time.Minute
@@ -42,7 +44,7 @@ type signIn struct {
 // person identifies a user of another source.
 type person struct{ source, id string }
 
-// SignedIn records that p signed in with an ID token. It is written with the next batch.
+// SignedIn records that p signed in with an ID token. The next batch writes the record.
 func (c *Credentials) SignedIn(p *policy.Principal) {
 	c.recordSignIn(person{p.Source, p.ID}, signIn{principal: p, by: c.o.SignInSettings(p.Source), at: c.writer.Now()})
 }
@@ -74,7 +76,7 @@ func (c *Credentials) LastSignIn(ctx context.Context, source, name, id string) (
 	if id != "" {
 		c.mu.Lock()
 		s, known = c.signIns[person{source, id}]
-		known = known && !s.written // another process may have written a later one since
+		known = known && !s.written // another process could have written a later sign-in
 		c.mu.Unlock()
 	}
 	if !known {
@@ -140,7 +142,8 @@ func (c *Credentials) findSignIn(ctx context.Context, source, name, id string) (
 	return signIn{principal: p.Indexed(), by: stored.By, at: store.Time(when)}, nil
 }
 
-// signInCounts reports whether tokens that the actor creates with an ID token may outlive it.
+// signInCounts reports whether tokens that the actor creates with an ID token can outlive the
+// ID token.
 func (c *Credentials) signInCounts(by admin.Actor) bool {
 	return by.Principal != nil && by.Principal.Kind == policy.User && by.Credential == identity.CredentialIDToken && c.o.SignInLasts(by.Principal.Source) > 0
 }
@@ -218,7 +221,7 @@ func (c *Credentials) flushSignIns(ctx context.Context) (err error) {
 // purgeSignIns deletes the sign-ins of users who have no tokens.
 func (c *Credentials) purgeSignIns(ctx context.Context) (err error) {
 	defer admin.Wrap(&err, "removing sign-ins")
-	// Recent ones stay: the user may be creating a token.
+	// Recent sign-ins stay, because the user could be creating a token.
 	const unowned = `FROM sign_ins WHERE signed_in NOT BETWEEN $1 AND $2 AND NOT EXISTS (
 		SELECT 1 FROM account_tokens t WHERE t.owner_source = sign_ins.source AND t.owner_id = sign_ins.id)`
 	now := c.writer.Now()

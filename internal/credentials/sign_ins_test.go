@@ -56,8 +56,8 @@ func (h *harness) byIDToken(p *policy.Principal) admin.Actor {
 	return admin.Actor{Principal: p, Credential: identity.CredentialIDToken, Until: h.Clock.Now().Add(5 * time.Minute)}
 }
 
-// A token created with an ID token lasts as long as the sign-in counts. It has the groups and
-// claims of the last sign-in, and is rejected after a refused one.
+// A token created with an ID token lasts as long as the sign-in counts. The token has the
+// groups and claims of the last sign-in, and is rejected after a refused sign-in.
 func TestTokenLastsAsLongAsTheSignInCounts(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.withPeople()
@@ -177,8 +177,8 @@ func TestSignInsAreStoredForUsersWithTokens(t *testing.T) {
 	})
 }
 
-// A sign-in that cannot be read fails instead of losing groups. One that is not written is
-// retried.
+// Using a stored sign-in that cannot be read is an error, so that no group is lost. If a
+// sign-in cannot be written, the write is retried.
 func TestSignInThatIsUnreadableOrNotWritten(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.withPeople()
@@ -222,8 +222,8 @@ func TestSignInThatIsUnreadableOrNotWritten(t *testing.T) {
 	})
 }
 
-// A sign-in that was judged by other settings does not count: the user might have other groups
-// now, for which a deny exists, or no access at all.
+// A sign-in that was judged by other settings does not count: with the new settings, the user
+// could have no access, or have another group that a deny rule names.
 func TestSignInCountsOnlyWithTheSameSettings(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		settings := "one"

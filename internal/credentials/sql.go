@@ -47,7 +47,8 @@ func (c *Credentials) findToken(ctx context.Context, q store.Querier, id string)
 	return c.scanToken(q.QueryRowContext(ctx, "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.id = $1", id))
 }
 
-// findSecret reads a token by its digest. A token whose parent was deleted is ErrNotFound.
+// findSecret reads a token by its digest. If the token's parent was deleted, the error is
+// ErrNotFound.
 func (c *Credentials) findSecret(ctx context.Context, q store.Querier, d secret.Digest) (Token, error) {
 	return c.scanToken(q.QueryRowContext(ctx, `
 		SELECT `+tokenColumns+` FROM account_tokens t WHERE t.hash = $1
@@ -105,15 +106,15 @@ func deleteToken(ctx context.Context, tx *sql.Tx, id string) (int, error) {
 	return store.Affected(tx.ExecContext(ctx, family+" DELETE FROM account_tokens WHERE id IN (SELECT id FROM family)", id))
 }
 
-// endToken makes a token and its descendants expire at end at the latest.
+// endToken makes a token and its descendants expire not later than end.
 func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 	_, err := tx.ExecContext(ctx, family+`
 		UPDATE account_tokens SET expires = $2 WHERE id IN (SELECT id FROM family) AND (expires = 0 OR expires > $2)`, id, store.Millis(end))
 	return err
 }
 
-// DeleteTokens deletes the tokens of an owner with a use, or all if use is "", with their
-// descendants. The descendants are not counted.
+// DeleteTokens deletes the tokens of an owner that have the given use, or all the owner's
+// tokens if use is "". It deletes their descendants too, but does not count them.
 func DeleteTokens(ctx context.Context, tx *sql.Tx, o Owner, use Use) (int, error) {
 	n, err := store.Affected(tx.ExecContext(ctx,
 		"DELETE FROM account_tokens WHERE owner_source IN ($1, $4) AND owner_id = $2 AND ($3 = '' OR purpose = $3)",

@@ -58,7 +58,7 @@ func (h *harness) all(list map[string]identity.Presented, want string) {
 }
 
 // Gitea CVE-2026-58422, -55987: sign-in re-enabled a disabled account. A disabled account stays
-// disabled for every credential, also for cached ones.
+// disabled for every credential, also for cached credentials.
 func TestDisabledStaysDisabled(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -97,7 +97,8 @@ func TestDisabledStaysDisabled(t *testing.T) {
 	})
 }
 
-// Harbor 2026: a token outlived its deleted and re-created project. Names are reused, ids are not.
+// Harbor 2026: a token outlived its deleted and re-created project. Here names can be reused,
+// but ids are never reused.
 func TestAccountInheritsNothingFromADeletedOne(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -300,8 +301,8 @@ func (c at) Holds(r *policy.Request) (bool, error) {
 func (at) Explain(*policy.Request) []policy.Value { return nil }
 func (at) String() string                         { return "office hours" }
 
-// Gitea CVE-2026-56654, variant: an administrator at some hours only. Anyone who could set their
-// password at other hours would become one.
+// Gitea CVE-2026-56654, variant: a user is an administrator at some hours only. Anyone who
+// could set this user's password at other hours would become an administrator.
 func TestNobodyPromotesThemselvesByWaiting(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -453,8 +454,8 @@ func TestAllRefusalsAreAlike(t *testing.T) {
 	})
 }
 
-// zot CVE-2025-23208: a group that was removed at the identity provider stayed. Here it is gone
-// from the next token and refresh.
+// zot CVE-2025-23208: a group that was removed at the identity provider stayed. Here the next
+// token and the next refresh no longer have the group.
 func TestRemovedGroupIsGone(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -539,7 +540,7 @@ func TestRefreshTokenLooksUpTheOwnerAgain(t *testing.T) {
 }
 
 // Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs, audit,
-// API. Neither the database nor an error contains one.
+// API. Neither the database nor an error contains a secret.
 func TestSecretsAreNotStoredOrLogged(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		h := newHarness(t, d.Ready(t))
@@ -625,8 +626,8 @@ func (h *harness) everything() (text []string) {
 	return text
 }
 
-// artifact-keeper: rotating docker's refresh token broke every pull. Here one token works from
-// two clients until it is revoked.
+// artifact-keeper: rotating docker's refresh token broke every pull. Here two clients can use
+// the same refresh token until it is revoked.
 func TestRefreshTokenLastsUntilItIsRevoked(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -681,7 +682,8 @@ func TestRefreshTokenLastsUntilItIsRevoked(t *testing.T) {
 	})
 }
 
-// Principals that cannot be looked up, or that authenticate anew each time, get no refresh token.
+// Principals that cannot be looked up, or that present a new credential each time, get no
+// refresh token.
 func TestRefreshTokenIsNotIssued(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		job := &policy.Principal{Kind: policy.Workload, Name: "job", Source: "oidc:github", ID: "1"}
@@ -749,7 +751,8 @@ func TestSetupSecretIsUsedOnce(t *testing.T) {
 	})
 }
 
-// The same holds if the refresh token is being written at that moment.
+// A password that is changed while the refresh token is being written leaves no token behind
+// either.
 func TestPasswordChangeDuringAnExchange(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		other := h.Open()
@@ -785,7 +788,8 @@ func TestPasswordChangeDuringAnExchange(t *testing.T) {
 }
 
 // Anyone who may change accounts can revoke a leaked token, also an administrator's. They gain
-// nothing by it, and no administrator is kept from taking that right away from them.
+// no rights by revoking it, and administrators can still take the right to change accounts away
+// from them.
 func TestHelpdeskRevokesALeakedTokenOfAnAdministrator(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()

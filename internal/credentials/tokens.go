@@ -117,8 +117,9 @@ func (c *Credentials) AddToken(ctx context.Context, by admin.Actor, n NewToken) 
 }
 
 // inherit gives a token that its owner creates the limits and the expiry of the actor's
-// credential. It rejects a token that is wider or outlives it. A token created with an ID token
-// may outlive it if the sign-in counts for longer.
+// credential. It rejects a token that has more rights than the credential or expires later.
+// Only a token that is created with an ID token can expire later than the ID token, if the
+// sign-in counts for longer.
 func (c *Credentials) inherit(by admin.Actor, n *NewToken) error {
 	if len(n.Limits) == 0 {
 		n.Limits = by.Principal.Limits
@@ -228,8 +229,8 @@ func (c *Credentials) Token(ctx context.Context, by admin.Actor, id string) (_ T
 	return t, err
 }
 
-// Tokens returns the tokens of an owner, or of all owners if owner is zero, and the start of the
-// next page. They are ordered by creation, to the millisecond.
+// Tokens returns a page of the tokens of an owner, or of all owners if owner is zero, and where
+// the next page begins. The tokens are in the order of their creation, to the millisecond.
 func (c *Credentials) Tokens(ctx context.Context, by admin.Actor, owner Owner, page admin.Page) (list []Token, next string, err error) {
 	defer admin.Wrap(&err, "listing tokens")
 	if err := c.rights.Require(by, admin.RightAccounts, scope.Read); err != nil && (by.Restricted() || !owner.Is(by)) {
@@ -267,11 +268,11 @@ func (c *Credentials) completeOwner(ctx context.Context, o Owner) (Owner, error)
 // restricted credential may revoke itself. Actors who may not change accounts get ErrNotFound for
 // the token of somebody else. The last secret of a robot can be revoked too.
 //
-// Actors who may change accounts may also revoke tokens of administrators, although they may not
-// change administrators otherwise. So they can stop a leaked token at night. They gain nothing by
-// it, the journal records their name, and no administrator is locked out: administrators still
-// have their passwords to sign in, create other tokens and take this right away from anyone who
-// abuses it.
+// Actors who may change accounts may also revoke tokens of administrators, although they may
+// not change administrators otherwise. So they can stop a leaked token when no administrator is
+// available. They gain no rights by revoking it, the journal records their name, and no
+// administrator is locked out: administrators still have their passwords to sign in, create
+// other tokens and take this right away from anyone who abuses it.
 func (c *Credentials) Revoke(ctx context.Context, by admin.Actor, id string) (err error) {
 	defer admin.Wrap(&err, "revoking a token")
 	return c.Change(ctx, by, true, func(tx *sql.Tx) (*journal.Change, error) {
@@ -307,8 +308,8 @@ func (c *Credentials) mayRevoke(ctx context.Context, tx *sql.Tx, by admin.Actor,
 	return nil
 }
 
-// RevokeAll revokes the tokens of an owner with a use, or all of them if use is "". It returns
-// their number.
+// RevokeAll revokes the tokens of an owner that have the given use, or all the owner's tokens
+// if use is "". It returns the number of revoked tokens, without their descendants.
 func (c *Credentials) RevokeAll(ctx context.Context, by admin.Actor, owner Owner, use Use) (n int, err error) {
 	defer admin.Wrap(&err, "revoking tokens")
 	if err := c.rights.Require(by, admin.RightAccounts, scope.Write); err != nil && (by.Restricted() || !owner.Is(by)) {

@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Decision evaluates the request of a recorded decision again: by the policy that made it, to
-// find the rules that nearly matched, and by the current policy.
+// Decision evaluates the request of a recorded decision again by two policies: by the policy
+// that made the decision, to find the rules that nearly matched, and by the current policy.
 func Decision(ctx context.Context, entry *journal.Entry, b *rulebook.Rulebook) (*Evaluation, error) {
 	d := entry.Decision
 	e := &Evaluation{
@@ -47,7 +47,8 @@ func Decision(ctx context.Context, entry *journal.Entry, b *rulebook.Rulebook) (
 	return e, nil
 }
 
-// policies returns the policy with an id, nil if it is not stored, and the current one.
+// policies returns two policies: the one with an id, which is nil if it is not stored, and the
+// current one.
 func policies(ctx context.Context, b *rulebook.Rulebook, id string) (then, today *policy.Policy, err error) {
 	today = b.Policy()
 	if id == today.ID() {
@@ -63,8 +64,8 @@ func policies(ctx context.Context, b *rulebook.Rulebook, id string) (then, today
 	return then, today, err
 }
 
-// withRules returns recorded results with the complete rules. The journal stores only parts of
-// them.
+// withRules returns recorded results with the complete rules, because the journal stores only
+// parts of a rule.
 func withRules(recorded, evaluated []policy.Result) []policy.Result {
 	rules := make(map[string]*policy.Rule)
 	for _, r := range evaluated {

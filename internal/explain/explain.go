@@ -1,9 +1,9 @@
 // Package explain explains what the policy allows: who may do what, and why.
 //
-// It looks up the principal that a query is about, evaluates recorded decisions again, finds the
-// accounts behind the groups of an answer, and removes what owners of a namespace may not read.
-// The command line prints the results. Both the API and the commands' --output json return them
-// as the JSON types of this package.
+// The package looks up the principal that a query is about, evaluates recorded decisions again,
+// and finds the members of the groups in an answer. It removes the parts of an answer that
+// owners of a namespace may not read. The command line prints the results. The API and the
+// commands' --output json return results as the JSON types of this package.
 package explain
 
 import (
@@ -25,7 +25,7 @@ type Evaluation struct {
 	Near     []ask.Nearby    // for each of Results
 	Request  *policy.Request // what conditions read; nil if the entry's policy is not stored
 
-	Lifetime *issuer.Lifetime // of the token that would be issued; nil: none would
+	Lifetime *issuer.Lifetime // of the token that would be issued; nil: no token
 	Entry    *journal.Entry   // the decision that was recorded; nil: a hypothetical request
 	Today    *ask.Explanation // by the current policy, if the entry's policy is another one
 }
@@ -48,7 +48,7 @@ func (e *Evaluation) ApplyBlock() {
 	}
 }
 
-// HideRules removes all that the evaluation reveals about rules: which of them decided, and which
+// HideRules removes all that the evaluation reveals about rules: which rules decided, and which
 // nearly matched.
 func (e *Evaluation) HideRules() {
 	e.Near = nil
@@ -58,7 +58,7 @@ func (e *Evaluation) HideRules() {
 	}
 }
 
-// RuleName is how answers refer to a rule.
+// RuleName identifies a rule in answers.
 type RuleName struct {
 	Rule      string `json:"rule,omitempty" doc:"The rule's name" example:"freeze"`
 	File      string `json:"file,omitempty" doc:"The file that contains it; absent if it is in the database" example:"tidewaiter.yaml"`
@@ -68,7 +68,7 @@ type RuleName struct {
 	When      string `json:"when,omitempty" doc:"The rule's condition"`
 }
 
-// NewRuleName returns the name of a rule; nil has no name.
+// NewRuleName returns the name of a rule. For a nil rule it returns the zero RuleName.
 func NewRuleName(r *policy.Rule) RuleName {
 	if r == nil {
 		return RuleName{}

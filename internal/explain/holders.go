@@ -9,14 +9,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Answer is who may do one thing, with the accounts behind the grantees.
+// Answer is who may perform one action on one resource, with the accounts that the grantees
+// stand for.
 type Answer struct {
 	ask.Answer
 	People   []People // for each of Through, if FindPeople looked them up
 	Unlisted []string // identity sources that cannot list the members of groups
 }
 
-// Holders is the JSON form of an Answer: everybody in allowed and not in except.
+// Holders is the JSON form of an Answer. The principals who may perform the action are those in
+// allowed that are not in except.
 type Holders struct {
 	Registry string    `json:"registry" doc:"The registry's service name" example:"registry.example.com"`
 	Type     string    `json:"type" doc:"The resource type" example:"repository"`
@@ -82,8 +84,8 @@ type hiddenCondition struct{ policy.Condition }
 func (hiddenCondition) String() string { return hidden }
 
 // ForOwners returns the answer that owners of a namespace get about its repositories: everybody
-// who may do it, by any rule. The name, place, condition and patterns of rules outside the
-// namespace are removed, because they can reveal what is outside.
+// who may perform the action, by any rule. The name, place, condition and patterns of rules
+// outside the namespace are removed, because they can reveal what is outside.
 func (a Answer) ForOwners(namespace string) Answer {
 	grantee := func(g ask.Grantee) ask.Grantee {
 		if g.Pattern != "" && g.Rule.Origin.Namespace != namespace {
@@ -104,15 +106,15 @@ func (a Answer) ForOwners(namespace string) Answer {
 	return a
 }
 
-// ruleForOwners returns a rule without what owners of a namespace may not read. Its name is then
-// "".
+// ruleForOwners returns a rule without the fields that owners of a namespace may not read. If
+// fields are removed, the name is "".
 func ruleForOwners(r *policy.Rule, namespace string) *policy.Rule {
 	if r.Origin.Namespace == namespace {
 		return r
 	}
 	redacted := &policy.Rule{Deny: r.Deny}
 	if r.When != nil {
-		redacted.When = hiddenCondition{r.When} // it still applies to members of groups
+		redacted.When = hiddenCondition{r.When} // Covers still evaluates it
 	}
 	return redacted
 }
@@ -132,7 +134,8 @@ func NamespaceOf(b *rulebook.Rulebook, scopes []scope.Scope) (namespace string, 
 	return namespace, namespace != ""
 }
 
-// RuleText returns the name of a rule for people, also if ForOwners has removed it.
+// RuleText returns the name of a rule for people. If ForOwners has removed the name, it returns
+// a description.
 func RuleText(r *policy.Rule) string {
 	if r.Name == "" {
 		return "a rule outside the namespace"

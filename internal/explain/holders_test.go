@@ -12,8 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Names of rules and files, conditions and patterns can reveal what is outside a namespace. Its
-// owners see none of them in any part of an answer. They only see that there is a condition.
+// Names of rules and files, conditions and patterns can reveal what is outside a namespace. No
+// part of an answer shows them to owners of the namespace. Owners only see that there is a
+// condition.
 func TestOwnersSeeOnlyTheRulesOfTheirNamespace(t *testing.T) {
 	condition, err := when.NewCompiler().Compile(`claims.canary == "canary"`)
 	if err != nil {

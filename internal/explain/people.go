@@ -14,24 +14,24 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/ask"
 )
 
-// People are the accounts behind a grantee.
+// People are the accounts that a grantee stands for.
 type People struct {
 	Names   []string // members of the group, as subjects
-	More    bool     // there may be other members
+	More    bool     // the group may have other members
 	Missing bool     // the rule names a user or a robot that does not exist
-	Blocked string   // the rule names a user or a robot that cannot sign in: why; "": it can
+	Blocked string   // why the user or robot that the rule names cannot sign in; "": it can
 }
 
 // maxScanned is the maximum number of members of a group that are checked.
 const maxScanned = 10_000
 
-// PeopleQuery is where and what FindPeople looks up.
+// PeopleQuery has the sources and the limits of FindPeople.
 type PeopleQuery struct {
 	Accounts *accounts.Accounts // nil: there are no accounts yet
 	Caller   admin.Actor        // needs the right to read accounts
 	Listers  []identity.Lister  // other identity sources that can list their users
-	Max      int                // of members of each group; 0: none are looked up
-	Now      time.Time          // accounts that expired before it are blocked
+	Max      int                // members of each group; 0: members are not looked up
+	Now      time.Time          // accounts that expired before this time are blocked
 }
 
 // FindPeople looks up the accounts that the allow rules name, and the members of their groups.
@@ -54,7 +54,7 @@ func (a *Answer) FindPeople(ctx context.Context, q *PeopleQuery) error {
 	return nil
 }
 
-// ThroughGroup reports whether a rule allows it to a group.
+// ThroughGroup reports whether an allow rule of the answer is for a group.
 func (a *Answer) ThroughGroup() bool {
 	return slices.ContainsFunc(a.Through, func(g ask.Grantee) bool {
 		login, group := accountsOf(&g)
@@ -105,7 +105,7 @@ func (q *PeopleQuery) blocked(a *accounts.Account) string {
 	return ""
 }
 
-// members looks up the members of a group that may do what the answer is about.
+// members looks up the members of a group who may perform the action of the answer.
 func (q *PeopleQuery) members(ctx context.Context, a *Answer, g *ask.Grantee, group string) (found People, err error) {
 	var logins []string
 	page := admin.Page{Limit: 1000}
@@ -127,7 +127,7 @@ func (q *PeopleQuery) members(ctx context.Context, a *Answer, g *ask.Grantee, gr
 		}
 		account, err := q.Accounts.Account(ctx, q.Caller, login)
 		if errors.Is(err, admin.ErrNotFound) {
-			continue // it was deleted meanwhile
+			continue // the account was deleted meanwhile
 		}
 		if err != nil {
 			return People{}, err
@@ -146,8 +146,8 @@ func (q *PeopleQuery) members(ctx context.Context, a *Answer, g *ask.Grantee, gr
 	return found, nil
 }
 
-// add adds a principal, unless the grantee does not include it or a rule without a condition
-// denies the action to it.
+// add adds a principal if the grantee includes the principal and no rule without a condition
+// denies them the action.
 func (p *People) add(who *policy.Principal, a *Answer, g *ask.Grantee, limit int) {
 	denied := func(d ask.Grantee) bool { return d.Rule.When == nil && d.Is(who, a.Asked.Name) }
 	name := who.String()

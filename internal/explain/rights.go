@@ -2,8 +2,8 @@ package explain
 
 import "github.com/tidewaiter/tidewaiter/policy/ask"
 
-// Rights is the JSON form of all that a principal may do: what is allowed and not excepted, as far
-// as the restrictions of the credential permit it.
+// Rights is the JSON form of all that a principal may do: the rights in allowed that are not in
+// except, within the restrictions of the credential.
 type Rights struct {
 	Principal   principal     `json:"principal" doc:"The principal whose rights these are"`
 	Known       bool          `json:"known" doc:"Whether an identity source knows the name"`
@@ -44,7 +44,7 @@ func NewRights(r *ask.Rights, s Subject) Rights {
 	return j
 }
 
-// HideRules removes the names of rules, and all that only rules reveal.
+// HideRules removes the names of rules, and all other fields that describe rules.
 func (r *Rights) HideRules() {
 	r.Denied, r.Ineffective = nil, nil
 	for _, list := range [][]right{r.Allowed, r.Except} {

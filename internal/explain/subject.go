@@ -14,17 +14,17 @@ import (
 type Subject struct {
 	Principal *policy.Principal
 	Known     bool   // an identity source knows the name
-	Blocked   string // why it gets no token, whatever the policy allows; "": it is not blocked
+	Blocked   string // why the policy is overridden and no token is issued; "": not blocked
 }
 
-// AnonymousBlocked is why anonymous clients are blocked.
+// AnonymousBlocked is the reason for which anonymous clients are blocked.
 const AnonymousBlocked = "anonymous clients get no token and have to sign in (token.anonymous is false)"
 
-// ResolvePrincipal looks up a principal by its kind and name. Its groups and claims are added to
-// those that the identity source knows. An unknown user or robot, and each workload, has only the
-// given groups and claims. anonymous reports whether anonymous clients get tokens. find returns
-// identity.ErrUnknown for an unknown login, and an identity.DisabledError for a principal that
-// cannot sign in, which is then blocked.
+// ResolvePrincipal looks up a principal by its kind and name. The given groups and claims are
+// added to those that the identity source knows. An unknown user or robot, and each workload,
+// has only the given groups and claims. If the parameter anonymous is false, anonymous clients
+// get no token. The function find returns identity.ErrUnknown for an unknown login, and an
+// identity.DisabledError for a principal that cannot sign in. Such a principal is blocked.
 func ResolvePrincipal(ctx context.Context, given *policy.Principal, anonymous bool, find func(ctx context.Context, login string) (*policy.Principal, error)) (Subject, error) {
 	switch {
 	case given.Kind == policy.Anonymous && anonymous:
@@ -59,7 +59,8 @@ func ResolvePrincipal(ctx context.Context, given *policy.Principal, anonymous bo
 	return Subject{&merged, true, ""}, nil
 }
 
-// Note returns what readers of an answer have to know about the subject; "" if there is nothing.
+// Note returns a remark about the subject for readers of an answer, such as why it is blocked;
+// "": no remark.
 func (s *Subject) Note() string {
 	if s.Blocked == "" && !s.Known && s.Principal != nil && s.Principal.Kind != policy.Workload {
 		return "no identity source knows this name: only the name and the given groups were considered"

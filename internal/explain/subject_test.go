@@ -68,7 +68,8 @@ func TestResolvePrincipal(t *testing.T) {
 	}
 }
 
-// The policy's result is shared and must not change when grants or rules are removed from it.
+// Removing grants or rules from an evaluation must not change the policy's results, because
+// they are shared.
 func TestRemovingGrantsAndRulesCopiesTheResults(t *testing.T) {
 	rule := &policy.Rule{Name: "team"}
 	results := []policy.Result{{

@@ -32,7 +32,7 @@ type Process struct {
 	writer *admin.Writer
 }
 
-// Authenticate is that of the accounts, which accepts passwords too.
+// Authenticate is the method of Accounts, which also accepts passwords.
 func (p *Process) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	return p.Accounts.Authenticate(ctx, c)
 }
@@ -40,7 +40,8 @@ func (p *Process) Authenticate(ctx context.Context, c identity.Presented) (ident
 // Write is admin.Writer.Write.
 type Write = func(ctx context.Context, topic string, f func(*sql.Tx) error) error
 
-// SetWrite replaces the function through which the process writes, by one that injects faults.
+// SetWrite replaces the function through which the process writes, usually by a function that
+// injects faults.
 func (p *Process) SetWrite(wrap func(real Write) Write) { p.writer.Write = wrap(p.writer.Write) }
 
 // Harness is a process with a chain of sources: the accounts and a directory.
@@ -110,8 +111,8 @@ func (h *Harness) Open() *Process {
 	return &Process{a, a.Credentials, o.Writer}
 }
 
-// Reopen replaces the process, after a test has changed h.Options. If there are other sources,
-// they replace those of the chain.
+// Reopen replaces the process, after a test has changed h.Options. If others is not empty,
+// these sources replace the other sources of the chain.
 func (h *Harness) Reopen(others ...identity.Source) {
 	h.T.Helper()
 	h.Process = h.Open()
@@ -219,7 +220,7 @@ func (h *Harness) ActorOf(p identity.Presented) admin.Actor {
 	return admin.Actor{Principal: v.Principal, Remote: p.Remote, Credential: v.Credential, Until: v.Until}
 }
 
-// SignIn returns how the chain answers a credential: the principal, "rejected", or an error.
+// SignIn returns the chain's result for a credential: the principal, "rejected", or an error.
 func (h *Harness) SignIn(p identity.Presented) string {
 	h.T.Helper()
 	v, err := h.Chain.Authenticate(h.T.Context(), p)
@@ -232,7 +233,7 @@ func (h *Harness) SignIn(p identity.Presented) string {
 	return err.Error()
 }
 
-// Is reports an error unless err is the wanted one.
+// Is reports an error unless err matches want.
 func Is(t testing.TB, what string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
@@ -240,7 +241,7 @@ func Is(t testing.TB, what string, err, want error) {
 	}
 }
 
-// IsInvalid reports an error unless err is an InvalidError of a field.
+// IsInvalid reports an error unless err is an InvalidError of the field.
 func IsInvalid(t testing.TB, what string, err error, field string) {
 	t.Helper()
 	var e *admin.InvalidError
