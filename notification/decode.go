@@ -15,9 +15,9 @@ import (
 // Limits of Decode. They limit the memory for a body of a given length. The caller must limit the
 // length of the body.
 //
-// A shortened name would be a different name. So a repository or action longer than MaxName makes
-// an event bad, and any other name longer than that is left empty. Only text for people is
-// shortened, and then ends in "…".
+// A shortened name would be a different name. So an event is bad if its repository or action is
+// longer than MaxName. Any other name longer than MaxName is left empty. Only text for people
+// is shortened; shortened text ends in "…".
 const (
 	MaxEvents     = 1000    // elements of an envelope; registries send exactly one
 	MaxName       = 512     // bytes of a repository, action, id, digest, tag, media type, method
@@ -232,7 +232,8 @@ func name(value []byte) string {
 // words returns text for people, shortened to MaxText bytes at a character boundary.
 func words(value []byte) string { return text.Shorten(stringOf(value), MaxText) }
 
-// size returns a number of bytes, and 0 for anything else, also for negative numbers.
+// size returns a number of bytes. It returns 0 for a negative number and for anything that is
+// not a number.
 func size(value []byte) int64 {
 	if exact, err := strconv.ParseInt(string(value), 10, 64); err == nil {
 		return max(exact, 0)

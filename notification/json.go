@@ -6,12 +6,12 @@ import (
 	"iter"
 )
 
-// The functions below walk JSON that [json.Valid] has accepted. They find the end of each value by
-// its quotes and brackets, and copy nothing. encoding/json would take four times as long: it can
-// leave out fields of the wrong type only by decoding each object to a map of raw values.
+// The functions below walk JSON that [json.Valid] has accepted. They find the end of each value
+// by its quotes and brackets, and copy nothing. encoding/json would take four times as long: to
+// ignore fields of the wrong type, it must decode each object to a map of raw values.
 
-// members returns the keys and values of an object in their order, with repeated keys. Any other
-// value has none. Keys are without quotes.
+// members returns the keys and values of an object in their order, with repeated keys. For any
+// other value, the sequence is empty. Keys are returned without quotes.
 func members(object []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		i := skipSpace(object, 0)
@@ -96,8 +96,9 @@ func skipSpace(text []byte, i int) int {
 	return i
 }
 
-// elements returns the first elements of a list, at most that many, and the number of all
-// elements. Only the returned ones use memory. Ok is false if value is not a list.
+// elements returns the first elements of a list, limited by the parameter most, and the number
+// of all elements. Only the returned elements use memory. The last result is false if value is
+// not a list.
 func elements(value []byte, most int) (list [][]byte, all int, ok bool) {
 	i := skipSpace(value, 0)
 	if i == len(value) || value[i] != '[' {

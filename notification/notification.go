@@ -1,8 +1,8 @@
 // Package notification reads the events that registries report.
 //
 // Registries post envelopes of events: push, pull, mount, delete. [Decode] accepts all forms
-// that distribution 2.8, 3.0 and 3.1 send. It is lenient, because a registry repeats a
-// notification that is not acknowledged forever, and sends no later events meanwhile.
+// that distribution 2.8, 3.0 and 3.1 send. It is lenient: if a notification is not
+// acknowledged, the registry repeats it forever and sends no later events.
 package notification
 
 import (
@@ -13,7 +13,8 @@ import (
 // ErrNotEnvelope means that a body is not a JSON object with a list "events".
 var ErrNotEnvelope = errors.New("not an envelope of events")
 
-// The actions of an event. Registries send only these; Decode does not change others.
+// The actions of an event. Registries send only these actions. Decode returns any other action
+// unchanged.
 const (
 	Push   = "push"
 	Pull   = "pull"
@@ -51,7 +52,7 @@ type Descriptor struct {
 }
 
 // Request is the client's request that caused an event, as the registry saw it. If the registry
-// is not behind a proxy, clients can forge Address with headers, so it is only a hint.
+// is not behind a proxy, clients can forge Address by headers, so Address is only a hint.
 type Request struct {
 	ID        string `json:"id,omitempty"`
 	Address   string `json:"address,omitempty"`

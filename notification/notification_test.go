@@ -75,7 +75,7 @@ func TestInvalidEnvelopes(t *testing.T) {
 	for _, body := range []string{
 		"", " ", "hello", "null", "42", `"events"`, "[]", "{}", `{"event":"data"}`,
 		`{"events":null}`, `{"events":{}}`, `{"events":"push"}`, `{"events":[}`, `{"events":[]} trailing`, `{"events":[{"id":"1"`,
-		// Too deeply nested.
+		// This list is nested too deeply.
 		`{"events":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`,
 	} {
 		events, bad, err := notification.Decode([]byte(body))
@@ -201,7 +201,7 @@ func TestTimes(t *testing.T) {
 }
 
 func TestBoundedMemoryEverywhere(t *testing.T) {
-	// Two bytes of a body must not become hundreds of ours.
+	// Two bytes of a body must not use hundreds of bytes of memory.
 	events, bad := decode(t, `{"events":[`+strings.Repeat("0,", 1<<18)+`0]}`)
 	if len(events) != 0 || len(bad) != notification.MaxEvents+1 {
 		t.Errorf("%d events, %d bad", len(events), len(bad))
@@ -297,7 +297,7 @@ func FuzzDecode(f *testing.F) {
 				strings.ContainsFunc(summary, func(r rune) bool { return r != ' ' && !unicode.IsGraphic(r) }) {
 				t.Errorf("a summary that is no plain line: %q", summary)
 			}
-			// What is kept is read back as it was.
+			// An event that was encoded as JSON is decoded to the same event.
 			text, err := json.Marshal(event)
 			if err != nil {
 				t.Fatal(err)

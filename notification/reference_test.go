@@ -14,7 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// Decode walks the JSON itself. It must read what encoding/json reads by maps of raw values.
+// Decode walks the JSON itself. Its result must be the same as that of referenceDecode, which
+// uses encoding/json and maps of raw values.
 func TestPropertyDecodeReadsWhatEncodingJSONReads(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { compareWithReference(t, drawEnvelope(t)) })
 }

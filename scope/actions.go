@@ -12,9 +12,10 @@ import (
 // Actions is a set of actions. A grant is requested & allowed.
 type Actions uint8
 
-// The actions. All is the literal "*", which a registry requires for its catalog. For a repository,
-// Parse turns "*" into Pull|Push|Delete, so that a repository's grant never contains All. Read and
-// Write are actions of the type "tidewaiter", which never appears in tokens.
+// The actions. All is the literal action "*", which a registry requires for its catalog. For a
+// repository, Parse turns "*" into Pull|Push|Delete, so that a repository's grant never
+// contains All. Read and Write are actions of the type "tidewaiter", which never appears in
+// tokens.
 const (
 	Pull Actions = 1 << iota
 	Push
@@ -85,7 +86,7 @@ func (a Actions) AppendText(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// MarshalText returns String as bytes. In JSON, actions are one string.
+// MarshalText returns String as bytes. In JSON, a set of actions is one string.
 func (a Actions) MarshalText() ([]byte, error) { return a.AppendText(nil) }
 
 // UnmarshalText parses the text that MarshalText returns. An unknown action is an error:

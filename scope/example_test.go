@@ -6,8 +6,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// containerd requests the same repository twice. The last value came through a challenge that an
-// attacker shaped.
+// containerd requests the same repository twice. The last value comes from a registry's
+// challenge that an attacker has influenced.
 func ExampleParse() {
 	asked, ignored, err := scope.Parse([]string{
 		"repository:team/app:pull repository:team/app:pull,push",

@@ -7,8 +7,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// maxWord is the maximum length of a type or a class in bytes. The longest in use is
-// "repository".
+// maxWord is the maximum length of a type or a class in bytes. The longest word that registries
+// use is "repository".
 const maxWord = 64
 
 // Reasons why text is not a scope.
@@ -20,8 +20,8 @@ const (
 // parse parses one scope: type, optional "(class)", name and actions. The type ends at the first
 // colon and the actions begin after the last one, because a name may contain host:port/.
 //
-// If the text is not a scope, the result has no actions, and reason explains why. If the result
-// has actions and a reason, unknown actions were removed.
+// If the text is not a scope, the result has no actions and the second result explains why. If
+// the result has actions and a reason, unknown actions were removed.
 func parse(text string) (s Scope, reason string) {
 	first, last := strings.IndexByte(text, ':'), strings.LastIndexByte(text, ':')
 	if first == last { // also -1, no colon at all
@@ -107,9 +107,9 @@ func checkName(kind, name string) string {
 
 // checkRepository checks a name by the registry's grammar (distribution, reference.NameRegexp):
 // path parts of [a-z0-9]+ joined by ".", "_", "__" or dashes, separated by "/", after an
-// optional host. The registry treats any first part as a host if that makes the name valid, so
-// it accepts "FOO/bar". Here, only a host with a port or in brackets is a host, and upper case
-// is refused everywhere: names that differ only in case are easily confused.
+// optional host. The registry treats any first part as a host if the name is then valid, so it
+// accepts "FOO/bar". Here, the first part is a host only if it has a port or is in brackets.
+// Upper case is refused everywhere: names that differ only in case are easily confused.
 func checkRepository(name string) string {
 	path := name
 	if host, rest, ok := strings.Cut(name, "/"); strings.ContainsAny(host, ":[") {
@@ -188,9 +188,9 @@ func digits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// checkOther checks the name of a resource that is not a repository. The grammar excludes
-// ambiguous names: ASCII letters, digits and . _ - : @ + in parts separated by "/", none of
-// which is empty, "." or "..".
+// checkOther checks the name of a resource that is not a repository. The name consists of parts
+// separated by "/". A part has ASCII letters, digits and . _ - : @ + and must not be empty, "."
+// or "..". This excludes ambiguous names.
 func checkOther(name string) string {
 	strange := func(c rune) bool { return !lower(c) && (c < 'A' || c > 'Z') && !strings.ContainsRune("._-:@+/", c) }
 	if i := strings.IndexFunc(name, strange); i >= 0 {
@@ -207,8 +207,8 @@ func checkOther(name string) string {
 	return ""
 }
 
-// describeInvalid returns what is wrong with the invalid text s: one of the kinds that are
-// frequent errors or attacks, otherwise the given reason.
+// describeInvalid returns what is wrong with the invalid text s. For frequent errors and
+// attacks it has reasons of its own. For any other text it returns the reason otherwise.
 func describeInvalid(s, otherwise string) string {
 	if !utf8.ValidString(s) {
 		return "the name is not UTF-8"

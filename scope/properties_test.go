@@ -14,7 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// checkParsed holds what Parse made of any values against what it promises.
+// checkParsed checks that the results of Parse have the properties that Parse promises.
 func checkParsed(t interface {
 	Helper()
 	Fatalf(string, ...any)

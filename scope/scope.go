@@ -1,11 +1,12 @@
 // Package scope parses the scopes of token requests.
 //
 // A client asks a token service for scopes: a resource type, a name and actions, written
-// repository:team/app:pull,push. [Parse] reads the scope values of one request in all forms that
-// clients send (repeated parameters, several scopes in one value, the same repository twice) and
-// merges them into one [Scope] for each type and name. Text that is not a scope is returned as
-// [Ignored] and never fails a request, because clients forward what a registry's challenge
-// contains, and anybody who sends a request to the registry can influence that.
+// repository:team/app:pull,push. [Parse] reads the scope values of one request in all forms
+// that clients send (repeated parameters, several scopes in one value, the same repository
+// twice) and merges them into one [Scope] for each type and name. Text that is not a scope is
+// returned as [Ignored] and never fails a request, because clients forward the scopes of a
+// registry's challenge, and anybody who sends a request to the registry can influence its
+// challenge.
 //
 // Package policy decides about scopes, and package token writes them into tokens.
 package scope
@@ -74,11 +75,12 @@ type Ignored struct {
 // Parse parses all scope values of one request. Each value may contain several scopes, separated
 // by spaces. Scopes of the same type and name are merged, at the position of the first.
 //
-// Text that is not a scope is returned in ignored. If only an action is unknown, the rest of its
-// scope is kept. Some clients request everything that they mirror at once. If the values exceed
-// MaxBytes, or contain more than MaxScopes scopes or more than MaxScopes invalid texts, Parse
-// returns the first that fit together with ErrTooMuch, whose text contains the number of those
-// left out. There are no other errors. The results share memory with the values.
+// Text that is not a scope is returned in ignored. If only an action is unknown, the rest of
+// its scope is kept. Some clients request everything that they mirror at once. If the values
+// exceed MaxBytes, or contain more than MaxScopes scopes or more than MaxScopes invalid texts,
+// Parse returns the first scopes and texts, up to the limit. It also returns ErrTooMuch; the
+// text of the error contains the number of scopes and texts that were left out. Parse returns
+// no other error. The results share memory with the values.
 func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 	bytes, most := 0, 0
 	for _, v := range values {
@@ -136,8 +138,9 @@ func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 	return asked, ignored, err
 }
 
-// index finds a scope among those parsed so far. Few are searched one by one. For many it uses a
-// map, so that the time per scope does not grow with the number of scopes.
+// index finds a scope among the scopes parsed so far. Up to maxLinear scopes are searched one
+// by one. For more scopes the index uses a map, so that the time per scope does not grow with
+// their number.
 type index struct {
 	positions map[resource]int // nil for fewer than maxLinear scopes
 }
@@ -175,8 +178,8 @@ func (x *index) add(asked []Scope) {
 }
 
 // MatchService returns the registry whose name is the service of a request. Some clients
-// (Watchtower) send the service in lower case: if no name is equal, the only one that differs
-// just in case matches.
+// (Watchtower) send the service in lower case: if no name is equal to the service, and exactly
+// one name differs from it only in case, that name is returned.
 func MatchService(asked string, names iter.Seq[string]) (name string, ok bool) {
 	if names == nil {
 		return "", false

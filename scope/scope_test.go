@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// repository is a scope of the type that nearly all have.
+// repository returns a scope of the type "repository".
 func repository(name string, actions scope.Actions) scope.Scope {
 	return scope.Scope{Type: scope.TypeRepository, Name: name, Actions: actions}
 }
@@ -133,7 +133,7 @@ func TestParseIgnores(t *testing.T) {
 		{"tidewaiter:a\rb:read", `tidewaiter:a\rb:read`, "the name has a control character"},
 		{"repository:x:admin", "repository:x:admin", `unknown action "admin"`},
 		{"repository:x:read", "repository:x:read", `unknown action "read"`},
-		// Never in a token.
+		// A token never contains these scopes.
 		{"registry:catalog:write", "registry:catalog:write", `unknown action "write"`},
 		{"repository:x:PULL", "repository:x:PULL", `unknown action "PULL"`},
 		{"repository:x:a,b,c", "repository:x:a,b,c", `unknown action "a", and others`},
@@ -180,8 +180,8 @@ func TestScopeInjectedThroughAChallenge(t *testing.T) {
 	}
 }
 
-// A registry treats a literal "*" in a token as every action. So a grant for a repository never has
-// it.
+// A registry treats a literal "*" in a token as every action. So a grant for a repository never
+// contains "*".
 func TestStarOnARepositoryIsThreeActions(t *testing.T) {
 	for _, text := range []string{"repository:a:*", "repository(x):a:*", "repository:a:pull,*"} {
 		asked, _, err := scope.Parse([]string{text})
@@ -218,7 +218,7 @@ func TestParseLimits(t *testing.T) {
 		}
 		return all
 	}
-	// 219 bytes: 74 of them are 16 KiB.
+	// Each scope has 219 bytes, so 74 scopes fit into MaxBytes.
 	long := "repository:" + strings.Repeat("a", 200) + "%03d:pull"
 	for _, tt := range []struct {
 		what           string
@@ -254,7 +254,7 @@ func TestParseLimits(t *testing.T) {
 	}
 }
 
-// Few scopes and many scopes use different indexes, which must merge alike.
+// Few scopes are merged by a linear search, many by a map. Both must have the same result.
 func TestMergingManyScopes(t *testing.T) {
 	for n := 1; n <= 20; n++ {
 		var values []string

@@ -35,7 +35,7 @@ func (s Scope) AppendText(dst []byte) ([]byte, error) {
 func (s Scope) MarshalText() ([]byte, error) { return s.AppendText(nil) }
 
 // UnmarshalText parses the text that MarshalText returns, with the grammar of Parse. Unlike
-// there, a scope may have no actions, which means that nothing was granted.
+// Parse, it accepts a scope without actions, which means that nothing was granted.
 func (s *Scope) UnmarshalText(written []byte) error {
 	whole := string(written)
 	empty := strings.HasSuffix(whole, ":")

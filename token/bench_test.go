@@ -26,7 +26,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// The limit beside BenchmarkAppend/ES256: the signature alone.
+// BenchmarkSignatureAlone is the lower limit for BenchmarkAppend/ES256: the signature alone.
 func BenchmarkSignatureAlone(b *testing.B) {
 	key := newKey(b)
 	digest := sha256.Sum256(make([]byte, 900))
@@ -38,7 +38,8 @@ func BenchmarkSignatureAlone(b *testing.B) {
 	}
 }
 
-// What a token costs beside its signature, with an x5c header of the usual size.
+// BenchmarkAppendWithoutSignature measures what a token costs in addition to its signature,
+// with an x5c header of the usual size.
 func BenchmarkAppendWithoutSignature(b *testing.B) {
 	r := root(b, token.ES256)
 	der, err := ecdsa.SignASN1(rand.Reader, newKey(b), make([]byte, 32))

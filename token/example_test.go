@@ -9,7 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// A registry is given the root's certificate once. Leaves come and go under it.
+// A registry is given the root's certificate once. The leaves under the root change without any
+// change at the registry.
 func Example() {
 	now := time.Now()
 	root, err := token.NewRoot("registry.example.com", token.ES256, now.Add(-time.Hour), now.AddDate(10, 0, 0))
@@ -67,7 +68,7 @@ func ExampleSigner_Append() {
 	// Output: signing a token: "tidewaiter:accounts:write": this is never signed
 }
 
-// What the examples above leave to the reader: whether registries of all versions will accept it.
+// Problems reports whether registries of all versions will accept the tokens of a root.
 func ExampleRoot_Problems() {
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	root, err := token.NewRoot("registry.example.com", token.EdDSA, begin, begin.AddDate(1, 0, 0))

@@ -7,10 +7,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Grant returns the claims of a token for a decision at the time now. Access is what was
-// granted. The lifetime is the given one or the decision's, whichever is shorter, but at least
-// MinLifetime. Expires is rounded up to whole seconds, so that a token for a minute is valid for
-// a whole minute.
+// Grant returns the claims of a token for a decision at the time now. Access is what the
+// decision grants. The token's lifetime is the shorter of the parameter lifetime and the
+// decision's lifetime, but at least MinLifetime. Expires is rounded up to whole seconds, so
+// that a token for a minute is valid for a whole minute.
 //
 // Grant overwrites the entries of c.Access if the slice is long enough.
 func (c Claims) Grant(d *policy.Decision, lifetime time.Duration, now time.Time) Claims {
@@ -26,7 +26,8 @@ func (c Claims) Grant(d *policy.Decision, lifetime time.Duration, now time.Time)
 	return c
 }
 
-// AppendGranted appends the granted scopes, without those of which no action was granted.
+// AppendGranted appends the granted scopes to dst. It omits each scope of which no action was
+// granted.
 func AppendGranted(dst []scope.Scope, results []policy.Result) []scope.Scope {
 	for i := range results {
 		if results[i].Granted == 0 {

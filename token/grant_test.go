@@ -47,8 +47,8 @@ func TestGrant(t *testing.T) {
 	}
 }
 
-// In the last minutes of a root tokens end with it, and not at all where that would be too soon
-// for clients.
+// In the last minutes of a root, tokens expire with the root. If less than MinLifetime is left,
+// the expiry is not reduced and Append refuses the token: clients assume at least MinLifetime.
 func TestLimit(t *testing.T) {
 	s := leaf(t, root(t, token.ES256), token.ES256) // signs until a minute before its end
 	for _, tt := range []struct {

@@ -21,10 +21,10 @@ type jwk struct {
 	E   string    `json:"e,omitempty"`
 }
 
-// JWKS returns the root's public key as a JSON Web Key Set, for the jwks file of registry 3. The
-// key is listed once for each kid of the forms. X5C has no kid; it lists the key as Thumbprint
-// does. Leaves are not listed: they change, and a registry that trusts a key set does not check
-// certificates.
+// JWKS returns the root's public key as a JSON Web Key Set, for the jwks file of registry 3.
+// The key is listed once for each kid of the forms. X5C has no kid, so for X5C the key is
+// listed as for Thumbprint. The keys of leaves are not listed: leaves change, and a registry
+// that trusts a key set does not check certificates.
 func (r *Root) JWKS(forms ...KeyID) ([]byte, error) {
 	if r.empty() {
 		return nil, errZeroRoot

@@ -9,7 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// What is listed under a kid verifies a token that names it: for every key and form.
+// The key that is listed under a kid verifies a token that names this kid: for every key and
+// form.
 func TestKeySetVerifiesTokens(t *testing.T) {
 	for _, name := range []string{"ec", "p384", "p521", "rsa", "ed25519"} {
 		r := parse(t, name+"-cert.pem", name+".pem")

@@ -16,9 +16,9 @@ import (
 )
 
 // KeyIDOf computes the kid by which a registry finds a public key of its rootcertbundle. Each
-// form is what some version computes, including its errors: a correct kid that the registry does
-// not know is useless. X5C has no kid and is an error. A key that the form's registries do not
-// know is an error too.
+// form repeats what some version of the registry computes, including that version's mistakes: a
+// correct kid that the registry does not know is useless. X5C has no kid, so it is an error. A
+// key whose type the form's registries do not support is an error too.
 func KeyIDOf(form KeyID, public crypto.PublicKey) (string, error) {
 	alg, err := algorithmOf(public)
 	if err != nil {
@@ -53,10 +53,10 @@ func libtrust(public crypto.PublicKey) (string, error) {
 	return string(bytes.Join(slices.Collect(slices.Chunk(text, 4)), []byte(":"))), nil
 }
 
-// thumbprint returns the SHA-256 thumbprint of RFC 7638 as registry 3 computes it. Registry 3
-// omits the leading zeros of a point's coordinates, which the RFC requires (this differs for one
-// P-256 key in 128). Registry 3.0 hashes the curve's generator instead of the point, so all keys
-// of a curve have the same kid.
+// thumbprint returns the SHA-256 thumbprint of RFC 7638 as registry 3 computes it. The RFC
+// requires the leading zeros of a point's coordinates; registry 3 omits them. So one P-256 key
+// in 128 has another kid than by the RFC. Registry 3.0 hashes the curve's generator instead of
+// the point, so all keys of a curve have the same kid.
 func thumbprint(public crypto.PublicKey, generator bool) string {
 	var text string
 	switch k := public.(type) {

@@ -87,12 +87,13 @@ func TestThumbprintOfRFC7638(t *testing.T) {
 	}
 }
 
-// Registry 3.1 hashes a coordinate without its leading zeros, against RFC 7638. Only for such keys
-// does its kid differ from that of the RFC, which go-jose computes.
+// Registry 3.1 hashes a coordinate without its leading zeros, against RFC 7638. Only for keys
+// with such a coordinate does the kid of registry 3.1 differ from the RFC's kid, which go-jose
+// computes.
 func TestThumbprintOfAShortCoordinate(t *testing.T) {
 	short, full := 0, 0
 	for short == 0 || full == 0 {
-		// Three in four of this curve are short.
+		// Three in four keys of this curve have a short coordinate.
 		key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 		if err != nil {
 			t.Fatal(err)

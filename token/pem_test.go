@@ -94,7 +94,8 @@ func TestParseRootRefuses(t *testing.T) {
 	}
 }
 
-// A file with a chain is read as most programs read it: the first certificate is the key's.
+// ParseRoot reads a file with a chain as most programs do: the first certificate belongs to the
+// key.
 func TestParseRootUsesTheFirstOfAChain(t *testing.T) {
 	cert, key := file(t, "ec-cert.pem"), file(t, "ec.pem")
 	alone, err := token.ParseRoot(cert, key)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Problem is something about a root that a registry does not accept, or that its owner should
-// know.
+// Problem is a property of a root that a registry does not accept, or that the root's owner
+// should know.
 type Problem struct {
 	Kind string `json:"kind"` // a fixed word: "expired", "server-authentication", …
 	Text string `json:"text"` // "the certificate expired on 2026-01-31"
@@ -19,17 +19,18 @@ type Problem struct {
 	Refuse []string `json:"refuse,omitempty"`
 }
 
-// Fatal reports whether a registry accepts no token.
+// Fatal reports whether at least one registry accepts no token with this root.
 func (p Problem) Fatal() bool { return len(p.Refuse) > 0 }
 
 var everyRegistry = []string{"2.8", "3.0", "3.1"}
 
-// soon is how long before its end a root is reported: the next root must be added to all
-// registries, which must then be restarted.
+// soon is how long before its expiry a root is reported: until it expires, the next root must
+// be added to all registries, and they must be restarted.
 const soon = 30 * 24 * time.Hour
 
-// Problems returns what registries would refuse at the time now if this root signed in the given
-// form, and warnings. It follows the behavior of registries 2.8.3, 3.0.0 and 3.1.2.
+// Problems returns the reasons why registries would refuse the tokens of this root at the time
+// now, if it signed in the given form. It also returns warnings. It follows the behavior of
+// registries 2.8.3, 3.0.0 and 3.1.2.
 func (r *Root) Problems(form KeyID, now time.Time) []Problem {
 	if r.empty() {
 		return []Problem{{Kind: "empty", Text: "there is no certificate", Hint: "make a root: tidewaiter init", Refuse: everyRegistry}}
@@ -148,7 +149,7 @@ func (r *Root) shared() []Problem {
 }
 
 // publicIssuer returns the public authority that issued a certificate, by the organization in
-// the issuer's name. The list has the authorities that most certificates of the web are from; it
+// the issuer's name. The list has the authorities that issued most certificates of the web. It
 // is not complete.
 func publicIssuer(c *x509.Certificate) (string, bool) {
 	known := []string{

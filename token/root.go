@@ -21,8 +21,8 @@ type Root struct {
 
 // NewRoot generates a key and a certificate for it that can only issue leaves, not other CAs.
 // The certificate's name states its purpose. ES256 works with every registry; EdDSA prevents
-// registry 2.8 from starting. Registries check the dates by their own clocks, without leeway, so
-// from should be well in the past.
+// registry 2.8 from starting. The certificate is valid in [from, until]. Registries check these
+// dates by their own clocks, without leeway: choose a beginning well in the past.
 func NewRoot(commonName string, alg Algorithm, from, until time.Time) (*Root, error) {
 	key, err := generate(alg)
 	if err != nil {
@@ -52,8 +52,8 @@ func NewRoot(commonName string, alg Algorithm, from, until time.Time) (*Root, er
 }
 
 // RootOf returns a root with a certificate and its key. The key may be in a key service or a
-// hardware module, which is called to sign leaves. It is an error if the two do not belong
-// together, or if no registry supports the key.
+// hardware module, which is called to sign leaves. It is an error if the key is not the
+// certificate's, or if no registry supports the key.
 func RootOf(certificate *x509.Certificate, key crypto.Signer) (*Root, error) {
 	if certificate == nil || key == nil {
 		return nil, errors.New("making a root: a certificate and its key are needed")
@@ -150,7 +150,7 @@ func (r *Root) IssuesLeaves() bool {
 
 // Leaf generates a key and a certificate for it under the root, and returns a signer whose
 // tokens contain that certificate. The leaf is valid in [from, until], but not longer than the
-// root. As for a root, from should be well in the past.
+// root. As with NewRoot, choose a beginning well in the past.
 func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 	if r.empty() {
 		return nil, fmt.Errorf("making a leaf: %w", errZeroRoot)
@@ -183,7 +183,8 @@ func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 }
 
 // Direct returns a signer with the root's own key, identified in the given form. With X5C,
-// tokens contain the root's certificate, which works whether it is a CA or not.
+// tokens contain the root's certificate. Registries accept that certificate whether it is a CA
+// or not.
 func (r *Root) Direct(form KeyID) (*Signer, error) {
 	if r.empty() {
 		return nil, fmt.Errorf("making a signer: %w", errZeroRoot)

@@ -29,7 +29,7 @@ func TestNewRootIsOnlyForLeaves(t *testing.T) {
 			if !c.NotBefore.Equal(noon.Add(-time.Hour)) || !c.NotAfter.Equal(noon.AddDate(10, 0, 0)) {
 				t.Errorf("valid from %s to %s", c.NotBefore, c.NotAfter)
 			}
-			// What is written is what is read.
+			// ParseRoot reads what Bundle and KeyPEM return.
 			key, err := r.KeyPEM()
 			if err != nil {
 				t.Fatal(err)
@@ -52,7 +52,8 @@ func TestNewRootIsOnlyForLeaves(t *testing.T) {
 	}
 }
 
-// x5c trust: our leaf carries no use that a TLS client or server would take, and is no CA.
+// Registries trust every certificate under a root. So a leaf is not a CA, and it has no use
+// that a TLS client or server accepts.
 func TestLeafIsOnlyForSigning(t *testing.T) {
 	s := leaf(t, root(t, token.ES256), token.ES256)
 	c := s.Certificate()
@@ -167,7 +168,7 @@ func TestDirectWithEveryKeyAndForm(t *testing.T) {
 	}
 }
 
-// A root's key may be kept where it cannot be read.
+// A root's key can be in a key service, where nobody can read it.
 func TestRootOfAKeyService(t *testing.T) {
 	key := newKey(t)
 	r, err := token.RootOf(root(t, token.ES256).Certificate(), key)

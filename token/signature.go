@@ -94,8 +94,8 @@ func fitsAny(public crypto.PublicKey, alg Algorithm) bool {
 	return alg == own
 }
 
-// digestOf returns what a key signs for a message: its digest, with the hash; for EdDSA the message
-// itself and 0.
+// digestOf returns what a key signs for a message: the message's digest and the hash function.
+// For EdDSA, it returns the message itself and 0.
 func digestOf(alg Algorithm, message []byte) ([]byte, crypto.Hash) {
 	switch alg {
 	case ES256, RS256, PS256:
@@ -179,8 +179,8 @@ func generate(alg Algorithm) (crypto.Signer, error) {
 	return nil, fmt.Errorf("there is no algorithm %q", string(alg))
 }
 
-// sign appends the JWS signature of message to dst. For ECDSA, that is r and s with the same size
-// each (RFC 7518, section 3.4). A crypto.Signer returns them in DER.
+// sign appends the JWS signature of message to dst. An ECDSA signature in a JWS is r and s,
+// padded to the same size (RFC 7518, section 3.4). A crypto.Signer returns r and s in DER.
 func (s *Signer) sign(dst, message []byte) ([]byte, error) {
 	digest, hash := digestOf(s.alg, message)
 	der, err := s.key.Sign(rand.Reader, digest, hash)
@@ -220,7 +220,7 @@ func (s *Signer) sign(dst, message []byte) ([]byte, error) {
 var errSignature = errors.New("the key returned an invalid ECDSA signature")
 
 // element splits off the first DER element if it has the tag and fewer than 256 bytes of
-// content. The largest signature, of P-521, has 139.
+// content. The largest signature, of P-521, has 139 bytes.
 func element(der []byte, tag byte) (content, rest []byte, ok bool) {
 	if len(der) < 2 || der[0] != tag {
 		return nil, nil, false

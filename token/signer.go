@@ -15,13 +15,14 @@ import (
 
 var (
 	// ErrOutlives means that a token would expire after the certificate that it contains: a
-	// registry would refuse it before it expires. Signer.Until is the latest expiry.
+	// registry would refuse the token before the token expires. Signer.Until is the latest
+	// expiry.
 	ErrOutlives = errors.New("the token would outlive its certificate")
-	// ErrNeverSigned means that the claims contain a scope that must not be in a token: one of
-	// Tidewaiter itself, or "*" on a repository, which a registry treats as every action.
+	// ErrNeverSigned means that the claims contain a scope that must not be in a token: a right
+	// over Tidewaiter itself, or "*" on a repository, which a registry treats as every action.
 	ErrNeverSigned = errors.New("this is never signed")
-	// ErrClaims means that no registry accepts the claims: the issuer or audience is missing, the
-	// expiry is missing or not after the begin, or a name is invalid.
+	// ErrClaims means that no registry accepts the claims: the issuer or audience is missing,
+	// the expiry is missing or not after the beginning, or a name is invalid.
 	ErrClaims = errors.New("claims that no registry accepts")
 )
 
@@ -105,9 +106,9 @@ func (s *Signer) Certificate() *x509.Certificate {
 	return s.chain[0]
 }
 
-// Until returns the latest expiry of a token of this signer: Leeway before the first of its
-// certificates expires. It is zero for tokens without certificates, because registries check no
-// dates for keys that they find by kid.
+// Until returns the latest expiry of a token of this signer: the expiry of the certificate that
+// expires first, minus Leeway. It is the zero time for tokens without certificates, because
+// registries check no dates for keys that they find by kid.
 func (s *Signer) Until() time.Time {
 	if s == nil {
 		return time.Time{}
@@ -115,9 +116,9 @@ func (s *Signer) Until() time.Time {
 	return s.until
 }
 
-// Limit reduces the expiry of claims to that of the signer's certificates if they are valid for
-// at least MinLifetime from now. So tokens are signed until the last minutes of a root, which no
-// leaf outlives.
+// Limit reduces the expiry of claims to Until if that is at least MinLifetime after the time
+// now. So tokens are signed until the last minutes of a root, although no leaf outlives its
+// root.
 func (s *Signer) Limit(c *Claims, now time.Time) {
 	if until := s.Until(); !until.IsZero() && c.Expires.After(until) && until.Sub(now) >= MinLifetime {
 		c.Expires = until.Truncate(time.Second)
@@ -148,8 +149,8 @@ func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
 	return base64.RawURLEncoding.AppendEncode(out, signature), nil
 }
 
-// check refuses claims that must not be signed or that no registry would accept. There are no
-// later checks.
+// check refuses claims that must not be signed or that no registry would accept. Nothing checks
+// them after it.
 func (s *Signer) check(c *Claims) error {
 	switch {
 	case c == nil:

@@ -37,7 +37,7 @@ func TestTokenOfEachAlgorithm(t *testing.T) {
 			if header.Algorithm != string(alg) || header.KeyID != "" {
 				t.Errorf("header %+v", header)
 			}
-			// What a registry does with x5c.
+			// A registry verifies the certificates of x5c like this.
 			roots := x509.NewCertPool()
 			roots.AddCert(r.Certificate())
 			chains, err := header.Certificates(x509.VerifyOptions{Roots: roots, CurrentTime: noon, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
@@ -55,8 +55,8 @@ func TestTokenOfEachAlgorithm(t *testing.T) {
 	}
 }
 
-// Registries tell v2.8's claims from v3's by nothing: the header's form is one for all, and
-// golden.
+// The header has the same form for registries 2.8 and 3. The test compares it with a golden
+// text.
 func TestHeader(t *testing.T) {
 	r := parse(t, "ec-cert.pem", "ec.pem")
 	certificate := base64.StdEncoding.EncodeToString(r.Certificate().Raw)
@@ -131,7 +131,8 @@ type read struct {
 func TestClaimsRoundTrip(t *testing.T) {
 	r := root(t, token.ES256)
 	s := leaf(t, r, token.ES256)
-	// Strings as encoding/json brings them back: this also holds our escaping against its own.
+	// encoding/json decodes what our code has escaped, so the test also compares the two ways
+	// of escaping. Invalid UTF-8 comes back from encoding/json as U+FFFD.
 	plain := func(s string) string { return string([]rune(s)) }
 	text := rapid.Custom(func(t *rapid.T) string {
 		if rapid.Bool().Draw(t, "raw") {
@@ -263,8 +264,8 @@ func TestNeverSigned(t *testing.T) {
 	sign(t, s, grant(scope.Scope{Type: "repository", Name: "Nothing Granted"}))
 }
 
-// distribution CVE-2025-24976: registries took the key from the token itself. Ours holds no key
-// and no address of one, whatever signs.
+// In CVE-2025-24976 of distribution, registries took the key from the token itself. Tokens of
+// this package contain neither a key nor the address of a key, whatever kind of key signs them.
 func TestTokensCannotProvideTheirKey(t *testing.T) {
 	for _, alg := range token.Algorithms() {
 		r := root(t, alg)
@@ -295,7 +296,7 @@ func TestTokensCannotProvideTheirKey(t *testing.T) {
 	}
 }
 
-// There is no algorithm but the asymmetric ones, and no key that is not for its own.
+// Only asymmetric algorithms are accepted, and only with a key that fits the algorithm.
 func TestNewSignerRefuses(t *testing.T) {
 	r := root(t, token.ES256)
 	p256, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -326,7 +327,8 @@ func TestNewSignerRefuses(t *testing.T) {
 	}
 }
 
-// A key service returns numbers of any length: both are padded, and nonsense is no token.
+// A key service returns the numbers r and s in any length. Both are padded. An invalid
+// signature is an error.
 func TestSignatureOfAKeyService(t *testing.T) {
 	public, _ := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	der := func(r, s int64) []byte {
@@ -403,8 +405,8 @@ type service struct {
 func (s service) Public() crypto.PublicKey                                  { return s.public }
 func (s service) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return s.der, nil }
 
-// A token costs its signature and, where the caller brings the space, one allocation for the
-// digest.
+// If the caller passes a long enough slice, a token costs its signature and one allocation for
+// the digest.
 func TestAppendAllocatesOnceBesideTheSignature(t *testing.T) {
 	signer, c, dst := leaf(t, root(t, token.EdDSA), token.EdDSA), claims(), make([]byte, 0, 4096)
 	if n := testing.AllocsPerRun(50, func() { signer.Append(dst, c) }); n > 2 {
@@ -412,7 +414,7 @@ func TestAppendAllocatesOnceBesideTheSignature(t *testing.T) {
 	}
 }
 
-// A token must not outlive any of the certificates that it carries: a registry checks them all.
+// A token must not outlive any certificate that it contains: a registry checks all of them.
 func TestSignerEndsWithItsFirstCertificate(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -2,10 +2,10 @@
 //
 // A registry trusts the certificates in its rootcertbundle. A [Root] is such a certificate with
 // its key. A leaf under it ([Root.Leaf]) is a short-lived key that signs tokens. Every token
-// contains the leaf's certificate (x5c), so keys rotate without any change at a registry. This
+// contains the leaf's certificate (x5c), so keys rotate without any change at a registry. x5c
 // is the only form that registries 2.8, 3.0 and 3.1 all accept. [Root.Direct] signs with the
-// root's own key instead. It is for registries that know keys by kid, and for certificates that
-// are not a CA.
+// root's own key instead, for registries that know keys by kid, and for certificates that are
+// not a CA.
 //
 // A [Verifier] checks tokens like a registry, with a rootcertbundle or a key set. [Claims] is
 // the content of a token, for both sides. [Claims.Grant] fills it from a decision of package
@@ -26,15 +26,15 @@ import (
 // What registries and clients assume.
 const (
 	// Leeway is how long after its expiry a registry still accepts a token (distribution,
-	// registry/auth/token.Leeway). A token's certificate must be valid that much longer, because
-	// registries check certificates without leeway.
+	// registry/auth/token.Leeway). A token's certificate must be valid for Leeway longer than
+	// the token, because registries check certificates without leeway.
 	Leeway = 60 * time.Second
-	// MinLifetime is the shortest lifetime that clients assume: docker and podman treat less as a
-	// minute.
+	// MinLifetime is the shortest lifetime that clients assume: docker and podman treat a
+	// shorter lifetime as a minute.
 	MinLifetime = time.Minute
 	// Backdate is how far the nbf and iat of a token are in the past, because clocks differ.
-	// Registries allow 60 s for nbf, but clients that check it may not, and zot allows nothing for
-	// iat.
+	// Registries accept an nbf up to Leeway in the future, but clients that check nbf possibly
+	// do not, and zot refuses any iat in the future.
 	Backdate = 10 * time.Second
 	// MaxToken is the maximum length of a token in bytes; a Verifier checks it before parsing.
 	// Clients read at most 64 KiB of a response, which contains the token twice.
@@ -66,8 +66,8 @@ const (
 	EdDSA Algorithm = "EdDSA"
 )
 
-// Algorithms of other issuers, which only a Verifier supports. Registry 2.8 does not know those
-// that begin with PS.
+// Algorithms of other issuers, which only a Verifier supports. Registry 2.8 does not know the
+// algorithms that begin with PS.
 const (
 	RS384 Algorithm = "RS384"
 	RS512 Algorithm = "RS512"
@@ -87,7 +87,7 @@ const (
 	Thumbprint30 KeyID = "thumbprint-3.0" // registry 3.0: hashes the generator of an EC curve
 )
 
-// Algorithms returns all algorithms that a Signer supports, the preferred one first.
+// Algorithms returns all algorithms that a Signer supports, the preferred algorithm first.
 func Algorithms() []Algorithm { return []Algorithm{ES256, ES384, ES512, RS256, EdDSA} }
 
 // VerifiedAlgorithms returns all algorithms that a Verifier supports.
@@ -95,5 +95,5 @@ func VerifiedAlgorithms() []Algorithm {
 	return append(Algorithms(), RS384, RS512, PS256, PS384, PS512)
 }
 
-// KeyIDs returns all forms, the preferred one first.
+// KeyIDs returns all forms of key ids, the preferred form first.
 func KeyIDs() []KeyID { return []KeyID{X5C, Libtrust, Thumbprint, Thumbprint30} }

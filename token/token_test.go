@@ -20,9 +20,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// What the tests of this package share.
+// Helpers that the tests of this package share.
 
-// noon is the time at which the tests of this package happen: after those of testdata were made.
+// noon is the time at which the tests of this package happen. It is later than the creation of
+// the certificates in testdata.
 var noon = time.Date(2036, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func claims() *token.Claims {
@@ -105,7 +106,7 @@ func pool(r *token.Root) *x509.CertPool {
 	return p
 }
 
-// file reads one that openssl made; see testdata/openssl/make.sh.
+// file reads a file that openssl created; see testdata/openssl/make.sh.
 func file(t testing.TB, name string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", "openssl", name))
@@ -143,7 +144,8 @@ func sign(t failing, s *token.Signer, c *token.Claims) []byte {
 	return out
 }
 
-// verify holds a token against a public key with another implementation, and returns its claims.
+// verify checks a token with a public key by another implementation (go-jose), and returns the
+// token's claims.
 func verify(t failing, text []byte, public crypto.PublicKey) ([]byte, jose.Header) {
 	t.Helper()
 	parsed, err := jose.ParseSignedCompact(string(text), []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.ES512, jose.RS256, jose.EdDSA})

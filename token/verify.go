@@ -15,15 +15,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Errors of Verify. By errors.Is, an error is exactly one of these. Its text has details. It may
-// quote claims, but never the token.
+// Errors of Verify. By errors.Is, an error of Verify is exactly one of these errors. Its text
+// has details. The text can quote claims, but never the token.
 var (
 	// ErrMalformed means that the token's syntax is invalid.
 	ErrMalformed = errors.New("malformed token")
 	// ErrAlgorithm means that the algorithm is not allowed, or does not fit the key.
 	ErrAlgorithm = errors.New("algorithm not allowed")
-	// ErrUntrusted means that the key is not trusted: the kid is unknown, or the certificates are
-	// not valid now or do not lead to a root. It also wraps the error of crypto/x509, if any.
+	// ErrUntrusted means that the key is not trusted: the kid is unknown, or the certificates
+	// are not valid now or do not lead to a root. The error also wraps the error of
+	// crypto/x509, if there is one.
 	ErrUntrusted = errors.New("untrusted key")
 	// ErrSignature means that the trusted key did not sign the token.
 	ErrSignature = errors.New("wrong signature")
@@ -54,12 +55,12 @@ type VerifierOptions struct {
 
 	// Algorithms are the allowed algorithms; empty: VerifiedAlgorithms.
 	Algorithms []Algorithm
-	// KeyIDs are the forms in which a token may identify the key of a root; empty: X5C, Libtrust
-	// and Thumbprint. With Thumbprint30, all keys of a curve have the same kid, and the last
-	// root is used.
+	// KeyIDs are the forms in which a token may identify the key of a root; empty: X5C,
+	// Libtrust and Thumbprint. With Thumbprint30, all keys of a curve have the same kid, and
+	// the kid identifies the last root with a key of that curve.
 	KeyIDs []KeyID
 	// Leeway is how far the clocks of the issuer and of the caller may differ. Registries allow
-	// the constant Leeway. It does not apply to certificates.
+	// the constant Leeway. The leeway does not apply to certificates.
 	Leeway time.Duration
 }
 
@@ -173,12 +174,12 @@ func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
 }
 
 // Verify checks a token at the time now and returns its claims. Claims.Audience is the
-// Verifier's own. Claims.Access has one entry for each of the token's, without actions that
-// package scope does not know. Use Claims.Allows to check whether the token is sufficient for a
-// request.
+// Verifier's own. Claims.Access has one entry for each entry of the token's access claim,
+// without the actions that package scope does not know. Use Claims.Allows to check whether the
+// token is sufficient for a request.
 //
-// The signature is checked before the claims, so an error about claims is about what the issuer
-// wrote.
+// The signature is checked before the claims, so an error about claims means that the issuer
+// itself wrote them so.
 func (v *Verifier) Verify(text string, now time.Time) (*Claims, error) {
 	c, err := v.verify(text, now)
 	if err != nil {
@@ -242,7 +243,7 @@ func (v *Verifier) verify(text string, now time.Time) (*Claims, error) {
 }
 
 // key returns the trusted key that a header identifies, and the algorithm. A token must never
-// provide its own key, as in CVE-2025-24976 of distribution.
+// provide its own key: in CVE-2025-24976 of distribution, it could.
 func (v *Verifier) key(header map[string]any, now time.Time) (crypto.PublicKey, Algorithm, error) {
 	for _, name := range []string{"jwk", "jku", "x5u", "crit", "b64"} {
 		if _, has := header[name]; has {
@@ -306,8 +307,9 @@ func (v *Verifier) leaf(x5c any, now time.Time) (crypto.PublicKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: a certificate of x5c cannot be read: %w", ErrMalformed, err)
 		}
-		// crypto/x509 verifies signatures with keys of any size before it knows whether the chain
-		// is trusted. A key that fills the token would cost half a second of a core.
+		// crypto/x509 verifies signatures with keys of any size before it knows whether the
+		// chain is trusted. To verify with an RSA key as large as a token permits would cost
+		// half a second of a core.
 		if k, ok := c.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > maxRSA {
 			return nil, fmt.Errorf("%w: a certificate of x5c has an RSA key of %d bits; the limit is %d", ErrUntrusted, k.N.BitLen(), maxRSA)
 		}

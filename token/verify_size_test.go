@@ -17,8 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// A certificate with a huge RSA key is refused before anything is verified with the key: that would
-// take half a second, and anyone can send one.
+// A certificate with a huge RSA key is refused before anything is verified with the key: the
+// verification would take half a second, and anyone can send such a certificate.
 func TestVerifyRefusesHugeKeysBeforeUsingThem(t *testing.T) {
 	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

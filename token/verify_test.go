@@ -28,13 +28,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// failing is what the helpers of tests, properties and fuzz targets share.
+// failing has the methods that testing.TB and rapid.T share, so that helpers work in tests,
+// properties and fuzz targets.
 type failing interface {
 	Helper()
 	Fatal(...any)
 }
 
-// verifier trusts roots as a registry with the claims of claims() does.
+// verifier returns a Verifier that trusts the roots. Its issuer and audience are those of
+// claims().
 func verifier(t failing, change func(*token.VerifierOptions), roots ...*token.Root) *token.Verifier {
 	t.Helper()
 	o := token.VerifierOptions{Issuer: claims().Issuer, Audience: claims().Audience, Leeway: token.Leeway}
@@ -51,7 +53,8 @@ func verifier(t failing, change func(*token.VerifierOptions), roots ...*token.Ro
 	return v
 }
 
-// compact joins the parts of a token and signs it with a key; nil: there is no signature.
+// compact joins the parts of a token and signs it by the function signer. If signer is nil, the
+// token has no signature.
 func compact(t failing, header, payload string, signer func(message []byte) []byte) string {
 	t.Helper()
 	encode := base64.RawURLEncoding.EncodeToString
@@ -75,7 +78,7 @@ func es256(t failing, key *ecdsa.PrivateKey) func([]byte) []byte {
 	}
 }
 
-// hs256 signs as HS256 does, with whatever for its secret.
+// hs256 signs as HS256 does, with any bytes as the secret.
 func hs256(secret []byte) func([]byte) []byte {
 	return func(message []byte) []byte {
 		h := hmac.New(sha256.New, secret)
@@ -114,8 +117,8 @@ func payload(t failing) string {
 	return string(text)
 }
 
-// A token of each algorithm and form is accepted by a verifier with its root, with all its
-// claims, and by no other.
+// A token of each algorithm and form is accepted, with all its claims, by a verifier that
+// trusts the token's root, and by no other verifier.
 func TestVerify(t *testing.T) {
 	other := root(t, token.ES256)
 	for _, alg := range token.Algorithms() {
@@ -211,7 +214,7 @@ func TestVerifyAlgorithmsOfOthers(t *testing.T) {
 	}
 }
 
-// What attackers have tried on others' verifiers.
+// These are attacks on other verifiers that are known.
 func TestVerifyRefuses(t *testing.T) {
 	rootKey, leafKey, strange := newKey(t), newKey(t), newKey(t)
 	ca := func() *x509.Certificate {
@@ -409,14 +412,14 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-// reasons are all for which a token is refused.
+// reasons are all errors with which Verify refuses a token.
 var reasons = []error{
 	token.ErrMalformed, token.ErrAlgorithm, token.ErrUntrusted, token.ErrSignature,
 	token.ErrIssuer, token.ErrAudience, token.ErrExpired, token.ErrNotYetValid,
 }
 
-// other returns base64url that decodes to the same bytes for a decoder that passes over unused
-// bits.
+// other returns another base64url text, which decodes to the same bytes in a decoder that
+// ignores unused bits.
 func other(text string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, text[len(text)-1])
@@ -441,9 +444,9 @@ func TestVerifyTimes(t *testing.T) {
 		{token.Leeway, begin.Add(-token.Leeway - 1), token.ErrNotYetValid},
 		{token.Leeway, end.Add(token.Leeway), nil},
 		{token.Leeway, end.Add(token.Leeway + 1), token.ErrExpired},
-		// Crypto/x509 would read the clock.
+		// With a zero time, crypto/x509 would read the clock of the machine.
 		{0, time.Time{}, token.ErrNotYetValid},
-		// Certificates have no leeway.
+		// The leeway does not apply to certificates.
 		{72 * time.Hour, noon.Add(25 * time.Hour), token.ErrUntrusted},
 	} {
 		v := verifier(t, func(o *token.VerifierOptions) { o.Leeway = tt.leeway }, r)
@@ -564,7 +567,7 @@ func TestVerifyByAKeySet(t *testing.T) {
 		set(jose.JSONWebKey{Key: key.Public(), KeyID: "any text"})(o)
 		o.Roots = root(t, token.ES256).Bundle()
 	}
-	// What registry 3.1 does with a jwks file, row by row.
+	// Each row is the behavior of registry 3.1 with a jwks file.
 	for _, tt := range []struct {
 		what  string
 		keys  func(*token.VerifierOptions)

@@ -21,17 +21,17 @@ type Answer struct {
 	ExpiresIn int    // seconds; at least token.MinLifetime, which clients assume
 	Granted   []scope.Scope
 
-	// IssuedAt is omitted if it is zero, which is recommended: with it, clients compare the
-	// server's clock with theirs, and BuildKit caches a token forever if the server's clock is
-	// behind. Harbor, however, treats a token without it as expired.
+	// IssuedAt is omitted from the response if it is zero. Omit it for most clients: clients
+	// compare issued_at with their own clock, and BuildKit caches a token forever if the
+	// server's clock is behind. But Harbor treats a response without issued_at as expired.
 	IssuedAt time.Time
 	// RefreshToken is omitted if it is empty. Return one only to a client that requested it
 	// (Request.Offline): the client stores the refresh token instead of the password.
 	RefreshToken string
 }
 
-// Write writes the response. It contains the token under both names, because some clients know
-// only one.
+// Write writes the response. It contains the token twice, as token and as access_token, because
+// some clients know only one of these names.
 func (a *Answer) Write(w http.ResponseWriter) {
 	buffer := buffers.Get().(*[]byte)
 	b := append((*buffer)[:0], `{"token":"`...)

@@ -9,8 +9,8 @@ import (
 
 // The errors of a challenge (RFC 6750, section 3.1).
 const (
-	InvalidToken      = "invalid_token"      // it is refused; the client may request another
-	InsufficientScope = "insufficient_scope" // it is valid, but does not allow the request
+	InvalidToken      = "invalid_token"      // the token is refused; the client can request another
+	InsufficientScope = "insufficient_scope" // the token is valid, but does not allow the request
 )
 
 // Challenge is a registry's response to a request without a sufficient token. It names the token
@@ -69,8 +69,8 @@ func appendQuoted(b []byte, key, s string) []byte {
 	return append(b, '"')
 }
 
-// Bearer returns the token in a request's Authorization header. It is false if there is not
-// exactly one header, or it has another scheme.
+// Bearer returns the token in a request's Authorization header. It returns false if the request
+// does not have exactly one such header, or if the header has another scheme.
 func Bearer(r *http.Request) (token string, ok bool) {
 	headers := r.Header["Authorization"]
 	if len(headers) != 1 {

@@ -59,7 +59,7 @@ func (c Credentials) Secret() string {
 type Request struct {
 	Service string
 	Scopes  []scope.Scope
-	// Ignored is text in the scopes that is not a scope. It never makes a request fail.
+	// Ignored is text in the scopes that is not a scope. Such text never makes a request fail.
 	Ignored []scope.Ignored
 	// TooMuch is a scope.ErrTooMuch if the request had more scopes than the limit; otherwise
 	// nil.
@@ -67,17 +67,18 @@ type Request struct {
 	Credentials Credentials
 	// Remote is the client's address. Handler sets it.
 	Remote netip.Addr
-	// ClientID is the parameter client_id as it was sent. Client is its ClientName, or that of
-	// the header User-Agent if client_id is missing.
+	// ClientID is the parameter client_id as it was sent. Client is the ClientName of
+	// client_id, or of the header User-Agent if client_id is missing.
 	ClientID, Client string
 	// Offline means that the client requests a refresh token, or has presented one.
 	Offline bool
-	// NamesAccount means that the client named an account, which proves nothing.
+	// NamesAccount means that the request has the parameter account. The parameter does not
+	// prove who the client is.
 	NamesAccount bool
 }
 
 // form is the parameters of query and body together. Some clients repeat the realm's query in
-// the body, some send one scope parameter with two scopes, and some repeat the parameter.
+// the body. Some send two scopes in one scope parameter, and some repeat the scope parameter.
 type form struct {
 	values  [len(parameters)]string
 	seen    [len(parameters)]bool
@@ -86,7 +87,8 @@ type form struct {
 	space   [2]string // buffer for scopes
 }
 
-// parameters are those that may have only one value. The constants are their indexes.
+// parameters are the names of the parameters that must not have two different values. The
+// constants are their indexes.
 var parameters = [...]string{
 	"service", "grant_type", "username", "password", "client_id", "refresh_token", "access_type", "offline_token",
 }
@@ -118,7 +120,8 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 		return Request{}, err
 	}
 	if f.seen[password] || f.seen[refreshToken] {
-		// URLs are logged by servers and proxies. Refuse it even if the form has it too.
+		// URLs are logged by servers and proxies. Refuse a password in the query even if the
+		// form has it too.
 		return Request{}, unsupported("a password must not be in a query: use Basic authentication or a form")
 	}
 	switch r.Method {
@@ -169,15 +172,15 @@ func brokenSecret(scopes []string) bool {
 	return ok && f.Hidden
 }
 
-// ClientName returns a client's name for itself in a form that may be logged: at most 256 bytes,
-// without the secrets that some clients put there.
+// ClientName returns a client's name for itself in a form that may be logged: at most maxName
+// bytes, without the secrets that some clients put into their name.
 func ClientName(name string) string {
 	name = secret.Redact(name)
 	return name[:min(len(name), maxName)]
 }
 
-// formType is the media type of a form as clients write it. readForm accepts other spellings
-// too.
+// formType is the media type of a form as clients write it. readForm accepts other spellings of
+// this media type too.
 const formType = "application/x-www-form-urlencoded"
 
 // readForm reads the body of a POST up to the limit.
@@ -203,7 +206,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (string, error) {
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, SmallForm); return &b }}
 
 // readBody reads a form. A short form with a Content-Length is read into a reused buffer. For a
-// long one, memory is allocated as the body arrives.
+// longer form, memory is allocated as the body arrives.
 func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 	if r.ContentLength < 0 || r.ContentLength > SmallForm {
 		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
@@ -220,7 +223,7 @@ func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 }
 
 // read adds the parameters of a query or a form. A repeated parameter must have the same value
-// each time, because a proxy may read another one than this server.
+// each time: otherwise a proxy could check one value, and this server could use another.
 func (f *form) read(encoded string) error {
 	for encoded != "" {
 		var pair string

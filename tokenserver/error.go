@@ -33,7 +33,7 @@ var (
 	ErrNoService = errors.New("no service")
 )
 
-// Error is an error with its response for the client.
+// Error is an error together with the response for the client.
 type Error struct {
 	Status  int
 	Code    string // of a registry's errors: CodeUnauthorized and others
@@ -72,9 +72,9 @@ func unsupported(format string, args ...any) *Error {
 	return problem(http.StatusBadRequest, CodeUnsupported, format, args...)
 }
 
-// Known returns the response to an error: an *Error itself, or one for ErrRejected,
-// ErrUnavailable and the errors of a context. It returns nil for other errors, which must only
-// be logged.
+// Known returns the response to an error: the *Error in err, or an *Error for ErrRejected,
+// ErrUnavailable and the errors of a context. It returns nil for other errors: log them, and do
+// not show them to the client.
 func Known(err error) *Error {
 	e, ok := errors.AsType[*Error](err)
 	switch {

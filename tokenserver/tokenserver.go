@@ -7,8 +7,8 @@
 //
 // The parts can be used separately: [Decode] parses a token request, and [Answer] and [Error]
 // write responses that clients understand. A program that checks tokens with a [token.Verifier]
-// gets the token of a request from [Bearer], and tells clients with a [Challenge] where to get
-// one.
+// gets the token of a request from [Bearer]. By a [Challenge], it tells clients where to get a
+// token.
 //
 // The Handler does not limit attempts to guess a password. Limit them in Authenticate, and
 // return an [*Error] with the status 429.
@@ -44,11 +44,11 @@ type Options struct {
 
 	// Authenticate returns the principal that presents credentials. It is not called for
 	// requests without credentials. Its errors are ErrRejected, ErrUnavailable, the context's,
-	// and an *Error, which is sent to the client. Any other error is logged, and the client gets
-	// "internal error". nil: all credentials are refused.
+	// and an *Error, which is sent to the client. Any other error is logged, and the client
+	// gets "internal error". If Authenticate is nil, all credentials are refused.
 	Authenticate func(ctx context.Context, r *Request) (*policy.Principal, error)
-	// SignIn refuses requests without credentials. Otherwise the policy decides about them as
-	// anonymous.
+	// SignIn refuses requests without credentials. If SignIn is false, the policy decides about
+	// such requests as requests of an anonymous client.
 	SignIn bool
 	// Policy returns the policy in force. It may change between requests.
 	Policy func() *policy.Policy
@@ -57,10 +57,10 @@ type Options struct {
 	// Lifetime is the lifetime of tokens unless a rule shortens it; 0: DefaultLifetime. Tokens
 	// live for at least token.MinLifetime.
 	Lifetime time.Duration
-	// Remote returns a client's address for conditions. nil: the address of the connection,
-	// which is the proxy's behind a proxy.
+	// Remote returns a client's address for conditions. If Remote is nil, the address of the
+	// connection is used. Behind a proxy, that is the proxy's address.
 	Remote func(*http.Request) netip.Addr
-	// Decided is called with each decision before it is answered; it may be nil.
+	// Decided is called with each decision before the response is sent. It is optional.
 	Decided func(context.Context, *policy.Request, *policy.Decision)
 
 	Now func() time.Time

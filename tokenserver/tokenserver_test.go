@@ -26,7 +26,7 @@ import (
 // noon is the time at which the tests happen.
 var noon = time.Date(2036, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// server is a token server with what checks its tokens.
+// server is a token server, with a verifier that checks its tokens.
 type server struct {
 	*testing.T
 	handler  *tokenserver.Handler
@@ -81,8 +81,8 @@ func newServer(t *testing.T, change func(*tokenserver.Options)) *server {
 	return s
 }
 
-// authenticate knows ann by her password and by a refresh token, a robot of that name, and some
-// names that fail.
+// authenticate knows the user ann by password and by refresh token, a robot of the same name,
+// and some names for which it returns other errors.
 func authenticate(_ context.Context, r *tokenserver.Request) (*policy.Principal, error) {
 	c := r.Credentials
 	switch {
@@ -187,7 +187,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// A refusal has a form that all clients show, and its reason is in the log.
+// A refusal has a form that all clients show. The reason for the refusal is in the log.
 func TestRefusals(t *testing.T) {
 	const service = "service=Registry.example.com"
 	for _, tt := range []struct {
@@ -274,7 +274,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// What is printed of a request holds no secret, with whatever verb.
+// Printing a request shows no secret, whatever verb of fmt is used.
 func TestARequestPrintsWithoutItsSecret(t *testing.T) {
 	r := httptest.NewRequest("GET", "/token?service=a", nil)
 	r.Header.Set("Authorization", basic("ann", "canary"))

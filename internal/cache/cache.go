@@ -3,9 +3,9 @@
 // A [Cache] holds results for a limited time and in limited memory. [Calls] lets callers that
 // need the same result at the same time share one call. [Keys] makes keys for both from secrets.
 //
-// Outages are not results: they are never put into a Cache. Counts of failures are not either,
-// because they need an eviction of their own: a flood of a million names must not evict the
-// counts of names under attack (internal/ratelimit).
+// An outage is not a result: it is never put into a Cache. Counts of failures are not put into
+// a Cache either: a flood of a million names must not evict the counts of names under attack,
+// so they have a table with its own eviction (internal/ratelimit).
 package cache
 
 import (
@@ -17,10 +17,10 @@ import (
 
 // Cache holds values, each for a limited time. Its methods may be called from any goroutine.
 //
-// It has two generations. A value that is used moves to the young one. When the young one holds
-// half of the limit, it becomes the old one, and the old one is dropped. So values in use stay,
-// a flood of new keys never exceeds the limit, and a hit in the young generation takes no
-// exclusive lock.
+// It has two generations. A value that is used moves to the young generation. When the young
+// generation holds half of the limit, it replaces the old generation, whose values are dropped.
+// So values in use stay, a flood of new keys never exceeds the limit, and a hit in the young
+// generation takes no exclusive lock.
 type Cache[K comparable, V any] struct {
 	half int // of the limit
 	now  func() time.Time
@@ -34,8 +34,8 @@ type entry[V any] struct {
 	holds clock.Span
 }
 
-// New returns a Cache that holds at most limit values. It keeps at least the limit/2 values used
-// last. now is the clock.
+// New returns a Cache that holds at most limit values. It keeps at least the limit/2 values
+// that were used last. The function now is the clock.
 func New[K comparable, V any](limit int, now func() time.Time) *Cache[K, V] {
 	return &Cache[K, V]{half: max(1, limit/2), now: now}
 }
@@ -63,8 +63,8 @@ func (c *Cache[K, V]) Get(key K) (V, bool) {
 	return e.value, true
 }
 
-// Put replaces the value of a key for some time. If that is not positive, it only removes the
-// old value.
+// Put replaces the value of a key for the duration lasts. If the duration is not positive, Put
+// only removes the old value.
 func (c *Cache[K, V]) Put(key K, value V, lasts time.Duration) {
 	if lasts <= 0 {
 		c.Remove(key)

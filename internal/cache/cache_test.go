@@ -54,7 +54,7 @@ func TestValueIsHeldWhileItsSpanHolds(t *testing.T) {
 	}
 }
 
-// Harbor: a map with keys from attackers never shrank.
+// In Harbor, a map with keys from attackers never shrank.
 func TestFloodOfKeysIsBoundedAndEvictsNothingInUse(t *testing.T) {
 	c := cache.New[int, int](1000, func() time.Time { return start })
 	c.Put(-1, 1, time.Hour)
@@ -179,8 +179,9 @@ func TestCallersShareOneCall(t *testing.T) {
 	})
 }
 
-// A caller that leaves does not affect the others. When all have left, the call is canceled. The
-// next caller begins a new call, and the end of the first does not affect it.
+// A caller that leaves does not affect the others. When all have left, the call is canceled.
+// The next caller begins a new call, and the end of the first call does not affect the new
+// call.
 func TestCallEndsWithItsLastCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls cache.Calls[string, int]

@@ -9,8 +9,8 @@ import (
 
 // Calls lets callers that need the result of one key at the same time share one call. For
 // example, a client that pulls ten layers sends its password ten times at once. A result is
-// for the callers that wait for it, and is not kept. The zero value is ready to use. Its methods
-// may be called from any goroutine.
+// returned to the callers that wait for it, and is not kept. The zero value is ready to use.
+// Its methods may be called from any goroutine.
 //
 // Unlike golang.org/x/sync/singleflight, it cancels a call when no caller is left. Otherwise a
 // flood of clients that disconnect would keep a queue of hashes or a directory busy.
@@ -79,7 +79,7 @@ func (c *Calls[K, V]) Do(ctx context.Context, key K, f func(context.Context) (V,
 	return value, ctx.Err()
 }
 
-// endLocked removes a call, unless a new one has begun since it was canceled.
+// endLocked removes a call, unless the call was canceled and a new call for the key has begun.
 func (c *Calls[K, V]) endLocked(key K, one *call[V]) {
 	if c.inFlight[key] == one {
 		delete(c.inFlight, key)

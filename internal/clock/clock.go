@@ -4,12 +4,12 @@
 // the monotonic one whenever it compares two times. The monotonic reading stops while a machine
 // sleeps, and ignores that the clock is set. Times that are stored and compared later mean the
 // wall time: when a token expires, when a certificate becomes valid, when a result is too old.
-// With the monotonic reading, an identical request got a token that had expired while the
+// Before, with the monotonic reading, a repeated request got a token that had expired while the
 // machine slept.
 //
 // So every clock that is passed in goes through Wall, and everything that is valid for a while
 // is a Span. time.Now is for measuring a duration within one process. A test of the whole
-// repository lists those places.
+// repository lists the places that call time.Now.
 package clock
 
 import "time"
@@ -25,8 +25,9 @@ func Wall(now func() time.Time) func() time.Time {
 // Now returns the wall time.
 func Now() time.Time { return time.Now().Round(0) }
 
-// Span is a span of time. A time before its beginning is outside, as is one after its end. So
-// when the clock is set back, a stored span counts as over, and no wait becomes longer.
+// Span is a span of time. A time before its beginning is outside the span, just as a time after
+// its end is. So when the clock is set back, a stored span counts as over, and no wait becomes
+// longer.
 type Span struct{ from, until int64 } // Unix nanoseconds
 
 // For returns the span that begins now and lasts for length.

@@ -11,8 +11,8 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 7, time.UTC)
 
-// The clock of clocktest is like that of Go: the monotonic reading counts if both times have
-// one.
+// The clock of clocktest is like that of Go: if both times have a monotonic reading, it is
+// used.
 func TestBothReadings(t *testing.T) {
 	c := clocktest.New(noon)
 	before := c.Now()

@@ -22,9 +22,9 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Durations holds how long the last calls of a kind took. An answer that must look as if such a
-// call was made, without making it, sleeps for one of them. Its methods may be called from any
-// goroutine.
+// Durations holds how long the last calls of a kind took. A function that must seem to make
+// such a call, but does not make it, sleeps for one of these durations. Its methods may be
+// called from any goroutine.
 type Durations struct {
 	mu   sync.Mutex
 	last [32]time.Duration

@@ -158,7 +158,8 @@ func escape(value string) string {
 }
 
 // isCanonical reports, without allocating, whether text is certainly in canonical form. Most
-// names are, and each decision compares names. If it returns false, the text has to be parsed.
+// names are, and each decision compares names. If isCanonical returns false, the caller must
+// parse the text.
 func isCanonical(text string) bool {
 	for text != "" {
 		equals := strings.IndexByte(text, '=')

@@ -1,16 +1,16 @@
 // Package dn compares distinguished names: do two texts name the same entry of a directory?
 //
 // A distinguished name (RFC 4514) has many spellings. CN=Ops\2C EU,OU=Groups and cn=ops\, eu,
-// ou=groups are the same name. A group may be named by its DN, and a rule must apply to it in
-// any spelling: a deny rule that does not match would grant access. So all code compares names
-// in one canonical form, which only this package produces.
+// ou=groups are the same name. A rule can name a group by its DN, and must apply to the group
+// in any spelling: a deny rule that does not match would grant access. So all code compares
+// names in one canonical form, and only this package produces this form.
 //
 // The canonical form has short, lower-case attribute types, sorted attributes in each part, and
 // the fewest escapes. Values of types that are known to ignore case are in lower case with
 // single spaces. Values of unknown types are compared exactly. Unlike RFC 4518, letters that
 // only look alike are different (no NFKC and no ignored characters). Directories do not agree
-// about those, and a user who may create a group must not be able to create one that passes for
-// another.
+// about such letters. A user who may create a group must not be able to create a group whose
+// name is treated as equal to another's.
 package dn
 
 import (
@@ -90,7 +90,7 @@ func (d DN) Below(base DN) bool {
 	return more > 0 && (DN{d.parts[more:]}).String() == base.String()
 }
 
-// Common returns the longest name that both d and other are below or equal to.
+// Common returns the longest name that is an ancestor of both DNs, or equal to one or both.
 func (d DN) Common(other DN) DN {
 	n := 0
 	for n < min(len(d.parts), len(other.parts)) &&
@@ -100,7 +100,8 @@ func (d DN) Common(other DN) DN {
 	return DN{d.parts[len(d.parts)-n:]}
 }
 
-// Value returns the value of an attribute in the entry's own part as it was written, or "".
+// Value returns the value of an attribute in the entry's own part, in the spelling of the
+// parsed text. It returns "" if the part does not have the attribute.
 func (d DN) Value(attribute string) string {
 	if len(d.parts) == 0 {
 		return ""

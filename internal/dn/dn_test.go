@@ -39,7 +39,7 @@ func TestCanonical(t *testing.T) {
 		{`x-team=\ Ops\ ,DC=com`, `x-team=\ Ops\ ,dc=com`},
 		{"1.2.3=#0203010203,DC=com", "1.2.3=#0203010203,dc=com"},
 
-		// A text that is not or may not be a name is unchanged.
+		// A text that is not certainly a name is returned unchanged.
 		{"ops", "ops"},
 		{"Team=Ops", "Team=Ops"},
 		{"CN=Ops", "CN=Ops"},
@@ -295,7 +295,8 @@ func TestCanonicalParts(t *testing.T) {
 	}
 }
 
-// A part of a canonical name is never mistaken for another spelling: it occurs in that name.
+// CanonicalPart does not change a part of a canonical name: otherwise a search for this part
+// would not find the name.
 func TestEveryPartOfACanonicalNameIsCanonical(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := drawName(t, "name")

@@ -6,12 +6,12 @@ import (
 )
 
 // CanonicalPart returns the canonical form of a text that is certainly a part of a name, such
-// as "CN=Ops" or "Team,OU=Groups,"; it returns false for any other text. The part may begin and
-// end inside a value, because a search text may be any substring.
+// as "CN=Ops" or "Team,OU=Groups,". For any other text it returns false. The part can begin and
+// end inside a value, because a search text can be any substring.
 func CanonicalPart(text string) (canonical string, sure bool) {
 	head, tail := "", text
 	if end := unescaped(text, ",;+="); end >= 0 && text[end] != '=' {
-		// The end of a value whose type is unknown.
+		// The text begins with the end of a value whose type is unknown.
 		head, tail = text[:end], text[end:]
 	}
 	var b strings.Builder
@@ -31,7 +31,7 @@ func CanonicalPart(text string) (canonical string, sure bool) {
 			if !last {
 				return "", false
 			}
-			// The beginning of a type.
+			// The text ends with the beginning of a type.
 			b.WriteString(strings.ToLower(strings.TrimLeft(piece, " ")))
 			break
 		}
@@ -57,8 +57,8 @@ func CanonicalPart(text string) (canonical string, sure bool) {
 
 const typeBytes = "-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// canonicalPiece returns the canonical form of a value, which may continue after text if it is
-// the last. It returns false for rare and invalid spellings.
+// canonicalPiece returns the canonical form of a value. If last is true, the value can continue
+// after the text. It returns false for rare and invalid spellings.
 func canonicalPiece(text string, fold, last bool) (string, bool) {
 	plain := strings.TrimRight(text, " ")
 	if n := len(plain); n < len(text) && (n-len(strings.TrimRight(plain, `\`)))%2 == 1 {
@@ -93,7 +93,8 @@ func canonicalPiece(text string, fold, last bool) (string, bool) {
 	return escape(foldValue(value.String())) + space, utf8.ValidString(value.String())
 }
 
-// unescaped returns the index of the first of signs that is not escaped, or -1.
+// unescaped returns the index of the first character of the text that is one of the signs and
+// is not escaped, or -1.
 func unescaped(text, signs string) int {
 	for i := 0; i < len(text); i++ {
 		if text[i] == '\\' {

@@ -24,8 +24,8 @@ func Local(host string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
 }
 
-// Roots returns the certificate authorities of a PEM file. Without a file it returns nil, which
-// means those of the system.
+// Roots returns the certificate authorities of a PEM file. If file is "", it returns nil, which
+// means the certificate authorities of the system.
 func Roots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil

@@ -23,8 +23,8 @@ func TestLocalIsThisMachineAlone(t *testing.T) {
 	}
 }
 
-// A secret that is replaced by a directory, a pipe, an empty or a huge file must be an error: the
-// alternatives are a request without it, a process that hangs, and one without memory.
+// A secret that is replaced by a directory, a pipe, an empty or a huge file must be an error:
+// otherwise the process would send a request without a secret, hang, or run out of memory.
 func TestFilesThatCannotBeASecret(t *testing.T) {
 	folder := t.TempDir()
 	file := func(name, text string) string {

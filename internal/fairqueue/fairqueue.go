@@ -1,22 +1,25 @@
 // Package fairqueue shares scarce work fairly among untrusted requesters.
 //
 // A Limiter admits requests up to its capacity and keeps the rest in a bounded queue. The queue
-// has two classes. Requests from known places get three of four turns, all others get the fourth;
-// a class with nobody waiting gives its turns to the other. Within a class each source has its
-// own line and the lines take turns, so a flood from one source waits behind itself.
+// has two classes. Requests from known places get three of four turns, and all other requests
+// get the fourth. If nobody waits in one class, the other class gets all turns. Within a class
+// each source has its own line and the lines take turns, so a flood from one source delays only
+// the requests of this source.
 //
-// A full queue does not turn a newcomer away. The newcomer replaces a random waiter in the longest
-// line of the second class, so filling the queue does not keep others out. A request from a known
-// place is never dropped for one of the second class. One name may hold only a part of each class,
-// however many sources try it; beyond that a newcomer replaces a random waiter of the same name. A
-// big request at the front is not overtaken by small ones of its class.
+// A full queue does not turn a newcomer away. The newcomer replaces a random waiter in the
+// longest line of the second class, so filling the queue does not keep others out. A request
+// from a known place is never dropped for a request of the second class. One name may hold only
+// a part of each class, however many sources use the name; beyond this part, a newcomer
+// replaces a random waiter of the same name. Small requests do not overtake a big request at
+// the front of their class.
 //
-// A dummy is a request whose work only hides that there is nothing to do, such as the check of a
-// password for an unknown name. It does its work while waits are short. When the queue is crowded
-// it waits for its turn and then does nothing, so a flood of unknown names costs only memory. Its
-// wait is a real one, not a duration drawn from earlier waits: an attacker who fills and empties
-// the queue could tell those apart. Crowding is measured in waiting sources, not in waiting
-// requests: a single flooding source delays others by one turn and never sees an idle dummy.
+// A dummy is a request whose work only hides that there is nothing to do, such as the check of
+// a password for an unknown name. A dummy does its work while waits are short. When the queue
+// is crowded, the dummy waits for its turn and then does nothing, so a flood of unknown names
+// costs only memory. A dummy really waits in the queue, for no duration drawn from earlier
+// waits: an attacker who fills and empties the queue could distinguish a drawn duration from a
+// real wait. Crowding is measured in waiting sources, not in waiting requests: a single
+// flooding source delays others by one turn, and its dummies always do their work.
 package fairqueue
 
 import (
@@ -68,13 +71,14 @@ const (
 	knownTurns = 3 // turns of the first class for each turn of the second
 
 	// crowdedShare defines crowding: a newcomer would wait for more than 1/crowdedShare of the
-	// longest wait. With the defaults that is one second. A flood exceeds it; people who arrive at
-	// work at the same time do not.
+	// longest wait. With the defaults that is one second. A flood exceeds this share; people
+	// who arrive at work at the same time do not.
 	crowdedShare = 10
-	// dummyShare bounds the memory of dummies: at most dummyShare of them wait for each place in
-	// the queue. A server usually has fewer connections than that.
+	// dummyShare bounds the memory of dummies: at most dummyShare dummies wait for each place
+	// in the queue. A server usually has fewer connections than this maximum.
 	dummyShare = 16
-	// turnWeight is the number of requests averaged in Limiter.turn. Recent ones count most.
+	// turnWeight is the number of requests averaged in Limiter.turn. Recent requests count
+	// most.
 	turnWeight = 16
 	// firstTurn is the value of Limiter.turn before any request has ended: the time of a slow
 	// hash, bcrypt with cost 12.
@@ -91,8 +95,9 @@ func New(o Options) *Limiter {
 	}
 }
 
-// Enter waits until the request may run. It returns ErrBusy if that takes too long and ctx.Err()
-// if ctx ends. After a nil error the caller must call Leave with the same Need.
+// Enter waits until the request may run. It returns ErrBusy if the wait takes too long or the
+// request is dropped, and ctx.Err() if ctx ends. After a nil error the caller must call Leave
+// with the same Need.
 func (l *Limiter) Enter(ctx context.Context, who Requester, n Need) error {
 	_, err := l.await(ctx, who, n, false)
 	return err
@@ -148,7 +153,8 @@ func (l *Limiter) crowdedLocked(class int) bool {
 	return turns > 0 && time.Duration(turns)*l.turn >= l.o.Wait/crowdedShare
 }
 
-// joinLocked returns a new place for who, or nil if the queue has no place for it.
+// joinLocked returns a new place for the requester who, or nil if the queue has no place for
+// the request.
 func (l *Limiter) joinLocked(who Requester, n Need, dummy bool) *place {
 	own, key := l.classes[who.class()], who.line()
 	if same := own.names[who.Name]; who.Name != "" && len(same) >= l.nameLimitLocked() {
@@ -171,9 +177,9 @@ func (l *Limiter) joinLocked(who Requester, n Need, dummy bool) *place {
 	return own.add(key, &place{needs: n, name: who.Name, dummy: dummy, ready: make(chan struct{})})
 }
 
-// nameLimitLocked returns how many places one name may hold in a class: 1/nameShare of the queue,
-// or fewer if those would take more than 1/nameShare of the longest wait. Otherwise two names
-// could fill the queue where hashes are slow.
+// nameLimitLocked returns how many places one name may hold in a class: 1/nameShare of the
+// queue, or fewer if serving that many requests would take more than 1/nameShare of the longest
+// wait. Otherwise two names could use up the whole wait where hashes are slow.
 func (l *Limiter) nameLimitLocked() int {
 	if l.turn <= 0 {
 		return l.perName
@@ -182,8 +188,9 @@ func (l *Limiter) nameLimitLocked() int {
 }
 
 // thinLocked drops dummies in the same proportion in which dropping p, the next victim, drops
-// real requests. Otherwise being dropped would reveal that a name exists. Real requests in lines
-// shorter than p's are not dropped, so dummies in such lines are not dropped either.
+// real requests. Otherwise being dropped would reveal that a name exists. Real requests in
+// lines shorter than the line of p are not dropped, so dummies in these lines are not dropped
+// either.
 func (l *Limiter) thinLocked(p *place) {
 	q, places := p.queue, len(p.line.all)
 	if len(q.dummies) == 0 {
@@ -217,7 +224,7 @@ func (l *Limiter) giveUp(p *place, err error) error {
 	return err
 }
 
-// Leave releases the capacity that Enter took. The request ran for took.
+// Leave releases the capacity that Enter took. The parameter took is how long the request ran.
 func (l *Limiter) Leave(n Need, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

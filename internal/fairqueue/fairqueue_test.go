@@ -16,7 +16,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// enter calls Enter in a goroutine and sends name, or name and the error, to in when it returns.
+// enter calls Enter in a goroutine. When Enter returns, the goroutine sends the name, and the
+// error if there is one, to the channel in.
 func enter(ctx context.Context, l *Limiter, n Need, name string, in chan<- string) {
 	go func() {
 		if err := l.Enter(ctx, Requester{}, n); err != nil {
@@ -120,7 +121,8 @@ func TestAFloodWaitsForItself(t *testing.T) {
 		if got, want := drain(a.in), []string{"in the limiter"}; !cmp.Equal(got, want) {
 			t.Fatalf("at first: %q, want %q", got, want)
 		}
-		// The next one drops a request of its own source, whose line is the longest.
+		// The next request of this source drops a request of the same source, whose line is the
+		// longest.
 		a.come("flood 16", at("flood 16", "2001:db8::1"))
 		a.come("ann", at("ann", "192.0.2.7"))
 		a.come("bob", at("bob", "192.0.2.8"))
@@ -275,8 +277,8 @@ func drain(in <-chan string) (names []string) {
 	}
 }
 
-// Whatever arrives, leaves and gives up, neither capacity nor queue exceed their
-// limits, and in the end all capacity is free.
+// Whatever requests arrive, leave and give up, neither the used capacity nor the queue exceeds
+// its limit, and at the end all capacity is free.
 func TestTheLimiterKeepsItsBounds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		requesters := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) Requester {
@@ -425,8 +427,8 @@ func checkQueue(t *rapid.T, q *queue) {
 	}
 }
 
-// flooded returns a limiter whose only slot is occupied and in which each of sources has places
-// waiting requests.
+// flooded returns a limiter whose only slot is occupied. The parameter sources is the number of
+// waiting sources, and places is the number of waiting requests of each source.
 func flooded(t *testing.T, sources, places int) *arrivals {
 	a := &arrivals{t, New(Options{All: Need{Slots: 1}, Places: 256, Wait: 10 * time.Second, Random: first}), make(chan string, 1000)}
 	a.limiter.turn = 50 * time.Millisecond
@@ -469,7 +471,8 @@ func TestADummyWaitsWhereAHashWould(t *testing.T) {
 					t.Errorf("%s: at turn %d: %q, want %q", tt.probe, i, got[i], want)
 				}
 			}
-			// "behind" may go on at the same moment as a dummy, which takes no turn.
+			// The request "behind" can be admitted at the same moment as a dummy, because a
+			// dummy uses no turn.
 			if got[30] != "before" || !slices.Contains(got[31:], tt.answer) {
 				t.Errorf("%s: after one turn of the flood come %q, want before, then %q", tt.probe, got[30:], tt.answer)
 			}
@@ -478,8 +481,8 @@ func TestADummyWaitsWhereAHashWould(t *testing.T) {
 	}
 }
 
-// A single flooding source delays a newcomer by one turn. Dummies then do their work, and the
-// source learns nothing.
+// A single flooding source delays a newcomer by one turn. In this case dummies do their work,
+// so the source does not learn which names exist.
 func TestDummiesAreSkippedOnlyBesideManySources(t *testing.T) {
 	for _, tt := range []struct {
 		sources, places int
@@ -542,7 +545,8 @@ func TestDummiesAreDroppedAsOftenAsHashes(t *testing.T) {
 	})
 }
 
-// A limiter may have slots and no memory.
+// The average duration of a turn is also correct for a limiter whose Options limit slots but no
+// memory.
 func TestTurnIsAveragedWithoutMemory(t *testing.T) {
 	l := New(Options{All: Need{Slots: 2}, Places: 10, Wait: time.Minute})
 	for range 200 {

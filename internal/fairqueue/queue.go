@@ -8,8 +8,8 @@ import (
 // queue is one class of waiting requests: lines that take turns. The limiter's mu protects it.
 // Each method takes a bounded number of steps, however many requests wait.
 //
-// Nothing is computed for a dummy place. It waits for its turn in its line like any other, so
-// that it waits as long, but it uses no capacity and delays nobody.
+// Nothing is computed for a dummy place. A dummy place waits for its turn in its line, and so
+// waits as long as a real place would, but it uses no capacity and delays nobody.
 type queue struct {
 	length  int                 // places, without dummies
 	active  int                 // lines with a real place: a newcomer's wait in turns
@@ -20,7 +20,7 @@ type queue struct {
 	dummies []*place            // unordered
 }
 
-// lineKey identifies a line: by address, or by name where the address is unknown.
+// lineKey identifies a line: by address, or by name if the address is unknown.
 type lineKey struct {
 	address netip.Addr
 	name    string
@@ -106,8 +106,8 @@ func (q *queue) remove(p *place) {
 	q.names[p.name] = same
 }
 
-// without removes element i of list by replacing it with the last element. It calls moved with
-// that element first.
+// without removes element i of list by replacing it with the last element. Before it replaces
+// the element, it calls moved with the last element.
 func without[E any](list []*E, i int, moved func(*E)) []*E {
 	last := len(list) - 1
 	moved(list[last])
@@ -149,10 +149,10 @@ func (q *queue) unrank(f *line) {
 	q.active--
 }
 
-// victim returns the place to drop for a newcomer in the line of key, or nil if nobody waits. It
-// is a random place of the longest line, counting the newcomer: a source that holds most of the
-// queue makes room for others and for itself. If all lines are as long as the newcomer's would
-// be, a place of another line is drawn.
+// victim returns the place to drop for a newcomer in the line of key, or nil if nobody waits.
+// It is a random place of the longest line, counting the newcomer: a source that holds most of
+// the queue loses places to newcomers of other sources and to its own newcomers. If all lines
+// are as long as the newcomer's line would be, a place of another line is drawn.
 func (q *queue) victim(key lineKey, random func(int) int) *place {
 	if q.length == 0 {
 		return nil
@@ -166,7 +166,7 @@ func (q *queue) victim(key lineKey, random func(int) int) *place {
 	return f.all[random(len(f.all))]
 }
 
-// next returns the place whose turn it is. At least one must wait.
+// next returns the place whose turn it is. At least one place must wait in the queue.
 func (q *queue) next() *place {
 	return q.turns.Front().Value.(*line).places.Front().Value.(*place)
 }

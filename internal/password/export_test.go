@@ -5,10 +5,11 @@ import (
 	"math"
 )
 
-// everything asks for more than the limiter has, and gets all of it.
+// everything is a need greater than the limiter's capacity. The limiter gives it its whole
+// capacity.
 var everything = need{Slots: math.MaxInt, Memory: math.MaxInt64}
 
-// HoldLimiter takes the whole limiter, once it is free, until release is called.
+// HoldLimiter waits until the limiter is free, and then occupies it until release is called.
 func (h *Hashing) HoldLimiter() (release func()) {
 	if err := h.limiter.Enter(context.Background(), Requester{}, everything); err != nil {
 		panic(err)

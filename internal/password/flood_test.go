@@ -23,8 +23,9 @@ type flood struct {
 	after   time.Duration // the others come so long after it has begun, and the process with it
 }
 
-// beside returns how many of 20 others sign in for the first time during the flood, and what was
-// computed. There is one thread, and the time is that of the bubble.
+// beside returns how many of 20 other users sign in for the first time during the flood, and
+// the statistics of the Hashing, which has one thread. The clock is that of the synctest
+// bubble.
 func (f flood) beside(t *testing.T) (signedIn int, did Stats) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(Options{Parallel: 1})
@@ -71,8 +72,8 @@ func (f flood) beside(t *testing.T) (signedIn int, did Stats) {
 	return signedIn, did
 }
 
-// A flood from many addresses once blocked everyone else: with a new name for each attempt, a
-// queue full of single places rejected a new one.
+// In an earlier version, a flood from many addresses blocked everyone else: if each attempt had
+// a new name, each name had one place in the full queue, and the queue rejected newcomers.
 func TestOthersSignInDuringAFlood(t *testing.T) {
 	for _, tt := range []struct {
 		what  string

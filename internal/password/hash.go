@@ -73,7 +73,7 @@ func parse(hash string) (parameters, error) {
 
 const again = `: make one with "htpasswd -B" or "tidewaiter hash-password"`
 
-// bcryptHash is a bcrypt hash; the zero value is one that is not computed yet.
+// bcryptHash is a bcrypt hash. The zero value stands for a hash that is not computed yet.
 type bcryptHash struct{ text string }
 
 func parseBcrypt(hash string) (parameters, error) {
@@ -91,9 +91,9 @@ func parseBcrypt(hash string) (parameters, error) {
 	return bcryptHash{hash}, nil
 }
 
-// accepts works around two weaknesses of bcrypt. It uses only the first 72 bytes, so all
-// passwords with the same first 72 bytes would match. And it repeats the password with a NUL
-// byte until it has enough, so "a" and "a\x00a" would match.
+// accepts works around two weaknesses of bcrypt. bcrypt uses only the first maxBcrypt bytes, so
+// all passwords with the same first maxBcrypt bytes would match. And bcrypt repeats the
+// password, followed by a NUL byte, up to this length, so "a" and "a\x00a" would match.
 func (b bcryptHash) accepts(password string) error {
 	if len(password) > maxBcrypt {
 		return ErrTooLong
@@ -105,7 +105,7 @@ func (b bcryptHash) accepts(password string) error {
 }
 
 func (b bcryptHash) matches(password string) bool {
-	// It compares in constant time.
+	// CompareHashAndPassword compares in constant time.
 	return bcrypt.CompareHashAndPassword([]byte(b.text), []byte(password)) == nil
 }
 

@@ -1,17 +1,19 @@
 // Package password computes and compares password hashes.
 //
 // Hashing is slow on purpose. A Hashing limits how many hashes are computed at once, so that a
-// flood of wrong passwords delays only itself. For a short time it remembers which pairs of hash
-// and password matched, by a key under a secret of this process. So a password that is used for
-// every pull is hashed once. A changed hash is a different pair, so nothing must be invalidated.
+// flood of wrong passwords delays only the clients that cause it. For a short time it remembers
+// which pairs of hash and password matched, by a key under a secret of this process. So a
+// password that is used for every pull is hashed once. A changed hash is a different pair, so
+// nothing must be invalidated.
 //
-// It supports argon2id in the PHC string format, and bcrypt as $2a$, $2b$ and $2y$. Check
-// explains what is wrong with any other hash. Passwords are bytes: they are not trimmed, cut or
-// normalized.
+// The package supports argon2id in the PHC string format, and bcrypt as $2a$, $2b$ and $2y$.
+// Check explains what is wrong with any other hash. Passwords are bytes: they are not trimmed,
+// cut or normalized.
 //
-// Memory: about 120 bytes for each remembered pair, and the buffers of argon2id while hashes are
-// computed (19 MiB each, as Hash computes them), limited by [Options].Memory. The same amount
-// may be garbage. It is returned to the system seconds after the last hash. bcrypt needs 4 KiB.
+// Memory: about 120 bytes for each remembered pair, and the buffers of argon2id while hashes
+// are computed (19 MiB each, as Hash computes them), limited by [Options].Memory. Up to the
+// same amount is garbage of earlier hashes. All of this memory is returned to the system
+// seconds after the last hash. bcrypt needs 4 KiB.
 package password
 
 import (
@@ -27,7 +29,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/fairqueue"
 )
 
-// Requester is who a password is hashed for: see fairqueue.
+// Requester is the origin of a request for a hash: see fairqueue.
 type Requester = fairqueue.Requester
 
 // need is what computing a hash takes: threads and memory.
@@ -36,14 +38,14 @@ type need = fairqueue.Need
 var (
 	// ErrMismatch means that the password is wrong.
 	ErrMismatch = errors.New("wrong password")
-	// ErrTooLong means that a password has more than the 72 bytes that bcrypt uses. It is
-	// refused, never cut.
+	// ErrTooLong means that a password is longer than the part that bcrypt uses (72 bytes).
+	// Such a password is refused, never cut.
 	ErrTooLong = errors.New("password longer than 72 bytes")
 	// ErrTooShort means that a new password has fewer than MinLength bytes. Compare never returns
 	// it.
 	ErrTooShort = errors.New("password shorter than 8 bytes")
-	// ErrBusy means that the queue is full, or that the wait took too long. It is an outage, not
-	// a wrong password.
+	// ErrBusy means that the queue is full, or that the wait took too long. Treat it as an
+	// outage, not as a wrong password.
 	ErrBusy = errors.New("too many passwords are being checked")
 )
 
@@ -54,13 +56,13 @@ const MinLength = 8
 // Options configures a Hashing. The zero value uses the defaults.
 type Options struct {
 	// Parallel is how many threads hash at once; 0: half of the processors, at least 1, so that
-	// the rest stays free for signing and serving.
+	// the other processors stay free to sign tokens and to serve requests.
 	Parallel int
 	// Memory is how many bytes argon2id may use at once; 0: 64 MiB. A hash that needs more runs
 	// alone.
 	Memory int64
-	// Queue is how many hashes may wait; 0: 256. When it is full, another one replaces one of
-	// them, which returns ErrBusy.
+	// Queue is how many hashes may wait; 0: 256. When the queue is full, a new hash replaces a
+	// waiting one, whose call returns ErrBusy.
 	Queue int
 	// Wait is how long a hash may wait before ErrBusy; 0: 10 s.
 	Wait time.Duration
@@ -175,11 +177,12 @@ func (h *Hashing) share(ctx context.Context, k cache.Key, work func(context.Cont
 	return err
 }
 
-// Dummy takes as long as Compare with a wrong password. It is for a name that has no hash, so
-// that response times do not reveal which names exist. The hash like sets algorithm and cost; ""
-// means those of Hash. Because of the name, two unknown names do not share a hash, just as two
-// known ones do not. Dummy returns nil whatever the password is, or ErrBusy, the error of ctx,
-// or an error that explains why like cannot be used, as Compare does.
+// Dummy takes as long as Compare with a wrong password. Call it for a name that has no hash, so
+// that response times do not reveal which names exist. Its algorithm and cost are those of the
+// example hash, the parameter like; if like is "", they are those of Hash. Calls with different
+// names do not share a hash, just as comparisons for two known names do not. Dummy returns nil
+// for every password. It returns ErrBusy, the error of ctx, or, as Compare does, an error that
+// explains why the example hash cannot be used.
 func (h *Hashing) Dummy(ctx context.Context, like, name, password string) error {
 	return h.DummyFor(ctx, Requester{Name: name}, like, password)
 }
@@ -215,8 +218,9 @@ func (h *Hashing) Hash(ctx context.Context, password string) (string, error) {
 	return h.newHash(ctx, password, h.newest, func() (string, error) { return h.newest.hash(password), nil })
 }
 
-// HashBcrypt computes a bcrypt hash of cost 10 to 15, for programs that do not support argon2id.
-// It returns ErrTooLong for more than 72 bytes, and otherwise the errors of Hash.
+// HashBcrypt computes a bcrypt hash with a cost from minNewCost to maxCost, for programs that
+// do not support argon2id. It returns ErrTooLong for a password of more than maxBcrypt bytes.
+// Its other errors are those of Hash.
 func (h *Hashing) HashBcrypt(ctx context.Context, password string, cost int) (string, error) {
 	if cost < minNewCost || cost > maxCost {
 		return "", fmt.Errorf("computing a bcrypt hash: the cost %d is not between %d and %d", cost, minNewCost, maxCost)
@@ -249,8 +253,8 @@ func (h *Hashing) work(ctx context.Context, who Requester, p parameters, f func(
 	return h.compute(p, f)
 }
 
-// workDummy is work for a dummy hash. While the queue is crowded, it waits for the duration of a
-// recent hash instead of computing f, and returns ErrMismatch.
+// workDummy is work for a dummy hash. While the queue is crowded, it does not run f: it waits
+// for the duration of a recent hash and returns ErrMismatch.
 func (h *Hashing) workDummy(ctx context.Context, who Requester, p parameters, f func() error) error {
 	compute, err := h.limiter.EnterDummy(ctx, who, p.needs())
 	if err := h.counted(err); err != nil {
@@ -270,7 +274,7 @@ func (h *Hashing) workDummy(ctx context.Context, who Requester, p parameters, f 
 	return ErrMismatch
 }
 
-// compute runs f. Its place in the limiter is taken already.
+// compute runs f. The caller has entered the limiter already.
 func (h *Hashing) compute(p parameters, f func() error) error {
 	needs, began := p.needs(), time.Now() // monotonic: this is not a date
 	defer func() {
@@ -282,7 +286,7 @@ func (h *Hashing) compute(p parameters, f func() error) error {
 	return f()
 }
 
-// counted translates the error of the limiter, and counts it.
+// counted translates an error of the limiter to an error of this package, and counts it.
 func (h *Hashing) counted(err error) error {
 	if errors.Is(err, fairqueue.ErrBusy) {
 		h.refused.Add(1)

@@ -39,8 +39,8 @@ func ExampleCheck() {
 	// an MD5 hash (apr1): make one with "htpasswd -B" or "tidewaiter hash-password"
 }
 
-// docker_auth: wrong passwords delayed everyone. Here they fill the limiter and its queue, and a
-// remembered password is answered all the same.
+// In docker_auth, wrong passwords delayed everyone. Here, wrong passwords fill the limiter and
+// its queue, and a remembered password is still accepted at once.
 func TestRememberedPasswordsWorkDuringAFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := password.New(password.Options{Parallel: 1, Queue: 8})
@@ -50,7 +50,7 @@ func TestRememberedPasswordsWorkDuringAFlood(t *testing.T) {
 		release := h.HoldLimiter()
 		answers := make(chan error, 20)
 		for i := range cap(answers) {
-			// One name would get only an eighth of the queue.
+			// Each request has its own name, because one name gets only an eighth of the queue.
 			who := password.Requester{Name: fmt.Sprint("name ", i)}
 			go func() { answers <- h.CompareFor(t.Context(), who, htpasswdBC4, fmt.Sprint("wrong ", i)) }()
 		}
@@ -86,9 +86,9 @@ func TestOnlyMatchesAreRemembered(t *testing.T) {
 		{htpasswdBC4, "wrong", password.Stats{Hashed: 2}}, // again: it is not known as wrong
 		{htpasswdBC4, "wonderland", password.Stats{Hashed: 3}},
 		{htpasswdBC4, "wonderland", password.Stats{Hashed: 3, Remembered: 1}},
-		// A changed hash of the same password.
+		// This is another hash of the same password.
 		{cryptB, "wonderland", password.Stats{Hashed: 4, Remembered: 1}},
-		// A right password does not make a wrong one match.
+		// A remembered right password does not make a wrong password match.
 		{htpasswdBC4, "wrong", password.Stats{Hashed: 5, Remembered: 1}},
 	} {
 		_ = h.Compare(t.Context(), tt.hash, tt.password)
@@ -172,7 +172,8 @@ func TestHashWithoutCallersIsNotComputed(t *testing.T) {
 		}
 		synctest.Wait()
 		leave()
-		// A caller that comes at that moment does not join a canceled call.
+		// A caller that arrives at the moment of the cancellation does not join the canceled
+		// call.
 		if got := errors.Join(<-answers, <-answers); !errors.Is(got, context.Canceled) {
 			t.Errorf("who left: %v", got)
 		}
@@ -235,7 +236,8 @@ func TestDummyCostsAHash(t *testing.T) {
 	}
 }
 
-// Two known names with one password cost two hashes, so two unknown ones must too.
+// Two known names with one password cost two hashes, so two unknown names must cost two hashes
+// too.
 func TestUnknownNamesShareNoDummy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := password.New(password.Options{})

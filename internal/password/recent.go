@@ -13,12 +13,12 @@ type cost struct {
 	memory, passes, threads uint32 // of argon2id
 }
 
-// measuredCosts is how many costs are measured. A config seldom has more than two. Dummies of a
-// cost that is not measured are always computed.
+// measuredCosts is how many costs are measured. A configuration seldom has hashes of more than
+// two costs. Dummies of a cost that is not measured are always computed.
 const measuredCosts = 32
 
-// recent holds how long the last hashes of each cost took. A dummy that is not computed takes as
-// long as one of them.
+// recent holds how long the last hashes of each cost took. A dummy that is not computed takes
+// as long as one of these hashes.
 type recent struct {
 	mu   sync.Mutex
 	took map[cost]*clock.Durations

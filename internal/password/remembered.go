@@ -14,7 +14,7 @@ const (
 )
 
 // remembered holds the keys of pairs that matched. A pair is forgotten a fixed time after its
-// last use. A use is recorded only after half of that time, so that most uses write nothing.
+// last use. A use is recorded only after half of this time, so that most uses write nothing.
 type remembered struct {
 	lasts time.Duration // negative: nothing is remembered
 	now   func() time.Time
@@ -25,7 +25,7 @@ func newRemembered(lasts time.Duration, limit int, now func() time.Time) *rememb
 	return &remembered{lasts: lasts, now: now, pairs: cache.New[cache.Key, clock.Span](limit, now)}
 }
 
-// has reports whether k is remembered, and extends the time if so.
+// has reports whether k is remembered. If it is, has extends the time.
 func (r *remembered) has(k cache.Key) bool {
 	noted, ok := r.pairs.Get(k)
 	if ok && noted.Over(r.now()) {

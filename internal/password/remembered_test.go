@@ -46,8 +46,8 @@ func TestNegativeRememberRemembersNothing(t *testing.T) {
 	}
 }
 
-// Model test: a pair is remembered for at least half of the time since its last use, and never
-// longer than all of it.
+// Model test: after its last use, a pair is remembered for at least half of Options.Remember,
+// and never longer than Options.Remember.
 func TestRememberedModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const d = 100 * time.Second
@@ -78,7 +78,8 @@ func TestRememberedModel(t *testing.T) {
 	})
 }
 
-// Another call may end between the lookup in Compare and its own call.
+// Another call can end after Compare has looked up the pair and before Compare begins its own
+// call.
 func TestPairThatWasJustRememberedIsNotHashedAgain(t *testing.T) {
 	h := New(Options{})
 	k := numbered(1)

@@ -42,7 +42,7 @@ func (s *shared) Claim(_ context.Context, account string, slots int, now, until 
 }
 
 // A password that was wrong and then became right, for example after a change, is still tried
-// at a known place. Strangers must not use up that limit.
+// at a known place. Strangers must not use up the limit of the known place.
 func TestARepeatedPasswordUsesTheKnownPlace(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	if got := l.try("ann", "right", "198.51.100.7"); got != "in" {
@@ -84,7 +84,7 @@ func TestAUsedUpBudgetTakesAsLongForAnUnknownName(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Store: &shared{}})
 			for range 5 {
-				// The clock of the bubble moves only by sleeps.
+				// Only sleeps advance the clock of the synctest bubble.
 				began := time.Now()
 				_ = try(b)
 				all = append(all, time.Since(began))
@@ -138,7 +138,7 @@ func TestAHangingStoreDelaysRequestsOnce(t *testing.T) {
 	})
 }
 
-// stuck is a store that takes nothing: what is written to it hangs until the caller gives up.
+// stuck is a store whose writes hang until the caller gives up.
 type stuck struct {
 	broken
 	reads int // of counts; Run's alone
@@ -172,8 +172,8 @@ func TestAStoreWhoseWritesHangIsStillRead(t *testing.T) {
 	})
 }
 
-// A client that leaves during a check has caused the check. It counts for its source, and for
-// no name.
+// A client that leaves during a check has caused the work of the check. The attempt counts for
+// the client's source, and for no name.
 func TestAnAbandonedCheckCountsForItsSource(t *testing.T) {
 	l := newLimited(ratelimit.Options{MaxFailuresPerSource: 10})
 	begun := 0

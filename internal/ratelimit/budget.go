@@ -24,16 +24,16 @@ type BudgetOptions struct {
 }
 
 // Budget bounds the passwords that a directory is asked to check for one account: at most Max
-// wrong ones in any span of Window, over all replicas. Half of them are reserved for places
-// where the name signed in before, so that strangers cannot use up all. A right password frees
-// the whole budget, as it does in directories.
+// wrong ones in any span of Window, over all replicas. Half of these attempts are reserved for
+// places where the name signed in before, so that strangers cannot use up the budget. A right
+// password frees the whole budget, just as directories reset their count.
 //
-// Each attempt takes a slot before it is made, and holds it for a window unless the password
-// was right. A slot is a row of the store. The process also remembers the slots it took, and
-// uses those while the store is down.
+// Each attempt takes a slot before the directory is called. The slot stays taken for a window
+// unless the password was right. A slot is a row of the store. The process also remembers the
+// slots that it took, and counts only these slots while the store is down.
 //
-// Guesses that reach the directory another way add to these. The methods may be called from any
-// goroutine. A nil Budget has no bound.
+// Guesses that reach the directory without this service are not counted, so they add to Max.
+// The methods may be called from any goroutine. A nil Budget has no bound.
 type Budget struct {
 	o       BudgetOptions
 	slots   int // of each class
@@ -58,12 +58,13 @@ type spent struct {
 const (
 	maxAccounts = 16_384
 	maxUnsaved  = maxAccounts / 2 // accounts in memory above which each attempt is written
-	// Another replica may be checking the right password now, and then frees its slot at once.
+	// Another replica is possibly checking the right password now. It then frees its slot at
+	// once, so a full budget is tried claimTries times.
 	claimTries = 4
 	claimPause = 250 * time.Millisecond
 	claimFresh = 5 * time.Second
-	// After askAgain a full budget is queried again: a right password at another replica frees
-	// all slots.
+	// askAgain is the time after which a full budget is queried again: a right password at
+	// another replica frees all slots.
 	askAgain = 30 * time.Second
 )
 
@@ -108,22 +109,23 @@ const (
 
 // Spend calls check for one attempt at an account and counts its verdict. If the budget is used
 // up, it returns an *Error without calling check. Attempts for one account and class run one at
-// a time. If check sends an attempt again that the directory may have counted, it must call
-// more first. Its verdict is about the last attempt.
+// a time. Possibly the directory has counted an attempt that got no answer. Before check sends
+// such an attempt again, it must call its argument, the function more. The verdict of check is
+// about the last attempt.
 func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	return b.spend(ctx, account, knownPlace, "", check)
 }
 
 // SpendUnproven is Spend for an account that may not exist, because it was not looked up first.
 // The first wrong password at an unknown place is counted in memory only. Otherwise each
-// invented name would become a row of the store. The second one writes both. Accounts that were
-// signed in to within PlaceFor are always counted in the store, and so is every account while
-// there are many in memory.
+// invented name would become a row of the store. At the second wrong password, both are written
+// to the store. An account with a sign-in within PlaceFor is always counted in the store. While
+// more than maxUnsaved accounts are in memory, every account is counted in the store.
 //
-// The bound for a user who has signed in through this service is therefore that of Spend. For
-// other users, no one has the known half. Strangers get the other half, and one attempt more
-// for each further replica or restart. That is at most Max while there are no more of those
-// than the known half has attempts.
+// So a user who has signed in through this service has the same bound as with Spend. For other
+// users, nobody can use the half for known places. Strangers get the other half, and one
+// attempt more for each further replica and each restart within the window. The sum is at most
+// Max while further replicas and restarts together are at most half of Max.
 func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	if b == nil {
 		return b.Spend(ctx, account, knownPlace, check)
@@ -131,8 +133,8 @@ func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace b
 	return b.spend(ctx, account, knownPlace, b.key(classProven, account), check)
 }
 
-// spend implements both. proven is the key that records a sign-in to the account; "": none is
-// needed.
+// spend implements Spend and SpendUnproven. The parameter proven is the key that records a
+// sign-in to the account; if it is "", no record is needed.
 func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, proven string, check func(more func() error) (Verdict, error)) error {
 	if b == nil {
 		_, err := check(func() error { return nil })
@@ -141,8 +143,8 @@ func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, pro
 	if !knownPlace {
 		return b.spendOf(ctx, classUnknown, account, proven, proven, claimTries, check)
 	}
-	// The name has signed in at this place, so it may also use what strangers left. The sum is
-	// unchanged.
+	// The name has signed in at this place, so this attempt may also use the slots that
+	// strangers left. The bound for both classes together is unchanged.
 	asked := false
 	noting := func(more func() error) (Verdict, error) {
 		asked = true
@@ -160,8 +162,8 @@ func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, pro
 	return err
 }
 
-// spendOf spends a slot of one class. unproven is proven if an attempt may be counted in memory
-// only, otherwise "".
+// spendOf spends a slot of one class. The parameter unproven equals proven if an attempt may be
+// counted in memory only. Otherwise it is "".
 func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven string, tries int, check func(more func() error) (Verdict, error)) error {
 	key := b.key(class, account)
 	s, err := b.enter(ctx, key)
@@ -174,7 +176,7 @@ func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven s
 	if err != nil {
 		return err
 	}
-	// One try only: the caller may hold a connection that others wait for.
+	// Try only once: possibly the caller holds a connection that others wait for.
 	verdict, err := check(func() (err error) {
 		local, slot, until, err = b.claim(ctx, key, unproven, s, 1)
 		return err
@@ -215,8 +217,8 @@ func (b *Budget) prove(ctx context.Context, proven string) error {
 }
 
 // SpendUnknown counts an attempt for an unknown name as if a directory had refused it. So a
-// used-up budget does not reveal which names exist. The count is not written to the store,
-// which strangers could otherwise fill with names.
+// used-up budget does not reveal which names exist. The count is not written to the store:
+// otherwise strangers could fill the store with invented names.
 func (b *Budget) SpendUnknown(ctx context.Context, name string, knownPlace bool) error {
 	if b == nil {
 		return nil
@@ -252,9 +254,9 @@ func (b *Budget) enter(ctx context.Context, key string) (*spent, error) {
 	}
 }
 
-// evictLocked removes accounts without taken slots. If that is not enough, it removes more
-// until an eighth is free, so that it is rarely called. The store still has the removed ones.
-// Accounts that are not in the store stay.
+// evictLocked removes accounts without taken slots. If too few accounts have no taken slots, it
+// removes other accounts until an eighth of the map is free, so that evictLocked is rarely
+// called. The store still has the removed accounts. Accounts that are not in the store stay.
 func (b *Budget) evictLocked() {
 	now := b.o.Now().UnixMilli()
 	for key, s := range b.accounts {
@@ -295,8 +297,8 @@ func (s *spent) blockedLocked(now int64) time.Duration {
 	return time.Duration(s.free-now) * time.Millisecond
 }
 
-// claim takes a slot in the store. While the store is down it takes one in this process, and
-// slot is -1. local is the index in s.until.
+// claim takes a slot in the store. While the store is down, it takes a slot in this process
+// only, and the result slot is -1. The result local is the index in s.until.
 func (b *Budget) claim(ctx context.Context, key, unproven string, s *spent, tries int) (local, slot int, until time.Time, err error) {
 	now := b.o.Now()
 	until = time.UnixMilli(now.Add(b.o.Window).UnixMilli())
@@ -328,8 +330,8 @@ func (b *Budget) claim(ctx context.Context, key, unproven string, s *spent, trie
 	return local, slot, until, nil
 }
 
-// claimOnce takes a slot in the store; ok is false if there was no answer. For an unknown name,
-// this process answers as the store would for an existing one.
+// claimOnce takes a slot in the store; ok is false if the store did not answer. For an unknown
+// name, this process answers as the store would for an existing name.
 func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *spent, now, until time.Time) (slot int, wait time.Duration, ok bool) {
 	switch {
 	case b.o.Store != nil:
@@ -352,8 +354,9 @@ func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *spent, 
 	return -1, 0, false
 }
 
-// countLocally reports whether an account that may not exist may be counted in memory, and how
-// long there is no free slot. If it may not, the attempts in memory are written to the store.
+// countLocally reports whether an account that possibly does not exist can be counted in
+// memory, and how long there is no free slot. If the account cannot be counted in memory,
+// countLocally writes its attempts in memory to the store.
 func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *spent, now time.Time) (enough bool, wait time.Duration, err error) {
 	written, err := b.o.Store.Claimed(ctx, now, unproven, key)
 	if err != nil || written {
@@ -383,9 +386,9 @@ func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *spen
 	return false, 0, nil
 }
 
-// claimShared takes a slot in the store; ok is false if there was no answer. It tries again
-// for unknown names as well. Otherwise the wait for a recently used-up budget would reveal which
-// names exist.
+// claimShared takes a slot in the store; ok is false if the store did not answer. It repeats
+// the try for unknown names too. Otherwise the wait for a recently used-up budget would reveal
+// which names exist.
 func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *spent, now, until time.Time, tries int) (slot int, wait time.Duration, ok bool) {
 	for try := 1; ; try++ {
 		slot, wait, ok := b.claimOnce(ctx, key, unproven, s, now, until)

@@ -13,7 +13,7 @@ const (
 	width      = 8  // slots in a bucket
 )
 
-// table holds up to shardCount*buckets*width values by key: 16,384.
+// table holds up to shardCount*buckets*width values by key.
 type table[T any] struct {
 	shards [shardCount]struct {
 		sync.Mutex
@@ -42,7 +42,8 @@ func (t *table[T]) find(key uint64) (*sync.Mutex, *T) {
 	return &s.Mutex, nil
 }
 
-// place is find, but adds a key that is missing. It takes a free slot or replaces the least value.
+// place is like find, but adds a missing key. The key gets a free slot, or replaces the least
+// value of its bucket.
 func (t *table[T]) place(key uint64, less func(a, b *T) bool) (*sync.Mutex, *T) {
 	s := &t.shards[key>>58%shardCount]
 	s.Lock()
@@ -80,8 +81,8 @@ func (t *table[T]) forget(key uint64) {
 }
 
 // counter counts failures by key and returns the delay after them. The key 0 is not counted. A
-// full table evicts the key with the fewest failures. Evicting the oldest would let a flood of
-// names erase the count of the name under attack.
+// full table evicts the key with the fewest failures. If it evicted the oldest key, a flood of
+// names could erase the count of the name under attack.
 type counter struct {
 	table[failures]
 	free    int // failures before the first delay
@@ -91,11 +92,12 @@ type counter struct {
 const firstDelay = time.Second
 
 // maxOver bounds the failures that are counted above the free ones, so that a count decays in
-// reasonable time. The delay for that many, 18 hours, is longer than any setting.
+// reasonable time. After maxOver failures above the free ones, the delay would be 18 hours,
+// which is longer than any setting permits.
 const maxOver = 16
 
-// failures are the failures of a key. One of them is forgotten for each period of the longest
-// delay without a failure. So after the longest delay exactly one more attempt is allowed.
+// failures are the failures of a key. For each period of the longest delay without a failure,
+// one failure is forgotten. So after the longest delay exactly one more attempt is allowed.
 type failures struct {
 	count    int32
 	reported bool  // an attempt was refused since the last failure
@@ -107,7 +109,7 @@ func fewer(a, b *failures) bool {
 	return a.count < b.count || a.count == b.count && a.last < b.last
 }
 
-// delay is the rest of a delay. It is over if left is not positive.
+// delay is the rest of a delay. The delay is over if its field left is not positive.
 type delay struct {
 	left     time.Duration
 	reported bool // an attempt was refused for the same delay before
@@ -183,8 +185,8 @@ func (c *counter) addTo(f *failures, now int64) {
 }
 
 // undo removes a failure that was counted at a given time, and the delay that it added. The
-// delay of later failures stays. Otherwise anyone with an account could end all delays of a
-// source by signing in.
+// delay that later failures added stays. Otherwise anyone with an account could end all delays
+// of a source by signing in.
 func (c *counter) undo(key uint64, at int64) {
 	mu, f := c.find(key)
 	defer mu.Unlock()
@@ -198,7 +200,7 @@ func (c *counter) undo(key uint64, at int64) {
 	}
 }
 
-// marks are times by key. A full table evicts the oldest.
+// marks are times by key. A full table evicts the oldest time.
 type marks struct{ table[mark] }
 
 type mark struct{ at int64 } // nanoseconds
@@ -206,8 +208,8 @@ type mark struct{ at int64 } // nanoseconds
 func earlier(a, b *mark) bool { return a.at < b.at }
 
 // fresh reports whether m was set at most life ago. A mark in the future, after the clock went
-// back, is not fresh. Small differences are allowed, because goroutines may read the clock in
-// another order than they arrive here.
+// back, is not fresh. Small differences are allowed: a goroutine can read the clock earlier
+// than another and still arrive here later.
 func (m *mark) fresh(now int64, life time.Duration) bool {
 	age := now - m.at
 	return age < int64(life) && age > -int64(time.Second)
@@ -229,7 +231,7 @@ func (m *marks) has(key uint64, now int64, life time.Duration) bool {
 	return ok && found.fresh(now, life)
 }
 
-// set sets a mark unless a fresh one exists, and reports whether it did.
+// set sets a mark unless a fresh mark exists. It reports whether it set the mark.
 func (m *marks) set(key uint64, now int64, life time.Duration) bool {
 	mu, found := m.place(key, earlier)
 	defer mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// The keys of tables are hashes with seeds of this process. An attacker cannot aim at a bucket,
-// and the keys do not help to guess a password.
+// The keys of tables are hashes with seeds of this process. So an attacker cannot choose names
+// that fall into one bucket, and the keys do not help to guess a password.
 
 // The kinds of keys. Keys of different kinds are never equal.
 const (
@@ -55,7 +55,8 @@ func (l *Limiter) placeKey(name uint64, p netip.Prefix) uint64 {
 
 // Fold maps all spellings that a directory may treat as one name to the same text: case,
 // spaces, widths and invisible characters. Otherwise each spelling would allow more guesses. If
-// different names become equal, they are only counted together.
+// Fold maps different names to the same text, the only consequence is that they are counted
+// together.
 func Fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r > ' ' && r < 0x7f || r > 0x7f && (unicode.IsLetter(r) || unicode.IsNumber(r)) {
@@ -65,8 +66,8 @@ func Fold(name string) string {
 	}, norm.NFKD.String(name))
 }
 
-// origin has the keys of an address in the three tiers of sources. A key is 0 if there is no
-// such tier or the address is unknown.
+// origin has the keys of an address in the three tiers of sources. A key is 0 if the address
+// has no such tier or is unknown.
 type origin [3]uint64
 
 // tiers are the counted prefixes of IPv6: those of a host, a site and a customer, as usually
@@ -95,8 +96,8 @@ func (l *Limiter) origin(a netip.Addr) (o origin) {
 	return o
 }
 
-// sources counts failures by source in three tiers. Each tier is wider and has four times as
-// many free failures.
+// sources counts failures by source in three tiers. Each tier is wider than the one before it
+// and has four times as many free failures.
 type sources [3]*counter
 
 func newSources(free int, longest time.Duration) (s sources) {
@@ -142,8 +143,8 @@ func (s *sources) undo(o origin, now int64) {
 	}
 }
 
-// mix combines two hashes and their kind into a key, which is never 0. It need not be one-way,
-// because its input is hashed with secret seeds.
+// mix combines two hashes and their kind into a key, which is never 0. The function mix need
+// not be one-way, because its input is hashed with secret seeds.
 func mix(kind, a, b uint64) uint64 {
 	x := a ^ bits.RotateLeft64(b, 29)*0x9e3779b97f4a7c15 ^ kind*0xd6e8feb86659fd93
 	x = (x ^ x>>32) * 0xd6e8feb86659fd93

@@ -3,8 +3,8 @@ package ratelimit
 import "time"
 
 // The limit of a name at places where it never signed in. NIST SP 800-63B, section 5.2.2,
-// allows 100 failures of an account. After that, one attempt a minute is allowed, over all
-// places and replicas.
+// allows maxNameFailures failures of an account. Above this limit, one attempt per slowAttempts
+// is allowed, over all places and replicas.
 const (
 	maxNameFailures = 100
 	perDay          = 24 * time.Hour
@@ -44,7 +44,7 @@ func (v Level) count(now int64, l LevelLimits) int {
 
 // Wait returns how long the name must wait; 0: it may be tried.
 func (v Level) Wait(now int64, l LevelLimits) time.Duration {
-	// At most that much, in case the clock went back
+	// The maximum matters if the clock was set back.
 	drained := min(v.Empty-now, l.Full+2*l.Drain) - l.Full
 	if drained <= 0 {
 		return 0
@@ -58,7 +58,8 @@ func (v Level) Wait(now int64, l LevelLimits) time.Duration {
 	return time.Duration(max(0, drained)) * time.Millisecond
 }
 
-// charge counts n failures. A full bucket does not get fuller, so it drains in a bounded time.
+// charge counts n failures. A full bucket is not filled further, so every bucket drains in a
+// bounded time.
 func (v *Level) charge(n int, now int64, l LevelLimits) {
 	v.Empty = min(max(v.Empty, now)+int64(n)*l.Drain, now+l.Full+2*l.Drain)
 	v.Last = now
@@ -70,7 +71,7 @@ func (v *Level) refund(l LevelLimits) { v.Empty -= l.Drain }
 // merge returns the fuller one of two levels.
 func (v Level) merge(w Level) Level { return Level{max(v.Empty, w.Empty), max(v.Last, w.Last)} }
 
-// levels are the levels of names in this process. A full table evicts the lowest.
+// levels are the levels of names in this process. A full table evicts the lowest level.
 type levels struct {
 	table[counted]
 	limits LevelLimits
@@ -93,8 +94,8 @@ func (t *levels) wait(key uint64, shared Level, now int64) time.Duration {
 	return shared.Wait(now, t.limits)
 }
 
-// charge counts a failure, unless the name must wait. share is the number of failures to count
-// in the store. It is 0 while there are too few.
+// charge counts a failure, unless the name must wait. The result share is the number of
+// failures to count in the store. It is 0 while the name has fewer than sharedFrom failures.
 func (t *levels) charge(key uint64, shared Level, now int64) (wait time.Duration, share int) {
 	mu, found := t.place(key, lower)
 	defer mu.Unlock()
@@ -111,7 +112,7 @@ func (t *levels) charge(key uint64, shared Level, now int64) (wait time.Duration
 	return 0, share
 }
 
-// set raises the level of a name to the one in the store.
+// set raises the level of a name to the level in the store.
 func (t *levels) set(key uint64, to Level) {
 	mu, found := t.place(key, lower)
 	defer mu.Unlock()

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// places caches in which places names have signed in. The store may know more.
+// places caches in which places names have signed in. The store can have further places.
 type places struct {
 	near      marks // known places
 	strangers marks // recently not found in the store
-	noted     marks // recorded as used, so that each is written once a day
+	noted     marks // places recorded as used, so that each place is written once a day
 
 	mu      sync.Mutex
 	pending map[uint64]Learned // to be written

@@ -7,20 +7,22 @@
 //
 // # Credentials that cannot be guessed
 //
-// Secrets of robots and access, refresh and session tokens have 190 random bits, and an ID token
-// has a signature. A valid one is never refused because of others: [Limiter.Refuse] is called for
-// invalid ones only. Above the limit of its source, an invalid one is answered with 429 instead of
-// 401. Those that were not valid within the last day are then verified one at a time
-// ([Limiter.Turn]), and at most a hundred wait. Limiting by the number of distinct credentials
-// would not protect other users of a source, because a hundred CI jobs have a hundred expired
-// tokens. A credential that can never become valid is remembered for a minute
-// ([Limiter.Dismissed]), so that a job that retries costs no signature check and no query. The
-// journal has one entry for each secret and minute.
+// Secrets of robots and access, refresh and session tokens have 190 random bits, and an ID
+// token has a signature. A valid one is never refused because of others: [Limiter.Refuse] is
+// called only for invalid credentials. Above the limit of its source, an invalid credential is
+// answered with 429 instead of 401. Above that limit, credentials that were not valid within
+// the last day are verified one at a time ([Limiter.Turn]), and at most maxWaiting requests
+// wait. Limiting by the number of distinct credentials would not protect other users of a
+// source, because a hundred CI jobs have a hundred expired tokens. A credential that can never
+// become valid is remembered for the time dismissFor ([Limiter.Dismissed]), so that a job that
+// retries costs no signature check and no query. The journal has one entry for each secret and
+// minute.
 //
 // # Credentials that can be guessed
 //
 // A password is counted as a failure when its check begins. Otherwise a thousand concurrent
-// guesses would count as none. The count is undone if the password was right or a source was down.
+// guesses would all be allowed before the first is counted. The count is undone if the password
+// was right or an identity source was down.
 //
 //	limit                    free  then                        applies
 //	name at one source       10    1 s, doubling, up to 5 min  always
@@ -33,24 +35,24 @@
 // A source is an IPv4 address or a /64 of IPv6. A /56 and a /48 are sources as well, with 4 and 16
 // times as many free failures.
 //
-// A place is a /24 of IPv4 or a /48 of IPv6. It is known for 90 days after the name signed in
-// there with any credential. Known places, and the counts of names with at least 25 failures, are
-// in a [Store], which replicas share and which survives a restart. It has HMACs of names and
-// addresses under a key of the same store. A place is looked up only when the limit of a name
-// applies, when passwords wait for a hash, or when a directory has a budget. A cached credential
-// needs no query. While the store is down, the limiter uses what this process knows, and refuses
-// no one because of the outage.
+// A place is a /24 of IPv4 or a /48 of IPv6. A place is known for the time [PlaceFor] after the
+// name signed in there with any credential. Known places, and the counts of names with at least
+// sharedFrom failures, are in a [Store], which replicas share and which survives a restart. The
+// store has HMACs of names and addresses; the key of the HMACs is in the same store. A place is
+// looked up only when the limit of a name applies, when passwords wait for a hash, or when a
+// directory has a budget. A cached credential needs no query. While the store is down, the
+// limiter uses what this process knows, and refuses no one because of the outage.
 //
-// A password that was right within a day is never limited. A repeated wrong password is not a new
-// guess, so a job with an old password exhausts only the limit of that password.
+// A password that was right within the last day is never limited. A repeated wrong password is
+// not a new guess, so a job with an old password exhausts only the limit for this password.
 //
 // All tables have a fixed size. A full table evicts entries with few failures first.
 //
 // # Directories
 //
-// A directory may lock an account after some failures, and strangers must not be able to cause
-// that. A [Budget] keeps what is sent to the directory below its threshold, over all replicas, and
-// gives half of it to unknown places.
+// A directory may lock an account after some failures, and strangers must not be able to lock
+// it. A [Budget] keeps the number of attempts that are sent to the directory below the
+// directory's threshold, over all replicas. Unknown places get half of the budget.
 //
 // # What an attacker can still do
 //
@@ -87,7 +89,8 @@ import (
 // *Error.
 var ErrLimited = errors.New("too many failed attempts")
 
-// Error has the time until the next attempt. It does not depend on whether the name exists.
+// Error has the time until the next attempt. The time does not depend on whether the name
+// exists.
 type Error struct {
 	After    time.Duration
 	Reported bool // the same delay refused an attempt before; needs no journal entry
@@ -108,8 +111,8 @@ type Options struct {
 	// MaxFailuresPerSource is how many failures from one source are free; 0: 100.
 	MaxFailuresPerSource int
 	MaxDelay             time.Duration // longest delay for a name at one source; 0: 5 min
-	// RefuseUnknownPlaces refuses a name with too many failures at unknown places. Otherwise
-	// one attempt a minute is allowed.
+	// RefuseUnknownPlaces refuses a name with too many failures at unknown places. If
+	// RefuseUnknownPlaces is false, one attempt per slowAttempts is allowed.
 	RefuseUnknownPlaces bool
 
 	Store Store // nil: nothing is shared or survives a restart
@@ -219,8 +222,9 @@ type Guess struct {
 
 // Attempt is a check that was allowed. The caller of Begin must call End.
 type Attempt struct {
-	// KnownPlace means that the name has signed in from this place before. If the answer needs
-	// a query, it is looked up only if it matters.
+	// KnownPlace means that the name has signed in from this place before. If that is not known
+	// without a query, Begin makes the query only if a limit or Options.PlacesMatter needs the
+	// result.
 	KnownPlace bool
 
 	at      int64  // start, in nanoseconds
@@ -253,8 +257,8 @@ const (
 	Right     Outcome = iota
 	Wrong             // for any reason: unknown, wrong, disabled, expired
 	Unchecked         // a source was down
-	// Abandoned means that the client left or that a limit of the source refused. The result is
-	// unknown, and work was done.
+	// Abandoned means that the client left, or that a limit of the identity source refused the
+	// check. The result is unknown, but the check has cost work.
 	Abandoned
 )
 
@@ -277,7 +281,7 @@ func (l *Limiter) Begin(ctx context.Context, g Guess) (a Attempt, err error) {
 	a.KnownPlace = settled || l.places.has(a.place, now)
 	repeated := l.wrong.has(a.secret, a.at, rememberFor)
 	tried := !repeated && l.tries.has(a.secret, a.at, sameAttempt)
-	// Before the query to the store: refused attempts cost nothing
+	// Check this limit before the query to the store, so that refused attempts cost no query.
 	if repeated || !settled && !tried {
 		if err := l.refused(&l.bySource, l.sources.delay(a.source, a.at)); err != nil {
 			return a, err
@@ -344,8 +348,8 @@ func (l *Limiter) chargeName(ctx context.Context, a *Attempt, p Place, now time.
 	return nil
 }
 
-// share counts n failures of a name in the store. If it returns a wait, the attempt was not
-// counted.
+// share counts n failures of a name in the store. If the returned wait is not 0, the attempt
+// was not counted.
 func (l *Limiter) share(ctx context.Context, a *Attempt, name string, n int, now time.Time) time.Duration {
 	if l.o.Store == nil {
 		return 0
@@ -373,7 +377,7 @@ func (l *Limiter) End(ctx context.Context, g Guess, a Attempt, o Outcome) {
 	case l == nil:
 	case o == Wrong:
 		l.failed.Add(1)
-		// Begin allowed it without a charge, so it is charged now.
+		// Begin allowed the attempt without a charge, so the attempt is charged now.
 		if a.known {
 			l.right.forget(a.secret)
 			l.chargeLate(g, &a)
@@ -396,8 +400,9 @@ func (l *Limiter) End(ctx context.Context, g Guess, a Attempt, o Outcome) {
 		l.undoCharge(ctx, g, &a)
 		l.tries.forget(a.secret)
 		if o == Abandoned {
-			// A hash that was started runs to its end, and a directory was asked. If that were
-			// free, a client could repeat it without limit.
+			// A hash that was started is computed to the end, and a directory was called. If an
+			// abandoned check cost the client nothing, the client could repeat it without
+			// limit.
 			l.sources.add(a.source, a.at)
 		}
 	}
@@ -448,7 +453,7 @@ func (l *Limiter) refused(by *atomic.Uint64, d delay) error {
 	return &Error{After: d.left, Reported: d.reported}
 }
 
-// level returns the failures of a name in the store, as of the last read.
+// level returns the level of a name that the last read of the store found.
 func (l *Limiter) level(ctx context.Context, name string, now time.Time) Level {
 	if l.o.Store != nil && l.shared.Load() == nil {
 		// All callers share one read: if the store hangs, they must not wait one after another.

@@ -54,7 +54,7 @@ func addresses(n int) string {
 }
 
 // The documentation promises at most 1,540 guesses a day at one name, from any number of
-// addresses, and no more after a pause.
+// addresses. A pause does not allow further guesses.
 func TestAtMost1540GuessesADayForAName(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	n := 0
@@ -94,7 +94,8 @@ func TestUnknownPlacesCanBeRefused(t *testing.T) {
 	}
 }
 
-// At unknown places, no 24 hours have more guesses at a name than that, whatever is tried.
+// At unknown places, no period of 24 hours has more than 1,540 guesses at a name, whatever the
+// attacker tries.
 func TestTheBoundOfANameHoldsInEachDay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLimited(ratelimit.Options{})
@@ -151,7 +152,8 @@ func TestAWiderPrefixOfIPv6IsASourceToo(t *testing.T) {
 	}
 }
 
-// A known place is as wide as a site. Others at the place get no more guesses because of that.
+// A known place is as wide as a site. Other clients at the known place do not get further
+// guesses by using its limit.
 func TestAKnownPlaceHasALimitOfItsOwn(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	if got := l.try("ann", "right", "198.51.100.7"); got != "in" {
@@ -175,7 +177,8 @@ func TestAKnownPlaceHasALimitOfItsOwn(t *testing.T) {
 	}
 }
 
-// A right password or an unknown result undoes a charge, but ends no delay of other attempts.
+// A right password or an unknown result undoes the charge of its own attempt. It does not end a
+// delay that other attempts caused.
 func TestTheRightPasswordEndsNoDelayOfOthers(t *testing.T) {
 	l := newLimited(ratelimit.Options{MaxFailuresPerSource: 10})
 	begin := func(name string) (ratelimit.Guess, ratelimit.Attempt, error) {
@@ -256,7 +259,7 @@ func TestWithoutTheStoreLocalCountsApply(t *testing.T) {
 	}
 }
 
-// A cached credential causes no query, and a name that is not under attack does not either.
+// Neither a cached credential nor a name that is not under attack causes a query.
 func TestNoQueryBelowTheLimits(t *testing.T) {
 	store := &broken{}
 	l := newLimited(ratelimit.Options{Store: store})
@@ -270,7 +273,8 @@ func TestNoQueryBelowTheLimits(t *testing.T) {
 	}
 }
 
-// A budget allows any number of right passwords, and concurrent attempts do not exceed it.
+// A budget allows any number of right passwords, and concurrent attempts do not exceed the
+// budget.
 func TestOnlyWrongPasswordsUseABudget(t *testing.T) {
 	at := start
 	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Now: func() time.Time { return at }})
@@ -358,8 +362,8 @@ func TestUnsavedAttemptsAreNotEvicted(t *testing.T) {
 	}
 }
 
-// At a known place, a user may also use what strangers left of the budget. Strangers have only
-// their half.
+// At a known place, a user may also use the attempts that strangers left in the budget.
+// Strangers have only their half.
 func TestAKnownPlaceMayUseWhatStrangersLeft(t *testing.T) {
 	for strangers, want := range []int{4, 3, 2} {
 		b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Now: func() time.Time { return start }})

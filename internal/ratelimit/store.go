@@ -14,11 +14,11 @@ type Store interface {
 	// KnownPlace reports whether a name has signed in from a place within PlaceFor.
 	KnownPlace(ctx context.Context, p Place, now time.Time) (bool, error)
 	// AddPlaces records places where names signed in. It writes nothing for places that were
-	// recorded on the same day. For each owner it keeps the newest MaxPlaces.
+	// recorded on the same day. For each owner it keeps the newest MaxPlaces places.
 	AddPlaces(ctx context.Context, learned []Learned, now time.Time) error
 
-	// ChargeName counts n failures of a name, unless it must wait, and returns its level. If
-	// wait is not 0, nothing was counted.
+	// ChargeName counts n failures of a name, unless the name must wait, and returns the level
+	// of the name. If wait is not 0, nothing was counted.
 	ChargeName(ctx context.Context, name string, n int, now time.Time, l LevelLimits) (level Level, wait time.Duration, err error)
 	// RefundName removes one failure of a name.
 	RefundName(ctx context.Context, name string, l LevelLimits) error
@@ -51,7 +51,8 @@ type Place struct {
 	Prefix netip.Prefix
 }
 
-// ParsePlace reads a prefix, or an address, which is a prefix of its own.
+// ParsePlace reads a prefix or an address. For an address, it returns the prefix that has only
+// this address.
 func ParsePlace(text string) (netip.Prefix, error) {
 	if prefix, err := netip.ParsePrefix(text); err == nil {
 		return prefix, nil
@@ -70,7 +71,7 @@ type Learned struct {
 }
 
 // PlaceOf returns the place of an address: a /24 of IPv4 or a /48 of IPv6, the usual size of a
-// site. It is invalid for an unknown address.
+// site. For an unknown address, the result is not valid.
 func PlaceOf(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	bits := 48

@@ -12,21 +12,21 @@ import (
 const maxWaiting = 100
 
 // turns has the sources whose secrets are being verified one at a time, and the requests that
-// wait for them. There is an entry only while a verification runs, so there are never more
-// entries than requests.
+// wait for them. A source has an entry only while one of its secrets is being verified, so
+// there are never more entries than requests.
 type turns struct {
 	mu sync.Mutex
 	of map[uint64]*[]chan struct{} // waiting requests, in order of arrival
 }
 
-// Turn waits until a secret that cannot be guessed may be verified. Below the limit of its
-// source it does not wait. Above it, the secrets of a source are verified one at a time, in
-// order of arrival: each invented one costs a query, and they must not use all connections of
-// the database. A secret that was valid within a day does not wait, so a flood does not delay
-// other jobs of the source.
+// Turn waits until a secret that cannot be guessed may be verified. Below the limit of the
+// source, Turn does not wait. Above the limit, the secrets of a source are verified one at a
+// time, in order of arrival: each invented secret costs a query, and these queries must not use
+// all connections of the database. A secret that was valid within a day does not wait, so a
+// flood does not delay other jobs of the source.
 //
-// The error is an *Error if too many requests wait, or that of ctx. Otherwise the caller must
-// call Leave with key.
+// The error is an *Error if too many requests wait, or the error of ctx. If the error is nil,
+// the caller must call Leave with the returned key.
 func (l *Limiter) Turn(ctx context.Context, secret string, from netip.Addr) (key uint64, err error) {
 	if l == nil {
 		return 0, nil

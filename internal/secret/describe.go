@@ -2,7 +2,7 @@ package secret
 
 import "strings"
 
-// The names of the kinds of secrets, and of Tidewaiter's own by their letters.
+// The names of the kinds of secrets. Tidewaiter's own secrets are named by their letter.
 var (
 	names = map[Kind]string{
 		Signed: "an ID token", Unsigned: "a token without a signature", Encrypted: "an encrypted token", Suspect: "what may be a token",
@@ -25,8 +25,9 @@ func (f *Found) String() string {
 	return name
 }
 
-// Describe returns the kind of a secret in a text and its surroundings: "an ID token in quotes",
-// "a robot's secret of Tidewaiter after the word Bearer". The result has nothing of the text.
+// Describe returns the kind of a secret in a text and its surroundings: "an ID token in
+// quotes", "a robot's secret of Tidewaiter after the word Bearer". The result contains no part
+// of the text.
 func (f *Found) Describe(text string) string {
 	what := f.String()
 	if f.Padded {
@@ -58,8 +59,8 @@ func (f *Found) Describe(text string) string {
 // quotes are the quotation marks of shells, JSON and word processors.
 const quotes = "\"'`“”‘’"
 
-// Misused describes a text that is or contains a token, and so cannot be a password: "an ID token
-// in quotes". It returns "" if the text may be a password.
+// Misused describes a text that is or contains a token, and so cannot be a password: "an ID
+// token in quotes". It returns "" if the text can be a password.
 func Misused(text string) string {
 	if f, ok := Find(text); ok {
 		return f.Describe(text)

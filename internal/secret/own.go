@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// A credential of Tidewaiter consists of the prefix, a letter for its kind, 32 random characters
-// (190 bits), and 6 characters with the CRC-32 of all before: "twp_a…". It has only letters,
-// digits and "_", so that a double click selects all of it. Scanners find it by
-// twp_[abcrs][0-9A-Za-z]{38}.
+// A credential of Tidewaiter consists of the prefix, a letter for its kind, 32 random
+// characters (190 bits), and 6 characters with the CRC-32 of all characters before them:
+// "twp_a…". A credential has only letters, digits and "_", so that a double click selects all
+// of it. Scanners find credentials by twp_[abcrs][0-9A-Za-z]{38}.
 const (
 	Prefix       = "twp_"
 	Alphabet     = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -39,7 +39,8 @@ func AppendSum(text []byte) []byte {
 }
 
 func sumOf(text []byte) (digits [sumLength]byte) { // 62^6 is more than 2^32
-	// Not crc32.ChecksumIEEE: it calls through a variable, so its argument escapes to the heap.
+	// This does not call crc32.ChecksumIEEE, because that function calls another through a
+	// variable, so its argument escapes to the heap.
 	sum := ^uint32(0)
 	for _, c := range text {
 		sum = crc32.IEEETable[byte(sum)^c] ^ sum>>8
@@ -96,8 +97,8 @@ func New(letter byte) (string, Digest) {
 	for end := len(text) + RandomLength; len(text) < end; {
 		rand.Read(random[:]) // never fails: crypto/rand crashes the process first
 		for _, b := range random {
-			// Values from four times the alphabet on are skipped, so that all letters are equally
-			// likely.
+			// Bytes of at least four times the alphabet's length are skipped, so that all
+			// letters are equally likely.
 			if b < 4*byte(len(Alphabet)) && len(text) < end {
 				text = append(text, Alphabet[b%byte(len(Alphabet))])
 			}

@@ -1,10 +1,10 @@
 // Package secret finds secrets in text and removes them.
 //
-// It recognizes secrets that have a form of their own: the credentials of Tidewaiter, which have
-// a prefix and a checksum, and JSON Web Tokens, whose first part is a JSON object with "alg". It
-// finds them anywhere in a text: in quotes, in JSON, after "Bearer", broken over lines, in the
-// base64 of Basic authentication. Passwords have no form, so they are not recognized: no text of
-// 8 to 64 random characters counts as a secret.
+// It recognizes secrets that have a form of their own: the credentials of Tidewaiter, which
+// have a prefix and a checksum, and JSON Web Tokens, whose first part is a JSON object with
+// "alg". It finds such secrets anywhere in a text: in quotes, in JSON, after "Bearer", broken
+// over lines, in the base64 of Basic authentication. Passwords have no form of their own, so
+// they are not recognized: no text of 8 to 64 random characters counts as a secret.
 //
 // There are two uses. identity.Classify decides whether a presented password is a token, which
 // must not be sent to another service. Redact makes a text safe to store or show. Both use the
@@ -29,7 +29,8 @@ const (
 	Signed                    // a signed JSON Web Token: an ID token, or a registry's token
 	Unsigned                  // a JSON Web Token without a signature
 	Encrypted                 // an encrypted token (JWE)
-	// So many possible beginnings of a token that one may be hidden among them.
+	// Suspect is a text with so many possible beginnings of a token that a real token could be
+	// hidden among them.
 	Suspect
 )
 
@@ -54,7 +55,8 @@ const (
 // Find returns the first secret in a text.
 func Find(text string) (Found, bool) { return find(text) }
 
-// find decides for the whole package what a secret is. Redact removes exactly that.
+// find decides for the whole package what a secret is. Redact removes exactly the secrets that
+// find returns.
 func find[T string | []byte](text T) (Found, bool) {
 	if len(text) < minToken {
 		return Found{}, false
@@ -72,7 +74,8 @@ func find[T string | []byte](text T) (Found, bool) {
 	return f, ok
 }
 
-// Bare reports whether the text is only the secret, except for white space around it.
+// Bare reports whether the text consists of the secret alone, apart from white space around the
+// secret.
 func (f *Found) Bare(text string) bool {
 	return !f.Hidden && !f.Padded && strings.TrimSpace(text[:f.Begin]) == "" && strings.TrimSpace(text[f.End:]) == ""
 }
@@ -85,8 +88,8 @@ func Redact(text string) string {
 	if _, ok := find(text); !ok {
 		return text
 	}
-	// Complete credentials of Tidewaiter come first. Otherwise the rest of one that is broken
-	// after its middle would stay.
+	// Complete credentials of Tidewaiter are replaced first. Otherwise, if white space breaks a
+	// credential after its middle, its last characters would stay in the text.
 	out := markJoined(text, true)
 	out = mark(out, out, false)
 	out = markJoined(out, false)
@@ -115,8 +118,8 @@ func markJoined(text string, valid bool) string {
 	return text
 }
 
-// mark replaces each secret, or only those that are Valid, by Mark. joined is the text, or the
-// text without its white space.
+// mark replaces each secret by Mark. If the parameter valid is true, it replaces only secrets
+// that are Valid. The parameter joined is the text, or the text without its white space.
 func mark(text, joined string, valid bool) string {
 	f, ok := scan(joined, 0, true)
 	if !ok {
@@ -155,7 +158,8 @@ func mark(text, joined string, valid bool) string {
 }
 
 // tail returns the end of a token whose signature continues after white space. A part shorter
-// than 20 characters may be a word, and is useless without the rest.
+// than 20 characters can be a word, so it is not removed; without the rest of the token it is
+// useless.
 func tail(text string, end int) int {
 	const least = 20
 	for {
@@ -174,8 +178,8 @@ func tail(text string, end int) int {
 	}
 }
 
-// appendJoined appends the text without white space. Terminals break lines, and programs fold
-// headers.
+// appendJoined appends the text without white space. A token can contain white space because
+// terminals break lines and programs fold headers.
 func appendJoined[T string | []byte](to []byte, text T) []byte {
 	for i := 0; i < len(text); {
 		if n := blank(text, i); n > 0 {
@@ -197,8 +201,8 @@ func hasBlank[T string | []byte](text T) bool {
 	return false
 }
 
-// blank returns the length of the white space at an index, also as JSON and logs escape it:
-// "\n", "\\n".
+// blank returns the length of the white space at an index. White space that JSON or a log has
+// escaped counts too: "\n", "\\n".
 func blank[T string | []byte](text T, i int) int {
 	if i >= len(text) || text[i] > ' ' && text[i] != '\\' {
 		return 0
@@ -218,13 +222,13 @@ func blank[T string | []byte](text T, i int) int {
 
 // scan finds the first secret at or after an index, also in base64 if encoded is true.
 //
-// Its time is linear in the length of the text. If more headers may begin in a run of letters
-// and digits than maxLooked, the run counts as a secret: no token has that many, and decoys must
-// not hide one.
+// Its time is linear in the length of the text. A run of letters and digits with more than
+// maxLooked possible beginnings of a header counts as a secret: no token has that many, and
+// decoys must not hide a token.
 func scan[T string | []byte](text T, from int, encoded bool) (Found, bool) {
 	run := from // the end of the last run
 	barren := 0 // no token begins before this
-	// The end of the last header, where it may begin first, and how often it was examined.
+	// The last header: its end, its first possible beginning, and how often it was examined.
 	header, first, times := 0, 0, 0
 	for i := from; i+minToken <= len(text); i++ {
 		if text[i] == Prefix[0] {
@@ -253,7 +257,7 @@ func scan[T string | []byte](text T, from int, encoded bool) (Found, bool) {
 			plain = plain && isHex(text[run])
 		}
 		// Every secret begins with a letter whose base64 has a character that is not
-		// hexadecimal, wherever in a group of three it stands.
+		// hexadecimal, at each of the three positions in a group of three bytes.
 		if plain || run-i < minEncoded {
 			continue
 		}
@@ -265,7 +269,7 @@ func scan[T string | []byte](text T, from int, encoded bool) (Found, bool) {
 	return Found{}, false
 }
 
-// mayBegin reports whether the header of a token may begin at an index.
+// mayBegin reports whether the header of a token can begin at an index.
 func mayBegin[T string | []byte](text T, i int) bool {
 	switch text[i] {
 	case 'e': // base64 of "{", and then of a quote or white space, as in JSON
@@ -389,9 +393,9 @@ var value = func() (v [256]byte) {
 	return v
 }()
 
-// decoded finds a secret in the base64 of a run of letters and digits, such as name and secret
-// of Basic authentication. Other letters may precede it, such as those of "%20", or of the word
-// Basic after a broken line.
+// decoded finds a secret in a run of letters and digits that is base64, such as the name and
+// secret of Basic authentication. Other letters may precede it, such as those of "%20", or of
+// the word Basic after a broken line.
 func decoded[T string | []byte](text T, begin, end int) (Found, bool) {
 	var buf [1 << 10]byte
 	for shift := range 4 {

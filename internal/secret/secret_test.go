@@ -105,8 +105,8 @@ func TestSecretIsFoundInAnyWrapping(t *testing.T) {
 	}
 }
 
-// Find does not decode digests and UUIDs. So the base64 of a secret must never look like one,
-// whatever precedes the secret.
+// Find does not decode digests and UUIDs. So the base64 of a secret must never look like a
+// digest or a UUID, whatever text precedes the secret.
 func TestBase64OfASecretIsNeverHexadecimal(t *testing.T) {
 	headers := []string{`{"alg":"none"}`, " {\"alg\":0}", "\t{\"alg\":0}", "\r{\"alg\":0}", "\n{ \"alg\":0}", "{\n\"alg\":0}", "{ \"alg\":0}"}
 	begins := []string{own(secret.Access)[:4]}
@@ -117,7 +117,8 @@ func TestBase64OfASecretIsNeverHexadecimal(t *testing.T) {
 		for before := range 256 {
 			for _, padded := range []string{begin, string(rune(before)) + begin, "xx" + begin, string([]byte{byte(before), byte(before), byte(before)}) + begin} {
 				for _, encoded := range []string{b64(padded), base64.StdEncoding.EncodeToString([]byte(padded))} {
-					// What precedes the secret may be hexadecimal, so look at the end only.
+					// The base64 of the preceding text can be hexadecimal, so the test examines
+					// only the end.
 					if end := encoded[max(0, len(padded)-len(begin))*4/3:]; strings.Trim(end, "0123456789abcdef-=") == "" {
 						t.Errorf("%q is %q", padded, encoded)
 					}
@@ -127,7 +128,8 @@ func TestBase64OfASecretIsNeverHexadecimal(t *testing.T) {
 	}
 }
 
-// The checksum is the CRC-32 of IEEE 802.3, as scanners of source code expect.
+// The checksum is the CRC-32 of IEEE 802.3, because scanners of source code expect this
+// checksum.
 func TestChecksumIsThatOfIEEE(t *testing.T) {
 	text := secret.Prefix + "a" + strings.Repeat("x7", secret.RandomLength/2)
 	sum, digits := crc32.ChecksumIEEE([]byte(text)), ""
@@ -179,8 +181,8 @@ func TestRandomPasswordsAreNotSecrets(t *testing.T) {
 	})
 }
 
-// Nothing of a secret remains, however many there are, whatever is around them, and wherever
-// they are broken.
+// No part of a secret remains, however many secrets a text has, whatever text is around them,
+// and wherever white space breaks them.
 func TestEverythingFoundIsRemoved(t *testing.T) {
 	var wraps []func(string) string
 	for _, how := range slices.Sorted(maps.Keys(wrappings)) {
@@ -257,7 +259,7 @@ func TestDecoysHideNoSecret(t *testing.T) {
 }
 
 // The time is linear in the length. Steps are counted as allocations: each place that is
-// examined closely costs some.
+// examined closely costs some allocations.
 func TestScanningIsLinear(t *testing.T) {
 	for what, text := range map[string]string{
 		"candidates":          strings.Repeat("eyJhbGciOiJ", 700),

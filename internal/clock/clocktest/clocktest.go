@@ -35,7 +35,8 @@ func (c *Clock) Pass(d time.Duration) {
 	c.wall, c.monotonic = c.wall.Add(d), c.monotonic+d
 }
 
-// Set moves only the wall time: forward, as while a machine sleeps, or back.
+// Set moves only the wall time: forward, as when a machine has slept, or back, as when an
+// administrator sets the clock.
 func (c *Clock) Set(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -43,7 +44,8 @@ func (c *Clock) Set(d time.Duration) {
 }
 
 // The internals of time.Time. Only time.Now can create a time with a monotonic reading, so
-// withMonotonic writes the fields. TestBothReadings fails if they change.
+// withMonotonic writes the fields. TestBothReadings fails if a new version of Go changes the
+// fields.
 const (
 	hasMonotonic = 1 << 63
 	nsecShift    = 30

@@ -38,14 +38,15 @@ const (
 	maxWindow = 30 * 24 * time.Hour // longest window of a directory's attempts in the configuration
 )
 
-// bounds limit the tables whose rows are for names that clients choose. Sweep trims them, and so
-// does every nth write of a process: with r replicas, a table has at most r*every rows more than
-// its bound.
+// bounds limit the tables whose rows are for names that clients choose. Sweep trims these
+// tables. Each process also trims them after a number of writes, the field every: with r
+// replicas, a table exceeds its bound by at most r*every rows.
 type bounds struct {
-	// levels is the number of names with a count. Those with the fewest failures are deleted.
+	// levels is the number of names with a count. Above it, names with the fewest failures are
+	// deleted.
 	levels int
-	// attempts is the number of slots of accounts in directories, about 100 bytes each. Accounts
-	// with the fewest slots are deleted.
+	// attempts is the number of slots of accounts in directories, about 100 bytes each. Above
+	// it, accounts with the fewest slots are deleted.
 	attempts int
 	every    int64
 }
@@ -98,8 +99,8 @@ func placeOf(secret []byte, p ratelimit.Place) mac {
 	return sum(secret, ofPlace, p.Name, p.Prefix.String())
 }
 
-// open returns the database and the key. If there is no key, it creates one if create is set.
-// Without a key, the tables are empty.
+// open returns the database and the key. If the database has no key and create is set, open
+// creates a key. A database without a key has empty tables.
 func (s *Store) open(ctx context.Context, create bool) (*store.DB, []byte, error) {
 	db := s.db()
 	if db == nil {
@@ -129,7 +130,7 @@ func (s *Store) open(ctx context.Context, create bool) (*store.DB, []byte, error
 	return db, secret, nil
 }
 
-// createKey creates the key unless there is one, and returns it.
+// createKey creates the key unless the database has a key, and returns the key of the database.
 func createKey(ctx context.Context, tx *sql.Tx) ([]byte, error) {
 	created := make([]byte, sha256.Size)
 	rand.Read(created) // never fails: crypto/rand ends the process first
@@ -139,7 +140,7 @@ func createKey(ctx context.Context, tx *sql.Tx) ([]byte, error) {
 	return readKey(ctx, tx) // another replica may have been first
 }
 
-// write runs f in a transaction. doing is for its error.
+// write runs f in a transaction. The text doing begins the error text.
 func (s *Store) write(ctx context.Context, doing string, f func(tx *sql.Tx, secret []byte) error) error {
 	db, secret, err := s.open(ctx, true)
 	if err != nil {
@@ -310,7 +311,7 @@ func (s *Store) RefundName(ctx context.Context, name string, l ratelimit.LevelLi
 	})
 }
 
-// Levels implements ratelimit.Store. It reads what changed since the last call.
+// Levels implements ratelimit.Store. It reads only the levels that changed since the last call.
 func (s *Store) Levels(ctx context.Context, now time.Time) (func(string) ratelimit.Level, error) {
 	db, secret, err := s.open(ctx, false)
 	if err != nil {
@@ -358,7 +359,7 @@ func (s *Store) Levels(ctx context.Context, now time.Time) (func(string) ratelim
 }
 
 // Claim implements ratelimit.Store. One statement takes a slot, so that two replicas never take
-// the same.
+// the same slot.
 func (s *Store) Claim(ctx context.Context, account string, slots int, now, until time.Time) (slot int, wait time.Duration, err error) {
 	taken := -1
 	var first sql.NullInt64
@@ -374,7 +375,8 @@ func (s *Store) Claim(ctx context.Context, account string, slots int, now, until
 			}
 			if n > 0 {
 				taken = i
-				// Budget.prove claims with a time in the future. That must not expire other rows.
+				// Budget.prove passes a time in the future as now. This time must not make
+				// other rows expire.
 				return s.trimSometimes(ctx, tx, min(now.UnixMilli(), clock.Now().UnixMilli()))
 			}
 		}
@@ -452,8 +454,8 @@ func (s *Store) trimSometimes(ctx context.Context, tx *sql.Tx, now int64) error 
 	return s.trim(ctx, tx, now)
 }
 
-// trim deletes counts that have expired and those beyond the bounds. A flood of names, each tried
-// a few times, must not delete the count of the name that is attacked.
+// trim deletes expired counts, and the smallest counts beyond the bounds. A flood of names,
+// each tried a few times, must not delete the count of a name under attack.
 func (s *Store) trim(ctx context.Context, tx *sql.Tx, now int64) error {
 	if _, err := tx.ExecContext(ctx, "DELETE FROM limit_names WHERE empty <= $1", now); err != nil {
 		return err
@@ -477,8 +479,8 @@ func (s *Store) trim(ctx context.Context, tx *sql.Tx, now int64) error {
 	return err
 }
 
-// AddPlace records a place where a principal has not signed in yet, in the transaction of the
-// change. It reports whether the place is new on this day.
+// AddPlace records a place where a principal has not signed in yet, in the transaction tx of
+// the change. It reports whether the place was not yet recorded on this day.
 func AddPlace(ctx context.Context, tx *sql.Tx, l ratelimit.Learned, now time.Time) (added bool, err error) {
 	secret, err := createKey(ctx, tx)
 	if err != nil {

@@ -92,7 +92,7 @@ func TestPlacesAreSharedBoundedAndForgotten(t *testing.T) {
 			t.Error("a place is known for 90 days")
 		}
 
-		// At most sixteen places of a principal are kept, the newest.
+		// Only the newest MaxPlaces places of a principal are kept.
 		for n := range 20 {
 			add(start.AddDate(0, 0, n+1), learned("ann", fmt.Sprintf("10.0.%d.1", n)))
 		}
@@ -142,8 +142,8 @@ func TestRowsRevealNothing(t *testing.T) {
 	}
 }
 
-// The SQL of the store and the arithmetic of the limiter are the same limit: two replicas that
-// charge a name at the same time are bounded as one is.
+// The SQL of the store and the arithmetic of the limiter compute the same limit. Replicas that
+// charge a name at the same time have one limit together.
 func TestANameIsCountedOverAllReplicas(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.Ready(t)
@@ -270,8 +270,8 @@ func TestSlotsOfADirectoryAreTakenOnce(t *testing.T) {
 	})
 }
 
-// A flood of names must not fill the disk until the next sweep. It must not delete the counts of
-// the attacked names or the records of sign-ins.
+// A flood of names must not fill the disk until the next sweep. The flood must not cause the
+// deletion of the counts of attacked names or of the records of sign-ins.
 func TestAFloodOfNamesFillsNoTable(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		s, db := replica(t, d.Ready(t))
@@ -328,8 +328,8 @@ func TestWithoutADatabaseThereIsAnError(t *testing.T) {
 	}
 }
 
-// A record of a sign-in is claimed with a time far in the future. It must not expire the counts of
-// others when it is the write that trims the tables.
+// A record of a sign-in is claimed with a time far in the future. If the write of such a record
+// trims the tables, it must not make the counts of other accounts expire.
 func TestRecordsOfSignInsExpireNothing(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		s, db := replica(t, d.Ready(t))

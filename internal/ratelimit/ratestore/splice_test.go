@@ -6,9 +6,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Gitea CVE-2026-58426: a MAC over texts that were written one after the other held for others
-// that are the same in a row. A place of one name is never one of another, and a key of one kind
-// never one of another kind.
+// Gitea CVE-2026-58426: a MAC over concatenated texts was valid for other texts with the same
+// concatenation. A place of one name is never a place of another name, and keys of different
+// kinds are never equal.
 func TestNamesAndPlacesCannotBeSpliced(t *testing.T) {
 	secret := []byte("a key of a test, of thirty-two b")
 	rapid.Check(t, func(t *rapid.T) {
