@@ -16,7 +16,7 @@ import (
 )
 
 // KeyIDOf computes the kid by which a registry finds a public key of its rootcertbundle. Each
-// form repeats what some version of the registry computes, including that version's mistakes: a
+// form repeats what some version of the registry computes, including that version's errors: a
 // correct kid that the registry does not know is useless. X5C has no kid, so it is an error. A
 // key whose type the form's registries do not support is an error too.
 func KeyIDOf(form KeyID, public crypto.PublicKey) (string, error) {

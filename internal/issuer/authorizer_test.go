@@ -19,7 +19,7 @@ func (f authorizer) Decide(_ context.Context, r *policy.Request, d policy.Decisi
 	return f(r, d)
 }
 
-// A grant is limited to the request, also by an authorizer.
+// The grants of an authorizer are limited to the request too.
 func TestAuthorizerNeverGrantsMoreThanRequested(t *testing.T) {
 	b := newFixture(t, func(l *issuer.Live) {
 		l.Authorizer = authorizer(func(_ *policy.Request, d policy.Decision) (policy.Decision, error) {

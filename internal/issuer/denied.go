@@ -10,8 +10,8 @@ import (
 )
 
 // DeniedError states what was refused and why, for the user of the client. It wraps ErrDenied.
-// The journal and `explain` have the full reason under the ID. The text has only what the
-// principal may know.
+// The journal and `explain` have the full reason for the decision with this ID. The error text
+// contains only what the principal may know.
 type DeniedError struct {
 	ID        journal.ID // of the decision
 	Principal *policy.Principal
@@ -28,9 +28,10 @@ func (e *DeniedError) Unwrap() error { return ErrDenied }
 //	bob may not push to team/app, or there is no such repository (decision 019aa1b2-c3d4-7e5f)
 //	bob may not list the catalog: no rule allows it (decision 019aa1b2-c3d4-7e5f)
 //
-// The second form is for a principal who may not pull from the repository. It does not depend on
-// the rules, so it does not reveal whether the repository exists or a rule names it. The
-// registry is not called. Every registry has a catalog, so the third form may give the reason.
+// The second form is for a principal who may not pull from the repository. The text does not
+// depend on the rules or on the registry, so it reveals neither whether a rule names the
+// repository nor whether the repository exists. The third form may state the reason, because
+// every registry has a catalog.
 func (e *DeniedError) Error() string {
 	asked := e.Result.Asked
 	refused := requiredActions(asked.Actions) &^ e.Result.Granted
@@ -89,8 +90,8 @@ func verbs(actions scope.Actions) string {
 }
 
 // requiredActions returns the actions of one repository without which the client fails. To
-// delete, some clients request more than the registry requires (crane requests push too): delete
-// alone is enough.
+// delete, some clients request additional actions (crane requests push too), but the registry
+// requires only delete.
 func requiredActions(asked scope.Actions) scope.Actions {
 	if asked.Has(scope.Delete) {
 		return scope.Delete
@@ -98,9 +99,9 @@ func requiredActions(asked scope.Actions) scope.Actions {
 	return asked
 }
 
-// insufficient reports whether a signed-in principal cannot do what the client is about to do
-// with what was granted. A request for several repositories is a mount, which works without its
-// source.
+// insufficient reports whether the granted actions are too few for the client's next step, for
+// a signed-in principal. A request for several repositories is a mount. A mount works even if
+// access to the source repository is denied.
 func insufficient(who *policy.Principal, results []policy.Result) bool {
 	return who.Kind != policy.Anonymous && len(results) == 1 &&
 		(results[0].Asked.Type == scope.TypeRepository || isCatalog(results[0].Asked)) &&

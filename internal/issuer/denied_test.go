@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// denied requests a token as a client that shows refusals. It returns the text without the id of
-// the decision, or "" if there was a token.
+// denied requests a token as a client that shows refusals. It returns the text of the refusal
+// without the id of the decision, or "" if the client got a token.
 func (b *fixture) denied(r *issuer.Request) string {
 	b.Helper()
 	r.ShowsText = true
@@ -75,10 +75,10 @@ func TestRefusalHasWhatThePrincipalMayKnow(t *testing.T) {
 		{"cleo", "repository:pub/app:pull,push,delete", ""},
 		{"cleo", "repository:pub/app:delete", ""},
 
-		// Enough is granted, so there is a token.
+		// The granted actions are enough, so the client gets a token.
 		{"bob", "repository:pub/app:pull", ""},
 		{"dan", "repository:pub/app:pull,push", ""},
-		// A mount works without its source.
+		// A mount works even if access to the source repository is denied.
 		{"bob", "repository:pub/app:pull repository:secret/app:pull", ""},
 		// Every registry has a catalog: there is nothing to hide.
 		{"bob", "registry:catalog:*", "bob may not list the catalog: no rule allows it (decision ID)"},
@@ -91,7 +91,7 @@ func TestRefusalHasWhatThePrincipalMayKnow(t *testing.T) {
 		}
 	}
 
-	// The name of a rule is shown only if the config allows it and the principal may pull.
+	// The name of a rule is shown only if ShowRules is set and the principal may pull.
 	b.Swap(func(l issuer.Live) issuer.Live { l.ShowRules, l.Hint = true, "ask in #registry"; return l })
 	for _, tt := range []struct{ who, asks, text string }{
 		{"dan", "repository:prod/app:pull,push", `dan may not push to prod/app: rule "freeze" denies it (decision ID); ask in #registry`},
@@ -104,8 +104,8 @@ func TestRefusalHasWhatThePrincipalMayKnow(t *testing.T) {
 	}
 }
 
-// Anonymous requests, clients that do not show the text, and registries with the setting get a
-// token, as the specification prefers.
+// Anonymous requests, clients that do not show the text of a refusal, and registries without
+// Explained get a token with less access, as the specification prefers.
 func TestTokenWithLessAccessIsTheDefault(t *testing.T) {
 	b := newFixture(t, func(l *issuer.Live) {
 		l.Policy, l.Anonymous = compile(t), true

@@ -16,7 +16,8 @@ type issuedToken struct {
 	token   []byte
 	issued  time.Time
 	expires time.Time
-	// lifetime is what the client gets as expires_in. It ends no later than expires.
+	// lifetime is what the client gets as expires_in. For the client, the token does not expire
+	// later than at the time expires.
 	lifetime time.Duration
 	reuse    clock.Span // it may be reused in this span
 }
@@ -55,7 +56,7 @@ func (live *generation) issue(registry *Registry, who identity.Verified, answer 
 	p := issuedToken{
 		id:     answer.ID,
 		issued: now,
-		// A copy of the time would move the grants to the heap.
+		// A copy of claims.Expires itself would move the grants to the heap.
 		expires:  time.Unix(claims.Expires.Unix(), 0),
 		lifetime: lifetime,
 	}

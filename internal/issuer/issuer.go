@@ -7,7 +7,7 @@
 //	5  record the decision          in the journal, which does not delay the answer
 //
 // A request uses one snapshot of registries, chain, policy and keys (Live), so it never mixes
-// two generations of them. No step calls a registry.
+// the settings of two generations. No step calls a registry.
 package issuer
 
 import (
@@ -37,8 +37,8 @@ var (
 	ErrUnknownRegistry = errors.New("unknown service")
 	// ErrSignIn means that no credentials were presented, and anonymous requests are refused.
 	ErrSignIn = errors.New("a name and a password are needed")
-	// ErrDenied means that the client cannot do what it is about to do with what was granted,
-	// and that it shows its user the text of a refusal. The error that wraps it is a
+	// ErrDenied means that the granted actions are too few for the client's next step, and that
+	// the client shows its user the text of a refusal. The error that wraps ErrDenied is a
 	// *DeniedError.
 	ErrDenied = errors.New("denied")
 	// ErrUndecided means that the Authorizer failed: nothing is granted, and nothing is denied.
@@ -63,18 +63,19 @@ type Registry struct {
 
 	// PushLifetime is the lifetime of tokens that can push; 0: Lifetime.
 	PushLifetime time.Duration
-	// Explained refuses with an explanation if a token would not be enough and the client shows
-	// the text to its user.
+	// Explained means: if the granted actions are too few, and the client shows the text of a
+	// refusal to its user, refuse the request with an explanation instead of issuing a token.
 	Explained bool
 
 	// CatalogByPull is for zot, which requests its catalog as repository::pull, a pull of an
 	// empty name. The right to registry:catalog:* grants it.
 	CatalogByPull bool
-	// ShowsIssuedAt adds issued_at to answers. Some clients treat a token without it as expired.
+	// ShowsIssuedAt adds issued_at to answers. Some clients treat an answer without issued_at
+	// as expired.
 	ShowsIssuedAt bool
 }
 
-// Live is everything that an answer depends on. It is replaced, never changed.
+// Live is the settings that an answer depends on. A Live is replaced, never changed.
 type Live struct {
 	Registries  map[string]*Registry // by service name
 	Chain       *identity.Chain
@@ -89,8 +90,9 @@ type Live struct {
 	Hint        string // the end of a refusal: what to do, in the administrator's words
 	MaxLifetime Limits // upper bounds of the lifetime
 
-	// Refresh returns a refresh token for a verified principal and the credentials it presented;
-	// the zero Secret if such credentials get none. nil: no refresh tokens.
+	// Refresh returns a refresh token for a verified principal and the credentials it
+	// presented; the zero Secret if these credentials get no refresh token. If Refresh is nil,
+	// no client gets a refresh token.
 	Refresh func(ctx context.Context, presented identity.Presented, who identity.Verified) (identity.Secret, error)
 }
 
@@ -124,7 +126,7 @@ func New(live Live, o Options) *Issuer {
 	return i
 }
 
-// Swap replaces the settings. Requests in progress finish with the old ones.
+// Swap replaces the settings. Requests in progress finish with the old settings.
 func (i *Issuer) Swap(f func(Live) Live) {
 	for {
 		old := i.live.Load()
@@ -142,9 +144,9 @@ func (i *Issuer) Swap(f func(Live) Live) {
 	}
 }
 
-// sameTokens reports whether both generations sign the same token for the same grants. The
-// policy does not matter: grants are decided for each request, and a token is reused if the new
-// policy grants the same.
+// sameTokens reports whether both generations sign the same token for the same grants. A change
+// of the policy does not matter: grants are decided for each request, and a token is reused
+// only if the new policy grants the same actions.
 func sameTokens(a, b *Live) bool {
 	return a.Keys == b.Keys && a.Name == b.Name && maps.Equal(a.Registries, b.Registries)
 }
@@ -166,7 +168,8 @@ type Request struct {
 type Answer struct {
 	ID    journal.ID // of the decision
 	Token []byte     // shared with other answers: never change it
-	// The remaining lifetime in whole seconds; for a new token, that of PredictLifetime.
+	// The remaining lifetime in whole seconds. For a new token, it is the lifetime that
+	// PredictLifetime returns.
 	ExpiresIn int
 	Decision  policy.Decision
 	Reused    bool
@@ -200,8 +203,9 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	}
 	who, err := live.Chain.Authenticate(ctx, r.Credentials)
 	if err != nil {
-		// Only one entry for each delay, and for each secret and minute: a flood must not fill
-		// the disk. With strict audit, every checked credential gets an entry.
+		// The journal gets only one entry for each delay, and one for each secret and minute: a
+		// flood must not fill the disk. With strict audit, every checked credential gets an
+		// entry.
 		if identity.AlreadyRecorded(err) && !(live.Strict && errors.Is(err, identity.ErrRejected)) {
 			return Answer{}, err
 		}
@@ -267,9 +271,9 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	return answer, nil
 }
 
-// record writes the entry of an answer to the journal, whether it is a token or a refusal. With
-// audit: strict it returns when the entry is on disk. If it returns ErrNotRecorded, the answer
-// must not be sent.
+// record writes the entry of an answer to the journal, whether it is a token or a refusal. If
+// the config has audit: strict, record returns when the entry is on disk. If it returns
+// ErrNotRecorded, the answer must not be sent.
 func (i *Issuer) record(ctx context.Context, live *generation, entry journal.Entry) error {
 	if !live.Strict {
 		_ = i.journal.Record(entry) // the journal counts and logs losses
@@ -281,9 +285,10 @@ func (i *Issuer) record(ctx context.Context, live *generation, entry journal.Ent
 	return nil
 }
 
-// refresh returns a refresh token for a client that requests one: the one that it presented, or
-// a new one. A client that did not request one gets none, because some clients then use nothing
-// else. If none can be created, the client still gets its token and keeps using the password.
+// refresh returns a refresh token for a client that requests a refresh token: the presented
+// refresh token, or a new one. A client that did not request it gets no refresh token, because
+// some clients use only the refresh token from then on. If no refresh token can be created, the
+// client still gets its registry token and keeps using the password.
 func (i *Issuer) refresh(ctx context.Context, live *generation, r *Request, who identity.Verified) identity.Secret {
 	if r.Credentials.Kind == identity.RefreshToken {
 		return r.Credentials.Secret // docker keeps the one that it has, in several places at once
@@ -299,8 +304,8 @@ func (i *Issuer) refresh(ctx context.Context, live *generation, r *Request, who 
 	return secret
 }
 
-// decide calls the authorizer, and limits its grants to the request. r is a copy, so that it is on
-// the heap only if there is an authorizer.
+// decide calls the authorizer, and limits its grants to the request. The request r is a copy,
+// so that the copy is on the heap only if there is an authorizer.
 func decide(ctx context.Context, by Authorizer, r policy.Request, d policy.Decision) (policy.Decision, error) {
 	decided, err := by.Decide(ctx, &r, d)
 	if err != nil {
@@ -345,8 +350,8 @@ func (r *Request) catalogByPull() {
 	}
 }
 
-// dropReservedScopes removes scopes over Tidewaiter itself. The API decides those by the same
-// policy. The token of a registry never has them.
+// dropReservedScopes removes scopes over Tidewaiter itself. The API decides about such scopes
+// by the same policy. The token of a registry never has such scopes.
 func (r *Request) dropReservedScopes() {
 	kept, reserved := splitReserved(r.Scopes)
 	for _, s := range reserved {
@@ -355,7 +360,7 @@ func (r *Request) dropReservedScopes() {
 	r.Scopes = kept
 }
 
-// splitReserved returns the scopes that the token of a registry can have, and those over
+// splitReserved returns the scopes that the token of a registry can have, and the scopes over
 // Tidewaiter itself.
 func splitReserved(scopes []scope.Scope) (kept, reserved []scope.Scope) {
 	over := func(s scope.Scope) bool { return s.Type == scope.TypeTidewaiter }

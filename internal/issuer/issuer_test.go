@@ -202,8 +202,8 @@ func TestReusedTokenIsStillFresh(t *testing.T) {
 	}
 }
 
-// After a leak, people need to know until when a token was valid, whichever answer it was signed
-// for.
+// After a leak, people need to know until when a token was valid, even if the token was first
+// signed for another answer and then reused.
 func TestJournalHasTheExpiryOfATokenIssued(t *testing.T) {
 	b := newFixture(t, nil)
 	end := b.clock.Now().Unix() + b.times(b.issue(request("ann", "repository:a:pull")))[2]
@@ -236,8 +236,8 @@ func TestTokenOfAMinuteIsNotReused(t *testing.T) {
 	}
 }
 
-// A new token has the lifetime that explain reports. A reused one has at most that, and no token
-// expires before its client expects it.
+// A new token has the lifetime that explain reports. A reused token has at most this lifetime.
+// No token expires before its client expects it to.
 func TestExpiresInIsWhatExplainSays(t *testing.T) {
 	b := newFixture(t, nil)
 	rapid.Check(t, func(t *rapid.T) {
@@ -426,7 +426,7 @@ func TestRefusalsAreRecorded(t *testing.T) {
 	}
 }
 
-// A refusal costs a client one request, so its entry must be small.
+// A refusal costs a client only one request, so the journal entry of a refusal must be small.
 func TestRefusalRecordsLittleOfALongName(t *testing.T) {
 	b := newFixture(t, nil)
 	long := strings.Repeat("é", 30_000)
@@ -439,7 +439,7 @@ func TestRefusalRecordsLittleOfALongName(t *testing.T) {
 	}
 }
 
-// Other services ask for docker login --username TOKEN.
+// Other services require a token as the name, by docker login --username TOKEN.
 func TestTokenInPlaceOfANameIsNotRecorded(t *testing.T) {
 	const signed = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl"
 	for what, name := range map[string]string{
@@ -479,8 +479,8 @@ func TestStrictAuditWithholdsUnrecordedAnswers(t *testing.T) {
 	}
 }
 
-// With strict audit every answer has an entry, and a refusal is an answer: nobody can guess
-// passwords unseen while the disk is full.
+// With strict audit every answer has an entry in the journal, and so has every refusal: nobody
+// can guess passwords unseen while the disk is full.
 func TestStrictAuditWithholdsUnrecordedRefusals(t *testing.T) {
 	down := errors.New("connection refused")
 	fails := func(err error) func(identity.Presented) (identity.Verified, error) {
@@ -567,7 +567,8 @@ func TestTokenIsReusedAfterASwapThatDoesNotAffectIt(t *testing.T) {
 	}
 }
 
-// A request uses one generation: a policy never signs with the name of another.
+// A request uses one generation: the policy of one generation never signs with the name of
+// another generation.
 func TestSwapIsAtomic(t *testing.T) {
 	b := newFixture(t, nil)
 	generation := func(n int) func(issuer.Live) issuer.Live {

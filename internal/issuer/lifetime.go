@@ -14,8 +14,8 @@ import (
 // shortest is the shortest lifetime of a token.
 const shortest = token.MinLifetime
 
-// Limits are upper bounds of the lifetime of tokens, besides those of registries, rules and
-// roles. 0 means no limit.
+// Limits are upper bounds of the lifetime of tokens. They apply in addition to the lifetimes of
+// registries, rules and roles. 0 means no limit.
 type Limits struct {
 	Delete time.Duration // of tokens that can delete
 	Kinds  [policy.Workload + 1]time.Duration
@@ -43,7 +43,7 @@ var byKind = [...]LimitedBy{
 	policy.Workload:  "max_lifetime.workload",
 }
 
-// Lifetime is how long a token lives, and which setting decides that.
+// Lifetime is how long a token lives, and which setting decides its lifetime.
 type Lifetime struct {
 	Lasts time.Duration
 	By    LimitedBy
@@ -57,12 +57,12 @@ func (l *Lifetime) atMost(limit time.Duration, by LimitedBy) {
 	}
 }
 
-// lifetime returns how long a token for a decision lives. A push takes as long as its largest
-// layer, and a pull requests a token for each image. So a token that can push may live longer. A
-// token cannot be revoked, so every limit applies: of the principal's kind, of the rules and
-// roles that grant, and for deleting. If the presented credential expires, as an ID token does,
-// the token outlives it by at most the lifetime for a pull. A token lives at least a minute,
-// because clients assume so.
+// lifetime returns how long a token for a decision lives. One token must suffice until the
+// largest layer of a push is uploaded, but a pull requests a token for each image. So a token
+// that can push may live longer. A token cannot be revoked, so every limit applies: of the
+// principal's kind, of the rules and roles that grant, and for deleting. If the presented
+// credential expires, as an ID token does, the token outlives the credential by at most the
+// lifetime for a pull. A token lives at least the time shortest, because clients assume that.
 func (r *Registry) lifetime(who identity.Verified, d *policy.Decision, limits *Limits, now time.Time) Lifetime {
 	var granted scope.Actions
 	for i := range d.Results {
@@ -88,9 +88,9 @@ func (r *Registry) lifetime(who identity.Verified, d *policy.Decision, limits *L
 	return life
 }
 
-// PredictLifetime returns the lifetime that Issue would choose for a request under a policy, and
-// the rule that decides it, if one does. until is when the credential expires; zero: never. ok
-// is false if the registry would grant nothing.
+// PredictLifetime returns the lifetime that Issue would choose for a request under a policy,
+// and the rule that decides it, if one does. The parameter until is when the credential
+// expires; zero: never. The result ok is false if the registry would grant nothing.
 func (r *Registry) PredictLifetime(p *policy.Policy, q *policy.Request, until time.Time, limits *Limits) (life Lifetime, ok bool) {
 	request := *q
 	request.Scopes, _ = splitReserved(q.Scopes)

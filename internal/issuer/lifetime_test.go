@@ -69,7 +69,7 @@ func TestLifetimeDependsOnTheGrants(t *testing.T) {
 		}
 		asked := r.Scopes
 		a := b.issue(r)
-		// Rounded up, because claims have whole seconds.
+		// The lifetime is rounded up, because claims have whole seconds.
 		if got := time.Duration(a.ExpiresIn) * time.Second; got != tt.lives {
 			t.Errorf("%q asks for %s: it lives %s, want %s: %s", tt.who, tt.asks, got, tt.lives, tt.because)
 		}

@@ -12,9 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// refuse records that there was no token, and why. It returns the refusal, or ErrNotRecorded in
-// its place. With audit: strict a refusal without an entry would allow guessing passwords unseen
-// while the disk is full.
+// refuse records that there was no token, and why. It returns the refusal, or ErrNotRecorded
+// instead of the refusal. If the config has audit: strict, no refusal is sent without a journal
+// entry: otherwise an attacker could guess passwords unseen while the disk is full.
 func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now time.Time, refused error) error {
 	err := i.record(ctx, live, journal.Entry{
 		Time:     now,
@@ -33,9 +33,9 @@ func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now t
 	return refused
 }
 
-// nameOf returns the part of a refused name that may be stored. Some clients send a token as the
-// name, as other services require. That is a secret, whichever service accepts it. No user has a
-// longer name.
+// nameOf returns the part of a refused name that may be stored. Some clients send a token as
+// the name, because other services require that. Such a token is a secret, whichever service
+// accepts it, so it is not stored. No user has a name longer than the stored part.
 func nameOf(c identity.Presented) string {
 	return text.Shorten(strings.TrimSpace(secret.Redact(c.Name)), identity.MaxName)
 }

@@ -60,7 +60,7 @@ func TestServiceInOtherCaseIsFoundIfUnambiguous(t *testing.T) {
 }
 
 // zot requests its catalog as a pull of an empty name. The right to the catalog grants it.
-// Tokens of other registries never have that.
+// Tokens of other registries never have a scope with an empty name.
 func TestCatalogOfZot(t *testing.T) {
 	b := newFixture(t, func(l *issuer.Live) {
 		l.Registries["zot"] = &issuer.Registry{Service: "zot", KeyID: token.Thumbprint, Algorithm: token.ES256, Lifetime: 5 * time.Minute, CatalogByPull: true}

@@ -9,7 +9,7 @@ import (
 )
 
 // window returns how long a token may be reused: a tenth of its lifetime, but at most 30
-// seconds, and never so long that less than a minute remains, because clients assume a minute.
+// seconds. At least token.MinLifetime must remain, because clients assume this lifetime.
 func window(lifetime time.Duration) time.Duration {
 	return max(0, min(lifetime/10, 30*time.Second, lifetime-shortest))
 }
@@ -49,8 +49,8 @@ func (r *tokenCache) keep(key []byte, p issuedToken) {
 
 // appendKey appends what must be equal to reuse a token: registry, principal (a source never
 // reuses an id), lifetime and grants. Everything else in a token is equal for all tokens of a
-// cache (sameTokens). Each part carries its length, so that a crafted name cannot look like two
-// parts.
+// cache (sameTokens). Each part of the key is preceded by its length, so that a crafted name
+// cannot look like two parts.
 func appendKey(dst []byte, registry *Registry, p *policy.Principal, lifetime time.Duration, results []policy.Result) []byte {
 	dst = appendPart(dst, registry.Service)
 	dst = append(dst, byte(p.Kind))

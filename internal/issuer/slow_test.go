@@ -8,9 +8,9 @@ import (
 )
 
 // A push of five minutes outlives its tokens. Clients request another one when expires_in has
-// passed by their own clock, or when the registry rejects the token. In both cases the next one
-// is valid at once, even if another client requested the same a moment before, and there is
-// about one for each lifetime.
+// passed by their own clock, or when the registry rejects the token. In both cases the next
+// token is valid at once, even if another client requested the same scopes a moment before. A
+// client requests about one token for each lifetime.
 func TestPushOutlivesItsTokens(t *testing.T) {
 	for _, lifetime := range []time.Duration{time.Minute, 90 * time.Second, 2 * time.Minute} {
 		b := newFixture(t, func(l *issuer.Live) { l.Registries["r"].Lifetime = lifetime })

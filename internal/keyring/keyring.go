@@ -1,4 +1,4 @@
-// Package keyring holds the signing keys and decides which one signs now.
+// Package keyring holds the signing keys and decides which key signs now.
 //
 // A Keyring holds the root, issues a short-lived leaf certificate under it, and renews the leaf
 // long before it expires. Signers never wait for a renewal: they read one pointer. If the root
@@ -48,9 +48,9 @@ const (
 	backdate = time.Hour
 )
 
-// Shortest returns the shortest lifetime of a leaf for tokens of a lifetime. A leaf is renewed
-// at half its lifetime. The other half is for the last tokens it signed, and for renewals that
-// fail at first.
+// Shortest returns the shortest lifetime of a leaf that signs tokens of the lifetime maxToken.
+// A leaf is renewed at half its lifetime. The second half must be long enough for the last
+// tokens that the leaf signed, and for renewals that fail at first.
 func Shortest(maxToken time.Duration) time.Duration {
 	return 2 * (maxToken + token.Leeway + longestWait)
 }
@@ -85,7 +85,7 @@ type leaves struct {
 }
 
 // fit reports whether the leaves can sign the longest token now. They cannot if the machine
-// slept through the renewal, or its clock was set back.
+// slept through the renewal, or if its clock was set back.
 func (l *leaves) fit(now time.Time) bool {
 	return !now.Before(l.from) && (l.last || !now.After(l.until))
 }
@@ -134,7 +134,8 @@ func New(o Options) (*Keyring, error) {
 	return k, nil
 }
 
-// plan assigns each use to a leaf or to the root's own key, and returns their forms of key id.
+// plan assigns each use to a leaf or to the root's own key, and returns the forms of key id of
+// the uses.
 func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 	if k.standard = o.Algorithm; k.standard == "" {
 		k.standard = token.ES256
@@ -168,12 +169,12 @@ func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 	return forms, nil
 }
 
-// Signer returns the signer for a registry, by form of key id and, for leaves, algorithm, as in
-// Use. The call is cheap; do not keep the result, because the next call may return another. Only
-// combinations of Options.Uses are available.
+// Signer returns the signer for a registry. As in Use, the form of key id and, for leaves, the
+// algorithm identify it. The call is cheap; do not keep the result, because the next call can
+// return another signer. Only combinations in Options.Uses are available.
 //
-// Leaves that do not fit the time are renewed at once. After sleep the machine does not wait for
-// Run.
+// If the leaves do not fit the time, Signer renews them at once. So after the machine slept,
+// the first request does not wait for Run.
 func (k *Keyring) Signer(form token.KeyID, alg token.Algorithm, now time.Time) (*token.Signer, error) {
 	if form == "" {
 		form = token.X5C

@@ -101,8 +101,8 @@ func TestFailingRenewalKeepsTheOldLeafAndTriesAgain(t *testing.T) {
 	})
 }
 
-// If renewals fail until the end, signing fails here and is logged, before registries would
-// reject tokens.
+// If renewals fail until the leaf no longer fits, signing fails and the failure is logged
+// before registries would reject tokens.
 func TestExpiringLeafSignsNothingThatOutlivesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := &failing{Signer: newKey(t)}
@@ -117,7 +117,7 @@ func TestExpiringLeafSignsNothingThatOutlivesIt(t *testing.T) {
 	})
 }
 
-// After sleep or a wrong clock, the wall clock counts.
+// After the machine slept or its clock was set, the wall clock decides whether a leaf fits.
 func TestClockJumps(t *testing.T) {
 	for _, tt := range []struct {
 		what    string
@@ -152,7 +152,7 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
-// A signer does not wait for Run, which does not run here.
+// Signer renews an unfit leaf itself: in this test, Run does not run.
 func TestUnfitLeafIsRenewedAtOnce(t *testing.T) {
 	for _, tt := range []struct {
 		what    string
@@ -348,7 +348,7 @@ func TestExpiryOfTheRootIsLoggedOnceADay(t *testing.T) {
 	})
 }
 
-// A leaf that expires with its root is not renewed: no later one can be issued.
+// A leaf that expires with its root is not renewed: no leaf with a later expiry can be issued.
 func TestLeafThatExpiresWithItsRootIsNotRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log await.Log
@@ -412,7 +412,7 @@ func open(t *testing.T, o keyring.Options) *keyring.Keyring {
 	return k
 }
 
-// sleep advances the time in a bubble, and lets due work run.
+// sleep advances the time in a synctest bubble, and lets due work run.
 func sleep(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -476,7 +476,7 @@ func newKey(t *testing.T) crypto.Signer {
 	return key
 }
 
-// failing is a key in a service that may be down.
+// failing is a key in a key service that the test can make unavailable.
 type failing struct {
 	crypto.Signer
 	fails atomic.Bool

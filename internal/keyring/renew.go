@@ -15,7 +15,7 @@ const (
 	longestWait = 15 * time.Minute
 )
 
-// maintain renews the leaves if that is due, and logs problems of the root.
+// maintain renews the leaves if a renewal is due, and logs problems of the root.
 func (k *Keyring) maintain(now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -36,7 +36,7 @@ func (k *Keyring) refit(now time.Time) *leaves {
 	return k.leaves.Load()
 }
 
-// tryLocked renews the leaves. If that fails, it starts a cooldown.
+// tryLocked renews the leaves. If the renewal fails, it starts a cooldown.
 func (k *Keyring) tryLocked(now time.Time) {
 	if err := k.renew(now); err != nil {
 		k.wait = min(max(2*k.wait, firstWait), longestWait)
@@ -89,8 +89,8 @@ func (k *Keyring) end() time.Time {
 	return time.Time{}
 }
 
-// logProblems logs problems of the root: all of them at first, and later once a day those of its
-// dates.
+// logProblems logs problems of the root. The first call logs all problems. Later calls log only
+// the problems of the root's dates, once a day.
 func (k *Keyring) logProblems(now time.Time, first bool) {
 	if !first && k.logged.Holds(now) {
 		return
@@ -107,7 +107,8 @@ func (k *Keyring) logProblems(now time.Time, first bool) {
 	}
 }
 
-// form returns the form whose problems matter: x5c if any token carries a certificate.
+// form returns the form of key id whose problems matter: x5c if any token contains a
+// certificate.
 func (k *Keyring) form() token.KeyID {
 	if len(k.algorithms) > 0 || k.direct[token.X5C] != nil {
 		return token.X5C

@@ -24,8 +24,8 @@ func ReadRoot(certificate, key string) (*token.Root, error) {
 	return root, nil
 }
 
-// Shared reports whether a problem of a root is that others may have certificates under it. They
-// could then sign tokens.
+// Shared reports whether the problem is that other parties possibly have certificates under the
+// root. These parties could sign tokens.
 func Shared(p token.Problem) bool {
 	return p.Kind == "server-authentication" || p.Kind == "public-issuer" || p.Kind == "shared-issuer"
 }

@@ -1,8 +1,8 @@
 // Package loglimit decides whether a line is logged or only counted.
 //
 // Requests that anyone can send, and errors that occur a thousand times a second, must not fill
-// the log. The first line of a kind is logged at once. Later ones are logged at a bounded rate,
-// and each states how many lines were left out before it.
+// the log. The first line of a kind is logged at once. Later lines are logged at a bounded
+// rate, and each logged line states how many lines were left out before it.
 package loglimit
 
 import (
@@ -28,8 +28,8 @@ type Limit struct {
 	missed int // lines left out since the last one that was logged
 }
 
-// Allow reports whether a line may be logged now. If so, missed is the number of lines that were
-// left out since the last one that was logged. If not, the line is counted as left out.
+// Allow reports whether a line may be logged now. If it may, missed is the number of lines that
+// were left out since the last logged line. If it may not, the line is counted as left out.
 func (l *Limit) Allow(now time.Time) (missed int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -46,7 +46,7 @@ func (l *Limit) Allow(now time.Time) (missed int, ok bool) {
 }
 
 // Reset ends the period, so that the next line is allowed. It returns the number of lines that
-// were left out since the last one that was logged.
+// were left out since the last logged line.
 func (l *Limit) Reset() (missed int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,15 +8,15 @@
 // # Credentials that cannot be guessed
 //
 // Secrets of robots and access, refresh and session tokens have 190 random bits, and an ID
-// token has a signature. A valid one is never refused because of others: [Limiter.Refuse] is
-// called only for invalid credentials. Above the limit of its source, an invalid credential is
-// answered with 429 instead of 401. Above that limit, credentials that were not valid within
-// the last day are verified one at a time ([Limiter.Turn]), and at most maxWaiting requests
-// wait. Limiting by the number of distinct credentials would not protect other users of a
-// source, because a hundred CI jobs have a hundred expired tokens. A credential that can never
-// become valid is remembered for the time dismissFor ([Limiter.Dismissed]), so that a job that
-// retries costs no signature check and no query. The journal has one entry for each secret and
-// minute.
+// token has a signature. A valid credential is never refused because of the failures of others:
+// [Limiter.Refuse] is called only for invalid credentials. Above the limit of its source, an
+// invalid credential is answered with 429 instead of 401. Above that limit, credentials that
+// were not valid within the last day are verified one at a time ([Limiter.Turn]), and at most
+// maxWaiting requests wait. Limiting by the number of distinct credentials would not protect
+// other users of a source, because a hundred CI jobs have a hundred expired tokens. A
+// credential that can never become valid is remembered for the time dismissFor
+// ([Limiter.Dismissed]), so that a job that retries costs no signature check and no query. The
+// journal has one entry for each secret and minute.
 //
 // # Credentials that can be guessed
 //

@@ -17,8 +17,8 @@ type activity struct {
 	waiting      atomic.Int64 // the first push granted since the last event; 0: none
 }
 
-// silence is the time without events after a granted push that is taken for a wrong setup. It is
-// longer than most pushes take.
+// silence is how long a registry may report no events after a granted push. If it reports none
+// for longer, its setup is assumed to be wrong. Most pushes take less time than silence.
 const silence = 10 * time.Minute
 
 // granted records a token, and reports whether the registry has been silent for too long after
@@ -51,7 +51,7 @@ var (
 		"When a registry's last event arrived since the start, 0 for none.", []string{"registry"}, nil)
 )
 
-// activity returns the activity of a registry. It is kept across reloads.
+// activity returns the activity of a registry. The activity is kept across reloads.
 func (m *Metrics) activity(service string) *activity {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -26,9 +26,9 @@ type Caller struct {
 func (c Caller) Remote() netip.Addr { return c.Presented.Remote }
 
 // Caller authenticates a request. It accepts "Authorization: Bearer" with a token or a robot's
-// secret, "Authorization: Basic" with a name and a password or one of those, and the session
-// cookie. The identity sources and the rate limits are those of the token endpoint, and
-// restrictions stay in the principal.
+// secret, "Authorization: Basic" with a name and either a password, a token or a robot's
+// secret, and the session cookie. The identity sources and the rate limits are those of the
+// token endpoint. The returned principal keeps the restrictions of the credential.
 //
 // If the Authorization header is present, the cookie is ignored, even if the header is wrong.
 func (s *Server) Caller(r *http.Request) (Caller, error) {
@@ -39,7 +39,8 @@ func (s *Server) Caller(r *http.Request) (Caller, error) {
 	return s.SignIn(r, presented)
 }
 
-// SignIn authenticates a request by credentials from another part of it, such as a form.
+// SignIn authenticates a request by credentials that are not in its headers, for example in a
+// form.
 func (s *Server) SignIn(r *http.Request, presented identity.Presented) (Caller, error) {
 	s.locate(r, &presented)
 	presented.Client = tokenserver.ClientName(r.UserAgent())
@@ -66,7 +67,7 @@ func authorization(r *http.Request) (identity.Presented, error) {
 	case strings.EqualFold(scheme, "Bearer"):
 		presented := identity.NewPresented("", text)
 		if presented.Kind != identity.AccessToken && presented.Kind != identity.IDToken {
-			// Anything else would be a password without a name.
+			// A Bearer credential that is not a token would be a password without a name.
 			return identity.Presented{}, identity.ErrRejected
 		}
 		return presented, nil
@@ -77,7 +78,7 @@ func authorization(r *http.Request) (identity.Presented, error) {
 			return identity.Presented{}, problem(http.StatusBadRequest, codeUnsupported, "invalid Basic Authorization: want base64 of NAME:PASSWORD")
 		}
 		if name == "" && secret == "" {
-			// An empty header is not a way to be anonymous.
+			// An empty header does not make the request anonymous.
 			return identity.Presented{}, identity.ErrRejected
 		}
 		return identity.NewPresented(name, secret), nil
@@ -104,7 +105,7 @@ type Failure struct {
 }
 
 // Failure maps an error to what the client sees. It delays the answer if the caller is rate
-// limited. An unexpected error is logged under id and not shown.
+// limited. An unexpected error is logged with the request's id and not shown to the client.
 func (s *Server) Failure(r *http.Request, id string, err error) Failure {
 	s.tarpit.delay(r.Context(), err)
 	e := known(err)

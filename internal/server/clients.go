@@ -3,9 +3,9 @@ package server
 import "strings"
 
 // showsText reports whether the client is known to show its user the text of a 403. For all
-// other clients an error is worse than a token without the access. Only this function looks at a
-// client's name, and it affects only the wording: a client that sends a false name gets the same
-// access.
+// other clients, an error is worse than a token that lacks the requested access. Only this
+// function uses a client's name, and its result affects only the kind of answer: a client that
+// sends a false name gets no further access.
 //
 //	docker/20.10.24 go/go1.19 …              docker with its own image store: GET without a
 //	                                         client_id, or POST as "docker"
@@ -13,9 +13,9 @@ import "strings"
 //	oras/1.3.6, oras-go                      oras, and programs that use its library
 //	Helm/4.3.1                               Helm, which uses it too
 //
-// docker with containerd's image store sends the same User-Agent and drops the text. It signs in
-// as "containerd-client". Without credentials it sends no client_id. podman, skopeo, regctl and
-// containerd drop the text too.
+// docker with containerd's image store sends the same User-Agent as docker and drops the text.
+// With credentials, it sends the client_id "containerd-client"; without credentials, it sends
+// no client_id. podman, skopeo, regctl and containerd drop the text too.
 func showsText(clientID, agent string) bool {
 	switch {
 	case strings.HasPrefix(agent, "docker/"):

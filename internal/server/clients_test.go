@@ -6,7 +6,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// What clients send with a token request.
+// Each row is the client_id and the User-Agent that a client sends with a token request.
 func TestShowsText(t *testing.T) {
 	const docker = "docker/20.10.24+dfsg1 go/go1.19.8 kernel/6.1 os/linux arch/amd64 UpstreamClient(Docker-Client/28.2.2 \\(linux\\))"
 	for _, tt := range []struct {

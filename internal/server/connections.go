@@ -20,13 +20,13 @@ import (
 // about 40 kB.
 const defaultConnections = 4000
 
-// maxOverLimit is how many connections over the limit get an answer that says so. Any further
-// one is closed at once.
+// maxOverLimit is how many connections over the limit get an answer that states the limit as
+// the reason. Any further connection is closed at once.
 const maxOverLimit = 64
 
 // ConnectionsOptions configures Connections.
 type ConnectionsOptions struct {
-	// Most is the limit of open connections; 0: 4000.
+	// Most is the limit of open connections; 0: defaultConnections.
 	Most int
 	// TrustedProxies returns addresses that many clients share; nil: none.
 	TrustedProxies func() []netip.Prefix
@@ -34,8 +34,8 @@ type ConnectionsOptions struct {
 	Now func() time.Time
 }
 
-// A client that reads less than part of an answer in the time patience is waiting, too: it keeps
-// its connection if it reads 16 kB a second.
+// While a client reads less than the number of bytes part within the time patience, its
+// connection counts as waiting. So a client keeps its connection if it reads 16 kB a second.
 const (
 	patience = time.Second
 	part     = 16 << 10 // bytes
@@ -45,10 +45,11 @@ const (
 // does not take the memory and file descriptors of all others.
 //
 // When the limit is reached, a new connection replaces one that is waiting for its client. A
-// connection is also waiting while the body of a request is incomplete. Otherwise a client could
-// hold it for as long as a body may take by sending single bytes. It is also waiting while the
-// client does not read its answer. These are closed in order, the one that has waited longest
-// first:
+// connection is also waiting while the body of a request is incomplete. Otherwise a client
+// could hold the connection for as long as a body may take, by sending single bytes. A
+// connection is also waiting while the client does not read its answer. Waiting connections are
+// closed in the order of these classes; within a class, the connection that has waited longest
+// is closed first:
 //
 //  1. no request completed, and no request in progress
 //  2. no request completed, and a body is incomplete
@@ -59,8 +60,8 @@ const (
 // So a flood of connections that send nothing, or send slowly, replaces only itself. Clients
 // that come back for another request keep their connections, and so do registries that post
 // their next events. If all connections are being answered, the new one gets 503 with
-// Retry-After. One address may have half of the limit, unless it is a trusted proxy or this
-// machine. Beyond that, it replaces its own connections.
+// Retry-After. One address may have half of the limit, unless the address is a trusted proxy or
+// this machine. Beyond this half, a new connection replaces another of the same address.
 //
 // Admitting a connection takes a constant number of steps.
 //
@@ -129,7 +130,8 @@ type connection struct {
 	since     time.Time // when it began to wait, if it is receiving
 	resting   bool      // no request is in progress
 	completed bool      // a request was completed
-	// HTTP/1: the handler is done, and the server reads the rest of the body before it answers.
+	// HTTP/1: the handler has returned, and the server reads the rest of the body before it
+	// sends the answer.
 	unread   bool
 	handlers int  // that are running; HTTP/2 may have several
 	bodies   int  // that they wait for
@@ -137,7 +139,8 @@ type connection struct {
 	ended    bool // no handler is running, but its answer may not be sent yet
 	gone     bool
 
-	// The body of the current HTTP/1 request. It is here so that a small body allocates nothing.
+	// The body of the current HTTP/1 request. It is a field, so that a small body allocates
+	// nothing.
 	small body
 }
 
@@ -167,7 +170,8 @@ func (c *Connections) Stats() ConnectionsStats {
 	return ConnectionsStats{Open: c.open, Closed: c.closed.Load(), Refused: c.refused.Load()}
 }
 
-// Bound returns a listener that limits its connections. Its server must be passed to Watch.
+// Bound returns a listener that limits its connections. The server that serves this listener
+// must be passed to Watch.
 func (c *Connections) Bound(l net.Listener) net.Listener { return &bounded{l, c} }
 
 type bounded struct {
@@ -175,7 +179,8 @@ type bounded struct {
 	connections *Connections
 }
 
-// Accept returns the next connection that may be served. It closes the others.
+// Accept returns the next connection that may be served. It closes the connections over the
+// limit.
 func (b *bounded) Accept() (net.Conn, error) {
 	for {
 		conn, err := b.Listener.Accept()
@@ -261,7 +266,8 @@ func (c *Connections) writing(own *connection, n int) {
 	c.place(own)
 }
 
-// body is the body of a request. It records in its connection whether the server waits for it.
+// body is the body of a request. It records in its connection whether the server waits for data
+// of the body.
 type body struct {
 	io.ReadCloser
 	own     *connection
@@ -272,8 +278,9 @@ type body struct {
 	ended   bool  // Read returned io.EOF
 }
 
-// watchBody returns a request whose body records whether it is waited for, and that body; nil if
-// it is absent. If restore is not nil, it must be the request's body again after the handler.
+// watchBody returns a request whose body records whether the server waits for it. It also
+// returns that body, or nil if the request has no body. If the result restore is not nil, the
+// caller must set it as the request's body again after the handler.
 func (own *connection) watchBody(r *http.Request) (b *body, watched *http.Request, restore io.ReadCloser) {
 	// In HTTP/2 a request may declare an empty body and leave it open.
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 && r.Header["Content-Length"] == nil {
@@ -281,8 +288,9 @@ func (own *connection) watchBody(r *http.Request) (b *body, watched *http.Reques
 	}
 	if r.ProtoMajor == 1 && 0 < r.ContentLength && r.ContentLength <= tokenserver.SmallForm && r.Header["Expect"] == nil {
 		// The server checks the type of a body to find out whether it is large, or follows
-		// "Expect: 100-continue". This one is neither. HTTP/1 has one request at a time, so one
-		// body is enough.
+		// "Expect: 100-continue". This body is neither large nor sent after "Expect:
+		// 100-continue". HTTP/1 has one request at a time, so one body for each connection is
+		// enough.
 		restore = r.Body
 		own.small = body{ReadCloser: restore, own: own, missing: r.ContentLength}
 		r.Body = &own.small
@@ -294,7 +302,7 @@ func (own *connection) watchBody(r *http.Request) (b *body, watched *http.Reques
 	return b, &other, nil
 }
 
-// Read records in the connection whether the body is still waited for.
+// Read records in the connection whether the server still waits for the body.
 func (b *body) Read(p []byte) (int, error) {
 	if !b.ended { // HTTP/2 may send the end in a frame of its own, after all bytes
 		b.own.of.await(b, true)
@@ -311,8 +319,9 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begin records that a handler begins. From now on its body counts as waited for, unless it is
-// empty: the server itself may read it before it answers.
+// begin records that a handler begins. From now on, the connection counts as waiting for the
+// body unless the body is empty: even if the handler does not read the body, the server can
+// read it before it sends the answer.
 func (c *Connections) begin(own *connection, b *body) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -324,7 +333,7 @@ func (c *Connections) begin(own *connection, b *body) {
 	c.place(own)
 }
 
-// await records whether a body is waited for.
+// await records whether the server waits for a body.
 func (c *Connections) await(b *body, awaited bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -353,8 +362,8 @@ func (c *Connections) end(own *connection, b *body, major int) {
 		}
 	}
 	switch {
-	// The states of http.Server say less: in HTTP/2 a connection is idle before its first
-	// request.
+	// The states of http.Server are not enough: in HTTP/2 a connection has the state idle even
+	// before its first request.
 	case b == nil, b.there:
 		own.completed = true
 	case major == 1:
@@ -403,7 +412,8 @@ func (c *Connections) note(own *connection, state http.ConnState) {
 	c.place(own)
 }
 
-// admit counts a new connection. It returns nil if even the places over the limit are taken.
+// admit counts a new connection. It returns nil if all places are taken, including the
+// maxOverLimit places over the limit.
 func (c *Connections) admit(conn net.Conn) *connection {
 	own := &connection{Conn: conn, of: c, from: origin(conn)}
 	c.mu.Lock()
@@ -446,7 +456,7 @@ func (c *Connections) admit(conn net.Conn) *connection {
 	return own
 }
 
-// longest returns the connection to close first; nil if all are being answered.
+// longest returns the connection to close first, or nil if all connections are being answered.
 func (c *Connections) longest(w *waiting) *connection {
 	for i := range w {
 		l := &w[i]
@@ -462,7 +472,7 @@ func (c *Connections) longest(w *waiting) *connection {
 	return nil
 }
 
-// place appends a connection to the lists of its class, unless it is in them.
+// place appends a connection to the lists of its class, unless it is in these lists already.
 func (c *Connections) place(own *connection) {
 	if own.gone || own.overLimit {
 		return
@@ -473,7 +483,7 @@ func (c *Connections) place(own *connection) {
 		to = idle
 	case own.resting:
 		to = silent
-	// A handler runs that does not wait for its client, or a request has just arrived.
+	// Either a handler runs that does not wait for its client, or a request has just arrived.
 	case !own.unread && (own.bodies+own.writes < own.handlers || own.handlers == 0 && !own.ended):
 	case !own.unread && (own.writes > 0 || own.ended):
 		to = receiving

@@ -137,8 +137,8 @@ func (h *hall) want(what, got, want string) {
 	}
 }
 
-// docker_auth: an open header held its connection for 35 s, and their number was unlimited. A
-// client that opens many only replaces its own.
+// In docker_auth, an incomplete header held its connection for 35 s, and the number of
+// connections was unlimited. Here, a client that opens many connections only replaces its own.
 func TestFloodOfOpenHeadersBlocksNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{Most: 8})
@@ -220,8 +220,8 @@ func TestConnectionWithCompleteBodyIsNotClosed(t *testing.T) {
 	}
 }
 
-// A client that sends "Expect: 100-continue" and gets a final answer is not asked for the body.
-// The server recognizes such a body by its type.
+// If a client sends "Expect: 100-continue" and gets a final answer, the server does not ask for
+// the body. http.Server recognizes such a body by its Go type.
 func TestUnreadBodyIsNotRequested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{})
@@ -283,8 +283,8 @@ func TestLaterBodyKeepsItsConnectionInAFlood(t *testing.T) {
 	})
 }
 
-// In HTTP/2 the end of a body is a frame of its own. It is waited for only if the handler reads
-// on.
+// In HTTP/2 the end of a body can be a frame of its own. The server waits for this frame only
+// if the handler reads up to the end.
 func TestEndOfABodyIsAwaitedIfItIsRead(t *testing.T) {
 	for _, text := range []string{"", "abc"} {
 		c := server.NewConnections(server.ConnectionsOptions{})
@@ -313,7 +313,7 @@ func TestEndOfABodyIsAwaitedIfItIsRead(t *testing.T) {
 	}
 }
 
-// reading calls a function when it is read, and is empty.
+// reading is an empty io.Reader that calls a function when it is read.
 type reading func()
 
 func (r reading) Read([]byte) (int, error) { r(); return 0, io.EOF }
@@ -348,8 +348,9 @@ func TestWatchingASmallBodyAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Connections without a completed request are closed first, even if their address has few.
-// Users behind one address used to lose theirs to a flood from many.
+// Connections without a completed request are closed first, even if their address has few
+// connections. In an earlier version, users behind one address lost their connections to a
+// flood from many addresses.
 func TestSilentConnectionsAreClosedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{Most: 10})
@@ -373,8 +374,8 @@ func TestSilentConnectionsAreClosedFirst(t *testing.T) {
 	})
 }
 
-// A client that requests a long answer and does not read it used to keep a connection for a
-// minute.
+// In an earlier version, a client that requested a long answer and did not read it kept its
+// connection for a minute.
 func TestConnectionsThatDoNotReadAreClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{Most: 4})
@@ -435,8 +436,8 @@ func untilWaiting(t *testing.T, c *server.Connections, want [4]int) {
 	})
 }
 
-// In HTTP/2 a connection has several requests. It is being answered if one of them does not wait
-// for its client.
+// In HTTP/2 a connection has several requests. The connection counts as being answered if at
+// least one of these requests does not wait for the client.
 func TestSlowBodiesOfHTTP2(t *testing.T) {
 	certificates, err := server.SelfSigned(time.Now())
 	if err != nil {
@@ -548,7 +549,7 @@ func TestHTTP2ConnectionWithoutARequestIsSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	// The preface, and settings without any.
+	// The preface of HTTP/2, and an empty SETTINGS frame.
 	if _, err := io.WriteString(silent, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
 		t.Fatal(err)
 	}
@@ -563,7 +564,8 @@ func TestHTTP2ConnectionWithoutARequestIsSilent(t *testing.T) {
 	<-ended
 }
 
-// Admission once searched all connections, so opening many kept the listener busy.
+// In an earlier version, admission searched all connections, so a client that opened many kept
+// the listener busy.
 func TestAdmissionExaminesOneConnection(t *testing.T) {
 	for _, n := range []int{10, 1000, 20_000} {
 		c := server.NewConnections(server.ConnectionsOptions{Most: n})
@@ -593,8 +595,8 @@ func TestAdmissionExaminesOneConnection(t *testing.T) {
 	}
 }
 
-// After any sequence of events a new connection replaces the one that a search through all would
-// find.
+// After any sequence of events, a new connection replaces the same connection that a search
+// through all connections would find.
 func TestRightConnectionIsClosed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.IntRange(1, 6).Draw(t, "most")
@@ -681,7 +683,7 @@ type nothing struct{ net.Conn }
 
 func (nothing) Close() error { return nil }
 
-// Of the idle connections, the one that was unused for longest is closed.
+// Of the idle connections, the connection that was unused for longest is closed.
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{Most: 3})
@@ -702,7 +704,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	})
 }
 
-// A connection that is being answered is never closed: the new one gets 503.
+// A connection that is being answered is never closed: the new connection gets 503.
 func TestConnectionOverTheLimitGets503(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{Most: 2})
@@ -732,7 +734,8 @@ func TestConnectionOverTheLimitGets503(t *testing.T) {
 	})
 }
 
-// One address, or one /64, may have half of the connections. A proxy is not limited.
+// One IPv4 address, or one /64 of IPv6, may have half of the connections. This limit does not
+// apply to a trusted proxy.
 func TestOneAddressHasHalfOfThePlaces(t *testing.T) {
 	for _, tt := range []struct {
 		what, from string

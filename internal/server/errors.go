@@ -32,7 +32,8 @@ type clientError = tokenserver.Error
 // requestError is a clientError with its kind for the log and the metrics.
 type requestError struct {
 	clientError
-	// noRefusal: not logged, or badRequest if the status is one
+	// noRefusal: the error is not logged, or logged as badRequest if the status is that of a
+	// bad request
 	kind refusal
 }
 
@@ -56,7 +57,8 @@ func problem(status int, code, format string, args ...any) *requestError {
 	return &requestError{clientError: clientError{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}}
 }
 
-// unavailable is a problem that passes: the client may try again in five seconds.
+// unavailable returns a temporary error, which asks the client to try again after a few
+// seconds.
 func unavailable(format string, args ...any) *requestError {
 	return problem(http.StatusServiceUnavailable, codeUnavailable, format, args...).with("Retry-After", "5")
 }
@@ -64,8 +66,9 @@ func unavailable(format string, args ...any) *requestError {
 // errTooManyConnections means that a connection is over the limit of its listener.
 var errTooManyConnections = errors.New("too many connections are open")
 
-// Panicked returns an error for a panic of a handler. It holds the stack, which only the log may
-// show. The text may contain what the client sent, as with panics of strconv and regexp.
+// Panicked returns an error for a panic of a handler. The error contains the stack, which only
+// the log may show. Its text can contain what the client sent, because panics of strconv and
+// regexp quote their input.
 func Panicked(p any) error {
 	return fmt.Errorf("panic: %s\n%s", secret.Redact(fmt.Sprint(p)), debug.Stack())
 }
@@ -93,10 +96,11 @@ func known(err error) *requestError {
 	case isExplained: // the credential is genuine: only its holder sees this
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s", explained).oauth("invalid_grant")
 	case errors.Is(err, identity.ErrRejected):
-		// One text for unknown, wrong, disabled and expired.
+		// Unknown, wrong, disabled and expired credentials get the same text.
 		return tokenserverError(tokenserver.ErrRejected)
 	case errors.Is(err, identity.ErrRateLimited):
-		// Not 401: the password was not checked, and a client must not prompt for another one.
+		// The status is not 401, because the password was not checked, and the client must not
+		// prompt for another password.
 		after := time.Second
 		if t, ok := errors.AsType[*identity.RateLimitedError](err); ok {
 			after = max(after, t.After)
@@ -117,7 +121,8 @@ func known(err error) *requestError {
 	return tokenserverError(err)
 }
 
-// tokenserverError returns the error of tokenserver as a requestError; nil if it is not one.
+// tokenserverError returns an error of package tokenserver as a requestError, or nil for any
+// other error.
 func tokenserverError(err error) *requestError {
 	e := tokenserver.Known(err)
 	switch {
@@ -130,7 +135,8 @@ func tokenserverError(err error) *requestError {
 }
 
 // fail writes an error in the format of registry errors, which every client shows. A POST gets
-// the format of RFC 6749 too. An unexpected error is logged under an id and not shown.
+// the format of RFC 6749 too. An unexpected error is logged with an id, and the client gets
+// only the id.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	s.tarpit.delay(r.Context(), err)
 	e := known(err)
@@ -147,7 +153,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e.Write(w, r)
 }
 
-// refused logs a bad request. The journal has no entry for it, because no rule decided it.
+// refused logs a bad request. The journal has no entry for such a request, because no rule
+// decided about it.
 func (s *Server) refused(r *http.Request, e *requestError) {
 	kind := e.kind
 	if kind == noRefusal {

@@ -26,13 +26,13 @@ func (own *connection) Asks(r *http.Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), connectionKey{}, own))
 }
 
-// Body is the body of a request.
+// Body exports body, the body of a request.
 type Body = body
 
 // Answer begins a request on a connection.
 func (own *connection) Answer() { own.of.note(own, http.StateActive) }
 
-// Send begins a request on a connection, with a body that has yet to come.
+// Send begins a request on a connection. The body of the request has not arrived yet.
 func (own *connection) Send() *Body {
 	own.Answer()
 	b := &body{own: own, missing: 1}
@@ -46,7 +46,7 @@ func (b *body) Arrive() {
 	b.own.of.await(b, false)
 }
 
-// Complete ends a request. Its body is nil if it has none.
+// Complete ends a request. The argument is nil if the request has no body.
 func (own *connection) Complete(b *Body) {
 	if b == nil {
 		own.of.begin(own, nil)
@@ -57,14 +57,15 @@ func (own *connection) Complete(b *Body) {
 	own.of.note(own, http.StateIdle)
 }
 
-// Gone reports whether a connection was closed, for another one or otherwise.
+// Gone reports whether a connection was closed, whether for a new connection or for another
+// reason.
 func (own *connection) Gone() bool {
 	own.of.mu.Lock()
 	defer own.of.mu.Unlock()
 	return own.gone
 }
 
-// Looked returns how many connections were examined to find one to close.
+// Looked returns how many connections were examined to find the connection to close.
 func (c *Connections) Looked() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -51,7 +51,8 @@ type harness struct {
 	asked   sync.Map // of each body: when it was asked for
 }
 
-// newHarness returns a harness. change, if not nil, changes its options first.
+// newHarness returns a harness. If the function change is not nil, it changes the options of
+// the harness first.
 func newHarness(t *testing.T, change func(*server.Options, *issuer.Live)) *harness {
 	t.Helper()
 	now := time.Now
@@ -146,7 +147,7 @@ type reply struct {
 // String returns the reply for the message of a failed test.
 func (r reply) String() string { return fmt.Sprintf("%d %s", r.Status, texttest.Readable(r.Body)) }
 
-// ask sends a request; header is a list of names and values.
+// ask sends a request. The parameter header is a list of names and values in turn.
 func (h *harness) ask(method, target, body string, header ...string) reply {
 	h.Helper()
 	r := httptest.NewRequest(method, target, strings.NewReader(body))

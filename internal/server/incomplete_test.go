@@ -23,7 +23,7 @@ func (incomplete) Authenticate(_ context.Context, c identity.Presented) (identit
 }
 
 // A user with a valid credential who is refused gets the true reason, and so does the journal.
-// It is not a wrong password, and does not count as one.
+// Such a refusal does not count as a wrong password.
 func TestRefusalForIncompleteGroupsIsExplained(t *testing.T) {
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {
 		l.Chain = identity.NewChain(identity.Options{

@@ -8,7 +8,8 @@ import (
 )
 
 // Limits of a connection. A client that sends slowly uses little more than the connection. It
-// cannot hold it for long, and loses it when another client needs it (see Connections).
+// cannot hold the connection for long, and loses the connection when another client needs it
+// (see Connections).
 const (
 	headerTimeout = 10 * time.Second
 	readTimeout   = 30 * time.Second

@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics counts requests by outcome. The caller of NewMetrics registers it.
+// Metrics counts requests by outcome. The caller of NewMetrics registers the Metrics.
 type Metrics struct {
 	Tokens    *prometheus.CounterVec // token requests by outcome
 	Envelopes *prometheus.CounterVec // posted envelopes by outcome

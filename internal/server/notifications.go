@@ -14,14 +14,16 @@ import (
 )
 
 const (
-	// maxEnvelope is the longest body, in bytes. Registries send one event per envelope. With
-	// the references to the layers of a large image, 60 kB has been seen.
+	// maxEnvelope is the longest body, in bytes. Registries send one event per envelope. The
+	// largest envelope seen had 60 kB: an event with the references to the layers of a large
+	// image.
 	maxEnvelope = 4 << 20
 	// maxText is how much of an undecodable body is recorded, in bytes.
 	maxText = 4 << 10
 )
 
-// errNotRecorded means that the registry must post the events again.
+// errNotRecorded means that the events are not in the journal. The registry gets an error, so
+// it posts them again.
 var errNotRecorded = errors.New("events could not be written to the journal")
 
 // sender is a Sender with its secret as a hash. Comparing hashes takes the same time for secrets
@@ -79,8 +81,8 @@ func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// entries returns a journal entry for each event of a body, and one with the text of each
-// undecodable part.
+// entries returns a journal entry for each event of a body. For each undecodable part, it
+// returns an entry with the text of this part.
 func (s *Server) entries(registry string, body []byte) []journal.Entry {
 	now := s.Now()
 	events, bad, err := notification.Decode(body)
@@ -101,10 +103,10 @@ func (s *Server) entries(registry string, body []byte) []journal.Entry {
 	return entries
 }
 
-// sender returns the registry that posts a request, found by its secret. Without a secret only a
-// program on this machine may post, for registries that have no secret. If there is exactly one
-// such registry, it is that one. Otherwise sender returns "", and the host of each event
-// decides.
+// sender returns the registry that posts a request, found by its secret. A request without a
+// secret may come only from a program on this machine, and only for registries that have no
+// secret. If exactly one registry has no secret, sender returns that registry. If there are
+// several, it returns "", and the host in each event identifies the registry.
 func (s *Server) sender(r *http.Request) (string, error) {
 	if secret, ok := presentedSecret(r); ok {
 		if service, ok := s.registryOf(secret); ok {
@@ -133,8 +135,8 @@ func (s *Server) sender(r *http.Request) (string, error) {
 	return "", nil
 }
 
-// registryOf returns the registry that has a secret. It compares with all of them, each in
-// constant time.
+// registryOf returns the registry that has a secret. It compares the secret with the secrets of
+// all registries, each in constant time.
 func (s *Server) registryOf(secret string) (service string, ok bool) {
 	sum := sha256.Sum256([]byte(secret))
 	for i := range s.senders {

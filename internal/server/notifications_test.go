@@ -76,8 +76,8 @@ func TestEventIsRecordedOnce(t *testing.T) {
 	}
 }
 
-// A registry repeats whatever is not answered with 200, forever, and queues later events behind
-// it.
+// A registry repeats a notification forever until the answer is 200, and its later events wait
+// meanwhile.
 func TestUndecodableBodyIsRecordedAsText(t *testing.T) {
 	h := newHarness(t, nil)
 	for _, body := range []string{
@@ -97,7 +97,7 @@ func TestUndecodableBodyIsRecordedAsText(t *testing.T) {
 	}
 }
 
-// A full disk is not an internal error with an id: it passes.
+// A full disk is a temporary outage, so the answer is 503 and not an internal error with an id.
 func TestEventsThatCannotBeRecordedGet503(t *testing.T) {
 	h := newHarness(t, nil)
 	if err := h.state.Close(); err != nil {
@@ -133,7 +133,8 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// An event without a time gets the time of its arrival. A later repeat is still a repeat.
+// An event without a time gets the time of its arrival. If the registry posts the event again
+// later, the second post is still recognized as a repeat.
 func TestEventWithoutATimeIsRecordedOnce(t *testing.T) {
 	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Now = func() time.Time { return now } })

@@ -10,16 +10,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// bomb is a condition that panics with what the client sent.
+// bomb is a condition that panics with text that the client sent.
 type bomb struct{}
 
 func (bomb) Holds(r *policy.Request) (bool, error)  { panic("cannot use " + r.Client) }
 func (bomb) Explain(*policy.Request) []policy.Value { return nil }
 func (bomb) String() string                         { return "bomb" }
 
-// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374: secrets in logs. A panic could log one too. It
-// affects only its request: the answer does not describe it, the log has the stack, and the next
-// request is answered.
+// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374: secrets in logs. A panic could log a secret
+// too. A panic affects only its own request: the answer does not describe the panic, the log
+// has the stack, and the next request is answered.
 func TestPanicRevealsNoSecret(t *testing.T) {
 	const canary = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJlLW9mLXRoZS1jYW5hcnk"
 	h := newHarness(t, func(_ *server.Options, live *issuer.Live) {

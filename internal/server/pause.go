@@ -10,13 +10,12 @@ import (
 )
 
 const (
-	// defaultPause is the delay before a rate-limited client gets its answer. A program that
-	// retries at once gets a few answers a second on each connection, instead of as many as the
-	// machine can produce.
+	// defaultPause is the delay before a rate-limited client gets its answer. With the delay, a
+	// program that retries at once gets only a few answers a second on each connection.
 	defaultPause = 250 * time.Millisecond
 
-	// maxPaused is how many answers may be delayed at once. Any further one is sent at once.
-	// Otherwise delayed answers could take the connections that other clients need.
+	// maxPaused is how many answers may be delayed at once. Any further answer is sent at once.
+	// Otherwise delayed answers could occupy the connections that other clients need.
 	maxPaused = 256
 )
 
@@ -33,8 +32,8 @@ func newTarpit(length time.Duration) *tarpit {
 	return &tarpit{length: length, slots: make(chan struct{}, maxPaused)}
 }
 
-// delay waits if err is a rate limit and a slot is free, and returns early when ctx ends. It is
-// called before the answer is written.
+// delay waits if err is a rate limit and a slot is free. It returns early when ctx ends. Call
+// it before the answer is written.
 func (p *tarpit) delay(ctx context.Context, err error) {
 	if p.length < 0 || !errors.Is(err, identity.ErrRateLimited) {
 		return

@@ -33,14 +33,15 @@ const maxHops = 64
 // the peer is not a trusted proxy, or a trusted proxy forwards the client's address.
 //
 // X-Forwarded-For of a trusted proxy is read from the right up to the first address that is not
-// a trusted proxy. Anyone may have written what is left of that. If that part cannot be read,
-// the address is unknown. It is never assumed to be the proxy's own address. That one may have
-// more access, because a proxy often runs on this machine or in the office network.
+// a trusted proxy. Anyone can forge the addresses to the left of that address. If that address
+// cannot be parsed, the client's address is unknown. The client's address is never assumed to
+// be the proxy's own address, because the proxy's address often has additional access: a proxy
+// often runs on this machine or in the office network.
 //
-// The address is unknown too if other headers show that the request was forwarded, but
-// X-Forwarded-For is missing: then there is a client behind the proxy, and no trusted header
-// names it. Without any such header the peer is the client: a health check of the proxy, or a
-// program on its machine.
+// The address is also unknown if X-Forwarded-For is missing but other headers show that the
+// request was forwarded: in this case a client is behind the proxy, and no trusted header has
+// its address. Without any header that shows forwarding, the peer is the client: a health check
+// of the proxy, or a program on the proxy's machine.
 func (s *Server) remote(r *http.Request) netip.Addr {
 	at, unclear := s.client(r)
 	switch {
@@ -59,7 +60,8 @@ func (s *Server) locate(r *http.Request, c *identity.Presented) {
 	}
 }
 
-// client returns the address as remote does, and the reason if it is unknown.
+// client returns the same address as remote. If the address is unknown, it also returns the
+// reason.
 func (s *Server) client(r *http.Request) (at netip.Addr, unclear string) {
 	at = peer(r)
 	if len(s.TrustedProxies) == 0 || !s.trusted(at) {
@@ -96,14 +98,14 @@ func (s *Server) client(r *http.Request) (at netip.Addr, unclear string) {
 	return at, ""
 }
 
-// hidesClient reports whether a trusted proxy forwarded a request without any header that shows
-// it, as nginx does with proxy_pass alone. The Host header shows it: clients request tokens at
-// the public URL, and such a proxy sends its own name for this server.
+// hidesClient reports whether a trusted proxy forwarded a request without any forwarding
+// header, as nginx does with proxy_pass alone. Only the Host header reveals such a proxy:
+// clients request tokens at the public URL, but the proxy sends its own name for this server.
 func (s *Server) hidesClient(r *http.Request) bool {
 	if s.PublicHost == "" || r.Header["X-Forwarded-For"] != nil || !s.trusted(peer(r)) {
 		return false
 	}
-	// If another header shows it, the address is unknown, and remote logs that.
+	// If a forwarding header is present, the address is unknown, and remote logs this.
 	return forwarding(r) == "" && !strings.EqualFold(hostname(r.Host), hostname(s.PublicHost))
 }
 
@@ -154,8 +156,8 @@ func (s *Server) trusted(at netip.Addr) bool {
 
 // local reports whether a program on this machine sent a request. A forwarded request is not
 // local, wherever the proxy runs, unless a trusted proxy states that its client is local. A
-// request of a browser is not local either: a page of any site may post to localhost, and its
-// own host name may resolve to this machine.
+// request of a browser is not local either: a page of any site can post to localhost, and the
+// site's own host name can resolve to this machine.
 func (s *Server) local(r *http.Request) bool {
 	at := peer(r)
 	if !at.IsLoopback() || !endpoint.Local(hostname(r.Host)) || r.Header["Origin"] != nil || r.Header["Sec-Fetch-Site"] != nil {

@@ -22,8 +22,9 @@ var proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustPar
 
 func trusting(o *server.Options, _ *issuer.Live) { o.TrustedProxies = proxies }
 
-// An unreadable address is unknown. It is never the proxy's own, which may have more access.
-// Gitea CVE-2026-20896: proxy headers are believed only from trusted proxies.
+// If the client's address cannot be read, it is unknown. The proxy's own address, which can
+// have additional access, is never used instead. Gitea CVE-2026-20896: proxy headers are
+// believed only from trusted proxies.
 func TestAddressesBehindProxies(t *testing.T) {
 	const unknown = ""
 	xff := func(lines ...string) []string {
@@ -113,7 +114,8 @@ func TestAddressesBehindProxies(t *testing.T) {
 	}
 }
 
-// nginx with proxy_pass alone sends no header about its client. Its Host header shows that.
+// nginx with proxy_pass alone sends no header about its client. Its Host header reveals that it
+// forwards.
 func TestProxyThatHidesClientsIsLogged(t *testing.T) {
 	const path = "/token?service=a.example.com"
 	for _, tt := range []struct {
@@ -145,7 +147,8 @@ func TestProxyThatHidesClientsIsLogged(t *testing.T) {
 	}
 }
 
-// An unknown address never grants access: a deny that depends on it applies, an allow does not.
+// An unknown address never grants access: a deny rule that depends on the address applies, and
+// an allow rule that depends on it does not.
 func TestUnknownAddressGrantsNothing(t *testing.T) {
 	conditions := when.NewCompiler()
 	condition := func(text string) policy.Condition {
@@ -191,8 +194,8 @@ func TestUnknownAddressGrantsNothing(t *testing.T) {
 	}
 }
 
-// Events without a secret are for programs on this machine. A client with an unknown address is
-// not one.
+// Events without a secret are for programs on this machine. A client with an unknown address
+// does not count as such a program.
 func TestAnUnknownAddressIsNotLocal(t *testing.T) {
 	for _, header := range [][]string{
 		{"X-Forwarded-For", "6.6.6.6:1234"}, {"X-Forwarded-For", "unknown"}, {"X-Forwarded-For", "[2001:db8::1]:443"}, {"X-Forwarded-For", ""},
@@ -210,8 +213,8 @@ func TestAnUnknownAddressIsNotLocal(t *testing.T) {
 	}
 }
 
-// Hiding the address does not evade a limit: all clients that do so behind one proxy share its
-// limit.
+// A client cannot evade a limit by hiding its address: all clients with a hidden address behind
+// one proxy share the limit of the proxy's address.
 func TestUnknownAddressIsLimitedByTheProxy(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)
 	h := newHarness(t, func(o *server.Options, l *issuer.Live) {
@@ -237,8 +240,8 @@ func TestUnknownAddressIsLimitedByTheProxy(t *testing.T) {
 	}
 }
 
-// FuzzForwardedFor compares with a naive parser. An address is returned only if it was written
-// as a whole, and the proxy's own only if it was written.
+// FuzzForwardedFor compares with a naive parser. The server uses an address only if a header
+// contains exactly this address. The same holds for the proxy's own address.
 func FuzzForwardedFor(f *testing.F) {
 	for _, text := range []string{
 		"6.6.6.6:1234", "[2001:db8::1]:443", `"[2001:db8::1]:443"`, "unknown", "_hidden", "fe80::1%eth0", "::ffff:1.2.3.4", "", ",", " , ",

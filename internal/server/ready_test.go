@@ -7,8 +7,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// Harbor GHSA-prh4-vhfh-24mj and similar: the details of a problem may name files and rules, and
-// contain their text. Remote clients see only that the server is not ready.
+// Harbor GHSA-prh4-vhfh-24mj and similar: the details of a problem can name files and rules,
+// and can contain the text of the rules. Remote clients see only that the server is not ready.
 func TestRemoteClientsSeeNoDetails(t *testing.T) {
 	h := server.New(server.Options{Notes: func(inFull bool) []string {
 		if inFull {

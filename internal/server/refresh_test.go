@@ -60,8 +60,8 @@ func (h *harness) refreshToken(r reply) string {
 	return *answer.RefreshToken
 }
 
-// docker login uses GET, containerd uses POST. Then both post the refresh token they got, and
-// keep it.
+// docker login uses GET, containerd uses POST. Afterwards both clients post the refresh token
+// that they got, and keep this refresh token.
 func TestRefreshTokenRoundTrip(t *testing.T) {
 	h, own := withAccounts(t)
 	operator := admin.Operator("root")
@@ -100,7 +100,8 @@ func TestRefreshTokenRoundTrip(t *testing.T) {
 		if r := post("grant_type", "refresh_token", "refresh_token", got, "service", "b.example.com"); r.Status != 401 || !strings.Contains(r.Body, "invalid_grant") {
 			t.Errorf("%s, at another registry: %s", who, r)
 		}
-		// Only on request: go-containerregistry would use nothing else from then on.
+		// A client gets a refresh token only on request: go-containerregistry would use only
+		// the refresh token from then on.
 		for what, r := range map[string]reply{
 			"GET":             h.ask("GET", "/token?service=a.example.com", "", "Authorization", basic(tt.name, tt.secret)),
 			"GET, with false": h.ask("GET", "/token?service=a.example.com&offline_token=false", "", "Authorization", basic(tt.name, tt.secret)),

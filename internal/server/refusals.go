@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loglimit"
 )
 
-// refusal is a kind of request that fails, or is not what it seems, because of a wrong setup
-// between the client and this server. Clients show their users little or nothing of it, so it is
-// logged for the operator.
+// refusal is a kind of request that fails, or has an unexpected result, because of a wrong
+// setup between the client and this server. Clients show their users little or nothing about
+// the cause, so the request is logged for the operator.
 type refusal string
 
 const (
@@ -31,7 +31,7 @@ const (
 	badRequest        refusal = "bad_request"
 )
 
-// messages describes each kind, and what to do about it.
+// messages has a text for each kind: what is wrong, and how to fix it.
 var messages = map[refusal]string{
 	wrongSecret:       "events refused, wrong or missing secret: compare the header Authorization in the registry's notifications with notifications.secret of the registry here",
 	wrongNotification: "events posted to a path that is not served: correct the URL of the endpoint in the registry's notifications",
@@ -56,8 +56,8 @@ func kindsOfRefusals() string {
 	return strings.Join(kinds, ", ")
 }
 
-// Refusals logs requests that fail because of a wrong setup: the first of a kind at once, then
-// at most one line a minute. It is kept across reloads.
+// Refusals logs requests that fail because of a wrong setup: the first request of a kind at
+// once, then at most one line a minute. A Refusals is kept across reloads.
 type Refusals struct{ kinds map[refusal]*loglimit.Limit }
 
 // NewRefusals returns an empty Refusals.
@@ -69,8 +69,9 @@ func NewRefusals() *Refusals {
 	return r
 }
 
-// note logs a request, unless a line of its kind was logged less than a minute ago. attrs
-// describe the request. The caller makes text from the client safe to print.
+// note logs a request, unless a line of its kind was logged less than a minute ago. The
+// parameter attrs describes the request. Before the call, the caller must make text from the
+// client safe to print.
 func (r *Refusals) note(log *slog.Logger, now time.Time, kind refusal, attrs ...any) {
 	missed, ok := r.kinds[kind].Allow(now)
 	if !ok {

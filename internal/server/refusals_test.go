@@ -96,8 +96,8 @@ func TestWrongSetupIsLogged(t *testing.T) {
 	}
 }
 
-// Valid requests cause no such line. Setting the clock back suppresses no line. Client text
-// cannot break the log.
+// Valid requests are not logged as a wrong setup. Setting the clock back does not suppress a
+// line. Text from a client cannot break the log.
 func TestValidRequestsAreNotLogged(t *testing.T) {
 	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Now = func() time.Time { return now } })
@@ -185,7 +185,8 @@ func TestNoEventsAreExpectedOfAnEventlessRegistry(t *testing.T) {
 	}
 }
 
-// If clients push and the registry reports nothing, its notifications are set up wrongly.
+// If clients push and the registry reports no events, the registry's notifications are set up
+// wrongly.
 func TestSilentRegistryIsLogged(t *testing.T) {
 	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Now = func() time.Time { return now } })

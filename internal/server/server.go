@@ -2,8 +2,8 @@
 // the receiver of registry notifications, public keys, health checks and metrics, and it mounts
 // the API.
 //
-// A handler decodes the request, calls one package, encodes the answer, and returns an error if
-// that failed. errors.go maps errors to HTTP.
+// A handler decodes the request, calls one package, and encodes the answer. If a step fails,
+// the handler returns the error, and errors.go maps the error to an HTTP response.
 package server
 
 import (
@@ -33,17 +33,17 @@ type Options struct {
 	NotificationsPath string   // default /notifications
 
 	Senders        []Sender       // registries that may post events
-	Open           bool           // anyone may post events
+	Open           bool           // anyone may post events, without a secret
 	TrustedProxies []netip.Prefix // their X-Forwarded-For is trusted
 	// The host of the public URL; "": unknown, or all clients are on this machine.
 	PublicHost     string
 	AllowedOrigins []string // of web pages that may request tokens
-	// The delay before a rate-limited client gets its answer; 0: 250 ms; negative: none.
+	// The delay before a rate-limited client gets its answer; 0: defaultPause; negative: none.
 	Pause time.Duration
 
 	Ready []Check // the checks of /readyz
-	// Notes returns warnings for /readyz; nil: none. inFull means that the client may see file
-	// names and rules.
+	// Notes returns warnings for /readyz; nil: none. The argument inFull means that the client
+	// may see file names and rules.
 	Notes   func(inFull bool) []string
 	Metrics *Metrics
 	// Refusals logs requests that fail because of a wrong setup; nil: a new one.
@@ -58,7 +58,7 @@ type Options struct {
 // Sender is a registry that posts events.
 type Sender struct {
 	Service string
-	Secret  identity.Secret // zero: only loopback may post for it
+	Secret  identity.Secret // zero: only loopback may post for this registry
 	// host:port that its clients use; it distinguishes registries without a secret.
 	Host      string
 	Eventless bool // it never reports events
@@ -160,7 +160,8 @@ func delegate(h http.Handler) handler {
 	}
 }
 
-// handle turns a handler into an http.Handler. It writes errors, and recovers panics.
+// handle turns a handler into an http.Handler. The http.Handler writes errors as responses, and
+// recovers panics.
 func (s *Server) handle(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -179,8 +180,9 @@ func (s *Server) handle(h handler) http.Handler {
 	})
 }
 
-// notFound handles paths without a handler. If a registry's config names a wrong path for tokens
-// or events, clients show little of that, so it is logged for the operator.
+// notFound handles paths without a handler. If a registry's config names a wrong path for
+// tokens or events, clients show little of the cause, so the request is logged for the
+// operator.
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) error {
 	forToken := wantsToken(w, r)
 	if r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) && !forToken {

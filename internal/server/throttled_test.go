@@ -16,8 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// A client that guesses passwords gets 429 in a form that docker shows and other clients wait
-// for. The journal has one entry for it.
+// A client that guesses passwords gets the status 429. docker shows the text of this answer,
+// and other clients wait before they try again. The journal has one entry for each delay.
 func TestGuessingIsRateLimited(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {

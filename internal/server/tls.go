@@ -20,8 +20,8 @@ import (
 
 // CertificateFiles returns a TLS configuration with the certificate of two PEM files. When a
 // client connects, the files are checked for changes, at most once a second. So a program that
-// renews certificates only has to write them. If a new pair cannot be read, the last one stays
-// in use, and the error is logged once.
+// renews certificates only has to write the files. If a new pair cannot be read, the last pair
+// stays in use, and the error is logged once.
 func CertificateFiles(certificate, key string, now func() time.Time, log *slog.Logger) (*tls.Config, error) {
 	p := &pair{certificate: certificate, key: key, now: now, log: log}
 	if err := p.load(); err != nil {
@@ -57,9 +57,9 @@ func (p *pair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return p.current, nil
 }
 
-// load reads the pair. While it is being replaced, one file may be new and the other old. Such a
-// pair fails to load. The next check loads it, because the modification time of the other file
-// changes.
+// load reads the pair. While a program replaces the pair, one file can be new and the other
+// old. Such a pair fails to load. When the program has written the second file, its
+// modification time has changed, so the next check loads the new pair.
 func (p *pair) load() error {
 	stamp := p.modified()
 	c, err := tls.LoadX509KeyPair(p.certificate, p.key)

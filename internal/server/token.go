@@ -83,8 +83,8 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 }
 
 // crossOrigin sets the CORS headers for pages of the allowed origins, and answers preflight
-// requests. It reports whether the request is answered. The browser's own credentials are not
-// allowed: the page has to present its own.
+// requests. It reports whether the request is answered. Credentials that the browser stores for
+// this server are not allowed: the page has to present credentials itself.
 func (s *Server) crossOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
 	if len(s.AllowedOrigins) == 0 {
 		return false

@@ -233,8 +233,8 @@ func TestAnIdenticalFreshAnswerReusesItsToken(t *testing.T) {
 	}
 }
 
-// Clients that show the text of a refusal get one. The others get the token, as the
-// specification prefers.
+// Clients that show the text of a refusal get a refusal. All other clients get a token with
+// less access, as the specification prefers.
 func TestRefusalIsExplainedToClientsThatShowIt(t *testing.T) {
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) { l.Registries["a.example.com"].Explained = true })
 	bob := basic("bob", bobPassword)

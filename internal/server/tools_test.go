@@ -16,7 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// Requests as the tools' sources make them, where they differ from docker's.
+// These are the requests that tools send according to their source code, as far as they differ
+// from docker's requests.
 func TestWhatToolsSend(t *testing.T) {
 	h := newHarness(t, nil)
 	ann := basic("ann", annPassword)

@@ -22,8 +22,8 @@ var (
 	errNoLookup = errors.New("it cannot look a name up without the password")
 )
 
-// Elsewhere reports whether a source beside the accounts has a login. Remote sources are not
-// asked about the logins of robots.
+// Elsewhere reports whether a source other than the accounts has the login. For the login of a
+// robot, it calls no remote source.
 func (s *Set) Elsewhere(ctx context.Context, login string) (found accounts.Elsewhere) {
 	robot := strings.HasPrefix(login, accounts.RobotPrefix)
 	for _, source := range s.Sources {
@@ -60,7 +60,7 @@ func (s *Source) has(ctx context.Context, login string) (bool, error) {
 	return has, err
 }
 
-// advice returns what to do in place of adding an account whose name the source has.
+// advice returns what to do instead of adding an account, if the source already has its name.
 func (s *Source) advice(login string) string {
 	switch h := s.Config.HTPasswd; {
 	case h == nil:
@@ -71,8 +71,8 @@ func (s *Source) advice(login string) string {
 	return fmt.Sprintf("to bring it along with its password and groups, write its line of entries to a file and use tidewaiter import htpasswd FILE; or remove %s there", login)
 }
 
-// once is a Finder that is not asked again after an outage. A command that looks up many names
-// then waits for it only once.
+// once is a Finder that is not called again after an outage. So a command that looks up many
+// names waits only once for a source that is down.
 type once struct {
 	identity.Finder
 

@@ -146,8 +146,8 @@ func (b *builder) ldap(s *Source) error {
 	return nil
 }
 
-// takenBefore reports whether a source that checks passwords before the given one knows a name:
-// a local one, or a remote one above it.
+// takenBefore reports whether a name is known to a source that checks passwords before the
+// given source: to a local source, or to a remote source above the given one.
 func (s *Set) takenBefore(ctx context.Context, source *Source, name string) (bool, error) {
 	above := true
 	for _, other := range s.Sources {
@@ -226,10 +226,10 @@ func (b *builder) oidc(s *Source) error {
 	return nil
 }
 
-// settingsID identifies the settings that decide who may sign in, as whom, and with which groups
-// and claims. The lifetime of access tokens is not among them.
+// settingsID identifies the settings that decide who may sign in, as whom, and with which
+// groups and claims. The lifetime of access tokens is not among these settings.
 func settingsID(c *config.OIDC) string {
-	// It cannot fail: these are texts, lists and maps of texts.
+	// Marshal cannot fail: the settings are texts, lists of texts and maps of texts.
 	text, _ := json.Marshal([]any{c.Preset, c.Issuer, c.Audience, c.Kind, c.Principal, c.Groups, c.Claims, c.Require})
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])

@@ -1,8 +1,7 @@
-// Package sources builds the identity sources of a config. It answers: how does a section of
-// `identity` become a source, and which names can that source have?
+// Package sources builds the identity sources of a config. It answers two questions: how does
+// an entry of `identity` become a source, and which names can this source have?
 //
-// The table kinds has a row for each kind of source. It is the only place outside of the config
-// that distinguishes them.
+// The table kinds has a row for each kind of source.
 package sources
 
 import (
@@ -28,9 +27,10 @@ import (
 // Options are what the sources of a process share. The zero value is for checks and lookups
 // without a running service.
 type Options struct {
-	// Accounts returns the accounts, or nil if there is no database. It is called when the first
-	// request needs them: they are opened after the sources are built, so that an invalid config
-	// does not create a database. A nil function returns nil.
+	// Accounts returns the accounts, or nil if there is no database. Accounts is called when
+	// the first request needs the accounts: they are opened after the sources are built, so
+	// that an invalid config does not create a database. If Accounts is nil, there is no
+	// database.
 	Accounts func() *accounts.Accounts
 
 	Hashing *password.Hashing                       // nil: a new one
@@ -39,14 +39,14 @@ type Options struct {
 	Log     *slog.Logger                            // nil: no log
 	Now     func() time.Time                        // nil: time.Now
 
-	// Before is the set of the last generation. The new one takes over the keys of issuers, and
-	// compares password files with it. It may be nil.
+	// Before is the set of the last generation, or nil. The new set takes over the keys of its
+	// issuers, and compares its password files with those of Before.
 	Before *Set
 	// GiveUp means that Elsewhere does not ask a source again after an outage.
 	GiveUp bool
 }
 
-// Set is the sources of a config.
+// Set has the sources of a config.
 type Set struct {
 	Chain   *identity.Chain
 	Sources []*Source // in the order of the config
@@ -66,8 +66,9 @@ type Source struct {
 
 	provider *oidc.Provider // nil: another kind
 
-	// mayHave reports whether the source can have a subject, and the most similar one that it
-	// can have. kind is "group", "user", "robot" or "workload". nil: it can have any.
+	// mayHave reports whether the source can have a subject, and returns the most similar
+	// subject that it can have. The argument kind is "group", "user", "robot" or "workload". If
+	// mayHave is nil, the source can have any subject.
 	mayHave func(kind, name string) (ok bool, similar string)
 	claim   func(name string) when.Kinds // the types of a claim; nil: it provides no claims
 }
@@ -81,7 +82,8 @@ type SignIns struct {
 // kind is a row of the table of kinds.
 type kind struct {
 	remote bool // asked only if no local source knows the name
-	// other means that it has names beside the accounts, which no account may take.
+	// other means that the source has names of its own, outside of the accounts. No account may
+	// have such a name.
 	other bool
 	build func(*builder, *Source) error // its error is strictyaml.Problems where it has a position
 }
@@ -97,8 +99,9 @@ var kinds = map[string]kind{
 	"webhook":  {true, true, (*builder).hook},
 }
 
-// Build builds the sources of a config. The error is a strictyaml.Problems with everything that is
-// wrong. The set is usable then too: a lookup in an invalid source returns its error.
+// Build builds the sources of a config. The error is a strictyaml.Problems with everything that
+// is wrong. The set is usable even if there is an error: a lookup in an invalid source returns
+// the error of this source.
 func Build(cfg *config.Config, o Options) (*Set, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -145,8 +148,8 @@ func Build(cfg *config.Config, o Options) (*Set, error) {
 	return b.set, nil
 }
 
-// Find looks up a principal by name, in the order of a token request. The errors are those of
-// identity.Chain.Find.
+// Find looks up a principal by name. It asks the sources in the same order as a token request
+// does. The errors are those of identity.Chain.Find.
 func (s *Set) Find(ctx context.Context, name string) (*policy.Principal, error) {
 	if strings.HasPrefix(name, accounts.RobotPrefix) {
 		return s.Chain.FindIn(ctx, accounts.Source, name, "") // only accounts know robots
@@ -154,7 +157,7 @@ func (s *Set) Find(ctx context.Context, name string) (*policy.Principal, error) 
 	return s.Chain.Find(ctx, name, "")
 }
 
-// Named returns the source of that name, or nil.
+// Named returns the source with the given name, or nil.
 func (s *Set) Named(name string) *Source {
 	for _, source := range s.Sources {
 		if source.Name == name {
@@ -165,7 +168,8 @@ func (s *Set) Named(name string) *Source {
 }
 
 // MayHave reports whether a principal can match the subject of a rule, such as "group:dev", as
-// far as the settings of the sources tell. If not, meant is the likely correction, or "".
+// far as the settings of the sources determine this. If no principal can, meant is the likely
+// correction, or "".
 func (s *Set) MayHave(subject string) (ok bool, meant string) {
 	kind, name, _ := strings.Cut(subject, ":")
 	if len(s.Sources) == 0 || kind != "group" && kind != "workload" && kind != "robot" {
@@ -184,8 +188,8 @@ func (s *Set) MayHave(subject string) (ok bool, meant string) {
 	return false, meant
 }
 
-// Claim returns the types that a claim can have, 0 if no source provides it. known is false if
-// the settings of the sources do not tell.
+// Claim returns the types that a claim can have, or 0 if no source provides the claim. The
+// result known is false if the settings of the sources do not determine the types.
 func (s *Set) Claim(name string) (types when.Kinds, known bool) {
 	for _, source := range s.Sources {
 		if source.err != nil {

@@ -27,7 +27,7 @@ func TestTheConfigAndThisTableHaveTheSameKinds(t *testing.T) {
 
 const hash = "$2a$04$nHzDJR3hsKTCNOuiWGeoYOTeM2rr.JDk6nO6VgUfTqCVANmLRdlqy"
 
-// load reads a config with one entry of identity for each of the given ones.
+// load reads a config whose section identity has the given entries.
 func load(t *testing.T, entries ...string) *config.Config {
 	t.Helper()
 	dir := t.TempDir()
@@ -48,7 +48,7 @@ func load(t *testing.T, entries ...string) *config.Config {
 	return cfg
 }
 
-// Each kind by itself, with what its settings tell about the names and claims that it can have.
+// each has an example of each kind, with the names and claims that its settings permit.
 var each = map[string]struct {
 	entry string
 	may   []string // subjects
@@ -97,7 +97,8 @@ func TestEachKindIsBuiltAndKnowsItsNames(t *testing.T) {
 	}
 }
 
-// A command works with the valid sources of a config. What needs an invalid one gets its error.
+// A command works with the valid sources of a config. An operation that needs an invalid source
+// gets the error of this source.
 func TestAnInvalidSourceIsAnOutageOfItself(t *testing.T) {
 	cfg := load(t, `htpasswd: { entries: ["ann:`+hash+`"] }`, `ldap: { name: corp, servers: ["ldap://a"], user: { base: "o=x" } }`)
 	set, err := Build(cfg, Options{})

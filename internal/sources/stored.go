@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// stored is the accounts as a source. They are opened after the chain is built.
+// stored is the accounts as a source. The accounts are opened after the chain is built.
 type stored struct{ open func() *accounts.Accounts }
 
 func (s stored) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
@@ -33,7 +33,7 @@ func (s stored) DummyLookup(ctx context.Context, c identity.Presented) error {
 }
 
 // userProvider is an issuer whose users may have access tokens. It finds users by their last
-// sign-in, which the accounts store.
+// sign-in, which is stored with the accounts.
 type userProvider struct {
 	*oidc.Provider
 	name string // "oidc:sso"

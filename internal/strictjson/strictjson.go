@@ -1,8 +1,9 @@
 // Package strictjson decodes JSON so that every reader sees the same values.
 //
 // If a name occurs twice in an object, some readers use the first value and others the last, so
-// a check by one of them says nothing about the other. encoding/json also ignores the case of
-// struct field names. Both matter for signed data that decides what is allowed.
+// a check of the first value says nothing about a reader that uses the last. encoding/json also
+// ignores the case of struct field names. Both differences are dangerous in signed data that
+// decides what is allowed.
 package strictjson
 
 import (
@@ -13,10 +14,10 @@ import (
 	"unicode/utf8"
 )
 
-// Object decodes one JSON object without trailing data. Errors do not repeat any of the text, which
-// may be secret. Values are string, json.Number, bool,
-// nil, []any and map[string]any. Text that is not UTF-8, a name that occurs twice in an object,
-// and values that are nested deeper than maxDepth are errors. Names are compared exactly.
+// Object decodes one JSON object without trailing data. Errors do not contain any part of the
+// text, because the text can be secret. Values are string, json.Number, bool, nil, []any and
+// map[string]any. Text that is not UTF-8, a name that occurs twice in an object, and values
+// that are nested deeper than maxDepth are errors. Names are compared exactly.
 func Object(text []byte, maxDepth int) (map[string]any, error) {
 	if !utf8.Valid(text) {
 		return nil, errors.New("it is not UTF-8")

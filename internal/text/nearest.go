@@ -22,11 +22,11 @@ var synonyms = map[string]string{
 	"remove": "delete", "upload": "push", "download": "pull",
 }
 
-// Nearest returns the known word that was most likely meant by word, or "". It prefers a word
-// that differs only in case or separators, then the only word with this prefix, then the word
-// with the smallest distance, which is at most a third of the letters, then a synonym. Of
-// equally near words it returns the first in the alphabet, so the order of known does not
-// matter.
+// Nearest returns the known word that was most likely meant by word, or "". It returns the
+// first of these that exists: a known word that differs only in case or separators, the only
+// known word with this prefix, the known word with the smallest distance (at most a third of
+// the letters), a synonym. Of equally near words it returns the first in the alphabet, so the
+// order of the known words does not matter.
 func Nearest(word string, known []string) string {
 	plain := simplify(word)
 	if plain == "" || len(word) > maxWord || len(known) > maxWords {
@@ -65,8 +65,8 @@ func Nearest(word string, known []string) string {
 	return ""
 }
 
-// simplify removes differences without meaning: publicURL, public-url and public_url become the
-// same.
+// simplify removes differences without meaning: it returns the same text for publicURL,
+// public-url and public_url.
 func simplify(word string) string {
 	return strings.Map(func(r rune) rune {
 		switch r {
@@ -101,8 +101,8 @@ func distance(a, b string) int {
 	return above[len(b)]
 }
 
-// MeantDuration returns the duration that was likely meant by an invalid one, or "". A number
-// without a unit means seconds, as in other programs.
+// MeantDuration returns the duration that was likely meant by an invalid duration, or "". A
+// number without a unit means seconds, as in other programs.
 func MeantDuration(text string) string {
 	text = strings.ToLower(strings.ReplaceAll(text, " ", ""))
 	digits := len(text) - len(strings.TrimLeft(text, "0123456789"))

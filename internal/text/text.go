@@ -1,8 +1,8 @@
 // Package text makes text from other parties safe to show to people.
 //
-// Names, claims, paths and headers may come from anyone. Printed as they are, they can split a log
+// Names, claims, paths and headers can come from anyone. Unescaped, such text can split a log
 // line in two, move the cursor of a terminal, reverse the order of a line, or look like another
-// name. So every package that prints such text uses this one, and the test of the architecture
+// name. So every package that prints such text uses these functions, and the architecture test
 // forbids others:
 //
 //   - in a sentence, a log line or a table: [Escape], with [Shorten] if nothing else limits the
@@ -22,9 +22,10 @@ import (
 	"unicode/utf8"
 )
 
-// visible reports whether a character can be seen on its own. Not visible are control
-// characters, line ends, all spaces but the usual one, marks that change the text direction,
-// characters without width, unassigned characters, and U+FFFD, which replaces lost text.
+// visible reports whether a character can be seen on its own. These characters are not visible:
+// control characters, line ends, all spaces but the usual space, marks that change the text
+// direction, characters without width, unassigned characters, and U+FFFD, which replaces lost
+// text.
 func visible(r rune) bool {
 	if r < utf8.RuneSelf {
 		return ' ' <= r && r <= '~'
@@ -35,8 +36,8 @@ func visible(r rune) bool {
 }
 
 // Printable reports whether s is UTF-8 and consists of visible characters. A name must be
-// printable, so that no two names differ only in hidden characters. It does not check for spaces
-// at the ends.
+// printable, so that no two names differ only in hidden characters. Printable does not check
+// for spaces at the ends.
 func Printable(s string) bool {
 	for _, r := range s {
 		if !visible(r) { // invalid UTF-8 is U+FFFD here
@@ -59,7 +60,8 @@ func OneLine(s string) bool {
 }
 
 // Escape returns s with each invisible character escaped as in Go: \n, \x1b, \u202e. The result
-// is Printable, and equal to s if s is Printable. It has at most four times as many bytes.
+// is Printable, and equal to s if s is Printable. The result has at most four times as many
+// bytes as s.
 func Escape(s string) string {
 	if Printable(s) {
 		return s
@@ -101,8 +103,9 @@ func appendEscaped(dst []byte, s string, quoted bool) []byte {
 
 const mark = "…"
 
-// Shorten returns s if it has at most most bytes. Otherwise it returns as many whole characters
-// as fit, followed by "…". A shortened name may equal another name, so it is only for people to
+// Shorten returns s if the length of s does not exceed the limit, which is the parameter most,
+// in bytes. Otherwise it returns as many whole characters as fit, followed by "…". Two
+// different names can have the same shortened form, so use a shortened name only for people to
 // read.
 func Shorten(s string, most int) string {
 	if len(s) <= most {
@@ -122,7 +125,8 @@ func cut(s string, end int) int {
 }
 
 // AppendWord appends s as one word. It quotes s if s is empty, not Printable, or has spaces,
-// quotes or backslashes. If s has more than most bytes, "…" replaces the rest.
+// quotes or backslashes. If s is longer than the limit, which is the parameter most, in bytes,
+// "…" replaces the rest.
 func AppendWord(dst []byte, s string, most int) []byte {
 	more := ""
 	if len(s) > most {
@@ -174,8 +178,8 @@ func Duration(d time.Duration) string {
 	return s
 }
 
-// Name returns a name for a sentence: escaped, shortened to 200 bytes, and "" in quotes if it is
-// empty.
+// Name returns a name for a sentence: escaped and shortened to 200 bytes. For an empty name, it
+// returns two double quotes.
 func Name(s string) string {
 	if s == "" {
 		return `""`

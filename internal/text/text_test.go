@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 )
 
-// harmful holds the characters of the table, without a, b and other visible ones.
+// harmful returns the invisible characters of the table texttest.All.
 func harmful(t *testing.T) map[rune]bool {
 	found := map[rune]bool{}
 	for _, h := range texttest.All {
@@ -88,7 +88,8 @@ func TestEscapes(t *testing.T) {
 	}
 }
 
-// A value may hold what some languages need, but nothing that ends a line.
+// A value may contain invisible characters that some languages need, but no character that ends
+// a line.
 func TestOneLine(t *testing.T) {
 	for s, want := range map[string]bool{
 		"": true, "a b": true, "می\u200cخواهم": true, "a\u202eb": true, "a\u00a0b": true,

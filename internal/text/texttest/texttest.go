@@ -3,7 +3,7 @@ package texttest
 
 import "strings"
 
-// Hostile is a text that harms its reader if it is printed as it is, and how.
+// Hostile is a text that harms its reader if it is printed unescaped. Harm describes the harm.
 type Hostile struct{ Text, Harm string }
 
 // All are the hostile texts. Every place that prints text from other parties is tested with
