@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -58,6 +59,7 @@ const invalidBody = "invalid body: "
 //   - The value null, which encoding/json treats as an absent key: "registries": null would
 //     mean all registries. There are two exceptions. If "expires" is null, it means never, and
 //     a claim can have any value.
+//   - The first moment of the year 1 as "expires". It is the zero time, which would mean never.
 //
 // It also refuses text with NUL. It accepts text that is not JSON, because json.Unmarshal
 // returns a better error for such text.
@@ -85,6 +87,9 @@ func checkValue(key string, value any) (err error) {
 	case string:
 		if !isText(value) {
 			return errors.New("a text contains NUL")
+		}
+		if at, err := time.Parse(time.RFC3339, value); err == nil && at.IsZero() && foldCase(key) == foldCase("expires") {
+			return errors.New("expires is in the past")
 		}
 	case []any:
 		for _, item := range value {
