@@ -74,13 +74,13 @@ func accountCommands(kind policy.Kind, sample string) []command {
 before stay valid until they expire. Refresh tokens, which docker and others store in place of a
 password, are revoked for good. Other tokens work again when the account is enabled.`,
 		func(s *session) (accounts.Account, error) { return s.accounts.Disable(s.ctx, s.by, s.login(kind), 0) },
-	), change("enable", "enabled", "Enable a disabled account. It signs in with the password and the tokens that it had.",
+	), change("enable", "enabled", "Enable a disabled account. The account can sign in with the same password and tokens as before.",
 		func(s *session) (accounts.Account, error) { return s.accounts.Enable(s.ctx, s.by, s.login(kind), 0) },
 	), {
 		use:   "expire NAME DURATION",
 		short: fmt.Sprintf("Set when a %s expires", kind),
 		long: `Set when an account expires, counted from now: 90d, 12h, or never. An expired
-account cannot sign in. It is not deleted: set another duration to let it sign in again.`,
+account cannot sign in, but is not deleted: set another duration to let it sign in again.`,
 		example: fmt.Sprintf("  tidewaiter %[1]s expire %[2]s 90d\n  tidewaiter %[1]s expire %[2]s never", kind, sample),
 		opens:   changeAccounts,
 		force:   true,
@@ -119,7 +119,8 @@ that is added later under the same name inherits nothing. To suspend an account,
 	)}
 }
 
-// login returns the login of the account that the first argument names, with the prefix of robots.
+// login returns the login of the account that the first argument names. The login of a robot has
+// the prefix robot+.
 func (s *session) login(kind policy.Kind) string {
 	if kind == policy.Robot && !strings.HasPrefix(s.args[0], accounts.RobotPrefix) {
 		return accounts.RobotPrefix + s.args[0]
@@ -151,8 +152,9 @@ func state(a *accounts.Account) string {
 // expiry formats the end of an account or a token.
 func expiry(t time.Time) string { return cmp.Or(minute(t), "never") }
 
-// printAccount prints the result of a change to an account, or returns err. It prints unchanged,
-// such as "is already disabled", if the account was so before.
+// printAccount prints the result of a change to an account, or returns err. If the account
+// already was as the change wants it, printAccount prints the text unchanged, such as "is already
+// disabled".
 func (s *session) printAccount(a *accounts.Account, err error, result, unchanged string) error {
 	if err != nil {
 		return err
@@ -163,8 +165,8 @@ func (s *session) printAccount(a *accounts.Account, err error, result, unchanged
 	return s.print(api.NewAccount(a), "%s %s %s", result, a.Kind, a.Name)
 }
 
-// warnUnchecked names the sources that could not be asked whether they have the name of a new
-// account.
+// warnUnchecked prints a warning for each source that could not be asked whether it has the name
+// of a new account.
 func (s *session) warnUnchecked(a *accounts.Account) {
 	for _, source := range a.Unchecked {
 		s.warn("could not check whether another source has the name %s: %s", a.Login(), text.Escape(source))

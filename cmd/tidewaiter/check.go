@@ -14,12 +14,13 @@ func checkCommand() command {
 		use:   "check",
 		short: "Check a config, its policy and the files that they name",
 		long: `Check a config, its policy, and the certificates and password files that they
-name. Prints each error with its place and exits 1 if there is one. No port is opened and no
+name. Prints each error with its place, and exits 1 if there is an error. No port is opened and no
 database is changed.
 
-A SQLite database is checked for damage, and for having disappeared. Each directory is asked how
-many wrong passwords lock an account, and a warning is printed unless ldap.attempts is below that
-number. --database also checks the rules in the database and reports where files contradict them.
+A SQLite database is checked: whether it still exists, and whether it is damaged. Each directory
+is asked how many wrong passwords lock an account, and a warning is printed unless ldap.attempts
+is below that number. --database also checks the rules in the database and reports where files
+contradict them.
 
 --files-only opens no database, asks no directory, and lists the checks that it leaves out. Keys,
 secrets and password files that the config names are read.`,

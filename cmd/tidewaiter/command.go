@@ -20,13 +20,14 @@ type command struct {
 	long    string // what help prints first; short if it is empty
 	example string // each line indented by two spaces
 	aliases []string
-	// formerly is a name that the command once had. It fails with an error that says the new one.
+	// formerly is an earlier name of the command. A call by this name fails with an error that
+	// contains the new name.
 	formerly string
 	sub      []command // a command with subcommands does not run
 
 	config bool   // --config and --keys
 	output bool   // --output
-	force  bool   // --force, for what could remove the last administrator
+	force  bool   // --force, for commands that could remove the last administrator
 	opens  action // opens what run uses; implies config and output
 	before action // rejects invalid arguments before anything is opened
 	run    action
@@ -51,7 +52,8 @@ func (f *flags) list(name, usage string) *[]string {
 	return f.StringArray(name, nil, usage+" (may be repeated)")
 }
 
-// file adds a flag that names a file. A shell completes names with one of the extensions.
+// file adds a flag that names a file. Shells complete the names of files with one of the
+// extensions.
 func (f *flags) file(to *string, name, short, standard, usage string, extensions ...string) {
 	f.StringVarP(to, name, short, standard, usage)
 	f.completeFiles(name, extensions...)
@@ -84,7 +86,7 @@ func (f *flags) oneOf(names ...string) {
 	})
 }
 
-// choose adds a flag whose value is one of some words, or standard if it is not given.
+// choose adds a flag whose value must be one of the words. The default is standard.
 func choose[T ~string](f *flags, name, short string, standard T, usage string, words ...T) *T {
 	to := &standard
 	texts := make([]string, len(words))

@@ -10,10 +10,10 @@ func describeCompletion(root *cobra.Command) {
 		return
 	}
 	c.Short = "Print a shell completion script"
-	c.Long = fill(`Print a completion script for bash, zsh, fish or PowerShell. It completes commands,
-flags and the values of flags that accept a few words. Load it in a shell to try it, or write it
-to the folder where the shell looks for completions. "make install" installs those of bash, zsh
-and fish.`)
+	c.Long = fill(`Print a completion script for bash, zsh, fish or PowerShell. The script
+completes commands, flags, and the values of flags that accept only certain words. Load the script
+in a shell to try it, or write it to the folder where the shell looks for completion scripts.
+"make install" installs the scripts of bash, zsh and fish.`)
 	c.Example = `  source <(tidewaiter completion bash)       # needs the package bash-completion
   tidewaiter completion bash > /etc/bash_completion.d/tidewaiter
   tidewaiter completion zsh > "${fpath[1]}/_tidewaiter"

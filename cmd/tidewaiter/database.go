@@ -20,10 +20,10 @@ func databaseCommand() command {
 		sub: []command{{
 			use:   "backup FILE",
 			short: "Write a backup of the database to a file",
-			long: `Write a backup of the database to a new file. The service may be running: the
-backup is a consistent snapshot. The file appears once it is complete and verified. It is a
-SQLite database, even if the service uses PostgreSQL, and contains password hashes: protect it
-like the database itself.`,
+			long: `Write a backup of the database to a new file. The command can run
+while the service runs: the backup is a consistent snapshot. The file appears when it is complete
+and verified. A backup is a SQLite database, even if the service uses PostgreSQL. It contains
+password hashes: protect it like the database itself.`,
 			example: "  tidewaiter database backup /backup/tidewaiter-$(date +%F).db",
 			opens:   loadConfig,
 			run: func(s *session) error {
@@ -44,9 +44,9 @@ verified, or nothing. A backup from an older version is migrated.`,
 			use:   "copy --to URL",
 			short: "Copy everything to another database",
 			long: `Copy everything to another database, from SQLite to PostgreSQL or back. The
-other database must be empty, or a file that does not exist yet. Every Tidewaiter that uses
-either must be stopped. Either everything is copied and verified, or nothing. The source is left
-as it is: change "database" in the config, then start.`,
+other database must be empty, or a file that does not exist yet. Every Tidewaiter that uses one
+of the two databases must be stopped. Either everything is copied and verified, or nothing. The
+source is not changed. Afterwards, change "database" in the config and start the service.`,
 			example: `  tidewaiter database copy --to 'postgres://tidewaiter@db.example.com/tidewaiter?password_file=/run/secrets/state'
   tidewaiter database copy --to sqlite:/var/lib/tidewaiter/state.db`,
 			opens: loadConfig,
@@ -69,8 +69,8 @@ as it is: change "database" in the config, then start.`,
 			use:   "verify",
 			short: "Check the database for damage",
 			long: `Check each page of the database file, each index, and the journal's hash
-chain. The service may be running. Exits 1 if something is damaged. On PostgreSQL, which checks
-its own pages, only the journal is verified.`,
+chain. The command can run while the service runs. Exits 1 if something is damaged. PostgreSQL
+checks its own pages, so on PostgreSQL only the journal is verified.`,
 			example: "  tidewaiter database verify",
 			opens:   readJournal,
 			run: func(s *session) error {
@@ -112,7 +112,7 @@ func hasPassword(database string) bool {
 	return has || u.Query().Has("password") || u.Query().Has("sslpassword")
 }
 
-// copy runs a copy, and verifies the journal in the destination before the copy counts.
+// copy runs a copy. If the journal in the destination cannot be verified, the copy fails.
 func (s *session) copy(run func(context.Context, string, string, store.CopyOptions) (store.Copied, error), from, to, result string) error {
 	s.untilStopped()
 	var v journal.Verified
@@ -145,8 +145,8 @@ func verifyJournal(ctx context.Context, db *store.DB) (_ journal.Verified, err e
 	return j.Verify(ctx, 0)
 }
 
-// progress returns a function that prints a line for each complete table and every two seconds
-// before.
+// progress returns a function that prints a line when a table is complete, and every two seconds
+// until then.
 func progress(w io.Writer, now func() time.Time) func(table string, rows, of int64) {
 	const every = 2 * time.Second
 	last := now()

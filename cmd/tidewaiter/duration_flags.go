@@ -10,10 +10,10 @@ import (
 
 const (
 	day         = 24 * time.Hour
-	maxLifetime = 100 * 365 * day // longer is written as never
+	maxLifetime = 100 * 365 * day // for a longer lifetime, users write never
 )
 
-// lifetime is a flag: a duration from now on. Its zero value is forever.
+// lifetime is a flag: a duration from now on. The zero lifetime never ends.
 type lifetime time.Duration
 
 // until returns when a lifetime that begins now ends; zero means never.

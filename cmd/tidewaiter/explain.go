@@ -19,20 +19,21 @@ func explainCommand() command {
 	return command{
 		use:   "explain --as WHO {ACTION NAME... | SCOPE...} | ID",
 		short: "Explain whether a principal may do something, and why",
-		long: `Explain whether a principal may do something: which rule decides, the value of
-each part of its condition, and how long a token would be valid. If it is refused, print the
-rules that nearly match and why they do not. Exits 0 if everything is allowed, and 1 if anything
+		long: `Explain whether a principal may do something: which rule decides, the value of each
+part of its condition, and how long a token would be valid. For a refused request, print the rules
+that nearly match and why they do not match. Exits 0 if everything is allowed, and 1 if anything
 is refused or an error occurs.
 
 The request is an action and a repository (push team/app), or scopes as registries write them
 (repository:team/app:pull,push or registry:catalog:*). Users and robots are looked up in the
-config's sources, for their groups. --group and --claim add more. A workload is known only by its
-ID token: give its groups and claims with --group and --claim. Conditions can read --ip, --at and
---client. The policy includes the rules in the database, unless --files-only is given.
+config's sources, for their groups. --group and --claim add groups and claims. A workload is known
+only by its ID token: give its groups and claims with --group and --claim. Conditions can read
+--ip, --at and --client. The policy includes the rules in the database, unless --files-only is
+given.
 
 With the id of a decision, from a refusal, the log or the journal, explain how that request was
-decided and how the current policy would decide it. The first 8 or more characters of the id are
-enough, if no other id begins with them.`,
+decided and how the current policy would decide the same request. The first 8 or more characters
+of the id are enough, if no other id begins with them.`,
 		example: `  tidewaiter explain --as user:alice push public/app
   tidewaiter explain --as anonymous pull public/app
   tidewaiter explain --as user:alice --group developers pull,push team/app --output json
@@ -57,7 +58,7 @@ enough, if no other id begins with them.`,
 // explainFlags has the flags of explain.
 type explainFlags struct {
 	principal  principalFlags
-	ip, client string // read by conditions, as at
+	ip, client string // conditions can read these, and at
 	at         time.Time
 	query      queryFlags
 }
@@ -93,7 +94,8 @@ func (f *explainFlags) run(s *session) error {
 	return err
 }
 
-// explainRequest evaluates the request by the current policy, or by the rules of the files alone.
+// explainRequest evaluates the request by the current policy, or with --files-only by the rules
+// of the files alone.
 func (f *explainFlags) explainRequest(s *session) (*explain.Evaluation, error) {
 	given, err := f.principal.read(s)
 	if err != nil {
@@ -130,7 +132,7 @@ func (f *explainFlags) explainRequest(s *session) (*explain.Evaluation, error) {
 }
 
 // explainDecision finds a decision in the journal. It evaluates the request again by the policy
-// that made the decision, to find the rules that nearly match, and by the current one.
+// that made the decision, to find the rules that nearly match, and by the current policy.
 func explainDecision(s *session, id string) (*explain.Evaluation, error) {
 	if err := readJournal(s); err != nil {
 		return nil, err

@@ -181,7 +181,7 @@ func sameGrants(a, b []policy.Result) bool {
 	return slices.EqualFunc(a, b, func(a, b policy.Result) bool { return a.Asked == b.Asked && a.Granted == b.Granted })
 }
 
-// because returns the reason as the rest of a sentence.
+// because returns the reason as the end of a sentence that begins with "allowed" or "refused".
 func because(r *policy.Request, c policy.Cause) string {
 	switch c.Reason { //exhaustive:enforce
 	case policy.Allowed:
@@ -210,8 +210,8 @@ func asMember(r *policy.Request, rule *policy.Rule) string {
 	return ""
 }
 
-// withoutCauses returns the rules that nearly match without those already printed as causes: the
-// rules whose only obstacle is their condition.
+// withoutCauses returns the rules that nearly match, except those already printed as causes. A
+// rule whose only obstacle is its condition is such a cause.
 func withoutCauses(n ask.Nearby, causes []policy.Cause) ask.Nearby {
 	n.Rules = slices.DeleteFunc(slices.Clone(n.Rules), func(near ask.Near) bool {
 		return len(near.Obstacles) == 1 && slices.ContainsFunc(causes, func(c policy.Cause) bool {

@@ -21,10 +21,10 @@ func hashPasswordCommand() command {
 		use:   "hash-password",
 		short: "Hash a password for an htpasswd file or the config",
 		long: `Hash a password for an htpasswd file or the config. The password is prompted for,
-or read as one line from standard input; the line end is not part of it. It cannot be an
+or read as one line from standard input, without the line end. The password cannot be an
 argument, because other users of the machine can see command lines.
 
-The hash is argon2id. Use --bcrypt for a hash that other programs read too.`,
+The hash is argon2id. Use --bcrypt for a hash that other programs can read, too.`,
 		example: `  tidewaiter hash-password --name alice >> users.htpasswd
   printf %s "$PASSWORD" | tidewaiter hash-password --bcrypt`,
 		flags: func(f *flags) action {
@@ -86,8 +86,8 @@ func checkEntryName(name string) error {
 	return nil
 }
 
-// checkPassword rejects passwords that could not be used to sign in, because they would be taken
-// for another kind of credential.
+// checkPassword rejects passwords that could not be used to sign in, because Tidewaiter would
+// read them as another kind of credential.
 func checkPassword(password identity.Secret) error {
 	if strings.IndexByte(password.Reveal(), 0) >= 0 {
 		return errors.New("a password must not contain a NUL byte")
@@ -136,7 +136,7 @@ func (s *session) prompt(in *os.File, text string) (line []byte, err error) {
 	var typed []byte
 	fmt.Fprint(s.errs, text)
 	defer fmt.Fprintln(s.errs)
-	go func() { // after a signal it keeps reading until the program exits
+	go func() { // after a signal, this goroutine keeps reading until the program exits
 		var err error
 		typed, err = term.ReadPassword(fd)
 		read <- err

@@ -22,13 +22,13 @@ func healthCommand() command {
 		use:   "health",
 		short: "Check the health of the service on this machine",
 		long: `Check the health of the service that runs on this machine with this config: GET
-/healthz, or /readyz with --ready. Exits 0 if it is healthy. Use it as the health check of a
-container, which has no curl.`,
+/healthz, or /readyz with --ready. Exits 0 if the service is healthy. Use this command as the
+health check of a container, which has no curl.`,
 		example: `  tidewaiter health
   HEALTHCHECK CMD ["/tidewaiter", "health", "--config", "/etc/tidewaiter/tidewaiter.yaml"]`,
 		config: true,
 		flags: func(f *flags) action {
-			ready := f.Bool("ready", false, "check whether it can answer requests (/readyz)")
+			ready := f.Bool("ready", false, "check whether the service can answer requests (/readyz)")
 			timeout := f.Duration("timeout", 5*time.Second, "give up after this `time`")
 			return func(s *session) error {
 				if err := loadConfig(s); err != nil {
@@ -51,8 +51,8 @@ container, which has no curl.`,
 }
 
 // requestHealth requests a path from the first listener that serves health. On a loopback address
-// it does not verify the certificate: the certificate names other hosts, and the request has no
-// secret.
+// it does not verify the listener's certificate, because that certificate is for other hosts, and
+// because the request contains no secret.
 func requestHealth(ctx context.Context, cfg *config.Config, path string) (_ string, err error) {
 	at := slices.IndexFunc(cfg.Listen, func(l config.Listener) bool { return slices.Contains(l.Serve, config.ServeHealth) })
 	if at < 0 {

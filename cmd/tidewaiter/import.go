@@ -27,11 +27,11 @@ func importDockerAuth() command {
 		aliases: []string{"docker_auth"},
 		short:   "Convert a config of docker_auth",
 		long: `Convert a config of docker_auth into one that makes the same decisions. The rules
-of docker_auth are an ordered list, and those of Tidewaiter have no order. If a rule has no exact
-equivalent, its line is reported and nothing is written. The report lists what is left to do,
-what docker_auth does with this config that is rarely intended (traps), and what was changed or
-left out. It is also at the top of the written file. Only you can read that file, because it
-contains password hashes.`,
+of docker_auth are an ordered list, but the rules of Tidewaiter have no order. If a rule has no
+exact equivalent, its line is reported and nothing is written. The report lists what you have to
+do, what docker_auth does with this config that is rarely intended (traps), and what was changed
+or left out. The report is also at the top of the written file. Only you can read that file,
+because it contains password hashes.`,
 		example: `  tidewaiter import docker-auth auth_config.yml --service registry.example.com -o tidewaiter.yaml
   tidewaiter check --config tidewaiter.yaml`,
 		flags: func(f *flags) action {

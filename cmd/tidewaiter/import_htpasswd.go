@@ -25,12 +25,13 @@ func importHTPasswd() command {
 		use:   "htpasswd FILE",
 		short: "Import the users of an htpasswd file as local users",
 		long: `Import the users of an htpasswd file as local users, with their password hashes
-(bcrypt, argon2id). All lines are checked first: if one is invalid, nothing is changed, unless
---skip-bad is given. Existing users stay as they are. Each user is added and journaled
-separately, so an interrupted import can be repeated. The service may be running.
+(bcrypt, argon2id). All lines are checked first: if a line is invalid, nothing is changed. With
+--skip-bad, invalid lines are left out instead. Existing users are not changed. Each user is added
+and journaled separately, so you can repeat an interrupted import. The command can run while the
+service runs.
 
-Where an htpasswd source of the configuration has the same line, the user keeps the groups that
-it gives them, and you can remove the source afterwards. A name that another source has is
+If an htpasswd source of the configuration has the same line, the user keeps the groups that the
+source gives them, and you can remove the source afterwards. A name that another source has is
 refused.
 
 --groups names a file of lines "group: name name …" with more groups of the new users. Missing
@@ -97,10 +98,10 @@ func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
 	return nil
 }
 
-// userReader reads users of files, and what the config has of them.
+// userReader reads users of files, and the groups and claims that the config gives them.
 type userReader struct {
 	others    *sources.Set
-	unchecked []string       // sources that may have some of the names, and why that is not known
+	unchecked []string       // sources that could not be asked for some of the names, and why
 	left      map[string]int // for each htpasswd source: how many of its users are not imported
 }
 
@@ -137,7 +138,8 @@ func (r *userReader) users(ctx context.Context, file, groupFile string) (users [
 }
 
 // groupsOf returns the groups that the config has for a line, or why the line cannot be imported.
-// With fewer groups or claims than before, a deny could be skipped.
+// A user with fewer groups or claims than before is an error, because a deny could then be
+// skipped.
 func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []string, err error) {
 	if err := checkName(e.Name); err != nil {
 		return nil, err
@@ -170,8 +172,8 @@ func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []st
 	return who.Groups, nil
 }
 
-// entry finds the htpasswd source that has a line, with the same name and the same hash. It
-// returns the user and how many users the source has; nil if no source has the line.
+// entry finds the htpasswd source that has a line with the same name and the same hash. It
+// returns the user and how many users the source has, or nil if no source has the line.
 func (r *userReader) entry(e htpasswd.Line) (who *policy.Principal, users int) {
 	for _, s := range r.others.Sources {
 		if file, ok := s.Authenticator.(*htpasswd.File); ok {
@@ -248,7 +250,8 @@ func (t *imported) String() string {
 	return text
 }
 
-// addUsers adds users and the groups that they need. It skips what exists, so it can be repeated.
+// addUsers adds users and the groups that they need. It skips users and groups that exist, so
+// that an interrupted import can be repeated.
 func (s *session) addUsers(t *imported, users []accounts.NewUser) error {
 	there := make(map[string]bool, len(users))
 	for _, u := range users {

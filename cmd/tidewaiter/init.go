@@ -23,9 +23,10 @@ signs, the account admin with a password that is printed once, and the config th
 needs to trust Tidewaiter.
 
 For an existing registry, name its config file with --registry-config. The service name and the
-port are read from it. If it does not name the registry's host (http.host), give --service. If it
-has a password file (auth: htpasswd), its users are imported and keep their rights. The merged
-config is written to registry-config.yml in the folder. The registry's own file is not changed.
+port are read from this file. If the file does not name the registry's host (http.host), give
+--service. If the file names a password file (auth: htpasswd), the users of the password file are
+imported and keep their rights. The merged config is written to registry-config.yml in the folder.
+The registry's own file is not changed.
 
 For zot, --preset zot writes zot-config.json instead of the registry's config.
 
@@ -63,7 +64,7 @@ func (s *session) init(dir string, o setup.Options) error {
 		if *path == "" {
 			continue
 		}
-		absolute, err := filepath.Abs(*path) // the config may be in another folder
+		absolute, err := filepath.Abs(*path) // a relative path would be read from the config's folder
 		if err != nil {
 			return fmt.Errorf("finding %s: %w", *path, err)
 		}
@@ -90,7 +91,8 @@ func (s *session) init(dir string, o setup.Options) error {
 	return printNextSteps(s.out, result, o)
 }
 
-// checkSame rejects flags that differ from the existing config: they would have no effect.
+// checkSame rejects flags that differ from the existing config, because such flags would have no
+// effect.
 func checkSame(existing, given setup.Options) error {
 	for _, o := range []struct{ name, existing, given string }{
 		{"preset", existing.Preset, given.Preset},
@@ -108,8 +110,8 @@ func checkSame(existing, given setup.Options) error {
 	return nil
 }
 
-// initJSON returns the JSON form of the result. It contains the password, which is printed only
-// once.
+// initJSON returns the JSON form of the result, which contains the password. The password is
+// printed only once.
 func initJSON(r setup.Result) any {
 	r.Files, r.Notes = slices.Clone(r.Files), append([]string{}, r.Notes...)
 	for i := range r.Files {

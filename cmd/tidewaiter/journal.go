@@ -15,11 +15,12 @@ func journalCommand() command {
 			use:   "list",
 			short: "List entries of the journal, the newest first",
 			long: `List entries of the journal, the newest first: every decision, every change,
-and every push, pull, mount and delete that registries reported. The service may be running.
-"tidewaiter journal show" and "tidewaiter explain" accept the id at the end of a line.
+and every push, pull, mount and delete that registries reported. The command can run while the
+service runs. "tidewaiter journal show" and "tidewaiter explain" accept the id at the end of a
+line.
 
-The flags select the entries that match all of them. If there are more than --limit, the position
-for --before is printed on standard error.`,
+An entry is listed if it matches all flags. If more than --limit entries match, the position for
+--before is printed on standard error.`,
 			example: `  tidewaiter journal list --follow
   tidewaiter journal list --digest sha256:1b2c3d4 --action push
   tidewaiter journal list --outcome refused --repository 'team/**' --since 2026-11-01
@@ -31,13 +32,13 @@ for --before is printed on standard error.`,
 		}, {
 			use:   "show ID",
 			short: "Show an entry of the journal and what is related to it",
-			long: `Show an entry of the journal with all its details. For an event, the decision that
-allowed it follows: who pushed this, with which credential, from which CI job, by which rule. For a
-decision, the events follow that its token was used for. The first 8 or more characters of the id
-are enough.
+			long: `Show an entry of the journal with all its details. For an event, also show the
+decision that allowed it: who pushed the image, with which credential, from which CI job, by which
+rule. For a decision, also show the events that its token was used for. The first 8 or more
+characters of the id are enough.
 
 Registries do not report the token of a request. So decisions and events are related by principal,
-registry, repository and time, and by the client's address where the registry knows it.`,
+registry, repository and time, and by the client's address if the registry reports it.`,
 			example: `  tidewaiter journal show 019aa1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b
   tidewaiter journal show 019aa1b2-c3d4 --output json`,
 			opens: readJournal,
@@ -46,10 +47,10 @@ registry, repository and time, and by the client's address where the registry kn
 			use:   "verify",
 			short: "Verify the journal's hash chain",
 			long: `Verify the journal's hash chain. Each block contains a hash over its content
-and the block before it. Store the printed hash somewhere else: as long as a later verify finds
-it in the chain, nothing before it was changed. Exits 1 and prints the position if a block is
-missing or was changed, or if the database is damaged. A copy on a read-only disk can be verified
-too.`,
+and the block before it. Store the printed hash somewhere else. If a later verify finds this
+hash in the chain, no block up to it was changed. Exits 1 and prints the position if a block is
+missing or was changed, or if the database is damaged. The command can also verify a copy on a
+read-only disk.`,
 			example: "  tidewaiter journal verify",
 			opens:   readJournal,
 			run:     journalVerify,

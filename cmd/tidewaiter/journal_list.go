@@ -17,7 +17,7 @@ import (
 )
 
 func journalList(f *flags) action {
-	n := f.IntP("limit", "n", 20, "the maximum number of `entries`; with --follow, of those before the new ones")
+	n := f.IntP("limit", "n", 20, "the maximum number of `entries`; with --follow, the number of existing entries to print first")
 	before := f.Int64("before", 0, "only entries before a `position`, to continue a list")
 	follow := f.BoolP("follow", "f", false, "list in the order of time, and print new entries as they are written, until Ctrl-C")
 	filter := filterFlags(f)
@@ -52,10 +52,10 @@ func journalList(f *flags) action {
 	}
 }
 
-// never is for searches that go on until they are done or Ctrl-C.
+// never is the function for searches that continue until they are complete or Ctrl-C ends them.
 func never(int) bool { return false }
 
-// followJournal prints the last n selected entries and then new ones.
+// followJournal prints the last n selected entries, and then each new entry that is selected.
 func (s *session) followJournal(q journal.Query, n int) error {
 	last, err := s.journal.Last(s.ctx)
 	if err != nil {
@@ -104,9 +104,9 @@ func filterFlags(f *flags) *api.Filter {
 		{&filter.Repository, "repository", "only decisions and events about a `repository`; team/** is all below team"},
 		{&filter.Digest, "digest", "only events about the object with a `digest`, or about one that refers to it; 7 digits are enough"},
 		{&filter.Tag, "tag", "only events about a `tag`"},
-		{&filter.Action, "action", "only requests for an `action`, and events and changes with it: pull, push, delete, user.add"},
+		{&filter.Action, "action", "only requests, events and changes with an `action`: pull, push, delete, user.add"},
 		{&filter.Address, "address", "only requests from an `address` or network, as 192.0.2.0/24"},
-		{&filter.Decision, "decision", "only the decision with an `id`, and those that reused its token"},
+		{&filter.Decision, "decision", "only the decision with an `id`, and decisions that reused its token"},
 	} {
 		f.StringVar(flag.to, flag.name, "", flag.usage)
 	}
@@ -195,7 +195,7 @@ func journalShow(s *session) error {
 	return nil
 }
 
-// details returns what a summary leaves out.
+// details returns the fields of an entry that its summary leaves out.
 func details(e *journal.Entry) (rows [][]string) {
 	add := func(name, value string) {
 		if value != "" {

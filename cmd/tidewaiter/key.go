@@ -83,8 +83,8 @@ Registries with "key_id: x5c" need no key set: they verify tokens with the root'
 	}
 }
 
-// kidForms returns the kid forms of the config's registries. Without any, it returns the form of
-// new registries.
+// kidForms returns the kid forms of the config's registries. If no registry uses a kid, it
+// returns the form of new registries.
 func (s *session) kidForms() []token.KeyID {
 	var forms []token.KeyID
 	if s.cfg != nil {
@@ -100,8 +100,8 @@ func (s *session) kidForms() []token.KeyID {
 	return forms
 }
 
-// root reads the root of the config, or the one in the folder --keys, which needs no config. The
-// config is then not loaded, unless --config was given.
+// root reads the root of the config, or the root in the folder --keys. With --keys, the config is
+// loaded only if --config is given.
 func (s *session) root() (*token.Root, error) {
 	if s.keys == "" || s.cmd.Flags().Changed("config") {
 		if err := loadConfig(s); err != nil {

@@ -19,8 +19,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// version is set at build time: go build -ldflags "-X main.version=v1.2.3". Without it, the
-// version that the Go toolchain recorded is printed.
+// version is set at build time: go build -ldflags "-X main.version=v1.2.3". If version is empty,
+// the version that the Go toolchain recorded is printed.
 var version string
 
 // Exit codes.
@@ -83,15 +83,15 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tidewaiter",
 		Short: "The authorization service for container registries",
-		Long: `Tidewaiter is the authorization service for container registries. It decides who may pull, push
-and delete what, signs the tokens that registries trust, and records each decision in an audit
-journal.`,
+		Long: `Tidewaiter is the authorization service for container registries. It decides who
+may pull, push and delete what, signs the tokens that registries trust, and records each decision
+in an audit journal.`,
 		Example: `  tidewaiter init                         # create a config, a root, an account and the registry's config
   tidewaiter check                        # check the config
   tidewaiter serve                        # run the service
   tidewaiter explain --as user:admin push team/app`,
 		Version:       built().String(),
-		SilenceErrors: true, // run prints them
+		SilenceErrors: true, // run prints errors
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")

@@ -19,8 +19,8 @@ func manCommand() command {
 		use:   "man",
 		short: "Write manual pages for all commands and the config",
 		long: `Write manual pages: tidewaiter(1), one for each command, such as
-tidewaiter-explain(1), and tidewaiter.yaml(5) with every key of the config. They are written to
-the folders man1 and man5, where man looks for them. Existing pages are replaced.`,
+tidewaiter-explain(1), and tidewaiter.yaml(5) with every key of the config. The pages are
+written to the folders man1 and man5, where man looks for them. Existing pages are replaced.`,
 		example: `  tidewaiter man --dir man && man -M man tidewaiter-explain
   sudo tidewaiter man --dir /usr/local/share/man
   docker run --rm --user 0 --volume "$PWD/man:/man" tidewaiter man --dir /man`,
@@ -46,8 +46,8 @@ the folders man1 and man5, where man looks for them. Existing pages are replaced
 	}
 }
 
-// manualPages adds the pages of a command and its subcommands. The page of completion covers its
-// shells.
+// manualPages adds the pages of a command and its subcommands. The command completion has one
+// page for all shells.
 func manualPages(pages map[string][]byte, c *cobra.Command, program string) {
 	pages[filepath.Join("man1", dashed(c)+".1")] = manualPage(c, program)
 	if c.Name() == "completion" {

@@ -13,8 +13,8 @@ func namespaceCommand() command {
 	return command{
 		use:   "namespace",
 		short: "Manage namespaces: repositories that a team owns",
-		long: `Manage namespaces. The namespace team contains all repositories below team/. Its
-owners manage it in the console or with the API. These commands are for administrators.`,
+		long: `Manage namespaces. The namespace team contains all repositories below team/. The
+owners of a namespace manage it with the API. These commands are for administrators.`,
 		sub: []command{{
 			use:   "add NAME",
 			short: "Create a namespace",
@@ -64,7 +64,7 @@ parts, as in shop/web. A namespace cannot contain another namespace.`,
 		}, {
 			use:     "set NAME VISIBILITY",
 			short:   "Set the visibility of a namespace",
-			long:    "Set " + visibilities + ". Rules still apply: they can deny this or allow more.",
+			long:    "Set " + visibilities + ". Other rules still apply: they can deny pulls or allow more.",
 			example: "  tidewaiter namespace set team public",
 			opens:   changeRules,
 			run: func(s *session) error {
@@ -104,9 +104,9 @@ func memberCommands() []command {
 	return []command{{
 		use:   "add NAMESPACE WHO ROLE",
 		short: "Give a role in a namespace",
-		long: `Give a subject a role in a namespace. It replaces the role that the subject has
-there. Every namespace has the roles owner, maintainer, writer and reader, its own roles, and the
-roles in the database.`,
+		long: `Give a subject a role in a namespace. The new role replaces the role that the
+subject has in this namespace. Every namespace has the roles owner, maintainer, writer and reader,
+its own roles, and the roles in the database.`,
 		example: `  tidewaiter namespace member add team user:alice writer
   tidewaiter namespace member add team group:developers reader`,
 		opens: changeRules,

@@ -34,7 +34,7 @@ func (s *session) writeJSON(v any) error {
 	return e.Encode(v)
 }
 
-// print prints a line, or v with --output json.
+// print prints a line. With --output json it prints v instead.
 func (s *session) print(v any, format string, args ...any) error {
 	if s.json() {
 		return s.writeJSON(v)
@@ -43,8 +43,8 @@ func (s *session) print(v any, format string, args ...any) error {
 	return err
 }
 
-// printSecret prints a secret alone on standard output, for scripts, and a line on standard
-// error; or v, which contains the secret, with --output json.
+// printSecret prints a line on standard error, and the secret alone on standard output, so that
+// scripts can read it. With --output json it prints only v, which contains the secret.
 func (s *session) printSecret(v any, secret identity.Secret, format string, args ...any) error {
 	if s.json() {
 		return s.writeJSON(v)
@@ -54,8 +54,8 @@ func (s *session) printSecret(v any, secret identity.Secret, format string, args
 	return err
 }
 
-// printFields prints names and values, one pair per line, or v with --output json. It leaves out
-// names without a value.
+// printFields prints names and values, one pair per line. It leaves out names without a value.
+// With --output json it prints v instead.
 func (s *session) printFields(v any, pairs ...string) error {
 	if s.json() {
 		return s.writeJSON(v)
@@ -87,7 +87,7 @@ func printList[T, F any](s *session, read pages[T], form func(*T) F, head []stri
 	return table(s.out, rows)
 }
 
-// pages reads a page of a list, and returns the key of the next one; "" after the last page.
+// pages reads a page of a list, and returns the key of the next page, or "" after the last page.
 type pages[T any] func(context.Context, admin.Actor, admin.Page) ([]T, string, error)
 
 // of returns the pages of a list that belongs to an owner.
@@ -129,7 +129,7 @@ func printProblems(w io.Writer, problems strictyaml.Problems) {
 		}
 		src, read := sources[problem.File]
 		if !read && problem.File != "" {
-			src, _ = os.ReadFile(problem.File) // without it, the line is not shown
+			src, _ = os.ReadFile(problem.File) // if it cannot be read, the line is not shown
 			sources[problem.File] = src
 		}
 		fmt.Fprintln(w, highlight(problem.Snippet(src), p))

@@ -21,13 +21,13 @@ func policyCommand() command {
 			use:   "test FILE...",
 			short: "Run tests of the policy",
 			long: `Run tests of the policy. Test files state who may and may not do what. The
-policy is the one that the service would use, with the rules in the database. With --files-only
-or --policy, the tests need no keys, no database and no network, and can run in CI. Exits 0 if
-all tests pass, and 1 if one fails or a file is invalid.
+tested policy is the one that the service would use, including the rules in the database. With
+--files-only or --policy, the tests need no keys, no database and no network, and can run in CI.
+Exits 0 if all tests pass, and 1 if a test fails or a file is invalid.
 
 A warning is printed if a result depends on something that the test does not give, such as the
-time, the client's address or a claim. It names the key to add. With --strict such a warning is a
-failure, so that a test that passes today passes on any day and any machine.
+time, the client's address or a claim. The warning names the key to add. With --strict such a
+warning is a failure, so that a test that passes today passes on any day and any machine.
 
 docs/policy.md has an example. docs/configuration.md lists all keys.`,
 			example: `  tidewaiter policy test tests.yaml
@@ -70,8 +70,8 @@ type wholePolicy struct {
 	database bool // the policy includes the rules of a database
 }
 
-// policyFlags adds the flags for where rules are read from. The error of load is
-// strictyaml.Problems, a usage error, or an error of the database.
+// policyFlags adds the flags that select the files and the database with the rules. The error of
+// load is strictyaml.Problems, a usage error, or an error of the database.
 func policyFlags(f *flags) (load func(*session) (wholePolicy, error)) {
 	var file string
 	f.file(&file, "config", "c", setup.Config, "the config `file`; only its policy and its database are read", "yaml", "yml")
@@ -132,8 +132,8 @@ func (p *wholePolicy) json() policyJSON {
 	return j
 }
 
-// print prints a policy as a file of rules. Built-in rules are comments, because every service
-// that reads the file has them.
+// print prints a policy as a file of rules. Built-in rules are printed as comments, because every
+// service that reads the file has the built-in rules anyway.
 func (p *wholePolicy) print(s *session) {
 	from := count(len(p.Files), "file", "files")
 	if p.database {

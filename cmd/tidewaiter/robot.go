@@ -18,8 +18,8 @@ func robotCommand() command {
 		sub: slices.Insert(accountCommands(policy.Robot, "ci"), 0, command{
 			use:   "add NAME",
 			short: "Add a robot and print its secret",
-			long: `Add a robot and print its secret. It is printed only once, because only its
-hash is stored. A robot called ci signs in as robot+ci, and rules refer to it as robot:ci.
+			long: `Add a robot and print its secret. The secret is printed only once, because only
+its hash is stored. A robot called ci signs in as robot+ci, and rules refer to it as robot:ci.
 Standard output has only the secret.`,
 			example: `  tidewaiter robot add ci --expires 90d
   tidewaiter robot add deploy --group deployers --output json | jq -r .secret`,
@@ -40,10 +40,10 @@ Standard output has only the secret.`,
 			},
 		}, command{
 			use:   "rotate NAME",
-			short: "Rotate the secret of a robot and print the new one",
-			long: `Rotate the secret of a robot and print the new one. It is printed only once.
+			short: "Rotate the secret of a robot and print the new secret",
+			long: `Rotate the secret of a robot and print the new secret. It is printed only once.
 The previous secret stays valid for a day, or for --overlap, so that you have time to deploy the
-new one. Older secrets are revoked. If a secret has leaked, use --overlap 0.`,
+new secret. Older secrets are revoked. If a secret has leaked, use --overlap 0.`,
 			example: `  tidewaiter robot rotate ci
   tidewaiter robot rotate ci --overlap 0`,
 			opens: changeAccounts,

@@ -18,8 +18,9 @@ func roleCommand() command {
 	}
 }
 
-// roleCommands returns the commands for roles of the database, or of a namespace, which is then
-// the first argument. sample is that argument in examples.
+// roleCommands returns the commands for roles of the database, or for roles of a namespace. For
+// roles of a namespace, the namespace is the first argument, and sample is this argument in
+// examples.
 func roleCommands(path, argument, sample string) []command {
 	split := func(s *session) (namespace string, args []string) {
 		if argument == "" {
@@ -34,8 +35,8 @@ func roleCommands(path, argument, sample string) []command {
 	return []command{{
 		use:   "set " + argument + "NAME ACTIONS",
 		short: "Add or change a role",
-		long: `Add or change a role. All rules and members with the role change with it. A change
-that would make a rule invalid is rejected.`,
+		long: `Add or change a role. The change applies to all rules and members that have
+the role. A change that would make a rule invalid is rejected.`,
 		example: "  tidewaiter " + path + " set " + sample + "cleaner pull,delete",
 		opens:   changeRules,
 		flags: func(f *flags) action {

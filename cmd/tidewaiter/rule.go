@@ -15,8 +15,9 @@ func ruleCommand() command {
 	return command{
 		use:   "rule",
 		short: "Manage rules in the database",
-		long: `Manage rules in the database. They are like rules in files, and both together are
-one policy: a deny in either place wins. A running service applies changes within two seconds.`,
+		long: `Manage rules in the database. Rules in the database are like rules in files, and
+all rules together are one policy: a deny wins, whether it is in a file or in the database. A
+running service applies changes within two seconds.`,
 		sub: []command{{
 			use:   "add NAME",
 			short: "Add a rule",
@@ -150,8 +151,8 @@ func contentFlags(f *flags) func(name string) rulebook.Content {
 	}
 }
 
-// addField adds a flag for a field of a rule or a role. It does not check words. A list that is
-// given is never nil.
+// addField adds a flag for a field of a rule or a role. It does not check the words of a list. If
+// the flag is given, the list is not nil, even if it is empty.
 func addField(f *flags, flag, field, help string, into any) {
 	usage := strings.ToLower(help[:1]) + strings.TrimSuffix(strings.ReplaceAll(help[1:], "`", ""), ".")
 	switch v := into.(type) {
@@ -172,8 +173,8 @@ func addField(f *flags, flag, field, help string, into any) {
 	}
 }
 
-// splitWords splits a comma-separated list. The result is never nil: an empty list differs from
-// one that is not given.
+// splitWords splits a comma-separated list. The result is never nil, because a nil list means
+// that the flag is not given.
 func splitWords(s string) []string {
 	words := []string{}
 	for word := range strings.SplitSeq(s, ",") {
@@ -184,7 +185,8 @@ func splitWords(s string) []string {
 	return words
 }
 
-// fieldProblems prints the problems of a rule or a role with the flags for its fields.
+// fieldProblems prints the problems of a rule or a role. Instead of the names of fields, it
+// prints the names of their flags.
 func (s *session) fieldProblems(err error, flags map[string]string) error {
 	problems, ok := errors.AsType[rulebook.Problems](err)
 	if !ok {

@@ -11,9 +11,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// scopes parses arguments that are actions and names (push prod/app) or scopes as registries write
-// them. A name of another resource than a repository has its type before it: registry:catalog,
-// tidewaiter:accounts.
+// scopes parses arguments that are actions and names (push prod/app) or scopes as registries
+// write them. The name of any other resource than a repository begins with its type:
+// registry:catalog, tidewaiter:accounts.
 func (s *session) scopes() ([]scope.Scope, []scope.Ignored, error) {
 	texts := s.args
 	if !strings.Contains(s.args[0], ":") {
@@ -41,8 +41,8 @@ func (s *session) scopes() ([]scope.Scope, []scope.Ignored, error) {
 	return scopes, ignored, nil
 }
 
-// hasType reports whether the name begins with a type. A repository's name has a colon only in its
-// host.
+// hasType reports whether the name begins with a type. A repository's name has a colon only if it
+// begins with a host and a port.
 func hasType(name string) bool {
 	kind, rest, ok := strings.Cut(name, ":")
 	return ok && (!strings.Contains(rest, "/") || slices.Contains([]string{scope.TypeRepository, scope.TypeRegistry, scope.TypeTidewaiter}, kind))
@@ -93,8 +93,8 @@ func (q *queryFlags) add(f *flags) {
 	q.filesOnly = filesOnlyFlag(f)
 }
 
-// load returns the registry, "" for all, and the policy that a service with this config uses: the
-// rules of files, database and namespaces, or of files alone.
+// load returns the registry ("" for all registries) and the policy. The policy has the rules of
+// files, database and namespaces, or with --files-only the rules of files alone.
 func (q *queryFlags) load(s *session) (registry string, p *policy.Policy, err error) {
 	if err := loadConfig(s); err != nil {
 		return "", nil, err

@@ -18,8 +18,8 @@ func serveCommand() command {
 	return command{
 		use:   "serve",
 		short: "Run the service",
-		long: `Run the service until SIGTERM or Ctrl-C. It then finishes open requests and writes
-the journal before it exits. A second signal ends it at once.
+		long: `Run the service until SIGTERM or Ctrl-C. After the signal, the service
+finishes open requests and writes the journal, and then exits. A second signal ends it at once.
 
 When the config or a policy file changes, and on SIGHUP, all files are read again. If anything is
 wrong, no change takes effect: the errors are logged, and the last valid policy stays active.
@@ -53,7 +53,7 @@ func (s *session) serve(createDatabase bool) error {
 		return err
 	}
 	registries := s.services()
-	s.cfg = nil // it would keep the policy of files in memory
+	s.cfg = nil // the config would keep the policy of files in memory
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	ctx, end := context.WithCancel(s.ctx)
@@ -73,9 +73,9 @@ func (s *session) serve(createDatabase bool) error {
 // process would use 64 MB and more.
 //
 // starting is for loading the config. Reading 10,000 rules leaves 60 MB of garbage. With the
-// default of 100, it is collected six times, which takes a quarter of the start's CPU time. With
-// 1600, it is collected once at the end. The first collection comes at 64 MB, which bounds the
-// memory.
+// default of 100, this garbage is collected six times, which takes a quarter of the start's CPU
+// time. With 1600, it is collected once at the end. The first collection comes when the heap has
+// 64 MB, so loading never uses much more memory than that.
 const (
 	steady   = 200
 	starting = 1600

@@ -37,7 +37,8 @@ type session struct {
 	output     *string // --output
 	force      bool    // --force
 
-	// What the command has opened. A running service may have the same database open.
+	// What the command has opened. A service that runs at the same time can have the same database
+	// open.
 	cfg      *config.Config
 	by       admin.Actor // the actor of changes in the journal
 	accounts *accounts.Accounts
@@ -71,7 +72,7 @@ func (s *session) do(cmd *cobra.Command, args []string, steps []action) (err err
 	return nil
 }
 
-// hinted adds the commands that help to an error.
+// hinted adds to an error the commands that can solve it.
 func hinted(err error) error {
 	switch {
 	case errors.Is(err, accounts.ErrLast):
@@ -90,14 +91,14 @@ func loadConfig(s *session) (err error) {
 	return err
 }
 
-// reloadConfig reads the config for a running service. It leaves half of the cores to requests,
-// and calls seen for each file that it reads.
+// reloadConfig reads the config for a running service. It uses at most half of the cores, so that
+// requests get the other half, and calls seen for each file that it reads.
 func (s *session) reloadConfig(seen func(folder, name string)) (*config.Config, error) {
 	return config.Load(s.file, config.Options{Keys: s.keys, Seen: seen, Parallel: max(1, password.Processors()/2)})
 }
 
-// untilStopped lets Ctrl-C and SIGTERM, which service managers and container engines send, end the
-// session's context. A second signal ends the program at once.
+// untilStopped makes Ctrl-C and SIGTERM end the session's context. Service managers and container
+// engines send SIGTERM. A second signal ends the program at once.
 func (s *session) untilStopped() {
 	ctx, stop := signal.NotifyContext(s.ctx, os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
@@ -137,7 +138,7 @@ func readJournal(s *session) error {
 	})
 }
 
-// open loads the config and opens what the session then closes.
+// open loads the config, and opens something with opener. The session closes it at the end.
 func open[T any](s *session, to *T, opener func(context.Context, *config.Config) (T, func() error, error)) error {
 	if err := loadConfig(s); err != nil {
 		return err

@@ -24,10 +24,10 @@ func tokenCommand() command {
 			use:   "create --user NAME --name NAME",
 			short: "Create a personal access token and print it",
 			long: `Create a personal access token, which a user presents instead of a password,
-and print it. It is printed only once, because only its hash is stored. Standard output has only
-the token.
+and print it. The token is printed only once, because only its hash is stored. Standard output has
+only the token.
 
-The token has the rights that its owner has at the time of each use. Restrict it with
+At each use, the token has the rights that its owner has at that time. Restrict it with
 --repositories and --actions. Patterns are those of rules: * matches within one part of the path,
 ** any number of parts.`,
 			example: `  tidewaiter token create --user alice --name laptop --expires 90d
@@ -160,7 +160,7 @@ func tokenRow(t *credentials.Token) []string {
 	return []string{t.ID, string(t.Use), text.Escape(t.Owner.String()), text.Escape(cmp.Or(t.Name, t.Client, "-")), what, expiry(t.Expires), used}
 }
 
-// purpose describes what a token with restrictions is for.
+// purpose describes what a token with these restrictions can be used for.
 func purpose(restrictions []policy.Limit) string {
 	if len(restrictions) == 0 {
 		return "all that its owner may do"
@@ -177,9 +177,9 @@ type ownerFlags struct{ user, robot, source string }
 
 func newOwnerFlags(f *flags, robots bool) *ownerFlags {
 	o := new(ownerFlags)
-	f.StringVar(&o.user, "user", "", "the `name` of the user who owns it")
+	f.StringVar(&o.user, "user", "", "the `name` of the user who owns the tokens")
 	if robots {
-		f.StringVar(&o.robot, "robot", "", "the `name` of the robot that owns it")
+		f.StringVar(&o.robot, "robot", "", "the `name` of the robot that owns the tokens")
 	}
 	f.StringVar(&o.source, "source", accounts.Source, "the identity `source` of the user, such as ldap:corp")
 	f.before(func(s *session) error {

@@ -45,7 +45,7 @@ func strict(cmd *cobra.Command) {
 	}
 }
 
-// checkArguments rejects a number of arguments that does not match the usage line.
+// checkArguments rejects missing and surplus arguments, by the command's usage line.
 func checkArguments(cmd *cobra.Command, args []string) error {
 	names, free, repeated := arguments(cmd.Use)
 	switch {
@@ -75,7 +75,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	if !ok {
 		return usageErrorf(cmd, "%v", err)
 	}
-	// The flags of an unknown command are unknown too. The command is what was mistyped.
+	// The flags of an unknown command are unknown, too. The error is about the command, because
+	// the command was probably mistyped.
 	if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
 		return usageErrorf(cmd, "unknown command %q%s", args[0], suggest(cmd.SuggestionsFor(args[0])))
 	}

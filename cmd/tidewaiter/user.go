@@ -21,13 +21,14 @@ func userCommand() command {
 		sub: slices.Insert(accountCommands(policy.User, "alice"), 0, command{
 			use:   "add NAME",
 			short: "Add a user",
-			long: `Add a user. The password is prompted for, or read as one line from standard
-input with --password-stdin; the line end is not part of it. It cannot be an argument, because
+			long: `Add a user. The password is prompted for. With --password-stdin it is read as
+one line from standard input, without the line end. The password cannot be an argument, because
 other users of the machine can see command lines. --generate generates a password and prints it
 once.
 
-A name that another configured source has is refused, because rules would apply to both. To move
-the users of an htpasswd file with their passwords and groups, use "tidewaiter import htpasswd".
+A name that another configured source has is refused, because rules would apply to both users. To
+move the users of an htpasswd file with their passwords and groups, use "tidewaiter import
+htpasswd".
 
 With --admin, the user may change everything in Tidewaiter. This works before the first start of
 the service too.`,
@@ -71,8 +72,8 @@ the service too.`,
 		}, command{
 			use:   "password NAME",
 			short: "Set a user's password",
-			long: `Set a user's password. It is prompted for, or read as one line from standard
-input with --password-stdin; the line end is not part of it. --generate generates a password and
+			long: `Set a user's password. The password is prompted for. With --password-stdin it is
+read as one line from standard input, without the line end. --generate generates a password and
 prints it once. Refresh tokens, which docker and others store in place of a password, are
 revoked.`,
 			example: `  tidewaiter user password alice

@@ -27,8 +27,8 @@ credentials are not considered. The policy includes the rules in the database, u
 --files-only is given. Accounts that are disabled or expired are marked.
 
 --members lists who is in each group and may do it, up to --most: accounts, and users of htpasswd
-sources. Directories and issuers of ID tokens cannot list their users, and their names are
-printed instead.
+sources. Directories and issuers of ID tokens cannot list their users; the names of these sources
+are printed instead.
 
 --namespace prints the answer that the owners of that namespace get from the API: everyone who
 may do it, without the names, places and conditions of rules outside the namespace.`,
@@ -69,7 +69,7 @@ func (f *whoCanFlags) run(s *session) error {
 	case len(ignored) > 0:
 		return s.usageErrorf("%s: %s", ignored[0].Text, ignored[0].Reason)
 	case f.namespace != "" && *f.query.filesOnly:
-		return s.usageErrorf("namespaces are in the database, and --files-only leaves that out")
+		return s.usageErrorf("namespaces are in the database, and --files-only leaves the database out")
 	}
 	answers, err := f.answers(s, scopes)
 	if err != nil {
@@ -93,7 +93,7 @@ func (f *whoCanFlags) run(s *session) error {
 	return nil
 }
 
-// answers evaluates the current policy, or the rules of the files alone.
+// answers evaluates the current policy, or with --files-only the rules of the files alone.
 func (f *whoCanFlags) answers(s *session, scopes []scope.Scope) ([]answer, error) {
 	registry, p, err := f.query.load(s)
 	if err != nil {
@@ -132,21 +132,22 @@ func (s *session) checkNamespace(namespace string, scopes []scope.Scope) error {
 	return nil
 }
 
-// answer lists who can do one thing, with the local accounts among them.
+// answer lists who may perform one action, and which local accounts are among them.
 type answer struct {
 	explain.Answer
 	noAnonymous bool // anonymous clients get no token
 }
 
-// addPeople looks up accounts: with --members, all that the rules name and that are in groups, and
-// otherwise those that the rules name and that cannot sign in.
+// addPeople looks up accounts. With --members, these are all accounts that the rules name, and
+// all members of groups that the rules name. Without --members, these are only the named accounts
+// that cannot sign in.
 func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
 	if !f.members && (*f.query.filesOnly || s.cfg.Accounts() == nil) {
 		return nil
 	}
 	switch err := readAccounts(s); {
 	case err == nil:
-	case !f.members: // no database before the first start; policy has reported other errors
+	case !f.members: // before the first start there is no database; loading the policy has reported other errors
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
@@ -231,8 +232,8 @@ func peopleRows(p *explain.People) [][]string {
 	return rows
 }
 
-// printShort writes a heading and the rows of at most so many items, and how many were left out.
-// It writes nothing for an empty list.
+// printShort writes a heading, the rows of the first items up to limit, and how many items it
+// left out. It writes nothing for an empty list.
 func printShort[T any](w io.Writer, heading string, list []T, limit int, rowsOf func(int, *T) [][]string) error {
 	if heading != "" && len(list) > 0 {
 		fmt.Fprintln(w, heading)
