@@ -64,7 +64,7 @@ func (s *session) init(dir string, o setup.Options) error {
 		if *path == "" {
 			continue
 		}
-		absolute, err := filepath.Abs(*path) // a relative path would be read from the config's folder
+		absolute, err := filepath.Abs(*path) // the config can be in another folder
 		if err != nil {
 			return fmt.Errorf("finding %s: %w", *path, err)
 		}

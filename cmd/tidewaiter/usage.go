@@ -45,7 +45,7 @@ func strict(cmd *cobra.Command) {
 	}
 }
 
-// checkArguments rejects missing and surplus arguments, by the command's usage line.
+// checkArguments rejects missing and unexpected arguments, by the command's usage line.
 func checkArguments(cmd *cobra.Command, args []string) error {
 	names, free, repeated := arguments(cmd.Use)
 	switch {

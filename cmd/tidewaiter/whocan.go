@@ -147,7 +147,9 @@ func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
 	}
 	switch err := readAccounts(s); {
 	case err == nil:
-	case !f.members: // before the first start there is no database; loading the policy has reported other errors
+	case !f.members:
+		// Before the first start there is no database. Loading the policy has reported all other
+		// errors of the database.
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return err

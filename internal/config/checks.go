@@ -26,7 +26,8 @@ func checkTLS(d *strictyaml.Decoder, n *yaml.Node, t *TLS) {
 		"certificate and key are required, or self_signed: true")
 }
 
-// checkPair checks a certificate and its key, or the setting that replaces both.
+// checkPair checks that either a certificate and its key are given, or the setting instead of
+// them. The errors are conflict and missing.
 func checkPair(d *strictyaml.Decoder, n *yaml.Node, certificate, key, instead, conflict, missing string) {
 	switch replaced := strictyaml.Has(n, instead); {
 	case replaced && certificate+key != "":

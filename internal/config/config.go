@@ -39,13 +39,13 @@ type Config struct {
 	policyfile.Compiled // the policy of all files
 }
 
-// Values of settings.
+// Values of settings that are words.
 const (
-	// Of Config.Audit, for a token request whose decision cannot be stored.
+	// Values of Config.Audit: what happens to a token request whose decision cannot be stored.
 	BestEffort = "best-effort" // answer it; count and log the loss
 	Strict     = "strict"      // refuse it
 
-	// Of Listener.Serve.
+	// Values of Listener.Serve.
 	ServeToken         = "token"
 	ServeNotifications = "notifications"
 	ServeKeys          = "keys"
@@ -53,20 +53,20 @@ const (
 	ServeMetrics       = "metrics"
 	ServeAPI           = "api"
 
-	// Of Refusals, for a client that is granted less than it needs.
-	Explain       = "explain"       // a 403 with the reason, if the client shows it
-	Specification = "specification" // always the token
+	// Values of Refusals: what a client gets that is granted less than it needs.
+	Explain       = "explain"       // a 403 with the reason, if the client prints reasons
+	Specification = "specification" // always the token, even if it grants too little
 
 	// Zot is a Registry.Preset.
 	Zot = "zot"
 
-	// RefusePlaces of Limits.UnknownPlaces refuses a name at unknown places after too many
-	// failures.
+	// RefusePlaces is the value of Limits.UnknownPlaces with which, after too many failures of a
+	// name, every attempt at unknown places is refused.
 	RefusePlaces = "refuse"
 )
 
-// WithoutPolicy returns a copy without the rules. A service keeps only that: the rules of a large
-// policy take more memory than everything else.
+// WithoutPolicy returns a copy without the rules. A service keeps only this copy, because the
+// rules of a large policy take more memory than everything else.
 func (c *Config) WithoutPolicy() *Config {
 	lean := *c
 	lean.Compiled = policyfile.Compiled{Files: c.Files}
@@ -102,7 +102,7 @@ type Signing struct {
 	Algorithm        token.Algorithm // default ES256
 	LeafLifetime     time.Duration   // default 24h
 	Direct           bool            // sign with the root itself
-	SharedRoot       bool            // the root may have other certificates under it
+	SharedRoot       bool            // accept a root that has other certificates under it
 }
 
 // Token are the properties of tokens.
@@ -121,13 +121,13 @@ type Token struct {
 	AllowedOrigins []string // of web pages that may request tokens
 }
 
-// MaxLifetimes are upper limits for the lifetime of tokens; 0 means none.
+// MaxLifetimes are upper limits for the lifetime of tokens; 0 means no limit.
 type MaxLifetimes struct {
 	Anonymous, User, Robot, Workload time.Duration // of tokens of these principals
 	Delete                           time.Duration // of tokens that can delete
 }
 
-// Registry is a registry that trusts us.
+// Registry is a registry that trusts Tidewaiter's tokens.
 type Registry struct {
 	Service       string
 	URL           string

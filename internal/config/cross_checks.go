@@ -26,7 +26,7 @@ type crossChecks struct {
 	keys string // the flag --keys
 }
 
-// at returns the node at a path, or its last part that is written.
+// at returns the node at a path, or the last node of the path that exists.
 func (x crossChecks) at(path ...any) *yaml.Node { return strictyaml.At(x.root, path...) }
 
 // fill sets the defaults that depend on other settings.
@@ -56,7 +56,7 @@ func (x crossChecks) fill() {
 	}
 	least := 2*longest + leafMargin
 	switch {
-	case s.LeafLifetime == 0, s.LeafLifetime >= least: // 0: its problem has been reported
+	case s.LeafLifetime == 0, s.LeafLifetime >= least: // 0: the setting's problem has been reported
 	case !strictyaml.Has(x.at("signing"), "leaf_lifetime"):
 		s.LeafLifetime = least
 	default:
@@ -64,7 +64,7 @@ func (x crossChecks) fill() {
 	}
 }
 
-// services returns the names of the registries, also of those with errors.
+// services returns the names of all registries, including registries with errors.
 func (x crossChecks) services() []string {
 	names := []string{}
 	if list := x.at("registries"); list.Kind == yaml.SequenceNode {
@@ -89,7 +89,7 @@ func (x crossChecks) check() {
 	x.proxies()
 }
 
-// publicURL warns about URLs to which clients refuse to be sent.
+// publicURL warns about a public URL to which clients refuse to send requests or credentials.
 func (x crossChecks) publicURL() {
 	u, err := url.Parse(x.c.PublicURL)
 	if err != nil || x.c.PublicURL == "" {
@@ -175,7 +175,7 @@ func (x crossChecks) signing() {
 				x.d.ReportWarning(strictyaml.Problem{Text: "--keys: " + warning})
 			}
 		}
-	case s.Certificate == "" || s.Key == "": // its problem has been reported
+	case s.Certificate == "" || s.Key == "": // the root's problem has been reported
 	case !strictyaml.Has(x.at("signing"), "root"):
 		if _, err := x.d.Check(s.Certificate); err != nil {
 			x.d.Problem(nil, "there is no signing root: %v; name one by signing.root or --keys", err)
@@ -191,8 +191,8 @@ func (x crossChecks) signing() {
 	}
 }
 
-// readable checks that a file that is named at n can be opened, and warns if too many users can
-// read or change it. An empty name is not checked.
+// readable checks that the file can be opened, and warns if other users can change it, or can
+// read it although it is secret. n is the node that names the file. An empty name is not checked.
 func (x crossChecks) readable(n *yaml.Node, file string, secret bool) {
 	if file == "" {
 		return
@@ -263,7 +263,8 @@ func (x crossChecks) identity() {
 			kind = "issuer"
 			x.oidc(n, s.OIDC, x.c.Identity[:i])
 		case s.Hook() != nil:
-			// Both kinds share their names, because they were one kind: see identity.FormerSource.
+			// A webhook and an exec source cannot have the same name, because both kinds were one
+			// kind before: see identity.FormerSource.
 			kind, name = "webhook or exec", "hook:"+s.Hook().Name
 			x.hook(n, s.Hook())
 		}

@@ -25,9 +25,9 @@ type Hook struct {
 
 	Timeout       time.Duration // default 5s
 	MaxConcurrent int           // default 16
-	Find          bool          // of a source: it finds users without a password
+	Find          bool          // of a source: it can look up users without a password
 	Groups        bool          // of a source: each answer must have a list of groups
-	Replace       bool          // of the authorizer: it may grant what no rule denies
+	Replace       bool          // of the authorizer: it may grant everything that no rule denies
 
 	located
 }
@@ -55,14 +55,14 @@ func variableName() strictyaml.Type[string] {
 
 var variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// hook returns the keys of a webhook or an exec section: those of the kind, those that both have,
-// and those of its use.
+// hook returns the type of a webhook or exec section. Its keys are the keys of the kind, the keys
+// that both kinds have, and the keys of its use as a source or as the authorizer.
 func hook(kind []*strictyaml.Key[Hook], use ...*strictyaml.Key[Hook]) strictyaml.Type[*Hook] {
 	keys := []*strictyaml.Key[Hook]{
 		strictyaml.On("name", sourceName(), func(h *Hook, v string) { h.Name = v }).Must().
 			Says("The name in the log and the journal, after `webhook:` or `exec:`. A webhook and an exec source cannot have the same name."),
 		strictyaml.On("timeout", duration(100*time.Millisecond, time.Minute), func(h *Hook, v time.Duration) { h.Timeout = v }).Or("5s").
-			Says("How long a request may take, including the wait for a free slot. After that the answer is 503."),
+			Says("How long a request may take, including the time that it waits because of `max_concurrent`. After that time, the answer is 503."),
 		strictyaml.On("max_concurrent", count(1, 1000), func(h *Hook, v int) { h.MaxConcurrent = v }).Or("16").Formerly("most").
 			Says("The maximum number of concurrent requests."),
 	}
@@ -88,7 +88,7 @@ func webhookKeys() []*strictyaml.Key[Hook] {
 func execKeys() []*strictyaml.Key[Hook] {
 	return []*strictyaml.Key[Hook]{
 		strictyaml.On("command", strictyaml.List(strictyaml.Line), func(h *Hook, v []string) { h.Command = v }).Must().
-			Says("The absolute path of the program, and its arguments. It is started for each request, without a shell. Its environment has only `PATH`, `LANG` and the variables in `environment`."),
+			Says("The absolute path of the program, and its arguments. The program is started for each request, without a shell. Its environment has only `PATH`, `LANG` and the variables in `environment`."),
 		strictyaml.On("environment", strictyaml.List(variableName()), func(h *Hook, v []string) { h.Environment = v }).
 			Says("The names of environment variables of Tidewaiter to pass to the program, such as `HTTPS_PROXY`. Variables that are not set are left out."),
 	}
@@ -96,12 +96,12 @@ func execKeys() []*strictyaml.Key[Hook] {
 
 func hookFind() *strictyaml.Key[Hook] {
 	return strictyaml.On("find", strictyaml.Bool, func(h *Hook, v bool) { h.Find = v }).Or("false").
-		Says("The service can look up a user by name, without a password. Its users can then have refresh tokens and access tokens. [How](webhook.md#look-people-up).")
+		Says("Whether the service can look up a user by name, without a password. If it can, its users can have refresh tokens and access tokens. See [Look people up](webhook.md#look-people-up).")
 }
 
 func hookGroups() *strictyaml.Key[Hook] {
 	return strictyaml.On("groups", strictyaml.Bool, func(h *Hook, v bool) { h.Groups = v }).Or("false").
-		Says("Every successful answer must have a list of groups, which may be empty. A sign-in without the list is refused, because a deny rule could be for a missing group.")
+		Says("Whether every successful answer must have a list of groups. The list can be empty. A sign-in without the list is refused, because a deny rule could be for a missing group.")
 }
 
 // Values of the authorizer's `grants`.
@@ -112,10 +112,10 @@ const (
 
 func hookGrants() *strictyaml.Key[Hook] {
 	return strictyaml.On("grants", one(narrow, replace), func(h *Hook, v string) { h.Replace = v == replace }).Or(narrow).
-		Says("`narrow`: it is asked about what the policy grants, and can only remove grants. `replace`: it is asked about everything that no rule denies, and decides what to grant.")
+		Says("`narrow`: the authorizer is asked about what the policy grants, and can only remove grants. `replace`: the authorizer is asked about everything that no rule denies, and decides what to grant.")
 }
 
-// authorizer is the section of the one hook that decides after the policy.
+// authorizer is the section of the authorizer: the hook that decides after the policy.
 func authorizer() strictyaml.Type[*Hook] {
 	return strictyaml.Section([]*strictyaml.Key[*Hook]{
 		strictyaml.On("webhook", hook(webhookKeys(), hookGrants()), func(a **Hook, v *Hook) { *a = v }).

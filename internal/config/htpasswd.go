@@ -27,9 +27,9 @@ func htpasswdKeys() []*strictyaml.Key[HTPasswd] {
 		strictyaml.On("name", sourceName(), func(h *HTPasswd, v string) { h.Name = v }).Or("htpasswd").
 			Says("The name of this source in the log. A second htpasswd source needs another name."),
 		strictyaml.On("file", strictyaml.FilePath("file"), func(h *HTPasswd, v string) { h.File = v }).
-			Says("A file in the format of `htpasswd -B`. It is read again when it changes. An empty file is rejected after one with users: to remove all users, write a line with `#`."),
+			Says("A file in the format of `htpasswd -B`. It is read again when it changes. If the file had users and becomes empty, the empty file is rejected and the users stay. To remove all users, write a line with `#`."),
 		strictyaml.On("entries", strictyaml.List(passwordEntry()), func(h *HTPasswd, v []string) { h.Entries = v }).
-			Says("Lines of such a file, `name:hash`, instead of a file or in addition to it. Create the hash with `tidewaiter hash-password`."),
+			Says("Entries `name:hash`, as the lines of such a file, instead of a file or in addition to a file. Create the hash with `tidewaiter hash-password`."),
 		strictyaml.On("groups", strictyaml.Map(strictyaml.List(strictyaml.Line)), func(h *HTPasswd, v map[string][]string) { h.Groups = v }).
 			Says("Groups, each with its members. Rules refer to them as `group:NAME`."),
 		strictyaml.On("claims", strictyaml.Map(strictyaml.Map(strictyaml.List(strictyaml.Line))), func(h *HTPasswd, v map[string]map[string][]string) { h.Claims = v }).
@@ -37,8 +37,8 @@ func htpasswdKeys() []*strictyaml.Key[HTPasswd] {
 	}
 }
 
-// passwordEntry is "name:hash". Problems do not repeat it, because it may be a password in plain
-// text.
+// passwordEntry is "name:hash". Problems do not repeat the entry, because it can contain a
+// password in plain text.
 func passwordEntry() strictyaml.Type[string] {
 	return strictyaml.Scalar("entry", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 		name, hash, found := strings.Cut(s, ":")
@@ -71,7 +71,7 @@ func checkHTPasswd(d *strictyaml.Decoder, n *yaml.Node, h *HTPasswd) {
 		names[name] = true
 	}
 	if h.File != "" {
-		return // the file may have more names, now or later
+		return // names that are not in entries can be in the file, now or later
 	}
 	known := slices.Sorted(maps.Keys(names))
 	check := func(name *yaml.Node) {

@@ -16,8 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// The tables in this file and beside the types of sources are all keys: names, types, defaults and
-// descriptions. docs/configuration.md and the manual page are generated from them.
+// The tables in this file and beside the types of sources define all keys: their names, types,
+// defaults and descriptions. docs/configuration.md and the manual page are generated from them.
 
 // Limits of settings.
 const (
@@ -27,8 +27,8 @@ const (
 	maxLeaf  = 90 * 24 * time.Hour
 
 	// leafMargin is added to twice the longest token lifetime. A leaf is renewed at half of its
-	// lifetime, and must outlive the last token that it signed, the minute of leeway that
-	// registries allow, and a renewal that fails at first.
+	// lifetime. It must be valid longer than the last token that it signed, with the minute of
+	// leeway that registries allow, and must leave time to retry a renewal that fails.
 	leafMargin = time.Hour
 
 	// defaultPush is the default push_lifetime: about 10 GB at 100 Mbit/s.
@@ -42,14 +42,14 @@ const (
 func databaseKey() *strictyaml.Key[written] {
 	return strictyaml.On("database", databaseURL(), func(w *written, v string) { w.Database = v }).
 		Or("sqlite:data/state.db").Formerly("state").
-		Says("Where the journal, accounts and rules are stored. `sqlite:PATH` is a file on a local disk; it is created with its folder if missing. `sqlite::memory:` stores nothing. `postgres://USER@HOST/DATABASE` serves several replicas; its password is in a file of its own (`password_file`). See [Database](database.md).").
+		Says("Where the journal, accounts and rules are stored. `sqlite:PATH` is a file on a local disk. If the file or its folder is missing, it is created. `sqlite::memory:` stores nothing. `postgres://USER@HOST/DATABASE` serves several replicas; the password is in a separate file (`password_file`). See [Database](database.md).").
 		Shows("database: sqlite:/var/lib/tidewaiter/state.db\n")
 }
 
 func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
 	return []*strictyaml.Key[written]{
 		strictyaml.On("public_url", webAddress(), func(w *written, v string) { w.PublicURL = v }).
-			Says("The URL at which clients reach Tidewaiter. Registries send clients there; `realm` in the registry's config is this URL with the token path. Use a DNS name: many clients refuse a private IP address.").
+			Says("The URL at which clients reach Tidewaiter. Registries refer clients to this URL; `realm` in the registry's config is this URL with the token path. Use a DNS name: many clients refuse a private IP address.").
 			Shows("public_url: https://auth.example.com\n"),
 		strictyaml.On("listen", strictyaml.List(strictyaml.Section(listenKeys(), checkListener)), func(w *written, v []Listener) { w.Listen = v }).
 			Or(`[{address: "127.0.0.1:8080"}]`).
@@ -68,7 +68,7 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
 		databaseKey(),
 		strictyaml.On("audit", one(BestEffort, Strict), func(w *written, v string) { w.Audit = v }).
 			Or("best-effort").
-			Says("What happens if a decision cannot be written to the journal. `best-effort`: the token request is answered, and the loss is counted and logged. `strict`: it is answered only after its decision is on disk.").
+			Says("What happens if a decision cannot be written to the journal. `best-effort`: the token request is answered, and the lost decision is counted and logged. `strict`: a token request is answered only after its decision is on disk.").
 			Shows("audit: strict\n"),
 		strictyaml.On("signing", strictyaml.Section(signingKeys()), func(w *written, v Signing) { w.Signing = v }).
 			Or("{}").
@@ -83,7 +83,7 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
 			Shows("token: { issuer: tidewaiter, lifetime: 5m }\n"),
 		strictyaml.On("registries", strictyaml.List(strictyaml.Section(registryKeys())), func(w *written, v []Registry) { w.Registries = v }).
 			Must().
-			Says("The registries that trust this Tidewaiter. Tokens are issued for these only.").
+			Says("The registries that trust this Tidewaiter. Tokens are issued only for these registries.").
 			Shows(`registries:
   - service: registry.example.com
     url: https://registry.example.com
@@ -96,7 +96,7 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
 			Says("The receiver of registry events.").
 			Shows("notifications: { open: true } # for a demonstration\n"),
 		strictyaml.On("identity", strictyaml.List(strictyaml.Section(sourceKeys(), checkSource)), func(w *written, v []Source) { w.Identity = v }).
-			Says("The identity sources of users and programs, in the order in which they are asked. Without any, nobody can sign in, and only anonymous requests are answered.").
+			Says("The identity sources of users and programs, in the order in which they are asked. Without an identity source, nobody can sign in, and only anonymous requests are answered.").
 			Shows(`identity:
   - htpasswd:
       file: users.htpasswd
@@ -117,14 +117,14 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
         when: 'now.getDayOfWeek("Europe/Paris") in [SATURDAY, SUNDAY]' }
 `),
 		strictyaml.On("authorizer", authorizer(), func(w *written, v *Hook) { w.Authorizer = v }).Formerly("decider").
-			Says("A service or a program of your own that is asked about each request after the policy. If it does not answer, nothing is granted and the answer is 503. The page [Webhook and exec](webhook.md) shows how.").
+			Says("A service or a program of your own that is asked about each request after the policy has decided. If it does not answer, nothing is granted and the answer is 503. The page [Webhook and exec](webhook.md) shows how.").
 			Shows("authorizer:\n  webhook: { name: shop, url: https://shop.example.com/registry/decide, grants: narrow }\n"),
 		strictyaml.On("limits", strictyaml.Section(limitsKeys()), func(w *written, v Limits) { w.Limits = v }).
 			Or("{}").
 			Says("Limits for failed sign-ins and for connections. See [rate limiting](rate-limiting.md).").
 			Shows("limits: { max_failures_per_pair: 10, max_delay: 5m }\n"),
 		strictyaml.On("trusted_proxies", strictyaml.List(prefix()), func(w *written, v []netip.Prefix) { w.TrustedProxies = v }).
-			Says("Networks and addresses of proxies whose `X-Forwarded-For` is trusted. By default it is not trusted, because clients can forge the header. A proxy must set this header: if it sends only another one (`Forwarded`, `X-Real-IP`), or an invalid address, the client's address is unknown. Then conditions on `request.ip` fail, events need a secret, and limits count for the proxy. Ports (`192.0.2.7:1234`, `[2001:db8::7]:443`) are ignored.").
+			Says("Networks and addresses of proxies whose `X-Forwarded-For` is trusted. By default the header is not trusted, because clients can forge it. A listed proxy must set `X-Forwarded-For`. If it sends only another header (`Forwarded`, `X-Real-IP`), or an invalid address, the client's address is unknown. For such requests, conditions on `request.ip` fail, events need a secret, and rate limits apply to the proxy's address. Ports (`192.0.2.7:1234`, `[2001:db8::7]:443`) are ignored.").
 			Shows("trusted_proxies: [10.1.0.0/16, \"fd00::7\"]\n"),
 		strictyaml.On("log", strictyaml.Section(logKeys()), func(w *written, v logging) { w.Log = v }).
 			Or("{}").
@@ -136,12 +136,12 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
 func listenKeys() []*strictyaml.Key[Listener] {
 	return []*strictyaml.Key[Listener]{
 		strictyaml.On("address", address(), func(l *Listener, v string) { l.Address = v }).Must().
-			Says("A host name or an IP address, and a port. Without a host it is all addresses of the machine."),
+			Says("A host name or an IP address, and a port. Without a host, Tidewaiter listens on all addresses of the machine."),
 		strictyaml.On("tls", pointer(strictyaml.Section(tlsKeys(), checkTLS)), func(l *Listener, v *TLS) { l.TLS = v }).
-			Says("The certificate. Without it, this is plain HTTP. Use that only for this machine or behind a proxy with TLS, because clients send passwords here."),
+			Says("The certificate. Without `tls`, the listener serves plain HTTP. Use plain HTTP only for this machine or behind a proxy with TLS, because clients send passwords to this address."),
 		strictyaml.On("serve", strictyaml.List(one(ServeToken, ServeNotifications, ServeKeys, ServeHealth, ServeAPI, ServeMetrics)), func(l *Listener, v []string) { l.Serve = v }).
 			Or("[token, notifications, keys, health, api]").
-			Says("What is served at this address. `token`: the token endpoint. `notifications`: the receiver of events. `keys`: the public keys, as JWKS. `health`: `/healthz` and `/readyz`. `api`: the [admin API](api.md), for users with the rights. `metrics`: `/metrics`, which names registries and is for your monitoring only."),
+			Says("What is served at this address. `token`: the token endpoint. `notifications`: the receiver of events. `keys`: the public keys, as JWKS. `health`: `/healthz` and `/readyz`. `api`: the [admin API](api.md), for users with the rights. `metrics`: `/metrics`. The metrics contain the names of registries, so serve them only to your monitoring."),
 	}
 }
 
@@ -152,7 +152,7 @@ func tlsKeys() []*strictyaml.Key[TLS] {
 		strictyaml.On("key", strictyaml.FilePath("file"), func(t *TLS, v string) { t.Key = v }).
 			Says("A PEM file with the certificate's private key."),
 		strictyaml.On("self_signed", strictyaml.True, func(t *TLS, v bool) { t.SelfSigned = v }).
-			Says("Generate a certificate at each start instead. For testing only: clients do not trust it."),
+			Says("Generate a certificate at each start, instead of reading one from a file. For testing only: clients do not trust this certificate."),
 	}
 }
 
@@ -161,7 +161,7 @@ func pathKeys() []*strictyaml.Key[paths] {
 		strictyaml.On("token", webPath(), func(p *paths, v string) { p.Token = v }).Or("/token").
 			Says("The token endpoint."),
 		strictyaml.On("token_aliases", strictyaml.List(webPath()), func(p *paths, v []string) { p.TokenAliases = v }).
-			Says("More paths of the token endpoint, for clients and registries that use another one, such as docker_auth's `/auth/token`."),
+			Says("Additional paths of the token endpoint, for clients and registries that use another path, such as docker_auth's `/auth/token`."),
 		strictyaml.On("notifications", webPath(), func(p *paths, v string) { p.Notifications = v }).Or("/notifications").
 			Says("The receiver of events."),
 	}
@@ -171,15 +171,15 @@ func signingKeys() []*strictyaml.Key[Signing] {
 	algorithms := one(token.ES256, token.ES384, token.ES512, token.RS256, token.EdDSA)
 	return []*strictyaml.Key[Signing]{
 		strictyaml.On("root", strictyaml.Section(rootKeys(), checkRoot), func(s *Signing, v root) { s.Certificate, s.Key = v.files() }).
-			Says("The root: the certificate in the `rootcertbundle` of registries, and its key. Each start issues a short-lived certificate under it, which signs tokens. Use the root for Tidewaiter alone: anyone with a certificate under it can sign tokens. The default is the folder `/keys`. The flag `--keys` overrides this key."),
+			Says("The root: the certificate in the `rootcertbundle` of registries, and its key. Tidewaiter issues short-lived certificates under the root, and their keys sign tokens. Use the root for Tidewaiter alone: anyone with a certificate under the root can sign tokens. The default is the folder `/keys`. The flag `--keys` overrides this key."),
 		strictyaml.On("algorithm", algorithms, func(s *Signing, v token.Algorithm) { s.Algorithm = v }).Or("ES256").
 			Says("The signature algorithm of tokens. Registry 2.8 supports all but EdDSA."),
 		strictyaml.On("leaf_lifetime", duration(minLeaf, maxLeaf), func(s *Signing, v time.Duration) { s.LeafLifetime = v }).Or("24h").
-			Says("How long a signing certificate is valid. It is renewed at half of its lifetime. It must be at least twice the longest token lifetime plus one hour. The default is raised to that if needed."),
+			Says("How long a signing certificate is valid. The certificate is renewed at half of its lifetime. `leaf_lifetime` must be at least twice the longest token lifetime plus one hour. If the default is shorter than that, it is raised."),
 		strictyaml.On("direct", strictyaml.Bool, func(s *Signing, v bool) { s.Direct = v }).Or("false").
-			Says("Sign with the root's own key, without a certificate under it. A root that is not a CA always does."),
+			Says("Sign with the root's own key, without a certificate under it. If the root is not a CA, its own key always signs."),
 		strictyaml.On("shared_root", strictyaml.Bool, func(s *Signing, v bool) { s.SharedRoot = v }).Or("false").
-			Says("Accept a root that other certificates were issued under, or that looks like it. Anyone with such a certificate can sign tokens."),
+			Says("Accept a root under which other certificates were issued, or which looks like such a root. Anyone with such a certificate can sign tokens."),
 	}
 }
 
@@ -188,9 +188,9 @@ func rootKeys() []*strictyaml.Key[root] {
 		strictyaml.On("certificate", strictyaml.FilePath("file"), func(r *root, v string) { r.certificate = v }).
 			Says("A PEM file with the root's certificate."),
 		strictyaml.On("key", strictyaml.FilePath("file"), func(r *root, v string) { r.key = v }).
-			Says("A PEM file with its private key: PKCS#8, SEC 1 or PKCS#1."),
+			Says("A PEM file with the root's private key: PKCS#8, SEC 1 or PKCS#1."),
 		strictyaml.On("folder", strictyaml.FilePath("folder"), func(r *root, v string) { r.folder = v }).
-			Says("Instead of both: a folder with `cert.pem` and `privatekey.pem`."),
+			Says("Instead of `certificate` and `key`: a folder with `cert.pem` and `privatekey.pem`."),
 	}
 }
 
@@ -199,22 +199,22 @@ func tokenKeys() []*strictyaml.Key[Token] {
 		strictyaml.On("issuer", strictyaml.Line, func(t *Token, v string) { t.Issuer = v }).Or("tidewaiter").
 			Says("The issuer of tokens. It must equal `issuer` in the registries' configs."),
 		strictyaml.On("lifetime", duration(minToken, maxToken), func(t *Token, v time.Duration) { t.Lifetime = v }).Or("5m").
-			Says("How long a token is valid. Tokens cannot be revoked: a user who loses a right keeps it for this long."),
+			Says("How long a token is valid. Tokens cannot be revoked: a user who loses a right can use it until the issued token expires."),
 		strictyaml.On("push_lifetime", duration(minToken, maxToken), func(t *Token, v time.Duration) { t.PushLifetime = v }).
 			Says("How long a token that can push is valid. The upload of the largest layer must finish in this time. The default is `15m`, or `lifetime` if that is longer."),
 		strictyaml.On("max_lifetime", strictyaml.Section(maxLifetimeKeys()), func(t *Token, v MaxLifetimes) { t.MaxLifetime = v }).Or("{}").Formerly("at_most").
-			Says("Upper limits for the lifetime of tokens. Roles and rules have limits of their own."),
+			Says("Upper limits for the lifetime of tokens. Roles and rules can have a `lifetime`, too."),
 		strictyaml.On("reuse", strictyaml.Bool, func(t *Token, v bool) { t.Reuse = v }).Or("true").
-			Says("Answer identical requests with the same token for a tenth of its lifetime, at most 30 seconds. This saves signatures."),
+			Says("Answer identical requests with the same token for a tenth of its lifetime, at most 30 seconds. Tidewaiter then creates fewer signatures."),
 		strictyaml.On("anonymous", strictyaml.Bool, func(t *Token, v bool) { t.Anonymous = v }).Or("true").
-			Says("Evaluate the policy for clients without credentials. `false` answers them with 401, so that they sign in."),
+			Says("Evaluate the policy for clients without credentials. With `false`, such clients get a 401, so that they sign in."),
 		strictyaml.On("allowed_origins", strictyaml.List(origin()), func(t *Token, v []string) { t.AllowedOrigins = v }).
 			Says("Origins of web pages that may request tokens with JavaScript (CORS), such as a registry's user interface. By default there are no such origins.").
 			Shows("token: { allowed_origins: [https://ui.example.com] }\n"),
 		strictyaml.On("refusals", refusals(), func(t *Token, v string) { t.Refusals = v }).Or("explain").
-			Says("What a client gets when it is granted less than it needs. `explain`: a 403 with the reason, for clients that show it (docker, crane, oras, helm); other clients get the token. `specification`: always the token, and the registry refuses."),
+			Says("What a client gets when it is granted less than it needs. `explain`: a 403 with the reason, for clients that show it (docker, crane, oras, helm); other clients get a token that grants too little, and the registry refuses their request. `specification`: all clients get such a token."),
 		strictyaml.On("show_rules", strictyaml.Bool, func(t *Token, v bool) { t.ShowRules = v }).Or("false").
-			Says("Name the rule in a refusal, if the principal may pull from the repository. `explain` and the journal always name it."),
+			Says("Name the rule in a refusal, if the principal may pull from the repository. `tidewaiter explain` and the journal always name the rule."),
 		strictyaml.On("refusal_hint", hint(), func(t *Token, v string) { t.Hint = v }).
 			Says("The end of each refusal: what to do, or whom to ask. At most 200 bytes."),
 	}
@@ -264,13 +264,13 @@ func maxLifetimeKeys() []*strictyaml.Key[MaxLifetimes] {
 func registryKeys() []*strictyaml.Key[Registry] {
 	return []*strictyaml.Key[Registry]{
 		strictyaml.On("service", strictyaml.Line, func(r *Registry, v string) { r.Service = v }).Must().
-			Says("The name of the registry, exactly as `service` in its config."),
+			Says("The name of the registry, exactly as `service` in the registry's config."),
 		strictyaml.On("preset", one(Zot), func(r *Registry, v string) { r.Preset = v }).
-			Says("The kind of registry, if it is not distribution's `registry`. `zot` sets the defaults `key_id: thumbprint` and `push_lifetime: 1h`, and answers zot's own way of asking for its catalog. See [zot](zot.md)."),
+			Says("The kind of registry, if it is not distribution's `registry`. `zot` sets the defaults `key_id: thumbprint` and `push_lifetime: 1h`, and accepts the scope with which zot requests its catalog. See [zot](zot.md)."),
 		strictyaml.On("url", webAddress(), func(r *Registry, v string) { r.URL = v }).
 			Says("The URL of the registry."),
 		strictyaml.On("key_id", one(token.X5C, token.Libtrust, token.Thumbprint, token.Thumbprint30), func(r *Registry, v token.KeyID) { r.KeyID = v }).Or("x5c").
-			Says("How tokens identify their key. `x5c` works with every registry. `libtrust` is for 2.8 and before, `thumbprint` for 3.1, `thumbprint-3.0` for 3.0. With these three, the root's own key signs."),
+			Says("How tokens identify their key. `x5c` works with every registry. `libtrust` is for registry 2.8 and older versions, `thumbprint` for 3.1, `thumbprint-3.0` for 3.0. With `libtrust`, `thumbprint` and `thumbprint-3.0`, the root's own key signs."),
 		strictyaml.On("algorithm", one(token.ES256, token.ES384, token.ES512, token.RS256, token.EdDSA), func(r *Registry, v token.Algorithm) { r.Algorithm = v }).
 			Says("The signature algorithm of tokens for this registry. The default is `signing.algorithm`."),
 		strictyaml.On("lifetime", duration(minToken, maxToken), func(r *Registry, v time.Duration) { r.Lifetime = v }).
@@ -278,11 +278,11 @@ func registryKeys() []*strictyaml.Key[Registry] {
 		strictyaml.On("push_lifetime", duration(minToken, maxToken), func(r *Registry, v time.Duration) { r.PushLifetime = v }).
 			Says("How long tokens that can push are valid. The default is `token.push_lifetime`, or `lifetime` if that is longer."),
 		strictyaml.On("issued_at", strictyaml.Bool, func(r *Registry, v bool) { r.IssuedAt = v }).Or("false").
-			Says("Include `issued_at` in token answers. Without it, Harbor as a proxy cache requests a token for each request. With it, BuildKit keeps a token forever if its clock is ahead of ours."),
+			Says("Include `issued_at` in token answers. Without `issued_at`, Harbor as a proxy cache requests a token for each request. With `issued_at`, BuildKit keeps a token forever if BuildKit's clock is ahead of Tidewaiter's."),
 		strictyaml.On("refusals", refusals(), func(r *Registry, v string) { r.Refusals = v }).
 			Says("What a client of this registry gets when it is granted less than it needs. The default is `token.refusals`."),
 		strictyaml.On("notifications", strictyaml.Section(secretKeys(), checkSecret), func(r *Registry, v writtenSecret) { r.Notifications = v.secret }).
-			Says("The secret that the registry sends with its events to identify itself: at least 16 characters, without spaces, from one of the three places. Each registry needs its own secret. Without one, its events are accepted from this machine only."),
+			Says("The secret that the registry sends with its events to identify itself: at least 16 characters, without spaces, from a file, an environment variable or this config. Each registry needs its own secret. The events of a registry without a secret are accepted from this machine only."),
 	}
 }
 
@@ -293,7 +293,7 @@ func secretKeys() []*strictyaml.Key[writtenSecret] {
 		strictyaml.On("secret_env", strictyaml.Line, func(s *writtenSecret, v string) { s.env = v }).
 			Says("The name of an environment variable with the secret."),
 		strictyaml.On("secret", secretText(), func(s *writtenSecret, v string) { s.inline = v }).
-			Says("The secret itself. Then nobody else may be able to read this file."),
+			Says("The secret itself. If you use this key, make sure that no other user of the machine can read the config."),
 	}
 }
 
@@ -307,7 +307,7 @@ func notificationsKeys() []*strictyaml.Key[notifications] {
 func sourceKeys() []*strictyaml.Key[Source] {
 	return []*strictyaml.Key[Source]{
 		strictyaml.On("accounts", pointer(strictyaml.Section(accountsKeys())), func(s *Source, v *Accounts) { s.Accounts = v }).
-			Says("Local users, groups and robots, which `tidewaiter user`, `group` and `robot` manage, and the access and refresh tokens of all users. Write `accounts: {}`. The page [Accounts](accounts.md) shows how."),
+			Says("Local users, groups and robots, which `tidewaiter user`, `group` and `robot` manage, and the access and refresh tokens of all users. Write `accounts: {}`. See [Accounts](accounts.md)."),
 		strictyaml.On("htpasswd", pointer(strictyaml.Section(htpasswdKeys(), checkHTPasswd)), func(s *Source, v *HTPasswd) { s.HTPasswd = v }).
 			Says("Users with hashed passwords."),
 		strictyaml.On("ldap", pointer(strictyaml.Section(ldapKeys(), checkLDAP)), func(s *Source, v *LDAP) { s.LDAP = v }).
@@ -335,16 +335,16 @@ func logKeys() []*strictyaml.Key[logging] {
 func limitsKeys() []*strictyaml.Key[Limits] {
 	return []*strictyaml.Key[Limits]{
 		strictyaml.On("throttle", strictyaml.Bool, func(l *Limits, v bool) { l.Throttle = v }).Or("true").
-			Says("Limit failed sign-ins, and answer 429 beyond the limit. See [rate limiting](rate-limiting.md). Set it to `false` only if something in front of Tidewaiter limits them."),
+			Says("Limit failed sign-ins, and answer 429 beyond the limit. See [rate limiting](rate-limiting.md). Set it to `false` only if something in front of Tidewaiter limits failed sign-ins."),
 		strictyaml.On("max_failures_per_pair", count(1, 10_000), func(l *Limits, v int) { l.MaxFailuresPerPair = v }).Or("10").Formerly("failures_per_name").
-			Says("How many wrong passwords for one name from one source are not delayed. After that, the delay starts at one second and doubles with each further one. A source is an IPv4 address or an IPv6 /64. Repeating the same wrong password does not count."),
+			Says("How many wrong passwords for one name from one source are not delayed. After that, the delay starts at one second and doubles with each further wrong password. A source is an IPv4 address or an IPv6 /64. Repeating the same wrong password does not count."),
 		strictyaml.On("max_failures_per_source", count(1, 1_000_000), func(l *Limits, v int) { l.MaxFailuresPerSource = v }).Or("100").Formerly("failures_per_address").
-			Says("How many wrong passwords from one source are not delayed, for all names together. A /56 has four times as many, a /48 sixteen times. Behind a proxy, set `trusted_proxies`, or all clients share the proxy's address. This delay is at most 30 seconds."),
+			Says("How many wrong passwords from one source are not delayed, for all names together. An IPv6 /56 may have four times as many wrong passwords, a /48 sixteen times as many. Behind a proxy, set `trusted_proxies`. Otherwise the proxy's address is the source of all clients. The delay is at most 30 seconds."),
 		strictyaml.On("max_delay", duration(time.Second, time.Hour), func(l *Limits, v time.Duration) { l.MaxDelay = v }).Or("5m").Formerly("longest_delay").
 			Says("The longest delay."),
 		strictyaml.On("unknown_places", one("slow", RefusePlaces), func(l *Limits, v string) { l.UnknownPlaces = v }).Or("slow").
-			Says("What happens after 100 failures for a name, at places where it has not signed in before. `slow`: one attempt per minute is checked. `refuse`: no attempt is checked until failures are forgotten, one every 15 minutes."),
+			Says("What happens after 100 failures for a name, at places where the name has not signed in before. `slow`: one attempt per minute is checked. `refuse`: no attempt is checked until a failure is forgotten. One failure is forgotten every 15 minutes."),
 		strictyaml.On("connections", count(10, 1_000_000), func(l *Limits, v int) { l.Connections = v }).Or("4000").
-			Says("The maximum number of open connections for each address under `listen`. When all are taken, idle connections are closed for new ones. If none is idle, the answer is 503. One client address gets at most half of them, unless it is a trusted proxy or this machine. A change needs a restart."),
+			Says("The maximum number of open connections for each address under `listen`. When all connections are in use, idle connections are closed to admit new connections. If no connection is idle, the answer is 503. One client address can use at most half of the connections, unless the address is a trusted proxy or this machine. A change needs a restart."),
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// LDAP is a directory. Its filters, DNs and files are checked by package ldap; Place returns the
-// positions for its errors.
+// LDAP is a directory. Package ldap checks the filters, DNs and files. Place returns the
+// positions for the errors of package ldap.
 type LDAP struct {
 	Name    string // without "ldap:"
 	Servers []string
@@ -28,7 +28,7 @@ type LDAP struct {
 
 	Timeout time.Duration // default 5s
 	Pool    int           // connections; default 8
-	Cache   time.Duration // default 1m; 0: none
+	Cache   time.Duration // default 1m; 0: no cache
 
 	Attempts ldapAttempts
 
@@ -65,15 +65,15 @@ func ldapKeys() []*strictyaml.Key[LDAP] {
 		strictyaml.On("name", sourceName(), func(l *LDAP, v string) { l.Name = v }).Must().
 			Says("The name of this directory. Its users have the source `ldap:NAME`."),
 		strictyaml.On("servers", strictyaml.List(strictyaml.Line), func(l *LDAP, v []string) { l.Servers = v }).Must().
-			Says("Its servers, such as `ldaps://ldap.example.com` or `ldap://ldap.example.com:389`. The first is asked. If it does not answer, the others are asked in order."),
+			Says("The servers of the directory, such as `ldaps://ldap.example.com` or `ldap://ldap.example.com:389`. The first server is asked. If it does not answer, the next server is asked, in order."),
 		strictyaml.On("ca", strictyaml.FilePath("file"), func(l *LDAP, v string) { l.CA = v }).
 			Says("A PEM file with the CA certificates to verify the servers. The default is the system's CA certificates."),
 		strictyaml.On("start_tls", strictyaml.Bool, func(l *LDAP, v bool) { l.StartTLS = v }).Or("false").
-			Says("Use StartTLS to encrypt connections to `ldap://` servers. If it fails, nothing is sent."),
+			Says("Use StartTLS to encrypt connections to `ldap://` servers. If StartTLS fails, Tidewaiter sends no password."),
 		strictyaml.On("plain", strictyaml.True, func(l *LDAP, v bool) { l.Plain = v }).
 			Says("Send passwords unencrypted to `ldap://` servers that are not on this machine. Anyone on the network path can read them."),
 		strictyaml.On("bind_dn", strictyaml.Line, func(l *LDAP, v string) { l.BindDN = v }).
-			Says("The DN of the service account that looks users up. Without it, users are looked up anonymously. With `user.dn`, they look themselves up after they have signed in, and a refresh then needs anonymous read access."),
+			Says("The DN of the service account that looks users up. Without `bind_dn`, users are looked up anonymously. With `user.dn` and without `bind_dn`, a user's entry is read with the user's own password, and a refresh, which has no password, needs anonymous read access."),
 		strictyaml.On("bind_password_file", strictyaml.FilePath("file"), func(l *LDAP, v string) { l.BindPasswordFile = v }).
 			Says("A file with the password of `bind_dn`. Line ends after the password are ignored. The file is read again for each connection."),
 		strictyaml.On("user", strictyaml.Section(ldapUserKeys()), func(l *LDAP, v LDAPUser) { l.User = v }).Must().
@@ -81,22 +81,22 @@ func ldapKeys() []*strictyaml.Key[LDAP] {
 		strictyaml.On("groups", strictyaml.Section(ldapGroupKeys()), func(l *LDAP, v LDAPGroups) { l.Groups = v }).
 			Says("How the groups of users are found. Rules refer to them as `group:NAME`. By default no groups are looked up."),
 		strictyaml.On("timeout", duration(time.Second, time.Minute), func(l *LDAP, v time.Duration) { l.Timeout = v }).Or("5s").
-			Says("How long a sign-in may take, including all connections, searches and binds. After that the answer is 503."),
+			Says("How long a sign-in may take, including all connections, searches and binds. After that time, the answer is 503."),
 		strictyaml.On("pool", count(1, 1000), func(l *LDAP, v int) { l.Pool = v }).Or("8").
 			Says("The maximum number of connections, to all servers together."),
 		strictyaml.On("cache", duration(0, time.Hour), func(l *LDAP, v time.Duration) { l.Cache = v }).Or("1m").
 			Says("How long a successful sign-in and its groups are cached. With `0s` every request asks the directory."),
 		strictyaml.On("attempts", strictyaml.Section(ldapAttemptKeys(), checkAttempts), func(l *LDAP, v ldapAttempts) { l.Attempts = v }).Or("{}").
-			Says("How many wrong passwords are sent to the directory for one user, so that it does not lock the account. Beyond that, the answer is 429 and the directory is not asked."),
+			Says("How many wrong passwords are sent to the directory for one user, so that it does not lock the account. When this number is reached, the answer is 429 and the directory is not asked."),
 	}
 }
 
 func ldapAttemptKeys() []*strictyaml.Key[ldapAttempts] {
 	return []*strictyaml.Key[ldapAttempts]{
 		strictyaml.On("max", count(0, 10_000), func(a *ldapAttempts, v int) { a.Max = v }).Or("4").
-			Says("The maximum in a window, over all replicas. It must be less than the number of wrong passwords at which the directory locks. Half of them are reserved for places where the user signed in before, the others are for all places. `0` means no limit, for a directory that locks no accounts."),
+			Says("The maximum number of wrong passwords in a window, counted over all replicas. It must be less than the number at which the directory locks the account. Half of these attempts are reserved for places where the user signed in before, and the other half is for all places. `0` means no limit, for a directory that locks no accounts."),
 		strictyaml.On("window", duration(time.Minute, 30*24*time.Hour), func(a *ldapAttempts, v time.Duration) { a.Window = v }).Or("30m").
-			Says("How long an attempt counts. It must be at least as long as in the directory."),
+			Says("How long an attempt counts. It must be at least as long as the directory counts wrong passwords."),
 	}
 }
 
@@ -110,7 +110,7 @@ func checkAttempts(d *strictyaml.Decoder, n *yaml.Node, a *ldapAttempts) {
 func ldapUserKeys() []*strictyaml.Key[LDAPUser] {
 	return []*strictyaml.Key[LDAPUser]{
 		strictyaml.On("base", baseDNs(), func(u *LDAPUser, v []string) { u.Bases = v }).
-			Says("The DN below which users are searched, such as `ou=people,dc=example,dc=com`, or a list of DNs. All are searched, and a name that is found below two of them is refused. `\"\"` is the whole directory: all naming contexts of the server, or the forest at a global catalog (port 3268 or 3269)."),
+			Says("The DN below which users are searched, such as `ou=people,dc=example,dc=com`, or a list of DNs. The search covers all of these DNs, and a name that is found below two of them is refused. `\"\"` is the whole directory: all naming contexts of the server, or the forest at a global catalog (port 3268 or 3269)."),
 		strictyaml.On("filter", strictyaml.Line, func(u *LDAPUser, v string) { u.Filter = v }).
 			Says("The filter that finds a user's entry, with `{name}` for the name. The default is `(uid={name})`. Use `(sAMAccountName={name})` for Active Directory."),
 		strictyaml.On("scope", one("subtree", "one"), func(u *LDAPUser, v string) { u.Scope = v }).Or("subtree").
@@ -118,15 +118,15 @@ func ldapUserKeys() []*strictyaml.Key[LDAPUser] {
 		strictyaml.On("dn", strictyaml.Line, func(u *LDAPUser, v string) { u.DN = v }).
 			Says("Instead of `base` and `filter`: the user's DN, such as `uid={name},ou=people,dc=example,dc=com`."),
 		strictyaml.On("bind", strictyaml.Line, func(u *LDAPUser, v string) { u.Bind = v }).
-			Says("The name that users bind with, if there is no service account: `CORP\\{name}` or `{name}@corp.example.com` in Active Directory. After the bind, they search for their own entry with `base` and `filter`. The entry must be the one that the directory reports as bound. Users cannot be looked up without a password, so there are no refresh tokens."),
+			Says("The name that users bind with, if there is no service account: `CORP\\{name}` or `{name}@corp.example.com` in Active Directory. After the bind, the user's entry is searched with `base` and `filter` on the same connection. It must be the entry that the directory reports as bound. Users cannot be looked up without a password, so there are no refresh tokens."),
 		strictyaml.On("domain", strictyaml.Line, func(u *LDAPUser, v string) { u.Domain = v }).
-			Says("A Windows domain that users may write before their name: with `CORP`, `CORP\\ann` is `ann`. With `bind`, it is also the domain in which they must have bound."),
+			Says("A Windows domain that users may write before their name: with `CORP`, `CORP\\ann` is `ann`. With `bind`, it is also the domain in which users must have bound."),
 		strictyaml.On("name_attribute", strictyaml.Line, func(u *LDAPUser, v string) { u.NameAttribute = v }).Or("uid").
-			Says("The attribute with the user's name for rules and the journal, in the directory's spelling. Users must not be able to change their own."),
+			Says("The attribute with the user's name for rules and the journal, in the directory's spelling. Users must not be able to change this attribute of their own entry."),
 		strictyaml.On("lowercase", strictyaml.Bool, func(u *LDAPUser, v bool) { u.Lowercase = v }).Or("false").
-			Says("Convert names to lower case, because `${user}` in a rule becomes part of a repository path, which has no capital letters. Do not set it if two users have names that differ only in case."),
+			Says("Convert names to lower case, because `${user}` in a rule becomes part of a repository path, which has no capital letters. Do not set `lowercase` if two users have names that differ only in case."),
 		strictyaml.On("id_attribute", strictyaml.Line, func(u *LDAPUser, v string) { u.IDAttribute = v }).
-			Says("The attribute with an id that is never reused for another user. The default is `entryUUID` or `objectGUID`, or the DN if there is neither."),
+			Says("The attribute with an id that is never reused for another user. The default is `entryUUID` or `objectGUID`, or the DN if the entry has neither attribute."),
 		strictyaml.On("attributes", strictyaml.Map(strictyaml.Line), func(u *LDAPUser, v map[string]string) { u.Attributes = v }).
 			Says("Attributes to use as claims, each with the name of the claim. Rules use them as `${claims.NAME}`."),
 	}
@@ -135,20 +135,20 @@ func ldapUserKeys() []*strictyaml.Key[LDAPUser] {
 func ldapGroupKeys() []*strictyaml.Key[LDAPGroups] {
 	return []*strictyaml.Key[LDAPGroups]{
 		strictyaml.On("member_of", strictyaml.True, func(g *LDAPGroups, v bool) { g.MemberOf = v }).
-			Says("Read groups from the attribute `memberOf` of the user's entry. With `base`, only groups below it count."),
+			Says("Read groups from the attribute `memberOf` of the user's entry. With `base`, only groups below `base` count."),
 		strictyaml.On("base", baseDNs(), func(g *LDAPGroups, v []string) { g.Bases = v }).
-			Says("The DN below which groups are searched, or a list of DNs, or `\"\"` as in `user`. Anyone who can create groups there can create a group of any name."),
+			Says("The DN below which groups are searched, or a list of DNs, or `\"\"` as in `user`. Anyone who can create groups below this DN can create a group of any name."),
 		strictyaml.On("filter", strictyaml.Line, func(g *LDAPGroups, v string) { g.Filter = v }).
-			Says("The filter that finds a user's groups, with `{dn}` for the user's DN, `{name}` for the name, and `{attribute:NAME}` for another attribute of the user's entry. The default is `(member={dn})`. A user whose entry lacks the attribute is refused. If it has several values, the groups of each value count."),
+			Says("The filter that finds a user's groups, with `{dn}` for the user's DN, `{name}` for the name, and `{attribute:NAME}` for another attribute of the user's entry. The default is `(member={dn})`. A user whose entry lacks the attribute NAME is refused. If the attribute has several values, the groups of all values count."),
 		strictyaml.On("name_attribute", strictyaml.Line, func(g *LDAPGroups, v string) { g.NameAttribute = v }).Or("cn").
 			Says("The attribute with the name of a group, or `dn` for its whole DN."),
 		strictyaml.On("nested", one("none", "chain", "walk"), func(g *LDAPGroups, v string) { g.Nested = v }).Or("none").
-			Says("Nested groups. `none`: they do not count. `chain`: the directory resolves them, which Active Directory can do. `walk`: Tidewaiter resolves them with one search for each level."),
+			Says("Whether nested groups count. `none`: they do not count. `chain`: the directory resolves them, as Active Directory can. `walk`: Tidewaiter resolves them, with one search for each level."),
 	}
 }
 
-// baseDNs is a base DN or a list of base DNs. In a list in brackets, a DN without quotes would be
-// split at its commas.
+// baseDNs is a base DN or a list of base DNs. In a list in brackets, YAML splits a DN without
+// quotes at its commas; baseDNs reports such a list.
 func baseDNs() strictyaml.Type[[]string] {
 	s := oneOrMore(baseDN())
 	read := s.Read
@@ -176,7 +176,7 @@ func touch(a, b *yaml.Node) bool {
 	return a.Style == 0 && b.Style == 0 && a.Line == b.Line && a.Column+utf8.RuneCountInString(a.Value)+1 == b.Column
 }
 
-// baseDN is a DN. The empty DN must be written in quotes, so that it is never an accident.
+// baseDN is a DN. The empty DN must be written in quotes, so that nobody writes it by mistake.
 func baseDN() strictyaml.Type[string] {
 	return strictyaml.Type[string]{Kind: strictyaml.Line.Kind, Read: func(d *strictyaml.Decoder, n *yaml.Node) (string, bool) {
 		if n.Kind == yaml.ScalarNode && n.Value == "" && n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {

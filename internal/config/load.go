@@ -23,8 +23,8 @@ type Options struct {
 
 	Parallel int // the maximum number of goroutines for parsing; 0: one per core
 
-	// Seen is called with the folder and the name or pattern of each YAML file, also of a config
-	// with errors. It may be nil.
+	// Seen is called with the folder and the name or pattern of each YAML file, even if the
+	// config has errors. Seen may be nil.
 	Seen func(folder, name string)
 }
 
@@ -65,7 +65,7 @@ func load(r *strictyaml.Reader, file string, o Options) (*Config, error) {
 	return c, nil
 }
 
-// written is a config as it is written.
+// written is a config as it stands in the file, before defaults and checks.
 type written struct {
 	Config
 	policy policyfile.Section
@@ -91,8 +91,9 @@ func read(d *strictyaml.Decoder, root *yaml.Node, o Options) *Config {
 }
 
 // LoadPolicy reads only the policy of a config and of the files that it names. It does not check
-// keys, secrets or identity sources. The rules may also be in the database if withDatabase is set,
-// and the result then has its URL. The error is strictyaml.Problems.
+// keys, secrets or identity sources. If withDatabase is set, the result has the URL of the
+// database, and a config without a policy is valid, because its rules can be in the database. The
+// error is strictyaml.Problems.
 func LoadPolicy(file string, withDatabase bool) (*policyfile.Compiled, error) {
 	return loadPolicy(strictyaml.NewReader(), file, withDatabase)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// OIDC is an issuer of ID tokens. Its URLs, templates and patterns are checked by package oidc;
-// Place returns the positions for its errors.
+// OIDC is an issuer of ID tokens. Package oidc checks the URLs, templates and patterns. Place
+// returns the positions for the errors of package oidc.
 type OIDC struct {
 	Name     string // without "oidc:"
 	Preset   string
@@ -25,8 +25,8 @@ type OIDC struct {
 	MaxAge     time.Duration // 0: the preset's, or 24h
 	Kind       string        // workload (default), user
 
-	// AccessTokensAfterSignIn is how long access tokens of users work after their last sign-in.
-	// 0: these users have no access tokens.
+	// AccessTokensAfterSignIn is how long access tokens of users work after the users' last
+	// sign-in. If it is 0, these users have no access tokens.
 	AccessTokensAfterSignIn time.Duration
 
 	Principal string
@@ -42,35 +42,35 @@ func oidcKeys() []*strictyaml.Key[OIDC] {
 		strictyaml.On("name", sourceName(), func(o *OIDC, v string) { o.Name = v }).Must().
 			Says("The name of this issuer. Its principals have the source `oidc:NAME`."),
 		strictyaml.On("preset", one("github-actions", "gitlab-ci", "kubernetes", "buildkite", "spiffe"), func(o *OIDC, v string) { o.Preset = v }).
-			Says("A known kind of issuer. It sets the defaults of `issuer`, `principal`, `groups` and `claims`. The pages below [CI and workload identity](ci/README.md) show each."),
+			Says("A known kind of issuer. The preset sets the defaults of `issuer`, `principal`, `groups` and `claims`. [CI and workload identity](ci/README.md) has a page for each preset."),
 		strictyaml.On("issuer", strictyaml.Line, func(o *OIDC, v string) { o.Issuer = v }).
-			Says("The issuer, exactly as in the tokens' `iss`: an https URL. With `jwks_url` or `jwks_file` it may be any text, such as `api` or `kubernetes/serviceaccount`. Required if the preset has none."),
+			Says("The issuer, exactly as in the tokens' `iss`: an https URL. With `jwks_url` or `jwks_file`, the issuer can be any text, such as `api` or `kubernetes/serviceaccount`. Required if the preset has none."),
 		strictyaml.On("audience", texts(), func(o *OIDC, v []string) { o.Audience = v }).Must().
-			Says("The audience that tokens must have (`aud`), one or a list. A token that also has another audience is refused. `public_url` is a good value. Do not use the issuer's default audience: tokens with it are sent to other services too."),
+			Says("The audience that tokens must have (`aud`), one or a list. A token that also has another audience is refused. `public_url` is a good value. Do not use the issuer's default audience: tokens with the default audience are sent to other services, too."),
 		strictyaml.On("jwks_url", strictyaml.Line, func(o *OIDC, v string) { o.JWKSURL = v }).
-			Says("The URL of the issuer's keys, as a JWKS. The default is read from its `/.well-known/openid-configuration`."),
+			Says("The URL of the issuer's keys, as a JWKS. By default, the URL is read from the issuer's `/.well-known/openid-configuration`."),
 		strictyaml.On("jwks_file", strictyaml.FilePath("file"), func(o *OIDC, v string) { o.JWKSFile = v }).
-			Says("A file with the issuer's keys, as a JWKS, if the issuer cannot be reached. It is read again when it changes."),
+			Says("A file with the issuer's keys, as a JWKS, if the issuer cannot be reached. The file is read again when it changes."),
 		strictyaml.On("ca", strictyaml.FilePath("file"), func(o *OIDC, v string) { o.CA = v }).
 			Says("A PEM file with the CA certificates to verify the issuer. The default is the system's CA certificates."),
 		strictyaml.On("token_file", strictyaml.FilePath("file"), func(o *OIDC, v string) { o.TokenFile = v }).
-			Says("A file with a bearer token for fetching the issuer's keys. A Kubernetes API server requires one. It is read at each fetch."),
+			Says("A file with a bearer token for fetching the issuer's keys. A Kubernetes API server requires such a token. The file is read at each fetch."),
 		strictyaml.On("algorithms", strictyaml.List(one("RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA")), func(o *OIDC, v []string) { o.Algorithms = v }).
 			Says("The accepted signature algorithms. The default is all of these. A key is used only with the algorithms for its type."),
 		strictyaml.On("max_age", duration(time.Minute, 400*24*time.Hour), func(o *OIDC, v time.Duration) { o.MaxAge = v }).
-			Says("How long after its issue a token is accepted, even if its `exp` is later. The default is 24h, and 25h for Kubernetes."),
+			Says("How long after its issue a token is accepted, even if its `exp` is later. The default is `24h`, or `25h` with the preset `kubernetes`."),
 		strictyaml.On("kind", one("workload", "user"), func(o *OIDC, v string) { o.Kind = v }).Or("workload").
 			Says("The kind of principals: `workload:NAME` or `user:NAME` in rules. Only users have a `${user}`."),
 		strictyaml.On("access_tokens_after_sign_in", duration(0, 400*24*time.Hour), func(o *OIDC, v time.Duration) { o.AccessTokensAfterSignIn = v }).Or("720h").
-			Says("With `kind: user`, how long access tokens work after their owner's last sign-in with an ID token. They have the groups and claims of that sign-in. Afterwards they are refused until their owner signs in again. The default is 30 days. With `0s`, users of this issuer have no access tokens. Access tokens need `accounts` among the sources."),
+			Says("With `kind: user`, how long access tokens work after their owner's last sign-in with an ID token. During this time, they have the groups and claims of that sign-in. After this time, they are refused until their owner signs in again. The default is 30 days. With `0s`, users of this issuer have no access tokens. Access tokens need `accounts` among the sources."),
 		strictyaml.On("principal", strictyaml.Line, func(o *OIDC, v string) { o.Principal = v }).
-			Says("The name of a principal, with claims in braces: `github:{repository}`. `{/kubernetes.io/namespace}` is a claim inside another. The default is the preset's, or `{sub}`."),
+			Says("The name of a principal, with claims in braces: `github:{repository}`. `{/kubernetes.io/namespace}` is a claim inside another claim. The default is that of the preset, or `{sub}`."),
 		strictyaml.On("groups", strictyaml.List(strictyaml.Line), func(o *OIDC, v []string) { o.Groups = v }).
-			Says("The groups of a principal, in the same form. `{groups}` stands for all items of that list, or all keys of that object. Use a prefix, as in `sso:{groups}`, unless the issuer may name administrators. A group with a claim that the token lacks is left out. The default is the preset's, or none."),
+			Says("The groups of a principal, in the same form as `principal`. If a claim is a list or an object, as in `{groups}`, each item of the list or each key of the object is a group. Use a prefix, as in `sso:{groups}`, unless the issuer is meant to choose administrators. A group with a claim that the token lacks is left out. The default is that of the preset, or no groups."),
 		strictyaml.On("claims", strictyaml.List(strictyaml.Line), func(o *OIDC, v []string) { o.Claims = v }).
-			Says("Claims to keep for `${claims.NAME}` in rules and for the journal: a name, or a path such as `/kubernetes.io/namespace`, which is kept as `namespace`. Write `NAME=` before either to choose the name. The default is the preset's, or none."),
+			Says("Claims to keep for `${claims.NAME}` in rules and for the journal: a name, or a path such as `/kubernetes.io/namespace`, which is kept as `namespace`. Write `NAME=` before the name or the path to choose the name under which the claim is kept. The default is that of the preset, or no claims."),
 		strictyaml.On("require", strictyaml.Map(texts()), func(o *OIDC, v map[string][]string) { o.Require = v }).
-			Says("Claims that a token must have, each with a value or a list of accepted values. `*` matches any text without a slash, `**` any text. All of them must match. Required for public issuers, with a pattern that does not match everyone's value."),
+			Says("Claims that a token must have, each with a value or a list of accepted values. `*` matches any text without a slash, `**` any text. All listed claims must match. Public issuers need `require`, with a pattern that does not match the values of all their users."),
 	}
 }
 

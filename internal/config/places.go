@@ -89,8 +89,8 @@ func webAddress() strictyaml.Type[string] {
 	})
 }
 
-// pathPattern matches the paths of endpoints. Braces are not allowed: the server would use them as
-// wildcards.
+// pathPattern matches the paths of endpoints. Braces are not allowed, because net/http would read
+// them as wildcards.
 var pathPattern = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 
 // webPath is the path of an endpoint.
@@ -108,8 +108,8 @@ func webPath() strictyaml.Type[string] {
 	})
 }
 
-// databaseURL is the URL of the database. Problems do not repeat it, because it may have a
-// password.
+// databaseURL is the URL of the database. Problems do not repeat the URL, because it can contain
+// a password.
 func databaseURL() strictyaml.Type[string] {
 	return strictyaml.Scalar("database URL", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 		scheme, rest, found := strings.Cut(s, ":")
@@ -146,7 +146,8 @@ func postgresURL(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 	}
 	options, err := url.ParseQuery(query)
 	switch {
-	// A slash or a question mark in a password ends the host too early, so its @ is in the rest.
+	// A slash or a question mark in a password ends the host too early, so the @ after the
+	// password is in the database's name or in the query.
 	case strings.ContainsAny(user, ":") || strings.Contains(database+query, "@") || options.Has("password") || options.Has("sslpassword"):
 		d.Problem(n, "the database URL contains a password: write it to a file and append ?password_file=FILE to the URL")
 		return "", false

@@ -61,7 +61,7 @@ For all keys:
 
 - A key that is not in this reference is an error, and so is a key that is written twice. Unknown keys are
   never ignored: a misspelt key that should restrict something must not leave it open.
-- A list must not be empty. A key without a value is an error; leave it out to use the default.
+- A list must not be empty. A key without a value is an error; leave the key out to use the default.
 - Text is used as it is written: ` + "`0777` and `on`" + ` are text where text is expected. Quote text that begins
   with ` + "`*`, `&`, `!`, `{`, `[` or `@`" + `.
 - A duration is a number with a unit: ` + "`90s`, `5m`, `24h`" + `.

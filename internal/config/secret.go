@@ -10,20 +10,21 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// Limits of the length of a secret. It can be guessed over the network as fast as we answer: 16
-// random characters have 96 bits in base64 and 64 bits in hex.
+// Limits of the length of a secret. An attacker can guess a secret over the network as fast as
+// Tidewaiter answers, so it must be long: minSecret random characters have 96 bits in base64 and
+// 64 bits in hex.
 const (
 	minSecret = 16
 	maxSecret = 1024
 )
 
-// writtenSecret has the three places of a secret, of which one is set.
+// writtenSecret has the three places where a secret can be. Exactly one of them must be set.
 type writtenSecret struct {
 	file, env, inline string
 	secret            identity.Secret
 }
 
-// secretText is a secret in the config itself. Problems do not repeat it.
+// secretText is a secret in the config itself. Problems do not repeat the secret.
 func secretText() strictyaml.Type[string] {
 	return strictyaml.Scalar("secret", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 		if wrong := wrongSecret(s); wrong != "" {
@@ -73,7 +74,8 @@ func checkSecret(d *strictyaml.Decoder, n *yaml.Node, s *writtenSecret) {
 	case s.env != "":
 		v, ok := d.Env(s.env)
 		if !ok {
-			// The name is not repeated: it may be the secret.
+			// The problem does not repeat the name, because somebody may have written the secret
+			// there.
 			d.Problem(at, "there is no such environment variable")
 			return
 		}

@@ -67,12 +67,13 @@ func SourceKinds() (kinds []string) {
 
 const accountsName = "accounts"
 
-// located is a section that returns the positions of its settings, for errors that are found
-// after Load.
+// located is a section that returns the positions of its settings. Other packages use the
+// positions for errors that they find after Load.
 type located struct{ node *yaml.Node }
 
-// Place returns line and column of a setting, such as "user.filter", and of the name or the index
-// in it. What is not written has the position of its section.
+// Place returns the line and the column of a setting, such as "user.filter", or of a name or an
+// index inside the setting. For a setting that the file does not contain, it returns the position
+// of the section.
 func (l located) Place(setting string, in ...any) (line, column int) {
 	if l.node == nil {
 		return 0, 0
@@ -94,7 +95,8 @@ func checkSource(d *strictyaml.Decoder, n *yaml.Node, s *Source) {
 	s.Kind = n.Content[0].Value
 }
 
-// sourceName is the name of a source. It has no colon, so that it does not look like a kind.
+// sourceName is the name of a source. A name cannot contain a colon, because a colon separates
+// the kind from the name, as in ldap:corp.
 func sourceName() strictyaml.Type[string] {
 	return strictyaml.Scalar("name", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 		if !sourcePattern.MatchString(s) {
@@ -116,8 +118,8 @@ type Accounts struct {
 func accountsKeys() []*strictyaml.Key[Accounts] {
 	return []*strictyaml.Key[Accounts]{
 		strictyaml.On("refresh_idle", duration(time.Hour, 10*366*24*time.Hour), func(a *Accounts, v time.Duration) { a.RefreshIdle = v }).Or("2160h").
-			Says("How long a refresh token stays valid without being used. Docker and others store it in place of a password. The default is 90 days."),
+			Says("How long a refresh token stays valid without being used. Docker and other clients store a refresh token instead of a password. The default is 90 days."),
 		strictyaml.On("max_credential_lifetime", duration(time.Hour, 10*366*24*time.Hour), func(a *Accounts, v time.Duration) { a.MaxCredentialLifetime = v }).
-			Says("The maximum lifetime of an access token or a robot's secret, counted from its creation, as in `2160h`. Requests for longer lifetimes are rejected. Credentials without an expiry, or created before this was set, expire then too. Give robots a new secret with `tidewaiter robot rotate`. Without this key there is no limit."),
+			Says("The maximum lifetime of an access token or a robot's secret, counted from its creation, as in `2160h`. Requests for longer lifetimes are rejected. The limit also applies to credentials without an expiry, and to credentials that were created before the limit was set. Give robots a new secret with `tidewaiter robot rotate`. Without this key there is no limit."),
 	}
 }

@@ -31,7 +31,7 @@ func oneOrMore[T any](of strictyaml.Type[T]) strictyaml.Type[[]T] {
 	}}
 }
 
-// one is one of a few words.
+// one is a word that must be one of the given words.
 func one[T ~string](of ...T) strictyaml.Type[T] {
 	words := make([]string, len(of))
 	for i, w := range of {
@@ -48,7 +48,7 @@ func one[T ~string](of ...T) strictyaml.Type[T] {
 	})
 }
 
-// duration is a number of whole seconds within two bounds.
+// duration is a duration of whole seconds from least to most.
 func duration(least, most time.Duration) strictyaml.Type[time.Duration] {
 	return strictyaml.Scalar("duration", func(d *strictyaml.Decoder, n *yaml.Node, s string) (time.Duration, bool) {
 		v, err := time.ParseDuration(s)
@@ -66,7 +66,7 @@ func duration(least, most time.Duration) strictyaml.Type[time.Duration] {
 	})
 }
 
-// count is a number within two bounds.
+// count is a number from least to most.
 func count(least, most int) strictyaml.Type[int] {
 	return strictyaml.Scalar("number", func(d *strictyaml.Decoder, n *yaml.Node, s string) (int, bool) {
 		v, err := strconv.Atoi(s)

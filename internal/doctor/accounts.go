@@ -15,12 +15,12 @@ import (
 )
 
 // accounts warns about accounts whose password in another source is never used, and about
-// credentials that max_credential_lifetime ends early. It leaves out a database that cannot be
-// read, because the check of the database reports that.
+// credentials that max_credential_lifetime ends early. If the database cannot be read, accounts
+// reports nothing, because the check of the database reports the reason.
 func (c *checker) accounts(ctx context.Context, set *sources.Set) {
 	own, inFile := c.cfg.Accounts(), strings.HasPrefix(c.cfg.Database, "sqlite:")
 	if own == nil || !inFile && own.MaxCredentialLifetime == 0 {
-		return // a database server is only asked if necessary
+		return // do not connect to a database server if there is nothing to check
 	}
 	a, closing, err := offline.ReadAccounts(ctx, c.cfg)
 	if err != nil {
@@ -37,11 +37,11 @@ func (c *checker) accounts(ctx context.Context, set *sources.Set) {
 				own.MaxCredentialLifetime, cut, ended)
 		}
 	}
-	_ = closing() // it was only read
+	_ = closing() // the database was only read, so a failed close loses nothing
 }
 
 // DuplicateNames warns about names that are both in the accounts and in an htpasswd source. Only
-// the first source is asked, so the password in the other one never works.
+// the first of the two sources is asked, so the password in the other source never works.
 func DuplicateNames(ctx context.Context, cfg *config.Config, set *sources.Set, own *accounts.Accounts) (warnings strictyaml.Problems, err error) {
 	first := true // the source comes before the accounts
 	for _, s := range set.Sources {

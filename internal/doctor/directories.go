@@ -12,7 +12,8 @@ import (
 )
 
 // directories reads from each directory after how many wrong passwords it locks an account, and
-// warns if it may be sent that many (ldap.attempts). An unknown threshold is reported as unknown.
+// warns if Tidewaiter can send it that many wrong passwords (ldap.attempts). If the threshold is
+// unknown, the warning reports that.
 func (c *checker) directories(ctx context.Context, set *sources.Set) {
 	for _, s := range set.Sources {
 		d, ok := s.Authenticator.(*ldap.Directory)

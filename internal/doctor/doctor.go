@@ -29,12 +29,12 @@ type Options struct {
 type Report struct {
 	// Errors are why a service would not start, or why registries would reject its tokens.
 	Errors   strictyaml.Problems `json:"problems"`
-	Warnings strictyaml.Problems `json:"warnings"` // what is allowed, but probably an error
+	Warnings strictyaml.Problems `json:"warnings"` // allowed, but probably not intended
 }
 
-// Check checks a config, the files that it names, and what they describe: certificates, keys,
-// identity sources, directories and the database. It does not listen, and changes nothing. The
-// error means that a check was impossible.
+// Check checks a config, the files that it names, and the certificates, keys, identity sources,
+// directories and database that it describes. Check does not listen, and changes nothing. It
+// returns an error if a check could not be made.
 func Check(ctx context.Context, cfg *config.Config, o Options) (Report, error) {
 	c := &checker{cfg: cfg, now: o.Now, Report: Report{Warnings: slices.Clone(cfg.Warnings)}}
 	c.certificates()
@@ -101,9 +101,9 @@ func (c *checker) certificates() {
 // allRegistries is how many versions of the registry token.Problem distinguishes.
 const allRegistries = 3
 
-// root checks the root as registries would. A root that is not only for tokens is an error,
-// because anyone with another certificate under it can sign tokens. signing.shared_root allows
-// it.
+// root checks the root as registries would. A root that has other certificates under it is an
+// error, because anyone with such a certificate can sign tokens. signing.shared_root allows such
+// a root.
 func (c *checker) root() {
 	root, err := keyring.ReadRoot(c.cfg.Signing.Certificate, c.cfg.Signing.Key)
 	if err != nil {

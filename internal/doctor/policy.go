@@ -19,8 +19,8 @@ import (
 )
 
 // subjects warns about groups, workloads and robots in rules that no source can have, and about
-// names that look like distinguished names but are not. A deny rule for one of them would have
-// no effect.
+// names that look like distinguished names but are not valid. A deny rule for such a subject
+// would have no effect.
 func (c *checker) subjects(set *sources.Set) {
 	reported := make(map[string]bool)
 	c.cfg.Subjects(func(rule *policy.Rule, subject string, at policyfile.Place) bool {
@@ -35,8 +35,8 @@ func (c *checker) subjects(set *sources.Set) {
 	})
 }
 
-// unknownSubject returns why no principal can match the subject, and the likely correction; ""
-// if one can.
+// unknownSubject returns why no principal can match the subject, and the likely correction. If a
+// principal can match the subject, the problem is "".
 func unknownSubject(set *sources.Set, subject string) (problem, meant string) {
 	kind, name, _ := strings.Cut(subject, ":")
 	if why := dn.Warning(name); why != "" {
@@ -54,9 +54,10 @@ func unknownSubject(set *sources.Set, subject string) (problem, meant string) {
 	return fmt.Sprintf("no source has the group %q", name), meant
 }
 
-// claims warns about rules that need a claim to have a type that no source gives it, or a claim
-// that no source has. GitHub's run_attempt is the text "2". Comparing it with the number 2 fails
-// for every request: an allow rule would never apply, and a deny rule always.
+// claims warns about rules that need a claim that no source provides, or a claim of a type that
+// no source provides. For example, GitHub's run_attempt is the text "2". A condition that
+// compares it with the number 2 fails for every request: an allow rule with this condition would
+// never apply, and a deny rule would always apply.
 func (c *checker) claims(set *sources.Set) {
 	for _, use := range c.cfg.ClaimUses {
 		can, known := set.Claim(use.Claim)
@@ -74,8 +75,8 @@ func (c *checker) claims(set *sources.Set) {
 	}
 }
 
-// database checks a database in a file. With the problems that it reports, a service would not
-// start, or start with a part of its data.
+// database checks a database in a file. It reports problems with which a service would not start,
+// or would start without a part of its data.
 func (c *checker) database(ctx context.Context) {
 	if store.InMemory(c.cfg.Database) || !strings.HasPrefix(c.cfg.Database, "sqlite:") {
 		return
@@ -89,10 +90,10 @@ func (c *checker) database(ctx context.Context) {
 		c.problem("there is no database%s", missing)
 	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrForeign), errors.Is(err, store.ErrNewer):
 		c.problem("%v", err)
-	} // otherwise it is not created yet, will be migrated, or is busy
+	} // otherwise the database is not created yet, will be migrated, or is busy
 }
 
-// rules reports conflicts between files and database.
+// rules reports conflicts between the rules in files and the rules in the database.
 func (c *checker) rules(ctx context.Context) error {
 	p, err := offline.Policy(ctx, c.cfg, false)
 	if conflicts, ok := errors.AsType[rulebook.Conflicts](err); ok {

@@ -14,7 +14,7 @@ type ClaimUse struct {
 	File  string
 	Place func() Place
 	Claim string
-	Kinds when.Kinds // the types that it may have
+	Kinds when.Kinds // the types that the claim can have
 	Text  string     // the part of the rule: `claims.attempt == 2`, `${claims.team}`
 }
 

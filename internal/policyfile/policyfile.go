@@ -24,7 +24,7 @@ type Compiled struct {
 	Rules     policy.Source
 	Services  []string // the names of the registries; nil: unknown
 	Files     []string // all files that were read
-	Database  string   // whose rules are to be added; "": none
+	Database  string   // the URL of the database whose rules must be added; "": no database
 	ClaimUses []ClaimUse
 
 	subjects []Place // of the subjects of all Rules, in order
@@ -50,7 +50,7 @@ func (c *Compiled) Subjects(yield func(r *policy.Rule, subject string, at Place)
 	}
 }
 
-// Section is the section policy of a config, or a file with roles and rules at its top.
+// Section is the section "policy" of a config, or a file with roles and rules at its top.
 type Section struct {
 	roles    []strictyaml.Named[policy.Role]
 	rules    []writtenRule
@@ -59,13 +59,14 @@ type Section struct {
 	node     *yaml.Node
 }
 
-// Sections returns the type of the section policy of a config. Conditions are compiled by c.
+// Sections returns the type of the section "policy" of a config. The compiler c compiles
+// conditions.
 func Sections(c *when.Compiler) strictyaml.Type[Section] {
 	t := strictyaml.Section(append(fileKeys(c),
 		strictyaml.On("files", strictyaml.List(filePattern()), func(s *Section, v []pattern) { s.patterns = v }).
-			Says("More files with `roles` and `rules` at their top. The last part of a path may be a pattern: `policy/*.yaml` is all files that match, in the order of their names, except names that begin with a dot. Each pattern must match at least one file."),
+			Says("More files with `roles` and `rules` at their top. The last part of a path can be a pattern: `policy/*.yaml` stands for all files whose names match, in the order of their names. Files whose names begin with a dot do not match. Each pattern must match at least one file."),
 		strictyaml.On("watch", strictyaml.Bool, func(s *Section, v bool) { s.Unwatch = !v }).Or("true").
-			Says("Read this file and the policy files again when they change. If anything is wrong, no change takes effect. With `false` they are read again only on SIGHUP."),
+			Says("Read this file and the policy files again when they change. If one of the files has an error, no change takes effect. With `false`, the files are read again only on SIGHUP."),
 	))
 	read := t.Read
 	t.Read = func(d *strictyaml.Decoder, n *yaml.Node) (s Section, ok bool) {
@@ -98,7 +99,7 @@ type Options struct {
 }
 
 // Compile reads the files that the section names, and compiles them together with the section. It
-// reports problems to d. If there are any, the result is incomplete.
+// reports problems to d. If it has reported a problem, the result is incomplete.
 func (s *Section) Compile(d *strictyaml.Decoder, o Options) *Compiled {
 	return compile(append([]Section{*s}, s.files(d, o)...), d.Reader, o)
 }
@@ -120,8 +121,8 @@ type File struct {
 	Text []byte `json:"text"`
 }
 
-// ReadRules is LoadRules for files that have been read. The warnings are about what is valid and
-// probably not meant.
+// ReadRules is LoadRules for files that have been read. The warnings are about rules that are
+// valid but probably not intended.
 func ReadRules(files []File) (source policy.Source, warnings strictyaml.Problems, err error) {
 	r := &strictyaml.Reader{FS: memory(files)}
 	names := make([]string, len(files))
@@ -154,7 +155,7 @@ func (memory) Check(string) (strictyaml.Access, error) { return 0, fs.ErrNotExis
 
 func (memory) List(string) ([]string, error) { return nil, fs.ErrNotExist }
 
-// readRules reads files of rules. notThis is the problem of a config.
+// readRules reads files of rules. If a file is a whole config, it reports notThis as the problem.
 func readRules(r *strictyaml.Reader, files []string, notThis string) *Compiled {
 	o := Options{Conditions: when.NewCompiler()}
 	read := strictyaml.Section(fileKeys(o.Conditions)).Read
@@ -179,7 +180,7 @@ func (s *Section) files(d *strictyaml.Decoder, o Options) []Section {
 	var places []*yaml.Node
 	for i, p := range s.patterns {
 		if p.name == "" {
-			continue // its problem has been reported
+			continue // the pattern's problem has been reported
 		}
 		if o.Seen != nil {
 			o.Seen(p.folder, p.name)
@@ -222,8 +223,8 @@ func (s *Section) files(d *strictyaml.Decoder, o Options) []Section {
 // pattern is a file, or the files of a folder whose names match.
 type pattern struct{ folder, name string }
 
-// filePattern is the path of a file whose last part may be a pattern. Folders cannot be patterns:
-// one that cannot be read would be skipped, and with it the deny rules in it.
+// filePattern is the path of a file. Its last part can be a pattern, but its folders cannot: a
+// folder that cannot be read would be skipped, and the deny rules in it would have no effect.
 func filePattern() strictyaml.Type[pattern] {
 	path := strictyaml.FilePath("file pattern")
 	return strictyaml.Type[pattern]{Kind: path.Kind, Read: func(d *strictyaml.Decoder, n *yaml.Node) (pattern, bool) {

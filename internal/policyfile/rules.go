@@ -22,8 +22,8 @@ type writtenRule struct {
 	node *yaml.Node // nil if the rule has a problem
 }
 
-// fields returns the keys of a section whose fields package ruleset describes. empty returns where
-// the names of fields with an empty text are stored.
+// fields returns the keys of a section whose fields package ruleset describes. The function empty
+// returns the list to which the names of fields with an empty text are added.
 func fields[S any](described []ruleset.Field[S], empty func(*S) *[]string) []*strictyaml.Key[S] {
 	keys := make([]*strictyaml.Key[S], len(described))
 	for i := range described {
@@ -90,7 +90,8 @@ func compileRole(d *strictyaml.Decoder, written *ruleset.Role, at func(field str
 	return r, err == nil
 }
 
-// subject is a subject. With a space after its colon it is a section in YAML.
+// subject is a subject. A subject with a space after its colon is a section in YAML, so subject
+// suggests the form without the space.
 func subject() strictyaml.Type[string] {
 	t := strictyaml.Prose
 	t.Read = func(d *strictyaml.Decoder, n *yaml.Node) (string, bool) {
@@ -106,7 +107,7 @@ func subject() strictyaml.Type[string] {
 	return t
 }
 
-// rule is a rule. Package ruleset checks it, and this adds the positions.
+// rule is a rule. Package ruleset checks the rule, and rule adds the positions to the problems.
 func rule(c *when.Compiler) strictyaml.Type[writtenRule] {
 	s := strictyaml.Section(fields(ruleset.Fields, func(r *ruleset.Rule) *[]string { return &r.Empty }))
 	return strictyaml.Type[writtenRule]{Kind: s.Kind, Keys: s.Keys, Read: func(d *strictyaml.Decoder, n *yaml.Node) (writtenRule, bool) {
@@ -156,8 +157,8 @@ func report(d *strictyaml.Decoder, n *yaml.Node, p *ruleset.Problem) {
 	d.Suggest(at, p.Suggestion, "%s", p.Text)
 }
 
-// texts is a list of texts that package ruleset checks. The list may be empty here. If an item
-// cannot be read, the others are not checked.
+// texts is a list of texts that package ruleset checks. The list can be empty, because package
+// ruleset reports an empty list. If an item cannot be read, the other items are not checked.
 func texts(of strictyaml.Type[string]) strictyaml.Type[[]string] {
 	items := strictyaml.List(of)
 	return strictyaml.Type[[]string]{Kind: items.Kind, Read: func(d *strictyaml.Decoder, n *yaml.Node) ([]string, bool) {
@@ -184,7 +185,7 @@ func compile(sections []Section, r *strictyaml.Reader, o Options) *Compiled {
 				continue
 			}
 			roles[role.Name] = role
-			if role.Value.Actions == 0 { // its problem has been reported
+			if role.Value.Actions == 0 { // the role's problem has been reported
 				role.Value.Actions = scope.Repository
 			}
 			p.Rules.Roles[role.Name] = role.Value
@@ -229,7 +230,8 @@ func compile(sections []Section, r *strictyaml.Reader, o Options) *Compiled {
 	return p
 }
 
-// check reports what is wrong or doubtful about a rule in this policy.
+// check reports errors of a rule that depend on the whole policy, and warnings about rules that
+// are probably not intended.
 func (r *writtenRule) check(services []string, roles map[string]policy.Role) {
 	if services != nil {
 		for _, p := range ruleset.CheckRegistries(&r.Rule, services) {
@@ -252,8 +254,9 @@ func (r *writtenRule) check(services []string, roles map[string]policy.Role) {
 	}
 }
 
-// checkPatterns warns about a pattern that begins with the name of a registry, as in the names of
-// images. It matches nothing: the names of repositories do not contain the registry.
+// checkPatterns warns about a pattern that begins with the name of a registry, as the names of
+// images do. Such a pattern matches nothing, because the names of repositories do not contain the
+// registry.
 func (r *writtenRule) checkPatterns(services []string) {
 	if r.Type == scope.TypeTidewaiter {
 		return

@@ -25,7 +25,7 @@ type Test struct {
 	File         string
 	Line, Column int
 	Places       []Place     // of Request.Scopes
-	Unknown      ask.Unknown // the inputs that it leaves out
+	Unknown      ask.Unknown // the inputs that the test leaves out
 }
 
 // LoadTests reads files of tests. A test without a time gets now. The error is
@@ -122,7 +122,8 @@ func actionsOf(n *yaml.Node) *yaml.Node {
 	return strictyaml.At(n, "may_not")
 }
 
-// starOf returns the action of the catalog for a set of actions that was written as "*".
+// starOf returns the action of the catalog if a was written as "*". For repositories, "*" means
+// pull, push and delete.
 func starOf(a scope.Actions) scope.Actions {
 	if a == 0 {
 		return 0
@@ -190,7 +191,7 @@ func ParseWho(written string) (policy.Principal, error) {
 	case written == "anonymous":
 		return who, nil
 	case kind == "group" && named:
-		return who, fmt.Errorf("a group is not a principal: write user:NAME, and %s as a group", name)
+		return who, fmt.Errorf("a group is not a principal: write user:NAME, and list %s among the user's groups", name)
 	case kind == "anyone" || kind == "signed-in":
 		return who, fmt.Errorf("%s is more than one principal: name one, as in user:NAME", kind)
 	case !named:
@@ -226,7 +227,8 @@ func who() strictyaml.Type[policy.Principal] {
 	})
 }
 
-// instant is a time. Without a zone it is UTC, so that it is the same on each machine.
+// instant is a time. A time without a zone is in UTC, so that a test has the same result on each
+// machine.
 func instant() strictyaml.Type[time.Time] {
 	return strictyaml.Scalar("time", func(d *strictyaml.Decoder, n *yaml.Node, s string) (time.Time, bool) {
 		t, err := ParseTime(s, time.UTC)
@@ -249,7 +251,8 @@ func ipAddress() strictyaml.Type[netip.Addr] {
 	})
 }
 
-// input is an input that a request may lack: ip, client, claims.NAME, or claims for all others.
+// input is an input that a request can lack: ip, client, claims.NAME, or claims. The word claims
+// means all claims that the test does not set.
 func input() strictyaml.Type[string] {
 	return strictyaml.Scalar("input", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 		claim, ok := strings.CutPrefix(s, "claims.")
@@ -327,7 +330,7 @@ func jsonValue() strictyaml.Type[any] {
 				return n.Value == "true", true
 			}
 			if number, ok := policy.CanonicalNumber(n.Value); ok {
-				return number, true // as a token's JSON is read
+				return number, true // claims of tokens have this type, too
 			}
 			if f, err := strconv.ParseFloat(n.Value, 64); err == nil && strings.Trim(n.Value, "-.0123456789eE+") == "" {
 				meant, _ := policy.CanonicalClaim(f)
@@ -356,25 +359,25 @@ func testKeys() []*strictyaml.Key[writtenTest] {
 		strictyaml.On("name", strictyaml.Line, func(t *writtenTest, v string) { t.name = v }).
 			Says("The name of the test in reports."),
 		strictyaml.On("as", who(), func(t *writtenTest, v policy.Principal) { t.who = v }).Must().
-			Says("The principal: `user:NAME`, `robot:NAME`, `workload:NAME` or `anonymous`. It has only the groups and claims that are written here. No identity source is asked."),
+			Says("The principal: `user:NAME`, `robot:NAME`, `workload:NAME` or `anonymous`. The principal has only the groups and claims that the test gives. No identity source is asked."),
 		strictyaml.On("groups", strictyaml.List(strictyaml.Line), func(t *writtenTest, v []string) { t.groups = v }).
 			Says("The groups of the principal."),
 		strictyaml.On("claims", strictyaml.Map(jsonValue()), func(t *writtenTest, v map[string]any) { t.claims = v }).
 			Says("The claims of the principal: text, numbers, true, false, and lists and sections of these. A value in quotes is text and never a number."),
 		strictyaml.On("registry", strictyaml.Line, func(t *writtenTest, v string) { t.registry = v }).
-			Says("The `service` of the registry. The default is the only one."),
+			Says("The `service` of the registry. If there is only one registry, it is the default."),
 		strictyaml.On("ip", ipAddress(), func(t *writtenTest, v netip.Addr) { t.ip = v }).
 			Says("The IP address of the client."),
 		strictyaml.On("at", instant(), func(t *writtenTest, v time.Time) { t.at = v }).
-			Says("The time of the request: `2026-11-28T23:00:00Z`, `2026-11-28 23:00 Europe/Paris` or `2026-11-28`. Without a zone it is UTC. The default is the time of the test run, so set it if a condition reads `now`."),
+			Says("The time of the request: `2026-11-28T23:00:00Z`, `2026-11-28 23:00 Europe/Paris` or `2026-11-28`. A time without a zone is in UTC. The default is the time of the test run, so set it if a condition reads `now`."),
 		strictyaml.On("client", strictyaml.Line, func(t *writtenTest, v string) { t.client = v }).
 			Says("The client's name, from its User-Agent."),
 		strictyaml.On("without", strictyaml.List(input()), func(t *writtenTest, v []string) { t.without = v }).
-			Says("Inputs that the request does not have although conditions read them: `ip`, `client`, `claims.NAME`, or `claims` for all claims that are not written here. `policy test` then does not warn that they are missing."),
+			Says("Inputs that the request does not have although conditions read them: `ip`, `client`, `claims.NAME`, or `claims` for all claims that the test does not give. `policy test` prints no warning about inputs in this list."),
 		strictyaml.On("may", actions(), func(t *writtenTest, v scope.Actions) { t.may = v }).
-			Says("Actions that must be allowed, each on each of the repositories."),
+			Says("Actions that must be allowed. Each of them must be allowed on each of the repositories."),
 		strictyaml.On("may_not", actions(), func(t *writtenTest, v scope.Actions) { t.mayNot = v }).
-			Says("Actions that must be refused, each on each of the repositories."),
+			Says("Actions that must be refused. Each of them must be refused on each of the repositories."),
 		strictyaml.On("repositories", strictyaml.List(repository()), func(t *writtenTest, v []string) { t.repositories = v }).
 			Says("The names of the repositories. Patterns are not allowed."),
 		strictyaml.On("catalog", strictyaml.True, func(t *writtenTest, v bool) { t.catalog = v }).

@@ -132,7 +132,7 @@ func TestErrorsInTests(t *testing.T) {
 		{ann + `may: [pull], repositories: [a], claims: { a: &x 1 }`, []string{`1:73: anchors (&x) are not supported`}},
 		{`as: ann, may: [pull], repositories: [a]`, []string{`1:16: is "ann" a user, a robot or a workload? Write user:ann, robot:ann or workload:ann; or anonymous`}},
 		{`as: "usr:ann", may: [pull], repositories: [a]`, []string{`1:16: "usr:ann" is not a principal: use user:NAME, robot:NAME, workload:NAME or anonymous (did you mean "user:ann"?)`}},
-		{`as: "group:dev", may: [pull], repositories: [a]`, []string{`1:16: a group is not a principal: write user:NAME, and dev as a group`}},
+		{`as: "group:dev", may: [pull], repositories: [a]`, []string{`1:16: a group is not a principal: write user:NAME, and list dev among the user's groups`}},
 		{`as: anonymous, groups: [a], may: [pull], repositories: [a]`, []string{`1:16: anonymous has no groups and no claims`}},
 	} {
 		_, problems := testsOf(t, []string{"r"}, "tests: [ { "+tt.text+" } ]")

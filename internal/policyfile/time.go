@@ -9,9 +9,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// ParseTime parses a time: 2026-11-28T23:00:00Z, 2026-11-28 23:00 or 2026-11-28. The last two may
-// be followed by a zone, as in 2026-11-28 23:00 Europe/Paris; otherwise they are in the given
-// zone.
+// ParseTime parses a time: 2026-11-28T23:00:00Z, 2026-11-28 23:00 or 2026-11-28. A zone can
+// follow the last two forms, as in 2026-11-28 23:00 Europe/Paris. Without it, the time is in the
+// given zone.
 func ParseTime(s string, zone *time.Location) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, nil
@@ -47,7 +47,7 @@ func parseZone(name string) (*time.Location, error) {
 		_, offset := t.Zone()
 		return time.FixedZone(name, offset), nil
 	}
-	if name != "Local" { // it differs between machines
+	if name != "Local" { // the local zone differs between machines
 		if zone, err := time.LoadLocation(name); err == nil {
 			return zone, nil
 		}

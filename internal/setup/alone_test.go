@@ -8,7 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
-// Another user could have put a root or a link there.
+// In such a folder, another user could have created a root or a link.
 func TestAFolderThatAllUsersCanWriteToIsRejected(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o777); err != nil {
@@ -22,7 +22,7 @@ func TestAFolderThatAllUsersCanWriteToIsRejected(t *testing.T) {
 	}
 }
 
-// The service name has the port on which the registry listens.
+// The registry listens on the port in its service name.
 func TestTheRegistryListensOnThePortOfItsService(t *testing.T) {
 	for service, want := range map[string]string{
 		"localhost:5610": ":5610", "127.0.0.1:5611": ":5611", "localhost:5000": ":5000",

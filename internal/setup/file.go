@@ -16,8 +16,8 @@ func place(path string, content []byte, mode fs.FileMode) error {
 	return WriteFile(path, content, mode, false)
 }
 
-// WriteFile writes a file. It appears complete or not at all. If the file exists, the error is
-// ErrTaken, unless replace is true. A crash leaves at most a temporary file whose name begins
+// WriteFile writes a file. The file appears complete or not at all. If the file exists, the error
+// is ErrTaken, unless replace is true. A crash leaves at most a temporary file whose name begins
 // with a dot.
 func WriteFile(path string, content []byte, mode fs.FileMode, replace bool) error {
 	folder := filepath.Dir(path)
@@ -48,8 +48,9 @@ func WriteFile(path string, content []byte, mode fs.FileMode, replace bool) erro
 }
 
 // link gives a complete file its name with a hard link, which fails if the name exists. On file
-// systems without hard links (FAT, some shared folders) it checks and renames. There, two calls
-// for the same folder at the same time can replace each other's file.
+// systems without hard links (FAT, some shared folders), link checks whether the name exists and
+// then renames the file. On these file systems, two calls for the same folder at the same time
+// can replace each other's file.
 func link(temp, path string) error {
 	err := os.Link(temp, path)
 	switch {
@@ -75,8 +76,8 @@ func syncFolder(folder string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// exists reports whether there is anything at path. A dangling link counts, so that nothing is
-// written through it.
+// exists reports whether there is anything at path. A dangling link counts as existing, so that
+// no file is created where the link points.
 func exists(path string) (bool, error) {
 	_, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

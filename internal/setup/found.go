@@ -11,9 +11,9 @@ import (
 )
 
 // Found returns the options of the existing config in dir, so that missing files are created to
-// match it. It returns false if there is no config. A config whose root or event secret is in
-// other files than those that Write creates is an error, because the created files would not be
-// used.
+// match it. It returns false if there is no config. If the config reads its root or its event
+// secret from other files than Write creates, Found returns an error, because the service would
+// not use the files that Write creates.
 func Found(dir string) (Options, bool, error) {
 	text, err := os.ReadFile(filepath.Join(dir, Config))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -22,7 +22,8 @@ func Found(dir string) (Options, bool, error) {
 	if err != nil {
 		return Options{}, false, err
 	}
-	// The config is not validated here: it may refer to the files that are missing.
+	// The config is not validated here, because it can name files that are missing and that Write
+	// will create.
 	var c struct {
 		PublicURL string `yaml:"public_url"`
 		Listen    []struct {

@@ -25,7 +25,8 @@ const (
 	notificationsPath = "/notifications"
 )
 
-// maxText limits each option in bytes. A DNS name has at most 253, a path rarely more.
+// maxText is the maximum length of each option in bytes. A DNS name has at most 253 bytes, and a
+// path rarely has more than that.
 const maxText = 1024
 
 // plan is Options with all defaults filled in. The templates read it.
@@ -33,21 +34,22 @@ type plan struct {
 	Options
 	Realm, Events  string
 	RegistryListen string // where the registry listens
-	RegistryURL    string // where clients reach it, "" if that is not known
+	RegistryURL    string // the URL at which clients reach the registry; "" if it is unknown
 	Issuer         string
 	Login          string // the address for docker login
 
-	Zot     bool   // the registry is zot
-	Proxied bool   // a proxy terminates TLS
-	Before  string // the role by which users of the registry keep their rights; "" without any
+	Zot     bool // the registry is zot
+	Proxied bool // a proxy terminates TLS
+	// Before is the role with the rights that users of the registry had; "" if it had no users.
+	Before string
 
 	// Set by the writer.
 	Root   string // absolute path of the root's certificate
 	Secret string // of the registry's events
 
 	registry  *registry // nil if there is no registry yet
-	contained bool      // the registry runs in a container, and localhost there is the container
-	defaulted bool      // nobody has named the service
+	contained bool      // the registry runs in a container, where localhost is the container itself
+	defaulted bool      // no option or config named the service, so it has its default name
 }
 
 // plan validates o before anything is written, and fills in the defaults.
@@ -59,7 +61,7 @@ func (o Options) plan() (plan, error) {
 	case o.Preset != "" && !p.Zot:
 		return plan{}, fmt.Errorf("unknown preset %q: the only one is %s", o.Preset, Zot)
 	case p.Zot && o.RegistryConfig != "":
-		return plan{}, fmt.Errorf("a registry config cannot be combined with the preset zot: without it, %s is written; copy its section http.auth into zot's config", ZotConfig)
+		return plan{}, fmt.Errorf("a registry config cannot be combined with the preset zot: leave the registry config out, and copy the section http.auth of the written %s into zot's config", ZotConfig)
 	}
 	if err := p.existing(); err != nil {
 		return plan{}, err
@@ -120,7 +122,7 @@ func (o Options) plan() (plan, error) {
 	if p.registry != nil {
 		p.Login = p.registry.login(p.Service)
 		if p.Proxied && endpoint.Local(host) && !p.contained {
-			// The registry is on this machine: its events need no proxy and no certificate.
+			// The registry is on this machine, so its events need no proxy and no certificate.
 			p.Events = "http://" + p.Listen + notificationsPath
 		}
 	}
@@ -130,7 +132,8 @@ func (o Options) plan() (plan, error) {
 // RegistryPort is the port of RegistryListen.
 func (p plan) RegistryPort() string { return strings.TrimPrefix(p.RegistryListen, ":") }
 
-// LocalProxy reports whether the proxy can only be on this machine, so that no other is trusted.
+// LocalProxy reports whether the proxy can only be on this machine. Then only this machine's
+// addresses are trusted as proxies.
 func (p plan) LocalProxy() bool {
 	host, _, err := net.SplitHostPort(p.Listen)
 	return err == nil && endpoint.Local(host)
@@ -152,7 +155,7 @@ func (p *plan) existing() error {
 	}
 	p.registry, p.RegistryURL = r, r.url()
 	if there, err := exists(r.passwords()); p.RegistryUsers != "" && r.passwords() != "" && err == nil && !there {
-		p.contained = true // the file of its config is not on this machine
+		p.contained = true // the password file that its config names is not on this machine
 	}
 	p.RegistryUsers = cmp.Or(p.RegistryUsers, r.passwords())
 	if p.RegistryUsers != "" {
@@ -176,7 +179,7 @@ func publicURL(s string) (*url.URL, error) {
 	switch {
 	case err != nil:
 		if e, ok := errors.AsType[*url.Error](err); ok {
-			err = e.Err // url.Error contains the URL, which may have a password
+			err = e.Err // url.Error contains the URL, and the URL can contain a password
 		}
 		return nil, fmt.Errorf("the public URL is not valid: %w", err)
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
@@ -187,9 +190,10 @@ func publicURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// listen returns the default address to listen on: that of the public URL if it is on this
-// machine, its port if there is a TLS certificate, and otherwise here, for a proxy on this
-// machine. Only with a TLS certificate can other machines connect.
+// listen returns the default address to listen on. If the public URL is on this machine, it is
+// the address in the URL. With a TLS certificate, it is the URL's port on all addresses.
+// Otherwise it is the address here, for a proxy on this machine. So other machines can connect
+// only if there is a TLS certificate.
 func listen(u *url.URL, certificate bool, here string) string {
 	switch {
 	case certificate && u.Scheme == "https" && endpoint.Local(u.Hostname()):
@@ -202,8 +206,9 @@ func listen(u *url.URL, certificate bool, here string) string {
 	return here
 }
 
-// registryListen returns the address that a registry listens on: the service's port if it is on
-// this machine, and otherwise 5000, the default of the registry's image, behind a proxy.
+// registryListen returns the address that a registry listens on. If the service is on this
+// machine, it is the service's port. Otherwise the registry is behind a proxy, and the address
+// has port 5000, the default of the registry's image.
 func registryListen(service string) string {
 	host, port, err := net.SplitHostPort(service)
 	if err != nil || port == "" || !endpoint.Local(host) {

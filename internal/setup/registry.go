@@ -21,7 +21,7 @@ import (
 // registry is the config file of an existing registry.
 type registry struct {
 	path    string
-	doc     yaml.Node // with comments, so that the merged file keeps them
+	doc     yaml.Node // with comments, which the merged file keeps
 	exposed bool      // all users of this machine can read the file
 
 	Auth map[string]any
@@ -35,7 +35,8 @@ type registry struct {
 	}
 }
 
-// maxRegistryConfig limits the registry's config file, in bytes. Real ones have a few kilobytes.
+// maxRegistryConfig is the maximum size of the registry's config file in bytes. Real configs have
+// a few kilobytes.
 const maxRegistryConfig = 1 << 20
 
 // readRegistry reads the config file of a registry.
@@ -66,9 +67,9 @@ func readRegistry(path string) (*registry, error) {
 	return r, nil
 }
 
-// service returns the service name: that of the existing auth.token section, or the address at
-// which clients reach the registry. If all clients are on this machine (here), the port is
-// enough.
+// service returns the service name: the name in the existing section auth.token, or the address
+// at which clients reach the registry. If here is set, all clients are on this machine, and a
+// config without a host but with a port is enough.
 func (r *registry) service(here bool) (string, error) {
 	if t, ok := r.Auth["token"].(map[string]any); ok {
 		if name, ok := t["service"].(string); ok && name != "" {
@@ -96,7 +97,8 @@ func (r *registry) host() string {
 	return ""
 }
 
-// url returns the URL at which clients reach the registry, or "" if its config does not have it.
+// url returns the URL at which clients reach the registry, or "" if the registry's config does
+// not contain it.
 func (r *registry) url() string {
 	if u, err := url.Parse(r.HTTP.Host); err == nil && u.Hostname() != "" && (u.Scheme == "http" || u.Scheme == "https") {
 		return u.Scheme + "://" + u.Host
@@ -104,8 +106,8 @@ func (r *registry) url() string {
 	return ""
 }
 
-// login returns the address for docker login: with the registry's port, unless there is a proxy
-// in front of the registry.
+// login returns the address for docker login. The address has the registry's port, unless there
+// is a proxy in front of the registry.
 func (r *registry) login(service string) string {
 	if host := r.host(); host != "" {
 		return host
@@ -219,9 +221,10 @@ type people struct {
 	left  []string // the errors of lines that are left out
 }
 
-// readPeople reads a password file as the registry does, which trims lines and uses the last line
-// of a name. Lines that Tidewaiter rejects are left out, because one of them makes the whole file
-// invalid. Except for a few unusual names, their users could not sign in to the registry either.
+// readPeople reads a password file as the registry does: it trims lines, and uses the last line
+// of each name. Lines that Tidewaiter rejects are left out, because a single such line would make
+// the whole file invalid. Except for users with a few unusual names, the users of these lines
+// could not sign in to the registry either.
 func readPeople(path string) (people, error) {
 	text, err := endpoint.ReadFile(path, maxPasswords)
 	if err != nil {
@@ -261,7 +264,7 @@ func readPeople(path string) (people, error) {
 	return p, nil
 }
 
-// some joins the first few texts for a message.
+// some joins the first few of the texts for a message.
 func some(texts []string, separator string) string {
 	const few = 5
 	if len(texts) <= few {

@@ -16,19 +16,18 @@ const (
 )
 
 const (
-	// rootYears is how long a root is valid. A new root must be installed in each registry, with a
-	// restart: that should be planned and not come as a surprise.
+	// rootYears is how long a root is valid. A new root must be installed in each registry, and
+	// each registry must be restarted. Operators should be able to plan this.
 	rootYears = 10
-	// rootBackdate is how far in the past its validity begins: registries check it by their own
-	// clocks, without leeway.
+	// rootBackdate is how far in the past a root's validity begins. Registries check the validity
+	// by their own clocks, without leeway.
 	rootBackdate = 24 * time.Hour
 )
 
 // WriteRoot creates a root in a folder: cert.pem, for registries, and privatekey.pem, which stays
-// secret. If one of them exists, it creates nothing.
-//
-// The key is written first: of two calls for the same folder at the same time, the second finds
-// the key and stops, and never writes a certificate for another key.
+// secret. If one of these files exists, WriteRoot creates nothing. The key is written before the
+// certificate. If two calls run for the same folder at the same time, the second call finds the
+// key of the first call and stops. So the certificate always fits the key.
 func WriteRoot(folder string, alg token.Algorithm, now time.Time) (certificate, key string, err error) {
 	certificate, key = filepath.Join(folder, certificateName), filepath.Join(folder, keyName)
 	for _, path := range []string{certificate, key} {

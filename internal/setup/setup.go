@@ -2,8 +2,8 @@
 //
 // Write creates a folder from which Tidewaiter can serve: a config with a policy, a root that
 // signs, one account with a random password, the secret for the registry's events, and the
-// registry's config. It never overwrites a file. A second Write creates only what is missing, so
-// an interrupted one can be repeated.
+// registry's config. Write never overwrites a file. A second call creates only the missing files,
+// so an interrupted Write can be repeated.
 package setup
 
 import (
@@ -48,14 +48,16 @@ type Options struct {
 	// PublicURL is where clients and the registry reach Tidewaiter. The default is
 	// http://localhost:5001, or the next port that the registry does not use.
 	PublicURL string
-	// Listen is the address to listen on. The default is PublicURL's if that is on this machine
-	// or has a TLS certificate, and otherwise localhost:5001.
+	// Listen is the address to listen on. If PublicURL is on this machine, or if there is a TLS
+	// certificate, the default is derived from PublicURL. Otherwise it is localhost:5001.
 	Listen string
 
-	// RegistryConfig is the config file of an existing registry. Service and users are read from
-	// it, and RegistryConfig in the folder is that file with auth and notifications set.
+	// RegistryConfig is the config file of an existing registry. Write reads the service and the
+	// users from this file. The file RegistryConfig that Write creates is a copy of this file
+	// with auth and notifications set.
 	RegistryConfig string
-	// RegistryUsers is its password file. The default is the file that auth.htpasswd names there.
+	// RegistryUsers is the registry's password file. The default is the file that auth.htpasswd
+	// in RegistryConfig names.
 	RegistryUsers string
 
 	Admin string // the administrator; default "admin"
@@ -66,9 +68,9 @@ type Options struct {
 	// plain HTTP, for a proxy that terminates TLS, or for localhost.
 	TLSCertificate, TLSKey string
 
-	// Private hides a new folder from other users of the machine. Otherwise they may enter it, so
-	// that the registry's user can read RootBundle. Secret files are readable by the owner only
-	// in any case.
+	// Private hides a new folder from other users of the machine. If Private is not set, other
+	// users can enter the folder, so that the registry's user can read RootBundle. In both cases,
+	// only the owner can read secret files.
 	Private bool
 
 	Now func() time.Time // nil: time.Now
@@ -76,9 +78,9 @@ type Options struct {
 
 // File is one file of a set-up.
 type File struct {
-	Path string `json:"path"` // in the folder, with slashes
+	Path string `json:"path"` // relative to the folder, with slashes
 	What string `json:"what"` // a short description
-	Made bool   `json:"made"` // false: it existed and was kept
+	Made bool   `json:"made"` // false: the file existed and was kept
 }
 
 // Result describes the set-up after Write.
@@ -102,8 +104,8 @@ var ErrTaken = errors.New("another process has just created it")
 func (r Result) Path(name string) string { return filepath.Join(r.Dir, filepath.FromSlash(name)) }
 
 // Write creates the missing files in dir, and dir itself. Files are readable by their owner only,
-// except RootBundle. Each appears complete or not at all. The error names the file. Files that
-// were created before it stay, and the next Write uses them.
+// except RootBundle. Each file appears complete or not at all. An error names the file that could
+// not be created. Files that were created before this file stay, and the next Write uses them.
 func Write(dir string, o Options) (Result, error) {
 	p, err := o.plan()
 	if err != nil {

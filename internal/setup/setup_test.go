@@ -162,10 +162,10 @@ func TestTheDefaultAddressToListenOn(t *testing.T) {
 		{"http://127.0.0.1:7000", "", "127.0.0.1:7000"},
 		{"http://[::1]:7000", "", "[::1]:7000"},
 		{"https://auth.example.com", "", "localhost:5001"}, // behind a proxy
-		{"http://10.1.2.3:7000", "", "localhost:5001"},     // not this machine alone
-		{"https://localhost:7000", "", "localhost:5001"},   // TLS is the proxy's
-		{"https://auth.example.com", ":8443", ":8443"},     // it was asked for
-		{"http://localhost", "", "localhost:5001"},         // port 80 is not for everybody
+		{"http://10.1.2.3:7000", "", "localhost:5001"},     // other machines can reach this address
+		{"https://localhost:7000", "", "localhost:5001"},   // the proxy at this address has TLS
+		{"https://auth.example.com", ":8443", ":8443"},     // the option Listen was set
+		{"http://localhost", "", "localhost:5001"},         // only root may listen on port 80
 		{"http://localhost.example.com:80", "", "localhost:5001"},
 	} {
 		p, err := Options{PublicURL: tt.url, Listen: tt.listen}.plan()
@@ -276,7 +276,7 @@ func TestHalfAPairIsNotCompleted(t *testing.T) {
 	}
 }
 
-// With a new secret, the events of a registry that has the old one would be refused.
+// With a new secret, Tidewaiter would refuse the events of a registry that has the old secret.
 func TestNoSecretIsCreatedBesideAConfigWithTheOldOne(t *testing.T) {
 	for _, names := range []string{RegistryConfig, RegistryEnv} {
 		dir := t.TempDir()
@@ -356,7 +356,7 @@ func TestPlaceNeverOverwrites(t *testing.T) {
 	}
 }
 
-// Each set-up has its own secrets, and none of them is printed by accident.
+// Each set-up has its own secrets, and no format verb prints a secret.
 func TestSecretsAreRandomAndHidden(t *testing.T) {
 	a, b := write(t, t.TempDir(), Options{}), write(t, t.TempDir(), Options{})
 	if a.Password.Reveal() == b.Password.Reveal() || read(t, a, Notifications) == read(t, b, Notifications) {
@@ -434,8 +434,8 @@ func root(t *testing.T, r Result) {
 	}
 }
 
-// A user of the registry with the administrator's name may do everything from now on. A note says
-// so.
+// If a user of the registry has the administrator's name, this user becomes the administrator. A
+// note reports that.
 func TestANoteNamesAUserWhoBecomesTheAdministrator(t *testing.T) {
 	const hash = ":$2y$10$Au2Nbi/zEVdWzQeFXFZr6.aWgpHIWVlyGfEuBgyNOLB6iOHiHlOaC\n"
 	for users, told := range map[string]bool{"admin" + hash + "ann" + hash: true, "ann" + hash: false, "# admin" + hash + "admins" + hash: false} {

@@ -30,8 +30,9 @@ type writer struct {
 	plan plan
 }
 
-// write creates each file after the files that it refers to. The account is the last: its password
-// is known only when Write returns, and a crash must not leave an account that nobody can use.
+// write creates each file after the files that it refers to. It creates the account last: the
+// account's password is printed only after Write returns, and a crash must not leave an account
+// whose password nobody knows.
 func (w *writer) write() error {
 	for _, step := range []func() error{w.folder, w.root, w.bundle, w.secret} {
 		if err := step(); err != nil {
@@ -63,8 +64,8 @@ func (w *writer) write() error {
 	return w.users(users)
 }
 
-// render returns the content of a file. The config of an existing registry keeps its other
-// settings.
+// render returns the content of a file. In the config of an existing registry, settings other
+// than auth and notifications are kept.
 func (w *writer) render(name string) ([]byte, error) {
 	content, err := render(name, w.plan)
 	if name == ZotConfig {
@@ -106,7 +107,7 @@ func (w *writer) bundle() error {
 	if err != nil {
 		return err
 	}
-	if !bytes.Contains(there, bytes.TrimSpace(certificate)) { // it may contain the next root, too
+	if !bytes.Contains(there, bytes.TrimSpace(certificate)) { // or also the next root
 		return fmt.Errorf("%s does not contain the certificate of %s: delete it to write it again", RootBundle, Certificate)
 	}
 	if dir := unreadable(w.Path(RootBundle)); dir != "" && w.plan.registry != nil {
@@ -115,8 +116,8 @@ func (w *writer) bundle() error {
 	return nil
 }
 
-// folder creates the folder. It rejects one that all users can write to: another user could have
-// put a root or a link there.
+// folder creates the folder. It rejects an existing folder that all users can write to, because
+// another user could have created a root or a link in it.
 func (w *writer) folder() error {
 	info, err := os.Stat(w.Dir)
 	if err != nil {
@@ -127,7 +128,7 @@ func (w *writer) folder() error {
 		if err := os.MkdirAll(w.Dir, mode); err != nil {
 			return err
 		}
-		return os.Chmod(w.Dir, mode) // for any umask
+		return os.Chmod(w.Dir, mode) // the umask can have removed permissions
 	}
 	if info.IsDir() && info.Mode().Perm()&0o002 != 0 {
 		return fmt.Errorf("all users can write to it: choose another folder, or chmod o-w %s", w.Dir)
@@ -135,8 +136,8 @@ func (w *writer) folder() error {
 	return nil
 }
 
-// root creates the root certificate and key, unless they exist. It never completes half of a pair,
-// because the existing half may be in use.
+// root creates the root certificate and key, unless they exist. If only one of the two files
+// exists, root returns an error and creates nothing, because the existing file may be in use.
 func (w *writer) root() error {
 	hasCertificate, err := exists(w.Path(Certificate))
 	hasKey, keyErr := exists(w.Path(Key))
@@ -161,11 +162,12 @@ func (w *writer) root() error {
 	return nil
 }
 
-// secret creates the secret of the registry's events, or reads the existing one. The registry's
-// config must contain the same secret, so none is created beside a config that has the old one.
+// secret creates the secret of the registry's events, or reads the existing secret. The
+// registry's config must contain the same secret. So if a registry config exists and the secret
+// is missing, secret returns an error instead of creating another secret.
 func (w *writer) secret() error {
 	if w.plan.Zot {
-		return nil // it posts no events
+		return nil // zot posts no events
 	}
 	there, err := exists(w.Path(Notifications))
 	if err != nil {
@@ -198,8 +200,9 @@ func (w *writer) secret() error {
 	return nil
 }
 
-// readUsers reads the existing users: those of the folder, or of the registry's password file. The
-// config names an administrator, who must be one of the users of an existing file.
+// readUsers reads the existing users: those in the folder's password file, or those in the
+// registry's password file. If the folder has a password file, the administrator in the config
+// must be one of its users.
 func (w *writer) readUsers() (people, error) {
 	path := w.Path(Users)
 	there, err := exists(path)
@@ -215,7 +218,7 @@ func (w *writer) readUsers() (people, error) {
 	users, err := readPeople(path)
 	switch {
 	case there && errors.Is(err, fs.ErrNotExist):
-		return people{}, nil // a dangling link: it is kept, and not written through
+		return people{}, nil // a dangling link: it is kept, and no file is created where it points
 	case there && err != nil:
 		return people{}, fmt.Errorf("reading %s: %w", Users, err)
 	case errors.Is(err, fs.ErrNotExist):
@@ -273,7 +276,8 @@ func (w *writer) users(before people) error {
 	})
 }
 
-// bcryptCost takes about 60 ms of one core. A password in use is hashed once in several minutes.
+// bcryptCost is the cost of a hash, which then takes about 60 ms of one core. A password that is
+// in use is hashed once in several minutes.
 const bcryptCost = 10
 
 // file creates a file with what content returns, unless it exists.

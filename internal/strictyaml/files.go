@@ -35,7 +35,8 @@ const (
 	AnyWrite
 )
 
-// Warnings returns the warnings about a file. Only a secret file must not be readable by all.
+// Warnings returns the warnings about a file. A warning that all users can read the file is only
+// for files that contain a secret.
 func (a Access) Warnings(file string, secret bool) []string {
 	var warnings []string
 	if a&AnyRead != 0 && secret {
@@ -54,8 +55,8 @@ type Reader struct {
 	Env      func(string) (string, bool) // returns environment variables
 	Parallel int                         // goroutines for parsing; 0: one per core
 
-	Files    []string // that were read; problems are in this order
-	Reported int      // the number of problems, also of those that are not kept
+	Files    []string // the files that were read; problems are sorted in this order
+	Reported int      // the number of problems, including those beyond maxProblems
 	problems Problems
 	warnings Problems
 }
@@ -69,12 +70,12 @@ type parsed struct {
 	src      []byte
 	node     *yaml.Node // nil after a problem
 	problems Reader
-	err      error // it could not be read
+	err      error // why the file could not be read
 }
 
-// Open parses files side by side, because parsing is most of the time that a large policy takes.
-// It yields a decoder and the top node of each, in order. It calls failed for a file that cannot
-// be read; nil: that is a problem.
+// Open parses several files at the same time, because most of the time that a large policy takes
+// is parsing. It yields a decoder and the top node of each file, in order. For a file that cannot
+// be read, it calls failed. If failed is nil, it reports a problem instead.
 func (r *Reader) Open(files []string, failed func(i int, err error)) iter.Seq2[*Decoder, *yaml.Node] {
 	if failed == nil {
 		failed = func(_ int, err error) { r.Report(Problem{Text: err.Error()}) }
@@ -146,7 +147,7 @@ func (osFS) Read(file string, limit int64) ([]byte, Access, error) {
 }
 
 func (osFS) Check(file string) (Access, error) {
-	info, err := os.Stat(file) // first, because opening a pipe would wait for its writer
+	info, err := os.Stat(file) // before opening, because opening a pipe would wait for its writer
 	switch {
 	case err != nil:
 		return 0, opening(file, err)
@@ -196,8 +197,8 @@ func opening(file string, err error) error {
 	return fmt.Errorf("opening %s: %w", file, err)
 }
 
-// maxProblems is how many problems and how many warnings are kept. A file that is not a config
-// must not fill the screen or the memory.
+// maxProblems is the maximum number of problems that are kept, and that of warnings. A file that
+// is not a config must not fill the screen or the memory.
 const maxProblems = 100
 
 // Report adds a problem.

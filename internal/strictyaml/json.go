@@ -16,10 +16,10 @@ var (
 	jsonEscape = regexp.MustCompile(`\\(?:u[dD][89abAB][[:xdigit:]]{2}\\u[dD][c-fC-F][[:xdigit:]]{2}|.)`)
 )
 
-// parseJSON parses JSON. YAML is nearly a superset of JSON, but it has no surrogate pairs
-// (\ud83d\ude00), which many programs write for characters above U+FFFF. Each becomes one escape,
-// which is two characters shorter. Spaces after the string make up for that, so that what follows
-// has the same column.
+// parseJSON parses JSON. YAML is nearly a superset of JSON, but YAML has no surrogate pairs
+// (\ud83d\ude00), which many programs write for characters above U+FFFF. parseJSON replaces each
+// pair by one escape, which is two characters shorter. It adds two spaces after the string, so
+// that the rest of the line has the same columns as before.
 func parseJSON(src []byte) (*yaml.Node, error) {
 	if !json.Valid(src) {
 		return nil, fmt.Errorf("not JSON")

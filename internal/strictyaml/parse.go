@@ -14,13 +14,12 @@ import (
 // Limits of a file. 100,000 rules have 9 MB.
 const (
 	maxFile  = 32 << 20 // bytes
-	maxDepth = 24       // of nested sections and lists; the tables need 6
+	maxDepth = 24       // levels of nested sections and lists; the tables need 6 levels
 )
 
-// parse parses one YAML document. It returns nil after it has reported a problem.
-//
-// It refuses what makes a file mean something else than a reader sees: several documents, other
-// encodings than UTF-8, and control characters.
+// parse parses one YAML document. It returns nil after it has reported a problem. It refuses
+// files that can mean something else than a reader sees: files with several documents, with
+// another encoding than UTF-8, or with control characters.
 func parse(file string, src []byte, parallel int, r *Reader) *yaml.Node {
 	report := func(line, column int, format string, args ...any) *yaml.Node {
 		r.Report(Problem{File: file, Line: line, Column: column, Text: fmt.Sprintf(format, args...)})
@@ -91,7 +90,7 @@ func parseWhole(src []byte) (*yaml.Node, error) {
 
 // firstOdd returns the index of the first byte that is not UTF-8 or begins a control character
 // other than a tab or a line end, or -1. C1 characters and bidirectional marks are control
-// characters too: they would show a reader another file than the one that is parsed.
+// characters, too: a file with them would look different from what is parsed.
 func firstOdd(src []byte) int {
 	for i := 0; i < len(src); {
 		if c := src[i]; c < utf8.RuneSelf {

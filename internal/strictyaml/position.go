@@ -8,13 +8,13 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Position returns the position in the file of a line and column in the value of the scalar n. All
-// count from 1, in characters.
+// Position returns the position in the file of a line and column in the value of the scalar n.
+// Lines and columns count from 1, and columns are in characters.
 //
-// The scalar may be plain, quoted or a block, on one or several lines. Instead of interpreting it
-// a second time, Position searches the longest part of the source from the scalar's begin on that
-// the parser reads as not more than the value up to that place. Otherwise it returns the
-// position of n.
+// The scalar may be plain, quoted or a block, on one or several lines. Instead of interpreting
+// the scalar a second time, Position parses parts of the source that start at the scalar's
+// beginning. It searches for the longest part whose value does not go beyond the wanted
+// place. If no part is parsed, it returns the position of n.
 func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
 	src := bytes.TrimPrefix(d.src, []byte("\ufeff"))
 	src = src[offset(src, n.Line, n.Column):]
@@ -48,8 +48,8 @@ func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
 		}
 		return strings.TrimSuffix(root.Value, "\n"), true // a block ends with a newline
 	}
-	// The part that ends at low has at most the wanted value, and the one that ends at high has
-	// more.
+	// The value of the part that ends at low does not go beyond the wanted place, and the value
+	// of the part that ends at high does.
 	low, high := 0, end
 	if wanted == len(n.Value) && wanted > 0 {
 		wanted-- // the last character, because nothing marks the end of the scalar

@@ -10,8 +10,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// explicit matches the header of a block whose indentation is written, because its value begins
-// with a space. Position does not find places in such a block.
+// explicit matches the header of a block with an explicit indentation, which YAML needs if the
+// value begins with a space. Position does not find places in such a block.
 var explicit = regexp.MustCompile(`[|>]\d`)
 
 // Each letter of a value is found where it is written, however the scalar is written.
@@ -52,7 +52,7 @@ func TestPositionOfEachLetter(t *testing.T) {
 	})
 }
 
-// What follows a surrogate pair of JSON keeps its column.
+// Text after a surrogate pair in JSON keeps its column.
 func TestPositionAfterASurrogatePair(t *testing.T) {
 	src := []byte(`{"a": "\\\ud83d\ude00\u0041", "b": "x\ud83d\ude00y"}`)
 	var r Reader

@@ -66,8 +66,8 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// readable shortens the problem and escapes what is not printable: a policy that is proposed by
-// somebody else must not control the terminal on which it is checked.
+// readable shortens the problem and escapes characters that cannot be printed: a policy that
+// somebody else proposes must not control the terminal of the person who checks the policy.
 func (p Problem) readable() Problem {
 	const limit = 1000
 	p.Text = text.Escape(text.Shorten(p.Text, limit))
@@ -94,16 +94,16 @@ func lineOf(src []byte, n int) (string, bool) {
 	return strings.TrimSuffix(line, "\r"), true
 }
 
-// revealing matches what may be a secret: what follows a key called secret, text in place of the
-// section of a secret, and the hash of a password. It matches text and not nodes, because a file
-// that is not YAML has no keys.
+// revealing matches text that could be a secret: the text after a key called secret, text instead
+// of the section of a secret, and the hash of a password. The patterns match the text of a line
+// and not its nodes, because a file that is not YAML has no nodes.
 var revealing = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)^(.*?secret["']?\s*:\s*).+`),
 	regexp.MustCompile(`(?i)^(.*?notifications["']?\s*:\s*)["']?[^\s{\[/'"#].*`),
 	regexp.MustCompile(`^(.*?)\$(2[aby]|argon2id)\$.*`),
 }
 
-// redact replaces what may be a secret, and rather too much than too little.
+// redact replaces text that could be a secret. It can replace other text, too.
 func redact(line string) string {
 	for _, t := range revealing {
 		line = t.ReplaceAllString(line, "${1}[secret]")
@@ -112,8 +112,8 @@ func redact(line string) string {
 }
 
 // window cuts a line around its column so that it fits a terminal, and returns the caret's
-// position. It replaces a tab by a space and what is not printable by "?", so that the position
-// is right.
+// position. It replaces each tab by a space and each character that cannot be printed by "?", so
+// that the caret is below the right character.
 func window(line string, column int) (string, int) {
 	const width = 100
 	runes := []rune(line)

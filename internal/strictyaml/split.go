@@ -7,20 +7,18 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// minPiece is the minimum size of a piece in bytes. Splitting into smaller ones costs more than it
-// saves.
+// minPiece is the minimum size of a piece in bytes. Smaller pieces would cost more time than
+// parsing them at once saves.
 const minPiece = 32 << 10
 
 // parseSplit parses text that ends with a long list of rules in pieces, with at most parallel
 // goroutines, because parsing is most of the cost of loading a large policy. It returns nil for
-// any other text, and for text with an error, which parseWhole then finds.
-//
-// Pieces are small, so that other goroutines run between them. Requests are answered during a
-// reload, and would otherwise wait the 10 ms after which Go preempts a goroutine.
-//
-// The list is cut before lines that begin an item. Each piece is parsed on its own, and together
-// they have the meaning of the whole: a quoted text or a bracket that is open at a cut is an error
-// in its piece, and anything else ends at a line with less indentation.
+// any other text, and for text with an error. parseWhole then parses the text and finds the
+// error. Pieces are small, so that other goroutines can run between two pieces. Otherwise
+// requests that arrive during a reload would wait for the 10 ms after which Go preempts a
+// goroutine. The list is cut before lines that begin an item, and each piece is parsed
+// separately. The pieces together mean the same as the whole list: if a quoted text or a bracket
+// is open at a cut, its piece has an error; everything else ends at a line with less indentation.
 func parseSplit(src []byte, parallel, least int) *yaml.Node {
 	begin, indent, ok := findRules(src)
 	if !ok || len(src)-begin < 2*least {
@@ -107,8 +105,8 @@ func findRules(src []byte) (begin, indent int, ok bool) {
 	return 0, 0, false
 }
 
-// items returns the indexes of the lines that begin an item of the list. It returns false if the
-// text has anything but that list from begin on.
+// items returns the indexes of the lines that begin an item of the list. It returns false if
+// anything else than this list follows at or after the index begin.
 func items(src []byte, begin, indent int) (starts []int, ok bool) {
 	for at := begin; at < len(src); {
 		line, _, _ := bytes.Cut(src[at:], []byte("\n"))

@@ -1,11 +1,9 @@
-// Package strictyaml reads YAML and JSON files by tables of the keys that are allowed.
-//
-// An unknown key is an error, because what it should have restricted would otherwise stay open. So
-// is a key that is written twice, an empty list and an empty value. All errors of all files are
-// found at once, each with its file, line and column and, where possible, a suggestion.
-//
-// A [Type] is how one kind of value is read, and a [Key] is one row of a table: a name, a Type, a
-// default and a description. References are generated from the same tables.
+// Package strictyaml reads YAML and JSON files by tables of the keys that are allowed. An unknown
+// key is an error, because a misspelled restriction would otherwise have no effect. A key that is
+// written twice, an empty list and an empty value are errors, too. All errors of all files are
+// found at once, each with its file, line and column and, where possible, a suggestion. A [Type]
+// reads one kind of value. A [Key] is one row of a table: a name, a Type, a default and a
+// description. References are generated from the same tables.
 package strictyaml
 
 import (
@@ -46,8 +44,9 @@ type Key[S any] struct {
 	fallback *yaml.Node // Default, parsed
 }
 
-// On returns a key whose value put stores in the section. Put is also called with what could be
-// read of an invalid value, so that the rest of the section is checked against it.
+// On returns a key. The function put stores its value in the section. For an invalid value, put
+// is called with the parts that could be read, so that other keys of the section are checked
+// against these parts.
 func On[S, T any](name string, t Type[T], put func(into *S, v T)) *Key[S] {
 	return &Key[S]{
 		Row: Row{Name: name, Kind: t.Kind, Keys: t.Keys},
@@ -65,14 +64,15 @@ func (k *Key[S]) Says(means string) *Key[S] { k.Means = means; return k }
 // Shows sets the example.
 func (k *Key[S]) Shows(example string) *Key[S] { k.Example = example; return k }
 
-// Formerly sets a name that the key had before. Using it is an error that names the new one.
+// Formerly sets a name that the key had before. A file that uses the old name gets an error with
+// the new name.
 func (k *Key[S]) Formerly(name string) *Key[S] { k.former = append(k.former, name); return k }
 
 // Must makes the key required.
 func (k *Key[S]) Must() *Key[S] { k.Required = true; return k }
 
-// Or sets the default. It is YAML and read like any other value, so the reference cannot state
-// another default than there is.
+// Or sets the default. The default is YAML and is read like any other value, so the default in
+// the reference is always the one that has effect.
 func (k *Key[S]) Or(standard string) *Key[S] {
 	k.Default, k.fallback = standard, parseDefault(standard)
 	return k
@@ -114,13 +114,13 @@ func (d *Decoder) Problem(n *yaml.Node, format string, args ...any) {
 // Suggest reports an error at n and what was probably meant.
 func (d *Decoder) Suggest(n *yaml.Node, suggestion, format string, args ...any) {
 	if d.Full() {
-		d.Reported++ // do not format what nobody will read
+		d.Reported++ // do not format a problem that will not be printed
 		return
 	}
 	d.Report(d.at(n, suggestion, format, args...))
 }
 
-// Warn reports what is allowed and probably not meant.
+// Warn reports something that is allowed but probably not intended.
 func (d *Decoder) Warn(n *yaml.Node, format string, args ...any) {
 	d.ReportWarning(d.at(n, "", format, args...))
 }
@@ -133,8 +133,9 @@ func (d *Decoder) at(n *yaml.Node, suggestion, format string, args ...any) Probl
 	return p
 }
 
-// Is reports whether n has the wanted kind, and reports a problem if not. It refuses what makes a
-// file mean something else than a reader sees: aliases, anchors, tags and empty values.
+// Is reports whether n has the wanted kind, and reports a problem if n has another kind. It also
+// refuses aliases, anchors, tags and empty values, because they can make a file mean something
+// else than a reader sees.
 func (d *Decoder) Is(n *yaml.Node, kind yaml.Kind, wanted string) bool {
 	switch {
 	case n.Kind == yaml.AliasNode:
@@ -162,8 +163,8 @@ func (d *Decoder) Is(n *yaml.Node, kind yaml.Kind, wanted string) bool {
 	return false
 }
 
-// Nearest returns the known word that was probably meant. It returns "" if the problem would not
-// be kept.
+// Nearest returns the known word that was probably meant. It returns "" if there is no such word,
+// or if the reader keeps no more problems.
 func (d *Decoder) Nearest(word string, known []string) string {
 	if d.Full() {
 		return ""
@@ -190,8 +191,8 @@ func Section[S any](keys []*Key[S], checks ...func(d *Decoder, n *yaml.Node, s *
 	}}
 }
 
-// section reads a section. It is not generic, because the compiler copies generic functions for
-// each type.
+// section reads a section. It is not generic, because the compiler makes a copy of a generic
+// function for each type.
 func (d *Decoder) section(n *yaml.Node, rows []Row, fallbacks []*yaml.Node, read func(i int, n *yaml.Node) bool) bool {
 	if !d.Is(n, yaml.MappingNode, "a section") {
 		return false
@@ -262,8 +263,8 @@ func (d *Decoder) unknown(name *yaml.Node, rows []Row) {
 	}
 }
 
-// At returns the node at a path of keys and list indexes below n, or its last part that exists. So
-// a problem always has a position.
+// At returns the node at a path of keys and list indexes below n. If this node does not exist, At
+// returns the last node of the path that exists, so that a problem always has a position.
 func At(n *yaml.Node, path ...any) *yaml.Node {
 	for _, step := range path {
 		next := (*yaml.Node)(nil)

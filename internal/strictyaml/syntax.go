@@ -34,7 +34,8 @@ func syntax(src []byte, err error) (line, column int, format string, text any) {
 	return s.line, s.column, "this is not YAML: %s", message
 }
 
-// syntaxError is an error of the parser. The functions that recognize it may move it to its cause.
+// syntaxError is an error of the parser. The functions that recognize the error can move its
+// position to its cause.
 type syntaxError struct {
 	src                  []byte
 	line, column         int
@@ -50,7 +51,8 @@ func (s *syntaxError) back() {
 	}
 }
 
-// halves returns the line of the error, before and from its column on.
+// halves returns the text of the error's line before the error's column, and the text from this
+// column on.
 func (s *syntaxError) halves() (before, after string) {
 	text, _ := lineOf(s.src, s.line)
 	runes := []rune(text)
@@ -134,7 +136,8 @@ func indentation(s *syntaxError) string {
 	return fmt.Sprintf("the indentation differs from the %s that begins at %d:%d", what, s.fromLine, s.fromColumn)
 }
 
-// unclosed recognizes a bracket or a quote that is not closed. It is reported where it begins.
+// unclosed recognizes a bracket or a quote that is not closed. The error is reported at the
+// opening bracket or quote.
 func unclosed(s *syntaxError) string {
 	switch {
 	case s.fromLine == 0:

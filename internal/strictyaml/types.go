@@ -109,8 +109,9 @@ func FilePath(kind string) Type[string] {
 	})
 }
 
-// List is a list with at least one item. An empty list is a problem, because it could mean none or
-// all. The result has a place for each item, also for an invalid one.
+// List is a list with at least one item. An empty list is a problem, because a reader could
+// expect it to mean none or all. The result has one element for each item, even for an invalid
+// item.
 func List[T any](of Type[T]) Type[[]T] {
 	read := func(d *Decoder, n *yaml.Node) ([]T, bool) {
 		if !d.Is(n, yaml.SequenceNode, "a list") {
@@ -138,8 +139,8 @@ type Named[T any] struct {
 	Node  *yaml.Node // of the name
 }
 
-// Dictionary is a mapping whose keys are any names, in the order of the file. An entry whose value
-// is invalid is in the result, because its name is known.
+// Dictionary is a mapping whose keys are any names. The result is in the order of the file. It
+// contains entries with an invalid value, too, because other sections can refer to their names.
 func Dictionary[T any](of Type[T]) Type[[]Named[T]] {
 	read := func(d *Decoder, n *yaml.Node) ([]Named[T], bool) {
 		if !d.Is(n, yaml.MappingNode, "a section") {
