@@ -8,11 +8,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Anyone is a source that accepts every name with any password that is not empty. It is for
-// demonstrations, and for testing a policy before there are accounts.
+// Anyone is a source that accepts every name with any password that is not empty. Use it for
+// demonstrations, and to test a policy before there are accounts.
 //
-// The principal has the name as it was typed. Names are only compared as a whole, so "*" is a
-// user called "*". The id is the name.
+// The name of the principal is the typed name, and so is its id. Names are only compared as a
+// whole, so "*" is a user called "*".
 type Anyone struct{}
 
 // NewAnyone returns the source and logs a warning.

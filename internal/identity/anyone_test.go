@@ -27,7 +27,8 @@ func TestAnyoneWarnsOnceAndLoudly(t *testing.T) {
 	}
 }
 
-// docker_auth: the account "*@x" became a pattern. A name is a name, whatever it looks like.
+// In docker_auth, the account "*@x" became a pattern. Here, a name is never a pattern, even if
+// it looks like a pattern.
 func TestAnyoneTakesANameAsItIs(t *testing.T) {
 	source := identity.Anyone{}
 	for _, name := range []string{"ann", "Ann", "*", "*@x", "a/b", "${user}", "user:ann", "Zoë", "山田", "a b", strings.Repeat("x", identity.MaxName)} {

@@ -12,30 +12,32 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Dummy is a source that hashes passwords. Dummy spends the same time for an unknown name as a
-// wrong password would take. It returns nil when the time is spent. Other errors are those that
-// Authenticate would return for a wrong password, so that a busy source looks the same for both.
+// Dummy is a source that hashes passwords. Its method Dummy takes the same time for an unknown
+// name as Authenticate takes for a wrong password. It returns nil afterwards. Its errors are
+// the outages that Authenticate would return for a wrong password, so that a busy source looks
+// the same for known and unknown names.
 type Dummy interface {
 	Dummy(ctx context.Context, c Presented) error
 }
 
-// DummyLookup is a source that queries a database, a directory or a service. DummyLookup makes
-// the queries of a wrong password without the hash, and does not send the password. It is called
-// when an earlier source has refused the password, so that the response time does not reveal
-// which source knows a name. An error is an outage of this source, which does not affect the
-// result.
+// DummyLookup is a source that queries a database, a directory or a service. Its method
+// DummyLookup makes the same queries as Authenticate makes for a wrong password, but computes
+// no hash and does not send the password. The chain calls DummyLookup when an earlier source
+// has refused the password, so that the response time does not reveal which source knows a
+// name. An error is an outage of this source. The outage does not affect the result.
 type DummyLookup interface {
 	DummyLookup(ctx context.Context, c Presented) error
 }
 
-// Budgeted is a source that checks only a limited number of wrong passwords for a name in some
-// time. SpendUnknown counts an attempt for an unknown name as if the source had it, so that the
-// limit does not reveal which names exist. Its error is a *RateLimitedError.
+// Budgeted is a source that checks only a limited number of wrong passwords for a name within a
+// period. SpendUnknown counts an attempt for an unknown name as if the source had the name, so
+// that the limit does not reveal which names exist. Its error is a *RateLimitedError.
 type Budgeted interface {
 	SpendUnknown(ctx context.Context, c Presented) error
 }
 
-// Source is an Authenticator in a chain. It may also be a Finder, a Dummy and a DummyLookup.
+// Source is an Authenticator in a chain. The Authenticator can also implement Finder, Dummy and
+// DummyLookup.
 type Source struct {
 	Name string // as in principals and errors: "htpasswd", "ldap:corp"
 	Authenticator
@@ -98,13 +100,13 @@ func NewChain(o Options) *Chain {
 //     claims of its holder are not completely known;
 //   - an *ExplainedError, which is an ErrRejected, if the credential is genuine but refused;
 //   - ErrRejected if the credential is wrong or the name is unknown. The client cannot distinguish
-//     the two, not even by the response time;
+//     these two cases, not even by the response time;
 //   - an error that wraps ErrRateLimited, a *RateLimitedError, after too many failed attempts. For
-//     a password, no source is asked, and it does not matter whether the name exists. A credential
-//     that cannot be guessed was verified and is invalid, or too many credentials of its address
-//     wait for verification;
-//   - an error that wraps ErrUnavailable if a source failed before any knew the name. The next
-//     source, which may be weaker, is not asked.
+//     a password, it means that no source was asked; it does not depend on whether the name
+//     exists. For a credential that cannot be guessed, it means that the credential was verified
+//     and is invalid, or that too many credentials of the same address wait for verification;
+//   - an error that wraps ErrUnavailable if a source failed before any source knew the name. The
+//     next source is not asked, because it can be weaker.
 func (c *Chain) Authenticate(ctx context.Context, presented Presented) (Verified, error) {
 	if presented.Kind == None && presented.Name == "" && presented.Secret.Reveal() == "" {
 		return Verified{Principal: c.anonymous}, nil
@@ -122,8 +124,8 @@ func (c *Chain) Authenticate(ctx context.Context, presented Presented) (Verified
 	return v, err
 }
 
-// learn records from where a user signs in. Any credential of a user with a password counts, for
-// the typed name and for the source's.
+// learn records from where a user signs in. For a user with a password, a sign-in with any
+// credential is recorded, both for the typed name and for the name in the source's spelling.
 func (c *Chain) learn(presented *Presented, p *policy.Principal) {
 	l := c.gate.limiter
 	source, guessable := c.passwords[p.Source] // the former name: stored hashes contain it
@@ -164,8 +166,8 @@ func (c *Chain) ask(ctx context.Context, presented Presented) (Verified, error) 
 		case incomplete(err):
 			return Verified{}, fmt.Errorf("asking %s: %w", s.Name, err)
 		case errors.Is(err, ErrRateLimited):
-			// The budget of a directory is spent. Make the lookups of the later sources, as for an
-			// unknown name.
+			// The budget of a directory is spent. The lookups of the later sources are made
+			// nevertheless, as for an unknown name.
 			if outage := c.lookUp(ctx, presented, c.sources[i+1:]); outage != nil {
 				return Verified{}, outage
 			}
@@ -198,8 +200,8 @@ func (c *Chain) ask(ctx context.Context, presented Presented) (Verified, error) 
 	return Verified{}, c.reject(ctx, presented, nil, false, why)
 }
 
-// explain asks the sources why none of them knows an ID token. The error is that of the source
-// that the token is meant for. Credentials that can be guessed are never explained.
+// explain asks the sources why none of them knows an ID token. The error comes from the source
+// for which the token is meant. Credentials that can be guessed are never explained.
 func (c *Chain) explain(ctx context.Context, presented Presented) (why string, err error) {
 	why = "no source knows it"
 	if presented.Kind != IDToken {
@@ -219,9 +221,10 @@ func (c *Chain) explain(ctx context.Context, presented Presented) (why string, e
 	return why, nil
 }
 
-// reject is the only way to refuse a password: unknown, wrong, disabled and expired. It spends
-// what any other refusal would have cost and this one has not: a hash, and the lookups of the
-// sources that were skipped. It returns Rejected(reason).
+// reject refuses a password. All refusals call it, whether the name is unknown, the password is
+// wrong, or the account is disabled or expired. It does the work that other refusals do and
+// this refusal has not done yet: a hash, and the lookups of the skipped sources. It returns
+// Rejected(reason).
 func (c *Chain) reject(ctx context.Context, presented Presented, skipped []Source, hashed bool, reason string) error {
 	if presented.Kind != Password {
 		return Rejected(reason)
@@ -232,7 +235,7 @@ func (c *Chain) reject(ctx context.Context, presented Presented, skipped []Sourc
 	if hashed || len(c.dummies) == 0 {
 		return Rejected(reason)
 	}
-	// A name always uses the same dummy, as if one of the sources knew it.
+	// A name always uses the same dummy, as if one source knew the name.
 	dummy := c.dummies[maphash.String(c.seed, presented.Name)%uint64(len(c.dummies))]
 	if err := dummy(ctx, presented); err != nil && !errors.Is(err, ErrRejected) {
 		return unavailable("password check", err)
@@ -252,24 +255,24 @@ func (c *Chain) lookUp(ctx context.Context, presented Presented, skipped []Sourc
 	return nil
 }
 
-// Find asks the sources in order for a principal by name, and by id unless it is empty. The
-// error is ErrUnknown if there is no such principal, or it cannot sign in; then it also wraps a
-// *DisabledError if the source gives a reason. Ids are unique within a source: use FindIn for a
-// stored id.
+// Find asks the sources in order for a principal by name, and by id unless the id is empty. The
+// error is ErrUnknown if there is no such principal, or if the principal cannot sign in. In the
+// second case, the error also wraps a *DisabledError if the source gives a reason. Ids are
+// unique within a source: use FindIn for a stored id.
 func (c *Chain) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	p, _, err := c.find(ctx, func(*Source) bool { return true }, name, id)
 	return p, err
 }
 
-// FindIn is Find in one source. It is for credentials that were issued to a principal of that
+// FindIn is Find in one source. Use it for credentials that were issued to a principal of that
 // source: a principal with the same name in another source must not inherit them.
 func (c *Chain) FindIn(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 	p, _, err := c.FindGeneration(ctx, source, name, id)
 	return p, err
 }
 
-// FindGeneration is FindIn and also returns the generation of the principal's password, see
-// Generations.
+// FindGeneration is like FindIn, and also returns the generation of the principal's password,
+// see Generations.
 func (c *Chain) FindGeneration(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
 	return c.find(ctx, func(s *Source) bool { return SameSource(s.Name, source) }, name, id)
 }
@@ -306,7 +309,7 @@ func (c *Chain) find(ctx context.Context, matches func(*Source) bool, name, id s
 	return nil, "", ErrUnknown
 }
 
-// Source returns the source of that name, or nil.
+// Source returns the source with the given name, or nil.
 func (c *Chain) Source(name string) Authenticator {
 	for i := range c.sources {
 		if c.sources[i].Name == name {
@@ -316,8 +319,9 @@ func (c *Chain) Source(name string) Authenticator {
 	return nil
 }
 
-// Listers returns the sources that can list the members of a group, and the names of the other
-// sources whose users may be members, without the source called except.
+// Listers returns the sources that can list the members of a group. It also returns the names
+// of the sources that cannot list them although their users can be members. Neither result
+// contains the source whose name is the parameter except.
 func (c *Chain) Listers(except string) (listers []Lister, others []string) {
 	for i := range c.sources {
 		s := &c.sources[i]

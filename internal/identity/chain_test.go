@@ -133,8 +133,8 @@ func TestNothingShownIsAnonymous(t *testing.T) {
 	}
 }
 
-// go-ldap CVE-2017-14623: a directory binds everybody who shows an empty password. It is never
-// asked; nor with what no password or name can be.
+// go-ldap CVE-2017-14623: a directory accepts a bind with an empty password. So no source is
+// asked about an empty password, or about text that cannot be a password or a name.
 func TestAnEmptySecretIsNeverAskedOfASource(t *testing.T) {
 	fake := &identitytest.Fake{People: map[string]string{"ann": ""}}
 	chain := identity.NewChain(identity.Options{
@@ -183,7 +183,7 @@ func TestAnEmptySecretIsNeverAskedOfASource(t *testing.T) {
 	}
 }
 
-// A token is somebody's key to other places: a directory is not to see it.
+// A token can be valid for other services, so a directory must not receive it.
 func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 	directory := &identitytest.Fake{Name: "ldap:corp"}
 	provider := &identitytest.Fake{Name: "oidc:github"}
@@ -202,7 +202,7 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 		identity.NewPresented("<token>", own('r')),
 		identity.NewPresented("ann", own('r')),
 		identity.NewPresented("ann", "a password"),
-		// In whatever wrapping, a token is offered to nobody.
+		// A token inside other text is sent to no source.
 		identity.NewPresented("ann", `"eyJhbGciOiJFUzI1NiJ9.e30.AAAA"`),
 		identity.NewPresented("ann", "Bearer eyJhbGciOiJFUzI1NiJ9.e30.AAAA"),
 		identity.NewPresented("ann", `{"value":"eyJhbGciOiJFUzI1NiJ9.e30.AAAA"}`),
@@ -229,7 +229,7 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("what was offered (-want +got):\n%s", diff)
 	}
-	// A token is random: there is no name to guess, and no hash to spend.
+	// A token is random: there is no name to guess, so an invalid token costs no dummy hash.
 	if n := len(directory.Dummies()) + len(provider.Dummies()) + len(accounts.Dummies()); n != 1 {
 		t.Errorf("%d dummies were spent, want one, on the password", n)
 	}
@@ -265,8 +265,8 @@ func TestAMisplacedTokenIsNamed(t *testing.T) {
 // plain hides that a source is a Dummy or a Finder.
 type plain struct{ identity.Authenticator }
 
-// User enumeration: where a password costs a hash, so does an unknown name, and a wrong password
-// that a source without hashes refused.
+// User enumeration: a wrong password costs a hash. An unknown name must cost a hash too, and so
+// must a wrong password that a source without hashes has refused.
 func TestEachRefusalOfAPasswordCostsOneHash(t *testing.T) {
 	local := &identitytest.Fake{Name: "htpasswd", People: map[string]string{"ann": "wonderland"}}
 	remote := &identitytest.Fake{Name: "ldap:corp", People: map[string]string{"bob": "builder"}}
@@ -291,7 +291,8 @@ func TestEachRefusalOfAPasswordCostsOneHash(t *testing.T) {
 	}
 }
 
-// A known name with a full queue is an outage; then an unknown one is, too.
+// If the queue of hashes is full, the result for a known name is an outage. So it must be an
+// outage for an unknown name, too.
 func TestABusyDummyIsAnOutage(t *testing.T) {
 	for _, tt := range []struct{ dummy, want error }{
 		{nil, identity.ErrRejected},
@@ -376,8 +377,8 @@ func (shut) Find(_ context.Context, name, _ string) (*policy.Principal, error) {
 	return nil, identity.ErrUnknown
 }
 
-// A disabled principal keeps its name: a principal of the same name in a later source is not
-// found instead.
+// A disabled principal keeps its name: Find does not return a principal of the same name in a
+// later source.
 func TestWhoIsDisabledIsNotFoundElsewhere(t *testing.T) {
 	later := &identitytest.Fake{Name: "later", People: map[string]string{"ann": "x", "bob": "y"}}
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{

@@ -14,7 +14,7 @@ import (
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// own is a credential of ours.
+// own returns a credential of Tidewaiter.
 func own(letter byte) string {
 	return string(secret.AppendSum([]byte(secret.Prefix + string(letter) + strings.Repeat("0a", secret.RandomLength/2))))
 }
@@ -64,7 +64,8 @@ func TestClassifyGoesByShape(t *testing.T) {
 	}
 }
 
-// golang-jwt CVE-2025-30204, go-jose CVE-2025-27144: huge, odd tokens. Size first, parse later.
+// golang-jwt CVE-2025-30204, go-jose CVE-2025-27144: huge, malformed tokens took much memory.
+// The size must be checked before the token is parsed.
 func TestHugeOddTokensCostNothing(t *testing.T) {
 	deep := strings.Repeat(`{"alg":`, 400)
 	for name, secret := range map[string]string{
@@ -75,7 +76,7 @@ func TestHugeOddTokensCostNothing(t *testing.T) {
 		"nested JSON":             b64(deep) + ".e30.",
 	} {
 		if got, want := identity.Classify("ann", secret), map[string]identity.Kind{
-			// Each may be a token, so no directory gets it.
+			// Each of these texts can be a token, so no directory gets it.
 			"a huge header": identity.IDToken, "nested JSON": identity.IDToken,
 		}[name]; got != max(want, identity.Password) {
 			t.Errorf("%s is of the kind %d", name, got)
@@ -87,7 +88,7 @@ func TestHugeOddTokensCostNothing(t *testing.T) {
 	}
 }
 
-// What looks like a token, in any wrapping, is never a password.
+// A text that is a token, or has a token inside other text, is never a password.
 func FuzzClassify(f *testing.F) {
 	f.Add("ann", "wonderland")
 	f.Add("", "")
@@ -111,8 +112,8 @@ func FuzzClassify(f *testing.F) {
 	})
 }
 
-// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs. A canary
-// goes down every way of printing.
+// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs. The
+// test prints a known secret in every way that fmt, encoders and loggers offer.
 func TestASecretIsNeverPrinted(t *testing.T) {
 	const canary = "canary-4d2e-secret"
 	c := identity.NewPresented("ann", canary)

@@ -9,14 +9,14 @@ const (
 	ExecPrefix    = "exec:"
 )
 
-// formerPrefix was the prefix of both. It is in the database and in journal blocks, which are
-// never rewritten.
+// formerPrefix was the prefix of both kinds of sources. The database and the journal still
+// contain it; journal blocks are never rewritten.
 const formerPrefix = "external:"
 
 // FormerSource returns the name that a source had when webhook and exec were one kind:
-// "external:shop" for "webhook:shop" and "exec:shop", and the name itself for other sources. What
-// is stored for a principal may have either name. It belongs to the same principal, because a
-// config cannot have a webhook and an exec source of the same name.
+// "external:shop" for "webhook:shop" and "exec:shop", and the name itself for other sources.
+// Records of a principal are stored under the former or the current name. Both names mean the
+// same source, because a config cannot have a webhook and an exec source of the same name.
 func FormerSource(name string) string {
 	for _, prefix := range []string{WebhookPrefix, ExecPrefix} {
 		if rest, ok := strings.CutPrefix(name, prefix); ok {

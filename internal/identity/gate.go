@@ -11,14 +11,14 @@ import (
 // RateLimitedError has the time of the next allowed attempt.
 type RateLimitedError = ratelimit.Error
 
-// guessable reports whether credentials of a kind can be guessed. Others are random or signed,
-// so they are verified even after many failures.
+// guessable reports whether credentials of a kind can be guessed. Other credentials are random
+// or signed, so they are verified even after many failures.
 func guessable(k Kind) bool { return k == Password || k == None }
 
-// Check verifies credentials by check under the limits of l. It is for operations that verify
-// passwords without a Chain: changing a password, and creating the first administrator. The
-// error is a *RateLimitedError or check's. An error that wraps ErrRejected counts as a failure;
-// others do not count.
+// Check verifies credentials by the function check, under the limits of l. Use it for
+// operations that verify passwords without a Chain: changing a password, and creating the first
+// administrator. The error is a *RateLimitedError or the error of the function. An error that
+// wraps ErrRejected counts as a failure; other errors do not count.
 func Check(ctx context.Context, l *ratelimit.Limiter, c Presented, check func(context.Context, Presented) error) error {
 	_, err := gate{limiter: l}.pass(ctx, c, func(ctx context.Context, c Presented) (Verified, error) {
 		return Verified{}, check(ctx, c)
@@ -44,11 +44,12 @@ func (e repeatedError) Unwrap() error { return e.error }
 // gate applies rate limits to all verifications of credentials.
 type gate struct {
 	limiter *ratelimit.Limiter // nil: no limits
-	scope   uint64             // of credentials that this configuration never accepts
+	scope   uint64             // for Limiter.Dismissed: credentials that this configuration never accepts
 }
 
-// pass verifies credentials. Credentials that can be guessed are limited before. Others are
-// limited only after they have proved to be invalid, and may have to wait.
+// pass verifies credentials. Credentials that can be guessed are limited before the
+// verification. Other credentials are limited only after they have proved to be invalid; their
+// verification possibly has to wait for its turn.
 func (g gate) pass(ctx context.Context, c Presented, verify func(context.Context, Presented) (Verified, error)) (Verified, error) {
 	if guessable(c.Kind) {
 		return g.guess(ctx, c, verify)
@@ -67,8 +68,8 @@ func (g gate) pass(ctx context.Context, c Presented, verify func(context.Context
 	return Verified{}, g.refused(scope, secret, c, err)
 }
 
-// dismiss refuses a credential because of its form, without asking a source. It has the limits of
-// credentials that cannot be guessed, so that a flood does not fill the disk.
+// dismiss refuses a credential because of its form, without asking a source. Such refusals have
+// the limits of credentials that cannot be guessed, so that a flood does not fill the disk.
 func (g gate) dismiss(c Presented, err error) error {
 	if g.limiter == nil {
 		return err
@@ -76,8 +77,8 @@ func (g gate) dismiss(c Presented, err error) error {
 	return g.refused(g.scope+uint64(c.Kind), c.Name+"\x00"+c.Secret.Reveal(), c, err)
 }
 
-// refused counts a refusal. It returns the rate limit if there is one, or marks the refusal if the
-// journal has an equal one.
+// refused counts a refusal. If the source is above its limit, it returns the rate limit error.
+// Otherwise it returns the refusal, marked if the journal already has an equal refusal.
 func (g gate) refused(scope uint64, secret string, c Presented, err error) error {
 	switch limited, reported := g.limiter.Refuse(scope, secret, c.CountedAt(), errors.Is(err, ErrNeverValid)); {
 	case limited != nil:
@@ -89,7 +90,7 @@ func (g gate) refused(scope uint64, secret string, c Presented, err error) error
 }
 
 // verifyInTurn verifies a credential that cannot be guessed. If its address has presented too
-// many invalid ones, credentials that need a database query are verified one at a time.
+// many invalid credentials, those that need a database query are verified one at a time.
 func (g gate) verifyInTurn(ctx context.Context, c Presented, scope uint64, verify func(context.Context, Presented) (Verified, error)) (Verified, error) {
 	if c.Kind == IDToken {
 		return verify(ctx, c) // a signature, and no query

@@ -91,8 +91,8 @@ func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
 		}
 		want := []string{
 			"wrong", "wrong", "wrong", "1s", "1s", "1s", "1s", "1s",
-			// the longest delay has passed each time, and so one failure is forgiven for the one
-			// that is added
+			// The longest delay has passed each time. So for each failure that is added, one
+			// failure is forgotten.
 			"wrong", "1s", "wrong", "1s", "wrong", "1s", "wrong", "1s", "wrong", "1s",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -111,9 +111,9 @@ func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
 	}
 }
 
-// What is refused for its form alone asks nobody, and a flood of it must not fill the disk
-// either: one entry in the journal for each credential and minute, and past the limit of the
-// source one for each delay.
+// Credentials that are refused for their form are sent to no source, and a flood of them must
+// not fill the disk either. The journal has one entry for each credential and minute, and,
+// above the limit of the source, one entry for each delay.
 func TestAFloodOfCredentialsThatNobodyLooksAtIsRecordedSeldom(t *testing.T) {
 	const token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl"
 	for what, shown := range map[string][2]string{
@@ -154,7 +154,7 @@ func TestAFloodOfCredentialsThatNobodyLooksAtIsRecordedSeldom(t *testing.T) {
 	}
 }
 
-// A refused attempt asks nobody: not a source, and no hash.
+// An attempt that the limiter refuses costs neither a call of a source nor a hash.
 func TestWhoWaitsCostsNothing(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3})
 	d.guess(100, "ann", here)
@@ -229,7 +229,8 @@ func TestAThousandNamesShareTheGuessesOfOneAddress(t *testing.T) {
 	}
 }
 
-// docker_auth: ALICE and "alice " are alice to a directory.
+// In docker_auth, ALICE and "alice " were alice to a directory. Here, all spellings share the
+// limits of one name.
 func TestASpellingIsNoNewName(t *testing.T) {
 	for _, name := range []string{"ANN", "Ann", " ann ", "a nn", "ａｎｎ", "a\u00adnn", "a\u200bnn", "ánn"} {
 		d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3})
@@ -240,7 +241,8 @@ func TestASpellingIsNoNewName(t *testing.T) {
 	}
 }
 
-// containerd and docker build post a password, and get with the same one when that is refused.
+// containerd and docker build send a password by POST, and, if it is refused, the same password
+// again by GET.
 func TestAPasswordThatArrivesTwiceIsOneAttempt(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3})
 	var got []string
@@ -272,7 +274,8 @@ func TestAPasswordThatArrivesTwiceIsOneAttempt(t *testing.T) {
 			}
 			d.pass(11 * time.Second)
 		}
-		// 3 free ones, 9 while the delay grows, then one in 5 minutes
+		// 3 attempts are free, 9 are checked while the delay grows, and then one every 5
+		// minutes.
 		if looked > 3+9+1000*11/300 {
 			t.Errorf("%d of 1000 equal ones were checked", looked)
 		}
@@ -315,7 +318,7 @@ func TestAnOutageCountsNothing(t *testing.T) {
 	}
 }
 
-// When a password is changed, what is known of the old one goes.
+// A password that was right is no longer exempt from the limits after it has been changed.
 func TestAPasswordThatIsRightNoMoreIsCounted(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3})
 	d.try("ann", "wonderland", here)
@@ -371,7 +374,8 @@ func TestAFloodAtOneMomentGetsNoMoreGuesses(t *testing.T) {
 	}
 }
 
-// After a restart, nothing is known of anybody, and everything comes at once.
+// After a restart, the limiter knows no right passwords, and all clients retry at the same
+// time.
 func TestOnePasswordFromManyAtOnceIsOneAttempt(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 1})
 	started, release := make(chan struct{}, 200), make(chan struct{})
@@ -403,7 +407,7 @@ func (s slowly) Authenticate(ctx context.Context, c identity.Presented) (identit
 	return s.Authenticator.Authenticate(ctx, c)
 }
 
-// Harbor: a map of failed log-ins, keyed by the attacker's names, never shrank.
+// In Harbor, a map of failed log-ins, keyed by names that attackers choose, never shrank.
 func TestAMillionNamesLeaveMemoryFlat(t *testing.T) {
 	limiter := ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 1e9})
 	chain := identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{{Name: "nobody", Authenticator: refusing{}}}})
@@ -434,7 +438,7 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// A flood of names cannot wash away the count of the one that is guessed at.
+// A flood of names cannot evict the count of the name whose password is being guessed.
 func TestManyNamesDoNotHideOne(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 1e9})
 	d.guess(3, "ann", here)
@@ -448,7 +452,8 @@ func TestManyNamesDoNotHideOne(t *testing.T) {
 
 // For any attempts in any order from one address:
 //   - a password that was right before is accepted;
-//   - of the wrong ones, the free ones are checked, and one for each delay that fits into the time;
+//   - of the wrong passwords, the free ones are checked, and one more for each delay that has
+//     passed;
 //   - a refused attempt is not checked.
 func TestTheThrottleKeepsItsBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -494,7 +499,7 @@ func TestAChainWithoutAThrottleLetsEverybodyTry(t *testing.T) {
 	}
 }
 
-// at is a principal without any work.
+// at is a source that returns a principal without any work.
 type at struct{ identity.Verified }
 
 func (a at) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
@@ -517,7 +522,7 @@ func throttled(limiter *ratelimit.Limiter) (*identity.Chain, identity.Presented)
 	return chain, c
 }
 
-// The difference is what the limiter costs who is known.
+// The difference between the two results is the cost of the limiter for a known password.
 func BenchmarkThrottle(b *testing.B) {
 	for name, limiter := range map[string]*ratelimit.Limiter{"without": nil, "with": ratelimit.New(ratelimit.Options{})} {
 		b.Run(name, func(b *testing.B) {
@@ -532,7 +537,7 @@ func BenchmarkThrottle(b *testing.B) {
 	}
 }
 
-// spent is a source that may not check any more passwords of a name for a while.
+// spent is a source whose budget for a name is used up.
 type spent struct{ asked *int }
 
 func (s spent) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
@@ -540,8 +545,9 @@ func (s spent) Authenticate(context.Context, identity.Presented) (identity.Verif
 	return identity.Verified{}, &identity.RateLimitedError{After: time.Minute}
 }
 
-// A directory is searched before its budget is known to be spent: that, too, is bounded for each
-// source. The name and its owner pay nothing, since nobody looked at the password.
+// The directory is searched before it is known that the budget is used up. So the number of
+// such attempts is limited for each source of requests. They do not count for the name, because
+// the password was not checked.
 func TestWhoAsksForASpentBudgetIsCountedAsASource(t *testing.T) {
 	asked := 0
 	chain := identity.NewChain(identity.Options{
@@ -560,7 +566,7 @@ func TestWhoAsksForASpentBudgetIsCountedAsASource(t *testing.T) {
 	}
 }
 
-// leaving is a source that a client does not wait for.
+// leaving is a source during whose check the client disconnects.
 type leaving struct{ leave context.CancelFunc }
 
 func (l leaving) Authenticate(ctx context.Context, _ identity.Presented) (identity.Verified, error) {

@@ -1,9 +1,9 @@
 // Package identity authenticates clients: it turns credentials into principals.
 //
 // An identity source (htpasswd, a directory, an OpenID provider …) is an Authenticator. A Chain
-// asks its sources in order, local ones first, and returns the principal of the first that knows
-// the name. A wrong password is never passed on to the next source, and an outage is never a
-// refusal.
+// asks its sources in order, local ones first, and returns the principal of the first source
+// that knows the name. A wrong password is never passed on to the next source, and an outage is
+// never a refusal.
 //
 // A principal's name is canonical: the source's spelling, not the client's. A source that
 // ignores case and spaces, as directories do, returns its own spelling. A source that compares
@@ -24,25 +24,29 @@ import (
 )
 
 var (
-	// ErrUnknown means that a source does not know the name. The next source may be asked.
+	// ErrUnknown means that a source does not know the name. The chain then asks the next
+	// source.
 	ErrUnknown = errors.New("unknown name")
 	// ErrRejected means that the credential is wrong, disabled or expired. No other source is
 	// asked. Clients get the same response for ErrUnknown and ErrRejected.
 	ErrRejected = errors.New("credential rejected")
-	// ErrNeverValid is an ErrRejected that stays valid until the configuration changes. It is for
-	// credentials that cannot be guessed: they are not verified again for a minute.
+	// ErrNeverValid is an ErrRejected for a credential that cannot be guessed and cannot become
+	// valid until the configuration changes. Such a credential is not verified again for a
+	// minute.
 	ErrNeverValid = fmt.Errorf("%w for good", ErrRejected)
 	// ErrUnavailable means that a source that must be asked is down or too busy. The error that
 	// wraps it names the source and wraps the source's error.
 	ErrUnavailable = errors.New("identity source unavailable")
 	// ErrRateLimited means that too many attempts failed. The error that wraps it is a
-	// *RateLimitedError. A password was not checked then, so it may be right.
+	// *RateLimitedError. If a password is refused with this error, it was not checked, so it
+	// can be right.
 	ErrRateLimited = ratelimit.ErrLimited
 )
 
 // IncompleteError means that a credential is valid, but the groups or claims of its holder
-// cannot be completely known. A deny rule may be for a missing one, so the holder is refused. It
-// is an ErrRejected and not an outage: it lasts, and concerns one principal.
+// cannot be completely known. A deny rule can be for a missing group or claim, so the holder is
+// refused. The error is an ErrRejected and not an outage, because the condition lasts and
+// concerns only one principal.
 //
 // The holder may see the reason, which contains no secret.
 type IncompleteError struct {
@@ -68,18 +72,18 @@ func (e *IncompleteError) Error() string {
 	return "not all groups are known: " + e.Reason
 }
 
-// Is reports that it is an ErrRejected.
+// Is reports whether target is ErrRejected.
 func (e *IncompleteError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
-// ExplainedError is an ErrRejected for a genuine credential: its issuer or Tidewaiter signed or
-// issued it. So its holder may see the reason. For a forged credential, clients get the common
-// response.
+// ExplainedError is an ErrRejected for a genuine credential, which its issuer signed or
+// Tidewaiter issued. So the holder of the credential may see the reason. For a forged
+// credential, clients get the common response.
 type ExplainedError struct {
 	What   string // "the ID token", "the access token"
 	Reason string // the end of a sentence: "it has expired, at 2026-11-29T12:00:00Z"
 
-	// Person is the id of the holder if the holder is refused, and not only this credential;
-	// otherwise "".
+	// Person is the id of the holder if every credential of the holder would be refused. It is
+	// "" if only this credential is refused.
 	Person string
 }
 
@@ -89,7 +93,8 @@ func (e *ExplainedError) Error() string { return e.What + " is refused: " + e.Re
 // Is reports that it is an ErrRejected.
 func (e *ExplainedError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
-// Kind is the kind of the presented credentials. It is determined once.
+// Kind is the kind of the presented credentials. It is determined once, by Classify or by the
+// place of the credentials.
 type Kind uint8
 
 // The kinds of credentials.
@@ -118,13 +123,13 @@ type Presented struct {
 
 	// KnownPlace means that the name has signed in from Remote before. The rate limiter sets it
 	// before sources see the credentials. A password from a known place is checked before
-	// others.
+	// passwords from unknown places.
 	KnownPlace bool
 }
 
 // CountedAt returns the address whose limits an attempt counts against. Clients whose address
-// the proxy does not report share the proxy's address, so that hiding the address does not
-// bypass a limit.
+// the proxy does not report are counted together under the proxy's address, so that a client
+// cannot bypass a limit by hiding its address.
 func (c *Presented) CountedAt() netip.Addr {
 	if c.Remote.IsValid() {
 		return c.Remote
@@ -141,9 +146,10 @@ type Verified struct {
 }
 
 // Explainer is a source that can explain why it does not accept a credential that cannot be
-// guessed. Explain returns an ErrRejected if the credential is meant for this source, such as an
-// ID token with another audience, and otherwise an ErrUnknown, possibly with a Reason. It is
-// called only if no source knows the credential, because it costs as much as verifying it.
+// guessed. Explain returns an ErrRejected if the credential is meant for this source, for
+// example an ID token of its issuer with another audience. Otherwise it returns an ErrUnknown,
+// with or without a Reason. The chain calls Explain only if no source knows the credential,
+// because Explain costs as much as a verification.
 type Explainer interface {
 	Explain(ctx context.Context, c Presented) error
 }
@@ -156,16 +162,16 @@ type Authenticator interface {
 }
 
 // Finder finds a principal without a credential, for refresh tokens and explain. ErrUnknown
-// means that there is no such principal (any more), and the next source may be asked.
-// ErrRejected means that the source knows the name, but the principal cannot sign in. As with
-// Authenticate, no other source is asked then: a principal of the same name in another source
-// must not replace one that was disabled here.
+// means that there is no such principal (any more), and the chain asks the next source.
+// ErrRejected means that the source knows the name, but the principal cannot sign in. After
+// ErrRejected, no other source is asked, as with Authenticate: a principal of the same name in
+// another source must not replace a principal that was disabled in this source.
 type Finder interface {
 	Find(ctx context.Context, name, id string) (*policy.Principal, error)
 }
 
-// Has reports whether a source knows a name, also of a user who cannot sign in. An error is an
-// outage.
+// Has reports whether a source knows a name, even if the user with this name cannot sign in. An
+// error is an outage.
 func Has(ctx context.Context, f Finder, name string) (bool, error) {
 	switch _, err := f.Find(ctx, name, ""); {
 	case err == nil, errors.Is(err, ErrRejected):
@@ -183,27 +189,27 @@ type Lister interface {
 	Members(group string) []*policy.Principal // sorted by name
 }
 
-// Generations is a Finder that can distinguish a user's passwords, by their hash or by the time of
-// the last change. Tokens that were issued for a password end when the generation changes.
-// FindGeneration is Find and also returns the generation, or "" if it is unknown. A generation is
-// internal, and does not help to guess the password.
+// Generations is a Finder that can distinguish a user's passwords, by their hash or by the time
+// of the last change. Tokens that were issued for a password end when the generation changes.
+// FindGeneration is like Find, and also returns the generation, or "" if the generation is
+// unknown. A generation is internal, and does not help to guess the password.
 type Generations interface {
 	FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, generation string, err error)
 }
 
-// Rejected returns an ErrRejected with the true reason, for the log and the journal. Its text is
-// that of ErrRejected, so that clients get the same response for every reason.
+// Rejected returns an ErrRejected with the true reason, for the log and the journal. The text
+// of the error is that of ErrRejected, so that clients get the same response for every reason.
 func Rejected(reason string) error { return &rejectedError{ErrRejected, reason} }
 
-// NeverValid is like Rejected, for ErrNeverValid.
+// NeverValid is like Rejected, but returns an ErrNeverValid.
 func NeverValid(reason string) error { return &rejectedError{ErrNeverValid, reason} }
 
-// Unknown is like Rejected, for ErrUnknown. It explains why a source does not know a credential
-// that cannot be guessed.
+// Unknown is like Rejected, but returns an ErrUnknown. The reason explains why a source does
+// not know a credential that cannot be guessed.
 func Unknown(reason string) error { return &rejectedError{ErrUnknown, reason} }
 
 // Reason returns why a credential was rejected, if the source has given a reason: "the password
-// is wrong", "it is disabled". It is for the log and the journal, never for the client.
+// is wrong", "it is disabled". The reason is for the log and the journal, never for the client.
 func Reason(err error) string {
 	if e, ok := errors.AsType[*rejectedError](err); ok {
 		return e.reason
@@ -227,8 +233,9 @@ func (e *rejectedError) Error() string {
 }
 func (e *rejectedError) Unwrap() error { return e.kind }
 
-// DisabledError means that the source knows the name, but the principal cannot sign in. From a
-// source it is an ErrRejected. A chain wraps it together with ErrUnknown in the results of Find.
+// DisabledError means that the source knows the name, but the principal cannot sign in. As an
+// error of a source, it is an ErrRejected. The error of Chain.Find wraps both ErrUnknown and a
+// DisabledError.
 type DisabledError struct {
 	Why  string // "it is disabled", "accountExpires has passed"
 	Told bool   // clients that present one of the principal's tokens may see Why

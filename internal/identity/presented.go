@@ -8,15 +8,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Limits of credentials in bytes. Longer ones are refused without asking a source.
+// Limits of credentials in bytes. Longer credentials are refused without asking a source.
 const (
 	MaxName   = 256
 	MaxSecret = 4 << 10  // of a password, an access token, a refresh token
 	MaxToken  = 16 << 10 // of an ID token
 )
 
-// NewPresented returns the credential in a name and a secret that a client sent, by Basic
-// authentication or in a form. The caller adds registry, address and client.
+// NewPresented returns the credential that consists of a name and a secret, as a client sent
+// them by Basic authentication or in a form. The caller adds registry, address and client.
 //
 // With a refresh token, Docker and other clients send the name "<token>", which is ignored.
 func NewPresented(name, secret string) Presented {
@@ -30,10 +30,10 @@ func NewPresented(name, secret string) Presented {
 // tokenName is the name that docker sends with a refresh token.
 const tokenName = "<token>"
 
-// NewRefresh returns the credential in a refresh token from a place for refresh tokens only
-// (grant_type=refresh_token). An empty one is not anonymous. An ID token there is accepted as
-// such: docker stores it as an identity token, and sends it like this. Nothing there is ever
-// treated as a password.
+// NewRefresh returns the credential in the parameter of a request that is only for refresh
+// tokens (grant_type=refresh_token). An empty parameter does not make the request anonymous. An
+// ID token in this parameter is accepted as an ID token: docker stores it as an identity token,
+// and sends it in this way. The parameter is never treated as a password.
 func NewRefresh(token string) Presented {
 	kind := RefreshToken
 	if c := Classify("", token); c == IDToken || c == Misplaced {
@@ -42,19 +42,20 @@ func NewRefresh(token string) Presented {
 	return Presented{Kind: kind, Secret: NewSecret(token)}
 }
 
-// NewSession returns the credential in the secret of a session. Its kind is known from its
-// place: a session secret that is presented as a password or a token is not accepted.
+// NewSession returns the credential in the secret of a session. The secret must come from the
+// session cookie: a session secret that is presented as a password or a token is not accepted.
 func NewSession(secret string) Presented {
 	return Presented{Kind: Session, Secret: NewSecret(secret)}
 }
 
 // Classify returns the kind of a name and a secret by their form. A name without a secret is an
-// empty password, which is refused: only a request without both is anonymous.
+// empty password, which is refused: a request is anonymous only if it has neither a name nor a
+// secret.
 //
 // A secret that is or contains a token is never treated as a password, whether it is valid or
 // not, so that it is not sent to a directory or another service. White space around a token,
-// which shells can leave, is ignored. A token in quotes, in JSON or after "Bearer" is Misplaced:
-// it is refused with a reason, and no source is asked.
+// which shells can leave, is ignored. A token in quotes, in JSON or after "Bearer" is
+// Misplaced: such a secret is refused with a reason, and no source is asked.
 func Classify(name, text string) Kind {
 	if name == "" && text == "" {
 		return None
@@ -94,8 +95,8 @@ func (e *MisplacedError) Error() string {
 func (e *MisplacedError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
 // CheckPassword returns a MisplacedError if a token was presented as a password. NewPresented
-// detects this too. A source that sends passwords to another service checks again, because it
-// may get credentials from other callers.
+// detects such a token too. A source that sends passwords to another service checks again,
+// because not all its callers use NewPresented.
 func (c *Presented) CheckPassword() error {
 	f, ok := secret.Find(c.Secret.Reveal())
 	if !ok {
@@ -119,8 +120,8 @@ func (c *Presented) misplaced() error {
 	return &MisplacedError{Field: "name", What: f.Describe(c.Name)}
 }
 
-// unacceptable returns why no source needs to be asked about c, or "". It depends only on c, so
-// refusing at once reveals nothing about which names exist.
+// unacceptable returns why c can be refused without asking a source, or "". The result depends
+// only on c, so refusing at once reveals nothing about which names exist.
 func (c *Presented) unacceptable() string {
 	text, limit, what := c.Secret.Reveal(), MaxSecret, "the secret"
 	switch {
@@ -152,9 +153,10 @@ func wellFormedName(name string) bool {
 	return len(name) <= MaxName && text.OneLine(name)
 }
 
-// NameProblem returns why a principal cannot have a name, or "". Only visible characters are
-// allowed, and no space at the ends, so that no two names look alike. All of them are allowed,
-// because names are never patterns.
+// NameProblem returns why a principal cannot have a name, or "". All visible characters are
+// allowed, even those of patterns such as "*", because names are never patterns. Invisible
+// characters and spaces at the ends are not allowed, because names that differ only in these
+// look alike.
 func NameProblem(name string) string {
 	switch {
 	case name == "":

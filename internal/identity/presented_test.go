@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 )
 
-// Credentials that are refused before any source is asked get a reason with the limit, in the
-// log and the journal, never for the client.
+// If credentials are refused before any source is asked, the log and the journal have the
+// reason and the limit. The client does not get them.
 func TestWhatIsNotLookedAtSaysWhy(t *testing.T) {
 	fake := &identitytest.Fake{}
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "all", Authenticator: fake, Kinds: []identity.Kind{
@@ -46,8 +46,8 @@ func TestWhatIsNotLookedAtSaysWhy(t *testing.T) {
 	}
 }
 
-// An ID token is taken for what it is where a client sends it as a refresh token. Nothing else
-// there becomes another credential, and least of all a password.
+// If a client sends an ID token as a refresh token, it is accepted as an ID token. Any other
+// text in this place stays a refresh token, and never becomes a password.
 func TestWhatIsSentAsARefreshToken(t *testing.T) {
 	for _, tt := range []struct {
 		sent string

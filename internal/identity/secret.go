@@ -5,9 +5,9 @@ import (
 	"io"
 )
 
-// Secret is a string that must not be printed: every verb and encoder prints [secret]. It holds
-// a pointer, because fmt prints a plain string in an unexported field without calling its
-// methods.
+// Secret is a string that must not be printed: every verb and encoder prints [secret]. A Secret
+// contains a pointer, because fmt prints a plain string in an unexported field without calling
+// the methods of the type.
 type Secret struct{ p *string }
 
 // NewSecret returns s as a Secret.

@@ -49,7 +49,8 @@ func (s *slow) Authenticate(ctx context.Context, c identity.Presented) (identity
 	return identity.Verified{}, identity.Rejected("nobody has it")
 }
 
-// flood is a source whose limit of failures is spent.
+// flood returns a function that presents a credential to a chain with the source s. The limit
+// of an address is three failures, so that a test soon exceeds it.
 func flood(s *slow) (show func(ctx context.Context, kind identity.Kind, secret, from string) error) {
 	chain := identity.NewChain(identity.Options{
 		Limiter: ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 3}),
@@ -61,9 +62,8 @@ func flood(s *slow) (show func(ctx context.Context, kind identity.Kind, secret, 
 	}
 }
 
-// Anybody can make up tokens with a good checksum. Those of one source are looked up one after
-// the other, past its limit, and take no more than one connection of the database from everybody
-// else.
+// Anybody can invent tokens with a right checksum. Above the limit of a source, its tokens are
+// looked up one after the other, so they occupy at most one connection of the database.
 func TestPastTheLimitOneOfASourceIsLookedUpAtATime(t *testing.T) {
 	for _, kind := range []identity.Kind{identity.AccessToken, identity.RefreshToken, identity.Session} {
 		synctest.Test(t, func(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// tokens is a source of tokens: "good" is valid, "bad…" is never valid, "later…" may become valid.
+// tokens is a source of tokens: "good" is valid, "bad…" is never valid, and "later…" is invalid
+// but can become valid.
 type tokens struct{ asked int }
 
 func (s *tokens) Authenticate(_ context.Context, c identity.Presented) (identity.Verified, error) {
@@ -69,8 +70,8 @@ func TestABadTokenIsVerifiedOnceAMinute(t *testing.T) {
 		if source.asked != 2 || entries != 2 {
 			t.Errorf("%d, a minute later: verified %d times, %d entries", kind, source.asked, entries)
 		}
-		// A token that may become valid is verified each time. Another configuration verifies all
-		// again.
+		// A token that can become valid is verified each time. After a change of the
+		// configuration, every token is verified again.
 		show("later")
 		show("later")
 		if source.asked != 4 {

@@ -68,8 +68,8 @@ func (a *Answer) check() error {
 }
 
 // checkGroups returns an IncompleteError unless all groups of an accepted answer are known.
-// Unlike an invalid answer, this does not count as a failure of the service, because it would
-// then affect other users.
+// Unlike an invalid answer, an IncompleteError does not count as a failure of the service. If
+// it counted, the circuit breaker would refuse other users too.
 func (a *Answer) checkGroups(wanted bool) error {
 	switch {
 	case a.Answer != Accepted:

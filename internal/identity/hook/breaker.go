@@ -11,7 +11,7 @@ import (
 )
 
 // Circuit breaker: after maxFailures consecutive failures the peer is not called during the
-// cooldown. Then one request tries it.
+// cooldown. After the cooldown, one request tries whether the peer answers again.
 const (
 	maxFailures = 5
 	cooldown    = 10 * time.Second
@@ -31,8 +31,8 @@ type breaker struct {
 	last     error
 }
 
-// allow returns nil if the peer may be called, otherwise the reason. After nil the caller must
-// call ended or abandoned.
+// allow returns nil if the peer may be called, otherwise the reason. If it returns nil, the
+// caller must call ended or abandoned afterwards.
 func (b *breaker) allow() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -46,7 +46,7 @@ func (b *breaker) allow() error {
 	return nil
 }
 
-// ended records the result of a call. err is nil for any answer.
+// ended records the result of a call. The parameter err is nil for any answer, even a refusal.
 func (b *breaker) ended(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -39,10 +39,11 @@ type Resource struct {
 type AskedScope struct {
 	Resource
 	Asked []string `json:"asked"` // requested by the client
-	Open  []string `json:"open"`  // may be granted, at most these
+	Open  []string `json:"open"`  // the only actions that the answer can grant
 }
 
-// DecisionAnswer is the response. A scope that is not in it is granted nothing.
+// DecisionAnswer is the response. For a scope that is missing in the response, nothing is
+// granted.
 type DecisionAnswer struct {
 	Scopes []DecidedScope `json:"scopes"`
 }
@@ -53,11 +54,12 @@ type DecidedScope struct {
 	Granted []string `json:"granted"` // a part of open; "*": all of it
 }
 
-// Decide asks the peer about the decision d of the policy. Without Replace, it asks about what
-// the policy grants and can only take away from it. With Replace, it asks about everything that
-// no rule denies and that the credential's restrictions allow. Results that it changes have a
-// cause with its name. If nothing may be granted, the peer is not called. An error is an
-// outage, and nothing may be granted then.
+// Decide asks the peer about the decision d of the policy. Without Replace, the question has
+// the actions that the policy grants, and the peer can only remove actions. With Replace, the
+// question has all actions that no rule denies and that the credential's restrictions allow. If
+// the peer changes a result, the cause of the result has the name of the Hook. If no action can
+// be granted, the peer is not called. An error is an outage: the caller must then grant
+// nothing.
 func (h *Hook) Decide(ctx context.Context, r *policy.Request, d policy.Decision) (policy.Decision, error) {
 	open := make([]scope.Actions, len(d.Results))
 	for i := range d.Results {

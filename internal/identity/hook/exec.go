@@ -85,7 +85,8 @@ func (p *program) authenticate(ctx context.Context, q Question) (Answer, error) 
 	return a, nil
 }
 
-// find knows nobody: a program would read the missing password as an empty one.
+// find returns unknown for every user, without starting the program: a program would read the
+// missing password as an empty password.
 func (p *program) find(context.Context, FindQuestion) (Answer, error) {
 	return Answer{Answer: Unknown}, nil
 }
@@ -101,7 +102,8 @@ type request struct {
 	Labels  map[string][]string
 }
 
-// decide asks about each scope separately. The answer is for all actions of the scope.
+// decide starts the program for each scope separately. An answer applies to all actions of the
+// scope.
 func (p *program) decide(ctx context.Context, q DecisionQuestion) (a DecisionAnswer, err error) {
 	labels := labels(q.Principal)
 	for _, s := range q.Scopes {
@@ -152,7 +154,7 @@ func labels(p Principal) map[string][]string {
 func (p *program) run(ctx context.Context, input []byte) (code int, output []byte, err error) {
 	c := exec.CommandContext(ctx, p.path, p.args...)
 	c.Dir = string(filepath.Separator)
-	// Of duplicates, the last one counts
+	// If a variable occurs twice, the last value is used.
 	c.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"}
 	for _, name := range p.pass {
 		if value, ok := os.LookupEnv(name); ok {

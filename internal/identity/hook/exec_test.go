@@ -26,7 +26,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// TestMain runs as the program under test if its first argument is a known word.
+// TestMain makes the test binary behave as the called program if the first argument is a known
+// word.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "be" {
 		os.Exit(be(os.Args[2], os.Args[3:]))
@@ -147,7 +148,8 @@ func TestOutputIsBounded(t *testing.T) {
 	}
 }
 
-// Otherwise "ann x" with "y" would reach the program as ann with "x y".
+// If names with a space were sent, the name "ann x" with the password "y" would reach the
+// program as ann with the password "x y".
 func TestANameWithASpaceIsRefused(t *testing.T) {
 	e := program(t, nil, "source")
 	for _, tt := range []struct{ name, secret string }{{"ann wonder", "land"}, {"ann", "wonder land\nx"}, {"ann", "wonder land\r"}} {
@@ -174,7 +176,7 @@ func TestThePasswordIsOnlyOnStandardInput(t *testing.T) {
 	}
 }
 
-// The named variables are passed with their current values, and no others.
+// The program gets the named variables with their current values, and no other variables.
 func TestAProgramGetsTheNamedVariables(t *testing.T) {
 	t.Setenv("TIDEWAITER_TEST_REGION", "eu-west-1")
 	t.Setenv("TIDEWAITER_TEST_SECRET", "of-our-environment")

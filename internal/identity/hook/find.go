@@ -9,8 +9,9 @@ import (
 )
 
 // FindQuestion is the request about a user who is not signing in: the holder of a refresh or
-// access token, or a user named on the command line. The response is an Answer. A service
-// without support for it sees neither a name nor a password, and so must not accept it.
+// access token, or a user named on the command line. The response is an Answer. For a service
+// that does not support FindQuestion, the request has neither a name nor a password, so the
+// service must refuse it.
 type FindQuestion struct {
 	Find FindTarget `json:"find"`
 }
@@ -22,14 +23,14 @@ type FindTarget struct {
 }
 
 // Find asks the service about a user by name and, unless id is empty, by id. Without
-// Options.Find every user is unknown, and no token is issued to users who could not be found
-// later.
+// Options.Find every user is unknown: no refresh or access token is issued to such users,
+// because they could not be found later.
 func (h *Hook) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	p, _, err := h.FindGeneration(ctx, name, id)
 	return p, err
 }
 
-// FindGeneration is Find and also returns the generation from the service.
+// FindGeneration is like Find, and also returns the generation from the service.
 func (h *Hook) FindGeneration(ctx context.Context, name, id string) (*policy.Principal, string, error) {
 	if !h.o.Find || name == "" || !text.OneLine(name) {
 		return nil, "", identity.ErrUnknown

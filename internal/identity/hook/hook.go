@@ -7,10 +7,10 @@
 // code, as docker_auth's ext_auth and ext_authz do.
 //
 // Time, concurrency and the size of answers are bounded. After consecutive failures the peer is
-// not called for a while, so that no request waits for it. A peer that is down, slow, broken or
-// unclear is an outage, never a refusal or a grant. A password is sent to a service in the
-// request body and to a program on standard input, never in an argument, an environment
-// variable, an error or a log.
+// not called for a while, so that no request waits for it. If the peer is down, slow or broken,
+// or its answer is unclear, the result is an outage, never a refusal or a grant. A password is
+// sent to a service in the request body and to a program on standard input, never in an
+// argument, an environment variable, an error or a log.
 package hook
 
 import (
@@ -65,8 +65,8 @@ type Hook struct {
 	open    *policy.Policy // grants everything; used with Replace
 }
 
-// peer is a service or a program. All errors are outages. They contain nothing of the request
-// or the answer.
+// peer is a service or a program. All errors are outages. The errors contain no part of the
+// request or of the answer.
 type peer interface {
 	authenticate(ctx context.Context, q Question) (Answer, error)
 	find(ctx context.Context, q FindQuestion) (Answer, error)
@@ -187,9 +187,9 @@ func (h *Hook) ask(ctx context.Context, question func(context.Context) error) er
 // errBusy means that no slot became free in time.
 var errBusy = errors.New("too many concurrent requests")
 
-// DummyLookup takes as long as a recent refusal. It is for passwords that an earlier source
-// refused. The peer is not called, because its protocol has no request about a name without the
-// password.
+// DummyLookup takes as long as a recent refusal. The chain calls it for passwords that an
+// earlier source refused. It does not call the peer, because the peer's protocol has no
+// question about a name without the password.
 func (h *Hook) DummyLookup(ctx context.Context, c identity.Presented) error {
 	if c.Kind != identity.Password || !mayAsk(c) {
 		return nil

@@ -30,7 +30,8 @@ import (
 
 const canary = "canary-7f3a91"
 
-// start starts a TLS service, and returns a Hook that calls it and the log.
+// start starts a TLS service. It returns a Hook that calls the service, and the log of the
+// Hook.
 func start(t *testing.T, handler http.HandlerFunc, change func(*hook.Options)) (*hook.Hook, *bytes.Buffer) {
 	t.Helper()
 	server := httptest.NewTLSServer(handler)
@@ -61,7 +62,7 @@ func write(t *testing.T, name, text string) string {
 	return path
 }
 
-// shop knows the user ann, in any case.
+// shop is a service that knows the user ann. It ignores the case of the name.
 func shop(w http.ResponseWriter, r *http.Request) {
 	var q struct {
 		hook.Question
@@ -105,7 +106,7 @@ func TestAServiceIsASource(t *testing.T) {
 	}
 }
 
-// A service without support for FindQuestion is never sent one.
+// Without Options.Find, no FindQuestion is sent to the service.
 func TestFindIsNotSentWithoutTheOption(t *testing.T) {
 	var asked atomic.Int32
 	e, _ := start(t, func(w http.ResponseWriter, r *http.Request) {
@@ -117,7 +118,7 @@ func TestFindIsNotSentWithoutTheOption(t *testing.T) {
 	}
 }
 
-// Whatever a service answers, no user inherits the tokens of another.
+// Whatever a service answers, no user inherits the tokens of another user.
 func TestFindReturnsTheRequestedUser(t *testing.T) {
 	for what, answer := range map[string]hook.Answer{
 		"another id":       {Answer: hook.Accepted, Name: "ann", ID: "43"},
@@ -172,8 +173,9 @@ func TestClaimsKeepTheirTypes(t *testing.T) {
 	}
 }
 
-// If groups may be missing, the sign-in is refused, because one of them could have a deny rule.
-// This does not count as a failure of the service, and other users can sign in.
+// If groups are possibly missing, the sign-in is refused, because a missing group could have a
+// deny rule. The refusal does not count as a failure of the service, so other users can still
+// sign in.
 func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 	many := `"g` + strings.Repeat(`","g`, 1000) + `"`
 	for _, tt := range []struct {
@@ -218,7 +220,7 @@ func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 	}
 }
 
-// An outage is not a refusal and not a grant, also for invalid answers.
+// An outage is neither a refusal nor a grant. An invalid answer is an outage too.
 func TestAnInvalidAnswerIsAnOutage(t *testing.T) {
 	say := func(text string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }

@@ -97,7 +97,8 @@ func (s *webhook) decide(ctx context.Context, q DecisionQuestion) (a DecisionAns
 	return a, err
 }
 
-// post sends one request and reads one response. Its errors contain nothing of either.
+// post sends one request and reads one response. Its errors contain no part of the request or
+// the response.
 func (s *webhook) post(ctx context.Context, question, answer any) error {
 	body, err := json.Marshal(question)
 	if err != nil {
@@ -132,8 +133,8 @@ func (s *webhook) post(ctx context.Context, question, answer any) error {
 	return decode(text, answer)
 }
 
-// decode decodes one JSON object. It is strict, so that a misspelt field is not silently
-// missing.
+// decode decodes one JSON object. Unknown fields are errors, so that a misspelt field is not
+// silently missing.
 func decode(text []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()

@@ -90,7 +90,7 @@ type parser struct {
 	claims   map[string]map[string]any
 	named    map[string]entry
 	order    []string            // hashes
-	lineOf   map[string]position // valid and invalid ones
+	lineOf   map[string]position // name -> entry, valid or invalid
 	problems Problems
 }
 
@@ -101,8 +101,8 @@ type position struct {
 }
 
 // parse builds the entries of the file and the config. unknownMembers are members of groups
-// without an entry. They are an error at the start, but expected later, after a user was
-// removed from the file.
+// without an entry. Such members are an error at the start. Later they are expected, after a
+// user was removed from the file.
 func (f *File) parse(text []byte) (e *entries, unknownMembers Problems, err error) {
 	p := f.parser(text)
 	unknownMembers = f.unknownMembers(p.lineOf)
@@ -146,8 +146,8 @@ type Line struct {
 	Hash   identity.Secret
 }
 
-// Read parses the text of a file. It returns the valid lines in order, and Problems if others
-// are not valid.
+// Read parses the text of a file. It returns the valid lines in order, and Problems if there
+// are invalid lines.
 func Read(file string, text []byte) ([]Line, error) {
 	f := &File{path: file}
 	p := f.parser(text)
@@ -173,7 +173,7 @@ func (p *parser) line(at position, file string, raw []byte) {
 		wrong("the line is longer than %d bytes", maxLine)
 		return
 	}
-	// A copy, so that entries do not keep the whole file
+	// The line is copied, so that the entries do not keep the whole file in memory.
 	line := strings.TrimRight(string(raw), " \t\r\n")
 	if line == "" || line[0] == '#' {
 		return
@@ -212,7 +212,7 @@ func (p position) String() string {
 	return fmt.Sprintf("entry %d", p.line)
 }
 
-// sampleOf returns at most n of the hashes, evenly spread.
+// sampleOf returns at most n of the hashes, evenly spread over the list.
 func sampleOf(hashes []string, n int) []string {
 	if len(hashes) <= n {
 		return hashes

@@ -1,8 +1,8 @@
 // Package htpasswd authenticates users of an htpasswd file, and of entries in the config.
 //
 // An entry is "name:hash", as "htpasswd -B" and "tidewaiter hash-password" print it. Empty
-// lines and lines that begin with "#" are ignored. Hashes are bcrypt or argon2id. Other kinds
-// are an error with the line when the file is loaded.
+// lines and lines that begin with "#" are ignored. Hashes are bcrypt or argon2id. For any other
+// kind of hash, loading the file returns an error that names the line.
 //
 // Names are case-sensitive. The id of a principal is its name, because a line has nothing else:
 // a user who is removed and added again under the same name is the same principal to the
@@ -46,12 +46,12 @@ type Options struct {
 	Before  *File            // the File that this one replaces after a reload; nil: none
 }
 
-// ErrEmpty means that a file that had content is empty now. Its writer may have just started,
-// or the disk was full. The old entries stay. To remove all users on purpose, leave a comment
-// in the file.
+// ErrEmpty means that a file that had content is empty now. Possibly its writer has just
+// started, or the disk was full. So the old entries stay in use. To remove all users on
+// purpose, leave a comment in the file.
 var ErrEmpty = errors.New("the file is empty; to remove all users, write a line that begins with # into it")
 
-// File holds the entries of the file as it was last loaded, and those of the config. Its
+// File holds the entries of the file as it was last loaded, and the entries of the config. Its
 // methods may be called from any goroutine.
 type File struct {
 	name    string
@@ -76,9 +76,9 @@ type File struct {
 	logged   string            // last logged error; "": none
 }
 
-// New loads the file and the entries. Its error is of type Problems and lists everything that
-// is wrong, or is the reason why the file cannot be read. New starts no goroutine: Run or
-// Reload loads the file again.
+// New loads the file and the entries. Its error is either Problems, which lists everything that
+// is wrong, or the reason why the file cannot be read. New starts no goroutine: Run or Reload
+// loads the file again.
 func New(o Options) (*File, error) {
 	o.Name = cmp.Or(o.Name, "htpasswd")
 	if o.Every <= 0 {
@@ -115,8 +115,8 @@ func New(o Options) (*File, error) {
 	return f, nil
 }
 
-// Authenticate looks the name up in the loaded entries. For unknown names it does no work; the
-// chain calls Dummy for those.
+// Authenticate looks the name up in the loaded entries. For an unknown name it returns at once,
+// and the chain then calls Dummy.
 func (f *File) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	if c.Kind != identity.Password {
 		return identity.Verified{}, identity.ErrUnknown
@@ -131,8 +131,8 @@ func (f *File) Authenticate(ctx context.Context, c identity.Presented) (identity
 	return identity.Verified{Principal: e.principal, Credential: "password", Generation: e.generation()}, nil
 }
 
-// Dummy does the work of a wrong password for one of the entries. It is always the same entry
-// for one name. Otherwise entries with different costs would reveal which names exist.
+// Dummy does the same work as a wrong password for one of the entries. The same name always
+// uses the same entry. Otherwise entries with different costs would reveal which names exist.
 func (f *File) Dummy(ctx context.Context, c identity.Presented) error {
 	like := ""
 	if sample := f.entries.Load().sample; len(sample) > 0 {
@@ -141,7 +141,8 @@ func (f *File) Dummy(ctx context.Context, c identity.Presented) error {
 	return passwordError(f.hashing.DummyFor(ctx, requester(c), like, c.Secret.Reveal()))
 }
 
-// Find returns the principal with that name. Any id other than the name is another user.
+// Find returns the principal with the given name. An id that differs from the name belongs to
+// another user, so Find returns ErrUnknown for it.
 func (f *File) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	who, _, err := f.FindGeneration(ctx, name, id)
 	return who, err
@@ -150,8 +151,8 @@ func (f *File) Find(ctx context.Context, name, id string) (*policy.Principal, er
 // Path returns the path of the file, or "" if there are only entries in the config.
 func (f *File) Path() string { return f.path }
 
-// FindGeneration is Find and also returns the generation of the password, which is derived from
-// the hash. A user who is added again has another generation.
+// FindGeneration is like Find, and also returns the generation of the password. The generation
+// is derived from the hash, so a user who is removed and added again has another generation.
 func (f *File) FindGeneration(_ context.Context, name, id string) (*policy.Principal, string, error) {
 	e, ok := f.entries.Load().named[name]
 	if !ok || id != "" && id != name {

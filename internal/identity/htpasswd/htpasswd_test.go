@@ -151,7 +151,7 @@ func TestAPrincipalHasTheSpellingOfTheFile(t *testing.T) {
 }
 
 // User enumeration: an unknown name and a wrong password get the same error, and both cost a
-// hash with the algorithm and cost of the file.
+// hash with the algorithm and cost of the hashes in the file.
 func TestUnknownAndWrongLookAndCostTheSame(t *testing.T) {
 	for what, entries := range map[string][]string{
 		"bcrypt":   {"ann:" + bcrypt4, "bob:" + bcrypt4},
@@ -172,7 +172,8 @@ func TestUnknownAndWrongLookAndCostTheSame(t *testing.T) {
 				t.Errorf("%s: after %q: %+v, want %+v", what, name, got, want)
 			}
 		}
-		// Both are refused at once if bcrypt does not allow the password.
+		// If bcrypt does not allow the password, it is refused at once, for a known and for an
+		// unknown name.
 		before := hashing.Stats()
 		if what == "bcrypt" {
 			for _, name := range []string{"ann", "nobody"} {
@@ -277,7 +278,7 @@ func TestAnotherKindOfFileIsRefused(t *testing.T) {
 	}
 }
 
-// Canaries: neither passwords nor hashes appear in a File, its errors or its log.
+// Neither passwords nor hashes appear in a printed File, in its errors or in its log.
 func TestNoSecretIsPrinted(t *testing.T) {
 	const canary = "canary-51aa-password"
 	var log strings.Builder

@@ -16,8 +16,9 @@ import (
 // maxFile bounds the file, in bytes. It has space for two million entries.
 const maxFile = 256 << 20
 
-// mtimeStep is the age at which the modification time of a file is reliable. Before, another
-// change may have the same time: some file systems count in steps of two seconds.
+// mtimeStep is the age at which the modification time of a file is reliable. In a younger file,
+// another change can have the same modification time: some file systems count in steps of two
+// seconds.
 const mtimeStep = 2 * time.Second
 
 // maxChanging is the number of consecutive polls that may find a change before the file is
@@ -45,7 +46,7 @@ type reading struct {
 	digest [sha256.Size]byte
 }
 
-// mayHaveChanged reports whether the file may have changed after it was read, without a change
+// mayHaveChanged reports whether the file possibly changed after it was read without a change
 // of its modification time.
 func (r reading) mayHaveChanged() bool {
 	return r.info != nil && r.at.Sub(r.info.ModTime()).Abs() < mtimeStep
@@ -61,7 +62,8 @@ func (f *File) read() (reading, error) {
 	if err != nil {
 		return reading{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
-	// This is checked before opening, because opening a named pipe waits for a writer.
+	// The kind of file is checked before opening, because opening a named pipe waits for a
+	// writer.
 	if !info.Mode().IsRegular() {
 		return reading{}, fmt.Errorf("reading htpasswd: %s is not a regular file", f.path)
 	}
@@ -70,7 +72,7 @@ func (f *File) read() (reading, error) {
 		return reading{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
 	defer file.Close()
-	// Of the open file, because the path may lead to another one now
+	// Get the state of the open file, because the path can lead to another file now.
 	if info, err = file.Stat(); err != nil {
 		return reading{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
@@ -104,8 +106,8 @@ func (f *File) Run(ctx context.Context) error {
 }
 
 // poll loads the file if it has changed and then was stable for one poll. The htpasswd program
-// writes in place, and half a file may be valid but lack half of the users. A file that changes
-// all the time is loaded anyway.
+// writes in place, and half a file can be valid but lack half of the users. A file that changes
+// at each of maxChanging polls is loaded anyway.
 func (f *File) poll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -136,7 +138,7 @@ func (f *File) Reload() error {
 // loadLocked replaces all entries, or none.
 func (f *File) loadLocked() error {
 	r, err := f.read()
-	// The zero reading after an error, so that the next poll tries again
+	// After an error, last becomes the zero reading, so that the next poll tries again.
 	f.last = reading{fileState: r.fileState, at: r.at}
 	if err != nil {
 		return err
@@ -179,7 +181,7 @@ func (f *File) replace(e *entries, r reading) {
 	f.log.Info("htpasswd loaded", "file", f.path, "entries", len(e.named))
 }
 
-// logErrorLocked logs an error unless it was the last one logged.
+// logErrorLocked logs an error unless the last logged error was the same.
 func (f *File) logErrorLocked(err error) {
 	if err.Error() == f.logged {
 		return

@@ -17,8 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/password"
 )
 
-// watched is a file with its File and log. Each change has a modification time one minute
-// later.
+// watched is a file on disk with its File and log. Each change sets the modification time one
+// minute later than the change before.
 type watched struct {
 	t    *testing.T
 	path string
@@ -53,7 +53,8 @@ func (w *watched) touch() {
 	}
 }
 
-// look polls twice: once to see the change, once to see that it is complete.
+// look polls twice: the first poll sees the change, the second sees that the file no longer
+// changes.
 func (w *watched) look() {
 	w.file.Look()
 	w.file.Look()
@@ -105,9 +106,9 @@ func TestAChangedFileIsLoaded(t *testing.T) {
 	w.want("", 1)
 }
 
-// Some editors and tools empty a file before they write it, and a full disk may leave it empty
-// for hours. That must not lock out all users. To remove all users on purpose, write a line
-// with # into the file.
+// Some editors and tools empty a file before they write it, and a full disk can leave a file
+// empty for hours. An empty file must not lock out all users. To remove all users on purpose,
+// write a line with # into the file.
 func TestAnEmptyFileKeepsTheOldEntries(t *testing.T) {
 	for what, text := range map[string]string{"empty": "", "line ends": "\n\r\n\n", "spaces": " \t\n", "a byte order mark": "\ufeff", "zeros": "\x00\x00\x00\x00"} {
 		t.Run(what, func(t *testing.T) {
@@ -250,7 +251,7 @@ func TestAFileThatIsGoneChangesNothing(t *testing.T) {
 	w.want("bob", 1)
 }
 
-// The htpasswd program writes in place. Half a file may be valid but lack half of the users.
+// The htpasswd program writes in place. Half a file can be valid but lack half of the users.
 func TestAFileIsNotLoadedWhileItChanges(t *testing.T) {
 	w := watch(t, "ann:"+bcrypt4+"\nbob:"+bcrypt4+"\n", htpasswd.Options{})
 	w.change("ann:" + bcrypt4 + "\n")
@@ -283,7 +284,7 @@ func TestAFileOfAnotherSizeIsLoadedWithAnyTime(t *testing.T) {
 	w.want("ann bob", 1)
 }
 
-// A change right after a load may have the same modification time and size.
+// A change right after a load can leave the modification time and the size unchanged.
 func TestAChangeWithinOneTickOfTheFileSystemIsSeen(t *testing.T) {
 	now := time.Now()
 	w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{Now: func() time.Time { return now }})
@@ -313,8 +314,8 @@ func TestARemovedMemberOfAGroupCannotSignIn(t *testing.T) {
 	w.want("ann", 2)
 }
 
-// docker_auth: an invalid file at reload ended the process. Here files of every kind come and
-// go under load, and a user who is in all valid ones is never refused.
+// In docker_auth, an invalid file at reload ended the process. Here, valid and invalid files
+// replace each other under load, and a user who is in all valid files is never refused.
 func TestReloadWithBrokenFilesUnderLoad(t *testing.T) {
 	w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{})
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: w.file}}})
@@ -382,7 +383,7 @@ func TestRunLoadsUntilItsContextEnds(t *testing.T) {
 	})
 }
 
-// Any file is either loaded completely or refused with its lines.
+// Any file is either loaded completely, or refused with an error for each wrong line.
 func FuzzFile(f *testing.F) {
 	for _, text := range []string{"ann:" + bcrypt4, "# x\r\n\r\nann:" + argon2id + "\r\n", "ann:" + bcrypt4 + "\nann:" + bcrypt4, "\ufeffann:" + bcrypt4, ":", "a:b:c", "ann", "\x00"} {
 		f.Add(text)

@@ -77,7 +77,7 @@ func (f *Fake) Find(ctx context.Context, name, id string) (*policy.Principal, er
 	return f.principal(name), nil
 }
 
-// FindGeneration is Find and also returns the generation.
+// FindGeneration is like Find, and also returns the generation.
 func (f *Fake) FindGeneration(ctx context.Context, name, id string) (*policy.Principal, string, error) {
 	p, err := f.Find(ctx, name, id)
 	if err != nil {
@@ -86,7 +86,8 @@ func (f *Fake) FindGeneration(ctx context.Context, name, id string) (*policy.Pri
 	return p, f.Generations[name], nil
 }
 
-// note records c in list and returns the error of a failed source or a cancelled context.
+// note records c in the list. It returns the error that Fail set, or the error of a cancelled
+// context.
 func (f *Fake) note(ctx context.Context, list *[]identity.Presented, c identity.Presented) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -53,8 +53,8 @@ func TestGroupsAreFoundByAnAttributeOfTheMember(t *testing.T) {
 	}
 }
 
-// A user without the attribute may be in groups that are not found: the service account may not
-// be allowed to see it.
+// If the attribute of a user is missing, groups of the user are possibly not found: the service
+// account is possibly not allowed to see the attribute.
 func TestUserWithoutTheGroupAttributeIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		lines   []string
@@ -80,7 +80,8 @@ func TestUserWithoutTheGroupAttributeIsRefused(t *testing.T) {
 	}
 }
 
-// The filter asks for exactly the value, whatever it contains.
+// The filter asks for exactly the value of the attribute, whatever characters the value
+// contains.
 func TestValuesOfAttributesAreEscapedInFilters(t *testing.T) {
 	for value, filter := range map[string]string{
 		"7":            `(x=7)`,

@@ -13,8 +13,8 @@ import (
 // wholeDirectory is the base that stands for all naming contexts of the directory.
 const wholeDirectory = ""
 
-// contextsFor is how long the naming contexts of a server are cached. They rarely change.
-// Without the cache, each search would need a second one.
+// contextsFor is how long the naming contexts of a server are cached. Naming contexts rarely
+// change. Without the cache, each search would need a second search for them.
 const contextsFor = time.Minute
 
 // errNoContexts means that the root DSE of a server has no naming contexts.
@@ -22,7 +22,8 @@ var errNoContexts = errors.New("the directory names no naming contexts in its ro
 
 // searchBases returns the DNs to search for the configured bases. An empty base becomes the
 // naming contexts of the server, because most directories find nothing below the empty DN, and
-// some only a part. A global catalog of Active Directory finds the whole forest from there.
+// some find only a part of their entries. For a global catalog of Active Directory the empty
+// base stays, because a global catalog finds the whole forest below the empty DN.
 func (c *conn) searchBases(bases []string) ([]string, error) {
 	if !isWhole(bases) || c.server.catalog {
 		return bases, nil

@@ -29,7 +29,7 @@ func TestPeopleAreSearchedBelowEachBase(t *testing.T) {
 		{[]string{people, elsewhere}, "nobody", "x", "unknown", ""},
 		{[]string{people, elsewhere}, "twin", "castor", "rejected", "the name is found below two bases: " + people + " and " + elsewhere},
 		{[]string{people}, "twin", "castor", "twin", ""},
-		// One is below the other.
+		// One of these two bases is below the other.
 		{[]string{all, "OU=People, DC=example, DC=com"}, "alice", "wonderland", "alice", ""},
 		{[]string{all, people}, "twin", "castor", "rejected", "more than one entry has the name"},
 		{[]string{""}, "alice", "wonderland", "alice", ""},
@@ -94,8 +94,8 @@ func TestGroupsAreSearchedBelowEachBase(t *testing.T) {
 	}
 }
 
-// The empty base means all naming contexts, except those of Active Directory without users. At
-// a global catalog it means the forest.
+// The empty base means all naming contexts, except those of Active Directory without users. For
+// a global catalog, the empty base means the forest.
 func TestTheEmptyBaseIsTheWholeDirectory(t *testing.T) {
 	ann := entry("CN=Ann,DC=child,DC=corp", "sAMAccountName: ann")
 	names := func(contexts ...string) *client.Entry {
@@ -179,7 +179,7 @@ func TestEachRefusalSearchesAllBases(t *testing.T) {
 	options := f.options()
 	options.User.Bases = []string{"dc=a", "dc=b"}
 	d := open(t, options)
-	// The last ones repeat
+	// The last two names repeat earlier attempts.
 	for _, name := range []string{"ann", "ben", "nobody", "ann", "nobody"} {
 		before := len(f.Heard())
 		if _, err := d.Authenticate(t.Context(), identity.NewPresented(name, "wrong")); err == nil {

@@ -129,7 +129,7 @@ func TestStrangersDoNotLockAUserInTheDirectory(t *testing.T) {
 	if n := flood(r); n != 2 {
 		t.Errorf("%d guesses of 60 were sent to the directory, want 2", n)
 	}
-	// At the place that the other replica knows, alice has two attempts more before she is
+	// At the place that the other replica knows, alice has two further attempts before she is
 	// limited.
 	for i, want := range []string{"wrong", "wrong", "limited", "limited"} {
 		if got := r.signIn(1, "alice", fmt.Sprint("typo ", i), office); got != want {
@@ -173,7 +173,7 @@ func TestAWrongPasswordIsNotSentAgainForAMinute(t *testing.T) {
 	}
 }
 
-// Above the budget, unknown names look like known ones.
+// Above the budget, the answers for unknown names and known names are the same.
 func TestBudgetDoesNotRevealNames(t *testing.T) {
 	o := lockingAfter(t, "5")
 	r := newReplicas(t, o, 4, 1)
@@ -238,8 +238,8 @@ func (r *replicas) rows(t *testing.T) (n int) {
 	return n
 }
 
-// Attempts that are counted only in memory must not add up over replicas to the lockout
-// threshold.
+// Attempts that are counted only in memory must not reach the directory's lockout threshold if
+// all replicas are added up.
 func TestWhatIsNotWrittenStaysWithinTheBudget(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -303,7 +303,7 @@ func TestAConnectionThatTakesNothingSpendsNothing(t *testing.T) {
 	}
 }
 
-// A password that was sent may have been counted, even without an answer.
+// The directory has possibly counted a password that was sent, even if there was no answer.
 func TestAPasswordThatIsSentAgainIsCountedAgain(t *testing.T) {
 	f, o := templated(t)
 	p := newProxy(t, f.Address)

@@ -9,17 +9,19 @@ import (
 )
 
 // Sizes of the caches. Refusals have their own cache, so guessed passwords do not evict
-// accepted ones.
+// accepted passwords.
 const (
 	maxHeld    = 10_000
 	maxRefused = 4_000
-	// A refused client tries again at once, some clients twice, and a job continues for hours.
-	// Without the cache, the directory would count each attempt and soon lock the account.
+	// A refused client tries again at once, some clients try twice, and a job with an old
+	// password tries for hours. Without the cache, the directory would count each attempt and
+	// soon lock the account.
 	refusedFor = time.Minute
 	unknownFor = 10 * time.Second
 )
 
-// The kinds of keys. Each has its own calls in flight.
+// The kinds of keys. Keys of different kinds are different, so calls of different kinds are not
+// shared.
 const (
 	signIn       byte = iota
 	dummyLookup       // a password that an earlier source refused
@@ -55,7 +57,8 @@ func (m *resultCache) store(k cache.Key, v identity.Verified, err error) {
 	case err == nil:
 		m.refused.Remove(k)
 		m.held.Put(k, v, m.ttl)
-	// Refusals are cached even if ttl is 0, because that protects the account.
+	// Refusals are cached even if ttl is 0, because the cache protects the account from being
+	// locked.
 	case errors.Is(err, identity.ErrRejected):
 		m.held.Remove(k)
 		m.refused.Put(k, err, refusedFor)

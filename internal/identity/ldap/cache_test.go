@@ -25,7 +25,7 @@ func staffed(t testing.TB) *fake {
 	return f
 }
 
-// binds returns how often the directory was asked to bind; searches does so for searches.
+// count returns how many requests of a kind the directory has received.
 func (f *fake) count(what string) (n int) {
 	for _, asked := range f.Heard() {
 		if strings.HasPrefix(asked, what) {
@@ -93,7 +93,8 @@ func TestAWrongPasswordIsCountedOnce(t *testing.T) {
 	}
 }
 
-// Wrong passwords are cached even without a cache, because the directory counts each.
+// Wrong passwords are cached even if Options.Cache is 0, because the directory counts each
+// wrong password.
 func TestWithoutCacheOnlyRefusalsAreCached(t *testing.T) {
 	f := staffed(t)
 	d := open(t, f.options())
@@ -130,7 +131,8 @@ func TestOutagesAreNotCached(t *testing.T) {
 	}
 }
 
-// Concurrent attempts with the same credentials share one bind. Others do not.
+// Concurrent attempts with the same credentials share one bind. Attempts with different
+// credentials do not.
 func TestConcurrentAttemptsShareOneBind(t *testing.T) {
 	f := staffed(t)
 	d := open(t, f.options())
@@ -154,8 +156,8 @@ func TestConcurrentAttemptsShareOneBind(t *testing.T) {
 	}
 }
 
-// Harbor: a map keyed by attackers' names never shrank. Here a million names leave a few
-// thousand keys.
+// In Harbor, a map keyed by names that attackers choose never shrank. Here, many names leave
+// only a bounded number of keys.
 func TestCacheIsBounded(t *testing.T) {
 	held, refused := ldap.Remembered(t, 50_000)
 	if held < 5_000 || held > 10_000 || refused < 2_000 || refused > 4_000 {
@@ -163,9 +165,9 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-// A cached password must not be exchanged for a longer-lived token after it was changed, so it
-// keeps the generation of the time when the directory accepted it. This also holds without a
-// service account, if Find sees the generation.
+// After a password was changed, its cached result must not be exchanged for a longer-lived
+// token. So the cached result keeps the generation that the password had when the directory
+// accepted it. If Find sees the generation, this also holds without a service account.
 func TestCachedPasswordKeepsItsGeneration(t *testing.T) {
 	for name, set := range map[string]func(*ldap.Options){
 		"searched":    func(*ldap.Options) {},

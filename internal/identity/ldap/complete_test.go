@@ -16,8 +16,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 )
 
-// The lower-case name is for rules. A directory that compares exactly, as for memberUid, must
-// be asked for its own spelling. Otherwise a group is not found, and its deny rule is skipped.
+// The lower-case name is for rules. Searches must use the directory's own spelling, because
+// some attributes, such as memberUid, are compared exactly. Otherwise a group would not be
+// found, and its deny rule would be skipped.
 func TestADirectoryIsAskedForItsOwnSpelling(t *testing.T) {
 	o := company(t)
 	o.add(t, "uid=JSmith,ou=people,dc=example,dc=com", "secret enough")
@@ -58,8 +59,8 @@ func TestAGroupIsNotTakenForAPersonOfItsName(t *testing.T) {
 	}
 }
 
-// OpenLDAP returns at most 500 entries by default. A user in more groups can sign in, with all
-// of them.
+// OpenLDAP returns at most 500 entries by default. A user in more groups can sign in, and has
+// all these groups.
 func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
 	o := company(t)
 	o.add(t, "uid=joiner,ou=people,dc=example,dc=com", "everything")
@@ -93,8 +94,8 @@ func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
 			t.Errorf("%+v: %s", groups, diff)
 		}
 	}
-	// One group is only partly visible. It is in no part of the search, and after the first
-	// 500.
+	// One group is only partly visible. It comes after the first 500 entries, and no part of
+	// the split search finds it.
 	o.group(t, "half-shown", "uid=joiner,ou=people,dc=example,dc=com")
 	for _, name := range []string{"", "dn"} {
 		options := o.options()
@@ -106,9 +107,9 @@ func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
 	}
 }
 
-// A group that is hidden, has no name or is on another server may have a deny rule, so the
-// sign-in is refused. This is not an outage: it will be the same the next time, and other users
-// can sign in.
+// A group that is hidden, has no name or is on another server can have a deny rule, so the
+// sign-in is refused. The refusal is not an outage: the next sign-in has the same result, and
+// other users can sign in.
 func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 	const person, dev = "CN=Ann,DC=corp", "CN=dev,OU=g,DC=corp"
 	search := "OU=g,DC=corp sub (member=" + person + ")"
@@ -168,8 +169,8 @@ func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 	}
 }
 
-// An attribute that cannot be kept must not be left out. A deny rule for it would be skipped,
-// and users can edit some of their attributes.
+// An attribute that cannot be a claim must not be left out silently. Otherwise a deny rule for
+// this claim would be skipped, and users can edit some of their attributes.
 func TestClaimsThatMayBeMissingRefuseSignIn(t *testing.T) {
 	for _, tt := range []struct {
 		what    string
@@ -249,7 +250,8 @@ func (o directory) posixGroup(t testing.TB, name string, members ...string) {
 	t.Cleanup(func() { o.delete(t, dn) })
 }
 
-// Group DNs have one spelling, which rules are compared with, whatever the directory returns.
+// Whatever spelling of a group's DN the directory returns, rules are compared with one
+// canonical spelling.
 func TestGroupsThatAreNamedByTheirDNsHaveOneSpelling(t *testing.T) {
 	for _, tt := range []struct {
 		groups ldap.Groups
@@ -276,7 +278,7 @@ func TestGroupsThatAreNamedByTheirDNsHaveOneSpelling(t *testing.T) {
 	}
 }
 
-// Rules can use the id, which is never reused, where names may be.
+// Rules can use the id of a user. Unlike a name, an id is never reused.
 func TestAnIDIsAClaimWhereThatIsWanted(t *testing.T) {
 	options := company(t).options()
 	options.User.Attributes = map[string]string{"entryUUID": "uuid"}

@@ -36,12 +36,12 @@ type conn struct {
 	contextsHold clock.Span
 }
 
-// maxAnswer bounds the answer to one request, in bytes. It is many times the size of maxGroups
-// groups with names of 1 kB.
+// maxAnswer bounds the answer to one request, in bytes. maxGroups groups with names of 1 kB
+// need only a small part of it.
 const maxAnswer = 16 << 20
 
-// wire is the connection below TLS. It fails when a server sends more than maxAnswer, which
-// would fill the memory.
+// wire is the connection below TLS. It fails when a server sends more than maxAnswer, because a
+// longer answer could fill the memory.
 type wire struct {
 	net.Conn
 	left atomic.Int64
@@ -90,8 +90,8 @@ func newConn(ctx context.Context, s *server, k kind, plain net.Conn) (*conn, err
 	return c, nil
 }
 
-// run calls f. The library knows no contexts: when ctx ends, run closes the connection, so f
-// fails.
+// run calls f. The LDAP library does not support contexts: when ctx ends, run closes the
+// connection, so f fails.
 func (c *conn) run(ctx context.Context, f func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -116,17 +116,18 @@ func (c *conn) close() {
 // usable reports whether the connection is open, as far as is known.
 func (c *conn) usable() bool { return !c.ldap.IsClosing() }
 
-// bind checks a password. ErrRejected means that the directory refused it: it is wrong,
-// disabled, expired or locked. A grace login, which an expired password still allows a few
-// times, is refused too. Grace logins are for changing the password. A client that signs in
-// unattended would use them all up unnoticed.
+// bind checks a password. ErrRejected means that the directory refused the bind: the password
+// is wrong or expired, or the account is disabled or locked. A grace login, which an expired
+// password still allows a few times, is refused too. Grace logins are for changing the
+// password, and a client that signs in unattended would use all of them up unnoticed.
 func (c *conn) bind(dn, secret string) error {
 	if secret == "" || dn == "" {
 		// An empty DN or password is an anonymous bind and would succeed.
 		return identity.Rejected("the password is empty")
 	}
-	// The control asks for the state of the password policy. OpenLDAP accepts a bind after a
-	// password reset and then allows only a change of the password.
+	// The control requests the state of the password policy. The state is needed because
+	// OpenLDAP accepts a bind after a password reset, although it then allows only a change of
+	// the password.
 	answer, err := c.ldap.SimpleBind(&ldap.SimpleBindRequest{
 		Username: dn, Password: secret, Controls: []ldap.Control{ldap.NewControlBeheraPasswordPolicy()},
 	})
@@ -164,7 +165,7 @@ func (c *conn) bind(dn, secret string) error {
 var errTooMany = errors.New("the search found more entries than its limit")
 
 // search returns the entries that were found and ignores references to other servers. It
-// returns errTooMany if there are more than the SizeLimit of the request.
+// returns errTooMany if the search found more entries than the SizeLimit of the request.
 func (c *conn) search(request *ldap.SearchRequest) ([]*ldap.Entry, error) {
 	request.EnforceSizeLimit = true
 	request.TimeLimit = int(max(time.Second, c.server.timeout) / time.Second)
@@ -188,7 +189,8 @@ func (c *conn) entry(dn string, attributes ...string) ([]*ldap.Entry, error) {
 	})
 }
 
-// rootDSE describes the server. Every directory shows it to anyone (RFC 4512, section 5.1).
+// rootDSE is the DN of the entry that describes the server. Every directory shows this entry to
+// anyone (RFC 4512, section 5.1).
 const rootDSE = ""
 
 // pageSize is the number of entries in a page. Active Directory sends at most 1,000, OpenLDAP
@@ -198,12 +200,12 @@ const pageSize = 200
 // found is the result of searchAll.
 type found struct {
 	entries    []*ldap.Entry
-	references []string // to other servers, which may have more entries
+	references []string // to other servers, which can have further entries
 }
 
-// searchAll returns all entries, page by page. It returns errTooMany if there are more than
-// most. If the server stops at its own limit, it returns what was found so far and an
-// *ldap.Error with LDAPResultSizeLimitExceeded.
+// searchAll returns all entries, page by page. It returns errTooMany if there are more entries
+// than the limit, the parameter most. If the server stops at its own limit, it returns what was
+// found so far and an *ldap.Error with LDAPResultSizeLimitExceeded.
 func (c *conn) searchAll(request *ldap.SearchRequest, most int) (all found, err error) {
 	request.TimeLimit = int(max(time.Second, c.server.timeout) / time.Second)
 	paging := ldap.NewControlPaging(pageSize)
@@ -228,8 +230,8 @@ func (c *conn) searchAll(request *ldap.SearchRequest, most int) (all found, err 
 	}
 }
 
-// isAnswer reports whether err, which may be nil, is a server's answer. Any other error is an
-// outage and leaves the connection in an unknown state.
+// isAnswer reports whether err is nil or an answer of the server. Any other error is an outage
+// and leaves the connection in an unknown state.
 func isAnswer(err error) bool {
 	if _, failed := errors.AsType[*dialError](err); failed {
 		return false

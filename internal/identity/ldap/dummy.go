@@ -8,14 +8,15 @@ import (
 
 // The time of a refusal must not reveal its reason: unknown name, wrong password, disabled or
 // expired account, first or repeated attempt, user of this directory or of an earlier source.
-// So every refusal costs the requests of a wrong password on the same kinds of connections: a
-// search and a bind. Where no password may be sent, searchNothing replaces the bind, and a
-// delay replaces the directory's password hash.
+// So every refusal sends the same requests as a wrong password does, on the same kinds of
+// connections: a search and a bind. Where no password may be sent, searchNothing replaces the
+// bind, and a delay replaces the directory's password hash.
 //
-// The requests are real. A delay drawn from earlier requests would be distinguishable when a
-// connection has to be opened, the pool is full or the network becomes slow.
+// The requests are real. If a delay drawn from earlier requests replaced them, a client could
+// notice the difference when a connection has to be opened, the pool is full or the network
+// becomes slow.
 
-// dummy does the work of a refused password without sending one. Its error is an outage.
+// dummy does the work of a refused password without sending a password. Its error is an outage.
 func (d *Directory) dummy(ctx context.Context, name string) error {
 	if d.bindsFirst() {
 		var took time.Duration
@@ -50,7 +51,8 @@ func (d *Directory) dummyBind(ctx context.Context) error {
 	return d.o.Sleep(ctx, d.binds.Draw(rand.IntN))
 }
 
-// searchNothing requests no attribute of the root DSE. A refusal is an answer as well.
+// searchNothing requests no attribute of the root DSE. If the server refuses this search, that
+// is an answer and not an error.
 func (c *conn) searchNothing() error {
 	if _, err := c.entry(rootDSE, "1.1"); !isAnswer(err) {
 		return err

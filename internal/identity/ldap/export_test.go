@@ -10,7 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// AwaitWaiting returns when that many calls are in flight, with that many callers together.
+// AwaitWaiting returns when the given number of calls are in flight, and all calls together
+// have the given number of callers.
 func AwaitWaiting(d *Directory, calls, callers int) {
 	for {
 		if n, waiting := d.calls.Count(); n == calls && waiting == callers {
@@ -20,7 +21,7 @@ func AwaitWaiting(d *Directory, calls, callers int) {
 	}
 }
 
-// Remembered returns the cached results after n accepted and n refused passwords.
+// Remembered returns the numbers of cached results after n accepted and n refused passwords.
 func Remembered(t testing.TB, n int) (held, refused int) {
 	m := newResultCache(time.Minute, time.Now)
 	for i := range n {
@@ -57,15 +58,15 @@ func SecretAttributes() []string {
 	return list
 }
 
-// AsGlobalCatalog makes the servers of a directory global catalogs, as the ports 3268 and 3269
-// do.
+// AsGlobalCatalog makes the servers of a directory global catalogs. Outside of tests, a server
+// is a global catalog if its port is 3268 or 3269.
 func AsGlobalCatalog(d *Directory) {
 	for _, s := range d.servers {
 		s.catalog = true
 	}
 }
 
-// GlobalCatalog reports whether a URL is that of a global catalog.
+// GlobalCatalog reports whether a URL is the URL of a global catalog.
 func GlobalCatalog(url string) bool {
 	s, _ := parseServer(url)
 	return s.catalog
@@ -78,7 +79,8 @@ func Idle(d *Directory) int {
 	return len(d.pool.idle)
 }
 
-// AwaitQueue returns when that many requests wait for a connection and that many have one.
+// AwaitQueue returns when the given numbers of requests wait for a connection and have a
+// connection.
 func AwaitQueue(d *Directory, waiting, taken int) {
 	for d.pool.slots.Waiting() != waiting || d.pool.slots.Taken() != taken {
 		runtime.Gosched()

@@ -8,7 +8,7 @@ import (
 )
 
 // ask calls f with a connection to the first server that answers. An answer is final, even if f
-// returns it as an error. f may be called more than once, on different connections.
+// returns the answer as an error. ask can call f several times, on different connections.
 //
 // ctx must have a deadline. Each server gets an equal share of the remaining time, so a server
 // that does not respond leaves time for the others.
@@ -32,8 +32,8 @@ func (d *Directory) ask(ctx context.Context, k kind, f func(*conn) error) error 
 	return fmt.Errorf("no server of the directory answers: %w", errors.Join(failures...))
 }
 
-// askOne asks one server and reports the result to its circuit breaker. left is the number of
-// servers that were not asked yet, including this one.
+// askOne asks one server and reports the result to the circuit breaker of the server. The
+// parameter left is the number of servers that were not asked yet, including this one.
 func (d *Directory) askOne(ctx context.Context, s *server, left int, k kind, f func(*conn) error) error {
 	deadline, _ := ctx.Deadline()
 	share := time.Until(deadline) / time.Duration(left)
@@ -47,7 +47,7 @@ func (d *Directory) askOne(ctx context.Context, s *server, left int, k kind, f f
 		// The caller is gone, and the state of the server is unknown.
 		s.abandoned()
 	case ctx.Err() != nil && share < d.o.Timeout/time.Duration(4*len(d.servers)):
-		// Earlier servers left too little time to judge this one.
+		// Earlier servers left too little time to judge this server.
 		s.abandoned()
 	default:
 		s.failed(err)
@@ -55,8 +55,8 @@ func (d *Directory) askOne(ctx context.Context, s *server, left int, k kind, f f
 	return err
 }
 
-// try asks one server on one connection. An idle connection may have been closed by the other
-// side, so a failure there is tried again on a new connection.
+// try asks one server on one connection. The other side can have closed an idle connection, so
+// after a failure on an idle connection the request is sent again on a new connection.
 func (d *Directory) try(ctx context.Context, s *server, k kind, f func(*conn) error) error {
 	if c := d.pool.take(s, k); c != nil {
 		err := d.use(ctx, c, f)

@@ -108,7 +108,7 @@ func TestTheNextServerIsAskedWhenOneIsDown(t *testing.T) {
 	}
 }
 
-// A silent server uses its share of the time and leaves the rest to the next.
+// A silent server uses only its share of the time and leaves the rest for the next server.
 func TestASilentServerLeavesTimeForTheNext(t *testing.T) {
 	o := company(t)
 	silent := newProxy(t, o.Address)
@@ -178,8 +178,8 @@ func TestAServerIsSkippedAfterThreeFailures(t *testing.T) {
 	attempt("alice", 10) // failures before an answer do not count
 }
 
-// While one request tries whether a server is back, the others skip it. If that request is
-// abandoned, another one tries.
+// While one request tries whether a server is back, the others skip it. If this request is
+// abandoned, another request tries.
 func TestOneTriesWhetherAServerIsBack(t *testing.T) {
 	clock := clocktest.Noon()
 	o := company(t)
@@ -233,8 +233,8 @@ func TestAServiceAccountThatIsRefusedIsAnOutage(t *testing.T) {
 	}
 }
 
-// A server that refuses the service account does not keep the others from answering. It is not
-// asked so often that the account is locked.
+// A server that refuses the service account does not keep the others from answering. Such a
+// server is asked so seldom that the service account is not locked.
 func TestAServerThatRefusesTheAccountIsSkipped(t *testing.T) {
 	o := company(t)
 	other := newFake(t) // which does not know the service account
@@ -251,7 +251,7 @@ func TestAServerThatRefusesTheAccountIsSkipped(t *testing.T) {
 	}
 }
 
-// A server without StartTLS is not used further, and the next one is asked.
+// If a server does not support StartTLS, its connection is closed and the next server is asked.
 func TestAServerWithoutStartTLSIsPassedOver(t *testing.T) {
 	o := company(t)
 	other := newFake(t)
@@ -293,7 +293,7 @@ func TestRunEndsWithItsContextAndSoDoConnections(t *testing.T) {
 	}
 }
 
-// A missing base is a configuration error, so users are not unknown because of it.
+// A missing base is a configuration error, so the result is an outage and not an unknown user.
 func TestABaseThatIsNotThereIsAnOutage(t *testing.T) {
 	options := company(t).options()
 	options.User.Bases = []string{"ou=nowhere,dc=example,dc=com"}
@@ -302,8 +302,8 @@ func TestABaseThatIsNotThereIsAnOutage(t *testing.T) {
 	}
 }
 
-// The pool is bounded. A request that waits too long is an outage, which is not a failure of a
-// server.
+// The pool is bounded. If a request waits too long for a connection, the result is an outage,
+// but it does not count as a failure of a server.
 func TestAFullPoolIsAnOutage(t *testing.T) {
 	o := company(t)
 	between := newProxy(t, o.Address)
@@ -370,7 +370,7 @@ func TestConnectionsAreSharedAndEnd(t *testing.T) {
 	}
 }
 
-// Idle connections count: an idle reader is closed if a binder needs its place.
+// Idle connections count too: an idle reader is closed if a binder needs its place in the pool.
 func TestThePoolIsOfAllConnectionsTogether(t *testing.T) {
 	options := company(t).options()
 	options.Pool = 1
@@ -400,7 +400,7 @@ func TestAServerThatSendsTooMuchIsCutOff(t *testing.T) {
 			}
 			go func() {
 				defer c.Close()
-				// A length of 2 GiB.
+				// These bytes announce an answer of 2 GiB.
 				_, _ = c.Write([]byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff, 0x04, 0x84, 0x7f, 0xff, 0xff, 0xf0})
 				junk := make([]byte, 64<<10)
 				for err == nil {

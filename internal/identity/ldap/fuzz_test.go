@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 )
 
-// For any name, the filter asks for exactly that name, and the template yields an entry with
-// that name in that place.
+// For any name, the filter asks for exactly this name, and the DN from the template has the
+// name as the value of the attribute.
 func FuzzName(f *testing.F) {
 	for _, seed := range []string{"alice", "*", "a*b", "alice)(uid=*", `\2a`, "a,ou=people", `a\`, "#a", "a+b=c", "{name}", "{dn}", "zoë", "a\x00b", " a", "a ", `"`, "<>;", "\xff"} {
 		f.Add(seed)
@@ -48,7 +48,8 @@ func equals(p *ber.Packet, attribute, value string) bool {
 		p.Children[0].Data.String() == attribute && p.Children[1].Data.String() == value
 }
 
-// A DN has many spellings. All must be equal, or a cycle of groups is missed.
+// A DN has many spellings. All spellings must have the same canonical form. Otherwise a cycle
+// of groups is not recognized.
 func FuzzDN(f *testing.F) {
 	for _, seed := range []string{"cn=a,o=b", "CN=A, O=B", `cn=a\,b,o=c`, "cn=a+sn=b,o=c", "", "no dn", `cn=\61,o=b`, "cn=#0401ff", "cn=zoë"} {
 		f.Add(seed)

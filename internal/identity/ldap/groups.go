@@ -17,9 +17,9 @@ import (
 )
 
 // A sign-in with some of the user's groups missing would skip the deny rules for those groups.
-// So whenever groups may be missing, the sign-in is refused with identity.IncompleteError:
-// above these limits, when the directory cuts the list, when a group is on another server, is
-// hidden from the service account, or has no name.
+// So whenever groups are possibly missing, the sign-in is refused with
+// identity.IncompleteError. This happens above these limits, when the directory cuts the list,
+// and when a group is on another server, is hidden from the service account, or has no name.
 const (
 	maxGroups = 1000 // of one user
 	maxDepth  = 32   // of groups in groups
@@ -29,7 +29,7 @@ const (
 // none reports whether groups are not configured.
 func (g *Groups) none() bool { return !g.MemberOf && len(g.Bases) == 0 }
 
-// attributes returns the attributes of a member that the filter uses.
+// attributes returns the attributes of the member that the filter of the groups uses.
 func (g *Groups) attributes() (names []string) {
 	for _, found := range memberPlaceholder.FindAllStringSubmatch(g.Filter, -1) {
 		if strings.HasPrefix(found[0], "{attribute:") && !slices.Contains(names, found[1]) {
@@ -81,8 +81,8 @@ func (d *Directory) directGroups(c *conn, u *user) ([]group, error) {
 }
 
 // memberFilter returns the filter for a user's groups. If an attribute has several values, the
-// filter finds the groups of each. A user without the attribute is refused: the service account
-// may not be allowed to see it, and groups would be missing.
+// filter finds the groups of each value. A user without the attribute is refused: possibly the
+// service account is not allowed to see the attribute, and then groups would be missing.
 func (g *Groups) memberFilter(u *user) (string, error) {
 	members := []map[string]string{{"{dn}": u.entry.DN, "{name}": u.spelled}}
 	for _, attribute := range g.attributes() {
@@ -119,7 +119,8 @@ func (g *Groups) memberFilter(u *user) (string, error) {
 	return all.String(), nil
 }
 
-// walk adds the parent groups level by level until it finds no new ones. Cycles therefore end.
+// walk adds the parent groups level by level until a level has no new groups. So it ends even
+// if groups contain each other in a cycle.
 func (d *Directory) walk(c *conn, level []group) ([]group, error) {
 	found, seen := []group(nil), make(map[string]bool)
 	for range maxDepth {
@@ -167,8 +168,9 @@ func (d *Directory) parentGroups(c *conn, groups []group) ([]group, error) {
 	for some := range slices.Chunk(groups, atOnce) {
 		var asked strings.Builder
 		for _, one := range some {
-			// All placeholders become the DN. {name} and {attribute:NAME} are for users, and a
-			// group called bob must not get the groups of the user bob. No user name is a DN.
+			// All placeholders become the DN of the group. {name} and {attribute:NAME} are for
+			// users: a group called bob must not get the groups of the user bob. No user name
+			// is a DN, so no user's groups are found.
 			asked.WriteString(fill(d.o.Groups.Filter, func(string) string { return one.dn }))
 		}
 		more, err := d.searchGroups(c, "(|"+asked.String()+")")
@@ -226,11 +228,11 @@ func (d *Directory) searchGroups(c *conn, filter string) ([]group, error) {
 const maxParts = 64
 
 // searchParts searches groups. A directory may stop at its own size limit, which paging does
-// not avoid in OpenLDAP. Then the search is split at the middle entryUUID of what was found,
+// not avoid in OpenLDAP. Then the search is split at the middle entryUUID of the entries found,
 // and each part is searched.
 func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 	attributes := []string{entryUUID}
-	// "1.1" must be the only attribute
+	// If "1.1" is requested, it must be the only attribute.
 	if wanted := d.o.Groups.requestedAttribute(); wanted != "1.1" {
 		attributes = append(attributes, wanted)
 	}
@@ -291,8 +293,8 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 			return found{}, stops
 		}
 	}
-	// An entry with a hidden entryUUID is in no part, and may be missing from the first search
-	// as well. A search that excludes the known groups finds it.
+	// An entry with a hidden entryUUID is in no part, and can be missing in the result of the
+	// first search too. A search that excludes the known groups finds such an entry.
 	var others strings.Builder
 	for _, e := range all.entries {
 		name, err := d.o.Groups.nameOf(e)
@@ -399,9 +401,9 @@ func (d *Directory) groupsFromMemberOf(c *conn, e *ldap.Entry) ([]group, error) 
 	return append(known, nameless...), nil
 }
 
-// read returns the entries of groups in the same order, with one attribute each. It reads many
-// of them in one search. Not every directory can find entries by DN, so it then reads the
-// missing ones one by one.
+// read returns the entries of groups in the same order, with one attribute each. It first reads
+// many groups in one search. Not every directory can find entries by DN in a search, so it then
+// reads the missing groups one by one.
 func (d *Directory) read(c *conn, groups []group, attribute string) ([]*ldap.Entry, error) {
 	entries := make([]*ldap.Entry, len(groups))
 	found := make(map[string]*ldap.Entry, len(groups))
@@ -427,8 +429,8 @@ func (d *Directory) read(c *conn, groups []group, attribute string) ([]*ldap.Ent
 }
 
 // byDN are the attributes that find entries by their DN: entryDN in OpenLDAP and 389,
-// distinguishedName in Active Directory. distinguishedName is second because in OpenLDAP it
-// matches every attribute that holds a DN, and so other entries too.
+// distinguishedName in Active Directory. distinguishedName is second because in OpenLDAP a
+// filter with it matches every attribute that holds a DN, and so finds other entries too.
 var byDN = [...]string{"entryDN", "distinguishedName"}
 
 // readTogether reads groups in one search and adds their entries to found, by canonical DN.
@@ -453,7 +455,7 @@ func (d *Directory) readTogether(c *conn, groups []group, attribute string, foun
 		return nil
 	}
 	for try := range len(byDN) {
-		by := (int(d.byDN.Load()) + try) % len(byDN) // the last that worked comes first
+		by := (int(d.byDN.Load()) + try) % len(byDN) // the attribute that worked last comes first
 		var filter strings.Builder
 		for _, one := range groups {
 			filter.WriteString("(" + byDN[by] + "=" + ldap.EscapeFilter(one.dn) + ")")
@@ -486,8 +488,8 @@ func (g *Groups) requestedAttribute() string {
 	return g.NameAttribute
 }
 
-// nameOf returns the name of a group. The name of a group without one is unknown, so any deny rule
-// could be for it: the error is an IncompleteError.
+// nameOf returns the name of a group. If the group has no name, any deny rule could be for this
+// group, so the error is an IncompleteError.
 func (g *Groups) nameOf(e *ldap.Entry) (string, error) {
 	if g.NameAttribute == "dn" {
 		return dn.Canonical(e.DN), nil
@@ -501,8 +503,8 @@ func (g *Groups) nameOf(e *ldap.Entry) (string, error) {
 }
 
 // isCut reports whether an entry has only a part of a long attribute: Active Directory then
-// renames it, as in member;range=0-1499. Such a list is longer than maxGroups. For memberOf, any
-// option counts, because groups would be missing.
+// renames the attribute, as in member;range=0-1499. Such a list is longer than maxGroups. A
+// memberOf with any option counts as cut, because groups could be missing.
 func isCut(e *ldap.Entry, attribute string) bool {
 	return slices.ContainsFunc(e.Attributes, func(a *ldap.EntryAttribute) bool {
 		before, options, _ := strings.Cut(a.Name, ";")

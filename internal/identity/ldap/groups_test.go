@@ -112,8 +112,8 @@ func TestARemovedGroupIsGone(t *testing.T) {
 	}
 }
 
-// Above the limit some groups would be left out, and one of them could have a deny rule. So it
-// is an error.
+// Above the limit some groups would be left out, and one of these groups could have a deny
+// rule. So too many groups are an error.
 func TestTooManyGroupsAreAnError(t *testing.T) {
 	o := company(t)
 	o.add(t, "uid=joiner,ou=people,dc=example,dc=com", "everything")

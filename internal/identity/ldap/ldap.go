@@ -1,17 +1,17 @@
 // Package ldap authenticates users against an LDAP directory and reads their groups.
 //
 // A service account searches for the entry of a name. The password is then checked by a bind as
-// that entry. With a template (User.DN or User.Bind) there is no search before the bind.
-// Passwords are never compared here and never stored: the cache of recent results is keyed by
-// a hash under a secret of this process.
+// that entry. With a template (User.DN or User.Bind) there is no search before the bind. This
+// package never compares and never stores passwords: the cache of recent results is keyed by a
+// hash under a secret of this process.
 //
 // A directory finds alice when it is asked for ALICE, for "alice " and for letters that look
-// alike. A principal therefore has the name as the directory spells it and the id of the entry,
-// never what was typed. A name that finds more than one entry is refused.
+// alike. So a principal has the name in the directory's spelling and the id of the entry, never
+// the typed name. If a name finds more than one entry, it is refused.
 //
-// A server that does not answer is an outage, never a refusal. The next server is asked, and if
-// none answers, the error has the reason for each. Referrals are not followed, because they
-// would send passwords to servers that are not configured.
+// A server that does not answer is an outage, never a refusal. The next server is asked. If no
+// server answers, the error has the reason for each server. Referrals are not followed, because
+// they would send passwords to servers that are not configured.
 package ldap
 
 import (
@@ -39,8 +39,8 @@ type Options struct {
 	Plain    bool   // allow passwords without encryption to servers on other machines
 
 	BindDN string // the service account that searches; "": searches are anonymous
-	// BindPasswordFile is read at each connection, so it can be changed while the service runs.
-	// Line ends at its end are ignored.
+	// BindPasswordFile is read for each connection, so the file can be changed while the
+	// service runs. Line ends at the end of the file are ignored.
 	BindPasswordFile string
 
 	User   User
@@ -48,15 +48,16 @@ type Options struct {
 
 	Timeout time.Duration // for one request, with all its searches and binds; 0: 5 s
 	Pool    int           // connections to all servers together; 0: 8
-	Cache   time.Duration // how long an accepted password is not checked again; 0: no cache
+	Cache   time.Duration // how long an accepted password is valid without a check; 0: no cache
 
 	// Budget bounds how many passwords the directory is asked to check for one entry; nil: no
 	// bound.
 	Budget *ratelimit.Budget
 
 	// Taken reports whether a name belongs to a source that is asked before this one. It is
-	// called when the directory spells the name differently from what was typed: the chain has
-	// asked the earlier sources for the typed name only. nil: names never belong to others.
+	// called if the directory's spelling of the name differs from the typed name: the chain has
+	// asked the earlier sources only for the typed name. nil: names never belong to other
+	// sources.
 	Taken func(ctx context.Context, name string) (bool, error)
 
 	Log *slog.Logger     // nil: nothing is logged
@@ -125,8 +126,8 @@ type Directory struct {
 	pool    *pool
 	calls   cache.Calls[cache.Key, identity.Verified]
 	cache   *resultCache
-	// binds are the durations of recent binds, minus the search before. Without a search before
-	// the bind, they are whole durations.
+	// binds are the durations of recent binds. If a search precedes the bind, the duration of
+	// the search is subtracted.
 	binds clock.Durations
 	log   *slog.Logger
 	now   func() time.Time
@@ -157,7 +158,8 @@ func New(o Options) (*Directory, error) {
 	return d, nil
 }
 
-// Run closes connections that were idle for too long. When ctx ends, it closes all of them.
+// Run closes connections that were idle for too long. When ctx ends, it closes all idle
+// connections.
 func (d *Directory) Run(ctx context.Context) {
 	defer d.Close()
 	tick := time.NewTicker(idleTime / 2)
@@ -172,13 +174,14 @@ func (d *Directory) Run(ctx context.Context) {
 	}
 }
 
-// Close closes the idle connections. Requests still work after it, but keep no connection open.
+// Close closes the idle connections. Requests still work after Close, but keep no connection
+// open.
 func (d *Directory) Close() { d.pool.close() }
 
-// Authenticate searches for the name and checks the password by a bind. Errors: ErrUnknown,
-// there is no such name. ErrRejected, the directory refused the password for any reason, or
-// several entries have the name. ErrRateLimited, the budget of the entry is spent. Any other
-// error is an outage.
+// Authenticate searches for the name and checks the password by a bind. ErrUnknown means that
+// there is no such name. ErrRejected means that the directory refused the password for any
+// reason, or that several entries have the name. ErrRateLimited means that the budget of the
+// entry is used up. Any other error is an outage.
 //
 // Without a service account (User.DN, User.Bind), an unknown name is the same as a wrong
 // password: both are ErrRejected.
@@ -205,8 +208,8 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Presented) (ide
 	}
 	refusal, refused := d.cache.refused.Get(k)
 	return d.calls.Do(ctx, k, func(ctx context.Context) (identity.Verified, error) {
-		// The directory does not count a repeated wrong password, and the time does not reveal
-		// the cache.
+		// A repeated wrong password is not sent, so the directory does not count it. A dummy
+		// takes the time of the bind, so the time does not reveal the cache.
 		if refused {
 			if err := d.dummy(ctx, name); err != nil {
 				return identity.Verified{}, err
@@ -227,7 +230,8 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Presented) (ide
 }
 
 // DummyLookup does the same work as Authenticate with a wrong password, but sends the directory
-// only the name. It is for passwords that an earlier source refused. Its error is an outage.
+// only the name. The chain calls it for passwords that an earlier source refused. Its error is
+// an outage.
 func (d *Directory) DummyLookup(ctx context.Context, c identity.Presented) error {
 	secret, name := c.Secret.Reveal(), d.withoutDomain(c.Name)
 	if !identity.ValidName(name) || secret == "" || strings.IndexByte(secret, 0) >= 0 {
@@ -239,17 +243,19 @@ func (d *Directory) DummyLookup(ctx context.Context, c identity.Presented) error
 	return err
 }
 
-// Find looks a user up without a password and reads their current groups. A user who is
-// disabled or expired, as far as the entry shows it, is ErrRejected. So is an ambiguous name.
+// Find looks a user up without a password and reads their current groups. The error is
+// ErrRejected if the entry shows that the user is disabled or expired, or if the name is
+// ambiguous.
 func (d *Directory) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	who, _, err := d.FindGeneration(ctx, name, id)
 	return who, err
 }
 
-// FindGeneration is Find and also returns the generation of the password, see generation.
+// FindGeneration is like Find, and also returns the generation of the password, see the
+// function generation.
 func (d *Directory) FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, of string, err error) {
 	name = d.withoutDomain(name)
-	// With User.Bind no account can search.
+	// With User.Bind, there is no account that can search.
 	if !identity.ValidName(name) || d.o.User.Bind != "" {
 		return nil, "", identity.ErrUnknown
 	}

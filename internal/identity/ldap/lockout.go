@@ -21,8 +21,8 @@ type Lockout struct {
 // Forever means that a wrong password counts until the right one is used.
 const Forever = time.Duration(math.MaxInt64)
 
-// lockoutPolicies are the object classes and attributes of lockout policies. An attribute may
-// be absent because it is not set or because the service account may not see it.
+// lockoutPolicies are the object classes and attributes of lockout policies. An attribute can
+// be absent for two reasons: it is not set, or the service account is not allowed to see it.
 var lockoutPolicies = []struct {
 	class, after, enabled, within string
 	unit                          time.Duration // of within

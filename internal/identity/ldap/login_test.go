@@ -69,7 +69,7 @@ func TestPeopleBindByTheirLogin(t *testing.T) {
 	}
 }
 
-// The bound user is identified by domain and login. Both must match the entry.
+// The bound user is identified by domain and login. Both domain and login must match the entry.
 func TestTheDomainOfWhoBoundCounts(t *testing.T) {
 	for _, tt := range []struct {
 		bind, domain, own string // own: msDS-PrincipalName of the entry

@@ -28,7 +28,7 @@ func outcome(v identity.Verified, err error) string {
 	return "outage: " + err.Error()
 }
 
-// In docker_auth, `ALICE` and `alice ` are alice to LDAP and somebody else to the ACL. Here a
+// In docker_auth, `ALICE` and `alice ` were alice for LDAP and another user for the ACL. Here a
 // principal always has the directory's spelling.
 func TestPrincipalsHaveTheDirectorysSpelling(t *testing.T) {
 	for how, change := range map[string]func(*ldap.Options){
@@ -75,8 +75,8 @@ func TestPrincipalsHaveTheDirectorysSpelling(t *testing.T) {
 				if refused := got == "unknown" || got == "rejected"; tt.is == "-" && refused || alone && tt.is == "unknown" && refused {
 					continue
 				}
-				// The directory found alice. Then the principal must be alice, as the directory
-				// spells it.
+				// If the directory found alice, the principal must have the name alice in the
+				// directory's spelling.
 				if tt.is == "-" && err == nil {
 					if diff := cmp.Diff(alice, v); diff == "" {
 						continue
@@ -94,7 +94,7 @@ func TestPrincipalsHaveTheDirectorysSpelling(t *testing.T) {
 }
 
 // In docker_auth, the account "*@x" became a pattern. Here a name is always a value: in
-// filters, in DNs, and if both placeholders are in one filter.
+// filters, in DNs, and even in a filter that has both placeholders.
 func TestNamesNeverBecomePatterns(t *testing.T) {
 	template := ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}
 	for _, tt := range []struct {
@@ -170,7 +170,7 @@ func TestAnAmbiguousEntryIsRefused(t *testing.T) {
 		{"twin", "castor", "rejected", "more than one entry has the name"},
 		{"janus", "two faces", "rejected", "2 values of uid"},
 		{"dora", "backpack", "dora", ""},
-		// Found by another value, and named by the one in the DN.
+		// The entry is found by another value of uid. Its name is the value in the DN.
 		{"theodora", "backpack", "dora", ""},
 		{"spacy", "outer space", "rejected", `its uid \" spacy \" is not a valid name`},
 		{"nopass", "anything", "rejected", ""},
@@ -213,7 +213,7 @@ func TestAPrincipalComesFromTheEntry(t *testing.T) {
 }
 
 // Names are reused. A user who is deleted and created again with the same name has another id,
-// and tokens of the first do not find the second.
+// and tokens of the first user do not find the second user.
 func TestARecreatedUserIsAnotherUser(t *testing.T) {
 	o := company(t)
 	d := open(t, o.options())

@@ -105,7 +105,7 @@ func (s *settings) checkServers() {
 }
 
 // parseServer parses the URL of a server. If the URL is wrong, it returns the reason. The
-// reason does not contain the URL, because that may contain a password.
+// reason does not contain the URL, because the URL can contain a password.
 func parseServer(text string) (*server, string) {
 	u, err := url.Parse(text)
 	switch {

@@ -17,7 +17,8 @@ import (
 // some minutes.
 const idleTime = time.Minute
 
-// pool holds the connections of a Directory and bounds the number of used and idle ones.
+// pool holds the connections of a Directory. It bounds the number of used and idle connections
+// together.
 type pool struct {
 	size  int
 	slots *fairqueue.Limiter // one slot for each connection in use
@@ -28,8 +29,9 @@ type pool struct {
 	closed bool
 }
 
-// poolPlaces is how many requests may wait for a connection. The service accepts more
-// connections than that, and a flood of names must not fill all of them with waiting requests.
+// poolPlaces is how many requests may wait for a connection. The service accepts more client
+// connections than poolPlaces, so a flood of names cannot fill all client connections with
+// waiting requests.
 const poolPlaces = 512
 
 func newPool(size int, wait time.Duration, now func() time.Time) *pool {
@@ -46,7 +48,7 @@ var errFull = errors.New("all connections to the directory are in use")
 var oneSlot = fairqueue.Need{Slots: 1}
 
 // enter waits for a connection slot, and leave releases it. Sources take turns, known places
-// first, so a flood of unknown names delays only itself.
+// first, so a flood of unknown names delays only requests of the sources that cause it.
 func (p *pool) enter(ctx context.Context) error {
 	who, _ := ctx.Value(requesterKey{}).(fairqueue.Requester)
 	err := p.slots.Enter(ctx, who, oneSlot)
@@ -66,14 +68,14 @@ func onBehalf(ctx context.Context, c identity.Presented) context.Context {
 	return context.WithValue(ctx, requesterKey{}, fairqueue.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace})
 }
 
-// withoutPassword returns a context for requests that check no password: those of
+// withoutPassword returns a context for requests that check no password: requests of
 // administrators and of token holders.
 func withoutPassword(ctx context.Context) context.Context {
 	return context.WithValue(ctx, requesterKey{}, fairqueue.Requester{KnownPlace: true})
 }
 
-// take returns an idle connection, or nil. In that case it makes sure that the pool
-// has capacity for a new one.
+// take returns an idle connection. If no connection is idle, it returns nil and makes sure that
+// the pool has capacity for a new connection.
 func (p *pool) take(s *server, k kind) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,7 +87,7 @@ func (p *pool) take(s *server, k kind) *conn {
 		}
 	}
 	// Each slot in use stands for a connection that is open or about to be opened, including
-	// ours.
+	// the connection of this request.
 	for len(p.idle) > 0 && len(p.idle)+p.slots.Taken() > p.size {
 		p.idle[0].close()
 		p.idle = slices.Delete(p.idle, 0, 1)

@@ -93,7 +93,7 @@ func (p *proxy) connections() int {
 	return p.count
 }
 
-// await returns when there were that many connections.
+// await returns when the proxy has accepted the given number of connections.
 func (p *proxy) await(connections int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

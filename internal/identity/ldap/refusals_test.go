@@ -56,7 +56,7 @@ func staff(t testing.TB) *fake {
 	put("expired", "CN=expired,DC=corp", "accountExpires: 1")
 	put("locked", "CN=locked,DC=corp", "description: none")
 	f.Binds["CN=locked,DC=corp"] = client.LDAPResultConstraintViolation
-	// It has two names, so its name is ambiguous.
+	// This entry has two names, so its name is ambiguous.
 	put("nameless", "CN=nameless,DC=corp", "sAMAccountName: second")
 	f.Entries["dc=corp sub (sAMAccountName=twins)"] = []*client.Entry{entry("CN=a,DC=corp", "sAMAccountName: twins"), entry("CN=b,DC=corp", "sAMAccountName: twins")}
 	return f
@@ -220,7 +220,8 @@ func TestAllRefusalsCostTheSame(t *testing.T) {
 	}
 }
 
-// Without a service account there is no search first. Every refusal costs a bind and a search.
+// Without a service account no search precedes the bind. Every refusal costs a bind and a
+// search.
 func TestAllRefusalsOfATemplateCostTheSame(t *testing.T) {
 	f := staff(t)
 	options := f.options()
@@ -253,7 +254,8 @@ func TestAllRefusalsOfATemplateCostTheSame(t *testing.T) {
 	}
 }
 
-// If another source has refused the password, an outage of the directory does not change that.
+// If another source has refused the password, an outage of the directory does not change this
+// result.
 func TestARefusalStaysOneIfADummyLookupFails(t *testing.T) {
 	hashing := password.New(password.Options{})
 	text, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
@@ -280,8 +282,8 @@ func TestARefusalStaysOneIfADummyLookupFails(t *testing.T) {
 	}
 }
 
-// A flood of unknown names used to fill the queue for a connection, which was first come, first
-// served.
+// In an earlier version, the queue for a connection was first come, first served, and a flood
+// of unknown names filled it.
 func TestAFloodOfNamesDelaysOnlyItself(t *testing.T) {
 	f := staffed(t)
 	options := f.options()
@@ -317,7 +319,7 @@ func TestAFloodOfNamesDelaysOnlyItself(t *testing.T) {
 	}
 }
 
-// Above the budget of a name as well, the cost of a refusal must not reveal which names exist.
+// The cost of a refusal must not reveal which names exist, even above the budget of a name.
 func TestRefusalsPastTheBudgetCostTheSame(t *testing.T) {
 	var delays, questions atomic.Int64
 	directory := staff(t)

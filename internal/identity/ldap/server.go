@@ -14,8 +14,8 @@ import (
 )
 
 // Circuit breaker: after maxFailures consecutive failures a server is skipped during the
-// cooldown, so no request waits for it. Then one request tries it while the others still skip
-// it.
+// cooldown, so no request waits for the server. After the cooldown, one request tries the
+// server while other requests still skip it.
 const (
 	maxFailures = 3
 	cooldown    = 10 * time.Second
@@ -35,7 +35,7 @@ type server struct {
 
 	mu       sync.Mutex
 	failures int        // consecutive
-	cooling  clock.Span // skipped while it holds, if there are maxFailures
+	cooling  clock.Span // while this span holds, the server is skipped after maxFailures
 	trying   bool       // one request tries whether the server is back
 	last     error
 }
@@ -43,8 +43,8 @@ type server struct {
 // errCooldown means that a server is skipped during the cooldown.
 var errCooldown = errors.New("skipped for now")
 
-// allow returns nil if the server may be asked, otherwise the reason. After nil the caller must
-// call answered, failed or abandoned.
+// allow returns nil if the server may be asked, otherwise the reason. If it returns nil, the
+// caller must call answered, failed or abandoned afterwards.
 func (s *server) allow() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +78,7 @@ func (s *server) failed(err error) {
 	}
 }
 
-// abandoned ends a request that says nothing about the server.
+// abandoned ends a request whose result does not show whether the server works.
 func (s *server) abandoned() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,8 +86,8 @@ func (s *server) abandoned() {
 }
 
 // dial connects, encrypts the connection if configured, and binds readers as the service
-// account. It never falls back to an unencrypted connection. All its errors are dialErrors:
-// what a server answers here is about our configuration, not about the user.
+// account. It never falls back to an unencrypted connection. All its errors are dialErrors: in
+// this phase, an error in a server's answer is caused by our configuration, not by the user.
 func (s *server) dial(ctx context.Context, k kind) (*conn, error) {
 	plain, err := new(net.Dialer).DialContext(ctx, "tcp", s.address)
 	if err != nil {

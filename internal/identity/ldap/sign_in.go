@@ -15,7 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// authenticate asks the directory. The generation is "" if Find would not see the entry.
+// authenticate asks the directory. The returned generation is "" if Find would not see the
+// entry.
 func (d *Directory) authenticate(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, of string, err error) {
 	if d.bindsFirst() {
 		if who, err = d.bindFirst(ctx, name, secret, knownPlace); err != nil {
@@ -36,7 +37,8 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string, known
 	if err := d.spend(ctx, u.entry.DN, secret, knownPlace, searched, func(bind func(*conn) error) error {
 		return d.ask(ctx, binder, bind)
 	}); err != nil {
-		// No password was sent. An unknown name costs a bind at this point, so this does too.
+		// No password was sent. For an unknown name, a bind is made at this point, so a refusal
+		// by the budget makes one too: both must take the same time.
 		if errors.Is(err, ratelimit.ErrLimited) {
 			if outage := d.dummyBind(ctx); outage != nil {
 				return nil, "", outage
@@ -51,9 +53,9 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string, known
 }
 
 // generationSeen returns the generation of a user's password as Find sees it, or "" if Find
-// sees nothing. Find searches anonymously and may see less than the user does. The result is
-// cached with the password. Otherwise a token issued for a cached password would be bound to a
-// newer generation.
+// does not see the entry. Find searches anonymously and can see less than the user does. The
+// result is cached with the password. Otherwise a token issued for a cached password would be
+// bound to a newer generation.
 func (d *Directory) generationSeen(ctx context.Context, name string) (of string) {
 	if d.o.User.Bind != "" {
 		return ""
@@ -83,7 +85,7 @@ func (d *Directory) withoutDomain(name string) string {
 	return name
 }
 
-// bindName returns the name for a bind without a search before it. It returns "" for names that
+// bindName returns the name for a bind that no search precedes. It returns "" for names that
 // would mean another user in the template: OTHER\ann in CORP\{name}, or ann@other in
 // {name}@corp.
 func (d *Directory) bindName(name string) string {
@@ -125,15 +127,16 @@ func (d *Directory) checkBound(c *conn, u *user) error {
 }
 
 // loginAttribute and principalAttribute identify the bound user in Active Directory. Its WhoAmI
-// answer is the domain, a backslash and loginAttribute; principalAttribute has all three.
+// answer is the domain, a backslash and the value of loginAttribute. The value of
+// principalAttribute is this whole text.
 const (
 	loginAttribute     = "sAMAccountName"
 	principalAttribute = "msDS-PrincipalName"
 )
 
-// isLogin reports whether login, such as CORP\ann, is the entry. The domain matters: another
-// domain of the forest may have a different ann. known is false if neither the entry nor the
-// settings have a domain.
+// isLogin reports whether a login, such as CORP\ann, belongs to the entry. The domain must
+// match too: another domain of the forest can have a different ann. The result known is false
+// if neither the entry nor the settings have a domain.
 func (d *Directory) isLogin(e *ldap.Entry, login string) (is, known bool) {
 	if own := e.GetEqualFoldAttributeValue(principalAttribute); own != "" {
 		return strings.EqualFold(login, own), true
@@ -146,8 +149,9 @@ func (d *Directory) isLogin(e *ldap.Entry, login string) (is, known bool) {
 	return strings.EqualFold(login, domain+`\`+name), true
 }
 
-// bindDomain returns the domain of a template such as CORP\{name}. It returns "" if there is
-// none, or a DNS name, which the directory does not use in WhoAmI answers.
+// bindDomain returns the domain of a template such as CORP\{name}. It returns "" if the
+// template has no domain. It also returns "" if the domain is a DNS name, because the directory
+// does not use DNS names in WhoAmI answers.
 func (u *User) bindDomain() string {
 	domain, _, ok := strings.Cut(u.Bind, `\`)
 	if !ok || strings.Contains(domain, ".") {
@@ -156,8 +160,8 @@ func (u *User) bindDomain() string {
 	return domain
 }
 
-// refuse returns err, the result of a search for a user. For a refusal it first does the work
-// of the bind that a wrong password would have cost.
+// refuse returns err, the result of a search for a user. If err is a refusal, it first does the
+// work of the bind that a wrong password would have cost.
 func (d *Directory) refuse(ctx context.Context, err error) error {
 	if !errors.Is(err, identity.ErrUnknown) && !errors.Is(err, identity.ErrRejected) {
 		return err
@@ -168,11 +172,12 @@ func (d *Directory) refuse(ctx context.Context, err error) error {
 	return err
 }
 
-// spend calls ask within the budget of the entry; ask checks a password with bind. The budget
-// is claimed before a connection is used, because claiming may take a while.
+// spend calls the function ask within the budget of the entry. The function ask checks a
+// password by its argument, the function bind. The budget is claimed before a connection is
+// used, because a claim can take a while.
 //
-// A bind that is sent again because there was no answer counts again: the directory may have
-// counted the first one. A bind that never left this process, for example on a closed
+// A bind that is sent again because there was no answer counts again: possibly the directory
+// has counted the first bind. A bind that never left this process, for example on a closed
 // connection, does not count.
 func (d *Directory) spend(ctx context.Context, dn, secret string, knownPlace bool, searched time.Duration, ask func(bind func(*conn) error) error) error {
 	within := d.o.Budget.Spend
@@ -208,8 +213,9 @@ func (d *Directory) spend(ctx context.Context, dn, secret string, knownPlace boo
 }
 
 // SpendUnknown counts a password for an unknown name as Authenticate counts one for a known
-// name: the same password does not count again within a minute, and concurrent ones count once.
-// A refusal by the budget is not cached, because the next attempt may be allowed.
+// name: the same password does not count again within refusedFor, and concurrent attempts with
+// the same password count once. A refusal by the budget is not cached, because the next attempt
+// is possibly allowed.
 func (d *Directory) SpendUnknown(ctx context.Context, c identity.Presented) error {
 	if d.o.Budget == nil {
 		return nil
@@ -232,7 +238,8 @@ func (d *Directory) SpendUnknown(ctx context.Context, c identity.Presented) erro
 // bound.
 func (d *Directory) bindFirst(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, err error) {
 	read := func(c *conn, err error) error {
-		// A disabled user's sign-in also reads the entry. This takes as long.
+		// The sign-in of a disabled user reads the entry after the bind. This search makes a
+		// wrong password take as long.
 		if errors.Is(err, identity.ErrRejected) {
 			if outage := c.searchNothing(); outage != nil {
 				return outage

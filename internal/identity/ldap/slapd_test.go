@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// company returns the shared directory, and starts it at the first call.
+// company returns the shared directory. The first call starts the directory.
 func company(t testing.TB) directory {
 	t.Helper()
 	ldaptest.Need(t)

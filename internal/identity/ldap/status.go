@@ -22,9 +22,9 @@ var statusAttributes = []string{
 	"shadowExpire", // POSIX
 }
 
-// disabled returns why the account is not usable, or "". A bind refuses most such accounts, but
-// not all: POSIX attributes are for the client to check, and a refresh sends no password. A
-// value that cannot be parsed counts as disabled.
+// disabled returns why the account is not usable, or "". A bind refuses most disabled accounts,
+// but the attributes must be checked too: POSIX attributes are checked by clients only, and a
+// refresh makes no bind. A value that cannot be parsed counts as disabled.
 func disabled(u *user, now time.Time) string {
 	for _, attribute := range statusAttributes {
 		for _, value := range u.entry.GetEqualFoldAttributeValues(attribute) {
@@ -39,8 +39,8 @@ func disabled(u *user, now time.Time) string {
 	return ""
 }
 
-// statusProblem returns what one value says against the account, or "". bound means that the
-// directory has just accepted the password.
+// statusProblem returns why one attribute value makes the account unusable, or "". The
+// parameter bound means that the directory has just accepted the password.
 func statusProblem(attribute, value string, bound bool, now time.Time) string {
 	switch attribute {
 	case "userAccountControl":
@@ -61,8 +61,8 @@ func statusProblem(attribute, value string, bound bool, now time.Time) string {
 		}
 	case "pwdAccountLockedTime":
 		// The year 0 means locked until an administrator unlocks the account. Other times are
-		// locks after wrong passwords. Their end, if they have one, is in a policy that is not
-		// read here. A right password removes them.
+		// locks after wrong passwords. A policy, which is not read here, decides when such a
+		// lock ends. A right password removes the lock.
 		if strings.HasPrefix(value, "0000") {
 			return "is permanent"
 		}
@@ -113,7 +113,7 @@ var generationAttributes = []string{"pwdChangedTime", "pwdLastSet", "krbLastPwdC
 
 // generation returns the generation of the password of an entry (see identity.Generations).
 func generation(e *ldap.Entry) string {
-	// Never "": an attribute that appears later is then a new generation.
+	// The text is never empty, so that the generation changes if an attribute appears later.
 	text := "ldap"
 	for _, attribute := range generationAttributes {
 		if value := e.GetEqualFoldAttributeValue(attribute); value != "" {

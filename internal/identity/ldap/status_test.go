@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 )
 
-// OpenLDAP accepts a bind after a password reset, and ignores shadowExpire. Both are refused
-// here, with and without a service account.
+// OpenLDAP accepts a bind after a password reset, and ignores shadowExpire. Here both accounts
+// are refused, with and without a service account.
 func TestUnusableAccountsThatOpenLDAPAccepts(t *testing.T) {
 	o := company(t)
 	service, template := o.options(), o.options()
@@ -92,7 +92,7 @@ func TestAPasswordsGeneration(t *testing.T) {
 	}
 	change = client.NewModifyRequest(dn, nil)
 	change.Replace("userPassword", []string{"the second one"})
-	// The server has a resolution of seconds, and the test takes less.
+	// pwdChangedTime has a resolution of a second, and the test takes less time.
 	change.Replace("pwdChangedTime", []string{"20261123120000Z"})
 	change.Controls = []client.Control{client.NewControlString("1.3.6.1.4.1.4203.666.5.12", true, "")}
 	if err := o.Admin(t).Modify(change); err != nil {

@@ -14,8 +14,8 @@ var (
 	memberPlaceholder = regexp.MustCompile(`\{(?:dn|name|attribute:([^{}]*))\}`)
 )
 
-// filter checks a filter that must contain at least one placeholder. wanted describes them for
-// the error.
+// filter checks a filter that must contain at least one placeholder. The parameter wanted names
+// the placeholders for the error.
 func (s *settings) filter(field, text, wanted string, placeholder *regexp.Regexp) {
 	plain := placeholder.ReplaceAllLiteralString(text, "x")
 	switch _, err := ldap.CompileFilter(plain); {

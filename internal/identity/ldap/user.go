@@ -20,7 +20,8 @@ import (
 type user struct {
 	entry    *ldap.Entry
 	name, id string
-	// The name as the directory spells it, for searches. name may be in lower case.
+	// The name in the directory's spelling, for searches. The field name is in lower case if
+	// User.Lowercase is set.
 	spelled string
 	bound   bool // the directory has just accepted the password
 }
@@ -30,8 +31,8 @@ func (d *Directory) dnOf(name string) string {
 	return strings.ReplaceAll(d.o.User.DN, "{name}", ldap.EscapeDN(name))
 }
 
-// find searches for a name. ErrUnknown means that there is no entry; ErrRejected that there are
-// several, or that the entry has no unambiguous name or id.
+// find searches for a name. ErrUnknown means that no entry has the name. ErrRejected means that
+// several entries have the name, or that the entry has no unambiguous name or id.
 func (d *Directory) find(c *conn, name string) (*user, error) {
 	found, err := d.searchUsers(c, name)
 	switch {
@@ -69,9 +70,10 @@ type match struct {
 	entry *ldap.Entry
 }
 
-// searchUsers returns the entries with a name, each once. It always searches all bases.
-// Otherwise the result would depend on their order, and an entry added below one base could
-// take over the name of a user below another.
+// searchUsers returns the entries with a name, each entry once. It always searches all bases.
+// If it stopped at the first base with the name, the result would depend on the order of the
+// bases, and an entry added below one base could take over the name of a user below another
+// base.
 func (d *Directory) searchUsers(c *conn, name string) ([]match, error) {
 	o := &d.o.User
 	request := ldap.SearchRequest{Scope: ldap.ScopeWholeSubtree, SizeLimit: 2, Attributes: d.attributes()}
@@ -165,7 +167,7 @@ func (d *Directory) idOf(e *ldap.Entry) (string, error) {
 }
 
 // principal returns the principal of u with its current groups. It returns ErrRejected if the
-// account is not usable. c is used only for groups.
+// account is not usable. The connection c is used only for groups.
 func (d *Directory) principal(c *conn, u *user) (*policy.Principal, error) {
 	if why := disabled(u, d.now()); why != "" {
 		d.log.Info("refused: the account is not usable", "dn", u.entry.DN, "reason", why)
@@ -197,9 +199,9 @@ const (
 )
 
 // claims returns the configured attributes: a string, or a list if there are several values. A
-// value that is not text or is too long is an IncompleteError. Leaving it out would skip a deny
-// rule that uses ${claims.x} or tests has(claims.x), and users can edit some attributes
-// themselves.
+// value that is not text or is too long is an IncompleteError. Without the claim, a deny rule
+// that uses ${claims.x} or tests has(claims.x) would be skipped, and users can edit some
+// attributes themselves.
 func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
 	var claims map[string]any
 	for attribute, name := range d.o.User.Attributes {
@@ -230,8 +232,9 @@ func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
 	return claims, nil
 }
 
-// preferred returns the index of the only value of an attribute, or of the one in the DN, because
-// adding a value does not change that. Without either, it returns -1.
+// preferred returns the index of the only value of an attribute. If there are several values,
+// it returns the index of the value in the DN, because adding a value does not change the DN.
+// If no value is in the DN, it returns -1.
 func preferred(e *ldap.Entry, attribute string, values []string) int {
 	if len(values) == 1 {
 		return 0

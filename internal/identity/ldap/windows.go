@@ -10,7 +10,7 @@ import (
 // accountDisable is the bit ACCOUNTDISABLE of userAccountControl.
 const accountDisable = 0x2
 
-// accountDisabled returns what userAccountControl says against the account, or "".
+// accountDisabled returns why userAccountControl makes the account unusable, or "".
 func accountDisabled(control string) string {
 	bits, err := strconv.ParseInt(control, 10, 64)
 	switch {

@@ -48,7 +48,7 @@ func TestNamesInLowerCase(t *testing.T) {
 	}
 }
 
-// annDN2 is annDN, escaped for a filter.
+// annDN2 returns annDN, escaped for a filter.
 func annDN2(t *testing.T) string {
 	t.Helper()
 	packet, err := client.CompileFilter("(member:1.2.840.113556.1.4.1941:=" + client.EscapeFilter(annDN) + ")")
@@ -93,7 +93,7 @@ func TestAnUnusableAccount(t *testing.T) {
 		{"pwdReset: TRUE", false, false},
 		{"pwdReset: FALSE", true, true},
 		{"pwdAccountLockedTime: 000001010000Z", false, false},
-		// A policy decides whether the lock has ended; the next sign-in ends it.
+		// A policy decides whether the lock has ended. The next sign-in removes the lock.
 		{"pwdAccountLockedTime: 20261123115500Z", true, false},
 		{"pwdStartTime: 20261123120001Z", false, false},
 		{"pwdStartTime: 20261123120000Z", true, true},
@@ -157,7 +157,7 @@ func TestAnUnusableAccount(t *testing.T) {
 	}
 }
 
-// Answers to a bind are a final refusal or an outage.
+// Each answer of a directory to a bind is either a final refusal or an outage.
 func TestAnswersToABind(t *testing.T) {
 	for code, want := range map[uint16]string{
 		client.LDAPResultSuccess:                     "ann",
@@ -188,7 +188,7 @@ func TestAnswersToABind(t *testing.T) {
 	}
 }
 
-// Answers to a search.
+// Each row is an answer of the directory to a search.
 func TestAnswersToASearch(t *testing.T) {
 	ann := entry("CN=Ann,DC=corp", "sAMAccountName: ann")
 	for _, tt := range []struct {
@@ -211,7 +211,7 @@ func TestAnswersToASearch(t *testing.T) {
 		{[]*client.Entry{entry("CN=Ann,DC=corp")}, client.LDAPResultSuccess, "rejected"},
 		{[]*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ")}, client.LDAPResultSuccess, "rejected"},
 		{[]*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: a\nb")}, client.LDAPResultSuccess, "rejected"},
-		// A bind with an empty DN is anonymous.
+		// A bind with an empty DN would be anonymous.
 		{[]*client.Entry{entry("", "sAMAccountName: ann")}, client.LDAPResultSuccess, "rejected"},
 		{[]*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ann", "objectGUID: 1", "objectGUID: 2")}, client.LDAPResultSuccess, "rejected"},
 	} {
@@ -272,7 +272,7 @@ func TestIDs(t *testing.T) {
 		{"objectGUID", []string{"objectGUID: short"}, "short"},
 		{"objectSid", []string{"objectSid: \x01\xff"}, "01ff"},
 		{"employeeNumber", []string{"employeeNumber: 7"}, "7"},
-		// The attribute may appear later and would then change the id.
+		// If the attribute appeared later, the id would change.
 		{"employeeNumber", []string{"entryUUID: 6c1e"}, "rejected"},
 		{"employeeNumber", []string{"employeeNumber: 7", "employeeNumber: 8"}, "rejected"},
 		{"employeeNumber", []string{"employeeNumber: "}, "rejected"},
@@ -300,7 +300,7 @@ func TestClaimsAreBounded(t *testing.T) {
 	f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", lines...)}
 	f.Binds["CN=Ann,DC=corp"] = 0
 	options := f.options()
-	// Without the unusable ones
+	// The attributes with unusable values are left out.
 	options.User.Attributes = map[string]string{"several": "several", "one": "uno"}
 	v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 	if err != nil {

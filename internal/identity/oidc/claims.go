@@ -66,7 +66,8 @@ func (c claim) pathProblem(claims map[string]any) string {
 	return ""
 }
 
-// texts returns the value as strings: one, or those of a list. It returns none for objects.
+// texts returns the value as strings: one string, or the elements of a list. It returns no
+// strings for an object.
 func (c claim) texts(claims map[string]any) (texts []string, list bool) {
 	v := c.of(claims)
 	many, list := v.([]any)
@@ -84,7 +85,7 @@ func (c claim) texts(claims map[string]any) (texts []string, list bool) {
 }
 
 // members returns the value as group names. The names in an object are its keys, because
-// Zitadel writes roles as {"admin": {"4711": "acme.example.com"}}.
+// Zitadel writes roles as {"admin": {"4711": "acme.example.com"}} with the role as the key.
 func (c claim) members(claims map[string]any) (texts []string, list bool) {
 	if object, ok := c.of(claims).(map[string]any); ok {
 		return slices.Sorted(maps.Keys(object)), true
@@ -181,9 +182,10 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	return who.Indexed(), nil
 }
 
-// identify returns an id that is never reused: issuer and subject, and the number that the
-// issuer gives to an object whose name it may reuse. A number that is present but unreadable is
-// an error. Without the number, the id could be that of another user. why is the reason.
+// identify returns an id that is never reused. The id consists of issuer, subject, and the
+// number that the issuer assigns to an object if the object's name can be reused. If the number
+// is present but unreadable, identify returns the reason in why: an id without the number could
+// be the id of another user.
 func (p *Provider) identify(claims map[string]any, subject string) (id, why string) {
 	id = p.o.Issuer + "#" + strings.NewReplacer("%", "%25", "#", "%23").Replace(subject)
 	if p.number.text == "" {
@@ -204,9 +206,9 @@ func (p *Provider) identify(claims map[string]any, subject string) (id, why stri
 }
 
 // keptClaims returns the claims for rules with the types that they have in the token, so that a
-// rule can tell 1 from "1". A claim that cannot be kept is an error. Leaving it out would skip
-// a deny rule that tests has(claims.x), and users can choose some values, such as branch names.
-// why names the claim.
+// rule can tell 1 from "1". A claim that cannot be kept is an error, and why names the claim.
+// Without the claim, a deny rule that tests has(claims.x) would be skipped, and users can
+// choose some values, such as branch names.
 func (p *Provider) keptClaims(claims map[string]any) (kept map[string]any, why string) {
 	found := make(map[string]any, len(p.kept))
 	for name, c := range p.kept {
@@ -249,7 +251,7 @@ func no(claims map[string]any, format string, args ...any) *refusal {
 	return &refusal{reason: fmt.Sprintf(format, args...), subject: shorten(subject), signed: true}
 }
 
-// incomplete returns a refusal because groups or claims are not known.
+// incomplete returns a refusal whose reason is that groups or claims are not known.
 func incomplete(claims map[string]any, why error) *refusal {
 	refused := no(claims, "%s", why)
 	refused.incomplete = why

@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// told returns the explanation for the holder of a token; it may be "".
+// told returns the explanation for the holder of a token, or "" if the error has none.
 func told(err error) string {
 	if explained, ok := errors.AsType[*identity.ExplainedError](err); ok {
 		return explained.Error()
@@ -26,9 +26,9 @@ func told(err error) string {
 	return ""
 }
 
-// The holder of a token with a valid signature gets the reason of a refusal, each time it is
-// presented. The holder of a forged token with the same claims does not. Log and journal have
-// the reason of both.
+// The holder of a token with a valid signature gets the reason of a refusal, each time the
+// token is presented. The holder of a forged token with the same claims does not get the
+// reason. The log and the journal have the reason in both cases.
 func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 	for _, tt := range []struct {
 		what   string
@@ -90,8 +90,8 @@ func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 	}
 }
 
-// If the issuer is down, a token is refused at once for a reason that is known without its
-// keys.
+// If the issuer is down, and a reason for a refusal is known without the issuer's keys, the
+// token is refused at once.
 func TestAnExpiredTokenIsRefusedWhileItsIssuerIsDown(t *testing.T) {
 	i := newIssuer(t)
 	i.breaks()
@@ -101,8 +101,8 @@ func TestAnExpiredTokenIsRefusedWhileItsIssuerIsDown(t *testing.T) {
 	}
 }
 
-// If several entries have the same issuer, a token costs one signature check. A token for an
-// audience of none of them is explained.
+// If several entries have the same issuer, a token costs one signature check. A refusal is
+// explained if the token is for the audience of none of these entries.
 func TestATokenForAnotherEntryIsNotExplained(t *testing.T) {
 	i, log := newIssuer(t), new(await.Log)
 	var sources []identity.Source
@@ -152,14 +152,15 @@ func TestATokenOfAnotherIssuerIsNamedInTheJournal(t *testing.T) {
 			t.Errorf("%v: %v: %s, want %s", tt.issuer, err, identity.Reason(err), tt.want)
 		}
 	}
-	// If one of them is the issuer, that is the reason, in any order of the sources.
+	// If one of the sources has the issuer of the token, the reason comes from this source, in
+	// any order of the sources.
 	_, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", other.token(claims{"aud": "x"})))
 	if got := told(err); got != "the ID token is refused: it is for another audience: x" {
 		t.Errorf("%v: %s", err, got)
 	}
 }
 
-// The cache of refusals does not outlast a change for long: two minutes.
+// After a token has become valid, its cached refusal lasts for at most two minutes.
 func TestARefusalIsCachedForAShortTime(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
@@ -169,7 +170,8 @@ func TestARefusalIsCachedForAShortTime(t *testing.T) {
 	want(t, "the same, when it has begun", taken(t, p, early), "taken")
 }
 
-// Only an unmet requirement is about the user. The expiry of one token is not about the next.
+// Only a refusal for an unmet requirement concerns the user. A refusal because a token has
+// expired says nothing about the user's next token.
 func TestAnUnmetRequirementNamesTheUser(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Require = map[string][]string{"active": {"true"}} })

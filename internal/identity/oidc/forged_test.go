@@ -41,8 +41,8 @@ func refuse(t *testing.T, p *oidc.Provider, tokens map[string]string) {
 	}
 }
 
-// distribution CVE-2025-24976: the key was taken from the token itself. Here a token never
-// supplies its key and never causes a request to an address in it.
+// In CVE-2025-24976 of distribution, the key was taken from the token itself. Here a token
+// never supplies its key and never causes a request to an address in it.
 func TestAKeyIsNeverTakenFromTheToken(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
@@ -119,7 +119,8 @@ func TestTheKeyDeterminesTheAlgorithm(t *testing.T) {
 		}
 	}
 
-	// The public key is known to everyone. As a shared secret it would allow anyone to sign.
+	// The public key is known to everyone. If it were accepted as a shared secret, anyone could
+	// sign tokens.
 	der, _ := x509.MarshalPKIXPublicKey(&private.PublicKey)
 	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	tokens := map[string]string{}
@@ -293,7 +294,7 @@ func TestATokenIsValidInItsLifetimeOnly(t *testing.T) {
 	}
 }
 
-// Of two values, one reader would use the first and another the last.
+// If a claim occurs twice, one reader uses the first value and another reader uses the last.
 func TestADuplicateClaimIsRefused(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal = "{sub}" })

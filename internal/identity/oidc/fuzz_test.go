@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
-// Any input is either parsed as the standard library parses it, or refused. It is never
-// accepted.
+// Any input is either refused or parsed as the standard library parses it. Authenticate never
+// accepts it, because it has no valid signature.
 func FuzzRead(f *testing.F) {
 	i := newIssuer(f)
 	p := i.provider()
@@ -50,7 +50,8 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("%q (-encoding/json +read):\n%s", text, diff)
 		}
 		if v, err := show(t, p, raw); err == nil && raw != good {
-			// The same token with white space around it is the same token.
+			// A good token with white space around it is accepted, because white space is
+			// ignored.
 			if strings.TrimSpace(raw) != good {
 				t.Errorf("%q is let in as %v", raw, v.Principal)
 			}

@@ -10,17 +10,18 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Issuers leave groups out of a token if there are too many, each in its own way. Treating that
-// as "no groups" would skip the deny rules for them.
+// Issuers leave groups out of a token if there are too many, each in its own way. If a token
+// without its groups were treated as a token of a user without groups, the deny rules for the
+// groups would be skipped.
 const (
 	// claimNames refers to claims that are not in the token: {"groups": "src1"} (OpenID Connect
-	// Core, section 5.6.2). Entra ID uses it above 200 groups.
+	// Core, section 5.6.2). Entra ID uses _claim_names above 200 groups.
 	claimNames = "_claim_names"
 	// hasGroups is true instead of a list of groups if a token has little space (Entra ID,
 	// implicit flow, above 5 groups).
 	hasGroups = "hasgroups"
-	// groupsDirect is absent from GitLab's tokens above 200 groups, and empty if there are
-	// none.
+	// groupsDirect is absent from GitLab's tokens above 200 groups. It is an empty list if the
+	// user has no groups.
 	groupsDirect = "groups_direct"
 )
 
@@ -33,8 +34,8 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 		}
 		names, _ := t.expand(claims, claim.members)
 		for _, name := range names {
-			// A name that no rule can use is kept for conditions. A name that cannot be kept is
-			// an error.
+			// A name that subjects of rules cannot contain is kept, because conditions can use
+			// it. A name that cannot be kept is an error.
 			switch {
 			case len(name) > identity.MaxName:
 				return nil, fmt.Sprintf("the group %q cannot be used: it has %d bytes, and the limit is %d", shorten(name), len(name), identity.MaxName)
@@ -48,8 +49,8 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 	return slices.Compact(groups), ""
 }
 
-// incompleteReason returns why the template may not yield all groups, or "". An absent claim is
-// not a reason, because most issuers leave it out for users without groups.
+// incompleteReason returns why the template possibly does not yield all groups, or "". An
+// absent claim is not a reason, because most issuers leave it out for users without groups.
 func (t template) incompleteReason(claims map[string]any) string {
 	lists := 0
 	for i, piece := range t.pieces {
@@ -85,7 +86,7 @@ func (t template) incompleteReason(claims map[string]any) string {
 	return ""
 }
 
-// incompleteReason returns why the claim, or a part of it, may have been left out, or "".
+// incompleteReason returns why the issuer possibly left out the claim or a part of it, or "".
 func (c claim) incompleteReason(claims map[string]any) string {
 	if why := c.pathProblem(claims); why != "" {
 		return why

@@ -13,8 +13,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
-// A missing list is not an empty one: if a token may leave groups out, a deny rule for one of
-// them would be skipped. For a valid signature the holder gets the reason, and the log has it.
+// A missing list of groups is not an empty list: if a token possibly leaves groups out, it is
+// refused, because otherwise a deny rule for a missing group would be skipped. If the signature
+// is valid, the holder gets the reason. The log has the reason too.
 func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 	sources := claims{"src1": claims{"endpoint": "https://graph.example.com"}}
 	for _, tt := range []struct {
@@ -99,8 +100,8 @@ func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 	}
 }
 
-// A claim that cannot be kept must not be left out. Otherwise the name of a branch could skip a
-// deny rule that tests has(claims.ref).
+// A claim that cannot be kept must not be left out silently. Otherwise the name of a branch
+// could skip a deny rule that tests has(claims.ref).
 func TestATokenWhoseClaimsCannotBeKeptIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		ref  any
@@ -157,8 +158,8 @@ func TestAClaimWithAWrongParentIsNotAbsent(t *testing.T) {
 	}
 }
 
-// The number distinguishes a principal from a later one with the same name. An unreadable
-// number is an error.
+// The issuer's number distinguishes a principal from a later principal with the same name. An
+// unreadable number is an error.
 func TestAnUnreadableNumberIsNotLeftOutOfTheID(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Preset = oidc.Kubernetes })
@@ -175,7 +176,8 @@ func TestAnUnreadableNumberIsNotLeftOutOfTheID(t *testing.T) {
 	}
 }
 
-// The same is true for claims: a deny rule that tests has(claims.groups) would be skipped.
+// A token that possibly leaves claims out is refused too: otherwise a deny rule that tests
+// has(claims.groups) would be skipped.
 func TestATokenThatMayLeaveClaimsOutIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		claims  claims

@@ -38,7 +38,8 @@ func newKey(t testing.TB, kid string) signing {
 // claims are the claims of a token.
 type claims map[string]any
 
-// with returns the claims with others added or replaced; nil removes a claim.
+// with returns a copy of the claims to which the other claims are added, or in which they
+// replace claims of the same name. The value nil removes a claim.
 func (c claims) with(others claims) claims {
 	all := maps.Clone(c)
 	for name, v := range others {
@@ -135,7 +136,8 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// does replaces the answers of the issuer; nil restores them.
+// does replaces the answers of the issuer by those of the function answer; nil restores the
+// normal answers.
 func (i *issuer) does(answer func(http.ResponseWriter, *http.Request) bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -178,7 +180,8 @@ func (i *issuer) claims() claims {
 	}
 }
 
-// token returns a valid token with other claims if given.
+// token returns a valid token. The other claims, if given, are added to its claims or replace
+// them.
 func (i *issuer) token(others ...claims) string {
 	i.t.Helper()
 	c := i.claims()

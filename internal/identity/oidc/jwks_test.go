@@ -36,7 +36,8 @@ func (s signing) members(t *testing.T) claims {
 	return c
 }
 
-// x5c returns an x5c certificate for a key. It has expired, which is not checked.
+// x5c returns an x5c certificate for a key. The certificate has expired, but the Provider does
+// not check its dates.
 func x5c(t *testing.T, key any, public any) string {
 	t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Unix(1, 0)}, &x509.Certificate{}, public, key)
@@ -46,8 +47,8 @@ func x5c(t *testing.T, key any, public any) string {
 	return base64.StdEncoding.EncodeToString(der)
 }
 
-// Issuers write superfluous or wrong members into keys. Only the required ones are read, and
-// the certificate only if there is nothing else.
+// Issuers write superfluous or wrong members into keys. Only the required members are read. The
+// certificate is read only if these members are missing.
 func TestSuperfluousMembersOfAKeyAreIgnored(t *testing.T) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -88,8 +89,8 @@ func TestSuperfluousMembersOfAKeyAreIgnored(t *testing.T) {
 	}
 }
 
-// A key that is not used leaves a reason: in the log once for each kind, and in check for keys
-// in a file.
+// If a key cannot be used, the log has a reason, once for each kind of reason. For a key in a
+// file, the warnings have the reason too.
 func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
@@ -151,7 +152,7 @@ func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 	}
 }
 
-// An issuer may be any text. Only for discovery must it be a URL.
+// An issuer can be any text. It must be a URL only if its keys are found by discovery.
 func TestAnIssuerWhoseKeysAreKnownIsAnyText(t *testing.T) {
 	i := newIssuer(t)
 	text, _ := json.Marshal(claims{"keys": []any{i.key.public("sig")}})

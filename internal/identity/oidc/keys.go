@@ -15,7 +15,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// Bounds of keys. Shorter RSA keys can be broken, and much longer ones cost too much time.
+// Bounds of keys. RSA keys shorter than minRSABits can be broken, and keys longer than
+// maxRSABits cost too much time.
 const (
 	maxKeys    = 100
 	maxTried   = 4 // keys tried for one token
@@ -56,7 +57,7 @@ func (d droppedKey) String() string {
 }
 
 // parseKeys parses a JWKS. Keys that cannot be used are dropped with a reason, because a set
-// may have keys for other uses. A set without a usable key is an error, so that it never
+// can have keys for other uses. A set without a usable key is an error, so that it never
 // replaces a usable set.
 func parseKeys(text []byte) (jwks, error) {
 	var written struct {
@@ -87,8 +88,8 @@ func parseKeys(text []byte) (jwks, error) {
 	return set, nil
 }
 
-// parameters are the members that make up the public key, by kty. Others are ignored, because
-// some issuers write an empty or wrong "crv" or "x5c" into each key.
+// parameters are the members that make up the public key, by kty. Other members are ignored,
+// because some issuers write an empty or wrong "crv" or "x5c" into each key.
 var parameters = map[string][]string{
 	"RSA": {"n", "e"},
 	"EC":  {"crv", "x", "y"},
@@ -144,9 +145,9 @@ func parseKey(raw json.RawMessage) (key, *droppedKey) {
 	return key{id: id, public: public, algorithms: algorithms}, nil
 }
 
-// publicKey builds the key from its parameters. If it has none, it takes the key from the
-// certificate in x5c. The validity of the certificate is not checked, because the set is what
-// is trusted.
+// publicKey builds a public key from the parameters of a JWK. If the JWK has no parameters, it
+// takes the key from the certificate in x5c. The validity of the certificate is not checked,
+// because the key set itself is trusted.
 func publicKey(kty string, members map[string]json.RawMessage) (any, error) {
 	needed := make(map[string]json.RawMessage, 4)
 	for _, name := range parameters[kty] {
@@ -226,8 +227,9 @@ func usable(public any) []string {
 	return nil
 }
 
-// match returns the keys that may have signed a token: those with its kid, or those
-// without a kid if no key has it. If the token has no kid, it returns all keys that fit.
+// match returns the keys that possibly signed a token: the keys with the token's kid, or, if no
+// key has this kid, the keys without a kid. If the token has no kid, match returns all keys
+// that fit the algorithm.
 func match(keys []key, id, algorithm string) []key {
 	var named, others []key
 	for _, k := range keys {
@@ -245,7 +247,7 @@ func match(keys []key, id, algorithm string) []key {
 	return others
 }
 
-// limitCandidates refuses a token if more than maxTried keys may have signed it. Each try costs
+// limitCandidates refuses a token if more than maxTried keys possibly signed it. Each try costs
 // a signature check, and anyone can send tokens.
 func limitCandidates(found []key, id, algorithm string) error {
 	switch {

@@ -13,12 +13,12 @@ import (
 )
 
 // Times of fetches. Issuers rotate their keys, so an unknown kid causes a fetch. Anyone can
-// invent a kid, so there is a minimum time between two fetches. It grows after failures, and
-// while it lasts no request waits for an issuer that is down.
+// invent a kid, so there is a minimum time between two fetches. The minimum time grows after
+// failures. Until it has passed, no request waits for an issuer that is down.
 const (
 	refreshInterval = time.Hour
 	minInterval     = time.Minute      // after a success; bounds the cost of invented kids
-	retryInterval   = 10 * time.Second // after a failure; doubles with each further one
+	retryInterval   = 10 * time.Second // after a failure; doubles with each further failure
 	maxInterval     = time.Minute
 	fileInterval    = 10 * time.Second // between two reads of a key file
 	maxStale        = 24 * time.Hour   // how long keys are used if fetches fail
@@ -59,7 +59,7 @@ func (s *keySet) put(set jwks) {
 	s.finishLocked(set, nil)
 }
 
-// inherit copies the state of another set with the same origin.
+// inherit copies the state of another key set that has the same origin.
 func (s *keySet) inherit(from *keySet) {
 	from.mu.Lock()
 	keys, fetched, tried, failures, last, dropped := from.keys, from.fetched, from.tried, from.failures, from.last, from.dropped
@@ -71,9 +71,9 @@ func (s *keySet) inherit(from *keySet) {
 	}
 }
 
-// find returns the keys that may have signed a token with this kid and algorithm. It returns a
-// refusal if the current keys of the issuer do not fit, or too many do, and another error if
-// the keys could not be fetched.
+// find returns the keys that possibly signed a token with the given kid and algorithm. It
+// returns a refusal if no current key of the issuer fits, or if too many keys fit. It returns
+// another error if the keys could not be fetched.
 func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,8 +119,9 @@ func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) 
 	}
 }
 
-// beginLocked starts a fetch if one is due, and returns the channel that is closed when it
-// ends. The fetch has its own time limit and does not end with the request that caused it.
+// beginLocked starts a fetch if a fetch is due, and returns the channel that is closed when the
+// fetch ends. The fetch has its own time limit and does not end with the request that caused
+// it.
 func (s *keySet) beginLocked() chan struct{} {
 	if !s.tried.IsZero() && clock.For(s.tried, s.intervalLocked()).Holds(s.now()) {
 		return nil
@@ -213,7 +214,7 @@ func (s *keySet) run(ctx context.Context) {
 			}
 		}
 		s.mu.Lock()
-		// The timer is short because a long one stands still while the machine sleeps.
+		// The timer is short, because timers stop while the machine sleeps.
 		timer.Reset(min(max(s.dueLocked(), time.Second), time.Minute))
 		s.mu.Unlock()
 	}

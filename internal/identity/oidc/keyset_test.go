@@ -64,7 +64,7 @@ func TestAJobsFiftyPullsVerifyOnceAndFetchOnce(t *testing.T) {
 	}
 }
 
-// A result is cached for two minutes, and never after the token expires.
+// A result is cached for cachedFor, and never after the token expires.
 func TestATokenIsNotCachedAfterItsExpiry(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
@@ -108,7 +108,7 @@ func TestKeysThatChangeArePickedUp(t *testing.T) {
 	want(t, "a token of the second key", taken(t, p, second.sign(t, i.claims())), "taken")
 }
 
-// A kid can be invented. Two hundred of them cause one fetch.
+// Anyone can invent a kid. Two hundred invented kids cause only one fetch.
 func TestForgedKeyIDsAreFetchedForOnce(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
@@ -165,8 +165,8 @@ func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
 	}
 }
 
-// An issuer that is down is asked less often, but at least once a minute, and no request waits
-// for it meanwhile.
+// An issuer that is down is asked less often after each failure, but at least once a minute.
+// Between these fetches, no request waits for the issuer.
 func TestAnIssuerThatIsDownIsAskedLessAndLess(t *testing.T) {
 	i := newIssuer(t)
 	i.breaks()
@@ -275,7 +275,8 @@ func TestABrokenAnswerLeavesTheKeysAsTheyAre(t *testing.T) {
 	want(t, "a good token", taken(t, p, i.token()), "taken")
 }
 
-// If the first request for keys is cancelled, the others still get the keys.
+// If the request that started a fetch is cancelled, the other waiting requests still get the
+// keys.
 func TestACancelledRequestDoesNotStopOthers(t *testing.T) {
 	i := newIssuer(t)
 	release := make(chan struct{})
@@ -330,7 +331,8 @@ func TestWaitingRequestsAreBounded(t *testing.T) {
 	}
 }
 
-// roundTrip is a network of the test, so that the clock can be the test's as well.
+// roundTrip is a network without sockets, so that the test can run in a synctest bubble with
+// its own clock.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

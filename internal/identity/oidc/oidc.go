@@ -4,10 +4,11 @@
 // tokens, Kubernetes service account tokens or SPIFFE JWT-SVIDs. A job presents such a token
 // instead of a password, so it needs no stored secret.
 //
-// A token is accepted if a key of its issuer signed it, it is for our audience only, it is not
-// too old, and its claims meet the requirements. Keys come from the issuer's own address or
-// from a file, never from the token: the headers jwk, jku and x5u are ignored. Only asymmetric
-// algorithms are allowed, and a key is used only with algorithms that fit it.
+// A token is accepted if a key of its issuer signed it, its audience is only this service, it
+// is neither expired nor too old, and its claims meet the requirements. Keys come from the
+// issuer's own address or from a file, never from the token: the headers jwk, jku and x5u are
+// ignored. Only asymmetric algorithms are allowed, and a key is used only with algorithms that
+// fit it.
 //
 // A Provider is one issuer. If a chain has several, the unverified iss and aud claims choose
 // the Provider that verifies the token; the others return identity.ErrUnknown. The user name
@@ -54,8 +55,8 @@ type Options struct {
 	Groups []string
 	// Claims are kept in the principal for use in rules: NAME, /path/to/NAME or OTHER=NAME.
 	Claims []string
-	// Require maps a claim to patterns. One of them must match the value. * does not match a
-	// slash.
+	// Require maps a claim to patterns. At least one pattern must match the value of the claim.
+	// In a pattern, * does not match a slash.
 	Require map[string][]string
 
 	Log *slog.Logger     // nil: nothing is logged
@@ -78,14 +79,16 @@ type Provider struct {
 	refused *cache.Cache[cache.Key, error] // of tokens with a valid signature
 }
 
-// A job pulls fifty images with one token within minutes, and its signature is verified once in
-// that time. A key that the issuer revoked is still accepted for as long.
+// cachedFor is how long the result for a token is cached: a job pulls fifty images with one
+// token within minutes, and the signature of the token is verified once in that time. After the
+// issuer has revoked a key, cached tokens of this key stay accepted for cachedFor.
 const (
 	maxCached = 10_000
 	cachedFor = 2 * time.Minute
 
-	// maxRefused bounds the cached refusals. They have a cache of their own, because anyone can
-	// get many tokens for other audiences from a shared issuer.
+	// maxRefused bounds the cached refusals. Refusals have their own cache, because anyone can
+	// get many tokens for other audiences from a shared issuer, and these must not evict the
+	// accepted tokens.
 	maxRefused = 1_000
 )
 
@@ -117,8 +120,9 @@ func New(o Options) (*Provider, error) {
 	return p, nil
 }
 
-// Inherit copies the keys of the Provider that p replaces, if both get them from the same
-// place. The issuer may be down when a config is reloaded. Call it before p is used.
+// Inherit copies the keys of the Provider that p replaces, if both Providers get their keys
+// from the same place: the issuer can be down when a config is reloaded. Call Inherit before p
+// is used.
 func (p *Provider) Inherit(from *Provider) {
 	if from.o.Issuer == p.o.Issuer && from.o.JWKSURL == p.o.JWKSURL && from.o.JWKSFile == p.o.JWKSFile &&
 		from.o.CA == p.o.CA && from.o.TokenFile == p.o.TokenFile {
@@ -132,19 +136,21 @@ func (p *Provider) Run(ctx context.Context) {
 	p.keys.run(ctx)
 }
 
-// Authenticate verifies an ID token. Errors: ErrUnknown, it is not an ID token, or it is from
-// another issuer or for another audience. ErrRejected, it is not valid. Any other error is an
-// outage: its key is not known and the issuer does not answer.
+// Authenticate verifies an ID token. ErrUnknown means that the credential is not an ID token,
+// or is a token from another issuer or for another audience. ErrRejected means that the token
+// is not valid. Any other error is an outage: the token's key is not known and the issuer does
+// not answer.
 //
-// The reason of a refusal is in the log and the journal. The holder gets it only if the
-// signature is valid (ExplainedError).
+// The reason of a refusal is in the log and the journal. The holder of the token gets the
+// reason only if the signature is valid (ExplainedError).
 func (p *Provider) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	return p.cached(ctx, c, p.verify)
 }
 
-// Explain returns why no source accepts a token: ErrUnknown with the issuer, or the audience of
-// a token of this issuer (identity.Explainer). It verifies a signature, so it is called only
-// after all Providers returned ErrUnknown.
+// Explain returns why no source accepts a token (identity.Explainer). For a token of another
+// issuer, the error is an ErrUnknown that names the issuer. For a token of this issuer, it
+// names the audience. Explain verifies a signature, so the chain calls it only after all
+// Providers returned ErrUnknown.
 func (p *Provider) Explain(ctx context.Context, c identity.Presented) error {
 	_, err := p.cached(ctx, c, p.verifyAudience)
 	if errors.Is(err, identity.ErrUnknown) {
@@ -204,7 +210,8 @@ func (p *Provider) cached(ctx context.Context, c identity.Presented, verify func
 }
 
 // verify verifies a token of this issuer. A token for another audience costs no signature
-// check. An expired one does, because only then the holder may get the reason.
+// check. An expired token costs one, because the holder may get the reason only if the
+// signature is valid.
 func (p *Provider) verify(ctx context.Context, t *unverified) (identity.Verified, error) {
 	err := p.audience(t)
 	if errors.Is(err, identity.ErrUnknown) {
@@ -228,8 +235,8 @@ func (p *Provider) verify(ctx context.Context, t *unverified) (identity.Verified
 	return identity.Verified{Principal: who, Credential: identity.CredentialIDToken, Until: until}, nil
 }
 
-// verifyAudience refuses a token that is for another audience and returns ErrUnknown for
-// others.
+// verifyAudience refuses a token of this issuer that is for another audience. For any other
+// token, it returns ErrUnknown.
 func (p *Provider) verifyAudience(ctx context.Context, t *unverified) (identity.Verified, error) {
 	if err := p.audience(t); !errors.Is(err, identity.ErrUnknown) {
 		return identity.Verified{}, identity.ErrUnknown
@@ -237,9 +244,10 @@ func (p *Provider) verifyAudience(ctx context.Context, t *unverified) (identity.
 	return identity.Verified{}, p.checkSignature(ctx, t, t.no("it is for another audience: "+shorten(strings.Join(t.audiences(), ", "))))
 }
 
-// checkSignature verifies the signature of a token. refused is a reason that is already known,
-// or nil. If the signature is valid, that reason is marked so that the holder gets it. If it is
-// not, or cannot be checked, the token is refused for the known reason.
+// checkSignature verifies the signature of a token. The parameter refused is a reason for a
+// refusal that is already known, or nil. If the signature is valid, this reason is marked, so
+// that the holder of the token gets it. If the signature is wrong, or cannot be checked, the
+// token is refused for the known reason without the mark.
 func (p *Provider) checkSignature(ctx context.Context, t *unverified, refused error) error {
 	err := p.signature(ctx, t)
 	switch r, ok := errors.AsType[*refusal](refused); {
@@ -254,7 +262,7 @@ func (p *Provider) checkSignature(ctx context.Context, t *unverified, refused er
 // refusal is the reason why a token is not valid. It never contains the token.
 type refusal struct {
 	reason  string
-	subject string // the sub claim, perhaps not verified; "" if unknown
+	subject string // the sub claim, verified only if signed is true; "" if unknown
 
 	signed     bool   // the signature is valid, so the holder may get the reason
 	person     string // id of the holder, if the refusal is about them
@@ -263,7 +271,8 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.reason }
 
-// explained returns the error for the holder, or nil if they get no reason.
+// explained returns the error for the holder of the token, or nil if the holder must not get
+// the reason.
 func (r *refusal) explained() error {
 	switch {
 	case r.incomplete != nil:
@@ -274,8 +283,8 @@ func (r *refusal) explained() error {
 	return nil
 }
 
-// notYet is a refusal of a token that may be valid later: it begins later, or the issuer's keys
-// may be fetched again by then.
+// notYet is a refusal of a token that can become valid later: its lifetime begins later, or a
+// later fetch of the issuer's keys returns its key.
 type notYet struct{ *refusal }
 
 func (n notYet) Unwrap() error { return n.refusal }

@@ -97,7 +97,7 @@ func TestARemovedGroupIsGoneFromTheNextToken(t *testing.T) {
 	}
 }
 
-// docker_auth: the account "*@x" became a pattern. Here a claim is always text.
+// In docker_auth, the account "*@x" became a pattern. Here, a claim is always literal text.
 func TestAClaimNeverBecomesAPatternOrATemplate(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) {
@@ -132,7 +132,8 @@ func TestAnInvalidNameIsRefused(t *testing.T) {
 	}
 }
 
-// Otherwise {a}/{b} would yield the same for "x/y" and "z" as for "x" and "y/z".
+// If values could contain the separator, {a}/{b} would yield the same for "x/y" and "z" as for
+// "x" and "y/z".
 func TestClaimsCannotShiftTheSeparator(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal = "{org}/{pipeline}" })
@@ -191,7 +192,8 @@ func TestAllThatIsRequiredMustHold(t *testing.T) {
 	}
 }
 
-// Otherwise a user who can set their own email address at an issuer could choose their name.
+// If unverified addresses were accepted, a user who can set their own email address at an
+// issuer could choose their name.
 func TestAnEmailIsANameOnlyIfItIsVerified(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal, o.Kind = "{email}", policy.User })
@@ -219,8 +221,8 @@ func TestTheTypedNameIsIgnored(t *testing.T) {
 	}
 }
 
-// Of several issuers, only the one in the token verifies it. An invalid token of one is not
-// tried with another.
+// If there are several issuers, only the issuer named in the token verifies the token. An
+// invalid token of one issuer is not tried with another issuer.
 func TestTheIssuerOfATokenVerifiesIt(t *testing.T) {
 	a, b := newIssuer(t), newIssuer(t)
 	b.Clock = a.Clock
@@ -262,7 +264,8 @@ func TestTheIssuerOfATokenVerifiesIt(t *testing.T) {
 	}
 }
 
-// An issuer that is down does not affect the tokens of others, and is not a refusal.
+// An issuer that is down does not affect the tokens of other issuers. Its own tokens get an
+// outage, not a refusal.
 func TestAnIssuerThatIsDownStopsOnlyItsOwnTokens(t *testing.T) {
 	up, down := newIssuer(t), newIssuer(t)
 	down.Clock = up.Clock

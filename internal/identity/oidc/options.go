@@ -183,7 +183,7 @@ func (s *settings) checkOrigin() {
 }
 
 // checkIssuer returns the issuer's URL if its discovery document is needed. With jwks_url or
-// jwks_file, the issuer may be any text: Kubernetes clusters use "api" or
+// jwks_file, the issuer can be any text: Kubernetes clusters use "api" or
 // "kubernetes/serviceaccount".
 func (s *settings) checkIssuer() *url.URL {
 	issuer := s.o.Issuer

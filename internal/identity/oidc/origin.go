@@ -76,8 +76,9 @@ func newRemote(name string, issuer, keys *url.URL, roots *x509.CertPool, bearerF
 	}
 }
 
-// sameHost allows redirects on the same host only. With another host, anyone who can publish a
-// page at the issuer could choose its keys, and the redirect would carry our bearer token.
+// sameHost allows redirects on the same host only. If redirects to another host were followed,
+// anyone who can publish a page at the issuer could choose the issuer's keys, and the
+// redirected request would contain our bearer token.
 func sameHost(next *http.Request, before []*http.Request) error {
 	if len(before) > maxRedirects {
 		return errors.New("too many redirects")
@@ -120,8 +121,8 @@ func (r *remote) remember(at *url.URL) {
 	r.found = at
 }
 
-// discover returns the URL of the keys (OpenID Connect Discovery 1.0). The document's issuer
-// must be exactly the configured one.
+// discover returns the URL of the keys (OpenID Connect Discovery 1.0). The issuer in the
+// document must equal the configured issuer exactly.
 func (r *remote) discover(ctx context.Context) (*url.URL, error) {
 	if r.keys != nil {
 		return r.keys, nil
@@ -158,8 +159,8 @@ func (r *remote) discover(ctx context.Context) (*url.URL, error) {
 	return keys, nil
 }
 
-// get fetches a document. It sends the bearer token only to the host in the config, never to
-// one that a document names.
+// get fetches a document. It sends the bearer token only to the host in the config, never to a
+// host that a document names.
 func (r *remote) get(ctx context.Context, at *url.URL) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {

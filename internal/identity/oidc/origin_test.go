@@ -16,7 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
-// Keys that were just read from a file are newer than inherited ones.
+// Inherited keys do not replace keys that were just read from a file, because the keys in the
+// file are newer.
 func TestInheritedKeysDoNotReplaceNewerOnes(t *testing.T) {
 	i, second := newIssuer(t), newKey(t, "two")
 	path := filepath.Join(t.TempDir(), "keys.json")
@@ -55,7 +56,7 @@ func TestAnIssuerByHTTPSNamesNoKeysByHTTP(t *testing.T) {
 	}
 }
 
-// An issuer is compared exactly, with a slash at its end or escapes in it.
+// Issuers are compared exactly: a slash at the end or an escape makes another issuer.
 func TestAnIssuerIsComparedExactly(t *testing.T) {
 	for _, path := range []string{"", "/", "/realms/main", "/realms/main/", "/a%2Fb"} {
 		i := newIssuer(t)
@@ -122,7 +123,7 @@ func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 	}
 }
 
-// The bearer token is for the host in the config, never for one in a document.
+// The bearer token is sent to the host in the config, never to a host that a document names.
 func TestABearerTokenGoesToNoOtherHost(t *testing.T) {
 	i, keys := newIssuer(t), newIssuer(t)
 	keys.publishes(i.key.public("sig"))

@@ -27,7 +27,7 @@ type preset struct {
 	claims    []string // strings, except those in numbers
 	// Other claims that the issuer documents as strings, even if they look like numbers.
 	texts   []string
-	numbers []string // claims that it writes as numbers
+	numbers []string // claims that the issuer writes as numbers
 	maxAge  time.Duration
 	number  string // claim with the issuer's own number for the principal
 
@@ -147,7 +147,8 @@ func presetOf(name Preset) (preset, bool) {
 	return preset{}, false
 }
 
-// fill sets empty fields of o. The preset's addresses do not apply to another issuer.
+// fill sets empty fields of o. If the config has another issuer than the preset, the preset's
+// addresses are not used.
 func (o *Options) fill(p preset) {
 	if o.Issuer == "" && o.JWKSURL == "" && o.JWKSFile == "" {
 		o.JWKSURL = p.jwksURL

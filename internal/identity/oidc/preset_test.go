@@ -26,7 +26,7 @@ func github() claims {
 	}
 }
 
-// gitlab has those of GitLab.
+// gitlab has the claims of a token of GitLab.
 func gitlab() claims {
 	return claims{
 		"iss": "https://gitlab.com", "sub": "project_path:acme/tools/app:ref_type:branch:ref:main",
@@ -38,7 +38,7 @@ func gitlab() claims {
 	}
 }
 
-// buildkite has those of Buildkite.
+// buildkite has the claims of a token of Buildkite.
 func buildkite() claims {
 	return claims{
 		"iss": "https://agent.buildkite.com", "sub": "organization:acme-inc:pipeline:super-duper-app:ref:refs/heads/main:commit:9f3182061f1e2cca4702c368cbc039b7dc9d4485:step:build",
@@ -124,7 +124,8 @@ func TestPresetsKnowTheirIssuers(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 
-			// The same claims of another customer of the issuer.
+			// foreign has the same claims, but with the values of another customer of the
+			// issuer.
 			foreign := claims{"repository_owner": "evil", "namespace_path": "acme2/x", "organization_slug": "evil", "sub": "spiffe://evil.example/ci"}
 			if _, err := show(t, newProvider(t, o), i.key.sign(t, i.claims().with(tt.claims).with(foreign))); err == nil && o.Require != nil {
 				t.Error("somebody else's token is taken")
@@ -133,8 +134,8 @@ func TestPresetsKnowTheirIssuers(t *testing.T) {
 	}
 }
 
-// Harbor 2026: a token outlived its deleted and created project. A reused name must be another
-// principal.
+// In Harbor (2026), a token stayed valid after its project was deleted and created again. If an
+// issuer reuses a name, the later principal must be a different principal.
 func TestAReusedNameIsAnotherPrincipal(t *testing.T) {
 	i := newIssuer(t)
 	i.key.kid = "one"
@@ -180,7 +181,7 @@ func TestASharedIssuerNeedsARequirement(t *testing.T) {
 		{oidc.GitLabCI, "https://gitlab.com", map[string][]string{"ref_protected": {"true"}}, true},
 		{oidc.GitLabCI, "", map[string][]string{"project_path": {"acme/**"}}, false},
 		{oidc.GitLabCI, "https://gitlab.example.com", nil, false},
-		// Another organization may have a pipeline of that name.
+		// Another organization can have a pipeline of the same name.
 		{oidc.Buildkite, "", map[string][]string{"pipeline_slug": {"app"}}, true},
 		{oidc.Buildkite, "", map[string][]string{"organization_slug": {"acme"}}, false},
 		{oidc.SPIFFE, "https://oidc.example.org", nil, true},
@@ -193,7 +194,7 @@ func TestASharedIssuerNeedsARequirement(t *testing.T) {
 		{oidc.GitHubActions, "", map[string][]string{"repository": {"acme/app", "**"}}, true},
 		{oidc.GitHubActions, "", map[string][]string{"repository": {"acme/*"}}, false},
 		{oidc.GitHubActions, "", map[string][]string{"repository_owner": {"*"}}, true},
-		// These two are warnings.
+		// The next two requirements cause only warnings.
 		{oidc.GitHubActions, "", map[string][]string{"repository_owner": {"*-acme"}}, false},
 		{oidc.GitHubActions, "", map[string][]string{"repository_owner": {"acme*"}}, false},
 		{oidc.GitHubActions, "", map[string][]string{"repository_id": {"*"}}, true},
@@ -247,13 +248,13 @@ func TestProbableMistakesAreWarnings(t *testing.T) {
 		{oidc.GitLabCI, map[string][]string{"namespace_path": {"acme**"}}, nil, `others may have a name like "acme**"`},
 		{oidc.Buildkite, map[string][]string{"sub": {"organization:acme*:pipeline:**"}}, nil, `others may have a name like "acme*"`},
 		{oidc.SPIFFE, map[string][]string{"sub": {"spiffe://example.org*/**"}}, nil, `others may have a name like "example.org*"`},
-		// Not a shared issuer
+		// The issuer is not shared, so there is no warning.
 		{oidc.Kubernetes, map[string][]string{"sub": {"system:serviceaccount:ci*:**"}}, nil, ""},
 
 		{oidc.Kubernetes, nil, []string{"{groups}"}, `groups: "{groups}" can yield the group "tidewaiter-admins", which has rights over Tidewaiter: add a prefix, as in "ci:{groups}"`},
 		{oidc.Kubernetes, nil, []string{"x", "tidewaiter-{groups}"}, `can yield the group "tidewaiter-admins"`},
 		{oidc.Kubernetes, nil, []string{"{role}-auditors"}, `can yield the group "tidewaiter-auditors"`},
-		// The last one names the group itself
+		// The last template names the group literally, so there is no warning.
 		{oidc.Kubernetes, nil, []string{"ci:{groups}", "{sub}/x", "tidewaiter-admins"}, ""},
 	} {
 		o := oidc.Options{

@@ -37,11 +37,11 @@ type unverified struct {
 // logout tokens and others have other types, so that they cannot be used as ID tokens.
 func types() []string { return []string{"jwt", "jose"} }
 
-// trim removes white space that a shell or a file may add.
+// trim removes white space that a shell or a file can add.
 func trim(secret string) string { return strings.TrimSpace(secret) }
 
-// read parses a token. From the header it takes only what selects a key, and nothing that would
-// supply one.
+// read parses a token. From the header it takes only the fields that select a key. It ignores
+// or refuses fields that would supply a key.
 func read(raw string) (*unverified, error) {
 	if len(raw) > identity.MaxToken {
 		return nil, &refusal{reason: "it is too long"}
@@ -131,8 +131,9 @@ func (t *unverified) audiences() (all []string) {
 }
 
 // audience checks that the token is for our audience only. Otherwise another service that gets
-// the token could present it here and act as the job. A token for other audiences is
-// ErrUnknown: another Provider may have the same issuer and that audience.
+// the token could present it here and act as the job. For a token with only other audiences,
+// the error is ErrUnknown: another Provider can have the same issuer and one of these
+// audiences.
 func (p *Provider) audience(t *unverified) error {
 	all := t.audiences()
 	if list, ok := t.claims["aud"].([]any); ok && len(all) < len(list) {
@@ -213,7 +214,7 @@ func (p *Provider) signature(ctx context.Context, t *unverified) error {
 		}
 	}
 	if t.kid == "" {
-		// The issuer may have a new key, and without a kid there is no sign of it.
+		// Possibly the issuer has a new key. The token has no kid that would show this.
 		return t.notYet("its signature is wrong")
 	}
 	return t.no("its signature is wrong")
@@ -226,12 +227,12 @@ func (t *unverified) subject() string {
 
 func (t *unverified) no(reason string) error { return &refusal{reason: reason, subject: t.subject()} }
 
-// notYet refuses a token that may be valid later.
+// notYet refuses a token that can become valid later.
 func (t *unverified) notYet(reason string) error {
 	return notYet{&refusal{reason: reason, subject: t.subject()}}
 }
 
-// shorten bounds what an untrusted token adds to the log.
+// shorten bounds the text that an untrusted token adds to the log.
 func shorten(s string) string { return text.Shorten(s, 200) }
 
 func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -11,8 +11,9 @@ import (
 // ownClaim is a claim that identifies a customer of a shared issuer.
 type ownClaim struct {
 	claim string
-	// forms describe the values. ? is a name or id that belongs to one customer, made of
-	// letters, digits, "-", "." and "_". … at the end is any text.
+	// forms describe the values. The sign ? stands for a name or id that belongs to one
+	// customer, made of letters, digits, "-", "." and "_". The sign … at the end stands for any
+	// text.
 	forms []string
 }
 
@@ -20,8 +21,8 @@ type ownClaim struct {
 // it.
 const otherName = "\ufffc"
 
-// restricted reports whether the requirements exclude other customers of the issuer. If not,
-// wide lists the requirements that anyone can meet.
+// restricted reports whether the requirements exclude other customers of the issuer. If they do
+// not, wide lists the requirements that anyone can meet.
 func (p preset) restricted(o *Options) (ok bool, wide []string) {
 	for _, own := range p.own {
 		patterns := o.Require[own.claim]
@@ -88,7 +89,7 @@ func matchesPrefix(pattern, text string) bool {
 }
 
 // checkRestricted refuses requirements that every customer of a shared issuer meets, and warns
-// about those that a new customer could meet.
+// about requirements that a new customer could meet.
 func (s *settings) checkRestricted() {
 	name, known := sharedBy(&s.o)
 	if known.shared == "" {
@@ -112,8 +113,8 @@ func (s *settings) checkRestricted() {
 	}
 }
 
-// sharedBy returns the preset of a shared issuer, if o is for that issuer. o need not name the
-// preset.
+// sharedBy returns the preset of a shared issuer, if o has the issuer of this preset. The
+// options o need not name the preset.
 func sharedBy(o *Options) (Preset, preset) {
 	for _, name := range []Preset{GitHubActions, GitLabCI, Buildkite, SPIFFE} {
 		known, _ := presetOf(name)

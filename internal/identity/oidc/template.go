@@ -48,12 +48,12 @@ func parseTemplate(text string) (template, error) {
 	return t, nil
 }
 
-// expand replaces the claims by what values returns. A claim with a list yields one text for
-// each element. More than one list is not supported. missing is the claim that is absent or not
-// supported.
+// expand replaces each claim by the texts that the function values returns for it. A claim with
+// a list yields one text for each element. More than one list is not supported. The result
+// missing is the claim that is absent or not supported.
 //
-// A value must not contain the character that follows it in the template, unless it is the
-// last. Otherwise {a}/{b} would yield the same for "x/y" and "z" as for "x" and "y/z".
+// Except for the last claim, a value must not contain the character that follows the claim in
+// the template. Otherwise {a}/{b} would yield the same for "x/y" and "z" as for "x" and "y/z".
 func (t template) expand(claims map[string]any, values func(claim, map[string]any) ([]string, bool)) (texts []string, missing string) {
 	texts = []string{""}
 	lists := 0

@@ -12,7 +12,7 @@ import (
 
 // Fake is a directory with configured answers, for features that OpenLDAP lacks, such as Active
 // Directory's rule LDAP_MATCHING_RULE_IN_CHAIN and its ids, and for faulty answers. Set the
-// fields before the first request; later changes need the methods.
+// fields before the first request. For later changes, use the methods.
 type Fake struct {
 	Address   string                   // host:port
 	Entries   map[string][]*ldap.Entry // by base, scope and filter, as in "dc=x sub (uid=ann)"
