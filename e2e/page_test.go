@@ -29,16 +29,18 @@ row is no longer true.
 {{end}}
 - ✓ works. – the client has no such command. *✓ mount*: blobs were mounted from the other
   repository instead of being pushed again, which requires the right to pull there.
-- *login*: with the right password. crane and containerd only store it and send it with the next
-  request.
+- *login*: with the right password. crane and containerd only store the password and send it with
+  the next request.
 - *pull*: by a user who may pull and not push.
 - *copy*: between two repositories of one registry. docker and podman pull, tag and push.
-- *list tags* and *catalog*: in podman, ` + "`podman search --list-tags`" + ` and ` + "`podman search HOST/`" + `. Only
-  the administrator may list the catalog: it needs a separate grant, and a registry cannot list a
-  part of it.
+- *list tags* and *catalog*: in podman, ` + "`podman search --list-tags`" + ` and ` + "`podman search HOST/`" + `.
+  Only the administrator may list the catalog: the catalog needs a separate grant, and a registry
+  cannot list only a part of its catalog.
 - *delete*: of a manifest by its digest, by an administrator. A user who may only push is refused.
-- *wrong password*: refused at login or, if the client only stores it, with the next request.
-- *denied push*: by a user who may only pull. It is refused, and nothing of it reaches the registry.
+- *wrong password*: refused at login or, if the client only stores the password, with the next
+  request.
+- *denied push*: by a user who may only pull. The push is refused, and the registry stores
+  nothing.
 - *anonymous pull*: without a login, a public repository can be pulled, and a private one cannot.
 
 ## Credentials
@@ -50,14 +52,15 @@ signed in, pushed and pulled, and the registry's event of the push had the right
 |---|{{range .Credentials}}---|{{end}}
 {{range .Ways}}{{.}}
 {{end}}
-- *access token restricted to pull*: it can pull. A push is refused, though its user may push.
-- *refresh token*: docker login requests one and stores it instead of the password. The others read
-  it from docker's config file (` + "`identitytoken`" + `), except containerd, which gets it as the secret of
-  an empty name.
+- *access token restricted to pull*: the token can pull. A push is refused, even though the
+  token's user may push.
+- *refresh token*: docker login requests a refresh token and stores it instead of the password.
+  The other clients read the refresh token from docker's config file (` + "`identitytoken`" + `), except
+  containerd, which gets it as the secret of an empty name.
 - *previous secret*: after ` + "`tidewaiter robot rotate`" + ` the previous secret is valid for a day.
 - *directory*: OpenLDAP over TLS.
-- *ID token*: as the password, with any name, from an issuer like those of GitHub Actions and
-  Kubernetes. The issuer rotated its key during the test.
+- *ID token*: the client presents an ID token as the password, with any name. The test's issuer
+  issues tokens like those of GitHub Actions and Kubernetes, and rotated its key during the test.
 - After ` + "`tidewaiter token revoke`" + `, ` + "`user disable`" + ` and ` + "`robot disable`" + `, while the service ran, each
   client was refused with its stored credentials.
 
@@ -65,14 +68,14 @@ signed in, pushed and pulled, and the registry's event of the push had the right
 
 These are tested, too, with registries 2.8 and 3.1:
 
-- *A push that takes longer than its tokens are valid*: the clients of the first table continue
-  when their token expires between two requests, repeatedly. regctl is not tested, because it only
-  uses the local clock.
+- *A push that takes longer than its tokens are valid*: the clients of the first table continue,
+  even if several tokens expire during the push. regctl is not tested, because it only uses the
+  local clock, which the test does not change.
 - *BuildKit* builds from two private images. ` + "`docker manifest push`" + ` pushes a list of images from
   three repositories. *kaniko* checks first whether it may push. *Renovate* reads tags and digests.
 - *Passwords* with colons, quotes, blanks at both ends, umlauts and 240 characters, and *service
   names* with blanks, a port or a whole URL: docker, skopeo, crane, oras, regctl and containerd.
-- *Mirrors*: both registries as pull-through caches of a private one
+- *Mirrors*: both registries as pull-through caches of a private registry
   ([requirements](mirrors.md)).
 
 ## Versions
@@ -87,11 +90,12 @@ Tokens with all other kinds of key ids are tested with the registries' own verif
 
 ## What a refusal looks like
 
-These are the messages with registry 3.1. If Tidewaiter rejects a password, clients that print the
-server's message print Tidewaiter's. If it grants less than was requested, docker, crane, oras and
-helm get the reason with the id of the decision. All other clients, and anonymous ones, get a token
-with what is granted, because a partial grant is not an error for them. Then the registry refuses
-the request, and the message is the registry's or the client's.
+These are the messages with registry 3.1. If Tidewaiter rejects a password, clients that print a
+server's message print Tidewaiter's message. If Tidewaiter grants less than was requested, docker,
+crane, oras and helm get the reason with the id of the decision. All other clients, and all
+anonymous clients, get a token with the granted part, because for these clients a partial grant is
+not an error. If the token is not sufficient, the registry refuses the request, and the message is
+the registry's or the client's own.
 {{range .Refusals}}
 ### {{.Operation}}
 
