@@ -20,8 +20,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// library lists each exported function of the public packages. It omits those of tokenserver, whose
-// HTTP requests and writers are never nil.
+// library lists each exported function of the public packages. It omits the functions of
+// tokenserver, whose HTTP requests and writers are never nil.
 var library = map[string]map[string]any{
 	"scope":        {"Parse": scope.Parse, "ParseAction": scope.ParseAction, "MatchService": scope.MatchService},
 	"notification": {"Decode": notification.Decode},

@@ -198,7 +198,7 @@ func (s credentialSuite) signIn(ctx context.Context, c *presented, user, phrase 
 	}
 	kept, err := keeper.Kept(s.registry.Host)
 	if err == nil && kept == "" {
-		err = errors.New("it stores the password")
+		err = errors.New("the client stores the password")
 	}
 	return err
 }

@@ -3,7 +3,7 @@
 // Its tests start real registries (2.8, 3.0 and 3.1) with a real Tidewaiter as their token
 // server. The clients are a Docker Engine, podman, skopeo, crane, oras, regctl, Helm and
 // containerd's resolver. They use every kind of credential: passwords, access tokens, refresh
-// tokens, robot secrets and ID tokens. Some of the passwords are those of users in a real
+// tokens, robot secrets and ID tokens. Some of the passwords belong to users in a real
 // OpenLDAP. The results are in docs/compatibility.md.
 //
 // The tests need Debian's packages docker-registry, docker.io, podman, skopeo, slapd,

@@ -21,7 +21,7 @@ import (
 )
 
 // TestInit uses the output of `tidewaiter init` unchanged: the config, and for the registry the
-// config file or the environment. A new user has nothing else.
+// config file or the environment. A new user has only this output.
 func TestInit(t *testing.T) {
 	for _, v := range []registry.Version{registry.V28, registry.V30, registry.V31} {
 		t.Run("registry "+string(v)+" with the config", func(t *testing.T) {

@@ -114,7 +114,7 @@ proxy: { remoteurl: "http://%s", username: bob, password: %q }
 `, registry.Storage, registry.Address, tt.of, tidewaiter.Password("bob")))
 			got, err := client.Crane.New(t).Pull(t.Context(), client.Ref{Host: mirror.Host, Repository: "team/mirrored", Tag: image.Tag})
 			if works := err == nil && got == img.Manifest.Digest; works != tt.works {
-				t.Errorf("it works: %v, want %v: %q, %v", works, tt.works, got, err)
+				t.Errorf("pulling through the mirror works: %v, want %v: %q, %v", works, tt.works, got, err)
 			}
 		})
 	}

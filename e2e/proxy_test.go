@@ -222,7 +222,7 @@ func caddy(t *testing.T, ports *strings.Replacer, port int) *x509.CertPool {
 	p.Await(t, "Caddy's root", func(context.Context) error {
 		text, err := os.ReadFile(filepath.Join(folder, "caddy", "pki", "authorities", "local", "root.crt"))
 		if err == nil && !roots.AppendCertsFromPEM(text) {
-			err = errors.New("it is incomplete")
+			err = errors.New("the file is incomplete")
 		}
 		return err
 	})

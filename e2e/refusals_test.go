@@ -177,7 +177,7 @@ func TestRefusalsThatHelp(t *testing.T) {
 func refusedByID(t *testing.T, journal *tidewaiter.Journal, err error) (found tidewaiter.Entry) {
 	t.Helper()
 	if err == nil {
-		t.Fatal("it was not refused")
+		t.Fatal("the client was not refused")
 	}
 	id := decisionID.FindString(err.Error())
 	if id == "" || !strings.Contains(strings.ToLower(err.Error()), "denied: ") {

@@ -71,7 +71,7 @@ policy:
 			tw.Command(t, "", away...)
 			process.Await(t, "the refusal", func(context.Context) error {
 				if tw.Ask(t, name, secret, service).Status != http.StatusUnauthorized {
-					return errors.New("it is still accepted")
+					return errors.New("the credential is still accepted")
 				}
 				return nil
 			})

@@ -78,7 +78,7 @@ func tokensThatEnd(t *testing.T, kinds []client.Kind) {
 						}
 						process.Await(t, "more than one token for the push", func(context.Context) error {
 							if n := pushTokens(journal, service, to.Repository); n < 2 {
-								return fmt.Errorf("there were %d", n)
+								return fmt.Errorf("there were %d tokens", n)
 							}
 							return nil
 						})

@@ -186,9 +186,9 @@ func (c commandLine) write(t *testing.T, name, text string) {
 
 // renovate sends the requests of Renovate's docker datasource. The first request, for the path
 // look, has no credentials. The second one requests a token, with Basic authentication and
-// without the parameters for account and client. Its scope is the one in the challenge, or the
-// repository if look is /v2/. The last request uses the token, for the path in then, or for
-// look again if then is empty.
+// without the parameters for account and client. The token's scope is the scope in the
+// challenge, or the repository if look is /v2/. The last request uses the token, for the path
+// in then, or for look again if then is empty.
 func (p pair) renovate(t *testing.T, look, repository, user string, then ...string) response {
 	t.Helper()
 	first := p.with(t, "", request{method: http.MethodGet, path: look})

@@ -66,8 +66,8 @@ func (p *postgres) remove() error {
 	return os.RemoveAll(p.folder)
 }
 
-// run runs one of PostgreSQL's programs. These programs refuse to run as root, so root runs
-// them as the user of Debian's package.
+// run runs a program of PostgreSQL. These programs refuse to run as root, so root runs them as
+// the user of Debian's package.
 func (p *postgres) run(ctx context.Context, name string, arguments ...string) error {
 	user := ""
 	if os.Getuid() == 0 {

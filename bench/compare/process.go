@@ -121,7 +121,7 @@ func (s *server) tell(ctx context.Context, input string, arguments ...string) (s
 }
 
 // free returns an address with a free port. The port stays reserved until this program ends:
-// otherwise another program could take it before the server listens.
+// otherwise another program could take the port before the server listens.
 func free() (string, error) {
 	port, _, err := loopback.Hold()
 	if err != nil {

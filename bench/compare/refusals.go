@@ -27,8 +27,8 @@ import (
 const directoryAway = 20 * time.Millisecond
 
 // refusals measures whether the time of a rejection reveals which users exist. It compares
-// unknown, wrong, disabled and expired credentials, one of each in turn. Each name is tried
-// twice, from its own address.
+// unknown, wrong, disabled and expired credentials, with one sign-in of each kind in turn. Each
+// name is tried twice, from its own address.
 func (m *measurement) refusals(ctx context.Context) (err error) {
 	directory, err := ldaptest.Start()
 	if err != nil {

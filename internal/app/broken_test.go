@@ -85,7 +85,7 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 		again <- struct{}{}
 		await.Until(t, "a refusal of "+name, func(context.Context) error {
 			if refusals() < broken {
-				return errors.New("it was not refused")
+				return errors.New("the file was not refused")
 			}
 			return nil
 		})
@@ -127,7 +127,7 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 	})
 	await.Until(t, "the end of the reload, which writes the entry", func(context.Context) error {
 		if !strings.Contains(log.String(), "msg=reloaded ") {
-			return errors.New("it has not ended")
+			return errors.New("the reload has not ended")
 		}
 		return nil
 	})

@@ -17,7 +17,7 @@ func TestUntilAsksAgain(t *testing.T) {
 		return nil
 	})
 	if asked != 3 {
-		t.Errorf("it asked %d times", asked)
+		t.Errorf("ready was called %d times", asked)
 	}
 }
 

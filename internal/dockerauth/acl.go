@@ -165,7 +165,7 @@ func globSource(glob string) string {
 	return b.String() + `$`
 }
 
-// globClass translates a class of a glob to one of a regular expression.
+// globClass translates a class of a glob to a class of a regular expression.
 func globClass(class string) string {
 	inner, negated := strings.CutPrefix(class[1:len(class)-1], "^")
 	var b strings.Builder

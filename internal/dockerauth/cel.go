@@ -154,7 +154,7 @@ func celText(name string, l literal) string {
 	return expression
 }
 
-// celLabel returns a test whether one of the label's values matches the literal.
+// celLabel returns an expression that is true if one of the label's values matches the literal.
 func celLabel(l literal, known labelled) string {
 	l.not = false
 	if known.groups {

@@ -76,8 +76,9 @@ type Result struct {
 	Rules int
 }
 
-// Import translates a docker_auth configuration into one of Tidewaiter. file is its name, for
-// messages. The error is strictyaml.Problems with everything that has no exact translation.
+// Import translates a docker_auth configuration into a Tidewaiter configuration. file is the
+// name of docker_auth's file, for messages. The error is strictyaml.Problems with everything
+// that has no exact translation.
 func Import(file string, src []byte, o Options) (*Result, error) {
 	if o.Read == nil {
 		o.Read = os.ReadFile

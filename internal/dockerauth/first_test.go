@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// This file evaluates a list as docker_auth does, according to its documentation and without
-// any code of the importer: the first entry that matches decides.
+// This file evaluates a list as docker_auth documents it, without any code of the importer: the
+// first entry that matches decides.
 
 type listEntry struct {
 	account, kind, name, service, ip *string
@@ -25,7 +25,8 @@ type listRequest struct {
 	actions                      []string
 }
 
-// first returns the actions that docker_auth grants: those of the first entry that matches.
+// first returns the actions that docker_auth grants: the actions of the first entry that
+// matches.
 func first(list []listEntry, r listRequest) []string {
 	for _, e := range list {
 		if !e.matches(r) {

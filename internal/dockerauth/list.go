@@ -344,8 +344,8 @@ func (i *importer) meaning(w fileEntry, kind string, out bool) entry {
 	return e
 }
 
-// lowered translates a literal about a label that docker_auth converts to lower case and
-// Tidewaiter does not.
+// lowered translates a literal about a label that docker_auth, unlike Tidewaiter, converts to
+// lower case.
 func (i *importer) lowered(l literal) (lower literal, never bool, unclear string) {
 	known := i.labels[l.key]
 	if l.kind != label || known == (labelled{}) {

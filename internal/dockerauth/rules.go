@@ -221,7 +221,7 @@ func (o *ordering) reportGuessed(j int) {
 		if after.entry == r.entry || !o.allowing(after) || contradictory(slices.Concat(after.when, r.when)) {
 			continue
 		}
-		o.problem(r.entry, "it refuses %s of what line %d allows, by labels that come from %s. docker_auth reads their values as patterns; a rule compares them as text and would refuse less. Write an entry for each value, such as {name: \"red/*\", labels: {team: red}}, or put this one after line %d",
+		o.problem(r.entry, "the entry refuses %s of what line %d allows, by labels that come from %s. docker_auth reads their values as patterns; a rule compares them as text and would refuse less. Write an entry for each value, such as {name: \"red/*\", labels: {team: red}}, or put this entry after line %d",
 			o.action, o.entries[after.entry].line, o.entries[r.entry].from, o.entries[after.entry].line)
 		return
 	}
@@ -323,7 +323,7 @@ func (o *ordering) allow(i int) {
 		a := work[len(work)-1]
 		work = work[:len(work)-1]
 		if len(work) > maxPieces {
-			o.problem(r.entry, "what the earlier entries leave of it has more than %d parts: put it before them, or write out the names that are needed", maxPieces)
+			o.problem(r.entry, "what the earlier entries leave of this entry has more than %d parts: put this entry before them, or write out the names that are needed", maxPieces)
 			return
 		}
 		if a.next == i || o.regions[a.next].entry == r.entry {
@@ -353,7 +353,7 @@ func (o *ordering) against(i, j int, a portion) []portion {
 	}
 	areas, ok := intersect(a.pattern, refusal.pattern)
 	if !ok {
-		o.problem(o.regions[i].entry, "which of its names line %d also matches depends on labels, accounts or groups in a way that rules cannot express: write an entry for each value, or put this one before line %[1]d", o.entries[refusal.entry].line)
+		o.problem(o.regions[i].entry, "line %d also matches some names of this entry: which names depends on labels, accounts or groups in a way that rules cannot express: write an entry for each value, or put this entry before line %[1]d", o.entries[refusal.entry].line)
 		return nil
 	}
 	var common []area
@@ -393,7 +393,7 @@ func (o *ordering) refuseWithin(i, j int, common area) {
 		for _, piece := range pieces {
 			split, ok := piece.except(k, later.when)
 			if !ok || len(next) > maxPieces {
-				o.problem(refusal.entry, "it refuses a part of what line %d allows, and the earlier line %d allows a part of that again: the rest cannot be written as patterns; write out the names to refuse",
+				o.problem(refusal.entry, "the entry refuses a part of what line %d allows, and the earlier line %d allows some of that part: the rest cannot be written as patterns; write out the names to refuse",
 					o.entries[later.entry].line, o.entries[k.entry].line)
 				return
 			}

@@ -79,7 +79,7 @@ func (r *Result) Failed() int64 {
 	return n
 }
 
-// Add adds the result of another run, as if both were one longer run.
+// Add adds the result of another run, as if both runs were one longer run.
 func (r *Result) Add(other *Result) {
 	r.Requests += other.Requests
 	r.Elapsed += other.Elapsed

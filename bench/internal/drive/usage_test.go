@@ -45,6 +45,6 @@ func TestRunReportsAMissingProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Run(t.Context(), target, Options{Connections: 1, Requests: 5}); err == nil {
-		t.Error("its processor time is known")
+		t.Error("the processor time of a missing process is known")
 	}
 }
