@@ -26,10 +26,11 @@ const (
 	maxBadText    = 4 << 10 // bytes
 )
 
-// Decode parses an envelope of events. It returns the elements that are not events in bad, with
-// the reason, and all others in events, both in the order of the envelope. An event needs an
-// action and a repository. Other fields are left empty if they are missing, null, or have
-// another type. Unknown fields are ignored at any depth.
+// Decode parses an envelope of events. The result events has all elements that are events, and
+// the result bad has all other elements, each with the reason why it is not an event. Both are
+// in the order of the envelope. An event needs an action and a repository. Other fields are
+// left empty if they are missing, null, or have another type. Unknown fields are ignored at any
+// depth.
 //
 // The error is ErrNotEnvelope or nil.
 func Decode(body []byte) (events []Event, bad []Bad, err error) {
@@ -194,7 +195,8 @@ func decodeActor(object []byte) (actor string) {
 	return actor
 }
 
-// references parses the references of a manifest, and counts those beyond MaxReferences.
+// references parses the references of a manifest, and counts the references beyond
+// MaxReferences.
 func references(value []byte) (found []Descriptor, omitted int) {
 	list, all, _ := elements(value, MaxReferences)
 	for _, element := range list {

@@ -176,7 +176,7 @@ func decodeEvent(element []byte) (event notification.Event, why string) {
 	}, ""
 }
 
-// references parses the references of a manifest, and counts those beyond
+// references parses the references of a manifest, and counts the references beyond
 // notification.MaxReferences.
 func references(value json.RawMessage) (found []notification.Descriptor, omitted int) {
 	list, all, _ := elements(value, notification.MaxReferences)

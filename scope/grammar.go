@@ -17,8 +17,9 @@ const (
 	notAClass = "the class must consist of lower-case letters and digits"
 )
 
-// parse parses one scope: type, optional "(class)", name and actions. The type ends at the first
-// colon and the actions begin after the last one, because a name may contain host:port/.
+// parse parses one scope: type, optional "(class)", name and actions. The type ends at the
+// first colon and the actions begin after the last one, because a name can begin with
+// host:port/.
 //
 // If the text is not a scope, the result has no actions and the second result explains why. If
 // the result has actions and a reason, unknown actions were removed.
@@ -45,7 +46,7 @@ func parse(text string) (s Scope, reason string) {
 	return s, reason
 }
 
-// parseActions parses the actions of a scope and keeps those that its type has.
+// parseActions parses the actions of a scope and keeps the actions that the scope's type has.
 func parseActions(kind, written string) (known Actions, reason string) {
 	if written == "" {
 		return 0, "it has no action"

@@ -19,7 +19,7 @@ const maxJWKS = 1 << 20
 
 // trustKeys adds the keys of a JWKS. A key is found by its kid alone, as in registry 3: there,
 // a key without a kid verifies nothing, even if a token names the key's thumbprint. Keys that
-// cannot verify a token are ignored, as RFC 7517 requires: a set may contain keys for other
+// cannot verify a token are ignored, as RFC 7517 requires: a set can contain keys for other
 // uses. A set without a usable key is an error, and so is a secret key.
 func (v *Verifier) trustKeys(text []byte) error {
 	if len(text) > maxJWKS {

@@ -51,8 +51,8 @@ func (c *Claims) Allows(wanted scope.Scope) bool {
 	return granted.Has(scope.All) || granted.Has(wanted.Actions)
 }
 
-// readClaims parses the claims of a token. It returns the audiences separately, because there
-// may be several.
+// readClaims parses the claims of a token. It returns the audiences separately, because a token
+// can have several.
 func readClaims(payload map[string]any) (c *Claims, audience []string, err error) {
 	f := fields{values: payload}
 	c = &Claims{

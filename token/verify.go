@@ -157,7 +157,8 @@ func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
 		}
 		found = true
 		roots.AddCert(c)
-		// As in registries, the last key with a kid replaces the others.
+		// As in registries, the last key with a kid replaces the earlier keys with the same
+		// kid.
 		for _, form := range forms {
 			if kid, err := KeyIDOf(form, c.PublicKey); err == nil {
 				v.keys[kid] = verifyingKey{public: c.PublicKey}

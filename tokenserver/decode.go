@@ -24,8 +24,8 @@ const (
 	maxName  = 256      // bytes of a client's name
 )
 
-// SmallForm is the maximum length in bytes of a form that Decode reads into a reused buffer. It
-// is enough for all forms without ID tokens.
+// SmallForm is the maximum length in bytes of a form that Decode reads into a reused buffer.
+// All forms without ID tokens are shorter.
 const SmallForm = 4096
 
 // Kind is a kind of credentials.

@@ -7,11 +7,11 @@
 // the requests of this source.
 //
 // A full queue does not turn a newcomer away. The newcomer replaces a random waiter in the
-// longest line of the second class, so filling the queue does not keep others out. A request
-// from a known place is never dropped for a request of the second class. One name may hold only
-// a part of each class, however many sources use the name; beyond this part, a newcomer
-// replaces a random waiter of the same name. Small requests do not overtake a big request at
-// the front of their class.
+// longest line of the second class, so an attacker who fills the queue does not keep other
+// requesters out. A request from a known place is never dropped for a request of the second
+// class. One name may hold only a part of each class, however many sources use the name; beyond
+// this part, a newcomer replaces a random waiter of the same name. Small requests do not
+// overtake a big request at the front of their class.
 //
 // A dummy is a request whose work only hides that there is nothing to do, such as the check of
 // a password for an unknown name. A dummy does its work while waits are short. When the queue

@@ -7,8 +7,9 @@ type Requester struct {
 	Name    string     // the name used in the request, whether or not it exists; "" if unknown
 	Address netip.Addr // the client's address; invalid if unknown
 
-	// KnownPlace means that this name has signed in from this place before. Such requests wait in
-	// the first class, where a flood of others takes at most one turn in four.
+	// KnownPlace means that this name has signed in from this place before. Such requests wait
+	// in the first class, where a flood of requests from unknown places takes at most one turn
+	// in four.
 	KnownPlace bool
 }
 

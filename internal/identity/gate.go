@@ -44,7 +44,7 @@ func (e repeatedError) Unwrap() error { return e.error }
 // gate applies rate limits to all verifications of credentials.
 type gate struct {
 	limiter *ratelimit.Limiter // nil: no limits
-	scope   uint64             // for Limiter.Dismissed: credentials that this configuration never accepts
+	scope   uint64             // of Limiter.Dismissed, for this configuration
 }
 
 // pass verifies credentials. Credentials that can be guessed are limited before the

@@ -119,7 +119,8 @@ func (b *fixture) issue(r *issuer.Request) issuer.Answer {
 	return a
 }
 
-// times are nbf, iat and exp of a token, in seconds since the whole second of the clock.
+// times returns nbf, iat and exp of a token, in seconds relative to the clock's current whole
+// second.
 func (b *fixture) times(a issuer.Answer) [3]int64 {
 	b.Helper()
 	text, err := base64.RawURLEncoding.DecodeString(strings.Split(string(a.Token), ".")[1])

@@ -24,9 +24,9 @@ type BudgetOptions struct {
 }
 
 // Budget bounds the passwords that a directory is asked to check for one account: at most Max
-// wrong ones in any span of Window, over all replicas. Half of these attempts are reserved for
-// places where the name signed in before, so that strangers cannot use up the budget. A right
-// password frees the whole budget, just as directories reset their count.
+// wrong passwords in any span of Window, over all replicas. Half of these attempts are reserved
+// for places where the name signed in before, so that strangers cannot use up the budget. A
+// right password frees the whole budget, just as directories reset their count.
 //
 // Each attempt takes a slot before the directory is called. The slot stays taken for a window
 // unless the password was right. A slot is a row of the store. The process also remembers the
@@ -116,16 +116,17 @@ func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, che
 	return b.spend(ctx, account, knownPlace, "", check)
 }
 
-// SpendUnproven is Spend for an account that may not exist, because it was not looked up first.
-// The first wrong password at an unknown place is counted in memory only. Otherwise each
-// invented name would become a row of the store. At the second wrong password, both are written
-// to the store. An account with a sign-in within PlaceFor is always counted in the store. While
-// more than maxUnsaved accounts are in memory, every account is counted in the store.
+// SpendUnproven is Spend for an account that possibly does not exist, because the account was
+// not looked up first. The first wrong password at an unknown place is counted in memory only.
+// Otherwise each invented name would become a row of the store. At the second wrong password,
+// both are written to the store. An account with a sign-in within PlaceFor is always counted in
+// the store. While more than maxUnsaved accounts are in memory, every account is counted in the
+// store.
 //
 // So a user who has signed in through this service has the same bound as with Spend. For other
 // users, nobody can use the half for known places. Strangers get the other half, and one
-// attempt more for each further replica and each restart within the window. The sum is at most
-// Max while further replicas and restarts together are at most half of Max.
+// additional attempt for each further replica and each restart within the window. The sum is at
+// most Max while further replicas and restarts together are at most half of Max.
 func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	if b == nil {
 		return b.Spend(ctx, account, knownPlace, check)

@@ -70,8 +70,8 @@ func Fold(name string) string {
 // has no such tier or is unknown.
 type origin [3]uint64
 
-// tiers are the counted prefixes of IPv6: those of a host, a site and a customer, as usually
-// assigned.
+// tiers are the lengths of the counted prefixes of IPv6. Providers usually assign these lengths
+// to a host, a site and a customer.
 var tiers = [3]int{64, 56, 48}
 
 // origin returns the keys of an address. IPv4 has only the first tier.

@@ -56,11 +56,11 @@
 //
 // # What an attacker can still do
 //
-//   - Refuse a user at places where they never were: by 100 guesses, and then one a minute, from
-//     many sources. The user can sign in at a known place, with a token, or after
+//   - Refuse a user at places where they never were: by 100 guesses, and then one guess a minute,
+//     from many sources. The user can sign in at a known place, with a token, or after
 //     `tidewaiter user allow`.
-//   - Guess the password of one name: at most 1,540 times a day at unknown places, and 25 times
-//     more for each replica and restart.
+//   - Guess the password of one name: at most 1,540 times a day at unknown places, and 25
+//     (sharedFrom) additional times for each replica and restart.
 //   - Try one password on many names: 100 times from a source, then every 30 s.
 //   - Use up the budget of a name at a directory. The password is then not tried at unknown places
 //     for the window, but the account in the directory is not locked.
@@ -318,7 +318,7 @@ func (l *Limiter) Begin(ctx context.Context, g Guess) (a Attempt, err error) {
 	return a, nil
 }
 
-// chargeName counts a failure of the name, at a known place or at unknown ones.
+// chargeName counts a failure of the name, either at its known place or at unknown places.
 func (l *Limiter) chargeName(ctx context.Context, a *Attempt, p Place, now time.Time) error {
 	if !a.KnownPlace {
 		level := l.level(ctx, p.Name, now)

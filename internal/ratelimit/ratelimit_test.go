@@ -124,7 +124,7 @@ func TestTheBoundOfANameHoldsInEachDay(t *testing.T) {
 	})
 }
 
-// Sixteen /64 of one /60 are one source, and so is a /48.
+// The sixteen /64 of a /60 count together as one source, and so do all addresses of a /48.
 func TestAWiderPrefixOfIPv6IsASourceToo(t *testing.T) {
 	for _, tt := range []struct {
 		from string

@@ -28,7 +28,7 @@ type Store interface {
 
 	// Claim takes one slot of an account until a time. If wait is not 0, all slots are taken.
 	Claim(ctx context.Context, account string, slots int, now, until time.Time) (slot int, wait time.Duration, err error)
-	// Claimed reports whether any of the accounts has a taken slot. It does not write.
+	// Claimed reports whether any of the accounts has a taken slot. Claimed does not write.
 	Claimed(ctx context.Context, now time.Time, accounts ...string) (bool, error)
 	// Release frees all slots of an account.
 	Release(ctx context.Context, account string) error

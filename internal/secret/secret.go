@@ -372,10 +372,10 @@ func endOf[T string | []byte](text T, begin int) int {
 	return begin
 }
 
-// inPart reports whether a byte may be in a part of a token.
+// inPart reports whether a byte can be in a part of a token.
 func inPart(c byte) bool { return value[c] != none }
 
-// isHex reports whether a byte may be in a digest or a UUID.
+// isHex reports whether a byte can be in a digest or a UUID.
 func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c == '-' }
 
 // none is the value of bytes that are not base64.
@@ -394,8 +394,8 @@ var value = func() (v [256]byte) {
 }()
 
 // decoded finds a secret in a run of letters and digits that is base64, such as the name and
-// secret of Basic authentication. Other letters may precede it, such as those of "%20", or of
-// the word Basic after a broken line.
+// secret of Basic authentication. Other letters can precede the base64, such as those of "%20",
+// or of the word Basic after a broken line.
 func decoded[T string | []byte](text T, begin, end int) (Found, bool) {
 	var buf [1 << 10]byte
 	for shift := range 4 {

@@ -213,7 +213,7 @@ func TestEverythingFoundIsRemoved(t *testing.T) {
 	})
 }
 
-// A token may be broken anywhere: by a terminal, or by copying.
+// White space can break a token anywhere: a terminal or a copy inserts it.
 func TestNothingRemainsOfABrokenSecret(t *testing.T) {
 	long := signed + strings.Repeat("c2lnbmF0dXJl", 8)
 	for _, s := range []string{long, encrypted, own(secret.Access), own(secret.Robot)} {

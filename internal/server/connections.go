@@ -42,14 +42,14 @@ const (
 )
 
 // Connections limits the open connections of a listener, so that a client that opens thousands
-// does not take the memory and file descriptors of all others.
+// of connections does not use up the memory and file descriptors that other clients need.
 //
 // When the limit is reached, a new connection replaces one that is waiting for its client. A
 // connection is also waiting while the body of a request is incomplete. Otherwise a client
-// could hold the connection for as long as a body may take, by sending single bytes. A
-// connection is also waiting while the client does not read its answer. Waiting connections are
-// closed in the order of these classes; within a class, the connection that has waited longest
-// is closed first:
+// could hold the connection for as long as the server waits for a body, by sending single
+// bytes. A connection is also waiting while the client does not read its answer. Waiting
+// connections are closed in the order of these classes; within a class, the connection that has
+// waited longest is closed first:
 //
 //  1. no request completed, and no request in progress
 //  2. no request completed, and a body is incomplete

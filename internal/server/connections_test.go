@@ -104,7 +104,7 @@ func (h *hall) dial(from string) net.Conn {
 	return client
 }
 
-// get is ask, and then waits until the server has finished the request.
+// get is like ask, and also waits until the server has finished the request.
 func get(c net.Conn, path string) string {
 	defer synctest.Wait()
 	return ask(c, path)
@@ -198,7 +198,8 @@ func TestSlowBodiesBlockNobody(t *testing.T) {
 	}
 }
 
-// A connection is being answered as soon as its body is complete, and is then never closed.
+// As soon as the body of its request is complete, a connection counts as being answered, and is
+// never closed for a new connection.
 func TestConnectionWithCompleteBodyIsNotClosed(t *testing.T) {
 	for _, body := range []string{
 		"Content-Length: 3\r\n\r\nabc", "Content-Length: 0\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",

@@ -22,8 +22,8 @@ func (incomplete) Authenticate(_ context.Context, c identity.Presented) (identit
 	return identity.Verified{}, fmt.Errorf("wrapped: %w", identity.Incomplete("there are more than 1000 groups"))
 }
 
-// A user with a valid credential who is refused gets the true reason, and so does the journal.
-// Such a refusal does not count as a wrong password.
+// If a user with a valid credential is refused, the user gets the true reason, and the journal
+// records it. Such a refusal does not count as a wrong password.
 func TestRefusalForIncompleteGroupsIsExplained(t *testing.T) {
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {
 		l.Chain = identity.NewChain(identity.Options{

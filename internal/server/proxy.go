@@ -29,8 +29,9 @@ func plain(at netip.Addr) netip.Addr { return at.Unmap().WithZone("") }
 // maxHops is how many addresses of X-Forwarded-For are read.
 const maxHops = 64
 
-// remote returns the client's address; the zero Addr if it is unknown. It is known in two cases:
-// the peer is not a trusted proxy, or a trusted proxy forwards the client's address.
+// remote returns the client's address; the zero Addr if it is unknown. The client's address is
+// known in two cases: the peer is not a trusted proxy, or a trusted proxy forwards the client's
+// address.
 //
 // X-Forwarded-For of a trusted proxy is read from the right up to the first address that is not
 // a trusted proxy. Anyone can forge the addresses to the left of that address. If that address

@@ -3,7 +3,7 @@
 // Names, claims, paths and headers can come from anyone. Unescaped, such text can split a log
 // line in two, move the cursor of a terminal, reverse the order of a line, or look like another
 // name. So every package that prints such text uses these functions, and the architecture test
-// forbids others:
+// forbids other ways:
 //
 //   - in a sentence, a log line or a table: [Escape], with [Shorten] if nothing else limits the
 //     length;

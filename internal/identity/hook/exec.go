@@ -150,7 +150,7 @@ func labels(p Principal) map[string][]string {
 
 // run starts the program without a shell, in its own process group, with only the named
 // environment variables, and kills the whole group on timeout. Standard error is discarded,
-// because it may contain secrets.
+// because it can contain secrets.
 func (p *program) run(ctx context.Context, input []byte) (code int, output []byte, err error) {
 	c := exec.CommandContext(ctx, p.path, p.args...)
 	c.Dir = string(filepath.Separator)

@@ -105,9 +105,9 @@ func (f *File) Run(ctx context.Context) error {
 	}
 }
 
-// poll loads the file if it has changed and then was stable for one poll. The htpasswd program
-// writes in place, and half a file can be valid but lack half of the users. A file that changes
-// at each of maxChanging polls is loaded anyway.
+// poll loads the file if the file has changed, and has not changed again by the next poll. The
+// htpasswd program writes in place, and half a file can be valid but lack half of the users. A
+// file that changes at each of maxChanging polls is loaded anyway.
 func (f *File) poll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

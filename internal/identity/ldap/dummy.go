@@ -9,8 +9,8 @@ import (
 // The time of a refusal must not reveal its reason: unknown name, wrong password, disabled or
 // expired account, first or repeated attempt, user of this directory or of an earlier source.
 // So every refusal sends the same requests as a wrong password does, on the same kinds of
-// connections: a search and a bind. Where no password may be sent, searchNothing replaces the
-// bind, and a delay replaces the directory's password hash.
+// connections: a search and a bind. If the password must not be sent to the directory,
+// searchNothing replaces the bind, and a delay replaces the directory's password hash.
 //
 // The requests are real. If a delay drawn from earlier requests replaced them, a client could
 // notice the difference when a connection has to be opened, the pool is full or the network

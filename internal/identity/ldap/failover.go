@@ -11,7 +11,7 @@ import (
 // returns the answer as an error. ask can call f several times, on different connections.
 //
 // ctx must have a deadline. Each server gets an equal share of the remaining time, so a server
-// that does not respond leaves time for the others.
+// that does not respond leaves time for the other servers.
 func (d *Directory) ask(ctx context.Context, k kind, f func(*conn) error) error {
 	if err := d.pool.enter(ctx); err != nil {
 		return err

@@ -178,7 +178,7 @@ func TestAServerIsSkippedAfterThreeFailures(t *testing.T) {
 	attempt("alice", 10) // failures before an answer do not count
 }
 
-// While one request tries whether a server is back, the others skip it. If this request is
+// While one request tries whether a server is back, other requests skip it. If this request is
 // abandoned, another request tries.
 func TestOneTriesWhetherAServerIsBack(t *testing.T) {
 	clock := clocktest.Noon()
@@ -233,8 +233,8 @@ func TestAServiceAccountThatIsRefusedIsAnOutage(t *testing.T) {
 	}
 }
 
-// A server that refuses the service account does not keep the others from answering. Such a
-// server is asked so seldom that the service account is not locked.
+// If a server refuses the service account, the other servers still answer. Such a server is
+// asked so seldom that the service account is not locked.
 func TestAServerThatRefusesTheAccountIsSkipped(t *testing.T) {
 	o := company(t)
 	other := newFake(t) // which does not know the service account

@@ -349,8 +349,8 @@ func isInfrastructurePartition(at dn.DN) bool {
 	return domain == "domaindnszones" || domain == "forestdnszones" || name == "configuration" || name == "schema"
 }
 
-// groupsFromMemberOf returns the groups in memberOf, without those outside of groups.base. If
-// the name of a group is in its DN, no search is needed.
+// groupsFromMemberOf returns the groups in memberOf, without the groups outside of groups.base.
+// If the name of a group is in its DN, no search is needed.
 func (d *Directory) groupsFromMemberOf(c *conn, e *ldap.Entry) ([]group, error) {
 	g := &d.o.Groups
 	if isCut(e, "memberOf") {

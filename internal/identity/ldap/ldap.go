@@ -1,7 +1,7 @@
 // Package ldap authenticates users against an LDAP directory and reads their groups.
 //
-// A service account searches for the entry of a name. The password is then checked by a bind as
-// that entry. With a template (User.DN or User.Bind) there is no search before the bind. This
+// A service account searches for the entry of a name. Then a bind as this entry checks the
+// password. With a template (User.DN or User.Bind) there is no search before the bind. This
 // package never compares and never stores passwords: the cache of recent results is keyed by a
 // hash under a secret of this process.
 //
@@ -54,7 +54,7 @@ type Options struct {
 	// bound.
 	Budget *ratelimit.Budget
 
-	// Taken reports whether a name belongs to a source that is asked before this one. It is
+	// Taken reports whether a name belongs to a source that is asked before this one. Taken is
 	// called if the directory's spelling of the name differs from the typed name: the chain has
 	// asked the earlier sources only for the typed name. nil: names never belong to other
 	// sources.

@@ -91,8 +91,8 @@ func statusProblem(attribute, value string, bound bool, now time.Time) string {
 	return ""
 }
 
-// generalizedTime is the syntax of a GeneralizedTime (RFC 4517, section 3.3.13). The digits of the
-// fraction may be missing.
+// generalizedTime is the syntax of a GeneralizedTime (RFC 4517, section 3.3.13). The digits of
+// the fraction can be missing.
 var generalizedTime = regexp.MustCompile(`^([0-9]+)([.,][0-9]*)?(Z|[+-][0-9]+)$`)
 
 // parseTime parses a GeneralizedTime. The library alone would accept a fraction like "8E5" or

@@ -60,7 +60,8 @@ func TestUnusableAccountsThatOpenLDAPAccepts(t *testing.T) {
 	}
 }
 
-// The generation changes with the password and only then, at sign-in and in Find.
+// The generation changes if the password changes, and only then. A sign-in and Find return the
+// same generation.
 func TestAPasswordsGeneration(t *testing.T) {
 	o := company(t)
 	const dn = "uid=finn,ou=people,dc=example,dc=com"

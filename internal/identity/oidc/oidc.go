@@ -10,10 +10,10 @@
 // ignored. Only asymmetric algorithms are allowed, and a key is used only with algorithms that
 // fit it.
 //
-// A Provider is one issuer. If a chain has several, the unverified iss and aud claims choose
-// the Provider that verifies the token; the others return identity.ErrUnknown. The user name
-// that comes with a token is ignored: docker login requires one, and CI systems send arbitrary
-// names.
+// A Provider is one issuer. If a chain has several Providers, the unverified iss and aud claims
+// choose the Provider that verifies the token; the other Providers return identity.ErrUnknown.
+// The user name that comes with a token is ignored: docker login requires one, and CI systems
+// send arbitrary names.
 package oidc
 
 import (

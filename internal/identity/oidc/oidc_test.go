@@ -116,7 +116,7 @@ func TestAClaimNeverBecomesAPatternOrATemplate(t *testing.T) {
 }
 
 // In docker_auth, ALICE and "alice " are alice in one place and another user in the next. Names
-// that look like others, or break a line of the log, are refused.
+// that look like other names, or break a line of the log, are refused.
 func TestAnInvalidNameIsRefused(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal = "{who}" })

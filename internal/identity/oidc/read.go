@@ -34,7 +34,7 @@ type unverified struct {
 }
 
 // types are the accepted values of the header typ, which is optional. Access tokens (at+jwt),
-// logout tokens and others have other types, so that they cannot be used as ID tokens.
+// logout tokens and other tokens have other types, so that they cannot be used as ID tokens.
 func types() []string { return []string{"jwt", "jose"} }
 
 // trim removes white space that a shell or a file can add.
