@@ -2,6 +2,7 @@ package notification_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"testing"
@@ -40,7 +41,7 @@ func compareWithReference(t fataler, body []byte) {
 	t.Helper()
 	events, bad, err := notification.Decode(body)
 	wantEvents, wantBad, wantErr := referenceDecode(body)
-	if err != wantErr {
+	if !errors.Is(err, wantErr) || !errors.Is(wantErr, err) {
 		t.Fatalf("%q: %v, want %v", body, err, wantErr)
 	}
 	if diff := cmp.Diff(wantEvents, events); diff != "" {
