@@ -109,7 +109,7 @@ func checkAttempts(d *strictyaml.Decoder, n *yaml.Node, a *ldapAttempts) {
 
 func ldapUserKeys() []*strictyaml.Key[LDAPUser] {
 	return []*strictyaml.Key[LDAPUser]{
-		strictyaml.On("base", baseDNs(), func(u *LDAPUser, v []string) { u.Bases = v }).
+		strictyaml.On("base", baseDNList(), func(u *LDAPUser, v []string) { u.Bases = v }).
 			Says("The DN below which users are searched, such as `ou=people,dc=example,dc=com`, or a list of DNs. The search covers all of these DNs, and a name that is found below two of them is refused. `\"\"` is the whole directory: all naming contexts of the server, or the forest at a global catalog (port 3268 or 3269)."),
 		strictyaml.On("filter", strictyaml.Line, func(u *LDAPUser, v string) { u.Filter = v }).
 			Says("The filter that finds a user's entry, with `{name}` for the name. The default is `(uid={name})`. Use `(sAMAccountName={name})` for Active Directory."),
@@ -136,7 +136,7 @@ func ldapGroupKeys() []*strictyaml.Key[LDAPGroups] {
 	return []*strictyaml.Key[LDAPGroups]{
 		strictyaml.On("member_of", strictyaml.True, func(g *LDAPGroups, v bool) { g.MemberOf = v }).
 			Says("Read groups from the attribute `memberOf` of the user's entry. With `base`, only groups below `base` count."),
-		strictyaml.On("base", baseDNs(), func(g *LDAPGroups, v []string) { g.Bases = v }).
+		strictyaml.On("base", baseDNList(), func(g *LDAPGroups, v []string) { g.Bases = v }).
 			Says("The DN below which groups are searched, or a list of DNs, or `\"\"` as in `user`. Anyone who can create groups below this DN can create a group of any name."),
 		strictyaml.On("filter", strictyaml.Line, func(g *LDAPGroups, v string) { g.Filter = v }).
 			Says("The filter that finds a user's groups, with `{dn}` for the user's DN, `{name}` for the name, and `{attribute:NAME}` for another attribute of the user's entry. The default is `(member={dn})`. A user whose entry lacks the attribute NAME is refused. If the attribute has several values, the groups of all values count."),
@@ -147,9 +147,9 @@ func ldapGroupKeys() []*strictyaml.Key[LDAPGroups] {
 	}
 }
 
-// baseDNs is a base DN or a list of base DNs. In a list in brackets, YAML splits a DN without
-// quotes at its commas; baseDNs reports such a list.
-func baseDNs() strictyaml.Type[[]string] {
+// baseDNList is a base DN or a list of base DNs. In a list in brackets, YAML splits a DN without
+// quotes at its commas; baseDNList reports such a list.
+func baseDNList() strictyaml.Type[[]string] {
 	s := oneOrMore(baseDN())
 	read := s.Read
 	s.Read = func(d *strictyaml.Decoder, n *yaml.Node) ([]string, bool) {

@@ -421,11 +421,3 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 }
 
 var instead = regexp.MustCompile(`^config\.yml:\d+:\d+: .*(write|put|correct|call|give|take|alternatives)`)
-
-func join(list []listEntry) string {
-	var b strings.Builder
-	for i, e := range list {
-		fmt.Fprintf(&b, "%d %v\n", i, e)
-	}
-	return b.String()
-}

@@ -43,8 +43,8 @@ func (c *found) suggest(field string, item int, suggestion, format string, args 
 }
 
 // missing adds a problem: a required field is not written.
-func (c *found) missing(field, format string, args ...any) {
-	c.problems = append(c.problems, Problem{Field: field, Item: -1, Text: fmt.Sprintf(format, args...), Missing: true})
+func (c *found) missing(field, text string) {
+	c.problems = append(c.problems, Problem{Field: field, Item: -1, Text: text, Missing: true})
 }
 
 // Policy checks a rule and converts it to a rule of a policy. The parameter compile is a
