@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// Reading from Before's position returns everything since a time without reading the whole
-// journal.
+// Reading from the position that Before returns yields all entries since a time, without
+// reading the whole journal.
 func TestBeforeATime(t *testing.T) { storetest.Each(t, testBeforeATime) }
 
 func testBeforeATime(t *testing.T, d storetest.Database) {

@@ -31,7 +31,7 @@ func cpu(b *testing.B) (report func()) {
 }
 
 // BenchmarkRecord records decisions as a busy token service does, to disk. It reports the total
-// time and memory for each.
+// time and memory for each decision.
 func BenchmarkRecord(b *testing.B) {
 	rules := make([]*policy.Rule, 100)
 	for i := range rules {
@@ -74,7 +74,7 @@ func BenchmarkRecord(b *testing.B) {
 					}},
 				}}
 				for j.Record(entry) != nil {
-					// The queue is full: an event waits until the writer takes the queue.
+					// The queue is full. Append waits until the writer takes the queue.
 					if err := j.Append(context.Background(), journal.Entry{Text: []byte("full")}); err != nil {
 						b.Fatal(err)
 					}
@@ -93,8 +93,8 @@ func BenchmarkRecord(b *testing.B) {
 	}
 }
 
-// BenchmarkAppend appends events from 64 registries at once. Each is acknowledged when it is on
-// disk.
+// BenchmarkAppend appends events from 64 registries at once. Each event is acknowledged when it
+// is on disk.
 func BenchmarkAppend(b *testing.B) {
 	j, _ := open(b, storetest.SQLite().New(b), journal.Options{})
 	var id atomic.Int64

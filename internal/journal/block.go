@@ -18,7 +18,7 @@ type block struct {
 	content          []byte
 }
 
-// sum returns the block's hash. It covers all columns; numbers have a fixed length.
+// sum returns the block's hash. The hash covers all columns. Numbers have a fixed length in it.
 func (b *block) sum() hash {
 	const title = "tidewaiter journal block\n"
 	h := sha256.New()
@@ -33,7 +33,7 @@ func (b *block) sum() hash {
 	return hash(h.Sum(nil))
 }
 
-// builder writes blocks within transactions. It is used by one goroutine.
+// builder writes blocks within transactions. Only one goroutine uses a builder.
 type builder struct {
 	maxEntries, maxBytes int
 	known                *principals
@@ -63,9 +63,9 @@ func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries 
 	}
 	if w.rewound = int64(w.end - h.next); w.rewound > 0 {
 		// The database is an older copy of itself: a backup was restored under a running
-		// process, or a lagging standby took over. Entries that were acknowledged since are
-		// gone, and the journal records that. Principals that this process stored may be gone,
-		// too.
+		// process, or a lagging standby took over. Entries that were acknowledged after the
+		// copy was made are gone, and the journal records their loss. Principals that this
+		// process stored may be gone too.
 		*w.known = *newPrincipals()
 		entries = append(entries, rewindEntry(now, w.rewound))
 	}
@@ -97,7 +97,8 @@ func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries 
 	return kept, blocks, nil
 }
 
-// settle is called after the transaction of write, with whether it was committed.
+// settle must be called after the transaction of write. The parameter kept reports whether the
+// transaction was committed.
 func (w *builder) settle(kept bool) {
 	w.known.settle(kept)
 	if kept && w.next > 0 {
@@ -126,7 +127,7 @@ func (w *builder) fill(b *block, entries []Entry) int {
 		entry.Position = b.first + Position(n)
 		if entry.Event != nil && entry.Event.Time.IsZero() {
 			event := *entry.Event
-			event.Time = entry.Time // the registry sent none: this is when it arrived
+			event.Time = entry.Time // the registry sent no time: use the time of arrival
 			entry.Event = &event
 		}
 		w.encoder.add(entry)

@@ -18,8 +18,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// child appends events from several goroutines and prints the id of each when it is
-// acknowledged, until the process is killed. It reports whether this process is a child.
+// child appends events from several goroutines, and prints the id of each event when the event
+// is acknowledged, until the process is killed. It reports whether this process is a child.
 func child() bool {
 	url, prefix := os.Getenv("JOURNAL_TEST_URL"), os.Getenv("JOURNAL_TEST_PREFIX")
 	if url == "" {
@@ -58,7 +58,7 @@ func child() bool {
 	return true
 }
 
-// Under kill -9 and event load, every acknowledged event is in the journal once.
+// Under kill -9 and event load, every acknowledged event is in the journal exactly once.
 func TestAcknowledgedEventsSurviveKill(t *testing.T) {
 	storetest.Each(t, testAcknowledgedEventsSurviveKill)
 }
@@ -123,7 +123,8 @@ func testAcknowledgedEventsSurviveKill(t *testing.T, d storetest.Database) {
 		if n != 1 {
 			t.Errorf("the event %s is in the journal %d times", id, n)
 		}
-		// A registry sends an event without acknowledgement again. It is a repeat.
+		// A registry sends an event again if it got no acknowledgement. Then the event is a
+		// repeat.
 		if acknowledged[id] == 0 {
 			if err := j.Append(t.Context(), push(id)); err != nil {
 				t.Fatal(err)

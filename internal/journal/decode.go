@@ -20,7 +20,8 @@ import (
 // The JSON structures of the lines. encode.go writes the first line with headLine, and the others
 // by hand.
 type (
-	// number is a constant of another package without its methods.
+	// number is the number of a constant of another package, without the constant's methods for
+	// JSON.
 	number   = uint8
 	headLine struct {
 		Form       int                `json:"form"`
@@ -272,7 +273,7 @@ func decodePrincipal(text []byte) (*policy.Principal, error) {
 		return nil, err
 	}
 	if claims, bad := policy.CanonicalClaims(l.Claims); bad == "" {
-		l.Claims = claims // an older entry may have a number that was not written in this form
+		l.Claims = claims // older entries may have numbers in another form
 	}
 	p := &policy.Principal{Kind: policy.Kind(l.Kind), Name: l.Name, Source: l.Source, ID: l.ID, Groups: l.Groups, Claims: l.Claims}
 	for _, limit := range l.Limits {

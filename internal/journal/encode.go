@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The content of a block, format 1, is lines of JSON. The first lists what the others refer to
-// by index:
+// The content of a block, format 1, is lines of JSON. The first line lists the principals and
+// rules to which the other lines refer by index:
 //
 //	{"form":1,"principals":[{"number":7,"sha256":"<base64url>"}],
 //	 "rules":[{"name":"devs","file":"tidewaiter.yaml","line":14}]}
@@ -26,12 +26,13 @@ import (
 //
 // "at" is in microseconds since 1970. Actions, reasons and kinds are the numbers of their
 // constants, which must never change. A missing type means "repository"; a missing token means
-// the entry's id. "life" is the time from "at" to the end of the token, in seconds, rounded down.
-// Decisions and principals are written by hand, because a decision is written for every token
-// request, and a principal is encoded to find out whether it is stored. For a principal with two
-// groups, encoding/json takes more than ten times as long.
+// the entry's id. "life" is the time from "at" to the end of the token, in seconds, rounded
+// down. The encoder of decisions and principals is written by hand, because it runs for every
+// token request: a decision is encoded to store it, and a principal is encoded to find out
+// whether it is stored already. For a principal with two groups, encoding/json takes more than
+// ten times as long.
 
-// maxBuffer limits the memory kept for the next block, in bytes.
+// maxBuffer is the maximum size in bytes of a buffer that is kept for the next block.
 const maxBuffer = 4 * maxBlockBytes
 
 // encoder writes the content of one block.
@@ -78,7 +79,8 @@ func (e *encoder) content(dst []byte) []byte {
 	return append(dst, e.lines...)
 }
 
-// list returns what precedes element i of a list.
+// list returns the text before element i of a list: first for the first element, other for all
+// others.
 func list(i int, first, other string) string {
 	if i == 0 {
 		return first

@@ -21,8 +21,8 @@ import (
 
 var errDisk = errors.New("the disk is on fire")
 
-// failing makes writes fail while broken is set: before they wrote anything, or after they
-// committed.
+// failing makes writes fail while broken is set. If kept is true, they fail after they have
+// committed, otherwise before they write anything.
 func failing(broken *atomic.Bool, kept bool) func(journal.Write) journal.Write {
 	return func(real journal.Write) journal.Write {
 		return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
@@ -103,7 +103,7 @@ func testAFailedWrite(t *testing.T, d storetest.Database) {
 	}
 }
 
-// No loss is silent: lost entries are counted, logged and recorded in the journal.
+// Lost entries are counted, logged and recorded in the journal.
 func TestLostEntriesAreCountedLoggedAndRecorded(t *testing.T) {
 	storetest.Each(t, testLostEntriesAreCountedLoggedAndRecorded)
 }
@@ -122,7 +122,7 @@ func testLostEntriesAreCountedLoggedAndRecorded(t *testing.T, d storetest.Databa
 			t.Fatal(err)
 		}
 	}
-	// This Append returns after the three were tried.
+	// This Append returns after the writer has tried to write the three entries.
 	if err := j.Append(t.Context(), push("e1")); !errors.Is(err, errDisk) {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func testAFullQueueRejectsRecordsAndBlocksAppends(t *testing.T, d storetest.Data
 
 	first := make(chan error)
 	go func() { first <- j.Append(t.Context(), push("first")) }()
-	<-waiting // the writer has taken it and blocks
+	<-waiting // the writer has taken the entry and blocks
 	for i := range 10 {
 		if err := j.Record(journal.Entry{Decision: decision(nil)}); err != nil {
 			t.Fatalf("record %d: %v", i, err)
@@ -288,7 +288,7 @@ func testMemoryIsBounded(t *testing.T, d storetest.Database) {
 		t.Error(err)
 	}
 
-	// Many names, each used once.
+	// A writer sees many names once each.
 	long := strings.Repeat("n", 1000)
 	if n := journal.Remembered(func(i int) string { return fmt.Sprint(long, i) }, 50_000); n > 20_500 {
 		t.Errorf("a writer remembers %d things about 50,000 principals", n)
@@ -319,8 +319,8 @@ func testCloseGivesUpWhenItsContextEnds(t *testing.T, d storetest.Database) {
 	}
 }
 
-// A backup is restored under a running process, or a lagging standby takes over: the journal
-// records the loss, and no later entry refers to what is gone.
+// If a backup is restored under a running process, or a lagging standby takes over, the journal
+// records the loss. No later entry refers to a principal that is gone.
 func TestADatabaseThatIsAnOlderCopyOfItself(t *testing.T) {
 	storetest.Each(t, testADatabaseThatIsAnOlderCopyOfItself)
 }

@@ -31,7 +31,7 @@ func TestTheBeginningOfAnID(t *testing.T) {
 	}
 }
 
-// open returns a journal with an entry for each id, in blocks of their own.
+// withIDs returns a journal with an entry for each id, each in a block of its own.
 func withIDs(t *testing.T, d storetest.Database, ids ...string) *journal.Journal {
 	t.Helper()
 	db, err := store.Open(t.Context(), d.Ready(t))
@@ -114,7 +114,7 @@ func TestTheJournalIsReadBack(t *testing.T) {
 		if got := back(10); got != nil {
 			t.Errorf("of an empty journal: %v", got)
 		}
-		for range 3 { // a block has several
+		for range 3 { // several ids in one block
 			batch := make([]journal.Entry, 4)
 			for i := range batch {
 				batch[i] = journal.Entry{Time: time.Unix(1_700_000_000, 0), Text: []byte("x")}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// NewID returns an id whose first 48 bits are now, in milliseconds since 1970. The others are
-// random, except version and variant (RFC 9562, section 5.7).
+// NewID returns an id whose first 48 bits are the time now, in milliseconds since 1970. The
+// other bits are random, except version and variant (RFC 9562, section 5.7).
 func NewID(now time.Time) ID {
 	var id ID
 	binary.BigEndian.PutUint64(id[:8], uint64(max(now.UnixMilli(), 0))<<16)
@@ -19,8 +19,8 @@ func NewID(now time.Time) ID {
 	return id
 }
 
-// shortID is the length of Short. minBeginning is the length of the shortest beginning that is
-// accepted: it gives the minute in which an id was created.
+// shortID is the length of Short. minBeginning is the length of the shortest beginning that
+// FindOne accepts. A beginning of this length tells the minute in which an id was created.
 const (
 	shortID      = 18
 	minBeginning = 8
@@ -30,7 +30,7 @@ const (
 // bits that distinguish the ids of one millisecond.
 func (id ID) Short() string { return id.String()[:shortID] }
 
-// IsBeginning reports whether a text is an id, or the beginning of one that FindOne accepts, in
+// IsBeginning reports whether a text is an id, or a beginning of an id that FindOne accepts, in
 // upper or lower case.
 func IsBeginning(text string) bool {
 	if len(text) < minBeginning || len(text) > len(ID{}.String()) {

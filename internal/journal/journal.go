@@ -1,9 +1,10 @@
-// Package journal is the durable audit log: it records what happened.
+// Package journal is the durable audit log. It records who was granted or refused what, what
+// registries reported, and what administrators changed.
 //
 // The journal is an append-only sequence of entries: decisions, events, changes, and bodies
 // that were posted to the events endpoint but are not events. Entries are stored in blocks of
-// up to a few hundred, one block per database row. Each block has a SHA-256 hash over its
-// content and the previous block's hash. Append returns when the entry is durable; Record
+// up to maxBlockEntries entries, one block per database row. Each block has a SHA-256 hash over
+// its content and the previous block's hash. Append returns when the entry is durable; Record
 // returns at once. The block's transaction also updates a single head row, which orders the
 // blocks of all processes that share the database without gaps.
 //
@@ -70,10 +71,10 @@ type Decision struct {
 	Results []policy.Result
 	Ignored []scope.Ignored
 	Policy  string    // policy.Policy.ID
-	Token   ID        // jti of the issued token: this entry's id, or that of an earlier entry
-	Expires time.Time // of that token, in whole seconds; zero: no token was issued, or unknown
-	// Refused is why no token was issued: "invalid credentials", "unavailable: …". "": it was
-	// issued.
+	Token   ID        // jti of the issued token: this entry's id, or an earlier entry's
+	Expires time.Time // end of the token, in whole seconds; zero: no token, or unknown
+	// Refused is why no token was issued: "invalid credentials", "unavailable: …". "": a token
+	// was issued.
 	Refused string
 }
 
@@ -101,19 +102,22 @@ type Options struct {
 	MaxEntries int
 	MaxBytes   int
 
-	// Linger is how long a recorded entry waits for others, so that a commit writes more of
-	// them. Append does not wait. 0: 20 ms; negative: no wait.
+	// Linger is how long an entry from Record waits for further entries, so that a commit
+	// writes several. Entries from Append do not wait. 0: 20 ms; negative: no wait.
 	Linger time.Duration
 
 	// Observe receives the entries of each commit, in order, after they are durable and
-	// acknowledged. It does not receive those of AppendTx, whose transaction is the caller's.
-	// The writer's goroutine calls it and waits for it. It must not keep the slice.
+	// acknowledged. It does not receive the entries of AppendTx, because the caller commits
+	// their transaction. The writer's goroutine calls Observe and waits until it returns.
+	// Observe must not keep the slice.
 	Observe func([]Entry)
 
-	// Login returns the name that the events of registries have for a principal. nil: its Name.
+	// Login returns the name that a principal has in the events of registries. nil: the
+	// principal's Name.
 	Login func(*policy.Principal) string
 
-	// Wait is called by Follow between reads and ends with ctx. nil: 250 ms.
+	// Wait is called by Follow between two reads. It must return when ctx ends. nil: wait for
+	// 250 ms.
 	Wait func(ctx context.Context) error
 }
 
@@ -125,7 +129,7 @@ type Stats struct {
 	Lost       int64     // recorded entries that did not fit in the queue or whose block failed
 	Blocks     int64     // database rows
 	Commits    int64     // transactions
-	LastCommit time.Time // zero: none yet
+	LastCommit time.Time // zero: no commit yet
 	LastError  error     // of the last transaction; nil if it succeeded
 }
 
@@ -183,7 +187,7 @@ func New(db *store.DB, o Options) (*Journal, error) {
 // repeat: the event is dropped without an error.
 //
 // Append waits while the queue is full. It returns ErrClosed, ctx's error or the error of the
-// write. After ctx's error or a failed write the entries may be in the journal all the same.
+// write. After ctx's error or a failed write, the entries may be in the journal nevertheless.
 // Events can safely be appended again.
 //
 // Append must not be called within a transaction of the same database: use AppendTx.
@@ -222,8 +226,9 @@ func (j *Journal) Record(entry Entry) error {
 	return err
 }
 
-// AppendTx writes entries in the caller's transaction. They are durable when it commits. Until
-// then no other block can be written, so call it at the end of the transaction.
+// AppendTx writes entries in the caller's transaction. The entries are durable when the
+// transaction commits. Until then no other block can be written, so call AppendTx at the end of
+// the transaction.
 func (j *Journal) AppendTx(ctx context.Context, tx *sql.Tx, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -232,7 +237,8 @@ func (j *Journal) AppendTx(ctx context.Context, tx *sql.Tx, entries ...Entry) er
 	for i := range entries {
 		j.complete(&entries[i])
 	}
-	// Use a new builder: the writer's may only remember principals that are committed.
+	// Use a new builder. The writer's own builder must remember only principals that are
+	// committed, and this transaction may be rolled back.
 	_, _, err := newBuilder(maxBlockEntries, maxBlockBytes).write(ctx, tx, j.o.Now(), entries)
 	return err
 }
@@ -265,7 +271,8 @@ func (j *Journal) Stats() Stats {
 }
 
 // Close writes the queued entries and stops the writer. Append and Record then return
-// ErrClosed. If ctx ends first, Close drops the rest and returns ctx's error.
+// ErrClosed. If ctx ends first, Close drops the entries that are not written and returns ctx's
+// error.
 func (j *Journal) Close(ctx context.Context) error {
 	j.queue.close()
 	select {

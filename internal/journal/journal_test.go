@@ -69,7 +69,7 @@ func read(t testing.TB, j *journal.Journal, after journal.Position) (entries []j
 	return entries
 }
 
-// asKept compares entries as they are read back.
+// asKept compares an appended entry with the entry that is read back.
 var asKept = cmp.Options{
 	cmpopts.EquateEmpty(),
 	cmpopts.EquateComparable(netip.Addr{}),
@@ -247,7 +247,7 @@ func testWhatTheCallerLeftOpenIsSet(t *testing.T, d storetest.Database) {
 	}
 }
 
-// A claim without a JSON form does not cost the entry or its other claims.
+// If a claim has no JSON form, the entry and its other claims are stored nevertheless.
 func TestOddClaimsLoseNothing(t *testing.T) { storetest.Each(t, testOddClaimsLoseNothing) }
 
 func testOddClaimsLoseNothing(t *testing.T, d storetest.Database) {
@@ -273,8 +273,8 @@ func testOddClaimsLoseNothing(t *testing.T, d storetest.Database) {
 func TestEntriesHaveNoFieldForSecrets(t *testing.T) {
 	suspicious := regexp.MustCompile(`(?i)secret|password|passwd|credential|token|key|hash|hmac`)
 	allowed := map[string]reflect.Kind{
-		"Decision.Credential": reflect.String, // its kind and number, never the credential
-		"Decision.Token":      reflect.Array,  // its id
+		"Decision.Credential": reflect.String, // the kind and name, never the secret
+		"Decision.Token":      reflect.Array,  // the token's id
 	}
 	seen := make(map[reflect.Type]bool)
 	var walk func(reflect.Type)
@@ -288,7 +288,7 @@ func TestEntriesHaveNoFieldForSecrets(t *testing.T) {
 			walk(typ.Elem())
 		case reflect.Struct:
 			for field := range typ.Fields() {
-				if !field.IsExported() { // of another package, and not written
+				if !field.IsExported() { // not written to the journal
 					continue
 				}
 				name := typ.Name() + "." + field.Name
@@ -305,8 +305,9 @@ func TestEntriesHaveNoFieldForSecrets(t *testing.T) {
 	}
 }
 
-// Events are recognized by registry and id. Registries choose their ids. A registry must not be
-// able to make another's events look like repeats, which are dropped.
+// Events are recognized by registry and id. Registries choose the ids of their events. A
+// registry must not be able to make events of another registry look like repeats, which would
+// be dropped.
 func TestEventsOfTwoRegistriesNeverCollide(t *testing.T) {
 	storetest.Each(t, testEventsOfTwoRegistriesNeverCollide)
 }
@@ -319,7 +320,7 @@ func testEventsOfTwoRegistriesNeverCollide(t *testing.T, d storetest.Database) {
 		{"", "\x00\x00\x00\x00\x00\x00\x00\x01abc"}, {"", "\x01abc"}, {"", "1abc"}, {"", "a bc"}, {"a ", "bc"}, {"a", " bc"},
 		{"a", string(bytes.Repeat([]byte("x"), 300))}, {"a" + string(bytes.Repeat([]byte("x"), 299)), "x"},
 	}
-	for range 2 { // the second time each is a repeat of itself
+	for range 2 { // the second time, each event is a repeat
 		for _, e := range all {
 			entry := push(e[1])
 			entry.Registry = e[0]

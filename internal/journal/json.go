@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The JSON of entries for other programs. Names are stable; actions, reasons and kinds are
-// words.
+// These types are the JSON of entries for other programs. Names are stable. Actions, reasons
+// and kinds are written as words.
 type (
 	entryJSON struct {
 		Position Position            `json:"position"`

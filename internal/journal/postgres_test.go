@@ -14,9 +14,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// Two replicas append at once, and one's commit is delayed. The other's entry becomes visible
-// only after the first one's. So a reader that continues after the last entry it has seen skips
-// nothing.
+// Two replicas append at the same time, and the commit of the first is delayed. The entry of
+// the second becomes visible only after the entry of the first. So a reader that continues
+// after the last entry it has seen skips nothing.
 func TestNoReaderSkipsADelayedCommit(t *testing.T) {
 	url := storetest.PostgreSQL().Ready(t)
 	slow, slowDB := open(t, url, journal.Options{})
@@ -75,7 +75,7 @@ func TestARollbackLeavesNoGap(t *testing.T) {
 	if !errors.Is(err, failure) {
 		t.Fatal(err)
 	}
-	if err := fast.Append(t.Context(), push("given up")); err != nil { // not a repeat
+	if err := fast.Append(t.Context(), push("given up")); err != nil { // the first try left no key
 		t.Fatal(err)
 	}
 	if got := summaries(t, fast, 0); len(got) != 1 || got[0][0] != '1' {
@@ -103,8 +103,9 @@ func awaitLock(t *testing.T, db *store.DB) {
 	}
 }
 
-// PostgreSQL stops under load and comes back. Every acknowledged entry is in the journal once.
-// Every other one failed with a clear error or was counted. Afterwards everything works.
+// PostgreSQL stops under load and comes back. Every acknowledged entry is in the journal
+// exactly once. Every other entry failed with a clear error or was counted. After the outage
+// everything works again.
 func TestAnOutageOfPostgreSQLUnderLoad(t *testing.T) {
 	server := storetest.NewServer(t)
 	j, db := open(t, server.Database(t, "template0"), journal.Options{MaxEntries: 100, Linger: -1})
@@ -120,7 +121,7 @@ func TestAnOutageOfPostgreSQLUnderLoad(t *testing.T) {
 	for worker := range workers {
 		go func() {
 			var o outcome
-			// Run until it has seen the outage and ten more successes.
+			// Run until this goroutine has seen the outage and ten successes after it.
 			for i, after := 0, 0; after < 10 && o.wrong == nil; i++ {
 				if i == 20 {
 					down <- struct{}{}
@@ -145,7 +146,7 @@ func TestAnOutageOfPostgreSQLUnderLoad(t *testing.T) {
 					o.wrong = err
 				}
 			}
-			// Wait also for those that ended early.
+			// Signal also for a goroutine that ended early.
 			down <- struct{}{}
 			back <- struct{}{}
 			outcomes <- o

@@ -6,14 +6,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// principals caches which principals are in the database, so that frequent ones are encoded and
-// stored once. An evicted principal is stored again under another number, which only costs
-// space. It is used by one goroutine.
+// principals caches which principals are in the database, so that frequent principals are
+// encoded and stored only once. If a principal was evicted from the cache, it is stored again
+// under another number, which only costs space. Only one goroutine uses a principals.
 type principals struct {
 	byPointer *cache[*policy.Principal, hash] // principals never change
-	// byText is for principals that are created anew by each request.
+	// byText is for principals that each request creates again, so that their pointers differ.
 	byText  *cache[string, hash]
-	stored  *cache[hash, int64] // their numbers; these are committed
+	stored  *cache[hash, int64] // numbers of committed principals
 	pending []newPrincipal      // numbered by the current transaction
 	numbers map[hash]int64      // of pending
 	next    int64               // the next number in the current transaction
@@ -69,7 +69,8 @@ func (k *principals) numberOf(sum hash) (int64, bool) {
 	return number, ok
 }
 
-// settle is called after the transaction, with whether the pending rows were committed.
+// settle must be called after the transaction. The parameter kept reports whether the pending
+// rows were committed.
 func (k *principals) settle(kept bool) {
 	if kept {
 		for i := range k.pending {
@@ -81,8 +82,9 @@ func (k *principals) settle(kept bool) {
 	clear(k.numbers)
 }
 
-// cache keeps recently used entries. An entry that is not used during one generation is dropped
-// with the next. There are at most two generations, each limited by entries and weight.
+// cache keeps recently used entries. It has at most two generations, each limited by entries
+// and weight. When the young generation is full, it becomes the old one, and the previous old
+// generation is dropped. Using an entry of the old generation moves the entry to the young one.
 type cache[K comparable, V any] struct {
 	maxEntries, maxWeight int
 	weight                int // of young
@@ -111,7 +113,7 @@ func (c *cache[K, V]) get(key K) (value V, ok bool) {
 
 func (c *cache[K, V]) put(key K, value V, weight int) {
 	if _, ok := c.young[key]; ok {
-		return // no update: values are derived from keys
+		return // no update is needed: values are derived from keys
 	}
 	if len(c.young) >= c.maxEntries || c.weight+weight > c.maxWeight {
 		c.old, c.young, c.weight = c.young, make(map[K]weighed[V]), 0

@@ -19,7 +19,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// What was appended is read back.
+// Entries are read back as they were appended.
 func TestPropertyWhatWasAppendedIsReadBack(t *testing.T) {
 	storetest.Each(t, testPropertyWhatWasAppendedIsReadBack)
 }
@@ -110,7 +110,7 @@ func drawTime(t *rapid.T) time.Time {
 	return time.UnixMicro(rapid.Int64Range(0, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()).Draw(t, "time")).UTC()
 }
 
-// drawExpires draws the end of a token. It need not be after the decision, because clocks can
+// drawExpires draws the end of a token. The end can be before the decision, because clocks can
 // be set back.
 func drawExpires(t *rapid.T) time.Time {
 	if rapid.Bool().Draw(t, "no token") {
@@ -132,7 +132,7 @@ func drawEntry(t *rapid.T, rules []*policy.Rule, principals []*policy.Principal)
 	case 0:
 		entry.Decision = drawDecision(t, rules, principals)
 	case 1:
-		entry.Event = &notification.Event{ // without an id, so it is never a repeat
+		entry.Event = &notification.Event{ // without an id, so the event is never a repeat
 			Time: drawTime(t), Action: text.Draw(t, "action"), Repository: text.Draw(t, "repository"), Tag: text.Draw(t, "tag"),
 			Digest: text.Draw(t, "digest"), Size: rapid.Int64().Draw(t, "size"), Actor: text.Draw(t, "actor"),
 			References: []notification.Descriptor{{MediaType: text.Draw(t, "type"), Size: 1}},

@@ -24,18 +24,19 @@ type Query struct {
 	Registry     string // service name
 	Who          *Who
 	Repository   string // a name, or the beginning of names before "/**"
-	// Of the object or of one that it refers to; 7 hexadecimal digits are enough.
+	// Digest is of the object, or of an object that it refers to; 7 hexadecimal digits are
+	// enough.
 	Digest   string
 	Tag      string       // of an event
 	Action   string       // requested, reported or changed: pull, push, user.add
 	Address  netip.Prefix // of the client
-	Decision ID           // this decision, and those for which its token was used again
+	Decision ID           // this decision, and decisions that reused its token
 }
 
 // Who selects the entries of one principal: what they requested, did and changed.
 type Who struct {
 	Subjects []string // their names in rules and changes: user:ann, operator:root, anonymous
-	Logins   []string // their names for signing in, which events have: ann, robot+ci
+	Logins   []string // their logins, which events have: ann, robot+ci
 }
 
 // Kind is the kind of an entry, and the key of the entry's content in a block; see encode.go.
@@ -156,7 +157,8 @@ func (q *Query) matchesAction(e *Entry) bool {
 	return false
 }
 
-// address returns the client's address, or the zero Addr. Registries report it with a port.
+// address returns the client's address, or the zero Addr. Registries report the address with a
+// port.
 func (e *Entry) address() netip.Addr {
 	switch {
 	case e.Decision != nil:
@@ -174,25 +176,27 @@ func (e *Entry) address() netip.Addr {
 // Page is part of the result of a query, the newest entries first.
 type Page struct {
 	Entries []Entry
-	// Next continues the query: entries before this position were not searched. 0: all were.
+	// Next continues the query: entries before this position were not searched. 0: all entries
+	// were searched.
 	Next Position
 	// Searched is the time of the oldest entry that was searched; zero without entries.
 	Searched time.Time
 }
 
-// Search returns the last entries before a position that a query selects, at most limit; 0 is the
-// end of the journal. Entries that are written meanwhile do not change later pages. Search stops
-// early when enough returns true, which it calls every 32 blocks with the number of entries that
-// were searched.
+// Search returns the last entries before a position that a query selects, at most limit; 0 is
+// the end of the journal. Entries that are written meanwhile do not change later pages. Search
+// calls enough every 32 blocks with the number of searched entries, and stops early when enough
+// returns true.
 //
-// It reads every block since q.Since, but decodes only the lines that contain the query's texts.
+// Search reads every block since q.Since, but decodes only the lines that contain the query's
+// texts.
 func (j *Journal) Search(ctx context.Context, q Query, before Position, limit int, enough func(searched int) bool) (Page, error) {
 	if !q.Until.IsZero() {
 		last, err := j.Before(ctx, q.Until.Add(2*skew))
 		if err != nil {
 			return Page{}, err
 		}
-		// The block after it may have earlier entries, too.
+		// The following block may have earlier entries too.
 		if last += maxBlockEntries; before == 0 || before > last {
 			before = last
 		}
@@ -209,7 +213,7 @@ type search struct {
 	Query
 	limit   int
 	decoder *decoder
-	texts   [][][]byte // a line must contain one of each
+	texts   [][][]byte // a line must contain a text of each list
 
 	searched int // entries
 	page     Page
@@ -227,7 +231,7 @@ func (s *search) run(ctx context.Context, before Position, enough func(searched 
 		}
 		for _, b := range blocks {
 			if !s.Since.IsZero() && time.UnixMilli(b.latest).Before(s.Since.Add(-skew)) {
-				return s.page, nil // so are all blocks before it
+				return s.page, nil // all blocks before this one are too old as well
 			}
 			if err := s.block(ctx, b, from); err != nil {
 				return Page{}, fmt.Errorf("reading the block at position %d: %w", b.first, err)
@@ -306,15 +310,16 @@ func (s *search) withPrincipals(ctx context.Context, o *openBlock) ([][][]byte, 
 	return texts, nil
 }
 
-// texts returns texts of which a line must contain one of each list, so that most lines need not
-// be decoded. An empty list excludes nothing. Those of Who are the first.
+// texts returns lists of texts. A line that matches the query contains at least one text of
+// each list, so most lines need not be decoded. An empty list excludes nothing. The first list
+// is for Who.
 func (q *Query) texts() (all [][][]byte) {
 	add := func(texts ...string) {
 		var any [][]byte
 		for _, t := range texts {
 			plain := plainPart(t)
 			if plain == "" {
-				any = nil // every line may contain it
+				any = nil // every line could match
 				break
 			}
 			any = append(any, []byte(plain))
@@ -348,7 +353,7 @@ func (q *Query) texts() (all [][][]byte) {
 	return all
 }
 
-// plainPart returns the longest part of a text that is the same in JSON, however it is escaped.
+// plainPart returns the longest part of a text that JSON never escapes.
 func plainPart(t string) (longest string) {
 	for part := range strings.FieldsFuncSeq(t, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._/:+@ ", r))

@@ -18,8 +18,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Search finds what reading everything and asking Matches finds, page by page, whatever the page
-// size and wherever it stops.
+// Search finds page by page exactly the entries for which Matches is true, for every page size
+// and wherever enough stops it.
 func TestPropertySearchFindsWhatMatches(t *testing.T) {
 	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{})
 	names := []string{"ann", "robot+ci", "", `o"brien <&>`, "zoë", "github:acme/app", "a\x00b\u2028"}

@@ -14,14 +14,14 @@ type queue struct {
 
 	some   chan struct{} // signals that the queue is not empty
 	urgent chan struct{} // signals that an Append waits, the queue is half full, or it was closed
-	enough chan struct{} // signals that as many Appends wait as gather waits for
+	enough chan struct{} // signals that the number of waiting Appends has reached wanted
 
 	mu       sync.Mutex
 	entries  []Entry
 	waiters  []chan<- error // of the Appends in entries
 	recorded int            // entries that came by Record
 	bytes    int
-	wanted   int           // Appends that gather waits for; 0: it does not wait
+	wanted   int           // number of Appends that gather waits for; 0: gather is not waiting
 	taken    chan struct{} // closed when the writer takes everything
 	closed   bool
 }
@@ -31,7 +31,7 @@ type batch struct {
 	entries  []Entry
 	waiters  []chan<- error
 	recorded int
-	closed   bool // nothing follows it
+	closed   bool // this is the last batch
 }
 
 func newQueue(maxEntries, maxBytes int) *queue {
@@ -116,7 +116,7 @@ func (q *queue) fitsLocked(entries, bytes int) error {
 	return nil
 }
 
-// take returns all queued entries. The slices of spare are reused, if any.
+// take returns all queued entries. It reuses the slices of spare.
 func (q *queue) take(spare batch) batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -154,7 +154,7 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// wait returns when there is something to take: at once if it is urgent, otherwise after
+// wait returns when the queue is not empty: at once if urgent is signaled, otherwise after
 // linger.
 func (q *queue) wait(linger time.Duration) {
 	select {
@@ -173,15 +173,17 @@ func (q *queue) wait(linger time.Duration) {
 	}
 }
 
-// Registries send one event at a time. Those whose events were just acknowledged send their next
-// ones at once, so a short wait puts them all in one commit instead of alternating between two.
+// Registries send one event at a time. Registries whose events were just acknowledged send
+// their next events at once. So a short wait puts the next events of all registries into one
+// commit. Without it, the registries would alternate between two commits.
 const (
 	gatherFrom = 4 // Appends in the last batch
 	gatherFor  = 500 * time.Microsecond
 )
 
 // gather is called after wait. It returns when as many Appends wait as the last batch had, or
-// after gatherFor. If those were few, it does not wait: a commit for each costs little.
+// after gatherFor. If the last batch had few Appends, gather does not wait, because a commit
+// for each Append then costs little.
 func (q *queue) gather(last int) {
 	if last < gatherFrom {
 		return
@@ -202,7 +204,7 @@ func (q *queue) gather(last int) {
 	q.wanted = 0
 	q.mu.Unlock()
 	select {
-	case <-q.enough: // meant for this call
+	case <-q.enough: // signaled for this call
 	default:
 	}
 }
@@ -211,8 +213,8 @@ func (q *queue) enoughLocked() bool {
 	return q.closed || q.wanted > 0 && len(q.waiters) >= q.wanted || len(q.entries) >= q.maxEntries/2
 }
 
-// sizeOf estimates an entry's memory in bytes: its strings, and a constant for the rest.
-// Principals and rules are shared and not counted.
+// sizeOf estimates an entry's memory in bytes: the length of its strings, and a constant for
+// the other fields. Principals and rules are not counted, because entries share them.
 func sizeOf(entry *Entry) int {
 	size := 160 + len(entry.Text)
 	switch {

@@ -21,11 +21,12 @@ func (j *Journal) Last(ctx context.Context) (Position, error) {
 	return h.next - 1, nil
 }
 
-// skew is the maximum difference between the clocks of processes that share a journal for which
-// Before is exact.
+// skew is the maximum difference between the clocks of processes that share a journal. If
+// clocks differ more, Before can miss entries.
 const skew = time.Minute
 
-// Before returns a position that precedes all entries from time t on, and few older ones.
+// Before returns a position that precedes all entries from time t on. Few older entries follow
+// the position.
 func (j *Journal) Before(ctx context.Context, t time.Time) (Position, error) {
 	first, err := selectFirstSince(ctx, j.db.Read(), t.Add(-skew).UnixMilli())
 	if errors.Is(err, sql.ErrNoRows) {
@@ -38,8 +39,8 @@ func (j *Journal) Before(ctx context.Context, t time.Time) (Position, error) {
 }
 
 // Read returns the entries after a position, in order, up to the current end. It ends at an
-// error: ctx's, or that of an unreadable block. It holds one block in memory, and no database
-// connection while the loop body runs.
+// error: ctx's error, or the error of an unreadable block. It holds one block in memory, and no
+// database connection while the loop body runs.
 func (j *Journal) Read(ctx context.Context, after Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		d := newDecoder(j.db.Read())
@@ -88,8 +89,9 @@ func (j *Journal) blockAfter(ctx context.Context, after Position) (*block, error
 	return selectBlockFrom(ctx, j.db.Read(), after+1) // the blocks before it were deleted
 }
 
-// Follow is Read that waits for more entries at the end of the journal, also those of other
-// processes. It ends with ctx, without an error, or with the error of a read.
+// Follow is like Read, but waits for further entries at the end of the journal, including
+// entries of other processes. It ends without an error when ctx ends, or with the error of a
+// read.
 func (j *Journal) Follow(ctx context.Context, after Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for {
@@ -192,15 +194,15 @@ func (j *Journal) FindOne(ctx context.Context, beginning string) (Entry, error) 
 	return Entry{}, ambiguous
 }
 
-// FindAll returns the entries whose ids begin with a text, at most so many. An id contains its
-// time, so only the blocks of that time are read.
+// FindAll returns at most most entries whose ids begin with a text. An id contains its time, so
+// only the blocks of that time are read.
 func (j *Journal) FindAll(ctx context.Context, beginning string, most int) ([]Entry, error) {
 	if !IsBeginning(beginning) {
 		return nil, nil
 	}
 	const hour, ever = int64(time.Hour / time.Millisecond), int64(1) << 50
-	// The ids in a block are of about the time of its commit, unless clocks or callers were
-	// wrong.
+	// Usually the times of the ids in a block are near the time of its commit. They are not if
+	// a clock was wrong, or if a caller set an id with another time.
 	for _, slack := range [...]int64{hour, ever} {
 		found, err := j.find(ctx, strings.ToLower(beginning), most, slack)
 		if err != nil {

@@ -11,8 +11,8 @@ import (
 
 // redact removes secrets from an entry. Clients, registries and people put tokens where they do
 // not belong: in a User-Agent, a scope, a description. The journal is stored for years and
-// searched by many, so every entry passes through this function. What it changes is copied
-// first: the caller's data stays as it is.
+// searched by many, so every entry passes through this function. It copies data before it
+// changes the data, so the caller's data stays unchanged.
 func redact(entry *Entry) {
 	entry.Registry = secret.Redact(entry.Registry)
 	entry.Text = secret.RedactBytes(entry.Text)
@@ -70,7 +70,7 @@ func redactEvent(event *notification.Event) *notification.Event {
 		*text = secret.Redact(*text)
 	}
 	if id := secret.Redact(own.ID); id != own.ID {
-		sum := sha256.Sum256([]byte(own.ID)) // repeats are recognized by the id
+		sum := sha256.Sum256([]byte(own.ID)) // the id identifies repeats, so it must stay distinct
 		own.ID = id + " " + hex.EncodeToString(sum[:8])
 	}
 	own.References = nil

@@ -11,14 +11,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// A registry's event does not have the id of the token that allowed it. It has the principal, the
-// registry, the repository, the time and mostly the client's address, and these find the decision.
+// A registry's event does not have the id of the token that allowed it. So the decision is
+// found by other fields of the event: the principal, the registry, the repository, the time
+// and, in most events, the client's address.
 const (
-	// maxLife is how long before an event its decision is searched. Tokens of most configurations
-	// live for minutes.
+	// maxLife limits how long before an event the search looks for its decision. Tokens of most
+	// configurations live for minutes.
 	maxLife = 24 * time.Hour
-	// grace is how long after a token's end an event may come: the registry checks the token when
-	// a request begins and reports when it ends, and clocks differ.
+	// grace is the maximum time between a token's end and an event that it allowed. A registry
+	// checks the token when a request begins and sends the event when the request ends, and
+	// clocks differ.
 	grace = 5 * time.Minute
 	// maxRelated and maxSearched limit the entries that are found and searched in each step, so
 	// that a busy registry does not make the search take minutes.
@@ -27,8 +29,9 @@ const (
 )
 
 // Related returns the events that a decision led to, or the decision that allowed an event, the
-// newest first. If several decisions allow an event, it belongs to the last one with the client's
-// address, or else to the last one. Other entries have no related ones.
+// newest first. If several decisions allow an event, the event belongs to the last decision
+// with the client's address. If no decision has the client's address, the event belongs to the
+// last decision. Other entries have no related entries.
 //
 // The search ends after about 200,000 entries.
 func (j *Journal) Related(ctx context.Context, e Entry) ([]Entry, error) {

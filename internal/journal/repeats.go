@@ -13,17 +13,18 @@ import (
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// A registry repeats an event every few seconds until it is accepted, but does not remember it
-// over a restart. Repeats are recognized for recognizedFor.
+// A registry repeats an event every few seconds until the event is accepted, but forgets it at
+// a restart. Repeats are recognized for recognizedFor.
 //
-// An event is found by its time and a hash of registry and id. As events arrive about in the
-// order of their time, new keys are appended to the table. Keys that begin with a random id
-// would each change another page: that took 17 % of the processor time of an event.
+// The key of an event is its time and a hash of registry and id. Events arrive roughly in the
+// order of their times, so new keys are appended at the end of the table. If keys began with a
+// random id, each insert would change another page. That took 17 % of the processor time of an
+// event.
 //
-// The time is the registry's and can be wrong or missing. An event whose time is more than
-// timely from now is found by the hash alone: its key has the number of the epoch in which the
-// event arrived instead of a time. Two epochs are as long as recognizedFor, so a repeat's first
-// key is in the current epoch or in one of the two before.
+// The registry sets the time, which can be wrong or missing. If the time differs from now by
+// more than timely, the event is found by the hash alone: instead of the time, its key has the
+// number of the epoch in which the event arrived. Two epochs are as long as recognizedFor, so a
+// repeat's first key is in the current epoch or in one of the two before.
 const (
 	recognizedFor = 30 * 24 * time.Hour
 	timely        = recognizedFor + 24*time.Hour
@@ -41,9 +42,9 @@ type eventKey struct {
 	hash int64
 }
 
-// repeats finds events that are in the journal. It is used by one goroutine.
+// repeats finds events that are in the journal already. Only one goroutine uses a repeats.
 type repeats struct {
-	tidied clock.Span // holds for tidyEvery after the expired keys were deleted
+	tidied clock.Span // holds for tidyEvery after expired keys were deleted
 }
 
 // leaveOut stores the keys of events within tx. It returns the entries without events that are
@@ -109,8 +110,8 @@ func newEventKey(ctx context.Context, tx *sql.Tx, now time.Time, registry string
 	if ahead.Abs() <= timely && ahead < 24*time.Hour {
 		return key, nil
 	}
-	// It may have arrived when its time was not timely, or no longer be timely. A replica's clock
-	// may be ahead by an epoch.
+	// The event may have an earlier key by epoch, because its time was not timely when it first
+	// arrived or is no longer timely. epoch + 1 is for a replica whose clock was ahead.
 	earlier := []int64{epoch - 2, epoch - 1, epoch, epoch + 1}
 	if ahead.Abs() > timely {
 		key.at = epoch
@@ -123,8 +124,9 @@ func newEventKey(ctx context.Context, tx *sql.Tx, now time.Time, registry string
 	return key, err
 }
 
-// hashEvent returns a hash of an event's registry and id. It includes the registry's length, so
-// that no registry can choose an id that has the hash of another registry's event.
+// hashEvent returns a hash of an event's registry and id. The hash includes the length of the
+// registry's name, so that no registry can choose an id whose hash equals that of another
+// registry's event.
 func hashEvent(registry, id string) int64 {
 	b := make([]byte, 0, 256)
 	b = binary.BigEndian.AppendUint64(b, uint64(len(registry)))
@@ -136,8 +138,9 @@ func hashEvent(registry, id string) int64 {
 
 func epochOf(now time.Time) int64 { return now.Unix() / int64(epochLength/time.Second) }
 
-// tidy deletes some of the keys that are not needed any more. The oldest ones that are needed are
-// of an event that arrived recognizedFor ago, when its time was already timely ago.
+// tidy deletes some of the keys that are no longer needed. The oldest key that is needed
+// belongs to an event that arrived recognizedFor ago, when the event's time was already timely
+// ago.
 func (r *repeats) tidy(ctx context.Context, tx *sql.Tx, now time.Time) error {
 	if r.tidied.Holds(now) {
 		return nil

@@ -33,7 +33,7 @@ func testJournalsThatShareADatabaseInterleaveWithoutGaps(t *testing.T, d storete
 		principal := &policy.Principal{Kind: policy.User, Name: fmt.Sprint("user", n)}
 		go func() {
 			for i := range each {
-				// All of them append each event. It is written once.
+				// All journals append each event, but each event is written once.
 				if err := j.Append(t.Context(), push(fmt.Sprint("e", i)), journal.Entry{Decision: decision(principal)}); err != nil {
 					done <- err
 					return
@@ -113,7 +113,7 @@ func testAppendTxIsKeptWithItsTransactionOrNotAtAll(t *testing.T, d storetest.Da
 	if !errors.Is(err, failure) {
 		t.Fatal(err)
 	}
-	// alice was inserted, but rolled back
+	// The insert of alice was rolled back.
 	if err := j.Append(t.Context(), journal.Entry{Decision: decision(alice)}); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func testFollowSeesWhatOtherProcessesAppend(t *testing.T, d storetest.Database) 
 	defer db.Close()
 	n := 0
 	reader, err := journal.New(db, journal.Options{Wait: func(ctx context.Context) error {
-		n++ // each time it waits, one more entry is appended
+		n++ // each Wait appends an entry
 		return writer.Append(ctx, push(fmt.Sprint("e", n)))
 	}})
 	if err != nil {
@@ -283,8 +283,9 @@ func testRepeatsAreRecognizedForThirtyDays(t *testing.T, d storetest.Database) {
 	}
 }
 
-// A replica whose clock is ahead records an event in the next epoch. The same event is a repeat
-// for a replica with a correct clock, and after the clock is corrected.
+// A replica whose clock is ahead records an event in the next epoch. The same event is
+// recognized as a repeat by a replica with a correct clock, and by the first replica after its
+// clock is corrected.
 func TestARepeatIsRecognizedAfterAClockWasAhead(t *testing.T) {
 	storetest.Each(t, testARepeatIsRecognizedAfterAClockWasAhead)
 }
@@ -305,8 +306,8 @@ func testARepeatIsRecognizedAfterAClockWasAhead(t *testing.T, d storetest.Databa
 	}
 }
 
-// A registry's clock may be wrong by any time, and it may send no time. A repeat is found within
-// 30 days, and its key is deleted later.
+// A registry's clock can be wrong by any time, or the registry sends no time. A repeat is found
+// within 30 days, and its key is deleted later.
 func TestPropertyRepeatsAreRecognizedWhateverTheRegistrysClock(t *testing.T) {
 	const day = 24 * time.Hour
 	c := clocktest.New(noon)

@@ -102,7 +102,8 @@ func hasEvent(ctx context.Context, tx *sql.Tx, hash int64, at []int64) (found bo
 	return found, err
 }
 
-// deleteEvents deletes up to limit keys with a time between two, and returns how many.
+// deleteEvents deletes up to limit keys whose time is between from and until, and returns how
+// many it deleted.
 func deleteEvents(ctx context.Context, tx *sql.Tx, from, until int64, limit int) (int64, error) {
 	result, err := tx.ExecContext(ctx, `
 		DELETE FROM journal_events WHERE (at, hash) IN (
@@ -156,8 +157,8 @@ func selectBlocksBack(ctx context.Context, q store.Querier, position Position, l
 	return blocks, rows.Err()
 }
 
-// selectBlocksOf returns the positions of the blocks that may contain an id of a millisecond
-// between two and whose latest id is at most slack milliseconds later.
+// selectBlocksOf returns the positions of the blocks that may contain an id with a time from
+// from to to. It skips blocks whose latest id is more than slack milliseconds later than to.
 func selectBlocksOf(ctx context.Context, q store.Querier, from, to, slack int64) (firsts []Position, err error) {
 	rows, err := q.QueryContext(ctx, `
 		SELECT first FROM journal_blocks
@@ -176,8 +177,8 @@ func selectBlocksOf(ctx context.Context, q store.Querier, from, to, slack int64)
 	return firsts, rows.Err()
 }
 
-// selectFirstSince returns the position of the first block with an id of that millisecond or
-// later, or sql.ErrNoRows.
+// selectFirstSince returns the position of the first block that has an id with this time or a
+// later time, or sql.ErrNoRows.
 func selectFirstSince(ctx context.Context, q store.Querier, millisecond int64) (first Position, err error) {
 	err = q.QueryRowContext(ctx, `
 		SELECT first FROM journal_blocks WHERE latest >= $1 ORDER BY latest, first LIMIT 1`, millisecond).Scan(&first)

@@ -19,8 +19,9 @@ const (
 //
 //	decision alice pull,push on team/app at r: granted pull (rule "devs"), refused push (no rule)
 //
-// Foreign text is quoted and escaped unless it is plain. So the summary stays one line and
-// cannot control a terminal. It has no time, id or position, and at most a few KiB.
+// Text from clients and registries is quoted and escaped, unless it is a plain word. So the
+// summary stays one line and cannot control a terminal. A summary does not contain the entry's
+// time, id and position, and has at most a few KiB.
 func (e Entry) Summary() string { return string(e.AppendSummary(make([]byte, 0, 160))) }
 
 // AppendSummary appends Summary to b.

@@ -12,14 +12,14 @@ type Verified struct {
 	First, Last Position // 0 if there are no entries
 	Blocks      int64
 	Entries     int64
-	// Hash is that of the last block. A copy stored elsewhere proves later that no entry up to
-	// it was changed.
+	// Hash is the hash of the last block. A copy of Hash that is stored elsewhere proves later
+	// that no entry up to Last was changed.
 	Hash [32]byte
 }
 
 // BrokenError is the first break in the chain of blocks.
 type BrokenError struct {
-	Block Position // of the first entry of the block
+	Block Position // position of the block's first entry
 	Why   string
 }
 
@@ -29,11 +29,12 @@ func (e *BrokenError) Error() string {
 
 // Verify checks the chain from the block that holds a position to the end. It fails with a
 // *BrokenError if a block is missing or was changed, or refers to a principal that is missing
-// or was changed. The block before the first one is trusted: from 0 that is the beginning of
-// the journal, or of what was not deleted by age.
+// or was changed. Verify trusts the hash that the first checked block has of its predecessor.
+// From position 0, the first checked block is the oldest block that was not deleted by age.
 func (j *Journal) Verify(ctx context.Context, from Position) (Verified, error) {
 	var v Verified
-	// Read the head first: blocks written meanwhile follow it.
+	// Read the head first: blocks that are written during the check are after the head and are
+	// not checked.
 	head, err := selectHead(ctx, j.db.Read())
 	if err != nil {
 		return v, fmt.Errorf("verifying the journal: %w", err)

@@ -20,7 +20,7 @@ func run(statements string) func(*sql.Tx) error {
 	}
 }
 
-// edit returns a function that replaces bytes in a column of a row.
+// edit returns a function that replaces the text old by the text with in a column of a row.
 func edit(table, column, where, old, with string) func(*sql.Tx) error {
 	return func(tx *sql.Tx) error {
 		var content []byte

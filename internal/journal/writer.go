@@ -24,7 +24,7 @@ type writer struct {
 	*Journal
 	builder  *builder
 	reported int64      // lost entries that are recorded in the journal
-	noted    clock.Span // holds for reportEvery after they were last recorded
+	noted    clock.Span // holds for reportEvery after losses were last recorded
 	failures loglimit.Limit
 }
 
@@ -45,7 +45,7 @@ func (j *Journal) run(ctx context.Context) {
 		if b.closed {
 			return
 		}
-		clear(b.entries[:cap(b.entries)]) // release what they point to
+		clear(b.entries[:cap(b.entries)]) // release the memory that entries point to
 		clear(b.waiters)
 		spare = b
 		if cap(spare.entries) > 2*maxBlockEntries && len(b.entries) < maxBlockEntries {
@@ -84,7 +84,7 @@ func (w *writer) commit(ctx context.Context, b *batch) {
 		w.stats.Written += int64(len(kept))
 		w.stats.Repeats += int64(len(b.entries) - len(kept))
 		if w.builder.rewound > 0 {
-			w.stats.Repeats++ // the entry about the loss is in kept, but was not queued
+			w.stats.Repeats++ // the entry about the loss was written, but not queued
 		}
 		w.stats.LastCommit = w.o.Now()
 	} else {

@@ -20,18 +20,18 @@ var errPolicyStale = errors.New("rights are being changed")
 const maxAttempts = 5
 
 // change runs f in a transaction, journals the change, and then activates it. f checks the
-// actor's rights. It is called again if the policy in memory was not the latest: the actor may
-// have lost a right a moment ago. If f returns no change, nothing was done.
+// actor's rights. change calls f again if the policy in memory was not the latest, because the
+// actor could have lost a right a moment ago. If f returns no change, nothing was changed.
 //
-// A transaction that also changes another topic locks that one first, as every transaction that
-// writes both does.
+// If the transaction also changes another topic, change locks the other topic first. Every
+// transaction that writes both topics uses this order.
 func (b *Rulebook) change(ctx context.Context, by admin.Actor, f func(*sql.Tx) (*journal.Change, error), locked ...string) error {
 	if by.Restricted() {
 		return admin.ErrRestricted
 	}
 	topics := append(locked, topic)
 	for try := 1; ; try++ {
-		var changes int64 // the counter with which the change is visible
+		var changes int64 // the value of the counter after this change
 		err := b.writer.Change(ctx, topics[0], by, func(tx *sql.Tx) (*journal.Change, error) {
 			if err := b.bump(ctx, tx, topics[1:]...); err != nil {
 				return nil, err
@@ -55,7 +55,7 @@ func (b *Rulebook) change(ctx context.Context, by admin.Actor, f func(*sql.Tx) (
 			}
 			return c, err
 		})
-		// Also after an error, because a failed commit may have been stored.
+		// Refresh after an error too, because a commit that failed may have been stored.
 		if failed := b.refresh(ctx, changes); failed != nil && ctx.Err() == nil {
 			b.o.Log.Warn("a change is not yet in force here", "error", failed)
 		}
@@ -77,18 +77,18 @@ func (b *Rulebook) bump(ctx context.Context, tx *sql.Tx, topics ...string) error
 	return nil
 }
 
-// policyStale reports whether rights over Tidewaiter may have changed since the policy in memory
-// was compiled. It is false for operators, whose rights do not depend on it, and if no policy
-// was loaded yet.
+// policyStale reports whether rights over Tidewaiter may have changed since the policy in
+// memory was compiled. It returns false for operators, whose rights do not depend on the
+// policy, and if no policy was loaded yet.
 func (b *Rulebook) policyStale(by admin.Actor, now counters) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !by.IsOperator() && b.known != nil && b.known.rights != now.rights
 }
 
-// altersRights reports whether a change may change rights over Tidewaiter. Unknown actions may.
-// Most changes that owners make in their namespaces do not, so they cause no new checks of other
-// actors.
+// altersRights reports whether a change can alter rights over Tidewaiter. For unknown actions
+// it returns true. Most changes that owners make in their namespaces do not alter rights, so
+// they cause no new checks of other actors.
 func altersRights(c *journal.Change) bool {
 	switch c.Action {
 	case "namespace.set", "namespace.role.add", "namespace.role.set", "namespace.role.delete":
@@ -108,8 +108,8 @@ func aboutTidewaiter(side map[string]any) bool {
 	return written && (!known || words["tidewaiter"] != nil)
 }
 
-// requireRight returns an error unless the actor has a right. An actor that may not even see the
-// object gets ErrNotFound.
+// requireRight returns an error unless the actor has a right. If the actor may not even read
+// the object, the error is ErrNotFound.
 func (b *Rulebook) requireRight(by admin.Actor, right string, actions scope.Actions) error {
 	switch {
 	case b.May(by, right, actions):

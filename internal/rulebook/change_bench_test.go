@@ -53,8 +53,8 @@ func BenchmarkChange(b *testing.B) {
 	}
 }
 
-// BenchmarkChangesOfMany is the same by 16 owners at a time, with cooldowns. It reports the number
-// of policies per change.
+// BenchmarkChangesOfMany measures the same for 16 concurrent owners, with cooldowns. It reports
+// the number of policies per change.
 func BenchmarkChangesOfMany(b *testing.B) {
 	d := large(b)
 	before := d.policies()

@@ -8,8 +8,9 @@ import (
 )
 
 // unreadable is a condition in the database that cannot be compiled, because another version of
-// Tidewaiter stored it. It fails for every request: an allow rule with it never matches, and a
-// deny rule always does. So the other rules can still be compiled into a policy.
+// Tidewaiter stored it. The condition fails for every request: an allow rule with it never
+// matches, and a deny rule with it always matches. So the other rules can still be compiled
+// into a policy.
 type unreadable struct {
 	text string
 	err  error

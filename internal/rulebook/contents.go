@@ -18,8 +18,8 @@ type contents struct {
 	sharedRoles []Role // of the whole database, sorted by name
 	namespaces  []*namespace
 
-	roles          roles         // named, as policy knows them
-	rules          []policy.Rule // storedRules, for policy
+	roles          roles         // by name, in the form that package policy uses
+	rules          []policy.Rule // storedRules, in the form that package policy uses
 	namespaceRules []policy.Rule // rules of namespaces, sorted by name
 }
 
@@ -32,8 +32,9 @@ type namespace struct {
 }
 
 // compile converts the rows into roles and rules. An error means that another version of
-// Tidewaiter stored something that this version does not know. It cannot be skipped, because it
-// may be a deny. A rule whose condition cannot be compiled gets one that always fails.
+// Tidewaiter stored a row that this version cannot read. Such a row cannot be skipped, because
+// it may be a deny rule. A rule whose condition cannot be compiled gets a condition that always
+// fails.
 func (c *contents) compile(when func(string) (policy.Condition, error)) error {
 	c.roles = make(roles, len(c.sharedRoles))
 	for i := range c.sharedRoles {
@@ -103,8 +104,8 @@ func (c *contents) namespace(n *namespace) error {
 	return nil
 }
 
-// role finds the role of a member: a built-in one, one of the namespace, or a shared one. Only
-// its actions on repositories count.
+// role finds the role of a member: a built-in role, a role of the namespace, or a shared role.
+// Only the role's actions on repositories count.
 func (n *namespace) role(name string, forAll []Role) (Role, bool) {
 	if actions := builtInRole(name); actions != 0 {
 		return Role{Name: name, Actions: actions}, true

@@ -15,9 +15,9 @@ import (
 
 var errFault = errors.New("on purpose")
 
-// Faults in pairs: the write failed; the write was stored but reported as failed. Either all of a
-// change is stored with its journal entry and in force, or nothing is. Deletions come last, since
-// the other changes need what they delete.
+// Faults in pairs: the write failed; the write was stored but reported as failed. Either the
+// whole change is stored with its journal entry and in force, or no part of it. Deletions come
+// last, because the other changes need the deleted objects.
 func TestWritesAreAtomic(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -42,7 +42,7 @@ func TestWritesAreAtomic(t *testing.T) {
 		thawed.Repositories = []string{"library/old/**"}
 		for _, write := range []struct {
 			name   string
-			policy bool // whether the policy is another one then
+			policy bool // whether the change results in another policy
 			do     func() error
 		}{
 			{"AddRule", true, func() error {

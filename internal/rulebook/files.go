@@ -18,24 +18,25 @@ import (
 )
 
 const (
-	systemActor = "tidewaiter" // the actor of changes that nobody makes through Tidewaiter
+	systemActor = "tidewaiter" // the actor of changes that were not made through Tidewaiter
 	loadAction  = "policy.load"
 )
 
 const (
 	// recordTimeout is how long a start or a reload waits until the files are recorded.
 	recordTimeout = 5 * time.Second
-	// maxNames is the maximum number of names in each list of an entry. All rules may be new, and
-	// the size of a journal block is limited.
+	// maxNames is the maximum number of names in each list of an entry. Without it, an entry
+	// about many new rules would exceed the size of a journal block.
 	maxNames = 50
 	// maxTargets is the maximum number of files in the target of an entry.
 	maxTargets = 3
 )
 
-// RecordFiles journals that the rules of files have come into force, unless the database already
-// has them recorded. So a restart adds no entry, and replicas with the same files add one. A
-// failed write is repeated while Run runs. The entry has the digests of the old and the new
-// files (Files.ID), and the names of roles and rules that were added, changed and removed.
+// RecordFiles journals that the rules of files have come into force. It does nothing if these
+// files are recorded in the database already. So a restart adds no entry, and replicas with the
+// same files add one entry together. A failed write is repeated while Run runs. The entry has
+// the digests of the old and the new files (Files.ID), and the names of roles and rules that
+// were added, changed and removed.
 func (b *Rulebook) RecordFiles(ctx context.Context) {
 	b.mu.Lock()
 	files, at := b.files, b.waitSince
@@ -83,7 +84,7 @@ func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string,
 	last, err := admin.OrNotFound(store.Text(b.o.DB.Read().QueryRowContext(ctx, "SELECT digest FROM rulebook_files WHERE one = 1")))
 	switch {
 	case errors.Is(err, admin.ErrNotFound) && len(files.Source.Rules)+len(files.Source.Roles) == 0:
-		return nil // all rules are in the database, and always were
+		return nil // there are no rules in files, and there never were
 	case err != nil && !errors.Is(err, admin.ErrNotFound):
 		return err
 	case last == files.ID:
@@ -161,7 +162,7 @@ func filesChange(before, after storedSource) *journal.Change {
 		}
 	}
 	if len(affected)+len(rolesAdded)+len(rolesChanged)+len(rolesRemoved) == 0 {
-		to["reordered"] = true // it only affects which of several rules a decision names
+		to["reordered"] = true // the order only affects which of several rules a decision names
 	}
 	name("added", added)
 	name("changed", changed)
@@ -181,7 +182,8 @@ func filesChange(before, after storedSource) *journal.Change {
 	return &journal.Change{Actor: systemActor, Action: loadAction, Target: target, To: to}
 }
 
-// difference returns the names that are only after, in both with other values, and only before.
+// difference returns three lists of names: those that only after has, those whose values
+// differ, and those that only before has.
 func difference[T any](before, after map[string]T, equal func(a, b T) bool) (added, changed, removed []string) {
 	for name, now := range after {
 		if then, ok := before[name]; !ok {
@@ -198,7 +200,7 @@ func difference[T any](before, after map[string]T, equal func(a, b T) bool) (add
 	return added, changed, removed
 }
 
-// content returns the rule as text without its place.
+// content returns the rule as text, without the file and line.
 func (r *shortRule) content() string {
 	bare := *r
 	bare.File, bare.Line = "", 0

@@ -31,8 +31,7 @@ func in(file string, line int, name, repository string) policy.Rule {
 	return policy.Rule{Name: name, Subjects: []string{"anyone"}, Names: []string{repository}, Actions: scope.Pull, Origin: policy.Origin{File: file, Line: line}}
 }
 
-// loads returns the journal entries about rules of files, without the digests. It fails if these
-// are not the wanted ones.
+// loads returns the journal entries about rules of files, without their digests.
 func (d *harness) loads() (list []journal.Change) {
 	d.t.Helper()
 	for e, err := range d.journal.Read(d.t.Context(), 0) {
@@ -101,7 +100,8 @@ func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
 			if err := d.Reload(ctx, step.files, func(*policy.Policy) {}); err != nil {
 				t.Fatal(err)
 			}
-			// This process again, another one that starts, and several at the same time.
+			// The same files are recorded again: by this process, by another process that
+			// starts, and by several processes at the same time.
 			d.RecordFiles(ctx)
 			var replicas sync.WaitGroup
 			for range 2 {
@@ -185,8 +185,8 @@ func TestRecordOfFilesIsBounded(t *testing.T) {
 	}
 }
 
-// A failed write is repeated until it succeeds. There is one entry, also if the write was stored
-// but reported as failed.
+// A failed write is repeated until it succeeds. There is only one entry, even if the write was
+// stored but reported as failed.
 func TestRecordOfFilesIsRepeated(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		d := openHarness(t, storetest.SQLite().Ready(t), written(t, nil, in("a.yaml", 1, "a", "a")))

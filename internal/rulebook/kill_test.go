@@ -27,8 +27,8 @@ func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 		for life, n := range rand.Perm(len(kinds)) {
 			acknowledged.Kill(t, kinds[n], "RULEBOOK_TEST_URL="+url, fmt.Sprintf("RULEBOOK_TEST_LIFE=%d", life))
 			harness := newHarness(t, url) // the stored rules compile
-			// The database may still be working for the killed process. All writes queue for the
-			// journal's head, so this one comes after it.
+			// The database may still be working for the killed process. All writes wait for the
+			// lock on the journal's head, so this write runs after the killed process's.
 			ok[rulebook.Role](t)(harness.AddRole(t.Context(), operator, "", rulebook.Role{Name: fmt.Sprintf("after%d", life), Actions: scope.Pull}))
 			harness.checkTables(fmt.Sprintf("life %d, killed during %s", life, kinds[n]), acknowledged)
 			if t.Failed() {
@@ -111,7 +111,8 @@ func canonical(t testing.TB, words any) string {
 	return string(text)
 }
 
-// projection is the rulebook as the journal records it. All tables could be rebuilt from it.
+// projection is the rulebook as the journal records it. All tables could be rebuilt from the
+// journal.
 type projection struct {
 	rules, roles map[string]*storedContent // by id
 	namespaces   map[string]*namespaceRow  // by name

@@ -26,8 +26,8 @@ var kinds = []string{
 	"user.delete",
 }
 
-// killed runs the process that is killed, and reports whether this process is one. It runs a
-// rulebook, and workers that change it until then.
+// killed reports whether this process is one that the test kills. In such a process, it runs a
+// rulebook, and workers that change the rulebook until the process is killed.
 func killed() bool {
 	url := os.Getenv("RULEBOOK_TEST_URL")
 	if url == "" {
@@ -56,7 +56,7 @@ func work(ctx context.Context, url, life string) error {
 	if err != nil {
 		return err
 	}
-	b.SetWait(func(context.Context, time.Duration) error { return nil }) // as many writes as can be
+	b.SetWait(func(context.Context, time.Duration) error { return nil }) // no cooldown
 	if err := b.Load(ctx); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func work(ctx context.Context, url, life string) error {
 	for n := range cap(failed) - 1 {
 		w := &worker{Worker: storetest.NewWorker(life, n), Rulebook: b, accounts: a}
 		w.by = admin.Operator(w.Name)
-		if n == 1 { // who is judged by the policy
+		if n == 1 { // an actor whose rights depend on the policy
 			w.by = actor(w.Name, admin.Administrators)
 		}
 		go func() {
@@ -123,7 +123,7 @@ func (w *worker) cycle(ctx context.Context, name string) {
 	w.Write("namespace.role.delete", func() error { return w.DeleteRole(ctx, w.by, team, "cleaner", 0) })
 	w.Write("namespace.member.remove", func() error { return second(w.RemoveMember(ctx, w.by, team, "user:bob", 0)) })
 	w.Write("namespace.role.add", func() error {
-		// It is deleted with the namespace.
+		// This role is deleted with the namespace.
 		return second(w.AddRole(ctx, w.by, team, rulebook.Role{Name: "reviewer", Actions: scope.Pull}))
 	})
 	w.Write("namespace.set", func() error { return second(w.SetVisibility(ctx, w.by, team, rulebook.Internal, 0)) })
@@ -136,7 +136,7 @@ func (w *worker) cycle(ctx context.Context, name string) {
 	w.Write("rule.add", func() error {
 		return second(w.AddRule(ctx, w.by, rulebook.Content{Name: name, Effect: rulebook.Deny, Repositories: []string{name}, Actions: []string{"push"}}))
 	})
-	w.Write("namespace.add", func() error { // it inherits nothing from the deleted one
+	w.Write("namespace.add", func() error { // the new namespace inherits nothing
 		return second(w.AddNamespace(ctx, w.by, rulebook.NewNamespace{Name: team, Owners: []string{"user:" + name}}))
 	})
 	w.member(ctx, team, "group:dev", rulebook.Writer)

@@ -9,16 +9,17 @@ import (
 
 // After compiling, wait cooldownFactor × the compile time before compiling again, at most
 // maxCooldown. Changes during the cooldown come into force together. So a continuous stream of
-// changes uses a third of a processor. A policy of 100,000 rules uses about half of one, because
-// maxCooldown shortens its cooldown: replicas must apply a change within two seconds, which
-// include up to one second until they notice it (store.Watch), the cooldown, and compiling. The
-// cooldown of a small policy is not noticeable.
+// changes uses a third of a processor. For a policy of 100,000 rules, changes use about half of
+// a processor, because maxCooldown shortens the cooldown. Replicas must apply a change within
+// two seconds. This time includes up to one second until they notice the change (store.Watch),
+// the cooldown, and compiling. The cooldown of a small policy is not noticeable.
 const (
 	cooldownFactor = 2
 	maxCooldown    = 500 * time.Millisecond
 )
 
-// compileLimiter lets one goroutine at a time compile a policy, with a cooldown between.
+// compileLimiter lets one goroutine at a time compile a policy, with a cooldown between two
+// compilations.
 type compileLimiter struct {
 	taken chan struct{}                              // full while a goroutine holds the limiter
 	until time.Time                                  // end of the cooldown; owned by the holder

@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// hold blocks compiling until the test releases it.
+// block blocks compiling until the test calls release.
 func (d *harness) block() (release func()) {
 	held := make(chan struct{})
 	release = sync.OnceFunc(func() { close(held) })
@@ -69,8 +69,8 @@ func TestChangesAreCollected(t *testing.T) {
 	})
 }
 
-// The first change is in force at once. The cooldown after it is short for a small policy, and
-// never so long that replicas apply a change too late.
+// The first change is in force at once. The following cooldown is short for a small policy. It
+// is never so long that replicas apply a change too late.
 func TestCooldownDependsOnCompileTime(t *testing.T) {
 	d := newHarness(t, storetest.SQLite().Ready(t))
 	var rests []time.Duration
@@ -88,8 +88,8 @@ func TestCooldownDependsOnCompileTime(t *testing.T) {
 	}
 }
 
-// A call that changes nothing compiles no policy in any process, also if an owner repeats it in a
-// loop.
+// A call that changes nothing compiles no policy in any process, even if an owner repeats the
+// call in a loop.
 func TestUnchangedObjectsCompileNoPolicy(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -115,7 +115,7 @@ func (d *harness) counted(topic string) (n int) {
 }
 
 // A check of rights waits for a new policy only if a change may have altered rights. Other
-// changes, such as new readers of a namespace, delay nobody.
+// changes, such as new readers of a namespace, do not delay a check.
 func TestOnlyChangesOfRightsDelayOthers(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -171,8 +171,8 @@ func TestOnlyChangesOfRightsDelayOthers(t *testing.T) {
 	})
 }
 
-// An owner can make changes while another replica adds and removes readers and no policy can be
-// compiled here.
+// An owner can make changes although no policy can be compiled in this process while another
+// replica adds and removes readers.
 func TestReadersOfOtherReplicasDelayNoOwner(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -213,7 +213,7 @@ func TestChangeFailsWithoutTheLatestPolicy(t *testing.T) {
 		if n < 2 {
 			t.Error("the check of rights was not repeated")
 		}
-		_, err = d.SetVisibility(ctx, operator, "team", rulebook.Public, 0) // whom nobody judges
+		_, err = d.SetVisibility(ctx, operator, "team", rulebook.Public, 0) // needs no policy
 		wants(t, err, nil)
 	})
 }

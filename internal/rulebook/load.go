@@ -10,18 +10,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// topic is the database's counter of all changes of the rulebook. rightsTopic counts those that
-// may change rights over Tidewaiter.
+// topic is the database's counter of all changes of the rulebook. rightsTopic counts only the
+// changes that can alter rights over Tidewaiter.
 const (
 	topic       = "rulebook"
 	rightsTopic = "rulebook.rights"
 )
 
-// readTimeout is how long Reload waits for the database before it uses what was read last.
+// readTimeout is how long Reload waits for the database before it uses the content that was
+// read last.
 const readTimeout = 10 * time.Second
 
-// Load reads the database and compiles the first policy. The error is that of the database, or
-// Conflicts; there is no policy then.
+// Load reads the database and compiles the first policy. The error is from the database, or is
+// Conflicts. After an error there is no policy.
 func (b *Rulebook) Load(ctx context.Context) error {
 	if err := b.limiter.acquire(ctx); err != nil {
 		return err
@@ -40,9 +41,9 @@ func (b *Rulebook) Load(ctx context.Context) error {
 }
 
 // Reload compiles a policy of new files and the current database. It calls swap with the new
-// policy before the policy is visible, and nothing else is activated meanwhile. On an error,
-// swap is not called and nothing changes. If the database does not answer, Reload uses what was
-// read last.
+// policy before the policy is visible. No other policy is activated during this call. On an
+// error, Reload does not call swap and nothing changes. If the database does not answer, Reload
+// uses the content that was read last.
 func (b *Rulebook) Reload(ctx context.Context, files Files, swap func(*policy.Policy)) error {
 	if err := b.limiter.acquire(ctx); err != nil {
 		return err
@@ -68,7 +69,7 @@ func (b *Rulebook) Reload(ctx context.Context, files Files, swap func(*policy.Po
 }
 
 // Run applies changes that others make in the database, and stores the versions of the policy.
-// It returns the error of ctx when ctx ends. Several calls may run at once.
+// It returns the error of ctx when ctx ends. Several calls can run at the same time.
 func (b *Rulebook) Run(ctx context.Context) error {
 	if b.o.DB == nil {
 		<-ctx.Done()
@@ -103,16 +104,16 @@ func (b *Rulebook) Run(ctx context.Context) error {
 	})
 }
 
-// refresh compiles a new policy if the database has changed and the policy in force does not
-// contain that many changes. The error is that of the database. A policy that does not compile
-// is reported in Status.
+// refresh compiles a new policy if the policy in force was compiled before the counter of
+// changes reached the value changes. The error is from the database. A policy that does not
+// compile is reported in Status.
 func (b *Rulebook) refresh(ctx context.Context, changes int64) error {
 	if err := b.limiter.acquire(ctx); err != nil {
 		return err
 	}
 	defer b.limiter.release()
 	if b.known == nil || b.known.changes >= changes {
-		return nil // Load was not called yet, or another call has compiled it
+		return nil // Load was not called yet, or another call has compiled the changes
 	}
 	if stale, err := b.stale(ctx); err != nil || !stale {
 		return err
@@ -183,8 +184,8 @@ func compile(files Files, c *contents) (*policy.Policy, policy.Source, error) {
 	return p, source, err
 }
 
-// activate puts a policy into force. Callers that see b.known also see the policy that was
-// compiled from it.
+// activate puts a policy into force. A caller that sees the new value of b.known also sees the
+// policy that was compiled from it.
 func (b *Rulebook) activate(files Files, c *contents, p *policy.Policy, source policy.Source) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

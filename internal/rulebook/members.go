@@ -26,8 +26,8 @@ func (b *Rulebook) Members(ctx context.Context, by admin.Actor, namespace string
 		memberQuery+" WHERE subject > $1 AND namespace_id = $3 ORDER BY subject LIMIT $2", n.ID)
 }
 
-// SetMember gives a subject a role in a namespace, in place of its previous role. It succeeds if
-// the subject has the role already.
+// SetMember gives a subject a role in a namespace. The new role replaces the subject's previous
+// role. It succeeds if the subject has the role already.
 func (b *Rulebook) SetMember(ctx context.Context, by admin.Actor, namespace, subject, role string, version int64) (_ Namespace, err error) {
 	defer admin.Wrap(&err, "making %.80q a member of %.130q", subject, namespace)
 	subject = canonicalSubject(subject)
@@ -71,7 +71,7 @@ func (b *Rulebook) RemoveMember(ctx context.Context, by admin.Actor, namespace, 
 }
 
 // canonicalSubject returns a subject with a distinguished name in canonical spelling. So a
-// member has one role in a namespace, and loses it whatever the spelling in the call is.
+// member has only one role in a namespace, and can be removed by any spelling.
 func canonicalSubject(subject string) string {
 	kind, name, _ := strings.Cut(subject, ":")
 	if c := dn.Canonical(name); c != name {
@@ -80,9 +80,9 @@ func canonicalSubject(subject string) string {
 	return subject
 }
 
-// mayBeMember returns an error for subjects that the actor cannot make members. The robots of
-// another namespace are deleted with it, and a later robot may have the same name. So only
-// actors that may write all namespaces can add them.
+// mayBeMember returns an error for subjects that the actor cannot make members. Robots of
+// another namespace are deleted with that namespace, and a later robot can have the same name.
+// So only actors who may write all namespaces can add robots of another namespace.
 func (b *Rulebook) mayBeMember(by admin.Actor, subject, namespace string) error {
 	if err := checkSubject(subject); err != nil {
 		return err

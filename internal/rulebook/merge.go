@@ -55,8 +55,8 @@ func merge(files policy.Source, c *contents) (policy.Source, error) {
 	if len(wrong) > 0 {
 		return policy.Source{}, wrong
 	}
-	// Rules of namespaces and built-in rules get another name if theirs is taken: owners must not
-	// be able to block the policy.
+	// Rules of namespaces and built-in rules get another name if their name is taken. Otherwise
+	// owners could block the policy by the name of a namespace.
 	for _, list := range [...][]policy.Rule{c.namespaceRules, builtIn} {
 		for _, r := range list {
 			for name, n := r.Name, 2; taken[r.Name] != nil; n++ {

@@ -39,7 +39,7 @@ type Namespace struct {
 type NewNamespace struct {
 	Name       string
 	Visibility Visibility // "": Private
-	Owners     []string   // subjects; if empty, only actors that may write all namespaces manage it
+	Owners     []string   // subjects; empty: managed by those who may write all namespaces
 }
 
 // Member is a subject with a role in a namespace.
@@ -56,8 +56,8 @@ const (
 	maxRoles     = 100
 )
 
-// checkNamespace checks the name of a namespace: one or more path parts. The parts have no dots,
-// because a dot replaces the slash in the names of the namespace's robots. Otherwise two
+// checkNamespace checks the name of a namespace: one or more path parts. The parts have no
+// dots, because a dot replaces the slash in the names of the namespace's robots. With dots, two
 // namespaces could have a robot of the same name.
 func checkNamespace(name string) error {
 	invalid := func(format string, args ...any) error { return admin.Invalid("name", format, args...) }
@@ -83,7 +83,7 @@ func (v Visibility) check() error {
 	return nil
 }
 
-// RobotIn splits the name of a robot of a namespace: "shop.web.ci" is ci of shop/web. It is
+// RobotIn splits the name of a robot of a namespace: "shop.web.ci" is ci of shop/web. Ok is
 // false for robots that cannot belong to a namespace.
 func RobotIn(robot string) (namespace, name string, ok bool) {
 	dot := strings.LastIndexByte(robot, '.')

@@ -16,7 +16,7 @@ import (
 )
 
 // AddNamespace adds a namespace. The error is ErrExists if the name is in use, and InvalidError
-// if the namespace would be inside another or around one.
+// if the namespace would be inside another namespace or contain one.
 func (b *Rulebook) AddNamespace(ctx context.Context, by admin.Actor, n NewNamespace) (_ Namespace, err error) {
 	defer admin.Wrap(&err, "adding namespace %.130q", n.Name)
 	made := Namespace{Version: 1, Name: n.Name, Visibility: cmp.Or(n.Visibility, Private), Size: len(n.Owners)}
@@ -53,7 +53,8 @@ func (b *Rulebook) AddNamespace(ctx context.Context, by admin.Actor, n NewNamesp
 	return made, err
 }
 
-// checkOverlap returns an error if a namespace would be inside another or around one.
+// checkOverlap returns an error if a namespace would be inside another namespace or contain
+// one.
 func checkOverlap(ctx context.Context, tx *sql.Tx, name string) error {
 	names, err := store.Texts(ctx, tx, "SELECT name FROM namespaces WHERE name = $1 OR substr(name, 1, $2) = $3 ORDER BY name LIMIT 1", name, len(name)+1, name+"/")
 	for outer := name; err == nil && len(names) == 0; {
@@ -102,7 +103,7 @@ func (b *Rulebook) NamespaceOf(repository string) string {
 	}
 }
 
-// maySee returns an error unless the actor may see all namespaces or this one.
+// maySee returns an error unless the actor may read all namespaces or this namespace.
 func (b *Rulebook) maySee(by admin.Actor, name string) error {
 	if b.May(by, admin.RightNamespaces, scope.Read) {
 		return nil
@@ -116,8 +117,8 @@ func (b *Rulebook) Namespaces(ctx context.Context, by admin.Actor, page admin.Pa
 	all := b.May(by, admin.RightNamespaces, scope.Read)
 	size := page.Size() + 1
 	if !all {
-		// Read large pages: an actor that may see none of ten thousand namespaces would otherwise
-		// cause thousands of queries for one small page.
+		// Read large pages. With small pages, an actor who may see none of ten thousand
+		// namespaces would cause thousands of queries for one page.
 		size = max(size, 1000)
 	}
 	for after := page.After; ; {
@@ -155,7 +156,7 @@ func (b *Rulebook) SetVisibility(ctx context.Context, by admin.Actor, name strin
 }
 
 // changeNamespace changes a namespace or its roles or members, if the actor may write it. f
-// returns the change to journal, or nil if it changed nothing.
+// returns the change to journal, or nil if f changed nothing.
 func (b *Rulebook) changeNamespace(ctx context.Context, by admin.Actor, name string, version int64, f func(*sql.Tx, *Namespace) (*journal.Change, error)) (n Namespace, err error) {
 	err = b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
 		if err := b.requireRight(by, admin.RightNamespace+name, scope.Write); err != nil {
@@ -181,7 +182,7 @@ func (b *Rulebook) changeNamespace(ctx context.Context, by admin.Actor, name str
 func (b *Rulebook) DeleteNamespace(ctx context.Context, by admin.Actor, name string, version int64) (err error) {
 	defer admin.Wrap(&err, "deleting namespace %.130q", name)
 	if b.o.OnNamespaceDeleted != nil {
-		defer b.o.OnNamespaceDeleted() // also after an error: a failed commit may have been stored
+		defer b.o.OnNamespaceDeleted() // after an error too: a failed commit may have been stored
 	}
 	return b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
 		if err := b.requireRight(by, admin.RightNamespaces, scope.Write); err != nil {
@@ -209,11 +210,11 @@ func (b *Rulebook) DeleteNamespace(ctx context.Context, by admin.Actor, name str
 			}
 		}
 		return &journal.Change{Action: "namespace.delete", Target: name, From: map[string]any{"id": n.ID, "visibility": string(n.Visibility), "members": n.Size}}, nil
-	}, "accounts") // its robots are deleted too
+	}, "accounts") // the namespace's robots are deleted too
 }
 
-// removeRobotMembers removes the robots of a deleted namespace from other namespaces: a new
-// namespace of that name could have robots with the same names.
+// removeRobotMembers removes the robots of a deleted namespace from other namespaces. Otherwise
+// a new namespace of the same name could have robots that inherit their memberships.
 func (b *Rulebook) removeRobotMembers(ctx context.Context, tx *sql.Tx, namespace string) error {
 	prefix := "robot:" + strings.ReplaceAll(namespace, "/", ".") + "."
 	subjects, err := store.Texts(ctx, tx, "SELECT DISTINCT subject FROM namespace_members WHERE substr(subject, 1, $1) = $2", len(prefix), prefix)

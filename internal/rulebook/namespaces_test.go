@@ -65,7 +65,7 @@ func TestOwnersManageTheirNamespace(t *testing.T) {
 			t.Error(diff, next, err)
 		}
 
-		// She is no longer an owner, at once.
+		// Olga is no longer an owner as soon as the call returns.
 		ok[rulebook.Namespace](t)(d.SetMember(ctx, olga, "team", "user:olga", rulebook.Reader, 0))
 		_, err = d.SetMember(ctx, olga, "team", "user:olga", rulebook.Owner, 0)
 		wants(t, err, admin.ErrNotFound)
@@ -78,7 +78,7 @@ func TestOwnerIsCheckedByTheLatestPolicy(t *testing.T) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
 		other := openHarness(t, d.url, file())
-		if err := other.Load(ctx); err != nil { // and does not run
+		if err := other.Load(ctx); err != nil { // without Run, so it notices no changes
 			t.Fatal(err)
 		}
 		ok[rulebook.Namespace](t)(d.RemoveMember(ctx, operator, "team", "user:olga", 0))
@@ -87,7 +87,8 @@ func TestOwnerIsCheckedByTheLatestPolicy(t *testing.T) {
 	})
 }
 
-// A group of a directory is one member, whatever spelling of its DN is added and removed.
+// A group of a directory is one member, even if different spellings of its DN are added and
+// removed.
 func TestSpellingsOfAMemberAreOneMember(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -107,7 +108,7 @@ func TestSpellingsOfAMemberAreOneMember(t *testing.T) {
 	})
 }
 
-// A namespace is neither inside another nor around one, and its name is canonical.
+// No namespace is inside another one, and the names of namespaces are canonical.
 func TestNamespacesDoNotOverlap(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -136,8 +137,9 @@ func TestNamespacesDoNotOverlap(t *testing.T) {
 	})
 }
 
-// Harbor: a token outlived its deleted and re-created project. A namespace inherits nothing from a
-// deleted one of the same name, and the members of that one have no rights in it.
+// Harbor: a token outlived its deleted and re-created project. A namespace inherits nothing
+// from a deleted namespace of the same name. Members of the deleted namespace have no rights in
+// the new one.
 func TestNamespaceInheritsNothingFromADeletedOne(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -237,7 +239,8 @@ func (d *harness) randomWrite(t *rapid.T, by admin.Actor, namespace string) erro
 }
 
 // No change by an owner alters a decision about a name outside the namespace, or a right over
-// Tidewaiter other than over the namespace. Nobody has more rights in it than its owners.
+// Tidewaiter other than over the namespace. Nobody has more rights in the namespace than its
+// owners.
 func TestOwnersChangeOnlyTheirNamespace(t *testing.T) {
 	d := newHarness(t, storetest.SQLite().Ready(t))
 	team(t, d, "team", "user:olga")
@@ -266,7 +269,7 @@ func TestOwnersChangeOnlyTheirNamespace(t *testing.T) {
 	}
 	before := outside()
 	rapid.Check(t, func(t *rapid.T) {
-		// A change that she may make, so that there is always one.
+		// Olga may always make this change, so there is at least one.
 		visibility := rapid.SampledFrom([]rulebook.Visibility{rulebook.Public, rulebook.Private}).Draw(t, "at first")
 		ok[rulebook.Namespace](d.t)(d.SetVisibility(d.t.Context(), actor("olga"), "team", visibility, 0))
 		for range 5 {

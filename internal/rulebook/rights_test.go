@@ -93,7 +93,7 @@ func agree(t *testing.T, b *rulebook.Rulebook, who *policy.Principal, asked scop
 	whatCan := rights.Allows(r, asked) == asked.Actions
 	whoCan := ask.WhoCan(p, r.Registry, asked)[0].Covers(r)
 	if len(who.Limits) > 0 {
-		whoCan = may // it is about people, whatever they sign in with
+		whoCan = may // who-can ignores restrictions of credentials
 	}
 	if explained != may || whatCan != may || whoCan != may {
 		t.Errorf("%s with the groups %v: %s: May says %t, explain %t, what-can %t, who-can %t", who, who.Groups, asked, may, explained, whatCan, whoCan)
@@ -104,7 +104,7 @@ func agree(t *testing.T, b *rulebook.Rulebook, who *policy.Principal, asked scop
 func TestBuiltInRules(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		written := freeze()
-		written.Name = admin.Auditors // which keeps the policy from nothing
+		written.Name = admin.Auditors // the name of a built-in rule may be used
 		ok[rulebook.Rule](t)(d.AddRule(t.Context(), operator, written))
 		var told []string
 		for _, action := range []scope.Actions{scope.Read, scope.Write} {

@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Role is a role of the database, either shared or of one namespace.
+// Role is a role of the database. It either belongs to one namespace or is shared by all.
 type Role struct {
 	ID       string
 	Version  int64
@@ -18,7 +18,7 @@ type Role struct {
 	Changed  time.Time
 	Name     string
 	Actions  scope.Actions
-	Lifetime time.Duration // maximum lifetime of tokens with a grant by it; 0: no limit
+	Lifetime time.Duration // maximum lifetime of tokens with a grant by the role; 0: no limit
 
 	Unchanged bool // SetRole changed nothing, because the role is equal
 }
@@ -44,10 +44,10 @@ func builtInRole(name string) scope.Actions {
 	return 0
 }
 
-// roles maps names to roles, as policy.Compile takes them.
+// roles maps names to roles, in the form of policy.Source.
 type roles = map[string]policy.Role
 
-// compiled returns the role for policy.
+// compiled returns the role in the form that package policy uses.
 func (r *Role) compiled() policy.Role { return policy.Role{Actions: r.Actions, Lifetime: r.Lifetime} }
 
 const maxName = 64

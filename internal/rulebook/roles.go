@@ -16,7 +16,8 @@ import (
 )
 
 // AddRole adds a role to a namespace, or a shared role if namespace is "". The error is
-// ErrExists if the database, or a file for a shared role, already has the name.
+// ErrExists if the database already has a role of this name. For a shared role, the name must
+// not be in a file either.
 func (b *Rulebook) AddRole(ctx context.Context, by admin.Actor, namespace string, role Role) (_ Role, err error) {
 	defer admin.Wrap(&err, "adding role %.80q", role.Name)
 	r := Role{Version: 1, Name: role.Name, Actions: role.Actions, Lifetime: role.Lifetime}
@@ -92,7 +93,7 @@ func (b *Rulebook) DeleteRole(ctx context.Context, by admin.Actor, namespace, na
 	})
 }
 
-// Role returns a role of a namespace, or a shared one if namespace is "".
+// Role returns a role of a namespace, or a shared role if namespace is "".
 func (b *Rulebook) Role(ctx context.Context, by admin.Actor, namespace, name string) (_ Role, err error) {
 	defer admin.Wrap(&err, "looking up role %.80q", name)
 	in, err := b.rolesOf(ctx, by, namespace)
@@ -102,8 +103,8 @@ func (b *Rulebook) Role(ctx context.Context, by admin.Actor, namespace, name str
 	return findRole(ctx, b.o.DB.Read(), in, name)
 }
 
-// Roles returns the roles of a namespace, or the shared ones if namespace is "", sorted by name,
-// and where the next page begins.
+// Roles returns the roles of a namespace, or the shared roles if namespace is "", sorted by
+// name, and where the next page begins.
 func (b *Rulebook) Roles(ctx context.Context, by admin.Actor, namespace string, page admin.Page) (list []Role, next string, err error) {
 	defer admin.Wrap(&err, "listing roles")
 	in, err := b.rolesOf(ctx, by, namespace)
@@ -123,11 +124,11 @@ func (b *Rulebook) rolesOf(ctx context.Context, by admin.Actor, namespace string
 	return n.ID, err
 }
 
-// changeRole changes a shared role, or a role of a namespace, which raises the namespace's
-// version.
+// changeRole changes a shared role or a role of a namespace. Changing a role of a namespace
+// raises the namespace's version.
 func (b *Rulebook) changeRole(ctx context.Context, by admin.Actor, namespace string, r *Role, f func(*sql.Tx, *Namespace) (*journal.Change, error)) error {
 	if namespace != "" {
-		by.Seen = "" // the id of a role, which f checks
+		by.Seen = "" // Seen is the id of a role; f checks it
 		_, err := b.changeNamespace(ctx, by, namespace, 0, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
 			note, err := f(tx, in)
 			if note != nil {
@@ -149,7 +150,8 @@ func (b *Rulebook) changeRole(ctx context.Context, by admin.Actor, namespace str
 	})
 }
 
-// mayGrantActions lets only administrators write roles with rights over Tidewaiter.
+// mayGrantActions returns an error if the actions include rights over Tidewaiter and the actor
+// is not an administrator.
 func (b *Rulebook) mayGrantActions(by admin.Actor, actions scope.Actions) error {
 	if actions&(scope.Read|scope.Write) != 0 && !b.May(by, admin.RightAdministrators, scope.Write) {
 		return fmt.Errorf("a role with rights over Tidewaiter itself %w", admin.Requires(admin.RightAdministrators, scope.Write))

@@ -15,7 +15,7 @@ import (
 // Content is a rule as in tidewaiter.yaml. The database accepts the same rules as files.
 type Content = ruleset.Rule
 
-// Effect is what a rule does: allow or deny.
+// Effect is whether a rule allows or denies.
 type Effect = ruleset.Effect
 
 // The effects.
@@ -83,8 +83,8 @@ func marshal(c *Content) (string, error) {
 	return string(text), err
 }
 
-// check checks a rule with the existing roles and registries. The error is Problems. It changes
-// the lifetime to the spelling that the API returns.
+// check checks a rule with the existing roles and registries. The error is Problems. check
+// changes the lifetime to the spelling that the API returns.
 func check(c *Content, when func(string) (policy.Condition, error), known roles, services []string) error {
 	if err := checkSizes(c); err != nil {
 		return err
@@ -100,7 +100,7 @@ func check(c *Content, when func(string) (policy.Condition, error), known roles,
 }
 
 // unmarshal parses the stored form of a rule. An unknown field is an error, because the next
-// change would lose it.
+// change of the rule would lose the field.
 func unmarshal(c *Content, text string) error {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.DisallowUnknownFields()
@@ -119,7 +119,8 @@ func same(a, b *Content) bool {
 	return reflect.DeepEqual(journaled(&x), journaled(&y))
 }
 
-// journaled returns a rule as the journal records it, which is also the stored form.
+// journaled returns a rule in the form in which the journal records it. This is also the stored
+// form.
 func journaled(c *Content) any {
 	var words map[string]any
 	text, err := marshal(c)

@@ -9,16 +9,16 @@
 //	database rules   AddRule and similar methods, for actors with the right policy
 //	namespaces       AddNamespace, SetMember and similar methods, for the owners of a namespace
 //
-// The names of rules are unique over files and database, and so are those of roles.
+// The names of rules are unique over files and database, and so are the names of roles.
 //
 // # The last valid policy
 //
 // A Rulebook holds the policy in force. A rule that does not compile is refused when it is
 // written, with all errors and their fields. So the database has no rule that is invalid by
-// itself. However, a file and the database can come into conflict: a rule with the same name in
-// both, or a role that a file no longer has. Then the policy in force stays, Status reports the
-// conflict, and the next change that resolves it, in the file or in the database, takes effect by
-// itself.
+// itself. However, a file and the database can come into conflict. For example, both have a
+// rule of the same name, or a rule in the database names a role that was removed from a file.
+// Then the policy in force stays, and Status reports the conflict. When a change of the file or
+// of the database resolves the conflict, the new policy comes into force without a restart.
 //
 // There is never a policy without the database's rules, because a deny rule in the database must
 // not be lost when the database is unavailable. Load fails if the database cannot be read. Later,
@@ -26,10 +26,10 @@
 //
 // # Namespaces
 //
-// The namespace "team" is all repositories below team/, and "shop/web" all below shop/web/.
-// Namespaces do not overlap: none can be added inside another or around one, so that each
-// repository has the owners of one namespace. Members are users, groups, robots and workloads,
-// each with a role:
+// The namespace "team" is all repositories below team/, and "shop/web" is all repositories
+// below shop/web/. Namespaces do not overlap, because no namespace can be added inside another
+// one or around one. So each repository has the owners of at most one namespace. Members are
+// users, groups, robots and workloads, each with a role:
 //
 //	owner        pull, push, delete; manages the namespace: members, roles, robots, visibility
 //	maintainer   pull, push, delete
@@ -40,10 +40,10 @@
 // be one of the database's shared roles. The visibility defines who else may pull: nobody
 // (private), everybody who is signed in (internal), or anyone (public).
 //
-// All of this becomes ordinary rules of the policy, with names like "namespace team: writer". They
-// apply only to names below team/, and have only actions that owners have there themselves. So an
-// owner cannot change a decision about another name. Like all rules, they are overridden by a deny
-// rule.
+// Members and visibility become ordinary rules of the policy, with names like "namespace team:
+// writer". These rules apply only to names below team/, and have only actions that owners have
+// there themselves. So an owner cannot change a decision about a name outside the namespace. A
+// deny rule overrides them, as it overrides all allow rules.
 //
 // Deleting a namespace deletes its members, roles and robots. A later namespace of the same name
 // inherits nothing.
@@ -55,28 +55,28 @@
 //
 //	tidewaiter:policy           read and write roles and rules of the database
 //	tidewaiter:namespaces       list, add and delete namespaces
-//	tidewaiter:namespace/team   read and write one; its owners have it by a rule of the namespace
+//	tidewaiter:namespace/team   read and write one namespace; its owners have this right
 //	tidewaiter:administrators   in addition to policy, write rules that grant rights over
 //	                            Tidewaiter, so that nobody can promote themselves
 //
-// The members of the group "tidewaiter-admins", from any identity source, have all rights without
-// a rule, and those of "tidewaiter-auditors" may read everything. A deny rule can take these
-// rights away. They are built-in rules of the policy (BuiltIn). A restricted credential cannot
-// change anything.
+// The members of the group "tidewaiter-admins", from any identity source, have all rights
+// without a rule, and the members of "tidewaiter-auditors" may read everything. Built-in rules
+// of the policy grant these rights (BuiltIn), and a deny rule can take them away. A restricted
+// credential cannot change anything.
 //
 // # Changes
 //
-// Every change is journaled in its own transaction. Objects have a version: a call with a version
-// other than the current one fails with ErrChanged; 0 means any. A change is in force in this
-// process when the call returns, and within two seconds in all other processes that share the
-// database and call Run.
+// Every change is journaled in its own transaction. Objects have a version: a call that names
+// another version than the current one fails with ErrChanged; 0 means any version. A change is
+// in force in this process when the call returns, and within two seconds in all other processes
+// that share the database and call Run.
 //
-// Rules of files that come into force are journaled too, with the names of those that have changed
-// (RecordFiles).
+// When rules of files come into force, this is journaled too, with the names of the rules that
+// have changed (RecordFiles).
 //
 // Each change compiles the whole policy again. The first change is in force at once. Changes
-// during the following cooldown come into force together. So a caller that changes something in a
-// loop has to wait, and slows down nobody else.
+// during the following cooldown come into force together. So a caller that makes changes in a
+// loop has to wait, and does not slow down others.
 package rulebook
 
 import (
@@ -106,8 +106,8 @@ type Options struct {
 	// Changed is called with each policy that comes into force because the database changed, one
 	// at a time. It may be nil.
 	Changed func(*policy.Policy)
-	// DeleteOwned deletes what belongs to a namespace in other tables, in the transaction that
-	// deletes it. It may be nil.
+	// DeleteOwned deletes rows of other tables that belong to a namespace, in the transaction
+	// that deletes the namespace. It may be nil.
 	DeleteOwned func(ctx context.Context, tx *sql.Tx, namespace string) error
 	// OnNamespaceDeleted is called when a namespace may have been deleted, to drop cached
 	// values. It may be nil.
@@ -128,7 +128,7 @@ type Files struct {
 type Status struct {
 	Policy  *policy.Policy
 	Loaded  time.Time // when it came into force
-	Problem error     // why the current files and database are not in force; nil: they are
+	Problem error     // why the current files and database are not in force; nil: no problem
 }
 
 // Rulebook holds the rules of files, database and namespaces, and the policy compiled from them.
@@ -149,11 +149,11 @@ type Rulebook struct {
 	storedVersion string        // ID of the policy that was stored last
 
 	recorded  string    // Files.ID that is known to be journaled
-	waitSince time.Time // since when journaling Files.ID has failed; zero: it has not
+	waitSince time.Time // since when journaling Files.ID has failed; zero: it has not failed
 }
 
 // New returns a rulebook with the rules of files. It starts and reads nothing. There is no
-// policy until Load, which is enough to change the database as an Operator.
+// policy until Load is called. An Operator can change the database without a policy.
 func New(o Options, files Files) (*Rulebook, error) {
 	o.Now = clock.Wall(o.Now)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
@@ -167,7 +167,7 @@ func New(o Options, files Files) (*Rulebook, error) {
 // Policy returns the policy in force.
 func (b *Rulebook) Policy() *policy.Policy { return b.status.Load().Policy }
 
-// Status returns the policy in force and what is wrong.
+// Status returns the policy in force, and why the current files and database are not in force.
 func (b *Rulebook) Status() Status { return *b.status.Load() }
 
 // Rights returns the rights over Tidewaiter that the policy in force grants.

@@ -102,9 +102,9 @@ func (b *Rulebook) ruleToChange(ctx context.Context, tx *sql.Tx, by admin.Actor,
 	return r, cmp.Or(err, by.CheckSeen(r.ID, r.Version, version), b.mayWriteRule(by, &r.Content))
 }
 
-// mayWriteRule returns an error unless the actor may add and delete a rule. Rules about
-// Tidewaiter itself require an administrator: otherwise, anybody who may write rules could
-// become one.
+// mayWriteRule returns an error unless the actor may add and delete the rule. Rules about
+// Tidewaiter itself require an administrator. Otherwise anybody who may write rules could
+// become an administrator.
 func (b *Rulebook) mayWriteRule(by admin.Actor, c *Content) error {
 	if err := b.requireRight(by, admin.RightPolicy, scope.Write); err != nil {
 		return err

@@ -110,8 +110,8 @@ func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 			}
 		}
 
-		// An invalid rule that is stored anyway is reported by its name at the start, and no
-		// policy is in force without it.
+		// If the database nevertheless has an invalid rule, Load reports the rule by its name.
+		// No policy without this rule comes into force.
 		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		err := d.db.Write(ctx, "rulebook", func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, "UPDATE rulebook_rules SET content = $1", `{"name":"freeze","effect":"deny","repositories":["library/**"],"registries":[],"actions":["pull"]}`)
@@ -127,8 +127,8 @@ func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		// A condition of another version cannot be compiled. An allow rule with it never matches,
-		// and a deny rule always does.
+		// A condition of another version cannot be compiled. An allow rule with such a
+		// condition never matches, and a deny rule always matches.
 		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "open", Subjects: []string{"anyone"}, Repositories: []string{"old/**"}, Actions: []string{"pull"}}))
 		err = d.db.Write(ctx, "rulebook", func(tx *sql.Tx) error {
@@ -176,7 +176,7 @@ func TestRolesInUseAreProtected(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		_, err := d.AddRole(ctx, operator, "", rulebook.Role{Name: "publisher", Actions: scope.Pull})
-		wants(t, err, admin.ErrExists) // in the file
+		wants(t, err, admin.ErrExists) // the name is in the file
 		role := ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Pull | scope.Delete}))
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "clean", Subjects: []string{"robot:broom"}, Repositories: []string{"**"}, Role: "cleaner"}))
 		broom := &policy.Principal{Kind: policy.Robot, Name: "broom", ID: "1"}
@@ -233,8 +233,8 @@ func TestNobodyPromotesThemselvesByARule(t *testing.T) {
 	})
 }
 
-// A file that is in conflict with the database does not come into force. It does after a fix of
-// the file or of the database.
+// A file that is in conflict with the database does not come into force. It comes into force
+// when the file or the database is corrected.
 func TestLastValidPolicyStays(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -269,8 +269,8 @@ func TestLastValidPolicyStays(t *testing.T) {
 	})
 }
 
-// Two processes may have different files for a while. A change by one can be in conflict with the
-// file of the other, until it is undone.
+// Two processes may have different files for a while. A change by one process can be in
+// conflict with the file of the other process, until the change is undone.
 func TestConflictWithTheFileOfAnotherReplica(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -312,7 +312,7 @@ func TestReplicasApplyChanges(t *testing.T) {
 }
 
 // There is no policy before the database was read. Later, the rules that were read last stay in
-// force when it is unavailable.
+// force when the database is unavailable.
 func TestNoPolicyWithoutTheDatabase(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -363,8 +363,8 @@ func TestVersionsAreStored(t *testing.T) {
 	})
 }
 
-// Harbor 2026: names are reused, and so are versions. A change that was meant for one object does
-// not change a later one of the same name.
+// Harbor 2026: a later object can have the name and the version of a deleted one. A change that
+// was meant for one object does not change a later object of the same name.
 func TestChangesApplyToTheObjectThatWasSeen(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -448,7 +448,7 @@ func TestUnchangedObjectsAreNotWritten(t *testing.T) {
 		for _, tt := range []struct {
 			what  string
 			do    func() (version int64, unchanged bool, err error)
-			again func() (version int64, unchanged bool, err error) // nil: the same
+			again func() (version int64, unchanged bool, err error) // nil: repeat the first call
 		}{
 			{"set a rule", func() (int64, bool, error) { return rule(d.SetRule(ctx, operator, "freeze", other, 0)) }, nil},
 			{"set a rule by other words", func() (int64, bool, error) { return rule(d.SetRule(ctx, operator, "open", open, 0)) },

@@ -12,7 +12,7 @@ import (
 // counters count changes in the database.
 type counters struct {
 	changes int64 // all changes of the rulebook
-	rights  int64 // those that may change rights over Tidewaiter
+	rights  int64 // only the changes that can alter rights over Tidewaiter
 }
 
 func count(ctx context.Context, q store.Querier) (c counters, err error) {
@@ -76,7 +76,7 @@ func (c *contents) readNamespaces(ctx context.Context, tx *sql.Tx) (err error) {
 	return err
 }
 
-// prefixed is a row with one more column before the others.
+// prefixed is a row that has another column before the columns that the scan function reads.
 type prefixed struct {
 	store.Row
 	first *string
@@ -189,8 +189,9 @@ func scanMember(row store.Row) (m Member, err error) {
 	return m, err
 }
 
-// LockNamespace returns the id of a namespace and locks it, so that it is not deleted before the
-// transaction ends. Call it before adding something that belongs to the namespace.
+// LockNamespace returns the id of a namespace and locks the namespace, so that nobody deletes
+// it before the transaction ends. Call it before adding something that belongs to the
+// namespace.
 func LockNamespace(ctx context.Context, tx *sql.Tx, namespace string) (id string, err error) {
 	if _, err := tx.ExecContext(ctx, "UPDATE namespaces SET version = version WHERE name = $1", namespace); err != nil {
 		return "", err
@@ -199,8 +200,9 @@ func LockNamespace(ctx context.Context, tx *sql.Tx, namespace string) (id string
 }
 
 // RemoveMember removes a deleted subject from all namespaces, in the transaction that deletes
-// it. Otherwise a later subject of the same name would get its roles. It changes the rulebook if
-// the subject was a member: transactions that also write other topics must lock those first.
+// the subject. Otherwise a later subject of the same name would get the roles. If the subject
+// was a member, RemoveMember writes the topic of the rulebook. So a transaction that also
+// writes another topic must lock the other topic first.
 func RemoveMember(ctx context.Context, db *store.DB, tx *sql.Tx, subject string) error {
 	n, err := store.Affected(tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE subject = $1", subject))
 	for _, topic := range []string{topic, rightsTopic} {

@@ -26,8 +26,8 @@ const (
 	maxVersionSize  = 256 << 20 // of one version, uncompressed
 )
 
-// Version returns the source of a former policy by its ID. The error is ErrNotFound if it was
-// not stored, or was deleted since.
+// Version returns the source of a former policy by its ID. The error is ErrNotFound if the
+// policy was not stored or was deleted meanwhile.
 func (b *Rulebook) Version(ctx context.Context, id string) (_ policy.Source, err error) {
 	defer admin.Wrap(&err, "looking up policy %.40q", id)
 	if b.o.DB == nil {
@@ -68,7 +68,7 @@ func (b *Rulebook) storeVersions(ctx context.Context) {
 	}
 }
 
-// storeVersion stores the policy in force unless it was stored last.
+// storeVersion stores the policy in force, unless it is the policy that was stored last.
 func (b *Rulebook) storeVersion(ctx context.Context) (kept bool, err error) {
 	b.mu.Lock()
 	p, source, before := b.Policy(), b.source, b.storedVersion
@@ -100,8 +100,8 @@ func (b *Rulebook) storeVersion(ctx context.Context) (kept bool, err error) {
 	return true, nil
 }
 
-// deleteOldVersions deletes the versions that have not been in force for the longest time,
-// beyond the limits.
+// deleteOldVersions deletes versions until the limits hold. It begins with those that were last
+// in force the longest time ago.
 func deleteOldVersions(ctx context.Context, tx *sql.Tx) error {
 	type version struct {
 		id   string
@@ -119,8 +119,8 @@ func deleteOldVersions(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// storedSource is the stored form of a policy's source. JSON names are short because there may
-// be 100,000 rules.
+// storedSource is the stored form of a policy's source. JSON names are short because a policy
+// can have 100,000 rules.
 type storedSource struct {
 	Roles map[string]shortRole `json:"roles"`
 	Rules []shortRule          `json:"rules"`
@@ -174,7 +174,8 @@ func shortened(source policy.Source) storedSource {
 	return stored
 }
 
-// pack compresses a source with the given level of gzip. A start waits for one compression.
+// pack compresses a source with the given level of gzip. The start of the service waits for one
+// compression, so its level is fast.
 func pack(stored storedSource, level int) ([]byte, error) {
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, level)
@@ -193,7 +194,7 @@ func unpack(packed []byte) (stored storedSource, err error) {
 	return stored, err
 }
 
-// unpacked returns the source of its compressed form.
+// unpacked returns the source that pack has compressed.
 func (b *Rulebook) unpacked(packed []byte) (policy.Source, error) {
 	stored, err := unpack(packed)
 	if err != nil {
@@ -215,7 +216,7 @@ func (b *Rulebook) unpacked(packed []byte) (policy.Source, error) {
 			return policy.Source{}, fmt.Errorf("the rule %q has a condition, and conditions are not supported here", r.Name)
 		}
 		if source.Rules[i].When, err = b.o.When(r.When); err != nil {
-			source.Rules[i].When = &unreadable{r.When, err} // of another version
+			source.Rules[i].When = &unreadable{r.When, err} // a condition of another version
 		}
 	}
 	return source, nil

@@ -20,9 +20,9 @@ func instancePage(ctx context.Context, q Querier) (page int64, err error) {
 	return page, err
 }
 
-// condition is what is known to be wrong with an open database.
+// condition has the known faults of an open database.
 type condition struct {
-	replaced fault // the last Look found another database at the URL
+	replaced fault // set if the last Look found another database at the URL
 	damaged  fault // a query hit a broken page, or a check found one
 }
 
@@ -43,8 +43,8 @@ func (db *DB) ID() string { return db.id }
 // Created reports whether Open created the database or found it empty.
 func (db *DB) Created() bool { return db.created }
 
-// Explain wraps the error of a query with this package's error for it and with advice. It
-// remembers damage: Ping reports it until a check finds the file intact.
+// Explain wraps the error of a query with the matching error of this package and with advice.
+// If the error means damage, Ping reports the damage until a check finds the file intact.
 func (db *DB) Explain(err error) error {
 	err = db.at.explain(err)
 	if errors.Is(err, ErrDamaged) {
@@ -62,7 +62,7 @@ func (db *DB) unmoved() error {
 	return err
 }
 
-// replaced returns an error if a write would be lost.
+// replaced returns an error if a write would be lost because the database was replaced.
 func (db *DB) replaced() error {
 	if err := db.unmoved(); err != nil {
 		return err
@@ -78,9 +78,9 @@ func (db *DB) problem() error {
 	return db.condition.damaged.error()
 }
 
-// Look checks that the database can be used and is still the one that was opened. After it
-// found another one, Write fails until Look succeeds again. Call it about once a second. Errors
-// are those of Unavailable, or a system error.
+// Look checks that the database can be used and is still the database that was opened. If Look
+// finds another database, Write fails until Look succeeds again. Call Look about once a second.
+// The error is one for which Unavailable is true, or a system error.
 func (db *DB) Look(ctx context.Context) error {
 	err := db.look(ctx)
 	if errors.Is(err, ErrReplaced) {
@@ -127,11 +127,12 @@ func (db *DB) look(ctx context.Context) error {
 	return nil
 }
 
-// Check reads the whole file and returns ErrDamaged if it is damaged. It takes about a second
-// per gigabyte. On PostgreSQL, which checks its own pages, it does nothing.
+// Check reads the whole file and returns ErrDamaged if the file is damaged. Reading takes about
+// a second per gigabyte. On PostgreSQL, which checks its own pages, it does nothing.
 func (db *DB) Check(ctx context.Context) error { return db.check(ctx, "quick_check") }
 
-// Verify is Check that also compares each index with its table. It takes several times as long.
+// Verify is like Check, but also compares each index with its table. It takes several times as
+// long as Check.
 func (db *DB) Verify(ctx context.Context) error { return db.check(ctx, "integrity_check") }
 
 func (db *DB) check(ctx context.Context, how string) error {
@@ -152,21 +153,21 @@ func (db *DB) check(ctx context.Context, how string) error {
 	return err
 }
 
-// Gone reports whether the open file can no longer be reached by its name. Its data is lost
-// when the last process closes it.
+// Gone reports whether the open file can no longer be reached by its name. The file's data is
+// lost when the last process closes the file.
 func (db *DB) Gone() bool { return errors.Is(db.unmoved(), errGone) }
 
-// Rescue writes all data into a new file beside the old one, after the file was deleted or
-// replaced: the data can be read until the last process closes it. It returns the new file's
-// name, or "" if there is nothing to rescue: for PostgreSQL, for a database in memory, and for
-// a file that still exists, even in part.
+// Rescue writes all data of a file that was deleted or replaced into a new file beside it. The
+// data can be read until the last process closes the old file. Rescue returns the new file's
+// name. It returns "" if there is nothing to rescue: for PostgreSQL, for a database in memory,
+// and for a file that still exists, even if it was partly overwritten.
 func (db *DB) Rescue(ctx context.Context, now time.Time) (file string, err error) {
 	p, ok := db.at.(sqliteLocation)
 	if !ok || !db.Gone() {
 		return "", nil
 	}
 	file = p.path + ".rescued-" + now.UTC().Format("20060102T150405Z")
-	// SQLite would create it readable for others.
+	// SQLite would create the file with a mode that lets other users read it.
 	empty, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err == nil {
 		err = empty.Close()

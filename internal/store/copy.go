@@ -14,8 +14,8 @@ type CopyOptions struct {
 	// Progress is called often while a table is copied, and once when the table is complete.
 	// nil: no reports.
 	Progress func(table string, rows, of int64)
-	// Verify checks the complete copy. If it fails, the copy is undone. nil: only the rows are
-	// compared.
+	// Verify checks the complete copy. If Verify returns an error, the copy is undone. nil:
+	// only the rows are compared.
 	Verify func(ctx context.Context, copied *DB) error
 }
 
@@ -25,9 +25,10 @@ type Copied struct {
 	Rows   int64
 }
 
-// Backup copies the database at url, as it is at one moment, to a new SQLite file. Others may
-// use the database meanwhile. The file appears under its name when it is complete and on disk.
-// It is a database itself. Only its owner may read it, because it contains password hashes.
+// Backup copies the database at url, as it is at one moment, to a new SQLite file. Other
+// processes can use the database meanwhile. The file appears under its name when it is complete
+// and on disk. The file is a database itself. Only the file's owner can read it, because it
+// contains password hashes.
 func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied, err error) {
 	if _, err := os.Lstat(file); err == nil {
 		return Copied{}, fmt.Errorf("writing backup %s: the file exists already", file)
@@ -37,8 +38,8 @@ func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied
 		return Copied{}, err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	// Write to a folder beside the target, so that the file appears at once and complete. After
-	// a crash the folder remains under this name.
+	// Write to a folder beside the target, so that the complete file appears under its name in
+	// one step. After a crash the folder remains under this name.
 	path, err := filepath.Abs(file)
 	if err != nil {
 		return Copied{}, fmt.Errorf("writing backup %s: %w", file, err)
@@ -80,8 +81,9 @@ func flush(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// Restore copies a backup to the database at url, which must be empty or not exist, and not be
-// in use. A backup by an older version is migrated on the way. The backup file does not change.
+// Restore copies a backup to the database at url. That database must be empty or not exist, and
+// must not be in use. A backup by an older version is migrated while it is copied. The backup
+// file does not change.
 func Restore(ctx context.Context, file, url string, o CopyOptions) (copied Copied, err error) {
 	to, err := parse(url)
 	if err != nil {
@@ -122,8 +124,9 @@ func duplicate(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-// Copy copies the database at one URL to another, which must be empty or not exist. Neither may
-// be in use. The source stays as it is; nobody should use it afterwards.
+// Copy copies the database at the URL from to the database at the URL to, which must be empty
+// or not exist. Both must not be in use. The source is not changed, but should not be used
+// afterwards.
 func Copy(ctx context.Context, from, to string, o CopyOptions) (copied Copied, err error) {
 	source, err := parse(from)
 	if err != nil {
@@ -137,7 +140,7 @@ func Copy(ctx context.Context, from, to string, o CopyOptions) (copied Copied, e
 		return Copied{}, fmt.Errorf("copying database %s: source and target are the same", source)
 	}
 	if p, ok := source.(sqliteLocation); ok && p.path != "" {
-		if _, err := os.Stat(p.path); err != nil { // opening it would create it
+		if _, err := os.Stat(p.path); err != nil { // opening a missing file would create it
 			return Copied{}, fmt.Errorf("opening database %s: %w", source, err)
 		}
 	}

@@ -186,7 +186,7 @@ func testACopyThatCannotBeIsNotBegun(t *testing.T, d storetest.Database) {
 }
 
 func TestADatabaseInUseIsNotCopiedOrRestoredTo(t *testing.T) {
-	t.Parallel() // it waits for other connections to end
+	t.Parallel() // the test waits for other connections to end
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url, other := d.New(t), d.New(t)
 		fill(t, url)

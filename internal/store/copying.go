@@ -16,15 +16,15 @@ const (
 	bytesAtOnce = 1 << 20 // per statement, about
 	tellEvery   = 1000    // rows between two reports
 
-	// changed is the table of the change counters. Its rows are not copied: they belong to the
-	// processes that watch this database.
+	// changed is the table of the change counters. Its rows are not copied, because they are
+	// for the processes that watch the source.
 	changed = "changes"
 
-	// instance is the table of the database's id. A copy takes over the source's id.
+	// instance is the table of the database's id. A copy has the source's id.
 	instance = "instance"
 )
 
-// copying is one copy of everything. It knows only the table of the change counters by name.
+// copying is one copy of all tables. It knows only two tables by name: changed and instance.
 // The migrations of both kinds of database create the same tables and columns. There are no
 // foreign keys, so any order of tables works.
 type copying struct {
@@ -36,7 +36,7 @@ type copying struct {
 // contents describes the rows of a table.
 type contents struct {
 	columns []string
-	rows    [][]any // of an empty database: few
+	rows    [][]any // the rows of an empty database, which are few
 	sum     sum
 }
 
@@ -156,7 +156,7 @@ func (c *copying) run(ctx context.Context) (copied Copied, err error) {
 	return copied, err
 }
 
-// sameTables returns the tables to copy. It fails if the databases have different ones.
+// sameTables returns the tables to copy. It fails if the two databases have different tables.
 func (c *copying) sameTables(ctx context.Context, source, target *sql.Tx) ([]string, error) {
 	tables, err := c.from.at.tables(ctx, source)
 	if err != nil {
@@ -172,7 +172,7 @@ func (c *copying) sameTables(ctx context.Context, source, target *sql.Tx) ([]str
 	return slices.DeleteFunc(tables, func(table string) bool { return table == changed }), nil
 }
 
-// checkEmpty fails with ErrNotEmpty if a table has other rows than those of a new database.
+// checkEmpty fails with ErrNotEmpty if the rows of a table differ from those of a new database.
 func (c *copying) checkEmpty(ctx context.Context, target *sql.Tx, table string) error {
 	want, ok := c.empty[table]
 	if !ok {
@@ -313,7 +313,8 @@ func (i *inserter) flush(ctx context.Context) error {
 	return err
 }
 
-// scan calls each with every row of a table. It reuses the slice, but not the values.
+// scan calls the function each with every row of a table. It reuses the slice for the next row,
+// but not the values in it.
 func scan(ctx context.Context, tx *sql.Tx, table string, columns []string, each func(row []any) error) error {
 	rows, err := tx.QueryContext(ctx, "SELECT "+list(columns)+" FROM "+quoted(table))
 	if err != nil {

@@ -26,12 +26,12 @@ var (
 	ErrNoSpace = errors.New("no space is left on its disk")
 	// ErrMissing means that the database does not exist or has no tables.
 	ErrMissing = errors.New("there is no database")
-	// ErrReplaced means that the open database is no longer the one at its URL: the file was
+	// ErrReplaced means that the URL no longer leads to the open database: the file was
 	// deleted, replaced or overwritten, or the server has another database under the same name.
 	// A write now would be lost.
 	ErrReplaced = errors.New("the database was replaced while it is in use")
-	// errGone is ErrReplaced for a file that is intact but can no longer be reached by its
-	// name.
+	// errGone is the ErrReplaced for an open file that is intact but can no longer be reached
+	// by its name.
 	errGone = fmt.Errorf("%w", ErrReplaced)
 	// ErrDamaged means that the file or its disk is broken.
 	ErrDamaged = errors.New("the database is damaged: stop Tidewaiter, move the file away, and restore a backup with `tidewaiter database restore FILE`")
@@ -44,11 +44,12 @@ var (
 	others     = []error{ErrNewer, ErrOlder, ErrForeign, ErrInUse, ErrNotEmpty, ErrMissing}
 )
 
-// Unavailable reports whether err is a condition of the database and not of the request. The
-// operation may be retried after the condition is over.
+// Unavailable reports whether the cause of err is a condition of the database and not the
+// request. The operation can be retried after the condition is over.
 func Unavailable(err error) bool { return isAny(err, conditions) }
 
-// named reports whether err already wraps one of the errors above. f's error in Write may.
+// named reports whether err already wraps one of the errors above. The error of the function
+// that Write runs may do so.
 func named(err error) bool { return isAny(err, conditions) || isAny(err, others) }
 
 func isAny(err error, list []error) bool {

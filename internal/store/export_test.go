@@ -3,7 +3,8 @@ package store
 // Patient dials connections that give the server a limited time for each answer.
 var Patient = patient
 
-// LookAround looks at the file as Look does, and calls between after the names were checked.
+// LookAround looks at the file as Look does. It calls the function between after it has checked
+// the names.
 func LookAround(db *DB, between func()) error {
 	info, err := db.file.check()
 	if info == nil {

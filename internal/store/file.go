@@ -13,20 +13,20 @@ import (
 )
 
 // openFile is the database file and its write-ahead log as they were when they were opened.
-// SQLite keeps using its open files whatever happens to their names, and does not notice. What
-// it writes to a deleted file is lost when the process ends. What it writes to a file that was
-// overwritten corrupts both databases.
+// SQLite keeps using its open files and does not notice if they are deleted, renamed or
+// overwritten. Data that it writes to a deleted file is lost when the process ends. Data that
+// it writes to an overwritten file corrupts both databases.
 //
-// check compares names and takes two system calls. It runs before and after each write. look
-// reads the file's header and runs once a second.
+// The method check compares names and takes two system calls. It runs before and after each
+// write. The method look reads the file's header and runs once a second.
 type openFile struct {
 	path string
 	raw  *rawFile
-	id   []byte // of the instance; it is in a page that is never written again
+	id   []byte // of the instance; in a page of the file that is never written again
 
 	mu         sync.Mutex
 	main       fs.FileInfo
-	log        fs.FileInfo // nil: not seen yet
+	log        fs.FileInfo // nil: the log has not been seen yet
 	changes    uint32      // the change counter in the header at the last look; it never decreases
 	page       int64       // number of the page with the id; 0: unknown
 	closed     bool
@@ -38,7 +38,7 @@ const (
 	headerSize        = 100
 	headerMagic       = "SQLite format 3\x00"
 	headerPageSize    = 16 // two bytes; 1 means 65536
-	headerChanges     = 24 // four bytes, as all below
+	headerChanges     = 24 // four bytes, like the following fields
 	headerApplication = 68
 )
 
@@ -52,7 +52,7 @@ func watchFile(path, id string, page int64) (*openFile, error) {
 		return nil, err
 	}
 	f := &openFile{path: path, raw: raw, id: []byte(id), main: info, page: page}
-	if !f.holdsID(page) { // another process has just migrated the file
+	if !f.holdsID(page) { // perhaps another process has just migrated the file
 		f.page = 0
 	}
 	if header, err := raw.header(); err == nil {
@@ -96,9 +96,10 @@ func (f *openFile) check() (fs.FileInfo, error) {
 	return main, nil
 }
 
-// look reads the file, to detect one that was overwritten in place, as cp does. smaller reports
-// whether the file has shrunk since the last look, by truncation or VACUUM. info is the result of
-// check, because the name may refer to another file by now.
+// look reads the file to detect whether it was overwritten in place, as cp does. The result
+// smaller reports whether the file has shrunk since the last look, by truncation or VACUUM. The
+// parameter info is the result of check. look must not query the name again, because the name
+// could refer to another file now.
 func (f *openFile) look(info fs.FileInfo, page int64) (smaller bool, err error) {
 	header, err := f.raw.header()
 	found := f.holdsID(f.page) || f.holdsID(page)
@@ -117,8 +118,8 @@ func (f *openFile) look(info fs.FileInfo, page int64) (smaller bool, err error) 
 	default:
 		f.changes = binary.BigEndian.Uint32(header[headerChanges:])
 	}
-	// Require two in a row: VACUUM moves the page with the id, which is nowhere while the
-	// change is written back.
+	// Require two consecutive looks that find an error. VACUUM moves the page with the id, and
+	// no page has the id while SQLite writes the change back.
 	if f.suspicions++; wrong == "" {
 		f.suspicions = 0
 	}
@@ -148,8 +149,9 @@ func (f *openFile) holdsID(page int64) bool {
 	return bytes.Contains(text, f.id)
 }
 
-// close closes the file, after SQLite did. It removes a write-ahead log whose file no longer
-// exists: SQLite would apply it to the next file of that name and corrupt it.
+// close closes the file, after SQLite has closed it. If the database file no longer exists,
+// close removes its write-ahead log. Otherwise SQLite would apply the log to the next file of
+// that name and corrupt the file.
 func (f *openFile) close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -167,9 +169,10 @@ func (f *openFile) close() error {
 	return err
 }
 
-// rawFile is the database file, opened to read it beside SQLite. POSIX locks belong to a
-// process and a file: closing any descriptor of the file releases all of SQLite's locks on it.
-// So it stays open until the last DB of this process that uses the file is closed.
+// rawFile is the database file, which this package opens to read it independently of SQLite.
+// POSIX locks belong to a process and a file: closing any descriptor of the file releases all
+// of SQLite's locks on it. So a rawFile stays open until the last DB of this process that uses
+// the file is closed.
 type rawFile struct {
 	*os.File
 	info fs.FileInfo

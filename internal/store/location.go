@@ -14,25 +14,27 @@ type location interface {
 	// open opens the database. If it does not exist, open creates it or fails with ErrMissing.
 	open(ctx context.Context, create bool) (*DB, error)
 	openReadOnly(ctx context.Context) (*DB, error)
-	// openUnlimited is openReadOnly without time limits, for long-running work.
+	// openUnlimited is like openReadOnly, but without time limits, for long-running work.
 	openUnlimited(ctx context.Context) (*DB, error)
 	// openExclusive opens the database without time limits, for long-running work. It fails with
 	// ErrInUse while another process has the database open.
 	openExclusive(ctx context.Context) (*DB, error)
-	// lockWriters blocks other writers until the transaction ends. It must come first in it.
+	// lockWriters blocks other writers until the transaction ends. It must be the first
+	// statement in the transaction.
 	lockWriters(ctx context.Context, tx *sql.Tx) error
-	// tables lists all tables except that of the migrations.
+	// tables lists all tables except the table of the migrations.
 	tables(ctx context.Context, tx *sql.Tx) ([]string, error)
-	// explain wraps err with this package's error for it and with advice. An error that already
-	// wraps one is returned unchanged.
+	// explain wraps err with the matching error of this package and with advice. If err already
+	// wraps such an error, it is returned unchanged.
 	explain(err error) error
 	// stale reports whether err means that a connection had ended before it was used.
 	stale(err error) bool
-	// snapshot returns the options for a transaction that sees one moment only.
+	// snapshot returns the options for a transaction that sees the database as it was at one
+	// moment.
 	snapshot() *sql.TxOptions
 }
 
-// parse parses a database URL. Its errors never contain what may be a password.
+// parse parses a database URL. Its errors never contain text that may be a password.
 func parse(text string) (location, error) {
 	scheme, rest, found := strings.Cut(text, ":")
 	switch {

@@ -22,8 +22,8 @@ const (
 	postgresFolder = "migrations/postgres"
 )
 
-// newest returns the version of the newest migration in this binary: the number that its file's
-// name begins with.
+// newest returns the version of the newest migration in this binary. The version is the number
+// with which the name of the migration's file begins.
 func newest(folder string) (int64, error) {
 	files, err := fs.ReadDir(migrations, folder)
 	if err != nil || len(files) == 0 {
@@ -35,8 +35,8 @@ func newest(folder string) (int64, error) {
 // selectVersion returns the version of the last applied migration.
 const selectVersion = "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied"
 
-// isOutdated reports whether tables of a version need a migration. It fails with ErrNewer if they
-// are newer than this binary.
+// isOutdated reports whether tables of a version need a migration. It fails with ErrNewer if
+// the tables are newer than this binary.
 func isOutdated(version int64, folder string) (bool, error) {
 	newest, err := newest(folder)
 	if err == nil && version > newest {
@@ -58,15 +58,17 @@ func (p sqliteLocation) migrate(ctx context.Context) error {
 	return errors.Join(upFile(ctx, pool), pool.Close())
 }
 
-// exclusive returns the settings of a connection with exclusive access. EXCLUSIVE comes before
-// WAL: then the log needs no shared memory, and other processes find the file locked.
+// exclusive returns the settings of a connection with exclusive access. EXCLUSIVE must come
+// before WAL. In this order, the log needs no shared memory, and other processes find the file
+// locked.
 func exclusive() []string { return settings("locking_mode(EXCLUSIVE)", "journal_mode(WAL)") }
 
 // upFile applies missing migrations, each in its own transaction, and sets the version in the
-// file's header. A crash leaves fewer migrations or an old version; the next Open continues
-// there.
+// file's header. After a crash, some migrations or the version are missing, and the next Open
+// adds them.
 func upFile(ctx context.Context, pool *sql.DB) error {
-	// This comes first, so that a file with only some tables is recognized as Tidewaiter's.
+	// Set the application id before creating tables, so that a file with only some of the
+	// tables is recognized as Tidewaiter's.
 	if _, err := pool.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", application)); err != nil {
 		return err
 	}

@@ -16,7 +16,8 @@ func asNobody(t *testing.T, f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// The thread is never unlocked, so it ends and its changed rights with it.
+		// The thread is never unlocked, so it ends with the goroutine, and its changed rights
+		// end too.
 		runtime.LockOSThread()
 		if os.Getuid() == 0 {
 			if err := syscall.Setfsuid(65534); err != nil {
@@ -32,7 +33,7 @@ func asNobody(t *testing.T, f func()) {
 func TestOpenSaysWhatMustBeWritable(t *testing.T) {
 	folder := t.TempDir()
 	for dir := folder; dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil { // only its owner may access it by default
+		if err := os.Chmod(dir, 0o755); err != nil { // by default, only the owner may access it
 			t.Fatal(err)
 		}
 	}
@@ -149,7 +150,7 @@ func TestADatabaseThatCannotBeWrittenIsRead(t *testing.T) {
 	}
 }
 
-// If another process may write, a read without locks could mix old and new pages.
+// If another process can write, a read without locks could mix old and new pages.
 func TestADatabaseThatIsWrittenWhileItIsReadWithoutLocksIsRefused(t *testing.T) {
 	folder := t.TempDir()
 	for dir := folder; dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {

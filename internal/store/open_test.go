@@ -34,7 +34,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
 }
 
-// child opens the database, writes once, reports that, and holds it open until its stdin ends.
+// child opens the database, writes once, prints that it has done so, and keeps the database
+// open until its stdin ends.
 func child(url string) {
 	db, err := store.Open(context.Background(), url)
 	if err == nil {
@@ -61,7 +62,7 @@ func openExclusive(t *testing.T, url string) string {
 	return string(said)
 }
 
-// startChild runs child in a second process and returns the function that ends it.
+// startChild runs child in a second process and returns a function that ends the process.
 func startChild(t *testing.T, url string) (end func()) {
 	t.Helper()
 	command := exec.Command(os.Args[0])
@@ -149,8 +150,8 @@ func TestDatabasesInMemoryAreSeparate(t *testing.T) {
 	}
 }
 
-// damage creates a database, runs the statement on it and returns its file. The statement makes
-// it another program's or another version's.
+// damage creates a database, runs the statement on it and returns its file. After the
+// statement, the file looks like one of another program or another version.
 func damage(t *testing.T, statement string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "state.db")
@@ -301,7 +302,7 @@ func testTwoProcessesShareADatabase(t *testing.T, d storetest.Database) {
 }
 
 func TestTablesAreNotChangedUnderARunningProcess(t *testing.T) {
-	t.Parallel()                                 // it waits for a lock as long as Open does
+	t.Parallel()                                 // the test waits for a lock as long as Open does
 	file := damage(t, "PRAGMA user_version = 0") // as if this binary had newer tables
 	raw, err := sql.Open("sqlite", file)
 	if err != nil {
@@ -312,7 +313,7 @@ func TestTablesAreNotChangedUnderARunningProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	var n int
-	// This keeps the file open.
+	// The open connection keeps the file in use.
 	if err := raw.QueryRow("SELECT count(*) FROM changes").Scan(&n); err != nil {
 		t.Fatal(err)
 	}

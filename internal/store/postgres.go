@@ -29,12 +29,12 @@ const (
 	dialFor   = 5 * time.Second  // unless connect_timeout is set
 	answerFor = 20 * time.Second // longer than all of the server's limits below
 	idleFor   = 5 * time.Minute
-	renew     = time.Hour // so that connections spread over servers again after one came back
+	renew     = time.Hour // so that connections spread again after a server came back
 )
 
 // limits are the settings of each connection that serves requests. A statement that hangs, a
 // lock that is never released and a transaction of a stopped process must not block everybody
-// else for ever. They are set by a statement, because poolers refuse such parameters at
+// else for ever. A statement sets these limits, because poolers refuse such parameters at
 // connection start.
 const limits = `
 	SET lock_timeout = '5s';
@@ -44,8 +44,8 @@ const limits = `
 	SET tcp_keepalives_interval = 5;
 	SET tcp_keepalives_count = 3;` + durable
 
-// durable makes the server flush a commit to disk before it acknowledges it, even if the server
-// is configured not to.
+// durable makes the server flush each commit to disk before it acknowledges the commit, even if
+// the server's configuration turns this off.
 const durable = `
 	SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 
@@ -122,8 +122,8 @@ func (s postgresLocation) openExclusive(ctx context.Context) (_ *DB, err error) 
 	return &DB{at: s, writer: pool, reader: pool, exclusive: true}, nil
 }
 
-// awaitOthers waits up to 3 seconds for other sessions to end. Those of a process that has just
-// stopped linger for a moment.
+// awaitOthers waits up to 3 seconds for other sessions to end. The sessions of a process that
+// has just stopped remain for a moment.
 func (s postgresLocation) awaitOthers(ctx context.Context, pool *sql.DB) error {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
@@ -176,8 +176,8 @@ func (s postgresLocation) connectReaders() *sql.DB {
 	return s.connect(queries, name, `SET default_transaction_read_only = on;`+limits, answerFor)
 }
 
-// connect returns a pool. It does not dial yet. If the server takes longer than within to
-// answer, the connection is closed; 0 means no limit.
+// connect returns a pool. It does not dial yet. The parameter within is the time after which a
+// connection is closed if the server does not answer; 0 means no limit.
 func (s postgresLocation) connect(connections int, name, settings string, within time.Duration) *sql.DB {
 	config := s.config.Copy()
 	config.RuntimeParams["application_name"] = name
@@ -197,7 +197,7 @@ func (s postgresLocation) connect(connections int, name, settings string, within
 	return pool
 }
 
-// password reads the password for each connection, because it may have changed.
+// password reads the password file for each connection, because the password can change.
 func (s postgresLocation) password(_ context.Context, config *pgx.ConnConfig) error {
 	if s.passwordFile == "" {
 		return nil
@@ -244,8 +244,8 @@ func (s postgresLocation) outdated(ctx context.Context, pool *sql.DB) (outdated,
 }
 
 // migrate migrates the tables. If several processes start together, one migrates and the others
-// wait. Processes that run on the older tables continue: a migration never removes what they
-// use.
+// wait. Processes that run on the older tables continue, because a migration never removes
+// tables or columns that they use.
 func (s postgresLocation) migrate(ctx context.Context) (err error) {
 	pool := s.connect(2, maintenanceName, durable, 0)
 	defer func() { err = errors.Join(err, pool.Close()) }()
@@ -258,7 +258,7 @@ func (s postgresLocation) migrate(ctx context.Context) (err error) {
 	if _, err := lock.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrating)); err != nil {
 		return err
 	}
-	// Another process may have been faster.
+	// Another process may have migrated the tables meanwhile.
 	if outdated, _, err := s.outdated(ctx, pool); !outdated || err != nil {
 		return err
 	}

@@ -113,7 +113,7 @@ func (s postgresLocation) explain(err error) error {
 	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return explainCode(failure, err)
 	}
-	// the driver has no error value for it
+	// the driver has no error value for this case
 	if strings.Contains(fmt.Sprint(err), "server refused TLS connection") {
 		return fmt.Errorf("%w (if the network can be trusted, add sslmode=disable to the URL)", unreachable(err))
 	}
@@ -151,9 +151,9 @@ func explainCode(failure *pgconn.PgError, err error) error {
 	return err
 }
 
-// patient dials connections that give the server this long for each answer. Deadlines of
-// contexts are not enough: some callers have none, and a stopped server or a network that drops
-// packets would block them until TCP gives up.
+// patient dials connections that give the server the time within for each answer. Deadlines of
+// contexts are not enough, because some callers have no deadline. A stopped server or a network
+// that drops packets would block these callers until TCP gives up.
 func patient(dial pgconn.DialFunc, within time.Duration) pgconn.DialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
@@ -170,7 +170,7 @@ type patientConn struct {
 	within time.Duration
 
 	mu    sync.Mutex
-	bound bool // the driver has set a deadline, as it does to interrupt
+	bound bool // the driver has set a deadline, to interrupt a read
 }
 
 func (c *patientConn) Read(b []byte) (int, error) {

@@ -88,7 +88,7 @@ func TestThePasswordIsReadFromItsFile(t *testing.T) {
 	}
 }
 
-// A stopped server is reported as ErrDown and nothing else.
+// While the server is stopped, the error is ErrDown.
 func TestAServerThatComesBackIsUsedAgain(t *testing.T) {
 	s := storetest.NewServer(t)
 	db := open(t, s.Database(t, "template0"))
@@ -121,7 +121,7 @@ func TestAServerThatComesBackIsUsedAgain(t *testing.T) {
 	}
 }
 
-// A restart of the server ends every pooled connection. The next write succeeds all the same.
+// A restart of the server ends every pooled connection. The next write succeeds nevertheless.
 func TestAWritePassesOverConnectionsThatHaveEnded(t *testing.T) {
 	s := storetest.NewServer(t)
 	db := open(t, s.Database(t, "template0"))
@@ -139,8 +139,8 @@ func TestAWritePassesOverConnectionsThatHaveEnded(t *testing.T) {
 	}
 }
 
-// Writes of one topic run one after the other on PostgreSQL, too: a write sees no value that
-// another write of the topic is about to change.
+// Writes of one topic run one after the other, on PostgreSQL too. So a write never reads a
+// value that another write of the topic is about to change.
 func TestWritesOfATopicAreSerialized(t *testing.T) {
 	url := storetest.PostgreSQL().Ready(t)
 	one, other := open(t, url), open(t, url)
@@ -203,7 +203,7 @@ func testWatchReportsChangesToEveryReplica(t *testing.T, d storetest.Database) {
 			t.Errorf("too many or too few: %v", want)
 		}
 	}
-	expect(map[string]int{"accounts": replicas, "policy": replicas}) // each once
+	expect(map[string]int{"accounts": replicas, "policy": replicas}) // each topic once per replica
 	for range 2 {
 		if err := writer.Write(t.Context(), "other", func(*sql.Tx) error { return nil }); err != nil {
 			t.Fatal(err)
@@ -224,7 +224,8 @@ func testWatchReportsChangesToEveryReplica(t *testing.T, d storetest.Database) {
 	}
 }
 
-// Changes made while a watcher cannot read are reported when it can.
+// Changes that are made while a watcher cannot read the database are reported when it can read
+// again.
 func TestWatchFindsWhatItMissed(t *testing.T) {
 	s := storetest.NewServer(t)
 	url := s.Database(t, "template0")

@@ -39,7 +39,7 @@ func copyFile(t testing.TB, from, to string) {
 	}
 }
 
-// grown writes enough to cause a checkpoint of the write-ahead log.
+// grown writes so much data that SQLite checkpoints the write-ahead log.
 func grown(t testing.TB, db *store.DB) {
 	t.Helper()
 	err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
@@ -56,14 +56,14 @@ func grown(t testing.TB, db *store.DB) {
 	write(t, db, "after", 1) // the checkpoint runs at the next commit
 }
 
-// Whatever happens to the file of an open database, it is noticed and no write is acknowledged
-// that would be lost. When the same file comes back, writes succeed again.
+// If the file of an open database is deleted, moved or overwritten, this is noticed. No write
+// that would be lost is acknowledged. When the same file comes back, writes succeed again.
 func TestAReplacedFileIsNoticed(t *testing.T) {
 	for _, tt := range []struct {
 		what  string
 		spoil func(t *testing.T, file string)
 		says  string
-		once  bool // the names alone show it, so not one write is acknowledged
+		once  bool // the names show the change, so no write is acknowledged
 	}{
 		{"it is deleted", func(t *testing.T, file string) { remove(t, file) }, "was deleted or moved away", true},
 		{"all of it is deleted", func(t *testing.T, file string) { remove(t, file, file+"-wal", file+"-shm") }, "was deleted or moved away", true},
@@ -138,7 +138,7 @@ func TestAReplacedFileIsNoticed(t *testing.T) {
 	}
 }
 
-// A deletion between the check before a write and its acknowledgement is noticed, too.
+// A deletion after the check before a write is noticed too, so the write is not acknowledged.
 func TestAWriteDuringWhichTheFileIsDeletedIsNotAcknowledged(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db := open(t, "sqlite:"+file)
@@ -148,8 +148,8 @@ func TestAWriteDuringWhichTheFileIsDeletedIsNotAcknowledged(t *testing.T) {
 	}
 }
 
-// The look once a second must not take a new file for the open one. All later writes would be
-// lost silently.
+// The look once a second must not confuse a new file with the open file. Otherwise all later
+// writes would be lost silently.
 func TestAFileThatIsReplacedDuringALookIsNoticed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db, err := store.Open(t.Context(), "sqlite:"+file)
@@ -196,7 +196,7 @@ func TestAFileThatComesBackIsUsedAgain(t *testing.T) {
 	}
 }
 
-// What another process may do with the file does not count as a replacement.
+// Permitted operations of other processes on the file do not count as a replacement.
 func TestOthersMayUseTheFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db := open(t, "sqlite:"+file)
@@ -239,7 +239,7 @@ func TestOthersMayUseTheFile(t *testing.T) {
 // Looking at the file must not release SQLite's locks, which belong to the process. Otherwise
 // another process could get exclusive access.
 func TestClosingOneOfTwoKeepsTheOthersLocks(t *testing.T) {
-	t.Parallel() // it waits for a lock
+	t.Parallel() // the test waits for a lock
 	file := filepath.Join(t.TempDir(), "state.db")
 	one, other := open(t, "sqlite:"+file), open(t, "sqlite:"+file)
 	write(t, one, "a", 1)
@@ -393,8 +393,8 @@ func TestAReplacedDatabaseOfAServerIsNoticed(t *testing.T) {
 	}
 }
 
-// Damaged pages are found by queries that read them and by a check. The message says what to
-// do.
+// Damaged pages are found by queries that read them and by a check. The message names the
+// remedy.
 func TestDamagedPagesAreReported(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db := open(t, "sqlite:"+file)

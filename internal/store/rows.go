@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// The queries are in the packages whose tables they read. This file reads their results.
+// Each package has the queries for its own tables. This file has functions that read the
+// results of queries.
 
 // Querier is a transaction or a pool of connections for reading.
 type Querier interface {

@@ -25,9 +25,9 @@ const (
 )
 
 // settings returns the settings of every connection. busy_timeout is in milliseconds.
-// synchronous(FULL) flushes each commit to disk before it is acknowledged. cache_size is in KiB
-// if negative, and per connection: it is small, because the operating system caches the file as
-// well.
+// synchronous(FULL) flushes each commit to disk before it is acknowledged. A negative
+// cache_size is in KiB and per connection. It is small, because the operating system caches the
+// file as well.
 func settings(more ...string) []string {
 	return append([]string{
 		"busy_timeout(5000)",
@@ -66,16 +66,16 @@ func (p sqliteLocation) open(ctx context.Context, create bool) (_ *DB, err error
 	db.created = empty
 	switch {
 	case outdated && p.path == "":
-		err = upFile(ctx, db.writer) // nobody else can open it, and closing it would delete it
+		err = upFile(ctx, db.writer) // closing a database in memory would delete it
 	case outdated:
-		if err := db.writer.Close(); err != nil { // it locks the file
+		if err := db.writer.Close(); err != nil { // the open connection would lock the file
 			return nil, err
 		}
 		migrateErr := p.migrate(ctx)
 		if db.writer, err = p.connectWriter(); err != nil {
 			return nil, err
 		}
-		// Another process may have been faster.
+		// Another process may have migrated the tables meanwhile.
 		if outdated, _, err = outdatedFile(ctx, db.writer); outdated || err != nil {
 			err = cmp.Or(migrateErr, err)
 		}
@@ -87,7 +87,7 @@ func (p sqliteLocation) open(ctx context.Context, create bool) (_ *DB, err error
 	if _, err := db.writer.ExecContext(ctx, "PRAGMA journal_mode(WAL)"); err != nil {
 		return nil, err
 	}
-	// An empty write transaction finds out now whether writing is possible at all.
+	// An empty write transaction tests whether the file can be written.
 	tx, err := db.writer.BeginTx(ctx, nil)
 	if err == nil {
 		err = tx.Rollback()
@@ -126,16 +126,16 @@ func (p sqliteLocation) openReadOnly(ctx context.Context) (_ *DB, err error) {
 	if code := sqliteCode(err); code != sqlite3.SQLITE_CANTOPEN && code != sqlite3.SQLITE_READONLY {
 		return db, err
 	}
-	// SQLite's readers write to shared memory beside the file. Where that is impossible, on a
-	// read-only disk or in another user's folder, the file is read as immutable.
+	// SQLite's readers write to shared memory beside the file. On a read-only disk or in
+	// another user's folder this is impossible, and the file is read as immutable.
 	if log, logErr := os.Stat(p.path + "-wal"); logErr == nil && log.Size() > 0 {
 		return nil, fmt.Errorf("recent changes are in %s-wal, which can only be read in a writable folder; copy both files to one: %w", p.path, err)
 	}
 	return p.read(ctx, before)
 }
 
-// read opens the file for reading. If before is set, it takes no locks, and Close checks that
-// the file still matches before.
+// read opens the file for reading. If the parameter before is not nil, read takes no locks, and
+// Close checks that the file has not changed from before.
 func (p sqliteLocation) read(ctx context.Context, before fs.FileInfo) (_ *DB, err error) {
 	db := &DB{at: p, before: before}
 	options := forReading()
@@ -168,7 +168,7 @@ func (p sqliteLocation) unchanged(before fs.FileInfo) error {
 	return nil
 }
 
-// openUnlimited is openReadOnly: SQLite has no time limits to lift.
+// openUnlimited is the same as openReadOnly, because SQLite has no time limits.
 func (p sqliteLocation) openUnlimited(ctx context.Context) (*DB, error) { return p.openReadOnly(ctx) }
 
 // openExclusive opens the file in SQLite's exclusive mode, which keeps even readers out.
@@ -210,13 +210,14 @@ func (p sqliteLocation) tables(ctx context.Context, tx *sql.Tx) ([]string, error
 // stale returns false: connections to a file do not end.
 func (p sqliteLocation) stale(error) bool { return false }
 
-// snapshot returns nil: every SQLite transaction sees one moment only.
+// snapshot returns nil, because every SQLite transaction sees the database as it was at one
+// moment.
 func (p sqliteLocation) snapshot() *sql.TxOptions { return nil }
 
 func (p sqliteLocation) connectWriter() (*sql.DB, error) {
 	return p.connect(1, url.Values{
-		// Take the write lock at the start, so that the transaction cannot fail to get it
-		// later.
+		// Take the write lock at the start of the transaction, so that getting the lock cannot
+		// fail later.
 		"_txlock": {"immediate"},
 		"_pragma": settings("cache_size(-1024)", "journal_size_limit(16777216)"),
 	}, nil)
@@ -226,13 +227,14 @@ func forReading() url.Values {
 	return url.Values{"_pragma": settings("cache_size(-512)", "query_only(ON)")}
 }
 
-// connect returns a pool. It does not dial yet, so readers that nobody needs cost nothing.
-// allowed, unless nil, is called before each connection and reports whether the path still
-// refers to the file that the first connection opened. Connections must not mix two files.
+// connect returns a pool. It opens no connection yet, so unused readers cost nothing. If the
+// function allowed is not nil, it is called before each connection. It returns an error if the
+// path no longer refers to the file that the first connection opened, because the connections
+// of a pool must not use different files.
 func (p sqliteLocation) connect(connections int, options url.Values, allowed func() error) (*sql.DB, error) {
 	if p.path != "" {
-		// prepare has created the file. A connection must not create another one after a
-		// deletion.
+		// prepare has created the file. If the file is deleted, a connection must not create
+		// another file.
 		options.Set("mode", "rw")
 	}
 	inner, err := sqlite.NewConnector(p.source(options))
@@ -260,10 +262,10 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return c.Connector.Connect(ctx)
 }
 
-// outdatedFile reports whether the tables are older than this binary and whether there are
-// none. The version is in the file's header, set after the last migration; asking goose takes
-// many times as long. A newer binary that was killed before it set the version leaves newer
-// tables under an older version, so goose's table is read too.
+// outdatedFile reports whether the tables are older than this binary, and whether there are no
+// tables. The version is in the file's header, where it is set after the last migration. Asking
+// goose takes many times as long. A newer binary that was killed before it set the version
+// leaves newer tables under an older version, so goose's table is read too.
 func outdatedFile(ctx context.Context, pool *sql.DB) (outdated, empty bool, err error) {
 	var id, version, tables int64
 	var migrated bool
@@ -308,8 +310,8 @@ func (p sqliteLocation) explain(err error) error {
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
 		return fmt.Errorf("the file and its folder must be writable: %w", err)
 	case sqlite3.SQLITE_CORRUPT,
-		// A file that is shorter than its header says causes this error, and so does a failing
-		// disk.
+		// There are two causes of this error: a file that is shorter than its header says, and
+		// a failing disk.
 		sqlite3.SQLITE_IOERR:
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}

@@ -14,17 +14,17 @@ import (
 // sqliteLocation is the address of a SQLite database.
 type sqliteLocation struct {
 	name string // as the user wrote it, without the scheme
-	path string // of the file; "" for a database in memory
+	path string // the path of the file; "" for a database in memory
 	dsn  string // a URI for SQLite, without options
 }
 
 // String returns the name of the file.
 func (p sqliteLocation) String() string { return p.name }
 
-// InMemory reports whether a URL is that of a database in the memory of this process.
+// InMemory reports whether a URL names a database in the memory of this process.
 func InMemory(url string) bool { return strings.HasPrefix(url, "sqlite::memory:") }
 
-// parseSQLite parses a SQLite URL. rest is what follows the scheme in text.
+// parseSQLite parses a SQLite URL. The parameter rest is the part of text after the scheme.
 func parseSQLite(text, rest string) (location, error) {
 	if rest == ":memory:" {
 		// Databases in memory are shared by name between connections, so each gets its own
@@ -65,8 +65,9 @@ func (p sqliteLocation) source(options url.Values) string {
 	return p.dsn + separator + options.Encode()
 }
 
-// prepare creates the folder and the file with modes that exclude other users. SQLite would use
-// the umask's mode. It gives its write-ahead log the mode of the file.
+// prepare creates the folder and the file with modes that exclude other users. If SQLite
+// created the file, its mode would depend on the umask. SQLite gives its write-ahead log the
+// mode of the file.
 func (p sqliteLocation) prepare() error {
 	if p.path == "" {
 		return nil

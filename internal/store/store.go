@@ -1,8 +1,8 @@
-// Package store opens and manages the database that the service keeps its data in.
+// Package store opens and manages the database in which the service stores its data.
 //
-// A DB is a handle to the database. This package opens it, migrates it, runs transactions,
-// watches it for changes and copies it. It holds no queries of the domain: each package has its
-// own SQL, which runs on both kinds of database.
+// A DB is a handle to the database. This package opens a database, migrates it, runs
+// transactions, watches it for changes and copies it. It has no queries for the tables of other
+// packages. Each package has its own SQL, which runs on both kinds of database.
 //
 // The database is one SQLite file with its write-ahead log beside it, or a database on a
 // PostgreSQL server. Several processes of one machine may have the file open. Writers take
@@ -24,12 +24,12 @@ import (
 // DB is a handle to the database. All methods may be called from any goroutine.
 type DB struct {
 	at        location
-	writer    *sql.DB // SQLite: one connection, so that writers queue here, not for the lock
+	writer    *sql.DB // SQLite: one connection, so that writers wait here, not for the lock
 	reader    *sql.DB
-	exclusive bool // no other process has it open
+	exclusive bool // no other process has the database open
 
 	id      string      // of the instance; "" if opened read-only
-	created bool        // by this process
+	created bool        // by Open
 	file    *openFile   // nil for PostgreSQL, for a database in memory and if opened read-only
 	before  fs.FileInfo // the file at open, if it is read without locks
 
@@ -40,17 +40,17 @@ type DB struct {
 //
 //	sqlite:///var/lib/tidewaiter/state.db   an absolute path
 //	sqlite:state.db                         a path relative to the working directory
-//	sqlite::memory:                         nothing is kept
+//	sqlite::memory:                         in memory; nothing is stored
 //	postgres://tidewaiter@db.example.com/tidewaiter?password_file=/run/secrets/state
 //
 // For SQLite, a missing folder is created with mode 0700 and a missing file with 0600. Tables
 // are migrated only while no other process has the file open. On PostgreSQL the database must
-// exist. One process at a time migrates its tables, while others run.
+// exist. One process at a time migrates its tables, while other processes run.
 //
-// A PostgreSQL URL is what libpq accepts, plus password_file: a file that holds only the
-// password and is read for each connection. Connections to other machines use TLS and verify
-// the server's certificate, unless sslmode says otherwise. Errors and logs never contain the
-// password.
+// A PostgreSQL URL can be any that libpq accepts. In addition it can have password_file, a file
+// that contains only the password and is read for each connection. Connections to other
+// machines use TLS and verify the server's certificate, unless sslmode says otherwise. Errors
+// and logs never contain the password.
 //
 // Errors are ErrNewer, ErrForeign, ErrBusy, ErrNoSpace, ErrDown or a system error, wrapped with
 // the name of the database.
@@ -67,8 +67,8 @@ func OpenExisting(ctx context.Context, url string) (*DB, error) {
 func openFor(ctx context.Context, url string, create bool) (*DB, error) {
 	open := func(at location, ctx context.Context) (*DB, error) { return at.open(ctx, create) }
 	// Processes that open a new SQLite file at the same moment can block each other's
-	// migrations. One that gives up closes the file and tries again after the others had time
-	// to finish.
+	// migrations. A process that gives up closes the file, waits until the others had time to
+	// finish, and tries again.
 	for tries := 3; ; tries-- {
 		db, err := opened(ctx, url, open)
 		if err == nil || tries == 1 || !errors.Is(err, ErrBusy) {
@@ -82,9 +82,9 @@ func openFor(ctx context.Context, url string, create bool) (*DB, error) {
 	}
 }
 
-// OpenReadOnly opens the database at url while another process may be writing to it. It creates
-// and changes nothing. It fails if the database does not exist, and with ErrOlder if its tables
-// need a migration.
+// OpenReadOnly opens the database at url for reading. Other processes may write to the database
+// meanwhile. OpenReadOnly creates and changes nothing. It fails if the database does not exist,
+// and with ErrOlder if its tables need a migration.
 func OpenReadOnly(ctx context.Context, url string) (*DB, error) {
 	return opened(ctx, url, location.openReadOnly)
 }
@@ -103,15 +103,15 @@ func opened(ctx context.Context, url string, open func(location, context.Context
 
 // Write runs f in one transaction. When Write returns nil, the changes are on disk and survive
 // a loss of power. If f fails, the transaction is rolled back and Write returns f's error,
-// prefixed with ErrBusy, ErrNoSpace or ErrDown if the database reported that. If the commit
-// fails or ctx ends during it, the changes may have been written all the same.
+// wrapped with ErrBusy, ErrNoSpace or ErrDown if the database reported such a condition. If the
+// commit fails or ctx ends during the commit, the changes may have been written nevertheless.
 //
-// Unless topic is "", the transaction also increments the topic's change counter. Writes of one
-// topic run one after the other, over all processes: f sees the changes of all earlier writes,
-// and nobody else changes the topic's data while f runs. On SQLite all writes run one after the
-// other.
+// If topic is not "", the transaction also increments the topic's change counter. Writes of one
+// topic run one after the other, over all processes. So f sees the changes of all earlier
+// writes, and no other write of the topic changes data while f runs. On SQLite all writes run
+// one after the other.
 //
-// f must not call Write, nor wait for a goroutine that does.
+// f must not call Write, and must not wait for a goroutine that calls Write.
 func (db *DB) Write(ctx context.Context, topic string, f func(*sql.Tx) error) error {
 	if err := db.replaced(); err != nil {
 		return fmt.Errorf("writing to the database: %w", err)
@@ -122,8 +122,8 @@ func (db *DB) Write(ctx context.Context, topic string, f func(*sql.Tx) error) er
 	}
 	defer tx.Rollback() // a no-op after Commit
 	if topic != "" {
-		// This comes first because, on PostgreSQL, the counter's row is the lock that
-		// serializes writes of one topic.
+		// Increment the counter before f runs. On PostgreSQL, the counter's row is the lock
+		// that serializes writes of one topic.
 		if err := bump(ctx, tx, topic); err != nil {
 			return fmt.Errorf("writing to the database: incrementing the change counter of %s: %w", topic, db.Explain(ended(ctx, err)))
 		}
@@ -182,8 +182,8 @@ func (db *DB) begin(ctx context.Context) (tx *sql.Tx, err error) {
 	return tx, err
 }
 
-// retry calls f until it gets none of the connections of a pool that have ended since they were
-// last used.
+// retry calls f again while f fails because it got a pooled connection that had ended since its
+// last use.
 func (db *DB) retry(ctx context.Context, connections int, f func() error) error {
 	err := f()
 	for tries := 0; tries < 2*connections && err != nil && db.at.stale(err) && ctx.Err() == nil; tries++ {
@@ -213,7 +213,8 @@ func (db *DB) Ping(ctx context.Context) error {
 // Close closes all connections.
 func (db *DB) Close() error {
 	readerErr := db.reader.Close()
-	// The last connection to close empties SQLite's write-ahead log into the file and removes it.
+	// When the last connection is closed, SQLite writes its write-ahead log to the file and
+	// removes the log.
 	err := errors.Join(readerErr, db.writer.Close())
 	if db.file != nil {
 		err = errors.Join(err, db.file.close())

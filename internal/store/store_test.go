@@ -27,7 +27,8 @@ func open(t testing.TB, url string) *store.DB {
 	return db
 }
 
-// urls returns the URL of a new database, and for SQLite that of one in memory.
+// urls returns the URL of a new database. For SQLite it also returns the URL of a database in
+// memory.
 func urls(t testing.TB, d storetest.Database) []string {
 	if d.Name == "SQLite" {
 		return []string{d.New(t), "sqlite::memory:"}
@@ -204,7 +205,7 @@ func testAWriteEndsWithItsContext(t *testing.T, d storetest.Database) {
 		err := db.Write(ctx, "policy", func(tx *sql.Tx) error {
 			cancel()
 			if rolledBack {
-				_ = tx.Rollback() // it may be rolled back already
+				_ = tx.Rollback() // the transaction may be rolled back already
 			}
 			return nil
 		})

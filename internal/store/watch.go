@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// lookEvery is how often a watcher reads the change counters. Replicas must learn of a change
-// within two seconds.
+// lookEvery is how often a watcher reads the change counters. It must be short enough that
+// replicas learn of a change within two seconds.
 const lookEvery = time.Second
 
 // Watch calls changed once for each topic, and again within two seconds after a Write of any

@@ -14,8 +14,8 @@ import (
 )
 
 // A test of kill -9 needs two processes. One runs workers that make all kinds of writes without
-// end. They print each write before it starts and after it is done. The other process, the
-// test, kills the first during a given kind of write and checks what is in the database.
+// end. The workers print each write before it starts and after it is done. The other process,
+// the test, kills the first during a given kind of write and checks what is in the database.
 
 // Worker makes writes, one after the other, in a process that is killed.
 type Worker struct {
@@ -99,8 +99,9 @@ func (a Acknowledged) Kill(t testing.TB, during string, environment ...string) {
 	}
 }
 
-// Compare compares the acknowledged writes with those in the database: all of them in order
-// and, per worker, at most one more, which was in progress when its process was killed.
+// Compare compares the acknowledged writes with the writes in the database. The database must
+// have all acknowledged writes in order. For each worker it may have one further write, which
+// was in progress when the process was killed.
 func (a Acknowledged) Compare(t testing.TB, when string, kept map[string][]string) {
 	t.Helper()
 	for worker, list := range kept {

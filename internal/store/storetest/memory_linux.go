@@ -2,10 +2,10 @@ package storetest
 
 import "golang.org/x/sys/unix"
 
-// memory returns a folder in memory, or "" if there is none with a gigabyte of free space. There,
-// creating and dropping a PostgreSQL database takes a tenth of the time that it takes on ext4, and
-// the fsync after each commit costs nothing. Tests kill processes, not machines, so what they
-// prove is the same.
+// memory returns a folder in memory, or "" if no such folder has a gigabyte of free space. In
+// memory, creating and dropping a PostgreSQL database takes a tenth of the time that it takes
+// on ext4, and the fsync after each commit costs nothing. Tests kill processes and not
+// machines, so their results are valid without a disk.
 func memory() string {
 	const folder = "/dev/shm"
 	var fs unix.Statfs_t

@@ -28,7 +28,7 @@ type Server struct {
 	databases int
 }
 
-// NewServer starts a server for one test, which may stop it.
+// NewServer starts a server for one test. The test can stop the server.
 func NewServer(t testing.TB) *Server {
 	t.Helper()
 	s := start(t)
@@ -72,8 +72,8 @@ func find() (folder string, err error) {
 	return "", errors.New("this test needs PostgreSQL: apt-get install postgresql-15")
 }
 
-// init creates the server's folder. PostgreSQL refuses to run as root: then it runs as the user
-// that its package created.
+// init creates the server's folder. PostgreSQL refuses to run as root. If the test runs as
+// root, the server runs as the user that the PostgreSQL package created.
 func (s *Server) init() (err error) {
 	// A socket's path is limited to 107 bytes, and some temporary folders are longer.
 	if s.folder, err = os.MkdirTemp(cmp.Or(memory(), "/tmp"), "tidewaiter-pg-"); err != nil {
@@ -125,7 +125,8 @@ wait $server
 // Start starts the server and returns when it accepts connections. fsync is off: tests kill
 // processes, not the machine.
 func (s *Server) Start() error {
-	// Use a file. Any other writer needs a goroutine, which the leak check would report.
+	// Use a file. For any other writer, os/exec starts a goroutine, which the leak check would
+	// report.
 	log, err := os.Create(filepath.Join(s.folder, "log"))
 	if err != nil {
 		return err
@@ -141,9 +142,9 @@ func (s *Server) Start() error {
 	if err := s.keeper.Start(); err != nil {
 		return fmt.Errorf("starting PostgreSQL: %w", err)
 	}
-	look := time.NewTicker(25 * time.Millisecond) // it cannot report when it listens
+	look := time.NewTicker(25 * time.Millisecond) // the server cannot report when it listens
 	defer look.Stop()
-	for range 2400 { // a minute: more means that it is broken
+	for range 2400 { // for a minute; a slower server is broken
 		if err = s.command("pg_isready", "-q", "-h", s.folder).Run(); err == nil {
 			return nil
 		}
@@ -173,7 +174,7 @@ func (s *Server) remove() {
 	_ = os.RemoveAll(s.folder)
 }
 
-// Database creates a database and returns its URL. It is dropped when the test ends.
+// Database creates a database and returns its URL. The database is dropped when the test ends.
 func (s *Server) Database(t testing.TB, from string) string {
 	t.Helper()
 	s.mu.Lock()

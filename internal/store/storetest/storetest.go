@@ -1,6 +1,6 @@
 // Package storetest gives tests the databases that the store supports: SQLite files and a real
 // PostgreSQL server (Debian's postgresql-15). A test binary starts one server when a test first
-// needs it. Each test gets its own database on it.
+// needs it. Each test gets its own database on that server.
 //
 //	func TestMain(m *testing.M) {
 //		goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
@@ -31,12 +31,12 @@ import (
 type Database struct {
 	Name string
 
-	// New returns the URL of a new database without tables, for tests of what Open does then.
-	// The database is removed when the test ends.
+	// New returns the URL of a new database without tables, for tests of Open with an empty
+	// database. The database is removed when the test ends.
 	New func(t testing.TB) string
-	// Ready returns the URL of a copy of a database with all tables. It takes a tenth of the time
-	// that Open needs to create them. All copies have the same id. They are removed like those of
-	// New.
+	// Ready returns the URL of a copy of a database with all tables. Copying takes a tenth of
+	// the time that Open needs to create the tables. All copies have the same id. A copy is
+	// removed when the test ends.
 	Ready func(t testing.TB) string
 }
 
@@ -115,8 +115,8 @@ func folder(t testing.TB) string {
 	return folder
 }
 
-// PostgreSQL keeps the database on the server of this test binary. If none can be started, the
-// test is skipped, or fails if CI=true.
+// PostgreSQL keeps the database on the server of this test binary. If no server can be started,
+// the test is skipped, or fails if CI=true.
 func PostgreSQL() Database {
 	return Database{
 		Name: "PostgreSQL",
