@@ -179,8 +179,8 @@ func (h *Handler) authenticate(ctx context.Context, r *Request) (*policy.Princip
 	return who, nil
 }
 
-// subject returns the name of a principal in tokens, and so in the registry's events and logs.
-// It must differ between a robot and a user of the same name.
+// subject returns the name of a principal in tokens. The registry uses the same name in its
+// events and logs. It must differ between a robot and a user of the same name.
 func subject(who *policy.Principal) string {
 	switch who.Kind {
 	case policy.Anonymous:

@@ -243,7 +243,8 @@ func (c *Chain) reject(ctx context.Context, presented Presented, skipped []Sourc
 	return Rejected(reason)
 }
 
-// lookUp makes the lookups of sources that were skipped. It fails only if the client has gone.
+// lookUp makes the lookups of sources that were skipped. It fails only if the client has
+// disconnected.
 func (c *Chain) lookUp(ctx context.Context, presented Presented, skipped []Source) error {
 	for i := range skipped {
 		if d, ok := skipped[i].Authenticator.(DummyLookup); ok && skipped[i].takes(Password) {

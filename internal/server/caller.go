@@ -104,8 +104,9 @@ type Failure struct {
 	RetryAfter string // value of the header; "": no header
 }
 
-// Failure maps an error to what the client sees. It delays the answer if the caller is rate
-// limited. An unexpected error is logged with the request's id and not shown to the client.
+// Failure maps an error to the response for the client. It delays the answer if the caller is
+// rate limited. An unexpected error is logged with the request's id and not shown to the
+// client.
 func (s *Server) Failure(r *http.Request, id string, err error) Failure {
 	s.tarpit.delay(r.Context(), err)
 	e := known(err)

@@ -16,7 +16,7 @@ const (
 	writeTimeout  = 60 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 64 << 10 // bytes: room for an ID token in a header
-	// concurrent requests on an HTTP/2 connection; RFC 9113 (6.5.2) recommends no less
+	// concurrent requests on an HTTP/2 connection; RFC 9113 (6.5.2) recommends at least 100
 	maxStreams = 100
 )
 
@@ -31,7 +31,8 @@ func HTTP(h http.Handler, certificates *tls.Config, log *slog.Logger) *http.Serv
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		// Anyone can break off a handshake, so these lines are for debugging only.
+		// Anyone can break off a handshake, so errors of handshakes are logged at the level
+		// debug only.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }

@@ -45,9 +45,9 @@ func hideSenders(from []Sender) []sender {
 	return senders
 }
 
-// notifications records events of a registry, and answers once they are on disk. A registry
-// repeats a rejected envelope forever, and later events queue behind it. So everything that an
-// authenticated registry sends is accepted, even if it cannot be decoded.
+// notifications records events of a registry, and answers when the events are on disk. A
+// registry repeats a rejected envelope forever, and later events queue behind it. So everything
+// that an authenticated registry sends is accepted, even if it cannot be decoded.
 func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
 		e := problem(http.StatusMethodNotAllowed, codeUnsupported, "registries POST their events here").with("Allow", "POST")
@@ -147,7 +147,7 @@ func (s *Server) registryOf(secret string) (service string, ok bool) {
 	return service, ok
 }
 
-// registryAt returns the registry without a secret whose host is host, or "".
+// registryAt returns the registry without a secret whose Host equals the given host, or "".
 func (s *Server) registryAt(host string) string {
 	for i := range s.senders {
 		if s.senders[i].open && host != "" && s.senders[i].host == host {

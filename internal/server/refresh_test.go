@@ -42,7 +42,7 @@ func withAccounts(t *testing.T) (*harness, *accounts.Accounts) {
 	return h, own
 }
 
-// finding is a chain as a source.
+// finding makes a Chain usable as a Finder.
 type finding struct{ *identity.Chain }
 
 // refreshToken returns the refresh token of a reply, or "".

@@ -60,7 +60,7 @@ func (w *watched) look() {
 	w.file.Look()
 }
 
-// knows returns which of the names the file has.
+// knows returns the given names for which the file has an entry.
 func (w *watched) knows(names ...string) (known string) {
 	for _, name := range names {
 		if _, err := w.file.Find(context.Background(), name, ""); err == nil {
