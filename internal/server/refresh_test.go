@@ -42,7 +42,7 @@ func withAccounts(t *testing.T) (*harness, *accounts.Accounts) {
 	return h, own
 }
 
-// finding makes a Chain usable as a Finder.
+// finding is a Chain that is a source of another Chain.
 type finding struct{ *identity.Chain }
 
 // refreshToken returns the refresh token of a reply, or "".
