@@ -44,10 +44,10 @@ func TestThePageOfTheAPICanBeFollowed(t *testing.T) {
 	if err := os.WriteFile("tidewaiter.yaml", []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// The service ends with the script.
+	// The script stops the service when it ends.
 	script = strings.Replace(script, "serve.log &\n", "serve.log &\ntrap \"kill $!; wait\" EXIT\n", 1)
-	// If the service does not start, the wait ends at the test's deadline, and SIGTERM ends the
-	// service too.
+	// If the service does not start, the script is ended at the test's deadline, and it then
+	// stops the service, too.
 	cmd := exec.CommandContext(await.Context(t), "sh", "-c", script)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second

@@ -14,7 +14,7 @@ import (
 // This file models Tidewaiter a second time, from the documentation: rules, conditions with typed
 // claims, and what they grant. The model is slow and simple, and shares no code with the program.
 
-// number is a JSON number: as it is written, and its canonical text.
+// number is a JSON number: its text in the request, and its canonical text.
 type number struct{ written, text string }
 
 var numbers = []number{{"2", "2"}, {"2.0", "2"}, {"20e-1", "2"}, {"3", "3"}, {"3.0", "3"}, {"2.5", "2.5"}, {"9007199254740993", "9007199254740993"}, {"9007199254740992", "9007199254740992"}}
@@ -39,7 +39,7 @@ func jsonOf(v any) string {
 	return "[" + strings.Join(items, ", ") + "]"
 }
 
-// pathTexts returns the texts that a placeholder with the value matches in a path.
+// pathTexts returns the texts in a path that a placeholder with the value v matches.
 func pathTexts(v any) []string {
 	switch v := v.(type) {
 	case string:
@@ -106,7 +106,8 @@ func (n directoryName) spell(t *rapid.T) string {
 	return text
 }
 
-// canonicalSubject returns the form in which names and subjects are compared.
+// canonicalSubject returns the canonical form of a name or a subject. Two names are equal if
+// their canonical forms are equal.
 func canonicalSubject(text string) string {
 	if canonical, ok := spelledNames[text]; ok {
 		return canonical
@@ -141,7 +142,7 @@ func (c *caller) subjects() []string {
 	return subjects
 }
 
-// anySpelling returns the groups, in another spelling if there is one.
+// anySpelling returns the groups, in another spelling if they have another spelling.
 func (c *caller) anySpelling() []string {
 	if c.spelled != nil {
 		return c.spelled
@@ -149,7 +150,7 @@ func (c *caller) anySpelling() []string {
 	return c.groups
 }
 
-// userPlaceholder returns the value of ${user}; "" if it has none.
+// userPlaceholder returns the value of ${user}; "" if the caller has no ${user}.
 func (c *caller) userPlaceholder() string {
 	name, _ := strings.CutPrefix(c.as, "user:")
 	if name == c.as {
@@ -227,8 +228,8 @@ func (r *modelRule) holds(q *tokenRequest) (bool, error) {
 	return r.when.of(q)
 }
 
-// applies reports whether a rule that matches the request takes effect. A deny whose condition
-// fails does.
+// applies reports whether a rule that matches the request takes effect. If the condition of a
+// deny fails, the deny takes effect.
 func (r *modelRule) applies(q *tokenRequest) bool {
 	holds, err := r.holds(q)
 	return r.deny && (holds || err != nil) || !r.deny && holds && err == nil
@@ -417,7 +418,8 @@ func not(a *modelCondition) *modelCondition {
 	}}
 }
 
-// both evaluates "and". It is false if either is false, even if the other fails.
+// both evaluates "and". The result is false if one condition is false, even if the other
+// condition fails.
 func both(a, b *modelCondition, q *tokenRequest) (bool, error) {
 	x, xErr := a.of(q)
 	y, yErr := b.of(q)
@@ -512,7 +514,8 @@ func drawRule(t *rapid.T, n int, callers []*caller) modelRule {
 	if rapid.IntRange(0, 2).Draw(t, "conditional") > 0 {
 		r.when = drawCondition(t, 2, callers)
 	}
-	// Placeholders are valid only if a subject can be a user with claims. Drop them elsewhere.
+	// A pattern with placeholders is valid only if a subject of the rule can be a user with
+	// claims. Remove such patterns from other rules.
 	if !slices.ContainsFunc(r.subjects, func(s string) bool { return s == "anyone" || s == "signed-in" || strings.HasPrefix(s, "group:") }) {
 		r.patterns = slices.DeleteFunc(r.patterns, func(p string) bool { return strings.Contains(p, "${") })
 		if len(r.patterns) == 0 {

@@ -33,7 +33,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// testService is a running Tidewaiter with every identity source that needs no other program.
+// testService is a running Tidewaiter with all identity sources that need no other program.
 type testService struct {
 	dir       string
 	app       *app.App
@@ -67,8 +67,8 @@ func newTestService(t *testing.T) *testService {
 		t.Fatal(err)
 	}
 	keys, _ := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
-	// The keys are in a file, because an issuer that answers late on a busy machine would be an
-	// outage.
+	// The keys are in a file. If they came from an issuer over HTTP, a late answer on a busy
+	// machine would be an outage.
 	o.issuer, o.keys = "https://issuer.example.com", filepath.Join(t.TempDir(), "jwks.json")
 	if err := os.WriteFile(o.keys, keys, 0o600); err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ policy: { rules: `+string(text)+` }
 	return cfg
 }
 
-// callers returns the fixed callers, and a new one of each other source.
+// callers returns the fixed callers, and a new caller of each other source.
 func (o *testService) callers(t *rapid.T) []*caller {
 	all := slices.Clone(o.fixed)
 	for _, source := range []string{"shop", "jobs", "people"} {
@@ -231,7 +231,7 @@ func (o *testService) callers(t *rapid.T) []*caller {
 	return append(all, o.corpUser(t), o.staffUser(t))
 }
 
-// corpUser returns a new user of a directory whose entries name their groups.
+// corpUser returns a new user of a directory in which the user's entry lists the user's groups.
 func (o *testService) corpUser(t *rapid.T) *caller {
 	name := fmt.Sprint("corp-", o.n.Add(1))
 	c := &caller{as: "user:" + name, login: name, key: "right", known: true}
@@ -245,8 +245,8 @@ func (o *testService) corpUser(t *rapid.T) *caller {
 	return c
 }
 
-// staffUser returns a new user of a directory where the name is the DN of the entry, and groups
-// are searched by another attribute below two bases.
+// staffUser returns a new user of a directory in which the user's name is the DN of the entry.
+// The user's groups are searched by another attribute, below two bases.
 func (o *testService) staffUser(t *rapid.T) *caller {
 	login := fmt.Sprint("staff-", o.n.Add(1))
 	own := directoryName{{"cn", login}, {"ou", "people"}, {"dc", "staff"}}
@@ -275,8 +275,8 @@ func (o *testService) addEntry(dn, search string, lines []string) {
 	o.directory.SetEntries(search, ldaptest.Entry(dn, lines...))
 }
 
-// connection is where a request comes from: the peer, X-Forwarded-For, and the client's address
-// that results.
+// connection is where a request comes from: the peer's address, the header X-Forwarded-For, and
+// the client's address that Tidewaiter derives from these two.
 type connection struct{ peer, forwarded, ip string }
 
 var connections = []connection{
@@ -372,8 +372,8 @@ func (o *testService) setRules(t *rapid.T, tb testing.TB, rules []modelRule, bef
 	}
 }
 
-// principalJSON returns the fields that name the principal in a request to the API. Groups and
-// claims that a source knows are left out.
+// principalJSON returns the fields that name the principal in a request to the API. If a source
+// knows the principal, its groups and claims are left out.
 func (q *tokenRequest) principalJSON() string {
 	text := fmt.Sprintf(`"as": %q`, q.as)
 	if q.known {
@@ -446,8 +446,8 @@ func (o *testService) explainByFlags(t *rapid.T, tb testing.TB, q *tokenRequest,
 	return e.granted()[name]
 }
 
-// whoCan derives the granted actions from the answer of who-can. Conditions are evaluated by the
-// model.
+// whoCan derives the granted actions from the answer of who-can. The model evaluates the
+// conditions in the answer.
 func (o *testService) whoCan(t *rapid.T, rules map[string]*modelRule, q *tokenRequest, name string) []string {
 	var list []struct {
 		Action          string
@@ -497,8 +497,8 @@ func (o *testService) whoCan(t *rapid.T, rules map[string]*modelRule, q *tokenRe
 	return inOrder(can)
 }
 
-// whatCan derives the granted actions from the answer of what-can. Conditions are evaluated by
-// the model.
+// whatCan derives the granted actions from the answer of what-can. The model evaluates the
+// conditions in the answer.
 func (o *testService) whatCan(t *rapid.T, rules map[string]*modelRule, q *tokenRequest, name string) []string {
 	type right struct {
 		Type           string
@@ -558,8 +558,8 @@ func expectations(q *tokenRequest, granted map[string][]string) (tests []string)
 var repositoryNames = []string{"prod/app", "e/2", "e/3", "e/2.5", "e/true", "e/a", "e/9007199254740993", "team/a", "a/b", "a/b/c", "a/true", "3/x", "true/a", "ann/x"}
 
 // For every principal, credential and address, the grants of the token agree with the model, with
-// explain (by id and by request), with who-can, what-can and policy tests. An additional deny
-// never grants more.
+// explain (by id and by request), with who-can, what-can and policy tests. With an additional
+// deny, no action is granted that was refused before.
 func TestPropertyAllAnswersAgree(t *testing.T) {
 	o := newTestService(t)
 	var before []modelRule

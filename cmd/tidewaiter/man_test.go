@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// "make install" installs files where shells and man look for them, and both can read them.
+// "make install" installs files where shells and man look for them. Shells and man can read the
+// installed files.
 func TestInstalledFilesAreRead(t *testing.T) {
 	program, err := exec.LookPath("tidewaiter")
 	if err != nil {

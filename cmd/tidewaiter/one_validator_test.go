@@ -22,7 +22,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 )
 
-// validators validates a rule in a file, through the API and on the command line.
+// validators validates a rule in three ways: in a file, through the API and on the command line.
 type validators struct {
 	testing.TB
 	dir string
@@ -197,7 +197,7 @@ func TestRulesAreValidatedAlikeInFilesAPIAndCommands(t *testing.T) {
 	for what, tt := range map[string]struct {
 		change map[string]any // of a valid rule; nil removes a field
 		wrong  []string       // the wrong fields
-		noFlag bool           // no flag can express it
+		noFlag bool           // no flag can express the change
 	}{
 		"a valid rule":                    {},
 		"at no registry":                  {map[string]any{"registries": []string{}}, []string{"registries"}, true},
@@ -291,7 +291,8 @@ func TestRulesAreValidatedAlikeInFilesAPIAndCommands(t *testing.T) {
 	}
 }
 
-// The same holds for roles.
+// A role that a file rejects must be rejected by the API and the command line, for the same
+// reasons.
 func TestRolesAreValidatedAlikeInFilesAPIAndCommands(t *testing.T) {
 	w := newValidators(t)
 	for i, role := range []map[string]any{

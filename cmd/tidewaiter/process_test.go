@@ -24,14 +24,14 @@ import (
 // processes is the key of the processes that a script has started.
 type processes struct{}
 
-// process is a command that a script has started. text is its output, both streams.
+// process is a command that a script has started. text is its standard output and standard error.
 type process struct {
 	cmd *exec.Cmd
 
 	mu     sync.Mutex
 	grown  *sync.Cond
 	text   bytes.Buffer
-	read   int // how much of text until has read
+	read   int // how many bytes of text the command until has read
 	err    error
 	exited bool
 }
@@ -85,18 +85,19 @@ func program(ts *testscript.TestScript, name string) string {
 	return ""
 }
 
-// limit is the key of the context that ends shortly before go test gives up. Nothing else limits
-// how long a script waits. When it ends, the process is killed, and the script fails with its
-// output.
+// limit is the key of the context that ends shortly before the timeout of go test. Nothing else
+// limits how long a script waits. When the context ends, the process is killed, and the script
+// fails and prints the process's output.
 type limit struct{}
 
-// endsInTime kills the process at the limit, so that waiting for it ends. Call stop after the
-// wait.
+// endsInTime kills the process when the context limit ends, so that no wait for the process lasts
+// longer. Call stop after the wait.
 func (p *process) endsInTime(ts *testscript.TestScript) (stop func() bool) {
 	return context.AfterFunc(ts.Value(limit{}).(context.Context), func() { _ = p.cmd.Process.Kill() })
 }
 
-// until waits for a matching line after those that it matched before.
+// until waits for a line that matches the pattern. Lines up to the last match are not searched
+// again.
 func until(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 2, 2)
 	p, pattern := named(ts, args[0]), regexp.MustCompile("(?m)"+args[1])

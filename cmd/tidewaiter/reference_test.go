@@ -20,7 +20,7 @@ This page describes all commands of ` + "`tidewaiter`" + `. ` + "`tidewaiter COM
 
 ` + conventions + "\n"
 
-// docs/commands.md is generated from the commands, so it cannot differ from them.
+// docs/commands.md is generated from the commands. It must not differ from them.
 func TestCommandsReference(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(preface)
@@ -60,7 +60,7 @@ func TestCommandsReference(t *testing.T) {
 	}
 }
 
-// ends returns c or, if it has subcommands, those without subcommands below it.
+// ends returns the commands without subcommands at c and below c.
 func ends(c *cobra.Command) []*cobra.Command {
 	if c.Hidden {
 		return nil

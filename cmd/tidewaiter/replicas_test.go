@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// The scripts in testdata/replicas have their own PostgreSQL server. Its database is $database.
-// They have two more commands:
+// The scripts in testdata/replicas have their own PostgreSQL server, with the database $database.
+// These scripts have two additional commands:
 //
 //	counter VARIABLE TOPIC  set a variable to the number of the last change of a topic
 //	postgres start|stop     start the server again, or stop it and close all connections

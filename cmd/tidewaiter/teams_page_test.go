@@ -19,7 +19,7 @@ func TestThePageOfTeamsCanBeFollowed(t *testing.T) {
 		case kind == "sh" && r.dir == root: // the first block creates the folder of all others
 			r.sh("set -e\n" + body)
 			r.dir += "/auth"
-		case kind == "sh": // no service runs here, so the signal is only checked
+		case kind == "sh": // kill is a function that checks the signal, as no service runs
 			r.sh("pidof() { echo nobody; }; kill() { test \"$*\" = '-HUP nobody'; }\nset -e\n" + body)
 		case kind == "console":
 			return r.console(body)

@@ -14,7 +14,7 @@ type transcript struct {
 	*testing.T
 	file, text string
 	dir        string // where commands run
-	asked      int    // how many commands were run whose output the page shows
+	asked      int    // how many commands with output on the page were run
 }
 
 func openTranscript(t *testing.T, file string) *transcript {
@@ -26,7 +26,8 @@ func openTranscript(t *testing.T, file string) *transcript {
 	return &transcript{T: t, file: file, text: string(text), dir: t.TempDir()}
 }
 
-// sh runs commands and returns their output. They may exit with 1 if they print something.
+// sh runs commands and returns their output. A command that prints something is allowed to exit
+// with 1.
 func (r *transcript) sh(command string) string {
 	r.Helper()
 	cmd := exec.CommandContext(r.Context(), "sh", "-c", command)
@@ -57,7 +58,8 @@ func (r *transcript) console(body string) string {
 	return "```console\n" + b.String() + "```"
 }
 
-// compare compares the page with the same page and the current output. -update writes it.
+// compare compares the page with the same page with the current output. With -update, it writes
+// the current output into the page.
 func (r *transcript) compare(page string, least int) {
 	r.Helper()
 	if r.asked < least {

@@ -5,7 +5,7 @@
 //	go run ./examples/admission --registry registry.example.com
 //
 // In rules, a namespace is the workload k8s:NAMESPACE. Images of other registries are admitted.
-// Image volumes are not checked.
+// Volumes of the type image are not checked.
 package main
 
 import (
@@ -54,7 +54,7 @@ type admission struct {
 	now      func() time.Time
 }
 
-// review has the fields of an AdmissionReview (admission.k8s.io/v1) of a pod that are used.
+// review has those fields of a pod's AdmissionReview (admission.k8s.io/v1) that this program uses.
 type review struct {
 	APIVersion string    `json:"apiVersion"`
 	Kind       string    `json:"kind"`

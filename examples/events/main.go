@@ -50,7 +50,8 @@ type consumer struct {
 	out    io.Writer
 
 	mu sync.Mutex
-	// seen has the ids of the last events. A registry resends an event if the answer was late.
+	// seen has the ids of the last events. It prevents a second line for an event that a registry
+	// sends again because the answer was late.
 	seen [1000]string
 	next int
 }
@@ -58,9 +59,9 @@ type consumer struct {
 // maxBody is the maximum size of an envelope in bytes. Registries send one event in each.
 const maxBody = 4 << 20
 
-// ServeHTTP answers 200 to every request, even if it cannot be parsed: the registry resends an
-// event that is not acknowledged forever, and holds back all later events. A real consumer
-// writes events to disk before it answers.
+// ServeHTTP answers 200 to every request, even if the request cannot be parsed. Otherwise the
+// registry would send the same event again forever, and would send no later events. A real
+// consumer writes events to disk before it answers.
 func (c *consumer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token, _ := tokenserver.Bearer(r)
 	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(c.secret))
@@ -87,7 +88,7 @@ func (c *consumer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// isNew reports whether the id is not among the last ones. It records the id.
+// isNew reports whether the id is not among the last ids, and records the id.
 func (c *consumer) isNew(id string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

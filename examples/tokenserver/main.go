@@ -3,7 +3,7 @@
 //
 //	go run ./examples/tokenserver --keys ./keys --service registry.example.com
 //
-// It writes keys/root.pem. Configure the registry with
+// The command writes keys/root.pem. Configure the registry with
 //
 //	auth:
 //	  token:
@@ -37,7 +37,7 @@ import (
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:9001", "address to listen at; beyond this machine, put TLS before it")
-	keys := flag.String("keys", "keys", "folder with root.pem and root-key.pem, which are made if they are missing")
+	keys := flag.String("keys", "keys", "folder with root.pem and root-key.pem, which are created if they are missing")
 	service := flag.String("service", "registry.example.com", "the registry's service name")
 	flag.Parse()
 	root, err := openRoot(*keys, time.Now())
@@ -57,8 +57,8 @@ func main() {
 //go:embed policy.yaml
 var policyYAML []byte
 
-// customers maps names to customers. A real product has slow hashes (argon2id, bcrypt), and
-// limits failed attempts.
+// customers maps names to customers. A real product stores slow password hashes (argon2id,
+// bcrypt), and limits failed attempts.
 var customers = map[string]struct {
 	password [sha256.Size]byte
 	groups   []string
@@ -95,8 +95,8 @@ func newHandler(root *token.Root, service string, now func() time.Time) (http.Ha
 	})
 }
 
-// leaves issues a new signing key every half day. Registries trust the root that issues it, so
-// they need no change.
+// leaves issues a new signing key every half day. Registries trust the root under which the keys
+// are issued, so a new key needs no change in the registries.
 type leaves struct {
 	root  *token.Root
 	mu    sync.Mutex

@@ -1,5 +1,6 @@
-// Command verifier serves the SBOMs of a registry's images to clients that may pull the image. It
-// accepts the registry's tokens, and verifies them as the registry does.
+// Command verifier serves the SBOMs of a registry's images. A client that may pull an image gets
+// the image's SBOM. The service accepts the registry's tokens, and verifies them as the registry
+// does.
 //
 //	go run ./examples/verifier --folder ./sboms --bundle keys/root.pem \
 //	    --service registry.example.com --issuer shop --realm http://localhost:9001/token
@@ -49,7 +50,7 @@ func newHandler(verifier *token.Verifier, challenge tokenserver.Challenge, sboms
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sbom/{repository...}", func(w http.ResponseWriter, r *http.Request) {
 		image := scope.Scope{Type: scope.TypeRepository, Name: r.PathValue("repository"), Actions: scope.Pull}
-		if image.Check() != nil { // so it cannot lead outside the folder
+		if image.Check() != nil { // a valid name cannot lead outside the folder
 			http.NotFound(w, r)
 			return
 		}

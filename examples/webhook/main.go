@@ -1,6 +1,6 @@
 // Command webhook is the service of a shop that includes a registry. It authenticates the shop's
-// customers for Tidewaiter, and decides what each may pull and push. It needs only the standard
-// library, and is meant to be copied. docs/webhook.md describes the protocol.
+// customers for Tidewaiter, and decides what each customer may pull and push. You can copy this
+// program. It needs only the standard library. docs/webhook.md describes the protocol.
 //
 //	go run ./examples/webhook --listen 127.0.0.1:9000 --secret ./secret
 package main
@@ -44,8 +44,8 @@ func run(listen, file string) error {
 	return server.ListenAndServe()
 }
 
-// shop has the customers by their names in lower case. A real product has a database for them,
-// and slow password hashes (argon2id, bcrypt).
+// shop has the customers by their names in lower case. A real product has a database with its
+// customers, and slow password hashes (argon2id, bcrypt).
 type shop map[string]customer
 
 type customer struct {
@@ -62,7 +62,7 @@ func customers() shop {
 	}
 }
 
-// handler serves both requests, and only to Tidewaiter.
+// handler serves sign-ins and decisions, and only to callers with Tidewaiter's secret.
 func handler(s shop, secret string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /sign-in", s.signIn)
@@ -150,7 +150,7 @@ func (s shop) decide(w http.ResponseWriter, r *http.Request) {
 	}
 	c := s[question.Principal.Name]
 	paid := question.Principal.Source == "webhook:shop" && c.id == question.Principal.ID && c.paid
-	grants := []grant{} // a missing scope is granted nothing
+	grants := []grant{} // for a scope that is missing here, nothing is granted
 	for _, asked := range question.Scopes {
 		g := grant{asked.Type, asked.Class, asked.Name, []string{}}
 		for _, action := range asked.Open {

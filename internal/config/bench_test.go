@@ -36,7 +36,8 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// keys puts two files into dir that pass for a signing root.
+// keys writes two files into dir. Load accepts them as a signing root, because it does not read
+// their content.
 func keys(t testing.TB, dir string) {
 	t.Helper()
 	for _, name := range []string{"cert.pem", "privatekey.pem"} {

@@ -92,7 +92,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// every has each key once, with a value that is not the default.
+// every is a config with each key once, and with a value for each that is not the default.
 const every = `
 public_url: https://auth.example.com/
 listen:
@@ -230,8 +230,8 @@ func TestEveryKey(t *testing.T) {
 	}
 }
 
-// The flag is for containers with the config in the image and mounted keys. It overrides the
-// config, and the root that it replaces does not have to exist.
+// The flag is for containers with the config in the image and mounted keys. The flag overrides
+// the config, and the root in the config does not have to exist.
 func TestKeysFlag(t *testing.T) {
 	disk := files{
 		"tidewaiter.yaml":                 base + "signing: { root: { folder: nowhere } }\n",
@@ -267,7 +267,7 @@ func TestKeysFlag(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	for _, tt := range []struct {
 		about, text string
-		warns       string // among others; "" for none
+		warns       string // one of the warnings; "" if there is no warning
 	}{
 		{"unencrypted passwords", `listen: [{address: ":8080", serve: [token]}]`,
 			`2:20: passwords travel to :8080 unencrypted, unless a proxy in front of it has TLS`},

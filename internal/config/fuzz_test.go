@@ -56,7 +56,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// Files that are designed to use much time or memory use neither.
+// Files that are designed to use much time or memory are read with little time and memory.
 func TestFilesThatAreBombs(t *testing.T) {
 	const n = 50_000
 	for about, text := range map[string]string{

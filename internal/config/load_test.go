@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// files is a file system in memory: text by path. All users can read a file whose path here ends
-// with "!". With "!!" they can also change it.
+// files is a file system in memory: text by path. If a path in the map ends with "!", all users
+// can read the file. If it ends with "!!", all users can also change the file.
 type files map[string]string
 
 func (f files) find(file string) (text string, a strictyaml.Access, err error) {

@@ -8,7 +8,7 @@ import (
 )
 
 // A service keeps its config as long as it runs, so the config must not keep the nodes of the YAML
-// alive. The test counts objects, because each of them costs time in every garbage collection.
+// alive. The test counts objects, because each object costs time in every garbage collection.
 func TestAConfigKeepsNoNodeOfItsYAML(t *testing.T) {
 	const rules = 2_000
 	dir := t.TempDir()
@@ -20,7 +20,7 @@ func TestAConfigKeepsNoNodeOfItsYAML(t *testing.T) {
 	objects := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
-		runtime.GC() // sweeps what the first one found
+		runtime.GC() // sweeps what the first collection found
 		runtime.ReadMemStats(&m)
 		return m.HeapObjects
 	}
@@ -34,7 +34,7 @@ func TestAConfigKeepsNoNodeOfItsYAML(t *testing.T) {
 	lean := objects()
 	runtime.KeepAlive(c)
 	// A rule with one subject and one pattern is 6 objects: a name, two lists, their texts, and
-	// its compiled form. With its nodes there are 20.
+	// its compiled form. If the nodes of the rule were kept, there would be 20 objects.
 	if whole > before+10*rules {
 		t.Errorf("a config with %d rules has %d objects", rules, whole-before)
 	}

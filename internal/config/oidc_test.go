@@ -57,8 +57,8 @@ identity:
 	}
 }
 
-// Dex GO-2026-5231 and Quay's federation had no audience, so a token for another service was
-// accepted.
+// Dex (GO-2026-5231) and Quay's federation did not check the audience, so they accepted a token
+// for another service.
 func TestErrorsInIssuers(t *testing.T) {
 	for _, tt := range []struct{ what, identity, want string }{
 		{"no audience", `[{oidc: {name: a, issuer: "https://a"}}]`, "audience is missing"},

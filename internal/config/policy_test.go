@@ -22,7 +22,7 @@ func TestOnlyThePolicyIsRead(t *testing.T) {
 	if p.Database != "" {
 		t.Errorf("the database was not asked for: %s", p.Database)
 	}
-	// Without the section policy, all rules may be in the database.
+	// A config without the section "policy" is valid, because all rules can be in the database.
 	for text, want := range map[string]string{
 		"registries: [ { service: r } ]":                         "sqlite:data/state.db",
 		"registries: []\npolicy: {}\ndatabase: sqlite:/tmp/s.db": "sqlite:/tmp/s.db",

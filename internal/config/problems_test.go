@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// base is a valid config, to which rows are added.
+// base is a valid config. Each row of the table adds text to it.
 const base = "registries: [{service: r.example.com}]\n" // line 1
 
 func TestProblems(t *testing.T) {

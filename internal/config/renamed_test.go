@@ -26,7 +26,8 @@ func TestARenamedKeyNamesItsNewName(t *testing.T) {
 	}
 }
 
-// Both kinds were called external, so their principals share the stored names.
+// Webhook and exec sources were both called external before, so their principals share the stored
+// names.
 func TestHooksWereOneKind(t *testing.T) {
 	for was, want := range map[string]string{
 		"identity: [{external: {name: a, url: 'https://a'}}]": `tidewaiter.yaml:2:13: the key "external" has been replaced: use webhook or exec`,
@@ -52,7 +53,7 @@ func checkRenamed(t *testing.T, was, want string) {
 	}
 }
 
-// Half of a budget is for known places, and half for all others.
+// Half of a directory's attempts are for known places, and half for all places.
 func TestABudgetCannotBeOne(t *testing.T) {
 	text := "registries: [{service: r}]\nidentity: [{ldap: {name: corp, servers: [ldaps://a], user: {base: o=x}, attempts: { max: 1 }}}]\n"
 	_, err := loadText(t, files{"tidewaiter.yaml": text}.withKeys())

@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Rules about Tidewaiter itself are in the same policy as those about repositories, and grant
-// nothing at registries.
+// Rules about Tidewaiter itself and rules about repositories are in the same policy. Rules about
+// Tidewaiter itself grant nothing at registries.
 func TestRightsOverTidewaiter(t *testing.T) {
 	cfg, err := loadText(t, files{"tidewaiter.yaml": `registries: [{ service: a }]
 policy:

@@ -33,7 +33,8 @@ type misspeller struct {
 	keys   int
 }
 
-// walk tries the keys of a section, which is between begin and end, and of its subsections.
+// walk tries the keys of a section and of its subsections. The section is written between the
+// texts begin and end.
 func (m *misspeller) walk(path, begin, end string, rows []strictyaml.Row) {
 	known := make([]string, len(rows))
 	for i, r := range rows {
@@ -76,7 +77,8 @@ func (m *misspeller) try(path, text, wrong, right string) {
 	m.t.Errorf("%s%s: %q is accepted: %s\n%v", path, right, wrong, text, err)
 }
 
-// asNear reports whether other is as good a suggestion as right: rles is roles or rules.
+// asNear reports whether other is as good a suggestion as right. For example, rles can mean roles
+// or rules.
 func asNear(wrong, other, right string) bool {
 	return other != "" && (text.Nearest(wrong, []string{other, right}) == other ||
 		strings.HasPrefix(other, wrong)) // ser begins servers, and is user without its u

@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// ruled is a rule without its condition. It is in lines 2 to 7 of a config.
+// ruled is a rule without its condition, in lines 2 to 7 of a config.
 const ruled = "policy:\n  rules:\n  - name: a\n    subjects: [anyone]\n    repositories: [a]\n    actions: [pull]\n"
 
 // An error in a condition has the position of its character in the file, for every style of

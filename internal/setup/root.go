@@ -25,9 +25,11 @@ const (
 )
 
 // WriteRoot creates a root in a folder: cert.pem, for registries, and privatekey.pem, which stays
-// secret. If one of these files exists, WriteRoot creates nothing. The key is written before the
-// certificate. If two calls run for the same folder at the same time, the second call finds the
-// key of the first call and stops. So the certificate always fits the key.
+// secret. If one of these files exists, WriteRoot creates nothing.
+//
+// The key is written before the certificate. If two calls run for the same folder at the same
+// time, the second call finds the key of the first call and stops. So the certificate always fits
+// the key.
 func WriteRoot(folder string, alg token.Algorithm, now time.Time) (certificate, key string, err error) {
 	certificate, key = filepath.Join(folder, certificateName), filepath.Join(folder, keyName)
 	for _, path := range []string{certificate, key} {

@@ -17,9 +17,10 @@ const (
 	maxDepth = 24       // levels of nested sections and lists; the tables need 6 levels
 )
 
-// parse parses one YAML document. It returns nil after it has reported a problem. It refuses
-// files that can mean something else than a reader sees: files with several documents, with
-// another encoding than UTF-8, or with control characters.
+// parse parses one YAML document. It returns nil after it has reported a problem.
+//
+// It refuses files that can mean something else than a reader sees: files with several documents,
+// with another encoding than UTF-8, or with control characters.
 func parse(file string, src []byte, parallel int, r *Reader) *yaml.Node {
 	report := func(line, column int, format string, args ...any) *yaml.Node {
 		r.Report(Problem{File: file, Line: line, Column: column, Text: fmt.Sprintf(format, args...)})

@@ -14,11 +14,15 @@ const minPiece = 32 << 10
 // parseSplit parses text that ends with a long list of rules in pieces, with at most parallel
 // goroutines, because parsing is most of the cost of loading a large policy. It returns nil for
 // any other text, and for text with an error. parseWhole then parses the text and finds the
-// error. Pieces are small, so that other goroutines can run between two pieces. Otherwise
+// error.
+//
+// Pieces are small, so that other goroutines can run between two pieces. Otherwise
 // requests that arrive during a reload would wait for the 10 ms after which Go preempts a
-// goroutine. The list is cut before lines that begin an item, and each piece is parsed
-// separately. The pieces together mean the same as the whole list: if a quoted text or a bracket
-// is open at a cut, its piece has an error; everything else ends at a line with less indentation.
+// goroutine.
+//
+// The list is cut before lines that begin an item, and each piece is parsed separately. The
+// pieces together mean the same as the whole list: if a quoted text or a bracket is open at a
+// cut, its piece has an error; everything else ends at a line with less indentation.
 func parseSplit(src []byte, parallel, least int) *yaml.Node {
 	begin, indent, ok := findRules(src)
 	if !ok || len(src)-begin < 2*least {
