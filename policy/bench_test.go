@@ -104,7 +104,7 @@ func sourceOf(n int, rule func(int) policy.Rule) policy.Source {
 	return source
 }
 
-// ann is in five groups, one of them that of rule i.
+// ann is in five groups. One of them is the group of rule i.
 func ann(i int) *policy.Principal {
 	return &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"staff", "dev", fmt.Sprintf("team%d", i), "vpn-users", "oncall"}}
 }

@@ -119,8 +119,8 @@ func actionsOf(kind string) scope.Actions {
 	return scope.Repository | scope.All
 }
 
-// actions returns the actions of a rule: those of its role, as far as the type has them, and its
-// own. The type must have all of the rule's own actions.
+// actions returns the actions of a rule: the actions of its role that the type has, and the
+// rule's own actions. The type must have all of the rule's own actions.
 func (c *compiler) actions(i int, kind string) scope.Actions {
 	source := &c.policy.rules[i]
 	possible := actionsOf(kind)

@@ -213,7 +213,8 @@ func (c *compiler) parseSubjects(i int) []match.Subject {
 	return c.subjects[begin:len(c.subjects):len(c.subjects)]
 }
 
-// Error returns the problems, one per line and at most 20.
+// Error returns the problems, one per line. After 20 problems it returns only the number of the
+// others.
 func (p Problems) Error() string {
 	const most = 20
 	var text strings.Builder

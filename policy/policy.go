@@ -148,8 +148,8 @@ type Principal struct {
 	ID     string `json:"id,omitempty"`     // within its source; never reused
 	// Groups are replaced at each authentication, never merged.
 	Groups []string `json:"groups,omitempty"`
-	// Claims are those of an ID token or a directory, preferably as [CanonicalClaims] returns
-	// them.
+	// Claims are the claims of an ID token or the attributes of a directory, preferably as
+	// [CanonicalClaims] returns them.
 	Claims map[string]any `json:"claims,omitempty"`
 	// Limits are the restrictions of the credential. Without any, the principal has all its
 	// rights.

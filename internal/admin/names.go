@@ -6,8 +6,8 @@ import "strings"
 // label, 63.
 const maxName = 64
 
-// CheckName returns an InvalidError of the field "name" if the name of a new user, robot, group or
-// token is invalid. The grammar is that of a path component of a repository name
+// CheckName returns an InvalidError of the field "name" if the name of a new user, robot, group
+// or token is invalid. The grammar is the one of a path component of a repository name
 // (distribution/reference: path-component).
 func CheckName(name string) error {
 	invalid := func(format string, args ...any) error {

@@ -121,8 +121,8 @@ func (r *Rights) Might(by Actor, right string, actions scope.Actions) bool {
 	return ((w.granted | w.depends) &^ (w.denied &^ w.depends)).Has(actions)
 }
 
-// evaluation is the result of the rules: the actions they grant and deny, and those that depend
-// on a condition.
+// evaluation is the result of the rules: the actions that they grant, the actions that they
+// deny, and the actions that depend on a condition.
 type evaluation struct{ granted, denied, depends scope.Actions }
 
 func (r *Rights) evaluate(by Actor, right string, actions scope.Actions) (w evaluation) {

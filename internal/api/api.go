@@ -63,7 +63,7 @@ type Options struct {
 	Journal  *journal.Journal
 
 	// Find looks up a login in the identity sources, in their order. The error is
-	// identity.ErrUnknown if none of them knows it.
+	// identity.ErrUnknown if no source knows the login.
 	Find func(ctx context.Context, login string) (*policy.Principal, error)
 
 	Now func() time.Time // nil: time.Now

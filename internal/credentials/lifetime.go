@@ -32,7 +32,8 @@ func (c *Credentials) checkLifetime(end time.Time) error {
 }
 
 // CutShort counts the access tokens and robot secrets that MaxLifetime ends before their own
-// expiry, and those that it has ended already. The command check prints both counts.
+// expiry, and the number of these that it has ended already. The command check prints both
+// counts.
 func (c *Credentials) CutShort(ctx context.Context) (cut, ended int, err error) {
 	defer admin.Wrap(&err, "counting tokens that are cut short")
 	if c.o.MaxLifetime <= 0 {

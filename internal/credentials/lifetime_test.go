@@ -75,7 +75,8 @@ func TestMaxLifetime(t *testing.T) {
 		if cut, ended, err := h.CutShort(t.Context()); cut != 6 || ended != 3 || err != nil {
 			t.Errorf("%d are cut short, %d have expired, %v", cut, ended, err)
 		}
-		// Its secret expires, and is the current one all the same.
+		// The robot's secret will expire, but it is the current secret, so the robot can rotate
+		// it.
 		by := h.ActorOf(presented("", current))
 		_, next, err := h.Rotate(t.Context(), by, "robot+ci", time.Hour)
 		is(t, "a robot makes itself another secret", err, nil)

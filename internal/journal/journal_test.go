@@ -338,7 +338,8 @@ func testEventsOfTwoRegistriesNeverCollide(t *testing.T, d storetest.Database) {
 	}
 }
 
-// The hashes are stored: if they changed, every event of the last 30 days could be written again.
+// The hashes are stored: if they changed, every event of the last recognizedFor could be
+// written again.
 func TestEventHashesAreStable(t *testing.T) {
 	for _, tt := range []struct{ registry, id, want string }{
 		{"registry.example.com", "e1", "7c8c1dd40fc4ccb6"},

@@ -290,7 +290,7 @@ func (s *search) block(ctx context.Context, b *block, upTo Position) error {
 	return nil
 }
 
-// withPrincipals returns the texts, and the references to those of the block's principals that the
+// withPrincipals returns the texts, and adds references to the block's principals that the
 // query selects.
 func (s *search) withPrincipals(ctx context.Context, o *openBlock) ([][][]byte, error) {
 	if err := s.decoder.load(ctx, o.principals); err != nil {

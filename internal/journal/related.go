@@ -33,7 +33,7 @@ const (
 // with the client's address. If no decision has the client's address, the event belongs to the
 // last decision. Other entries have no related entries.
 //
-// The search ends after about 200,000 entries.
+// Each step of the search ends after about maxSearched entries.
 func (j *Journal) Related(ctx context.Context, e Entry) ([]Entry, error) {
 	switch {
 	case e.Event != nil:

@@ -182,8 +182,8 @@ func filesChange(before, after storedSource) *journal.Change {
 	return &journal.Change{Actor: systemActor, Action: loadAction, Target: target, To: to}
 }
 
-// difference returns three lists of names: those that only after has, those whose values
-// differ, and those that only before has.
+// difference returns three lists: the names that only after has, the names whose values differ,
+// and the names that only before has.
 func difference[T any](before, after map[string]T, equal func(a, b T) bool) (added, changed, removed []string) {
 	for name, now := range after {
 		if then, ok := before[name]; !ok {

@@ -41,7 +41,7 @@ type contents struct {
 }
 
 // sum is the number of rows and the sum of their hashes, in any order. Two tables with equal sums
-// have the same rows. It does not protect against forgery.
+// have the same rows. A sum does not protect against forgery.
 type sum struct {
 	rows int64
 	hash [4]uint64

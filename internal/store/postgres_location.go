@@ -104,8 +104,8 @@ func (s postgresLocation) remote() bool {
 	})
 }
 
-// explain handles the errors of PostgreSQL, by the classes of its manual's appendix A, and
-// those of the network.
+// explain handles the errors of PostgreSQL, by the classes in appendix A of its manual, and
+// errors of the network.
 func (s postgresLocation) explain(err error) error {
 	if err == nil || named(err) || errors.Is(err, context.Canceled) {
 		return err

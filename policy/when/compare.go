@@ -252,8 +252,8 @@ func canonicalOperand(frame *interpreter.ExecutionFrame, operand ref.Val) ref.Va
 	return value
 }
 
-// readCost is a call whose cost is that of comparing a value with itself, which reads the whole
-// value.
+// readCost is a call whose cost is the cost of comparing a value with itself, which reads the
+// whole value.
 type readCost struct{}
 
 // Function is part of cost.Call.

@@ -22,7 +22,6 @@ CREATE TABLE journal_blocks (
 
 CREATE INDEX journal_blocks_by_time ON journal_blocks (latest, earliest);
 
--- One row: what the next block stands on. It is updated in the block's transaction.
 -- One row: the state that the next block continues. It is updated in the block's transaction.
 CREATE TABLE journal_head (
     one       INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
