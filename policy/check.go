@@ -155,7 +155,7 @@ func (c *compiler) actions(i int, kind string) scope.Actions {
 }
 
 // noRole describes an unknown role. It suggests a role with a similar name. If there is no such
-// role, it lists all roles.
+// role, it lists the roles, unless there are many.
 func (c *compiler) noRole(name string) *match.SyntaxError {
 	bad := match.Errorf("there is no role %q", name).Suggest(c.nearestRole(name))
 	switch n := len(c.roles); {

@@ -114,7 +114,7 @@ func ruleForOwners(r *policy.Rule, namespace string) *policy.Rule {
 	}
 	redacted := &policy.Rule{Deny: r.Deny}
 	if r.When != nil {
-		redacted.When = hiddenCondition{r.When} // Covers still evaluates it
+		redacted.When = hiddenCondition{r.When} // FindPeople needs to know that there is a condition
 	}
 	return redacted
 }

@@ -324,8 +324,8 @@ func fullyTyped(t *cel.Type) bool {
 // numbers stay exact.
 type adapter struct{ types.Adapter }
 
-// adapted replaces the environment's adapter by ours. For other types than json.Number, our
-// adapter calls the environment's.
+// adapted replaces the environment's adapter by ours. Our adapter converts numbers, lists and
+// objects of claims, and calls the environment's adapter for other types.
 func adapted(env *cel.Env) (*cel.Env, error) {
 	return cel.CustomTypeAdapter(&adapter{env.CELTypeAdapter()})(env)
 }
