@@ -114,7 +114,8 @@ func ruleForOwners(r *policy.Rule, namespace string) *policy.Rule {
 	}
 	redacted := &policy.Rule{Deny: r.Deny}
 	if r.When != nil {
-		redacted.When = hiddenCondition{r.When} // FindPeople needs to know that there is a condition
+		// FindPeople needs to know that there is a condition.
+		redacted.When = hiddenCondition{r.When}
 	}
 	return redacted
 }
