@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Two branches may add migrations with the same number and merge without a conflict. Then no
-// database could be opened.
+// If two branches each add a migration with the same number, git merges them without a conflict.
+// Then no database could be opened.
 func TestMigrationNumbersAreUnique(t *testing.T) {
 	for _, database := range []string{"sqlite", "postgres"} {
 		files, err := os.ReadDir("internal/store/migrations/" + database)

@@ -109,8 +109,8 @@
 //
 // Names with more than 63 parts or 512 bytes match nothing. Patterns have the same limits, and at
 // most 8 parts that are ** or ${claims.x}. Matching a pattern never takes more than comparing each
-// of its parts with each part of the name. Compile takes time and memory for each combination of a
-// rule's names and registries, and for each of its subjects.
+// of its parts with each part of the name. For each rule, the time and memory of Compile grow with
+// the number of names times the number of registries, plus the number of subjects.
 //
 // # As a library
 //

@@ -53,8 +53,8 @@ func newSubjectSet(who *match.Who) *subjectSet {
 	return h
 }
 
-// hashSubjects fills hashes, which has one place for each subject of who, and slots, which must
-// be all free.
+// hashSubjects fills hashes, with one element for each subject of who, and the hash table slots,
+// which must be all zero.
 func hashSubjects(who *match.Who, hashes, slots []uint32) {
 	for i := range hashes {
 		hashes[i] = hashOfSubject(who.Subject(i))

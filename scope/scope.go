@@ -133,7 +133,7 @@ func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 		asked = nil
 	}
 	if left > 0 {
-		err = fmt.Errorf("%w: %d left out; a request may have %d, of %d bytes together", ErrTooMuch, left, MaxScopes, MaxBytes)
+		err = fmt.Errorf("%w: %d left out; a request may have at most %d scopes, with at most %d bytes in total", ErrTooMuch, left, MaxScopes, MaxBytes)
 	}
 	return asked, ignored, err
 }

@@ -20,7 +20,8 @@ func accountCommands(kind policy.Kind, sample string) []command {
 	if kind == policy.Robot {
 		before = nil
 	}
-	// change is a command that changes the account that its argument names.
+	// change returns a command that changes one account. The command's argument is the account's
+	// name.
 	change := func(verb, result, long string, do func(*session) (accounts.Account, error)) command {
 		return command{
 			use:     verb + " NAME",

@@ -47,7 +47,7 @@ registry, repository and time, and by the client's address if the registry repor
 			use:   "verify",
 			short: "Verify the journal's hash chain",
 			long: `Verify the journal's hash chain. Each block contains a hash over its content
-and the block before it. Store the printed hash somewhere else. If a later verify finds this
+and the block before it. Store the printed hash somewhere else. If a later run finds this
 hash in the chain, no block up to it was changed. Exits 1 and prints the position if a block is
 missing or was changed, or if the database is damaged. The command can also verify a copy on a
 read-only disk.`,

@@ -50,7 +50,8 @@ type InvalidError struct {
 
 func (e *InvalidError) Error() string { return e.Field + ": " + e.Text }
 
-// Wrap adds a description of what a function does to the error that the function returns. Defer
+// Wrap prefixes the error that a function returns with a description of what the function was
+// doing. Defer
 // it in a function with a named error.
 func Wrap(err *error, doing string, args ...any) {
 	if *err != nil {

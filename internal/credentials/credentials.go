@@ -15,10 +15,10 @@
 //
 // # Ancestors
 //
-// A credential that is created with another one is its child. A child has at most the rights of
-// its parent and expires no later. A child becomes invalid as soon as any of its ancestors is
-// revoked, expired or idle. A token that is created with an ID token can outlive the ID token.
-// Such a token is valid for as long as the sign-in counts (LastSignIn).
+// If one credential is used to create another, the new one is the child of the first. A child has
+// at most the rights of its parent and expires no later. A child becomes invalid as soon as any
+// of its ancestors is revoked, expired or idle. A token that is created with an ID token can
+// outlive the ID token. Such a token is valid for as long as the sign-in counts (LastSignIn).
 //
 // # Rights
 //

@@ -132,7 +132,8 @@ func celText(name string, l literal) string {
 		return name + equals + "user"
 	}
 	values := l.values()
-	// == would match every spelling of the name
+	// In a condition, == accepts every spelling of a distinguished name. docker_auth compares
+	// text.
 	if name == "user" && slices.ContainsFunc(values, isDistinguishedName) {
 		var exact []string
 		for _, v := range values {

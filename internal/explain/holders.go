@@ -135,8 +135,8 @@ func NamespaceOf(b *rulebook.Rulebook, scopes []scope.Scope) (namespace string, 
 	return namespace, namespace != ""
 }
 
-// RuleText returns the name of a rule for people. If ForOwners has removed the name, it returns
-// a description.
+// RuleText returns the name of a rule as it is shown to people. If ForOwners has removed the name,
+// RuleText returns a description.
 func RuleText(r *policy.Rule) string {
 	if r.Name == "" {
 		return "a rule outside the namespace"

@@ -30,7 +30,7 @@ type DummyLookup interface {
 }
 
 // Budgeted is a source that checks only a limited number of wrong passwords for a name within a
-// period. SpendUnknown counts an attempt for an unknown name as if the source had the name, so
+// period. SpendUnknown counts an attempt with an unknown name like an attempt with a known one, so
 // that the limit does not reveal which names exist. Its error is a *RateLimitedError.
 type Budgeted interface {
 	SpendUnknown(ctx context.Context, c Presented) error

@@ -101,8 +101,8 @@ func TestFailingRenewalKeepsTheOldLeafAndTriesAgain(t *testing.T) {
 	})
 }
 
-// If renewals fail until the leaf no longer fits, signing fails and the failure is logged
-// before registries would reject tokens.
+// If renewals fail until a token would outlive the leaf, signing fails. Otherwise registries would
+// reject the token.
 func TestExpiringLeafSignsNothingThatOutlivesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := &failing{Signer: newKey(t)}

@@ -34,9 +34,9 @@ func openRulebook(db *store.DB, j *journal.Journal, files *policyfile.Compiled) 
 	return rulebook.New(o, rulebook.Files{Source: files.Rules, ID: files.Policy.ID(), Services: files.Services})
 }
 
-// LoadRulebook is ReadRulebook, and also compiles the policy of files and database that a
-// service with this config has in force. Before the first start, or if the database is in the
-// memory of a service, it uses only the files.
+// LoadRulebook is like ReadRulebook, but also compiles the policy that a service with this config
+// enforces, from the rules of the files and of the database. Before the first start, or if the
+// database is in the memory of a service, LoadRulebook uses only the files.
 func LoadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
 	b, _, closing, err := loadRulebook(ctx, cfg.Database, &cfg.Compiled)
 	return b, closing, err

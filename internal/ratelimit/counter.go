@@ -225,7 +225,7 @@ func (m *marks) get(key uint64) (mark, bool) {
 	return mark{}, false
 }
 
-// has reports whether key has a mark that was set at most life ago.
+// has reports whether key has a mark that is no older than the duration life.
 func (m *marks) has(key uint64, now int64, life time.Duration) bool {
 	found, ok := m.get(key)
 	return ok && found.fresh(now, life)

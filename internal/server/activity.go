@@ -17,8 +17,8 @@ type activity struct {
 	waiting      atomic.Int64 // the first push granted since the last event; 0: none
 }
 
-// silence is how long a registry may report no events after a granted push. If it reports none
-// for longer, its setup is assumed to be wrong. Most pushes take less time than silence.
+// silence is how long a registry may report no events after a granted push. If the registry reports
+// none for longer, its setup is assumed to be wrong. Most pushes finish within this time.
 const silence = 10 * time.Minute
 
 // granted records a token, and reports whether the registry has been silent for too long after

@@ -60,8 +60,8 @@ func (h *harness) refreshToken(r reply) string {
 	return *answer.RefreshToken
 }
 
-// docker login uses GET, containerd uses POST. Afterwards both clients post the refresh token
-// that they got, and keep this refresh token.
+// docker login uses GET, containerd uses POST. Afterwards both clients post the refresh token that
+// they got, and each answer contains the same refresh token.
 func TestRefreshTokenRoundTrip(t *testing.T) {
 	h, own := withAccounts(t)
 	operator := admin.Operator("root")

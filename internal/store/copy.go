@@ -14,8 +14,8 @@ type CopyOptions struct {
 	// Progress is called often while a table is copied, and once when the table is complete.
 	// nil: no reports.
 	Progress func(table string, rows, of int64)
-	// Verify checks the complete copy. If Verify returns an error, the copy is undone. nil:
-	// only the rows are compared.
+	// Verify checks the complete copy. If Verify returns an error, the copy is undone. If
+	// Verify is nil, only the rows are compared.
 	Verify func(ctx context.Context, copied *DB) error
 }
 

@@ -60,8 +60,8 @@ func (s *syntaxError) halves() (before, after string) {
 	return string(runes[:at]), string(runes[at:])
 }
 
-// above returns the last line above the error that is not blank, and its indentation. A dash
-// counts as a space. It returns 0 and -1 at the top of the file.
+// above returns the number and the indentation of the nearest line above the error, without blank
+// lines. A dash counts as a space. At the top of the file, above returns 0 and -1.
 func (s *syntaxError) above() (line, indent int) {
 	for line = s.line - 1; line > 0; line-- {
 		text, _ := lineOf(s.src, line)
