@@ -157,8 +157,8 @@ func (p *Provider) audience(t *unverified) error {
 	return nil
 }
 
-// lifetime checks exp, nbf and iat. It returns the time at which the token expires, according to exp
-// or max_age.
+// lifetime checks exp, nbf and iat. It returns the time at which the token expires, according to
+// exp or max_age.
 func (p *Provider) lifetime(t *unverified) (until time.Time, err error) {
 	now := p.o.Now()
 	var at [3]time.Time
