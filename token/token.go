@@ -37,7 +37,8 @@ const (
 	// do not, and zot refuses any iat in the future.
 	Backdate = 10 * time.Second
 	// MaxToken is the maximum length of a token in bytes; a Verifier checks it before parsing.
-	// Clients read at most 64 KiB of a response, which contains the token twice.
+	// No usable token is longer: clients read at most 64 KiB of a response, which contains the
+	// token twice.
 	MaxToken = 64 << 10
 )
 

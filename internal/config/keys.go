@@ -124,7 +124,7 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
 			Says("Limits for failed sign-ins and for connections. See [rate limiting](rate-limiting.md).").
 			Shows("limits: { max_failures_per_pair: 10, max_delay: 5m }\n"),
 		strictyaml.On("trusted_proxies", strictyaml.List(prefix()), func(w *written, v []netip.Prefix) { w.TrustedProxies = v }).
-			Says("Networks and addresses of proxies whose `X-Forwarded-For` is trusted. By default the header is not trusted, because clients can forge it. A listed proxy must set `X-Forwarded-For`. If it sends only another header (`Forwarded`, `X-Real-IP`), or an invalid address, the client's address is unknown. For such requests, conditions on `request.ip` fail, events need a secret, and rate limits apply to the proxy's address. Ports (`192.0.2.7:1234`, `[2001:db8::7]:443`) are ignored.").
+			Says("Networks and addresses of proxies whose `X-Forwarded-For` is trusted. By default the header is not trusted, because clients can forge it. A listed proxy must set `X-Forwarded-For`. If it sends only another header (`Forwarded`, `X-Real-IP`), or an invalid address, the client's address is unknown. For such requests, conditions on `request.ip` fail, events need a secret, and rate limits apply to the proxy's address. Ports after addresses in the header (`192.0.2.7:1234`, `[2001:db8::7]:443`) are ignored.").
 			Shows("trusted_proxies: [10.1.0.0/16, \"fd00::7\"]\n"),
 		strictyaml.On("log", strictyaml.Section(logKeys()), func(w *written, v logging) { w.Log = v }).
 			Or("{}").

@@ -87,7 +87,7 @@ var repeat = eventKey{}
 
 func (k eventKey) isRepeat() bool { return k == repeat }
 
-// newEventKeys returns the key of each identified event.
+// newEventKeys returns the keys of the entries that are events with an id, in their order.
 func newEventKeys(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) (keys []eventKey, err error) {
 	for i := range entries {
 		if !isIdentified(&entries[i]) {

@@ -78,7 +78,8 @@ func TestAttemptsAboveTheSourceLimitCostNoQuery(t *testing.T) {
 	}
 }
 
-// The wait for a used-up budget must not reveal whether the directory has the name.
+// When the budget is used up, the time until the refusal must not reveal whether the directory has
+// the name.
 func TestAUsedUpBudgetTakesAsLongForAnUnknownName(t *testing.T) {
 	took := func(try func(b *ratelimit.Budget) error) (all []time.Duration) {
 		synctest.Test(t, func(t *testing.T) {

@@ -106,8 +106,8 @@ type Options struct {
 	// Changed is called with each policy that comes into force because the database changed, one
 	// at a time. It may be nil.
 	Changed func(*policy.Policy)
-	// DeleteOwned deletes rows of other tables that belong to a namespace, in the transaction
-	// that deletes the namespace. It may be nil.
+	// DeleteOwned deletes what a namespace owns in other tables, in the transaction that deletes
+	// the namespace. It may be nil.
 	DeleteOwned func(ctx context.Context, tx *sql.Tx, namespace string) error
 	// OnNamespaceDeleted is called when a namespace may have been deleted, to drop cached
 	// values. It may be nil.

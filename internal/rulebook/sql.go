@@ -76,7 +76,8 @@ func (c *contents) readNamespaces(ctx context.Context, tx *sql.Tx) (err error) {
 	return err
 }
 
-// prefixed is a row that has another column before the columns that the scan function reads.
+// prefixed is a row with one more column in front. Its Scan reads that column into first, and the
+// others into the given places.
 type prefixed struct {
 	store.Row
 	first *string

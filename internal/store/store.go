@@ -182,8 +182,8 @@ func (db *DB) begin(ctx context.Context) (tx *sql.Tx, err error) {
 	return tx, err
 }
 
-// retry calls f again while f fails because it got a pooled connection that had ended since its
-// last use.
+// retry calls f. If f fails because its pooled connection was closed while the connection was idle,
+// retry calls f again.
 func (db *DB) retry(ctx context.Context, connections int, f func() error) error {
 	err := f()
 	for tries := 0; tries < 2*connections && err != nil && db.at.stale(err) && ctx.Err() == nil; tries++ {

@@ -178,8 +178,8 @@ func Duration(d time.Duration) string {
 	return s
 }
 
-// Name returns a name for a sentence: escaped and shortened to 200 bytes. For an empty name, it
-// returns two double quotes.
+// Name returns the name s in a form that is safe in a sentence: escaped and shortened to 200 bytes.
+// For an empty name, it returns two double quotes.
 func Name(s string) string {
 	if s == "" {
 		return `""`

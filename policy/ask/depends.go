@@ -80,8 +80,8 @@ type undecidedRule struct {
 	fails  bool // its condition is always false: the rule can only be named as a cause
 }
 
-// depends returns what the decision on the asked scope depends on. If named is set, the rule
-// that decides is part of the outcome.
+// depends returns what the decision on the asked scope depends on. If named is set, the same
+// decision by another rule counts as a different decision.
 func (q *question) depends(u *Unknown, named bool) []Dependence {
 	open := q.undecided(u)
 	if len(open) == 0 {
