@@ -91,8 +91,8 @@ func (w *writer) note(format string, args ...any) {
 	w.Notes = append(w.Notes, fmt.Sprintf(format, args...))
 }
 
-// bundle writes the root's certificate where the registry's user can read it. That user cannot enter
-// keys/, where the original is.
+// bundle writes the root's certificate where the registry's user can read it. That user cannot
+// enter keys/, where the original is.
 func (w *writer) bundle() error {
 	certificate, err := os.ReadFile(w.Path(Certificate))
 	if err != nil {
