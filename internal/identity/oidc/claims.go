@@ -206,8 +206,8 @@ func (p *Provider) identify(claims map[string]any, subject string) (id, why stri
 }
 
 // keptClaims returns the claims that rules can use. Each claim keeps its type from the token, so
-// that a rule can tell 1 from "1". A claim that cannot be kept is an error, and why names the claim.
-// Without the claim, a deny rule that tests has(claims.x) would be skipped, and users can
+// that a rule can tell 1 from "1". A claim that cannot be kept is an error, and why names the
+// claim. Without the claim, a deny rule that tests has(claims.x) would be skipped, and users can
 // choose some values, such as branch names.
 func (p *Provider) keptClaims(claims map[string]any) (kept map[string]any, why string) {
 	found := make(map[string]any, len(p.kept))
