@@ -52,7 +52,7 @@ var libraryTypes = map[string][]any{
 	},
 	"policy/ask": {
 		ask.Unknown{}, ask.Dependence{}, ask.Expectation{}, ask.TestFailure{}, ask.Explanation{}, ask.Nearby{}, ask.Near{}, ask.Obstacle{},
-		ask.ClaimValue{}, ask.Rights{}, ask.Right{}, ask.Bar{}, ask.Void{}, ask.Answer{}, ask.Grantee{}, ask.Barred{},
+		ask.ClaimValue{}, ask.Rights{}, ask.Right{}, ask.DeniedRight{}, ask.IneffectiveRule{}, ask.Answer{}, ask.Grantee{}, ask.DeniedGrantee{},
 	},
 	"policy/when": {&when.Compiler{}, when.Error{}, when.Errors{}, when.Use{}, when.Kinds(0)},
 	"token": {

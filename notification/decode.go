@@ -65,7 +65,7 @@ func Decode(body []byte) (events []Event, bad []Bad, err error) {
 
 func newBad(index int, why string, element []byte) Bad {
 	begin := element[:min(len(element), maxBadText)]
-	return Bad{Index: index, Why: why, Text: append([]byte(nil), begin...)}
+	return Bad{Index: index, Reason: why, Text: append([]byte(nil), begin...)}
 }
 
 // decodeEvent parses one element. If it is not an event, why explains it.

@@ -22,7 +22,7 @@ func ExampleDecode() {
 		fmt.Println(event.Summary())
 	}
 	for _, b := range bad {
-		fmt.Printf("event %d: %s\n", b.Index, b.Why)
+		fmt.Printf("event %d: %s\n", b.Index, b.Reason)
 	}
 	// Output:
 	// push team/app:v1 sha256:1b2c3d4e5f60… by alice

@@ -69,7 +69,7 @@ type Source struct {
 
 // Bad is an element of an envelope that is not an event. It does not affect the other elements.
 type Bad struct {
-	Index int    `json:"index"` // in the envelope, from 0
-	Why   string `json:"why"`   // a sentence
-	Text  []byte `json:"text"`  // the element as it was sent, at most 4 KiB of it
+	Index  int    `json:"index"`  // in the envelope, from 0
+	Reason string `json:"reason"` // a sentence
+	Text   []byte `json:"text"`   // the element as it was sent, at most 4 KiB of it
 }

@@ -108,7 +108,7 @@ func TestInvalidEventsDoNotHideOthers(t *testing.T) {
 	}
 	var got []string
 	for _, b := range bad {
-		got = append(got, fmt.Sprintf("%d %s", b.Index, b.Why))
+		got = append(got, fmt.Sprintf("%d %s", b.Index, b.Reason))
 	}
 	want := []string{
 		"1 it is not an object", "2 it is not an object", "3 it is not an object", "4 it is not an object", "5 it has no action",
@@ -206,8 +206,8 @@ func TestBoundedMemoryEverywhere(t *testing.T) {
 	if len(events) != 0 || len(bad) != notification.MaxEvents+1 {
 		t.Errorf("%d events, %d bad", len(events), len(bad))
 	}
-	if want := fmt.Sprintf("the envelope has %d events: this one and the following were not read", 1<<18+1); bad[notification.MaxEvents].Why != want {
-		t.Errorf("the last one says %q, want %q", bad[notification.MaxEvents].Why, want)
+	if want := fmt.Sprintf("the envelope has %d events: this one and the following were not read", 1<<18+1); bad[notification.MaxEvents].Reason != want {
+		t.Errorf("the last one says %q, want %q", bad[notification.MaxEvents].Reason, want)
 	}
 	long := `"` + strings.Repeat("é", 1<<15) + `"`
 	references := strings.Repeat(`{"digest":"d","size":1},`, notification.MaxReferences)
@@ -284,8 +284,8 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%d events, %d bad", len(events), len(bad))
 		}
 		for _, b := range bad {
-			if b.Why == "" || len(b.Text) > 4<<10 {
-				t.Errorf("bad event %d: %q, %d bytes", b.Index, b.Why, len(b.Text))
+			if b.Reason == "" || len(b.Text) > 4<<10 {
+				t.Errorf("bad event %d: %q, %d bytes", b.Index, b.Reason, len(b.Text))
 			}
 		}
 		for _, event := range events {

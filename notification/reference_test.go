@@ -117,7 +117,7 @@ func referenceDecode(body []byte) (events []notification.Event, bad []notificati
 			why = fmt.Sprintf("the envelope has %d events: this one and the following were not read", all)
 		}
 		if why != "" {
-			bad = append(bad, notification.Bad{Index: i, Why: why, Text: element[:min(len(element), 4<<10)]})
+			bad = append(bad, notification.Bad{Index: i, Reason: why, Text: element[:min(len(element), 4<<10)]})
 			continue
 		}
 		events = append(events, event)

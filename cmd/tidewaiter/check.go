@@ -59,7 +59,7 @@ func (s *session) check(database, filesOnly bool) (err error) {
 		// Never null in JSON.
 		r.Errors, r.Warnings = append(strictyaml.Problems{}, r.Errors...), append(strictyaml.Problems{}, r.Warnings...)
 		err = s.writeJSON(struct {
-			Good bool `json:"good"`
+			Good bool `json:"valid"`
 			doctor.Report
 			LeftOut []string `json:"left_out,omitempty"` // with --files-only
 		}{good, r, leftOut})

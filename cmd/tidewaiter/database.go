@@ -82,7 +82,7 @@ checks its own pages, so on PostgreSQL only the journal is verified.`,
 					return err
 				}
 				return s.print(struct {
-					Whole bool `json:"whole"`
+					Whole bool `json:"intact"`
 					journalEnd
 				}{true, newJournalEnd(&v)}, "%s: %s, with %s in the journal", painted(s.out).green("the database is intact"),
 					s.db, count(int(v.Entries), "entry", "entries"))

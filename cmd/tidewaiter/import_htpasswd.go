@@ -233,7 +233,7 @@ func checkName(name string) error {
 // imported is the result of an import, and its JSON form.
 type imported struct {
 	Added    []string            `json:"added"`
-	Existing []string            `json:"there"`
+	Existing []string            `json:"existing"`
 	Groups   []string            `json:"groups_added"`
 	Skipped  strictyaml.Problems `json:"skipped"`
 	DryRun   bool                `json:"dry_run"`

@@ -69,14 +69,14 @@ func journalVerify(s *session) error {
 	}
 	if s.json() {
 		result := struct {
-			Whole   bool             `json:"whole"`
+			Whole   bool             `json:"intact"`
 			First   journal.Position `json:"first"`
 			Last    journal.Position `json:"last"`
 			Entries int64            `json:"entries"`
 			Blocks  int64            `json:"blocks"`
 			Hash    string           `json:"hash"` // of the last block that is intact
 			Broken  journal.Position `json:"broken,omitempty"`
-			Why     string           `json:"why,omitempty"`
+			Why     string           `json:"reason,omitempty"`
 		}{!isBroken, v.First, v.Last, v.Entries, v.Blocks, fmt.Sprintf("%x", v.Hash), 0, ""}
 		if isBroken {
 			result.Broken, result.Why = broken.Block, broken.Why

@@ -31,7 +31,7 @@ The policy includes the rules in the database, unless --files-only is given.`,
 			principal.addAttributes(f)
 			query := queryFlags{all: true}
 			query.add(f)
-			limit := f.Uint("most", 1000, "the maximum `number` of entries to print of each list (--output json prints all)")
+			limit := f.Uint("limit", 1000, "the maximum `number` of entries to print of each list (--output json prints all)")
 			return func(s *session) error {
 				given, err := principal.principal(s, s.args[0])
 				if err != nil {
@@ -101,18 +101,18 @@ func (r *rights) print(w io.Writer, limit int) error {
 			fmt.Fprintf(w, "  %s\n", l)
 		}
 	}
-	if err := printShort(w, "denied entirely:", r.Barred, limit, func(_ int, b *ask.Bar) [][]string {
+	if err := printShort(w, "denied entirely:", r.Denied, limit, func(_ int, b *ask.DeniedRight) [][]string {
 		row := r.row(p, &b.Right)
 		row[2] = b.Rule.String() + " allows it, but " + b.By.String() + " denies it"
 		return [][]string{row}
 	}); err != nil {
 		return err
 	}
-	if len(r.Void) > 0 {
+	if len(r.Ineffective) > 0 {
 		fmt.Fprintln(w, "rules that match the principal but no resource:")
 	}
-	for _, v := range r.Void[:min(len(r.Void), limit)] {
-		fmt.Fprintf(w, "  %s: %s\n", v.Rule, v.Why)
+	for _, v := range r.Ineffective[:min(len(r.Ineffective), limit)] {
+		fmt.Fprintf(w, "  %s: %s\n", v.Rule, v.Reason)
 	}
 	return nil
 }

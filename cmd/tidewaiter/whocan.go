@@ -26,7 +26,7 @@ Conditions are printed and not evaluated: explain evaluates them for one request
 credentials are not considered. The policy includes the rules in the database, unless
 --files-only is given. Accounts that are disabled or expired are marked.
 
---members lists who is in each group and may do it, up to --most: accounts, and users of htpasswd
+--members lists who is in each group and may do it, up to --limit: accounts, and users of htpasswd
 sources. Directories and issuers of ID tokens cannot list their users; the names of these sources
 are printed instead.
 
@@ -44,7 +44,7 @@ may do it, without the names, places and conditions of rules outside the namespa
 			w.query.add(f)
 			f.BoolVar(&w.members, "members", false, "list the accounts and htpasswd users in groups; reads the database")
 			f.StringVar(&w.namespace, "namespace", "", "print what the owners of the namespace with this `name` get from the API")
-			f.UintVar(&w.limit, "most", 100, "the maximum `number` of entries to print of each list (--output json prints all but members)")
+			f.UintVar(&w.limit, "limit", 100, "the maximum `number` of entries to print of each list (--output json prints all but members)")
 			return w.run
 		},
 	}
@@ -180,9 +180,9 @@ func (a *answer) print(w io.Writer, limit int) error {
 	p := painted(w)
 	what := fmt.Sprintf("%s %s at %s", text.Verbs(a.Asked.Actions.Names(), "and"), text.Resource(a.Asked.Type, a.Asked.Name), text.Escape(a.Registry))
 	switch {
-	case len(a.Through) > 0:
+	case len(a.Allowed) > 0:
 		fmt.Fprintf(w, "%s may %s:\n", p.green("these"), what)
-	case len(a.Barred) > 0:
+	case len(a.Denied) > 0:
 		fmt.Fprintf(w, "%s may %s: rules that deny it override rules that allow it\n", p.red("nobody"), what)
 	default:
 		fmt.Fprintf(w, "%s may %s: no rule allows it\n", p.red("nobody"), what)
@@ -190,7 +190,7 @@ func (a *answer) print(w io.Writer, limit int) error {
 	row := func(g *ask.Grantee) []string {
 		return []string{"  " + g.String(), p.faint("by ") + explain.RuleText(g.Rule) + condition(g.Rule)}
 	}
-	if err := printShort(w, "", a.Through, limit, func(i int, g *ask.Grantee) [][]string {
+	if err := printShort(w, "", a.Allowed, limit, func(i int, g *ask.Grantee) [][]string {
 		rows := [][]string{row(g)}
 		if a.noAnonymous && len(g.Who) == 1 && g.Who[0] == "anonymous" {
 			rows = append(rows, []string{"    (" + explain.AnonymousBlocked + ")"})
@@ -205,7 +205,7 @@ func (a *answer) print(w io.Writer, limit int) error {
 	if err := printShort(w, "except:", a.Except, limit, func(_ int, g *ask.Grantee) [][]string { return [][]string{row(g)} }); err != nil {
 		return err
 	}
-	if err := printShort(w, "denied entirely:", a.Barred, limit, func(_ int, b *ask.Barred) [][]string {
+	if err := printShort(w, "denied entirely:", a.Denied, limit, func(_ int, b *ask.DeniedGrantee) [][]string {
 		return [][]string{{"  " + b.Grantee.String(), explain.RuleText(b.Rule) + " allows it, but " + explain.RuleText(b.By) + " denies it"}}
 	}); err != nil {
 		return err

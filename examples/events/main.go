@@ -79,7 +79,7 @@ func (c *consumer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		slog.Warn("body not understood", "error", err)
 	}
 	for _, b := range bad {
-		slog.Warn("event not understood", "reason", b.Why)
+		slog.Warn("event not understood", "reason", b.Reason)
 	}
 	for _, e := range events {
 		if e.Action == notification.Push && e.Tag != "" && c.isNew(e.ID) { // blobs have no tag

@@ -87,7 +87,7 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 // limitConnections limits the open connections of a server.
 func (a *App) limitConnections(s *http.Server) *server.Connections {
 	c := server.NewConnections(server.ConnectionsOptions{
-		Most: a.config.Limits.Connections, TrustedProxies: func() []netip.Prefix { return a.server.Load().TrustedProxies },
+		Max: a.config.Limits.Connections, TrustedProxies: func() []netip.Prefix { return a.server.Load().TrustedProxies },
 	})
 	c.Watch(s)
 	return c

@@ -13,7 +13,7 @@ import (
 // stand for.
 type Answer struct {
 	ask.Answer
-	People   []People // for each of Through, if FindPeople looked them up
+	People   []People // for each of Allowed, if FindPeople looked them up
 	Unlisted []string // identity sources that cannot list the members of groups
 }
 
@@ -52,7 +52,7 @@ type claim struct {
 func (a *Answer) Holders() Holders {
 	j := Holders{
 		Registry: a.Registry, Type: a.Asked.Type, Name: a.Asked.Name, Action: a.Asked.Actions.String(),
-		Allowed: convert(a.Through, newGrantee), Except: convert(a.Except, newGrantee),
+		Allowed: convert(a.Allowed, newGrantee), Except: convert(a.Except, newGrantee),
 	}
 	if a.ThroughGroup() {
 		j.Unlisted = a.Unlisted
@@ -61,7 +61,7 @@ func (a *Answer) Holders() Holders {
 		g := &j.Allowed[i]
 		g.Members, g.More, g.Missing, g.Blocked = p.Names, p.More, p.Missing, p.Blocked
 	}
-	for _, b := range a.Barred {
+	for _, b := range a.Denied {
 		g := newGrantee(&b.Grantee)
 		g.By = new(NewRuleName(b.By))
 		j.Denied = append(j.Denied, g)
@@ -94,14 +94,14 @@ func (a Answer) ForOwners(namespace string) Answer {
 		g.Rule = ruleForOwners(g.Rule, namespace)
 		return g
 	}
-	a.Through, a.Except, a.Barred = slices.Clone(a.Through), slices.Clone(a.Except), slices.Clone(a.Barred)
-	for _, list := range [][]ask.Grantee{a.Through, a.Except} {
+	a.Allowed, a.Except, a.Denied = slices.Clone(a.Allowed), slices.Clone(a.Except), slices.Clone(a.Denied)
+	for _, list := range [][]ask.Grantee{a.Allowed, a.Except} {
 		for i := range list {
 			list[i] = grantee(list[i])
 		}
 	}
-	for i := range a.Barred {
-		a.Barred[i] = ask.Barred{Grantee: grantee(a.Barred[i].Grantee), By: ruleForOwners(a.Barred[i].By, namespace)}
+	for i := range a.Denied {
+		a.Denied[i] = ask.DeniedGrantee{Grantee: grantee(a.Denied[i].Grantee), By: ruleForOwners(a.Denied[i].By, namespace)}
 	}
 	return a
 }

@@ -36,9 +36,9 @@ type PeopleQuery struct {
 
 // FindPeople looks up the accounts that the allow rules name, and the members of their groups.
 func (a *Answer) FindPeople(ctx context.Context, q *PeopleQuery) error {
-	a.People = make([]People, len(a.Through))
-	for i := range a.Through {
-		g := &a.Through[i]
+	a.People = make([]People, len(a.Allowed))
+	for i := range a.Allowed {
+		g := &a.Allowed[i]
 		login, group := accountsOf(g)
 		var err error
 		switch {
@@ -56,7 +56,7 @@ func (a *Answer) FindPeople(ctx context.Context, q *PeopleQuery) error {
 
 // ThroughGroup reports whether an allow rule of the answer is for a group.
 func (a *Answer) ThroughGroup() bool {
-	return slices.ContainsFunc(a.Through, func(g ask.Grantee) bool {
+	return slices.ContainsFunc(a.Allowed, func(g ask.Grantee) bool {
 		login, group := accountsOf(&g)
 		return login == "" && group != ""
 	})

@@ -34,9 +34,9 @@ func NewRights(r *ask.Rights, s Subject) Rights {
 	j := Rights{
 		Principal: newPrincipal(r.Principal), Known: s.Known, Registry: r.Registry, Note: s.Note(),
 		Allowed: convert(r.Allowed, newRight), Except: convert(r.Except, newRight),
-		Ineffective: convert(r.Void, func(v *ask.Void) ineffective { return ineffective{v.Why, NewRuleName(v.Rule)} }),
+		Ineffective: convert(r.Ineffective, func(v *ask.IneffectiveRule) ineffective { return ineffective{v.Reason, NewRuleName(v.Rule)} }),
 	}
-	for _, b := range r.Barred {
+	for _, b := range r.Denied {
 		denied := newRight(&b.Right)
 		denied.By = new(NewRuleName(b.By))
 		j.Denied = append(j.Denied, denied)

@@ -15,12 +15,12 @@ import (
 // Missed is the name of the log attribute that holds the number of lines that were left out.
 const Missed = "lines_not_logged"
 
-// Limit allows at most Most lines in each period. A period begins with its first line. The
+// Limit allows at most Max lines in each period. A period begins with its first line. The
 // methods of a Limit may be called from any goroutine. A Limit must not be copied after its first
 // use.
 type Limit struct {
 	Period time.Duration
-	Most   int // lines in a period; 0 means 1
+	Max    int // lines in a period; 0 means 1
 
 	mu     sync.Mutex
 	period clock.Span
@@ -36,7 +36,7 @@ func (l *Limit) Allow(now time.Time) (missed int, ok bool) {
 	if l.period.Over(now) {
 		l.period, l.logged = clock.For(now, l.Period), 0
 	}
-	if l.logged >= max(1, l.Most) {
+	if l.logged >= max(1, l.Max) {
 		l.missed++
 		return 0, false
 	}

@@ -19,7 +19,7 @@ func TestLimit(t *testing.T) {
 		want  string
 	}{
 		{"one a minute", &loglimit.Limit{Period: time.Minute}, []int{0, 1, 59, 60, 61, 200, 201}, "0:0 60:2 200:1"},
-		{"three a minute", &loglimit.Limit{Period: time.Minute, Most: 3}, []int{0, 1, 2, 3, 4, 59, 60, 61, 62, 63},
+		{"three a minute", &loglimit.Limit{Period: time.Minute, Max: 3}, []int{0, 1, 2, 3, 4, 59, 60, 61, 62, 63},
 			"0:0 1:0 2:0 60:3 61:0 62:0"},
 		{"the clock is set back", &loglimit.Limit{Period: time.Minute}, []int{1000, 1001, 0, 1}, "1000:0 0:1"},
 	} {

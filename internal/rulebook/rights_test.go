@@ -109,7 +109,7 @@ func TestBuiltInRules(t *testing.T) {
 		var told []string
 		for _, action := range []scope.Actions{scope.Read, scope.Write} {
 			answer := ask.WhoCan(d.Policy(), "registry.example.com", scope.Scope{Type: scope.TypeTidewaiter, Name: "journal", Actions: action})[0]
-			for _, g := range answer.Through {
+			for _, g := range answer.Allowed {
 				told = append(told, action.String()+" "+g.String()+" by "+g.Rule.String())
 			}
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
-// defaultConnections is the default of ConnectionsOptions.Most. A connection with TLS takes
+// defaultConnections is the default of ConnectionsOptions.Max. A connection with TLS takes
 // about 40 kB.
 const defaultConnections = 4000
 
@@ -26,8 +26,8 @@ const maxOverLimit = 64
 
 // ConnectionsOptions configures Connections.
 type ConnectionsOptions struct {
-	// Most is the limit of open connections; 0: defaultConnections.
-	Most int
+	// Max is the limit of open connections; 0: defaultConnections.
+	Max int
 	// TrustedProxies returns addresses that many clients share; nil: none.
 	TrustedProxies func() []netip.Prefix
 	// Now returns the time; nil: time.Now.
@@ -146,8 +146,8 @@ type connection struct {
 
 // NewConnections returns a Connections. It starts no goroutine.
 func NewConnections(o ConnectionsOptions) *Connections {
-	if o.Most <= 0 {
-		o.Most = defaultConnections
+	if o.Max <= 0 {
+		o.Max = defaultConnections
 	}
 	if o.TrustedProxies == nil {
 		o.TrustedProxies = func() []netip.Prefix { return nil }
@@ -420,10 +420,10 @@ func (c *Connections) admit(conn net.Conn) *connection {
 	var leaving *connection
 	at := c.of[own.from]
 	switch {
-	case at != nil && at.open >= max(1, c.o.Most/2) && !c.shared(own.from):
+	case at != nil && at.open >= max(1, c.o.Max/2) && !c.shared(own.from):
 		leaving = c.longest(&at.waiting)
 		own.overLimit = leaving == nil
-	case c.open >= c.o.Most:
+	case c.open >= c.o.Max:
 		leaving = c.longest(&c.waiting)
 		own.overLimit = leaving == nil
 	}

@@ -25,9 +25,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// hall is a server behind a limited listener. Its connections are pipes with addresses that the
+// limited is a server behind a limited listener. Its connections are pipes with addresses that the
 // test chooses.
-type hall struct {
+type limited struct {
 	*testing.T
 	connections *server.Connections
 	arriving    chan net.Conn
@@ -36,8 +36,8 @@ type hall struct {
 	closing     sync.Once
 }
 
-func newHall(t *testing.T, o server.ConnectionsOptions) *hall {
-	h := &hall{
+func newLimited(t *testing.T, o server.ConnectionsOptions) *limited {
+	h := &limited{
 		T: t, connections: server.NewConnections(o), arriving: make(chan net.Conn),
 		answering: make(chan struct{}, 1000), release: make(chan struct{}),
 	}
@@ -77,14 +77,14 @@ func newHall(t *testing.T, o server.ConnectionsOptions) *hall {
 }
 
 // Accept, Close and Addr make it the listener.
-func (h *hall) Accept() (net.Conn, error) {
+func (h *limited) Accept() (net.Conn, error) {
 	if c, ok := <-h.arriving; ok {
 		return c, nil
 	}
 	return nil, net.ErrClosed
 }
-func (h *hall) Close() error   { h.closing.Do(func() { close(h.arriving) }); return nil }
-func (h *hall) Addr() net.Addr { return &net.TCPAddr{} }
+func (h *limited) Close() error   { h.closing.Do(func() { close(h.arriving) }); return nil }
+func (h *limited) Addr() net.Addr { return &net.TCPAddr{} }
 
 // at is a connection with an address.
 type at struct {
@@ -95,7 +95,7 @@ type at struct {
 func (a at) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(a.from)) }
 
 // dial opens a connection.
-func (h *hall) dial(from string) net.Conn {
+func (h *limited) dial(from string) net.Conn {
 	h.Helper()
 	client, end := net.Pipe()
 	h.Cleanup(func() { _ = client.Close() })
@@ -130,7 +130,7 @@ func ask(c net.Conn, path string) string {
 	return text
 }
 
-func (h *hall) want(what, got, want string) {
+func (h *limited) want(what, got, want string) {
 	h.Helper()
 	if got != want {
 		h.Errorf("%s: %s, want %s", what, got, want)
@@ -141,7 +141,7 @@ func (h *hall) want(what, got, want string) {
 // connections was unlimited. Here, a client that opens many connections only replaces its own.
 func TestFloodOfOpenHeadersBlocksNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t, server.ConnectionsOptions{Most: 8})
+		h := newLimited(t, server.ConnectionsOptions{Max: 8})
 		kept := h.dial("192.0.2.1:1000")
 		h.want("somebody", get(kept, "/healthz"), "200")
 		for port := range 40 { // of two addresses: one may have half
@@ -159,7 +159,7 @@ func TestFloodOfOpenHeadersBlocksNobody(t *testing.T) {
 }
 
 // send sends text on a connection, and drops the answer.
-func (h *hall) send(c net.Conn, text string) {
+func (h *limited) send(c net.Conn, text string) {
 	h.Helper()
 	go func() { _, _ = io.Copy(io.Discard, c) }()
 	if _, err := io.WriteString(c, text); err != nil {
@@ -182,7 +182,7 @@ func TestSlowBodiesBlockNobody(t *testing.T) {
 			for _, before := range []string{"", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"} {
 				t.Run(strings.Join([]string{request, length, before}, " "), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						h := newHall(t, server.ConnectionsOptions{Most: 4})
+						h := newLimited(t, server.ConnectionsOptions{Max: 4})
 						for port := range 20 { // of two addresses: one may have half
 							c := h.dial(fmt.Sprintf("198.51.100.%d:%d", port%2, 1000+port))
 							h.send(c, before+request+" HTTP/1.1\r\nHost: x\r\n"+length)
@@ -207,7 +207,7 @@ func TestConnectionWithCompleteBodyIsNotClosed(t *testing.T) {
 	} {
 		t.Run(body, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHall(t, server.ConnectionsOptions{Most: 2})
+				h := newLimited(t, server.ConnectionsOptions{Max: 2})
 				for i := range 2 {
 					h.send(h.dial(fmt.Sprintf("192.0.2.%d:1000", i+1)), "POST /api/read/answer HTTP/1.1\r\nHost: x\r\n"+body)
 					<-h.answering
@@ -225,7 +225,7 @@ func TestConnectionWithCompleteBodyIsNotClosed(t *testing.T) {
 // the body. http.Server recognizes such a body by its Go type.
 func TestUnreadBodyIsNotRequested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t, server.ConnectionsOptions{})
+		h := newLimited(t, server.ConnectionsOptions{})
 		c := h.dial("192.0.2.1:1000")
 		if _, err := io.WriteString(c, "POST /api/large HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"); err != nil {
 			t.Fatal(err)
@@ -249,7 +249,7 @@ func TestUnreadBodyIsNotRequested(t *testing.T) {
 // requests before.
 func TestLaterBodyKeepsItsConnectionInAFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t, server.ConnectionsOptions{Most: 4})
+		h := newLimited(t, server.ConnectionsOptions{Max: 4})
 		registry := h.dial("192.0.2.1:1000")
 		h.want("a registry", get(registry, "/healthz"), "200")
 		if _, err := io.WriteString(registry, "POST /api/read HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na"); err != nil {
@@ -354,7 +354,7 @@ func TestWatchingASmallBodyAllocatesNothing(t *testing.T) {
 // flood from many addresses.
 func TestSilentConnectionsAreClosedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t, server.ConnectionsOptions{Most: 10})
+		h := newLimited(t, server.ConnectionsOptions{Max: 10})
 		var kept []net.Conn
 		for i := range 4 { // of one address
 			kept = append(kept, h.dial(fmt.Sprintf("192.0.2.1:%d", 1000+i)))
@@ -379,7 +379,7 @@ func TestSilentConnectionsAreClosedFirst(t *testing.T) {
 // connection for a minute.
 func TestConnectionsThatDoNotReadAreClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t, server.ConnectionsOptions{Most: 4})
+		h := newLimited(t, server.ConnectionsOptions{Max: 4})
 		for i := range 4 { // a pipe has no buffer: as a client whose buffers are full
 			c := h.dial(fmt.Sprintf("192.0.2.%d:1000", i))
 			if _, err := fmt.Fprint(c, "GET /api/large HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
@@ -398,7 +398,7 @@ func TestConnectionsThatDoNotReadAreClosed(t *testing.T) {
 // A client that reads slowly keeps its connection.
 func TestSlowReadersAreNotClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t, server.ConnectionsOptions{Most: 2})
+		h := newLimited(t, server.ConnectionsOptions{Max: 2})
 		c := h.dial("192.0.2.1:1000")
 		if _, err := fmt.Fprint(c, "GET /api/huge HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
 			t.Fatal(err)
@@ -528,7 +528,7 @@ func TestHTTP2ConnectionWithoutARequestIsSilent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := server.NewConnections(server.ConnectionsOptions{Most: 2})
+	c := server.NewConnections(server.ConnectionsOptions{Max: 2})
 	front := server.HTTP(server.New(server.Options{}).Handler(server.Health), certificates, slog.New(slog.DiscardHandler))
 	c.Watch(front)
 	ended := make(chan error)
@@ -569,7 +569,7 @@ func TestHTTP2ConnectionWithoutARequestIsSilent(t *testing.T) {
 // the listener busy.
 func TestAdmissionExaminesOneConnection(t *testing.T) {
 	for _, n := range []int{10, 1000, 20_000} {
-		c := server.NewConnections(server.ConnectionsOptions{Most: n})
+		c := server.NewConnections(server.ConnectionsOptions{Max: n})
 		for i := range n {
 			own := c.Admit(at{Conn: nothing{}, from: fmt.Sprintf("10.%d.%d.%d:1000", i>>16, i>>8&255, i&255)})
 			switch i % 4 {
@@ -601,7 +601,7 @@ func TestAdmissionExaminesOneConnection(t *testing.T) {
 func TestRightConnectionIsClosed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.IntRange(1, 6).Draw(t, "most")
-		c := server.NewConnections(server.ConnectionsOptions{Most: most})
+		c := server.NewConnections(server.ConnectionsOptions{Max: most})
 		type one struct {
 			*server.Connection
 			from  string
@@ -687,7 +687,7 @@ func (nothing) Close() error { return nil }
 // Of the idle connections, the connection that was unused for longest is closed.
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t, server.ConnectionsOptions{Most: 3})
+		h := newLimited(t, server.ConnectionsOptions{Max: 3})
 		var kept []net.Conn
 		for i := range 3 {
 			kept = append(kept, h.dial(fmt.Sprintf("192.0.2.%d:1000", i+1)))
@@ -708,7 +708,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 // A connection that is being answered is never closed: the new connection gets 503.
 func TestConnectionOverTheLimitGets503(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t, server.ConnectionsOptions{Most: 2})
+		h := newLimited(t, server.ConnectionsOptions{Max: 2})
 		answers := make(chan string)
 		for i := range 2 {
 			c := h.dial(fmt.Sprintf("192.0.2.%d:1000", i+1))
@@ -749,8 +749,8 @@ func TestOneAddressHasHalfOfThePlaces(t *testing.T) {
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHall(t, server.ConnectionsOptions{
-					Most: 10, TrustedProxies: func() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} },
+				h := newLimited(t, server.ConnectionsOptions{
+					Max: 10, TrustedProxies: func() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} },
 				})
 				for i := range 30 {
 					h.dial(fmt.Sprintf(tt.from, 1000+i))
@@ -773,7 +773,7 @@ func TestConnectionsWithTLSAreLimited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := server.NewConnections(server.ConnectionsOptions{Most: 1})
+	c := server.NewConnections(server.ConnectionsOptions{Max: 1})
 	front := server.HTTP(server.New(server.Options{}).Handler(server.Health), certificates, slog.New(slog.DiscardHandler))
 	c.Watch(front)
 	ended := make(chan error)

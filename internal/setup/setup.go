@@ -78,9 +78,9 @@ type Options struct {
 
 // File is one file of a set-up.
 type File struct {
-	Path string `json:"path"` // relative to the folder, with slashes
-	What string `json:"what"` // a short description
-	Made bool   `json:"made"` // false: the file existed and was kept
+	Path string `json:"path"`    // relative to the folder, with slashes
+	What string `json:"what"`    // a short description
+	Made bool   `json:"created"` // false: the file existed and was kept
 }
 
 // Result describes the set-up after Write.

@@ -56,7 +56,7 @@ func teams() *policy.Policy {
 // Who may push to team/prod?
 func ExampleWhoCan() {
 	for _, answer := range ask.WhoCan(teams(), "registry.example.com", scope.Scope{Type: "repository", Name: "team/prod", Actions: scope.Push}) {
-		for _, g := range answer.Through {
+		for _, g := range answer.Allowed {
 			fmt.Println(g, "by", g.Rule)
 		}
 		for _, g := range answer.Except {

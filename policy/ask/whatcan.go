@@ -18,10 +18,10 @@ type Rights struct {
 	// Except is what deny rules remove from Allowed. A deny rule whose condition is false
 	// removes nothing.
 	Except []Right `json:"except,omitempty"`
-	// Barred is what allow rules allow and other rules deny completely.
-	Barred []Bar `json:"barred,omitempty"`
-	// Void lists the rules that are for the principal but match no name.
-	Void []Void `json:"void,omitempty"`
+	// Denied is what allow rules allow and other rules deny completely.
+	Denied []DeniedRight `json:"denied,omitempty"`
+	// Ineffective lists the rules that are for the principal but match no name.
+	Ineffective []IneffectiveRule `json:"ineffective,omitempty"`
 	// Limits are the restrictions of the credential; empty: none.
 	Limits []policy.Limit `json:"limits,omitempty"`
 }
@@ -35,17 +35,17 @@ type Right struct {
 	Actions scope.Actions `json:"actions"` // without those that other rules deny everywhere
 }
 
-// Bar is a right that has no effect because a rule denies all of it.
-type Bar struct {
+// DeniedRight is a right that has no effect because a rule denies all of it.
+type DeniedRight struct {
 	Right
 	By *policy.Rule `json:"by"` // one of the rules that deny it
 }
 
-// Void is a rule whose patterns match no name, because their placeholders have no value for the
+// IneffectiveRule is a rule whose patterns match no name, because their placeholders have no value for the
 // principal.
-type Void struct {
-	Rule *policy.Rule `json:"rule"`
-	Why  string       `json:"why"` // "${user} is the name of a user, and this is robot:ci"
+type IneffectiveRule struct {
+	Rule   *policy.Rule `json:"rule"`
+	Reason string       `json:"reason"` // "${user} is the name of a user, and this is robot:ci"
 }
 
 // maxFilled is the maximum number of patterns that placeholders with several values may produce
@@ -67,7 +67,7 @@ func WhatCan(p *policy.Policy, who *policy.Principal, registry string) Rights {
 		right := Right{Rule: r.Rule, Type: match.TypeOf(r.Type), Names: q.substituted(r), Actions: r.actions}
 		switch {
 		case len(right.Names) == 0:
-			rights.Void = append(rights.Void, Void{r.Rule, q.placeholders(r)})
+			rights.Ineffective = append(rights.Ineffective, IneffectiveRule{r.Rule, q.placeholders(r)})
 		case r.Deny:
 			denied = append(denied, right)
 		default:
@@ -79,7 +79,7 @@ func WhatCan(p *policy.Policy, who *policy.Principal, registry string) Rights {
 		right := &allowed[i]
 		left, by := ds.subtract(right)
 		if left == 0 {
-			rights.Barred = append(rights.Barred, Bar{*right, by})
+			rights.Denied = append(rights.Denied, DeniedRight{*right, by})
 			continue
 		}
 		right.Actions = left

@@ -48,19 +48,19 @@ func TestWhatCanAgreesWithDecide(t *testing.T) {
 	}
 }
 
-// A right in Barred grants nothing at any name.
-func TestBarredRightsAreNotGranted(t *testing.T) {
+// A right in Denied grants nothing at any name.
+func TestDeniedRightsAreNotGranted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, err := policy.Compile(policytest.DrawSource(t))
 		if err != nil {
 			t.Fatal(err)
 		}
 		who := policytest.DrawPrincipal(t)
-		for _, barred := range ask.WhatCan(p, who, "r1").Barred {
-			asked := scope.Scope{Type: barred.Type, Name: policytest.DrawMatch(t, policytest.OneOf(t, "pattern", barred.Names...)), Actions: barred.Actions}
+		for _, denied := range ask.WhatCan(p, who, "r1").Denied {
+			asked := scope.Scope{Type: denied.Type, Name: policytest.DrawMatch(t, policytest.OneOf(t, "pattern", denied.Names...)), Actions: denied.Actions}
 			d := p.Decide(&policy.Request{Principal: who, Registry: "r1", Scopes: []scope.Scope{asked}})
 			if granted := d.Results[0].Granted; granted != 0 {
-				t.Errorf("%v is barred by %v and granted %v", asked, barred.By, granted)
+				t.Errorf("%v is denied by %v and granted %v", asked, denied.By, granted)
 			}
 		}
 	})
@@ -74,11 +74,11 @@ func rightsAsText(w ask.Rights) string {
 	for _, r := range w.Except {
 		fmt.Fprintf(&b, "but not %s: %s\n", r, r.Rule.Name)
 	}
-	for _, r := range w.Barred {
-		fmt.Fprintf(&b, "barred %s: %s by %s\n", r.Right, r.Rule.Name, r.By.Name)
+	for _, r := range w.Denied {
+		fmt.Fprintf(&b, "denied %s: %s by %s\n", r.Right, r.Rule.Name, r.By.Name)
 	}
-	for _, v := range w.Void {
-		fmt.Fprintf(&b, "void: %s: %s\n", v.Rule.Name, v.Why)
+	for _, v := range w.Ineffective {
+		fmt.Fprintf(&b, "ineffective: %s: %s\n", v.Rule.Name, v.Reason)
 	}
 	return b.String()
 }
@@ -106,14 +106,14 @@ pull,push of ann/**: own
 pull,push of team/** and shared: team
 * of the registry catalog: catalog
 but not push of team/prod/** and elsewhere/**: freeze
-barred pull of elsewhere/old/*: old by elsewhere
+denied pull of elsewhere/old/*: old by elsewhere
 `},
 		{&policy.Principal{Kind: policy.User, Name: "Ann@example.com"}, `
-void: own: ${user} matches nothing, since Ann@example.com cannot be a path part of a repository
+ineffective: own: ${user} matches nothing, since Ann@example.com cannot be a path part of a repository
 `},
 		{&policy.Principal{Kind: policy.Workload, Name: "job", Claims: map[string]any{"project": []string{"acme/app", "acme/web", "*"}, "env": "prod"}}, `
 push of acme/app/prod and acme/web/prod: jobs
-void: own: ${user} is the name of a user, and this is workload:job
+ineffective: own: ${user} is the name of a user, and this is workload:job
 `},
 		{&policy.Principal{}, "\n"},
 	} {

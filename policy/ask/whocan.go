@@ -8,20 +8,20 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Answer lists who may perform an action: everybody in Through who is not in Except. It ignores
+// Answer lists who may perform an action: everybody in Allowed who is not in Except. It ignores
 // the limits of credentials.
 type Answer struct {
 	Registry string      `json:"registry,omitempty"`
 	Asked    scope.Scope `json:"asked"` // with one action
-	// Through are the grantees of allow rules. A grantee counts only if the condition of its
+	// Allowed are the grantees of allow rules. A grantee counts only if the condition of its
 	// rule holds.
-	Through []Grantee `json:"through,omitempty"`
-	// Except are the grantees of deny rules that overlap with Through, or could. A grantee of a
+	Allowed []Grantee `json:"allowed,omitempty"`
+	// Except are the grantees of deny rules that overlap with Allowed, or could. A grantee of a
 	// deny rule whose condition is false does not count.
 	Except []Grantee `json:"except,omitempty"`
-	// Barred are the grantees of allow rules to which another rule denies the action
+	// Denied are the grantees of allow rules to which another rule denies the action
 	// completely.
-	Barred []Barred `json:"barred,omitempty"`
+	Denied []DeniedGrantee `json:"denied,omitempty"`
 }
 
 // Grantee is a set of principals that a rule applies to: everybody who meets all requirements
@@ -38,8 +38,8 @@ type Grantee struct {
 	subjects []match.Subject // Who, parsed
 }
 
-// Barred is a grantee of a rule that another rule denies the action.
-type Barred struct {
+// DeniedGrantee is a grantee of a rule that another rule denies the action.
+type DeniedGrantee struct {
 	Grantee
 	By *policy.Rule `json:"by"`
 }
@@ -78,15 +78,15 @@ func (q *question) whoCan(asked scope.Scope) Answer {
 		}
 	}
 	denies := newDenyIndex(denied)
-	answer.Through = allowed[:0]
+	answer.Allowed = allowed[:0]
 	for i := range allowed {
 		if by := denies.covering(&allowed[i]); by != nil {
-			answer.Barred = append(answer.Barred, Barred{allowed[i], by})
+			answer.Denied = append(answer.Denied, DeniedGrantee{allowed[i], by})
 		} else {
-			answer.Through = append(answer.Through, allowed[i])
+			answer.Allowed = append(answer.Allowed, allowed[i])
 		}
 	}
-	among := summarize(answer.Through)
+	among := summarize(answer.Allowed)
 	for _, g := range denied {
 		if among.mayOverlap(&g) {
 			answer.Except = append(answer.Except, g)
@@ -212,7 +212,7 @@ func (a *Answer) Covers(r *policy.Request) bool {
 	a, r = match.OrZero(a), match.OrZero(r)
 	who := match.OrZero(r.Principal)
 	covers := func(g Grantee) bool { return g.Rule != nil && g.Is(who, a.Asked.Name) && holds(g.Rule, r) }
-	return slices.ContainsFunc(a.Through, covers) && !slices.ContainsFunc(a.Except, covers)
+	return slices.ContainsFunc(a.Allowed, covers) && !slices.ContainsFunc(a.Except, covers)
 }
 
 // Is reports whether a principal is in g if the resource has the name. It ignores the rule's

@@ -51,7 +51,7 @@ func TestWhoCanAgreesWithDecide(t *testing.T) {
 	}
 }
 
-// A principal that Decide allows is not in Barred, and each entry of Except overlaps with Through.
+// A principal that Decide allows is not in Denied, and each entry of Except overlaps with Allowed.
 func TestBarredGranteesAreDenied(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, err := policy.Compile(policytest.DrawSource(t))
@@ -59,7 +59,7 @@ func TestBarredGranteesAreDenied(t *testing.T) {
 			t.Fatal(err)
 		}
 		asked := scope.Scope{Type: "repository", Name: policytest.DrawName(t), Actions: scope.Pull}
-		for _, barred := range ask.WhoCan(p, "r1", asked)[0].Barred {
+		for _, barred := range ask.WhoCan(p, "r1", asked)[0].Denied {
 			for range 6 {
 				r := &policy.Request{Principal: policytest.DrawPrincipal(t), Registry: "r1", Scopes: []scope.Scope{asked}}
 				if barred.Is(r.Principal, asked.Name) && p.Decide(r).Results[0].Granted != 0 {
@@ -72,13 +72,13 @@ func TestBarredGranteesAreDenied(t *testing.T) {
 
 func sentences(a ask.Answer) string {
 	var b strings.Builder
-	for _, g := range a.Through {
+	for _, g := range a.Allowed {
 		fmt.Fprintf(&b, "%s: %s\n", g, g.Rule.Name)
 	}
 	for _, g := range a.Except {
 		fmt.Fprintf(&b, "but not %s: %s\n", g, g.Rule.Name)
 	}
-	for _, g := range a.Barred {
+	for _, g := range a.Denied {
 		fmt.Fprintf(&b, "barred %s: %s by %s\n", g.Grantee, g.Rule.Name, g.By.Name)
 	}
 	return b.String()
@@ -194,7 +194,7 @@ func TestGroupsInAnswers(t *testing.T) {
 		policytest.Principal("ann"):     "${group} matches nothing, since user:ann is in no group",
 		policytest.Principal("ann +Hr"): "${group} matches nothing, since no group of user:ann can be a path part of a repository",
 	} {
-		if void := ask.WhatCan(p, who, "r").Void; len(void) == 0 || void[0].Why != why {
+		if void := ask.WhatCan(p, who, "r").Ineffective; len(void) == 0 || void[0].Reason != why {
 			t.Errorf("%q: %+v, want %s", who.Groups, void, why)
 		}
 	}

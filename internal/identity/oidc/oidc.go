@@ -102,7 +102,7 @@ func New(o Options) (*Provider, error) {
 	}
 	p := &Provider{
 		source: "oidc:" + s.o.Name, settings: *s,
-		logs:    loglimit.Limit{Period: 10 * time.Second, Most: 20},
+		logs:    loglimit.Limit{Period: 10 * time.Second, Max: 20},
 		tokens:  cache.NewKeys(),
 		valid:   cache.New[cache.Key, identity.Verified](maxCached, s.o.Now),
 		refused: cache.New[cache.Key, error](maxRefused, s.o.Now),
