@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -137,7 +136,7 @@ func (f *flags) time(to *time.Time, name, usage string) {
 // printEntry prints an entry in one line.
 func (s *session) printEntry(e journal.Entry) error {
 	if s.json() {
-		return json.NewEncoder(s.out).Encode(e)
+		return s.encoder().Encode(e)
 	}
 	return printSummary(s.out, &e)
 }
@@ -199,7 +198,7 @@ func journalShow(s *session) error {
 func details(e *journal.Entry) (rows [][]string) {
 	add := func(name, value string) {
 		if value != "" {
-			rows = append(rows, []string{"  " + name, text.Escape(value)})
+			rows = append(rows, []string{"  " + text.Escape(name), text.Escape(value)})
 		}
 	}
 	switch {

@@ -16,6 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // outputFlag adds the flag --output.
@@ -28,10 +29,17 @@ func (s *session) json() bool { return s.output != nil && *s.output == "json" }
 
 // writeJSON writes v as indented JSON with a newline at the end.
 func (s *session) writeJSON(v any) error {
-	e := json.NewEncoder(s.out)
+	e := s.encoder()
 	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
 	return e.Encode(v)
+}
+
+// encoder returns the encoder of all JSON output, which may contain names from other parties and
+// be printed on a terminal.
+func (s *session) encoder() *json.Encoder {
+	e := json.NewEncoder(text.JSONWriter{W: s.out})
+	e.SetEscapeHTML(false)
+	return e
 }
 
 // print prints a line. With --output json it prints v instead.

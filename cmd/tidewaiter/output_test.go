@@ -1,9 +1,55 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/text"
+	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
+	"github.com/tidewaiter/tidewaiter/policy"
 )
+
+// Names and claims come from anyone. No output may reach the terminal with their invisible
+// characters, and JSON has the same value nevertheless.
+func TestOutputIsPrintable(t *testing.T) {
+	for _, h := range texttest.All {
+		e := journal.Entry{Decision: &journal.Decision{
+			Principal: &policy.Principal{Name: h.Text, Source: h.Text, Groups: []string{h.Text}, Claims: map[string]any{h.Text: h.Text}},
+			Client:    h.Text, Credential: h.Text,
+		}}
+		var b bytes.Buffer
+		format := "json"
+		s := &session{out: &b, output: &format}
+		plain, _ := json.Marshal(e)
+		for how, write := range map[string]func() error{
+			"in a line": func() error { return s.printEntry(e) },
+			"indented":  func() error { return s.writeJSON(e) },
+		} {
+			b.Reset()
+			var got, want any
+			err := errors.Join(write(), json.Unmarshal(plain, &want), json.Unmarshal(b.Bytes(), &got))
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%s, %s: %v: printed as %s, want %s", h.Harm, how, err, b.Bytes(), plain)
+			}
+			if printed := strings.ReplaceAll(b.String(), "\n", ""); !text.Printable(printed) {
+				t.Errorf("%s, %s: it reached the terminal: %q", h.Harm, how, printed)
+			}
+		}
+		change := journal.Entry{Change: &journal.Change{From: map[string]any{h.Text: h.Text}, To: map[string]any{h.Text: h.Text}}}
+		for _, rows := range [][][]string{details(&e), details(&change)} {
+			for _, row := range rows {
+				if shown := strings.Join(row, ""); !text.Printable(shown) {
+					t.Errorf("%s: it reached the terminal: %q", h.Harm, shown)
+				}
+			}
+		}
+	}
+}
 
 func TestOnlyTerminalsGetColour(t *testing.T) {
 	var b strings.Builder

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // Log is a logger that also writes a line for each journal entry.
@@ -35,7 +36,7 @@ func New(w io.Writer, format, level string) *Log {
 	handler := func(w io.Writer, redact func([]string, slog.Attr) slog.Attr) slog.Handler {
 		switch options := (&slog.HandlerOptions{Level: least, ReplaceAttr: redact}); format {
 		case "json":
-			return slog.NewJSONHandler(w, options)
+			return slog.NewJSONHandler(text.JSONWriter{W: w}, options)
 		case "plain":
 			return newConsole(w, least)
 		default:

@@ -9,7 +9,8 @@
 //     length;
 //   - in quotes: [Quote], which YAML and CEL can read, or %q of fmt for a short name;
 //   - as one word of a line that programs read: [AppendWord];
-//   - as JSON where speed matters: [AppendJSON].
+//   - as JSON: [JSONWriter], which a terminal may show; [AppendJSON] where speed matters and only
+//     programs read it.
 //
 // [Printable] and [OneLine] report whether a name or a value is allowed.
 package text

@@ -1,7 +1,10 @@
 package text_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -170,6 +173,56 @@ func TestPropertyJSONEqualsEncodingJSON(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		read(t, rapid.String().Draw(t, "s")+string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")))
 	})
+}
+
+// encoding/json escapes only what JSON demands. A terminal must not see the rest either.
+func TestPropertyJSONIsPrintableAndMeansTheSame(t *testing.T) {
+	read := func(t interface{ Errorf(string, ...any) }, s string) {
+		for _, indent := range []string{"", "  "} {
+			var plain, printed bytes.Buffer
+			for _, to := range []io.Writer{&plain, text.JSONWriter{W: &printed}} {
+				e := json.NewEncoder(to)
+				e.SetIndent("", indent)
+				if err := e.Encode(map[string]any{s: []string{s, "é", s + s}}); err != nil {
+					t.Errorf("%q: %v", s, err)
+				}
+			}
+			var got, want any
+			_ = json.Unmarshal(plain.Bytes(), &want)
+			if err := json.Unmarshal(printed.Bytes(), &got); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%q was read as %q (%v), want %q", printed.String(), got, err, want)
+			}
+			if !text.Printable(strings.ReplaceAll(printed.String(), "\n", "")) {
+				t.Errorf("%q is not printable", printed.String())
+			}
+			if strings.Count(printed.String(), "\n") != strings.Count(plain.String(), "\n") {
+				t.Errorf("%q has other lines than %q", printed.String(), plain.String())
+			}
+		}
+	}
+	for _, h := range texttest.All {
+		read(t, h.Text)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		read(t, rapid.String().Draw(t, "s")+string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")))
+	})
+}
+
+func TestJSONWriterEscapesRunesInUTF16(t *testing.T) {
+	for s, want := range map[string]string{
+		"\u009b": `\u009b`, "\u202e": `\u202e`, "\x7f": `\u007f`, "\U000e0041": `\udb40\udc41`,
+		"\xff": `\ufffd`, "é\n": "é\n", "a\u200bb\u200b": `a\u200bb\u200b`, "": "",
+	} {
+		var b strings.Builder
+		if n, err := (text.JSONWriter{W: &b}).Write([]byte(s)); n != len(s) || err != nil || b.String() != want {
+			t.Errorf("%q was written as %q (%d, %v), want %q", s, b.String(), n, err, want)
+		}
+	}
+	closed, in := io.Pipe()
+	_ = closed.CloseWithError(io.ErrClosedPipe)
+	if _, err := (text.JSONWriter{W: in}).Write([]byte("a")); err == nil {
+		t.Error("a failed write is not reported")
+	}
 }
 
 func TestDuration(t *testing.T) {

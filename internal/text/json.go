@@ -1,0 +1,38 @@
+package text
+
+import (
+	"fmt"
+	"io"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// JSONWriter makes JSON safe for a terminal: it writes each invisible character as \uXXXX. Readers
+// decode the same value. In JSON, such characters occur only inside strings, except line ends, which
+// JSONWriter leaves as they are. Each call of Write must end at the end of a character; json.Encoder
+// and slog.JSONHandler write whole values.
+type JSONWriter struct{ W io.Writer }
+
+func (w JSONWriter) Write(p []byte) (int, error) {
+	var escaped []byte
+	done := 0 // bytes of p that are in escaped
+	for i := 0; i < len(p); {
+		r, size := utf8.DecodeRune(p[i:]) // invalid UTF-8 is U+FFFD here, as for encoding/json
+		if r != '\n' && !visible(r) {
+			escaped = append(escaped, p[done:i]...)
+			for _, unit := range utf16.AppendRune(nil, r) { // two above U+FFFF
+				escaped = fmt.Appendf(escaped, `\u%04x`, unit)
+			}
+			done = i + size
+		}
+		i += size
+	}
+	whole := p
+	if done > 0 {
+		whole = append(escaped, p[done:]...)
+	}
+	if _, err := w.W.Write(whole); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
