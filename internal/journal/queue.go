@@ -216,25 +216,30 @@ func (q *queue) enoughLocked() bool {
 // sizeOf estimates an entry's memory in bytes: the length of its strings, and a constant for
 // the other fields. Principals and rules are not counted, because entries share them.
 func sizeOf(entry *Entry) int {
-	size := 160 + len(entry.Text)
+	size := 160 + len(entry.Registry) + len(entry.Text)
 	switch {
 	case entry.Decision != nil:
 		d := entry.Decision
-		size += 200 + len(d.Name) + len(d.Client) + len(d.Refused)
+		size += 200 + len(d.Name) + len(d.Credential) + len(d.Client) + len(d.Policy) + len(d.Refused)
 		for i := range d.Results {
-			size += 160 + len(d.Results[i].Asked.Name)
+			asked := &d.Results[i].Asked
+			size += 160 + len(asked.Type) + len(asked.Class) + len(asked.Name)
 		}
 		for i := range d.Ignored {
 			size += 32 + len(d.Ignored[i].Text) + len(d.Ignored[i].Reason)
 		}
 	case entry.Event != nil:
 		e := entry.Event
-		size += 500 + len(e.URL) + len(e.Request.UserAgent)
+		size += 500 + len(e.ID) + len(e.Action) + len(e.Repository) + len(e.FromRepository) + len(e.MediaType) +
+			len(e.Digest) + len(e.Tag) + len(e.URL) + len(e.Actor) +
+			len(e.Request.ID) + len(e.Request.Address) + len(e.Request.Host) + len(e.Request.Method) + len(e.Request.UserAgent) +
+			len(e.Source.Address) + len(e.Source.Instance)
 		for i := range e.References {
 			size += 40 + len(e.References[i].MediaType) + len(e.References[i].Digest)
 		}
 	case entry.Change != nil:
-		size += 1000 // changes are made by people, one at a time
+		c := entry.Change // changes are made by people, one at a time: encoding them is fast enough
+		size += 1000 + len(c.Actor) + len(c.Action) + len(c.Target) + len(appendMap(nil, "", c.From)) + len(appendMap(nil, "", c.To))
 	}
 	return size
 }

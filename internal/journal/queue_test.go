@@ -1,0 +1,76 @@
+package journal
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/notification"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// The queue is limited by sizeOf. A string that sizeOf forgot would not be limited.
+func TestSizeOfCountsEveryString(t *testing.T) {
+	for _, content := range []any{&Decision{}, &notification.Event{}, &Change{}} {
+		t.Run(fmt.Sprintf("%T", content), func(t *testing.T) {
+			entry := Entry{Registry: strings.Repeat("r", longText), Text: make([]byte, longText)}
+			switch c := content.(type) {
+			case *Decision:
+				entry.Decision = c
+			case *notification.Event:
+				entry.Event = c
+			case *Change:
+				entry.Change = c
+			}
+			empty := sizeOf(&entry)
+			want := 2*longText + fill(t, reflect.ValueOf(content).Elem())
+			if got := sizeOf(&entry); got < want || got-empty < want-2*longText {
+				t.Errorf("%d bytes, and %d without its strings, which have %d bytes", got, empty, want)
+			}
+			if want < 5*longText {
+				t.Errorf("only %d bytes of strings: the test may be wrong", want)
+			}
+		})
+	}
+}
+
+// longText is longer than the constants of sizeOf, so that no constant can hide a string that
+// sizeOf forgot.
+const longText = 10_000
+
+// fill puts a text into every string of v, and three elements into every list and map. It returns
+// the length of these texts. Principals and rules stay empty, because entries share them.
+func fill(t *testing.T, v reflect.Value) (n int) {
+	t.Helper()
+	switch v.Interface().(type) {
+	case *policy.Principal, *policy.Rule, time.Time, netip.Addr, ID:
+		return 0
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(strings.Repeat("s", longText))
+		return longText
+	case reflect.Struct:
+		for _, field := range v.Fields() {
+			n += fill(t, field)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 3, 3))
+		for i := range v.Len() {
+			n += fill(t, v.Index(i))
+		}
+	case reflect.Map: // of a change
+		text := strings.Repeat("s", longText)
+		v.Set(reflect.ValueOf(map[string]any{
+			text: text, "list": []string{text, text}, "any": []any{text, 7}, "object": map[string]any{text: text}, "a channel": make(chan int),
+		}))
+		n = 7 * longText
+	case reflect.Bool, reflect.Int, reflect.Int64, reflect.Uint8, reflect.Uint16, reflect.Uint32:
+	default:
+		t.Fatalf("%s: this test does not know how to fill it", v.Type())
+	}
+	return n
+}
