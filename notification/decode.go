@@ -19,11 +19,12 @@ import (
 // longer than MaxName. Any other name longer than MaxName is left empty. Only text for people
 // is shortened; shortened text ends in "…".
 const (
-	MaxEvents     = 1000    // elements of an envelope; registries send exactly one
-	MaxName       = 512     // bytes of a repository, action, id, digest, tag, media type, method
-	MaxText       = 1024    // bytes of an actor, address, host, user agent, URL, instance
-	MaxReferences = 256     // descriptors of an event; Event.Omitted counts the others
-	maxBadText    = 4 << 10 // bytes
+	MaxEvents     = 1000     // elements of an envelope; registries send exactly one
+	MaxName       = 512      // bytes of a repository, action, id, digest, tag, media type, method
+	MaxText       = 1024     // bytes of an actor, address, host, user agent, URL, instance
+	MaxReferences = 256      // descriptors of an event; Event.Omitted counts the others
+	maxReferences = 64 << 10 // bytes of all descriptors; those of 256 layers take half of it
+	maxBadText    = 4 << 10  // bytes
 )
 
 // Decode parses an envelope of events. The result events has all elements that are events, and
@@ -195,12 +196,17 @@ func decodeActor(object []byte) (actor string) {
 	return actor
 }
 
-// references parses the references of a manifest, and counts the references beyond
-// MaxReferences.
+// references parses the references of a manifest, and counts those beyond MaxReferences and
+// maxReferences.
 func references(value []byte) (found []Descriptor, omitted int) {
 	list, all, _ := elements(value, MaxReferences)
-	for _, element := range list {
-		if d := decodeDescriptor(element); d != (Descriptor{}) {
+	size := 0
+	for i, element := range list {
+		d := decodeDescriptor(element)
+		if size += len(d.MediaType) + len(d.Digest); size > maxReferences {
+			return found, all - i
+		}
+		if d != (Descriptor{}) {
 			found = append(found, d)
 		}
 	}

@@ -36,7 +36,7 @@ type Event struct {
 	Tag            string       `json:"tag,omitempty"`    // only if addressed by tag
 	URL            string       `json:"url,omitempty"`
 	References     []Descriptor `json:"references,omitempty"`
-	// Omitted is the number of references beyond MaxReferences.
+	// Omitted is the number of references beyond MaxReferences, or beyond 64 KiB of references.
 	Omitted int `json:"omitted_references,omitempty"`
 	// Actor is the subject of the token; empty if anonymous.
 	Actor   string  `json:"actor,omitempty"`

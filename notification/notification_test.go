@@ -22,6 +22,16 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // The bodies in testdata are what each version of the registry sends, case by case. Beside each is
+// 256 descriptors with the longest names would be a quarter of a megabyte in an entry of the
+// journal.
+func TestDescriptorsAreLimitedByTheirLength(t *testing.T) {
+	one := `{"mediaType":"` + strings.Repeat("m", notification.MaxName) + `","digest":"` + strings.Repeat("d", notification.MaxName) + `"},`
+	events, bad := decode(t, `{"events":[{"action":"push","target":{"repository":"a","references":[`+strings.TrimSuffix(strings.Repeat(one, 200), ",")+`]}}]}`)
+	if len(bad) > 0 || len(events) != 1 || len(events[0].References) != 64 || events[0].Omitted != 136 {
+		t.Errorf("%d bad, %d references and %d omitted, want 64 and 136", len(bad), len(events[0].References), events[0].Omitted)
+	}
+}
+
 // a .golden file with the result of Decode.
 func TestBodiesOfEachRegistry(t *testing.T) {
 	files, err := filepath.Glob("testdata/[0-9]*/*.json")

@@ -181,12 +181,16 @@ func decodeEvent(element []byte) (event notification.Event, why string) {
 // notification.MaxReferences.
 func references(value json.RawMessage) (found []notification.Descriptor, omitted int) {
 	list, all, _ := elements(value, notification.MaxReferences)
-	for _, element := range list {
+	bytes := 0
+	for i, element := range list {
 		fields := object(element)
 		d := notification.Descriptor{
 			MediaType: name(fields["mediaType"]),
 			Digest:    name(fields["digest"]),
 			Size:      size(fields),
+		}
+		if bytes += len(d.MediaType) + len(d.Digest); bytes > 64<<10 {
+			return found, all - i
 		}
 		if d != (notification.Descriptor{}) {
 			found = append(found, d)

@@ -21,12 +21,13 @@ func journalList(f *flags) action {
 	follow := f.BoolP("follow", "f", false, "list in the order of time, and print new entries as they are written, until Ctrl-C")
 	filter := filterFlags(f)
 	f.oneOf("before", "follow")
+	f.oneOf("until", "follow")
 	f.before(func(s *session) error {
 		if *n < 0 || *n == 0 && !*follow {
 			return s.usageErrorf("--limit must be positive, or 0 with --follow")
 		}
-		if *before < 0 {
-			return s.usageErrorf("--before must not be negative")
+		if *before < 1 && f.Changed("before") {
+			return s.usageErrorf("--before must be positive")
 		}
 		return nil
 	})
@@ -35,17 +36,24 @@ func journalList(f *flags) action {
 		if *follow {
 			return s.followJournal(q, *n)
 		}
-		page, err := s.journal.Search(s.ctx, q, journal.Position(*before), *n, never)
-		if err != nil {
-			return err
-		}
-		for _, e := range page.Entries {
-			if err := s.printEntry(e); err != nil {
+		printed, next := 0, journal.Position(*before)
+		for first := true; printed < *n && (first || next != 0); first = false {
+			page, err := s.journal.Search(s.ctx, q, next, *n-printed, never)
+			if err != nil {
 				return err
 			}
+			for _, e := range page.Entries {
+				if err := s.printEntry(e); err != nil {
+					return err
+				}
+			}
+			printed, next = printed+len(page.Entries), page.Next
 		}
-		if page.Next != 0 {
-			s.note("there are more: --before %d", page.Next)
+		switch {
+		case next != 0:
+			s.note("there are more: --before %d", next)
+		case printed == 0:
+			s.note("no entry matches")
 		}
 		return nil
 	}
@@ -60,15 +68,17 @@ func (s *session) followJournal(q journal.Query, n int) error {
 	if err != nil {
 		return err
 	}
-	if n > 0 && last > 0 {
-		page, err := s.journal.Search(s.ctx, q, last+1, n, never)
+	var found []journal.Entry
+	for next := last + 1; last > 0 && len(found) < n && next != 0; {
+		page, err := s.journal.Search(s.ctx, q, next, n-len(found), never)
 		if err != nil {
 			return err
 		}
-		for _, e := range slices.Backward(page.Entries) {
-			if err := s.printEntry(e); err != nil {
-				return err
-			}
+		found, next = append(found, page.Entries...), page.Next
+	}
+	for _, e := range slices.Backward(found) {
+		if err := s.printEntry(e); err != nil {
+			return err
 		}
 	}
 	for e, err := range s.journal.Follow(s.ctx, last) {
@@ -94,6 +104,7 @@ func filterFlags(f *flags) *api.Filter {
 		journal.KindDecision, journal.KindEvent, journal.KindChange, journal.KindText)
 	outcome := choose[journal.Outcome](f, "outcome", "", "", "only decisions with an `outcome`: granted, partial or refused",
 		journal.Granted, journal.Partial, journal.Refused)
+	filters := []string{"since", "until"}
 	for _, flag := range []struct {
 		to          *string
 		name, usage string
@@ -108,8 +119,15 @@ func filterFlags(f *flags) *api.Filter {
 		{&filter.Decision, "decision", "only the decision with an `id`, and decisions that reused its token"},
 	} {
 		f.StringVar(flag.to, flag.name, "", flag.usage)
+		filters = append(filters, flag.name)
 	}
 	f.before(func(s *session) error {
+		for _, name := range filters {
+			// An empty variable of a script must not select everything.
+			if f.Changed(name) && f.Lookup(name).Value.String() == "" {
+				return s.usageErrorf("--%s is empty: give a value, or leave out the flag", name)
+			}
+		}
 		filter.Kind, filter.Outcome = *kind, *outcome
 		if _, field, reason := filter.Query(); reason != "" {
 			return s.usageErrorf("--%s: %s: %s", field, text.Escape(f.Lookup(field).Value.String()), reason)
@@ -152,7 +170,7 @@ func journalShow(s *session) error {
 	if err != nil {
 		return err
 	}
-	related, err := s.journal.Related(s.ctx, e)
+	related, complete, err := s.journal.Related(s.ctx, e)
 	if err != nil {
 		return err
 	}
@@ -161,9 +179,10 @@ func journalShow(s *session) error {
 			related = []journal.Entry{}
 		}
 		return s.writeJSON(struct {
-			Entry   journal.Entry   `json:"entry"`
-			Related []journal.Entry `json:"related"`
-		}{e, related})
+			Entry      journal.Entry   `json:"entry"`
+			Related    []journal.Entry `json:"related"`
+			Incomplete bool            `json:"incomplete,omitempty"`
+		}{e, related, !complete})
 	}
 	if err := printSummary(s.out, &e); err != nil {
 		return err
@@ -171,7 +190,10 @@ func journalShow(s *session) error {
 	if err := table(s.out, details(&e)); err != nil {
 		return err
 	}
-	if e.Event != nil && len(related) == 0 {
+	switch {
+	case !complete:
+		s.note("the journal has too many entries of that time: not all of them were searched for related ones")
+	case e.Event != nil && len(related) == 0:
 		s.note("no decision in the journal allowed it: the registry's token may be from before the journal begins")
 	}
 	for i := range related {

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -21,7 +20,7 @@ type Filter struct {
 	Outcome    journal.Outcome `query:"outcome" enum:"granted,partial,refused" doc:"Only decisions with this outcome. Partial: some of the requested actions were granted"`
 	Registry   string          `query:"registry" maxLength:"256" doc:"Only entries about this registry" example:"registry.example.com"`
 	Principal  string          `query:"principal" maxLength:"300" doc:"Only what this principal requested, did or changed: user:NAME, robot:NAME, workload:NAME, operator:NAME, anonymous, or a name, which matches any of these" example:"user:alice"`
-	Repository string          `query:"repository" maxLength:"600" doc:"Only decisions and events about this repository, or with /** at the end, about those below it" example:"team/app"`
+	Repository string          `query:"repository" maxLength:"600" doc:"Only decisions and events about this repository, or with /** at the end, about those below it; ** selects those about any repository" example:"team/app"`
 	Digest     string          `query:"digest" maxLength:"512" doc:"Only events about the object with this digest, or about one that refers to it. Seven hexadecimal digits are enough" example:"sha256:1b2c3d4"`
 	Tag        string          `query:"tag" maxLength:"128" doc:"Only events about this tag" example:"v1"`
 	Action     string          `query:"action" maxLength:"64" doc:"Only requests for this action, and events and changes with it" example:"push"`
@@ -36,11 +35,17 @@ func (f *Filter) Query() (q journal.Query, field, reason string) {
 		Since: f.Since, Until: f.Until, Kind: f.Kind, Outcome: f.Outcome, Registry: f.Registry,
 		Repository: f.Repository, Tag: f.Tag, Action: f.Action,
 	}
+	switch {
+	case !f.Until.IsZero() && !f.Since.Before(f.Until):
+		return q, "until", "not after since"
+	case f.Outcome != "" && f.Kind != "" && f.Kind != journal.KindDecision:
+		return q, "outcome", "only decisions have an outcome"
+	}
 	for _, step := range []struct {
 		field, value string
 		set          func(q *journal.Query, value string) (reason string)
 	}{
-		{"principal", f.Principal, setPrincipal}, {"digest", f.Digest, setDigest},
+		{"principal", f.Principal, setPrincipal}, {"repository", f.Repository, setRepository}, {"digest", f.Digest, setDigest},
 		{"address", f.Address, setAddress}, {"decision", f.Decision, setDecision},
 	} {
 		if step.value == "" {
@@ -83,20 +88,41 @@ func setPrincipal(q *journal.Query, written string) string {
 	return ""
 }
 
+// setRepository refuses what is not the name of a repository, because it would select nothing.
+func setRepository(q *journal.Query, written string) string {
+	name, below := strings.CutSuffix(written, "/**")
+	switch last := written[strings.LastIndexByte(written, '/')+1:]; {
+	case written == "**":
+	case strings.ContainsAny(name, "*@") || strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/") || name == "" && below:
+		return "not a repository: give a name, as team/app, or team/** for all below team, or ** for all"
+	case strings.Contains(last, ":"):
+		return "a repository has no tag: give the tag by itself"
+	}
+	q.Repository = written
+	return ""
+}
+
+// maxDigits is the number of hexadecimal digits of the digests of registries.
+var maxDigits = map[string]int{"sha256": 64, "sha384": 96, "sha512": 128}
+
 func setDigest(q *journal.Query, written string) string {
 	algorithm, digits, ok := strings.Cut(written, ":")
 	if !ok {
 		algorithm, digits = "sha256", written
 	}
-	if len(digits) < 7 || strings.Trim(digits, "0123456789abcdef") != "" {
+	algorithm, digits = strings.ToLower(algorithm), strings.ToLower(digits)
+	if len(digits) < 7 || len(digits) > maxDigits[algorithm] || strings.Trim(digits, "0123456789abcdef") != "" {
 		return "not a digest: give sha256: and at least 7 digits, as sha256:1b2c3d4"
 	}
-	q.Digest = cmp.Or(algorithm, "sha256") + ":" + digits
+	q.Digest = algorithm + ":" + digits
 	return ""
 }
 
 func setAddress(q *journal.Query, written string) string {
 	network, err := netip.ParsePrefix(written)
+	if err == nil && network.Addr().Is4In6() {
+		return "an IPv4 network in the form of IPv6: give it as 192.0.2.0/24"
+	}
 	if err != nil {
 		address, err := netip.ParseAddr(written)
 		if err != nil || address.Zone() != "" {

@@ -24,10 +24,13 @@ import (
 // the next page.
 const maxSearched = 20_000
 
+// maxPageBytes is the size of the entries after which a page ends. Events can be large.
+const maxPageBytes = 4 << 20
+
 type listEntries struct {
 	Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of entries in the page"`
-	Before int64 `query:"before" minimum:"0" doc:"Only entries before this position: next of the previous page"`
-	After  int64 `query:"after" minimum:"0" doc:"Only entries after this position, the oldest first, to follow the journal"`
+	Before int64 `query:"before" minimum:"1" doc:"Only entries before this position: next of the previous page"`
+	After  int64 `query:"after" minimum:"0" doc:"Only entries after this position, the oldest first, to follow the journal; 0 is its beginning"`
 	Filter
 }
 
@@ -41,9 +44,10 @@ type journalPageResponse struct {
 }
 
 type journalPage struct {
-	Items    []entry    `json:"items" nullable:"false" doc:"The items, the newest first; with after, the oldest first"`
-	Next     string     `json:"next,omitempty" doc:"The value of before for the next page, or of after if the request has it; absent on the last page" example:"12345"`
-	Searched *time.Time `json:"searched,omitempty" doc:"Entries back to this time were searched. There may be more before it"`
+	Items      []entry    `json:"items" nullable:"false" doc:"The items, the newest first; with after, the oldest first"`
+	Next       string     `json:"next,omitempty" doc:"The value of before for the next page, or of after if the request has it; absent on the last page" example:"12345"`
+	Incomplete bool       `json:"incomplete,omitempty" doc:"Of related entries: the search ended before all entries were searched"`
+	Searched   *time.Time `json:"searched,omitempty" doc:"Entries back to this time were searched. There may be more before it"`
 }
 
 // entry is one entry of the journal.
@@ -87,8 +91,12 @@ func (a *API) journalRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			related, err := a.Journal.Related(ctx, e)
-			return newJournalPage(ctx, related, "", 0, time.Time{}, err)
+			related, complete, err := a.Journal.Related(ctx, e)
+			page, err := newJournalPage(ctx, related, "", 0, time.Time{}, err)
+			if err == nil {
+				page.Body.Incomplete = !complete
+			}
+			return page, err
 		})
 	contentRoute(a, tagJournal, operation("explain-entry", "GET /journal/{id}/explanation", "Explain a decision",
 		"How the request was decided, and how the current policy would decide it, if it is another one. The first characters of the id, which a refusal shows, are enough. "+
@@ -167,9 +175,10 @@ func (a *API) listEntries(ctx context.Context, caller admin.Actor, in *listEntri
 	switch {
 	case reason != "":
 		return nil, invalid("query."+field, "%s", reason)
-	case in.Before > 0 && in.After > 0:
+	case !calling(ctx).request.URL.Query().Has("after"): // 0 is the beginning
+	case in.Before > 0:
 		return nil, invalid("query.after", "cannot be combined with before")
-	case in.After > 0:
+	default:
 		return a.entriesAfter(ctx, in, &q)
 	}
 	page, err := a.Journal.Search(ctx, q, journal.Position(in.Before), in.Limit, func(searched int) bool { return searched >= maxSearched })
@@ -179,17 +188,17 @@ func (a *API) listEntries(ctx context.Context, caller admin.Actor, in *listEntri
 // entriesAfter returns a page of the entries that the query selects, after a position.
 func (a *API) entriesAfter(ctx context.Context, in *listEntries, q *journal.Query) (*journalPageResponse, error) {
 	found, next := []journal.Entry{}, journal.Position(0)
-	searched, after := 0, journal.Position(in.After)
+	searched, size, after := 0, 0, journal.Position(in.After)
 	for e, err := range a.Journal.Read(ctx, after) {
 		if err != nil {
 			return nil, err
 		}
-		if len(found) == in.Limit || searched == maxSearched {
+		if len(found) == in.Limit || searched == maxSearched || size > maxPageBytes {
 			next = after
 			break
 		}
 		if searched, after = searched+1, e.Position; q.Matches(&e) {
-			found = append(found, e)
+			found, size = append(found, e), size+e.Size()
 		}
 	}
 	return newJournalPage(ctx, found, "after", next, time.Time{}, nil)

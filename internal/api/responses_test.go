@@ -271,6 +271,26 @@ func TestTheJournalCanBeRead(t *testing.T) {
 		if got, _ := read("/journal?action=user.add&after=1"); !slices.Equal(got, []string{"operator:root user.add root", "user:root user.add ann", "user:root user.add bob"}) {
 			t.Errorf("after the first entry: %v", got)
 		}
+		// A follower from the beginning sees every entry once.
+		var followed []string
+		for after := "0"; ; {
+			page := h.read(h.must(200, root, "GET", "/journal?limit=2&after="+after, nil))
+			items := page["items"].([]any)
+			for _, item := range items {
+				followed = append(followed, fmt.Sprint(item.(fields)["position"]))
+			}
+			if page["next"] == nil {
+				break
+			}
+			after = page["next"].(string)
+		}
+		for i, position := range followed {
+			if position != fmt.Sprint(i+1) {
+				t.Errorf("followed from the beginning: %v", followed)
+				break
+			}
+		}
+		h.must(422, root, "GET", "/journal?before=0", nil)
 		for principal, want := range map[string]string{
 			"group:dev": "groups are not in the journal", "usr:ann": "give user:NAME", "user:": "the name is missing",
 		} {

@@ -102,10 +102,10 @@ func (e *encoder) add(entry *Entry) {
 	case entry.Event != nil:
 		b = append(b, `,"event":`...)
 		event := *entry.Event
-		text, err := json.Marshal(&event)
+		text, err := marshal(&event)
 		if err != nil { // a year that RFC 3339 cannot represent, which Decode never returns
 			event.Time = time.Time{}
-			text, _ = json.Marshal(&event)
+			text, _ = marshal(&event)
 		}
 		b = append(b, text...)
 	case entry.Change != nil:

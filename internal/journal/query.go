@@ -23,7 +23,7 @@ type Query struct {
 	Outcome      Outcome
 	Registry     string // service name
 	Who          *Who
-	Repository   string // a name, or the beginning of names before "/**"
+	Repository   string // a name, the beginning of names before "/**", or "**" for all
 	// Digest is of the object, or of an object that it refers to; 7 hexadecimal digits are
 	// enough.
 	Digest   string
@@ -126,7 +126,7 @@ func (w *Who) matches(e *Entry) bool {
 func (q *Query) matchesRepository(e *Entry) bool {
 	matches := func(name string) bool {
 		parent, below := strings.CutSuffix(q.Repository, "/**")
-		return name == q.Repository || below && strings.HasPrefix(name, parent+"/")
+		return name == q.Repository || q.Repository == "**" || below && strings.HasPrefix(name, parent+"/")
 	}
 	switch {
 	case e.Decision != nil:
@@ -173,6 +173,9 @@ func (e *Entry) address() netip.Addr {
 	return netip.Addr{}
 }
 
+// Size estimates the memory that the entry takes, in bytes.
+func (e *Entry) Size() int { return sizeOf(e) }
+
 // Page is part of the result of a query, the newest entries first.
 type Page struct {
 	Entries []Entry
@@ -183,25 +186,29 @@ type Page struct {
 	Searched time.Time
 }
 
+// Limits of a search. Entries of registries can be large, so numbers of entries do not limit
+// memory.
+const (
+	maxPageBytes  = 4 << 20 // of the lines of a page
+	maxReadBytes  = 8 << 20 // of the blocks that are in memory; at least one block is read
+	maxReadAtOnce = 32      // blocks
+)
+
 // Search returns the last entries before a position that a query selects, at most limit; 0 is
-// the end of the journal. Entries that are written meanwhile do not change later pages. Search
-// calls enough every 32 blocks with the number of searched entries, and stops early when enough
-// returns true.
+// the end of the journal. A page of large entries is shorter. Entries that are written meanwhile
+// do not change later pages. Search calls enough between blocks with the number of searched
+// entries, and stops early when enough returns true.
 //
-// Search reads every block since q.Since, but decodes only the lines that contain the query's
-// texts.
+// Search reads every block of the query's time, but decodes only the lines that contain the
+// query's texts. Clocks can be wrong, so blocks outside the query's time can stand between
+// blocks of its time.
 func (j *Journal) Search(ctx context.Context, q Query, before Position, limit int, enough func(searched int) bool) (Page, error) {
-	if !q.Until.IsZero() {
-		last, err := j.Before(ctx, q.Until.Add(2*skew))
-		if err != nil {
-			return Page{}, err
-		}
-		// The following block may have earlier entries too.
-		if last += maxBlockEntries; before == 0 || before > last {
-			before = last
-		}
-	}
-	s := &search{Query: q, limit: limit, decoder: newDecoder(j.db.Read()), texts: q.texts()}
+	return j.search(ctx, q, before, limit, enough, q.Matches)
+}
+
+// search is Search with a narrower condition than q.Matches.
+func (j *Journal) search(ctx context.Context, q Query, before Position, limit int, enough func(int) bool, matches func(*Entry) bool) (Page, error) {
+	s := &search{Query: q, limit: limit, matches: matches, decoder: newDecoder(j.db.Read()), texts: q.texts()}
 	page, err := s.run(ctx, before, enough)
 	if err != nil {
 		return Page{}, fmt.Errorf("searching the journal: %w", err)
@@ -212,52 +219,62 @@ func (j *Journal) Search(ctx context.Context, q Query, before Position, limit in
 type search struct {
 	Query
 	limit   int
+	matches func(*Entry) bool
 	decoder *decoder
 	texts   [][][]byte // a line must contain a text of each list
 
 	searched int // entries
+	bytes    int // of the lines of the page
 	page     Page
 }
 
 func (s *search) run(ctx context.Context, before Position, enough func(searched int) bool) (Page, error) {
-	from := Position(math.MaxInt64)
-	if before != 0 {
-		from = before - 1
+	since, until := int64(math.MinInt64), int64(math.MaxInt64)
+	if !s.Since.IsZero() {
+		since = s.Since.Add(-skew).UnixMilli()
 	}
-	for {
-		blocks, err := selectBlocksBack(ctx, s.decoder.q, from, 32)
+	if !s.Until.IsZero() {
+		until = s.Until.Add(skew).UnixMilli()
+	}
+	first, last, err := selectBlocksBetween(ctx, s.decoder.q, since, until)
+	if err != nil {
+		return Page{}, err
+	}
+	upTo := Position(math.MaxInt64)
+	if before != 0 {
+		upTo = before - 1
+	}
+	for from := min(last, upTo); from >= first; {
+		blocks, err := selectBlocksBack(ctx, s.decoder.q, from, maxReadAtOnce, maxReadBytes)
 		if err != nil {
 			return Page{}, err
 		}
+		if len(blocks) == 0 {
+			break
+		}
 		for _, b := range blocks {
-			if !s.Since.IsZero() && time.UnixMilli(b.latest).Before(s.Since.Add(-skew)) {
-				return s.page, nil // all blocks before this one are too old as well
-			}
-			if err := s.block(ctx, b, from); err != nil {
-				return Page{}, fmt.Errorf("reading the block at position %d: %w", b.first, err)
+			if b.latest >= since && b.earliest < until {
+				if err := s.block(ctx, b, upTo); err != nil {
+					return Page{}, fmt.Errorf("reading the block at position %d: %w", b.first, err)
+				}
 			}
 			if s.page.Next != 0 {
 				return s.page, nil
 			}
 			from = b.first - 1
 		}
-		if len(blocks) == 0 || from == 0 {
-			return s.page, nil
-		}
-		if enough(s.searched) {
+		if from >= first && enough(s.searched) {
 			s.page.Next = from + 1
-			return s.page, nil
+			break
 		}
 	}
+	return s.page, nil
 }
 
 // block searches the entries of a block up to a position, the last one first.
 func (s *search) block(ctx context.Context, b *block, upTo Position) error {
 	s.searched += int(b.entries)
 	s.page.Searched = time.UnixMilli(b.earliest).UTC()
-	if !s.Until.IsZero() && time.UnixMilli(b.earliest).After(s.Until.Add(skew)) {
-		return nil
-	}
 	o, err := s.decoder.open(b)
 	if err != nil {
 		return err
@@ -277,10 +294,11 @@ func (s *search) block(ctx context.Context, b *block, upTo Position) error {
 		if err != nil {
 			return err
 		}
-		if !s.Matches(&entry) {
+		if !s.matches(&entry) {
 			continue
 		}
-		if len(s.page.Entries) == s.limit {
+		s.bytes += len(line)
+		if len(s.page.Entries) == s.limit || len(s.page.Entries) > 0 && s.bytes > maxPageBytes {
 			s.page.Next = position + 1
 			return nil
 		}

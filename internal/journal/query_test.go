@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,8 +38,12 @@ func TestPropertySearchFindsWhatMatches(t *testing.T) {
 		n++
 		name := rapid.SampledFrom(names).Draw(t, "name")
 		repository := rapid.SampledFrom(repositories).Draw(t, "repository")
+		when := at(n)
+		if rapid.IntRange(0, 5).Draw(t, "wrong clock") == 0 {
+			when = when.Add(rapid.SampledFrom([]time.Duration{-400_000 * time.Hour, -3 * time.Hour, 2 * time.Hour, 600_000 * time.Hour}).Draw(t, "ahead"))
+		}
 		e := journal.Entry{
-			Time: at(n), ID: journal.NewID(at(n)),
+			Time: when, ID: journal.NewID(when),
 			Registry: rapid.SampledFrom([]string{"", "r.example.com", "s.example.com"}).Draw(t, "registry"),
 		}
 		switch rapid.IntRange(0, 3).Draw(t, "kind") {
@@ -72,7 +77,14 @@ func TestPropertySearchFindsWhatMatches(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		entries := rapid.SliceOfN(rapid.Custom(draw), 1, 8).Draw(t, "entries")
-		if err := j.Append(context.Background(), entries...); err != nil {
+		// Some entries are in blocks of their own.
+		alone := rapid.IntRange(0, len(entries)).Draw(t, "alone")
+		for _, e := range entries[:alone] {
+			if err := j.Append(context.Background(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := j.Append(context.Background(), entries[alone:]...); err != nil {
 			t.Fatal(err)
 		}
 		maybe := func(what string) bool { return rapid.IntRange(0, 3).Draw(t, what) == 0 }
@@ -100,7 +112,7 @@ func TestPropertySearchFindsWhatMatches(t *testing.T) {
 			}
 		}
 		if maybe("repository") {
-			q.Repository = rapid.SampledFrom([]string{"team/app", "team/**", "a&b", "none"}).Draw(t, "repository")
+			q.Repository = rapid.SampledFrom([]string{"team/app", "team/**", "a&b", "none", "**"}).Draw(t, "repository")
 		}
 		if maybe("digest") {
 			q.Digest = rapid.SampledFrom([]string{"sha256:0f1e2d3", "sha256:0f1e9999999", "sha256:0f1e"}).Draw(t, "digest")
@@ -147,4 +159,39 @@ func TestPropertySearchFindsWhatMatches(t *testing.T) {
 			t.Fatalf("%+v (-want +got)\n%s", q, diff)
 		}
 	})
+}
+
+// A registry can post events whose entries are large. A page of them is shorter than its limit, and
+// the next page continues.
+func TestPagesOfLargeEntriesAreShort(t *testing.T) {
+	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{})
+	var references []notification.Descriptor
+	for range 256 {
+		references = append(references, notification.Descriptor{MediaType: strings.Repeat("<", 500), Digest: strings.Repeat("‹", 170)})
+	}
+	const n = 60
+	for i := range n {
+		e := push(fmt.Sprint("e", i))
+		e.Event.References = references
+		if err := j.Append(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := 0
+	for before := journal.Position(0); ; {
+		page, err := j.Search(t.Context(), journal.Query{}, before, 1000, func(int) bool { return false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Entries) == 0 || len(page.Entries) > n/2 {
+			t.Fatalf("a page has %d entries", len(page.Entries))
+		}
+		found += len(page.Entries)
+		if before = page.Next; before == 0 {
+			break
+		}
+	}
+	if found != n {
+		t.Errorf("%d entries on all pages, want %d", found, n)
+	}
 }

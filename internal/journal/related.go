@@ -33,65 +33,73 @@ const (
 // with the client's address. If no decision has the client's address, the event belongs to the
 // last decision. Other entries have no related entries.
 //
-// Each step of the search ends after about maxSearched entries.
-func (j *Journal) Related(ctx context.Context, e Entry) ([]Entry, error) {
+// Each step of the search ends after about maxSearched entries. complete is false if there may be
+// more related entries.
+func (j *Journal) Related(ctx context.Context, e Entry) (related []Entry, complete bool, err error) {
 	switch {
 	case e.Event != nil:
-		d, err := j.decisionOf(ctx, &e)
-		if d == nil || err != nil {
-			return nil, err
-		}
-		return []Entry{*d}, nil
+		related, complete, err = j.decisionOf(ctx, &e)
 	case e.Decision != nil && e.Decision.Principal != nil && !e.Decision.Token.IsZero():
-		return j.eventsOf(ctx, &e)
+		related, complete, err = j.eventsOf(ctx, &e)
+	default:
+		complete = true
 	}
-	return nil, nil
+	if err != nil {
+		return nil, false, fmt.Errorf("finding what is related to entry %s: %w", e.ID, err)
+	}
+	return related, complete, nil
 }
 
-func (j *Journal) decisionOf(ctx context.Context, e *Entry) (*Entry, error) {
-	found, err := j.relatedTo(ctx, e, Query{
+func (j *Journal) decisionOf(ctx context.Context, e *Entry) (related []Entry, complete bool, err error) {
+	q := Query{
 		Kind: KindDecision, Repository: e.Event.Repository, Since: e.Event.Time.Add(-maxLife), Until: e.Event.Time.Add(grace),
-	})
-	if err != nil {
-		return nil, err
 	}
-	return decisionFor(e, found, j.o.Login), nil
+	page, err := j.candidates(ctx, e, q, func(d *Entry) bool { return allowed(d, e, j.o.Login) })
+	if err != nil {
+		return nil, false, err
+	}
+	d := decisionFor(e, page.Entries, j.o.Login)
+	if d == nil {
+		return nil, page.Next == 0, nil
+	}
+	return []Entry{*d}, true, nil
 }
 
-func (j *Journal) eventsOf(ctx context.Context, e *Entry) (events []Entry, err error) {
-	until := e.Decision.Expires.Add(grace)
-	if e.Decision.Expires.IsZero() {
-		until = e.Time.Add(maxLife)
+func (j *Journal) eventsOf(ctx context.Context, d *Entry) (related []Entry, complete bool, err error) {
+	until := d.Decision.Expires.Add(grace)
+	if d.Decision.Expires.IsZero() {
+		until = d.Time.Add(maxLife)
 	}
-	reported, err := j.relatedTo(ctx, e, Query{
-		Kind: KindEvent, Since: e.Time.Add(-grace), Until: until,
-		Who: &Who{Logins: []string{j.o.Login(e.Decision.Principal)}},
-	})
-	if err != nil || len(reported) == 0 {
-		return nil, err
+	events, err := j.candidates(ctx, d, Query{
+		Kind: KindEvent, Since: d.Time.Add(-grace), Until: until,
+		Who: &Who{Logins: []string{j.o.Login(d.Decision.Principal)}},
+	}, func(e *Entry) bool { return allowed(d, e, j.o.Login) })
+	if err != nil || len(events.Entries) == 0 {
+		return nil, events.Next == 0, err
 	}
-	decisions, err := j.relatedTo(ctx, e, Query{
-		Kind: KindDecision, Since: e.Time.Add(-maxLife), Until: until,
-		Who: &Who{Subjects: []string{e.Decision.Principal.String()}},
+	decisions, err := j.candidates(ctx, d, Query{
+		Kind: KindDecision, Since: d.Time.Add(-maxLife), Until: until,
+		Who: &Who{Subjects: []string{d.Decision.Principal.String()}},
+	}, func(other *Entry) bool {
+		return slices.ContainsFunc(events.Entries, func(e Entry) bool { return allowed(other, &e, j.o.Login) })
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	for _, event := range reported {
-		if d := decisionFor(&event, decisions, j.o.Login); d != nil && d.Decision.Token == e.Decision.Token {
-			events = append(events, event)
+	for _, event := range events.Entries {
+		if by := decisionFor(&event, decisions.Entries, j.o.Login); by != nil && by.Decision.Token == d.Decision.Token {
+			related = append(related, event)
 		}
 	}
-	return events, nil
+	return related, events.Next == 0 && decisions.Next == 0, nil
 }
 
-func (j *Journal) relatedTo(ctx context.Context, e *Entry, q Query) ([]Entry, error) {
+// candidates returns the entries of the same registry that a query selects and that are related.
+// The limit counts only these, so that other requests for a repository cannot hide a decision.
+func (j *Journal) candidates(ctx context.Context, e *Entry, q Query, related func(*Entry) bool) (Page, error) {
 	q.Registry = e.Registry
-	page, err := j.Search(ctx, q, 0, maxRelated, func(searched int) bool { return searched >= maxSearched })
-	if err != nil {
-		return nil, fmt.Errorf("finding what is related to entry %s: %w", e.ID, err)
-	}
-	return page.Entries, nil
+	return j.search(ctx, q, 0, maxRelated, func(searched int) bool { return searched >= maxSearched },
+		func(e *Entry) bool { return q.Matches(e) && related(e) })
 }
 
 // decisionFor returns the decision that allowed an event, or nil. The decisions are the newest

@@ -63,6 +63,12 @@ func testDecisionsAndEventsAreRelated(t *testing.T, d storetest.Database) {
 	}
 	other := event("at another registry", 3*time.Minute, "push", "ann", here+":1", "team/app")
 	other.Registry = "s.example.com"
+	// Anybody can make the journal record refused requests about a repository.
+	for i := range 1500 {
+		e := decision("", 3*time.Minute, policy.Anonymous, "", there, "team/app", 0)
+		e.ID = journal.NewID(noon.Add(3*time.Minute + time.Duration(i)*time.Millisecond))
+		entries = append(entries, e)
+	}
 	if err := j.Append(t.Context(), append(entries, other)...); err != nil {
 		t.Fatal(err)
 	}
@@ -80,9 +86,9 @@ func testDecisionsAndEventsAreRelated(t *testing.T, d storetest.Database) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		related, err := j.Related(t.Context(), e)
-		if err != nil {
-			t.Fatal(err)
+		related, complete, err := j.Related(t.Context(), e)
+		if err != nil || !complete {
+			t.Fatal(complete, err)
 		}
 		var list []string
 		for _, r := range related {

@@ -89,39 +89,51 @@ func (k eventKey) isRepeat() bool { return k == repeat }
 
 // newEventKeys returns the keys of the entries that are events with an id, in their order.
 func newEventKeys(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) (keys []eventKey, err error) {
+	var asked []eventKey           // earlier keys of events that are not timely
+	events := map[eventKey][]int{} // their indexes in keys
 	for i := range entries {
 		if !isIdentified(&entries[i]) {
 			continue
 		}
-		key, err := newEventKey(ctx, tx, now, entries[i].Registry, entries[i].Event)
+		key, earlier := newEventKey(now, entries[i].Registry, entries[i].Event)
+		for _, at := range earlier {
+			k := eventKey{at, key.hash}
+			asked = append(asked, k)
+			events[k] = append(events[k], len(keys))
+		}
+		keys = append(keys, key)
+	}
+	for chunk := range slices.Chunk(asked, insertAtOnce) {
+		stored, err := selectEvents(ctx, tx, chunk)
 		if err != nil {
 			return nil, err
 		}
-		keys = append(keys, key)
+		for _, k := range stored {
+			for _, i := range events[k] {
+				keys[i] = repeat
+			}
+		}
 	}
 	return keys, nil
 }
 
-func newEventKey(ctx context.Context, tx *sql.Tx, now time.Time, registry string, e *notification.Event) (eventKey, error) {
-	hash := hashEvent(registry, e.ID)
+// newEventKey returns the key of an event, and the times and epochs that an earlier key of the
+// event can have if the event is not timely.
+func newEventKey(now time.Time, registry string, e *notification.Event) (key eventKey, earlier []int64) {
 	at, epoch := e.Time.UnixMicro(), epochOf(now)
-	key := eventKey{at, hash}
+	key = eventKey{at, hashEvent(registry, e.ID)}
 	ahead := e.Time.Sub(now)
 	if ahead.Abs() <= timely && ahead < 24*time.Hour {
 		return key, nil
 	}
-	// The event may have an earlier key by epoch, because its time was not timely when it first
-	// arrived or is no longer timely. epoch + 1 is for a replica whose clock was ahead.
-	earlier := []int64{epoch - 2, epoch - 1, epoch, epoch + 1}
+	// The event can have arrived when its time was not timely, or no longer be timely. A replica's
+	// clock can be ahead by an epoch.
+	earlier = []int64{epoch - 2, epoch - 1, epoch, epoch + 1}
 	if ahead.Abs() > timely {
 		key.at = epoch
 		earlier = append(earlier, at)
 	}
-	known, err := hasEvent(ctx, tx, hash, earlier)
-	if known {
-		return repeat, err
-	}
-	return key, err
+	return key, earlier
 }
 
 // hashEvent returns a hash of an event's registry and id. The hash includes the length of the

@@ -67,39 +67,43 @@ func insertPrincipals(ctx context.Context, tx *sql.Tx, principals []newPrincipal
 
 // insertEvents stores the keys that are not stored yet and returns them.
 func insertEvents(ctx context.Context, tx *sql.Tx, keys []eventKey) (stored []eventKey, err error) {
-	var values strings.Builder
-	args := make([]any, 0, 2*len(keys))
+	values, args := keyValues(keys, "($%d, $%d)")
+	return queryKeys(ctx, tx, `
+		INSERT INTO journal_events (at, hash) VALUES `+values+`
+		ON CONFLICT DO NOTHING RETURNING at, hash`, args)
+}
+
+// selectEvents returns the keys that are stored.
+func selectEvents(ctx context.Context, tx *sql.Tx, keys []eventKey) ([]eventKey, error) {
+	// PostgreSQL does not derive the types of parameters in VALUES.
+	values, args := keyValues(keys, "(CAST($%d AS BIGINT), CAST($%d AS BIGINT))")
+	return queryKeys(ctx, tx, `SELECT at, hash FROM journal_events WHERE (at, hash) IN (VALUES `+values+`)`, args)
+}
+
+// keyValues returns a row for each key, in a form with two places, and the arguments.
+func keyValues(keys []eventKey, form string) (values string, args []any) {
+	var b strings.Builder
 	for i, key := range keys {
-		fmt.Fprintf(&values, "%s($%d, $%d)", list(i, "", ", "), 2*i+1, 2*i+2)
+		fmt.Fprintf(&b, list(i, "", ", ")+form, 2*i+1, 2*i+2)
 		args = append(args, key.at, key.hash)
 	}
-	rows, err := tx.QueryContext(ctx, `
-		INSERT INTO journal_events (at, hash) VALUES `+values.String()+`
-		ON CONFLICT DO NOTHING RETURNING at, hash`, args...)
+	return b.String(), args
+}
+
+func queryKeys(ctx context.Context, tx *sql.Tx, query string, args []any) (keys []eventKey, err error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	stored = make([]eventKey, 0, len(keys))
 	for rows.Next() {
 		var key eventKey
 		if err := rows.Scan(&key.at, &key.hash); err != nil {
 			return nil, err
 		}
-		stored = append(stored, key)
+		keys = append(keys, key)
 	}
-	return stored, rows.Err()
-}
-
-// hasEvent reports whether a key with the hash and one of the times or epochs is stored.
-func hasEvent(ctx context.Context, tx *sql.Tx, hash int64, at []int64) (found bool, err error) {
-	places, args := "", []any{hash}
-	for i, at := range at {
-		places += fmt.Sprintf("%s$%d", list(i, "", ", "), i+2)
-		args = append(args, at)
-	}
-	err = tx.QueryRowContext(ctx, `SELECT count(*) > 0 FROM journal_events WHERE hash = $1 AND at IN (`+places+`)`, args...).Scan(&found)
-	return found, err
+	return keys, rows.Err()
 }
 
 // deleteEvents deletes up to limit keys whose time is between from and until, and returns how
@@ -139,19 +143,29 @@ func selectBlockFrom(ctx context.Context, q store.Querier, position Position) (*
 	return scanBlock(q.QueryRowContext(ctx, blockColumns+`WHERE first >= $1 ORDER BY first LIMIT 1`, position))
 }
 
+// selectBlocksBetween returns the positions of the first and the last block that overlaps a time.
+// Without such a block, first is greater than last.
+func selectBlocksBetween(ctx context.Context, q store.Querier, since, until int64) (first, last Position, err error) {
+	err = q.QueryRowContext(ctx, `
+		SELECT coalesce(min(first), 1), coalesce(max(first), 0) FROM journal_blocks
+		WHERE latest >= $1 AND earliest < $2`, since, until).Scan(&first, &last)
+	return first, last, err
+}
+
 // selectBlocksBack returns the blocks that begin at position or before it, the last one first, at
-// most limit.
-func selectBlocksBack(ctx context.Context, q store.Querier, position Position, limit int) (blocks []*block, err error) {
+// most limit. It ends at the block with which their contents exceed maxBytes.
+func selectBlocksBack(ctx context.Context, q store.Querier, position Position, limit, maxBytes int) (blocks []*block, err error) {
 	rows, err := q.QueryContext(ctx, blockColumns+`WHERE first <= $1 ORDER BY first DESC LIMIT $2`, position, limit)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	for rows.Next() {
+	for bytes := 0; bytes <= maxBytes && rows.Next(); {
 		b, err := scanBlock(rows)
 		if err != nil {
 			return nil, err
 		}
+		bytes += len(b.content)
 		blocks = append(blocks, b)
 	}
 	return blocks, rows.Err()

@@ -41,8 +41,8 @@ type DeniedRight struct {
 	By *policy.Rule `json:"by"` // one of the rules that deny it
 }
 
-// IneffectiveRule is a rule whose patterns match no name, because their placeholders have no value for the
-// principal.
+// IneffectiveRule is a rule whose patterns match no name, because their placeholders have no
+// value for the principal.
 type IneffectiveRule struct {
 	Rule   *policy.Rule `json:"rule"`
 	Reason string       `json:"reason"` // "${user} is the name of a user, and this is robot:ci"
