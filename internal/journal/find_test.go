@@ -98,15 +98,16 @@ func TestAnEntryIsFoundByTheBeginningOfItsID(t *testing.T) {
 	})
 }
 
-func TestTheJournalIsReadBack(t *testing.T) {
+func TestTheJournalIsSearchedFromTheEnd(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		j := withIDs(t, d)
 		back := func(from journal.Position) (positions []journal.Position) {
 			t.Helper()
-			for e, err := range j.ReadBack(t.Context(), from) {
-				if err != nil {
-					t.Fatal(err)
-				}
+			page, err := j.Search(t.Context(), journal.Query{}, from+1, 100, func(int) bool { return false })
+			if err != nil || page.Next != 0 {
+				t.Fatal(page.Next, err)
+			}
+			for _, e := range page.Entries {
 				positions = append(positions, e.Position)
 			}
 			return positions

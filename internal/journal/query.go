@@ -186,6 +186,10 @@ type Page struct {
 	Searched time.Time
 }
 
+// skew is the maximum difference between the time in an entry's id and the entry's time, and
+// between the clocks of processes that share a journal.
+const skew = time.Minute
+
 // Limits of a search. Entries of registries can be large, so numbers of entries do not limit
 // memory.
 const (

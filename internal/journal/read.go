@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"strings"
 	"time"
 )
@@ -19,23 +18,6 @@ func (j *Journal) Last(ctx context.Context) (Position, error) {
 		return 0, fmt.Errorf("reading the journal's end: %w", err)
 	}
 	return h.next - 1, nil
-}
-
-// skew is the maximum difference between the clocks of processes that share a journal. If
-// clocks differ more, Before can miss entries.
-const skew = time.Minute
-
-// Before returns a position that precedes all entries from time t on. Few older entries follow
-// the position.
-func (j *Journal) Before(ctx context.Context, t time.Time) (Position, error) {
-	first, err := selectFirstSince(ctx, j.db.Read(), t.Add(-skew).UnixMilli())
-	if errors.Is(err, sql.ErrNoRows) {
-		return j.Last(ctx)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("finding %s in the journal: %w", t.UTC().Format(time.RFC3339), err)
-	}
-	return first - 1, nil
 }
 
 // Read returns the entries after a position, in order, up to the current end. It ends at an
@@ -107,43 +89,6 @@ func (j *Journal) Follow(ctx context.Context, after Position) iter.Seq2[Entry, e
 			if err := j.o.Wait(ctx); err != nil {
 				return
 			}
-		}
-	}
-}
-
-// ReadBack returns the stored entries up to a position, the last one first. Like Read, it ends with
-// an error.
-func (j *Journal) ReadBack(ctx context.Context, from Position) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
-		d := newDecoder(j.db.Read())
-		for {
-			b, err := selectBlockAt(ctx, j.db.Read(), from)
-			if errors.Is(err, sql.ErrNoRows) {
-				return
-			}
-			if err != nil {
-				yield(Entry{}, fmt.Errorf("reading the journal back from position %d: %w", from, err))
-				return
-			}
-			o, err := d.open(b)
-			if err == nil {
-				err = d.load(ctx, o.principals)
-			}
-			if err != nil {
-				yield(Entry{}, fmt.Errorf("reading the block at position %d: %w", b.first, err))
-				return
-			}
-			for i, line := range slices.Backward(o.lines) {
-				position := b.first + Position(i)
-				if position > from {
-					continue
-				}
-				entry, err := d.entry(ctx, o, line, position)
-				if !yield(entry, err) || err != nil {
-					return
-				}
-			}
-			from = b.first - 1
 		}
 	}
 }

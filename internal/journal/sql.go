@@ -191,14 +191,6 @@ func selectBlocksOf(ctx context.Context, q store.Querier, from, to, slack int64)
 	return firsts, rows.Err()
 }
 
-// selectFirstSince returns the position of the first block that has an id with this time or a
-// later time, or sql.ErrNoRows.
-func selectFirstSince(ctx context.Context, q store.Querier, millisecond int64) (first Position, err error) {
-	err = q.QueryRowContext(ctx, `
-		SELECT first FROM journal_blocks WHERE latest >= $1 ORDER BY latest, first LIMIT 1`, millisecond).Scan(&first)
-	return first, err
-}
-
 // selectPrincipals calls found for each of the numbered principals that exists.
 func selectPrincipals(ctx context.Context, q store.Querier, numbers []int64, found func(number int64, text []byte)) error {
 	args := make([]any, len(numbers))
