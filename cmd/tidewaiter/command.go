@@ -21,8 +21,9 @@ type command struct {
 	example string // each line indented by two spaces
 	aliases []string
 	// formerly is an earlier name of the command. A call by this name fails with an error that
-	// contains the new name.
+	// contains the new name and the change.
 	formerly string
+	change   string    // what the command does differently since it has its name, in the error
 	sub      []command // a command with subcommands does not run
 
 	config bool   // --config and --keys
@@ -124,6 +125,7 @@ func (v flagValue) Set(s string) error { return v.set(s) }
 // build returns the command for the parser.
 func (c *command) build() *cobra.Command {
 	cmd := &cobra.Command{Use: c.use, Short: c.short, Long: fill(c.long), Example: c.example, Aliases: c.aliases}
+	cmd.SuggestFor = synonyms[cmd.Name()]
 	s := &session{cmd: cmd}
 	f := &flags{FlagSet: cmd.Flags(), cmd: cmd}
 	if c.config || c.opens != nil {
@@ -145,23 +147,46 @@ func (c *command) build() *cobra.Command {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error { return s.do(cmd, args, steps) }
 	}
 	for i := range c.sub {
-		sub := c.sub[i].build()
-		cmd.AddCommand(sub)
-		if old := c.sub[i].formerly; old != "" {
-			cmd.AddCommand(renamed(old, sub))
-		}
+		c.sub[i].addTo(cmd)
 	}
 	return cmd
 }
 
-// renamed returns a hidden command with an old name.
-func renamed(old string, to *cobra.Command) *cobra.Command {
-	return &cobra.Command{
-		Use: old + " {ARGUMENTS}", Hidden: true, DisableFlagParsing: true, // whatever follows
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usageErrorf(cmd, "%s %s is %s now", cmd.Parent().CommandPath(), old, to.CommandPath())
-		},
+// addTo adds the command to a parent, and returns it. If the command has an earlier name, a hidden
+// command with this name prints the new name.
+func (c *command) addTo(parent *cobra.Command) *cobra.Command {
+	cmd := c.build()
+	parent.AddCommand(cmd)
+	if c.formerly != "" {
+		parent.AddCommand(&cobra.Command{
+			Use: c.formerly + " {ARGUMENTS}", Hidden: true, DisableFlagParsing: true, // any arguments
+			RunE: func(old *cobra.Command, _ []string) error {
+				return usageErrorf(cmd, "%s is now %s%s", words(old), words(cmd), c.change)
+			},
+		})
 	}
+	return cmd
+}
+
+// words returns the words of a command, without the name of the program.
+func words(cmd *cobra.Command) string {
+	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
+}
+
+// synonyms are words that other programs use for a command's name. If no command has the word as
+// its name, the error suggests the command.
+var synonyms = map[string][]string{
+	"add":      {"create", "new", "make"},
+	"create":   {"add", "new", "make"},
+	"new":      {"create", "add", "make", "generate", "gen"},
+	"delete":   {"remove", "rm", "del"},
+	"remove":   {"delete", "rm", "del"},
+	"list":     {"ls"},
+	"show":     {"get", "describe", "view", "inspect"},
+	"set":      {"edit", "update", "change", "modify", "add", "create", "new"},
+	"rotate":   {"renew", "regenerate"},
+	"password": {"passwd"},
+	"members":  {"member", "show", "get"},
 }
 
 // fill breaks the paragraphs of a text into lines of at most 90 columns.

@@ -15,8 +15,9 @@ import (
 
 func databaseCommand() command {
 	return command{
-		use:   "database",
-		short: "Back up, restore, verify and copy the database",
+		use:      "database",
+		short:    "Back up, restore, verify and copy the database",
+		formerly: "state",
 		sub: []command{{
 			use:   "backup FILE",
 			short: "Write a backup of the database to a file",
@@ -41,8 +42,9 @@ verified, or nothing. A backup from an older version is migrated.`,
 				return s.copy(store.Restore, s.args[0], s.cfg.Database, "restored the database from "+s.args[0])
 			},
 		}, {
-			use:   "copy --to URL",
-			short: "Copy everything to another database",
+			use:      "copy --to URL",
+			formerly: "move",
+			short:    "Copy everything to another database",
 			long: `Copy everything to another database, from SQLite to PostgreSQL or back. The
 other database must be empty, or a file that does not exist yet. Every Tidewaiter that uses one
 of the two databases must be stopped. Either everything is copied and verified, or nothing. The

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
-	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
 )
@@ -22,7 +20,8 @@ func explainCommand() command {
 		long: `Explain whether a principal may do something: which rule decides, the value of each
 part of its condition, and how long a token would be valid. For a refused request, print the rules
 that nearly match and why they do not match. Exits 0 if everything is allowed, and 1 if anything
-is refused or an error occurs.
+is refused or an error occurs. With the id of a decision, exits 0 even if the decision was a
+refusal.
 
 The request is an action and a repository (push team/app), or scopes as registries write them
 (repository:team/app:pull,push or registry:catalog:*). Users and robots are looked up in the
@@ -72,7 +71,7 @@ func (f *explainFlags) run(s *session) error {
 	named := len(f.principal.given) > 0
 	switch {
 	case !journal.IsBeginning(s.args[0]) && len(s.args) == 1 && !named:
-		return s.usageErrorf("%q is not the id of a decision: copy it from a refusal, the log or the journal, like 019aa1b2-c3d4-7e5f. To explain a request, name the principal with --as", s.args[0])
+		return s.usageErrorf("%q is not the id of a decision: copy it from a refusal, the log or the journal, like %s; its first 8 characters are enough. To explain a request, name the principal with --as", s.args[0], exampleID)
 	case !journal.IsBeginning(s.args[0]):
 		e, err = f.explainRequest(s)
 	case len(s.args) > 1 || named || f.query.registry != "" || *f.query.filesOnly || f.ip != "" || f.client != "" || !f.at.IsZero():
@@ -86,7 +85,7 @@ func (f *explainFlags) run(s *session) error {
 	if s.json() {
 		err = s.writeJSON(e.Explanation())
 	} else {
-		printExplanation(s.out, e)
+		s.printExplanation(e)
 	}
 	if err == nil && e.Entry == nil && !e.Allowed() {
 		err = errReported
@@ -137,10 +136,7 @@ func explainDecision(s *session, id string) (*explain.Evaluation, error) {
 	if err := readJournal(s); err != nil {
 		return nil, err
 	}
-	entry, err := s.journal.FindOne(s.ctx, id)
-	if errors.Is(err, journal.ErrNotFound) {
-		return nil, fmt.Errorf("the journal has no entry %s", text.Escape(id))
-	}
+	entry, err := s.findEntry(id)
 	if err != nil {
 		return nil, err
 	}

@@ -18,8 +18,8 @@ import (
 )
 
 // printExplanation writes an explanation as text.
-func printExplanation(w io.Writer, e *explain.Evaluation) {
-	p := painted(w)
+func (s *session) printExplanation(e *explain.Evaluation) {
+	w, p := s.out, painted(s.out)
 	if e.Entry != nil {
 		printDecision(w, p, e)
 		if e.Entry.Decision.Principal == nil { // the sign-in failed
@@ -40,7 +40,7 @@ func printExplanation(w io.Writer, e *explain.Evaluation) {
 	}
 	fmt.Fprintf(w, "%s at %s\n", describe(e.Principal), e.Registry)
 	if e.Lifetime != nil {
-		fmt.Fprintln(w, validity(e.Lifetime, e.Allowed()))
+		fmt.Fprintln(w, s.validity(e))
 	}
 	printResults(w, p, e.Request, e.Results, e.Near)
 	for _, i := range e.Ignored {
@@ -82,15 +82,21 @@ func printDecision(w io.Writer, p paint, e *explain.Evaluation) {
 
 // validity returns how long a token would be valid: "a token for this would be valid for 15m, by
 // the registry's push_lifetime".
-func validity(life *issuer.Lifetime, all bool) string {
+func (s *session) validity(e *explain.Evaluation) string {
 	of := "this"
-	if !all {
+	if !e.Allowed() {
 		of = "what is granted"
 	}
+	life := e.Lifetime
 	by := "token." + string(life.By)
 	switch life.By {
 	case issuer.ByLifetime, issuer.ByPushLifetime:
 		by = "the registry's " + string(life.By)
+		for _, r := range s.cfg.Registries {
+			if r.Service == e.Registry && life.Lasts == r.DefaultLifetime(life.By == issuer.ByPushLifetime) {
+				by += " (the default)"
+			}
+		}
 	case issuer.ByRule:
 		by = "the lifetime of " + life.Rule.String()
 	case issuer.ByRole:

@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 func journalCommand() command {
@@ -27,6 +29,7 @@ An entry is listed if it matches all flags. If more than --limit entries match, 
   tidewaiter journal list -n 12 --kind change --principal user:alice
   tidewaiter journal list -n 1000 --output json | jq -r 'select(.event.action == "push") | .event.repository'`,
 			formerly: "tail",
+			change:   ", with the newest entries first",
 			opens:    readJournal,
 			flags:    journalList,
 		}, {
@@ -41,6 +44,16 @@ Registries do not report the token of a request. So decisions and events are rel
 registry, repository and time, and by the client's address if the registry reports it.`,
 			example: `  tidewaiter journal show 019aa1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b
   tidewaiter journal show 019aa1b2-c3d4 --output json`,
+			before: func(s *session) error {
+				switch id := s.args[0]; {
+				case journal.IsBeginning(id):
+					return nil
+				case strings.Contains(id, ":"):
+					return s.usageErrorf("%q is not the id of an entry; tidewaiter journal list --digest DIGEST lists the entries about a digest", id)
+				default:
+					return s.usageErrorf("%q is not the id of an entry: copy it from the end of a line of tidewaiter journal list, from a refusal or the log, like %s; its first 8 characters are enough", id, exampleID)
+				}
+			},
 			opens: readJournal,
 			run:   journalShow,
 		}, {
@@ -56,6 +69,18 @@ read-only disk.`,
 			run:     journalVerify,
 		}},
 	}
+}
+
+// exampleID is the beginning of an id, for messages.
+const exampleID = "019aa1b2-c3d4-7e5f"
+
+// findEntry finds the entry whose id begins with a text.
+func (s *session) findEntry(id string) (journal.Entry, error) {
+	e, err := s.journal.FindOne(s.ctx, id)
+	if errors.Is(err, journal.ErrNotFound) {
+		err = fmt.Errorf("the journal has no entry %s", text.Escape(id))
+	}
+	return e, err
 }
 
 func journalVerify(s *session) error {

@@ -166,7 +166,7 @@ func printSummary(w io.Writer, e *journal.Entry) error {
 }
 
 func journalShow(s *session) error {
-	e, err := s.journal.FindOne(s.ctx, s.args[0])
+	e, err := s.findEntry(s.args[0])
 	if err != nil {
 		return err
 	}

@@ -105,9 +105,7 @@ in an audit journal.`,
 			root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
 		}
 		for _, c := range group.commands {
-			cmd := c.build()
-			cmd.GroupID = group.title
-			root.AddCommand(cmd)
+			c.addTo(root).GroupID = group.title
 		}
 	}
 	describeCompletion(root)

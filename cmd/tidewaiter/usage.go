@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,7 @@ func strict(cmd *cobra.Command) {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return usageErrorf(cmd, "unknown command %q%s", args[0], suggest(cmd.SuggestionsFor(args[0])))
+			return usageErrorf(cmd, "unknown command %q%s", args[0], suggest(cmd, args[0]))
 		}
 	} else {
 		cmd.Args = checkArguments
@@ -78,7 +79,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	// The flags of an unknown command are unknown, too. The error is about the command, because
 	// the command was probably mistyped.
 	if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
-		return usageErrorf(cmd, "unknown command %q%s", args[0], suggest(cmd.SuggestionsFor(args[0])))
+		return usageErrorf(cmd, "unknown command %q%s", args[0], suggest(cmd, args[0]))
 	}
 	typed := unknown.GetSpecifiedName()
 	if len(typed) == 1 {
@@ -90,16 +91,29 @@ func flagError(cmd *cobra.Command, err error) error {
 			known = append(known, f.Name)
 		}
 	})
+	if now := formerFlags[typed]; slices.Contains(known, now) {
+		return usageErrorf(cmd, "--%s is now --%s", typed, now)
+	}
 	if near := text.Nearest(typed, known); near != "" {
 		return usageErrorf(cmd, "unknown flag --%s (did you mean --%s?)", typed, near)
 	}
 	return usageErrorf(cmd, "unknown flag --%s", typed)
 }
 
-// suggest returns a suggestion that names the first command.
-func suggest(names []string) string {
-	if len(names) == 0 {
+// formerFlags maps earlier names of flags to their names.
+var formerFlags = map[string]string{"lines": "limit", "most": "limit"}
+
+// suggest returns a suggestion that names the subcommand that was most likely meant.
+func suggest(cmd *cobra.Command, typed string) string {
+	meant := cmd.SuggestionsFor(typed)
+	for _, sub := range cmd.Commands() {
+		if slices.Contains(sub.SuggestFor, typed) {
+			meant = []string{sub.Name()} // get means show, and not set
+			break
+		}
+	}
+	if len(meant) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (did you mean %q?)", names[0])
+	return fmt.Sprintf(" (did you mean %q?)", meant[0])
 }

@@ -39,6 +39,9 @@ func checkURL(r *http.Request) error {
 		if !isText(name) || !isText(list[0]) {
 			return refuse(http.StatusBadRequest, "the query is not UTF-8 text, or contains NUL")
 		}
+		if list[0] == "" { // it could mean anything or nothing
+			return invalid("query."+secret.Brief(name, maxShown), "it is empty: give a value or leave it out")
+		}
 	}
 	return nil
 }

@@ -188,8 +188,13 @@ func (a *API) redactErrors(ctx huma.Context, _ string, v any) (any, error) {
 			// The decoder's own text contains the value.
 			text = "the body cannot be decoded: a value has the wrong type"
 		}
-		if text == validation.MsgUnexpectedProperty {
+		switch text {
+		case validation.MsgUnexpectedProperty:
 			text = a.unknownKey(ctx, e.Location)
+		case "unknown query parameter":
+			text = unknownParameter(ctx, e.Location)
+		default:
+			text = plain(text)
 		}
 		p.Errors = append(p.Errors, fieldError{secret.Brief(e.Location, maxShown), secret.Brief(text, maxShown)})
 	}
@@ -198,18 +203,82 @@ func (a *API) redactErrors(ctx huma.Context, _ string, v any) (any, error) {
 
 // unknownKey returns the error for an unknown key, with the key that was probably meant.
 func (a *API) unknownKey(ctx huma.Context, location string) string {
-	name, _ := strings.CutPrefix(location, "body.")
-	problem := "unknown key " + text.QuoteShort(secret.Redact(name)) // redacted before it is cut
-	body := ctx.Operation().RequestBody
-	if body == nil {
-		return problem
+	var known []string
+	if body := ctx.Operation().RequestBody; body != nil {
+		schema := body.Content["application/json"].Schema
+		if schema.Ref != "" {
+			schema = a.huma.OpenAPI().Components.Schemas.SchemaFromRef(schema.Ref)
+		}
+		known = slices.Sorted(maps.Keys(schema.Properties))
 	}
-	schema := body.Content["application/json"].Schema
-	if schema.Ref != "" {
-		schema = a.huma.OpenAPI().Components.Schemas.SchemaFromRef(schema.Ref)
+	return unknown("key", strings.TrimPrefix(location, "body."), known)
+}
+
+// unknownParameter returns the error for an unknown parameter of the query, with the parameter
+// that was probably meant.
+func unknownParameter(ctx huma.Context, location string) string {
+	var known []string
+	for _, p := range ctx.Operation().Parameters {
+		if p.In == "query" {
+			known = append(known, p.Name)
+		}
 	}
-	if near := text.Nearest(name, slices.Sorted(maps.Keys(schema.Properties))); near != "" {
-		problem += fmt.Sprintf(" (did you mean %q?)", near)
+	return unknown("parameter", strings.TrimPrefix(location, "query."), known)
+}
+
+// former maps earlier names of keys and parameters to their names.
+var former = map[string]string{"last": "limit", "limits": "restrictions", "most": "max_members"}
+
+func unknown(kind, name string, known []string) string {
+	problem := "unknown " + kind + " " + text.QuoteShort(secret.Redact(name)) // redacted before it is cut
+	now := former[name]
+	if slices.Contains(known, now) {
+		return problem + fmt.Sprintf(" (it is now %q)", now)
+	}
+	if near := text.Nearest(name, known); near != "" {
+		return problem + fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	return problem
+}
+
+const (
+	notATime   = "not a time: give one by RFC 3339, as 2026-11-28T00:00:00Z"
+	notWhole   = "not a whole number"
+	notBoolean = "must be true or false"
+)
+
+// plainTexts maps huma's texts to ours. "$" stands for the rest of huma's text.
+var plainTexts = []struct{ huma, ours string }{
+	{"invalid date/time for format $", notATime},
+	{validation.MsgExpectedRFC3339DateTime, notATime},
+	{"invalid integer", notWhole},
+	{validation.MsgExpectedInteger, notWhole},
+	{validation.MsgExpectedNumber, "not a number"},
+	{"invalid boolean", notBoolean},
+	{validation.MsgExpectedBoolean, notBoolean},
+	{validation.MsgExpectedString, "must be a text"},
+	{validation.MsgExpectedArray, "must be a list"},
+	{validation.MsgExpectedObject, "must be an object"},
+	{"expected number >= $", "must be at least $"},
+	{"expected number <= $", "must be at most $"},
+	{"expected length >= $", "must have at least $ characters"},
+	{"expected length <= $", "must have at most $ characters"},
+	{"expected array length >= $", "must have at least $ items"},
+	{"expected array length <= $", "must have at most $ items"},
+	{"expected value to be one of $", "must be one of $"},
+	{"expected required property $ to be present", "the key $ is missing"},
+	{"required query parameter is missing", "it is missing"},
+}
+
+// plain returns a text of huma in the words of Tidewaiter's other errors.
+func plain(problem string) string {
+	for _, t := range plainTexts {
+		begin, end, open := strings.Cut(t.huma, "$")
+		rest, ok := strings.CutPrefix(problem, begin)
+		if !ok || !strings.HasSuffix(rest, end) || !open && rest != "" {
+			continue
+		}
+		return strings.ReplaceAll(t.ours, "$", strings.Trim(strings.TrimSuffix(rest, end), `"`))
 	}
 	return problem
 }

@@ -169,6 +169,7 @@ func TestUsersCannotBeEnumerated(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.user("ann")
 	h.user("disabled")
+	_, disabled := h.token("disabled", "t")
 	h.must(401, nobody, "GET", "/whoami", nil)
 	if _, err := h.accounts.Disable(t.Context(), operator, "disabled", 0); err != nil {
 		t.Fatal(err)
@@ -207,7 +208,9 @@ func TestUsersCannotBeEnumerated(t *testing.T) {
 		same("signing in as "+name, wrong, in(name, "wrong password"))
 	}
 	same("signing in as a disabled user", wrong, in("disabled", secretOf("disabled")))
-	same("an invalid token", h.request(bearer(noSecret), "GET", "/whoami", nil), h.request(func(r *http.Request) { r.SetBasicAuth("ann", "wrong password") }, "GET", "/whoami", nil))
+	invalid := h.request(bearer(noSecret), "GET", "/whoami", nil)
+	same("text that is no token", invalid, h.request(bearer("twp_bogus"), "GET", "/whoami", nil))
+	same("the token of a disabled user", invalid, h.request(bearer(disabled), "GET", "/whoami", nil))
 }
 
 // The API and the token endpoint share their rate limits.

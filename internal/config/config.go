@@ -141,6 +141,18 @@ type Registry struct {
 	Notifications identity.Secret // empty: events are accepted from this machine only
 }
 
+// DefaultLifetime returns how long tokens are valid if the config does not set it. The result for
+// tokens that can push is different.
+func (r *Registry) DefaultLifetime(push bool) time.Duration {
+	switch {
+	case !push:
+		return defaultLifetime
+	case r.Preset == Zot:
+		return defaultZotPush
+	}
+	return defaultPush
+}
+
 // Limits limit failed sign-ins and connections.
 type Limits struct {
 	Throttle             bool          // default true

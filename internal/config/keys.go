@@ -31,6 +31,7 @@ const (
 	// leeway that registries allow, and must leave time to retry a renewal that fails.
 	leafMargin = time.Hour
 
+	defaultLifetime = 5 * time.Minute
 	// defaultPush is the default push_lifetime: about 10 GB at 100 Mbit/s.
 	defaultPush = 15 * time.Minute
 	// defaultZotPush is the default for zot, whose clients cannot renew a token during a push.
@@ -198,7 +199,7 @@ func tokenKeys() []*strictyaml.Key[Token] {
 	return []*strictyaml.Key[Token]{
 		strictyaml.On("issuer", strictyaml.Line, func(t *Token, v string) { t.Issuer = v }).Or("tidewaiter").
 			Says("The issuer of tokens. It must equal `issuer` in the registries' configs."),
-		strictyaml.On("lifetime", duration(minToken, maxToken), func(t *Token, v time.Duration) { t.Lifetime = v }).Or("5m").
+		strictyaml.On("lifetime", duration(minToken, maxToken), func(t *Token, v time.Duration) { t.Lifetime = v }).Or(text.Duration(defaultLifetime)).
 			Says("How long a token is valid. Tokens cannot be revoked: a user who loses a right can use it until the issued token expires."),
 		strictyaml.On("push_lifetime", duration(minToken, maxToken), func(t *Token, v time.Duration) { t.PushLifetime = v }).
 			Says("How long a token that can push is valid. The upload of the largest layer must finish in this time. The default is `15m`, or `lifetime` if that is longer."),

@@ -2,6 +2,8 @@ package server
 
 import (
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -36,8 +38,22 @@ func (s *Server) Caller(r *http.Request) (Caller, error) {
 	if err != nil {
 		return Caller{}, err
 	}
-	return s.SignIn(r, presented)
+	caller, err := s.SignIn(r, presented)
+	switch {
+	case presented.Name != "" || !errors.Is(err, identity.ErrRejected):
+	case presented.Kind == identity.Session:
+		err = fmt.Errorf("%w: %w", errInvalidSession, err)
+	default:
+		err = fmt.Errorf("%w: %w", errInvalidToken, err)
+	}
+	return caller, err
 }
+
+// The errors of rejected credentials without a name. They are identity.ErrRejected too.
+var (
+	errInvalidToken   = fmt.Errorf("%w: invalid token", identity.ErrRejected)
+	errInvalidSession = fmt.Errorf("%w: invalid session", identity.ErrRejected)
+)
 
 // SignIn authenticates a request by credentials that are not in its headers, for example in a
 // form.
@@ -68,7 +84,7 @@ func authorization(r *http.Request) (identity.Presented, error) {
 		presented := identity.NewPresented("", text)
 		if presented.Kind != identity.AccessToken && presented.Kind != identity.IDToken {
 			// A Bearer credential that is not a token would be a password without a name.
-			return identity.Presented{}, identity.ErrRejected
+			return identity.Presented{}, errInvalidToken
 		}
 		return presented, nil
 	case strings.EqualFold(scheme, "Basic"):

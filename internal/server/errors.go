@@ -95,6 +95,10 @@ func known(err error) *requestError {
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s", misplaced).oauth("invalid_grant")
 	case isExplained: // the credential is genuine: only its holder sees this
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s", explained).oauth("invalid_grant")
+	case errors.Is(err, errInvalidToken): // the same text for all reasons
+		return problem(http.StatusUnauthorized, codeUnauthorized, "the token is invalid").oauth("invalid_grant")
+	case errors.Is(err, errInvalidSession):
+		return problem(http.StatusUnauthorized, codeUnauthorized, "the session has ended: sign in again").oauth("invalid_grant")
 	case errors.Is(err, identity.ErrRejected):
 		// Unknown, wrong, disabled and expired credentials get the same text.
 		return tokenserverError(tokenserver.ErrRejected)

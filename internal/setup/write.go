@@ -257,6 +257,9 @@ func (w *writer) users(before people) error {
 	what := "the accounts: " + w.plan.Admin + ", who may do everything"
 	if len(before.names) > 0 && w.plan.RegistryUsers != "" && !there {
 		what = fmt.Sprintf("the %d accounts of the registry, and the administrator", len(before.names))
+		if len(before.names) == 1 {
+			what = "the account of the registry, and the administrator"
+		}
 	}
 	return w.file(Users, what, 0o600, func() ([]byte, error) {
 		if len(before.left) > 0 {
