@@ -2,13 +2,16 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,20 +21,44 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// A whole comparison with a bounded number of requests. It checks that the answers are right.
-func TestServersAnswerUnderLoad(t *testing.T) {
-	folder := t.TempDir()
-	p := programs{tidewaiter: filepath.Join(folder, "tidewaiter"), limit: filepath.Join(folder, "limit")}
-	for from, to := range map[string]string{"cmd/tidewaiter": p.tidewaiter, "bench/limit": p.limit} {
-		if err := build(t.Context(), from, to); err != nil {
-			t.Fatal(err)
-		}
+func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "tidewaiter-bench-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
+	built = programs{tidewaiter: filepath.Join(folder, "tidewaiter"), limit: filepath.Join(folder, "limit")}
+	code := m.Run()
+	_ = os.RemoveAll(folder)
+	os.Exit(code)
+}
+
+// built are the programs of all tests.
+var built programs
+
+// buildAll builds the programs once.
+var buildAll = sync.OnceValue(func() error {
+	return errors.Join(build(context.Background(), "cmd/tidewaiter", built.tidewaiter), build(context.Background(), "bench/limit", built.limit))
+})
+
+// newMeasurement returns a measurement with the programs and a new folder.
+func newMeasurement(t *testing.T, s settings) *measurement {
+	t.Helper()
+	if err := buildAll(); err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
 	k, err := newKeys(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	limit, err := startLimit(t.Context(), p.limit, folder, 2000)
+	return &measurement{settings: s, programs: built, folder: folder, keys: k, progress: io.Discard}
+}
+
+// A whole comparison with a bounded number of requests. It checks that the answers are right.
+func TestServersAnswerUnderLoad(t *testing.T) {
+	m := newMeasurement(t, settings{})
+	limit, err := startLimit(t.Context(), built.limit, m.folder, 2000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +67,7 @@ func TestServersAnswerUnderLoad(t *testing.T) {
 	load(t, drive.TargetOptions{URL: limit.address + "/write"})
 
 	for _, d := range []deployment{{name: "one", rules: 1}, {name: "many", rules: 100, reuse: true}} {
-		s, err := startTidewaiter(t.Context(), p.tidewaiter, folder, d, k)
+		s, err := startTidewaiter(t.Context(), built.tidewaiter, m.folder, d, m.keys)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,25 +91,16 @@ func TestServersAnswerUnderLoad(t *testing.T) {
 
 // All credentials of users and robots, with a server that has some other accounts, too.
 func TestAccountsAnswerUnderLoad(t *testing.T) {
-	folder := t.TempDir()
-	p := programs{tidewaiter: filepath.Join(folder, "tidewaiter")}
-	if err := build(t.Context(), "cmd/tidewaiter", p.tidewaiter); err != nil {
-		t.Fatal(err)
-	}
-	k, err := newKeys(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &measurement{programs: p, folder: folder, keys: k}
+	m := newMeasurement(t, settings{})
 	d := deployment{name: "accounts", rules: 1, accounts: true, users: noUsers, proxied: true}
 	c, err := m.people(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := fill(t.Context(), "sqlite:"+filepath.Join(folder, d.name, "state.db"), 100); err != nil {
+	if err := fill(t.Context(), "sqlite:"+filepath.Join(m.folder, d.name, "state.db"), 100); err != nil {
 		t.Fatal(err)
 	}
-	s, err := startTidewaiter(t.Context(), p.tidewaiter, folder, d, k)
+	s, err := startTidewaiter(t.Context(), built.tidewaiter, m.folder, d, m.keys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,21 +218,7 @@ func TestWrongUsage(t *testing.T) {
 
 // An event that is not recorded fails the measurement.
 func TestEventsAreRecordedUnderLoad(t *testing.T) {
-	folder := t.TempDir()
-	p := programs{tidewaiter: filepath.Join(folder, "tidewaiter"), limit: filepath.Join(folder, "limit")}
-	for from, to := range map[string]string{"cmd/tidewaiter": p.tidewaiter, "bench/limit": p.limit} {
-		if err := build(t.Context(), from, to); err != nil {
-			t.Fatal(err)
-		}
-	}
-	k, err := newKeys(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &measurement{
-		settings: settings{duration: 100 * time.Millisecond, slice: 100 * time.Millisecond},
-		programs: p, folder: folder, keys: k, progress: io.Discard,
-	}
+	m := newMeasurement(t, settings{duration: 100 * time.Millisecond, slice: 100 * time.Millisecond})
 	if err := m.intake(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -225,16 +229,7 @@ func TestEventsAreRecordedUnderLoad(t *testing.T) {
 
 // Each group about sign-ins runs with a few sign-ins. It checks only the counts, not the times.
 func TestGroupsOnSignInsReport(t *testing.T) {
-	folder := t.TempDir()
-	p := programs{tidewaiter: filepath.Join(folder, "tidewaiter")}
-	if err := build(t.Context(), "cmd/tidewaiter", p.tidewaiter); err != nil {
-		t.Fatal(err)
-	}
-	k, err := newKeys(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &measurement{settings: settings{tries: 2}, programs: p, folder: folder, keys: k, progress: io.Discard}
+	m := newMeasurement(t, settings{tries: 2})
 	for i, c := range sprayCases(4) {
 		if err := m.besideSpray(t.Context(), fmt.Sprint("spray-", i), c, 4, 2, 0); err != nil {
 			t.Errorf("%s: %v", c.what, err)

@@ -2,6 +2,7 @@ package accounts_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -186,7 +187,7 @@ func TestListsHavePages(t *testing.T) {
 				}
 			}
 		}
-		sorted(want)
+		slices.Sort(want)
 		for _, kind := range []policy.Kind{policy.User, policy.Robot} {
 			got := pages(t, func(page admin.Page) (names []string, next string, err error) {
 				list, next, err := h.List(ctx, operator, kind, page)
@@ -200,7 +201,9 @@ func TestListsHavePages(t *testing.T) {
 			}
 		}
 		got := pages(t, func(page admin.Page) ([]string, string, error) { return h.Members(ctx, operator, "gb", page) })
-		if diff := cmp.Diff(sorted(logins), sorted(got)); diff != "" {
+		slices.Sort(logins)
+		slices.Sort(got)
+		if diff := cmp.Diff(logins, got); diff != "" {
 			t.Errorf("members (-want +got):\n%s", diff)
 		}
 		tokens := pages(t, func(page admin.Page) (ids []string, next string, err error) {

@@ -13,8 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/tidewaiter/tidewaiter/internal/accounts/accountstest"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
@@ -46,7 +45,7 @@ func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 		order := rand.Perm(len(kinds))
 		for life := range lives {
 			during := kinds[order[life%len(kinds)]]
-			acknowledged.Kill(t, during, "ACCOUNTS_TEST_URL="+url, fmt.Sprintf("ACCOUNTS_TEST_LIFE=%d", life))
+			acknowledged.Kill(t, url, during, life)
 			h := newHarness(t, url)
 			// The database may still be working for the dead process. All writes of accounts
 			// wait for the lock on the journal's head, so this write runs after the dead
@@ -65,33 +64,22 @@ func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 // checkTables compares the acknowledged writes with the journal, and the journal with the tables.
 func (h *harness) checkTables(when string, acknowledged storetest.Acknowledged) {
 	h.T.Helper()
-	journaled := make(map[string][]string)
 	p := projection{accounts: map[string]*accountRow{}, groups: map[string]*groupRow{}, tokens: map[string]*tokenRow{}}
 	// The first worker issues setup secrets. It has added a group before.
 	setter := "l0w0"
-	for entry, err := range h.Journal.Read(h.T.Context(), 0) {
-		if err != nil {
-			h.T.Fatal(err)
-		}
-		who := storetest.WorkerOf(entry.Change.Actor, entry.Change.Target)
+	workerOf := func(c *journal.Change) string {
+		who := accountstest.WorkerOf(c)
 		if strings.HasSuffix(who, "w0") {
 			setter = who
 		}
-		if entry.Change.Action == "setup.offer" {
-			who = setter
+		if c.Action == "setup.offer" {
+			return setter
 		}
-		if who != "" {
-			journaled[who] = append(journaled[who], entry.Change.Action)
-		}
-		p.apply(h.T, entry.Change)
+		return who
 	}
-	acknowledged.Compare(h.T, when, journaled)
-	if diff := cmp.Diff(p.lines(), h.lines()); diff != "" {
-		h.T.Errorf("%s: the tables differ from the journal (-journal +tables):\n%s", when, diff)
-	}
-	if _, err := h.Journal.Verify(h.T.Context(), 0); err != nil {
-		h.T.Errorf("%s: %v", when, err)
-	}
+	accountstest.Check{
+		Journal: h.Journal, Acknowledged: acknowledged, WorkerOf: workerOf, Apply: p.apply, Want: p.lines, Tables: h.lines,
+	}.Run(h.T, when)
 }
 
 // lines returns the contents of the tables in the form of projection. Times have a precision of
@@ -156,7 +144,8 @@ func (h *harness) lines() []string {
 			h.T.Fatal(err)
 		}
 	}
-	return sorted(all)
+	slices.Sort(all)
+	return all
 }
 
 // projection is the state of accounts according to the journal. Every table could be rebuilt
@@ -195,7 +184,8 @@ func (s *projection) lines() []string {
 	for _, expires := range s.setupSecrets {
 		all = append(all, "setup secret expires:"+expires)
 	}
-	return sorted(all)
+	slices.Sort(all)
+	return all
 }
 
 // apply applies one change.

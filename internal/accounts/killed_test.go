@@ -4,17 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/accounts/accountstest"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/journal"
-	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -33,52 +31,30 @@ var kinds = []string{
 // workers make all kinds of writes until it is killed. They print each write before it starts
 // and after it is done.
 func killed() bool {
-	url := os.Getenv("ACCOUNTS_TEST_URL")
-	if url == "" {
-		return false
-	}
-	if err := work(context.Background(), url, os.Getenv("ACCOUNTS_TEST_LIFE")); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	return true
-}
-
-func work(ctx context.Context, url, life string) error {
-	db, err := store.Open(ctx, url)
-	if err != nil {
-		return err
-	}
-	j, err := journal.New(db, journal.Options{})
-	if err != nil {
-		return err
-	}
-	a, err := accounts.Open(accounts.Options{Options: credentials.Options{Writer: admin.NewWriter(db, j, nil), Hashing: password.New(password.Options{HashMemory: 64})}})
-	if err != nil {
-		return err
-	}
-	hash, err := bcrypt.GenerateFromPassword([]byte(phrase), bcrypt.MinCost)
-	if err != nil {
-		return err
-	}
-	failed := make(chan error, 3)
-	for n := range cap(failed) {
-		w := &worker{
-			Worker: storetest.NewWorker(life, n), Accounts: a, Credentials: a.Credentials, hash: identity.NewSecret(string(hash)),
-			chain: identity.NewChain(identity.Options{Sources: []identity.Source{{Name: accounts.Source, Authenticator: a, Kinds: accounts.Kinds()}}}),
+	return storetest.Killed(3, func(ctx context.Context, db *store.DB) (func(storetest.Worker) error, error) {
+		a, _, err := accountstest.Open(db)
+		if err != nil {
+			return nil, err
 		}
-		w.by = admin.Operator(w.Name)
-		go func() {
+		hash, err := bcrypt.GenerateFromPassword([]byte(phrase), bcrypt.MinCost)
+		if err != nil {
+			return nil, err
+		}
+		return func(nth storetest.Worker) error {
+			w := &worker{
+				Worker: nth, Accounts: a, Credentials: a.Credentials, by: admin.Operator(nth.Name), hash: identity.NewSecret(string(hash)),
+				chain: identity.NewChain(identity.Options{Sources: []identity.Source{{Name: accounts.Source, Authenticator: a, Kinds: accounts.Kinds()}}}),
+			}
 			err := w.begin(ctx)
 			for i := 0; err == nil; i++ {
 				err = w.cycle(ctx, fmt.Sprintf("%s-%d", w.Name, i))
-				if err == nil && n == 0 {
+				if err == nil && w.N == 0 {
 					err = w.setUp(ctx, fmt.Sprintf("%s-%d-root", w.Name, i))
 				}
 			}
-			failed <- err
-		}()
-	}
-	return <-failed
+			return err
+		}, nil
+	})
 }
 
 const phrase = "correct horse battery"
@@ -96,7 +72,7 @@ type worker struct {
 // begin deletes administrators that an earlier run left behind, so that setup works again.
 func (w *worker) begin(ctx context.Context) error {
 	w.Write("group.add", func() error { _, err := w.AddGroup(ctx, w.by, w.Name+"-team"); return err })
-	if w.Name[len(w.Name)-1] != '0' {
+	if w.N != 0 {
 		return w.Err
 	}
 	left, _, err := w.Members(ctx, w.by, admin.Administrators, admin.Page{})

@@ -3,11 +3,13 @@ package app_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,6 +103,26 @@ func scopes(t testing.TB, h http.Handler) string {
 	}
 	granted, _, _ := strings.Cut(after, `"`)
 	return granted
+}
+
+// post returns a request that posts a form to the token endpoint.
+func post(values url.Values) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(values.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return r
+}
+
+// grant posts a form as docker does, and returns the status and the refresh token of the response.
+func grant(h http.Handler, form url.Values) (status int, refresh string) {
+	form.Set("service", "r.example.com")
+	form.Set("client_id", "docker")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, post(form))
+	var response struct {
+		Refresh string `json:"refresh_token"`
+	}
+	_ = json.Unmarshal(w.Body.Bytes(), &response)
+	return w.Code, response.Refresh
 }
 
 // readable returns the body of an answer for the message of a failed test.

@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -83,31 +82,18 @@ func TestUsersOfAWebhookHaveRefreshTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer closed(t, a)
-		post := func(form url.Values) (int, string) {
-			form.Set("service", "r.example.com")
-			form.Set("client_id", "docker")
-			r := httptest.NewRequest("POST", "/token", strings.NewReader(form.Encode()))
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			w := httptest.NewRecorder()
-			a.Handler().ServeHTTP(w, r)
-			var answer struct {
-				Refresh string `json:"refresh_token"`
-			}
-			_ = json.Unmarshal(w.Body.Bytes(), &answer)
-			return w.Code, answer.Refresh
-		}
-		code, refresh := post(url.Values{"grant_type": {"password"}, "username": {"carol"}, "password": {"wonderland"}, "access_type": {"offline"}})
+		code, refresh := grant(a.Handler(), url.Values{"grant_type": {"password"}, "username": {"carol"}, "password": {"wonderland"}, "access_type": {"offline"}})
 		if code != 200 || (refresh != "") != find {
 			t.Fatalf("find: %t: %d, with a refresh token: %t", find, code, refresh != "")
 		}
 		if !find {
 			continue
 		}
-		if code, _ := post(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}); code != 200 {
+		if code, _ := grant(a.Handler(), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}); code != 200 {
 			t.Errorf("the refresh token: %d", code)
 		}
 		closedThere.Store(true)
-		if code, _ := post(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}); code != 401 {
+		if code, _ := grant(a.Handler(), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}); code != 401 {
 			t.Errorf("the refresh token of a closed account: %d", code)
 		}
 	}

@@ -146,10 +146,7 @@ func basic(name, password string) *http.Request {
 }
 
 func form(name, password string) *http.Request {
-	v := url.Values{"grant_type": {"password"}, "service": {"r.example.com"}, "client_id": {"x"}, "scope": {pushWeb}, "username": {name}, "password": {password}}
-	r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(v.Encode()))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return r
+	return post(url.Values{"grant_type": {"password"}, "service": {"r.example.com"}, "client_id": {"x"}, "scope": {pushWeb}, "username": {name}, "password": {password}})
 }
 
 func TestAJobSignsInWithItsIDToken(t *testing.T) {

@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"encoding/json"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -23,22 +22,9 @@ func TestARefreshTokenEndsWithItsPasswordInTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closed(t, a)
-	ask := func(form url.Values) (int, string) {
-		form.Set("service", "r.example.com")
-		form.Set("client_id", "docker")
-		r := httptest.NewRequest("POST", "/token", strings.NewReader(form.Encode()))
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		w := httptest.NewRecorder()
-		a.Handler().ServeHTTP(w, r)
-		var answer struct {
-			Refresh string `json:"refresh_token"`
-		}
-		_ = json.Unmarshal(w.Body.Bytes(), &answer)
-		return w.Code, answer.Refresh
-	}
 	login := func(password string) string {
 		t.Helper()
-		code, refresh := ask(url.Values{"grant_type": {"password"}, "username": {"ann"}, "password": {password}, "access_type": {"offline"}})
+		code, refresh := grant(a.Handler(), url.Values{"grant_type": {"password"}, "username": {"ann"}, "password": {password}, "access_type": {"offline"}})
 		if code != 200 || refresh == "" {
 			t.Fatalf("signing in: %d", code)
 		}
@@ -46,7 +32,7 @@ func TestARefreshTokenEndsWithItsPasswordInTheFile(t *testing.T) {
 	}
 	refreshes := func(what, token string, want int) {
 		t.Helper()
-		if code, again := ask(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}); code != want || want == 200 && again != token {
+		if code, again := grant(a.Handler(), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}); code != want || want == 200 && again != token {
 			t.Errorf("%s: %d, want %d", what, code, want)
 		}
 		r := httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull", nil)

@@ -96,11 +96,6 @@ notifications: { open: true }
 		h.ServeHTTP(w, r)
 		answers[what] = fmt.Sprint(w.Header(), w.Body)
 	}
-	form := func(values url.Values) *http.Request {
-		r := httptest.NewRequest("POST", "/token", strings.NewReader(values.Encode()))
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		return r
-	}
 	const ask = "/token?service=r.example.com&scope=repository:a:pull"
 	for kind, s := range secrets {
 		for i, wrap := range wrappings {
@@ -112,17 +107,17 @@ notifications: { open: true }
 				values.Set("grant_type", "password")
 				values.Set("username", "bob")
 				values.Set("password", "a long sentence")
-				send(at("the form's "+name), form(values))
+				send(at("the form's "+name), post(values))
 			}
 			for _, one := range []string{"repository:" + text + ":pull", "repository:a:" + text, text + ":a:pull", "registry:" + text + ":*", "repository(" + text + "):a:pull"} {
 				send(at("the scope "+one[:3]), httptest.NewRequest("GET", "/token?"+url.Values{"service": {"r.example.com"}, "scope": {one}}.Encode(), nil))
 			}
-			send(at("grant_type"), form(url.Values{"service": {"r.example.com"}, "grant_type": {text}}))
-			send(at("username"), form(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {text}, "password": {"x-oauth-basic"}}))
-			send(at("username and password"), form(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {text}, "password": {text}}))
-			send(at("password"), form(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {"carol"}, "password": {text}}))
+			send(at("grant_type"), post(url.Values{"service": {"r.example.com"}, "grant_type": {text}}))
+			send(at("username"), post(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {text}, "password": {"x-oauth-basic"}}))
+			send(at("username and password"), post(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {text}, "password": {text}}))
+			send(at("password"), post(url.Values{"service": {"r.example.com"}, "grant_type": {"password"}, "username": {"carol"}, "password": {text}}))
 			if i > 0 { // the response to a valid refresh token contains it
-				send(at("refresh_token"), form(url.Values{"service": {"r.example.com"}, "grant_type": {"refresh_token"}, "refresh_token": {text}}))
+				send(at("refresh_token"), post(url.Values{"service": {"r.example.com"}, "grant_type": {"refresh_token"}, "refresh_token": {text}}))
 			}
 			for _, header := range []string{"User-Agent", "X-Forwarded-For", "Referer", "Origin", "Accept", "X-Request-Id", "Via"} {
 				r := httptest.NewRequest("GET", ask, nil)

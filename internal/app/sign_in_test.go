@@ -210,10 +210,7 @@ func TestASignInSurvivesARestart(t *testing.T) {
 func TestTheJournalHasTheReasonWhyAnIDTokenIsRefused(t *testing.T) {
 	p := newPeople(t, "")
 	refresh := func(secret string) string {
-		form := url.Values{"grant_type": {"refresh_token"}, "service": {"r.example.com"}, "client_id": {"docker"}, "scope": {"repository:acme/app:pull"}, "refresh_token": {secret}}
-		r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(form.Encode()))
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		return p.answer(r)
+		return p.answer(post(url.Values{"grant_type": {"refresh_token"}, "service": {"r.example.com"}, "client_id": {"docker"}, "scope": {"repository:acme/app:pull"}, "refresh_token": {secret}}))
 	}
 	genuine, header := p.token(nil), "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ."
 	long := header + strings.Repeat("x", 20_000) + ".AAAA"

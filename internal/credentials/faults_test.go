@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -327,7 +328,9 @@ func TestExpiredTokensArePurged(t *testing.T) {
 			for _, token := range list {
 				got = append(got, string(token.Use)+" "+token.Name)
 			}
-			if diff := cmp.Diff(sorted(want), sorted(got)); err != nil || diff != "" {
+			slices.Sort(want)
+			slices.Sort(got)
+			if diff := cmp.Diff(want, got); err != nil || diff != "" {
 				t.Errorf("the tokens: %v (-want +got):\n%s", err, diff)
 			}
 		}

@@ -10,8 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/tidewaiter/tidewaiter/internal/accounts/accountstest"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
@@ -25,7 +24,7 @@ func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 		url := d.Ready(t)
 		acknowledged := make(storetest.Acknowledged)
 		for life, n := range rand.Perm(len(kinds)) {
-			acknowledged.Kill(t, kinds[n], "RULEBOOK_TEST_URL="+url, fmt.Sprintf("RULEBOOK_TEST_LIFE=%d", life))
+			acknowledged.Kill(t, url, kinds[n], life)
 			harness := newHarness(t, url) // the stored rules compile
 			// The database may still be working for the killed process. All writes wait for the
 			// lock on the journal's head, so this write runs after the killed process's.
@@ -41,24 +40,10 @@ func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 // checkTables compares the acknowledged writes with the journal, and the journal with the tables.
 func (d *harness) checkTables(when string, acknowledged storetest.Acknowledged) {
 	d.t.Helper()
-	journaled := make(map[string][]string)
 	p := projection{rules: map[string]*storedContent{}, roles: map[string]*storedContent{}, namespaces: map[string]*namespaceRow{}, users: map[string]bool{}}
-	for entry, err := range d.journal.Read(d.t.Context(), 0) {
-		if err != nil {
-			d.t.Fatal(err)
-		}
-		if who := storetest.WorkerOf(entry.Change.Actor, entry.Change.Target); who != "" {
-			journaled[who] = append(journaled[who], entry.Change.Action)
-		}
-		p.apply(d.t, entry.Change)
-	}
-	acknowledged.Compare(d.t, when, journaled)
-	if diff := cmp.Diff(p.lines(), d.lines()); diff != "" {
-		d.t.Errorf("%s: the tables differ from the journal (-journal +tables):\n%s", when, diff)
-	}
-	if _, err := d.journal.Verify(d.t.Context(), 0); err != nil {
-		d.t.Errorf("%s: %v", when, err)
-	}
+	accountstest.Check{
+		Journal: d.journal, Acknowledged: acknowledged, WorkerOf: accountstest.WorkerOf, Apply: p.apply, Want: p.lines, Tables: d.lines,
+	}.Run(d.t, when)
 }
 
 // lines returns the contents of the tables in the form of projection.lines.

@@ -3,14 +3,11 @@ package rulebook_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/accounts/accountstest"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
-	"github.com/tidewaiter/tidewaiter/internal/credentials"
-	"github.com/tidewaiter/tidewaiter/internal/journal"
-	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
@@ -29,53 +26,33 @@ var kinds = []string{
 // killed reports whether this process is one that the test kills. In such a process, it runs a
 // rulebook, and workers that change the rulebook until the process is killed.
 func killed() bool {
-	url := os.Getenv("RULEBOOK_TEST_URL")
-	if url == "" {
-		return false
-	}
-	if err := work(context.Background(), url, os.Getenv("RULEBOOK_TEST_LIFE")); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	return true
-}
-
-func work(ctx context.Context, url, life string) error {
-	db, err := store.Open(ctx, url)
-	if err != nil {
-		return err
-	}
-	j, err := journal.New(db, journal.Options{})
-	if err != nil {
-		return err
-	}
-	a, err := accounts.Open(accounts.Options{Options: credentials.Options{Writer: admin.NewWriter(db, j, nil), Hashing: password.New(password.Options{HashMemory: 64})}})
-	if err != nil {
-		return err
-	}
-	b, err := rulebook.New(rulebook.Options{DB: db, Journal: j, DeleteOwned: accounts.DeleteOwned}, file())
-	if err != nil {
-		return err
-	}
-	b.SetWait(func(context.Context, time.Duration) error { return nil }) // no cooldown
-	if err := b.Load(ctx); err != nil {
-		return err
-	}
-	failed := make(chan error, 3)
-	go func() { failed <- b.Run(ctx) }()
-	for n := range cap(failed) - 1 {
-		w := &worker{Worker: storetest.NewWorker(life, n), Rulebook: b, accounts: a}
-		w.by = admin.Operator(w.Name)
-		if n == 1 { // an actor whose rights depend on the policy
-			w.by = actor(w.Name, admin.Administrators)
+	return storetest.Killed(3, func(ctx context.Context, db *store.DB) (func(storetest.Worker) error, error) {
+		a, j, err := accountstest.Open(db)
+		if err != nil {
+			return nil, err
 		}
-		go func() {
+		b, err := rulebook.New(rulebook.Options{DB: db, Journal: j, DeleteOwned: accounts.DeleteOwned}, file())
+		if err != nil {
+			return nil, err
+		}
+		b.SetWait(func(context.Context, time.Duration) error { return nil }) // no cooldown
+		if err := b.Load(ctx); err != nil {
+			return nil, err
+		}
+		return func(nth storetest.Worker) error {
+			w := &worker{Worker: nth, Rulebook: b, accounts: a, by: admin.Operator(nth.Name)}
+			switch w.N {
+			case 1: // an actor whose rights depend on the policy
+				w.by = actor(w.Name, admin.Administrators)
+			case 2:
+				return b.Run(ctx)
+			}
 			for i := 0; w.Err == nil; i++ {
 				w.cycle(ctx, fmt.Sprintf("%s-%d", w.Name, i))
 			}
-			failed <- w.Err
-		}()
-	}
-	return <-failed
+			return w.Err
+		}, nil
+	})
 }
 
 // worker makes writes one after the other.

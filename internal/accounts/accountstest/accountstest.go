@@ -20,6 +20,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -180,6 +181,12 @@ func (h *Harness) AddTestRobot(name string) (accounts.Account, string) {
 
 // Registry is the service name of the registry that credentials are presented to.
 const Registry = "registry.example.com"
+
+// NewSecret returns a new secret of a kind (package secret).
+func NewSecret(letter byte) identity.Secret {
+	text, _ := secret.New(letter)
+	return identity.NewSecret(text)
+}
 
 // Presented returns a name and a secret that docker presents.
 func Presented(name, secret string) identity.Presented {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
 // A test of kill -9 needs two processes. One runs workers that make all kinds of writes without
@@ -22,11 +25,45 @@ type Worker struct {
 	// Name is unique. Everything that the worker writes must contain it, so that WorkerOf finds
 	// its entries in the journal.
 	Name string
+	N    int   // its number in its process, from 0
 	Err  error // of the first failed write
 }
 
-// NewWorker returns the nth worker of a process.
-func NewWorker(life string, n int) Worker { return Worker{Name: fmt.Sprintf("l%sw%d", life, n)} }
+// Environment variables that Kill sets in the process: the database's URL and the process's number.
+const (
+	killedURL  = "STORETEST_KILLED_URL"
+	killedLife = "STORETEST_KILLED_LIFE"
+)
+
+// Killed reports whether Kill started this process. In such a process, it opens the database and
+// runs n workers until the process is killed. open returns what each worker does. The process
+// ends early at the first error.
+func Killed(n int, open func(context.Context, *store.DB) (work func(Worker) error, err error)) bool {
+	url := os.Getenv(killedURL)
+	if url == "" {
+		return false
+	}
+	if err := runWorkers(context.Background(), url, n, open); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	return true
+}
+
+func runWorkers(ctx context.Context, url string, n int, open func(context.Context, *store.DB) (func(Worker) error, error)) error {
+	db, err := store.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	work, err := open(ctx, db)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, n)
+	for i := range n {
+		go func() { failed <- work(Worker{Name: fmt.Sprintf("l%sw%d", os.Getenv(killedLife), i), N: i}) }()
+	}
+	return <-failed
+}
 
 var workerName = regexp.MustCompile(`l\d+w\d+`)
 
@@ -56,12 +93,13 @@ func (w *Worker) Write(kind string, f func() error) {
 // Acknowledged holds, by worker, the kinds of the acknowledged writes in order.
 type Acknowledged map[string][]string
 
-// Kill starts the test binary again with additional environment variables and kills it a moment
-// after a worker has begun a write of the kind. It records the acknowledged writes.
-func (a Acknowledged) Kill(t testing.TB, during string, environment ...string) {
+// Kill starts the test binary again, whose TestMain calls Killed, and kills it a moment after a
+// worker has begun a write of the kind. It records the acknowledged writes. life is the number of
+// the process. Each call in a test needs a new number, so that the names of workers are unique.
+func (a Acknowledged) Kill(t testing.TB, url, during string, life int) {
 	t.Helper()
 	command := exec.Command(os.Args[0])
-	command.Env = append(os.Environ(), environment...)
+	command.Env = append(os.Environ(), killedURL+"="+url, fmt.Sprintf("%s=%d", killedLife, life))
 	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()
 	if err != nil {

@@ -1,0 +1,63 @@
+package accountstest
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
+)
+
+// Open opens the journal and the accounts of a database, for a process that is killed
+// (storetest.Killed).
+func Open(db *store.DB) (*accounts.Accounts, *journal.Journal, error) {
+	j, err := journal.New(db, journal.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := accounts.Open(accounts.Options{Options: credentials.Options{
+		Writer: admin.NewWriter(db, j, nil), Hashing: password.New(password.Options{HashMemory: 64}),
+	}})
+	return a, j, err
+}
+
+// Check compares the writes that killed processes acknowledged with the journal, and the journal
+// with the tables.
+type Check struct {
+	Journal      *journal.Journal
+	Acknowledged storetest.Acknowledged
+	WorkerOf     func(*journal.Change) string          // who made a change; "": no worker
+	Apply        func(t testing.TB, c *journal.Change) // adds a change to the wanted contents
+	Want, Tables func() []string                       // the contents of the tables
+}
+
+// Run reports each difference, and when it was found.
+func (c Check) Run(t testing.TB, when string) {
+	t.Helper()
+	journaled := make(map[string][]string)
+	for entry, err := range c.Journal.Read(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if who := c.WorkerOf(entry.Change); who != "" {
+			journaled[who] = append(journaled[who], entry.Change.Action)
+		}
+		c.Apply(t, entry.Change)
+	}
+	c.Acknowledged.Compare(t, when, journaled)
+	if diff := cmp.Diff(c.Want(), c.Tables()); diff != "" {
+		t.Errorf("%s: the tables differ from the journal (-journal +tables):\n%s", when, diff)
+	}
+	if _, err := c.Journal.Verify(t.Context(), 0); err != nil {
+		t.Errorf("%s: %v", when, err)
+	}
+}
+
+// WorkerOf returns the worker that made a change, or "".
+func WorkerOf(c *journal.Change) string { return storetest.WorkerOf(c.Actor, c.Target) }
