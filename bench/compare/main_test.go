@@ -22,29 +22,31 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	folder, err := os.MkdirTemp("", "tidewaiter-bench-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	built = programs{tidewaiter: filepath.Join(folder, "tidewaiter"), limit: filepath.Join(folder, "limit")}
 	code := m.Run()
-	_ = os.RemoveAll(folder)
+	if builtIn != "" {
+		_ = os.RemoveAll(builtIn)
+	}
 	os.Exit(code)
 }
 
-// built are the programs of all tests.
-var built programs
+// builtIn is the folder of the programs. It is "" until a test needs them.
+var builtIn string
 
-// buildAll builds the programs once.
-var buildAll = sync.OnceValue(func() error {
-	return errors.Join(build(context.Background(), "cmd/tidewaiter", built.tidewaiter), build(context.Background(), "bench/limit", built.limit))
+// built builds the programs once for all tests.
+var built = sync.OnceValues(func() (p programs, err error) {
+	if builtIn, err = os.MkdirTemp("", "tidewaiter-bench-"); err != nil {
+		return p, err
+	}
+	p = programs{tidewaiter: filepath.Join(builtIn, "tidewaiter"), limit: filepath.Join(builtIn, "limit")}
+	ctx := context.Background() // the programs outlive the test that needs them first
+	return p, errors.Join(build(ctx, "cmd/tidewaiter", p.tidewaiter), build(ctx, "bench/limit", p.limit))
 })
 
 // newMeasurement returns a measurement with the programs and a new folder.
 func newMeasurement(t *testing.T, s settings) *measurement {
 	t.Helper()
-	if err := buildAll(); err != nil {
+	p, err := built()
+	if err != nil {
 		t.Fatal(err)
 	}
 	folder := t.TempDir()
@@ -52,13 +54,13 @@ func newMeasurement(t *testing.T, s settings) *measurement {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &measurement{settings: s, programs: built, folder: folder, keys: k, progress: io.Discard}
+	return &measurement{settings: s, programs: p, folder: folder, keys: k, progress: io.Discard}
 }
 
 // A whole comparison with a bounded number of requests. It checks that the answers are right.
 func TestServersAnswerUnderLoad(t *testing.T) {
 	m := newMeasurement(t, settings{})
-	limit, err := startLimit(t.Context(), built.limit, m.folder, 2000)
+	limit, err := startLimit(t.Context(), m.programs.limit, m.folder, 2000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +69,7 @@ func TestServersAnswerUnderLoad(t *testing.T) {
 	load(t, drive.TargetOptions{URL: limit.address + "/write"})
 
 	for _, d := range []deployment{{name: "one", rules: 1}, {name: "many", rules: 100, reuse: true}} {
-		s, err := startTidewaiter(t.Context(), built.tidewaiter, m.folder, d, m.keys)
+		s, err := startTidewaiter(t.Context(), m.programs.tidewaiter, m.folder, d, m.keys)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +102,7 @@ func TestAccountsAnswerUnderLoad(t *testing.T) {
 	if err := fill(t.Context(), "sqlite:"+filepath.Join(m.folder, d.name, "state.db"), 100); err != nil {
 		t.Fatal(err)
 	}
-	s, err := startTidewaiter(t.Context(), built.tidewaiter, m.folder, d, m.keys)
+	s, err := startTidewaiter(t.Context(), m.programs.tidewaiter, m.folder, d, m.keys)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,9 +8,9 @@ import (
 )
 
 // JSONWriter makes JSON safe for a terminal: it writes each invisible character as \uXXXX. Readers
-// decode the same value. In JSON, such characters occur only inside strings, except line ends, which
-// JSONWriter leaves as they are. Each call of Write must end at the end of a character; json.Encoder
-// and slog.JSONHandler write whole values.
+// decode the same value. In JSON from an encoder, such characters occur only inside strings. Only
+// line ends also occur outside, so JSONWriter leaves them as they are. A call of Write must not
+// end within a character: json.Encoder and slog.JSONHandler write whole values.
 type JSONWriter struct{ W io.Writer }
 
 func (w JSONWriter) Write(p []byte) (int, error) {
