@@ -159,7 +159,8 @@ func (c *command) addTo(parent *cobra.Command) *cobra.Command {
 	parent.AddCommand(cmd)
 	if c.formerly != "" {
 		parent.AddCommand(&cobra.Command{
-			Use: c.formerly + " {ARGUMENTS}", Hidden: true, DisableFlagParsing: true, // any arguments
+			Use: c.formerly + " {ARGUMENTS}", Hidden: true,
+			DisableFlagParsing: true, // any arguments
 			RunE: func(old *cobra.Command, _ []string) error {
 				return usageErrorf(cmd, "%s is now %s%s", words(old), words(cmd), c.change)
 			},

@@ -74,7 +74,12 @@ func (s *session) do(cmd *cobra.Command, args []string, steps []action) (err err
 
 // hinted adds to an error the commands that can solve it.
 func hinted(err error) error {
+	missing, isMissing := errors.AsType[*admin.NotFoundError](err)
 	switch {
+	case isMissing && missing.Kind == "token":
+		return fmt.Errorf("%w; tidewaiter token list prints the ids, which must be given in full", err)
+	case isMissing && missing.In == "":
+		return fmt.Errorf("%w; list them with tidewaiter %s list", err, missing.Kind)
 	case errors.Is(err, accounts.ErrLast):
 		return fmt.Errorf("%w; add another with tidewaiter user add --admin NAME, or use --force", err)
 	case errors.Is(err, accounts.ErrSetByDelegate):

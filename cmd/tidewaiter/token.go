@@ -134,7 +134,7 @@ func tokenRevoke(f *flags) action {
 	return func(s *session) (err error) {
 		for _, id := range s.args {
 			if err := s.accounts.Credentials.Revoke(s.ctx, s.by, id); err != nil {
-				return fmt.Errorf("%s: %w", text.Escape(id), err)
+				return err
 			}
 		}
 		revoked := len(s.args)

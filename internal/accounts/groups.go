@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
@@ -103,14 +102,14 @@ func (a *Accounts) setMembership(ctx context.Context, by admin.Actor, group, log
 			g, err = findGroup(ctx, tx, group)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("group: %w", err)
+			return nil, err
 		}
 		if err := by.CheckSeen(g.ID, g.Version, version); err != nil {
 			return nil, err
 		}
 		r, err := find(ctx, tx, login)
 		if err != nil {
-			return nil, fmt.Errorf("account: %w", err)
+			return nil, err
 		}
 		// Check the account as a member: only administrators may add or remove other
 		// administrators.

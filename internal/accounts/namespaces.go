@@ -24,7 +24,7 @@ import (
 func (a *Accounts) Robots(ctx context.Context, by admin.Actor, namespace string, page admin.Page) (list []Account, next string, err error) {
 	defer admin.Wrap(&err, "listing the robots of %.130q", namespace)
 	if a.rights.Require(by, admin.RightAccounts, scope.Read) != nil && !a.rights.May(by, admin.RightNamespace+namespace, scope.Read) {
-		return nil, "", admin.ErrNotFound
+		return nil, "", admin.NotFound("namespace", namespace)
 	}
 	prefix := strings.ReplaceAll(namespace, "/", ".") + "."
 	return a.list(ctx, page, "namespace <> '' AND kind = 'robot' AND substr(name, 1, $3) = $4", len(prefix), prefix)

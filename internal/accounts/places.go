@@ -32,7 +32,8 @@ func (a *Accounts) AllowPlace(ctx context.Context, by admin.Actor, login string,
 			return nil, err
 		}
 		if r.Kind != policy.User {
-			return nil, admin.ErrNotFound // robot secrets are not rate limited
+			// Robot secrets are not rate limited.
+			return nil, admin.NotFound(policy.User.String(), login)
 		}
 		if err := a.rights.MayChange(by, r.principal()); err != nil {
 			return nil, err

@@ -49,10 +49,11 @@ func scanAccount(row store.Row) (r record, err error) {
 func find(ctx context.Context, q store.Querier, login string) (record, error) {
 	kind, name, ok := parseLogin(login)
 	if !ok {
-		return record{}, admin.ErrNotFound
+		return record{}, admin.NotFound(kind.String(), name)
 	}
-	return withGroups(ctx, q)(scanAccount(q.QueryRowContext(ctx,
+	r, err := withGroups(ctx, q)(scanAccount(q.QueryRowContext(ctx,
 		"SELECT "+accountColumns+" FROM accounts WHERE kind = $1 AND name = $2", kind.String(), name)))
+	return r, admin.Named(err, kind.String(), name)
 }
 
 // findID reads an account by its id.
@@ -112,7 +113,8 @@ func updateAccount(ctx context.Context, tx *sql.Tx, r *record) error {
 }
 
 func findGroup(ctx context.Context, q store.Querier, name string) (Group, error) {
-	return admin.OrNotFound(scanGroup(q.QueryRowContext(ctx, groupQuery+" WHERE g.name = $1", name)))
+	g, err := admin.OrNotFound(scanGroup(q.QueryRowContext(ctx, groupQuery+" WHERE g.name = $1", name)))
+	return g, admin.Named(err, "group", name)
 }
 
 const groupQuery = `

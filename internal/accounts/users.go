@@ -73,7 +73,8 @@ func (a *Accounts) create(ctx context.Context, tx *sql.Tx, r *record) (*journal.
 	for _, name := range r.Groups {
 		g, err := a.findOrAddGroup(ctx, tx, name)
 		if err != nil {
-			return nil, fmt.Errorf("group %.80q: %w", name, err)
+			admin.Wrap(&err, "group %.80q", name)
+			return nil, err
 		}
 		if _, err := insertMember(ctx, tx, g.ID, r.ID); err != nil {
 			return nil, err
@@ -171,7 +172,7 @@ func (a *Accounts) SetPassword(ctx context.Context, by admin.Actor, name string,
 		return Account{}, err
 	}
 	if !admin.ValidName(name) {
-		return Account{}, admin.ErrNotFound
+		return Account{}, admin.NotFound(policy.User.String(), name)
 	}
 	hash, err := a.newHash(ctx, name, secret.Reveal())
 	if err != nil {

@@ -4,8 +4,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -14,6 +17,7 @@ var (
 	// ErrExists means that the name is already in use.
 	ErrExists = errors.New("it exists already")
 	// ErrNotFound means that the object does not exist, or that the actor may not see it.
+	// Errors for people are made by NotFound, which names the object.
 	ErrNotFound = errors.New("there is no such thing")
 	// ErrChanged means that the given version is not the current one.
 	ErrChanged = errors.New("it has been changed meanwhile")
@@ -42,6 +46,36 @@ func (e *forbiddenError) Error() string { return e.text }
 // Is reports whether target is ErrForbidden.
 func (e *forbiddenError) Is(target error) bool { return target == ErrForbidden } //nolint:errorlint // errors.Is requires it
 
+// NotFoundError is an ErrNotFound that names the object. An object that the actor may not see must
+// get the same error as one that does not exist.
+type NotFoundError struct {
+	Kind string // "user"
+	Name string
+	In   string // where it is missing; "": in the database
+}
+
+func (e *NotFoundError) Error() string {
+	problem := "there is no " + e.Kind + " " + text.Name(e.Name)
+	if e.In != "" {
+		problem += " in " + text.Name(e.In)
+	}
+	return problem
+}
+
+// Is reports whether target is ErrNotFound.
+func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound } //nolint:errorlint // errors.Is requires it
+
+// NotFound returns an ErrNotFound that names the object.
+func NotFound(kind, name string) error { return &NotFoundError{Kind: kind, Name: name} }
+
+// Named returns its argument err. If err is ErrNotFound, it returns NotFound instead.
+func Named(err error, kind, name string) error {
+	if errors.Is(err, ErrNotFound) {
+		err = NotFound(kind, name)
+	}
+	return err
+}
+
 // InvalidError means that a field has an invalid value. Text never contains a secret.
 type InvalidError struct {
 	Field string // "name"
@@ -51,10 +85,18 @@ type InvalidError struct {
 func (e *InvalidError) Error() string { return e.Field + ": " + e.Text }
 
 // Wrap prefixes the error that a function returns with a description of what the function was
-// doing. Defer
-// it in a function with a named error.
+// doing. Defer it in a function with a named error. A NotFoundError about one of the args is
+// returned without a prefix, which would only repeat the name.
 func Wrap(err *error, doing string, args ...any) {
-	if *err != nil {
+	missing, ok := errors.AsType[*NotFoundError](*err)
+	about := func(arg any) bool {
+		login, _ := arg.(string)
+		return strings.HasSuffix(login, missing.Name) // the login of a robot has a prefix
+	}
+	switch {
+	case *err == nil:
+	case ok && *err == error(missing) && slices.ContainsFunc(args, about): //nolint:errorlint // a wrapped error says more
+	default:
 		*err = fmt.Errorf("%s: %w", fmt.Sprintf(doing, args...), *err)
 	}
 }

@@ -230,7 +230,8 @@ func unknownParameter(ctx huma.Context, location string) string {
 var former = map[string]string{"last": "limit", "limits": "restrictions", "most": "max_members"}
 
 func unknown(kind, name string, known []string) string {
-	problem := "unknown " + kind + " " + text.QuoteShort(secret.Redact(name)) // redacted before it is cut
+	name = secret.Redact(name) // before it is cut
+	problem := "unknown " + kind + " " + text.QuoteShort(name)
 	now := former[name]
 	if slices.Contains(known, now) {
 		return problem + fmt.Sprintf(" (it is now %q)", now)

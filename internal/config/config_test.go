@@ -251,14 +251,13 @@ func TestKeysFlag(t *testing.T) {
 
 	_, err = loadFrom("tidewaiter.yaml", Options{Keys: "other"}, disk)
 	if diff := cmp.Diff([]string{
-		"--keys: opening other/cert.pem: file does not exist",
-		"--keys: opening other/privatekey.pem: file does not exist",
+		"--keys: there is no signing root in other; create one with tidewaiter key new --dir other",
 	}, reported(err)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	_, err = loadFrom("tidewaiter.yaml", Options{}, files{"tidewaiter.yaml": base})
 	if diff := cmp.Diff([]string{
-		"there is no signing root: opening /keys/cert.pem: file does not exist; name one by signing.root or --keys",
+		"there is no signing root: opening /keys/cert.pem: file does not exist; name one by signing.root or --keys, or create one with tidewaiter key new --dir /keys",
 	}, reported(err)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

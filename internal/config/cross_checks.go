@@ -3,9 +3,12 @@ package config
 import (
 	"cmp"
 	"crypto/subtle"
+	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -164,7 +167,10 @@ func loopback(address string) bool {
 func (x crossChecks) signing() {
 	s := x.c.Signing
 	n := x.at("signing", "root")
+	create := x.createRoot()
 	switch {
+	case x.keys != "" && create != "":
+		x.d.Report(strictyaml.Problem{Text: "--keys: there is no signing root in " + text.Escape(x.keys) + "; " + create})
 	case x.keys != "":
 		for _, file := range []string{s.Certificate, s.Key} {
 			access, err := x.d.Check(file)
@@ -178,10 +184,15 @@ func (x crossChecks) signing() {
 	case s.Certificate == "" || s.Key == "": // the root's problem has been reported
 	case !strictyaml.Has(x.at("signing"), "root"):
 		if _, err := x.d.Check(s.Certificate); err != nil {
-			x.d.Problem(nil, "there is no signing root: %v; name one by signing.root or --keys", err)
+			if create != "" {
+				create = ", or " + create
+			}
+			x.d.Problem(nil, "there is no signing root: %v; name one by signing.root or --keys%s", err, create)
 			return
 		}
 		x.readable(nil, s.Key, true)
+	case create != "":
+		x.d.Problem(strictyaml.At(n, "folder"), "there is no signing root in this folder; %s", create)
 	case strictyaml.Has(n, "folder"):
 		x.readable(strictyaml.At(n, "folder"), s.Certificate, false)
 		x.readable(strictyaml.At(n, "folder"), s.Key, true)
@@ -189,6 +200,17 @@ func (x crossChecks) signing() {
 		x.readable(strictyaml.At(n, "certificate"), s.Certificate, false)
 		x.readable(strictyaml.At(n, "key"), s.Key, true)
 	}
+}
+
+// createRoot returns the advice for a missing root: the command that creates one. If one of the
+// root's files exists, the result is "", because the command would refuse to run.
+func (x crossChecks) createRoot() string {
+	for _, file := range []string{x.c.Signing.Certificate, x.c.Signing.Key} {
+		if _, err := x.d.Check(file); !errors.Is(err, fs.ErrNotExist) {
+			return ""
+		}
+	}
+	return "create one with tidewaiter key new --dir " + text.Shell(filepath.Dir(x.c.Signing.Certificate))
 }
 
 // readable checks that the file can be opened, and warns if other users can change it, or can

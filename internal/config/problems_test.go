@@ -159,8 +159,7 @@ func TestProblems(t *testing.T) {
 		{"an empty root", "signing: { root: {} }", []string{
 			`2:18: certificate and key are required, or a folder`}},
 		{"a missing root", "signing: { root: { folder: keys } }", []string{
-			`2:28: opening keys/cert.pem: file does not exist`,
-			`2:28: opening keys/privatekey.pem: file does not exist`}},
+			`2:28: there is no signing root in this folder; create one with tidewaiter key new --dir keys`}},
 
 		// Identity.
 		{"two sources in one", "identity: [ { anyone: {}, htpasswd: { file: u } } ]", []string{

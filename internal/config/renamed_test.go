@@ -9,17 +9,19 @@ import (
 // silently.
 func TestARenamedKeyNamesItsNewName(t *testing.T) {
 	for was, is := range map[string]string{
-		"failures_per_name: 3":     `tidewaiter.yaml:3:11: the key "failures_per_name" has been renamed (did you mean "max_failures_per_pair"?)`,
-		"failures_per_address: 30": `tidewaiter.yaml:3:11: the key "failures_per_address" has been renamed (did you mean "max_failures_per_source"?)`,
-		"longest_delay: 1m":        `tidewaiter.yaml:3:11: the key "longest_delay" has been renamed (did you mean "max_delay"?)`,
+		"failures_per_name: 3":     `tidewaiter.yaml:3:11: the key "failures_per_name" is now "max_failures_per_pair"`,
+		"failures_per_address: 30": `tidewaiter.yaml:3:11: the key "failures_per_address" is now "max_failures_per_source"`,
+		"longest_delay: 1m":        `tidewaiter.yaml:3:11: the key "longest_delay" is now "max_delay"`,
 	} {
 		checkRenamed(t, "limits: { "+was+" }", is)
 	}
 	for was, is := range map[string]string{
-		"state: sqlite:a":                                                 `tidewaiter.yaml:3:1: the key "state" has been renamed (did you mean "database"?)`,
-		"token: { at_most: { user: 1h } }":                                `tidewaiter.yaml:3:10: the key "at_most" has been renamed (did you mean "max_lifetime"?)`,
-		"decider: { name: a, url: 'https://a' }":                          `tidewaiter.yaml:3:1: the key "decider" has been renamed (did you mean "authorizer"?)`,
-		"authorizer: { webhook: { name: a, url: 'https://a', most: 3 } }": `tidewaiter.yaml:3:53: the key "most" has been renamed (did you mean "max_concurrent"?)`,
+		"state: sqlite:a":                                                 `tidewaiter.yaml:3:1: the key "state" is now "database"`,
+		"token: { at_most: { user: 1h } }":                                `tidewaiter.yaml:3:10: the key "at_most" is now "max_lifetime"`,
+		"decider: { name: a, url: 'https://a' }":                          `tidewaiter.yaml:3:1: the key "decider" is now "authorizer.webhook"`,
+		"decider: { name: a, command: [/a] }":                             `tidewaiter.yaml:3:1: the key "decider" is now "authorizer.exec"`,
+		"decider: { name: a }":                                            `tidewaiter.yaml:3:1: the key "decider" is now "authorizer"`,
+		"authorizer: { webhook: { name: a, url: 'https://a', most: 3 } }": `tidewaiter.yaml:3:53: the key "most" is now "max_concurrent"`,
 		"authorizer: { external: { name: a } }":                           `tidewaiter.yaml:3:15: unknown key "external"; the keys here are webhook, exec`,
 	} {
 		checkRenamed(t, was, is)
@@ -30,7 +32,9 @@ func TestARenamedKeyNamesItsNewName(t *testing.T) {
 // names.
 func TestHooksWereOneKind(t *testing.T) {
 	for was, want := range map[string]string{
-		"identity: [{external: {name: a, url: 'https://a'}}]": `tidewaiter.yaml:2:13: the key "external" has been replaced: use webhook or exec`,
+		"identity: [{external: {name: a, url: 'https://a'}}]": `tidewaiter.yaml:2:13: the key "external" is now "webhook"`,
+		"identity: [{external: {name: a, command: [/a]}}]":    `tidewaiter.yaml:2:13: the key "external" is now "exec"`,
+		"identity: [{external: {name: a}}]":                   `tidewaiter.yaml:2:13: the key "external" is now "webhook" or "exec"`,
 		"identity: [{webhook: {name: a, url: 'https://a'}}, {exec: {name: a, command: [/a]}}]": `tidewaiter.yaml:2:66: ` +
 			`another webhook or exec is called "a", in line 2`,
 		"authorizer: {webhook: {name: a, url: 'https://a'}, exec: {name: b, command: [/a]}}": "tidewaiter.yaml:2:13: give either webhook or exec",

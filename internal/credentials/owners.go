@@ -53,7 +53,7 @@ func (c *Credentials) principal(ctx context.Context, q store.Querier, who Owner)
 	}
 	o, err := c.findOwner(ctx, who)
 	if errors.Is(err, identity.ErrUnknown) {
-		err = admin.ErrNotFound
+		err = &admin.NotFoundError{Kind: who.Kind.String(), Name: who.Name, In: who.Source}
 	}
 	return o.principal, err
 }

@@ -44,7 +44,8 @@ func (c *Credentials) scanToken(row store.Row) (t Token, err error) {
 
 // findToken reads a token by its id.
 func (c *Credentials) findToken(ctx context.Context, q store.Querier, id string) (Token, error) {
-	return c.scanToken(q.QueryRowContext(ctx, "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.id = $1", id))
+	t, err := c.scanToken(q.QueryRowContext(ctx, "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.id = $1", id))
+	return t, admin.Named(err, "token", id)
 }
 
 // findSecret reads a token by its digest. If the token's parent was deleted, the error is

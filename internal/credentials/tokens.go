@@ -85,8 +85,11 @@ func (c *Credentials) AddToken(ctx context.Context, by admin.Actor, n NewToken) 
 		}
 		if isLocal(t.Owner) { // the owner may have been deleted meanwhile
 			owner, err := c.o.Local.Lock(ctx, tx, t.Owner.ID, c.writer.Now())
-			if err != nil || owner.Ended != "" && own {
-				return nil, fmt.Errorf("owner: %w", errors.Join(err, admin.ErrNotFound))
+			if err == nil && owner.Ended != "" && own {
+				err = admin.ErrNotFound
+			}
+			if err != nil {
+				return nil, admin.Named(err, t.Owner.Kind.String(), t.Owner.Name)
 			}
 		}
 		requested := t
@@ -221,10 +224,10 @@ func journaled(t *Token) map[string]any {
 // Token returns a token by its id. Actors who may not read accounts get ErrNotFound for the token
 // of somebody else.
 func (c *Credentials) Token(ctx context.Context, by admin.Actor, id string) (_ Token, err error) {
-	defer admin.Wrap(&err, "looking up a token")
+	defer admin.Wrap(&err, "looking up token %.80q", id)
 	t, err := c.findToken(ctx, c.writer.DB.Read(), id)
 	if err == nil && c.rights.Require(by, admin.RightAccounts, scope.Read) != nil && (by.Restricted() || !t.Owner.Is(by)) {
-		return Token{}, admin.ErrNotFound
+		return Token{}, admin.NotFound("token", id)
 	}
 	return t, err
 }
@@ -274,7 +277,7 @@ func (c *Credentials) completeOwner(ctx context.Context, o Owner) (Owner, error)
 // administrator is locked out: administrators still have their passwords to sign in, create
 // other tokens and take this right away from anyone who abuses it.
 func (c *Credentials) Revoke(ctx context.Context, by admin.Actor, id string) (err error) {
-	defer admin.Wrap(&err, "revoking a token")
+	defer admin.Wrap(&err, "revoking token %.80q", id)
 	return c.Change(ctx, by, true, func(tx *sql.Tx) (*journal.Change, error) {
 		t, err := c.findToken(ctx, tx, id)
 		if err != nil {
@@ -298,7 +301,7 @@ func (c *Credentials) mayRevoke(ctx context.Context, tx *sql.Tx, by admin.Actor,
 		return nil
 	}
 	if !t.Owner.Is(by) {
-		return admin.ErrNotFound
+		return admin.NotFound("token", t.ID)
 	}
 	if by.Restricted() {
 		if presented, err := c.presentedID(ctx, tx, by); err != nil || presented != t.ID {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -117,7 +118,7 @@ func (b *Rulebook) requireRight(by admin.Actor, right string, actions scope.Acti
 	case actions == scope.Write && b.May(by, right, scope.Read), right == admin.RightPolicy, right == admin.RightNamespaces:
 		return admin.Requires(right, actions)
 	}
-	return admin.ErrNotFound
+	return admin.NotFound("namespace", strings.TrimPrefix(right, admin.RightNamespace))
 }
 
 // currentFiles returns the files that are in force.

@@ -100,7 +100,16 @@ func (b *Rulebook) Role(ctx context.Context, by admin.Actor, namespace, name str
 	if err != nil {
 		return Role{}, err
 	}
-	return findRole(ctx, b.o.DB.Read(), in, name)
+	r, err := findRole(ctx, b.o.DB.Read(), in, name)
+	return r, roleIn(err, namespace)
+}
+
+// roleIn adds the namespace to an error about a missing role; "": a shared role.
+func roleIn(err error, namespace string) error {
+	if missing, ok := errors.AsType[*admin.NotFoundError](err); ok && namespace != "" {
+		missing.In = "the namespace " + namespace
+	}
+	return err
 }
 
 // Roles returns the roles of a namespace, or the shared roles if namespace is "", sorted by
@@ -161,7 +170,7 @@ func (b *Rulebook) mayGrantActions(by admin.Actor, actions scope.Actions) error 
 
 func (b *Rulebook) roleToChange(ctx context.Context, tx *sql.Tx, by admin.Actor, in *Namespace, name string, version int64) (Role, error) {
 	r, err := findRole(ctx, tx, in.ID, name)
-	return r, cmp.Or(err, by.CheckSeen(r.ID, r.Version, version), b.mayGrantActions(by, r.Actions))
+	return r, cmp.Or(roleIn(err, in.Name), by.CheckSeen(r.ID, r.Version, version), b.mayGrantActions(by, r.Actions))
 }
 
 // checkUses compiles the rules that name a role, and checks that members of namespaces can still

@@ -103,7 +103,8 @@ func scanRole(row store.Row) (r Role, err error) {
 }
 
 func findRole(ctx context.Context, q store.Querier, namespaceID, name string) (Role, error) {
-	return admin.OrNotFound(scanRole(q.QueryRowContext(ctx, roleQuery+" WHERE namespace_id = $1 AND name = $2", namespaceID, name)))
+	r, err := admin.OrNotFound(scanRole(q.QueryRowContext(ctx, roleQuery+" WHERE namespace_id = $1 AND name = $2", namespaceID, name)))
+	return r, admin.Named(err, "role", name)
 }
 
 func insertRole(ctx context.Context, tx *sql.Tx, namespaceID string, r *Role) error {
@@ -132,7 +133,8 @@ func scanRule(row store.Row) (r Rule, err error) {
 }
 
 func findRule(ctx context.Context, q store.Querier, name string) (Rule, error) {
-	return admin.OrNotFound(scanRule(q.QueryRowContext(ctx, ruleQuery+" WHERE name = $1", name)))
+	r, err := admin.OrNotFound(scanRule(q.QueryRowContext(ctx, ruleQuery+" WHERE name = $1", name)))
+	return r, admin.Named(err, "rule", name)
 }
 
 func insertRule(ctx context.Context, tx *sql.Tx, r *Rule) error {
@@ -167,7 +169,8 @@ func scanNamespace(row store.Row) (n Namespace, err error) {
 }
 
 func findNamespace(ctx context.Context, q store.Querier, name string) (Namespace, error) {
-	return admin.OrNotFound(scanNamespace(q.QueryRowContext(ctx, namespaceQuery+" WHERE n.name = $1", name)))
+	n, err := admin.OrNotFound(scanNamespace(q.QueryRowContext(ctx, namespaceQuery+" WHERE n.name = $1", name)))
+	return n, admin.Named(err, "namespace", name)
 }
 
 func insertNamespace(ctx context.Context, tx *sql.Tx, n *Namespace) error {
@@ -197,7 +200,8 @@ func LockNamespace(ctx context.Context, tx *sql.Tx, namespace string) (id string
 	if _, err := tx.ExecContext(ctx, "UPDATE namespaces SET version = version WHERE name = $1", namespace); err != nil {
 		return "", err
 	}
-	return admin.OrNotFound(store.Text(tx.QueryRowContext(ctx, "SELECT id FROM namespaces WHERE name = $1", namespace)))
+	id, err = admin.OrNotFound(store.Text(tx.QueryRowContext(ctx, "SELECT id FROM namespaces WHERE name = $1", namespace)))
+	return id, admin.Named(err, "namespace", namespace)
 }
 
 // RemoveMember removes a deleted subject from all namespaces, in the transaction that deletes

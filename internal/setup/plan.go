@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"strings"
@@ -165,6 +166,20 @@ func (p *plan) existing() error {
 		}
 	}
 	return nil
+}
+
+// usersError returns an error of reading RegistryUsers, with the place that names the file.
+func (p *plan) usersError(err error) error {
+	const doing = "reading the registry's password file"
+	if p.registry == nil || p.RegistryUsers != p.registry.passwords() {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	hint := "name the file with --registry-users FILE"
+	if errors.Is(err, fs.ErrNotExist) {
+		hint = "if that is a path in a container, name the file on this machine with --registry-users FILE"
+	}
+	line := get(get(get(p.registry.doc.Content[0], "auth"), "htpasswd"), "path").Line
+	return fmt.Errorf("%s, auth.htpasswd.path in %s:%d: %w (%s)", doing, p.registry.path, line, err, hint)
 }
 
 // forThisMachine reports whether a public URL is reachable from this machine only.

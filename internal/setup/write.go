@@ -34,17 +34,17 @@ type writer struct {
 // account's password is printed only after Write returns, and a crash must not leave an account
 // whose password nobody knows.
 func (w *writer) write() error {
-	for _, step := range []func() error{w.folder, w.root, w.bundle, w.secret} {
-		if err := step(); err != nil {
-			return err
-		}
-	}
 	if w.plan.defaulted && !forThisMachine(w.plan.PublicURL) {
 		w.note("The registry's service name is %s, because --service was not given. Clients on other machines use another name: give it with --service, like --service registry.example.com, in a new folder.", w.plan.Service)
 	}
 	users, err := w.readUsers()
 	if err != nil {
 		return err
+	}
+	for _, step := range []func() error{w.folder, w.root, w.bundle, w.secret} {
+		if err := step(); err != nil {
+			return err
+		}
 	}
 	type file struct{ name, what string }
 	files := []file{{Config, "the config and its policy"}}
@@ -221,15 +221,13 @@ func (w *writer) readUsers() (people, error) {
 		return people{}, nil // a dangling link: it is kept, and no file is created where it points
 	case there && err != nil:
 		return people{}, fmt.Errorf("reading %s: %w", Users, err)
-	case errors.Is(err, fs.ErrNotExist):
-		return people{}, fmt.Errorf("reading the registry's password file: %w (if that is a path in a container, name the file on this machine with --registry-users)", err)
 	case err != nil:
-		return people{}, fmt.Errorf("reading the registry's password file: %w", err)
+		return people{}, w.plan.usersError(err)
 	}
 	if there && w.plan.RegistryUsers != "" {
 		theirs, err := readPeople(w.plan.RegistryUsers)
 		if err != nil {
-			return people{}, fmt.Errorf("reading the registry's password file: %w", err)
+			return people{}, w.plan.usersError(err)
 		}
 		missing := slices.DeleteFunc(theirs.names, func(name string) bool { return slices.Contains(users.names, name) })
 		if len(missing) > 0 {

@@ -3,6 +3,7 @@ package strictyaml
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/text"
@@ -31,7 +32,7 @@ func (p Problem) String() string {
 		b.WriteString(": ")
 	}
 	b.WriteString(p.Text)
-	if p.Suggestion != "" {
+	if p.Suggestion != "" && !strings.HasSuffix(p.Text, "is now "+strconv.Quote(p.Suggestion)) {
 		fmt.Fprintf(&b, " (did you mean %q?)", p.Suggestion)
 	}
 	return b.String()

@@ -217,7 +217,7 @@ func (d *Decoder) section(n *yaml.Node, rows []Row, fallbacks []*yaml.Node, read
 		}
 		switch {
 		case at < 0:
-			d.unknown(name, rows)
+			d.unknown(name, value, rows)
 			ok = false
 			continue
 		case seen[at] > 0:
@@ -242,20 +242,21 @@ func (d *Decoder) section(n *yaml.Node, rows []Row, fallbacks []*yaml.Node, read
 }
 
 // unknown reports an unknown key with its new name, or a known key that is similar.
-func (d *Decoder) unknown(name *yaml.Node, rows []Row) {
-	var known, renamed []string
+func (d *Decoder) unknown(name, value *yaml.Node, rows []Row) {
+	var known []string
+	var renamed []Row
 	for _, r := range rows {
 		known = append(known, r.Name)
 		if slices.Contains(r.former, name.Value) {
-			renamed = append(renamed, r.Name)
+			renamed = append(renamed, r)
 		}
 	}
 	near := d.Nearest(name.Value, known)
-	switch {
-	case len(renamed) == 1:
-		d.Suggest(name, renamed[0], "the key %s has been renamed", text.QuoteShort(name.Value))
-	case len(renamed) > 1:
-		d.Problem(name, "the key %s has been replaced: use %s", text.QuoteShort(name.Value), strings.Join(renamed, " or "))
+	switch now, _ := fitting(renamed, value); {
+	case now != "":
+		d.Suggest(name, now, "the key %s is now %q", text.QuoteShort(name.Value), now)
+	case len(renamed) > 0:
+		d.Problem(name, "the key %s is now %q or %q", text.QuoteShort(name.Value), renamed[0].Name, renamed[1].Name)
 	case near != "":
 		d.Suggest(name, near, "unknown key %s", text.QuoteShort(name.Value))
 	case len(known) == 0:
@@ -263,6 +264,31 @@ func (d *Decoder) unknown(name *yaml.Node, rows []Row) {
 	default:
 		d.Problem(name, "unknown key %s; the keys here are %s", text.QuoteShort(name.Value), strings.Join(known, ", "))
 	}
+}
+
+// fitting returns the path of the key that has the most keys of a section as its own keys, and how
+// many. The path is "" if two keys have equally many.
+func fitting(rows []Row, section *yaml.Node) (path string, most int) {
+	most = -1
+	for _, r := range rows {
+		own := 0
+		for _, k := range r.Keys {
+			if Has(section, k.Name) {
+				own++
+			}
+		}
+		at := r.Name
+		if inner, n := fitting(r.Keys, section); n > own && inner != "" {
+			at, own = r.Name+"."+inner, n
+		}
+		switch {
+		case own > most:
+			path, most = at, own
+		case own == most:
+			path = ""
+		}
+	}
+	return path, most
 }
 
 // At returns the node at a path of keys and list indexes below n. If this node does not exist, At
