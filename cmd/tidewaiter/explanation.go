@@ -70,6 +70,10 @@ func printDecision(w io.Writer, p paint, e *explain.Evaluation) {
 		fmt.Fprintf(w, " with %s", text.Escape(d.Client))
 	}
 	fmt.Fprintln(w)
+	if r := d.Repeats; r != nil {
+		fmt.Fprintf(w, "stands for %d equal refusals from %s to %s\n", r.Count,
+			r.First.Local().Format(time.DateTime), r.Last.Local().Format(time.DateTime))
+	}
 	switch {
 	case d.Principal == nil:
 		fmt.Fprintf(w, "%s for %s at %s: %s\n", p.red("no token"), text.Escape(d.Name), text.Escape(e.Registry), text.Escape(d.Refused))

@@ -196,20 +196,16 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	}
 
 	if r.Credentials.Kind == identity.None && !live.Anonymous {
-		if live.Chain.Limiter().Repeated("sign in at "+registry.Service, r.Credentials.CountedAt()) && !live.Strict {
-			return Answer{}, ErrSignIn
-		}
-		return Answer{}, i.refuse(ctx, live, r, now, ErrSignIn)
+		known := live.Chain.Limiter().Repeated("sign in at "+registry.Service, r.Credentials.CountedAt())
+		return Answer{}, i.refuse(ctx, live, r, now, ErrSignIn, known && !live.Strict)
 	}
 	who, err := live.Chain.Authenticate(ctx, r.Credentials)
 	if err != nil {
-		// The journal gets only one entry for each delay, and one for each secret and minute: a
-		// flood must not fill the disk. With strict audit, every checked credential gets an
-		// entry.
-		if identity.AlreadyRecorded(err) && !(live.Strict && errors.Is(err, identity.ErrRejected)) {
-			return Answer{}, err
-		}
-		return Answer{}, i.refuse(ctx, live, r, now, err)
+		// The journal has one entry for each delay, and one for each secret and minute. Further
+		// refusals are only counted: a flood must not fill the disk. With strict audit, every
+		// checked credential gets an entry.
+		known := identity.AlreadyRecorded(err) && !(live.Strict && errors.Is(err, identity.ErrRejected))
+		return Answer{}, i.refuse(ctx, live, r, now, err, known)
 	}
 
 	request := policy.Request{
@@ -223,7 +219,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	decision := live.Policy.Decide(&request)
 	if live.Authorizer != nil {
 		if decision, err = decide(ctx, live.Authorizer, request, decision); err != nil {
-			return Answer{}, i.refuse(ctx, live, r, now, err)
+			return Answer{}, i.refuse(ctx, live, r, now, err, false)
 		}
 	}
 
@@ -259,10 +255,11 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	if denied != nil {
 		entry.Decision.Refused = "not enough is granted"
 	}
-	if err := i.record(ctx, live, entry); err != nil {
+	if answer.ID, err = i.record(ctx, live, entry, false); err != nil {
 		return Answer{}, err
 	}
 	if denied != nil {
+		denied.ID = answer.ID
 		return Answer{}, denied
 	}
 	if r.Offline {
@@ -271,18 +268,24 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	return answer, nil
 }
 
-// record writes the entry of an answer to the journal, whether it is a token or a refusal. If
-// the config has audit: strict, record returns when the entry is on disk. If it returns
+// record writes the entry of an answer to the journal, whether it is a token or a refusal, and
+// returns the id of the entry that describes it: for a refusal, possibly the id of an equal one
+// before it. known means that the journal already has an equal entry. If the config has audit:
+// strict, record returns when the entry is on disk, and counts only what is known. If it returns
 // ErrNotRecorded, the answer must not be sent.
-func (i *Issuer) record(ctx context.Context, live *generation, entry journal.Entry) error {
-	if !live.Strict {
-		_ = i.journal.Record(entry) // the journal counts and logs losses
-		return nil
+func (i *Issuer) record(ctx context.Context, live *generation, entry journal.Entry, known bool) (journal.ID, error) {
+	switch {
+	case live.Strict && !known:
+		if err := i.journal.Append(ctx, entry); err != nil {
+			return journal.ID{}, fmt.Errorf("%w: %w", ErrNotRecorded, err)
+		}
+	case known || entry.Outcome() == journal.Refused:
+		id, _ := i.journal.RecordRefusal(entry, known) // the journal counts and logs losses
+		return id, nil
+	default:
+		_ = i.journal.Record(entry)
 	}
-	if err := i.journal.Append(ctx, entry); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotRecorded, err)
-	}
-	return nil
+	return entry.ID, nil
 }
 
 // refresh returns a refresh token for a client that requests a refresh token: the presented

@@ -12,11 +12,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// refuse records that there was no token, and why. It returns the refusal, or ErrNotRecorded
-// instead of the refusal. If the config has audit: strict, no refusal is sent without a journal
-// entry: otherwise an attacker could guess passwords unseen while the disk is full.
-func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now time.Time, refused error) error {
-	err := i.record(ctx, live, journal.Entry{
+// refuse records that there was no token, and why. known means that the journal already has an
+// equal entry. refuse returns the refusal, or ErrNotRecorded instead of the refusal. If the
+// config has audit: strict, no refusal is sent without a journal entry: otherwise an attacker
+// could guess passwords unseen while the disk is full.
+func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now time.Time, refused error, known bool) error {
+	_, err := i.record(ctx, live, journal.Entry{
 		Time:     now,
 		Registry: r.Credentials.Registry,
 		Decision: &journal.Decision{
@@ -26,7 +27,7 @@ func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now t
 			Ignored: r.Ignored,
 			Refused: reason(refused),
 		},
-	})
+	}, known)
 	if err != nil {
 		return err
 	}
@@ -60,10 +61,11 @@ func reason(err error) string {
 		}
 		return "invalid credentials"
 	case errors.Is(err, identity.ErrRateLimited):
+		// Without the time until the next attempt, so that equal refusals have equal reasons.
 		if limited, ok := errors.AsType[*identity.RateLimitedError](err); ok && limited.Checked {
-			return "invalid credentials, and " + err.Error()
+			return "invalid credentials, and " + identity.ErrRateLimited.Error()
 		}
-		return "not checked: " + err.Error()
+		return "not checked: " + identity.ErrRateLimited.Error()
 	}
 	return "unavailable: " + err.Error()
 }

@@ -62,6 +62,12 @@ type (
 		Token   *ID    `json:"token"`
 		Life    *int64 `json:"life"`
 		Refused string `json:"refused"`
+		Repeats *struct {
+			Of    ID    `json:"of"`
+			Count int64 `json:"count"`
+			First int64 `json:"first"`
+			Last  int64 `json:"last"`
+		} `json:"repeats"`
 	}
 	resultLine struct {
 		Type    *string `json:"type"`
@@ -179,6 +185,9 @@ func (d *decoder) decision(ctx context.Context, o *openBlock, l *decisionLine, i
 	}
 	if l.Token != nil {
 		decision.Token = *l.Token
+	}
+	if r := l.Repeats; r != nil {
+		decision.Repeats = &Repeats{r.Of, r.Count, time.UnixMicro(r.First).UTC(), time.UnixMicro(r.Last).UTC()}
 	}
 	if l.Life != nil {
 		decision.Expires = time.Unix(at+*l.Life, 0).UTC()

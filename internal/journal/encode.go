@@ -165,6 +165,21 @@ func (e *encoder) decision(b []byte, d *Decision, id ID, at int64) []byte {
 		b = strconv.AppendInt(b, d.Expires.Unix()-at, 10)
 	}
 	b = appendField(b, `,"refused":`, d.Refused)
+	if r := d.Repeats; r != nil {
+		b = append(b, `,"repeats":{`...)
+		if !r.Of.IsZero() {
+			b = append(b, `"of":"`...)
+			b = r.Of.append(b)
+			b = append(b, `",`...)
+		}
+		b = append(b, `"count":`...)
+		b = strconv.AppendInt(b, r.Count, 10)
+		b = append(b, `,"first":`...)
+		b = strconv.AppendInt(b, r.First.UnixMicro(), 10)
+		b = append(b, `,"last":`...)
+		b = strconv.AppendInt(b, r.Last.UnixMicro(), 10)
+		b = append(b, '}')
+	}
 	return append(b, '}')
 }
 

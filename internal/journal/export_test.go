@@ -39,3 +39,12 @@ const ReportEvery = reportEvery
 
 // HashEvent returns the hash of a registry's event.
 func HashEvent(registry, id string) int64 { return hashEvent(registry, id) }
+
+// MaxFolds is the maximum number of windows in which refusals are counted.
+const MaxFolds = maxFolds
+
+// FoldTimer records the windows of refusals that have ended, as the timer does.
+func (j *Journal) FoldTimer() { j.foldTimer() }
+
+// CloseFolds records all windows of refusals.
+func (j *Journal) CloseFolds() { j.closeFolds() }

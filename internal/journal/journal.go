@@ -76,6 +76,7 @@ type Decision struct {
 	// Refused is why no token was issued: "invalid credentials", "unavailable: …". "": a token
 	// was issued.
 	Refused string
+	Repeats *Repeats // set if the entry stands for several equal refusals; see RecordRefusal
 }
 
 // Change is a change that an administrator made.
@@ -144,6 +145,8 @@ type Journal struct {
 	stop    context.CancelFunc // cancels pending writes
 	stopped chan struct{}      // closed when the writer has ended
 
+	folds folds
+
 	mu    sync.Mutex
 	stats Stats
 }
@@ -177,6 +180,7 @@ func New(db *store.DB, o Options) (*Journal, error) {
 		write:   db.Write,
 		stop:    stop,
 		stopped: make(chan struct{}),
+		folds:   folds{open: make(map[string]*fold)},
 	}
 	go j.run(ctx)
 	return j, nil
@@ -217,13 +221,23 @@ func (j *Journal) Append(ctx context.Context, entries ...Entry) error {
 // action "journal.lost".
 func (j *Journal) Record(entry Entry) error {
 	j.complete(&entry)
-	err := j.queue.record(&entry)
+	return j.enqueue(&entry)
+}
+
+// enqueue queues a completed entry for Record.
+func (j *Journal) enqueue(entry *Entry) error {
+	err := j.queue.record(entry)
 	if errors.Is(err, ErrFull) {
-		j.mu.Lock()
-		j.stats.Lost++
-		j.mu.Unlock()
+		j.lose(1)
 	}
 	return err
+}
+
+// lose counts lost entries.
+func (j *Journal) lose(n int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.stats.Lost += n
 }
 
 // AppendTx writes entries in the caller's transaction. The entries are durable when the
@@ -274,6 +288,7 @@ func (j *Journal) Stats() Stats {
 // ErrClosed. If ctx ends first, Close drops the entries that are not written and returns ctx's
 // error.
 func (j *Journal) Close(ctx context.Context) error {
+	j.closeFolds()
 	j.queue.close()
 	select {
 	case <-j.stopped:

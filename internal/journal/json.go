@@ -36,6 +36,13 @@ type (
 		Token      ID             `json:"token,omitzero"`
 		Expires    time.Time      `json:"expires,omitzero"`
 		Refused    string         `json:"refused,omitempty"`
+		Repeats    *repeatsJSON   `json:"repeats,omitempty"`
+	}
+	repeatsJSON struct {
+		Of    ID        `json:"of,omitzero"`
+		Count int64     `json:"count"`
+		First time.Time `json:"first"`
+		Last  time.Time `json:"last"`
 	}
 	principalJSON struct {
 		Kind   string         `json:"kind"`
@@ -109,6 +116,7 @@ func newDecisionJSON(d *Decision) *decisionJSON {
 		Token:      d.Token,
 		Expires:    d.Expires,
 		Refused:    d.Refused,
+		Repeats:    (*repeatsJSON)(d.Repeats),
 	}
 	if d.Remote.IsValid() {
 		out.Remote = d.Remote.String()

@@ -30,7 +30,7 @@ type Query struct {
 	Tag      string       // of an event
 	Action   string       // requested, reported or changed: pull, push, user.add
 	Address  netip.Prefix // of the client
-	Decision ID           // this decision, and decisions that reused its token
+	Decision ID           // this decision, decisions that reused its token, and repeats of it
 }
 
 // Who selects the entries of one principal: what they requested, did and changed.
@@ -107,7 +107,13 @@ func (q *Query) Matches(e *Entry) bool {
 		(q.Tag == "" || e.Event != nil && e.Event.Tag == q.Tag) &&
 		(q.Action == "" || q.matchesAction(e)) &&
 		(!q.Address.IsValid() || q.Address.Contains(e.address())) &&
-		(q.Decision.IsZero() || e.Decision != nil && (e.ID == q.Decision || e.Decision.Token == q.Decision))
+		(q.Decision.IsZero() || e.Decision != nil && e.Decision.has(e.ID, q.Decision))
+}
+
+// has reports whether a decision with an id is the one that is searched, repeats it, or reused its
+// token.
+func (d *Decision) has(own, searched ID) bool {
+	return own == searched || d.Token == searched || d.Repeats != nil && d.Repeats.Of == searched
 }
 
 func (w *Who) matches(e *Entry) bool {

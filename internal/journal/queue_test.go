@@ -46,7 +46,7 @@ const longText = 10_000
 func fill(t *testing.T, v reflect.Value) (n int) {
 	t.Helper()
 	switch v.Interface().(type) {
-	case *policy.Principal, *policy.Rule, time.Time, netip.Addr, ID:
+	case *policy.Principal, *policy.Rule, time.Time, netip.Addr, ID, *Repeats:
 		return 0
 	}
 	switch v.Kind() {

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -28,7 +29,7 @@ func (e Entry) Summary() string { return string(e.AppendSummary(make([]byte, 0, 
 func (e Entry) AppendSummary(b []byte) []byte {
 	switch {
 	case e.Decision != nil:
-		return e.Decision.appendSummary(b, e.Registry)
+		return e.Decision.Repeats.appendSummary(e.Decision.appendSummary(b, e.Registry))
 	case e.Event != nil:
 		b = append(b, "event "...)
 		b = append(b, e.Event.Summary()...)
@@ -83,6 +84,19 @@ func (d *Decision) appendSummary(b []byte, registry string) []byte {
 		b = appendSentence(b, d.Refused)
 	}
 	return b
+}
+
+// appendSummary appends "; 57 times from 12:00:03 to 12:00:49 UTC".
+func (r *Repeats) appendSummary(b []byte) []byte {
+	if r == nil {
+		return b
+	}
+	b = append(b, "; "...)
+	b = strconv.AppendInt(b, r.Count, 10)
+	b = append(b, " times from "...)
+	b = r.First.UTC().AppendFormat(b, time.TimeOnly)
+	b = append(b, " to "...)
+	return r.Last.UTC().AppendFormat(b, "15:04:05 UTC")
 }
 
 // appendResult appends the result of one scope:

@@ -153,7 +153,7 @@ func TestFirstOfTooManyScopesAreAnswered(t *testing.T) {
 	h := newHarness(t, nil)
 	for _, r := range []reply{
 		h.ask("GET", "/token?service=a.example.com"+manyScopes(300), ""),
-		h.ask("POST", "/token", "grant_type=password&service=a.example.com"+manyScopes(1500), "Content-Type", formType),
+		h.ask("POST", "/token", "grant_type=password&service=b.example.com"+manyScopes(1500), "Content-Type", formType),
 	} {
 		if r.Status != http.StatusOK {
 			t.Fatalf("status %d: %s", r.Status, r.Body)

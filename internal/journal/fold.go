@@ -1,0 +1,186 @@
+package journal
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
+)
+
+// A client that is refused often tries again at once, and an attacker sends thousands of attempts
+// a second. So that neither fills the disk, equal refusals are folded: the first one is recorded
+// at once, and the others of its window become one entry when the window ends. This entry has
+// their exact number, and it never changes after it was written. If the process is killed, the
+// numbers of the open windows are lost.
+const (
+	// A window is written at most foldFor + foldEvery, a minute, after its first refusal.
+	foldFor   = 50 * time.Second
+	foldEvery = 10 * time.Second
+	// maxFolds limits the open windows. Each has an entry and a key, about 1 KiB.
+	maxFolds = 4096
+)
+
+// Repeats describes an entry that stands for several equal refusals.
+type Repeats struct {
+	Of          ID // the entry of an equal refusal before them; zero: it is not known
+	Count       int64
+	First, Last time.Time
+}
+
+// folds are the open windows. Their methods may be called from any goroutine.
+type folds struct {
+	mu    sync.Mutex
+	open  map[string]*fold
+	order []*fold // in the order in which they were opened
+	armed bool    // closeFolds will be called
+}
+
+// fold counts the refusals of one window.
+type fold struct {
+	key     string
+	window  clock.Span
+	entry   Entry // the first refusal
+	repeats Repeats
+}
+
+// RecordRefusal is Record for a refusal. If it equals a refusal of the last minute, it is only
+// counted. known means that the journal has an equal entry already, perhaps an older one: then
+// all such refusals of an address are counted together, whatever names they have.
+//
+// The result is the id of the entry that describes the refusal: its own one, or the one of the
+// equal refusal before it. It is zero if known is true.
+func (j *Journal) RecordRefusal(entry Entry, known bool) (ID, error) {
+	j.complete(&entry)
+	now := j.o.Now()
+	var buf [512]byte
+	key := foldKey(buf[:0], &entry, known)
+
+	f := &j.folds
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	window, ok := f.open[string(key)]
+	if ok && window.window.Over(now) { // the timer is late, or the clock was set
+		j.closeFoldsLocked(now, false)
+		ok = false
+	}
+	if !ok && known && len(f.open) >= maxFolds {
+		// An attack from thousands of addresses: count them together.
+		key = foldKey(buf[:0], &Entry{Registry: entry.Registry, Decision: &Decision{Refused: entry.Decision.Refused}}, true)
+		window, ok = f.open[string(key)]
+	}
+	if !ok && (known || len(f.open) < maxFolds) {
+		window = &fold{key: string(key), window: clock.For(now, foldFor), entry: entry}
+		if !known {
+			window.repeats.Of = entry.ID
+		}
+		f.open[window.key] = window
+		f.order = append(f.order, window)
+		if !f.armed {
+			f.armed = true
+			time.AfterFunc(foldEvery, j.foldTimer)
+		}
+	}
+	if ok || known {
+		window.add(&entry)
+		return window.repeats.Of, nil
+	}
+	return entry.ID, j.enqueue(&entry)
+}
+
+// add counts a refusal. What differs between the refusals is removed.
+func (f *fold) add(entry *Entry) {
+	d, other := *f.entry.Decision, entry.Decision
+	if d.Name != other.Name {
+		d.Name = ""
+	}
+	if d.Client != other.Client {
+		d.Client = ""
+	}
+	if d.Remote != other.Remote {
+		d.Remote = netip.Addr{}
+	}
+	if d.Refused != other.Refused {
+		d.Refused = refusedFor(d.Refused)
+	}
+	f.entry.Decision = &d
+	if f.repeats.Count == 0 {
+		f.repeats.First = entry.Time
+	}
+	f.repeats.Count++
+	f.repeats.Last = entry.Time
+}
+
+// foldTimer records the windows that have ended, and calls itself again while windows are open.
+func (j *Journal) foldTimer() {
+	f := &j.folds
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	j.closeFoldsLocked(j.o.Now(), false)
+	if f.armed = len(f.order) > 0; f.armed {
+		time.AfterFunc(foldEvery, j.foldTimer)
+	}
+}
+
+// closeFolds records all windows.
+func (j *Journal) closeFolds() {
+	j.folds.mu.Lock()
+	defer j.folds.mu.Unlock()
+	j.closeFoldsLocked(j.o.Now(), true)
+}
+
+// closeFoldsLocked records the windows that have ended, or all windows.
+func (j *Journal) closeFoldsLocked(now time.Time, all bool) {
+	f := &j.folds
+	n := 0
+	for ; n < len(f.order) && (all || f.order[n].window.Over(now)); n++ {
+		w := f.order[n]
+		delete(f.open, w.key)
+		if w.repeats.Count == 0 {
+			continue
+		}
+		entry, d := w.entry, *w.entry.Decision
+		d.Repeats, d.Token, d.Expires = &w.repeats, ID{}, time.Time{}
+		entry.Decision, entry.Time, entry.ID = &d, w.repeats.Last, NewID(w.repeats.Last)
+		if errors.Is(j.enqueue(&entry), ErrFull) {
+			j.lose(w.repeats.Count - 1) // enqueue counted one
+		}
+	}
+	clear(f.order[:n])
+	f.order = f.order[n:]
+}
+
+// foldKey appends what equal refusals have in common.
+func foldKey(b []byte, e *Entry, known bool) []byte {
+	d := e.Decision
+	add := func(s string) { b = append(append(b, s...), 0) }
+	add(e.Registry)
+	b = append(d.Remote.AppendTo(b), 0)
+	if known {
+		add(refusedFor(d.Refused))
+		return b
+	}
+	b = append(b, 1)
+	add(d.Refused)
+	add(d.Name)
+	add(d.Credential)
+	add(d.Policy)
+	if d.Principal != nil {
+		add(d.Principal.String())
+	}
+	for i := range d.Results {
+		r := &d.Results[i]
+		add(r.Asked.Type)
+		add(r.Asked.Name)
+		b = append(b, byte(r.Asked.Actions), byte(r.Granted))
+	}
+	return b
+}
+
+// refusedFor returns the reason of a refusal without its details.
+func refusedFor(reason string) string {
+	reason, _, _ = strings.Cut(reason, ": ")
+	return reason
+}
