@@ -175,19 +175,24 @@ func words(cmd *cobra.Command) string {
 }
 
 // synonyms are words that other programs use for a command's name. If no command has the word as
-// its name, the error suggests the command.
+// its name, the error suggests the commands that have it as a synonym.
 var synonyms = map[string][]string{
 	"add":      {"create", "new", "make"},
 	"create":   {"add", "new", "make"},
 	"new":      {"create", "add", "make", "generate", "gen"},
 	"delete":   {"remove", "rm", "del"},
 	"remove":   {"delete", "rm", "del"},
-	"list":     {"ls"},
-	"show":     {"get", "describe", "view", "inspect"},
+	"revoke":   {"delete", "remove", "rm", "del"},
+	"list":     {"ls", "show"},
+	"show":     {"get", "describe", "view", "inspect", "list"},
 	"set":      {"edit", "update", "change", "modify", "add", "create", "new"},
 	"rotate":   {"renew", "regenerate"},
 	"password": {"passwd"},
-	"members":  {"member", "show", "get"},
+	"members":  {"member", "show", "get", "remove"},
+	"bundle":   {"show", "list", "ls", "export"},
+	"serve":    {"start", "run", "server"},
+	"check":    {"validate", "lint", "config", "verify"},
+	"journal":  {"audit", "log", "logs", "events"},
 }
 
 // fill breaks the paragraphs of a text into lines of at most 90 columns.

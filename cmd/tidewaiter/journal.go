@@ -78,7 +78,7 @@ const exampleID = "019aa1b2-c3d4-7e5f"
 func (s *session) findEntry(id string) (journal.Entry, error) {
 	e, err := s.journal.FindOne(s.ctx, id)
 	if errors.Is(err, journal.ErrNotFound) {
-		err = fmt.Errorf("the journal has no entry %s", text.Escape(id))
+		err = fmt.Errorf("the journal has no entry %s; tidewaiter journal list prints the ids", text.Escape(id))
 	}
 	return e, err
 }

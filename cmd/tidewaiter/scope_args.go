@@ -25,6 +25,9 @@ func (s *session) scopes() ([]scope.Scope, []scope.Ignored, error) {
 		}
 		texts = nil
 		for _, name := range s.args[1:] {
+			if repository, tag, ok := strings.Cut(name, ":"); ok && strings.Contains(repository, "/") {
+				return nil, nil, s.usageErrorf("leave out the tag %q: rules are about the whole repository %s", tag, text.Name(repository))
+			}
 			if !hasType(name) {
 				name = scope.TypeRepository + ":" + name
 			}

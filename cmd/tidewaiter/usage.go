@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -103,17 +104,19 @@ func flagError(cmd *cobra.Command, err error) error {
 // formerFlags maps earlier names of flags to their names.
 var formerFlags = map[string]string{"lines": "limit", "most": "limit"}
 
-// suggest returns a suggestion that names the subcommand that was most likely meant.
+// suggest returns a suggestion that names the subcommands that were most likely meant.
 func suggest(cmd *cobra.Command, typed string) string {
-	meant := cmd.SuggestionsFor(typed)
+	var meant []string
 	for _, sub := range cmd.Commands() {
 		if slices.Contains(sub.SuggestFor, typed) {
-			meant = []string{sub.Name()} // get means show, and not set
-			break
+			meant = append(meant, text.Quote(sub.Name())) // get means show, and not set
 		}
+	}
+	if near := cmd.SuggestionsFor(typed); len(meant) == 0 && len(near) > 0 {
+		meant = []string{text.Quote(near[0])}
 	}
 	if len(meant) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (did you mean %q?)", meant[0])
+	return " (did you mean " + strings.Join(meant, " or ") + "?)"
 }
