@@ -1,17 +1,17 @@
-// Package accounts manages local users, groups and robots. It answers: is this a local user or
-// robot, and what are its groups?
+// Package accounts manages local users, groups and robots. It answers which local user or robot
+// a credential belongs to, and in which groups this account is.
 //
 // The package is an identity source with the name "accounts". It verifies the passwords of
-// local users. It also verifies all credentials that Tidewaiter issues, by package credentials.
-// The owners of those credentials can be from any source.
+// local users. It also verifies all credentials that Tidewaiter issues, by calling package
+// credentials. The owners of those credentials can be from any source.
 //
 // # Names
 //
 // The name of a user, a robot or a group is one path component of a repository name, in ASCII:
 // lower-case letters and digits, with single separators (".", "_", "__", or one or more "-")
-// between them, at most 64 bytes. So ${user} works for every user, and each name has one
-// spelling. "Ann", "ann " and "аnn" with a Cyrillic letter are rejected when an account is added,
-// and are unknown at sign-in.
+// between them, at most 64 bytes. So the placeholder ${user} of a rule can stand for every
+// user, and each name has one spelling. "Ann", "ann " and "аnn" with a Cyrillic letter are
+// rejected when an account is added, and are unknown at sign-in.
 //
 // A robot called ci signs in as robot+ci. This login needs no quotes in a shell or in YAML, and
 // no user can have it. Rules call the robot robot:ci, and registry events call it robot+ci.
@@ -36,9 +36,9 @@
 //	tidewaiter:accounts:write         change them, except administrators
 //	tidewaiter:administrators:write   change administrators too
 //
-// The right accounts:write is as powerful as the accounts that it permits to change, because
-// its holder can set their passwords. Users need no right to change their own password, by
-// giving the current one. Robots need no right to rotate their own secret. The owners of a
+// The holder of the right accounts:write can set the passwords of accounts. So this right is as
+// powerful as the accounts that the holder may change. Users who give their current password
+// need no right to change it. Robots need no right to rotate their own secret. The owners of a
 // namespace manage its robots.
 //
 // Nobody can promote themselves. A non-administrator who sets the password or secret of another
@@ -47,11 +47,11 @@
 //
 // # Changes
 //
-// Every change is journaled in its own transaction. Objects have a version: a call that is
-// given a version other than the current one fails with admin.ErrChanged; 0 matches any
-// version. A change that forbids something takes effect at once in this process. Other
-// processes that share the database notice the change within a second, while their
-// Credentials.Run runs.
+// Every change is journaled in its own transaction. Each object has a version. A call that
+// names another version than the current one fails with admin.ErrChanged. The version 0 matches
+// any version. A change that takes access away takes effect at once in this process. Other
+// processes that share the database notice such a change within a second, if they are running
+// Credentials.Run.
 package accounts
 
 import (
@@ -76,7 +76,8 @@ const (
 
 // Options configures Accounts and the Credentials that Accounts uses.
 type Options struct {
-	// Local is set by Open. If Rights is nil, only administrators and operators have rights.
+	// Open sets the field Local of credentials.Options. If the field Rights is nil, only
+	// administrators and operators have rights.
 	credentials.Options
 
 	// Elsewhere looks up the login of a new account in the other sources. nil: there is no other
@@ -115,15 +116,15 @@ func (a *Account) Login() string {
 	return a.Name
 }
 
-// NewUser describes a user to add. A user without a password and a hash can sign in with tokens
-// only.
+// NewUser describes a user to add. A user with neither a password nor a hash can sign in only
+// with tokens.
 type NewUser struct {
 	Name     string
 	Password identity.Secret
 	Hash     identity.Secret // bcrypt or argon2id, instead of a password
 	Groups   []string        // must exist, except Administrators and Auditors
-	// Moved means that the user is moved from another source, which may still have the name.
-	// AddUser then does not call Elsewhere.
+	// Moved means that the user is moved from another source, which can still know the name. So
+	// AddUser does not call Elsewhere.
 	Moved bool
 }
 

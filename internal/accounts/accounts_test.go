@@ -18,8 +18,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// With docker_auth, LDAP treats ALICE and "alice " as alice, but the ACL does not. Here both
-// names are unknown.
+// With docker_auth, LDAP treats ALICE and "alice " as alice, but the ACL does not. In
+// Tidewaiter, both names are unknown.
 func TestNamesHaveOneSpelling(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
@@ -226,7 +226,7 @@ func TestListsHavePages(t *testing.T) {
 	})
 }
 
-// pages reads a list in pages of two.
+// pages reads a whole list, two items at a time.
 func pages(t *testing.T, list func(admin.Page) ([]string, string, error)) (all []string) {
 	t.Helper()
 	for page := (admin.Page{Limit: 2}); ; {
@@ -332,7 +332,7 @@ func TestSetUp(t *testing.T) {
 	})
 }
 
-// Harbor 2026: a later object can have the name and the version of a deleted one. A change
+// Harbor 2026: a new object could have the name and the version of a deleted object. A change
 // meant for one account is not applied to a later account with the same name.
 func TestChangesApplyToTheAccountThatWasSeen(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {

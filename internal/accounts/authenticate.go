@@ -56,8 +56,9 @@ func (a *Accounts) verifyPassword(ctx context.Context, p identity.Presented) (id
 	}
 	secret := p.Secret.Reveal()
 	if ended := r.ended(a.writer.Now()); ended != "" || r.hash == "" {
-		// The password is not compared. If it were, a correct password would be cached, and the
-		// next refusal would be faster.
+		// Do not compare the password. If a correct password matched, its hash would be cached
+		// and the next refusal would be faster. The time would then show that the password is
+		// right.
 		err := refused(a.o.Hashing.DummyFor(ctx, requester(p), r.hash, secret))
 		if errors.Is(err, identity.ErrRejected) {
 			err = identity.Rejected(cmp.Or(ended, "it has no password"))
@@ -73,7 +74,7 @@ func (a *Accounts) verifyPassword(ctx context.Context, p identity.Presented) (id
 	return identity.Verified{Principal: r.principal(), Credential: credentials.CredentialPassword, Until: r.Expires}, nil
 }
 
-// ended returns why an account cannot sign in; "": it can.
+// ended returns why an account cannot sign in, or "" if it can.
 func (r *record) ended(now time.Time) string {
 	switch {
 	case r.Disabled:
@@ -100,8 +101,8 @@ func refused(err error) error {
 	return fmt.Errorf("checking a password: %w", err)
 }
 
-// rehash replaces a bcrypt hash while the password is known. A failure is only logged, because
-// the next sign-in tries again.
+// rehash replaces a bcrypt hash by an argon2id hash. Only a sign-in can do so, because only a
+// sign-in knows the password. A failure is only logged, because the next sign-in tries again.
 func (a *Accounts) rehash(ctx context.Context, r *record, p identity.Presented) {
 	hash, err := a.o.Hashing.Hash(ctx, p.Secret.Reveal())
 	if err == nil {
@@ -119,7 +120,7 @@ func (a *Accounts) rehash(ctx context.Context, r *record, p identity.Presented) 
 	}
 }
 
-// Dummy takes as long as checking a wrong password.
+// Dummy takes as long as the check of a wrong password.
 func (a *Accounts) Dummy(ctx context.Context, p identity.Presented) error {
 	err := refused(a.o.Hashing.DummyFor(ctx, requester(p), "", p.Secret.Reveal()))
 	if errors.Is(err, identity.ErrRejected) {
@@ -128,7 +129,7 @@ func (a *Accounts) Dummy(ctx context.Context, p identity.Presented) error {
 	return err
 }
 
-// DummyLookup sends the same query as Authenticate does for a name.
+// DummyLookup sends the query that Authenticate would send for the name.
 func (a *Accounts) DummyLookup(ctx context.Context, p identity.Presented) error {
 	if p.Kind != identity.Password || strings.HasPrefix(p.Name, RobotPrefix) || !admin.ValidName(p.Name) {
 		return nil

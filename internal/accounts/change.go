@@ -20,8 +20,8 @@ func (a *Accounts) change(ctx context.Context, by admin.Actor, revokes bool, f f
 	})
 }
 
-// alter changes an account. f changes the record and returns the journal entry, or nil if there
-// is nothing to change.
+// alter changes an account. The function f changes the record and returns the journal entry, or
+// nil if there is nothing to change.
 func (a *Accounts) alter(ctx context.Context, by admin.Actor, login string, version int64, f func(*sql.Tx, *record) (*journal.Change, error)) (account Account, err error) {
 	err = a.change(ctx, by, true, func(tx *sql.Tx) (*journal.Change, error) {
 		r, err := findLocked(ctx, tx, login)

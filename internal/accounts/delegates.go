@@ -11,22 +11,23 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// A delegate may change accounts without being an administrator. A delegate who sets somebody's
-// password knows it, and could wait until that user becomes an administrator. So the account is
-// marked with SetByDelegate. It cannot join a group that makes it an administrator until an
-// administrator sets another password or secret. Setting another one also revokes the account's
-// access tokens, because anyone with the old password could have created them in the user's
-// name.
+// A delegate is an actor who may change accounts but is not an administrator. A delegate who
+// sets somebody's password knows it, and could wait until that user becomes an administrator.
+// So the account is marked with SetByDelegate. It cannot join a group that makes it an
+// administrator until an administrator sets another password or secret. When the administrator
+// sets another one, the account's access tokens are also revoked, because anyone with the old
+// password could have created them in the user's name.
 //
-// The mark stays when the user changes the password, because the delegate, who knows the
-// password, could have changed it in the user's name. Package credentials restricts the tokens
-// that a delegate creates for somebody else.
+// The mark stays when the user changes the password: the delegate knows the old password, and
+// could have made this change in the user's name. Package credentials restricts the tokens that
+// a delegate creates for somebody else.
 
 // ErrSetByDelegate means that an account would become an administrator although a delegate knows
 // its password or secret. It matches admin.ErrForbidden.
 var ErrSetByDelegate = admin.Forbidden("a user who is not an administrator has set its password or secret: an administrator must set another one first")
 
-// isDelegated reports whether the actor is a delegate when it sets a password or secret.
+// isDelegated reports whether the actor counts as a delegate if it sets a password or secret
+// now.
 func (a *Accounts) isDelegated(by admin.Actor) bool {
 	return !a.rights.May(by, admin.RightAdministrators, scope.Write)
 }

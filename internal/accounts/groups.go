@@ -44,7 +44,7 @@ func (a *Accounts) Group(ctx context.Context, by admin.Actor, name string) (_ Gr
 	return findGroup(ctx, a.writer.DB.Read(), name)
 }
 
-// Groups returns a page of groups in the order of their names, and where the next page begins.
+// Groups returns a page of groups, sorted by name, and the start of the next page.
 func (a *Accounts) Groups(ctx context.Context, by admin.Actor, page admin.Page) (list []Group, next string, err error) {
 	defer admin.Wrap(&err, "listing groups")
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
@@ -54,8 +54,8 @@ func (a *Accounts) Groups(ctx context.Context, by admin.Actor, page admin.Page) 
 		groupQuery+" WHERE g.name > $1 ORDER BY g.name LIMIT $2")
 }
 
-// Members returns a page of the logins of a group's members in the order of their names, and
-// where the next page begins.
+// Members returns a page of the logins of a group's members, sorted by name, and the start of
+// the next page.
 func (a *Accounts) Members(ctx context.Context, by admin.Actor, group string, page admin.Page) (logins []string, next string, err error) {
 	defer admin.Wrap(&err, "listing the members of %.80q", group)
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
@@ -111,8 +111,8 @@ func (a *Accounts) setMembership(ctx context.Context, by admin.Actor, group, log
 		if err != nil {
 			return nil, err
 		}
-		// Check the account as a member: only administrators may add or remove other
-		// administrators.
+		// Check the account with its rights as a member of the group, because only
+		// administrators may add or remove other administrators.
 		as := r.principal()
 		as.Groups = distinct(append(as.Groups, group))
 		after := as
@@ -147,9 +147,9 @@ func (a *Accounts) setMembership(ctx context.Context, by admin.Actor, group, log
 	return g, err
 }
 
-// mayRelease checks that the actor may change the account as it would be without the group. The
-// account could become an administrator by leaving, if a deny rule for the group overrides the
-// rule that grants it the rights.
+// mayRelease checks that the actor may also change the account that results from leaving the
+// group. Leaving a group can make an account an administrator: a rule grants the rights, and
+// until then a deny rule for the group overrides that rule.
 func (a *Accounts) mayRelease(by admin.Actor, r record, group string) error {
 	return a.rights.MayChange(by, without(&r, group))
 }

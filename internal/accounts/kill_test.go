@@ -47,9 +47,9 @@ func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 			during := kinds[order[life%len(kinds)]]
 			acknowledged.Kill(t, url, during, life)
 			h := newHarness(t, url)
-			// The database may still be working for the dead process. All writes of accounts
-			// wait for the lock on the journal's head, so this write runs after the dead
-			// process's.
+			// The database server can still be executing a statement of the killed process. All
+			// writes of accounts wait for the lock on the journal's head, so this write runs
+			// after that statement.
 			if _, err := h.AddGroup(t.Context(), operator, fmt.Sprintf("after%d", life)); err != nil {
 				t.Fatal(err)
 			}
@@ -65,7 +65,8 @@ func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 func (h *harness) checkTables(when string, acknowledged storetest.Acknowledged) {
 	h.T.Helper()
 	p := projection{accounts: map[string]*accountRow{}, groups: map[string]*groupRow{}, tokens: map[string]*tokenRow{}}
-	// The first worker issues setup secrets. It has added a group before.
+	// In each process, the first worker issues the setup secrets, and the journal entries of these
+	// writes do not name it. It has added a group before, and that entry names it.
 	setter := "l0w0"
 	workerOf := func(c *journal.Change) string {
 		who := accountstest.WorkerOf(c)
@@ -82,8 +83,8 @@ func (h *harness) checkTables(when string, acknowledged storetest.Acknowledged) 
 	}.Run(h.T, when)
 }
 
-// lines returns the contents of the tables in the form of projection. Times have a precision of
-// one second.
+// lines returns the contents of the tables in the same form as projection.lines. Times have a
+// precision of one second.
 func (h *harness) lines() []string {
 	var all []string
 	expiry := func(ms int64) string {
@@ -293,7 +294,8 @@ func (s *projection) find(login string) (string, *accountRow) {
 	return "", nil
 }
 
-// join adds a member. The groups Administrators and Auditors need not exist.
+// join adds a member. Setup and the first join create the groups Administrators and Auditors,
+// so they need not exist here.
 func (s *projection) join(group, id string) {
 	g := s.groups[group]
 	if g == nil {
@@ -323,7 +325,8 @@ func (s *projection) revoke(id string) {
 	}
 }
 
-// expire makes a token and its descendants expire not later than when.
+// expire sets the expiry of a token and its descendants to the time when, if they would expire
+// later.
 func (s *projection) expire(id, when string) {
 	if p := s.tokens[id]; p.expires == "never" || p.expires > when {
 		p.expires = when

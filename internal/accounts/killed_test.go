@@ -28,8 +28,8 @@ var kinds = []string{
 }
 
 // killed reports whether this process is one that the test kills. In such a process, several
-// workers make all kinds of writes until it is killed. They print each write before it starts
-// and after it is done.
+// workers make all kinds of writes until the process is killed. They print each write before it
+// starts and after it is done.
 func killed() bool {
 	return storetest.Killed(3, func(ctx context.Context, db *store.DB) (func(storetest.Worker) error, error) {
 		a, _, err := accountstest.Open(db)
@@ -119,7 +119,7 @@ func (w *worker) cycle(ctx context.Context, name string) error {
 	w.Write("robot.disable", func() error { return one(w.Disable(ctx, w.by, login, 0)) })
 	w.revokeOne(ctx, credentials.Owner{Kind: policy.Robot, Name: robot}, credentials.Robot)
 
-	// Tokens created with tokens are deleted with them.
+	// Deleting a token also deletes the tokens that were created with it.
 	made := func(by admin.Actor, owner credentials.Owner, token string) (secret identity.Secret) {
 		w.Write("token.add", func() (err error) {
 			_, secret, err = w.AddToken(ctx, by, credentials.NewToken{Owner: owner, Name: token, Expires: inAnHour()})
@@ -204,7 +204,7 @@ func (w *worker) session(ctx context.Context, c identity.Presented) {
 	})
 }
 
-// revokeOne revokes the first token of a use.
+// revokeOne revokes the first token that has the given use.
 func (w *worker) revokeOne(ctx context.Context, owner credentials.Owner, use credentials.Use) {
 	w.Write(string(use)+".revoke", func() error {
 		list, _, err := w.Tokens(ctx, w.by, owner, admin.Page{})
@@ -222,5 +222,6 @@ func (w *worker) revokeOne(ctx context.Context, owner credentials.Owner, use cre
 
 func secretText(s *identity.Secret) string { return s.Reveal() }
 
-// inAnHour is a whole second, the precision of times in the journal.
+// inAnHour returns the time one hour from now in whole seconds, the precision of times in the
+// journal.
 func inAnHour() time.Time { return time.Now().Truncate(time.Second).Add(time.Hour) }

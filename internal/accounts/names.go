@@ -7,7 +7,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// parseLogin splits a login into kind and name. It returns false if the login is invalid.
+// parseLogin splits a login into kind and name. If the login is invalid, ok is false.
 func parseLogin(login string) (kind policy.Kind, name string, ok bool) {
 	if name, robot := strings.CutPrefix(login, RobotPrefix); robot {
 		return policy.Robot, name, admin.ValidName(name)

@@ -16,11 +16,11 @@ import (
 )
 
 // A robot whose name begins with the name of a namespace, such as team.ci, belongs to the
-// namespace if the namespace existed first. The owners of the namespace manage the robot, and it
-// is deleted with the namespace. Other robots need accounts:write.
+// namespace if the namespace existed before the robot. The owners of the namespace manage the
+// robot, and it is deleted with the namespace. Other robots need accounts:write.
 
-// Robots returns a page of the robots of a namespace in the order of their names, and where the
-// next page begins.
+// Robots returns a page of the robots of a namespace, sorted by name, and the start of the next
+// page.
 func (a *Accounts) Robots(ctx context.Context, by admin.Actor, namespace string, page admin.Page) (list []Account, next string, err error) {
 	defer admin.Wrap(&err, "listing the robots of %.130q", namespace)
 	if a.rights.Require(by, admin.RightAccounts, scope.Read) != nil && !a.rights.May(by, admin.RightNamespace+namespace, scope.Read) {
@@ -57,8 +57,8 @@ func (a *Accounts) mayManage(ctx context.Context, tx *sql.Tx, by admin.Actor, r 
 	return lockErr
 }
 
-// hasRights reports whether who has a right over Tidewaiter at any time. Rights over a
-// namespace do not count.
+// hasRights reports whether the principal who has any right over Tidewaiter, now or at a time
+// that a condition of a rule permits. Rights over a namespace do not count.
 func (a *Accounts) hasRights(by admin.Actor, who *policy.Principal) bool {
 	as := admin.Actor{Principal: who, Remote: by.Remote}
 	return slices.ContainsFunc(admin.AllRights, func(right string) bool {

@@ -14,8 +14,8 @@ type Elsewhere struct {
 	Unchecked []string // sources that are unavailable, and why: "ldap:corp: connection refused"
 }
 
-// TakenError reports that another source knows a login. Rules could not distinguish the two
-// principals. TakenError matches ErrExists.
+// TakenError reports that another source knows a login. If both principals existed, rules could
+// not distinguish them. TakenError matches ErrExists.
 type TakenError struct {
 	Source string // "htpasswd"
 	Advice string // what to do instead; may be ""

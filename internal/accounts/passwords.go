@@ -17,15 +17,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
-// common is a list of passwords that attackers try first: the 3,000 most common ones of at least
-// eight bytes from the frequency list of zxcvbn (MIT), which counts leaked passwords, and default
-// passwords of similar programs. It is sorted, in lower case, one password per line.
+// common is a list of passwords that attackers try first. It has the 3,000 most common
+// passwords of at least eight bytes from zxcvbn (MIT), whose frequency list counts leaked
+// passwords. It also has the default passwords of similar programs. The list is sorted, in
+// lower case, with one password per line.
 //
 //go:embed common.txt.gz
 var common []byte
 
-// checkPassword checks a new password. It checks the length. It does not require certain
-// classes of characters, as NIST SP 800-63B section 3.1.1.2 recommends.
+// checkPassword checks a new password. It checks the length. As NIST SP 800-63B section 3.1.1.2
+// recommends, it does not require certain classes of characters.
 func checkPassword(name, text string) error {
 	invalid := func(why string) error { return admin.Invalid("password", "%s", why) }
 	switch {
@@ -53,8 +54,8 @@ func checkPassword(name, text string) error {
 	return nil
 }
 
-// isCommon unpacks the list at each call. Passwords are set rarely, and the unpacked list would
-// stay in memory.
+// isCommon unpacks the list at each call, because passwords are rarely set and an unpacked list
+// would stay in memory.
 func isCommon(folded string) (_ bool, err error) {
 	defer admin.Wrap(&err, "unpacking the list of common passwords")
 	unpack, err := gzip.NewReader(bytes.NewReader(common))

@@ -54,10 +54,10 @@ func (a *Accounts) AddRobot(ctx context.Context, by admin.Actor, n NewRobot) (_ 
 	return r.Account, identity.NewSecret(text), err
 }
 
-// Rotate creates a new secret for a robot. The previous secret stays valid for the time
+// Rotate creates a new secret for a robot. The previous secret stays valid for the duration
 // overlap; all older secrets are revoked. If overlap is 0, the previous secret is revoked too.
-// A robot may rotate its own secret, but only by presenting its current secret. Otherwise
-// somebody with a leaked old secret could stay signed in.
+// A robot may rotate its own secret only by presenting its current secret. Otherwise somebody
+// with a leaked old secret could rotate it and keep access.
 func (a *Accounts) Rotate(ctx context.Context, by admin.Actor, login string, overlap time.Duration) (_ Account, _ identity.Secret, err error) {
 	defer admin.Wrap(&err, "replacing the secret of %.80q", login)
 	if overlap < 0 || overlap > maxOverlap {
@@ -77,7 +77,8 @@ func (a *Accounts) Rotate(ctx context.Context, by admin.Actor, login string, ove
 			return nil, admin.Invalid("login", "only a robot has a secret to rotate; a user has a password")
 		}
 		change, err := a.Credentials.RotateRobotSecret(ctx, tx, r.owner(), overlap, d)
-		// During an overlap the old secret is still valid, so a delegate may still know a secret.
+		// During an overlap the old secret is still valid, so a delegate can still know a valid
+		// secret.
 		if err == nil && !r.owner().Is(by) && (overlap == 0 || !r.SetByDelegate) {
 			err = a.recordOwner(ctx, tx, by, r, change)
 		}
@@ -86,7 +87,8 @@ func (a *Accounts) Rotate(ctx context.Context, by admin.Actor, login string, ove
 	return account, identity.NewSecret(text), err
 }
 
-// mayRotate allows anyone who may change the robot, and the robot itself with its current secret.
+// mayRotate permits a rotation by actors who may change the robot, and by the robot itself if
+// it presents its current secret.
 func (a *Accounts) mayRotate(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) error {
 	switch {
 	case !r.owner().Is(by):

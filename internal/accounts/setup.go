@@ -17,7 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// setupLife is the lifetime of a secret for the first administrator.
+// setupLife is how long a setup secret is valid. The first administrator is created with such a
+// secret.
 const setupLife = 24 * time.Hour
 
 // Administered reports whether any account is an administrator.
@@ -27,8 +28,9 @@ func (a *Accounts) Administered(ctx context.Context) (_ bool, err error) {
 }
 
 // SetupSecret issues a secret with which SetUp can create the first administrator. The secret
-// works once, until it expires. Print the secret only where only operators see it, such as in
-// the log. SetupSecret returns ErrExists if there is an administrator already.
+// can be used once, before it expires. Callers must print the secret only where nobody but
+// operators can read it, such as in the log. SetupSecret returns ErrExists if there is an
+// administrator already.
 func (a *Accounts) SetupSecret(ctx context.Context) (_ identity.Secret, expires time.Time, err error) {
 	defer admin.Wrap(&err, "issuing a setup secret")
 	text, d := secret.New(secret.Setup)
@@ -49,7 +51,8 @@ func (a *Accounts) SetupSecret(ctx context.Context) (_ identity.Secret, expires 
 
 // SetUp creates the first administrator, who must have a password. It returns ErrForbidden if
 // the secret is wrong, expired or used. A wrong secret counts like a wrong token at sign-in, so
-// guessing ends in an identity.RateLimitedError. SetUp uses only the addresses in from.
+// guessing ends in an identity.RateLimitedError. From the parameter from, SetUp uses only the
+// addresses.
 func (a *Accounts) SetUp(ctx context.Context, offered identity.Secret, u NewUser, from identity.Presented) (_ Account, err error) {
 	defer admin.Wrap(&err, "setting up")
 	letter, d, ok := secret.Parse(offered.Reveal())
@@ -98,7 +101,7 @@ func (a *Accounts) SetUp(ctx context.Context, offered identity.Secret, u NewUser
 	return r.Account, err
 }
 
-// checkSetupSecret returns identity.ErrRejected unless the setup secret is valid.
+// checkSetupSecret returns identity.ErrRejected if the setup secret is not valid.
 func (a *Accounts) checkSetupSecret(ctx context.Context, d secret.Digest) error {
 	found, err := store.Texts(ctx, a.writer.DB.Read(), "SELECT 'yes' FROM account_setup WHERE hash = $1 AND expires > $2", d[:], store.Millis(a.writer.Now()))
 	if err == nil && len(found) == 0 {

@@ -61,9 +61,10 @@ func findID(ctx context.Context, q store.Querier, id string) (record, error) {
 	return withGroups(ctx, q)(scanAccount(q.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM accounts WHERE id = $1", id)))
 }
 
-// lock locks an account until the transaction ends, so that rows that the transaction reads
-// next are still current at commit. This matters on PostgreSQL, where transactions run
-// concurrently. Every transaction that revokes or creates tokens of an account locks it first.
+// lock locks an account until the transaction ends. What the transaction then reads about the
+// account is still current at commit. This matters on PostgreSQL, where transactions run
+// concurrently. Every transaction that revokes or creates tokens of an account locks the
+// account first.
 func lock(ctx context.Context, tx *sql.Tx, id string) error {
 	_, err := tx.ExecContext(ctx, "UPDATE accounts SET version = version WHERE id = $1", id)
 	return err

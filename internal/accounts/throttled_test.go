@@ -36,7 +36,8 @@ func TestGuessesOfTheCurrentPasswordAreRateLimited(t *testing.T) {
 		if _, err := h.Chain.Authenticate(t.Context(), presented("ann", "yet another")); !errors.Is(err, identity.ErrRateLimited) {
 			t.Errorf("the next guess, at sign-in: %v", err)
 		}
-		// A correct password is always compared, so nobody can keep ann from changing hers.
+		// A correct password is always accepted, even after too many guesses. So nobody can
+		// keep ann from changing hers.
 		is(t, "the present password", change(passwordOf("ann")), nil)
 		h.Clock.Pass(time.Minute)
 		isInvalid(t, "the old password", change(passwordOf("ann")), "current")

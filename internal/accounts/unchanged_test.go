@@ -72,7 +72,8 @@ func (h *harness) counter() (n int64) {
 }
 
 // Rules cannot distinguish principals of two sources that have the same name. A new account
-// with a name of another source would get that user's rights, or take them away.
+// with the name of a user in another source would get that user's rights, or would keep that
+// user from signing in.
 func TestNameOfAnotherSourceIsRefused(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -106,7 +107,8 @@ func TestNameOfAnotherSourceIsRefused(t *testing.T) {
 			t.Errorf("a moved user: %v, %v", a, err)
 		}
 
-		// A retry after a lost response succeeds, even if the other source has the name now.
+		// A retry after a lost response succeeds, even if another source knows the name by
+		// then.
 		by := operator
 		by.Key = "key"
 		if _, err := h.AddUser(ctx, by, accounts.NewUser{Name: "late"}); err != nil {

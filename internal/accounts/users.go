@@ -53,8 +53,8 @@ func (a *Accounts) AddUser(ctx context.Context, by admin.Actor, u NewUser) (_ Ac
 	return r.Account, err
 }
 
-// findCreated finds the account that an actor added with a key. The actor must still have the
-// right to change it.
+// findCreated finds the account that an actor added with an idempotency key. The actor must
+// still have the right to change it.
 func (a *Accounts) findCreated(ctx context.Context, tx *sql.Tx, by admin.Actor, id string) (record, error) {
 	r, err := findID(ctx, tx, id)
 	if err == nil {
@@ -114,8 +114,8 @@ func (a *Accounts) Account(ctx context.Context, by admin.Actor, login string) (_
 	return r.Account, err
 }
 
-// List returns a page of users or robots in the order of their names, and where the next page
-// begins; "": there is no next page.
+// List returns a page of users or robots, sorted by name, and the start of the next page, or ""
+// after the last page.
 func (a *Accounts) List(ctx context.Context, by admin.Actor, kind policy.Kind, page admin.Page) (list []Account, next string, err error) {
 	defer admin.Wrap(&err, "listing accounts")
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
@@ -137,8 +137,8 @@ func (a *Accounts) list(ctx context.Context, page admin.Page, where string, args
 	return list, next, err
 }
 
-// Users returns the given names that local users have. Callers use it to find names that are
-// also in another source.
+// Users returns those of the given names that local users have. Callers use it to find names
+// that are also in another source.
 func (a *Accounts) Users(ctx context.Context, by admin.Actor, names []string) (known []string, err error) {
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
 		return nil, err
@@ -260,8 +260,8 @@ func (a *Accounts) ChangePassword(ctx context.Context, by admin.Actor, current, 
 	})
 }
 
-// SetExpiry sets when an account expires; zero: never. If the account has this expiry already,
-// it is not changed.
+// SetExpiry sets when an account expires. The zero time means never. If the account has this
+// expiry already, it is not changed.
 func (a *Accounts) SetExpiry(ctx context.Context, by admin.Actor, login string, end time.Time, version int64) (_ Account, err error) {
 	defer admin.Wrap(&err, "setting the expiry of %.80q", login)
 	if err := cmp.Or(a.mayManageLogin(by, login), a.writer.CheckExpiry(end)); err != nil {

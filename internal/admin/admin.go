@@ -1,5 +1,5 @@
-// Package admin is what all managed objects share. It answers: who changes an object, are they
-// allowed to, and how is the change recorded?
+// Package admin has what all managed objects share. It answers: who changes an object, is the
+// actor allowed to, and how is the change recorded?
 //
 // Rules, roles, namespaces, users, robots, groups and tokens are managed objects. Each has an id
 // that is never reused and most have a version, which each change raises. Packages such as
@@ -48,8 +48,8 @@ type Actor struct {
 	Principal  *policy.Principal // nil: nobody, without any rights
 	Remote     netip.Addr
 	Credential string // identity.Verified.Credential
-	// Until is identity.Verified.Until: credentials that the actor creates for itself expire no
-	// later. Zero: no limit.
+	// Until is identity.Verified.Until. Credentials that the actor creates for itself expire no
+	// later than Until. Zero: no limit.
 	Until time.Time
 	// Key makes creations idempotent (Writer.WithIdempotency). The caller chooses a text of at
 	// most maxKey bytes. "": no key.
@@ -83,8 +83,8 @@ func (by Actor) Forces() bool { return by.forces }
 // Restricted reports whether the actor's credential is restricted.
 func (by Actor) Restricted() bool { return by.Principal != nil && len(by.Principal.Limits) > 0 }
 
-// CheckSeen returns ErrChanged if the object has another id or another version than the actor
-// has seen. Seen is the version; 0: any version.
+// CheckSeen returns ErrChanged if the object's id or version is not the one that the actor has
+// seen. The parameter seen is the version that the actor has seen; 0 matches any version.
 func (by Actor) CheckSeen(id string, version, seen int64) error {
 	if by.Seen != "" && by.Seen != id || seen != 0 && seen != version {
 		return ErrChanged

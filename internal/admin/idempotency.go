@@ -64,7 +64,7 @@ func (w *Writer) WithIdempotency(ctx context.Context, tx *sql.Tx, by Actor, acti
 	}
 	change, err := created(id)
 	if errors.Is(err, ErrNotFound) {
-		err = fmt.Errorf("%w: it was created with this key and deleted since", ErrExists)
+		err = fmt.Errorf("%w: it was created with this key and then deleted", ErrExists)
 	}
 	return change, err
 }

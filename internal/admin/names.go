@@ -2,12 +2,11 @@ package admin
 
 import "strings"
 
-// maxName is the maximum length of a name in bytes. It is one more than the maximum of a DNS
-// label, 63.
+// maxName is the maximum length of a name in bytes.
 const maxName = 64
 
 // CheckName returns an InvalidError of the field "name" if the name of a new user, robot, group
-// or token is invalid. The grammar is the one of a path component of a repository name
+// or token is invalid. The grammar is that of a path component of a repository name
 // (distribution/reference: path-component).
 func CheckName(name string) error {
 	invalid := func(format string, args ...any) error {

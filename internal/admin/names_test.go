@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 )
 
-// The grammar of names is that of a path component of a repository, so ${user} can match each
-// name. A name is never the login of a robot.
+// The grammar of names is that of a path component of a repository, so the placeholder ${user}
+// can stand for every name. A name is never the login of a robot.
 func TestNamesArePathParts(t *testing.T) {
 	part := regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$`) // distribution/reference
 	rapid.Check(t, func(t *rapid.T) {

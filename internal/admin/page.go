@@ -13,13 +13,13 @@ type Page struct {
 	Limit int    // maximum number of items; 0: the default (see Size)
 }
 
-// Size returns the maximum number of items of the page: Limit, which is 100 by default, and at
-// most 1,000.
+// Size returns the maximum number of items of the page. It is Limit if Limit is set, and 100
+// otherwise, but never more than 1,000.
 func (p Page) Size() int { return min(max(cmp.Or(p.Limit, 100), 1), 1000) }
 
-// List reads a page of a query, and returns where the next page begins; "": there is no next
-// page. In the query, $1 is where this page begins, $2 is the maximum number of rows, and $3
-// and so on are args. The query must sort its rows by key.
+// List reads a page of a query, and returns the start of the next page, or "" after the last page.
+// In the query, $1 is the key after which this page starts, $2 is the maximum number of rows,
+// and $3 and the following parameters are args. The query must sort its rows by key.
 func List[T any](ctx context.Context, q store.Querier, page Page, scan func(store.Row) (T, error), key func(*T) string, query string, args ...any) (items []T, next string, err error) {
 	items, err = store.Collect(ctx, q, scan, query, append([]any{page.After, page.Size() + 1}, args...)...)
 	if err != nil {
@@ -29,7 +29,7 @@ func List[T any](ctx context.Context, q store.Querier, page Page, scan func(stor
 	return items, next, nil
 }
 
-// Cut returns the page at the beginning of items, and where the next page begins. The caller
+// Cut returns the page at the beginning of items, and the start of the next page. The caller
 // must read one item more than the page has, so that Cut knows whether there is a next page.
 func Cut[T any](items []T, page Page, key func(*T) string) ([]T, string) {
 	size := page.Size()

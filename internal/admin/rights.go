@@ -29,8 +29,8 @@ const (
 	AccountsTopic  = "accounts" // the topic of changes that can make a cached credential invalid
 )
 
-// AllRights are the names of all rights but those over one namespace. Rules may use the same names,
-// see ruleset.Rights.
+// AllRights are the names of all rights except the rights over one namespace. In written rules,
+// the same names are permitted (ruleset.Rights).
 var AllRights = []string{RightAccounts, RightAdministrators, RightJournal, RightPolicy, RightNamespaces}
 
 // BuiltIn returns the rules that give the groups Administrators and Auditors their rights. Every
@@ -56,9 +56,9 @@ type Rights struct {
 	now     func() time.Time
 }
 
-// NewRights returns the rights that a policy grants. The function decide decides by the policy
-// and is called for each check. If decide is nil, the policy has no rules. If now is nil, it is
-// time.Now.
+// NewRights returns the rights that a policy grants. The function decide decides requests by
+// the policy in force, and is called for each check. If decide is nil, the policy has no rules.
+// If now is nil, time.Now is used.
 func NewRights(decide func(*policy.Request) policy.Decision, now func() time.Time) (*Rights, error) {
 	p, err := policy.Compile(policy.Source{Rules: BuiltIn()})
 	if err != nil {
@@ -90,20 +90,21 @@ func (r *Rights) Require(by Actor, right string, actions scope.Actions) error {
 }
 
 // MayChange returns an error unless the actor may change accounts and their tokens, and may
-// change this account. The parameter account is the principal that the account is, or that it
-// would become by the change. Only administrators may create and change administrators.
+// change this account. The parameter account is the principal that the account is before the
+// change, or that it would be after the change. Only administrators may create and change
+// administrators.
 func (r *Rights) MayChange(by Actor, account *policy.Principal) error {
 	if err := r.Require(by, RightAccounts, scope.Write); err != nil {
 		return err
 	}
 	if !r.May(by, RightAdministrators, scope.Write) && r.Administers(account, by.Remote) {
-		return fmt.Errorf("%w, since it concerns an administrator", Requires(RightAdministrators, scope.Write))
+		return fmt.Errorf("%w, because the account belongs to an administrator", Requires(RightAdministrators, scope.Write))
 	}
 	return nil
 }
 
-// Administers reports whether a principal is an administrator or an auditor at any time, by its
-// groups or by a rule. Conditions of rules read remote as the principal's address.
+// Administers reports whether a principal is an administrator or an auditor, or would be one
+// when a condition of a rule holds. Conditions of rules see remote as the principal's address.
 func (r *Rights) Administers(who *policy.Principal, remote netip.Addr) bool {
 	if slices.Contains(who.Groups, Administrators) || slices.Contains(who.Groups, Auditors) {
 		return true

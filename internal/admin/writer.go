@@ -22,7 +22,7 @@ type Writer struct {
 	Write func(ctx context.Context, topic string, f func(*sql.Tx) error) error
 }
 
-// NewWriter returns a Writer. A nil db has no changes and nothing to read.
+// NewWriter returns a Writer. If db is nil, nothing can be changed or read.
 func NewWriter(db *store.DB, j *journal.Journal, now func() time.Time) *Writer {
 	w := &Writer{DB: db, Journal: j, Now: clock.Wall(now)}
 	if db != nil {
@@ -33,11 +33,11 @@ func NewWriter(db *store.DB, j *journal.Journal, now func() time.Time) *Writer {
 
 // Change runs f in a transaction and journals the change that f returns. Change can call f more
 // than once. All processes that watch the topic notice the change (store.DB). If topic is "",
-// no process notices it.
+// no process notices the change.
 //
 // If f returns no change, f must have written nothing: the transaction is rolled back, so that
-// no process notices anything. If Change returns an error, the change may be stored
-// nevertheless, because a commit can succeed and be reported as failed.
+// no process notices anything. Even if Change returns an error, the change can be stored: a
+// commit can succeed although it is reported as failed.
 func (w *Writer) Change(ctx context.Context, topic string, by Actor, f func(*sql.Tx) (*journal.Change, error)) error {
 	if w.Journal == nil {
 		return errors.New("there is no journal, so nothing can be changed")

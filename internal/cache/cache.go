@@ -4,8 +4,8 @@
 // need the same result at the same time share one call. [Keys] makes keys for both from secrets.
 //
 // An outage is not a result: it is never put into a Cache. Counts of failures are not put into
-// a Cache either: a flood of a million names must not evict the counts of names under attack,
-// so they have a table with its own eviction (internal/ratelimit).
+// a Cache either. A flood of a million names must not evict the counts of names under attack,
+// so internal/ratelimit has a table for them with its own rule of eviction.
 package cache
 
 import (
@@ -35,12 +35,12 @@ type entry[V any] struct {
 }
 
 // New returns a Cache that holds at most limit values. It keeps at least the limit/2 values
-// that were used last. The function now is the clock.
+// that were used most recently. The function now is the clock.
 func New[K comparable, V any](limit int, now func() time.Time) *Cache[K, V] {
 	return &Cache[K, V]{half: max(1, limit/2), now: now}
 }
 
-// Get returns the value of a key, unless its time is over.
+// Get returns the value of a key if there is one and it has not expired.
 func (c *Cache[K, V]) Get(key K) (V, bool) {
 	c.mu.RLock()
 	e, young := c.young[key]
@@ -63,8 +63,8 @@ func (c *Cache[K, V]) Get(key K) (V, bool) {
 	return e.value, true
 }
 
-// Put replaces the value of a key for the duration lasts. If the duration is not positive, Put
-// only removes the old value.
+// Put sets the value of a key, and the value expires after the duration lasts. If the duration
+// is not positive, Put only removes the old value.
 func (c *Cache[K, V]) Put(key K, value V, lasts time.Duration) {
 	if lasts <= 0 {
 		c.Remove(key)
@@ -99,7 +99,7 @@ func (c *Cache[K, V]) Clear() {
 	c.young, c.old = nil, nil
 }
 
-// Len returns the number of values, including those whose time is over.
+// Len returns the number of values, including expired values.
 func (c *Cache[K, V]) Len() int {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

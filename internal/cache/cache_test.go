@@ -69,7 +69,8 @@ func TestFloodOfKeysIsBoundedAndEvictsNothingInUse(t *testing.T) {
 	}
 }
 
-// After any sequence of calls, Get returns the last value, and at least half of the limit stays.
+// After any sequence of calls, Get returns the last value that was put, and at least the
+// limit/2 keys that were put last are found.
 func TestPropertyCacheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const limit = 8
@@ -238,7 +239,8 @@ func TestCallEndsWithItsLastCaller(t *testing.T) {
 	})
 }
 
-// The timeout ends the call, not the wait of one caller: all get the error of the call.
+// The timeout ends the shared call and not only the wait of one caller: all callers get the
+// error of the call.
 func TestCallEndsAfterItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := cache.Calls[string, int]{Timeout: time.Minute}
@@ -261,7 +263,7 @@ func TestCallEndsAfterItsTimeout(t *testing.T) {
 	})
 }
 
-// A failure is for the callers that waited: the next one begins a new call.
+// Only the callers that waited get a failure. The next caller begins a new call.
 func TestFailureIsNotKept(t *testing.T) {
 	var calls cache.Calls[string, int]
 	for i := range 3 {

@@ -12,8 +12,9 @@ import (
 // returned to the callers that wait for it, and is not kept. The zero value is ready to use.
 // Its methods may be called from any goroutine.
 //
-// Unlike golang.org/x/sync/singleflight, it cancels a call when no caller is left. Otherwise a
-// flood of clients that disconnect would keep a queue of hashes or a directory busy.
+// Unlike golang.org/x/sync/singleflight, it cancels a call when no caller is left. Otherwise
+// clients that connect and disconnect could keep the hashing queue or a directory busy with
+// work for nobody.
 type Calls[K comparable, V any] struct {
 	Timeout time.Duration // of each call; 0: none
 
@@ -30,9 +31,10 @@ type call[V any] struct {
 	err     error
 }
 
-// Do calls f, unless a call for the key is in flight, and waits for the result or for the end of
-// ctx. The context of f has the values of the first caller's context. It ends after Timeout, or
-// when no caller is left. So a caller that leaves does not affect the others.
+// Do waits for the call in flight for the key, or begins one, which runs f. If ctx ends first,
+// Do returns the error of ctx. The context of f has the values of the first caller's context.
+// The context of f ends after Timeout, or when no caller is left. So a caller that leaves does
+// not affect the others.
 func (c *Calls[K, V]) Do(ctx context.Context, key K, f func(context.Context) (V, error)) (value V, err error) {
 	if err := ctx.Err(); err != nil {
 		return value, err

@@ -24,8 +24,9 @@ func (c *Credentials) Authenticate(ctx context.Context, p identity.Presented) (i
 	return identity.Verified{}, identity.ErrUnknown
 }
 
-// Remember returns the result of verify for a password, which is a credential that this package
-// did not issue. It caches the result like the results for issued credentials.
+// Remember returns the result of the function verify for a password, and caches the result like
+// the results for issued credentials. The caller passes verify because this package does not
+// issue passwords.
 func (c *Credentials) Remember(ctx context.Context, p identity.Presented, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
 	return c.cached(ctx, p, func(ctx context.Context, p identity.Presented) (*verified, error) {
 		v, err := verify(ctx, p)
@@ -33,8 +34,8 @@ func (c *Credentials) Remember(ctx context.Context, p identity.Presented, verify
 	})
 }
 
-// Forget clears the cache of verified credentials, after a caller changed accounts in its own
-// transaction. Other processes notice such a change by themselves.
+// Forget clears the cache of verified credentials. Callers use it after they changed accounts
+// in a transaction of their own. Other processes notice such a change by themselves.
 func (c *Credentials) Forget() { c.verified.clear() }
 
 // cached returns the identity of a credential from the cache. If the cache does not have the
@@ -155,9 +156,9 @@ func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verified
 	return v, nil
 }
 
-// parentExpiry returns the earliest time at which any ancestor of the token expires or has been
-// idle for too long; zero: never. Using an ancestor postpones this time. Using the token itself
-// does not.
+// parentExpiry returns the earliest time at which any ancestor of the token expires or becomes
+// invalid because it is idle; zero: never. Using an ancestor postpones this time. Using the
+// token itself does not.
 func (c *Credentials) parentExpiry(ctx context.Context, q store.Querier, t *Token) (end time.Time, err error) {
 	ancestors, err := c.ancestors(ctx, q, t)
 	for _, a := range ancestors {
@@ -169,7 +170,7 @@ func (c *Credentials) parentExpiry(ctx context.Context, q store.Querier, t *Toke
 	return end, err
 }
 
-// sooner returns the earlier of two expiry times. The zero time is never.
+// sooner returns the earlier of two expiry times. The zero time means never.
 func sooner(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

@@ -47,7 +47,7 @@ func TestAuthenticatorContract(t *testing.T) {
 	}
 }
 
-// robots is the source without its method Find, which looks up a robot by its login.
+// robots is a source without the method Find, which would look up a robot by its login.
 type robots struct{ identity.Authenticator }
 
 func TestCredentialsAreAccepted(t *testing.T) {

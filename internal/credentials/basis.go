@@ -17,7 +17,7 @@ import (
 // changed.
 //
 // The database stores an HMAC of the generation under the token's own secret, which is not
-// stored. So nobody who reads the database learns anything about a password hash.
+// stored. So a reader of the database learns nothing about a password hash.
 type basis struct {
 	secret identity.Secret
 	stored string

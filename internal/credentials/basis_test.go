@@ -48,7 +48,7 @@ func TestPasswordChangeInAnotherSourceEndsRefreshTokens(t *testing.T) {
 	})
 }
 
-// A password that is changed between check and exchange leaves no token behind.
+// If the password is changed between its check and the exchange, no token is issued.
 func TestPasswordChangeInAnotherSourceDuringExchange(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Directory.Generations = map[string]string{"dora": "first"}

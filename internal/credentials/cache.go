@@ -73,7 +73,8 @@ func (c *verifiedCache) clear() {
 	c.cache.Clear()
 }
 
-// run counts the calls of Run, which clear the cache after changes by other processes.
+// run counts the calls of Run that are running. Only while one runs may results be cached,
+// because Run clears the cache after changes by other processes.
 func (c *verifiedCache) run(difference int) {
 	c.clear()
 	c.mu.Lock()

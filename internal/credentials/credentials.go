@@ -65,9 +65,10 @@ type Options struct {
 	// password, or "" if the source has no generations (identity.Chain.FindGeneration). The error
 	// is identity.ErrUnknown if there is no such owner. nil: there is no other source.
 	Find func(ctx context.Context, source, name, id string) (_ *policy.Principal, generation string, _ error)
-	// SignInLasts returns how long the last sign-in through a source counts, if the source
-	// cannot look up users. Access tokens of such users are valid for this time after the
-	// sign-in (LastSignIn). 0: sign-ins do not count. nil: 0 for every source.
+	// SignInLasts returns how long the last sign-in through a source proves that the user still
+	// exists. It is for sources that cannot look up users. Access tokens of such users are
+	// valid for this time after the sign-in (LastSignIn). 0: a sign-in proves nothing
+	// afterwards. nil: 0 for every source.
 	SignInLasts func(source string) time.Duration
 	// SignInSettings returns a text that identifies the settings by which a source judges
 	// sign-ins. A stored sign-in does not count when the settings have changed. nil: the

@@ -16,8 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Gitea CVE-2026-56654, variant: a user who may change accounts creates a token for somebody else
-// and waits until that user becomes an administrator.
+// Gitea CVE-2026-56654, variant: a user who may change accounts creates a token for somebody
+// else, and waits until the owner of the token becomes an administrator.
 func TestNobodyPromotesThemselvesByATokenForAnother(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -157,9 +157,9 @@ func TestNobodyPromotesThemselvesByAPasswordTheySet(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654, variant: a user who may change accounts sets the password of another
-// user, whom only a group keeps from being an administrator, and waits until that user leaves
-// the group.
+// Gitea CVE-2026-56654, variant: a user would be an administrator if a group with a deny rule
+// did not prevent it. Somebody who may change accounts sets this user's password, and waits
+// until the user leaves the group.
 func TestNobodyPromotesThemselvesWhenAUserLeavesAGroup(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()

@@ -20,9 +20,10 @@ import (
 const maxClient = 100
 
 // IssueRefresh issues a refresh token for a verified credential. The token is valid at
-// presented.Registry, has the restrictions of the credential, and is invalid as soon as the
-// credential is. Only passwords, access tokens and robot secrets whose source can look up the
-// owner can be exchanged. For other credentials, IssueRefresh returns the zero Secret.
+// presented.Registry, has the restrictions of the credential, and becomes invalid when the
+// credential becomes invalid. Only passwords, access tokens and robot secrets whose source can
+// look up the owner can be exchanged. For other credentials, IssueRefresh returns the zero
+// Secret.
 //
 // The client name is stored, but any client may use the token. Docker, podman, crane, oras and
 // others share one credentials file, each with a client_id of its own. Checking the client would
@@ -55,7 +56,8 @@ func (c *Credentials) exchange(ctx context.Context, t *Token, presented identity
 	var compared string   // the local hash that the password matched
 	var generation string // of a password in another source
 	if p.Source != admin.AccountsSource {
-		// Bypass the cache: the token must not be bound to a password that has been changed since.
+		// Bypass the cache: the token must not be bound to a password that was changed after it
+		// was cached.
 		owner, err := c.findOwnerUncached(ctx, OwnerOf(p))
 		if errors.Is(err, identity.ErrUnknown) {
 			return identity.Secret{}, errNoExchange
@@ -97,7 +99,7 @@ func (c *Credentials) exchange(ctx context.Context, t *Token, presented identity
 		return change, insertToken(ctx, tx, t, d)
 	})
 	switch {
-	// The credential was revoked meanwhile, or the token belongs to another source.
+	// The credential was revoked in the meantime, or the token belongs to another source.
 	case errors.Is(err, admin.ErrNotFound), errors.Is(err, admin.ErrChanged):
 		return identity.Secret{}, errNoExchange
 	case err != nil:
@@ -135,8 +137,9 @@ func (c *Credentials) checkExchanged(ctx context.Context, tx *sql.Tx, t *Token, 
 
 // evictTokens deletes the least recently used tokens if the owner has the maximum number. It
 // returns how many it deleted. A machine that signs in for each build leaves a token each time.
-// Deleting clears the caches of all processes. So evictTokens deletes a tenth of the tokens at
-// once. Otherwise frequent sign-ins of one owner would keep the caches empty for everybody.
+// Deleting tokens clears the caches of all processes. So evictTokens deletes a tenth of the
+// tokens at once. Otherwise frequent sign-ins of one owner would keep the caches empty for
+// everybody.
 func (c *Credentials) evictTokens(ctx context.Context, tx *sql.Tx, revokes bool, o Owner, use Use) (int, error) {
 	n, err := count(ctx, tx, o, use)
 	if err != nil || n < c.maxTokens {

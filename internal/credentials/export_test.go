@@ -9,8 +9,8 @@ import (
 // SetMaxTokens sets the maximum number of tokens of one use per owner.
 func (c *Credentials) SetMaxTokens(n int) { c.maxTokens = n }
 
-// Maintain does the work of Run without its ticker, and turns the cache on. It returns a
-// function that does the same work once more.
+// Maintain does the work of Run without a ticker, and turns the cache on. It returns a function
+// that does the same work once more.
 func (c *Credentials) Maintain(ctx context.Context) func() {
 	counter, done := unknownCounter, maintained{}
 	c.verified.run(1)

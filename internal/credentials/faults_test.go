@@ -27,7 +27,7 @@ import (
 
 var errFault = errors.New("on purpose")
 
-// writes are all kinds of changes.
+// writes returns a function for each kind of change.
 func (h *harness) writes() map[string]func() error {
 	ctx, secret := h.T.Context(), identity.NewSecret("correct horse battery")
 	token, laptop := h.AddTestToken("ann", "laptop")
@@ -78,8 +78,9 @@ func (h *harness) writes() map[string]func() error {
 	}
 }
 
-// Faults in pairs: the write failed; the write failed but was kept. Either the whole change is
-// stored with its journal entry, or no part of it. The cache agrees with the database.
+// Faults in pairs: a write that failed, and a write that was stored although it reported a
+// failure. Either the whole change is stored with its journal entry, or no part of it. The
+// cache agrees with the database.
 func TestWritesAreAtomic(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -157,8 +158,9 @@ func TestUnclearCommitClearsTheCache(t *testing.T) {
 	})
 }
 
-// A cached password, token or refresh token costs neither a query nor a hash: it works during
-// an outage of the database. Any other credential gets an outage and not a refusal.
+// A cached password, token or refresh token costs neither a query nor a hash. So it works
+// during an outage of the database. For any other credential, the outage is reported, and the
+// credential is not refused.
 func TestCachedCredentialsNeedNoDatabase(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -216,8 +218,8 @@ func TestOtherProcessesNoticeChanges(t *testing.T) {
 	})
 }
 
-// Maintenance writes, so it can block on the database or take long. Revocations by other
-// processes take effect meanwhile.
+// Maintenance writes, so it can block on the database or take a long time. Revocations by other
+// processes take effect during that time.
 func TestRevokedCredentialsEndDuringMaintenance(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Options.Every = time.Millisecond
@@ -272,7 +274,7 @@ func TestRevokedCredentialsEndDuringMaintenance(t *testing.T) {
 	})
 }
 
-// Without Run nothing is cached: nothing would clear the cache.
+// Without Run nothing is cached, because nothing would clear the cache.
 func TestWithoutRunNothingIsCached(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.AddTestUser("ann")
@@ -350,7 +352,7 @@ func TestExpiredTokensArePurged(t *testing.T) {
 	})
 }
 
-// Finding the few expired tokens does not read a million others each hour.
+// The hourly purge reads only the few expired tokens, and not a million valid ones.
 func TestPurgeReadsOnlyExpiredTokens(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		var plan []string

@@ -59,8 +59,9 @@ func TestFormerNameOfASourceIsAccepted(t *testing.T) {
 	}
 }
 
-// The names of a user's access tokens are unique, also beside a token that is stored under the
-// former name of the source: a credential names its token by it.
+// The names of a user's access tokens are unique, even if one of the tokens is stored under the
+// former name of the source. The names must be unique because an actor's credential is
+// identified by the name of its token.
 func TestTokenNamesAreUniqueOverTheFormerName(t *testing.T) {
 	for _, source := range []string{"webhook:shop", "exec:shop"} {
 		each(t, func(t *testing.T, h *harness) {

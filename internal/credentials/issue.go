@@ -12,9 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// Change is like Writer.Change. If the change can make a credential invalid, revokes must be
-// true, so that all processes clear their caches. Adding a credential needs no cleared cache,
-// because unknown credentials are never cached.
+// Change is like Writer.Change. If the change can make a credential invalid, the parameter
+// revokes must be true, so that all processes clear their caches. Adding a credential needs no
+// cleared cache, because unknown credentials are never cached.
 func (c *Credentials) Change(ctx context.Context, by admin.Actor, revokes bool, f func(*sql.Tx) (*journal.Change, error)) error {
 	if !revokes {
 		return c.writer.Change(ctx, "", by, f)
@@ -24,8 +24,8 @@ func (c *Credentials) Change(ctx context.Context, by admin.Actor, revokes bool, 
 }
 
 // Issue is like Change, for a function f that issues a secret. Usually f revokes nothing, and
-// is called with revokes false. If f returns errRevokes because it has to revoke another
-// secret, it is called again with revokes true.
+// Issue calls f with revokes set to false. If f returns errRevokes because it has to revoke
+// another secret, Issue calls f again with revokes set to true.
 func (c *Credentials) Issue(ctx context.Context, by admin.Actor, f func(tx *sql.Tx, revokes bool) (*journal.Change, error)) error {
 	err := errRevokes
 	for _, revokes := range []bool{false, true} {

@@ -22,7 +22,7 @@ var kinds = map[Use]kind{
 	Session: {secret.Session, identity.Session, "session:"},
 }
 
-// useOf returns the use of the secrets that have this letter; "": no use has it.
+// useOf returns the use of the secrets that have this letter, or "" if no use has it.
 func useOf(letter byte) Use {
 	for use, k := range kinds {
 		if k.letter == letter {

@@ -31,9 +31,9 @@ func (c *Credentials) checkLifetime(end time.Time) error {
 	return nil
 }
 
-// CutShort counts the access tokens and robot secrets that MaxLifetime ends before their own
-// expiry, and the number of these that it has ended already. The command check prints both
-// counts.
+// CutShort counts the access tokens and robot secrets that become invalid before their own
+// expiry, because of MaxLifetime. The result ended counts those of them that are invalid
+// already. The command check prints both counts.
 func (c *Credentials) CutShort(ctx context.Context) (cut, ended int, err error) {
 	defer admin.Wrap(&err, "counting tokens that are cut short")
 	if c.o.MaxLifetime <= 0 {

@@ -10,8 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 )
 
-// With a maximum lifetime, no access token or robot secret lives longer, whatever its own expiry
-// and age. A request for a later expiry is rejected. A robot can rotate its secret and go on.
+// With a maximum lifetime, no access token or robot secret lives longer, whatever its own
+// expiry and age. A request for a later expiry is rejected. A robot can rotate its secret and
+// then use the new one.
 func TestMaxLifetime(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		const day = 24 * time.Hour
@@ -85,8 +86,8 @@ func TestMaxLifetime(t *testing.T) {
 	})
 }
 
-// An expiry in the past is rejected, however it is stored: 0 in the database means "never", and
-// rounding must not turn an expiry into it.
+// An expiry in the past is rejected, however it is stored. In the database, 0 means "never",
+// and rounding must not turn an expiry into 0.
 func TestExpiryInThePastIsRejected(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Options.MaxLifetime = 24 * time.Hour

@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// isWithin reports whether everything that limits allow is also allowed by the limits of who.
-// The check compares patterns one by one, so it can return false although limits are within. It
-// never returns true if they are not.
+// isWithin reports whether the limits of the principal who allow everything that the parameter
+// limits allows. The result true is always correct. The result false can be wrong, because the
+// check compares patterns one by one.
 func isWithin(who *policy.Principal, limits []policy.Limit) bool {
 	if len(who.Limits) == 0 {
 		return true
@@ -27,8 +27,8 @@ func isWithin(who *policy.Principal, limits []policy.Limit) bool {
 	return len(limits) > 0
 }
 
-// allowPattern reports whether the limits of who allow the actions on everything that the pattern
-// matches.
+// allowPattern reports whether the principal's limits allow the actions on everything that the
+// pattern matches.
 func allowPattern(who *policy.Principal, kind, pattern string, actions scope.Actions) bool {
 	var left scope.Actions
 	for _, l := range who.Limits {

@@ -41,8 +41,9 @@ func TestSecretsAreRecognizedAndTypingErrorsDetected(t *testing.T) {
 	})
 }
 
-// A placeholder may stand for several path components, and in a credential for later values of
-// its owner's claims. Only the placeholder itself and patterns that end in ** cover it.
+// A placeholder can stand for several path components. In a credential, it can also stand for
+// values that its owner's claims have later. Only the placeholder itself and patterns that end
+// in ** cover a placeholder.
 func TestCovers(t *testing.T) {
 	for _, tt := range []struct {
 		wide, pattern string
@@ -77,8 +78,8 @@ func TestCovers(t *testing.T) {
 	}
 }
 
-// A pattern that covers another matches everything that the other matches. Otherwise a restricted
-// token could create a wider one.
+// A pattern that covers another matches everything that the other matches. Otherwise a
+// restricted token could create a token with more rights.
 func TestCoversIsSound(t *testing.T) {
 	everything, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull},
@@ -98,7 +99,8 @@ func TestCoversIsSound(t *testing.T) {
 		if (policy.Limit{Names: []string{pattern}, Actions: scope.Pull}).Check() != nil {
 			pattern = "a/*" // ** twice in a row
 		}
-		// Each draw has patterns that cover: the pattern itself, and wider ones with another end.
+		// Each draw includes patterns that cover the drawn one: the pattern itself, and wider
+		// patterns with another end.
 		wider := strings.Join(append(strings.Split(pattern, "/")[:strings.Count(pattern, "/")], "**"), "/")
 		wider = strings.ReplaceAll(wider, "**/**", "**")
 		if !credentials.Covers(pattern, pattern) || !credentials.Covers(wider, pattern) {

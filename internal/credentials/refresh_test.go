@@ -75,8 +75,8 @@ func TestChildrenOfEvictedTokensAreDeleted(t *testing.T) {
 	})
 }
 
-// The exchanged credential may be revoked after the check and before the new token is stored.
-// Then no token is issued: it would outlive the credential.
+// The exchanged credential can be revoked after it was checked and before the new token is
+// stored. Then no token is issued, because the token would outlive the credential.
 func TestNoRefreshTokenForARevokedCredential(t *testing.T) {
 	for what, meanwhile := range map[string]func(t *testing.T, other *accountstest.Process, token credentials.Token) error{
 		"the password is changed": func(t *testing.T, other *accountstest.Process, _ credentials.Token) error {

@@ -31,7 +31,7 @@ func (c *Credentials) ReissueRobotSecret(ctx context.Context, tx *sql.Tx, revoke
 	return c.reissue(ctx, tx, revokes, &secrets[0], d)
 }
 
-// RotateRobotSecret adds a secret of a robot. The previous secret stays valid for the time
+// RotateRobotSecret adds a secret of a robot. The previous secret stays valid for the duration
 // overlap; all older secrets are revoked. If overlap is 0, the previous secret is revoked too.
 func (c *Credentials) RotateRobotSecret(ctx context.Context, tx *sql.Tx, robot Owner, overlap time.Duration, d secret.Digest) (*journal.Change, error) {
 	now := c.writer.Time()

@@ -48,8 +48,8 @@ func (c *Credentials) recordUse(v *verified, from netip.Addr, now time.Time) {
 func (c *Credentials) Run(ctx context.Context) error {
 	c.verified.run(1)
 	defer c.verified.run(-1)
-	// Maintenance writes, so it may block on the database or take long. It runs in its own
-	// goroutine so that revocations by other processes still take effect.
+	// Maintenance writes, so it can block on the database or take a long time. It runs in its
+	// own goroutine so that revocations by other processes still take effect.
 	var done maintained
 	var maintenance sync.WaitGroup
 	maintenance.Go(func() {
@@ -96,7 +96,7 @@ func (c *Credentials) repeat(ctx context.Context, what, meanwhile string, f func
 	}
 }
 
-// maintained holds when each part of the maintenance last succeeded.
+// maintained holds the times at which the parts of the maintenance last succeeded.
 type maintained struct{ flushed, purged time.Time }
 
 // maintain runs the maintenance that is due: it writes last uses and sign-ins, and deletes
@@ -174,7 +174,8 @@ func (c *Credentials) flushLastUsed(ctx context.Context) (err error) {
 	return err
 }
 
-// unwrittenUse returns the last use of a token that is not written yet; 0: none.
+// unwrittenUse returns the time of a token's last use if it is not written to the database yet,
+// and 0 otherwise.
 func (c *Credentials) unwrittenUse(id string) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -192,8 +193,8 @@ func (c *Credentials) idle(u Use) time.Duration {
 	return 0
 }
 
-// purgeQuery returns the ids of tokens to delete, possibly twice. Each part of the UNION uses an
-// index; one query with all conditions would scan the whole table.
+// purgeQuery selects the ids of the tokens to delete. It can select an id twice. Each part of
+// the UNION uses an index; one query with all conditions would scan the whole table.
 const purgeQuery = `
 	SELECT id FROM account_tokens WHERE expires <> 0 AND expires < $1
 	UNION ALL SELECT id FROM account_tokens WHERE expires <> 0 AND expires < $2 AND purpose IN ('refresh', 'session')

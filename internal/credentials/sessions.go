@@ -17,9 +17,9 @@ import (
 //
 // A session expires after Options.SessionLife, or after Options.SessionIdle without a request.
 // It also ends when it is revoked, when the password is changed, or when the user is disabled.
-// Tokens created with a session become invalid with the session, also if it expires because it
-// is idle. StartSession returns ErrForbidden for robots and workloads, and for users whose
-// source cannot look them up.
+// Tokens created with a session become invalid with the session, even if the session ends
+// because it is idle. StartSession returns ErrForbidden for robots and workloads, and for users
+// whose source cannot look them up.
 func (c *Credentials) StartSession(ctx context.Context, presented identity.Presented, who identity.Verified) (_ Token, _ identity.Secret, err error) {
 	defer admin.Wrap(&err, "starting a session")
 	t := Token{Use: Session, Client: clean(presented.Client), Expires: sooner(who.Until, c.writer.Time().Add(c.o.SessionLife))}

@@ -89,8 +89,8 @@ func TestSessionsEnd(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-28699 and similar: a session has the restrictions of the credential it was
-// started with, and ends with it.
+// Gitea CVE-2026-28699 and similar: a session has the restrictions of the credential with which
+// it was started, and ends when that credential ends.
 func TestSessionHasTheRestrictionsOfItsCredential(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
@@ -105,7 +105,7 @@ func TestSessionHasTheRestrictionsOfItsCredential(t *testing.T) {
 		if got := h.SignIn(inSession(s)); got != "rejected" {
 			t.Errorf("the session then: %s", got)
 		}
-		// Tokens created with a session end with it.
+		// Tokens created with a session become invalid with the session.
 		session, s = h.session("ann", passwordOf("ann"))
 		made, secret2, err := h.AddToken(t.Context(), h.ActorOf(inSession(s)), credentials.NewToken{Name: "laptop"})
 		is(t, "a token by a session", err, nil)
@@ -172,9 +172,9 @@ func TestExpiredSessionsArePurged(t *testing.T) {
 	}
 }
 
-// Gitea CVE-2026-56654, variant: the descendants of a session end with the session, whatever
-// ends it. An attacker who used an open browser has no valid token after the user has changed
-// the password.
+// Gitea CVE-2026-56654, variant: the descendants of a session end with the session, for
+// whatever reason it ends. An attacker who used an open browser has no valid token after the
+// user has changed the password.
 func TestDescendantsEndWithTheirSession(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -226,9 +226,10 @@ func TestDescendantsEndWithTheirSession(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654, variant: the descendants of an idle session end at that moment, cached
-// or not, and not only at the next maintenance. Using a descendant does not prolong the
-// session. Using the session prolongs both.
+// Gitea CVE-2026-56654, variant: the descendants of a session become invalid as soon as the
+// session has been idle for too long. This also holds for cached descendants, and does not
+// depend on the next maintenance. Using a descendant does not prolong the session. Using the
+// session prolongs the session and its descendants.
 func TestDescendantsEndWhenTheirSessionIsIdle(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()

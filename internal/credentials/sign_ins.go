@@ -15,22 +15,22 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// An issuer of ID tokens cannot be asked about a user who is not signing in. To let such users
-// have access tokens, their last sign-in is stored: its time, groups and claims. The stored
+// An issuer of ID tokens cannot be asked about a user who is not signing in. So that such users
+// can have access tokens, their last sign-in is stored: its time, groups and claims. The stored
 // sign-in represents the user until Options.SignInLasts is over. Sign-ins are stored only for
 // users who have tokens.
 //
-// The column signed_in is negative for a refused sign-in: minus its time. 0 is a refusal that
-// an older version stored. Replicas write sign-ins in batches, so each write compares the
-// times. The latest sign-in counts. If a sign-in and a refusal have the same time, the refusal
-// counts. A stored time more than maxSkew in the future was written with a wrong clock. Such a
-// time says nothing about the order, so any sign-in replaces it, and the stored sign-in does
-// not represent the user.
+// For a refused sign-in, the column signed_in contains the time as a negative number. The value
+// 0 is a refusal that an older version stored. Replicas write sign-ins in batches, so each
+// write compares its time with the stored time. The latest sign-in counts. If a sign-in and a
+// refusal have the same time, the refusal counts. A stored time more than maxSkew in the future
+// was written with a wrong clock. Such a time does not show which sign-in was the last. So any
+// sign-in replaces it, and the stored sign-in does not represent the user.
 
 // signInEvery is the precision of the time of the last sign-in.
 const signInEvery = time.Minute
 
-// maxSkew is how far ahead the clock of another replica may be.
+// maxSkew is how far the clock of another replica may be ahead.
 const maxSkew = time.Minute
 
 // signIn is the last sign-in of a person.
@@ -183,8 +183,8 @@ func (c *Credentials) flushSignIns(ctx context.Context) (err error) {
 	err = c.writer.Write(ctx, "", func(tx *sql.Tx) error {
 		for who, s := range pending {
 			var err error
-			// If the clock was set back meanwhile, now is as near to the time of the sign-in as is
-			// known.
+			// If the clock was set back after the sign-in, the time of the sign-in is in the
+			// future. The current time is then the best estimate.
 			at, latest := min(store.Millis(s.at), store.Millis(now)), store.Millis(now.Add(maxSkew))
 			if s.principal == nil {
 				_, err = tx.ExecContext(ctx, `UPDATE sign_ins SET signed_in = $1

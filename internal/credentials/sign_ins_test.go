@@ -34,7 +34,7 @@ func (s signedIn) Find(ctx context.Context, name, id string) (*policy.Principal,
 	return s.harness.LastSignIn(ctx, sso, name, id)
 }
 
-// withPeople adds the source. Sign-ins count for a day.
+// withPeople adds the source. A stored sign-in counts for one day.
 func (h *harness) withPeople() {
 	h.T.Helper()
 	h.Options.SignInLasts = func(source string) time.Duration {
@@ -51,7 +51,7 @@ func ann(groups ...string) *policy.Principal {
 		Claims: map[string]any{"level": json.Number("7"), "flag": true, "list": []any{"a", json.Number("1.5")}}}
 }
 
-// byIDToken is an actor with an ID token of five minutes.
+// byIDToken returns an actor that presents an ID token with a lifetime of five minutes.
 func (h *harness) byIDToken(p *policy.Principal) admin.Actor {
 	return admin.Actor{Principal: p, Credential: identity.CredentialIDToken, Until: h.Clock.Now().Add(5 * time.Minute)}
 }
@@ -143,8 +143,8 @@ func TestTokenLastsAsLongAsTheSignInCounts(t *testing.T) {
 	})
 }
 
-// Nothing is stored of users without tokens. Where sign-ins do not count, users cannot have
-// tokens.
+// Nothing is stored about users without tokens. Users of a source whose sign-ins do not count
+// cannot have tokens.
 func TestSignInsAreStoredForUsersWithTokens(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.withPeople()
@@ -164,7 +164,8 @@ func TestSignInsAreStoredForUsersWithTokens(t *testing.T) {
 		_, _, err = h.AddToken(t.Context(), h.byIDToken(job), credentials.NewToken{Name: "laptop"})
 		is(t, "of a job", err, admin.ErrForbidden)
 
-		// A requested expiry counts, and tokens created with such a token do not outlive it.
+		// A requested expiry is respected, and tokens created with such a token expire no
+		// later.
 		end := h.Clock.Now().Add(time.Hour)
 		made, secret, err := h.AddToken(t.Context(), h.byIDToken(ann("dev")), credentials.NewToken{Name: "hour", Expires: end})
 		if err != nil || !made.Expires.Equal(end) {
@@ -177,8 +178,8 @@ func TestSignInsAreStoredForUsersWithTokens(t *testing.T) {
 	})
 }
 
-// Using a stored sign-in that cannot be read is an error, so that no group is lost. If a
-// sign-in cannot be written, the write is retried.
+// A stored sign-in that cannot be read is an error. If it were ignored, a group could be
+// missing. If a sign-in cannot be written, the write is retried.
 func TestSignInThatIsUnreadableOrNotWritten(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.withPeople()
@@ -288,8 +289,9 @@ func TestLatestSignInCountsOverReplicas(t *testing.T) {
 	})
 }
 
-// A clock that was ahead and is set back, or a replica whose clock is ahead, does not let an old
-// sign-in win over later ones: a time more than a minute in the future says nothing about order.
+// A clock is ahead, and is set back later or belongs to another replica. A sign-in that was
+// stored with its time does not win over later sign-ins: a time more than a minute in the
+// future does not show the order.
 func TestSignInOfAClockThatWasAhead(t *testing.T) {
 	const ahead = 2 * time.Hour
 	each(t, func(t *testing.T, h *harness) {
@@ -339,7 +341,8 @@ func TestSignInOfAClockThatWasAhead(t *testing.T) {
 					}
 					written()
 					for name, replica := range replicas {
-						// What is written after the clock was set back has the right time.
+						// A sign-in that is written after the clock was set back gets the
+						// current time, so it counts.
 						accepted := first == "accepted" && !writtenFirst
 						p, err := replica.LastSignIn(t.Context(), sso, "", person("").ID)
 						if (err == nil) != accepted || accepted && !slices.Equal(p.Groups, []string{"before"}) {
@@ -361,8 +364,8 @@ func TestSignInOfAClockThatWasAhead(t *testing.T) {
 	})
 }
 
-// A sign-in counts if the clock of the replica that wrote it is ahead by less than a minute, and
-// it still wins over earlier ones.
+// A sign-in counts if the clock of the replica that wrote it is ahead by less than a minute,
+// and it still wins over earlier sign-ins.
 func TestSignInOfAReplicaThatIsSlightlyAhead(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.withPeople()

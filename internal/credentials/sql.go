@@ -29,7 +29,8 @@ func (c *Credentials) scanToken(row store.Row) (t Token, err error) {
 	t.Expires = c.expiry(&t)
 	err = t.Owner.Kind.UnmarshalText([]byte(kind))
 	if limits != "" {
-		// Fail if the limits cannot be read: the token must not become wider.
+		// Fail if the limits cannot be read: without its limits, the token would have more
+		// rights.
 		err = errors.Join(err, json.Unmarshal([]byte(limits), &t.Limits))
 		if err == nil && len(t.Limits) == 0 {
 			err = errors.New("its limits are empty")
@@ -69,7 +70,7 @@ func (c *Credentials) ancestors(ctx context.Context, q store.Querier, t *Token) 
 }
 
 // insertToken returns ErrExists if the owner has an access token of that name. The unique index
-// does not know that a former name of the source is the same source.
+// is not enough, because it does not know that a former name of a source means the same source.
 func insertToken(ctx context.Context, tx *sql.Tx, t *Token, d secret.Digest) error {
 	if former := identity.FormerSource(t.Owner.Source); t.Use == Access && former != t.Owner.Source {
 		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND name = $3 AND purpose = $4",
@@ -107,7 +108,8 @@ func deleteToken(ctx context.Context, tx *sql.Tx, id string) (int, error) {
 	return store.Affected(tx.ExecContext(ctx, family+" DELETE FROM account_tokens WHERE id IN (SELECT id FROM family)", id))
 }
 
-// endToken makes a token and its descendants expire not later than end.
+// endToken sets the expiry of a token and its descendants to the time end, if they would expire
+// later.
 func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 	_, err := tx.ExecContext(ctx, family+`
 		UPDATE account_tokens SET expires = $2 WHERE id IN (SELECT id FROM family) AND (expires = 0 OR expires > $2)`, id, store.Millis(end))
@@ -115,7 +117,8 @@ func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 }
 
 // DeleteTokens deletes the tokens of an owner that have the given use, or all the owner's
-// tokens if use is "". It deletes their descendants too, but does not count them.
+// tokens if use is "". It also deletes the descendants of these tokens, but does not count
+// them.
 func DeleteTokens(ctx context.Context, tx *sql.Tx, o Owner, use Use) (int, error) {
 	n, err := store.Affected(tx.ExecContext(ctx,
 		"DELETE FROM account_tokens WHERE owner_source IN ($1, $4) AND owner_id = $2 AND ($3 = '' OR purpose = $3)",

@@ -29,7 +29,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// ways are all credentials of ann, cached.
+// ways returns credentials of ann of all kinds. All of them are in the cache.
 func (h *harness) ways() map[string]identity.Presented {
 	h.T.Helper()
 	_, laptop := h.AddTestToken("ann", "laptop")
@@ -292,7 +292,7 @@ func TestNobodyPromotesThemselves(t *testing.T) {
 	})
 }
 
-// at is a condition that holds at some hours only.
+// at is a condition that holds only at some hours of the day.
 type at struct{ from, to int }
 
 func (c at) Holds(r *policy.Request) (bool, error) {
@@ -301,7 +301,7 @@ func (c at) Holds(r *policy.Request) (bool, error) {
 func (at) Explain(*policy.Request) []policy.Value { return nil }
 func (at) String() string                         { return "office hours" }
 
-// Gitea CVE-2026-56654, variant: a user is an administrator at some hours only. Anyone who
+// Gitea CVE-2026-56654, variant: a user is an administrator only at some hours. Anyone who
 // could set this user's password at other hours would become an administrator.
 func TestNobodyPromotesThemselvesByWaiting(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
@@ -343,7 +343,7 @@ func TestNobodyPromotesThemselvesByWaiting(t *testing.T) {
 }
 
 // Gitea CVE-2026-56654, variant: a group keeps a user from being an administrator. Only
-// administrators may remove the user from it.
+// administrators may remove the user from the group.
 func TestNobodyPromotesThemselvesByLeaving(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -395,8 +395,9 @@ func TestForeignIDsAreNotFound(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-28699, -28744, -58444, CVE-2025-68944: a token's scope was lost on another entry
-// point. Restrictions stay with the principal, also through a refresh token.
+// Gitea CVE-2026-28699, -28744, -58444, CVE-2025-68944: a token's scope was lost on another
+// entry point. Restrictions stay with the principal, also when a token is exchanged for a
+// refresh token.
 func TestRestrictionsStayWithTheOwner(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
@@ -454,8 +455,8 @@ func TestAllRefusalsAreAlike(t *testing.T) {
 	})
 }
 
-// zot CVE-2025-23208: a group that was removed at the identity provider stayed. Here the next
-// token and the next refresh no longer have the group.
+// zot CVE-2025-23208: users kept a group that was removed at the identity provider. Here the
+// next token and the next refresh no longer have the group.
 func TestRemovedGroupIsGone(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -498,8 +499,9 @@ func TestRemovedGroupIsGone(t *testing.T) {
 	})
 }
 
-// Owners of other sources are cached for access tokens, for seconds. A refresh token bypasses the
-// cache. If the owner does not exist, the cached entry is removed at once.
+// When access tokens are presented, looked-up owners from other sources are cached for some
+// seconds. A refresh token bypasses the cache. If the owner does not exist, the cached entry is
+// removed at once.
 func TestRefreshTokenLooksUpTheOwnerAgain(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Options.OwnerFor = 0
@@ -539,8 +541,8 @@ func TestRefreshTokenLooksUpTheOwnerAgain(t *testing.T) {
 	})
 }
 
-// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs, audit,
-// API. Neither the database nor an error contains a secret.
+// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets appeared in
+// logs, audit records and API responses. Neither the database nor an error contains a secret.
 func TestSecretsAreNotStoredOrLogged(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		h := newHarness(t, d.Ready(t))
@@ -653,8 +655,8 @@ func TestRefreshTokenLastsUntilItIsRevoked(t *testing.T) {
 		if got := h.SignIn(elsewhere); got != "rejected" {
 			t.Errorf("at another registry: %s", got)
 		}
-		// Clients without support for refresh tokens present one by Basic: with docker's user
-		// name "<token>", without a name, or with the owner's.
+		// Clients without support for refresh tokens present one by Basic authentication: with
+		// docker's user name "<token>", without a name, or with the owner's name.
 		for name, want := range map[string]string{"<token>": "user:ann", "": "user:ann", "ann": "user:ann", "bob": "rejected", "robot+ci": "rejected"} {
 			if got := h.SignIn(presented(name, first)); got != want {
 				t.Errorf("as the password of %q: %s, want %s", name, got, want)
@@ -705,7 +707,7 @@ func TestRefreshTokenIsNotIssued(t *testing.T) {
 	})
 }
 
-// A password that is changed during a sign-in with the old one leaves no token behind.
+// If a password is changed during a sign-in with the old password, no token is issued.
 func TestOldPasswordGetsNoRefreshToken(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
@@ -723,7 +725,8 @@ func TestOldPasswordGetsNoRefreshToken(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-20779, -58426, -58421: code replay. Single use, in one transaction.
+// Gitea CVE-2026-20779, -58426, -58421: code replay. A setup secret can be used only once: one
+// transaction checks and deletes it.
 func TestSetupSecretIsUsedOnce(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		secret, _, err := h.SetupSecret(t.Context())
@@ -751,8 +754,7 @@ func TestSetupSecretIsUsedOnce(t *testing.T) {
 	})
 }
 
-// A password that is changed while the refresh token is being written leaves no token behind
-// either.
+// If a password is changed while a refresh token is being written, no token is issued either.
 func TestPasswordChangeDuringAnExchange(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		other := h.Open()
@@ -787,9 +789,9 @@ func TestPasswordChangeDuringAnExchange(t *testing.T) {
 	})
 }
 
-// Anyone who may change accounts can revoke a leaked token, also an administrator's. They gain
-// no rights by revoking it, and administrators can still take the right to change accounts away
-// from them.
+// Anyone who may change accounts can revoke a leaked token, even a token of an administrator.
+// They gain no rights by revoking it, and administrators can still take the right to change
+// accounts away from them.
 func TestHelpdeskRevokesALeakedTokenOfAnAdministrator(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()

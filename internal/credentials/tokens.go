@@ -52,7 +52,7 @@ func (c *Credentials) AddToken(ctx context.Context, by admin.Actor, n NewToken) 
 		return Token{}, identity.Secret{}, fmt.Errorf("%w: access tokens are for users", admin.ErrForbidden)
 	}
 	if own && by.Credential == identity.CredentialIDToken && !c.signInCounts(by) {
-		// The owner could not be looked up later.
+		// The source cannot look up the owner later, when the token is presented.
 		return Token{}, identity.Secret{}, fmt.Errorf("%w: users of %s cannot have access tokens (access_tokens_after_sign_in)", admin.ErrForbidden, n.Owner.Source)
 	}
 	if own {
@@ -105,7 +105,7 @@ func (c *Credentials) AddToken(ctx context.Context, by admin.Actor, n NewToken) 
 			if t, err = c.findToken(ctx, tx, id); err != nil {
 				return nil, err
 			}
-			// Do not return a token that this credential could not create now.
+			// Do not return a token that the actor's current credential could not create.
 			if t.Parent != requested.Parent || !t.stored.Equal(end) || !slices.EqualFunc(t.Limits, requested.Limits, sameLimit) {
 				return nil, admin.ErrOtherCreation
 			}
@@ -120,9 +120,9 @@ func (c *Credentials) AddToken(ctx context.Context, by admin.Actor, n NewToken) 
 }
 
 // inherit gives a token that its owner creates the limits and the expiry of the actor's
-// credential. It rejects a token that has more rights than the credential or expires later.
-// Only a token that is created with an ID token can expire later than the ID token, if the
-// sign-in counts for longer.
+// credential. It rejects a token that has more rights than the credential or expires later than
+// the credential. Only a token that is created with an ID token can expire later than the ID
+// token, if the sign-in counts for longer.
 func (c *Credentials) inherit(by admin.Actor, n *NewToken) error {
 	if len(n.Limits) == 0 {
 		n.Limits = by.Principal.Limits
@@ -232,8 +232,9 @@ func (c *Credentials) Token(ctx context.Context, by admin.Actor, id string) (_ T
 	return t, err
 }
 
-// Tokens returns a page of the tokens of an owner, or of all owners if owner is zero, and where
-// the next page begins. The tokens are in the order of their creation, to the millisecond.
+// Tokens returns a page of the tokens of an owner, or of all owners if owner is zero, and the
+// start of the next page. The tokens are sorted by their time of creation, with a precision of
+// one millisecond.
 func (c *Credentials) Tokens(ctx context.Context, by admin.Actor, owner Owner, page admin.Page) (list []Token, next string, err error) {
 	defer admin.Wrap(&err, "listing tokens")
 	if err := c.rights.Require(by, admin.RightAccounts, scope.Read); err != nil && (by.Restricted() || !owner.Is(by)) {
@@ -251,8 +252,8 @@ func (c *Credentials) Tokens(ctx context.Context, by admin.Actor, owner Owner, p
 	return admin.List(ctx, c.writer.DB.Read(), page, c.scanToken, func(t *Token) string { return t.ID }, query, args...)
 }
 
-// completeOwner looks up the id of a local owner. Other sources are not queried: they may be down,
-// or the owner may be deleted.
+// completeOwner looks up the id of a local owner. Other sources are not queried, because they
+// could be down, and the owner could be deleted there.
 func (c *Credentials) completeOwner(ctx context.Context, o Owner) (Owner, error) {
 	if o.ID != "" || o.Source != "" && o.Source != admin.AccountsSource {
 		if o.Source == "" {
@@ -273,9 +274,9 @@ func (c *Credentials) completeOwner(ctx context.Context, o Owner) (Owner, error)
 //
 // Actors who may change accounts may also revoke tokens of administrators, although they may
 // not change administrators otherwise. So they can stop a leaked token when no administrator is
-// available. They gain no rights by revoking it, the journal records their name, and no
-// administrator is locked out: administrators still have their passwords to sign in, create
-// other tokens and take this right away from anyone who abuses it.
+// available. They gain no rights by revoking it, and the journal records their name. No
+// administrator is locked out: administrators can still sign in with their passwords, create
+// other tokens, and take the right to change accounts away from anyone who abuses it.
 func (c *Credentials) Revoke(ctx context.Context, by admin.Actor, id string) (err error) {
 	defer admin.Wrap(&err, "revoking token %.80q", id)
 	return c.Change(ctx, by, true, func(tx *sql.Tx) (*journal.Change, error) {

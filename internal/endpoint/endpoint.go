@@ -1,6 +1,6 @@
-// Package endpoint has what a connection to another service needs: whether the service is on this
-// machine, so that secrets may travel unencrypted, which certificate authorities to trust, and the
-// secret to present.
+// Package endpoint has what a connection to another service needs. It reports whether the
+// service is on this machine, so that secrets may be sent to it unencrypted. It also reads the
+// certificate authorities to trust, and the secret to present.
 package endpoint
 
 import (
@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Limits of files, in bytes.
+// Maximum sizes of files, in bytes.
 const (
 	maxRoots  = 4 << 20
 	maxBearer = 16 << 10
@@ -54,7 +54,8 @@ func Bearer(file string) (string, error) {
 	return secret, nil
 }
 
-// ReadFile reads a regular file of at most limit bytes. Opening a pipe would wait for its writer.
+// ReadFile reads a regular file of at most limit bytes. Other files, such as pipes, are refused
+// before they are opened, because opening a pipe would wait for its writer.
 func ReadFile(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {

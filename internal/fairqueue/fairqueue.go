@@ -16,10 +16,11 @@
 // A dummy is a request whose work only hides that there is nothing to do, such as the check of
 // a password for an unknown name. A dummy does its work while waits are short. When the queue
 // is crowded, the dummy waits for its turn and then does nothing, so a flood of unknown names
-// costs only memory. A dummy really waits in the queue, for no duration drawn from earlier
-// waits: an attacker who fills and empties the queue could distinguish a drawn duration from a
-// real wait. Crowding is measured in waiting sources, not in waiting requests: a single
-// flooding source delays others by one turn, and its dummies always do their work.
+// costs only memory. A dummy really waits in the queue. It does not sleep for a duration drawn
+// from earlier waits, because an attacker who fills and empties the queue could distinguish a
+// drawn duration from a real wait. Crowding is measured in waiting sources, not in waiting
+// requests: a single flooding source delays others by one turn, and its dummies always do their
+// work.
 package fairqueue
 
 import (
@@ -70,9 +71,10 @@ const (
 	nameShare  = 8 // one name may hold 1/nameShare of the queue in a class
 	knownTurns = 3 // turns of the first class for each turn of the second
 
-	// crowdedShare defines crowding: a newcomer would wait for more than 1/crowdedShare of the
-	// longest wait. With the defaults that is one second. A flood exceeds this share; people
-	// who arrive at work at the same time do not.
+	// crowdedShare defines when the queue is crowded: a newcomer would wait for more than
+	// 1/crowdedShare of the longest permitted wait. With the default options, that is one
+	// second. In a flood, waits are longer. When many users start work at the same time, they
+	// are shorter.
 	crowdedShare = 10
 	// dummyShare bounds the memory of dummies: at most dummyShare dummies wait for each place
 	// in the queue. A server usually has fewer connections than this maximum.
@@ -103,8 +105,8 @@ func (l *Limiter) Enter(ctx context.Context, who Requester, n Need) error {
 	return err
 }
 
-// EnterDummy is Enter for a dummy. If work is false, the caller does nothing and must not call
-// Leave.
+// EnterDummy is Enter for a dummy. If the result work is false, the caller must do nothing, and
+// must not call Leave.
 func (l *Limiter) EnterDummy(ctx context.Context, who Requester, n Need) (work bool, err error) {
 	return l.await(ctx, who, n, true)
 }
@@ -141,7 +143,8 @@ func (l *Limiter) await(ctx context.Context, who Requester, n Need, dummy bool) 
 	}
 }
 
-// crowdedLocked reports whether a newcomer of class would wait for long, or too many lines wait.
+// crowdedLocked reports whether a newcomer would wait for a long time in the class, or whether
+// too many lines wait.
 func (l *Limiter) crowdedLocked(class int) bool {
 	turns := l.classes[class].active
 	if turns >= l.o.Places/2 {
@@ -179,7 +182,7 @@ func (l *Limiter) joinLocked(who Requester, n Need, dummy bool) *place {
 
 // nameLimitLocked returns how many places one name may hold in a class: 1/nameShare of the
 // queue, or fewer if serving that many requests would take more than 1/nameShare of the longest
-// wait. Otherwise two names could use up the whole wait where hashes are slow.
+// wait. Otherwise two names could use up the whole wait if hashes are slow.
 func (l *Limiter) nameLimitLocked() int {
 	if l.turn <= 0 {
 		return l.perName
@@ -187,10 +190,10 @@ func (l *Limiter) nameLimitLocked() int {
 	return max(1, min(l.perName, int(l.o.Wait/nameShare/l.turn)))
 }
 
-// thinLocked drops dummies in the same proportion in which dropping p, the next victim, drops
-// real requests. Otherwise being dropped would reveal that a name exists. Real requests in
-// lines shorter than the line of p are not dropped, so dummies in these lines are not dropped
-// either.
+// thinLocked drops dummies before p, the next victim, is dropped. It drops the same share of
+// the dummies as dropping p drops of the real requests. If dummies were dropped less often, a
+// dropped request would reveal that its name exists. Real requests in lines shorter than the
+// line of p are not dropped, so dummies in these lines are not dropped either.
 func (l *Limiter) thinLocked(p *place) {
 	q, places := p.queue, len(p.line.all)
 	if len(q.dummies) == 0 {
@@ -257,7 +260,8 @@ func (l *Limiter) lengthLocked() int {
 	return l.classes[knownPlaces].length + l.classes[otherPlaces].length
 }
 
-// fit limits n to the total capacity, so that a request that needs more runs alone.
+// fit limits n to the total capacity. So a request that needs more than the total capacity can
+// still run, but only alone.
 func (l *Limiter) fit(n Need) Need {
 	return Need{Slots: min(n.Slots, l.o.All.Slots), Memory: min(n.Memory, l.o.All.Memory)}
 }

@@ -189,7 +189,7 @@ func TestKnownPlacesHaveThreeOfFourTurns(t *testing.T) {
 		a.serve(9)
 		want := []string{
 			"known 0", "known 1", "known 2", "other 1", "known 3", "known 4",
-			// No known place waits any more.
+			// No request from a known place waits any more.
 			"other 2", "other 3", "other 4",
 		}
 		if got := drain(a.in); !cmp.Equal(got, want) {
@@ -277,8 +277,8 @@ func drain(in <-chan string) (names []string) {
 	}
 }
 
-// Whatever requests arrive, leave and give up, neither the used capacity nor the queue exceeds
-// its limit, and at the end all capacity is free.
+// For any sequence of requests that arrive, leave and give up, neither the used capacity nor
+// the queue exceeds its limit, and at the end all capacity is free.
 func TestTheLimiterKeepsItsBounds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		requesters := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) Requester {

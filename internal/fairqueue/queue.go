@@ -150,9 +150,10 @@ func (q *queue) unrank(f *line) {
 }
 
 // victim returns the place to drop for a newcomer in the line of key, or nil if nobody waits.
-// It is a random place of the longest line, counting the newcomer: a source that holds most of
-// the queue loses places to newcomers of other sources and to its own newcomers. If all lines
-// are as long as the newcomer's line would be, a place of another line is drawn.
+// The victim is a random place of the longest line. The newcomer counts as a place of its own
+// line, so a source that holds most of the queue loses places to newcomers of other sources and
+// to its own newcomers. If all lines are as long as the newcomer's line would be, a place of
+// another line is drawn.
 func (q *queue) victim(key lineKey, random func(int) int) *place {
 	if q.length == 0 {
 		return nil

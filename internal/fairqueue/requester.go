@@ -21,8 +21,8 @@ func (r Requester) class() int {
 	return otherPlaces
 }
 
-// line returns the line in which r waits. Each IPv4 address has a line, and so has each IPv6
-// /64, the smallest network that providers assign.
+// line returns the line in which r waits. Each IPv4 address has one line, and each IPv6 /64 has
+// one line. A /64 is the smallest network that providers assign.
 func (r Requester) line() lineKey {
 	a := r.Address.Unmap().WithZone("")
 	if !a.IsValid() {

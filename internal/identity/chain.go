@@ -53,7 +53,7 @@ type Options struct {
 	Limiter *ratelimit.Limiter // nil: no limits. May be shared, so that it outlives a chain
 }
 
-// Chain authenticates clients by its sources. It is never changed, and may be used from any
+// Chain authenticates clients by its sources. It is immutable, and may be used from any
 // goroutine.
 type Chain struct {
 	sources   []Source // local ones first
@@ -102,9 +102,10 @@ func NewChain(o Options) *Chain {
 //   - ErrRejected if the credential is wrong or the name is unknown. The client cannot distinguish
 //     these two cases, not even by the response time;
 //   - an error that wraps ErrRateLimited, a *RateLimitedError, after too many failed attempts. For
-//     a password, it means that no source was asked; it does not depend on whether the name
-//     exists. For a credential that cannot be guessed, it means that the credential was verified
-//     and is invalid, or that too many credentials of the same address wait for verification;
+//     a password, the error means that no source was asked, and it does not reveal whether the
+//     name exists. For a credential that cannot be guessed, it means that the credential was
+//     verified and is invalid, or that too many credentials of the same address wait for
+//     verification;
 //   - an error that wraps ErrUnavailable if a source failed before any source knew the name. The
 //     next source is not asked, because it can be weaker.
 func (c *Chain) Authenticate(ctx context.Context, presented Presented) (Verified, error) {
@@ -124,8 +125,9 @@ func (c *Chain) Authenticate(ctx context.Context, presented Presented) (Verified
 	return v, err
 }
 
-// learn records from where a user signs in. For a user with a password, a sign-in with any
-// credential is recorded, both for the typed name and for the name in the source's spelling.
+// learn records the address from which a user signs in. For a user with a password, a sign-in
+// with any credential is recorded, both for the typed name and for the name in the source's
+// spelling.
 func (c *Chain) learn(presented *Presented, p *policy.Principal) {
 	l := c.gate.limiter
 	source, guessable := c.passwords[p.Source] // the former name: stored hashes contain it
@@ -221,10 +223,10 @@ func (c *Chain) explain(ctx context.Context, presented Presented) (why string, e
 	return why, nil
 }
 
-// reject refuses a password. All refusals call it, whether the name is unknown, the password is
-// wrong, or the account is disabled or expired. It does the work that other refusals do and
-// this refusal has not done yet: a hash, and the lookups of the skipped sources. It returns
-// Rejected(reason).
+// reject refuses a password. Every refusal of a password calls reject, whether the name is
+// unknown, the password is wrong, or the account is disabled or expired. reject does the work
+// that other refusals do and this refusal has not done yet: a hash, and the lookups of the
+// skipped sources. It returns Rejected(reason).
 func (c *Chain) reject(ctx context.Context, presented Presented, skipped []Source, hashed bool, reason string) error {
 	if presented.Kind != Password {
 		return Rejected(reason)
@@ -235,7 +237,8 @@ func (c *Chain) reject(ctx context.Context, presented Presented, skipped []Sourc
 	if hashed || len(c.dummies) == 0 {
 		return Rejected(reason)
 	}
-	// A name always uses the same dummy, as if one source knew the name.
+	// Always use the same dummy for a name, because a known name would always cost the hash of
+	// one source.
 	dummy := c.dummies[maphash.String(c.seed, presented.Name)%uint64(len(c.dummies))]
 	if err := dummy(ctx, presented); err != nil && !errors.Is(err, ErrRejected) {
 		return unavailable("password check", err)
@@ -256,10 +259,10 @@ func (c *Chain) lookUp(ctx context.Context, presented Presented, skipped []Sourc
 	return nil
 }
 
-// Find asks the sources in order for a principal by name, and by id unless the id is empty. The
-// error is ErrUnknown if there is no such principal, or if the principal cannot sign in. In the
-// second case, the error also wraps a *DisabledError if the source gives a reason. Ids are
-// unique within a source: use FindIn for a stored id.
+// Find asks the sources in order for a principal by name. If id is not empty, the principal
+// must also have this id. The error is ErrUnknown if there is no such principal, or if the
+// principal cannot sign in. In the second case, the error also wraps a *DisabledError if the
+// source gives a reason. Ids are unique within a source: use FindIn for a stored id.
 func (c *Chain) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	p, _, err := c.find(ctx, func(*Source) bool { return true }, name, id)
 	return p, err
@@ -321,8 +324,8 @@ func (c *Chain) Source(name string) Authenticator {
 }
 
 // Listers returns the sources that can list the members of a group. It also returns the names
-// of the sources that cannot list them although their users can be members. Neither result
-// contains the source whose name is the parameter except.
+// of the sources that cannot list them although their users can be members. These names do not
+// include the parameter except.
 func (c *Chain) Listers(except string) (listers []Lister, others []string) {
 	for i := range c.sources {
 		s := &c.sources[i]

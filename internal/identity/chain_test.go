@@ -97,7 +97,7 @@ func TestAChainAsksInOrder(t *testing.T) {
 	}
 }
 
-// spy notes that a source was asked.
+// spy is a source that records that it was asked.
 type spy struct {
 	*identitytest.Fake
 	name  string
@@ -235,7 +235,8 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 	}
 }
 
-// A password that is refused for its form gets the reason. An unusual password is accepted.
+// If a password is refused because of its form, the client gets the reason. An unusual password
+// is accepted.
 func TestAMisplacedTokenIsNamed(t *testing.T) {
 	directory := &identitytest.Fake{People: map[string]string{"ann": `"odd" {password}.with.dots`}}
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "ldap:corp", Authenticator: directory, Remote: true}}})

@@ -26,7 +26,8 @@ func FormerSource(name string) string {
 	return name
 }
 
-// SameSource reports whether two names of sources, each stored or current, are the same source.
+// SameSource reports whether two names mean the same source. Each of the names can be the
+// stored or the current one.
 func SameSource(a, b string) bool {
 	return a == b || FormerSource(a) == b || a == FormerSource(b)
 }

@@ -68,8 +68,8 @@ func (g gate) pass(ctx context.Context, c Presented, verify func(context.Context
 	return Verified{}, g.refused(scope, secret, c, err)
 }
 
-// dismiss refuses a credential because of its form, without asking a source. Such refusals have
-// the limits of credentials that cannot be guessed, so that a flood does not fill the disk.
+// dismiss refuses a credential because of its form. No source is asked. Such refusals have the
+// limits of credentials that cannot be guessed, so that a flood does not fill the disk.
 func (g gate) dismiss(c Presented, err error) error {
 	if g.limiter == nil {
 		return err
@@ -77,8 +77,9 @@ func (g gate) dismiss(c Presented, err error) error {
 	return g.refused(g.scope+uint64(c.Kind), c.Name+"\x00"+c.Secret.Reveal(), c, err)
 }
 
-// refused counts a refusal. If the source is above its limit, it returns the rate limit error.
-// Otherwise it returns the refusal, marked if the journal already has an equal refusal.
+// refused counts a refusal. If the client's address is above its limit, refused returns the
+// rate limit error. Otherwise it returns the refusal, as a repeatedError if the journal already
+// has an equal refusal.
 func (g gate) refused(scope uint64, secret string, c Presented, err error) error {
 	switch limited, reported := g.limiter.Refuse(scope, secret, c.CountedAt(), errors.Is(err, ErrNeverValid)); {
 	case limited != nil:
@@ -90,7 +91,8 @@ func (g gate) refused(scope uint64, secret string, c Presented, err error) error
 }
 
 // verifyInTurn verifies a credential that cannot be guessed. If its address has presented too
-// many invalid credentials, those that need a database query are verified one at a time.
+// many invalid credentials, the credentials of this address that need a database query are
+// verified one at a time.
 func (g gate) verifyInTurn(ctx context.Context, c Presented, scope uint64, verify func(context.Context, Presented) (Verified, error)) (Verified, error) {
 	if c.Kind == IDToken {
 		return verify(ctx, c) // a signature, and no query

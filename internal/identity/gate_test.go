@@ -91,8 +91,8 @@ func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
 		}
 		want := []string{
 			"wrong", "wrong", "wrong", "1s", "1s", "1s", "1s", "1s",
-			// The longest delay has passed each time. So for each failure that is added, one
-			// failure is forgotten.
+			// Before each pair, the longest delay passes, in which one failure is forgotten. So
+			// the first guess is checked, and the second has to wait again.
 			"wrong", "1s", "wrong", "1s", "wrong", "1s", "wrong", "1s", "wrong", "1s",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -334,7 +334,8 @@ func TestAPasswordThatIsRightNoMoreIsCounted(t *testing.T) {
 	}
 }
 
-// A thousand jobs of one company come from one address, each with a token of its own.
+// A thousand jobs of one company come from one address, each with a token of its own. If their
+// tokens are refused, passwords from this address are still checked.
 func TestTokensDoNotStandInTheWayOfPasswords(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 50})
 	token := func(i int) identity.Presented {
@@ -546,8 +547,8 @@ func (s spent) Authenticate(context.Context, identity.Presented) (identity.Verif
 }
 
 // The directory is searched before it is known that the budget is used up. So the number of
-// such attempts is limited for each source of requests. They do not count for the name, because
-// the password was not checked.
+// such attempts is limited for each address. They do not count for the name, because the
+// password was not checked.
 func TestWhoAsksForASpentBudgetIsCountedAsASource(t *testing.T) {
 	asked := 0
 	chain := identity.NewChain(identity.Options{

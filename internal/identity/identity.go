@@ -7,9 +7,9 @@
 //
 // A principal's name is canonical: the source's spelling, not the client's. A source that
 // ignores case and spaces, as directories do, returns its own spelling. A source that compares
-// names exactly, like htpasswd, knows no other spelling. So "ALICE" is either alice in every
-// rule, or unknown. This package never folds, trims or normalizes a name, and a name is never a
-// pattern: a user may be called "*".
+// names exactly, like htpasswd, knows no other spelling. So in every rule, "ALICE" either means
+// alice or is unknown. This package never changes the case of a name, and never trims or
+// normalizes it. A name is never a pattern: a user can be called "*".
 package identity
 
 import (
@@ -34,19 +34,19 @@ var (
 	// valid until the configuration changes. Such a credential is not verified again for a
 	// minute.
 	ErrNeverValid = fmt.Errorf("%w for good", ErrRejected)
-	// ErrUnavailable means that a source that must be asked is down or too busy. The error that
-	// wraps it names the source and wraps the source's error.
+	// ErrUnavailable means that a source that must be asked is down or too busy. An error that
+	// wraps it also wraps the error of the source, and names the source.
 	ErrUnavailable = errors.New("identity source unavailable")
-	// ErrRateLimited means that too many attempts failed. The error that wraps it is a
-	// *RateLimitedError. If a password is refused with this error, it was not checked, so it
-	// can be right.
+	// ErrRateLimited means that too many attempts failed. Every error that wraps it is a
+	// *RateLimitedError. If a password is refused with this error, the password was not
+	// checked, so it can be right.
 	ErrRateLimited = ratelimit.ErrLimited
 )
 
 // IncompleteError means that a credential is valid, but the groups or claims of its holder
 // cannot be completely known. A deny rule can be for a missing group or claim, so the holder is
-// refused. The error is an ErrRejected and not an outage, because the condition lasts and
-// concerns only one principal.
+// refused. The error is an ErrRejected and not an outage, because the condition is permanent
+// and concerns only one principal.
 //
 // The holder may see the reason, which contains no secret.
 type IncompleteError struct {
@@ -75,8 +75,8 @@ func (e *IncompleteError) Error() string {
 // Is reports whether target is ErrRejected.
 func (e *IncompleteError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
-// ExplainedError is an ErrRejected for a genuine credential, which its issuer signed or
-// Tidewaiter issued. So the holder of the credential may see the reason. For a forged
+// ExplainedError is an ErrRejected for a genuine credential: its issuer signed it, or
+// Tidewaiter issued it. So the holder of the credential may see the reason. For a forged
 // credential, clients get the common response.
 type ExplainedError struct {
 	What   string // "the ID token", "the access token"
@@ -93,8 +93,8 @@ func (e *ExplainedError) Error() string { return e.What + " is refused: " + e.Re
 // Is reports that it is an ErrRejected.
 func (e *ExplainedError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
-// Kind is the kind of the presented credentials. It is determined once, by Classify or by the
-// place of the credentials.
+// Kind is the kind of the presented credentials. It is determined once, by Classify or by where
+// the credentials were in the request.
 type Kind uint8
 
 // The kinds of credentials.
@@ -111,7 +111,7 @@ const (
 // CredentialIDToken is Verified.Credential for an ID token.
 const CredentialIDToken = "ID token"
 
-// Presented is a credential that a client presented, and from where.
+// Presented is a credential that a client presented, with the origin of the request.
 type Presented struct {
 	Kind     Kind
 	Name     string
@@ -122,13 +122,13 @@ type Presented struct {
 	Client   string
 
 	// KnownPlace means that the name has signed in from Remote before. The rate limiter sets it
-	// before sources see the credentials. A password from a known place is checked before
+	// before sources see the credentials. Passwords from known places are checked before
 	// passwords from unknown places.
 	KnownPlace bool
 }
 
-// CountedAt returns the address whose limits an attempt counts against. Clients whose address
-// the proxy does not report are counted together under the proxy's address, so that a client
+// CountedAt returns the address whose limits an attempt counts against. If the proxy does not
+// report a client's address, the client is counted under the proxy's address. So a client
 // cannot bypass a limit by hiding its address.
 func (c *Presented) CountedAt() netip.Addr {
 	if c.Remote.IsValid() {
@@ -148,7 +148,7 @@ type Verified struct {
 // Explainer is a source that can explain why it does not accept a credential that cannot be
 // guessed. Explain returns an ErrRejected if the credential is meant for this source, for
 // example an ID token of its issuer with another audience. Otherwise it returns an ErrUnknown,
-// with or without a Reason. The chain calls Explain only if no source knows the credential,
+// which can have a Reason. The chain calls Explain only if no source knows the credential,
 // because Explain costs as much as a verification.
 type Explainer interface {
 	Explain(ctx context.Context, c Presented) error
@@ -161,11 +161,11 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, c Presented) (Verified, error)
 }
 
-// Finder finds a principal without a credential, for refresh tokens and explain. ErrUnknown
-// means that there is no such principal (any more), and the chain asks the next source.
-// ErrRejected means that the source knows the name, but the principal cannot sign in. After
-// ErrRejected, no other source is asked, as with Authenticate: a principal of the same name in
-// another source must not replace a principal that was disabled in this source.
+// Finder finds a principal without a credential. It is used for refresh tokens and for the
+// command explain. ErrUnknown means that there is no such principal now, and the chain asks the
+// next source. ErrRejected means that the source knows the name, but the principal cannot sign
+// in. As with Authenticate, no other source is asked after ErrRejected: a principal of the same
+// name in another source must not replace a principal that was disabled in this source.
 type Finder interface {
 	Find(ctx context.Context, name, id string) (*policy.Principal, error)
 }
@@ -190,9 +190,9 @@ type Lister interface {
 }
 
 // Generations is a Finder that can distinguish a user's passwords, by their hash or by the time
-// of the last change. Tokens that were issued for a password end when the generation changes.
-// FindGeneration is like Find, and also returns the generation, or "" if the generation is
-// unknown. A generation is internal, and does not help to guess the password.
+// of the last change. Tokens that were issued for a password become invalid when the generation
+// changes. FindGeneration is like Find, and also returns the generation, or "" if the
+// generation is unknown. A generation is internal, and does not help to guess the password.
 type Generations interface {
 	FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, generation string, err error)
 }
@@ -233,8 +233,8 @@ func (e *rejectedError) Error() string {
 }
 func (e *rejectedError) Unwrap() error { return e.kind }
 
-// DisabledError means that the source knows the name, but the principal cannot sign in. As an
-// error of a source, it is an ErrRejected. The error of Chain.Find wraps both ErrUnknown and a
+// DisabledError means that the source knows the name, but the principal cannot sign in. A
+// source returns it as an ErrRejected. The error of Chain.Find wraps both ErrUnknown and a
 // DisabledError.
 type DisabledError struct {
 	Why  string // "it is disabled", "accountExpires has passed"

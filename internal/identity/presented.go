@@ -8,7 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Limits of credentials in bytes. Longer credentials are refused without asking a source.
+// Maximum sizes of credentials, in bytes. Longer credentials are refused without asking a
+// source.
 const (
 	MaxName   = 256
 	MaxSecret = 4 << 10  // of a password, an access token, a refresh token
@@ -30,9 +31,9 @@ func NewPresented(name, secret string) Presented {
 // tokenName is the name that docker sends with a refresh token.
 const tokenName = "<token>"
 
-// NewRefresh returns the credential in the parameter of a request that is only for refresh
-// tokens (grant_type=refresh_token). An empty parameter does not make the request anonymous. An
-// ID token in this parameter is accepted as an ID token: docker stores it as an identity token,
+// NewRefresh returns the credential in the parameter refresh_token, which is only in requests
+// with grant_type=refresh_token. An empty parameter does not make the request anonymous. An ID
+// token in this parameter is accepted as an ID token: docker stores it as an identity token,
 // and sends it in this way. The parameter is never treated as a password.
 func NewRefresh(token string) Presented {
 	kind := RefreshToken
@@ -48,9 +49,9 @@ func NewSession(secret string) Presented {
 	return Presented{Kind: Session, Secret: NewSecret(secret)}
 }
 
-// Classify returns the kind of a name and a secret by their form. A name without a secret is an
-// empty password, which is refused: a request is anonymous only if it has neither a name nor a
-// secret.
+// Classify returns the kind of a credential, by the form of its name and its secret. A name
+// without a secret is an empty password, which is refused: a request is anonymous only if it
+// has neither a name nor a secret.
 //
 // A secret that is or contains a token is never treated as a password, whether it is valid or
 // not, so that it is not sent to a directory or another service. White space around a token,
@@ -155,8 +156,8 @@ func wellFormedName(name string) bool {
 
 // NameProblem returns why a principal cannot have a name, or "". All visible characters are
 // allowed, even those of patterns such as "*", because names are never patterns. Invisible
-// characters and spaces at the ends are not allowed, because names that differ only in these
-// look alike.
+// characters and spaces at the ends are not allowed, because names that differ only in such
+// characters look alike.
 func NameProblem(name string) string {
 	switch {
 	case name == "":

@@ -13,7 +13,7 @@ type Secret struct{ p *string }
 // NewSecret returns s as a Secret.
 func NewSecret(s string) Secret { return Secret{&s} }
 
-// Reveal returns the secret itself, for comparing and hashing. It must not be printed.
+// Reveal returns the secret itself, for comparing and hashing. Do not print it.
 func (s Secret) Reveal() string {
 	if s.p == nil {
 		return ""

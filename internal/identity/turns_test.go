@@ -62,8 +62,9 @@ func flood(s *slow) (show func(ctx context.Context, kind identity.Kind, secret, 
 	}
 }
 
-// Anybody can invent tokens with a right checksum. Above the limit of a source, its tokens are
-// looked up one after the other, so they occupy at most one connection of the database.
+// Anybody can invent tokens with a correct checksum. Above the limit of a client's address, the
+// tokens from this address are looked up one after the other, so they occupy at most one
+// connection of the database.
 func TestPastTheLimitOneOfASourceIsLookedUpAtATime(t *testing.T) {
 	for _, kind := range []identity.Kind{identity.AccessToken, identity.RefreshToken, identity.Session} {
 		synctest.Test(t, func(t *testing.T) {

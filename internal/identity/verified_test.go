@@ -82,8 +82,8 @@ func TestABadTokenIsVerifiedOnceAMinute(t *testing.T) {
 		if source.asked != 5 {
 			t.Errorf("%d, after a reload: verified %d times", kind, source.asked)
 		}
-		// Distinct bad tokens above the limit of their source cause one entry for each delay, and
-		// the valid one is accepted.
+		// Above the limit of the client's address, different bad tokens cause one journal entry
+		// for each delay, and a valid token is still accepted.
 		before := entries
 		for n := range 100 {
 			show(fmt.Sprint("bad ", n))

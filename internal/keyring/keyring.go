@@ -20,7 +20,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// Use is how a registry needs its tokens signed.
+// Use describes how the tokens for a registry must be signed.
 type Use struct {
 	KeyID     token.KeyID     // "": token.X5C
 	Algorithm token.Algorithm // of a leaf; "": Options.Algorithm. The root's own key has its own
@@ -43,8 +43,8 @@ const (
 	longestLeaf  = 366 * 24 * time.Hour
 	defaultToken = time.Hour
 
-	// backdate is how far in the past a leaf begins. Registries compare with their own clocks,
-	// without leeway.
+	// backdate is how long before its creation a leaf becomes valid. Registries compare the
+	// start of its validity with their own clocks, without leeway.
 	backdate = time.Hour
 )
 
@@ -79,13 +79,14 @@ type Keyring struct {
 type leaves struct {
 	signers map[token.Algorithm]*token.Signer
 	made    time.Time
-	// When the leaves begin, and when they last sign the longest token.
+	// The leaves are valid since from. A token of the longest lifetime that they sign after
+	// until would outlive them.
 	from, until time.Time
 	last        bool // they expire with the root, so no later ones can be issued
 }
 
-// fit reports whether the leaves can sign the longest token now. They cannot if the machine
-// slept through the renewal, or if its clock was set back.
+// fit reports whether the leaves can sign a token of the longest lifetime now. They cannot if
+// the machine slept through the renewal, or if its clock was set back.
 func (l *leaves) fit(now time.Time) bool {
 	return !now.Before(l.from) && (l.last || !now.After(l.until))
 }
@@ -134,8 +135,8 @@ func New(o Options) (*Keyring, error) {
 	return k, nil
 }
 
-// plan assigns each use to a leaf or to the root's own key, and returns the forms of key id of
-// the uses.
+// plan assigns each use to a leaf or to the root's own key, and returns the forms of key id
+// that the uses need.
 func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 	if k.standard = o.Algorithm; k.standard == "" {
 		k.standard = token.ES256
@@ -169,12 +170,12 @@ func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 	return forms, nil
 }
 
-// Signer returns the signer for a registry. As in Use, the form of key id and, for leaves, the
-// algorithm identify it. The call is cheap; do not keep the result, because the next call can
-// return another signer. Only combinations in Options.Uses are available.
+// Signer returns the signer for a registry. It depends on the form of key id and, if a leaf
+// signs, also on the algorithm (see Use). The call is cheap; do not keep the result, because
+// the next call can return another signer. Only combinations in Options.Uses are available.
 //
-// If the leaves do not fit the time, Signer renews them at once. So after the machine slept,
-// the first request does not wait for Run.
+// If the leaves do not fit the current time, Signer renews them at once. So after the machine
+// slept, the first request does not wait for Run.
 func (k *Keyring) Signer(form token.KeyID, alg token.Algorithm, now time.Time) (*token.Signer, error) {
 	if form == "" {
 		form = token.X5C

@@ -48,8 +48,8 @@ func (k *Keyring) tryLocked(now time.Time) {
 	k.wait, k.cooldown = 0, clock.Span{}
 }
 
-// due reports whether to renew: at half the lifetime, or if the clock was set back so far that
-// registries would soon reject the leaves as not yet valid.
+// due reports whether the leaves must be renewed: at half their lifetime, or if the clock was
+// set back so far that registries would soon reject the leaves as not yet valid.
 func (k *Keyring) due(now time.Time) bool {
 	l := k.leaves.Load()
 	switch {
@@ -97,8 +97,8 @@ func (k *Keyring) logProblems(now time.Time, first bool) {
 	}
 	k.logged = clock.For(now, 24*time.Hour)
 	for _, p := range k.root.Problems(k.form(), now) {
-		// Problems of key ids are the choice of the administrator, and dates matter only for
-		// x5c.
+		// Problems of key ids are a choice of the administrator, so they are not logged.
+		// Problems of dates matter only for x5c.
 		ends := p.Kind == "expired" || p.Kind == "expires-soon" || p.Kind == "not-yet-valid"
 		if p.Kind == "key-id" || !first && !ends {
 			continue

@@ -24,8 +24,8 @@ func ReadRoot(certificate, key string) (*token.Root, error) {
 	return root, nil
 }
 
-// Shared reports whether the problem is that other parties possibly have certificates under the
-// root. These parties could sign tokens.
+// Shared reports whether a problem of the root means that other parties could have certificates
+// under the root, with which they could sign tokens.
 func Shared(p token.Problem) bool {
 	return p.Kind == "server-authentication" || p.Kind == "public-issuer" || p.Kind == "shared-issuer"
 }

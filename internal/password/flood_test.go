@@ -23,9 +23,9 @@ type flood struct {
 	after   time.Duration // the others come so long after it has begun, and the process with it
 }
 
-// beside returns how many of 20 other users sign in for the first time during the flood, and
-// the statistics of the Hashing, which has one thread. The clock is that of the synctest
-// bubble.
+// beside lets 20 other users sign in for the first time during the flood. It returns how many
+// of them succeed, and the statistics of the Hashing, which has one thread. The clock is that
+// of the synctest bubble.
 func (f flood) beside(t *testing.T) (signedIn int, did Stats) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(Options{Parallel: 1})

@@ -93,7 +93,8 @@ func parseBcrypt(hash string) (parameters, error) {
 
 // accepts works around two weaknesses of bcrypt. bcrypt uses only the first maxBcrypt bytes, so
 // all passwords with the same first maxBcrypt bytes would match. And bcrypt repeats the
-// password, followed by a NUL byte, up to this length, so "a" and "a\x00a" would match.
+// password, followed by a NUL byte, until it has maxBcrypt bytes, so "a" and "a\x00a" would
+// match.
 func (b bcryptHash) accepts(password string) error {
 	if len(password) > maxBcrypt {
 		return ErrTooLong

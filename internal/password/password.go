@@ -2,9 +2,9 @@
 //
 // Hashing is slow on purpose. A Hashing limits how many hashes are computed at once, so that a
 // flood of wrong passwords delays only the clients that cause it. For a short time it remembers
-// which pairs of hash and password matched, by a key under a secret of this process. So a
-// password that is used for every pull is hashed once. A changed hash is a different pair, so
-// nothing must be invalidated.
+// which pairs of hash and password matched. It stores a hash of each pair under a secret of
+// this process, and not the pair. So a password that is used for every pull is hashed once. A
+// user's changed hash makes a different pair, so nothing must be invalidated.
 //
 // The package supports argon2id in the PHC string format, and bcrypt as $2a$, $2b$ and $2y$.
 // Check explains what is wrong with any other hash. Passwords are bytes: they are not trimmed,
@@ -32,7 +32,7 @@ import (
 // Requester is the origin of a request for a hash: see fairqueue.
 type Requester = fairqueue.Requester
 
-// need is what computing a hash takes: threads and memory.
+// need is what the computation of a hash occupies: threads and memory.
 type need = fairqueue.Need
 
 var (
@@ -137,8 +137,9 @@ func (h *Hashing) Compare(ctx context.Context, hash, password string) error {
 	return h.CompareFor(ctx, Requester{Name: hash}, hash, password)
 }
 
-// CompareFor is Compare for a requester. An address that floods the queue waits only for itself,
-// and a name gets at most an eighth of the queue. Compare uses the hash as the name.
+// CompareFor is Compare for a requester. Requests of an address that floods the queue delay
+// only requests of the same address, and a name gets at most an eighth of the queue. Compare is
+// CompareFor with the hash as the requester's name.
 func (h *Hashing) CompareFor(ctx context.Context, who Requester, hash, password string) error {
 	k := h.keys.Of(realHash, hash, password)
 	if h.remembered.has(k) {

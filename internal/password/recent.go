@@ -13,8 +13,8 @@ type cost struct {
 	memory, passes, threads uint32 // of argon2id
 }
 
-// measuredCosts is how many costs are measured. A configuration seldom has hashes of more than
-// two costs. Dummies of a cost that is not measured are always computed.
+// measuredCosts is the maximum number of costs whose durations are recorded. A configuration
+// seldom has hashes of more than two costs. Dummies of any other cost are always computed.
 const measuredCosts = 32
 
 // recent holds how long the last hashes of each cost took. A dummy that is not computed takes

@@ -14,7 +14,8 @@ const (
 )
 
 // remembered holds the keys of pairs that matched. A pair is forgotten a fixed time after its
-// last use. A use is recorded only after half of this time, so that most uses write nothing.
+// last use. A use is recorded only if half of this time has passed since the last recorded use,
+// so that most uses write nothing.
 type remembered struct {
 	lasts time.Duration // negative: nothing is remembered
 	now   func() time.Time

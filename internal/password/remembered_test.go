@@ -79,7 +79,7 @@ func TestRememberedModel(t *testing.T) {
 }
 
 // Another call can end after Compare has looked up the pair and before Compare begins its own
-// call.
+// call. The pair is then not hashed again.
 func TestPairThatWasJustRememberedIsNotHashedAgain(t *testing.T) {
 	h := New(Options{})
 	k := numbered(1)

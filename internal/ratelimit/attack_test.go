@@ -66,7 +66,7 @@ func (s *shared) Claimed(_ context.Context, now time.Time, accounts ...string) (
 	return false, nil
 }
 
-// Attempts above the limit of their source cost no query, with any name.
+// Attempts above the limit of their source address cost no query, with any name.
 func TestAttemptsAboveTheSourceLimitCostNoQuery(t *testing.T) {
 	store := &shared{}
 	l := newLimited(ratelimit.Options{Store: store, PlacesMatter: func() bool { return true }, MaxFailuresPerSource: 10})
@@ -121,7 +121,8 @@ func (h *hanging) Levels(ctx context.Context, _ time.Time) (func(string) ratelim
 	return nil, ctx.Err()
 }
 
-// A store that hangs delays requests by one time limit together, not one after another.
+// If a store hangs, all concurrent requests wait for the same read until its time limit, and
+// not for one read after another.
 func TestAHangingStoreDelaysRequestsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &hanging{}
@@ -173,8 +174,8 @@ func TestAStoreWhoseWritesHangIsStillRead(t *testing.T) {
 	})
 }
 
-// A client that leaves during a check has caused the work of the check. The attempt counts for
-// the client's source, and for no name.
+// A client that disconnects during a check has caused the work of the check. The attempt counts
+// for the client's address, and for no name.
 func TestAnAbandonedCheckCountsForItsSource(t *testing.T) {
 	l := newLimited(ratelimit.Options{MaxFailuresPerSource: 10})
 	begun := 0

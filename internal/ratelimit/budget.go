@@ -23,7 +23,7 @@ type BudgetOptions struct {
 	Log   *slog.Logger     // nil: nothing is logged
 }
 
-// Budget bounds the passwords that a directory is asked to check for one account: at most Max
+// Budget limits how many passwords a directory is asked to check for one account: at most Max
 // wrong passwords in any span of Window, over all replicas. Half of these attempts are reserved
 // for places where the name signed in before, so that strangers cannot use up the budget. A
 // right password frees the whole budget, just as directories reset their count.
@@ -32,8 +32,9 @@ type BudgetOptions struct {
 // unless the password was right. A slot is a row of the store. The process also remembers the
 // slots that it took, and counts only these slots while the store is down.
 //
-// Guesses that reach the directory without this service are not counted, so they add to Max.
-// The methods may be called from any goroutine. A nil Budget has no bound.
+// Guesses that reach the directory by another way than this service are not counted, so the
+// directory can count more than Max. The methods may be called from any goroutine. A nil Budget
+// has no limit.
 type Budget struct {
 	o       BudgetOptions
 	slots   int // of each class
@@ -58,8 +59,8 @@ type spent struct {
 const (
 	maxAccounts = 16_384
 	maxUnsaved  = maxAccounts / 2 // accounts in memory above which each attempt is written
-	// Another replica is possibly checking the right password now. It then frees its slot at
-	// once, so a full budget is tried claimTries times.
+	// claimTries is how often a full budget is tried: another replica could be checking the
+	// right password now, and would then free its slot at once.
 	claimTries = 4
 	claimPause = 250 * time.Millisecond
 	claimFresh = 5 * time.Second
@@ -109,24 +110,25 @@ const (
 
 // Spend calls check for one attempt at an account and counts its verdict. If the budget is used
 // up, it returns an *Error without calling check. Attempts for one account and class run one at
-// a time. Possibly the directory has counted an attempt that got no answer. Before check sends
+// a time. The directory could have counted an attempt that got no answer. Before check sends
 // such an attempt again, it must call its argument, the function more. The verdict of check is
 // about the last attempt.
 func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	return b.spend(ctx, account, knownPlace, "", check)
 }
 
-// SpendUnproven is Spend for an account that possibly does not exist, because the account was
-// not looked up first. The first wrong password at an unknown place is counted in memory only.
-// Otherwise each invented name would become a row of the store. At the second wrong password,
-// both are written to the store. An account with a sign-in within PlaceFor is always counted in
-// the store. While more than maxUnsaved accounts are in memory, every account is counted in the
-// store.
+// SpendUnproven is Spend for an account that was not looked up first, so it is not known
+// whether the account exists. The first wrong password at an unknown place is counted in memory
+// only. Otherwise each invented name would become a row of the store. At the second wrong
+// password, both are written to the store. An account with a sign-in within PlaceFor is always
+// counted in the store. While more than maxUnsaved accounts are in memory, every account is
+// counted in the store.
 //
-// So a user who has signed in through this service has the same bound as with Spend. For other
-// users, nobody can use the half for known places. Strangers get the other half, and one
-// additional attempt for each further replica and each restart within the window. The sum is at
-// most Max while further replicas and restarts together are at most half of Max.
+// So a user who has signed in through this service has the same bound as with Spend. Other
+// users have no known places, so nobody can use the half for known places. Strangers get the
+// other half, and in addition one attempt for each further replica and each restart within the
+// window. Together, this is at most Max if there are at most half of Max further replicas and
+// restarts.
 func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	if b == nil {
 		return b.Spend(ctx, account, knownPlace, check)
@@ -145,7 +147,7 @@ func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, pro
 		return b.spendOf(ctx, classUnknown, account, proven, proven, claimTries, check)
 	}
 	// The name has signed in at this place, so this attempt may also use the slots that
-	// strangers left. The bound for both classes together is unchanged.
+	// strangers have not used. The bound for both classes together is unchanged.
 	asked := false
 	noting := func(more func() error) (Verdict, error) {
 		asked = true
@@ -177,7 +179,7 @@ func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven s
 	if err != nil {
 		return err
 	}
-	// Try only once: possibly the caller holds a connection that others wait for.
+	// Try only once, because the caller could hold a connection that others wait for.
 	verdict, err := check(func() (err error) {
 		local, slot, until, err = b.claim(ctx, key, unproven, s, 1)
 		return err
@@ -210,7 +212,7 @@ func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven s
 	return err
 }
 
-// prove records a sign-in to an account, once a day.
+// prove records a sign-in to an account, at most once a day.
 func (b *Budget) prove(ctx context.Context, proven string) error {
 	until := b.o.Now().Add(PlaceFor)
 	_, _, err := b.o.Store.Claim(ctx, proven, 1, until.Add(-24*time.Hour), until)
@@ -355,9 +357,9 @@ func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *spent, 
 	return -1, 0, false
 }
 
-// countLocally reports whether an account that possibly does not exist can be counted in
-// memory, and how long there is no free slot. If the account cannot be counted in memory,
-// countLocally writes its attempts in memory to the store.
+// countLocally reports whether an account that is not known to exist can be counted in memory,
+// and how long there is no free slot. If the account cannot be counted in memory, countLocally
+// writes its attempts in memory to the store.
 func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *spent, now time.Time) (enough bool, wait time.Duration, err error) {
 	written, err := b.o.Store.Claimed(ctx, now, unproven, key)
 	if err != nil || written {
@@ -387,9 +389,9 @@ func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *spen
 	return false, 0, nil
 }
 
-// claimShared takes a slot in the store; ok is false if the store did not answer. It repeats
-// the try for unknown names too. Otherwise the wait for a recently used-up budget would reveal
-// which names exist.
+// claimShared takes a slot in the store; ok is false if the store did not answer. It also
+// repeats the try for unknown names. Otherwise the wait for a recently used-up budget would
+// reveal which names exist.
 func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *spent, now, until time.Time, tries int) (slot int, wait time.Duration, ok bool) {
 	for try := 1; ; try++ {
 		slot, wait, ok := b.claimOnce(ctx, key, unproven, s, now, until)

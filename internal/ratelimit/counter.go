@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// A table has shards of buckets of a few slots. A key belongs to one bucket. If the bucket is
-// full, the least important slot is replaced. A shard is allocated at its first write.
+// A table consists of shards, a shard consists of buckets, and a bucket has a few slots. A key
+// belongs to one bucket. If the bucket is full, the least important slot is replaced. A shard
+// is allocated at its first write.
 const (
 	shardCount = 64
 	buckets    = 32 // in a shard
@@ -91,13 +92,13 @@ type counter struct {
 
 const firstDelay = time.Second
 
-// maxOver bounds the failures that are counted above the free ones, so that a count decays in
-// reasonable time. After maxOver failures above the free ones, the delay would be 18 hours,
-// which is longer than any setting permits.
+// maxOver is the maximum number of failures that are counted in addition to the free failures,
+// so that a count decays in reasonable time. After maxOver additional failures, the delay would
+// be 18 hours, which is longer than any setting permits.
 const maxOver = 16
 
 // failures are the failures of a key. For each period of the longest delay without a failure,
-// one failure is forgotten. So after the longest delay exactly one more attempt is allowed.
+// one failure is forgotten. So after the longest delay exactly one attempt is allowed.
 type failures struct {
 	count    int32
 	reported bool  // an attempt was refused since the last failure
@@ -186,7 +187,7 @@ func (c *counter) addTo(f *failures, now int64) {
 
 // undo removes a failure that was counted at a given time, and the delay that it added. The
 // delay that later failures added stays. Otherwise anyone with an account could end all delays
-// of a source by signing in.
+// of an address by signing in.
 func (c *counter) undo(key uint64, at int64) {
 	mu, f := c.find(key)
 	defer mu.Unlock()

@@ -55,7 +55,7 @@ func (l *Limiter) lookUp(ctx context.Context, key uint64, p Place, now time.Time
 }
 
 // Learn records that a principal has signed in under a name from an address, with a password or
-// any credential derived from one. The call is cheap for a known place.
+// with any credential that was issued for a password. The call is cheap for a known place.
 func (l *Limiter) Learn(name, source, id string, from netip.Addr) {
 	if l == nil {
 		return

@@ -1,22 +1,22 @@
 // Package ratelimit decides whether a sign-in may be checked now, or whether there were too many
 // failures.
 //
-// Credentials that can be guessed are limited before they are checked. Credentials that cannot be
-// guessed are checked first, and only their refusals are limited. A limit that strangers can
-// exhaust never refuses, on its own, a user who has signed in from the same place before.
+// Credentials that can be guessed are limited before they are checked. Credentials that cannot
+// be guessed are checked first, and only their refusals are limited. A user who has signed in
+// from the same place before is never refused only because strangers have exhausted a limit.
 //
 // # Credentials that cannot be guessed
 //
 // Secrets of robots and access, refresh and session tokens have 190 random bits, and an ID
 // token has a signature. A valid credential is never refused because of the failures of others:
-// [Limiter.Refuse] is called only for invalid credentials. Above the limit of its source, an
-// invalid credential is answered with 429 instead of 401. Above that limit, credentials that
-// were not valid within the last day are verified one at a time ([Limiter.Turn]), and at most
-// maxWaiting requests wait. Limiting by the number of distinct credentials would not protect
-// other users of a source, because a hundred CI jobs have a hundred expired tokens. A
-// credential that can never become valid is remembered for the time dismissFor
-// ([Limiter.Dismissed]), so that a job that retries costs no signature check and no query. The
-// journal has one entry for each secret and minute.
+// [Limiter.Refuse] is called only for invalid credentials. Above the limit of its source
+// address, an invalid credential is answered with 429 instead of 401. Above that limit,
+// credentials that were not valid within the last day are verified one at a time
+// ([Limiter.Turn]), and at most maxWaiting requests wait. Limiting by the number of distinct
+// credentials would not protect other users of an address, because a hundred CI jobs have a
+// hundred expired tokens. A credential that can never become valid is remembered for the time
+// dismissFor ([Limiter.Dismissed]), so that a job that retries costs no signature check and no
+// query. The journal has one entry for each secret and minute.
 //
 // # Credentials that can be guessed
 //
@@ -50,15 +50,15 @@
 //
 // # Directories
 //
-// A directory may lock an account after some failures, and strangers must not be able to lock
+// A directory can lock an account after some failures, and strangers must not be able to lock
 // it. A [Budget] keeps the number of attempts that are sent to the directory below the
 // directory's threshold, over all replicas. Unknown places get half of the budget.
 //
 // # What an attacker can still do
 //
-//   - Refuse a user at places where they never were: by 100 guesses, and then one guess a minute,
-//     from many sources. The user can sign in at a known place, with a token, or after
-//     `tidewaiter user allow`.
+//   - Prevent a user from signing in at places where the user never signed in: by 100 guesses from
+//     many sources, and then one guess a minute. The user can still sign in at a known place, with
+//     a token, or after `tidewaiter user allow`.
 //   - Guess the password of one name: at most 1,540 times a day at unknown places, and 25
 //     (sharedFrom) additional times for each replica and restart.
 //   - Try one password on many names: 100 times from a source, then every 30 s.
@@ -97,7 +97,7 @@ type Error struct {
 	Checked  bool // the credential was verified and is bad; it cannot be guessed
 }
 
-// Error is shown to the user of the client.
+// Error returns the text for the user of the client.
 func (e *Error) Error() string {
 	return fmt.Sprintf("%s: try again in %s", ErrLimited, max(time.Second, e.After.Round(time.Second)))
 }
@@ -106,9 +106,10 @@ func (e *Error) Unwrap() error { return ErrLimited }
 
 // Options are the settings of a Limiter. The zero value has the defaults.
 type Options struct {
-	// MaxFailuresPerPair is how many wrong passwords for a name from one source are free; 0: 10.
+	// MaxFailuresPerPair is how many wrong passwords for a name from one source address are
+	// free; 0: 10.
 	MaxFailuresPerPair int
-	// MaxFailuresPerSource is how many failures from one source are free; 0: 100.
+	// MaxFailuresPerSource is how many failures from one source address are free; 0: 100.
 	MaxFailuresPerSource int
 	MaxDelay             time.Duration // longest delay for a name at one source; 0: 5 min
 	// RefuseUnknownPlaces refuses a name with too many failures at unknown places. If
@@ -257,8 +258,8 @@ const (
 	Right     Outcome = iota
 	Wrong             // for any reason: unknown, wrong, disabled, expired
 	Unchecked         // a source was down
-	// Abandoned means that the client left, or that a limit of the identity source refused the
-	// check. The result is unknown, but the check has cost work.
+	// Abandoned means that the client disconnected, or that a limit of the identity source
+	// refused the check. The result is unknown, but the check has cost work.
 	Abandoned
 )
 
@@ -400,9 +401,9 @@ func (l *Limiter) End(ctx context.Context, g Guess, a Attempt, o Outcome) {
 		l.undoCharge(ctx, g, &a)
 		l.tries.forget(a.secret)
 		if o == Abandoned {
-			// A hash that was started is computed to the end, and a directory was called. If an
-			// abandoned check cost the client nothing, the client could repeat it without
-			// limit.
+			// An abandoned check has cost work: a hash that was started is computed to the end,
+			// or a directory was called. If such a check did not count, the client could repeat
+			// it without limit.
 			l.sources.add(a.source, a.at)
 		}
 	}
@@ -444,7 +445,7 @@ func (l *Limiter) undoCharge(ctx context.Context, g Guess, a *Attempt) {
 	a.charged = nothing
 }
 
-// refused returns the error for a delay and counts it.
+// refused returns the error for a delay and counts the refusal.
 func (l *Limiter) refused(by *atomic.Uint64, d delay) error {
 	if d.left <= 0 {
 		return nil

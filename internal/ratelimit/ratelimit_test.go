@@ -54,7 +54,7 @@ func addresses(n int) string {
 }
 
 // The documentation promises at most 1,540 guesses a day at one name, from any number of
-// addresses. A pause does not allow further guesses.
+// addresses. If the attacker pauses, the pause does not allow additional guesses.
 func TestAtMost1540GuessesADayForAName(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	n := 0
@@ -152,8 +152,8 @@ func TestAWiderPrefixOfIPv6IsASourceToo(t *testing.T) {
 	}
 }
 
-// A known place is as wide as a site. Other clients at the known place do not get further
-// guesses by using its limit.
+// A known place is as large as the network of a site. Other clients at the known place do not
+// get further guesses by using its limit.
 func TestAKnownPlaceHasALimitOfItsOwn(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	if got := l.try("ann", "right", "198.51.100.7"); got != "in" {
@@ -362,8 +362,8 @@ func TestUnsavedAttemptsAreNotEvicted(t *testing.T) {
 	}
 }
 
-// At a known place, a user may also use the attempts that strangers left in the budget.
-// Strangers have only their half.
+// At a known place, a user may also use the attempts of the budget that strangers have not
+// used. Strangers have only their half.
 func TestAKnownPlaceMayUseWhatStrangersLeft(t *testing.T) {
 	for strangers, want := range []int{4, 3, 2} {
 		b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Now: func() time.Time { return start }})

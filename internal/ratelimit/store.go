@@ -26,7 +26,8 @@ type Store interface {
 	// called often and must be as cheap as a map.
 	Levels(ctx context.Context, now time.Time) (func(name string) Level, error)
 
-	// Claim takes one slot of an account until a time. If wait is not 0, all slots are taken.
+	// Claim takes one slot of an account until the given time. If wait is not 0, all slots are
+	// taken.
 	Claim(ctx context.Context, account string, slots int, now, until time.Time) (slot int, wait time.Duration, err error)
 	// Claimed reports whether any of the accounts has a taken slot. Claimed does not write.
 	Claimed(ctx context.Context, now time.Time, accounts ...string) (bool, error)

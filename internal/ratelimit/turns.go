@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// maxWaiting is the number of requests that may wait for one source.
+// maxWaiting is the maximum number of requests that wait for one source address.
 const maxWaiting = 100
 
 // turns has the sources whose secrets are being verified one at a time, and the requests that

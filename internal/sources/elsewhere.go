@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// lookupTimeout bounds the lookup of a name in one source.
+// lookupTimeout is the time limit for the lookup of a name in one source.
 const lookupTimeout = 5 * time.Second
 
 // Reasons why names cannot be looked up in a source.

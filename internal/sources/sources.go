@@ -39,7 +39,7 @@ type Options struct {
 	Log     *slog.Logger                            // nil: no log
 	Now     func() time.Time                        // nil: time.Now
 
-	// Before is the set of the last generation, or nil. The new set takes over the keys of its
+	// Before is the set of the previous config, or nil. The new set takes over the keys of its
 	// issuers, and compares its password files with those of Before.
 	Before *Set
 	// GiveUp means that Elsewhere does not ask a source again after an outage.
@@ -168,8 +168,8 @@ func (s *Set) Named(name string) *Source {
 }
 
 // MayHave reports whether a principal can match the subject of a rule, such as "group:dev", as
-// far as the settings of the sources determine this. If no principal can, meant is the likely
-// correction, or "".
+// far as the settings of the sources determine this. If no principal can match, the result
+// meant is the likely correction, or "".
 func (s *Set) MayHave(subject string) (ok bool, meant string) {
 	kind, name, _ := strings.Cut(subject, ":")
 	if len(s.Sources) == 0 || kind != "group" && kind != "workload" && kind != "robot" {

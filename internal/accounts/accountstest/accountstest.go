@@ -33,7 +33,8 @@ type Process struct {
 	writer *admin.Writer
 }
 
-// Authenticate is the method of Accounts, which also accepts passwords.
+// Authenticate calls the method of Accounts, which accepts passwords and the credentials of
+// Credentials.
 func (p *Process) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	return p.Accounts.Authenticate(ctx, c)
 }
@@ -112,8 +113,8 @@ func (h *Harness) Open() *Process {
 	return &Process{a, a.Credentials, o.Writer}
 }
 
-// Reopen replaces the process, after a test has changed h.Options. If others is not empty,
-// these sources replace the other sources of the chain.
+// Reopen replaces the process, after a test has changed h.Options. If others is not empty, the
+// chain contains the accounts and these sources, and no other sources.
 func (h *Harness) Reopen(others ...identity.Source) {
 	h.T.Helper()
 	h.Process = h.Open()
@@ -123,15 +124,15 @@ func (h *Harness) Reopen(others ...identity.Source) {
 	}
 }
 
-// current is the process of a harness as an identity source.
+// current is an identity source that always uses the current process of a harness.
 type current struct{ *Harness }
 
-// Rule returns an allow rule about Tidewaiter itself.
+// Rule returns an allow rule for rights over Tidewaiter itself.
 func Rule(name, subject string, names []string, actions scope.Actions) policy.Rule {
 	return policy.Rule{Name: name, Subjects: []string{subject}, Type: scope.TypeTidewaiter, Names: names, Actions: actions}
 }
 
-// Compile returns a policy of rules.
+// Compile compiles rules to a policy.
 func Compile(t testing.TB, rules ...policy.Rule) *policy.Policy {
 	t.Helper()
 	p, err := policy.Compile(policy.Source{Rules: rules})
@@ -182,18 +183,18 @@ func (h *Harness) AddTestRobot(name string) (accounts.Account, string) {
 // Registry is the service name of the registry that credentials are presented to.
 const Registry = "registry.example.com"
 
-// NewSecret returns a new secret of a kind (package secret).
+// NewSecret returns a new secret. The letter selects the kind of secret (package secret).
 func NewSecret(letter byte) identity.Secret {
 	text, _ := secret.New(letter)
 	return identity.NewSecret(text)
 }
 
-// Presented returns a name and a secret that docker presents.
+// Presented returns the credentials as docker presents this name and secret.
 func Presented(name, secret string) identity.Presented {
 	return fromDocker(identity.NewPresented(name, secret))
 }
 
-// PresentedRefresh returns a refresh token that docker presents.
+// PresentedRefresh returns the credentials as docker presents this refresh token.
 func PresentedRefresh(secret string) identity.Presented {
 	return fromDocker(identity.NewRefresh(secret))
 }
@@ -240,7 +241,7 @@ func (h *Harness) SignIn(p identity.Presented) string {
 	return err.Error()
 }
 
-// Is reports an error unless err matches want.
+// Is fails the test if err does not match want.
 func Is(t testing.TB, what string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
@@ -248,12 +249,12 @@ func Is(t testing.TB, what string, err, want error) {
 	}
 }
 
-// IsInvalid reports an error unless err is an InvalidError of the field.
+// IsInvalid fails the test if err is not an InvalidError for the field.
 func IsInvalid(t testing.TB, what string, err error, field string) {
 	t.Helper()
 	var e *admin.InvalidError
 	if !errors.As(err, &e) || e.Field != field {
-		t.Errorf("%s: %v, want an InvalidError of %s", what, err, field)
+		t.Errorf("%s: %v, want an InvalidError for %s", what, err, field)
 	}
 }
 
@@ -301,8 +302,8 @@ func (h *Harness) Rows() []string {
 	return all
 }
 
-// WithNamespaces uses the policy of a rulebook with the namespaces team, owned by olga, and
-// other, owned by otto.
+// WithNamespaces makes the harness use the policy of a new rulebook. The rulebook has two
+// namespaces: team is owned by olga, and other is owned by otto.
 func (h *Harness) WithNamespaces() *rulebook.Rulebook {
 	h.T.Helper()
 	book, err := rulebook.New(rulebook.Options{DB: h.DB, Journal: h.Journal, Now: h.Clock.Now, DeleteOwned: accounts.DeleteOwned, OnNamespaceDeleted: func() { h.Forget() }}, rulebook.Files{})

@@ -14,7 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// Open opens the journal and the accounts of a database, for a process that is killed
+// Open opens the journal and the accounts of a database, in a process that a test kills
 // (storetest.Killed).
 func Open(db *store.DB) (*accounts.Accounts, *journal.Journal, error) {
 	j, err := journal.New(db, journal.Options{})
@@ -37,7 +37,7 @@ type Check struct {
 	Want, Tables func() []string                       // the contents of the tables
 }
 
-// Run reports each difference, and when it was found.
+// Run reports each difference as a test error that begins with the text when.
 func (c Check) Run(t testing.TB, when string) {
 	t.Helper()
 	journaled := make(map[string][]string)

@@ -24,7 +24,7 @@ const (
 	Unknown  = "unknown"  // another source may know the name
 )
 
-// Answer is the response. All fields but Answer are only for Accepted.
+// Answer is the response. All fields except Answer are set only if Answer is Accepted.
 type Answer struct {
 	Answer string         `json:"answer"`
 	Name   string         `json:"name"`   // in its canonical spelling
@@ -32,12 +32,12 @@ type Answer struct {
 	Groups []string       `json:"groups"` // all groups; []: none
 	Claims map[string]any `json:"claims"` // for ${claims.x} and conditions
 
-	// Generation changes with the password, for example a counter or the time of the change;
-	// "": unknown (see identity.Generations).
+	// Generation is a text that changes with the password, for example a counter or the time of
+	// the change; "": unknown (see identity.Generations).
 	Generation string `json:"generation"`
 }
 
-// maxItems bounds the groups, the claims, and the values of a claim.
+// maxItems is the maximum number of groups, of claims, and of values of a claim.
 const maxItems = 1000
 
 var errInvalidAnswer = errors.New("the answer does not have the documented format")

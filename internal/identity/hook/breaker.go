@@ -11,7 +11,7 @@ import (
 )
 
 // Circuit breaker: after maxFailures consecutive failures the peer is not called during the
-// cooldown. After the cooldown, one request tries whether the peer answers again.
+// cooldown. After the cooldown, one request tests whether the peer answers again.
 const (
 	maxFailures = 5
 	cooldown    = 10 * time.Second
@@ -68,7 +68,7 @@ func (b *breaker) ended(err error) {
 	}
 }
 
-// abandoned records that the caller left before the answer.
+// abandoned records that the caller gave up before the peer answered.
 func (b *breaker) abandoned() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

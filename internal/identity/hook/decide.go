@@ -28,7 +28,7 @@ type Principal struct {
 	Claims map[string]any `json:"claims"`
 }
 
-// Resource is what a scope is about.
+// Resource is the resource that a scope names.
 type Resource struct {
 	Type  string `json:"type"`
 	Class string `json:"class,omitempty"`
@@ -57,9 +57,9 @@ type DecidedScope struct {
 // Decide asks the peer about the decision d of the policy. Without Replace, the question has
 // the actions that the policy grants, and the peer can only remove actions. With Replace, the
 // question has all actions that no rule denies and that the credential's restrictions allow. If
-// the peer changes a result, the cause of the result has the name of the Hook. If no action can
-// be granted, the peer is not called. An error is an outage: the caller must then grant
-// nothing.
+// the peer changes the result for an action, the cause of the new result has the name of the
+// Hook. If no action can be granted, the peer is not called. An error is an outage: the caller
+// must then grant nothing.
 func (h *Hook) Decide(ctx context.Context, r *policy.Request, d policy.Decision) (policy.Decision, error) {
 	open := make([]scope.Actions, len(d.Results))
 	for i := range d.Results {
@@ -101,8 +101,8 @@ func denied(r *policy.Result) (actions scope.Actions) {
 	return actions
 }
 
-// decide combines the policy's result with the answer. Actions that were not open keep the
-// policy's cause.
+// decide combines the policy's result with the answer. The peer decides only the actions in
+// open; the other actions keep the policy's cause.
 func (h *Hook) decide(r *policy.Result, open, granted scope.Actions) policy.Result {
 	granted &= open & r.Asked.Actions
 	decided := policy.Result{Asked: r.Asked, Granted: granted}
@@ -139,7 +139,8 @@ func (h *Hook) question(r *policy.Request, results []policy.Result, open []scope
 	return q
 }
 
-// check validates the answer: only scopes of the question, each once, with known actions.
+// check returns an error unless the answer has only scopes of the question, each at most once,
+// and only known actions.
 func (a *DecisionAnswer) check(q *DecisionQuestion) error {
 	if a.Scopes == nil {
 		return errInvalidAnswer // {} could mean anything

@@ -44,9 +44,10 @@ func newProgram(o Options, problems *identity.Problems) *program {
 	return &program{path, o.Command[1:], o.Environment}
 }
 
-// authenticate writes the name, a space and the password. A name with a space could be read as
-// another name with a longer password. A password with a line break could be cut by a program
-// that reads one line.
+// authenticate writes the name, a space and the password to the program. A name with a space is
+// not sent, because the program could read it as another name with a longer password. A
+// password with a line break is not sent, because a program that reads one line would check
+// only a part of it.
 func (p *program) authenticate(ctx context.Context, q Question) (Answer, error) {
 	if strings.ContainsFunc(q.Name, unicode.IsSpace) {
 		return Answer{Answer: Unknown}, nil
@@ -148,9 +149,9 @@ func labels(p Principal) map[string][]string {
 	return all
 }
 
-// run starts the program without a shell, in its own process group, with only the named
-// environment variables, and kills the whole group on timeout. Standard error is discarded,
-// because it can contain secrets.
+// run starts the program without a shell, in its own process group. The program gets only the
+// named environment variables. On timeout, the whole group is killed. Standard error is
+// discarded, because it can contain secrets.
 func (p *program) run(ctx context.Context, input []byte) (code int, output []byte, err error) {
 	c := exec.CommandContext(ctx, p.path, p.args...)
 	c.Dir = string(filepath.Separator)
@@ -184,8 +185,8 @@ func (p *program) run(ctx context.Context, input []byte) (code int, output []byt
 	return exitYes, out.kept.Bytes(), nil
 }
 
-// limitedBuffer keeps what is written up to a limit and fails beyond it. It does not embed
-// bytes.Buffer, whose ReadFrom has no limit.
+// limitedBuffer stores what is written, and fails when more than its limit is written. It does
+// not embed bytes.Buffer, whose ReadFrom has no limit.
 type limitedBuffer struct {
 	kept bytes.Buffer
 	left int

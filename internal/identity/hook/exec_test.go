@@ -159,7 +159,7 @@ func TestANameWithASpaceIsRefused(t *testing.T) {
 	}
 }
 
-// Others on the machine can read the arguments and the environment of a process.
+// Other users of the machine can read the arguments and the environment of a process.
 func TestThePasswordIsOnlyOnStandardInput(t *testing.T) {
 	t.Setenv("TIDEWAITER_TEST_SECRET", "of-our-environment")
 	file := filepath.Join(t.TempDir(), "told")

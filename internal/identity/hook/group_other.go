@@ -4,7 +4,7 @@ package hook
 
 import "os/exec"
 
-// group does nothing, because there are no process groups.
+// group does nothing, because this system has no process groups.
 func group(*exec.Cmd) {}
 
 func endGroup(c *exec.Cmd) {

@@ -65,7 +65,7 @@ type Hook struct {
 	open    *policy.Policy // grants everything; used with Replace
 }
 
-// peer is a service or a program. All errors are outages. The errors contain no part of the
+// peer is a service or a program. All errors are outages. Its errors contain no part of the
 // request or of the answer.
 type peer interface {
 	authenticate(ctx context.Context, q Question) (Answer, error)
@@ -149,14 +149,14 @@ func (h *Hook) Authenticate(ctx context.Context, c identity.Presented) (identity
 	return identity.Verified{Principal: answer.principal(h.source), Credential: "password", Generation: answer.Generation}, nil
 }
 
-// mayAsk reports whether the peer may be asked about these credentials.
+// mayAsk reports whether these credentials may be sent to the peer.
 func mayAsk(c identity.Presented) bool {
 	secret := c.Secret.Reveal()
 	return c.Name != "" && secret != "" && strings.IndexByte(secret, 0) < 0 && text.OneLine(c.Name)
 }
 
-// ask calls question when a slot is free, within the time limit, unless the circuit breaker is
-// open.
+// ask calls the function question when a slot is free, and within the time limit. If the
+// circuit breaker is open, ask returns an error instead.
 func (h *Hook) ask(ctx context.Context, question func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err

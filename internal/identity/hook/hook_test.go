@@ -173,9 +173,9 @@ func TestClaimsKeepTheirTypes(t *testing.T) {
 	}
 }
 
-// If groups are possibly missing, the sign-in is refused, because a missing group could have a
-// deny rule. The refusal does not count as a failure of the service, so other users can still
-// sign in.
+// If groups can be missing, the sign-in is refused, because a missing group could have a deny
+// rule. The refusal does not count as a failure of the service, so other users can still sign
+// in.
 func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 	many := `"g` + strings.Repeat(`","g`, 1000) + `"`
 	for _, tt := range []struct {

@@ -17,7 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// Bounds of what a service may send, in bytes.
+// Maximum sizes of what a service may send, in bytes.
 const (
 	maxAnswer = 64 << 10
 	maxHeader = 16 << 10
@@ -134,7 +134,7 @@ func (s *webhook) post(ctx context.Context, question, answer any) error {
 }
 
 // decode decodes one JSON object. Unknown fields are errors, so that a misspelt field is not
-// silently missing.
+// ignored.
 func decode(text []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()

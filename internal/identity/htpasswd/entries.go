@@ -15,13 +15,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// maxLine bounds a line, in bytes. It has space for the longest name and the longest hash.
+// maxLine is the maximum length of a line in bytes. It has space for the longest name and the
+// longest hash.
 const maxLine = 1 << 10
 
-// maxProblems bounds the reported problems: a file of another kind has one in each line.
+// maxProblems is the maximum number of reported problems. In a file that is not an htpasswd
+// file, each line is a problem.
 const maxProblems = 100
 
-// maxSample bounds the hashes that Dummy chooses from.
+// maxSample is the maximum number of hashes that Dummy chooses from.
 const maxSample = 1024
 
 // entries are the result of one load. They never change.
@@ -100,9 +102,9 @@ type position struct {
 	line int
 }
 
-// parse builds the entries of the file and the config. unknownMembers are members of groups
-// without an entry. Such members are an error at the start. Later they are expected, after a
-// user was removed from the file.
+// parse builds the entries of the file and the config. The result unknownMembers has the
+// members of groups that have no entry. They are an error when Tidewaiter starts. Later they
+// are not, because a user can be removed from the file at any time.
 func (f *File) parse(text []byte) (e *entries, unknownMembers Problems, err error) {
 	p := f.parser(text)
 	unknownMembers = f.unknownMembers(p.lineOf)

@@ -4,8 +4,8 @@
 // lines and lines that begin with "#" are ignored. Hashes are bcrypt or argon2id. For any other
 // kind of hash, loading the file returns an error that names the line.
 //
-// Names are case-sensitive. The id of a principal is its name, because a line has nothing else:
-// a user who is removed and added again under the same name is the same principal to the
+// Names are case-sensitive. The id of a principal is its name, because a line has no other id.
+// So a user who is removed and added again under the same name is the same principal to the
 // policy. Tokens that were issued for the old password end anyway, because they are bound to
 // its hash.
 package htpasswd
@@ -46,7 +46,7 @@ type Options struct {
 	Before  *File            // the File that this one replaces after a reload; nil: none
 }
 
-// ErrEmpty means that a file that had content is empty now. Possibly its writer has just
+// ErrEmpty means that a file that had content is empty now. Its writer has probably just
 // started, or the disk was full. So the old entries stay in use. To remove all users on
 // purpose, leave a comment in the file.
 var ErrEmpty = errors.New("the file is empty; to remove all users, write a line that begins with # into it")
@@ -131,8 +131,9 @@ func (f *File) Authenticate(ctx context.Context, c identity.Presented) (identity
 	return identity.Verified{Principal: e.principal, Credential: "password", Generation: e.generation()}, nil
 }
 
-// Dummy does the same work as a wrong password for one of the entries. The same name always
-// uses the same entry. Otherwise entries with different costs would reveal which names exist.
+// Dummy does the same work as Authenticate does for a wrong password of one of the entries. The
+// same name always uses the same entry, because otherwise entries with different costs would
+// reveal which names exist.
 func (f *File) Dummy(ctx context.Context, c identity.Presented) error {
 	like := ""
 	if sample := f.entries.Load().sample; len(sample) > 0 {
@@ -141,8 +142,8 @@ func (f *File) Dummy(ctx context.Context, c identity.Presented) error {
 	return passwordError(f.hashing.DummyFor(ctx, requester(c), like, c.Secret.Reveal()))
 }
 
-// Find returns the principal with the given name. An id that differs from the name belongs to
-// another user, so Find returns ErrUnknown for it.
+// Find returns the principal with the given name. The id of a principal is its name. Another id
+// belongs to another user, so Find returns ErrUnknown for it.
 func (f *File) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	who, _, err := f.FindGeneration(ctx, name, id)
 	return who, err
@@ -193,7 +194,8 @@ func requester(c identity.Presented) password.Requester {
 	return password.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace}
 }
 
-// passwordError maps the error of a comparison. Unknown errors are outages.
+// passwordError converts the error of a password comparison to the error of a source. Unknown
+// errors are outages.
 func passwordError(err error) error {
 	switch {
 	case err == nil:

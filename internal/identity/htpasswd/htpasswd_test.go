@@ -172,7 +172,7 @@ func TestUnknownAndWrongLookAndCostTheSame(t *testing.T) {
 				t.Errorf("%s: after %q: %+v, want %+v", what, name, got, want)
 			}
 		}
-		// If bcrypt does not allow the password, it is refused at once, for a known and for an
+		// A password that is too long for bcrypt is refused at once, for a known and for an
 		// unknown name.
 		before := hashing.Stats()
 		if what == "bcrypt" {

@@ -13,16 +13,16 @@ import (
 	"time"
 )
 
-// maxFile bounds the file, in bytes. It has space for two million entries.
+// maxFile is the maximum size of the file in bytes. It has space for two million entries.
 const maxFile = 256 << 20
 
 // mtimeStep is the age at which the modification time of a file is reliable. In a younger file,
-// another change can have the same modification time: some file systems count in steps of two
-// seconds.
+// another change can have the same modification time, because the modification times of some
+// file systems have a precision of two seconds.
 const mtimeStep = 2 * time.Second
 
-// maxChanging is the number of consecutive polls that may find a change before the file is
-// loaded anyway.
+// maxChanging is the number of consecutive polls that see a changed file before the file is
+// loaded although it still changes.
 const maxChanging = 5
 
 // fileState is the state of the file from os.Stat.
@@ -30,7 +30,7 @@ type fileState struct {
 	info fs.FileInfo // nil: os.Stat failed
 }
 
-// same reports whether there is no sign of a change between the two states.
+// same reports whether the two states show no change of the file.
 func (s fileState) same(t fileState) bool {
 	if s.info == nil || t.info == nil {
 		return s.info == nil && t.info == nil
@@ -46,8 +46,8 @@ type reading struct {
 	digest [sha256.Size]byte
 }
 
-// mayHaveChanged reports whether the file possibly changed after it was read without a change
-// of its modification time.
+// mayHaveChanged reports whether the file could have changed after it was read, without another
+// modification time.
 func (r reading) mayHaveChanged() bool {
 	return r.info != nil && r.at.Sub(r.info.ModTime()).Abs() < mtimeStep
 }
@@ -72,7 +72,7 @@ func (f *File) read() (reading, error) {
 		return reading{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
 	defer file.Close()
-	// Get the state of the open file, because the path can lead to another file now.
+	// Get the state of the open file, because the path can name another file by now.
 	if info, err = file.Stat(); err != nil {
 		return reading{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
@@ -105,9 +105,9 @@ func (f *File) Run(ctx context.Context) error {
 	}
 }
 
-// poll loads the file if the file has changed, and has not changed again by the next poll. The
-// htpasswd program writes in place, and half a file can be valid but lack half of the users. A
-// file that changes at each of maxChanging polls is loaded anyway.
+// poll loads the file after it has changed, as soon as two consecutive polls find the same
+// state. The htpasswd program writes in place, and half of a file can be valid but lacks half
+// of the users. A file that changes at each of maxChanging polls is loaded anyway.
 func (f *File) poll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -128,7 +128,8 @@ func (f *File) poll() {
 	}
 }
 
-// Reload loads the file now. After an error nothing has changed. The error lists all Problems.
+// Reload loads the file now. After an error, the old entries are still in use. The error lists
+// all Problems.
 func (f *File) Reload() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -138,7 +139,7 @@ func (f *File) Reload() error {
 // loadLocked replaces all entries, or none.
 func (f *File) loadLocked() error {
 	r, err := f.read()
-	// After an error, last becomes the zero reading, so that the next poll tries again.
+	// If the file cannot be read, last becomes the zero reading, so the next poll tries again.
 	f.last = reading{fileState: r.fileState, at: r.at}
 	if err != nil {
 		return err

@@ -17,8 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/password"
 )
 
-// watched is a file on disk with its File and log. Each change sets the modification time one
-// minute later than the change before.
+// watched is a file on disk with its File and log. Each change sets the modification time to
+// one minute after that of the previous change.
 type watched struct {
 	t    *testing.T
 	path string
@@ -60,7 +60,7 @@ func (w *watched) look() {
 	w.file.Look()
 }
 
-// knows returns the given names for which the file has an entry.
+// knows returns those of the given names that have an entry in the file.
 func (w *watched) knows(names ...string) (known string) {
 	for _, name := range names {
 		if _, err := w.file.Find(context.Background(), name, ""); err == nil {
@@ -251,7 +251,8 @@ func TestAFileThatIsGoneChangesNothing(t *testing.T) {
 	w.want("bob", 1)
 }
 
-// The htpasswd program writes in place. Half a file can be valid but lack half of the users.
+// The htpasswd program writes in place. Half of a file can be valid but lacks half of the
+// users.
 func TestAFileIsNotLoadedWhileItChanges(t *testing.T) {
 	w := watch(t, "ann:"+bcrypt4+"\nbob:"+bcrypt4+"\n", htpasswd.Options{})
 	w.change("ann:" + bcrypt4 + "\n")
@@ -303,7 +304,8 @@ func TestAChangeWithinOneTickOfTheFileSystemIsSeen(t *testing.T) {
 	w.want("ann", 1)
 }
 
-// A user who is removed from the file cannot sign in, even if a group still names them.
+// A user who is removed from the file cannot sign in, even if a group still has the user as a
+// member.
 func TestARemovedMemberOfAGroupCannotSignIn(t *testing.T) {
 	w := watch(t, "ann:"+bcrypt4+"\nbob:"+bcrypt4+"\n", htpasswd.Options{Groups: map[string][]string{"dev": {"ann", "bob"}}})
 	w.change("ann:" + bcrypt4 + "\n")

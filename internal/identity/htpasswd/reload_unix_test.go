@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 )
 
-// Opening a named pipe would wait for a writer, possibly forever.
+// Opening a named pipe would wait for a writer, perhaps forever.
 func TestANamedPipeIsRefused(t *testing.T) {
 	w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{})
 	if err := os.Remove(w.path); err != nil {

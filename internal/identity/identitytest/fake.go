@@ -25,7 +25,7 @@ type Fake struct {
 	dummies []identity.Presented
 }
 
-// Fail makes later calls return err; nil restores the source.
+// Fail makes later calls return err. After Fail(nil), the source works again.
 func (f *Fake) Fail(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -86,7 +86,7 @@ func (f *Fake) FindGeneration(ctx context.Context, name, id string) (*policy.Pri
 	return p, f.Generations[name], nil
 }
 
-// note records c in the list. It returns the error that Fail set, or the error of a cancelled
+// note records c in the list. note returns the error that Fail set, or the error of a cancelled
 // context.
 func (f *Fake) note(ctx context.Context, list *[]identity.Presented, c identity.Presented) error {
 	f.mu.Lock()

@@ -53,8 +53,8 @@ func TestGroupsAreFoundByAnAttributeOfTheMember(t *testing.T) {
 	}
 }
 
-// If the attribute of a user is missing, groups of the user are possibly not found: the service
-// account is possibly not allowed to see the attribute.
+// If the attribute of a user is missing, groups of the user could be missing too: perhaps the
+// service account is not allowed to see the attribute.
 func TestUserWithoutTheGroupAttributeIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		lines   []string

@@ -14,7 +14,7 @@ import (
 const wholeDirectory = ""
 
 // contextsFor is how long the naming contexts of a server are cached. Naming contexts rarely
-// change. Without the cache, each search would need a second search for them.
+// change. Without the cache, each search would need another query for the naming contexts.
 const contextsFor = time.Minute
 
 // errNoContexts means that the root DSE of a server has no naming contexts.
@@ -22,8 +22,8 @@ var errNoContexts = errors.New("the directory names no naming contexts in its ro
 
 // searchBases returns the DNs to search for the configured bases. An empty base becomes the
 // naming contexts of the server, because most directories find nothing below the empty DN, and
-// some find only a part of their entries. For a global catalog of Active Directory the empty
-// base stays, because a global catalog finds the whole forest below the empty DN.
+// some find only part of their entries. For a global catalog of Active Directory the empty base
+// stays, because a global catalog finds the whole forest below the empty DN.
 func (c *conn) searchBases(bases []string) ([]string, error) {
 	if !isWhole(bases) || c.server.catalog {
 		return bases, nil
@@ -52,7 +52,7 @@ func (c *conn) searchBases(bases []string) ([]string, error) {
 // isWhole reports whether bases contains the empty base.
 func isWhole(bases []string) bool { return slices.Contains(bases, wholeDirectory) }
 
-// bases checks the search bases of the config key field.
+// bases checks a list of search bases; field is its config key.
 func (s *settings) bases(field string, list []string) {
 	for i, base := range list {
 		if _, err := dn.Parse(base); err != nil {

@@ -94,8 +94,8 @@ func TestGroupsAreSearchedBelowEachBase(t *testing.T) {
 	}
 }
 
-// The empty base means all naming contexts, except those of Active Directory without users. For
-// a global catalog, the empty base means the forest.
+// The empty base means all naming contexts, except the naming contexts of Active Directory that
+// contain no users. For a global catalog, the empty base means the forest.
 func TestTheEmptyBaseIsTheWholeDirectory(t *testing.T) {
 	ann := entry("CN=Ann,DC=child,DC=corp", "sAMAccountName: ann")
 	names := func(contexts ...string) *client.Entry {

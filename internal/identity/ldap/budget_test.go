@@ -143,7 +143,7 @@ func TestStrangersDoNotLockAUserInTheDirectory(t *testing.T) {
 	if got := r.signIn(1, "alice", "wonderland", office); got != "in" {
 		t.Errorf("after the window, with the right password: %s", got)
 	}
-	// The right password freed the whole budget, in the directory too.
+	// The right password has freed the whole budget, and has reset the count of the directory.
 	r.clock.Pass(2 * time.Minute)
 	if n := flood(r); n != 2 {
 		t.Errorf("after it, %d guesses were sent, want 2", n)
@@ -238,8 +238,8 @@ func (r *replicas) rows(t *testing.T) (n int) {
 	return n
 }
 
-// Attempts that are counted only in memory must not reach the directory's lockout threshold if
-// all replicas are added up.
+// The attempts that all replicas together count only in memory must stay below the directory's
+// lockout threshold.
 func TestWhatIsNotWrittenStaysWithinTheBudget(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -331,7 +331,7 @@ func TestAPasswordThatIsSentAgainIsCountedAgain(t *testing.T) {
 	}
 }
 
-// slow is a store whose first claim waits.
+// slow is a store in which the first claim waits.
 type slow struct {
 	ratelimit.Store
 	later         atomic.Bool

@@ -132,7 +132,7 @@ func TestOutagesAreNotCached(t *testing.T) {
 }
 
 // Concurrent attempts with the same credentials share one bind. Attempts with different
-// credentials do not.
+// credentials do not share a bind.
 func TestConcurrentAttemptsShareOneBind(t *testing.T) {
 	f := staffed(t)
 	d := open(t, f.options())
@@ -167,7 +167,7 @@ func TestCacheIsBounded(t *testing.T) {
 
 // After a password was changed, its cached result must not be exchanged for a longer-lived
 // token. So the cached result keeps the generation that the password had when the directory
-// accepted it. If Find sees the generation, this also holds without a service account.
+// accepted it. The same holds without a service account, if Find can see the generation.
 func TestCachedPasswordKeepsItsGeneration(t *testing.T) {
 	for name, set := range map[string]func(*ldap.Options){
 		"searched":    func(*ldap.Options) {},

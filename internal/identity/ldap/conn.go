@@ -36,8 +36,8 @@ type conn struct {
 	contextsHold clock.Span
 }
 
-// maxAnswer bounds the answer to one request, in bytes. maxGroups groups with names of 1 kB
-// need only a small part of it.
+// maxAnswer is the maximum size of the answer to one request, in bytes. An answer with
+// maxGroups groups is much smaller, even if their names have 1 kB.
 const maxAnswer = 16 << 20
 
 // wire is the connection below TLS. It fails when a server sends more than maxAnswer, because a
@@ -66,7 +66,8 @@ func (w *wire) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// newConn starts a connection on plain, with TLS if the server has it.
+// newConn starts a connection on plain. It uses TLS if the server is configured with ldaps://
+// or StartTLS.
 func newConn(ctx context.Context, s *server, k kind, plain net.Conn) (*conn, error) {
 	c := &conn{server: s, kind: k, wire: &wire{Conn: plain}}
 	c.wire.left.Store(maxAnswer)

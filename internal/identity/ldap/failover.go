@@ -44,7 +44,7 @@ func (d *Directory) askOne(ctx context.Context, s *server, left int, k kind, f f
 	case isAnswer(err):
 		s.answered()
 	case errors.Is(ctx.Err(), context.Canceled):
-		// The caller is gone, and the state of the server is unknown.
+		// The caller has disconnected, and the state of the server is unknown.
 		s.abandoned()
 	case ctx.Err() != nil && share < d.o.Timeout/time.Duration(4*len(d.servers)):
 		// Earlier servers left too little time to judge this server.
@@ -55,7 +55,7 @@ func (d *Directory) askOne(ctx context.Context, s *server, left int, k kind, f f
 	return err
 }
 
-// try asks one server on one connection. The other side can have closed an idle connection, so
+// try asks one server on one connection. The server can have closed an idle connection, so
 // after a failure on an idle connection the request is sent again on a new connection.
 func (d *Directory) try(ctx context.Context, s *server, k kind, f func(*conn) error) error {
 	if c := d.pool.take(s, k); c != nil {

@@ -178,8 +178,8 @@ func TestAServerIsSkippedAfterThreeFailures(t *testing.T) {
 	attempt("alice", 10) // failures before an answer do not count
 }
 
-// While one request tries whether a server is back, other requests skip it. If this request is
-// abandoned, another request tries.
+// While one request tests whether a server is back, other requests skip the server. If the
+// testing request is abandoned, another request tests the server.
 func TestOneTriesWhetherAServerIsBack(t *testing.T) {
 	clock := clocktest.Noon()
 	o := company(t)

@@ -17,9 +17,9 @@ import (
 )
 
 // A sign-in with some of the user's groups missing would skip the deny rules for those groups.
-// So whenever groups are possibly missing, the sign-in is refused with
-// identity.IncompleteError. This happens above these limits, when the directory cuts the list,
-// and when a group is on another server, is hidden from the service account, or has no name.
+// So whenever groups could be missing, the sign-in is refused with identity.IncompleteError.
+// Groups could be missing above these limits, when the directory cuts the list, and when a
+// group is on another server, is hidden from the service account, or has no name.
 const (
 	maxGroups = 1000 // of one user
 	maxDepth  = 32   // of groups in groups
@@ -81,8 +81,8 @@ func (d *Directory) directGroups(c *conn, u *user) ([]group, error) {
 }
 
 // memberFilter returns the filter for a user's groups. If an attribute has several values, the
-// filter finds the groups of each value. A user without the attribute is refused: possibly the
-// service account is not allowed to see the attribute, and then groups would be missing.
+// filter finds the groups of each value. A user without the attribute is refused: the service
+// account could lack the permission to see the attribute, and then groups would be missing.
 func (g *Groups) memberFilter(u *user) (string, error) {
 	members := []map[string]string{{"{dn}": u.entry.DN, "{name}": u.spelled}}
 	for _, attribute := range g.attributes() {
@@ -168,9 +168,10 @@ func (d *Directory) parentGroups(c *conn, groups []group) ([]group, error) {
 	for some := range slices.Chunk(groups, atOnce) {
 		var asked strings.Builder
 		for _, one := range some {
-			// All placeholders become the DN of the group. {name} and {attribute:NAME} are for
-			// users: a group called bob must not get the groups of the user bob. No user name
-			// is a DN, so no user's groups are found.
+			// Replace all placeholders by the DN of the group, even {name} and
+			// {attribute:NAME}, which are for users. If {name} were replaced by the name of the
+			// group, a group called bob would get the groups of the user bob. No user has a DN
+			// as name or attribute, so no user's groups are found.
 			asked.WriteString(fill(d.o.Groups.Filter, func(string) string { return one.dn }))
 		}
 		more, err := d.searchGroups(c, "(|"+asked.String()+")")
@@ -227,7 +228,7 @@ func (d *Directory) searchGroups(c *conn, filter string) ([]group, error) {
 // as the size limit of the directory.
 const maxParts = 64
 
-// searchParts searches groups. A directory may stop at its own size limit, which paging does
+// searchParts searches groups. A directory can stop at its own size limit, which paging does
 // not avoid in OpenLDAP. Then the search is split at the middle entryUUID of the entries found,
 // and each part is searched.
 func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {

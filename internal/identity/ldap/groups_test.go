@@ -78,8 +78,8 @@ func TestUsersReadTheirOwnGroups(t *testing.T) {
 	}
 }
 
-// zot CVE-2025-23208: a group that was removed at the identity provider stayed. Here the groups
-// are read at each sign-in and each refresh.
+// zot CVE-2025-23208: users kept a group that was removed at the identity provider. Here the
+// groups are read at each sign-in and each refresh.
 func TestARemovedGroupIsGone(t *testing.T) {
 	o := company(t)
 	o.add(t, "uid=eve,ou=people,dc=example,dc=com", "apple")
@@ -131,7 +131,7 @@ func TestTooManyGroupsAreAnError(t *testing.T) {
 	}
 }
 
-// group adds a group until the test ends.
+// group adds a group, and removes the group when the test ends.
 func (o directory) group(t testing.TB, name string, members ...string) (dn string) {
 	t.Helper()
 	dn = "cn=" + name + "," + groupsBase

@@ -1,17 +1,18 @@
-// Package ldap authenticates users against an LDAP directory and reads their groups.
+// Package ldap authenticates users with an LDAP directory and reads their groups.
 //
 // A service account searches for the entry of a name. Then a bind as this entry checks the
 // password. With a template (User.DN or User.Bind) there is no search before the bind. This
-// package never compares and never stores passwords: the cache of recent results is keyed by a
-// hash under a secret of this process.
+// package never compares passwords and never stores them. Its cache of recent results has keys
+// from which nobody can derive a password: hashes under a secret of this process.
 //
-// A directory finds alice when it is asked for ALICE, for "alice " and for letters that look
-// alike. So a principal has the name in the directory's spelling and the id of the entry, never
-// the typed name. If a name finds more than one entry, it is refused.
+// A directory finds alice for the names ALICE and "alice ", and for names with letters that
+// look alike. So a principal has the name in the directory's spelling and the id of the entry,
+// never the typed name. If a name finds more than one entry, it is refused.
 //
-// A server that does not answer is an outage, never a refusal. The next server is asked. If no
-// server answers, the error has the reason for each server. Referrals are not followed, because
-// they would send passwords to servers that are not configured.
+// A server that does not answer is never treated as a refusal. If a server does not answer, the
+// next server is asked. If no server answers, the result is an outage, and its error has the
+// reason for each server. Referrals are not followed, because they would send passwords to
+// servers that are not configured.
 package ldap
 
 import (
@@ -50,14 +51,14 @@ type Options struct {
 	Pool    int           // connections to all servers together; 0: 8
 	Cache   time.Duration // how long an accepted password is valid without a check; 0: no cache
 
-	// Budget bounds how many passwords the directory is asked to check for one entry; nil: no
-	// bound.
+	// Budget limits how many passwords the directory is asked to check for one entry; nil: no
+	// limit.
 	Budget *ratelimit.Budget
 
-	// Taken reports whether a name belongs to a source that is asked before this one. Taken is
-	// called if the directory's spelling of the name differs from the typed name: the chain has
-	// asked the earlier sources only for the typed name. nil: names never belong to other
-	// sources.
+	// Taken reports whether a name belongs to a source that is asked before this one. It is
+	// called if the directory's spelling of the name differs from the typed name, because the
+	// chain has asked the earlier sources only for the typed name. nil: names never belong to
+	// other sources.
 	Taken func(ctx context.Context, name string) (bool, error)
 
 	Log *slog.Logger     // nil: nothing is logged
@@ -174,8 +175,8 @@ func (d *Directory) Run(ctx context.Context) {
 	}
 }
 
-// Close closes the idle connections. Requests still work after Close, but keep no connection
-// open.
+// Close closes the idle connections. Requests still work after Close, but their connections are
+// not kept open.
 func (d *Directory) Close() { d.pool.close() }
 
 // Authenticate searches for the name and checks the password by a bind. ErrUnknown means that
@@ -191,8 +192,8 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Presented) (ide
 	case c.Kind != identity.Password || !identity.ValidName(name):
 		return identity.Verified{}, identity.ErrUnknown
 	case secret == "" || strings.IndexByte(secret, 0) >= 0:
-		// A bind with an empty password succeeds as anonymous (RFC 4513, section 5.1.2). Some
-		// servers end a password at its first NUL.
+		// A bind with an empty password succeeds as an anonymous bind (RFC 4513, section
+		// 5.1.2). Some servers end a password at its first NUL.
 		return identity.Verified{}, identity.ErrRejected
 	}
 	if err := ctx.Err(); err != nil {
@@ -209,7 +210,7 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Presented) (ide
 	refusal, refused := d.cache.refused.Get(k)
 	return d.calls.Do(ctx, k, func(ctx context.Context) (identity.Verified, error) {
 		// A repeated wrong password is not sent, so the directory does not count it. A dummy
-		// takes the time of the bind, so the time does not reveal the cache.
+		// takes the time of the bind, so the time does not reveal that the result is cached.
 		if refused {
 			if err := d.dummy(ctx, name); err != nil {
 				return identity.Verified{}, err
@@ -251,8 +252,8 @@ func (d *Directory) Find(ctx context.Context, name, id string) (*policy.Principa
 	return who, err
 }
 
-// FindGeneration is like Find, and also returns the generation of the password, see the
-// function generation.
+// FindGeneration is like Find, and also returns the generation of the password (see the
+// function generation).
 func (d *Directory) FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, of string, err error) {
 	name = d.withoutDomain(name)
 	// With User.Bind, there is no account that can search.

@@ -40,8 +40,9 @@ var lockoutPolicies = []struct {
 	{"passwordPolicy", "passwordMaxFailure", "passwordLockout", "passwordResetFailureCount", time.Second, false},
 }
 
-// Lockouts returns the lockout policies that the service account can see. It does not find out
-// which policy applies to which user. An empty list means that nothing is known.
+// Lockouts returns the lockout policies that the service account can see. It does not know
+// which policy applies to which user. An empty list does not mean that there is no lockout: the
+// policies can be hidden.
 func (d *Directory) Lockouts(ctx context.Context) (list []Lockout, err error) {
 	var classes strings.Builder
 	attributes := []string{"objectClass"}

@@ -136,8 +136,8 @@ func TestNamesNeverBecomePatterns(t *testing.T) {
 	}
 }
 
-// go-ldap CVE-2017-14623: a bind with an empty password succeeds as anonymous. Such passwords
-// are refused before a connection is made.
+// go-ldap CVE-2017-14623: a bind with an empty password succeeds as an anonymous bind. Such
+// passwords are refused before a connection is made.
 func TestAnEmptyPasswordIsNeverSent(t *testing.T) {
 	o := company(t)
 	for _, user := range []ldap.User{{Bases: []string{"ou=people,dc=example,dc=com"}}, {DN: "uid={name},ou=people,dc=example,dc=com"}} {
@@ -170,7 +170,8 @@ func TestAnAmbiguousEntryIsRefused(t *testing.T) {
 		{"twin", "castor", "rejected", "more than one entry has the name"},
 		{"janus", "two faces", "rejected", "2 values of uid"},
 		{"dora", "backpack", "dora", ""},
-		// The entry is found by another value of uid. Its name is the value in the DN.
+		// The search finds the entry by another value of uid. The user's name is the value in
+		// the DN.
 		{"theodora", "backpack", "dora", ""},
 		{"spacy", "outer space", "rejected", `its uid \" spacy \" is not a valid name`},
 		{"nopass", "anything", "rejected", ""},

@@ -143,7 +143,7 @@ func (s *settings) checkAccount() {
 	}
 }
 
-// maxPassword bounds the size of the password file, in bytes.
+// maxPassword is the maximum size of the password file in bytes.
 const maxPassword = 4 << 10
 
 // readPassword reads the password of the service account. An empty password is an error,

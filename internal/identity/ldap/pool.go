@@ -29,9 +29,9 @@ type pool struct {
 	closed bool
 }
 
-// poolPlaces is how many requests may wait for a connection. The service accepts more client
-// connections than poolPlaces, so a flood of names cannot fill all client connections with
-// waiting requests.
+// poolPlaces is how many requests can wait for a connection. The service accepts more client
+// connections than poolPlaces. So a flood of names cannot make all client connections wait for
+// the directory.
 const poolPlaces = 512
 
 func newPool(size int, wait time.Duration, now func() time.Time) *pool {
@@ -47,8 +47,9 @@ var errFull = errors.New("all connections to the directory are in use")
 // oneSlot is the need of one request.
 var oneSlot = fairqueue.Need{Slots: 1}
 
-// enter waits for a connection slot, and leave releases it. Sources take turns, known places
-// first, so a flood of unknown names delays only requests of the sources that cause it.
+// enter waits for a connection slot, and leave releases it. The addresses of clients take
+// turns, and known places are served first. So a flood of unknown names delays only requests
+// from the addresses that cause it.
 func (p *pool) enter(ctx context.Context) error {
 	who, _ := ctx.Value(requesterKey{}).(fairqueue.Requester)
 	err := p.slots.Enter(ctx, who, oneSlot)
@@ -86,8 +87,8 @@ func (p *pool) take(s *server, k kind) *conn {
 			return c
 		}
 	}
-	// Each slot in use stands for a connection that is open or about to be opened, including
-	// the connection of this request.
+	// Each slot in use counts as a connection: it is open or about to be opened. One of the
+	// slots is for the connection of this request.
 	for len(p.idle) > 0 && len(p.idle)+p.slots.Taken() > p.size {
 		p.idle[0].close()
 		p.idle = slices.Delete(p.idle, 0, 1)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// fault is what a proxy does to connections.
+// fault is what a proxy does to the connections through it.
 type fault int
 
 const (
@@ -18,7 +18,7 @@ const (
 	cut                  // closes them in the middle of the next answer
 )
 
-// proxy is between a Directory and a server and injects faults.
+// proxy is between a Directory and a server, and injects faults.
 type proxy struct {
 	listener net.Listener
 	to       string
@@ -93,7 +93,7 @@ func (p *proxy) connections() int {
 	return p.count
 }
 
-// await returns when the proxy has accepted the given number of connections.
+// await returns when the proxy has accepted the given total number of connections.
 func (p *proxy) await(connections int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -78,8 +78,8 @@ func (c *counter) DummyLookup(ctx context.Context, shown identity.Presented) err
 	return c.Accounts.DummyLookup(ctx, shown)
 }
 
-// newAccounts returns accounts with local, gone (disabled) and old (expired), all with the
-// password "right".
+// newAccounts returns accounts with three users, all with the password "right": local, gone
+// (disabled) and old (expired).
 func newAccounts(t *testing.T, hashing *password.Hashing, hash string) *accounts.Accounts {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	db, err := store.Open(t.Context(), storetest.SQLite().Ready(t))
@@ -118,8 +118,9 @@ func newAccounts(t *testing.T, hashing *password.Hashing, hash string) *accounts
 }
 
 // User enumeration (Harbor CVE-2019-19030, Gitea CVE-2025-69413): the time of a refusal
-// revealed names. Here unknown, wrong, disabled and expired, local and remote, first and
-// repeated attempts all cost the same work.
+// revealed which names exist. Here all refusals cost the same work: for unknown names, wrong
+// passwords, and disabled and expired accounts, local and remote, at the first and at repeated
+// attempts.
 func TestAllRefusalsCostTheSame(t *testing.T) {
 	text, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
 	if err != nil {
@@ -254,8 +255,8 @@ func TestAllRefusalsOfATemplateCostTheSame(t *testing.T) {
 	}
 }
 
-// If another source has refused the password, an outage of the directory does not change this
-// result.
+// If another source has refused the password, an outage of the directory does not change the
+// refusal.
 func TestARefusalStaysOneIfADummyLookupFails(t *testing.T) {
 	hashing := password.New(password.Options{})
 	text, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)

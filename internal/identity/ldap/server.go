@@ -87,7 +87,8 @@ func (s *server) abandoned() {
 
 // dial connects, encrypts the connection if configured, and binds readers as the service
 // account. It never falls back to an unencrypted connection. All its errors are dialErrors: in
-// this phase, an error in a server's answer is caused by our configuration, not by the user.
+// this phase, an error in a server's answer is caused by Tidewaiter's configuration, not by the
+// user.
 func (s *server) dial(ctx context.Context, k kind) (*conn, error) {
 	plain, err := new(net.Dialer).DialContext(ctx, "tcp", s.address)
 	if err != nil {

@@ -37,8 +37,8 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string, known
 	if err := d.spend(ctx, u.entry.DN, secret, knownPlace, searched, func(bind func(*conn) error) error {
 		return d.ask(ctx, binder, bind)
 	}); err != nil {
-		// No password was sent. For an unknown name, a bind is made at this point, so a refusal
-		// by the budget makes one too: both must take the same time.
+		// No password was sent. An attempt with an unknown name makes a bind at this point. So
+		// an attempt that the budget refuses makes a bind too: both must take the same time.
 		if errors.Is(err, ratelimit.ErrLimited) {
 			if outage := d.dummyBind(ctx); outage != nil {
 				return nil, "", outage
@@ -52,9 +52,9 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string, known
 	return who, generation(u.entry), err
 }
 
-// generationSeen returns the generation of a user's password as Find sees it, or "" if Find
-// does not see the entry. Find searches anonymously and can see less than the user does. The
-// result is cached with the password. Otherwise a token issued for a cached password would be
+// generationSeen returns the generation of a user's password if Find can see it, and ""
+// otherwise. Find searches anonymously and can see less than the user does. The result is
+// cached with the password. Otherwise a token that is issued for a cached password would be
 // bound to a newer generation.
 func (d *Directory) generationSeen(ctx context.Context, name string) (of string) {
 	if d.o.User.Bind != "" {
@@ -85,9 +85,9 @@ func (d *Directory) withoutDomain(name string) string {
 	return name
 }
 
-// bindName returns the name for a bind that no search precedes. It returns "" for names that
-// would mean another user in the template: OTHER\ann in CORP\{name}, or ann@other in
-// {name}@corp.
+// bindName returns the name with which a user binds if no search precedes the bind. It returns
+// "" for names that would mean another user in the template: OTHER\ann in CORP\{name}, or
+// ann@other in {name}@corp.
 func (d *Directory) bindName(name string) string {
 	if d.o.User.Bind == "" {
 		return d.dnOf(name)
@@ -98,9 +98,9 @@ func (d *Directory) bindName(name string) string {
 	return strings.ReplaceAll(d.o.User.Bind, "{name}", name)
 }
 
-// checkBound returns ErrRejected unless the directory reports that the bound user is the entry u.
-// Otherwise ann@corp could be one user in the bind, by userPrincipalName, and another in the
-// search, by sAMAccountName.
+// checkBound returns ErrRejected unless the directory reports that the bound user is the entry
+// u. Otherwise ann@corp could be one user for the bind, which uses userPrincipalName, and
+// another user for the search, which uses sAMAccountName.
 func (d *Directory) checkBound(c *conn, u *user) error {
 	if d.o.User.Bind == "" {
 		return nil // both use the same DN
@@ -126,9 +126,9 @@ func (d *Directory) checkBound(c *conn, u *user) error {
 	return identity.Rejected(why)
 }
 
-// loginAttribute and principalAttribute identify the bound user in Active Directory. Its WhoAmI
-// answer is the domain, a backslash and the value of loginAttribute. The value of
-// principalAttribute is this whole text.
+// loginAttribute and principalAttribute identify the bound user in Active Directory. Active
+// Directory answers WhoAmI with the domain, a backslash and the value of loginAttribute. The
+// value of principalAttribute is such a whole answer.
 const (
 	loginAttribute     = "sAMAccountName"
 	principalAttribute = "msDS-PrincipalName"
@@ -136,7 +136,7 @@ const (
 
 // isLogin reports whether a login, such as CORP\ann, belongs to the entry. The domain must
 // match too: another domain of the forest can have a different ann. The result known is false
-// if neither the entry nor the settings have a domain.
+// if the domain is unknown, because neither the entry nor the settings have one.
 func (d *Directory) isLogin(e *ldap.Entry, login string) (is, known bool) {
 	if own := e.GetEqualFoldAttributeValue(principalAttribute); own != "" {
 		return strings.EqualFold(login, own), true
@@ -160,8 +160,9 @@ func (u *User) bindDomain() string {
 	return domain
 }
 
-// refuse returns err, the result of a search for a user. If err is a refusal, it first does the
-// work of the bind that a wrong password would have cost.
+// The parameter err of refuse is the result of a search for a user, and refuse returns err. If
+// err is a refusal, refuse first does the work of the bind that a wrong password would have
+// cost.
 func (d *Directory) refuse(ctx context.Context, err error) error {
 	if !errors.Is(err, identity.ErrUnknown) && !errors.Is(err, identity.ErrRejected) {
 		return err
@@ -172,13 +173,13 @@ func (d *Directory) refuse(ctx context.Context, err error) error {
 	return err
 }
 
-// spend calls the function ask within the budget of the entry. The function ask checks a
-// password by its argument, the function bind. The budget is claimed before a connection is
+// spend calls the function ask within the budget of the entry. The argument of ask is the
+// function bind, with which ask checks a password. The budget is claimed before a connection is
 // used, because a claim can take a while.
 //
-// A bind that is sent again because there was no answer counts again: possibly the directory
-// has counted the first bind. A bind that never left this process, for example on a closed
-// connection, does not count.
+// A bind that is sent again because there was no answer counts again, because the directory
+// could have counted the first bind. A bind that never left this process, for example on a
+// closed connection, does not count.
 func (d *Directory) spend(ctx context.Context, dn, secret string, knownPlace bool, searched time.Duration, ask func(bind func(*conn) error) error) error {
 	within := d.o.Budget.Spend
 	if d.bindsFirst() { // it is unknown whether the entry exists
@@ -212,10 +213,10 @@ func (d *Directory) spend(ctx context.Context, dn, secret string, knownPlace boo
 	})
 }
 
-// SpendUnknown counts a password for an unknown name as Authenticate counts one for a known
-// name: the same password does not count again within refusedFor, and concurrent attempts with
-// the same password count once. A refusal by the budget is not cached, because the next attempt
-// is possibly allowed.
+// SpendUnknown counts a password for an unknown name as Authenticate counts a password for a
+// known name: the same password does not count again within refusedFor, and concurrent attempts
+// with the same password count once. A refusal by the budget is not cached, because the budget
+// may allow the next attempt.
 func (d *Directory) SpendUnknown(ctx context.Context, c identity.Presented) error {
 	if d.o.Budget == nil {
 		return nil
@@ -238,8 +239,8 @@ func (d *Directory) SpendUnknown(ctx context.Context, c identity.Presented) erro
 // bound.
 func (d *Directory) bindFirst(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, err error) {
 	read := func(c *conn, err error) error {
-		// The sign-in of a disabled user reads the entry after the bind. This search makes a
-		// wrong password take as long.
+		// The sign-in of a disabled user reads the entry after the bind. This search makes the
+		// refusal of a wrong password take as long.
 		if errors.Is(err, identity.ErrRejected) {
 			if outage := c.searchNothing(); outage != nil {
 				return outage
@@ -284,7 +285,8 @@ func (d *Directory) admit(ctx context.Context, u *user) (who *policy.Principal, 
 }
 
 // checkNotTaken returns ErrRejected if name belongs to another source. If there is a local user
-// alice, the directory's alice must not become that user by typing ALICE or an email address.
+// alice, the directory's alice must not become the local user by typing ALICE or an email
+// address.
 func (d *Directory) checkNotTaken(ctx context.Context, name string) error {
 	if d.o.Taken == nil {
 		return nil

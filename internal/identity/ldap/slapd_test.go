@@ -80,7 +80,7 @@ func (o directory) attribute(t testing.TB, dn, name string) string {
 	return result.Entries[0].GetAttributeValue(name)
 }
 
-// add adds a user until the test ends.
+// add adds a user, and removes the user when the test ends.
 func (o directory) add(t testing.TB, dn, password string) {
 	t.Helper()
 	err := o.Admin(t).Add(&client.AddRequest{DN: dn, Attributes: []client.Attribute{

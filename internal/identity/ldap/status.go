@@ -60,9 +60,9 @@ func statusProblem(attribute, value string, bound bool, now time.Time) string {
 			return "is set: the password must be changed first"
 		}
 	case "pwdAccountLockedTime":
-		// The year 0 means locked until an administrator unlocks the account. Other times are
-		// locks after wrong passwords. A policy, which is not read here, decides when such a
-		// lock ends. A right password removes the lock.
+		// The year 0 means locked until an administrator unlocks the account. Any other time is
+		// the time of a lock after wrong passwords. A policy, which is not read here, decides
+		// when such a lock ends. A right password removes the lock.
 		if strings.HasPrefix(value, "0000") {
 			return "is permanent"
 		}
@@ -95,8 +95,8 @@ func statusProblem(attribute, value string, bound bool, now time.Time) string {
 // the fraction can be missing.
 var generalizedTime = regexp.MustCompile(`^([0-9]+)([.,][0-9]*)?(Z|[+-][0-9]+)$`)
 
-// parseTime parses a GeneralizedTime. The library alone would accept a fraction like "8E5" or
-// "1_0": 800,000 hours.
+// parseTime parses a GeneralizedTime. The library alone would accept the fractions "1_0" and
+// "8E5"; the latter would mean 800,000 hours.
 func parseTime(value string) (time.Time, error) {
 	parts := generalizedTime.FindStringSubmatch(value)
 	if parts == nil {

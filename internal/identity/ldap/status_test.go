@@ -93,7 +93,7 @@ func TestAPasswordsGeneration(t *testing.T) {
 	}
 	change = client.NewModifyRequest(dn, nil)
 	change.Replace("userPassword", []string{"the second one"})
-	// pwdChangedTime has a resolution of a second, and the test takes less time.
+	// pwdChangedTime has a resolution of one second, and the test takes less than a second.
 	change.Replace("pwdChangedTime", []string{"20261123120000Z"})
 	change.Controls = []client.Control{client.NewControlString("1.3.6.1.4.1.4203.666.5.12", true, "")}
 	if err := o.Admin(t).Modify(change); err != nil {

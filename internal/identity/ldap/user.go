@@ -192,16 +192,17 @@ func (d *Directory) principal(c *conn, u *user) (*policy.Principal, error) {
 	return who.Indexed(), nil
 }
 
-// Bounds of a claim. Claims are part of each decision and of its journal entry.
+// Bounds of a claim. Claims have maximum sizes because they are part of each decision and of
+// its journal entry.
 const (
 	maxValues = 100
 	maxValue  = 1 << 10 // bytes
 )
 
-// claims returns the configured attributes: a string, or a list if there are several values. A
-// value that is not text or is too long is an IncompleteError. Without the claim, a deny rule
-// that uses ${claims.x} or tests has(claims.x) would be skipped, and users can edit some
-// attributes themselves.
+// claims returns the claims from the configured attributes. A claim is a string, or a list if
+// the attribute has several values. A value that is not text or is too long is an
+// IncompleteError. Without the claim, a deny rule that uses ${claims.x} or tests has(claims.x)
+// would be skipped, and users can edit some attributes themselves.
 func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
 	var claims map[string]any
 	for attribute, name := range d.o.User.Attributes {

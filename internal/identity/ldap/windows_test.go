@@ -62,8 +62,8 @@ func annDN2(t *testing.T) string {
 	return strings.TrimSuffix(strings.TrimPrefix(filter, "(member:1.2.840.113556.1.4.1941:="), ")")
 }
 
-// A disabled or expired user cannot sign in with the right password, and is not found: a
-// refresh needs no password and must end with the account.
+// A disabled or expired user cannot sign in with the right password. Find does not return such
+// a user either, because a refresh needs no password.
 func TestAnUnusableAccount(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	windows := func(at time.Time) string { return fmt.Sprint((at.Unix() + 11_644_473_600) * 1e7) }

@@ -84,8 +84,9 @@ func (c claim) texts(claims map[string]any) (texts []string, list bool) {
 	return texts, list
 }
 
-// members returns the value as group names. The names in an object are its keys, because
-// Zitadel writes roles as {"admin": {"4711": "acme.example.com"}} with the role as the key.
+// members returns the value as group names. If the value is an object, its keys are the group
+// names, because Zitadel writes roles as {"admin": {"4711": "acme.example.com"}} with the role
+// as the key.
 func (c claim) members(claims map[string]any) (texts []string, list bool) {
 	if object, ok := c.of(claims).(map[string]any); ok {
 		return slices.Sorted(maps.Keys(object)), true
@@ -103,7 +104,7 @@ type condition struct {
 }
 
 // glob compiles a pattern. * matches any text without a slash, ** any text, and everything else
-// is literal. Go's regexp takes linear time, whatever the pattern.
+// is literal. Go's regexp takes linear time for any pattern.
 func glob(pattern string) *regexp.Regexp {
 	var b strings.Builder
 	b.WriteString(`\A(?s:`)
@@ -184,8 +185,8 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 
 // identify returns an id that is never reused. The id consists of issuer, subject, and the
 // number that the issuer assigns to an object if the object's name can be reused. If the number
-// is present but unreadable, identify returns the reason in why: an id without the number could
-// be the id of another user.
+// is present but unreadable, the result why has the reason: an id without the number could be
+// the id of another user.
 func (p *Provider) identify(claims map[string]any, subject string) (id, why string) {
 	id = p.o.Issuer + "#" + strings.NewReplacer("%", "%25", "#", "%23").Replace(subject)
 	if p.number.text == "" {
@@ -205,10 +206,10 @@ func (p *Provider) identify(claims map[string]any, subject string) (id, why stri
 	return id + "#" + number, ""
 }
 
-// keptClaims returns the claims that rules can use. Each claim keeps its type from the token, so
-// that a rule can tell 1 from "1". A claim that cannot be kept is an error, and why names the
-// claim. Without the claim, a deny rule that tests has(claims.x) would be skipped, and users can
-// choose some values, such as branch names.
+// keptClaims returns the claims that rules can use. Each claim keeps its type from the token,
+// so that a rule can distinguish 1 from "1". A claim that cannot be kept is an error, and the
+// result why names the claim. Without the claim, a deny rule that tests has(claims.x) would be
+// skipped, and users can choose some values, such as branch names.
 func (p *Provider) keptClaims(claims map[string]any) (kept map[string]any, why string) {
 	found := make(map[string]any, len(p.kept))
 	for name, c := range p.kept {
@@ -245,7 +246,8 @@ func allReadable(v any) bool {
 	return true
 }
 
-// no returns a refusal of a token with a valid signature, so the holder gets the reason.
+// no returns a refusal of a token with a valid signature. The holder of such a token gets the
+// reason.
 func no(claims map[string]any, format string, args ...any) *refusal {
 	subject, _ := claims["sub"].(string)
 	return &refusal{reason: fmt.Sprintf(format, args...), subject: shorten(subject), signed: true}

@@ -102,7 +102,7 @@ func TestAnExpiredTokenIsRefusedWhileItsIssuerIsDown(t *testing.T) {
 }
 
 // If several entries have the same issuer, a token costs one signature check. A refusal is
-// explained if the token is for the audience of none of these entries.
+// explained only if the token is for none of the audiences of these entries.
 func TestATokenForAnotherEntryIsNotExplained(t *testing.T) {
 	i, log := newIssuer(t), new(await.Log)
 	var sources []identity.Source

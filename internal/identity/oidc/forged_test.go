@@ -294,7 +294,7 @@ func TestATokenIsValidInItsLifetimeOnly(t *testing.T) {
 	}
 }
 
-// If a claim occurs twice, one reader uses the first value and another reader uses the last.
+// If a claim occurs twice, one program could use the first value and another program the last.
 func TestADuplicateClaimIsRefused(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal = "{sub}" })

@@ -17,8 +17,8 @@ const (
 	// claimNames refers to claims that are not in the token: {"groups": "src1"} (OpenID Connect
 	// Core, section 5.6.2). Entra ID uses _claim_names above 200 groups.
 	claimNames = "_claim_names"
-	// hasGroups is true instead of a list of groups if a token has little space (Entra ID,
-	// implicit flow, above 5 groups).
+	// hasGroups is true in a token that has no space for the list of groups (Entra ID, implicit
+	// flow, above 5 groups).
 	hasGroups = "hasgroups"
 	// groupsDirect is absent from GitLab's tokens above 200 groups. It is an empty list if the
 	// user has no groups.
@@ -34,7 +34,7 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 		}
 		names, _ := t.expand(claims, claim.members)
 		for _, name := range names {
-			// A name that subjects of rules cannot contain is kept, because conditions can use
+			// A name that cannot be in a subject of a rule is kept, because conditions can use
 			// it. A name that cannot be kept is an error.
 			switch {
 			case len(name) > identity.MaxName:

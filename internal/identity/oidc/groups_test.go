@@ -13,9 +13,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
-// A missing list of groups is not an empty list: if a token possibly leaves groups out, it is
-// refused, because otherwise a deny rule for a missing group would be skipped. If the signature
-// is valid, the holder gets the reason. The log has the reason too.
+// A missing list of groups is not an empty list. If groups could be missing in a token, the
+// token is refused, because otherwise a deny rule for a missing group would be skipped. If the
+// signature is valid, the holder gets the reason. The log has the reason too.
 func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 	sources := claims{"src1": claims{"endpoint": "https://graph.example.com"}}
 	for _, tt := range []struct {
@@ -176,8 +176,8 @@ func TestAnUnreadableNumberIsNotLeftOutOfTheID(t *testing.T) {
 	}
 }
 
-// A token that possibly leaves claims out is refused too: otherwise a deny rule that tests
-// has(claims.groups) would be skipped.
+// If claims could be missing in a token, the token is refused too: otherwise a deny rule that
+// tests has(claims.groups) would be skipped.
 func TestATokenThatMayLeaveClaimsOutIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		claims  claims

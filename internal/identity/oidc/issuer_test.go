@@ -38,8 +38,8 @@ func newKey(t testing.TB, kid string) signing {
 // claims are the claims of a token.
 type claims map[string]any
 
-// with returns a copy of the claims to which the other claims are added, or in which they
-// replace claims of the same name. The value nil removes a claim.
+// with returns a copy of the claims, to which it adds the other claims. Another claim replaces
+// a claim of the same name. The value nil removes a claim.
 func (c claims) with(others claims) claims {
 	all := maps.Clone(c)
 	for name, v := range others {
@@ -50,7 +50,7 @@ func (c claims) with(others claims) claims {
 	return all
 }
 
-// sign makes a token as go-jose does, with additional headers.
+// sign signs a token as go-jose does, with additional headers.
 func (s signing) sign(t testing.TB, c any, header ...claims) string {
 	t.Helper()
 	payload, ok := c.([]byte)
@@ -144,7 +144,7 @@ func (i *issuer) does(answer func(http.ResponseWriter, *http.Request) bool) {
 	i.answer = answer
 }
 
-// breaks makes all answers 500.
+// breaks makes the issuer answer each request with status 500.
 func (i *issuer) breaks() {
 	i.does(func(w http.ResponseWriter, _ *http.Request) bool {
 		http.Error(w, "broken", http.StatusInternalServerError)

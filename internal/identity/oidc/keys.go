@@ -88,8 +88,9 @@ func parseKeys(text []byte) (jwks, error) {
 	return set, nil
 }
 
-// parameters are the members that make up the public key, by kty. Other members are ignored,
-// because some issuers write an empty or wrong "crv" or "x5c" into each key.
+// parameters are the members that make up the public key, for each key type (kty). Other
+// members are ignored, because some issuers write an empty or wrong "crv" or "x5c" into each
+// key.
 var parameters = map[string][]string{
 	"RSA": {"n", "e"},
 	"EC":  {"crv", "x", "y"},
@@ -227,8 +228,8 @@ func usable(public any) []string {
 	return nil
 }
 
-// match returns the keys that possibly signed a token: the keys with the token's kid, or, if no
-// key has this kid, the keys without a kid. If the token has no kid, match returns all keys
+// match returns the keys that could have signed a token: the keys with the token's kid, or, if
+// no key has this kid, the keys without a kid. If the token has no kid, match returns all keys
 // that fit the algorithm.
 func match(keys []key, id, algorithm string) []key {
 	var named, others []key
@@ -247,8 +248,8 @@ func match(keys []key, id, algorithm string) []key {
 	return others
 }
 
-// limitCandidates refuses a token if more than maxTried keys possibly signed it. Each try costs
-// a signature check, and anyone can send tokens.
+// limitCandidates refuses a token if more than maxTried keys could have signed it. Each try
+// costs a signature check, and anyone can send tokens.
 func limitCandidates(found []key, id, algorithm string) error {
 	switch {
 	case len(found) <= maxTried:

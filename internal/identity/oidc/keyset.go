@@ -71,7 +71,7 @@ func (s *keySet) inherit(from *keySet) {
 	}
 }
 
-// find returns the keys that possibly signed a token with the given kid and algorithm. It
+// find returns the keys that could have signed a token with the given kid and algorithm. It
 // returns a refusal if no current key of the issuer fits, or if too many keys fit. It returns
 // another error if the keys could not be fetched.
 func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) {
@@ -214,7 +214,7 @@ func (s *keySet) run(ctx context.Context) {
 			}
 		}
 		s.mu.Lock()
-		// The timer is short, because timers stop while the machine sleeps.
+		// Use a short timer, because timers stop while the machine sleeps.
 		timer.Reset(min(max(s.dueLocked(), time.Second), time.Minute))
 		s.mu.Unlock()
 	}

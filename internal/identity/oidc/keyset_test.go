@@ -64,7 +64,7 @@ func TestAJobsFiftyPullsVerifyOnceAndFetchOnce(t *testing.T) {
 	}
 }
 
-// A result is cached for cachedFor, and never after the token expires.
+// A result is cached for cachedFor, but not after the token has expired.
 func TestATokenIsNotCachedAfterItsExpiry(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()

@@ -30,8 +30,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Options are the settings of a Provider. Name and Audience are required, and Issuer unless the
-// preset has one. Empty fields have the value of the preset, otherwise the default given here.
+// Options are the settings of a Provider. Name and Audience are required. Issuer is required if
+// the preset has none. An empty field has the value of the preset. If the preset has no value,
+// the field has the default given here.
 type Options struct {
 	Name     string   // the source of principals is "oidc:" + Name
 	Preset   Preset   // defaults for a known platform; "": none
@@ -86,9 +87,9 @@ const (
 	maxCached = 10_000
 	cachedFor = 2 * time.Minute
 
-	// maxRefused bounds the cached refusals. Refusals have their own cache, because anyone can
-	// get many tokens for other audiences from a shared issuer, and these must not evict the
-	// accepted tokens.
+	// maxRefused is the maximum number of cached refusals. Refusals have their own cache.
+	// Anyone can get many tokens for other audiences from a shared issuer, and the refusals of
+	// these tokens must not evict the accepted tokens.
 	maxRefused = 1_000
 )
 
@@ -147,9 +148,9 @@ func (p *Provider) Authenticate(ctx context.Context, c identity.Presented) (iden
 	return p.cached(ctx, c, p.verify)
 }
 
-// Explain returns why no source accepts a token (identity.Explainer). For a token of another
-// issuer, the error is an ErrUnknown that names the issuer. For a token of this issuer, it
-// names the audience. Explain verifies a signature, so the chain calls it only after all
+// Explain returns why a token is not accepted (identity.Explainer). For a token of another
+// issuer, the error is an ErrUnknown that names the issuer. For a token of this issuer, the
+// error names the audience. Explain verifies a signature, so the chain calls it only after all
 // Providers returned ErrUnknown.
 func (p *Provider) Explain(ctx context.Context, c identity.Presented) error {
 	_, err := p.cached(ctx, c, p.verifyAudience)
@@ -210,8 +211,8 @@ func (p *Provider) cached(ctx context.Context, c identity.Presented, verify func
 }
 
 // verify verifies a token of this issuer. A token for another audience costs no signature
-// check. An expired token costs one, because the holder may get the reason only if the
-// signature is valid.
+// check. An expired token costs a signature check, because the holder may get the reason only
+// if the signature is valid.
 func (p *Provider) verify(ctx context.Context, t *unverified) (identity.Verified, error) {
 	err := p.audience(t)
 	if errors.Is(err, identity.ErrUnknown) {

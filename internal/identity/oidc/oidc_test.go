@@ -82,7 +82,7 @@ func TestATokenBecomesAPrincipal(t *testing.T) {
 	}
 }
 
-// zot CVE-2025-23208: a group that was removed at the identity provider stayed.
+// zot CVE-2025-23208: users kept a group that was removed at the identity provider.
 func TestARemovedGroupIsGoneFromTheNextToken(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Groups = []string{"{groups}"} })
@@ -132,8 +132,8 @@ func TestAnInvalidNameIsRefused(t *testing.T) {
 	}
 }
 
-// If values could contain the separator, {a}/{b} would yield the same for "x/y" and "z" as for
-// "x" and "y/z".
+// If values could contain the separator, {a}/{b} would yield the same name for "x/y" and "z" as
+// for "x" and "y/z".
 func TestClaimsCannotShiftTheSeparator(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal = "{org}/{pipeline}" })
@@ -285,7 +285,7 @@ func TestAnIssuerThatIsDownStopsOnlyItsOwnTokens(t *testing.T) {
 	}
 }
 
-// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374: secrets in logs.
+// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374: secrets appeared in logs.
 func TestARefusalIsExplainedInTheLogWithoutTheToken(t *testing.T) {
 	i, log := newIssuer(t), new(await.Log)
 	p := i.provider(func(o *oidc.Options) {

@@ -56,7 +56,7 @@ func TestAnIssuerByHTTPSNamesNoKeysByHTTP(t *testing.T) {
 	}
 }
 
-// Issuers are compared exactly: a slash at the end or an escape makes another issuer.
+// Issuers are compared exactly: a slash at the end or an escape makes it another issuer.
 func TestAnIssuerIsComparedExactly(t *testing.T) {
 	for _, path := range []string{"", "/", "/realms/main", "/realms/main/", "/a%2Fb"} {
 		i := newIssuer(t)
@@ -73,8 +73,8 @@ func TestAnIssuerIsComparedExactly(t *testing.T) {
 	}
 }
 
-// An issuer like an API server of Kubernetes: its certificate has a CA of its own, it requires
-// a bearer token, and its discovery document has an internal address.
+// The issuer of this test is like an API server of Kubernetes: its certificate has a CA of its
+// own, it requires a bearer token, and its discovery document has an internal address.
 func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 	i := newIssuer(t)
 	const bearer = "canary-bearer-token"

@@ -31,8 +31,8 @@ type preset struct {
 	maxAge  time.Duration
 	number  string // claim with the issuer's own number for the principal
 
-	// shared is an issuer that issues tokens to anyone, with any audience; "*": any issuer.
-	// Then a claim in own must be required.
+	// shared is the URL of an issuer that issues tokens to anyone, with any audience; "*": any
+	// issuer. If shared is set, the config must require a claim in own.
 	shared string
 	own    []ownClaim
 }
@@ -43,9 +43,10 @@ const (
 	podToken = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 )
 
-// presetOf returns a preset and whether it exists. "" is the zero preset.
+// presetOf returns a preset and whether it exists. The name "" has the zero preset.
 //
-// Names begin with the platform, so acme/app of one platform is never acme/app of another.
+// The names of principals begin with the platform, so acme/app of one platform is never
+// acme/app of another.
 func presetOf(name Preset) (preset, bool) {
 	switch name {
 	case "":

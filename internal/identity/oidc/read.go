@@ -215,7 +215,8 @@ func (p *Provider) signature(ctx context.Context, t *unverified) error {
 		}
 	}
 	if t.kid == "" {
-		// Possibly the issuer has a new key. The token has no kid that would show this.
+		// The issuer could have a new key. The token has no kid that would show whether its key
+		// is new.
 		return t.notYet("its signature is wrong")
 	}
 	return t.no("its signature is wrong")
@@ -233,7 +234,7 @@ func (t *unverified) notYet(reason string) error {
 	return notYet{&refusal{reason: reason, subject: t.subject()}}
 }
 
-// shorten bounds the text that an untrusted token adds to the log.
+// shorten limits the text that an untrusted token adds to the log.
 func shorten(s string) string { return text.Shorten(s, 200) }
 
 func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }

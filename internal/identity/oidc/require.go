@@ -22,7 +22,7 @@ type ownClaim struct {
 const otherName = "\ufffc"
 
 // restricted reports whether the requirements exclude other customers of the issuer. If they do
-// not, wide lists the requirements that anyone can meet.
+// not, the result wide lists the requirements that anyone can meet.
 func (p preset) restricted(o *Options) (ok bool, wide []string) {
 	for _, own := range p.own {
 		patterns := o.Require[own.claim]
@@ -38,8 +38,8 @@ func (p preset) restricted(o *Options) (ok bool, wide []string) {
 	return false, wide
 }
 
-// matchesOthers reports whether the pattern matches values of another customer, whatever their
-// name is.
+// matchesOthers reports whether the pattern matches values of another customer, for any name of
+// that customer.
 func (c ownClaim) matchesOthers(pattern string) bool { return c.matches(pattern, otherName) }
 
 // matches reports whether the pattern matches a value with the given first name.
@@ -114,7 +114,7 @@ func (s *settings) checkRestricted() {
 }
 
 // sharedBy returns the preset of a shared issuer, if o has the issuer of this preset. The
-// options o need not name the preset.
+// options o do not have to name the preset.
 func sharedBy(o *Options) (Preset, preset) {
 	for _, name := range []Preset{GitHubActions, GitLabCI, Buildkite, SPIFFE} {
 		known, _ := presetOf(name)

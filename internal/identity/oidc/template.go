@@ -53,7 +53,8 @@ func parseTemplate(text string) (template, error) {
 // missing is the claim that is absent or not supported.
 //
 // Except for the last claim, a value must not contain the character that follows the claim in
-// the template. Otherwise {a}/{b} would yield the same for "x/y" and "z" as for "x" and "y/z".
+// the template. Otherwise {a}/{b} would yield the same text for "x/y" and "z" as for "x" and
+// "y/z".
 func (t template) expand(claims map[string]any, values func(claim, map[string]any) ([]string, bool)) (texts []string, missing string) {
 	texts = []string{""}
 	lists := 0

@@ -1,4 +1,4 @@
 package ratestore
 
-// Bound sets the bounds of the tables, so that a test need not fill them.
+// Bound sets the bounds of the tables, so that a test does not have to fill them.
 func (s *Store) Bound(levels, attempts int, every int64) { s.bounds = bounds{levels, attempts, every} }

@@ -162,7 +162,8 @@ func readKey(ctx context.Context, q store.Querier) (key []byte, err error) {
 
 func day(t time.Time) int64 { return t.UnixMilli() / msPerDay }
 
-// since returns the oldest day on which a place that is still known was used.
+// since returns the first day of the time PlaceFor before now. A place that was used on this
+// day or later is still known.
 func since(now time.Time) int64 { return day(now.Add(-ratelimit.PlaceFor)) }
 
 // KnownPlace implements ratelimit.Store.
@@ -446,7 +447,8 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// trimSometimes is called for each row for a name that clients choose, in its transaction.
+// trimSometimes is called for each row that is written for a name that clients choose, in the
+// transaction of the row.
 func (s *Store) trimSometimes(ctx context.Context, tx *sql.Tx, now int64) error {
 	if s.writes.Add(1)%s.bounds.every != 0 {
 		return nil

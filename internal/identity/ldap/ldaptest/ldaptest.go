@@ -56,7 +56,8 @@ type OpenLDAP struct {
 	held    []func() // release the ports
 }
 
-// Need skips the test if no directory can be started. With CI=true the test fails.
+// Need skips the test if no directory can be started. In CI (CI=true), it fails the test
+// instead.
 func Need(t testing.TB) {
 	t.Helper()
 	switch _, err := find(); {

@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// endWithParent makes a program end when this process does, even if it is killed.
+// endWithParent makes a program end when this process ends, even if this process is killed.
 func endWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
