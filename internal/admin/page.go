@@ -17,9 +17,9 @@ type Page struct {
 // otherwise, but never more than 1,000.
 func (p Page) Size() int { return min(max(cmp.Or(p.Limit, 100), 1), 1000) }
 
-// List reads a page of a query, and returns the start of the next page, or "" after the last page.
-// In the query, $1 is the key after which this page starts, $2 is the maximum number of rows,
-// and $3 and the following parameters are args. The query must sort its rows by key.
+// List reads a page of a query, and returns the start of the next page, or "" after the last
+// page. In the query, $1 is the key after which this page starts, $2 is the maximum number of
+// rows, and $3 and the following parameters are args. The query must sort its rows by key.
 func List[T any](ctx context.Context, q store.Querier, page Page, scan func(store.Row) (T, error), key func(*T) string, query string, args ...any) (items []T, next string, err error) {
 	items, err = store.Collect(ctx, q, scan, query, append([]any{page.After, page.Size() + 1}, args...)...)
 	if err != nil {
