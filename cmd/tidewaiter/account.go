@@ -153,9 +153,9 @@ func state(a *accounts.Account) string {
 // expiry formats the end of an account or a token.
 func expiry(t time.Time) string { return cmp.Or(minute(t), "never") }
 
-// printAccount prints the result of a change to an account, or returns err. If the account
-// already was as the change wants it, printAccount prints the text unchanged, such as "is already
-// disabled".
+// printAccount prints the result of a change to an account, or returns err. If the account was
+// already in the requested state, printAccount prints the parameter unchanged, such as "is
+// already disabled".
 func (s *session) printAccount(a *accounts.Account, err error, result, unchanged string) error {
 	if err != nil {
 		return err

@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// command describes a command. The tables of commands have no state: build adds the flags and runs
-// the command in a session.
+// command describes a command. The tables of commands are constant: what a call reads and
+// opens is in its session. build adds the flags and runs the command.
 type command struct {
 	use     string // the name and the arguments, such as "add NAME"; see arguments
 	short   string // what help lists
@@ -21,7 +21,7 @@ type command struct {
 	example string // each line indented by two spaces
 	aliases []string
 	// formerly is an earlier name of the command. A call by this name fails with an error that
-	// contains the new name and the change.
+	// contains the new name and describes the change.
 	formerly string
 	change   string    // what the command does differently since it has its name, in the error
 	sub      []command // a command with subcommands does not run
@@ -106,7 +106,7 @@ func choose[T ~string](f *flags, name, short string, standard T, usage string, w
 	return to
 }
 
-// text adds a flag for any text. Help prints kind for its value.
+// text adds a flag for any text. In the help, the parameter kind stands for the flag's value.
 func (f *flags) text(to *string, kind, name, usage string) {
 	f.Var(flagValue{kind, func() string { return *to }, func(s string) error { *to = s; return nil }}, name, usage)
 }
@@ -122,7 +122,7 @@ func (v flagValue) String() string     { return v.text() }
 func (v flagValue) Type() string       { return v.kind }
 func (v flagValue) Set(s string) error { return v.set(s) }
 
-// build returns the command for the parser.
+// build returns the command in the form of cobra, which parses the command line.
 func (c *command) build() *cobra.Command {
 	cmd := &cobra.Command{Use: c.use, Short: c.short, Long: fill(c.long), Example: c.example, Aliases: c.aliases}
 	cmd.SuggestFor = synonyms[cmd.Name()]
@@ -152,8 +152,8 @@ func (c *command) build() *cobra.Command {
 	return cmd
 }
 
-// addTo adds the command to a parent, and returns it. If the command has an earlier name, a hidden
-// command with this name prints the new name.
+// addTo adds the command to a parent, and returns it. If the command has an earlier name,
+// addTo also adds a hidden command with the earlier name, which prints the new name.
 func (c *command) addTo(parent *cobra.Command) *cobra.Command {
 	cmd := c.build()
 	parent.AddCommand(cmd)
@@ -174,8 +174,9 @@ func words(cmd *cobra.Command) string {
 	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
 }
 
-// synonyms are words that other programs use for a command's name. If no command has the word as
-// its name, the error suggests the commands that have it as a synonym.
+// synonyms maps the name of a command to words that other programs use instead of this name.
+// If a user types such a word and no command has it as its name, the error suggests the
+// commands that have it as a synonym.
 var synonyms = map[string][]string{
 	"add":      {"create", "new", "make"},
 	"create":   {"add", "new", "make"},
@@ -220,8 +221,9 @@ func fill(text string) string {
 	return b.String()
 }
 
-// arguments returns the names of the arguments in a usage line. With alternatives in braces, any
-// number of arguments is allowed. If the line ends with "...", the last argument can be repeated.
+// arguments returns the names of the arguments in a usage line. free is true if the line has
+// alternatives in braces: any number of arguments is then allowed. repeated is true if the line
+// ends with "...": the last argument can be repeated.
 func arguments(use string) (names []string, free, repeated bool) {
 	words := strings.Fields(use)[1:]
 	for i := 0; i < len(words); i++ {

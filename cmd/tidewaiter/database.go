@@ -93,7 +93,7 @@ checks its own pages, so on PostgreSQL only the journal is verified.`,
 	}
 }
 
-// journalEnd is the JSON form of where a verified journal ends.
+// journalEnd is the JSON form of the position at which a verified journal ends.
 type journalEnd struct {
 	Entries int64            `json:"entries"`
 	Last    journal.Position `json:"last"`

@@ -39,7 +39,7 @@ func jsonOf(v any) string {
 	return "[" + strings.Join(items, ", ") + "]"
 }
 
-// pathTexts returns the texts in a path that a placeholder with the value v matches.
+// pathTexts returns the texts that a placeholder with the value v matches in a path.
 func pathTexts(v any) []string {
 	switch v := v.(type) {
 	case string:
@@ -142,7 +142,7 @@ func (c *caller) subjects() []string {
 	return subjects
 }
 
-// anySpelling returns the groups, in another spelling if they have another spelling.
+// anySpelling returns the caller's groups, in their second spelling if there is one.
 func (c *caller) anySpelling() []string {
 	if c.spelled != nil {
 		return c.spelled
@@ -208,7 +208,7 @@ func equal(a, b any) (bool, error) {
 	return false, errUnequal
 }
 
-// within reports whether a list has a value.
+// within reports whether a list contains a value.
 func within(a any, list []any) (bool, error) {
 	var failed error
 	for _, b := range list {

@@ -13,10 +13,10 @@ const (
 	maxLifetime = 100 * 365 * day // for a longer lifetime, users write never
 )
 
-// lifetime is a flag: a duration from now on. The zero lifetime never ends.
+// lifetime is the value of a flag: a duration that begins now. The zero lifetime never ends.
 type lifetime time.Duration
 
-// until returns when a lifetime that begins now ends; zero means never.
+// until returns the time at which a lifetime that begins now ends; the zero time means never.
 func (l lifetime) until(now time.Time) time.Time {
 	if l == 0 {
 		return time.Time{}
@@ -70,7 +70,7 @@ func parseDuration(s string) (time.Duration, error) {
 	return 0, errors.New("must be a duration such as 90d, 12h or 30m")
 }
 
-// span is a flag: a duration, which may be 0.
+// span is the value of a flag: a duration, which may be 0.
 type span time.Duration
 
 func (s *span) String() string {

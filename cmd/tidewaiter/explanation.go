@@ -221,7 +221,7 @@ func asMember(r *policy.Request, rule *policy.Rule) string {
 }
 
 // withoutCauses returns the rules that nearly match, except those already printed as causes. A
-// rule whose only obstacle is its condition is such a cause.
+// rule that would decide if its condition were true is such a cause.
 func withoutCauses(n ask.Nearby, causes []policy.Cause) ask.Nearby {
 	n.Rules = slices.DeleteFunc(slices.Clone(n.Rules), func(near ask.Near) bool {
 		return len(near.Obstacles) == 1 && slices.ContainsFunc(causes, func(c policy.Cause) bool {

@@ -93,7 +93,7 @@ func checkPassword(password identity.Secret) error {
 		return errors.New("a password must not contain a NUL byte")
 	}
 	if kind := secret.Misused(password.Reveal()); kind != "" {
-		return fmt.Errorf("the password looks like %s and would be taken for one at each sign-in", kind)
+		return fmt.Errorf("the password looks like %s, so signing in with it would fail: choose another password", kind)
 	}
 	return nil
 }
@@ -119,7 +119,8 @@ func (s *session) askPassword() (identity.Secret, error) {
 	return identity.NewSecret(string(typed[0])), nil
 }
 
-// prompt reads a line without echo. It restores the terminal if a signal ends the program.
+// prompt reads a line without echo. If a signal ends the program, prompt first restores the
+// terminal.
 func (s *session) prompt(in *os.File, text string) (line []byte, err error) {
 	defer func() {
 		if err != nil {

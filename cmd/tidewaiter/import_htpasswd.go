@@ -105,7 +105,7 @@ type userReader struct {
 	left      map[string]int // for each htpasswd source: how many of its users are not imported
 }
 
-// users reads users with their groups. bad are the invalid lines.
+// users reads users with their groups. bad has the invalid lines.
 func (r *userReader) users(ctx context.Context, file, groupFile string) (users []accounts.NewUser, bad strictyaml.Problems, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -173,7 +173,7 @@ func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []st
 }
 
 // entry finds the htpasswd source that has a line with the same name and the same hash. It
-// returns the user and how many users the source has, or nil if no source has the line.
+// returns the user and the number of users in that source, or nil if no source has the line.
 func (r *userReader) entry(e htpasswd.Line) (who *policy.Principal, users int) {
 	for _, s := range r.others.Sources {
 		if file, ok := s.Authenticator.(*htpasswd.File); ok {

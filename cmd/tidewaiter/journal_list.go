@@ -59,7 +59,7 @@ func journalList(f *flags) action {
 	}
 }
 
-// never is the function for searches that continue until they are complete or Ctrl-C ends them.
+// never is a stop function that lets a search continue until it is complete or Ctrl-C ends it.
 func never(int) bool { return false }
 
 // followJournal prints the last n selected entries, and then each new entry that is selected.
@@ -123,7 +123,7 @@ func filterFlags(f *flags) *api.Filter {
 	}
 	f.before(func(s *session) error {
 		for _, name := range filters {
-			// An empty variable of a script must not select everything.
+			// If a variable in a script is empty, the command must not select everything.
 			if f.Changed(name) && f.Lookup(name).Value.String() == "" {
 				return s.usageErrorf("--%s is empty: give a value, or leave out the flag", name)
 			}
@@ -192,9 +192,9 @@ func journalShow(s *session) error {
 	}
 	switch {
 	case !complete:
-		s.note("the journal has too many entries of that time: not all of them were searched for related ones")
+		s.note("the journal has too many entries of that time, so some related entries may be missing here")
 	case e.Event != nil && len(related) == 0:
-		s.note("no decision in the journal allowed it: the registry's token may be from before the journal begins")
+		s.note("no decision in the journal allowed this event: its token may be older than the journal")
 	}
 	for i := range related {
 		heading := "\nThe decision that allowed it:"

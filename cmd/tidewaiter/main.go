@@ -95,8 +95,8 @@ in an audit journal.`,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
-	// A command with subcommands only prints its help, so its usage has no flags. Help of flags
-	// is wrapped.
+	// A command with subcommands only prints its help, so its usage has no flags. The help of
+	// flags is wrapped into lines.
 	root.SetUsageTemplate(strings.NewReplacer(
 		"{{if .Runnable}}", "{{if not .HasAvailableSubCommands}}", "FlagUsages ", "FlagUsagesWrapped 100 ",
 	).Replace(root.UsageTemplate()))

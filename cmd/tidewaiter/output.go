@@ -126,7 +126,8 @@ func (s *session) note(format string, args ...any) { fmt.Fprintf(s.errs, format+
 
 func (s *session) warn(format string, args ...any) { s.note("warning: "+format, args...) }
 
-// printProblems prints problems, one per line. On a terminal, it adds the line of the file.
+// printProblems prints problems, one per line. On a terminal, it also prints the line of the
+// file that has the problem.
 func printProblems(w io.Writer, problems strictyaml.Problems) {
 	sources := make(map[string][]byte)
 	p, terminal := painted(w), isTerminal(w)
@@ -156,7 +157,7 @@ func highlight(text string, p paint) string {
 	return strings.Join(lines, "\n")
 }
 
-// table writes rows as aligned columns. The first row is the head.
+// table writes rows as aligned columns. The first row has the headings.
 func table(w io.Writer, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
@@ -180,7 +181,7 @@ func count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// paint colours text if it is true.
+// paint colours text if its value is true.
 type paint bool
 
 // painted reports whether w is a terminal with colour. See no-color.org.

@@ -20,8 +20,8 @@ func TestThePageOfAccountsCanBeFollowed(t *testing.T) {
 // The commands of docs/namespaces.md work in the order of the page, with the configs of the page.
 func TestThePageOfNamespacesCanBeFollowed(t *testing.T) { runPage(t, "../../docs/namespaces.md", 18) }
 
-// runPage runs the commands of a page in a new folder. The page must have at least as many
-// commands as the argument least says.
+// runPage runs the commands of a page in a new folder. The parameter least is the minimum
+// number of commands on the page.
 func runPage(t *testing.T, file string, least int) {
 	t.Helper()
 	page, err := os.ReadFile(file)

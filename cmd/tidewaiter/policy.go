@@ -132,8 +132,8 @@ func (p *wholePolicy) json() policyJSON {
 	return j
 }
 
-// print prints a policy as a file of rules. Built-in rules are printed as comments, because every
-// service that reads the file has the built-in rules anyway.
+// print prints a policy as a file of rules. Built-in rules are printed as comments, because
+// every service has them without the file.
 func (p *wholePolicy) print(s *session) {
 	from := count(len(p.Files), "file", "files")
 	if p.database {

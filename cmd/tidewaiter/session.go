@@ -96,8 +96,8 @@ func loadConfig(s *session) (err error) {
 	return err
 }
 
-// reloadConfig reads the config for a running service. It uses at most half of the cores, so that
-// requests get the other half, and calls seen for each file that it reads.
+// reloadConfig reads the config for a running service. It uses at most half of the cores, so
+// that requests get the other half. It calls the function seen for each file that it reads.
 func (s *session) reloadConfig(seen func(folder, name string)) (*config.Config, error) {
 	return config.Load(s.file, config.Options{Keys: s.keys, Seen: seen, Parallel: max(1, password.Processors()/2)})
 }

@@ -96,7 +96,7 @@ func tokenCreate(f *flags) action {
 	}
 }
 
-// restrictions returns what --repositories and --actions restrict a token to.
+// restrictions returns the restrictions that --repositories and --actions give a token.
 func (s *session) restrictions(f *flags, repositories, actions []string) ([]policy.Limit, error) {
 	limit := policy.Limit{Names: []string{"**"}, Actions: scope.Repository}
 	if f.Changed("repositories") {

@@ -121,7 +121,7 @@ needs no sign-in, so an administrator cannot be locked out.`,
 	}
 }
 
-// passwordSource has the flags for where a password comes from.
+// passwordSource has the flags that select where a password comes from.
 type passwordSource struct {
 	stdin, generate bool
 	generated       identity.Secret // printed once

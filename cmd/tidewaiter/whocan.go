@@ -138,9 +138,9 @@ type answer struct {
 	noAnonymous bool // anonymous clients get no token
 }
 
-// addPeople looks up accounts. With --members, these are all accounts that the rules name, and
-// all members of groups that the rules name. Without --members, these are only the named accounts
-// that cannot sign in.
+// addPeople adds local accounts to the answers. With --members, it adds all accounts that the
+// rules name, and all members of the groups that the rules name. Without --members, it adds
+// only those named accounts that cannot sign in.
 func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
 	if !f.members && (*f.query.filesOnly || s.cfg.Accounts() == nil) {
 		return nil

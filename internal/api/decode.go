@@ -60,8 +60,8 @@ const invalidBody = "invalid body: "
 //   - An object with a repeated key, even if upper and lower case differ. encoding/json uses
 //     the last value, and other decoders use the first.
 //   - The value null, which encoding/json treats as an absent key: "registries": null would
-//     mean all registries. There are two exceptions. If "expires" is null, it means never, and
-//     a claim can have any value.
+//     mean all registries. There are two exceptions: "expires": null means never, and a claim
+//     can be null.
 //   - The first moment of the year 1 as "expires". It is the zero time, which would mean never.
 //
 // It also refuses text with NUL. It accepts text that is not JSON, because json.Unmarshal
@@ -80,7 +80,8 @@ func checkJSON(data []byte) error {
 	return nil
 }
 
-// checkValue checks the value of a key. Inside claims, the key is "claims".
+// checkValue checks the value of a key. For each value inside claims, the parameter key is
+// "claims".
 func checkValue(key string, value any) (err error) {
 	switch value := value.(type) {
 	case nil:

@@ -23,7 +23,8 @@ var (
 )
 
 // config returns huma's config, with the description of the API. huma adds the routes and their
-// schemas. Its own HTML pages load scripts from other hosts and are not served.
+// schemas. huma also has HTML pages. They are not served, because they load scripts from other
+// hosts.
 func (a *API) config() huma.Config {
 	format := huma.DefaultJSONFormat
 	format.Unmarshal = func(data []byte, v any) error {

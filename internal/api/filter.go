@@ -81,14 +81,16 @@ func setPrincipal(q *journal.Query, written string) string {
 	case kind == "robot":
 		who.Logins = []string{identity.RobotPrefix + name}
 	case kind == "user", kind == "workload" && strings.Contains(name, ":"):
-		// Events have only the login. A workload's has the name of the source before a colon.
+		// Events have only the login. The login of a workload begins with the name of the
+		// source and a colon.
 		who.Logins = []string{name}
 	}
 	q.Who = who
 	return ""
 }
 
-// setRepository refuses what is not the name of a repository, because it would select nothing.
+// setRepository refuses a text that is not the name of a repository, because it would select
+// no entry.
 func setRepository(q *journal.Query, written string) string {
 	name, below := strings.CutSuffix(written, "/**")
 	switch last := written[strings.LastIndexByte(written, '/')+1:]; {

@@ -135,8 +135,9 @@ func (a *API) explainEntry(ctx context.Context, caller admin.Actor, in *entryPat
 	return x.Explanation(), nil
 }
 
-// ownDecision returns the only decision about the caller whose id begins with a prefix, or
-// journal.ErrNotFound, so that callers learn nothing about the decisions of others.
+// ownDecision returns the decision about the caller whose id begins with a prefix. If there is
+// none, or more than one, the error is journal.ErrNotFound. Decisions about others are treated
+// as missing, so that callers learn nothing about them.
 func (a *API) ownDecision(ctx context.Context, caller admin.Actor, prefix string) (journal.Entry, error) {
 	const limit = 100
 	found, err := a.Journal.FindAll(ctx, prefix, limit)

@@ -340,8 +340,8 @@ func TestTheJournalCanBeRead(t *testing.T) {
 	})
 }
 
-// Filters apply before the limit, however many other entries there are.
-// journal?kind=change&limit=12 once returned 2 entries.
+// Filters apply before the limit, however many other entries there are. In an earlier version,
+// journal?kind=change&limit=12 returned 2 entries.
 func TestFiltersApplyBeforeTheLimit(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.member("root", admin.Administrators)
@@ -518,8 +518,8 @@ func TestRolesAreManaged(t *testing.T) {
 	})
 }
 
-// An account whose password a non-administrator knows cannot become an administrator while it
-// has this password.
+// If somebody who is not an administrator knows the password of an account, the account cannot
+// become an administrator while it has this password.
 func TestDelegatedAccountsCannotBecomeAdministrators(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.member("root", admin.Administrators)

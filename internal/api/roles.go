@@ -68,7 +68,7 @@ type RolePath struct {
 
 func (p RolePath) key() roleKey { return roleKey{"", p.Role} }
 
-// NamespaceRolePath is the names of a namespace and of its role in the path.
+// NamespaceRolePath has the names of a namespace and of its role in the path.
 type NamespaceRolePath struct {
 	Name string `path:"name" maxLength:"200" doc:"The name of the namespace; write a slash as %2F" example:"team"`
 	Role string `path:"role" maxLength:"64" doc:"The name of the role" example:"cleaner"`

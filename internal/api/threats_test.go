@@ -17,8 +17,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Known attacks on the APIs of other products. The table in contract_test.go covers two more: ids
-// without a check of the owner, and entry points that ignore the restrictions of a token.
+// Known attacks on the APIs of other products. The table in contract_test.go covers two more
+// attacks: on ids whose owner is not checked, and on routes that ignore the restrictions of a
+// token.
 
 // Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs, the audit
 // log and the API.
@@ -122,7 +123,7 @@ func TestUnknownFieldsAreRefused(t *testing.T) {
 	}
 }
 
-// Repeated keys are refused, also if only the decoder treats them as equal. Otherwise a proxy
+// Repeated keys are refused, even if only the decoder treats them as equal. Otherwise a proxy
 // that checks requests could read one of the values, and the API the other.
 func TestRepeatedKeysAreRefused(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
@@ -137,8 +138,9 @@ func TestRepeatedKeysAreRefused(t *testing.T) {
 	h.must(201, bearer(secret), "POST", "/users", `{"name":"ann","password":"`+secretOf("ann")+`"}`)
 }
 
-// The API once treated null as an absent key, which meant all registries, anyone, an allow rule, or
-// a token without restrictions. It also treated an empty list of restrictions as absent.
+// An earlier version of the API treated null as an absent key, which meant all registries,
+// anyone, an allow rule, or a token without restrictions. It also treated an empty list of
+// restrictions as absent.
 func TestNullIsNotAnAbsentKey(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.member("root", admin.Administrators)

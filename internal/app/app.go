@@ -2,8 +2,8 @@
 //
 // New builds everything from a Config and does not listen, so an App can be part of another
 // program (Handler). Run listens and serves until its context ends. Reload builds everything
-// again and replaces what was built before, or changes nothing. Close stops in order: first
-// what handles requests, then the journal, then the database.
+// again and replaces what was built before. If anything fails, it changes nothing. Close stops
+// in order: first what handles requests, then the journal, then the database.
 package app
 
 import (
@@ -225,8 +225,9 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 	})
 }
 
-// publicHost returns the host of the public URL. It returns "" if there is no public URL or its
-// host is this machine. Then there is no check for a proxy that hides its clients.
+// publicHost returns the host of the public URL. It returns "" if there is no public URL or
+// its host is this machine. Without a host, the server does not check for a proxy that hides
+// its clients.
 func publicHost(public string) string {
 	u, err := url.Parse(public)
 	if err != nil || endpoint.Local(u.Hostname()) {

@@ -72,7 +72,7 @@ const anyPort = `
 listen: [{ address: "127.0.0.1:0" }]
 `
 
-// load reads a config that consists of the common parts and the text more.
+// load reads a config that consists of the common parts and the parameter more.
 func (f *folder) load(more string) *config.Config {
 	f.Helper()
 	f.write("tidewaiter.yaml", `

@@ -214,7 +214,7 @@ func TestErrorsInADirectoryHaveAPosition(t *testing.T) {
 }
 
 // If Tidewaiter may send as many wrong passwords as the directory's lock threshold, anyone can
-// lock an account. A directory need not reveal its threshold.
+// lock an account. Some directories do not reveal their threshold, and check reports this.
 func TestCheckReadsTheLockThresholdOfADirectory(t *testing.T) {
 	o := ldaptest.New(t)
 	fake := ldaptest.NewFake(t)

@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// A service refuses an account whose name another source has, also after a reload. The error names
-// the source.
+// A service refuses an account whose name another source has, even after a reload. The error
+// names the source.
 func TestNoAccountTakesANameOfAnotherSource(t *testing.T) {
 	o := ldaptest.New(t)
 	f := newFolder(t)

@@ -50,8 +50,9 @@ func (a *App) checkDatabase(ctx context.Context) {
 	a.outage.see(ctx, a, err)
 }
 
-// newOutage permits one other log line about the database in twice logEvery. Each line about an
-// outage uses that permit, so during an outage no other line is logged.
+// newOutage returns an outage that permits one log line about the database in twice logEvery.
+// During an outage, see logs a line every logEvery and uses up this permit, so all other lines
+// about the database are dropped.
 func newOutage(now func() time.Time) *outage {
 	return &outage{now: now, lines: loglimit.Limit{Period: 2 * logEvery}}
 }
@@ -101,7 +102,8 @@ func (o *outage) see(ctx context.Context, a *App, err error) {
 	o.logged = clock.For(now, logEvery)
 	missed := o.lines.Reset()
 	o.lines.Allow(now)
-	// Not an error value: outageFilter would count this line too.
+	// The reason is a text and not an error, because outageFilter would drop this line if it
+	// had an error of the database.
 	a.log.Error("the database cannot be used", "reason", err.Error(), "what_to_do", advice(err, o.rescued)+failed,
 		"for", now.Sub(o.since).Round(time.Second).String(), "entries_lost", lost-o.lost, loglimit.Missed, missed)
 }

@@ -255,8 +255,9 @@ func (s *service) session(t *testing.T, from string) (string, error) {
 }
 
 // Tidewaiter in 2026: wrong passwords from many addresses locked a user out at every address
-// that the process had not seen for the user. After a restart the process had seen none, so the
-// user was locked out everywhere. Attackers must not be able to lock a user out.
+// that the process had not seen for the user. After a restart, the process had seen no
+// address, so the user was locked out everywhere. Attackers must not be able to lock a user
+// out.
 func TestAFloodOnANameLocksNoUserOutAtAKnownAddress(t *testing.T) {
 	floods := map[string]func(i int) string{
 		"from IPv4 addresses":         func(i int) string { return fmt.Sprintf("203.0.%d.%d", i/250, i%250) },

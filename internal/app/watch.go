@@ -17,13 +17,13 @@ import (
 
 const (
 	lookEvery = time.Second // how often files are checked for changes
-	// How often a failed reload is retried: its cause may be outside the files, and end without
-	// a change of a file.
+	// How often a failed reload is retried. The cause of the failure may be outside the files,
+	// and may end although no file changes.
 	retryEvery = 10 * time.Second
 )
 
-// Reading reads a config. It calls seen for each file and file pattern that it looks at, even
-// if reading fails.
+// Reading is a function that reads a config. It calls the function seen for each file and file
+// pattern that it looks at, even if reading fails.
 type Reading func(seen func(folder, name string)) (*config.Config, error)
 
 // Watch reloads files until ctx ends: on each value from reload, and when a file changes,
@@ -68,8 +68,8 @@ type place struct{ folder, name string }
 // snapshot is the state of files, by path.
 type snapshot map[string]os.FileInfo
 
-// begin finds the files to watch. If they differ from what the app began with, they are read at
-// the next check.
+// begin finds the files to watch. If their policy differs from the policy that the app has
+// applied, the files are read at the next check.
 func (f *watcher) begin() {
 	cfg, err := f.read(func(folder, name string) { f.files[place{folder, name}] = true })
 	f.look()

@@ -26,8 +26,9 @@ func checkTLS(d *strictyaml.Decoder, n *yaml.Node, t *TLS) {
 		"certificate and key are required, or self_signed: true")
 }
 
-// checkPair checks that either a certificate and its key are given, or the setting instead of
-// them. The errors are conflict and missing.
+// checkPair checks that a section has either a certificate and its key, or the setting with
+// the name instead. If the section has both, the error is conflict. If it has neither, the
+// error is missing.
 func checkPair(d *strictyaml.Decoder, n *yaml.Node, certificate, key, instead, conflict, missing string) {
 	switch replaced := strictyaml.Has(n, instead); {
 	case replaced && certificate+key != "":

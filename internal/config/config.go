@@ -2,7 +2,8 @@
 // names.
 //
 // [Load] returns typed values, or all errors at once with their positions. Every setting has a
-// safe default. The tables of keys in keys.go and beside the other types are also the reference.
+// safe default. The keys are defined in tables, in keys.go and beside the other types. The
+// reference is generated from these tables.
 package config
 
 import (
@@ -53,15 +54,15 @@ const (
 	ServeMetrics       = "metrics"
 	ServeAPI           = "api"
 
-	// Values of Refusals: what a client gets that is granted less than it needs.
+	// Values of Refusals: what a client gets if it is granted less than it needs.
 	Explain       = "explain"       // a 403 with the reason, if the client prints reasons
 	Specification = "specification" // always the token, even if it grants too little
 
 	// Zot is a Registry.Preset.
 	Zot = "zot"
 
-	// RefusePlaces is the value of Limits.UnknownPlaces with which, after too many failures of a
-	// name, every attempt at unknown places is refused.
+	// RefusePlaces is a value of Limits.UnknownPlaces: after too many failures of a name,
+	// every attempt at unknown places is refused.
 	RefusePlaces = "refuse"
 )
 
@@ -105,7 +106,7 @@ type Signing struct {
 	SharedRoot       bool            // accept a root that has other certificates under it
 }
 
-// Token are the properties of tokens.
+// Token has the properties of tokens.
 type Token struct {
 	Issuer   string        // default "tidewaiter"
 	Lifetime time.Duration // default 5m
@@ -141,8 +142,8 @@ type Registry struct {
 	Notifications identity.Secret // empty: events are accepted from this machine only
 }
 
-// DefaultLifetime returns how long tokens are valid if the config does not set it. The result for
-// tokens that can push is different.
+// DefaultLifetime returns how long tokens are valid if the config does not set a lifetime.
+// Tokens that can push are valid longer than others.
 func (r *Registry) DefaultLifetime(push bool) time.Duration {
 	switch {
 	case !push:

@@ -92,7 +92,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// every is a config with each key once, and with a value for each that is not the default.
+// every is a config that has each key once, with a value that is not the default.
 const every = `
 public_url: https://auth.example.com/
 listen:
@@ -230,8 +230,9 @@ func TestEveryKey(t *testing.T) {
 	}
 }
 
-// The flag is for containers with the config in the image and mounted keys. The flag overrides
-// the config, and the root in the config does not have to exist.
+// The flag --keys is for containers that have the config in the image and the keys in a
+// mounted folder. The flag overrides the config, and the root in the config does not have to
+// exist.
 func TestKeysFlag(t *testing.T) {
 	disk := files{
 		"tidewaiter.yaml":                 base + "signing: { root: { folder: nowhere } }\n",

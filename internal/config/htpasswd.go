@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// HTPasswd are names and hashed passwords, in a file, inline, or both.
+// HTPasswd has names and hashed passwords, in a file, inline, or both.
 type HTPasswd struct {
 	Name    string // default "htpasswd"
 	File    string

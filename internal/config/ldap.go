@@ -41,7 +41,7 @@ type ldapAttempts = struct {
 	Window time.Duration // default 30m
 }
 
-// LDAPUser is how users are found in a directory.
+// LDAPUser configures how users are found in a directory.
 type LDAPUser struct {
 	Bases                      []string // an empty one is the whole directory
 	DN, Filter, Scope          string
@@ -51,7 +51,7 @@ type LDAPUser struct {
 	Attributes                 map[string]string // attribute -> claim
 }
 
-// LDAPGroups is how the groups of a user are found.
+// LDAPGroups configures how the groups of a user are found.
 type LDAPGroups struct {
 	MemberOf      bool
 	Bases         []string // an empty one is the whole directory
@@ -100,7 +100,8 @@ func ldapAttemptKeys() []*strictyaml.Key[ldapAttempts] {
 	}
 }
 
-// checkAttempts rejects a budget that cannot be halved.
+// checkAttempts rejects a budget of one attempt, because half of the attempts are for known
+// places.
 func checkAttempts(d *strictyaml.Decoder, n *yaml.Node, a *ldapAttempts) {
 	if a.Max == 1 {
 		d.Problem(strictyaml.At(n, "max"), "must be 0 or at least 2: half of the attempts are for known places")

@@ -65,7 +65,7 @@ func load(r *strictyaml.Reader, file string, o Options) (*Config, error) {
 	return c, nil
 }
 
-// written is a config as it stands in the file, before defaults and checks.
+// written is a config as it is written in the file, before defaults and checks.
 type written struct {
 	Config
 	policy policyfile.Section

@@ -57,7 +57,8 @@ func checkRenamed(t *testing.T, was, want string) {
 	}
 }
 
-// Half of a directory's attempts are for known places, and half for all places.
+// Half of a directory's attempts are for known places, and half for all places. One attempt
+// cannot be divided.
 func TestABudgetCannotBeOne(t *testing.T) {
 	text := "registries: [{service: r}]\nidentity: [{ldap: {name: corp, servers: [ldaps://a], user: {base: o=x}, attempts: { max: 1 }}}]\n"
 	_, err := loadText(t, files{"tidewaiter.yaml": text}.withKeys())

@@ -50,8 +50,9 @@ func (d *harness) loads() (list []journal.Change) {
 	return list
 }
 
-// Files that come into force are a change. Its entry names the rules that differ and their files.
-// There is one entry, however many processes read the files and however often.
+// When files come into force, this is journaled as a change. The entry names the rules that
+// differ and their files. There is only one entry, however many processes read the files and
+// however often.
 func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()

@@ -19,7 +19,8 @@ import (
 // allRights are the names of all rights.
 var allRights = append(slices.Clone(admin.AllRights), "namespace/team", "namespace/shop/web")
 
-// A right that rules cannot name, or that admin does not know, would be granted or checked nowhere.
+// Package ruleset has the rights that rules can name, and package admin has the rights that
+// are checked. If the lists differed, a right could not be granted, or would not be checked.
 func TestRulesNameTheRightsThatAreChecked(t *testing.T) {
 	if diff := cmp.Diff(admin.AllRights, ruleset.Rights); diff != "" {
 		t.Errorf("ruleset.Rights (-want +got)\n%s", diff)
@@ -100,7 +101,8 @@ func agree(t *testing.T, b *rulebook.Rulebook, who *policy.Principal, asked scop
 	}
 }
 
-// Answers name built-in rules like others, but Len does not count them.
+// Answers name built-in rules like all other rules, but Policy.Len does not count built-in
+// rules.
 func TestBuiltInRules(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		written := freeze()

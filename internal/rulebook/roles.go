@@ -44,8 +44,9 @@ func (b *Rulebook) AddRole(ctx context.Context, by admin.Actor, namespace string
 	return r, err
 }
 
-// SetRole changes the actions and lifetime of a role. Rules and members that use the role change
-// with it, and must still be valid. An equal role is not changed.
+// SetRole changes the actions and lifetime of a role. The rules and members that use the role
+// get its new actions, and must still be valid. If the role is the same as before, nothing is
+// written.
 func (b *Rulebook) SetRole(ctx context.Context, by admin.Actor, namespace string, role Role, version int64) (r Role, err error) {
 	defer admin.Wrap(&err, "changing role %.80q", role.Name)
 	err = b.changeRole(ctx, by, namespace, &role, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {

@@ -36,9 +36,9 @@
 //	writer       pull, push
 //	reader       pull
 //
-// A namespace may have its own roles with some of pull, push and delete. A member's role may also
-// be one of the database's shared roles. The visibility defines who else may pull: nobody
-// (private), everybody who is signed in (internal), or anyone (public).
+// A namespace may have its own roles, which can contain pull, push and delete. A member's role
+// may also be one of the database's shared roles. The visibility defines who else may pull:
+// nobody (private), everybody who is signed in (internal), or anyone (public).
 //
 // Members and visibility become ordinary rules of the policy, with names like "namespace team:
 // writer". These rules apply only to names below team/, and have only actions that owners have
@@ -140,8 +140,8 @@ type Rulebook struct {
 	status  atomic.Pointer[Status]
 	limiter compileLimiter // held while compiling a policy
 
-	// mu is held for short times. files, known and source are written only with both mu and the
-	// limiter, so that the holder of the limiter can read them without mu.
+	// mu is never held for long. A goroutine must hold both mu and the limiter to write files,
+	// known and source. So the holder of the limiter can read these fields without mu.
 	mu            sync.Mutex
 	files         Files
 	known         *contents     // the database's content for the policy in force; nil: not read yet

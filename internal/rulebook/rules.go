@@ -33,7 +33,8 @@ func (b *Rulebook) AddRule(ctx context.Context, by admin.Actor, c Content) (_ Ru
 	return r, err
 }
 
-// SetRule replaces a rule, possibly with another name. An equal rule is not changed.
+// SetRule replaces a rule, possibly by one with another name. If the rule is the same as
+// before, nothing is written.
 func (b *Rulebook) SetRule(ctx context.Context, by admin.Actor, name string, c Content, version int64) (r Rule, err error) {
 	defer admin.Wrap(&err, "changing rule %.80q", name)
 	err = b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {

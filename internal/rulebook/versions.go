@@ -100,8 +100,8 @@ func (b *Rulebook) storeVersion(ctx context.Context) (kept bool, err error) {
 	return true, nil
 }
 
-// deleteOldVersions deletes versions until the limits hold. It begins with those that were last
-// in force the longest time ago.
+// deleteOldVersions deletes versions until the limits hold. It first deletes the versions that
+// have not been in force for the longest time.
 func deleteOldVersions(ctx context.Context, tx *sql.Tx) error {
 	type version struct {
 		id   string
@@ -174,8 +174,8 @@ func shortened(source policy.Source) storedSource {
 	return stored
 }
 
-// pack compresses a source with the given level of gzip. The start of the service waits for one
-// compression, so its level is fast.
+// pack compresses a source with the given level of gzip. The start of the service waits for
+// one compression, so that compression has a fast level.
 func pack(stored storedSource, level int) ([]byte, error) {
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, level)

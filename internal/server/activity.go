@@ -10,8 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// activity is when a registry's clients and the registry itself were last seen. If clients push
-// and the registry reports no events, its notifications are not configured or do not arrive.
+// activity records when a registry's clients, and the registry itself, were last seen. If
+// clients push and the registry reports no events, its notifications are not configured or do
+// not arrive.
 type activity struct {
 	token, event atomic.Int64 // Unix seconds; 0: not since the process started
 	waiting      atomic.Int64 // the first push granted since the last event; 0: none

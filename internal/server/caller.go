@@ -102,7 +102,7 @@ func authorization(r *http.Request) (identity.Presented, error) {
 	return identity.Presented{}, problem(http.StatusBadRequest, codeUnsupported, "unsupported kind of Authorization: use Bearer or Basic")
 }
 
-// session returns the session cookie, or the zero Credentials.
+// session returns the session cookie, or the zero Presented if there is no cookie.
 func session(r *http.Request) (identity.Presented, error) {
 	switch cookies := r.CookiesNamed(SessionCookie); len(cookies) {
 	case 0:

@@ -34,8 +34,8 @@ type ConnectionsOptions struct {
 	Now func() time.Time
 }
 
-// While a client reads less than the number of bytes part within the time patience, its
-// connection counts as waiting. So a client keeps its connection if it reads 16 kB a second.
+// An answer is written in parts of 16 kB. If the client does not read a part within one second
+// (patience), its connection counts as waiting.
 const (
 	patience = time.Second
 	part     = 16 << 10 // bytes
@@ -115,8 +115,8 @@ const (
 
 type links struct{ previous, next *connection }
 
-// connection is an accepted connection. The mutex of Connections guards the fields after from,
-// except small.
+// connection is an accepted connection. The mutex of Connections guards all fields that follow
+// the field from, except small.
 type connection struct {
 	net.Conn
 	of        *Connections

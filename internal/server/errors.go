@@ -32,8 +32,8 @@ type clientError = tokenserver.Error
 // requestError is a clientError with its kind for the log and the metrics.
 type requestError struct {
 	clientError
-	// noRefusal: the error is not logged, or logged as badRequest if the status is that of a
-	// bad request
+	// If kind is noRefusal, the error is logged only if its status is that of an invalid
+	// request, and then as badRequest.
 	kind refusal
 }
 

@@ -9,7 +9,7 @@ import (
 // Connection is an admitted connection.
 type Connection = connection
 
-// Admit admits a connection. It returns nil if it is over the limit.
+// Admit admits a connection. It returns nil if the connection is over the limit.
 func (c *Connections) Admit(conn net.Conn) *Connection {
 	own := c.admit(conn)
 	if own == nil || own.overLimit {

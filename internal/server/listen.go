@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Limits of a connection. A client that sends slowly uses little more than the connection. It
-// cannot hold the connection for long, and loses the connection when another client needs it
-// (see Connections).
+// Limits of a connection. A client that sends slowly uses little more than its connection. It
+// cannot keep its connection for long, and loses it when another client needs a connection (see
+// Connections).
 const (
 	headerTimeout = 10 * time.Second
 	readTimeout   = 30 * time.Second

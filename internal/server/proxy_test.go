@@ -241,7 +241,7 @@ func TestUnknownAddressIsLimitedByTheProxy(t *testing.T) {
 }
 
 // FuzzForwardedFor compares with a naive parser. The server uses an address only if a header
-// contains exactly this address. The same holds for the proxy's own address.
+// contains exactly this address. This also holds for the address of the proxy itself.
 func FuzzForwardedFor(f *testing.F) {
 	for _, text := range []string{
 		"6.6.6.6:1234", "[2001:db8::1]:443", `"[2001:db8::1]:443"`, "unknown", "_hidden", "fe80::1%eth0", "::ffff:1.2.3.4", "", ",", " , ",

@@ -59,7 +59,8 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 		return issuer.Request{}, err
 	}
 	if req.NamesAccount && r.Method != http.MethodPost && r.Header["Authorization"] == nil {
-		// docker sends the account only together with its password.
+		// docker sends an account only together with a password, so the password was removed
+		// on the way.
 		s.note(r, droppedPassword)
 	}
 	if req.TooMuch != nil {

@@ -207,8 +207,8 @@ func publicURL(s string) (*url.URL, error) {
 
 // listen returns the default address to listen on. If the public URL is on this machine, it is
 // the address in the URL. With a TLS certificate, it is the URL's port on all addresses.
-// Otherwise it is the address here, for a proxy on this machine. So other machines can connect
-// only if there is a TLS certificate.
+// Otherwise it is the parameter here, an address for a proxy on this machine. So other
+// machines can connect only if there is a TLS certificate.
 func listen(u *url.URL, certificate bool, here string) string {
 	switch {
 	case certificate && u.Scheme == "https" && endpoint.Local(u.Hostname()):

@@ -68,8 +68,8 @@ func readRegistry(path string) (*registry, error) {
 }
 
 // service returns the service name: the name in the existing section auth.token, or the address
-// at which clients reach the registry. If here is set, all clients are on this machine, and a
-// config without a host but with a port is enough.
+// at which clients reach the registry. If the parameter here is true, all clients are on this
+// machine, and a config without a host but with a port is enough.
 func (r *registry) service(here bool) (string, error) {
 	if t, ok := r.Auth["token"].(map[string]any); ok {
 		if name, ok := t["service"].(string); ok && name != "" {
