@@ -12,13 +12,13 @@ import (
 func checkCommand() command {
 	return command{
 		use:   "check",
-		short: "Check a config, its policy and the files that they name",
-		long: `Check a config, its policy, and the certificates and password files that they
-name. Prints each error with its place, and exits 1 if there is an error. No port is opened and no
-database is changed. While the config and its policy have errors, only these errors are printed,
-because the other checks need a valid config.
+		short: "Check a config, its policy and the files that the config names",
+		long: `Check a config, its policy, and the certificates and password files that the config
+names. Prints each error with its place, and exits 1 if there is an error. No port is opened and
+no database is changed. While the config and its policy have errors, only these errors are
+printed, because the other checks need a valid config.
 
-A SQLite database is checked: whether it still exists, and whether it is damaged. Each directory
+For a SQLite database, checks that the file still exists and is not damaged. Each LDAP directory
 is asked how many wrong passwords lock an account, and a warning is printed unless ldap.attempts
 is below that number. --database also checks the rules in the database and reports where files
 contradict them.

@@ -59,7 +59,7 @@ source is not changed. Afterwards, change "database" in the config and start the
 					case *to == "":
 						return s.usageErrorf("--to is missing: give the URL of the other database")
 					case hasPassword(*to):
-						return s.usageErrorf("--to contains a password, and other users of this machine can see command lines: write it to a file and append ?password_file=FILE to the URL")
+						return s.usageErrorf("--to contains a password, and other users of this machine can see command lines: write the password to a file and append ?password_file=FILE to the URL")
 					}
 					return nil
 				})

@@ -20,9 +20,10 @@ func hashPasswordCommand() command {
 	return command{
 		use:   "hash-password",
 		short: "Hash a password for an htpasswd file or the config",
-		long: `Hash a password for an htpasswd file or the config. The password is prompted for,
-or read as one line from standard input, without the line end. The password cannot be an
-argument, because other users of the machine can see command lines.
+		long: `Hash a password for an htpasswd file or the config. At a terminal, the command
+prompts for the password. Otherwise it reads one line from standard input; the line end is not
+part of the password. The password cannot be an argument, because other users of the machine can
+see command lines.
 
 The hash is argon2id. Use --bcrypt for a hash that other programs can read, too.`,
 		example: `  tidewaiter hash-password --name alice >> users.htpasswd

@@ -23,7 +23,7 @@ func healthCommand() command {
 		short: "Check the health of the service on this machine",
 		long: `Check the health of the service that runs on this machine with this config: GET
 /healthz, or /readyz with --ready. Exits 0 if the service is healthy. Use this command as the
-health check of a container, which has no curl.`,
+health check of a container, because the image has no curl.`,
 		example: `  tidewaiter health
   HEALTHCHECK CMD ["/tidewaiter", "health", "--config", "/etc/tidewaiter/tidewaiter.yaml"]`,
 		config: true,

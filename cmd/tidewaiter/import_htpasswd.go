@@ -30,11 +30,11 @@ func importHTPasswd() command {
 and journaled separately, so you can repeat an interrupted import. The command can run while the
 service runs.
 
-If an htpasswd source of the configuration has the same line, the user keeps the groups that the
-source gives them, and you can remove the source afterwards. A name that another source has is
+If an htpasswd source of the config has the same line, the user keeps the groups that this source
+gives to the user. You can remove the source afterwards. A name that another source has is
 refused.
 
---groups names a file of lines "group: name name …" with more groups of the new users. Missing
+--groups names a file of lines "group: name name …", which adds the new users to groups. Missing
 groups are added.`,
 		example: `  tidewaiter import htpasswd users.htpasswd --dry-run
   tidewaiter import htpasswd users.htpasswd --groups groups.txt`,
@@ -148,7 +148,7 @@ func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []st
 	if who == nil {
 		found := r.others.Elsewhere(ctx, e.Name)
 		if found.Source != "" {
-			return nil, fmt.Errorf("the source %s has another user called %s: remove the name there or here", found.Source, e.Name)
+			return nil, fmt.Errorf("the source %s has another user called %s: remove the user from that source or from this file", found.Source, e.Name)
 		}
 		for _, source := range found.Unchecked {
 			if !slices.Contains(r.unchecked, source) {
@@ -158,11 +158,11 @@ func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []st
 		return nil, nil
 	}
 	if len(who.Claims) > 0 {
-		return nil, fmt.Errorf("%s has claims in the config, and accounts have none", e.Name)
+		return nil, fmt.Errorf("%s has claims in the config, and an account cannot have claims", e.Name)
 	}
 	for _, group := range who.Groups {
 		if err := admin.CheckName(group); err != nil {
-			return nil, fmt.Errorf("%s is in the group %q of the config, and no group of accounts can be called that", e.Name, group)
+			return nil, fmt.Errorf("%s is in the group %q of the config, and a group of accounts cannot have this name", e.Name, group)
 		}
 	}
 	if _, ok := r.left[who.Source]; !ok {

@@ -104,7 +104,7 @@ func checkSame(existing, given setup.Options) error {
 		{"administrator", existing.Admin, given.Admin},
 	} {
 		if o.given != "" && o.given != o.existing {
-			return fmt.Errorf("%s exists, and its %s is %q: change it there, or use another folder (--dir)", setup.Config, o.name, o.existing)
+			return fmt.Errorf("%s exists, and its %s is %q: change that value in the file, or use another folder (--dir)", setup.Config, o.name, o.existing)
 		}
 	}
 	return nil

@@ -34,7 +34,7 @@ An entry is listed if it matches all flags. If more than --limit entries match, 
 			flags:    journalList,
 		}, {
 			use:   "show ID",
-			short: "Show an entry of the journal and what is related to it",
+			short: "Show an entry of the journal and the related entries",
 			long: `Show an entry of the journal with all its details. For an event, also show the
 decision that allowed it: who pushed the image, with which credential, from which CI job, by which
 rule. For a decision, also show the events that its token was used for. The first 8 or more
@@ -51,7 +51,7 @@ registry, repository and time, and by the client's address if the registry repor
 				case strings.Contains(id, ":"):
 					return s.usageErrorf("%q is not the id of an entry; tidewaiter journal list --digest DIGEST lists the entries about a digest", id)
 				default:
-					return s.usageErrorf("%q is not the id of an entry: copy it from the end of a line of tidewaiter journal list, from a refusal or the log, like %s; its first 8 characters are enough", id, exampleID)
+					return s.usageErrorf("%q is not the id of an entry: copy the id from the end of a line of tidewaiter journal list, from a refusal or the log, like %s; its first 8 characters are enough", id, exampleID)
 				}
 			},
 			opens: readJournal,

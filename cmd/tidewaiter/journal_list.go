@@ -51,7 +51,7 @@ func journalList(f *flags) action {
 		}
 		switch {
 		case next != 0:
-			s.note("there are more: --before %d", next)
+			s.note("there are more entries: continue with --before %d", next)
 		case printed == 0:
 			s.note("no entry matches")
 		}

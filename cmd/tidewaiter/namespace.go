@@ -103,7 +103,7 @@ registry.`,
 func memberCommands() []command {
 	return []command{{
 		use:   "add NAMESPACE WHO ROLE",
-		short: "Give a role in a namespace",
+		short: "Give a subject a role in a namespace",
 		long: `Give a subject a role in a namespace. The new role replaces the role that the
 subject has in this namespace. Every namespace has the roles owner, maintainer, writer and reader,
 its own roles, and the roles in the database.`,

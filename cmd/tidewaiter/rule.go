@@ -21,9 +21,9 @@ running service applies changes within two seconds.`,
 		sub: []command{{
 			use:   "add NAME",
 			short: "Add a rule",
-			long: `Add a rule. A running service applies it within two seconds. Its name must be
-unique among the rules of files and database. A rule that would be invalid in a file is rejected
-with all its errors.`,
+			long: `Add a rule. A running service applies the rule within two seconds. The rule's
+name must be unique among the rules of files and database. A rule that would be invalid in a file
+is rejected with all its errors.`,
 			example: `  tidewaiter rule add contractors --subject group:contractors --repository 'shop/**' --actions pull
   tidewaiter rule add freeze --deny --repository 'prod/**' --actions push,delete --comment audit
   tidewaiter rule add watchers --subject group:security --right journal --actions read`,

@@ -81,7 +81,7 @@ func hinted(err error) error {
 	case isMissing && missing.In == "":
 		return fmt.Errorf("%w; list them with tidewaiter %s list", err, missing.Kind)
 	case errors.Is(err, accounts.ErrLast):
-		return fmt.Errorf("%w; add another with tidewaiter user add --admin NAME, or use --force", err)
+		return fmt.Errorf("%w; add another administrator with tidewaiter user add --admin NAME, or use --force", err)
 	case errors.Is(err, accounts.ErrSetByDelegate):
 		return fmt.Errorf("%w (tidewaiter user password NAME, tidewaiter robot rotate NAME --overlap 0)", err)
 	}

@@ -55,8 +55,8 @@ place of a password.`,
 		}, {
 			use:   "revoke {ID... | --user NAME | --robot NAME}",
 			short: "Revoke tokens",
-			long: `Revoke tokens by their ids, or all tokens of an owner, or only those of one
-use: access, robot, refresh or session. They stop working within two seconds. This cannot be
+			long: `Revoke tokens by their ids, or all tokens of an owner, or an owner's tokens of
+one use: access, robot, refresh or session. They stop working within two seconds. This cannot be
 undone.`,
 			example: `  tidewaiter token revoke 019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b
   tidewaiter token revoke --user alice --use refresh`,

@@ -21,10 +21,10 @@ func userCommand() command {
 		sub: slices.Insert(accountCommands(policy.User, "alice"), 0, command{
 			use:   "add NAME",
 			short: "Add a user",
-			long: `Add a user. The password is prompted for. With --password-stdin it is read as
-one line from standard input, without the line end. The password cannot be an argument, because
-other users of the machine can see command lines. --generate generates a password and prints it
-once.
+			long: `Add a user. The command prompts for the password. With --password-stdin it
+reads one line from standard input; the line end is not part of the password. The password cannot
+be an argument, because other users of the machine can see command lines. --generate generates a
+password and prints it once.
 
 A name that another configured source has is refused, because rules would apply to both users. To
 move the users of an htpasswd file with their passwords and groups, use "tidewaiter import
@@ -72,10 +72,10 @@ the service too.`,
 		}, command{
 			use:   "password NAME",
 			short: "Set a user's password",
-			long: `Set a user's password. The password is prompted for. With --password-stdin it is
-read as one line from standard input, without the line end. --generate generates a password and
-prints it once. Refresh tokens, which docker and others store in place of a password, are
-revoked.`,
+			long: `Set a user's password. The command prompts for the password. With
+--password-stdin it reads one line from standard input; the line end is not part of the password.
+--generate generates a password and prints it once. Refresh tokens, which docker and others store
+in place of a password, are revoked.`,
 			example: `  tidewaiter user password alice
   tidewaiter user password alice --generate`,
 			opens:  changeAccounts,

@@ -14,12 +14,12 @@ import (
 func whatCanCommand() command {
 	return command{
 		use:   "what-can WHO",
-		short: "List all that a principal may do, and by which rules",
-		long: `List all that a principal may do, by which rules, and which parts of that other
-rules deny. WHO is user:NAME, robot:NAME, workload:NAME or anonymous. Users and robots are looked
-up in the config's sources, for their groups. ${user}, ${group} and ${claims.NAME} are replaced by
-their values. Conditions are printed but not evaluated; explain evaluates them for one request.
-The policy includes the rules in the database, unless --files-only is given.`,
+		short: "List everything that a principal may do, and the rules that allow it",
+		long: `List everything that a principal may do, the rules that allow it, and the parts
+that other rules deny. WHO is user:NAME, robot:NAME, workload:NAME or anonymous. Users and robots
+are looked up in the config's sources, for their groups. ${user}, ${group} and ${claims.NAME} are
+replaced by their values. Conditions are printed but not evaluated; explain evaluates them for one
+request. The policy includes the rules in the database, unless --files-only is given.`,
 		example: `  tidewaiter what-can user:alice
   tidewaiter what-can user:alice --group developers --registry registry.example.com
   tidewaiter what-can workload:github:acme/app --group github:acme --claim repository=acme/app --output json

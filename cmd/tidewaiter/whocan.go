@@ -19,19 +19,19 @@ import (
 func whoCanCommand() command {
 	return command{
 		use:   "who-can {ACTION NAME... | SCOPE...}",
-		short: "List who may do something, and by which rules",
-		long: `List who may do something, by which rules, and who is denied it by other rules.
-Placeholders are resolved: with the pattern ${user}/**, the user prod may push prod/app.
-Conditions are printed and not evaluated: explain evaluates them for one request. Restrictions of
-credentials are not considered. The policy includes the rules in the database, unless
---files-only is given. Accounts that are disabled or expired are marked.
+		short: "List who may perform an action, and the rules that allow it",
+		long: `List who may perform an action, the rules that allow it, and who is denied the
+action by other rules. Placeholders are resolved: with the pattern ${user}/**, the user prod may
+push prod/app. Conditions are printed and not evaluated: explain evaluates them for one request.
+Restrictions of credentials are not considered. The policy includes the rules in the database,
+unless --files-only is given. Accounts that are disabled or expired are marked.
 
---members lists who is in each group and may do it, up to --limit: accounts, and users of htpasswd
-sources. Directories and issuers of ID tokens cannot list their users; the names of these sources
-are printed instead.
+--members lists the members of each group who may perform the action, up to --limit: accounts, and
+users of htpasswd sources. Directories and issuers of ID tokens cannot list their users; the names
+of these sources are printed instead.
 
---namespace prints the answer that the owners of that namespace get from the API: everyone who
-may do it, without the names, places and conditions of rules outside the namespace.`,
+--namespace prints the answer that the owners of that namespace get from the API: everyone who may
+perform the action, without the names, places and conditions of rules outside the namespace.`,
 		example: `  tidewaiter who-can push prod/app
   tidewaiter who-can pull,push prod/app --members
   tidewaiter who-can push team/app --namespace team
@@ -69,7 +69,7 @@ func (f *whoCanFlags) run(s *session) error {
 	case len(ignored) > 0:
 		return s.usageErrorf("%s: %s", ignored[0].Text, ignored[0].Reason)
 	case f.namespace != "" && *f.query.filesOnly:
-		return s.usageErrorf("namespaces are in the database, and --files-only leaves the database out")
+		return s.usageErrorf("--namespace and --files-only cannot be combined, because namespaces are in the database")
 	}
 	answers, err := f.answers(s, scopes)
 	if err != nil {
@@ -127,7 +127,7 @@ func (s *session) checkNamespace(namespace string, scopes []scope.Scope) error {
 		return err
 	}
 	if in, ok := explain.NamespaceOf(s.rules, scopes); !ok || in != namespace {
-		return fmt.Errorf("not all of this is in the namespace %s, and its owners may not ask about it", text.Escape(namespace))
+		return fmt.Errorf("the query has a name outside the namespace %s, and its owners may query only names inside", text.Escape(namespace))
 	}
 	return nil
 }

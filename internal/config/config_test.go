@@ -282,15 +282,15 @@ func TestWarnings(t *testing.T) {
 		{"a proxy that is not trusted", "public_url: https://auth.example.com",
 			`2:13: no listener has TLS, so there is a proxy: list its addresses in trusted_proxies, or all clients share one address and one client's wrong passwords delay everyone`},
 		{"a realm in another domain", "public_url: https://auth.example.net\ntrusted_proxies: [127.0.0.1]\nregistries: [{service: r, url: \"https://r.example.com\"}]",
-			`2:13: auth.example.net is neither on the host of "r" nor in its domain: a registry 3.1 as a mirror, Snyk and others then send no credentials; use an address on r.example.com`},
+			`2:13: auth.example.net is neither on the host of "r" nor in its domain, so some clients, such as Snyk and mirrors with registry 3.1, send no credentials; use an address on r.example.com`},
 		{"a realm in the registry's domain", "public_url: https://auth.example.co.uk\ntrusted_proxies: [127.0.0.1]\nregistries: [{service: r, url: \"https://r.example.co.uk\"}]", ""},
 		{"a realm under the same public suffix", "public_url: https://auth.co.uk\ntrusted_proxies: [127.0.0.1]\nregistries: [{service: r, url: \"https://r.co.uk\"}]",
-			`2:13: auth.co.uk is neither on the host of "r" nor in its domain: a registry 3.1 as a mirror, Snyk and others then send no credentials; use an address on r.co.uk`},
+			`2:13: auth.co.uk is neither on the host of "r" nor in its domain, so some clients, such as Snyk and mirrors with registry 3.1, send no credentials; use an address on r.co.uk`},
 		{"TLS without a proxy", "public_url: https://auth.example.com\nlisten: [{address: \":1\", serve: [token], tls: {certificate: a, key: b!}}]", ""},
 		{"every address as a proxy", "trusted_proxies: [0.0.0.0/0]",
 			`2:19: any client can forge its address`},
 		{"remote events without a secret", `listen: [{address: ":1", serve: [notifications]}, {address: "127.0.0.1:1"}]`,
-			`1:14: without a secret, events of "r" are taken from this machine only: set notifications`},
+			`1:14: without a secret, events of "r" are accepted from this machine only: set notifications`},
 		{"zot posts no events", "listen: [{address: \":1\", serve: [notifications]}, {address: \"127.0.0.1:1\"}]\nregistries: [{service: z, preset: zot}]", ""},
 		{"services that differ only in case", "registries: [{service: twin}, {service: Twin}]",
 			`2:41: the registry in line 2 has the same service in other case: clients that change the case, such as Watchtower, get no token for either`},
@@ -348,7 +348,7 @@ func TestHTTPForHTTPSRegistry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `tidewaiter.yaml:1:13: clients of "r" refuse to go from https to http`; len(c.Warnings) == 0 || c.Warnings[len(c.Warnings)-1].String() != want {
+	if want := `tidewaiter.yaml:1:13: clients of "r" refuse to send requests from an https registry to an http URL: use https`; len(c.Warnings) == 0 || c.Warnings[len(c.Warnings)-1].String() != want {
 		t.Errorf("the warnings are\n%v", c.Warnings)
 	}
 }

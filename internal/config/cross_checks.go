@@ -107,12 +107,12 @@ func (x crossChecks) publicURL() {
 		if err != nil || registry.Hostname() == "" || sameSite(u, registry) {
 			continue
 		}
-		x.d.Warn(n, "%s is neither on the host of %s nor in its domain: a registry 3.1 as a mirror, Snyk and others then send no credentials; use an address on %s", u.Hostname(), text.QuoteShort(r.Service), registry.Hostname())
+		x.d.Warn(n, "%s is neither on the host of %s nor in its domain, so some clients, such as Snyk and mirrors with registry 3.1, send no credentials; use an address on %s", u.Hostname(), text.QuoteShort(r.Service), registry.Hostname())
 		break
 	}
 	for _, r := range x.c.Registries {
 		if u.Scheme == "http" && strings.HasPrefix(r.URL, "https:") {
-			x.d.Warn(n, "clients of %s refuse to go from https to http", text.QuoteShort(r.Service))
+			x.d.Warn(n, "clients of %s refuse to send requests from an https registry to an http URL: use https", text.QuoteShort(r.Service))
 			break
 		}
 	}
@@ -252,7 +252,7 @@ func (x crossChecks) registries() {
 			}
 		}
 		if r.Notifications.Reveal() == "" && !strictyaml.Has(n, "notifications") && remote && !open && r.Preset != Zot {
-			x.d.Warn(n, "without a secret, events of %s are taken from this machine only: set notifications", text.QuoteShort(r.Service))
+			x.d.Warn(n, "without a secret, events of %s are accepted from this machine only: set notifications", text.QuoteShort(r.Service))
 		}
 	}
 }

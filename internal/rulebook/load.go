@@ -56,7 +56,7 @@ func (b *Rulebook) Reload(ctx context.Context, files Files, swap func(*policy.Po
 		return fmt.Errorf("loading the policy: %w", err)
 	}
 	if err != nil {
-		b.o.Log.Warn("cannot read the database's rules; those that were read last stay in force", "error", err)
+		b.o.Log.Warn("cannot read the database's rules; the rules that were read last stay in force", "error", err)
 		c = b.known
 	}
 	p, source, err := compile(files, c)
@@ -93,7 +93,7 @@ func (b *Rulebook) Run(ctx context.Context) error {
 			case err == nil:
 				return
 			case !failing:
-				b.o.Log.Warn("cannot read the database's rules; those that were read last stay in force", "error", err)
+				b.o.Log.Warn("cannot read the database's rules; the rules that were read last stay in force", "error", err)
 			}
 			select {
 			case <-ctx.Done():

@@ -130,7 +130,7 @@ func (s *Server) sender(r *http.Request) (string, error) {
 	case without == 1:
 		return service, nil
 	case without == 0 && !s.Open:
-		return "", problem(http.StatusUnauthorized, codeUnauthorized, "a secret is required: every registry here has one").ofKind(wrongSecret)
+		return "", problem(http.StatusUnauthorized, codeUnauthorized, "a secret is required, because every registry in the config has one").ofKind(wrongSecret)
 	}
 	return "", nil
 }

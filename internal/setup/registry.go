@@ -58,7 +58,7 @@ func readRegistry(path string) (*registry, error) {
 	}
 	for _, n := range []*yaml.Node{get(r.doc.Content[0], "notifications"), get(get(r.doc.Content[0], "notifications"), "endpoints")} {
 		if n != nil && n.Kind == yaml.AliasNode {
-			return nil, fmt.Errorf("reading the registry's config %s:%d: the notifications are an alias (*%s), to which Tidewaiter's endpoint cannot be added: write them out", path, n.Line, n.Value)
+			return nil, fmt.Errorf("reading the registry's config %s:%d: the notifications are an alias (*%s), to which Tidewaiter's endpoint cannot be added: write the notifications out", path, n.Line, n.Value)
 		}
 	}
 	if err := r.doc.Load(r); err != nil {

@@ -289,7 +289,7 @@ func TestNoSecretIsCreatedBesideAConfigWithTheOldOne(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := Write(dir, Options{}); err == nil || !strings.Contains(err.Error(), names+" contains it") {
+		if _, err := Write(dir, Options{}); err == nil || !strings.Contains(err.Error(), names+" contains the same secret") {
 			t.Errorf("with %s: %v", names, err)
 		}
 	}
@@ -450,7 +450,7 @@ func TestANoteNamesAUserWhoBecomesTheAdministrator(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		named := slices.ContainsFunc(result.Notes, func(n string) bool { return strings.HasPrefix(n, "admin is in the registry's password file") })
+		named := slices.ContainsFunc(result.Notes, func(n string) bool { return strings.HasPrefix(n, "The user admin in the registry's password file") })
 		if named != told || told == (result.Password.Reveal() != "") {
 			t.Errorf("%q: %q, with a new password: %v", users, result.Notes, result.Password.Reveal() != "")
 		}

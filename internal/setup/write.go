@@ -77,7 +77,7 @@ func (w *writer) render(name string) ([]byte, error) {
 	if kind := w.plan.registry.auth(); kind != "" {
 		w.note("%s replaces the registry's auth: %s with Tidewaiter's tokens. A registry has one kind of authentication.", RegistryConfig, kind)
 		if kind == "token" {
-			w.note("The users of the registry's present token service are not known here, so only %s can sign in. If an earlier init wrote that section, give the config from before it with --registry-config.", w.plan.Admin)
+			w.note("The users of the registry's present token service are not known here, so only %s can sign in. If an earlier init wrote this section, give the registry's original config with --registry-config.", w.plan.Admin)
 		}
 	}
 	if w.plan.registry.exposed {
@@ -108,7 +108,7 @@ func (w *writer) bundle() error {
 		return err
 	}
 	if !bytes.Contains(there, bytes.TrimSpace(certificate)) { // or also the next root
-		return fmt.Errorf("%s does not contain the certificate of %s: delete it to write it again", RootBundle, Certificate)
+		return fmt.Errorf("%[1]s does not contain the certificate of %[2]s: delete %[1]s to create it again", RootBundle, Certificate)
 	}
 	if dir := unreadable(w.Path(RootBundle)); dir != "" && w.plan.registry != nil {
 		w.note("The registry's user may not enter %s, so the registry cannot read %s there. Choose another --dir, such as /etc/tidewaiter, or: chmod o+x %s", dir, RootBundle, text.Shell(dir))
@@ -177,7 +177,7 @@ func (w *writer) secret() error {
 		if stale, err := exists(w.Path(name)); err != nil {
 			return err
 		} else if stale && !there {
-			return fmt.Errorf("%s is missing, and %s contains it: restore it, or delete that file too to create both again", Notifications, name)
+			return fmt.Errorf("%[1]s is missing, and %[2]s contains the same secret: restore %[1]s, or delete %[2]s too to create both again", Notifications, name)
 		}
 	}
 	err = w.file(Notifications, "the secret of the registry's events", 0o600, func() ([]byte, error) {
@@ -261,10 +261,10 @@ func (w *writer) users(before people) error {
 	}
 	return w.file(Users, what, 0o600, func() ([]byte, error) {
 		if len(before.left) > 0 {
-			w.note("Lines of the registry's password file that Tidewaiter cannot take are left out of %s: %s.", Users, some(before.left, "; "))
+			w.note("Lines of the registry's password file that Tidewaiter cannot read are left out of %s: %s.", Users, some(before.left, "; "))
 		}
 		if slices.Contains(before.names, w.plan.Admin) {
-			w.note("%s is in the registry's password file, and is now the administrator, who may do everything, with the password from there. If others know it, name another one with --admin in a new folder.", w.plan.Admin)
+			w.note("The user %s in the registry's password file is now the administrator, who may do everything, and keeps the password from that file. If others know this password, choose another administrator with --admin in a new folder.", w.plan.Admin)
 			return []byte(before.text), nil
 		}
 		secret := newPassword()
