@@ -12,12 +12,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Limits of Decode. They limit the memory for a body of a given length. The caller must limit the
-// length of the body.
+// Limits of Decode. They limit the memory that Decode uses in relation to the length of the
+// body. The caller must limit the length itself.
 //
-// A shortened name would be a different name. So an event is bad if its repository or action is
-// longer than MaxName. Any other name longer than MaxName is left empty. Only text for people
-// is shortened; shortened text ends in "…".
+// Names are never shortened, because a shortened name is a different name. So an event is bad
+// if its repository or action is longer than MaxName. Any other name longer than MaxName is
+// left empty. Only text for people is shortened; shortened text ends in "…".
 const (
 	MaxEvents     = 1000     // elements of an envelope; registries send exactly one
 	MaxName       = 512      // bytes of a repository, action, id, digest, tag, media type, method
@@ -69,7 +69,7 @@ func newBad(index int, why string, element []byte) Bad {
 	return Bad{Index: index, Reason: why, Text: append([]byte(nil), begin...)}
 }
 
-// decodeEvent parses one element. If it is not an event, why explains it.
+// decodeEvent parses one element. If the element is not an event, why is the reason.
 func decodeEvent(element []byte) (event Event, why string) {
 	if element[0] != '{' {
 		return Event{}, "it is not an object"
@@ -136,7 +136,7 @@ func decodeTarget(object []byte) (t target) {
 	return t
 }
 
-// decodeDescriptor reads the size from "size", or from "length", which 2.8 also sends.
+// decodeDescriptor reads the size from the key "size" or "length". Registry 2.8 sends both.
 func decodeDescriptor(object []byte) (d Descriptor) {
 	var length int64
 	for key, value := range members(object) {
@@ -196,8 +196,8 @@ func decodeActor(object []byte) (actor string) {
 	return actor
 }
 
-// references parses the references of a manifest, and counts those beyond MaxReferences and
-// maxReferences.
+// references parses the references of a manifest, and counts the references beyond
+// MaxReferences and maxReferences.
 func references(value []byte) (found []Descriptor, omitted int) {
 	list, all, _ := elements(value, MaxReferences)
 	size := 0
@@ -228,7 +228,7 @@ func stringOf(value []byte) string {
 	return s
 }
 
-// name returns a string that must not be shortened; "" if it is too long.
+// name returns a string that must not be shortened. If the string is too long, name returns "".
 func name(value []byte) string {
 	s := stringOf(value)
 	if len(s) > MaxName {

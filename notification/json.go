@@ -6,9 +6,9 @@ import (
 	"iter"
 )
 
-// The functions below walk JSON that [json.Valid] has accepted. They find the end of each value
-// by its quotes and brackets, and copy nothing. encoding/json would take four times as long: to
-// ignore fields of the wrong type, it must decode each object to a map of raw values.
+// The functions below search in JSON that [json.Valid] has accepted. They find the end of each
+// value by its quotes and brackets, and copy nothing. encoding/json would take four times as
+// long: to ignore fields of the wrong type, it must decode each object to a map of raw values.
 
 // members returns the keys and values of an object in their order, with repeated keys. For any
 // other value, the sequence is empty. Keys are returned without quotes.
@@ -38,7 +38,7 @@ func members(object []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// unquote returns the text of a string without a copy, unless it has an escape.
+// unquote returns the text of a string. It makes a copy only if the string has an escape.
 func unquote(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1]
@@ -96,9 +96,9 @@ func skipSpace(text []byte, i int) int {
 	return i
 }
 
-// elements returns the first elements of a list, limited by the parameter most, and the number
-// of all elements. Only the returned elements use memory. The last result is false if value is
-// not a list.
+// elements returns the first elements of a list, and the number of all its elements. The
+// parameter most is the maximum number of returned elements. Only returned elements use memory.
+// If value is not a list, ok is false.
 func elements(value []byte, most int) (list [][]byte, all int, ok bool) {
 	i := skipSpace(value, 0)
 	if i == len(value) || value[i] != '[' {

@@ -36,9 +36,10 @@ type Event struct {
 	Tag            string       `json:"tag,omitempty"`    // only if addressed by tag
 	URL            string       `json:"url,omitempty"`
 	References     []Descriptor `json:"references,omitempty"`
-	// Omitted is the number of references beyond MaxReferences, or beyond 64 KiB of references.
+	// Omitted is the number of references that were left out, because the event had more than
+	// MaxReferences or more than 64 KiB of references.
 	Omitted int `json:"omitted_references,omitempty"`
-	// Actor is the subject of the token; empty if anonymous.
+	// Actor is the subject of the token, or "" for an anonymous client.
 	Actor   string  `json:"actor,omitempty"`
 	Request Request `json:"request,omitzero"`
 	Source  Source  `json:"source,omitzero"`

@@ -21,9 +21,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// The bodies in testdata are what each version of the registry sends, case by case. Beside each is
-// 256 descriptors with the longest names would be a quarter of a megabyte in an entry of the
-// journal.
+// Without a limit of their total length, 256 descriptors with the longest names would be a quarter
+// of a megabyte in an entry of the journal.
 func TestDescriptorsAreLimitedByTheirLength(t *testing.T) {
 	one := `{"mediaType":"` + strings.Repeat("m", notification.MaxName) + `","digest":"` + strings.Repeat("d", notification.MaxName) + `"},`
 	events, bad := decode(t, `{"events":[{"action":"push","target":{"repository":"a","references":[`+strings.TrimSuffix(strings.Repeat(one, 200), ",")+`]}}]}`)
@@ -32,7 +31,8 @@ func TestDescriptorsAreLimitedByTheirLength(t *testing.T) {
 	}
 }
 
-// a .golden file with the result of Decode.
+// The bodies in testdata are what each version of the registry sends, case by case. For each body
+// there is a .golden file with the result of Decode.
 func TestBodiesOfEachRegistry(t *testing.T) {
 	files, err := filepath.Glob("testdata/[0-9]*/*.json")
 	if err != nil || len(files) == 0 {
@@ -211,7 +211,7 @@ func TestTimes(t *testing.T) {
 }
 
 func TestBoundedMemoryEverywhere(t *testing.T) {
-	// Two bytes of a body must not use hundreds of bytes of memory.
+	// An element of two bytes must not use hundreds of bytes of memory.
 	events, bad := decode(t, `{"events":[`+strings.Repeat("0,", 1<<18)+`0]}`)
 	if len(events) != 0 || len(bad) != notification.MaxEvents+1 {
 		t.Errorf("%d events, %d bad", len(events), len(bad))

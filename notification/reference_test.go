@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// Decode walks the JSON itself. Its result must be the same as that of referenceDecode, which
-// uses encoding/json and maps of raw values.
+// Decode does not use encoding/json. Its result must be equal to the result of referenceDecode,
+// which uses encoding/json and maps of raw values.
 func TestPropertyDecodeReadsWhatEncodingJSONReads(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { compareWithReference(t, drawEnvelope(t)) })
 }
@@ -101,7 +101,7 @@ func drawEnvelope(t *rapid.T) []byte {
 	return []byte(body)
 }
 
-// referenceDecode is Decode by encoding/json alone.
+// referenceDecode does the same as Decode, but uses only encoding/json.
 func referenceDecode(body []byte) (events []notification.Event, bad []notification.Bad, err error) {
 	var envelope map[string]json.RawMessage
 	if json.Unmarshal(body, &envelope) != nil {
@@ -125,7 +125,7 @@ func referenceDecode(body []byte) (events []notification.Event, bad []notificati
 	return events, bad, nil
 }
 
-// decodeEvent parses one element. If it is not an event, why explains it.
+// decodeEvent parses one element. If the element is not an event, why is the reason.
 func decodeEvent(element []byte) (event notification.Event, why string) {
 	fields := object(element)
 	if fields == nil {
@@ -224,7 +224,7 @@ func stringOf(value json.RawMessage) string {
 	return s
 }
 
-// name returns a string that must not be shortened; "" if it is too long.
+// name returns a string that must not be shortened. If the string is too long, name returns "".
 func name(value json.RawMessage) string {
 	s := stringOf(value)
 	if len(s) > notification.MaxName {
@@ -236,7 +236,7 @@ func name(value json.RawMessage) string {
 // words returns text for people, shortened to notification.MaxText bytes at a character boundary.
 func words(value json.RawMessage) string { return text.Shorten(stringOf(value), notification.MaxText) }
 
-// size returns "size", or "length", which 2.8 also sends: bytes, never negative.
+// size returns the value of "size" or "length", in bytes. A negative value becomes 0.
 func size(descriptor map[string]json.RawMessage) int64 {
 	for _, key := range [...]string{"size", "length"} {
 		value := descriptor[key]

@@ -9,7 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// mustAgree compares a decision with the naive evaluator.
+// mustAgree reports an error if a decision differs from the decision of the naive evaluator.
 func mustAgree(t interface{ Errorf(string, ...any) }, source policy.Source, r *policy.Request, got policy.Decision) {
 	if len(got.Results) != len(r.Scopes) {
 		t.Errorf("%d results for %d scopes", len(got.Results), len(r.Scopes))

@@ -11,8 +11,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// shapes are policies. The rules of each policy differ from each other in another part of a
-// rule. An index that is fast for one of these policies only would be slow for the others.
+// shapes are policies. In each policy, the rules differ from each other in a different place:
+// in the subject, in the name, and so on. So an index that uses only one of these places is
+// slow for some policy.
 var shapes = []struct {
 	name string
 	rule func(i int) policy.Rule
@@ -104,7 +105,7 @@ func sourceOf(n int, rule func(int) policy.Rule) policy.Source {
 	return source
 }
 
-// ann is in five groups. One of them is the group of rule i.
+// ann returns a user in five groups. One group is the group of rule i.
 func ann(i int) *policy.Principal {
 	return &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"staff", "dev", fmt.Sprintf("team%d", i), "vpn-users", "oncall"}}
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// This file checks rules. A rule that covers less than its author meant, because of a typing error,
-// is dangerous if it denies and confusing if it allows. So a rule that can never match is an error,
-// and an empty field never means everything.
+// This file checks rules. Because of a typing error, a rule can cover less than its author
+// meant. This is dangerous if the rule denies, and confusing if it allows. So a rule that can
+// never match is an error, and an empty field never means everything.
 
 // maxRuleName is the maximum length of a rule's name in bytes. Names appear in responses and
 // logs.
@@ -60,8 +60,9 @@ func (c *compiler) checkName(i int) {
 	}
 }
 
-// names is the set of rule names seen so far. It is a hash table whose size is a power of two,
-// at least half of it free; a slot is 1 + an index into the rules, or 0.
+// names is the set of rule names seen so far. It is a hash table whose size is a power of two.
+// At least half of the slots are free. A free slot is 0; any other slot is 1 + an index into
+// the rules.
 type names []int32
 
 func newNames(rules int) names {
@@ -87,7 +88,7 @@ func (n names) firstWith(rules []Rule, i int) int {
 	}
 }
 
-// checkType returns the type of a rule's resources.
+// checkType checks and returns the resource type of a rule.
 func (c *compiler) checkType(i int) string {
 	kind := c.policy.rules[i].Type
 	switch kind {
@@ -119,8 +120,8 @@ func actionsOf(kind string) scope.Actions {
 	return scope.Repository | scope.All
 }
 
-// actions returns the actions of a rule: the actions of its role that the type has, and the
-// rule's own actions. The type must have all of the rule's own actions.
+// actions returns the actions of a rule: its own actions, and the actions of its role that
+// exist for the resource type. An own action that does not exist for the type is an error.
 func (c *compiler) actions(i int, kind string) scope.Actions {
 	source := &c.policy.rules[i]
 	possible := actionsOf(kind)
@@ -154,8 +155,8 @@ func (c *compiler) actions(i int, kind string) scope.Actions {
 	return (role | source.Actions) & possible
 }
 
-// noRole describes an unknown role. It suggests a role with a similar name. If there is no such
-// role, it lists the roles, unless there are many.
+// noRole describes an unknown role. It suggests a role with a similar name. If no role has a
+// similar name, it lists the roles if there are at most 8.
 func (c *compiler) noRole(name string) *match.SyntaxError {
 	bad := match.Errorf("there is no role %q", name).Suggest(c.nearestRole(name))
 	switch n := len(c.roles); {
@@ -187,7 +188,7 @@ func checkPattern(kind, text string, parsed match.Pattern) *match.SyntaxError {
 		return checkRepository(text, parsed)
 	case scope.TypeRegistry:
 		if text != "catalog" {
-			return match.Errorf("the one name of the type registry is catalog, not %q", text).Suggest("catalog")
+			return match.Errorf("the only name of the type registry is catalog, not %q", text).Suggest("catalog")
 		}
 		return nil
 	}
@@ -206,8 +207,8 @@ func checkPattern(kind, text string, parsed match.Pattern) *match.SyntaxError {
 }
 
 // notInOther reports whether the character is forbidden in names of types other than
-// repository, and in globs for such names. Both consist of ASCII letters, digits and the
-// characters ._-:@+ (globs also have *).
+// repository, and in globs for such names. Names and globs consist of ASCII letters, digits and
+// the characters ._-:@+, and globs also have *.
 func notInOther(r rune) bool {
 	lower := r | 0x20
 	return !('a' <= lower && lower <= 'z' && r < 0x80 || '0' <= r && r <= '9' || strings.ContainsRune("._-:@+*", r))
@@ -237,9 +238,9 @@ func checkRepository(text string, parsed match.Pattern) *match.SyntaxError {
 				return match.Errorf("the pattern %q has %q, which no repository's name has", text, r)
 			}
 		}
-		// A glob matches something if it matches with a letter for each *.
+		// A glob can match a part if it is a valid part with a letter in place of each *.
 		if !strings.Contains(word, ":") && !match.ValidPart(strings.ReplaceAll(word, "*", "a")) {
-			return match.Errorf("in the pattern %q, no repository's name has a part like %q: they are letters and digits, with single separators between", text, word)
+			return match.Errorf("in the pattern %q, no repository's name has a part like %q: a part has letters and digits, with single separators between them", text, word)
 		}
 	}
 	return nil

@@ -8,8 +8,8 @@ import (
 
 // CanonicalClaims returns the claims with each value in canonical form (see CanonicalClaim). It
 // leaves out claims whose value is null. If a value has no canonical form, it returns the
-// claim's name in bad. The caller must not drop that claim, because a deny rule that reads it
-// would be skipped.
+// claim's name in bad. The caller must refuse such claims and not drop only the bad one: a deny
+// rule that reads it would be skipped.
 func CanonicalClaims(from map[string]any) (claims map[string]any, bad string) {
 	return match.CanonicalClaims(from)
 }
@@ -26,11 +26,11 @@ func CanonicalClaims(from map[string]any) (claims map[string]any, bad string) {
 // second result is false for a value that JSON cannot represent.
 func CanonicalClaim(value any) (any, bool) { return match.CanonicalClaim(value) }
 
-// CanonicalNumber returns the canonical text of a JSON number, which is the same for equal
-// numbers: 3 for 3.0 and for 30e-1. Whole numbers of up to 64 digits are exact. All others
-// become the nearest 64-bit floating-point number, as in JavaScript: 0.5, 1e-7. The second
-// result is false for a text that is not a number, and for a number that is out of the range of
-// 64-bit floating point.
+// CanonicalNumber returns the canonical text of a JSON number. Equal numbers have the same
+// canonical text: 3.0 and 30e-1 become 3. Whole numbers of up to 64 digits are exact. All other
+// numbers, such as 0.5 and 1e-7, become the nearest 64-bit floating-point number, as in
+// JavaScript. The second result is false for a text that is not a number, and for a number that
+// is out of the range of 64-bit floating point.
 func CanonicalNumber(text string) (json.Number, bool) { return match.CanonicalNumber(text) }
 
 // ClaimText returns a claim's value as text: a string itself, or the canonical JSON of a

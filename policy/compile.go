@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Policy is a compiled [Source]. It never changes and may be used from any goroutine. The zero
-// Policy grants nothing, and so does a nil one.
+// Policy is a compiled [Source]. It never changes and may be used from any goroutine. A zero or
+// nil Policy grants nothing.
 type Policy struct {
 	id       string
 	rules    []Rule
@@ -36,8 +36,9 @@ type rule struct {
 	subjects []match.Subject
 }
 
-// Compile checks a source and builds the index of its rules. The error is Problems and lists all
-// errors. The policy keeps the slices of the rules, which must not be changed afterwards.
+// Compile checks a source and builds the index of its rules. The error is Problems and lists
+// all errors. The policy uses the slices in the rules without a copy, so the caller must not
+// change them afterwards.
 func Compile(source Source) (*Policy, error) {
 	rules := slices.Clone(source.Rules)
 	c := compiler{
@@ -169,8 +170,8 @@ func (c *compiler) rule(i int) {
 	}
 }
 
-// isNil reports whether a condition is an interface value that holds a nil pointer or another
-// nil value. Its method Holds would panic.
+// isNil reports whether a condition is a non-nil interface that holds a nil pointer, map,
+// slice, function or channel. Its method Holds would panic.
 func isNil(c Condition) bool {
 	if c == nil {
 		return false
@@ -213,8 +214,8 @@ func (c *compiler) parseSubjects(i int) []match.Subject {
 	return c.subjects[begin:len(c.subjects):len(c.subjects)]
 }
 
-// Error returns the problems, one per line. After 20 problems it returns only the number of the
-// others.
+// Error returns the problems, one per line. It lists at most 20 problems, followed by the
+// number of the others.
 func (p Problems) Error() string {
 	const most = 20
 	var text strings.Builder
@@ -234,8 +235,8 @@ func (p Problems) Error() string {
 	return text.String()
 }
 
-// String returns the problem for people to read: `rule 3: subjects[0]: "usr:ann" is not a
-// subject … (did you mean "user:ann"?)`.
+// String returns the problem in a form for people, such as `rule 3: subjects[0]: "usr:ann" is
+// not a subject … (did you mean "user:ann"?)`.
 func (p Problem) String() string {
 	text := p.Text
 	if p.Suggestion != "" {

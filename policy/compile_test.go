@@ -42,8 +42,8 @@ func TestInvalidPatterns(t *testing.T) {
 		{"team//app", `has an empty path part`, "team/app"},
 		{"///team///app/", `begins with a slash`, "team/app"},
 		{"team/***", `has "***"`, "team/**"},
-		{"team/a**b", `** is a path part of its own`, "team/a*b"},
-		{"team**", `** is a path part of its own`, "team*"},
+		{"team/a**b", `** must be a whole path part`, "team/a*b"},
+		{"team**", `** must be a whole path part`, "team*"},
 		{"**/**", `has ** twice in a row`, "**"},
 		{"a/**/**/**/b", `has ** twice in a row`, "a/**/b"},
 		{"${usr}/**", `unknown placeholder ${usr}`, "${user}/**"},
@@ -108,7 +108,8 @@ func TestValidPatterns(t *testing.T) {
 	}
 }
 
-// pointed is a condition of which a program may pass a nil pointer by mistake.
+// pointed is a condition. The test passes a nil pointer to it, as a program could do by
+// accident.
 type pointed struct{ policy.Condition }
 
 func TestInvalidRules(t *testing.T) {
@@ -139,8 +140,8 @@ func TestInvalidRules(t *testing.T) {
 		{func(r *policy.Rule) { r.Subjects = []string{"user:*"} }, policy.Problem{Field: "subjects", Text: "must not be a pattern", Suggestion: "signed-in"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"group:dev-*"} }, policy.Problem{Field: "subjects", Text: "must not be a pattern"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"group:${user}"} }, policy.Problem{Field: "subjects", Text: "must not be a pattern"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"anyone:alice"} }, policy.Problem{Field: "subjects", Text: "takes no name", Suggestion: "anyone"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"user:alice "} }, policy.Problem{Field: "subjects", Text: "space at its edge", Suggestion: "user:alice"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"anyone:alice"} }, policy.Problem{Field: "subjects", Text: "must not have a name", Suggestion: "anyone"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"user:alice "} }, policy.Problem{Field: "subjects", Text: "begins or ends with a space", Suggestion: "user:alice"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"user:al\u200bice"} }, policy.Problem{Field: "subjects", Text: "cannot be seen"}},
 
 		{func(r *policy.Rule) { r.Names = nil }, policy.Problem{Field: "names", Item: -1, Text: "has no names"}},

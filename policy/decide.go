@@ -9,9 +9,9 @@ import (
 )
 
 // Decide decides a request. It reads only the policy and the request. It allocates only the
-// results and their causes, unless the principal has more than about 40 groups and is not
-// Indexed. A request without a principal is anonymous. A nil policy and a nil request grant
-// nothing.
+// results and their causes. For a principal with more than about 40 groups that is not Indexed,
+// it allocates a table of groups, too. A request without a principal is anonymous. A nil policy
+// and a nil request grant nothing.
 //
 // If several rules decide an action in the same way, the result names the first of these rules
 // in the source.
@@ -49,8 +49,9 @@ type evaluator struct {
 
 	denies bool // only deny rules are applied
 
-	// The subjects of who, computed when the first rule needs them. Known is set if the
-	// subjects are indexed or do not fit into hashes. Otherwise hashes and slots hold them.
+	// The subjects of the field who, computed when the first rule needs them. If the subjects
+	// are indexed or do not fit into the array hashes, they are in known. Otherwise they are in
+	// hashes and slots.
 	known  *subjectSet
 	count  int
 	hashes [48]uint32
@@ -65,7 +66,8 @@ const actionBits = 8
 // it if its condition held. 0 means that there is no such rule.
 type findings struct {
 	denied, allowed, failed [actionBits]int32
-	// lifetime is the shortest of the rules that allow the action; 0: no rule limits it.
+	// lifetime is the shortest lifetime of the rules that allow the action. 0 means that no
+	// rule limits it.
 	lifetime [actionBits]time.Duration
 }
 
@@ -91,8 +93,8 @@ func (e *evaluator) matchScope(asked *scope.Scope) {
 	}
 }
 
-// matchUnknownRegistry applies the deny rules of all registries. A request that does not name
-// its registry must not bypass a deny rule for one registry.
+// matchUnknownRegistry applies the deny rules of all registries. Otherwise a request that does
+// not name its registry could bypass a deny rule for one registry.
 func (e *evaluator) matchUnknownRegistry(kind string) {
 	e.denies = true
 	for _, types := range e.policy.registries {
@@ -109,7 +111,8 @@ type state struct {
 	at   int
 }
 
-// walk reads the name once and follows all matching nodes side by side.
+// walk goes through the name once, part by part, and keeps the list of all nodes that match so
+// far.
 func (e *evaluator) walk(root *node) {
 	var buf [2][24]state
 	now, next := addWithDoubleStar(buf[0][:0], root, 0), buf[1][:0]
@@ -239,8 +242,8 @@ func (e *evaluator) subjects() subjectSet {
 	return subjectSet{e.hashes[:e.count], e.slots[:]}
 }
 
-// memberOf returns the same as match.Who.MemberOf, but takes one lookup in the subject table
-// however many groups there are. Hash is the hash of the part.
+// memberOf returns the same as match.Who.MemberOf, but needs only one lookup in the table of
+// subjects, however many groups there are. The parameter hash is the hash of the part.
 func (e *evaluator) memberOf(part string, hash uint64) bool {
 	if !match.ValidPart(part) {
 		return false
@@ -267,8 +270,9 @@ func (e *evaluator) applyIfHeld(m *posting, held *subjectSet) {
 	}
 }
 
-// applyIfSubject applies the rule of a posting if the posting's subject is the principal's i-th
-// subject, and reports whether it is. The caller has compared the hashes of both.
+// applyIfSubject compares the posting's subject with the principal's i-th subject. If they are
+// equal, it applies the posting's rule and returns true. The caller has already compared the
+// hashes of both subjects.
 func (e *evaluator) applyIfSubject(m *posting, i int) bool {
 	r := &e.policy.compiled[m.rule-1]
 	if r.subjects[m.nth] != e.who.Subject(i) {
@@ -307,8 +311,8 @@ func (e *evaluator) applyRule(r *rule) {
 	}
 }
 
-// open reports whether the rule could still change the findings. If not, its condition need not
-// be evaluated.
+// open reports whether the rule could still change the findings. If it cannot, its condition is
+// not evaluated.
 func (v *findings) open(r *rule, actions scope.Actions) bool {
 	for a := range match.Bits(actions) {
 		switch {
@@ -324,7 +328,7 @@ func (v *findings) open(r *rule, actions scope.Actions) bool {
 	return false
 }
 
-// result turns the findings into a grant and its causes, which it appends.
+// result computes the granted actions from the findings, and appends the causes to the list.
 func (e *evaluator) result(causes []Cause) (scope.Actions, []Cause) {
 	var granted scope.Actions
 	left, narrowed := scope.Actions(0), false // what the limits leave; computed at the first allow
@@ -387,9 +391,9 @@ func (who *Principal) WithinLimits(asked scope.Scope) scope.Actions {
 	return 0
 }
 
-// Limits are parsed here and not when they are created. They are stored with the principal as
-// plain text, in databases and journals. A parsed form that is stored beside the text could
-// grant more than the text.
+// within returns the actions on the asked scope that the limits permit. It parses the limits
+// for each decision. Databases and journals store limits as plain text; a parsed form that was
+// stored beside the text could differ from the text and grant more.
 func (who *Principal) within(facts *match.Who, asked *scope.Scope, path *match.Path) (left scope.Actions) {
 	if len(who.Limits) == 0 {
 		return asked.Actions
@@ -419,7 +423,8 @@ func shorter(a, b time.Duration) time.Duration {
 	return a
 }
 
-// keepLowest sets kept to number if number is lower, or if kept is 0, which means unset.
+// keepLowest sets *kept to number if number is lower, or if *kept is 0, which means that it is
+// not set.
 func keepLowest(kept *int32, number int32) {
 	if *kept == 0 || number < *kept {
 		*kept = number

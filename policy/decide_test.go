@@ -20,8 +20,8 @@ var roles = map[string]policy.Role{
 	"maintainer": {Actions: scope.Repository},
 }
 
-// because returns the causes of a result in one line: "team" for an allow, "!freeze" for a deny,
-// "?hours" for a condition that is false, "-" if there is no rule.
+// because returns the causes of a result in one line. "team" means allowed by the rule team,
+// "!freeze" denied, "?hours" not allowed because the condition is false or fails, "-" no rule.
 func because(r policy.Result) string {
 	var words []string
 	for _, c := range r.Causes {
@@ -109,7 +109,7 @@ func TestDecide(t *testing.T) {
 		{"workload:build", "repository:group/app:push", "", "-"},
 		{"ann +dev", "repository:host.example.com:5000/app:pull", "pull", "hosted"},
 		{"ann +dev", "repository:host.example.com:5001/app:pull", "", "-"},
-		// The host is an ordinary part.
+		// The host of a name is an ordinary part of it, so team/** does not match.
 		{"ann +dev", "repository:host.example.com:5000/team/app:push", "", "-"},
 
 		{"ann +ops", "tidewaiter:journal:read", "read", "journal"},
@@ -179,7 +179,7 @@ func TestZeroPolicyGrantsNothing(t *testing.T) {
 	}
 }
 
-// A credential can have fewer rights than its owner, never more.
+// Limits can only take rights from a credential's owner, and never add any.
 func TestLimits(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"user:ann"}, Names: []string{"**"}, Actions: scope.Repository},
@@ -268,7 +268,7 @@ func TestEachOfManyRulesIsFound(t *testing.T) {
 	}
 }
 
-// In each shape, a principal with many groups gets what a principal with few groups gets.
+// In each shape, further groups that no rule uses do not change a decision.
 func TestManyGroups(t *testing.T) {
 	for _, source := range []policy.Source{sourceOf(300, shapes[0].rule), sourceOf(300, shapes[3].rule)} {
 		p := policytest.Compile(t, source)

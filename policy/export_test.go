@@ -6,8 +6,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 )
 
-// Match parses a pattern and compares it with a name, without an index. Ok is false if the
-// pattern is invalid.
+// Match parses a pattern and compares it with a name, without an index. If the pattern is
+// invalid, ok is false.
 func Match(text, name string, who *Principal) (matched, ok bool) {
 	parsed, bad := match.Parse(nil, text)
 	if bad != nil || checkPattern("repository", text, parsed) != nil {
@@ -18,8 +18,8 @@ func Match(text, name string, who *Principal) (matched, ok bool) {
 	return p.Cut(name) && parsed.Match(&p, &facts), true
 }
 
-// Colliding returns two names whose subjects have the same 32-bit hash. Among 100,000 names
-// there usually are two such names.
+// Colliding returns two names whose subjects have the same 32-bit hash. Trying about 100,000
+// names is usually enough to find them.
 func Colliding(groups bool) (one, other string) {
 	kind := match.User
 	if groups {

@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 )
 
-// identify returns the ID of a source: a hash of everything that affects decisions or their
-// explanations, without the places where rules were written. Every text and list is preceded by
-// its length, so that two different sources never have the same encoding.
+// identify returns the ID of a source. The ID is a hash of everything that affects decisions or
+// their explanations. It does not include the places where rules were written. Every text and
+// list is preceded by its length, so that two different sources never have the same encoding.
 func identify(source Source) string {
 	digest := sha256.New()
 	b := make([]byte, 0, 4096)

@@ -2,11 +2,12 @@ package policy
 
 import "hash/maphash"
 
-// literalIndex is the hash table of all literal edges of a tree. An edge leads from a node to
-// another by the text of a part. In a large policy most lookups in this table miss the
-// processor's caches. So an entry has two words in one array. The values to compare are in the
-// target node, which the caller reads next anyway. A map keyed by node and text waits for
-// memory more often (see BenchmarkDecideAllOver).
+// literalIndex is the hash table of all literal edges of a tree. A literal edge leads from a
+// node to another node by the text of a part. In a large policy most lookups in this table miss
+// the processor's caches. To read little memory, the table is one array with two words for each
+// entry. The source node and the text of an edge are in its target node, which the caller reads
+// next anyway. A map keyed by node and text reads uncached memory more often (see
+// BenchmarkDecideAllOver).
 type literalIndex struct {
 	slots []slot // a power of two; at least half of them are free
 	used  int
@@ -25,14 +26,15 @@ func newLiteralIndex(expected int) literalIndex {
 	return literalIndex{slots: make([]slot, size)}
 }
 
-// hashOf returns the hash of a part, for find.
+// hashOf returns the hash of a part. The method find needs it.
 func hashOf(part string) uint64 { return maphash.String(seed, part) }
 
 func key(from *node, hash uint64) uint64 {
 	return hash + uint64(from.number)*0x9e3779b97f4a7c15
 }
 
-// find returns the node that a part leads to, or nil. Hash is the hash of the part.
+// find returns the node that a part leads to, or nil. The parameter hash is the hash of the
+// part.
 func (e *literalIndex) find(from *node, part string, hash uint64) *node {
 	if !from.hasLiterals {
 		return nil

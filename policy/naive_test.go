@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// This is a second evaluator, written from the package comment and not from the code. It has no
-// index and no optimizations. Decide must return the same results.
+// This is a second evaluator. It follows the package comment, without code of the package, an
+// index or optimizations. Decide must return the same results.
 
 type naiveAnswer struct {
 	Granted  scope.Actions
@@ -164,7 +164,8 @@ func naiveName(pattern, name string, who *policy.Principal) bool {
 	return !naiveIn(parts, "") && naiveMatch(strings.Split(pattern, "/"), parts, who)
 }
 
-// naiveMatch matches a pattern part by part, and tries everything that ** and a claim can match.
+// naiveMatch matches a pattern part by part, and tries every number of parts that ** can match
+// and every value of a claim.
 func naiveMatch(pattern, name []string, who *policy.Principal) bool {
 	if len(pattern) == 0 {
 		return len(name) == 0

@@ -12,9 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// namespaces is the policy of a large company: ten rules for each of n namespaces, for its
-// groups, its lead, its robots and its neighbors. All rules except the freeze use the same
-// roles. Rules that allow a push have the condition when, which may be nil.
+// namespaces is the policy of a large company with n namespaces. Each namespace has ten rules,
+// which are for its groups, its lead, its robots and its neighbors. All rules except "freeze"
+// use the same roles. Rules that allow a push have the condition when, which may be nil.
 func namespaces(n int, when policy.Condition) policy.Source {
 	source := policy.Source{
 		Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}, "writer": {Actions: scope.Pull | scope.Push}, "maintainer": {Actions: scope.Repository}},
@@ -43,7 +43,8 @@ func namespaces(n int, when policy.Condition) policy.Source {
 	return source
 }
 
-// member is a user in a number of groups, one of them the developers of a team.
+// member returns a user in the given number of groups. One group is the developers of the given
+// team.
 func member(groups, team int) *policy.Principal {
 	who := &policy.Principal{Kind: policy.User, Name: "ann"}
 	for i := range groups - 2 {
@@ -63,8 +64,8 @@ func workdays(t testing.TB) policy.Condition {
 	return c
 }
 
-// A principal in many groups requests names in many namespaces. The benchmark "all over"
-// requests a name in another namespace each time.
+// A principal in many groups requests names in many namespaces. In the benchmark "all over",
+// each request is for another namespace.
 func BenchmarkDecideNamespaces(b *testing.B) {
 	for _, way := range []struct {
 		name string
@@ -123,7 +124,7 @@ func BenchmarkCompileNamespaces(b *testing.B) {
 	}
 }
 
-// A claim that lists all groups, and patterns for each of them.
+// The principal has a claim that lists all groups, and there are patterns for each group.
 func BenchmarkDecideClaims(b *testing.B) {
 	p := policytest.Compile(b, policy.Source{Rules: []policy.Rule{
 		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${claims.groups}/**", "teams/${claims.groups}/*"}, Actions: scope.Pull},

@@ -16,8 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// everyWay matches by the index, by the matcher of limits and by the naive matcher, and fails
-// if their results differ.
+// everyWay matches a pattern in three ways: by the index, by the matcher of limits and by the
+// naive matcher. It reports an error if the results differ.
 func everyWay(t interface{ Errorf(string, ...any) }, pattern, name string, who *policy.Principal) (matched, ok bool) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"anyone"}, Names: []string{pattern}, Actions: scope.Pull}}})
 	matched, ok = policy.Match(pattern, name, who)
@@ -149,7 +149,8 @@ func FuzzMatch(f *testing.F) {
 		if !ok || strings.Contains(pattern, "${") {
 			return
 		}
-		// The package doublestar returns the same, except that its pattern a/** also matches a.
+		// Package doublestar has the same results, except that in that package the pattern a/**
+		// also matches a.
 		if strings.HasSuffix(pattern, "/**") {
 			pattern += "/*"
 		}
@@ -194,8 +195,8 @@ func TestValidPartsAreThoseOfScopes(t *testing.T) {
 	})
 }
 
-// The worst patterns that fit the limits, against the worst names. A backtracking matcher would
-// not end before the timeout of the test.
+// The test matches the worst patterns within the limits against the worst names. A backtracking
+// matcher would not end before the timeout of the test.
 func TestMatchingIsLinear(t *testing.T) {
 	long := strings.Repeat("a/", 61) + "a"
 	flat := strings.Repeat("a", 500)

@@ -1,7 +1,7 @@
 // Package policy decides what a principal may do, and names the rules that decided.
 //
-// A policy is a list of rules. A rule allows or denies actions on resources to its subjects. The
-// resources are given by a type and patterns of names. In files, which
+// A policy is a list of rules. A rule allows or denies actions on resources to its subjects. A
+// rule selects resources by their type and by patterns of their names. In files, which
 // [github.com/tidewaiter/tidewaiter/rules.Read] reads, rules look like this:
 //
 //	{name: public images, subjects: [anyone],    repositories: ["library/**"], role: reader}
@@ -21,11 +21,16 @@
 //   - Otherwise, if a matching rule and the limits of the credential allow it, it is granted.
 //   - Otherwise it is refused.
 //
-// So a grant never exceeds the request, and never exceeds what rules allow. A rule matches if all
-// of these are true: the principal has one of its subjects, the request is for one of its
-// registries (or the rule names none), the resource has its type, one of its patterns matches the
-// resource's name, the action is one of its own or of its role, and its [Condition] holds. If a
-// condition cannot be evaluated, an allow rule does not match and a deny rule matches.
+// So a grant never exceeds the request, and never exceeds what rules allow.
+//
+// A rule matches if all of these are true:
+//
+//   - The principal has one of the rule's subjects.
+//   - The request is for one of the rule's registries, or the rule names no registries.
+//   - The resource has the rule's type, and one of the rule's patterns matches its name.
+//   - The action is one of the actions of the rule or of its role.
+//   - The rule's [Condition] holds. If a condition cannot be evaluated, an allow rule does not
+//     match and a deny rule matches.
 //
 // If several rules decide an action in the same way, the decision names the first of these
 // rules in the source. Nothing else depends on the order.
@@ -33,11 +38,12 @@
 // # Subjects
 //
 // Every principal has the subject anyone. A principal without a credential is anonymous. All
-// others are signed-in, have one of user:NAME, robot:NAME and workload:NAME, and group:NAME for
-// each of their groups. Names are compared byte by byte, except for distinguished names of a
-// directory (RFC 4514), of which all spellings are equal: group:CN=Ops,DC=example,DC=com also
-// names the group cn=ops,dc=example,dc=com. A subject is never a pattern. Nobody can change the
-// meaning of a rule by choosing the name of a user, a group or a robot.
+// other principals have the subject signed-in, one of the subjects user:NAME, robot:NAME and
+// workload:NAME, and a subject group:NAME for each of their groups. Names are compared byte by
+// byte. The exception is distinguished names of a directory (RFC 4514), whose spellings are all
+// equal: group:CN=Ops,DC=example,DC=com also names the group cn=ops,dc=example,dc=com. A
+// subject is never a pattern, so nobody can change the meaning of a rule by choosing the name
+// of a user, a group or a robot.
 //
 // # Patterns
 //
@@ -54,70 +60,73 @@
 //	${claims.x}/*   ${claims.x} is that claim, as one or more whole parts; any item of a list
 //	host:5000/a     the host before a name is an ordinary first part
 //
-// The value of a placeholder is compared as text and never becomes a pattern: a user called "*"
-// matches nothing. A value matches nothing if it cannot be part of a repository's name: if it is
-// empty, has an upper-case letter or another invalid character, or has a slash in ${user} or
-// ${group}. If a pattern has ${group} twice, the two may be different groups. A deny rule applies
-// if any combination of values matches. Only users have a ${user}: otherwise a robot named after
-// a user would get that user's repositories. Claims are the top-level ones, by their exact name.
-// The value of a number, true or false is its JSON text, as one part: 3 for 3 and for 3.0. Null
-// has no value, and a list or an object inside a list has none.
+// The value of a placeholder is compared as text and never becomes a pattern: for a user called
+// "*", ${user} matches nothing. A value that cannot be part of a repository's name matches
+// nothing. Such values are: an empty text, a text with an upper-case letter or another invalid
+// character, and, for ${user} and ${group}, a text with a slash. If a pattern has ${group}
+// twice, each of the two can match a different group. A deny rule applies if any combination of
+// values matches. ${user} has a value only for users: otherwise a robot with the name of a user
+// would get access to that user's repositories. ${claims.x} is the top-level claim with exactly
+// this name. For a claim that is a number, true or false, the value is its JSON text, as one
+// part: 3 for 3 and for 3.0. Null has no value. A list or an object inside a list has no value
+// either.
 //
 // # Unknown inputs
 //
 // What a request omits is unknown; no value is assumed for it. A condition fails if it reads an
 // unknown address, time or registry or a missing claim, or if it compares values of different
-// types. If the registry is unknown, a deny rule for some registries applies, and an allow rule
-// for some does not.
+// types. If the registry is unknown, deny rules that name registries apply, and allow rules
+// that name registries do not.
 //
-// The type registry has one name, catalog, with one action, *. Names of the type tidewaiter may be
-// patterns too. Names of other types are compared as they are written.
+// The type registry has one name, catalog, with one action, *. Rules of the type tidewaiter can
+// have patterns, as rules of the type repository can. For other types, names in rules are
+// compared as they are written.
 //
 // # What Compile refuses
 //
-// [Compile] returns all errors together as [Problems]; there is no policy then. Empty fields
-// never mean "everything". A rule that can never match is an error, because a typing error in a
-// deny rule would otherwise allow what it was meant to deny.
+// If a source has errors, [Compile] returns all of them together as [Problems], and no policy.
+// An empty field never means "everything". A rule that can never match is an error, because a
+// typing error in a deny rule would otherwise allow what it was meant to deny.
 //
 // # Performance
 //
 // Compile builds a tree from the parts of patterns, and Decide walks the tree with the name.
-// Lookups of the literal text of a part, of the text around a * in a part, of the subjects
-// among many rules at one node and of the registries use hash tables. So a decision takes as
-// many steps, and two small allocations, with one rule as with 100,000. The number of steps
-// stays the same if all patterns begin with ** or ${user}, or if all rules have the same group,
-// the same repository name, or a registry of their own. A decision takes some tenths of a
-// microsecond. A policy of 100,000 rules does not fit into a processor's caches: a decision
-// that reads a part of it for the first time in a while waits about a dozen times for memory,
-// which adds one or two microseconds.
+// Hash tables find the literal text of a part, the text around a * in a part, the registries,
+// and the subjects of many rules at one node. So a decision takes the same number of steps with
+// 100,000 rules as with one rule, and makes two small allocations. This is also true if all
+// patterns begin with ** or ${user}, if all rules have the same group or the same repository
+// name, and if each rule has its own registry. A decision takes some tenths of a microsecond. A
+// policy of 100,000 rules does not fit into a processor's caches. A decision that reads a part
+// of the policy that is not in a cache waits about a dozen times for memory, which adds one or
+// two microseconds.
 //
-// The running time of a decision grows with the number of:
+// The running time of a decision grows with these numbers:
 //
-//   - rules that match subject, name and registry. Their conditions are evaluated only where
-//     they could change the result;
-//   - nodes of the tree that the name reaches. There is one for each distinct beginning of a
-//     pattern that matches the beginning of the name, and after a ** one for each position in
-//     the name;
-//   - globs at one node: each distinct pair of lengths of the text before the first * and after
-//     the last takes one lookup, and globs that differ only between the first * and the last,
-//     such as *a* and *b*, are tried one by one;
-//   - groups of the principal. If the principal is [Principal.Indexed], only groups that rules
-//     at the reached nodes name count. ${group} takes one lookup, however many groups there
-//     are;
-//   - values of the principal's claims, where a pattern names the claim;
-//   - patterns in the credential's limits.
+//   - The number of rules that match subject, name and registry. Their conditions are evaluated
+//     only where they could change the result.
+//   - The number of nodes of the tree that the name reaches. There is one node for each distinct
+//     beginning of a pattern that matches the beginning of the name. After a **, there is one for
+//     each position in the name.
+//   - The number of globs at one node. Globs whose text before the first * has the same length,
+//     and whose text after the last * has the same length, take one lookup together. Globs that
+//     differ only between the first * and the last *, such as *a* and *b*, are tried one by one.
+//   - The number of groups of the principal. If the principal is [Principal.Indexed], only groups
+//     that are named by rules at the reached nodes count. ${group} takes one lookup, however many
+//     groups there are.
+//   - The number of values of the principal's claims, where a pattern names the claim.
+//   - The number of patterns in the credential's limits.
 //
-// Names with more than 63 parts or 512 bytes match nothing. Patterns have the same limits, and at
-// most 8 parts that are ** or ${claims.x}. Matching a pattern never takes more than comparing each
-// of its parts with each part of the name. For each rule, the time and memory of Compile grow with
-// the number of names times the number of registries, plus the number of subjects.
+// Names with more than 63 parts or 512 bytes match nothing. Patterns have the same limits, and
+// at most 8 parts that are ** or ${claims.x}. Matching a pattern compares each of its parts
+// with each part of the name at most once. The time and memory of Compile grow, for each rule,
+// with the product of its numbers of names and registries, plus its number of subjects.
 //
 // # As a library
 //
-// The package depends on the standard library only. It does no I/O, starts no goroutine and reads
-// no clock. A nil or zero [Policy], [Request] or [Principal] is valid. A zero policy grants
-// nothing, and a zero principal is anonymous. Types have lower-case names in JSON, where a
-// condition is its source text. Package rules reads rules from JSON.
+// Outside this module, the package depends only on the standard library. It does no I/O, starts
+// no goroutine and reads no clock. A nil or zero [Policy], [Request] or [Principal] is valid. A
+// zero policy grants nothing, and a zero principal is anonymous. In JSON, fields have
+// lower-case names, and a condition is its source text. Package rules reads rules from JSON.
 package policy
 
 import (
@@ -142,17 +151,17 @@ const (
 // changed.
 type Principal struct {
 	Kind Kind `json:"kind"`
-	// Name is in canonical form: as the identity source spells it, not as it was typed.
+	// Name has the spelling of the identity source, which can differ from what the user typed.
 	Name   string `json:"name,omitempty"`
 	Source string `json:"source,omitempty"` // "accounts", "htpasswd", "ldap:corp"
 	ID     string `json:"id,omitempty"`     // within its source; never reused
 	// Groups are replaced at each authentication, never merged.
 	Groups []string `json:"groups,omitempty"`
-	// Claims are the claims of an ID token or the attributes of a directory, preferably as
-	// [CanonicalClaims] returns them.
+	// Claims are the claims of an ID token or the attributes of a directory. They should be in
+	// the form that [CanonicalClaims] returns.
 	Claims map[string]any `json:"claims,omitempty"`
-	// Limits are the restrictions of the credential. Without any, the principal has all its
-	// rights.
+	// Limits are the restrictions of the credential. If the list is empty, the principal has
+	// all its rights.
 	Limits []Limit `json:"limits,omitempty"`
 
 	index *index // of Kind, Name and Groups; nil: not Indexed
@@ -166,8 +175,9 @@ type Limit struct {
 	Actions scope.Actions `json:"actions"`        // what remains allowed
 }
 
-// Rule is one line of policy. Empty Subjects or Names are errors, never "everybody" or
-// "everything". [github.com/tidewaiter/tidewaiter/rules.Rule] is a rule as it is written in files.
+// Rule is one line of policy. An empty list of Subjects or Names is an error. It does not mean
+// "everybody" or "everything". [github.com/tidewaiter/tidewaiter/rules.Rule] is a rule as it is
+// written in files.
 type Rule struct {
 	Name string `json:"name"`
 	Deny bool   `json:"deny,omitempty"`
@@ -180,18 +190,20 @@ type Rule struct {
 	Role    string        `json:"role,omitempty"`    // a named set of actions
 	Actions scope.Actions `json:"actions,omitempty"` // in addition to the role's
 	When    Condition     `json:"when,omitempty"`    // nil: always
-	// Lifetime is the maximum lifetime of a token with a grant by this rule; 0: only the role's
-	// lifetime applies.
+	// Lifetime is the maximum lifetime of a token with a grant by this rule. If it is 0, only
+	// the role's lifetime applies.
 	Lifetime time.Duration `json:"lifetime,omitempty"`
 	Origin   Origin        `json:"origin,omitzero"`
 }
 
-// Origin is where a rule was written. The zero Origin means that it is unknown.
+// Origin is the place where a rule was written. The zero Origin means that the place is
+// unknown.
 type Origin struct {
 	File     string `json:"file,omitempty"`
 	Line     int    `json:"line,omitempty"`     // from 1; 0: unknown
 	Database bool   `json:"database,omitempty"` // in Tidewaiter's database
-	// Namespace is the namespace in the database that owns the rule; "": none.
+	// Namespace is the namespace in the database that owns the rule, or "" if no namespace owns
+	// it.
 	Namespace string `json:"namespace,omitempty"`
 	BuiltIn   bool   `json:"built_in,omitempty"` // part of Tidewaiter itself, not configured
 }
@@ -230,7 +242,7 @@ type Problem struct {
 	// Field is "name", "subjects", "registries", "type", "names", "role", "actions", "when" or
 	// "lifetime". If Rule is InRoles, Field is the name of the role.
 	Field string `json:"field"`
-	// Item is the index into the field's list; -1: the field itself.
+	// Item is the index into the field's list, or -1 for the field itself.
 	Item int    `json:"item"`
 	Text string `json:"text"` // `the pattern "team//app" has an empty path part`
 	// "team/app"; "" if there is no suggestion.
@@ -260,7 +272,8 @@ type Request struct {
 type Decision struct {
 	// Results has one result for each scope of the request, in the same order.
 	Results []Result `json:"results"`
-	// Lifetime is the shortest lifetime of the rules that took part in the grants; 0: no limit.
+	// Lifetime is the shortest lifetime of the rules that took part in the grants. 0 means no
+	// limit.
 	Lifetime time.Duration `json:"lifetime,omitempty"`
 }
 
@@ -271,7 +284,8 @@ type Result struct {
 	Causes  []Cause       `json:"causes"`  // each action of Asked is in one of them
 }
 
-// Reason is why an action was granted or refused. The numbers are stored: add new ones at the end.
+// Reason is why an action was granted or refused. The journal stores the numbers: add new
+// reasons at the end.
 type Reason uint8
 
 // The reasons. Only Allowed grants.

@@ -3,12 +3,13 @@ package policy
 import "slices"
 
 // postingList is the list of rules at one node of the tree, with a posting for each subject of
-// each rule. A lookup goes through the shorter one of two lists: the postings or the principal's
-// subjects.
+// each rule. A decision loops over the shorter of two lists, the postings or the principal's
+// subjects, and looks up each item in the other list.
 type postingList struct {
 	entries []posting
-	// A long list is sorted by bucket, which is hash >> shift. Buckets holds the start index of
-	// each bucket, and after them the end index of the last bucket.
+	// A long list of postings is sorted by bucket. The bucket of a posting is hash >> shift.
+	// The slice buckets has the start index of each bucket, followed by the end index of the
+	// last one.
 	buckets []uint32
 	shift   uint8
 

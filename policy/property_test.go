@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Properties of every policy and every request. make test tries each property a few times, make
-// fuzz for a long time.
+// These are properties of every policy and every request. The command "make test" tries each
+// property a few times, and "make fuzz" tries it for a long time.
 
 func TestPropertyDecideAgreesWithANaiveEvaluator(t *testing.T) { rapid.Check(t, agrees) }
 
@@ -68,7 +68,8 @@ func TestPropertyTheOrderOfRulesDoesNotMatter(t *testing.T) {
 	})
 }
 
-// A rule with several subjects and names is equal to one rule for each pair of them.
+// A rule with several subjects and names is equal to a list of rules, with one rule for each
+// pair of a subject and a name.
 func TestPropertyARuleEqualsItsParts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
@@ -89,8 +90,8 @@ func TestPropertyARuleEqualsItsParts(t *testing.T) {
 	})
 }
 
-// Words have no meaning by themselves: replacing all of them everywhere does not change
-// decisions.
+// Names have no meaning by themselves: renaming them in the policy and in the request alike
+// does not change decisions.
 func TestPropertyRenamingConsistentlyChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
@@ -235,8 +236,8 @@ func mustBeWithin(t *rapid.T, less, more []scope.Actions) {
 	}
 }
 
-// withoutRules returns how a decision decided each action, without the names of rules. The
-// names depend on the order of the rules.
+// withoutRules returns the granted actions and the reasons of a decision, without the rules,
+// because the rules depend on their order in the policy.
 func withoutRules(d policy.Decision) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "lifetime %s\n", d.Lifetime)

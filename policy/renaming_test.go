@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// renaming replaces each letter by another one, which is the same everywhere. So equal texts
-// stay equal, different texts stay different, and the text around a * stays in its place.
+// renaming replaces each letter by another letter, always in the same way. So equal texts stay
+// equal, different texts stay different, and the text around a * stays in its place.
 type renaming struct{ letters [26]byte }
 
 func drawRenaming(t *rapid.T) *renaming {

@@ -30,13 +30,13 @@ func hashOfSubject(s match.Subject) uint32 {
 	return uint32(hashOf(s.Name)) + hashOffset(s.Kind)
 }
 
-// who returns what rules read of the principal.
+// who returns the properties of the principal that rules depend on.
 func (who *Principal) who() match.Who {
 	return match.Who{Kind: match.SubjectKind(who.Kind), Name: who.Name, Groups: who.Groups, Claims: who.Claims}
 }
 
-// subjectSet is the set of subjects of a principal. A lookup takes the same time for a principal
-// in a thousand groups as for one in none.
+// subjectSet is the set of subjects of a principal. The time of a lookup does not depend on the
+// number of the principal's groups.
 type subjectSet struct {
 	hashes []uint32 // in the order of match.Who.Subject
 	slots  []uint32 // hash table of 1 + index into hashes; 0: free. A power of two, a quarter free
@@ -53,8 +53,8 @@ func newSubjectSet(who *match.Who) *subjectSet {
 	return h
 }
 
-// hashSubjects fills hashes, with one element for each subject of who, and the hash table slots,
-// which must be all zero.
+// hashSubjects fills the slice hashes, which has one element for each subject of the principal,
+// and the hash table slots, whose elements must be zero.
 func hashSubjects(who *match.Who, hashes, slots []uint32) {
 	for i := range hashes {
 		hashes[i] = hashOfSubject(who.Subject(i))
@@ -77,11 +77,10 @@ type index struct {
 }
 
 // Indexed returns a copy of the principal with hashed subjects, so that decisions need not hash
-// them. Indexing pays off for a principal in many groups that is kept and shared between
-// requests.
+// them. Indexing saves time for a principal in many groups that is used for many requests.
 //
-// The copy may be copied and changed like any other principal. The index is used only for the
-// kind, name and list of groups that it was built for.
+// The copy may be copied and changed like any other principal. The index is ignored as soon as
+// the kind, the name or the list of groups differs from that for which it was built.
 func (who *Principal) Indexed() *Principal {
 	c := *match.OrZero(who)
 	c.Groups = slices.Clone(c.Groups)
@@ -100,8 +99,8 @@ func (who *Principal) CanonicalGroups() []string {
 	return canonicalNames(who.Groups)
 }
 
-// canonicalNames returns names in canonical spelling. If all names are canonical already, as
-// names from identity sources are, it returns the list itself.
+// canonicalNames returns names in canonical spelling. If all names are canonical already, it
+// returns the list itself. Names from identity sources are canonical.
 func canonicalNames(names []string) []string {
 	for i, name := range names {
 		if c := dn.Canonical(name); c != name {
@@ -122,7 +121,7 @@ func (x *index) fits(who *match.Who) bool {
 }
 
 // Equal reports whether two principals are equal. It ignores whether they are Indexed. An empty
-// list equals a nil one.
+// list is equal to a nil list.
 func (who Principal) Equal(other Principal) bool {
 	return who.Kind == other.Kind && who.Name == other.Name && who.Source == other.Source && who.ID == other.ID &&
 		slices.Equal(who.Groups, other.Groups) &&

@@ -49,8 +49,8 @@ func TestCopiesOfIndexedPrincipals(t *testing.T) {
 	}
 }
 
-// Subjects are looked up by 32 bits of a hash. Another name with the same hash must not match,
-// neither for an allow rule nor for a deny rule.
+// Subjects are looked up by 32 bits of a hash. A rule must not match another name with the same
+// hash.
 func TestSubjectsWithEqualHashesDiffer(t *testing.T) {
 	for _, group := range []bool{false, true} {
 		one, other := policy.Colliding(group)

@@ -16,7 +16,8 @@ var (
 	reasonNames = []string{"no-rule", "allowed", "denied", "narrowed", "condition-failed"}
 )
 
-// nameOf returns the name of a number, or "kind 9" for an unknown one.
+// nameOf returns the name of a number. For an unknown number, it returns a text such as "kind
+// 9".
 func nameOf(names []string, number uint8, what string) string {
 	if int(number) < len(names) {
 		return names[number]
@@ -66,8 +67,8 @@ func (r *Reason) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String returns where a rule was written: "policy.yaml:14", "namespace team", "the database" or
-// "built in"; "" if unknown.
+// String returns the place where a rule was written: "policy.yaml:14", "namespace team", "the
+// database" or "built in". It returns "" if the place is unknown.
 func (o Origin) String() string {
 	switch {
 	case o.BuiltIn:
@@ -96,7 +97,7 @@ func (r *Rule) String() string {
 	return name + " (" + place + ")"
 }
 
-// String returns the cause as a sentence: `push: denied by "freeze" (policy.yaml:14)`.
+// String returns the cause as a sentence, such as `push: denied by "freeze" (policy.yaml:14)`.
 func (c Cause) String() string {
 	switch c.Reason { //exhaustive:enforce
 	case NoRule:
@@ -121,7 +122,7 @@ func (who *Principal) String() string {
 	return who.Kind.String() + ":" + text.Name(who.Name)
 }
 
-// String returns what the limit allows: "pull on team/app or team/base".
+// String returns what the limit allows, such as "pull on team/app or team/base".
 func (l Limit) String() string {
 	if match.TypeOf(l.Type) != scope.TypeRepository {
 		return fmt.Sprintf("%s on the %s %s", l.Actions, text.Name(l.Type), text.List(l.Names, "or"))

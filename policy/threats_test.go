@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Each of these has gone wrong in some other registry or token server.
+// Some other registry or token server had each of the weaknesses below.
 
 var own = policy.Rule{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**", "by-claim/${claims.team}/**"}, Actions: scope.Repository}
 
@@ -26,7 +26,8 @@ func TestThreatAGrantNeverExceedsTheRequest(t *testing.T) {
 	}
 }
 
-// docker_auth put the account "*@example.com" into a pattern, which then matched everything.
+// docker_auth inserted the name of the account into a pattern. An account with the name
+// "*@example.com" then had access to everything.
 func TestThreatNamesNeverBecomePatterns(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{own}})
 	for _, evil := range []string{
@@ -49,8 +50,7 @@ func TestThreatNamesNeverBecomePatterns(t *testing.T) {
 	}
 }
 
-// Names do not become patterns in the limits of a credential either, which can also contain
-// ${user}.
+// The limits of a credential can contain ${user}, too. Names do not become patterns there.
 func TestThreatNamesNeverBecomePatternsOfLimits(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}}})
 	who := &policy.Principal{Kind: policy.User, Name: "**", Limits: []policy.Limit{{Names: []string{"${user}"}, Actions: scope.Pull}}}
@@ -98,7 +98,7 @@ func TestThreatRobotsDoNotGetTheRightsOfUsers(t *testing.T) {
 	}
 }
 
-// docker_auth ignored unknown keys, and then an empty match matched everybody.
+// docker_auth ignored unknown keys. The match that remained was empty and matched everybody.
 func TestThreatEmptyFieldsAreErrors(t *testing.T) {
 	whole := policy.Rule{Name: "a", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}
 	policytest.Compile(t, policy.Source{Rules: []policy.Rule{whole}})
@@ -118,8 +118,7 @@ func TestThreatEmptyFieldsAreErrors(t *testing.T) {
 			t.Errorf("%s: no error", what)
 		}
 	}
-	// With one invalid rule among valid ones there is no policy, not one without the invalid
-	// rule.
+	// If one rule is invalid, Compile returns no policy, and not a policy without this rule.
 	bad := whole
 	bad.Name, bad.Deny, bad.Names = "b", true, nil
 	if p, err := policy.Compile(policy.Source{Rules: []policy.Rule{whole, bad}}); err == nil || p != nil {
@@ -150,7 +149,8 @@ func TestThreatCaseIsExact(t *testing.T) {
 	}
 }
 
-// Harbor did not check the source of a mount. Here the source is a scope like any other.
+// Harbor did not check the source repository of a mount. Here the source is a scope like any
+// other scope.
 func TestThreatTheSourceOfAMountIsDecided(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{own}})
 	d := p.Decide(&policy.Request{Principal: policytest.Principal("ann"), Scopes: policytest.Scopes(t, "repository:ann/app:pull,push repository:secret/base:pull")})
@@ -173,8 +173,8 @@ func TestThreatTheCatalogNeedsARule(t *testing.T) {
 	}
 }
 
-// Gitea lost a token's restrictions on other ways to sign in. Here limits are part of the
-// principal.
+// Gitea checked a token's restrictions only for some ways to sign in. Here limits are part of
+// the principal.
 func TestThreatLimitsTravelWithThePrincipal(t *testing.T) {
 	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
 		own,
@@ -193,7 +193,8 @@ func TestThreatLimitsTravelWithThePrincipal(t *testing.T) {
 	}
 }
 
-// A condition that cannot be evaluated never grants anything, and never lifts a deny.
+// A condition that cannot be evaluated never makes an allow rule grant anything, and never
+// prevents a deny.
 func TestThreatFailingConditionsGrantNothing(t *testing.T) {
 	broken := errors.New("no such key")
 	for _, when := range []policy.Condition{policytest.Fixed(false, broken), policytest.Fixed(true, broken)} {

@@ -7,9 +7,9 @@ import (
 )
 
 // tree is the index that finds the rules for a name. It is a trie over the path parts of
-// patterns. A name leads to few nodes of the trie, however many rules there are: the literal
-// text of a part and the text around a * are looked up in tables, and so are the subjects of
-// the rules at a node.
+// patterns. A name leads to few nodes of the trie, however many rules there are. Hash tables
+// find the literal text of a part, the text around a *, and the subjects of the rules at a
+// node.
 //
 //	team/app        -team-> . -app-> .          ends: the rules of just this name
 //	team/**         -team-> .                   below: the rules of everything under it
@@ -18,7 +18,8 @@ import (
 //	${user}/**      -${user}-> .
 //	team-*/app      -team-*-> . -app-> .        found by the text around its *
 //
-// All trees of a policy share these tables. A key of a table is a node and an edge's text.
+// A policy has a tree for each registry and type. All its trees share the tables below. A key
+// of a table is a node and an edge's text.
 type tree struct {
 	literals   literalIndex
 	globs      map[affix][]globEdge
@@ -27,14 +28,14 @@ type tree struct {
 }
 
 // affix is the key of all globs that have the same text before the first * and the same text
-// after the last.
+// after the last *.
 type affix struct {
 	from          *node
 	before, after string
 }
 
-// globEdge is one of the globs with the same affix. Middle is the text between the first * and
-// the last; "" if there is only one *.
+// globEdge is one of the globs with the same affix. The field middle is the text between the
+// first * and the last *, or "" if there is only one *.
 type globEdge struct {
 	middle string
 	to     *node
@@ -54,7 +55,7 @@ type node struct {
 	shared      bool       // one name may lead to this node in several ways
 }
 
-// rareEdges holds the edges other than a literal or *.
+// rareEdges holds all edges that are neither a literal nor *.
 type rareEdges struct {
 	deep   *node
 	user   *node
@@ -90,14 +91,14 @@ type indexBuilder struct {
 	entries    int           // the number of postings of all lists
 }
 
-// placement is a rule at a place in the tree.
+// placement is a rule with a posting list to which it belongs.
 type placement struct {
 	at   *postingList
 	rule *rule
 }
 
-// globKey is a node and the whole text of a glob that begins there. Equal globs at one node
-// share the node that they lead to.
+// globKey is a node and the whole text of a glob edge that begins at the node. Equal globs at
+// one node lead to the same node.
 type globKey struct {
 	from *node
 	text string
@@ -116,7 +117,7 @@ func (t *indexBuilder) add(root *node, p match.Pattern, r *rule) {
 	t.post(&n.ends, r)
 }
 
-// post records a rule for a list. Its postings are created by finish.
+// post records that a rule belongs to a list. The method finish creates the postings.
 func (t *indexBuilder) post(at **postingList, r *rule) {
 	if *at == nil {
 		if len(t.spareLists) == 0 {
@@ -134,7 +135,8 @@ func (t *indexBuilder) post(at **postingList, r *rule) {
 	t.placements = append(t.placements, placement{p, r})
 }
 
-// child returns the node to which the part leads from n. It creates that node if needed.
+// child returns the node to which the part leads from n. If that node does not exist, child
+// creates it.
 func (t *indexBuilder) child(n *node, p match.Part) *node {
 	switch p.Kind {
 	case match.Literal:

@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// shortNames maps long names and numbers of common attribute types to the name in the canonical
-// form.
+// shortNames maps the long name and the number of common attribute types to the short name,
+// which the canonical form uses.
 var shortNames = map[string]string{
 	"2.5.4.3": "cn", "commonname": "cn",
 	"2.5.4.4": "sn", "surname": "sn",
@@ -31,7 +31,8 @@ var shortNames = map[string]string{
 	"1.2.840.113549.1.9.1": "emailaddress", "email": "emailaddress", "e": "emailaddress",
 }
 
-// namingTypes are the types by which a text is recognized as a name.
+// namingTypes are common types of distinguished names. A text with none of them is not taken
+// for a name.
 var namingTypes = map[string]bool{"cn": true, "ou": true, "o": true, "dc": true, "uid": true, "c": true, "l": true, "st": true}
 
 // ignoresCase are the types whose values ignore case (caseIgnoreMatch, caseIgnoreIA5Match).
@@ -54,7 +55,8 @@ func typeName(text string) string {
 
 func isTypeByte(c byte) bool { return strings.IndexByte(typeBytes, c) >= 0 }
 
-// isType reports whether text, which has only type bytes, is a valid type name or number.
+// isType reports whether text is a valid type name or number. All its characters must be
+// typeBytes.
 func isType(text string) bool {
 	if len(text) > 4 && strings.EqualFold(text[:4], "oid.") {
 		text = text[4:]
@@ -96,8 +98,8 @@ func (a attribute) canonical() string {
 	return a.name + "=" + escape(a.value)
 }
 
-// foldValue returns the same text for all values that are equal without case: in lower case,
-// without spaces at the ends and with single spaces.
+// foldValue returns the same text for all values that differ only in case and spaces. The text
+// is in lower case, with single spaces and without spaces at its ends.
 func foldValue(text string) string {
 	var b strings.Builder
 	b.Grow(len(text))
@@ -157,9 +159,9 @@ func escape(value string) string {
 	return b.String()
 }
 
-// isCanonical reports, without allocating, whether text is certainly in canonical form. Most
-// names are, and each decision compares names. If isCanonical returns false, the caller must
-// parse the text.
+// isCanonical reports, without allocating, whether text is certainly in canonical form. It
+// saves time, because every decision compares names and most names are in canonical form. If
+// isCanonical returns false, the caller must parse the text.
 func isCanonical(text string) bool {
 	for text != "" {
 		equals := strings.IndexByte(text, '=')

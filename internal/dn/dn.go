@@ -9,8 +9,8 @@
 // the fewest escapes. Values of types that are known to ignore case are in lower case with
 // single spaces. Values of unknown types are compared exactly. Unlike RFC 4518, letters that
 // only look alike are different (no NFKC and no ignored characters). Directories do not agree
-// about such letters. A user who may create a group must not be able to create a group whose
-// name is treated as equal to another's.
+// whether such letters are equal. If such letters were equal, a user could create a group whose
+// name counts as the name of another group.
 package dn
 
 import (
@@ -25,7 +25,7 @@ import (
 // maxLength bounds a name, in bytes.
 const maxLength = 8 << 10
 
-// DN is a parsed name. The zero value has no parts: the root.
+// DN is a parsed name. The zero value has no parts and names the root.
 type DN struct {
 	parts [][]attribute // the entry's own part first
 }
@@ -100,8 +100,8 @@ func (d DN) Common(other DN) DN {
 	return DN{d.parts[len(d.parts)-n:]}
 }
 
-// Value returns the value of an attribute in the entry's own part, in the spelling of the
-// parsed text. It returns "" if the part does not have the attribute.
+// Value returns the value of an attribute in the first part of the name, in the spelling of the
+// parsed text. It returns "" if the first part does not have the attribute.
 func (d DN) Value(attribute string) string {
 	if len(d.parts) == 0 {
 		return ""
@@ -258,7 +258,8 @@ func (r *reader) escape() (byte, error) {
 	return b[0], nil
 }
 
-// quoted parses a quoted value (RFC 1779). Only quotes and backslashes need an escape in it.
+// quoted parses a quoted value (RFC 1779). Inside the quotes, only quotes and backslashes need
+// an escape.
 func (r *reader) quoted() (string, error) {
 	var b strings.Builder
 	for r.at++; !r.end(); {
@@ -284,7 +285,8 @@ func (r *reader) quoted() (string, error) {
 	return "", errQuote
 }
 
-// ber parses #hex. A BER string yields its text, so that both spellings are equal.
+// ber parses #hex. It decodes a BER string to its text, so that #hex and the plain spelling of
+// a value are equal.
 func (r *reader) ber() (value string, raw bool, err error) {
 	r.at++
 	start := r.at

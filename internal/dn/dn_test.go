@@ -104,7 +104,7 @@ func TestACanonicalTextDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// attribute is a type and a value whose meaning the test knows.
+// attribute is an attribute of a generated name, unescaped.
 type attribute struct{ name, value string }
 
 var spellings = map[string][]string{

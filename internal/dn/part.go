@@ -6,7 +6,7 @@ import (
 )
 
 // CanonicalPart returns the canonical form of a text that is certainly a part of a name, such
-// as "CN=Ops" or "Team,OU=Groups,". For any other text it returns false. The part can begin and
+// as "CN=Ops" or "Team,OU=Groups,". For any other text, sure is false. The part can begin and
 // end inside a value, because a search text can be any substring.
 func CanonicalPart(text string) (canonical string, sure bool) {
 	head, tail := "", text

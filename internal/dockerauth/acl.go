@@ -15,7 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// match is the match of an entry. A condition that the match does not have is nil.
+// match has the conditions of an entry, under the key match of docker_auth's list. An absent
+// condition is nil.
 type match struct {
 	account, kind, name, service, ip *string
 	labels                           map[string]string
@@ -24,8 +25,8 @@ type match struct {
 }
 
 // conditions returns the conditions of a variant as literals, except the condition on the name.
-// never reports that the conditions cannot hold together. unclear is the reason why some
-// conditions could not be translated.
+// If the conditions cannot hold together, never is true. If some conditions could not be
+// translated, unclear is the reason.
 func (m *match) conditions(v variant) (all []literal, never bool, unclear string) {
 	add := func(f filled, a atom) {
 		l, always, no, why := compared(f, a)
@@ -73,8 +74,8 @@ func network(text string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-// compared returns the literal that compares an atom with a pattern. The caller sets all fields
-// of a except form and text.
+// compared returns the literal that compares the atom a with the pattern f. The caller sets all
+// fields of the atom except form and text.
 func compared(f filled, a atom) (l literal, always, never bool, unclear string) {
 	if a.kind == label && f.text == "${account}" {
 		a.form = accounts
@@ -228,9 +229,9 @@ var ofText = flattener{most: maxNames, leaf: func(re *syntax.Regexp) ([]piece, b
 }}
 
 // repeats reports whether an expression is a repetition of any character, possibly in groups
-// and anchors, such as .+ or ^(.*)$. A single dot without anchors counts as .+. So .+ matches
-// every text except the empty one, and .* matches every text, because names of accounts and
-// services have no line ends.
+// and anchors, such as .+ or ^(.*)$. A single dot without anchors counts as .+ because both
+// match every text except the empty one. Names of accounts and services have no line ends,
+// which a dot does not match.
 func repeats(re *syntax.Regexp, op syntax.Op) bool {
 	re, anchored := inner(re)
 	if re.Op == op {
@@ -263,7 +264,7 @@ func inner(re *syntax.Regexp) (_ *syntax.Regexp, anchored bool) {
 	}
 }
 
-// typed reports whether the variant's pattern for the type matches the given type.
+// typed reports whether the variant's pattern for the resource type matches kind.
 func (v variant) typed(kind string) (takes bool, unclear string) {
 	if v.kind == nil {
 		return true, ""
@@ -275,7 +276,7 @@ func (v variant) typed(kind string) (takes bool, unclear string) {
 	return unclear != "" || plainMatch(m.text, kind), unclear
 }
 
-// names reports whether the match has a condition that requires this type.
+// names reports whether the match has a condition that requires the resource type kind.
 func (m *match) names(kind string) bool {
 	if m.kind == nil {
 		return false
@@ -284,10 +285,10 @@ func (m *match) names(kind string) bool {
 	return takes
 }
 
-// catalog is the only name of the type registry.
+// catalog is the only resource name of the type registry.
 var catalog = pattern{{word, "catalog"}}
 
-// namesOf returns the pattern of all names of a type.
+// namesOf returns the pattern of all names of a resource type.
 func namesOf(kind string) pattern {
 	if kind == scope.TypeRegistry {
 		return catalog
@@ -295,7 +296,7 @@ func namesOf(kind string) pattern {
 	return everything
 }
 
-// areas returns the names of a type that a variant matches.
+// areas returns the resource names that a variant matches, for one resource type.
 func (v variant) areas(kind string) (areas []area, unclear string) {
 	takes, unclear := v.typed(kind)
 	if !takes {

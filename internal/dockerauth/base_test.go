@@ -8,8 +8,8 @@ import (
 )
 
 // Without a base docker_auth searches from the root. At a global catalog, as in this test,
-// docker_auth then finds the whole forest. At any other directory it finds nothing or a part,
-// but Tidewaiter would search everything.
+// docker_auth then finds the whole forest. At any other directory, docker_auth finds nothing or
+// only a part, but Tidewaiter would search everything.
 func TestADirectoryWithoutABase(t *testing.T) {
 	for port, want := range map[string]string{"3268": `base: ""`, "3269": `base: ""`, "636": "base is missing", "389": "base is missing"} {
 		file := "ldap_auth: {addr: \"dc.example.com:" + port + "\", tls: always, filter: \"(sAMAccountName=${account})\", bind_dn: cn=x, bind_password_file: /p}\n"

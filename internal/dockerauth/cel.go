@@ -89,7 +89,8 @@ func subjects(l literal, labels map[string]labelled) ([]string, bool) {
 	return names, true
 }
 
-// cel translates a literal. beside is true if the literal is part of a longer expression.
+// cel translates a literal. The parameter beside is true if the literal is part of a longer
+// expression.
 func cel(l literal, labels map[string]labelled, beside bool) string {
 	var expression string
 	switch l.kind {

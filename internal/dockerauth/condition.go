@@ -46,7 +46,8 @@ type literal struct {
 func is(a atom) literal  { return literal{atom: a}.normal() }
 func not(a atom) literal { return literal{a, true}.normal() }
 
-// normal returns the canonical form of the condition that nobody has signed in.
+// normal replaces a comparison of the account with "" by the literal "nobody has signed in",
+// which means the same. It returns any other literal unchanged.
 func (l literal) normal() literal {
 	if l.form == oneOf && l.text == "" && l.kind == account {
 		return literal{signedIn, !l.not}
@@ -89,22 +90,21 @@ func (a atom) matches(s string) bool {
 	return false
 }
 
-// condition holds if every literal in all holds, and each list in none has a literal that does
-// not hold.
+// condition holds if every literal of the field all holds, and if no list in the field none
+// holds. A list holds if all its literals hold.
 type condition struct {
 	all  []literal
 	none [][]literal
 }
 
-// contradictory reports whether the literals cannot hold together. It returns false if that is
-// unknown.
+// contradictory reports whether the literals certainly cannot hold together.
 func contradictory(all []literal) bool {
 	opposed := func(l literal) bool { return slices.Contains(all, l.opposite()) }
 	return slices.ContainsFunc(all, opposed) || impossibleText(all, account) || impossibleText(all, service) || impossibleAddress(all)
 }
 
-// impossibleText reports whether no text satisfies all literals of the kind. If no literal
-// lists the possible texts, it returns false.
+// impossibleText reports whether certainly no text satisfies all literals of the kind. It can
+// tell only if one literal lists the possible texts.
 func impossibleText(all []literal, kind atomKind) bool {
 	var own []literal
 	for _, l := range all {

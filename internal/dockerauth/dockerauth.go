@@ -11,13 +11,13 @@
 //
 // What has no exact translation is an error with its position, and then nothing is written: a
 // guess would silently grant or refuse something. Some behavior of docker_auth is rarely what
-// its users intend. The import keeps such behavior and reports it as a trap, unless keeping it
-// does harm.
+// its users intend. The import keeps such behavior and reports it as a trap, unless it would be
+// harmful.
 //
 // Values from outside the file (labels and accounts of a directory or a program) are patterns
-// to docker_auth, and text to a rule. They may be used in rules that allow, which then never
-// allow more than before, but never in rules that deny. So an import never grants what
-// docker_auth refused.
+// to docker_auth, and text to a rule. So a rule with such a value can match fewer requests than
+// docker_auth's entry, but no others. The import uses such values only in rules that allow: in
+// a rule that denies, they would grant what docker_auth refused.
 //
 // Some requests cannot occur with Tidewaiter and are not considered: resources of other types
 // than repository and registry, a registry's resources other than its catalog, and names that a

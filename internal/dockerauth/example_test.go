@@ -51,8 +51,8 @@ func (b bench) loadRules(t *testing.T, written []byte) *config.Config {
 	return b.load(t, rules)
 }
 
-// The example uses every kind of condition. The imported rules decide as its list does for all
-// requests.
+// The example uses every kind of condition. For all requests, the imported rules make the same
+// decisions as the example's list.
 func TestTheExampleDecidesAlike(t *testing.T) {
 	src, err := os.ReadFile(filepath.Join("testdata", "example.yml"))
 	if err != nil {

@@ -55,8 +55,8 @@ func translate(expression string) ([]string, bool) {
 	return texts, len(texts) <= 50*maxNames
 }
 
-// mergeWildcards removes what an adjacent anything already covers: .+ before anything is .+, and
-// two adjacent .* are one.
+// mergeWildcards merges adjacent wildcards: .* beside .* becomes .*, and .* beside .+ becomes
+// .+.
 func mergeWildcards(text string) string {
 	return wildcards.ReplaceAllStringFunc(text, func(run string) string {
 		return cmp.Or(strings.Repeat(anything+nonEmptyMark, strings.Count(run, nonEmptyMark)), anything)
@@ -213,8 +213,9 @@ func chars(ok func(rune) bool) (all []piece) {
 	return all
 }
 
-// expandNonEmpty expands markers of non-empty text where the name could also be valid if that
-// text were empty.
+// expandNonEmpty replaces each marker of non-empty text by one text per possible first
+// character. It removes a marker without replacing it if no name is valid with an empty text
+// there.
 func expandNonEmpty(text string) ([]string, bool) {
 	done, work := []string(nil), []string{text}
 	for len(work) > 0 {

@@ -70,8 +70,8 @@ func (e listEntry) matches(r listRequest) bool {
 	return r.matchesSome(e.account, r.account, vars) && r.matchesSome(e.kind, r.kind, vars) && r.matchesSome(e.name, r.name, vars) && r.matchesSome(e.service, r.service, vars)
 }
 
-// captured returns the captures that patterns use, as variables with their values. docker_auth
-// does not quote the values.
+// captured returns the variables for captures, such as ${account:1}, with their values.
+// docker_auth does not quote the values in patterns.
 func (e listEntry) captured(r listRequest) (vars []string) {
 	fields := map[string]struct {
 		pattern *string

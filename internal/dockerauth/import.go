@@ -118,7 +118,7 @@ func (i *importer) leftOut(top map[string]*yaml.Node) {
 	}
 	for _, e := range i.pairs(top["oidc_auth"]) {
 		if e.name == "label_claims" {
-			i.note(Trap, e.key, "docker_auth's documentation says label_claims, but the program reads labels_claims: these labels never existed")
+			i.note(Trap, e.key, "docker_auth's documentation says label_claims, but the program reads labels_claims: users never got these labels")
 		}
 	}
 }
@@ -143,7 +143,8 @@ func (i *importer) program(n *yaml.Node) []string {
 	return append([]string{name}, i.texts(keys["args"])...)
 }
 
-// environment notes the variables that docker_auth passed to a program implicitly.
+// environment adds a note about the environment variables, all of which docker_auth passed to a
+// program.
 func (i *importer) environment(n *yaml.Node, what string) {
 	i.note(Todo, n, "docker_auth gave the program its whole environment; Tidewaiter gives it PATH and LANG: if it reads other variables, list them in `environment: [NAME]` of %s, and set them for Tidewaiter", what)
 }
@@ -163,11 +164,12 @@ func (i *importer) authz(n, acl *yaml.Node) {
 		i.note(Left, n, "ext_authz: it was never called, because an entry of acl matches everybody")
 	default:
 		i.out.authorizer, i.out.authorizerBeside = program, true
-		i.note(Todo, n, "ext_authz: docker_auth calls it for requests that no entry of acl matches; Tidewaiter calls its authorizer for every request. So it is written as a comment. If the program also allows what the list allows, uncomment it; until then, requests that only it allows are refused")
+		i.note(Todo, n, "ext_authz: docker_auth calls it for requests that no entry of acl matches; Tidewaiter calls its authorizer for every request. So the authorizer is written as a comment. If the program also allows what the list allows, uncomment the authorizer; until then, requests that only the program allows are refused")
 	}
 }
 
-// registries determines the registries. docker_auth issues tokens for any service.
+// registries determines the registries to configure. docker_auth has no list of them: it issues
+// tokens for any service.
 func (i *importer) registries(acl *yaml.Node) {
 	services := i.Services
 	for _, r := range i.out.rules {
@@ -185,8 +187,8 @@ func (i *importer) registries(acl *yaml.Node) {
 	i.out.services = services
 }
 
-// proxies requires the trusted proxies: with a guess, clients could forge the addresses that
-// entries of the list allow.
+// proxies reports an error if entries of the list compare addresses and no trusted proxy is
+// given. A guess could let clients forge the addresses that the entries allow.
 func (i *importer) proxies(header *yaml.Node) {
 	if header == nil {
 		return

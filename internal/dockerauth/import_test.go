@@ -143,7 +143,7 @@ server: {addr: ":5001", real_ip_header: X-Real-IP}
 acl: [{match: {ip: "127.0.0.1"}, actions: ["*"]}]`,
 			`config.yml:2:41: docker_auth accepts X-Real-IP from any client; Tidewaiter accepts X-Forwarded-For only from trusted proxies. acl has entries with ip, so give the proxies' networks: --trusted-proxy 10.0.0.0/8`},
 		{"no YAML", "acl: [", `config.yml:2:1: invalid YAML: did not find expected node content`},
-		{"several", "token: {expiration: soon}\nusers: {\"\": {labels: {a: [b]}}}", "config.yml:1:21: expiration must be a number of seconds, but it is \"soon\": write one, such as 900\n" +
+		{"several", "token: {expiration: soon}\nusers: {\"\": {labels: {a: [b]}}}", "config.yml:1:21: expiration must be a number of seconds, but it is \"soon\": write a number, such as 900\n" +
 			`config.yml:2:22: anonymous requests have no labels in Tidewaiter: write entries with account: "" instead`},
 	} {
 		result, err := dockerauth.Import("config.yml", []byte(tt.src), dockerauth.Options{})
@@ -239,7 +239,7 @@ func TestTheCertificateIsChecked(t *testing.T) {
 	}
 	for _, want := range []string{
 		"to do: the certificate expired on",
-		"trap: with a key of this kind (EC) and disable_legacy_key_id, docker_auth gives every key the same kid",
+		"trap: with disable_legacy_key_id, docker_auth gives every EC key the same key ID (kid)",
 		"shared_root: true",
 		"root: { certificate: /c, key: /k }",
 	} {

@@ -17,12 +17,12 @@ import (
 // a placeholder never matches more names than docker_auth's pattern. So a placeholder may be
 // used in a rule that allows, but never in one that denies.
 
-// filled is a pattern of an entry with the values of its variables.
+// filled is a pattern of an entry together with the values of the pattern's variables.
 type filled struct {
 	text   string
 	values map[string]string // by variable, such as "labels:team" and "account:1"
-	// open means that labels are placeholders. Otherwise a variable without a value stays as it
-	// is.
+	// open means that a label without a value becomes a placeholder of a rule. Otherwise such a
+	// variable stays as it is.
 	open bool
 }
 
@@ -36,14 +36,14 @@ func (f filled) with() string {
 	})
 }
 
-// variant is one way to fill the variables of an entry's patterns. The entry matches if one of
-// its variants does.
+// variant has an entry's patterns with one combination of values for their variables. The entry
+// matches if one of its variants does.
 type variant struct {
 	accounts                     []string // to which the variant applies; nil: to all
 	account, kind, name, service *filled
 }
 
-// key is equal for variants that differ only in their accounts.
+// key returns the same text for variants that differ only in their accounts.
 func (v variant) key() string {
 	var b strings.Builder
 	for _, f := range v.patterns() {
@@ -86,8 +86,8 @@ func (m *match) captures() bool {
 	return slices.ContainsFunc(m.patterns(), func(p *string) bool { return uses(p, "account:") })
 }
 
-// splitsAccount reports whether ${account} is used where a rule cannot have it: as a part of a
-// path segment, or in a pattern that is not for the name.
+// splitsAccount reports whether ${account} is used where a rule cannot have a placeholder: in a
+// part of a path segment, or in a pattern that is not for the name.
 func (m *match) splitsAccount() bool {
 	for _, p := range m.patterns() {
 		if !slices.Contains(variables(p), "account") {
@@ -132,8 +132,8 @@ func (i *importer) outside() string {
 	return cmp.Or(i.sources...)
 }
 
-// variants lists the variants of a match. from is the source outside the file whose labels the
-// patterns use, if any. If out is true, every variable that can be written out is written out.
+// variants lists the variants of a match. If the patterns use labels from outside the file,
+// from is their source. If out is true, variants replaces every variable whose values it knows.
 func (i *importer) variants(m match, out bool) (all []variant, from, unclear string) {
 	plainly := func(open bool) (v variant) {
 		for k, p := range m.patterns() {
@@ -196,7 +196,8 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 // anyAccount is a name that no account has.
 const anyAccount = "\x00"
 
-// mayUsePlaceholders reports whether an entry's labels can be placeholders, and why not.
+// mayUsePlaceholders reports whether an entry's labels can become placeholders of a rule, or
+// why they cannot.
 func (i *importer) mayUsePlaceholders(m match) (bool, string) {
 	if uses(m.account, "labels:") || uses(m.kind, "labels:") || uses(m.service, "labels:") {
 		return false, "in a rule labels are placeholders in names only: write an entry for each value"
@@ -241,8 +242,8 @@ func (i *importer) allPlain(m match) bool {
 	return true
 }
 
-// variantsFor lists the variants for a user of the file. If withoutUserValue is true, it lists
-// only the variants that a placeholder does not cover.
+// variantsFor lists the variants for a user of the file. If withoutUserValue is true, it omits
+// the variants that a rule with a placeholder covers.
 func (i *importer) variantsFor(m match, name string, withoutUserValue bool) (all []variant) {
 	captured := m.captured(name)
 	fill := func(p *string) (fields []*filled) {
@@ -309,8 +310,8 @@ func (i *importer) hasPatternValue(v variant) bool {
 	return false
 }
 
-// captured returns the captures of the account's regular expression in a name, and the name
-// itself if ${account} is written out.
+// captured matches a user's name with the account's regular expression and returns the captures
+// as variables. If ${account} is written out, the result also has the name itself.
 func (m *match) captured(name string) map[string]string {
 	values := map[string]string{}
 	if m.writesOut {

@@ -67,9 +67,9 @@ func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
 		{"a repeated account of a program", program + `acl:
   - {match: {name: "/^${account}?\\/b$/"}, actions: []}` + everybody, `in "/^${account}?\\/b$/", a variable is only a part of a path segment, or repeated`},
 		{"a program's labels take away", program + `acl:
-  - {match: {name: "${labels:hidden}"}, actions: []}` + everybody, "the entry refuses pull of what line 4 allows, by labels that come from ext_auth"},
+  - {match: {name: "${labels:hidden}"}, actions: []}` + everybody, "the entry refuses pull for some requests that line 4 allows, by labels that come from ext_auth"},
 		{"a program's labels narrow", program + `acl:
-  - {match: {name: "${labels:team}/*"}, actions: [pull]}` + everybody, "the entry refuses push of what line 4 allows, by labels that come from ext_auth"},
+  - {match: {name: "${labels:team}/*"}, actions: [pull]}` + everybody, "the entry refuses push for some requests that line 4 allows, by labels that come from ext_auth"},
 		{"a directory's labels take away", directory + `acl:
   - {match: {name: "${labels:team}/*"}, actions: []}` + everybody, "by labels that come from ldap_auth"},
 		{"a program's labels as a part of a segment", program + `acl:

@@ -157,8 +157,8 @@ func (i *importer) list(n *yaml.Node) {
 	}
 	list := i.ordered(all, false)
 	if len(list.problems) > 0 {
-		// An entry that placeholders cannot express may be expressible if it is written out for
-		// each user.
+		// Some entries cannot be expressed with placeholders, but can be written out for each
+		// user.
 		if again := i.ordered(all, true); len(again.problems) < len(list.problems) {
 			list = again
 		}
@@ -196,7 +196,7 @@ func count(n int, one, more string) string {
 	return fmt.Sprintf("%d %s", n, more)
 }
 
-// translation is the list as rules.
+// translation is the result of translating the list into rules.
 type translation struct {
 	rules             []outRule
 	problems          map[int]string // by entry
@@ -269,10 +269,10 @@ func (i *importer) dependencies(all []fileEntry, reached []bool) (dependencies [
 	return distinct(dependencies)
 }
 
-// captures describes what the groups of a regular expression do in a name.
+// captures returns a warning about captures in a pattern of names, to be appended to an error.
 func captures(w fileEntry) string {
 	if w.match.name != nil && captured.MatchString(*w.match.name) {
-		return "; the captures of an account's regular expression would be patterns there, and * in an account's name any text"
+		return "; the captures of an account's regular expression would be patterns there, and * in an account's name would match any text"
 	}
 	return ""
 }
@@ -384,7 +384,7 @@ func (i *importer) lowered(l literal) (lower literal, never bool, unclear string
 	return l, false, ""
 }
 
-// outRule is a rule as it is written.
+// outRule is a rule with its written form.
 type outRule struct {
 	rule
 	ruleset.Rule
@@ -420,7 +420,7 @@ func (i *importer) name(all []fileEntry, rules []outRule) {
 		taken[r.Name] = true
 		texts := r.texts()
 		if len(texts) > manyPatterns {
-			i.note(Changed, w.node, "this entry became %d patterns: patterns have no exceptions, so the names that other entries leave are written out", len(texts))
+			i.note(Changed, w.node, "this entry became %d patterns: patterns have no exceptions, so the names that no other entry matches are written out", len(texts))
 		}
 		if r.deny {
 			r.Effect = ruleset.Deny

@@ -10,9 +10,9 @@ import (
 
 // docker_auth converts a directory's value with strings.ToLower before it compares it; a rule
 // compares the value itself. So the rule's expression lists, for each character, all characters
-// whose lower case is that character. A comparison that ignores case would be wrong: it treats
-// ſ and s as equal, though ſ is lower case itself, and it treats İ and i as different, though
-// the lower case of İ is i.
+// whose lower case is that character. A comparison that ignores case would be wrong in two
+// ways. It treats ſ and s as equal, but ToLower leaves ſ unchanged. It treats İ and i as
+// different, but ToLower converts İ to i.
 
 // uppers maps a lower-case character to the characters whose lower case it is.
 var uppers = sync.OnceValue(func() map[rune][]rune {

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Marks for docker_auth's variables in a pattern: one character each, which no pattern has.
+// Marks replace docker_auth's variables in a pattern. A mark is one character that occurs in no
+// pattern.
 const (
 	markAccount = '\ue000' // ${account}
 	markLabel   = '\ue001' // ${labels:X}; a second label has the next character
@@ -39,8 +40,8 @@ func replaceMarks(text string, by rune) string {
 // reserved reports whether a character is a marker.
 func reserved(r rune) bool { return isMark(r) || r <= '\x03' }
 
-// mark replaces variables by marks. It fails for variables that rules cannot have. resource is
-// the requested type, or "" if the pattern is not for a name.
+// mark replaces variables by marks. If rules have no counterpart of a variable, unclear is the
+// reason. The parameter resource is the requested type, or "" if the pattern is not for a name.
 func mark(f filled, resource string) (m marked, unclear string) {
 	if strings.ContainsFunc(f.with(), reserved) {
 		return m, fmt.Sprintf("%q has a character that no name can have: remove it, or write another name", f.with())
@@ -78,7 +79,8 @@ func mark(f filled, resource string) (m marked, unclear string) {
 	return m, unclear
 }
 
-// expression returns the regular expression of a pattern between slashes.
+// expression returns the regular expression in a pattern that begins and ends with a slash.
+// docker_auth treats other patterns as globs.
 func expression(text string) (string, bool) {
 	if len(text) > 2 && text[0] == '/' && text[len(text)-1] == '/' {
 		return text[1 : len(text)-1], true
@@ -86,11 +88,11 @@ func expression(text string) (string, bool) {
 	return "", false
 }
 
-// maxNames limits how many patterns one name of the list may become.
+// maxNames limits the number of patterns that one name of the list is translated to.
 const maxNames = 64
 
-// names translates a pattern of names to areas. unclear is the reason why there is no exact
-// translation; the areas then cover at least the names that f matches.
+// names translates the pattern f of names to areas. If there is no exact translation, unclear
+// is the reason, and the areas include all names that f matches and others.
 func names(f filled, kind string) (areas []area, unclear string) {
 	m, unclear := mark(f, kind)
 	all := []area{{pattern: everything}}
@@ -163,8 +165,8 @@ func misplaced(source string) bool {
 	if err != nil {
 		return true
 	}
-	// A group around the mark changes nothing if the mark is plain text. The group changes the
-	// meaning if the mark is one of several characters, such as in a class.
+	// Add a group around the mark. The parsed expression stays the same if the mark is plain
+	// text, and changes if the mark is one of several characters, such as in a class.
 	two, err := syntax.Parse(strings.ReplaceAll(alone, string(markLast), "(?:"+string(markLast)+")"), syntax.Perl)
 	return err != nil || one.String() != two.String() || splitsMark(one)
 }
@@ -182,8 +184,8 @@ func splitsMark(re *syntax.Regexp) bool {
 	return slices.ContainsFunc(re.Sub, splitsMark)
 }
 
-// pattern parses a text in which * matches within a segment, and \x00 matches any number of
-// segments.
+// pattern parses a text in which * matches any text within a segment, and a segment \x00
+// matches any number of segments.
 func (m marked) pattern(text string) (p pattern, unclear string) {
 	words := strings.Split(text, "/")
 	for i, word := range words {

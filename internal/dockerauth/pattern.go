@@ -34,7 +34,7 @@ const (
 	member                 // ${group}: one segment; text is the label with the groups
 )
 
-// everything matches every name: one segment, and any number of others.
+// everything matches every name: one segment, followed by any number of segments.
 var everything = pattern{{kind: star}, {kind: deep}}
 
 // area is a pattern with conditions, which must all hold.
@@ -126,11 +126,12 @@ func (p pattern) possible() bool {
 	return false
 }
 
-// within reports whether every name of p is a name of q. It may return false for a p that is
-// within q; then the import writes more patterns than necessary. It compares each part of p
-// with each part of q once.
+// within reports whether every name of p is a name of q. It can wrongly return false. Then the
+// import only writes more patterns than necessary. It compares each part of p with each part of
+// q once.
 func (p pattern) within(q pattern) bool {
-	// here[j] is whether p[i:] is within q[j:], and after[j] whether p[i+1:] is.
+	// here[j] is true if p[i:] is within q[j:], and after[j] is true if p[i+1:] is within
+	// q[j:].
 	here, after := make([]bool, len(q)+1), make([]bool, len(q)+1)
 	for i := len(p); i >= 0; i-- {
 		here, after = after, here
@@ -202,7 +203,7 @@ func intersect(p, q pattern) ([]area, bool) {
 // could wait for.
 const maxSteps = 20_000
 
-// intersector intersects patterns part by part. Its value is the number of steps that are left.
+// intersector intersects patterns part by part. Its value is the number of remaining steps.
 type intersector int
 
 func (m *intersector) parts(p, q pattern) ([]area, bool) {
@@ -213,8 +214,8 @@ func (m *intersector) parts(p, q pattern) ([]area, bool) {
 	case len(p) == 0 && len(q) == 0:
 		return []area{{}}, true
 	case len(p) > 0 && len(q) > 0 && p[0].kind == deep && q[0].kind == deep:
-		// Both ** match the same segments first. Then one of them ends, and the other one may
-		// match more.
+		// First, both ** match the same segments. Then one ** ends, and the other ** can match
+		// more segments.
 		one, ok1 := m.parts(p[1:], q)
 		if !ok1 {
 			return nil, false
@@ -252,7 +253,7 @@ func (m *intersector) deep(p, q pattern) ([]area, bool) {
 	return all, ok && len(all) <= maxPieces
 }
 
-// before prepends each head to each rest.
+// before returns all concatenations of a head and a rest.
 func before(heads, rests []area) []area {
 	var all []area
 	for _, h := range heads {
@@ -263,7 +264,7 @@ func before(heads, rests []area) []area {
 	return all
 }
 
-// intersect intersects single segments. Neither is ** or a claim.
+// intersect intersects single segments. Neither segment may be ** or a claim.
 func (p part) intersect(q part) ([]area, bool) {
 	switch {
 	case p.within(q):
@@ -346,9 +347,9 @@ func prefixed(head string, texts []string) []string {
 	return all
 }
 
-// intersectClaims intersects patterns with claims. The number of a claim's segments is known if
-// neither pattern has ** and only one has a claim. The claim's value is known if the other
-// pattern has words in those segments.
+// intersectClaims intersects patterns with claims. It succeeds only if neither pattern has **
+// and only one has a claim, because then the number of the claim's segments is known. If the
+// other pattern has literal text in those segments, that text is the claim's value.
 func intersectClaims(p, q pattern) ([]area, bool) {
 	if q.has(claim) {
 		p, q = q, p

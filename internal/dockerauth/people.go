@@ -16,7 +16,7 @@ import (
 // bcrypt matches the only hashes that docker_auth accepts.
 var bcrypt = regexp.MustCompile(`^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
 
-// randomHash is the bcrypt hash of 32 random bytes that were not kept.
+// randomHash is the bcrypt hash of 32 random bytes that nobody knows.
 const randomHash = "$2a$10$pgqMOhtEJ7vPoxHxcSudcu7uDNSDq1Nd7T9axHy9YbayANgAN5A.S"
 
 // users reads the users of the file.
@@ -74,7 +74,7 @@ func oneLine(s string) bool {
 }
 
 // isDistinguishedName reports whether a text is a distinguished name. docker_auth compares
-// distinguished names as text. Tidewaiter compares them as names in subjects and groups, so
+// distinguished names as text. In subjects and groups, Tidewaiter compares them as names, so
 // that other spellings match too.
 func isDistinguishedName(text string) bool {
 	name, err := dn.Parse(text)
@@ -127,7 +127,8 @@ type directory struct {
 	memberOf                   bool
 }
 
-// ldapLabels records which labels of the directory are groups, and which are in lower case.
+// ldapLabels records which labels of the directory are groups, and which labels docker_auth
+// converts to lower case.
 func (i *importer) ldapLabels(n *yaml.Node) (attributes []listing, memberOf bool) {
 	for _, e := range i.pairs(n) {
 		if e.name != "labels" {
@@ -139,7 +140,7 @@ func (i *importer) ldapLabels(n *yaml.Node) (attributes []listing, memberOf bool
 			known := labelled{lower: i.isTrue(keys["lower_case"]), plain: true}
 			switch {
 			case strings.EqualFold(attribute, "memberOf") && i.isTrue(keys["parse_cn"]) && memberOf:
-				i.problem(l.key, "two labels are taken from memberOf with parse_cn, and groups have one name: keep one of them, here and in acl")
+				i.problem(l.key, "two labels come from memberOf with parse_cn, but Tidewaiter has only one list of groups: keep one of the labels, here and in acl")
 			case strings.EqualFold(attribute, "memberOf") && i.isTrue(keys["parse_cn"]):
 				known.groups, memberOf = true, true
 			case i.isTrue(keys["parse_cn"]):
@@ -153,7 +154,7 @@ func (i *importer) ldapLabels(n *yaml.Node) (attributes []listing, memberOf bool
 	return attributes, memberOf
 }
 
-// ofAccount finds the attribute that a filter compares with the name.
+// ofAccount finds the attribute that an LDAP filter compares with the account's name.
 var ofAccount = regexp.MustCompile(`\(([A-Za-z][A-Za-z0-9-]*)=\$\{account\}\)`)
 
 // ldap reads the directory.
@@ -227,7 +228,7 @@ func (i *importer) ldap(n *yaml.Node) {
 		// An empty base means the whole directory in Tidewaiter. docker_auth searches the whole
 		// directory only at a global catalog.
 		if d.base == "" && port != "3268" && port != "3269" {
-			i.problem(n, "base is missing, and docker_auth searches from the root, where most directories find nothing: write the DN that contains the users")
+			i.problem(n, "base is missing, and docker_auth searches from the root, where most directories find nothing: write base with the DN that contains the users")
 			return
 		}
 	}

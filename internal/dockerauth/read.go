@@ -90,8 +90,8 @@ type entryOf struct {
 }
 
 // pairs returns the keys of a section as docker_auth reads them. If a key is repeated, its last
-// value counts, or both values if they are sections. Merged keys (<<) count as if they were
-// written in the section.
+// value counts. If the values are sections, their keys are combined. Merged keys (<<) count as
+// if they were written in the section.
 func (r *reader) pairs(n *yaml.Node) []entryOf { return r.keys(n, false) }
 
 // members returns the keys of a section such as users, whose keys are chosen by the user. If a
@@ -157,9 +157,9 @@ func (r *reader) merge(all []entryOf, key, value *yaml.Node, replace bool, depth
 	for _, s := range sections {
 		switch s = resolved(s); {
 		case s.Kind != yaml.MappingNode:
-			r.problem(key, "only sections with keys can be merged: write them out here")
+			r.problem(key, "only sections with keys can be merged: write the keys here")
 		case depth == maxMerged:
-			r.problem(key, "sections are merged more than %d deep: write this one out here", maxMerged)
+			r.problem(key, "merged sections are nested more than %d deep: write the keys of this one here", maxMerged)
 		default:
 			all = r.gather(all, s, replace, depth+1)
 		}
@@ -167,7 +167,8 @@ func (r *reader) merge(all []entryOf, key, value *yaml.Node, replace bool, depth
 	return all
 }
 
-// section returns the values of known keys that have one. Other keys are reported as ignored.
+// section returns the values of the known keys, without empty values. It reports other keys as
+// ignored.
 func (r *reader) section(n *yaml.Node, known ...string) map[string]*yaml.Node {
 	found := make(map[string]*yaml.Node)
 	for _, e := range r.pairs(n) {
@@ -189,7 +190,7 @@ func resolved(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// empty reports whether there is no value. A quoted empty text is a value.
+// empty reports whether a key has no value. A quoted empty text is a value.
 func empty(n *yaml.Node) bool {
 	return n == nil || n.Kind == yaml.ScalarNode && n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 &&
 		slices.Contains([]string{"", "~", "null", "Null", "NULL"}, n.Value)

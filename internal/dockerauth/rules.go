@@ -21,7 +21,7 @@ type entry struct {
 	every pattern // all names that could match because of such labels
 }
 
-// region is a part of what an entry matches.
+// region is a part of the requests that an entry matches.
 type region struct {
 	entry   int
 	pattern pattern
@@ -46,17 +46,16 @@ type rule struct {
 //
 // Each allow therefore excludes the earlier refusals, in one of these ways:
 //
-//   - The refusal becomes a deny, if it refuses nothing that an allow before it grants, or if
-//     all such allows cover the refusal's whole pattern, because then the deny can exclude the
-//     conditions of those allows.
+//   - The refusal becomes a deny, if the allows before the refusal grant nothing that it refuses.
+//     It also becomes a deny if each of these allows that grants some of it covers the refusal's
+//     whole pattern, because then the deny can exclude the conditions of those allows.
 //   - If the refusal covers the allow's whole pattern, the allow's condition excludes the
 //     refusal's conditions.
 //   - If refusal and allow have only some names in common, a deny is written for the common
 //     names, or the allow is written for the names that are not common.
 //
-// Each deny applies only where the first matching entry refuses, and each allow excludes only
-// what such an entry refuses. So each rule is correct by itself, whatever other rules are
-// written.
+// A deny applies only to requests whose first matching entry refuses them. An allow excludes
+// only such requests. So each rule is correct by itself, whatever other rules are written.
 type ordering struct {
 	entries  []entry
 	action   scope.Actions
@@ -68,8 +67,8 @@ type ordering struct {
 	denied map[int]bool // indexes of the regions for which a deny is written
 }
 
-// order translates the list into rules. problems has, by index, the reason why an entry has no
-// translation.
+// order translates the list into rules. For each entry without a translation, problems has the
+// reason, by the entry's index.
 func order(entries []entry, of scope.Actions) (rules []rule, problems map[int]string, reached []bool) {
 	problems = make(map[int]string)
 	regions, reached := reachable(entries)
@@ -95,7 +94,8 @@ func order(entries []entry, of scope.Actions) (rules []rule, problems map[int]st
 	return merge(all), problems, reached
 }
 
-// reachable returns the parts of entries that earlier entries do not always decide.
+// reachable returns the regions that matter: for some of their requests, no earlier entry
+// decides.
 func reachable(entries []entry) (regions []region, reached []bool) {
 	reached = make([]bool, len(entries))
 	for i, e := range entries {
@@ -123,17 +123,17 @@ func reachable(entries []entry) (regions []region, reached []bool) {
 	return regions, reached
 }
 
-// withoutUserValue matches an account's name with a slash or a colon. Such a name has no
-// ${user}, though it could be a part of a repository's name.
+// withoutUserValue matches an account's name with a slash or a colon. For such a name, ${user}
+// has no value in a rule, though the name could be a part of a repository's name.
 var withoutUserValue = atom{kind: account, form: like, text: "[/:]"}
 
-// betweenSlashes matches an account's name that docker_auth would parse as a regular expression
-// if the name were a whole pattern.
+// betweenSlashes matches an account's name between slashes. If a pattern is only ${account},
+// docker_auth parses such a name as a regular expression.
 var betweenSlashes = atom{kind: account, form: like, text: "(?s)^/.+/$"}
 
 // widened adds names to entries that refuse by ${account}. An account with a slash in its name
-// has no ${user} in rules. So that such an account is granted nothing more than before, an
-// entry that refuses is extended to all names that could match.
+// has no ${user} in rules, so a deny with ${user} would not apply to it. For such accounts, the
+// entry is extended to all names that could match, so that nothing more is granted than before.
 func widened(regions []region) []region {
 	all := make([]region, 0, len(regions))
 	for _, r := range regions {
@@ -169,7 +169,8 @@ func widened(regions []region) []region {
 	return all
 }
 
-// covering returns the conditions under which one region includes all names of another.
+// covering returns the conditions under which the region wide includes all names of the region
+// r.
 func covering(wide, r region) (conditions [][]literal) {
 	areas, ok := intersect(wide.pattern, r.pattern)
 	if !ok {
@@ -212,23 +213,23 @@ func (o *ordering) order() {
 	}
 }
 
-// reportGuessed reports an entry that refuses by patterns from outside the file, if any later
-// entry allows. No rule can refuse exactly what the entry refuses, and a rule that refuses less
-// would grant too much.
+// reportGuessed reports an error for an entry that refuses by patterns from outside the file,
+// if a later entry could allow the same requests. No rule can refuse exactly what the entry
+// refuses, and a rule that refuses less would grant too much.
 func (o *ordering) reportGuessed(j int) {
 	r := o.regions[j]
 	for _, after := range o.regions[j+1:] {
 		if after.entry == r.entry || !o.allowing(after) || contradictory(slices.Concat(after.when, r.when)) {
 			continue
 		}
-		o.problem(r.entry, "the entry refuses %s of what line %d allows, by labels that come from %s. docker_auth reads their values as patterns; a rule compares them as text and would refuse less. Write an entry for each value, such as {name: \"red/*\", labels: {team: red}}, or put this entry after line %d",
+		o.problem(r.entry, "the entry refuses %s for some requests that line %d allows, by labels that come from %s. docker_auth reads their values as patterns; a rule compares them as text and would refuse less. Write an entry for each value, such as {name: \"red/*\", labels: {team: red}}, or put this entry after line %d",
 			o.action, o.entries[after.entry].line, o.entries[r.entry].from, o.entries[after.entry].line)
 		return
 	}
 }
 
-// refuse writes a deny for all of a region if that is correct and better than conditions in
-// later allows.
+// refuse writes a deny for the whole region j if the deny is correct, and simpler than
+// conditions in later allows.
 func (o *ordering) refuse(j int) {
 	r := o.regions[j]
 	later, covered := false, true
@@ -296,9 +297,9 @@ type portion struct {
 	when    condition
 }
 
-// split returns the portion without a region, where common has the areas of both. The result
-// has the patterns that are left, and the common areas where the region's conditions do not
-// hold.
+// split subtracts a region from the portion. The parameter left has the areas of the portion
+// without the region, common has the areas of both, and when has the region's conditions. The
+// result has the areas left, and the areas common where the conditions do not hold.
 func (p portion) split(left, common []area, when []literal) (parts []portion) {
 	for _, l := range left {
 		parts = append(parts, portion{l.pattern, condition{slices.Concat(p.when.all, l.when), p.when.none}})
@@ -309,13 +310,14 @@ func (p portion) split(left, common []area, when []literal) (parts []portion) {
 	return parts
 }
 
-// allowed is a part of an allow. The earlier refusals are excluded from it one after the other.
+// allowed is a part of an allow. Earlier refusals are excluded from this part one after the
+// other.
 type allowed struct {
 	portion
 	next int // the next region to exclude
 }
 
-// allow writes what a region allows.
+// allow writes the allows for region i.
 func (o *ordering) allow(i int) {
 	r := o.regions[i]
 	work := []allowed{{portion{r.pattern, condition{all: r.when}}, 0}}
@@ -323,7 +325,7 @@ func (o *ordering) allow(i int) {
 		a := work[len(work)-1]
 		work = work[:len(work)-1]
 		if len(work) > maxPieces {
-			o.problem(r.entry, "what the earlier entries leave of this entry has more than %d parts: put this entry before them, or write out the names that are needed", maxPieces)
+			o.problem(r.entry, "without what the earlier entries match, this entry has more than %d parts: put this entry before them, or list the names that are needed", maxPieces)
 			return
 		}
 		if a.next == i || o.regions[a.next].entry == r.entry {
@@ -345,7 +347,7 @@ func (o *ordering) allow(i int) {
 	}
 }
 
-// against returns what is left of the allow i after the refusal j is excluded.
+// against excludes the refusal j from the portion a of the allow i and returns the rest.
 func (o *ordering) against(i, j int, a portion) []portion {
 	refusal := o.regions[j]
 	if !(condition{all: slices.Concat(a.when.all, refusal.when), none: a.when.none}).possible() {
@@ -370,7 +372,7 @@ func (o *ordering) against(i, j int, a portion) []portion {
 	if len(common) == 0 {
 		return []portion{a}
 	}
-	// A few patterns for the rest are easier to read than a deny with exceptions.
+	// A few patterns for the remaining names are easier to read than a deny with exceptions.
 	if left, ok := subtract(a.pattern, refusal.pattern); ok && len(left) <= 3 {
 		return a.split(left, areas, refusal.when)
 	}
@@ -380,8 +382,8 @@ func (o *ordering) against(i, j int, a portion) []portion {
 	return []portion{a}
 }
 
-// refuseWithin writes a deny for the names that a refusal and a later allow have in common,
-// except what is allowed before the refusal.
+// refuseWithin writes a deny for the names that a refusal and a later allow have in common. The
+// deny excludes what entries before the refusal allow.
 func (o *ordering) refuseWithin(i, j int, common area) {
 	refusal, later := o.regions[j], o.regions[i]
 	pieces := []portion{{common.pattern, condition{all: slices.Concat(refusal.when, common.when)}}}
@@ -393,7 +395,7 @@ func (o *ordering) refuseWithin(i, j int, common area) {
 		for _, piece := range pieces {
 			split, ok := piece.except(k, later.when)
 			if !ok || len(next) > maxPieces {
-				o.problem(refusal.entry, "the entry refuses a part of what line %d allows, and the earlier line %d allows some of that part: the rest cannot be written as patterns; write out the names to refuse",
+				o.problem(refusal.entry, "the entry refuses a part of what line %d allows, and the earlier line %d allows some of that part: the rest cannot be written as patterns; list the names to refuse",
 					o.entries[later.entry].line, o.entries[k.entry].line)
 				return
 			}
@@ -408,9 +410,9 @@ func (o *ordering) refuseWithin(i, j int, common area) {
 	}
 }
 
-// except returns what is left of a deny after an earlier allow is excluded. later is the
-// condition of the allow for which the deny is written. Where later does not hold, the deny is
-// not needed.
+// except excludes an earlier allow from a deny and returns the rest of the deny. The parameter
+// later has the conditions of the later allow that the deny restricts. If they do not hold, the
+// deny is not needed.
 func (p portion) except(before region, later []literal) ([]portion, bool) {
 	areas, ok := intersect(before.pattern, p.pattern)
 	if !ok {

@@ -58,8 +58,8 @@ func (i *importer) server(n *yaml.Node) map[string]*yaml.Node {
 	return keys
 }
 
-// absolute notes a relative path, because Tidewaiter resolves it against another folder than
-// docker_auth.
+// absolute adds a note about a relative path, because Tidewaiter and docker_auth resolve it
+// against different folders.
 func (i *importer) absolute(n *yaml.Node, path string) {
 	if path != "" && !filepath.IsAbs(path) {
 		i.note(Changed, n, "the path %s is relative to the folder of the written file, not to the working directory", path)
@@ -105,13 +105,13 @@ func (i *importer) expiration(n *yaml.Node) {
 	seconds, err := strconv.Atoi(n.Value)
 	switch {
 	case err != nil || seconds <= 0:
-		i.problem(n, "expiration must be a number of seconds, but it is %q: write one, such as 900", n.Value)
+		i.problem(n, "expiration must be a number of seconds, but it is %q: write a number, such as 900", n.Value)
 		return
 	case seconds < minLifetime:
-		i.note(Changed, n, "tokens are valid for 60 s and not for %d s: some clients reject less", seconds)
+		i.note(Changed, n, "tokens are valid for 60 s and not for %d s: some clients reject shorter lifetimes", seconds)
 		seconds = minLifetime
 	case seconds > maxLifetime:
-		i.note(Changed, n, "tokens are valid for a day and not for %s: they cannot be revoked", time.Duration(seconds)*time.Second)
+		i.note(Changed, n, "tokens are valid for a day and not for %s: a longer lifetime is not allowed, because tokens cannot be revoked", time.Duration(seconds)*time.Second)
 		seconds = maxLifetime
 	case seconds > 60:
 		i.general(Trap, n, "docker_auth does not tell clients how long a token is valid, so they assume 60 s; Tidewaiter tells them %d s, so a client may keep a revoked right that long", seconds)
@@ -119,12 +119,12 @@ func (i *importer) expiration(n *yaml.Node) {
 	i.out.lifetime = seconds
 }
 
-// root checks the signing certificate if this process can read it, and reports whether
-// registries will reject it.
+// root checks the certificate of the signing key, if this process can read the file. It reports
+// whether registries will reject the certificate.
 func (i *importer) root(n, legacy *yaml.Node) (refused bool) {
 	certificatePEM, err := i.Read(i.out.rootCertificate)
 	if err != nil {
-		i.note(Todo, n, "the certificate cannot be read here: run `tidewaiter check` where it can be read; registries reject an expired one with x5c, but accepted it with docker_auth's kid")
+		i.note(Todo, n, "the certificate cannot be read here: run `tidewaiter check` where it can be read. If it has expired, registries reject tokens with the certificate (x5c), though they accepted docker_auth's tokens, which have only the key's ID (kid)")
 		return false
 	}
 	var certificate *x509.Certificate
@@ -136,10 +136,10 @@ func (i *importer) root(n, legacy *yaml.Node) (refused bool) {
 		return false
 	}
 	if certificate.PublicKeyAlgorithm == x509.ECDSA && i.isTrue(legacy) {
-		i.note(Trap, legacy, "with a key of this kind (EC) and disable_legacy_key_id, docker_auth gives every key the same kid; x5c does not need one")
+		i.note(Trap, legacy, "with disable_legacy_key_id, docker_auth gives every EC key the same key ID (kid); Tidewaiter's tokens have the certificate (x5c) instead of a kid")
 	}
 	if refused = i.Now().After(certificate.NotAfter); refused {
-		i.note(Todo, n, "the certificate expired on %s: registries accepted it by kid and reject it now; create a root (`tidewaiter key new`), add it to their rootcertbundle, and configure it under signing", certificate.NotAfter.UTC().Format(time.DateOnly))
+		i.note(Todo, n, "the certificate expired on %s: registries accepted docker_auth's tokens, which have only the key's ID (kid), but reject tokens with this certificate; create a root (`tidewaiter key new`), add it to the rootcertbundle of each registry, and configure it under signing", certificate.NotAfter.UTC().Format(time.DateOnly))
 	}
 	keyPEM, err := i.Read(i.out.rootKey)
 	if err != nil {

@@ -21,8 +21,8 @@ func TestGlobsOfGlobs(t *testing.T) {
 	})
 }
 
-// within fills a table of the segments of both patterns. The intersection gives up after a
-// bounded number of steps.
+// Comparing two patterns takes a bounded number of steps: within fills a table of the segments
+// of both patterns, and intersect gives up after maxSteps.
 func TestPatternsWithManyDeepPartsAreComparedInFewSteps(t *testing.T) {
 	many := func(n int, last string) pattern {
 		var p pattern

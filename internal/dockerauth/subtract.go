@@ -5,12 +5,13 @@ import (
 	"strings"
 )
 
-// Subtraction of patterns. A pattern has no exceptions, so the names that are left are written
-// out, if necessary character by character. For example, everything except test-* is: names
-// that begin with another letter than t, names that begin with t and another letter than e, and
-// so on. Such a list is long but exact, and used only if no other translation exists.
+// Subtraction of patterns. A pattern has no exceptions, so the remaining names are written as
+// further patterns, if necessary character by character. For example, everything except test-*
+// becomes: names that begin with another letter than t, names that begin with t and another
+// letter than e, and so on. Such a list is long but exact, and used only if no other
+// translation exists.
 
-// letters are the characters of names. Only a first segment can also have a colon:
+// letters are the characters of names. The first segment of a name can also have a colon:
 // host:5000/app.
 const letters = "abcdefghijklmnopqrstuvwxyz0123456789._-"
 
@@ -35,7 +36,7 @@ func subtract(p, q pattern) ([]area, bool) {
 		return []area{{pattern: p}}, true
 	}
 	var areas []area
-	// The names of p with another number of segments than q are left.
+	// Keep the names of p that have another number of segments than q.
 	for n := len(head); n < len(taken) && (open || n == len(head)); n++ {
 		areas = append(areas, area{pattern: lengthen(head, n)})
 	}
@@ -72,7 +73,8 @@ func subtract(p, q pattern) ([]area, bool) {
 	return areas, len(areas) <= maxPieces
 }
 
-// ending removes a final **. It fails if the pattern has another **.
+// ending returns the pattern without a final **; open is true if there was one. It fails if the
+// pattern has another **.
 func ending(p pattern) (head pattern, open, ok bool) {
 	at := slices.IndexFunc(p, func(x part) bool { return x.kind == deep })
 	switch at {
@@ -127,8 +129,8 @@ func (p part) subtract(q part, first bool) ([]area, bool) {
 	return areas, true
 }
 
-// complement returns globs for all segments that the text, a word or a glob with one *, does
-// not match.
+// complement returns globs for all segments that text does not match. The text is a word or a
+// glob with one *.
 func complement(text string, first bool) ([]string, bool) {
 	head, tail, globbed := strings.Cut(text, "*")
 	if strings.Contains(tail, "*") {

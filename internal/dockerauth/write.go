@@ -19,8 +19,8 @@ type yamlWriter struct{ bytes.Buffer }
 func (w *yamlWriter) line(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 
 // field writes a key with its value, or nothing if the value is empty. The key includes the
-// spaces before it and the colon after it. A bool and a number are written as they are, a text
-// is quoted.
+// spaces before it and the colon after it. A bool and a number are not quoted. A text is
+// quoted.
 func (w *yamlWriter) field(key string, value any) {
 	switch v := value.(type) {
 	case string:

@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Decision evaluates the request of a recorded decision again by two policies: by the policy
-// that made the decision, to find the rules that nearly matched, and by the current policy.
+// Decision evaluates the request of a recorded decision again. It uses two policies: the policy
+// that made the decision, to find the rules that nearly matched, and the current policy.
 func Decision(ctx context.Context, entry *journal.Entry, b *rulebook.Rulebook) (*Evaluation, error) {
 	d := entry.Decision
 	e := &Evaluation{
@@ -47,8 +47,8 @@ func Decision(ctx context.Context, entry *journal.Entry, b *rulebook.Rulebook) (
 	return e, nil
 }
 
-// policies returns two policies: the one with an id, which is nil if it is not stored, and the
-// current one.
+// policies returns the policy with the given id and the current policy. The first one is nil if
+// it is not stored.
 func policies(ctx context.Context, b *rulebook.Rulebook, id string) (then, today *policy.Policy, err error) {
 	today = b.Policy()
 	if id == today.ID() {

@@ -80,7 +80,8 @@ func NewRuleName(r *policy.Rule) RuleName {
 	return name
 }
 
-// Restriction is a part of what a credential is restricted to.
+// Restriction is one of the restrictions of a credential: the actions that it allows on the
+// resources with these names.
 type Restriction struct {
 	Type    string   `json:"type" default:"repository" enum:"repository,registry,tidewaiter" required:"false" doc:"The resource type"`
 	Names   []string `json:"names" nullable:"false" minItems:"1" maxItems:"200" maxLength:"500" doc:"Patterns, as in rules" example:"[\"team/**\"]"`

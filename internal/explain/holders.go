@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Answer is who may perform one action on one resource, with the accounts that the grantees
-// stand for.
+// Answer lists who may perform one action on one resource: the grantees, and the accounts that
+// the grantees stand for.
 type Answer struct {
 	ask.Answer
 	People   []People // for each of Allowed, if FindPeople looked them up
@@ -114,13 +114,15 @@ func ruleForOwners(r *policy.Rule, namespace string) *policy.Rule {
 	}
 	redacted := &policy.Rule{Deny: r.Deny}
 	if r.When != nil {
-		// FindPeople needs to know that there is a condition.
+		// Keep a condition without its text, because FindPeople treats rules with a condition
+		// differently.
 		redacted.When = hiddenCondition{r.When}
 	}
 	return redacted
 }
 
-// NamespaceOf returns the namespace that contains all scopes; ok is false if no namespace does.
+// NamespaceOf returns the namespace that contains all scopes. If no namespace contains them
+// all, ok is false.
 func NamespaceOf(b *rulebook.Rulebook, scopes []scope.Scope) (namespace string, ok bool) {
 	for i, s := range scopes {
 		in := ""

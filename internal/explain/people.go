@@ -94,7 +94,7 @@ func (q *PeopleQuery) account(ctx context.Context, login string) (found People, 
 	return found, err
 }
 
-// blocked returns why an account cannot sign in; "" if it can.
+// blocked returns why an account cannot sign in, or "" if it can sign in.
 func (q *PeopleQuery) blocked(a *accounts.Account) string {
 	switch {
 	case a.Disabled:
@@ -146,8 +146,8 @@ func (q *PeopleQuery) members(ctx context.Context, a *Answer, g *ask.Grantee, gr
 	return found, nil
 }
 
-// add adds a principal if the grantee includes the principal and no rule without a condition
-// denies them the action.
+// add adds the principal who if the grantee includes it, unless a rule without a condition
+// denies it the action.
 func (p *People) add(who *policy.Principal, a *Answer, g *ask.Grantee, limit int) {
 	denied := func(d ask.Grantee) bool { return d.Rule.When == nil && d.Is(who, a.Asked.Name) }
 	name := who.String()

@@ -22,7 +22,7 @@ const AnonymousBlocked = "anonymous clients get no token and have to sign in (to
 
 // ResolvePrincipal looks up a principal by its kind and name. The given groups and claims are
 // added to those that the identity source knows. An unknown user or robot, and each workload,
-// has only the given groups and claims. If the parameter anonymous is false, anonymous clients
+// has only the given groups and claims. The parameter anonymous is false if anonymous clients
 // get no token. The function find returns identity.ErrUnknown for an unknown login, and an
 // identity.DisabledError for a principal that cannot sign in. Such a principal is blocked.
 func ResolvePrincipal(ctx context.Context, given *policy.Principal, anonymous bool, find func(ctx context.Context, login string) (*policy.Principal, error)) (Subject, error) {
@@ -59,8 +59,8 @@ func ResolvePrincipal(ctx context.Context, given *policy.Principal, anonymous bo
 	return Subject{&merged, true, ""}, nil
 }
 
-// Note returns a remark about the subject for readers of an answer, such as why it is blocked;
-// "": no remark.
+// Note returns a remark about the subject for readers of an answer, such as why the subject is
+// blocked. It returns "" if there is no remark.
 func (s *Subject) Note() string {
 	if s.Blocked == "" && !s.Known && s.Principal != nil && s.Principal.Kind != policy.Workload {
 		return "no identity source knows this name: only the name and the given groups were considered"

@@ -19,7 +19,7 @@ func (f authorizer) Decide(_ context.Context, r *policy.Request, d policy.Decisi
 	return f(r, d)
 }
 
-// The grants of an authorizer are limited to the request too.
+// An authorizer cannot grant more than the client requested.
 func TestAuthorizerNeverGrantsMoreThanRequested(t *testing.T) {
 	b := newFixture(t, func(l *issuer.Live) {
 		l.Authorizer = authorizer(func(_ *policy.Request, d policy.Decision) (policy.Decision, error) {
@@ -53,7 +53,7 @@ func TestJournalNamesTheAuthorizer(t *testing.T) {
 	}
 }
 
-// An outage of the authorizer is not a denial, and never a grant.
+// An outage of the authorizer neither denies nor grants anything.
 func TestFailedAuthorizerGrantsNothing(t *testing.T) {
 	down := errors.New("connection refused")
 	for what, decide := range map[string]authorizer{

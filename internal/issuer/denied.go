@@ -28,10 +28,10 @@ func (e *DeniedError) Unwrap() error { return ErrDenied }
 //	bob may not push to team/app, or there is no such repository (decision 019aa1b2-c3d4-7e5f)
 //	bob may not list the catalog: no rule allows it (decision 019aa1b2-c3d4-7e5f)
 //
-// The second form is for a principal who may not pull from the repository. The text does not
-// depend on the rules or on the registry, so it reveals neither whether a rule names the
-// repository nor whether the repository exists. The third form may state the reason, because
-// every registry has a catalog.
+// The second form is for a principal who may not pull from the repository. Its text does not
+// depend on the rules or on the registry. So it does not reveal whether a rule names the
+// repository, or whether the repository exists. The third form can state the reason, because
+// every registry has a catalog and nothing is revealed.
 func (e *DeniedError) Error() string {
 	asked := e.Result.Asked
 	refused := requiredActions(asked.Actions) &^ e.Result.Granted

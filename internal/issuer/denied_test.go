@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// denied requests a token as a client that shows refusals. It returns the text of the refusal
-// without the id of the decision, or "" if the client got a token.
+// denied requests a token for a client that shows its user the text of a refusal. It returns
+// this text without the id of the decision, or "" if the client got a token.
 func (b *fixture) denied(r *issuer.Request) string {
 	b.Helper()
 	r.ShowsText = true
@@ -69,7 +69,7 @@ func TestRefusalHasWhatThePrincipalMayKnow(t *testing.T) {
 		{"bob", "repository:secret/frozen:pull,push", "bob may not pull from or push to secret/frozen, or there is no such repository (decision ID)"},
 		{"bob", "repository:secret/late:pull,push", "bob may not pull from or push to secret/late, or there is no such repository (decision ID)"},
 
-		// A deletion needs delete only, whatever else is requested.
+		// A deletion needs only the action delete, whatever else is requested.
 		{"bob", "repository:pub/app:pull,push,delete", "bob may not delete in pub/app: no rule allows it (decision ID)"},
 		{"bob", "repository:pub/app:delete", "bob may not delete in pub/app, or there is no such repository (decision ID)"},
 		{"cleo", "repository:pub/app:pull,push,delete", ""},
@@ -133,8 +133,9 @@ func TestTokenWithLessAccessIsTheDefault(t *testing.T) {
 	}
 }
 
-// Answers of Gitea, Harbor and others revealed which private repositories exist. All refusals to
-// a principal without access to a repository are alike, whatever the rules.
+// Gitea, Harbor and others had a weakness: their answers revealed which private repositories
+// exist. Here, all refusals to a principal without access to a repository are alike, whatever
+// the rules.
 func TestRefusalDoesNotRevealRepositories(t *testing.T) {
 	b := newFixture(t, nil)
 	rapid.Check(t, func(t *rapid.T) {

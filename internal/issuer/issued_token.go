@@ -16,8 +16,8 @@ type issuedToken struct {
 	token   []byte
 	issued  time.Time
 	expires time.Time
-	// lifetime is what the client gets as expires_in. For the client, the token does not expire
-	// later than at the time expires.
+	// lifetime is sent to the client as expires_in. The client must not use the token after the
+	// time expires, so issued + lifetime is not later than expires.
 	lifetime time.Duration
 	reuse    clock.Span // it may be reused in this span
 }

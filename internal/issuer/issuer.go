@@ -41,10 +41,11 @@ var (
 	// the client shows its user the text of a refusal. The error that wraps ErrDenied is a
 	// *DeniedError.
 	ErrDenied = errors.New("denied")
-	// ErrUndecided means that the Authorizer failed: nothing is granted, and nothing is denied.
+	// ErrUndecided means that the Authorizer failed, so the request is neither granted nor
+	// denied.
 	ErrUndecided = errors.New("the authorizer did not decide")
-	// ErrNotRecorded means that an answer was withheld because its decision could not be
-	// recorded (audit: strict).
+	// ErrNotRecorded means that the config has audit: strict and that the decision could not be
+	// recorded, so no answer was sent.
 	ErrNotRecorded = errors.New("the decision could not be written to the journal")
 )
 
@@ -68,7 +69,7 @@ type Registry struct {
 	Explained bool
 
 	// CatalogByPull is for zot, which requests its catalog as repository::pull, a pull of an
-	// empty name. The right to registry:catalog:* grants it.
+	// empty name. The request is decided like one for registry:catalog:*.
 	CatalogByPull bool
 	// ShowsIssuedAt adds issued_at to answers. Some clients treat an answer without issued_at
 	// as expired.
@@ -90,9 +91,9 @@ type Live struct {
 	Hint        string // the end of a refusal: what to do, in the administrator's words
 	MaxLifetime Limits // upper bounds of the lifetime
 
-	// Refresh returns a refresh token for a verified principal and the credentials it
-	// presented; the zero Secret if these credentials get no refresh token. If Refresh is nil,
-	// no client gets a refresh token.
+	// Refresh returns a refresh token for a verified principal and the credentials that the
+	// principal presented. If these credentials get no refresh token, it returns the zero
+	// Secret. If Refresh is nil, no client gets a refresh token.
 	Refresh func(ctx context.Context, presented identity.Presented, who identity.Verified) (identity.Secret, error)
 }
 
@@ -118,7 +119,7 @@ type generation struct {
 	tokens *tokenCache
 }
 
-// New returns an Issuer that begins with live.
+// New returns an Issuer with the settings live. Swap replaces them.
 func New(live Live, o Options) *Issuer {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	i := &Issuer{journal: o.Journal, now: clock.Wall(o.Now), log: o.Log}
@@ -201,9 +202,9 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	}
 	who, err := live.Chain.Authenticate(ctx, r.Credentials)
 	if err != nil {
-		// The journal has one entry for each delay, and one for each secret and minute. Further
-		// refusals are only counted: a flood must not fill the disk. With strict audit, every
-		// checked credential gets an entry.
+		// A flood of requests must not fill the disk. So the journal gets one entry for each delay,
+		// and one per minute for each wrong secret. Further refusals are only counted. With strict
+		// audit, every checked credential gets an entry.
 		known := identity.AlreadyRecorded(err) && !(live.Strict && errors.Is(err, identity.ErrRejected))
 		return Answer{}, i.refuse(ctx, live, r, now, err, known)
 	}
@@ -268,11 +269,11 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	return answer, nil
 }
 
-// record writes the entry of an answer to the journal, whether it is a token or a refusal, and
-// returns the id of the entry that describes it: for a refusal, possibly the id of an equal one
-// before it. known means that the journal already has an equal entry. If the config has audit:
-// strict, record returns when the entry is on disk, and counts only what is known. If it returns
-// ErrNotRecorded, the answer must not be sent.
+// record writes the entry for a token or a refusal to the journal, and returns the id of the entry.
+// For a refusal, this can be the id of an earlier, equal entry. The parameter known is true if the
+// journal already has an equal entry; then the refusal is only counted. If the config has audit:
+// strict, record returns when a new entry is on disk. If record returns ErrNotRecorded, the token
+// or refusal must not be sent.
 func (i *Issuer) record(ctx context.Context, live *generation, entry journal.Entry, known bool) (journal.ID, error) {
 	switch {
 	case live.Strict && !known:
@@ -289,9 +290,9 @@ func (i *Issuer) record(ctx context.Context, live *generation, entry journal.Ent
 }
 
 // refresh returns a refresh token for a client that requests a refresh token: the presented
-// refresh token, or a new one. A client that did not request it gets no refresh token, because
-// some clients use only the refresh token from then on. If no refresh token can be created, the
-// client still gets its registry token and keeps using the password.
+// refresh token, or a new one. Other clients get no refresh token: some of them would use only
+// the refresh token from then on. If no refresh token can be created, the client still gets its
+// registry token and keeps using the password.
 func (i *Issuer) refresh(ctx context.Context, live *generation, r *Request, who identity.Verified) identity.Secret {
 	if r.Credentials.Kind == identity.RefreshToken {
 		return r.Credentials.Secret // docker keeps the one that it has, in several places at once
@@ -307,15 +308,15 @@ func (i *Issuer) refresh(ctx context.Context, live *generation, r *Request, who 
 	return secret
 }
 
-// decide calls the authorizer, and limits its grants to the request. The request r is a copy,
-// so that the copy is on the heap only if there is an authorizer.
+// decide calls the authorizer, and limits its grants to the request. The request r is passed by
+// value, so that it is allocated on the heap only if there is an authorizer.
 func decide(ctx context.Context, by Authorizer, r policy.Request, d policy.Decision) (policy.Decision, error) {
 	decided, err := by.Decide(ctx, &r, d)
 	if err != nil {
 		return policy.Decision{}, fmt.Errorf("%w: %w", ErrUndecided, err)
 	}
 	if len(decided.Results) != len(r.Scopes) {
-		return policy.Decision{}, fmt.Errorf("%w: the request has %d scopes, the answer %d", ErrUndecided, len(r.Scopes), len(decided.Results))
+		return policy.Decision{}, fmt.Errorf("%w: the request has %d scopes, the answer has %d", ErrUndecided, len(r.Scopes), len(decided.Results))
 	}
 	for n := range decided.Results {
 		result := &decided.Results[n]
@@ -327,8 +328,8 @@ func decide(ctx context.Context, by Authorizer, r policy.Request, d policy.Decis
 	return decided, nil
 }
 
-// registry returns the registry with a service name, or nil. The token has the configured
-// spelling.
+// registry returns the registry with a service name, or nil. The name can be in another case
+// than in the config. The token always has the configured spelling of the name.
 func (live *generation) registry(service string) *Registry {
 	if r, ok := live.Registries[service]; ok {
 		return r
@@ -353,8 +354,9 @@ func (r *Request) catalogByPull() {
 	}
 }
 
-// dropReservedScopes removes scopes over Tidewaiter itself. The API decides about such scopes
-// by the same policy. The token of a registry never has such scopes.
+// dropReservedScopes removes scopes of the type tidewaiter, which are rights to Tidewaiter
+// itself. The API checks such rights by the same policy. The token of a registry never has
+// them.
 func (r *Request) dropReservedScopes() {
 	kept, reserved := splitReserved(r.Scopes)
 	for _, s := range reserved {
@@ -363,8 +365,8 @@ func (r *Request) dropReservedScopes() {
 	r.Scopes = kept
 }
 
-// splitReserved returns the scopes that the token of a registry can have, and the scopes over
-// Tidewaiter itself.
+// splitReserved returns the scopes that the token of a registry can have, and the scopes of the
+// type tidewaiter.
 func splitReserved(scopes []scope.Scope) (kept, reserved []scope.Scope) {
 	over := func(s scope.Scope) bool { return s.Type == scope.TypeTidewaiter }
 	if !slices.ContainsFunc(scopes, over) {

@@ -119,8 +119,8 @@ func (b *fixture) issue(r *issuer.Request) issuer.Answer {
 	return a
 }
 
-// times returns nbf, iat and exp of a token, in seconds relative to the clock's current whole
-// second.
+// times returns the claims nbf, iat and exp of a token, in seconds relative to the clock's
+// current whole second.
 func (b *fixture) times(a issuer.Answer) [3]int64 {
 	b.Helper()
 	text, err := base64.RawURLEncoding.DecodeString(strings.Split(string(a.Token), ".")[1])
@@ -490,8 +490,8 @@ func TestStrictAuditWithholdsUnrecordedAnswers(t *testing.T) {
 	}
 }
 
-// With strict audit every answer has an entry in the journal, and so has every refusal: nobody
-// can guess passwords unseen while the disk is full.
+// With strict audit, every token and every refusal has an entry in the journal. So nobody can
+// guess passwords unseen while the disk is full.
 func TestStrictAuditWithholdsUnrecordedRefusals(t *testing.T) {
 	down := errors.New("connection refused")
 	fails := func(err error) func(identity.Presented) (identity.Verified, error) {
@@ -546,7 +546,8 @@ func TestStrictAuditWithholdsUnrecordedRefusals(t *testing.T) {
 	}
 }
 
-// A swap of only the policy must not cost a signature for each following request.
+// A swap that changes only the policy does not empty the cache of tokens. Otherwise each
+// following request would cost a signature.
 func TestTokenIsReusedAfterASwapThatDoesNotAffectIt(t *testing.T) {
 	for _, tt := range []struct {
 		what   string

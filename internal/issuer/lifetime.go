@@ -21,7 +21,7 @@ type Limits struct {
 	Kinds  [policy.Workload + 1]time.Duration
 }
 
-// LimitedBy is the setting that decides the lifetime of a token.
+// LimitedBy names the setting that decides the lifetime of a token.
 type LimitedBy string
 
 // The settings that decide a lifetime.
@@ -59,10 +59,11 @@ func (l *Lifetime) atMost(limit time.Duration, by LimitedBy) {
 
 // lifetime returns how long a token for a decision lives. One token must suffice until the
 // largest layer of a push is uploaded, but a pull requests a token for each image. So a token
-// that can push may live longer. A token cannot be revoked, so every limit applies: of the
-// principal's kind, of the rules and roles that grant, and for deleting. If the presented
-// credential expires, as an ID token does, the token outlives the credential by at most the
-// lifetime for a pull. A token lives at least the time shortest, because clients assume that.
+// that can push may live longer. A token cannot be revoked, so all limits apply: the limit for
+// the principal's kind, the limits of the rules and roles that grant, and the limit for tokens
+// that can delete. If the presented credential expires, as an ID token does, the token outlives
+// the credential by at most the lifetime for a pull. No token lives less than the constant
+// shortest, because clients assume this minimum.
 func (r *Registry) lifetime(who identity.Verified, d *policy.Decision, limits *Limits, now time.Time) Lifetime {
 	var granted scope.Actions
 	for i := range d.Results {
@@ -88,9 +89,10 @@ func (r *Registry) lifetime(who identity.Verified, d *policy.Decision, limits *L
 	return life
 }
 
-// PredictLifetime returns the lifetime that Issue would choose for a request under a policy,
-// and the rule that decides it, if one does. The parameter until is when the credential
-// expires; zero: never. The result ok is false if the registry would grant nothing.
+// PredictLifetime returns the lifetime that Issue would choose for a request under a policy. If
+// a rule decides the lifetime, it also returns the rule. The parameter until is the time at
+// which the credential expires, or zero if it never expires. The result ok is false if the
+// registry would grant nothing.
 func (r *Registry) PredictLifetime(p *policy.Policy, q *policy.Request, until time.Time, limits *Limits) (life Lifetime, ok bool) {
 	request := *q
 	request.Scopes, _ = splitReserved(q.Scopes)

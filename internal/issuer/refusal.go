@@ -12,10 +12,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// refuse records that there was no token, and why. known means that the journal already has an
-// equal entry. refuse returns the refusal, or ErrNotRecorded instead of the refusal. If the
-// config has audit: strict, no refusal is sent without a journal entry: otherwise an attacker
-// could guess passwords unseen while the disk is full.
+// refuse records that no token was issued, and why. The parameter known is true if the journal
+// already has an equal entry. refuse returns the error refused, or ErrNotRecorded if the refusal
+// could not be recorded. If the config has audit: strict, no refusal is sent without a journal
+// entry: otherwise an attacker could guess passwords unseen while the disk is full.
 func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now time.Time, refused error, known bool) error {
 	_, err := i.record(ctx, live, journal.Entry{
 		Time:     now,
@@ -70,5 +70,5 @@ func reason(err error) string {
 	return "unavailable: " + err.Error()
 }
 
-// maxShown is how much of a text from a client is shown, in bytes.
+// maxShown is the maximum length of a client's text in the error that is shown, in bytes.
 const maxShown = 100

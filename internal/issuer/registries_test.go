@@ -30,7 +30,7 @@ func access(t testing.TB, a issuer.Answer) string {
 	return string(c.Access)
 }
 
-// Watchtower sends the whole challenge in lower case, with the service.
+// Watchtower sends the challenge back in lower case, including the name of the service.
 func TestServiceInOtherCaseIsFoundIfUnambiguous(t *testing.T) {
 	b := newFixture(t, func(l *issuer.Live) {
 		for _, name := range []string{"Docker Registry", "twin", "Twin"} {
@@ -59,8 +59,8 @@ func TestServiceInOtherCaseIsFoundIfUnambiguous(t *testing.T) {
 	}
 }
 
-// zot requests its catalog as a pull of an empty name. The right to the catalog grants it.
-// Tokens of other registries never have a scope with an empty name.
+// zot requests its catalog as a pull of an empty name. The right to the catalog grants this
+// pull. Tokens of other registries never have a scope with an empty name.
 func TestCatalogOfZot(t *testing.T) {
 	b := newFixture(t, func(l *issuer.Live) {
 		l.Registries["zot"] = &issuer.Registry{Service: "zot", KeyID: token.Thumbprint, Algorithm: token.ES256, Lifetime: 5 * time.Minute, CatalogByPull: true}

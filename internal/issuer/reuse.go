@@ -14,9 +14,10 @@ func window(lifetime time.Duration) time.Duration {
 	return max(0, min(lifetime/10, 30*time.Second, lifetime-shortest))
 }
 
-// tokenCache holds tokens that may be reused for an identical answer. It has two generations,
-// and drops the older when the younger is full. So it holds at most 2*generationSize tokens of
-// about 1.3 kB, even if a client requests a million different scopes.
+// tokenCache holds tokens that may be reused for an identical answer. It has two generations of
+// tokens, and drops the older generation when the younger one is full. So it holds at most
+// 2*generationSize tokens of about 1.3 kB, even if a client requests a million different
+// scopes.
 type tokenCache struct {
 	mu           sync.Mutex
 	young, older map[string]issuedToken
@@ -47,10 +48,11 @@ func (r *tokenCache) keep(key []byte, p issuedToken) {
 	r.young[string(key)] = p
 }
 
-// appendKey appends what must be equal to reuse a token: registry, principal (a source never
-// reuses an id), lifetime and grants. Everything else in a token is equal for all tokens of a
-// cache (sameTokens). Each part of the key is preceded by its length, so that a crafted name
-// cannot look like two parts.
+// appendKey appends the key of the cache. A token is reused only if all parts of the key are
+// equal: registry, principal, lifetime and grants. The principal's id is enough, because a
+// source never reuses an id. Everything else in a token is equal for all tokens of a cache
+// (sameTokens). Each part of the key is preceded by its length, so that a crafted name cannot
+// look like two parts.
 func appendKey(dst []byte, registry *Registry, p *policy.Principal, lifetime time.Duration, results []policy.Result) []byte {
 	dst = appendPart(dst, registry.Service)
 	dst = append(dst, byte(p.Kind))

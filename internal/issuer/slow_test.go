@@ -7,7 +7,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 )
 
-// A push of five minutes outlives its tokens. Clients request another one when expires_in has
+// A push of five minutes outlives its tokens. Clients request another token when expires_in has
 // passed by their own clock, or when the registry rejects the token. In both cases the next
 // token is valid at once, even if another client requested the same scopes a moment before. A
 // client requests about one token for each lifetime.

@@ -11,9 +11,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 )
 
-// The monotonic reading stops while a machine sleeps, and ignores that the clock is set.
-// Whatever happened to the clock, a token is valid now and for as long as the answer says.
-// containerd keeps a token with a negative expires_in forever.
+// The monotonic clock of Go stops while a machine sleeps, and does not change when the wall
+// clock is set. Whatever happens to the two clocks, a token is valid at once and for as long as
+// the answer says. containerd keeps a token with a negative expires_in forever.
 func TestTokenIsValidAfterClockChanges(t *testing.T) {
 	for _, tt := range []struct {
 		what string

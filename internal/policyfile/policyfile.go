@@ -50,7 +50,8 @@ func (c *Compiled) Subjects(yield func(r *policy.Rule, subject string, at Place)
 	}
 }
 
-// Section is the section "policy" of a config, or a file with roles and rules at its top.
+// Section is the section "policy" of a config, or a file whose top-level keys are roles and
+// rules.
 type Section struct {
 	roles    []strictyaml.Named[policy.Role]
 	rules    []writtenRule
@@ -98,14 +99,15 @@ type Options struct {
 	Seen func(folder, name string)
 }
 
-// Compile reads the files that the section names, and compiles them together with the section. It
-// reports problems to d. If it has reported a problem, the result is incomplete.
+// Compile reads the files that the section names, and compiles them together with the section.
+// It reports problems to the decoder d. The result is incomplete if Compile has reported a
+// problem.
 func (s *Section) Compile(d *strictyaml.Decoder, o Options) *Compiled {
 	return compile(append([]Section{*s}, s.files(d, o)...), d.Reader, o)
 }
 
-// LoadRules reads files with roles and rules at their top as one policy. The error is
-// strictyaml.Problems.
+// LoadRules reads several files as one policy. The top-level keys of each file are roles and
+// rules. The error is strictyaml.Problems.
 func LoadRules(files []string) (*Compiled, error) {
 	r := strictyaml.NewReader()
 	p := readRules(r, files, "this is a config: use --config for it; --policy is for files with roles and rules at their top")
@@ -155,7 +157,8 @@ func (memory) Check(string) (strictyaml.Access, error) { return 0, fs.ErrNotExis
 
 func (memory) List(string) ([]string, error) { return nil, fs.ErrNotExist }
 
-// readRules reads files of rules. If a file is a whole config, it reports notThis as the problem.
+// readRules reads files of rules. If a file is a whole config, readRules reports the text
+// notThis as the problem.
 func readRules(r *strictyaml.Reader, files []string, notThis string) *Compiled {
 	o := Options{Conditions: when.NewCompiler()}
 	read := strictyaml.Section(fileKeys(o.Conditions)).Read
@@ -264,8 +267,8 @@ func (p pattern) files(d *strictyaml.Decoder) ([]string, error) {
 	return files, nil
 }
 
-// otherEnding returns the written pattern with .yaml for .yml, or the reverse, if it matches a
-// file.
+// otherEnding returns the written pattern with .yaml in place of .yml, or with .yml in place of
+// .yaml, if the new pattern matches a file.
 func (p pattern) otherEnding(d *strictyaml.Decoder, written string) string {
 	for ending, other := range map[string]string{".yaml": ".yml", ".yml": ".yaml"} {
 		name, ok := strings.CutSuffix(p.name, ending)

@@ -15,15 +15,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// writtenRule is a rule and where its parts are.
+// writtenRule is a rule with the positions of its parts.
 type writtenRule struct {
 	policy.Rule
 	from *strictyaml.Decoder
 	node *yaml.Node // nil if the rule has a problem
 }
 
-// fields returns the keys of a section whose fields package ruleset describes. The function empty
-// returns the list to which the names of fields with an empty text are added.
+// fields returns the keys of a section from their descriptions in package ruleset. The function
+// empty returns the section's list of fields that are written with an empty text.
 func fields[S any](described []ruleset.Field[S], empty func(*S) *[]string) []*strictyaml.Key[S] {
 	keys := make([]*strictyaml.Key[S], len(described))
 	for i := range described {
@@ -80,7 +80,7 @@ func role() strictyaml.Type[policy.Role] {
 	}}
 }
 
-// compileRole checks a role. at returns the node of a field.
+// compileRole checks a role. The function at returns the node of a field.
 func compileRole(d *strictyaml.Decoder, written *ruleset.Role, at func(field string) *yaml.Node) (policy.Role, bool) {
 	r, err := written.Policy()
 	problems, _ := errors.AsType[ruleset.Problems](err)
@@ -90,8 +90,8 @@ func compileRole(d *strictyaml.Decoder, written *ruleset.Role, at func(field str
 	return r, err == nil
 }
 
-// subject is a subject. A subject with a space after its colon is a section in YAML, so subject
-// suggests the form without the space.
+// subject is the type of a subject, such as user:ann. To YAML, "user: ann" with a space is a
+// section. For such a section, the error suggests the form without the space.
 func subject() strictyaml.Type[string] {
 	t := strictyaml.Prose
 	t.Read = func(d *strictyaml.Decoder, n *yaml.Node) (string, bool) {
@@ -157,8 +157,9 @@ func report(d *strictyaml.Decoder, n *yaml.Node, p *ruleset.Problem) {
 	d.Suggest(at, p.Suggestion, "%s", p.Text)
 }
 
-// texts is a list of texts that package ruleset checks. The list can be empty, because package
-// ruleset reports an empty list. If an item cannot be read, the other items are not checked.
+// texts is the type of a list of texts that package ruleset checks. It accepts an empty list,
+// because package ruleset reports that error. If an item cannot be read, the other items are
+// not checked.
 func texts(of strictyaml.Type[string]) strictyaml.Type[[]string] {
 	items := strictyaml.List(of)
 	return strictyaml.Type[[]string]{Kind: items.Kind, Read: func(d *strictyaml.Decoder, n *yaml.Node) ([]string, bool) {

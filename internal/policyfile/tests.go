@@ -114,7 +114,7 @@ func checkTest(d *strictyaml.Decoder, n *yaml.Node, t *writtenTest) {
 	}
 }
 
-// actionsOf returns the node of may, or of may_not.
+// actionsOf returns the node of the key may, or of the key may_not.
 func actionsOf(n *yaml.Node) *yaml.Node {
 	if strictyaml.Has(n, "may") {
 		return strictyaml.At(n, "may")
@@ -122,8 +122,9 @@ func actionsOf(n *yaml.Node) *yaml.Node {
 	return strictyaml.At(n, "may_not")
 }
 
-// starOf returns the action of the catalog if a was written as "*". For repositories, "*" means
-// pull, push and delete.
+// starOf converts the actions a of a test of the catalog. The reader of actions converts "*" to
+// pull, push and delete, the actions of repositories; starOf converts these to the action "*"
+// of the catalog.
 func starOf(a scope.Actions) scope.Actions {
 	if a == 0 {
 		return 0
@@ -193,7 +194,7 @@ func ParseWho(written string) (policy.Principal, error) {
 	case kind == "group" && named:
 		return who, fmt.Errorf("a group is not a principal: write user:NAME, and list %s among the user's groups", name)
 	case kind == "anyone" || kind == "signed-in":
-		return who, fmt.Errorf("%s is more than one principal: name one, as in user:NAME", kind)
+		return who, fmt.Errorf("%s is more than one principal: name a single principal, such as user:NAME", kind)
 	case !named:
 		return who, fmt.Errorf("is %s a user, a robot or a workload? Write user:%s, robot:%s or workload:%s; or anonymous", text.QuoteShort(written), written, written, written)
 	case who.Kind.UnmarshalText([]byte(kind)) != nil || who.Kind == policy.Anonymous:
@@ -205,7 +206,8 @@ func ParseWho(written string) (policy.Principal, error) {
 	return who, nil
 }
 
-// MeantWho returns the principal that was probably meant by a text that ParseWho rejects, or "".
+// MeantWho returns the principal that a user probably meant by a text that ParseWho rejects, or
+// "".
 func MeantWho(who string) string {
 	if kind, name, _ := strings.Cut(who, ":"); name != "" {
 		if meant := text.Nearest(kind, []string{"user", "robot", "workload"}); meant != "" && meant != kind {
@@ -240,7 +242,7 @@ func instant() strictyaml.Type[time.Time] {
 	})
 }
 
-// ipAddress is an IP address.
+// ipAddress is the type of an IP address.
 func ipAddress() strictyaml.Type[netip.Addr] {
 	return strictyaml.Scalar("IP address", func(d *strictyaml.Decoder, n *yaml.Node, s string) (netip.Addr, bool) {
 		ip, err := netip.ParseAddr(s)
@@ -251,8 +253,8 @@ func ipAddress() strictyaml.Type[netip.Addr] {
 	})
 }
 
-// input is an input that a request can lack: ip, client, claims.NAME, or claims. The word claims
-// means all claims that the test does not set.
+// input is the type of an input that a request can lack: ip, client, claims.NAME, or claims.
+// The input claims stands for all claims that the test does not set.
 func input() strictyaml.Type[string] {
 	return strictyaml.Scalar("input", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 		claim, ok := strings.CutPrefix(s, "claims.")
@@ -264,7 +266,7 @@ func input() strictyaml.Type[string] {
 	})
 }
 
-// repository is the name of one repository, and not a pattern.
+// repository is the type of the name of one repository. A pattern is an error.
 func repository() strictyaml.Type[string] {
 	return strictyaml.Scalar("repository", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 		if strings.ContainsAny(s, "*$") {

@@ -10,8 +10,8 @@ import (
 )
 
 // ParseTime parses a time: 2026-11-28T23:00:00Z, 2026-11-28 23:00 or 2026-11-28. A zone can
-// follow the last two forms, as in 2026-11-28 23:00 Europe/Paris. Without it, the time is in the
-// given zone.
+// follow the last two forms, as in 2026-11-28 23:00 Europe/Paris. Without a zone in the text,
+// the time is in the parameter zone.
 func ParseTime(s string, zone *time.Location) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, nil
@@ -34,7 +34,7 @@ func ParseTime(s string, zone *time.Location) (time.Time, error) {
 			continue
 		}
 		if t.Format(layout) != written {
-			return time.Time{}, fmt.Errorf("%s does not exist in %s, because clocks are put forward then", text.QuoteShort(written), zone)
+			return time.Time{}, fmt.Errorf("the time %s does not exist in %s, because clocks are put forward at that time: use a later time", text.QuoteShort(written), zone)
 		}
 		return t, nil
 	}

@@ -23,7 +23,7 @@ func TestParseTime(t *testing.T) {
 		{"2026-11-28", "2026-11-27T23:00:00Z"},
 		{"2026-03-29 03:30 Europe/Paris", "2026-03-29T01:30:00Z"},
 
-		{"2026-03-29 02:30 Europe/Paris", `"2026-03-29 02:30" does not exist in Europe/Paris, because clocks are put forward then`},
+		{"2026-03-29 02:30 Europe/Paris", `the time "2026-03-29 02:30" does not exist in Europe/Paris, because clocks are put forward at that time: use a later time`},
 		{"2026-11-28 23:00 Europe/Pari", `"Europe/Pari" is not a time zone such as Europe/Paris, UTC or +02:00`},
 		{"2026-11-28 23:00 Local", `"Local" is not a time zone such as Europe/Paris, UTC or +02:00`},
 		{"28.11.2026", `"28.11.2026" is not a time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`},

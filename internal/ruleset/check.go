@@ -14,8 +14,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// quoted returns written for an error text. It removes secrets before it shortens the text,
-// because the redaction of logs does not recognize a shortened secret.
+// quoted returns a text that a user has written, in quotes and shortened, for an error. It
+// removes secrets before it shortens the text, because the redaction of logs does not recognize
+// a shortened secret.
 func quoted(written string) string { return text.QuoteShort(secret.Redact(written)) }
 
 // Actions are the names of all actions.
@@ -42,7 +43,7 @@ func (c *found) suggest(field string, item int, suggestion, format string, args 
 	c.problems = append(c.problems, Problem{Field: field, Item: item, Text: fmt.Sprintf(format, args...), Suggestion: suggestion})
 }
 
-// missing adds a problem: a required field is not written.
+// missing adds the problem that a required field is not written.
 func (c *found) missing(field, text string) {
 	c.problems = append(c.problems, Problem{Field: field, Item: -1, Text: text, Missing: true})
 }
@@ -131,7 +132,7 @@ func (r *Rule) fields(compile func(string) (policy.Condition, error)) *checker {
 
 const emptyList = "the list is empty, which could mean none or all; add items, or leave out the key"
 
-// empties adds a problem for each text field that is written and empty.
+// empties adds a problem for each text field that is written with an empty text.
 func (c *found) empties(fields []string) {
 	for _, field := range fields {
 		switch field {
@@ -171,7 +172,7 @@ func (c *checker) texts() {
 	}
 }
 
-// line checks a text: it must be one line, not empty, without white space at its ends.
+// line checks that a text is one line, is not empty, and has no white space at its ends.
 func (c *checker) line(field string, item int, written string) {
 	trimmed := strings.TrimSpace(written)
 	switch {
@@ -201,15 +202,15 @@ func (c *found) actions(words []string, all scope.Actions) (set scope.Actions) {
 	return set
 }
 
-// Rights are the names of rights over Tidewaiter, except those over one namespace, whose names
-// are NamespaceRight and the namespace's name.
+// Rights are the names of rights over Tidewaiter. The right over one namespace is not listed:
+// its name is NamespaceRight followed by the namespace's name.
 var Rights = []string{"accounts", "administrators", "journal", "policy", "namespaces"}
 
 // NamespaceRight is the prefix of the names of rights over one namespace.
 const NamespaceRight = "namespace/"
 
-// rights checks names of rights over Tidewaiter: one of Rights, a pattern of namespaces, or **
-// for all. policy.Compile checks the patterns themselves.
+// rights checks names of rights over Tidewaiter: one of Rights, NamespaceRight with a pattern,
+// or ** for all rights. policy.Compile checks the pattern.
 func (c *checker) rights() {
 	for i, written := range c.Tidewaiter {
 		if written == "**" || slices.Contains(Rights, written) || strings.TrimSpace(written) == "" {

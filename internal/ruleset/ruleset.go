@@ -10,8 +10,8 @@
 // meant for no registry or for all. So a field that is written and empty is an error. Only a
 // field that is not written has a default.
 //
-// Checks that need all rules are elsewhere. Package policy checks whether a name is in use, and
-// checks patterns, subjects and roles.
+// Package policy has the other checks: whether a name is already in use, and whether patterns,
+// subjects and roles are valid.
 package ruleset
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Effect is whether a rule allows or denies.
+// Effect is Allow or Deny.
 type Effect string
 
 // The effects.
@@ -123,8 +123,8 @@ var RoleFields = []Field[Role]{
 }
 
 // Limits of a lifetime. MinLifetime is the minimum that clients assume for every token.
-// MaxLifetime limits how long a token is valid after a grant is removed, because tokens cannot
-// be revoked.
+// MaxLifetime exists because tokens cannot be revoked: after a grant is removed, existing
+// tokens remain valid for at most this time.
 const (
 	MinLifetime = time.Minute
 	MaxLifetime = 24 * time.Hour
@@ -152,8 +152,8 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "; ")
 }
 
-// String returns the problem in one line: `repositories: the pattern "team//app" has an empty
-// path part (did you mean "team/app"?)`.
+// String returns the problem in one line, such as `repositories: the pattern "team//app" has an
+// empty path part (did you mean "team/app"?)`.
 func (p Problem) String() string {
 	text := p.Sentence()
 	if p.Field != "" {
@@ -162,7 +162,7 @@ func (p Problem) String() string {
 	return text
 }
 
-// Sentence returns String without the field.
+// Sentence returns the same text as String, but without the field.
 func (p Problem) Sentence() string {
 	text := p.Text
 	if p.Line > 0 {
@@ -174,7 +174,7 @@ func (p Problem) Sentence() string {
 	return text
 }
 
-// FieldOf returns the name of the Rule's field for a problem of package policy.
+// FieldOf returns the name of the Rule's field that a problem of package policy is about.
 func FieldOf(p policy.Problem, r *policy.Rule) string { return fieldOf(p.Field, r.Type) }
 
 func sorted(problems Problems) Problems {

@@ -9,8 +9,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// An error repeats what was written, and errors are logged and sent. If a secret was written
-// into the wrong field, the error must not contain the secret or a part of it.
+// An error repeats what a user has written. Errors are logged and sent to the client. If a
+// secret was written into the wrong field, the error must not contain the secret or a part of
+// it.
 func TestErrorsRepeatNoSecret(t *testing.T) {
 	b64 := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 	token := b64(`{"alg":"ES256","kid":"k"}`) + "." + b64(`{"sub":"`+strings.Repeat("canary ", 40)+`"}`) + "." + b64(strings.Repeat("s", 64))

@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Written returns a rule of a policy in the form in which users write it, with the given
-// actions instead of the role.
+// Written returns a rule of a policy in the form in which users write it. The result has the
+// given actions and no role.
 func Written(r *policy.Rule, actions scope.Actions) *Rule {
 	w := &Rule{Name: r.Name, Subjects: r.Subjects, Registries: r.Registries, Actions: actions.Names()}
 	if r.Deny {
@@ -33,7 +33,7 @@ func Written(r *policy.Rule, actions scope.Actions) *Rule {
 }
 
 // Lines returns the rule as YAML, one line for each field that is not empty. The function quote
-// quotes texts; nil means text.Quote.
+// quotes texts. If it is nil, text.Quote is used.
 func (r *Rule) Lines(quote func(string) string) (lines []string) {
 	if r == nil {
 		return nil

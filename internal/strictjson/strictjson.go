@@ -1,9 +1,9 @@
 // Package strictjson decodes JSON so that every reader sees the same values.
 //
-// If a name occurs twice in an object, some readers use the first value and others the last, so
-// a check of the first value says nothing about a reader that uses the last. encoding/json also
-// ignores the case of struct field names. Both differences are dangerous in signed data that
-// decides what is allowed.
+// If a name occurs twice in an object, some readers use the first value and others use the last
+// value. So a program can check one value while another program uses the other value.
+// encoding/json also ignores the case of struct field names. Both are dangerous in signed data
+// that decides what is allowed.
 package strictjson
 
 import (

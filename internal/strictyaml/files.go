@@ -35,8 +35,8 @@ const (
 	AnyWrite
 )
 
-// Warnings returns the warnings about a file. A warning that all users can read the file is only
-// for files that contain a secret.
+// Warnings returns the warnings about a file. It warns about a file that all users can read
+// only if the file contains a secret.
 func (a Access) Warnings(file string, secret bool) []string {
 	var warnings []string
 	if a&AnyRead != 0 && secret {
@@ -48,8 +48,8 @@ func (a Access) Warnings(file string, secret bool) []string {
 	return warnings
 }
 
-// Reader reads the files of one config or policy, and collects their problems. It is used by one
-// goroutine.
+// Reader reads the files of one config or policy, and collects their problems. Only one
+// goroutine may use a Reader at a time.
 type Reader struct {
 	FS
 	Env      func(string) (string, bool) // returns environment variables
@@ -73,9 +73,10 @@ type parsed struct {
 	err      error // why the file could not be read
 }
 
-// Open parses several files at the same time, because most of the time that a large policy takes
-// is parsing. It yields a decoder and the top node of each file, in order. For a file that cannot
-// be read, it calls failed. If failed is nil, it reports a problem instead.
+// Open parses several files in parallel, because parsing takes most of the time of loading a
+// large policy. It yields a decoder and the top node of each file, in order. For a file that
+// cannot be read, it calls the function failed. If failed is nil, Open reports a problem
+// instead.
 func (r *Reader) Open(files []string, failed func(i int, err error)) iter.Seq2[*Decoder, *yaml.Node] {
 	if failed == nil {
 		failed = func(_ int, err error) { r.Report(Problem{Text: err.Error()}) }
@@ -189,7 +190,8 @@ func accessOf(info fs.FileInfo) (a Access) {
 	return a
 }
 
-// opening wraps an error with the path of the file, once.
+// opening wraps an error with the path of the file. It removes the path that an fs.PathError
+// already has.
 func opening(file string, err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		err = e.Err
@@ -197,8 +199,8 @@ func opening(file string, err error) error {
 	return fmt.Errorf("opening %s: %w", file, err)
 }
 
-// maxProblems is the maximum number of problems that are kept, and that of warnings. A file that
-// is not a config must not fill the screen or the memory.
+// maxProblems is the maximum number of stored problems, and the maximum number of stored
+// warnings. A file that is not a config must not fill the screen or the memory.
 const maxProblems = 100
 
 // Report adds a problem.

@@ -17,9 +17,10 @@ var (
 )
 
 // parseJSON parses JSON. YAML is nearly a superset of JSON, but YAML has no surrogate pairs
-// (\ud83d\ude00), which many programs write for characters above U+FFFF. parseJSON replaces each
-// pair by one escape, which is two characters shorter. It adds two spaces after the string, so
-// that the rest of the line has the same columns as before.
+// (\ud83d\ude00), which many programs write for characters above U+FFFF. So parseJSON replaces
+// each pair by one escape of the same character, which is two bytes shorter. After the string
+// it adds two spaces for each pair, so that the rest of the line has the same columns as
+// before.
 func parseJSON(src []byte) (*yaml.Node, error) {
 	if !json.Valid(src) {
 		return nil, fmt.Errorf("not JSON")

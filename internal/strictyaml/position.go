@@ -8,13 +8,13 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Position returns the position in the file of a line and column in the value of the scalar n.
-// Lines and columns count from 1, and columns are in characters.
+// Position converts a line and column in the value of the scalar n to the line and column in
+// the file. Lines and columns count from 1, and columns are in characters.
 //
 // The scalar may be plain, quoted or a block, on one or several lines. Instead of interpreting
 // the scalar a second time, Position parses parts of the source that start at the scalar's
-// beginning. It searches for the longest part whose value does not go beyond the wanted
-// place. If no part is parsed, it returns the position of n.
+// beginning. It searches for the longest part whose value ends at or before the given line and
+// column. If no part can be parsed, it returns the position of n.
 func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
 	src := bytes.TrimPrefix(d.src, []byte("\ufeff"))
 	src = src[offset(src, n.Line, n.Column):]
@@ -29,8 +29,8 @@ func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
 	case n.Style&yaml.DoubleQuotedStyle != 0:
 		quote = `"`
 	}
-	// value parses the source up to a byte. It returns false within a character or an escape, and
-	// after the scalar.
+	// value parses the source up to the byte at index to. It returns false if this index is
+	// inside a character or an escape, or after the scalar.
 	value := func(to int) (string, bool) {
 		if to < len(src) && !utf8.RuneStart(src[to]) {
 			return "", false
@@ -48,8 +48,8 @@ func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
 		}
 		return strings.TrimSuffix(root.Value, "\n"), true // a block ends with a newline
 	}
-	// The value of the part that ends at low does not go beyond the wanted place, and the value
-	// of the part that ends at high does.
+	// The value of the part of src up to low ends at or before the index wanted. The value of
+	// the part up to high ends after it.
 	low, high := 0, end
 	if wanted == len(n.Value) && wanted > 0 {
 		wanted-- // the last character, because nothing marks the end of the scalar

@@ -38,8 +38,9 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// Snippet returns String and, for terminals, the line of src with a caret below the column. src is
-// the text of the file. Secrets in the line are replaced.
+// Snippet returns the text of String, followed by the line of the file with a caret below the
+// column. It is for terminals. The parameter src is the content of the file. Secrets in the
+// line are replaced.
 func (p Problem) Snippet(src []byte) string {
 	line, ok := lineOf(src, p.Line)
 	if !ok {
@@ -112,9 +113,9 @@ func redact(line string) string {
 	return line
 }
 
-// window cuts a line around its column so that it fits a terminal, and returns the caret's
-// position. It replaces each tab by a space and each character that cannot be printed by "?", so
-// that the caret is below the right character.
+// window returns the part of a line around the column that fits a terminal, and the caret's
+// position in it. It replaces each tab by a space and each character that cannot be printed by
+// "?", so that the caret is below the right character.
 func window(line string, column int) (string, int) {
 	const width = 100
 	runes := []rune(line)

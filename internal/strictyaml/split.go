@@ -7,22 +7,24 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// minPiece is the minimum size of a piece in bytes. Smaller pieces would cost more time than
-// parsing them at once saves.
+// minPiece is the minimum size of a piece in bytes. Handling smaller pieces would cost more
+// time than parsing in parallel saves.
 const minPiece = 32 << 10
 
-// parseSplit parses text that ends with a long list of rules in pieces, with at most parallel
-// goroutines, because parsing is most of the cost of loading a large policy. It returns nil for
-// any other text, and for text with an error. parseWhole then parses the text and finds the
+// parseSplit parses a text that ends with a long list of rules. It parses the list in pieces,
+// with several goroutines, because parsing is most of the cost of loading a large policy. The
+// parameter parallel is the maximum number of goroutines. For any other text, and for a text
+// with an error, parseSplit returns nil. The caller then uses parseWhole, which also finds the
 // error.
 //
 // Pieces are small, so that other goroutines can run between two pieces. Otherwise
 // requests that arrive during a reload would wait for the 10 ms after which Go preempts a
 // goroutine.
 //
-// The list is cut before lines that begin an item, and each piece is parsed separately. The
-// pieces together mean the same as the whole list: if a quoted text or a bracket is open at a
-// cut, its piece has an error; everything else ends at a line with less indentation.
+// The list is cut before lines that begin an item, and each piece is parsed separately. This
+// gives the same nodes as parsing the whole list. If a quoted text or a bracket is open at a
+// cut, its piece has an error, and parseSplit returns nil. Everything else in YAML ends at a
+// line with less indentation.
 func parseSplit(src []byte, parallel, least int) *yaml.Node {
 	begin, indent, ok := findRules(src)
 	if !ok || len(src)-begin < 2*least {
@@ -110,7 +112,7 @@ func findRules(src []byte) (begin, indent int, ok bool) {
 }
 
 // items returns the indexes of the lines that begin an item of the list. It returns false if
-// anything else than this list follows at or after the index begin.
+// the text from the index begin on has anything else than this list.
 func items(src []byte, begin, indent int) (starts []int, ok bool) {
 	for at := begin; at < len(src); {
 		line, _, _ := bytes.Cut(src[at:], []byte("\n"))
@@ -133,7 +135,7 @@ func isBlank(text []byte) bool {
 	return len(text) == 0 || text[0] == '#'
 }
 
-// moveDown adds to the line numbers of n and its descendants.
+// moveDown adds the number lines to the line numbers of n and its descendants.
 func moveDown(n *yaml.Node, lines int) {
 	n.Line += lines
 	for _, child := range n.Content {

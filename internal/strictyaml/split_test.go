@@ -11,7 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// like compares nodes and their positions, without comments.
+// like returns the differences between two nodes and between their positions. It ignores
+// comments.
 func like(a, b *yaml.Node) string {
 	return cmp.Diff(a, b, cmp.FilterPath(func(p cmp.Path) bool {
 		name := p.Last().String()
@@ -19,7 +20,7 @@ func like(a, b *yaml.Node) string {
 	}, cmp.Ignore()))
 }
 
-// A list that is parsed in pieces has the same nodes as one that is parsed at once.
+// Parsing a list in pieces gives the same nodes as parsing it as a whole.
 func TestPiecesAreEqualToTheWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		item := rapid.SampledFrom([]string{

@@ -46,9 +46,9 @@ type Key[S any] struct {
 	fallback *yaml.Node // Default, parsed
 }
 
-// On returns a key. The function put stores its value in the section. For an invalid value, put
-// is called with the parts that could be read, so that other keys of the section are checked
-// against these parts.
+// On returns a key. The function put stores the key's value in the section. If the value is
+// invalid, put is called with the parts that could be read, so that the section's checks of
+// other keys can use these parts.
 func On[S, T any](name string, t Type[T], put func(into *S, v T)) *Key[S] {
 	return &Key[S]{
 		Row: Row{Name: name, Kind: t.Kind, Keys: t.Keys},
@@ -73,8 +73,8 @@ func (k *Key[S]) Formerly(name string) *Key[S] { k.former = append(k.former, nam
 // Must makes the key required.
 func (k *Key[S]) Must() *Key[S] { k.Required = true; return k }
 
-// Or sets the default. The default is YAML and is read like any other value, so the default in
-// the reference is always the one that has effect.
+// Or sets the default. The default is written in YAML and read like any other value, so the
+// generated reference always shows the default that applies.
 func (k *Key[S]) Or(standard string) *Key[S] {
 	k.Default, k.fallback = standard, parseDefault(standard)
 	return k
@@ -135,9 +135,9 @@ func (d *Decoder) at(n *yaml.Node, suggestion, format string, args ...any) Probl
 	return p
 }
 
-// Is reports whether n has the wanted kind, and reports a problem if n has another kind. It also
-// refuses aliases, anchors, tags and empty values, because they can make a file mean something
-// else than a reader sees.
+// Is reports whether n has the wanted kind, and reports a problem if n has another kind. It
+// also refuses aliases, anchors, tags and empty values, because the meaning of a file with them
+// can differ from what a person sees.
 func (d *Decoder) Is(n *yaml.Node, kind yaml.Kind, wanted string) bool {
 	switch {
 	case n.Kind == yaml.AliasNode:
@@ -155,7 +155,8 @@ func (d *Decoder) Is(n *yaml.Node, kind yaml.Kind, wanted string) bool {
 	case kind == yaml.SequenceNode && n.Kind == yaml.ScalarNode:
 		d.Problem(n, "must be a list, not a text; put it in brackets")
 	default:
-		// The value is not repeated: a secret may be in the wrong place.
+		// The problem does not repeat the value, because the value could be a secret in the
+		// wrong place.
 		is := map[yaml.Kind]string{yaml.MappingNode: "a section", yaml.SequenceNode: "a list"}[n.Kind]
 		if is == "" {
 			is = "a text"
@@ -165,8 +166,8 @@ func (d *Decoder) Is(n *yaml.Node, kind yaml.Kind, wanted string) bool {
 	return false
 }
 
-// Nearest returns the known word that was probably meant. It returns "" if there is no such word,
-// or if the reader keeps no more problems.
+// Nearest returns the known word that was probably meant. It returns "" if there is no such
+// word, or if the reader is Full and only counts further problems.
 func (d *Decoder) Nearest(word string, known []string) string {
 	if d.Full() {
 		return ""

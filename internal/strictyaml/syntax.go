@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// syntax returns where a file is not YAML, and why. Common errors are described in terms of the
-// file, and others in the parser's words.
+// syntax returns where a file is not YAML, and why. Common errors get a text about the file.
+// Other errors have the parser's text.
 func syntax(src []byte, err error) (line, column int, format string, text any) {
 	var e *yaml.LoadError
 	if !errors.As(err, &e) {
@@ -44,15 +44,15 @@ type syntaxError struct {
 	fromLine, fromColumn int    // where the context begins; 0: at the error
 }
 
-// back moves the error to where its context begins.
+// back moves the error to the beginning of its context, such as the key or the bracket that the
+// parser was reading.
 func (s *syntaxError) back() {
 	if s.fromLine > 0 {
 		s.line, s.column = s.fromLine, s.fromColumn
 	}
 }
 
-// halves returns the text of the error's line before the error's column, and the text from this
-// column on.
+// halves splits the error's line at the error's column.
 func (s *syntaxError) halves() (before, after string) {
 	text, _ := lineOf(s.src, s.line)
 	runes := []rune(text)
@@ -60,8 +60,8 @@ func (s *syntaxError) halves() (before, after string) {
 	return string(runes[:at]), string(runes[at:])
 }
 
-// above returns the number and the indentation of the nearest line above the error, without blank
-// lines. A dash counts as a space. At the top of the file, above returns 0 and -1.
+// above returns the number and the indentation of the nearest line above the error that is not
+// blank. A dash counts as a space. At the top of the file, above returns 0 and -1.
 func (s *syntaxError) above() (line, indent int) {
 	for line = s.line - 1; line > 0; line-- {
 		text, _ := lineOf(s.src, line)
@@ -80,7 +80,8 @@ func tabs(s *syntaxError) string {
 	return ""
 }
 
-// unquoted recognizes text that begins with a character of YAML, usually a pattern such as **.
+// unquoted recognizes text without quotes that begins with a special character of YAML, usually
+// a pattern such as **.
 func unquoted(s *syntaxError) string {
 	_, after := s.halves()
 	switch {
@@ -100,7 +101,7 @@ func unquoted(s *syntaxError) string {
 	return ""
 }
 
-// colons recognizes a second colon in a line, and a missing one.
+// colons recognizes a second colon in a line, and a missing colon.
 func colons(s *syntaxError) string {
 	switch s.message {
 	case "mapping values are not allowed in this context":

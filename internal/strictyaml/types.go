@@ -8,7 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Types of scalars. Text is used as it is written: 0777 and on are text where text is expected.
+// Types of scalars. Where text is expected, a value is used as it is written: 0777 is not a
+// number, and on is not a bool.
 var (
 	// Line is one line of text that is not empty and has no white space at its ends.
 	Line = Scalar("text", line)
@@ -16,7 +17,7 @@ var (
 	Prose = Scalar("text", func(_ *Decoder, _ *yaml.Node, s string) (string, bool) { return s, true })
 	// Bool is true or false.
 	Bool = Scalar("true or false", boolean)
-	// True is a key that is true or left out.
+	// True is for a key that is either true or left out.
 	True = Scalar("true", func(d *Decoder, n *yaml.Node, s string) (bool, bool) {
 		v, ok := boolean(d, n, s)
 		if ok && !v {
@@ -26,7 +27,8 @@ var (
 	})
 )
 
-// Scalar is a single value. kind is its name in references and problems.
+// Scalar is the type of a single value. The parameter kind is the type's name in references and
+// problems.
 func Scalar[T any](kind string, convert func(d *Decoder, n *yaml.Node, s string) (T, bool)) Type[T] {
 	wanted := indefinite(kind)
 	return Type[T]{Kind: kind, Read: func(d *Decoder, n *yaml.Node) (T, bool) {
@@ -109,9 +111,9 @@ func FilePath(kind string) Type[string] {
 	})
 }
 
-// List is a list with at least one item. An empty list is a problem, because a reader could
-// expect it to mean none or all. The result has one element for each item, even for an invalid
-// item.
+// List is a list with at least one item. An empty list is a problem, because a person could
+// expect that it means none, or that it means all. The result has one element for each item,
+// including invalid items.
 func List[T any](of Type[T]) Type[[]T] {
 	read := func(d *Decoder, n *yaml.Node) ([]T, bool) {
 		if !d.Is(n, yaml.SequenceNode, "a list") {

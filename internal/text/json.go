@@ -7,10 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// JSONWriter makes JSON safe for a terminal: it writes each invisible character as \uXXXX. Readers
-// decode the same value. In JSON from an encoder, such characters occur only inside strings. Only
-// line ends also occur outside, so JSONWriter leaves them as they are. A call of Write must not
-// end within a character: json.Encoder and slog.JSONHandler write whole values.
+// JSONWriter makes JSON safe for a terminal: it writes each invisible character as \uXXXX.
+// Readers decode the same value. In JSON from an encoder, such characters occur only inside
+// strings. Line ends are the exception: they occur only outside strings, so JSONWriter does not
+// change them. A call of Write must not end within a character: json.Encoder and
+// slog.JSONHandler write whole values.
 type JSONWriter struct{ W io.Writer }
 
 func (w JSONWriter) Write(p []byte) (int, error) {

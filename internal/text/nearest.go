@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// Limits of Nearest, whose time grows with the product of the lengths: bytes of a word, and
-// number of words.
+// Limits of Nearest: bytes of a word, and number of known words. The time to compare two words
+// grows with the product of their lengths.
 const (
 	maxWord  = 64
 	maxWords = 10_000
@@ -22,11 +22,11 @@ var synonyms = map[string]string{
 	"remove": "delete", "upload": "push", "download": "pull",
 }
 
-// Nearest returns the known word that was most likely meant by word, or "". It returns the
-// first of these that exists: a known word that differs only in case or separators, the only
-// known word with this prefix, the known word with the smallest distance (at most a third of
-// the letters), a synonym. Of equally near words it returns the first in the alphabet, so the
-// order of the known words does not matter.
+// Nearest returns the known word that somebody most likely meant by word, or "". It prefers, in
+// this order: a known word that differs only in case or separators; the known word that begins
+// with word, if there is only one; the known word with the smallest distance, which is at most
+// a third of the letters; a known word that begins with word; a synonym. Of equally near words
+// it returns the first in the alphabet, so the order of the known words does not matter.
 func Nearest(word string, known []string) string {
 	plain := simplify(word)
 	if plain == "" || len(word) > maxWord || len(known) > maxWords {
@@ -101,8 +101,8 @@ func distance(a, b string) int {
 	return above[len(b)]
 }
 
-// MeantDuration returns the duration that was likely meant by an invalid duration, or "". A
-// number without a unit means seconds, as in other programs.
+// MeantDuration returns the duration that somebody likely meant by an invalid duration, or "".
+// A number without a unit means seconds, as in other programs.
 func MeantDuration(text string) string {
 	text = strings.ToLower(strings.ReplaceAll(text, " ", ""))
 	digits := len(text) - len(strings.TrimLeft(text, "0123456789"))

@@ -87,7 +87,7 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// Some lists are the keys of a map, in random order.
+// Some callers pass the keys of a map, whose order is random.
 func TestPropertyNearestDoesNotDependOnTheOrder(t *testing.T) {
 	word := rapid.StringMatching(`[abc_]{0,5}`)
 	rapid.Check(t, func(t *rapid.T) {

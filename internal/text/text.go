@@ -1,9 +1,9 @@
 // Package text makes text from other parties safe to show to people.
 //
-// Names, claims, paths and headers can come from anyone. Unescaped, such text can split a log
-// line in two, move the cursor of a terminal, reverse the order of a line, or look like another
-// name. So every package that prints such text uses these functions, and the architecture test
-// forbids other ways:
+// Names, claims, paths and headers can come from anyone. Without escapes, such text can split a
+// log line in two, move the cursor of a terminal, reverse the order of a line, or look like
+// another name. So every package that prints such text uses these functions, and the
+// architecture test forbids other ways:
 //
 //   - in a sentence, a log line or a table: [Escape], with [Shorten] if nothing else limits the
 //     length;
@@ -24,9 +24,9 @@ import (
 )
 
 // visible reports whether a character can be seen on its own. These characters are not visible:
-// control characters, line ends, all spaces but the usual space, marks that change the text
-// direction, characters without width, unassigned characters, and U+FFFD, which replaces lost
-// text.
+// control characters, line ends, all spaces except U+0020, marks that change the text
+// direction, characters without width, unassigned characters, and U+FFFD, which replaces
+// invalid text.
 func visible(r rune) bool {
 	if r < utf8.RuneSelf {
 		return ' ' <= r && r <= '~'
@@ -61,7 +61,7 @@ func OneLine(s string) bool {
 }
 
 // Escape returns s with each invisible character escaped as in Go: \n, \x1b, \u202e. The result
-// is Printable, and equal to s if s is Printable. The result has at most four times as many
+// is Printable. If s is Printable, the result is s. The result has at most four times as many
 // bytes as s.
 func Escape(s string) string {
 	if Printable(s) {
@@ -70,8 +70,8 @@ func Escape(s string) string {
 	return string(appendEscaped(make([]byte, 0, len(s)+16), s, false))
 }
 
-// Quote returns s in double quotes, escaped as in Go. YAML and CEL read the result as s if s is
-// UTF-8.
+// Quote returns s in double quotes, escaped as in Go. If s is UTF-8, YAML and CEL decode the
+// result to s.
 func Quote(s string) string { return string(AppendQuote(make([]byte, 0, len(s)+16), s)) }
 
 // AppendQuote appends Quote of s to dst.
@@ -104,10 +104,9 @@ func appendEscaped(dst []byte, s string, quoted bool) []byte {
 
 const mark = "…"
 
-// Shorten returns s if the length of s does not exceed the limit, which is the parameter most,
-// in bytes. Otherwise it returns as many whole characters as fit, followed by "…". Two
-// different names can have the same shortened form, so use a shortened name only for people to
-// read.
+// Shorten limits the length of s. The limit is the parameter most, in bytes. A longer s is cut
+// after a whole character, and "…" is added. Two different names can have the same shortened
+// form, so use a shortened name only for people to read.
 func Shorten(s string, most int) string {
 	if len(s) <= most {
 		return s
@@ -126,8 +125,8 @@ func cut(s string, end int) int {
 }
 
 // AppendWord appends s as one word. It quotes s if s is empty, not Printable, or has spaces,
-// quotes or backslashes. If s is longer than the limit, which is the parameter most, in bytes,
-// "…" replaces the rest.
+// quotes or backslashes. The parameter most is a limit in bytes. If s is longer, "…" replaces
+// the rest.
 func AppendWord(dst []byte, s string, most int) []byte {
 	more := ""
 	if len(s) > most {
@@ -179,8 +178,8 @@ func Duration(d time.Duration) string {
 	return s
 }
 
-// Name returns the name s in a form that is safe in a sentence: escaped and shortened to 200 bytes.
-// For an empty name, it returns two double quotes.
+// Name returns the name s in a form that is safe in a sentence: escaped and shortened to 200
+// bytes. For an empty name, it returns two double quotes.
 func Name(s string) string {
 	if s == "" {
 		return `""`
@@ -206,7 +205,7 @@ func List(names []string, conjunction string) string {
 	return b.String()
 }
 
-// Verbs is List for actions. The action "*" of the catalog is "list".
+// Verbs joins actions like List. It writes the action "*" of the catalog as "list".
 func Verbs(actions []string, conjunction string) string {
 	verbs := make([]string, len(actions))
 	for i, action := range actions {
@@ -217,7 +216,8 @@ func Verbs(actions []string, conjunction string) string {
 	return List(verbs, conjunction)
 }
 
-// Resource returns a resource for a sentence: "team/app", "the catalog", "tidewaiter:accounts".
+// Resource describes a resource for use in a sentence: "team/app", "the catalog",
+// "tidewaiter:accounts".
 func Resource(kind, name string) string {
 	switch kind {
 	case "repository":

@@ -8,9 +8,9 @@
 //     the result of a test?
 //   - [Shortest]: which rule limits the lifetime of a token?
 //
-// The answers agree with [policy.Policy.Decide]. They are meant for interactive use: their
-// running time grows with the policy. The text of answers is safe to print, whatever names the
-// request has.
+// The answers agree with [policy.Policy.Decide]. The functions are meant for interactive use:
+// their running time grows with the policy. The text of answers is safe to print, even if the
+// request has hostile names.
 package ask
 
 import (
@@ -51,7 +51,7 @@ func newQuestion(p *policy.Policy, r *policy.Request) *question {
 	return q
 }
 
-// whoIs returns what rules read of a principal.
+// whoIs returns the properties of a principal that rules depend on.
 func whoIs(p *policy.Principal) match.Who {
 	return match.Who{Kind: match.SubjectKind(p.Kind), Name: p.Name, Groups: p.Groups, Claims: p.Claims}
 }
@@ -75,14 +75,15 @@ func (q *question) registryMatches(r *rule) bool { return appliesAt(r.Rule, q.re
 
 func (q *question) nameMatches(r *rule) bool { return match.Any(r.Names, &q.path, &q.who) }
 
-// appliesAt reports whether the rule is for a registry. If the registry is unknown (""), deny
-// rules for some registries apply.
+// appliesAt reports whether the rule applies at a registry. The empty registry means that the
+// registry is unknown. Then all deny rules apply, including those for certain registries.
 func appliesAt(r *policy.Rule, registry string) bool {
 	return len(r.Registries) == 0 || slices.Contains(r.Registries, registry) || registry == "" && r.Deny
 }
 
-// holds reports whether the rule's condition lets the rule match. It does if it is true, and
-// also if it fails and the rule denies.
+// holds reports whether the rule's condition lets the rule match. A condition that is true
+// does. If the evaluation of the condition fails, a deny rule matches and an allow rule does
+// not.
 func holds(r *policy.Rule, of *policy.Request) bool {
 	if r.When == nil {
 		return true

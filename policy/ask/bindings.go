@@ -27,9 +27,9 @@ type ClaimValue struct {
 // them can match a long name in so many ways that nobody would read them.
 const maxBindings = 64
 
-// bindingsOf returns the requirements under which the pattern matches the name: one for each
-// way to bind the pattern's placeholders, none if the pattern cannot match. Ok is false if
-// there are more than maxBindings.
+// bindingsOf returns the requirements under which the pattern matches the name. There is one
+// requirement for each way to bind the pattern's placeholders, and none if the pattern cannot
+// match. If there are more than maxBindings, ok is false.
 func bindingsOf(p match.Pattern, name *match.Path) (bindings []requirement, ok bool) {
 	if !slices.ContainsFunc(p, match.Part.IsPlaceholder) {
 		if p.Match(name, nil) {
@@ -37,7 +37,8 @@ func bindingsOf(p match.Pattern, name *match.Path) (bindings []requirement, ok b
 		}
 		return bindings, true
 	}
-	// Bit i of open[k]: the pattern from part k on may match the name from position i on.
+	// Bit i of open[k] is set if p[k:], the end of the pattern, can match the name's parts from
+	// position i to the end.
 	var open [match.MaxParts + 1]uint64
 	end := uint64(1) << name.Parts
 	open[len(p)] = end
@@ -76,8 +77,8 @@ func bindingsOf(p match.Pattern, name *match.Path) (bindings []requirement, ok b
 	return at[name.Parts], true
 }
 
-// transitions returns the set of positions that part k can reach from position i for at least
-// one principal.
+// transitions returns the positions at which part k of the pattern can end if it begins at
+// position i of the name, for at least one principal. The result is a bit set.
 func transitions(p match.Pattern, k int, name *match.Path, i int) (positions uint64) {
 	end := uint64(1) << name.Parts
 	switch part := p[k]; {
@@ -102,7 +103,7 @@ func transitions(p match.Pattern, k int, name *match.Path, i int) (positions uin
 }
 
 // bind returns n with the additional requirement that part p stands for the name's parts
-// between two positions. Possible is false if ${user} would have to be two names at once.
+// between two positions. If ${user} would need two different values, possible is false.
 func (n requirement) bind(p match.Part, name *match.Path, from, to int) (_ requirement, possible bool) {
 	switch p.Kind {
 	case match.UserPlaceholder:

@@ -25,8 +25,8 @@ func newDenyIndex(denied []Grantee) denyIndex {
 	return b
 }
 
-// covering returns a rule that denies the action to everybody in g, or nil if it finds no such
-// rule.
+// covering returns a rule that denies the action to all principals of g, or nil if it finds no
+// such rule.
 func (b *denyIndex) covering(g *Grantee) *policy.Rule {
 	for _, s := range append([]match.Subject{{Kind: match.Anyone}, {Kind: match.SignedIn}}, g.subjects...) {
 		for _, denied := range b.bySubject[s] {
@@ -41,7 +41,7 @@ func (b *denyIndex) covering(g *Grantee) *policy.Rule {
 	return nil
 }
 
-// contains reports whether everybody in other is in g too.
+// contains reports whether g includes all principals of other.
 func (g *Grantee) contains(other *Grantee) bool {
 	for _, s := range g.subjects {
 		if !other.implies(s) {
@@ -51,7 +51,7 @@ func (g *Grantee) contains(other *Grantee) bool {
 	return !slices.ContainsFunc(g.Claims, func(c ClaimValue) bool { return !slices.Contains(other.Claims, c) })
 }
 
-// implies reports whether everybody in g has the subject.
+// implies reports whether all principals of g have the subject.
 func (g *Grantee) implies(s match.Subject) bool {
 	return s.Kind == match.Anyone || slices.ContainsFunc(g.subjects, func(own match.Subject) bool {
 		return own == s || s.Kind == match.SignedIn && own.Kind.Named()
@@ -81,7 +81,7 @@ func summarize(grantees []Grantee) granteeSummary {
 	return c
 }
 
-// mayOverlap reports whether somebody in g could be among the grantees.
+// mayOverlap reports whether a principal of g could be among the summarized grantees.
 func (c granteeSummary) mayOverlap(g *Grantee) bool {
 	switch s := g.subjects[0]; s.Kind {
 	case match.Anyone:

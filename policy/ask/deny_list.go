@@ -12,13 +12,15 @@ import (
 type denyList struct {
 	all      []Right
 	registry string // "": all registries
-	// left is the number of comparisons left. After that, rights are listed as allowed with
-	// exceptions, without checking whether denies cover them or overlap with them.
+	// left is the number of comparisons left. When it is used up, the remaining rights are
+	// listed as allowed with exceptions. Whether a deny covers a right or overlaps with it is
+	// then not checked.
 	left int
 }
 
-// subtract returns the actions of a right that no unconditional deny covers completely. By is
-// one of the rules that deny the other actions.
+// subtract removes from a right the actions that an unconditional deny covers completely, and
+// returns the remaining actions. The result by is one of the rules that deny the removed
+// actions.
 func (ds *denyList) subtract(from *Right) (left scope.Actions, by *policy.Rule) {
 	left = from.Actions
 	for i := range ds.all {
@@ -60,9 +62,9 @@ func (a *Right) everywhere(other *Right, registry string) bool {
 	return len(other.Rule.Registries) > 0 && !slices.ContainsFunc(other.Rule.Registries, missing)
 }
 
-// contains reports whether the right a covers each name that other covers. A true result is
-// always right. A false result can be wrong if only several patterns of a together cover a
-// pattern of other.
+// contains reports whether the right a covers each name that the right other covers. A true
+// result is always correct. A false result can be wrong: contains does not notice if several
+// patterns of a together cover one pattern of other.
 func (a *Right) contains(other *Right) bool {
 	var buf, otherBuf [match.MaxParts]match.Part
 	for _, text := range other.Names {
@@ -82,7 +84,7 @@ func (a *Right) contains(other *Right) bool {
 }
 
 // overlaps reports whether both rights could cover the same name, registry and action. A false
-// result is always right. A true result can be wrong.
+// result is always correct. A true result can be wrong.
 func (a *Right) overlaps(other *Right) bool {
 	if a.Actions&other.Actions == 0 || a.Type != other.Type {
 		return false

@@ -9,21 +9,22 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Unknown lists the unknown parts of a request. The zero Unknown means that all are known.
+// Unknown lists the unknown parts of a request. The zero Unknown means that all parts are
+// known.
 type Unknown struct {
 	Now      bool `json:"now,omitempty"`
 	IP       bool `json:"ip,omitempty"`
 	Client   bool `json:"client,omitempty"`
 	Registry bool `json:"registry,omitempty"`
 
-	// Claims means that the principal may have more claims than Principal.Claims, except those
-	// in Except.
+	// Claims means that the principal could have further claims that are not in
+	// Principal.Claims. The claims in Except are known to be absent.
 	Claims bool     `json:"claims,omitempty"`
 	Except []string `json:"except,omitempty"`
 }
 
-// Claim reports whether the claim is unknown: the principal may or may not have it. No claim of
-// an anonymous principal is unknown, because such a principal has no claims.
+// Claim reports whether it is unknown if the principal has the claim. No claim of an anonymous
+// principal is unknown, because such a principal has no claims.
 func (u *Unknown) Claim(who *policy.Principal, name string) bool {
 	if u == nil || !u.Claims || who == nil || who.Kind == policy.Anonymous || slices.Contains(u.Except, name) {
 		return false
@@ -49,9 +50,10 @@ type Dependence struct {
 	Rule  *policy.Rule `json:"rule"`  // the first rule that reads the input for the scope
 }
 
-// Depends returns the unknown inputs that the outcome of a test depends on, each once. It
-// checks every rule that could match: deny rules that could refuse what another rule allows,
-// and allow rules for what no other rule decides. Its running time grows with the policy.
+// Depends returns the unknown inputs that the outcome of a test depends on, without
+// repetitions. It checks every rule that could match and could change the outcome. These are
+// the deny rules that could refuse what another rule allows, and the allow rules for actions
+// that no other rule decides. Its running time grows with the policy.
 func Depends(p *policy.Policy, e *Expectation, u *Unknown) []Dependence {
 	e, u = match.OrZero(e), match.OrZero(u)
 	r := match.OrZero(e.Request)
@@ -80,14 +82,15 @@ type undecidedRule struct {
 	fails  bool // its condition is always false: the rule can only be named as a cause
 }
 
-// depends returns what the decision on the asked scope depends on. If named is set, the same
-// decision by another rule counts as a different decision.
+// depends returns the unknown inputs that the decision on the asked scope depends on. If named
+// is true, the same decision by another rule counts as a different decision.
 func (q *question) depends(u *Unknown, named bool) []Dependence {
 	open := q.undecided(u)
 	if len(open) == 0 {
 		return nil
 	}
-	// The numbers of the first rules that match in any case; 0: there is no such rule.
+	// For each action, the numbers of the first deny rule and the first allow rule that match
+	// for any values of the unknown inputs. 0 means that there is no such rule.
 	var denied, allowed [8]int
 	var grantable scope.Actions // what some rule could allow
 	for i := range q.rules {
@@ -182,8 +185,8 @@ func (q *question) undecided(u *Unknown) []undecidedRule {
 	return open
 }
 
-// reads reports whether the rule reads an unknown input. Most rules do not and need no further
-// checks.
+// reads reports whether the rule reads an unknown input. Most rules do not read one, so their
+// match is known.
 func (r *rule) reads(u *Unknown) bool {
 	return r.When != nil || u.Registry && len(r.Registries) > 0 ||
 		u.Claims && slices.ContainsFunc(r.Names, func(name string) bool { return strings.Contains(name, "${claims.") })

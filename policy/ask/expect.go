@@ -12,12 +12,12 @@ import (
 )
 
 // Expectation is the expected outcome of a request: for each of its scopes, the actions in May
-// are granted and those in MayNot are not.
+// are granted and the actions in MayNot are refused.
 type Expectation struct {
 	Request *policy.Request `json:"request"`
 	May     scope.Actions   `json:"may,omitempty"`
 	MayNot  scope.Actions   `json:"may_not,omitempty"`
-	// Because is the name of the rule that must decide; "": any rule.
+	// Because is the name of the rule that must decide. If it is "", any rule can decide.
 	Because string `json:"because,omitempty"`
 }
 
@@ -30,7 +30,7 @@ type TestFailure struct {
 	Cause   policy.Cause      `json:"cause"`
 	// Values are the values of the parts of the cause's condition.
 	Values []policy.Value `json:"values,omitempty"`
-	// Near is the rule that came nearest to allowing the actions; nil if there is no such rule.
+	// Near is the rule that came nearest to allowing the actions, or nil if no rule came near.
 	Near *Near `json:"near,omitempty"`
 	// Expected is the name of the rule that should have decided. It is set only if the actions
 	// have the expected outcome.
@@ -107,7 +107,7 @@ func (s TestFailure) String() string {
 	return sentence
 }
 
-// because returns the end of a sentence that gives the cause.
+// because describes the cause as the end of a sentence.
 func because(c policy.Cause) string {
 	switch c.Reason { //exhaustive:enforce
 	case policy.Allowed:

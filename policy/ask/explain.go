@@ -17,7 +17,8 @@ const maxNear = 20
 type Explanation struct {
 	policy.Decision
 	Request *policy.Request `json:"request"`
-	// Holds are the principal's subjects: "anyone", "signed-in", "user:ann", "group:dev".
+	// Holds lists the principal's subjects, such as "anyone", "signed-in", "user:ann",
+	// "group:dev".
 	Holds []string `json:"holds"`
 	Near  []Nearby `json:"near"` // for each of Results
 }
@@ -60,9 +61,9 @@ func Explain(p *policy.Policy, r *policy.Request) Explanation {
 	return e
 }
 
-// Shortest returns the rule whose own lifetime, or whose role's, limits the lifetime of a
-// decision. If several rules have this lifetime, it returns the first. It returns nil if no
-// rule limits the lifetime.
+// Shortest returns the rule that limits the lifetime of a decision by its own lifetime or by
+// the lifetime of its role. If several rules have this lifetime, it returns the first rule. It
+// returns nil if no rule limits the lifetime.
 func Shortest(p *policy.Policy, r *policy.Request, d *policy.Decision) *policy.Rule {
 	if d == nil || d.Lifetime == 0 {
 		return nil
@@ -87,8 +88,9 @@ type candidate struct {
 	distance int
 }
 
-// The distance of a rule is the sum of its obstacles. An obstacle counts little if it is a likely
-// oversight or easy to change. A name counts less the more of its first parts match.
+// The distance of a rule is the sum of its obstacles. An obstacle that is easy to overlook or
+// to change has a small number. For a name, partBonus is subtracted for each of its first parts
+// that match.
 const (
 	distanceWhen     = 1
 	distanceActions  = 2
@@ -124,8 +126,8 @@ func (q *question) nearby(result *policy.Result) Nearby {
 	return n
 }
 
-// distance returns how far the rule is from changing the result; 0 if the rule cannot change
-// the result or is too far.
+// distance returns how far the rule is from changing the result. It returns 0 for a rule that
+// cannot change the result or is too far away.
 func (q *question) distance(r *rule, open, granted scope.Actions) int {
 	if !q.typeMatches(r) {
 		return 0
@@ -161,8 +163,8 @@ func (q *question) distance(r *rule, open, granted scope.Actions) int {
 	return far
 }
 
-// matchingParts returns how many of the name's first parts match a pattern of the rule. Of
-// several patterns, the one that matches most parts counts.
+// matchingParts returns how many of the name's first parts match a pattern of the rule. If the
+// rule has several patterns, the pattern that matches the most parts counts.
 func (q *question) matchingParts(r *rule) int {
 	var buf [match.MaxParts]match.Part
 	best := 0

@@ -179,8 +179,8 @@ func TestExplainAgreesWithDecide(t *testing.T) {
 	})
 }
 
-// Shortest returns a rule that took part in the decision. Without that rule, another rule or
-// another lifetime applies.
+// Shortest returns a rule that took part in the decision. If that rule is removed, the decision
+// has another lifetime, or another rule has the same one.
 func TestPropertyTheShortestLifetimeIsOfARuleThatGrants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// describe lists the obstacles of a rule that nearly applied. Open has the asked actions that
-// no rule allows.
+// describe lists the obstacles of a rule that nearly applied. The parameter open has the asked
+// actions that no rule allows.
 func (q *question) describe(r *rule, open scope.Actions) Near {
 	near := Near{Rule: r.Rule, Actions: r.actions}
 	add := func(field, text string, values ...policy.Value) {
@@ -46,7 +46,8 @@ func (q *question) describe(r *rule, open scope.Actions) Near {
 	return near
 }
 
-// placeholders explains why a placeholder of the rule has no value; "" if all have one.
+// placeholders explains why a placeholder of the rule has no value. It returns "" if all
+// placeholders have values.
 func (q *question) placeholders(r *rule) string {
 	var buf [match.MaxParts]match.Part
 	for _, text := range r.Names {
@@ -121,7 +122,7 @@ func (n Near) Why() string {
 	return sentence
 }
 
-// where returns the values of the parts of a condition for a sentence.
+// where lists the parts of a condition and their values as a clause of a sentence.
 func where(values []policy.Value) string {
 	parts := make([]string, len(values))
 	for i, v := range values {
@@ -173,8 +174,8 @@ func (e Explanation) String() string {
 	return page.String()
 }
 
-// String returns the grantee: "group:dev", "user:prod in group:dev and group:ops", "signed-in
-// with the claim project = acme".
+// String returns a text such as "group:dev", "user:prod in group:dev and group:ops" or
+// "signed-in with the claim project = acme".
 func (g Grantee) String() string {
 	var b strings.Builder
 	for i, who := range g.Who {

@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Rights is everything that a principal may do: all of Allowed that is not in Except and that
-// Limits permit.
+// Rights is everything that a principal may do. The principal may do what is in Allowed and not
+// in Except, as far as Limits permit it.
 type Rights struct {
 	Principal *policy.Principal `json:"principal"`
 	Registry  string            `json:"registry,omitempty"` // "": all registries
@@ -22,7 +22,8 @@ type Rights struct {
 	Denied []DeniedRight `json:"denied,omitempty"`
 	// Ineffective lists the rules that are for the principal but match no name.
 	Ineffective []IneffectiveRule `json:"ineffective,omitempty"`
-	// Limits are the restrictions of the credential; empty: none.
+	// Limits are the restrictions of the credential. If the list is empty, there are no
+	// restrictions.
 	Limits []policy.Limit `json:"limits,omitempty"`
 }
 
@@ -48,8 +49,9 @@ type IneffectiveRule struct {
 	Reason string       `json:"reason"` // "${user} is the name of a user, and this is robot:ci"
 }
 
-// maxFilled is the maximum number of patterns that placeholders with several values may produce
-// from one pattern. A pattern that would produce more stays as it is written.
+// maxFilled limits how many patterns one pattern with placeholders becomes when the
+// placeholders have several values. A pattern that would become more patterns stays as it is
+// written.
 const maxFilled = 64
 
 // WhatCan returns what a principal may do at a registry and by which rules. The registry ""
@@ -91,7 +93,7 @@ func WhatCan(p *policy.Policy, who *policy.Principal, registry string) Rights {
 }
 
 // substituted returns the rule's patterns with placeholders replaced by their values. It leaves
-// out patterns that match no name. A value needs no quoting in a pattern: it has only letters,
+// out patterns that match no name. Values are not escaped, because they have only letters,
 // digits, separators and slashes.
 func (q *question) substituted(r *rule) []string {
 	var names []string
@@ -166,8 +168,8 @@ func (q *question) values(p match.Part) (values []string) {
 	return values
 }
 
-// Allows returns the actions of a scope that these rights grant to their principal, with
-// conditions evaluated for the request. The result agrees with Decide.
+// Allows returns the actions of a scope that these rights grant to their principal. It
+// evaluates conditions for the request. The result agrees with Decide.
 func (w *Rights) Allows(r *policy.Request, asked scope.Scope) scope.Actions {
 	w, r = match.OrZero(w), match.OrZero(r)
 	principal := match.OrZero(w.Principal)

@@ -9,18 +9,18 @@ import (
 )
 
 // Answer lists who may perform an action: everybody in Allowed who is not in Except. It ignores
-// the limits of credentials.
+// that credentials can be limited.
 type Answer struct {
 	Registry string      `json:"registry,omitempty"`
 	Asked    scope.Scope `json:"asked"` // with one action
 	// Allowed are the grantees of allow rules. A grantee counts only if the condition of its
 	// rule holds.
 	Allowed []Grantee `json:"allowed,omitempty"`
-	// Except are the grantees of deny rules that overlap with Allowed, or could. A grantee of a
-	// deny rule whose condition is false does not count.
+	// Except are the grantees of deny rules that overlap with Allowed or could overlap with it.
+	// A grantee of a deny rule whose condition is false does not count.
 	Except []Grantee `json:"except,omitempty"`
-	// Denied are the grantees of allow rules to which another rule denies the action
-	// completely.
+	// Denied are the grantees of allow rules that have no right because another rule denies the
+	// action to all of their principals.
 	Denied []DeniedGrantee `json:"denied,omitempty"`
 }
 
@@ -28,11 +28,11 @@ type Answer struct {
 // in its fields.
 type Grantee struct {
 	Rule *policy.Rule `json:"rule"`
-	// Who are subjects, all of which are required: "user:prod" and "group:dev".
+	// Who are subjects, such as "user:prod" and "group:dev". A principal must have all of them.
 	Who    []string     `json:"who"`
 	Claims []ClaimValue `json:"claims,omitempty"` // all of which are required
 	// Pattern is a pattern of the rule that must match with the principal's claims and groups.
-	// It is set instead of Claims if there are too many ways to match to list them.
+	// It is set instead of Claims if the pattern can match in too many ways to list.
 	Pattern string `json:"pattern,omitempty"`
 
 	subjects []match.Subject // Who, parsed
@@ -48,8 +48,8 @@ type DeniedGrantee struct {
 // match a name. If there are more, the grantees are listed by pattern.
 const maxGrantees = 10_000
 
-// WhoCan returns who may do what the scope asks for, and by which rule. There is one answer for
-// each action. It is meant for interactive use: its running time grows with the policy.
+// WhoCan returns one answer for each action of the scope: who may perform the action, and by
+// which rule. It is meant for interactive use: its running time grows with the policy.
 func WhoCan(p *policy.Policy, registry string, asked scope.Scope) []Answer {
 	q := newQuestion(p, &policy.Request{Registry: registry})
 	var answers []Answer
@@ -135,8 +135,8 @@ func (q *question) grantees(to []Grantee, r *rule) []Grantee {
 	return to[:begin+len(pruneSubsumed(to[begin:]))]
 }
 
-// pruneSubsumed removes grantees that are contained in others. It returns long lists unchanged,
-// because its time is quadratic.
+// pruneSubsumed removes grantees that are contained in other grantees. It returns long lists
+// unchanged, because its time is quadratic.
 func pruneSubsumed(all []Grantee) []Grantee {
 	const many = 64
 	if len(all) > many {
@@ -155,7 +155,8 @@ func pruneSubsumed(all []Grantee) []Grantee {
 	return kept
 }
 
-// byPattern appends the grantees of the rule by pattern, without listing bindings.
+// byPattern appends a grantee for each pattern and subject of the rule. It does not list the
+// bindings of the pattern.
 func (q *question) byPattern(to []Grantee, r *rule) []Grantee {
 	for _, text := range r.Names {
 		parsed, _ := match.Parse(nil, text)
@@ -171,13 +172,13 @@ func (q *question) byPattern(to []Grantee, r *rule) []Grantee {
 	return to
 }
 
-// grantee returns everybody who has the rule's i-th subject.
+// grantee returns the grantee of all principals with the rule's i-th subject.
 func (r *rule) grantee(i int) Grantee {
 	return Grantee{Rule: r.Rule, Who: r.Subjects[i : i+1 : i+1], subjects: []match.Subject{match.CompiledSubject(r.Subjects[i])}}
 }
 
-// of returns the principals who have the subject and meet the requirement. Possible is false if
-// nobody can do both.
+// of returns the principals who have the subject and meet the requirement. If no principal can
+// do both, possible is false.
 func (n requirement) of(s match.Subject) (_ Grantee, possible bool) {
 	all := []match.Subject{s}
 	switch who := (match.Subject{Kind: match.User, Name: n.user}); {
@@ -205,9 +206,9 @@ func (n requirement) of(s match.Subject) (_ Grantee, possible bool) {
 	return g, true
 }
 
-// Covers reports whether the principal of a request is among those who may perform the action,
-// with conditions evaluated for the request. For principals without limits, the result agrees
-// with Decide.
+// Covers reports whether the principal of a request may perform the action, according to this
+// answer. It evaluates conditions for the request. For principals without limits, the result
+// agrees with Decide.
 func (a *Answer) Covers(r *policy.Request) bool {
 	a, r = match.OrZero(a), match.OrZero(r)
 	who := match.OrZero(r.Principal)

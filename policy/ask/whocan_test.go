@@ -215,8 +215,8 @@ func TestWhoCanListsConditionalRules(t *testing.T) {
 	}
 }
 
-// Two claims with ** between can match a long name in so many ways that nobody would read a
-// list of them. The answer names the pattern instead.
+// Claims with ** between them can match a long name in very many ways. The answer does not list
+// these ways but names the pattern.
 func TestWhoCanIsBounded(t *testing.T) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{{
 		Name: "wild", Subjects: []string{"signed-in"}, Names: []string{"**/${claims.a}/**/${claims.b}/**/${claims.c}/**"}, Actions: scope.Push,

@@ -29,8 +29,7 @@ func BenchmarkHolds(b *testing.B) {
 	}
 }
 
-// This benchmark compiles a policy of 100,000 rules. No two of their conditions have the same
-// text.
+// This benchmark compiles a policy of 100,000 rules, each with a different condition.
 func BenchmarkPolicy(b *testing.B) {
 	for _, texts := range []int{0, 1, 1000} {
 		b.Run(fmt.Sprintf("texts=%d", texts), func(b *testing.B) {

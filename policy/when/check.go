@@ -18,8 +18,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// comparedNames are the comparisons with names, by the id of the expression. The values report
-// whether the left and the right operand may have a spelling that is not canonical.
+// comparedNames are the comparisons with names of users or groups, by the id of the expression.
+// A value has true for the left and for the right operand if its spelling might not be
+// canonical.
 type comparedNames map[int64][2]bool
 
 // checker finds errors that CEL accepts.
@@ -34,7 +35,7 @@ type checker struct {
 }
 
 // check checks a condition whose syntax and types are valid. It returns the comparisons with
-// names.
+// names of users or groups.
 func (l *language) check(text string, checked *cel.Ast) (comparedNames, Errors) {
 	c := checker{language: l, text: text, ast: checked.NativeRep()}
 	if out := checked.OutputType(); !out.IsExactType(cel.BoolType) {
@@ -91,7 +92,7 @@ func (c *checker) call(call ast.CallExpr) {
 			c.problem(args[0].ID(), c.zones.suggest(zone), "unknown time zone %.40q", zone)
 		}
 	case name == overloads.Matches && len(args) > 0:
-		// A pattern from a claim would let the caller decide what matches.
+		// If the pattern came from a claim, the client could choose what matches.
 		pattern, literal := textOf(args[len(args)-1])
 		if !literal {
 			c.problem(args[len(args)-1].ID(), "", "a pattern must be a literal text; it cannot come from a request")
@@ -105,18 +106,18 @@ func (c *checker) call(call ast.CallExpr) {
 	}
 }
 
-// converts returns false if e is a literal text that cannot be converted to the type. For all
-// other expressions it returns true.
+// converts reports whether the conversion of e to the type can succeed. It returns false only
+// for a literal text that cannot be converted.
 func converts(e ast.Expr, to ref.Type) bool {
 	value, literal := textOf(e)
 	return !literal || !types.IsError(types.String(value).ConvertToType(to))
 }
 
-// checkSpelling finds texts that a condition searches in groups but that no group can contain.
-// Groups have canonical spelling in conditions, so a part of a distinguished name in another
-// spelling is never found. A deny rule with such a text would silently never match. The
-// operators ==, != and in accept any spelling (see comparison), except where they read the keys
-// of a map.
+// checkSpelling reports a literal text that a condition searches in groups, for example by
+// startsWith, if no group can contain the text. In conditions, the names of groups have the
+// canonical spelling. So a part of a distinguished name in another spelling is never found, and
+// a deny rule with such a text would silently never match. The operators ==, != and in accept
+// any spelling (see comparison), except where they read the keys of a map.
 func (c *checker) checkSpelling(e ast.Expr) {
 	call := e.AsCall()
 	parts := children(e)
@@ -239,7 +240,8 @@ func (c *checker) areGroups(e ast.Expr) bool {
 	return c.isGlobal(e, varGroups)
 }
 
-// isName reports whether an expression is the name of the principal or of one of its groups.
+// isName reports whether an expression is the name of the principal or of one of the
+// principal's groups.
 func (c *checker) isName(e ast.Expr) bool { return c.isGlobal(e, varUser) || c.isGroup(e) }
 
 // isGroup reports whether an expression is one group of the principal.
@@ -260,8 +262,9 @@ func (c *checker) isGroup(e ast.Expr) bool {
 	return false
 }
 
-// recordComparison records a ==, != or in that compares names. In these comparisons all
-// spellings of a distinguished name are equal, as in the subjects of rules.
+// recordComparison records an operator ==, != or in that compares names of users or groups. In
+// these comparisons all spellings of a distinguished name are equal, as in the subjects of
+// rules.
 func (c *checker) recordComparison(e ast.Expr) {
 	call := e.AsCall()
 	switch call.FunctionName() {
@@ -271,7 +274,8 @@ func (c *checker) recordComparison(e ast.Expr) {
 		}
 		var other [2]bool
 		for i, arg := range call.Args() {
-			// An item of the list groups + claims.x can come from the claim, in any spelling.
+			// Only the variable groups is certainly canonical. For example, an item of the list
+			// groups + claims.x can come from the claim, in any spelling.
 			other[i] = !c.isGlobal(arg, varGroups)
 		}
 		if c.names == nil {

@@ -18,12 +18,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// In CEL, comparing values of different types is no error; they are not equal: claims.attempt
-// == 2 is false if the claim is the text "2". A deny rule with that condition would silently
-// never match, and an allow rule with claims.attempt != 2 would match. Compile rejects such
+// In CEL, values of different types can be compared and are not equal: claims.attempt == 2 is
+// false if the claim is the text "2". A deny rule with that condition would silently never
+// match, and an allow rule with claims.attempt != 2 would match. Compile rejects such
 // comparisons if it knows both types, but the type of a claim is not known before a request. So
-// this package replaces ==, != and in: they return an error if the types differ, as < already
-// does in CEL.
+// this package replaces the operators ==, != and in. The replacements return an error if the
+// types differ, as < does in CEL.
 
 // Kinds is a set of types of values. All numbers are one type.
 type Kinds uint16
@@ -57,8 +57,8 @@ func (k Kinds) String() string {
 	return text.List(names, "or")
 }
 
-// kindOf returns the type of a value. It returns otherKinds for several types; the caller
-// compares their names.
+// kindOf returns the type of a value. The result otherKinds stands for several types, so the
+// caller must compare the names of the types, too.
 func kindOf(v ref.Val) Kinds {
 	switch v.(type) {
 	case types.String:
@@ -142,7 +142,8 @@ func equalMaps(id int64, a, b traits.Mapper) ref.Val {
 	})
 }
 
-// equalParts compares the parts that pair returns for the items of a list or the keys of a map.
+// equalParts compares two lists or maps part by part. For an item of a list or a key of a map,
+// the function pair returns the two values to compare.
 func equalParts(id int64, a, b traits.Sizer, pair func(ref.Val) (_, _ ref.Val, found bool)) ref.Val {
 	if a.Size() != b.Size() {
 		return types.False
@@ -242,8 +243,8 @@ func (c *comparison) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	return result
 }
 
-// canonicalOperand returns an operand in canonical spelling. Reading the operand adds to the
-// cost, even if the other operand is short.
+// canonicalOperand returns an operand in canonical spelling. It reads the whole operand, so it
+// adds this cost. The comparison itself costs little if the other operand is short.
 func canonicalOperand(frame *interpreter.ExecutionFrame, operand ref.Val) ref.Val {
 	if costs := frame.CostTracker(); costs != nil {
 		costs.EvalBinary(frame, 0, readCost{}, operand, operand, nil)
@@ -252,8 +253,8 @@ func canonicalOperand(frame *interpreter.ExecutionFrame, operand ref.Val) ref.Va
 	return value
 }
 
-// readCost is a call whose cost is the cost of comparing a value with itself, which reads the
-// whole value.
+// readCost is the call whose cost canonicalOperand adds. It stands for the comparison of a
+// value with itself, which reads the whole value.
 type readCost struct{}
 
 // Function is part of cost.Call.
@@ -262,8 +263,8 @@ func (readCost) Function() string { return operators.Equals }
 // OverloadID is part of cost.Call.
 func (readCost) OverloadID() string { return "" }
 
-// strictComparisons replaces two kinds of comparisons in a plan: those that compare names, and
-// those whose operands could have different types.
+// strictComparisons replaces two kinds of comparisons in an evaluation plan: comparisons of
+// names of users or groups, and comparisons whose operands could have different types.
 func strictComparisons(a *ast.AST, names comparedNames) cel.ProgramOption {
 	return cel.CustomDecoratorV2(func(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 		call, ok := i.(interpreter.InterpretableCall)
@@ -293,7 +294,7 @@ func strictComparisons(a *ast.AST, names comparedNames) cel.ProgramOption {
 }
 
 // canonicalConstant converts a constant operand to canonical spelling when the condition is
-// compiled. Later is true for other operands, which each request converts.
+// compiled. For an operand that must be converted at each request, later is true.
 func canonicalConstant(operand interpreter.InterpretableV2, other bool) (_ interpreter.InterpretableV2, later, changed bool) {
 	constant, ok := operand.(interpreter.InterpretableConst)
 	if !other || !ok {
@@ -311,8 +312,8 @@ func isNull(i interpreter.Interpretable) bool {
 	return ok && constant.Value() == types.NullValue
 }
 
-// fullyTyped reports whether a type is completely known at compile time, so that CEL itself
-// compares values of the same type.
+// fullyTyped reports whether a type is completely known at compile time. CEL has already
+// checked that two operands with such types have the same type.
 func fullyTyped(t *cel.Type) bool {
 	if t.Kind() == types.DynKind || t.Kind() == types.AnyKind || t.Kind() == types.TypeParamKind {
 		return false
@@ -324,8 +325,8 @@ func fullyTyped(t *cel.Type) bool {
 // numbers stay exact.
 type adapter struct{ types.Adapter }
 
-// adapted replaces the environment's adapter by ours. Our adapter converts numbers, lists and
-// objects of claims, and calls the environment's adapter for other types.
+// adapted replaces the environment's adapter by the type adapter of this package. It converts
+// numbers, lists and objects of claims, and calls the environment's adapter for other types.
 func adapted(env *cel.Env) (*cel.Env, error) {
 	return cel.CustomTypeAdapter(&adapter{env.CELTypeAdapter()})(env)
 }

@@ -29,8 +29,8 @@ func typed() *policy.Request {
 	}
 }
 
-// A comparison of values of different types is an error, however it is written. It is never false,
-// so its negation is never true.
+// A comparison of values of different types is an error, in all ways to write it. If it were
+// false, its negation would be true.
 func TestDifferentTypesAreNeverCompared(t *testing.T) {
 	for _, condition := range []string{
 		`claims.text == 2`, `claims.text != 2`, `2 == claims.text`, `!(claims.text == 2)`, `claims.text < 3`, `claims.text >= 1.5`,
@@ -88,8 +88,8 @@ func TestEqualTypesAreCompared(t *testing.T) {
 	}
 }
 
-// What a request omits is unknown. A condition that reads it fails, so a deny rule applies and an
-// allow rule does not.
+// An input that a request omits is unknown. A condition that reads such an input fails, so a
+// deny rule applies and an allow rule does not.
 func TestOmittedFieldsAreUnknown(t *testing.T) {
 	whole := typed()
 	for field, tt := range map[string]struct {
@@ -136,8 +136,8 @@ func TestOmittedFieldsAreUnknown(t *testing.T) {
 	}
 }
 
-// Two values are equal if their JSON is the same. Values of different types are an error. The model
-// compares the JSON.
+// Two values are equal if their JSON is the same. A comparison of values of different types is
+// an error. The test computes the expected result from the JSON.
 func TestPropertyComparisonsAgreeWithJSON(t *testing.T) {
 	compiler := when.NewCompiler()
 	texts := map[string]func(same, comparable bool) (holds, fails bool){

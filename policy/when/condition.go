@@ -19,15 +19,15 @@ type condition struct {
 	ast      *ast.AST
 	constant bool
 
-	// quick evaluates the condition without counting the cost, in a third of the time. It is
-	// nil if the cost is not known to be small.
+	// quick evaluates the condition without counting the cost, which takes a third of the time.
+	// It is nil unless the maximum cost is known to be below the limit.
 	quick   cel.Program
 	counted func() (cel.Program, error)
 	traced  func() (cel.Program, error) // records the values of the parts, for Explain
 }
 
-// program prepares a checked text for evaluation. The parameter names has the text's
-// comparisons with names. The error is Errors.
+// program prepares a checked condition for evaluation. The parameter names has the condition's
+// comparisons with names of users or groups. The error is Errors.
 func (l *language) program(text string, checked *cel.Ast, names comparedNames) (*condition, error) {
 	estimate, err := l.env.EstimateCost(checked, usualRequest{})
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// maxDigits is the maximum number of digits of a whole number that is kept exactly.
+// maxDigits is the maximum number of digits of a whole number that is not rounded.
 const maxDigits = 64
 
 // maxClaimDepth is the maximum nesting depth of lists and objects in a claim.
@@ -107,7 +107,7 @@ func CanonicalNumber(text string) (json.Number, bool) {
 	if err != nil {
 		return "", false
 	}
-	// Rounding may have turned a large fraction into a whole number.
+	// Rounding can turn a large number with a fraction into a whole number.
 	digits, exponent, negative, _ = readNumber(string(short))
 	if whole, ok := wholeNumber(digits, exponent, negative); ok {
 		return whole, true
@@ -126,8 +126,8 @@ func wholeNumber(digits string, exponent int, negative bool) (json.Number, bool)
 	return json.Number(sign + digits + strings.Repeat("0", exponent)), true
 }
 
-// readNumber splits the text of a JSON number: it is digits times ten to the power of exponent.
-// The digits neither begin nor end with 0. For the number zero, digits is empty.
+// readNumber splits the text of a JSON number, whose value is digits times ten to the power of
+// exponent. The digits neither begin nor end with 0. For the number zero, digits is empty.
 func readNumber(text string) (digits string, exponent int, negative, ok bool) {
 	text, negative = strings.CutPrefix(text, "-")
 	mantissa, power := text, ""
@@ -214,7 +214,8 @@ func isCanonical(text string) bool {
 	return true
 }
 
-// EqualClaims compares claims by their values, not by how they were decoded.
+// EqualClaims reports whether claims have equal values, even if they were decoded to different
+// Go types.
 func EqualClaims(a, b map[string]any) bool {
 	if len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b) {
 		return true

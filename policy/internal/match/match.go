@@ -2,8 +2,8 @@
 // of rules.
 //
 // Two packages share this code: [github.com/tidewaiter/tidewaiter/policy], which decides
-// requests, and policy/ask, which answers questions about a policy. Package match does not know
-// what a rule is.
+// requests, and policy/ask, which answers questions about a policy. Package match has no type
+// for a rule: the two packages pass the patterns and subjects of their rules.
 package match
 
 import (

@@ -2,7 +2,8 @@ package match
 
 import "strings"
 
-// Path is a name split at its slashes. It lives on the stack of a decision.
+// Path is a name split at its slashes. It has a fixed size, so that a decision needs no
+// allocation for it.
 type Path struct {
 	name   string
 	Parts  int                  // the number of parts
@@ -34,11 +35,12 @@ func (p *Path) Cut(name string) bool {
 // Part returns the i-th part.
 func (p *Path) Part(i int) string { return p.name[p.starts[i] : p.starts[i+1]-1] }
 
-// Between returns the parts from one position up to another, greater position.
+// Between returns the parts from position from up to, but not including, position to. The
+// parameter to must be greater than from.
 func (p *Path) Between(from, to int) string { return p.name[p.starts[from] : p.starts[to]-1] }
 
-// Follows returns the number of parts in value if the name continues with value at part i.
-// Otherwise it returns 0.
+// Follows reports whether value is a valid path and the name has it at part i. If so, it
+// returns the number of parts in value. Otherwise it returns 0.
 func (p *Path) Follows(i int, value string) int {
 	rest := p.name[p.starts[i]:]
 	if !strings.HasPrefix(rest, value) || len(rest) > len(value) && rest[len(value)] != '/' || !ValidPath(value) {
@@ -82,9 +84,9 @@ func ValidPath(s string) bool {
 	return true
 }
 
-// ValidHost reports whether s looks like the host:port before a repository's name: without
-// upper-case letters, and only with characters that a name may have. A host is only compared as
-// text.
+// ValidHost reports whether s could be the host:port before a repository's name: it has no
+// upper-case letters, and only characters that a name can have. Nothing else is checked,
+// because a host is only compared as text.
 func ValidHost(s string) bool {
 	return strings.ContainsAny(s, ":[") && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789.-:[]") == ""
 }

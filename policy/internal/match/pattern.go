@@ -17,9 +17,8 @@ const (
 
 // Pattern is a parsed pattern: one entry for each path part.
 //
-// A principal's name or claim never becomes part of a pattern. A placeholder stays a
-// placeholder, and its value is compared with the name as text. A user called "*" matches
-// nothing.
+// A principal's name or claim is never inserted into a pattern. The value of a placeholder is
+// compared with the name as text. So for a user called "*", ${user} matches nothing.
 type Pattern []Part
 
 // Part is one path part of a pattern.
@@ -111,8 +110,8 @@ func Parse(into Pattern, text string) (Pattern, *SyntaxError) {
 	return into, nil
 }
 
-// nextPart parses the first part of rest, which is the end of text that is not parsed yet. The
-// result more reports whether a slash followed the part.
+// nextPart parses the first part of rest, the end of text that is not parsed yet. It returns
+// what comes after the part. The result more is true if a slash follows the part.
 func nextPart(text, rest string) (p Part, after string, more bool, bad *SyntaxError) {
 	if !strings.HasPrefix(rest, "${") {
 		word, after, more := strings.Cut(rest, "/")
@@ -173,7 +172,7 @@ func wordPart(text, word string) (Part, *SyntaxError) {
 		if meant == "*" {
 			meant = "**"
 		}
-		return Part{}, Errorf("the pattern %q has %q: ** is a path part of its own, and * stays inside one", text, word).Suggest(strings.Replace(text, word, meant, 1))
+		return Part{}, Errorf("the pattern %q has %q: ** must be a whole path part, and * matches only text within a path part", text, word).Suggest(strings.Replace(text, word, meant, 1))
 	case strings.Contains(word, "*"):
 		return Part{Glob, word}, nil
 	}
@@ -184,8 +183,7 @@ func withoutEmptyParts(text string) string {
 	return strings.Trim(collapse(text, "//", "/"), "/")
 }
 
-// collapse replaces the first text by the second, until text does not contain the first any
-// more.
+// collapse replaces from by to, repeatedly, until text no longer contains from.
 func collapse(text, from, to string) string {
 	for strings.Contains(text, from) {
 		text = strings.ReplaceAll(text, from, to)
@@ -206,9 +204,10 @@ func nearestPlaceholder(inside string) string {
 	return text.Nearest(inside, []string{"user", "group"})
 }
 
-// Match reports whether the pattern matches the whole name. It reads the pattern once and keeps
-// the set of reachable positions in the name, without backtracking. So the worst pattern of n
-// parts on the worst name of m parts takes n times m comparisons.
+// Match reports whether the pattern matches the whole name. It goes through the pattern once.
+// For each part, it computes the set of positions in the name that the pattern can reach so
+// far, without backtracking. So a pattern of n parts and a name of m parts take at most n times
+// m comparisons.
 func (p Pattern) Match(name *Path, who *Who) bool {
 	reached := uint64(1) // bit i: the parts so far match the first i parts of the name
 	end := uint64(1) << name.Parts
@@ -232,8 +231,8 @@ func (p Pattern) Match(name *Path, who *Who) bool {
 	return reached&end != 0
 }
 
-// MatchAt returns the set of positions that the part can reach from position i, which is not the
-// end of the name.
+// MatchAt returns the positions of the name at which the part can end if it begins at position
+// i. The result is a bit set. Position i must not be the end of the name.
 func (p Part) MatchAt(name *Path, i int, who *Who) (positions uint64) {
 	matched := false
 	switch p.Kind {
@@ -261,9 +260,10 @@ func (p Part) MatchAt(name *Path, i int, who *Who) (positions uint64) {
 	return positions
 }
 
-// matchGlob reports whether part matches a glob, which has at least one * and no **. It
-// compares the text before the first * and after the last, and searches the texts between from
-// left to right. The first match of each text is enough, so there is no backtracking.
+// matchGlob reports whether a glob matches part. The glob has at least one * and no **.
+// matchGlob compares the text before the first * and the text after the last *. It searches the
+// texts between them from left to right. The first match of each text is enough, so there is no
+// backtracking.
 func matchGlob(glob, part string) bool {
 	before, after, middle := CutGlob(glob)
 	if len(part) < len(before)+len(after) || !strings.HasPrefix(part, before) || !strings.HasSuffix(part, after) {
@@ -272,8 +272,8 @@ func matchGlob(glob, part string) bool {
 	return FindAll(middle, part[len(before):len(part)-len(after)])
 }
 
-// CutGlob returns the text before the first * of a glob, the text after the last *, and the
-// text between the first * and the last.
+// CutGlob splits a glob at its first * and its last *. It returns the text before the first *,
+// the text after the last *, and the text between them.
 func CutGlob(glob string) (before, after, middle string) {
 	first, last := strings.IndexByte(glob, '*'), strings.LastIndexByte(glob, '*')
 	if first < last {

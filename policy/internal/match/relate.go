@@ -5,7 +5,8 @@ import "strings"
 // Contains reports whether p matches each name that inner matches. It compares the patterns
 // part by part. It returns false if this comparison cannot decide.
 func (p Pattern) Contains(inner Pattern) bool {
-	// now[j]: the parts of p so far match everything that the first j parts of inner match.
+	// now[j] is true if the parts of p so far match everything that the first j parts of inner
+	// match.
 	var now [MaxParts + 1]bool
 	now[0] = true
 	for k, part := range p {
@@ -34,7 +35,7 @@ func (p Pattern) Contains(inner Pattern) bool {
 // Overlaps reports whether a name could exist that both patterns match. If it cannot decide, it
 // returns true.
 func (p Pattern) Overlaps(other Pattern) bool {
-	// row[j]: the rest of p and the parts of other from j on may match the same.
+	// row[j] is true if the rest of p and the parts other[j:] could match the same text.
 	var row [MaxParts + 1]bool
 	row[len(other)] = true
 	for j := len(other) - 1; j >= 0 && other[j].wide(); j-- {

@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
 )
 
-// relate reports whether one pattern contains another, and whether they overlap. Ok is false if
-// one of them is invalid.
+// relate reports whether one pattern contains another, and whether they overlap. If one of the
+// patterns is invalid, ok is false.
 func relate(outer, inner string) (contains, overlaps, ok bool) {
 	p, bad := match.Parse(nil, outer)
 	q, worse := match.Parse(nil, inner)

@@ -9,9 +9,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Subject is a kind or name of principals or a group, such as signed-in, user:ann or group:dev.
-// Rules have subjects, and principals have subjects. A principal either has a subject or does
-// not: subjects are not patterns.
+// Subject is what rules name to select principals, such as signed-in, user:ann or group:dev. A
+// principal has several subjects, and a rule applies to it if they have a subject in common.
+// Subjects are not patterns.
 //
 // A name that is a distinguished name (cn=ops,ou=groups,dc=example,dc=com) is stored in
 // canonical form, so that different spellings of a group's name are the same group.
@@ -20,7 +20,8 @@ type Subject struct {
 	Name string // "" for a kind without names
 }
 
-// SubjectKind is the kind of a subject. The first ones have the numbers of policy.Kind.
+// SubjectKind is the kind of a subject. Its first four values have the same numbers as those of
+// policy.Kind.
 type SubjectKind uint8
 
 // The kinds of subjects.
@@ -34,7 +35,7 @@ const (
 	Anyone
 )
 
-// words are the kinds as they are written in rules.
+// words has the kinds in the spelling that rules use.
 var words = [...]string{"anonymous", "user", "robot", "workload", "group", "signed-in", "anyone"}
 
 // Named reports whether subjects of this kind have names.
@@ -47,7 +48,7 @@ func (s Subject) String() string {
 	return words[s.Kind] + ":" + s.Name
 }
 
-// Who is the part of a principal that rules read.
+// Who has the properties of a principal that rules depend on.
 type Who struct {
 	// Kind is Anonymous, User, Robot or Workload. A principal of any other kind only has the
 	// subject Anyone.
@@ -57,8 +58,8 @@ type Who struct {
 	Claims map[string]any
 }
 
-// Count returns the number of subjects that the principal has; Subject returns the i-th. An
-// anonymous principal has no groups and no name, whatever the struct holds.
+// Count returns the number of subjects of the principal. Method Subject returns each of them.
+// An anonymous principal has no groups and no name, whatever the struct holds.
 func (who *Who) Count() int {
 	switch who.Kind {
 	case User, Robot, Workload:
@@ -95,8 +96,9 @@ func (who *Who) Has(s Subject) bool {
 	return false
 }
 
-// UserValue returns the value of ${user}. Robots and workloads have none: otherwise anybody who
-// may name a robot could call it "ann" and get ann's repositories.
+// UserValue returns the value of ${user}. For robots and workloads it has no value. Otherwise a
+// person who is allowed to create a robot could call it "ann" and get access to ann's
+// repositories.
 func (who *Who) UserValue() (string, bool) {
 	return who.Name, who.Kind == User && ValidPart(who.Name)
 }
@@ -123,7 +125,7 @@ func ParseSubject(written string) (Subject, *SyntaxError) {
 	kind := SubjectKind(at)
 	switch {
 	case !kind.Named() && named:
-		return Subject{}, Errorf("the subject %q takes no name", written).Suggest(word)
+		return Subject{}, Errorf("the subject %q must not have a name", written).Suggest(word)
 	case !kind.Named():
 		return Subject{Kind: kind}, nil
 	case name == "":
@@ -133,14 +135,14 @@ func ParseSubject(written string) (Subject, *SyntaxError) {
 	case strings.Contains(name, "*") || strings.Contains(name, "${"):
 		return Subject{}, Errorf("the subject %q must not be a pattern: subjects are compared as they are written", written)
 	case strings.TrimSpace(name) != name:
-		return Subject{}, Errorf("the subject %q has a space at its edge", written).Suggest(word + ":" + strings.TrimSpace(name))
+		return Subject{}, Errorf("the subject %q begins or ends with a space", written).Suggest(word + ":" + strings.TrimSpace(name))
 	case !text.Printable(name):
 		return Subject{}, Errorf("the subject %q has a character that cannot be seen", written)
 	}
 	return Subject{kind, dn.Canonical(name)}, nil
 }
 
-// otherKinds maps what other systems call the kinds of subjects to ours.
+// otherKinds maps words of other systems for the kinds of subjects to Tidewaiter's words.
 var otherKinds = map[string]string{
 	"team": "group", "teams": "group", "role": "group", "org": "group", "organization": "group", "member": "group", "members": "group",
 	"person": "user", "people": "user", "account": "user", "login": "user",
@@ -148,7 +150,8 @@ var otherKinds = map[string]string{
 	"job": "workload", "ci": "workload", "oidc": "workload", "pod": "workload",
 }
 
-// issuers are first words of workload names, which somebody may have taken for a kind.
+// issuers are common first words of the names of workloads. A person can confuse such a word
+// with a kind.
 var issuers = []string{"github", "gitlab", "buildkite", "spiffe", "system"}
 
 func unknownSubject(written, word, name string, named bool) *SyntaxError {

@@ -117,7 +117,8 @@ func DrawSource(t *rapid.T) policy.Source {
 	return source
 }
 
-// With adds a rule. It does not add a rule that can never match, which Compile would refuse.
+// With adds a rule. It does not add a rule that can never match, because Compile would refuse
+// the policy.
 func With(source policy.Source, r policy.Rule) policy.Source {
 	r.Name = fmt.Sprintf("rule %d", len(source.Rules))
 	one := policy.Source{Roles: source.Roles, Rules: []policy.Rule{r}}

@@ -1,5 +1,5 @@
-// Package policytest has helpers for the tests of package policy and of the packages below it,
-// and draws policies and requests for their properties.
+// Package policytest has helpers for the tests of package policy and of the packages below it.
+// It draws random policies and requests for property tests.
 package policytest
 
 import (
