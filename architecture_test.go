@@ -20,11 +20,12 @@ const module = "github.com/tidewaiter/tidewaiter"
 var mayImport = map[string][]string{
 	".":                               nil,
 	"scope":                           {"internal/text"},
-	"policy":                          {"internal/dn", "internal/text", "policy/internal/match", "scope"},
+	"policy":                          {"internal/dn", "internal/text", "policy/internal/claim", "policy/internal/match", "scope"},
 	"policy/ask":                      {"internal/text", "policy", "policy/internal/match", "scope"},
 	"policy/when":                     {"internal/dn", "internal/text", "policy", "policy/ask"},
-	"policy/internal/match":           {"internal/dn", "internal/text", "scope"},
-	"policy/internal/policytest":      {"policy", "scope"},
+	"policy/internal/claim":           nil,
+	"policy/internal/match":           {"internal/dn", "internal/text", "policy/internal/claim", "scope"},
+	"policy/internal/policygen":       {"policy", "scope"},
 	"rules":                           {"internal/policyfile", "internal/ruleset", "internal/strictyaml", "policy"},
 	"token":                           {"internal/strictjson", "internal/text", "policy", "scope"},
 	"tokenserver":                     {"internal/secret", "internal/text", "policy", "scope", "token"},
@@ -48,29 +49,34 @@ var mayImport = map[string][]string{
 	"internal/ratelimit":              nil,
 	"internal/ratelimit/ratestore":    {"internal/ratelimit", "internal/store"},
 	"internal/identity":               {"internal/ratelimit", "internal/secret", "policy"},
-	"internal/identity/htpasswd":      {"internal/identity", "internal/password", "policy"},
-	"internal/admin":                  {"internal/identity", "internal/journal", "internal/store", "policy", "scope"},
-	"internal/credentials":            {"internal/admin", "internal/cache", "internal/identity", "internal/journal", "internal/password", "internal/secret", "internal/store", "policy", "scope"},
-	"internal/accounts":               {"internal/admin", "internal/credentials", "internal/identity", "internal/journal", "internal/password", "internal/ratelimit", "internal/ratelimit/ratestore", "internal/rulebook", "internal/secret", "internal/store", "policy", "scope"},
-	"internal/identity/hook":          {"internal/endpoint", "internal/identity", "policy", "scope"},
-	"internal/identity/ldap":          {"internal/cache", "internal/dn", "internal/endpoint", "internal/fairqueue", "internal/identity", "internal/ratelimit", "policy"},
-	"internal/identity/oidc":          {"internal/cache", "internal/endpoint", "internal/identity", "internal/strictjson", "policy"},
+	"internal/identity/anyone":        {"internal/identity", "internal/identity/username", "policy"},
+	"internal/identity/chain":         {"internal/identity", "internal/identity/anyone", "internal/identity/sourcename", "internal/identity/username", "internal/ratelimit", "internal/secret", "policy"},
+	"internal/identity/setting":       nil,
+	"internal/identity/sourcename":    nil,
+	"internal/identity/username":      {"policy"},
+	"internal/identity/htpasswd":      {"internal/identity", "internal/identity/username", "internal/password", "policy"},
+	"internal/admin":                  {"internal/identity/sourcename", "internal/journal", "internal/store", "policy", "scope"},
+	"internal/credentials":            {"internal/admin", "internal/cache", "internal/identity", "internal/identity/sourcename", "internal/journal", "internal/password", "internal/secret", "internal/store", "policy", "scope"},
+	"internal/accounts":               {"internal/admin", "internal/credentials", "internal/identity", "internal/identity/chain", "internal/identity/username", "internal/journal", "internal/password", "internal/ratelimit", "internal/ratelimit/ratestore", "internal/rulebook", "internal/secret", "internal/store", "policy", "scope"},
+	"internal/identity/hook":          {"internal/endpoint", "internal/identity", "internal/identity/setting", "internal/identity/sourcename", "internal/identity/username", "policy", "scope"},
+	"internal/identity/ldap":          {"internal/cache", "internal/dn", "internal/endpoint", "internal/fairqueue", "internal/identity", "internal/identity/setting", "internal/identity/username", "internal/ratelimit", "policy"},
+	"internal/identity/oidc":          {"internal/cache", "internal/endpoint", "internal/identity", "internal/identity/setting", "internal/identity/username", "internal/strictjson", "policy"},
 	"internal/keyring":                {"token"},
 	"internal/journal":                {"internal/secret", "internal/store", "notification", "policy", "scope"},
 	"internal/rulebook":               {"internal/admin", "internal/dn", "internal/journal", "internal/ruleset", "internal/store", "policy", "policy/when", "scope"},
-	"internal/issuer":                 {"internal/identity", "internal/journal", "internal/keyring", "internal/secret", "policy", "policy/ask", "scope", "token"},
+	"internal/issuer":                 {"internal/identity", "internal/identity/chain", "internal/identity/username", "internal/journal", "internal/keyring", "internal/ratelimit", "internal/secret", "policy", "policy/ask", "scope", "token"},
 	"internal/ruleset":                {"internal/secret", "policy", "policy/when", "scope"},
 	"internal/strictyaml":             nil,
 	"internal/policyfile":             {"internal/ruleset", "internal/strictyaml", "policy", "policy/ask", "policy/when", "scope"},
 	"internal/config":                 {"internal/endpoint", "internal/identity", "internal/manual", "internal/policyfile", "internal/ruleset", "internal/strictyaml", "policy/when", "token"},
 	"internal/dockerauth":             {"internal/config", "internal/dn", "internal/endpoint", "internal/ruleset", "internal/strictyaml", "policy", "policy/when", "scope", "token"},
 	"internal/setup":                  {"internal/endpoint", "internal/identity", "internal/identity/htpasswd", "internal/password", "token"},
-	"internal/server":                 {"internal/endpoint", "internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/secret", "internal/store", "notification", "policy", "scope", "token", "tokenserver"},
-	"internal/explain":                {"internal/accounts", "internal/admin", "internal/identity", "internal/issuer", "internal/journal", "internal/rulebook", "policy", "policy/ask", "scope"},
-	"internal/api":                    {"internal/accounts", "internal/admin", "internal/credentials", "internal/explain", "internal/identity", "internal/issuer", "internal/journal", "internal/ratelimit", "internal/rulebook", "internal/ruleset", "internal/secret", "internal/server", "internal/strictjson", "policy", "policy/ask", "scope"},
+	"internal/server":                 {"internal/endpoint", "internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/ratelimit", "internal/secret", "internal/store", "notification", "policy", "scope", "token", "tokenserver"},
+	"internal/explain":                {"internal/accounts", "internal/admin", "internal/identity", "internal/identity/chain", "internal/identity/username", "internal/issuer", "internal/journal", "internal/rulebook", "policy", "policy/ask", "scope"},
+	"internal/api":                    {"internal/accounts", "internal/admin", "internal/credentials", "internal/explain", "internal/identity", "internal/identity/sourcename", "internal/identity/username", "internal/issuer", "internal/journal", "internal/ratelimit", "internal/rulebook", "internal/ruleset", "internal/secret", "internal/server", "internal/strictjson", "policy", "policy/ask", "scope"},
 	"internal/logging":                {"internal/journal", "internal/secret"},
 	"internal/marker":                 {"internal/config", "internal/setup", "internal/store"},
-	"internal/sources":                {"internal/config", "internal/strictyaml", "internal/dn", "internal/identity", "internal/accounts", "internal/admin", "internal/identity/hook", "internal/identity/htpasswd", "internal/identity/ldap", "internal/identity/oidc", "internal/password", "internal/ratelimit", "policy", "policy/when"},
+	"internal/sources":                {"internal/accounts", "internal/admin", "internal/config", "internal/dn", "internal/identity", "internal/identity/anyone", "internal/identity/chain", "internal/identity/hook", "internal/identity/htpasswd", "internal/identity/ldap", "internal/identity/oidc", "internal/identity/setting", "internal/password", "internal/ratelimit", "internal/strictyaml", "policy", "policy/when"},
 	"internal/offline":                {"internal/config", "internal/policyfile", "internal/accounts", "internal/admin", "internal/credentials", "internal/journal", "internal/marker", "internal/password", "internal/rulebook", "internal/sources", "internal/store", "policy", "policy/when"},
 	"internal/doctor":                 {"internal/config", "internal/policyfile", "internal/strictyaml", "internal/dn", "internal/accounts", "internal/admin", "internal/identity/htpasswd", "internal/identity/ldap", "internal/keyring", "internal/marker", "internal/offline", "internal/rulebook", "internal/sources", "internal/store", "policy", "token"},
 	"internal/memory":                 nil,
@@ -78,7 +84,7 @@ var mayImport = map[string][]string{
 	"internal/app":                    all,
 	"cmd/tidewaiter":                  all,
 	"internal/store/storetest":        {"internal/store"},
-	"internal/identity/identitytest":  {"internal/identity", "policy"},
+	"internal/identity/identitytest":  {"internal/identity", "internal/identity/chain", "policy"},
 	"internal/accounts/accountstest":  all,
 	"internal/identity/ldap/ldaptest": {"internal/loopback"},
 }
@@ -91,7 +97,7 @@ var importableByAll = []string{"internal/clock", "internal/loglimit", "internal/
 
 // public lists the packages for other programs: standard library only, no I/O, no goroutines, no
 // clocks.
-var public = []string{"scope", "policy", "policy/ask", "policy/internal/match", "token", "notification"}
+var public = []string{"scope", "policy", "policy/ask", "policy/internal/claim", "policy/internal/match", "token", "notification"}
 
 // endpoint lists what a public package that serves HTTP may import in addition.
 var endpoint = map[string][]string{"tokenserver": {"context", "log/slog", "net/http", "sync"}}
@@ -103,7 +109,7 @@ var mayImportConfig = []string{"internal/app", "internal/doctor", "internal/dock
 var mayServeHTTP = []string{"internal/server", "internal/api", "tokenserver"}
 
 // forTests lists the packages that only tests may import.
-var forTests = []string{"internal/await", "internal/clock/clocktest", "internal/loopback", "internal/store/storetest", "internal/identity/identitytest", "internal/accounts/accountstest", "internal/identity/ldap/ldaptest", "internal/text/texttest", "policy/internal/policytest"}
+var forTests = []string{"internal/await", "internal/clock/clocktest", "internal/loopback", "internal/store/storetest", "internal/identity/identitytest", "internal/accounts/accountstest", "internal/identity/ldap/ldaptest", "internal/text/texttest", "policy/internal/policygen"}
 
 // source is a Go file of a package, but not a test.
 type source struct {
@@ -303,7 +309,6 @@ func TestExamplesImportOnlyPublicPackages(t *testing.T) {
 // measured lists the files and packages that may call time.Now, because they measure durations.
 var measured = map[string]string{
 	"internal/clock/clock.go":             "it defines the wall clock",
-	"internal/identity/throttle.go":       "it has its own clock and compares wall times",
 	"internal/identity/ldap/sign_in.go":   "how long a bind takes",
 	"internal/identity/ldap/failover.go":  "how long a connection is in use",
 	"internal/identity/ldap/dummy.go":     "how long a bind would take",

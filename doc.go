@@ -3,7 +3,8 @@
 // Tidewaiter is an authorization service for container registries. It answers four questions,
 // each in its own packages:
 //
-//	Who is the caller?            internal/identity, with a package for each source of identities.
+//	Who is the caller?            internal/identity/chain asks the sources of identities. A kind of
+//	                              source is a package below internal/identity.
 //	                              internal/accounts manages users and robots. internal/credentials
 //	                              manages the tokens and sessions that Tidewaiter issues to users
 //	What may they do, and why?    policy, for the scopes that package scope parses. The rules come
@@ -15,8 +16,8 @@
 //	                              decodes
 //
 // server handles the HTTP request for a token. Only issuer turns that request into an answer:
-// issuer calls identity, then policy, then keyring, and writes to the journal. Events go from
-// server through notification to the journal.
+// issuer calls chain, then policy, then keyring, and writes to the journal. Events go from server
+// through notification to the journal.
 //
 // scope, policy, token and notification have no I/O, goroutines or clocks, so other programs can
 // import and test them easily. rules reads files of rules for such programs. tokenserver is for
@@ -40,6 +41,10 @@
 // internal/loglimit limits how often the same line is logged. internal/cache remembers results
 // for a short time. internal/endpoint checks the addresses and files of connections to other
 // services. internal/memory returns memory to the system after a burst of work.
+//
+// internal/identity has what all sources of identities share: the presented credential, the result
+// and the errors. username has the rules for names of principals, sourcename compares the names of
+// sources, and setting describes errors in the settings of a source.
 //
 // internal/admin has what all managed objects share: who changes an object, with which rights,
 // and how the change is written and journaled.

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/policy"
-	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policygen"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -31,7 +31,7 @@ var shapes = []struct {
 				r.Deny = true
 			}
 			if i%20 == 7 {
-				r.When = policytest.Fixed(true, nil)
+				r.When = policygen.Fixed(true, nil)
 			}
 			return r
 		},
@@ -113,7 +113,7 @@ func ann(i int) *policy.Principal {
 func BenchmarkDecide(b *testing.B) {
 	for _, shape := range shapes {
 		for _, n := range sizes {
-			p := policytest.Compile(b, sourceOf(n, shape.rule))
+			p := policygen.Compile(b, sourceOf(n, shape.rule))
 			at := n * 9 / 10
 			for _, way := range []struct{ name, asked string }{{"hit", shape.hit(at)}, {"miss", shape.miss}} {
 				r := &policy.Request{
@@ -139,7 +139,7 @@ func BenchmarkDecide(b *testing.B) {
 func BenchmarkDecideAllOver(b *testing.B) {
 	for _, shape := range shapes {
 		for _, n := range sizes {
-			p := policytest.Compile(b, sourceOf(n, shape.rule))
+			p := policygen.Compile(b, sourceOf(n, shape.rule))
 			requests := make([]*policy.Request, 4096)
 			for k := range requests {
 				i := k * 7919 % n
@@ -160,7 +160,7 @@ func BenchmarkDecideAllOver(b *testing.B) {
 
 // A principal in many groups, and rules for each of them at one node.
 func BenchmarkDecideManyGroups(b *testing.B) {
-	p := policytest.Compile(b, sourceOf(100_000, shapes[3].rule))
+	p := policygen.Compile(b, sourceOf(100_000, shapes[3].rule))
 	for _, n := range []int{5, 50, 500} {
 		who := &policy.Principal{Kind: policy.User, Name: "ann"}
 		for i := range n {
@@ -178,7 +178,7 @@ func BenchmarkDecideManyGroups(b *testing.B) {
 
 // A restricted credential.
 func BenchmarkDecideNarrowed(b *testing.B) {
-	p := policytest.Compile(b, sourceOf(1_000, shapes[0].rule))
+	p := policygen.Compile(b, sourceOf(1_000, shapes[0].rule))
 	who := ann(900)
 	who.Limits = []policy.Limit{{Names: []string{"other/**", "team900/**"}, Actions: scope.Pull}}
 	r := &policy.Request{Principal: who, Scopes: []scope.Scope{{Type: "repository", Name: "team900/app/web", Actions: scope.Pull | scope.Push}}}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
-	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policygen"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -90,7 +90,7 @@ func deep(levels int) any {
 }
 
 func TestNumbersInPlaceholders(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull},
 		{Name: "level", Deny: true, Subjects: []string{"signed-in"}, Names: []string{"e/${claims.level}"}, Actions: scope.Pull},
 	}})
@@ -126,7 +126,7 @@ func TestNumbersInPlaceholders(t *testing.T) {
 }
 
 func TestUnknownRegistry(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull},
 		{Name: "here", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Push, Registries: []string{"r"}},
 		{Name: "closed", Deny: true, Subjects: []string{"anyone"}, Names: []string{"prod/**"}, Actions: scope.Pull, Registries: []string{"r", "other"}},

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/policy"
-	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policygen"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -85,7 +85,7 @@ func TestInvalidPatterns(t *testing.T) {
 				t.Errorf("%+v", p)
 			}
 			if p.Suggestion != "" {
-				policytest.Compile(t, policy.Source{Rules: []policy.Rule{good(func(r *policy.Rule) { r.Names = []string{p.Suggestion} })}})
+				policygen.Compile(t, policy.Source{Rules: []policy.Rule{good(func(r *policy.Rule) { r.Names = []string{p.Suggestion} })}})
 			}
 			// Limit.Check refuses the pattern too.
 			if l := (policy.Limit{Names: []string{tt.pattern}, Actions: scope.Pull}).Check(); len(problemsOf(t, l)) != 1 {
@@ -102,7 +102,7 @@ func TestValidPatterns(t *testing.T) {
 		"registry.example.com:5000/team/**", "[::1]:5000/team", "a_*_b", "a-*", "0/1/2", strings.Repeat("a", 512),
 		strings.Repeat("a/", 62) + "a",
 	}
-	policytest.Compile(t, policy.Source{Rules: []policy.Rule{good(func(r *policy.Rule) { r.Names = names })}})
+	policygen.Compile(t, policy.Source{Rules: []policy.Rule{good(func(r *policy.Rule) { r.Names = names })}})
 	if err := (policy.Limit{Names: names, Actions: scope.Pull}).Check(); err != nil {
 		t.Error(err)
 	}
@@ -240,7 +240,7 @@ limit: names: the limit has no names; for everything write **`
 }
 
 func TestRolesWithActionsOfSeveralTypes(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{
+	p := policygen.Compile(t, policy.Source{
 		Roles: map[string]policy.Role{"owner": {Actions: scope.Repository | scope.All}},
 		Rules: []policy.Rule{
 			{Name: "team", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Role: "owner"},
@@ -263,11 +263,11 @@ func TestRolesWithActionsOfSeveralTypes(t *testing.T) {
 func TestID(t *testing.T) {
 	source := func() policy.Source {
 		return policy.Source{Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}, "writer": {Actions: scope.Push}}, Rules: []policy.Rule{
-			{Name: "a", Subjects: []string{"anyone", "user:a"}, Names: []string{"x"}, Role: "reader", When: policytest.Fixed(true, nil), Lifetime: time.Minute},
+			{Name: "a", Subjects: []string{"anyone", "user:a"}, Names: []string{"x"}, Role: "reader", When: policygen.Fixed(true, nil), Lifetime: time.Minute},
 			{Name: "b", Subjects: []string{"user:a"}, Registries: []string{"r"}, Names: []string{"y"}, Actions: scope.Pull, Origin: policy.Origin{File: "f", Line: 3}},
 		}}
 	}
-	id := policytest.Compile(t, source()).ID()
+	id := policygen.Compile(t, source()).ID()
 	if len(id) != 16 || strings.Trim(id, "0123456789abcdef") != "" {
 		t.Errorf("%q", id)
 	}
@@ -278,16 +278,16 @@ func TestID(t *testing.T) {
 	} {
 		same := source()
 		change(&same)
-		if got := policytest.Compile(t, same).ID(); got != id {
+		if got := policygen.Compile(t, same).ID(); got != id {
 			t.Errorf("%s: the ID changed", what)
 		}
 	}
 	// Moving text from one field to the next changes the ID.
 	spliced := source()
 	spliced.Rules[0].Names = []string{"ab", "c"}
-	before := policytest.Compile(t, spliced).ID()
+	before := policygen.Compile(t, spliced).ID()
 	spliced.Rules[0].Names = []string{"a", "bc"}
-	if policytest.Compile(t, spliced).ID() == before {
+	if policygen.Compile(t, spliced).ID() == before {
 		t.Error("two lists of names have the same ID")
 	}
 	seen := map[string]string{id: "nothing"}
@@ -301,13 +301,13 @@ func TestID(t *testing.T) {
 		"names":       func(s *policy.Source) { s.Rules[1].Names = []string{"r", "y"} },
 		"role used":   func(s *policy.Source) { s.Rules[0].Role = "writer" },
 		"actions":     func(s *policy.Source) { s.Rules[0].Actions = scope.Push },
-		"condition":   func(s *policy.Source) { s.Rules[0].When = policytest.Fixed(false, nil) },
+		"condition":   func(s *policy.Source) { s.Rules[0].When = policygen.Fixed(false, nil) },
 		"none":        func(s *policy.Source) { s.Rules[0].When = nil },
 		"lifetime":    func(s *policy.Source) { s.Rules[0].Lifetime = time.Hour },
 	} {
 		other := source()
 		change(&other)
-		got := policytest.Compile(t, other).ID()
+		got := policygen.Compile(t, other).ID()
 		if before, taken := seen[got]; taken {
 			t.Errorf("%s: the same ID as with another %s", what, before)
 		}
@@ -317,7 +317,7 @@ func TestID(t *testing.T) {
 
 func TestPolicyKeepsItsRules(t *testing.T) {
 	source := sourceOf(3, shapes[0].rule)
-	p := policytest.Compile(t, source)
+	p := policygen.Compile(t, source)
 	want := sourceOf(3, shapes[0].rule).Rules
 	source.Rules[0].Name = "changed"
 	p.Rules()[1].Name = "changed"

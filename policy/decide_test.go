@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/policy"
-	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policygen"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -42,7 +42,7 @@ func because(r policy.Result) string {
 }
 
 func TestDecide(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Roles: roles, Rules: []policy.Rule{
+	p := policygen.Compile(t, policy.Source{Roles: roles, Rules: []policy.Rule{
 		{Name: "public", Subjects: []string{"anyone"}, Names: []string{"library/**"}, Role: "reader"},
 		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**"}, Role: "maintainer"},
 		{Name: "team", Subjects: []string{"group:dev", "robot:ci"}, Names: []string{"team/**"}, Role: "writer"},
@@ -52,8 +52,8 @@ func TestDecide(t *testing.T) {
 		{Name: "guests", Subjects: []string{"anonymous"}, Names: []string{"demo"}, Actions: scope.Pull},
 		{Name: "catalog", Subjects: []string{"group:ops"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All},
 		{Name: "mirror", Subjects: []string{"anyone"}, Registries: []string{"mirror.example.com"}, Names: []string{"**"}, Actions: scope.Pull},
-		{Name: "hours", Subjects: []string{"group:dev"}, Names: []string{"night/*"}, Actions: scope.Push, When: policytest.Fixed(false, nil)},
-		{Name: "address", Deny: true, Subjects: []string{"anyone"}, Names: []string{"night/vault"}, Actions: scope.Pull, When: policytest.Fixed(false, errors.New("no such key: ip"))},
+		{Name: "hours", Subjects: []string{"group:dev"}, Names: []string{"night/*"}, Actions: scope.Push, When: policygen.Fixed(false, nil)},
+		{Name: "address", Deny: true, Subjects: []string{"anyone"}, Names: []string{"night/vault"}, Actions: scope.Pull, When: policygen.Fixed(false, errors.New("no such key: ip"))},
 		{Name: "night", Subjects: []string{"group:dev"}, Names: []string{"night/**"}, Actions: scope.Pull},
 		{Name: "job", Subjects: []string{"workload:build"}, Names: []string{"${claims.project}/**"}, Actions: scope.Push | scope.Pull},
 		{Name: "hosted", Subjects: []string{"group:dev"}, Names: []string{"host.example.com:5000/**"}, Actions: scope.Pull},
@@ -118,9 +118,9 @@ func TestDecide(t *testing.T) {
 		{"ann +ops", "artifact:journal:pull", "", "-"}, // a type that no rule is for
 	} {
 		t.Run(tt.who+" asks "+tt.asks, func(t *testing.T) {
-			who := policytest.Principal(tt.who)
+			who := policygen.Principal(tt.who)
 			who.Claims = claims
-			d := p.Decide(&policy.Request{Principal: who, Registry: "registry.example.com", Scopes: policytest.Scopes(t, tt.asks)})
+			d := p.Decide(&policy.Request{Principal: who, Registry: "registry.example.com", Scopes: policygen.Scopes(t, tt.asks)})
 			if got := d.Results[0].Granted.String(); got != tt.gets {
 				t.Errorf("got %q, want %q", got, tt.gets)
 			}
@@ -132,7 +132,7 @@ func TestDecide(t *testing.T) {
 
 	t.Run("a rule of one registry", func(t *testing.T) {
 		for registry, want := range map[string]string{"mirror.example.com": "pull", "registry.example.com": "", "": "", "MIRROR.example.com": ""} {
-			d := p.Decide(&policy.Request{Registry: registry, Scopes: policytest.Scopes(t, "repository:some/thing:pull")})
+			d := p.Decide(&policy.Request{Registry: registry, Scopes: policygen.Scopes(t, "repository:some/thing:pull")})
 			if got := d.Results[0].Granted.String(); got != want {
 				t.Errorf("at %q: got %q, want %q", registry, got, want)
 			}
@@ -147,9 +147,9 @@ func TestDecideWhole(t *testing.T) {
 		{Name: "brief", Subjects: []string{"user:ann"}, Names: []string{"team/app"}, Actions: scope.Delete, Lifetime: time.Minute},
 		{Name: "no delete", Deny: true, Subjects: []string{"group:dev"}, Names: []string{"**"}, Actions: scope.Delete},
 	}}
-	p := policytest.Compile(t, source)
-	asked := policytest.Scopes(t, "repository:team/app:pull,push,delete repository:other:pull,push")
-	got := p.Decide(&policy.Request{Principal: policytest.Principal("ann +dev"), Scopes: asked})
+	p := policygen.Compile(t, source)
+	asked := policygen.Scopes(t, "repository:team/app:pull,push,delete repository:other:pull,push")
+	got := p.Decide(&policy.Request{Principal: policygen.Principal("ann +dev"), Scopes: asked})
 	rules := p.Rules()
 	want := policy.Decision{
 		Results: []policy.Result{
@@ -173,7 +173,7 @@ func TestDecideWhole(t *testing.T) {
 }
 
 func TestZeroPolicyGrantsNothing(t *testing.T) {
-	d := new(policy.Policy).Decide(&policy.Request{Principal: policytest.Principal("ann"), Scopes: policytest.Scopes(t, "repository:a:pull")})
+	d := new(policy.Policy).Decide(&policy.Request{Principal: policygen.Principal("ann"), Scopes: policygen.Scopes(t, "repository:a:pull")})
 	if d.Results[0].Granted != 0 || because(d.Results[0]) != "-" {
 		t.Error(d)
 	}
@@ -181,7 +181,7 @@ func TestZeroPolicyGrantsNothing(t *testing.T) {
 
 // Limits can only take rights from a credential's owner, and never add any.
 func TestLimits(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"user:ann"}, Names: []string{"**"}, Actions: scope.Repository},
 		{Name: "catalog", Subjects: []string{"user:ann"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All},
 	}})
@@ -205,9 +205,9 @@ func TestLimits(t *testing.T) {
 		{[]policy.Limit{{Type: "tidewaiter", Names: []string{"**"}, Actions: scope.Read}}, "tidewaiter:journal:read", "", "-"},
 	} {
 		t.Run(fmt.Sprint(tt.limits, tt.asks), func(t *testing.T) {
-			who := policytest.Principal("ann")
+			who := policygen.Principal("ann")
 			who.Limits = tt.limits
-			d := p.Decide(&policy.Request{Principal: who, Scopes: policytest.Scopes(t, tt.asks)})
+			d := p.Decide(&policy.Request{Principal: who, Scopes: policygen.Scopes(t, tt.asks)})
 			if got := d.Results[0].Granted.String(); got != tt.gets {
 				t.Errorf("got %q, want %q", got, tt.gets)
 			}
@@ -231,15 +231,15 @@ func (c counting) Holds(r *policy.Request) (bool, error) {
 
 func TestConditionsAreEvaluatedOnlyIfNeeded(t *testing.T) {
 	asked := 0
-	when := counting{policytest.Fixed(true, nil), &asked}
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
+	when := counting{policygen.Fixed(true, nil), &asked}
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "always", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull},
 		{Name: "other subject", Subjects: []string{"user:bob"}, Names: []string{"**"}, Actions: scope.Pull, When: when},
 		{Name: "other name", Subjects: []string{"anyone"}, Names: []string{"x/**"}, Actions: scope.Pull, When: when},
 		{Name: "other action", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Push, When: when},
 		{Name: "nothing new", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull, When: when},
 	}})
-	p.Decide(&policy.Request{Principal: policytest.Principal("ann"), Scopes: policytest.Scopes(t, "repository:a/b:pull")})
+	p.Decide(&policy.Request{Principal: policygen.Principal("ann"), Scopes: policygen.Scopes(t, "repository:a/b:pull")})
 	if asked != 0 {
 		t.Errorf("asked %d times", asked)
 	}
@@ -250,7 +250,7 @@ func TestEachOfManyRulesIsFound(t *testing.T) {
 	const n = 300
 	for _, shape := range shapes {
 		source := sourceOf(n, shape.rule)
-		p := policytest.Compile(t, source)
+		p := policygen.Compile(t, source)
 		for i := range n {
 			r := &policy.Request{Principal: ann(i), Registry: fmt.Sprintf("r%d", i), Scopes: []scope.Scope{
 				{Type: "repository", Name: shape.hit(i), Actions: scope.Pull},
@@ -271,7 +271,7 @@ func TestEachOfManyRulesIsFound(t *testing.T) {
 // In each shape, further groups that no rule uses do not change a decision.
 func TestManyGroups(t *testing.T) {
 	for _, source := range []policy.Source{sourceOf(300, shapes[0].rule), sourceOf(300, shapes[3].rule)} {
-		p := policytest.Compile(t, source)
+		p := policygen.Compile(t, source)
 		for _, n := range []int{0, 1, 4, 5, 44, 45, 46, 60, 61, 200} {
 			who := &policy.Principal{Kind: policy.User, Name: "ann"}
 			for i := range n {
@@ -290,7 +290,7 @@ func TestManyGroups(t *testing.T) {
 // A decision makes two small allocations with every policy: the results and their causes.
 func TestDecideAllocatesItsAnswerOnly(t *testing.T) {
 	for _, shape := range shapes {
-		p := policytest.Compile(t, sourceOf(5_000, shape.rule))
+		p := policygen.Compile(t, sourceOf(5_000, shape.rule))
 		r := &policy.Request{Principal: ann(4_000), Registry: "r4000", Scopes: []scope.Scope{
 			{Type: "repository", Name: shape.hit(4_000), Actions: scope.Repository},
 		}}
@@ -318,8 +318,8 @@ func TestFirstDenyAndShortestLifetimeInAnyOrder(t *testing.T) {
 			}
 			who := &policy.Principal{Kind: policy.User, Name: "a"}
 			decide := func(rules ...policy.Rule) policy.Decision {
-				p := policytest.Compile(t, policy.Source{Rules: rules})
-				return p.Decide(&policy.Request{Principal: who, Scopes: policytest.Scopes(t, "repository:a/b:pull")})
+				p := policygen.Compile(t, policy.Source{Rules: rules})
+				return p.Decide(&policy.Request{Principal: who, Scopes: policygen.Scopes(t, "repository:a/b:pull")})
 			}
 			rule := func(name, pattern string, deny bool, lifetime time.Duration) policy.Rule {
 				return policy.Rule{Name: name, Deny: deny, Subjects: []string{"signed-in"}, Names: []string{pattern}, Actions: scope.Pull, Lifetime: lifetime}

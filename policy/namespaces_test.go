@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/policy"
-	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policygen"
 	"github.com/tidewaiter/tidewaiter/policy/when"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -71,7 +71,7 @@ func BenchmarkDecideNamespaces(b *testing.B) {
 		name string
 		when policy.Condition
 	}{{"plain", nil}, {"condition", workdays(b)}} {
-		p := policytest.Compile(b, namespaces(10_000, way.when))
+		p := policygen.Compile(b, namespaces(10_000, way.when))
 		for _, groups := range []int{5, 20, 200} {
 			for _, spread := range []struct {
 				name string
@@ -111,12 +111,12 @@ func BenchmarkCompileNamespaces(b *testing.B) {
 			var before, after runtime.MemStats
 			runtime.GC()
 			runtime.ReadMemStats(&before)
-			kept := policytest.Compile(b, source)
+			kept := policygen.Compile(b, source)
 			runtime.GC()
 			runtime.ReadMemStats(&after)
 			b.ReportAllocs()
 			for b.Loop() {
-				policytest.Compile(b, source)
+				policygen.Compile(b, source)
 			}
 			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(kept.Len()), "B/rule")
 			runtime.KeepAlive(kept)
@@ -126,7 +126,7 @@ func BenchmarkCompileNamespaces(b *testing.B) {
 
 // The principal has a claim that lists all groups, and there are patterns for each group.
 func BenchmarkDecideClaims(b *testing.B) {
-	p := policytest.Compile(b, policy.Source{Rules: []policy.Rule{
+	p := policygen.Compile(b, policy.Source{Rules: []policy.Rule{
 		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${claims.groups}/**", "teams/${claims.groups}/*"}, Actions: scope.Pull},
 	}})
 	for _, n := range []int{1, 20, 200} {

@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/policy/internal/match"
-	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policygen"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -109,7 +109,7 @@ func TestInvalidNamesMatchNothing(t *testing.T) {
 		if matched, ok := policy.Match("**", name, &policy.Principal{}); matched || !ok {
 			t.Errorf("** matches %q", name)
 		}
-		p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}}})
+		p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}}})
 		if d := p.Decide(&policy.Request{Scopes: []scope.Scope{{Type: "repository", Name: name, Actions: scope.Pull}}}); d.Results[0].Granted != 0 {
 			t.Errorf("%q is granted", name)
 		}
@@ -214,7 +214,7 @@ func TestMatchingIsLinear(t *testing.T) {
 	for i, name := range names {
 		source.Rules = append(source.Rules, policy.Rule{Name: fmt.Sprint(i), Subjects: []string{"anyone"}, Names: []string{name}, Actions: scope.Pull})
 	}
-	p := policytest.Compile(t, source)
+	p := policygen.Compile(t, source)
 	many := make([]string, 200)
 	for i := range many {
 		many[i] = strings.TrimSuffix(strings.Repeat("a/", i%5+1), "/")

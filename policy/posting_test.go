@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/policy"
-	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policygen"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -19,11 +19,11 @@ func TestSubjectsInLongLists(t *testing.T) {
 			Name: fmt.Sprint(i), Subjects: []string{fmt.Sprintf("group:g%d", i)}, Names: []string{fmt.Sprintf("n%d/**", i/subjects)}, Actions: scope.Pull,
 		})
 	}
-	p := policytest.Compile(t, source)
+	p := policygen.Compile(t, source)
 	for i := range places * subjects {
 		who := &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{fmt.Sprintf("g%d", i)}}
 		here, elsewhere := fmt.Sprintf("n%d/app", i/subjects), fmt.Sprintf("n%d/app", (i/subjects+1)%places)
-		d := p.Decide(&policy.Request{Principal: who, Scopes: policytest.Scopes(t, "repository:"+here+":pull repository:"+elsewhere+":pull")})
+		d := p.Decide(&policy.Request{Principal: who, Scopes: policygen.Scopes(t, "repository:"+here+":pull repository:"+elsewhere+":pull")})
 		if d.Results[0].Granted != scope.Pull || d.Results[0].Causes[0].Rule.Name != fmt.Sprint(i) || d.Results[1].Granted != 0 {
 			t.Errorf("group g%d: %v", i, d.Results)
 		}

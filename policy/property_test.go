@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidewaiter/tidewaiter/policy"
-	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policygen"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -22,10 +22,10 @@ func TestPropertyDecideAgreesWithANaiveEvaluator(t *testing.T) { rapid.Check(t, 
 func FuzzDecideAgreesWithANaiveEvaluator(f *testing.F) { f.Fuzz(rapid.MakeFuzz(agrees)) }
 
 func agrees(t *rapid.T) {
-	source := policytest.DrawSource(t)
-	p := policytest.Compile(t, source)
+	source := policygen.DrawSource(t)
+	p := policygen.Compile(t, source)
 	for range 8 {
-		r := policytest.DrawRequest(t)
+		r := policygen.DrawRequest(t)
 		mustAgree(t, source, r, p.Decide(r))
 	}
 }
@@ -33,35 +33,35 @@ func agrees(t *rapid.T) {
 func TestPropertyEveryWayOfMatchingAgrees(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		for range 20 {
-			everyWay(t, policytest.DrawPattern(t), policytest.DrawName(t), policytest.DrawPrincipal(t))
+			everyWay(t, policygen.DrawPattern(t), policygen.DrawName(t), policygen.DrawPrincipal(t))
 		}
 	})
 }
 
 func TestPropertyAddingADenyNeverAllows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
-		deny := policytest.DrawRule(t, policytest.DrawPattern)
+		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
+		deny := policygen.DrawRule(t, policygen.DrawPattern)
 		deny.Deny = true
-		mustBeWithin(t, grants(t, policytest.With(source, deny), r), grants(t, source, r))
+		mustBeWithin(t, grants(t, policygen.With(source, deny), r), grants(t, source, r))
 	})
 }
 
 func TestPropertyAddingAnAllowNeverRefuses(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
-		allow := policytest.DrawRule(t, policytest.DrawPattern)
+		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
+		allow := policygen.DrawRule(t, policygen.DrawPattern)
 		allow.Deny = false
-		mustBeWithin(t, grants(t, source, r), grants(t, policytest.With(source, allow), r))
+		mustBeWithin(t, grants(t, source, r), grants(t, policygen.With(source, allow), r))
 	})
 }
 
 func TestPropertyTheOrderOfRulesDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
+		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
 		shuffled := policy.Source{Roles: source.Roles, Rules: slices.Clone(source.Rules)}
-		policytest.Shuffle(t, shuffled.Rules)
-		before, after := policytest.Compile(t, source).Decide(r), policytest.Compile(t, shuffled).Decide(r)
+		policygen.Shuffle(t, shuffled.Rules)
+		before, after := policygen.Compile(t, source).Decide(r), policygen.Compile(t, shuffled).Decide(r)
 		if diff := cmp.Diff(withoutRules(before), withoutRules(after)); diff != "" {
 			t.Errorf("after a shuffle (-before +after):\n%s", diff)
 		}
@@ -72,18 +72,18 @@ func TestPropertyTheOrderOfRulesDoesNotMatter(t *testing.T) {
 // pair of a subject and a name.
 func TestPropertyARuleEqualsItsParts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
+		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
 		apart := policy.Source{Roles: source.Roles}
 		for _, whole := range source.Rules {
 			for _, subject := range whole.Subjects {
 				for _, name := range whole.Names {
 					part := whole
 					part.Subjects, part.Names = []string{subject}, []string{name}
-					apart = policytest.With(apart, part)
+					apart = policygen.With(apart, part)
 				}
 			}
 		}
-		before, after := policytest.Compile(t, source).Decide(r), policytest.Compile(t, apart).Decide(r)
+		before, after := policygen.Compile(t, source).Decide(r), policygen.Compile(t, apart).Decide(r)
 		if diff := cmp.Diff(withoutRules(before), withoutRules(after)); diff != "" {
 			t.Errorf("apart (-before +after):\n%s", diff)
 		}
@@ -94,7 +94,7 @@ func TestPropertyARuleEqualsItsParts(t *testing.T) {
 // does not change decisions.
 func TestPropertyRenamingConsistentlyChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
+		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
 		rename := drawRenaming(t)
 		renamed := policy.Source{Roles: source.Roles}
 		for _, rule := range source.Rules {
@@ -105,7 +105,7 @@ func TestPropertyRenamingConsistentlyChangesNothing(t *testing.T) {
 			rule.Subjects = rename.subjects(rule.Subjects)
 			renamed.Rules = append(renamed.Rules, rule)
 		}
-		before, after := policytest.Compile(t, source).Decide(r), policytest.Compile(t, renamed).Decide(rename.request(r))
+		before, after := policygen.Compile(t, source).Decide(r), policygen.Compile(t, renamed).Decide(rename.request(r))
 		for i := range after.Results {
 			after.Results[i].Asked = before.Results[i].Asked
 		}
@@ -126,9 +126,9 @@ func TestPropertyRenamingConsistentlyChangesNothing(t *testing.T) {
 // characters match only themselves.
 func TestPropertyPatternCharactersInNamesAreText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
+		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
 		odd := rapid.StringMatching(`[ab]{0,2}(\*|\*\*|\?|\$\{user\}|\$\{group\}|\$\{claims\.team\}|\[a-z\]|\{a,b\}|\.\*|/\*|\\|\|)[ab/*]{0,3}`).Draw(t, "odd")
-		p := policytest.Compile(t, source)
+		p := policygen.Compile(t, source)
 		for what, change := range map[string]func(who *policy.Principal, name string){
 			"name":  func(who *policy.Principal, name string) { who.Name = name },
 			"group": func(who *policy.Principal, name string) { who.Groups = append(slices.Clip(who.Groups), name) },
@@ -150,7 +150,7 @@ func TestPropertyPatternCharactersInNamesAreText(t *testing.T) {
 
 func TestPropertyLimitsOnlyNarrow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
+		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
 		free, less := *r, *r
 		owner, narrower := *r.Principal, *r.Principal
 		owner.Limits = nil
@@ -166,7 +166,7 @@ func TestPropertyLimitsOnlyNarrow(t *testing.T) {
 // A failing condition is false for an allow rule and true for a deny rule.
 func TestPropertyFailingConditionsGrantNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
+		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
 		sure := policy.Source{Roles: source.Roles, Rules: slices.Clone(source.Rules)}
 		for i := range sure.Rules {
 			rule := &sure.Rules[i]
@@ -174,10 +174,10 @@ func TestPropertyFailingConditionsGrantNothing(t *testing.T) {
 				continue
 			}
 			if _, err := rule.When.Holds(r); err != nil {
-				rule.When = policytest.Fixed(rule.Deny, nil)
+				rule.When = policygen.Fixed(rule.Deny, nil)
 			}
 		}
-		before, after := policytest.Compile(t, source).Decide(r), policytest.Compile(t, sure).Decide(r)
+		before, after := policygen.Compile(t, source).Decide(r), policygen.Compile(t, sure).Decide(r)
 		if diff := cmp.Diff(withoutRules(before), withoutRules(after)); diff != "" {
 			t.Errorf("(-failing +sure):\n%s", diff)
 		}
@@ -187,12 +187,12 @@ func TestPropertyFailingConditionsGrantNothing(t *testing.T) {
 // The order of groups, repeated groups and an index do not change decisions.
 func TestPropertyGroupsAreASet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
+		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
 		other, who := *r, *r.Principal
 		who.Groups = append(slices.Clone(who.Groups), who.Groups...)
-		policytest.Shuffle(t, who.Groups)
+		policygen.Shuffle(t, who.Groups)
 		other.Principal = &who
-		p := policytest.Compile(t, source)
+		p := policygen.Compile(t, source)
 		if diff := cmp.Diff(p.Decide(r), p.Decide(&other), sameRule); diff != "" {
 			t.Errorf("(-before +shuffled):\n%s", diff)
 		}
@@ -205,8 +205,8 @@ func TestPropertyGroupsAreASet(t *testing.T) {
 
 func TestPropertyScopesAreDecidedSeparately(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
-		p := policytest.Compile(t, source)
+		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
+		p := policygen.Compile(t, source)
 		for i, result := range p.Decide(r).Results {
 			alone := *r
 			alone.Scopes = r.Scopes[i : i+1]
@@ -222,7 +222,7 @@ var sameRule = cmp.Comparer(func(a, b *policy.Rule) bool { return a == b })
 
 func grants(t *rapid.T, source policy.Source, r *policy.Request) []scope.Actions {
 	var all []scope.Actions
-	for _, result := range policytest.Compile(t, source).Decide(r).Results {
+	for _, result := range policygen.Compile(t, source).Decide(r).Results {
 		all = append(all, result.Granted)
 	}
 	return all

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/tidewaiter/tidewaiter/internal/dn"
+	"github.com/tidewaiter/tidewaiter/policy/internal/claim"
 	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 )
 
@@ -125,7 +126,7 @@ func (x *index) fits(who *match.Who) bool {
 func (who Principal) Equal(other Principal) bool {
 	return who.Kind == other.Kind && who.Name == other.Name && who.Source == other.Source && who.ID == other.ID &&
 		slices.Equal(who.Groups, other.Groups) &&
-		match.EqualClaims(who.Claims, other.Claims) &&
+		claim.Equal(who.Claims, other.Claims) &&
 		slices.EqualFunc(who.Limits, other.Limits, func(a, b Limit) bool {
 			return a.Type == b.Type && a.Actions == b.Actions && slices.Equal(a.Names, b.Names)
 		})

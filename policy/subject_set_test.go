@@ -7,14 +7,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/policy"
-	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policygen"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 // If a copy of an indexed principal gets other groups, another name or another kind, decisions
 // use the new values: a deny rule for the new group must apply.
 func TestCopiesOfIndexedPrincipals(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"group:dev", "group:late", "user:bob", "robot:ann"}, Names: []string{"**"}, Actions: scope.Pull},
 		{Name: "not", Deny: true, Subjects: []string{"group:leavers"}, Names: []string{"**"}, Actions: scope.Pull},
 	}})
@@ -43,7 +43,7 @@ func TestCopiesOfIndexedPrincipals(t *testing.T) {
 	} {
 		who := *ann
 		tt.change(&who)
-		if got := p.Decide(&policy.Request{Principal: &who, Scopes: policytest.Scopes(t, "repository:a:pull")}).Results[0].Granted.String(); got != tt.want {
+		if got := p.Decide(&policy.Request{Principal: &who, Scopes: policygen.Scopes(t, "repository:a:pull")}).Results[0].Granted.String(); got != tt.want {
 			t.Errorf("with %s: %q, want %q", tt.what, got, tt.want)
 		}
 	}
@@ -72,10 +72,10 @@ func TestSubjectsWithEqualHashesDiffer(t *testing.T) {
 					Name: fmt.Sprint(i), Subjects: []string{fmt.Sprintf("group:other%d", i)}, Names: []string{"a/**", "b/**"}, Actions: scope.Push,
 				})
 			}
-			p := policytest.Compile(t, source)
+			p := policygen.Compile(t, source)
 			for name, want := range map[string]string{one: "pull,", other: ",pull"} {
 				for _, principal := range []*policy.Principal{who(name), who(name).Indexed()} {
-					d := p.Decide(&policy.Request{Principal: principal, Scopes: policytest.Scopes(t, "repository:a/x:pull repository:b/x:pull")})
+					d := p.Decide(&policy.Request{Principal: principal, Scopes: policygen.Scopes(t, "repository:a/x:pull repository:b/x:pull")})
 					if got := d.Results[0].Granted.String() + "," + d.Results[1].Granted.String(); got != want {
 						t.Errorf("%s with %d rules more: %q, want %q (%q and %q have one hash)", principal, more, got, want, one, other)
 					}

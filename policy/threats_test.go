@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/policy"
-	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policygen"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -17,9 +17,9 @@ var own = policy.Rule{Name: "own", Subjects: []string{"signed-in"}, Names: []str
 
 // Harbor granted all allowed actions to clients that requested fewer.
 func TestThreatAGrantNeverExceedsTheRequest(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{own}})
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{own}})
 	for _, asked := range []string{"pull", "push", "delete", "pull,push"} {
-		d := p.Decide(&policy.Request{Principal: policytest.Principal("ann"), Scopes: policytest.Scopes(t, "repository:ann/app:"+asked)})
+		d := p.Decide(&policy.Request{Principal: policygen.Principal("ann"), Scopes: policygen.Scopes(t, "repository:ann/app:"+asked)})
 		if got := d.Results[0].Granted.String(); got != asked {
 			t.Errorf("asked %s, got %s", asked, got)
 		}
@@ -29,7 +29,7 @@ func TestThreatAGrantNeverExceedsTheRequest(t *testing.T) {
 // docker_auth inserted the name of the account into a pattern. An account with the name
 // "*@example.com" then had access to everything.
 func TestThreatNamesNeverBecomePatterns(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{own}})
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{own}})
 	for _, evil := range []string{
 		"*", "**", "*@example.com", "a*", "?", "[a-z]", "{a,b}", "**/*", "/", "a/b", "../ann", "..", ".", "", " ", "ann ", " ann", "ANN", "Ann",
 		"${user}", "${claims.team}", "ann\x00", "ann\n", "ann/", "/ann", "aN\u200bn", "аnn", "ann%2f", `ann\`, ".*", "^ann$", strings.Repeat("a", 600),
@@ -52,9 +52,9 @@ func TestThreatNamesNeverBecomePatterns(t *testing.T) {
 
 // The limits of a credential can contain ${user}, too. Names do not become patterns there.
 func TestThreatNamesNeverBecomePatternsOfLimits(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}}})
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}}})
 	who := &policy.Principal{Kind: policy.User, Name: "**", Limits: []policy.Limit{{Names: []string{"${user}"}, Actions: scope.Pull}}}
-	if d := p.Decide(&policy.Request{Principal: who, Scopes: policytest.Scopes(t, "repository:team/app:pull")}); d.Results[0].Granted != 0 {
+	if d := p.Decide(&policy.Request{Principal: who, Scopes: policygen.Scopes(t, "repository:team/app:pull")}); d.Results[0].Granted != 0 {
 		t.Error(d)
 	}
 }
@@ -62,7 +62,7 @@ func TestThreatNamesNeverBecomePatternsOfLimits(t *testing.T) {
 // A group or a user that is named like a keyword or like another subject does not become that
 // subject.
 func TestThreatNamesNeverBecomeSubjects(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "staff", Subjects: []string{"group:staff", "user:root", "robot:ci", "workload:job"}, Names: []string{"**"}, Actions: scope.Pull},
 		{Name: "guests", Subjects: []string{"anonymous"}, Names: []string{"**"}, Actions: scope.Push},
 	}})
@@ -76,22 +76,22 @@ func TestThreatNamesNeverBecomeSubjects(t *testing.T) {
 		{Kind: policy.Workload, Name: "ci"},
 		{Kind: 7, Name: "root", Groups: []string{"staff"}},
 	} {
-		if d := p.Decide(&policy.Request{Principal: who, Scopes: policytest.Scopes(t, "repository:team/app:pull,push")}); d.Results[0].Granted != 0 {
+		if d := p.Decide(&policy.Request{Principal: who, Scopes: policygen.Scopes(t, "repository:team/app:pull,push")}); d.Results[0].Granted != 0 {
 			t.Errorf("%v %q: %v", who.Kind, who.Name, d.Results[0].Causes)
 		}
 	}
 	// An anonymous principal has no group and no name, whatever the struct contains.
 	nobody := &policy.Principal{Name: "root", Groups: []string{"staff"}}
-	if d := p.Decide(&policy.Request{Principal: nobody, Scopes: policytest.Scopes(t, "repository:team/app:pull,push")}); d.Results[0].Granted != scope.Push {
+	if d := p.Decide(&policy.Request{Principal: nobody, Scopes: policygen.Scopes(t, "repository:team/app:pull,push")}); d.Results[0].Granted != scope.Push {
 		t.Error(d)
 	}
 }
 
 // A robot called "ann" must not get ann's rights.
 func TestThreatRobotsDoNotGetTheRightsOfUsers(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{own}})
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{own}})
 	for _, kind := range []policy.Kind{policy.Anonymous, policy.Robot, policy.Workload, 9} {
-		d := p.Decide(&policy.Request{Principal: &policy.Principal{Kind: kind, Name: "ann"}, Scopes: policytest.Scopes(t, "repository:ann/app:pull")})
+		d := p.Decide(&policy.Request{Principal: &policy.Principal{Kind: kind, Name: "ann"}, Scopes: policygen.Scopes(t, "repository:ann/app:pull")})
 		if d.Results[0].Granted != 0 {
 			t.Errorf("%v: %v", kind, d.Results[0].Causes)
 		}
@@ -101,7 +101,7 @@ func TestThreatRobotsDoNotGetTheRightsOfUsers(t *testing.T) {
 // docker_auth ignored unknown keys. The match that remained was empty and matched everybody.
 func TestThreatEmptyFieldsAreErrors(t *testing.T) {
 	whole := policy.Rule{Name: "a", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}
-	policytest.Compile(t, policy.Source{Rules: []policy.Rule{whole}})
+	policygen.Compile(t, policy.Source{Rules: []policy.Rule{whole}})
 	for what, change := range map[string]func(*policy.Rule){
 		"no subjects":    func(r *policy.Rule) { r.Subjects = nil },
 		"empty subjects": func(r *policy.Rule) { r.Subjects = []string{} },
@@ -128,9 +128,9 @@ func TestThreatEmptyFieldsAreErrors(t *testing.T) {
 
 // docker_auth's regular expressions were not anchored: /admin/ matched xxadminxx.
 func TestThreatPatternsAreAnchored(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"user:admin"}, Names: []string{"admin", "*/admin"}, Actions: scope.Pull}}})
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"user:admin"}, Names: []string{"admin", "*/admin"}, Actions: scope.Pull}}})
 	for _, name := range []string{"xadmin", "adminx", "x/adminx", "x/xadmin", "x/x/admin", "admin/x", "x/admin/x"} {
-		if d := p.Decide(&policy.Request{Principal: policytest.Principal("admin"), Scopes: policytest.Scopes(t, "repository:"+name+":pull")}); d.Results[0].Granted != 0 {
+		if d := p.Decide(&policy.Request{Principal: policygen.Principal("admin"), Scopes: policygen.Scopes(t, "repository:"+name+":pull")}); d.Results[0].Granted != 0 {
 			t.Errorf("%q is granted", name)
 		}
 	}
@@ -139,11 +139,11 @@ func TestThreatPatternsAreAnchored(t *testing.T) {
 // With docker_auth, the directory accepted ALICE as alice, but a deny rule of the ACL for alice
 // did not apply to ALICE. Here both the source and the rules compare names exactly.
 func TestThreatCaseIsExact(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "alice", Subjects: []string{"user:alice", "group:dev"}, Names: []string{"**"}, Actions: scope.Pull},
 	}})
 	for _, who := range []string{"ALICE", "Alice", "bob +DEV", "bob +Dev"} {
-		if d := p.Decide(&policy.Request{Principal: policytest.Principal(who), Scopes: policytest.Scopes(t, "repository:a:pull")}); d.Results[0].Granted != 0 {
+		if d := p.Decide(&policy.Request{Principal: policygen.Principal(who), Scopes: policygen.Scopes(t, "repository:a:pull")}); d.Results[0].Granted != 0 {
 			t.Errorf("%s is granted", who)
 		}
 	}
@@ -152,8 +152,8 @@ func TestThreatCaseIsExact(t *testing.T) {
 // Harbor did not check the source repository of a mount. Here the source is a scope like any
 // other scope.
 func TestThreatTheSourceOfAMountIsDecided(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{own}})
-	d := p.Decide(&policy.Request{Principal: policytest.Principal("ann"), Scopes: policytest.Scopes(t, "repository:ann/app:pull,push repository:secret/base:pull")})
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{own}})
+	d := p.Decide(&policy.Request{Principal: policygen.Principal("ann"), Scopes: policygen.Scopes(t, "repository:ann/app:pull,push repository:secret/base:pull")})
 	if d.Results[0].Granted != scope.Pull|scope.Push || d.Results[1].Granted != 0 {
 		t.Error(d)
 	}
@@ -162,12 +162,12 @@ func TestThreatTheSourceOfAMountIsDecided(t *testing.T) {
 // Harbor listed its catalog to everybody. Here rules about repositories do not apply to the
 // catalog.
 func TestThreatTheCatalogNeedsARule(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**", "catalog"}, Actions: scope.Repository},
 		{Name: "catalog", Subjects: []string{"group:ops"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All},
 	}})
 	for who, want := range map[string]string{"nobody": "", "ann": "", "ann +ops": "*"} {
-		if got := p.Decide(&policy.Request{Principal: policytest.Principal(who), Scopes: policytest.Scopes(t, "registry:catalog:*")}).Results[0].Granted.String(); got != want {
+		if got := p.Decide(&policy.Request{Principal: policygen.Principal(who), Scopes: policygen.Scopes(t, "registry:catalog:*")}).Results[0].Granted.String(); got != want {
 			t.Errorf("%s: %q, want %q", who, got, want)
 		}
 	}
@@ -176,14 +176,14 @@ func TestThreatTheCatalogNeedsARule(t *testing.T) {
 // Gitea checked a token's restrictions only for some ways to sign in. Here limits are part of
 // the principal.
 func TestThreatLimitsTravelWithThePrincipal(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{
 		own,
 		{Name: "admin", Subjects: []string{"user:ann"}, Type: "tidewaiter", Names: []string{"**"}, Actions: scope.Read | scope.Write},
 		{Name: "catalog", Subjects: []string{"user:ann"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All},
 	}})
-	who := policytest.Principal("ann")
+	who := policygen.Principal("ann")
 	who.Limits = []policy.Limit{{Names: []string{"ann/app"}, Actions: scope.Pull}}
-	r := &policy.Request{Principal: who, Scopes: policytest.Scopes(t, "repository:ann/app:pull,push repository:ann/other:pull tidewaiter:accounts:read,write registry:catalog:*")}
+	r := &policy.Request{Principal: who, Scopes: policygen.Scopes(t, "repository:ann/app:pull,push repository:ann/other:pull tidewaiter:accounts:read,write registry:catalog:*")}
 	var got []string
 	for _, result := range p.Decide(r).Results {
 		got = append(got, result.Granted.String())
@@ -197,10 +197,10 @@ func TestThreatLimitsTravelWithThePrincipal(t *testing.T) {
 // prevents a deny.
 func TestThreatFailingConditionsGrantNothing(t *testing.T) {
 	broken := errors.New("no such key")
-	for _, when := range []policy.Condition{policytest.Fixed(false, broken), policytest.Fixed(true, broken)} {
+	for _, when := range []policy.Condition{policygen.Fixed(false, broken), policygen.Fixed(true, broken)} {
 		for deny, want := range map[bool]string{false: "?a", true: "!a"} {
-			p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Deny: deny, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull, When: when}}})
-			d := p.Decide(&policy.Request{Scopes: policytest.Scopes(t, "repository:a:pull")})
+			p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Deny: deny, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull, When: when}}})
+			d := p.Decide(&policy.Request{Scopes: policygen.Scopes(t, "repository:a:pull")})
 			if got := because(d.Results[0]); got != want || d.Results[0].Granted != 0 {
 				t.Errorf("deny %v, %v: %s, want %s", deny, when, got, want)
 			}
@@ -210,8 +210,8 @@ func TestThreatFailingConditionsGrantNothing(t *testing.T) {
 
 // A policy stores nothing from requests, even after a million different names or groups.
 func TestThreatAPolicyStoresNothingOfRequests(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{own}})
-	r := &policy.Request{Principal: policytest.Principal("ann"), Scopes: make([]scope.Scope, 1)}
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{own}})
+	r := &policy.Request{Principal: policygen.Principal("ann"), Scopes: make([]scope.Scope, 1)}
 	names := make([]string, 1000)
 	for i := range names {
 		names[i] = fmt.Sprintf("ann/%d", i)

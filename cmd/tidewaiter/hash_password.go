@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/internal/text"
@@ -73,8 +74,8 @@ func checkEntryName(name string) error {
 	switch {
 	case name == "":
 		return errors.New("the name is empty")
-	case len(name) > identity.MaxName:
-		return fmt.Errorf("a name has at most %d bytes", identity.MaxName)
+	case len(name) > username.MaxLength:
+		return fmt.Errorf("a name has at most %d bytes", username.MaxLength)
 	case strings.Contains(name, ":"):
 		return errors.New("the name must not contain a colon, which ends the name in an htpasswd file")
 	case strings.HasPrefix(name, "#"):

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/explain"
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -80,7 +80,7 @@ func (a *principalFlags) principal(s *session, subject string) (*policy.Principa
 		return nil, s.usageErrorf("anonymous has no groups and no claims: --group and --claim need a user, a robot or a workload")
 	}
 	if who.Kind == policy.Robot {
-		who.Name = strings.TrimPrefix(who.Name, identity.RobotPrefix)
+		who.Name = strings.TrimPrefix(who.Name, username.RobotPrefix)
 	}
 	who.Groups = a.groups
 	who.Claims, err = readClaims(a.claims)

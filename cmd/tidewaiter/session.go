@@ -17,7 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/config"
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/password"
@@ -134,7 +134,7 @@ func readJournal(s *session) error {
 		if err != nil {
 			return nil, nil, err
 		}
-		j, err := journal.New(db, journal.Options{Login: identity.Login})
+		j, err := journal.New(db, journal.Options{Login: username.Login})
 		if err != nil {
 			return nil, nil, errors.Join(err, db.Close())
 		}

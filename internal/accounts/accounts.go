@@ -63,6 +63,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -71,7 +72,7 @@ const (
 	// Source is the source of the principals that this package returns.
 	Source = admin.AccountsSource
 	// RobotPrefix is the prefix of a robot's login.
-	RobotPrefix = identity.RobotPrefix
+	RobotPrefix = username.RobotPrefix
 )
 
 // Options configures Accounts and the Credentials that Accounts uses.

@@ -40,7 +40,7 @@ func (a *Accounts) Authenticate(ctx context.Context, p identity.Presented) (v id
 		return a.Credentials.Authenticate(ctx, p)
 	case strings.HasPrefix(p.Name, RobotPrefix):
 		return identity.Verified{}, identity.Rejected("this is not the form of a robot secret")
-	case !admin.ValidName(p.Name):
+	case admin.CheckName(p.Name) != nil:
 		return identity.Verified{}, identity.ErrUnknown
 	}
 	return a.Credentials.Remember(ctx, p, a.verifyPassword)
@@ -131,7 +131,7 @@ func (a *Accounts) Dummy(ctx context.Context, p identity.Presented) error {
 
 // DummyLookup sends the query that Authenticate would send for the name.
 func (a *Accounts) DummyLookup(ctx context.Context, p identity.Presented) error {
-	if p.Kind != identity.Password || strings.HasPrefix(p.Name, RobotPrefix) || !admin.ValidName(p.Name) {
+	if p.Kind != identity.Password || strings.HasPrefix(p.Name, RobotPrefix) || admin.CheckName(p.Name) != nil {
 		return nil
 	}
 	if _, err := find(ctx, a.writer.DB.Read(), p.Name); err != nil && !errors.Is(err, admin.ErrNotFound) {

@@ -13,6 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -43,7 +44,7 @@ func killed() bool {
 		return func(nth storetest.Worker) error {
 			w := &worker{
 				Worker: nth, Accounts: a, Credentials: a.Credentials, by: admin.Operator(nth.Name), hash: identity.NewSecret(string(hash)),
-				chain: identity.NewChain(identity.Options{Sources: []identity.Source{{Name: accounts.Source, Authenticator: a, Kinds: accounts.Kinds()}}}),
+				chain: chain.New(chain.Options{Sources: []identity.Source{{Name: accounts.Source, Authenticator: a, Kinds: accounts.Kinds()}}}),
 			}
 			err := w.begin(ctx)
 			for i := 0; err == nil; i++ {
@@ -64,7 +65,7 @@ type worker struct {
 	storetest.Worker
 	*accounts.Accounts
 	*credentials.Credentials
-	chain *identity.Chain
+	chain *chain.Chain
 	by    admin.Actor
 	hash  identity.Secret
 }

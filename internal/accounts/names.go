@@ -10,7 +10,7 @@ import (
 // parseLogin splits a login into kind and name. If the login is invalid, ok is false.
 func parseLogin(login string) (kind policy.Kind, name string, ok bool) {
 	if name, robot := strings.CutPrefix(login, RobotPrefix); robot {
-		return policy.Robot, name, admin.ValidName(name)
+		return policy.Robot, name, admin.CheckName(name) == nil
 	}
-	return policy.User, login, admin.ValidName(login)
+	return policy.User, login, admin.CheckName(login) == nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -51,14 +52,14 @@ func (a *Accounts) SetupSecret(ctx context.Context) (_ identity.Secret, expires 
 
 // SetUp creates the first administrator, who must have a password. It returns ErrForbidden if
 // the secret is wrong, expired or used. A wrong secret counts like a wrong token at sign-in, so
-// guessing ends in an identity.RateLimitedError. From the parameter from, SetUp uses only the
+// guessing ends in an ratelimit.Error. From the parameter from, SetUp uses only the
 // addresses.
 func (a *Accounts) SetUp(ctx context.Context, offered identity.Secret, u NewUser, from identity.Presented) (_ Account, err error) {
 	defer admin.Wrap(&err, "setting up")
 	letter, d, ok := secret.Parse(offered.Reveal())
 	// Check before hashing, which is expensive. The transaction checks again.
 	presented := identity.Presented{Kind: identity.AccessToken, Secret: offered, Remote: from.Remote, Peer: from.Peer}
-	err = identity.Check(ctx, a.o.Limiter(), presented, func(ctx context.Context, _ identity.Presented) error {
+	err = chain.Check(ctx, a.o.Limiter(), presented, func(ctx context.Context, _ identity.Presented) error {
 		if !ok || letter != secret.Setup {
 			return identity.ErrRejected
 		}

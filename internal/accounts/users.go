@@ -14,6 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit/ratestore"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
@@ -171,7 +172,7 @@ func (a *Accounts) SetPassword(ctx context.Context, by admin.Actor, name string,
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Write); err != nil {
 		return Account{}, err
 	}
-	if !admin.ValidName(name) {
+	if admin.CheckName(name) != nil {
 		return Account{}, admin.NotFound(policy.User.String(), name)
 	}
 	hash, err := a.newHash(ctx, name, secret.Reveal())
@@ -215,7 +216,7 @@ func signOut(ctx context.Context, tx *sql.Tx, r *record, change *journal.Change)
 
 // ChangePassword sets the actor's own password. It needs the current password; a token is not
 // enough. A wrong current password is an InvalidError of the field "current". It counts as a
-// failed sign-in, so guessing ends in an identity.RateLimitedError.
+// failed sign-in, so guessing ends in an ratelimit.Error.
 func (a *Accounts) ChangePassword(ctx context.Context, by admin.Actor, current, secret identity.Secret) (_ Account, err error) {
 	defer admin.Wrap(&err, "changing a password")
 	p := by.Principal
@@ -236,7 +237,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, by admin.Actor, current, 
 	// Rate limit: a stolen session must not be usable to guess the password or to block the
 	// hashing queue.
 	presented := identity.Presented{Kind: identity.Password, Name: p.Name, Secret: current, Remote: by.Remote}
-	switch err := identity.Check(ctx, a.o.Limiter(), presented, func(ctx context.Context, presented identity.Presented) error {
+	switch err := chain.Check(ctx, a.o.Limiter(), presented, func(ctx context.Context, presented identity.Presented) error {
 		if err := a.o.Hashing.CompareFor(ctx, requester(presented), r.hash, current.Reveal()); err != nil {
 			return refused(err)
 		}

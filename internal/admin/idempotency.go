@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/sourcename"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
@@ -85,7 +85,7 @@ func (w *Writer) deleteOldKeys(ctx context.Context, tx *sql.Tx) error {
 func keyDigest(by Actor) [sha256.Size]byte {
 	var who string
 	if by.Principal != nil {
-		who = identity.FormerSource(by.Principal.Source) + "\x00" + by.Principal.ID
+		who = sourcename.Former(by.Principal.Source) + "\x00" + by.Principal.ID
 	}
 	text := binary.BigEndian.AppendUint32(nil, uint32(len(who)))
 	return sha256.Sum256(append(append(text, who...), by.Key...))

@@ -17,7 +17,7 @@ func CheckName(name string) error {
 		return invalid("it is empty")
 	case len(name) > maxName:
 		return invalid("it has %d bytes, the limit is %d", len(name), maxName)
-	case ValidName(name):
+	case validName(name):
 		return nil
 	}
 	for _, r := range name {
@@ -31,8 +31,8 @@ func CheckName(name string) error {
 	return invalid("%q must begin and end with a letter or a digit, and have one separator between them (\".\", \"_\", \"__\", or some \"-\")", name)
 }
 
-// ValidName reports whether name matches the grammar of names.
-func ValidName(name string) bool {
+// validName reports whether name matches the grammar of names.
+func validName(name string) bool {
 	if name == "" || len(name) > maxName || !alphanumeric(name[0]) || !alphanumeric(name[len(name)-1]) {
 		return false
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -68,8 +68,8 @@ func setPrincipal(q *journal.Query, written string) string {
 		for _, kind := range []string{"user", "robot", "workload", "operator"} {
 			who.Subjects = append(who.Subjects, kind+":"+written)
 		}
-		who.Logins = []string{written, identity.RobotPrefix + written}
-		if robot, isRobot := strings.CutPrefix(written, identity.RobotPrefix); isRobot {
+		who.Logins = []string{written, username.RobotPrefix + written}
+		if robot, isRobot := strings.CutPrefix(written, username.RobotPrefix); isRobot {
 			who.Subjects = append(who.Subjects, policy.Robot.String()+":"+robot)
 		}
 	case kind == "group":
@@ -79,7 +79,7 @@ func setPrincipal(q *journal.Query, written string) string {
 	case name == "":
 		return "the name is missing"
 	case kind == "robot":
-		who.Logins = []string{identity.RobotPrefix + name}
+		who.Logins = []string{username.RobotPrefix + name}
 	case kind == "user", kind == "workload" && strings.Contains(name, ":"):
 		// Events have only the login. The login of a workload begins with the name of the
 		// source and a colon.

@@ -24,6 +24,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -113,7 +114,7 @@ func newHarness(t testing.TB, database string) *harness {
 	h.issuer = issuer.New(issuer.Live{
 		Name:       "tidewaiter",
 		Registries: map[string]*issuer.Registry{"r.example.com": {Service: "r.example.com", Lifetime: 5 * time.Minute}},
-		Chain: identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{
+		Chain: chain.New(chain.Options{Limiter: limiter, Sources: []identity.Source{
 			{Name: accounts.Source, Authenticator: h.accounts, Kinds: accounts.Kinds()},
 			{Name: "ldap:corp", Authenticator: directory, Remote: true},
 		}}),

@@ -14,7 +14,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/sourcename"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -158,7 +158,7 @@ func isAbout(e *journal.Entry, caller admin.Actor) bool {
 		return false
 	}
 	p := e.Decision.Principal
-	return p.ID != "" && p.Kind == caller.Principal.Kind && identity.SameSource(p.Source, caller.Principal.Source) && p.ID == caller.Principal.ID
+	return p.ID != "" && p.Kind == caller.Principal.Kind && sourcename.Same(p.Source, caller.Principal.Source) && p.ID == caller.Principal.ID
 }
 
 func (a *API) mayReadJournal(caller admin.Actor) error {

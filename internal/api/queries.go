@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
@@ -263,7 +263,7 @@ func (a *API) subject(ctx context.Context, caller admin.Actor, q *PrincipalQuery
 	}
 	p.Name = name
 	if p.Kind == policy.Robot {
-		p.Name = strings.TrimPrefix(name, identity.RobotPrefix)
+		p.Name = strings.TrimPrefix(name, username.RobotPrefix)
 	}
 	return explain.ResolvePrincipal(ctx, p, calling(ctx).server.Issuer.Live().Anonymous, a.Find)
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/sourcename"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -109,7 +111,7 @@ func ownerOf(caller admin.Actor, mine bool, user, robot, source string) (credent
 		return credentials.Owner{}, nil
 	}
 	owner := credentials.Owner{Kind: policy.User, Source: cmp.Or(source, accounts.Source), Name: user}
-	if p.Kind == policy.User && identity.SameSource(p.Source, owner.Source) && p.Name == owner.Name {
+	if p.Kind == policy.User && sourcename.Same(p.Source, owner.Source) && p.Name == owner.Name {
 		return credentials.OwnerOf(p), nil
 	}
 	return owner, nil
@@ -143,7 +145,7 @@ func (a *API) createToken(ctx context.Context, caller admin.Actor, in *newToken)
 // browser session does not know the password, so the session cannot create longer-lived tokens.
 func reauthenticate(ctx context.Context, caller admin.Actor, password string) (admin.Actor, error) {
 	c := calling(ctx)
-	who, err := c.server.SignIn(c.request, identity.NewPresented(identity.Login(caller.Principal), password))
+	who, err := c.server.SignIn(c.request, identity.NewPresented(username.Login(caller.Principal), password))
 	if errors.Is(err, identity.ErrRejected) || err == nil && credentials.OwnerOf(who.Principal) != credentials.OwnerOf(caller.Principal) {
 		return admin.Actor{}, invalid("body.password", "this is not the current password")
 	}

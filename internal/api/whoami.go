@@ -6,7 +6,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -36,7 +36,7 @@ func (a *API) whoamiRoutes() {
 		func(_ context.Context, by admin.Actor, _ *struct{}) (callerInfo, error) {
 			p := by.Principal
 			out := callerInfo{
-				Kind: p.Kind, Source: p.Source, Name: p.Name, ID: p.ID, Login: identity.Login(p), Groups: append([]string{}, p.Groups...),
+				Kind: p.Kind, Source: p.Source, Name: p.Name, ID: p.ID, Login: username.Login(p), Groups: append([]string{}, p.Groups...),
 				Credential: by.Credential, Until: utc(by.Until), Restrictions: explain.NewRestrictions(p.Limits), Rights: []tidewaiterRight{},
 			}
 			for _, name := range admin.AllRights {

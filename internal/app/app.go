@@ -24,7 +24,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/endpoint"
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
@@ -111,7 +111,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 		return nil, err
 	}
 	a.database.Store(a.db)
-	a.journal, err = journal.New(a.db, journal.Options{Now: o.Now, Log: a.log, Observe: o.Log.Entries, Login: identity.Login})
+	a.journal, err = journal.New(a.db, journal.Options{Now: o.Now, Log: a.log, Observe: o.Log.Entries, Login: username.Login})
 	if err != nil {
 		return nil, errors.Join(err, a.db.Close())
 	}

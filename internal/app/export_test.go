@@ -3,7 +3,7 @@ package app
 import (
 	"context"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
@@ -14,4 +14,4 @@ func (a *App) CheckDatabaseNow(ctx context.Context) { a.checkDatabase(ctx) }
 func (a *App) Limiter() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() }
 
 // Chain returns the chain of identity sources.
-func (a *App) Chain() *identity.Chain { return a.issuer.Live().Chain }
+func (a *App) Chain() *chain.Chain { return a.issuer.Live().Chain }

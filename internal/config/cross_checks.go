@@ -286,7 +286,7 @@ func (x crossChecks) identity() {
 			x.oidc(n, s.OIDC, x.c.Identity[:i])
 		case s.Hook() != nil:
 			// A webhook and an exec source cannot have the same name, because both kinds were one
-			// kind before: see identity.FormerSource.
+			// kind before: see sourcename.Former.
 			kind, name = "webhook or exec", "hook:"+s.Hook().Name
 			x.hook(n, s.Hook())
 		}

@@ -112,12 +112,12 @@ func (c *Credentials) identify(ctx context.Context, v *verified, p identity.Pres
 func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verified, error) {
 	letter, d, ok := secret.Parse(p.Secret.Reveal())
 	if !ok || kinds[useOf(letter)].presentedAs != p.Kind {
-		return nil, identity.NeverValid("the token is mistyped, or of another kind")
+		return nil, identity.WithReason(identity.ErrNeverValid, "the token is mistyped, or of another kind")
 	}
 	t, err := c.findSecret(ctx, c.writer.DB.Read(), d)
 	if errors.Is(err, admin.ErrNotFound) {
 		// Tokens are random, so no later change makes this one valid.
-		return nil, identity.NeverValid("there is no such token: it was revoked, or never issued")
+		return nil, identity.WithReason(identity.ErrNeverValid, "there is no such token: it was revoked, or never issued")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("looking up a token: %w", err)

@@ -13,7 +13,7 @@ import (
 
 // basis binds a refresh token or a session to a password of another source. The generation
 // changes when the password is changed in that source, or when its owner is removed and added
-// again (identity.Generations). The token or session is invalid when the generation has
+// again (chain.Generations). The token or session is invalid when the generation has
 // changed.
 //
 // The database stores an HMAC of the generation under the token's own secret, which is not

@@ -49,6 +49,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/cache"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/sourcename"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -62,7 +63,7 @@ type Options struct {
 	Local   Local
 
 	// Find looks up an owner in another source. It also returns the generation of the owner's
-	// password, or "" if the source has no generations (identity.Chain.FindGeneration). The error
+	// password, or "" if the source has no generations (chain.Chain.FindGeneration). The error
 	// is identity.ErrUnknown if there is no such owner. nil: there is no other source.
 	Find func(ctx context.Context, source, name, id string) (_ *policy.Principal, generation string, _ error)
 	// SignInLasts returns how long the last sign-in through a source proves that the user still
@@ -210,7 +211,7 @@ func OwnerOf(p *policy.Principal) Owner {
 // Is reports whether the actor is the owner o.
 func (o Owner) Is(by admin.Actor) bool {
 	p := by.Principal
-	return p != nil && o.ID != "" && p.Kind == o.Kind && identity.SameSource(p.Source, o.Source) && p.ID == o.ID
+	return p != nil && o.ID != "" && p.Kind == o.Kind && sourcename.Same(p.Source, o.Source) && p.ID == o.ID
 }
 
 // String returns the owner as it appears in the journal: "user:ann", "user:ann of ldap:corp".

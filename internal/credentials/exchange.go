@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/sourcename"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -120,7 +121,7 @@ func (c *Credentials) checkExchanged(ctx context.Context, tx *sql.Tx, t *Token, 
 		if end, err := c.parentExpiry(ctx, tx, &exchanged); err != nil || admin.Expired(end, c.writer.Now()) {
 			return cmp.Or(err, admin.ErrNotFound)
 		}
-		if !identity.SameSource(exchanged.Owner.Source, t.Owner.Source) || exchanged.Owner.ID != t.Owner.ID {
+		if !sourcename.Same(exchanged.Owner.Source, t.Owner.Source) || exchanged.Owner.ID != t.Owner.ID {
 			return admin.ErrNotFound
 		}
 		t.Parent, t.Expires = exchanged.ID, sooner(t.Expires, exchanged.Expires)
@@ -152,7 +153,7 @@ func (c *Credentials) evictTokens(ctx context.Context, tx *sql.Tx, revokes bool,
 		DELETE FROM account_tokens WHERE id IN (
 			SELECT id FROM account_tokens WHERE owner_source IN ($1, $5) AND owner_id = $2 AND purpose = $3
 			ORDER BY CASE WHEN used > created THEN used ELSE created END, id LIMIT $4)`,
-		o.Source, o.ID, string(use), n-c.maxTokens+max(1, c.maxTokens/10), identity.FormerSource(o.Source)))
+		o.Source, o.ID, string(use), n-c.maxTokens+max(1, c.maxTokens/10), sourcename.Former(o.Source)))
 	if err != nil {
 		return 0, err
 	}

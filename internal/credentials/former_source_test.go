@@ -8,6 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 )
 
 // Sources of the kinds webhook and exec were called external:NAME. Tokens and sign-ins that are
@@ -16,7 +17,7 @@ func TestFormerNameOfASourceIsAccepted(t *testing.T) {
 	for _, source := range []string{"webhook:shop", "exec:shop"} {
 		each(t, func(t *testing.T, h *harness) {
 			h.Directory.Name = source
-			h.Chain = identity.NewChain(identity.Options{Sources: []identity.Source{
+			h.Chain = chain.New(chain.Options{Sources: []identity.Source{
 				{Name: accounts.Source, Authenticator: h.Accounts, Kinds: accounts.Kinds()},
 				{Name: source, Authenticator: h.Directory, Remote: true},
 			}})
@@ -66,7 +67,7 @@ func TestTokenNamesAreUniqueOverTheFormerName(t *testing.T) {
 	for _, source := range []string{"webhook:shop", "exec:shop"} {
 		each(t, func(t *testing.T, h *harness) {
 			h.Directory.Name = source
-			h.Chain = identity.NewChain(identity.Options{Sources: []identity.Source{
+			h.Chain = chain.New(chain.Options{Sources: []identity.Source{
 				{Name: accounts.Source, Authenticator: h.Accounts, Kinds: accounts.Kinds()},
 				{Name: source, Authenticator: h.Directory, Remote: true},
 			}})

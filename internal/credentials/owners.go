@@ -6,6 +6,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/sourcename"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -30,7 +31,7 @@ func (c *Credentials) findOwner(ctx context.Context, who Owner) (foundOwner, err
 // knows the owner, it removes the owner from the cache.
 func (c *Credentials) findOwnerUncached(ctx context.Context, who Owner) (foundOwner, error) {
 	p, generation, err := c.o.Find(ctx, who.Source, who.Name, who.ID)
-	if err == nil && (p == nil || !identity.SameSource(p.Source, who.Source) || p.ID == "" || who.ID != "" && (p.ID != who.ID || p.Kind != who.Kind)) {
+	if err == nil && (p == nil || !sourcename.Same(p.Source, who.Source) || p.ID == "" || who.ID != "" && (p.ID != who.ID || p.Kind != who.Kind)) {
 		err = identity.ErrUnknown
 	}
 	if errors.Is(err, identity.ErrUnknown) {

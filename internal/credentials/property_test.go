@@ -22,7 +22,7 @@ func TestSecretsAreRecognizedAndTypingErrorsDetected(t *testing.T) {
 		letter := rapid.SampledFrom([]byte("abcrs")).Draw(t, "letter")
 		secret := newSecret(letter).Reveal()
 		kind := map[bool]identity.Kind{false: identity.AccessToken, true: identity.RefreshToken}[letter == 'r']
-		if got, _, ok := secrets.Parse(secret); !ok || got != letter || !shape.MatchString(secret) || identity.Classify("ann", secret) != kind {
+		if got, _, ok := secrets.Parse(secret); !ok || got != letter || !shape.MatchString(secret) || identity.NewPresented("ann", secret).Kind != kind {
 			t.Fatalf("%q is not recognized as a secret", secret)
 		}
 		at := rapid.IntRange(0, len(secret)-1).Draw(t, "at")

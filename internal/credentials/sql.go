@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/sourcename"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
@@ -72,7 +72,7 @@ func (c *Credentials) ancestors(ctx context.Context, q store.Querier, t *Token) 
 // insertToken returns ErrExists if the owner has an access token of that name. The unique index
 // is not enough, because it does not know that a former name of a source means the same source.
 func insertToken(ctx context.Context, tx *sql.Tx, t *Token, d secret.Digest) error {
-	if former := identity.FormerSource(t.Owner.Source); t.Use == Access && former != t.Owner.Source {
+	if former := sourcename.Former(t.Owner.Source); t.Use == Access && former != t.Owner.Source {
 		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND name = $3 AND purpose = $4",
 			former, t.Owner.ID, t.Name, string(Access))
 		if err == nil && len(ids) > 0 {
@@ -122,7 +122,7 @@ func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 func DeleteTokens(ctx context.Context, tx *sql.Tx, o Owner, use Use) (int, error) {
 	n, err := store.Affected(tx.ExecContext(ctx,
 		"DELETE FROM account_tokens WHERE owner_source IN ($1, $4) AND owner_id = $2 AND ($3 = '' OR purpose = $3)",
-		o.Source, o.ID, string(use), identity.FormerSource(o.Source)))
+		o.Source, o.ID, string(use), sourcename.Former(o.Source)))
 	if err == nil && n > 0 && use != "" {
 		err = deleteOrphans(ctx, tx, o)
 	}
@@ -137,6 +137,6 @@ func deleteOrphans(ctx context.Context, tx *sql.Tx, o Owner) error {
 			SELECT t.id FROM account_tokens t WHERE t.owner_source IN ($1, $3) AND t.owner_id = $2 AND t.parent <> ''
 				AND NOT EXISTS (SELECT 1 FROM account_tokens p WHERE p.id = t.parent)
 			UNION SELECT t.id FROM account_tokens t JOIN family f ON t.parent = f.id)
-		DELETE FROM account_tokens WHERE id IN (SELECT id FROM family)`, o.Source, o.ID, identity.FormerSource(o.Source))
+		DELETE FROM account_tokens WHERE id IN (SELECT id FROM family)`, o.Source, o.ID, sourcename.Former(o.Source))
 	return err
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -426,7 +427,7 @@ func TestRestrictionsStayWithTheOwner(t *testing.T) {
 func TestAllRefusalsAreAlike(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
-		h.Chain = identity.NewChain(identity.Options{Sources: []identity.Source{{Name: accounts.Source, Authenticator: h.Accounts, Kinds: accounts.Kinds()}}})
+		h.Chain = chain.New(chain.Options{Sources: []identity.Source{{Name: accounts.Source, Authenticator: h.Accounts, Kinds: accounts.Kinds()}}})
 		for _, name := range []string{"ann", "disabled", "expired"} {
 			h.AddTestUser(name)
 			h.SignIn(presented(name, passwordOf(name)))

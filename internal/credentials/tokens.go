@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/sourcename"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -164,7 +165,7 @@ func checkToken(n NewToken) error {
 func (c *Credentials) presentedID(ctx context.Context, tx store.Querier, by admin.Actor) (string, error) {
 	if name, ok := strings.CutPrefix(by.Credential, kinds[Access].prefix); ok {
 		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source IN ($1, $5) AND owner_id = $2 AND name = $3 AND purpose = $4",
-			by.Principal.Source, by.Principal.ID, name, string(Access), identity.FormerSource(by.Principal.Source))
+			by.Principal.Source, by.Principal.ID, name, string(Access), sourcename.Former(by.Principal.Source))
 		if err == nil && len(ids) != 1 {
 			err = admin.ErrForbidden // the presented token has been revoked
 		}
@@ -196,7 +197,7 @@ func (c *Credentials) checkTokenLimit(ctx context.Context, tx *sql.Tx, o Owner, 
 
 func count(ctx context.Context, tx *sql.Tx, o Owner, use Use) (n int, err error) {
 	err = tx.QueryRowContext(ctx, "SELECT count(*) FROM account_tokens WHERE owner_source IN ($1, $4) AND owner_id = $2 AND purpose = $3",
-		o.Source, o.ID, string(use), identity.FormerSource(o.Source)).Scan(&n)
+		o.Source, o.ID, string(use), sourcename.Former(o.Source)).Scan(&n)
 	return n, err
 }
 
@@ -247,7 +248,7 @@ func (c *Credentials) Tokens(ctx context.Context, by admin.Actor, owner Owner, p
 		}
 		query = "SELECT " + tokenColumns + ` FROM account_tokens t
 			WHERE t.id > $1 AND t.owner_source IN ($3, $6) AND (t.owner_id = $4 OR $4 = '' AND t.owner_name = $5) ORDER BY t.id LIMIT $2`
-		args = []any{owner.Source, owner.ID, owner.Name, identity.FormerSource(owner.Source)}
+		args = []any{owner.Source, owner.ID, owner.Name, sourcename.Former(owner.Source)}
 	}
 	return admin.List(ctx, c.writer.DB.Read(), page, c.scanToken, func(t *Token) string { return t.ID }, query, args...)
 }
@@ -326,7 +327,7 @@ func (c *Credentials) RevokeAll(ctx context.Context, by admin.Actor, owner Owner
 		owners := []Owner{owner}
 		if owner.ID == "" { // an owner in another source, given by name
 			owners, err = store.Collect(ctx, tx, scanOwner, `SELECT DISTINCT owner_kind, owner_source, owner_id, owner_name FROM account_tokens
-				WHERE owner_source IN ($1, $3) AND owner_name = $2`, owner.Source, owner.Name, identity.FormerSource(owner.Source))
+				WHERE owner_source IN ($1, $3) AND owner_name = $2`, owner.Source, owner.Name, sourcename.Former(owner.Source))
 		}
 		n = 0
 		for _, o := range owners {

@@ -10,6 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
 )
@@ -29,7 +31,7 @@ const maxScanned = 10_000
 type PeopleQuery struct {
 	Accounts *accounts.Accounts // nil: there are no accounts yet
 	Caller   admin.Actor        // needs the right to read accounts
-	Listers  []identity.Lister  // other identity sources that can list their users
+	Listers  []chain.Lister     // other identity sources that can list their users
 	Max      int                // members of each group; 0: members are not looked up
 	Now      time.Time          // accounts that expired before this time are blocked
 }
@@ -69,7 +71,7 @@ func accountsOf(g *ask.Grantee) (login, group string) {
 		case "user":
 			return name, ""
 		case "robot":
-			return identity.RobotPrefix + name, ""
+			return username.RobotPrefix + name, ""
 		case "group":
 			group = name
 		}
@@ -84,7 +86,7 @@ func (q *PeopleQuery) account(ctx context.Context, login string) (found People, 
 		account, err = q.Accounts.Account(ctx, q.Caller, login)
 	}
 	if errors.Is(err, admin.ErrNotFound) {
-		found.Missing = !slices.ContainsFunc(q.Listers, func(l identity.Lister) bool {
+		found.Missing = !slices.ContainsFunc(q.Listers, func(l chain.Lister) bool {
 			has, err := identity.Has(ctx, l, login)
 			return has || err != nil
 		})

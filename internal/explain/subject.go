@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -34,7 +35,7 @@ func ResolvePrincipal(ctx context.Context, given *policy.Principal, anonymous bo
 	case given.Kind == policy.Workload:
 		return Subject{given, false, ""}, nil
 	}
-	found, err := find(ctx, identity.Login(given))
+	found, err := find(ctx, username.Login(given))
 	if disabled, ok := errors.AsType[*identity.DisabledError](err); ok {
 		return Subject{given, true, given.String() + " cannot sign in: " + disabled.Why}, nil
 	}

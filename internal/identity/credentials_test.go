@@ -58,8 +58,8 @@ func TestClassifyGoesByShape(t *testing.T) {
 		{"ann", `{"value":"` + signed + `"}`, identity.Misplaced},
 		{"twp_x", "wonderland", identity.Password},
 	} {
-		if got := identity.Classify(tt.name, tt.secret); got != tt.want {
-			t.Errorf("Classify(%q, %.60q) = %d, want %d", tt.name, tt.secret, got, tt.want)
+		if got := identity.NewPresented(tt.name, tt.secret).Kind; got != tt.want {
+			t.Errorf("NewPresented(%q, %.60q) has the kind %d, want %d", tt.name, tt.secret, got, tt.want)
 		}
 	}
 }
@@ -75,13 +75,13 @@ func TestHugeOddTokensCostNothing(t *testing.T) {
 		"a huge header":           b64(`{"alg":"`+strings.Repeat("x", 8<<10)+`"}`) + ".e30.",
 		"nested JSON":             b64(deep) + ".e30.",
 	} {
-		if got, want := identity.Classify("ann", secret), map[string]identity.Kind{
+		if got, want := identity.NewPresented("ann", secret).Kind, map[string]identity.Kind{
 			// Each of these texts can be a token, so no directory gets it.
 			"a huge header": identity.IDToken, "nested JSON": identity.IDToken,
 		}[name]; got != max(want, identity.Password) {
 			t.Errorf("%s is of the kind %d", name, got)
 		}
-		allocs := testing.AllocsPerRun(10, func() { identity.Classify("ann", secret) })
+		allocs := testing.AllocsPerRun(10, func() { identity.NewPresented("ann", secret) })
 		if allocs > 500 { // the race detector adds some; what counts is that none is for each byte
 			t.Errorf("%s costs %v allocations", name, allocs)
 		}
@@ -96,17 +96,17 @@ func FuzzClassify(f *testing.F) {
 	f.Add("ann", b64(`{"alg":"ES256"}`)+".e30.c2ln")
 	f.Add("ann", "...")
 	f.Fuzz(func(t *testing.T, name, text string) {
-		kind := identity.Classify(name, text)
+		kind := identity.NewPresented(name, text).Kind
 		if (kind == identity.None) != (name == "" && text == "") {
 			t.Errorf("Classify(%q, %q) = %d", name, text, kind)
 		}
 		if kind != identity.Password && kind != identity.None && secret.Misused(text) == "" {
 			t.Errorf("%q is of the kind %d, and could be set as a password", text, kind)
 		}
-		if name != "" && len(text) < identity.MaxToken && identity.Classify(name, " "+text) != kind {
+		if name != "" && len(text) < identity.MaxToken && identity.NewPresented(name, " "+text).Kind != kind {
 			t.Errorf("a space before %q makes another kind of it", text)
 		}
-		if identity.Classify("another", text) != kind && kind != identity.None {
+		if identity.NewPresented("another", text).Kind != kind && kind != identity.None {
 			t.Errorf("the kind of %q depends on the name", text)
 		}
 	})
@@ -172,7 +172,7 @@ func BenchmarkClassify(b *testing.B) {
 		b.Run(what, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				identity.Classify("ann", secret)
+				identity.NewPresented("ann", secret)
 			}
 		})
 	}

@@ -1,9 +1,8 @@
-// Package identity authenticates clients: it turns credentials into principals.
+// Package identity defines identity sources: what a client presents, what a source returns for
+// it, and the errors of a source.
 //
-// An identity source (htpasswd, a directory, an OpenID provider …) is an Authenticator. A Chain
-// asks its sources in order, local ones first, and returns the principal of the first source
-// that knows the name. A wrong password is never passed on to the next source, and an outage is
-// never a refusal.
+// An identity source (htpasswd, a directory, an OpenID provider …) is an Authenticator. It turns
+// a credential into a principal. Package chain asks several sources.
 //
 // A principal's name is canonical: the source's spelling, not the client's. A source that
 // ignores case and spaces, as directories do, returns its own spelling. A source that compares
@@ -38,7 +37,7 @@ var (
 	// wraps it also wraps the error of the source, and names the source.
 	ErrUnavailable = errors.New("identity source unavailable")
 	// ErrRateLimited means that too many attempts failed. Every error that wraps it is a
-	// *RateLimitedError. If a password is refused with this error, the password was not
+	// *ratelimit.Error. If a password is refused with this error, the password was not
 	// checked, so it can be right.
 	ErrRateLimited = ratelimit.ErrLimited
 )
@@ -54,14 +53,9 @@ type IncompleteError struct {
 	Reason string // the end of a sentence: "the token names more groups elsewhere (hasgroups)"
 }
 
-// Incomplete returns an IncompleteError.
+// Incomplete returns an IncompleteError about groups.
 func Incomplete(format string, args ...any) error {
 	return &IncompleteError{Reason: fmt.Sprintf(format, args...)}
-}
-
-// IncompleteClaims returns an IncompleteError about claims.
-func IncompleteClaims(format string, args ...any) error {
-	return &IncompleteError{Claims: true, Reason: fmt.Sprintf(format, args...)}
 }
 
 // Error returns a text for the holder, the log and the journal.
@@ -93,7 +87,7 @@ func (e *ExplainedError) Error() string { return e.What + " is refused: " + e.Re
 // Is reports that it is an ErrRejected.
 func (e *ExplainedError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
-// Kind is the kind of the presented credentials. It is determined once, by Classify or by where
+// Kind is the kind of the presented credentials. It is determined once, by classify or by where
 // the credentials were in the request.
 type Kind uint8
 
@@ -142,16 +136,7 @@ type Verified struct {
 	Principal  *policy.Principal
 	Credential string    // for the journal: "password", "token:laptop"; never a secret
 	Until      time.Time // when the credential expires; zero: never
-	Generation string    // of the password, see Generations; "": unknown
-}
-
-// Explainer is a source that can explain why it does not accept a credential that cannot be
-// guessed. Explain returns an ErrRejected if the credential is meant for this source, for
-// example an ID token of its issuer with another audience. Otherwise it returns an ErrUnknown,
-// which can have a Reason. The chain calls Explain only if no source knows the credential,
-// because Explain costs as much as a verification.
-type Explainer interface {
-	Explain(ctx context.Context, c Presented) error
+	Generation string    // of the password, see chain.Generations; "": unknown
 }
 
 // Authenticator is an identity source. Authenticate may be called from any goroutine and
@@ -159,6 +144,15 @@ type Explainer interface {
 // error, which means an outage.
 type Authenticator interface {
 	Authenticate(ctx context.Context, c Presented) (Verified, error)
+}
+
+// Source is an Authenticator in a chain. The Authenticator can also implement Finder and the
+// interfaces of package chain.
+type Source struct {
+	Name string // as in principals and errors: "htpasswd", "ldap:corp"
+	Authenticator
+	Remote bool   // asked only when no local source knows the name
+	Kinds  []Kind // the accepted kinds of credentials; empty: only Password
 }
 
 // Finder finds a principal without a credential. It is used for refresh tokens and for the
@@ -183,30 +177,13 @@ func Has(ctx context.Context, f Finder, name string) (bool, error) {
 	}
 }
 
-// Lister is a source that can list the members of a group.
-type Lister interface {
-	Finder
-	Members(group string) []*policy.Principal // sorted by name
-}
-
-// Generations is a Finder that can distinguish a user's passwords, by their hash or by the time
-// of the last change. Tokens that were issued for a password become invalid when the generation
-// changes. FindGeneration is like Find, and also returns the generation, or "" if the
-// generation is unknown. A generation is internal, and does not help to guess the password.
-type Generations interface {
-	FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, generation string, err error)
-}
-
 // Rejected returns an ErrRejected with the true reason, for the log and the journal. The text
 // of the error is that of ErrRejected, so that clients get the same response for every reason.
-func Rejected(reason string) error { return &rejectedError{ErrRejected, reason} }
+func Rejected(reason string) error { return WithReason(ErrRejected, reason) }
 
-// NeverValid is like Rejected, but returns an ErrNeverValid.
-func NeverValid(reason string) error { return &rejectedError{ErrNeverValid, reason} }
-
-// Unknown is like Rejected, but returns an ErrUnknown. The reason explains why a source does
-// not know a credential that cannot be guessed.
-func Unknown(reason string) error { return &rejectedError{ErrUnknown, reason} }
+// WithReason is like Rejected for any of ErrRejected, ErrNeverValid and ErrUnknown. For an
+// ErrUnknown, the reason explains why a source does not know a credential that cannot be guessed.
+func WithReason(err error, reason string) error { return &rejectedError{err, reason} }
 
 // Reason returns why a credential was rejected, if the source has given a reason: "the password
 // is wrong", "it is disabled". The reason is for the log and the journal, never for the client.
@@ -234,7 +211,7 @@ func (e *rejectedError) Error() string {
 func (e *rejectedError) Unwrap() error { return e.kind }
 
 // DisabledError means that the source knows the name, but the principal cannot sign in. A
-// source returns it as an ErrRejected. The error of Chain.Find wraps both ErrUnknown and a
+// source returns it as an ErrRejected. The error of chain.Find wraps both ErrUnknown and a
 // DisabledError.
 type DisabledError struct {
 	Why  string // "it is disabled", "accountExpires has passed"

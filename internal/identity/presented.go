@@ -2,16 +2,13 @@ package identity
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/secret"
-	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // Maximum sizes of credentials, in bytes. Longer credentials are refused without asking a
 // source.
 const (
-	MaxName   = 256
 	MaxSecret = 4 << 10  // of a password, an access token, a refresh token
 	MaxToken  = 16 << 10 // of an ID token
 )
@@ -21,7 +18,7 @@ const (
 //
 // With a refresh token, Docker and other clients send the name "<token>", which is ignored.
 func NewPresented(name, secret string) Presented {
-	kind := Classify(name, secret)
+	kind := classify(name, secret)
 	if kind == RefreshToken && name == tokenName {
 		name = ""
 	}
@@ -37,7 +34,7 @@ const tokenName = "<token>"
 // and sends it in this way. The parameter is never treated as a password.
 func NewRefresh(token string) Presented {
 	kind := RefreshToken
-	if c := Classify("", token); c == IDToken || c == Misplaced {
+	if c := classify("", token); c == IDToken || c == Misplaced {
 		kind = c
 	}
 	return Presented{Kind: kind, Secret: NewSecret(token)}
@@ -49,7 +46,7 @@ func NewSession(secret string) Presented {
 	return Presented{Kind: Session, Secret: NewSecret(secret)}
 }
 
-// Classify returns the kind of a credential, by the form of its name and its secret. A name
+// classify returns the kind of a credential, by the form of its name and its secret. A name
 // without a secret is an empty password, which is refused: a request is anonymous only if it
 // has neither a name nor a secret.
 //
@@ -57,7 +54,7 @@ func NewSession(secret string) Presented {
 // not, so that it is not sent to a directory or another service. White space around a token,
 // which shells can leave, is ignored. A token in quotes, in JSON or after "Bearer" is
 // Misplaced: such a secret is refused with a reason, and no source is asked.
-func Classify(name, text string) Kind {
+func classify(name, text string) Kind {
 	if name == "" && text == "" {
 		return None
 	}
@@ -105,72 +102,3 @@ func (c *Presented) CheckPassword() error {
 	}
 	return &MisplacedError{Field: "password", What: f.Describe(c.Secret.Reveal())}
 }
-
-// misplaced returns a MisplacedError for a token in the wrong place, or nil.
-func (c *Presented) misplaced() error {
-	if c.Kind == Misplaced {
-		return c.CheckPassword()
-	}
-	if len(c.Name) > MaxName {
-		return nil
-	}
-	f, ok := secret.Find(c.Name)
-	if !ok {
-		return nil
-	}
-	return &MisplacedError{Field: "name", What: f.Describe(c.Name)}
-}
-
-// unacceptable returns why c can be refused without asking a source, or "". The result depends
-// only on c, so refusing at once reveals nothing about which names exist.
-func (c *Presented) unacceptable() string {
-	text, limit, what := c.Secret.Reveal(), MaxSecret, "the secret"
-	switch {
-	case c.Kind == IDToken:
-		limit, what = MaxToken, "the ID token"
-	case len(text) > MaxToken && strings.HasPrefix(strings.TrimSpace(text[:MaxToken]), "eyJ"):
-		limit, what = MaxToken, "what looks like an ID token" // too long for Classify
-	}
-	switch {
-	case text == "":
-		return "no password was sent"
-	case len(text) > limit:
-		return fmt.Sprintf("%s has %d bytes; the limit is %d", what, len(text), limit)
-	case strings.IndexByte(text, 0) >= 0:
-		return what + " contains a NUL"
-	case c.Kind == Password && c.Name == "":
-		return "a password was sent without a name"
-	case len(c.Name) > MaxName:
-		return fmt.Sprintf("the name has %d bytes; the limit is %d", len(c.Name), MaxName)
-	case !wellFormedName(c.Name):
-		return "the name is not UTF-8, or contains a control character"
-	}
-	return ""
-}
-
-// wellFormedName reports whether a name is short enough, is UTF-8, and has no control
-// characters, which would break log lines and directory queries.
-func wellFormedName(name string) bool {
-	return len(name) <= MaxName && text.OneLine(name)
-}
-
-// NameProblem returns why a principal cannot have a name, or "". All visible characters are
-// allowed, even those of patterns such as "*", because names are never patterns. Invisible
-// characters and spaces at the ends are not allowed, because names that differ only in such
-// characters look alike.
-func NameProblem(name string) string {
-	switch {
-	case name == "":
-		return "is empty"
-	case len(name) > MaxName:
-		return fmt.Sprintf("has %d bytes, and the limit is %d", len(name), MaxName)
-	case strings.TrimSpace(name) != name:
-		return "begins or ends with white space"
-	case !text.Printable(name):
-		return "contains an unprintable character"
-	}
-	return ""
-}
-
-// ValidName reports whether a principal can have a name.
-func ValidName(name string) bool { return NameProblem(name) == "" }

@@ -3,7 +3,7 @@ package issuer
 import (
 	"fmt"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -35,7 +35,7 @@ func (e *DeniedError) Unwrap() error { return ErrDenied }
 func (e *DeniedError) Error() string {
 	asked := e.Result.Asked
 	refused := requiredActions(asked.Actions) &^ e.Result.Granted
-	text := identity.Login(e.Principal) + " may not "
+	text := username.Login(e.Principal) + " may not "
 	switch {
 	case isCatalog(asked):
 		text += "list the catalog: " + e.why(refused)

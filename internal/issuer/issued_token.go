@@ -5,6 +5,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -46,7 +47,7 @@ func (live *generation) issue(registry *Registry, who identity.Verified, answer 
 	var grants [4]scope.Scope
 	claims := token.Claims{
 		Issuer:   live.Name,
-		Subject:  identity.Login(who.Principal),
+		Subject:  username.Login(who.Principal),
 		Audience: registry.Service,
 		ID:       answer.ID.String(),
 		Access:   grants[:0],

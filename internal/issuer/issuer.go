@@ -23,6 +23,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
@@ -79,7 +80,7 @@ type Registry struct {
 // Live is the settings that an answer depends on. A Live is replaced, never changed.
 type Live struct {
 	Registries  map[string]*Registry // by service name
-	Chain       *identity.Chain
+	Chain       *chain.Chain
 	Policy      *policy.Policy
 	Authorizer  Authorizer // called after the policy; nil: the policy alone decides
 	Keys        *keyring.Keyring
@@ -205,7 +206,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 		// A flood of requests must not fill the disk. So the journal gets one entry for each delay,
 		// and one per minute for each wrong secret. Further refusals are only counted. With strict
 		// audit, every checked credential gets an entry.
-		known := identity.AlreadyRecorded(err) && !(live.Strict && errors.Is(err, identity.ErrRejected))
+		known := chain.AlreadyRecorded(err) && !(live.Strict && errors.Is(err, identity.ErrRejected))
 		return Answer{}, i.refuse(ctx, live, r, now, err, known)
 	}
 

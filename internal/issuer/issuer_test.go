@@ -18,6 +18,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
@@ -75,7 +76,7 @@ func newFixture(t testing.TB, change func(*issuer.Live)) *fixture {
 		Registries: map[string]*issuer.Registry{
 			"r": {Service: "r", KeyID: token.X5C, Algorithm: token.ES256, Lifetime: 5 * time.Minute},
 		},
-		Chain: identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "test", Authenticator: b}}}),
+		Chain: chain.New(chain.Options{Sources: []identity.Source{{Name: "test", Authenticator: b}}}),
 		Policy: compile(t,
 			policy.Rule{Name: "all", Subjects: []string{"signed-in"}, Names: []string{"**"}, Actions: scope.Repository},
 			policy.Rule{Name: "brief", Subjects: []string{"signed-in"}, Names: []string{"brief"}, Actions: scope.Pull, Lifetime: time.Minute},
@@ -274,7 +275,7 @@ func TestRequestsWithoutCredentialsAreFolded(t *testing.T) {
 		b := newFixture(t, nil)
 		b.Swap(func(l issuer.Live) issuer.Live {
 			l.Anonymous, l.Strict = false, strict
-			l.Chain = identity.NewChain(identity.Options{
+			l.Chain = chain.New(chain.Options{
 				Sources: []identity.Source{{Name: "test", Authenticator: b}}, Limiter: ratelimit.New(ratelimit.Options{Now: b.clock.Now}),
 			})
 			return l
@@ -507,7 +508,7 @@ func TestStrictAuditWithholdsUnrecordedRefusals(t *testing.T) {
 		{"a wrong password", nil, fails(identity.ErrRejected), "ann", identity.ErrRejected},
 		{"an unknown name", nil, fails(identity.ErrUnknown), "ann", identity.ErrRejected},
 		{"a source that is down", nil, fails(down), "ann", identity.ErrUnavailable},
-		{"a name that has to wait", nil, fails(&identity.RateLimitedError{After: time.Second}), "ann", identity.ErrRateLimited},
+		{"a name that has to wait", nil, fails(&ratelimit.Error{After: time.Second}), "ann", identity.ErrRateLimited},
 		{"no credentials", func(l *issuer.Live) { l.Anonymous = false }, nil, "", issuer.ErrSignIn},
 		{"an authorizer that is down", func(l *issuer.Live) {
 			l.Authorizer = authorizer(func(*policy.Request, policy.Decision) (policy.Decision, error) { return policy.Decision{}, down })

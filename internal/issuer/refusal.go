@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
@@ -38,7 +40,7 @@ func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now t
 // the name, because other services require that. Such a token is a secret, whichever service
 // accepts it, so it is not stored. No user has a name longer than the stored part.
 func nameOf(c identity.Presented) string {
-	return text.Shorten(strings.TrimSpace(secret.Redact(c.Name)), identity.MaxName)
+	return text.Shorten(strings.TrimSpace(secret.Redact(c.Name)), username.MaxLength)
 }
 
 // reason returns the reason of a refusal for the journal.
@@ -62,7 +64,7 @@ func reason(err error) string {
 		return "invalid credentials"
 	case errors.Is(err, identity.ErrRateLimited):
 		// Without the time until the next attempt, so that equal refusals have equal reasons.
-		if limited, ok := errors.AsType[*identity.RateLimitedError](err); ok && limited.Checked {
+		if limited, ok := errors.AsType[*ratelimit.Error](err); ok && limited.Checked {
 			return "invalid credentials, and " + identity.ErrRateLimited.Error()
 		}
 		return "not checked: " + identity.ErrRateLimited.Error()

@@ -6,7 +6,7 @@
 // over lines, in the base64 of Basic authentication. Passwords have no form of their own, so
 // they are not recognized: no text of 8 to 64 random characters counts as a secret.
 //
-// There are two uses. identity.Classify decides whether a presented password is a token, which
+// There are two uses. identity.NewPresented decides whether a presented password is a token, which
 // must not be sent to another service. Redact makes a text safe to store or show. Both use the
 // same scanner, so Redact removes exactly what Find recognizes. Scanning takes time linear in
 // the length of the text, and allocates only if it finds a secret.

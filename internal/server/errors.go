@@ -11,6 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/tokenserver"
@@ -106,7 +107,7 @@ func known(err error) *requestError {
 		// The status is not 401, because the password was not checked, and the client must not
 		// prompt for another password.
 		after := time.Second
-		if t, ok := errors.AsType[*identity.RateLimitedError](err); ok {
+		if t, ok := errors.AsType[*ratelimit.Error](err); ok {
 			after = max(after, t.After)
 		}
 		return problem(http.StatusTooManyRequests, codeTooMany, "%s", err).oauth("slow_down").

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -104,7 +105,7 @@ func newHarness(t *testing.T, change func(*server.Options, *issuer.Live)) *harne
 			"a.example.com": {Service: "a.example.com", KeyID: token.X5C, Algorithm: token.ES256, Lifetime: 5 * time.Minute},
 			"b.example.com": {Service: "b.example.com", KeyID: token.X5C, Algorithm: token.ES256, Lifetime: 5 * time.Minute},
 		},
-		Chain:     identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: users}}}),
+		Chain:     chain.New(chain.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: users}}}),
 		Policy:    rules,
 		Keys:      keys,
 		Name:      "tidewaiter",

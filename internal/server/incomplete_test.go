@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/server"
@@ -26,7 +27,7 @@ func (incomplete) Authenticate(_ context.Context, c identity.Presented) (identit
 // records it. Such a refusal does not count as a wrong password.
 func TestRefusalForIncompleteGroupsIsExplained(t *testing.T) {
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {
-		l.Chain = identity.NewChain(identity.Options{
+		l.Chain = chain.New(chain.Options{
 			Sources: []identity.Source{{Name: "corp", Authenticator: incomplete{}}},
 			Limiter: ratelimit.New(ratelimit.Options{MaxFailuresPerPair: 2}),
 		})

@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
 func TestRateLimitedAnswersAreDelayedWithABound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, throttled := newTarpit(0), error(&identity.RateLimitedError{After: time.Minute})
+		p, throttled := newTarpit(0), error(&ratelimit.Error{After: time.Minute})
 		begin := time.Now()
 		var atOnce, late atomic.Int64
 		var all sync.WaitGroup
@@ -49,8 +50,8 @@ func TestOtherAnswersAreNotDelayed(t *testing.T) {
 		}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		p.delay(gone, &identity.RateLimitedError{})
-		newTarpit(-1).delay(t.Context(), &identity.RateLimitedError{})
+		p.delay(gone, &ratelimit.Error{})
+		newTarpit(-1).delay(t.Context(), &ratelimit.Error{})
 		if took := time.Since(begin); took != 0 {
 			t.Errorf("held up for %v", took)
 		}

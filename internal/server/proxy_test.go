@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
@@ -219,7 +220,7 @@ func TestUnknownAddressIsLimitedByTheProxy(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)
 	h := newHarness(t, func(o *server.Options, l *issuer.Live) {
 		trusting(o, l)
-		l.Chain = identity.NewChain(identity.Options{
+		l.Chain = chain.New(chain.Options{
 			Sources: []identity.Source{{Name: "fake", Authenticator: &identitytest.Fake{People: map[string]string{"ann": annPassword}}}},
 			Limiter: ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 3, Now: func() time.Time { return at }}),
 		})

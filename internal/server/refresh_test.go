@@ -12,6 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -32,7 +33,7 @@ func withAccounts(t *testing.T) (*harness, *accounts.Accounts) {
 	}
 	old := h.issuer.Live().Chain
 	h.issuer.Swap(func(live issuer.Live) issuer.Live {
-		live.Chain = identity.NewChain(identity.Options{Sources: []identity.Source{
+		live.Chain = chain.New(chain.Options{Sources: []identity.Source{
 			{Name: accounts.Source, Authenticator: own, Kinds: accounts.Kinds()},
 			{Name: "htpasswd", Authenticator: finding{old}},
 		}})
@@ -43,7 +44,7 @@ func withAccounts(t *testing.T) (*harness, *accounts.Accounts) {
 }
 
 // finding is a Chain that is a source of another Chain.
-type finding struct{ *identity.Chain }
+type finding struct{ *chain.Chain }
 
 // refreshToken returns the refresh token of a reply, or "".
 func (h *harness) refreshToken(r reply) string {

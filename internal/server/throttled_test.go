@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
@@ -23,7 +24,7 @@ func TestGuessingIsRateLimited(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {
 		people := &identitytest.Fake{People: map[string]string{"ann": annPassword}}
-		l.Chain = identity.NewChain(identity.Options{
+		l.Chain = chain.New(chain.Options{
 			Sources: []identity.Source{{Name: "fake", Authenticator: people}},
 			Limiter: ratelimit.New(ratelimit.Options{MaxFailuresPerPair: 3, Now: func() time.Time { return at }}),
 		})

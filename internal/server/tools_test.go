@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/password"
@@ -91,7 +92,7 @@ func TestOddPasswordsArrive(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			l.Chain = identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: users}}})
+			l.Chain = chain.New(chain.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: users}}})
 		})
 		latin := make([]byte, 0, len(secret)) // what of it has such an encoding
 		for _, r := range secret {

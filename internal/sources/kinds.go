@@ -15,10 +15,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/anyone"
 	"github.com/tidewaiter/tidewaiter/internal/identity/hook"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
+	"github.com/tidewaiter/tidewaiter/internal/identity/setting"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -41,7 +43,7 @@ func (b *builder) accounts(s *Source) error {
 }
 
 func (b *builder) anyone(s *Source) error {
-	s.Authenticator, s.Kinds = identity.NewAnyone(b.Log), identity.AnyoneKinds()
+	s.Authenticator, s.Kinds = anyone.New(b.Log), anyone.Kinds()
 	return nil
 }
 
@@ -270,11 +272,11 @@ func (b *builder) newHook(c *config.Hook) (*hook.Hook, error) {
 	return h, nil
 }
 
-// placed adds positions in the config to the identity.Problems of a source.
+// placed adds positions in the config to the setting.Problems of a source.
 func (b *builder) placed(c interface {
 	Place(setting string, in ...any) (line, column int)
 }, err error) error {
-	problems, ok := errors.AsType[identity.Problems](err)
+	problems, ok := errors.AsType[setting.Problems](err)
 	if !ok {
 		return err
 	}

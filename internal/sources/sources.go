@@ -16,6 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
@@ -48,7 +49,7 @@ type Options struct {
 
 // Set has the sources of a config.
 type Set struct {
-	Chain   *identity.Chain
+	Chain   *chain.Chain
 	Sources []*Source // in the order of the config
 }
 
@@ -118,7 +119,7 @@ func Build(cfg *config.Config, o Options) (*Set, error) {
 	}
 	b := &builder{o, cfg, new(Set)}
 	var wrong strictyaml.Problems
-	var chain []identity.Source
+	var all []identity.Source
 	for _, c := range cfg.Identity {
 		k := kinds[c.Kind]
 		s := &Source{Source: identity.Source{Name: c.Name(), Remote: k.remote}, Config: c}
@@ -134,10 +135,10 @@ func Build(cfg *config.Config, o Options) (*Set, error) {
 			s.finder = &once{Finder: s.finder}
 		}
 		b.set.Sources = append(b.set.Sources, s)
-		chain = append(chain, s.Source)
+		all = append(all, s.Source)
 	}
-	b.set.Chain = identity.NewChain(identity.Options{
-		Sources: chain, Limiter: o.Limiter,
+	b.set.Chain = chain.New(chain.Options{
+		Sources: all, Limiter: o.Limiter,
 		Dummy: func(ctx context.Context, c identity.Presented) error {
 			return o.Hashing.DummyFor(ctx, password.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace}, "", c.Secret.Reveal())
 		},
@@ -149,7 +150,7 @@ func Build(cfg *config.Config, o Options) (*Set, error) {
 }
 
 // Find looks up a principal by name. It asks the sources in the same order as a token request
-// does. The errors are those of identity.Chain.Find.
+// does. The errors are those of chain.Chain.Find.
 func (s *Set) Find(ctx context.Context, name string) (*policy.Principal, error) {
 	if strings.HasPrefix(name, accounts.RobotPrefix) {
 		return s.Chain.FindIn(ctx, accounts.Source, name, "") // only accounts know robots

@@ -7,7 +7,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
-	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policygen"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -16,7 +16,7 @@ func TestFailuresAreSentences(t *testing.T) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "team", Origin: at(3), Subjects: []string{"group:dev"}, Names: []string{"team/**"}, Actions: scope.Pull | scope.Push},
 		{Name: "freeze", Origin: at(7), Deny: true, Subjects: []string{"anyone"}, Names: []string{"team/prod"}, Actions: scope.Push},
-		{Name: "nights", Origin: at(9), Subjects: []string{"group:dev"}, Names: []string{"night"}, Actions: scope.Push, When: policytest.Fixed(false, nil)},
+		{Name: "nights", Origin: at(9), Subjects: []string{"group:dev"}, Names: []string{"night"}, Actions: scope.Push, When: policygen.Fixed(false, nil)},
 		{Name: "list", Origin: at(12), Subjects: []string{"group:dev"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All},
 	}})
 	if err != nil {

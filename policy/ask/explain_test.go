@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
-	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policygen"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -46,15 +46,15 @@ func TestObstaclesOfRules(t *testing.T) {
 			`"it" (policy.yaml:3) allows push, but it is for the registry a.example.com and not for registry.example.com`,
 		},
 		{
-			policy.Rule{Subjects: []string{"anyone"}, Names: []string{"team/*"}, Actions: scope.Push, When: policytest.Fixed(false, nil)},
+			policy.Rule{Subjects: []string{"anyone"}, Names: []string{"team/*"}, Actions: scope.Push, When: policygen.Fixed(false, nil)},
 			`"it" (policy.yaml:3) allows push, but its condition is false: fixed(false, <nil>) (where x is false)`,
 		},
 		{
-			policy.Rule{Subjects: []string{"anyone"}, Names: []string{"team/*"}, Actions: scope.Push, When: policytest.Fixed(false, errors.New("no such key: ref"))},
+			policy.Rule{Subjects: []string{"anyone"}, Names: []string{"team/*"}, Actions: scope.Push, When: policygen.Fixed(false, errors.New("no such key: ref"))},
 			`"it" (policy.yaml:3) allows push, but its condition fails (no such key: ref): fixed(false, no such key: ref) (where x is false)`,
 		},
 		{
-			policy.Rule{Subjects: []string{"group:ops"}, Names: []string{"team/*"}, Actions: scope.Pull, Registries: []string{"a.example.com"}, When: policytest.Fixed(false, nil)},
+			policy.Rule{Subjects: []string{"group:ops"}, Names: []string{"team/*"}, Actions: scope.Pull, Registries: []string{"a.example.com"}, When: policygen.Fixed(false, nil)},
 			`"it" (policy.yaml:3) allows pull, but it is for group:ops and not for user:ann, and it is for the registry a.example.com and not for registry.example.com, ` +
 				`and it does not allow push, and its condition is false: fixed(false, <nil>) (where x is false)`,
 		},
@@ -65,8 +65,8 @@ func TestObstaclesOfRules(t *testing.T) {
 		{policy.Rule{Subjects: []string{"group:ops"}, Names: []string{"team/**"}, Actions: scope.Push, Deny: true}, ``},
 	} {
 		tt.rule.Name, tt.rule.Origin = "it", at
-		p := policytest.Compile(t, policy.Source{Roles: map[string]policy.Role{"writer": {Actions: scope.Pull | scope.Push}}, Rules: []policy.Rule{tt.rule}})
-		e := ask.Explain(p, &policy.Request{Principal: policytest.Principal("ann +dev"), Registry: "registry.example.com", Scopes: policytest.Scopes(t, "repository:team/app:push")})
+		p := policygen.Compile(t, policy.Source{Roles: map[string]policy.Role{"writer": {Actions: scope.Pull | scope.Push}}, Rules: []policy.Rule{tt.rule}})
+		e := ask.Explain(p, &policy.Request{Principal: policygen.Principal("ann +dev"), Registry: "registry.example.com", Scopes: policygen.Scopes(t, "repository:team/app:push")})
 		var got []string
 		for _, n := range e.Near[0].Rules {
 			got = append(got, n.Why())
@@ -92,8 +92,8 @@ func TestPlaceholdersWithoutValues(t *testing.T) {
 		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": "a/*"}}, "${claims.team}/**", `${claims.team} matches nothing, since a/* cannot be a path part of a repository`},
 		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": []string{"A", "b"}}}, "${claims.team}/**", ``},
 	} {
-		p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "it", Subjects: []string{"anyone"}, Names: []string{tt.pattern}, Actions: scope.Pull}}})
-		e := ask.Explain(p, &policy.Request{Principal: tt.who, Scopes: policytest.Scopes(t, "repository:ann/app:pull")})
+		p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "it", Subjects: []string{"anyone"}, Names: []string{tt.pattern}, Actions: scope.Pull}}})
+		e := ask.Explain(p, &policy.Request{Principal: tt.who, Scopes: policygen.Scopes(t, "repository:ann/app:pull")})
 		want := "it is about " + tt.pattern + " and not about ann/app"
 		if tt.why != "" {
 			want += "; " + tt.why
@@ -114,12 +114,12 @@ func TestNearestRulesComeFirst(t *testing.T) {
 		{Name: "another subject", Subjects: []string{"user:bob"}, Names: []string{"team/**"}, Actions: scope.Push},
 		{Name: "another registry", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Registries: []string{"a"}, Actions: scope.Push},
 		{Name: "another action", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Delete},
-		{Name: "a condition", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Push, When: policytest.Fixed(false, nil)},
+		{Name: "a condition", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Push, When: policygen.Fixed(false, nil)},
 		{Name: "the one for pull", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Pull},
-		{Name: "a deny", Deny: true, Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Pull, When: policytest.Fixed(false, nil)},
+		{Name: "a deny", Deny: true, Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Pull, When: policygen.Fixed(false, nil)},
 	}
-	p := policytest.Compile(t, policy.Source{Rules: rules})
-	e := ask.Explain(p, &policy.Request{Principal: policytest.Principal("ann"), Scopes: policytest.Scopes(t, "repository:team/app:pull,push")})
+	p := policygen.Compile(t, policy.Source{Rules: rules})
+	e := ask.Explain(p, &policy.Request{Principal: policygen.Principal("ann"), Scopes: policygen.Scopes(t, "repository:team/app:pull,push")})
 	var got []string
 	for _, n := range e.Near[0].Rules {
 		got = append(got, n.Rule.Name)
@@ -139,8 +139,8 @@ func TestExplainListsTwentyRules(t *testing.T) {
 			Name: fmt.Sprint(i), Subjects: []string{"group:dev"}, Names: []string{fmt.Sprintf("apps/app%d", i)}, Actions: scope.Pull,
 		})
 	}
-	p := policytest.Compile(t, source)
-	e := ask.Explain(p, &policy.Request{Principal: policytest.Principal("ann +dev"), Scopes: policytest.Scopes(t, "repository:apps/none:pull")})
+	p := policygen.Compile(t, source)
+	e := ask.Explain(p, &policy.Request{Principal: policygen.Principal("ann +dev"), Scopes: policygen.Scopes(t, "repository:apps/none:pull")})
 	if n := e.Near[0]; len(n.Rules) != 20 || n.More != 980 {
 		t.Errorf("%d and %d more", len(n.Rules), n.More)
 	}
@@ -152,7 +152,7 @@ func TestExplainListsTwentyRules(t *testing.T) {
 // Explain agrees with Decide.
 func TestExplainAgreesWithDecide(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
+		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
 		p, err := policy.Compile(source)
 		if err != nil {
 			t.Fatal(err)
@@ -183,8 +183,8 @@ func TestExplainAgreesWithDecide(t *testing.T) {
 // has another lifetime, or another rule has the same one.
 func TestPropertyTheShortestLifetimeIsOfARuleThatGrants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		source, r := policytest.DrawSource(t), policytest.DrawRequest(t)
-		p := policytest.Compile(t, source)
+		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
+		p := policygen.Compile(t, source)
 		d := p.Decide(r)
 		rule := ask.Shortest(p, r, &d)
 		if (rule == nil) != (d.Lifetime == 0) {
@@ -198,7 +198,7 @@ func TestPropertyTheShortestLifetimeIsOfARuleThatGrants(t *testing.T) {
 			t.Fatalf("%s sets %v, and the lifetime is %s", rule, own, d.Lifetime)
 		}
 		source.Rules = slices.DeleteFunc(slices.Clone(source.Rules), func(other policy.Rule) bool { return other.Name == rule.Name })
-		without := policytest.Compile(t, source)
+		without := policygen.Compile(t, source)
 		left := without.Decide(r)
 		if left.Lifetime != 0 && left.Lifetime < d.Lifetime {
 			t.Fatalf("without %s the lifetime is %s, and with it %s", rule, left.Lifetime, d.Lifetime)
@@ -208,9 +208,9 @@ func TestPropertyTheShortestLifetimeIsOfARuleThatGrants(t *testing.T) {
 
 // Untrusted text cannot add lines to printed explanations.
 func TestThreatUntrustedTextAddsNoLines(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**"}, Actions: scope.Pull},
-		{Name: "b", Subjects: []string{"user:b"}, Names: []string{"**"}, Actions: scope.Pull, When: policytest.Fixed(false, errors.New("x\ny"))}}})
+		{Name: "b", Subjects: []string{"user:b"}, Names: []string{"**"}, Actions: scope.Pull, When: policygen.Fixed(false, errors.New("x\ny"))}}})
 	for _, h := range texttest.All {
 		evil := h.Text
 		page := ask.Explain(p, &policy.Request{

@@ -10,23 +10,23 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
-	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policygen"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 // WhatCan agrees with Decide for every name.
 func TestWhatCanAgreesWithDecide(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, err := policy.Compile(policytest.DrawSource(t))
+		p, err := policy.Compile(policygen.DrawSource(t))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 4 {
-			r := policytest.DrawRequest(t)
-			rights := ask.WhatCan(p, r.Principal, policytest.OneOf(t, "asked of", "", "", r.Registry))
+			r := policygen.DrawRequest(t)
+			rights := ask.WhatCan(p, r.Principal, policygen.OneOf(t, "asked of", "", "", r.Registry))
 			asked := r.Scopes
 			for _, right := range append(rights.Allowed, rights.Except...) {
-				asked = append(asked, scope.Scope{Type: right.Type, Name: policytest.DrawMatch(t, policytest.OneOf(t, "pattern", right.Names...)), Actions: 63})
+				asked = append(asked, scope.Scope{Type: right.Type, Name: policygen.DrawMatch(t, policygen.OneOf(t, "pattern", right.Names...)), Actions: 63})
 			}
 			for _, asked := range asked {
 				r := &policy.Request{Principal: r.Principal, Registry: r.Registry, Scopes: []scope.Scope{asked}}
@@ -38,7 +38,7 @@ func TestWhatCanAgreesWithDecide(t *testing.T) {
 		}
 	})
 	// Drawn policies may refuse everything. This one does not.
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"user:ann"}, Names: []string{"a/**"}, Actions: scope.Pull}}})
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"user:ann"}, Names: []string{"a/**"}, Actions: scope.Pull}}})
 	r := &policy.Request{Principal: &policy.Principal{Kind: policy.User, Name: "ann"}, Registry: "r1"}
 	rights := ask.WhatCan(p, r.Principal, "")
 	for name, want := range map[string]scope.Actions{"a/b": scope.Pull, "b": 0} {
@@ -51,13 +51,13 @@ func TestWhatCanAgreesWithDecide(t *testing.T) {
 // A right in Denied grants nothing at any name.
 func TestDeniedRightsAreNotGranted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, err := policy.Compile(policytest.DrawSource(t))
+		p, err := policy.Compile(policygen.DrawSource(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		who := policytest.DrawPrincipal(t)
+		who := policygen.DrawPrincipal(t)
 		for _, denied := range ask.WhatCan(p, who, "r1").Denied {
-			asked := scope.Scope{Type: denied.Type, Name: policytest.DrawMatch(t, policytest.OneOf(t, "pattern", denied.Names...)), Actions: denied.Actions}
+			asked := scope.Scope{Type: denied.Type, Name: policygen.DrawMatch(t, policygen.OneOf(t, "pattern", denied.Names...)), Actions: denied.Actions}
 			d := p.Decide(&policy.Request{Principal: who, Registry: "r1", Scopes: []scope.Scope{asked}})
 			if granted := d.Results[0].Granted; granted != 0 {
 				t.Errorf("%v is denied by %v and granted %v", asked, denied.By, granted)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
-	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policygen"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -25,23 +25,23 @@ func TestWhoCanAgreesWithDecide(t *testing.T) {
 		return granted
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		p, err := policy.Compile(policytest.DrawSource(t))
+		p, err := policy.Compile(policygen.DrawSource(t))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 4 {
-			r := policytest.DrawRequest(t)
+			r := policygen.DrawRequest(t)
 			for _, asked := range r.Scopes {
 				for _, answer := range ask.WhoCan(p, r.Registry, asked) {
 					for range 6 {
-						agrees(t, p, answer, policytest.DrawPrincipal(t), r.Registry)
+						agrees(t, p, answer, policygen.DrawPrincipal(t), r.Registry)
 					}
 				}
 			}
 		}
 	})
 	// Drawn policies may refuse everything. This one does not.
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"group:g1"}, Names: []string{"a/**"}, Actions: scope.Pull}}})
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"group:g1"}, Names: []string{"a/**"}, Actions: scope.Pull}}})
 	answers := ask.WhoCan(p, "r1", scope.Scope{Type: "repository", Name: "a/b", Actions: scope.Pull})
 	for groups, want := range map[string]bool{"g1": true, "g2": false} {
 		who := &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{groups}}
@@ -54,14 +54,14 @@ func TestWhoCanAgreesWithDecide(t *testing.T) {
 // A principal that Decide allows is not in Denied, and each entry of Except overlaps with Allowed.
 func TestBarredGranteesAreDenied(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, err := policy.Compile(policytest.DrawSource(t))
+		p, err := policy.Compile(policygen.DrawSource(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		asked := scope.Scope{Type: "repository", Name: policytest.DrawName(t), Actions: scope.Pull}
+		asked := scope.Scope{Type: "repository", Name: policygen.DrawName(t), Actions: scope.Pull}
 		for _, barred := range ask.WhoCan(p, "r1", asked)[0].Denied {
 			for range 6 {
-				r := &policy.Request{Principal: policytest.DrawPrincipal(t), Registry: "r1", Scopes: []scope.Scope{asked}}
+				r := &policy.Request{Principal: policygen.DrawPrincipal(t), Registry: "r1", Scopes: []scope.Scope{asked}}
 				if barred.Is(r.Principal, asked.Name) && p.Decide(r).Results[0].Granted != 0 {
 					t.Errorf("%+v may, and is barred as %v by %v", r.Principal, barred, barred.By)
 				}
@@ -167,7 +167,7 @@ barred user:prod: 0 by 1
 }
 
 func TestGroupsInAnswers(t *testing.T) {
-	p := policytest.Compile(t, policy.Source{Rules: []policy.Rule{
+	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${group}/**"}, Actions: scope.Pull},
 		{Name: "listed", Subjects: []string{"group:ops", "robot:ci", "anonymous"}, Names: []string{"x/${group}", "${group}/${user}/x"}, Actions: scope.Pull},
 		{Name: "secret", Deny: true, Subjects: []string{"anyone"}, Names: []string{"${group}/${group}/secret"}, Actions: scope.Pull},
@@ -186,13 +186,13 @@ func TestGroupsInAnswers(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	rights := ask.WhatCan(p, policytest.Principal("ann +dev +Hr +ops"), "r")
+	rights := ask.WhatCan(p, policygen.Principal("ann +dev +Hr +ops"), "r")
 	if got, want := fmt.Sprint(rights.Allowed[0].Names, rights.Except[0].Names), "[dev/** ops/**] [dev/dev/secret dev/ops/secret ops/dev/secret ops/ops/secret]"; got != want {
 		t.Errorf("what ann can: %s, want %s", got, want)
 	}
 	for who, why := range map[*policy.Principal]string{
-		policytest.Principal("ann"):     "${group} matches nothing, since user:ann is in no group",
-		policytest.Principal("ann +Hr"): "${group} matches nothing, since no group of user:ann can be a path part of a repository",
+		policygen.Principal("ann"):     "${group} matches nothing, since user:ann is in no group",
+		policygen.Principal("ann +Hr"): "${group} matches nothing, since no group of user:ann can be a path part of a repository",
 	} {
 		if void := ask.WhatCan(p, who, "r").Ineffective; len(void) == 0 || void[0].Reason != why {
 			t.Errorf("%q: %+v, want %s", who.Groups, void, why)
@@ -203,8 +203,8 @@ func TestGroupsInAnswers(t *testing.T) {
 // A rule with a condition counts, because the condition may be true.
 func TestWhoCanListsConditionalRules(t *testing.T) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
-		{Name: "team", Subjects: []string{"group:dev"}, Names: []string{"a"}, Actions: scope.Push, When: policytest.Fixed(false, nil)},
-		{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Push, When: policytest.Fixed(false, nil)},
+		{Name: "team", Subjects: []string{"group:dev"}, Names: []string{"a"}, Actions: scope.Push, When: policygen.Fixed(false, nil)},
+		{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Push, When: policygen.Fixed(false, nil)},
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
@@ -56,7 +57,7 @@ type Harness struct {
 	Hashing   *password.Hashing
 	Clock     *clocktest.Clock
 	Directory *identitytest.Fake
-	Chain     *identity.Chain
+	Chain     *chain.Chain
 	Policy    *policy.Policy
 	Options   accounts.Options // without Writer
 }
@@ -120,7 +121,7 @@ func (h *Harness) Reopen(others ...identity.Source) {
 	h.Process = h.Open()
 	if len(others) > 0 {
 		own := identity.Source{Name: accounts.Source, Authenticator: current{h}, Kinds: accounts.Kinds()}
-		h.Chain = identity.NewChain(identity.Options{Sources: append([]identity.Source{own}, others...)})
+		h.Chain = chain.New(chain.Options{Sources: append([]identity.Source{own}, others...)})
 	}
 }
 
@@ -335,7 +336,7 @@ func (h *Harness) WithLimiter(o ratelimit.Options) *ratelimit.Limiter {
 	limiter := ratelimit.New(o)
 	h.Options.Limiter = func() *ratelimit.Limiter { return limiter }
 	h.Reopen()
-	h.Chain = identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{
+	h.Chain = chain.New(chain.Options{Limiter: limiter, Sources: []identity.Source{
 		{Name: accounts.Source, Authenticator: current{h}, Kinds: accounts.Kinds()},
 	}})
 	return limiter

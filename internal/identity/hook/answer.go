@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -33,7 +34,7 @@ type Answer struct {
 	Claims map[string]any `json:"claims"` // for ${claims.x} and conditions
 
 	// Generation is a text that changes with the password, for example a counter or the time of
-	// the change; "": unknown (see identity.Generations).
+	// the change; "": unknown (see chain.Generations).
 	Generation string `json:"generation"`
 }
 
@@ -54,7 +55,7 @@ func (a *Answer) check() error {
 	default:
 		return errInvalidAnswer
 	}
-	if a.Name == "" || len(a.Name) > identity.MaxName || !text.OneLine(a.Name) || len(a.ID) > identity.MaxName || !text.OneLine(a.ID) || len(a.Generation) > identity.MaxName || !text.OneLine(a.Generation) {
+	if a.Name == "" || len(a.Name) > username.MaxLength || !text.OneLine(a.Name) || len(a.ID) > username.MaxLength || !text.OneLine(a.ID) || len(a.Generation) > username.MaxLength || !text.OneLine(a.Generation) {
 		return errInvalidAnswer
 	}
 	if len(a.Claims) > maxItems {
@@ -80,7 +81,7 @@ func (a *Answer) checkGroups(wanted bool) error {
 		return identity.Incomplete("the answer has more than %d groups", maxItems)
 	}
 	for _, g := range a.Groups {
-		if g == "" || len(g) > identity.MaxName || !text.OneLine(g) {
+		if g == "" || len(g) > username.MaxLength || !text.OneLine(g) {
 			return identity.Incomplete("the answer has a group whose name is empty, too long or not on one line")
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/setting"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -32,7 +32,7 @@ type program struct {
 	pass []string // names of environment variables
 }
 
-func newProgram(o Options, problems *identity.Problems) *program {
+func newProgram(o Options, problems *setting.Problems) *program {
 	path := o.Command[0]
 	if !filepath.IsAbs(path) {
 		problems.Add("command", -1, "the path of the program must be absolute")

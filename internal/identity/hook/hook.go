@@ -23,6 +23,8 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/setting"
+	"github.com/tidewaiter/tidewaiter/internal/identity/sourcename"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -73,7 +75,7 @@ type peer interface {
 	decide(ctx context.Context, q DecisionQuestion) (DecisionAnswer, error)
 }
 
-// New returns a Hook. Its error is identity.Problems with everything that is wrong. New does not
+// New returns a Hook. Its error is setting.Problems with everything that is wrong. New does not
 // call the peer, and a Hook needs no Close.
 func New(o Options) (*Hook, error) {
 	if o.Timeout <= 0 {
@@ -90,11 +92,11 @@ func New(o Options) (*Hook, error) {
 		o.Sleep = clock.Sleep
 	}
 	h := &Hook{o: o, slots: make(chan struct{}, o.MaxConcurrent)}
-	var problems identity.Problems
+	var problems setting.Problems
 	if len(o.Command) > 0 {
-		h.source, h.peer = identity.ExecPrefix+o.Name, newProgram(o, &problems)
+		h.source, h.peer = sourcename.ExecPrefix+o.Name, newProgram(o, &problems)
 	} else {
-		h.source, h.peer = identity.WebhookPrefix+o.Name, newWebhook(o, &problems)
+		h.source, h.peer = sourcename.WebhookPrefix+o.Name, newWebhook(o, &problems)
 	}
 	h.log = o.Log.With("source", h.source)
 	h.breaker = breaker{now: o.Now, log: h.log}

@@ -24,6 +24,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/hook"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -189,7 +190,7 @@ func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 		{"none, and none are wanted", ``, false, true},
 		{"an empty name", `,"groups":["dev",""]`, false, false},
 		{"a name of two lines", `,"groups":["a\nb"]`, false, false},
-		{"a long name", `,"groups":["` + strings.Repeat("x", identity.MaxName+1) + `"]`, false, false},
+		{"a long name", `,"groups":["` + strings.Repeat("x", username.MaxLength+1) + `"]`, false, false},
 		{"too many", `,"groups":[` + many + `]`, false, false},
 	} {
 		t.Run(tt.what, func(t *testing.T) {

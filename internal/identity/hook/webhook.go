@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/endpoint"
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/setting"
 )
 
 // Maximum sizes of what a service may send, in bytes.
@@ -30,7 +30,7 @@ type webhook struct {
 	client *http.Client
 }
 
-func newWebhook(o Options, problems *identity.Problems) *webhook {
+func newWebhook(o Options, problems *setting.Problems) *webhook {
 	wrong := func(field, format string, args ...any) { problems.Add(field, -1, format, args...) }
 	u, err := url.Parse(o.URL)
 	switch {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -189,7 +190,7 @@ func (p *parser) line(at position, file string, raw []byte) {
 		wrong("no name before the colon")
 		return
 	}
-	if why := identity.NameProblem(name); why != "" {
+	if why := username.Problem(name); why != "" {
 		wrong("the name %q %s", text.Shorten(name, 100), why)
 		return
 	}

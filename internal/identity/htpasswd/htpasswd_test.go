@@ -13,8 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -31,7 +33,7 @@ const (
 var _ interface {
 	identity.Authenticator
 	identity.Finder
-	identity.Dummy
+	chain.Dummy
 } = (*htpasswd.File)(nil)
 
 func Example() {
@@ -160,7 +162,7 @@ func TestUnknownAndWrongLookAndCostTheSame(t *testing.T) {
 		"nobody":   nil,
 	} {
 		hashing := password.New(password.Options{})
-		chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+		chain := chain.New(chain.Options{Sources: []identity.Source{
 			{Name: "htpasswd", Authenticator: open(t, htpasswd.Options{Entries: entries, Hashing: hashing})},
 		}})
 		for i, name := range []string{"ann", "nobody", "ann", "nobody", "ANN", "*"} {
@@ -191,7 +193,7 @@ func TestUnknownAndWrongLookAndCostTheSame(t *testing.T) {
 // A full queue is an outage for every password that is not cached, for known and unknown names.
 func TestAFullQueueIsAnOutageForKnownAndUnknown(t *testing.T) {
 	f := open(t, htpasswd.Options{Entries: []string{"ann:" + bcrypt4}})
-	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: f}}})
+	chain := chain.New(chain.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: f}}})
 	gone, cancel := context.WithCancel(t.Context())
 	cancel() // stands for whatever prevents the computation of a hash
 	for _, name := range []string{"ann", "nobody"} {
@@ -202,7 +204,7 @@ func TestAFullQueueIsAnOutageForKnownAndUnknown(t *testing.T) {
 }
 
 func TestAllProblemsAreReturnedWithTheirLines(t *testing.T) {
-	long := strings.Repeat("x", identity.MaxName+1)
+	long := strings.Repeat("x", username.MaxLength+1)
 	file := write(t, strings.Join([]string{
 		"# staff",
 		"ann:" + bcrypt4,
@@ -312,7 +314,7 @@ func TestNoSecretIsPrinted(t *testing.T) {
 
 func BenchmarkAuthenticateKnown(b *testing.B) {
 	f := open(b, htpasswd.Options{Entries: []string{"ann:" + bcrypt4}})
-	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: f}}})
+	chain := chain.New(chain.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: f}}})
 	ctx := context.Background()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 )
@@ -320,7 +321,7 @@ func TestARemovedMemberOfAGroupCannotSignIn(t *testing.T) {
 // replace each other under load, and a user who is in all valid files is never refused.
 func TestReloadWithBrokenFilesUnderLoad(t *testing.T) {
 	w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{})
-	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: w.file}}})
+	chain := chain.New(chain.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: w.file}}})
 	done := make(chan struct{})
 	var all sync.WaitGroup
 	for range 4 {

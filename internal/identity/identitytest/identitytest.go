@@ -11,7 +11,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -159,7 +161,7 @@ func refuse(t *testing.T, s Subject) {
 			}
 		}
 	})
-	if dummy, ok := s.Source.(identity.Dummy); ok {
+	if dummy, ok := s.Source.(chain.Dummy); ok {
 		t.Run("a dummy looks like a wrong secret", func(t *testing.T) {
 			c := identity.Presented{Kind: s.Kind, Name: s.Unknown, Secret: identity.NewSecret(s.Secret)}
 			if err := dummy.Dummy(t.Context(), c); err != nil {
@@ -172,7 +174,7 @@ func refuse(t *testing.T, s Subject) {
 			}
 		})
 	}
-	if dummy, ok := s.Source.(identity.DummyLookup); ok {
+	if dummy, ok := s.Source.(chain.DummyLookup); ok {
 		t.Run("a dummy lookup returns nil", func(t *testing.T) {
 			for _, name := range []string{s.Name, s.Unknown, "*", " " + s.Name} {
 				c := identity.Presented{Kind: s.Kind, Name: name, Secret: identity.NewSecret(s.Secret + "x")}
@@ -208,7 +210,7 @@ func find(t *testing.T, s Subject, known *policy.Principal, finder identity.Find
 			}
 		}
 	})
-	if g, ok := finder.(identity.Generations); ok {
+	if g, ok := finder.(chain.Generations); ok {
 		t.Run("a password has one generation", func(t *testing.T) {
 			v, err := s.Source.Authenticate(t.Context(), identity.Presented{Kind: s.Kind, Name: s.Name, Secret: identity.NewSecret(s.Secret)})
 			if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
@@ -54,7 +55,7 @@ type replicas struct {
 	clock  *clocktest.Clock
 	store  *ratestore.Store
 	db     *store.DB
-	chains []*identity.Chain
+	chains []*chain.Chain
 }
 
 func newReplicas(t *testing.T, o directory, most, n int) *replicas {
@@ -77,7 +78,7 @@ func replicasOf(t *testing.T, options ldap.Options, most, n int) *replicas {
 		options.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{
 			Source: "ldap:corp", Max: most, Window: 30 * time.Minute, Store: shared, Now: r.clock.Now,
 		})
-		r.chains = append(r.chains, identity.NewChain(identity.Options{
+		r.chains = append(r.chains, chain.New(chain.Options{
 			Limiter: ratelimit.New(ratelimit.Options{Store: shared, PlacesMatter: func() bool { return true }, Now: r.clock.Now}),
 			Sources: []identity.Source{{Name: "ldap:corp", Authenticator: open(t, options), Remote: true}},
 		}))

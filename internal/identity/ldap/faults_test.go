@@ -12,6 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
@@ -36,8 +37,8 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 				if tt.fault == silence {
 					options.Timeout = time.Second
 				}
-				begin := func() *identity.Chain {
-					return identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "ldap:corp", Authenticator: open(t, options), Remote: true}}})
+				begin := func() *chain.Chain {
+					return chain.New(chain.Options{Sources: []identity.Source{{Name: "ldap:corp", Authenticator: open(t, options), Remote: true}}})
 				}
 				chain := begin()
 				if when != "at first" {

@@ -7,8 +7,8 @@ import (
 	ber "github.com/go-asn1-ber/asn1-ber"
 	client "github.com/go-ldap/ldap/v3"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 )
 
 // For any name, the filter asks for exactly this name, and the DN from the template has the
@@ -30,7 +30,7 @@ func FuzzName(f *testing.F) {
 			filter, _ := client.DecompileFilter(packet)
 			t.Fatalf("%q makes the filter %s", name, filter)
 		}
-		if !identity.ValidName(name) {
+		if !username.Valid(name) {
 			return // never reaches a template
 		}
 		parsed, err := client.ParseDN(ldap.DNOf("uid={name},ou=people,o=x", name))

@@ -25,6 +25,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/cache"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -135,7 +136,7 @@ type Directory struct {
 	byDN  atomic.Int32 // index of the attribute in byDN that found entries last
 }
 
-// New checks the settings and reads the files that they name. Its error is identity.Problems and
+// New checks the settings and reads the files that they name. Its error is setting.Problems and
 // lists everything that is wrong. New does not connect and starts no goroutine; call Run to
 // close idle connections.
 func New(o Options) (*Directory, error) {
@@ -189,7 +190,7 @@ func (d *Directory) Close() { d.pool.close() }
 func (d *Directory) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	secret, name := c.Secret.Reveal(), d.withoutDomain(c.Name)
 	switch {
-	case c.Kind != identity.Password || !identity.ValidName(name):
+	case c.Kind != identity.Password || !username.Valid(name):
 		return identity.Verified{}, identity.ErrUnknown
 	case secret == "" || strings.IndexByte(secret, 0) >= 0:
 		// A bind with an empty password succeeds as an anonymous bind (RFC 4513, section
@@ -235,7 +236,7 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Presented) (ide
 // an outage.
 func (d *Directory) DummyLookup(ctx context.Context, c identity.Presented) error {
 	secret, name := c.Secret.Reveal(), d.withoutDomain(c.Name)
-	if !identity.ValidName(name) || secret == "" || strings.IndexByte(secret, 0) >= 0 {
+	if !username.Valid(name) || secret == "" || strings.IndexByte(secret, 0) >= 0 {
 		return nil // as Authenticate does
 	}
 	_, err := d.calls.Do(onBehalf(ctx, c), d.cache.key(dummyLookup, c), func(ctx context.Context) (identity.Verified, error) {
@@ -257,7 +258,7 @@ func (d *Directory) Find(ctx context.Context, name, id string) (*policy.Principa
 func (d *Directory) FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, of string, err error) {
 	name = d.withoutDomain(name)
 	// With User.Bind, there is no account that can search.
-	if !identity.ValidName(name) || d.o.User.Bind != "" {
+	if !username.Valid(name) || d.o.User.Bind != "" {
 		return nil, "", identity.ErrUnknown
 	}
 	ctx, cancel := context.WithTimeout(withoutPassword(ctx), d.o.Timeout)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -67,7 +68,7 @@ func TestPrincipalsHaveTheDirectorysSpelling(t *testing.T) {
 				{"ZOË", "two dots", "zoë", ""},
 				{"zoe\u0308", "two dots", "zoë", "the same letter, written as two"},
 				{"zoe", "two dots", "-", "another letter"},
-				{strings.Repeat("a", identity.MaxName+1), "wonderland", "unknown", ""},
+				{strings.Repeat("a", username.MaxLength+1), "wonderland", "unknown", ""},
 				{"", "wonderland", "unknown", ""},
 			} {
 				v, err := d.Authenticate(t.Context(), identity.Presented{Kind: identity.Password, Name: tt.name, Secret: identity.NewSecret(tt.password)})

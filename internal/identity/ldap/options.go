@@ -15,14 +15,14 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/endpoint"
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/setting"
 )
 
 // settings are Options with defaults and the values that were parsed from them.
 type settings struct {
 	Options
 	servers  []*server
-	problems identity.Problems
+	problems setting.Problems
 }
 
 func (s *settings) problem(field, format string, args ...any) {
@@ -30,7 +30,7 @@ func (s *settings) problem(field, format string, args ...any) {
 }
 
 // check sets the defaults and returns everything that is wrong.
-func (o Options) check() (*settings, identity.Problems) {
+func (o Options) check() (*settings, setting.Problems) {
 	s := &settings{Options: o}
 	s.fill()
 	if s.Name == "" {

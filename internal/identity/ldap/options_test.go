@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+	"github.com/tidewaiter/tidewaiter/internal/identity/setting"
 )
 
 // good returns minimal valid options.
@@ -107,7 +107,7 @@ func TestAllProblemsAreFound(t *testing.T) {
 			o := good()
 			tt.change(&o)
 			_, err := ldap.New(o)
-			problems, _ := errors.AsType[identity.Problems](err)
+			problems, _ := errors.AsType[setting.Problems](err)
 			var wants []string
 			if tt.want != "" {
 				wants = strings.Split(tt.want, "|")
@@ -146,7 +146,7 @@ func TestAProblemNamesTheServer(t *testing.T) {
 	o := good()
 	o.Servers = []string{"ldaps://a", "ldap://b"}
 	_, err := ldap.New(o)
-	problems, _ := errors.AsType[identity.Problems](err)
+	problems, _ := errors.AsType[setting.Problems](err)
 	if diff := cmp.Diff([]int{1}, []int{problems[0].Item}); diff != "" {
 		t.Error(diff)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/hook"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
@@ -159,7 +160,7 @@ func TestAllRefusalsCostTheSame(t *testing.T) {
 	}
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 
-	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+	chain := chain.New(chain.Options{Sources: []identity.Source{
 		{Name: "htpasswd", Authenticator: file},
 		{Name: accounts.Source, Authenticator: local, Kinds: accounts.Kinds()},
 		{Name: "ldap:ad", Authenticator: d, Remote: true},
@@ -270,7 +271,7 @@ func TestARefusalStaysOneIfADummyLookupFails(t *testing.T) {
 	f := staff(t)
 	options := f.options()
 	f.Refuse()
-	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+	chain := chain.New(chain.Options{Sources: []identity.Source{
 		{Name: "htpasswd", Authenticator: file}, {Name: "ldap:ad", Authenticator: open(t, options), Remote: true},
 	}})
 	if _, err := chain.Authenticate(t.Context(), identity.NewPresented("inline", "wrong")); !errors.Is(err, identity.ErrRejected) {
@@ -340,7 +341,7 @@ func TestRefusalsPastTheBudgetCostTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+	chain := chain.New(chain.Options{Sources: []identity.Source{
 		{Name: "ldap:ad", Authenticator: open(t, options), Remote: true},
 		{Name: "webhook:shop", Authenticator: asked, Remote: true},
 	}})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -137,7 +138,7 @@ func (d *Directory) nameOf(e *ldap.Entry) (string, error) {
 	switch {
 	case at < 0:
 		return "", fmt.Errorf("it has %d values of %s", len(names), attribute)
-	case !identity.ValidName(names[at]):
+	case !username.Valid(names[at]):
 		return "", fmt.Errorf("its %s %q is not a valid name", attribute, names[at])
 	}
 	return names[at], nil
@@ -205,6 +206,9 @@ const (
 // would be skipped, and users can edit some attributes themselves.
 func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
 	var claims map[string]any
+	incomplete := func(format string, args ...any) error {
+		return &identity.IncompleteError{Claims: true, Reason: fmt.Sprintf(format, args...)}
+	}
 	for attribute, name := range d.o.User.Attributes {
 		values := slices.Clone(e.GetEqualFoldAttributeValues(attribute))
 		unusable := func(v string) bool {
@@ -212,11 +216,11 @@ func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
 		}
 		switch {
 		case isCut(e, attribute):
-			return nil, identity.IncompleteClaims("the directory cut the values of %s", attribute)
+			return nil, incomplete("the directory cut the values of %s", attribute)
 		case len(values) > maxValues:
-			return nil, identity.IncompleteClaims("the attribute %s has %d values, and the limit is %d", attribute, len(values), maxValues)
+			return nil, incomplete("the attribute %s has %d values, and the limit is %d", attribute, len(values), maxValues)
 		case slices.ContainsFunc(values, unusable):
-			return nil, identity.IncompleteClaims("the attribute %s has a value that is not a single line of text or is longer than %d bytes", attribute, maxValue)
+			return nil, incomplete("the attribute %s has a value that is not a single line of text or is longer than %d bytes", attribute, maxValue)
 		case len(values) == 0:
 			continue
 		}

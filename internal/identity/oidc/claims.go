@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -150,7 +151,7 @@ func (p *Provider) conditions(claims map[string]any) error {
 func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	kept, why := p.keptClaims(claims)
 	if why != "" {
-		return nil, incomplete(claims, identity.IncompleteClaims("%s", why))
+		return nil, incomplete(claims, &identity.IncompleteError{Claims: true, Reason: why})
 	}
 	subject, _ := claims["sub"].(string)
 	if subject == "" || !text.OneLine(subject) {
@@ -163,7 +164,7 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	case len(names) != 1:
 		return nil, no(claims, "its name %s yields %d names instead of one", p.o.Principal, len(names))
 	}
-	if why := identity.NameProblem(names[0]); why != "" {
+	if why := username.Problem(names[0]); why != "" {
 		return nil, no(claims, "its name %s cannot be used: it %s", p.o.Principal, why)
 	}
 	if p.name.uses("email") {

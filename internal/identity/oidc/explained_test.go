@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
@@ -57,7 +58,7 @@ func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 				o.Require, o.Groups = map[string][]string{"owner": {"acme"}}, []string{"{groups}"}
 				o.Log = slog.New(slog.NewTextHandler(log, nil))
 			})
-			chain := identity.NewChain(identity.Options{
+			chain := chain.New(chain.Options{
 				Sources: []identity.Source{{Name: "oidc:ci", Authenticator: p, Remote: true, Kinds: []identity.Kind{identity.IDToken}}},
 				Limiter: ratelimit.New(ratelimit.Options{Now: i.Now}),
 			})
@@ -112,7 +113,7 @@ func TestATokenForAnotherEntryIsNotExplained(t *testing.T) {
 			o.Log = slog.New(slog.NewTextHandler(log, nil))
 		})})
 	}
-	chain := identity.NewChain(identity.Options{Sources: sources})
+	chain := chain.New(chain.Options{Sources: sources})
 	sign := func(audience string) error {
 		_, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", i.token(claims{"aud": audience})))
 		return err
@@ -136,7 +137,7 @@ func TestATokenOfAnotherIssuerIsNamedInTheJournal(t *testing.T) {
 	source := func(name string, p *oidc.Provider) identity.Source {
 		return identity.Source{Name: name, Authenticator: p, Remote: true, Kinds: []identity.Kind{identity.IDToken}}
 	}
-	chain := identity.NewChain(identity.Options{Sources: []identity.Source{source("oidc:a", i.provider()), source("oidc:b", other.provider())}})
+	chain := chain.New(chain.Options{Sources: []identity.Source{source("oidc:a", i.provider()), source("oidc:b", other.provider())}})
 	for _, tt := range []struct {
 		issuer any
 		want   string

@@ -26,6 +26,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
+	"github.com/tidewaiter/tidewaiter/internal/identity/setting"
 )
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
@@ -233,7 +234,7 @@ func TestATokenMustBeForOurAudienceOnly(t *testing.T) {
 
 func problemOf(o oidc.Options, field string) string {
 	_, err := oidc.New(o)
-	problems, _ := errors.AsType[identity.Problems](err)
+	problems, _ := errors.AsType[setting.Problems](err)
 	for _, p := range problems {
 		if p.Field == field {
 			return p.Text

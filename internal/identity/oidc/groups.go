@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
@@ -37,8 +37,8 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 			// A name that cannot be in a subject of a rule is kept, because conditions can use
 			// it. A name that cannot be kept is an error.
 			switch {
-			case len(name) > identity.MaxName:
-				return nil, fmt.Sprintf("the group %q cannot be used: it has %d bytes, and the limit is %d", shorten(name), len(name), identity.MaxName)
+			case len(name) > username.MaxLength:
+				return nil, fmt.Sprintf("the group %q cannot be used: it has %d bytes, and the limit is %d", shorten(name), len(name), username.MaxLength)
 			case name == "" || !text.OneLine(name):
 				return nil, fmt.Sprintf("the group %q cannot be used: it contains an unprintable character", shorten(name))
 			}

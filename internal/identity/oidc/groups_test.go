@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 )
 
 // A missing list of groups is not an empty list. If groups could be missing in a token, the
@@ -57,7 +58,7 @@ func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 		{"an object of lists, as around Keycloak's roles", "{realm_access}", claims{"realm_access": claims{"roles": []any{"a"}}}, "-", "not objects or true"},
 		{"an object of texts", "{groups}", claims{"groups": claims{"admin": "yes"}}, "-", "not objects or true"},
 		{"an object of nothing", "{groups}", claims{"groups": claims{"admin": json.RawMessage("null")}}, "-", "not objects or true"},
-		{"a role that is too long", "{groups}", claims{"groups": claims{strings.Repeat("x", identity.MaxName+1): true}}, "-", "it has 257 bytes, and the limit is 256"},
+		{"a role that is too long", "{groups}", claims{"groups": claims{strings.Repeat("x", username.MaxLength+1): true}}, "-", "it has 257 bytes, and the limit is 256"},
 		{"a role with a line end", "{groups}", claims{"groups": claims{"a\nb": true}}, "-", "cannot be used"},
 		{"a role with the separator", "{groups}/{sub}", claims{"groups": claims{"a/b": true}}, "-", "which separates it from the rest"},
 		{"roles and a list", "{groups}/{roles}", claims{"groups": claims{"a": true}, "roles": []any{"b"}}, "-", "several claims"},
@@ -66,7 +67,7 @@ func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 		{"a list with nothing in it", "{groups}", claims{"groups": []any{"a", nil}}, "-", "elements that are not strings"},
 		{"a text where an object should be", "{/realm_access/roles}", claims{"realm_access": "roles"}, "-", "realm_access is not an object"},
 		{"a list where an object should be", "{/realm_access/roles}", claims{"realm_access": []any{"roles"}}, "-", "realm_access is not an object"},
-		{"a name that is too long", "{groups}", claims{"groups": []any{"a", strings.Repeat("x", identity.MaxName+1)}}, "-", "cannot be used"},
+		{"a name that is too long", "{groups}", claims{"groups": []any{"a", strings.Repeat("x", username.MaxLength+1)}}, "-", "cannot be used"},
 		{"a name with a line end", "{groups}", claims{"groups": []any{"a\nb"}}, "-", "cannot be used"},
 		{"a name that only conditions can read", "{groups}", claims{"groups": []any{"a\u00a0b"}}, "a\u00a0b", ""},
 		{"a value with the separator", "{groups}/{sub}", claims{"groups": []any{"a", "b/c"}}, "-", "which separates it from the rest"},

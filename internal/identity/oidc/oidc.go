@@ -26,6 +26,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/cache"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/setting"
 	"github.com/tidewaiter/tidewaiter/internal/loglimit"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -93,7 +94,7 @@ const (
 	maxRefused = 1_000
 )
 
-// New checks the settings and reads the files that they name. Its error is identity.Problems and
+// New checks the settings and reads the files that they name. Its error is setting.Problems and
 // lists everything that is wrong. New does not connect and starts no goroutine: Run fetches the
 // keys, or Authenticate does when it needs them.
 func New(o Options) (*Provider, error) {
@@ -113,7 +114,7 @@ func New(o Options) (*Provider, error) {
 	if s.o.JWKSFile != "" {
 		set, err := s.origin.fetch(context.Background())
 		if err != nil {
-			return nil, identity.Problems{{Field: "jwks_file", Item: -1, Text: err.Error()}}
+			return nil, setting.Problems{{Field: "jwks_file", Item: -1, Text: err.Error()}}
 		}
 		p.keys.put(set)
 		p.dropped = set.dropped
@@ -148,7 +149,7 @@ func (p *Provider) Authenticate(ctx context.Context, c identity.Presented) (iden
 	return p.cached(ctx, c, p.verify)
 }
 
-// Explain returns why a token is not accepted (identity.Explainer). For a token of another
+// Explain returns why a token is not accepted (chain.Explainer). For a token of another
 // issuer, the error is an ErrUnknown that names the issuer. For a token of this issuer, the
 // error names the audience. Explain verifies a signature, so the chain calls it only after all
 // Providers returned ErrUnknown.
@@ -157,7 +158,7 @@ func (p *Provider) Explain(ctx context.Context, c identity.Presented) error {
 	if errors.Is(err, identity.ErrUnknown) {
 		if t, err := read(trim(c.Secret.Reveal())); err == nil && t.claims["iss"] != p.o.Issuer {
 			issuer, _ := t.claims["iss"].(string)
-			return identity.Unknown(fmt.Sprintf("no source is for its issuer, %q", shorten(issuer)))
+			return identity.WithReason(identity.ErrUnknown, fmt.Sprintf("no source is for its issuer, %q", shorten(issuer)))
 		}
 	}
 	return err
@@ -207,7 +208,7 @@ func (p *Provider) cached(ctx context.Context, c identity.Presented, verify func
 	case later:
 		return identity.Verified{}, identity.Rejected(refused.reason)
 	}
-	return identity.Verified{}, identity.NeverValid(refused.reason)
+	return identity.Verified{}, identity.WithReason(identity.ErrNeverValid, refused.reason)
 }
 
 // verify verifies a token of this issuer. A token for another audience costs no signature

@@ -12,8 +12,10 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -120,7 +122,7 @@ func TestAClaimNeverBecomesAPatternOrATemplate(t *testing.T) {
 func TestAnInvalidNameIsRefused(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal = "{who}" })
-	for _, who := range []any{"", " ann", "ann ", "a\nb", "a\x00b", "ann\u200b", "\u202eann", "a\ufffdb", strings.Repeat("x", identity.MaxName+1),
+	for _, who := range []any{"", " ann", "ann ", "a\nb", "a\x00b", "ann\u200b", "\u202eann", "a\ufffdb", strings.Repeat("x", username.MaxLength+1),
 		[]string{"a", "b"}, []string{}, claims{"a": "b"}, nil} {
 		if v, err := show(t, p, i.token(claims{"who": who})); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%q: %v %v, want %v", who, v.Principal, err, identity.ErrRejected)
@@ -235,7 +237,7 @@ func TestTheIssuerOfATokenVerifiesIt(t *testing.T) {
 	} {
 		sources = append(sources, identity.Source{Name: name, Authenticator: p, Remote: true, Kinds: []identity.Kind{identity.IDToken}})
 	}
-	chain := identity.NewChain(identity.Options{Sources: sources})
+	chain := chain.New(chain.Options{Sources: sources})
 	for _, tt := range []struct {
 		what, raw, source string
 	}{
@@ -270,7 +272,7 @@ func TestAnIssuerThatIsDownStopsOnlyItsOwnTokens(t *testing.T) {
 	up, down := newIssuer(t), newIssuer(t)
 	down.Clock = up.Clock
 	down.breaks()
-	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+	chain := chain.New(chain.Options{Sources: []identity.Source{
 		{Name: "oidc:down", Authenticator: down.provider(), Remote: true, Kinds: []identity.Kind{identity.IDToken}},
 		{Name: "oidc:up", Authenticator: up.provider(), Remote: true, Kinds: []identity.Kind{identity.IDToken}},
 	}})

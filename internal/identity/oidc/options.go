@@ -12,7 +12,8 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/endpoint"
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/setting"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -26,8 +27,8 @@ type settings struct {
 	required []condition
 	number   claim
 	origin   origin
-	problems identity.Problems
-	warnings identity.Problems // allowed, but probably not intended
+	problems setting.Problems
+	warnings setting.Problems // allowed, but probably not intended
 }
 
 func (s *settings) problem(field string, item int, format string, args ...any) {
@@ -39,7 +40,7 @@ func (s *settings) warn(field string, item int, format string, args ...any) {
 }
 
 // check sets the defaults and returns everything that is wrong.
-func (o Options) check() (*settings, identity.Problems) {
+func (o Options) check() (*settings, setting.Problems) {
 	s := &settings{o: o}
 	known, ok := presetOf(o.Preset)
 	if !ok {
@@ -93,8 +94,8 @@ func (s *settings) checkPrincipal(known preset) {
 		switch {
 		case err != nil:
 			s.problem("groups", i, "%v", err)
-		case len(t.pieces) == 0 && !identity.ValidName(text):
-			s.problem("groups", i, "%q is not a valid group name: it %s", shorten(text), identity.NameProblem(text))
+		case len(t.pieces) == 0 && !username.Valid(text):
+			s.problem("groups", i, "%q is not a valid group name: it %s", shorten(text), username.Problem(text))
 		case len(t.pieces) > 0:
 			s.warnReserved(i, text, t)
 		}
@@ -115,7 +116,7 @@ func (s *settings) checkPrincipal(known preset) {
 		switch {
 		case err != nil:
 			s.problem("claims", i, "%v", err)
-		case name == "" || strings.ContainsAny(name, "{}") || !identity.ValidName(name):
+		case name == "" || strings.ContainsAny(name, "{}") || !username.Valid(name):
 			s.problem("claims", i, "%q is not a valid claim name", shorten(name))
 		case twice:
 			s.problem("claims", i, "%q is already used for another claim", name)

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/setting"
 )
 
 // ownClaim is a claim that identifies a customer of a shared issuer.
@@ -150,7 +150,7 @@ func (s *settings) warnReserved(item int, text string, t template) {
 
 // Warnings returns settings that are allowed but probably not intended, and the keys of
 // jwks_file that are not used.
-func (p *Provider) Warnings() identity.Problems {
+func (p *Provider) Warnings() setting.Problems {
 	warnings := slices.Clone(p.warnings)
 	for _, d := range p.dropped {
 		if !d.meant {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/internal/match"
-	"github.com/tidewaiter/tidewaiter/policy/internal/policytest"
+	"github.com/tidewaiter/tidewaiter/policy/internal/policygen"
 )
 
 // relate reports whether one pattern contains another, and whether they overlap. If one of the
@@ -32,9 +32,9 @@ func matches(pattern, name string, who *policy.Principal) bool {
 func TestPatternsContainAndOverlap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		for range 20 {
-			p, q, name, who := policytest.DrawPattern(t), policytest.DrawPattern(t), policytest.DrawName(t), policytest.DrawPrincipal(t)
+			p, q, name, who := policygen.DrawPattern(t), policygen.DrawPattern(t), policygen.DrawName(t), policygen.DrawPrincipal(t)
 			if rapid.Bool().Draw(t, "made") {
-				name = policytest.DrawMatch(t, q)
+				name = policygen.DrawMatch(t, q)
 			}
 			contains, meets, ok := relate(p, q)
 			if !ok {

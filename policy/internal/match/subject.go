@@ -7,6 +7,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 	"github.com/tidewaiter/tidewaiter/internal/text"
+	"github.com/tidewaiter/tidewaiter/policy/internal/claim"
 )
 
 // Subject is what rules name to select principals, such as signed-in, user:ann or group:dev. A
@@ -183,4 +184,33 @@ func unknownSubject(written, word, name string, named bool) *SyntaxError {
 		bad.Suggestion = text.Nearest(word, []string{"anyone", "anonymous", "signed-in"})
 	}
 	return bad
+}
+
+// Claim yields the values of ${claims.NAME}: the text of the claim, or the canonical JSON text
+// of a number, true or false. For a list, it yields the texts of its items. Other values cannot
+// be part of a path and match nothing.
+func (who *Who) Claim(name string) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		if who.Kind == Anonymous {
+			return
+		}
+		switch c := who.Claims[name].(type) {
+		case []string:
+			for _, text := range c {
+				if !yield(text) {
+					return
+				}
+			}
+		case []any:
+			for _, value := range c {
+				if text, ok := claim.Text(value); ok && !yield(text) {
+					return
+				}
+			}
+		default:
+			if text, ok := claim.Text(c); ok {
+				yield(text)
+			}
+		}
+	}
 }

@@ -1,4 +1,4 @@
-package identity_test
+package chain_test
 
 import (
 	"context"
@@ -10,14 +10,23 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/anyone"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
+// own returns a credential of Tidewaiter.
+func own(letter byte) string {
+	text, _ := secret.New(letter)
+	return text
+}
+
 func ExampleChain() {
 	staff := &identitytest.Fake{Name: "htpasswd", People: map[string]string{"ann": "wonderland"}, Groups: []string{"dev"}}
-	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: staff}}})
+	chain := chain.New(chain.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: staff}}})
 
 	for _, c := range []identity.Presented{
 		identity.NewPresented("ann", "wonderland"),
@@ -70,7 +79,7 @@ func TestAChainAsksInOrder(t *testing.T) {
 			fakes[name] = &identitytest.Fake{Name: name, People: people}
 			return identity.Source{Name: name, Authenticator: spy{fakes[name], name, &asked}, Remote: remote}
 		}
-		chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+		chain := chain.New(chain.Options{Sources: []identity.Source{
 			source("ldap:corp", true, map[string]string{"ann": "of corp", "bob": "of corp", "carl": "of corp"}),
 			source("first", false, map[string]string{"ann": "of first"}),
 			source("ldap:lab", true, map[string]string{"dora": "of lab"}),
@@ -116,7 +125,7 @@ func (s spy) Dummy(ctx context.Context, c identity.Presented) error {
 
 func TestNothingShownIsAnonymous(t *testing.T) {
 	fake := &identitytest.Fake{People: map[string]string{"": ""}}
-	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "fake", Authenticator: fake}}})
+	chain := chain.New(chain.Options{Sources: []identity.Source{{Name: "fake", Authenticator: fake}}})
 	first, err := chain.Authenticate(t.Context(), identity.Presented{})
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +146,7 @@ func TestNothingShownIsAnonymous(t *testing.T) {
 // asked about an empty password, or about text that cannot be a password or a name.
 func TestAnEmptySecretIsNeverAskedOfASource(t *testing.T) {
 	fake := &identitytest.Fake{People: map[string]string{"ann": ""}}
-	chain := identity.NewChain(identity.Options{
+	chain := chain.New(chain.Options{
 		Sources: []identity.Source{{Name: "fake", Authenticator: fake, Remote: true, Kinds: []identity.Kind{
 			identity.Password, identity.IDToken, identity.AccessToken, identity.RefreshToken,
 		}}},
@@ -151,7 +160,7 @@ func TestAnEmptySecretIsNeverAskedOfASource(t *testing.T) {
 		identity.NewPresented("ann", strings.Repeat("x", identity.MaxSecret+1)),
 		identity.NewPresented("ann", secret.Prefix+strings.Repeat("x", identity.MaxSecret)),
 		identity.NewPresented("ann", jwt+strings.Repeat("x", identity.MaxToken)),
-		identity.NewPresented(strings.Repeat("x", identity.MaxName+1), "a password"),
+		identity.NewPresented(strings.Repeat("x", username.MaxLength+1), "a password"),
 		identity.NewPresented("an\x00n", "a password"),
 		identity.NewPresented("ann\n", "a password"),
 		identity.NewPresented("ann\x1b[2J", "a password"),
@@ -172,7 +181,7 @@ func TestAnEmptySecretIsNeverAskedOfASource(t *testing.T) {
 	if asked := fake.Asked(); len(asked) != 0 {
 		t.Errorf("the source was asked: %v", asked)
 	}
-	if _, err := chain.Authenticate(t.Context(), identity.NewPresented(strings.Repeat("x", identity.MaxName), strings.Repeat("x", identity.MaxSecret))); !errors.Is(err, identity.ErrRejected) {
+	if _, err := chain.Authenticate(t.Context(), identity.NewPresented(strings.Repeat("x", username.MaxLength), strings.Repeat("x", identity.MaxSecret))); !errors.Is(err, identity.ErrRejected) {
 		t.Error(err)
 	}
 	if asked := fake.Asked(); len(asked) != 1 {
@@ -188,7 +197,7 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 	directory := &identitytest.Fake{Name: "ldap:corp"}
 	provider := &identitytest.Fake{Name: "oidc:github"}
 	accounts := &identitytest.Fake{Name: "accounts"}
-	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+	chain := chain.New(chain.Options{Sources: []identity.Source{
 		{Name: "ldap:corp", Authenticator: directory, Remote: true},
 		{Name: "oidc:github", Authenticator: provider, Remote: true, Kinds: []identity.Kind{identity.IDToken}},
 		{Name: "accounts", Authenticator: accounts, Kinds: []identity.Kind{identity.Password, identity.AccessToken, identity.RefreshToken}},
@@ -239,7 +248,7 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 // is accepted.
 func TestAMisplacedTokenIsNamed(t *testing.T) {
 	directory := &identitytest.Fake{People: map[string]string{"ann": `"odd" {password}.with.dots`}}
-	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "ldap:corp", Authenticator: directory, Remote: true}}})
+	chain := chain.New(chain.Options{Sources: []identity.Source{{Name: "ldap:corp", Authenticator: directory, Remote: true}}})
 	for _, tt := range []struct{ name, secret, want string }{
 		{"ann", `"eyJhbGciOiJFUzI1NiJ9.e30.AAAA"`, "the password looks like an ID token in quotes: present the token alone"},
 		{"ann", "bearer eyJhbGciOiJub25lIn0.e30.", "the password looks like a token without a signature after the word Bearer: present the token alone"},
@@ -271,7 +280,7 @@ type plain struct{ identity.Authenticator }
 func TestEachRefusalOfAPasswordCostsOneHash(t *testing.T) {
 	local := &identitytest.Fake{Name: "htpasswd", People: map[string]string{"ann": "wonderland"}}
 	remote := &identitytest.Fake{Name: "ldap:corp", People: map[string]string{"bob": "builder"}}
-	chain := identity.NewChain(identity.Options{
+	chain := chain.New(chain.Options{
 		Sources: []identity.Source{{Name: "htpasswd", Authenticator: local}, {Name: "ldap:corp", Authenticator: plain{remote}, Remote: true}},
 		Dummy:   func(context.Context, identity.Presented) error { t.Error("the other dummy was asked"); return nil },
 	})
@@ -301,7 +310,7 @@ func TestABusyDummyIsAnOutage(t *testing.T) {
 		{errCut, identity.ErrUnavailable},
 		{context.Canceled, context.Canceled},
 	} {
-		chain := identity.NewChain(identity.Options{Dummy: func(context.Context, identity.Presented) error { return tt.dummy }})
+		chain := chain.New(chain.Options{Dummy: func(context.Context, identity.Presented) error { return tt.dummy }})
 		if _, err := chain.Authenticate(t.Context(), identity.NewPresented("nobody", "wrong")); !errors.Is(err, tt.want) {
 			t.Errorf("a dummy that says %v: %v, want %v", tt.dummy, err, tt.want)
 		}
@@ -316,7 +325,7 @@ func (nameless) Authenticate(context.Context, identity.Presented) (identity.Veri
 }
 
 func TestASourceThatNamesNobodyLetsNobodyIn(t *testing.T) {
-	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "faulty", Authenticator: nameless{}}}})
+	chain := chain.New(chain.Options{Sources: []identity.Source{{Name: "faulty", Authenticator: nameless{}}}})
 	if v, err := chain.Authenticate(t.Context(), identity.NewPresented("ann", "x")); !errors.Is(err, identity.ErrUnavailable) || v.Principal != nil {
 		t.Errorf("%v, %v, want %v", v, err, identity.ErrUnavailable)
 	}
@@ -325,7 +334,7 @@ func TestASourceThatNamesNobodyLetsNobodyIn(t *testing.T) {
 func TestFindKeepsToTheSourceThatItIsAskedFor(t *testing.T) {
 	here := &identitytest.Fake{Name: "htpasswd", People: map[string]string{"ann": "x", "": "y", "ann\n": "z"}}
 	there := &identitytest.Fake{Name: "ldap:corp", People: map[string]string{"ann": "y", "bob": "z"}}
-	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+	chain := chain.New(chain.Options{Sources: []identity.Source{
 		{Name: "ldap:corp", Authenticator: there, Remote: true},
 		{Name: "htpasswd", Authenticator: here},
 		{Name: "blind", Authenticator: plain{there}},
@@ -382,7 +391,7 @@ func (shut) Find(_ context.Context, name, _ string) (*policy.Principal, error) {
 // later source.
 func TestWhoIsDisabledIsNotFoundElsewhere(t *testing.T) {
 	later := &identitytest.Fake{Name: "later", People: map[string]string{"ann": "x", "bob": "y"}}
-	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+	chain := chain.New(chain.Options{Sources: []identity.Source{
 		{Name: "first", Authenticator: shut{&identitytest.Fake{}}}, {Name: "later", Authenticator: later},
 	}})
 	if p, err := chain.Find(t.Context(), "ann", ""); !errors.Is(err, identity.ErrUnknown) {
@@ -401,8 +410,8 @@ func BenchmarkChainFourSources(b *testing.B) {
 	for range 3 {
 		sources = append(sources, identity.Source{Name: "empty", Authenticator: nobody{}})
 	}
-	sources = append(sources, identity.Source{Name: "anyone", Authenticator: identity.Anyone{}})
-	chain := identity.NewChain(identity.Options{Sources: sources})
+	sources = append(sources, identity.Source{Name: "anyone", Authenticator: anyone.Source{}})
+	chain := chain.New(chain.Options{Sources: sources})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := chain.Authenticate(b.Context(), identity.NewPresented("ann", "wonderland")); err != nil {

@@ -1,27 +1,25 @@
-package identity
+package chain
 
 import (
 	"context"
 	"errors"
 	"fmt"
 
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// RateLimitedError has the time of the next allowed attempt.
-type RateLimitedError = ratelimit.Error
-
 // guessable reports whether credentials of a kind can be guessed. Other credentials are random
 // or signed, so they are verified even after many failures.
-func guessable(k Kind) bool { return k == Password || k == None }
+func guessable(k identity.Kind) bool { return k == identity.Password || k == identity.None }
 
 // Check verifies credentials by the function check, under the limits of l. Use it for
 // operations that verify passwords without a Chain: changing a password, and creating the first
-// administrator. The error is a *RateLimitedError or the error of the function. An error that
+// administrator. The error is a *ratelimit.Error or the error of the function. An error that
 // wraps ErrRejected counts as a failure; other errors do not count.
-func Check(ctx context.Context, l *ratelimit.Limiter, c Presented, check func(context.Context, Presented) error) error {
-	_, err := gate{limiter: l}.pass(ctx, c, func(ctx context.Context, c Presented) (Verified, error) {
-		return Verified{}, check(ctx, c)
+func Check(ctx context.Context, l *ratelimit.Limiter, c identity.Presented, check func(context.Context, identity.Presented) error) error {
+	_, err := gate{limiter: l}.pass(ctx, c, func(ctx context.Context, c identity.Presented) (identity.Verified, error) {
+		return identity.Verified{}, check(ctx, c)
 	})
 	return err
 }
@@ -29,7 +27,7 @@ func Check(ctx context.Context, l *ratelimit.Limiter, c Presented, check func(co
 // AlreadyRecorded reports whether the journal already has an equal entry for a refusal, so that
 // a flood does not fill the disk.
 func AlreadyRecorded(err error) bool {
-	if limited, ok := errors.AsType[*RateLimitedError](err); ok {
+	if limited, ok := errors.AsType[*ratelimit.Error](err); ok {
 		return limited.Reported
 	}
 	_, repeated := errors.AsType[repeatedError](err)
@@ -50,27 +48,27 @@ type gate struct {
 // pass verifies credentials. Credentials that can be guessed are limited before the
 // verification. Other credentials are limited only after they have proved to be invalid; their
 // verification possibly has to wait for its turn.
-func (g gate) pass(ctx context.Context, c Presented, verify func(context.Context, Presented) (Verified, error)) (Verified, error) {
+func (g gate) pass(ctx context.Context, c identity.Presented, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
 	if guessable(c.Kind) {
 		return g.guess(ctx, c, verify)
 	}
 	scope, secret := g.scope+uint64(c.Kind), c.Secret.Reveal()
-	v, err := Verified{}, ErrNeverValid
+	v, err := identity.Verified{}, identity.ErrNeverValid
 	if !g.limiter.Dismissed(scope, secret) {
 		v, err = g.verifyInTurn(ctx, c, scope, verify)
 	}
-	if c.Kind != IDToken && (err == nil || incomplete(err)) {
+	if c.Kind != identity.IDToken && (err == nil || incomplete(err)) {
 		g.limiter.Proved(secret)
 	}
-	if err == nil || incomplete(err) || !errors.Is(err, ErrRejected) || g.limiter == nil {
+	if err == nil || incomplete(err) || !errors.Is(err, identity.ErrRejected) || g.limiter == nil {
 		return v, err
 	}
-	return Verified{}, g.refused(scope, secret, c, err)
+	return identity.Verified{}, g.refused(scope, secret, c, err)
 }
 
 // dismiss refuses a credential because of its form. No source is asked. Such refusals have the
 // limits of credentials that cannot be guessed, so that a flood does not fill the disk.
-func (g gate) dismiss(c Presented, err error) error {
+func (g gate) dismiss(c identity.Presented, err error) error {
 	if g.limiter == nil {
 		return err
 	}
@@ -80,8 +78,8 @@ func (g gate) dismiss(c Presented, err error) error {
 // refused counts a refusal. If the client's address is above its limit, refused returns the
 // rate limit error. Otherwise it returns the refusal, as a repeatedError if the journal already
 // has an equal refusal.
-func (g gate) refused(scope uint64, secret string, c Presented, err error) error {
-	switch limited, reported := g.limiter.Refuse(scope, secret, c.CountedAt(), errors.Is(err, ErrNeverValid)); {
+func (g gate) refused(scope uint64, secret string, c identity.Presented, err error) error {
+	switch limited, reported := g.limiter.Refuse(scope, secret, c.CountedAt(), errors.Is(err, identity.ErrNeverValid)); {
 	case limited != nil:
 		return limited
 	case reported:
@@ -93,32 +91,32 @@ func (g gate) refused(scope uint64, secret string, c Presented, err error) error
 // verifyInTurn verifies a credential that cannot be guessed. If its address has presented too
 // many invalid credentials, the credentials of this address that need a database query are
 // verified one at a time.
-func (g gate) verifyInTurn(ctx context.Context, c Presented, scope uint64, verify func(context.Context, Presented) (Verified, error)) (Verified, error) {
-	if c.Kind == IDToken {
+func (g gate) verifyInTurn(ctx context.Context, c identity.Presented, scope uint64, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
+	if c.Kind == identity.IDToken {
 		return verify(ctx, c) // a signature, and no query
 	}
 	turn, err := g.limiter.Turn(ctx, c.Secret.Reveal(), c.CountedAt())
-	if err != nil && !errors.Is(err, ErrRateLimited) {
-		err = fmt.Errorf("waiting for other credentials of this address: %w: %w", ErrUnavailable, err)
+	if err != nil && !errors.Is(err, identity.ErrRateLimited) {
+		err = fmt.Errorf("waiting for other credentials of this address: %w: %w", identity.ErrUnavailable, err)
 	}
 	if err != nil {
-		return Verified{}, err
+		return identity.Verified{}, err
 	}
 	if turn == 0 {
 		return verify(ctx, c)
 	}
 	defer g.limiter.Leave(turn)
 	if g.limiter.Dismissed(scope, c.Secret.Reveal()) { // by a call that was waited for
-		return Verified{}, ErrNeverValid
+		return identity.Verified{}, identity.ErrNeverValid
 	}
 	return verify(ctx, c)
 }
 
-func (g gate) guess(ctx context.Context, c Presented, verify func(context.Context, Presented) (Verified, error)) (Verified, error) {
+func (g gate) guess(ctx context.Context, c identity.Presented, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
 	guess := ratelimit.Guess{Name: c.Name, Secret: c.Secret.Reveal(), From: c.CountedAt()}
 	attempt, err := g.limiter.Begin(ctx, guess)
 	if err != nil {
-		return Verified{}, err
+		return identity.Verified{}, err
 	}
 	c.KnownPlace = attempt.KnownPlace
 	v, err := verify(ctx, c)
@@ -126,9 +124,9 @@ func (g gate) guess(ctx context.Context, c Presented, verify func(context.Contex
 	switch {
 	case err == nil, incomplete(err):
 		outcome = ratelimit.Right
-	case errors.Is(err, ErrRejected):
+	case errors.Is(err, identity.ErrRejected):
 		outcome = ratelimit.Wrong
-	case errors.Is(err, ErrRateLimited), errors.Is(ctx.Err(), context.Canceled):
+	case errors.Is(err, identity.ErrRateLimited), errors.Is(ctx.Err(), context.Canceled):
 		outcome = ratelimit.Abandoned
 	}
 	g.limiter.End(ctx, guess, attempt, outcome)

@@ -1,4 +1,4 @@
-package identity_test
+package chain_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -52,7 +53,7 @@ func (s *slow) Authenticate(ctx context.Context, c identity.Presented) (identity
 // flood returns a function that presents a credential to a chain with the source s. The limit
 // of an address is three failures, so that a test soon exceeds it.
 func flood(s *slow) (show func(ctx context.Context, kind identity.Kind, secret, from string) error) {
-	chain := identity.NewChain(identity.Options{
+	chain := chain.New(chain.Options{
 		Limiter: ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 3}),
 		Sources: []identity.Source{{Name: "slow", Authenticator: s, Kinds: []identity.Kind{identity.AccessToken, identity.RefreshToken, identity.Session}}},
 	})
@@ -128,11 +129,11 @@ func TestSoManyWaitAndWhoGoesAwayHoldsUpNobody(t *testing.T) {
 			wg.Go(func() { errs[n] = show(leaving, identity.AccessToken, fmt.Sprint("flood ", n), here) })
 			synctest.Wait()
 		}
-		var limited *identity.RateLimitedError
+		var limited *ratelimit.Error
 		if err := show(t.Context(), identity.AccessToken, "one more", here); !errors.As(err, &limited) || limited.After <= 0 || limited.Checked {
 			t.Errorf("one too many: %v", err)
 		}
-		if err := show(t.Context(), identity.AccessToken, "and another", here); !identity.AlreadyRecorded(err) {
+		if err := show(t.Context(), identity.AccessToken, "and another", here); !chain.AlreadyRecorded(err) {
 			t.Errorf("each of a flood has an entry in the journal: %v", err)
 		}
 		leave()

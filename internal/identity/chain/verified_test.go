@@ -1,4 +1,4 @@
-package identity_test
+package chain_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -35,14 +36,14 @@ func TestABadTokenIsVerifiedOnceAMinute(t *testing.T) {
 		at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 		source := &tokens{}
 		limiter := ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 20, Now: func() time.Time { return at }})
-		newChain := func() *identity.Chain {
-			return identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{{Name: "tokens", Authenticator: source, Kinds: []identity.Kind{kind}}}})
+		newChain := func() *chain.Chain {
+			return chain.New(chain.Options{Limiter: limiter, Sources: []identity.Source{{Name: "tokens", Authenticator: source, Kinds: []identity.Kind{kind}}}})
 		}
-		chain := newChain()
+		current := newChain()
 		entries := 0
 		show := func(secret string) string {
-			_, err := chain.Authenticate(t.Context(), identity.Presented{Kind: kind, Name: "x", Secret: identity.NewSecret(secret), Remote: netip.MustParseAddr(here)})
-			if err != nil && !identity.AlreadyRecorded(err) {
+			_, err := current.Authenticate(t.Context(), identity.Presented{Kind: kind, Name: "x", Secret: identity.NewSecret(secret), Remote: netip.MustParseAddr(here)})
+			if err != nil && !chain.AlreadyRecorded(err) {
 				entries++
 			}
 			switch {
@@ -77,7 +78,7 @@ func TestABadTokenIsVerifiedOnceAMinute(t *testing.T) {
 		if source.asked != 4 {
 			t.Errorf("%d, what may hold later: verified %d times", kind, source.asked)
 		}
-		chain = newChain()
+		current = newChain()
 		show("bad")
 		if source.asked != 5 {
 			t.Errorf("%d, after a reload: verified %d times", kind, source.asked)

@@ -1,6 +1,6 @@
-// Package policytest has helpers for the tests of package policy and of the packages below it.
+// Package policygen has helpers for the tests of package policy and of the packages below it.
 // It draws random policies and requests for property tests.
-package policytest
+package policygen
 
 import (
 	"strings"

@@ -1,4 +1,4 @@
-package identity_test
+package anyone_test
 
 import (
 	"errors"
@@ -9,19 +9,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/anyone"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
 func TestAnyoneKeepsToTheContract(t *testing.T) {
 	identitytest.Run(t, identitytest.Subject{
-		Source: identity.NewAnyone(slog.New(slog.DiscardHandler)), Kind: identity.Password, Also: identity.AnyoneKinds(), Name: "uname", Secret: "pwd",
+		Source: anyone.New(slog.New(slog.DiscardHandler)), Kind: identity.Password, Also: anyone.Kinds(), Name: "uname", Secret: "pwd",
 	})
 }
 
 func TestAnyoneWarnsOnceAndLoudly(t *testing.T) {
 	var log strings.Builder
-	identity.NewAnyone(slog.New(slog.NewTextHandler(&log, nil)))
+	anyone.New(slog.New(slog.NewTextHandler(&log, nil)))
 	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=WARN") || !strings.Contains(got, "ANY NAME AND ANY PASSWORD") {
 		t.Errorf("the log says %q", got)
 	}
@@ -30,8 +32,8 @@ func TestAnyoneWarnsOnceAndLoudly(t *testing.T) {
 // In docker_auth, the account "*@x" became a pattern. Here, a name is never a pattern, even if
 // it looks like a pattern.
 func TestAnyoneTakesANameAsItIs(t *testing.T) {
-	source := identity.Anyone{}
-	for _, name := range []string{"ann", "Ann", "*", "*@x", "a/b", "${user}", "user:ann", "Zoë", "山田", "a b", strings.Repeat("x", identity.MaxName)} {
+	source := anyone.Source{}
+	for _, name := range []string{"ann", "Ann", "*", "*@x", "a/b", "${user}", "user:ann", "Zoë", "山田", "a b", strings.Repeat("x", username.MaxLength)} {
 		v, err := source.Authenticate(t.Context(), identity.NewPresented(name, "x"))
 		if err != nil {
 			t.Errorf("%q: %v", name, err)
@@ -42,7 +44,7 @@ func TestAnyoneTakesANameAsItIs(t *testing.T) {
 			t.Errorf("%q (-want +got):\n%s", name, diff)
 		}
 	}
-	for _, name := range []string{"", " ann", "ann ", "ann\u00a0", "an\nn", "an\x00n", "an\u200bn", "an\u202en", "\ufeffann", "ann\xff", strings.Repeat("x", identity.MaxName+1)} {
+	for _, name := range []string{"", " ann", "ann ", "ann\u00a0", "an\nn", "an\x00n", "an\u200bn", "an\u202en", "\ufeffann", "ann\xff", strings.Repeat("x", username.MaxLength+1)} {
 		if _, err := source.Authenticate(t.Context(), identity.NewPresented(name, "x")); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%q: %v, want %v", name, err, identity.ErrRejected)
 		}

@@ -1,4 +1,4 @@
-package identity_test
+package chain_test
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -24,7 +25,7 @@ import (
 
 // limitedChain is a chain with a limiter, a clock that tests set, and some users.
 type limitedChain struct {
-	*identity.Chain
+	*chain.Chain
 	limiter *ratelimit.Limiter
 	people  *identitytest.Fake
 	at      atomic.Int64 // nanoseconds
@@ -35,7 +36,7 @@ func newLimitedChain(o ratelimit.Options) *limitedChain {
 	d.at.Store(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC).UnixNano())
 	o.Now = func() time.Time { return time.Unix(0, d.at.Load()) }
 	d.limiter = ratelimit.New(o)
-	d.Chain = identity.NewChain(identity.Options{Limiter: d.limiter, Sources: []identity.Source{{
+	d.Chain = chain.New(chain.Options{Limiter: d.limiter, Sources: []identity.Source{{
 		Name: "fake", Authenticator: d.people,
 		Kinds: []identity.Kind{identity.Password, identity.IDToken, identity.AccessToken, identity.RefreshToken},
 	}}})
@@ -53,7 +54,7 @@ func (d *limitedChain) try(name, secret, from string) string {
 
 func (d *limitedChain) show(c identity.Presented) string {
 	_, err := d.Authenticate(context.Background(), c)
-	var throttled *identity.RateLimitedError
+	var throttled *ratelimit.Error
 	switch {
 	case err == nil:
 		return "in"
@@ -137,7 +138,7 @@ func TestAFloodOfCredentialsThatNobodyLooksAtIsRecordedSeldom(t *testing.T) {
 				if !errors.Is(err, identity.ErrRejected) && !errors.Is(err, identity.ErrRateLimited) {
 					t.Fatalf("%s: %v", what, err)
 				}
-				if !identity.AlreadyRecorded(err) {
+				if !chain.AlreadyRecorded(err) {
 					recorded++
 				}
 			}
@@ -381,7 +382,7 @@ func TestOnePasswordFromManyAtOnceIsOneAttempt(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 1})
 	started, release := make(chan struct{}, 200), make(chan struct{})
 	slow := slowly{d.people, func() { started <- struct{}{}; <-release }}
-	chain := identity.NewChain(identity.Options{Limiter: d.limiter, Sources: []identity.Source{{Name: "slow", Authenticator: slow}}})
+	chain := chain.New(chain.Options{Limiter: d.limiter, Sources: []identity.Source{{Name: "slow", Authenticator: slow}}})
 	var all sync.WaitGroup
 	for range 100 {
 		all.Go(func() {
@@ -411,7 +412,7 @@ func (s slowly) Authenticate(ctx context.Context, c identity.Presented) (identit
 // In Harbor, a map of failed log-ins, keyed by names that attackers choose, never shrank.
 func TestAMillionNamesLeaveMemoryFlat(t *testing.T) {
 	limiter := ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 1e9})
-	chain := identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{{Name: "nobody", Authenticator: refusing{}}}})
+	chain := chain.New(chain.Options{Limiter: limiter, Sources: []identity.Source{{Name: "nobody", Authenticator: refusing{}}}})
 	before := heap()
 	for i := range 1_000_000 {
 		c := identity.NewPresented(fmt.Sprint("name ", i), "guess")
@@ -494,7 +495,7 @@ func TestTheThrottleKeepsItsBounds(t *testing.T) {
 
 func TestAChainWithoutAThrottleLetsEverybodyTry(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{})
-	d.Chain = identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "fake", Authenticator: d.people}}})
+	d.Chain = chain.New(chain.Options{Sources: []identity.Source{{Name: "fake", Authenticator: d.people}}})
 	if got := d.guess(1000, "ann", here); got != "wrong" || d.Chain.Limiter().Stats() != (ratelimit.Stats{}) {
 		t.Errorf("%s, %+v", got, d.Chain.Limiter().Stats())
 	}
@@ -514,8 +515,8 @@ func TestTheThrottleCostsASuccessNoMemory(t *testing.T) {
 	}
 }
 
-func throttled(limiter *ratelimit.Limiter) (*identity.Chain, identity.Presented) {
-	chain := identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{
+func throttled(limiter *ratelimit.Limiter) (*chain.Chain, identity.Presented) {
+	chain := chain.New(chain.Options{Limiter: limiter, Sources: []identity.Source{
 		{Name: "at", Authenticator: at{identity.Verified{Principal: &policy.Principal{Kind: policy.User, Name: "ann"}}}},
 	}})
 	c := identity.NewPresented("ann", "wonderland and its rabbits")
@@ -543,7 +544,7 @@ type spent struct{ asked *int }
 
 func (s spent) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
 	*s.asked++
-	return identity.Verified{}, &identity.RateLimitedError{After: time.Minute}
+	return identity.Verified{}, &ratelimit.Error{After: time.Minute}
 }
 
 // The directory is searched before it is known that the budget is used up. So the number of
@@ -551,7 +552,7 @@ func (s spent) Authenticate(context.Context, identity.Presented) (identity.Verif
 // password was not checked.
 func TestWhoAsksForASpentBudgetIsCountedAsASource(t *testing.T) {
 	asked := 0
-	chain := identity.NewChain(identity.Options{
+	chain := chain.New(chain.Options{
 		Limiter: ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 10}),
 		Sources: []identity.Source{{Name: "ldap:corp", Authenticator: spent{&asked}}},
 	})
@@ -582,7 +583,7 @@ func TestWhoGoesAwayBeforeTheAnswerIsCounted(t *testing.T) {
 	limited := 0
 	for n := range 20 {
 		ctx, leave := context.WithCancel(t.Context())
-		chain := identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{{Name: "slow", Authenticator: leaving{leave}}}})
+		chain := chain.New(chain.Options{Limiter: limiter, Sources: []identity.Source{{Name: "slow", Authenticator: leaving{leave}}}})
 		c := identity.NewPresented("ann", fmt.Sprint("guess ", n))
 		c.Remote = netip.MustParseAddr("192.0.2.1")
 		if _, err := chain.Authenticate(ctx, c); errors.Is(err, identity.ErrRateLimited) {

@@ -1,4 +1,6 @@
-package identity
+// Package setting describes errors in the settings of an identity source. Package sources adds
+// the position in the configuration file.
+package setting
 
 import (
 	"fmt"

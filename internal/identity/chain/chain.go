@@ -1,4 +1,11 @@
-package identity
+// Package chain authenticates clients by several identity sources.
+//
+// A Chain asks its sources in order, local ones first, and returns the principal of the first
+// source that knows the name. A wrong password is never passed on to the next source, and an
+// outage is never a refusal. All verifications of credentials are rate limited.
+//
+// Errors without a package name in comments are those of package identity.
+package chain
 
 import (
 	"cmp"
@@ -8,6 +15,9 @@ import (
 	"hash/maphash"
 	"slices"
 
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/anyone"
+	"github.com/tidewaiter/tidewaiter/internal/identity/sourcename"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -17,7 +27,7 @@ import (
 // the outages that Authenticate would return for a wrong password, so that a busy source looks
 // the same for known and unknown names.
 type Dummy interface {
-	Dummy(ctx context.Context, c Presented) error
+	Dummy(ctx context.Context, c identity.Presented) error
 }
 
 // DummyLookup is a source that queries a database, a directory or a service. Its method
@@ -26,29 +36,45 @@ type Dummy interface {
 // has refused the password, so that the response time does not reveal which source knows a
 // name. An error is an outage of this source. The outage does not affect the result.
 type DummyLookup interface {
-	DummyLookup(ctx context.Context, c Presented) error
+	DummyLookup(ctx context.Context, c identity.Presented) error
 }
 
 // Budgeted is a source that checks only a limited number of wrong passwords for a name within a
 // period. SpendUnknown counts an attempt with an unknown name like an attempt with a known one, so
-// that the limit does not reveal which names exist. Its error is a *RateLimitedError.
+// that the limit does not reveal which names exist. Its error is a *ratelimit.Error.
 type Budgeted interface {
-	SpendUnknown(ctx context.Context, c Presented) error
+	SpendUnknown(ctx context.Context, c identity.Presented) error
 }
 
-// Source is an Authenticator in a chain. The Authenticator can also implement Finder, Dummy and
-// DummyLookup.
-type Source struct {
-	Name string // as in principals and errors: "htpasswd", "ldap:corp"
-	Authenticator
-	Remote bool   // asked only when no local source knows the name
-	Kinds  []Kind // the accepted kinds of credentials; empty: only Password
+// Explainer is a source that can explain why it does not accept a credential that cannot be
+// guessed. Explain returns an ErrRejected if the credential is meant for this source, for
+// example an ID token of its issuer with another audience. Otherwise it returns an ErrUnknown,
+// which can have a Reason. The chain calls Explain only if no source knows the credential,
+// because Explain costs as much as a verification.
+type Explainer interface {
+	Explain(ctx context.Context, c identity.Presented) error
+}
+
+// Lister is a source that can list the members of a group.
+type Lister interface {
+	identity.Finder
+	Members(group string) []*policy.Principal // sorted by name
+}
+
+// Generations is a Finder that can distinguish a user's passwords, by their hash or by the time
+// of the last change. Tokens that were issued for a password become invalid when the generation
+// changes. FindGeneration is like Find, and also returns the generation, or "" if the
+// generation is unknown. A generation is internal, and does not help to guess the password.
+type Generations interface {
+	FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, generation string, err error)
 }
 
 // Options are the settings of a Chain.
 type Options struct {
-	Sources []Source                                     // asked in this order, local ones first
-	Dummy   func(ctx context.Context, c Presented) error // if no source is a Dummy; may be nil
+	Sources []identity.Source // asked in this order, local ones first
+
+	// Dummy is called if no source is a Dummy. It may be nil.
+	Dummy func(ctx context.Context, c identity.Presented) error
 
 	Limiter *ratelimit.Limiter // nil: no limits. May be shared, so that it outlives a chain
 }
@@ -56,19 +82,19 @@ type Options struct {
 // Chain authenticates clients by its sources. It is immutable, and may be used from any
 // goroutine.
 type Chain struct {
-	sources   []Source // local ones first
+	sources   []identity.Source // local ones first
 	gate      gate
 	passwords map[string]string // former names of the sources that accept passwords, by their names
-	dummies   []func(ctx context.Context, c Presented) error
+	dummies   []func(ctx context.Context, c identity.Presented) error
 	seed      maphash.Seed
 	anonymous *policy.Principal
 }
 
-// NewChain returns a Chain of o.Sources.
-func NewChain(o Options) *Chain {
+// New returns a Chain of o.Sources.
+func New(o Options) *Chain {
 	c := &Chain{sources: slices.Clone(o.Sources), seed: maphash.MakeSeed(), passwords: make(map[string]string), anonymous: &policy.Principal{Kind: policy.Anonymous}}
 	c.gate = gate{o.Limiter, maphash.String(c.seed, "refused for good")}
-	slices.SortStableFunc(c.sources, func(a, b Source) int {
+	slices.SortStableFunc(c.sources, func(a, b identity.Source) int {
 		switch {
 		case a.Remote == b.Remote:
 			return 0
@@ -78,9 +104,10 @@ func NewChain(o Options) *Chain {
 			return 1
 		}
 	})
-	for _, s := range c.sources {
-		if _, anybody := s.Authenticator.(Anyone); s.takes(Password) && !anybody {
-			c.passwords[s.Name] = FormerSource(s.Name)
+	for i := range c.sources {
+		s := &c.sources[i]
+		if _, anybody := s.Authenticator.(anyone.Source); takes(s, identity.Password) && !anybody {
+			c.passwords[s.Name] = sourcename.Former(s.Name)
 		}
 		if d, ok := s.Authenticator.(Dummy); ok {
 			c.dummies = append(c.dummies, d.Dummy)
@@ -101,22 +128,22 @@ func NewChain(o Options) *Chain {
 //   - an *ExplainedError, which is an ErrRejected, if the credential is genuine but refused;
 //   - ErrRejected if the credential is wrong or the name is unknown. The client cannot distinguish
 //     these two cases, not even by the response time;
-//   - an error that wraps ErrRateLimited, a *RateLimitedError, after too many failed attempts. For
+//   - an error that wraps ErrRateLimited, a *ratelimit.Error, after too many failed attempts. For
 //     a password, the error means that no source was asked, and it does not reveal whether the
 //     name exists. For a credential that cannot be guessed, it means that the credential was
 //     verified and is invalid, or that too many credentials of the same address wait for
 //     verification;
 //   - an error that wraps ErrUnavailable if a source failed before any source knew the name. The
 //     next source is not asked, because it can be weaker.
-func (c *Chain) Authenticate(ctx context.Context, presented Presented) (Verified, error) {
-	if presented.Kind == None && presented.Name == "" && presented.Secret.Reveal() == "" {
-		return Verified{Principal: c.anonymous}, nil
+func (c *Chain) Authenticate(ctx context.Context, presented identity.Presented) (identity.Verified, error) {
+	if presented.Kind == identity.None && presented.Name == "" && presented.Secret.Reveal() == "" {
+		return identity.Verified{Principal: c.anonymous}, nil
 	}
-	if err := presented.misplaced(); err != nil {
-		return Verified{}, c.gate.dismiss(presented, err)
+	if err := misplaced(&presented); err != nil {
+		return identity.Verified{}, c.gate.dismiss(presented, err)
 	}
-	if why := presented.unacceptable(); why != "" {
-		return Verified{}, c.gate.dismiss(presented, Rejected("not looked at: "+why))
+	if why := unacceptable(&presented); why != "" {
+		return identity.Verified{}, c.gate.dismiss(presented, identity.Rejected("not looked at: "+why))
 	}
 	v, err := c.gate.pass(ctx, presented, c.ask)
 	if err == nil {
@@ -128,13 +155,13 @@ func (c *Chain) Authenticate(ctx context.Context, presented Presented) (Verified
 // learn records the address from which a user signs in. For a user with a password, a sign-in
 // with any credential is recorded, both for the typed name and for the name in the source's
 // spelling.
-func (c *Chain) learn(presented *Presented, p *policy.Principal) {
+func (c *Chain) learn(presented *identity.Presented, p *policy.Principal) {
 	l := c.gate.limiter
 	source, guessable := c.passwords[p.Source] // the former name: stored hashes contain it
 	if l == nil || p.Kind != policy.User || !guessable {
 		return
 	}
-	if presented.Kind == Password && presented.Name != p.Name {
+	if presented.Kind == identity.Password && presented.Name != p.Name {
 		l.Learn(presented.Name, source, p.ID, presented.Remote)
 	}
 	l.Learn(p.Name, source, p.ID, presented.Remote)
@@ -143,7 +170,7 @@ func (c *Chain) learn(presented *Presented, p *policy.Principal) {
 // incomplete reports whether a credential is valid, but its holder is refused because groups or
 // claims are not known.
 func incomplete(err error) bool {
-	_, ok := errors.AsType[*IncompleteError](err)
+	_, ok := errors.AsType[*identity.IncompleteError](err)
 	return ok
 }
 
@@ -151,74 +178,74 @@ func incomplete(err error) bool {
 func (c *Chain) Limiter() *ratelimit.Limiter { return c.gate.limiter }
 
 // ask authenticates well-formed credentials.
-func (c *Chain) ask(ctx context.Context, presented Presented) (Verified, error) {
+func (c *Chain) ask(ctx context.Context, presented identity.Presented) (identity.Verified, error) {
 	for i := range c.sources {
 		s := &c.sources[i]
-		if !s.takes(presented.Kind) {
+		if !takes(s, presented.Kind) {
 			continue
 		}
 		v, err := s.Authenticate(ctx, presented)
 		switch {
 		case err == nil && v.Principal == nil:
-			return Verified{}, unavailable(s.Name, errors.New("it accepted a credential without returning a principal"))
+			return identity.Verified{}, unavailable(s.Name, errors.New("it accepted a credential without returning a principal"))
 		case err == nil:
 			return v, nil
-		case errors.Is(err, ErrUnknown):
+		case errors.Is(err, identity.ErrUnknown):
 			continue
 		case incomplete(err):
-			return Verified{}, fmt.Errorf("asking %s: %w", s.Name, err)
-		case errors.Is(err, ErrRateLimited):
+			return identity.Verified{}, fmt.Errorf("asking %s: %w", s.Name, err)
+		case errors.Is(err, identity.ErrRateLimited):
 			// The budget of a directory is spent. The lookups of the later sources are made
 			// nevertheless, as for an unknown name.
 			if outage := c.lookUp(ctx, presented, c.sources[i+1:]); outage != nil {
-				return Verified{}, outage
+				return identity.Verified{}, outage
 			}
-			return Verified{}, err
-		case !errors.Is(err, ErrRejected):
-			return Verified{}, unavailable(s.Name, err)
+			return identity.Verified{}, err
+		case !errors.Is(err, identity.ErrRejected):
+			return identity.Verified{}, unavailable(s.Name, err)
 		case !guessable(presented.Kind):
-			return Verified{}, err
+			return identity.Verified{}, err
 		}
 		_, hashes := s.Authenticator.(Dummy)
-		reason := Reason(err)
+		reason := identity.Reason(err)
 		if reason == "" {
 			reason = "the password is wrong"
 		}
-		return Verified{}, c.reject(ctx, presented, c.sources[i+1:], hashes, s.Name+": "+reason)
+		return identity.Verified{}, c.reject(ctx, presented, c.sources[i+1:], hashes, s.Name+": "+reason)
 	}
-	if presented.Kind == Password {
+	if presented.Kind == identity.Password {
 		for i := range c.sources {
 			if b, ok := c.sources[i].Authenticator.(Budgeted); ok {
 				if err := b.SpendUnknown(ctx, presented); err != nil {
-					return Verified{}, err
+					return identity.Verified{}, err
 				}
 			}
 		}
 	}
 	why, err := c.explain(ctx, presented)
 	if err != nil {
-		return Verified{}, err
+		return identity.Verified{}, err
 	}
-	return Verified{}, c.reject(ctx, presented, nil, false, why)
+	return identity.Verified{}, c.reject(ctx, presented, nil, false, why)
 }
 
 // explain asks the sources why none of them knows an ID token. The error comes from the source
 // for which the token is meant. Credentials that can be guessed are never explained.
-func (c *Chain) explain(ctx context.Context, presented Presented) (why string, err error) {
+func (c *Chain) explain(ctx context.Context, presented identity.Presented) (why string, err error) {
 	why = "no source knows it"
-	if presented.Kind != IDToken {
+	if presented.Kind != identity.IDToken {
 		return why, nil
 	}
 	for i := range c.sources {
 		e, ok := c.sources[i].Authenticator.(Explainer)
-		if !ok || !c.sources[i].takes(presented.Kind) {
+		if !ok || !takes(&c.sources[i], presented.Kind) {
 			continue
 		}
 		err := e.Explain(ctx, presented)
-		if errors.Is(err, ErrRejected) {
+		if errors.Is(err, identity.ErrRejected) {
 			return "", err
 		}
-		why = cmp.Or(Reason(err), why)
+		why = cmp.Or(identity.Reason(err), why)
 	}
 	return why, nil
 }
@@ -227,30 +254,30 @@ func (c *Chain) explain(ctx context.Context, presented Presented) (why string, e
 // unknown, the password is wrong, or the account is disabled or expired. reject does the work
 // that other refusals do and this refusal has not done yet: a hash, and the lookups of the
 // skipped sources. It returns Rejected(reason).
-func (c *Chain) reject(ctx context.Context, presented Presented, skipped []Source, hashed bool, reason string) error {
-	if presented.Kind != Password {
-		return Rejected(reason)
+func (c *Chain) reject(ctx context.Context, presented identity.Presented, skipped []identity.Source, hashed bool, reason string) error {
+	if presented.Kind != identity.Password {
+		return identity.Rejected(reason)
 	}
 	if err := c.lookUp(ctx, presented, skipped); err != nil {
 		return err
 	}
 	if hashed || len(c.dummies) == 0 {
-		return Rejected(reason)
+		return identity.Rejected(reason)
 	}
 	// Always use the same dummy for a name, because a known name would always cost the hash of
 	// one source.
 	dummy := c.dummies[maphash.String(c.seed, presented.Name)%uint64(len(c.dummies))]
-	if err := dummy(ctx, presented); err != nil && !errors.Is(err, ErrRejected) {
+	if err := dummy(ctx, presented); err != nil && !errors.Is(err, identity.ErrRejected) {
 		return unavailable("password check", err)
 	}
-	return Rejected(reason)
+	return identity.Rejected(reason)
 }
 
 // lookUp makes the lookups of sources that were skipped. It fails only if the client has
 // disconnected.
-func (c *Chain) lookUp(ctx context.Context, presented Presented, skipped []Source) error {
+func (c *Chain) lookUp(ctx context.Context, presented identity.Presented, skipped []identity.Source) error {
 	for i := range skipped {
-		if d, ok := skipped[i].Authenticator.(DummyLookup); ok && skipped[i].takes(Password) {
+		if d, ok := skipped[i].Authenticator.(DummyLookup); ok && takes(&skipped[i], identity.Password) {
 			if err := d.DummyLookup(ctx, presented); err != nil && ctx.Err() != nil {
 				return unavailable(skipped[i].Name, err)
 			}
@@ -264,7 +291,7 @@ func (c *Chain) lookUp(ctx context.Context, presented Presented, skipped []Sourc
 // principal cannot sign in. In the second case, the error also wraps a *DisabledError if the
 // source gives a reason. Ids are unique within a source: use FindIn for a stored id.
 func (c *Chain) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
-	p, _, err := c.find(ctx, func(*Source) bool { return true }, name, id)
+	p, _, err := c.find(ctx, func(*identity.Source) bool { return true }, name, id)
 	return p, err
 }
 
@@ -278,16 +305,16 @@ func (c *Chain) FindIn(ctx context.Context, source, name, id string) (*policy.Pr
 // FindGeneration is like FindIn, and also returns the generation of the principal's password,
 // see Generations.
 func (c *Chain) FindGeneration(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
-	return c.find(ctx, func(s *Source) bool { return SameSource(s.Name, source) }, name, id)
+	return c.find(ctx, func(s *identity.Source) bool { return sourcename.Same(s.Name, source) }, name, id)
 }
 
-func (c *Chain) find(ctx context.Context, matches func(*Source) bool, name, id string) (p *policy.Principal, generation string, err error) {
+func (c *Chain) find(ctx context.Context, matches func(*identity.Source) bool, name, id string) (p *policy.Principal, generation string, err error) {
 	if name == "" || !wellFormedName(name) {
-		return nil, "", ErrUnknown
+		return nil, "", identity.ErrUnknown
 	}
 	for i := range c.sources {
 		s := &c.sources[i]
-		finder, ok := s.Authenticator.(Finder)
+		finder, ok := s.Authenticator.(identity.Finder)
 		if !ok || !matches(s) {
 			continue
 		}
@@ -296,25 +323,25 @@ func (c *Chain) find(ctx context.Context, matches func(*Source) bool, name, id s
 		} else {
 			p, err = finder.Find(ctx, name, id)
 		}
-		_, isDisabled := errors.AsType[*DisabledError](err)
+		_, isDisabled := errors.AsType[*identity.DisabledError](err)
 		switch {
 		case err == nil:
 			return p, generation, nil
 		case incomplete(err):
 			return nil, "", fmt.Errorf("asking %s: %w", s.Name, err)
 		case isDisabled:
-			return nil, "", fmt.Errorf("%w: %w", ErrUnknown, err)
-		case errors.Is(err, ErrRejected):
-			return nil, "", ErrUnknown
-		case !errors.Is(err, ErrUnknown):
+			return nil, "", fmt.Errorf("%w: %w", identity.ErrUnknown, err)
+		case errors.Is(err, identity.ErrRejected):
+			return nil, "", identity.ErrUnknown
+		case !errors.Is(err, identity.ErrUnknown):
 			return nil, "", unavailable(s.Name, err)
 		}
 	}
-	return nil, "", ErrUnknown
+	return nil, "", identity.ErrUnknown
 }
 
 // Source returns the source with the given name, or nil.
-func (c *Chain) Source(name string) Authenticator {
+func (c *Chain) Source(name string) identity.Authenticator {
 	for i := range c.sources {
 		if c.sources[i].Name == name {
 			return c.sources[i].Authenticator
@@ -329,7 +356,7 @@ func (c *Chain) Source(name string) Authenticator {
 func (c *Chain) Listers(except string) (listers []Lister, others []string) {
 	for i := range c.sources {
 		s := &c.sources[i]
-		_, anybody := s.Authenticator.(Anyone) // its users have no groups
+		_, anybody := s.Authenticator.(anyone.Source) // its users have no groups
 		if l, ok := s.Authenticator.(Lister); ok {
 			listers = append(listers, l)
 		} else if s.Name != except && !anybody {
@@ -340,13 +367,13 @@ func (c *Chain) Listers(except string) (listers []Lister, others []string) {
 }
 
 // takes reports whether s accepts credentials of kind k.
-func (s *Source) takes(k Kind) bool {
+func takes(s *identity.Source, k identity.Kind) bool {
 	if len(s.Kinds) == 0 {
-		return k == Password
+		return k == identity.Password
 	}
 	return slices.Contains(s.Kinds, k)
 }
 
 func unavailable(source string, err error) error {
-	return fmt.Errorf("asking %s: %w: %w", source, ErrUnavailable, err)
+	return fmt.Errorf("asking %s: %w: %w", source, identity.ErrUnavailable, err)
 }

@@ -1,4 +1,5 @@
-package match
+// Package claim compares the values of claims, which are decoded JSON, and turns them into text.
+package claim
 
 import (
 	"encoding/json"
@@ -11,11 +12,11 @@ import (
 // maxDigits is the maximum number of digits of a whole number that is not rounded.
 const maxDigits = 64
 
-// maxClaimDepth is the maximum nesting depth of lists and objects in a claim.
-const maxClaimDepth = 16
+// maxDepth is the maximum nesting depth of lists and objects in a claim.
+const maxDepth = 16
 
-// CanonicalClaims is policy.CanonicalClaims.
-func CanonicalClaims(from map[string]any) (claims map[string]any, bad string) {
+// CanonicalMap is policy.CanonicalClaims.
+func CanonicalMap(from map[string]any) (claims map[string]any, bad string) {
 	if len(from) == 0 {
 		return nil, ""
 	}
@@ -25,7 +26,7 @@ func CanonicalClaims(from map[string]any) (claims map[string]any, bad string) {
 			continue
 		}
 		var ok bool
-		if claims[name], ok = CanonicalClaim(value); !ok {
+		if claims[name], ok = Canonical(value); !ok {
 			return nil, name
 		}
 	}
@@ -35,8 +36,8 @@ func CanonicalClaims(from map[string]any) (claims map[string]any, bad string) {
 	return claims, ""
 }
 
-// CanonicalClaim is policy.CanonicalClaim.
-func CanonicalClaim(value any) (any, bool) { return canonical(value, maxClaimDepth) }
+// Canonical is policy.CanonicalClaim.
+func Canonical(value any) (any, bool) { return canonical(value, maxDepth) }
 
 func canonical(value any, depth int) (any, bool) {
 	if depth == 0 {
@@ -46,9 +47,9 @@ func canonical(value any, depth int) (any, bool) {
 	case nil, bool, string:
 		return v, true
 	case json.Number:
-		return number(CanonicalNumber(string(v)))
+		return anyNumber(Number(string(v)))
 	case float64:
-		return number(CanonicalNumber(strconv.FormatFloat(v, 'g', -1, 64)))
+		return anyNumber(Number(strconv.FormatFloat(v, 'g', -1, 64)))
 	case []any:
 		list := make([]any, len(v))
 		for i, item := range v {
@@ -85,10 +86,10 @@ func canonical(value any, depth int) (any, bool) {
 	return nil, false
 }
 
-func number(n json.Number, ok bool) (any, bool) { return n, ok }
+func anyNumber(n json.Number, ok bool) (any, bool) { return n, ok }
 
-// CanonicalNumber is policy.CanonicalNumber.
-func CanonicalNumber(text string) (json.Number, bool) {
+// Number is policy.CanonicalNumber.
+func Number(text string) (json.Number, bool) {
 	digits, exponent, negative, ok := readNumber(text)
 	if !ok {
 		return "", false
@@ -151,37 +152,8 @@ func readNumber(text string) (digits string, exponent int, negative, ok bool) {
 	return trimmed, exponent, negative, true
 }
 
-// Claim yields the values of ${claims.NAME}: the text of the claim, or the canonical JSON text
-// of a number, true or false. For a list, it yields the texts of its items. Other values cannot
-// be part of a path and match nothing.
-func (who *Who) Claim(name string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		if who.Kind == Anonymous {
-			return
-		}
-		switch c := who.Claims[name].(type) {
-		case []string:
-			for _, text := range c {
-				if !yield(text) {
-					return
-				}
-			}
-		case []any:
-			for _, value := range c {
-				if text, ok := ClaimText(value); ok && !yield(text) {
-					return
-				}
-			}
-		default:
-			if text, ok := ClaimText(c); ok {
-				yield(text)
-			}
-		}
-	}
-}
-
-// ClaimText is policy.ClaimText.
-func ClaimText(value any) (string, bool) {
+// Text is policy.ClaimText.
+func Text(value any) (string, bool) {
 	switch v := value.(type) {
 	case string:
 		return v, true
@@ -194,7 +166,7 @@ func ClaimText(value any) (string, bool) {
 	case nil, []any, map[string]any:
 		return "", false
 	}
-	one, _ := CanonicalClaim(value)
+	one, _ := Canonical(value)
 	n, ok := one.(json.Number)
 	return string(n), ok
 }
@@ -214,16 +186,16 @@ func isCanonical(text string) bool {
 	return true
 }
 
-// EqualClaims reports whether claims have equal values, even if they were decoded to different
+// Equal reports whether claims have equal values, even if they were decoded to different
 // Go types.
-func EqualClaims(a, b map[string]any) bool {
+func Equal(a, b map[string]any) bool {
 	if len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b) {
 		return true
 	}
 	if len(a) != len(b) {
 		return false
 	}
-	left, bad := CanonicalClaims(a)
-	right, alsoBad := CanonicalClaims(b)
+	left, bad := CanonicalMap(a)
+	right, alsoBad := CanonicalMap(b)
 	return bad == "" && alsoBad == "" && reflect.DeepEqual(left, right)
 }

@@ -1,4 +1,4 @@
-package policytest
+package policygen
 
 import (
 	"encoding/json"

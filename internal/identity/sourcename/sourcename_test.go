@@ -1,8 +1,8 @@
-package identity
+package sourcename
 
 import "testing"
 
-func TestSameSource(t *testing.T) {
+func TestSame(t *testing.T) {
 	for _, tt := range []struct {
 		a, b string
 		same bool
@@ -16,7 +16,7 @@ func TestSameSource(t *testing.T) {
 		{"shop", "external:shop", false}, // an htpasswd source
 		{"accounts", "accounts", true},
 	} {
-		if SameSource(tt.a, tt.b) != tt.same || SameSource(tt.b, tt.a) != tt.same {
+		if Same(tt.a, tt.b) != tt.same || Same(tt.b, tt.a) != tt.same {
 			t.Errorf("%s and %s: want %t", tt.a, tt.b, tt.same)
 		}
 	}

@@ -1,4 +1,6 @@
-package identity
+// Package sourcename compares the names of identity sources. Some sources had another name
+// before, and stored records still contain it.
+package sourcename
 
 import "strings"
 
@@ -13,11 +15,11 @@ const (
 // contain it; journal blocks are never rewritten.
 const formerPrefix = "external:"
 
-// FormerSource returns the name that a source had when webhook and exec were one kind:
+// Former returns the name that a source had when webhook and exec were one kind:
 // "external:shop" for "webhook:shop" and "exec:shop", and the name itself for other sources.
 // Records of a principal are stored under the former or the current name. Both names mean the
 // same source, because a config cannot have a webhook and an exec source of the same name.
-func FormerSource(name string) string {
+func Former(name string) string {
 	for _, prefix := range []string{WebhookPrefix, ExecPrefix} {
 		if rest, ok := strings.CutPrefix(name, prefix); ok {
 			return formerPrefix + rest
@@ -26,8 +28,8 @@ func FormerSource(name string) string {
 	return name
 }
 
-// SameSource reports whether two names mean the same source. Each of the names can be the
+// Same reports whether two names mean the same source. Each of the names can be the
 // stored or the current one.
-func SameSource(a, b string) bool {
-	return a == b || FormerSource(a) == b || a == FormerSource(b)
+func Same(a, b string) bool {
+	return a == b || Former(a) == b || a == Former(b)
 }
