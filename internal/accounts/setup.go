@@ -52,7 +52,7 @@ func (a *Accounts) SetupSecret(ctx context.Context) (_ identity.Secret, expires 
 
 // SetUp creates the first administrator, who must have a password. It returns ErrForbidden if
 // the secret is wrong, expired or used. A wrong secret counts like a wrong token at sign-in, so
-// guessing ends in an ratelimit.Error. From the parameter from, SetUp uses only the
+// guessing ends in a ratelimit.Error. From the parameter from, SetUp uses only the
 // addresses.
 func (a *Accounts) SetUp(ctx context.Context, offered identity.Secret, u NewUser, from identity.Presented) (_ Account, err error) {
 	defer admin.Wrap(&err, "setting up")

@@ -216,7 +216,7 @@ func signOut(ctx context.Context, tx *sql.Tx, r *record, change *journal.Change)
 
 // ChangePassword sets the actor's own password. It needs the current password; a token is not
 // enough. A wrong current password is an InvalidError of the field "current". It counts as a
-// failed sign-in, so guessing ends in an ratelimit.Error.
+// failed sign-in, so guessing ends in a ratelimit.Error.
 func (a *Accounts) ChangePassword(ctx context.Context, by admin.Actor, current, secret identity.Secret) (_ Account, err error) {
 	defer admin.Wrap(&err, "changing a password")
 	p := by.Principal
