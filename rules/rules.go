@@ -1,7 +1,7 @@
 // Package rules reads rules from YAML or JSON.
 //
-// [Read] parses the text of files with roles and rules at the top level, which have the format of
-// Tidewaiter's own policy files:
+// [Read] parses files in the format of Tidewaiter's own policy files, whose top-level keys are
+// roles and rules:
 //
 //	roles:
 //	  reader: [pull]
@@ -26,15 +26,15 @@
 // # Checks
 //
 // Tidewaiter itself checks its policy files by the same code. Read returns all errors together,
-// each with file, line and column, and a suggestion where possible. An unknown key is an error,
-// and so is a key with an empty value: an empty value never means "none" or "all". Package
-// [github.com/tidewaiter/tidewaiter/policy/when] checks conditions.
+// each with file, line and column, and a suggestion where possible. An unknown key is an error.
+// A key with an empty value is an error, too, because an empty value never means "none" or
+// "all". Package [github.com/tidewaiter/tidewaiter/policy/when] checks conditions.
 //
 // # Single rules
 //
-// A [Rule] and a [Role] have the same fields as in a file, each as text. In JSON they have the same
-// keys. A program that gets its rules from elsewhere fills in these types and calls their method
-// Policy, which checks them and returns a rule or a role of a policy.
+// A [Rule] and a [Role] have the same fields as in a file, each as text. In JSON they have the
+// same keys. A program can fill in these types with rules from another source than a file.
+// Their method Policy checks a rule or role and converts it to the type of package policy.
 //
 // The package does no I/O: the caller reads the files.
 package rules
@@ -46,31 +46,34 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// File is a file that was read. It has the fields Name, which is its name in problems and in the
-// origin of rules ("policy.yaml"), and Text, which is YAML or JSON in UTF-8 of at most 32 MiB.
+// File is the content of a file. The field Name is the file's name in problems and in the
+// origin of rules, such as "policy.yaml". The field Text is YAML or JSON in UTF-8, at most 32
+// MiB.
 type File = policyfile.File
 
-// Read parses files, which together are one policy: a rule may use a role of another file.
+// Read parses files that together are one policy: a rule can use a role of another file.
 // Warnings are about valid rules that probably differ from what their author meant. The error
-// is [Problems] and lists all errors. If Read returns no error, the source compiles.
+// is [Problems] and lists all errors. If Read returns no error, policy.Compile accepts the
+// source.
 func Read(files ...File) (source policy.Source, warnings Problems, err error) {
 	return policyfile.ReadRules(files)
 }
 
-// Problem is an error in a file, or a warning about it. It has the fields File, Line and
-// Column, which count from 1 and are 0 if unknown, Text, and Suggestion, which is what was
-// probably meant or "". The method String returns the whole problem on one line:
-// `policy.yaml:14:9: unknown key "repos" (did you mean "repositories"?)`. The method Snippet
-// adds the line of the file for a terminal.
+// Problem is an error in a file, or a warning about it. Its position is in the fields File,
+// Line and Column. Line and Column count from 1, and are 0 if the position is unknown. The
+// field Text describes the problem. The field Suggestion is a likely correction, or "". The
+// method String returns the whole problem on one line: `policy.yaml:14:9: unknown key "repos"
+// (did you mean "repositories"?)`. The method Snippet adds the line of the file for a terminal.
 type Problem = strictyaml.Problem
 
 // Problems are all errors of one call, sorted by file, line and column. The method Error returns
 // one line for each.
 type Problems = strictyaml.Problems
 
-// Rule is a rule as it is written in a file. It has the fields Name, Effect, Subjects,
-// Registries, one of Repositories, Catalog and Tidewaiter, Role, Actions, When, Comment and
-// Lifetime. Fields that are not written have their zero value.
+// Rule is a rule as it is written in a file. Its fields are Name, Effect, Subjects, Registries,
+// Repositories, Catalog, Tidewaiter, Role, Actions, When, Comment and Lifetime. Exactly one of
+// Repositories, Catalog and Tidewaiter must be set. Fields that are not written have their zero
+// value.
 //
 // The method Policy checks a rule and converts it to a rule of a policy. It takes a function
 // that compiles conditions, such as the method Compile of a when.Compiler. Its error is
@@ -81,6 +84,7 @@ type Rule = ruleset.Rule
 // and converts it to a role of a policy. Its error is [RuleProblems].
 type Role = ruleset.Role
 
-// RuleProblems are all errors of a [Rule] or a [Role] that is not in a file. Each has its Field,
-// the index Item in the field's list or -1, a Text and a Suggestion.
+// RuleProblems are all errors of a [Rule] or a [Role] that is not in a file. Each problem has
+// the name of its Field, the index Item of an item in the field's list (or -1), a Text and a
+// Suggestion.
 type RuleProblems = ruleset.Problems

@@ -43,7 +43,7 @@ const inJSON = `{
 }
 `
 
-// The same rules in YAML and JSON are the same policy.
+// The same rules, written in YAML and in JSON, give the same policy.
 func TestReadYAMLAndJSON(t *testing.T) {
 	ids := make(map[string]string)
 	for name, text := range map[string]string{
@@ -98,7 +98,7 @@ func TestReadJSONOfAnyText(t *testing.T) {
 	}
 }
 
-// Every error has its position, in JSON too.
+// Every error has a position, also in JSON.
 func TestErrorsHavePositions(t *testing.T) {
 	_, _, err := rules.Read(
 		rules.File{Name: "a.yaml", Text: []byte("roles:\n  reader: [pul]\nrules:\n  - { name: a, subjects: [], repositories: [\"x\"], actions: [pull], lifetime: 5 }\n")},

@@ -9,7 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Actions is a set of actions. A grant is requested & allowed.
+// Actions is a set of actions. The granted actions are the intersection of the requested and
+// the allowed actions: requested & allowed.
 type Actions uint8
 
 // The actions. All is the literal action "*", which a registry requires for its catalog. For a
@@ -54,7 +55,8 @@ func (a Actions) Each(yield func(name string) bool) {
 	}
 }
 
-// Names returns the names of the actions in the order of Each; nil for the empty set.
+// Names returns the names of the actions in the order of Each. It returns nil for the empty
+// set.
 func (a Actions) Names() []string {
 	if a&every == 0 {
 		return nil
@@ -74,7 +76,7 @@ func (a Actions) String() string {
 	return string(text)
 }
 
-// AppendText appends String to dst. The error is always nil.
+// AppendText appends the text of String to dst. The error is always nil.
 func (a Actions) AppendText(dst []byte) ([]byte, error) {
 	begin := len(dst)
 	for name := range a.Each {
@@ -86,7 +88,7 @@ func (a Actions) AppendText(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// MarshalText returns String as bytes. In JSON, a set of actions is one string.
+// MarshalText returns the text of String. In JSON, a set of actions is one string.
 func (a Actions) MarshalText() ([]byte, error) { return a.AppendText(nil) }
 
 // UnmarshalText parses the text that MarshalText returns. An unknown action is an error:

@@ -6,8 +6,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// containerd requests the same repository twice. The last value comes from a registry's
-// challenge that an attacker has influenced.
+// containerd requests the same repository twice. The last value is not a scope: an attacker has
+// put it into a registry's challenge.
 func ExampleParse() {
 	asked, ignored, err := scope.Parse([]string{
 		"repository:team/app:pull repository:team/app:pull,push",

@@ -21,8 +21,8 @@ const (
 // first colon and the actions begin after the last one, because a name can begin with
 // host:port/.
 //
-// If the text is not a scope, the result has no actions and the second result explains why. If
-// the result has actions and a reason, unknown actions were removed.
+// If the text is not a scope, the result s has no actions, and the result reason explains why.
+// If s has actions and reason is not "", unknown actions were removed from s.
 func parse(text string) (s Scope, reason string) {
 	first, last := strings.IndexByte(text, ':'), strings.LastIndexByte(text, ':')
 	if first == last { // also -1, no colon at all
@@ -108,9 +108,10 @@ func checkName(kind, name string) string {
 
 // checkRepository checks a name by the registry's grammar (distribution, reference.NameRegexp):
 // path parts of [a-z0-9]+ joined by ".", "_", "__" or dashes, separated by "/", after an
-// optional host. The registry treats any first part as a host if the name is then valid, so it
-// accepts "FOO/bar". Here, the first part is a host only if it has a port or is in brackets.
-// Upper case is refused everywhere: names that differ only in case are easily confused.
+// optional host. If the name is valid with its first part as the host, the registry treats the
+// first part as a host, so it accepts "FOO/bar". Here, the first part is a host only if it has
+// a port or is in brackets. Upper case is refused everywhere: names that differ only in case
+// are easily confused.
 func checkRepository(name string) string {
 	path := name
 	if host, rest, ok := strings.Cut(name, "/"); strings.ContainsAny(host, ":[") {
@@ -208,8 +209,8 @@ func checkOther(name string) string {
 	return ""
 }
 
-// describeInvalid returns what is wrong with the invalid text s. For frequent errors and
-// attacks it has reasons of its own. For any other text it returns the reason otherwise.
+// describeInvalid returns what is wrong with the invalid text s. It has special reasons for
+// frequent errors and attacks. For other texts, it returns the parameter otherwise.
 func describeInvalid(s, otherwise string) string {
 	if !utf8.ValidString(s) {
 		return "the name is not UTF-8"

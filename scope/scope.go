@@ -4,9 +4,8 @@
 // repository:team/app:pull,push. [Parse] reads the scope values of one request in all forms
 // that clients send (repeated parameters, several scopes in one value, the same repository
 // twice) and merges them into one [Scope] for each type and name. Text that is not a scope is
-// returned as [Ignored] and never fails a request, because clients forward the scopes of a
-// registry's challenge, and anybody who sends a request to the registry can influence its
-// challenge.
+// returned as [Ignored] and does not make a request fail: clients forward the scopes of a
+// registry's challenge, and other people can put text into a challenge.
 //
 // Package policy decides about scopes, and package token writes them into tokens.
 package scope
@@ -27,8 +26,8 @@ const (
 	TypeTidewaiter = "tidewaiter"
 )
 
-// Limits of one request. The registry's limit for a name is 255 bytes (distribution,
-// reference.RepositoryNameTotalLengthMax), without a host:port/ prefix.
+// Limits of one request. The registry allows 255 bytes for a name, not counting a host:port/
+// prefix (distribution, reference.RepositoryNameTotalLengthMax).
 const (
 	MaxScopes = 100       // distinct scopes
 	MaxBytes  = 16 << 10  // total bytes of all scopes
@@ -46,8 +45,8 @@ type Scope struct {
 	Actions Actions // never empty in a result of Parse
 }
 
-// Check returns an error if the type, class or name of the scope is invalid, that is, if Parse
-// would not return it. It does not check the actions.
+// Check returns an error if the type, class or name of the scope is invalid. Parse does not
+// return such scopes. It does not check the actions.
 func (s Scope) Check() error {
 	reason := ""
 	switch {
@@ -72,15 +71,15 @@ type Ignored struct {
 	Reason string `json:"reason"` // "the name has an upper-case letter"
 }
 
-// Parse parses all scope values of one request. Each value may contain several scopes, separated
-// by spaces. Scopes of the same type and name are merged, at the position of the first.
+// Parse parses all scope values of one request. Each value may contain several scopes,
+// separated by spaces. Scopes of the same type and name are merged into the first of them.
 //
 // Text that is not a scope is returned in ignored. If only an action is unknown, the rest of
-// its scope is kept. Some clients request everything that they mirror at once. If the values
-// exceed MaxBytes, or contain more than MaxScopes scopes or more than MaxScopes invalid texts,
-// Parse returns the first scopes and texts, up to the limit. It also returns ErrTooMuch; the
-// text of the error contains the number of scopes and texts that were left out. Parse returns
-// no other error. The results share memory with the values.
+// its scope is kept. If the values exceed MaxBytes, or contain more than MaxScopes scopes or
+// more than MaxScopes invalid texts, Parse returns ErrTooMuch together with the first scopes
+// and texts, up to the limit. So a client that requests too many repositories at once still
+// gets the first ones. The text of the error has the number of scopes and texts that were left
+// out. Parse returns no other error. The results share memory with the values.
 func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 	bytes, most := 0, 0
 	for _, v := range values {
@@ -139,8 +138,8 @@ func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 }
 
 // index finds a scope among the scopes parsed so far. Up to maxLinear scopes are searched one
-// by one. For more scopes the index uses a map, so that the time per scope does not grow with
-// their number.
+// by one. Beyond that, the index uses a map, so that the time for each scope does not grow with
+// the number of scopes.
 type index struct {
 	positions map[resource]int // nil for fewer than maxLinear scopes
 }
@@ -177,9 +176,9 @@ func (x *index) add(asked []Scope) {
 	}
 }
 
-// MatchService returns the registry whose name is the service of a request. Some clients
-// (Watchtower) send the service in lower case: if no name is equal to the service, and exactly
-// one name differs from it only in case, that name is returned.
+// MatchService returns the registry whose name is the service of a request. Some clients, such
+// as Watchtower, send the service in lower case. So if no name is equal to the service,
+// MatchService returns the name that differs only in case, provided that there is exactly one.
 func MatchService(asked string, names iter.Seq[string]) (name string, ok bool) {
 	if names == nil {
 		return "", false

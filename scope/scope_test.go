@@ -133,7 +133,7 @@ func TestParseIgnores(t *testing.T) {
 		{"tidewaiter:a\rb:read", `tidewaiter:a\rb:read`, "the name has a control character"},
 		{"repository:x:admin", "repository:x:admin", `unknown action "admin"`},
 		{"repository:x:read", "repository:x:read", `unknown action "read"`},
-		// A token never contains these scopes.
+		// These actions exist only for other types, and action names are in lower case.
 		{"registry:catalog:write", "registry:catalog:write", `unknown action "write"`},
 		{"repository:x:PULL", "repository:x:PULL", `unknown action "PULL"`},
 		{"repository:x:a,b,c", "repository:x:a,b,c", `unknown action "a", and others`},
@@ -168,7 +168,8 @@ func TestUnknownActionsAreDropped(t *testing.T) {
 }
 
 // A registry copies the query of a request into its challenge, so a third party can put whole
-// scopes there. They are parsed like any other scope and grant nothing that the client may not do.
+// scopes there. Such scopes are parsed like any other scope. The policy decides about them, so
+// they grant nothing that the client may not do.
 func TestScopeInjectedThroughAChallenge(t *testing.T) {
 	asked, _, err := scope.Parse([]string{"repository:app:pull repository:x:pull repository:admin/secret:push:pull"})
 	if err != nil {
@@ -208,8 +209,9 @@ func TestLongestNames(t *testing.T) {
 	}
 }
 
-// docker_auth has no limits: it accepted 2,000 scopes and a scope of 1 MiB. The scopes that fit are
-// still parsed, because tools that mirror registries request all repositories at once.
+// docker_auth has no limits: it accepted 2,000 scopes and a scope of 1 MiB. Here there are
+// limits. Scopes within the limits are still parsed, because tools that mirror registries
+// request all repositories at once.
 func TestParseLimits(t *testing.T) {
 	scopes := func(n int, format string) []string {
 		var all []string
@@ -254,7 +256,8 @@ func TestParseLimits(t *testing.T) {
 	}
 }
 
-// Few scopes are merged by a linear search, many by a map. Both must have the same result.
+// For few scopes, Parse uses a linear search to merge them, and for many scopes a map. Both
+// must have the same result.
 func TestMergingManyScopes(t *testing.T) {
 	for n := 1; n <= 20; n++ {
 		var values []string

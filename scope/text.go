@@ -10,14 +10,14 @@ import (
 // printable returns text from a client in a form that is safe to print.
 func printable(s string) string { return text.Shorten(text.Escape(s), 256) }
 
-// String returns the scope as text: "repository(plugin):team/app:pull,push". For each Scope that
-// Parse returns, Parse of its String returns the same Scope.
+// String returns the scope as text: "repository(plugin):team/app:pull,push". For each Scope
+// that Parse returns, parsing its String gives the same Scope.
 func (s Scope) String() string {
 	text, _ := s.AppendText(make([]byte, 0, len(s.Type)+len(s.Class)+len(s.Name)+32))
 	return string(text)
 }
 
-// AppendText appends String to dst. The error is always nil.
+// AppendText appends the text of String to dst. The error is always nil.
 func (s Scope) AppendText(dst []byte) ([]byte, error) {
 	dst = append(dst, s.Type...)
 	if s.Class != "" {
@@ -31,11 +31,11 @@ func (s Scope) AppendText(dst []byte) ([]byte, error) {
 	return s.Actions.AppendText(dst)
 }
 
-// MarshalText returns String as bytes. In JSON, a scope is one string.
+// MarshalText returns the text of String. In JSON, a scope is one string.
 func (s Scope) MarshalText() ([]byte, error) { return s.AppendText(nil) }
 
 // UnmarshalText parses the text that MarshalText returns, with the grammar of Parse. Unlike
-// Parse, it accepts a scope without actions, which means that nothing was granted.
+// Parse, it accepts a scope without actions, because a granted scope can have no actions.
 func (s *Scope) UnmarshalText(written []byte) error {
 	whole := string(written)
 	empty := strings.HasSuffix(whole, ":")

@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// A registry is given the root's certificate once. The leaves under the root change without any
-// change at the registry.
+// A registry is given the root's certificate once. When the leaves under the root change,
+// nothing has to change at the registry.
 func Example() {
 	now := time.Now()
 	root, err := token.NewRoot("registry.example.com", token.ES256, now.Add(-time.Hour), now.AddDate(10, 0, 0))
@@ -45,7 +45,7 @@ func Example() {
 	// eyJ
 }
 
-// A token never contains a right over Tidewaiter itself, whatever grants it.
+// Append refuses to sign a right over Tidewaiter itself, even if the claims contain it.
 func ExampleSigner_Append() {
 	now := time.Now()
 	root, err := token.NewRoot("registry.example.com", token.ES256, now.Add(-time.Hour), now.AddDate(10, 0, 0))
@@ -65,7 +65,7 @@ func ExampleSigner_Append() {
 		Access:   []scope.Scope{{Type: scope.TypeTidewaiter, Name: "accounts", Actions: scope.Write}},
 	})
 	fmt.Println(err)
-	// Output: signing a token: "tidewaiter:accounts:write": this is never signed
+	// Output: signing a token: "tidewaiter:accounts:write": tokens must not contain this
 }
 
 // Problems reports whether registries of all versions will accept the tokens of a root.
@@ -84,7 +84,7 @@ func ExampleRoot_Problems() {
 	// the key is Ed25519: with this certificate in its rootcertbundle registry 2.8 does not start (refused by [2.8])
 }
 
-// A service that accepts tokens checks them like a registry.
+// A service that accepts tokens can check them in the same way as a registry.
 func ExampleVerifier() {
 	now := time.Now()
 	root, err := token.NewRoot("registry.example.com", token.ES256, now.Add(-time.Hour), now.AddDate(10, 0, 0))

@@ -7,12 +7,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Grant returns the claims of a token for a decision at the time now. Access is what the
-// decision grants. The token's lifetime is the shorter of the parameter lifetime and the
-// decision's lifetime, but at least MinLifetime. Expires is rounded up to whole seconds, so
-// that a token for a minute is valid for a whole minute.
+// Grant returns a copy of the claims c for a token of a decision at the time now. It sets
+// Access to what the decision grants, and sets the times. The token's lifetime is the shorter
+// of the parameter lifetime and the decision's lifetime, but at least MinLifetime. Expires is
+// rounded up to whole seconds, so that a token for a minute is valid for a whole minute.
 //
-// Grant overwrites the entries of c.Access if the slice is long enough.
+// Grant reuses the memory of c.Access and overwrites its entries.
 func (c Claims) Grant(d *policy.Decision, lifetime time.Duration, now time.Time) Claims {
 	c.Access = c.Access[:0]
 	if d != nil {
@@ -26,8 +26,7 @@ func (c Claims) Grant(d *policy.Decision, lifetime time.Duration, now time.Time)
 	return c
 }
 
-// AppendGranted appends the granted scopes to dst. It omits each scope of which no action was
-// granted.
+// AppendGranted appends the granted scopes to dst. It omits scopes without a granted action.
 func AppendGranted(dst []scope.Scope, results []policy.Result) []scope.Scope {
 	for i := range results {
 		if results[i].Granted == 0 {

@@ -47,8 +47,9 @@ func TestGrant(t *testing.T) {
 	}
 }
 
-// In the last minutes of a root, tokens expire with the root. If less than MinLifetime is left,
-// the expiry is not reduced and Append refuses the token: clients assume at least MinLifetime.
+// In the last minutes of a root, tokens expire with the root. If the root expires in less than
+// MinLifetime, the expiry is not reduced, and Append refuses the token: clients assume a
+// lifetime of at least MinLifetime.
 func TestLimit(t *testing.T) {
 	s := leaf(t, root(t, token.ES256), token.ES256) // signs until a minute before its end
 	for _, tt := range []struct {

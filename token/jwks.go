@@ -22,8 +22,8 @@ type jwk struct {
 }
 
 // JWKS returns the root's public key as a JSON Web Key Set, for the jwks file of registry 3.
-// The key is listed once for each kid of the forms. X5C has no kid, so for X5C the key is
-// listed as for Thumbprint. The keys of leaves are not listed: leaves change, and a registry
+// The key is listed once for each kid that the forms give it. X5C has no kid and is treated as
+// Thumbprint. The keys of leaves are not listed, because leaves change, and because a registry
 // that trusts a key set does not check certificates.
 func (r *Root) JWKS(forms ...KeyID) ([]byte, error) {
 	if r.empty() {

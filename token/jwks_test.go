@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// The key that is listed under a kid verifies a token that names this kid: for every key and
-// form.
+// For every key and form, the key that is listed under a kid verifies a token that names this
+// kid.
 func TestKeySetVerifiesTokens(t *testing.T) {
 	for _, name := range []string{"ec", "p384", "p521", "rsa", "ed25519"} {
 		r := parse(t, name+"-cert.pem", name+".pem")

@@ -16,9 +16,9 @@ import (
 )
 
 // KeyIDOf computes the kid by which a registry finds a public key of its rootcertbundle. Each
-// form repeats what some version of the registry computes, including that version's errors: a
-// correct kid that the registry does not know is useless. X5C has no kid, so it is an error. A
-// key whose type the form's registries do not support is an error too.
+// form computes the kid as a certain version of the registry does, including that version's
+// errors: a correct kid that the registry does not know is useless. X5C is an error, because it
+// has no kid. A key of a type that the registries of the form do not support is an error, too.
 func KeyIDOf(form KeyID, public crypto.PublicKey) (string, error) {
 	alg, err := algorithmOf(public)
 	if err != nil {
@@ -41,8 +41,8 @@ func KeyIDOf(form KeyID, public crypto.PublicKey) (string, error) {
 	return "", fmt.Errorf("the form %q has no kid", form)
 }
 
-// libtrust returns the fingerprint of registry 2.8: 240 bits of the SHA-256 of the public key
-// (PKIX DER) in base32, in groups of four.
+// libtrust returns the kid of registry 2.8, a fingerprint. It is 240 bits of the SHA-256 of the
+// public key (PKIX DER), written in base32 in groups of four characters.
 func libtrust(public crypto.PublicKey) (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
@@ -54,9 +54,9 @@ func libtrust(public crypto.PublicKey) (string, error) {
 }
 
 // thumbprint returns the SHA-256 thumbprint of RFC 7638 as registry 3 computes it. The RFC
-// requires the leading zeros of a point's coordinates; registry 3 omits them. So one P-256 key
-// in 128 has another kid than by the RFC. Registry 3.0 hashes the curve's generator instead of
-// the point, so all keys of a curve have the same kid.
+// requires the leading zeros of a point's coordinates; registry 3 omits them. So for one P-256
+// key in 128, the kid differs from the RFC's. Registry 3.0 hashes the curve's generator instead
+// of the point, so all keys of a curve have the same kid.
 func thumbprint(public crypto.PublicKey, generator bool) string {
 	var text string
 	switch k := public.(type) {
@@ -76,7 +76,8 @@ func thumbprint(public crypto.PublicKey, generator bool) string {
 	return encode(sum[:])
 }
 
-// coordinates returns x and y at the full length of the curve; nil for a point that is not on it.
+// coordinates returns x and y, each at the full length of the curve's coordinates. It returns
+// nil for a point that is not on the curve.
 func coordinates(k *ecdsa.PublicKey) (x, y []byte) {
 	point, err := k.Bytes() // 4, x, y
 	if err != nil {

@@ -21,8 +21,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// These are the kids that registries 2.8.3, 3.0.0 and 3.1.2 compute for the keys in testdata. They
-// were computed by hand: openssl reads the certificate's public key.
+// These are the kids that registries 2.8.3, 3.0.0 and 3.1.2 compute for the keys in testdata.
+// The test computes them independently of this package: openssl reads the certificate's public
+// key.
 func TestKeyIDByHand(t *testing.T) {
 	r := parse(t, "ec-cert.pem", "ec.pem")
 	block, _ := pem.Decode(file(t, "public.pem")) // openssl pkey -pubout
@@ -61,8 +62,8 @@ func TestKeyIDByHand(t *testing.T) {
 	}
 }
 
-// All keys of a curve share the kid that registry 3.0 computes. The last certificate of a bundle is
-// used.
+// Registry 3.0 computes the same kid for all keys of a curve. It finds the last certificate of
+// a bundle with a key of that curve.
 func TestThumbprint30DependsOnTheCurve(t *testing.T) {
 	a, b := root(t, token.ES256), root(t, token.ES256)
 	kidA, errA := a.KeyID(token.Thumbprint30)
@@ -87,13 +88,12 @@ func TestThumbprintOfRFC7638(t *testing.T) {
 	}
 }
 
-// Registry 3.1 hashes a coordinate without its leading zeros, against RFC 7638. Only for keys
-// with such a coordinate does the kid of registry 3.1 differ from the RFC's kid, which go-jose
-// computes.
+// Registry 3.1 hashes a coordinate without its leading zeros, contrary to RFC 7638. So its kid
+// differs from the RFC's kid for keys with such a coordinate. go-jose computes the RFC's kid.
 func TestThumbprintOfAShortCoordinate(t *testing.T) {
 	short, full := 0, 0
 	for short == 0 || full == 0 {
-		// Three in four keys of this curve have a short coordinate.
+		// Three quarters of the keys of this curve have a coordinate with a leading zero byte.
 		key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 		if err != nil {
 			t.Fatal(err)

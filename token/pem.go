@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// maxPEM is the maximum size of each file in bytes. The largest valid pair, RSA of 8192 bits,
-// has 7 KiB.
+// maxPEM is the maximum size of each file in bytes. The largest valid key and certificate, RSA
+// with 8192 bits, have 7 KiB together.
 const maxPEM = 64 << 10
 
 // ParseRoot parses a certificate and its key. The key may be PKCS#8, SEC1 or PKCS#1. The key's
@@ -40,14 +40,14 @@ func parseCertificate(text []byte) (*x509.Certificate, error) {
 	private := slices.ContainsFunc(all, isPrivateKey)
 	switch {
 	case first < 0 && private:
-		return nil, errors.New("this is a private key; the two files may be swapped")
+		return nil, errors.New("this is a private key; check that the two files are not swapped")
 	case private:
-		return nil, errors.New("a private key is in the same file; registries are given this file, so move the key to its own")
+		return nil, errors.New("a private key is in the same file; registries get this file, so move the key to a file of its own")
 	case first < 0:
 		return nil, notA("certificate", all[0])
 	}
-	// The certificates after the first are its issuers. A registry that trusts the first does not
-	// need them.
+	// Further certificates are the issuers of the first certificate. A registry that trusts the
+	// first certificate does not need them.
 	certificate, err := x509.ParseCertificate(all[first].Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("the CERTIFICATE block is damaged: %w", err)
@@ -63,11 +63,11 @@ func parseKey(text []byte) (crypto.Signer, error) {
 	keys := slices.DeleteFunc(slices.Clone(all), func(b *pem.Block) bool { return !isPrivateKey(b) })
 	switch {
 	case len(keys) == 0 && all[0].Type == "CERTIFICATE":
-		return nil, errors.New("this is a certificate; the two files may be swapped")
+		return nil, errors.New("this is a certificate; check that the two files are not swapped")
 	case len(keys) == 0:
 		return nil, notA("private key", all[0])
 	case len(keys) > 1:
-		return nil, fmt.Errorf("there are %d private keys; keep only the one of the certificate", len(keys))
+		return nil, fmt.Errorf("there are %d private keys; keep only the private key of the certificate", len(keys))
 	}
 	b := keys[0]
 	switch {
@@ -80,8 +80,8 @@ func parseKey(text []byte) (crypto.Signer, error) {
 	return decodeKey(b.Bytes)
 }
 
-// decodeKey parses a key in any encoding, whatever the type of its block is: wrong block types
-// are common.
+// decodeKey parses a key in any of three encodings. It does not look at the type of the PEM
+// block, because wrong block types are common.
 func decodeKey(der []byte) (crypto.Signer, error) {
 	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
@@ -91,7 +91,7 @@ func decodeKey(der []byte) (crypto.Signer, error) {
 		if rsa, errRSA := x509.ParsePKCS1PrivateKey(der); errRSA == nil {
 			return rsa, nil
 		}
-		return nil, fmt.Errorf("its block is damaged, or of a kind or curve that cannot sign tokens (use EC P-256): %w", err)
+		return nil, fmt.Errorf("its block is damaged, or it is a kind of key or curve that cannot sign tokens (use EC P-256): %w", err)
 	}
 	signer, ok := key.(crypto.Signer)
 	if !ok {
@@ -102,8 +102,8 @@ func decodeKey(der []byte) (crypto.Signer, error) {
 
 func isPrivateKey(b *pem.Block) bool { return strings.HasSuffix(b.Type, "PRIVATE KEY") }
 
-// blocks returns the PEM blocks of a file, at least one. Tool is the openssl command for the
-// file's kind.
+// blocks returns the PEM blocks of a file. A file without a block is an error. The parameter
+// tool is the openssl command for files of this kind, for error texts.
 func blocks(text []byte, tool string) ([]*pem.Block, error) {
 	if len(text) > maxPEM {
 		return nil, fmt.Errorf("the file has %d bytes; the limit is %d", len(text), maxPEM)
@@ -134,7 +134,7 @@ func blocks(text []byte, tool string) ([]*pem.Block, error) {
 func notA(wanted string, b *pem.Block) error {
 	switch b.Type {
 	case "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST":
-		return errors.New("this is a request for a certificate; make one of it: openssl req -x509 -in REQUEST -key KEY -out CERTIFICATE")
+		return errors.New("this is a request for a certificate; create a certificate from it: openssl req -x509 -in REQUEST -key KEY -out CERTIFICATE")
 	case "TRUSTED CERTIFICATE":
 		return errors.New("this is in openssl's own format; convert it: openssl x509 -in FILE -out CERTIFICATE")
 	case "PUBLIC KEY", "RSA PUBLIC KEY":

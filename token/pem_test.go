@@ -51,8 +51,8 @@ func TestParseRootRefuses(t *testing.T) {
 		certificate, key []byte
 		says             string
 	}{
-		{"swapped files", key, cert, "reading the certificate: this is a private key; the two files may be swapped"},
-		{"the certificate twice", cert, cert, "reading the key: this is a certificate; the two files may be swapped"},
+		{"swapped files", key, cert, "reading the certificate: this is a private key; check that the two files are not swapped"},
+		{"the certificate twice", cert, cert, "reading the key: this is a certificate; check that the two files are not swapped"},
 		{"an empty certificate", nil, key, "reading the certificate: the file is empty"},
 		{"a key of blanks", cert, []byte(" \n"), "reading the key: the file is empty"},
 		{"a certificate in DER", file(t, "cert.der"), key, "reading the certificate: the file is in DER; convert it to PEM: openssl x509 -inform DER -in FILE -out FILE.pem"},
@@ -62,10 +62,10 @@ func TestParseRootRefuses(t *testing.T) {
 		{"half a certificate", cert[:len(cert)/2], key, "reading the certificate: its PEM block is damaged: lines are missing, joined or indented"},
 		{"a damaged certificate", damaged(cert), key, "reading the certificate: the CERTIFICATE block is damaged: x509: malformed certificate"},
 		{"a chain that begins with another", append(file(t, "rsa-cert.pem"), cert...), key, "reading the key: it is not the key of the certificate"},
-		{"two keys", cert, twice(key), "reading the key: there are 2 private keys; keep only the one of the certificate"},
+		{"two keys", cert, twice(key), "reading the key: there are 2 private keys; keep only the private key of the certificate"},
 		{"a private key in the certificate's file", append(bytes.Clone(key), cert...), key,
-			"reading the certificate: a private key is in the same file; registries are given this file, so move the key to its own"},
-		{"a request", file(t, "request.pem"), key, "reading the certificate: this is a request for a certificate; make one of it: openssl req -x509 -in REQUEST -key KEY -out CERTIFICATE"},
+			"reading the certificate: a private key is in the same file; registries get this file, so move the key to a file of its own"},
+		{"a request", file(t, "request.pem"), key, "reading the certificate: this is a request for a certificate; create a certificate from it: openssl req -x509 -in REQUEST -key KEY -out CERTIFICATE"},
 		{"openssl's own certificate", file(t, "trusted.pem"), key, "reading the certificate: this is in openssl's own format; convert it: openssl x509 -in FILE -out CERTIFICATE"},
 		{"a public key", cert, file(t, "public.pem"), "reading the key: this is a public key, not a private key"},
 		{"parameters alone", cert, key[:bytes.Index(key, []byte("-----BEGIN EC PRIVATE"))], `reading the key: there is no private key, only "EC PARAMETERS"`},
@@ -75,8 +75,8 @@ func TestParseRootRefuses(t *testing.T) {
 			"reading the key: it is encrypted with a passphrase; store it without one, readable only to Tidewaiter: openssl pkey -in KEY -out NEWKEY"},
 		{"a key of ssh-keygen", cert, file(t, "openssh.pem"), "reading the key: it is in OpenSSH's own format; convert it: ssh-keygen -p -m PKCS8 -f KEY"},
 		{"another key", cert, file(t, "p384.pem"), "reading the key: it is not the key of the certificate; make a new certificate for it: openssl req -new -x509 -key KEY -out CERTIFICATE"},
-		{"a curve of coins", cert, file(t, "secp256k1.pem"), "reading the key: its block is damaged, or of a kind or curve that cannot sign tokens (use EC P-256): x509: "},
-		{"a curve in full", cert, file(t, "explicit.pem"), "reading the key: its block is damaged, or of a kind or curve that cannot sign tokens (use EC P-256): x509: "},
+		{"a curve of coins", cert, file(t, "secp256k1.pem"), "reading the key: its block is damaged, or it is a kind of key or curve that cannot sign tokens (use EC P-256): x509: "},
+		{"a curve in full", cert, file(t, "explicit.pem"), "reading the key: its block is damaged, or it is a kind of key or curve that cannot sign tokens (use EC P-256): x509: "},
 		{"a key that cannot sign", cert, file(t, "x25519.pem"), "reading the key: keys of type *ecdh.PrivateKey cannot sign; use EC P-256"},
 		{"a small curve", file(t, "p224-cert.pem"), file(t, "p224.pem"), "reading the certificate: the curve P-224 has no algorithm that registries know; use P-256"},
 		{"a small RSA key", file(t, "rsa1024-cert.pem"), file(t, "rsa1024.pem"), "reading the certificate: the RSA key has 1024 bits; it needs 2048 to 8192"},
@@ -94,8 +94,8 @@ func TestParseRootRefuses(t *testing.T) {
 	}
 }
 
-// ParseRoot reads a file with a chain as most programs do: the first certificate belongs to the
-// key.
+// In a file with a chain, ParseRoot treats the first certificate as the key's certificate, as
+// most programs do.
 func TestParseRootUsesTheFirstOfAChain(t *testing.T) {
 	cert, key := file(t, "ec-cert.pem"), file(t, "ec.pem")
 	alone, err := token.ParseRoot(cert, key)

@@ -24,13 +24,13 @@ func (p Problem) Fatal() bool { return len(p.Refuse) > 0 }
 
 var everyRegistry = []string{"2.8", "3.0", "3.1"}
 
-// soon is how long before its expiry a root is reported: until it expires, the next root must
-// be added to all registries, and they must be restarted.
+// soon is the remaining time from which a root is reported as expiring. The owner needs this
+// time to add the next root to all registries and to restart them.
 const soon = 30 * 24 * time.Hour
 
 // Problems returns the reasons why registries would refuse the tokens of this root at the time
-// now, if it signed in the given form. It also returns warnings. It follows the behavior of
-// registries 2.8.3, 3.0.0 and 3.1.2.
+// now, if it signed in the given form. It also returns warnings. The results are based on the
+// behavior of registries 2.8.3, 3.0.0 and 3.1.2.
 func (r *Root) Problems(form KeyID, now time.Time) []Problem {
 	if r.empty() {
 		return []Problem{{Kind: "empty", Text: "there is no certificate", Hint: "make a root: tidewaiter init", Refuse: everyRegistry}}
@@ -102,7 +102,8 @@ func (r *Root) dates(now time.Time) []Problem {
 	return nil
 }
 
-// unknownTo returns the registries that compute another kid for this key.
+// unknownTo returns the registries that do not know the key by the kid of this form, because
+// they compute another kid.
 func (r *Root) unknownTo(form KeyID) []string {
 	switch {
 	case r.alg == EdDSA && (form == Libtrust || form == Thumbprint30):
@@ -113,9 +114,9 @@ func (r *Root) unknownTo(form KeyID) []string {
 	return map[KeyID][]string{Libtrust: {"3.0", "3.1"}, Thumbprint: {"2.8", "3.0"}, Thumbprint30: {"2.8", "3.1"}}[form]
 }
 
-// shared returns signs that the root is not only used for tokens. Every certificate under a root
-// in a rootcertbundle can sign tokens: under a company's CA, each of its servers could forge
-// them.
+// shared returns signs that the root is not only used for tokens. Every certificate under a
+// root in a rootcertbundle can sign tokens. If the root is a company's CA, each server with a
+// certificate of that CA could forge tokens.
 func (r *Root) shared() []Problem {
 	c := r.certificate
 	var all []Problem

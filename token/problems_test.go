@@ -72,8 +72,9 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// Trust by x5c: every certificate under a CA in rootcertbundle may sign tokens. A CA under a
-// company's own root has siblings or children that are not for tokens.
+// With x5c, registries accept tokens of every certificate under a CA in rootcertbundle. A CA
+// that is used for more than tokens issues other certificates, which must not be able to sign
+// tokens.
 func TestSharedCA(t *testing.T) {
 	company := root(t, token.ES256)
 	companyKey, err := company.KeyPEM()

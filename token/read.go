@@ -35,9 +35,9 @@ func (c *Claims) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Allows reports whether the token grants all actions of a scope, as registries decide it: type
-// and name must be equal, and the action "*" of a token stands for every action. The class is
-// ignored.
+// Allows reports whether the token grants all actions of a scope. It decides this as registries
+// do: type and name must be equal, and the action "*" of a token stands for every action. The
+// class is ignored.
 func (c *Claims) Allows(wanted scope.Scope) bool {
 	if c == nil || wanted.Actions == 0 {
 		return false
@@ -104,7 +104,7 @@ func (f *fields) text(name string) string {
 func textsOf(value any, name string) ([]string, error) {
 	list, ok := value.([]any)
 	if !ok {
-		return nil, fmt.Errorf("its %s is not a string or a list of them", name)
+		return nil, fmt.Errorf("its %s is neither a string nor a list of strings", name)
 	}
 	texts := make([]string, 0, len(list))
 	for _, item := range list {
@@ -117,7 +117,8 @@ func textsOf(value any, name string) ([]string, error) {
 	return texts, nil
 }
 
-// time returns a time in whole seconds, the only form that registries read; zero if it is missing.
+// time returns a time in whole seconds, because registries read no other times. It returns the
+// zero time if the field is missing.
 func (f *fields) time(name string) time.Time {
 	if f.values[name] == nil {
 		return time.Time{}

@@ -11,18 +11,19 @@ import (
 	"time"
 )
 
-// Root is a certificate that registries trust, with its key. It is immutable. The zero Root,
-// which NewRoot, RootOf and ParseRoot never return, cannot sign.
+// Root is a certificate that registries trust, with its key. It is immutable. The zero Root
+// cannot sign. NewRoot, RootOf and ParseRoot never return it.
 type Root struct {
 	certificate *x509.Certificate
 	key         crypto.Signer
 	alg         Algorithm // of the key
 }
 
-// NewRoot generates a key and a certificate for it that can only issue leaves, not other CAs.
-// The certificate's name states its purpose. ES256 works with every registry; EdDSA prevents
-// registry 2.8 from starting. The certificate is valid in [from, until]. Registries check these
-// dates by their own clocks, without leeway: choose a beginning well in the past.
+// NewRoot generates a key and its certificate. The certificate can only issue leaves and not
+// other CAs. The certificate's name states its purpose. ES256 works with every registry; EdDSA
+// prevents registry 2.8 from starting. The certificate is valid in [from, until]. Registries
+// check these dates by their own clocks, without leeway. So choose a time from that is well in
+// the past.
 func NewRoot(commonName string, alg Algorithm, from, until time.Time) (*Root, error) {
 	key, err := generate(alg)
 	if err != nil {
@@ -51,9 +52,9 @@ func NewRoot(commonName string, alg Algorithm, from, until time.Time) (*Root, er
 	return &Root{certificate: certificate, key: key, alg: alg}, nil
 }
 
-// RootOf returns a root with a certificate and its key. The key may be in a key service or a
-// hardware module, which is called to sign leaves. It is an error if the key is not the
-// certificate's, or if no registry supports the key.
+// RootOf returns a root with a certificate and its key. The key can be in a key service or a
+// hardware module, which the returned Root calls to sign leaves. It is an error if the
+// certificate is for another key, or if no registry supports the key.
 func RootOf(certificate *x509.Certificate, key crypto.Signer) (*Root, error) {
 	if certificate == nil || key == nil {
 		return nil, errors.New("making a root: a certificate and its key are needed")
@@ -148,15 +149,15 @@ func (r *Root) IssuesLeaves() bool {
 	return c.BasicConstraintsValid && c.IsCA && (c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageCertSign != 0)
 }
 
-// Leaf generates a key and a certificate for it under the root, and returns a signer whose
-// tokens contain that certificate. The leaf is valid in [from, until], but not longer than the
-// root. As with NewRoot, choose a beginning well in the past.
+// Leaf generates a key and a certificate for it, which the root issues. It returns a signer
+// whose tokens contain that certificate. The leaf is valid in [from, until], but not longer
+// than the root. As with NewRoot, choose a time from that is well in the past.
 func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 	if r.empty() {
 		return nil, fmt.Errorf("making a leaf: %w", errZeroRoot)
 	}
 	if !r.IssuesLeaves() {
-		return nil, errors.New("making a leaf: the root's certificate is not a CA for certificates; sign with its own key")
+		return nil, errors.New("making a leaf: the root's certificate is not a CA that can issue certificates; sign tokens with the root's own key")
 	}
 	if until.After(r.certificate.NotAfter) {
 		until = r.certificate.NotAfter
@@ -182,9 +183,9 @@ func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 	return NewSigner(key, alg, "", []*x509.Certificate{certificate})
 }
 
-// Direct returns a signer with the root's own key, identified in the given form. With X5C,
-// tokens contain the root's certificate. Registries accept that certificate whether it is a CA
-// or not.
+// Direct returns a signer with the root's own key. Its tokens identify the key in the given
+// form. With X5C, tokens contain the root's certificate, which registries accept even if it is
+// not a CA.
 func (r *Root) Direct(form KeyID) (*Signer, error) {
 	if r.empty() {
 		return nil, fmt.Errorf("making a signer: %w", errZeroRoot)

@@ -52,8 +52,8 @@ func TestNewRootIsOnlyForLeaves(t *testing.T) {
 	}
 }
 
-// Registries trust every certificate under a root. So a leaf is not a CA, and it has no use
-// that a TLS client or server accepts.
+// Registries trust every certificate under a root. So a leaf must not be a CA, and TLS clients
+// and servers must not accept it.
 func TestLeafIsOnlyForSigning(t *testing.T) {
 	s := leaf(t, root(t, token.ES256), token.ES256)
 	c := s.Certificate()
@@ -127,7 +127,8 @@ func TestIssuesLeaves(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			// The root's own key signs in any case, and its own certificate is trusted.
+			// The root's own key can sign even if the root cannot issue leaves, because
+			// registries trust the root's certificate.
 			s, err = r.Direct(token.X5C)
 			if err != nil {
 				t.Fatal(err)

@@ -14,11 +14,11 @@ import (
 	"math/big"
 )
 
-// Limits of RSA keys in bits. Shorter keys are insecure, longer keys sign too slowly.
+// Limits of RSA keys in bits. Shorter keys are insecure. Longer keys sign too slowly.
 const minRSA, maxRSA = 2048, 8192
 
-// algorithmOf returns the algorithm for a public key. RSA keys fit other algorithms too (see
-// fitsAny). It is an error if the key is nil or incomplete.
+// algorithmOf returns the algorithm for a public key. For RSA keys it returns RS256, although
+// they fit other algorithms, too (see fitsAny). It is an error if the key is nil or incomplete.
 func algorithmOf(public crypto.PublicKey) (Algorithm, error) {
 	switch k := public.(type) {
 	case *ecdsa.PublicKey:
@@ -81,8 +81,9 @@ func publicOf(key crypto.Signer) (crypto.PublicKey, error) {
 	return key.Public(), nil
 }
 
-// fitsAny reports whether a key may verify an algorithm. The key decides this, not the token:
-// otherwise a token could use the public RSA key as the secret of an HMAC.
+// fitsAny reports whether signatures of the algorithm alg can be verified with the key. The
+// algorithm in a token must not be trusted without this check: otherwise a token could name
+// HMAC, with the public RSA key as the secret.
 func fitsAny(public crypto.PublicKey, alg Algorithm) bool {
 	own, err := algorithmOf(public)
 	switch {
@@ -94,8 +95,8 @@ func fitsAny(public crypto.PublicKey, alg Algorithm) bool {
 	return alg == own
 }
 
-// digestOf returns what a key signs for a message: the message's digest and the hash function.
-// For EdDSA, it returns the message itself and 0.
+// digestOf returns the input for signing a message: the digest of the message, and the hash
+// function. For EdDSA, it returns the message itself and 0.
 func digestOf(alg Algorithm, message []byte) ([]byte, crypto.Hash) {
 	switch alg {
 	case ES256, RS256, PS256:
@@ -219,8 +220,8 @@ func (s *Signer) sign(dst, message []byte) ([]byte, error) {
 
 var errSignature = errors.New("the key returned an invalid ECDSA signature")
 
-// element splits off the first DER element if it has the tag and fewer than 256 bytes of
-// content. The largest signature, of P-521, has 139 bytes.
+// element splits off the first DER element. The element must have the tag, and its content must
+// be shorter than 256 bytes. The largest signature, a signature by P-521, has 139 bytes.
 func element(der []byte, tag byte) (content, rest []byte, ok bool) {
 	if len(der) < 2 || der[0] != tag {
 		return nil, nil, false

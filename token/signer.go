@@ -14,20 +14,20 @@ import (
 )
 
 var (
-	// ErrOutlives means that a token would expire after the certificate that it contains: a
-	// registry would refuse the token before the token expires. Signer.Until is the latest
-	// expiry.
+	// ErrOutlives means that a token would expire after the certificate that it contains. A
+	// registry would refuse such a token before the token expires. Signer.Until returns the
+	// latest possible expiry.
 	ErrOutlives = errors.New("the token would outlive its certificate")
 	// ErrNeverSigned means that the claims contain a scope that must not be in a token: a right
 	// over Tidewaiter itself, or "*" on a repository, which a registry treats as every action.
-	ErrNeverSigned = errors.New("this is never signed")
+	ErrNeverSigned = errors.New("tokens must not contain this")
 	// ErrClaims means that no registry accepts the claims: the issuer or audience is missing,
 	// the expiry is missing or not after the beginning, or a name is invalid.
 	ErrClaims = errors.New("claims that no registry accepts")
 )
 
-// Signer signs tokens with one key. It is immutable and may be used from any goroutine. The zero
-// Signer cannot sign.
+// Signer signs tokens with one key. It is immutable and may be used from any goroutine. The
+// zero Signer cannot sign.
 type Signer struct {
 	key    crypto.Signer
 	alg    Algorithm
@@ -40,9 +40,9 @@ type Signer struct {
 }
 
 // NewSigner returns a signer whose tokens identify their key by kid, by a certificate chain
-// (x5c, the key's own certificate first), or both. Registries ignore kid if there is a chain. It
-// is an error if the key does not fit the algorithm or the first certificate, or if there is
-// neither kid nor chain.
+// (x5c, the key's own certificate first), or both. Registries ignore kid if there is a chain.
+// It is an error if the key does not fit the algorithm or the first certificate, or if both kid
+// and chain are missing.
 func NewSigner(key crypto.Signer, alg Algorithm, kid string, chain []*x509.Certificate) (*Signer, error) {
 	public, err := publicOf(key)
 	if err == nil {
@@ -89,7 +89,7 @@ func (s *Signer) Algorithm() Algorithm {
 	return s.alg
 }
 
-// KeyID returns the kid of the tokens; "" if they have none.
+// KeyID returns the kid of the tokens, or "" if the tokens have no kid.
 func (s *Signer) KeyID() string {
 	if s == nil {
 		return ""
@@ -97,8 +97,7 @@ func (s *Signer) KeyID() string {
 	return s.kid
 }
 
-// Certificate returns the certificate of the key that the tokens contain; nil if they contain
-// none.
+// Certificate returns the key's certificate if the tokens contain it. Otherwise it returns nil.
 func (s *Signer) Certificate() *x509.Certificate {
 	if s == nil || len(s.chain) == 0 {
 		return nil
@@ -107,8 +106,8 @@ func (s *Signer) Certificate() *x509.Certificate {
 }
 
 // Until returns the latest expiry of a token of this signer: the expiry of the certificate that
-// expires first, minus Leeway. It is the zero time for tokens without certificates, because
-// registries check no dates for keys that they find by kid.
+// expires first, minus Leeway. For tokens without certificates it returns the zero time, which
+// means no limit: registries check no dates for keys that they find by kid.
 func (s *Signer) Until() time.Time {
 	if s == nil {
 		return time.Time{}
@@ -116,9 +115,9 @@ func (s *Signer) Until() time.Time {
 	return s.until
 }
 
-// Limit reduces the expiry of claims to Until if that is at least MinLifetime after the time
-// now. So tokens are signed until the last minutes of a root, although no leaf outlives its
-// root.
+// Limit reduces the expiry of claims to Until. It changes nothing if Until is less than
+// MinLifetime after the time now. With Limit, tokens can be signed until shortly before a root
+// expires, although no token may outlive the root.
 func (s *Signer) Limit(c *Claims, now time.Time) {
 	if until := s.Until(); !until.IsZero() && c.Expires.After(until) && until.Sub(now) >= MinLifetime {
 		c.Expires = until.Truncate(time.Second)
@@ -126,7 +125,7 @@ func (s *Signer) Limit(c *Claims, now time.Time) {
 }
 
 // Append appends the signed token to dst. On an error, it returns dst unchanged. The errors are
-// ErrClaims, ErrOutlives, ErrNeverSigned, and those of the key.
+// ErrClaims, ErrOutlives, ErrNeverSigned, and errors of the key.
 func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
 	if s == nil || s.key == nil {
 		return dst, errors.New("signing a token: there is no key")
@@ -149,8 +148,8 @@ func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
 	return base64.RawURLEncoding.AppendEncode(out, signature), nil
 }
 
-// check refuses claims that must not be signed or that no registry would accept. Nothing checks
-// them after it.
+// check refuses claims that must not be signed or that no registry would accept. The claims are
+// not checked again afterwards.
 func (s *Signer) check(c *Claims) error {
 	switch {
 	case c == nil:

@@ -118,7 +118,7 @@ func TestClaimsForRegistries(t *testing.T) {
 	}
 }
 
-// read is the claims as a registry reads them.
+// read has the claims in the form in which a registry reads them.
 type read struct {
 	Iss, Sub, Aud, Jti string
 	Exp, Nbf, Iat      int64
@@ -131,8 +131,8 @@ type read struct {
 func TestClaimsRoundTrip(t *testing.T) {
 	r := root(t, token.ES256)
 	s := leaf(t, r, token.ES256)
-	// encoding/json decodes what our code has escaped, so the test also compares the two ways
-	// of escaping. Invalid UTF-8 comes back from encoding/json as U+FFFD.
+	// Package token escapes the claims with its own code, and the test decodes them with
+	// encoding/json. Invalid UTF-8 is decoded as U+FFFD.
 	plain := func(s string) string { return string([]rune(s)) }
 	text := rapid.Custom(func(t *rapid.T) string {
 		if rapid.Bool().Draw(t, "raw") {
@@ -140,7 +140,7 @@ func TestClaimsRoundTrip(t *testing.T) {
 		}
 		return rapid.String().Draw(t, "text")
 	})
-	// Required texts are not empty.
+	// Texts that a token must have are drawn so that they are not empty.
 	some := rapid.Custom(func(t *rapid.T) string { return "x" + text.Draw(t, "text") })
 	name := rapid.StringMatching(`[a-z0-9]{1,9}(/[a-z0-9]{1,9}([._-][a-z0-9]{1,9})?){0,3}`)
 	access := rapid.Custom(func(t *rapid.T) scope.Scope {
@@ -265,7 +265,7 @@ func TestNeverSigned(t *testing.T) {
 }
 
 // In CVE-2025-24976 of distribution, registries took the key from the token itself. Tokens of
-// this package contain neither a key nor the address of a key, whatever kind of key signs them.
+// this package contain neither a key nor the address of a key, for all kinds of keys.
 func TestTokensCannotProvideTheirKey(t *testing.T) {
 	for _, alg := range token.Algorithms() {
 		r := root(t, alg)
@@ -327,8 +327,8 @@ func TestNewSignerRefuses(t *testing.T) {
 	}
 }
 
-// A key service returns the numbers r and s in any length. Both are padded. An invalid
-// signature is an error.
+// A key service returns the numbers r and s of a signature in any length. In a token, both are
+// padded. An invalid signature is an error.
 func TestSignatureOfAKeyService(t *testing.T) {
 	public, _ := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	der := func(r, s int64) []byte {
@@ -405,8 +405,8 @@ type service struct {
 func (s service) Public() crypto.PublicKey                                  { return s.public }
 func (s service) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return s.der, nil }
 
-// If the caller passes a long enough slice, a token costs its signature and one allocation for
-// the digest.
+// If the caller passes a long enough slice, Append makes only one allocation in addition to
+// those of the signature. It is for the digest.
 func TestAppendAllocatesOnceBesideTheSignature(t *testing.T) {
 	signer, c, dst := leaf(t, root(t, token.EdDSA), token.EdDSA), claims(), make([]byte, 0, 4096)
 	if n := testing.AllocsPerRun(50, func() { signer.Append(dst, c) }); n > 2 {
@@ -414,7 +414,8 @@ func TestAppendAllocatesOnceBesideTheSignature(t *testing.T) {
 	}
 }
 
-// A token must not outlive any certificate that it contains: a registry checks all of them.
+// A token must not outlive any certificate that it contains, because a registry checks all of
+// these certificates.
 func TestSignerEndsWithItsFirstCertificate(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

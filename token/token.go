@@ -8,8 +8,8 @@
 // not a CA.
 //
 // A [Verifier] checks tokens like a registry, with a rootcertbundle or a key set. [Claims] is
-// the content of a token, for both sides. [Claims.Grant] fills it from a decision of package
-// policy.
+// the content of a token, for signing and for verifying. [Claims.Grant] fills in the claims
+// from a decision of package policy.
 //
 // Anyone who holds a certificate under a root in a rootcertbundle can sign tokens, so a root
 // must not be used for anything else. [Root.Problems] reports signs of other uses.
@@ -23,9 +23,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// What registries and clients assume.
+// Constants that registries and clients assume.
 const (
-	// Leeway is how long after its expiry a registry still accepts a token (distribution,
+	// Leeway is the time for which a registry still accepts an expired token (distribution,
 	// registry/auth/token.Leeway). A token's certificate must be valid for Leeway longer than
 	// the token, because registries check certificates without leeway.
 	Leeway = 60 * time.Second
@@ -33,8 +33,8 @@ const (
 	// shorter lifetime as a minute.
 	MinLifetime = time.Minute
 	// Backdate is how far the nbf and iat of a token are in the past, because clocks differ.
-	// Registries accept an nbf up to Leeway in the future, but clients that check nbf possibly
-	// do not, and zot refuses any iat in the future.
+	// Registries accept an nbf up to Leeway in the future. But zot refuses any iat in the
+	// future, and clients that check nbf could be as strict.
 	Backdate = 10 * time.Second
 	// MaxToken is the maximum length of a token in bytes; a Verifier checks it before parsing.
 	// No usable token is longer: clients read at most 64 KiB of a response, which contains the
@@ -43,7 +43,7 @@ const (
 )
 
 // Claims is the content of a token. Times are written in whole seconds, rounded down, because
-// registries refuse fractions. The JSON form is that of the token.
+// registries refuse fractions. The JSON form of Claims is the same as in a token.
 type Claims struct {
 	Issuer    string
 	Subject   string // the principal's name; "" when anonymous
@@ -58,7 +58,7 @@ type Claims struct {
 // Algorithm is a JWS signature algorithm.
 type Algorithm string
 
-// The algorithms that sign. Registry 2.8 knows all but EdDSA.
+// The algorithms that sign. Registry 2.8 knows all of them except EdDSA.
 const (
 	ES256 Algorithm = "ES256"
 	ES384 Algorithm = "ES384"
@@ -80,7 +80,7 @@ const (
 // KeyID is the way in which a token identifies its key.
 type KeyID string
 
-// The forms of key ids. All but X5C sign with the root's own key.
+// The forms of key ids. With all forms except X5C, tokens are signed with the root's own key.
 const (
 	X5C          KeyID = "x5c"            // the certificate itself: every registry
 	Libtrust     KeyID = "libtrust"       // registry 2.8

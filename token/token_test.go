@@ -22,8 +22,8 @@ import (
 
 // Helpers that the tests of this package share.
 
-// noon is the time at which the tests of this package happen. It is later than the creation of
-// the certificates in testdata.
+// noon is the current time in the tests of this package. The certificates in testdata are
+// older.
 var noon = time.Date(2036, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func claims() *token.Claims {

@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Errors of Verify. By errors.Is, an error of Verify is exactly one of these errors. Its text
-// has details. The text can quote claims, but never the token.
+// Errors of Verify. Each error of Verify wraps exactly one of these errors, which errors.Is
+// finds. Its text has details. The text can quote claims, but never the token.
 var (
 	// ErrMalformed means that the token's syntax is invalid.
 	ErrMalformed = errors.New("malformed token")
@@ -55,18 +55,19 @@ type VerifierOptions struct {
 
 	// Algorithms are the allowed algorithms; empty: VerifiedAlgorithms.
 	Algorithms []Algorithm
-	// KeyIDs are the forms in which a token may identify the key of a root; empty: X5C,
-	// Libtrust and Thumbprint. With Thumbprint30, all keys of a curve have the same kid, and
-	// the kid identifies the last root with a key of that curve.
+	// KeyIDs are the forms in which a token may identify the key of a root. If the list is
+	// empty, they are X5C, Libtrust and Thumbprint. With Thumbprint30, all keys of a curve have
+	// the same kid, so the kid identifies only the last root with a key of that curve.
 	KeyIDs []KeyID
-	// Leeway is how far the clocks of the issuer and of the caller may differ. Registries allow
-	// the constant Leeway. The leeway does not apply to certificates.
+	// Leeway is the permitted difference between the clocks of the issuer and the caller.
+	// Registries allow the constant Leeway. The leeway does not apply to certificates.
 	Leeway time.Duration
 }
 
 // Verifier checks tokens. It is immutable and may be used from any goroutine.
 //
-// It accepts nothing that a registry of its KeyIDs refuses, and is stricter in these points:
+// It accepts no token that a registry for its KeyIDs refuses. In these points it is stricter
+// than registries:
 //
 //   - A header with jwk, jku, x5u, crit or b64 is refused, even with a trusted x5c or kid.
 //   - Duplicate names in the header or the claims are refused, and so is base64 with padding,
@@ -82,7 +83,7 @@ type Verifier struct {
 	keys             map[string]verifyingKey
 }
 
-// verifyingKey is a key with a kid.
+// verifyingKey is a key that tokens identify by a kid.
 type verifyingKey struct {
 	public crypto.PublicKey
 	alg    Algorithm // the only algorithm that it may verify; "": all that fit it
@@ -133,7 +134,8 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 	return v, nil
 }
 
-// trustRoots adds the certificates of a bundle as roots, and their keys by the kid of each form.
+// trustRoots adds the certificates of a bundle as roots. It also adds their keys, under the kid
+// of each form.
 func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
 	all, err := blocks(bundle, "x509")
 	if err != nil {
@@ -143,7 +145,7 @@ func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
 	found := false
 	for _, b := range all {
 		if isPrivateKey(b) {
-			return errors.New("a private key is among them; give a verifier only the certificates")
+			return errors.New("a private key is among the certificates; give a verifier only certificates")
 		}
 		if b.Type != "CERTIFICATE" {
 			continue
@@ -174,13 +176,13 @@ func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
 	return nil
 }
 
-// Verify checks a token at the time now and returns its claims. Claims.Audience is the
-// Verifier's own. Claims.Access has one entry for each entry of the token's access claim,
-// without the actions that package scope does not know. Use Claims.Allows to check whether the
-// token is sufficient for a request.
+// Verify checks a token at the time now and returns its claims. In the result, Claims.Audience
+// is the Verifier's audience, even if the token has others. Claims.Access has one entry for
+// each entry of the token's access claim, without the actions that package scope does not know.
+// Use Claims.Allows to check whether the token is sufficient for a request.
 //
-// The signature is checked before the claims, so an error about claims means that the issuer
-// itself wrote them so.
+// The signature is checked before the claims. So an error about claims is about claims that the
+// issuer has signed.
 func (v *Verifier) Verify(text string, now time.Time) (*Claims, error) {
 	c, err := v.verify(text, now)
 	if err != nil {
@@ -309,8 +311,8 @@ func (v *Verifier) leaf(x5c any, now time.Time) (crypto.PublicKey, error) {
 			return nil, fmt.Errorf("%w: a certificate of x5c cannot be read: %w", ErrMalformed, err)
 		}
 		// crypto/x509 verifies signatures with keys of any size before it knows whether the
-		// chain is trusted. To verify with an RSA key as large as a token permits would cost
-		// half a second of a core.
+		// chain is trusted. Verifying a signature with the largest RSA key that fits into a
+		// token would take half a second of a core.
 		if k, ok := c.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > maxRSA {
 			return nil, fmt.Errorf("%w: a certificate of x5c has an RSA key of %d bits; the limit is %d", ErrUntrusted, k.N.BitLen(), maxRSA)
 		}
@@ -327,7 +329,7 @@ func (v *Verifier) leaf(x5c any, now time.Time) (crypto.PublicKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUntrusted, err)
 	}
-	// A root that signs tokens itself is trusted with any key usage.
+	// A root that signs tokens itself does not need a particular key usage.
 	root := slices.ContainsFunc(chains, func(chain []*x509.Certificate) bool { return len(chain) == 1 })
 	if !root && leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		return nil, fmt.Errorf("%w: its certificate is not for signatures", ErrUntrusted)
@@ -359,5 +361,5 @@ func decodePart(part string) ([]byte, error) {
 	return b, nil
 }
 
-// quote quotes untrusted text of a token in one line.
+// quote returns untrusted text of a token in quotes, on one line.
 func quote(s string) string { return text.Quote(text.Shorten(s, 200)) }

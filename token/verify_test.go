@@ -117,8 +117,8 @@ func payload(t failing) string {
 	return string(text)
 }
 
-// A token of each algorithm and form is accepted, with all its claims, by a verifier that
-// trusts the token's root, and by no other verifier.
+// For each algorithm and form, a verifier that trusts the token's root accepts the token and
+// returns all its claims. Any other verifier refuses the token.
 func TestVerify(t *testing.T) {
 	other := root(t, token.ES256)
 	for _, alg := range token.Algorithms() {
@@ -163,7 +163,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// Tokens of other issuers are signed by algorithms that this package does not sign with.
+// A Verifier also accepts tokens of other issuers with algorithms that a Signer does not
+// support.
 func TestVerifyAlgorithmsOfOthers(t *testing.T) {
 	for _, alg := range token.VerifiedAlgorithms() {
 		var key crypto.Signer
@@ -214,7 +215,7 @@ func TestVerifyAlgorithmsOfOthers(t *testing.T) {
 	}
 }
 
-// These are attacks on other verifiers that are known.
+// These are known attacks on other verifiers.
 func TestVerifyRefuses(t *testing.T) {
 	rootKey, leafKey, strange := newKey(t), newKey(t), newKey(t)
 	ca := func() *x509.Certificate {
@@ -418,8 +419,8 @@ var reasons = []error{
 	token.ErrIssuer, token.ErrAudience, token.ErrExpired, token.ErrNotYetValid,
 }
 
-// other returns another base64url text, which decodes to the same bytes in a decoder that
-// ignores unused bits.
+// other returns another base64url text for the same bytes. Both texts are decoded to the same
+// bytes by a decoder that ignores unused bits.
 func other(text string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, text[len(text)-1])
@@ -495,7 +496,7 @@ func TestNewVerifierRefuses(t *testing.T) {
 		{"HMAC", func(o *token.VerifierOptions) { o.Algorithms = []token.Algorithm{token.ES256, "HS256"} }, `"HS256" is not one`},
 		{"an unknown form", func(o *token.VerifierOptions) { o.KeyIDs = []token.KeyID{"x"} }, "no form of key id"},
 		{"roots that are no PEM", func(o *token.VerifierOptions) { o.Roots = []byte("x") }, "reading the roots: it is not a PEM file"},
-		{"a private key", func(o *token.VerifierOptions) { o.Roots = append(o.Roots, key...) }, "a private key is among them"},
+		{"a private key", func(o *token.VerifierOptions) { o.Roots = append(o.Roots, key...) }, "a private key is among the certificates"},
 		{"a public key for a root", func(o *token.VerifierOptions) { o.Roots = file(t, "public.pem") }, "public key"},
 		{"a key set without a list", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":{}}`) }, "no list"},
 		{"a key set with nothing behind it", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[]}{}`) }, "not JSON"},
@@ -567,7 +568,7 @@ func TestVerifyByAKeySet(t *testing.T) {
 		set(jose.JSONWebKey{Key: key.Public(), KeyID: "any text"})(o)
 		o.Roots = root(t, token.ES256).Bundle()
 	}
-	// Each row is the behavior of registry 3.1 with a jwks file.
+	// Each row tests the behavior that registry 3.1 has with a jwks file.
 	for _, tt := range []struct {
 		what  string
 		keys  func(*token.VerifierOptions)
@@ -652,8 +653,8 @@ func TestClaimsAsJSON(t *testing.T) {
 	}
 }
 
-// A changed token is accepted only if another implementation finds the same key, the same
-// signature and the same claims.
+// The verifier accepts a changed token only if another implementation finds the same key, the
+// same signature and the same claims in it.
 func TestVerifyAgreesWithJOSE(t *testing.T) {
 	r := root(t, token.ES256)
 	rs := root(t, token.RS256)

@@ -9,7 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Headers that are shared between responses, which net/http only reads.
+// Values of headers. All responses share these slices, because net/http only reads them.
 var (
 	headerJSON    = []string{"application/json"}
 	headerNoStore = []string{"no-store"}
@@ -21,9 +21,10 @@ type Answer struct {
 	ExpiresIn int    // seconds; at least token.MinLifetime, which clients assume
 	Granted   []scope.Scope
 
-	// IssuedAt is omitted from the response if it is zero. Omit it for most clients: clients
-	// compare issued_at with their own clock, and BuildKit caches a token forever if the
-	// server's clock is behind. But Harbor treats a response without issued_at as expired.
+	// IssuedAt is omitted from the response if it is zero. Leave it zero for most clients:
+	// clients compare issued_at with their own clock, and BuildKit caches a token forever if
+	// the server's clock is behind. Set it for Harbor, which treats a response without
+	// issued_at as expired.
 	IssuedAt time.Time
 	// RefreshToken is omitted if it is empty. Return one only to a client that requested it
 	// (Request.Offline): the client stores the refresh token instead of the password.

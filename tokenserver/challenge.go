@@ -7,7 +7,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The errors of a challenge (RFC 6750, section 3.1).
+// Values of Challenge.Error (RFC 6750, section 3.1).
 const (
 	InvalidToken      = "invalid_token"      // the token is refused; the client can request another
 	InsufficientScope = "insufficient_scope" // the token is valid, but does not allow the request
@@ -43,7 +43,8 @@ func (c Challenge) String() string {
 	return string(b)
 }
 
-// Write responds with the challenge: status 401 and a registry's error, which clients check.
+// Write responds with the challenge. The response has the status 401 and an error in the form
+// of a registry, because clients check both.
 func (c Challenge) Write(w http.ResponseWriter, r *http.Request) {
 	e := problem(http.StatusUnauthorized, CodeUnauthorized, "authentication required")
 	if c.Error == InsufficientScope {

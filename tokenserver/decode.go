@@ -17,7 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Limits of a token request. ID tokens in a form or a header have 1 to 12 kB in practice.
+// Limits of a token request. They leave space for ID tokens, which have 1 to 12 kB in practice
+// and can be in a form or a header.
 const (
 	maxQuery = 32 << 10 // bytes
 	maxForm  = 64 << 10 // bytes
@@ -38,7 +39,7 @@ const (
 	RefreshToken             // by grant_type=refresh_token; docker also sends it as a password
 )
 
-// Credentials is what a client presented. Printing it does not reveal the secret.
+// Credentials is what a client presented. Printing a Credentials does not reveal the secret.
 type Credentials struct {
 	Kind Kind
 	Name string // of Password
@@ -46,8 +47,8 @@ type Credentials struct {
 	secret *string // fmt would print a plain string
 }
 
-// Secret returns the password or the refresh token. Use it only for checking, never for
-// printing.
+// Secret returns the password or the refresh token. Use the result only to check it. Do not
+// print it.
 func (c Credentials) Secret() string {
 	if c.secret == nil {
 		return ""
@@ -61,8 +62,8 @@ type Request struct {
 	Scopes  []scope.Scope
 	// Ignored is text in the scopes that is not a scope. Such text never makes a request fail.
 	Ignored []scope.Ignored
-	// TooMuch is a scope.ErrTooMuch if the request had more scopes than the limit; otherwise
-	// nil.
+	// TooMuch wraps scope.ErrTooMuch if the request had more scopes than the limit. Otherwise
+	// it is nil.
 	TooMuch     error
 	Credentials Credentials
 	// Remote is the client's address. Handler sets it.
@@ -77,8 +78,9 @@ type Request struct {
 	NamesAccount bool
 }
 
-// form is the parameters of query and body together. Some clients repeat the realm's query in
-// the body. Some send two scopes in one scope parameter, and some repeat the scope parameter.
+// form has the parameters of the query and the body together. Some clients repeat the realm's
+// query in the body. Some send two scopes in one scope parameter, and some repeat the scope
+// parameter.
 type form struct {
 	values  [len(parameters)]string
 	seen    [len(parameters)]bool
@@ -88,7 +90,7 @@ type form struct {
 }
 
 // parameters are the names of the parameters that must not have two different values. The
-// constants are their indexes.
+// constants below are indexes into this array.
 var parameters = [...]string{
 	"service", "grant_type", "username", "password", "client_id", "refresh_token", "access_type", "offline_token",
 }
@@ -105,9 +107,9 @@ const (
 )
 
 // Decode parses a token request: a GET with or without Basic authentication, or a POST in the
-// OAuth2 form. The parameter account does not identify anybody. A client cannot choose a token's
-// lifetime. It can request a refresh token by offline_token=true (docker, by GET) or
-// access_type=offline (OAuth2).
+// OAuth2 form. The parameter account is no proof of who the client is. A client cannot choose a
+// token's lifetime. It can request a refresh token: with GET by offline_token=true, as docker
+// does, and in the OAuth2 form by access_type=offline.
 //
 // The error is an *Error with a status of 400 to 415.
 func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
@@ -120,8 +122,8 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 		return Request{}, err
 	}
 	if f.seen[password] || f.seen[refreshToken] {
-		// URLs are logged by servers and proxies. Refuse a password in the query even if the
-		// form has it too.
+		// Servers and proxies log URLs. So refuse a password in the query, even if the form has
+		// the same password.
 		return Request{}, unsupported("a password must not be in a query: use Basic authentication or a form")
 	}
 	switch r.Method {
@@ -165,8 +167,8 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 	return req, nil
 }
 
-// brokenSecret reports whether a secret was split into several scopes, each of which would be
-// logged.
+// brokenSecret reports whether the scopes together contain a secret. A secret that was split at
+// its spaces would not be redacted in the log of the single scopes.
 func brokenSecret(scopes []string) bool {
 	f, ok := secret.Find(strings.Join(scopes, " "))
 	return ok && f.Hidden
@@ -183,7 +185,7 @@ func ClientName(name string) string {
 // this media type too.
 const formType = "application/x-www-form-urlencoded"
 
-// readForm reads the body of a POST up to the limit.
+// readForm reads the body of a POST request. A body beyond the limit is an error.
 func readForm(w http.ResponseWriter, r *http.Request) (string, error) {
 	if named := r.Header.Get("Content-Type"); named != formType {
 		if kind, _, err := mime.ParseMediaType(named); err != nil || kind != formType {
@@ -202,7 +204,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (string, error) {
 }
 
 // buffers hold a form or a response. A response has about 2 kB, because it contains the token
-// twice; it may enlarge the buffer.
+// twice. A longer response enlarges its buffer.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, SmallForm); return &b }}
 
 // readBody reads a form. A short form with a Content-Length is read into a reused buffer. For a
@@ -222,8 +224,8 @@ func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 	return string(b), nil
 }
 
-// read adds the parameters of a query or a form. A repeated parameter must have the same value
-// each time: otherwise a proxy could check one value, and this server could use another.
+// read adds the parameters of a query or a form. If a parameter is repeated, its values must be
+// equal. Otherwise a proxy could check one value, and this server could use another value.
 func (f *form) read(encoded string) error {
 	for encoded != "" {
 		var pair string

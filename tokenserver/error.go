@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Codes of a registry's errors that clients know and print.
+// Codes of a registry's errors. Clients know and print them.
 const (
 	CodeUnauthorized = "UNAUTHORIZED"
 	CodeDenied       = "DENIED"
@@ -23,11 +23,13 @@ const (
 )
 
 var (
-	// ErrRejected means that credentials are wrong. Return it for unknown names, wrong passwords
-	// and disabled accounts alike, so that the response does not reveal which names exist.
+	// ErrRejected means that credentials are wrong. Authenticate should return it for unknown
+	// names, wrong passwords and disabled accounts alike, so that the response does not reveal
+	// which names exist.
 	ErrRejected = errors.New("credentials rejected")
-	// ErrUnavailable means that credentials cannot be checked at the moment. An outage is not a
-	// refusal.
+	// ErrUnavailable means that credentials cannot be checked at the moment. Authenticate
+	// should return it for an outage of the source of accounts, so that the outage does not
+	// look like a wrong password.
 	ErrUnavailable = errors.New("credentials cannot be checked")
 	// ErrNoService means that a request names no registry.
 	ErrNoService = errors.New("no service")
@@ -72,9 +74,9 @@ func unsupported(format string, args ...any) *Error {
 	return problem(http.StatusBadRequest, CodeUnsupported, format, args...)
 }
 
-// Known returns the response to an error: the *Error in err, or an *Error for ErrRejected,
-// ErrUnavailable and the errors of a context. It returns nil for other errors: log them, and do
-// not show them to the client.
+// Known returns the response to an error. This is the *Error in err, or an *Error for
+// ErrRejected, ErrUnavailable or an error of a context. For any other error it returns nil. The
+// caller should log such an error and not show it to the client.
 func Known(err error) *Error {
 	e, ok := errors.AsType[*Error](err)
 	switch {
@@ -136,7 +138,7 @@ func (e *Error) Write(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b.Bytes())
 }
 
-// oauth2Code returns RFC 6749's error code for a status (section 5.2).
+// oauth2Code returns the error code of RFC 6749, section 5.2, for a status.
 func oauth2Code(status int) string {
 	switch {
 	case status == http.StatusUnauthorized:

@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
-// This is a complete token endpoint. The program examples/tokenserver has one with keys that
-// rotate.
+// This is a complete token endpoint. The program examples/tokenserver is a token endpoint with
+// keys that rotate.
 func Example() {
 	now := time.Now()
 	root, err := token.NewRoot("registry.example.com", token.ES256, now.Add(-time.Hour), now.AddDate(10, 0, 0))
@@ -63,7 +63,7 @@ func Example() {
 	// 401
 }
 
-// What a registry answers to a client without a token.
+// This is the response of a registry to a client without a token.
 func ExampleChallenge() {
 	challenge := tokenserver.Challenge{
 		Realm:   "https://auth.example.com/token",

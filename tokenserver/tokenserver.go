@@ -1,17 +1,17 @@
 // Package tokenserver provides the token endpoint of a registry.
 //
-// [New] returns the endpoint as an http.Handler. It needs a function that authenticates, a
-// [policy.Policy], a [token.Signer], and the names of the registries. It handles GET with Basic
-// authentication and POST in the OAuth2 form, as docker, podman, containerd and other clients
-// send them.
+// [New] returns the endpoint as an http.Handler. It needs a function that authenticates
+// clients, a [policy.Policy], a [token.Signer], and the names of the registries. It handles GET
+// with Basic authentication and POST in the OAuth2 form, as docker, podman, containerd and
+// other clients send them.
 //
 // The parts can be used separately: [Decode] parses a token request, and [Answer] and [Error]
 // write responses that clients understand. A program that checks tokens with a [token.Verifier]
-// gets the token of a request from [Bearer]. By a [Challenge], it tells clients where to get a
-// token.
+// gets the token of a request from [Bearer]. It responds with a [Challenge] to clients without
+// a token, so that they know where to get one.
 //
-// The Handler does not limit attempts to guess a password. Limit them in Authenticate, and
-// return an [*Error] with the status 429.
+// The Handler does not limit attempts to guess a password. The function Authenticate should
+// limit them and return an [*Error] with the status 429.
 //
 // The package starts no goroutine. Its clock and its logger are passed in.
 package tokenserver
@@ -42,13 +42,14 @@ type Options struct {
 	Issuer   string   // the name of this server in tokens, as configured in registries
 	Services []string // names of the registries; tokens for others are refused
 
-	// Authenticate returns the principal that presents credentials. It is not called for
-	// requests without credentials. Its errors are ErrRejected, ErrUnavailable, the context's,
-	// and an *Error, which is sent to the client. Any other error is logged, and the client
-	// gets "internal error". If Authenticate is nil, all credentials are refused.
+	// Authenticate checks the credentials of a request and returns their principal. It is not
+	// called for requests without credentials. Its errors are ErrRejected, ErrUnavailable,
+	// errors of the context, and an *Error, which is sent to the client. Any other error is
+	// logged, and the client gets "internal error". If Authenticate is nil, all credentials are
+	// refused.
 	Authenticate func(ctx context.Context, r *Request) (*policy.Principal, error)
-	// SignIn refuses requests without credentials. If SignIn is false, the policy decides about
-	// such requests as requests of an anonymous client.
+	// SignIn refuses requests without credentials. If SignIn is false, such requests are
+	// anonymous, and the policy decides about them.
 	SignIn bool
 	// Policy returns the policy in force. It may change between requests.
 	Policy func() *policy.Policy
@@ -58,9 +59,9 @@ type Options struct {
 	// live for at least token.MinLifetime.
 	Lifetime time.Duration
 	// Remote returns a client's address for conditions. If Remote is nil, the address of the
-	// connection is used. Behind a proxy, that is the proxy's address.
+	// connection is used. Behind a proxy, this is the address of the proxy.
 	Remote func(*http.Request) netip.Addr
-	// Decided is called with each decision before the response is sent. It is optional.
+	// Decided is called for each decision, before the response is sent. It is optional.
 	Decided func(context.Context, *policy.Request, *policy.Decision)
 
 	Now func() time.Time
@@ -180,7 +181,7 @@ func (h *Handler) authenticate(ctx context.Context, r *Request) (*policy.Princip
 }
 
 // subject returns the name of a principal in tokens. The registry uses the same name in its
-// events and logs. It must differ between a robot and a user of the same name.
+// events and logs. A robot and a user of the same name must have different names in tokens.
 func subject(who *policy.Principal) string {
 	switch who.Kind {
 	case policy.Anonymous:

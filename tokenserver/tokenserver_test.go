@@ -23,7 +23,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
-// noon is the time at which the tests happen.
+// noon is the current time in the tests.
 var noon = time.Date(2036, 11, 23, 12, 0, 0, 0, time.UTC)
 
 // server is a token server, with a verifier that checks its tokens.
@@ -81,8 +81,8 @@ func newServer(t *testing.T, change func(*tokenserver.Options)) *server {
 	return s
 }
 
-// authenticate knows the user ann by password and by refresh token, a robot of the same name,
-// and some names for which it returns other errors.
+// authenticate accepts the user ann by password and by refresh token, and a robot of the same
+// name. For some other names it returns special errors.
 func authenticate(_ context.Context, r *tokenserver.Request) (*policy.Principal, error) {
 	c := r.Credentials
 	switch {

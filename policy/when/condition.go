@@ -56,7 +56,7 @@ func (l *language) program(text string, checked *cel.Ast, names comparedNames) (
 	return c, nil
 }
 
-// textError returns an error of the text as a whole.
+// textError returns an error that is about the whole condition and not about a place in it.
 func textError(format string, args ...any) Errors {
 	return Errors{{Line: 1, Column: 1, Text: fmt.Sprintf(format, args...)}}
 }
@@ -74,8 +74,8 @@ func isConstant(a *ast.AST) bool {
 	return true
 }
 
-// Holds reports whether the condition is true for a request. The error describes why it cannot
-// be evaluated.
+// Holds reports whether the condition is true for a request. The error says why the condition
+// cannot be evaluated.
 func (c *condition) Holds(r *policy.Request) (bool, error) {
 	if r == nil {
 		r = new(policy.Request) // a request in which everything is unknown
@@ -108,5 +108,6 @@ var errNotBool = errors.New("the condition is neither true nor false")
 // String returns the source text of the condition.
 func (c *condition) String() string { return c.text }
 
-// MarshalText returns String: in JSON, a rule contains its condition as source text.
+// MarshalText returns the same text as String, because in JSON a rule contains the source text
+// of its condition.
 func (c *condition) MarshalText() ([]byte, error) { return []byte(c.text), nil }

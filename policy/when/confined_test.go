@@ -4,5 +4,5 @@ package when
 
 import "syscall"
 
-// confined runs a program with another root.
+// confined returns the attributes for running a program with another root folder.
 func confined(root string) *syscall.SysProcAttr { return &syscall.SysProcAttr{Chroot: root} }

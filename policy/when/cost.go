@@ -10,8 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// maxCost is the maximum cost of an evaluation in CEL's units: one for each step, and one for each
-// ten characters of a text that is searched. It corresponds to about a millisecond.
+// maxCost is the maximum cost of an evaluation in CEL's units. A step costs one unit, and
+// searching a text costs one unit for each ten characters. The maximum takes about a
+// millisecond.
 const maxCost = 10_000
 
 // These are the maximum sizes that the cost estimate assumes for a request. For larger
@@ -50,9 +51,9 @@ func (usualRequest) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNo
 	return nil
 }
 
-// counter counts the real work of operations that CEL counts as one step. These are reading
-// lists and maps, and reading texts whose type is unknown at compile time, as it is for all
-// claims.
+// counter counts the real work of operations that CEL counts as one step. Such operations read
+// lists, maps, and texts whose type is unknown at compile time. The types of all claims are
+// unknown at compile time.
 type counter struct{}
 
 // CallCost is part of cost.ActualCostEstimator.
@@ -80,7 +81,8 @@ func (counter) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
 	return &steps
 }
 
-// work returns the number of steps to read a value. It stops when the limit is exceeded.
+// work returns the number of steps to read a value. It stops counting when the limit is
+// exceeded.
 func work(v ref.Val, done uint64) uint64 {
 	switch v := v.(type) {
 	case *partialClaims:

@@ -25,7 +25,7 @@ func ExampleCompiler_Compile() {
 	// false the claim "ref" is missing
 }
 
-// Which claims must be of which type?
+// Uses lists the claims of a condition and the types that they must have.
 func ExampleUses() {
 	c, err := when.NewCompiler().Compile(`claims.attempt == 2 && claims.ref.startsWith("refs/tags/")`)
 	if err != nil {
@@ -40,7 +40,8 @@ func ExampleUses() {
 	// 1:24: ref must be a text
 }
 
-// A condition that reads nothing of a request is probably an error.
+// A condition that reads nothing of a request is constant. Its author probably intended
+// something else.
 func ExampleConstant() {
 	c, err := when.NewCompiler().Compile(`1 < 2`)
 	if err != nil {

@@ -15,9 +15,9 @@ import (
 // maxParts is the maximum number of parts that Explain returns.
 const maxParts = 20
 
-// Explain returns the values of the parts of the condition in the order of the text: the
-// operands of && and ||, and the inputs they read. It evaluates all parts, including those that
-// Holds skips.
+// Explain returns the values of the parts of the condition, in the order of the text. The parts
+// are the operands of && and ||, and the inputs that the operands read. Explain evaluates all
+// parts, including parts that Holds skips.
 func (c *condition) Explain(r *policy.Request) []policy.Value {
 	if r == nil {
 		r = new(policy.Request)
@@ -42,8 +42,9 @@ type parts struct {
 	values  []policy.Value
 }
 
-// addOperands adds the operands of logical operators. The parameter alone means that e is the
-// whole condition, whose value the caller knows already.
+// addOperands adds the operands of logical operators. The parameter alone is true if e is the
+// whole condition. Then e itself is added only if it has no parts to add, because the caller
+// already knows its value.
 func (p *parts) addOperands(e ast.Expr, alone bool) {
 	if e.Kind() == ast.CallKind {
 		switch call := e.AsCall(); call.FunctionName() {
@@ -133,10 +134,10 @@ func (p *parts) add(e ast.Expr) {
 	}
 }
 
-// testsOnly reports whether the expression is has(…).
+// testsOnly reports whether the expression is the macro has(…).
 func testsOnly(e ast.Expr) bool { return e.Kind() == ast.SelectKind && e.AsSelect().IsTestOnly() }
 
-// describeError describes a part that has no value.
+// describeError returns a text to show in place of the value of a part that has no value.
 func (p *parts) describeError(e ast.Expr, err *types.Err) string {
 	switch text := err.Error(); {
 	case text == errNoAddress || text == errNoTime || text == errNoRegistry:

@@ -25,7 +25,7 @@ func TestExplain(t *testing.T) {
 		{`has(claims.ref)`, ann, []string{`has(claims.ref) is false`}},
 		{`claims.fork == true`, job, []string{`claims.fork is false`}},
 
-		// The operands of logical operators are all explained, in the order of the text.
+		// The operands of logical operators are explained in the order of the text.
 		{`user == "bob" && "dev" in groups`, ann, []string{
 			`user == "bob" is false`, `user is "ann"`, `"dev" in groups is true`, `groups is ["dev", "team-a"]`}},
 		{`claims.a.b == "x" || !(claims.run > 3)`, job, []string{

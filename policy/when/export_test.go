@@ -10,11 +10,11 @@ import (
 // MaxCost is the maximum cost of an evaluation.
 const MaxCost = maxCost
 
-// Work returns the number of steps to read a value once.
+// Work returns the number of steps that are counted for reading a value.
 func Work(v any) uint64 { return work(types.DefaultTypeAdapter.NativeToValue(v), 0) }
 
-// Costs returns the cost of one evaluation by Holds and of one by Explain in CEL's units. If an
-// evaluation exceeds the limit, its cost up to that point counts.
+// Costs returns the cost of an evaluation by Holds and the cost of an evaluation by Explain, in
+// CEL's units. For an evaluation that stops at the limit, it returns the cost up to that point.
 func Costs(of policy.Condition, r *policy.Request) (holds, explains uint64, err error) {
 	c := of.(*condition)
 	var costs [2]uint64
@@ -29,8 +29,8 @@ func Costs(of policy.Condition, r *policy.Request) (holds, explains uint64, err 
 	return costs[0], costs[1], nil
 }
 
-// Counts reports whether Holds counts the cost for the request. Otherwise, Compile has estimated
-// it.
+// Counts reports whether Holds counts the cost for the request. It does not if the estimate by
+// Compile shows that the cost stays below the limit.
 func Counts(of policy.Condition, r *policy.Request) bool {
 	return of.(*condition).quick == nil || !isUsual(r)
 }

@@ -12,8 +12,9 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// failure is the error of an evaluation. Its text is created only when it is read: an allow rule
-// that reads a claim fails for everybody without that claim, which must be fast.
+// failure is the error of an evaluation. Its text is created only when somebody reads it. This
+// saves time, because an allow rule that reads a claim fails for every principal without that
+// claim.
 type failure struct {
 	condition *condition
 	err       error
@@ -25,7 +26,7 @@ func (f *failure) Error() string { return f.condition.why(f.err) }
 // Unwrap returns CEL's error.
 func (f *failure) Unwrap() error { return f.err }
 
-// why translates an evaluation error for users.
+// why returns the text of an evaluation error for users.
 func (c *condition) why(err error) string {
 	if cancelled, ok := errors.AsType[interpreter.EvalCancelledError](err); ok && cancelled.Cause == interpreter.CostLimitExceeded {
 		return "it takes too long: the claims or groups are too large for it"
@@ -75,8 +76,8 @@ func find(e ast.Expr, id int64) ast.Expr {
 	return nil
 }
 
-// pathOf returns an expression as a dotted path: claims.ref, request.ip. The second result is
-// false for other expressions.
+// pathOf returns an expression as a dotted path, such as claims.ref or request.ip. The second
+// result is false for an expression that is not a path.
 func pathOf(e ast.Expr) (string, bool) {
 	names, ok := steps(e)
 	return strings.Join(names, "."), ok
@@ -102,8 +103,7 @@ func steps(e ast.Expr) ([]string, bool) {
 	return nil, false
 }
 
-// claimOf returns the path of the missing part of claims: "ref", or "deep.ref" for a nested
-// claim.
+// claimOf returns the path of a missing claim: "ref", or "deep.ref" for a nested claim.
 func claimOf(e ast.Expr, key string) string {
 	if e == nil {
 		return ""

@@ -112,8 +112,8 @@ func TestUnusualSpellingsOfPartsOfNames(t *testing.T) {
 	}
 }
 
-// Reading a long name in a claim takes time. It adds to the cost even if the name is compared
-// with a short group.
+// A long name in a claim must be read to convert it to canonical spelling. This reading adds to
+// the cost, even if the name is then compared with the name of a short group.
 func TestReadingNamesCounts(t *testing.T) {
 	long := "CN=" + strings.Repeat("A", 8000) + ",DC=com"
 	r := &policy.Request{Principal: &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"x"}, Claims: map[string]any{"name": long, "names": []any{long}}}}
@@ -131,7 +131,9 @@ func TestReadingNamesCounts(t *testing.T) {
 	}
 }
 
-// The keys of a map match only in the spelling in which they are written.
+// The keys of a map are not converted to canonical spelling. So Compile refuses to search a
+// group among the keys of a map. It also refuses to search a user if one of the keys is a
+// distinguished name.
 func TestNamesAreNotSearchedInMaps(t *testing.T) {
 	for condition, column := range map[string]int{
 		`groups.exists(g, g in {"CN=Ops,DC=com": true})`: 24, `groups.exists(g, g in {"cn=ops,dc=com": true})`: 24,
@@ -178,8 +180,8 @@ func TestUsersWithDistinguishedNames(t *testing.T) {
 	}
 }
 
-// The distinguished names of a principal's groups are converted once, and not again for each
-// condition.
+// The distinguished names of an indexed principal's groups are converted to canonical spelling
+// only once, and not for each condition.
 func TestGroupsAreReadOnce(t *testing.T) {
 	var groups []string
 	for i := range 1000 {

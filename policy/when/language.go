@@ -13,8 +13,8 @@ import (
 	"cel.dev/cel-go/ext"
 )
 
-// Limits of a condition. Rules can be written by the owners of a single namespace, but are
-// evaluated for every request.
+// Limits of a condition. They are needed because the owners of a namespace can write rules, and
+// each rule can slow down requests of other users.
 const (
 	maxText    = 4096 // characters
 	maxDepth   = 50   // nested parentheses, calls and operators
@@ -41,7 +41,7 @@ func newLanguage() (*language, error) {
 		cel.CrossTypeNumericComparisons(true),  // 3 equals 3.0, in claims and in conditions
 		cel.EnableMacroCallTracking(),          // Explain prints a macro as it was written
 
-		// The macro map and similar macros are left out, because they can build values of
+		// The macro map and similar macros are not available, because they can build values of
 		// unlimited size.
 		cel.ClearMacros(),
 		cel.Macros(cel.HasMacro, cel.AllMacro, cel.ExistsMacro, cel.ExistsOneMacro, cel.FilterMacro),
@@ -74,8 +74,8 @@ type accessor struct {
 	of          func(time.Time) int
 }
 
-// accessors are CEL's accessors with CEL's numbering. Days of the week, days of the year,
-// getDayOfMonth and months count from 0; getDate counts from 1.
+// accessors are the accessors of CEL's standard library, with CEL's numbering. Days of the
+// week, days of the year, getDayOfMonth and months count from 0; getDate counts from 1.
 var accessors = []accessor{
 	{overloads.TimeGetFullYear, overloads.TimestampToYear, overloads.TimestampToYearWithTz, time.Time.Year},
 	{overloads.TimeGetMonth, overloads.TimestampToMonth, overloads.TimestampToMonthWithTz, func(t time.Time) int { return int(t.Month()) - 1 }},
@@ -94,8 +94,8 @@ func isAccessor(name string) bool {
 	return slices.ContainsFunc(accessors, func(a accessor) bool { return a.name == name })
 }
 
-// times binds the time functions to our zones, because CEL's own functions read zones from disk
-// at each call. It also declares the names of days and months.
+// times replaces CEL's time functions by functions that use the field zones, because CEL's own
+// functions read zones from disk at each call. It also declares the names of days and months.
 func (l *language) times() []cel.EnvOption {
 	var options []cel.EnvOption
 	for _, a := range accessors {

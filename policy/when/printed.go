@@ -30,7 +30,8 @@ func (c *condition) textOf(e ast.Expr) string {
 	return text.Shorten(unparsed, maxPrinted)
 }
 
-// printed returns a value for people to read: "refs/heads/main", 3, ["a", "b"], 10.1.2.3, none.
+// printed formats a value for people. Examples are "refs/heads/main", 3, ["a", "b"], 10.1.2.3
+// and none.
 func printed(v ref.Val) string {
 	var b strings.Builder
 	write(&b, v, 0)

@@ -37,16 +37,16 @@ func variables() []cel.EnvOption {
 	}
 }
 
-// Errors for unknown values. An unknown value is never treated as a zero value: the zero time,
-// for example, is before the start time of every deny rule that has one.
+// Errors for unknown values. An unknown value must not become a zero value. For example, a deny
+// rule that begins at a certain time would not apply at the zero time.
 const (
 	errNoAddress  = "the client's address is not known"
 	errNoTime     = "the time of the request is not known"
 	errNoRegistry = "the registry is not known"
 )
 
-// request gives CEL access to a policy.Request. It reads only the fields that the condition
-// names.
+// request gives CEL access to a policy.Request. It converts only the fields that the condition
+// reads.
 type request struct {
 	*policy.Request
 	list groupList // the value of the variable groups; a field, to save an allocation
@@ -107,9 +107,8 @@ func (r *request) groups() []string {
 // groupList is the list of the principal's groups in canonical spelling.
 type groupList struct{ traits.Lister }
 
-// canonicalValue returns a value with distinguished names in canonical spelling, as in the
-// subjects of rules, also inside a list. Changed reports whether the result differs from the
-// value.
+// canonicalValue converts the distinguished names in a value to canonical spelling. The value
+// is a name or a list of names. The result changed reports whether the returned value differs.
 func canonicalValue(value ref.Val) (_ ref.Val, changed bool) {
 	switch value := value.(type) {
 	case types.String:
@@ -147,8 +146,9 @@ func firstOf(list traits.Lister, n int) []ref.Val {
 	return items
 }
 
-// user returns the name of a user. Robots and workloads have no user name, as they have no
-// ${user}. Otherwise anybody who is allowed to create a robot could name it after a user.
+// user returns the principal's name if the principal is a user. For robots and workloads it
+// returns "", and ${user} has no value for them either. Otherwise anybody who is allowed to
+// create a robot could name it after a user.
 func (r *request) user() string {
 	if r.Principal == nil || r.Principal.Kind != policy.User {
 		return ""

@@ -34,14 +34,15 @@ func hostile() *policy.Request {
 	}
 }
 
-// Threats: ReDoS, and slow matching. No condition stalls on text from other parties: its
-// evaluation ends with a result or an error, and its cost has a limit however large the claims
-// are.
+// Threats: ReDoS, and slow matching. Text from other parties cannot make a condition slow: its
+// evaluation ends with a result or an error, and its cost has a limit, even if the claims are
+// very large.
 func TestUntrustedTextDoesNotStallConditions(t *testing.T) {
 	r := hostile()
-	// The call that exceeds the limit is counted after it returns. The longest call searches
-	// the largest claim for a group's name. It takes one step for each ten characters of the
-	// claim, times one for each ten of the name.
+	// A call is counted after it returns, so the last call can exceed the limit by its own
+	// cost. The call with the highest cost searches the largest claim for a group's name. Its
+	// number of steps is a tenth of the length of the claim, times a tenth of the length of the
+	// name.
 	largest := uint64(0)
 	for _, claim := range r.Principal.Claims {
 		largest = max(largest, when.Work(claim))
@@ -115,9 +116,9 @@ func TestConditionsCannotBuildLargeValues(t *testing.T) {
 	}
 }
 
-// Harbor: a map keyed by untrusted input never shrank. Here an author of rules writes a million
-// invalid conditions, and valid ones that are removed again. No condition of either kind stays
-// in memory.
+// Harbor had a map with keys from untrusted input that only grew. Here an author of rules
+// writes many invalid conditions, and many valid conditions whose rules are later removed. None
+// of them stays in memory.
 func TestUnusedConditionsAreFreed(t *testing.T) {
 	c := when.NewCompiler()
 	kept, err := c.Compile(`user == "ann"`)

@@ -28,11 +28,11 @@ var (
 	celReserved    = regexp.MustCompile(`^reserved identifier: (.*)$`)
 )
 
-// operatorFor maps operators of other languages to CEL's.
+// operatorFor maps operators of other languages to operators of CEL.
 var operatorFor = map[string]string{"and": "&&", "or": "||", "not": "!", "=": "==", "&": "&&", "|": "||", "===": "==", "<>": "!="}
 
-// translate replaces CEL's error messages by ours. It keeps only the first syntax error, because
-// the others are usually caused by it.
+// translate replaces CEL's error messages by messages of this package. It keeps only the first
+// syntax error, because the first error usually causes the others.
 func (l *language) translate(text string, found []*common.Error) Errors {
 	var errs Errors
 	syntax := false
@@ -49,8 +49,8 @@ func (l *language) translate(text string, found []*common.Error) Errors {
 		}
 	}
 	if slices.ContainsFunc(errs, func(e *Error) bool { return strings.HasPrefix(e.Text, "unknown function ") }) {
-		// An unknown function may be a misspelled exists. Then its variable is unknown too, and
-		// that error says nothing new.
+		// An unknown function can be a misspelled macro such as exists. Then the macro's
+		// variable is unknown, too, and the second error has no useful information.
 		errs = slices.DeleteFunc(errs, func(e *Error) bool {
 			return strings.HasPrefix(e.Text, "unknown name ") && e.Suggestion == ""
 		})
@@ -187,8 +187,8 @@ func overload(function, types string) string {
 	return fmt.Sprintf("%s does not accept %s", operator, given)
 }
 
-// hint returns the likely correction if a condition compares a day with a text like "Sunday",
-// or an address with a text.
+// hint returns a suggestion if a condition compares a day with a text like "Sunday", or an
+// address with a text.
 func hint(text, function, types string) string {
 	if function != "@in" && function != "_==_" && function != "_!=_" || !strings.Contains(types, "string") {
 		return ""
@@ -204,13 +204,13 @@ func hint(text, function, types string) string {
 	return ""
 }
 
-// typeInWords returns the name of a type for people to read.
+// typeInWords returns the name of a type in a form for people.
 func typeInWords(t *cel.Type) string {
 	return typeNamed(cel.FormatCELType(t))
 }
 
-// typeNames are the names of types for people to read, by CEL's notation. A key that ends with
-// a parenthesis stands for all notations that begin with it.
+// typeNames maps CEL's notation for types to names for people. A key that ends with a
+// parenthesis stands for all notations that begin with the key.
 var typeNames = map[string]string{
 	"string": "a text", "int": "a number", "uint": "a number", "double": "a number", "bool": "true or false",
 	"timestamp": "a time", "google.protobuf.Timestamp": "a time", "duration": "a duration", "google.protobuf.Duration": "a duration",
@@ -218,7 +218,7 @@ var typeNames = map[string]string{
 	"list(": "a list", "map(": "a map", "optional_type(": "an optional", "type(": "a type",
 }
 
-// typeNamed is typeInWords for a type in CEL's notation.
+// typeNamed does the same as typeInWords, but for the text of a type in CEL's notation.
 func typeNamed(t string) string {
 	t = strings.TrimSpace(t)
 	begin, _, parameters := strings.Cut(t, "(")
@@ -268,8 +268,9 @@ func after(line string, column int) string {
 	return line
 }
 
-// begin returns the column where the name begins. CEL reports a position inside or after the
-// name: the dot of request.ip, or the parenthesis after a function.
+// begin returns the column where the name begins. The parameter column is the position that CEL
+// reports. This position can be inside or after the name, such as the dot of request.ip or the
+// parenthesis after a function's name.
 func begin(line string, column int, name string) int {
 	for back := 0; back <= utf8.RuneCountInString(name) && back < column; back++ {
 		if strings.HasPrefix(after(line, column-back), name) {

@@ -11,9 +11,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/ask"
 )
 
-// DependsOn implements ask.Partial. CEL tracks unknown values through an evaluation: false &&
-// unknown is false, true && unknown is unknown. The condition depends on the values that are
-// unknown in the result.
+// DependsOn implements ask.Partial. In CEL, an expression can have the value unknown: false &&
+// unknown is false, and true && unknown is unknown. If the condition itself is unknown, CEL
+// names the inputs that caused this. The condition depends on these inputs.
 func (c *condition) DependsOn(r *policy.Request, u *ask.Unknown) []string {
 	if r == nil {
 		r = new(policy.Request)
@@ -40,7 +40,7 @@ func (c *condition) DependsOn(r *policy.Request, u *ask.Unknown) []string {
 	return slices.Compact(on)
 }
 
-// partial is a partly unknown request. It is used for one evaluation.
+// partial is a partly unknown request. A value of this type is used for only one evaluation.
 type partial struct {
 	request
 	unknown *ask.Unknown
@@ -64,7 +64,7 @@ func (p *partial) ResolveName(name string) (any, bool) {
 	return value, ok
 }
 
-// claimsAdapter converts claims like the language does.
+// claimsAdapter converts claims to CEL values, in the same way as the type language does.
 var claimsAdapter = &adapter{types.DefaultTypeAdapter}
 
 func (p *partial) claimsUnknown() bool {

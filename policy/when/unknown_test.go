@@ -16,8 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// A condition depends on the unknown inputs that decide it. It depends on no other input that
-// its text names.
+// A condition depends on the unknown inputs that decide its value. It does not depend on the
+// other inputs that it contains.
 func TestDependsOn(t *testing.T) {
 	nothing := ask.Unknown{}
 	everything := ask.Unknown{Now: true, IP: true, Client: true, Registry: true, Claims: true}
@@ -41,7 +41,8 @@ func TestDependsOn(t *testing.T) {
 		{`now > timestamp("2026-01-01T00:00:00Z") && user == "ben"`, everything, ann, nil},
 		{`user == "ann" || request.ip.isLoopback()`, everything, ann, nil},
 		{`user == "ann" ? client == "x" : now.getHours() == 3`, everything, ann, []string{"client"}},
-		// The next input would be client.
+		// The condition also depends on client, but DependsOn reports only what is unknown
+		// first: now.
 		{`now.getHours() == 3 ? client == "x" : client == "y"`, everything, ann, []string{"now"}},
 
 		// Claims.
@@ -60,7 +61,7 @@ func TestDependsOn(t *testing.T) {
 		{`"project" in claims`, everything, job, []string{"claims.project"}},
 		{`"ref" in claims`, everything, job, nil},
 		{`claims.pod.node.name == "n1"`, everything, job, nil},
-		// The claim pod is known, with all its keys.
+		// The claim pod is known, and so are all its keys.
 		{`claims.pod.namespace == "n1"`, everything, job, nil},
 		{`claims.deep.namespace == "n1"`, everything, job, []string{"claims.deep"}},
 		{`claims.exists(name, name == "x")`, everything, job, []string{"claims"}},

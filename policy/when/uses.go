@@ -26,9 +26,9 @@ type Use struct {
 	Text   string `json:"text"`   // the part of the condition at this place: `claims.attempt == 2`
 }
 
-// Uses returns the places in a condition that require a claim to have certain types, for callers
-// that know the types of claims. Comparisons with null or with values of unknown type are not
-// included.
+// Uses returns the places in a condition that require a claim to have certain types. A caller
+// that knows the types of claims can check them. Comparisons with null or with values of
+// unknown type are not included.
 func Uses(of policy.Condition) []Use {
 	c, ok := of.(*condition)
 	if !ok {
@@ -45,8 +45,8 @@ type useFinder struct {
 	found []Use
 }
 
-// require records that the expression whole can be evaluated only if value has one of the
-// types.
+// require records a requirement: the expression whole can be evaluated only if the claim value
+// has one of the types kinds.
 func (u *useFinder) require(value ast.Expr, kinds Kinds, whole ast.Expr) {
 	path, ok := steps(value)
 	if !ok || len(path) != 2 || path[0] != varClaims || kinds&anyClaim == anyClaim || testsOnly(value) || isOptional(value) {
@@ -60,8 +60,8 @@ func isOptional(e ast.Expr) bool {
 	return e.Kind() == ast.CallKind && e.AsCall().FunctionName() != operators.Index
 }
 
-// leftmost returns the part at the beginning of an expression. For an operator, CEL reports the
-// position of the operator's sign.
+// leftmost returns the part at the beginning of an expression. It is needed because CEL reports
+// the position of an operator's sign, and not the position at which its left operand begins.
 func leftmost(e ast.Expr) ast.Expr {
 	for {
 		switch e.Kind() {
@@ -85,8 +85,8 @@ func leftmost(e ast.Expr) ast.Expr {
 	}
 }
 
-// visit finds the requirements of an expression. The parameter truth means that the
-// expression's value must be true or false.
+// visit finds the requirements of an expression. The parameter truth is true if the
+// expression's value must be a bool.
 func (u *useFinder) visit(e ast.Expr, truth bool) {
 	if truth {
 		u.require(e, Bool, e)

@@ -21,11 +21,16 @@
 // # Operators and functions
 //
 // Conditions can compare (== != < <= > >= in), join (&& || !), choose (a ? b : c) and calculate
-// (+ - * / %). There are functions for texts (startsWith, endsWith, contains, matches with an RE2
-// pattern, size), lists (in, all, exists, exists_one, filter, size), networks (ip, cidr,
-// containsIP, containsCIDR) and times (getFullYear, getMonth, getDate, getDayOfWeek, getHours,
-// getMinutes …, each in UTC, in a zone like "Europe/Paris", or at an offset like "+02:00"). Days
-// and months count from 0. Use their names: SUNDAY to SATURDAY, JANUARY to DECEMBER.
+// (+ - * / %). There are functions for:
+//
+//   - texts: startsWith, endsWith, contains, matches with an RE2 pattern, size;
+//   - lists: in, all, exists, exists_one, filter, size;
+//   - networks: ip, cidr, containsIP, containsCIDR;
+//   - times: getFullYear, getMonth, getDate, getDayOfWeek, getHours, getMinutes and others, each
+//     in UTC, in a zone like "Europe/Paris", or at an offset like "+02:00".
+//
+// Days of the week and months count from 0. Use their names instead: SUNDAY to SATURDAY, JANUARY
+// to DECEMBER.
 //
 // # Missing claims
 //
@@ -46,21 +51,23 @@
 // # Types
 //
 // A claim has the type that it has in JSON: the number 2 is not the text "2". Comparing values
-// of different types is an error, for ==, != and in as well as for <, and also inside lists and
-// objects. In plain CEL the result is false, and so a deny rule would silently never match. All
-// numbers have one type: 3 equals 3.0. Whole numbers are exact. A number beyond 64 bits can be
-// compared only if a 64-bit floating-point number represents it exactly. Arithmetic needs two
-// whole numbers or two fractional ones: claims.attempt + 1. A null value can be compared only
-// with null. Use int(claims.attempt) and string(claims.level) to convert.
+// of different types is an error. This holds for ==, !=, in and <, and also inside lists and
+// objects. In plain CEL, such values are not equal, so a deny rule with == would silently never
+// match. All numbers have one type: 3 equals 3.0. Whole numbers are exact. A number beyond 64
+// bits can be compared only if a 64-bit floating-point number represents it exactly. Arithmetic
+// needs two whole numbers or two numbers with fractions, as in claims.attempt + 1. A null value
+// can be compared only with null. Use int(claims.attempt) and string(claims.level) to convert.
 //
-// What a request omits is unknown: reading an unknown now, request.ip or registry is an error.
+// An input that the request omits is unknown. Reading now, request.ip or registry is an error
+// if it is unknown.
 //
 // # Limits
 //
-// A condition reads no disk, no environment and no clock, and keeps nothing between requests. The
-// length and depth of its text and the cost of an evaluation are limited. An evaluation that
-// would take more than about a millisecond is an error, whatever the claims contain. Requests can
-// provide neither patterns nor new time zones: a pattern must be literal in the text.
+// A condition reads no disk, no environment and no clock, and keeps nothing between requests.
+// The length and depth of its text and the cost of an evaluation are limited. An evaluation
+// that would take more than about a millisecond is an error, whatever the claims contain. A
+// pattern must be a literal text in the condition, so a request cannot provide one. A request
+// cannot provide a new time zone either.
 //
 // Compile finds all errors that do not depend on a request, with line and column: syntax, names,
 // types, zones, networks, patterns, and a result that is not true or false.
@@ -77,8 +84,8 @@ import (
 )
 
 // Compiler compiles conditions. Conditions with equal texts share one program while any of them
-// is in use. The Compiler stores nothing for an invalid text or for a text that is no longer
-// used. It may be used from any goroutine. The zero Compiler is ready to use.
+// is in use. A Compiler does not store invalid conditions or conditions that are no longer in
+// use. It may be used from any goroutine. The zero Compiler is ready to use.
 type Compiler struct {
 	mu       sync.Mutex
 	language *language // created when the first condition is compiled
@@ -88,8 +95,8 @@ type Compiler struct {
 // NewCompiler returns a new Compiler.
 func NewCompiler() *Compiler { return new(Compiler) }
 
-// Compile checks the text of a condition and prepares its evaluation. The error is [Errors] and
-// lists all errors in the text that can be found at once.
+// Compile checks the text of a condition and prepares its evaluation. The error is [Errors]. It
+// has all errors in the text, except those that other errors hide.
 func (c *Compiler) Compile(text string) (policy.Condition, error) {
 	if c == nil {
 		c = NewCompiler()
@@ -111,7 +118,8 @@ func (c *Compiler) Compile(text string) (policy.Condition, error) {
 	return made, nil
 }
 
-// remove removes a text whose condition is no longer in use, unless it was compiled again.
+// remove removes a text whose condition is no longer in use. If the text has been compiled
+// again in the meantime, remove does nothing.
 func (c *Compiler) remove(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,8 +139,8 @@ func (c *Compiler) compile(text string) (*condition, error) {
 	return c.language.compile(text)
 }
 
-// Constant returns the value of a condition that reads nothing of a request, so that the value
-// is the same for every request.
+// Constant returns the value of a condition that reads no input and therefore has the same
+// value for every request. For any other condition, constant is false.
 func Constant(c policy.Condition) (value, constant bool) {
 	own, ok := c.(*condition)
 	if !ok || !own.constant {
@@ -150,7 +158,7 @@ type Error struct {
 	Suggestion string `json:"suggestion,omitempty"` // "groups"; "" if there is no suggestion
 }
 
-// Error returns `1:36: unknown name "grops" (did you mean "groups"?)`.
+// Error returns a text such as `1:36: unknown name "grops" (did you mean "groups"?)`.
 func (e *Error) Error() string {
 	if e == nil {
 		return "no error"

@@ -14,8 +14,8 @@ import (
 // wednesday is half past eleven on Wednesday night in UTC. In Paris it is Thursday already.
 var wednesday = time.Date(2026, 11, 25, 23, 30, 0, 0, time.UTC)
 
-// ann sends a request from an office. The next function, job, is a request of a GitHub job on a
-// branch.
+// ann returns a request of a user in an office. The next function, job, returns a request of a
+// GitHub job on a branch.
 func ann() *policy.Request {
 	return &policy.Request{
 		Principal: &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"dev", "team-a"}},
@@ -139,8 +139,8 @@ func TestAddressesAreUnmapped(t *testing.T) {
 	holds(t, r, `cidr("fe80::/10").containsIP(request.ip) && request.ip.isLinkLocalUnicast()`)
 }
 
-// The client's address is unknown behind a proxy that is not trusted, and in some tests. No
-// network contains an unknown address.
+// The client's address is unknown if a proxy is not trusted, and in some tests of policies.
+// Reading it is an error, even for a network that contains all addresses.
 func TestUnknownAddressesAreErrors(t *testing.T) {
 	r := ann()
 	r.IP = netip.Addr{}
@@ -171,8 +171,8 @@ func TestErrorsNeverAllow(t *testing.T) {
 	}
 	always := policy.Rule{Name: "always", Subjects: []string{"anyone"}, Names: []string{"deny/*"}, Actions: scope.Push}
 	for _, tt := range []struct{ condition, allow, deny string }{
-		// A condition that reads a missing claim fails, even if it compares with != or negates
-		// the comparison.
+		// A condition that reads a missing claim fails, even if it uses != or negates the
+		// comparison.
 		{`claims.ref == "refs/heads/main"`, "", ""},
 		{`claims.ref != "refs/heads/main"`, "", ""},
 		{`!(claims.ref == "refs/heads/main")`, "", ""},
@@ -218,7 +218,7 @@ func holds(t *testing.T, r *policy.Request, text string) {
 	}
 }
 
-// Equal texts share one program.
+// Conditions with equal texts share one program.
 func TestEqualTextsShareACondition(t *testing.T) {
 	c := when.NewCompiler()
 	a, err1 := c.Compile(`user == "ann"`)

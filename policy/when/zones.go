@@ -18,9 +18,9 @@ import (
 //go:embed zones.txt
 var zoneNames string
 
-// zones finds time zones by name. A zone is loaded once, when the first condition that names it
-// is compiled, because time.LoadLocation takes 10 µs and reads the disk. Requests cannot add
-// names: only the names in zoneNames are loaded.
+// zones finds time zones by name. time.LoadLocation takes 10 µs and reads the disk. So each
+// zone is loaded only once, when the first condition that names it is compiled. Requests cannot
+// fill the memory with zones, because only the names in zoneNames are loaded.
 type zones struct {
 	names  func() []string // sorted
 	loaded sync.Map        // name -> *time.Location
@@ -48,8 +48,8 @@ func (z *zones) load(name string) bool {
 	return true
 }
 
-// loadAll loads all zones, for a condition that reads the zone's name from a request. The first
-// call takes some milliseconds and 1 MB.
+// loadAll loads all zones. It is for a condition that reads the zone's name from a request. The
+// first call takes some milliseconds and 1 MB of memory.
 func (z *zones) loadAll() {
 	for _, name := range z.names() {
 		z.load(name)
@@ -68,8 +68,8 @@ func (z *zones) find(name string) (*time.Location, bool) {
 	return time.FixedZone(name, offset), true
 }
 
-// parseOffset returns the seconds of an offset from UTC: "+02:00", "-09:30". It requires a sign,
-// because "02:00" is a time of the day.
+// parseOffset parses an offset from UTC, such as "+02:00" or "-09:30", and returns its seconds.
+// It requires a sign, because "02:00" is a time of the day.
 func parseOffset(text string) (seconds int, ok bool) {
 	if len(text) != len("+02:00") || text[3] != ':' || text[0] != '+' && text[0] != '-' {
 		return 0, false
@@ -86,7 +86,7 @@ func parseOffset(text string) (seconds int, ok bool) {
 	return seconds, true
 }
 
-// suggest returns the zone that was probably meant: Europe/Paris for "Paris" and
+// suggest returns the zone that an author probably meant, such as Europe/Paris for "Paris" or
 // "Europe/pariss".
 func (z *zones) suggest(name string) string {
 	if name == "" {

@@ -53,8 +53,8 @@ func TestZonesAreThoseOfGo(t *testing.T) {
 	}
 }
 
-// A container without zone files has all zones. The test runs in its own process, which finds no
-// files.
+// A container without zone files has all zones. The test runs itself in a new process that
+// finds no zone files.
 func TestZonesNeedNoFiles(t *testing.T) {
 	if os.Getenv("ZONES_OF") == "nowhere" {
 		l, err := newLanguage()
@@ -78,8 +78,8 @@ func TestZonesNeedNoFiles(t *testing.T) {
 	runNowhere(t, t.TempDir())
 }
 
-// runNowhere runs the test again in a new process. If root is not empty, it is the root folder
-// of the process, which contains no zone files.
+// runNowhere runs the test again in a new process. If root is not empty, the process has root
+// as its root folder, where there are no zone files.
 func runNowhere(t *testing.T, root string) {
 	t.Helper()
 	self, err := os.Executable()
