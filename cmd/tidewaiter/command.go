@@ -45,7 +45,8 @@ type flags struct {
 	checks []action
 }
 
-// before adds a step that runs before anything is opened, for flags that are invalid or missing.
+// before adds a step that runs before anything is opened. It checks whether flags are invalid
+// or missing.
 func (f *flags) before(step action) { f.checks = append(f.checks, step) }
 
 // list adds a flag that can be repeated.
@@ -53,8 +54,8 @@ func (f *flags) list(name, usage string) *[]string {
 	return f.StringArray(name, nil, usage+" (may be repeated)")
 }
 
-// file adds a flag that names a file. Shells complete the names of files with one of the
-// extensions.
+// file adds a flag that names a file. Shells complete its value with the names of files that
+// have one of the extensions.
 func (f *flags) file(to *string, name, short, standard, usage string, extensions ...string) {
 	f.StringVarP(to, name, short, standard, usage)
 	f.completeFiles(name, extensions...)

@@ -515,7 +515,7 @@ func drawRule(t *rapid.T, n int, callers []*caller) modelRule {
 		r.when = drawCondition(t, 2, callers)
 	}
 	// A pattern with placeholders is valid only if a subject of the rule can be a user with
-	// claims. Remove such patterns from other rules.
+	// claims. Such patterns are removed from rules without such a subject.
 	if !slices.ContainsFunc(r.subjects, func(s string) bool { return s == "anyone" || s == "signed-in" || strings.HasPrefix(s, "group:") }) {
 		r.patterns = slices.DeleteFunc(r.patterns, func(p string) bool { return strings.Contains(p, "${") })
 		if len(r.patterns) == 0 {

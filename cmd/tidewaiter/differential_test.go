@@ -196,7 +196,8 @@ policy: { rules: `+string(text)+` }
 	return cfg
 }
 
-// callers returns the fixed callers, and a new caller of each other source.
+// callers returns the callers that exist for the whole test, and a new caller for each other
+// source.
 func (o *testService) callers(t *rapid.T) []*caller {
 	all := slices.Clone(o.fixed)
 	for _, source := range []string{"shop", "jobs", "people"} {

@@ -130,8 +130,9 @@ func (f *explainFlags) explainRequest(s *session) (*explain.Evaluation, error) {
 	return e, nil
 }
 
-// explainDecision finds a decision in the journal. It evaluates the request again by the policy
-// that made the decision, to find the rules that nearly match, and by the current policy.
+// explainDecision finds a decision in the journal. It evaluates the request again: by the
+// policy that made the decision, to find the rules that nearly matched, and then by the current
+// policy.
 func explainDecision(s *session, id string) (*explain.Evaluation, error) {
 	if err := readJournal(s); err != nil {
 		return nil, err

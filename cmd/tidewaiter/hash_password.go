@@ -152,7 +152,8 @@ func (s *session) prompt(in *os.File, text string) (line []byte, err error) {
 	}
 }
 
-// readPassword reads one line and removes only the line end. A password may be any bytes.
+// readPassword reads one line and removes only the line end. A password may contain any other
+// byte.
 func readPassword(in io.Reader) (identity.Secret, error) {
 	text, err := io.ReadAll(io.LimitReader(in, identity.MaxSecret+3))
 	if err != nil {

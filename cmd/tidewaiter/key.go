@@ -83,8 +83,8 @@ Registries with "key_id: x5c" need no key set: they verify tokens with the root'
 	}
 }
 
-// kidForms returns the kid forms of the config's registries. If no registry uses a kid, it
-// returns the form of new registries.
+// kidForms returns the forms of key ids (kid) that the config's registries use. If no registry
+// uses a kid, it returns the form for new registries.
 func (s *session) kidForms() []token.KeyID {
 	var forms []token.KeyID
 	if s.cfg != nil {

@@ -146,7 +146,7 @@ its own roles, and the roles in the database.`,
 	}}
 }
 
-// deleted prints that something was deleted, unless err is an error.
+// deleted prints that something was deleted. If err is not nil, it returns err instead.
 func (s *session) deleted(kind, name string, err error) error {
 	if err != nil {
 		return err

@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Names and claims come from anyone. No output may reach the terminal with their invisible
-// characters, and JSON has the same value nevertheless.
+// Names and claims come from anyone. Their invisible characters must not reach the terminal.
+// JSON still has the same values when it is decoded.
 func TestOutputIsPrintable(t *testing.T) {
 	for _, h := range texttest.All {
 		e := journal.Entry{Decision: &journal.Decision{

@@ -21,7 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// processes is the key of the processes that a script has started.
+// processes is the key under which a script stores the processes that it has started.
 type processes struct{}
 
 // process is a command that a script has started. text is its standard output and standard error.
@@ -85,9 +85,9 @@ func program(ts *testscript.TestScript, name string) string {
 	return ""
 }
 
-// limit is the key of the context that ends shortly before the timeout of go test. Nothing else
-// limits how long a script waits. When the context ends, the process is killed, and the script
-// fails and prints the process's output.
+// limit is the key under which a script stores a context that ends shortly before the timeout
+// of go test. Nothing else limits how long a script waits. When the context ends, the process
+// is killed, and the script fails and prints the process's output.
 type limit struct{}
 
 // endsInTime kills the process when the context limit ends, so that no wait for the process lasts

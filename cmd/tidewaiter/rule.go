@@ -41,7 +41,7 @@ is rejected with all its errors.`,
 		}, {
 			use:     "set NAME",
 			short:   "Replace a rule",
-			long:    "Replace a rule. The flags describe the whole new rule.",
+			long:    "Replace a rule. The flags describe the whole new rule: nothing of the old rule is kept.",
 			example: "  tidewaiter rule set freeze --deny --repository 'prod/**' --actions push",
 			opens:   changeRules,
 			flags: func(f *flags) action {

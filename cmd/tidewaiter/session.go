@@ -161,7 +161,8 @@ func open[T any](s *session, to *T, opener func(context.Context, *config.Config)
 	return err
 }
 
-// operator returns the local user, for the journal. No decision depends on it.
+// operator returns the name of the local user, for the journal. No decision depends on this
+// name.
 func operator() string {
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		return u.Username

@@ -28,8 +28,8 @@ and print it. The token is printed only once, because only its hash is stored. S
 only the token.
 
 At each use, the token has the rights that its owner has at that time. Restrict it with
---repositories and --actions. Patterns are those of rules: * matches within one part of the path,
-** any number of parts.`,
+--repositories and --actions. Patterns are written as in rules: * matches within one part of the
+path, ** any number of parts.`,
 			example: `  tidewaiter token create --user alice --name laptop --expires 90d
   tidewaiter token create --user alice --name deploy --repositories team/** --actions pull
   tidewaiter token create --user bob --source ldap:corp --name ci --actions pull,push --output json | jq -r .secret`,
@@ -39,7 +39,7 @@ At each use, the token has the rights that its owner has at that time. Restrict 
 			use:   "list",
 			short: "List tokens with their owners and last use",
 			long: `List issued tokens, without their secrets: personal access tokens (access),
-secrets of robots (robot), and what docker and others (refresh) and browsers (session) store in
+secrets of robots (robot), and what docker and other clients (refresh) and browsers (session) store in
 place of a password.`,
 			example: `  tidewaiter token list --user alice
   tidewaiter token list --output json | jq -r '.[] | select(.used == null) | .id'`,

@@ -58,8 +58,8 @@ func (r *transcript) console(body string) string {
 	return "```console\n" + b.String() + "```"
 }
 
-// compare compares the page with the same page with the current output. With -update, it writes
-// the current output into the page.
+// compare compares the page with a copy that has the current output of its commands. With
+// -update, it writes the current output into the page.
 func (r *transcript) compare(page string, least int) {
 	r.Helper()
 	if r.asked < least {

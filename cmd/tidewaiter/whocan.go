@@ -127,7 +127,7 @@ func (s *session) checkNamespace(namespace string, scopes []scope.Scope) error {
 		return err
 	}
 	if in, ok := explain.NamespaceOf(s.rules, scopes); !ok || in != namespace {
-		return fmt.Errorf("the query has a name outside the namespace %s, and its owners may query only names inside", text.Escape(namespace))
+		return fmt.Errorf("the query has a name outside the namespace %s, and its owners may query only names in the namespace", text.Escape(namespace))
 	}
 	return nil
 }

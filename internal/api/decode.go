@@ -52,7 +52,7 @@ func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 
 // maxDepth is the maximum nesting of the JSON of a body. The API needs four levels.
 const maxDepth = 32
 
-// invalidBody begins the errors of checkJSON.
+// invalidBody is the beginning of the errors of checkJSON.
 const invalidBody = "invalid body: "
 
 // checkJSON refuses JSON that two programs can read differently:

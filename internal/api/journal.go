@@ -24,7 +24,8 @@ import (
 // the next page.
 const maxSearched = 20_000
 
-// maxPageBytes is the size of the entries after which a page ends. Events can be large.
+// maxPageBytes limits the size of a page: the page ends with the entry that exceeds it. Events
+// can be large.
 const maxPageBytes = 4 << 20
 
 type listEntries struct {
@@ -205,8 +206,8 @@ func (a *API) entriesAfter(ctx context.Context, in *listEntries, q *journal.Quer
 	return newJournalPage(ctx, found, "after", next, time.Time{}, nil)
 }
 
-// newJournalPage returns a page. The next page begins before or after the position next,
-// depending on the parameter; 0: there is no next page.
+// newJournalPage returns a page. The next page is requested with the position next as the
+// query parameter ("before" or "after"). If next is 0, there is no next page.
 func newJournalPage(ctx context.Context, found []journal.Entry, parameter string, next journal.Position, searched time.Time, err error) (*journalPageResponse, error) {
 	if err != nil {
 		return nil, err

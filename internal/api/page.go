@@ -43,8 +43,8 @@ func newPage[S, T any](ctx context.Context, from []S, next string, convert func(
 	return out, nil
 }
 
-// nextLink returns the Link header for the page that follows this one. The parameter is the name of
-// the query parameter for the beginning of that page.
+// nextLink returns the Link header for the page that follows this one. The argument parameter
+// is the name of the query parameter that selects where that page begins.
 func nextLink(this *url.URL, parameter, next string) string {
 	query := this.Query()
 	query.Set(parameter, next)

@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Callers who may read the policy get the same answers as on the command line. Others may query
-// only about themselves, and learn no more than from a refusal.
+// Callers who may read the policy get the same answers as on the command line. All other
+// callers may query only about themselves, and learn no more than from a refusal.
 func TestThePolicyCanBeQueried(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	for name, group := range map[string]string{"ann": "dev", "carol": admin.Auditors} {
@@ -96,7 +96,7 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 	members["members"] = false
 	hides(h.must(200, issue("reader"), "POST", "/who-can", members).Body, "user:ann", "missing")
 
-	// Built-in rules are listed like others.
+	// Built-in rules are listed like other rules.
 	write := fields{"scopes": []string{"tidewaiter:journal:write"}}
 	has(h.must(200, carol, "POST", "/who-can", write).Body, `"who":["group:tidewaiter-admins"]`, `"rule":"tidewaiter-admins"`, `"built_in":true`)
 	hides(h.must(200, carol, "POST", "/who-can", write).Body, "auditors")

@@ -309,7 +309,7 @@ func TestTheJournalCanBeRead(t *testing.T) {
 		if got, _ := read("/journal?action=user.add&after=1"); !slices.Equal(got, []string{"operator:root user.add root", "user:root user.add ann", "user:root user.add bob"}) {
 			t.Errorf("after the first entry: %v", got)
 		}
-		// A follower from the beginning sees every entry once.
+		// A client that follows the journal from its beginning gets every entry exactly once.
 		var followed []string
 		for after := "0"; ; {
 			page := h.read(h.must(200, root, "GET", "/journal?limit=2&after="+after, nil))
@@ -476,7 +476,7 @@ func TestAllErrorsOfARuleAreReportedAtOnce(t *testing.T) {
 	})
 }
 
-// Roles for all and roles of a namespace behave the same.
+// Shared roles and roles of a namespace behave in the same way.
 func TestRolesAreManaged(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.member("root", admin.Administrators)

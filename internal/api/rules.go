@@ -75,7 +75,7 @@ func NewRule(r *rulebook.Rule) rule {
 
 func (r rule) version() (path, id string, version int64) { return r.Name, r.ID, r.Version }
 
-// ruleBody is the RuleContent of a request. It distinguishes empty fields from absent ones.
+// ruleBody is the RuleContent of a request. It distinguishes empty fields from absent fields.
 type ruleBody struct{ RuleContent }
 
 // UnmarshalJSON is part of json.Unmarshaler.

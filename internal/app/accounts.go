@@ -79,7 +79,8 @@ func (a *App) find(ctx context.Context, name string) (*policy.Principal, error) 
 	return a.sources.Load().Find(ctx, name)
 }
 
-// duplicateNames returns warnings. Errors of the database are reported elsewhere.
+// duplicateNames returns warnings. It ignores errors of the database, because other checks
+// report them.
 func (a *App) duplicateNames(ctx context.Context, cfg *config.Config) strictyaml.Problems {
 	warnings, _ := doctor.DuplicateNames(ctx, cfg, a.generation.sources, a.accounts)
 	return warnings

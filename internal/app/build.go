@@ -45,8 +45,8 @@ func (g *generation) stop() {
 	g.running.Wait()
 }
 
-// build builds everything that answers depend on, except the policy: the rulebook builds that.
-// build starts nothing and does not affect the running generation.
+// build builds everything that answers depend on, except the policy, which the rulebook
+// builds. build starts nothing and does not affect the running generation.
 func (a *App) build(cfg *config.Config) (*generation, error) {
 	g := new(generation)
 	g.runs = append(g.runs, func(ctx context.Context) { _ = a.rulebook.Run(ctx) }, a.watchDatabase)

@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// newMetrics registers all metrics. No label has a name, an address or a repository, because
-// clients could create any number of series.
+// newMetrics registers all metrics. No label has a name, an address or a repository: with such
+// labels, clients could create any number of series.
 func newMetrics(a *App) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), a.counts)

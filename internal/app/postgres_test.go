@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// While PostgreSQL is stopped, requests that need it fail as an outage, and others succeed. When it
-// runs again, all requests succeed.
+// While PostgreSQL is stopped, requests that need the database fail as an outage, and all
+// other requests succeed. When PostgreSQL runs again, all requests succeed.
 func TestAnOutageOfPostgreSQLAffectsOnlyWhatNeedsIt(t *testing.T) {
 	s := storetest.NewServer(t)
 	f := newFolder(t)

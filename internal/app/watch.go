@@ -26,10 +26,10 @@ const (
 // pattern that it looks at, even if reading fails.
 type Reading func(seen func(folder, name string)) (*config.Config, error)
 
-// Watch reloads files until ctx ends: on each value from reload, and when a file changes,
-// unless the config has policy.watch: false. A changed file is read when two checks in a row
-// find it the same, so that no half-written file is read. A reload applies everything or, if
-// anything is wrong, nothing. Each error is logged once.
+// Watch reloads files until ctx ends. It reloads on each value from the channel reload. Unless
+// the config has policy.watch: false, it also reloads when a file changes. A changed file is
+// read when two checks in a row find it the same, so that no half-written file is read. A
+// reload applies everything or, if anything is wrong, nothing. Each error is logged once.
 func (a *App) Watch(ctx context.Context, read Reading, reload <-chan struct{}) {
 	f := watcher{app: a, read: read, files: make(map[place]bool), refused: a.journalRefused}
 	f.begin()

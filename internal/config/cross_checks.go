@@ -285,8 +285,8 @@ func (x crossChecks) identity() {
 			kind = "issuer"
 			x.oidc(n, s.OIDC, x.c.Identity[:i])
 		case s.Hook() != nil:
-			// A webhook and an exec source cannot have the same name, because both kinds were one
-			// kind before: see sourcename.Former.
+			// A webhook and an exec source cannot have the same name, because earlier versions
+			// had one kind for both: see sourcename.Former.
 			kind, name = "webhook or exec", "hook:"+s.Hook().Name
 			x.hook(n, s.Hook())
 		}

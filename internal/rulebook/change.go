@@ -24,8 +24,9 @@ const maxAttempts = 5
 // actor's rights. change calls f again if the policy in memory was not the latest, because the
 // actor could have lost a right a moment ago. If f returns no change, nothing was changed.
 //
-// If the transaction also changes another topic, change locks the other topic first. Every
-// transaction that writes both topics uses this order.
+// A topic is a counter of changes in the database. If the transaction also raises the counters
+// of other topics (the parameter locked), change locks those topics first. Every transaction
+// that raises several counters uses this order.
 func (b *Rulebook) change(ctx context.Context, by admin.Actor, f func(*sql.Tx) (*journal.Change, error), locked ...string) error {
 	if by.Restricted() {
 		return admin.ErrRestricted

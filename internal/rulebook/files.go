@@ -33,10 +33,10 @@ const (
 )
 
 // RecordFiles journals that the rules of files have come into force. It does nothing if these
-// files are recorded in the database already. So a restart adds no entry, and replicas with the
-// same files add one entry together. A failed write is repeated while Run runs. The entry has
-// the digests of the old and the new files (Files.ID), and the names of roles and rules that
-// were added, changed and removed.
+// files are recorded in the database already. So a restart adds no entry, and several replicas
+// with the same files add only one entry. A failed write is repeated while Run runs. The entry
+// has the digests of the old and the new files (Files.ID), and the names of roles and rules
+// that were added, changed and removed.
 func (b *Rulebook) RecordFiles(ctx context.Context) {
 	b.mu.Lock()
 	files, at := b.files, b.waitSince

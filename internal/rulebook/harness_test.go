@@ -46,7 +46,7 @@ type harness struct {
 
 var operator = admin.Operator("root")
 
-// file is the content of the file unless a test uses another one.
+// file is the content of the file unless a test uses other content.
 func file() rulebook.Files {
 	return rulebook.Files{
 		Services: []string{"registry.example.com"},

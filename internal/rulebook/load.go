@@ -88,7 +88,7 @@ func (b *Rulebook) Run(ctx context.Context) error {
 			case ctx.Err() != nil:
 				return
 			case err == nil && failing:
-				b.o.Log.Info("the database's rules are read again")
+				b.o.Log.Info("the database's rules can be read again")
 				return
 			case err == nil:
 				return

@@ -139,7 +139,7 @@ func (b *Rulebook) Namespaces(ctx context.Context, by admin.Actor, page admin.Pa
 	}
 }
 
-// SetVisibility sets who else may pull from a namespace.
+// SetVisibility sets who may pull from a namespace without being a member.
 func (b *Rulebook) SetVisibility(ctx context.Context, by admin.Actor, name string, v Visibility, version int64) (_ Namespace, err error) {
 	defer admin.Wrap(&err, "changing namespace %.130q", name)
 	return b.changeNamespace(ctx, by, name, version, func(_ *sql.Tx, n *Namespace) (*journal.Change, error) {

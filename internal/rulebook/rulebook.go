@@ -153,7 +153,8 @@ type Rulebook struct {
 }
 
 // New returns a rulebook with the rules of files. It starts and reads nothing. There is no
-// policy until Load is called. An Operator can change the database without a policy.
+// policy until Load is called. Operators (admin.Operator) can change the database even without
+// a policy.
 func New(o Options, files Files) (*Rulebook, error) {
 	o.Now = clock.Wall(o.Now)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))

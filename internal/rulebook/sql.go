@@ -206,8 +206,9 @@ func LockNamespace(ctx context.Context, tx *sql.Tx, namespace string) (id string
 
 // RemoveMember removes a deleted subject from all namespaces, in the transaction that deletes
 // the subject. Otherwise a later subject of the same name would get the roles. If the subject
-// was a member, RemoveMember writes the topic of the rulebook. So a transaction that also
-// writes another topic must lock the other topic first.
+// was a member, RemoveMember raises the counter of the rulebook's changes (its topic in the
+// database). So a transaction that also raises the counter of another topic must lock the other
+// topic first.
 func RemoveMember(ctx context.Context, db *store.DB, tx *sql.Tx, subject string) error {
 	n, err := store.Affected(tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE subject = $1", subject))
 	for _, topic := range []string{topic, rightsTopic} {

@@ -74,7 +74,8 @@ func Panicked(p any) error {
 	return fmt.Errorf("panic: %s\n%s", secret.Redact(fmt.Sprint(p)), debug.Stack())
 }
 
-// known maps the errors of other packages. It returns nil for an unexpected error.
+// known maps an error of another package to the error that the client gets. It returns nil for
+// an unexpected error.
 func known(err error) *requestError {
 	if e, ok := errors.AsType[*requestError](err); ok {
 		return e

@@ -16,7 +16,8 @@ const (
 	writeTimeout  = 60 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 64 << 10 // bytes: room for an ID token in a header
-	// concurrent requests on an HTTP/2 connection; RFC 9113 (6.5.2) recommends at least 100
+	// maxStreams is the maximum number of concurrent requests on an HTTP/2 connection. RFC
+	// 9113 (6.5.2) recommends at least 100.
 	maxStreams = 100
 )
 

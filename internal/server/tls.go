@@ -50,7 +50,7 @@ func (p *pair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		if stamp := p.modified(); stamp != p.stamp {
 			if err := p.load(); err != nil {
 				p.stamp = stamp
-				p.log.Error("cannot read the new TLS certificate; the last one stays in use", "certificate", p.certificate, "error", err)
+				p.log.Error("cannot read the new TLS certificate; the last certificate stays in use", "certificate", p.certificate, "error", err)
 			}
 		}
 	}

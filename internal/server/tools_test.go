@@ -17,8 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// These are the requests that tools send according to their source code, as far as they differ
-// from docker's requests.
+// These are the requests of other tools, according to the tools' source code. Only requests
+// that differ from docker's are here.
 func TestWhatToolsSend(t *testing.T) {
 	h := newHarness(t, nil)
 	ann := basic("ann", annPassword)

@@ -133,8 +133,8 @@ func (o Options) plan() (plan, error) {
 // RegistryPort is the port of RegistryListen.
 func (p plan) RegistryPort() string { return strings.TrimPrefix(p.RegistryListen, ":") }
 
-// LocalProxy reports whether the proxy can only be on this machine. Then only this machine's
-// addresses are trusted as proxies.
+// LocalProxy reports whether the proxy can only be on this machine. If so, only the addresses
+// of this machine are trusted as proxies.
 func (p plan) LocalProxy() bool {
 	host, _, err := net.SplitHostPort(p.Listen)
 	return err == nil && endpoint.Local(host)

@@ -240,7 +240,7 @@ func (w *writer) readUsers() (people, error) {
 			return people{}, err
 		}
 		if !configured {
-			return people{}, fmt.Errorf("%s has no %s, who would be the administrator: name one of its users with --admin (%s)", Users, w.plan.Admin, some(append(users.names, users.left...), ", "))
+			return people{}, fmt.Errorf("%s has no user %s, who would be the administrator: name one of its users with --admin (%s)", Users, w.plan.Admin, some(append(users.names, users.left...), ", "))
 		}
 	}
 	return users, nil
