@@ -79,7 +79,7 @@ func hinted(err error) error {
 	case isMissing && missing.Kind == "token":
 		return fmt.Errorf("%w; tidewaiter token list prints the ids, which must be given in full", err)
 	case isMissing && missing.In == "":
-		return fmt.Errorf("%w; list them with tidewaiter %s list", err, missing.Kind)
+		return fmt.Errorf("%w; tidewaiter %s list prints all names", err, missing.Kind)
 	case errors.Is(err, accounts.ErrLast):
 		return fmt.Errorf("%w; add another administrator with tidewaiter user add --admin NAME, or use --force", err)
 	case errors.Is(err, accounts.ErrSetByDelegate):

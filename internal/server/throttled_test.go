@@ -18,8 +18,8 @@ import (
 )
 
 // A client that guesses passwords gets the status 429. docker shows the text of this answer,
-// and other clients wait before they try again. The journal has one entry for the wrong passwords and one for each delay: equal
-// refusals are folded.
+// and other clients wait before they try again. The journal has one entry for the wrong
+// passwords and one for each delay, because equal refusals are folded.
 func TestGuessingIsRateLimited(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {
