@@ -13,7 +13,7 @@
 //	                              something
 //	Which token proves it?        token, with keys that internal/keyring renews
 //	What happened?                internal/journal, which also stores the events that notification
-//	                              decodes
+//	                              decodes. internal/journal/tree has the hashes that prove entries
 //
 // server handles the HTTP request for a token. Only issuer turns that request into an answer:
 // issuer calls chain, then policy, then keyring, and writes to the journal. Events go from server

@@ -70,9 +70,9 @@ source is not changed. Afterwards, change "database" in the config and start the
 		}, {
 			use:   "verify",
 			short: "Check the database for damage",
-			long: `Check each page of the database file, each index, and the journal's hash
-chain. The command can run while the service runs. Exits 1 if something is damaged. PostgreSQL
-checks its own pages, so on PostgreSQL only the journal is verified.`,
+			long: `Check each page of the database file, each index, and the journal. The command
+can run while the service runs. Exits 1 if something is damaged. PostgreSQL checks its own pages,
+so on PostgreSQL only the journal is verified.`,
 			example: "  tidewaiter database verify",
 			opens:   readJournal,
 			run: func(s *session) error {
@@ -132,11 +132,11 @@ func (s *session) copy(run func(context.Context, string, string, store.CopyOptio
 		Tables int   `json:"tables"`
 		Rows   int64 `json:"rows"`
 		journalEnd
-	}{copied.Tables, copied.Rows, newJournalEnd(&v)}, "%s: %s in %s, read back and compared, and %s in the journal, whose hash chain is intact", result,
+	}{copied.Tables, copied.Rows, newJournalEnd(&v)}, "%s: %s in %s, read back and compared, and %s in the journal, which is intact", result,
 		count(int(copied.Rows), "row", "rows"), count(copied.Tables, "table", "tables"), count(int(v.Entries), "entry", "entries"))
 }
 
-// verifyJournal verifies the hash chain of the journal in a database that no other process has
+// verifyJournal verifies the journal in a database that no other process has
 // open.
 func verifyJournal(ctx context.Context, db *store.DB) (_ journal.Verified, err error) {
 	j, err := journal.New(db, journal.Options{})

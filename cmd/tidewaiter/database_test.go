@@ -55,7 +55,7 @@ func TestDatabaseIsCopiedToPostgreSQLAndBack(t *testing.T) {
 	before, _ := succeeds("journal", "verify")
 
 	out, errs := succeeds("database", "copy", "--to", postgres)
-	if !strings.Contains(out, "3 entries in the journal, whose hash chain is intact") || !strings.Contains(errs, "journal_blocks: 3 of 3\n") {
+	if !strings.Contains(out, "3 entries in the journal, which is intact") || !strings.Contains(errs, "journal_blocks: 3 of 3\n") {
 		t.Errorf("copy prints %s%s", out, errs)
 	}
 	written, err := os.ReadFile("tidewaiter.yaml")

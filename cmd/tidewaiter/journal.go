@@ -58,12 +58,11 @@ registry, repository and time, and by the client's address if the registry repor
 			run:   journalShow,
 		}, {
 			use:   "verify",
-			short: "Verify the journal's hash chain",
-			long: `Verify the journal's hash chain. Each block contains a hash over its content
-and the block before it. Store the printed hash somewhere else. If a later run finds this
-hash in the chain, no block up to it was changed. Exits 1 and prints the position if a block is
-missing or was changed, or if the database is damaged. The command can also verify a copy on a
-read-only disk.`,
+			short: "Verify that no entry of the journal was changed",
+			long: `Verify that no entry of the journal was changed. The entries are the leaves of a
+tree of hashes. The command computes the tree again and prints its root. Exits 1 and prints the
+position if an entry is missing or was changed, or if the database is damaged. The command can
+also verify a copy on a read-only disk.`,
 			example: "  tidewaiter journal verify",
 			opens:   readJournal,
 			run:     journalVerify,
@@ -99,10 +98,12 @@ func journalVerify(s *session) error {
 			Last    journal.Position `json:"last"`
 			Entries int64            `json:"entries"`
 			Blocks  int64            `json:"blocks"`
+			Removed int64            `json:"removed,omitempty"` // entries that are no longer stored
+			Erased  int64            `json:"erased,omitempty"`  // entries without their personal data
 			Hash    string           `json:"hash"` // of the last block that is intact
 			Broken  journal.Position `json:"broken,omitempty"`
 			Why     string           `json:"reason,omitempty"`
-		}{!isBroken, v.First, v.Last, v.Entries, v.Blocks, fmt.Sprintf("%x", v.Hash), 0, ""}
+		}{!isBroken, v.First, v.Last, v.Entries, v.Blocks, v.Removed, v.Erased, fmt.Sprintf("%x", v.Hash), 0, ""}
 		if isBroken {
 			result.Broken, result.Why = broken.Block, broken.Why
 			return errors.Join(s.writeJSON(result), errReported)
@@ -112,6 +113,13 @@ func journalVerify(s *session) error {
 	if v.Blocks == 0 {
 		return s.print(nil, "the journal is empty")
 	}
-	return s.print(nil, "%s: %s in %s, positions %d to %d\nhash %x", painted(s.out).green("the journal is intact"),
-		count(int(v.Entries), "entry", "entries"), count(int(v.Blocks), "block", "blocks"), v.First, v.Last, v.Hash)
+	var without string
+	if v.Removed > 0 {
+		without += fmt.Sprintf(", %d removed", v.Removed)
+	}
+	if v.Erased > 0 {
+		without += fmt.Sprintf(", %d without personal data", v.Erased)
+	}
+	return s.print(nil, "%s: %s in %s, positions %d to %d%s\nhash %x", painted(s.out).green("the journal is intact"),
+		count(int(v.Entries), "entry", "entries"), count(int(v.Blocks), "block", "blocks"), v.First, v.Last, without, v.Hash)
 }

@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 )
 
 // block is a row of the journal.
@@ -14,11 +16,16 @@ type block struct {
 	first            Position
 	entries          int64
 	earliest, latest int64 // of the entries' ids, in milliseconds since 1970
-	previous, hash   hash
-	content          []byte
+	// previous and hash are the roots of the tree before and after the block. In format 1, hash is
+	// sum, and previous is the hash of the block before.
+	previous, hash hash
+	content        []byte
 }
 
-// sum returns the block's hash. The hash covers all columns. Numbers have a fixed length in it.
+func (b *block) end() Position { return b.first + Position(b.entries) }
+
+// sum returns the hash of a block of format 1. The hash covers all columns. Numbers have a fixed
+// length in it.
 func (b *block) sum() hash {
 	const title = "tidewaiter journal block\n"
 	h := sha256.New()
@@ -33,12 +40,36 @@ func (b *block) sum() hash {
 	return hash(h.Sum(nil))
 }
 
+// tree returns the tree before the next entry.
+func (h *head) tree() (tree.Frontier, error) {
+	if len(h.frontier) == 0 { // this is the first block of format 2
+		var f tree.Frontier
+		f.Append(nil, 0, originLeaf(h.base, h.chain))
+		return f, nil
+	}
+	f, err := tree.ParseFrontier(int64(h.next-h.base), h.frontier)
+	if err != nil {
+		err = fmt.Errorf("the journal's head is damaged: %w", err)
+	}
+	return f, err
+}
+
+// originLeaf returns leaf 0. It stands for the blocks of format 1: it has the position of their
+// last entry and the hash of their last block, or zeros if there are none. Its data is the 24
+// bytes "tidewaiter journal tree\n", the position in eight bytes, the highest first, and the hash.
+func originLeaf(base Position, chain hash) hash {
+	b := append([]byte{tree.LeafPrefix}, "tidewaiter journal tree\n"...)
+	b = binary.BigEndian.AppendUint64(b, uint64(base))
+	return tree.LeafHash(append(b, chain[:]...))
+}
+
 // builder writes blocks within transactions. Only one goroutine uses a builder.
 type builder struct {
 	maxEntries, maxBytes int
 	known                *principals
 	encoder              *encoder
 	content              []byte
+	nodes                []tree.Node // that the current transaction completes
 	repeats              repeats
 
 	end     Position // of the next entry after the last commit; 0: no commit yet
@@ -78,19 +109,33 @@ func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries 
 	if len(kept) == 0 {
 		return nil, 0, nil
 	}
+	frontier, err := h.tree()
+	if err != nil {
+		return nil, 0, err
+	}
+	w.nodes = w.nodes[:0]
+	root := frontier.Root()
 	for rest := kept; len(rest) > 0; blocks++ {
-		b := block{first: h.next, previous: h.hash}
+		b := block{first: h.next, previous: root}
 		rest = rest[w.fill(&b, rest):]
-		b.hash = b.sum()
+		for _, leaf := range w.encoder.leaves {
+			w.nodes = frontier.Append(w.nodes, 0, leaf)
+		}
+		root = frontier.Root()
+		b.hash = root
 		if err := insertBlock(ctx, tx, &b); err != nil {
 			return nil, 0, fmt.Errorf("writing a block of the journal: %w", err)
 		}
-		h.next, h.hash = h.next+Position(b.entries), b.hash
+		h.next, h.hash = b.end(), b.hash
+	}
+	if err := insertNodes(ctx, tx, w.nodes); err != nil {
+		return nil, 0, fmt.Errorf("writing the journal's tree: %w", err)
 	}
 	if err := insertPrincipals(ctx, tx, w.known.pending); err != nil {
 		return nil, 0, fmt.Errorf("writing principals: %w", err)
 	}
 	h.principal, w.next = w.known.next, h.next
+	h.frontier = frontier.AppendTo(h.frontier[:0])
 	if err := moveHead(ctx, tx, h); err != nil {
 		return nil, 0, fmt.Errorf("updating the journal's head: %w", err)
 	}

@@ -6,27 +6,31 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/notification"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The JSON structures of the lines. encode.go writes the first line with headLine, and the others
-// by hand.
+// The JSON structures of the lines, which encode.go writes by hand. In format 1, an entry has no
+// private part: its fields are in decisionLine and in the event.
 type (
 	// number is the number of a constant of another package, without the constant's methods for
 	// JSON.
 	number   = uint8
 	headLine struct {
 		Form       int                `json:"form"`
-		Principals []principalRefLine `json:"principals,omitempty"`
-		Rules      []ruleLine         `json:"rules,omitempty"`
+		Principals []principalRefLine `json:"principals"`
+		Rules      []json.RawMessage  `json:"rules"`
 	}
 	principalRefLine struct {
 		Number int64  `json:"number"`
@@ -34,9 +38,9 @@ type (
 	}
 	ruleLine struct {
 		Name      string `json:"name"`
-		File      string `json:"file,omitempty"`
-		Line      int    `json:"line,omitempty"`
-		Namespace string `json:"namespace,omitempty"`
+		File      string `json:"file"`
+		Line      int    `json:"line"`
+		Namespace string `json:"namespace"`
 	}
 	entryLine struct {
 		ID       ID                  `json:"id"`
@@ -46,6 +50,16 @@ type (
 		Event    *notification.Event `json:"event"`
 		Change   *changeLine         `json:"change"`
 		Text     []byte              `json:"text"`
+	}
+	// privateLine is the private part of an entry.
+	privateLine struct {
+		Name      string     `json:"name"`
+		Remote    netip.Addr `json:"remote"`
+		Client    string     `json:"client"`
+		Address   string     `json:"address"`
+		Host      string     `json:"host"`
+		UserAgent string     `json:"user_agent"`
+		Text      []byte     `json:"text"`
 	}
 	decisionLine struct {
 		Principal  *int         `json:"principal"`
@@ -115,47 +129,209 @@ func newDecoder(q store.Querier) *decoder {
 
 // openBlock is a block whose first line was read.
 type openBlock struct {
-	lines      [][]byte // one per entry
+	form       int
+	firstLine  []byte
+	entries    []entryRecord
+	removed    []removedEntries // in order
 	principals []principalRef
 	rules      []*policy.Rule
+	ruleTexts  [][]byte // their JSON
+}
+
+// entryRecord is an entry that is not decoded.
+type entryRecord struct {
+	position Position
+	line     []byte
+}
+
+// removedEntries are entries that were removed: those of a complete subtree.
+type removedEntries struct {
+	first Position
+	level int
+	hash  hash
+}
+
+// openContent returns the lines of a block. The first byte tells how they are stored.
+func openContent(content []byte) ([]byte, error) {
+	if len(content) == 0 || content[0] != '{' {
+		return nil, errors.New("its content is not that of a block")
+	}
+	return content, nil
 }
 
 // open reads a block's first line.
 func (d *decoder) open(b *block) (*openBlock, error) {
-	lines := bytes.Split(bytes.TrimSuffix(b.content, []byte("\n")), []byte("\n"))
-	if int64(len(lines)-1) != b.entries {
-		return nil, fmt.Errorf("it has %d entries, want %d", len(lines)-1, b.entries)
+	content, err := openContent(b.content)
+	if err != nil {
+		return nil, err
 	}
+	firstLine, rest, _ := bytes.Cut(content, []byte("\n"))
 	var head headLine
-	if err := json.Unmarshal(lines[0], &head); err != nil {
+	if err := json.Unmarshal(firstLine, &head); err != nil {
 		return nil, fmt.Errorf("reading its first line: %w", err)
 	}
-	if head.Form != 1 {
-		return nil, fmt.Errorf("it has format %d, but this version of Tidewaiter supports format 1", head.Form)
+	if head.Form != 1 && head.Form != 2 {
+		return nil, fmt.Errorf("it has format %d, but this version of Tidewaiter supports formats 1 and 2", head.Form)
 	}
-	o := &openBlock{lines: lines[1:]}
+	o := &openBlock{form: head.Form, firstLine: firstLine, entries: make([]entryRecord, 0, min(max(b.entries, 0), maxBlockEntries))}
+	position := b.first
+	for len(rest) > 0 {
+		var line []byte
+		line, rest, _ = bytes.Cut(rest, []byte("\n"))
+		if o.form > 1 && len(line) > 0 && line[0] == '~' {
+			removed, err := parseRemoved(line)
+			if err != nil {
+				return nil, err
+			}
+			removed.first = position
+			o.removed = append(o.removed, removed)
+			position += 1 << removed.level
+			continue
+		}
+		o.entries = append(o.entries, entryRecord{position, line})
+		position++
+	}
+	if position != b.end() {
+		return nil, fmt.Errorf("it has %d entries, want %d", position-b.first, b.entries)
+	}
 	for _, p := range head.Principals {
-		raw, err := base64.RawURLEncoding.DecodeString(p.SHA256)
-		if err != nil || len(raw) != len(hash{}) {
+		sum, ok := parseHash(p.SHA256)
+		if !ok {
 			return nil, fmt.Errorf("reading its first line: %q is not a principal's hash", p.SHA256)
 		}
-		o.principals = append(o.principals, principalRef{p.Number, hash(raw)})
+		o.principals = append(o.principals, principalRef{p.Number, sum})
 	}
-	for _, r := range head.Rules {
+	for _, raw := range head.Rules {
+		var r ruleLine
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return nil, fmt.Errorf("reading its first line: %w", err)
+		}
 		origin := policy.Origin{File: r.File, Line: r.Line, Namespace: r.Namespace, Database: r.File == "" && r.Namespace == ""}
 		o.rules = append(o.rules, &policy.Rule{Name: r.Name, Origin: origin})
+		o.ruleTexts = append(o.ruleTexts, raw)
 	}
 	return o, nil
 }
 
-// entry reads the entry of one line.
-func (d *decoder) entry(ctx context.Context, o *openBlock, line []byte, position Position) (Entry, error) {
+// parseRemoved reads a line "~8 <base64url>".
+func parseRemoved(line []byte) (r removedEntries, err error) {
+	level, sum, _ := strings.Cut(string(line[1:]), " ")
+	var ok bool
+	r.hash, ok = parseHash(sum)
+	if r.level, err = parseIndex(level); err != nil || !ok || r.level >= tree.StoredLevel {
+		return r, fmt.Errorf("%.80q does not stand for removed entries", line)
+	}
+	return r, nil
+}
+
+// parseHash reads a hash in base64url. Each hash has one form.
+func parseHash(text string) (hash, bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(raw) != len(hash{}) || strings.ContainsAny(text, "\r\n") {
+		return hash{}, false
+	}
+	return hash(raw), true
+}
+
+// parseIndex reads a number. Each number has one form.
+func parseIndex(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || strconv.Itoa(n) != text {
+		return 0, fmt.Errorf("%.20q is not an index", text)
+	}
+	return n, nil
+}
+
+// parts are the three parts of an entry's line.
+type parts struct {
+	principal       int   // index in the block; -1: none
+	rules           []int // indexes in the block
+	public, private []byte
+}
+
+// split returns the parts of an entry's line.
+func (o *openBlock) split(line []byte) (p parts, err error) {
+	if o.form == 1 {
+		return parts{principal: -1, public: line}, nil
+	}
+	refs, rest, _ := bytes.Cut(line, []byte("\t"))
+	var ok bool
+	if p.public, p.private, ok = bytes.Cut(rest, []byte("\t")); !ok {
+		return p, errors.New("its line does not have three parts")
+	}
+	principal, rules, some := strings.Cut(string(refs), ",")
+	p.principal = -1
+	if principal != "-" {
+		if p.principal, err = parseIndex(principal); err != nil {
+			return p, err
+		}
+		if p.principal >= len(o.principals) {
+			return p, fmt.Errorf("its block has no principal %d", p.principal)
+		}
+	}
+	for some {
+		var rule string
+		rule, rules, some = strings.Cut(rules, ",")
+		n, err := parseIndex(rule)
+		if err != nil {
+			return p, err
+		}
+		if n >= len(o.rules) {
+			return p, fmt.Errorf("its block has no rule %d", n)
+		}
+		p.rules = append(p.rules, n)
+	}
+	return p, nil
+}
+
+// public returns the public part of an entry's line.
+func (o *openBlock) public(line []byte) []byte {
+	if o.form == 1 {
+		return line
+	}
+	_, rest, _ := bytes.Cut(line, []byte("\t"))
+	public, _, _ := bytes.Cut(rest, []byte("\t"))
+	return public
+}
+
+// privateHash returns the hash of an entry's private part, and whether the part was erased.
+func (p *parts) privateHash() (sum hash, erased bool, err error) {
+	if len(p.private) == 0 || p.private[0] != '#' {
+		return sha256.Sum256(p.private), false, nil
+	}
+	sum, ok := parseHash(string(p.private[1:]))
+	if !ok {
+		return sum, false, fmt.Errorf("%.80q is not the hash of an erased part", p.private)
+	}
+	return sum, true, nil
+}
+
+// entry reads an entry.
+func (d *decoder) entry(ctx context.Context, o *openBlock, r entryRecord) (Entry, error) {
+	entry, err := d.decode(ctx, o, r)
+	if err != nil {
+		return Entry{}, fmt.Errorf("reading entry %d: %w", r.position, err)
+	}
+	return entry, nil
+}
+
+func (d *decoder) decode(ctx context.Context, o *openBlock, r entryRecord) (Entry, error) {
+	p, err := o.split(r.line)
+	if err != nil {
+		return Entry{}, err
+	}
 	var l entryLine
-	if err := json.Unmarshal(line, &l); err != nil {
-		return Entry{}, fmt.Errorf("reading entry %d: %w", position, err)
+	if err := json.Unmarshal(p.public, &l); err != nil {
+		return Entry{}, err
+	}
+	var private privateLine
+	if len(p.private) > 0 && p.private[0] != '#' {
+		if err := json.Unmarshal(p.private, &private); err != nil {
+			return Entry{}, fmt.Errorf("its private part: %w", err)
+		}
 	}
 	entry := Entry{
-		Position: position,
+		Position: r.position,
 		ID:       l.ID,
 		Time:     time.UnixMicro(l.At).UTC(),
 		Registry: l.Registry,
@@ -163,17 +339,32 @@ func (d *decoder) entry(ctx context.Context, o *openBlock, line []byte, position
 		Change:   (*Change)(l.Change),
 		Text:     l.Text,
 	}
-	if l.Decision != nil {
-		decision, err := d.decision(ctx, o, l.Decision, l.ID, entry.Time.Unix())
-		if err != nil {
-			return Entry{}, fmt.Errorf("reading entry %d: %w", position, err)
+	rules := o.rules
+	if o.form > 1 {
+		rules = make([]*policy.Rule, len(p.rules))
+		for i, n := range p.rules {
+			rules[i] = o.rules[n]
 		}
-		entry.Decision = decision
+		switch {
+		case l.Decision != nil:
+			l.Decision.Name, l.Decision.Remote, l.Decision.Client = private.Name, private.Remote, private.Client
+			if l.Decision.Principal = nil; p.principal >= 0 {
+				l.Decision.Principal = &p.principal
+			}
+		case l.Event != nil:
+			r := &l.Event.Request
+			r.Address, r.Host, r.UserAgent = private.Address, private.Host, private.UserAgent
+		case l.Change == nil:
+			entry.Text = private.Text
+		}
 	}
-	return entry, nil
+	if l.Decision != nil {
+		entry.Decision, err = d.decision(ctx, o, l.Decision, rules, l.ID, entry.Time.Unix())
+	}
+	return entry, err
 }
 
-func (d *decoder) decision(ctx context.Context, o *openBlock, l *decisionLine, id ID, at int64) (*Decision, error) {
+func (d *decoder) decision(ctx context.Context, o *openBlock, l *decisionLine, rules []*policy.Rule, id ID, at int64) (*Decision, error) {
 	decision := &Decision{
 		Name:       l.Name,
 		Credential: l.Credential,
@@ -213,10 +404,10 @@ func (d *decoder) decision(ctx context.Context, o *openBlock, l *decisionLine, i
 		for _, c := range r.Causes {
 			cause := policy.Cause{Actions: scope.Actions(c.Actions), Reason: policy.Reason(c.Reason)}
 			if c.Rule != nil {
-				if *c.Rule < 0 || *c.Rule >= len(o.rules) {
-					return nil, fmt.Errorf("its block has no rule %d", *c.Rule)
+				if *c.Rule < 0 || *c.Rule >= len(rules) {
+					return nil, fmt.Errorf("it has no rule %d", *c.Rule)
 				}
-				cause.Rule = o.rules[*c.Rule]
+				cause.Rule = rules[*c.Rule]
 			}
 			result.Causes = append(result.Causes, cause)
 		}
@@ -251,8 +442,8 @@ func (d *decoder) load(ctx context.Context, refs []principalRef) error {
 		for i, ref := range chunk {
 			numbers[i] = ref.number
 		}
-		texts := make(map[int64][]byte, len(chunk))
-		err := selectPrincipals(ctx, d.q, numbers, func(number int64, text []byte) { texts[number] = text })
+		texts, sums := make(map[int64][]byte, len(chunk)), make(map[int64][]byte, len(chunk))
+		err := selectPrincipals(ctx, d.q, numbers, func(number int64, sum, text []byte) { sums[number], texts[number] = sum, text })
 		if err != nil {
 			return fmt.Errorf("reading principals: %w", err)
 		}
@@ -261,7 +452,7 @@ func (d *decoder) load(ctx context.Context, refs []principalRef) error {
 			if !ok {
 				return &principalError{ref.number, "missing"}
 			}
-			if sha256.Sum256(text) != ref.hash {
+			if sha256.Sum256(text) != ref.hash || !bytes.Equal(sums[ref.number], ref.hash[:]) {
 				return &principalError{ref.number, "not what it was"}
 			}
 			p, err := decodePrincipal(text)

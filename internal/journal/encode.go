@@ -2,81 +2,167 @@ package journal
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"strconv"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/text"
+	"github.com/tidewaiter/tidewaiter/notification"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The content of a block, format 1, is lines of JSON. The first line lists the principals and
-// rules to which the other lines refer by index:
+// The content of a block, format 2, is lines. The first line is JSON. It lists the principals and
+// rules to which the other lines refer by index, in order of first use:
 //
-//	{"form":1,"principals":[{"number":7,"sha256":"<base64url>"}],
+//	{"form":2,"principals":[{"number":7,"sha256":"<base64url>"}],
 //	 "rules":[{"name":"devs","file":"tidewaiter.yaml","line":14}]}
 //
-// Each other line is an entry:
+// Each other line is an entry of three parts, which tabs separate:
 //
-//	{"id":"0198c1f2-…","at":1764000000000000,"registry":"registry.example.com","decision":{…}}
+//	0,2,1 \t {"id":"0198c1f2-…","at":1764000000000000,"registry":"registry.example.com","decision":{…}} \t {"salt":"…","remote":"10.1.2.3"}
 //
-// "at" is in microseconds since 1970. Actions, reasons and kinds are the numbers of their
-// constants, which must never change. A missing type means "repository"; a missing token means
-// the entry's id. "life" is the time from "at" to the end of the token, in seconds, rounded
-// down. The encoder of decisions and principals is written by hand, because it runs for every
-// token request: a decision is encoded to store it, and a principal is encoded to find out
-// whether it is stored already. For a principal with two groups, encoding/json takes more than
-// ten times as long.
+// The first part has the index of the entry's principal, or "-", and those of its rules. Only this
+// part depends on the other entries of the block, so blocks can be merged without a change to the
+// other two.
+//
+// The second part is public: it is in each proof. It refers to the entry's rules by 0, 1, 2 … in
+// order of first use in the entry. "at" is in microseconds since 1970. Actions, reasons and kinds
+// are the numbers of their constants, which must never change. A missing type means "repository";
+// a missing token means the entry's id. "life" is the time from "at" to the end of the token, in
+// seconds, rounded down.
+//
+// The third part is private: the data of persons, which can be erased, and eight random bytes, so
+// that nobody can guess the data from its hash. It is empty if there is no such data. If it was
+// erased, it is "#" and its SHA-256 in base64url.
+//
+// A line "~8 <base64url>" stands for the 2^8 entries of a complete subtree of level 8 of the tree
+// that were removed: it has the hash of the subtree.
+//
+// The tree's leaf of an entry has this data, where a number is four bytes, the highest first, and
+// a text is the number of its bytes and then the bytes:
+//
+//	the 19 bytes "tidewaiter entry 2\n"
+//	the public part, as a text
+//	the SHA-256 of the private part
+//	a byte 0, or a byte 1 and the SHA-256 of the entry's principal
+//	the number of the entry's rules, and each rule as a text: the rule's JSON in the first line
+//
+// The principal is JSON, too (see appendPrincipal), with eight random bytes. Leaf 0 stands for the
+// blocks of format 1 before the tree (see originLeaf). The entry at position p is leaf p - base,
+// where base is the position of the last entry of format 1.
+//
+// The content of a block of format 1 has lines of one part. It is the public part, but with the
+// private fields and with indexes of the principal and rules in the first line; see decode.go.
+// No leaf hashes its entries.
+//
+// The encoder of decisions, events and principals is written by hand, because it runs for every
+// token request and event: an entry is encoded to store it, and a principal is encoded to find out
+// whether it is stored already. encoding/json takes more than ten times as long.
 
 // maxBuffer is the maximum size in bytes of a buffer that is kept for the next block.
 const maxBuffer = 4 * maxBlockBytes
 
+// leafTitle begins the data of an entry's leaf.
+const leafTitle = "tidewaiter entry 2\n"
+
 // encoder writes the content of one block.
 type encoder struct {
 	lines      []byte
-	principals []principalRef       // in order of first use
-	places     map[int64]int        // from a principal's number to its index in principals
-	rules      []*policy.Rule       // in order of first use
-	ruleNumber map[*policy.Rule]int // index into rules
+	leaves     []tree.Hash    // of the entries in lines
+	principals []principalRef // in order of first use
+	places     map[int64]int  // from a principal's number to its index in principals
+	rules      []ruleText     // in order of first use
+	ruleLines  []byte         // the JSON of rules
+	ruleNumber map[*policy.Rule]int
+	ruleHash   map[uint64]int // from a hash of a rule's JSON to the rule's index
+	seed       maphash.Seed   // of ruleHash
 	known      *principals
+
+	// Of the current entry.
+	principal             int   // index, or -1
+	used                  []int // indexes of its rules
+	public, private, leaf []byte
+
+	salts salts
+}
+
+// ruleText is a rule of a block.
+type ruleText struct {
+	from, to int // in ruleLines
+	local    int // 1 + the rule's number in the current entry; 0: the entry has not used it yet
 }
 
 func newEncoder(known *principals) *encoder {
 	return &encoder{
 		places:     make(map[int64]int),
 		ruleNumber: make(map[*policy.Rule]int),
+		ruleHash:   make(map[uint64]int),
+		seed:       maphash.MakeSeed(),
 		known:      known,
 	}
 }
 
 func (e *encoder) reset() {
 	if cap(e.lines) > maxBuffer { // after a huge entry
-		e.lines = nil
+		e.lines, e.public, e.private, e.leaf = nil, nil, nil, nil
 	}
-	e.lines, e.principals = e.lines[:0], e.principals[:0]
+	e.lines, e.leaves, e.principals = e.lines[:0], e.leaves[:0], e.principals[:0]
+	e.rules, e.ruleLines, e.used = e.rules[:0], e.ruleLines[:0], e.used[:0]
 	clear(e.places)
 	clear(e.ruleNumber)
-	clear(e.rules)
-	e.rules = e.rules[:0]
+	clear(e.ruleHash)
 }
 
 // content appends the first line and the other lines to dst.
 func (e *encoder) content(dst []byte) []byte {
-	head := headLine{Form: 1, Principals: make([]principalRefLine, len(e.principals)), Rules: make([]ruleLine, len(e.rules))}
-	for i := range e.principals {
-		p := &e.principals[i]
-		head.Principals[i] = principalRefLine{p.number, base64.RawURLEncoding.EncodeToString(p.hash[:])}
-	}
-	for i, rule := range e.rules {
-		head.Rules[i] = ruleLine{rule.Name, rule.Origin.File, rule.Origin.Line, rule.Origin.Namespace}
-	}
-	text, _ := marshal(head) // strings and numbers always encode
-	dst = append(append(dst, text...), '\n')
+	dst = appendFirstLine(dst, e.principals, len(e.rules), func(i int) []byte { return e.ruleText(i) })
 	return append(dst, e.lines...)
+}
+
+func (e *encoder) ruleText(i int) []byte { return e.ruleLines[e.rules[i].from:e.rules[i].to] }
+
+// appendFirstLine appends the first line of a block with principals and a number of rules. rule
+// returns the JSON of a rule.
+func appendFirstLine(dst []byte, principals []principalRef, rules int, rule func(i int) []byte) []byte {
+	dst = append(dst, `{"form":2`...)
+	for i := range principals {
+		dst = append(dst, list(i, `,"principals":[{"number":`, `,{"number":`)...)
+		dst = strconv.AppendInt(dst, principals[i].number, 10)
+		dst = append(dst, `,"sha256":"`...)
+		dst = base64.RawURLEncoding.AppendEncode(dst, principals[i].hash[:])
+		dst = append(dst, `"}`...)
+	}
+	if len(principals) > 0 {
+		dst = append(dst, ']')
+	}
+	for i := range rules {
+		dst = append(dst, list(i, `,"rules":[`, `,`)...)
+		dst = append(dst, rule(i)...)
+	}
+	if rules > 0 {
+		dst = append(dst, ']')
+	}
+	return append(dst, "}\n"...)
+}
+
+// appendRule appends the JSON of a rule. It must never change: leaves contain it.
+func appendRule(b []byte, r *policy.Rule) []byte {
+	b = text.AppendJSON(append(b, `{"name":`...), r.Name)
+	b = appendField(b, `,"file":`, r.Origin.File)
+	if r.Origin.Line != 0 {
+		b = append(b, `,"line":`...)
+		b = strconv.AppendInt(b, int64(r.Origin.Line), 10)
+	}
+	b = appendField(b, `,"namespace":`, r.Origin.Namespace)
+	return append(b, '}')
 }
 
 // list returns the text before element i of a list: first for the first element, other for all
@@ -88,9 +174,13 @@ func list(i int, first, other string) string {
 	return other
 }
 
-// add writes the line of an entry.
+// add writes the line of an entry and adds its leaf.
 func (e *encoder) add(entry *Entry) {
-	b := append(e.lines, `{"id":"`...)
+	for _, rule := range e.used {
+		e.rules[rule].local = 0
+	}
+	e.principal, e.used, e.private = -1, e.used[:0], e.private[:0]
+	b := append(e.public[:0], `{"id":"`...)
 	b = entry.ID.append(b)
 	b = append(b, `","at":`...)
 	b = strconv.AppendInt(b, entry.Time.UnixMicro(), 10)
@@ -101,13 +191,7 @@ func (e *encoder) add(entry *Entry) {
 		b = e.decision(b, entry.Decision, entry.ID, entry.Time.Unix())
 	case entry.Event != nil:
 		b = append(b, `,"event":`...)
-		event := *entry.Event
-		text, err := marshal(&event)
-		if err != nil { // a year that RFC 3339 cannot represent, which Decode never returns
-			event.Time = time.Time{}
-			text, _ = marshal(&event)
-		}
-		b = append(b, text...)
+		b = e.event(b, entry.Event)
 	case entry.Change != nil:
 		c := entry.Change
 		b = append(b, `,"change":{"actor":`...)
@@ -118,26 +202,105 @@ func (e *encoder) add(entry *Entry) {
 		b = appendMap(b, `,"to":`, c.To)
 		b = append(b, '}')
 	default:
-		b = append(b, `,"text":"`...)
-		b = base64.StdEncoding.AppendEncode(b, entry.Text)
-		b = append(b, '"')
+		b = append(b, `,"text":""`...)
+		e.secret(`,"text":`, base64.StdEncoding.EncodeToString(entry.Text))
 	}
-	e.lines = append(b, "}\n"...)
+	e.public = append(b, '}')
+	if len(e.private) > 0 {
+		e.private = append(e.private, '}')
+	}
+	e.line()
+	var principal *hash
+	if e.principal >= 0 {
+		principal = &e.principals[e.principal].hash
+	}
+	e.leaf = appendLeaf(e.leaf[:0], e.public, sha256.Sum256(e.private), principal, len(e.used), func(i int) []byte { return e.ruleText(e.used[i]) })
+	e.leaves = append(e.leaves, tree.LeafHash(e.leaf))
+}
+
+// line writes the line of the current entry.
+func (e *encoder) line() {
+	b := appendRefs(e.lines, e.principal, e.used)
+	b = append(append(b, '\t'), e.public...)
+	b = append(append(b, '\t'), e.private...)
+	e.lines = append(b, '\n')
+}
+
+// appendRefs appends the first part of a line. principal is -1 if the entry has no principal.
+func appendRefs(b []byte, principal int, rules []int) []byte {
+	if principal < 0 {
+		b = append(b, '-')
+	} else {
+		b = strconv.AppendInt(b, int64(principal), 10)
+	}
+	for _, rule := range rules {
+		b = strconv.AppendInt(append(b, ','), int64(rule), 10)
+	}
+	return b
+}
+
+// appendLeaf appends the data of an entry's leaf, after the prefix of a leaf.
+func appendLeaf(b, public []byte, private hash, principal *hash, rules int, rule func(i int) []byte) []byte {
+	b = append(append(b, tree.LeafPrefix), leafTitle...)
+	b = appendText(b, public)
+	b = append(b, private[:]...)
+	if principal == nil {
+		b = append(b, 0)
+	} else {
+		b = append(append(b, 1), principal[:]...)
+	}
+	b = binary.BigEndian.AppendUint32(b, uint32(rules))
+	for i := range rules {
+		b = appendText(b, rule(i))
+	}
+	return b
+}
+
+func appendText(b, text []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(text))), text...)
+}
+
+// secret adds a field to the private part of the current entry, unless it is empty.
+func (e *encoder) secret(key, value string) {
+	if value == "" {
+		return
+	}
+	if len(e.private) == 0 {
+		e.private = e.salts.append(append(e.private, '{'))
+	}
+	e.private = text.AppendJSON(append(e.private, key...), value)
+}
+
+// salts are random bytes that prevent guessing data from its hash. Reading many at once is faster.
+type salts struct {
+	random [512]byte
+	left   int
+}
+
+// append appends the field with a salt.
+func (s *salts) append(b []byte) []byte {
+	const size = 8
+	if s.left == 0 {
+		rand.Read(s.random[:]) // never fails
+		s.left = len(s.random)
+	}
+	b = append(b, `"salt":"`...)
+	b = base64.RawURLEncoding.AppendEncode(b, s.random[s.left-size:s.left])
+	s.left -= size
+	return append(b, '"')
 }
 
 func (e *encoder) decision(b []byte, d *Decision, id ID, at int64) []byte {
 	b = append(b, `{"credential":`...)
 	b = text.AppendJSON(b, d.Credential)
 	if d.Principal != nil {
-		b = append(b, `,"principal":`...)
-		b = strconv.AppendInt(b, int64(e.principal(d.Principal)), 10)
+		e.principal = e.principalIndex(d.Principal)
 	}
-	b = appendField(b, `,"name":`, d.Name)
+	e.secret(`,"name":`, d.Name)
 	if d.Remote.IsValid() {
-		b = append(b, `,"remote":`...)
-		b = text.AppendJSON(b, d.Remote.String())
+		e.secret(`,"remote":`, d.Remote.String())
 	}
-	b = appendField(b, `,"client":`, d.Client)
+	e.secret(`,"client":`, d.Client)
 	for i := range d.Results {
 		b = append(b, list(i, `,"results":[`, `,`)...)
 		b = e.result(b, &d.Results[i])
@@ -212,32 +375,119 @@ func (e *encoder) result(b []byte, r *policy.Result) []byte {
 	return append(b, '}')
 }
 
-// rule returns the index of a rule in this block.
-func (e *encoder) rule(r *policy.Rule) int {
-	number, ok := e.ruleNumber[r]
-	if !ok {
-		number = len(e.rules)
-		e.rules = append(e.rules, r)
-		e.ruleNumber[r] = number
+// event appends the JSON of an event, as encoding/json would, without the private fields.
+func (e *encoder) event(b []byte, event *notification.Event) []byte {
+	b = text.AppendJSON(append(b, `{"id":`...), event.ID)
+	at := event.Time.UTC()
+	if y := at.Year(); y < 0 || y > 9999 { // RFC 3339 cannot represent it; Decode never returns it
+		at = time.Time{}
 	}
-	return number
+	b = at.AppendFormat(append(b, `,"time":"`...), time.RFC3339Nano)
+	b = text.AppendJSON(append(b, `","action":`...), event.Action)
+	b = text.AppendJSON(append(b, `,"repository":`...), event.Repository)
+	b = appendField(b, `,"from_repository":`, event.FromRepository)
+	b = appendField(b, `,"media_type":`, event.MediaType)
+	b = appendField(b, `,"digest":`, event.Digest)
+	b = appendNumber(b, `,"size":`, event.Size)
+	b = appendField(b, `,"tag":`, event.Tag)
+	b = appendField(b, `,"url":`, event.URL)
+	for i := range event.References {
+		r := &event.References[i]
+		b = append(b, list(i, `,"references":[`, `,`)...)
+		at := len(b)
+		b = appendField(b, `,"media_type":`, r.MediaType)
+		b = appendField(b, `,"digest":`, r.Digest)
+		b = appendNumber(b, `,"size":`, r.Size)
+		b = endObject(b, at)
+	}
+	if len(event.References) > 0 {
+		b = append(b, ']')
+	}
+	b = appendNumber(b, `,"omitted_references":`, int64(event.Omitted))
+	b = appendField(b, `,"actor":`, event.Actor)
+	if event.Request.ID != "" || event.Request.Method != "" {
+		b = append(b, `,"request":`...)
+		at := len(b)
+		b = appendField(b, `,"id":`, event.Request.ID)
+		b = appendField(b, `,"method":`, event.Request.Method)
+		b = endObject(b, at)
+	}
+	if event.Source != (notification.Source{}) {
+		b = append(b, `,"source":`...)
+		at := len(b)
+		b = appendField(b, `,"address":`, event.Source.Address)
+		b = appendField(b, `,"instance":`, event.Source.Instance)
+		b = endObject(b, at)
+	}
+	e.secret(`,"address":`, event.Request.Address)
+	e.secret(`,"host":`, event.Request.Host)
+	e.secret(`,"user_agent":`, event.Request.UserAgent)
+	return append(b, '}')
 }
 
-// principal returns the index of a principal in this block's first line.
-func (e *encoder) principal(p *policy.Principal) int {
-	number, sum := e.known.number(p)
-	place, ok := e.places[number]
+// endObject makes the fields from at on an object. Each field begins with a comma.
+func endObject(b []byte, at int) []byte {
+	if len(b) == at {
+		return append(b, "{}"...)
+	}
+	b[at] = '{'
+	return append(b, '}')
+}
+
+// appendNumber appends a field unless it is zero.
+func appendNumber(b []byte, key string, n int64) []byte {
+	if n == 0 {
+		return b
+	}
+	return strconv.AppendInt(append(b, key...), n, 10)
+}
+
+// rule returns the number of a rule in the current entry.
+func (e *encoder) rule(r *policy.Rule) int {
+	index, ok := e.ruleNumber[r]
+	if !ok {
+		index = e.newRule(r)
+		e.ruleNumber[r] = index
+	}
+	rule := &e.rules[index]
+	if rule.local == 0 {
+		e.used = append(e.used, index)
+		rule.local = len(e.used)
+	}
+	return rule.local - 1
+}
+
+// newRule returns the index of a rule in this block's first line. Rules with the same JSON have
+// the same index.
+func (e *encoder) newRule(r *policy.Rule) int {
+	from := len(e.ruleLines)
+	e.ruleLines = appendRule(e.ruleLines, r)
+	sum := maphash.Bytes(e.seed, e.ruleLines[from:])
+	if index, ok := e.ruleHash[sum]; ok && bytes.Equal(e.ruleText(index), e.ruleLines[from:]) {
+		e.ruleLines = e.ruleLines[:from]
+		return index
+	}
+	e.rules = append(e.rules, ruleText{from: from, to: len(e.ruleLines)})
+	e.ruleHash[sum] = len(e.rules) - 1
+	return len(e.rules) - 1
+}
+
+// principalIndex returns the index of a principal in this block's first line.
+func (e *encoder) principalIndex(p *policy.Principal) int {
+	ref := e.known.ref(p)
+	place, ok := e.places[ref.number]
 	if !ok {
 		place = len(e.principals)
-		e.principals = append(e.principals, principalRef{number, sum})
-		e.places[number] = place
+		e.principals = append(e.principals, ref)
+		e.places[ref.number] = place
 	}
 	return place
 }
 
-// appendPrincipal appends a principal. Equal principals produce equal bytes.
+// appendPrincipal appends the fields of a principal's JSON, from the first value on. Equal
+// principals produce equal bytes. The stored JSON begins with a salt: {"salt":"…","kind":1,…}
 func appendPrincipal(b []byte, p *policy.Principal) []byte {
-	b = append(b, `{"kind":`...)
+	b = append(b, `,"kind":`...)
 	b = strconv.AppendUint(b, uint64(p.Kind), 10)
 	b = appendField(b, `,"name":`, p.Name)
 	b = appendField(b, `,"source":`, p.Source)
@@ -314,4 +564,4 @@ type principalRef struct {
 }
 
 // hash is a SHA-256.
-type hash = [sha256.Size]byte
+type hash = tree.Hash

@@ -27,7 +27,7 @@ func SumOf(first Position, entries, earliest, latest int64, previous, content []
 func Remembered(names func(i int) string, n int) (entries int) {
 	known := newPrincipals()
 	for i := range n {
-		known.number(&policy.Principal{Name: names(i)})
+		known.ref(&policy.Principal{Name: names(i)})
 		known.settle(true)
 	}
 	return len(known.byPointer.young) + len(known.byPointer.old) + len(known.byText.young) + len(known.byText.old) +
@@ -48,3 +48,8 @@ func (j *Journal) FoldTimer() { j.foldTimer() }
 
 // CloseFolds records all windows of refusals.
 func (j *Journal) CloseFolds() { j.closeFolds() }
+
+// VerifyIn is Verify within a transaction.
+func (j *Journal) VerifyIn(ctx context.Context, tx *sql.Tx) (Verified, error) {
+	return verify(ctx, tx, 0)
+}

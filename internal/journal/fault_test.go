@@ -332,8 +332,8 @@ func testADatabaseThatIsAnOlderCopyOfItself(t *testing.T, d storetest.Database) 
 		t.Fatal(err)
 	}
 	var next, principal int64
-	var sum []byte
-	if err := db.Read().QueryRow("SELECT next, principal, hash FROM journal_head").Scan(&next, &principal, &sum); err != nil {
+	var sum, frontier []byte
+	if err := db.Read().QueryRow("SELECT next, principal, hash, frontier FROM journal_head").Scan(&next, &principal, &sum, &frontier); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 { // alice is cached from here on
@@ -349,7 +349,7 @@ func testADatabaseThatIsAnOlderCopyOfItself(t *testing.T, d storetest.Database) 
 				return err
 			}
 		}
-		_, err := tx.Exec("UPDATE journal_head SET next = $1, principal = $2, hash = $3", next, principal, sum)
+		_, err := tx.Exec("UPDATE journal_head SET next = $1, principal = $2, hash = $3, frontier = $4", next, principal, sum, frontier)
 		return err
 	})
 	if err != nil {

@@ -13,36 +13,37 @@ type principals struct {
 	byPointer *cache[*policy.Principal, hash] // principals never change
 	// byText is for principals that each request creates again, so that their pointers differ.
 	byText  *cache[string, hash]
-	stored  *cache[hash, int64] // numbers of committed principals
-	pending []newPrincipal      // numbered by the current transaction
-	numbers map[hash]int64      // of pending
-	next    int64               // the next number in the current transaction
+	stored  *cache[hash, principalRef] // committed principals
+	pending []newPrincipal             // numbered by the current transaction
+	refs    map[hash]principalRef      // of pending
+	next    int64                      // the next number in the current transaction
 	scratch []byte
+	salts   salts
 }
 
 // newPrincipal is a row to insert.
 type newPrincipal struct {
-	number int64
-	hash   hash
-	text   []byte
+	principalRef
+	sum  hash // of the principal without a salt: the key of the caches
+	text []byte
 }
 
 func newPrincipals() *principals {
 	return &principals{
 		byPointer: newCache[*policy.Principal, hash](1024, 1<<20),
 		byText:    newCache[string, hash](1024, 1<<20),
-		stored:    newCache[hash, int64](8192, 1<<20),
-		numbers:   make(map[hash]int64),
+		stored:    newCache[hash, principalRef](8192, 1<<20),
+		refs:      make(map[hash]principalRef),
 	}
 }
 
-// number returns the principal's number and hash. A principal that is not committed becomes
-// pending.
-func (k *principals) number(p *policy.Principal) (int64, hash) {
+// ref returns the number of the principal's row and the hash of its text, which has a random salt.
+// A principal that is not committed becomes pending.
+func (k *principals) ref(p *policy.Principal) principalRef {
 	sum, ok := k.byPointer.get(p)
 	if ok {
-		if number, ok := k.numberOf(sum); ok {
-			return number, sum
+		if ref, ok := k.refOf(sum); ok {
+			return ref
 		}
 	}
 	k.scratch = appendPrincipal(k.scratch[:0], p)
@@ -51,22 +52,24 @@ func (k *principals) number(p *policy.Principal) (int64, hash) {
 		k.byText.put(string(k.scratch), sum, len(k.scratch))
 	}
 	k.byPointer.put(p, sum, len(k.scratch))
-	number, ok := k.numberOf(sum)
+	ref, ok := k.refOf(sum)
 	if !ok {
-		number = k.next
+		text := k.salts.append(append(make([]byte, 0, len(k.scratch)+24), '{'))
+		text = append(text, k.scratch...)
+		ref = principalRef{k.next, sha256.Sum256(text)}
 		k.next++
-		k.numbers[sum] = number
-		k.pending = append(k.pending, newPrincipal{number, sum, append([]byte(nil), k.scratch...)})
+		k.refs[sum] = ref
+		k.pending = append(k.pending, newPrincipal{ref, sum, text})
 	}
-	return number, sum
+	return ref
 }
 
-func (k *principals) numberOf(sum hash) (int64, bool) {
-	if number, ok := k.stored.get(sum); ok {
-		return number, true
+func (k *principals) refOf(sum hash) (principalRef, bool) {
+	if ref, ok := k.stored.get(sum); ok {
+		return ref, true
 	}
-	number, ok := k.numbers[sum]
-	return number, ok
+	ref, ok := k.refs[sum]
+	return ref, ok
 }
 
 // settle must be called after the transaction. The parameter kept reports whether the pending
@@ -74,12 +77,12 @@ func (k *principals) numberOf(sum hash) (int64, bool) {
 func (k *principals) settle(kept bool) {
 	if kept {
 		for i := range k.pending {
-			k.stored.put(k.pending[i].hash, k.pending[i].number, len(hash{}))
+			k.stored.put(k.pending[i].sum, k.pending[i].principalRef, len(principalRef{}.hash))
 		}
 	}
 	clear(k.pending)
 	k.pending = k.pending[:0]
-	clear(k.numbers)
+	clear(k.refs)
 }
 
 // cache keeps recently used entries. It has at most two generations, each limited by entries

@@ -186,7 +186,9 @@ func drawDecision(t *rapid.T, rules []*policy.Rule, principals []*policy.Princip
 		}), 0, 2).Draw(t, "ignored"),
 	}
 	if rapid.Bool().Draw(t, "repeated") {
-		at := func(label string) time.Time { return noon.Add(time.Duration(rapid.Int64Range(-1e6, 1e6).Draw(t, label)) * time.Microsecond) }
+		at := func(label string) time.Time {
+			return noon.Add(time.Duration(rapid.Int64Range(-1e6, 1e6).Draw(t, label)) * time.Microsecond)
+		}
 		d.Repeats = &journal.Repeats{Of: drawID(t), Count: rapid.Int64().Draw(t, "count"), First: at("first"), Last: at("last")}
 	}
 	if rapid.Bool().Draw(t, "proved") {

@@ -289,27 +289,26 @@ func (s *search) block(ctx context.Context, b *block, upTo Position) error {
 	if err != nil {
 		return err
 	}
-	texts := s.texts
+	texts, principals := s.texts, [][]byte(nil)
 	if s.Who != nil {
-		if texts, err = s.withPrincipals(ctx, o); err != nil {
+		if texts, principals, err = s.withPrincipals(ctx, o); err != nil {
 			return err
 		}
 	}
-	for i, line := range slices.Backward(o.lines) {
-		position := b.first + Position(i)
-		if position > upTo || !containsAll(line, texts) {
+	for _, r := range slices.Backward(o.entries) {
+		if r.position > upTo || !containsAll(r.line, texts, principals) {
 			continue
 		}
-		entry, err := s.decoder.entry(ctx, o, line, position)
+		entry, err := s.decoder.entry(ctx, o, r)
 		if err != nil {
 			return err
 		}
 		if !s.matches(&entry) {
 			continue
 		}
-		s.bytes += len(line)
+		s.bytes += len(r.line)
 		if len(s.page.Entries) == s.limit || len(s.page.Entries) > 0 && s.bytes > maxPageBytes {
-			s.page.Next = position + 1
+			s.page.Next = r.position + 1
 			return nil
 		}
 		s.page.Entries = append(s.page.Entries, entry)
@@ -319,23 +318,27 @@ func (s *search) block(ctx context.Context, b *block, upTo Position) error {
 }
 
 // withPrincipals returns the texts, and adds references to the block's principals that the
-// query selects.
-func (s *search) withPrincipals(ctx context.Context, o *openBlock) ([][][]byte, error) {
+// query selects. In format 2, the references are beginnings of lines.
+func (s *search) withPrincipals(ctx context.Context, o *openBlock) (texts [][][]byte, beginnings [][]byte, err error) {
 	if err := s.decoder.load(ctx, o.principals); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	texts := slices.Clone(s.texts)
+	texts = slices.Clone(s.texts)
 	if len(texts[0]) == 0 {
-		return texts, nil
+		return texts, nil, nil
 	}
 	who := slices.Clone(texts[0])
 	for i, ref := range o.principals {
-		if p, ok := s.decoder.principals.get(ref.hash); ok && slices.Contains(s.Who.Subjects, p.String()) {
+		switch p, ok := s.decoder.principals.get(ref.hash); {
+		case !ok || !slices.Contains(s.Who.Subjects, p.String()):
+		case o.form == 1:
 			who = append(who, fmt.Appendf(nil, `"principal":%d`, i))
+		default:
+			beginnings = append(beginnings, fmt.Appendf(nil, "%d,", i), fmt.Appendf(nil, "%d\t", i))
 		}
 	}
 	texts[0] = who
-	return texts, nil
+	return texts, beginnings, nil
 }
 
 // texts returns lists of texts. A line that matches the query contains at least one text of
@@ -393,9 +396,12 @@ func plainPart(t string) (longest string) {
 	return longest
 }
 
-func containsAll(line []byte, texts [][][]byte) bool {
-	for _, any := range texts {
-		if len(any) > 0 && !slices.ContainsFunc(any, func(t []byte) bool { return bytes.Contains(line, t) }) {
+// containsAll reports whether a line contains a text of each list. One of the beginnings counts as
+// a text of the first list.
+func containsAll(line []byte, texts [][][]byte, beginnings [][]byte) bool {
+	for i, any := range texts {
+		if len(any) > 0 && !slices.ContainsFunc(any, func(t []byte) bool { return bytes.Contains(line, t) }) &&
+			!(i == 0 && slices.ContainsFunc(beginnings, func(b []byte) bool { return bytes.HasPrefix(line, b) })) {
 			return false
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"iter"
 	"strings"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
 // Last returns the position of the last entry, or 0 in an empty journal.
@@ -27,7 +29,7 @@ func (j *Journal) Read(ctx context.Context, after Position) iter.Seq2[Entry, err
 	return func(yield func(Entry, error) bool) {
 		d := newDecoder(j.db.Read())
 		for {
-			b, err := j.blockAfter(ctx, after)
+			b, err := blockAfter(ctx, d.q, after)
 			if errors.Is(err, sql.ErrNoRows) {
 				return
 			}
@@ -43,32 +45,31 @@ func (j *Journal) Read(ctx context.Context, after Position) iter.Seq2[Entry, err
 				yield(Entry{}, fmt.Errorf("reading the block at position %d: %w", b.first, err))
 				return
 			}
-			for i, line := range o.lines {
-				position := b.first + Position(i)
-				if position <= after {
+			for _, r := range o.entries {
+				if r.position <= after {
 					continue
 				}
-				entry, err := d.entry(ctx, o, line, position)
+				entry, err := d.entry(ctx, o, r)
 				if !yield(entry, err) || err != nil {
 					return
 				}
 			}
-			after = b.first + Position(b.entries) - 1
+			after = b.end() - 1
 		}
 	}
 }
 
 // blockAfter returns the block with the next entry after a position, or sql.ErrNoRows.
-func (j *Journal) blockAfter(ctx context.Context, after Position) (*block, error) {
+func blockAfter(ctx context.Context, q store.Querier, after Position) (*block, error) {
 	// A reader goes from block to block, so nearly always a block begins exactly here.
-	b, err := selectBlockAt(ctx, j.db.Read(), after+1)
-	if err == nil && b.first+Position(b.entries) > after+1 {
+	b, err := selectBlockAt(ctx, q, after+1)
+	if err == nil && b.end() > after+1 {
 		return b, nil
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
-	return selectBlockFrom(ctx, j.db.Read(), after+1) // the blocks before it were deleted
+	return selectBlockFrom(ctx, q, after+1) // the blocks before it were deleted
 }
 
 // Follow is like Read, but waits for further entries at the end of the journal, including
@@ -176,19 +177,16 @@ func (j *Journal) find(ctx context.Context, beginning string, most int, slack in
 		if err != nil {
 			return nil, err
 		}
-		if !bytes.Contains(b.content, prefix) {
-			continue
-		}
 		d := newDecoder(j.db.Read())
 		o, err := d.open(b)
 		if err != nil {
 			return nil, fmt.Errorf("reading the block at position %d: %w", b.first, err)
 		}
-		for i, line := range o.lines {
-			if !bytes.HasPrefix(line, prefix) {
+		for _, r := range o.entries {
+			if !bytes.HasPrefix(o.public(r.line), prefix) {
 				continue
 			}
-			entry, err := d.entry(ctx, o, line, b.first+Position(i))
+			entry, err := d.entry(ctx, o, r)
 			if err != nil {
 				return nil, err
 			}

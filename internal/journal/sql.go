@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
@@ -14,30 +16,75 @@ type head struct {
 	next      Position // of the next entry
 	principal int64    // number of the next new principal
 	hash      hash     // of the last block
+	base      Position // of the last entry of format 1, which leaf 0 of the tree stands for
+	chain     hash     // of the last block of format 1
+	frontier  []byte   // of the tree; empty before the first block of format 2
 }
+
+const headColumns = `next, principal, hash, base, chain, frontier`
 
 // lockHead returns the head. The update changes nothing, but locks the row until the
 // transaction ends. This serializes the blocks of all processes.
 func lockHead(ctx context.Context, tx *sql.Tx) (head, error) {
-	return scanHead(tx.QueryRowContext(ctx, `
-		UPDATE journal_head SET next = next WHERE one = 1 RETURNING next, principal, hash`))
+	return scanHead(tx.QueryRowContext(ctx, `UPDATE journal_head SET next = next WHERE one = 1 RETURNING `+headColumns))
 }
 
 func moveHead(ctx context.Context, tx *sql.Tx, h head) error {
 	_, err := tx.ExecContext(ctx, `
-		UPDATE journal_head SET next = $1, principal = $2, hash = $3 WHERE one = 1`, h.next, h.principal, h.hash[:])
+		UPDATE journal_head SET next = $1, principal = $2, hash = $3, frontier = $4 WHERE one = 1`,
+		h.next, h.principal, h.hash[:], h.frontier)
 	return err
 }
 
 func selectHead(ctx context.Context, q store.Querier) (head, error) {
-	return scanHead(q.QueryRowContext(ctx, `SELECT next, principal, hash FROM journal_head WHERE one = 1`))
+	return scanHead(q.QueryRowContext(ctx, `SELECT `+headColumns+` FROM journal_head WHERE one = 1`))
 }
 
 func scanHead(row *sql.Row) (h head, err error) {
-	var sum []byte
-	err = row.Scan(&h.next, &h.principal, &sum)
+	var sum, chain []byte
+	err = row.Scan(&h.next, &h.principal, &sum, &h.base, &chain, &h.frontier)
 	copy(h.hash[:], sum)
+	copy(h.chain[:], chain)
 	return h, err
+}
+
+// insertNodes stores complete subtrees. A row that is there already is not of this tree.
+func insertNodes(ctx context.Context, tx *sql.Tx, nodes []tree.Node) error {
+	for chunk := range slices.Chunk(nodes, insertAtOnce) {
+		var values strings.Builder
+		var args []any
+		for i := range chunk {
+			fmt.Fprintf(&values, list(i, "", ", ")+"($%d, $%d, $%d)", 3*i+1, 3*i+2, 3*i+3)
+			args = append(args, chunk[i].Level, chunk[i].Number, chunk[i].Hash[:])
+		}
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO journal_nodes (level, number, hash) VALUES `+values.String()+`
+			ON CONFLICT (level, number) DO UPDATE SET hash = excluded.hash`, args...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// selectNodes returns the complete subtrees of a level from a number on, at most limit.
+func selectNodes(ctx context.Context, q store.Querier, level int, number int64, limit int) (nodes []tree.Node, err error) {
+	rows, err := q.QueryContext(ctx, `
+		SELECT number, hash FROM journal_nodes WHERE level = $1 AND number >= $2 ORDER BY number LIMIT $3`, level, number, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		n := tree.Node{Level: level}
+		var sum []byte
+		if err := rows.Scan(&n.Number, &sum); err != nil {
+			return nil, err
+		}
+		copy(n.Hash[:], sum)
+		nodes = append(nodes, n)
+	}
+	return nodes, rows.Err()
 }
 
 func insertBlock(ctx context.Context, tx *sql.Tx, b *block) error {
@@ -143,6 +190,17 @@ func selectBlockFrom(ctx context.Context, q store.Querier, position Position) (*
 	return scanBlock(q.QueryRowContext(ctx, blockColumns+`WHERE first >= $1 ORDER BY first LIMIT 1`, position))
 }
 
+// selectMisplaced returns a block, from a position on, that overlaps the next block or lies behind
+// the end of the journal.
+func selectMisplaced(ctx context.Context, q store.Querier, from Position) (first Position, found bool, err error) {
+	var n sql.NullInt64
+	err = q.QueryRowContext(ctx, `
+		SELECT min(first) FROM (
+			SELECT first, entries, lead(first) OVER (ORDER BY first) AS later FROM journal_blocks WHERE first >= $1
+		) AS b WHERE later < first + entries OR first + entries > (SELECT next FROM journal_head WHERE one = 1)`, from).Scan(&n)
+	return Position(n.Int64), n.Valid, err
+}
+
 // selectBlocksBetween returns the positions of the first and the last block that overlaps a time.
 // Without such a block, first is greater than last.
 func selectBlocksBetween(ctx context.Context, q store.Querier, since, until int64) (first, last Position, err error) {
@@ -192,25 +250,25 @@ func selectBlocksOf(ctx context.Context, q store.Querier, from, to, slack int64)
 }
 
 // selectPrincipals calls found for each of the numbered principals that exists.
-func selectPrincipals(ctx context.Context, q store.Querier, numbers []int64, found func(number int64, text []byte)) error {
+func selectPrincipals(ctx context.Context, q store.Querier, numbers []int64, found func(number int64, sum, text []byte)) error {
 	args := make([]any, len(numbers))
 	var places strings.Builder
 	for i, number := range numbers {
 		args[i] = number
 		fmt.Fprintf(&places, "%s$%d", list(i, "", ", "), i+1)
 	}
-	rows, err := q.QueryContext(ctx, `SELECT number, principal FROM journal_principals WHERE number IN (`+places.String()+`)`, args...)
+	rows, err := q.QueryContext(ctx, `SELECT number, hash, principal FROM journal_principals WHERE number IN (`+places.String()+`)`, args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var number int64
-		var text []byte
-		if err := rows.Scan(&number, &text); err != nil {
+		var sum, text []byte
+		if err := rows.Scan(&number, &sum, &text); err != nil {
 			return err
 		}
-		found(number, text)
+		found(number, sum, text)
 	}
 	return rows.Err()
 }

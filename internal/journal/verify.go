@@ -1,23 +1,32 @@
 package journal
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// Verified is how much of the chain of blocks was verified.
+// Verified is how much of the journal was verified.
 type Verified struct {
 	First, Last Position // 0 if there are no entries
 	Blocks      int64
-	Entries     int64
-	// Hash is the hash of the last block. A copy of Hash that is stored elsewhere proves later
-	// that no entry up to Last was changed.
+	Entries     int64 // that are in the journal
+	Removed     int64 // entries whose place in the tree is known, but which were removed
+	Erased      int64 // entries whose private part was erased
+	// Hash is the hash of the last block: the root of the tree, or the hash of a block of format 1.
+	// A copy of Hash that is stored elsewhere proves later that no entry up to Last was changed.
 	Hash [32]byte
 }
 
-// BrokenError is the first break in the chain of blocks.
+// BrokenError is the first place where the journal is not what it was.
 type BrokenError struct {
 	Block Position // position of the block's first entry
 	Why   string
@@ -27,69 +36,450 @@ func (e *BrokenError) Error() string {
 	return fmt.Sprintf("the journal is broken at position %d: %s", e.Block, e.Why)
 }
 
-// Verify checks the chain from the block that holds a position to the end. It fails with a
-// *BrokenError if a block is missing or was changed, or refers to a principal that is missing
-// or was changed. Verify trusts the hash that the first checked block has of its predecessor.
-// From position 0, the first checked block is the oldest block that was not deleted by age.
+// Verify checks the journal from the block that holds a position to the end. It fails with a
+// *BrokenError if entries are missing or were changed, or refer to a principal that is missing or
+// was changed.
+//
+// Blocks of format 1 are checked by their chain, where Verify trusts the hash that the first
+// checked block has of its predecessor; older blocks may have been deleted. The other blocks are
+// checked by the tree: its leaves are computed from the entries. If all entries of a stored
+// subtree are missing, they count as removed. If Verify begins in the middle, it trusts the
+// stored subtrees before that place.
 func (j *Journal) Verify(ctx context.Context, from Position) (Verified, error) {
-	var v Verified
-	// Read the head first: blocks that are written during the check are after the head and are
-	// not checked.
-	head, err := selectHead(ctx, j.db.Read())
-	if err != nil {
-		return v, fmt.Errorf("verifying the journal: %w", err)
-	}
-	d := newDecoder(j.db.Read())
-	next := max(from, 1)
-	for next < head.next {
-		b, err := j.blockAfter(ctx, next-1)
-		if errors.Is(err, sql.ErrNoRows) {
-			return v, &BrokenError{next, fmt.Sprintf("the entries up to %d are missing", head.next-1)}
-		}
-		if err != nil {
-			return v, fmt.Errorf("verifying the journal at position %d: %w", next, err)
-		}
-		if err := j.verifyBlock(ctx, &v, b, d); err != nil {
-			return v, err
-		}
-		next = v.Last + 1
-		if b.first+Position(b.entries) == head.next && b.hash != head.hash {
-			return v, &BrokenError{b.first, "it is not the block that the journal's head refers to"}
-		}
-	}
-	if next > head.next && v.Blocks > 0 {
-		return v, &BrokenError{head.next, "the journal's head lies inside a block"}
-	}
-	return v, nil
+	return verify(ctx, j.db.Read(), from)
 }
 
-// verifyBlock checks one block and adds it to v.
-func (j *Journal) verifyBlock(ctx context.Context, v *Verified, b *block, d *decoder) error {
+func verify(ctx context.Context, q store.Querier, from Position) (Verified, error) {
+	v := verifier{q: q, decoder: newDecoder(q), nodes: nodeReader{q: q}}
+	err := v.run(ctx, max(from, 1))
+	if err == nil {
+		err = v.misplaced(ctx, from)
+	}
+	if _, isBroken := errors.AsType[*BrokenError](err); err != nil && !isBroken {
+		err = fmt.Errorf("verifying the journal at position %d: %w", v.Last+1, err)
+	}
+	return v.Verified, err
+}
+
+// verifier is one run of Verify.
+type verifier struct {
+	Verified
+	q       store.Querier
+	decoder *decoder
+	head    head
+
+	tree      tree.Frontier
+	nodes     nodeReader
+	completed []tree.Node // that are not compared with the stored ones yet
+	leaf      []byte
+	// atHead is the tree when it had the size that it has according to the head.
+	atHead *tree.Frontier
+}
+
+func (v *verifier) run(ctx context.Context, from Position) (err error) {
+	// Read the head first: blocks that are written during the check are after the head and are
+	// not checked.
+	if v.head, err = selectHead(ctx, v.q); err != nil {
+		return err
+	}
+	if from <= v.head.base {
+		if err := v.runChain(ctx, from); err != nil {
+			return err
+		}
+		from = v.head.base + 1
+	}
+	if from >= v.head.next {
+		return nil
+	}
+	if err := v.begin(ctx, from); err != nil {
+		return err
+	}
+	for v.next() < v.head.next {
+		b, err := blockAfter(ctx, v.q, v.next()-1)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return v.skip(ctx, v.head.next)
+		case err != nil:
+			return err
+		}
+		if err := v.skip(ctx, min(b.first, v.head.next)); err != nil {
+			return err
+		}
+		if v.next() == v.head.next {
+			break
+		}
+		if err := v.block(ctx, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// misplaced looks for blocks that the other checks have not seen.
+func (v *verifier) misplaced(ctx context.Context, from Position) error {
+	if v.Blocks > 0 {
+		from = v.First
+	}
+	first, found, err := selectMisplaced(ctx, v.q, from)
+	if err == nil && found {
+		err = &BrokenError{first, "it overlaps the block after it or lies behind the journal's end"}
+	}
+	return err
+}
+
+// runChain checks the blocks of format 1.
+func (v *verifier) runChain(ctx context.Context, next Position) error {
+	for next <= v.head.base {
+		b, err := blockAfter(ctx, v.q, next-1)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		missing := err != nil || b.first > v.head.base
+		switch {
+		case missing && v.Blocks == 0 && v.head.next-1 > v.head.base:
+			return nil // all were deleted by age
+		case missing:
+			return &BrokenError{next, fmt.Sprintf("the entries up to %d are missing", v.head.base)}
+		case v.Blocks > 0 && b.first != next:
+			return &BrokenError{next, fmt.Sprintf("the entries up to %d are missing", b.first-1)}
+		case v.Blocks > 0 && b.previous != v.Hash:
+			return &BrokenError{b.first, "it does not follow from the block before it"}
+		case b.sum() != b.hash:
+			return changed(b)
+		}
+		o, err := v.decoder.open(b)
+		if err != nil {
+			return &BrokenError{b.first, err.Error()}
+		}
+		if o.form != 1 {
+			return &BrokenError{b.first, "it has another format than the blocks after it"}
+		}
+		if err := v.principals(ctx, b, o); err != nil {
+			return err
+		}
+		v.add(b)
+		v.Entries += b.entries
+		if next = b.end(); next > v.head.base && (next != v.head.base+1 || b.hash != v.head.chain) {
+			return &BrokenError{b.first, "it is not the block that the journal's head refers to"}
+		}
+	}
+	if len(v.head.frontier) == 0 && v.head.hash != v.head.chain {
+		return &BrokenError{v.head.base, "it is not the block that the journal's head refers to"}
+	}
+	return nil
+}
+
+// begin sets the tree to what it was before the block that holds a position.
+func (v *verifier) begin(ctx context.Context, from Position) error {
+	b, err := blockAfter(ctx, v.q, from-1)
 	switch {
-	case v.Blocks > 0 && b.first != v.Last+1:
-		return &BrokenError{v.Last + 1, fmt.Sprintf("the entries up to %d are missing", b.first-1)}
-	case v.Blocks > 0 && b.previous != v.Hash:
-		return &BrokenError{b.first, "it does not follow from the block before it"}
-	case b.sum() != b.hash:
-		return &BrokenError{b.first, "it was changed after it was written"}
-	}
-	o, err := d.open(b)
-	if err != nil {
-		return &BrokenError{b.first, err.Error()}
-	}
-	var tampered *principalError
-	switch err := d.load(ctx, o.principals); {
-	case errors.As(err, &tampered):
-		return &BrokenError{b.first, err.Error()}
+	case errors.Is(err, sql.ErrNoRows) || err == nil && b.first >= v.head.next:
+		from = v.head.base + 1 // there is no such block: find what is missing
 	case err != nil:
-		return fmt.Errorf("verifying the journal at position %d: %w", b.first, err)
+		return err
+	case b.first > v.head.base && b.first <= from:
+		from = b.first
 	}
+	leaf := int64(from - v.head.base)
+	group := leaf &^ (tree.GroupSize - 1)
+	for _, n := range tree.Subtrees(group) {
+		h, ok, err := v.nodes.get(ctx, n.Level, n.Number)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return &BrokenError{from, "the journal's tree before it is not stored"}
+		}
+		v.tree.Append(nil, n.Level, h)
+	}
+	if group == 0 {
+		v.tree.Append(nil, 0, originLeaf(v.head.base, v.head.chain))
+	}
+	before := v.Verified
+	defer func() { v.Verified = before }() // the entries before from are not verified
+	for v.next() < from {
+		b, err := blockAfter(ctx, v.q, v.next()-1)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if err != nil || b.first > v.next() {
+			return &BrokenError{v.next(), fmt.Sprintf("the entries up to %d are missing", from-1)}
+		}
+		o, err := v.decoder.open(b)
+		if err == nil {
+			err = v.leaves(b, o, v.next(), min(from, b.end()), func(*parts) error { return nil })
+		}
+		if err != nil {
+			return &BrokenError{b.first, err.Error()}
+		}
+	}
+	v.completed = v.completed[:0]
+	return nil
+}
+
+// next returns the position of the entry that is the tree's next leaf.
+func (v *verifier) next() Position { return v.head.base + Position(v.tree.Size()) }
+
+// skip adds the stored subtrees up to a position to the tree, because their entries are missing.
+func (v *verifier) skip(ctx context.Context, to Position) error {
+	for v.next() < to {
+		first, size := v.next(), v.tree.Size()
+		if size == 1 {
+			size = 0 // the stored subtree contains leaf 0
+		}
+		var h hash
+		ok := size%tree.GroupSize == 0 && size+tree.GroupSize <= int64(to-v.head.base)
+		if ok {
+			var err error
+			if h, ok, err = v.nodes.get(ctx, tree.StoredLevel, size/tree.GroupSize); err != nil {
+				return err
+			}
+		}
+		if !ok {
+			return &BrokenError{first, fmt.Sprintf("the entries up to %d are missing", to-1)}
+		}
+		if size == 0 {
+			v.tree = tree.Frontier{}
+		}
+		v.grow(tree.StoredLevel, h)
+		v.Removed += int64(v.next() - first)
+		v.Last = v.next() - 1
+		if err := v.checkNodes(ctx, first); err != nil {
+			return err
+		}
+	}
+	return v.checkHead(to)
+}
+
+// grow adds a subtree to the tree.
+func (v *verifier) grow(level int, h hash) {
+	v.completed = v.tree.Append(v.completed, level, h)
+	if v.next() == v.head.next {
+		at := v.tree.Clone()
+		v.atHead = &at
+	}
+}
+
+// block checks one block, which begins at the next position.
+func (v *verifier) block(ctx context.Context, b *block) error {
+	o, err := v.decoder.open(b)
+	switch {
+	case err != nil:
+		return &BrokenError{b.first, err.Error()}
+	case o.form == 1:
+		return &BrokenError{b.first, "it has another format than the blocks before it"}
+	case b.first == v.next() && v.tree.Root() != b.previous: // it is earlier if it was merged meanwhile
+		return &BrokenError{b.first, "it does not follow from the block before it"}
+	}
+	if err := o.checkFirstLine(); err != nil {
+		return &BrokenError{b.first, err.Error()}
+	}
+	if err := v.principals(ctx, b, o); err != nil {
+		return err
+	}
+	c := newReferences(o)
+	if err := v.leaves(b, o, v.next(), b.end(), c.entry); err != nil {
+		return &BrokenError{b.first, err.Error()}
+	}
+	if v.tree.Root() != b.hash || !c.hasTimesOf(b) {
+		return changed(b)
+	}
+	if c.principals != len(o.principals) || c.rules != len(o.rules) {
+		return &BrokenError{b.first, "its first line has a principal or a rule that no entry uses"}
+	}
+	if err := v.checkNodes(ctx, b.first); err != nil {
+		return err
+	}
+	v.add(b)
+	return v.checkHead(b.first)
+}
+
+// leaves adds a block's entries from a position to another to the tree. It calls visit with each
+// entry up to there.
+func (v *verifier) leaves(b *block, o *openBlock, from, to Position, visit func(*parts) error) error {
+	entries, removed := o.entries, o.removed
+	for position := b.first; position < to; {
+		if len(removed) > 0 && removed[0].first == position {
+			r := removed[0]
+			removed = removed[1:]
+			if position += 1 << r.level; position <= from {
+				continue
+			}
+			if !v.tree.Fits(r.level) {
+				return errors.New("its removed entries are not a subtree")
+			}
+			v.grow(r.level, r.hash)
+			v.Removed += 1 << r.level
+			continue
+		}
+		p, err := o.split(entries[0].line)
+		if err == nil {
+			err = visit(&p)
+		}
+		if err != nil {
+			return err
+		}
+		entries = entries[1:]
+		if position++; position <= from {
+			continue
+		}
+		private, erased, err := p.privateHash()
+		if err != nil {
+			return err
+		}
+		if erased {
+			v.Erased++
+		}
+		var principal *hash
+		if p.principal >= 0 {
+			principal = &o.principals[p.principal].hash
+		}
+		v.leaf = appendLeaf(v.leaf[:0], p.public, private, principal, len(p.rules), func(i int) []byte { return o.ruleTexts[p.rules[i]] })
+		v.grow(0, tree.LeafHash(v.leaf))
+		v.Entries++
+	}
+	return nil
+}
+
+// checkFirstLine checks that the first line is as the encoder writes it, so that the leaves cover
+// all of it.
+func (o *openBlock) checkFirstLine() error {
+	want := appendFirstLine(nil, o.principals, len(o.rules), func(i int) []byte { return appendRule(nil, o.rules[i]) })
+	if !bytes.Equal(want[:len(want)-1], o.firstLine) {
+		return errors.New("its first line was changed after it was written")
+	}
+	distinct := make(map[string]bool, len(o.rules))
+	for _, rule := range o.ruleTexts {
+		distinct[string(rule)] = true
+	}
+	if len(distinct) < len(o.rules) {
+		return errors.New("its first line has a rule twice")
+	}
+	return nil
+}
+
+// references checks what the leaves of a block do not cover. Principals and rules are in order of
+// first use, so that no other references give the same leaves. The block's times are those of the
+// entries' ids.
+type references struct {
+	o                 *openBlock
+	principals, rules int // that were used
+	earliest, latest  int64
+}
+
+func newReferences(o *openBlock) *references {
+	return &references{o: o, earliest: math.MaxInt64, latest: math.MinInt64}
+}
+
+func (c *references) entry(p *parts) error {
+	if p.principal == c.principals {
+		c.principals++
+	}
+	for _, rule := range p.rules {
+		if rule == c.rules {
+			c.rules++
+		}
+		if rule > c.rules {
+			return errors.New("its rules are not in order of first use")
+		}
+	}
+	if p.principal > c.principals {
+		return errors.New("its principals are not in order of first use")
+	}
+	const begin, size = len(`{"id":"`), 36
+	if len(p.public) < begin+size {
+		return errors.New("an entry has no id")
+	}
+	id, err := ParseID(string(p.public[begin : begin+size]))
+	if err != nil {
+		return err
+	}
+	c.earliest, c.latest = min(c.earliest, id.milliseconds()), max(c.latest, id.milliseconds())
+	return nil
+}
+
+// hasTimesOf reports whether the block's times are those of the entries. Entries that were removed
+// may have had the first or the last time.
+func (c *references) hasTimesOf(b *block) bool {
+	if len(c.o.removed) > 0 {
+		return b.earliest <= c.earliest && b.latest >= c.latest
+	}
+	return b.earliest == c.earliest && b.latest == c.latest
+}
+
+// checkNodes compares the complete subtrees with the stored ones.
+func (v *verifier) checkNodes(ctx context.Context, at Position) error {
+	for _, n := range v.completed {
+		h, ok, err := v.nodes.get(ctx, n.Level, n.Number)
+		if err != nil {
+			return err
+		}
+		if !ok || h != n.Hash {
+			return &BrokenError{at, fmt.Sprintf("the stored subtree %d of level %d is not that of the entries", n.Number, n.Level)}
+		}
+	}
+	v.completed = v.completed[:0]
+	return nil
+}
+
+// checkHead compares the tree with the head.
+func (v *verifier) checkHead(at Position) error {
+	if v.atHead == nil {
+		return nil
+	}
+	if v.atHead.Root() != v.head.hash || !bytes.Equal(v.atHead.AppendTo(nil), v.head.frontier) {
+		return &BrokenError{at, "it is not the block that the journal's head refers to"}
+	}
+	return nil
+}
+
+// principals checks that the principals of a block are what they were.
+func (v *verifier) principals(ctx context.Context, b *block, o *openBlock) error {
+	err := v.decoder.load(ctx, o.principals)
+	if _, tampered := errors.AsType[*principalError](err); tampered {
+		return &BrokenError{b.first, err.Error()}
+	}
+	return err
+}
+
+// add counts a block.
+func (v *verifier) add(b *block) {
 	if v.Blocks == 0 {
 		v.First = b.first
 	}
 	v.Blocks++
-	v.Entries += b.entries
-	v.Last = b.first + Position(b.entries) - 1
-	v.Hash = b.hash
-	return nil
+	v.Last, v.Hash = b.end()-1, b.hash
+}
+
+func changed(b *block) *BrokenError {
+	return &BrokenError{b.first, "it was changed after it was written"}
+}
+
+// nodeReader reads stored subtrees, mostly in order.
+type nodeReader struct {
+	q    store.Querier
+	read map[int][]tree.Node // of each level, those that were read last
+}
+
+// get returns the hash of a stored subtree, or false if it is not stored.
+func (r *nodeReader) get(ctx context.Context, level int, number int64) (h hash, ok bool, err error) {
+	const atOnce = 512
+	find := func() (int, bool) {
+		return slices.BinarySearchFunc(r.read[level], number, func(n tree.Node, number int64) int { return cmp.Compare(n.Number, number) })
+	}
+	i, ok := find()
+	if !ok {
+		nodes, err := selectNodes(ctx, r.q, level, number, atOnce)
+		if err != nil {
+			return h, false, err
+		}
+		if r.read == nil {
+			r.read = make(map[int][]tree.Node)
+		}
+		r.read[level] = nodes
+		if i, ok = find(); !ok {
+			return h, false, nil
+		}
+	}
+	return r.read[level][i].Hash, true, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -53,12 +54,26 @@ func testVerifyFindsTheFirstBrokenBlock(t *testing.T, d storetest.Database) {
 		{"the last block was deleted", run(`DELETE FROM journal_blocks WHERE first = 9`), 9, "entries up to 10 are missing"},
 		{"the last blocks and the head were cut", run(`DELETE FROM journal_blocks WHERE first = 9; UPDATE journal_head SET next = 9`), 7, "not the block that the journal's head refers to"},
 		{"all blocks were deleted", run(`DELETE FROM journal_blocks`), 1, "entries up to 10 are missing"},
+		{"a block was added", run(`INSERT INTO journal_blocks SELECT 6, 1, earliest, latest, previous, hash, content FROM journal_blocks WHERE first = 1`), 5, "overlaps"},
+		{"a block was added at the end", run(`INSERT INTO journal_blocks SELECT 12, 1, earliest, latest, previous, hash, content FROM journal_blocks WHERE first = 1`), 12, "lies behind"},
+		{"the head was cut", run(`UPDATE journal_head SET next = 10`), 9, "not the block that the journal's head refers to"},
 		{"two blocks changed places", run(`UPDATE journal_blocks SET first = 100 WHERE first = 3; UPDATE journal_blocks SET first = 3 WHERE first = 5; UPDATE journal_blocks SET first = 5 WHERE first = 100`),
 			3, "does not follow"},
 		{"a principal was changed", edit("journal_principals", "principal", "number = 2", "user2", "root2"),
 			5, "principal 2 is not what it was"},
 		{"a principal was deleted", run(`DELETE FROM journal_principals WHERE number = 4`), 9, "principal 4 is missing"},
-		{"old blocks were deleted by age", run(`DELETE FROM journal_blocks WHERE first < 5`), 0, ""},
+		{"the first blocks were deleted", run(`DELETE FROM journal_blocks WHERE first < 5`), 1, "entries up to 4 are missing"},
+		{"an entry refers to another principal", edit("journal_blocks", "content", "first = 5", "\n0,0\t", "\n-,0\t"), 5, "changed after it was written"},
+		{"a rule was changed", edit("journal_blocks", "content", "first = 5", `"line":14`, `"line":15`), 5, "changed after it was written"},
+		{"the first line was changed", edit("journal_blocks", "content", "first = 5", `{"form"`, `{ "form"`), 5, "first line was changed"},
+		{"the first line has more", edit("journal_blocks", "content", "first = 5", `"rules":[`, `"rules":[{"name":"x"},`), 5, "changed after it was written"},
+		{"a reference has another form", edit("journal_blocks", "content", "first = 5", "\n0,0\t", "\n0,00\t"), 5, "not an index"},
+		{"an address was changed", edit("journal_blocks", "content", "first = 5", "10.1.2.3", "10.1.2.4"), 5, "changed after it was written"},
+		{"a part is missing", edit("journal_blocks", "content", "first = 5", "\n0,0\t", "\n0,0 "), 5, "three parts"},
+		{"a block has another format", edit("journal_blocks", "content", "first = 5", `"form":2`, `"form":1`), 5, "another format"},
+		{"the frontier was changed", run(`UPDATE journal_head SET frontier = hash`), 9, "not the block that the journal's head refers to"},
+		{"the base was changed", run(`UPDATE journal_head SET base = base + 1`), 1, "changed after it was written"},
+		{"the chain was changed", run(`UPDATE journal_head SET chain = hash`), 1, "does not follow"},
 	} {
 		j, db := open(t, d.Ready(t), journal.Options{})
 		for i := range 5 {
@@ -143,7 +158,8 @@ func TestABlockThatCannotBeReadIsAnError(t *testing.T) {
 
 func testABlockThatCannotBeReadIsAnError(t *testing.T, d storetest.Database) {
 	for _, content := range []string{
-		"", "\n", "{}\n{}\n", `{"form":2}` + "\n{}\n", `{"form":1}` + "\nnonsense\n", `{"form":1}` + "\n{}\n{}\n",
+		"", "\n", "{}\n{}\n", "x", `{"form":2}` + "\n-\t{}\n", `{"form":2}` + "\n1\t{}\t\n", `{"form":2}` + "\n-,0\t{}\t\n", `{"form":2}` + "\n-\t{}\t{\n",
+		`{"form":2}` + "\n~0 AA\n", `{"form":2}` + "\n~1 " + strings.Repeat("A", 43) + "\n", `{"form":3}` + "\n{}\n", `{"form":2}` + "\n{}\n", `{"form":1}` + "\nnonsense\n", `{"form":1}` + "\n{}\n{}\n",
 		`{"form":1,"principals":[{"number":1,"sha256":"AA"}]}` + "\n{}\n",
 		`{"form":1}` + "\n" + `{"id":"0198c1f2-7a3b-7c4d-8e5f-60718293a4b5","decision":{"principal":0}}` + "\n",
 		`{"form":1}` + "\n" + `{"id":"0198c1f2-7a3b-7c4d-8e5f-60718293a4b5","decision":{"principal":-1}}` + "\n",

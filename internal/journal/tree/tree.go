@@ -1,0 +1,123 @@
+// Package tree is the Merkle tree of the journal: an append-only tree of hashes as in RFC 6962.
+//
+// A tree grows by leaves. Whoever adds leaves needs only the frontier: the roots of the complete
+// subtrees that the tree consists of, at most one of each size. The subtrees of 2^StoredLevel
+// leaves and more are stored when they are complete. Hashes of smaller ones are computed again
+// from the leaves.
+package tree
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// StoredLevel is the level of the smallest subtrees whose hashes are stored. GroupSize is the
+// number of their leaves.
+const (
+	StoredLevel = 8
+	GroupSize   = 1 << StoredLevel
+)
+
+// Hash is the hash of a leaf or of a subtree.
+type Hash = tlog.Hash
+
+// LeafPrefix is the first byte of what LeafHash hashes. It distinguishes leaves from nodes.
+const LeafPrefix = 0x00
+
+// LeafHash returns the hash of a leaf whose data follows LeafPrefix in b. It is the same as
+// tlog.RecordHash(b[1:]), but does not allocate.
+func LeafHash(b []byte) Hash { return sha256.Sum256(b) }
+
+// Node is a complete subtree: number n of its level has the leaves from n<<level on.
+type Node struct {
+	Level  int
+	Number int64
+	Hash   Hash
+}
+
+// Frontier is a tree that leaves can be added to. The zero value is the empty tree.
+type Frontier struct {
+	size   int64
+	hashes []Hash // of the complete subtrees, the largest first: one for each bit of size that is set
+}
+
+// ParseFrontier returns the tree of a size whose frontier AppendTo encoded.
+func ParseFrontier(size int64, encoded []byte) (Frontier, error) {
+	f := Frontier{size: size}
+	if size < 0 || len(encoded) != bits.OnesCount64(uint64(size))*tlog.HashSize {
+		return Frontier{}, fmt.Errorf("a frontier of %d bytes does not belong to a tree of %d leaves", len(encoded), size)
+	}
+	for ; len(encoded) > 0; encoded = encoded[tlog.HashSize:] {
+		f.hashes = append(f.hashes, Hash(encoded))
+	}
+	return f, nil
+}
+
+// AppendTo appends the hashes of the frontier to b.
+func (f *Frontier) AppendTo(b []byte) []byte {
+	for i := range f.hashes {
+		b = append(b, f.hashes[i][:]...)
+	}
+	return b
+}
+
+// Clone returns a copy.
+func (f *Frontier) Clone() Frontier { return Frontier{f.size, slices.Clone(f.hashes)} }
+
+// Size returns the number of leaves.
+func (f *Frontier) Size() int64 { return f.size }
+
+// Append adds a complete subtree of a level; a leaf has level 0. The size of the tree must be a
+// multiple of the subtree's. Append appends the complete subtrees of StoredLevel and above to
+// nodes, this one and those that it completes.
+func (f *Frontier) Append(nodes []Node, level int, h Hash) []Node {
+	size := f.size + 1<<level
+	for ; ; level++ {
+		number := f.size >> level
+		if level >= StoredLevel {
+			nodes = append(nodes, Node{level, number, h})
+		}
+		if number&1 == 0 {
+			break
+		}
+		last := len(f.hashes) - 1
+		h = tlog.NodeHash(f.hashes[last], h)
+		f.hashes = f.hashes[:last]
+	}
+	f.hashes = append(f.hashes, h)
+	f.size = size
+	return nodes
+}
+
+// Fits reports whether a complete subtree of a level can be added.
+func (f *Frontier) Fits(level int) bool {
+	return level >= 0 && level < 62 && f.size&(1<<level-1) == 0
+}
+
+// Root returns the hash of the tree.
+func (f *Frontier) Root() Hash {
+	if f.size == 0 {
+		return sha256.Sum256(nil) // as RFC 6962 defines it
+	}
+	last := len(f.hashes) - 1
+	h := f.hashes[last]
+	for i := last - 1; i >= 0; i-- {
+		h = tlog.NodeHash(f.hashes[i], h)
+	}
+	return h
+}
+
+// Subtrees returns the level and number of the complete subtrees that a tree of a size consists
+// of, the largest first.
+func Subtrees(size int64) (nodes []Node) {
+	for level := bits.Len64(uint64(size)) - 1; level >= 0; level-- {
+		if size>>level&1 == 1 {
+			nodes = append(nodes, Node{Level: level, Number: size>>level - 1})
+		}
+	}
+	return nodes
+}
