@@ -10,6 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -24,7 +25,7 @@ import (
 func (a *Accounts) Robots(ctx context.Context, by admin.Actor, namespace string, page admin.Page) (list []Account, next string, err error) {
 	defer admin.Wrap(&err, "listing the robots of %.130q", namespace)
 	if a.rights.Require(by, admin.RightAccounts, scope.Read) != nil && !a.rights.May(by, admin.RightNamespace+namespace, scope.Read) {
-		return nil, "", admin.NotFound("namespace", namespace)
+		return nil, "", &admin.NotFoundError{Kind: "namespace", Name: namespace}
 	}
 	prefix := strings.ReplaceAll(namespace, "/", ".") + "."
 	return a.list(ctx, page, "namespace <> '' AND kind = 'robot' AND substr(name, 1, $3) = $4", len(prefix), prefix)
@@ -61,7 +62,7 @@ func (a *Accounts) mayManage(ctx context.Context, tx *sql.Tx, by admin.Actor, r 
 // that a condition of a rule permits. Rights over a namespace do not count.
 func (a *Accounts) hasRights(by admin.Actor, who *policy.Principal) bool {
 	as := admin.Actor{Principal: who, Remote: by.Remote}
-	return slices.ContainsFunc(admin.AllRights, func(right string) bool {
+	return slices.ContainsFunc(ruleset.Rights, func(right string) bool {
 		return a.rights.Might(as, right, scope.Read) || a.rights.Might(as, right, scope.Write)
 	})
 }

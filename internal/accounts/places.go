@@ -34,7 +34,7 @@ func (a *Accounts) AllowPlace(ctx context.Context, by admin.Actor, login string,
 		}
 		if r.Kind != policy.User {
 			// Robot secrets are not rate limited.
-			return nil, admin.NotFound(policy.User.String(), login)
+			return nil, &admin.NotFoundError{Kind: policy.User.String(), Name: login}
 		}
 		if err := a.rights.MayChange(by, r.principal()); err != nil {
 			return nil, err

@@ -49,7 +49,7 @@ func scanAccount(row store.Row) (r record, err error) {
 func find(ctx context.Context, q store.Querier, login string) (record, error) {
 	kind, name, ok := parseLogin(login)
 	if !ok {
-		return record{}, admin.NotFound(kind.String(), name)
+		return record{}, &admin.NotFoundError{Kind: kind.String(), Name: name}
 	}
 	r, err := withGroups(ctx, q)(scanAccount(q.QueryRowContext(ctx,
 		"SELECT "+accountColumns+" FROM accounts WHERE kind = $1 AND name = $2", kind.String(), name)))

@@ -173,7 +173,7 @@ func (a *Accounts) SetPassword(ctx context.Context, by admin.Actor, name string,
 		return Account{}, err
 	}
 	if admin.CheckName(name) != nil {
-		return Account{}, admin.NotFound(policy.User.String(), name)
+		return Account{}, &admin.NotFoundError{Kind: policy.User.String(), Name: name}
 	}
 	hash, err := a.newHash(ctx, name, secret.Reveal())
 	if err != nil {

@@ -17,7 +17,7 @@ var (
 	// ErrExists means that the name is already in use.
 	ErrExists = errors.New("it exists already")
 	// ErrNotFound means that the object does not exist, or that the actor may not see it.
-	// Errors for people are made by NotFound, which names the object.
+	// A NotFoundError names the object, for people.
 	ErrNotFound = errors.New("there is no such thing")
 	// ErrChanged means that the given version is not the current one.
 	ErrChanged = errors.New("it has been changed meanwhile")
@@ -65,13 +65,10 @@ func (e *NotFoundError) Error() string {
 // Is reports whether target is ErrNotFound.
 func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound } //nolint:errorlint // errors.Is requires it
 
-// NotFound returns an ErrNotFound that names the object.
-func NotFound(kind, name string) error { return &NotFoundError{Kind: kind, Name: name} }
-
-// Named returns its argument err. If err is ErrNotFound, it returns NotFound instead.
+// Named returns its argument err. If err is ErrNotFound, it returns a NotFoundError instead.
 func Named(err error, kind, name string) error {
 	if errors.Is(err, ErrNotFound) {
-		err = NotFound(kind, name)
+		err = &NotFoundError{Kind: kind, Name: name}
 	}
 	return err
 }

@@ -25,13 +25,13 @@ func List[T any](ctx context.Context, q store.Querier, page Page, scan func(stor
 	if err != nil {
 		return nil, "", err
 	}
-	items, next = Cut(items, page, key)
+	items, next = cut(items, page, key)
 	return items, next, nil
 }
 
-// Cut returns the page at the beginning of items, and the start of the next page. The caller
-// must read one item more than the page has, so that Cut knows whether there is a next page.
-func Cut[T any](items []T, page Page, key func(*T) string) ([]T, string) {
+// cut returns the page at the beginning of items, and the start of the next page. The caller
+// must read one item more than the page has, so that cut knows whether there is a next page.
+func cut[T any](items []T, page Page, key func(*T) string) ([]T, string) {
 	size := page.Size()
 	if len(items) <= size {
 		return items, ""

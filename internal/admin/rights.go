@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// The names of rights.
+	// The names of rights. ruleset.Rights lists those that are not over one namespace.
 	RightAccounts       = "accounts"
 	RightAdministrators = "administrators"
 	RightJournal        = "journal"
@@ -28,10 +28,6 @@ const (
 	AccountsSource = "accounts" // their identity source
 	AccountsTopic  = "accounts" // the topic of changes that can make a cached credential invalid
 )
-
-// AllRights are the names of all rights except the rights over one namespace. In written rules,
-// the same names are permitted (ruleset.Rights).
-var AllRights = []string{RightAccounts, RightAdministrators, RightJournal, RightPolicy, RightNamespaces}
 
 // BuiltIn returns the rules that give the groups Administrators and Auditors their rights. Every
 // policy contains them, so that questions about the policy agree with Rights.

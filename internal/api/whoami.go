@@ -7,6 +7,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/username"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -39,7 +40,7 @@ func (a *API) whoamiRoutes() {
 				Kind: p.Kind, Source: p.Source, Name: p.Name, ID: p.ID, Login: username.Login(p), Groups: append([]string{}, p.Groups...),
 				Credential: by.Credential, Until: utc(by.Until), Restrictions: explain.NewRestrictions(p.Limits), Rights: []tidewaiterRight{},
 			}
-			for _, name := range admin.AllRights {
+			for _, name := range ruleset.Rights {
 				var may scope.Actions
 				for _, action := range []scope.Actions{scope.Read, scope.Write} {
 					if a.Rulebook.May(by, name, action) {

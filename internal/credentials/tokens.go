@@ -228,7 +228,7 @@ func (c *Credentials) Token(ctx context.Context, by admin.Actor, id string) (_ T
 	defer admin.Wrap(&err, "looking up token %.80q", id)
 	t, err := c.findToken(ctx, c.writer.DB.Read(), id)
 	if err == nil && c.rights.Require(by, admin.RightAccounts, scope.Read) != nil && (by.Restricted() || !t.Owner.Is(by)) {
-		return Token{}, admin.NotFound("token", id)
+		return Token{}, &admin.NotFoundError{Kind: "token", Name: id}
 	}
 	return t, err
 }
@@ -303,7 +303,7 @@ func (c *Credentials) mayRevoke(ctx context.Context, tx *sql.Tx, by admin.Actor,
 		return nil
 	}
 	if !t.Owner.Is(by) {
-		return admin.NotFound("token", t.ID)
+		return &admin.NotFoundError{Kind: "token", Name: t.ID}
 	}
 	if by.Restricted() {
 		if presented, err := c.presentedID(ctx, tx, by); err != nil || presented != t.ID {

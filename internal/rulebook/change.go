@@ -119,7 +119,7 @@ func (b *Rulebook) requireRight(by admin.Actor, right string, actions scope.Acti
 	case actions == scope.Write && b.May(by, right, scope.Read), right == admin.RightPolicy, right == admin.RightNamespaces:
 		return admin.Requires(right, actions)
 	}
-	return admin.NotFound("namespace", strings.TrimPrefix(right, admin.RightNamespace))
+	return &admin.NotFoundError{Kind: "namespace", Name: strings.TrimPrefix(right, admin.RightNamespace)}
 }
 
 // currentFiles returns the files that are in force.

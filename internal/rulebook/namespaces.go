@@ -132,9 +132,12 @@ func (b *Rulebook) Namespaces(ctx context.Context, by admin.Actor, page admin.Pa
 				list = append(list, n)
 			}
 		}
-		if len(list) > page.Size() || len(more) < size {
-			list, next = admin.Cut(list, page, func(n *Namespace) string { return n.Name })
-			return list, next, nil
+		if len(list) > page.Size() {
+			list = list[:page.Size()]
+			return list, list[len(list)-1].Name, nil
+		}
+		if len(more) < size {
+			return list, "", nil
 		}
 	}
 }

@@ -31,7 +31,7 @@ const (
 func (b *Rulebook) Version(ctx context.Context, id string) (_ policy.Source, err error) {
 	defer admin.Wrap(&err, "looking up policy %.40q", id)
 	if b.o.DB == nil {
-		return policy.Source{}, admin.NotFound("policy", id)
+		return policy.Source{}, &admin.NotFoundError{Kind: "policy", Name: id}
 	}
 	var packed []byte
 	_, err = admin.OrNotFound(packed, b.o.DB.Read().QueryRowContext(ctx, "SELECT source FROM rulebook_versions WHERE id = $1", id).Scan(&packed))
