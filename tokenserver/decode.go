@@ -177,8 +177,7 @@ func brokenSecret(scopes []string) bool {
 // ClientName returns a client's name for itself in a form that may be logged: at most maxName
 // bytes, without the secrets that some clients put into their name.
 func ClientName(name string) string {
-	name = secret.Redact(name)
-	return name[:min(len(name), maxName)]
+	return secret.Shorten(name, maxName)
 }
 
 // formType is the media type of a form as clients write it. readForm accepts other spellings of

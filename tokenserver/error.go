@@ -150,4 +150,4 @@ func oauth2Code(status int) string {
 }
 
 // short shortens and redacts untrusted text for a message or the log.
-func short(s string) string { return text.Shorten(secret.Redact(s), 100) }
+func short(s string) string { return secret.Shorten(s, 100) }

@@ -230,7 +230,7 @@ func unknownParameter(ctx huma.Context, location string) string {
 var former = map[string]string{"last": "limit", "limits": "restrictions", "most": "max_members"}
 
 func unknown(kind, name string, known []string) string {
-	name = secret.Redact(name) // before it is cut
+	name = secret.Shorten(name, 60)
 	problem := "unknown " + kind + " " + text.QuoteShort(name)
 	now := former[name]
 	if slices.Contains(known, now) {

@@ -27,7 +27,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
-	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -189,7 +188,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 
 	registry := live.registry(r.Service)
 	if registry == nil {
-		return Answer{}, fmt.Errorf("%w %q", ErrUnknownRegistry, text.Shorten(secret.Redact(r.Service), maxShown))
+		return Answer{}, fmt.Errorf("%w %q", ErrUnknownRegistry, secret.Shorten(r.Service, maxShown))
 	}
 	r.Credentials.Registry = registry.Service
 	r.dropReservedScopes()

@@ -11,7 +11,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
-	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // refuse records that no token was issued, and why. The parameter known is true if the journal
@@ -40,7 +39,7 @@ func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now t
 // the name, because other services require that. Such a token is a secret, whichever service
 // accepts it, so it is not stored. No user has a name longer than the stored part.
 func nameOf(c identity.Presented) string {
-	return text.Shorten(strings.TrimSpace(secret.Redact(c.Name)), username.MaxLength)
+	return secret.Shorten(strings.TrimSpace(c.Name), username.MaxLength)
 }
 
 // reason returns the reason of a refusal for the journal.

@@ -17,7 +17,7 @@ import (
 // quoted returns a text that a user has written, in quotes and shortened, for an error. It
 // removes secrets before it shortens the text, because the redaction of logs does not recognize
 // a shortened secret.
-func quoted(written string) string { return text.QuoteShort(secret.Redact(written)) }
+func quoted(written string) string { return text.QuoteShort(secret.Shorten(written, 60)) }
 
 // Actions are the names of all actions.
 var Actions = []string{"pull", "push", "delete", "read", "write", "*"}

@@ -50,6 +50,7 @@ const (
 	maxHeader  = 16 << 10       // bytes of a header in base64; seen: a few thousand
 	maxLooked  = 16             // places in a run of letters and digits where a header may begin
 	minEncoded = minCut * 4 / 3 // shortest base64 that may hold a secret
+	maxBegin   = 8 << 10        // bytes that Shorten examines
 )
 
 // Find returns the first secret in a text.
@@ -61,15 +62,16 @@ func find[T string | []byte](text T) (Found, bool) {
 	if len(text) < minToken {
 		return Found{}, false
 	}
-	if f, ok := scan(text, 0, true); ok {
+	s := scanner[T]{text: text, encoded: true}
+	if f, ok := s.next(); ok {
 		return f, true
 	}
 	if !hasBlank(text) {
 		return Found{}, false
 	}
 	var buf [1 << 10]byte
-	joined := appendJoined(buf[:0], text)
-	f, ok := scan(joined, 0, true)
+	joined := scanner[[]byte]{text: appendJoined(buf[:0], text), encoded: true}
+	f, ok := joined.next()
 	f.Hidden = true
 	return f, ok
 }
@@ -91,7 +93,7 @@ func Redact(text string) string {
 	// Complete credentials of Tidewaiter are replaced first. Otherwise, if white space breaks a
 	// credential after its middle, its last characters would stay in the text.
 	out := markJoined(text, true)
-	out = mark(out, out, false)
+	out = mark(&scanner[string]{text: out, encoded: true}, out, false)
 	out = markJoined(out, false)
 	if _, ok := find(out); ok { // the remaining text has become a secret
 		return Mark
@@ -99,9 +101,23 @@ func Redact(text string) string {
 	return out
 }
 
+// Shorten removes secrets from a text, and shortens the result as text.Shorten does. Use it
+// where a client chooses the length of a text: it examines no more than the first maxBegin bytes.
+func Shorten(sent string, most int) string {
+	if len(sent) <= maxBegin {
+		return text.Shorten(Redact(sent), most)
+	}
+	out := Redact(sent[:maxBegin])
+	// A secret that was cut may not be recognized. It must not begin within the shown bytes.
+	if endOf(out, most) >= len(out) {
+		return Mark
+	}
+	return text.Shorten(out, most)
+}
+
 // Brief returns text from a client in a form that is safe to show: without secrets, shortened to
 // a number of bytes, and with invisible characters escaped.
-func Brief(sent string, most int) string { return text.Escape(text.Shorten(Redact(sent), most)) }
+func Brief(sent string, most int) string { return text.Escape(Shorten(sent, most)) }
 
 // RedactBytes is Redact for bytes. It returns its argument if there is no secret in it.
 func RedactBytes(text []byte) []byte {
@@ -113,69 +129,56 @@ func RedactBytes(text []byte) []byte {
 
 func markJoined(text string, valid bool) string {
 	if joined := appendJoined(nil, text); len(joined) < len(text) {
-		return mark(text, string(joined), valid)
+		return mark(&scanner[string]{text: string(joined), encoded: true}, text, valid)
 	}
 	return text
 }
 
-// mark replaces each secret by Mark. If the parameter valid is true, it replaces only secrets
-// that are Valid. The parameter joined is the text, or the text without its white space.
-func mark(text, joined string, valid bool) string {
-	f, ok := scan(joined, 0, true)
+// mark replaces each secret that the scanner finds by Mark. If the parameter valid is true, it
+// replaces only secrets that are Valid. The scanner reads the text, or the text without its
+// white space.
+func mark(s *scanner[string], text string, valid bool) string {
+	f, ok := s.next()
 	if !ok {
 		return text
 	}
 	var out strings.Builder
-	kept, at, place := 0, 0, 0 // text[at] is joined[place]
-	whole := len(text) == len(joined)
+	kept, at, place := 0, 0, 0 // text[at] is s.text[place]
+	whole := len(text) == len(s.text)
+	skip := func() bool { // skips white space that the scanner does not see
+		if whole {
+			return false
+		}
+		n := blank(text, at)
+		at += n
+		s.steps += n
+		return n > 0
+	}
 	advance := func(to int) {
-		for ; place < to; at++ {
-			if n := blank(text, at); n > 0 && !whole {
-				at += n - 1
-				continue
+		for ; place < to; place++ {
+			for skip() {
 			}
-			place++
+			at++
 		}
 	}
-	for ; ok; f, ok = scan(joined, f.End, true) {
+	for ; ok; f, ok = s.next() {
+		s.at = f.End
 		if valid && !f.Valid {
 			continue
 		}
 		if whole && f.Kind != Own {
-			f.End = tail(text, f.End)
+			s.at = s.tail(f.End)
 		}
 		advance(f.Begin)
-		for n := blank(text, at); n > 0 && !whole; n = blank(text, at) {
-			at += n
+		for skip() {
 		}
 		out.WriteString(text[kept:at])
 		out.WriteString(Mark)
-		advance(f.End)
+		advance(s.at)
 		kept = at
 	}
 	out.WriteString(text[kept:])
 	return out.String()
-}
-
-// tail returns the end of a token whose signature continues after white space. A part shorter
-// than 20 characters can be a word, so it is not removed; without the rest of the token it is
-// useless.
-func tail(text string, end int) int {
-	const least = 20
-	for {
-		start := end
-		for n := blank(text, start); n > 0; n = blank(text, start) {
-			start += n
-		}
-		stop := start
-		for stop < len(text) && inPart(text[stop]) {
-			stop++
-		}
-		if start == end || stop-start < least {
-			return end
-		}
-		end = stop
-	}
 }
 
 // appendJoined appends the text without white space. A token can contain white space because
@@ -220,53 +223,92 @@ func blank[T string | []byte](text T, i int) int {
 	return n
 }
 
-// scan finds the first secret at or after an index, also in base64 if encoded is true.
+// scanner finds the secrets of a text one after the other.
 //
-// Its time is linear in the length of the text. A run of letters and digits with more than
-// maxLooked possible beginnings of a header counts as a secret: no token has that many, and
-// decoys must not hide a token.
-func scan[T string | []byte](text T, from int, encoded bool) (Found, bool) {
-	run := from // the end of the last run
-	barren := 0 // no token begins before this
-	// The last header: its end, its first possible beginning, and how often it was examined.
-	header, first, times := 0, 0, 0
-	for i := from; i+minToken <= len(text); i++ {
+// Its time is linear in the length of the text, however many secrets and decoys the text has:
+// what it learns about a run of letters and digits stays known after a secret in this run.
+type scanner[T string | []byte] struct {
+	text    T
+	encoded bool // also look for secrets in base64
+	at      int  // where next begins. Callers set it to the end of the last secret
+	run     int  // the end of the last run that was decoded
+	barren  int  // no token begins before this
+	header  int  // the end of the last header that was examined
+	first   int  // its first possible beginning
+	times   int  // how often it was examined
+	steps   int  // number of bytes that were examined again. Only tests read it
+}
+
+// next returns the next secret.
+//
+// A header with more than maxLooked possible beginnings counts as a secret: no token has that
+// many, and decoys must not hide a token.
+//
+// A run is decoded once. If there is a secret in it, the base64 of the rest can still be a token
+// that begins with white space. Redact finds such a token when it examines the text with the
+// marks.
+func (s *scanner[T]) next() (Found, bool) {
+	text := s.text
+	for i := s.at; i+minToken <= len(text); i++ {
 		if text[i] == Prefix[0] {
 			if f, ok := own(text, i); ok {
 				return f, true
 			}
 		}
-		if i >= barren && mayBegin(text, i) {
-			t := token(text, i)
+		if i >= s.barren && mayBegin(text, i) {
+			t := s.token(i)
 			if t.ok {
 				return t.found, true
 			}
-			barren = t.barren
-			if t.header != header {
-				header, first, times = t.header, i, 0
+			s.barren = t.barren
+			if t.header != s.header {
+				s.header, s.first, s.times = t.header, i, 0
 			}
-			if times++; times > maxLooked && barren <= i {
-				return Found{Kind: Suspect, Begin: first, End: endOf(text, header)}, true
+			if s.times++; s.times > maxLooked && s.barren <= i {
+				return Found{Kind: Suspect, Begin: max(s.first, s.at), End: endOf(text, s.header)}, true
 			}
 		}
-		if !encoded || i < run || !inPart(text[i]) {
+		if !s.encoded || i < s.run || !inPart(text[i]) {
 			continue
 		}
 		plain := true // a digest or a UUID, which most long runs are
-		for run = i; run < len(text) && inPart(text[run]); run++ {
-			plain = plain && isHex(text[run])
+		for s.run = i; s.run < len(text) && inPart(text[s.run]); s.run++ {
+			plain = plain && isHex(text[s.run])
 		}
+		s.steps += s.run - i
 		// Every secret begins with a letter whose base64 has a character that is not
 		// hexadecimal, at each of the three positions in a group of three bytes.
-		if plain || run-i < minEncoded {
+		if plain || s.run-i < minEncoded {
 			continue
 		}
-		if f, ok := decoded(text, i, run); ok {
-			f.Begin, f.End, f.Hidden = i, run, true
+		if f, ok := s.decoded(i, s.run); ok {
+			f.Begin, f.End, f.Hidden = i, s.run, true
 			return f, true
 		}
 	}
 	return Found{}, false
+}
+
+// tail returns the end of a token whose signature continues after white space. A part shorter
+// than 20 characters can be a word, so it is not removed; without the rest of the token it is
+// useless.
+func (s *scanner[T]) tail(end int) int {
+	const least = 20
+	for {
+		start := end
+		for n := blank(s.text, start); n > 0; n = blank(s.text, start) {
+			start += n
+		}
+		stop := start
+		for stop < len(s.text) && inPart(s.text[stop]) {
+			stop++
+		}
+		s.steps += stop - end
+		if start == end || stop-start < least {
+			return end
+		}
+		end = stop
+	}
 }
 
 // mayBegin reports whether the header of a token can begin at an index.
@@ -295,7 +337,8 @@ type candidate struct {
 
 // token reads a JSON Web Token that begins at an index: three or more parts, the first of which
 // is an object with "alg". Some programs write base64 with "+" and "/", or with "=" at the end.
-func token[T string | []byte](text T, begin int) candidate {
+func (s *scanner[T]) token(begin int) candidate {
+	text := s.text
 	end, parts, last := begin, 0, 0
 	l := candidate{found: Found{Kind: Signed, Begin: begin}}
 	next := func() (more bool) { // reads a part
@@ -304,6 +347,7 @@ func token[T string | []byte](text T, begin int) candidate {
 			end++
 		}
 		last = end - start
+		s.steps += last
 		if parts == 0 {
 			l.header = end
 		}
@@ -331,7 +375,7 @@ func token[T string | []byte](text T, begin int) candidate {
 		return l
 	}
 	encoded := make([]byte, l.header-begin)
-	copy(encoded, text[begin:l.header])
+	s.steps += copy(encoded, text[begin:l.header])
 	for i, c := range encoded {
 		switch c {
 		case '+':
@@ -396,7 +440,8 @@ var value = func() (v [256]byte) {
 // decoded finds a secret in a run of letters and digits that is base64, such as the name and
 // secret of Basic authentication. Other letters can precede the base64, such as those of "%20",
 // or of the word Basic after a broken line.
-func decoded[T string | []byte](text T, begin, end int) (Found, bool) {
+func (s *scanner[T]) decoded(begin, end int) (Found, bool) {
+	text := s.text
 	var buf [1 << 10]byte
 	for shift := range 4 {
 		plain := buf[:0]
@@ -411,7 +456,10 @@ func decoded[T string | []byte](text T, begin, end int) (Found, bool) {
 				}
 			}
 		}
-		if f, ok := scan(plain, 0, false); ok {
+		inner := scanner[[]byte]{text: plain}
+		f, ok := inner.next()
+		s.steps += len(plain) + inner.steps
+		if ok {
 			return f, true
 		}
 	}

@@ -89,7 +89,7 @@ func (s *Server) client(r *http.Request) (at netip.Addr, unclear string) {
 			}
 			next, ok := forwardedAddr(strings.Trim(part, " \t"))
 			if !ok {
-				return netip.Addr{}, "X-Forwarded-For contains " + text.Quote(text.Shorten(secret.Redact(strings.TrimSpace(part)), maxShown)) + ", which is not an address"
+				return netip.Addr{}, "X-Forwarded-For contains " + text.Quote(secret.Shorten(strings.TrimSpace(part), maxShown)) + ", which is not an address"
 			}
 			if at = next; !s.trusted(at) {
 				return at, ""
