@@ -7,11 +7,11 @@
 //
 // # Names
 //
-// The name of a user, a robot or a group is one path component of a repository name, in ASCII:
-// lower-case letters and digits, with single separators (".", "_", "__", or one or more "-")
-// between them, at most 64 bytes. So the placeholder ${user} of a rule can stand for every
-// user, and each name has one spelling. "Ann", "ann " and "аnn" with a Cyrillic letter are
-// rejected when an account is added, and are unknown at sign-in.
+// The name of a user, a robot or a group is one path component of a repository name, in ASCII.
+// It has lower-case letters and digits, with single separators (".", "_", "__", or one or more
+// "-") between them, and at most 64 bytes. So the placeholder ${user} of a rule can stand for
+// every user, and each name has one spelling. "Ann", "ann " and "аnn" with a Cyrillic letter
+// are rejected when an account is added, and are unknown at sign-in.
 //
 // A robot called ci signs in as robot+ci. This login needs no quotes in a shell or in YAML, and
 // no user can have it. Rules call the robot robot:ci, and registry events call it robot+ci.

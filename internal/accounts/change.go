@@ -10,7 +10,7 @@ import (
 )
 
 // change is like Credentials.Change. If the change can make a credential invalid, it also
-// checks that an administrator is left.
+// checks that an administrator remains.
 func (a *Accounts) change(ctx context.Context, by admin.Actor, revokes bool, f func(*sql.Tx) (*journal.Change, error)) error {
 	return a.Credentials.Change(ctx, by, revokes, func(tx *sql.Tx) (*journal.Change, error) {
 		if revokes {

@@ -14,9 +14,9 @@ import (
 // A delegate is an actor who may change accounts but is not an administrator. A delegate who
 // sets somebody's password knows it, and could wait until that user becomes an administrator.
 // So the account is marked with SetByDelegate. It cannot join a group that makes it an
-// administrator until an administrator sets another password or secret. When the administrator
-// sets another one, the account's access tokens are also revoked, because anyone with the old
-// password could have created them in the user's name.
+// administrator until an administrator sets another password or secret. When an administrator
+// sets another password or secret, the account's access tokens are also revoked, because anyone
+// with the old password could have created them in the user's name.
 //
 // The mark stays when the user changes the password: the delegate knows the old password, and
 // could have made this change in the user's name. Package credentials restricts the tokens that

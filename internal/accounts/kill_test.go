@@ -305,8 +305,8 @@ func (s *projection) join(group, id string) {
 	g.members = append(g.members, id)
 }
 
-// removeTokens removes the tokens of an owner that have the given use, or all the owner's
-// tokens if use is "".
+// removeTokens removes an owner's tokens that have the given use. If use is "", it removes all
+// tokens of the owner.
 func (s *projection) removeTokens(owner, use string) {
 	for id, p := range s.tokens {
 		if p.owner == owner && (use == "" || p.use == use) {
@@ -325,8 +325,7 @@ func (s *projection) revoke(id string) {
 	}
 }
 
-// expire sets the expiry of a token and its descendants to the time when, if they would expire
-// later.
+// expire limits the expiry of a token and its descendants to the time in the parameter when.
 func (s *projection) expire(id, when string) {
 	if p := s.tokens[id]; p.expires == "never" || p.expires > when {
 		p.expires = when

@@ -44,7 +44,8 @@ func (a *Accounts) mayManageLogin(by admin.Actor, login string) error {
 
 // mayManage checks that the actor may change this account, by Rights.MayChange or as an owner
 // of the robot's namespace. Owners may not change a robot that is in a group or that has rights
-// over Tidewaiter by a rule: by setting the robot's secret, they would get these rights.
+// over Tidewaiter by a rule. Otherwise owners could set the robot's secret, and so get these
+// rights.
 func (a *Accounts) mayManage(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) error {
 	err := a.rights.MayChange(by, r.principal())
 	if err == nil || r.namespace == "" || len(r.Groups) > 0 || !a.owns(by, r.Login()) || a.hasRights(by, r.principal()) {
@@ -58,8 +59,8 @@ func (a *Accounts) mayManage(ctx context.Context, tx *sql.Tx, by admin.Actor, r 
 	return lockErr
 }
 
-// hasRights reports whether the principal who has any right over Tidewaiter, now or at a time
-// that a condition of a rule permits. Rights over a namespace do not count.
+// hasRights reports whether a principal has any right over Tidewaiter, now or at another time.
+// Rights over a namespace do not count.
 func (a *Accounts) hasRights(by admin.Actor, who *policy.Principal) bool {
 	as := admin.Actor{Principal: who, Remote: by.Remote}
 	return slices.ContainsFunc(ruleset.Rights, func(right string) bool {

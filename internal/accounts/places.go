@@ -15,9 +15,9 @@ import (
 
 // AllowPlace marks a network as known for a user who has not signed in from there. From this
 // network, the user can then sign in even while others try wrong passwords for this user. The
-// prefix is an IPv4 /24 or an IPv6 /48, or part of one. Other processes that rate limit this
-// user notice the change within a minute. Allowing the same place twice on one day changes
-// nothing.
+// prefix is an IPv4 /24 or an IPv6 /48, or a part of such a network. Other processes that rate
+// limit this user notice the change within a minute. Allowing the same place twice on one day
+// changes nothing.
 func (a *Accounts) AllowPlace(ctx context.Context, by admin.Actor, login string, from netip.Prefix) (_ Account, err error) {
 	defer admin.Wrap(&err, "allowing %.80q a place", login)
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Write); err != nil {

@@ -52,8 +52,7 @@ func (a *Accounts) SetupSecret(ctx context.Context) (_ identity.Secret, expires 
 
 // SetUp creates the first administrator, who must have a password. It returns ErrForbidden if
 // the secret is wrong, expired or used. A wrong secret counts like a wrong token at sign-in, so
-// guessing ends in a ratelimit.Error. From the parameter from, SetUp uses only the
-// addresses.
+// guessing ends in a ratelimit.Error. SetUp uses only the addresses of the parameter from.
 func (a *Accounts) SetUp(ctx context.Context, offered identity.Secret, u NewUser, from identity.Presented) (_ Account, err error) {
 	defer admin.Wrap(&err, "setting up")
 	letter, d, ok := secret.Parse(offered.Reveal())
@@ -111,8 +110,8 @@ func (a *Accounts) checkSetupSecret(ctx context.Context, d secret.Digest) error 
 	return err
 }
 
-// consumeSetupSecret deletes all setup secrets. It fails if none of them has the digest d and
-// is still valid. A concurrent call waits for the row locks and then finds no secret.
+// consumeSetupSecret deletes all setup secrets. It fails if there is no valid secret with the
+// digest d. A concurrent call waits for the row locks and then finds no secret.
 func consumeSetupSecret(ctx context.Context, tx *sql.Tx, d secret.Digest, now time.Time) error {
 	type setupSecret struct {
 		hash    []byte

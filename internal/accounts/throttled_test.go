@@ -37,7 +37,7 @@ func TestGuessesOfTheCurrentPasswordAreRateLimited(t *testing.T) {
 			t.Errorf("the next guess, at sign-in: %v", err)
 		}
 		// A correct password is always accepted, even after too many guesses. So nobody can
-		// keep ann from changing hers.
+		// keep ann from changing her password.
 		is(t, "the present password", change(passwordOf("ann")), nil)
 		h.Clock.Pass(time.Minute)
 		isInvalid(t, "the old password", change(passwordOf("ann")), "current")

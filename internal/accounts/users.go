@@ -55,7 +55,7 @@ func (a *Accounts) AddUser(ctx context.Context, by admin.Actor, u NewUser) (_ Ac
 }
 
 // findCreated finds the account that an actor added with an idempotency key. The actor must
-// still have the right to change it.
+// still have the right to change the account.
 func (a *Accounts) findCreated(ctx context.Context, tx *sql.Tx, by admin.Actor, id string) (record, error) {
 	r, err := findID(ctx, tx, id)
 	if err == nil {
@@ -164,9 +164,10 @@ func (a *Accounts) Users(ctx context.Context, by admin.Actor, names []string) (k
 const maxCompared = 500
 
 // SetPassword sets the password of another user. It revokes the user's refresh tokens and
-// sessions. If an administrator sets the password of an account whose password a delegate knows,
-// it also revokes the access tokens. Users change their own password with ChangePassword, which
-// needs the current one: a leaked token must not be enough to set a password.
+// sessions. If an administrator sets the password of an account whose password a delegate
+// knows, it also revokes the access tokens. Users change their own password with
+// ChangePassword, which needs the current password: a leaked token must not be enough to set a
+// password.
 func (a *Accounts) SetPassword(ctx context.Context, by admin.Actor, name string, secret identity.Secret, version int64) (_ Account, err error) {
 	defer admin.Wrap(&err, "setting the password of %.80q", name)
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Write); err != nil {
@@ -181,7 +182,7 @@ func (a *Accounts) SetPassword(ctx context.Context, by admin.Actor, name string,
 	}
 	return a.alter(ctx, by, name, version, func(tx *sql.Tx, r *record) (*journal.Change, error) {
 		if r.owner().Is(by) {
-			return nil, fmt.Errorf("%w: your own password is changed by giving the current one", admin.ErrForbidden)
+			return nil, fmt.Errorf("%w: to change your own password, give the current one", admin.ErrForbidden)
 		}
 		if err := a.rights.MayChange(by, r.principal()); err != nil {
 			return nil, err
@@ -194,7 +195,7 @@ func (a *Accounts) SetPassword(ctx context.Context, by admin.Actor, name string,
 	})
 }
 
-// replaceHash sets another password and revokes the tokens created with the old one.
+// replaceHash sets another password and revokes the tokens created with the old password.
 func replaceHash(ctx context.Context, tx *sql.Tx, r *record, hash string) (*journal.Change, error) {
 	change := &journal.Change{Action: "password", From: map[string]any{"password": r.Hash}, To: map[string]any{"password": kindOfHash(hash)}}
 	if err := signOut(ctx, tx, r, change); err != nil {

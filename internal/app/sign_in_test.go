@@ -155,7 +155,7 @@ func TestAnAccessTokenIsValidAfterASignIn(t *testing.T) {
 	last := p.Now().Add(-47 * time.Hour).UTC().Format(time.DateOnly)
 	p.Pass(time.Hour + time.Second)
 	expect("when the last sign-in does not count any more", access,
-		"401 the access token is refused: the last sign-in through oidc:sso was on "+last+", and counts for 48h0m0s: sign in again")
+		"401 the access token is refused: the last sign-in through oidc:sso was on "+last+", and a sign-in is valid for 48h0m0s: sign in again")
 	expect("a sign-in", p.token(nil), granted)
 	p.Pass(time.Minute)
 	expect("the same access token", access, granted)

@@ -31,10 +31,10 @@ type call[V any] struct {
 	err     error
 }
 
-// Do waits for the call in flight for the key, or begins one, which runs f. If ctx ends first,
-// Do returns the error of ctx. The context of f has the values of the first caller's context.
-// The context of f ends after Timeout, or when no caller is left. So a caller that leaves does
-// not affect the others.
+// Do waits for the call in flight for the key. If no call is in flight, Do begins a call of f.
+// If ctx ends first, Do returns the error of ctx. The context of f has the values of the first
+// caller's context. The context of f ends after Timeout, or when no caller is left. So a caller
+// that leaves does not affect the others.
 func (c *Calls[K, V]) Do(ctx context.Context, key K, f func(context.Context) (V, error)) (value V, err error) {
 	if err := ctx.Err(); err != nil {
 		return value, err

@@ -116,7 +116,7 @@ func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verified
 	}
 	t, err := c.findSecret(ctx, c.writer.DB.Read(), d)
 	if errors.Is(err, admin.ErrNotFound) {
-		// Tokens are random, so no later change makes this one valid.
+		// Tokens are random, so no later change makes an unknown token valid.
 		return nil, identity.WithReason(identity.ErrNeverValid, "there is no such token: it was revoked, or never issued")
 	}
 	if err != nil {
@@ -158,7 +158,7 @@ func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verified
 
 // parentExpiry returns the earliest time at which any ancestor of the token expires or becomes
 // invalid because it is idle; zero: never. Using an ancestor postpones this time. Using the
-// token itself does not.
+// token itself does not postpone it.
 func (c *Credentials) parentExpiry(ctx context.Context, q store.Querier, t *Token) (end time.Time, err error) {
 	ancestors, err := c.ancestors(ctx, q, t)
 	for _, a := range ancestors {

@@ -11,7 +11,7 @@ import (
 )
 
 // A token that was exchanged for a password of another source becomes invalid when the password
-// is changed in that source, as it does for a local password. Access tokens and their
+// is changed in that source. The same holds for local passwords. Access tokens and their
 // descendants stay valid.
 func TestPasswordChangeInAnotherSourceEndsRefreshTokens(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {

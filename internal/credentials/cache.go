@@ -73,7 +73,7 @@ func (c *verifiedCache) clear() {
 	c.cache.Clear()
 }
 
-// run counts the calls of Run that are running. Only while one runs may results be cached,
+// run counts the calls of Run that are running. Results are cached only while Run is running,
 // because Run clears the cache after changes by other processes.
 func (c *verifiedCache) run(difference int) {
 	c.clear()

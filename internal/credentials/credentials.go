@@ -2,7 +2,7 @@
 // issued here, who is its owner, and what is it valid for?
 //
 // There are four kinds: access tokens of users, secrets of robots, refresh tokens and browser
-// sessions. The owner of a credential may be from any identity source: users of a directory
+// sessions. The owner of a credential can be from any identity source: users of a directory
 // have access tokens like local users. Package accounts manages the local users and robots.
 // When accounts changes an account, it calls this package to revoke credentials. It also
 // implements Local, through which this package finds local owners.

@@ -48,7 +48,7 @@ func (c *Credentials) IssueRefresh(ctx context.Context, presented identity.Prese
 var errNoExchange = errors.New("this credential cannot be exchanged for a token")
 
 // exchange issues a token in exchange for a verified credential. The token has the restrictions
-// of the credential and becomes invalid when the credential does.
+// of the credential and becomes invalid when the credential becomes invalid.
 func (c *Credentials) exchange(ctx context.Context, t *Token, presented identity.Presented, who identity.Verified) (identity.Secret, error) {
 	p := who.Principal
 	if presented.Kind != identity.Password && presented.Kind != identity.AccessToken || slices.ContainsFunc(p.Limits, changesWhenStored) {
@@ -57,8 +57,7 @@ func (c *Credentials) exchange(ctx context.Context, t *Token, presented identity
 	var compared string   // the local hash that the password matched
 	var generation string // of a password in another source
 	if p.Source != admin.AccountsSource {
-		// Bypass the cache: the token must not be bound to a password that was changed after it
-		// was cached.
+		// Bypass the cache: a cached owner can have the generation of an older password.
 		owner, err := c.findOwnerUncached(ctx, OwnerOf(p))
 		if errors.Is(err, identity.ErrUnknown) {
 			return identity.Secret{}, errNoExchange
@@ -71,8 +70,8 @@ func (c *Credentials) exchange(ctx context.Context, t *Token, presented identity
 		if err != nil {
 			return identity.Secret{}, err
 		}
-		// This is usually fast: the password has just been compared, and Hashing remembers the
-		// result.
+		// This comparison is usually fast: the password has just been compared, and Hashing
+		// remembers the result.
 		if err := c.o.Hashing.Compare(ctx, owner.Hash, presented.Secret.Reveal()); err != nil {
 			return identity.Secret{}, err
 		}

@@ -159,8 +159,8 @@ func TestUnclearCommitClearsTheCache(t *testing.T) {
 }
 
 // A cached password, token or refresh token costs neither a query nor a hash. So it works
-// during an outage of the database. For any other credential, the outage is reported, and the
-// credential is not refused.
+// during an outage of the database. For any other credential, the result is an outage and not a
+// refusal.
 func TestCachedCredentialsNeedNoDatabase(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -188,7 +188,7 @@ func TestCachedCredentialsNeedNoDatabase(t *testing.T) {
 	})
 }
 
-// A process notices the changes of another process when it polls, which it does once a second.
+// A process polls once a second, and then notices the changes of other processes.
 func TestOtherProcessesNoticeChanges(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		other := h.Open()

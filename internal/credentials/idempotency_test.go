@@ -55,7 +55,7 @@ func TestRepeatedCreationReturnsTheSameObject(t *testing.T) {
 			t.Errorf("the second call returned another group: %+v and %+v", g, g2)
 		}
 
-		// The lost secret is revoked, and replaced by another one.
+		// The lost secret is revoked, and replaced by another secret.
 		ci, lost, err := h.AddRobot(ctx, keyed(root, "r"), accounts.NewRobot{Name: "ci"})
 		is(t, "a robot", err, nil)
 		again, secret, err := h.AddRobot(ctx, keyed(root, "r"), accounts.NewRobot{Name: "ci"})

@@ -43,8 +43,8 @@ var errRevokes = errors.New("the change revokes a secret")
 var errUsed = fmt.Errorf("%w, and its secret was used already", admin.ErrExists)
 
 // reissue replaces the secret of a token whose response was lost. Only the hash of the first
-// secret is stored, so the first secret cannot be returned again. If it was used, the response
-// was not lost, and reissue returns errUsed.
+// secret is stored, so the first secret cannot be returned again. If the first secret was used,
+// the response was not lost, and reissue returns errUsed.
 func (c *Credentials) reissue(ctx context.Context, tx *sql.Tx, revokes bool, t *Token, d secret.Digest) (*journal.Change, error) {
 	if !revokes {
 		return nil, errRevokes

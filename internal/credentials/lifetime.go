@@ -32,7 +32,7 @@ func (c *Credentials) checkLifetime(end time.Time) error {
 }
 
 // CutShort counts the access tokens and robot secrets that become invalid before their own
-// expiry, because of MaxLifetime. The result ended counts those of them that are invalid
+// expiry, because of MaxLifetime. The result ended is the number of these that are invalid
 // already. The command check prints both counts.
 func (c *Credentials) CutShort(ctx context.Context) (cut, ended int, err error) {
 	defer admin.Wrap(&err, "counting tokens that are cut short")

@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 )
 
-// With a maximum lifetime, no access token or robot secret lives longer, whatever its own
-// expiry and age. A request for a later expiry is rejected. A robot can rotate its secret and
-// then use the new one.
+// With a maximum lifetime, no access token or robot secret is valid for longer than the
+// maximum, even if its own expiry is later. A request for a later expiry is rejected. A robot
+// can rotate its secret and then use the new one.
 func TestMaxLifetime(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		const day = 24 * time.Hour

@@ -17,7 +17,7 @@ type foundOwner struct {
 	generation string // of the owner's password
 }
 
-// findOwner looks up an owner in another source. The result may come from the cache, so that a
+// findOwner looks up an owner in another source. The result can come from the cache, so that a
 // directory is not queried for each layer of an image. The error is identity.ErrUnknown or an
 // outage.
 func (c *Credentials) findOwner(ctx context.Context, who Owner) (foundOwner, error) {

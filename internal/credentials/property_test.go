@@ -41,9 +41,9 @@ func TestSecretsAreRecognizedAndTypingErrorsDetected(t *testing.T) {
 	})
 }
 
-// A placeholder can stand for several path components. In a credential, it can also stand for
-// values that its owner's claims have later. Only the placeholder itself and patterns that end
-// in ** cover a placeholder.
+// A placeholder can stand for several path components. In a token's restrictions, a placeholder
+// can also stand for values that the claims of the token's owner get later. Only the
+// placeholder itself and patterns that end in ** cover a placeholder.
 func TestCovers(t *testing.T) {
 	for _, tt := range []struct {
 		wide, pattern string
@@ -99,8 +99,8 @@ func TestCoversIsSound(t *testing.T) {
 		if (policy.Limit{Names: []string{pattern}, Actions: scope.Pull}).Check() != nil {
 			pattern = "a/*" // ** twice in a row
 		}
-		// Each draw includes patterns that cover the drawn one: the pattern itself, and wider
-		// patterns with another end.
+		// Each draw includes patterns that cover the drawn pattern: the pattern itself, and
+		// wider patterns with another end.
 		wider := strings.Join(append(strings.Split(pattern, "/")[:strings.Count(pattern, "/")], "**"), "/")
 		wider = strings.ReplaceAll(wider, "**/**", "**")
 		if !credentials.Covers(pattern, pattern) || !credentials.Covers(wider, pattern) {

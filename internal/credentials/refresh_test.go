@@ -14,7 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// An owner with the maximum number of tokens loses the least recently used ones. The lost
+// An owner with the maximum number of tokens loses the least recently used tokens. The lost
 // tokens are invalid at once although they were cached, and in other processes at the next
 // poll. A sign-in that deletes nothing clears no cache.
 func TestEvictedTokensAreInvalidAtOnce(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 
 // StartSession starts a session for a user who was verified by a password or an access token.
 // The session has the restrictions of that credential and becomes invalid when the credential
-// does. A password change in another source is noticed only if the source has generations of
-// passwords (chain.Generations).
+// becomes invalid. A password change in another source is noticed only if the source has
+// generations of passwords (chain.Generations).
 //
 // A session expires after Options.SessionLife, or after Options.SessionIdle without a request.
 // It also ends when it is revoked, when the password is changed, or when the user is disabled.

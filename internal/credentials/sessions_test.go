@@ -172,9 +172,9 @@ func TestExpiredSessionsArePurged(t *testing.T) {
 	}
 }
 
-// Gitea CVE-2026-56654, variant: the descendants of a session end with the session, for
-// whatever reason it ends. An attacker who used an open browser has no valid token after the
-// user has changed the password.
+// Gitea CVE-2026-56654, variant: the descendants of a session end with the session. It does not
+// matter why the session ends. An attacker who used an open browser has no valid token after
+// the user has changed the password.
 func TestDescendantsEndWithTheirSession(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()

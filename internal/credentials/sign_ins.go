@@ -30,7 +30,7 @@ import (
 // signInEvery is the precision of the time of the last sign-in.
 const signInEvery = time.Minute
 
-// maxSkew is how far the clock of another replica may be ahead.
+// maxSkew is how far the clock of another replica is permitted to be ahead.
 const maxSkew = time.Minute
 
 // signIn is the last sign-in of a person.
@@ -67,9 +67,9 @@ func (c *Credentials) recordSignIn(who person, s signIn) {
 	}
 }
 
-// LastSignIn returns the principal of the last sign-in, by id, or by name if id is "". It returns
-// identity.ErrUnknown if no sign-in is known, and an identity.DisabledError if the last one was
-// refused, is too old, or was judged by other settings.
+// LastSignIn returns the principal of the last sign-in, by id, or by name if id is "". It
+// returns identity.ErrUnknown if no sign-in is known. It returns an identity.DisabledError if
+// the last sign-in was refused, is too old, or was accepted under other settings.
 func (c *Credentials) LastSignIn(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 	var s signIn
 	known := false
@@ -98,7 +98,7 @@ func (c *Credentials) LastSignIn(ctx context.Context, source, name, id string) (
 		return nil, &identity.DisabledError{Told: true, Why: fmt.Sprintf("the last sign-in through %s is recorded for %s, which is in the future: sign in again",
 			source, s.at.UTC().Format(time.RFC3339))}
 	case now.After(s.at.Add(lasts)):
-		return nil, &identity.DisabledError{Told: true, Why: fmt.Sprintf("the last sign-in through %s was on %s, and counts for %s: sign in again",
+		return nil, &identity.DisabledError{Told: true, Why: fmt.Sprintf("the last sign-in through %s was on %s, and a sign-in is valid for %s: sign in again",
 			source, s.at.UTC().Format(time.DateOnly), lasts)}
 	}
 	return s.principal, nil

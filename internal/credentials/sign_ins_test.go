@@ -94,7 +94,7 @@ func TestTokenLastsAsLongAsTheSignInCounts(t *testing.T) {
 		h.Clock.Pass(24*time.Hour - 10*time.Second)
 		expect("after a day", ann("dev"))
 		h.Clock.Pass(11 * time.Second)
-		refused("after more than a day", "the last sign-in through oidc:sso was on 2026-11-23, and counts for 24h0m0s")
+		refused("after more than a day", "the last sign-in through oidc:sso was on 2026-11-23, and a sign-in is valid for 24h0m0s")
 
 		for _, kept := range []bool{false, true} {
 			h.Clock.Pass(time.Minute)
@@ -223,8 +223,8 @@ func TestSignInThatIsUnreadableOrNotWritten(t *testing.T) {
 	})
 }
 
-// A sign-in that was judged by other settings does not count: with the new settings, the user
-// could have no access, or have another group that a deny rule names.
+// A sign-in that was accepted under other settings does not count: with the new settings, the
+// user could have no access, or have another group that a deny rule names.
 func TestSignInCountsOnlyWithTheSameSettings(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		settings := "one"
@@ -290,8 +290,8 @@ func TestLatestSignInCountsOverReplicas(t *testing.T) {
 }
 
 // A clock is ahead, and is set back later or belongs to another replica. A sign-in that was
-// stored with its time does not win over later sign-ins: a time more than a minute in the
-// future does not show the order.
+// stored with the time of this clock does not win over later sign-ins, because a time more than
+// a minute in the future does not show the order.
 func TestSignInOfAClockThatWasAhead(t *testing.T) {
 	const ahead = 2 * time.Hour
 	each(t, func(t *testing.T, h *harness) {
@@ -364,8 +364,8 @@ func TestSignInOfAClockThatWasAhead(t *testing.T) {
 	})
 }
 
-// A sign-in counts if the clock of the replica that wrote it is ahead by less than a minute,
-// and it still wins over earlier sign-ins.
+// A sign-in counts if the clock of the replica that wrote it is ahead by less than a minute.
+// Such a sign-in still wins over earlier sign-ins.
 func TestSignInOfAReplicaThatIsSlightlyAhead(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.withPeople()

@@ -116,8 +116,8 @@ func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 	return err
 }
 
-// DeleteTokens deletes the tokens of an owner that have the given use, or all the owner's
-// tokens if use is "". It also deletes the descendants of these tokens, but does not count
+// DeleteTokens deletes an owner's tokens that have the given use. If use is "", it deletes all
+// tokens of the owner. It also deletes the descendants of these tokens, but does not count
 // them.
 func DeleteTokens(ctx context.Context, tx *sql.Tx, o Owner, use Use) (int, error) {
 	n, err := store.Affected(tx.ExecContext(ctx,

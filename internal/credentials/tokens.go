@@ -128,7 +128,7 @@ func (c *Credentials) inherit(by admin.Actor, n *NewToken) error {
 	if len(n.Limits) == 0 {
 		n.Limits = by.Principal.Limits
 	} else if !isWithin(by.Principal, n.Limits) {
-		return fmt.Errorf("%w: the token would be wider than the credential that it is created with", admin.ErrForbidden)
+		return fmt.Errorf("%w: the token would have more rights than the credential that creates it", admin.ErrForbidden)
 	}
 	if by.Until.IsZero() || c.signInCounts(by) {
 		return nil
@@ -136,7 +136,7 @@ func (c *Credentials) inherit(by admin.Actor, n *NewToken) error {
 	if n.Expires.IsZero() {
 		n.Expires = by.Until
 	} else if n.Expires.After(by.Until) {
-		return fmt.Errorf("%w: the token would outlive the credential that it is created with", admin.ErrForbidden)
+		return fmt.Errorf("%w: the token would outlive the credential that creates it", admin.ErrForbidden)
 	}
 	return nil
 }
@@ -313,8 +313,8 @@ func (c *Credentials) mayRevoke(ctx context.Context, tx *sql.Tx, by admin.Actor,
 	return nil
 }
 
-// RevokeAll revokes the tokens of an owner that have the given use, or all the owner's tokens
-// if use is "". It returns the number of revoked tokens, without their descendants.
+// RevokeAll revokes an owner's tokens that have the given use. If use is "", it revokes all tokens
+// of the owner. It returns the number of revoked tokens, without their descendants.
 func (c *Credentials) RevokeAll(ctx context.Context, by admin.Actor, owner Owner, use Use) (n int, err error) {
 	defer admin.Wrap(&err, "revoking tokens")
 	if err := c.rights.Require(by, admin.RightAccounts, scope.Write); err != nil && (by.Restricted() || !owner.Is(by)) {

@@ -79,8 +79,8 @@ type Keyring struct {
 type leaves struct {
 	signers map[token.Algorithm]*token.Signer
 	made    time.Time
-	// The leaves are valid since from. A token of the longest lifetime that they sign after
-	// until would outlive them.
+	// The leaves become valid at the time from. A token of the longest lifetime that they sign
+	// after the time until would outlive them.
 	from, until time.Time
 	last        bool // they expire with the root, so no later ones can be issued
 }

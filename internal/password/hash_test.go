@@ -204,8 +204,8 @@ func TestNewHashMatchesItsPassword(t *testing.T) {
 	}
 }
 
-// A hash that Check accepts can be compared, unless its cost is too high for this test, and
-// does not match a wrong password.
+// A hash that Check accepts can be compared with a password, and does not match a wrong
+// password. Hashes whose cost is too high for this test are skipped.
 func FuzzCheck(f *testing.F) {
 	for _, hash := range []string{htpasswdB, cryptB, argonOneThread, argonTwoThreads, argonLittle, argonTooMuch, argonTooBig, "$apr1$x$y", "{SHA}x", ""} {
 		f.Add(hash)

@@ -86,7 +86,7 @@ func TestOnlyMatchesAreRemembered(t *testing.T) {
 		{htpasswdBC4, "wrong", password.Stats{Hashed: 2}}, // again: it is not known as wrong
 		{htpasswdBC4, "wonderland", password.Stats{Hashed: 3}},
 		{htpasswdBC4, "wonderland", password.Stats{Hashed: 3, Remembered: 1}},
-		// This is another hash of the same password.
+		// This row has another hash of the same password.
 		{cryptB, "wonderland", password.Stats{Hashed: 4, Remembered: 1}},
 		// A remembered right password does not make a wrong password match.
 		{htpasswdBC4, "wrong", password.Stats{Hashed: 5, Remembered: 1}},

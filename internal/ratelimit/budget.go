@@ -127,8 +127,8 @@ func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, che
 // So a user who has signed in through this service has the same bound as with Spend. Other
 // users have no known places, so nobody can use the half for known places. Strangers get the
 // other half, and in addition one attempt for each further replica and each restart within the
-// window. Together, this is at most Max if there are at most half of Max further replicas and
-// restarts.
+// window. In total, these are at most Max attempts if the number of further replicas and
+// restarts is at most half of Max.
 func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	if b == nil {
 		return b.Spend(ctx, account, knownPlace, check)
@@ -147,7 +147,7 @@ func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, pro
 		return b.spendOf(ctx, classUnknown, account, proven, proven, claimTries, check)
 	}
 	// The name has signed in at this place, so this attempt may also use the slots that
-	// strangers have not used. The bound for both classes together is unchanged.
+	// strangers have not used. The bound for both classes together does not change.
 	asked := false
 	noting := func(more func() error) (Verdict, error) {
 		asked = true
@@ -389,9 +389,9 @@ func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *spen
 	return false, 0, nil
 }
 
-// claimShared takes a slot in the store; ok is false if the store did not answer. It also
-// repeats the try for unknown names. Otherwise the wait for a recently used-up budget would
-// reveal which names exist.
+// claimShared takes a slot in the store; ok is false if the store did not answer. It also tries
+// several times for unknown names, because otherwise the wait for a recently used-up budget
+// would reveal which names exist.
 func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *spent, now, until time.Time, tries int) (slot int, wait time.Duration, ok bool) {
 	for try := 1; ; try++ {
 		slot, wait, ok := b.claimOnce(ctx, key, unproven, s, now, until)

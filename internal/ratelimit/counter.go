@@ -110,7 +110,7 @@ func fewer(a, b *failures) bool {
 	return a.count < b.count || a.count == b.count && a.last < b.last
 }
 
-// delay is the rest of a delay. The delay is over if its field left is not positive.
+// delay is the remaining part of a delay. The delay is over if its field left is not positive.
 type delay struct {
 	left     time.Duration
 	reported bool // an attempt was refused for the same delay before
@@ -120,7 +120,7 @@ func newCounter(free int, longest time.Duration) *counter {
 	return &counter{free: free, longest: longest}
 }
 
-// after returns the delay after count failures.
+// after returns the delay that follows the given number of failures.
 func (c *counter) after(count int32) time.Duration {
 	over := int(count) - c.free
 	if over < 0 {
@@ -129,7 +129,7 @@ func (c *counter) after(count int32) time.Duration {
 	return min(c.longest, firstDelay<<min(over, maxOver))
 }
 
-// delay returns the rest of the delay of key.
+// delay returns the remaining part of the delay of key.
 func (c *counter) delay(key uint64, now int64) delay {
 	mu, f := c.find(key)
 	defer mu.Unlock()
@@ -201,16 +201,16 @@ func (c *counter) undo(key uint64, at int64) {
 	}
 }
 
-// marks are times by key. A full table evicts the oldest time.
+// marks maps keys to times. A full table evicts the oldest time.
 type marks struct{ table[mark] }
 
 type mark struct{ at int64 } // nanoseconds
 
 func earlier(a, b *mark) bool { return a.at < b.at }
 
-// fresh reports whether m was set at most life ago. A mark in the future, after the clock went
-// back, is not fresh. Small differences are allowed: a goroutine can read the clock earlier
-// than another and still arrive here later.
+// fresh reports whether m was set within the duration life before now. A mark can be in the
+// future after the clock was set back; such a mark is not fresh. Small differences are allowed,
+// because a goroutine can read the clock before another goroutine and call fresh after it.
 func (m *mark) fresh(now int64, life time.Duration) bool {
 	age := now - m.at
 	return age < int64(life) && age > -int64(time.Second)

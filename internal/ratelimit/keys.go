@@ -53,7 +53,7 @@ func (l *Limiter) placeKey(name uint64, p netip.Prefix) uint64 {
 	return mix(keyPlace, name, maphash.Bytes(l.addressSeed, at[:]))
 }
 
-// Fold maps all spellings that a directory may treat as one name to the same text: case,
+// Fold maps all spellings that a directory can treat as one name to the same text: case,
 // spaces, widths and invisible characters. Otherwise each spelling would allow more guesses. If
 // Fold maps different names to the same text, the only consequence is that they are counted
 // together.

@@ -44,7 +44,7 @@ func (v Level) count(now int64, l LevelLimits) int {
 
 // Wait returns how long the name must wait; 0: it may be tried.
 func (v Level) Wait(now int64, l LevelLimits) time.Duration {
-	// The limit of two drains above Full matters only if the clock was set back.
+	// The second argument of min is smaller only if the clock was set back.
 	drained := min(v.Empty-now, l.Full+2*l.Drain) - l.Full
 	if drained <= 0 {
 		return 0

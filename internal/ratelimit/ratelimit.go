@@ -223,9 +223,9 @@ type Guess struct {
 
 // Attempt is a check that was allowed. The caller of Begin must call End.
 type Attempt struct {
-	// KnownPlace means that the name has signed in from this place before. If that is not known
-	// without a query, Begin makes the query only if a limit or Options.PlacesMatter needs the
-	// result.
+	// KnownPlace means that the name has signed in from this place before. If only a query can
+	// answer this, Begin makes the query only if a limit or Options.PlacesMatter needs the
+	// answer.
 	KnownPlace bool
 
 	at      int64  // start, in nanoseconds

@@ -11,9 +11,9 @@ import (
 // maxWaiting is the maximum number of requests that wait for one source address.
 const maxWaiting = 100
 
-// turns has the sources whose secrets are being verified one at a time, and the requests that
-// wait for them. A source has an entry only while one of its secrets is being verified, so
-// there are never more entries than requests.
+// turns has the source addresses whose secrets are being verified one at a time, and the
+// requests that wait for them. A source has an entry only while one of its secrets is being
+// verified, so there are never more entries than requests.
 type turns struct {
 	mu sync.Mutex
 	of map[uint64]*[]chan struct{} // waiting requests, in order of arrival

@@ -31,8 +31,8 @@ type breaker struct {
 	last     error
 }
 
-// allow returns nil if the peer may be called, otherwise the reason. If it returns nil, the
-// caller must call ended or abandoned afterwards.
+// allow returns nil if the peer may be called, and otherwise the reason why not. If it returns
+// nil, the caller must call ended or abandoned afterwards.
 func (b *breaker) allow() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -176,8 +176,8 @@ func (a *DecisionAnswer) granted(s *AskedScope) (actions scope.Actions) {
 	return actions
 }
 
-// grantAll returns a policy that grants everything a registry has. The restrictions of a
-// credential still apply.
+// grantAll returns a policy that grants all actions on everything in a registry. The
+// restrictions of a credential still apply.
 func grantAll(name string) (*policy.Policy, error) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: name, Subjects: []string{"anyone"}, Type: scope.TypeRepository, Names: []string{"**"}, Actions: scope.Repository},

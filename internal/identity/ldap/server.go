@@ -43,8 +43,8 @@ type server struct {
 // errCooldown means that a server is skipped during the cooldown.
 var errCooldown = errors.New("skipped for now")
 
-// allow returns nil if the server may be asked, otherwise the reason. If it returns nil, the
-// caller must call answered, failed or abandoned afterwards.
+// allow returns nil if the server may be asked, and otherwise the reason why not. If it returns
+// nil, the caller must call answered, failed or abandoned afterwards.
 func (s *server) allow() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

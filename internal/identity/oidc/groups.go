@@ -49,8 +49,9 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 	return slices.Compact(groups), ""
 }
 
-// incompleteReason returns why the template possibly does not yield all groups, or "". An
-// absent claim is not a reason, because most issuers leave it out for users without groups.
+// incompleteReason returns a reason why the template could yield only some of the groups, or
+// "". An absent claim is not a reason, because most issuers leave it out for users without
+// groups.
 func (t template) incompleteReason(claims map[string]any) string {
 	lists := 0
 	for i, piece := range t.pieces {
@@ -86,7 +87,8 @@ func (t template) incompleteReason(claims map[string]any) string {
 	return ""
 }
 
-// incompleteReason returns why the issuer possibly left out the claim or a part of it, or "".
+// incompleteReason returns a reason why the issuer could have left out the claim or a part of
+// it, or "".
 func (c claim) incompleteReason(claims map[string]any) string {
 	if why := c.pathProblem(claims); why != "" {
 		return why

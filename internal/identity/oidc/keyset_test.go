@@ -342,7 +342,8 @@ func answer(v any) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(text))}, err
 }
 
-// A slow issuer delays its own tokens by at most ten seconds, once, and no other tokens.
+// A slow issuer delays its own tokens only once, by at most ten seconds. It does not delay
+// other tokens.
 func TestASlowIssuerDelaysItsOwnTokensOnce(t *testing.T) {
 	key := newKey(t, "one")
 	synctest.Test(t, func(t *testing.T) {

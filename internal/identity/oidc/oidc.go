@@ -12,8 +12,8 @@
 //
 // A Provider is one issuer. If a chain has several Providers, the unverified iss and aud claims
 // choose the Provider that verifies the token; the other Providers return identity.ErrUnknown.
-// The user name that comes with a token is ignored: docker login requires one, and CI systems
-// send arbitrary names.
+// The user name that comes with a token is ignored: docker login requires a name, and CI
+// systems send arbitrary names.
 package oidc
 
 import (

@@ -162,7 +162,7 @@ func readKey(ctx context.Context, q store.Querier) (key []byte, err error) {
 
 func day(t time.Time) int64 { return t.UnixMilli() / msPerDay }
 
-// since returns the first day of the time PlaceFor before now. A place that was used on this
+// since returns the day of the time that is PlaceFor before now. A place that was used on this
 // day or later is still known.
 func since(now time.Time) int64 { return day(now.Add(-ratelimit.PlaceFor)) }
 
