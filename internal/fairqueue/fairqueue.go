@@ -2,16 +2,16 @@
 //
 // A Limiter admits requests up to its capacity and keeps the rest in a bounded queue. The queue
 // has two classes. Requests from known places get three of four turns, and all other requests
-// get the fourth. If nobody waits in one class, the other class gets all turns. Within a class
-// each source has its own line and the lines take turns, so a flood from one source delays only
-// the requests of this source.
+// get the fourth. If nobody waits in one class, the other class gets all turns. Within a class,
+// each source (an address of a client) has its own line, and the lines take turns. So a flood
+// from one source delays only the requests of this source.
 //
-// A full queue does not turn a newcomer away. The newcomer replaces a random waiter in the
-// longest line of the second class, so an attacker who fills the queue does not keep other
-// requesters out. A request from a known place is never dropped for a request of the second
-// class. One name may hold only a part of each class, however many sources use the name; beyond
-// this part, a newcomer replaces a random waiter of the same name. Small requests do not
-// overtake a big request at the front of their class.
+// A full queue does not refuse a newcomer. The newcomer replaces a random waiter in the longest
+// line of the second class, so an attacker who fills the queue does not keep other requesters
+// out. A request from a known place is never dropped for a request of the second class. One
+// name may hold only a part of each class, however many sources use the name; beyond this part,
+// a newcomer replaces a random waiter of the same name. Small requests do not overtake a big
+// request that is the first of their class.
 //
 // A dummy is a request whose work only hides that there is nothing to do, such as the check of
 // a password for an unknown name. A dummy does its work while waits are short. When the queue
@@ -76,8 +76,8 @@ const (
 	// second. In a flood, waits are longer. When many users start work at the same time, they
 	// are shorter.
 	crowdedShare = 10
-	// dummyShare bounds the memory of dummies: at most dummyShare dummies wait for each place
-	// in the queue. A server usually has fewer connections than this maximum.
+	// dummyShare limits the memory of dummies: at most dummyShare times as many dummies can
+	// wait as the queue has places. A server usually has fewer connections than this maximum.
 	dummyShare = 16
 	// turnWeight is the number of requests averaged in Limiter.turn. Recent requests count
 	// most.
@@ -190,10 +190,11 @@ func (l *Limiter) nameLimitLocked() int {
 	return max(1, min(l.perName, int(l.o.Wait/nameShare/l.turn)))
 }
 
-// thinLocked drops dummies before p, the next victim, is dropped. It drops the same share of
-// the dummies as dropping p drops of the real requests. If dummies were dropped less often, a
-// dropped request would reveal that its name exists. Real requests in lines shorter than the
-// line of p are not dropped, so dummies in these lines are not dropped either.
+// thinLocked drops dummies before p, the next victim, is dropped. If n real requests wait, it
+// drops one n-th of the dummies, because dropping p drops one n-th of the real requests. If
+// dummies were dropped less often, a dropped request would reveal that its name exists. Real
+// requests in lines shorter than the line of p are not dropped, so dummies in these lines are
+// not dropped either.
 func (l *Limiter) thinLocked(p *place) {
 	q, places := p.queue, len(p.line.all)
 	if len(q.dummies) == 0 {
@@ -285,7 +286,7 @@ func (l *Limiter) releaseLocked(n Need) {
 	l.admitLocked()
 }
 
-// admitLocked admits waiting requests in turn while capacity lasts.
+// admitLocked admits waiting requests in turn as long as capacity is free.
 func (l *Limiter) admitLocked() {
 	for q := l.turnLocked(); q != nil; q = l.turnLocked() {
 		p := q.next()

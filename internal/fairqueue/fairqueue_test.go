@@ -139,7 +139,7 @@ func TestAFloodWaitsForItself(t *testing.T) {
 	})
 }
 
-// A full queue must not turn newcomers away: otherwise the flood that filled it keeps everyone
+// A full queue must not refuse newcomers: otherwise the flood that filled it keeps everyone
 // else out.
 func TestAFullQueueDropsARandomPlaceAndNotTheNewcomer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -216,7 +216,7 @@ func TestKnownPlacesMakeNoRoomForOthers(t *testing.T) {
 	}
 }
 
-// An attacker who fills the places of a name must not keep its owner out.
+// An attacker who fills the places of a name must not keep the owner of the name out.
 func TestOneNameHasAPartOfEachClass(t *testing.T) {
 	l := New(Options{All: Need{Slots: 1}, Places: 32, Wait: time.Minute, Random: first})
 	var places []*place

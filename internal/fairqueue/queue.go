@@ -35,7 +35,8 @@ type line struct {
 	rank   int      // index in queue.lengths[len(all)], if all is not empty
 }
 
-// place is one waiting request. The function that removes it from the queue closes ready.
+// place is one waiting request. The function that removes the place from the queue closes the
+// channel ready.
 type place struct {
 	needs  Need
 	name   string
@@ -107,7 +108,7 @@ func (q *queue) remove(p *place) {
 }
 
 // without removes element i of list by replacing it with the last element. Before it replaces
-// the element, it calls moved with the last element.
+// the element, it calls the function moved with the last element.
 func without[E any](list []*E, i int, moved func(*E)) []*E {
 	last := len(list) - 1
 	moved(list[last])

@@ -2,18 +2,20 @@
 //
 // Hashing is slow on purpose. A Hashing limits how many hashes are computed at once, so that a
 // flood of wrong passwords delays only the clients that cause it. For a short time it remembers
-// which pairs of hash and password matched. It stores a hash of each pair under a secret of
-// this process, and not the pair. So a password that is used for every pull is hashed once. A
-// user's changed hash makes a different pair, so nothing must be invalidated.
+// which pairs of hash and password matched. It stores only a keyed hash of each pair, with a
+// key that only this process has. So a password that is used for every pull is hashed once.
+// When a user's hash changes, the pair is a different one, so no remembered pair has to be
+// removed.
 //
 // The package supports argon2id in the PHC string format, and bcrypt as $2a$, $2b$ and $2y$.
 // Check explains what is wrong with any other hash. Passwords are bytes: they are not trimmed,
 // cut or normalized.
 //
-// Memory: about 120 bytes for each remembered pair, and the buffers of argon2id while hashes
-// are computed (19 MiB each, as Hash computes them), limited by [Options].Memory. Up to the
-// same amount is garbage of earlier hashes. All of this memory is returned to the system
-// seconds after the last hash. bcrypt needs 4 KiB.
+// The package needs about 120 bytes for each remembered pair. While hashes are computed, it
+// also needs the buffers of argon2id: 19 MiB for each hash of the cost that Hash uses, limited
+// by [Options].Memory. Buffers of earlier hashes can take up to the same amount, until they are
+// collected as garbage. All of this memory is returned to the system seconds after the last
+// hash. bcrypt needs 4 KiB.
 package password
 
 import (
@@ -62,11 +64,12 @@ type Options struct {
 	// alone.
 	Memory int64
 	// Queue is how many hashes may wait; 0: 256. When the queue is full, a new hash replaces a
-	// waiting one, whose call returns ErrBusy.
+	// waiting hash, whose call returns ErrBusy.
 	Queue int
 	// Wait is how long a hash may wait before ErrBusy; 0: 10 s.
 	Wait time.Duration
-	// Remember is how long after its last use a pair is forgotten; 0: 5 min; negative: at once.
+	// Remember is how long a pair is remembered after its last use; 0: 5 min; negative: not at
+	// all.
 	Remember time.Duration
 	// Remembered is how many pairs are remembered; 0: 10,000.
 	Remembered int
@@ -188,7 +191,7 @@ func (h *Hashing) Dummy(ctx context.Context, like, name, password string) error 
 	return h.DummyFor(ctx, Requester{Name: name}, like, password)
 }
 
-// DummyFor is Dummy for a requester, as CompareFor is Compare.
+// DummyFor is Dummy for a requester (see CompareFor).
 func (h *Hashing) DummyFor(ctx context.Context, who Requester, like, password string) error {
 	parsed := parameters(h.newest)
 	if like != "" {

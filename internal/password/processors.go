@@ -15,7 +15,7 @@ func Processors() int { return min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) }
 // AddThreads raises GOMAXPROCS by the number of hashes that run at once. A hash takes about 50
 // ms. A request that waits for the thread of a hash gets the thread after 10 ms at the
 // earliest, because Go preempts a goroutine every 10 ms. If hashes have threads of their own,
-// the kernel divides the processors among the threads, and does so at once. On a machine with
+// the kernel divides the processors among all threads, without this delay. On a machine with
 // two busy processors, the additional threads reduce the p99 of other requests from 2 times the
 // idle value to 1.2 times (bench/RESULTS.md).
 //

@@ -26,7 +26,7 @@ func newRemembered(lasts time.Duration, limit int, now func() time.Time) *rememb
 	return &remembered{lasts: lasts, now: now, pairs: cache.New[cache.Key, clock.Span](limit, now)}
 }
 
-// has reports whether k is remembered. If it is, has extends the time.
+// has reports whether k is remembered. If k is remembered, has also records this use.
 func (r *remembered) has(k cache.Key) bool {
 	noted, ok := r.pairs.Get(k)
 	if ok && noted.Over(r.now()) {

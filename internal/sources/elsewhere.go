@@ -60,7 +60,7 @@ func (s *Source) has(ctx context.Context, login string) (bool, error) {
 	return has, err
 }
 
-// advice returns what to do instead of adding an account, if the source already has its name.
+// advice returns what to do instead of adding an account whose name the source already has.
 func (s *Source) advice(login string) string {
 	switch h := s.Config.HTPasswd; {
 	case h == nil:

@@ -67,9 +67,9 @@ type Source struct {
 
 	provider *oidc.Provider // nil: another kind
 
-	// mayHave reports whether the source can have a subject, and returns the most similar
-	// subject that it can have. The argument kind is "group", "user", "robot" or "workload". If
-	// mayHave is nil, the source can have any subject.
+	// mayHave reports whether the subject of a rule can be in the source, and returns the most
+	// similar subject that can be in the source. The argument kind is "group", "user", "robot"
+	// or "workload". If mayHave is nil, the source can have any subject.
 	mayHave func(kind, name string) (ok bool, similar string)
 	claim   func(name string) when.Kinds // the types of a claim; nil: it provides no claims
 }

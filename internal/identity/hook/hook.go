@@ -1,6 +1,6 @@
-// Package hook authenticates users, and restricts or replaces decisions, by calling an
-// HTTPS service or a program that the operator provides. It lets a product integrate the
-// registry with its own accounts.
+// Package hook authenticates users, and restricts or replaces decisions, by calling an HTTPS
+// service or a program that the operator provides. With it, a product can use its own accounts
+// for the registry.
 //
 // A service receives and returns JSON (Question, FindQuestion and Answer; DecisionQuestion and
 // DecisionAnswer). A program reads a line or JSON from standard input and answers with its exit

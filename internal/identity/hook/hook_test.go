@@ -155,7 +155,7 @@ func TestAnAcceptedAnswerMustNameTheUser(t *testing.T) {
 	}
 }
 
-// Claims keep their types, so that a rule can tell the number 2 from the text "2".
+// Claims keep their types, so that a rule can distinguish the number 2 from the text "2".
 func TestClaimsKeepTheirTypes(t *testing.T) {
 	e, _ := start(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"answer": "accepted", "name": "ann", "claims": {"text": "2", "number": 2.0, "id": 12345678901234567890, "flag": true,
@@ -371,7 +371,8 @@ func TestInvalidOptions(t *testing.T) {
 	}
 }
 
-// request asks to pull and push. The policy allows the principal to pull.
+// request returns a request to pull and push, and the decision of a policy about it. The policy
+// allows the principal to pull.
 func request(t *testing.T, p *policy.Principal) (*policy.Request, policy.Decision) {
 	t.Helper()
 	rules, err := policy.Compile(policy.Source{Rules: []policy.Rule{

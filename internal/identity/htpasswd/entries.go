@@ -104,8 +104,8 @@ type position struct {
 }
 
 // parse builds the entries of the file and the config. The result unknownMembers has the
-// members of groups that have no entry. They are an error when Tidewaiter starts. Later they
-// are not, because a user can be removed from the file at any time.
+// members of groups that have no entry. Such members are an error when Tidewaiter starts. Later
+// they are only logged, because a user can be removed from the file at any time.
 func (f *File) parse(text []byte) (e *entries, unknownMembers Problems, err error) {
 	p := f.parser(text)
 	unknownMembers = f.unknownMembers(p.lineOf)

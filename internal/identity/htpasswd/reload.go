@@ -106,8 +106,8 @@ func (f *File) Run(ctx context.Context) error {
 }
 
 // poll loads the file after it has changed, as soon as two consecutive polls find the same
-// state. The htpasswd program writes in place, and half of a file can be valid but lacks half
-// of the users. A file that changes at each of maxChanging polls is loaded anyway.
+// state. The htpasswd program writes in place, and half of a file can be valid although half of
+// the users are missing. A file that changes at each of maxChanging polls is loaded anyway.
 func (f *File) poll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

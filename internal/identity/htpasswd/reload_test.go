@@ -252,8 +252,8 @@ func TestAFileThatIsGoneChangesNothing(t *testing.T) {
 	w.want("bob", 1)
 }
 
-// The htpasswd program writes in place. Half of a file can be valid but lacks half of the
-// users.
+// The htpasswd program writes in place. Half of a file can be valid although half of the users
+// are missing.
 func TestAFileIsNotLoadedWhileItChanges(t *testing.T) {
 	w := watch(t, "ann:"+bcrypt4+"\nbob:"+bcrypt4+"\n", htpasswd.Options{})
 	w.change("ann:" + bcrypt4 + "\n")

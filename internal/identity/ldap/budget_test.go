@@ -205,7 +205,8 @@ func TestASpellingHasNoBudgetOfItsOwn(t *testing.T) {
 	}
 }
 
-// templated returns a directory with ann, in which users bind without a search before it.
+// templated returns a directory with the user ann. Its options have a template, so no search
+// precedes the bind.
 func templated(t *testing.T) (*fake, ldap.Options) {
 	t.Helper()
 	f := newFake(t)
@@ -304,7 +305,7 @@ func TestAConnectionThatTakesNothingSpendsNothing(t *testing.T) {
 	}
 }
 
-// The directory has possibly counted a password that was sent, even if there was no answer.
+// The directory can have counted a password that was sent, even if it did not answer.
 func TestAPasswordThatIsSentAgainIsCountedAgain(t *testing.T) {
 	f, o := templated(t)
 	p := newProxy(t, f.Address)

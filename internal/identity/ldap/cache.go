@@ -46,7 +46,7 @@ func newResultCache(ttl time.Duration, now func() time.Time) *resultCache {
 	}
 }
 
-// key returns the key of a name and a password, which does not reveal them.
+// key returns a key for a name and a password, from which nobody can derive the password.
 func (m *resultCache) key(kind byte, c identity.Presented) cache.Key {
 	return m.keys.Of(kind, c.Name, c.Secret.Reveal())
 }

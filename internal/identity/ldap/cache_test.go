@@ -165,9 +165,10 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-// After a password was changed, its cached result must not be exchanged for a longer-lived
-// token. So the cached result keeps the generation that the password had when the directory
-// accepted it. The same holds without a service account, if Find can see the generation.
+// After a password was changed, the cached result for the old password must not be exchanged
+// for a longer-lived token. So the cached result keeps the generation that the password had
+// when the directory accepted it. The same holds without a service account, if Find can see the
+// generation.
 func TestCachedPasswordKeepsItsGeneration(t *testing.T) {
 	for name, set := range map[string]func(*ldap.Options){
 		"searched":    func(*ldap.Options) {},

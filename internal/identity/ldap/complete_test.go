@@ -16,9 +16,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 )
 
-// The lower-case name is for rules. Searches must use the directory's own spelling, because
-// some attributes, such as memberUid, are compared exactly. Otherwise a group would not be
-// found, and its deny rule would be skipped.
+// Names are converted to lower case only for rules. Searches must use the directory's own
+// spelling, because some attributes, such as memberUid, are compared exactly. Otherwise a group
+// would not be found, and its deny rule would be skipped.
 func TestADirectoryIsAskedForItsOwnSpelling(t *testing.T) {
 	o := company(t)
 	o.add(t, "uid=JSmith,ou=people,dc=example,dc=com", "secret enough")
@@ -59,8 +59,8 @@ func TestAGroupIsNotTakenForAPersonOfItsName(t *testing.T) {
 	}
 }
 
-// OpenLDAP returns at most 500 entries by default. A user in more groups can sign in, and has
-// all these groups.
+// OpenLDAP returns at most 500 entries by default. A user who is in more groups can sign in,
+// and has all these groups.
 func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
 	o := company(t)
 	o.add(t, "uid=joiner,ou=people,dc=example,dc=com", "everything")
@@ -170,7 +170,7 @@ func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 }
 
 // An attribute that cannot be a claim must not be left out silently. Otherwise a deny rule for
-// this claim would be skipped, and users can edit some of their attributes.
+// this claim would be skipped, and users could cause this by editing some of their attributes.
 func TestClaimsThatMayBeMissingRefuseSignIn(t *testing.T) {
 	for _, tt := range []struct {
 		what    string
@@ -238,7 +238,8 @@ func TestALevelOfGroupsIsOneSearch(t *testing.T) {
 	}
 }
 
-// posixGroup adds a group that lists its members by login, until the test ends.
+// posixGroup adds a group that lists its members by login, and removes the group when the test
+// ends.
 func (o directory) posixGroup(t testing.TB, name string, members ...string) {
 	t.Helper()
 	dn := "cn=" + name + "," + groupsBase

@@ -48,7 +48,7 @@ type wire struct {
 	sent atomic.Int64 // bytes written
 }
 
-var errFlood = errors.New("the server sends more than was asked for")
+var errFlood = fmt.Errorf("the server's answer is longer than %d MiB", maxAnswer>>20)
 
 func (w *wire) Read(p []byte) (int, error) {
 	left := w.left.Load()
@@ -183,7 +183,7 @@ func (c *conn) search(request *ldap.SearchRequest) ([]*ldap.Entry, error) {
 	return result.Entries, nil
 }
 
-// entry reads one entry by its DN. The attribute "1.1" reads no attributes.
+// entry reads one entry by its DN. If the only attribute is "1.1", no attributes are read.
 func (c *conn) entry(dn string, attributes ...string) ([]*ldap.Entry, error) {
 	return c.search(&ldap.SearchRequest{
 		BaseDN: dn, Scope: ldap.ScopeBaseObject, SizeLimit: 1, Filter: "(objectClass=*)", Attributes: attributes,

@@ -412,7 +412,7 @@ func TestAServerThatSendsTooMuchIsCutOff(t *testing.T) {
 	}()
 	options := company(t).options()
 	options.Servers = []string{"ldap://" + l.Addr().String()}
-	if _, err := open(t, options).Find(t.Context(), "alice", ""); err == nil || !strings.Contains(err.Error(), "more than was asked for") {
+	if _, err := open(t, options).Find(t.Context(), "alice", ""); err == nil || !strings.Contains(err.Error(), "longer than 16 MiB") {
 		t.Errorf("%v", err)
 	}
 }

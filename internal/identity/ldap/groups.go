@@ -16,10 +16,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// A sign-in with some of the user's groups missing would skip the deny rules for those groups.
-// So whenever groups could be missing, the sign-in is refused with identity.IncompleteError.
-// Groups could be missing above these limits, when the directory cuts the list, and when a
-// group is on another server, is hidden from the service account, or has no name.
+// If some of the user's groups were missing at a sign-in, the deny rules for those groups would
+// be skipped. So whenever groups could be missing, the sign-in is refused with
+// identity.IncompleteError. Groups could be missing above these limits, when the directory cuts
+// the list, and when a group is on another server, is hidden from the service account, or has
+// no name.
 const (
 	maxGroups = 1000 // of one user
 	maxDepth  = 32   // of groups in groups
@@ -148,7 +149,7 @@ func (d *Directory) walk(c *conn, level []group) ([]group, error) {
 
 var errManyGroups = identity.Incomplete("there are more than %d groups", maxGroups)
 
-// parentGroups returns the groups that contain any of groups.
+// parentGroups returns the groups that contain at least one of the given groups.
 func (d *Directory) parentGroups(c *conn, groups []group) ([]group, error) {
 	var found []group
 	if d.o.Groups.MemberOf {
@@ -224,8 +225,8 @@ func (d *Directory) searchGroups(c *conn, filter string) ([]group, error) {
 	return groups, nil
 }
 
-// maxParts bounds the number of parts of one search. Each part has about half as many entries
-// as the size limit of the directory.
+// maxParts is the maximum number of parts into which one search is split. Each part has about
+// half as many entries as the size limit of the directory.
 const maxParts = 64
 
 // searchParts searches groups. A directory can stop at its own size limit, which paging does
@@ -403,8 +404,8 @@ func (d *Directory) groupsFromMemberOf(c *conn, e *ldap.Entry) ([]group, error) 
 }
 
 // read returns the entries of groups in the same order, with one attribute each. It first reads
-// many groups in one search. Not every directory can find entries by DN in a search, so it then
-// reads the missing groups one by one.
+// many groups in one search. Not every directory can find entries by DN in a search, so read
+// then reads the missing groups one by one.
 func (d *Directory) read(c *conn, groups []group, attribute string) ([]*ldap.Entry, error) {
 	entries := make([]*ldap.Entry, len(groups))
 	found := make(map[string]*ldap.Entry, len(groups))

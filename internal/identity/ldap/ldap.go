@@ -7,12 +7,12 @@
 //
 // A directory finds alice for the names ALICE and "alice ", and for names with letters that
 // look alike. So a principal has the name in the directory's spelling and the id of the entry,
-// never the typed name. If a name finds more than one entry, it is refused.
+// never the typed name. A name for which the search finds more than one entry is refused.
 //
-// A server that does not answer is never treated as a refusal. If a server does not answer, the
-// next server is asked. If no server answers, the result is an outage, and its error has the
-// reason for each server. Referrals are not followed, because they would send passwords to
-// servers that are not configured.
+// If a server does not answer, the sign-in is not refused, and the next server is asked. If no
+// server answers, the result is an outage, and its error has the reason for each server.
+// Referrals are not followed, because they would send passwords to servers that are not
+// configured.
 package ldap
 
 import (

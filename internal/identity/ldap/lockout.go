@@ -18,7 +18,7 @@ type Lockout struct {
 	Within time.Duration // how long a wrong password counts; Forever; 0: unknown
 }
 
-// Forever means that a wrong password counts until the right one is used.
+// Forever means that a wrong password counts until the right password is used.
 const Forever = time.Duration(math.MaxInt64)
 
 // lockoutPolicies are the object classes and attributes of lockout policies. An attribute can

@@ -35,7 +35,7 @@ func TestActiveDirectory(t *testing.T) {
 	}
 }
 
-// Names in Active Directory have capitals, and repository paths must not.
+// Names in Active Directory can have capital letters, which repository paths must not have.
 func TestNamesInLowerCase(t *testing.T) {
 	f := newFake(t)
 	f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ANN")}

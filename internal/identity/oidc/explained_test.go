@@ -153,8 +153,8 @@ func TestATokenOfAnotherIssuerIsNamedInTheJournal(t *testing.T) {
 			t.Errorf("%v: %v: %s, want %s", tt.issuer, err, identity.Reason(err), tt.want)
 		}
 	}
-	// If one of the sources has the issuer of the token, the reason comes from this source, in
-	// any order of the sources.
+	// The reason comes from the source that has the issuer of the token. The order of the
+	// sources does not matter.
 	_, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", other.token(claims{"aud": "x"})))
 	if got := told(err); got != "the ID token is refused: it is for another audience: x" {
 		t.Errorf("%v: %s", err, got)

@@ -43,7 +43,7 @@ func refuse(t *testing.T, p *oidc.Provider, tokens map[string]string) {
 }
 
 // In CVE-2025-24976 of distribution, the key was taken from the token itself. Here a token
-// never supplies its key and never causes a request to an address in it.
+// never supplies its key and never causes a request to an address in the token.
 func TestAKeyIsNeverTakenFromTheToken(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
@@ -345,8 +345,8 @@ func TestATokenOfAnotherKindIsRefused(t *testing.T) {
 	refuse(t, p, tokens)
 }
 
-// golang-jwt CVE-2025-30204, go-jose CVE-2025-27144: huge, odd tokens. The size is checked
-// before parsing.
+// golang-jwt CVE-2025-30204, go-jose CVE-2025-27144: huge, malformed tokens took much memory.
+// The size must be checked before the token is parsed.
 func TestHugeTokensAreCheap(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()

@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Issuers leave groups out of a token if there are too many, each in its own way. If a token
-// without its groups were treated as a token of a user without groups, the deny rules for the
-// groups would be skipped.
+// Issuers leave groups out of a token if there are too many. Each issuer does so in its own
+// way. If a token without its groups were treated as a token of a user without groups, the deny
+// rules for the groups would be skipped.
 const (
 	// claimNames refers to claims that are not in the token: {"groups": "src1"} (OpenID Connect
 	// Core, section 5.6.2). Entra ID uses _claim_names above 200 groups.

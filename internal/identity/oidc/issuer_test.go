@@ -180,8 +180,8 @@ func (i *issuer) claims() claims {
 	}
 }
 
-// token returns a valid token. The other claims, if given, are added to its claims or replace
-// them.
+// token returns a valid token. Other claims, if given, are added to the claims of the token, or
+// replace claims of the same name.
 func (i *issuer) token(others ...claims) string {
 	i.t.Helper()
 	c := i.claims()

@@ -14,7 +14,7 @@ import (
 
 // Times of fetches. Issuers rotate their keys, so an unknown kid causes a fetch. Anyone can
 // invent a kid, so there is a minimum time between two fetches. The minimum time grows after
-// failures. Until it has passed, no request waits for an issuer that is down.
+// failures. Until this time has passed, no request waits for an issuer that is down.
 const (
 	refreshInterval = time.Hour
 	minInterval     = time.Minute      // after a success; bounds the cost of invented kids

@@ -164,7 +164,8 @@ func TestAReusedNameIsAnotherPrincipal(t *testing.T) {
 	}
 }
 
-// GitHub, GitLab and Buildkite issue tokens to anyone, with any audience.
+// GitHub, GitLab and Buildkite issue tokens to anyone, with any audience. So a requirement must
+// exclude other customers.
 func TestASharedIssuerNeedsARequirement(t *testing.T) {
 	for _, tt := range []struct {
 		preset  oidc.Preset

@@ -42,7 +42,8 @@ func (p preset) restricted(o *Options) (ok bool, wide []string) {
 // that customer.
 func (c ownClaim) matchesOthers(pattern string) bool { return c.matches(pattern, otherName) }
 
-// matches reports whether the pattern matches a value with the given first name.
+// matches reports whether the pattern matches a value that has one of the forms. In such a
+// value, name stands at the first ? of the form, and otherName at each further one.
 func (c ownClaim) matches(pattern, name string) bool {
 	return slices.ContainsFunc(c.forms, func(form string) bool {
 		before, behind, _ := strings.Cut(form, "?")
@@ -73,7 +74,8 @@ func (c ownClaim) wildcardName(pattern string) string {
 	return ""
 }
 
-// matchesPrefix reports whether pattern matches any text that begins with text.
+// matchesPrefix reports whether the pattern matches at least one text that begins with the
+// parameter text.
 func matchesPrefix(pattern, text string) bool {
 	switch {
 	case text == "":

@@ -231,7 +231,7 @@ func (o *OpenLDAP) kill() {
 	}
 }
 
-// Admin returns a connection with all rights, until the test ends.
+// Admin returns a connection with all rights, which is closed when the test ends.
 func (o *OpenLDAP) Admin(t testing.TB) *ldap.Conn {
 	t.Helper()
 	c, err := ldap.DialURL("ldap://" + o.Address)
