@@ -33,8 +33,9 @@ type parameters interface {
 	cost() cost
 }
 
-// Check returns nil if Compare can use hash, and otherwise an error that says what to do. The
-// error never contains the argument, because the argument can be a plain-text password.
+// Check returns nil if Compare can use hash. Otherwise it returns an error that explains how to
+// get a usable hash. The error never contains the argument, because the argument can be a
+// plain-text password.
 func Check(hash string) error {
 	_, err := parse(hash)
 	return err
