@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// isWithin reports whether the limits of the principal who allow everything that the parameter
-// limits allows. The result true is always correct. The result false can be wrong, because the
-// check compares patterns one by one.
+// isWithin reports whether a principal's limits allow everything that the parameter limits
+// allows. The result true is always correct. The result false can be wrong, because the check
+// compares patterns one by one.
 func isWithin(who *policy.Principal, limits []policy.Limit) bool {
 	if len(who.Limits) == 0 {
 		return true

@@ -68,7 +68,7 @@ func (v *Level) charge(n int, now int64, l LevelLimits) {
 // refund removes one failure.
 func (v *Level) refund(l LevelLimits) { v.Empty -= l.Drain }
 
-// merge returns the fuller one of two levels.
+// merge returns the fuller of two levels.
 func (v Level) merge(w Level) Level { return Level{max(v.Empty, w.Empty), max(v.Last, w.Last)} }
 
 // levels are the levels of names in this process. A full table evicts the lowest level.

@@ -239,7 +239,7 @@ type Attempt struct {
 	lately  bool // and so recently that it need not be recorded again
 }
 
-// charge is the kind of failure an attempt was counted as.
+// charge is the kind of failure that was counted for an attempt.
 type charge uint8
 
 const (

@@ -94,7 +94,7 @@ func TestPrincipalsHaveTheDirectorysSpelling(t *testing.T) {
 	}
 }
 
-// In docker_auth, the account "*@x" became a pattern. Here a name is always a value: in
+// In docker_auth, the account "*@x" became a pattern. Here a name is always literal text: in
 // filters, in DNs, and even in a filter that has both placeholders.
 func TestNamesNeverBecomePatterns(t *testing.T) {
 	template := ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}

@@ -79,7 +79,7 @@ func (p *proxy) set(f fault) {
 	}
 }
 
-// listen copies what is sent to the server to w.
+// listen copies to w what is sent to the server.
 func (p *proxy) listen(w io.Writer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

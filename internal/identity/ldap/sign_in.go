@@ -160,9 +160,8 @@ func (u *User) bindDomain() string {
 	return domain
 }
 
-// The parameter err of refuse is the result of a search for a user, and refuse returns err. If
-// err is a refusal, refuse first does the work of the bind that a wrong password would have
-// cost.
+// refuse returns err, which is the result of a search for a user. If err is a refusal, refuse
+// first does the work of the bind that a wrong password would have cost.
 func (d *Directory) refuse(ctx context.Context, err error) error {
 	if !errors.Is(err, identity.ErrUnknown) && !errors.Is(err, identity.ErrRejected) {
 		return err

@@ -266,8 +266,8 @@ func TestTheIssuerOfATokenVerifiesIt(t *testing.T) {
 	}
 }
 
-// An issuer that is down does not affect the tokens of other issuers. Its own tokens get an
-// outage, not a refusal.
+// An issuer that is down does not affect the tokens of other issuers. For its own tokens, the
+// result is an outage and not a refusal.
 func TestAnIssuerThatIsDownStopsOnlyItsOwnTokens(t *testing.T) {
 	up, down := newIssuer(t), newIssuer(t)
 	down.Clock = up.Clock
