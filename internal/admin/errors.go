@@ -17,7 +17,7 @@ var (
 	// ErrExists means that the name is already in use.
 	ErrExists = errors.New("it exists already")
 	// ErrNotFound means that the object does not exist, or that the actor may not see it.
-	// A NotFoundError names the object, for people.
+	// A NotFoundError also names the object, for users who read it.
 	ErrNotFound = errors.New("there is no such thing")
 	// ErrChanged means that the given version is not the current one.
 	ErrChanged = errors.New("it has been changed meanwhile")

@@ -14,7 +14,7 @@ import (
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// own returns a credential of Tidewaiter.
+// own returns a secret of Tidewaiter, of the kind that has this letter (package secret).
 func own(letter byte) string {
 	return string(secret.AppendSum([]byte(secret.Prefix + string(letter) + strings.Repeat("0a", secret.RandomLength/2))))
 }
@@ -98,7 +98,7 @@ func FuzzClassify(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, text string) {
 		kind := identity.NewPresented(name, text).Kind
 		if (kind == identity.None) != (name == "" && text == "") {
-			t.Errorf("Classify(%q, %q) = %d", name, text, kind)
+			t.Errorf("%q, %q: kind %d", name, text, kind)
 		}
 		if kind != identity.Password && kind != identity.None && secret.Misused(text) == "" {
 			t.Errorf("%q is of the kind %d, and could be set as a password", text, kind)

@@ -4,7 +4,7 @@
 // source that knows the name. A wrong password is never passed on to the next source, and an
 // outage is never a refusal. All verifications of credentials are rate limited.
 //
-// Errors without a package name in comments are those of package identity.
+// In comments of this package, errors without a package name are errors of package identity.
 package chain
 
 import (
@@ -40,8 +40,8 @@ type DummyLookup interface {
 }
 
 // Budgeted is a source that checks only a limited number of wrong passwords for a name within a
-// period. SpendUnknown counts an attempt with an unknown name like an attempt with a known one, so
-// that the limit does not reveal which names exist. Its error is a *ratelimit.Error.
+// period. SpendUnknown counts an attempt with an unknown name like an attempt with a known
+// name, so that the limit does not reveal which names exist. Its error is a *ratelimit.Error.
 type Budgeted interface {
 	SpendUnknown(ctx context.Context, c identity.Presented) error
 }
@@ -302,8 +302,8 @@ func (c *Chain) FindIn(ctx context.Context, source, name, id string) (*policy.Pr
 	return p, err
 }
 
-// FindGeneration is like FindIn, and also returns the generation of the principal's password,
-// see Generations.
+// FindGeneration is like FindIn, and also returns the generation of the principal's password
+// (see Generations).
 func (c *Chain) FindGeneration(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
 	return c.find(ctx, func(s *identity.Source) bool { return sourcename.Same(s.Name, source) }, name, id)
 }
@@ -351,8 +351,8 @@ func (c *Chain) Source(name string) identity.Authenticator {
 }
 
 // Listers returns the sources that can list the members of a group. It also returns the names
-// of the sources that cannot list them although their users can be members. These names do not
-// include the parameter except.
+// of the sources that cannot list them although their users can be members. The source with the
+// name except is not among them.
 func (c *Chain) Listers(except string) (listers []Lister, others []string) {
 	for i := range c.sources {
 		s := &c.sources[i]

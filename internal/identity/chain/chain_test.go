@@ -18,7 +18,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// own returns a credential of Tidewaiter.
+// own returns a new secret of Tidewaiter, of the kind that has this letter (package secret).
 func own(letter byte) string {
 	text, _ := secret.New(letter)
 	return text
@@ -377,7 +377,7 @@ func TestFindKeepsToTheSourceThatItIsAskedFor(t *testing.T) {
 	}
 }
 
-// shut knows ann, who is disabled.
+// shut is a source that knows ann, who is disabled.
 type shut struct{ identity.Authenticator }
 
 func (shut) Find(_ context.Context, name, _ string) (*policy.Principal, error) {

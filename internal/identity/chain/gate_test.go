@@ -113,8 +113,8 @@ func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
 }
 
 // Credentials that are refused for their form are sent to no source, and a flood of them must
-// not fill the disk either. The journal has one entry for each credential and minute, and,
-// above the limit of the source, one entry for each delay.
+// not fill the disk either. The journal has one entry for each credential and minute. Above the
+// limit of the client's address, it has one entry for each delay.
 func TestAFloodOfCredentialsThatNobodyLooksAtIsRecordedSeldom(t *testing.T) {
 	const token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl"
 	for what, shown := range map[string][2]string{

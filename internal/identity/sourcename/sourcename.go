@@ -28,8 +28,8 @@ func Former(name string) string {
 	return name
 }
 
-// Same reports whether two names mean the same source. Each of the names can be the
-// stored or the current one.
+// Same reports whether two names mean the same source. Each of the names can be a
+// stored name or the current name.
 func Same(a, b string) bool {
 	return a == b || Former(a) == b || a == Former(b)
 }
