@@ -2,11 +2,13 @@ package main
 
 import (
 	"errors"
-	"math"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
+
+var errNotDuration = errors.New("must be a duration such as 90d, 12h or 30m")
 
 const (
 	day         = 24 * time.Hour
@@ -42,32 +44,15 @@ func (l *lifetime) Set(s string) error {
 		*l = 0
 		return nil
 	}
-	d, err := parseDuration(s)
-	if err != nil {
-		return err
+	d, ok := text.ParseDuration(s)
+	if !ok {
+		return errNotDuration
 	}
 	if d < time.Minute || d > maxLifetime {
 		return errors.New("must be between one minute and 100 years, or never")
 	}
 	*l = lifetime(d)
 	return nil
-}
-
-// parseDuration parses 90d, 2w and the durations of time.ParseDuration.
-func parseDuration(s string) (time.Duration, error) {
-	for suffix, unit := range map[string]time.Duration{"d": day, "w": 7 * day} {
-		number, ok := strings.CutSuffix(s, suffix)
-		if !ok {
-			continue
-		}
-		if n, err := strconv.ParseUint(number, 10, 16); err == nil && time.Duration(n) <= math.MaxInt64/unit {
-			return time.Duration(n) * unit, nil
-		}
-	}
-	if d, err := time.ParseDuration(s); err == nil {
-		return d, nil
-	}
-	return 0, errors.New("must be a duration such as 90d, 12h or 30m")
 }
 
 // span is the value of a flag: a duration, which may be 0.
@@ -82,15 +67,18 @@ func (s *span) String() string {
 
 func (s *span) Type() string { return "duration" }
 
-func (s *span) Set(text string) error {
-	if text == "0" {
+func (s *span) Set(value string) error {
+	if value == "0" {
 		*s = 0
 		return nil
 	}
-	d, err := parseDuration(text)
-	if err == nil && d < 0 {
-		err = errors.New("must not be negative")
+	d, ok := text.ParseDuration(value)
+	switch {
+	case !ok:
+		return errNotDuration
+	case d < 0:
+		return errors.New("must not be negative")
 	}
 	*s = span(d)
-	return err
+	return nil
 }

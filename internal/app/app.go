@@ -74,6 +74,7 @@ type App struct {
 	connections atomic.Pointer[[]*server.Connections] // of the listeners of Run
 
 	outage      *outage               // of the database
+	disk        *disk                 // of the database
 	writable    cachedCheck           // of the database, after a failed write
 	reloadError atomic.Pointer[error] // of the last reload
 	// Files have changed, and policy.watch is false: SIGHUP reads them.
@@ -84,6 +85,10 @@ type App struct {
 	files      string         // the policy version of the files at the last reload
 	generation *generation
 	closed     bool
+}
+
+var addressForms = map[string]journal.AddressForm{
+	config.Full: journal.FullAddresses, config.Shortened: journal.ShortenedAddresses, config.Omitted: journal.NoAddresses,
 }
 
 // New opens the database and builds what cfg describes. If it fails, nothing stays open.
@@ -111,7 +116,11 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 		return nil, err
 	}
 	a.database.Store(a.db)
-	a.journal, err = journal.New(a.db, journal.Options{Now: o.Now, Log: a.log, Observe: o.Log.Entries, Login: username.Login})
+	a.disk = newDisk(a.db.Space)
+	a.journal, err = journal.New(a.db, journal.Options{
+		Now: o.Now, Log: a.log, Observe: o.Log.Entries, Login: username.Login,
+		Addresses: addressForms[cfg.Journal.Addresses], NoClients: cfg.Journal.Clients == config.Omitted,
+	})
 	if err != nil {
 		return nil, errors.Join(err, a.db.Close())
 	}
@@ -243,6 +252,8 @@ func needsRestart(from, to *config.Config) string {
 		return "database"
 	case fmt.Sprintf("%+v", listeners(from)) != fmt.Sprintf("%+v", listeners(to)):
 		return "listen"
+	case from.Journal != to.Journal:
+		return "journal"
 	case from.Limits.Connections != to.Limits.Connections:
 		return "limits.connections"
 	case from.Log != to.Log:

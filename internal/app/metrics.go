@@ -27,6 +27,10 @@ func newMetrics(a *App) *prometheus.Registry {
 		func() float64 { return float64(a.journal.Stats().Lost) })
 	gauge("tidewaiter_journal_queued", "Entries that wait for the journal's writer.",
 		func() float64 { return float64(a.journal.Stats().Queued) })
+	if _, _, ok := a.disk.space(); ok {
+		gauge("tidewaiter_database_disk_free_bytes", "Free space on the disk of the database.",
+			func() float64 { free, _, _ := a.disk.space(); return float64(free) })
+	}
 	counter("tidewaiter_password_hashes_total", "Passwords that were hashed.",
 		func() float64 { return float64(a.hashing.Stats().Hashed) })
 	counter("tidewaiter_password_hashes_skipped_total", "Unknown names that waited for a hash while the queue was crowded, and were not hashed.",

@@ -33,6 +33,7 @@ func (a *App) watchDatabase(ctx context.Context) {
 			return
 		case <-ticker.C:
 			a.checkDatabase(ctx)
+			a.disk.check(a.now(), a.log)
 		}
 	}
 }

@@ -232,6 +232,9 @@ func (a *App) notes(inFull bool) (notes []string) {
 	if a.unread.Load() {
 		notes = append(notes, "files: changed since they were read; because of policy.watch: false, send SIGHUP to read them")
 	}
+	if note := a.disk.note(); note != "" {
+		notes = append(notes, note)
+	}
 	err := a.problem()
 	if err == nil {
 		return notes

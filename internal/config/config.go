@@ -25,6 +25,7 @@ type Config struct {
 	Paths          paths
 	Database       string // sqlite:///var/lib/tidewaiter/state.db
 	Audit          string // BestEffort or Strict
+	Journal        Journal
 	Signing        Signing
 	Token          Token
 	Registries     []Registry

@@ -66,6 +66,7 @@ func TestDefaults(t *testing.T) {
 		Paths:    paths{Token: "/token", Notifications: "/notifications"},
 		Database: "sqlite:" + filepath.FromSlash("data/state.db"),
 		Audit:    BestEffort,
+		Journal:  Journal{Addresses: Full, Clients: Full},
 		Signing: Signing{
 			Certificate: "/keys/cert.pem", Key: "/keys/privatekey.pem",
 			Algorithm: token.ES256, LeafLifetime: 24 * time.Hour,
@@ -148,6 +149,7 @@ policy:
 trusted_proxies: [10.0.0.0/8, 192.168.1.7, "fd00::/8"]
 limits: { throttle: false, max_failures_per_pair: 3, max_failures_per_source: 30, max_delay: 1m, unknown_places: refuse, connections: 500 }
 log: { level: debug, format: json }
+journal: { addresses: shortened, clients: omitted }
 `
 
 func TestEveryKey(t *testing.T) {
@@ -176,6 +178,7 @@ func TestEveryKey(t *testing.T) {
 		Paths:    paths{Token: "/auth", Notifications: "/events"},
 		Database: "sqlite:" + path("/var/lib/tidewaiter/state.db"),
 		Audit:    Strict,
+		Journal:  Journal{Addresses: Shortened, Clients: Omitted},
 		Signing: Signing{
 			Certificate: path("etc/root.pem"), Key: "root.key", Algorithm: token.RS256, Direct: true, SharedRoot: true,
 			LeafLifetime: 41 * time.Hour, // twice the longest token, and an hour

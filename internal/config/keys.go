@@ -71,6 +71,10 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
 			Or("best-effort").
 			Says("What happens if a decision cannot be written to the journal. `best-effort`: the token request is answered, and the lost decision is counted and logged. `strict`: a token request is answered only after its decision is on disk.").
 			Shows("audit: strict\n"),
+		strictyaml.On("journal", strictyaml.Section(journalKeys()), func(w *written, v Journal) { w.Journal = v }).
+			Or("{}").
+			Says("What entries of the journal contain. See [Events and the journal](events.md).").
+			Shows("journal: { addresses: shortened, clients: omitted }\n"),
 		strictyaml.On("signing", strictyaml.Section(signingKeys()), func(w *written, v Signing) { w.Signing = v }).
 			Or("{}").
 			Says("The keys that sign tokens.").

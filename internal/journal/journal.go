@@ -107,6 +107,10 @@ type Options struct {
 	// writes several. Entries from Append do not wait. 0: 20 ms; negative: no wait.
 	Linger time.Duration
 
+	// What new entries contain about clients.
+	Addresses AddressForm
+	NoClients bool // leave out the User-Agent
+
 	// Observe receives the entries of each commit, in order, after they are durable and
 	// acknowledged. It does not receive the entries of AppendTx, because the caller commits
 	// their transaction. The writer's goroutine calls Observe and waits until it returns.
@@ -268,6 +272,9 @@ func (j *Journal) complete(entry *Entry) {
 		entry.ID = NewID(entry.Time)
 	}
 	redact(entry)
+	if j.o.Addresses != FullAddresses || j.o.NoClients {
+		j.anonymize(entry)
+	}
 	if len(entry.Text) > maxText {
 		entry.Text = entry.Text[:maxText:maxText]
 	}

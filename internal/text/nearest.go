@@ -2,9 +2,7 @@ package text
 
 import (
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 	"unicode"
 )
 
@@ -99,30 +97,4 @@ func distance(a, b string) int {
 		before, above, row = above, row, before
 	}
 	return above[len(b)]
-}
-
-// MeantDuration returns the duration that somebody likely meant by an invalid duration, or "".
-// A number without a unit means seconds, as in other programs.
-func MeantDuration(text string) string {
-	text = strings.ToLower(strings.ReplaceAll(text, " ", ""))
-	digits := len(text) - len(strings.TrimLeft(text, "0123456789"))
-	number, err := strconv.Atoi(text[:digits])
-	if err != nil || number <= 0 || number > 1_000_000 {
-		return ""
-	}
-	unit := time.Second
-	switch rest := text[digits:]; {
-	case rest == "" || strings.HasPrefix(rest, "s"):
-	case strings.HasPrefix(rest, "m"):
-		unit = time.Minute
-	case strings.HasPrefix(rest, "h"):
-		unit = time.Hour
-	case strings.HasPrefix(rest, "d"):
-		unit = 24 * time.Hour
-	case strings.HasPrefix(rest, "w"):
-		unit = 7 * 24 * time.Hour
-	default:
-		return ""
-	}
-	return Duration(time.Duration(number) * unit)
 }

@@ -18,7 +18,6 @@ package text
 import (
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -164,18 +163,6 @@ func AppendJSON(dst []byte, s string) []byte {
 		i += size
 	}
 	return append(append(dst, s[done:]...), '"')
-}
-
-// Duration returns d without units that are zero: 15m, not 15m0s.
-func Duration(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }
 
 // Name returns the name s in a form that is safe in a sentence: escaped and shortened to 200

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package store
+
+// Space returns false: the space on the database's disk is not known on this system.
+func (db *DB) Space() (free, size uint64, ok bool) { return 0, 0, false }
