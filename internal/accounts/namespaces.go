@@ -18,7 +18,8 @@ import (
 
 // A robot whose name begins with the name of a namespace, such as team.ci, belongs to the
 // namespace if the namespace existed before the robot. The owners of the namespace manage the
-// robot, and it is deleted with the namespace. Other robots need accounts:write.
+// robot, and the robot is deleted together with the namespace. Other robots need
+// accounts:write.
 
 // Robots returns a page of the robots of a namespace, sorted by name, and the start of the next
 // page.

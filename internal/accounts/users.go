@@ -280,9 +280,9 @@ func (a *Accounts) SetExpiry(ctx context.Context, by admin.Actor, login string, 
 	})
 }
 
-// Disable keeps an account from signing in and revokes its refresh tokens and sessions. Its
-// access tokens and secrets are rejected until it is enabled again. If the account is disabled
-// already, it is not changed.
+// Disable keeps an account from signing in and revokes its refresh tokens and sessions. The
+// access tokens and secrets of the account are rejected until the account is enabled again. If
+// the account is disabled already, it is not changed.
 func (a *Accounts) Disable(ctx context.Context, by admin.Actor, login string, version int64) (_ Account, err error) {
 	defer admin.Wrap(&err, "disabling %.80q", login)
 	return a.setDisabled(ctx, by, login, version, true)

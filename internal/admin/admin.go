@@ -30,9 +30,10 @@
 //	tidewaiter:namespaces       all namespaces
 //	tidewaiter:namespace/team   one namespace; each namespace gives this right to its owners
 //
-// Members of the group Administrators, from any identity source, have all rights without a rule.
-// Members of Auditors may read everything. These are built-in rules: a deny rule overrides them.
-// An operator, who has access to the command line and the database, may do everything.
+// Members of the group Administrators, from any identity source, have all rights without a
+// rule. Members of Auditors may read everything. The rights of both groups come from built-in
+// rules, so a deny rule overrides them. An operator, who has access to the command line and the
+// database, may do everything.
 package admin
 
 import (

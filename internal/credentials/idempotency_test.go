@@ -90,8 +90,8 @@ func TestRepeatedCreationReturnsTheSameObject(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654, variant: a key does not return a token that the credential could not
-// create.
+// Gitea CVE-2026-56654, variant: a key returns only a token that the caller's credential could
+// also create.
 func TestKeyReturnsNothingThatTheCallerCouldNotCreate(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()

@@ -48,8 +48,8 @@ func (c *Credentials) recordUse(v *verified, from netip.Addr, now time.Time) {
 func (c *Credentials) Run(ctx context.Context) error {
 	c.verified.run(1)
 	defer c.verified.run(-1)
-	// Maintenance writes, so it can block on the database or take a long time. It runs in its
-	// own goroutine so that revocations by other processes still take effect.
+	// Maintenance writes, so it can block on the database or take a long time. Maintenance runs
+	// in its own goroutine so that revocations by other processes still take effect.
 	var done maintained
 	var maintenance sync.WaitGroup
 	maintenance.Go(func() {
@@ -71,8 +71,8 @@ func (c *Credentials) Run(ctx context.Context) error {
 	return nil
 }
 
-// repeat calls f every Options.Every until ctx ends. It logs when f starts to fail, with the
-// consequence, and when f works again.
+// repeat calls f every Options.Every until ctx ends. When f starts to fail, repeat logs the
+// error and the parameter meanwhile, which is the consequence. It also logs when f works again.
 func (c *Credentials) repeat(ctx context.Context, what, meanwhile string, f func() error) {
 	tick := time.NewTicker(c.o.Every)
 	defer tick.Stop()

@@ -182,11 +182,11 @@ func (h *Hashing) share(ctx context.Context, k cache.Key, work func(context.Cont
 }
 
 // Dummy takes as long as Compare with a wrong password. Call it for a name that has no hash, so
-// that response times do not reveal which names exist. Its algorithm and cost are those of the
-// example hash, the parameter like; if like is "", they are those of Hash. Calls with different
-// names do not share a hash, just as comparisons for two known names do not. Dummy returns nil
-// for every password. It returns ErrBusy, the error of ctx, or, as Compare does, an error that
-// explains why the example hash cannot be used.
+// that response times do not reveal which names exist. The algorithm and cost of Dummy are
+// those of the example hash, the parameter like; if like is "", they are those of Hash. Calls
+// with different names do not share a hash, just as comparisons for two known names do not.
+// Dummy returns nil for every password. It returns ErrBusy, the error of ctx, or, as Compare
+// does, an error that explains why the example hash cannot be used.
 func (h *Hashing) Dummy(ctx context.Context, like, name, password string) error {
 	return h.DummyFor(ctx, Requester{Name: name}, like, password)
 }

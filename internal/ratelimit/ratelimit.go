@@ -124,7 +124,7 @@ type Options struct {
 	Log          *slog.Logger     // nil: nothing is logged
 }
 
-// Limiter limits sign-ins, see the package comment. Its methods may be called from any
+// Limiter limits sign-ins (see the package comment). Its methods may be called from any
 // goroutine. A nil Limiter allows everything.
 type Limiter struct {
 	o      Options

@@ -548,8 +548,8 @@ func (s spent) Authenticate(context.Context, identity.Presented) (identity.Verif
 }
 
 // The directory is searched before it is known that the budget is used up. So the number of
-// such attempts is limited for each address. They do not count for the name, because the
-// password was not checked.
+// such attempts is limited for each address. Such attempts do not count for the name, because
+// the password was not checked.
 func TestWhoAsksForASpentBudgetIsCountedAsASource(t *testing.T) {
 	asked := 0
 	chain := chain.New(chain.Options{

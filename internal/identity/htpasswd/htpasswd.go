@@ -46,9 +46,9 @@ type Options struct {
 	Before  *File            // the File that this one replaces after a reload; nil: none
 }
 
-// ErrEmpty means that a file that had content is empty now. Its writer has probably just
-// started, or the disk was full. So the old entries stay in use. To remove all users on
-// purpose, leave a comment in the file.
+// ErrEmpty means that a file that had content is empty now. The program that writes the file
+// has probably just begun, or the disk was full. So the old entries stay in use. To remove all
+// users on purpose, leave a comment in the file.
 var ErrEmpty = errors.New("the file is empty; to remove all users, write a line that begins with # into it")
 
 // File holds the entries of the file as it was last loaded, and the entries of the config. Its

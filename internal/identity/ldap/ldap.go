@@ -82,7 +82,8 @@ type User struct {
 
 	NameAttribute string // attribute with the user's name; "": "uid"
 	Lowercase     bool   // convert names to lower case, as repository paths require
-	// IDAttribute has an id that is never reused; "": entryUUID, objectGUID, or the DN.
+	// IDAttribute is the attribute with an id that is never reused; "": the id is entryUUID,
+	// objectGUID, or the DN.
 	IDAttribute string
 	Attributes  map[string]string // LDAP attribute → name of the claim
 }
