@@ -73,7 +73,7 @@ func (s *session) registry(named string) (string, error) {
 	case named == "" && len(names) == 1:
 		return names[0], nil
 	case named == "":
-		return "", s.usageErrorf("there are several registries: choose one with --registry: %s", strings.Join(names, ", "))
+		return "", s.usageErrorf("there are several registries; choose one with --registry: %s", strings.Join(names, ", "))
 	case !slices.Contains(names, named):
 		return "", fmt.Errorf("no registry in %s has the service %q; the config has %s", s.cfg.File, named, strings.Join(names, ", "))
 	}

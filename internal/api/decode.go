@@ -104,7 +104,7 @@ func checkValue(key string, value any) (err error) {
 		for name, item := range value {
 			folded := foldCase(name)
 			if keys[folded] || !isText(name) {
-				return errors.New("a key is repeated in another case, or contains NUL")
+				return errors.New("a key appears twice (upper and lower case count as equal), or contains NUL")
 			}
 			keys[folded] = true
 			if key == "claims" {

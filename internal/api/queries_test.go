@@ -103,8 +103,8 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 	has(h.must(200, carol, "POST", "/what-can", fields{}).Body, `"type":"tidewaiter","names":["**"],"actions":["read"],"rule":"tidewaiter-auditors","built_in":true`)
 	has(explain(carol, fields{"scopes": []string{"tidewaiter:journal:read,write"}}), `"granted":["read"]`, `"rule":"tidewaiter-auditors","built_in":true`, "it is for group:tidewaiter-admins")
 
-	// The lifetime of a token comes with the setting that decides it. If a rule decides the
-	// lifetime, its name is hidden like the names of other rules.
+	// The answer has the lifetime of a token and the setting that decides this lifetime. If a
+	// rule decides the lifetime, its name is hidden like the names of other rules.
 	brief := rulebook.Content{Name: "brief", Subjects: []string{"user:ann"}, Repositories: []string{"brief/**"}, Actions: []string{"push"}, Lifetime: "2m"}
 	if _, err := h.rulebook.AddRule(h.Context(), operator, brief); err != nil {
 		t.Fatal(err)

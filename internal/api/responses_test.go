@@ -53,7 +53,7 @@ func TestErrorsAreProblemDetails(t *testing.T) {
 		{root, "POST", "/users", `{`, 400, "the body is missing or is not valid JSON", nil},
 		{root, "POST", "/users", nil, 400, "the body is missing or is not valid JSON", nil},
 		{root, "POST", "/users", `{"name":"ann","name":"bob"}`, 400, `invalid body: an object has a name twice, before byte 20`, nil},
-		{root, "POST", "/users", `{"name":"ann","NAME":"bob"}`, 400, "invalid body: a key is repeated in another case, or contains NUL", nil},
+		{root, "POST", "/users", `{"name":"ann","NAME":"bob"}`, 400, "invalid body: a key appears twice (upper and lower case count as equal), or contains NUL", nil},
 		{root, "POST", "/users", `{"name":null}`, 400, "invalid body: it has null: give a value, or leave out the key", nil},
 		{root, "POST", "/tokens", fields{"name": "t", "expires": "1970-01-01T00:00:00Z"}, 422, "invalid request",
 			[]any{fields{"location": "body.expires", "detail": "it is in the past"}}},

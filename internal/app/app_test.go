@@ -58,7 +58,7 @@ func newFolder(t testing.TB) *folder {
 	return f
 }
 
-// cheap makes new password hashes cheap.
+// cheap are the options with which new password hashes take little time.
 var cheap = password.Options{HashMemory: 64}
 
 func (f *folder) write(name, text string) {

@@ -80,7 +80,8 @@ func newMetrics(a *App) *prometheus.Registry {
 
 var policyInfoDesc = prometheus.NewDesc("tidewaiter_policy_info", "The version of the policy in force.", []string{"version"}, nil)
 
-// policyInfo exports the version of the policy in force, and no other version.
+// policyInfo is a metric whose label is the version of the policy in force. It has no series
+// for former versions.
 type policyInfo struct{ app *App }
 
 func (policyInfo) Describe(to chan<- *prometheus.Desc) { to <- policyInfoDesc }

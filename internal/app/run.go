@@ -77,7 +77,7 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 	defer done()
 	for _, s := range servers {
 		if e := s.Shutdown(stopping); e != nil {
-			a.log.Warn("stopping interrupted requests", "error", e)
+			a.log.Warn("requests were interrupted, because they did not finish in time before the stop", "error", e)
 			_ = s.Server.Close()
 		}
 	}

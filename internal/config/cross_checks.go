@@ -119,7 +119,7 @@ func (x crossChecks) publicURL() {
 }
 
 // sameSite reports whether a realm and a registry have the same host or the same registrable
-// domain (example.com, example.co.uk). Some clients send credentials to no other realm. A
+// domain (example.com, example.co.uk). Some clients send credentials only to such a realm. A
 // registry without a domain, such as localhost, is for a trial and always passes.
 func sameSite(realm, registry *url.URL) bool {
 	theirs, err := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(registry.Hostname()))

@@ -27,8 +27,8 @@ const (
 	maxLeaf  = 90 * 24 * time.Hour
 
 	// leafMargin is added to twice the longest token lifetime. A leaf is renewed at half of its
-	// lifetime. It must be valid longer than the last token that it signed, with the minute of
-	// leeway that registries allow, and must leave time to retry a renewal that fails.
+	// lifetime. It must outlast the last token that it signed by the minute of leeway that
+	// registries allow. It must also leave time to retry a renewal that fails.
 	leafMargin = time.Hour
 
 	defaultLifetime = 5 * time.Minute

@@ -52,7 +52,7 @@ func load(r *strictyaml.Reader, file string, o Options) (*Config, error) {
 	for d, root := range r.Open([]string{file}, func(_ int, err error) {
 		text := err.Error()
 		if errors.Is(err, fs.ErrNotExist) {
-			text += "; name another with --config, or create one with tidewaiter init"
+			text += "; name another config with --config, or create one with tidewaiter init"
 		}
 		r.Report(strictyaml.Problem{Text: text})
 	}) {
@@ -100,7 +100,7 @@ func LoadPolicy(file string, withDatabase bool) (*policyfile.Compiled, error) {
 
 func loadPolicy(r *strictyaml.Reader, file string, withDatabase bool) (p *policyfile.Compiled, err error) {
 	for d, root := range r.Open([]string{file}, func(_ int, err error) {
-		r.Report(strictyaml.Problem{Text: err.Error() + "; name another with --config, or a file of rules with --policy"})
+		r.Report(strictyaml.Problem{Text: err.Error() + "; name another config with --config, or a file of rules with --policy"})
 	}) {
 		if !d.Is(root, yaml.MappingNode, "a section") {
 			break

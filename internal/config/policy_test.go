@@ -37,7 +37,7 @@ func TestOnlyThePolicyIsRead(t *testing.T) {
 	}
 	for file, want := range map[string]string{
 		"p.yaml":       `p.yaml:1:1: the config has no policy; use --policy for a file with roles and rules at its top`,
-		"nowhere.yaml": `opening nowhere.yaml: file does not exist; name another with --config, or a file of rules with --policy`,
+		"nowhere.yaml": `opening nowhere.yaml: file does not exist; name another config with --config, or a file of rules with --policy`,
 	} {
 		if _, err := loadPolicy(&strictyaml.Reader{FS: disk}, file, true); err == nil || err.Error() != want {
 			t.Errorf("%s: %v", file, err)

@@ -121,7 +121,7 @@ func TestWarningsAboutFileModes(t *testing.T) {
 	}
 }
 
-// A folder and a large file are errors.
+// A secret file that is a folder or is too large is an error.
 func TestFilesThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	keys(t, dir)

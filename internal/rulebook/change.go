@@ -59,7 +59,7 @@ func (b *Rulebook) change(ctx context.Context, by admin.Actor, f func(*sql.Tx) (
 		})
 		// Refresh after an error too, because a commit that failed may have been stored.
 		if failed := b.refresh(ctx, changes); failed != nil && ctx.Err() == nil {
-			b.o.Log.Warn("a change is not yet in force here", "error", failed)
+			b.o.Log.Warn("a change is stored, but is not yet in force in this process", "error", failed)
 		}
 		switch {
 		case !errors.Is(err, errPolicyStale):

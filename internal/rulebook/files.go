@@ -63,7 +63,7 @@ func (b *Rulebook) RecordFiles(ctx context.Context) {
 	b.mu.Unlock()
 	switch {
 	case err != nil && first:
-		b.o.Log.Warn("cannot journal yet that rules of files came into force", "error", err)
+		b.o.Log.Warn("cannot yet record in the journal that rules of files came into force", "error", err)
 	case err == nil && !first:
 		b.o.Log.Info("journaled that rules of files came into force")
 	}

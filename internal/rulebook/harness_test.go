@@ -95,7 +95,7 @@ func openHarness(t testing.TB, url string, files rulebook.Files) *harness {
 	return d
 }
 
-// run applies changes by other processes until the test ends.
+// run applies changes that other processes make, until the test ends.
 func (d *harness) run() {
 	ctx, stop := context.WithCancel(d.t.Context())
 	done := make(chan struct{})

@@ -17,9 +17,9 @@ func (bomb) Holds(r *policy.Request) (bool, error)  { panic("cannot use " + r.Cl
 func (bomb) Explain(*policy.Request) []policy.Value { return nil }
 func (bomb) String() string                         { return "bomb" }
 
-// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374: secrets in logs. A panic could log a secret
-// too. A panic affects only its own request: the answer does not describe the panic, the log
-// has the stack, and the next request is answered.
+// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374: secrets in logs. The log line about a panic
+// could contain a secret, too. A panic affects only its own request: the answer does not
+// describe the panic, the log has the stack, and the next request is answered.
 func TestPanicRevealsNoSecret(t *testing.T) {
 	const canary = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJlLW9mLXRoZS1jYW5hcnk"
 	h := newHarness(t, func(_ *server.Options, live *issuer.Live) {

@@ -75,7 +75,7 @@ func (w *writer) render(name string) ([]byte, error) {
 		return content, err
 	}
 	if kind := w.plan.registry.auth(); kind != "" {
-		w.note("%s replaces the registry's auth: %s with Tidewaiter's tokens. A registry has one kind of authentication.", RegistryConfig, kind)
+		w.note("%s replaces the section auth.%s of the registry's config with a section for Tidewaiter's tokens, because a registry has only one kind of authentication.", RegistryConfig, kind)
 		if kind == "token" {
 			w.note("The users of the registry's present token service are not known here, so only %s can sign in. If an earlier init wrote this section, give the registry's original config with --registry-config.", w.plan.Admin)
 		}
