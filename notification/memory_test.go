@@ -9,7 +9,7 @@ import (
 )
 
 // An envelope with millions of invalid elements needs memory only for the elements that are
-// decoded. Before, an envelope of 4 MB took 180 MB.
+// decoded. If all elements were decoded, an envelope of 4 MB would need 180 MB.
 func TestInvalidElementsNeedLittleMemory(t *testing.T) {
 	body := append(append([]byte(`{"events":[0`), bytes.Repeat([]byte(",0"), 2<<20)...), "]}"...)
 	var before, after runtime.MemStats

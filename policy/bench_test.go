@@ -158,7 +158,7 @@ func BenchmarkDecideAllOver(b *testing.B) {
 	}
 }
 
-// A principal in many groups, and rules for each of them at one node.
+// The principal is in many groups, and one node has rules for each group.
 func BenchmarkDecideManyGroups(b *testing.B) {
 	p := policygen.Compile(b, sourceOf(100_000, shapes[3].rule))
 	for _, n := range []int{5, 50, 500} {

@@ -228,7 +228,7 @@ func checkRepository(text string, parsed match.Pattern) *match.SyntaxError {
 			switch {
 			case 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '.' || r == '_' || r == '-':
 			case r == '*' && p.Kind == match.Glob:
-			// The colon of a host and port, as in registry.example.com:*/app.
+			// This is the colon between a host and its port, as in registry.example.com:*/app.
 			case r == ':' && i == 0 && len(parsed) > 1 && p.Kind == match.Glob:
 			case 'A' <= r && r <= 'Z':
 				return match.Errorf("the pattern %q has the upper-case letter %q, which no repository's name has", text, r).Suggest(lowerCase(parsed))
@@ -283,8 +283,8 @@ func (r *rule) checkPlaceholders(text string, parsed match.Pattern) *match.Synta
 	return nil
 }
 
-// Check returns the errors of the limit as Problems. Decide does not require a checked limit:
-// an error in a limit makes it grant less.
+// Check returns the errors of the limit as Problems. Decide does not require a checked limit: a
+// limit with an error only permits less.
 func (l Limit) Check() error {
 	c := compiler{policy: &Policy{rules: []Rule{{Type: l.Type, Actions: l.Actions}}}}
 	kind := c.checkType(0)

@@ -9,7 +9,7 @@ import (
 // CanonicalClaims returns the claims with each value in canonical form (see CanonicalClaim). It
 // leaves out claims whose value is null. If a value has no canonical form, it returns the
 // claim's name in bad. The caller must refuse such claims and not drop only the bad one: a deny
-// rule that reads it would be skipped.
+// rule that reads the missing claim would be skipped.
 func CanonicalClaims(from map[string]any) (claims map[string]any, bad string) {
 	return claim.CanonicalMap(from)
 }

@@ -78,9 +78,9 @@ func (p *Policy) Len() int { return match.OrZero(p).written }
 // Rules returns the rules as they were passed to Compile.
 func (p *Policy) Rules() []Rule { return slices.Clone(match.OrZero(p).rules) }
 
-// Effective returns each rule with the combined effect of the rule and its role: the actions of
-// both that the rule's type has, and the shorter maximum lifetime of a token; 0 means no limit.
-// The rules must not be changed.
+// Effective returns each rule with the combined actions and lifetime of the rule and its role.
+// The actions are those of both that exist for the rule's type. The lifetime is the shorter one
+// of both, and 0 means no limit. The rules must not be changed.
 func (p *Policy) Effective() iter.Seq2[*Rule, Role] {
 	return func(yield func(*Rule, Role) bool) {
 		for i := range match.OrZero(p).compiled {

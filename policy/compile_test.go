@@ -14,7 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// good is a valid rule.
+// good returns a valid rule, changed by the function change.
 func good(change func(*policy.Rule)) policy.Rule {
 	r := policy.Rule{Name: "a", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Pull}
 	change(&r)

@@ -49,9 +49,9 @@ type evaluator struct {
 
 	denies bool // only deny rules are applied
 
-	// The subjects of the field who, computed when the first rule needs them. If the subjects
-	// are indexed or do not fit into the array hashes, they are in known. Otherwise they are in
-	// hashes and slots.
+	// These fields hold the subjects of the field who. They are computed when the first rule
+	// needs them. If the subjects are indexed or do not fit into the array hashes, they are in
+	// known. Otherwise they are in hashes and slots.
 	known  *subjectSet
 	count  int
 	hashes [48]uint32
@@ -105,7 +105,7 @@ func (e *evaluator) matchUnknownRegistry(kind string) {
 	e.denies = false
 }
 
-// state is a node that matches the parts of the name before part at.
+// state is a node of the tree together with the number of parts of the name that lead to it.
 type state struct {
 	node *node
 	at   int

@@ -20,8 +20,9 @@ var roles = map[string]policy.Role{
 	"maintainer": {Actions: scope.Repository},
 }
 
-// because returns the causes of a result in one line. "team" means allowed by the rule team,
-// "!freeze" denied, "?hours" not allowed because the condition is false or fails, "-" no rule.
+// because returns the causes of a result in one line. "team" means that the rule team allows
+// the action, "!freeze" that the rule freeze denies it, "?hours" that the condition of the rule
+// hours is false or fails, and "-" that no rule matches.
 func because(r policy.Result) string {
 	var words []string
 	for _, c := range r.Causes {

@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// This is a second evaluator. It follows the package comment, without code of the package, an
-// index or optimizations. Decide must return the same results.
+// This is a second evaluator. It follows the package comment, and uses no code of the package,
+// no index and no optimizations. Decide must return the same results.
 
 type naiveAnswer struct {
 	Granted  scope.Actions

@@ -14,7 +14,8 @@ import (
 
 // namespaces is the policy of a large company with n namespaces. Each namespace has ten rules,
 // which are for its groups, its lead, its robots and its neighbors. All rules except "freeze"
-// use the same roles. Rules that allow a push have the condition when, which may be nil.
+// use the same roles. The parameter when is the condition of the rules that allow a push. It
+// may be nil.
 func namespaces(n int, when policy.Condition) policy.Source {
 	source := policy.Source{
 		Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}, "writer": {Actions: scope.Pull | scope.Push}, "maintainer": {Actions: scope.Repository}},

@@ -103,7 +103,7 @@ func TestPlaceholders(t *testing.T) {
 	}
 }
 
-// An invalid name never matches, not even **.
+// No pattern matches an invalid name, not even the pattern **.
 func TestInvalidNamesMatchNothing(t *testing.T) {
 	for _, name := range []string{"", "/", "a/", "/a", "a//b", strings.Repeat("a/", 63) + "a", strings.Repeat("a", 513)} {
 		if matched, ok := policy.Match("**", name, &policy.Principal{}); matched || !ok {

@@ -245,7 +245,8 @@ type Problem struct {
 	// Item is the index into the field's list, or -1 for the field itself.
 	Item int    `json:"item"`
 	Text string `json:"text"` // `the pattern "team//app" has an empty path part`
-	// "team/app"; "" if there is no suggestion.
+	// Suggestion is a likely correction, such as "team/app". It is "" if no correction is
+	// known.
 	Suggestion string `json:"suggestion,omitempty"`
 }
 

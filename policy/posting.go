@@ -25,7 +25,7 @@ type posting struct {
 	nth  uint32 // index into the rule's subjects
 }
 
-// maxLinearScan is the longest list that is scanned without buckets.
+// maxLinearScan is the maximum length of a list without buckets.
 const maxLinearScan = 16
 
 // bucket returns the postings of the bucket that the hash belongs to.

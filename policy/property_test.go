@@ -163,7 +163,7 @@ func TestPropertyLimitsOnlyNarrow(t *testing.T) {
 	})
 }
 
-// A failing condition is false for an allow rule and true for a deny rule.
+// A condition that fails counts as false for an allow rule and as true for a deny rule.
 func TestPropertyFailingConditionsGrantNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)

@@ -118,7 +118,7 @@ func TestThreatEmptyFieldsAreErrors(t *testing.T) {
 			t.Errorf("%s: no error", what)
 		}
 	}
-	// If one rule is invalid, Compile returns no policy, and not a policy without this rule.
+	// If one rule is invalid, Compile returns no policy. It must not just leave out this rule.
 	bad := whole
 	bad.Name, bad.Deny, bad.Names = "b", true, nil
 	if p, err := policy.Compile(policy.Source{Rules: []policy.Rule{whole, bad}}); err == nil || p != nil {

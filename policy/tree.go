@@ -18,8 +18,8 @@ import (
 //	${user}/**      -${user}-> .
 //	team-*/app      -team-*-> . -app-> .        found by the text around its *
 //
-// A policy has a tree for each registry and type. All its trees share the tables below. A key
-// of a table is a node and an edge's text.
+// A policy has several roots, one for each registry and type. The trees below all roots share
+// the tables of this struct. A key of a table is a node and an edge's text.
 type tree struct {
 	literals   literalIndex
 	globs      map[affix][]globEdge

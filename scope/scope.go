@@ -66,7 +66,7 @@ func (s Scope) Check() error {
 // Ignored is text in a request that is not a scope, or has unknown actions.
 type Ignored struct {
 	// Text is the text as it was sent, at most 256 bytes of it. Unprintable characters are
-	// escaped, so it is safe in a log line.
+	// escaped, so the text is safe in a log line.
 	Text   string `json:"text"`
 	Reason string `json:"reason"` // "the name has an upper-case letter"
 }

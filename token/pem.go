@@ -16,8 +16,8 @@ import (
 const maxPEM = 64 << 10
 
 // ParseRoot parses a certificate and its key. The key may be PKCS#8, SEC1 or PKCS#1. The key's
-// file may contain other blocks, like the output of "openssl ecparam". The certificate's file
-// must not contain a key, because registries get this file. Errors say which file they are
+// file may contain other blocks, such as those that "openssl ecparam" writes. The certificate's
+// file must not contain a key, because registries get this file. Errors say which file they are
 // about and how to fix it.
 func ParseRoot(certificatePEM, keyPEM []byte) (*Root, error) {
 	certificate, err := parseCertificate(certificatePEM)

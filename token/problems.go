@@ -29,8 +29,8 @@ var everyRegistry = []string{"2.8", "3.0", "3.1"}
 const soon = 30 * 24 * time.Hour
 
 // Problems returns the reasons why registries would refuse the tokens of this root at the time
-// now, if it signed in the given form. It also returns warnings. The results are based on the
-// behavior of registries 2.8.3, 3.0.0 and 3.1.2.
+// now, if the root signed tokens in the given form. It also returns warnings. The results are
+// based on the behavior of registries 2.8.3, 3.0.0 and 3.1.2.
 func (r *Root) Problems(form KeyID, now time.Time) []Problem {
 	if r.empty() {
 		return []Problem{{Kind: "empty", Text: "there is no certificate", Hint: "make a root: tidewaiter init", Refuse: everyRegistry}}
@@ -150,8 +150,8 @@ func (r *Root) shared() []Problem {
 }
 
 // publicIssuer returns the public authority that issued a certificate, by the organization in
-// the issuer's name. The list has the authorities that issued most certificates of the web. It
-// is not complete.
+// the issuer's name. It knows the authorities that issued most certificates of the web. It is
+// not complete.
 func publicIssuer(c *x509.Certificate) (string, bool) {
 	known := []string{
 		"let's encrypt", "internet security research group", "digicert", "sectigo", "usertrust", "comodo",

@@ -22,8 +22,8 @@ type Root struct {
 // NewRoot generates a key and its certificate. The certificate can only issue leaves and not
 // other CAs. The certificate's name states its purpose. ES256 works with every registry; EdDSA
 // prevents registry 2.8 from starting. The certificate is valid in [from, until]. Registries
-// check these dates by their own clocks, without leeway. So choose a time from that is well in
-// the past.
+// check these dates by their own clocks, without leeway. So the parameter from should be well
+// in the past.
 func NewRoot(commonName string, alg Algorithm, from, until time.Time) (*Root, error) {
 	key, err := generate(alg)
 	if err != nil {
@@ -151,7 +151,7 @@ func (r *Root) IssuesLeaves() bool {
 
 // Leaf generates a key and a certificate for it, which the root issues. It returns a signer
 // whose tokens contain that certificate. The leaf is valid in [from, until], but not longer
-// than the root. As with NewRoot, choose a time from that is well in the past.
+// than the root. As with NewRoot, the parameter from should be well in the past.
 func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 	if r.empty() {
 		return nil, fmt.Errorf("making a leaf: %w", errZeroRoot)

@@ -74,7 +74,8 @@ type VerifierOptions struct {
 //     line ends or unused bits.
 //   - A leaf certificate with a key usage must allow digital signatures. Registries do not
 //     check this.
-//   - A key of a JWKS that names an algorithm or a use verifies nothing else.
+//   - A key of a JWKS that names an algorithm or a use verifies only tokens of this algorithm
+//     and use.
 type Verifier struct {
 	issuer, audience string
 	algorithms       []Algorithm
@@ -245,8 +246,8 @@ func (v *Verifier) verify(text string, now time.Time) (*Claims, error) {
 	return c, nil
 }
 
-// key returns the trusted key that a header identifies, and the algorithm. A token must never
-// provide its own key: in CVE-2025-24976 of distribution, it could.
+// key returns the trusted key that a header identifies, and the algorithm. A token must not
+// provide its own key. It could do so in distribution before the fix of CVE-2025-24976.
 func (v *Verifier) key(header map[string]any, now time.Time) (crypto.PublicKey, Algorithm, error) {
 	for _, name := range []string{"jwk", "jku", "x5u", "crit", "b64"} {
 		if _, has := header[name]; has {

@@ -17,9 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// A certificate with a huge RSA key is refused before anything is verified with the key:
-// verifying a signature with the key would take half a second, and anyone can send such a
-// certificate.
+// A certificate with a huge RSA key is refused before a signature is verified with the key.
+// Anyone can send such a certificate, and the verification would take half a second.
 func TestVerifyRefusesHugeKeysBeforeUsingThem(t *testing.T) {
 	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -26,8 +26,9 @@ type Answer struct {
 	// the server's clock is behind. Set it for Harbor, which treats a response without
 	// issued_at as expired.
 	IssuedAt time.Time
-	// RefreshToken is omitted if it is empty. Return one only to a client that requested it
-	// (Request.Offline): the client stores the refresh token instead of the password.
+	// RefreshToken is omitted if it is empty. Set it only for a client that requested a refresh
+	// token (Request.Offline), because the client stores the refresh token instead of the
+	// password.
 	RefreshToken string
 }
 

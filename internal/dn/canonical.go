@@ -31,11 +31,12 @@ var shortNames = map[string]string{
 	"1.2.840.113549.1.9.1": "emailaddress", "email": "emailaddress", "e": "emailaddress",
 }
 
-// namingTypes are common types of distinguished names. A text with none of them is not taken
-// for a name.
+// namingTypes are common types of distinguished names. Canonical does not treat a text without
+// any of these types as a name.
 var namingTypes = map[string]bool{"cn": true, "ou": true, "o": true, "dc": true, "uid": true, "c": true, "l": true, "st": true}
 
-// ignoresCase are the types whose values ignore case (caseIgnoreMatch, caseIgnoreIA5Match).
+// ignoresCase are the types whose values are compared without regard to case (caseIgnoreMatch,
+// caseIgnoreIA5Match).
 var ignoresCase = map[string]bool{
 	"cn": true, "sn": true, "serialnumber": true, "c": true, "l": true, "st": true, "street": true, "o": true, "ou": true,
 	"title": true, "name": true, "givenname": true, "uid": true, "mail": true, "dc": true, "emailaddress": true,
@@ -118,8 +119,8 @@ func foldValue(text string) string {
 	return b.String()
 }
 
-// foldRune returns the same letter for all letters that differ only by case, in lower case if
-// there is one.
+// foldRune returns the same letter for all letters that differ only by case. It is a lower-case
+// letter if possible.
 func foldRune(r rune) rune {
 	if r < utf8.RuneSelf {
 		if 'A' <= r && r <= 'Z' {

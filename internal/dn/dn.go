@@ -7,10 +7,10 @@
 //
 // The canonical form has short, lower-case attribute types, sorted attributes in each part, and
 // the fewest escapes. Values of types that are known to ignore case are in lower case with
-// single spaces. Values of unknown types are compared exactly. Unlike RFC 4518, letters that
-// only look alike are different (no NFKC and no ignored characters). Directories do not agree
-// whether such letters are equal. If such letters were equal, a user could create a group whose
-// name counts as the name of another group.
+// single spaces. Values of unknown types are compared exactly. RFC 4518 treats some different
+// letters that look alike as equal (NFKC, ignored characters). This package does not.
+// Directories do not agree whether such letters are equal. If such letters were equal, a user
+// could create a group whose name counts as the name of another group.
 package dn
 
 import (

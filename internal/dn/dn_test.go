@@ -331,7 +331,7 @@ func inValue(text string) bool {
 	return in
 }
 
-// value returns the rest of a value at the beginning of text.
+// value returns the rest of the value inside which the text begins.
 func value(text string) string {
 	for i := 0; i < len(text); i++ {
 		switch text[i] {

@@ -137,7 +137,8 @@ func literally(glob string) (string, bool) {
 }
 
 // globSource returns a regular expression that is equivalent to a glob. Variables stay in the
-// expression, so that misplaced finds a variable in a class or after a backslash.
+// expression, so that the function misplaced can find a variable in a class or after a
+// backslash.
 func globSource(glob string) string {
 	var b strings.Builder
 	b.WriteString(`(?s)^`)
@@ -208,8 +209,8 @@ func whole(re *syntax.Regexp) ([]string, bool) {
 	return slices.Compact(values), true
 }
 
-// ofText lists the texts that an expression matches; the texts may have any characters. It
-// supports no repetitions and no large classes.
+// ofText lists the texts that an expression matches; the texts may have any characters.
+// Repetitions and large classes are not supported.
 var ofText = flattener{most: maxNames, leaf: func(re *syntax.Regexp) ([]piece, bool) {
 	switch re.Op {
 	case syntax.OpLiteral:
@@ -230,8 +231,8 @@ var ofText = flattener{most: maxNames, leaf: func(re *syntax.Regexp) ([]piece, b
 
 // repeats reports whether an expression is a repetition of any character, possibly in groups
 // and anchors, such as .+ or ^(.*)$. A single dot without anchors counts as .+ because both
-// match every text except the empty one. Names of accounts and services have no line ends,
-// which a dot does not match.
+// match every text except the empty one. A dot does not match a line end, but names of accounts
+// and services have no line ends.
 func repeats(re *syntax.Regexp, op syntax.Op) bool {
 	re, anchored := inner(re)
 	if re.Op == op {

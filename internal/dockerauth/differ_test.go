@@ -107,7 +107,8 @@ type world struct {
 	// A directory provides accounts with the labels group and groups (parse_cn), and unit in
 	// lower case.
 	directory bool
-	// lowered: groups are in lower case. named: the label of memberOf is called team.
+	// If lowered is true, groups are in lower case. If named is true, the label of memberOf is
+	// called team.
 	lowered, named bool
 }
 
@@ -260,7 +261,7 @@ func drawAsked(t *rapid.T, w world, cfg *config.Config, hostile bool) asked {
 				a.labels[w.groupLabel()] = append(a.labels[w.groupLabel()], strings.ToLower(g))
 			}
 		}
-		// Compute the claims as the source does.
+		// Compute the claims as the identity source does.
 		for name, values := range map[string][]string{"group": group, "unit": unit} {
 			switch len(values) {
 			case 0:

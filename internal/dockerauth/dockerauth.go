@@ -9,15 +9,16 @@
 //   - match: {account: "/.+/"}                            signed-in may pull **
 //     actions: ["pull"]
 //
-// What has no exact translation is an error with its position, and then nothing is written: a
-// guess would silently grant or refuse something. Some behavior of docker_auth is rarely what
-// its users intend. The import keeps such behavior and reports it as a trap, unless it would be
-// harmful.
+// A part of the configuration without an exact translation is an error with its position, and
+// then nothing is written. A guess would silently grant or refuse something. Some behavior of
+// docker_auth is rarely what its users intend. The import keeps such behavior and reports it as
+// a trap, unless it would be harmful.
 //
-// Values from outside the file (labels and accounts of a directory or a program) are patterns
-// to docker_auth, and text to a rule. So a rule with such a value can match fewer requests than
-// docker_auth's entry, but no others. The import uses such values only in rules that allow: in
-// a rule that denies, they would grant what docker_auth refused.
+// Some values come from outside the file: labels and accounts of a directory or a program.
+// docker_auth treats such a value as a pattern, and a rule treats it as text. So a rule with
+// such a value matches only requests that docker_auth's entry also matches, and sometimes
+// fewer. The import uses such values only in rules that allow. A rule that denies could deny
+// less than docker_auth refused.
 //
 // Some requests cannot occur with Tidewaiter and are not considered: resources of other types
 // than repository and registry, a registry's resources other than its catalog, and names that a
@@ -76,9 +77,9 @@ type Result struct {
 	Rules int
 }
 
-// Import translates a docker_auth configuration into a Tidewaiter configuration. file is the
-// name of docker_auth's file, for messages. The error is strictyaml.Problems with everything
-// that has no exact translation.
+// Import translates a docker_auth configuration into a Tidewaiter configuration. The parameter
+// file is the name of docker_auth's file, for messages. The error is strictyaml.Problems with
+// everything that has no exact translation.
 func Import(file string, src []byte, o Options) (*Result, error) {
 	if o.Read == nil {
 		o.Read = os.ReadFile

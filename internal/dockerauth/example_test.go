@@ -76,7 +76,8 @@ func TestTheExampleDecidesAlike(t *testing.T) {
 			if r.kind == "repository" {
 				r.name = pick(t, "name", "trial-a", "trial", "ann/app", "trial/app", "hello-world", "prod/app", "red/app", "dev/a/b", "test/x", "dev", "x/y")
 			}
-			// A group of the directory is a group; its other attributes are claims.
+			// A group of the directory becomes a group. The directory's other attributes become
+			// claims.
 			groups := r.labels["group"]
 			r.labels = map[string][]string{}
 			if r.account != "" {

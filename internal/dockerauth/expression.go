@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// A regular expression of docker_auth matches any part of a name. The matching names can often
-// be written as a few patterns: alternatives, "anything", and the characters of a class.
-// Otherwise translate fails.
+// A regular expression of docker_auth matches any part of a name. Often the matching names can
+// be written as a few patterns, such as one pattern for each alternative or for each character
+// of a class. Otherwise translate fails.
 
 // Markers in texts that become patterns:
 const (
@@ -18,8 +18,8 @@ const (
 	hostless     = "\x03" // *, but without a colon
 )
 
-// piece is one text that an expression matches, and whether the text must be at the beginning
-// or the end of the name.
+// piece is one text that an expression matches. It also records whether the text must be at the
+// beginning or the end of the name.
 type piece struct {
 	text         string
 	begins, ends bool
@@ -213,9 +213,9 @@ func chars(ok func(rune) bool) (all []piece) {
 	return all
 }
 
-// expandNonEmpty replaces each marker of non-empty text by one text per possible first
-// character. It removes a marker without replacing it if no name is valid with an empty text
-// there.
+// expandNonEmpty replaces a text with a marker of non-empty text by several texts, one for each
+// possible first character at the marker. If no name is valid with an empty text at the marker,
+// it only removes the marker.
 func expandNonEmpty(text string) ([]string, bool) {
 	done, work := []string(nil), []string{text}
 	for len(work) > 0 {
@@ -253,8 +253,8 @@ func canMatchName(text string) bool {
 	return false
 }
 
-// expandAnything expands each "anything" to two cases: a text within a segment, and the end of
-// a segment, any number of segments, and the beginning of another segment.
+// expandAnything expands each "anything" to two cases: either a text within a segment, or the
+// end of a segment followed by any number of segments and the beginning of another segment.
 func expandAnything(text string) []string {
 	for strings.Contains(text, anything+anything) {
 		text = strings.ReplaceAll(text, anything+anything, anything)

@@ -18,7 +18,8 @@ type importer struct {
 	statics  map[string]map[string][]string // labels of the users in the file, by name
 	sources  []string                       // of accounts, outside the file
 	closed   bool                           // every request matches an entry of the list
-	// further means that names that are not in the file are looked up elsewhere.
+	// further is true if docker_auth looks up accounts that are not in the file in other
+	// sources.
 	further bool
 	out     output
 }
@@ -150,8 +151,8 @@ func (i *importer) environment(n *yaml.Node, what string) {
 }
 
 // authz translates ext_authz. docker_auth calls ext_authz for requests that no entry of the
-// list matches. Tidewaiter calls its authorizer for every request that is granted, or for every
-// request that no rule denies.
+// list matches. Depending on its setting grants, Tidewaiter calls its authorizer for every
+// request that is granted, or for every request that no rule denies.
 func (i *importer) authz(n, acl *yaml.Node) {
 	program := i.program(n)
 	switch {
@@ -180,7 +181,7 @@ func (i *importer) registries(acl *yaml.Node) {
 		services = []string{"registry.example.com"}
 		i.note(Todo, nil, "docker_auth issues tokens for any service, Tidewaiter only for configured ones: replace registry.example.com by auth.token.service of your registry's config, or import with --service")
 	} else if len(i.Services) == 0 {
-		i.note(Todo, acl, "docker_auth issues tokens for any service, Tidewaiter only for configured ones: the services in acl were written; add others under registries, or import with --service")
+		i.note(Todo, acl, "docker_auth issues tokens for any service, Tidewaiter only for configured ones: the services in acl are written as registries; add others under registries, or import with --service")
 	} else {
 		i.general(Changed, nil, "tokens are issued for %s only; docker_auth issues them for any service", strings.Join(services, ", "))
 	}

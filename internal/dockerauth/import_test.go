@@ -204,8 +204,8 @@ func TestTrapsAreReported(t *testing.T) {
 	}
 }
 
-// The imported config signs with the same certificate, and the report states what matters about
-// the certificate.
+// The imported config signs with the same certificate, and the report has the problems of the
+// certificate.
 func TestTheCertificateIsChecked(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -250,7 +250,7 @@ func TestTheCertificateIsChecked(t *testing.T) {
 	if bytes.Contains(result.Text, []byte("registries accept that")) {
 		t.Errorf("the report has an acceptance that registries reject:\n%s", result.Text)
 	}
-	// a chain: the first certificate is the key's
+	// The file has a chain. Its first certificate belongs to the key.
 	files["/c"] = append(files["/c"], files["/c"]...)
 	chain, err := dockerauth.Import("config.yml", []byte("token: {issuer: x, certificate: /c, key: /k}"), dockerauth.Options{
 		Read: func(path string) ([]byte, error) { return files[path], nil },

@@ -15,14 +15,14 @@ import (
 // characters. If all values are in the file and one of them has special characters, the
 // patterns are written out for the users with that value. If values come from outside the file,
 // a placeholder never matches more names than docker_auth's pattern. So a placeholder may be
-// used in a rule that allows, but never in one that denies.
+// used in a rule that allows, but not in a rule that denies.
 
 // filled is a pattern of an entry together with the values of the pattern's variables.
 type filled struct {
 	text   string
 	values map[string]string // by variable, such as "labels:team" and "account:1"
-	// open means that a label without a value becomes a placeholder of a rule. Otherwise such a
-	// variable stays as it is.
+	// open means that a label without a value becomes a placeholder of a rule. Otherwise the
+	// variable of such a label stays as it is.
 	open bool
 }
 

@@ -92,7 +92,7 @@ func (i *importer) match(n *yaml.Node) (m match) {
 	return m
 }
 
-// pattern reports what is wrong with a pattern, and traps.
+// pattern checks a pattern and reports errors and traps.
 func (i *importer) pattern(field string, n *yaml.Node, text string) {
 	if field == "ip" {
 		if _, err := network(text); err != nil {
@@ -113,7 +113,7 @@ func (i *importer) pattern(field string, n *yaml.Node, text string) {
 			i.note(Trap, n, "no user of the file has the account %q: this entry never decides", text)
 		}
 		if field == "name" && strings.Contains(text, "**") {
-			i.note(Trap, n, "** means * in docker_auth: %q matches one path segment there, and here too", text)
+			i.note(Trap, n, "** means * in docker_auth: %q matches one path segment in docker_auth and in Tidewaiter", text)
 		}
 		return
 	}
@@ -137,8 +137,8 @@ func (i *importer) unknown(account string) bool {
 	return ok && name != "" && !known && i.outside() == "" && !strings.Contains(account, "${")
 }
 
-// noteLocalNetwork notes an entry that grants to a loopback or private network. Behind a proxy,
-// all requests may seem to come from such a network.
+// noteLocalNetwork adds a note about an entry that grants to a loopback or private network.
+// Behind a proxy, all requests can seem to come from such a network.
 func (i *importer) noteLocalNetwork(w fileEntry) {
 	m := w.match
 	if m.ip == nil || m.account != nil || m.labels != nil || m.name != nil || len(w.actions) == 0 {
@@ -420,7 +420,7 @@ func (i *importer) name(all []fileEntry, rules []outRule) {
 		taken[r.Name] = true
 		texts := r.texts()
 		if len(texts) > manyPatterns {
-			i.note(Changed, w.node, "this entry became %d patterns: patterns have no exceptions, so the names that no other entry matches are written out", len(texts))
+			i.note(Changed, w.node, "this entry became %d patterns: patterns have no exceptions, so the names of this entry that other entries do not match are listed instead", len(texts))
 		}
 		if r.deny {
 			r.Effect = ruleset.Deny

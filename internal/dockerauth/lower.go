@@ -25,8 +25,8 @@ var uppers = sync.OnceValue(func() map[rune][]rune {
 	return all
 })
 
-// beforeLower returns an expression that matches a text exactly if source matches the text in
-// lower case. It fails if a match depends on adjacent characters.
+// beforeLower returns an expression that matches a text if and only if source matches the text
+// in lower case. It fails if a match depends on adjacent characters.
 func beforeLower(source string) (string, bool) {
 	re, err := syntax.Parse(source, syntax.Perl)
 	if err != nil {

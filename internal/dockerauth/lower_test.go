@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The rule's expression matches a directory's value exactly if docker_auth's expression matches
-// the value in lower case.
+// The rule's expression matches a directory's value if and only if docker_auth's expression
+// matches the value in lower case.
 func TestExpressionsBeforeLowerCase(t *testing.T) {
 	pieces := rapid.SampledFrom([]string{"a", "i", "k", "s", "ß", "ä", "ÿ", "z", "A", "İ", "[a-z]", "[^a]", "[^A-Z]", ".", "(?i)k", "(?i:s)", "[[:upper:]]", `\w`, `\W`, `\pL`, "(a|k)", "a*", "^", "$", "-", `\.`, "ǆ", "ω"})
 	letters := rapid.SampledFrom([]rune("aAiİıIkK\u212asSſßẞäÄzZÿŸ.-_ 0ǅǄωΩ\u2126éΣσς\n"))

@@ -40,7 +40,7 @@ func replaceMarks(text string, by rune) string {
 // reserved reports whether a character is a marker.
 func reserved(r rune) bool { return isMark(r) || r <= '\x03' }
 
-// mark replaces variables by marks. If rules have no counterpart of a variable, unclear is the
+// mark replaces variables by marks. If a variable has no counterpart in rules, unclear is the
 // reason. The parameter resource is the requested type, or "" if the pattern is not for a name.
 func mark(f filled, resource string) (m marked, unclear string) {
 	if strings.ContainsFunc(f.with(), reserved) {
@@ -92,7 +92,7 @@ func expression(text string) (string, bool) {
 const maxNames = 64
 
 // names translates the pattern f of names to areas. If there is no exact translation, unclear
-// is the reason, and the areas include all names that f matches and others.
+// is the reason, and the areas include all names that f matches and further names.
 func names(f filled, kind string) (areas []area, unclear string) {
 	m, unclear := mark(f, kind)
 	all := []area{{pattern: everything}}

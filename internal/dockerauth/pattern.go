@@ -10,8 +10,8 @@ import (
 )
 
 // A pattern is a set of repository names, segment by segment, in the form of Tidewaiter's
-// rules. This file intersects, compares and subtracts such sets. That is all that is needed to
-// translate a list in which the first match decides into rules without an order.
+// rules. This file intersects, compares and subtracts such sets. These operations are enough to
+// translate a list, in which the first match decides, into rules, which have no order.
 //
 // Some results depend on the account: ${user}/app and ann/app have a common name if the account
 // is ann. So operations return areas: patterns with conditions.
@@ -362,7 +362,7 @@ func intersectClaims(p, q pattern) ([]area, bool) {
 	if tail.has(claim) {
 		return nil, false
 	}
-	// The segments before the claim may already differ.
+	// If segments before the claim differ, the intersection is empty.
 	for i := range min(len(head), len(q)) {
 		if head[i].kind == deep || q[i].kind == deep {
 			break
@@ -395,7 +395,7 @@ func intersectClaims(p, q pattern) ([]area, bool) {
 // within reports whether every request in a is in b.
 func (a area) within(b area) bool { return a.pattern.within(b.pattern) && includes(a.when, b.when) }
 
-// tidy removes empty areas, and areas that others include.
+// tidy removes empty areas, and areas that other areas include.
 func tidy(areas []area) []area {
 	var kept []area
 	for _, a := range areas {

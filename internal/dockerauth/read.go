@@ -124,7 +124,7 @@ func (r *reader) gather(all []entryOf, n *yaml.Node, replace bool, depth int) []
 			continue
 		}
 		if r.read++; r.read > maxMergedKeys {
-			r.problem(key, "merged keys make more than %d keys: write fewer", maxMergedKeys)
+			r.problem(key, "with merged keys (<<) there are more than %d keys: write fewer keys", maxMergedKeys)
 			return all
 		}
 		at := slices.IndexFunc(all, func(e entryOf) bool { return e.name == key.Value })

@@ -46,9 +46,9 @@ type rule struct {
 //
 // Each allow therefore excludes the earlier refusals, in one of these ways:
 //
-//   - The refusal becomes a deny, if the allows before the refusal grant nothing that it refuses.
-//     It also becomes a deny if each of these allows that grants some of it covers the refusal's
-//     whole pattern, because then the deny can exclude the conditions of those allows.
+//   - The refusal becomes a deny in two cases. Either no earlier allow grants any of the requests
+//     that the refusal refuses. Or each earlier allow that grants some of these requests covers
+//     the refusal's whole pattern; then the deny can exclude the conditions of those allows.
 //   - If the refusal covers the allow's whole pattern, the allow's condition excludes the
 //     refusal's conditions.
 //   - If refusal and allow have only some names in common, a deny is written for the common
@@ -299,7 +299,8 @@ type portion struct {
 
 // split subtracts a region from the portion. The parameter left has the areas of the portion
 // without the region, common has the areas of both, and when has the region's conditions. The
-// result has the areas left, and the areas common where the conditions do not hold.
+// result has the areas of left, and the areas of common with the requirement that the
+// conditions do not hold.
 func (p portion) split(left, common []area, when []literal) (parts []portion) {
 	for _, l := range left {
 		parts = append(parts, portion{l.pattern, condition{slices.Concat(p.when.all, l.when), p.when.none}})

@@ -148,8 +148,8 @@ func (q *PeopleQuery) members(ctx context.Context, a *Answer, g *ask.Grantee, gr
 	return found, nil
 }
 
-// add adds the principal who if the grantee includes it, unless a rule without a condition
-// denies it the action.
+// add adds a principal if the grantee includes it. It adds no principal for which an
+// unconditional deny rule exists.
 func (p *People) add(who *policy.Principal, a *Answer, g *ask.Grantee, limit int) {
 	denied := func(d ask.Grantee) bool { return d.Rule.When == nil && d.Is(who, a.Asked.Name) }
 	name := who.String()

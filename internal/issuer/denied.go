@@ -99,8 +99,8 @@ func requiredActions(asked scope.Actions) scope.Actions {
 	return asked
 }
 
-// insufficient reports whether the granted actions are too few for the client's next step, for
-// a signed-in principal. A request for several repositories is a mount. A mount works even if
+// insufficient reports whether a signed-in principal was granted too few actions for the
+// client's next step. A request for several repositories is a mount. A mount works even if
 // access to the source repository is denied.
 func insufficient(who *policy.Principal, results []policy.Result) bool {
 	return who.Kind != policy.Anonymous && len(results) == 1 &&
@@ -108,5 +108,5 @@ func insufficient(who *policy.Principal, results []policy.Result) bool {
 		!results[0].Granted.Has(requiredActions(results[0].Asked.Actions))
 }
 
-// isCatalog reports whether a scope is the list of a registry's repositories.
+// isCatalog reports whether a scope is for the list of a registry's repositories.
 func isCatalog(s scope.Scope) bool { return s.Type == scope.TypeRegistry && s.Name == "catalog" }

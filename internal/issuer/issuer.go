@@ -69,7 +69,7 @@ type Registry struct {
 	Explained bool
 
 	// CatalogByPull is for zot, which requests its catalog as repository::pull, a pull of an
-	// empty name. The request is decided like one for registry:catalog:*.
+	// empty name. The request is decided like a request for registry:catalog:*.
 	CatalogByPull bool
 	// ShowsIssuedAt adds issued_at to answers. Some clients treat an answer without issued_at
 	// as expired.
@@ -112,8 +112,8 @@ type Issuer struct {
 	live    atomic.Pointer[generation]
 }
 
-// generation is a Live and the tokens that may be reused under it. A change of keys or
-// registries begins with an empty cache, so no token of the old settings is reused.
+// generation is a Live together with the cache of tokens that were issued under it. A change of
+// keys or registries begins with an empty cache, so no token of the old settings is reused.
 type generation struct {
 	Live
 	tokens *tokenCache
@@ -181,7 +181,7 @@ type Answer struct {
 
 // Issue answers a request. The errors are ErrUnknownRegistry, ErrSignIn, ErrDenied,
 // identity.ErrRejected, identity.ErrRateLimited, identity.ErrUnavailable, ErrUndecided,
-// ErrNotRecorded and the context's. Any other error is an internal one.
+// ErrNotRecorded, and errors of the context. Any other error is an internal one.
 func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	live := i.live.Load()
 	now := i.now()
@@ -202,9 +202,9 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	}
 	who, err := live.Chain.Authenticate(ctx, r.Credentials)
 	if err != nil {
-		// A flood of requests must not fill the disk. So the journal gets one entry for each delay,
-		// and one per minute for each wrong secret. Further refusals are only counted. With strict
-		// audit, every checked credential gets an entry.
+		// A flood of requests must not fill the disk. So the journal gets one entry for each
+		// delay by the rate limits, and one per minute for each wrong secret. Further refusals
+		// are only counted. With strict audit, every checked credential gets an entry.
 		known := chain.AlreadyRecorded(err) && !(live.Strict && errors.Is(err, identity.ErrRejected))
 		return Answer{}, i.refuse(ctx, live, r, now, err, known)
 	}

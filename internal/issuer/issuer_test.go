@@ -451,7 +451,7 @@ func TestRefusalRecordsLittleOfALongName(t *testing.T) {
 	}
 }
 
-// Other services require a token as the name, by docker login --username TOKEN.
+// Some other services require docker login --username TOKEN, so a name can be a token.
 func TestTokenInPlaceOfANameIsNotRecorded(t *testing.T) {
 	const signed = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl"
 	for what, name := range map[string]string{

@@ -62,7 +62,7 @@ func reason(err error) string {
 		}
 		return "invalid credentials"
 	case errors.Is(err, identity.ErrRateLimited):
-		// Without the time until the next attempt, so that equal refusals have equal reasons.
+		// Omit the time until the next attempt, so that equal refusals have equal reasons.
 		if limited, ok := errors.AsType[*ratelimit.Error](err); ok && limited.Checked {
 			return "invalid credentials, and " + identity.ErrRateLimited.Error()
 		}

@@ -226,8 +226,9 @@ func (s *Section) files(d *strictyaml.Decoder, o Options) []Section {
 // pattern is a file, or the files of a folder whose names match.
 type pattern struct{ folder, name string }
 
-// filePattern is the path of a file. Its last part can be a pattern, but its folders cannot: a
-// folder that cannot be read would be skipped, and the deny rules in it would have no effect.
+// filePattern is the type of a path whose last part can be a pattern. The folders of the path
+// cannot be patterns: a folder that cannot be read would be skipped, and the deny rules in it
+// would have no effect.
 func filePattern() strictyaml.Type[pattern] {
 	path := strictyaml.FilePath("file pattern")
 	return strictyaml.Type[pattern]{Kind: path.Kind, Read: func(d *strictyaml.Decoder, n *yaml.Node) (pattern, bool) {

@@ -51,7 +51,7 @@ func fields[S any](described []ruleset.Field[S], empty func(*S) *[]string) []*st
 	return keys
 }
 
-// actions is a list of actions. "*" means all actions of repositories.
+// actions is the type of a list of actions. "*" means all actions of repositories.
 func actions() strictyaml.Type[scope.Actions] {
 	words := texts(strictyaml.Prose)
 	return strictyaml.Type[scope.Actions]{Kind: "list of actions", Read: func(d *strictyaml.Decoder, n *yaml.Node) (scope.Actions, bool) {
@@ -64,7 +64,7 @@ func actions() strictyaml.Type[scope.Actions] {
 	}}
 }
 
-// role is a list of actions, or a section with actions and a lifetime.
+// role is the type of a role: a list of actions, or a section with actions and a lifetime.
 func role() strictyaml.Type[policy.Role] {
 	list, long := actions(), strictyaml.Section(fields(ruleset.RoleFields, func(r *ruleset.Role) *[]string { return &r.Empty }))
 	return strictyaml.Type[policy.Role]{Kind: list.Kind + " or section", Keys: long.Keys, Read: func(d *strictyaml.Decoder, n *yaml.Node) (policy.Role, bool) {

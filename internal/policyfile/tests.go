@@ -28,8 +28,8 @@ type Test struct {
 	Unknown      ask.Unknown // the inputs that the test leaves out
 }
 
-// LoadTests reads files of tests. A test without a time gets now. The error is
-// strictyaml.Problems.
+// LoadTests reads files of tests. A test without a time is evaluated at the time now. The error
+// is strictyaml.Problems.
 func LoadTests(files []string, of *Compiled, now time.Time) ([]Test, error) {
 	return loadTests(strictyaml.NewReader(), files, of, now)
 }
@@ -122,9 +122,9 @@ func actionsOf(n *yaml.Node) *yaml.Node {
 	return strictyaml.At(n, "may_not")
 }
 
-// starOf converts the actions a of a test of the catalog. The reader of actions converts "*" to
-// pull, push and delete, the actions of repositories; starOf converts these to the action "*"
-// of the catalog.
+// starOf returns the action "*" of the catalog, or 0 if there are no actions. It is for tests
+// of the catalog: from the "*" of the file, the reader of actions has made pull, push and
+// delete, which are the actions of repositories.
 func starOf(a scope.Actions) scope.Actions {
 	if a == 0 {
 		return 0
@@ -288,8 +288,8 @@ func repository() strictyaml.Type[string] {
 	})
 }
 
-// jsonValue is any value that a claim of a token can have. Quoted text is never a number, true or
-// false.
+// jsonValue is the type of any value that a claim of a token can have. Quoted text is never a
+// number, true or false.
 func jsonValue() strictyaml.Type[any] {
 	var read func(d *strictyaml.Decoder, n *yaml.Node) (any, bool)
 	read = func(d *strictyaml.Decoder, n *yaml.Node) (any, bool) {
@@ -346,7 +346,7 @@ func jsonValue() strictyaml.Type[any] {
 	return strictyaml.Type[any]{Kind: "value", Read: read}
 }
 
-// TestRow describes the one key of a file of tests, for the reference.
+// TestRow describes the only key of a file of tests, for the reference.
 func TestRow() strictyaml.Row { return testFileKeys()[0].Row }
 
 func testFileKeys() []*strictyaml.Key[writtenTests] {

@@ -35,8 +35,8 @@ const (
 	AnyWrite
 )
 
-// Warnings returns the warnings about a file. It warns about a file that all users can read
-// only if the file contains a secret.
+// Warnings returns the warnings about a file. If the file contains no secret, it does not warn
+// that all users can read the file.
 func (a Access) Warnings(file string, secret bool) []string {
 	var warnings []string
 	if a&AnyRead != 0 && secret {
@@ -117,7 +117,7 @@ func (r *Reader) Open(files []string, failed func(i int, err error)) iter.Seq2[*
 	}
 }
 
-// ErrFolder means that a folder is in place of a file.
+// ErrFolder means that the path of a file is a folder.
 var ErrFolder = errors.New("it is a folder")
 
 // osFS is the file system of this machine.

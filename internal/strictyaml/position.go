@@ -19,7 +19,8 @@ func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
 	src := bytes.TrimPrefix(d.src, []byte("\ufeff"))
 	src = src[offset(src, n.Line, n.Column):]
 	wanted := offset(n.Value, line, column)
-	// An escape has up to ten bytes, and a line has indentation.
+	// The source can be longer than the value: an escape has up to ten bytes, and each line has
+	// indentation.
 	end := min(len(src), 12*len(n.Value)+4096)
 
 	quote := ""
@@ -83,7 +84,8 @@ func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
 	return n.Line, n.Column + utf8.RuneCount(before)
 }
 
-// offset returns the index of a line and column of s, which count from 1, in characters.
+// offset converts a line and column of s to an index in bytes. Lines and columns count from 1,
+// and columns are in characters.
 func offset[T string | []byte](s T, line, column int) int {
 	at := 0
 	for ; line > 1; line-- {

@@ -18,7 +18,8 @@ type Problem struct {
 	Suggestion string `json:"suggestion,omitempty"` // what was probably meant; "" if unknown
 }
 
-// String returns `tidewaiter.yaml:14:9: unknown key "repos" (did you mean "repositories"?)`.
+// String returns a text such as `tidewaiter.yaml:14:9: unknown key "repos" (did you mean
+// "repositories"?)`.
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.File != "" {
@@ -79,7 +80,7 @@ func (p Problem) readable() Problem {
 	return p
 }
 
-// lineOf returns line n of src, from 1, without its line end.
+// lineOf returns line n of src without its line end. Lines count from 1.
 func lineOf(src []byte, n int) (string, bool) {
 	if n < 1 {
 		return "", false
@@ -96,9 +97,9 @@ func lineOf(src []byte, n int) (string, bool) {
 	return strings.TrimSuffix(line, "\r"), true
 }
 
-// revealing matches text that could be a secret: the text after a key called secret, text instead
-// of the section of a secret, and the hash of a password. The patterns match the text of a line
-// and not its nodes, because a file that is not YAML has no nodes.
+// revealing matches text that could be a secret: the text after a key called secret, a text in
+// place of the section notifications, and the hash of a password. The patterns match the text
+// of a line and not its nodes, because a file that is not YAML has no nodes.
 var revealing = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)^(.*?secret["']?\s*:\s*).+`),
 	regexp.MustCompile(`(?i)^(.*?notifications["']?\s*:\s*)["']?[^\s{\[/'"#].*`),

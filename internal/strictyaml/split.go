@@ -112,7 +112,7 @@ func findRules(src []byte) (begin, indent int, ok bool) {
 }
 
 // items returns the indexes of the lines that begin an item of the list. It returns false if
-// the text from the index begin on has anything else than this list.
+// the text from the index begin on contains something other than this list.
 func items(src []byte, begin, indent int) (starts []int, ok bool) {
 	for at := begin; at < len(src); {
 		line, _, _ := bytes.Cut(src[at:], []byte("\n"))

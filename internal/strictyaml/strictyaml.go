@@ -175,7 +175,7 @@ func (d *Decoder) Nearest(word string, known []string) string {
 	return text.Nearest(word, known)
 }
 
-// Section is a mapping with the given keys. The checks run if all keys could be read.
+// Section is a mapping with the given keys. The checks run only if all keys could be read.
 func Section[S any](keys []*Key[S], checks ...func(d *Decoder, n *yaml.Node, s *S)) Type[S] {
 	rows, fallbacks := make([]Row, len(keys)), make([]*yaml.Node, len(keys))
 	for i, k := range keys {
@@ -242,7 +242,8 @@ func (d *Decoder) section(n *yaml.Node, rows []Row, fallbacks []*yaml.Node, read
 	return ok
 }
 
-// unknown reports an unknown key with its new name, or a known key that is similar.
+// unknown reports an unknown key. For a former name of a key it suggests the new name, and
+// otherwise a similar known key.
 func (d *Decoder) unknown(name, value *yaml.Node, rows []Row) {
 	var known []string
 	var renamed []Row
@@ -267,8 +268,9 @@ func (d *Decoder) unknown(name, value *yaml.Node, rows []Row) {
 	}
 }
 
-// fitting returns the path of the key that has the most keys of a section as its own keys, and how
-// many. The path is "" if two keys have equally many.
+// fitting returns the path of the row that fits a section best: the row, or a row below it,
+// whose own keys include the most keys of the section. It also returns the number of these
+// keys. If several rows fit equally well, the path is "".
 func fitting(rows []Row, section *yaml.Node) (path string, most int) {
 	most = -1
 	for _, r := range rows {

@@ -13,7 +13,7 @@ const (
 	maxWords = 10_000
 )
 
-// synonyms maps words of other programs to ours.
+// synonyms maps words of other programs to Tidewaiter's words.
 var synonyms = map[string]string{
 	"forbid": "deny", "block": "deny", "refuse": "deny", "reject": "deny",
 	"permit": "allow", "grant": "allow", "accept": "allow",

@@ -175,7 +175,8 @@ func TestPropertyJSONEqualsEncodingJSON(t *testing.T) {
 	})
 }
 
-// encoding/json escapes only what JSON demands. A terminal must not see the rest either.
+// encoding/json escapes only what JSON demands. A terminal must not get the other invisible
+// characters either, so JSONWriter escapes them.
 func TestPropertyJSONIsPrintableAndMeansTheSame(t *testing.T) {
 	read := func(t interface{ Errorf(string, ...any) }, s string) {
 		for _, indent := range []string{"", "  "} {

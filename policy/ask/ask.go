@@ -33,8 +33,8 @@ type question struct {
 	path  match.Path // of asked
 }
 
-// rule is a rule of a policy, with the actions and the lifetime that it and its role have
-// together.
+// rule is a rule of a policy, with the actions and the lifetime that result from the rule and
+// its role.
 type rule struct {
 	*policy.Rule
 	number   int // from 1, in the order of the policy
@@ -81,9 +81,9 @@ func appliesAt(r *policy.Rule, registry string) bool {
 	return len(r.Registries) == 0 || slices.Contains(r.Registries, registry) || registry == "" && r.Deny
 }
 
-// holds reports whether the rule's condition lets the rule match. A condition that is true
-// does. If the evaluation of the condition fails, a deny rule matches and an allow rule does
-// not.
+// holds reports whether the rule's condition lets the rule match. It returns true for a rule
+// without a condition, and for a condition that is true. If the evaluation of the condition
+// fails, it returns true for a deny rule and false for an allow rule.
 func holds(r *policy.Rule, of *policy.Request) bool {
 	if r.When == nil {
 		return true

@@ -53,7 +53,8 @@ func (ds *denyList) overlapping(rights []Right) (some []Right) {
 	return some
 }
 
-// everywhere reports whether the right a applies at each registry where other applies.
+// everywhere reports whether the right a applies at each registry where the right other
+// applies.
 func (a *Right) everywhere(other *Right, registry string) bool {
 	if registry != "" || len(a.Rule.Registries) == 0 {
 		return true

@@ -23,8 +23,8 @@ type Unknown struct {
 	Except []string `json:"except,omitempty"`
 }
 
-// Claim reports whether it is unknown if the principal has the claim. No claim of an anonymous
-// principal is unknown, because such a principal has no claims.
+// Claim reports whether the claim is unknown, so that the principal might have it. No claim of
+// an anonymous principal is unknown, because such a principal has no claims.
 func (u *Unknown) Claim(who *policy.Principal, name string) bool {
 	if u == nil || !u.Claims || who == nil || who.Kind == policy.Anonymous || slices.Contains(u.Except, name) {
 		return false

@@ -156,7 +156,8 @@ func (q *question) distance(r *rule, open, granted scope.Actions) int {
 	}
 	if when := r.When; when != nil && (far == 0 || far == distanceActions) {
 		if holds, err := when.Holds(q.request); !holds || err != nil {
-			// For a deny, the condition is false: if it had failed, the deny would have matched.
+			// The condition of a deny rule is false here. If its evaluation had failed, the
+			// deny rule would have matched.
 			far += distanceWhen
 		}
 	}

@@ -180,7 +180,7 @@ func TestExplainAgreesWithDecide(t *testing.T) {
 }
 
 // Shortest returns a rule that took part in the decision. If that rule is removed, the decision
-// has another lifetime, or another rule has the same one.
+// has another lifetime, or another rule with the same lifetime limits it.
 func TestPropertyTheShortestLifetimeIsOfARuleThatGrants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)

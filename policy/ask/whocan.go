@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Answer lists who may perform an action: everybody in Allowed who is not in Except. It ignores
-// that credentials can be limited.
+// Answer lists who may perform an action: everybody in Allowed who is not in Except. It does
+// not consider the limits of credentials.
 type Answer struct {
 	Registry string      `json:"registry,omitempty"`
 	Asked    scope.Scope `json:"asked"` // with one action
@@ -38,7 +38,7 @@ type Grantee struct {
 	subjects []match.Subject // Who, parsed
 }
 
-// DeniedGrantee is a grantee of a rule that another rule denies the action.
+// DeniedGrantee is a grantee that has no right because another rule denies the action.
 type DeniedGrantee struct {
 	Grantee
 	By *policy.Rule `json:"by"`
@@ -216,8 +216,8 @@ func (a *Answer) Covers(r *policy.Request) bool {
 	return slices.ContainsFunc(a.Allowed, covers) && !slices.ContainsFunc(a.Except, covers)
 }
 
-// Is reports whether a principal is in g if the resource has the name. It ignores the rule's
-// condition.
+// Is reports whether g includes a principal, for a resource with the given name. It ignores the
+// rule's condition.
 func (g *Grantee) Is(who *policy.Principal, name string) bool {
 	g = match.OrZero(g)
 	is := whoIs(match.OrZero(who))

@@ -19,8 +19,8 @@ import (
 )
 
 // comparedNames are the comparisons with names of users or groups, by the id of the expression.
-// A value has true for the left and for the right operand if its spelling might not be
-// canonical.
+// The two values are for the left and the right operand. They are true if the operand's
+// spelling might not be canonical.
 type comparedNames map[int64][2]bool
 
 // checker finds errors that CEL accepts.

@@ -244,7 +244,8 @@ func (c *comparison) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 }
 
 // canonicalOperand returns an operand in canonical spelling. It reads the whole operand, so it
-// adds this cost. The comparison itself costs little if the other operand is short.
+// counts the cost of reading. The comparison itself counts little if the other operand is
+// short.
 func canonicalOperand(frame *interpreter.ExecutionFrame, operand ref.Val) ref.Val {
 	if costs := frame.CostTracker(); costs != nil {
 		costs.EvalBinary(frame, 0, readCost{}, operand, operand, nil)
@@ -325,8 +326,9 @@ func fullyTyped(t *cel.Type) bool {
 // numbers stay exact.
 type adapter struct{ types.Adapter }
 
-// adapted replaces the environment's adapter by the type adapter of this package. It converts
-// numbers, lists and objects of claims, and calls the environment's adapter for other types.
+// adapted replaces the environment's adapter by the type adapter of this package. The new
+// adapter converts numbers, lists and objects of claims, and calls the environment's adapter
+// for other types.
 func adapted(env *cel.Env) (*cel.Env, error) {
 	return cel.CustomTypeAdapter(&adapter{env.CELTypeAdapter()})(env)
 }

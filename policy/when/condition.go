@@ -19,8 +19,8 @@ type condition struct {
 	ast      *ast.AST
 	constant bool
 
-	// quick evaluates the condition without counting the cost, which takes a third of the time.
-	// It is nil unless the maximum cost is known to be below the limit.
+	// quick evaluates the condition without counting the cost. It takes a third of the time
+	// that counted takes. It is nil unless the maximum cost is known to be below the limit.
 	quick   cel.Program
 	counted func() (cel.Program, error)
 	traced  func() (cel.Program, error) // records the values of the parts, for Explain

@@ -29,8 +29,8 @@ func Costs(of policy.Condition, r *policy.Request) (holds, explains uint64, err 
 	return costs[0], costs[1], nil
 }
 
-// Counts reports whether Holds counts the cost for the request. It does not if the estimate by
-// Compile shows that the cost stays below the limit.
+// Counts reports whether Holds counts the cost for the request. Holds does not count if the
+// estimate by Compile has shown that the cost stays below the limit.
 func Counts(of policy.Condition, r *policy.Request) bool {
 	return of.(*condition).quick == nil || !isUsual(r)
 }

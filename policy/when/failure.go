@@ -14,7 +14,7 @@ import (
 
 // failure is the error of an evaluation. Its text is created only when somebody reads it. This
 // saves time, because an allow rule that reads a claim fails for every principal without that
-// claim.
+// claim, and most of these errors are never read.
 type failure struct {
 	condition *condition
 	err       error

@@ -87,7 +87,8 @@ func TestUntrustedTextDoesNotStallConditions(t *testing.T) {
 	}
 }
 
-// A condition cannot build large values: nesting is bounded, and there is no map.
+// A condition cannot build large values: nesting is bounded, and the macro map is not
+// available.
 func TestConditionsCannotBuildLargeValues(t *testing.T) {
 	for text, want := range map[string]string{
 		`[["a","a"]].exists(a, [[a,a]].exists(b, [[b,b]].exists(c, c == c)))`: `all, exists, exists_one and filter are nested 3 times; the limit is 2`,

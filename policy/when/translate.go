@@ -228,8 +228,8 @@ func typeNamed(t string) string {
 	return cmp.Or(typeNames[begin], t)
 }
 
-// typesNamed returns the names of the types in a list. They are separated by commas outside of
-// parentheses.
+// typesNamed returns the names of the types in a list. In the list, types are separated by
+// commas outside of parentheses.
 func typesNamed(list string) []string {
 	var names []string
 	depth, from := 0, 0
@@ -250,7 +250,7 @@ func typesNamed(list string) []string {
 	return names
 }
 
-// lineOf returns a line of the text; the first is 1.
+// lineOf returns a line of the text. Lines count from 1.
 func lineOf(text string, line int) string {
 	for ; line > 1; line-- {
 		_, text, _ = strings.Cut(text, "\n")

@@ -80,8 +80,8 @@ func (p *partial) missing(name string) *types.Unknown {
 	return types.NewUnknown(int64(at+1), types.NewAttributeTrail(name))
 }
 
-// partialClaims are the known claims of a principal that may have further claims. An operation
-// that reads more than one claim at a time sets partial.whole.
+// partialClaims are the known claims of a principal that might have further claims. An
+// operation that reads more than one claim at a time sets partial.whole.
 type partialClaims struct {
 	traits.Mapper
 	of *partial

@@ -41,8 +41,8 @@ func TestDependsOn(t *testing.T) {
 		{`now > timestamp("2026-01-01T00:00:00Z") && user == "ben"`, everything, ann, nil},
 		{`user == "ann" || request.ip.isLoopback()`, everything, ann, nil},
 		{`user == "ann" ? client == "x" : now.getHours() == 3`, everything, ann, []string{"client"}},
-		// The condition also depends on client, but DependsOn reports only what is unknown
-		// first: now.
+		// The result also depends on client. But DependsOn reports only now, because now is
+		// evaluated first.
 		{`now.getHours() == 3 ? client == "x" : client == "y"`, everything, ann, []string{"now"}},
 
 		// Claims.

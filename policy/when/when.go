@@ -58,8 +58,8 @@
 // needs two whole numbers or two numbers with fractions, as in claims.attempt + 1. A null value
 // can be compared only with null. Use int(claims.attempt) and string(claims.level) to convert.
 //
-// An input that the request omits is unknown. Reading now, request.ip or registry is an error
-// if it is unknown.
+// An input that the request omits is unknown. It is an error to read an unknown time (now),
+// address (request.ip) or registry.
 //
 // # Limits
 //

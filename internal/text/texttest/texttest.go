@@ -6,8 +6,8 @@ import "strings"
 // Hostile is a text that harms its reader if it is printed unescaped. Harm describes the harm.
 type Hostile struct{ Text, Harm string }
 
-// All is the list of hostile texts. Every place that prints text from other parties is tested
-// with them.
+// All is the list of hostile texts. All code that prints text from other parties is tested with
+// these texts.
 var All = []Hostile{
 	{"a\nlevel=ERROR msg=forged", "another line"},
 	{"a\rb", "the line is written over"},

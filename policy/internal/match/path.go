@@ -35,12 +35,12 @@ func (p *Path) Cut(name string) bool {
 // Part returns the i-th part.
 func (p *Path) Part(i int) string { return p.name[p.starts[i] : p.starts[i+1]-1] }
 
-// Between returns the parts from position from up to, but not including, position to. The
-// parameter to must be greater than from.
+// Between returns the parts with the indexes in [from, to). At least one part must be in this
+// range.
 func (p *Path) Between(from, to int) string { return p.name[p.starts[from] : p.starts[to]-1] }
 
-// Follows reports whether value is a valid path and the name has it at part i. If so, it
-// returns the number of parts in value. Otherwise it returns 0.
+// Follows returns the number of parts in value if value is a valid path and the name contains
+// value at part i. Otherwise it returns 0.
 func (p *Path) Follows(i int, value string) int {
 	rest := p.name[p.starts[i]:]
 	if !strings.HasPrefix(rest, value) || len(rest) > len(value) && rest[len(value)] != '/' || !ValidPath(value) {

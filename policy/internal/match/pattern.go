@@ -205,9 +205,9 @@ func nearestPlaceholder(inside string) string {
 }
 
 // Match reports whether the pattern matches the whole name. It goes through the pattern once.
-// For each part, it computes the set of positions in the name that the pattern can reach so
-// far, without backtracking. So a pattern of n parts and a name of m parts take at most n times
-// m comparisons.
+// For each part, it computes the set of positions in the name at which a match of the pattern
+// up to this part can end. There is no backtracking. So a pattern of n parts and a name of m
+// parts take at most n times m comparisons.
 func (p Pattern) Match(name *Path, who *Who) bool {
 	reached := uint64(1) // bit i: the parts so far match the first i parts of the name
 	end := uint64(1) << name.Parts

@@ -28,7 +28,7 @@ func matches(pattern, name string, who *policy.Principal) bool {
 	})
 }
 
-// contains and overlaps are right for every name.
+// The results of Contains and Overlaps are correct for every name.
 func TestPatternsContainAndOverlap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		for range 20 {

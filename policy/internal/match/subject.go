@@ -14,8 +14,8 @@ import (
 // principal has several subjects, and a rule applies to it if they have a subject in common.
 // Subjects are not patterns.
 //
-// A name that is a distinguished name (cn=ops,ou=groups,dc=example,dc=com) is stored in
-// canonical form, so that different spellings of a group's name are the same group.
+// A distinguished name (cn=ops,ou=groups,dc=example,dc=com) is stored in canonical form, so
+// that all spellings of a group's name are equal.
 type Subject struct {
 	Kind SubjectKind
 	Name string // "" for a kind without names
@@ -104,8 +104,8 @@ func (who *Who) UserValue() (string, bool) {
 	return who.Name, who.Kind == User && ValidPart(who.Name)
 }
 
-// MemberOf reports whether ${group} matches the part. It does if the principal is in a group of
-// this name, and the part is valid in a repository's name.
+// MemberOf reports whether ${group} matches the part. It returns true if the principal is in a
+// group of this name and the part is valid in a repository's name.
 func (who *Who) MemberOf(part string) bool {
 	return ValidPart(part) && who.Has(Subject{Group, part})
 }
