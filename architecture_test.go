@@ -2,6 +2,7 @@ package tidewaiter
 
 import (
 	"go/ast"
+	"go/doc"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -122,6 +123,7 @@ type source struct {
 func sources(t *testing.T) []source {
 	t.Helper()
 	var found []source
+	set := token.NewFileSet()
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -138,7 +140,6 @@ func sources(t *testing.T) []source {
 		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return nil
 		}
-		set := token.NewFileSet()
 		file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
 		if err != nil {
 			return err
@@ -159,6 +160,33 @@ func (s source) imports() []string {
 		paths = append(paths, path)
 	}
 	return paths
+}
+
+// longAPI lists the packages whose API has more lines than maxAPI in go doc -short, and how many.
+var longAPI = map[string]int{"policy": 35, "internal/api": 35}
+
+// maxAPI is the maximum number of lines that go doc -short prints for a package.
+const maxAPI = 24
+
+// A package that needs more than a screen for its API is more than one noun.
+func TestAPIsFitOnAScreen(t *testing.T) {
+	files, set := map[string][]*ast.File{}, new(token.FileSet)
+	for _, s := range sources(t) {
+		files[s.pkg], set = append(files[s.pkg], s.file), s.set
+	}
+	for pkg, of := range files {
+		d, err := doc.NewFromFiles(set, of, module+"/"+pkg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := len(d.Consts) + len(d.Vars) + len(d.Funcs) + len(d.Types)
+		for _, declared := range d.Types {
+			lines += len(declared.Consts) + len(declared.Vars) + len(declared.Funcs)
+		}
+		if limit := max(maxAPI, longAPI[pkg]); lines > limit {
+			t.Errorf("go doc -short prints %d lines for %s, the limit is %d", lines, pkg, limit)
+		}
+	}
 }
 
 // scripts/test runs some packages under the race detector: all that start goroutines or have locks.

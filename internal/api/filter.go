@@ -138,10 +138,8 @@ func setAddress(q *journal.Query, written string) string {
 }
 
 func setDecision(q *journal.Query, written string) string {
-	id, err := journal.ParseID(written)
-	if err != nil {
+	if err := q.Decision.UnmarshalText([]byte(written)); err != nil {
 		return "not the whole id of a decision, as journal list prints it"
 	}
-	q.Decision = id
 	return ""
 }

@@ -25,8 +25,8 @@ func TestTheBeginningOfAnID(t *testing.T) {
 			t.Errorf("%q is the beginning of an id", text)
 		}
 	}
-	read, err := journal.ParseID(id)
-	if err != nil || read.Short() != "0198c1f2-7a3b-7c4d" || !journal.IsBeginning(strings.ToUpper(read.Short())) {
+	var read journal.ID
+	if err := read.UnmarshalText([]byte(id)); err != nil || read.Short() != "0198c1f2-7a3b-7c4d" || !journal.IsBeginning(strings.ToUpper(read.Short())) {
 		t.Errorf("%s is shortened to %s, %v", id, read.Short(), err)
 	}
 }
@@ -44,8 +44,8 @@ func withIDs(t *testing.T, d storetest.Database, ids ...string) *journal.Journal
 	}
 	t.Cleanup(func() { _, _ = j.Close(context.WithoutCancel(t.Context())), db.Close() })
 	for _, text := range ids {
-		id, err := journal.ParseID(text)
-		if err != nil {
+		var id journal.ID
+		if err := id.UnmarshalText([]byte(text)); err != nil {
 			t.Fatal(err)
 		}
 		if err := j.Append(t.Context(), journal.Entry{ID: id, Time: id.Time(), Text: []byte(text)}); err != nil {

@@ -36,12 +36,12 @@ func IsBeginning(text string) bool {
 	if len(text) < minBeginning || len(text) > len(ID{}.String()) {
 		return false
 	}
-	_, err := ParseID(text + ID{}.String()[len(text):])
+	_, err := parseID(text + ID{}.String()[len(text):])
 	return err == nil
 }
 
-// ParseID parses the result of String.
-func ParseID(text string) (ID, error) {
+// parseID parses the result of String.
+func parseID(text string) (ID, error) {
 	var id ID
 	if err := id.UnmarshalText([]byte(text)); err != nil {
 		return ID{}, err

@@ -390,7 +390,7 @@ func (c *references) entry(p *parts) error {
 	if len(p.public) < begin+size {
 		return errors.New("an entry has no id")
 	}
-	id, err := ParseID(string(p.public[begin : begin+size]))
+	id, err := parseID(string(p.public[begin : begin+size]))
 	if err != nil {
 		return err
 	}
