@@ -87,10 +87,6 @@ type App struct {
 	closed     bool
 }
 
-var addressForms = map[string]journal.AddressForm{
-	config.Full: journal.FullAddresses, config.Shortened: journal.ShortenedAddresses, config.Omitted: journal.NoAddresses,
-}
-
 // New opens the database and builds what cfg describes. If it fails, nothing stays open.
 func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error) {
 	if o.Log == nil {
@@ -119,7 +115,9 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.disk = newDisk(a.db.Space)
 	a.journal, err = journal.New(a.db, journal.Options{
 		Now: o.Now, Log: a.log, Observe: o.Log.Entries, Login: username.Login,
-		Addresses: addressForms[cfg.Journal.Addresses], NoClients: cfg.Journal.Clients == config.Omitted,
+		ShortAddresses: cfg.Journal.Addresses == config.Shortened,
+		NoAddresses:    cfg.Journal.Addresses == config.Omitted,
+		NoClients:      cfg.Journal.Clients == config.Omitted,
 	})
 	if err != nil {
 		return nil, errors.Join(err, a.db.Close())

@@ -11,8 +11,8 @@ import (
 
 //go:generate go test . -run TestReferenceIsUpToDate -update
 
-// Reference returns the reference of all keys in Markdown: docs/configuration.md.
-func Reference() string {
+// reference returns the reference of all keys in Markdown: docs/configuration.md.
+func reference() string {
 	var b strings.Builder
 	b.WriteString(referenceTop + introduction)
 	var rows []strictyaml.Row

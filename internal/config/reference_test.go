@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write docs/configuration.md anew")
 func TestReferenceIsUpToDate(t *testing.T) {
 	file := filepath.FromSlash("../../docs/configuration.md")
 	if *update {
-		if err := os.WriteFile(file, []byte(Reference()), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(reference()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -25,7 +25,7 @@ func TestReferenceIsUpToDate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Reference(), string(got)); diff != "" {
+	if diff := cmp.Diff(reference(), string(got)); diff != "" {
 		t.Errorf("docs/configuration.md is out of date; run: go test ./internal/config -update\n%s", diff)
 	}
 }

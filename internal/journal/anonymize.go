@@ -2,31 +2,20 @@ package journal
 
 import "net/netip"
 
-// AddressForm is how much of a client's address an entry contains.
-type AddressForm int
-
-// The forms of addresses.
-const (
-	FullAddresses      AddressForm = iota
-	ShortenedAddresses             // the network: IPv4 /24, IPv6 /48
-	NoAddresses
-)
-
-// shorten returns an address in this form; the zero Addr if nothing of it remains.
-func (f AddressForm) shorten(a netip.Addr) netip.Addr {
-	switch f { //exhaustive:enforce
-	case FullAddresses:
+// shorten returns what entries contain of an address; the zero Addr if nothing of it remains.
+func (o *Options) shorten(a netip.Addr) netip.Addr {
+	switch {
+	case o.NoAddresses:
+		return netip.Addr{}
+	case !o.ShortAddresses:
 		return a
-	case ShortenedAddresses:
-		a, bits := a.Unmap().WithZone(""), 48
-		if a.Is4() {
-			bits = 24
-		}
-		p, _ := a.Prefix(bits) // the zero Prefix for the zero Addr
-		return p.Addr()
-	case NoAddresses:
 	}
-	return netip.Addr{}
+	a, bits := a.Unmap().WithZone(""), 48
+	if a.Is4() {
+		bits = 24
+	}
+	p, _ := a.Prefix(bits) // the zero Prefix for the zero Addr
+	return p.Addr()
 }
 
 // anonymize removes what entries must not contain about clients. It changes copies, because
@@ -35,16 +24,16 @@ func (j *Journal) anonymize(entry *Entry) {
 	switch {
 	case entry.Decision != nil:
 		d := *entry.Decision
-		d.Remote = j.o.Addresses.shorten(d.Remote)
+		d.Remote = j.o.shorten(d.Remote)
 		if j.o.NoClients {
 			d.Client = ""
 		}
 		entry.Decision = &d
 	case entry.Event != nil:
 		e := *entry.Event
-		if j.o.Addresses != FullAddresses {
+		if j.o.ShortAddresses || j.o.NoAddresses {
 			e.Request.Address = ""
-			if a := j.o.Addresses.shorten(entry.address()); a.IsValid() {
+			if a := j.o.shorten(entry.address()); a.IsValid() {
 				e.Request.Address = a.String()
 			}
 		}

@@ -15,9 +15,9 @@ func TestAddressesAndClientsAreShortenedOrLeftOut(t *testing.T) {
 	for _, tt := range []struct{ address, short string }{
 		{"192.0.2.77", "192.0.2.0"}, {"::ffff:192.0.2.77", "192.0.2.0"}, {"2001:db8:1:2::7", "2001:db8:1::"}, {"fe80::1%eth0", "fe80::"},
 	} {
-		for form, want := range map[journal.AddressForm]string{journal.FullAddresses: tt.address, journal.ShortenedAddresses: tt.short, journal.NoAddresses: ""} {
+		for form, want := range map[string]string{"full": tt.address, "short": tt.short, "none": ""} {
 			for _, clients := range []bool{true, false} {
-				j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Addresses: form, NoClients: !clients})
+				j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{ShortAddresses: form == "short", NoAddresses: form == "none", NoClients: !clients})
 				remote := netip.MustParseAddr(tt.address)
 				decision := &journal.Decision{Remote: remote, Client: "docker/29"}
 				event := &notification.Event{Action: "push", Time: noon, Request: notification.Request{
@@ -47,7 +47,7 @@ func TestAddressesAndClientsAreShortenedOrLeftOut(t *testing.T) {
 					client = "docker/29"
 				}
 				if w := strings.Join([]string{want, client, want, client}, " "); strings.Join(got, " ") != w {
-					t.Errorf("%s in form %d: %q, want %q", tt.address, form, strings.Join(got, " "), w)
+					t.Errorf("%s in form %s: %q, want %q", tt.address, form, strings.Join(got, " "), w)
 				}
 				if decision.Remote != remote || event.Request.UserAgent != "docker/29" {
 					t.Error("the caller's data was changed")

@@ -108,8 +108,9 @@ type Options struct {
 	Linger time.Duration
 
 	// What new entries contain about clients.
-	Addresses AddressForm
-	NoClients bool // leave out the User-Agent
+	ShortAddresses bool // only the network: IPv4 /24, IPv6 /48
+	NoAddresses    bool
+	NoClients      bool // leave out the User-Agent
 
 	// Observe receives the entries of each commit, in order, after they are durable and
 	// acknowledged. It does not receive the entries of AppendTx, because the caller commits
@@ -272,7 +273,7 @@ func (j *Journal) complete(entry *Entry) {
 		entry.ID = NewID(entry.Time)
 	}
 	redact(entry)
-	if j.o.Addresses != FullAddresses || j.o.NoClients {
+	if j.o.ShortAddresses || j.o.NoAddresses || j.o.NoClients {
 		j.anonymize(entry)
 	}
 	if len(entry.Text) > maxText {
