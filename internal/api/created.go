@@ -8,7 +8,7 @@ import (
 
 // Idempotent is part of the input of creations that can be repeated after a response was lost.
 type Idempotent struct {
-	Key string `header:"Idempotency-Key" maxLength:"200" doc:"A random text of the client's choice. If the response is lost, send the same request with the same key again within a day: the object is created only once. The second response has a new secret, and the lost one is revoked; if it was used meanwhile, the status is 409"`
+	Key string `header:"Idempotency-Key" maxLength:"200" doc:"A random text of the client's choice. If the response is lost, send the same request with the same key again within a day: the object is created only once. The second response has a new secret, and the lost secret is revoked. If the lost secret has been used, the status is 409"`
 }
 
 // by returns the caller with the idempotency key.

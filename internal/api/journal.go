@@ -48,7 +48,7 @@ type journalPage struct {
 	Items      []entry    `json:"items" nullable:"false" doc:"The items, the newest first; with after, the oldest first"`
 	Next       string     `json:"next,omitempty" doc:"The value of before for the next page, or of after if the request has it; absent on the last page" example:"12345"`
 	Incomplete bool       `json:"incomplete,omitempty" doc:"Of related entries: the search ended before all entries were searched"`
-	Searched   *time.Time `json:"searched,omitempty" doc:"Entries back to this time were searched. There may be more before it"`
+	Searched   *time.Time `json:"searched,omitempty" doc:"All entries from this time on were searched. Older entries can match, too"`
 }
 
 // entry is one entry of the journal.
@@ -100,7 +100,7 @@ func (a *API) journalRoutes() {
 			return page, err
 		})
 	contentRoute(a, tagJournal, operation("explain-entry", "GET /journal/{id}/explanation", "Explain a decision",
-		"How the request was decided, and how the current policy would decide it, if it is another one. The first characters of the id, which a refusal shows, are enough. "+
+		"How the request was decided, and how the current policy would decide it, if the policy has changed since. The first characters of the id, which a refusal shows, are enough. "+
 			"The rules that nearly matched and the current decision require tidewaiter:policy read. "+
 			"Callers who may not read the journal may query decisions about themselves, with an unrestricted credential. They learn the names of rules only if token.show_rules is set."),
 		a.explainEntry)

@@ -88,7 +88,7 @@ type removeNamespaceMember struct {
 func (a *API) namespaceRoutes() {
 	r := resource[string, rulebook.Namespace, namespace]{a, tagNamespaces, a.Rulebook.Namespace, NewNamespace}
 	listAll(a, tagNamespaces, operation("list-namespaces", "GET /namespaces", "List namespaces",
-		"Those that the caller may see, in the order of their names."), NewNamespace, a.Rulebook.Namespaces)
+		"The namespaces that the caller may see, in the order of their names."), NewNamespace, a.Rulebook.Namespaces)
 	create(r, operation("add-namespace", "POST /namespaces", "Add a namespace", "Namespaces cannot be nested."),
 		func(ctx context.Context, caller admin.Actor, in *newNamespace) (namespace, error) {
 			n, err := a.Rulebook.AddNamespace(ctx, caller, rulebook.NewNamespace(in.Body))

@@ -70,7 +70,7 @@ type (
 		Body struct {
 			PrincipalQuery
 			ScopeQuery
-			IP     string    `json:"ip,omitempty" maxLength:"64" doc:"The client's address; absent: the caller's for queries about the caller, otherwise none" example:"192.0.2.7"`
+			IP     string    `json:"ip,omitempty" maxLength:"64" doc:"The client's address; absent: the caller's address for queries about the caller, and no address for other queries" example:"192.0.2.7"`
 			At     time.Time `json:"at,omitzero" doc:"The time of the request; absent: now"`
 			Client string    `json:"client,omitempty" maxLength:"300" doc:"The client's name, as in its User-Agent" example:"docker/27"`
 		}
@@ -94,12 +94,12 @@ func (a *API) queryRoutes() {
 	const rights = " Queries about others require tidewaiter:policy read. Without it, callers learn which actions they have and why not the others, " +
 		"and which rules decided it only if token.show_rules is set."
 	contentRoute(a, tagPolicy, operation("explain", "POST /explain", "Explain whether a principal may do something, and why",
-		"It grants nothing, and is not in the journal."+rights), a.explain)
-	contentRoute(a, tagPolicy, operation("who-can", "POST /who-can", "List who may do something, and by which rules",
+		"A query grants nothing, and is not recorded in the journal."+rights), a.explain)
+	contentRoute(a, tagPolicy, operation("who-can", "POST /who-can", "List who may perform an action, and the rules that allow it",
 		"One answer for each action. Conditions are listed and not evaluated. It requires tidewaiter:policy read, and with members tidewaiter:accounts read too. "+
-			"For repositories of a namespace, the right to read the namespace is enough, which its owners have. They learn everybody who may do it, and the rules of the namespace. "+
+			"For repositories of a namespace, the right to read the namespace is enough. Its owners have this right. They learn everybody who may perform the action, and the rules of the namespace. "+
 			"Of other rules, they learn only the effect and whether there is a condition."), a.whoCan)
-	contentRoute(a, tagPolicy, operation("what-can", "POST /what-can", "List what a principal may do, and by which rules",
+	contentRoute(a, tagPolicy, operation("what-can", "POST /what-can", "List everything that a principal may do, and the rules that allow it",
 		"Conditions are listed and not evaluated."+rights), a.whatCan)
 }
 

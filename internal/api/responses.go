@@ -24,7 +24,7 @@ type account struct {
 	Changed       time.Time   `json:"changed" doc:"When it was last changed"`
 	Expires       time.Time   `json:"expires,omitzero" doc:"When it expires; absent: never"`
 	Password      string      `json:"password,omitempty" enum:"argon2id,bcrypt" doc:"The type of the password's hash; absent: it has no password"`
-	SetByDelegate bool        `json:"set_by_delegate,omitempty" doc:"Whether somebody who is neither the user nor an administrator has set the password or secret: it cannot become an administrator until an administrator sets another one"`
+	SetByDelegate bool        `json:"set_by_delegate,omitempty" doc:"Whether somebody who is neither the user nor an administrator has set the password or secret: the account cannot become an administrator until an administrator sets a new password or secret"`
 	Groups        []string    `json:"groups" nullable:"false" doc:"The groups that it is a member of" example:"[\"developers\"]"`
 	Version       int64       `json:"version" doc:"Increases with each change of the account itself" example:"1"`
 	Secret        string      `json:"secret,omitempty" doc:"The new secret, which is not shown again" example:"twp_b…"`
@@ -75,7 +75,7 @@ type token struct {
 	Restrictions []explain.Restriction `json:"restrictions" nullable:"false" doc:"What it is restricted to; empty: all rights of its owner"`
 	Registry     string                `json:"registry,omitempty" doc:"The registry that a refresh token is valid for" example:"registry.example.com"`
 	Client       string                `json:"client,omitempty" doc:"The name that the client gave when it requested the token" example:"docker"`
-	Parent       string                `json:"parent,omitempty" doc:"The id of the token that created it; if that one is revoked or expires, so does this one"`
+	Parent       string                `json:"parent,omitempty" doc:"The id of the token that created this token; this token ends when that token is revoked or expires"`
 	Created      time.Time             `json:"created" doc:"When it was created"`
 	Expires      time.Time             `json:"expires,omitzero" doc:"When it expires; absent: never"`
 	Used         time.Time             `json:"used,omitzero" doc:"When it was last used, to a few seconds; absent: never"`
@@ -86,8 +86,8 @@ type token struct {
 type owner struct {
 	Kind   policy.Kind `json:"kind" enum:"user,robot,workload" doc:"The kind of principal"`
 	Source string      `json:"source" doc:"The identity source that knows it" example:"accounts"`
-	Name   string      `json:"name" doc:"Its name there" example:"alice"`
-	ID     string      `json:"id,omitempty" doc:"Its id there"`
+	Name   string      `json:"name" doc:"Its name in that source" example:"alice"`
+	ID     string      `json:"id,omitempty" doc:"Its id in that source"`
 }
 
 // NewToken returns the JSON form of a token.

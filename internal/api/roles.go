@@ -117,7 +117,7 @@ func (a *API) roleRoutes() {
 		})
 	show[RolePath](r, operation("get-role", "GET /roles/{role}", "Get a role in the database", ""))
 	change(r, operation("set-role", "PUT /roles/{role}", "Set the actions of a role",
-		"Rules and members that have the role change with it. A change that would make a rule invalid is rejected."),
+		"The change applies to all rules and members that have the role. A change that would make a rule invalid is rejected."),
 		func(ctx context.Context, caller admin.Actor, in *setRole, version int64) (role, error) {
 			return a.setRole(ctx, caller, in.key(), &in.Body, version)
 		})
@@ -138,7 +138,7 @@ func (a *API) namespaceRoleRoutes() {
 		})
 	show[NamespaceRolePath](r, operation("get-namespace-role", "GET /namespaces/{name}/roles/{role}", "Get a role of a namespace", ""))
 	change(r, operation("set-namespace-role", "PUT /namespaces/{name}/roles/{role}", "Set the actions of a role of a namespace",
-		"The rights of members who have the role change with it."),
+		"The change applies to all members who have the role."),
 		func(ctx context.Context, caller admin.Actor, in *setNamespaceRole, version int64) (role, error) {
 			return a.setRole(ctx, caller, in.key(), &in.Body, version)
 		})

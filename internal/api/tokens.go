@@ -41,7 +41,7 @@ type newToken struct {
 		Source       string                `json:"source,omitempty" maxLength:"64" doc:"The identity source that knows the user; absent: accounts" example:"ldap:corp"`
 		Restrictions []explain.Restriction `json:"restrictions,omitempty" nullable:"false" minItems:"1" maxItems:"50" doc:"What it is restricted to; absent: what the caller's credential is restricted to. If a caller who is not an administrator creates it for another user: all rights except those over Tidewaiter itself"`
 		Expires      time.Time             `json:"expires,omitzero" doc:"When it expires; absent: when the caller's credential expires" example:"2027-01-31T12:00:00Z"`
-		Password     string                `json:"password,omitempty" maxLength:"4096" writeOnly:"true" doc:"The caller's password. The token is then created with it instead of the request's credential, so that it can outlast a session"`
+		Password     string                `json:"password,omitempty" maxLength:"4096" writeOnly:"true" doc:"The caller's password. The token is then created with this password instead of the request's credential, so that the token can outlast a session"`
 	}
 }
 
@@ -81,7 +81,7 @@ func (a *API) tokenRoutes() {
 			return nil, a.Accounts.Credentials.Revoke(ctx, caller, in.ID)
 		})
 	contentRoute(a, tagTokens, operation("revoke-tokens", "POST /tokens/revoke", "Revoke all tokens of an owner",
-		"With use, only those of one use: after refresh, docker needs the password again, and after session, browsers do."),
+		"With use, only the tokens of one use. After refresh tokens are revoked, docker asks for the password again; after sessions are revoked, browsers do."),
 		func(ctx context.Context, caller admin.Actor, in *revokeTokens) (revoked, error) {
 			owner, err := ownerOf(caller, in.Body.Mine, in.Body.User, in.Body.Robot, in.Body.Source)
 			if err == nil && owner == (credentials.Owner{}) {

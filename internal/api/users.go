@@ -33,7 +33,7 @@ type setPassword struct {
 	Conditional
 	Body struct {
 		Password string `json:"password" maxLength:"4096" writeOnly:"true" doc:"The new password"`
-		Current  string `json:"current,omitempty" maxLength:"4096" writeOnly:"true" doc:"The current password: required for the caller's own, and refused for others"`
+		Current  string `json:"current,omitempty" maxLength:"4096" writeOnly:"true" doc:"The current password; required to change the caller's own password, and refused for other users"`
 	}
 }
 

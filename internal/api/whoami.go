@@ -16,8 +16,8 @@ import (
 type callerInfo struct {
 	Kind         policy.Kind           `json:"kind" enum:"user,robot,workload" doc:"The kind of principal"`
 	Source       string                `json:"source" doc:"The identity source that knows the caller" example:"accounts"`
-	Name         string                `json:"name" doc:"The name there" example:"alice"`
-	ID           string                `json:"id" doc:"The id there"`
+	Name         string                `json:"name" doc:"The name in that source" example:"alice"`
+	ID           string                `json:"id" doc:"The id in that source"`
 	Login        string                `json:"login" doc:"The login" example:"alice"`
 	Groups       []string              `json:"groups" nullable:"false" doc:"The groups that the caller is a member of"`
 	Credential   string                `json:"credential" doc:"The credential of the request" example:"token:laptop"`
