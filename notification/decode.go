@@ -13,7 +13,7 @@ import (
 )
 
 // Limits of Decode. They limit the memory that Decode uses in relation to the length of the
-// body. The caller must limit the length itself.
+// body. The caller must limit the length of the body.
 //
 // Names are never shortened, because a shortened name is a different name. So an event is bad
 // if its repository or action is longer than MaxName. Any other name longer than MaxName is

@@ -107,9 +107,10 @@
 //   - The number of nodes of the tree that the name reaches. There is one node for each distinct
 //     beginning of a pattern that matches the beginning of the name. After a **, there is one for
 //     each position in the name.
-//   - The number of globs at one node. Globs whose text before the first * has the same length,
-//     and whose text after the last * has the same length, take one lookup together. Globs that
-//     differ only between the first * and the last *, such as *a* and *b*, are tried one by one.
+//   - The number of globs at one node. Two lengths of a glob matter: that of the text before the
+//     first *, and that of the text after the last *. All globs with the same two lengths take one
+//     lookup together. Globs that differ only between the first * and the last *, such as *a* and
+//     *b*, are tried one by one.
 //   - The number of groups of the principal. If the principal is [Principal.Indexed], only groups
 //     that are named by rules at the reached nodes count. ${group} takes one lookup, however many
 //     groups there are.
@@ -175,9 +176,9 @@ type Limit struct {
 	Actions scope.Actions `json:"actions"`        // what remains allowed
 }
 
-// Rule is one line of policy. An empty list of Subjects or Names is an error. It does not mean
-// "everybody" or "everything". [github.com/tidewaiter/tidewaiter/rules.Rule] is a rule as it is
-// written in files.
+// Rule is one rule of a policy. An empty list of Subjects or Names is an error. It does not
+// mean "everybody" or "everything". [github.com/tidewaiter/tidewaiter/rules.Rule] is a rule as
+// it is written in files.
 type Rule struct {
 	Name string `json:"name"`
 	Deny bool   `json:"deny,omitempty"`
@@ -229,8 +230,8 @@ type Source struct {
 	Rules []Rule          `json:"rules"`
 }
 
-// Role is a named set of actions with a maximum lifetime for tokens. If a rule and its role both
-// have a lifetime, the shorter one applies.
+// Role is a named set of actions with a maximum lifetime for tokens. If a rule and its role
+// both have a lifetime, the shorter lifetime applies.
 type Role struct {
 	Actions  scope.Actions `json:"actions"`
 	Lifetime time.Duration `json:"lifetime,omitempty"` // 0: no limit

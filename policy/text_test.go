@@ -74,8 +74,8 @@ func TestSentences(t *testing.T) {
 	}
 }
 
-// Limits are stored as JSON. The field names of old rows begin with capital letters. Each
-// version of Tidewaiter, old or new, can read the rows of the other.
+// Limits are stored as JSON. The field names of old rows begin with capital letters. An old
+// version of Tidewaiter can read new rows, and a new version can read old rows.
 func TestStoredLimits(t *testing.T) {
 	want := []policy.Limit{{Names: []string{"team/**"}, Actions: scope.Pull | scope.Push}, {Type: "registry", Names: []string{"catalog"}, Actions: scope.All}}
 	const before = `[{"Type":"","Names":["team/**"],"Actions":"pull,push"},{"Type":"registry","Names":["catalog"],"Actions":"*"}]`

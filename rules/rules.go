@@ -32,9 +32,10 @@
 //
 // # Single rules
 //
-// A [Rule] and a [Role] have the same fields as in a file, each as text. In JSON they have the
-// same keys. A program can fill in these types with rules from another source than a file.
-// Their method Policy checks a rule or role and converts it to the type of package policy.
+// The types [Rule] and [Role] have the same fields as a file, before the fields are parsed. In
+// JSON they have the same keys. A program can fill in these types with rules from another
+// source than a file. Their method Policy checks a rule or role and converts it to the type of
+// package policy.
 //
 // The package does no I/O: the caller reads the files.
 package rules
@@ -66,8 +67,8 @@ func Read(files ...File) (source policy.Source, warnings Problems, err error) {
 // (did you mean "repositories"?)`. The method Snippet adds the line of the file for a terminal.
 type Problem = strictyaml.Problem
 
-// Problems are all errors of one call, sorted by file, line and column. The method Error returns
-// one line for each.
+// Problems are all errors of one call, sorted by file, line and column. The method Error
+// returns one line for each problem.
 type Problems = strictyaml.Problems
 
 // Rule is a rule as it is written in a file. Its fields are Name, Effect, Subjects, Registries,

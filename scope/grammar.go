@@ -18,8 +18,8 @@ const (
 )
 
 // parse parses one scope: type, optional "(class)", name and actions. The type ends at the
-// first colon and the actions begin after the last one, because a name can begin with
-// host:port/.
+// first colon. The actions begin after the last colon, because a name can begin with host:port/
+// and so contain colons.
 //
 // If the text is not a scope, the result s has no actions, and the result reason explains why.
 // If s has actions and reason is not "", unknown actions were removed from s.

@@ -1,11 +1,11 @@
 // Package scope parses the scopes of token requests.
 //
-// A client asks a token service for scopes: a resource type, a name and actions, written
-// repository:team/app:pull,push. [Parse] reads the scope values of one request in all forms
-// that clients send (repeated parameters, several scopes in one value, the same repository
-// twice) and merges them into one [Scope] for each type and name. Text that is not a scope is
-// returned as [Ignored] and does not make a request fail: clients forward the scopes of a
-// registry's challenge, and other people can put text into a challenge.
+// A client asks a token service for scopes. A scope is a resource type, a name and actions,
+// such as repository:team/app:pull,push. [Parse] reads the scope values of one request. It
+// accepts all forms that clients send: repeated parameters, several scopes in one value, the
+// same repository twice. It merges them into one [Scope] for each type and name. Text that is
+// not a scope is returned as [Ignored] and does not make a request fail: clients forward the
+// scopes of a registry's challenge, and other people can put text into a challenge.
 //
 // Package policy decides about scopes, and package token writes them into tokens.
 package scope
@@ -46,7 +46,7 @@ type Scope struct {
 }
 
 // Check returns an error if the type, class or name of the scope is invalid. Parse does not
-// return such scopes. It does not check the actions.
+// return such scopes. Check does not look at the actions.
 func (s Scope) Check() error {
 	reason := ""
 	switch {
@@ -72,14 +72,15 @@ type Ignored struct {
 }
 
 // Parse parses all scope values of one request. Each value may contain several scopes,
-// separated by spaces. Scopes of the same type and name are merged into the first of them.
+// separated by spaces. Scopes of the same type and name are merged into one scope, at the
+// position of the first one.
 //
 // Text that is not a scope is returned in ignored. If only an action is unknown, the rest of
-// its scope is kept. If the values exceed MaxBytes, or contain more than MaxScopes scopes or
-// more than MaxScopes invalid texts, Parse returns ErrTooMuch together with the first scopes
-// and texts, up to the limit. So a client that requests too many repositories at once still
-// gets the first ones. The text of the error has the number of scopes and texts that were left
-// out. Parse returns no other error. The results share memory with the values.
+// its scope is kept. The values may have at most MaxBytes bytes, MaxScopes scopes and MaxScopes
+// invalid texts. If they have more, Parse returns ErrTooMuch together with the first scopes and
+// texts, up to the limit. So a client that requests too many repositories at once still gets
+// the first ones. The text of the error has the number of scopes and texts that were left out.
+// Parse returns no other error. The results share memory with the values.
 func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 	bytes, most := 0, 0
 	for _, v := range values {

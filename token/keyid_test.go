@@ -39,7 +39,7 @@ func TestKeyIDByHand(t *testing.T) {
 		return base64.RawURLEncoding.EncodeToString(sum[:])
 	}
 	b64 := base64.RawURLEncoding.EncodeToString
-	// The generator of P-256, from SEC 2, section 2.4.2.
+	// This is the generator point of the curve P-256, from SEC 2, section 2.4.2.
 	gx, _ := hex.DecodeString("6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296")
 	gy, _ := hex.DecodeString("4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5")
 

@@ -1,11 +1,11 @@
 // Package token signs and verifies registry tokens.
 //
-// A registry trusts the certificates in its rootcertbundle. A [Root] is such a certificate with
-// its key. A leaf under the root ([Root.Leaf]) is a short-lived key that signs tokens. Every
-// token contains the leaf's certificate (x5c), so keys rotate without any change at a registry.
-// x5c is the only form that registries 2.8, 3.0 and 3.1 all accept. [Root.Direct] signs with
-// the root's own key instead, for registries that know keys by kid, and for certificates that
-// are not a CA.
+// A registry trusts the certificates in its rootcertbundle. A [Root] is such a certificate
+// together with its key. A leaf under the root ([Root.Leaf]) is a short-lived key that signs
+// tokens. Every token contains the leaf's certificate (x5c), so keys rotate without any change
+// at a registry. x5c is the only form that registries 2.8, 3.0 and 3.1 all accept.
+// [Root.Direct] signs with the root's own key instead, for registries that know keys by kid,
+// and for certificates that are not a CA.
 //
 // A [Verifier] checks tokens like a registry, with a rootcertbundle or a key set. [Claims] is
 // the content of a token, for signing and for verifying. [Claims.Grant] fills in the claims

@@ -35,7 +35,7 @@ type failing interface {
 	Fatal(...any)
 }
 
-// verifier returns a Verifier that trusts the roots. Its issuer and audience are those of
+// verifier returns a Verifier that trusts the roots. Its issuer and audience are the same as in
 // claims().
 func verifier(t failing, change func(*token.VerifierOptions), roots ...*token.Root) *token.Verifier {
 	t.Helper()

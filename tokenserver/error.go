@@ -96,8 +96,9 @@ func Known(err error) *Error {
 }
 
 // Write responds to a token request in the form of a registry's errors, which every client
-// prints. The response to a POST also has the form of RFC 6749. A 401 without a WWW-Authenticate
-// header gets one for Basic. Text in the message that looks like a token is redacted.
+// prints. The response to a POST also has the form of RFC 6749. If the status is 401 and there
+// is no WWW-Authenticate header, Write adds this header for Basic authentication. Text in the
+// message that looks like a token is redacted.
 func (e *Error) Write(w http.ResponseWriter, r *http.Request) {
 	type one struct {
 		Code    string `json:"code"`

@@ -8,7 +8,7 @@
 // The parts can be used separately: [Decode] parses a token request, and [Answer] and [Error]
 // write responses that clients understand. A program that checks tokens with a [token.Verifier]
 // gets the token of a request from [Bearer]. It responds with a [Challenge] to clients without
-// a token, so that they know where to get one.
+// a token, so that they know where to get a token.
 //
 // The Handler does not limit attempts to guess a password. The function Authenticate should
 // limit them and return an [*Error] with the status 429.

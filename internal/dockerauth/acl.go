@@ -297,7 +297,7 @@ func namesOf(kind string) pattern {
 	return everything
 }
 
-// areas returns the resource names that a variant matches, for one resource type.
+// areas returns the resource names of one type that a variant matches.
 func (v variant) areas(kind string) (areas []area, unclear string) {
 	takes, unclear := v.typed(kind)
 	if !takes {
@@ -323,7 +323,7 @@ func (v variant) areas(kind string) (areas []area, unclear string) {
 	return areas, unclear
 }
 
-// plainMatch matches as docker_auth does, for a pattern without variables.
+// plainMatch reports whether docker_auth matches a text with a pattern without variables.
 func plainMatch(pattern, s string) bool {
 	if inner, ok := expression(pattern); ok {
 		re, err := regexp.Compile(inner)

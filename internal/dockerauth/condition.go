@@ -103,8 +103,8 @@ func contradictory(all []literal) bool {
 	return slices.ContainsFunc(all, opposed) || impossibleText(all, account) || impossibleText(all, service) || impossibleAddress(all)
 }
 
-// impossibleText reports whether certainly no text satisfies all literals of the kind. It can
-// tell only if one literal lists the possible texts.
+// impossibleText reports whether certainly no text satisfies all literals of the kind. If no
+// literal lists the possible texts, it returns false.
 func impossibleText(all []literal, kind atomKind) bool {
 	var own []literal
 	for _, l := range all {

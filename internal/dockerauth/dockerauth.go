@@ -12,17 +12,18 @@
 // A part of the configuration without an exact translation is an error with its position, and
 // then nothing is written. A guess would silently grant or refuse something. Some behavior of
 // docker_auth is rarely what its users intend. The import keeps such behavior and reports it as
-// a trap, unless it would be harmful.
+// a trap, unless the behavior would be harmful.
 //
 // Some values come from outside the file: labels and accounts of a directory or a program.
-// docker_auth treats such a value as a pattern, and a rule treats it as text. So a rule with
-// such a value matches only requests that docker_auth's entry also matches, and sometimes
-// fewer. The import uses such values only in rules that allow. A rule that denies could deny
-// less than docker_auth refused.
+// docker_auth treats such a value as a pattern, and a rule treats it as text. So each request
+// that such a rule matches is also matched by docker_auth's entry, but not always the reverse.
+// The import uses such values only in rules that allow. A rule that denies could deny less than
+// docker_auth refused.
 //
-// Some requests cannot occur with Tidewaiter and are not considered: resources of other types
-// than repository and registry, a registry's resources other than its catalog, and names that a
-// repository cannot have. An account with a slash in its name has no ${user} in rules.
+// The import does not consider requests that cannot occur with Tidewaiter: requests for types
+// other than repository and registry, for other resources of a registry than its catalog, and
+// for names that a repository cannot have. An account with a slash in its name has no ${user}
+// in rules.
 package dockerauth
 
 import (

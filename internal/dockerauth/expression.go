@@ -213,9 +213,10 @@ func chars(ok func(rune) bool) (all []piece) {
 	return all
 }
 
-// expandNonEmpty replaces a text with a marker of non-empty text by several texts, one for each
-// possible first character at the marker. If no name is valid with an empty text at the marker,
-// it only removes the marker.
+// expandNonEmpty returns texts without nonEmptyMark that together match the same names as the
+// given text. The marker requires that the wildcard before it matches a non-empty text. So
+// there is usually one text for each possible first character of what the wildcard matches. If
+// no name is valid when the wildcard matches an empty text, removing the marker is enough.
 func expandNonEmpty(text string) ([]string, bool) {
 	done, work := []string(nil), []string{text}
 	for len(work) > 0 {
@@ -253,8 +254,9 @@ func canMatchName(text string) bool {
 	return false
 }
 
-// expandAnything expands each "anything" to two cases: either a text within a segment, or the
-// end of a segment followed by any number of segments and the beginning of another segment.
+// expandAnything expands each wildcard "anything" to two cases. Either it matches a text within
+// a segment, or it matches the end of a segment, any number of whole segments, and the
+// beginning of another segment.
 func expandAnything(text string) []string {
 	for strings.Contains(text, anything+anything) {
 		text = strings.ReplaceAll(text, anything+anything, anything)

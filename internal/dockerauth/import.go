@@ -144,8 +144,8 @@ func (i *importer) program(n *yaml.Node) []string {
 	return append([]string{name}, i.texts(keys["args"])...)
 }
 
-// environment adds a note about the environment variables, all of which docker_auth passed to a
-// program.
+// environment adds a note about environment variables, because docker_auth passed all its
+// variables to a program.
 func (i *importer) environment(n *yaml.Node, what string) {
 	i.note(Todo, n, "docker_auth gave the program its whole environment; Tidewaiter gives it PATH and LANG: if it reads other variables, list them in `environment: [NAME]` of %s, and set them for Tidewaiter", what)
 }

@@ -268,7 +268,7 @@ func TestTheCertificateIsChecked(t *testing.T) {
 }
 
 // Notes about this file come first, by kind and line. Notes that apply to every file come last,
-// each once.
+// without repetitions.
 func TestTheReportBeginsWithWhatMatters(t *testing.T) {
 	result, err := dockerauth.Import("config.yml", []byte(`
 token: {issuer: x, expiration: 900}

@@ -13,9 +13,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
 )
 
-// Each common kind of configuration is either imported or refused with a hint. An imported one
-// makes the same decisions as before for the users of the file. The second line of each file
-// has the expected result.
+// Each common kind of configuration is either imported or refused with a hint. For the users of
+// the file, an imported configuration makes the same decisions as docker_auth. The second line
+// of each file has the expected result.
 func TestKindsOfConfigurations(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "kinds", "*.yml"))
 	if err != nil || len(files) < 40 {

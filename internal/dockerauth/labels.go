@@ -36,8 +36,8 @@ func (f filled) with() string {
 	})
 }
 
-// variant has an entry's patterns with one combination of values for their variables. The entry
-// matches if one of its variants does.
+// variant has the patterns of an entry, with one combination of values for the variables in
+// them. The entry matches if one of its variants does.
 type variant struct {
 	accounts                     []string // to which the variant applies; nil: to all
 	account, kind, name, service *filled

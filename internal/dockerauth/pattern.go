@@ -60,8 +60,8 @@ func textPart(text string) part {
 	return part{word, text}
 }
 
-// normal moves * before an adjacent **, so that there is one way to write "at least n
-// segments", and merges adjacent **.
+// normal merges adjacent ** and moves a * before an adjacent **, so that there is only one way
+// to write "at least n segments".
 func (p pattern) normal() pattern {
 	n := make(pattern, 0, len(p))
 	open := false // a ** is to be appended after the next *
@@ -87,9 +87,9 @@ func (p pattern) has(kind partKind) bool {
 	return slices.ContainsFunc(p, func(q part) bool { return q.kind == kind })
 }
 
-// texts returns the pattern in the form of rules. A pattern that ends with deep takes two
-// texts, team and team/**, because a ** at the end of a rule's pattern matches at least one
-// segment.
+// texts returns the pattern in the form of rules. A pattern that ends with deep needs two
+// texts, such as team and team/**, because a ** at the end of a rule's pattern matches at least
+// one segment.
 func (p pattern) texts() []string {
 	words := make([]string, len(p))
 	for i, q := range p {

@@ -133,7 +133,8 @@ var betweenSlashes = atom{kind: account, form: like, text: "(?s)^/.+/$"}
 
 // widened adds names to entries that refuse by ${account}. An account with a slash in its name
 // has no ${user} in rules, so a deny with ${user} would not apply to it. For such accounts, the
-// entry is extended to all names that could match, so that nothing more is granted than before.
+// entry is extended to all names that could match. So the rules do not grant more than the
+// list.
 func widened(regions []region) []region {
 	all := make([]region, 0, len(regions))
 	for _, r := range regions {

@@ -146,7 +146,8 @@ func (w *yamlWriter) identity(out *output) {
 	}
 }
 
-// texts returns those patterns of a rule that the name of a repository can match.
+// texts returns the patterns of a rule, without patterns that no name of a repository can
+// match.
 func (r rule) texts() (texts []string) {
 	for _, p := range r.patterns {
 		for _, text := range p.texts() {

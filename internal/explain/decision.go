@@ -47,8 +47,8 @@ func Decision(ctx context.Context, entry *journal.Entry, b *rulebook.Rulebook) (
 	return e, nil
 }
 
-// policies returns the policy with the given id and the current policy. The first one is nil if
-// it is not stored.
+// policies returns the policy with the given id and the current policy. If the policy with the
+// given id is not stored, then is nil.
 func policies(ctx context.Context, b *rulebook.Rulebook, id string) (then, today *policy.Policy, err error) {
 	today = b.Policy()
 	if id == today.ID() {

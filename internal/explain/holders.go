@@ -17,8 +17,8 @@ type Answer struct {
 	Unlisted []string // identity sources that cannot list the members of groups
 }
 
-// Holders is the JSON form of an Answer. The principals who may perform the action are those in
-// allowed that are not in except.
+// Holders is the JSON form of an Answer. A principal may perform the action if it is in allowed
+// and not in except.
 type Holders struct {
 	Registry string    `json:"registry" doc:"The registry's service name" example:"registry.example.com"`
 	Type     string    `json:"type" doc:"The resource type" example:"repository"`

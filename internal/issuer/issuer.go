@@ -181,7 +181,7 @@ type Answer struct {
 
 // Issue answers a request. The errors are ErrUnknownRegistry, ErrSignIn, ErrDenied,
 // identity.ErrRejected, identity.ErrRateLimited, identity.ErrUnavailable, ErrUndecided,
-// ErrNotRecorded, and errors of the context. Any other error is an internal one.
+// ErrNotRecorded, and errors of the context. Any other error is an internal error.
 func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	live := i.live.Load()
 	now := i.now()

@@ -91,7 +91,7 @@ func compileRole(d *strictyaml.Decoder, written *ruleset.Role, at func(field str
 }
 
 // subject is the type of a subject, such as user:ann. To YAML, "user: ann" with a space is a
-// section. For such a section, the error suggests the form without the space.
+// section. The error for such a section suggests the form without the space.
 func subject() strictyaml.Type[string] {
 	t := strictyaml.Prose
 	t.Read = func(d *strictyaml.Decoder, n *yaml.Node) (string, bool) {

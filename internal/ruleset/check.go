@@ -249,7 +249,7 @@ func (c *checker) condition(compile func(string) (policy.Condition, error)) {
 	}
 }
 
-// lifetime parses a lifetime; "" is 0.
+// lifetime parses a lifetime. An empty text means 0.
 func (c *found) lifetime(written string) time.Duration {
 	if written == "" {
 		return 0

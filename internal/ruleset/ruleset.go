@@ -1,8 +1,8 @@
 // Package ruleset defines and checks rules and roles as they are written.
 //
 // A rule in a file, in an API request and on the command line is the same Rule. Its fields,
-// help texts and checks are defined only here. The caller adds the place of a field to an
-// error: a line and a column in the config, a place in an API request's body, or a flag of the
+// help texts and checks are defined only here. The caller adds to an error where the field is:
+// a line and a column of the config, a place in the body of an API request, or a flag of the
 // command line.
 //
 // An empty field never means "none" or "all". A deny rule with an empty list of subjects could

@@ -1,8 +1,9 @@
 // Package strictyaml reads YAML and JSON files by tables of the keys that are allowed.
 //
-// An unknown key is an error, because a misspelled restriction would otherwise have no effect. A
-// key that is written twice, an empty list and an empty value are errors, too. All errors of all
-// files are found at once, each with its file, line and column and, where possible, a suggestion.
+// An unknown key is an error, because a misspelled restriction would otherwise have no effect.
+// A key that is written twice, an empty list and an empty value are errors, too. All errors of
+// all files are found at once. Each error has its file, line and column and, where possible, a
+// suggestion.
 //
 // A [Type] reads one kind of value. A [Key] is one row of a table: a name, a Type, a default and
 // a description. References are generated from the same tables.

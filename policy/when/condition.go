@@ -20,7 +20,7 @@ type condition struct {
 	constant bool
 
 	// quick evaluates the condition without counting the cost. It takes a third of the time
-	// that counted takes. It is nil unless the maximum cost is known to be below the limit.
+	// that counted takes. It is nil if the maximum cost could be above the limit.
 	quick   cel.Program
 	counted func() (cel.Program, error)
 	traced  func() (cel.Program, error) // records the values of the parts, for Explain

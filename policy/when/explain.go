@@ -43,8 +43,8 @@ type parts struct {
 }
 
 // addOperands adds the operands of logical operators. The parameter alone is true if e is the
-// whole condition. Then e itself is added only if it has no parts to add, because the caller
-// already knows its value.
+// whole condition. The caller already knows the value of the whole condition. So if alone is
+// true, e is added only if it has no parts.
 func (p *parts) addOperands(e ast.Expr, alone bool) {
 	if e.Kind() == ast.CallKind {
 		switch call := e.AsCall(); call.FunctionName() {

@@ -45,8 +45,8 @@ type useFinder struct {
 	found []Use
 }
 
-// require records a requirement: the expression whole can be evaluated only if the claim in the
-// expression value has one of the given types.
+// require records a requirement: the expression in the parameter whole can be evaluated only if
+// the claim in the parameter value has one of the given types.
 func (u *useFinder) require(value ast.Expr, kinds Kinds, whole ast.Expr) {
 	path, ok := steps(value)
 	if !ok || len(path) != 2 || path[0] != varClaims || kinds&anyClaim == anyClaim || testsOnly(value) || isOptional(value) {
