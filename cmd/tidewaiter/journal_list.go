@@ -100,8 +100,8 @@ func filterFlags(f *flags) *api.Filter {
 	filter := new(api.Filter)
 	f.time(&filter.Since, "since", "only entries at this `time` or later, as 2026-11-28T23:00:00Z or 2026-11-28")
 	f.time(&filter.Until, "until", "only entries before this `time`")
-	kind := choose[journal.Kind](f, "kind", "", "", "only entries of a `kind`: decision, event, change or text",
-		journal.KindDecision, journal.KindEvent, journal.KindChange, journal.KindText)
+	kind := choose[journal.Kind](f, "kind", "", "", "only entries of a `kind`: decision, event, change, service or text",
+		journal.KindDecision, journal.KindEvent, journal.KindChange, journal.KindService, journal.KindText)
 	outcome := choose[journal.Outcome](f, "outcome", "", "", "only decisions with an `outcome`: granted, partial or refused",
 		journal.Granted, journal.Partial, journal.Refused)
 	filters := []string{"since", "until"}
@@ -266,6 +266,11 @@ func details(e *journal.Entry) (rows [][]string) {
 		}
 		for _, name := range slices.Sorted(maps.Keys(e.Change.To)) {
 			add("to "+name, fmt.Sprint(e.Change.To[name]))
+		}
+	case e.Service != nil:
+		add("client", e.Service.Client)
+		for _, name := range slices.Sorted(maps.Keys(e.Service.Details)) {
+			add(name, fmt.Sprint(e.Service.Details[name]))
 		}
 	}
 	return rows

@@ -16,14 +16,14 @@ import (
 type Filter struct {
 	Since      time.Time       `query:"since" doc:"Only entries at this time or later" example:"2026-11-28T00:00:00Z"`
 	Until      time.Time       `query:"until" doc:"Only entries before this time" example:"2026-11-29T00:00:00Z"`
-	Kind       journal.Kind    `query:"kind" enum:"decision,event,change,text" doc:"Only entries of this kind"`
+	Kind       journal.Kind    `query:"kind" enum:"decision,event,change,service,text" doc:"Only entries of this kind"`
 	Outcome    journal.Outcome `query:"outcome" enum:"granted,partial,refused" doc:"Only decisions with this outcome. Partial: some of the requested actions were granted"`
 	Registry   string          `query:"registry" maxLength:"256" doc:"Only entries about this registry" example:"registry.example.com"`
 	Principal  string          `query:"principal" maxLength:"300" doc:"Only what this principal requested, did or changed: user:NAME, robot:NAME, workload:NAME, operator:NAME, anonymous, or a name, which matches any of these" example:"user:alice"`
 	Repository string          `query:"repository" maxLength:"600" doc:"Only decisions and events about this repository; with /** at the end: about the repositories below it; ** alone: about any repository" example:"team/app"`
 	Digest     string          `query:"digest" maxLength:"512" doc:"Only events about the object with this digest, or about an object that refers to it. Seven hexadecimal digits are enough" example:"sha256:1b2c3d4"`
 	Tag        string          `query:"tag" maxLength:"128" doc:"Only events about this tag" example:"v1"`
-	Action     string          `query:"action" maxLength:"64" doc:"Only requests for this action, and events and changes with this action" example:"push"`
+	Action     string          `query:"action" maxLength:"64" doc:"Only requests for this action, and other entries with this action" example:"push"`
 	Address    string          `query:"address" maxLength:"64" doc:"Only requests of clients with this address, or in this network" example:"192.0.2.0/24"`
 	Decision   string          `query:"decision" maxLength:"36" doc:"Only the decision with this id, and the decisions that reused its token" example:"019aa1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"`
 }

@@ -64,6 +64,7 @@ type journalEntry struct {
 	Decision map[string]any `json:"decision,omitempty" doc:"Who requested what, what was granted, and why"`
 	Event    map[string]any `json:"event,omitempty" doc:"What a registry reported"`
 	Change   map[string]any `json:"change,omitempty" doc:"Who changed what, with the values before and after"`
+	Service  map[string]any `json:"service,omitempty" doc:"What happened to the service itself: a start, a reload, a new key, a sign-in to the API, a refused notification"`
 	Text     string         `json:"text,omitempty" doc:"Text that a registry sent instead of an event"`
 }
 

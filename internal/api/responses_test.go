@@ -81,7 +81,7 @@ func TestErrorsAreProblemDetails(t *testing.T) {
 		{root, "GET", "/journal?until=2026-11-01", nil, 422, "invalid request",
 			[]any{fields{"location": "query.until", "detail": "not a time: give one by RFC 3339, as 2026-11-28T00:00:00Z"}}},
 		{root, "GET", "/journal?kind=pushes", nil, 422, "invalid request",
-			[]any{fields{"location": "query.kind", "detail": "must be one of decision, event, change, text"}}},
+			[]any{fields{"location": "query.kind", "detail": "must be one of decision, event, change, service, text"}}},
 		{root, "POST", "/tokens", fields{"name": "t", "expires": "tomorrow"}, 422, "invalid request",
 			[]any{fields{"location": "body.expires", "detail": "not a time: give one by RFC 3339, as 2026-11-28T00:00:00Z"}}},
 		{root, "POST", "/tokens", fields{"name": 5, "limits": []string{}}, 422, "invalid request",

@@ -49,6 +49,7 @@ type (
 		Decision *decisionLine       `json:"decision"`
 		Event    *notification.Event `json:"event"`
 		Change   *changeLine         `json:"change"`
+		Service  *serviceLine        `json:"service"`
 		Text     []byte              `json:"text"`
 	}
 	// privateLine is the private part of an entry.
@@ -72,16 +73,17 @@ type (
 			Text   string `json:"text"`
 			Reason string `json:"reason"`
 		} `json:"ignored"`
-		Policy  string `json:"policy"`
-		Token   *ID    `json:"token"`
-		Life    *int64 `json:"life"`
-		Refused string `json:"refused"`
-		Repeats *struct {
-			Of    ID    `json:"of"`
-			Count int64 `json:"count"`
-			First int64 `json:"first"`
-			Last  int64 `json:"last"`
-		} `json:"repeats"`
+		Policy  string       `json:"policy"`
+		Token   *ID          `json:"token"`
+		Life    *int64       `json:"life"`
+		Refused string       `json:"refused"`
+		Repeats *repeatsLine `json:"repeats"`
+	}
+	repeatsLine struct {
+		Of    ID    `json:"of"`
+		Count int64 `json:"count"`
+		First int64 `json:"first"`
+		Last  int64 `json:"last"`
 	}
 	resultLine struct {
 		Type    *string `json:"type"`
@@ -101,6 +103,14 @@ type (
 		Target string         `json:"target"`
 		From   map[string]any `json:"from"`
 		To     map[string]any `json:"to"`
+	}
+	serviceLine struct {
+		Action  string         `json:"action"`
+		Target  string         `json:"target"`
+		Actor   string         `json:"actor"`
+		Refused string         `json:"refused"`
+		Details map[string]any `json:"details"`
+		Repeats *repeatsLine   `json:"repeats"`
 	}
 	principalLine struct {
 		Kind   number         `json:"kind"`
@@ -339,6 +349,12 @@ func (d *decoder) decode(ctx context.Context, o *openBlock, r entryRecord) (Entr
 		Change:   (*Change)(l.Change),
 		Text:     l.Text,
 	}
+	if s := l.Service; s != nil {
+		entry.Service = &Service{
+			Action: s.Action, Target: s.Target, Actor: s.Actor, Name: private.Name, Remote: private.Remote, Client: private.Client,
+			Refused: s.Refused, Details: s.Details, Repeats: s.Repeats.decode(),
+		}
+	}
 	rules := o.rules
 	if o.form > 1 {
 		rules = make([]*policy.Rule, len(p.rules))
@@ -354,7 +370,7 @@ func (d *decoder) decode(ctx context.Context, o *openBlock, r entryRecord) (Entr
 		case l.Event != nil:
 			r := &l.Event.Request
 			r.Address, r.Host, r.UserAgent = private.Address, private.Host, private.UserAgent
-		case l.Change == nil:
+		case l.Change == nil && l.Service == nil:
 			entry.Text = private.Text
 		}
 	}
@@ -373,12 +389,10 @@ func (d *decoder) decision(ctx context.Context, o *openBlock, l *decisionLine, r
 		Policy:     l.Policy,
 		Token:      id,
 		Refused:    l.Refused,
+		Repeats:    l.Repeats.decode(),
 	}
 	if l.Token != nil {
 		decision.Token = *l.Token
-	}
-	if r := l.Repeats; r != nil {
-		decision.Repeats = &Repeats{r.Of, r.Count, time.UnixMicro(r.First).UTC(), time.UnixMicro(r.Last).UTC()}
 	}
 	if l.Life != nil {
 		decision.Expires = time.Unix(at+*l.Life, 0).UTC()
@@ -417,6 +431,13 @@ func (d *decoder) decision(ctx context.Context, o *openBlock, l *decisionLine, r
 		decision.Ignored = append(decision.Ignored, scope.Ignored{Text: ignored.Text, Reason: ignored.Reason})
 	}
 	return decision, nil
+}
+
+func (r *repeatsLine) decode() *Repeats {
+	if r == nil {
+		return nil
+	}
+	return &Repeats{r.Of, r.Count, time.UnixMicro(r.First).UTC(), time.UnixMicro(r.Last).UTC()}
 }
 
 // principal returns a principal that a block refers to.

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/maphash"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -201,6 +202,16 @@ func (e *encoder) add(entry *Entry) {
 		b = appendMap(b, `,"from":`, c.From)
 		b = appendMap(b, `,"to":`, c.To)
 		b = append(b, '}')
+	case entry.Service != nil:
+		s := entry.Service
+		b = append(b, `,"service":{"action":`...)
+		b = text.AppendJSON(b, s.Action)
+		b = appendField(b, `,"target":`, s.Target)
+		b = appendField(b, `,"actor":`, s.Actor)
+		b = appendField(b, `,"refused":`, s.Refused)
+		b = appendMap(b, `,"details":`, s.Details)
+		b = append(appendRepeats(b, s.Repeats), '}')
+		e.secretClient(s.Name, s.Remote, s.Client)
 	default:
 		b = append(b, `,"text":""`...)
 		e.secret(`,"text":`, base64.StdEncoding.EncodeToString(entry.Text))
@@ -271,6 +282,15 @@ func (e *encoder) secret(key, value string) {
 	e.private = text.AppendJSON(append(e.private, key...), value)
 }
 
+// secretClient adds the name that a client presented, its address, and its name for itself.
+func (e *encoder) secretClient(name string, remote netip.Addr, client string) {
+	e.secret(`,"name":`, name)
+	if remote.IsValid() {
+		e.secret(`,"remote":`, remote.String())
+	}
+	e.secret(`,"client":`, client)
+}
+
 // salts are random bytes that prevent guessing data from its hash. Reading many at once is faster.
 type salts struct {
 	random [512]byte
@@ -296,11 +316,7 @@ func (e *encoder) decision(b []byte, d *Decision, id ID, at int64) []byte {
 	if d.Principal != nil {
 		e.principal = e.principalIndex(d.Principal)
 	}
-	e.secret(`,"name":`, d.Name)
-	if d.Remote.IsValid() {
-		e.secret(`,"remote":`, d.Remote.String())
-	}
-	e.secret(`,"client":`, d.Client)
+	e.secretClient(d.Name, d.Remote, d.Client)
 	for i := range d.Results {
 		b = append(b, list(i, `,"results":[`, `,`)...)
 		b = e.result(b, &d.Results[i])
@@ -328,21 +344,25 @@ func (e *encoder) decision(b []byte, d *Decision, id ID, at int64) []byte {
 		b = strconv.AppendInt(b, d.Expires.Unix()-at, 10)
 	}
 	b = appendField(b, `,"refused":`, d.Refused)
-	if r := d.Repeats; r != nil {
-		b = append(b, `,"repeats":{`...)
-		if !r.Of.IsZero() {
-			b = append(b, `"of":"`...)
-			b = r.Of.append(b)
-			b = append(b, `",`...)
-		}
-		b = append(b, `"count":`...)
-		b = strconv.AppendInt(b, r.Count, 10)
-		b = append(b, `,"first":`...)
-		b = strconv.AppendInt(b, r.First.UnixMicro(), 10)
-		b = append(b, `,"last":`...)
-		b = strconv.AppendInt(b, r.Last.UnixMicro(), 10)
-		b = append(b, '}')
+	return append(appendRepeats(b, d.Repeats), '}')
+}
+
+func appendRepeats(b []byte, r *Repeats) []byte {
+	if r == nil {
+		return b
 	}
+	b = append(b, `,"repeats":{`...)
+	if !r.Of.IsZero() {
+		b = append(b, `"of":"`...)
+		b = r.Of.append(b)
+		b = append(b, `",`...)
+	}
+	b = append(b, `"count":`...)
+	b = strconv.AppendInt(b, r.Count, 10)
+	b = append(b, `,"first":`...)
+	b = strconv.AppendInt(b, r.First.UnixMicro(), 10)
+	b = append(b, `,"last":`...)
+	b = strconv.AppendInt(b, r.Last.UnixMicro(), 10)
 	return append(b, '}')
 }
 

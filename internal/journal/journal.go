@@ -1,8 +1,8 @@
 // Package journal is the durable audit log. It records who was granted or refused what, what
 // registries reported, and what administrators changed.
 //
-// The journal is an append-only sequence of entries: decisions, events, changes, and bodies
-// that were posted to the events endpoint but are not events. Entries are stored in blocks of
+// The journal is an append-only sequence of entries: decisions, events, changes, what happened to
+// the service itself, and bodies that were posted to the events endpoint but are not events. Entries are stored in blocks of
 // up to maxBlockEntries entries, one block per database row. Each block has a SHA-256 hash over
 // its content and the previous block's hash. Append returns when the entry is durable; Record
 // returns at once. The block's transaction also updates a single head row, which orders the
@@ -18,7 +18,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -48,7 +47,8 @@ type Position int64
 // for it.
 type ID [16]byte
 
-// Entry is one thing that happened. Exactly one of Decision, Event, Change and Text is set.
+// Entry is one thing that happened. Exactly one of Decision, Event, Change, Service and Text is
+// set.
 type Entry struct {
 	Position Position  // set by the journal
 	ID       ID        // zero: set by the journal
@@ -57,6 +57,7 @@ type Entry struct {
 	Decision *Decision
 	Event    *notification.Event
 	Change   *Change
+	Service  *Service
 	Text     []byte // up to 4 KiB of a posted body that is not an event envelope
 }
 
@@ -88,9 +89,18 @@ type Change struct {
 	To     map[string]any
 }
 
-// Reader is the part of Journal that only reads.
-type Reader interface {
-	Read(ctx context.Context, after Position) iter.Seq2[Entry, error]
+// Service is something that happened to the service itself: a start, a reload, a new key, a
+// sign-in to the API, a refused notification.
+type Service struct {
+	Action  string         // "service.start"; see serviceWords
+	Target  string         // a version, a file, a certificate
+	Actor   string         // who signed in: "user:ann"; "" for other actions
+	Name    string         // the name that was presented, if the sign-in was refused
+	Remote  netip.Addr     // of the client
+	Client  string         // of the client
+	Refused string         // why it was refused; "": it was not
+	Details map[string]any // never a secret
+	Repeats *Repeats       // set if the entry stands for several equal refusals; see RecordRefusal
 }
 
 // Options are the settings of a Journal. The zero value is ready to use.

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/json"
+	"net/netip"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/notification"
@@ -21,6 +22,7 @@ type (
 		Decision *decisionJSON       `json:"decision,omitempty"`
 		Event    *notification.Event `json:"event,omitempty"`
 		Change   *changeJSON         `json:"change,omitempty"`
+		Service  *serviceJSON        `json:"service,omitempty"`
 		// In Text, bytes that are not UTF-8 become U+FFFD.
 		Text string `json:"text,omitempty"`
 	}
@@ -86,6 +88,17 @@ type (
 		From   map[string]any `json:"from,omitempty"`
 		To     map[string]any `json:"to,omitempty"`
 	}
+	serviceJSON struct {
+		Action  string         `json:"action"`
+		Target  string         `json:"target,omitempty"`
+		Actor   string         `json:"actor,omitempty"`
+		Name    string         `json:"name,omitempty"`
+		Remote  netip.Addr     `json:"remote,omitzero"`
+		Client  string         `json:"client,omitempty"`
+		Refused string         `json:"refused,omitempty"`
+		Details map[string]any `json:"details,omitempty"`
+		Repeats *repeatsJSON   `json:"repeats,omitempty"`
+	}
 )
 
 // MarshalJSON returns the JSON of the entry for other programs.
@@ -99,6 +112,9 @@ func (e Entry) MarshalJSON() ([]byte, error) {
 		Event:    e.Event,
 		Change:   (*changeJSON)(e.Change),
 		Text:     string(e.Text),
+	}
+	if s := e.Service; s != nil {
+		out.Service = &serviceJSON{s.Action, s.Target, s.Actor, s.Name, s.Remote, s.Client, s.Refused, s.Details, (*repeatsJSON)(s.Repeats)}
 	}
 	if e.Decision != nil {
 		out.Decision = newDecisionJSON(e.Decision)

@@ -128,7 +128,7 @@ func drawID(t *rapid.T) (id journal.ID) {
 func drawEntry(t *rapid.T, rules []*policy.Rule, principals []*policy.Principal) journal.Entry {
 	text := rapid.String()
 	entry := journal.Entry{ID: drawID(t), Time: drawTime(t), Registry: text.Draw(t, "registry")}
-	switch rapid.IntRange(0, 3).Draw(t, "sort") {
+	switch rapid.IntRange(0, 4).Draw(t, "sort") {
 	case 0:
 		entry.Decision = drawDecision(t, rules, principals)
 	case 1:
@@ -144,9 +144,32 @@ func drawEntry(t *rapid.T, rules []*policy.Rule, principals []*policy.Principal)
 			From: map[string]any{text.Draw(t, "key"): text.Draw(t, "value")},
 		}
 	case 3:
+		entry.Service = &journal.Service{
+			Action: rapid.OneOf(rapid.Just("service.start"), text).Draw(t, "action"), Target: text.Draw(t, "target"), Actor: text.Draw(t, "actor"),
+			Name: text.Draw(t, "name"), Remote: drawAddress(t), Client: text.Draw(t, "client"), Refused: text.Draw(t, "refused"),
+			Details: map[string]any{text.Draw(t, "key"): text.Draw(t, "value")}, Repeats: drawRepeats(t),
+		}
+	case 4:
 		entry.Text = rapid.SliceOfN(rapid.Byte(), 1, 4096).Draw(t, "text")
 	}
 	return entry
+}
+
+func drawAddress(t *rapid.T) netip.Addr {
+	return rapid.SampledFrom([]netip.Addr{
+		{}, netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("::ffff:10.0.0.1"),
+		netip.MustParseAddr("fe80::1%eth\"0\n"),
+	}).Draw(t, "remote")
+}
+
+func drawRepeats(t *rapid.T) *journal.Repeats {
+	if rapid.Bool().Draw(t, "one") {
+		return nil
+	}
+	at := func(label string) time.Time {
+		return noon.Add(time.Duration(rapid.Int64Range(-1e6, 1e6).Draw(t, label)) * time.Microsecond)
+	}
+	return &journal.Repeats{Of: drawID(t), Count: rapid.Int64().Draw(t, "count"), First: at("first"), Last: at("last")}
 }
 
 func drawDecision(t *rapid.T, rules []*policy.Rule, principals []*policy.Principal) *journal.Decision {
@@ -159,10 +182,8 @@ func drawDecision(t *rapid.T, rules []*policy.Rule, principals []*policy.Princip
 		Token:      drawID(t),
 		Expires:    drawExpires(t),
 		Refused:    text.Draw(t, "refused"),
-		Remote: rapid.SampledFrom([]netip.Addr{
-			{}, netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("::ffff:10.0.0.1"),
-			netip.MustParseAddr("fe80::1%eth\"0\n"),
-		}).Draw(t, "remote"),
+		Remote:     drawAddress(t),
+		Repeats:    drawRepeats(t),
 		Results: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) policy.Result {
 			return policy.Result{
 				Asked: scope.Scope{
@@ -184,12 +205,6 @@ func drawDecision(t *rapid.T, rules []*policy.Rule, principals []*policy.Princip
 		Ignored: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) scope.Ignored {
 			return scope.Ignored{Text: text.Draw(t, "text"), Reason: text.Draw(t, "reason")}
 		}), 0, 2).Draw(t, "ignored"),
-	}
-	if rapid.Bool().Draw(t, "repeated") {
-		at := func(label string) time.Time {
-			return noon.Add(time.Duration(rapid.Int64Range(-1e6, 1e6).Draw(t, label)) * time.Microsecond)
-		}
-		d.Repeats = &journal.Repeats{Of: drawID(t), Count: rapid.Int64().Draw(t, "count"), First: at("first"), Last: at("last")}
 	}
 	if rapid.Bool().Draw(t, "proved") {
 		d.Principal = rapid.SampledFrom(principals).Draw(t, "principal")

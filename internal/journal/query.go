@@ -47,6 +47,7 @@ const (
 	KindDecision Kind = "decision"
 	KindEvent    Kind = "event"
 	KindChange   Kind = "change"
+	KindService  Kind = "service"
 	KindText     Kind = "text"
 )
 
@@ -59,6 +60,8 @@ func (e *Entry) Kind() Kind {
 		return KindEvent
 	case e.Change != nil:
 		return KindChange
+	case e.Service != nil:
+		return KindService
 	}
 	return KindText
 }
@@ -125,6 +128,9 @@ func (w *Who) matches(e *Entry) bool {
 		return slices.Contains(w.Logins, e.Event.Actor)
 	case e.Change != nil:
 		return slices.Contains(w.Subjects, e.Change.Actor)
+	case e.Service != nil:
+		return e.Service.Actor != "" && slices.Contains(w.Subjects, e.Service.Actor) ||
+			e.Service.Name != "" && slices.Contains(w.Logins, e.Service.Name)
 	}
 	return false
 }
@@ -159,6 +165,8 @@ func (q *Query) matchesAction(e *Entry) bool {
 		return e.Event.Action == q.Action
 	case e.Change != nil:
 		return e.Change.Action == q.Action
+	case e.Service != nil:
+		return e.Service.Action == q.Action
 	}
 	return false
 }
@@ -175,6 +183,8 @@ func (e *Entry) address() netip.Addr {
 		}
 		at, _ := netip.ParseAddr(e.Event.Request.Address)
 		return at.Unmap()
+	case e.Service != nil:
+		return e.Service.Remote.Unmap()
 	}
 	return netip.Addr{}
 }

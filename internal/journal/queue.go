@@ -237,6 +237,9 @@ func sizeOf(entry *Entry) int {
 		for i := range e.References {
 			size += 40 + len(e.References[i].MediaType) + len(e.References[i].Digest)
 		}
+	case entry.Service != nil:
+		s := entry.Service
+		size += 400 + len(s.Action) + len(s.Target) + len(s.Actor) + len(s.Name) + len(s.Client) + len(s.Refused) + len(appendMap(nil, "", s.Details))
 	case entry.Change != nil:
 		c := entry.Change // changes are made by people, one at a time: encoding them is fast enough
 		size += 1000 + len(c.Actor) + len(c.Action) + len(c.Target) + len(appendMap(nil, "", c.From)) + len(appendMap(nil, "", c.To))

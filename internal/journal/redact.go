@@ -26,6 +26,13 @@ func redact(entry *Entry) {
 		c.Actor, c.Target = secret.Redact(c.Actor), secret.Redact(c.Target)
 		c.From, c.To = redactMap(c.From), redactMap(c.To)
 		entry.Change = &c
+	case entry.Service != nil:
+		s := *entry.Service
+		for _, text := range []*string{&s.Target, &s.Actor, &s.Name, &s.Client, &s.Refused} {
+			*text = secret.Redact(*text)
+		}
+		s.Details = redactMap(s.Details)
+		entry.Service = &s
 	}
 }
 

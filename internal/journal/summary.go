@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"cmp"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -41,6 +43,8 @@ func (e Entry) AppendSummary(b []byte) []byte {
 		b = text.AppendWord(b, e.Change.Target, maxWord)
 		b = append(b, " by "...)
 		return text.AppendWord(b, e.Change.Actor, maxWord)
+	case e.Service != nil:
+		return e.Service.Repeats.appendSummary(e.Service.appendSummary(b, e.Registry))
 	default:
 		b = append(b, "text"...)
 		b = appendRegistry(b, e.Registry)
@@ -84,6 +88,40 @@ func (d *Decision) appendSummary(b []byte, registry string) []byte {
 		b = appendSentence(b, d.Refused)
 	}
 	return b
+}
+
+// serviceWords describe the actions of Service.
+var serviceWords = map[string]string{
+	"service.start": "started version", "service.stop": "stopped version", "service.reload": "reloaded", "policy.refuse": "did not reload",
+	"key.root": "signs with the new root", "key.leaf": "issued the signing certificate",
+	"session.add": "started a session of the API", "session.refuse": "refused a sign-in to the API", "notification.refuse": "refused a notification",
+}
+
+// appendSummary appends, for example, "service refused a sign-in to the API by ann from 192.0.2.1:
+// invalid credentials".
+func (s *Service) appendSummary(b []byte, registry string) []byte {
+	b = append(b, "service "...)
+	if words, ok := serviceWords[s.Action]; ok {
+		b = append(b, words...)
+	} else {
+		b = text.AppendWord(b, s.Action, maxWord)
+	}
+	for _, part := range []struct{ before, word string }{{" ", s.Target}, {" by ", cmp.Or(s.Actor, s.Name)}, {" from ", addressText(s.Remote)}, {" at ", registry}} {
+		if part.word != "" {
+			b = text.AppendWord(append(b, part.before...), part.word, maxWord)
+		}
+	}
+	if s.Refused != "" {
+		b = appendSentence(append(b, ": "...), s.Refused)
+	}
+	return b
+}
+
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 // appendSummary appends "; 57 times from 12:00:03 to 12:00:49 UTC".

@@ -56,6 +56,17 @@ func TestSummariesAreOneHarmlessLine(t *testing.T) {
 		{push("e1"), "event push team/app:v1 by alice at registry.example.com"},
 		{journal.Entry{Event: &notification.Event{Action: "push", Repository: "a\u202eb"}}, `event push "a\u202eb"`},
 		{journal.Entry{Change: &journal.Change{Actor: "root", Action: "user.disable", Target: "b ob"}}, `change user.disable of "b ob" by root`},
+		{journal.Entry{Service: &journal.Service{Action: "service.start", Target: "1.2.3"}}, `service started version 1.2.3`},
+		{journal.Entry{Service: &journal.Service{Action: "policy.refuse", Target: "tidewaiter.yaml", Refused: "line 3: unknown key"}},
+			`service did not reload tidewaiter.yaml: line 3: unknown key`},
+		{journal.Entry{Service: &journal.Service{Action: "session.add", Actor: "user:ann", Remote: netip.MustParseAddr("192.0.2.1")}},
+			`service started a session of the API by user:ann from 192.0.2.1`},
+		{journal.Entry{Service: &journal.Service{Action: "session.refuse", Name: "mallory\nlevel=INFO", Refused: "invalid \x1bcredentials"}},
+			`service refused a sign-in to the API by "mallory\nlevel=INFO": invalid \x1bcredentials`},
+		{journal.Entry{Registry: "r", Service: &journal.Service{Action: "notification.refuse", Remote: netip.MustParseAddr("192.0.2.1"), Refused: "wrong secret",
+			Repeats: &journal.Repeats{Count: 57, First: noon, Last: noon.Add(46 * time.Second)}}},
+			`service refused a notification from 192.0.2.1 at r: wrong secret; 57 times from 12:00:00 to 12:00:46 UTC`},
+		{journal.Entry{Service: &journal.Service{Action: "later version", Target: "x"}}, `service "later version" x`},
 		{journal.Entry{Registry: "r", Text: []byte("{\"event\":\"data\"}\n\x1b[31m\xff")}, `text at r: "{\"event\":\"data\"}\n\x1b[31m\xff"`},
 		{journal.Entry{Text: []byte(strings.Repeat("x", 600))}, `text: "` + strings.Repeat("x", 509) + `…"`},
 		{journal.Entry{Decision: &journal.Decision{Principal: &policy.Principal{Kind: policy.User, Name: strings.Repeat("é", 100)}, Results: make([]policy.Result, 10)}},
@@ -77,6 +88,8 @@ func TestNothingHostileIsInASummary(t *testing.T) {
 			}}},
 			{Event: &notification.Event{Action: h.Text, Repository: h.Text, Tag: h.Text, Digest: h.Text, FromRepository: h.Text, Actor: h.Text}},
 			{Change: &journal.Change{Actor: h.Text, Action: h.Text, Target: h.Text}},
+			{Registry: h.Text, Service: &journal.Service{Action: h.Text, Target: h.Text, Actor: h.Text, Refused: h.Text}},
+			{Service: &journal.Service{Action: "session.refuse", Name: h.Text}},
 			{Text: []byte(h.Text)},
 		} {
 			if s := e.Summary(); !text.Printable(s) || len(s) > 5000 {
@@ -109,6 +122,9 @@ func TestTheJSONOfEntriesIsStable(t *testing.T) {
 		push("e1"),
 		{Change: &journal.Change{Actor: "root", Action: "user.disable", Target: "bob", From: map[string]any{"disabled": false}, To: map[string]any{"disabled": true}}},
 		{Text: []byte("{\"event\":\"data\"}\n\xff")},
+		{Service: &journal.Service{Action: "session.refuse", Name: "mallory", Remote: netip.MustParseAddr("10.1.2.3"), Client: "curl/8", Refused: "invalid credentials",
+			Repeats: &journal.Repeats{Count: 2, First: noon, Last: noon}}},
+		{Service: &journal.Service{Action: "service.start", Target: "1.2.3", Details: map[string]any{"schema": 14}}},
 	}
 	for i := range entries {
 		entries[i].Position = journal.Position(i + 1)
