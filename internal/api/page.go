@@ -61,7 +61,8 @@ func listAll[S, T any](a *API, tag *huma.Tag, op huma.Operation, convert func(*S
 	})
 }
 
-// listIn adds a route that lists objects that belong to another object, which the path names.
+// listIn adds a route that lists the objects in another object. The path names that other
+// object.
 func listIn[I interface {
 	keyed[string]
 	page() admin.Page

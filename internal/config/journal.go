@@ -2,7 +2,7 @@ package config
 
 import "github.com/tidewaiter/tidewaiter/internal/strictyaml"
 
-// Journal is what new entries of the journal contain about clients.
+// Journal configures what new entries of the journal contain about clients.
 type Journal struct {
 	Addresses string // Full, Shortened or Omitted
 	Clients   string // Full or Omitted

@@ -426,7 +426,8 @@ func TestChangesApplyToTheObjectThatWasSeen(t *testing.T) {
 	})
 }
 
-// A call that changes nothing writes no journal entry, no new version, and compiles no policy.
+// A call that changes nothing writes no journal entry and no new version, and compiles no
+// policy.
 func TestUnchangedObjectsAreNotWritten(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()

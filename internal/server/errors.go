@@ -105,7 +105,7 @@ func known(err error) *requestError {
 		// Unknown, wrong, disabled and expired credentials get the same text.
 		return tokenserverError(tokenserver.ErrRejected)
 	case errors.Is(err, identity.ErrRateLimited):
-		// The status is not 401, because the password was not checked, and the client must not
+		// The password was not checked, so the status is not 401: with 401, the client would
 		// prompt for another password.
 		after := time.Second
 		if t, ok := errors.AsType[*ratelimit.Error](err); ok {

@@ -104,7 +104,7 @@ func (s *Server) entries(registry string, body []byte) []journal.Entry {
 }
 
 // sender returns the registry that posts a request, found by its secret. A request without a
-// secret may come only from a program on this machine, and only for registries that have no
+// secret is accepted only from a program on this machine, and only for a registry that has no
 // secret. If exactly one registry has no secret, sender returns that registry. If there are
 // several, it returns "", and the host in each event identifies the registry.
 func (s *Server) sender(r *http.Request) (string, error) {

@@ -82,7 +82,7 @@ func (w *writer) render(name string) ([]byte, error) {
 	}
 	if w.plan.registry.exposed {
 		path := text.Shell(w.plan.registry.path)
-		w.note("All users of this machine can read %s, and %s contains a secret. Before you install it, give the file to the group that the registry runs as, and take it from other users: chgrp GROUP %[3]s && chmod o-r %[3]s", w.plan.registry.path, RegistryConfig, path)
+		w.note("All users of this machine can read %s, and %s contains a secret. Before you install the file, give it to the group that the registry runs as, and remove the access of other users: chgrp GROUP %[3]s && chmod o-r %[3]s", w.plan.registry.path, RegistryConfig, path)
 	}
 	return w.plan.registry.merge(content)
 }
