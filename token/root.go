@@ -169,7 +169,8 @@ func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a leaf: %w", err)
 	}
-	// Without extended key usage, TLS clients and servers do not accept the certificate.
+	// The certificate names no host, so that no TLS client accepts it as the certificate of a
+	// server. It has no extended key usage, because registries accept any.
 	certificate, err := issue(&x509.Certificate{
 		Subject:               pkix.Name{CommonName: organization + " leaf"},
 		NotBefore:             from,

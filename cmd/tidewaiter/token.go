@@ -157,7 +157,7 @@ func tokenRow(t *credentials.Token) []string {
 	if t.Registry != "" {
 		what += " at " + text.Escape(t.Registry)
 	}
-	return []string{t.ID, string(t.Use), text.Escape(t.Owner.String()), text.Escape(cmp.Or(t.Name, t.Client, "-")), what, expiry(t.Expires), used}
+	return []string{t.ID, string(t.Purpose), text.Escape(t.Owner.String()), text.Escape(cmp.Or(t.Name, t.Client, "-")), what, expiry(t.Expires), used}
 }
 
 // purpose describes what a token with these restrictions can be used for.

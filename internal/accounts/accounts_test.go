@@ -277,7 +277,7 @@ func TestRobotsHaveTwoSecrets(t *testing.T) {
 		_, _, err = h.Rotate(ctx, operator, "robot+ci", -1)
 		isInvalid(t, "a negative overlap", err, "overlap")
 		list, _, err := h.Tokens(ctx, operator, credentials.Owner{Kind: policy.Robot, Name: "ci"}, admin.Page{})
-		if err != nil || len(list) != 1 || list[0].Use != credentials.Robot {
+		if err != nil || len(list) != 1 || list[0].Purpose != credentials.Robot {
 			t.Errorf("%+v, %v", list, err)
 		}
 		if _, err := h.SetExpiry(ctx, operator, "robot+ci", h.Clock.Now().Add(time.Hour), 0); err != nil {

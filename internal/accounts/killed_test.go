@@ -206,14 +206,14 @@ func (w *worker) session(ctx context.Context, c identity.Presented) {
 }
 
 // revokeOne revokes the first token that has the given use.
-func (w *worker) revokeOne(ctx context.Context, owner credentials.Owner, use credentials.Use) {
+func (w *worker) revokeOne(ctx context.Context, owner credentials.Owner, use credentials.Purpose) {
 	w.Write(string(use)+".revoke", func() error {
 		list, _, err := w.Tokens(ctx, w.by, owner, admin.Page{})
 		if err != nil {
 			return err
 		}
 		for _, t := range list {
-			if t.Use == use {
+			if t.Purpose == use {
 				return w.Revoke(ctx, w.by, t.ID)
 			}
 		}

@@ -7,15 +7,21 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
+// The number of items of a page, which the API also documents.
+const (
+	defaultPage = 100
+	maxPage     = 1000
+)
+
 // Page selects a part of a list.
 type Page struct {
 	After string // the result next of the previous call; "": the first page
 	Limit int    // maximum number of items; 0: the default (see Size)
 }
 
-// Size returns the maximum number of items of the page. It is Limit if Limit is set, and 100
-// otherwise, but never more than 1,000.
-func (p Page) Size() int { return min(max(cmp.Or(p.Limit, 100), 1), 1000) }
+// Size returns the maximum number of items of the page. It is Limit if Limit is set, and
+// defaultPage otherwise, but never more than maxPage.
+func (p Page) Size() int { return min(max(cmp.Or(p.Limit, defaultPage), 1), maxPage) }
 
 // List reads a page of a query, and returns the start of the next page, or "" after the last
 // page. In the query, $1 is the key after which this page starts, $2 is the maximum number of

@@ -69,7 +69,7 @@ func (g group) version() (path, id string, version int64) { return g.Name, g.ID,
 // token is an issued credential.
 type token struct {
 	ID           string                `json:"id" doc:"The id, which is never reused" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
-	Use          credentials.Use       `json:"use" enum:"access,robot,refresh,session" doc:"A personal access token, a robot's secret, a refresh token (which docker and others store instead of a password), or a browser session"`
+	Use          credentials.Purpose   `json:"use" enum:"access,robot,refresh,session" doc:"A personal access token, a robot's secret, a refresh token (which docker and others store instead of a password), or a browser session"`
 	Owner        owner                 `json:"owner" doc:"The principal that it authenticates"`
 	Name         string                `json:"name,omitempty" doc:"The name of an access token" example:"laptop"`
 	Restrictions []explain.Restriction `json:"restrictions" nullable:"false" doc:"What it is restricted to; empty: all rights of its owner"`
@@ -93,7 +93,7 @@ type owner struct {
 // NewToken returns the JSON form of a token.
 func NewToken(t *credentials.Token) token {
 	j := token{
-		ID: t.ID, Use: t.Use, Owner: owner{t.Owner.Kind, cmp.Or(t.Owner.Source, accounts.Source), t.Owner.Name, t.Owner.ID}, Name: t.Name,
+		ID: t.ID, Use: t.Purpose, Owner: owner{t.Owner.Kind, cmp.Or(t.Owner.Source, accounts.Source), t.Owner.Name, t.Owner.ID}, Name: t.Name,
 		Restrictions: explain.NewRestrictions(t.Limits), Registry: t.Registry, Client: t.Client, Parent: t.Parent,
 		Created: utc(t.Created), Expires: utc(t.Expires), Used: utc(t.Used),
 	}

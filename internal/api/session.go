@@ -68,7 +68,7 @@ func (a *API) sessionRoutes() {
 // session returns the session that authenticates the request.
 func (a *API) session(ctx context.Context, caller admin.Actor) (credentials.Token, error) {
 	t, err := a.Accounts.Credentials.PresentedToken(ctx, caller)
-	if errors.Is(err, admin.ErrNotFound) || err == nil && t.Use != credentials.Session {
+	if errors.Is(err, admin.ErrNotFound) || err == nil && t.Purpose != credentials.Session {
 		return credentials.Token{}, refuse(http.StatusNotFound, "this request has no session: it was authenticated by another credential")
 	}
 	return t, err

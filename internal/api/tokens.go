@@ -47,11 +47,11 @@ type newToken struct {
 
 type revokeTokens struct {
 	Body struct {
-		Mine   bool            `json:"mine,omitempty" doc:"The caller's tokens"`
-		User   string          `json:"user,omitempty" maxLength:"256" doc:"The tokens of this user" example:"alice"`
-		Robot  string          `json:"robot,omitempty" maxLength:"70" doc:"The tokens of this robot" example:"ci"`
-		Source string          `json:"source,omitempty" maxLength:"64" doc:"The identity source that knows the user; absent: accounts"`
-		Use    credentials.Use `json:"use,omitempty" enum:"access,robot,refresh,session" doc:"Only tokens of this use"`
+		Mine   bool                `json:"mine,omitempty" doc:"The caller's tokens"`
+		User   string              `json:"user,omitempty" maxLength:"256" doc:"The tokens of this user" example:"alice"`
+		Robot  string              `json:"robot,omitempty" maxLength:"70" doc:"The tokens of this robot" example:"ci"`
+		Source string              `json:"source,omitempty" maxLength:"64" doc:"The identity source that knows the user; absent: accounts"`
+		Use    credentials.Purpose `json:"use,omitempty" enum:"access,robot,refresh,session" doc:"Only tokens of this use"`
 	}
 }
 

@@ -53,21 +53,21 @@ type Options struct {
 
 // App is the whole of Tidewaiter.
 type App struct {
-	log      *slog.Logger
-	now      func() time.Time
-	db       *store.DB
-	database atomic.Pointer[store.DB] // db, for parts that are built before db is opened
-	journal  *journal.Journal
-	hashing  *password.Hashing
-	limits   *ratestore.Store // counts of sign-ins that replicas share
-	budgets  atomic.Bool      // whether a directory has a budget
-	accounts *accounts.Accounts
-	rulebook *rulebook.Rulebook
-	issuer   *issuer.Issuer
-	metrics  *prometheus.Registry
-	counts   *server.Metrics
-	refusals *server.Refusals
-	api      *api.API
+	log               *slog.Logger
+	now               func() time.Time
+	db                *store.DB
+	database          atomic.Pointer[store.DB] // db, for parts that are built before db is opened
+	journal           *journal.Journal
+	hashing           *password.Hashing
+	limits            *ratestore.Store // counts of sign-ins that replicas share
+	budgets           atomic.Bool      // whether a directory has a budget
+	accounts          *accounts.Accounts
+	rulebook          *rulebook.Rulebook
+	issuer            *issuer.Issuer
+	metrics           *prometheus.Registry
+	counts            *server.Metrics
+	misconfigurations *server.Misconfigurations
+	api               *api.API
 
 	server      atomic.Pointer[server.Server]
 	sources     atomic.Pointer[sources.Set]           // of the generation
@@ -97,7 +97,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.log = slog.New(outageFilter{o.Log.Handler(), a.outage})
 	o.Hashing.Now = o.Now
 	a.hashing = password.New(o.Hashing)
-	a.counts, a.refusals = server.NewMetrics(), server.NewRefusals()
+	a.counts, a.misconfigurations = server.NewMetrics(), server.NewMisconfigurations()
 	a.limits = ratestore.New(a.database.Load)
 
 	// Build before opening the database: an error in keys or passwords must not leave a new
@@ -223,7 +223,7 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 		Ready:             []server.Check{{Name: "database", Ready: a.ready}},
 		Notes:             a.notes,
 		Metrics:           a.counts,
-		Refusals:          a.refusals,
+		Misconfigurations: a.misconfigurations,
 		AllowedOrigins:    cfg.Token.AllowedOrigins,
 		Gather:            gather(a.metrics),
 		API:               a.api,

@@ -76,23 +76,23 @@ func (c *Credentials) identify(ctx context.Context, v *verified, p identity.Pres
 	if admin.Expired(v.parentExpiry, now) {
 		return identity.Verified{}, errStale // perhaps the parent was used since
 	}
-	if v.use == Refresh && v.registry != p.Registry {
+	if v.purpose == Refresh && v.registry != p.Registry {
 		return identity.Verified{}, identity.Rejected("the refresh token is for another registry")
 	}
-	if idle := c.idle(v.use); idle > 0 && now.UnixMilli()-max(v.used.Load(), v.created) > idle.Milliseconds() {
+	if idle := c.idle(v.purpose); idle > 0 && now.UnixMilli()-max(v.used.Load(), v.created) > idle.Milliseconds() {
 		return identity.Verified{}, errStale // perhaps another process recorded a use
 	}
 	who := v.identity
 	if who.Principal == nil {
 		find := c.findOwner
-		if v.use == Refresh { // the source may have confirmed the owner months ago
+		if v.purpose == Refresh { // the source may have confirmed the owner months ago
 			find = c.findOwnerUncached
 		}
 		owner, err := find(ctx, v.owner)
 		switch {
 		case errors.Is(err, identity.ErrUnknown):
 			if disabled, ok := errors.AsType[*identity.DisabledError](err); ok && disabled.Told {
-				return identity.Verified{}, &identity.ExplainedError{What: "the " + string(v.use) + " token", Reason: disabled.Why}
+				return identity.Verified{}, &identity.ExplainedError{What: "the " + string(v.purpose) + " token", Reason: disabled.Why}
 			}
 			return identity.Verified{}, identity.Rejected(cmp.Or(identity.Reason(err), "the owner of the token does not exist"))
 		case err != nil:
@@ -111,7 +111,7 @@ func (c *Credentials) identify(ctx context.Context, v *verified, p identity.Pres
 // load reads an issued credential from the database.
 func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verified, error) {
 	letter, d, ok := secret.Parse(p.Secret.Reveal())
-	if !ok || kinds[useOf(letter)].presentedAs != p.Kind {
+	if !ok || kinds[purposeOf(letter)].presentedAs != p.Kind {
 		return nil, identity.WithReason(identity.ErrNeverValid, "the token is mistyped, or of another kind")
 	}
 	t, err := c.findSecret(ctx, c.writer.DB.Read(), d)
@@ -124,14 +124,14 @@ func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verified
 	}
 	v := &verified{
 		identity: identity.Verified{Credential: t.credential(), Until: t.Expires},
-		expires:  t.Expires, token: t.ID, registry: t.Registry, use: t.Use,
+		expires:  t.Expires, token: t.ID, registry: t.Registry, purpose: t.Purpose,
 		created: store.Millis(t.Created), owner: t.Owner, limits: t.Limits,
 	}
-	if (t.Use == Refresh || t.Use == Session) && t.Parent == "" && !isLocal(t.Owner) {
+	if (t.Purpose == Refresh || t.Purpose == Session) && t.Parent == "" && !isLocal(t.Owner) {
 		v.basis = newBasis(p.Secret, t.basis)
 	}
 	v.used.Store(max(store.Millis(t.Used), c.unwrittenUse(t.ID)))
-	if useOf(letter) != t.Use {
+	if purposeOf(letter) != t.Purpose {
 		return nil, identity.Rejected("the token is of another kind")
 	}
 	if v.parentExpiry, err = c.parentExpiry(ctx, c.writer.DB.Read(), &t); err != nil {
@@ -163,7 +163,7 @@ func (c *Credentials) parentExpiry(ctx context.Context, q store.Querier, t *Toke
 	ancestors, err := c.ancestors(ctx, q, t)
 	for _, a := range ancestors {
 		end = sooner(end, a.Expires)
-		if idle := c.idle(a.Use); idle > 0 {
+		if idle := c.idle(a.Purpose); idle > 0 {
 			end = sooner(end, store.Time(max(store.Millis(a.Used), store.Millis(a.Created), c.unwrittenUse(a.ID))).Add(idle+time.Millisecond))
 		}
 	}

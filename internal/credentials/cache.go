@@ -24,7 +24,7 @@ type verified struct {
 	token        string            // token id; "" for a password
 	basis        *basis            // nil: not bound to a password of another source
 	registry     string            // of a refresh token
-	use          Use
+	purpose      Purpose
 	created      int64        // milliseconds
 	used         atomic.Int64 // when a use was last recorded: milliseconds; 0: never
 }

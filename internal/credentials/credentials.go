@@ -108,15 +108,15 @@ type LocalOwner struct {
 	Hash      string    // of the password; "": none
 }
 
-// Use is the purpose of a Token.
-type Use string
+// Purpose is the purpose of a Token.
+type Purpose string
 
 // The purposes of tokens.
 const (
-	Access  Use = "access"  // a personal access token, used instead of a password
-	Robot   Use = "robot"   // a robot's secret
-	Refresh Use = "refresh" // stored by docker and other clients instead of a password
-	Session Use = "session" // stored by a browser instead of a password
+	Access  Purpose = "access"  // a personal access token, used instead of a password
+	Robot   Purpose = "robot"   // a robot's secret
+	Refresh Purpose = "refresh" // stored by docker and other clients instead of a password
+	Session Purpose = "session" // stored by a browser instead of a password
 )
 
 // Owner is the user or robot that a token authenticates.
@@ -130,7 +130,7 @@ type Owner struct {
 // Token is an issued credential without its secret.
 type Token struct {
 	ID       string
-	Use      Use
+	Purpose  Purpose
 	Owner    Owner
 	Name     string         // of an access token: "laptop"
 	Limits   []policy.Limit // its restrictions; empty: all rights of its owner

@@ -35,7 +35,7 @@ func (c *Credentials) IssueRefresh(ctx context.Context, presented identity.Prese
 	if p == nil || p.Kind != policy.User && p.Kind != policy.Robot || presented.Registry == "" {
 		return identity.Secret{}, nil
 	}
-	t := Token{Use: Refresh, Registry: presented.Registry, Client: clean(presented.Client), Expires: who.Until}
+	t := Token{Purpose: Refresh, Registry: presented.Registry, Client: clean(presented.Client), Expires: who.Until}
 	secret, err := c.exchange(ctx, &t, presented, who)
 	if errors.Is(err, errNoExchange) {
 		return identity.Secret{}, nil
@@ -78,7 +78,7 @@ func (c *Credentials) exchange(ctx context.Context, t *Token, presented identity
 		compared = owner.Hash
 	}
 	t.Owner, t.Limits = OwnerOf(p), p.Limits
-	secret, d := newSecret(t.Use)
+	secret, d := newSecret(t.Purpose)
 	if presented.Kind == identity.Password && generation != "" {
 		t.basis = fingerprint(secret, generation)
 	}
@@ -88,8 +88,8 @@ func (c *Credentials) exchange(ctx context.Context, t *Token, presented identity
 		if err := c.checkExchanged(ctx, tx, t, presented, compared); err != nil {
 			return nil, err
 		}
-		change := &journal.Change{Action: string(t.Use) + ".add", Target: t.Owner.String(), To: journaled(t)}
-		evicted, err := c.evictTokens(ctx, tx, revokes, t.Owner, t.Use)
+		change := &journal.Change{Action: string(t.Purpose) + ".add", Target: t.Owner.String(), To: journaled(t)}
+		evicted, err := c.evictTokens(ctx, tx, revokes, t.Owner, t.Purpose)
 		if err != nil {
 			return nil, err
 		}
@@ -140,8 +140,8 @@ func (c *Credentials) checkExchanged(ctx context.Context, tx *sql.Tx, t *Token, 
 // Deleting tokens clears the caches of all processes. So evictTokens deletes a tenth of the
 // tokens at once. Otherwise frequent sign-ins of one owner would keep the caches empty for
 // everybody.
-func (c *Credentials) evictTokens(ctx context.Context, tx *sql.Tx, revokes bool, o Owner, use Use) (int, error) {
-	n, err := count(ctx, tx, o, use)
+func (c *Credentials) evictTokens(ctx context.Context, tx *sql.Tx, revokes bool, o Owner, purpose Purpose) (int, error) {
+	n, err := count(ctx, tx, o, purpose)
 	if err != nil || n < c.maxTokens {
 		return 0, err
 	}
@@ -152,7 +152,7 @@ func (c *Credentials) evictTokens(ctx context.Context, tx *sql.Tx, revokes bool,
 		DELETE FROM account_tokens WHERE id IN (
 			SELECT id FROM account_tokens WHERE owner_source IN ($1, $5) AND owner_id = $2 AND purpose = $3
 			ORDER BY CASE WHEN used > created THEN used ELSE created END, id LIMIT $4)`,
-		o.Source, o.ID, string(use), n-c.maxTokens+max(1, c.maxTokens/10), sourcename.Former(o.Source)))
+		o.Source, o.ID, string(purpose), n-c.maxTokens+max(1, c.maxTokens/10), sourcename.Former(o.Source)))
 	if err != nil {
 		return 0, err
 	}

@@ -328,7 +328,7 @@ func TestExpiredTokensArePurged(t *testing.T) {
 			list, _, err := h.Tokens(t.Context(), operator, credentials.Owner{Name: "ann"}, admin.Page{})
 			var got []string
 			for _, token := range list {
-				got = append(got, string(token.Use)+" "+token.Name)
+				got = append(got, string(token.Purpose)+" "+token.Name)
 			}
 			slices.Sort(want)
 			slices.Sort(got)

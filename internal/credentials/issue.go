@@ -56,5 +56,5 @@ func (c *Credentials) reissue(ctx context.Context, tx *sql.Tx, revokes bool, t *
 	if err == nil && n == 0 {
 		err = errUsed
 	}
-	return &journal.Change{Action: string(t.Use) + ".again", Target: t.Owner.String(), To: journaled(t)}, err
+	return &journal.Change{Action: string(t.Purpose) + ".again", Target: t.Owner.String(), To: journaled(t)}, err
 }

@@ -15,7 +15,7 @@ func (c *Credentials) MaxLifetime() time.Duration { return c.o.MaxLifetime }
 // earlier. The result is calculated at each use and not stored. So a new maximum applies to
 // existing tokens, and raising it restores them.
 func (c *Credentials) expiry(t *Token) time.Time {
-	if c.o.MaxLifetime <= 0 || t.Use != Access && t.Use != Robot {
+	if c.o.MaxLifetime <= 0 || t.Purpose != Access && t.Purpose != Robot {
 		return t.stored
 	}
 	return sooner(t.stored, t.Created.Add(c.o.MaxLifetime))

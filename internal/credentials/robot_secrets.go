@@ -15,7 +15,7 @@ import (
 // AddRobotSecret adds a secret of a robot and returns its id. Like the other functions for robot
 // secrets, it is part of the transaction in which package accounts changes the robot.
 func (c *Credentials) AddRobotSecret(ctx context.Context, tx *sql.Tx, robot Owner, d secret.Digest) (id string, err error) {
-	t := Token{ID: c.writer.NewID(), Use: Robot, Owner: robot, Created: c.writer.Time()}
+	t := Token{ID: c.writer.NewID(), Purpose: Robot, Owner: robot, Created: c.writer.Time()}
 	return t.ID, insertToken(ctx, tx, &t, d)
 }
 

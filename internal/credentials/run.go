@@ -182,9 +182,9 @@ func (c *Credentials) unwrittenUse(id string) int64 {
 	return c.lastUsed[id].at
 }
 
-// idle returns how long a token of the use u can be unused before it expires; 0: unlimited.
-func (c *Credentials) idle(u Use) time.Duration {
-	switch u {
+// idle returns how long a token of purpose p can be unused before it expires; 0: unlimited.
+func (c *Credentials) idle(p Purpose) time.Duration {
+	switch p {
 	case Refresh:
 		return c.o.RefreshIdle
 	case Session:

@@ -25,7 +25,7 @@ func (c *Credentials) scanToken(row store.Row) (t Token, err error) {
 	if _, err = admin.OrNotFound(t, err); err != nil {
 		return Token{}, err
 	}
-	t.Use, t.Created, t.stored, t.Used = Use(purpose), store.Time(created), store.Time(expires), store.Time(used)
+	t.Purpose, t.Created, t.stored, t.Used = Purpose(purpose), store.Time(created), store.Time(expires), store.Time(used)
 	t.Expires = c.expiry(&t)
 	err = t.Owner.Kind.UnmarshalText([]byte(kind))
 	if limits != "" {
@@ -72,7 +72,7 @@ func (c *Credentials) ancestors(ctx context.Context, q store.Querier, t *Token) 
 // insertToken returns ErrExists if the owner has an access token of that name. The unique index
 // is not enough, because it does not know that a former name of a source means the same source.
 func insertToken(ctx context.Context, tx *sql.Tx, t *Token, d secret.Digest) error {
-	if former := sourcename.Former(t.Owner.Source); t.Use == Access && former != t.Owner.Source {
+	if former := sourcename.Former(t.Owner.Source); t.Purpose == Access && former != t.Owner.Source {
 		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND name = $3 AND purpose = $4",
 			former, t.Owner.ID, t.Name, string(Access))
 		if err == nil && len(ids) > 0 {
@@ -94,7 +94,7 @@ func insertToken(ctx context.Context, tx *sql.Tx, t *Token, d secret.Digest) err
 		INSERT INTO account_tokens (id, hash, purpose, owner_kind, owner_source, owner_id, owner_name, name, limits,
 			registry, client, parent, created, expires, used, used_from, basis)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, '', $15) ON CONFLICT DO NOTHING`,
-		t.ID, d[:], string(t.Use), t.Owner.Kind.String(), t.Owner.Source, t.Owner.ID, t.Owner.Name, t.Name, limits,
+		t.ID, d[:], string(t.Purpose), t.Owner.Kind.String(), t.Owner.Source, t.Owner.ID, t.Owner.Name, t.Name, limits,
 		t.Registry, t.Client, t.Parent, store.Millis(t.Created), store.Millis(t.Expires), t.basis))
 }
 
@@ -119,11 +119,11 @@ func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 // DeleteTokens deletes an owner's tokens that have the given use. If use is "", it deletes all
 // tokens of the owner. It also deletes the descendants of these tokens, but does not count
 // them.
-func DeleteTokens(ctx context.Context, tx *sql.Tx, o Owner, use Use) (int, error) {
+func DeleteTokens(ctx context.Context, tx *sql.Tx, o Owner, purpose Purpose) (int, error) {
 	n, err := store.Affected(tx.ExecContext(ctx,
 		"DELETE FROM account_tokens WHERE owner_source IN ($1, $4) AND owner_id = $2 AND ($3 = '' OR purpose = $3)",
-		o.Source, o.ID, string(use), sourcename.Former(o.Source)))
-	if err == nil && n > 0 && use != "" {
+		o.Source, o.ID, string(purpose), sourcename.Former(o.Source)))
+	if err == nil && n > 0 && purpose != "" {
 		err = deleteOrphans(ctx, tx, o)
 	}
 	return n, err

@@ -71,7 +71,7 @@ func (c *Credentials) AddToken(ctx context.Context, by admin.Actor, n NewToken) 
 		return Token{}, identity.Secret{}, err
 	}
 	secret, d := newSecret(Access)
-	t := Token{Use: Access, Owner: n.Owner, Name: n.Name, Limits: n.Limits, Expires: end}
+	t := Token{Purpose: Access, Owner: n.Owner, Name: n.Name, Limits: n.Limits, Expires: end}
 	err = c.Issue(ctx, by, func(tx *sql.Tx, revokes bool) (*journal.Change, error) {
 		t.ID, t.Created, t.Expires = c.writer.NewID(), c.writer.Time(), end
 		if own {
@@ -174,8 +174,8 @@ func (c *Credentials) presentedID(ctx context.Context, tx store.Querier, by admi
 		}
 		return ids[0], nil
 	}
-	for _, use := range []Use{Refresh, Robot, Session} {
-		if id, ok := strings.CutPrefix(by.Credential, kinds[use].prefix); ok {
+	for _, purpose := range []Purpose{Refresh, Robot, Session} {
+		if id, ok := strings.CutPrefix(by.Credential, kinds[purpose].prefix); ok {
 			t, err := c.findToken(ctx, tx, id)
 			if err == nil && !t.Owner.Is(by) || errors.Is(err, admin.ErrNotFound) {
 				err = admin.ErrForbidden
@@ -187,17 +187,17 @@ func (c *Credentials) presentedID(ctx context.Context, tx store.Querier, by admi
 }
 
 // checkTokenLimit returns an error if an owner has the maximum number of tokens.
-func (c *Credentials) checkTokenLimit(ctx context.Context, tx *sql.Tx, o Owner, use Use) error {
-	n, err := count(ctx, tx, o, use)
+func (c *Credentials) checkTokenLimit(ctx context.Context, tx *sql.Tx, o Owner, purpose Purpose) error {
+	n, err := count(ctx, tx, o, purpose)
 	if err == nil && n >= c.maxTokens {
 		err = admin.Invalid("owner", "there are %d tokens already: revoke some", n)
 	}
 	return err
 }
 
-func count(ctx context.Context, tx *sql.Tx, o Owner, use Use) (n int, err error) {
+func count(ctx context.Context, tx *sql.Tx, o Owner, purpose Purpose) (n int, err error) {
 	err = tx.QueryRowContext(ctx, "SELECT count(*) FROM account_tokens WHERE owner_source IN ($1, $4) AND owner_id = $2 AND purpose = $3",
-		o.Source, o.ID, string(use), sourcename.Former(o.Source)).Scan(&n)
+		o.Source, o.ID, string(purpose), sourcename.Former(o.Source)).Scan(&n)
 	return n, err
 }
 
@@ -294,7 +294,7 @@ func (c *Credentials) Revoke(ctx context.Context, by admin.Actor, id string) (er
 		}
 		from := journaled(&t)
 		from["revoked"] = n
-		return &journal.Change{Action: string(t.Use) + ".revoke", Target: t.Owner.String(), From: from}, nil
+		return &journal.Change{Action: string(t.Purpose) + ".revoke", Target: t.Owner.String(), From: from}, nil
 	})
 }
 
@@ -313,9 +313,9 @@ func (c *Credentials) mayRevoke(ctx context.Context, tx *sql.Tx, by admin.Actor,
 	return nil
 }
 
-// RevokeAll revokes an owner's tokens that have the given use. If use is "", it revokes all tokens
-// of the owner. It returns the number of revoked tokens, without their descendants.
-func (c *Credentials) RevokeAll(ctx context.Context, by admin.Actor, owner Owner, use Use) (n int, err error) {
+// RevokeAll revokes an owner's tokens that have the given purpose. If purpose is "", it revokes all
+// tokens of the owner. It returns the number of revoked tokens, without their descendants.
+func (c *Credentials) RevokeAll(ctx context.Context, by admin.Actor, owner Owner, purpose Purpose) (n int, err error) {
 	defer admin.Wrap(&err, "revoking tokens")
 	if err := c.rights.Require(by, admin.RightAccounts, scope.Write); err != nil && (by.Restricted() || !owner.Is(by)) {
 		return 0, err
@@ -331,13 +331,13 @@ func (c *Credentials) RevokeAll(ctx context.Context, by admin.Actor, owner Owner
 		}
 		n = 0
 		for _, o := range owners {
-			one, e := DeleteTokens(ctx, tx, o, use)
+			one, e := DeleteTokens(ctx, tx, o, purpose)
 			n, err = n+one, errors.Join(err, e)
 		}
 		if err != nil || n == 0 {
 			return nil, err
 		}
-		return &journal.Change{Action: "token.revoke-all", Target: owner.String(), From: map[string]any{"use": string(use), "revoked": n}}, nil
+		return &journal.Change{Action: "token.revoke-all", Target: owner.String(), From: map[string]any{"use": string(purpose), "revoked": n}}, nil
 	})
 	return n, err
 }

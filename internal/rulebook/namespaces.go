@@ -111,6 +111,10 @@ func (b *Rulebook) maySee(by admin.Actor, name string) error {
 	return b.requireRight(by, admin.RightNamespace+name, scope.Read)
 }
 
+// namespacesAtOnce is the number of namespaces that a query reads for an actor who may not see
+// all of them.
+const namespacesAtOnce = 1000
+
 // Namespaces returns the namespaces that the actor may see, sorted by name, and where the next
 // page begins.
 func (b *Rulebook) Namespaces(ctx context.Context, by admin.Actor, page admin.Page) (list []Namespace, next string, err error) {
@@ -119,7 +123,7 @@ func (b *Rulebook) Namespaces(ctx context.Context, by admin.Actor, page admin.Pa
 	if !all {
 		// Read large pages. With small pages, an actor who may see none of ten thousand
 		// namespaces would cause thousands of queries for one page.
-		size = max(size, 1000)
+		size = max(size, namespacesAtOnce)
 	}
 	for after := page.After; ; {
 		more, err := store.Collect(ctx, b.o.DB.Read(), scanNamespace, namespaceQuery+" WHERE n.name > $1 ORDER BY n.name LIMIT $2", after, size)

@@ -33,9 +33,9 @@ type clientError = tokenserver.Error
 // requestError is a clientError with its kind for the log and the metrics.
 type requestError struct {
 	clientError
-	// If kind is noRefusal, the error is logged only if its status is that of an invalid
+	// If kind is noMisconfiguration, the error is logged only if its status is that of an invalid
 	// request, and then as badRequest.
-	kind refusal
+	kind misconfiguration
 }
 
 func (e *requestError) oauth(code string) *requestError {
@@ -49,7 +49,7 @@ func (e *requestError) with(header, value string) *requestError {
 }
 
 // ofKind sets the kind.
-func (e *requestError) ofKind(kind refusal) *requestError {
+func (e *requestError) ofKind(kind misconfiguration) *requestError {
 	e.kind = kind
 	return e
 }
@@ -163,7 +163,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 // decided about it.
 func (s *Server) refused(r *http.Request, e *requestError) {
 	kind := e.kind
-	if kind == noRefusal {
+	if kind == noMisconfiguration {
 		switch e.Status {
 		case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge,
 			http.StatusRequestURITooLong, http.StatusUnsupportedMediaType:
@@ -179,14 +179,14 @@ func (s *Server) refused(r *http.Request, e *requestError) {
 const maxShown = 100
 
 // note counts a request of a kind, and logs at most one line a minute for the kind.
-func (s *Server) note(r *http.Request, kind refusal, attrs ...any) {
+func (s *Server) note(r *http.Request, kind misconfiguration, attrs ...any) {
 	s.Metrics.Refused.WithLabelValues(string(kind)).Inc()
 	remote := "unknown"
 	if client, _ := s.client(r); client.IsValid() {
 		remote = client.String()
 	}
 	attrs = append(attrs, "remote", remote, "peer", peer(r).String(), "method", secret.Brief(r.Method, maxShown), "path", secret.Brief(r.URL.Path, maxShown), "user_agent", secret.Brief(r.UserAgent(), maxShown))
-	s.Refusals.note(s.Log, s.Now(), kind, attrs...)
+	s.Misconfigurations.note(s.Log, s.Now(), kind, attrs...)
 }
 
 // outcome returns the label of an error in the metrics.

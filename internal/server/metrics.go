@@ -33,7 +33,7 @@ func NewMetrics() *Metrics {
 	}
 	m.Refused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tidewaiter_refused_requests_total",
-		Help: "Requests that may have failed because of a wrong setup, by kind: " + kindsOfRefusals() + ".",
+		Help: "Requests that may have failed because of a wrong setup, by kind: " + kindsOfMisconfigurations() + ".",
 	}, []string{"kind"})
 	for kind := range messages {
 		m.Refused.WithLabelValues(string(kind)) // present from the start, for alerts

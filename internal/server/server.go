@@ -46,10 +46,10 @@ type Options struct {
 	// may see file names and rules.
 	Notes   func(inFull bool) []string
 	Metrics *Metrics
-	// Refusals logs requests that fail because of a wrong setup; nil: a new one.
-	Refusals *Refusals
-	Gather   http.Handler // serves /metrics
-	API      http.Handler // serves /api/ and /openapi.json; nil: they do not exist
+	// Misconfigurations logs requests that fail because of a wrong setup; nil: a new one.
+	Misconfigurations *Misconfigurations
+	Gather            http.Handler // serves /metrics
+	API               http.Handler // serves /api/ and /openapi.json; nil: they do not exist
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -100,8 +100,8 @@ func New(o Options) *Server {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics()
 	}
-	if o.Refusals == nil {
-		o.Refusals = NewRefusals()
+	if o.Misconfigurations == nil {
+		o.Misconfigurations = NewMisconfigurations()
 	}
 	s := &Server{
 		Options:    o,

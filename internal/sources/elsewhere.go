@@ -27,7 +27,7 @@ var (
 func (s *Set) Elsewhere(ctx context.Context, login string) (found accounts.Elsewhere) {
 	robot := strings.HasPrefix(login, accounts.RobotPrefix)
 	for _, source := range s.Sources {
-		k := kinds[source.Config.Kind]
+		k := sourceKinds[source.Config.Kind]
 		if !k.other || robot && k.remote {
 			continue
 		}

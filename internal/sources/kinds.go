@@ -27,6 +27,26 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
+// sourceKind is a row of the table sourceKinds.
+type sourceKind struct {
+	remote bool // asked only if no local source knows the name
+	// other means that the source has names of its own, outside of the accounts. No account may
+	// have such a name.
+	other bool
+	build func(*builder, *Source) error // its error is strictyaml.Problems where it has a position
+}
+
+// sourceKinds has the kinds of sources, by config key.
+var sourceKinds = map[string]sourceKind{
+	"accounts": {false, false, (*builder).accounts},
+	"anyone":   {false, false, (*builder).anyone},
+	"exec":     {true, true, (*builder).hook},
+	"htpasswd": {false, true, (*builder).htpasswd},
+	"ldap":     {true, true, (*builder).ldap},
+	"oidc":     {true, true, (*builder).oidc},
+	"webhook":  {true, true, (*builder).hook},
+}
+
 // builder builds the sources of one config.
 type builder struct {
 	Options
@@ -72,8 +92,8 @@ func (b *builder) htpasswd(s *Source) error {
 		groups = append(groups, dn.Canonical(group))
 	}
 	slices.Sort(groups)
-	s.mayHave = func(kind, name string) (bool, string) {
-		if kind != "group" {
+	s.mayHave = func(prefix, name string) (bool, string) {
+		if prefix != "group" {
 			return false, ""
 		}
 		return slices.Contains(groups, dn.Canonical(name)), text.Nearest(name, groups)

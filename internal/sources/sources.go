@@ -1,7 +1,7 @@
 // Package sources builds the identity sources of a config. It answers two questions: how does
 // an entry of `identity` become a source, and which names can this source have?
 //
-// The table kinds has a row for each kind of source.
+// The table sourceKinds has a row for each kind of source.
 package sources
 
 import (
@@ -68,9 +68,9 @@ type Source struct {
 	provider *oidc.Provider // nil: another kind
 
 	// mayHave reports whether the subject of a rule can be in the source, and returns the most
-	// similar subject that can be in the source. The argument kind is "group", "user", "robot"
+	// similar subject that can be in the source. The argument prefix is "group", "user", "robot"
 	// or "workload". If mayHave is nil, the source can have any subject.
-	mayHave func(kind, name string) (ok bool, similar string)
+	mayHave func(prefix, name string) (ok bool, similar string)
 	claim   func(name string) when.Kinds // the types of a claim; nil: it provides no claims
 }
 
@@ -78,26 +78,6 @@ type Source struct {
 type SignIns struct {
 	Lifetime time.Duration // how long a sign-in is valid for them; 0: they have no access tokens
 	Settings string        // identifies the settings that decide who may sign in, and as whom
-}
-
-// kind is a row of the table of kinds.
-type kind struct {
-	remote bool // asked only if no local source knows the name
-	// other means that the source has names of its own, outside of the accounts. No account may
-	// have such a name.
-	other bool
-	build func(*builder, *Source) error // its error is strictyaml.Problems where it has a position
-}
-
-// kinds is the table of the kinds of sources, by config key.
-var kinds = map[string]kind{
-	"accounts": {false, false, (*builder).accounts},
-	"anyone":   {false, false, (*builder).anyone},
-	"exec":     {true, true, (*builder).hook},
-	"htpasswd": {false, true, (*builder).htpasswd},
-	"ldap":     {true, true, (*builder).ldap},
-	"oidc":     {true, true, (*builder).oidc},
-	"webhook":  {true, true, (*builder).hook},
 }
 
 // Build builds the sources of a config. The error is a strictyaml.Problems with everything that
@@ -121,7 +101,7 @@ func Build(cfg *config.Config, o Options) (*Set, error) {
 	var wrong strictyaml.Problems
 	var all []identity.Source
 	for _, c := range cfg.Identity {
-		k := kinds[c.Kind]
+		k := sourceKinds[c.Kind]
 		s := &Source{Source: identity.Source{Name: c.Name(), Remote: k.remote}, Config: c}
 		if s.err = k.build(b, s); s.err != nil {
 			problems, placed := errors.AsType[strictyaml.Problems](s.err)
@@ -172,15 +152,15 @@ func (s *Set) Named(name string) *Source {
 // far as the settings of the sources determine this. If no principal can match, the result
 // meant is the likely correction, or "".
 func (s *Set) MayHave(subject string) (ok bool, meant string) {
-	kind, name, _ := strings.Cut(subject, ":")
-	if len(s.Sources) == 0 || kind != "group" && kind != "workload" && kind != "robot" {
+	prefix, name, _ := strings.Cut(subject, ":")
+	if len(s.Sources) == 0 || prefix != "group" && prefix != "workload" && prefix != "robot" {
 		return true, ""
 	}
 	for _, source := range s.Sources {
 		if source.err != nil || source.mayHave == nil {
 			return true, ""
 		}
-		ok, similar := source.mayHave(kind, name)
+		ok, similar := source.mayHave(prefix, name)
 		if ok {
 			return true, ""
 		}

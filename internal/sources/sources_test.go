@@ -20,7 +20,7 @@ import (
 )
 
 func TestTheConfigAndThisTableHaveTheSameKinds(t *testing.T) {
-	if diff := cmp.Diff(slices.Sorted(slices.Values(config.SourceKinds())), slices.Sorted(maps.Keys(kinds))); diff != "" {
+	if diff := cmp.Diff(slices.Sorted(slices.Values(config.SourceKinds())), slices.Sorted(maps.Keys(sourceKinds))); diff != "" {
 		t.Errorf("(-config +sources)\n%s", diff)
 	}
 }
@@ -67,7 +67,7 @@ var each = map[string]struct {
 }
 
 func TestEachKindIsBuiltAndKnowsItsNames(t *testing.T) {
-	for kind := range kinds {
+	for kind := range sourceKinds {
 		t.Run(kind, func(t *testing.T) {
 			tt, ok := each[kind]
 			if !ok {

@@ -10,29 +10,29 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loglimit"
 )
 
-// refusal is a kind of request that fails, or has an unexpected result, because of a wrong
-// setup between the client and this server. Clients show their users little or nothing about
-// the cause, so the request is logged for the operator.
-type refusal string
+// misconfiguration is a kind of request that fails, or has an unexpected result, because of a
+// wrong setup between the client and this server. Clients show their users little or nothing
+// about the cause, so the request is logged for the operator.
+type misconfiguration string
 
 const (
-	noRefusal         refusal = ""
-	wrongSecret       refusal = "notification_secret"
-	wrongNotification refusal = "notification_path"
-	wrongTokenPath    refusal = "token_path"
-	unknownService    refusal = "unknown_service"
-	missingService    refusal = "missing_service"
-	droppedPassword   refusal = "account_without_credentials"
-	untrustedProxy    refusal = "untrusted_proxy"
-	tooManyScopes     refusal = "too_many_scopes"
-	unknownAddress    refusal = "unknown_address"
-	silentProxy       refusal = "silent_proxy"
-	noEvents          refusal = "no_events"
-	badRequest        refusal = "bad_request"
+	noMisconfiguration misconfiguration = ""
+	wrongSecret        misconfiguration = "notification_secret"
+	wrongNotification  misconfiguration = "notification_path"
+	wrongTokenPath     misconfiguration = "token_path"
+	unknownService     misconfiguration = "unknown_service"
+	missingService     misconfiguration = "missing_service"
+	droppedPassword    misconfiguration = "account_without_credentials"
+	untrustedProxy     misconfiguration = "untrusted_proxy"
+	tooManyScopes      misconfiguration = "too_many_scopes"
+	unknownAddress     misconfiguration = "unknown_address"
+	silentProxy        misconfiguration = "silent_proxy"
+	noEvents           misconfiguration = "no_events"
+	badRequest         misconfiguration = "bad_request"
 )
 
 // messages has a text for each kind: what is wrong, and how to fix it.
-var messages = map[refusal]string{
+var messages = map[misconfiguration]string{
 	wrongSecret:       "events refused, wrong or missing secret: compare the header Authorization in the registry's notifications with notifications.secret of the registry here",
 	wrongNotification: "events posted to a path that is not served: correct the URL of the endpoint in the registry's notifications",
 	wrongTokenPath:    "token requested at a path that is not served: correct the realm in the registry's config, or set paths.token",
@@ -47,8 +47,8 @@ var messages = map[refusal]string{
 	badRequest:        "bad request",
 }
 
-// kindsOfRefusals returns the kinds as a list for the help of the metric.
-func kindsOfRefusals() string {
+// kindsOfMisconfigurations returns the kinds as a list for the help of the metric.
+func kindsOfMisconfigurations() string {
 	kinds := make([]string, 0, len(messages))
 	for _, kind := range slices.Sorted(maps.Keys(messages)) {
 		kinds = append(kinds, string(kind))
@@ -56,13 +56,15 @@ func kindsOfRefusals() string {
 	return strings.Join(kinds, ", ")
 }
 
-// Refusals logs requests that fail because of a wrong setup: the first request of a kind at
-// once, then at most one line a minute. A Refusals is kept across reloads.
-type Refusals struct{ kinds map[refusal]*loglimit.Limit }
+// Misconfigurations logs requests that fail because of a wrong setup: the first request of a kind
+// at once, then at most one line a minute. It is kept across reloads.
+type Misconfigurations struct {
+	kinds map[misconfiguration]*loglimit.Limit
+}
 
-// NewRefusals returns an empty Refusals.
-func NewRefusals() *Refusals {
-	r := &Refusals{make(map[refusal]*loglimit.Limit, len(messages))}
+// NewMisconfigurations returns an empty Misconfigurations.
+func NewMisconfigurations() *Misconfigurations {
+	r := &Misconfigurations{make(map[misconfiguration]*loglimit.Limit, len(messages))}
 	for kind := range messages {
 		r.kinds[kind] = &loglimit.Limit{Period: time.Minute}
 	}
@@ -72,7 +74,7 @@ func NewRefusals() *Refusals {
 // note logs a request, unless a line of its kind was logged less than a minute ago. The
 // parameter attrs describes the request. Before the call, the caller must make text from the
 // client safe to print.
-func (r *Refusals) note(log *slog.Logger, now time.Time, kind refusal, attrs ...any) {
+func (r *Misconfigurations) note(log *slog.Logger, now time.Time, kind misconfiguration, attrs ...any) {
 	missed, ok := r.kinds[kind].Allow(now)
 	if !ok {
 		return
