@@ -99,8 +99,8 @@ func journalVerify(s *session) error {
 			Entries int64            `json:"entries"`
 			Blocks  int64            `json:"blocks"`
 			Removed int64            `json:"removed,omitempty"` // entries that are no longer stored
-			Erased  int64            `json:"erased,omitempty"`  // entries without their personal data
-			Hash    string           `json:"hash"` // of the last block that is intact
+			Erased  int64            `json:"erased,omitempty"`  // entries without personal data
+			Hash    string           `json:"hash"`              // of the last block that is intact
 			Broken  journal.Position `json:"broken,omitempty"`
 			Why     string           `json:"reason,omitempty"`
 		}{!isBroken, v.First, v.Last, v.Entries, v.Blocks, v.Removed, v.Erased, fmt.Sprintf("%x", v.Hash), 0, ""}
