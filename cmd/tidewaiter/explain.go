@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net/netip"
-	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
@@ -28,7 +27,8 @@ The request is an action and a repository (push team/app), or scopes as registri
 config's sources, for their groups. --group and --claim add groups and claims. A workload is known
 only by its ID token: give its groups and claims with --group and --claim. Conditions can read
 --ip, --at and --client. The policy includes the rules in the database, unless --files-only is
-given.
+given. For a time in the past, --at also selects the policy that was in force then, if it is
+recorded (see "tidewaiter policy history"). Groups and accounts are always those of today.
 
 With the id of a decision, from a refusal, the log or the journal, explain how that request was
 decided and how the current policy would decide the same request. The first 8 or more characters
@@ -46,7 +46,8 @@ of the id are enough, if no other id begins with them.`,
 			var e explainFlags
 			e.principal.add(f)
 			f.StringVar(&e.ip, "ip", "", "the client's IP `address`")
-			f.time(&e.at, "at", "the `time` of the request, as 2026-11-28T23:00:00Z, 2026-11-28 or \"2026-11-28 23:00 Europe/Paris\" (default: now)")
+			f.time(&e.query.at, "at", "the `time` of the request, as 2026-11-28T23:00:00Z, 2026-11-28 or \"2026-11-28 23:00 Europe/Paris\" (default: now)")
+			e.query.orCurrent = true
 			f.StringVar(&e.client, "client", "", "the client's `name`, from its User-Agent")
 			e.query.add(f)
 			return e.run
@@ -57,8 +58,7 @@ of the id are enough, if no other id begins with them.`,
 // explainFlags has the flags of explain.
 type explainFlags struct {
 	principal  principalFlags
-	ip, client string // conditions can read these, and at
-	at         time.Time
+	ip, client string // conditions can read these, and query.at
 	query      queryFlags
 }
 
@@ -74,7 +74,7 @@ func (f *explainFlags) run(s *session) error {
 		return s.usageErrorf("%q is not the id of a decision: copy the id from a refusal, the log or the journal, like %s; its first 8 characters are enough. To explain a request, name the principal with --as", s.args[0], exampleID)
 	case !journal.IsBeginning(s.args[0]):
 		e, err = f.explainRequest(s)
-	case len(s.args) > 1 || named || f.query.registry != "" || *f.query.filesOnly || f.ip != "" || f.client != "" || !f.at.IsZero():
+	case len(s.args) > 1 || named || f.query.registry != "" || *f.query.filesOnly || f.ip != "" || f.client != "" || !f.query.at.IsZero():
 		return s.usageErrorf("the id of a decision cannot be combined with scopes or with flags for the request")
 	default:
 		e, err = explainDecision(s, s.args[0])
@@ -85,6 +85,7 @@ func (f *explainFlags) run(s *session) error {
 	if s.json() {
 		err = s.writeJSON(e.Explanation())
 	} else {
+		f.query.printPast(s.out)
 		s.printExplanation(e)
 	}
 	if err == nil && e.Entry == nil && !e.Allowed() {
@@ -100,7 +101,7 @@ func (f *explainFlags) explainRequest(s *session) (*explain.Evaluation, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &policy.Request{Client: f.client, Now: f.at}
+	r := &policy.Request{Client: f.client, Now: f.query.at}
 	if r.Now.IsZero() {
 		r.Now = clock.Now()
 	}
@@ -123,8 +124,11 @@ func (f *explainFlags) explainRequest(s *session) (*explain.Evaluation, error) {
 	r.Principal, e.Registry = e.Principal, r.Registry
 	x := ask.Explain(p, r)
 	e.Results, e.Near = x.Results, x.Near
-	if life, ok := app.PredictLifetime(s.cfg, p, r); ok {
-		e.Lifetime = &life
+	e.Past = f.query.past
+	if e.Past.Period == nil { // the config of that time is not stored
+		if life, ok := app.PredictLifetime(s.cfg, p, r); ok {
+			e.Lifetime = &life
+		}
 	}
 	e.ApplyBlock()
 	return e, nil

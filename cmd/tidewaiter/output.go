@@ -167,11 +167,16 @@ func table(w io.Writer, rows [][]string) error {
 }
 
 // minute formats a time to the minute; "" for the zero time.
-func minute(t time.Time) string {
+func minute(t time.Time) string { return local(t, "2006-01-02 15:04") }
+
+// second is minute with the second.
+func second(t time.Time) string { return local(t, time.DateTime) }
+
+func local(t time.Time, layout string) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.Local().Format("2006-01-02 15:04")
+	return t.Local().Format(layout)
 }
 
 func count(n int, one, many string) string {

@@ -16,7 +16,7 @@ import (
 func policyCommand() command {
 	return command{
 		use:   "policy",
-		short: "Test and print the policy",
+		short: "Test and print the policy, and compare it with former ones",
 		sub: []command{{
 			use:   "test FILE...",
 			short: "Run tests of the policy",
@@ -60,7 +60,7 @@ actions. No key or secret is read. Before the first start, only the files are pr
 					return nil
 				}
 			},
-		}},
+		}, policyHistory(), policyDiff()},
 	}
 }
 

@@ -112,7 +112,7 @@ func summary(c *rulebook.Content) (effect, subjects, resources, actions string) 
 	if c.Role != "" {
 		words = slices.Insert(words, 0, "role "+c.Role)
 	}
-	return string(cmp.Or(c.Effect, rulebook.Allow)), cmp.Or(strings.Join(c.Subjects, ", "), "anyone"), resources, strings.Join(words, ", ")
+	return string(cmp.Or(c.Effect, ruleset.Allow)), cmp.Or(strings.Join(c.Subjects, ", "), "anyone"), resources, strings.Join(words, ", ")
 }
 
 // flagOf maps the fields of a rule to flags.
@@ -139,7 +139,7 @@ func contentFlags(f *flags) func(name string) rulebook.Content {
 	return func(name string) rulebook.Content {
 		c.Name = name
 		if *deny {
-			c.Effect = rulebook.Deny
+			c.Effect = ruleset.Deny
 		}
 		for _, field := range ruleset.Fields {
 			text, isText := field.Of(c).(*string)
@@ -188,7 +188,7 @@ func splitWords(s string) []string {
 // fieldProblems prints the problems of a rule or a role. Instead of the names of fields, it
 // prints the names of their flags.
 func (s *session) fieldProblems(err error, flags map[string]string) error {
-	problems, ok := errors.AsType[rulebook.Problems](err)
+	problems, ok := errors.AsType[ruleset.Problems](err)
 	if !ok {
 		return err
 	}

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -85,6 +90,9 @@ type queryFlags struct {
 	registry  string
 	filesOnly *bool
 	all       bool // without --registry, the query is about all registries
+	at        time.Time
+	orCurrent bool // without a record of the policy at this time, use the current one
+	past      explain.Past
 }
 
 func (q *queryFlags) add(f *flags) {
@@ -96,8 +104,20 @@ func (q *queryFlags) add(f *flags) {
 	q.filesOnly = filesOnlyFlag(f)
 }
 
+// addAt adds --at to a query about who could do what.
+func (q *queryFlags) addAt(f *flags) {
+	f.time(&q.at, "at", "answer by the policy that was in force at this `time`, as 2026-11-28T23:00:00Z, 2026-11-28 or \"2026-11-28 23:00 Europe/Paris\"")
+	f.before(func(s *session) error {
+		if *q.filesOnly && !q.at.IsZero() {
+			return s.usageErrorf("the history of the policy is in the database, and --files-only leaves the database out")
+		}
+		return nil
+	})
+}
+
 // load returns the registry ("" for all registries) and the policy. The policy has the rules of
-// files, database and namespaces, or with --files-only the rules of files alone.
+// files, database and namespaces, or with --files-only the rules of files alone. With at, it is the
+// policy of that time.
 func (q *queryFlags) load(s *session) (registry string, p *policy.Policy, err error) {
 	if err := loadConfig(s); err != nil {
 		return "", nil, err
@@ -107,11 +127,27 @@ func (q *queryFlags) load(s *session) (registry string, p *policy.Policy, err er
 			return "", nil, err
 		}
 	}
-	p, err = offline.Policy(s.ctx, s.cfg, *q.filesOnly)
-	if !*q.filesOnly {
+	if q.at.IsZero() || *q.filesOnly {
+		p, err = offline.Policy(s.ctx, s.cfg, *q.filesOnly)
+	} else if err = loadRules(s); err == nil {
+		q.past, err = explain.PolicyAt(s.ctx, s.rules, q.at, q.orCurrent)
+		p = q.past.Policy
+	}
+	if !*q.filesOnly && !errors.Is(err, admin.ErrNotFound) {
 		err = hintFilesOnly(err)
 	}
 	return registry, p, err
+}
+
+// printPast writes which policy answered a query about a past time.
+func (q *queryFlags) printPast(w io.Writer) {
+	p := painted(w)
+	switch period := q.past.Period; {
+	case q.past.Note != "":
+		fmt.Fprintln(w, p.bold(q.past.Note))
+	case period != nil:
+		fmt.Fprintln(w, p.bold("by policy "+period.Policy+", "+duration(period)+"; groups and accounts are those of today"))
+	}
 }
 
 func filesOnlyFlag(f *flags) *bool {

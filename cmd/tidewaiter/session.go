@@ -78,6 +78,8 @@ func hinted(err error) error {
 	switch {
 	case isMissing && missing.Kind == "token":
 		return fmt.Errorf("%w; tidewaiter token list prints the ids, which must be given in full", err)
+	case isMissing && missing.Kind == "policy":
+		return fmt.Errorf("%w; tidewaiter policy history lists the policies", err)
 	case isMissing && missing.In == "":
 		return fmt.Errorf("%w; tidewaiter %s list prints all names", err, missing.Kind)
 	case errors.Is(err, accounts.ErrLast):

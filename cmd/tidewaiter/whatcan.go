@@ -19,10 +19,14 @@ func whatCanCommand() command {
 that other rules deny. WHO is user:NAME, robot:NAME, workload:NAME or anonymous. Users and robots
 are looked up in the config's sources, for their groups. ${user}, ${group} and ${claims.NAME} are
 replaced by their values. Conditions are printed but not evaluated; explain evaluates them for one
-request. The policy includes the rules in the database, unless --files-only is given.`,
+request. The policy includes the rules in the database, unless --files-only is given.
+
+--at answers by the policy that was in force at that time (see "tidewaiter policy history"), with
+the groups of today.`,
 		example: `  tidewaiter what-can user:alice
   tidewaiter what-can user:alice --group developers --registry registry.example.com
   tidewaiter what-can workload:github:acme/app --group github:acme --claim repository=acme/app --output json
+  tidewaiter what-can user:alice --at 2026-11-28
   tidewaiter what-can anonymous`,
 		config: true,
 		output: true,
@@ -31,6 +35,7 @@ request. The policy includes the rules in the database, unless --files-only is g
 			principal.addAttributes(f)
 			query := queryFlags{all: true}
 			query.add(f)
+			query.addAt(f)
 			limit := f.Uint("limit", 1000, "the maximum `number` of entries to print of each list (--output json prints all)")
 			return func(s *session) error {
 				given, err := principal.principal(s, s.args[0])
@@ -57,8 +62,9 @@ func (s *session) whatCan(given *policy.Principal, query *queryFlags, limit int)
 		r.Rights = ask.WhatCan(p, subject.Principal, registry)
 	}
 	if s.json() {
-		err = s.writeJSON(explain.NewRights(&r.Rights, subject))
+		err = s.writeJSON(explain.NewRights(&r.Rights, subject, query.past))
 	} else {
+		query.printPast(s.out)
 		err = r.print(s.out, limit)
 	}
 	if err == nil && subject.Blocked != "" {

@@ -31,10 +31,14 @@ users of htpasswd sources. Directories and issuers of ID tokens cannot list thei
 of these sources are printed instead.
 
 --namespace prints the answer that the owners of that namespace get from the API: everyone who may
-perform the action, without the names, places and conditions of rules outside the namespace.`,
+perform the action, without the names, places and conditions of rules outside the namespace.
+
+--at answers by the policy that was in force at that time (see "tidewaiter policy history"). The
+members of groups, and which accounts are disabled, are always those of today.`,
 		example: `  tidewaiter who-can push prod/app
   tidewaiter who-can pull,push prod/app --members
   tidewaiter who-can push team/app --namespace team
+  tidewaiter who-can push prod/app --at "2026-11-28 23:00 Europe/Paris"
   tidewaiter who-can registry:catalog:*
   tidewaiter who-can write tidewaiter:accounts --output json`,
 		config: true,
@@ -42,6 +46,7 @@ perform the action, without the names, places and conditions of rules outside th
 		flags: func(f *flags) action {
 			var w whoCanFlags
 			w.query.add(f)
+			w.query.addAt(f)
 			f.BoolVar(&w.members, "members", false, "list the accounts and htpasswd users in groups; reads the database")
 			f.StringVar(&w.namespace, "namespace", "", "print what the owners of the namespace with this `name` get from the API")
 			f.UintVar(&w.limit, "limit", 100, "the maximum `number` of entries to print of each list (--output json prints all but members)")
@@ -82,6 +87,7 @@ func (f *whoCanFlags) run(s *session) error {
 		}
 		return s.writeJSON(list)
 	}
+	f.query.printPast(s.out)
 	for i := range answers {
 		if i > 0 {
 			fmt.Fprintln(s.out)
@@ -107,7 +113,7 @@ func (f *whoCanFlags) answers(s *session, scopes []scope.Scope) ([]answer, error
 	var answers []answer
 	for _, scope := range scopes {
 		for _, a := range ask.WhoCan(p, registry, scope) {
-			answers = append(answers, answer{Answer: explain.Answer{Answer: a}, noAnonymous: !s.cfg.Token.Anonymous})
+			answers = append(answers, answer{Answer: explain.Answer{Answer: a, Past: f.query.past}, noAnonymous: !s.cfg.Token.Anonymous})
 		}
 	}
 	if err := f.addPeople(s, answers); err != nil {

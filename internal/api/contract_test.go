@@ -15,6 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -47,7 +48,7 @@ func addCallers(h *harness) map[string]option {
 			h.Fatal(err)
 		}
 	}
-	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "freeze", Effect: rulebook.Deny, Repositories: []string{"prod/**"}, Actions: []string{"push"}}); err != nil {
+	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "freeze", Effect: ruleset.Deny, Repositories: []string{"prod/**"}, Actions: []string{"push"}}); err != nil {
 		h.Fatal(err)
 	}
 	for _, namespace := range []string{"", "team"} {
@@ -147,6 +148,8 @@ var routes = []struct {
 	{"delete-namespace-role", "DELETE", "/namespaces/team/roles/cleaner", nil},
 	{"delete-namespace", "DELETE", "/namespaces/team", nil},
 	{"get-policy", "GET", "/policy", nil},
+	{"list-policies", "GET", "/policy/history", nil},
+	{"compare-policies", "GET", "/policy/diff?from=0123456789abcdef", nil},
 	{"list-rules", "GET", "/rules", nil},
 	{"add-rule", "POST", "/rules", fields{"name": "new", "subjects": []string{"anyone"}, "repositories": []string{"public/**"}, "actions": []string{"pull"}}},
 	{"add-rule", "POST", "/rules", fields{"name": "new", "subjects": []string{"user:ann"}, "tidewaiter": []string{"**"}, "actions": []string{"write"}}},
@@ -165,6 +168,7 @@ var routes = []struct {
 	{"explain", "POST", "/explain", fields{"groups": []string{"dev"}, "as": "user:ann", "scopes": []string{"repository:team/app:push"}}},
 	{"explain", "POST", "/explain", fields{"as": "anonymous", "scopes": []string{"repository:team/app:pull"}}},
 	{"who-can", "POST", "/who-can", fields{"actions": []string{"push"}, "repository": "team/app"}},
+	{"who-can", "POST", "/who-can", fields{"actions": []string{"push"}, "repository": "team/app", "at": "2100-01-01T00:00:00Z"}},
 	{"what-can", "POST", "/what-can", fields{}},
 	{"what-can", "POST", "/what-can", fields{"as": "user:ann"}},
 	{"list-entries", "GET", "/journal?limit=10", nil},

@@ -10,6 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -35,7 +36,7 @@ func TestOwnersMayQueryTheirNamespace(t *testing.T) {
 	}
 	for _, c := range []rulebook.Content{
 		{Name: "merger with globex", Subjects: []string{"group:lawyers"}, Repositories: []string{"**"}, Actions: []string{"push"}},
-		{Name: "te* is frozen", Effect: rulebook.Deny, Subjects: []string{"robot:old"}, Repositories: []string{"te*/**"}, Actions: []string{"push"}},
+		{Name: "te* is frozen", Effect: ruleset.Deny, Subjects: []string{"robot:old"}, Repositories: []string{"te*/**"}, Actions: []string{"push"}},
 		{Name: "helpers", Subjects: []string{"user:helen"}, Tidewaiter: []string{"namespace/team"}, Actions: []string{"read"}},
 	} {
 		if _, err := h.rulebook.AddRule(t.Context(), operator, c); err != nil {
@@ -113,7 +114,7 @@ func TestOwnersMayQueryTheirNamespace(t *testing.T) {
 	}
 	h.must(403, olga, "POST", "/who-can", query("repository:team/app:pull"))
 	h.must(403, helen, "POST", "/who-can", query("repository:team/app:pull"))
-	deny := rulebook.Content{Name: "not olga", Effect: rulebook.Deny, Subjects: []string{"user:olga"}, Tidewaiter: []string{"namespace/**"}, Actions: []string{"read"}}
+	deny := rulebook.Content{Name: "not olga", Effect: ruleset.Deny, Subjects: []string{"user:olga"}, Tidewaiter: []string{"namespace/**"}, Actions: []string{"read"}}
 	if _, err := h.rulebook.AddRule(t.Context(), operator, deny); err != nil {
 		t.Fatal(err)
 	}

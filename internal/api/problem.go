@@ -17,6 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
@@ -72,7 +73,7 @@ func invalid(location, format string, args ...any) *problem {
 // never a secret.
 func (a *API) toProblem(c *call, err error) *problem {
 	var p *problem
-	problems, isPolicy := errors.AsType[rulebook.Problems](err)
+	problems, isPolicy := errors.AsType[ruleset.Problems](err)
 	invalidField, isInvalid := errors.AsType[*admin.InvalidError](err)
 	ambiguous, isAmbiguous := errors.AsType[*journal.AmbiguousError](err)
 	conflicts, isConflict := errors.AsType[rulebook.Conflicts](err)

@@ -71,21 +71,23 @@ type (
 			PrincipalQuery
 			ScopeQuery
 			IP     string    `json:"ip,omitempty" maxLength:"64" doc:"The client's address; absent: the caller's address for queries about the caller, and no address for other queries" example:"192.0.2.7"`
-			At     time.Time `json:"at,omitzero" doc:"The time of the request; absent: now"`
+			At     time.Time `json:"at,omitzero" doc:"The time of the request; absent: now. For a time in the past, the policy that was in force then decides, if it is recorded; groups are those of today"`
 			Client string    `json:"client,omitempty" maxLength:"300" doc:"The client's name, as in its User-Agent" example:"docker/27"`
 		}
 	}
 	whoCanQuery struct {
 		Body struct {
 			ScopeQuery
-			Members    bool `json:"members,omitempty" doc:"Whether to list the accounts and htpasswd users in groups; also requires tidewaiter:accounts read"`
-			MaxMembers int  `json:"max_members,omitempty" minimum:"1" maximum:"1000" doc:"The maximum number of members to list of each group; absent: 100"`
+			Members    bool      `json:"members,omitempty" doc:"Whether to list the accounts and htpasswd users in groups; also requires tidewaiter:accounts read"`
+			At         time.Time `json:"at,omitzero" doc:"Answer by the policy that was in force at this time, with the members of today. It requires tidewaiter:policy read"`
+			MaxMembers int       `json:"max_members,omitempty" minimum:"1" maximum:"1000" doc:"The maximum number of members to list of each group; absent: 100"`
 		}
 	}
 	whatCanQuery struct {
 		Body struct {
 			PrincipalQuery
-			Registry string `json:"registry,omitempty" maxLength:"256" doc:"The registry's service name; absent: all registries" example:"registry.example.com"`
+			Registry string    `json:"registry,omitempty" maxLength:"256" doc:"The registry's service name; absent: all registries" example:"registry.example.com"`
+			At       time.Time `json:"at,omitzero" doc:"Answer by the policy that was in force at this time, with the groups of today"`
 		}
 	}
 )
@@ -127,10 +129,16 @@ func (a *API) explain(ctx context.Context, caller admin.Actor, in *explainQuery)
 	case r.Principal == caller.Principal:
 		r.IP = caller.Remote
 	}
-	e := &explain.Evaluation{Subject: subject, Registry: r.Registry, Ignored: ignored, Request: r, Lifetime: a.predictLifetime(ctx, caller, r)}
+	e := &explain.Evaluation{Subject: subject, Registry: r.Registry, Ignored: ignored, Request: r}
+	if e.Past, err = explain.PolicyAt(ctx, a.Rulebook, in.Body.At, true); err != nil {
+		return out, err
+	}
+	if e.Past.Period == nil { // the config of a past time is not stored
+		e.Lifetime = a.predictLifetime(ctx, caller, r)
+	}
 	// The rules that nearly matched can be for other principals, and can contain names of
 	// namespaces that the caller must not learn.
-	if p := a.Rulebook.Policy(); a.mayQuery(caller) {
+	if p := e.Past.Policy; a.mayQuery(caller) {
 		x := ask.Explain(p, r)
 		e.Results, e.Near = x.Results, x.Near
 	} else if e.Results = p.Decide(r).Results; !showsRules(ctx) {
@@ -173,10 +181,17 @@ func (a *API) whoCan(ctx context.Context, caller admin.Actor, in *whoCanQuery) (
 	if err != nil {
 		return nil, err
 	}
+	if !in.Body.At.IsZero() && namespace != "" {
+		return nil, queryForbidden() // somebody else may have owned the namespace then
+	}
+	past, err := explain.PolicyAt(ctx, a.Rulebook, in.Body.At, false)
+	if err != nil {
+		return nil, err
+	}
 	out := []explain.Holders{}
 	for _, s := range scopes {
-		for _, answer := range ask.WhoCan(a.Rulebook.Policy(), registry, s) {
-			answer := explain.Answer{Answer: answer}
+		for _, answer := range ask.WhoCan(past.Policy, registry, s) {
+			answer := explain.Answer{Answer: answer, Past: past}
 			if in.Body.Members {
 				q := explain.PeopleQuery{Accounts: a.Accounts, Caller: caller, Max: cmp.Or(in.Body.MaxMembers, defaultMembers), Now: a.Now()}
 				q.Listers, answer.Unlisted = calling(ctx).server.Issuer.Live().Chain.Listers(accounts.Source)
@@ -217,11 +232,15 @@ func (a *API) whatCan(ctx context.Context, caller admin.Actor, in *whatCanQuery)
 			return out, err
 		}
 	}
+	past, err := explain.PolicyAt(ctx, a.Rulebook, in.Body.At, false)
+	if err != nil {
+		return out, err
+	}
 	r := ask.Rights{Principal: subject.Principal, Registry: registry}
 	if subject.Blocked == "" {
-		r = ask.WhatCan(a.Rulebook.Policy(), subject.Principal, registry)
+		r = ask.WhatCan(past.Policy, subject.Principal, registry)
 	}
-	out = explain.NewRights(&r, subject)
+	out = explain.NewRights(&r, subject, past)
 	if !a.mayQuery(caller) && !showsRules(ctx) {
 		out.HideRules()
 	}

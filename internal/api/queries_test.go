@@ -10,6 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -25,7 +26,7 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 	if _, err := h.rulebook.AddNamespace(h.Context(), operator, rulebook.NewNamespace{Name: "secret", Owners: []string{"user:olga"}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "freeze", Effect: rulebook.Deny, Repositories: []string{"team/prod"}, Actions: []string{"push"}}); err != nil {
+	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "freeze", Effect: ruleset.Deny, Repositories: []string{"team/prod"}, Actions: []string{"push"}}); err != nil {
 		t.Fatal(err)
 	}
 	issue := func(name string, limits ...policy.Limit) option {
@@ -175,7 +176,7 @@ func TestDecisionsCanBeExplained(t *testing.T) {
 	if got := h.send(r); got.Status != 200 {
 		t.Fatalf("no token: %d %s", got.Status, got.Body)
 	}
-	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "freeze", Effect: rulebook.Deny, Repositories: []string{"team/**"}, Actions: []string{"push"}}); err != nil {
+	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "freeze", Effect: ruleset.Deny, Repositories: []string{"team/**"}, Actions: []string{"push"}}); err != nil {
 		t.Fatal(err)
 	}
 	issue := func(name string) option { _, secret := h.token(name, "t"); return bearer(secret) }

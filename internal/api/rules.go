@@ -142,6 +142,7 @@ func (a *API) ruleRoutes() {
 			}
 			return out, nil
 		})
+	a.historyRoutes()
 	listAll(a, tagPolicy, operation("list-rules", "GET /rules", "List the rules in the database",
 		"In the order of their names. Rules in files are not included."), NewRule, a.Rulebook.Rules)
 	create(r, operation("add-rule", "POST /rules", "Add a rule",

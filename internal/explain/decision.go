@@ -54,14 +54,14 @@ func policies(ctx context.Context, b *rulebook.Rulebook, id string) (then, today
 	if id == today.ID() {
 		return today, today, nil
 	}
-	source, err := b.Version(ctx, id)
+	if id == "" {
+		return nil, today, nil
+	}
+	past, err := b.Find(ctx, id)
 	if errors.Is(err, admin.ErrNotFound) {
 		return nil, today, nil
 	}
-	if err == nil {
-		then, err = policy.Compile(source)
-	}
-	return then, today, err
+	return past.Compiled, today, err
 }
 
 // withRules returns recorded results with the complete rules, because the journal stores only

@@ -25,6 +25,8 @@ type Evaluation struct {
 	Near     []ask.Nearby    // for each of Results
 	Request  *policy.Request // what conditions read; nil if the entry's policy is not stored
 
+	Past Past // the policy that the request was evaluated by, if it is about a past time
+
 	Lifetime *issuer.Lifetime // of the token that would be issued; nil: no token
 	Entry    *journal.Entry   // the decision that was recorded; nil: a hypothetical request
 	Today    *ask.Explanation // by the current policy, if the entry's policy is another one

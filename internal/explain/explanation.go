@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
@@ -21,7 +22,8 @@ type Explanation struct {
 	IP        string    `json:"ip,omitempty" doc:"The client's address, for conditions" example:"192.0.2.7"`
 	At        time.Time `json:"at,omitzero" doc:"The time of the request, for conditions"`
 	Client    string    `json:"client,omitempty" doc:"The client's name, for conditions" example:"docker/27"`
-	Note      string    `json:"note,omitempty" doc:"What else to know about the principal"`
+	Note      string    `json:"note,omitempty" doc:"What else to know about the principal, or about the policy of the time"`
+	Policy    *Period   `json:"policy,omitempty" doc:"The policy that was in force at the time, if it is not the current one"`
 	Refused   string    `json:"refused,omitempty" doc:"Why the recorded decision issued no token"`
 	Expires   time.Time `json:"expires,omitzero" doc:"When the token of the recorded decision expires"`
 	Lifetime  *lifetime `json:"lifetime,omitempty" doc:"How long a token with these grants would be valid; absent if nothing is granted, and for recorded decisions"`
@@ -92,7 +94,10 @@ type ignored struct {
 func (e *Evaluation) Explanation() Explanation {
 	j := Explanation{
 		Blocked: e.Blocked != "", Allowed: e.Allowed(), Registry: e.Registry, Known: e.Known, Note: e.Note(),
-		Scopes: newResults(e.Request, e.Results, e.Near),
+		Scopes: newResults(e.Request, e.Results, e.Near), Policy: e.Past.period(),
+	}
+	if e.Past.Note != "" {
+		j.Note = strings.TrimPrefix(j.Note+"; "+e.Past.Note, "; ")
 	}
 	if e.Today != nil {
 		j.Today = newResults(e.Today.Request, e.Today.Results, e.Today.Near)

@@ -15,6 +15,7 @@ type Answer struct {
 	ask.Answer
 	People   []People // for each of Allowed, if FindPeople looked them up
 	Unlisted []string // identity sources that cannot list the members of groups
+	Past     Past     // the policy, if the answer is about a past time
 }
 
 // Holders is the JSON form of an Answer. A principal may perform the action if it is in allowed
@@ -24,6 +25,7 @@ type Holders struct {
 	Type     string    `json:"type" doc:"The resource type" example:"repository"`
 	Name     string    `json:"name" doc:"The name of the resource" example:"team/app"`
 	Action   string    `json:"action" doc:"The one action that this answer is about" example:"push"`
+	Policy   *Period   `json:"policy,omitempty" doc:"The policy that was in force at the time, if it is not the current one"`
 	Allowed  []Grantee `json:"allowed" nullable:"false" doc:"The subjects to which a rule allows it, if its condition holds"`
 	Except   []Grantee `json:"except,omitempty" nullable:"false" doc:"The subjects among them to which another rule denies it, unless its condition is false"`
 	Denied   []Grantee `json:"denied,omitempty" nullable:"false" doc:"The subjects to which a rule would allow it if another did not deny it to all of them"`
@@ -51,7 +53,7 @@ type claim struct {
 // Holders returns the JSON form.
 func (a *Answer) Holders() Holders {
 	j := Holders{
-		Registry: a.Registry, Type: a.Asked.Type, Name: a.Asked.Name, Action: a.Asked.Actions.String(),
+		Registry: a.Registry, Type: a.Asked.Type, Name: a.Asked.Name, Action: a.Asked.Actions.String(), Policy: a.Past.period(),
 		Allowed: convert(a.Allowed, newGrantee), Except: convert(a.Except, newGrantee),
 	}
 	if a.ThroughGroup() {

@@ -9,6 +9,7 @@ type Rights struct {
 	Known       bool          `json:"known" doc:"Whether an identity source knows the name"`
 	Registry    string        `json:"registry,omitempty" doc:"The registry's service name; absent: all registries" example:"registry.example.com"`
 	Note        string        `json:"note,omitempty" doc:"What else to know about the principal"`
+	Policy      *Period       `json:"policy,omitempty" doc:"The policy that was in force at the time, if it is not the current one"`
 	Allowed     []right       `json:"allowed" nullable:"false" doc:"What a rule allows, if its condition holds"`
 	Except      []right       `json:"except,omitempty" nullable:"false" doc:"The parts of that which another rule denies, unless its condition is false"`
 	Denied      []right       `json:"denied,omitempty" nullable:"false" doc:"What a rule would allow if others did not deny all of it"`
@@ -30,9 +31,9 @@ type ineffective struct {
 }
 
 // NewRights returns the JSON form of the rights of a subject.
-func NewRights(r *ask.Rights, s Subject) Rights {
+func NewRights(r *ask.Rights, s Subject, past Past) Rights {
 	j := Rights{
-		Principal: newPrincipal(r.Principal), Known: s.Known, Registry: r.Registry, Note: s.Note(),
+		Principal: newPrincipal(r.Principal), Known: s.Known, Registry: r.Registry, Note: s.Note(), Policy: past.period(),
 		Allowed: convert(r.Allowed, newRight), Except: convert(r.Except, newRight),
 		Ineffective: convert(r.Ineffective, func(v *ask.IneffectiveRule) ineffective { return ineffective{v.Reason, NewRuleName(v.Rule)} }),
 	}

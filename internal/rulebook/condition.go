@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -39,7 +40,7 @@ func Unreadable(c policy.Condition) error {
 // condition becomes unreadable.
 func stored(c *Content, when func(string) (policy.Condition, error)) (policy.Rule, error) {
 	r, err := c.Policy(when)
-	problems, _ := errors.AsType[Problems](err)
+	problems, _ := errors.AsType[ruleset.Problems](err)
 	if len(problems) == 0 || when == nil {
 		return r, err
 	}

@@ -40,3 +40,17 @@ func Pack(source policy.Source) (string, error) {
 	text, err := io.ReadAll(z)
 	return strings.TrimSpace(string(text)), err
 }
+
+// StoreActivations stores the policies that wait to be stored.
+func (b *Rulebook) StoreActivations(ctx context.Context) error {
+	_, err := b.storeActivations(ctx)
+	return err
+}
+
+// DeleteVersion returns a transaction that deletes the stored rules of a policy.
+func DeleteVersion(ctx context.Context, id string) func(*sql.Tx) error {
+	return func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM rulebook_versions WHERE id = $1", id)
+		return err
+	}
+}

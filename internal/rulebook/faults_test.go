@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -46,7 +47,7 @@ func TestWritesAreAtomic(t *testing.T) {
 			do     func() error
 		}{
 			{"AddRule", true, func() error {
-				return second(d.AddRule(ctx, operator, rulebook.Content{Name: "new", Effect: rulebook.Deny, Repositories: []string{"a"}, Actions: []string{"pull"}}))
+				return second(d.AddRule(ctx, operator, rulebook.Content{Name: "new", Effect: ruleset.Deny, Repositories: []string{"a"}, Actions: []string{"pull"}}))
 			}},
 			{"SetRule", true, func() error { return second(d.SetRule(ctx, operator, "freeze", thawed, 0)) }},
 			{"AddRole", true, func() error {

@@ -142,15 +142,8 @@ func filesChange(before, after storedSource) *journal.Change {
 			to[key+"_more"] = more
 		}
 	}
-	byName := func(s storedSource) map[string]*shortRule {
-		rules := make(map[string]*shortRule, len(s.Rules))
-		for i := range s.Rules {
-			rules[s.Rules[i].Name] = &s.Rules[i]
-		}
-		return rules
-	}
 	was, is := byName(before), byName(after)
-	added, changed, removed := difference(was, is, func(a, b *shortRule) bool { return a.content() == b.content() })
+	added, changed, removed := difference(was, is, (*shortRule).equal)
 	rolesAdded, rolesChanged, rolesRemoved := difference(before.Roles, after.Roles, func(a, b shortRole) bool { return a == b })
 	affected := slices.Concat(added, changed, removed)
 	files := make(map[string]bool)
@@ -200,10 +193,21 @@ func difference[T any](before, after map[string]T, equal func(a, b T) bool) (add
 	return added, changed, removed
 }
 
-// content returns the rule as text, without the file and line.
-func (r *shortRule) content() string {
-	bare := *r
-	bare.File, bare.Line = "", 0
-	text, _ := json.Marshal(bare) // cannot fail
-	return string(text)
+func byName(s storedSource) map[string]*shortRule {
+	rules := make(map[string]*shortRule, len(s.Rules))
+	for i := range s.Rules {
+		rules[s.Rules[i].Name] = &s.Rules[i]
+	}
+	return rules
+}
+
+// equal compares two rules, except for the file and line.
+func (r *shortRule) equal(other *shortRule) bool {
+	text := func(r *shortRule) string {
+		bare := *r
+		bare.File, bare.Line = "", 0
+		text, _ := json.Marshal(bare) // cannot fail
+		return string(text)
+	}
+	return text(r) == text(other)
 }

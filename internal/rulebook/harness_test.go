@@ -14,6 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -170,7 +171,7 @@ func wants(t testing.TB, err, want error) {
 // invalid checks that an error is an InvalidError of a field.
 func invalid(t testing.TB, err error, field string) {
 	t.Helper()
-	if problems, ok := errors.AsType[rulebook.Problems](err); ok && problems[0].Field == field {
+	if problems, ok := errors.AsType[ruleset.Problems](err); ok && problems[0].Field == field {
 		return
 	}
 	if bad, ok := errors.AsType[*admin.InvalidError](err); !ok || bad.Field != field {

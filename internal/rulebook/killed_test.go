@@ -9,6 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/accounts/accountstest"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -111,7 +112,7 @@ func (w *worker) cycle(ctx context.Context, name string) {
 	w.Write("role.delete", func() error { return w.DeleteRole(ctx, w.by, "", role, 0) })
 
 	w.Write("rule.add", func() error {
-		return second(w.AddRule(ctx, w.by, rulebook.Content{Name: name, Effect: rulebook.Deny, Repositories: []string{name}, Actions: []string{"push"}}))
+		return second(w.AddRule(ctx, w.by, rulebook.Content{Name: name, Effect: ruleset.Deny, Repositories: []string{name}, Actions: []string{"push"}}))
 	})
 	w.Write("namespace.add", func() error { // the new namespace inherits nothing
 		return second(w.AddNamespace(ctx, w.by, rulebook.NewNamespace{Name: team, Owners: []string{"user:" + name}}))

@@ -189,8 +189,10 @@ func compile(files Files, c *contents) (*policy.Policy, policy.Source, error) {
 func (b *Rulebook) activate(files Files, c *contents, p *policy.Policy, source policy.Source) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.status.Store(&Status{Policy: p, Loaded: b.o.Now()})
+	at := b.o.Now()
+	b.status.Store(&Status{Policy: p, Loaded: at})
 	b.files, b.known, b.source = files, c, source
+	b.recordActivation(activation{p.ID(), files.ID, at, &source})
 }
 
 // recordConflict records why the current content of the database cannot be put into force.

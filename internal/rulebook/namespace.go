@@ -107,7 +107,7 @@ func checkSubject(subject string) error {
 		return admin.Invalid("subject", "it is too long")
 	}
 	probe := policy.Rule{Name: "member", Subjects: []string{subject}, Names: []string{"a/**"}, Actions: scope.Pull}
-	if problems, ok := errors.AsType[Problems](ruleset.Compiled(probe, nil, nil)); ok {
+	if problems, ok := errors.AsType[ruleset.Problems](ruleset.Compiled(probe, nil, nil)); ok {
 		return admin.Invalid("subject", "%s", problems[0].Text)
 	}
 	return nil

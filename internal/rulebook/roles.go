@@ -190,7 +190,7 @@ func (b *Rulebook) checkUses(ctx context.Context, tx *sql.Tx, r *Role) error {
 		if err == nil {
 			err = ruleset.Compiled(compiled, known, compiled.Registries)
 		}
-		if problems, ok := errors.AsType[Problems](err); ok {
+		if problems, ok := errors.AsType[ruleset.Problems](err); ok {
 			return admin.Invalid("actions", "the rule %q, which uses the role, would be invalid: %s", rules[i].Name, problems[0].Text)
 		}
 		if err != nil {

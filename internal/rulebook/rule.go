@@ -15,18 +15,6 @@ import (
 // Content is a rule as in tidewaiter.yaml. The database accepts the same rules as files.
 type Content = ruleset.Rule
 
-// Effect is whether a rule allows or denies.
-type Effect = ruleset.Effect
-
-// The effects.
-const (
-	Allow = ruleset.Allow
-	Deny  = ruleset.Deny
-)
-
-// Problems are all errors of a Content.
-type Problems = ruleset.Problems
-
 // Rule is a rule of the database.
 type Rule struct {
 	ID      string
@@ -51,7 +39,7 @@ func MaxBytes(field string) int { return cmp.Or(maxBytes[field], maxText) }
 
 // checkSizes finds fields that exceed the limits.
 func checkSizes(c *Content) error {
-	var wrong Problems
+	var wrong ruleset.Problems
 	for _, f := range ruleset.Fields {
 		switch v := f.Of(c).(type) {
 		case *[]string:
@@ -83,7 +71,7 @@ func marshal(c *Content) (string, error) {
 	return string(text), err
 }
 
-// check checks a rule with the existing roles and registries. The error is Problems. check
+// check checks a rule with the existing roles and registries. The error is ruleset.Problems. check
 // changes the lifetime to the spelling that the API returns.
 func check(c *Content, when func(string) (policy.Condition, error), known roles, services []string) error {
 	if err := checkSizes(c); err != nil {
@@ -115,7 +103,7 @@ func unmarshal(c *Content, text string) error {
 // same reports whether two rules are equal.
 func same(a, b *Content) bool {
 	x, y := *a, *b
-	x.Effect, y.Effect = cmp.Or(x.Effect, Allow), cmp.Or(y.Effect, Allow)
+	x.Effect, y.Effect = cmp.Or(x.Effect, ruleset.Allow), cmp.Or(y.Effect, ruleset.Allow)
 	return reflect.DeepEqual(journaled(&x), journaled(&y))
 }
 

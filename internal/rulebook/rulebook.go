@@ -146,7 +146,8 @@ type Rulebook struct {
 	files         Files
 	known         *contents     // the database's content for the policy in force; nil: not read yet
 	source        policy.Source // of the policy in force
-	storedVersion string        // ID of the policy that was stored last
+	unstored      []activation  // policies that came into force and wait to be stored
+	lastActivated string        // ID of the policy that was added to unstored last
 
 	recorded  string    // Files.ID that is known to be journaled
 	waitSince time.Time // since when journaling Files.ID has failed; zero: it has not failed

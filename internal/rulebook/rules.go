@@ -15,7 +15,7 @@ import (
 )
 
 // AddRule adds a rule to the database. The error is ErrExists if a file or the database has a
-// rule of this name, and Problems if the rule is invalid.
+// rule of this name, and ruleset.Problems if the rule is invalid.
 func (b *Rulebook) AddRule(ctx context.Context, by admin.Actor, c Content) (_ Rule, err error) {
 	defer admin.Wrap(&err, "adding rule %.80q", c.Name)
 	r := Rule{Version: 1, Content: c}

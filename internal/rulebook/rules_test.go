@@ -11,13 +11,14 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/when"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 func freeze() rulebook.Content {
-	return rulebook.Content{Name: "freeze", Effect: rulebook.Deny, Repositories: []string{"library/**"}, Actions: []string{"pull"}}
+	return rulebook.Content{Name: "freeze", Effect: ruleset.Deny, Repositories: []string{"library/**"}, Actions: []string{"pull"}}
 }
 
 // A deny rule of the database overrides an allow rule of a file, and its origin is the database.
@@ -89,7 +90,7 @@ func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 				`actions: "pul" is not one of pull, push, delete, read, write, * (did you mean "pull"?)`,
 			}},
 			{"lists with nothing in them", rulebook.Content{
-				Name: "a", Effect: rulebook.Deny, Subjects: []string{}, Registries: []string{}, Repositories: []string{"a"}, Actions: []string{"pull"}, Empty: []string{"when"},
+				Name: "a", Effect: ruleset.Deny, Subjects: []string{}, Registries: []string{}, Repositories: []string{"a"}, Actions: []string{"pull"}, Empty: []string{"when"},
 			}, []string{
 				"subjects: the list is empty, which could mean none or all; add items, or leave out the key",
 				"registries: the list is empty, which could mean none or all; add items, or leave out the key",
@@ -100,7 +101,7 @@ func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 			}, []string{"when: conditions are not supported here"}},
 		} {
 			_, err := d.AddRule(ctx, operator, tt.rule)
-			problems, _ := errors.AsType[rulebook.Problems](err)
+			problems, _ := errors.AsType[ruleset.Problems](err)
 			var got []string
 			for _, p := range problems {
 				got = append(got, p.String())
@@ -217,7 +218,7 @@ func TestNobodyPromotesThemselvesByARule(t *testing.T) {
 		wants(t, err, admin.ErrForbidden)
 
 		root := actor("root", admin.Administrators)
-		ok[rulebook.Rule](t)(d.AddRule(ctx, root, rulebook.Content{Name: "not eve", Effect: rulebook.Deny, Subjects: []string{"user:eve"}, Tidewaiter: []string{"**"}, Actions: []string{"*"}}))
+		ok[rulebook.Rule](t)(d.AddRule(ctx, root, rulebook.Content{Name: "not eve", Effect: ruleset.Deny, Subjects: []string{"user:eve"}, Tidewaiter: []string{"**"}, Actions: []string{"*"}}))
 		wants(t, d.DeleteRule(ctx, pat, "not eve", 0), admin.ErrForbidden)
 		_, err = d.AddRule(ctx, actor("eve", admin.Administrators), own)
 		wants(t, err, admin.ErrForbidden)
@@ -441,7 +442,7 @@ func TestUnchangedObjectsAreNotWritten(t *testing.T) {
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, open))
 		open.Comment = "for all"
 		written := open
-		written.Effect = rulebook.Allow
+		written.Effect = ruleset.Allow
 		brief := rulebook.Role{Name: "cleaner", Actions: scope.Delete, Lifetime: time.Minute}
 		rule := func(r rulebook.Rule, err error) (int64, bool, error) { return r.Version, r.Unchanged, err }
 		role := func(r rulebook.Role, err error) (int64, bool, error) { return r.Version, r.Unchanged, err }

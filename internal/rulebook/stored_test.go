@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -33,7 +34,7 @@ func TestStoredFormOfARule(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		content := rulebook.Content{
-			Name: "ci", Effect: rulebook.Allow, Subjects: []string{"user:ann"}, Registries: []string{"registry.example.com"},
+			Name: "ci", Effect: ruleset.Allow, Subjects: []string{"user:ann"}, Registries: []string{"registry.example.com"},
 			Repositories: []string{"team/**"}, Actions: []string{"pull", "push"}, Lifetime: "5m", Comment: "why",
 		}
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, content))

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
@@ -17,13 +18,21 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Limits of stored versions. A version that was in force for less than storeEvery may be missing,
-// so that a thousand quick changes of a large rulebook are not stored as a thousand copies.
 const (
-	storeEvery      = 10 * time.Second
-	maxVersions     = 1000
-	maxVersionBytes = 64 << 20  // of all versions, compressed
+	// storeEvery is how often policies that came into force are stored, at most.
+	storeEvery = 10 * time.Second
+	// flushTimeout is how long the end of Run waits for the last write.
+	flushTimeout = 2 * time.Second
+
+	// Limits of stored versions and of the history. They are a bound for the disk: with a change
+	// a day, 10,000 versions are those of 27 years.
+	maxVersions     = 10_000
+	maxVersionBytes = 256 << 20 // of all versions, compressed
 	maxVersionSize  = 256 << 20 // of one version, uncompressed
+
+	// Limits of what waits in memory to be stored.
+	maxUnstored      = 1000
+	maxUnstoredRules = 10_000
 )
 
 // Version returns the source of a former policy by its ID. The error is ErrNotFound if the
@@ -41,8 +50,40 @@ func (b *Rulebook) Version(ctx context.Context, id string) (_ policy.Source, err
 	return b.unpacked(packed)
 }
 
-// storeVersions stores the source of each policy that is in force for a while, until ctx ends.
-// It also repeats RecordFiles after a failure.
+// activation is a policy that came into force, and that is not stored yet.
+type activation struct {
+	id    string
+	files string // Files.ID
+	at    time.Time
+	// source is nil if the policies that waited had too many rules to keep all of them. Then the
+	// history has the policy, but its rules are missing.
+	source *policy.Source
+}
+
+func (a activation) equal(other activation) bool { return a.id == other.id && a.at.Equal(other.at) }
+
+// recordActivation adds a policy to those that wait to be stored. The caller holds b.mu.
+func (b *Rulebook) recordActivation(a activation) {
+	if b.o.DB == nil || a.id == "" || a.id == b.lastActivated {
+		return
+	}
+	b.lastActivated = a.id
+	b.unstored = append(b.unstored, a)
+	if len(b.unstored) > maxUnstored {
+		b.unstored = slices.Delete(b.unstored, 0, len(b.unstored)-maxUnstored)
+	}
+	rules := 0
+	for i := len(b.unstored) - 1; i >= 0; i-- {
+		if s := b.unstored[i].source; s != nil {
+			rules += len(s.Rules)
+		}
+		if rules > maxUnstoredRules && i < len(b.unstored)-1 {
+			b.unstored[i].source = nil
+		}
+	}
+}
+
+// storeVersions stores each policy that comes into force, until ctx ends.
 func (b *Rulebook) storeVersions(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -51,53 +92,87 @@ func (b *Rulebook) storeVersions(ctx context.Context) {
 	for {
 		b.retryRecordFiles(ctx)
 		if now := time.Now(); last.IsZero() || now.Sub(last) >= storeEvery {
-			kept, err := b.storeVersion(ctx)
+			stored, err := b.storeActivations(ctx)
 			switch {
 			case err != nil && ctx.Err() == nil && !failing:
 				b.o.Log.Warn("cannot store the policy's version; decisions by it cannot be explained in full", "error", err)
-			case kept:
+			case stored:
 				last = now
 			}
 			failing = err != nil
 		}
 		select {
 		case <-ctx.Done():
+			flushing, end := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+			defer end()
+			if _, err := b.storeActivations(flushing); err != nil {
+				b.o.Log.Warn("cannot store the policy's version; the history begins with the next start", "error", err)
+			}
 			return
 		case <-tick.C:
 		}
 	}
 }
 
-// storeVersion stores the policy in force, unless it is the policy that was stored last.
-func (b *Rulebook) storeVersion(ctx context.Context) (kept bool, err error) {
+// storeActivations stores the policies that wait. It reports whether there were any.
+func (b *Rulebook) storeActivations(ctx context.Context) (stored bool, err error) {
 	b.mu.Lock()
-	p, source, before := b.Policy(), b.source, b.storedVersion
+	waiting := slices.Clone(b.unstored)
 	b.mu.Unlock()
-	if p.ID() == "" || p.ID() == before {
-		return false, nil
+	for _, a := range waiting {
+		if err := b.storeActivation(ctx, a); err != nil {
+			return stored, err
+		}
+		stored = true
+		b.mu.Lock()
+		b.unstored = slices.DeleteFunc(b.unstored, a.equal)
+		b.mu.Unlock()
 	}
-	now := store.Millis(b.o.Now())
-	n := 0
-	err = b.writer.Write(ctx, "", func(tx *sql.Tx) error {
-		n, err = store.Affected(tx.ExecContext(ctx, "UPDATE rulebook_versions SET used = $1 WHERE id = $2", now, p.ID()))
+	return stored, nil
+}
+
+func (b *Rulebook) storeActivation(ctx context.Context, a activation) error {
+	var known int
+	if err := b.o.DB.Read().QueryRowContext(ctx, "SELECT count(*) FROM rulebook_versions WHERE id = $1", a.id).Scan(&known); err != nil {
 		return err
-	})
-	if err == nil && n == 0 {
-		var packed []byte
-		if packed, err = pack(shortened(source), gzip.DefaultCompression); err == nil {
-			err = b.writer.Write(ctx, "", func(tx *sql.Tx) error {
-				_, err := tx.ExecContext(ctx, "INSERT INTO rulebook_versions (id, used, since, source) VALUES ($1, $2, $2, $3) ON CONFLICT DO NOTHING", p.ID(), now, packed)
-				return errors.Join(err, deleteOldVersions(ctx, tx))
-			})
+	}
+	var packed []byte
+	if known == 0 && a.source != nil {
+		var err error
+		if packed, err = pack(shortened(*a.source), gzip.DefaultCompression); err != nil {
+			return err
 		}
 	}
-	if err != nil {
-		return false, err
-	}
-	b.mu.Lock()
-	b.storedVersion = p.ID()
-	b.mu.Unlock()
-	return true, nil
+	return b.writer.Write(ctx, "", func(tx *sql.Tx) error {
+		// The newest row is written before it is read, so that other replicas wait here.
+		if _, err := tx.ExecContext(ctx, "UPDATE rulebook_history SET files = files WHERE since = (SELECT max(since) FROM rulebook_history)"); err != nil {
+			return err
+		}
+		last, err := admin.OrNotFound(scanPeriod(tx.QueryRowContext(ctx, "SELECT since, policy, files FROM rulebook_history ORDER BY since DESC LIMIT 1")))
+		if err != nil && !errors.Is(err, admin.ErrNotFound) {
+			return err
+		}
+		at := store.Millis(a.at)
+		if last.Policy != a.id {
+			// The order is that of the writes, even if a clock was set back.
+			at = max(at, store.Millis(last.Since)+1)
+			_, err = tx.ExecContext(ctx, "INSERT INTO rulebook_history (since, policy, files) VALUES ($1, $2, $3)", at, a.id, a.files)
+			if err != nil {
+				return err
+			}
+		}
+		if packed != nil {
+			_, err = tx.ExecContext(ctx, "INSERT INTO rulebook_versions (id, used, since, source) VALUES ($1, $2, $2, $3) ON CONFLICT DO NOTHING", a.id, at, packed)
+			if err != nil {
+				return err
+			}
+		}
+		// The previous policy was in force until now, too.
+		if _, err := tx.ExecContext(ctx, "UPDATE rulebook_versions SET used = $1 WHERE id IN ($2, $3)", at, a.id, last.Policy); err != nil {
+			return err
+		}
+		return deleteOldVersions(ctx, tx)
+	})
 }
 
 // deleteOldVersions deletes versions until the limits hold. It first deletes the versions that
@@ -116,6 +191,10 @@ func deleteOldVersions(ctx context.Context, tx *sql.Tx) error {
 			_, err = tx.ExecContext(ctx, "DELETE FROM rulebook_versions WHERE id = $1", v.id)
 		}
 	}
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM rulebook_history WHERE since <= (SELECT since FROM rulebook_history ORDER BY since DESC LIMIT 1 OFFSET $1)", maxVersions)
 	return err
 }
 

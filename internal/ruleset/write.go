@@ -32,6 +32,13 @@ func Written(r *policy.Rule, actions scope.Actions) *Rule {
 	return w
 }
 
+// AsWritten returns a rule of a policy in the form in which users write it, with its role.
+func AsWritten(r *policy.Rule) *Rule {
+	w := Written(r, r.Actions)
+	w.Role = r.Role
+	return w
+}
+
 // Lines returns the rule as YAML, one line for each field that is not empty. The function quote
 // quotes texts. If it is nil, text.Quote is used.
 func (r *Rule) Lines(quote func(string) string) (lines []string) {

@@ -1,0 +1,61 @@
+package api
+
+import (
+	"context"
+	"regexp"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/explain"
+	"github.com/tidewaiter/tidewaiter/internal/policydiff"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+type compareQuery struct {
+	From  string `query:"from" required:"true" maxLength:"40" doc:"The earlier policy: its hash, or a time at which it was in force" example:"2026-11-28T00:00:00Z"`
+	To    string `query:"to" maxLength:"40" doc:"The later policy, like from; absent: the current policy" example:"1f2e3d4c5b6a7988"`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of rules that differ to list"`
+}
+
+func (a *API) historyRoutes() {
+	route(a, tagPolicy, operation("list-policies", "GET /policy/history", "List which policy was in force when",
+		"The newest first. A policy is listed at most ten seconds after it came into force. It requires tidewaiter:policy read."),
+		func(ctx context.Context, caller admin.Actor, in *PageQuery) (*pageResponse[explain.Period], error) {
+			if !a.mayQuery(caller) {
+				return nil, admin.Requires(admin.RightPolicy, scope.Read)
+			}
+			list, next, err := a.Rulebook.History(ctx, in.page())
+			return newPage(ctx, list, next, explain.NewPeriod, err)
+		})
+	contentRoute(a, tagPolicy, operation("compare-policies", "GET /policy/diff", "Compare two policies",
+		"The rules and roles that were added, removed or changed, of files, database and namespaces. Where a rule is written is not compared. It requires tidewaiter:policy read."),
+		func(ctx context.Context, caller admin.Actor, in *compareQuery) (out policydiff.Comparison, err error) {
+			if !a.mayQuery(caller) {
+				return out, admin.Requires(admin.RightPolicy, scope.Read)
+			}
+			from, err := a.policyNamed(ctx, "query.from", in.From)
+			if err != nil {
+				return out, err
+			}
+			to, err := a.policyNamed(ctx, "query.to", in.To)
+			if err != nil {
+				return out, err
+			}
+			return policydiff.NewComparison(&from, &to, in.Limit), nil
+		})
+}
+
+var policyID = regexp.MustCompile(`^[0-9a-f]{16}$`)
+
+// policyNamed finds a policy by its ID or by a time; "" is the current policy.
+func (a *API) policyNamed(ctx context.Context, location, named string) (rulebook.Period, error) {
+	if named == "" || policyID.MatchString(named) {
+		return a.Rulebook.Find(ctx, named)
+	}
+	at, err := time.Parse(time.RFC3339, named)
+	if err != nil {
+		return rulebook.Period{}, invalid(location, "neither the hash of a policy, which has 16 digits, nor a time such as 2026-11-28T00:00:00Z")
+	}
+	return a.Rulebook.At(ctx, at)
+}

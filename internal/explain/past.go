@@ -1,0 +1,63 @@
+package explain
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Period is the JSON form of a rulebook.Period.
+type Period struct {
+	Version string    `json:"version" doc:"The hash of the policy, which decisions record" example:"1f2e3d4c5b6a7988"`
+	Since   time.Time `json:"since,omitzero" doc:"When it came into force; absent if that is not recorded"`
+	Until   time.Time `json:"until,omitzero" doc:"When another policy came into force; absent if it is still in force"`
+	Changed string    `json:"changed,omitempty" enum:"first,files,database" doc:"In the history: what differs from the policy before it"`
+}
+
+// NewPeriod returns the JSON form.
+func NewPeriod(p *rulebook.Period) Period {
+	return Period{p.Policy, p.Since, p.Until, p.Changed}
+}
+
+// Past is the policy for a query about a time.
+type Past struct {
+	Policy *policy.Policy
+	Period *rulebook.Period // nil: the policy is the current one
+	Note   string           // why it is the current one, if nothing is recorded for the time
+}
+
+// PolicyAt finds the policy for a query about a time; zero means now. If nothing is recorded for
+// the time, the error is a rulebook.NotRecordedError, or with orCurrent the policy is the current
+// one.
+func PolicyAt(ctx context.Context, b *rulebook.Rulebook, at time.Time, orCurrent bool) (Past, error) {
+	current := Past{Policy: b.Policy()}
+	if at.IsZero() {
+		return current, nil
+	}
+	past, err := b.At(ctx, at)
+	missing, ok := errors.AsType[*rulebook.NotRecordedError](err)
+	switch {
+	case ok && orCurrent:
+		// With an empty history, no service has run yet.
+		if missing.Policy != "" || !missing.Begins.IsZero() {
+			current.Note = missing.Error() + "; the current policy was used"
+		}
+		return current, nil
+	case err != nil:
+		return Past{}, err
+	case past.Policy == current.Policy.ID():
+		return current, nil
+	}
+	return Past{past.Compiled, &past, ""}, nil
+}
+
+// period returns the JSON form of the period; nil: the policy is the current one.
+func (p *Past) period() *Period {
+	if p.Period == nil {
+		return nil
+	}
+	return new(NewPeriod(p.Period))
+}
