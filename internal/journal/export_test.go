@@ -53,3 +53,6 @@ func (j *Journal) CloseFolds() { j.closeFolds() }
 func (j *Journal) VerifyIn(ctx context.Context, tx *sql.Tx) (Verified, error) {
 	return verify(ctx, tx, 0)
 }
+
+// ChangeSentences has the sentence about each action.
+var ChangeSentences = changeSentences

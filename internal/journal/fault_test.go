@@ -146,7 +146,7 @@ func testLostEntriesAreCountedLoggedAndRecorded(t *testing.T, d storetest.Databa
 	}
 	slices.Sort(noted) // the entry about the loss may come before or after the event
 	want := []string{
-		"change journal.lost of journal by tidewaiter",
+		"change journal.lost by tidewaiter: entries lost: 3",
 		"event push team/app:v1 by alice at registry.example.com",
 		"map[entries:3]",
 	}

@@ -37,12 +37,7 @@ func (e Entry) AppendSummary(b []byte) []byte {
 		b = append(b, e.Event.Summary()...)
 		return appendRegistry(b, e.Registry)
 	case e.Change != nil:
-		b = append(b, "change "...)
-		b = text.AppendWord(b, e.Change.Action, maxWord)
-		b = append(b, " of "...)
-		b = text.AppendWord(b, e.Change.Target, maxWord)
-		b = append(b, " by "...)
-		return text.AppendWord(b, e.Change.Actor, maxWord)
+		return e.Change.appendSummary(b)
 	case e.Service != nil:
 		return e.Service.Repeats.appendSummary(e.Service.appendSummary(b, e.Registry))
 	default:

@@ -55,7 +55,7 @@ func TestSummariesAreOneHarmlessLine(t *testing.T) {
 			`decision "anonymous: granted" pull,push on "x y\x00": granted  (rule "a\"b")`},
 		{push("e1"), "event push team/app:v1 by alice at registry.example.com"},
 		{journal.Entry{Event: &notification.Event{Action: "push", Repository: "a\u202eb"}}, `event push "a\u202eb"`},
-		{journal.Entry{Change: &journal.Change{Actor: "root", Action: "user.disable", Target: "b ob"}}, `change user.disable of "b ob" by root`},
+		{journal.Entry{Change: &journal.Change{Actor: "root", Action: "user.disable", Target: "b ob"}}, `change user.disable by root: user "b ob" disabled`},
 		{journal.Entry{Service: &journal.Service{Action: "service.start", Target: "1.2.3"}}, `service started version 1.2.3`},
 		{journal.Entry{Service: &journal.Service{Action: "policy.refuse", Target: "tidewaiter.yaml", Refused: "line 3: unknown key"}},
 			`service did not reload tidewaiter.yaml: line 3: unknown key`},
