@@ -39,7 +39,7 @@
 //
 // internal/secret recognizes secrets in text, so that no secret is forwarded or stored by mistake.
 // internal/loglimit limits how often the same line is logged. internal/cache remembers results
-// for a short time. internal/endpoint checks the addresses and files of connections to other
+// for a short time. internal/notekey has the keys that sign checkpoints. internal/endpoint checks the addresses and files of connections to other
 // services. internal/memory returns memory to the system after a burst of work.
 //
 // internal/identity has what all sources of identities share: the presented credential, the result

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/checkpoint"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
@@ -56,6 +57,24 @@ registry, repository and time, and by the client's address if the registry repor
 			},
 			opens: readJournal,
 			run:   journalShow,
+		}, {
+			use:   "key",
+			short: "Print the public key of the journal's checkpoints",
+			long: `Print the public key that verifies the signed checkpoints of the journal. Give
+this key to those who must be able to check the journal. The service creates the private key at
+its first start (see signing.journal_key).`,
+			example: "  tidewaiter journal key",
+			opens:   readJournal,
+			run: func(s *session) error {
+				key, err := checkpoint.Key(s.ctx, s.db)
+				if err == nil && key == "" {
+					err = errors.New("the journal has no key yet: the service creates it at its first start")
+				}
+				if err != nil {
+					return err
+				}
+				return s.print(map[string]string{"key": key}, "%s", key)
+			},
 		}, {
 			use:   "verify",
 			short: "Verify that no entry of the journal was changed",

@@ -27,6 +27,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/checkpoint"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/marker"
 	"github.com/tidewaiter/tidewaiter/internal/password"
@@ -58,6 +59,7 @@ type App struct {
 	db                *store.DB
 	database          atomic.Pointer[store.DB] // db, for parts that are built before db is opened
 	journal           *journal.Journal
+	checkpoints       *checkpoint.Checkpoints // signed roots of the journal's tree
 	hashing           *password.Hashing
 	limits            *ratestore.Store // counts of sign-ins that replicas share
 	budgets           atomic.Bool      // whether a directory has a budget
@@ -121,6 +123,9 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	})
 	if err != nil {
 		return nil, errors.Join(err, a.db.Close())
+	}
+	if a.checkpoints, err = a.newCheckpoints(ctx, cfg); err != nil {
+		return nil, errors.Join(err, a.journal.Close(ctx), a.db.Close())
 	}
 	a.rulebook, err = a.newRulebook(ctx, cfg)
 	if err == nil {
@@ -205,6 +210,7 @@ func (a *App) Close(ctx context.Context) error {
 	a.closed = true
 	a.generation.stop()
 	err := a.journal.Close(ctx)
+	a.checkpoints.Finish(ctx)
 	a.rescueAtEnd(ctx)
 	return errors.Join(err, a.db.Close())
 }
@@ -213,6 +219,7 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 	return server.New(server.Options{
 		Issuer:            a.issuer,
 		Journal:           a.journal,
+		Checkpoints:       a.checkpoints,
 		TokenPath:         cfg.Paths.Token,
 		TokenAliases:      cfg.Paths.TokenAliases,
 		NotificationsPath: cfg.Paths.Notifications,
@@ -256,6 +263,8 @@ func needsRestart(from, to *config.Config) string {
 		return "limits.connections"
 	case from.Log != to.Log:
 		return "log"
+	case from.Signing.JournalKey != to.Signing.JournalKey:
+		return "signing.journal_key"
 	case from.Accounts() != nil && to.Accounts() != nil && *from.Accounts() != *to.Accounts():
 		return "identity.accounts"
 	}

@@ -49,7 +49,8 @@ func (g *generation) stop() {
 // builds. build starts nothing and does not affect the running generation.
 func (a *App) build(cfg *config.Config) (*generation, error) {
 	g := new(generation)
-	g.runs = append(g.runs, func(ctx context.Context) { _ = a.rulebook.Run(ctx) }, a.watchDatabase)
+	g.runs = append(g.runs, func(ctx context.Context) { _ = a.rulebook.Run(ctx) }, a.watchDatabase,
+		func(ctx context.Context) { a.checkpoints.Run(ctx) })
 	o := sources.Options{
 		Accounts: func() *accounts.Accounts { return a.accounts },
 		Hashing:  a.hashing, Limiter: a.limiter(cfg), Budget: a.budget, Log: a.log, Now: a.now,

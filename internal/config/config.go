@@ -105,6 +105,7 @@ type Signing struct {
 	LeafLifetime     time.Duration   // default 24h
 	Direct           bool            // sign with the root itself
 	SharedRoot       bool            // accept a root that has other certificates under it
+	JournalKey       string          // file of the key that signs checkpoints; default beside Key
 }
 
 // Token has the properties of tokens.

@@ -69,7 +69,7 @@ func TestDefaults(t *testing.T) {
 		Journal:  Journal{Addresses: Full, Clients: Full},
 		Signing: Signing{
 			Certificate: "/keys/cert.pem", Key: "/keys/privatekey.pem",
-			Algorithm: token.ES256, LeafLifetime: 24 * time.Hour,
+			Algorithm: token.ES256, LeafLifetime: 24 * time.Hour, JournalKey: "/keys/journal.key",
 		},
 		Token:      Token{Issuer: "tidewaiter", Lifetime: 5 * time.Minute, PushLifetime: 15 * time.Minute, Reuse: true, Anonymous: true, Refusals: Explain},
 		Registries: []Registry{{Service: "r.example.com", KeyID: token.X5C, Algorithm: token.ES256, Lifetime: 5 * time.Minute, PushLifetime: 15 * time.Minute, Refusals: Explain}},
@@ -110,6 +110,7 @@ signing:
   algorithm: RS256
   direct: true
   shared_root: true
+  journal_key: notes/journal.key
 token: { issuer: auth.example.com, lifetime: 20h, reuse: false, anonymous: false, refusals: specification, show_rules: true, refusal_hint: "ask in #registry", max_lifetime: { robot: 10m, delete: 2m } }
 registries:
   - service: 0777
@@ -180,7 +181,7 @@ func TestEveryKey(t *testing.T) {
 		Audit:    Strict,
 		Journal:  Journal{Addresses: Shortened, Clients: Omitted},
 		Signing: Signing{
-			Certificate: path("etc/root.pem"), Key: "root.key", Algorithm: token.RS256, Direct: true, SharedRoot: true,
+			Certificate: path("etc/root.pem"), Key: "root.key", Algorithm: token.RS256, Direct: true, SharedRoot: true, JournalKey: path("etc/notes/journal.key"),
 			LeafLifetime: 41 * time.Hour, // twice the longest token, and an hour
 		},
 		Token: Token{
@@ -195,21 +196,21 @@ func TestEveryKey(t *testing.T) {
 		},
 		Notifications: notifications{Open: true},
 		Identity: []Source{
-			{Kind: "htpasswd", Line: 30, HTPasswd: &HTPasswd{
+			{Kind: "htpasswd", Line: 31, HTPasswd: &HTPasswd{
 				Name: "staff", File: path("etc/users"),
 				Entries: []string{"ann:$2y$10$x", "bob:$argon2id$v=19$y"},
 				Groups:  map[string][]string{"dev": {"ann", "bob"}, "007": {"0x7"}},
 			}},
-			{Kind: "anyone", Line: 35, Anyone: true},
+			{Kind: "anyone", Line: 36, Anyone: true},
 		},
 		Compiled: policyfile.Compiled{Files: []string{main, path("etc/more/a.yaml"), path("etc/more/b.yaml"), path("etc/last.yaml")}, Services: []string{"0777", "Docker registry", "on", "null"},
 			Rules: policy.Source{
 				Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}, "owner": {Actions: scope.Repository}, "pusher": {Actions: scope.Pull | scope.Push}},
 				Rules: []policy.Rule{
 					{Name: "one", Subjects: []string{"signed-in", "group:dev"}, Registries: []string{"on", "0777"}, Names: []string{"${user}/**", "x"},
-						Role: "reader", Actions: scope.Push, Lifetime: 2 * time.Minute, Origin: policy.Origin{File: main, Line: 40}},
-					{Name: "two", Deny: true, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Delete, Origin: policy.Origin{File: main, Line: 50}},
-					{Name: "three", Subjects: []string{"user:ann"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All, Origin: policy.Origin{File: main, Line: 51}},
+						Role: "reader", Actions: scope.Push, Lifetime: 2 * time.Minute, Origin: policy.Origin{File: main, Line: 41}},
+					{Name: "two", Deny: true, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Delete, Origin: policy.Origin{File: main, Line: 51}},
+					{Name: "three", Subjects: []string{"user:ann"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All, Origin: policy.Origin{File: main, Line: 52}},
 					{Name: "four", Subjects: []string{"anyone"}, Names: []string{"public/*"}, Role: "pusher", Origin: policy.Origin{File: path("etc/more/b.yaml"), Line: 2}},
 					{Name: "five", Deny: true, Subjects: []string{"anonymous"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All, Origin: policy.Origin{File: path("etc/last.yaml"), Line: 3}},
 				},
@@ -220,8 +221,8 @@ func TestEveryKey(t *testing.T) {
 		Log:            logging{Level: "debug", Format: "json"},
 		Warnings: strictyaml.Problems{
 			{File: main, Line: 7, Column: 50, Text: "clients do not trust a self-signed certificate: for testing only"},
-			{File: main, Line: 28, Column: 24, Text: "anyone can post events and write false entries into the journal: for demonstrations only"},
-			{File: main, Line: 35, Column: 13, Text: "anyone can sign in with any name and any password: for demonstrations only"},
+			{File: main, Line: 29, Column: 24, Text: "anyone can post events and write false entries into the journal: for demonstrations only"},
+			{File: main, Line: 36, Column: 13, Text: "anyone can sign in with any name and any password: for demonstrations only"},
 			{File: path("etc/more/b.yaml"), Line: 2, Column: 30, Text: `rule "four" lets anonymous clients change repositories or list them all`},
 		},
 	}

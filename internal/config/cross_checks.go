@@ -40,6 +40,7 @@ func (x crossChecks) fill() {
 	} else if !strictyaml.Has(x.at("signing"), "root") {
 		s.Certificate, s.Key = root{folder: defaultKeys}.files()
 	}
+	s.JournalKey = cmp.Or(s.JournalKey, filepath.Join(filepath.Dir(s.Key), "journal.key"))
 	t := &x.c.Token
 	t.PushLifetime = cmp.Or(t.PushLifetime, max(defaultPush, t.Lifetime))
 	longest := max(t.Lifetime, t.PushLifetime)

@@ -185,6 +185,8 @@ func signingKeys() []*strictyaml.Key[Signing] {
 			Says("Sign with the root's own key, without a certificate under it. If the root is not a CA, its own key always signs."),
 		strictyaml.On("shared_root", strictyaml.Bool, func(s *Signing, v bool) { s.SharedRoot = v }).Or("false").
 			Says("Accept a root under which other certificates were issued, or which looks like such a root. Anyone with such a certificate can sign tokens."),
+		strictyaml.On("journal_key", strictyaml.FilePath("file"), func(s *Signing, v string) { s.JournalKey = v }).
+			Says("The file with the key that signs the journal's checkpoints. It is created at the first start. The default is `journal.key` in the folder of the root's key. All replicas need the same file."),
 	}
 }
 

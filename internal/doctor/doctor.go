@@ -7,12 +7,16 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
+	"github.com/tidewaiter/tidewaiter/internal/notekey"
 	"github.com/tidewaiter/tidewaiter/internal/sources"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -39,6 +43,7 @@ func Check(ctx context.Context, cfg *config.Config, o Options) (Report, error) {
 	c := &checker{cfg: cfg, now: o.Now, Report: Report{Warnings: slices.Clone(cfg.Warnings)}}
 	c.certificates()
 	c.root()
+	c.journalKey()
 	set := c.sources()
 	c.subjects(set)
 	c.claims(set)
@@ -137,6 +142,18 @@ func (c *checker) root() {
 				c.warn("%s", text)
 			}
 		}
+	}
+}
+
+// journalKey checks the key that signs the journal's checkpoints. The first start creates it.
+func (c *checker) journalKey() {
+	path := c.cfg.Signing.JournalKey
+	_, err := notekey.Read(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.problem("signing.journal_key: %v; until then, the journal's checkpoints are not signed", err)
+	}
+	if info, err := os.Stat(path); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
+		c.warn("signing.journal_key: all users of this machine can read %s or write to it: chmod o= %[1]s", path)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
@@ -20,6 +21,15 @@ func (j *Journal) Last(ctx context.Context) (Position, error) {
 		return 0, fmt.Errorf("reading the journal's end: %w", err)
 	}
 	return h.next - 1, nil
+}
+
+// Tree returns the tree over the entries. It is empty if there is no entry in it yet.
+func (j *Journal) Tree(ctx context.Context) (tree.Frontier, error) {
+	h, err := selectHead(ctx, j.db.Read())
+	if err != nil || len(h.frontier) == 0 {
+		return tree.Frontier{}, err
+	}
+	return h.tree()
 }
 
 // Read returns the entries after a position, in order, up to the current end. It ends at an

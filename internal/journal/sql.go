@@ -272,3 +272,26 @@ func selectPrincipals(ctx context.Context, q store.Querier, numbers []int64, fou
 	}
 	return rows.Err()
 }
+
+// storedCheckpoint is a row of journal_checkpoints; see package checkpoint.
+type storedCheckpoint struct {
+	size int64
+	note []byte
+}
+
+// selectCheckpoints returns the stored checkpoints, the smallest tree first.
+func selectCheckpoints(ctx context.Context, q store.Querier) (all []storedCheckpoint, err error) {
+	rows, err := q.QueryContext(ctx, `SELECT size, note FROM journal_checkpoints ORDER BY size`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c storedCheckpoint
+		if err := rows.Scan(&c.size, &c.note); err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, rows.Err()
+}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -72,12 +73,18 @@ type verifier struct {
 	nodes     nodeReader
 	completed []tree.Node // that are not compared with the stored ones yet
 	leaf      []byte
+	// checkpoints are the stored ones of larger trees. wrong is the size of one with another root.
+	checkpoints []storedCheckpoint
+	wrong       int64
 	// atHead is the tree when it had the size that it has according to the head.
 	atHead *tree.Frontier
 }
 
 func (v *verifier) run(ctx context.Context, from Position) (err error) {
-	// Read the head first: blocks that are written during the check are after the head and are
+	if v.checkpoints, err = selectCheckpoints(ctx, v.q); err != nil {
+		return err
+	}
+	// Read the head before the blocks: blocks that are written during the check are after the head and are
 	// not checked.
 	if v.head, err = selectHead(ctx, v.q); err != nil {
 		return err
@@ -98,7 +105,10 @@ func (v *verifier) run(ctx context.Context, from Position) (err error) {
 		b, err := blockAfter(ctx, v.q, v.next()-1)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
-			return v.skip(ctx, v.head.next)
+			if err := v.skip(ctx, v.head.next); err != nil {
+				return err
+			}
+			continue
 		case err != nil:
 			return err
 		}
@@ -111,6 +121,9 @@ func (v *verifier) run(ctx context.Context, from Position) (err error) {
 		if err := v.block(ctx, b); err != nil {
 			return err
 		}
+	}
+	if n := len(v.checkpoints); n > 0 && v.checkpoints[n-1].size > v.tree.Size() {
+		return &BrokenError{v.head.next, fmt.Sprintf("there is a signed checkpoint of %d leaves, but the tree has %d", v.checkpoints[n-1].size, v.tree.Size())}
 	}
 	return nil
 }
@@ -254,6 +267,14 @@ func (v *verifier) skip(ctx context.Context, to Position) error {
 // grow adds a subtree to the tree.
 func (v *verifier) grow(level int, h hash) {
 	v.completed = v.tree.Append(v.completed, level, h)
+	for len(v.checkpoints) > 0 && v.checkpoints[0].size <= v.tree.Size() {
+		text, _, _ := strings.Cut(string(v.checkpoints[0].note), "\n\n")
+		c, err := tree.ParseCheckpoint(text + "\n")
+		if v.checkpoints[0].size == v.tree.Size() && (err != nil || c.Size != v.tree.Size() || c.Root != v.tree.Root()) {
+			v.wrong = cmp.Or(v.wrong, v.tree.Size())
+		}
+		v.checkpoints = v.checkpoints[1:]
+	}
 	if v.next() == v.head.next {
 		at := v.tree.Clone()
 		v.atHead = &at
@@ -422,8 +443,11 @@ func (v *verifier) checkNodes(ctx context.Context, at Position) error {
 	return nil
 }
 
-// checkHead compares the tree with the head.
+// checkHead compares the tree with the stored checkpoints and the head.
 func (v *verifier) checkHead(at Position) error {
+	if v.wrong > 0 {
+		return &BrokenError{at, fmt.Sprintf("the signed checkpoint of %d leaves has another root", v.wrong)}
+	}
 	if v.atHead == nil {
 		return nil
 	}

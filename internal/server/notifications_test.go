@@ -123,8 +123,11 @@ func TestOpenReceiverAcceptsEventsFromAnyone(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	h := newHarness(t, nil)
-	for _, path := range []string{"/healthz", "/readyz", "/.well-known/jwks.json"} {
-		if got := h.ask("GET", path, ""); got.Status != 200 {
+	for path, status := range map[string]int{
+		"/healthz": 200, "/readyz": 200, "/.well-known/jwks.json": 200,
+		"/journal/checkpoint": 404, "/journal/key": 404, // without a key
+	} {
+		if got := h.ask("GET", path, ""); got.Status != status {
 			t.Errorf("%s: %s", path, got)
 		}
 	}

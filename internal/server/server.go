@@ -20,6 +20,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/checkpoint"
 	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
@@ -27,6 +28,8 @@ import (
 type Options struct {
 	Issuer  *issuer.Issuer
 	Journal *journal.Journal
+	// Checkpoints are served to everyone. nil: none.
+	Checkpoints *checkpoint.Checkpoints
 
 	TokenPath         string   // default /token
 	TokenAliases      []string // further paths of the token endpoint
@@ -131,6 +134,10 @@ func (s *Server) Handler(groups ...EndpointGroup) http.Handler {
 			mux.Handle(s.NotificationsPath, s.handle(s.notifications))
 		case Keys:
 			mux.Handle("GET /.well-known/jwks.json", s.handle(s.keys))
+			if s.Checkpoints != nil {
+				mux.Handle("GET /journal/checkpoint", s.handle(s.checkpoint))
+				mux.Handle("GET /journal/key", s.handle(s.journalKey))
+			}
 		case Health:
 			mux.Handle("GET /healthz", s.handle(s.healthz))
 			mux.Handle("GET /readyz", s.handle(s.readyz))
@@ -237,5 +244,33 @@ func (s *Server) keys(w http.ResponseWriter, _ *http.Request) error {
 	header["Content-Type"] = []string{"application/jwk-set+json"}
 	header["Cache-Control"] = []string{"public, max-age=300"}
 	_, _ = w.Write(s.Issuer.Live().Keys.JWKS())
+	return nil
+}
+
+// checkpoint serves the last signed root of the journal's tree. It tells only how many entries
+// there are.
+func (s *Server) checkpoint(w http.ResponseWriter, _ *http.Request) error {
+	return writeNote(w, s.Checkpoints.Latest(), "no checkpoint is signed yet")
+}
+
+// journalKey serves the public key that verifies the checkpoints.
+func (s *Server) journalKey(w http.ResponseWriter, _ *http.Request) error {
+	var line []byte
+	if key := s.Checkpoints.Key; key != "" {
+		line = []byte(key + "\n")
+	}
+	return writeNote(w, line, "the journal's checkpoints are not signed")
+}
+
+func writeNote(w http.ResponseWriter, text []byte, missing string) error {
+	header := w.Header()
+	header["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	header["X-Content-Type-Options"] = []string{"nosniff"}
+	header["Cache-Control"] = []string{"no-cache"}
+	if text == nil {
+		w.WriteHeader(http.StatusNotFound)
+		text = []byte(missing + "\n")
+	}
+	_, _ = w.Write(text)
 	return nil
 }

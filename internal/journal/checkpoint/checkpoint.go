@@ -1,0 +1,171 @@
+// Package checkpoint signs the root of the journal's tree from time to time. A checkpoint that
+// somebody else stores proves later that the entries before it were not changed.
+package checkpoint
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
+	"github.com/tidewaiter/tidewaiter/internal/loglimit"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+const (
+	// every is how often the tree is signed while entries come.
+	every = 10 * time.Second
+	// recently is how young another process's checkpoint is if this process need not sign one.
+	recently = every / 2
+	// maxStored limits the checkpoints that are stored: the last of each minute.
+	maxStored = 10_000
+)
+
+// Options are the settings of Checkpoints.
+type Options struct {
+	DB *store.DB
+	// Tree returns the journal's tree, which is empty before the first entry.
+	Tree   func(context.Context) (tree.Frontier, error)
+	Signer note.Signer // nil: this process signs nothing, but has the checkpoints of others
+	Key    string      // the public key of the journal
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// Checkpoints signs and stores checkpoints.
+type Checkpoints struct {
+	Options
+	latest atomic.Pointer[[]byte]
+	failed loglimit.Limit
+}
+
+// New returns the checkpoints of a journal. It starts nothing: see Run.
+func New(o Options) *Checkpoints {
+	o.Now = clock.Wall(o.Now)
+	return &Checkpoints{Options: o, failed: loglimit.Limit{Period: time.Minute}}
+}
+
+// ClaimKey makes a public key the one that signs the journal's checkpoints, unless there is one.
+// It returns the one key. It calls created before a new key counts; if created fails, the new key
+// does not count. All replicas must sign with one key: nobody could tell a second key from a
+// forger's.
+func ClaimKey(ctx context.Context, db *store.DB, public string, created func() error) (current string, err error) {
+	err = db.Write(ctx, "", func(tx *sql.Tx) error {
+		claimed, err := insertKey(ctx, tx, public)
+		if err != nil {
+			return err
+		}
+		if claimed {
+			current = public
+			return created()
+		}
+		current, err = selectKey(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("claiming the journal's key: %w", err)
+	}
+	return current, nil
+}
+
+// Key returns the public key that signs the journal's checkpoints, or "" if there is none yet.
+func Key(ctx context.Context, db *store.DB) (string, error) {
+	key, err := selectKey(ctx, db.Read())
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the journal's key: %w", err)
+	}
+	return key, nil
+}
+
+// Latest returns the last signed checkpoint, or nil if there is none yet.
+func Latest(ctx context.Context, db *store.DB) ([]byte, error) {
+	last, err := selectCheckpoint(ctx, db.Read())
+	if err != nil {
+		return nil, fmt.Errorf("reading the journal's checkpoint: %w", err)
+	}
+	return last.note, nil
+}
+
+// Run signs a checkpoint every ten seconds if there are new entries, until ctx ends.
+func (c *Checkpoints) Run(ctx context.Context) {
+	for {
+		c.Update(ctx)
+		if clock.Sleep(ctx, every) != nil {
+			return
+		}
+	}
+}
+
+// Update signs a checkpoint if there are entries after the last one, and no other process has just
+// signed one.
+func (c *Checkpoints) Update(ctx context.Context) { c.report(ctx, c.update(ctx, recently)) }
+
+// Finish signs a checkpoint if there are entries after the last one.
+func (c *Checkpoints) Finish(ctx context.Context) { c.report(ctx, c.update(ctx, 0)) }
+
+func (c *Checkpoints) report(ctx context.Context, err error) {
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	if missed, ok := c.failed.Allow(c.Now()); ok {
+		c.Log.Error("signing the journal's checkpoint failed", "error", err, loglimit.Missed, missed)
+	}
+}
+
+// Latest returns the last checkpoint that this process has seen, or nil.
+func (c *Checkpoints) Latest() []byte {
+	if latest := c.latest.Load(); latest != nil {
+		return *latest
+	}
+	return nil
+}
+
+func (c *Checkpoints) update(ctx context.Context, recently time.Duration) error {
+	now := c.Now()
+	last, err := selectCheckpoint(ctx, c.DB.Read())
+	if err != nil {
+		return err
+	}
+	if last.note != nil {
+		c.latest.Store(&last.note)
+	}
+	age := now.Sub(time.Unix(last.at, 0))
+	if c.Signer == nil || age >= 0 && age < recently {
+		return nil
+	}
+	f, err := c.Tree(ctx)
+	if err != nil || f.Size() == 0 || f.Size() == last.size {
+		return err
+	}
+	checkpoint := tree.Checkpoint{Origin: c.Signer.Name(), Size: f.Size(), Root: f.Root()}
+	signed, err := checkpoint.Sign(c.Signer)
+	if err != nil {
+		return err
+	}
+	err = c.DB.Write(ctx, "", func(tx *sql.Tx) error {
+		key, err := selectKey(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if key != c.Key {
+			return fmt.Errorf("the journal's key is now %s, and this process has %s", key, c.Key)
+		}
+		return insertCheckpoint(ctx, tx, row{checkpoint.Size, now.Unix(), signed})
+	})
+	if err != nil {
+		return err
+	}
+	c.latest.Store(&signed)
+	c.Log.Info("signed a checkpoint of the journal", "size", checkpoint.Size, "root", checkpoint.Root.String())
+	return nil
+}

@@ -1,0 +1,201 @@
+package checkpoint_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/checkpoint"
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
+	"github.com/tidewaiter/tidewaiter/internal/notekey"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func open(t *testing.T, url string, now func() time.Time) (*journal.Journal, *store.DB) {
+	t.Helper()
+	db, err := store.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.New(db, journal.Options{Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = j.Close(context.WithoutCancel(t.Context())), db.Close() })
+	return j, db
+}
+
+func newKey(t *testing.T) (*notekey.Key, note.Verifier) {
+	t.Helper()
+	key, err := notekey.New("auth.example.com/journal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := note.NewVerifier(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, verifier
+}
+
+// claimed returns the options of checkpoints with a new key, which the journal has claimed.
+func claimed(t *testing.T, j *journal.Journal, db *store.DB, now func() time.Time) (checkpoint.Options, note.Verifier) {
+	t.Helper()
+	key, verifier := newKey(t)
+	current, err := checkpoint.ClaimKey(t.Context(), db, key.Public(), func() error { return nil })
+	if err != nil || current != key.Public() {
+		t.Fatalf("%s, %v", current, err)
+	}
+	return checkpoint.Options{DB: db, Tree: j.Tree, Signer: key, Key: current, Now: now, Log: slog.New(slog.DiscardHandler)}, verifier
+}
+
+func sizes(t *testing.T, db *store.DB) string {
+	t.Helper()
+	all, err := store.Collect(t.Context(), db.Read(), func(row store.Row) (n int64, err error) {
+		err = row.Scan(&n)
+		return n, err
+	}, "SELECT size FROM journal_checkpoints ORDER BY size")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(all)
+}
+
+func TestCheckpointsAreSignedWhileEntriesCome(t *testing.T) {
+	storetest.Each(t, testCheckpointsAreSignedWhileEntriesCome)
+}
+
+func testCheckpointsAreSignedWhileEntriesCome(t *testing.T, d storetest.Database) {
+	c := clocktest.New(noon)
+	j, db := open(t, d.Ready(t), c.Now)
+	o, verifier := claimed(t, j, db, c.Now)
+	checkpoints := checkpoint.New(o)
+	add := func() {
+		t.Helper()
+		if err := j.Append(t.Context(), journal.Entry{Text: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkpoints.Update(t.Context())
+	if got := checkpoints.Latest(); got != nil {
+		t.Errorf("an empty journal has the checkpoint %s", got)
+	}
+	for i := range 13 { // two minutes
+		add()
+		checkpoints.Update(t.Context())
+		checkpoints.Update(t.Context()) // there is nothing new
+		latest, _, err := tree.OpenCheckpoint(checkpoints.Latest(), verifier)
+		if err != nil || latest.Size != int64(i+2) || latest.Origin != "auth.example.com/journal" {
+			t.Fatalf("%+v, %v", latest, err)
+		}
+		c.Pass(10 * time.Second)
+	}
+	if got := sizes(t, db); got != "[7 13 14]" {
+		t.Errorf("the stored sizes are %s, want the last of each minute", got)
+	}
+	add()
+	checkpoints.Update(t.Context())
+	add()
+	c.Pass(2 * time.Second)
+	checkpoints.Update(t.Context())
+	if got := sizes(t, db); got != "[7 13 15]" {
+		t.Errorf("two seconds after another one: %s", got)
+	}
+	checkpoints.Finish(t.Context())
+	if got := sizes(t, db); got != "[7 13 16]" {
+		t.Errorf("at the end: %s", got)
+	}
+	latest, _, err := tree.OpenCheckpoint(checkpoints.Latest(), verifier)
+	if f, treeErr := j.Tree(t.Context()); err != nil || treeErr != nil || latest.Root != f.Root() || f.Size() != 16 {
+		t.Errorf("%+v, %v, %v; want the root %s", latest, err, treeErr, f.Root())
+	}
+	if stored, err := checkpoint.Latest(t.Context(), db); err != nil || !bytes.Equal(stored, checkpoints.Latest()) {
+		t.Errorf("%s, %v", stored, err)
+	}
+	if v, err := j.Verify(t.Context(), 0); err != nil {
+		t.Errorf("Verify: %+v, %v", v, err)
+	}
+	for _, tt := range []struct{ statement, want string }{
+		{"UPDATE journal_checkpoints SET note = (SELECT note FROM journal_checkpoints WHERE size = 7) WHERE size = 13", "another root"},
+		{"UPDATE journal_checkpoints SET size = 17 WHERE size = 16", "the tree has"},
+	} {
+		err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
+			_, err := tx.Exec(tt.statement)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.Verify(t.Context(), 0); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("Verify after %s: %v, want %q", tt.statement, err, tt.want)
+		}
+		if err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
+			_, err := tx.Exec("DELETE FROM journal_checkpoints WHERE size = 13")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Replicas sign with one key. One that has another key signs nothing, but serves the checkpoints.
+func TestReplicasSignWithOneKey(t *testing.T) { storetest.Each(t, testReplicasSignWithOneKey) }
+
+func testReplicasSignWithOneKey(t *testing.T, d storetest.Database) {
+	c := clocktest.New(noon)
+	var log bytes.Buffer
+	url := d.Ready(t)
+	j, db := open(t, url, c.Now)
+	other, otherDB := open(t, url, c.Now)
+	if key, err := checkpoint.Key(t.Context(), otherDB); err != nil || key != "" {
+		t.Errorf("before a key is claimed: %s, %v", key, err)
+	}
+	failure := errors.New("read-only")
+	if _, err := checkpoint.ClaimKey(t.Context(), db, "lost", func() error { return failure }); !errors.Is(err, failure) {
+		t.Error(err)
+	}
+	o, _ := claimed(t, j, db, c.Now)
+	key, _ := newKey(t)
+	current, err := checkpoint.ClaimKey(t.Context(), otherDB, key.Public(), func() error {
+		t.Error("another key was claimed")
+		return nil
+	})
+	if err != nil || current != o.Key {
+		t.Errorf("%s, %v", current, err)
+	}
+	if read, err := checkpoint.Key(t.Context(), otherDB); err != nil || read != current {
+		t.Errorf("%s, %v", read, err)
+	}
+	if err := j.Append(t.Context(), journal.Entry{Text: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	withLog := slog.New(slog.NewTextHandler(&log, nil))
+	wrong := checkpoint.New(checkpoint.Options{DB: otherDB, Tree: other.Tree, Signer: key, Key: key.Public(), Now: c.Now, Log: withLog})
+	wrong.Update(t.Context())
+	if !strings.Contains(log.String(), "signing the journal's checkpoint failed") || wrong.Latest() != nil {
+		t.Errorf("signed with another key: %s\n%s", wrong.Latest(), &log)
+	}
+	checkpoints := checkpoint.New(o)
+	checkpoints.Update(t.Context())
+	without := checkpoint.New(checkpoint.Options{DB: otherDB, Tree: other.Tree, Key: current, Now: c.Now, Log: withLog})
+	without.Update(t.Context())
+	if !bytes.Equal(without.Latest(), checkpoints.Latest()) || without.Latest() == nil {
+		t.Errorf("a replica without a key has %s", without.Latest())
+	}
+	if got := sizes(t, db); got != "[2]" {
+		t.Errorf("checkpoints: %s", got)
+	}
+}

@@ -1,0 +1,59 @@
+package checkpoint
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+// row is a row of journal_checkpoints.
+type row struct {
+	size, at int64 // at is in seconds since 1970
+	note     []byte
+}
+
+// insertKey stores the public key of checkpoints and returns true, unless there is one.
+func insertKey(ctx context.Context, tx *sql.Tx, key string) (bool, error) {
+	result, err := tx.ExecContext(ctx, `INSERT INTO journal_key (one, key) VALUES (1, $1) ON CONFLICT (one) DO NOTHING`, key)
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
+}
+
+// selectKey returns the public key of checkpoints, or sql.ErrNoRows.
+func selectKey(ctx context.Context, q store.Querier) (key string, err error) {
+	err = q.QueryRowContext(ctx, `SELECT key FROM journal_key WHERE one = 1`).Scan(&key)
+	return key, err
+}
+
+// selectCheckpoint returns the checkpoint of the largest tree, or the zero value.
+func selectCheckpoint(ctx context.Context, q store.Querier) (c row, err error) {
+	err = q.QueryRowContext(ctx, `SELECT size, at, note FROM journal_checkpoints ORDER BY size DESC LIMIT 1`).Scan(&c.size, &c.at, &c.note)
+	if errors.Is(err, sql.ErrNoRows) {
+		return row{}, nil
+	}
+	return c, err
+}
+
+// insertCheckpoint stores a checkpoint. It deletes earlier ones of the same minute, and those of
+// the smallest trees if there are too many.
+func insertCheckpoint(ctx context.Context, tx *sql.Tx, c row) error {
+	for _, s := range []struct {
+		statement string
+		args      []any
+	}{
+		{`DELETE FROM journal_checkpoints WHERE at >= $1 AND size < $2`, []any{c.at - c.at%60, c.size}},
+		{`INSERT INTO journal_checkpoints (size, at, note) VALUES ($1, $2, $3) ON CONFLICT (size) DO NOTHING`, []any{c.size, c.at, c.note}},
+		{`DELETE FROM journal_checkpoints WHERE size <= (
+			SELECT size FROM journal_checkpoints ORDER BY size DESC LIMIT 1 OFFSET $1)`, []any{maxStored}},
+	} {
+		if _, err := tx.ExecContext(ctx, s.statement, s.args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package tree_test
+
+import (
+	"crypto/rand"
+	"strings"
+	"testing"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
+)
+
+func newKey(t *testing.T, name string) (note.Signer, note.Verifier) {
+	t.Helper()
+	private, public, err := note.GenerateKey(rand.Reader, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := note.NewSigner(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := note.NewVerifier(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer, verifier
+}
+
+func TestACheckpointIsSignedAndOpened(t *testing.T) {
+	signer, verifier := newKey(t, "auth.example.com/journal")
+	other, otherVerifier := newKey(t, "other")
+	c := tree.Checkpoint{Origin: "auth.example.com/journal", Size: 42, Root: tree.Hash{1, 2}}
+	signed, err := c.Sign(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _, err := tree.OpenCheckpoint(signed, otherVerifier, verifier); err != nil || got != c {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, _, err := tree.OpenCheckpoint(signed, otherVerifier); err == nil {
+		t.Error("opened with another key")
+	}
+	byOther, err := c.Sign(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := tree.OpenCheckpoint(byOther, otherVerifier, verifier); err == nil {
+		t.Error("opened with the signature of a key with another name")
+	}
+	for i := range signed {
+		changed := append([]byte(nil), signed...)
+		changed[i] ^= 1
+		if _, _, err := tree.OpenCheckpoint(changed, verifier); err == nil {
+			t.Errorf("opened with byte %d changed", i)
+		}
+	}
+}
+
+func TestACheckpointHasOneForm(t *testing.T) {
+	root := tree.Hash{}.String()
+	for _, text := range []string{
+		"", "a", "a\n1\n" + root, "\n1\n" + root + "\n", "a\n-1\n" + root + "\n", "a\n01\n" + root + "\n", "a\n+1\n" + root + "\n",
+		"a\n1\n" + strings.TrimRight(root, "=") + "\n", "a\n1\nAAAA\n", "a\n99999999999999999999\n" + root + "\n", "a\n1\n" + root[:42] + "B=\n",
+	} {
+		if c, err := tree.ParseCheckpoint(text); err == nil {
+			t.Errorf("%q is %+v", text, c)
+		}
+	}
+	if c, err := tree.ParseCheckpoint("a b\n0\n" + root + "\nmore\n"); err != nil || c.Origin != "a b" || c.Size != 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}

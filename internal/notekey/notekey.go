@@ -1,0 +1,114 @@
+// Package notekey holds the keys that sign notes: the checkpoints of the journal, and the
+// cosignatures of a witness. A key is an Ed25519 key with a name, in the format of
+// golang.org/x/mod/sumdb/note.
+package notekey
+
+import (
+	"cmp"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Key is a private key.
+type Key struct {
+	note.Signer
+	private ed25519.PrivateKey
+	text    string // of the file
+}
+
+// New returns a new key.
+func New(name string) (*Key, error) {
+	text, _, err := note.GenerateKey(rand.Reader, name)
+	if err != nil {
+		return nil, fmt.Errorf("creating a key for notes: %w", err)
+	}
+	return parse(text)
+}
+
+// Read reads a key file. If the file does not exist, the error is fs.ErrNotExist.
+func Read(path string) (*Key, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	key, err := parse(strings.TrimSpace(string(text)))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return key, nil
+}
+
+// parse never repeats the text in an error, because the text is secret.
+func parse(text string) (*Key, error) {
+	signer, err := note.NewSigner(text)
+	if err != nil {
+		return nil, errors.New("it is not a private key for notes")
+	}
+	encoded, err := base64.StdEncoding.DecodeString(strings.SplitN(text, "+", 5)[4]) // PRIVATE+KEY+name+id+key
+	if err != nil || len(encoded) != 1+ed25519.SeedSize {                            // NewSigner has checked it
+		return nil, errors.New("it is not an Ed25519 key for notes")
+	}
+	return &Key{Signer: signer, private: ed25519.NewKeyFromSeed(encoded[1:]), text: text}, nil
+}
+
+// Write writes the key to a new file that only its owner can read. The file appears complete or
+// not at all. If the file exists, the error is fs.ErrExist.
+func (k *Key) Write(path string) (err error) {
+	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	_, err = temp.WriteString(k.text + "\n")
+	if err == nil {
+		err = temp.Sync()
+	}
+	if err = errors.Join(err, temp.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(temp.Name(), path); !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	if _, err := os.Lstat(path); err == nil { // some file systems have no links
+		return fs.ErrExist
+	}
+	return os.Rename(temp.Name(), path)
+}
+
+// Public returns the public key, with which others verify the notes.
+func (k *Key) Public() string {
+	public, err := note.NewEd25519VerifierKey(k.Name(), k.private.Public().(ed25519.PublicKey))
+	if err != nil {
+		return "" // the name was checked
+	}
+	return public
+}
+
+// String hides the key.
+func (k *Key) String() string { return "[secret]" }
+
+// Name returns the name for the key of a journal: the public URL without its scheme, or else the
+// issuer of the tokens, and "/journal". Checkpoints begin with it.
+func Name(publicURL, issuer string) string {
+	name := issuer
+	if u, err := url.Parse(publicURL); err == nil && u.Host != "" {
+		name = u.Host + strings.TrimRight(u.EscapedPath(), "/")
+	}
+	name = strings.Map(func(r rune) rune {
+		if r <= ' ' || r == '+' || r > '~' {
+			return '-' // not allowed in the name of a key
+		}
+		return r
+	}, name)
+	return cmp.Or(name, "tidewaiter") + "/journal"
+}
