@@ -100,7 +100,7 @@ func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries 
 		*w.known = *newPrincipals()
 		entries = append(entries, rewindEntry(now, w.rewound))
 	}
-	w.known.next = h.principal
+	w.known.next, w.known.now = h.principal, now
 	kept, err = w.repeats.leaveOut(ctx, tx, now, entries)
 	if err != nil {
 		return nil, 0, fmt.Errorf("checking for repeated events: %w", err)

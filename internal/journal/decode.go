@@ -161,14 +161,6 @@ type removedEntries struct {
 	hash  hash
 }
 
-// openContent returns the lines of a block. The first byte tells how they are stored.
-func openContent(content []byte) ([]byte, error) {
-	if len(content) == 0 || content[0] != '{' {
-		return nil, errors.New("its content is not that of a block")
-	}
-	return content, nil
-}
-
 // open reads a block's first line.
 func (d *decoder) open(b *block) (*openBlock, error) {
 	content, err := openContent(b.content)
@@ -304,6 +296,16 @@ func (o *openBlock) public(line []byte) []byte {
 	return public
 }
 
+// idTime returns the time of the id of an entry's public part, in milliseconds since 1970.
+func idTime(public []byte) (int64, error) {
+	const begin, size = len(`{"id":"`), 36
+	if len(public) < begin+size {
+		return 0, errors.New("an entry has no id")
+	}
+	id, err := parseID(string(public[begin : begin+size]))
+	return id.milliseconds(), err
+}
+
 // privateHash returns the hash of an entry's private part, and whether the part was erased.
 func (p *parts) privateHash() (sum hash, erased bool, err error) {
 	if len(p.private) == 0 || p.private[0] != '#' {
@@ -314,6 +316,20 @@ func (p *parts) privateHash() (sum hash, erased bool, err error) {
 		return sum, false, fmt.Errorf("%.80q is not the hash of an erased part", p.private)
 	}
 	return sum, true, nil
+}
+
+// appendLeaf appends the data of an entry's leaf, after the prefix of a leaf. erased reports
+// whether its private part was erased.
+func (o *openBlock) appendLeaf(b []byte, p *parts) (leaf []byte, erased bool, err error) {
+	private, erased, err := p.privateHash()
+	if err != nil {
+		return b, false, err
+	}
+	var principal *hash
+	if p.principal >= 0 {
+		principal = &o.principals[p.principal].hash
+	}
+	return appendLeaf(b, p.public, private, principal, len(p.rules), func(i int) []byte { return o.ruleTexts[p.rules[i]] }), erased, nil
 }
 
 // entry reads an entry.

@@ -138,7 +138,7 @@ func appendFirstLine(dst []byte, principals []principalRef, rules int, rule func
 		dst = append(dst, list(i, `,"principals":[{"number":`, `,{"number":`)...)
 		dst = strconv.AppendInt(dst, principals[i].number, 10)
 		dst = append(dst, `,"sha256":"`...)
-		dst = base64.RawURLEncoding.AppendEncode(dst, principals[i].hash[:])
+		dst = appendHash(dst, principals[i].hash)
 		dst = append(dst, `"}`...)
 	}
 	if len(principals) > 0 {
@@ -153,6 +153,9 @@ func appendFirstLine(dst []byte, principals []principalRef, rules int, rule func
 	}
 	return append(dst, "}\n"...)
 }
+
+// appendHash appends a hash in base64url.
+func appendHash(b []byte, h hash) []byte { return base64.RawURLEncoding.AppendEncode(b, h[:]) }
 
 // appendRule appends the JSON of a rule. It must never change: leaves contain it.
 func appendRule(b []byte, r *policy.Rule) []byte {

@@ -56,3 +56,23 @@ func (j *Journal) VerifyIn(ctx context.Context, tx *sql.Tx) (Verified, error) {
 
 // ChangeSentences has the sentence about each action.
 var ChangeSentences = changeSentences
+// Keeper merges blocks and removes entries.
+type Keeper = keeper
+
+// NewKeeper returns a Keeper.
+func NewKeeper(j *Journal, limits Limits) *Keeper { return newKeeper(j, limits) }
+
+// Merge merges one group.
+func (k *keeper) Merge(ctx context.Context) (bool, error) { return k.merge(ctx) }
+
+// Remove removes the entries beyond their limits from one block.
+func (k *keeper) Remove(ctx context.Context) (bool, error) { return k.remove(ctx) }
+
+// Step does one piece of work.
+func (k *keeper) Step(ctx context.Context) (bool, error) { return k.step(ctx) }
+
+// MinKept is how long each entry is kept at least.
+const MinKept = minKept
+
+// Kept returns the name of the limit that applies to an entry.
+func Kept(e *Entry) string { return string(e.kept()) }

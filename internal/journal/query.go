@@ -282,6 +282,7 @@ func (s *search) run(ctx context.Context, before Position, enough func(searched 
 				return s.page, nil
 			}
 			from = b.first - 1
+			upTo = from // a block that was merged meanwhile has later entries, too
 		}
 		if from >= first && enough(s.searched) {
 			s.page.Next = from + 1

@@ -180,7 +180,7 @@ func (j *Journal) find(ctx context.Context, beginning string, most int, slack in
 	}
 	prefix := []byte(`{"id":"` + beginning)
 	for _, first := range firsts {
-		b, err := selectBlockFrom(ctx, j.db.Read(), first)
+		b, err := blockAfter(ctx, j.db.Read(), first-1) // it may be merged by now
 		if errors.Is(err, sql.ErrNoRows) {
 			continue
 		}

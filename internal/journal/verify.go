@@ -344,18 +344,14 @@ func (v *verifier) leaves(b *block, o *openBlock, from, to Position, visit func(
 		if position++; position <= from {
 			continue
 		}
-		private, erased, err := p.privateHash()
+		leaf, erased, err := o.appendLeaf(v.leaf[:0], &p)
 		if err != nil {
 			return err
 		}
 		if erased {
 			v.Erased++
 		}
-		var principal *hash
-		if p.principal >= 0 {
-			principal = &o.principals[p.principal].hash
-		}
-		v.leaf = appendLeaf(v.leaf[:0], p.public, private, principal, len(p.rules), func(i int) []byte { return o.ruleTexts[p.rules[i]] })
+		v.leaf = leaf
 		v.grow(0, tree.LeafHash(v.leaf))
 		v.Entries++
 	}
@@ -407,15 +403,11 @@ func (c *references) entry(p *parts) error {
 	if p.principal > c.principals {
 		return errors.New("its principals are not in order of first use")
 	}
-	const begin, size = len(`{"id":"`), 36
-	if len(p.public) < begin+size {
-		return errors.New("an entry has no id")
-	}
-	id, err := parseID(string(p.public[begin : begin+size]))
+	at, err := idTime(p.public)
 	if err != nil {
 		return err
 	}
-	c.earliest, c.latest = min(c.earliest, id.milliseconds()), max(c.latest, id.milliseconds())
+	c.earliest, c.latest = min(c.earliest, at), max(c.latest, at)
 	return nil
 }
 

@@ -1,0 +1,561 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+// A commit writes a block of a few entries, as they come. Later, in the background, Maintain
+// merges and compresses the blocks of each 256 entries, and removes entries beyond the limits.
+// Each step is a short transaction of its own, so that the writer never waits long. The tree keeps
+// its hashes, so neither changes a proof.
+
+// Limit is how much of a kind of entries is kept.
+type Limit struct {
+	Age  time.Duration // 0: forever; at least minKept
+	Size int64         // bytes on disk; 0: any
+}
+
+// Limits has a limit for each kind of entries that is kept alike.
+type Limits struct {
+	Decisions Limit // that granted something
+	Refused   Limit // decisions that granted nothing
+	Events    Limit // and bodies that are not events
+	Changes   Limit
+}
+
+const (
+	// mergeAfter is the age at which blocks are merged. People look at the newest entries, and
+	// blocks that are not merged are faster to read.
+	mergeAfter = 5 * time.Minute
+	// minKept is how long each entry is kept at least. It is longer than principalIdle, so that no
+	// principal is removed while a writer uses it.
+	minKept = time.Hour
+	// spanned is the span of a block after which entries beyond their age are removed from it
+	// although other entries of their kind in it are kept.
+	spanned = 24 * time.Hour
+)
+
+// keptKind is a kind of entries that has limits of its own. Its text is stored.
+type keptKind string
+
+const (
+	keptDecisions keptKind = "decision"
+	keptRefused   keptKind = "refused"
+	keptEvents    keptKind = "event"
+	keptChanges   keptKind = "change"
+)
+
+// kinds returns the kinds and their limits.
+func (l *Limits) kinds() map[keptKind]Limit {
+	return map[keptKind]Limit{
+		keptDecisions: l.Decisions, keptRefused: l.Refused, keptEvents: l.Events, keptChanges: l.Changes,
+	}
+}
+
+// kept returns the kind of an entry.
+func (e *Entry) kept() keptKind {
+	switch {
+	case e.Outcome() == Refused:
+		return keptRefused
+	case e.Decision != nil:
+		return keptDecisions
+	case e.Change != nil:
+		return keptChanges
+	}
+	return keptEvents
+}
+
+// Maintain merges blocks and removes entries beyond the limits, until ctx ends. It uses at most
+// about a fifth of a processor. Several processes with the same database may do it.
+func (j *Journal) Maintain(ctx context.Context, limits Limits) {
+	const (
+		idle = 30 * time.Second
+		rest = 4 // times the duration of a step
+	)
+	k := newKeeper(j, limits)
+	for {
+		began := time.Now()
+		did, err := k.step(ctx)
+		pause := max(rest*time.Since(began), time.Millisecond)
+		switch {
+		case err != nil && ctx.Err() == nil && !errors.Is(err, errRewritten):
+			k.failed(err)
+			pause = idle
+		case !did && err == nil:
+			pause = idle
+		}
+		if clock.Sleep(ctx, pause) != nil {
+			return
+		}
+	}
+}
+
+// keeper merges blocks and removes entries. Only one goroutine uses a keeper.
+type keeper struct {
+	*Journal
+	limits  map[keptKind]Limit
+	decoder *decoder
+	deflate deflate
+
+	// spanned has the blocks from which single entries were removed in the hour spannedFor.
+	spanned    map[Position]bool
+	spannedFor clock.Span
+
+	removed   map[keptKind]int64 // entries that are removed, but not reported
+	swept     clock.Span         // holds for a day after the principals were swept
+	sweepFrom int64              // number of the principal after which the sweep continues
+}
+
+func newKeeper(j *Journal, limits Limits) *keeper {
+	return &keeper{Journal: j, limits: limits.kinds(), decoder: newDecoder(j.db.Read()), removed: make(map[keptKind]int64)}
+}
+
+func (k *keeper) failed(err error) {
+	k.o.Log.Error("merging and removing journal entries failed", "error", err)
+}
+
+// step does one piece of work, and reports whether there was one.
+func (k *keeper) step(ctx context.Context) (did bool, err error) {
+	for _, work := range []func(context.Context) (bool, error){k.merge, k.remove, k.report, k.sweep} {
+		if did, err = work(ctx); did || err != nil {
+			return did, err
+		}
+	}
+	return false, nil
+}
+
+// merge merges the blocks of the next group of 256 leaves, if all of them are old enough.
+func (k *keeper) merge(ctx context.Context) (did bool, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("merging blocks: %w", err)
+		}
+	}()
+	q := k.db.Read()
+	head, err := selectHead(ctx, q)
+	if err != nil {
+		return false, err
+	}
+	state, err := selectKeeping(ctx, q)
+	if err != nil {
+		return false, err
+	}
+	first := max(state.merged, head.base) + 1
+	group := int64(first-head.base) / tree.GroupSize
+	end := head.base + Position((group+1)*tree.GroupSize)
+	if end > head.next {
+		return false, nil
+	}
+	blocks, err := selectBlocksIn(ctx, q, first, end)
+	if err != nil {
+		return false, err
+	}
+	old := k.o.Now().Add(-mergeAfter).UnixMilli()
+	if slices.ContainsFunc(blocks, func(b *block) bool { return b.latest > old }) {
+		return false, nil
+	}
+	previous, root, err := groupRoots(ctx, q, head, group)
+	if err != nil {
+		return false, err
+	}
+	r := rewrite{state: state, from: first, to: end, blocks: blocks, merged: end - 1}
+	merged, rest := newPacker(head.base, first), newPacker(head.base, end)
+	err = k.items(ctx, blocks, func(o *openBlock, e *entryRecord, removed *removedEntries) error {
+		switch {
+		case e == nil && removed.first < end:
+			merged.remove(removed.level, removed.hash)
+		case e == nil:
+			rest.remove(removed.level, removed.hash)
+		case e.position < end:
+			entry, err := k.decoder.entry(ctx, o, *e)
+			if err != nil {
+				return err
+			}
+			r.count(&entry, len(e.line))
+			return merged.add(o, e.line)
+		default:
+			return rest.add(o, e.line)
+		}
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	if merged.next != end && len(blocks) > 0 {
+		return false, fmt.Errorf("the entries from position %d on are missing", merged.next)
+	}
+	r.add(merged, previous, root, k.deflate.content)
+	if rest.next > rest.first {
+		last := blocks[len(blocks)-1]
+		r.add(rest, root, last.hash, func(content []byte) []byte { return content })
+	}
+	return true, k.rewrite(ctx, &r)
+}
+
+// items calls visit with each entry and each subtree of removed entries of blocks.
+func (k *keeper) items(ctx context.Context, blocks []*block, visit func(*openBlock, *entryRecord, *removedEntries) error) error {
+	for _, b := range blocks {
+		o, err := k.decoder.open(b)
+		if err == nil {
+			err = k.decoder.load(ctx, o.principals)
+		}
+		if err == nil && o.form == 1 {
+			err = errors.New("it has format 1, but is in the tree")
+		}
+		for err == nil && len(o.entries)+len(o.removed) > 0 {
+			if len(o.removed) > 0 && (len(o.entries) == 0 || o.removed[0].first < o.entries[0].position) {
+				err = visit(o, nil, &o.removed[0])
+				o.removed = o.removed[1:]
+			} else {
+				err = visit(o, &o.entries[0], nil)
+				o.entries = o.entries[1:]
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("the block at position %d: %w", b.first, err)
+		}
+	}
+	return nil
+}
+
+// groupRoots returns the roots of the tree before and after a complete group.
+func groupRoots(ctx context.Context, q store.Querier, h head, group int64) (before, after hash, err error) {
+	nodes := nodeReader{q: q}
+	var f tree.Frontier
+	for _, n := range append(tree.Subtrees(group*tree.GroupSize), tree.Node{Level: tree.StoredLevel, Number: group}) {
+		sum, ok, err := nodes.get(ctx, n.Level, n.Number)
+		if err == nil && !ok {
+			err = fmt.Errorf("subtree %d of level %d of the tree is not stored", n.Number, n.Level)
+		}
+		if err != nil {
+			return before, after, err
+		}
+		if n.Number == group && n.Level == tree.StoredLevel {
+			before = f.Root()
+		}
+		f.Append(nil, n.Level, sum)
+	}
+	if group == 0 {
+		var origin tree.Frontier
+		origin.Append(nil, 0, originLeaf(h.base, h.chain))
+		before = origin.Root()
+	}
+	return before, f.Root(), nil
+}
+
+// rewrite replaces blocks by others with the same entries or fewer.
+type rewrite struct {
+	state    keeping
+	from, to Position // the replaced blocks begin in this range
+	blocks   []*block // the replaced blocks
+	merged   Position // set if the entries up to there are merged now; otherwise 0
+	new      []*block
+	// Of merged entries.
+	used  []principalRef
+	sizes map[sizeKey]size
+	lines int64 // bytes
+	// removed has, for kinds of which entries were removed, the position up to which all were.
+	removed map[keptKind]Position
+}
+
+// sizeKey is a kind and an hour since 1970.
+type sizeKey struct {
+	kind keptKind
+	hour int64
+}
+
+type size struct{ entries, bytes int64 }
+
+// count counts an entry that is merged now.
+func (r *rewrite) count(e *Entry, bytes int) {
+	if r.sizes == nil {
+		r.sizes = make(map[sizeKey]size)
+	}
+	key := sizeKey{e.kept(), e.Time.Unix() / 3600}
+	s := r.sizes[key]
+	r.sizes[key] = size{s.entries + 1, s.bytes + int64(bytes)}
+	r.lines += int64(bytes)
+}
+
+// add adds a new block, unless it is a whole group of which no entry is left.
+func (r *rewrite) add(k *packer, previous, root hash, compress func([]byte) []byte) {
+	if k.kept == 0 && k.isGroup() {
+		return
+	}
+	b := &block{first: k.first, entries: int64(k.next - k.first), previous: previous, hash: root, content: compress(k.content())}
+	if k.kept > 0 {
+		b.earliest, b.latest = k.earliest, k.latest
+	}
+	r.new = append(r.new, b)
+	r.used = append(r.used, k.principals...)
+}
+
+// errRewritten means that another process rewrote blocks at the same time.
+var errRewritten = errors.New("another process changed the blocks meanwhile")
+
+// rewrite replaces the blocks in one transaction.
+func (k *keeper) rewrite(ctx context.Context, r *rewrite) error {
+	return k.write(ctx, "", func(tx *sql.Tx) error {
+		ctx := context.WithoutCancel(ctx) // as in builder.write
+		if r.merged == 0 {
+			r.merged = r.state.merged
+		}
+		if err := moveKeeping(ctx, tx, r.state, r.merged); err != nil {
+			return err
+		}
+		if n, err := deleteBlocks(ctx, tx, r.from, r.to); err != nil {
+			return err
+		} else if n != int64(len(r.blocks)) {
+			return errRewritten
+		}
+		for _, b := range r.new {
+			if err := insertBlock(ctx, tx, b); err != nil {
+				return err
+			}
+		}
+		if r.merged > r.state.merged {
+			if err := usePrincipals(ctx, tx, r.used, r.merged); err != nil {
+				return err
+			}
+		}
+		for key, s := range r.sizes {
+			s.bytes = s.bytes * int64(len(r.new[0].content)) / max(r.lines, 1)
+			if err := addSize(ctx, tx, key, s); err != nil {
+				return err
+			}
+		}
+		for kind, position := range r.removed {
+			if err := moveRemoved(ctx, tx, kind, position); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// remove removes entries beyond the limits from one block.
+func (k *keeper) remove(ctx context.Context) (did bool, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("removing entries: %w", err)
+		}
+	}()
+	q := k.db.Read()
+	head, err := selectHead(ctx, q)
+	if err != nil {
+		return false, err
+	}
+	state, err := selectKeeping(ctx, q)
+	if err != nil {
+		return false, err
+	}
+	cutoffs, err := k.cutoffs(ctx)
+	if err != nil {
+		return false, err
+	}
+	if k.spanned == nil || k.spannedFor.Over(k.o.Now()) {
+		k.spanned, k.spannedFor = make(map[Position]bool), clock.For(k.o.Now(), time.Hour)
+	}
+	var b *block // the first one with entries beyond their limits
+	next := make(map[keptKind]Position)
+	for kind, cutoff := range cutoffs {
+		after, err := blockAfter(ctx, q, max(state.removed[kind], head.base))
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		next[kind] = after.first
+		spanned := after.earliest < cutoff-spanned.Milliseconds() && !k.spanned[after.first]
+		if (after.latest < cutoff || spanned) && (b == nil || after.first < b.first) {
+			b = after
+		}
+	}
+	if b == nil {
+		return false, nil
+	}
+	r := rewrite{state: state, from: b.first, to: b.first + 1, blocks: []*block{b}, removed: make(map[keptKind]Position)}
+	for kind, cutoff := range cutoffs {
+		if next[kind] == b.first && b.latest < cutoff {
+			r.removed[kind] = b.end() - 1
+		}
+	}
+	k.spanned[b.first] = true
+	packed := newPacker(head.base, b.first)
+	counts := make(map[keptKind]int64)
+	var leaf []byte
+	err = k.items(ctx, []*block{b}, func(o *openBlock, e *entryRecord, removed *removedEntries) error {
+		if e == nil {
+			packed.remove(removed.level, removed.hash)
+			return nil
+		}
+		entry, err := k.decoder.entry(ctx, o, *e)
+		if err != nil {
+			return err
+		}
+		kind := entry.kept()
+		cutoff, limited := cutoffs[kind]
+		if !limited || entry.ID.milliseconds() >= cutoff {
+			return packed.add(o, e.line)
+		}
+		p, err := o.split(e.line)
+		if err == nil {
+			leaf, _, err = o.appendLeaf(leaf[:0], &p)
+		}
+		if err != nil {
+			return err
+		}
+		packed.remove(0, tree.LeafHash(leaf))
+		counts[kind]++
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	compress := func(content []byte) []byte { return content }
+	if b.content[0] == deflated {
+		compress = k.deflate.content
+	}
+	r.add(packed, b.previous, b.hash, compress)
+	if len(counts) == 0 && len(r.removed) == 0 {
+		return false, nil
+	}
+	if err := k.rewrite(ctx, &r); err != nil {
+		return false, err
+	}
+	for kind, n := range counts {
+		k.removed[kind] += n
+	}
+	return true, nil
+}
+
+// cutoffs returns the time of ids, in milliseconds since 1970, before which entries of a kind are
+// beyond its limit.
+func (k *keeper) cutoffs(ctx context.Context) (map[keptKind]int64, error) {
+	now := k.o.Now()
+	cutoffs := make(map[keptKind]int64)
+	for kind, limit := range k.limits {
+		var cutoff time.Time
+		if limit.Age > 0 {
+			cutoff = now.Add(-limit.Age)
+		}
+		if limit.Size > 0 {
+			hour, ok, err := selectSizeCutoff(ctx, k.db.Read(), kind, limit.Size)
+			if err != nil {
+				return nil, err
+			}
+			if at := time.Unix((hour+1)*3600, 0); ok && at.After(cutoff) {
+				cutoff = at
+			}
+		}
+		if least := now.Add(-minKept); cutoff.After(least) {
+			cutoff = least
+		}
+		if !cutoff.IsZero() {
+			cutoffs[kind] = cutoff.UnixMilli()
+		}
+	}
+	return cutoffs, nil
+}
+
+// report records what was removed, once all of it is.
+func (k *keeper) report(ctx context.Context) (did bool, err error) {
+	if len(k.removed) == 0 {
+		return false, nil
+	}
+	cutoffs, err := k.cutoffs(ctx)
+	if err != nil {
+		return false, err
+	}
+	to := make(map[string]any)
+	for kind, n := range k.removed {
+		to[string(kind)] = map[string]any{"entries": n, "before": time.UnixMilli(cutoffs[kind]).UTC().Format(time.RFC3339)}
+	}
+	err = k.write(ctx, "", func(tx *sql.Tx) error {
+		ctx := context.WithoutCancel(ctx)
+		for kind, cutoff := range cutoffs {
+			if err := deleteSizes(ctx, tx, kind, cutoff/time.Hour.Milliseconds()); err != nil {
+				return err
+			}
+		}
+		return k.AppendTx(ctx, tx, Entry{Change: &Change{Actor: "tidewaiter", Action: "journal.remove", Target: "journal", To: to}})
+	})
+	if err != nil {
+		return false, fmt.Errorf("recording removed entries: %w", err)
+	}
+	clear(k.removed)
+	return true, nil
+}
+
+// sweep deletes principals that no entry refers to, some at a time, once a day.
+func (k *keeper) sweep(ctx context.Context) (did bool, err error) {
+	const atOnce, maxBlocks = 500, 2000
+	if k.swept.Holds(k.o.Now()) {
+		return false, nil
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("removing principals: %w", err)
+		}
+	}()
+	q := k.db.Read()
+	head, err := selectHead(ctx, q)
+	if err != nil {
+		return false, err
+	}
+	state, err := selectKeeping(ctx, q)
+	if err != nil {
+		return false, err
+	}
+	// Before this position, there are no decisions.
+	end := min(state.removed[keptDecisions], state.removed[keptRefused])
+	done := func() (bool, error) {
+		k.swept, k.sweepFrom = clock.For(k.o.Now(), 24*time.Hour), 0
+		return false, nil
+	}
+	if first, err := blockAfter(ctx, q, 0); end == 0 || err == nil && first.first <= head.base {
+		return done() // nothing was removed, or blocks of format 1 refer to any principal
+	}
+	numbers, last, err := selectUnused(ctx, q, k.sweepFrom, end, atOnce)
+	if err != nil {
+		return false, err
+	}
+	if last == 0 {
+		return done()
+	}
+	err = k.write(ctx, "", func(tx *sql.Tx) error {
+		ctx := context.WithoutCancel(ctx)
+		if _, err := lockHead(ctx, tx); err != nil {
+			return err
+		}
+		// Blocks that are not merged may refer to principals without being counted as a use.
+		// While the head is locked, there are no new blocks.
+		blocks, err := selectBlocksFrom(ctx, tx, state.merged+1, maxBlocks)
+		if err != nil || len(blocks) == maxBlocks {
+			return err // the next sweep finds fewer blocks
+		}
+		used := make(map[int64]bool)
+		for _, b := range blocks {
+			o, err := k.decoder.open(b)
+			if err != nil {
+				return err
+			}
+			for _, p := range o.principals {
+				used[p.number] = true
+			}
+		}
+		return deletePrincipals(ctx, tx, slices.DeleteFunc(numbers, func(n int64) bool { return used[n] }), end)
+	})
+	k.sweepFrom = last
+	return true, err
+}

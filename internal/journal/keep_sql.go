@@ -1,0 +1,187 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+// keeping is what was merged and removed.
+type keeping struct {
+	version int64    // counts the transactions that rewrite blocks
+	merged  Position // up to which blocks are merged
+	removed map[keptKind]Position
+}
+
+func selectKeeping(ctx context.Context, q store.Querier) (k keeping, err error) {
+	// The version is read first: whoever rewrites blocks after that increments it.
+	err = q.QueryRowContext(ctx, `SELECT version, merged FROM journal_keeping WHERE one = 1`).Scan(&k.version, &k.merged)
+	if err != nil {
+		return k, err
+	}
+	k.removed = make(map[keptKind]Position)
+	rows, err := q.QueryContext(ctx, `SELECT kind, position FROM journal_removed`)
+	if err != nil {
+		return k, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var kind keptKind
+		var position Position
+		if err := rows.Scan(&kind, &position); err != nil {
+			return k, err
+		}
+		k.removed[kind] = position
+	}
+	return k, rows.Err()
+}
+
+// moveKeeping begins a transaction that rewrites blocks. It returns errRewritten if another one
+// has rewritten blocks since the state k was read.
+func moveKeeping(ctx context.Context, tx *sql.Tx, k keeping, merged Position) error {
+	result, err := tx.ExecContext(ctx, `
+		UPDATE journal_keeping SET version = version + 1, merged = $1 WHERE one = 1 AND version = $2`, merged, k.version)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(errRewritten, err)
+	}
+	return nil
+}
+
+func moveRemoved(ctx context.Context, tx *sql.Tx, kind keptKind, position Position) error {
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO journal_removed (kind, position) VALUES ($1, $2)
+		ON CONFLICT (kind) DO UPDATE SET position = excluded.position`, string(kind), position)
+	return err
+}
+
+// selectBlocksIn returns the blocks that begin in a range.
+func selectBlocksIn(ctx context.Context, q store.Querier, from, to Position) ([]*block, error) {
+	return queryBlocks(ctx, q, `WHERE first >= $1 AND first < $2 ORDER BY first`, from, to)
+}
+
+// selectBlocksFrom returns the blocks that begin at a position or after it, at most limit.
+func selectBlocksFrom(ctx context.Context, q store.Querier, from Position, limit int) ([]*block, error) {
+	return queryBlocks(ctx, q, `WHERE first >= $1 ORDER BY first LIMIT $2`, from, limit)
+}
+
+func queryBlocks(ctx context.Context, q store.Querier, where string, args ...any) (blocks []*block, err error) {
+	rows, err := q.QueryContext(ctx, blockColumns+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		b, err := scanBlock(rows)
+		if err != nil {
+			return nil, err
+		}
+		blocks = append(blocks, b)
+	}
+	return blocks, rows.Err()
+}
+
+// deleteBlocks deletes the blocks that begin in a range, and returns how many there were.
+func deleteBlocks(ctx context.Context, tx *sql.Tx, from, to Position) (int64, error) {
+	result, err := tx.ExecContext(ctx, `DELETE FROM journal_blocks WHERE first >= $1 AND first < $2`, from, to)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+func addSize(ctx context.Context, tx *sql.Tx, key sizeKey, s size) error {
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO journal_sizes (kind, hour, entries, bytes) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (kind, hour) DO UPDATE SET
+			entries = journal_sizes.entries + excluded.entries, bytes = journal_sizes.bytes + excluded.bytes`,
+		string(key.kind), key.hour, s.entries, s.bytes)
+	return err
+}
+
+// selectSizeCutoff returns the last hour whose entries of a kind are beyond a size. ok is false if
+// there is none.
+func selectSizeCutoff(ctx context.Context, q store.Querier, kind keptKind, size int64) (hour int64, ok bool, err error) {
+	var last sql.NullInt64
+	err = q.QueryRowContext(ctx, `
+		SELECT max(hour) FROM (
+			SELECT hour, sum(bytes) OVER (ORDER BY hour DESC) AS total FROM journal_sizes WHERE kind = $1
+		) AS sums WHERE total > $2`, string(kind), size).Scan(&last)
+	return last.Int64, last.Valid, err
+}
+
+// deleteSizes deletes the sizes of a kind before an hour.
+func deleteSizes(ctx context.Context, tx *sql.Tx, kind keptKind, hour int64) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM journal_sizes WHERE kind = $1 AND hour < $2`, string(kind), hour)
+	return err
+}
+
+// usePrincipals records that merged entries before a position refer to principals.
+func usePrincipals(ctx context.Context, tx *sql.Tx, refs []principalRef, position Position) error {
+	for _, chunk := range chunks(refs, insertAtOnce) {
+		_, err := tx.ExecContext(ctx, `UPDATE journal_principals SET used = $1 WHERE number IN (`+placeholders(2, len(chunk))+`)`,
+			append([]any{position}, chunk...)...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// selectUnused returns, of the next principals after a number, those that no merged entry after
+// position end refers to. last is the number of the last one that was examined; 0: there is none.
+func selectUnused(ctx context.Context, q store.Querier, after int64, end Position, limit int) (numbers []int64, last int64, err error) {
+	rows, err := q.QueryContext(ctx, `
+		SELECT number, used FROM journal_principals WHERE number > $1 ORDER BY number LIMIT $2`, after, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var used Position
+		if err := rows.Scan(&last, &used); err != nil {
+			return nil, 0, err
+		}
+		if used <= end {
+			numbers = append(numbers, last)
+		}
+	}
+	return numbers, last, rows.Err()
+}
+
+// deletePrincipals deletes principals, unless an entry after position end has used them meanwhile.
+func deletePrincipals(ctx context.Context, tx *sql.Tx, numbers []int64, end Position) error {
+	for _, n := range numbers {
+		_, err := tx.ExecContext(ctx, `DELETE FROM journal_principals WHERE number = $1 AND used <= $2`, n, end)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chunks returns the numbers of principals as arguments, at most size at once.
+func chunks(refs []principalRef, size int) (all [][]any) {
+	for i, ref := range refs {
+		if i%size == 0 {
+			all = append(all, nil)
+		}
+		all[len(all)-1] = append(all[len(all)-1], ref.number)
+	}
+	return all
+}
+
+// placeholders returns a list of n parameters from a number on: $2, $3.
+func placeholders(from, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "%s$%d", list(i, "", ", "), from+i)
+	}
+	return b.String()
+}

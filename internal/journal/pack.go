@@ -1,0 +1,179 @@
+package journal
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
+)
+
+// packer builds the content of a block of format 2 from lines of other blocks.
+type packer struct {
+	first, next Position
+	base        Position // leaf 0 of the tree
+	principals  []principalRef
+	places      map[principalRef]int // indexes in principals
+	rules       [][]byte             // their JSON
+	ruleIndex   map[string]int       // indexes in rules
+	lines       []byte
+	removed     []tree.Node // complete subtrees of removed entries at the end of the block
+	kept        int         // entries
+	// Times of the ids of the kept entries, in milliseconds since 1970.
+	earliest, latest int64
+}
+
+// newPacker returns a packer for a block that begins at a position.
+func newPacker(base, first Position) *packer {
+	return &packer{
+		base: base, first: first, next: first, places: make(map[principalRef]int), ruleIndex: make(map[string]int),
+		earliest: math.MaxInt64, latest: math.MinInt64,
+	}
+}
+
+// add adds the line of an entry of another block.
+func (k *packer) add(o *openBlock, line []byte) error {
+	p, err := o.split(line)
+	if err != nil {
+		return err
+	}
+	at, err := idTime(p.public)
+	if err != nil {
+		return err
+	}
+	k.flushRemoved()
+	principal := -1
+	if p.principal >= 0 {
+		ref := o.principals[p.principal]
+		var ok bool
+		if principal, ok = k.places[ref]; !ok {
+			principal = len(k.principals)
+			k.places[ref] = principal
+			k.principals = append(k.principals, ref)
+		}
+	}
+	rules := make([]int, len(p.rules))
+	for i, n := range p.rules {
+		text := o.ruleTexts[n]
+		number, ok := k.ruleIndex[string(text)]
+		if !ok {
+			number = len(k.rules)
+			k.ruleIndex[string(text)] = number
+			k.rules = append(k.rules, text)
+		}
+		rules[i] = number
+	}
+	b := appendRefs(k.lines, principal, rules)
+	b = append(append(b, '\t'), p.public...)
+	b = append(append(b, '\t'), p.private...)
+	k.lines = append(b, '\n')
+	k.earliest, k.latest = min(k.earliest, at), max(k.latest, at)
+	k.kept++
+	k.next++
+	return nil
+}
+
+// remove adds a complete subtree of removed entries. Adjacent subtrees become one.
+func (k *packer) remove(level int, h hash) {
+	n := tree.Node{Level: level, Number: int64(k.next-k.base) >> level, Hash: h}
+	k.next += 1 << level
+	for n.Number&1 == 1 && n.Level < tree.StoredLevel-1 && len(k.removed) > 0 {
+		left := k.removed[len(k.removed)-1]
+		if left.Level != n.Level || left.Number != n.Number-1 {
+			break
+		}
+		k.removed = k.removed[:len(k.removed)-1]
+		n = tree.Node{Level: n.Level + 1, Number: n.Number >> 1, Hash: tlog.NodeHash(left.Hash, n.Hash)}
+	}
+	k.removed = append(k.removed, n)
+}
+
+func (k *packer) flushRemoved() {
+	for _, n := range k.removed {
+		k.lines = append(k.lines, '~')
+		k.lines = strconv.AppendInt(k.lines, int64(n.Level), 10)
+		k.lines = append(k.lines, ' ')
+		k.lines = append(appendHash(k.lines, n.Hash), '\n')
+	}
+	k.removed = k.removed[:0]
+}
+
+// isGroup reports whether the block is a whole group of 256 leaves. In the first group, leaf 0 is
+// not an entry.
+func (k *packer) isGroup() bool {
+	from, to := int64(k.first-k.base), int64(k.next-k.base)
+	if from == 1 {
+		from = 0
+	}
+	return from%tree.GroupSize == 0 && to == from+tree.GroupSize
+}
+
+// content returns the block's content.
+func (k *packer) content() []byte {
+	k.flushRemoved()
+	first := appendFirstLine(nil, k.principals, len(k.rules), func(i int) []byte { return k.rules[i] })
+	return append(first, k.lines...)
+}
+
+// A content that begins with this byte is the number of its bytes, as a varint, and the bytes in
+// the format DEFLATE. Other contents begin with "{".
+const deflated = 0x01
+
+// maxContent limits a deflated content, so that a damaged one cannot exhaust the memory. A group
+// of the largest events has less.
+const maxContent = 256 << 20
+
+// deflate compresses contents.
+type deflate struct {
+	w   *flate.Writer
+	out bytes.Buffer
+}
+
+// content returns the deflated content, or the content itself if that is shorter.
+func (d *deflate) content(content []byte) []byte {
+	d.out.Reset()
+	d.out.WriteByte(deflated)
+	d.out.Write(binary.AppendUvarint(nil, uint64(len(content))))
+	if d.w == nil {
+		d.w, _ = flate.NewWriter(nil, flate.DefaultCompression) // the level is valid
+	}
+	d.w.Reset(&d.out)
+	_, _ = d.w.Write(content) // a Buffer has no errors
+	_ = d.w.Close()
+	if d.out.Len() >= len(content) {
+		return content
+	}
+	return bytes.Clone(d.out.Bytes())
+}
+
+// openContent returns the lines of a block. The first byte tells how they are stored.
+func openContent(content []byte) ([]byte, error) {
+	switch {
+	case len(content) > 0 && content[0] == '{':
+		return content, nil
+	case len(content) == 0 || content[0] != deflated:
+		return nil, errors.New("its content is not that of a block")
+	}
+	size, n := binary.Uvarint(content[1:])
+	if n <= 0 || size > maxContent {
+		return nil, errors.New("its compressed content has no valid length")
+	}
+	compressed := bytes.NewReader(content[1+n:])
+	r := flate.NewReader(compressed)
+	lines := make([]byte, 0, min(size, 64*uint64(len(content)))+1)
+	out := bytes.NewBuffer(lines)
+	if _, err := io.Copy(out, io.LimitReader(r, int64(size)+1)); err != nil {
+		return nil, fmt.Errorf("its compressed content is damaged: %w", err)
+	}
+	if uint64(out.Len()) != size || compressed.Len() > 0 {
+		return nil, errors.New("its compressed content is damaged: it has another length")
+	}
+	return out.Bytes(), nil
+}
