@@ -52,7 +52,7 @@ func (s *session) serve(createDatabase bool) error {
 	if err != nil {
 		return err
 	}
-	registries := s.services()
+	registries, keeps := s.services(), s.cfg.Journal.Keep.String()
 	s.cfg = nil // the config would keep the policy of files in memory
 	var watching sync.WaitGroup
 	defer watching.Wait()
@@ -60,7 +60,8 @@ func (s *session) serve(createDatabase bool) error {
 	defer end()
 	return a.Run(ctx, func() {
 		setGCPercent(steady)
-		log.Info("serving", "version", built().Version, "config", s.file, "registries", registries, "rules", a.Rulebook().Policy().Len())
+		log.Info("serving", "version", built().Version, "config", s.file, "registries", registries, "rules", a.Rulebook().Policy().Len(),
+			"journal_keeps", keeps)
 		watching.Go(func() { a.Watch(ctx, s.reloadConfig, forward(ctx, reload)) })
 	})
 }

@@ -257,7 +257,7 @@ func needsRestart(from, to *config.Config) string {
 		return "database"
 	case fmt.Sprintf("%+v", listeners(from)) != fmt.Sprintf("%+v", listeners(to)):
 		return "listen"
-	case from.Journal != to.Journal:
+	case from.Journal.Addresses != to.Journal.Addresses || from.Journal.Clients != to.Journal.Clients:
 		return "journal"
 	case from.Limits.Connections != to.Limits.Connections:
 		return "limits.connections"

@@ -49,8 +49,10 @@ func (g *generation) stop() {
 // builds. build starts nothing and does not affect the running generation.
 func (a *App) build(cfg *config.Config) (*generation, error) {
 	g := new(generation)
+	keep := cfg.Journal.Keep // not cfg, which has the whole policy
 	g.runs = append(g.runs, func(ctx context.Context) { _ = a.rulebook.Run(ctx) }, a.watchDatabase,
-		func(ctx context.Context) { a.checkpoints.Run(ctx) })
+		func(ctx context.Context) { a.checkpoints.Run(ctx) },
+		func(ctx context.Context) { a.journal.Maintain(ctx, keep) })
 	o := sources.Options{
 		Accounts: func() *accounts.Accounts { return a.accounts },
 		Hashing:  a.hashing, Limiter: a.limiter(cfg), Budget: a.budget, Log: a.log, Now: a.now,

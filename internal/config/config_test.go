@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
 	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -66,7 +67,16 @@ func TestDefaults(t *testing.T) {
 		Paths:    paths{Token: "/token", Notifications: "/notifications"},
 		Database: "sqlite:" + filepath.FromSlash("data/state.db"),
 		Audit:    BestEffort,
-		Journal:  Journal{Addresses: Full, Clients: Full},
+		Journal: Journal{
+			Keep: retention.Limits{
+				Decisions: retention.Limit{Age: 90 * 24 * time.Hour, Size: 1e9},
+				Refused:   retention.Limit{Age: 90 * 24 * time.Hour, Size: 250e6},
+				Events:    retention.Limit{Age: 400 * 24 * time.Hour, Size: 1e9},
+				Changes:   retention.Limit{Size: 1e9},
+				Service:   retention.Limit{Age: 90 * 24 * time.Hour, Size: 100e6},
+			},
+			Addresses: Full, Clients: Full,
+		},
 		Signing: Signing{
 			Certificate: "/keys/cert.pem", Key: "/keys/privatekey.pem",
 			Algorithm: token.ES256, LeafLifetime: 24 * time.Hour, JournalKey: "/keys/journal.key",
@@ -150,7 +160,7 @@ policy:
 trusted_proxies: [10.0.0.0/8, 192.168.1.7, "fd00::/8"]
 limits: { throttle: false, max_failures_per_pair: 3, max_failures_per_source: 30, max_delay: 1m, unknown_places: refuse, connections: 500 }
 log: { level: debug, format: json }
-journal: { addresses: shortened, clients: omitted }
+journal: { keep: { decisions: { age: 2w, size: 1.5GB }, refused: { age: 12h, size: 2MiB }, events: {}, changes: { age: 400d }, service: { size: unlimited } }, addresses: shortened, clients: omitted }
 `
 
 func TestEveryKey(t *testing.T) {
@@ -179,7 +189,13 @@ func TestEveryKey(t *testing.T) {
 		Paths:    paths{Token: "/auth", Notifications: "/events"},
 		Database: "sqlite:" + path("/var/lib/tidewaiter/state.db"),
 		Audit:    Strict,
-		Journal:  Journal{Addresses: Shortened, Clients: Omitted},
+		Journal: Journal{
+			Keep: retention.Limits{
+				Decisions: retention.Limit{Age: 14 * 24 * time.Hour, Size: 1.5e9}, Refused: retention.Limit{Age: 12 * time.Hour, Size: 2 << 20},
+				Changes: retention.Limit{Age: 400 * 24 * time.Hour},
+			},
+			Addresses: Shortened, Clients: Omitted,
+		},
 		Signing: Signing{
 			Certificate: path("etc/root.pem"), Key: "root.key", Algorithm: token.RS256, Direct: true, SharedRoot: true, JournalKey: path("etc/notes/journal.key"),
 			LeafLifetime: 41 * time.Hour, // twice the longest token, and an hour

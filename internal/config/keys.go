@@ -73,8 +73,8 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
 			Shows("audit: strict\n"),
 		strictyaml.On("journal", strictyaml.Section(journalKeys()), func(w *written, v Journal) { w.Journal = v }).
 			Or("{}").
-			Says("What entries of the journal contain. See [Events and the journal](events.md).").
-			Shows("journal: { addresses: shortened, clients: omitted }\n"),
+			Says("How long the journal keeps entries, and what they contain about clients. See [Events and the journal](events.md).").
+			Shows("journal:\n  keep: { decisions: { age: 30d, size: 500MB } }\n  addresses: shortened\n"),
 		strictyaml.On("signing", strictyaml.Section(signingKeys()), func(w *written, v Signing) { w.Signing = v }).
 			Or("{}").
 			Says("The keys that sign tokens.").

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 
+	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -56,11 +57,12 @@ func (j *Journal) VerifyIn(ctx context.Context, tx *sql.Tx) (Verified, error) {
 
 // ChangeSentences has the sentence about each action.
 var ChangeSentences = changeSentences
+
 // Keeper merges blocks and removes entries.
 type Keeper = keeper
 
 // NewKeeper returns a Keeper.
-func NewKeeper(j *Journal, limits Limits) *Keeper { return newKeeper(j, limits) }
+func NewKeeper(j *Journal, limits retention.Limits) *Keeper { return newKeeper(j, limits) }
 
 // Merge merges one group.
 func (k *keeper) Merge(ctx context.Context) (bool, error) { return k.merge(ctx) }
@@ -76,3 +78,12 @@ const MinKept = minKept
 
 // Kept returns the name of the limit that applies to an entry.
 func Kept(e *Entry) string { return string(e.kept()) }
+
+// ErrRewritten means that another keeper rewrote blocks at the same time.
+var ErrRewritten = errRewritten
+
+// SizeOf returns the size of the merged entries of a kind, in bytes.
+func (k *keeper) SizeOf(ctx context.Context, kind string) (n int64, err error) {
+	err = k.db.Read().QueryRowContext(ctx, `SELECT sum(bytes) FROM journal_sizes WHERE kind = $1`, kind).Scan(&n)
+	return n, err
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
@@ -17,20 +18,6 @@ import (
 // merges and compresses the blocks of each 256 entries, and removes entries beyond the limits.
 // Each step is a short transaction of its own, so that the writer never waits long. The tree keeps
 // its hashes, so neither changes a proof.
-
-// Limit is how much of a kind of entries is kept.
-type Limit struct {
-	Age  time.Duration // 0: forever; at least minKept
-	Size int64         // bytes on disk; 0: any
-}
-
-// Limits has a limit for each kind of entries that is kept alike.
-type Limits struct {
-	Decisions Limit // that granted something
-	Refused   Limit // decisions that granted nothing
-	Events    Limit // and bodies that are not events
-	Changes   Limit
-}
 
 const (
 	// mergeAfter is the age at which blocks are merged. People look at the newest entries, and
@@ -55,8 +42,8 @@ const (
 )
 
 // kinds returns the kinds and their limits.
-func (l *Limits) kinds() map[keptKind]Limit {
-	return map[keptKind]Limit{
+func kinds(l retention.Limits) map[keptKind]retention.Limit {
+	return map[keptKind]retention.Limit{
 		keptDecisions: l.Decisions, keptRefused: l.Refused, keptEvents: l.Events, keptChanges: l.Changes,
 	}
 }
@@ -76,7 +63,7 @@ func (e *Entry) kept() keptKind {
 
 // Maintain merges blocks and removes entries beyond the limits, until ctx ends. It uses at most
 // about a fifth of a processor. Several processes with the same database may do it.
-func (j *Journal) Maintain(ctx context.Context, limits Limits) {
+func (j *Journal) Maintain(ctx context.Context, limits retention.Limits) {
 	const (
 		idle = 30 * time.Second
 		rest = 4 // times the duration of a step
@@ -102,7 +89,7 @@ func (j *Journal) Maintain(ctx context.Context, limits Limits) {
 // keeper merges blocks and removes entries. Only one goroutine uses a keeper.
 type keeper struct {
 	*Journal
-	limits  map[keptKind]Limit
+	limits  map[keptKind]retention.Limit
 	decoder *decoder
 	deflate deflate
 
@@ -115,8 +102,8 @@ type keeper struct {
 	sweepFrom int64              // number of the principal after which the sweep continues
 }
 
-func newKeeper(j *Journal, limits Limits) *keeper {
-	return &keeper{Journal: j, limits: limits.kinds(), decoder: newDecoder(j.db.Read()), removed: make(map[keptKind]int64)}
+func newKeeper(j *Journal, limits retention.Limits) *keeper {
+	return &keeper{Journal: j, limits: kinds(limits), decoder: newDecoder(j.db.Read()), removed: make(map[keptKind]int64)}
 }
 
 func (k *keeper) failed(err error) {

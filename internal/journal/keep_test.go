@@ -2,8 +2,10 @@ package journal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,6 +14,8 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -48,46 +52,44 @@ func readAll(t testing.TB, j *journal.Journal) (all []journal.Entry) {
 // However entries were written, merged and removed: exactly the entries beyond their limits are
 // gone, the others are what they were, and the tree verifies.
 func TestPropertyMergingAndRemovingKeepTheRest(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, d storetest.Database) {
-		rapid.Check(t, func(rt *rapid.T) {
-			clock := clocktest.New(noon)
-			j, _ := open(t, d.Ready(t), journal.Options{Now: clock.Now})
-			rules := rapid.SliceOfN(rapid.Custom(drawRule), 1, 4).Draw(rt, "rules")
-			principals := rapid.SliceOfN(rapid.Custom(drawPrincipal), 1, 4).Draw(rt, "principals")
-			age := func(label string) journal.Limit {
-				return journal.Limit{Age: time.Duration(rapid.SampledFrom([]int{0, 1, 3, 24, 200}).Draw(rt, label)) * time.Hour}
+	rapid.Check(t, func(rt *rapid.T) {
+		clock := clocktest.New(noon)
+		j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
+		rules := rapid.SliceOfN(rapid.Custom(drawRule), 1, 4).Draw(rt, "rules")
+		principals := rapid.SliceOfN(rapid.Custom(drawPrincipal), 1, 4).Draw(rt, "principals")
+		age := func(label string) retention.Limit {
+			return retention.Limit{Age: time.Duration(rapid.SampledFrom([]int{0, 1, 3, 24, 200}).Draw(rt, label)) * time.Hour}
+		}
+		limits := retention.Limits{Decisions: age("decisions"), Refused: age("refused"), Events: age("events"), Changes: age("changes")}
+		of := map[string]retention.Limit{"decision": limits.Decisions, "refused": limits.Refused, "event": limits.Events, "change": limits.Changes}
+		k := journal.NewKeeper(j, limits)
+		for range rapid.IntRange(1, 4).Draw(rt, "batches") {
+			n := rapid.SampledFrom([]int{1, 3, 100, 255, 256, 300}).Draw(rt, "entries")
+			entries := make([]journal.Entry, n)
+			for i := range entries {
+				entries[i] = draftEntry(rt, i, rules, principals)
 			}
-			limits := journal.Limits{Decisions: age("decisions"), Refused: age("refused"), Events: age("events"), Changes: age("changes")}
-			of := map[string]journal.Limit{"decision": limits.Decisions, "refused": limits.Refused, "event": limits.Events, "change": limits.Changes}
-			k := journal.NewKeeper(j, limits)
-			for range rapid.IntRange(1, 6).Draw(rt, "batches") {
-				n := rapid.SampledFrom([]int{1, 3, 100, 255, 256, 300, 700}).Draw(rt, "entries")
-				entries := make([]journal.Entry, n)
-				for i := range entries {
-					entries[i] = draftEntry(rt, i, rules, principals)
+			for chunk := range slices.Chunk(entries, rapid.SampledFrom([]int{3, 17, 300}).Draw(rt, "at once")) {
+				if err := j.Append(t.Context(), chunk...); err != nil {
+					rt.Fatal(err)
 				}
-				for chunk := range slices.Chunk(entries, rapid.SampledFrom([]int{1, 7, 300}).Draw(rt, "at once")) {
-					if err := j.Append(t.Context(), chunk...); err != nil {
-						rt.Fatal(err)
-					}
-					if n > 100 && len(chunk) == 1 {
-						clock.Pass(time.Second)
-					}
+				if len(chunk) == 3 {
+					clock.Pass(time.Second)
 				}
-				before := readAll(t, j)
-				clock.Pass(time.Duration(rapid.SampledFrom([]int{0, 10, 100, 5000}).Draw(rt, "minutes")) * time.Minute)
-				steps(t, k)
-				after := readAll(t, j)
-				checkKept(rt, before, after, of, clock.Now())
 			}
-			v, err := j.Verify(t.Context(), 0)
-			if err != nil {
-				rt.Fatal(err)
-			}
-			if n := int64(len(readAll(t, j))); v.Entries != n {
-				rt.Errorf("verified %d entries, want %d", v.Entries, n)
-			}
-		})
+			before := readAll(t, j)
+			clock.Pass(time.Duration(rapid.SampledFrom([]int{0, 10, 100, 5000}).Draw(rt, "minutes")) * time.Minute)
+			steps(t, k)
+			after := readAll(t, j)
+			checkKept(rt, before, after, of, clock.Now())
+		}
+		v, err := j.Verify(t.Context(), 0)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if n := int64(len(readAll(t, j))); v.Entries != n {
+			rt.Errorf("verified %d entries, want %d", v.Entries, n)
+		}
 	})
 }
 
@@ -115,7 +117,7 @@ func draftEntry(rt *rapid.T, i int, rules []*policy.Rule, principals []*policy.P
 }
 
 // checkKept checks that nothing but entries beyond their limits is gone.
-func checkKept(rt *rapid.T, before, after []journal.Entry, limits map[string]journal.Limit, now time.Time) {
+func checkKept(rt *rapid.T, before, after []journal.Entry, limits map[string]retention.Limit, now time.Time) {
 	rt.Helper()
 	left := make(map[journal.Position]journal.Entry, len(after))
 	for _, e := range after {
@@ -135,4 +137,254 @@ func checkKept(rt *rapid.T, before, after []journal.Entry, limits map[string]jou
 			}
 		}
 	}
+}
+
+// fill appends entries one at a time, with a pause between them.
+func fill(t testing.TB, j *journal.Journal, c *clocktest.Clock, pause time.Duration, entries ...journal.Entry) {
+	t.Helper()
+	for _, e := range entries {
+		if err := j.Append(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		c.Pass(pause)
+	}
+}
+
+func pushes(from, to int) (entries []journal.Entry) {
+	for i := from; i < to; i++ {
+		entries = append(entries, push(fmt.Sprint("e", i)))
+	}
+	return entries
+}
+
+// blocks returns the number of rows and the bytes of their contents.
+func blocks(t testing.TB, db *store.DB) (rows, bytes int64) {
+	t.Helper()
+	if err := db.Read().QueryRow(`SELECT count(*), coalesce(sum(length(content)), 0) FROM journal_blocks`).Scan(&rows, &bytes); err != nil {
+		t.Fatal(err)
+	}
+	return rows, bytes
+}
+
+func TestOldBlocksAreMergedAndCompressed(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		clock := clocktest.New(noon)
+		j, db := open(t, d.Ready(t), journal.Options{Now: clock.Now})
+		fill(t, j, clock, 0, pushes(0, 600)...)
+		k := journal.NewKeeper(j, retention.Limits{})
+		if n := steps(t, k); n != 0 {
+			t.Errorf("%d steps for new blocks, want 0", n)
+		}
+		_, before := blocks(t, db)
+		clock.Pass(10 * time.Minute)
+		if n := steps(t, k); n != 2 {
+			t.Errorf("%d steps, want 2 merged groups", n)
+		}
+		// Leaf 0 is not an entry, so the two groups have 255 and 256 entries.
+		rows, bytes := blocks(t, db)
+		if rows != 2+600-511 || bytes > before/3 {
+			t.Errorf("%d rows with %d bytes, want %d rows with much less than %d bytes", rows, bytes, 2+600-511, before)
+		}
+		if n := len(read(t, j, 300)); n != 300 {
+			t.Errorf("%d entries after 300, want 300", n)
+		}
+	})
+}
+
+// A block that commits wrote can belong to two groups.
+func TestABlockOfTwoGroupsIsSplit(t *testing.T) {
+	clock := clocktest.New(noon)
+	j, db := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
+	if err := j.Append(t.Context(), pushes(0, 300)...); err != nil {
+		t.Fatal(err)
+	}
+	want := read(t, j, 0)
+	clock.Pass(time.Hour)
+	steps(t, journal.NewKeeper(j, retention.Limits{}))
+	if rows, _ := blocks(t, db); rows != 2 {
+		t.Errorf("%d rows, want 2", rows)
+	}
+	if diff := cmp.Diff(want, read(t, j, 0), asKept); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+	if _, err := j.Verify(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// What is removed leaves a trace: a change in the journal, and its number in the result of Verify.
+func TestRemovedEntriesAreRecordedAndCounted(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		clock := clocktest.New(noon)
+		j, db := open(t, d.Ready(t), journal.Options{Now: clock.Now})
+		fill(t, j, clock, 0, pushes(0, 600)...)
+		clock.Pass(100 * 24 * time.Hour)
+		fill(t, j, clock, 0, push("last"))
+		steps(t, journal.NewKeeper(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
+
+		got := read(t, j, 0)
+		if len(got) != 2 || got[0].Event == nil || got[0].Event.ID != "last" || got[1].Change == nil || got[1].Change.Action != "journal.remove" {
+			t.Fatalf("the entries that are left: %v", got)
+		}
+		want := map[string]any{"event": map[string]any{"entries": 600.0, "before": "2026-12-03T12:00:00Z"}}
+		if diff := cmp.Diff(want, got[1].Change.To); diff != "" {
+			t.Errorf("what was recorded (-want +got):\n%s", diff)
+		}
+		v, err := j.Verify(t.Context(), 0)
+		if err != nil || v.Removed != 600 || v.Entries != 2 {
+			t.Errorf("verified %+v, %v, want 600 removed and 2 entries", v, err)
+		}
+		if rows, _ := blocks(t, db); rows > 100 {
+			t.Errorf("%d rows for 2 entries and the rest of a group", rows)
+		}
+	})
+}
+
+// The oldest hours of a kind are removed when the kind takes more than its size.
+func TestTheSizeOfAKindIsLimited(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		clock := clocktest.New(noon)
+		j, _ := open(t, d.Ready(t), journal.Options{Now: clock.Now})
+		change := journal.Entry{Change: &journal.Change{Actor: "user:ann", Action: "user.add", Target: "bob"}}
+		for hour := range 20 {
+			fill(t, j, clock, time.Minute, pushes(60*hour, 60*hour+59)...)
+			fill(t, j, clock, time.Minute, change)
+		}
+		clock.Pass(time.Hour)
+		k := journal.NewKeeper(j, retention.Limits{})
+		steps(t, k)
+		total, err := k.SizeOf(t.Context(), "event")
+		if err != nil || total == 0 {
+			t.Fatalf("the events take %d bytes, %v", total, err)
+		}
+		steps(t, journal.NewKeeper(j, retention.Limits{Events: retention.Limit{Size: total / 2}}))
+		left := make(map[string]int)
+		var oldest time.Time
+		for _, e := range read(t, j, 0) {
+			left[journal.Kept(&e)]++
+			if e.Event != nil && oldest.IsZero() {
+				oldest = e.Time
+			}
+		}
+		if left["change"] != 21 { // one is about the removal
+			t.Errorf("%d changes are left, want 21", left["change"])
+		}
+		if n := left["event"]; n < 400 || n > 700 {
+			t.Errorf("%d of 1180 events are left, want about half", n)
+		}
+		if oldest.Before(noon.Add(8 * time.Hour)) {
+			t.Errorf("the oldest event is of %s", oldest)
+		}
+	})
+}
+
+// A principal is deleted with the last entry that refers to it, and not earlier.
+func TestPrincipalsAreRemovedWithTheirEntries(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		clock := clocktest.New(noon)
+		j, db := open(t, d.Ready(t), journal.Options{Now: clock.Now})
+		of := func(name string) journal.Entry {
+			return journal.Entry{Decision: decision(&policy.Principal{Kind: policy.User, Name: name, ID: name, Source: "test"})}
+		}
+		for i := range 300 {
+			fill(t, j, clock, 0, of(fmt.Sprint("job", i)))
+		}
+		clock.Pass(10 * 24 * time.Hour)
+		for range 300 {
+			fill(t, j, clock, 0, of("job7"))
+		}
+		clock.Pass(24 * time.Hour)
+		limit := retention.Limit{Age: 2 * 24 * time.Hour}
+		k := journal.NewKeeper(j, retention.Limits{Decisions: limit, Refused: limit})
+		steps(t, k)
+		count := func() (n int) {
+			if err := db.Read().QueryRow(`SELECT count(*) FROM journal_principals`).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		// Entries of job7 are in one block with those of the last 45 jobs, which are removed.
+		if n := count(); n != 46 {
+			t.Errorf("%d principals are left, want 46", n)
+		}
+		for range 256 {
+			clock.Pass(time.Hour)
+			fill(t, j, clock, 0, of("job7"))
+			steps(t, k)
+		}
+		// Each hour, job7 got a new row: the writer does not trust a row that it did not use for
+		// half an hour.
+		if n := count(); n < 48 || n > 48+256 {
+			t.Errorf("%d principals are left, want those of two days", n)
+		}
+		// The writer still knows job8, whose row is gone.
+		fill(t, j, clock, 0, of("job8"), of("job7"))
+		entries := read(t, j, 0)
+		if last := entries[len(entries)-2]; last.Decision.Principal.Name != "job8" {
+			t.Errorf("the principal is %v, want job8", last.Decision.Principal)
+		}
+		if _, err := j.Verify(t.Context(), 0); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Keepers of several processes do not harm each other, and readers see each entry exactly once.
+func TestReadersAndWritersDoNotNoticeKeepers(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		url := d.Ready(t)
+		clock := clocktest.New(noon)
+		j, _ := open(t, url, journal.Options{Now: clock.Now})
+		other, _ := open(t, url, journal.Options{Now: clock.Now})
+		fill(t, j, clock, 0, pushes(0, 300)...)
+		var working sync.WaitGroup
+		ctx, end := context.WithCancel(t.Context())
+		for _, of := range []*journal.Journal{j, other} {
+			k := journal.NewKeeper(of, retention.Limits{Changes: retention.Limit{Age: time.Hour}})
+			working.Go(func() {
+				for ctx.Err() == nil {
+					if _, err := k.Step(ctx); err != nil && !errors.Is(err, journal.ErrRewritten) && ctx.Err() == nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		for i := range 20 {
+			clock.Pass(10 * time.Minute)
+			fill(t, j, clock, 0, pushes(300+40*i, 340+40*i)...)
+			want := journal.Position(340 + 40*i)
+			next := journal.Position(1)
+			for _, e := range read(t, j, 0) {
+				if e.Position != next {
+					t.Fatalf("entry %d is followed by entry %d", next-1, e.Position)
+				}
+				next++
+			}
+			if next <= want {
+				t.Fatalf("%d entries, want at least %d", next-1, want)
+			}
+			before := journal.Position(0)
+			for last := journal.Position(0); ; {
+				page, err := j.Search(t.Context(), journal.Query{Kind: journal.KindEvent}, before, 100, func(int) bool { return false })
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range page.Entries {
+					if last != 0 && e.Position >= last {
+						t.Fatalf("entry %d was found after entry %d", e.Position, last)
+					}
+					last = e.Position
+				}
+				if before = page.Next; before == 0 {
+					break
+				}
+			}
+		}
+		end()
+		working.Wait()
+		if _, err := j.Verify(t.Context(), 0); err != nil {
+			t.Error(err)
+		}
+	})
 }
