@@ -41,5 +41,12 @@ func (j *Journal) anonymize(entry *Entry) {
 			e.Request.UserAgent = ""
 		}
 		entry.Event = &e
+	case entry.Service != nil:
+		s := *entry.Service
+		s.Remote = j.o.shorten(s.Remote)
+		if j.o.NoClients {
+			s.Client = ""
+		}
+		entry.Service = &s
 	}
 }

@@ -23,20 +23,26 @@ func TestAddressesAndClientsAreShortenedOrLeftOut(t *testing.T) {
 				event := &notification.Event{Action: "push", Time: noon, Request: notification.Request{
 					Address: netip.AddrPortFrom(remote, 4711).String(), UserAgent: "docker/29",
 				}}
-				if err := j.Append(t.Context(), journal.Entry{Decision: decision}, journal.Entry{Event: event}); err != nil {
+				service := &journal.Service{Action: "api.refuse", Remote: remote, Client: "docker/29"}
+				if err := j.Append(t.Context(), journal.Entry{Decision: decision}, journal.Entry{Event: event}, journal.Entry{Service: service}); err != nil {
 					t.Fatal(err)
 				}
 				var got []string
+				add := func(remote netip.Addr, client string) {
+					address := ""
+					if remote.IsValid() {
+						address = remote.String()
+					}
+					got = append(got, address, client)
+				}
 				for e, err := range j.Read(t.Context(), 0) {
 					switch {
 					case err != nil:
 						t.Fatal(err)
 					case e.Decision != nil:
-						address := ""
-						if e.Decision.Remote.IsValid() {
-							address = e.Decision.Remote.String()
-						}
-						got = append(got, address, e.Decision.Client)
+						add(e.Decision.Remote, e.Decision.Client)
+					case e.Service != nil:
+						add(e.Service.Remote, e.Service.Client)
 					default:
 						address, _, _ := strings.Cut(strings.Trim(e.Event.Request.Address, "["), "]:4711")
 						got = append(got, strings.TrimSuffix(address, ":4711"), e.Event.Request.UserAgent)
@@ -46,10 +52,10 @@ func TestAddressesAndClientsAreShortenedOrLeftOut(t *testing.T) {
 				if clients {
 					client = "docker/29"
 				}
-				if w := strings.Join([]string{want, client, want, client}, " "); strings.Join(got, " ") != w {
+				if w := strings.Join([]string{want, client, want, client, want, client}, " "); strings.Join(got, " ") != w {
 					t.Errorf("%s in form %s: %q, want %q", tt.address, form, strings.Join(got, " "), w)
 				}
-				if decision.Remote != remote || event.Request.UserAgent != "docker/29" {
+				if decision.Remote != remote || event.Request.UserAgent != "docker/29" || service.Remote != remote {
 					t.Error("the caller's data was changed")
 				}
 			}

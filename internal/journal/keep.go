@@ -39,12 +39,14 @@ const (
 	keptRefused   keptKind = "refused"
 	keptEvents    keptKind = "event"
 	keptChanges   keptKind = "change"
+	keptService   keptKind = "service"
 )
 
 // kinds returns the kinds and their limits.
 func kinds(l retention.Limits) map[keptKind]retention.Limit {
 	return map[keptKind]retention.Limit{
 		keptDecisions: l.Decisions, keptRefused: l.Refused, keptEvents: l.Events, keptChanges: l.Changes,
+		keptService: l.Service,
 	}
 }
 
@@ -57,6 +59,8 @@ func (e *Entry) kept() keptKind {
 		return keptDecisions
 	case e.Change != nil:
 		return keptChanges
+	case e.Service != nil:
+		return keptService
 	}
 	return keptEvents
 }

@@ -60,8 +60,8 @@ func TestPropertyMergingAndRemovingKeepTheRest(t *testing.T) {
 		age := func(label string) retention.Limit {
 			return retention.Limit{Age: time.Duration(rapid.SampledFrom([]int{0, 1, 3, 24, 200}).Draw(rt, label)) * time.Hour}
 		}
-		limits := retention.Limits{Decisions: age("decisions"), Refused: age("refused"), Events: age("events"), Changes: age("changes")}
-		of := map[string]retention.Limit{"decision": limits.Decisions, "refused": limits.Refused, "event": limits.Events, "change": limits.Changes}
+		limits := retention.Limits{Decisions: age("decisions"), Refused: age("refused"), Events: age("events"), Changes: age("changes"), Service: age("service")}
+		of := map[string]retention.Limit{"decision": limits.Decisions, "refused": limits.Refused, "event": limits.Events, "change": limits.Changes, "service": limits.Service}
 		k := journal.NewKeeper(j, limits)
 		for range rapid.IntRange(1, 4).Draw(rt, "batches") {
 			n := rapid.SampledFrom([]int{1, 3, 100, 255, 256, 300}).Draw(rt, "entries")
@@ -96,7 +96,7 @@ func TestPropertyMergingAndRemovingKeepTheRest(t *testing.T) {
 // draftEntry returns an entry of any kind. Drawing all of its content would take too long.
 func draftEntry(rt *rapid.T, i int, rules []*policy.Rule, principals []*policy.Principal) journal.Entry {
 	e := journal.Entry{Registry: "r"}
-	switch kind := (i*7 + i/5) % 5; kind {
+	switch kind := (i*7 + i/5) % 6; kind {
 	case 0, 1:
 		asked := scope.Scope{Type: scope.TypeRepository, Name: "app", Actions: scope.Push}
 		e.Decision = &journal.Decision{
@@ -110,6 +110,8 @@ func draftEntry(rt *rapid.T, i int, rules []*policy.Rule, principals []*policy.P
 		return push(fmt.Sprint("event ", i, rapid.Uint64().Draw(rt, "id")))
 	case 3:
 		e.Change = &journal.Change{Actor: "user:ann", Action: "rule.add", Target: fmt.Sprint(i)}
+	case 4:
+		e.Service = &journal.Service{Action: "service.start", Target: fmt.Sprint(i)}
 	default:
 		e.Text = fmt.Append(nil, "text ", i)
 	}
