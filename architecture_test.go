@@ -223,6 +223,33 @@ func TestPackagesWithGoroutinesRunUnderTheRaceDetector(t *testing.T) {
 	}
 }
 
+// A test that scripts/test leaves out under the race detector must exist under that name.
+func TestUnracedTestsExist(t *testing.T) {
+	script, err := os.ReadFile("scripts/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(script), "<<-tests\n")
+	list, _, found := strings.Cut(list, "\ntests\n")
+	if !found {
+		t.Fatal("scripts/test has no list of tests")
+	}
+	missing := strings.Fields(list)
+	err = filepath.WalkDir("internal", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		missing = slices.DeleteFunc(missing, func(name string) bool {
+			return strings.Contains(string(text), "\nfunc "+name+"(t *testing.T)")
+		})
+		return err
+	})
+	if err != nil || len(missing) > 0 {
+		t.Errorf("scripts/test names tests that do not exist: %v, %v", missing, err)
+	}
+}
+
 // A password behind a hash that takes little memory is quick to guess, so only tests compute
 // such hashes.
 func TestOnlyTestsSetTheMemoryOfAPasswordHash(t *testing.T) {
