@@ -21,7 +21,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/projection"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/search"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
@@ -136,12 +138,14 @@ func readJournal(s *session) error {
 		if err != nil {
 			return nil, nil, err
 		}
-		j, err := journal.New(db, journal.Options{Login: username.Login})
+		index := search.Projection(username.Login)
+		derived := projection.New(db, projection.Options{ReadOnly: true}, index)
+		j, err := journal.New(db, journal.Options{Login: username.Login, Index: search.NewIndex(derived, index)})
 		if err != nil {
 			return nil, nil, errors.Join(err, db.Close())
 		}
 		s.db = db
-		return j, func() error { return errors.Join(j.Close(context.WithoutCancel(ctx)), db.Close()) }, nil
+		return j, func() error { return errors.Join(j.Close(context.WithoutCancel(ctx)), derived.Close(), db.Close()) }, nil
 	})
 }
 

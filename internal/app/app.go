@@ -31,8 +31,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/marker"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/projection"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit/ratestore"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/search"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/internal/sources"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -70,6 +72,8 @@ type App struct {
 	counts            *server.Metrics
 	misconfigurations *server.Misconfigurations
 	api               *api.API
+
+	derived *projection.Set // from the journal
 
 	server      atomic.Pointer[server.Server]
 	sources     atomic.Pointer[sources.Set]           // of the generation
@@ -115,8 +119,10 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	}
 	a.database.Store(a.db)
 	a.disk = newDisk(a.db.Space)
+	index := search.Projection(username.Login)
+	a.derived = projection.New(a.db, projection.Options{Now: o.Now, Log: a.log}, index)
 	a.journal, err = journal.New(a.db, journal.Options{
-		Now: o.Now, Log: a.log, Observe: o.Log.Entries, Login: username.Login,
+		Now: o.Now, Log: a.log, Observe: o.Log.Entries, Login: username.Login, Index: search.NewIndex(a.derived, index),
 		ShortAddresses: cfg.Journal.Addresses == config.Shortened,
 		NoAddresses:    cfg.Journal.Addresses == config.Omitted,
 		NoClients:      cfg.Journal.Clients == config.Omitted,
@@ -209,7 +215,7 @@ func (a *App) Close(ctx context.Context) error {
 	}
 	a.closed = true
 	a.generation.stop()
-	err := a.journal.Close(ctx)
+	err := errors.Join(a.journal.Close(ctx), a.derived.Close())
 	a.checkpoints.Finish(ctx)
 	a.rescueAtEnd(ctx)
 	return errors.Join(err, a.db.Close())

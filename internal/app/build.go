@@ -52,7 +52,8 @@ func (a *App) build(cfg *config.Config) (*generation, error) {
 	keep := cfg.Journal.Keep // not cfg, which has the whole policy
 	g.runs = append(g.runs, func(ctx context.Context) { _ = a.rulebook.Run(ctx) }, a.watchDatabase,
 		func(ctx context.Context) { a.checkpoints.Run(ctx) },
-		func(ctx context.Context) { a.journal.Maintain(ctx, keep) })
+		func(ctx context.Context) { a.journal.Maintain(ctx, keep) },
+		func(ctx context.Context) { a.derived.Run(ctx, a.journal) })
 	o := sources.Options{
 		Accounts: func() *accounts.Accounts { return a.accounts },
 		Hashing:  a.hashing, Limiter: a.limiter(cfg), Budget: a.budget, Log: a.log, Now: a.now,

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/journal/index"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/notification"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -131,6 +132,9 @@ type Options struct {
 	// Login returns the name that a principal has in the events of registries. nil: the
 	// principal's Name.
 	Login func(*policy.Principal) string
+
+	// Index narrows searches. nil: all blocks of a query's time are read.
+	Index index.Reader
 
 	// Wait is called by Follow between two reads. It must return when ctx ends. nil: wait for
 	// 250 ms.

@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/journal/index"
 	"github.com/tidewaiter/tidewaiter/notification"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -31,6 +33,8 @@ type Query struct {
 	Action   string       // requested, reported or changed: pull, push, user.add
 	Address  netip.Prefix // of the client
 	Decision ID           // this decision, decisions that reused its token, and repeats of it
+	// Credential is what was presented for a decision, as Decision.Credential has it.
+	Credential string
 }
 
 // Who selects the entries of one principal: what they requested, did and changed.
@@ -110,7 +114,8 @@ func (q *Query) Matches(e *Entry) bool {
 		(q.Tag == "" || e.Event != nil && e.Event.Tag == q.Tag) &&
 		(q.Action == "" || q.matchesAction(e)) &&
 		(!q.Address.IsValid() || q.Address.Contains(e.address())) &&
-		(q.Decision.IsZero() || e.Decision != nil && e.Decision.has(e.ID, q.Decision))
+		(q.Decision.IsZero() || e.Decision != nil && e.Decision.has(e.ID, q.Decision)) &&
+		(q.Credential == "" || e.Decision != nil && e.Decision.Credential == q.Credential)
 }
 
 // has reports whether a decision with an id is the one that is searched, repeats it, or reused its
@@ -219,36 +224,63 @@ const (
 // do not change later pages. Search calls enough between blocks with the number of searched
 // entries, and stops early when enough returns true.
 //
-// Search reads every block of the query's time, but decodes only the lines that contain the
-// query's texts. Clocks can be wrong, so blocks outside the query's time can stand between
-// blocks of its time.
+// Options.Index finds the entries that can match. Search reads every block of the query's time
+// that is not indexed, but decodes only the lines that contain the query's texts. Clocks can be
+// wrong, so blocks outside the query's time can stand between blocks of its time.
 func (j *Journal) Search(ctx context.Context, q Query, before Position, limit int, enough func(searched int) bool) (Page, error) {
-	return j.search(ctx, q, before, limit, enough, q.Matches)
+	return j.search(ctx, search{Query: q, limit: limit, matches: q.Matches}, before, enough)
 }
 
-// search is Search with a narrower condition than q.Matches.
-func (j *Journal) search(ctx context.Context, q Query, before Position, limit int, enough func(int) bool, matches func(*Entry) bool) (Page, error) {
-	s := &search{Query: q, limit: limit, matches: matches, decoder: newDecoder(j.db.Read()), texts: q.texts()}
-	page, err := s.run(ctx, before, enough)
-	if err != nil {
+func (j *Journal) search(ctx context.Context, s search, before Position, enough func(int) bool) (Page, error) {
+	s.journal, s.decoder, s.texts = j, newDecoder(j.db.Read()), s.Query.texts()
+	if err := s.run(ctx, before, enough); err != nil {
 		return Page{}, fmt.Errorf("searching the journal: %w", err)
 	}
-	return page, nil
+	return s.page, nil
 }
 
 type search struct {
 	Query
 	limit   int
-	matches func(*Entry) bool
+	matches func(*Entry) bool // Query.Matches, or a narrower condition
+	narrow  [][]index.Term    // an entry that matches has a term of each list
+	after   Position          // only entries after this position
+
+	journal *Journal
 	decoder *decoder
 	texts   [][][]byte // a line must contain a text of each list
+	ahead   []*block   // blocks that were read ahead, the last one first
+	next    Position   // where the block before them ends
+	atOnce  int        // how many blocks were read at once
 
 	searched int // entries
 	bytes    int // of the lines of the page
 	page     Page
 }
 
-func (s *search) run(ctx context.Context, before Position, enough func(searched int) bool) (Page, error) {
+func (s *search) run(ctx context.Context, before Position, enough func(searched int) bool) error {
+	from := Position(math.MaxInt64)
+	if before != 0 {
+		from = before - 1
+	}
+	candidates, upTo := s.candidates(ctx)
+	if candidates != nil {
+		defer candidates.Close()
+	}
+	from, err := s.scan(ctx, from, max(upTo, s.after), enough)
+	if err != nil || candidates == nil || s.page.Next != 0 || from <= s.after {
+		return err
+	}
+	from, err = s.find(ctx, candidates, from, enough)
+	if _, unindexed := errors.AsType[*indexError](err); unindexed && ctx.Err() == nil {
+		s.journal.o.Log.Warn("the search index cannot be read; the journal itself is searched", "reason", err.Error())
+		_, err = s.scan(ctx, from, s.after, enough)
+	}
+	return err
+}
+
+// scan searches the entries from a position back to after. It returns the position to continue from.
+func (s *search) scan(ctx context.Context, begin, after Position, enough func(int) bool) (Position, error) {
 	since, until := int64(math.MinInt64), int64(math.MaxInt64)
 	if !s.Since.IsZero() {
 		since = s.Since.Add(-skew).UnixMilli()
@@ -256,44 +288,63 @@ func (s *search) run(ctx context.Context, before Position, enough func(searched 
 	if !s.Until.IsZero() {
 		until = s.Until.Add(skew).UnixMilli()
 	}
-	first, last, err := selectBlocksBetween(ctx, s.decoder.q, since, until)
-	if err != nil {
-		return Page{}, err
-	}
-	upTo := Position(math.MaxInt64)
-	if before != 0 {
-		upTo = before - 1
-	}
-	for from := min(last, upTo); from >= first; {
-		blocks, err := selectBlocksBack(ctx, s.decoder.q, from, maxReadAtOnce, maxReadBytes)
+	from, upTo, end := begin, begin, after
+	if (!s.Since.IsZero() || !s.Until.IsZero()) && after == s.after {
+		first, last, err := selectBlocksBetween(ctx, s.decoder.q, since, until)
 		if err != nil {
-			return Page{}, err
+			return from, err
 		}
-		if len(blocks) == 0 {
+		from, end = min(from, last), max(after, first-1)
+	}
+	for from > end {
+		b, err := s.blockBack(ctx, from)
+		if err != nil {
+			return from, err
+		}
+		if b == nil || b.end() <= end+1 {
 			break
 		}
-		for _, b := range blocks {
-			if b.latest >= since && b.earliest < until {
-				if err := s.block(ctx, b, upTo); err != nil {
-					return Page{}, fmt.Errorf("reading the block at position %d: %w", b.first, err)
-				}
+		if b.latest >= since && b.earliest < until {
+			if err := s.block(ctx, b, upTo, after); err != nil {
+				return from, fmt.Errorf("reading the block at position %d: %w", b.first, err)
 			}
-			if s.page.Next != 0 {
-				return s.page, nil
-			}
-			from = b.first - 1
-			upTo = from // a block that was merged meanwhile has later entries, too
 		}
-		if from >= first && enough(s.searched) {
+		if s.page.Next != 0 {
+			return from, nil
+		}
+		from = b.first - 1
+		upTo = from // a block that was merged meanwhile has later entries, too
+		if from > end && enough(s.searched) {
 			s.page.Next = from + 1
-			break
+			return from, nil
 		}
 	}
-	return s.page, nil
+	return min(begin, after), nil
 }
 
-// block searches the entries of a block up to a position, the last one first.
-func (s *search) block(ctx context.Context, b *block, upTo Position) error {
+// blockBack returns the last block that begins at position or before it, or nil. It reads more and
+// more blocks at once while the calls go from block to block.
+func (s *search) blockBack(ctx context.Context, position Position) (*block, error) {
+	for len(s.ahead) > 0 && s.ahead[0].first > position {
+		s.ahead = s.ahead[1:]
+	}
+	if len(s.ahead) == 0 {
+		s.atOnce *= 2
+		if position != s.next {
+			s.atOnce = 1
+		}
+		s.atOnce = min(max(s.atOnce, 1), maxReadAtOnce)
+		var err error
+		if s.ahead, err = selectBlocksBack(ctx, s.decoder.q, position, s.atOnce, maxReadBytes); err != nil || len(s.ahead) == 0 {
+			return nil, err
+		}
+		s.next = s.ahead[len(s.ahead)-1].first - 1
+	}
+	return s.ahead[0], nil
+}
+
+// block searches the entries of a block from a position back to after, the last one first.
+func (s *search) block(ctx context.Context, b *block, upTo, after Position) error {
 	s.searched += int(b.entries)
 	s.page.Searched = time.UnixMilli(b.earliest).UTC()
 	o, err := s.decoder.open(b)
@@ -307,24 +358,30 @@ func (s *search) block(ctx context.Context, b *block, upTo Position) error {
 		}
 	}
 	for _, r := range slices.Backward(o.entries) {
-		if r.position > upTo || !containsAll(r.line, texts, principals) {
+		if r.position > upTo || r.position <= after || !containsAll(r.line, texts, principals) {
 			continue
 		}
-		entry, err := s.decoder.entry(ctx, o, r)
-		if err != nil {
+		if err := s.record(ctx, o, r); err != nil || s.page.Next != 0 {
 			return err
 		}
-		if !s.matches(&entry) {
-			continue
-		}
-		s.bytes += len(r.line)
-		if len(s.page.Entries) == s.limit || len(s.page.Entries) > 0 && s.bytes > maxPageBytes {
-			s.page.Next = r.position + 1
-			return nil
-		}
-		s.page.Entries = append(s.page.Entries, entry)
-		s.page.Searched = entry.Time
 	}
+	return nil
+}
+
+// record adds an entry to the page if it matches. If the page is full, the next page begins with
+// the entry.
+func (s *search) record(ctx context.Context, o *openBlock, r entryRecord) error {
+	entry, err := s.decoder.entry(ctx, o, r)
+	if err != nil || !s.matches(&entry) {
+		return err
+	}
+	s.bytes += len(r.line)
+	if len(s.page.Entries) == s.limit || len(s.page.Entries) > 0 && s.bytes > maxPageBytes {
+		s.page.Next = r.position + 1
+		return nil
+	}
+	s.page.Entries = append(s.page.Entries, entry)
+	s.page.Searched = entry.Time
 	return nil
 }
 
@@ -391,6 +448,9 @@ func (q *Query) texts() (all [][][]byte) {
 	}
 	if !q.Decision.IsZero() {
 		add(q.Decision.String())
+	}
+	if q.Credential != "" {
+		add(q.Credential)
 	}
 	return all
 }

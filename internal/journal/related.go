@@ -3,9 +3,11 @@ package journal
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/journal/index"
 	"github.com/tidewaiter/tidewaiter/notification"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -54,15 +56,18 @@ func (j *Journal) decisionOf(ctx context.Context, e *Entry) (related []Entry, co
 	q := Query{
 		Kind: KindDecision, Repository: e.Event.Repository, Since: e.Event.Time.Add(-maxLife), Until: e.Event.Time.Add(grace),
 	}
-	page, err := j.candidates(ctx, e, q, func(d *Entry) bool { return allowed(d, e, j.o.Login) })
-	if err != nil {
-		return nil, false, err
+	s := search{limit: 1, narrow: [][]index.Term{{{Field: termLogin, Value: e.Event.Actor}}}}
+	isRelated := func(d *Entry) bool { return allowed(d, e, j.o.Login) }
+	if at := e.address(); at.IsValid() && at.Zone() == "" {
+		q.Address = netip.PrefixFrom(at, at.BitLen())
 	}
-	d := decisionFor(e, page.Entries, j.o.Login)
-	if d == nil {
-		return nil, page.Next == 0, nil
+	for {
+		page, err := j.candidates(ctx, e, s, q, 0, isRelated)
+		if err != nil || len(page.Entries) > 0 || !q.Address.IsValid() {
+			return page.Entries, len(page.Entries) > 0 || page.Next == 0, err
+		}
+		q.Address = netip.Prefix{} // no decision has the client's address
 	}
-	return []Entry{*d}, true, nil
 }
 
 func (j *Journal) eventsOf(ctx context.Context, d *Entry) (related []Entry, complete bool, err error) {
@@ -70,36 +75,58 @@ func (j *Journal) eventsOf(ctx context.Context, d *Entry) (related []Entry, comp
 	if d.Decision.Expires.IsZero() {
 		until = d.Time.Add(maxLife)
 	}
-	events, err := j.candidates(ctx, d, Query{
+	var repositories []index.Term
+	for _, r := range d.Decision.Results {
+		repositories = append(repositories, index.Term{Field: termRepository, Value: r.Asked.Name})
+	}
+	events, err := j.candidates(ctx, d, search{limit: maxRelated, narrow: [][]index.Term{repositories}}, Query{
 		Kind: KindEvent, Since: d.Time.Add(-grace), Until: until,
 		Who: &Who{Logins: []string{j.o.Login(d.Decision.Principal)}},
-	}, func(e *Entry) bool { return allowed(d, e, j.o.Login) })
+	}, 0, func(e *Entry) bool { return allowed(d, e, j.o.Login) })
 	if err != nil || len(events.Entries) == 0 {
 		return nil, events.Next == 0, err
 	}
-	decisions, err := j.candidates(ctx, d, Query{
-		Kind: KindDecision, Since: d.Time.Add(-maxLife), Until: until,
-		Who: &Who{Subjects: []string{d.Decision.Principal.String()}},
-	}, func(other *Entry) bool {
+	q := Query{
+		Kind: KindDecision, Since: d.Time.Add(-maxLife), Until: until, Who: &Who{Subjects: []string{d.Decision.Principal.String()}},
+	}
+	isRelated := func(other *Entry) bool {
 		return slices.ContainsFunc(events.Entries, func(e Entry) bool { return allowed(other, &e, j.o.Login) })
-	})
+	}
+	decisions, err := j.candidates(ctx, d, search{limit: maxRelated, narrow: [][]index.Term{repositories}, after: d.Position - 1}, q, 0, isRelated)
 	if err != nil {
 		return nil, false, err
+	}
+	complete = events.Next == 0 && decisions.Next == 0
+	// An earlier decision allowed an event only if it has the address of the event and this one has
+	// not.
+	var addresses []index.Term
+	for _, e := range events.Entries {
+		if at := e.address(); at.IsValid() && at != d.address() && at.Zone() == "" {
+			addresses = append(addresses, index.Term{Field: termAddress, Value: addressTerm(netip.PrefixFrom(at, at.BitLen()))})
+		}
+	}
+	if len(addresses) > 0 {
+		earlier, err := j.candidates(ctx, d, search{limit: maxRelated, narrow: [][]index.Term{repositories, addresses}}, q, d.Position, isRelated)
+		if err != nil {
+			return nil, false, err
+		}
+		decisions.Entries = append(decisions.Entries, earlier.Entries...)
+		complete = complete && earlier.Next == 0
 	}
 	for _, event := range events.Entries {
 		if by := decisionFor(&event, decisions.Entries, j.o.Login); by != nil && by.Decision.Token == d.Decision.Token {
 			related = append(related, event)
 		}
 	}
-	return related, events.Next == 0 && decisions.Next == 0, nil
+	return related, complete, nil
 }
 
 // candidates returns the entries of the same registry that a query selects and that are related.
 // The limit counts only these, so that other requests for a repository cannot hide a decision.
-func (j *Journal) candidates(ctx context.Context, e *Entry, q Query, related func(*Entry) bool) (Page, error) {
+func (j *Journal) candidates(ctx context.Context, e *Entry, s search, q Query, before Position, related func(*Entry) bool) (Page, error) {
 	q.Registry = e.Registry
-	return j.search(ctx, q, 0, maxRelated, func(searched int) bool { return searched >= maxSearched },
-		func(e *Entry) bool { return q.Matches(e) && related(e) })
+	s.Query, s.matches = q, func(e *Entry) bool { return q.Matches(e) && related(e) }
+	return j.search(ctx, s, before, func(searched int) bool { return searched >= maxSearched })
 }
 
 // decisionFor returns the decision that allowed an event, or nil. The decisions are the newest

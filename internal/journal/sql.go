@@ -295,3 +295,9 @@ func selectCheckpoints(ctx context.Context, q store.Querier) (all []storedCheckp
 	}
 	return all, rows.Err()
 }
+
+// selectTimeAt returns the earliest time in the block that has a position, or the block before it.
+func selectTimeAt(ctx context.Context, q store.Querier, position Position) (millis int64, err error) {
+	err = q.QueryRowContext(ctx, `SELECT earliest FROM journal_blocks WHERE first <= $1 ORDER BY first DESC LIMIT 1`, position).Scan(&millis)
+	return millis, err
+}

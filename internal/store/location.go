@@ -32,6 +32,9 @@ type location interface {
 	// snapshot returns the options for a transaction that sees the database as it was at one
 	// moment.
 	snapshot() *sql.TxOptions
+	// derived opens the derived database of main. If it does not exist, derived creates it if
+	// write is true, and fails with ErrMissing otherwise.
+	derived(ctx context.Context, main *DB, write bool) (*Derived, error)
 }
 
 // parse parses a database URL. Its errors never contain text that may be a password.

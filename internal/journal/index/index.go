@@ -1,0 +1,53 @@
+// Package index is what the journal requires of an index of its entries. Entries are found by
+// their terms, so that a search reads few blocks. Without an index, or if the index fails, the
+// journal reads all blocks of a query's time, and finds the same entries.
+package index
+
+import (
+	"context"
+	"time"
+)
+
+// Reader finds entries.
+type Reader interface {
+	// Find returns the entries that have a term of each list and whose times are in the range.
+	// The lists that select few entries are first. There may be no list. A zero time does not
+	// limit the range.
+	Find(ctx context.Context, lists [][]Term, since, until time.Time) (Candidates, error)
+}
+
+// Candidates are what Find found: all entries that it must select, and perhaps others. Positions
+// are those of journal.Position.
+type Candidates interface {
+	// Covers returns the position up to which entries are indexed, and the position and id of the
+	// last entry that was indexed. The index is of another journal if that entry is another one.
+	Covers() (upTo, last int64, id [16]byte)
+	// Next returns the last group that begins at a position or before it. It can return an empty
+	// group after some work, so that a search can be interrupted. A group with First < 0 is the end.
+	Next(ctx context.Context, from int64) (Group, error)
+	Close()
+}
+
+// Term is something by which entries are found. The journal defines the fields.
+type Term struct {
+	Field byte
+	Value string
+}
+
+// GroupSize is the number of positions in a Group.
+const GroupSize = 256
+
+// Group selects some of the entries at GroupSize consecutive positions.
+type Group struct {
+	First   int64 // a multiple of GroupSize
+	Entries Set   // the entry at First+i is a candidate if i is in the set
+}
+
+// Set is a set of numbers below GroupSize.
+type Set [GroupSize / 64]uint64
+
+// Has reports whether a number is in the set.
+func (s *Set) Has(i uint8) bool { return s[i/64]>>(i%64)&1 != 0 }
+
+// Add adds a number.
+func (s *Set) Add(i uint8) { s[i/64] |= 1 << (i % 64) }

@@ -1,0 +1,219 @@
+package journal
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal/index"
+	"github.com/tidewaiter/tidewaiter/notification"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// The fields of terms. Their values are part of the index: a change needs a new version of it.
+const (
+	termKind       = 'k'
+	termOutcome    = 'o'
+	termRegistry   = 'r'
+	termSubject    = 's' // as in Who.Subjects
+	termLogin      = 'l' // as in Who.Logins, and the login of a decision's principal
+	termRepository = 'n'
+	termBelow      = 'b' // of a repository team/app: team
+	termDigest     = 'd' // the algorithm and minDigits digits
+	termTag        = 't'
+	termAction     = 'a'
+	termAddress    = 'i' // one of the networks of an address
+	termDecision   = 'x' // the id of a decision, of its token, or of what it repeats
+	termCredential = 'c'
+)
+
+const (
+	minDigits = 7 // of a digest
+	maxBelow  = 8 // parts of a repository's name before /**
+)
+
+// networks are the lengths of the prefixes by which addresses are indexed.
+var networks = map[int][]int{32: {32, 24, 16, 8}, 128: {128, 64, 56, 48, 32}}
+
+// Terms calls add for each term of an entry, perhaps several times for the same one. login is
+// Options.Login.
+func (e *Entry) Terms(login func(*policy.Principal) string, add func(field byte, value string)) {
+	add(termKind, string(e.Kind()))
+	if e.Registry != "" {
+		add(termRegistry, e.Registry)
+	}
+	if at := e.address(); at.IsValid() && at.Zone() == "" {
+		for _, bits := range networks[at.BitLen()] {
+			add(termAddress, addressTerm(netip.PrefixFrom(at, bits)))
+		}
+	}
+	switch {
+	case e.Decision != nil:
+		e.decisionTerms(login, add)
+	case e.Event != nil:
+		eventTerms(e.Event, add)
+	case e.Change != nil:
+		add(termSubject, e.Change.Actor)
+		add(termAction, e.Change.Action)
+	case e.Service != nil:
+		if e.Service.Actor != "" {
+			add(termSubject, e.Service.Actor)
+		}
+		if e.Service.Name != "" {
+			add(termLogin, e.Service.Name)
+		}
+		add(termAction, e.Service.Action)
+	}
+}
+
+func (e *Entry) decisionTerms(login func(*policy.Principal) string, add func(byte, string)) {
+	d := e.Decision
+	add(termOutcome, string(e.Outcome()))
+	add(termDecision, string(e.ID[:]))
+	if d.Token != e.ID && !d.Token.IsZero() {
+		add(termDecision, string(d.Token[:]))
+	}
+	if d.Repeats != nil && !d.Repeats.Of.IsZero() {
+		add(termDecision, string(d.Repeats.Of[:]))
+	}
+	if d.Credential != "" {
+		add(termCredential, d.Credential)
+	}
+	if d.Name != "" {
+		add(termLogin, d.Name)
+	}
+	if d.Principal != nil {
+		add(termSubject, d.Principal.String())
+		add(termLogin, login(d.Principal))
+	}
+	for _, r := range d.Results {
+		if r.Asked.Type == scope.TypeRepository {
+			repositoryTerms(r.Asked.Name, add)
+		}
+		r.Asked.Actions.Each(func(name string) bool { add(termAction, name); return true })
+	}
+}
+
+func eventTerms(e *notification.Event, add func(byte, string)) {
+	add(termLogin, e.Actor)
+	add(termAction, e.Action)
+	if e.Tag != "" {
+		add(termTag, e.Tag)
+	}
+	repositoryTerms(e.Repository, add)
+	if e.FromRepository != "" {
+		repositoryTerms(e.FromRepository, add)
+	}
+	if term, ok := digestTerm(e.Digest); ok {
+		add(termDigest, term)
+	}
+	for _, r := range e.References {
+		if term, ok := digestTerm(r.Digest); ok {
+			add(termDigest, term)
+		}
+	}
+}
+
+func repositoryTerms(name string, add func(byte, string)) {
+	add(termRepository, name)
+	for i, parts := 0, 0; i < len(name) && parts < maxBelow; i++ {
+		if name[i] == '/' {
+			add(termBelow, name[:i])
+			parts++
+		}
+	}
+}
+
+// belowTerm returns the term of the repositories below a parent.
+func belowTerm(parent string) string {
+	for i, parts := 0, 0; i < len(parent); i++ {
+		if parent[i] == '/' {
+			if parts++; parts == maxBelow {
+				return parent[:i]
+			}
+		}
+	}
+	return parent
+}
+
+// digestTerm returns the term of a digest or of its beginning. ok is false if it is too short.
+func digestTerm(digest string) (term string, ok bool) {
+	algorithm, digits, _ := strings.Cut(digest, ":")
+	if len(digits) < minDigits {
+		return "", false
+	}
+	return digest[:len(algorithm)+1+minDigits], true
+}
+
+// addressTerm returns the term of a network, which need not be masked.
+func addressTerm(network netip.Prefix) string {
+	network = network.Masked()
+	b := network.Addr().AsSlice()
+	return string(append(b, byte(network.Bits())))
+}
+
+// terms returns lists of terms: an entry that the query selects has a term of each list. The lists
+// that usually select the fewest entries are first.
+func (q *Query) terms() (lists [][]index.Term) {
+	add := func(field byte, values ...string) {
+		list := make([]index.Term, len(values))
+		for i, value := range values {
+			list[i] = index.Term{Field: field, Value: value}
+		}
+		lists = append(lists, list)
+	}
+	if !q.Decision.IsZero() {
+		add(termDecision, string(q.Decision[:]))
+	}
+	if term, ok := digestTerm(q.Digest); ok {
+		add(termDigest, term)
+	}
+	if q.Tag != "" {
+		add(termTag, q.Tag)
+	}
+	if q.Who != nil {
+		add(termSubject, q.Who.Subjects...)
+		who := &lists[len(lists)-1]
+		for _, login := range q.Who.Logins {
+			*who = append(*who, index.Term{Field: termLogin, Value: login})
+		}
+	}
+	if q.Credential != "" {
+		add(termCredential, q.Credential)
+	}
+	if term, ok := networkTerm(q.Address); ok {
+		add(termAddress, term)
+	}
+	if parent, below := strings.CutSuffix(q.Repository, "/**"); below {
+		add(termBelow, belowTerm(parent))
+	} else if q.Repository != "" && q.Repository != "**" {
+		add(termRepository, q.Repository)
+	}
+	if q.Outcome != "" {
+		add(termOutcome, string(q.Outcome))
+	}
+	if q.Action != "" {
+		add(termAction, q.Action)
+	}
+	if q.Registry != "" {
+		add(termRegistry, q.Registry)
+	}
+	if q.Kind != "" {
+		add(termKind, string(q.Kind))
+	}
+	return lists
+}
+
+// networkTerm returns the term of the smallest indexed network that contains a network. ok is false
+// if there is none.
+func networkTerm(network netip.Prefix) (term string, ok bool) {
+	if !network.IsValid() {
+		return "", false
+	}
+	for _, bits := range networks[network.Addr().BitLen()] { // the longest first
+		if bits <= network.Bits() {
+			return addressTerm(netip.PrefixFrom(network.Addr(), bits)), true
+		}
+	}
+	return "", false
+}

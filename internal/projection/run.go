@@ -1,0 +1,292 @@
+package projection
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/loglimit"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+const (
+	lookEvery  = 500 * time.Millisecond // between two rounds, when all entries were read
+	retryEvery = 5 * time.Second        // after an error
+	trimEvery  = time.Minute
+
+	// Reading and indexing an entry takes a third of the processor time that its intake takes. So
+	// that requests do not wait for it, Run rests after each batch: restIdle times as long as the
+	// batch took, or restBusy times if the journal grew by more than busy entries per second. At
+	// restIdle, Run still reads more than 5,000 entries per second.
+	restIdle = 2
+	restBusy = 15
+	busy     = 1000
+)
+
+// Run reads the journal until ctx ends. Errors are logged and retried.
+func (s *Set) Run(ctx context.Context, j *journal.Journal) {
+	p := pace{at: s.o.Now()}
+	trimmed := clock.Span{}
+	for ctx.Err() == nil {
+		began := s.o.Now()
+		more, last, err := s.round(ctx, j)
+		if err == nil && trimmed.Over(began) {
+			trimmed = clock.For(began, trimEvery)
+			err = s.trim(ctx, j)
+		}
+		s.report(ctx, err)
+		wait := retryEvery
+		if err == nil || errors.Is(err, store.ErrBusy) {
+			wait = p.rest(s.o.Now(), s.o.Now().Sub(began), last, more)
+		}
+		_ = clock.Sleep(ctx, wait)
+	}
+}
+
+// pace decides how long Run rests.
+type pace struct {
+	at   time.Time
+	last journal.Position // the journal's end at that time
+}
+
+// rest returns how long to rest after a round that took a time and found the journal's end.
+func (p *pace) rest(now time.Time, took time.Duration, last journal.Position, more bool) time.Duration {
+	before := *p
+	*p = pace{now, last}
+	if !more {
+		return lookEvery
+	}
+	grown, passed := last-before.last, now.Sub(before.at)
+	if before.last > 0 && float64(grown) > busy*passed.Seconds() {
+		return restBusy * took
+	}
+	return restIdle * took
+}
+
+// report logs an error that is new or lasts, and its end.
+func (s *Set) report(ctx context.Context, err error) {
+	if ctx.Err() != nil || errors.Is(err, store.ErrBusy) { // another process writes the batch
+		return
+	}
+	now := s.o.Now()
+	if err == nil {
+		s.failures.Reset()
+		return
+	}
+	if missed, ok := s.failures.Allow(now); ok {
+		// Not an error value: this is no outage of the database.
+		s.o.Log.Warn("reading the journal into the search index failed; searches read the journal itself meanwhile",
+			"reason", err.Error(), loglimit.Missed, missed)
+	}
+}
+
+// CatchUp reads the journal up to its present end. It calls progress, if it is not nil, after each
+// batch.
+func (s *Set) CatchUp(ctx context.Context, j *journal.Journal, progress func([]Status)) error {
+	for {
+		more, _, err := s.round(ctx, j)
+		if errors.Is(err, store.ErrBusy) { // another process writes a batch
+			if err := clock.Sleep(ctx, lookEvery); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if progress != nil {
+			progress(s.Status())
+		}
+		if !more {
+			return nil
+		}
+	}
+}
+
+// Rebuild empties all projections, so that Run or CatchUp build them again.
+func (s *Set) Rebuild(ctx context.Context) error {
+	err := s.rebuild(ctx)
+	s.mu.Lock()
+	derived := s.derived
+	s.mu.Unlock()
+	if err != nil && derived != nil && derived.Damaged(err) {
+		return s.remove(derived)
+	}
+	return err
+}
+
+func (s *Set) rebuild(ctx context.Context) error {
+	derived, instance, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	return derived.Write(ctx, func(tx *sql.Tx) error {
+		for _, d := range s.definitions {
+			if err := reset(ctx, tx, derived, d, instance); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// round writes a batch of each projection. more reports whether a further round has work to do.
+// last is the end of the journal.
+func (s *Set) round(ctx context.Context, j *journal.Journal) (more bool, last journal.Position, err error) {
+	last, err = j.Last(ctx)
+	if err != nil {
+		return false, 0, err
+	}
+	for _, d := range s.definitions {
+		one, err := s.advance(ctx, j, d, last)
+		if err != nil {
+			return false, last, err
+		}
+		more = more || one
+	}
+	return more, last, nil
+}
+
+// advance writes a batch of a projection.
+func (s *Set) advance(ctx context.Context, j *journal.Journal, d *Definition, last journal.Position) (more bool, err error) {
+	derived, instance, err := s.open(ctx)
+	var position journal.Position
+	if err == nil {
+		position, err = s.batch(ctx, j, d, derived, instance, last)
+		if err != nil {
+			err = fmt.Errorf("writing %s: %w", derived, err)
+		}
+	}
+	s.mu.Lock()
+	status := s.status[d.Name]
+	if err == nil {
+		status.Position = position
+	}
+	if status.Err = err; errors.Is(err, store.ErrBusy) {
+		status.Err = nil
+	}
+	status.Behind = int64(max(0, last-status.Position))
+	s.mu.Unlock()
+	if err != nil && derived != nil && derived.Damaged(err) {
+		s.o.Log.Warn("the search index is damaged and is built anew", "file", derived.String(), "reason", err.Error())
+		if derived.PostgreSQL() {
+			return true, s.rebuild(ctx)
+		}
+		return true, s.remove(derived)
+	}
+	return err == nil && s.end(d, position, last) > position, err
+}
+
+// end returns where the batch after a position ends.
+func (s *Set) end(d *Definition, after, last journal.Position) journal.Position {
+	end := min(last, after+max(journal.Position(s.o.Batch), d.Step))
+	if d.Step > 0 {
+		end -= (end + 1) % d.Step
+	}
+	return max(end, after)
+}
+
+// batch writes a batch, and returns the position after it.
+func (s *Set) batch(ctx context.Context, j *journal.Journal, d *Definition, derived *store.Derived, instance string, last journal.Position) (position journal.Position, err error) {
+	before, err := s.prepare(ctx, j, d, derived, instance, last)
+	if err != nil {
+		return 0, err
+	}
+	if s.end(d, before.position, last) == before.position {
+		return before.position, nil
+	}
+	err = derived.Write(ctx, func(tx *sql.Tx) error {
+		state, err := lockState(ctx, tx, d.Name)
+		if err != nil {
+			return err
+		}
+		if state.instance != instance || state.version != d.Version || state.position > last {
+			return store.ErrBusy // another process has just begun it anew
+		}
+		if position = s.end(d, state.position, last); position == state.position {
+			return nil
+		}
+		var failed error
+		entries := func(yield func(journal.Entry, error) bool) {
+			for e, err := range j.Read(ctx, state.position) {
+				if err != nil {
+					failed = err
+					yield(journal.Entry{}, err)
+					return
+				}
+				if e.Position > position {
+					return
+				}
+				state.last, state.entry = e.Position, e.ID
+				if !yield(e, nil) {
+					return
+				}
+			}
+		}
+		if err := d.Apply(ctx, Tx{tx, instance}, iter.Seq2[journal.Entry, error](entries)); err != nil || failed != nil {
+			return errors.Join(err, failed)
+		}
+		state.position = position
+		return updateState(ctx, tx, d.Name, state)
+	})
+	return position, err
+}
+
+// prepare returns the state of a projection. It creates the tables if they are missing, and empties
+// them if the projection must be rebuilt.
+func (s *Set) prepare(ctx context.Context, j *journal.Journal, d *Definition, derived *store.Derived, instance string, last journal.Position) (state, error) {
+	found, err := stored(ctx, derived, d.Name)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return state{}, err
+	}
+	reason := ""
+	switch {
+	case err != nil: // it is new
+	case found.instance != instance:
+		reason = "it was built from another database"
+	case found.version > d.Version && derived.PostgreSQL():
+		return state{}, errors.New("a replica with a newer version built it; run tidewaiter journal reindex when no such replica runs")
+	case found.version != d.Version:
+		reason = "it was built by another version"
+	default:
+		holds, err := j.Holds(ctx, found.last, found.entry)
+		if err != nil {
+			return state{}, err
+		}
+		if holds && found.position <= last {
+			return found, nil
+		}
+		reason = "it was built from a newer state of the database"
+	}
+	if reason != "" {
+		s.o.Log.Info("the search index is built anew", "reason", reason)
+	}
+	err = derived.Write(ctx, func(tx *sql.Tx) error { return reset(ctx, tx, derived, d, instance) })
+	return state{version: d.Version, instance: instance}, err
+}
+
+// trim deletes what is derived from entries that the journal no longer has.
+func (s *Set) trim(ctx context.Context, j *journal.Journal) error {
+	derived, instance, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	first, err := j.First(ctx)
+	if err != nil || first <= 1 {
+		return err
+	}
+	for _, d := range s.definitions {
+		if d.Trim == nil {
+			continue
+		}
+		if err := derived.Write(ctx, func(tx *sql.Tx) error { return d.Trim(ctx, Tx{tx, instance}, first) }); err != nil {
+			return fmt.Errorf("writing %s: %w", derived, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,224 @@
+package search
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal/index"
+	"github.com/tidewaiter/tidewaiter/internal/projection"
+)
+
+// Index is the index.Reader that reads the projection.
+type Index struct {
+	set        *projection.Set
+	definition *projection.Definition
+}
+
+// NewIndex returns the index of a projection that Projection defined.
+func NewIndex(set *projection.Set, definition *projection.Definition) *Index {
+	return &Index{set, definition}
+}
+
+// fewGroups is the number of groups up to which a further term is looked up in each group, and not
+// in the whole segment.
+const fewGroups = 32
+
+// Find implements index.Reader.
+func (x *Index) Find(ctx context.Context, lists [][]index.Term, since, until time.Time) (index.Candidates, error) {
+	view, err := x.set.View(ctx, x.definition)
+	if err != nil {
+		return nil, err
+	}
+	c := &candidates{view: view, segment: -1, since: noTimes.latest, until: noTimes.earliest}
+	if !since.IsZero() {
+		c.since = since.UnixMicro()
+	}
+	if !until.IsZero() {
+		c.until = until.UnixMicro() + 1 // until can lie between two microseconds
+	}
+	hash := newHasher(view.Instance)
+	for _, list := range lists {
+		hashes := make([]uint64, 0, len(list))
+		for _, term := range list {
+			hashes = append(hashes, hash.of(term.Field, term.Value))
+		}
+		c.lists = append(c.lists, hashes)
+	}
+	if err := c.readSegments(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// candidates reads the index segment by segment, the last one first.
+type candidates struct {
+	view         *projection.View
+	lists        [][]uint64 // hashes of terms
+	since, until int64      // microseconds
+
+	segments map[int64]times
+	segment  int64 // the one that groups is of; -1: none
+	groups   map[int64]*index.Set
+}
+
+func (c *candidates) Covers() (upTo, last int64, id [16]byte) {
+	return int64(c.view.Position), int64(c.view.Last), c.view.Entry
+}
+
+func (c *candidates) Close() { c.view.Close() }
+
+func (c *candidates) readSegments(ctx context.Context) (err error) {
+	c.segments, err = c.times(ctx, -1<<40, 0)
+	return err
+}
+
+// times returns the rows of search_times from a number to another.
+func (c *candidates) times(ctx context.Context, from, to int64) (map[int64]times, error) {
+	rows, err := c.view.QueryContext(ctx, `SELECT number, earliest, latest FROM search_times WHERE number >= $1 AND number < $2`, from, to)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := make(map[int64]times)
+	for rows.Next() {
+		var number int64
+		var t times
+		if err := rows.Scan(&number, &t.earliest, &t.latest); err != nil {
+			return nil, err
+		}
+		found[number] = t
+	}
+	return found, rows.Err()
+}
+
+func (c *candidates) overlaps(t times) bool { return t.latest >= c.since && t.earliest < c.until }
+
+func (c *candidates) within(t times) bool { return t.earliest >= c.since && t.latest < c.until }
+
+// Next implements index.Candidates. It returns an empty group for a segment that has no
+// candidate.
+func (c *candidates) Next(ctx context.Context, from int64) (index.Group, error) {
+	if from < 0 {
+		return index.Group{First: -1}, nil
+	}
+	group := from / index.GroupSize
+	segment := group / groupsPerSegment
+	if segment != c.segment {
+		if err := c.read(ctx, segment); err != nil {
+			return index.Group{}, fmt.Errorf("reading the search index: %w", err)
+		}
+	}
+	for ; group >= segment*groupsPerSegment; group-- {
+		if set := c.groups[group]; set != nil {
+			return index.Group{First: group * index.GroupSize, Entries: *set}, nil
+		}
+	}
+	return index.Group{First: segment * groupsPerSegment * index.GroupSize}, nil
+}
+
+// read finds the candidates of a segment.
+func (c *candidates) read(ctx context.Context, segment int64) error {
+	c.segment, c.groups = segment, nil
+	span, ok := c.segments[-1-segment]
+	if !ok || !c.overlaps(span) {
+		return nil
+	}
+	var groups map[int64]*index.Set // nil: all
+	if len(c.lists) == 0 || !c.within(span) {
+		all, err := c.times(ctx, segment*groupsPerSegment, (segment+1)*groupsPerSegment)
+		if err != nil {
+			return err
+		}
+		groups = make(map[int64]*index.Set)
+		for number, t := range all {
+			if c.overlaps(t) {
+				groups[number] = &index.Set{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
+			}
+		}
+	}
+	for _, list := range c.lists {
+		if groups != nil && len(groups) == 0 {
+			break
+		}
+		having, err := c.having(ctx, segment, list, groups)
+		if err != nil {
+			return err
+		}
+		for number, set := range having {
+			if groups != nil && !intersect(set, groups[number]) {
+				delete(having, number)
+			}
+		}
+		groups = having
+	}
+	c.groups = groups
+	return nil
+}
+
+// intersect removes from a set what another one does not have. It reports whether something is left.
+func intersect(set, other *index.Set) (left bool) {
+	for i := range set {
+		if other == nil {
+			return false
+		}
+		set[i] &= other[i]
+		left = left || set[i] != 0
+	}
+	return left
+}
+
+// having returns the entries of a segment that have one of the terms. If groups is not nil, it may
+// leave out other groups.
+func (c *candidates) having(ctx context.Context, segment int64, terms []uint64, groups map[int64]*index.Set) (map[int64]*index.Set, error) {
+	having := make(map[int64]*index.Set)
+	var query strings.Builder
+	query.WriteString(`SELECT key, entries FROM search_terms WHERE `)
+	var args []any
+	if groups != nil && len(groups)*len(terms) <= fewGroups {
+		query.WriteString(`key IN (`)
+		for number := range groups {
+			for _, term := range terms {
+				args = append(args, key(number, term))
+				fmt.Fprintf(&query, "$%d,", len(args))
+			}
+		}
+		query.WriteString(`-1)`)
+	} else {
+		for i, term := range terms {
+			first := key(segment*groupsPerSegment, term)
+			args = append(args, first, first+groupsPerSegment-1)
+			if i > 0 {
+				query.WriteString(" OR ")
+			}
+			fmt.Fprintf(&query, "key BETWEEN $%d AND $%d", len(args)-1, len(args))
+		}
+	}
+	if len(args) == 0 {
+		return having, nil
+	}
+	rows, err := c.view.QueryContext(ctx, query.String(), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key int64
+		var entries []byte
+		if err := rows.Scan(&key, &entries); err != nil {
+			return nil, err
+		}
+		number := segment*groupsPerSegment + key%(1<<groupBits)
+		set := decode(entries)
+		if other := having[number]; other != nil {
+			for i := range other {
+				other[i] |= set[i]
+			}
+		} else {
+			having[number] = &set
+		}
+	}
+	return having, rows.Err()
+}

@@ -1,0 +1,258 @@
+package search_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/projection"
+	"github.com/tidewaiter/tidewaiter/internal/search"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
+	"github.com/tidewaiter/tidewaiter/notification"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+func TestMain(m *testing.M) {
+	search.SmallSegments()
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
+}
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 123456000, time.UTC)
+
+// indexed is a journal with an index.
+type indexed struct {
+	*journal.Journal
+	db  *store.DB
+	set *projection.Set
+}
+
+func open(t testing.TB, url string) *indexed {
+	t.Helper()
+	db, err := store.Open(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	definition := search.Projection(login)
+	set := projection.New(db, projection.Options{Batch: 1}, definition)
+	j, err := journal.New(db, journal.Options{Login: login, Index: search.NewIndex(set, definition)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(j.Close(context.Background()), set.Close(), db.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return &indexed{j, db, set}
+}
+
+func login(p *policy.Principal) string { return p.Name }
+
+// catchUp indexes up to n batches.
+func (x *indexed) catchUp(t rapid.TB, n int) {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	err := x.set.CatchUp(ctx, x.Journal, func([]projection.Status) {
+		if n--; n <= 0 {
+			stop()
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		t.Fatal(err)
+	}
+}
+
+// Search finds page by page exactly the entries for which Matches is true, for every page size
+// and wherever enough stops it, and however much of the journal is indexed.
+func TestPropertySearchFindsWhatMatches(t *testing.T) {
+	storetest.Each(t, testPropertySearchFindsWhatMatches)
+}
+
+func testPropertySearchFindsWhatMatches(t *testing.T, d storetest.Database) {
+	j := open(t, d.Ready(t))
+	names := []string{"ann", "robot+ci", "", `o"brien <&>`, "zoë", "github:acme/app", "a\x00b\u2028"}
+	deep := "a" + strings.Repeat("/a", 10)
+	repositories := []string{deep + "/b", deep + "/c/d", "team/app", "team/app/web", "team", "other/app", "a&b"}
+	digests := []string{"", "sha256:0f1e2d3c4b5a", "sha256:0f1e999999"}
+	addresses := []string{"192.0.2.9", "192.0.2.130", "::ffff:192.0.2.9", "2001:db8::1", "2001:db8:0:0:1::1", "2001:db8:1::1", "fe80::1%eth0"}
+	tokens := []journal.ID{}
+	n := 0
+	at := func(i int) time.Time { return noon.Add(time.Duration(i) * time.Minute) }
+	principal := func(name string) *policy.Principal {
+		if name == "" {
+			return &policy.Principal{}
+		}
+		return &policy.Principal{Kind: policy.User, Name: name, Source: "accounts", ID: name}
+	}
+	draw := func(t *rapid.T) journal.Entry {
+		n++
+		name := rapid.SampledFrom(names).Draw(t, "name")
+		repository := rapid.SampledFrom(repositories).Draw(t, "repository")
+		when := at(n)
+		if rapid.IntRange(0, 5).Draw(t, "wrong clock") == 0 {
+			when = when.Add(rapid.SampledFrom([]time.Duration{-400_000 * time.Hour, -3 * time.Hour, 2 * time.Hour, 600_000 * time.Hour}).Draw(t, "ahead"))
+		}
+		e := journal.Entry{
+			Time: when, ID: journal.NewID(when),
+			Registry: rapid.SampledFrom([]string{"", "r.example.com", "s.example.com"}).Draw(t, "registry"),
+		}
+		switch rapid.IntRange(0, 4).Draw(t, "kind") {
+		case 0:
+			asked := rapid.SampledFrom([]scope.Actions{scope.Pull, scope.Push | scope.Pull, scope.Delete}).Draw(t, "asked")
+			e.Decision = &journal.Decision{
+				Principal: principal(name), Credential: rapid.SampledFrom([]string{"password", "token:laptop"}).Draw(t, "credential"),
+				Remote: netip.MustParseAddr(rapid.SampledFrom(addresses).Draw(t, "remote")), Token: e.ID,
+				Results: []policy.Result{{
+					Asked:   scope.Scope{Type: "repository", Name: repository, Actions: asked},
+					Granted: asked & rapid.SampledFrom([]scope.Actions{0, scope.Pull, asked}).Draw(t, "granted"),
+				}},
+			}
+			if tokens = append(tokens, e.ID); rapid.Bool().Draw(t, "reused") {
+				e.Decision.Token = rapid.SampledFrom(tokens).Draw(t, "token")
+			}
+			if rapid.Bool().Draw(t, "refused") {
+				e.Decision.Principal, e.Decision.Name, e.Decision.Refused, e.Decision.Results = nil, name, "invalid credentials", nil
+				if rapid.Bool().Draw(t, "repeats") {
+					e.Decision.Repeats = &journal.Repeats{Of: rapid.SampledFrom(tokens).Draw(t, "of"), Count: 2, First: when, Last: when}
+				}
+			}
+		case 1:
+			e.Event = &notification.Event{
+				ID: fmt.Sprint(n), Time: at(n), Action: rapid.SampledFrom([]string{"push", "pull", "mount"}).Draw(t, "action"), Repository: repository,
+				Digest: rapid.SampledFrom(digests).Draw(t, "digest"), Tag: rapid.SampledFrom([]string{"", "v1", "v10"}).Draw(t, "tag"), Actor: name,
+				Request: notification.Request{Address: rapid.SampledFrom(append([]string{"192.0.2.9:4711", "[2001:db8::1]:1", "a proxy"}, addresses...)).Draw(t, "address")},
+			}
+			if rapid.Bool().Draw(t, "refers") {
+				e.Event.References = []notification.Descriptor{{Digest: rapid.SampledFrom(digests).Draw(t, "reference")}}
+			}
+		case 2:
+			e.Change = &journal.Change{Actor: "user:" + name, Action: rapid.SampledFrom([]string{"user.add", "push"}).Draw(t, "action"), Target: name}
+		case 3:
+			e.Service = &journal.Service{Action: rapid.SampledFrom([]string{"api.sign-in", "push"}).Draw(t, "action"),
+				Remote: netip.MustParseAddr(rapid.SampledFrom(addresses).Draw(t, "remote"))}
+			if rapid.Bool().Draw(t, "refused") {
+				e.Service.Name = name
+			} else {
+				e.Service.Actor = "user:" + name
+			}
+		default:
+			e.Text = []byte(name + " decision push")
+		}
+		return e
+	}
+	all := rapid.SliceOfN(rapid.Custom(draw), 1900, 1900).Example(1)
+	for chunk := range slices.Chunk(all, 300) {
+		if err := j.Append(context.Background(), chunk...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		entries := rapid.SliceOfN(rapid.Custom(draw), 1, 8).Draw(t, "entries")
+		// Some entries are in blocks of their own.
+		alone := rapid.IntRange(0, len(entries)).Draw(t, "alone")
+		for _, e := range entries[:alone] {
+			if err := j.Append(context.Background(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := j.Append(context.Background(), entries[alone:]...); err != nil {
+			t.Fatal(err)
+		}
+		switch rapid.IntRange(0, 9).Draw(t, "index") {
+		case 0:
+			if err := j.set.Rebuild(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		case 1, 2, 3:
+			j.catchUp(t, rapid.IntRange(1, 4).Draw(t, "batches"))
+		}
+		maybe := func(what string) bool { return rapid.IntRange(0, 3).Draw(t, what) == 0 }
+		var q journal.Query
+		if maybe("since") {
+			q.Since = at(rapid.IntRange(0, n).Draw(t, "from"))
+		}
+		if maybe("until") {
+			q.Until = at(rapid.IntRange(0, n).Draw(t, "to"))
+		}
+		if maybe("kind") {
+			q.Kind = rapid.SampledFrom([]journal.Kind{"decision", "event", "change", "service", "text"}).Draw(t, "kind")
+		}
+		if maybe("outcome") {
+			q.Outcome = rapid.SampledFrom([]journal.Outcome{"granted", "partial", "refused"}).Draw(t, "outcome")
+		}
+		if maybe("registry") {
+			q.Registry = "r.example.com"
+		}
+		if maybe("who") {
+			name := rapid.SampledFrom(names).Draw(t, "who")
+			q.Who = &journal.Who{Subjects: []string{"user:" + name, "operator:" + name}, Logins: []string{name}}
+			if name == "" {
+				q.Who.Subjects = []string{"anonymous"}
+			}
+		}
+		if maybe("repository") {
+			q.Repository = rapid.SampledFrom([]string{"team/app", "team/**", "a&b", "none", "**", "team/app/**", deep + "/**", deep[:len(deep)-2] + "/**"}).Draw(t, "repository")
+		}
+		if maybe("digest") {
+			q.Digest = rapid.SampledFrom([]string{"sha256:0f1e2d3", "sha256:0f1e9999999", "sha256:0f1e"}).Draw(t, "digest")
+		}
+		if maybe("tag") {
+			q.Tag = "v1"
+		}
+		if maybe("action") {
+			q.Action = rapid.SampledFrom([]string{"push", "pull", "user.add"}).Draw(t, "action")
+		}
+		if maybe("address") {
+			q.Address = netip.MustParsePrefix(rapid.SampledFrom([]string{"192.0.2.0/24", "192.0.2.9/32", "192.0.2.0/25", "0.0.0.0/0", "192.0.0.0/13",
+				"2001:db8::/32", "2001:db8::/63", "2001:db8::1/128", "2000::/8", "::ffff:192.0.2.0/120", "fe80::/64"}).Draw(t, "address"))
+		}
+		if maybe("decision") {
+			q.Decision = rapid.SampledFrom(append(tokens, entries[0].ID)).Draw(t, "id")
+		}
+		if maybe("credential") {
+			q.Credential = "token:laptop"
+		}
+		var want, got []journal.Position
+		for e, err := range j.Read(context.Background(), 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if q.Matches(&e) {
+				want = append(want, e.Position)
+			}
+		}
+		slices.Reverse(want)
+		limit := rapid.IntRange(1, 20).Draw(t, "limit")
+		for from := journal.Position(0); ; {
+			page, err := j.Search(context.Background(), q, from, limit, func(int) bool { return rapid.Bool().Draw(t, "enough") })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page.Entries) > limit {
+				t.Fatalf("%d entries on a page of %d", len(page.Entries), limit)
+			}
+			for _, e := range page.Entries {
+				got = append(got, e.Position)
+			}
+			if from = page.Next; from == 0 {
+				break
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("%+v (-want +got)\n%s", q, diff)
+		}
+	})
+}
