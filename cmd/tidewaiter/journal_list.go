@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/internal/text"
@@ -36,18 +37,13 @@ func journalList(f *flags) action {
 		if *follow {
 			return s.followJournal(q, *n)
 		}
-		printed, next := 0, journal.Position(*before)
-		for first := true; printed < *n && (first || next != 0); first = false {
-			page, err := s.journal.Search(s.ctx, q, next, *n-printed, never)
-			if err != nil {
-				return err
-			}
-			for _, e := range page.Entries {
-				if err := s.printEntry(e); err != nil {
-					return err
-				}
-			}
-			printed, next = printed+len(page.Entries), page.Next
+		printed := 0
+		next, err := s.search(q, journal.Position(*before), *n, func(e journal.Entry) error {
+			printed++
+			return s.printEntry(e)
+		})
+		if err != nil {
+			return err
 		}
 		switch {
 		case next != 0:
@@ -59,8 +55,39 @@ func journalList(f *flags) action {
 	}
 }
 
-// never is a stop function that lets a search continue until it is complete or Ctrl-C ends it.
-func never(int) bool { return false }
+// search calls found for the last entries before a position that a query selects, at most limit. It
+// returns the position to continue from, or 0. On a terminal, it prints how far the search is.
+func (s *session) search(q journal.Query, before journal.Position, limit int, found func(journal.Entry) error) (next journal.Position, err error) {
+	const every = 500 * time.Millisecond
+	terminal, printed := isTerminal(s.errs), false
+	clear := func() {
+		if printed {
+			fmt.Fprint(s.errs, "\r\x1b[K")
+		}
+	}
+	defer func() { clear() }()
+	for next = before; limit > 0; {
+		began := clock.Now()
+		page, err := s.journal.Search(s.ctx, q, next, limit, func(int) bool { return terminal && clock.Now().Sub(began) >= every })
+		if err != nil {
+			return 0, err
+		}
+		clear()
+		for _, e := range page.Entries {
+			if err := found(e); err != nil {
+				return 0, err
+			}
+		}
+		limit -= len(page.Entries)
+		if next = page.Next; next == 0 {
+			break
+		}
+		if printed = terminal && !page.Searched.IsZero(); printed && limit > 0 {
+			fmt.Fprintf(s.errs, "searched back to %s", page.Searched.Local().Format(time.DateTime))
+		}
+	}
+	return next, nil
+}
 
 // followJournal prints the last n selected entries, and then each new entry that is selected.
 func (s *session) followJournal(q journal.Query, n int) error {
@@ -69,12 +96,11 @@ func (s *session) followJournal(q journal.Query, n int) error {
 		return err
 	}
 	var found []journal.Entry
-	for next := last + 1; last > 0 && len(found) < n && next != 0; {
-		page, err := s.journal.Search(s.ctx, q, next, n-len(found), never)
+	if last > 0 {
+		_, err := s.search(q, last+1, n, func(e journal.Entry) error { found = append(found, e); return nil })
 		if err != nil {
 			return err
 		}
-		found, next = append(found, page.Entries...), page.Next
 	}
 	for _, e := range slices.Backward(found) {
 		if err := s.printEntry(e); err != nil {
@@ -116,6 +142,7 @@ func filterFlags(f *flags) *api.Filter {
 		{&filter.Tag, "tag", "only events about a `tag`"},
 		{&filter.Action, "action", "only requests, events and changes with an `action`: pull, push, delete, user.add"},
 		{&filter.Address, "address", "only requests from an `address` or network, as 192.0.2.0/24"},
+		{&filter.Credential, "credential", "only decisions for which a `credential` was presented, as journal show names it: password, token:laptop"},
 		{&filter.Decision, "decision", "only the decision with an `id`, and decisions that reused its token"},
 	} {
 		f.StringVar(flag.to, flag.name, "", flag.usage)

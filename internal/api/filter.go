@@ -26,6 +26,7 @@ type Filter struct {
 	Action     string          `query:"action" maxLength:"64" doc:"Only requests for this action, and other entries with this action" example:"push"`
 	Address    string          `query:"address" maxLength:"64" doc:"Only requests of clients with this address, or in this network" example:"192.0.2.0/24"`
 	Decision   string          `query:"decision" maxLength:"36" doc:"Only the decision with this id, and the decisions that reused its token" example:"019aa1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"`
+	Credential string          `query:"credential" maxLength:"300" doc:"Only decisions for which this credential was presented, as entries name it: password, ID token, token:NAME. A token's name is unique only among those of its owner, so give principal, too" example:"token:laptop"`
 }
 
 // Query returns the query for the journal. If a field is invalid, it returns the field's name and
@@ -33,7 +34,7 @@ type Filter struct {
 func (f *Filter) Query() (q journal.Query, field, reason string) {
 	q = journal.Query{
 		Since: f.Since, Until: f.Until, Kind: f.Kind, Outcome: f.Outcome, Registry: f.Registry,
-		Repository: f.Repository, Tag: f.Tag, Action: f.Action,
+		Repository: f.Repository, Tag: f.Tag, Action: f.Action, Credential: f.Credential,
 	}
 	switch {
 	case !f.Until.IsZero() && !f.Since.Before(f.Until):

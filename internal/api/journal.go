@@ -19,10 +19,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// maxSearched is the number of entries after which a request ends its search. Searching so many
-// entries takes about 50 ms. If few of them match, the page is short and has the position of
-// the next page.
-const maxSearched = 20_000
+// maxSearchTime is the time after which a request ends its search. If few entries match, the page
+// is short and has the position of the next page.
+const maxSearchTime = 50 * time.Millisecond
+
+// maxRead is the number of entries that a request with after reads.
+const maxRead = 20_000
 
 // maxPageBytes limits the size of a page: the page ends with the entry that exceeds it. Events
 // can be large.
@@ -75,7 +77,7 @@ func (entry) Schema(r huma.Registry) *huma.Schema {
 
 func (a *API) journalRoutes() {
 	route(a, tagJournal, operation("list-entries", "GET /journal", "List entries of the journal",
-		"The newest first. A request searches about 20,000 entries: a page can be short or empty and still have a next page."), a.listEntries)
+		"The newest first. A request searches for about 50 ms: a page can be short or empty and still have a next page."), a.listEntries)
 	contentRoute(a, tagJournal, operation("get-entry", "GET /journal/{id}", "Get an entry of the journal", "The first characters of its id are enough, if no other id begins with them."),
 		func(ctx context.Context, caller admin.Actor, in *entryPath) (e entry, err error) {
 			if err = a.mayReadJournal(caller); err == nil {
@@ -184,7 +186,8 @@ func (a *API) listEntries(ctx context.Context, caller admin.Actor, in *listEntri
 	default:
 		return a.entriesAfter(ctx, in, &q)
 	}
-	page, err := a.Journal.Search(ctx, q, journal.Position(in.Before), in.Limit, func(searched int) bool { return searched >= maxSearched })
+	began := a.Now()
+	page, err := a.Journal.Search(ctx, q, journal.Position(in.Before), in.Limit, func(int) bool { return a.Now().Sub(began) >= maxSearchTime })
 	return newJournalPage(ctx, page.Entries, "before", page.Next, page.Searched, err)
 }
 
@@ -196,7 +199,7 @@ func (a *API) entriesAfter(ctx context.Context, in *listEntries, q *journal.Quer
 		if err != nil {
 			return nil, err
 		}
-		if len(found) == in.Limit || searched == maxSearched || size > maxPageBytes {
+		if len(found) == in.Limit || searched == maxRead || size > maxPageBytes {
 			next = after
 			break
 		}

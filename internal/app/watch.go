@@ -235,6 +235,15 @@ func (a *App) notes(inFull bool) (notes []string) {
 	if note := a.disk.note(); note != "" {
 		notes = append(notes, note)
 	}
+	for _, p := range a.derived.Status() {
+		if p.Err != nil {
+			text := "search index: it cannot be written, so searches of the journal take longer"
+			if inFull {
+				text += ": " + p.Err.Error()
+			}
+			notes = append(notes, text)
+		}
+	}
 	err := a.problem()
 	if err == nil {
 		return notes

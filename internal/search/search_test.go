@@ -256,3 +256,44 @@ func testPropertySearchFindsWhatMatches(t *testing.T, d storetest.Database) {
 		}
 	})
 }
+
+// With the index, a search reads few blocks, however far back the entries are.
+func TestTheIndexIsUsed(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		j := open(t, d.Ready(t))
+		const blocks, perBlock = 12, 300
+		for i := range blocks {
+			batch := make([]journal.Entry, perBlock)
+			for k := range batch {
+				batch[k] = journal.Entry{Time: noon.Add(time.Duration(i) * time.Hour), Change: &journal.Change{Actor: "user:root", Action: "user.add", Target: "x"}}
+			}
+			batch[7].Change = &journal.Change{Actor: fmt.Sprint("user:u", i), Action: "rare", Target: "x"}
+			if err := j.Append(t.Context(), batch...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		j.catchUp(t, 100)
+		for _, tt := range []struct {
+			what  string
+			query journal.Query
+			found int
+			read  int // blocks in addition to the last one, part of which is not indexed
+		}{
+			{"one entry", journal.Query{Who: &journal.Who{Subjects: []string{"user:u3"}}}, 1, 1},
+			{"no entry", journal.Query{Who: &journal.Who{Subjects: []string{"user:nobody"}}}, 0, 0},
+			{"one of each block", journal.Query{Action: "rare"}, blocks, blocks},
+			{"one hour", journal.Query{Action: "rare", Since: noon.Add(5 * time.Hour), Until: noon.Add(6 * time.Hour)}, 1, 2}, // and the block before it, in the same group
+			{"two filters", journal.Query{Action: "rare", Who: &journal.Who{Subjects: []string{"user:u3", "user:u4"}}}, 2, 2},
+			{"filters that no entry has together", journal.Query{Action: "user.add", Who: &journal.Who{Subjects: []string{"user:u3"}}}, 0, 0},
+		} {
+			searched := 0
+			page, err := j.Search(t.Context(), tt.query, 0, 100, func(n int) bool { searched = n; return false })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if most := (tt.read + 1) * perBlock; len(page.Entries) != tt.found || searched > most {
+				t.Errorf("%s: %d found, %d searched; want %d, at most %d", tt.what, len(page.Entries), searched, tt.found, most)
+			}
+		}
+	})
+}

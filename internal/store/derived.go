@@ -77,7 +77,7 @@ func (p sqliteLocation) derived(_ context.Context, _ *DB, write bool) (_ *Derive
 	faster := []string{"synchronous(NORMAL)", "cache_size(-4096)"}
 	if write {
 		options := url.Values{"_txlock": {"immediate"}, "_pragma": settings(append(faster,
-			"journal_mode(WAL)", "journal_size_limit(16777216)", "wal_autocheckpoint(4000)")...)}
+			"journal_mode(WAL)", "journal_size_limit(4194304)", "wal_autocheckpoint(4000)")...)}
 		if d.writer, err = own.connect(1, options, nil); err != nil {
 			return nil, err
 		}
@@ -109,7 +109,7 @@ func (s postgresLocation) derived(ctx context.Context, main *DB, write bool) (*D
 	if write {
 		d.writer = s.connect(1, name, settings, answerFor)
 	}
-	d.reader = s.connect(readers, name, "SET default_transaction_read_only = on;"+settings, answerFor)
+	d.reader = s.connect(2, name, "SET default_transaction_read_only = on;"+settings, answerFor)
 	return d, nil
 }
 

@@ -1,0 +1,15 @@
+package projection
+
+import (
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+)
+
+const LookEvery = lookEvery
+
+// Rest returns how long Run rests after a round, if the journal ended at before at an earlier time.
+func Rest(at time.Time, before journal.Position, now time.Time, last journal.Position, took time.Duration, more bool) time.Duration {
+	p := pace{at, before}
+	return p.rest(now, took, last, more)
+}
