@@ -2,14 +2,18 @@ package journal_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/notification"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -117,4 +121,90 @@ func BenchmarkAppend(b *testing.B) {
 	report()
 	stats := j.Stats()
 	b.ReportMetric(float64(stats.Written)/float64(max(stats.Commits, 1)), "entries/commit")
+}
+
+// ciJobs returns the entries of CI jobs: each job has a principal of its own with the claims of a
+// GitLab job, makes two token requests, and causes six events with digests of their own.
+func ciJobs(n int, at time.Time, pause time.Duration) (entries []journal.Entry) {
+	rule := &policy.Rule{Name: "CI pushes what it builds", Origin: policy.Origin{File: "/etc/tidewaiter/policy/ci.yaml", Line: 14}}
+	for i := range n {
+		project := fmt.Sprintf("team%d/app%d", i%40, i%200)
+		sum := func(what string) string {
+			return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s of %d", what, i)))
+		}
+		job := &policy.Principal{
+			Kind: policy.Workload, Name: "project_path:" + project + ":ref_type:branch:ref:main", Source: "oidc:gitlab",
+			ID: "project_path:" + project + ":ref_type:branch:ref:main",
+			Claims: map[string]any{
+				"project_path": project, "job_id": fmt.Sprint(7_000_000_000 + i*13), "pipeline_id": fmt.Sprint(1_900_000_000 + i*5),
+				"sha": sum("commit")[:40], "ref": "main", "ref_protected": "true", "user_login": fmt.Sprintf("dev%d", i%300),
+			},
+		}
+		var token journal.ID
+		for _, actions := range []scope.Actions{scope.Pull, scope.Pull | scope.Push} {
+			token = journal.NewID(at)
+			entries = append(entries, journal.Entry{ID: token, Time: at, Registry: "registry.example.com", Decision: &journal.Decision{
+				Token: token, Principal: job, Credential: "id token", Remote: netip.AddrFrom4([4]byte{10, 3, byte(i >> 8), byte(i)}),
+				Client: "docker/29.0.1 go/go1.25.4 git-commit/abcdef1 kernel/6.12.0 os/linux arch/amd64 UpstreamClient(Docker-Client/29.0.1 \\(linux\\))",
+				Policy: "3f0c8a91", Expires: at.Add(15 * time.Minute),
+				Results: []policy.Result{{
+					Asked: scope.Scope{Type: "repository", Name: project, Actions: actions}, Granted: actions,
+					Causes: []policy.Cause{{Actions: actions, Reason: policy.Allowed, Rule: rule}},
+				}},
+			}})
+			at = at.Add(pause)
+		}
+		for e := range 6 {
+			event := &notification.Event{
+				ID: fmt.Sprintf("%s-%d", sum("event")[:32], e), Time: at, Action: notification.Push, Repository: project,
+				MediaType: "application/octet-stream", Digest: "sha256:" + sum(fmt.Sprint("blob ", e)), Size: int64(1000 + i*7919%50_000_000),
+				Actor: job.Name, Request: notification.Request{
+					ID: sum(fmt.Sprint("request ", e))[:32], Address: fmt.Sprintf("10.3.%d.%d:51234", byte(i>>8), byte(i)), Host: "registry.example.com",
+					Method: "PUT", UserAgent: "docker/29.0.1 go/go1.25.4 git-commit/abcdef1 kernel/6.12.0 os/linux arch/amd64",
+				},
+				Source: notification.Source{Address: "registry-0:5000", Instance: "6f1b2c3d-0000-4000-8000-0123456789ab"},
+			}
+			if e == 5 {
+				event.MediaType, event.Tag = "application/vnd.oci.image.manifest.v1+json", fmt.Sprintf("main-%d", i)
+			}
+			entries = append(entries, journal.Entry{ID: journal.NewID(at), Time: at, Registry: "registry.example.com", Event: event})
+			at = at.Add(pause)
+		}
+	}
+	return entries
+}
+
+// BenchmarkMerge merges and compresses the entries of CI jobs. It reports the time for an
+// entry, and its bytes on disk before and after, with all tables and indexes.
+func BenchmarkMerge(b *testing.B) {
+	merged := 0
+	for b.Loop() {
+		b.StopTimer()
+		clock := clocktest.New(noon)
+		j, db := open(b, storetest.SQLite().New(b), journal.Options{Now: clock.Now})
+		entries := ciJobs(4000, noon, 40*time.Millisecond)
+		for chunk := range slices.Chunk(entries, 4) {
+			if err := j.Append(b.Context(), chunk...); err != nil {
+				b.Fatal(err)
+			}
+		}
+		used := func() float64 {
+			var pages, free, size int64
+			for query, to := range map[string]*int64{"page_count": &pages, "freelist_count": &free, "page_size": &size} {
+				if err := db.Read().QueryRow("PRAGMA " + query).Scan(to); err != nil {
+					b.Fatal(err)
+				}
+			}
+			return float64((pages-free)*size) / float64(len(entries))
+		}
+		before := used()
+		clock.Pass(24 * time.Hour)
+		k := journal.NewKeeper(j, retention.Limits{})
+		b.StartTimer()
+		steps(b, k)
+		merged += len(entries)
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(merged), "ns/entry")
+		b.ReportMetric(before, "B/entry-before")
+		b.ReportMetric(used(), "B/entry-after")
+	}
 }
