@@ -17,6 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 )
 
 // people is a service whose users sign in through an issuer. The test sets the clock.
@@ -221,7 +222,7 @@ func TestTheJournalHasTheReasonWhyAnIDTokenIsRefused(t *testing.T) {
 	}{
 		{"for another", "401 the ID token is refused: it is for another audience: them", "the ID token is refused: it is for another audience: them",
 			func() string { return p.pull(p.token(map[string]any{"aud": "them"})) }},
-		{"changed on its way", wrong, "invalid credentials: its signature is wrong", func() string { return p.pull(genuine[:len(genuine)-2] + "AA") }},
+		{"changed on its way", wrong, "invalid credentials: its signature is wrong", func() string { return p.pull(texttest.Altered(genuine)) }},
 		{"too long", wrong, fmt.Sprintf("invalid credentials: not looked at: what looks like an ID token has %d bytes; the limit is 16384", len(long)), func() string { return p.pull(long) }},
 		{"too long, as a refresh token", wrong, fmt.Sprintf("invalid credentials: not looked at: what looks like an ID token has %d bytes; the limit is 16384", len(long)), func() string { return refresh(long) }},
 		{"as a refresh token, and expired", "401 the ID token is refused: it has expired, at 2025-11-30T10:53:20Z", "the ID token is refused: it has expired, at 2025-11-30T10:53:20Z",
