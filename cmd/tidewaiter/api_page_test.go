@@ -56,7 +56,7 @@ func TestThePageOfTheAPICanBeFollowed(t *testing.T) {
 		log, _ := os.ReadFile("serve.log")
 		t.Fatalf("%v\n%s\n%s", err, out, log)
 	}
-	for _, want := range []string{`"login":"root"`, `"administrators"`, "robot+ci\n", `"disabled":true`, "root\n", "robot.again of robot:ci"} {
+	for _, want := range []string{`"login":"root"`, `"administrators"`, "robot+ci\n", `"disabled":true`, "root\n", "secret of the new robot:ci issued again"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the output has no %q:\n%s", want, out)
 		}

@@ -62,7 +62,7 @@ undone.`,
   tidewaiter token revoke --user alice --use refresh`,
 			opens: changeAccounts,
 			flags: tokenRevoke,
-		}},
+		}, tokenIdentify()},
 	}
 }
 

@@ -110,6 +110,14 @@ func (a *Accounts) checkSetupSecret(ctx context.Context, d secret.Digest) error 
 	return err
 }
 
+// SetupExpires returns until when a setup secret is valid. The error is admin.ErrNotFound if there
+// is no such secret.
+func (a *Accounts) SetupExpires(ctx context.Context, d secret.Digest) (time.Time, error) {
+	var expires int64
+	_, err := admin.OrNotFound(0, a.writer.DB.Read().QueryRowContext(ctx, "SELECT expires FROM account_setup WHERE hash = $1", d[:]).Scan(&expires))
+	return store.Time(expires), err
+}
+
 // consumeSetupSecret deletes all setup secrets. It fails if there is no valid secret with the
 // digest d. A concurrent call waits for the row locks and then finds no secret.
 func consumeSetupSecret(ctx context.Context, tx *sql.Tx, d secret.Digest, now time.Time) error {

@@ -40,6 +40,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/server"
@@ -65,6 +66,8 @@ type Options struct {
 	// Find looks up a login in the identity sources, in their order. The error is
 	// identity.ErrUnknown if no source knows the login.
 	Find func(ctx context.Context, login string) (*policy.Principal, error)
+	// VerifyIDToken verifies an ID token of a configured issuer (sources.Set.VerifyIDToken).
+	VerifyIDToken func(context.Context, identity.Presented) (source string, _ identity.Verified, _ error)
 
 	Now func() time.Time // nil: time.Now
 }

@@ -123,6 +123,7 @@ var routes = []struct {
 	{"create-token", "POST", "/tokens", fields{"name": "new", "user": "second"}},
 	{"revoke-token", "DELETE", "/tokens/{ann's}", nil},
 	{"revoke-token", "DELETE", "/tokens/{bob's}", nil},
+	{"identify-token", "POST", "/tokens/identify", fields{"secret": "x"}},
 	{"revoke-tokens", "POST", "/tokens/revoke", fields{"mine": true, "use": "refresh"}},
 	{"revoke-tokens", "POST", "/tokens/revoke", fields{"user": "bob"}},
 	{"list-namespaces", "GET", "/namespaces", nil},

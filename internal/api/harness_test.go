@@ -59,6 +59,8 @@ type harness struct {
 	log      *await.Log
 	close    func()
 	count    int
+
+	verifyIDToken func(identity.Presented) (string, identity.Verified, error)
 }
 
 var operator = admin.Operator("root")
@@ -123,6 +125,8 @@ func newHarness(t testing.TB, database string) *harness {
 	h.api = api.New(api.Options{Server: func() *server.Server { return h.server }, Accounts: h.accounts, Rulebook: h.rulebook, Journal: h.journal, Now: h.clock.Now,
 		Find: func(ctx context.Context, login string) (*policy.Principal, error) {
 			return h.issuer.Live().Chain.Find(ctx, login, "")
+		}, VerifyIDToken: func(_ context.Context, c identity.Presented) (string, identity.Verified, error) {
+			return h.verifyIDToken(c)
 		}})
 	h.server = server.New(server.Options{Issuer: h.issuer, Journal: h.journal, API: h.api, Now: h.clock.Now, Log: log, Pause: -1})
 	over := httptest.NewServer(h.server.Handler(server.API, server.Token))

@@ -15,6 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/sourcename"
 	"github.com/tidewaiter/tidewaiter/internal/identity/username"
+	"github.com/tidewaiter/tidewaiter/internal/leak"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -80,6 +81,9 @@ func (a *API) tokenRoutes() {
 		func(ctx context.Context, caller admin.Actor, in *idPath) (*struct{}, error) {
 			return nil, a.Accounts.Credentials.Revoke(ctx, caller, in.ID)
 		})
+	contentRoute(a, tagTokens, operation("identify-token", "POST /tokens/identify", "Find out which credential a leaked text is",
+		"Whose it is, whether it is still valid, and what it was used for. It finds access tokens, robots' secrets, refresh tokens, sessions, secrets for the first administrator, tokens for registries, and ID tokens of the config's issuers. "+
+			"The text is neither logged nor stored, and this does not count as a use. It requires tidewaiter:accounts read and tidewaiter:journal read."), a.identifyToken)
 	contentRoute(a, tagTokens, operation("revoke-tokens", "POST /tokens/revoke", "Revoke all tokens of an owner",
 		"With use, only the tokens of one use. After refresh tokens are revoked, docker asks for the password again; after sessions are revoked, browsers do."),
 		func(ctx context.Context, caller admin.Actor, in *revokeTokens) (revoked, error) {
@@ -94,6 +98,33 @@ func (a *API) tokenRoutes() {
 			return revoked{n}, err
 		})
 }
+
+type identifyToken struct {
+	Body struct {
+		Secret string `json:"secret" minLength:"1" maxLength:"20000" writeOnly:"true" doc:"The leaked text. It may contain other text, such as quotes, a header, or the config.json of docker; the first credential in it counts. It is neither logged nor stored"`
+	}
+}
+
+// identifyToken finds out which credential a leaked text is.
+func (a *API) identifyToken(ctx context.Context, caller admin.Actor, in *identifyToken) (leak.Credential, error) {
+	if !a.Rulebook.May(caller, admin.RightAccounts, scope.Read) {
+		return leak.Credential{}, admin.Requires(admin.RightAccounts, scope.Read)
+	}
+	if err := a.mayReadJournal(caller); err != nil {
+		return leak.Credential{}, err
+	}
+	live, began := calling(ctx).server.Issuer.Live(), a.Now()
+	f := leak.Finder{
+		Credentials: a.Accounts.Credentials, Setup: a.Accounts.SetupExpires, Journal: a.Journal, Issuer: live.Name,
+		Roots: []leak.Root{{Name: "the current root", Certificate: live.Keys.Bundle()}}, IDToken: a.VerifyIDToken, Now: a.Now(),
+		Enough: func(int) bool { return a.Now().Sub(began) >= maxIdentifyTime },
+	}
+	return f.Identify(ctx, caller, identity.NewSecret(in.Body.Secret))
+}
+
+// maxIdentifyTime is the time after which the search for uses ends. It is longer than for other
+// searches, because the first use matters, too.
+const maxIdentifyTime = time.Second
 
 // ownerOf returns the owner that a request selects; the zero Owner if it selects none.
 func ownerOf(caller admin.Actor, mine bool, user, robot, source string) (credentials.Owner, error) {

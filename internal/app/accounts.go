@@ -12,6 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/doctor"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/sources"
@@ -77,6 +78,11 @@ func (a *App) welcome(ctx context.Context, cfg *config.Config) {
 // find looks up a name in the current sources.
 func (a *App) find(ctx context.Context, name string) (*policy.Principal, error) {
 	return a.sources.Load().Find(ctx, name)
+}
+
+// verifyIDToken verifies an ID token by the current sources, and records no sign-in.
+func (a *App) verifyIDToken(ctx context.Context, c identity.Presented) (string, identity.Verified, error) {
+	return a.sources.Load().VerifyIDToken(ctx, c)
 }
 
 // duplicateNames returns warnings. It ignores errors of the database, because other checks

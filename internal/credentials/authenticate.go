@@ -56,7 +56,7 @@ func (c *Credentials) cached(ctx context.Context, p identity.Presented, load fun
 	}
 	who, err := c.identify(ctx, v, p)
 	if errors.Is(err, errStale) {
-		return identity.Verified{}, identity.Rejected("the token or the account has expired, or the token was unused for too long")
+		return identity.Verified{}, identity.Rejected(staleReason)
 	}
 	if err == nil {
 		c.verified.put(k, v, epoch)
@@ -67,8 +67,21 @@ func (c *Credentials) cached(ctx context.Context, p identity.Presented, load fun
 // errStale means that the database has to be queried again.
 var errStale = errors.New("stale")
 
-// identify returns the identity of a verified credential if it is still valid.
+// staleReason is the reason of a refusal for errStale.
+const staleReason = "the token or the account has expired, or the token was unused for too long"
+
+// identify returns the identity of a verified credential if it is still valid, and records the
+// use.
 func (c *Credentials) identify(ctx context.Context, v *verified, p identity.Presented) (identity.Verified, error) {
+	who, err := c.check(ctx, v, p)
+	if err == nil {
+		c.recordUse(v, p.Remote, c.writer.Now())
+	}
+	return who, err
+}
+
+// check returns the identity of a verified credential if it is still valid.
+func (c *Credentials) check(ctx context.Context, v *verified, p identity.Presented) (identity.Verified, error) {
 	now := c.writer.Now()
 	if admin.Expired(v.expires, now) {
 		return identity.Verified{}, errStale // as slow as the refusal of an unknown token
@@ -104,7 +117,6 @@ func (c *Credentials) identify(ctx context.Context, v *verified, p identity.Pres
 		}
 		who.Principal = restricted(owner.principal, v.limits)
 	}
-	c.recordUse(v, p.Remote, now)
 	return who, nil
 }
 
@@ -122,19 +134,26 @@ func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verified
 	if err != nil {
 		return nil, fmt.Errorf("looking up a token: %w", err)
 	}
+	if purposeOf(letter) != t.Purpose {
+		return nil, identity.Rejected("the token is of another kind")
+	}
+	return c.verify(ctx, &t, p)
+}
+
+// verify reads from the database what the validity of a token depends on. If p has no secret,
+// verify does not compare the token with a password of another source.
+func (c *Credentials) verify(ctx context.Context, t *Token, p identity.Presented) (_ *verified, err error) {
 	v := &verified{
 		identity: identity.Verified{Credential: t.credential(), Until: t.Expires},
 		expires:  t.Expires, token: t.ID, registry: t.Registry, purpose: t.Purpose,
 		created: store.Millis(t.Created), owner: t.Owner, limits: t.Limits,
 	}
-	if (t.Purpose == Refresh || t.Purpose == Session) && t.Parent == "" && !isLocal(t.Owner) {
+	bound := (t.Purpose == Refresh || t.Purpose == Session) && t.Parent == "" && !isLocal(t.Owner)
+	if bound && p.Secret.Reveal() != "" {
 		v.basis = newBasis(p.Secret, t.basis)
 	}
 	v.used.Store(max(store.Millis(t.Used), c.unwrittenUse(t.ID)))
-	if purposeOf(letter) != t.Purpose {
-		return nil, identity.Rejected("the token is of another kind")
-	}
-	if v.parentExpiry, err = c.parentExpiry(ctx, c.writer.DB.Read(), &t); err != nil {
+	if v.parentExpiry, err = c.parentExpiry(ctx, c.writer.DB.Read(), t); err != nil {
 		return nil, fmt.Errorf("looking up the parents of a token: %w", err)
 	}
 	if !isLocal(t.Owner) {

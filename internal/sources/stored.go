@@ -56,3 +56,20 @@ func (p userProvider) Find(ctx context.Context, name, id string) (*policy.Princi
 	}
 	return nil, identity.ErrUnknown
 }
+
+// VerifyIDToken verifies an ID token of a configured issuer, as a sign-in does, and records no
+// sign-in. The error is identity.ErrUnknown if no issuer of the config has issued it.
+func (s *Set) VerifyIDToken(ctx context.Context, c identity.Presented) (source string, who identity.Verified, err error) {
+	for _, source := range s.Sources {
+		if source.provider == nil {
+			continue
+		}
+		if who, err = source.provider.Authenticate(ctx, c); !errors.Is(err, identity.ErrUnknown) {
+			return source.Name, who, err
+		}
+		if err = source.provider.Explain(ctx, c); errors.Is(err, identity.ErrRejected) {
+			return source.Name, who, err
+		}
+	}
+	return "", identity.Verified{}, identity.ErrUnknown
+}

@@ -1,0 +1,48 @@
+package credentials
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Credential returns the name of the token in the journal (identity.Verified.Credential). An
+// access token has the name that its owner gave it, so a later token can have the same.
+func (t *Token) Credential() string { return t.credential() }
+
+// TokenOf returns the token whose secret has a digest, even if the token is not valid. It requires
+// tidewaiter:accounts. The error is ErrNotFound if the secret was never issued, or was revoked.
+func (c *Credentials) TokenOf(ctx context.Context, by admin.Actor, d secret.Digest) (_ Token, err error) {
+	defer admin.Wrap(&err, "looking up a secret")
+	if err := c.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
+		return Token{}, err
+	}
+	return c.scanToken(c.writer.DB.Read().QueryRowContext(ctx, "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.hash = $1", d[:]))
+}
+
+// Invalid returns why a token would be refused now; "" if it is valid. This does not count as a
+// use. The secret is optional. Without it, Invalid does not notice that the password of another
+// source, with which the token was created, has changed. The error is an outage.
+func (c *Credentials) Invalid(ctx context.Context, t *Token, s identity.Secret) (reason string, err error) {
+	p := identity.Presented{Kind: kinds[t.Purpose].presentedAs, Secret: s, Registry: t.Registry}
+	v, err := c.verify(ctx, t, p)
+	if err == nil && t.Parent != "" {
+		_, err = c.findToken(ctx, c.writer.DB.Read(), t.Parent)
+	}
+	if err == nil {
+		_, err = c.check(ctx, v, p)
+	}
+	switch {
+	case errors.Is(err, errStale):
+		return staleReason, nil
+	case errors.Is(err, admin.ErrNotFound):
+		return "the credential that it was created with was revoked", nil
+	case errors.Is(err, identity.ErrRejected):
+		return identity.Reason(err), nil
+	}
+	return "", err
+}

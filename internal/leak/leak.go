@@ -1,0 +1,281 @@
+// Package leak identifies leaked credentials. It answers: is a text one of our credentials, whose
+// is it, is it still valid, and what was it used for?
+//
+// The text itself is never in a result, an error or a log line. Identifying a credential does not
+// count as a use of it.
+package leak
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/credentials"
+	"github.com/tidewaiter/tidewaiter/internal/explain"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
+)
+
+// Finder identifies credentials.
+type Finder struct {
+	Credentials *credentials.Credentials // nil: there is no database yet
+	// Setup returns until when a secret for the first administrator is valid. The error is
+	// admin.ErrNotFound if there is no such secret.
+	Setup   func(context.Context, secret.Digest) (expires time.Time, err error)
+	Journal *journal.Journal
+	Issuer  string // of registry tokens
+	Roots   []Root // the current one, and former ones
+	// IDToken verifies an ID token of a configured issuer without recording a sign-in. The error is
+	// identity.ErrUnknown if the token is of another issuer or for another audience.
+	IDToken func(context.Context, identity.Presented) (source string, _ identity.Verified, _ error)
+	Now     time.Time
+	// Enough ends a search of the journal (journal.Journal.Search).
+	Enough func(searched int) bool
+}
+
+// Root is the certificate of a root.
+type Root struct {
+	Name        string // "the current root"
+	Certificate []byte // in PEM
+}
+
+// Kind is the kind of a credential.
+type Kind string
+
+// The kinds of credentials.
+const (
+	Access        Kind = "access"
+	Robot         Kind = "robot"
+	Refresh       Kind = "refresh"
+	Session       Kind = "session"
+	Setup         Kind = "setup"    // for the first administrator
+	RegistryToken Kind = "registry" // a token that registries accept
+	IDToken       Kind = "id_token" // a token of an issuer
+	None          Kind = "none"     // no credential that can be recognized
+)
+
+// Credential is what was found out about a text.
+type Credential struct {
+	Kind  Kind   `json:"kind" enum:"access,robot,refresh,session,setup,registry,id_token,none" doc:"What it is: a credential of Tidewaiter, a token for a registry, an ID token, or none that can be recognized. Passwords cannot be recognized"`
+	What  string `json:"what" doc:"The same, for people" example:"an access token of Tidewaiter in quotes"`
+	Known bool   `json:"known" doc:"Whether it was issued here, or by an issuer of the config"`
+	Valid bool   `json:"valid" doc:"Whether it would be accepted now"`
+
+	Reason string `json:"reason,omitempty" doc:"Why it is not valid, or what could not be found out"`
+	ID     string `json:"id,omitempty" doc:"The id of the token, which can be revoked; for a registry's token: of the decision that issued it"`
+	Owner  string `json:"owner,omitempty" doc:"Whose it is" example:"user:alice"`
+	Source string `json:"source,omitempty" doc:"The identity source of the owner" example:"accounts"`
+	Name   string `json:"name,omitempty" doc:"The name that its owner gave it" example:"laptop"`
+	Issuer string `json:"issuer,omitempty" doc:"Of a token: who issued it, as it says itself"`
+	Signer string `json:"signer,omitempty" doc:"Of a registry's token: which root signed it" example:"the current root"`
+
+	Registry     string                `json:"registry,omitempty" doc:"The registry that it is for"`
+	Restrictions []explain.Restriction `json:"restrictions,omitempty" nullable:"false" doc:"What it is restricted to"`
+	Access       []string              `json:"access,omitempty" nullable:"false" doc:"Of a registry's token: what it allows" example:"[\"repository:team/app:pull\"]"`
+	Created      time.Time             `json:"created,omitzero" doc:"When it was issued"`
+	Expires      time.Time             `json:"expires,omitzero" doc:"When it expires; absent: never, or unknown"`
+	Used         time.Time             `json:"used,omitzero" doc:"When it was last used"`
+	UsedFrom     string                `json:"used_from,omitempty" doc:"The address of the client that last used it"`
+	Uses         *Uses                 `json:"uses,omitempty" doc:"Its uses in the journal"`
+}
+
+// Uses are the uses of a credential in the journal.
+type Uses struct {
+	Count    int       `json:"count" doc:"How many entries were found"`
+	First    time.Time `json:"first,omitzero" doc:"The time of the first"`
+	Last     time.Time `json:"last,omitzero" doc:"The time of the last"`
+	Searched time.Time `json:"searched,omitzero" doc:"If the search ended before the whole time was searched: all entries from this time on were searched"`
+	Entries  []Use     `json:"entries" nullable:"false" doc:"The newest entries"`
+	Derived  int       `json:"derived,omitempty" doc:"How many credentials were created with it. Their uses are included, and they are revoked with it"`
+}
+
+// Use is an entry of the journal.
+type Use struct {
+	ID      string    `json:"id" doc:"The id of the entry" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
+	Time    time.Time `json:"time" doc:"When it happened"`
+	Summary string    `json:"summary" doc:"The entry in one line"`
+}
+
+// maxEntries is the maximum number of Uses.Entries.
+const maxEntries = 20
+
+// Identify finds out which credential a text is or contains. It requires tidewaiter:accounts and
+// tidewaiter:journal, which the caller checks.
+func (f *Finder) Identify(ctx context.Context, by admin.Actor, s identity.Secret) (Credential, error) {
+	found, value, ok := extract(s.Reveal())
+	if !ok {
+		return Credential{Kind: None, What: "no credential that can be recognized; a password cannot be recognized"}, nil
+	}
+	c := Credential{What: found.Describe(s.Reveal())}
+	switch {
+	case found.Kind == secret.Signed:
+		err := f.signed(ctx, &c, value)
+		return c, err
+	case found.Kind != secret.Own:
+		c.Kind, c.Reason = None, "Tidewaiter accepts and issues only signed tokens"
+		return c, nil
+	case !found.Valid:
+		c.Kind, c.Reason = letters[found.Letter], "its checksum is wrong: it is mistyped or cut, or was made up"
+		return c, nil
+	}
+	letter, digest, _ := secret.Parse(value)
+	c.Kind = letters[letter]
+	err := f.own(ctx, by, &c, digest, identity.NewSecret(value))
+	return c, err
+}
+
+var letters = map[byte]Kind{secret.Access: Access, secret.Robot: Robot, secret.Refresh: Refresh, secret.Session: Session, secret.Setup: Setup}
+
+// ByDigest is Identify for the SHA-256 of a credential of Tidewaiter, in hexadecimal digits.
+func (f *Finder) ByDigest(ctx context.Context, by admin.Actor, digits string) (Credential, error) {
+	c := Credential{Kind: None, What: "the digest of a secret"}
+	var d secret.Digest
+	if n, err := hex.Decode(d[:], []byte(digits)); err != nil || n != len(d) {
+		return c, errors.New("a digest is a SHA-256, which has 64 hexadecimal digits")
+	}
+	err := f.own(ctx, by, &c, d, identity.Secret{})
+	return c, err
+}
+
+// ByID is Identify for the id of a token, or of the decision that issued a registry's token (jti).
+// The error is admin.ErrNotFound if there is neither.
+func (f *Finder) ByID(ctx context.Context, by admin.Actor, id string) (c Credential, err error) {
+	var t credentials.Token
+	err = error(&admin.NotFoundError{Kind: "token", Name: id})
+	if f.Credentials != nil {
+		t, err = f.Credentials.Token(ctx, by, id)
+	}
+	if !errors.Is(err, admin.ErrNotFound) {
+		if err == nil {
+			c = Credential{Kind: Kind(t.Purpose), What: "the id of a credential"}
+			err = f.stored(ctx, by, &c, &t, identity.Secret{})
+		}
+		return c, err
+	}
+	c = Credential{Kind: RegistryToken, What: "the id of a registry's token"}
+	if found, failed := f.issued(ctx, &c, id); found || failed != nil {
+		c.Valid = failed == nil && f.Now.Before(c.Expires)
+		if !c.Valid {
+			c.Reason = "it has expired"
+		}
+		return c, failed
+	}
+	return c, err
+}
+
+// own completes c for a credential of Tidewaiter. The secret is optional.
+func (f *Finder) own(ctx context.Context, by admin.Actor, c *Credential, d secret.Digest, s identity.Secret) error {
+	c.Reason = "no credential with this value is stored: it was revoked, has expired long ago, or is of another installation"
+	if f.Credentials == nil {
+		return nil
+	}
+	if c.Kind == Setup || c.Kind == None {
+		expires, err := f.Setup(ctx, d)
+		if !errors.Is(err, admin.ErrNotFound) {
+			c.Kind, c.Known, c.Expires, c.Reason = Setup, err == nil, expires, ""
+			if c.Valid = err == nil && f.Now.Before(expires); !c.Valid {
+				c.Reason = "it has expired"
+			}
+			return err
+		}
+	}
+	t, err := f.Credentials.TokenOf(ctx, by, d)
+	if errors.Is(err, admin.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.stored(ctx, by, c, &t, s)
+}
+
+// stored completes c for a stored token.
+func (f *Finder) stored(ctx context.Context, by admin.Actor, c *Credential, t *credentials.Token, s identity.Secret) error {
+	reason, err := f.Credentials.Invalid(ctx, t, s)
+	if err != nil {
+		reason = "it cannot be found out whether it is valid: " + secret.Redact(err.Error())
+	}
+	c.Kind, c.Known, c.Valid, c.Reason = Kind(t.Purpose), true, reason == "", reason
+	c.ID, c.Owner, c.Source, c.Name = t.ID, t.Owner.Kind.String()+":"+t.Owner.Name, t.Owner.Source, t.Name
+	c.Registry, c.Restrictions, c.Created, c.Expires, c.Used = t.Registry, explain.NewRestrictions(t.Limits), t.Created, t.Expires, t.Used
+	if t.From.IsValid() {
+		c.UsedFrom = t.From.String()
+	}
+	names := map[string]bool{t.Credential(): true}
+	derived, err := f.derived(ctx, by, t)
+	for _, d := range derived {
+		names[d.Credential()] = true
+	}
+	q := journal.Query{Kind: journal.KindDecision, Since: t.Created, Who: &journal.Who{Subjects: []string{c.Owner}}}
+	if len(derived) == 0 {
+		q.Credential = t.Credential()
+	}
+	if err == nil {
+		c.Uses, err = f.uses(ctx, q,
+			func(e *journal.Entry) bool {
+				p := e.Decision.Principal
+				return p != nil && p.ID == t.Owner.ID && names[e.Decision.Credential]
+			})
+	}
+	if err == nil {
+		c.Uses.Derived = len(derived)
+	}
+	return err
+}
+
+// derived returns the credentials that were created with a token, and with those, and so on.
+func (f *Finder) derived(ctx context.Context, by admin.Actor, t *credentials.Token) (found []credentials.Token, err error) {
+	family := map[string]bool{t.ID: true}
+	for page := (admin.Page{Limit: 1000}); ; {
+		list, next, err := f.Credentials.Tokens(ctx, by, t.Owner, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, other := range list { // in the order of their creation
+			if family[other.Parent] {
+				family[other.ID] = true
+				found = append(found, other)
+			}
+		}
+		if page.After = next; next == "" {
+			return found, nil
+		}
+	}
+}
+
+// uses searches the journal.
+func (f *Finder) uses(ctx context.Context, q journal.Query, matches func(*journal.Entry) bool) (*Uses, error) {
+	u := &Uses{Entries: []Use{}}
+	for before := journal.Position(0); ; {
+		page, err := f.Journal.Search(ctx, q, before, 1000, f.Enough)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page.Entries {
+			if e := &page.Entries[i]; matches(e) {
+				u.add(e)
+			}
+		}
+		if before = page.Next; before == 0 {
+			return u, nil
+		}
+		if f.Enough(len(page.Entries)) {
+			u.Searched = page.Searched
+			return u, nil
+		}
+	}
+}
+
+// add adds an entry that is older than the others.
+func (u *Uses) add(e *journal.Entry) {
+	if u.Count++; u.Last.IsZero() {
+		u.Last = e.Time
+	}
+	u.First = e.Time
+	if len(u.Entries) < maxEntries {
+		u.Entries = append(u.Entries, Use{e.ID.String(), e.Time, e.Summary()})
+	}
+}
