@@ -64,6 +64,7 @@ var mayImport = map[string][]string{
 	"internal/identity/oidc":          {"internal/cache", "internal/endpoint", "internal/identity", "internal/identity/setting", "internal/identity/username", "internal/strictjson", "policy"},
 	"internal/keyring":                {"token"},
 	"internal/journal/tree":           nil,
+	"internal/journal/export":         {"internal/journal", "policy", "scope"},
 	"internal/notekey":                nil,
 	"internal/journal/checkpoint":     {"internal/journal/tree", "internal/store"},
 	"internal/journal/retention":      nil,

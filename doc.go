@@ -13,7 +13,8 @@
 //	                              something
 //	Which token proves it?        token, with keys that internal/keyring renews
 //	What happened?                internal/journal, which also stores the events that notification
-//	                              decodes. internal/journal/tree has the hashes that prove entries
+//	                              decodes. internal/journal/tree has the hashes that prove entries,
+//	                              and internal/journal/export writes CSV and lines of JSON
 //
 // server handles the HTTP request for a token. Only issuer turns that request into an answer:
 // issuer calls chain, then policy, then keyring, and writes to the journal. Events go from server

@@ -26,13 +26,15 @@ type command struct {
 	change   string    // what the command does differently since it has its name, in the error
 	sub      []command // a command with subcommands does not run
 
-	config bool   // --config and --keys
-	output bool   // --output
-	force  bool   // --force, for commands that could remove the last administrator
-	opens  action // opens what run uses; implies config and output
-	before action // rejects invalid arguments before anything is opened
-	run    action
-	flags  func(*flags) action // adds the command's own flags, and returns run
+	config bool // --config and --keys
+	output bool // --output
+	// outputs are formats of --output, besides text and json.
+	outputs []string
+	force   bool   // --force, for commands that could remove the last administrator
+	opens   action // opens what run uses; implies config and output
+	before  action // rejects invalid arguments before anything is opened
+	run     action
+	flags   func(*flags) action // adds the command's own flags, and returns run
 }
 
 // action is a step of a command.
@@ -134,7 +136,7 @@ func (c *command) build() *cobra.Command {
 		f.folder(&s.keys, "keys", "", "a `folder` with cert.pem and privatekey.pem to use instead of the config's root")
 	}
 	if c.output || c.opens != nil {
-		s.output = outputFlag(f, "o")
+		s.output = outputFlag(f, "o", c.outputs...)
 	}
 	if c.force {
 		f.BoolVar(&s.force, "force", false, "proceed even if no administrator is left")

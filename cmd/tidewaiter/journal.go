@@ -10,6 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/journal/checkpoint"
+	"github.com/tidewaiter/tidewaiter/internal/journal/export"
 	"github.com/tidewaiter/tidewaiter/internal/projection"
 	"github.com/tidewaiter/tidewaiter/internal/search"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -29,15 +30,21 @@ service runs. "tidewaiter journal show" and "tidewaiter explain" accept the id a
 line.
 
 An entry is listed if it matches all flags. If more than --limit entries match, the position for
---before is printed on standard error.`,
+--before is printed on standard error.
+
+With --output csv or jsonl, the command exports all entries that match, however many there are.
+CSV has a line for each entry, but a decision about several scopes has a line for each scope.
+--order oldest exports in the order of the journal.`,
 			example: `  tidewaiter journal list --follow
   tidewaiter journal list --digest sha256:1b2c3d4 --action push
   tidewaiter journal list --outcome refused --repository 'team/**' --since 2026-11-01
   tidewaiter journal list -n 12 --kind change --principal user:alice
-  tidewaiter journal list -n 1000 --output json | jq -r 'select(.event.action == "push") | .event.repository'`,
+  tidewaiter journal list --output csv --order oldest --since 2026-11-01 --until 2026-12-01 >november.csv
+  tidewaiter journal list -n 1000 --output jsonl | jq -r 'select(.event.action == "push") | .event.repository'`,
 			formerly: "tail",
 			change:   ", with the newest entries first",
 			opens:    readJournal,
+			outputs:  []string{string(export.CSV), string(export.JSONLines)},
 			flags:    journalList,
 		}, {
 			use:   "show ID",

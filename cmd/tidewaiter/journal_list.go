@@ -2,9 +2,11 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -12,42 +14,61 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/export"
 	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 func journalList(f *flags) action {
-	n := f.IntP("limit", "n", 20, "the maximum number of `entries`; with --follow, the number of existing entries to print first")
+	n := f.IntP("limit", "n", 20, "the maximum number of `entries`; csv and jsonl have no limit by default; with --follow, the number of existing entries to print first")
 	before := f.Int64("before", 0, "only entries before a `position`, to continue a list")
+	from := f.Int64("from", 0, "only entries from a `position` on")
+	to := f.Int64("to", 0, "only entries up to a `position`")
+	order := choose(f, "order", "", newest, "which entries come first", newest, oldest)
 	follow := f.BoolP("follow", "f", false, "list in the order of time, and print new entries as they are written, until Ctrl-C")
 	filter := filterFlags(f)
-	f.oneOf("before", "follow")
-	f.oneOf("until", "follow")
+	for _, with := range []string{"before", "until", "from", "to", "order"} {
+		f.oneOf(with, "follow")
+	}
+	f.oneOf("before", "to")
 	f.before(func(s *session) error {
 		if *n < 0 || *n == 0 && !*follow {
 			return s.usageErrorf("--limit must be positive, or 0 with --follow")
 		}
-		if *before < 1 && f.Changed("before") {
-			return s.usageErrorf("--before must be positive")
+		for _, name := range []string{"before", "from", "to"} {
+			if position, _ := f.GetInt64(name); position < 1 && f.Changed(name) {
+				return s.usageErrorf("--%s must be positive", name)
+			}
+		}
+		if *to > 0 && *to < *from {
+			return s.usageErrorf("--to must not be before --from")
+		}
+		if *before > 0 && *order == oldest {
+			return s.usageErrorf("--before lists the newest entries first: with --order oldest, give --from")
 		}
 		return nil
 	})
 	return func(s *session) error {
 		q, _, _ := filter.Query() // checked
+		p := s.newEntryPrinter(*follow)
 		if *follow {
-			return s.followJournal(q, *n)
+			return s.followJournal(q, *n, p)
 		}
-		printed := 0
-		next, err := s.search(q, journal.Position(*before), *n, func(e journal.Entry) error {
-			printed++
-			return s.printEntry(e)
-		})
-		if err != nil {
+		l := entryList{query: q, from: journal.Position(*from), to: journal.Position(max(*to, *before-1)), limit: *n}
+		if p.export != nil && !f.Changed("limit") {
+			l.limit = math.MaxInt
+		}
+		list, more := s.listNewest, "--before"
+		if *order == oldest {
+			list, more = s.listOldest, "--from"
+		}
+		printed, next, err := list(l, p)
+		if err := errors.Join(err, p.flush()); err != nil {
 			return err
 		}
 		switch {
 		case next != 0:
-			s.note("there are more entries: continue with --before %d", next)
+			s.note("there are more entries: continue with %s %d", more, next)
 		case printed == 0:
 			s.note("no entry matches")
 		}
@@ -55,9 +76,55 @@ func journalList(f *flags) action {
 	}
 }
 
-// search calls found for the last entries before a position that a query selects, at most limit. It
-// returns the position to continue from, or 0. On a terminal, it prints how far the search is.
-func (s *session) search(q journal.Query, before journal.Position, limit int, found func(journal.Entry) error) (next journal.Position, err error) {
+// The orders of entries.
+const (
+	newest = "newest"
+	oldest = "oldest"
+)
+
+// entryList is what journal list prints.
+type entryList struct {
+	query    journal.Query
+	from, to journal.Position // 0: the beginning, the end
+	limit    int
+}
+
+// listNewest prints entries, the newest first. It returns their number, and the position before which
+// the list continues, or 0.
+func (s *session) listNewest(l entryList, p *entryPrinter) (printed int, next journal.Position, err error) {
+	var before journal.Position
+	if l.to > 0 {
+		before = l.to + 1
+	}
+	next, err = s.search(l.query, l.from, before, l.limit, func(e journal.Entry) error {
+		printed++
+		return p.print(e)
+	})
+	return printed, next, err
+}
+
+// listOldest is listNewest in the order of the journal. The list continues at the position next.
+func (s *session) listOldest(l entryList, p *entryPrinter) (printed int, next journal.Position, err error) {
+	for e, err := range s.journal.Select(s.ctx, l.query, l.from, l.to) {
+		if err != nil {
+			return printed, 0, err
+		}
+		if printed == l.limit {
+			return printed, e.Position, nil
+		}
+		if err := p.print(e); err != nil {
+			return printed, 0, err
+		}
+		printed++
+	}
+	return printed, 0, nil
+}
+
+// search calls found for the last entries before a position and from another on that a query selects,
+// at most limit. It returns the position to continue from, or 0. On a terminal, it prints how far the
+// search is.
+func (s *session) search(q journal.Query, from, before journal.Position, limit int, found func(journal.Entry) error) (next journal.Position, err error) {
+	const atOnce = 20_000 // entries that are searched before the position from is compared
 	const every = 500 * time.Millisecond
 	terminal, printed := isTerminal(s.errs), false
 	clear := func() {
@@ -68,19 +135,24 @@ func (s *session) search(q journal.Query, before journal.Position, limit int, fo
 	defer func() { clear() }()
 	for next = before; limit > 0; {
 		began := clock.Now()
-		page, err := s.journal.Search(s.ctx, q, next, limit, func(int) bool { return terminal && clock.Now().Sub(began) >= every })
+		page, err := s.journal.Search(s.ctx, q, next, limit, func(searched int) bool {
+			return from > 0 && searched >= atOnce || terminal && clock.Now().Sub(began) >= every
+		})
 		if err != nil {
 			return 0, err
 		}
 		clear()
 		for _, e := range page.Entries {
+			if e.Position < from {
+				return 0, nil
+			}
 			if err := found(e); err != nil {
 				return 0, err
 			}
 		}
 		limit -= len(page.Entries)
-		if next = page.Next; next == 0 {
-			break
+		if next = page.Next; next <= from {
+			return 0, nil
 		}
 		if printed = terminal && !page.Searched.IsZero(); printed && limit > 0 {
 			fmt.Fprintf(s.errs, "searched back to %s", page.Searched.Local().Format(time.DateTime))
@@ -90,20 +162,20 @@ func (s *session) search(q journal.Query, before journal.Position, limit int, fo
 }
 
 // followJournal prints the last n selected entries, and then each new entry that is selected.
-func (s *session) followJournal(q journal.Query, n int) error {
+func (s *session) followJournal(q journal.Query, n int, p *entryPrinter) error {
 	last, err := s.journal.Last(s.ctx)
 	if err != nil {
 		return err
 	}
 	var found []journal.Entry
 	if last > 0 {
-		_, err := s.search(q, last+1, n, func(e journal.Entry) error { found = append(found, e); return nil })
+		_, err := s.search(q, 0, last+1, n, func(e journal.Entry) error { found = append(found, e); return nil })
 		if err != nil {
 			return err
 		}
 	}
 	for _, e := range slices.Backward(found) {
-		if err := s.printEntry(e); err != nil {
+		if err := p.print(e); err != nil {
 			return err
 		}
 	}
@@ -114,7 +186,7 @@ func (s *session) followJournal(q journal.Query, n int) error {
 		if !q.Matches(&e) {
 			continue
 		}
-		if err := s.printEntry(e); err != nil {
+		if err := p.print(e); err != nil {
 			return err
 		}
 	}
@@ -178,12 +250,41 @@ func (f *flags) time(to *time.Time, name, usage string) {
 	})
 }
 
-// printEntry prints an entry in one line.
-func (s *session) printEntry(e journal.Entry) error {
-	if s.json() {
-		return s.encoder().Encode(e)
+// entryPrinter prints entries in the format of --output.
+type entryPrinter struct {
+	out    io.Writer
+	export *export.Writer // nil: summaries
+	follow bool           // flush after each entry
+}
+
+func (s *session) newEntryPrinter(follow bool) *entryPrinter {
+	p := &entryPrinter{out: s.out, follow: follow}
+	switch *s.output {
+	case "text":
+	case string(export.CSV):
+		p.export = export.NewWriter(s.out, export.CSV)
+	default: // json prints the same lines: a list can be longer than the memory
+		p.export = export.NewWriter(s.out, export.JSONLines)
 	}
-	return printSummary(s.out, &e)
+	return p
+}
+
+func (p *entryPrinter) print(e journal.Entry) error {
+	if p.export == nil {
+		return printSummary(p.out, &e)
+	}
+	err := p.export.Write(&e)
+	if p.follow {
+		err = errors.Join(err, p.export.Flush())
+	}
+	return err
+}
+
+func (p *entryPrinter) flush() error {
+	if p.export == nil {
+		return nil
+	}
+	return p.export.Flush()
 }
 
 func printSummary(w io.Writer, e *journal.Entry) error {

@@ -27,7 +27,7 @@ func TestOutputIsPrintable(t *testing.T) {
 		s := &session{out: &b, output: &format}
 		plain, _ := json.Marshal(e)
 		for how, write := range map[string]func() error{
-			"in a line": func() error { return s.printEntry(e) },
+			"in a line": func() error { p := s.newEntryPrinter(false); return errors.Join(p.print(e), p.flush()) },
 			"indented":  func() error { return s.writeJSON(e) },
 		} {
 			b.Reset()

@@ -281,13 +281,7 @@ func (s *search) run(ctx context.Context, before Position, enough func(searched 
 
 // scan searches the entries from a position back to after. It returns the position to continue from.
 func (s *search) scan(ctx context.Context, begin, after Position, enough func(int) bool) (Position, error) {
-	since, until := int64(math.MinInt64), int64(math.MaxInt64)
-	if !s.Since.IsZero() {
-		since = s.Since.Add(-skew).UnixMilli()
-	}
-	if !s.Until.IsZero() {
-		until = s.Until.Add(skew).UnixMilli()
-	}
+	since, until := s.milliseconds()
 	from, upTo, end := begin, begin, after
 	if (!s.Since.IsZero() || !s.Until.IsZero()) && after == s.after {
 		first, last, err := selectBlocksBetween(ctx, s.decoder.q, since, until)

@@ -1,0 +1,72 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+)
+
+// Select returns the entries that a query selects, from a position to another, in order. 0 as the
+// last position is the current end. Like Read, it holds one block in memory and no database
+// connection while the loop body runs. Blocks outside the query's time are not read, unless they
+// are between blocks of its time.
+func (j *Journal) Select(ctx context.Context, q Query, from, to Position) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		first, last, err := j.selected(ctx, q)
+		if err != nil {
+			yield(Entry{}, fmt.Errorf("selecting entries of the journal: %w", err))
+			return
+		}
+		if from = max(from, first); to == 0 {
+			to = math.MaxInt64
+		}
+		if to = min(to, last); from > to {
+			return
+		}
+		for entry, err := range j.Read(ctx, from-1) {
+			switch {
+			case err != nil:
+				yield(Entry{}, err)
+				return
+			case entry.Position > to:
+				return
+			case q.Matches(&entry) && !yield(entry, nil):
+				return
+			}
+		}
+	}
+}
+
+// selected returns the positions of the first and the last entry of the blocks of a query's time.
+// Without such a block, first is greater than last.
+func (j *Journal) selected(ctx context.Context, q Query) (first, last Position, err error) {
+	since, until := q.milliseconds()
+	first, last, err = selectBlocksBetween(ctx, j.db.Read(), since, until)
+	if err != nil || first > last {
+		return first, last, err
+	}
+	b, err := selectBlockAt(ctx, j.db.Read(), last)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 1, 0, nil // it was removed meanwhile
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	return first, b.end() - 1, nil
+}
+
+// milliseconds returns the times of the ids that entries of the query's time can have, which ends
+// before until.
+func (q *Query) milliseconds() (since, until int64) {
+	since, until = math.MinInt64, math.MaxInt64
+	if !q.Since.IsZero() {
+		since = q.Since.Add(-skew).UnixMilli()
+	}
+	if !q.Until.IsZero() {
+		until = q.Until.Add(skew).UnixMilli()
+	}
+	return since, until
+}
