@@ -3,6 +3,7 @@ package journal
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,6 +77,7 @@ var changeSentences = map[string]string{
 		"[, roles added {roles_added}][, roles changed {roles_changed}][, roles removed {roles_removed}][, {reordered}]",
 	"policy.refuse":   "{target} did not come into force[: {problems}]",
 	"journal.lost":    "entries lost: {entries}",
+	"journal.remove":  "entries removed by retention: {kinds}",
 	"journal.rewound": "entries missing, because an older copy of the database was restored: {entries}",
 }
 
@@ -148,6 +150,8 @@ func (c *Change) value(key string) string {
 		return differences(ruleOf(c.From), ruleOf(c.To))
 	case key == "reordered" && c.To[key] == true:
 		return "in another order"
+	case key == "kinds":
+		return removals(c.To)
 	case key == "rule":
 		return describeRule(ruleOf(c.To))
 	case isFrom && from == "rule":
@@ -195,6 +199,17 @@ func listed(names []string) string {
 		b = fmt.Appendf(b, " and %d more", more)
 	}
 	return string(b)
+}
+
+// removals lists how many entries of each kind were removed.
+func removals(kinds map[string]any) string {
+	var all []string
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		if of, ok := kinds[kind].(map[string]any); ok {
+			all = append(all, fmt.Sprintf("%s %s before %s", words(of["entries"]), words(kind), words(of["before"])))
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // ruleOf returns the rule that one side of a change has. The side of a role is the role itself.

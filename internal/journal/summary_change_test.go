@@ -71,6 +71,8 @@ func TestSummariesOfChangesNameWhatHappened(t *testing.T) {
 			"rules of policy/one.yaml came into force, 12 in all, added a, b, c, d, e and 2 more, removed z"},
 		{"policy.load", "files", side{"policy": "1"}, side{"rules": 12, "reordered": true}, "rules of files came into force, 12 in all, in another order"},
 		{"journal.lost", "journal", nil, side{"entries": int64(7)}, "entries lost: 7"},
+		{"journal.remove", "journal", nil, side{"event": side{"entries": 7, "before": "2026-11-01T00:00:00Z"}, "decision": side{"entries": 5, "before": "2026-10-01T00:00:00Z"}},
+			"entries removed by retention: 5 decision before 2026-10-01T00:00:00Z, 7 event before 2026-11-01T00:00:00Z"},
 		{"user.password", "bob", nil, nil, "password of user bob set"},
 		{"group.join", "ops", nil, nil, `"" joined group ops`},
 	} {
