@@ -422,4 +422,4 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 	}
 }
 
-var instead = regexp.MustCompile(`^config\.yml:\d+:\d+: .*(write|put|correct|call|give|take|alternatives)`)
+var instead = regexp.MustCompile(`^config\.yml:\d+:\d+: .*(write|list the names|put|correct|call|give|take|alternatives)`)
