@@ -2,8 +2,11 @@ package app
 
 import (
 	"context"
+	"testing"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
@@ -15,3 +18,16 @@ func (a *App) Limiter() *ratelimit.Limiter { return a.issuer.Live().Chain.Limite
 
 // Chain returns the chain of identity sources.
 func (a *App) Chain() *chain.Chain { return a.issuer.Live().Chain }
+
+// CatchUp brings the projections up to the journal's end.
+func (a *App) CatchUp(ctx context.Context) error { return a.derived.CatchUp(ctx, a.journal, nil) }
+
+// JournalWithoutIndex returns the journal of the same database, but without the search index.
+func (a *App) JournalWithoutIndex(t testing.TB) *journal.Journal {
+	j, err := journal.New(a.db, journal.Options{Now: a.now, Login: username.Login})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = j.Close(context.Background()) })
+	return j
+}

@@ -42,6 +42,8 @@ const (
 	keptService   keptKind = "service"
 )
 
+var allKinds = []keptKind{keptDecisions, keptRefused, keptEvents, keptChanges, keptService}
+
 // kinds returns the kinds and their limits.
 func kinds(l retention.Limits) map[keptKind]retention.Limit {
 	return map[keptKind]retention.Limit{
@@ -97,26 +99,31 @@ type keeper struct {
 	decoder *decoder
 	deflate deflate
 
+	removeFirst bool // in the next step
 	// spanned has the blocks from which single entries were removed in the hour spannedFor.
 	spanned    map[Position]bool
 	spannedFor clock.Span
 
-	removed   map[keptKind]int64 // entries that are removed, but not reported
-	swept     clock.Span         // holds for a day after the principals were swept
-	sweepFrom int64              // number of the principal after which the sweep continues
+	swept     clock.Span // holds for a day after the principals were swept
+	sweepFrom int64      // number of the principal after which the sweep continues
 }
 
 func newKeeper(j *Journal, limits retention.Limits) *keeper {
-	return &keeper{Journal: j, limits: kinds(limits), decoder: newDecoder(j.db.Read()), removed: make(map[keptKind]int64)}
+	return &keeper{Journal: j, limits: kinds(limits), decoder: newDecoder(j.db.Read())}
 }
 
 func (k *keeper) failed(err error) {
 	k.o.Log.Error("merging and removing journal entries failed", "error", err)
 }
 
-// step does one piece of work, and reports whether there was one.
+// step does one piece of work, and reports whether there was one. Merging and removing take turns.
 func (k *keeper) step(ctx context.Context) (did bool, err error) {
-	for _, work := range []func(context.Context) (bool, error){k.merge, k.remove, k.report, k.sweep} {
+	first, second := k.merge, k.remove
+	if k.removeFirst {
+		first, second = second, first
+	}
+	k.removeFirst = !k.removeFirst
+	for _, work := range []func(context.Context) (bool, error){first, second, k.report, k.sweep} {
 		if did, err = work(ctx); did || err != nil {
 			return did, err
 		}
@@ -254,8 +261,9 @@ type rewrite struct {
 	used  []principalRef
 	sizes map[sizeKey]size
 	lines int64 // bytes
-	// removed has, for kinds of which entries were removed, the position up to which all were.
-	removed map[keptKind]Position
+	// Of removed entries: their number, and the position up to which all of a kind are removed.
+	removed   map[keptKind]int64
+	removedTo map[keptKind]Position
 }
 
 // sizeKey is a kind and an hour since 1970.
@@ -324,8 +332,11 @@ func (k *keeper) rewrite(ctx context.Context, r *rewrite) error {
 				return err
 			}
 		}
-		for kind, position := range r.removed {
-			if err := moveRemoved(ctx, tx, kind, position); err != nil {
+		for _, kind := range allKinds {
+			if r.removed[kind] == 0 && r.removedTo[kind] == 0 {
+				continue
+			}
+			if err := addRemoved(ctx, tx, kind, r.removedTo[kind], r.removed[kind]); err != nil {
 				return err
 			}
 		}
@@ -375,15 +386,14 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 	if b == nil {
 		return false, nil
 	}
-	r := rewrite{state: state, from: b.first, to: b.first + 1, blocks: []*block{b}, removed: make(map[keptKind]Position)}
+	r := rewrite{state: state, from: b.first, to: b.first + 1, blocks: []*block{b}, removed: make(map[keptKind]int64), removedTo: make(map[keptKind]Position)}
 	for kind, cutoff := range cutoffs {
 		if next[kind] == b.first && b.latest < cutoff {
-			r.removed[kind] = b.end() - 1
+			r.removedTo[kind] = b.end() - 1
 		}
 	}
 	k.spanned[b.first] = true
 	packed := newPacker(head.base, b.first)
-	counts := make(map[keptKind]int64)
 	var leaf []byte
 	err = k.items(ctx, []*block{b}, func(o *openBlock, e *entryRecord, removed *removedEntries) error {
 		if e == nil {
@@ -407,7 +417,7 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 			return err
 		}
 		packed.remove(0, tree.LeafHash(leaf))
-		counts[kind]++
+		r.removed[kind]++
 		return nil
 	})
 	if err != nil {
@@ -418,16 +428,10 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 		compress = k.deflate.content
 	}
 	r.add(packed, b.previous, b.hash, compress)
-	if len(counts) == 0 && len(r.removed) == 0 {
+	if len(r.removed) == 0 && len(r.removedTo) == 0 {
 		return false, nil
 	}
-	if err := k.rewrite(ctx, &r); err != nil {
-		return false, err
-	}
-	for kind, n := range counts {
-		k.removed[kind] += n
-	}
-	return true, nil
+	return true, k.rewrite(ctx, &r)
 }
 
 // cutoffs returns the time of ids, in milliseconds since 1970, before which entries of a kind are
@@ -459,21 +463,32 @@ func (k *keeper) cutoffs(ctx context.Context) (map[keptKind]int64, error) {
 	return cutoffs, nil
 }
 
-// report records what was removed, once all of it is.
+// report records what was removed since the last report.
 func (k *keeper) report(ctx context.Context) (did bool, err error) {
-	if len(k.removed) == 0 {
-		return false, nil
+	state, err := selectKeeping(ctx, k.db.Read())
+	if err != nil || len(state.unreported) == 0 {
+		return false, err
 	}
 	cutoffs, err := k.cutoffs(ctx)
 	if err != nil {
 		return false, err
 	}
 	to := make(map[string]any)
-	for kind, n := range k.removed {
-		to[string(kind)] = map[string]any{"entries": n, "before": time.UnixMilli(cutoffs[kind]).UTC().Format(time.RFC3339)}
+	for kind, n := range state.unreported {
+		removed := map[string]any{"entries": n}
+		if cutoff, ok := cutoffs[kind]; ok { // the limit may have changed meanwhile
+			removed["before"] = time.UnixMilli(cutoff).UTC().Format(time.RFC3339)
+		}
+		to[string(kind)] = removed
 	}
 	err = k.write(ctx, "", func(tx *sql.Tx) error {
 		ctx := context.WithoutCancel(ctx)
+		if err := moveKeeping(ctx, tx, state, state.merged); err != nil {
+			return err
+		}
+		if err := clearUnreported(ctx, tx); err != nil {
+			return err
+		}
 		for kind, cutoff := range cutoffs {
 			if err := deleteSizes(ctx, tx, kind, cutoff/time.Hour.Milliseconds()); err != nil {
 				return err
@@ -484,7 +499,6 @@ func (k *keeper) report(ctx context.Context) (did bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("recording removed entries: %w", err)
 	}
-	clear(k.removed)
 	return true, nil
 }
 

@@ -15,6 +15,8 @@ type keeping struct {
 	version int64    // counts the transactions that rewrite blocks
 	merged  Position // up to which blocks are merged
 	removed map[keptKind]Position
+	// unreported has the number of removed entries that no entry of the journal reports yet.
+	unreported map[keptKind]int64
 }
 
 func selectKeeping(ctx context.Context, q store.Querier) (k keeping, err error) {
@@ -23,8 +25,8 @@ func selectKeeping(ctx context.Context, q store.Querier) (k keeping, err error) 
 	if err != nil {
 		return k, err
 	}
-	k.removed = make(map[keptKind]Position)
-	rows, err := q.QueryContext(ctx, `SELECT kind, position FROM journal_removed`)
+	k.removed, k.unreported = make(map[keptKind]Position), make(map[keptKind]int64)
+	rows, err := q.QueryContext(ctx, `SELECT kind, position, unreported FROM journal_removed`)
 	if err != nil {
 		return k, err
 	}
@@ -32,10 +34,14 @@ func selectKeeping(ctx context.Context, q store.Querier) (k keeping, err error) 
 	for rows.Next() {
 		var kind keptKind
 		var position Position
-		if err := rows.Scan(&kind, &position); err != nil {
+		var unreported int64
+		if err := rows.Scan(&kind, &position, &unreported); err != nil {
 			return k, err
 		}
 		k.removed[kind] = position
+		if unreported > 0 {
+			k.unreported[kind] = unreported
+		}
 	}
 	return k, rows.Err()
 }
@@ -54,10 +60,20 @@ func moveKeeping(ctx context.Context, tx *sql.Tx, k keeping, merged Position) er
 	return nil
 }
 
-func moveRemoved(ctx context.Context, tx *sql.Tx, kind keptKind, position Position) error {
+// addRemoved records that entries of a kind were removed: n of them in all, and all up to a position,
+// unless it is 0.
+func addRemoved(ctx context.Context, tx *sql.Tx, kind keptKind, position Position, n int64) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO journal_removed (kind, position) VALUES ($1, $2)
-		ON CONFLICT (kind) DO UPDATE SET position = excluded.position`, string(kind), position)
+		INSERT INTO journal_removed (kind, position, unreported) VALUES ($1, $2, $3)
+		ON CONFLICT (kind) DO UPDATE SET unreported = journal_removed.unreported + excluded.unreported,
+			position = CASE WHEN excluded.position > journal_removed.position THEN excluded.position ELSE journal_removed.position END`,
+		string(kind), position, n)
+	return err
+}
+
+// clearUnreported records that an entry of the journal reports all removed entries.
+func clearUnreported(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, `UPDATE journal_removed SET unreported = 0`)
 	return err
 }
 

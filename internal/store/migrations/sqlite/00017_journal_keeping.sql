@@ -12,8 +12,9 @@ INSERT INTO journal_keeping (one, version, merged) SELECT 1, 0, base FROM journa
 
 -- Up to this position, the entries of a kind are removed.
 CREATE TABLE journal_removed (
-    kind     TEXT    NOT NULL PRIMARY KEY,
-    position INTEGER NOT NULL
+    kind       TEXT NOT NULL PRIMARY KEY,
+    position   INTEGER NOT NULL,
+    unreported INTEGER NOT NULL -- removed entries that no entry of the journal reports yet
 ) WITHOUT ROWID;
 
 -- Size of the merged entries of a kind in each hour.

@@ -1,0 +1,257 @@
+package app_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+var kills = flag.Int("kills", 8, "how often the tests of kill -9 kill the service")
+
+// Environment variables of a process that is killed: its config and its number.
+const (
+	killedConfig = "APP_TEST_KILLED_CONFIG"
+	killedLife   = "APP_TEST_KILLED_LIFE"
+)
+
+func TestMain(m *testing.M) {
+	if file := os.Getenv(killedConfig); file != "" {
+		if err := serveUntilKilled(file); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	code := m.Run()
+	storetest.Stop()
+	os.Exit(code)
+}
+
+// atLife returns the clock of a process: each process runs a day after the one before it. So
+// everything that an earlier process has written is old enough to be merged and removed.
+func atLife(life int) func() time.Time {
+	return func() time.Time { return time.Now().Add(time.Duration(life) * 26 * time.Hour) }
+}
+
+// serveUntilKilled runs the service under load. It prints the id of each event and each decision
+// after it was acknowledged.
+func serveUntilKilled(file string) error {
+	cfg, err := config.Load(file, config.Options{})
+	if err != nil {
+		return err
+	}
+	life, err := strconv.Atoi(os.Getenv(killedLife))
+	if err != nil {
+		return err
+	}
+	now := atLife(life)
+	a, err := app.New(context.Background(), cfg, app.Options{Now: now, Hashing: cheap})
+	if err != nil {
+		return err
+	}
+	running, failed := make(chan struct{}), make(chan error, 1)
+	go func() { failed <- a.Run(context.Background(), func() { close(running) }) }()
+	select {
+	case <-running:
+	case err := <-failed:
+		return err
+	}
+	h := a.Handler()
+	var mu sync.Mutex // a line is one write call
+	say := func(what, id string) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Println(what, id)
+	}
+	for worker := range 32 {
+		go func() {
+			for i := 0; ; i++ {
+				id := fmt.Sprintf("l%dw%dn%d", life, worker, i)
+				body := fmt.Sprintf(`{"events":[{"id":%q,"timestamp":%q,"action":"push","target":{"repository":"a","tag":%q},"actor":{"name":"ann"}}]}`,
+					id, now().UTC().Format(time.RFC3339Nano), id)
+				if w := do(h, "POST", "/notifications", body); w.Code == http.StatusOK {
+					say("event", id)
+				}
+				r := httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull", nil)
+				right := i%4 != 3 // wrong passwords are refused, recorded and, when there are too many, folded
+				if r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1000", worker); right {
+					r.SetBasicAuth("ann", "ann-password")
+				} else {
+					r.SetBasicAuth("bob", fmt.Sprint("guess ", i))
+				}
+				w := httptest.NewRecorder()
+				if h.ServeHTTP(w, r); w.Code == http.StatusOK {
+					say("decision", jti(w.Body.Bytes()))
+				}
+			}
+		}()
+	}
+	return <-failed
+}
+
+// jti returns the id of the token in an answer.
+func jti(answer []byte) string {
+	var body struct{ Token string }
+	var claims struct{ JTI string }
+	if json.Unmarshal(answer, &body) == nil {
+		if _, rest, ok := strings.Cut(body.Token, "."); ok {
+			payload, _, _ := strings.Cut(rest, ".")
+			raw, _ := base64.RawURLEncoding.DecodeString(payload)
+			_ = json.Unmarshal(raw, &claims)
+		}
+	}
+	return claims.JTI
+}
+
+// The service is killed at random moments while it records events and decisions, merges, removes
+// and indexes entries, and signs checkpoints. Every acknowledged event and decision is in the
+// journal exactly once, the journal verifies, and the index finds what a scan finds.
+func TestNothingAcknowledgedIsLostWhenTheServiceIsKilled(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		f := newFolder(t)
+		cfg := f.load(anyPort + rule("a") + `
+audit: strict
+token: { reuse: false }
+journal: { keep: { decisions: { age: forever }, events: { age: forever }, refused: { age: 1h }, service: { age: 1h } } }
+`)
+		cfg.Database = d.Ready(t)
+		file := filepath.Join(f.dir, "tidewaiter.yaml")
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.write("tidewaiter.yaml", strings.Replace(string(text), "database: sqlite:state.db", "database: "+cfg.Database, 1))
+		acknowledged := make(map[string]bool)
+		for life := range *kills {
+			killService(t, file, life, acknowledged)
+		}
+
+		cfg, err = config.Load(file, config.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := app.New(t.Context(), cfg, app.Options{Now: atLife(*kills), Hashing: cheap})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closed(t, a)
+		if err := a.CatchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		kept := make(map[string]int)
+		for e, err := range a.Journal().Read(t.Context(), 0) {
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case e.Event != nil:
+				kept["event "+e.Event.ID]++
+			case e.Decision != nil && e.Decision.Refused == "":
+				kept["decision "+e.Decision.Token.String()]++
+			}
+		}
+		for what := range acknowledged {
+			if kept[what] != 1 {
+				t.Errorf("%s was acknowledged and is in the journal %d times", what, kept[what])
+			}
+		}
+		for what, n := range kept {
+			if n != 1 {
+				t.Errorf("%s is in the journal %d times", what, n)
+			}
+		}
+		v, err := a.Journal().Verify(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d acknowledged; %d entries, %d removed", len(acknowledged), v.Entries, v.Removed)
+		if *kills > 3 && v.Removed == 0 {
+			t.Error("no entry was removed")
+		}
+		sameWithoutIndex(t, a)
+	})
+}
+
+// killService starts the service, and kills it after some acknowledgements.
+func killService(t *testing.T, file string, life int, acknowledged map[string]bool) {
+	t.Helper()
+	command := exec.Command(os.Args[0])
+	command.Env = append(os.Environ(), killedConfig+"="+file, fmt.Sprintf("%s=%d", killedLife, life))
+	command.Stderr = os.Stderr
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(out)
+	last, n := 1+rand.IntN(1200), 0
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil { // all output is read; an incomplete line is not an acknowledgement
+			break
+		}
+		acknowledged[strings.TrimSuffix(line, "\n")] = true
+		if n++; n == last {
+			if err := command.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = command.Wait()
+	if n < last {
+		t.Fatalf("the process ended after %d acknowledgements", n)
+	}
+}
+
+// sameWithoutIndex checks that searches by the index find what searches without it find.
+func sameWithoutIndex(t *testing.T, a *app.App) {
+	t.Helper()
+	plain := a.JournalWithoutIndex(t)
+	for what, q := range map[string]journal.Query{
+		"events":            {Kind: journal.KindEvent},
+		"refused":           {Outcome: journal.Refused},
+		"one tag":           {Tag: "l0w3n0"},
+		"an address":        {Kind: journal.KindDecision, Who: &journal.Who{Subjects: []string{(&policy.Principal{Kind: policy.User, Name: "ann"}).String()}}},
+		"the service":       {Kind: journal.KindService},
+		"repository, pulls": {Repository: "a", Action: "pull"},
+	} {
+		var found [2][]journal.Position
+		for i, j := range []*journal.Journal{a.Journal(), plain} {
+			for before := journal.Position(0); ; {
+				page, err := j.Search(t.Context(), q, before, 1000, func(int) bool { return false })
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range page.Entries {
+					found[i] = append(found[i], e.Position)
+				}
+				if before = page.Next; before == 0 {
+					break
+				}
+			}
+		}
+		if fmt.Sprint(found[0]) != fmt.Sprint(found[1]) {
+			t.Errorf("%s: the index finds %d entries, a scan %d", what, len(found[0]), len(found[1]))
+		}
+	}
+}
