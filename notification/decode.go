@@ -196,8 +196,8 @@ func decodeActor(object []byte) (actor string) {
 	return actor
 }
 
-// references parses the references of a manifest, and counts the references beyond
-// MaxReferences and maxReferences.
+// references parses the references of a manifest: at most MaxReferences, and together at most
+// maxReferences bytes. The result omitted is the number of references beyond these limits.
 func references(value []byte) (found []Descriptor, omitted int) {
 	list, all, _ := elements(value, MaxReferences)
 	size := 0
@@ -228,7 +228,8 @@ func stringOf(value []byte) string {
 	return s
 }
 
-// name returns a string that must not be shortened. If the string is too long, name returns "".
+// name returns a JSON string, or "" if it is longer than MaxName. A name is never shortened,
+// because a shortened name is a different name.
 func name(value []byte) string {
 	s := stringOf(value)
 	if len(s) > MaxName {

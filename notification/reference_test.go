@@ -177,8 +177,8 @@ func decodeEvent(element []byte) (event notification.Event, why string) {
 	}, ""
 }
 
-// references parses the references of a manifest, and counts the references beyond
-// notification.MaxReferences.
+// references parses the references of a manifest, with the same limits as Decode. The result
+// omitted is the number of references beyond these limits.
 func references(value json.RawMessage) (found []notification.Descriptor, omitted int) {
 	list, all, _ := elements(value, notification.MaxReferences)
 	bytes := 0
@@ -224,7 +224,7 @@ func stringOf(value json.RawMessage) string {
 	return s
 }
 
-// name returns a string that must not be shortened. If the string is too long, name returns "".
+// name returns a JSON string, or "" if it is longer than notification.MaxName.
 func name(value json.RawMessage) string {
 	s := stringOf(value)
 	if len(s) > notification.MaxName {

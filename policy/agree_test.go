@@ -9,7 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// mustAgree reports an error if a decision differs from the decision of the naive evaluator.
+// mustAgree reports a test error if got, the decision on the request r, differs from the
+// decision of the naive evaluator on the rules in source.
 func mustAgree(t interface{ Errorf(string, ...any) }, source policy.Source, r *policy.Request, got policy.Decision) {
 	if len(got.Results) != len(r.Scopes) {
 		t.Errorf("%d results for %d scopes", len(got.Results), len(r.Scopes))

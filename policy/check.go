@@ -73,8 +73,8 @@ func newNames(rules int) names {
 	return make(names, size)
 }
 
-// firstWith returns the index of the first rule that has the same name as rule i. The result is
-// i if no earlier rule has this name.
+// firstWith returns the index of the first rule that has the same name as rules[i]. If no
+// earlier rule has this name, it adds the name to the set and returns i.
 func (n names) firstWith(rules []Rule, i int) int {
 	for at := maphash.String(seed, rules[i].Name); ; at++ {
 		slot := &n[at&uint64(len(n)-1)]
@@ -120,8 +120,9 @@ func actionsOf(kind string) scope.Actions {
 	return scope.Repository | scope.All
 }
 
-// actions returns the actions of a rule: its own actions, and the actions of its role that
-// exist for the resource type. An own action that does not exist for the type is an error.
+// actions returns the actions of rule i: the actions that the rule itself names, and those
+// actions of its role that the resource type has. If the rule itself names an action that the
+// type does not have, that is an error.
 func (c *compiler) actions(i int, kind string) scope.Actions {
 	source := &c.policy.rules[i]
 	possible := actionsOf(kind)
@@ -169,7 +170,8 @@ func (c *compiler) noRole(name string) *match.SyntaxError {
 	return bad
 }
 
-// nearestRole caches its results: one role may be misspelled in thousands of rules.
+// nearestRole returns the role whose name is most similar to an unknown name, or "". It caches
+// its results, because one role may be misspelled in thousands of rules.
 func (c *compiler) nearestRole(name string) string {
 	meant, seen := c.suggested[name]
 	if !seen {
@@ -181,7 +183,7 @@ func (c *compiler) nearestRole(name string) string {
 	return meant
 }
 
-// checkPattern checks that names of the type can match the pattern.
+// checkPattern returns an error if no name of a resource of this type can match the pattern.
 func checkPattern(kind, text string, parsed match.Pattern) *match.SyntaxError {
 	switch kind {
 	case scope.TypeRepository:
@@ -214,7 +216,7 @@ func notInOther(r rune) bool {
 	return !('a' <= lower && lower <= 'z' && r < 0x80 || '0' <= r && r <= '9' || strings.ContainsRune("._-:@+*", r))
 }
 
-// checkRepository checks that a repository's name can match the pattern.
+// checkRepository returns an error if no name of a repository can match the pattern.
 func checkRepository(text string, parsed match.Pattern) *match.SyntaxError {
 	for i, p := range parsed {
 		if p.Kind != match.Literal && p.Kind != match.Glob {
@@ -246,7 +248,7 @@ func checkRepository(text string, parsed match.Pattern) *match.SyntaxError {
 	return nil
 }
 
-// lowerCase returns the pattern's text in lower case, without changing placeholders.
+// lowerCase returns the pattern's text with all parts except placeholders in lower case.
 func lowerCase(parsed match.Pattern) string {
 	words := make([]string, len(parsed))
 	for i, p := range parsed {

@@ -25,7 +25,7 @@ type Policy struct {
 	registries map[string]map[string]*node // by registry and type
 }
 
-// rule is the form of a Rule that Decide reads.
+// rule is the compiled form of a Rule, which Decide reads.
 type rule struct {
 	source   *Rule
 	number   int32         // from 1, in the order of the source
@@ -78,9 +78,10 @@ func (p *Policy) Len() int { return match.OrZero(p).written }
 // Rules returns the rules as they were passed to Compile.
 func (p *Policy) Rules() []Rule { return slices.Clone(match.OrZero(p).rules) }
 
-// Effective returns each rule with the combined actions and lifetime of the rule and its role.
-// The actions are those of both that exist for the rule's type. The lifetime is the shorter one
-// of both, and 0 means no limit. The rules must not be changed.
+// Effective yields each rule with the actions and the lifetime that result from the rule and
+// its role. The actions are those of the rule and of the role, as far as the rule's type has
+// them. The lifetime is the shorter of the two lifetimes. A lifetime of 0 means no limit. The
+// rules must not be changed.
 func (p *Policy) Effective() iter.Seq2[*Rule, Role] {
 	return func(yield func(*Rule, Role) bool) {
 		for i := range match.OrZero(p).compiled {

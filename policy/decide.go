@@ -105,7 +105,8 @@ func (e *evaluator) matchUnknownRegistry(kind string) {
 	e.denies = false
 }
 
-// state is a node of the tree together with the number of parts of the name that lead to it.
+// state is a node that matches the beginning of the name. The field at is the number of parts
+// of the name that are matched so far.
 type state struct {
 	node *node
 	at   int
@@ -182,8 +183,8 @@ func (e *evaluator) walkRare(next []state, n *node, at int, part string, hash ui
 	return next
 }
 
-// addWithDoubleStar adds a node. If the node has a ** edge, it also adds the node behind the
-// **, because ** can match zero parts.
+// addWithDoubleStar appends the node n to states. If n has an edge for **, it also appends the
+// node at the end of this edge, because ** can match zero parts.
 func addWithDoubleStar(states []state, n *node, at int) []state {
 	states = add(states, n, at)
 	if n.rare != nil && n.rare.deep != nil {
@@ -192,7 +193,8 @@ func addWithDoubleStar(states []state, n *node, at int) []state {
 	return states
 }
 
-// add adds a node once. Only shared nodes can be reached in more than one way.
+// add appends the node n to states unless it is already there. Only a shared node can be
+// reached in more than one way, so only shared nodes are searched.
 func add(states []state, n *node, at int) []state {
 	s := state{n, at}
 	if n.shared {
@@ -242,8 +244,9 @@ func (e *evaluator) subjects() subjectSet {
 	return subjectSet{e.hashes[:e.count], e.slots[:]}
 }
 
-// memberOf returns the same as match.Who.MemberOf, but needs only one lookup in the table of
-// subjects, however many groups there are. The parameter hash is the hash of the part.
+// memberOf reports whether ${group} matches the part. The result is the same as that of
+// match.Who.MemberOf, but one lookup in the table of subjects is enough, however many groups
+// there are. The parameter hash is the hash of the part.
 func (e *evaluator) memberOf(part string, hash uint64) bool {
 	if !match.ValidPart(part) {
 		return false
@@ -260,7 +263,7 @@ func (e *evaluator) memberOf(part string, hash uint64) bool {
 	}
 }
 
-// applyIfHeld applies the rule of a posting if the principal has its subject.
+// applyIfHeld applies the rule of the posting m if the principal has the posting's subject.
 func (e *evaluator) applyIfHeld(m *posting, held *subjectSet) {
 	for at := m.hash; ; at++ {
 		slot := held.slots[at&uint32(len(held.slots)-1)]
@@ -328,7 +331,8 @@ func (v *findings) open(r *rule, actions scope.Actions) bool {
 	return false
 }
 
-// result computes the granted actions from the findings, and appends the causes to the list.
+// result computes the granted actions from the findings. It appends the cause of each action to
+// causes.
 func (e *evaluator) result(causes []Cause) (scope.Actions, []Cause) {
 	var granted scope.Actions
 	left, narrowed := scope.Actions(0), false // what the limits leave; computed at the first allow
@@ -406,7 +410,8 @@ func (who *Principal) within(facts *match.Who, asked *scope.Scope, path *match.P
 	return left & asked.Actions
 }
 
-// lifetime returns the shortest lifetime of the rules that took part in the grant.
+// lifetime returns the shortest lifetime of the rules that allow the granted actions. 0 means
+// no limit.
 func (e *evaluator) lifetime(granted scope.Actions) time.Duration {
 	var least time.Duration
 	for a := range match.Bits(granted) {

@@ -246,7 +246,7 @@ func TestConditionsAreEvaluatedOnlyIfNeeded(t *testing.T) {
 	}
 }
 
-// In each shape, every rule is found and applies only to its subjects.
+// In each policy of shapes, every rule is found and applies only to its subjects.
 func TestEachOfManyRulesIsFound(t *testing.T) {
 	const n = 300
 	for _, shape := range shapes {
@@ -269,7 +269,8 @@ func TestEachOfManyRulesIsFound(t *testing.T) {
 	}
 }
 
-// In each shape, further groups that no rule uses do not change a decision.
+// In each policy of shapes, a decision stays the same if the principal gets additional groups
+// that no rule uses.
 func TestManyGroups(t *testing.T) {
 	for _, source := range []policy.Source{sourceOf(300, shapes[0].rule), sourceOf(300, shapes[3].rule)} {
 		p := policygen.Compile(t, source)

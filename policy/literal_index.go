@@ -51,7 +51,7 @@ func (e *literalIndex) find(from *node, part string, hash uint64) *node {
 	}
 }
 
-// add adds an edge that the index does not have yet.
+// add adds an edge. The index must not have this edge yet.
 func (e *literalIndex) add(from, to *node, part string, hash uint64) {
 	to.from, to.part = from, part
 	from.hasLiterals = true

@@ -156,7 +156,8 @@ type Principal struct {
 	Name   string `json:"name,omitempty"`
 	Source string `json:"source,omitempty"` // "accounts", "htpasswd", "ldap:corp"
 	ID     string `json:"id,omitempty"`     // within its source; never reused
-	// Groups are replaced at each authentication, never merged.
+	// Groups are the groups that the identity source returned at the last authentication. They
+	// replace the earlier groups and are never merged with them.
 	Groups []string `json:"groups,omitempty"`
 	// Claims are the claims of an ID token or the attributes of a directory. They should be in
 	// the form that [CanonicalClaims] returns.

@@ -18,14 +18,14 @@ type postingList struct {
 	latest   int32 // the number of the rule that was added last
 }
 
-// posting is a subject of a rule.
+// posting is a pair of a rule and one of its subjects.
 type posting struct {
 	hash uint32 // of the subject
 	rule int32  // the rule's number
 	nth  uint32 // index into the rule's subjects
 }
 
-// maxLinearScan is the maximum length of a list without buckets.
+// maxLinearScan is the maximum length of a list that is searched without buckets.
 const maxLinearScan = 16
 
 // bucket returns the postings of the bucket that the hash belongs to.

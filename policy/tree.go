@@ -91,7 +91,7 @@ type indexBuilder struct {
 	entries    int           // the number of postings of all lists
 }
 
-// placement is a rule with a posting list to which it belongs.
+// placement is a rule together with the posting list that it belongs to.
 type placement struct {
 	at   *postingList
 	rule *rule

@@ -7,10 +7,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Grant returns a copy of the claims c for a token of a decision at the time now. It sets
-// Access to what the decision grants, and sets the times. The token's lifetime is the shorter
-// of the parameter lifetime and the decision's lifetime, but at least MinLifetime. Expires is
-// rounded up to whole seconds, so that a token for a minute is valid for a whole minute.
+// Grant returns the claims of a token that is issued at the time now because of the decision d.
+// They are a copy of c, with the granted scopes in Access and with the times of the token. The
+// token's lifetime is the shorter of the parameter lifetime and the decision's lifetime, but at
+// least MinLifetime. Expires is rounded up to whole seconds, so that a token for a minute is
+// valid for a whole minute.
 //
 // Grant reuses the memory of c.Access and overwrites its entries.
 func (c Claims) Grant(d *policy.Decision, lifetime time.Duration, now time.Time) Claims {

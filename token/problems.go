@@ -102,8 +102,8 @@ func (r *Root) dates(now time.Time) []Problem {
 	return nil
 }
 
-// unknownTo returns the registries that do not know the key by the kid of this form, because
-// they compute another kid.
+// unknownTo returns the versions of registries that compute another kid for the root's key than
+// this form does. They do not find the key of a token.
 func (r *Root) unknownTo(form KeyID) []string {
 	switch {
 	case r.alg == EdDSA && (form == Libtrust || form == Thumbprint30):
@@ -114,9 +114,9 @@ func (r *Root) unknownTo(form KeyID) []string {
 	return map[KeyID][]string{Libtrust: {"3.0", "3.1"}, Thumbprint: {"2.8", "3.0"}, Thumbprint30: {"2.8", "3.1"}}[form]
 }
 
-// shared returns signs that the root is not only used for tokens. Every certificate under a
-// root in a rootcertbundle can sign tokens. If the root is a company's CA, each server with a
-// certificate of that CA could forge tokens.
+// shared returns problems for signs that the root is used for more than tokens. Every
+// certificate under a root in a rootcertbundle can sign tokens. If the root is a company's CA,
+// each server with a certificate of that CA could forge tokens.
 func (r *Root) shared() []Problem {
 	c := r.certificate
 	var all []Problem

@@ -35,9 +35,9 @@ func (c *Claims) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Allows reports whether the token grants all actions of a scope. It decides this as registries
-// do: type and name must be equal, and the action "*" of a token stands for every action. The
-// class is ignored.
+// Allows reports whether the token grants all actions of the scope wanted. It decides this as
+// registries do: type and name must be equal, and the action "*" of a token stands for every
+// action. The class is ignored.
 func (c *Claims) Allows(wanted scope.Scope) bool {
 	if c == nil || wanted.Actions == 0 {
 		return false
@@ -92,7 +92,8 @@ func (f *fields) fail(format, name string) {
 	}
 }
 
-// text returns a string. Like registries, it treats null as missing.
+// text returns the string in the field with this name, or "" if the field is missing. Like
+// registries, it treats null as missing.
 func (f *fields) text(name string) string {
 	text, ok := f.values[name].(string)
 	if !ok && f.values[name] != nil {

@@ -131,7 +131,8 @@ func (r *Root) KeyPEM() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// KeyID returns the kid by which registries find the root's own key. X5C has none.
+// KeyID returns the kid by which registries find the root's own key. X5C is an error, because
+// it has no kid.
 func (r *Root) KeyID(form KeyID) (string, error) {
 	if r.empty() {
 		return "", errZeroRoot
@@ -139,8 +140,9 @@ func (r *Root) KeyID(form KeyID) (string, error) {
 	return KeyIDOf(form, r.certificate.PublicKey)
 }
 
-// IssuesLeaves reports whether registries accept leaves under this certificate: it is a CA, and
-// its key usage, if any, includes signing certificates. Otherwise use Direct.
+// IssuesLeaves reports whether registries accept leaves under this certificate. They do if the
+// certificate is for a CA and its key usage, if any, includes signing certificates. If not, use
+// Direct.
 func (r *Root) IssuesLeaves() bool {
 	if r.empty() {
 		return false

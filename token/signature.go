@@ -81,9 +81,9 @@ func publicOf(key crypto.Signer) (crypto.PublicKey, error) {
 	return key.Public(), nil
 }
 
-// fitsAny reports whether signatures of the algorithm alg can be verified with the key. The
-// algorithm in a token must not be trusted without this check: otherwise a token could name
-// HMAC, with the public RSA key as the secret.
+// fitsAny reports whether the public key can verify signatures of the algorithm alg. A verifier
+// that trusts the algorithm named in a token without this check can be attacked: the token
+// names HMAC and is signed with the public RSA key as the secret.
 func fitsAny(public crypto.PublicKey, alg Algorithm) bool {
 	own, err := algorithmOf(public)
 	switch {
@@ -133,7 +133,7 @@ func verifies(public crypto.PublicKey, alg Algorithm, message, signature []byte)
 	return false
 }
 
-// fits returns an error if a key is not for an algorithm.
+// fits returns an error if the public key cannot be used with the algorithm.
 func fits(public crypto.PublicKey, alg Algorithm) error {
 	own, err := algorithmOf(public)
 	if err != nil {

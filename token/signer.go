@@ -115,9 +115,9 @@ func (s *Signer) Until() time.Time {
 	return s.until
 }
 
-// Limit reduces the expiry of claims to Until. It changes nothing if Until is less than
-// MinLifetime after the time now. With Limit, tokens can be signed until shortly before a root
-// expires, although no token may outlive the root.
+// Limit reduces the expiry of the claims to Until, because no token may outlive the root. It
+// changes nothing if Until is less than MinLifetime after the time now: Append then refuses the
+// token. With Limit, tokens can be signed until shortly before a root expires.
 func (s *Signer) Limit(c *Claims, now time.Time) {
 	if until := s.Until(); !until.IsZero() && c.Expires.After(until) && until.Sub(now) >= MinLifetime {
 		c.Expires = until.Truncate(time.Second)
@@ -189,8 +189,8 @@ func (c *Claims) begins() time.Time {
 	return c.IssuedAt
 }
 
-// zotCatalog reports whether a grant is the one that zot requires for its catalog: pull on an
-// empty name.
+// zotCatalog reports whether the scope a is the one that zot requires for its catalog: pull on
+// an empty name.
 func zotCatalog(a *scope.Scope) bool {
 	return *a == scope.Scope{Type: scope.TypeRepository, Actions: scope.Pull}
 }

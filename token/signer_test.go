@@ -55,8 +55,8 @@ func TestTokenOfEachAlgorithm(t *testing.T) {
 	}
 }
 
-// The header has the same form for registries 2.8 and 3. The test compares it with a golden
-// text.
+// The header has the same JSON form for registries 2.8 and 3. The test compares it with a
+// golden text.
 func TestHeader(t *testing.T) {
 	r := parse(t, "ec-cert.pem", "ec.pem")
 	certificate := base64.StdEncoding.EncodeToString(r.Certificate().Raw)

@@ -69,7 +69,7 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
-// made makes a root of a certificate with the given extensions.
+// made returns a root with a new key. The parameter c is the template of its certificate.
 func made(t *testing.T, c *x509.Certificate) *token.Root {
 	t.Helper()
 	key := newKey(t)

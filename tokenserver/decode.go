@@ -167,15 +167,16 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 	return req, nil
 }
 
-// brokenSecret reports whether the scopes together contain a secret. A secret that was split at
-// its spaces would not be redacted in the log of the single scopes.
+// brokenSecret reports whether the scopes, joined by spaces, contain a secret. A client that
+// writes a secret with spaces into the parameter scope sends several scopes, and each of them
+// alone would not be redacted in the log.
 func brokenSecret(scopes []string) bool {
 	f, ok := secret.Find(strings.Join(scopes, " "))
 	return ok && f.Hidden
 }
 
-// ClientName returns a client's name for itself in a form that may be logged: at most maxName
-// bytes, without the secrets that some clients put into their name.
+// ClientName returns the name that a client gave itself, in a form that may be logged: at most
+// maxName bytes, without the secrets that some clients put into their name.
 func ClientName(name string) string {
 	return secret.Shorten(name, maxName)
 }
@@ -269,7 +270,7 @@ func unescape(s string) (string, error) {
 	return url.QueryUnescape(s)
 }
 
-// credentials returns the credentials of a request.
+// credentials returns the credentials in the Authorization header or in the form.
 func (f *form) credentials(r *http.Request) (Credentials, error) {
 	if r.Method == http.MethodPost {
 		switch f.values[grantType] {

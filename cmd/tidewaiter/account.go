@@ -153,9 +153,10 @@ func state(a *accounts.Account) string {
 // expiry formats the end of an account or a token.
 func expiry(t time.Time) string { return cmp.Or(minute(t), "never") }
 
-// printAccount prints the result of a change to an account, or returns err. If the account was
-// already in the requested state, printAccount prints the parameter unchanged, such as "is
-// already disabled".
+// printAccount prints the outcome of a change to an account, such as "disabled user ann". The
+// parameter result is the verb. If the account was already in the requested state, printAccount
+// prints the parameter unchanged instead, as in "user ann is already disabled". If err is not
+// nil, it prints nothing and returns err.
 func (s *session) printAccount(a *accounts.Account, err error, result, unchanged string) error {
 	if err != nil {
 		return err
@@ -166,8 +167,8 @@ func (s *session) printAccount(a *accounts.Account, err error, result, unchanged
 	return s.print(api.NewAccount(a), "%s %s %s", result, a.Kind, a.Name)
 }
 
-// warnUnchecked prints a warning for each source that could not be asked whether it has the name
-// of a new account.
+// warnUnchecked prints a warning for each identity source that was not available when
+// Tidewaiter checked whether a source already has the name of the new account.
 func (s *session) warnUnchecked(a *accounts.Account) {
 	for _, source := range a.Unchecked {
 		s.warn("could not check whether another source has the name %s: %s", a.Login(), text.Escape(source))

@@ -12,8 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// command describes a command. The tables of commands are constant: what a call reads and
-// opens is in its session. build adds the flags and runs the command.
+// command describes a command. The tables of commands never change: what one run of a command
+// reads and opens is in the session of this run. The method build adds the flags and runs the
+// command.
 type command struct {
 	use     string // the name and the arguments, such as "add NAME"; see arguments
 	short   string // what help lists
@@ -47,8 +48,8 @@ type flags struct {
 	checks []action
 }
 
-// before adds a step that runs before anything is opened. It checks whether flags are invalid
-// or missing.
+// before adds a check that runs before anything is opened. The check returns an error if flags
+// are invalid or missing.
 func (f *flags) before(step action) { f.checks = append(f.checks, step) }
 
 // list adds a flag that can be repeated.

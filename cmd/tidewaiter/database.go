@@ -114,7 +114,9 @@ func hasPassword(database string) bool {
 	return has || u.Query().Has("password") || u.Query().Has("sslpassword")
 }
 
-// copy runs a copy. If the journal in the destination cannot be verified, the copy fails.
+// copy calls the function run, which copies the database at the URL from to the URL to, and
+// prints what was copied. If the journal of the destination cannot be verified, the copy fails.
+// The parameter result is the beginning of the printed line.
 func (s *session) copy(run func(context.Context, string, string, store.CopyOptions) (store.Copied, error), from, to, result string) error {
 	s.untilStopped()
 	var v journal.Verified
@@ -147,8 +149,8 @@ func verifyJournal(ctx context.Context, db *store.DB) (_ journal.Verified, err e
 	return j.Verify(ctx, 0)
 }
 
-// progress returns a function that prints a line when a table is complete, and every two seconds
-// until then.
+// progress returns a function that prints how many rows of a table are copied. It prints a line
+// when the table is complete, and before that at most one line every two seconds.
 func progress(w io.Writer, now func() time.Time) func(table string, rows, of int64) {
 	const every = 2 * time.Second
 	last := now()

@@ -189,7 +189,7 @@ type modelCondition struct {
 
 var errUnequal = errors.New("it cannot be evaluated")
 
-// equal compares two values.
+// equal compares two values. Values of different types, lists and null cannot be compared.
 func equal(a, b any) (bool, error) {
 	switch a := a.(type) {
 	case string:
@@ -208,7 +208,8 @@ func equal(a, b any) (bool, error) {
 	return false, errUnequal
 }
 
-// within reports whether a list contains a value.
+// within reports whether an item of the list is equal to a. If no item is equal and an item
+// cannot be compared with a, it returns an error.
 func within(a any, list []any) (bool, error) {
 	var failed error
 	for _, b := range list {

@@ -525,7 +525,8 @@ func (o *testService) whatCan(t *rapid.T, rules map[string]*modelRule, q *tokenR
 	return can
 }
 
-// expectations returns policy tests that expect exactly the grants.
+// expectations returns policy tests that expect all granted actions to be granted and all other
+// actions to be refused.
 func expectations(q *tokenRequest, granted map[string][]string) (tests []string) {
 	for _, name := range q.names {
 		refused := slices.DeleteFunc(slices.Clone(actions), func(a string) bool { return slices.Contains(granted[name], a) })

@@ -162,7 +162,8 @@ func printResults(w io.Writer, p paint, r *policy.Request, results []policy.Resu
 	}
 }
 
-// conditionResult returns the result of a condition as text.
+// conditionResult returns whether a condition holds for a request, in words: "its condition
+// holds", "its condition is false", or that it fails and why.
 func conditionResult(when policy.Condition, r *policy.Request) string {
 	switch holds, err := when.Holds(r); {
 	case err != nil:
@@ -191,7 +192,8 @@ func sameGrants(a, b []policy.Result) bool {
 	return slices.EqualFunc(a, b, func(a, b policy.Result) bool { return a.Asked == b.Asked && a.Granted == b.Granted })
 }
 
-// because returns the reason as the end of a sentence that begins with "allowed" or "refused".
+// because returns the reason for a decision as the end of a sentence that begins with "allowed"
+// or "refused", such as `by "writers" (policy.yaml:14), as group:dev`.
 func because(r *policy.Request, c policy.Cause) string {
 	switch c.Reason { //exhaustive:enforce
 	case policy.Allowed:
@@ -207,7 +209,8 @@ func because(r *policy.Request, c policy.Cause) string {
 	return "no rule allows it"
 }
 
-// asMember returns which group among the rule's subjects the principal is in.
+// asMember returns the rule's first group that the principal is in, in the form ", as
+// group:dev". It returns "" if the principal is in none of the rule's groups.
 func asMember(r *policy.Request, rule *policy.Rule) string {
 	if r == nil || r.Principal == nil {
 		return ""

@@ -105,7 +105,8 @@ type userReader struct {
 	left      map[string]int // for each htpasswd source: how many of its users are not imported
 }
 
-// users reads users with their groups. bad has the invalid lines.
+// users reads the users of an htpasswd file, with the groups that groupFile and the config give
+// them. The result bad has a problem for each line that cannot be imported.
 func (r *userReader) users(ctx context.Context, file, groupFile string) (users []accounts.NewUser, bad strictyaml.Problems, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -185,7 +186,8 @@ func (r *userReader) entry(e htpasswd.Line) (who *policy.Principal, users int) {
 	return nil, 0
 }
 
-// readGroups reads lines of a group, a colon and names.
+// readGroups reads a file with lines such as "dev: ann bob", and returns the groups of each
+// name. The result bad has a problem for each invalid line.
 func readGroups(file string) (memberOf map[string][]string, bad strictyaml.Problems, err error) {
 	memberOf = make(map[string][]string)
 	if file == "" {

@@ -98,7 +98,8 @@ func printList[T, F any](s *session, read pages[T], form func(*T) F, head []stri
 // pages reads a page of a list, and returns the key of the next page, or "" after the last page.
 type pages[T any] func(context.Context, admin.Actor, admin.Page) ([]T, string, error)
 
-// of returns the pages of a list that belongs to an owner.
+// of returns a function that reads the pages of a list that belongs to an owner, such as the
+// tokens of a user. The result always passes the owner to the function read.
 func of[O, T any](read func(context.Context, admin.Actor, O, admin.Page) ([]T, string, error), owner O) pages[T] {
 	return func(ctx context.Context, by admin.Actor, page admin.Page) ([]T, string, error) {
 		return read(ctx, by, owner, page)
@@ -169,7 +170,7 @@ func table(w io.Writer, rows [][]string) error {
 // minute formats a time to the minute; "" for the zero time.
 func minute(t time.Time) string { return local(t, "2006-01-02 15:04") }
 
-// second is minute with the second.
+// second formats a time to the second; "" for the zero time.
 func second(t time.Time) string { return local(t, time.DateTime) }
 
 func local(t time.Time, layout string) string {

@@ -70,8 +70,9 @@ type wholePolicy struct {
 	database bool // the policy includes the rules of a database
 }
 
-// policyFlags adds the flags that select the files and the database with the rules. The error of
-// load is strictyaml.Problems, a usage error, or an error of the database.
+// policyFlags adds the flags that select the files and the database with the rules. The
+// function load reads the selected policy. Its error is strictyaml.Problems, a usage error, or
+// an error of the database.
 func policyFlags(f *flags) (load func(*session) (wholePolicy, error)) {
 	var file string
 	f.file(&file, "config", "c", setup.Config, "the config `file`; only its policy and its database are read", "yaml", "yml")

@@ -85,7 +85,8 @@ func (s *session) registry(named string) (string, error) {
 	return named, nil
 }
 
-// queryFlags has the flags of queries of the policy.
+// queryFlags has the flags that the commands explain, who-can and what-can share: which
+// registry and which policy the question is about.
 type queryFlags struct {
 	registry  string
 	filesOnly *bool
@@ -116,8 +117,8 @@ func (q *queryFlags) addAt(f *flags) {
 }
 
 // load returns the registry ("" for all registries) and the policy. The policy has the rules of
-// files, database and namespaces, or with --files-only the rules of files alone. With at, it is the
-// policy of that time.
+// files, database and namespaces, or with --files-only the rules of files alone. If the flag
+// --at is given, load returns the policy that was in force at this time.
 func (q *queryFlags) load(s *session) (registry string, p *policy.Policy, err error) {
 	if err := loadConfig(s); err != nil {
 		return "", nil, err

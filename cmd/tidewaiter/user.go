@@ -134,7 +134,7 @@ func passwordFlags(f *flags) *passwordSource {
 	return p
 }
 
-// ask returns the password.
+// ask returns the password from the source that the flags select.
 func (p *passwordSource) ask(s *session) (identity.Secret, error) {
 	switch {
 	case p.generate:

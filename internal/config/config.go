@@ -88,7 +88,7 @@ type TLS struct {
 	SelfSigned       bool   // generated at each start, for testing
 }
 
-// Types without a name of their own in the documentation.
+// Types of sections that no other package needs to name.
 type (
 	paths = struct {
 		Token, Notifications string

@@ -35,7 +35,7 @@ type LDAP struct {
 	located
 }
 
-// ldapAttempts limits the wrong passwords that are sent to a directory for one user.
+// ldapAttempts limits how many wrong passwords for one user are sent to a directory.
 type ldapAttempts = struct {
 	Max    int           // default 4; 0: no limit
 	Window time.Duration // default 30m
@@ -100,8 +100,8 @@ func ldapAttemptKeys() []*strictyaml.Key[ldapAttempts] {
 	}
 }
 
-// checkAttempts rejects a budget of one attempt, because half of the attempts are for known
-// places.
+// checkAttempts rejects a limit of one attempt, which cannot be divided: half of the attempts
+// are for places where the user signed in before, and the other half is for all places.
 func checkAttempts(d *strictyaml.Decoder, n *yaml.Node, a *ldapAttempts) {
 	if a.Max == 1 {
 		d.Problem(strictyaml.At(n, "max"), "must be 0 or at least 2: half of the attempts are for known places")
@@ -189,7 +189,8 @@ func baseDN() strictyaml.Type[string] {
 
 func checkLDAP(_ *strictyaml.Decoder, n *yaml.Node, l *LDAP) { l.node = n }
 
-// ldap checks the files of a directory, and the sources after it.
+// ldap checks the files of a directory. It warns if the sources that come later in the config
+// are never asked because of this directory.
 func (x crossChecks) ldap(n *yaml.Node, l *LDAP, later []Source) {
 	x.readable(strictyaml.At(n, "ca"), l.CA, false)
 	x.readable(strictyaml.At(n, "bind_password_file"), l.BindPasswordFile, true)

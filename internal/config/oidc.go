@@ -84,7 +84,8 @@ func checkOIDC(d *strictyaml.Decoder, n *yaml.Node, o *OIDC) {
 	}
 }
 
-// oidc checks the files of an issuer, and the issuers before it.
+// oidc checks the files of an issuer. It reports an error if an earlier source accepts the same
+// tokens, because this issuer would then never be asked.
 func (x crossChecks) oidc(n *yaml.Node, o *OIDC, earlier []Source) {
 	x.readable(strictyaml.At(n, "ca"), o.CA, false)
 	x.readable(strictyaml.At(n, "jwks_file"), o.JWKSFile, false)

@@ -315,7 +315,8 @@ func TestEveryPartOfACanonicalNameIsCanonical(t *testing.T) {
 	})
 }
 
-// inValue reports whether the canonical name that begins with text continues inside a value.
+// inValue reports whether text, which is the beginning of a canonical name, ends inside a
+// value.
 func inValue(text string) bool {
 	in := false
 	for i := 0; i < len(text); i++ {
@@ -331,7 +332,7 @@ func inValue(text string) bool {
 	return in
 }
 
-// value returns the rest of the value inside which the text begins.
+// value returns the beginning of text up to the end of the value in which the text begins.
 func value(text string) string {
 	for i := 0; i < len(text); i++ {
 		switch text[i] {

@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// match has the conditions of an entry, under the key match of docker_auth's list. An absent
-// condition is nil.
+// match is the value of the key match in an entry of docker_auth's list. Each field is a
+// condition that requests must meet. A condition that the entry does not have is nil.
 type match struct {
 	account, kind, name, service, ip *string
 	labels                           map[string]string
@@ -24,9 +24,9 @@ type match struct {
 	writesOut bool // ${account} is written out for each user of the file
 }
 
-// conditions returns the conditions of a variant as literals, except the condition on the name.
-// If the conditions cannot hold together, never is true. If some conditions could not be
-// translated, unclear is the reason.
+// conditions translates all conditions of an entry to literals, except the condition on the
+// name. The variant has the values for variables in them. If the conditions cannot hold
+// together, never is true. If some conditions could not be translated, unclear is the reason.
 func (m *match) conditions(v variant) (all []literal, never bool, unclear string) {
 	add := func(f filled, a atom) {
 		l, always, no, why := compared(f, a)
@@ -74,8 +74,10 @@ func network(text string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-// compared returns the literal that compares the atom a with the pattern f. The caller sets all
-// fields of the atom except form and text.
+// compared returns a literal that is true for the texts that the pattern f matches. In the
+// parameter a, the caller sets what the text is, such as the account, and compared sets the
+// fields form and text. If f matches every text, always is true. If f matches no text, never is
+// true. If f has no translation, unclear is the reason.
 func compared(f filled, a atom) (l literal, always, never bool, unclear string) {
 	if a.kind == label && f.text == "${account}" {
 		a.form = accounts
@@ -191,8 +193,8 @@ func globClass(class string) string {
 	return b.String() + "]"
 }
 
-// whole returns the texts that an expression matches, if the texts are few and the expression
-// is anchored at both ends.
+// whole returns the texts that a regular expression matches, sorted. It fails if there are more
+// than maxNames, if a text is not anchored at both ends, or if the expression has repetitions.
 func whole(re *syntax.Regexp) ([]string, bool) {
 	pieces, ok := ofText.flatten(re)
 	if !ok || len(pieces) > maxNames {
@@ -209,8 +211,8 @@ func whole(re *syntax.Regexp) ([]string, bool) {
 	return slices.Compact(values), true
 }
 
-// ofText lists the texts that an expression matches; the texts may have any characters.
-// Repetitions and large classes are not supported.
+// ofText flattens a regular expression whose texts may have any characters. It does not support
+// repetitions and large classes.
 var ofText = flattener{most: maxNames, leaf: func(re *syntax.Regexp) ([]piece, bool) {
 	switch re.Op {
 	case syntax.OpLiteral:
@@ -246,7 +248,8 @@ func anyChar(re *syntax.Regexp) bool {
 	return re.Op == syntax.OpAnyChar || re.Op == syntax.OpAnyCharNotNL
 }
 
-// inner returns an expression without the groups and anchors around it.
+// inner returns a regular expression without the groups and anchors around it. The result
+// anchored reports whether there was an anchor.
 func inner(re *syntax.Regexp) (_ *syntax.Regexp, anchored bool) {
 	for {
 		subs := re.Sub
@@ -265,7 +268,9 @@ func inner(re *syntax.Regexp) (_ *syntax.Regexp, anchored bool) {
 	}
 }
 
-// typed reports whether the variant's pattern for the resource type matches kind.
+// typed reports whether the variant's pattern for the resource type matches the type kind. It
+// returns true if the variant has no such pattern. If the pattern has no translation, unclear
+// is the reason.
 func (v variant) typed(kind string) (takes bool, unclear string) {
 	if v.kind == nil {
 		return true, ""
@@ -277,7 +282,8 @@ func (v variant) typed(kind string) (takes bool, unclear string) {
 	return unclear != "" || plainMatch(m.text, kind), unclear
 }
 
-// names reports whether the match has a condition that requires the resource type kind.
+// names reports whether the match has a pattern for the resource type and this pattern matches
+// the type kind.
 func (m *match) names(kind string) bool {
 	if m.kind == nil {
 		return false
@@ -297,7 +303,9 @@ func namesOf(kind string) pattern {
 	return everything
 }
 
-// areas returns the resource names of one type that a variant matches.
+// areas returns the names of resources of the type kind that a variant matches. If there is no
+// exact translation, unclear is the reason, and the areas include all names that the variant
+// matches.
 func (v variant) areas(kind string) (areas []area, unclear string) {
 	takes, unclear := v.typed(kind)
 	if !takes {

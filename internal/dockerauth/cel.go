@@ -11,20 +11,23 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// labelled describes how Tidewaiter represents a label of docker_auth.
+// labelled describes how Tidewaiter represents a label of docker_auth. The zero value is for a
+// label that no directory provides.
 type labelled struct {
 	groups bool // as groups, not as a claim
 	plain  bool // a claim with one value may be a string instead of a list
 	lower  bool // docker_auth converts the label's values to lower case
 }
 
-// ruleTerms is a condition in the form of a rule.
+// ruleTerms is a condition, split into the fields of a rule that express it: subjects,
+// registries and when.
 type ruleTerms struct {
 	subjects, registries []string
 	text                 string
 }
 
-// termsOf translates a condition to subjects, registries and a CEL expression for the rest.
+// termsOf splits a condition into the fields of a rule. It writes as much as possible as
+// subjects and registries, and the rest as a CEL expression.
 func termsOf(w condition, labels map[string]labelled) ruleTerms {
 	s := ruleTerms{subjects: []string{"anyone"}}
 	var terms []string
@@ -89,8 +92,8 @@ func subjects(l literal, labels map[string]labelled) ([]string, bool) {
 	return names, true
 }
 
-// cel translates a literal. The parameter beside is true if the literal is part of a longer
-// expression.
+// cel translates a literal to CEL. If the parameter beside is true, other terms follow or
+// precede the result, so it is put into parentheses where needed.
 func cel(l literal, labels map[string]labelled, beside bool) string {
 	var expression string
 	switch l.kind {
@@ -115,7 +118,8 @@ func cel(l literal, labels map[string]labelled, beside bool) string {
 	return expression
 }
 
-// celText returns a comparison with a text.
+// celText returns a CEL expression that compares the variable name, which is a text, as the
+// literal requires.
 func celText(name string, l literal) string {
 	equals, notTo := " == ", ""
 	if l.not {

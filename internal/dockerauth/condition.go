@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// atom is one condition on the account of a request, on the account's labels, on the address or
-// on the registry. Conditions on the repository's name are patterns. Atoms are compared with
-// ==.
+// atom is one condition that a request can meet: on its account, on one of the account's
+// labels, on its address or on its registry. Conditions on the repository's name are patterns
+// instead. Atoms are compared with ==.
 type atom struct {
 	kind atomKind
 	key  string // of a label
@@ -76,7 +76,7 @@ func claimed(key, value string) atom { return atom{kind: label, key: key, form: 
 // values returns the values of a oneOf atom.
 func (a atom) values() []string { return strings.Split(a.text, "\x00") }
 
-// matches reports whether a text satisfies the atom.
+// matches reports whether a text meets the atom's condition.
 func (a atom) matches(s string) bool {
 	switch a.form {
 	case oneOf:
@@ -90,21 +90,22 @@ func (a atom) matches(s string) bool {
 	return false
 }
 
-// condition holds if every literal of the field all holds, and if no list in the field none
-// holds. A list holds if all its literals hold.
+// condition is a combination of literals. It holds if every literal of the field all holds, and
+// if each list in the field none has at least one literal that does not hold.
 type condition struct {
 	all  []literal
 	none [][]literal
 }
 
-// contradictory reports whether the literals certainly cannot hold together.
+// contradictory reports whether the literals can never hold together. If it cannot decide, it
+// returns false.
 func contradictory(all []literal) bool {
 	opposed := func(l literal) bool { return slices.Contains(all, l.opposite()) }
 	return slices.ContainsFunc(all, opposed) || impossibleText(all, account) || impossibleText(all, service) || impossibleAddress(all)
 }
 
-// impossibleText reports whether certainly no text satisfies all literals of the kind. If no
-// literal lists the possible texts, it returns false.
+// impossibleText reports whether no text satisfies all literals of the given kind. It decides
+// this only if one of the literals lists the possible texts. Otherwise it returns false.
 func impossibleText(all []literal, kind atomKind) bool {
 	var own []literal
 	for _, l := range all {
@@ -174,8 +175,8 @@ func (w condition) possible() bool {
 	return try(w.all, w.none)
 }
 
-// simple returns the condition without redundant parts. It returns false if the condition
-// cannot hold.
+// simple returns an equivalent condition without redundant literals. If the condition can never
+// hold, it returns false.
 func (w condition) simple() (condition, bool) {
 	if !w.possible() {
 		return w, false
@@ -220,7 +221,7 @@ func (w condition) simple() (condition, bool) {
 	return condition{all, kept}, true
 }
 
-// key returns equal texts for equal conditions.
+// key returns a text that is equal for two conditions with the same literals in any order.
 func (w condition) key() string {
 	text := func(list []literal) string {
 		var parts []string

@@ -18,15 +18,16 @@ const (
 	hostless     = "\x03" // *, but without a colon
 )
 
-// piece is one text that an expression matches. It also records whether the text must be at the
-// beginning or the end of the name.
+// piece is one text that a regular expression matches. A piece of ^team has begins set, because
+// the text must then be at the beginning of the name. The field ends is for $.
 type piece struct {
 	text         string
 	begins, ends bool
 }
 
-// translate returns texts that match the same whole names as an expression. In a text, * is any
-// text within a segment, and \x00 as a segment is any number of segments.
+// translate returns texts that together match the same names as the regular expression, which
+// can match any part of a name. In a text, * is any text within a segment, and the segment
+// \x00 is any number of segments. It fails if there are no such texts, or too many.
 func translate(expression string) ([]string, bool) {
 	re, err := syntax.Parse(expression, syntax.Perl)
 	if err != nil {
@@ -65,14 +66,16 @@ func mergeWildcards(text string) string {
 
 var wildcards = regexp.MustCompile(anything + "[" + anything + nonEmptyMark + "]*")
 
-// flattener lists the texts that an expression matches.
+// flattener lists the texts that a regular expression matches. The function leaf handles
+// literals, classes and repetitions; the method flatten handles the rest.
 type flattener struct {
 	most int    // pieces
 	wild string // the characters of a text that can match the empty text
 	leaf func(*syntax.Regexp) ([]piece, bool)
 }
 
-// ofName lists the texts that match names.
+// ofName flattens a regular expression for names. It leaves out texts with characters that no
+// name has.
 var ofName = flattener{50 * maxNames, anything + "*" + hostless, func(re *syntax.Regexp) ([]piece, bool) {
 	switch re.Op {
 	case syntax.OpLiteral:
@@ -133,7 +136,8 @@ func (f flattener) flatten(re *syntax.Regexp) ([]piece, bool) {
 	return f.leaf(re)
 }
 
-// joined returns all concatenations of heads and tails.
+// joined returns the concatenation of each head with each tail. It leaves out combinations with
+// text before ^ or after $.
 func (f flattener) joined(heads, tails []piece) (all []piece) {
 	empty := func(text string) bool { return strings.Trim(text, f.wild) == "" }
 	for _, h := range heads {
@@ -213,10 +217,11 @@ func chars(ok func(rune) bool) (all []piece) {
 	return all
 }
 
-// expandNonEmpty returns texts without nonEmptyMark that together match the same names as the
-// given text. The marker requires that the wildcard before it matches a non-empty text. So
-// there is usually one text for each possible first character of what the wildcard matches. If
-// no name is valid when the wildcard matches an empty text, removing the marker is enough.
+// expandNonEmpty returns texts that together match the same names as the given text, but
+// contain no nonEmptyMark. The marker requires that the wildcard before it matches a non-empty
+// text. So the result usually has one text for each possible first character of what the
+// wildcard matches. If no name can match with an empty text in place of the wildcard, it is
+// enough to remove the marker.
 func expandNonEmpty(text string) ([]string, bool) {
 	done, work := []string(nil), []string{text}
 	for len(work) > 0 {
@@ -243,7 +248,7 @@ func expandNonEmpty(text string) ([]string, bool) {
 	return done, true
 }
 
-// canMatchName reports whether some name matches a text.
+// canMatchName reports whether the text matches at least one valid name.
 func canMatchName(text string) bool {
 	for _, t := range expandAnything(strings.ReplaceAll(text, nonEmptyMark, "")) {
 		p, _ := marked{}.pattern(replaceMarks(t, markAccount))

@@ -17,12 +17,12 @@ import (
 // a placeholder never matches more names than docker_auth's pattern. So a placeholder may be
 // used in a rule that allows, but not in a rule that denies.
 
-// filled is a pattern of an entry together with the values of the pattern's variables.
+// filled is a pattern of an entry, together with values for variables in it.
 type filled struct {
 	text   string
 	values map[string]string // by variable, such as "labels:team" and "account:1"
-	// open means that a label without a value becomes a placeholder of a rule. Otherwise the
-	// variable of such a label stays as it is.
+	// open means that the variable of a label without a value becomes a placeholder of a rule.
+	// If open is false, such a variable has no translation.
 	open bool
 }
 
@@ -37,7 +37,8 @@ func (f filled) with() string {
 }
 
 // variant has the patterns of an entry, with one combination of values for the variables in
-// them. The entry matches if one of its variants does.
+// them. A user with the groups dev and ops gives two variants of the pattern ${labels:group}/*.
+// The entry matches a request if one of its variants does.
 type variant struct {
 	accounts                     []string // to which the variant applies; nil: to all
 	account, kind, name, service *filled
@@ -58,13 +59,13 @@ func (v variant) key() string {
 // patterns returns the fields in the order of match.patterns.
 func (v *variant) patterns() []**filled { return []**filled{&v.account, &v.kind, &v.name, &v.service} }
 
-// maxVariants limits the variants of one entry.
+// maxVariants is the maximum number of variants of one entry.
 const maxVariants = 2000
 
 // patterns returns the patterns of a match that can have variables.
 func (m *match) patterns() []*string { return []*string{m.account, m.kind, m.name, m.service} }
 
-// labelsIn returns the labels used in patterns.
+// labelsIn returns the names of the labels whose variables the patterns contain, each once.
 func (m *match) labelsIn() (keys []string) {
 	for _, p := range m.patterns() {
 		for _, v := range variables(p) {
@@ -114,7 +115,8 @@ func variables(p *string) (names []string) {
 	return names
 }
 
-// labelFrom returns the source outside the file that could provide a label, or "".
+// labelFrom returns the source outside the file that could provide the label, such as
+// ldap_auth, or "" if there is none.
 func (i *importer) labelFrom(key string) string {
 	if i.labels[key] != (labelled{}) {
 		return "ldap_auth"
@@ -127,13 +129,17 @@ func (i *importer) labelFrom(key string) string {
 	return ""
 }
 
-// outside returns the source of accounts that are not in the file, or "".
+// outside returns a source of accounts that are not in the file, such as ldap_auth, or "" if
+// there is none.
 func (i *importer) outside() string {
 	return cmp.Or(i.sources...)
 }
 
-// variants lists the variants of a match. If the patterns use labels from outside the file,
-// from is their source. If out is true, variants replaces every variable whose values it knows.
+// variants lists the variants of an entry's match. If out is false and rules can have
+// placeholders for all variables, the only variant keeps the variables. Otherwise there are
+// variants for the users of the file, with the values of their labels. If labels from outside
+// the file are used, from is their source. If the match cannot be translated, unclear is the
+// reason.
 func (i *importer) variants(m match, out bool) (all []variant, from, unclear string) {
 	plainly := func(open bool) (v variant) {
 		for k, p := range m.patterns() {
@@ -196,8 +202,8 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 // anyAccount is a name that no account has.
 const anyAccount = "\x00"
 
-// mayUsePlaceholders reports whether an entry's labels can become placeholders of a rule, or
-// why they cannot.
+// mayUsePlaceholders reports whether the variables of labels in an entry can become
+// placeholders of a rule. If not, it returns the reason, too.
 func (i *importer) mayUsePlaceholders(m match) (bool, string) {
 	if uses(m.account, "labels:") || uses(m.kind, "labels:") || uses(m.service, "labels:") {
 		return false, "in a rule labels are placeholders in names only: write an entry for each value"
@@ -223,13 +229,16 @@ func (i *importer) mayUsePlaceholders(m match) (bool, string) {
 // onePath matches text without special characters in a glob.
 var onePath = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
 
-// plainValue reports whether a label's value, used in a pattern for names, matches only itself.
+// plainValue reports whether a label's value matches only itself when docker_auth inserts it
+// into the pattern. The value a.b does not: in a regular expression, its dot matches any
+// character.
 func plainValue(value, pattern string) bool {
 	_, isExpression := expression(pattern)
 	return onePath.MatchString(value) && !(isExpression && strings.Contains(value, "."))
 }
 
-// allPlain reports whether all values of the labels in a name match only themselves.
+// allPlain reports whether plainValue is true for all values that users of the file have for
+// the labels in the match's pattern of names.
 func (i *importer) allPlain(m match) bool {
 	for _, v := range variables(m.name) {
 		key, ok := strings.CutPrefix(v, "labels:")
@@ -242,8 +251,9 @@ func (i *importer) allPlain(m match) bool {
 	return true
 }
 
-// variantsFor lists the variants for a user of the file. If withoutUserValue is true, it omits
-// the variants that a rule with a placeholder covers.
+// variantsFor lists the variants for one user of the file: one for each combination of values
+// of the user's labels. If withoutUserValue is true, it omits the variants that a rule with a
+// placeholder covers.
 func (i *importer) variantsFor(m match, name string, withoutUserValue bool) (all []variant) {
 	captured := m.captured(name)
 	fill := func(p *string) (fields []*filled) {
@@ -299,7 +309,8 @@ func (i *importer) variantsFor(m match, name string, withoutUserValue bool) (all
 	return all
 }
 
-// hasPatternValue reports whether a variant has a value that matches more than itself.
+// hasPatternValue reports whether a variant has a label's value that matches other texts than
+// itself, or that a placeholder cannot match.
 func (i *importer) hasPatternValue(v variant) bool {
 	for variable, value := range v.name.values {
 		key, ok := strings.CutPrefix(variable, "labels:")

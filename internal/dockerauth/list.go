@@ -130,7 +130,8 @@ func (i *importer) pattern(field string, n *yaml.Node, text string) {
 	}
 }
 
-// unknown reports whether the pattern of an account is a name that no user has.
+// unknown reports whether the pattern of an account is a literal name, and no user has this
+// name.
 func (i *importer) unknown(account string) bool {
 	name, ok := literally(account)
 	_, known := i.statics[name]
@@ -188,7 +189,7 @@ func (i *importer) list(n *yaml.Node) {
 	i.note(Kept, n, "the list: %s became %s, which make the same decisions", count(len(all), "entry", "entries"), count(len(i.out.rules), "rule", "rules"))
 }
 
-// count returns a number with a noun.
+// count returns a number with its noun: "1 rule", "2 rules".
 func count(n int, one, more string) string {
 	if n == 1 {
 		return "1 " + one
@@ -205,7 +206,7 @@ type translation struct {
 }
 
 // ordered translates the list into rules. If out is true, labels of the file's users are
-// written out wherever possible.
+// replaced by their values wherever possible.
 func (i *importer) ordered(all []fileEntry, out bool) translation {
 	m := translation{problems: map[int]string{}, matching: make([]bool, len(all)), reached: make([]bool, len(all))}
 	for _, kind := range []string{scope.TypeRepository, scope.TypeRegistry} {
@@ -236,7 +237,8 @@ func (i *importer) ordered(all []fileEntry, out bool) translation {
 	return m
 }
 
-// dependencies returns the values from outside the file that affect decisions.
+// dependencies returns descriptions of the values that affect decisions but come from outside
+// the file, such as "the label team of ldap_auth (line 12)". It considers only reached entries.
 func (i *importer) dependencies(all []fileEntry, reached []bool) (dependencies []string) {
 	add := func(format string, args ...any) { dependencies = append(dependencies, fmt.Sprintf(format, args...)) }
 	for k, w := range all {
@@ -269,7 +271,8 @@ func (i *importer) dependencies(all []fileEntry, reached []bool) (dependencies [
 	return distinct(dependencies)
 }
 
-// captures returns a warning about captures in a pattern of names, to be appended to an error.
+// captures returns a text to append to an error: if the entry's pattern of names has captures,
+// a warning about them, or otherwise "".
 func captures(w fileEntry) string {
 	if w.match.name != nil && captured.MatchString(*w.match.name) {
 		return "; the captures of an account's regular expression would be patterns there, and * in an account's name would match any text"
@@ -279,14 +282,14 @@ func captures(w fileEntry) string {
 
 var captured = regexp.MustCompile(`\$\{(account|name|type|service):[0-9]+\}`)
 
-// matchesEverything reports whether every request matches an entry.
+// matchesEverything reports whether one of the entries matches every request.
 func matchesEverything(entries []entry) bool {
 	return slices.ContainsFunc(entries, func(e entry) bool {
 		return len(e.when) == 0 && e.unclear == "" && slices.ContainsFunc(e.areas, func(a area) bool { return len(a.when) == 0 && a.pattern.equal(everything) })
 	})
 }
 
-// meaning translates an entry for resources of a type.
+// meaning returns the part of a file's entry that is about resources of the type kind.
 func (i *importer) meaning(w fileEntry, kind string, out bool) entry {
 	e := entry{line: w.node.Line, every: namesOf(kind)}
 	variants, from, unclear := i.variants(w.match, out)
@@ -384,7 +387,7 @@ func (i *importer) lowered(l literal) (lower literal, never bool, unclear string
 	return l, false, ""
 }
 
-// outRule is a rule with its written form.
+// outRule is a rule that will be written, with its fields as users write them.
 type outRule struct {
 	rule
 	ruleset.Rule
@@ -392,7 +395,8 @@ type outRule struct {
 	line int
 }
 
-// name gives each rule a unique name, from the comment of its entry.
+// name gives each rule a unique name. If the entry of the rule has a comment, the name is made
+// from the comment.
 func (i *importer) name(all []fileEntry, rules []outRule) {
 	taken := make(map[string]bool)
 	for _, r := range rules {

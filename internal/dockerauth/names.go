@@ -27,7 +27,7 @@ var variable = regexp.MustCompile(`\$\{(account|name|type|service|labels:[^}]*|(
 
 func isMark(r rune) bool { return r >= markAccount && r <= markLast }
 
-// replaceMarks puts the same character in place of each mark.
+// replaceMarks replaces each mark in the text by the same character.
 func replaceMarks(text string, by rune) string {
 	return strings.Map(func(r rune) rune {
 		if isMark(r) {
@@ -37,10 +37,12 @@ func replaceMarks(text string, by rune) string {
 	}, text)
 }
 
-// reserved reports whether a character is a marker.
+// reserved reports whether a character has a special meaning in this package: it is a mark, or
+// a marker such as anything.
 func reserved(r rune) bool { return isMark(r) || r <= '\x03' }
 
-// mark replaces variables by marks. If a variable has no counterpart in rules, unclear is the
+// mark replaces the variables of a pattern by their values. A variable that becomes a
+// placeholder is replaced by a mark. If a variable has no counterpart in rules, unclear is the
 // reason. The parameter resource is the requested type, or "" if the pattern is not for a name.
 func mark(f filled, resource string) (m marked, unclear string) {
 	if strings.ContainsFunc(f.with(), reserved) {
@@ -88,11 +90,11 @@ func expression(text string) (string, bool) {
 	return "", false
 }
 
-// maxNames limits the number of patterns that one name of the list is translated to.
+// maxNames is the maximum number of rule patterns for one pattern of names in the list.
 const maxNames = 64
 
-// names translates the pattern f of names to areas. If there is no exact translation, unclear
-// is the reason, and the areas include all names that f matches and further names.
+// names returns the areas of all names that the pattern f matches. If there is no exact
+// translation, unclear is the reason, and the areas include other names, too.
 func names(f filled, kind string) (areas []area, unclear string) {
 	m, unclear := mark(f, kind)
 	all := []area{{pattern: everything}}
@@ -139,11 +141,12 @@ func names(f filled, kind string) (areas []area, unclear string) {
 	return areas, unclear
 }
 
-// unanchored matches a regular expression that was probably meant to match the beginning of a
-// name.
+// unanchored matches a regular expression such as /${account}\/.*/, whose author probably
+// wanted to match only the beginning of a name.
 var unanchored = regexp.MustCompile(`^/\^?(\$\{(?:account|labels:[^}]*)\})(?:\\?/)(?:\.[*+]|\(\.[*+]\))\$?/$`)
 
-// insteadOf suggests what to write in place of a pattern.
+// insteadOf returns the end of an error about the pattern in the parameter text: advice on what
+// to write in its place. The parameter why is the error.
 func insteadOf(text, why string) string {
 	if !strings.Contains(why, "variable") {
 		return ": write [^/]* in its place"
@@ -184,8 +187,9 @@ func splitsMark(re *syntax.Regexp) bool {
 	return slices.ContainsFunc(re.Sub, splitsMark)
 }
 
-// pattern parses a text in which * matches any text within a segment, and a segment \x00
-// matches any number of segments.
+// pattern parses a text with marks. In the text, * is any text within a segment, and the
+// segment \x00 is any number of segments. If the pattern is not exactly the same, unclear is
+// the reason.
 func (m marked) pattern(text string) (p pattern, unclear string) {
 	words := strings.Split(text, "/")
 	for i, word := range words {

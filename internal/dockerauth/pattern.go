@@ -10,8 +10,9 @@ import (
 )
 
 // A pattern is a set of repository names, segment by segment, in the form of Tidewaiter's
-// rules. This file intersects, compares and subtracts such sets. These operations are enough to
-// translate a list, in which the first match decides, into rules, which have no order.
+// rules. This file intersects, compares and subtracts such sets. That is enough to translate
+// docker_auth's list into rules: in the list, the first matching entry decides, and rules have
+// no order.
 //
 // Some results depend on the account: ${user}/app and ann/app have a common name if the account
 // is ann. So operations return areas: patterns with conditions.

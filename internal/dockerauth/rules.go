@@ -21,7 +21,8 @@ type entry struct {
 	every pattern // all names that could match because of such labels
 }
 
-// region is a part of the requests that an entry matches.
+// region is a set of requests that an entry matches: those for names of the pattern that meet
+// the conditions.
 type region struct {
 	entry   int
 	pattern pattern
@@ -67,8 +68,9 @@ type ordering struct {
 	denied map[int]bool // indexes of the regions for which a deny is written
 }
 
-// order translates the list into rules. For each entry without a translation, problems has the
-// reason, by the entry's index.
+// order translates the list into rules for the actions in the parameter of. For each entry
+// without a translation, problems has the reason, by the entry's index. For each entry, reached
+// reports whether some requests reach it because no earlier entry matches them.
 func order(entries []entry, of scope.Actions) (rules []rule, problems map[int]string, reached []bool) {
 	problems = make(map[int]string)
 	regions, reached := reachable(entries)
@@ -94,8 +96,8 @@ func order(entries []entry, of scope.Actions) (rules []rule, problems map[int]st
 	return merge(all), problems, reached
 }
 
-// reachable returns the regions that matter: for some of their requests, no earlier entry
-// decides.
+// reachable returns the regions with requests that no earlier entry matches. For each entry,
+// reached reports whether it has such a region.
 func reachable(entries []entry) (regions []region, reached []bool) {
 	reached = make([]bool, len(entries))
 	for i, e := range entries {
@@ -170,8 +172,8 @@ func widened(regions []region) []region {
 	return all
 }
 
-// covering returns the conditions under which the region wide includes all names of the region
-// r.
+// covering returns the conditions under which a request for any name of the region r is also in
+// the region wide. The conditions of one list must hold together; one list is enough.
 func covering(wide, r region) (conditions [][]literal) {
 	areas, ok := intersect(wide.pattern, r.pattern)
 	if !ok {
@@ -229,8 +231,8 @@ func (o *ordering) reportGuessed(j int) {
 	}
 }
 
-// refuse writes a deny for the whole region j if the deny is correct, and simpler than
-// conditions in later allows.
+// refuse writes a deny rule for the whole region j, unless that would be wrong or more
+// complicated than conditions in later allow rules.
 func (o *ordering) refuse(j int) {
 	r := o.regions[j]
 	later, covered := false, true
@@ -298,10 +300,10 @@ type portion struct {
 	when    condition
 }
 
-// split subtracts a region from the portion. The parameter left has the areas of the portion
-// without the region, common has the areas of both, and when has the region's conditions. The
-// result has the areas of left, and the areas of common with the requirement that the
-// conditions do not hold.
+// split subtracts a region from the portion p. The parameter left has the areas of p that are
+// not in the region, the parameter common has the areas that are in both, and the parameter
+// when has the region's conditions. The result has the areas of left, and the areas of common
+// with the requirement that the conditions do not hold.
 func (p portion) split(left, common []area, when []literal) (parts []portion) {
 	for _, l := range left {
 		parts = append(parts, portion{l.pattern, condition{slices.Concat(p.when.all, l.when), p.when.none}})
@@ -312,14 +314,14 @@ func (p portion) split(left, common []area, when []literal) (parts []portion) {
 	return parts
 }
 
-// allowed is a part of an allow. Earlier refusals are excluded from this part one after the
+// allowed is a portion of an allow from which the earlier refusals are excluded one after the
 // other.
 type allowed struct {
 	portion
 	next int // the next region to exclude
 }
 
-// allow writes the allows for region i.
+// allow writes the allow rules for region i.
 func (o *ordering) allow(i int) {
 	r := o.regions[i]
 	work := []allowed{{portion{r.pattern, condition{all: r.when}}, 0}}
@@ -349,7 +351,8 @@ func (o *ordering) allow(i int) {
 	}
 }
 
-// against excludes the refusal j from the portion a of the allow i and returns the rest.
+// against excludes the refusal in region j from the portion a of region i, and returns what
+// remains of the portion.
 func (o *ordering) against(i, j int, a portion) []portion {
 	refusal := o.regions[j]
 	if !(condition{all: slices.Concat(a.when.all, refusal.when), none: a.when.none}).possible() {
@@ -384,8 +387,8 @@ func (o *ordering) against(i, j int, a portion) []portion {
 	return []portion{a}
 }
 
-// refuseWithin writes a deny for the names that a refusal and a later allow have in common. The
-// deny excludes what entries before the refusal allow.
+// refuseWithin writes deny rules for the names that the refusal in region j and the later allow
+// in region i have in common. They exclude what entries before the refusal allow.
 func (o *ordering) refuseWithin(i, j int, common area) {
 	refusal, later := o.regions[j], o.regions[i]
 	pieces := []portion{{common.pattern, condition{all: slices.Concat(refusal.when, common.when)}}}
@@ -412,9 +415,9 @@ func (o *ordering) refuseWithin(i, j int, common area) {
 	}
 }
 
-// except excludes an earlier allow from a deny and returns the rest of the deny. The parameter
-// later has the conditions of the later allow that the deny restricts. If they do not hold, the
-// deny is not needed.
+// except returns what remains of the deny p after excluding an earlier allow, the region
+// before. The parameter later has the conditions of the later allow that the deny restricts.
+// Where they do not hold, the deny is not needed.
 func (p portion) except(before region, later []literal) ([]portion, bool) {
 	areas, ok := intersect(before.pattern, p.pattern)
 	if !ok {
@@ -453,7 +456,8 @@ func (p portion) except(before region, later []literal) ([]portion, bool) {
 	return p.split(left, areas, before.when), true
 }
 
-// merge merges rules of an entry that differ only in actions or in patterns.
+// merge merges rules of the same entry that differ only in their actions, or only in their
+// patterns.
 func merge(rules []rule) []rule {
 	rules = combine(rules, func(a, b rule) bool { return a.patterns[0].equal(b.patterns[0]) }, func(into *rule, r rule) {
 		into.actions |= r.actions

@@ -64,8 +64,8 @@ func policies(ctx context.Context, b *rulebook.Rulebook, id string) (then, today
 	return past.Compiled, today, err
 }
 
-// withRules returns recorded results with the complete rules, because the journal stores only
-// parts of a rule.
+// withRules returns the recorded results with the complete rules from the results that were
+// evaluated again. The journal stores only parts of a rule.
 func withRules(recorded, evaluated []policy.Result) []policy.Result {
 	rules := make(map[string]*policy.Rule)
 	for _, r := range evaluated {

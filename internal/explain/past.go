@@ -17,21 +17,21 @@ type Period struct {
 	Changed string    `json:"changed,omitempty" enum:"first,files,database" doc:"In the history: what differs from the policy before it"`
 }
 
-// NewPeriod returns the JSON form.
+// NewPeriod returns the JSON form of the period p.
 func NewPeriod(p *rulebook.Period) Period {
 	return Period{p.Policy, p.Since, p.Until, p.Changed}
 }
 
-// Past is the policy for a query about a time.
+// Past is the policy that answers a query about a time.
 type Past struct {
 	Policy *policy.Policy
 	Period *rulebook.Period // nil: the policy is the current one
 	Note   string           // why it is the current one, if nothing is recorded for the time
 }
 
-// PolicyAt finds the policy for a query about a time; zero means now. If nothing is recorded for
-// the time, the error is a rulebook.NotRecordedError, or with orCurrent the policy is the current
-// one.
+// PolicyAt returns the policy that was in force at a time. The zero time stands for now. If
+// nothing is recorded for the time, the error is a rulebook.NotRecordedError. If orCurrent is
+// true, PolicyAt then returns the current policy with a note instead of this error.
 func PolicyAt(ctx context.Context, b *rulebook.Rulebook, at time.Time, orCurrent bool) (Past, error) {
 	current := Past{Policy: b.Policy()}
 	if at.IsZero() {
@@ -54,7 +54,7 @@ func PolicyAt(ctx context.Context, b *rulebook.Rulebook, at time.Time, orCurrent
 	return Past{past.Compiled, &past, ""}, nil
 }
 
-// period returns the JSON form of the period; nil: the policy is the current one.
+// period returns the JSON form of the period, or nil if the policy is the current one.
 func (p *Past) period() *Period {
 	if p.Period == nil {
 		return nil

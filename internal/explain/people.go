@@ -64,7 +64,8 @@ func (a *Answer) ThroughGroup() bool {
 	})
 }
 
-// accountsOf returns the login of the account that a grantee names, or otherwise its group.
+// accountsOf returns the login if the grantee is a single user or robot. Otherwise it returns
+// the group whose members the grantee includes, or "" if it names no group.
 func accountsOf(g *ask.Grantee) (login, group string) {
 	for _, who := range g.Who {
 		switch kind, name, _ := strings.Cut(who, ":"); kind {

@@ -28,7 +28,8 @@ func (t *issuedToken) expiresIn(now time.Time) int {
 	return int(min(t.lifetime, t.expires.Sub(now)) / time.Second)
 }
 
-// issue returns a cached token for an answer, or signs one.
+// issue returns a token for the answer: a cached token if it can be reused, or otherwise a new
+// one.
 func (live *generation) issue(registry *Registry, who identity.Verified, answer *Answer, now time.Time) (issuedToken, error) {
 	lifetime := registry.lifetime(who, &answer.Decision, &live.MaxLifetime, now).Lasts
 	var key []byte

@@ -75,7 +75,7 @@ type Keyring struct {
 	logged   clock.Span    // problems of the root were logged less than a day ago
 }
 
-// leaves are the signers of one renewal.
+// leaves are the signers that one renewal created.
 type leaves struct {
 	signers map[token.Algorithm]*token.Signer
 	made    time.Time
@@ -170,9 +170,10 @@ func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 	return forms, nil
 }
 
-// Signer returns the signer for a registry. It depends on the form of key id and, if a leaf
-// signs, also on the algorithm (see Use). The call is cheap; do not keep the result, because
-// the next call can return another signer. Only combinations in Options.Uses are available.
+// Signer returns the signer for a registry. The signer depends on the form of key id and, if a
+// leaf signs, also on the algorithm (see Use). The call is cheap; do not keep the result,
+// because the next call can return another signer. Only combinations in Options.Uses are
+// available.
 //
 // If the leaves do not fit the current time, Signer renews them at once. So after the machine
 // slept, the first request does not wait for Run.

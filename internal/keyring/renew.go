@@ -90,7 +90,7 @@ func (k *Keyring) end() time.Time {
 }
 
 // logProblems logs problems of the root. The first call logs all problems. Later calls log only
-// the problems of the root's dates, once a day.
+// problems with the root's dates, once a day.
 func (k *Keyring) logProblems(now time.Time, first bool) {
 	if !first && k.logged.Holds(now) {
 		return

@@ -8,7 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Comparison is the JSON form of a Difference, and of the two policies.
+// Comparison is the JSON form of a Difference and of the two policies that differ.
 type Comparison struct {
 	From      explain.Period `json:"from" doc:"The earlier policy"`
 	To        explain.Period `json:"to" doc:"The later policy"`
@@ -40,7 +40,8 @@ type writtenRole struct {
 	Lifetime string   `json:"lifetime,omitempty" doc:"The maximum lifetime of tokens with a grant by the role" example:"5m"`
 }
 
-// NewComparison compares two policies. The result has at most limit rules.
+// NewComparison compares two policies and lists at most limit rules that differ. More is the
+// number of the others.
 func NewComparison(from, to *rulebook.Period, limit int) Comparison {
 	c := Compare(from.Source, to.Source)
 	j := Comparison{From: explain.NewPeriod(from), To: explain.NewPeriod(to), Reordered: c.Reordered, Rules: []ruleChange{}, Roles: []roleChange{}}

@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Difference is how two policies differ.
+// Difference lists the rules and roles that differ between two policies.
 type Difference struct {
 	Rules     []RuleChange // in the order of the later policy; then those that only the earlier has
 	Roles     []RoleChange // by name
@@ -21,13 +21,15 @@ type Difference struct {
 // removed.
 type RuleChange struct{ Before, After *policy.Rule }
 
-// RoleChange is a role that differs, like RuleChange.
+// RoleChange is a role that differs. Before is nil if the role was added, and After if it was
+// removed.
 type RoleChange struct {
 	Name          string
 	Before, After *policy.Role
 }
 
-// Compare compares the rules and roles of two policies. It ignores where rules are written.
+// Compare compares the rules and roles of two policies. It ignores in which file and line a
+// rule is written.
 func Compare(before, after policy.Source) (c Difference) {
 	then, now := byName(before.Rules), byName(after.Rules)
 	for i := range after.Rules {
@@ -67,7 +69,8 @@ func byName(rules []policy.Rule) map[string]*policy.Rule {
 	return m
 }
 
-// Lines returns what a rule says as YAML, one line for each field. The first line is the name.
+// Lines returns the fields of a rule as YAML, one line for each field. The first line is the
+// name.
 func Lines(r *policy.Rule) []string {
 	if r == nil {
 		return nil

@@ -123,8 +123,8 @@ type File struct {
 	Text []byte `json:"text"`
 }
 
-// ReadRules is LoadRules for files that have been read. The warnings are about rules that are
-// valid but probably not intended.
+// ReadRules does the same as LoadRules for files whose content is already in memory. The
+// warnings are about rules that are valid but probably not intended.
 func ReadRules(files []File) (source policy.Source, warnings strictyaml.Problems, err error) {
 	r := &strictyaml.Reader{FS: memory(files)}
 	names := make([]string, len(files))
@@ -142,7 +142,7 @@ func ReadRules(files []File) (source policy.Source, warnings strictyaml.Problems
 	return p.Rules, r.Warnings(), nil
 }
 
-// memory is a file system of files that have been read.
+// memory is a file system that consists of the given files.
 type memory []File
 
 func (m memory) Read(name string, limit int64) ([]byte, strictyaml.Access, error) {

@@ -15,15 +15,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// writtenRule is a rule with the positions of its parts.
+// writtenRule is a rule together with the YAML node that it was read from.
 type writtenRule struct {
 	policy.Rule
 	from *strictyaml.Decoder
 	node *yaml.Node // nil if the rule has a problem
 }
 
-// fields returns the keys of a section from their descriptions in package ruleset. The function
-// empty returns the section's list of fields that are written with an empty text.
+// fields returns the keys of a section, made from the descriptions of the fields in package
+// ruleset. The function empty returns the section's list of fields that are written with an
+// empty text.
 func fields[S any](described []ruleset.Field[S], empty func(*S) *[]string) []*strictyaml.Key[S] {
 	keys := make([]*strictyaml.Key[S], len(described))
 	for i := range described {
@@ -107,7 +108,8 @@ func subject() strictyaml.Type[string] {
 	return t
 }
 
-// rule is a rule. Package ruleset checks the rule, and rule adds the positions to the problems.
+// rule is the type of a rule. Package ruleset checks the rule, and problems are reported at the
+// position of their field.
 func rule(c *when.Compiler) strictyaml.Type[writtenRule] {
 	s := strictyaml.Section(fields(ruleset.Fields, func(r *ruleset.Rule) *[]string { return &r.Empty }))
 	return strictyaml.Type[writtenRule]{Kind: s.Kind, Keys: s.Keys, Read: func(d *strictyaml.Decoder, n *yaml.Node) (writtenRule, bool) {
@@ -174,7 +176,7 @@ func texts(of strictyaml.Type[string]) strictyaml.Type[[]string] {
 	}}
 }
 
-// compile makes one policy of all sections. It reports problems to r.
+// compile combines all sections into one policy. It reports problems to r.
 func compile(sections []Section, r *strictyaml.Reader, o Options) *Compiled {
 	p := &Compiled{Services: o.Services, Rules: policy.Source{Roles: make(map[string]policy.Role)}}
 	roles := make(map[string]strictyaml.Named[policy.Role])

@@ -114,7 +114,7 @@ func checkTest(d *strictyaml.Decoder, n *yaml.Node, t *writtenTest) {
 	}
 }
 
-// actionsOf returns the node of the key may, or of the key may_not.
+// actionsOf returns the node of the test's key may, or of the key may_not if there is no may.
 func actionsOf(n *yaml.Node) *yaml.Node {
 	if strictyaml.Has(n, "may") {
 		return strictyaml.At(n, "may")
@@ -122,9 +122,9 @@ func actionsOf(n *yaml.Node) *yaml.Node {
 	return strictyaml.At(n, "may_not")
 }
 
-// starOf returns the action "*" of the catalog, or 0 if there are no actions. It is for tests
-// of the catalog: from the "*" of the file, the reader of actions has made pull, push and
-// delete, which are the actions of repositories.
+// starOf returns the only action of the catalog, "*", if the test names any action. Otherwise
+// it returns 0. It corrects tests of the catalog: the reader of actions converts "*" to pull,
+// push and delete, which are the actions of repositories.
 func starOf(a scope.Actions) scope.Actions {
 	if a == 0 {
 		return 0
@@ -132,7 +132,8 @@ func starOf(a scope.Actions) scope.Actions {
 	return scope.All
 }
 
-// test checks a test against the policy.
+// test converts a written test to a Test. It reports a problem if the test names a registry or
+// a rule that the policy does not have.
 func (w *writtenTest) test(d *strictyaml.Decoder, of *Compiled, now time.Time) Test {
 	if w.registry == "" && len(of.Services) == 1 {
 		w.registry = of.Services[0]
@@ -217,7 +218,7 @@ func MeantWho(who string) string {
 	return text.Nearest(who, []string{"anonymous"})
 }
 
-// who is a principal.
+// who is the type of a principal, such as user:ann.
 func who() strictyaml.Type[policy.Principal] {
 	return strictyaml.Scalar("principal", func(d *strictyaml.Decoder, n *yaml.Node, s string) (policy.Principal, bool) {
 		p, err := ParseWho(s)

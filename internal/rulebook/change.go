@@ -17,7 +17,8 @@ import (
 // the policy in memory was compiled.
 var errPolicyStale = errors.New("rights are being changed")
 
-// maxAttempts is how often the actor's rights are checked again while others change rights.
+// maxAttempts is how often the actor's rights are checked again because other actors have
+// changed rights in the meantime.
 const maxAttempts = 5
 
 // change runs f in a transaction, journals the change, and then activates it. f checks the
@@ -103,15 +104,17 @@ func altersRights(c *journal.Change) bool {
 	return true
 }
 
-// aboutTidewaiter reports whether one side of a change is a rule about Tidewaiter itself.
+// aboutTidewaiter reports whether the state of an object before or after a change is a rule
+// about Tidewaiter itself. If the rule cannot be read, it returns true.
 func aboutTidewaiter(side map[string]any) bool {
 	rule, written := side["rule"]
 	words, known := rule.(map[string]any)
 	return written && (!known || words["tidewaiter"] != nil)
 }
 
-// requireRight returns an error unless the actor has a right. If the actor may not even read
-// the object, the error is ErrNotFound.
+// requireRight returns an error unless the actor has the right to perform the actions on
+// tidewaiter:RIGHT. If the right is over a namespace that the actor may not even read, the
+// error is ErrNotFound.
 func (b *Rulebook) requireRight(by admin.Actor, right string, actions scope.Actions) error {
 	switch {
 	case b.May(by, right, actions):

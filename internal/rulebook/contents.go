@@ -104,8 +104,9 @@ func (c *contents) namespace(n *namespace) error {
 	return nil
 }
 
-// role finds the role of a member: a built-in role, a role of the namespace, or a shared role.
-// Only the role's actions on repositories count.
+// role finds the role that a member's role name stands for: a built-in role, a role of the
+// namespace n, or a shared role from the list forAll. The result has only the role's actions on
+// repositories. If it has none, ok is false.
 func (n *namespace) role(name string, forAll []Role) (Role, bool) {
 	if actions := builtInRole(name); actions != 0 {
 		return Role{Name: name, Actions: actions}, true

@@ -129,7 +129,8 @@ func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string,
 	})
 }
 
-// filesChange returns the journal entry for rules of files that replace others.
+// filesChange returns the journal entry for the change from the rules of files that were in
+// force to those that replace them.
 func filesChange(before, after storedSource) *journal.Change {
 	to := map[string]any{"rules": len(after.Rules)}
 	name := func(key string, names []string) {

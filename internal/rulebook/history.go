@@ -15,16 +15,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Period is a time in which one policy was in force.
+// Period is a stretch of time in which one policy was in force.
 type Period struct {
 	Policy string // its ID
 	Since  time.Time
 	Until  time.Time // zero: it is still in force
-	// Changed is what differs from the policy before it: "files", "database", or "first" if no
-	// policy before it is recorded. Only History sets it.
+	// Changed is what differs from the policy that was in force before: "files" or "database".
+	// It is "first" if no earlier policy is recorded. Only History sets it.
 	Changed string
 
-	// The policy. History leaves it out.
+	// Source and Compiled are the policy. History does not set them.
 	Source   policy.Source
 	Compiled *policy.Policy
 
@@ -131,8 +131,10 @@ func (b *Rulebook) At(ctx context.Context, at time.Time) (Period, error) {
 	return past, err
 }
 
-// inMemory finds a policy among those that may not be stored yet. If found is false, past has the
-// period if only the rules are missing.
+// inMemory searches the policy in force and the former policies that are not stored yet, the
+// newest first, for a period that matches. If found is false, the period is in the database or
+// nowhere. The exception is a policy whose rules are lost: then found is false, but past has
+// its period.
 func (b *Rulebook) inMemory(matches func(Period) bool) (past Period, found bool, err error) {
 	current := b.current()
 	if matches(current) {
@@ -166,8 +168,10 @@ func (b *Rulebook) current() Period {
 	return Period{Policy: s.Policy.ID(), Since: s.Loaded, Source: b.source, Compiled: s.Policy}
 }
 
-// dated sets since when the current policy is in force. Before a restart, it was in force, too. A
-// rulebook without a journal does not serve, so its policy may never have been in force.
+// dated sets Since of the current policy to the time at which it came into force according to
+// the history, which can be before the start of this process. If the history does not have this
+// time and the rulebook has no journal, Since becomes zero: such a rulebook does not serve, so
+// its policy may never have been in force.
 func (b *Rulebook) dated(ctx context.Context, past Period) (Period, error) {
 	p, err := b.period(ctx, "since = (SELECT max(since) FROM rulebook_history WHERE policy = $1)", past.Policy)
 	switch {
@@ -181,7 +185,7 @@ func (b *Rulebook) dated(ctx context.Context, past Period) (Period, error) {
 	return past, nil
 }
 
-// restore compiles the policy of a period.
+// restore reads and compiles the policy of the period p.
 func (b *Rulebook) restore(ctx context.Context, p Period) (_ Period, err error) {
 	if p.Source, err = b.Version(ctx, p.Policy); err == nil {
 		p.Compiled, err = policy.Compile(p.Source)
@@ -189,8 +193,8 @@ func (b *Rulebook) restore(ctx context.Context, p Period) (_ Period, err error) 
 	return p, err
 }
 
-// period reads the first row of the history that matches a condition, and its end. The error is
-// ErrNotFound if there is no such row.
+// period returns the first period of the history that matches the SQL condition in the
+// parameter where. The error is ErrNotFound if there is none.
 func (b *Rulebook) period(ctx context.Context, where string, arg any) (p Period, err error) {
 	defer admin.Wrap(&err, "reading the history of the policy")
 	q := b.o.DB.Read()
@@ -204,9 +208,9 @@ func (b *Rulebook) period(ctx context.Context, where string, arg any) (p Period,
 	return p, err
 }
 
-// Find returns the policy with an ID, with the last period in which it was in force. "" is the
-// current policy. The error is ErrNotFound if the rules of the policy were not stored or have been
-// deleted meanwhile.
+// Find returns the policy with the given ID, and the last period in which this policy was in
+// force. The ID "" stands for the current policy. The error is ErrNotFound if the rules of the
+// policy were not stored or have been deleted meanwhile.
 func (b *Rulebook) Find(ctx context.Context, id string) (Period, error) {
 	past, found, err := b.inMemory(func(p Period) bool { return id == "" || id == p.Policy })
 	switch {

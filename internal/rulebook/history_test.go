@@ -19,7 +19,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// timed opens a rulebook with a clock and conditions.
+// timed opens a rulebook that uses the given clock, compiles conditions and has no cooldown.
 func timed(t *testing.T, d *harness, clock *clocktest.Clock, files rulebook.Files) *rulebook.Rulebook {
 	t.Helper()
 	b := ok[*rulebook.Rulebook](t)(rulebook.New(rulebook.Options{
@@ -32,9 +32,9 @@ func timed(t *testing.T, d *harness, clock *clocktest.Clock, files rulebook.File
 	return b
 }
 
-// A decision that is judged at its time by the restored policy has the result that was recorded,
-// whatever changed the policy: files, rules, roles and namespaces, also while nothing could be
-// stored, and also in another process.
+// The result of a recorded decision is the same if the restored policy decides the request
+// again for the recorded time. This holds whatever changed the policy (files, rules, roles or
+// namespaces), if nothing could be stored for a while, and in another process.
 func TestRestoredPoliciesDecideAsTheyDid(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		type decision struct {

@@ -68,7 +68,8 @@ func merge(files policy.Source, c *contents) (policy.Source, error) {
 	return source, nil
 }
 
-// conflictsOf returns the problems of a policy with the place of each rule.
+// conflictsOf converts the problems of a policy to Conflicts. The sentence for a problem of a
+// rule names the rule and the place where it is written.
 func conflictsOf(source policy.Source, problems policy.Problems) error {
 	wrong := make(Conflicts, len(problems))
 	for i, p := range problems {

@@ -105,7 +105,8 @@ func (b *Rulebook) Role(ctx context.Context, by admin.Actor, namespace, name str
 	return r, roleIn(err, namespace)
 }
 
-// roleIn adds the namespace to an error about a missing role; "": a shared role.
+// roleIn adds the namespace to err if err is about a missing role. The namespace "" stands for
+// the shared roles.
 func roleIn(err error, namespace string) error {
 	if missing, ok := errors.AsType[*admin.NotFoundError](err); ok && namespace != "" {
 		missing.In = "the namespace " + namespace
@@ -207,7 +208,8 @@ func (b *Rulebook) checkUses(ctx context.Context, tx *sql.Tx, r *Role) error {
 	return nil
 }
 
-// roleUsers returns some of the rules and members that use a role.
+// roleUsers returns up to ten rules and members that use a role, for an error text. The
+// parameter in is the role's namespace.
 func roleUsers(ctx context.Context, tx *sql.Tx, in *Namespace, role string) (users []string, err error) {
 	if in.ID != "" {
 		// Without this check, members would silently get a shared role of the same name.
@@ -224,7 +226,8 @@ func roleUsers(ctx context.Context, tx *sql.Tx, in *Namespace, role string) (use
 	return append(users, members...), err
 }
 
-// membersWith returns some of the members of namespaces that have a shared role.
+// membersWith returns up to five members of namespaces that have a shared role, for an error
+// text.
 func membersWith(ctx context.Context, tx *sql.Tx, role string) ([]string, error) {
 	if builtInRole(role) != 0 {
 		return nil, nil // members have the built-in role instead

@@ -13,12 +13,13 @@
 //
 // # The last valid policy
 //
-// A Rulebook holds the policy in force. A rule that does not compile is refused when it is
-// written, with all errors and their fields. So the database has no rule that is invalid by
-// itself. However, a file and the database can come into conflict. For example, both have a
-// rule of the same name, or a rule in the database names a role that was removed from a file.
-// Then the policy in force stays, and Status reports the conflict. When a change of the file or
-// of the database resolves the conflict, the new policy comes into force without a restart.
+// A Rulebook holds the policy in force. A rule that does not compile is refused before it is
+// stored, and the refusal lists every error with its field. So the database has no rule that is
+// invalid by itself. However, a file and the database can come into conflict. For example, both
+// have a rule of the same name, or a rule in the database names a role that was removed from a
+// file. Then the policy in force stays, and Status reports the conflict. When a change of the
+// file or of the database resolves the conflict, the new policy comes into force without a
+// restart.
 //
 // There is never a policy without the database's rules, because a deny rule in the database must
 // not be lost when the database is unavailable. Load fails if the database cannot be read. Later,

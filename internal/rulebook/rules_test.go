@@ -51,7 +51,8 @@ func TestDenyOfTheDatabaseOverridesFiles(t *testing.T) {
 	})
 }
 
-// A rule that does not compile is refused when it is written, with all errors and their fields.
+// A rule that does not compile is refused before it is stored, and the refusal lists every
+// error with its field.
 func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()

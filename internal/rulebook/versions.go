@@ -55,14 +55,15 @@ type activation struct {
 	id    string
 	files string // Files.ID
 	at    time.Time
-	// source is nil if the policies that waited had too many rules to keep all of them. Then the
-	// history has the policy, but its rules are missing.
+	// source is nil if the policies that wait to be stored have too many rules to keep all of
+	// them in memory. Then the history lists the policy, but its rules are missing.
 	source *policy.Source
 }
 
 func (a activation) equal(other activation) bool { return a.id == other.id && a.at.Equal(other.at) }
 
-// recordActivation adds a policy to those that wait to be stored. The caller holds b.mu.
+// recordActivation adds a policy to those that wait to be stored, unless it is the one that was
+// added last. The caller holds b.mu.
 func (b *Rulebook) recordActivation(a activation) {
 	if b.o.DB == nil || a.id == "" || a.id == b.lastActivated {
 		return
@@ -175,8 +176,8 @@ func (b *Rulebook) storeActivation(ctx context.Context, a activation) error {
 	})
 }
 
-// deleteOldVersions deletes versions until the limits hold. It first deletes the versions that
-// have not been in force for the longest time.
+// deleteOldVersions deletes versions until the limits hold. It deletes those versions first
+// that were in force least recently.
 func deleteOldVersions(ctx context.Context, tx *sql.Tx) error {
 	type version struct {
 		id   string

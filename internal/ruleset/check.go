@@ -268,7 +268,8 @@ func (c *found) lifetime(written string) time.Duration {
 	return 0
 }
 
-// together sets defaults and checks that the fields of a rule are consistent.
+// together sets the defaults of a rule, and checks the fields that depend on each other, such
+// as repositories and catalog.
 func (c *checker) together() {
 	if c.Name == "" {
 		c.missing("name", "name is missing")
@@ -324,7 +325,7 @@ func (c *checker) together() {
 	}
 }
 
-// CheckRegistries returns a problem for each registry of a rule that does not exist.
+// CheckRegistries returns a problem for each of the rule's registries that is not in services.
 func CheckRegistries(r *policy.Rule, services []string) (problems Problems) {
 	for i, name := range r.Registries {
 		if slices.Contains(services, name) {
@@ -346,9 +347,9 @@ func CheckRegistries(r *policy.Rule, services []string) (problems Problems) {
 	return problems
 }
 
-// Compiled compiles a rule without other rules, with the existing roles and registries, and
-// returns the rule's problems. Rules depend on each other only by their names, so a rule that
-// compiles alone also compiles with others. The error is Problems.
+// Compiled compiles a single rule with the existing roles and registries. The error is Problems
+// and lists the problems of the rule. Rules depend on each other only in that their names must
+// differ, so a rule that compiles alone also compiles with others.
 func Compiled(r policy.Rule, roles map[string]policy.Role, services []string) error {
 	_, err := policy.Compile(policy.Source{Roles: roles, Rules: []policy.Rule{r}})
 	problems, ok := errors.AsType[policy.Problems](err)

@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Written returns a rule of a policy in the form in which users write it. The result has the
-// given actions and no role.
+// Written returns a rule of a policy in the form in which users write it, with the given
+// actions instead of a role.
 func Written(r *policy.Rule, actions scope.Actions) *Rule {
 	w := &Rule{Name: r.Name, Subjects: r.Subjects, Registries: r.Registries, Actions: actions.Names()}
 	if r.Deny {
@@ -32,7 +32,8 @@ func Written(r *policy.Rule, actions scope.Actions) *Rule {
 	return w
 }
 
-// AsWritten returns a rule of a policy in the form in which users write it, with its role.
+// AsWritten returns a rule of a policy in the form in which users write it: with the role and
+// the actions that the rule names itself.
 func AsWritten(r *policy.Rule) *Rule {
 	w := Written(r, r.Actions)
 	w.Role = r.Role
@@ -79,7 +80,7 @@ func (r *Rule) Lines(quote func(string) string) (lines []string) {
 	return lines
 }
 
-// word returns a plain word unchanged, and quotes other text.
+// word returns a text of lower-case letters and digits unchanged, and any other text in quotes.
 func word(s string) string {
 	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == "" {
 		return s

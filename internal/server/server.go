@@ -247,8 +247,8 @@ func (s *Server) keys(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// checkpoint serves the last signed root of the journal's tree. It tells only how many entries
-// there are.
+// checkpoint serves the last signed root of the journal's tree. It reveals only the number of
+// entries.
 func (s *Server) checkpoint(w http.ResponseWriter, _ *http.Request) error {
 	return writeNote(w, s.Checkpoints.Latest(), "no checkpoint is signed yet")
 }

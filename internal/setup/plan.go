@@ -41,7 +41,8 @@ type plan struct {
 
 	Zot     bool // the registry is zot
 	Proxied bool // a proxy terminates TLS
-	// Before is the role with the rights that users of the registry had; "" if it had no users.
+	// Before is the role that has the rights that the registry's users had until now: writer,
+	// or maintainer if they could delete. It is "" if the registry had no users.
 	Before string
 
 	// Set by the writer.

@@ -34,8 +34,9 @@ func syntax(src []byte, err error) (line, column int, format string, text any) {
 	return s.line, s.column, "this is not YAML: %s", message
 }
 
-// syntaxError is an error of the parser. The functions that recognize the error can move its
-// position to its cause.
+// syntaxError is an error of the parser. Each of the functions tabs, unquoted, colons,
+// indentation and unclosed recognizes one kind of error and returns a text that explains it, or
+// "" for other errors. It can move the position of the error to the cause.
 type syntaxError struct {
 	src                  []byte
 	line, column         int

@@ -22,7 +22,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// question is a request in a form that can be compared with rules.
+// question is a request together with what a comparison with rules needs: the rules with their
+// effective actions, the properties of the principal, and the scope that is compared now.
 type question struct {
 	rules     []rule
 	request   *policy.Request
@@ -33,8 +34,8 @@ type question struct {
 	path  match.Path // of asked
 }
 
-// rule is a rule of a policy, with the actions and the lifetime that result from the rule and
-// its role.
+// rule is a rule of a policy with its effective actions and lifetime, which combine those of
+// the rule and those of its role (see [policy.Policy.Effective]).
 type rule struct {
 	*policy.Rule
 	number   int // from 1, in the order of the policy
@@ -51,13 +52,14 @@ func newQuestion(p *policy.Policy, r *policy.Request) *question {
 	return q
 }
 
-// whoIs returns the properties of a principal that rules depend on.
+// whoIs returns those properties of the principal that subjects and patterns of rules are
+// compared with: kind, name, groups and claims.
 func whoIs(p *policy.Principal) match.Who {
 	return match.Who{Kind: match.SubjectKind(p.Kind), Name: p.Name, Groups: p.Groups, Claims: p.Claims}
 }
 
-// ask sets the scope that rules are compared with. It reports whether rules can match the name
-// in the scope.
+// ask sets the scope that the other methods of q compare rules with. It returns false if no
+// rule can match the scope's name, for example because the name has an empty part.
 func (q *question) ask(asked *scope.Scope) bool {
 	q.asked = asked
 	return q.path.Cut(asked.Name)

@@ -9,27 +9,31 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 )
 
-// requirement is the name, groups and claims that a principal must have for a pattern to match
-// a name. Every principal meets the zero requirement.
+// requirement is what a principal must have for a pattern to match a name: a user name, groups
+// and claims. For example, ${user}/app matches ann/app only for the user ann. Every principal
+// meets the zero requirement.
 type requirement struct {
 	user   string       // the user must have this name; "": any principal
 	groups []string     // the principal must be in all of these; sorted, each once
 	claims []ClaimValue // the principal must have all of these; sorted, each once
 }
 
-// ClaimValue is a claim and a text. The text is the value of the claim or an item of its list.
+// ClaimValue is the name of a claim and a text. A principal meets it if the claim has this text
+// as its value, or is a list with an item that has this text.
 type ClaimValue struct {
 	Claim string `json:"claim"`
 	Value string `json:"value"`
 }
 
-// maxBindings is the maximum number of bindings of one pattern. Two claims with a ** between
-// them can match a long name in so many ways that nobody would read them.
+// maxBindings is the maximum number of requirements that bindingsOf returns for one pattern. A
+// pattern with two claims and a ** between them can match a long name in so many ways that
+// nobody would read them.
 const maxBindings = 64
 
 // bindingsOf returns the requirements under which the pattern matches the name. There is one
-// requirement for each way to bind the pattern's placeholders, and none if the pattern cannot
-// match. If there are more than maxBindings, ok is false.
+// requirement for each way in which the pattern's placeholders can stand for parts of the name.
+// If the pattern cannot match, there is none. If there are more than maxBindings, the list is
+// nil and ok is false.
 func bindingsOf(p match.Pattern, name *match.Path) (bindings []requirement, ok bool) {
 	if !slices.ContainsFunc(p, match.Part.IsPlaceholder) {
 		if p.Match(name, nil) {
@@ -37,8 +41,8 @@ func bindingsOf(p match.Pattern, name *match.Path) (bindings []requirement, ok b
 		}
 		return bindings, true
 	}
-	// Bit i of open[k] is set if p[k:], the end of the pattern, can match the name's parts from
-	// position i to the end.
+	// Bit i of open[k] is set if the parts of the pattern from index k on can match the parts
+	// of the name from index i on.
 	var open [match.MaxParts + 1]uint64
 	end := uint64(1) << name.Parts
 	open[len(p)] = end
@@ -77,8 +81,9 @@ func bindingsOf(p match.Pattern, name *match.Path) (bindings []requirement, ok b
 	return at[name.Parts], true
 }
 
-// transitions returns the positions at which part k of the pattern can end if it begins at
-// position i of the name, for at least one principal. The result is a bit set.
+// transitions returns the positions of the name at which part k of the pattern can end if the
+// part begins at position i. A position counts if the part can end there for at least one
+// principal. The result is a bit set.
 func transitions(p match.Pattern, k int, name *match.Path, i int) (positions uint64) {
 	end := uint64(1) << name.Parts
 	switch part := p[k]; {
@@ -102,8 +107,9 @@ func transitions(p match.Pattern, k int, name *match.Path, i int) (positions uin
 	return positions
 }
 
-// bind returns n with the additional requirement that part p stands for the name's parts
-// between two positions. If ${user} would need two different values, possible is false.
+// bind returns n with the additional requirement that the pattern part p stands for the parts
+// of the name from index from up to index to. If p is ${user} and n already requires another
+// user name, possible is false.
 func (n requirement) bind(p match.Part, name *match.Path, from, to int) (_ requirement, possible bool) {
 	switch p.Kind {
 	case match.UserPlaceholder:

@@ -7,8 +7,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 )
 
-// denyIndex finds the unconditional deny rules that apply to a grantee. Rules are keyed by the
-// least common subject that they require, so a lookup scans few candidates.
+// denyIndex finds unconditional deny rules that apply to all principals of a grantee. A denied
+// grantee is stored under the least common of the subjects that its principals must have, so a
+// lookup scans few candidates.
 type denyIndex struct {
 	bySubject map[match.Subject][]*Grantee
 	left      int // comparisons left; after that, denied grantees are listed in Except
@@ -58,7 +59,8 @@ func (g *Grantee) implies(s match.Subject) bool {
 	})
 }
 
-// granteeSummary summarizes a list of grantees for mayOverlap.
+// granteeSummary records which kinds of principals, and which named principals, a list of
+// grantees includes. It saves mayOverlap from reading the whole list.
 type granteeSummary struct {
 	anonymous, signedIn bool // the list may have principals of this kind that named does not list
 	named               map[match.Subject]bool

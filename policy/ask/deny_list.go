@@ -8,19 +8,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// denyList is the list of rights that rules deny to a principal.
+// denyList is the list of rights that deny rules take from a principal.
 type denyList struct {
 	all      []Right
 	registry string // "": all registries
-	// left is the number of comparisons left. When it is used up, the remaining rights are
-	// listed as allowed with exceptions. Whether a deny covers a right or overlaps with it is
-	// then not checked.
+	// left is the number of comparisons that are still allowed. When it is used up, the
+	// remaining rights are listed as allowed with exceptions, without checking whether a deny
+	// covers a right or overlaps with it.
 	left int
 }
 
-// subtract removes from a right the actions that an unconditional deny covers completely, and
-// returns the remaining actions. The result by is one of the rules that deny the removed
-// actions.
+// subtract returns the actions of the right from that remain after removing those that an
+// unconditional deny rule denies on all its names. The result by is one of the rules that deny
+// the removed actions. It is nil if none was removed.
 func (ds *denyList) subtract(from *Right) (left scope.Actions, by *policy.Rule) {
 	left = from.Actions
 	for i := range ds.all {
@@ -39,7 +39,7 @@ func (ds *denyList) subtract(from *Right) (left scope.Actions, by *policy.Rule) 
 	return left, by
 }
 
-// overlapping returns the denies that could remove something from one of the rights.
+// overlapping returns the denied rights that could take something from one of the given rights.
 func (ds *denyList) overlapping(rights []Right) (some []Right) {
 	for i := range ds.all {
 		d := &ds.all[i]
@@ -54,7 +54,8 @@ func (ds *denyList) overlapping(rights []Right) (some []Right) {
 }
 
 // everywhere reports whether the right a applies at each registry where the right other
-// applies.
+// applies. If the parameter registry is not empty, the list contains only rights that apply at
+// this registry, so the result is true.
 func (a *Right) everywhere(other *Right, registry string) bool {
 	if registry != "" || len(a.Rule.Registries) == 0 {
 		return true

@@ -23,8 +23,8 @@ type Unknown struct {
 	Except []string `json:"except,omitempty"`
 }
 
-// Claim reports whether the claim is unknown, so that the principal might have it. No claim of
-// an anonymous principal is unknown, because such a principal has no claims.
+// Claim reports whether it is unknown whether the principal has the claim. Claims of an
+// anonymous principal are never unknown, because such a principal has no claims.
 func (u *Unknown) Claim(who *policy.Principal, name string) bool {
 	if u == nil || !u.Claims || who == nil || who.Kind == policy.Anonymous || slices.Contains(u.Except, name) {
 		return false
@@ -50,10 +50,10 @@ type Dependence struct {
 	Rule  *policy.Rule `json:"rule"`  // the first rule that reads the input for the scope
 }
 
-// Depends returns the unknown inputs that the outcome of a test depends on, without
-// repetitions. It checks every rule that could match and could change the outcome. These are
-// the deny rules that could refuse what another rule allows, and the allow rules for actions
-// that no other rule decides. Its running time grows with the policy.
+// Depends returns the unknown inputs that the outcome of a test depends on, each once. It
+// checks every rule that could match and could change the outcome: a deny rule that could
+// refuse what another rule allows, and an allow rule for an action that no other rule decides.
+// Its running time grows with the policy.
 func Depends(p *policy.Policy, e *Expectation, u *Unknown) []Dependence {
 	e, u = match.OrZero(e), match.OrZero(u)
 	r := match.OrZero(e.Request)
@@ -75,22 +75,24 @@ func Depends(p *policy.Policy, e *Expectation, u *Unknown) []Dependence {
 	return found
 }
 
-// undecidedRule is a rule for which unknown inputs decide whether it matches.
+// undecidedRule is a rule whose effect on the decision depends on unknown inputs. The field
+// inputs lists these inputs.
 type undecidedRule struct {
 	rule   *rule
 	inputs []string
 	fails  bool // its condition is always false: the rule can only be named as a cause
 }
 
-// depends returns the unknown inputs that the decision on the asked scope depends on. If named
-// is true, the same decision by another rule counts as a different decision.
+// depends returns the unknown inputs that could change the decision on the asked scope. If
+// named is true, the same decision by another rule counts as a change.
 func (q *question) depends(u *Unknown, named bool) []Dependence {
 	open := q.undecided(u)
 	if len(open) == 0 {
 		return nil
 	}
-	// For each action, the numbers of the first deny rule and the first allow rule that match
-	// for any values of the unknown inputs. 0 means that there is no such rule.
+	// For the action with bit number a, denied[a] and allowed[a] are the numbers of the first
+	// deny rule and the first allow rule that match whatever values the unknown inputs have. 0
+	// means that there is no such rule.
 	var denied, allowed [8]int
 	var grantable scope.Actions // what some rule could allow
 	for i := range q.rules {
@@ -138,20 +140,21 @@ func (q *question) depends(u *Unknown, named bool) []Dependence {
 	return found
 }
 
-// couldMatch reports whether the rule is for the asked type, for one of the asked actions and
-// for the principal.
+// couldMatch reports whether the rule applies to the principal, and to the type and at least
+// one action of the asked scope. It does not compare the registry, the name and the condition.
 func (q *question) couldMatch(r *rule) bool {
 	return r.actions&q.asked.Actions != 0 && q.typeMatches(r) && q.subjectMatches(r)
 }
 
-// matches reports whether the rule matches for any values of the unknown inputs.
+// matches reports whether the rule matches whatever values the unknown inputs have. The
+// parameter open is the result of undecided.
 func (q *question) matches(r *rule, open []undecidedRule) bool {
 	undecided := slices.ContainsFunc(open, func(o undecidedRule) bool { return o.rule == r })
 	return !undecided && q.registryMatches(r) && q.nameMatches(r) && holds(r.Rule, q.request)
 }
 
-// undecided returns the rules for which it is unknown whether they match the asked scope, in the
-// order of the source.
+// undecided returns the rules for which the unknown inputs decide whether they match the asked
+// scope, in the order of the source.
 func (q *question) undecided(u *Unknown) []undecidedRule {
 	var open []undecidedRule
 	for i := range q.rules {
@@ -185,15 +188,15 @@ func (q *question) undecided(u *Unknown) []undecidedRule {
 	return open
 }
 
-// reads reports whether the rule reads an unknown input. Most rules do not read one, so their
-// match is known.
+// reads reports whether the rule could read an unknown input. Most rules cannot, so undecided
+// skips them early.
 func (r *rule) reads(u *Unknown) bool {
 	return r.When != nil || u.Registry && len(r.Registries) > 0 ||
 		u.Claims && slices.ContainsFunc(r.Names, func(name string) bool { return strings.Contains(name, "${claims.") })
 }
 
-// claimsToMatch returns the unknown claims that could make one of the rule's names match the
-// asked name.
+// claimsToMatch returns the unknown claims that could make one of the rule's patterns match the
+// asked name. It returns nil if no values of unknown claims could.
 func (q *question) claimsToMatch(r *rule, u *Unknown) []string {
 	var buf [match.MaxParts]match.Part
 	var claims []string

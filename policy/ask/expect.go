@@ -28,16 +28,17 @@ type TestFailure struct {
 	Asked   scope.Scope       `json:"asked"` // with only the actions whose outcome differs
 	Granted bool              `json:"granted"`
 	Cause   policy.Cause      `json:"cause"`
-	// Values are the values of the parts of the cause's condition.
+	// Values are the parts of the condition of Cause.Rule with their values.
 	Values []policy.Value `json:"values,omitempty"`
 	// Near is the rule that came nearest to allowing the actions, or nil if no rule came near.
 	Near *Near `json:"near,omitempty"`
-	// Expected is the name of the rule that should have decided. It is set only if the actions
-	// have the expected outcome.
+	// Expected is the name of the rule that was expected to decide. It is set only if the
+	// actions have the expected outcome but another rule decided.
 	Expected string `json:"expected,omitempty"`
 }
 
-// Test decides a request and returns the differences from the expectation.
+// Test decides e.Request and returns the differences between the decision and the expectation.
+// If there are none, it returns nil.
 func Test(p *policy.Policy, e *Expectation) []TestFailure {
 	e = match.OrZero(e)
 	r := *match.OrZero(e.Request)
@@ -63,8 +64,9 @@ func Test(p *policy.Policy, e *Expectation) []TestFailure {
 	return failures
 }
 
-// addDetails adds the values of the condition, or the rule that came nearest to allowing the
-// actions.
+// addDetails returns s with more details. If the rule that decided has a condition, it adds the
+// values of the condition's parts. If no rule matched, it adds the allow rule that came nearest
+// to allowing the actions.
 func addDetails(p *policy.Policy, r *policy.Request, s TestFailure) TestFailure {
 	if s.Cause.Rule != nil && s.Cause.Rule.When != nil {
 		s.Values = s.Cause.Rule.When.Explain(r)
@@ -107,7 +109,8 @@ func (s TestFailure) String() string {
 	return sentence
 }
 
-// because describes the cause as the end of a sentence.
+// because returns the cause as the end of a sentence, such as `"freeze" (policy.yaml:14) denies
+// it`.
 func because(c policy.Cause) string {
 	switch c.Reason { //exhaustive:enforce
 	case policy.Allowed:

@@ -88,9 +88,9 @@ type candidate struct {
 	distance int
 }
 
-// The distance of a rule is the sum of its obstacles. An obstacle that is easy to overlook or
-// to change has a small number. For a name, partBonus is subtracted for each of its first parts
-// that match.
+// The distance of a rule is the sum of the numbers of its obstacles. An obstacle that is easy
+// to overlook or to change has a small number. If the name does not match, partBonus is
+// subtracted for each part at the beginning of the name that matches.
 const (
 	distanceWhen     = 1
 	distanceActions  = 2
@@ -126,8 +126,10 @@ func (q *question) nearby(result *policy.Result) Nearby {
 	return n
 }
 
-// distance returns how far the rule is from changing the result. It returns 0 for a rule that
-// cannot change the result or is too far away.
+// distance returns how far the rule is from changing the result, as a sum of the constants
+// above. It returns 0 for a rule that cannot change the result or is too far away. The
+// parameter open has the actions that another allow rule would grant. The parameter granted has
+// the granted actions, which another deny rule would refuse.
 func (q *question) distance(r *rule, open, granted scope.Actions) int {
 	if !q.typeMatches(r) {
 		return 0
@@ -164,8 +166,9 @@ func (q *question) distance(r *rule, open, granted scope.Actions) int {
 	return far
 }
 
-// matchingParts returns how many of the name's first parts match a pattern of the rule. If the
-// rule has several patterns, the pattern that matches the most parts counts.
+// matchingParts returns how many parts at the beginning of the name match a pattern of the
+// rule: 1 for the name team/app and the pattern team/web. If the rule has several patterns, the
+// pattern that matches the most parts counts.
 func (q *question) matchingParts(r *rule) int {
 	var buf [match.MaxParts]match.Part
 	best := 0

@@ -122,7 +122,8 @@ func (n Near) Why() string {
 	return sentence
 }
 
-// where lists the parts of a condition and their values as a clause of a sentence.
+// where returns the parts of a condition with their values as a clause, such as `where
+// claims.ref is "refs/heads/dev"`.
 func where(values []policy.Value) string {
 	parts := make([]string, len(values))
 	for i, v := range values {

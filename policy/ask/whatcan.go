@@ -49,8 +49,8 @@ type IneffectiveRule struct {
 	Reason string       `json:"reason"` // "${user} is the name of a user, and this is robot:ci"
 }
 
-// maxFilled limits how many patterns one pattern with placeholders becomes when the
-// placeholders have several values. A pattern that would become more patterns stays as it is
+// maxFilled is the maximum number of patterns that replace one pattern with placeholders, if
+// the placeholders have several values. If there would be more, the pattern stays as it is
 // written.
 const maxFilled = 64
 
@@ -92,8 +92,9 @@ func WhatCan(p *policy.Policy, who *policy.Principal, registry string) Rights {
 	return rights
 }
 
-// substituted returns the rule's patterns with placeholders replaced by their values. It leaves
-// out patterns that match no name. Values are not escaped, because they have only letters,
+// substituted returns the rule's patterns with each placeholder replaced by the principal's
+// value. A placeholder with several values gives several patterns, and a pattern whose
+// placeholder has no value is left out. Values are not escaped, because they have only letters,
 // digits, separators and slashes.
 func (q *question) substituted(r *rule) []string {
 	var names []string
@@ -118,7 +119,9 @@ func (q *question) substituted(r *rule) []string {
 	return names
 }
 
-// substitute returns the patterns that one pattern becomes when its placeholders are replaced.
+// substitute returns one pattern for each combination of values of the placeholders in a
+// pattern. The parameter text is the pattern as it is written. If there would be more than
+// maxFilled patterns, the result is text alone.
 func (q *question) substitute(text string, parsed match.Pattern) []string {
 	filled := []string{""}
 	for i, p := range parsed {
@@ -143,7 +146,8 @@ func (q *question) substitute(text string, parsed match.Pattern) []string {
 	})
 }
 
-// values returns the values of a part, each written as a pattern.
+// values returns the texts that can replace part p of a pattern: the principal's values of a
+// placeholder, or for any other part the part as it is written.
 func (q *question) values(p match.Part) (values []string) {
 	switch p.Kind {
 	case match.UserPlaceholder:

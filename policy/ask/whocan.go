@@ -31,8 +31,9 @@ type Grantee struct {
 	// Who are subjects, such as "user:prod" and "group:dev". A principal must have all of them.
 	Who    []string     `json:"who"`
 	Claims []ClaimValue `json:"claims,omitempty"` // all of which are required
-	// Pattern is a pattern of the rule that must match with the principal's claims and groups.
-	// It is set instead of Claims if the pattern can match in too many ways to list.
+	// Pattern is a pattern that must match the asked name with the principal's values in place
+	// of its placeholders. It is set instead of Claims if the pattern can match in too many
+	// ways to list.
 	Pattern string `json:"pattern,omitempty"`
 
 	subjects []match.Subject // Who, parsed
@@ -44,8 +45,9 @@ type DeniedGrantee struct {
 	By *policy.Rule `json:"by"`
 }
 
-// maxGrantees is the maximum number of grantees of one rule: its subjects times the ways to
-// match a name. If there are more, the grantees are listed by pattern.
+// maxGrantees is the maximum number of grantees that are listed for one rule: the number of its
+// subjects times the number of ways to match a name. For a rule with more, byPattern lists
+// fewer grantees.
 const maxGrantees = 10_000
 
 // WhoCan returns one answer for each action of the scope: who may perform the action, and by
@@ -95,7 +97,8 @@ func (q *question) whoCan(asked scope.Scope) Answer {
 	return answer
 }
 
-// grantees appends the grantees of the rule for the asked name.
+// grantees appends the sets of principals to whom the rule applies for the asked name. It
+// appends nothing if no pattern of the rule can match the name.
 func (q *question) grantees(to []Grantee, r *rule) []Grantee {
 	var buf [match.MaxParts]match.Part
 	var bindings []requirement
@@ -155,8 +158,9 @@ func pruneSubsumed(all []Grantee) []Grantee {
 	return kept
 }
 
-// byPattern appends a grantee for each pattern and subject of the rule. It does not list the
-// bindings of the pattern.
+// byPattern appends one grantee for each pair of a subject of the rule and a pattern that can
+// match the asked name. The grantee names the pattern instead of the groups and claims that a
+// principal must have.
 func (q *question) byPattern(to []Grantee, r *rule) []Grantee {
 	for _, text := range r.Names {
 		parsed, _ := match.Parse(nil, text)
@@ -172,13 +176,13 @@ func (q *question) byPattern(to []Grantee, r *rule) []Grantee {
 	return to
 }
 
-// grantee returns the grantee of all principals with the rule's i-th subject.
+// grantee returns the set of all principals that have the rule's i-th subject.
 func (r *rule) grantee(i int) Grantee {
 	return Grantee{Rule: r.Rule, Who: r.Subjects[i : i+1 : i+1], subjects: []match.Subject{match.CompiledSubject(r.Subjects[i])}}
 }
 
-// of returns the principals who have the subject and meet the requirement. If no principal can
-// do both, possible is false.
+// of returns the set of principals that have the subject s and meet the requirement n. If no
+// principal can do both, possible is false.
 func (n requirement) of(s match.Subject) (_ Grantee, possible bool) {
 	all := []match.Subject{s}
 	switch who := (match.Subject{Kind: match.User, Name: n.user}); {
@@ -216,8 +220,8 @@ func (a *Answer) Covers(r *policy.Request) bool {
 	return slices.ContainsFunc(a.Allowed, covers) && !slices.ContainsFunc(a.Except, covers)
 }
 
-// Is reports whether g includes a principal, for a resource with the given name. It ignores the
-// rule's condition.
+// Is reports whether the principal who belongs to g. The parameter name is the name of the
+// resource, which a pattern of g is compared with. Is ignores the condition of the rule.
 func (g *Grantee) Is(who *policy.Principal, name string) bool {
 	g = match.OrZero(g)
 	is := whoIs(match.OrZero(who))

@@ -294,8 +294,10 @@ func strictComparisons(a *ast.AST, names comparedNames) cel.ProgramOption {
 	})
 }
 
-// canonicalConstant converts a constant operand to canonical spelling when the condition is
-// compiled. For an operand that must be converted at each request, later is true.
+// canonicalConstant converts an operand to canonical spelling when the condition is compiled,
+// if the operand is a constant. The parameter other is true if the operand's spelling might not
+// be canonical. If it might not be and the operand is no constant, later is true: the operand
+// must then be converted at each request.
 func canonicalConstant(operand interpreter.InterpretableV2, other bool) (_ interpreter.InterpretableV2, later, changed bool) {
 	constant, ok := operand.(interpreter.InterpretableConst)
 	if !other || !ok {

@@ -204,13 +204,13 @@ func hint(text, function, types string) string {
 	return ""
 }
 
-// typeInWords returns the name of a type in a form for people.
+// typeInWords returns the name of a type for users, such as "a number".
 func typeInWords(t *cel.Type) string {
 	return typeNamed(cel.FormatCELType(t))
 }
 
-// typeNames maps CEL's notation for types to names for people. A key that ends with a
-// parenthesis stands for all notations that begin with the key.
+// typeNames maps the names of types in CEL's notation to names for users. A key that ends with
+// a parenthesis stands for all names that begin with the key.
 var typeNames = map[string]string{
 	"string": "a text", "int": "a number", "uint": "a number", "double": "a number", "bool": "true or false",
 	"timestamp": "a time", "google.protobuf.Timestamp": "a time", "duration": "a duration", "google.protobuf.Duration": "a duration",
@@ -218,7 +218,7 @@ var typeNames = map[string]string{
 	"list(": "a list", "map(": "a map", "optional_type(": "an optional", "type(": "a type",
 }
 
-// typeNamed does the same as typeInWords, but for the text of a type in CEL's notation.
+// typeNamed returns the same as typeInWords for a type whose name is given in CEL's notation.
 func typeNamed(t string) string {
 	t = strings.TrimSpace(t)
 	begin, _, parameters := strings.Cut(t, "(")
@@ -259,7 +259,7 @@ func lineOf(text string, line int) string {
 	return text
 }
 
-// after returns the rest of the line from a column on.
+// after returns the part of the line that begins at the column.
 func after(line string, column int) string {
 	for ; column > 1 && line != ""; column-- {
 		_, size := utf8.DecodeRuneInString(line)

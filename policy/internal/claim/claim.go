@@ -15,7 +15,7 @@ const maxDigits = 64
 // maxDepth is the maximum nesting depth of lists and objects in a claim.
 const maxDepth = 16
 
-// CanonicalMap is policy.CanonicalClaims.
+// CanonicalMap implements policy.CanonicalClaims.
 func CanonicalMap(from map[string]any) (claims map[string]any, bad string) {
 	if len(from) == 0 {
 		return nil, ""
@@ -36,7 +36,7 @@ func CanonicalMap(from map[string]any) (claims map[string]any, bad string) {
 	return claims, ""
 }
 
-// Canonical is policy.CanonicalClaim.
+// Canonical implements policy.CanonicalClaim.
 func Canonical(value any) (any, bool) { return canonical(value, maxDepth) }
 
 func canonical(value any, depth int) (any, bool) {
@@ -88,7 +88,7 @@ func canonical(value any, depth int) (any, bool) {
 
 func anyNumber(n json.Number, ok bool) (any, bool) { return n, ok }
 
-// Number is policy.CanonicalNumber.
+// Number implements policy.CanonicalNumber.
 func Number(text string) (json.Number, bool) {
 	digits, exponent, negative, ok := readNumber(text)
 	if !ok {
@@ -152,7 +152,7 @@ func readNumber(text string) (digits string, exponent int, negative, ok bool) {
 	return trimmed, exponent, negative, true
 }
 
-// Text is policy.ClaimText.
+// Text implements policy.ClaimText.
 func Text(value any) (string, bool) {
 	switch v := value.(type) {
 	case string:

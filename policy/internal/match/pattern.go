@@ -282,7 +282,8 @@ func CutGlob(glob string) (before, after, middle string) {
 	return glob[:first], glob[last+1:], middle
 }
 
-// FindAll reports whether text contains the pieces, which are separated by *, in their order.
+// FindAll reports whether text contains all pieces in their order, without overlaps. The
+// parameter pieces has a * between the pieces: a*b.
 func FindAll(pieces, text string) bool {
 	for pieces != "" {
 		var piece string

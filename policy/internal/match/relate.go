@@ -5,8 +5,8 @@ import "strings"
 // Contains reports whether p matches each name that inner matches. It compares the patterns
 // part by part. It returns false if this comparison cannot decide.
 func (p Pattern) Contains(inner Pattern) bool {
-	// now[j] is true if the parts of p so far match everything that the first j parts of inner
-	// match.
+	// now[j] is true if the parts of p that the loop has read match everything that the first j
+	// parts of inner match.
 	var now [MaxParts + 1]bool
 	now[0] = true
 	for k, part := range p {

@@ -143,7 +143,8 @@ func ParseSubject(written string) (Subject, *SyntaxError) {
 	return Subject{kind, dn.Canonical(name)}, nil
 }
 
-// otherKinds maps words of other systems for the kinds of subjects to Tidewaiter's words.
+// otherKinds maps words that other systems use for kinds of subjects, such as "team", to
+// Tidewaiter's words.
 var otherKinds = map[string]string{
 	"team": "group", "teams": "group", "role": "group", "org": "group", "organization": "group", "member": "group", "members": "group",
 	"person": "user", "people": "user", "account": "user", "login": "user",
@@ -151,8 +152,8 @@ var otherKinds = map[string]string{
 	"job": "workload", "ci": "workload", "oidc": "workload", "pod": "workload",
 }
 
-// issuers are common first words of the names of workloads. A person can confuse such a word
-// with a kind.
+// issuers are words with which names of workloads often begin. The author of a rule can mistake
+// such a word for a kind, as in github:team/app instead of workload:github:team/app.
 var issuers = []string{"github", "gitlab", "buildkite", "spiffe", "system"}
 
 func unknownSubject(written, word, name string, named bool) *SyntaxError {
