@@ -180,7 +180,7 @@ func TestZeroPolicyGrantsNothing(t *testing.T) {
 	}
 }
 
-// Limits can only take rights from a credential's owner, and never add any.
+// Limits can only take away rights that the owner of a credential has. They never add any.
 func TestLimits(t *testing.T) {
 	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"user:ann"}, Names: []string{"**"}, Actions: scope.Repository},

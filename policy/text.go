@@ -28,7 +28,7 @@ func nameOf(names []string, number uint8, what string) string {
 // String returns anonymous, user, robot or workload.
 func (k Kind) String() string { return nameOf(kindNames, uint8(k), "kind") }
 
-// MarshalText returns String. An unknown kind is an error.
+// MarshalText returns the text of String. An unknown kind is an error.
 func (k Kind) MarshalText() ([]byte, error) {
 	if k > Workload {
 		return nil, fmt.Errorf("encoding unknown %s", k)
@@ -49,7 +49,7 @@ func (k *Kind) UnmarshalText(text []byte) error {
 // String returns no-rule, allowed, denied, narrowed or condition-failed.
 func (r Reason) String() string { return nameOf(reasonNames, uint8(r), "reason") }
 
-// MarshalText returns String. An unknown reason is an error.
+// MarshalText returns the text of String. An unknown reason is an error.
 func (r Reason) MarshalText() ([]byte, error) {
 	if r > ConditionFailed {
 		return nil, fmt.Errorf("encoding unknown %s", r)

@@ -98,7 +98,8 @@ func TestThreatRobotsDoNotGetTheRightsOfUsers(t *testing.T) {
 	}
 }
 
-// docker_auth ignored unknown keys. The match that remained was empty and matched everybody.
+// docker_auth ignored unknown keys. If the only key of a match was misspelled, the match was
+// empty and matched everybody.
 func TestThreatEmptyFieldsAreErrors(t *testing.T) {
 	whole := policy.Rule{Name: "a", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}
 	policygen.Compile(t, policy.Source{Rules: []policy.Rule{whole}})

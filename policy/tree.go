@@ -55,7 +55,7 @@ type node struct {
 	shared      bool       // one name may lead to this node in several ways
 }
 
-// rareEdges holds all edges that are neither a literal nor *.
+// rareEdges holds the edges of a node that are neither a literal nor *.
 type rareEdges struct {
 	deep   *node
 	user   *node
@@ -104,7 +104,7 @@ type globKey struct {
 	text string
 }
 
-// add adds a rule under a pattern.
+// add adds the rule r to the tree below root, at the node that the pattern p leads to.
 func (t *indexBuilder) add(root *node, p match.Pattern, r *rule) {
 	n := root
 	for i, part := range p {

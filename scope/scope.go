@@ -162,7 +162,7 @@ func (x *index) find(asked []Scope, s Scope) (int, bool) {
 	return 0, false
 }
 
-// add adds the last scope of asked.
+// add adds the last scope of asked to the index.
 func (x *index) add(asked []Scope) {
 	switch {
 	case len(asked) < maxLinear:

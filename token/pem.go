@@ -130,8 +130,8 @@ func blocks(text []byte, tool string) ([]*pem.Block, error) {
 	return nil, errors.New("it is not a PEM file: there is no -----BEGIN line")
 }
 
-// notA returns an error that says that a file should contain the thing named by wanted, such as
-// "private key", but contains the block b.
+// notA returns the error for a file that should contain what the parameter wanted names, such
+// as "private key", but contains the block b.
 func notA(wanted string, b *pem.Block) error {
 	switch b.Type {
 	case "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST":

@@ -50,7 +50,7 @@ func TestAChallengeIsReadBack(t *testing.T) {
 	})
 }
 
-// readChallenge reads a challenge by RFC 9110, section 11.
+// readChallenge parses the parameters of a challenge as RFC 9110, section 11, requires.
 func readChallenge(text string) (map[string]string, bool) {
 	rest, ok := strings.CutPrefix(text, "Bearer ")
 	if !ok {

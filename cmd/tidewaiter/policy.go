@@ -64,7 +64,7 @@ actions. No key or secret is read. Before the first start, only the files are pr
 	}
 }
 
-// wholePolicy is the policy that a service uses.
+// wholePolicy is the policy of the given files and, if there is a database, of the database.
 type wholePolicy struct {
 	*policyfile.Compiled
 	database bool // the policy includes the rules of a database

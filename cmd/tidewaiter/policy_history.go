@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// maxPeriods is the maximum size of a page.
+// maxPeriods is the maximum value of the flag --limit.
 const maxPeriods = 1000
 
 func policyHistory() command {
@@ -189,7 +189,8 @@ func (s *session) printChange(what string, before, after []string) {
 	}
 }
 
-// duration returns when a policy was in force.
+// duration returns in words when a policy was in force, such as "in force since 2026-11-28
+// 09:00:00".
 func duration(p *rulebook.Period) string {
 	since := second(p.Since)
 	switch {

@@ -63,7 +63,7 @@ func (a *principalFlags) read(s *session) (*policy.Principal, error) {
 	return nil, s.usageErrorf("only one principal can be given")
 }
 
-// principal parses a subject as rules write it.
+// principal returns the principal that a subject such as user:ann names.
 func (a *principalFlags) principal(s *session, subject string) (*policy.Principal, error) {
 	if name, group := strings.CutPrefix(subject, "group:"); group {
 		return nil, s.usageErrorf("a group is not a principal: use user:NAME with --group %s", name)
@@ -90,7 +90,8 @@ func (a *principalFlags) principal(s *session, subject string) (*policy.Principa
 	return &who, nil
 }
 
-// readClaims parses NAME=TEXT and NAME:=JSON.
+// readClaims parses claims as flags write them: NAME=TEXT for a text, and NAME:=JSON for any
+// other value.
 func readClaims(written []string) (claims map[string]any, err error) {
 	if len(written) == 0 {
 		return nil, nil

@@ -60,7 +60,8 @@ func TestCommandsReference(t *testing.T) {
 	}
 }
 
-// ends returns the commands without subcommands at c and below c.
+// ends returns the commands without subcommands: c itself, or those below c. It leaves out
+// hidden commands and the commands below them.
 func ends(c *cobra.Command) []*cobra.Command {
 	if c.Hidden {
 		return nil

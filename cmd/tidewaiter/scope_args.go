@@ -105,7 +105,7 @@ func (q *queryFlags) add(f *flags) {
 	q.filesOnly = filesOnlyFlag(f)
 }
 
-// addAt adds --at to a query about who could do what.
+// addAt adds the flag --at, which asks what the policy of a past time allowed.
 func (q *queryFlags) addAt(f *flags) {
 	f.time(&q.at, "at", "answer by the policy that was in force at this `time`, as 2026-11-28T23:00:00Z, 2026-11-28 or \"2026-11-28 23:00 Europe/Paris\"")
 	f.before(func(s *session) error {

@@ -39,7 +39,7 @@ func (r *transcript) sh(command string) string {
 	return string(out)
 }
 
-// ask is sh for a command whose output the page shows.
+// ask runs a command like sh, and counts it. It is for a command whose output the page shows.
 func (r *transcript) ask(command string) string {
 	r.Helper()
 	r.asked++

@@ -222,7 +222,8 @@ func (a *answer) print(w io.Writer, limit int) error {
 	return nil
 }
 
-// peopleRows returns the rows below a grantee.
+// peopleRows returns the rows below a grantee, which list the accounts that the grantee stands
+// for.
 func peopleRows(p *explain.People) [][]string {
 	var rows [][]string
 	for _, name := range p.Names {

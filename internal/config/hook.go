@@ -129,7 +129,7 @@ func authorizer() strictyaml.Type[*Hook] {
 	})
 }
 
-// hook checks the files of a service.
+// hook checks the files that the section of a hook names.
 func (x crossChecks) hook(n *yaml.Node, h *Hook) {
 	x.readable(strictyaml.At(n, "ca"), h.CA, false)
 	x.readable(strictyaml.At(n, "certificate"), h.Certificate, false)

@@ -53,7 +53,8 @@ func wrongSecret(s string) string {
 	return ""
 }
 
-// checkSecret reads the secret.
+// checkSecret reads the secret from the place that the section names, and checks its length and
+// characters.
 func checkSecret(d *strictyaml.Decoder, n *yaml.Node, s *writtenSecret) {
 	if len(n.Content) != 2 {
 		d.Problem(n, "one of secret_file, secret_env and secret is required")

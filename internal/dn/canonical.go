@@ -42,7 +42,8 @@ var ignoresCase = map[string]bool{
 	"title": true, "name": true, "givenname": true, "uid": true, "mail": true, "dc": true, "emailaddress": true,
 }
 
-// typeName returns the canonical name of a type.
+// typeName returns the canonical name of an attribute type: cn for CN, commonName and
+// OID.2.5.4.3.
 func typeName(text string) string {
 	name := strings.ToLower(text)
 	if number, ok := strings.CutPrefix(name, "oid."); ok {

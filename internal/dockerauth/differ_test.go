@@ -146,7 +146,7 @@ func (w world) groupLabel() string {
 	return "groups"
 }
 
-// text returns docker_auth's configuration. JSON is YAML.
+// text returns docker_auth's configuration as JSON, which is valid YAML.
 func (w world) text() []byte {
 	var entries []any
 	for _, e := range w.list {

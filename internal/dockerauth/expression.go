@@ -158,7 +158,8 @@ func (f flattener) joined(heads, tails []piece) (all []piece) {
 	return all
 }
 
-// repeated translates .*, [^/]*, .+ and [^/]+.
+// repeated translates the repetitions .*, [^/]*, .+ and [^/]+, and classes that match the same
+// in names. It fails for other repetitions.
 func repeated(re *syntax.Regexp) ([]piece, bool) {
 	sub := re.Sub[0]
 	for sub.Op == syntax.OpCapture {

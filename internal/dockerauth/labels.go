@@ -116,7 +116,7 @@ func variables(p *string) (names []string) {
 }
 
 // labelFrom returns the source outside the file that could provide the label, such as
-// ldap_auth, or "" if there is none.
+// ldap_auth, or "".
 func (i *importer) labelFrom(key string) string {
 	if i.labels[key] != (labelled{}) {
 		return "ldap_auth"
@@ -129,8 +129,7 @@ func (i *importer) labelFrom(key string) string {
 	return ""
 }
 
-// outside returns a source of accounts that are not in the file, such as ldap_auth, or "" if
-// there is none.
+// outside returns a source of accounts that are not in the file, such as ldap_auth, or "".
 func (i *importer) outside() string {
 	return cmp.Or(i.sources...)
 }

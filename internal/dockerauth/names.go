@@ -218,7 +218,8 @@ func (m marked) pattern(text string) (p pattern, unclear string) {
 	return p.normal(), unclear
 }
 
-// classEnd returns the end of a class that path.Match accepts.
+// classEnd returns the index after the class at the beginning of glob. It reads the class as
+// path.Match does.
 func classEnd(glob string) int {
 	for i := 1; i < len(glob); i++ {
 		switch glob[i] {

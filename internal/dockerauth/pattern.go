@@ -153,7 +153,8 @@ func (p pattern) within(q pattern) bool {
 	return here[0]
 }
 
-// within compares single segments.
+// within reports whether q matches every text that p matches, for parts that stand for one
+// segment. It can wrongly return false.
 func (p part) within(q part) bool {
 	switch {
 	case p == q:
@@ -265,7 +266,8 @@ func before(heads, rests []area) []area {
 	return all
 }
 
-// intersect intersects single segments. Neither segment may be ** or a claim.
+// intersect returns areas for the texts that both p and q match. Neither part may be ** or a
+// claim.
 func (p part) intersect(q part) ([]area, bool) {
 	switch {
 	case p.within(q):
@@ -302,7 +304,8 @@ func (p part) intersect(q part) ([]area, bool) {
 	return nil, true
 }
 
-// intersectGlobs intersects two globs of one segment.
+// intersectGlobs returns globs that together match the texts that both p and q match. It fails
+// if this takes too many steps or globs.
 func intersectGlobs(p, q string) ([]string, bool) {
 	steps := 0
 	var intersect func(p, q string) []string

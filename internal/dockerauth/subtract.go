@@ -86,12 +86,14 @@ func ending(p pattern) (head pattern, open, ok bool) {
 	return nil, false, false
 }
 
-// lengthen appends * segments up to n.
+// lengthen appends * segments to p until it has n segments.
 func lengthen(p pattern, n int) pattern {
 	return slices.Concat(p, slices.Repeat(pattern{{kind: star}}, max(0, n-len(p))))
 }
 
-// subtract subtracts single segments.
+// subtract returns areas for the texts that p matches and q does not, for parts that stand for
+// one segment. The parameter first is true for the first segment of a name. It fails if no
+// areas can express these texts.
 func (p part) subtract(q part, first bool) ([]area, bool) {
 	if p.within(q) {
 		return nil, true

@@ -90,7 +90,7 @@ type ignored struct {
 	Reason string `json:"reason" doc:"Why it is not a scope"`
 }
 
-// Explanation returns the JSON form.
+// Explanation returns the JSON form of the evaluation.
 func (e *Evaluation) Explanation() Explanation {
 	j := Explanation{
 		Blocked: e.Blocked != "", Allowed: e.Allowed(), Registry: e.Registry, Known: e.Known, Note: e.Note(),

@@ -50,7 +50,7 @@ type claim struct {
 	Value string `json:"value" doc:"Its value" example:"acme/app"`
 }
 
-// Holders returns the JSON form.
+// Holders returns the JSON form of the answer.
 func (a *Answer) Holders() Holders {
 	j := Holders{
 		Registry: a.Registry, Type: a.Asked.Type, Name: a.Asked.Name, Action: a.Asked.Actions.String(), Policy: a.Past.period(),

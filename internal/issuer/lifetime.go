@@ -35,7 +35,7 @@ const (
 	ByLeast        LimitedBy = "least"               // the shortest lifetime of any token
 )
 
-// byKind are the settings of Limits.Kinds.
+// byKind has the name of the setting for each kind of principal.
 var byKind = [...]LimitedBy{
 	policy.Anonymous: "max_lifetime.anonymous",
 	policy.User:      "max_lifetime.user",
@@ -50,7 +50,8 @@ type Lifetime struct {
 	Rule  *policy.Rule // for ByRule and ByRole, if PredictLifetime looked it up
 }
 
-// atMost applies a limit; 0 means no limit.
+// atMost reduces the lifetime to the limit, if it is longer. Then the setting by decides the
+// lifetime. The limit 0 means no limit.
 func (l *Lifetime) atMost(limit time.Duration, by LimitedBy) {
 	if limit > 0 && limit < l.Lasts {
 		l.Lasts, l.By = limit, by

@@ -58,7 +58,7 @@ func (c *contents) compile(when func(string) (policy.Condition, error)) error {
 	return nil
 }
 
-// namespace adds the rules of a namespace.
+// namespace adds the rules that result from the visibility and the members of a namespace.
 func (c *contents) namespace(n *namespace) error {
 	origin := policy.Origin{Namespace: n.name}
 	names := []string{n.name + "/**"}

@@ -142,7 +142,7 @@ func (d *harness) may(who *policy.Principal, asks string) (granted, rule string)
 	return result.Granted.String(), rule
 }
 
-// grants compares the granted actions with the wanted ones.
+// grants fails the test if the principal does not get exactly the wanted actions.
 func (d *harness) grants(who *policy.Principal, asks, want string) {
 	d.t.Helper()
 	if got, rule := d.may(who, asks); got != want {

@@ -194,7 +194,8 @@ func (b *Rulebook) restore(ctx context.Context, p Period) (_ Period, err error) 
 }
 
 // period returns the first period of the history that matches the SQL condition in the
-// parameter where. The error is ErrNotFound if there is none.
+// parameter where. The error is ErrNotFound if no
+// period matches.
 func (b *Rulebook) period(ctx context.Context, where string, arg any) (p Period, err error) {
 	defer admin.Wrap(&err, "reading the history of the policy")
 	q := b.o.DB.Read()

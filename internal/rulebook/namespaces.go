@@ -74,7 +74,8 @@ func checkOverlap(ctx context.Context, tx *sql.Tx, name string) error {
 	return admin.Invalid("name", "there is the namespace %s, and one cannot be inside another", names[0])
 }
 
-// Namespace returns a namespace.
+// Namespace returns the namespace with the given name. The error is ErrNotFound if there is no
+// such namespace, or if the actor may not read it.
 func (b *Rulebook) Namespace(ctx context.Context, by admin.Actor, name string) (_ Namespace, err error) {
 	defer admin.Wrap(&err, "looking up namespace %.130q", name)
 	if err := b.maySee(by, name); err != nil {

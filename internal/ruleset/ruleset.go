@@ -78,7 +78,7 @@ type Field[S any] struct {
 	Of func(*S) any // a *string, *[]string or *bool
 }
 
-// Means returns the whole help text.
+// Means returns the whole help text: Help, followed by More.
 func (f *Field[S]) Means() string { return strings.TrimSpace(f.Help + " " + f.More) }
 
 // Fields are the fields of a Rule in their usual order.

@@ -49,7 +49,7 @@ func (s *Server) Caller(r *http.Request) (Caller, error) {
 	return caller, err
 }
 
-// The errors of rejected credentials without a name. They are identity.ErrRejected too.
+// Errors for rejected credentials that name no principal. They wrap identity.ErrRejected.
 var (
 	errInvalidToken   = fmt.Errorf("%w: invalid token", identity.ErrRejected)
 	errInvalidSession = fmt.Errorf("%w: invalid session", identity.ErrRejected)

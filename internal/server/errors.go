@@ -189,7 +189,7 @@ func (s *Server) note(r *http.Request, kind misconfiguration, attrs ...any) {
 	s.Misconfigurations.note(s.Log, s.Now(), kind, attrs...)
 }
 
-// outcome returns the label of an error in the metrics.
+// outcome returns the label under which the metrics count a request with this error.
 func outcome(err error) string {
 	e := known(err)
 	switch {

@@ -54,7 +54,7 @@ func (s *Server) remote(r *http.Request) netip.Addr {
 	return at
 }
 
-// locate sets the addresses that credentials come from.
+// locate sets the addresses in c to those that the request comes from.
 func (s *Server) locate(r *http.Request, c *identity.Presented) {
 	if c.Remote = s.remote(r); !c.Remote.IsValid() {
 		c.Peer = peer(r)

@@ -89,7 +89,7 @@ func parseDefault(standard string) *yaml.Node {
 	return document.Content[0]
 }
 
-// Fallback reads the default.
+// Fallback reads the key's default value into the section.
 func (k *Key[S]) Fallback(d *Decoder, into *S) bool { return k.Read(d, k.fallback, into) }
 
 // Decoder reads the nodes of one file.

@@ -32,8 +32,8 @@ const maxBindings = 64
 
 // bindingsOf returns the requirements under which the pattern matches the name. There is one
 // requirement for each way in which the pattern's placeholders can stand for parts of the name.
-// If the pattern cannot match, there is none. If there are more than maxBindings, the list is
-// nil and ok is false.
+// If the pattern cannot match, the list is empty. If there are more than maxBindings
+// requirements, the list is nil and ok is false.
 func bindingsOf(p match.Pattern, name *match.Path) (bindings []requirement, ok bool) {
 	if !slices.ContainsFunc(p, match.Part.IsPlaceholder) {
 		if p.Match(name, nil) {

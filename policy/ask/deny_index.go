@@ -52,7 +52,7 @@ func (g *Grantee) contains(other *Grantee) bool {
 	return !slices.ContainsFunc(g.Claims, func(c ClaimValue) bool { return !slices.Contains(other.Claims, c) })
 }
 
-// implies reports whether all principals of g have the subject.
+// implies reports whether all principals of g have the subject s.
 func (g *Grantee) implies(s match.Subject) bool {
 	return s.Kind == match.Anyone || slices.ContainsFunc(g.subjects, func(own match.Subject) bool {
 		return own == s || s.Kind == match.SignedIn && own.Kind.Named()

@@ -38,7 +38,7 @@ type TestFailure struct {
 }
 
 // Test decides e.Request and returns the differences between the decision and the expectation.
-// If there are none, it returns nil.
+// If they agree, it returns nil.
 func Test(p *policy.Policy, e *Expectation) []TestFailure {
 	e = match.OrZero(e)
 	r := *match.OrZero(e.Request)

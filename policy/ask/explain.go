@@ -82,7 +82,7 @@ func Shortest(p *policy.Policy, r *policy.Request, d *policy.Decision) *policy.R
 	return nil
 }
 
-// candidate is a rule that nearly applied.
+// candidate is a rule that nearly applied, with its distance.
 type candidate struct {
 	rule     *rule
 	distance int

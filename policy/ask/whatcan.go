@@ -13,14 +13,17 @@ import (
 type Rights struct {
 	Principal *policy.Principal `json:"principal"`
 	Registry  string            `json:"registry,omitempty"` // "": all registries
-	// Allowed is what allow rules allow, if their conditions hold.
+	// Allowed lists the rights that allow rules grant. The right of a rule with a condition
+	// applies only to requests for which the condition holds.
 	Allowed []Right `json:"allowed,omitempty"`
-	// Except is what deny rules remove from Allowed. A deny rule whose condition is false
-	// removes nothing.
+	// Except lists the rights that deny rules take from Allowed. A deny rule takes nothing for
+	// a request for which its condition is false.
 	Except []Right `json:"except,omitempty"`
-	// Denied is what allow rules allow and other rules deny completely.
+	// Denied lists the rights of allow rules that have no effect because other rules deny all
+	// of them.
 	Denied []DeniedRight `json:"denied,omitempty"`
-	// Ineffective lists the rules that are for the principal but match no name.
+	// Ineffective lists the rules that are for the principal, but have no pattern that can
+	// match a name.
 	Ineffective []IneffectiveRule `json:"ineffective,omitempty"`
 	// Limits are the restrictions of the credential. If the list is empty, there are no
 	// restrictions.

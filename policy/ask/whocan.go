@@ -97,7 +97,7 @@ func (q *question) whoCan(asked scope.Scope) Answer {
 	return answer
 }
 
-// grantees appends the sets of principals to whom the rule applies for the asked name. It
+// grantees appends the sets of principals that the rule applies to for the asked name. It
 // appends nothing if no pattern of the rule can match the name.
 func (q *question) grantees(to []Grantee, r *rule) []Grantee {
 	var buf [match.MaxParts]match.Part

@@ -18,12 +18,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// comparedNames are the comparisons with names of users or groups, by the id of the expression.
-// The two values are for the left and the right operand. They are true if the operand's
+// comparedNames has the comparisons with names of users or groups, by the id of the expression.
+// The two values are for the left and the right operand. A value is true if the operand's
 // spelling might not be canonical.
 type comparedNames map[int64][2]bool
 
-// checker finds errors that CEL accepts.
+// checker finds errors in conditions that CEL itself accepts.
 type checker struct {
 	*language
 	text   string
@@ -158,7 +158,8 @@ func (c *checker) checkText(e ast.Expr) {
 
 const neverFound = "%.80q can never match: in groups, distinguished names are in lower case and without spaces after commas"
 
-// checkPattern calls checkText for the literal texts in a pattern.
+// checkPattern reports an error if the pattern can never match because it contains a part of a
+// distinguished name in a spelling that is not canonical.
 func (c *checker) checkPattern(e ast.Expr) {
 	pattern, _ := textOf(e)
 	parsed, err := syntax.Parse(pattern, syntax.Perl)
@@ -199,7 +200,7 @@ type local struct {
 	group bool // the variable's value is one group of the principal
 }
 
-// find returns the innermost macro variable of this name.
+// find returns the macro variable of this name from the innermost macro that has one.
 func (c *checker) find(name string) (local, bool) {
 	for _, l := range slices.Backward(c.locals) {
 		if l.name == name {

@@ -71,7 +71,7 @@ func (p *partial) claimsUnknown() bool {
 	return p.Principal != nil && p.Principal.Kind != policy.Anonymous
 }
 
-// missing returns the value of an unknown input.
+// missing returns CEL's value for an unknown input, which carries the input's name.
 func (p *partial) missing(name string) *types.Unknown {
 	at := slices.Index(p.names, name)
 	if at < 0 {

@@ -41,7 +41,7 @@ func Any(patterns []string, name *Path, who *Who) bool {
 	return false
 }
 
-// Bits yields the bit numbers of the actions.
+// Bits yields the number of each bit that is set: 0 for pull, 1 for push.
 func Bits(actions scope.Actions) func(func(int) bool) {
 	return func(yield func(int) bool) {
 		for rest := uint8(actions); rest != 0; rest &= rest - 1 {

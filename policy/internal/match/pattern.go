@@ -41,7 +41,8 @@ const (
 	GroupPlaceholder                 // ${group}
 )
 
-// IsPlaceholder reports whether the part depends on the principal.
+// IsPlaceholder reports whether the part is a placeholder. What a placeholder matches depends
+// on the principal.
 func (p Part) IsPlaceholder() bool {
 	return p.Kind == UserPlaceholder || p.Kind == GroupPlaceholder || p.Kind == ClaimPlaceholder
 }
@@ -71,7 +72,7 @@ func Errorf(format string, args ...any) *SyntaxError {
 	return &SyntaxError{Text: fmt.Sprintf(format, args...)}
 }
 
-// Suggest adds a suggestion.
+// Suggest sets the suggestion, and returns the error.
 func (e *SyntaxError) Suggest(suggestion string) *SyntaxError {
 	e.Suggestion = suggestion
 	return e

@@ -36,7 +36,7 @@ const (
 	Anyone
 )
 
-// words has the kinds in the spelling that rules use.
+// words are the kinds as rules write them.
 var words = [...]string{"anonymous", "user", "robot", "workload", "group", "signed-in", "anyone"}
 
 // Named reports whether subjects of this kind have names.
@@ -152,8 +152,8 @@ var otherKinds = map[string]string{
 	"job": "workload", "ci": "workload", "oidc": "workload", "pod": "workload",
 }
 
-// issuers are words with which names of workloads often begin. The author of a rule can mistake
-// such a word for a kind, as in github:team/app instead of workload:github:team/app.
+// issuers are words with which names of workloads often begin. The author of a rule can use
+// such a word as a kind by error, as in github:team/app instead of workload:github:team/app.
 var issuers = []string{"github", "gitlab", "buildkite", "spiffe", "system"}
 
 func unknownSubject(written, word, name string, named bool) *SyntaxError {
