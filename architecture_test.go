@@ -100,7 +100,7 @@ var mayImport = map[string][]string{
 	"internal/identity/ldap/ldaptest": {"internal/loopback"},
 }
 
-// all is for the packages that wire the others together.
+// all means every package. It is for the packages that wire the others together.
 var all = []string{"*"}
 
 // importableByAll lists the packages that every other package may import.
@@ -110,7 +110,8 @@ var importableByAll = []string{"internal/clock", "internal/loglimit", "internal/
 // clocks.
 var public = []string{"scope", "policy", "policy/ask", "policy/internal/claim", "policy/internal/match", "token", "notification"}
 
-// endpoint lists what a public package that serves HTTP may import in addition.
+// endpoint lists the packages of the standard library that a public package may import in
+// addition, because it serves HTTP.
 var endpoint = map[string][]string{"tokenserver": {"context", "log/slog", "net/http", "sync"}}
 
 // mayImportConfig lists the packages that may import internal/config.
@@ -122,7 +123,7 @@ var mayServeHTTP = []string{"internal/server", "internal/api", "tokenserver"}
 // forTests lists the packages that only tests may import.
 var forTests = []string{"internal/await", "internal/clock/clocktest", "internal/loopback", "internal/store/storetest", "internal/identity/identitytest", "internal/accounts/accountstest", "internal/identity/ldap/ldaptest", "internal/text/texttest", "policy/internal/policygen"}
 
-// source is a Go file of a package, but not a test.
+// source is a parsed Go file that is not a test.
 type source struct {
 	pkg, name string
 	file      *ast.File
@@ -171,7 +172,8 @@ func (s source) imports() []string {
 	return paths
 }
 
-// longAPI lists the packages whose API has more lines than maxAPI in go doc -short, and how many.
+// longAPI lists the packages that may exceed maxAPI, each with its own maximum number of lines
+// in go doc -short.
 var longAPI = map[string]int{"policy": 35, "internal/api": 35}
 
 // maxAPI is the maximum number of lines that go doc -short prints for a package.
@@ -198,7 +200,8 @@ func TestAPIsFitOnAScreen(t *testing.T) {
 	}
 }
 
-// scripts/test runs some packages under the race detector: all that start goroutines or have locks.
+// scripts/test must run every package that starts goroutines or has locks under the race
+// detector.
 func TestPackagesWithGoroutinesRunUnderTheRaceDetector(t *testing.T) {
 	script, err := os.ReadFile("scripts/test")
 	if err != nil {
@@ -228,7 +231,8 @@ func TestPackagesWithGoroutinesRunUnderTheRaceDetector(t *testing.T) {
 	}
 }
 
-// A test that scripts/test leaves out under the race detector must exist under that name.
+// scripts/test leaves some tests out when it uses the race detector. Each name in its list must
+// be the name of a test.
 func TestUnracedTestsExist(t *testing.T) {
 	script, err := os.ReadFile("scripts/test")
 	if err != nil {
@@ -536,7 +540,8 @@ func TestSecretsAreComparedInConstantTime(t *testing.T) {
 	}
 }
 
-// reveals reports whether an expression is the text of a secret.
+// reveals reports whether an expression is the text of a secret: x.Reveal(), or a conversion of
+// it to a string or slice.
 func reveals(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.ParenExpr:

@@ -15,7 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "update docs/compatibility.md with the results")
 
-// operation is a column of the table.
+// operation is what a client does, such as login or a push. Each operation is a column of the
+// first table.
 type operation string
 
 const (
@@ -33,7 +34,7 @@ const (
 
 var operations = []operation{login, push, pull, mount, list, remove, catalog, wrongPassword, deniedPush, anonymousPull}
 
-// The values of a cell.
+// The results that a cell of a table can show.
 const (
 	works   = "✓"
 	mounted = "✓ mount"
@@ -80,7 +81,7 @@ func (c *compatibility) refusal(j journey, o operation, err error) {
 	c.refusals[cell{j.registry.Version, j.kind.Name, o}] = plain(err, j.registry.Host)
 }
 
-// way is a cell of the second table.
+// way is a cell of the second table: a credential that a client uses.
 type way struct {
 	client string
 	credential
@@ -139,7 +140,7 @@ func (c *compatibility) check(t *testing.T, kinds []client.Kind, versions []regi
 	}
 }
 
-// ways returns a row of the second table.
+// ways returns the client's row of the second table.
 func (c *compatibility) ways(k client.Kind) string {
 	cells := []string{k.Name}
 	for _, what := range credentials {

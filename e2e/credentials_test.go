@@ -203,13 +203,13 @@ func (s credentialSuite) signIn(ctx context.Context, c *presented, user, phrase 
 	return err
 }
 
-// app returns the repository for a client and a credential.
+// app returns the repository that client k uses with credential c.
 func (s credentialSuite) app(k client.Kind, c credential) client.Ref {
 	name := strings.ToLower(strings.NewReplacer(": ", "/", " ", "-").Replace(string(c)))
 	return client.Ref{Host: s.registry.Host, Repository: "team/" + k.Name + "/" + name, Tag: image.Tag}
 }
 
-// recorded waits until the journal has a push by actor.
+// recorded waits until the journal has a push of digest to app by actor.
 func (s credentialSuite) recorded(t *testing.T, app client.Ref, digest, actor string) {
 	t.Helper()
 	j := journey{service: credentialsService, journal: s.journal}

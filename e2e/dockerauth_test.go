@@ -267,7 +267,7 @@ func (d *dockerauth) logged(t *testing.T, words ...string) {
 	})
 }
 
-// sh runs shell commands in the folder.
+// sh runs shell commands in d's folder and returns their output.
 func (d *dockerauth) sh(t *testing.T, commands string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", "-euc", commands)

@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// front serves a registry and its Tidewaiter at one address, as a proxy with two paths does.
+// front is a proxy that serves a registry and its Tidewaiter at one address.
 type front struct {
 	host       string // localhost:port
 	tidewaiter *httputil.ReverseProxy

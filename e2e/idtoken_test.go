@@ -43,7 +43,8 @@ type providerKey struct {
 	private *ecdsa.PrivateKey
 }
 
-// signs and verifies are a key in the forms that the provider requires.
+// signs and verifies implement the interfaces of zitadel's provider for a private and for a
+// public key.
 type (
 	signs    struct{ *providerKey }
 	verifies struct{ *providerKey }

@@ -235,8 +235,7 @@ func (j journey) refused(t *testing.T, o operation, err error, untouched client.
 // refusal matches the errors of every client for a refusal. An outage is not a refusal.
 var refusal = regexp.MustCompile(`(?i)unauthorized|denied|invalid username/password`)
 
-// event waits until the journal has an event with this action for which the function is returns
-// true.
+// event waits until the journal has an event e with this action for which is(e) returns true.
 func (j journey) event(t *testing.T, action string, is func(notification.Event) bool) {
 	t.Helper()
 	process.Await(t, "a "+action+" event in the journal", func(context.Context) error {
@@ -247,8 +246,8 @@ func (j journey) event(t *testing.T, action string, is func(notification.Event) 
 	})
 }
 
-// happened reports whether the journal has an event of this registry for which the function is
-// returns true.
+// happened reports whether the journal has an event e of this registry for which is(e) returns
+// true.
 func (j journey) happened(is func(notification.Event) bool) bool {
 	return slices.ContainsFunc(j.journal.Entries(), func(e tidewaiter.Entry) bool {
 		return e.Registry == j.service && e.Event != nil && is(*e.Event)

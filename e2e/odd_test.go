@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// oddPasswords signs in with passwords that clients must encode.
+// oddPasswords signs in with passwords that have characters which clients must encode.
 func oddPasswords(t *testing.T, kinds []client.Kind) {
 	passwords := map[string]string{
 		"colons":     ":col:ons: at:both ends:",
@@ -54,7 +54,8 @@ policy:
 	}
 }
 
-// oddServices pushes to registries with service names that clients must encode.
+// oddServices pushes to registries whose service names have characters which clients must
+// encode.
 func oddServices(t *testing.T, kinds []client.Kind) {
 	services := []string{"Docker registry", "registry.example.com:8443", "https://registry.example.com/v2/?a=b&c=d", "50% more + #1"}
 	tw := tidewaiter.Start(t, services...)

@@ -150,7 +150,8 @@ func (c *compatibility) page(t *testing.T, kinds []client.Kind, versions []regis
 	return b.Bytes()
 }
 
-// plain removes from a client's output what differs from run to run, and progress messages.
+// plain returns the text of a client's error without progress messages, and without the parts
+// that differ from run to run.
 func plain(err error, host string) string {
 	text := err.Error()
 	if program, ok := errors.AsType[*process.Error](err); ok {

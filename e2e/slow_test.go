@@ -104,9 +104,9 @@ func pushTokens(journal *tidewaiter.Journal, service, repository string) (n int)
 	return n
 }
 
-// slowUploads is a registry whose uploads take longer than tokens live. The registry accepts a
-// blob with the token that the upload started with, because some clients could not send the
-// blob a second time.
+// slowUploads simulates a registry whose uploads take longer than the lifetime of a token. The
+// registry accepts a blob with the token that the upload started with, because some clients
+// could not send the blob a second time.
 type slowUploads struct {
 	passed  http.Handler
 	expired string // an expired token

@@ -123,8 +123,8 @@ func TestCatalogByAnonymousAndOrdinaryUsers(t *testing.T) {
 	})
 }
 
-// TestAskForLessThanAllowed checks that a token only grants what was requested, and not
-// everything that is allowed (Harbor).
+// TestAskForLessThanAllowed checks that a token grants only the requested actions, even if the
+// policy allows more (a fault in Harbor).
 func TestAskForLessThanAllowed(t *testing.T) {
 	forEachRegistry(t, func(t *testing.T, p pair) {
 		p.push(t, "team/app")

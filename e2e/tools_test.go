@@ -118,7 +118,7 @@ func tools(t *testing.T, get func(testing.TB) *engine.Engine) {
 	})
 }
 
-// granted waits until the journal has a decision for which the function is returns true.
+// granted waits until the journal has a decision d for which is(d) returns true.
 func (p pair) granted(t *testing.T, journal *tidewaiter.Journal, what string, is func(*tidewaiter.Decision) bool) {
 	t.Helper()
 	process.Await(t, what+" in the journal", func(context.Context) error {

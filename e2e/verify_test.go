@@ -405,8 +405,7 @@ func ecKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// shortKey creates a key whose coordinate X begins with a zero byte, as it does in one key of
-// 256.
+// shortKey creates a key whose coordinate X begins with a zero byte. One key in 256 does.
 func shortKey(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
 	for {
@@ -443,7 +442,8 @@ func keyOf(t *testing.T, r *token.Root) crypto.Signer {
 	return nil
 }
 
-// padded returns the thumbprint of a P-256 key according to RFC 7638.
+// padded returns the RFC 7638 thumbprint of a P-256 key. The coordinates are padded to 32
+// bytes, as the RFC requires.
 func padded(r *token.Root) string {
 	point, err := r.Certificate().PublicKey.(*ecdsa.PublicKey).Bytes()
 	if err != nil {

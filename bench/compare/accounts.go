@@ -47,7 +47,8 @@ type credentials struct {
 	token, robot, secret string
 }
 
-// people creates accounts with the commands of an administrator.
+// people starts a server, creates a user and a robot with its commands, as an administrator
+// does, and returns their credentials.
 func (m *measurement) people(ctx context.Context, d deployment) (c credentials, err error) {
 	s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
 	if err != nil {
@@ -69,8 +70,8 @@ func (c *credentials) make(ctx context.Context, s *server) (err error) {
 	return err
 }
 
-// fill adds accounts to a database until there are n more, each with a token. fill uses SQL in
-// one transaction, because the commands would take hours.
+// fill adds accounts to a database until it has n more accounts than before, each with a token.
+// fill uses SQL in one transaction, because the commands would take hours.
 func fill(ctx context.Context, url string, n int) (err error) {
 	db, err := store.Open(ctx, url)
 	if err != nil {
@@ -96,7 +97,8 @@ func fill(ctx context.Context, url string, n int) (err error) {
 	})
 }
 
-// warm measures cached credentials in turn with anonymous requests.
+// warm compares requests that present cached credentials with anonymous requests. The kinds of
+// requests take turns.
 func (m *measurement) warm(ctx context.Context, d deployment, what string, c credentials) (err error) {
 	if d.reuse {
 		what += ", with reuse"

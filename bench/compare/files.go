@@ -20,7 +20,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// Names that every server of a run has and every request uses.
+// These names are in the config of every server, and in every request.
 const (
 	service  = "registry.example.com"
 	asked    = "/token?service=" + service + "&scope=repository:team/app:pull"
@@ -94,7 +94,7 @@ type deployment struct {
 	secret   string // file with the password of its service account
 }
 
-// noUsers as deployment.users means no htpasswd file.
+// noUsers is the value of deployment.users for a server that has no htpasswd file.
 const noUsers = "none"
 
 // config returns a complete tidewaiter.yaml. Everything that is not measured has its default:

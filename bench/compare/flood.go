@@ -102,7 +102,8 @@ const (
 // settle is the time between the start of the background work and the start of the measurement.
 const settle = 300 * time.Millisecond
 
-// beside returns work that puts a target under the load of 16 connections for one turn.
+// beside returns a function for the parameter beside of turn. The function sends requests to t
+// over 16 connections for one turn.
 func (m *measurement) beside(t *drive.Target) func(context.Context) (*drive.Result, error) {
 	return func(ctx context.Context) (*drive.Result, error) {
 		return drive.Run(ctx, t, drive.Options{Connections: 16, Duration: m.slice + settle})
@@ -122,7 +123,7 @@ func (m *measurement) turn(ctx context.Context, t *drive.Target, connections int
 	return result, other, errors.Join(err, failed)
 }
 
-// occupy keeps one core busy for a time, in a separate process.
+// occupy keeps one core busy for the duration d, in a separate process.
 func occupy(ctx context.Context, d time.Duration) error {
 	busy, done := context.WithTimeout(ctx, d)
 	defer done()

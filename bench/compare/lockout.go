@@ -18,7 +18,8 @@ func (m *measurement) lockout(ctx context.Context) error {
 	return m.guessed(ctx, "lockout", 200, 10)
 }
 
-// guessesGoOn is the number of guesses before each sign-in after the restart.
+// guessesGoOn is how many guesses the strangers send before each sign-in of the user after the
+// restart.
 const guessesGoOn = 2
 
 func (m *measurement) guessed(ctx context.Context, name string, guesses, signIns int) (err error) {

@@ -149,7 +149,7 @@ func measure(ctx context.Context, s settings, progress io.Writer) (bars []bar, e
 	return m.bars, nil
 }
 
-// steps returns the steps of a group, or nil if there is no such group.
+// steps returns the functions that measure a group, or nil if there is no such group.
 func steps(group string) []func(*measurement, context.Context) error {
 	return map[string][]func(*measurement, context.Context) error{
 		"tokens":   {(*measurement).size, (*measurement).starting, (*measurement).load},

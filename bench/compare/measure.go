@@ -61,8 +61,9 @@ func (m *measurement) starting(ctx context.Context) error {
 	return nil
 }
 
-// startOf measures the starts of a deployment. It reports the first start in a bar of its own,
-// with the text first.
+// startOf measures how long it takes to start the server of a deployment. The first start
+// creates the database, so it is not part of the median. The bar shows it separately, labeled
+// with the parameter first.
 func (m *measurement) startOf(ctx context.Context, d deployment, what string, most float64, first string) error {
 	fmt.Fprintf(m.progress, "starting with %s, %d times …\n", what, m.starts)
 	var took []float64
@@ -170,7 +171,8 @@ func answer(ctx context.Context, address, name string) (int, error) {
 	return len(body), nil
 }
 
-// group is a group of targets that are compared with the same limit.
+// group names two deployments that are compared with one path of bench/limit: the fastest
+// answer that the machine can give.
 type group struct {
 	what, limit, of string
 	one, many       string // names of deployments

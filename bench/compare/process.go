@@ -88,8 +88,8 @@ func startTidewaiter(ctx context.Context, program, folder string, d deployment, 
 	return s, s.await(ctx, metrics)
 }
 
-// await waits until the server listens on one more of its addresses, because a server opens its
-// addresses one after the other.
+// await waits until the server listens at address. A server opens its addresses one after the
+// other, so call await for each of them.
 func (s *server) await(ctx context.Context, address string) error {
 	try := time.NewTicker(time.Millisecond)
 	defer try.Stop()
@@ -130,7 +130,7 @@ func free() (string, error) {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), nil
 }
 
-// patience is the maximum time until a server listens, and until it has stopped.
+// patience is the maximum time to wait until a server listens, and until it has stopped.
 const patience = 30 * time.Second
 
 // start runs a program and waits until it listens.

@@ -148,7 +148,7 @@ func comparedRefusals(what string, kinds []string, took map[string][]float64) ba
 	}
 }
 
-// staff returns people of a directory, n of each kind.
+// staff returns LDIF that adds users to a directory: n users of each kind.
 func staff(n int) []byte {
 	var b strings.Builder
 	for i := range n {

@@ -133,7 +133,7 @@ func (m *measurement) ruling(ctx context.Context, both []*server) error {
 	return nil
 }
 
-// leaves waits until the active policy has another version than the given one.
+// leaves waits until the version of the active policy is no longer the given version.
 func (s *server) leaves(ctx context.Context, version string) error {
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if now, err := s.version(ctx); err != nil || now != version {

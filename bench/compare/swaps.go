@@ -144,7 +144,7 @@ func newReader(s *server, rules int) (*swapper, error) {
 	return &swapper{server: s, what: "the config reread", rules: rules, change: change}, nil
 }
 
-// book is the rulebook in a server's database, opened by this process.
+// book is the rulebook in a server's database. This process, not the server, has opened it.
 type book struct {
 	db       *store.DB
 	journal  *journal.Journal

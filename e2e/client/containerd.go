@@ -103,8 +103,8 @@ func (c *containerdClient) fetch(ctx context.Context, from Ref) (ocispec.Descrip
 	return root, held, nil
 }
 
-// Copy pulls, then pushes with the label in which containerd records the source of content. The
-// push mounts blobs from that source.
+// Copy pulls the image and pushes it. The pushed content has the label in which containerd
+// records where content came from, so the push mounts blobs from there.
 func (c *containerdClient) Copy(ctx context.Context, from, to Ref) error {
 	root, held, err := c.fetch(ctx, from)
 	if err != nil {

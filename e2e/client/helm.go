@@ -86,7 +86,7 @@ func (h *helmClient) Copy(context.Context, Ref, Ref) error              { return
 func (h *helmClient) Delete(context.Context, Ref) error                 { return ErrUnsupported }
 func (h *helmClient) Catalog(context.Context, string) ([]string, error) { return nil, ErrUnsupported }
 
-// chart returns a packed chart with the content.
+// chart returns a packed chart that contains content.
 func chart(name, version string, content []byte) ([]byte, error) {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)

@@ -82,15 +82,15 @@ func StartBrief(t testing.TB, services ...string) *Tidewaiter {
 	return start(t, Identity(t)+"policy:"+policy, ", lifetime: 1m, push_lifetime: 1m", services)
 }
 
-// StartWith is Start with a different end of the config, which contains the sections `identity`
-// and `policy`.
+// StartWith is like Start, but the config ends with the text end, which has the sections
+// `identity` and `policy`.
 func StartWith(t testing.TB, end string, services ...string) *Tidewaiter {
 	t.Helper()
 	return start(t, end, "", services)
 }
 
-// start starts a Tidewaiter. end is the end of its config, and more has additional keys for
-// each registry.
+// start starts a Tidewaiter. Its config ends with the text end. The parameter more has
+// additional keys for each registry.
 func start(t testing.TB, end, more string, services []string) *Tidewaiter {
 	t.Helper()
 	folder := t.TempDir()

@@ -22,12 +22,13 @@ import (
 // could have made this change in the user's name. Package credentials restricts the tokens that
 // a delegate creates for somebody else.
 
-// ErrSetByDelegate means that an account would become an administrator although a delegate knows
-// its password or secret. It matches admin.ErrForbidden.
+// ErrSetByDelegate means that an account would become an administrator although a delegate has
+// set its password or secret. A delegate is a user who may change accounts but not
+// administrators. ErrSetByDelegate matches admin.ErrForbidden.
 var ErrSetByDelegate = admin.Forbidden("a user who is not an administrator has set its password or secret: an administrator must set another one first")
 
-// isDelegated reports whether the actor counts as a delegate if it sets a password or secret
-// now.
+// isDelegated reports whether the actor is a delegate: somebody who may not change
+// administrators. If a delegate sets a password or secret, SetByDelegate becomes true.
 func (a *Accounts) isDelegated(by admin.Actor) bool {
 	return !a.rights.May(by, admin.RightAdministrators, scope.Write)
 }
@@ -49,8 +50,8 @@ func (a *Accounts) recordOwner(ctx context.Context, tx *sql.Tx, by admin.Actor, 
 	return err
 }
 
-// wouldPromote returns ErrSetByDelegate if an account whose secret a delegate knows would become
-// an administrator.
+// wouldPromote returns ErrSetByDelegate if the account r is not an administrator, would be one
+// as the principal after, and has a password or secret that a delegate set.
 func (a *Accounts) wouldPromote(by admin.Actor, r *record, after *policy.Principal) error {
 	if r.SetByDelegate && a.rights.Administers(after, by.Remote) && !a.rights.Administers(r.principal(), by.Remote) {
 		return ErrSetByDelegate

@@ -147,21 +147,21 @@ func (a *Accounts) setMembership(ctx context.Context, by admin.Actor, group, log
 	return g, err
 }
 
-// mayRelease checks that the actor may also change the account that results from leaving the
+// mayRelease checks that the actor may change the account r as it will be after it has left the
 // group. Leaving a group can make an account an administrator: a rule grants the rights, and
 // until then a deny rule for the group overrides that rule.
 func (a *Accounts) mayRelease(by admin.Actor, r record, group string) error {
 	return a.rights.MayChange(by, without(&r, group))
 }
 
-// without returns the principal of an account as it would be without the group.
+// without returns r's principal as it would be if r were not in the group.
 func without(r *record, group string) *policy.Principal {
 	plain := *r
 	plain.Groups = slices.DeleteFunc(slices.Clone(r.Groups), func(g string) bool { return g == group })
 	return plain.principal()
 }
 
-// isPrivileged reports whether a group gives rights over Tidewaiter without a rule.
+// isPrivileged reports whether a group has rights over Tidewaiter by the built-in rules.
 func isPrivileged(group string) bool {
 	return group == admin.Administrators || group == admin.Auditors
 }

@@ -305,7 +305,7 @@ func (s *projection) join(group, id string) {
 	g.members = append(g.members, id)
 }
 
-// removeTokens removes an owner's tokens that have the given use. If use is "", it removes all
+// removeTokens removes an owner's tokens whose purpose is use. If use is "", it removes all
 // tokens of the owner.
 func (s *projection) removeTokens(owner, use string) {
 	for id, p := range s.tokens {

@@ -205,7 +205,7 @@ func (w *worker) session(ctx context.Context, c identity.Presented) {
 	})
 }
 
-// revokeOne revokes the first token that has the given use.
+// revokeOne revokes the owner's first token whose purpose is use.
 func (w *worker) revokeOne(ctx context.Context, owner credentials.Owner, use credentials.Purpose) {
 	w.Write(string(use)+".revoke", func() error {
 		list, _, err := w.Tokens(ctx, w.by, owner, admin.Page{})

@@ -32,9 +32,9 @@ func (a *Accounts) Robots(ctx context.Context, by admin.Actor, namespace string,
 	return a.list(ctx, page, "namespace <> '' AND kind = 'robot' AND substr(name, 1, $3) = $4", len(prefix), prefix)
 }
 
-// mayManageLogin checks that the actor may change accounts, or owns the namespace in the
-// robot's login. This check needs no query. mayManage then checks whether the robot belongs to
-// that namespace.
+// mayManageLogin checks that the actor may change accounts, or that login is a robot in a
+// namespace that the actor owns. This check needs no query. mayManage then checks whether the
+// robot belongs to that namespace.
 func (a *Accounts) mayManageLogin(by admin.Actor, login string) error {
 	err := a.rights.Require(by, admin.RightAccounts, scope.Write)
 	if err != nil && a.owns(by, login) {
@@ -60,8 +60,8 @@ func (a *Accounts) mayManage(ctx context.Context, tx *sql.Tx, by admin.Actor, r 
 	return lockErr
 }
 
-// hasRights reports whether a principal has any right over Tidewaiter, now or at another time.
-// Rights over a namespace do not count.
+// hasRights reports whether a principal has any right over Tidewaiter, or could have one at
+// another time because a rule has a condition. Rights over a namespace do not count.
 func (a *Accounts) hasRights(by admin.Actor, who *policy.Principal) bool {
 	as := admin.Actor{Principal: who, Remote: by.Remote}
 	return slices.ContainsFunc(ruleset.Rights, func(right string) bool {
@@ -69,7 +69,8 @@ func (a *Accounts) hasRights(by admin.Actor, who *policy.Principal) bool {
 	})
 }
 
-// owns reports whether the actor owns the namespace in a robot's login.
+// owns reports whether login is a robot whose name begins with the name of a namespace that the
+// actor owns.
 func (a *Accounts) owns(by admin.Actor, login string) bool {
 	kind, name, ok := parseLogin(login)
 	namespace, _, namespaced := rulebook.RobotIn(name)

@@ -125,7 +125,8 @@ func (a *Accounts) List(ctx context.Context, by admin.Actor, kind policy.Kind, p
 	return a.list(ctx, page, "kind = $3", kind.String())
 }
 
-// list returns a page of the accounts that match a condition.
+// list returns a page of the accounts that match where, an SQL condition with the parameters
+// args.
 func (a *Accounts) list(ctx context.Context, page admin.Page, where string, args ...any) (list []Account, next string, err error) {
 	records, next, err := admin.List(ctx, a.writer.DB.Read(), page, scanAccount, func(r *record) string { return r.Name },
 		"SELECT "+accountColumns+" FROM accounts WHERE name > $1 AND "+where+" ORDER BY name LIMIT $2", args...)

@@ -36,7 +36,7 @@ func Requires(right string, actions scope.Actions) error {
 	return Forbidden("requires " + right + ":" + actions.String())
 }
 
-// Forbidden returns an ErrForbidden with another text.
+// Forbidden returns an error that has the given text and matches ErrForbidden.
 func Forbidden(text string) error { return &forbiddenError{text} }
 
 type forbiddenError struct{ text string }
@@ -109,7 +109,8 @@ func OrNotFound[T any](row T, err error) (T, error) {
 // OrExists returns ErrExists if an INSERT with ON CONFLICT DO NOTHING inserted no row.
 func OrExists(result sql.Result, err error) error { return affected(result, err, ErrExists) }
 
-// OrChanged returns ErrChanged if an UPDATE or DELETE of one version found no row.
+// OrChanged returns ErrChanged if an UPDATE or DELETE that requires a version of the object
+// changed no row.
 func OrChanged(result sql.Result, err error) error { return affected(result, err, ErrChanged) }
 
 func affected(result sql.Result, err, none error) error {

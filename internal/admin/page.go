@@ -7,7 +7,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// The number of items of a page, which the API also documents.
+// The default and the maximum number of items of a page. The API documents both.
 const (
 	defaultPage = 100
 	maxPage     = 1000

@@ -74,7 +74,8 @@ func (w *Writer) Time() time.Time { return store.Rounded(w.Now()) }
 // NewID returns the id of a new object. Ids are ordered by time.
 func (w *Writer) NewID() string { return journal.NewID(w.Now()).String() }
 
-// CheckExpiry returns an InvalidError of the field "expires" if an expiry is in the past.
+// CheckExpiry returns an InvalidError of the field "expires" if t is in the past. The zero time
+// is never in the past.
 func (w *Writer) CheckExpiry(t time.Time) error {
 	if Expired(t, w.Now()) {
 		return Invalid("expires", "it is in the past")
@@ -86,7 +87,8 @@ func (w *Writer) CheckExpiry(t time.Time) error {
 // expires.
 func Expired(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
-// ExpiryText returns an expiry as the journal records it.
+// ExpiryText returns an expiry as the journal records it: "never", or a time such as
+// "2026-11-23T12:00:00Z".
 func ExpiryText(t time.Time) string {
 	if t.IsZero() {
 		return "never"

@@ -90,8 +90,9 @@ func setPrincipal(q *journal.Query, written string) string {
 	return ""
 }
 
-// setRepository refuses a text that is not the name of a repository, because it would select
-// no entry.
+// setRepository sets the repository that q selects. If the text cannot be the name of a
+// repository, it would select no entry. Then setRepository returns the reason and does not
+// change q.
 func setRepository(q *journal.Query, written string) string {
 	name, below := strings.CutSuffix(written, "/**")
 	switch last := written[strings.LastIndexByte(written, '/')+1:]; {
@@ -105,7 +106,7 @@ func setRepository(q *journal.Query, written string) string {
 	return ""
 }
 
-// maxDigits is the number of hexadecimal digits of the digests of registries.
+// maxDigits is the number of hexadecimal digits in a digest, by algorithm.
 var maxDigits = map[string]int{"sha256": 64, "sha384": 96, "sha512": 128}
 
 func setDigest(q *journal.Query, written string) string {

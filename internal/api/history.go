@@ -48,7 +48,8 @@ func (a *API) historyRoutes() {
 
 var policyID = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
-// policyNamed finds a policy by its ID or by a time; "" is the current policy.
+// policyNamed finds the policy with an ID, or the policy in force at a time; "" is the current
+// policy. If named is neither, the error is about the part of the request at location.
 func (a *API) policyNamed(ctx context.Context, location, named string) (rulebook.Period, error) {
 	if named == "" || policyID.MatchString(named) {
 		return a.Rulebook.Find(ctx, named)

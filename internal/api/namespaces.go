@@ -64,7 +64,7 @@ type setVisibility struct {
 	}
 }
 
-// inNamespace selects a page of what belongs to a namespace.
+// inNamespace selects a page of a list of one namespace, such as its members.
 type inNamespace struct {
 	NamespacePath
 	PageQuery

@@ -62,7 +62,7 @@ func refuse(status int, format string, args ...any) *problem {
 	return &problem{Status: status, Detail: fmt.Sprintf(format, args...)}
 }
 
-// invalid returns a problem with one part of a request.
+// invalid returns a problem about the part of the request at location, such as body.name.
 func invalid(location, format string, args ...any) *problem {
 	p := refuse(http.StatusUnprocessableEntity, invalidRequest)
 	p.Errors = []fieldError{{location, fmt.Sprintf(format, args...)}}
@@ -157,7 +157,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	_, _ = w.Write(b.Bytes()) // an error means that the client is gone
 }
 
-// unreadable has the texts of huma's errors, by status.
+// unreadable has the texts that replace huma's errors, by status.
 var unreadable = map[int]string{
 	http.StatusUnprocessableEntity:   invalidRequest,
 	http.StatusBadRequest:            "the body is missing or is not valid JSON",

@@ -65,7 +65,8 @@ func (a *API) sessionRoutes() {
 	})
 }
 
-// session returns the session that authenticates the request.
+// session returns the session that authenticates the request. The error has the status 404 if
+// another credential does.
 func (a *API) session(ctx context.Context, caller admin.Actor) (credentials.Token, error) {
 	t, err := a.Accounts.Credentials.PresentedToken(ctx, caller)
 	if errors.Is(err, admin.ErrNotFound) || err == nil && t.Purpose != credentials.Session {

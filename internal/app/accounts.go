@@ -43,7 +43,8 @@ func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 	return accounts.Open(o)
 }
 
-// signIn returns the settings for the access tokens of the users of a source.
+// signIn returns the settings of a source for the access tokens of its users. A source without
+// such settings has the zero value.
 func (a *App) signIn(source string) sources.SignIns {
 	if s := a.sources.Load().Named(source); s != nil {
 		return s.SignIns
@@ -85,8 +86,8 @@ func (a *App) verifyIDToken(ctx context.Context, c identity.Presented) (string, 
 	return a.sources.Load().VerifyIDToken(ctx, c)
 }
 
-// duplicateNames returns warnings. It ignores errors of the database, because other checks
-// report them.
+// duplicateNames returns a warning for names that are both in the accounts and in an htpasswd
+// file. It ignores errors of the database, because other checks report them.
 func (a *App) duplicateNames(ctx context.Context, cfg *config.Config) strictyaml.Problems {
 	warnings, _ := doctor.DuplicateNames(ctx, cfg, a.generation.sources, a.accounts)
 	return warnings

@@ -83,7 +83,8 @@ type App struct {
 	disk        *disk                 // of the database
 	writable    cachedCheck           // of the database, after a failed write
 	reloadError atomic.Pointer[error] // of the last reload
-	// Files have changed, and policy.watch is false: SIGHUP reads them.
+	// unread is true if files have changed, but are not reread because policy.watch is false.
+	// SIGHUP makes the service read them.
 	unread atomic.Bool
 
 	mu         sync.Mutex     // held by Reload and Close

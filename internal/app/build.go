@@ -113,8 +113,8 @@ func (a *App) build(cfg *config.Config) (*generation, error) {
 // More than quietEntries journal entries between two checks are a burst.
 const quietEntries = 100
 
-// bursts returns a function that reports whether there was a burst of requests, or a password was
-// hashed, since its last call.
+// bursts returns a function that reports whether, since its last call, there was a burst of
+// requests or a password was hashed.
 func (a *App) bursts() func() bool {
 	written, hashed := a.journal.Stats().Written, a.hashing.Stats().Hashed
 	return func() bool {
@@ -177,7 +177,7 @@ func PredictLifetime(cfg *config.Config, p *policy.Policy, r *policy.Request) (l
 	return registry(&cfg.Registries[i]).PredictLifetime(p, r, time.Time{}, &most)
 }
 
-// limits returns the upper bounds of the lifetime of tokens.
+// limits returns the maximum lifetimes of tokens in the issuer's form.
 func limits(c config.MaxLifetimes) issuer.Limits {
 	return issuer.Limits{Delete: c.Delete, Kinds: [...]time.Duration{
 		policy.Anonymous: c.Anonymous, policy.User: c.User, policy.Robot: c.Robot, policy.Workload: c.Workload,

@@ -29,7 +29,7 @@ func signIns(cfg *config.Config) config.Limits {
 	return limits
 }
 
-// budget limits the passwords that are sent to a directory.
+// budget limits how many wrong passwords for one account are sent to a directory.
 func (a *App) budget(l *config.LDAP) *ratelimit.Budget {
 	if l.Attempts.Max > 0 {
 		a.budgets.Store(true)

@@ -37,7 +37,8 @@ type cachedCheck struct {
 	err error
 }
 
-// ask returns the recent result, or calls try. Concurrent callers wait for the same result.
+// ask returns the result of the last try if it is recent, and calls try otherwise. Concurrent
+// callers wait for the same result.
 func (a *cachedCheck) ask(now func() time.Time, try func() error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

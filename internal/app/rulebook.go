@@ -33,7 +33,7 @@ func (a *App) newRulebook(ctx context.Context, cfg *config.Config) (*rulebook.Ru
 // Rulebook returns the rules of files, database and namespaces.
 func (a *App) Rulebook() *rulebook.Rulebook { return a.rulebook }
 
-// filesOf returns the policy of the files.
+// filesOf returns the rules that the config and its files contain, for the rulebook.
 func filesOf(cfg *config.Config) rulebook.Files {
 	return rulebook.Files{Source: cfg.Rules, ID: cfg.Policy.ID(), Services: cfg.Services}
 }

@@ -136,7 +136,8 @@ func groups(from []string) []server.EndpointGroup {
 	return list
 }
 
-// listeners returns the listeners in a comparable form.
+// listeners returns a text for each listener with all of its settings. If the texts differ, a
+// setting has changed.
 func listeners(cfg *config.Config) []string {
 	list := make([]string, 0, len(cfg.Listen))
 	for _, l := range cfg.Listen {

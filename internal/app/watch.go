@@ -62,10 +62,10 @@ type watcher struct {
 	failed  time.Time      // the last attempt, if it failed
 }
 
-// place is a file, or a file pattern, in a folder.
+// place is a folder, and the name of a file in it or a pattern for names.
 type place struct{ folder, name string }
 
-// snapshot is the state of files, by path.
+// snapshot has the state of each file, by path.
 type snapshot map[string]os.FileInfo
 
 // begin finds the files to watch. If their policy differs from the policy that the app has

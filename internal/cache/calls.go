@@ -88,7 +88,7 @@ func (c *Calls[K, V]) endLocked(key K, one *call[V]) {
 	}
 }
 
-// Shared returns how many callers shared a call that another caller had begun.
+// Shared returns how many callers have joined a call that another caller had begun.
 func (c *Calls[K, V]) Shared() uint64 { return c.shared.Load() }
 
 // Count returns the number of calls in flight, and of the callers that wait for them.

@@ -11,8 +11,8 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 7, time.UTC)
 
-// The clock of clocktest is like that of Go: if both times have a monotonic reading, it is
-// used.
+// Times of clocktest are compared as times of time.Now are: by their monotonic readings if both
+// times have one.
 func TestBothReadings(t *testing.T) {
 	c := clocktest.New(noon)
 	before := c.Now()

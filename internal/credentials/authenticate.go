@@ -64,7 +64,7 @@ func (c *Credentials) cached(ctx context.Context, p identity.Presented, load fun
 	return who, err
 }
 
-// errStale means that the database has to be queried again.
+// errStale means that a cached result is no longer valid, so the database must be queried.
 var errStale = errors.New("stale")
 
 // staleReason is the reason of a refusal for errStale.

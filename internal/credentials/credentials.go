@@ -71,9 +71,9 @@ type Options struct {
 	// valid for this time after the sign-in (LastSignIn). 0: a sign-in proves nothing
 	// afterwards. nil: 0 for every source.
 	SignInLasts func(source string) time.Duration
-	// SignInSettings returns a text that identifies the settings by which a source judges
-	// sign-ins. A stored sign-in does not count when the settings have changed. nil: the
-	// settings never change.
+	// SignInSettings returns a text that identifies those settings of a source that decide
+	// which sign-ins it accepts. A stored sign-in does not count when the settings have
+	// changed. nil: the settings never change.
 	SignInSettings func(source string) string
 
 	SessionIdle time.Duration // a session expires after this time without a request; 0: 1 h
@@ -108,7 +108,7 @@ type LocalOwner struct {
 	Hash      string    // of the password; "": none
 }
 
-// Purpose is the purpose of a Token.
+// Purpose is what a Token is for: access, robot, refresh or session.
 type Purpose string
 
 // The purposes of tokens.
@@ -203,7 +203,7 @@ func Open(o Options) (*Credentials, error) {
 // maxCached is the maximum number of cached credentials. Each takes about 500 bytes.
 const maxCached = 20_000
 
-// OwnerOf returns the Owner for a principal.
+// OwnerOf returns the Owner that a principal is for its tokens.
 func OwnerOf(p *policy.Principal) Owner {
 	return Owner{Kind: p.Kind, Source: p.Source, Name: p.Name, ID: p.ID}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// SetMaxTokens sets the maximum number of tokens of one use per owner.
+// SetMaxTokens sets how many tokens one owner can have for each purpose.
 func (c *Credentials) SetMaxTokens(n int) { c.maxTokens = n }
 
 // Maintain does the work of Run without a ticker, and turns the cache on. It returns a function
@@ -26,7 +26,7 @@ func (c *Credentials) Maintain(ctx context.Context) func() {
 // FlushLastUsed writes the last uses of tokens.
 func (c *Credentials) FlushLastUsed(ctx context.Context) error { return c.flushLastUsed(ctx) }
 
-// Covers reports whether one pattern matches everything that another matches.
+// Covers reports whether wide matches everything that pattern matches.
 func Covers(wide, pattern string) bool { return covers(wide, pattern) }
 
 // PurgeQuery selects expired tokens.
@@ -35,7 +35,7 @@ const PurgeQuery = purgeQuery
 // Cached returns the number of cached credentials.
 func (c *Credentials) Cached() int { return c.verified.cache.Len() }
 
-// Restricted returns a principal with the limits of a token.
+// Restricted returns the principal p restricted by the limits of a token.
 func Restricted(p *policy.Principal, limits []policy.Limit) *policy.Principal {
 	return restricted(p, limits)
 }

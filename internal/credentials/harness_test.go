@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// harness is accountstest.Harness, with methods of the tests in this package.
+// harness is accountstest.Harness with additional methods for the tests in this package.
 type harness struct{ *accountstest.Harness }
 
 func newHarness(t testing.TB, url string) *harness { return &harness{accountstest.New(t, url)} }

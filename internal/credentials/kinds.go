@@ -5,7 +5,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
-// CredentialPassword is identity.Verified.Credential for a password.
+// CredentialPassword is the value of identity.Verified.Credential for a password.
 const CredentialPassword = "password"
 
 // kind has the properties that depend on the purpose of a token.
@@ -22,7 +22,8 @@ var kinds = map[Purpose]kind{
 	Session: {secret.Session, identity.Session, "session:"},
 }
 
-// purposeOf returns the purpose of the secrets that have this letter, or "" if no purpose has it.
+// purposeOf returns the purpose whose secrets contain this letter (package secret), or "" if
+// there is none.
 func purposeOf(letter byte) Purpose {
 	for purpose, k := range kinds {
 		if k.letter == letter {
@@ -38,7 +39,7 @@ func newSecret(p Purpose) (identity.Secret, secret.Digest) {
 	return identity.NewSecret(text), d
 }
 
-// credential returns the name of a token in the journal.
+// credential returns the name of a token in the journal, such as "token:laptop".
 func (t *Token) credential() string {
 	if t.Purpose == Access {
 		return kinds[Access].prefix + t.Name

@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// isWithin reports whether a principal's limits allow everything that the parameter limits
-// allows. The result true is always correct. The result false can be wrong, because the check
+// isWithin reports whether the limits of who allow everything that the parameter limits allows.
+// If isWithin returns true, this is certain. If it returns false, it can be wrong, because it
 // compares patterns one by one.
 func isWithin(who *policy.Principal, limits []policy.Limit) bool {
 	if len(who.Limits) == 0 {

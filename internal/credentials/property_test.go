@@ -119,7 +119,8 @@ func TestCoversIsSound(t *testing.T) {
 	})
 }
 
-// A token restricts its owner's rights, and never replaces narrower limits by its own.
+// A token restricts its owner's rights. If the owner already has narrower limits, the token
+// does not replace them.
 func TestLimitsOfATokenDoNotReplaceNarrowerOnes(t *testing.T) {
 	decider, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Repository},

@@ -21,7 +21,7 @@ const (
 	maxPurgedOnce = 500                 // maximum number of tokens deleted in one transaction
 )
 
-// use is the last use of a token.
+// use is when a token was last used, and from which address.
 type use struct {
 	at   int64 // milliseconds
 	from netip.Addr

@@ -116,9 +116,9 @@ func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 	return err
 }
 
-// DeleteTokens deletes an owner's tokens that have the given use. If use is "", it deletes all
-// tokens of the owner. It also deletes the descendants of these tokens, but does not count
-// them.
+// DeleteTokens deletes an owner's tokens that have the given purpose. If purpose is "", it
+// deletes all tokens of the owner. It also deletes the descendants of these tokens, but does
+// not count them.
 func DeleteTokens(ctx context.Context, tx *sql.Tx, o Owner, purpose Purpose) (int, error) {
 	n, err := store.Affected(tx.ExecContext(ctx,
 		"DELETE FROM account_tokens WHERE owner_source IN ($1, $4) AND owner_id = $2 AND ($3 = '' OR purpose = $3)",
@@ -129,8 +129,8 @@ func DeleteTokens(ctx context.Context, tx *sql.Tx, o Owner, purpose Purpose) (in
 	return n, err
 }
 
-// deleteOrphans deletes the tokens of an owner whose parent was deleted, with their descendants.
-// A descendant always has the same owner.
+// deleteOrphans deletes those tokens of an owner whose parent token was deleted, and their
+// descendants. A descendant always has the same owner.
 func deleteOrphans(ctx context.Context, tx *sql.Tx, o Owner) error {
 	_, err := tx.ExecContext(ctx, `
 		WITH RECURSIVE family (id) AS (

@@ -30,7 +30,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// ways returns credentials of ann of all kinds. All of them are in the cache.
+// ways returns one credential of ann for each kind of credential. All of them are in the cache.
 func (h *harness) ways() map[string]identity.Presented {
 	h.T.Helper()
 	_, laptop := h.AddTestToken("ann", "laptop")

@@ -18,9 +18,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Maximum numbers for one owner.
+// Maximum numbers of what one owner can have.
 const (
-	maxTokens = 1000 // tokens of one use; tests use fewer
+	maxTokens = 1000 // tokens for each purpose; tests use fewer
 	maxLimits = 50   // limits of one token
 	maxNames  = 200  // names in all limits of one token
 )

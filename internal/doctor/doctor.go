@@ -61,7 +61,7 @@ func Check(ctx context.Context, cfg *config.Config, o Options) (Report, error) {
 	return c.Report, nil
 }
 
-// LeftOut lists what Check leaves out with FilesOnly.
+// LeftOut lists the checks that Check does not make if Options.FilesOnly is set.
 func LeftOut() []string {
 	return []string{
 		"whether the database exists and is undamaged",

@@ -72,7 +72,8 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	return Read(f, limit, path)
 }
 
-// Read reads at most limit bytes of what a service or a file sends.
+// Read reads r to its end. It fails if r has more than limit bytes. The parameter what names the
+// service or file in errors.
 func Read(r io.Reader, limit int64, what string) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, limit+1))
 	switch {

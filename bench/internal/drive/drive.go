@@ -166,7 +166,7 @@ func Run(ctx context.Context, t *Target, o Options) (*Result, error) {
 	return all, nil
 }
 
-// window is the measured time or number of requests. All workers share it.
+// window ends a run after a time or after a number of requests. All workers share it.
 type window struct {
 	from, until time.Time
 	bounded     bool

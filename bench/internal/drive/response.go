@@ -52,7 +52,7 @@ func (r *reader) reset(from io.Reader) {
 	r.from, r.start, r.end = from, 0, 0
 }
 
-// next reads one answer. io.EOF means that the connection ended before an answer.
+// next reads one answer. It returns io.EOF if the connection ends before the answer begins.
 func (r *reader) next() (response, error) {
 	r.taken = 0
 	for {

@@ -14,8 +14,8 @@ import (
 // tick is the unit of /proc/PID/stat: USER_HZ, which is 100 on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 
-// usage waits for running and returns the processor time that the target's process used since
-// the start of the window.
+// usage returns the processor time that the target's process uses in the window. It returns
+// when all workers have ended (running).
 func (t *Target) usage(ctx context.Context, w *window, running *sync.WaitGroup) (time.Duration, error) {
 	if t.process == 0 {
 		running.Wait()

@@ -34,8 +34,8 @@ type Process struct {
 	writer *admin.Writer
 }
 
-// Authenticate calls the method of Accounts, which accepts passwords and the credentials of
-// Credentials.
+// Authenticate calls Accounts.Authenticate, which accepts passwords and all credentials that
+// Tidewaiter issues.
 func (p *Process) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	return p.Accounts.Authenticate(ctx, c)
 }
@@ -125,10 +125,12 @@ func (h *Harness) Reopen(others ...identity.Source) {
 	}
 }
 
-// current is an identity source that always uses the current process of a harness.
+// current is an identity source that calls the process that the harness has at the time of the
+// call. So a chain can be used after Reopen.
 type current struct{ *Harness }
 
-// Rule returns an allow rule for rights over Tidewaiter itself.
+// Rule returns a rule that allows the subject to take the actions on Tidewaiter's own objects,
+// such as accounts or the journal.
 func Rule(name, subject string, names []string, actions scope.Actions) policy.Rule {
 	return policy.Rule{Name: name, Subjects: []string{subject}, Type: scope.TypeTidewaiter, Names: names, Actions: actions}
 }
@@ -143,7 +145,7 @@ func Compile(t testing.TB, rules ...policy.Rule) *policy.Policy {
 	return p
 }
 
-// PasswordOf returns an acceptable password for a user.
+// PasswordOf returns a password for a user that the rules for passwords accept.
 func PasswordOf(name string) string { return "correct horse of " + name }
 
 // AddTestUser adds a user with a password to groups.
@@ -190,12 +192,12 @@ func NewSecret(letter byte) identity.Secret {
 	return identity.NewSecret(text)
 }
 
-// Presented returns the credentials as docker presents this name and secret.
+// Presented returns a name and a secret in the form in which docker presents them.
 func Presented(name, secret string) identity.Presented {
 	return fromDocker(identity.NewPresented(name, secret))
 }
 
-// PresentedRefresh returns the credentials as docker presents this refresh token.
+// PresentedRefresh returns a refresh token in the form in which docker presents it.
 func PresentedRefresh(secret string) identity.Presented {
 	return fromDocker(identity.NewRefresh(secret))
 }
@@ -242,7 +244,7 @@ func (h *Harness) SignIn(p identity.Presented) string {
 	return err.Error()
 }
 
-// Is fails the test if err does not match want.
+// Is fails the test unless errors.Is(err, want).
 func Is(t testing.TB, what string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {

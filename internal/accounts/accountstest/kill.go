@@ -37,7 +37,7 @@ type Check struct {
 	Want, Tables func() []string                       // the contents of the tables
 }
 
-// Run reports each difference as a test error that begins with the text when.
+// Run reports each difference as a test error that begins with the parameter when.
 func (c Check) Run(t testing.TB, when string) {
 	t.Helper()
 	journaled := make(map[string][]string)

@@ -61,10 +61,10 @@ type Lister interface {
 	Members(group string) []*policy.Principal // sorted by name
 }
 
-// Generations is a Finder that can distinguish a user's passwords, by their hash or by the time
-// of the last change. Tokens that were issued for a password become invalid when the generation
-// changes. FindGeneration is like Find, and also returns the generation, or "" if the
-// generation is unknown. A generation is internal, and does not help to guess the password.
+// Generations is a Finder that gives each password of a user a generation, by its hash or by
+// the time of the last change. Tokens that were issued for a password become invalid when the
+// generation changes. FindGeneration is like Find, and also returns the generation, or "" if
+// the generation is unknown. A generation is internal, and does not help to guess the password.
 type Generations interface {
 	FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, generation string, err error)
 }
@@ -351,8 +351,8 @@ func (c *Chain) Source(name string) identity.Authenticator {
 }
 
 // Listers returns the sources that can list the members of a group. It also returns the names
-// of the sources that cannot list them although their users can be members. The source with the
-// name except is not among them.
+// of the sources that cannot list them although their users can be members. Neither list
+// contains the source with the name except.
 func (c *Chain) Listers(except string) (listers []Lister, others []string) {
 	for i := range c.sources {
 		s := &c.sources[i]

@@ -46,8 +46,8 @@ type gate struct {
 }
 
 // pass verifies credentials. Credentials that can be guessed are limited before the
-// verification. Other credentials are limited only after they have proved to be invalid. Until
-// then, their verification waits for its turn at most.
+// verification. Other credentials are limited only after they have proved to be invalid. Before
+// that, they can only be delayed (verifyInTurn).
 func (g gate) pass(ctx context.Context, c identity.Presented, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
 	if guessable(c.Kind) {
 		return g.guess(ctx, c, verify)
