@@ -102,7 +102,7 @@ const (
 	Misplaced                // a token inside other text, as in quotes; never sent to a source
 )
 
-// CredentialIDToken is Verified.Credential for an ID token.
+// CredentialIDToken is the value of Verified.Credential for an ID token.
 const CredentialIDToken = "ID token"
 
 // Presented is a credential that a client presented, with the origin of the request.

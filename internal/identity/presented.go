@@ -40,8 +40,9 @@ func NewRefresh(token string) Presented {
 	return Presented{Kind: kind, Secret: NewSecret(token)}
 }
 
-// NewSession returns the credential in the secret of a session. The secret must come from the
-// session cookie: a session secret that is presented as a password or a token is not accepted.
+// NewSession returns the credential of a browser session that has this secret. The secret must
+// come from the session cookie: a session secret that is presented as a password or a token is
+// not accepted.
 func NewSession(secret string) Presented {
 	return Presented{Kind: Session, Secret: NewSecret(secret)}
 }

@@ -49,7 +49,7 @@ func New(w io.Writer, format, level string) *Log {
 	return l
 }
 
-// Printable is a secret that may appear in the log.
+// Printable is a secret that is meant to be read in the log, so redact does not remove it.
 type Printable string
 
 // redact removes secrets from a value, such as a token in a path or a name.

@@ -24,7 +24,8 @@ import (
 // FileName is the name of the marker file, which is in the folder of the signing key.
 const FileName = "tidewaiter-database.json"
 
-// marker is the content of the file. Several configs may share a key.
+// marker is the content of the file. Several configs may share a signing key, and then also
+// share this file.
 type marker struct {
 	Databases map[string]had `json:"databases"` // by path of the config
 }

@@ -17,7 +17,7 @@ func (h *Hashing) HoldLimiter() (release func()) {
 	return func() { h.limiter.Leave(everything, 0) }
 }
 
-// Flights returns how many hashes are in flight.
+// Flights returns how many hashes are being computed or wait to be computed.
 func (h *Hashing) Flights() int {
 	calls, _ := h.calls.Count()
 	return calls

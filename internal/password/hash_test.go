@@ -9,7 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/password"
 )
 
-// Hashes of other programs.
+// Hashes that other programs have computed.
 const (
 	htpasswdB       = "$2y$05$7iTraP2oZj6TLYcnnnKo6u9G9xTCXJsJNX22AGiHRzwVX7QtsGFKu"                                // htpasswd -nbB ann wonderland
 	htpasswdBC4     = "$2y$04$O6h3d7zA4vgYdEOzglqUOO9gQ1Sy15q2e69bvXpuo5Q2trUeHqRIu"                                // htpasswd -nbBC 4 ann wonderland
@@ -60,7 +60,8 @@ func TestCompareReadsHashesOfOtherPrograms(t *testing.T) {
 	}
 }
 
-// Quay CVE-2024-9683: bcrypt uses 72 bytes, so a longer password must not match its prefix.
+// Quay CVE-2024-9683: bcrypt uses only 72 bytes, so a password of 73 bytes must not match the
+// hash of its first 72 bytes.
 func Test73BytePasswordDoesNotMatchItsPrefix(t *testing.T) {
 	h := password.New(password.Options{})
 	long := strings.Repeat("0123456789", 8)

@@ -54,9 +54,10 @@ func secretsOf(text string, anew bool) (all []Found) {
 	}
 }
 
-// What a scanner remembers changes what it finds in only two cases, and then Redact still leaves
-// no secret. The first is a header with too many possible beginnings. The second is the base64
-// of a token that begins with white space, directly after another secret.
+// A scanner remembers what it has learned about a run. In only two cases, this changes which
+// secrets it finds. In both cases, Redact still leaves no secret. The first is a header with
+// too many possible beginnings. The second is the base64 of a token that begins with white
+// space, directly after another secret.
 func checkScanner(t interface{ Fatalf(string, ...any) }, text string) {
 	redacted := Redact(text)
 	if f, ok := Find(redacted); ok {

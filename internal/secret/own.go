@@ -29,7 +29,8 @@ const (
 )
 
 // minCut is the minimum length of a text that counts as one of our credentials with a wrong
-// checksum. A secret that was mistyped or cut must not be sent to another service as a password.
+// checksum. A secret that was mistyped or truncated must not be sent to another service as a
+// password.
 const minCut = 24
 
 // AppendSum appends the checksum of a credential.
@@ -53,7 +54,8 @@ func sumOf(text []byte) (digits [sumLength]byte) { // 62^6 is more than 2^32
 	return digits
 }
 
-// own reads a credential of Tidewaiter that begins at an index.
+// own returns the credential of Tidewaiter that begins at text[begin]. The second result is
+// false if none begins there.
 func own[T string | []byte](text T, begin int) (Found, bool) {
 	start := begin + len(Prefix)
 	if start >= len(text) || string(text[begin:start]) != Prefix {

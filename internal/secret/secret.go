@@ -204,8 +204,8 @@ func hasBlank[T string | []byte](text T) bool {
 	return false
 }
 
-// blank returns the length of the white space at an index. White space that JSON or a log has
-// escaped counts too: "\n", "\\n".
+// blank returns the length of the white space that begins at text[i]. White space that JSON or
+// a log has escaped counts too: "\n", "\\n".
 func blank[T string | []byte](text T, i int) int {
 	if i >= len(text) || text[i] > ' ' && text[i] != '\\' {
 		return 0
@@ -311,7 +311,7 @@ func (s *scanner[T]) tail(end int) int {
 	}
 }
 
-// mayBegin reports whether the header of a token can begin at an index.
+// mayBegin reports whether the header of a token can begin at text[i].
 func mayBegin[T string | []byte](text T, i int) bool {
 	switch text[i] {
 	case 'e': // base64 of "{", and then of a quote or white space, as in JSON
@@ -425,7 +425,8 @@ func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' ||
 // none is the value of bytes that are not base64.
 const none = 0xff
 
-// value is the meaning of each byte in base64, in both alphabets.
+// value maps a byte to the six bits that it stands for in base64, in either of the two
+// alphabets. It maps all other bytes to none.
 var value = func() (v [256]byte) {
 	for i := range v {
 		v[i] = none

@@ -168,8 +168,8 @@ func (b *builder) ldap(s *Source) error {
 	return nil
 }
 
-// takenBefore reports whether a name is known to a source that checks passwords before the
-// given source: to a local source, or to a remote source above the given one.
+// takenBefore reports whether another source that checks passwords knows the name and is asked
+// before the given source: any local source, or a remote source above it.
 func (s *Set) takenBefore(ctx context.Context, source *Source, name string) (bool, error) {
 	above := true
 	for _, other := range s.Sources {
@@ -248,8 +248,9 @@ func (b *builder) oidc(s *Source) error {
 	return nil
 }
 
-// settingsID identifies the settings that decide who may sign in, as whom, and with which
-// groups and claims. The lifetime of access tokens is not among these settings.
+// settingsID returns a text that identifies the settings that decide who may sign in, as whom,
+// and with which groups and claims. If one of these settings changes, the text changes. The
+// lifetime of access tokens is not among these settings.
 func settingsID(c *config.OIDC) string {
 	// Marshal cannot fail: the settings are texts, lists of texts and maps of texts.
 	text, _ := json.Marshal([]any{c.Preset, c.Issuer, c.Audience, c.Kind, c.Principal, c.Groups, c.Claims, c.Require})

@@ -44,12 +44,12 @@ var (
 	others     = []error{ErrNewer, ErrOlder, ErrForeign, ErrInUse, ErrNotEmpty, ErrMissing}
 )
 
-// Unavailable reports whether the cause of err is a condition of the database and not the
-// request. The operation can be retried after the condition is over.
+// Unavailable reports whether err is caused by the state of the database, such as a full disk,
+// and not by the request. The operation can be retried when this state is over.
 func Unavailable(err error) bool { return isAny(err, conditions) }
 
-// named reports whether err already wraps one of the errors above. The error of the function
-// that Write runs may do so.
+// named reports whether err already wraps an error of this package. The function that Write
+// runs may return such an error.
 func named(err error) bool { return isAny(err, conditions) || isAny(err, others) }
 
 func isAny(err error, list []error) bool {

@@ -129,7 +129,8 @@ func (f *openFile) look(info fs.FileInfo, page int64) (smaller bool, err error) 
 	return info.Size() < before, nil
 }
 
-// holdsID reports whether page of the file itself contains the id.
+// holdsID reports whether the given page of the file contains the database's id. It reads the
+// file itself and does not ask SQLite.
 func (f *openFile) holdsID(page int64) bool {
 	if page <= 0 {
 		return false

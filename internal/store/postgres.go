@@ -158,7 +158,7 @@ func (s postgresLocation) tables(ctx context.Context, tx *sql.Tx) ([]string, err
 		AND relname <> 'goose_db_version' AND `+ownTable+` ORDER BY relname COLLATE "C"`)
 }
 
-// ownTable excludes the tables that extensions put into a schema.
+// ownTable is a condition that excludes the tables that extensions put into a schema.
 const ownTable = `NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = pg_class.oid AND d.deptype = 'e')`
 
 func (s postgresLocation) snapshot() *sql.TxOptions {

@@ -15,7 +15,7 @@ type Querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Row is a sql.Row or sql.Rows.
+// Row is a row of a query: a *sql.Row, or the current row of a *sql.Rows.
 type Row interface{ Scan(...any) error }
 
 // Collect runs a query and calls read for each row.
@@ -69,7 +69,7 @@ func Millis(t time.Time) int64 {
 // Rounded returns a time in the precision of the database.
 func Rounded(t time.Time) time.Time { return Time(Millis(t)) }
 
-// Time returns the time of a stored form.
+// Time returns the time that Millis has converted to millis. It returns the zero time for 0.
 func Time(millis int64) time.Time {
 	if millis == 0 {
 		return time.Time{}

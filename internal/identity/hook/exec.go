@@ -202,7 +202,7 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 	return b.kept.Write(p)
 }
 
-// names returns the names of actions.
+// names returns the names of actions. The result is never nil, so its JSON is [] and not null.
 func names(a scope.Actions) []string {
 	if a == 0 {
 		return []string{}

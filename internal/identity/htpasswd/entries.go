@@ -97,7 +97,8 @@ type parser struct {
 	problems Problems
 }
 
-// position is the place of an entry.
+// position is where an entry is written: on a line of the file, or as an entry of the config
+// with this number.
 type position struct {
 	file bool
 	line int
@@ -115,7 +116,7 @@ func (f *File) parse(text []byte) (e *entries, unknownMembers Problems, err erro
 	return &entries{named: p.named, sample: sampleOf(p.order, maxSample)}, unknownMembers, nil
 }
 
-// parser parses the lines of the file and the config.
+// parser returns a parser that has read the lines of the file and the entries of the config.
 func (f *File) parser(text []byte) *parser {
 	p := &parser{source: f.name, memberOf: make(map[string][]string), claims: f.claims}
 	for group, names := range f.groups {

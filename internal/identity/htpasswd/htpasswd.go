@@ -181,7 +181,8 @@ func (f *File) Members(group string) []*policy.Principal {
 	return slices.CompactFunc(found, func(a, b *policy.Principal) bool { return a.Name == b.Name })
 }
 
-// Entry returns the principal with the name and the hash of a line, or nil.
+// Entry returns the principal of a line if an entry has the name and the hash of the line, and
+// nil otherwise.
 func (f *File) Entry(l Line) *policy.Principal {
 	e, ok := f.entries.Load().named[l.Name]
 	if !ok || subtle.ConstantTimeCompare([]byte(e.hash), []byte(l.Hash.Reveal())) != 1 {

@@ -30,7 +30,8 @@ type fileState struct {
 	info fs.FileInfo // nil: os.Stat failed
 }
 
-// same reports whether the two states show no change of the file.
+// same reports whether the file was not changed between s and t: it is the same file, with the
+// same size and modification time, or there is no file in either state.
 func (s fileState) same(t fileState) bool {
 	if s.info == nil || t.info == nil {
 		return s.info == nil && t.info == nil

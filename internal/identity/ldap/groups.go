@@ -18,9 +18,9 @@ import (
 
 // If some of the user's groups were missing at a sign-in, the deny rules for those groups would
 // be skipped. So whenever groups could be missing, the sign-in is refused with
-// identity.IncompleteError. Groups could be missing above these limits, when the directory cuts
-// the list, and when a group is on another server, is hidden from the service account, or has
-// no name.
+// identity.IncompleteError. Groups could be missing if there are more of them than these
+// limits, or if the directory truncates the list. They could also be missing if a group is on
+// another server, is hidden from the service account, or has no name.
 const (
 	maxGroups = 1000 // of one user
 	maxDepth  = 32   // of groups in groups
@@ -30,7 +30,8 @@ const (
 // none reports whether groups are not configured.
 func (g *Groups) none() bool { return !g.MemberOf && len(g.Bases) == 0 }
 
-// attributes returns the attributes of the member that the filter of the groups uses.
+// attributes returns the attributes of a user that the filter contains, as in
+// {attribute:uidNumber}.
 func (g *Groups) attributes() (names []string) {
 	for _, found := range memberPlaceholder.FindAllStringSubmatch(g.Filter, -1) {
 		if strings.HasPrefix(found[0], "{attribute:") && !slices.Contains(names, found[1]) {
@@ -403,9 +404,9 @@ func (d *Directory) groupsFromMemberOf(c *conn, e *ldap.Entry) ([]group, error) 
 	return append(known, nameless...), nil
 }
 
-// read returns the entries of groups in the same order, with one attribute each. It first reads
-// many groups in one search. Not every directory can find entries by DN in a search, so read
-// then reads the missing groups one by one.
+// read reads one attribute of each of the given groups. It returns the entries in the order of
+// groups. It first reads many groups in one search. Not every directory can find entries by DN
+// in a search, so read then reads the missing groups one by one.
 func (d *Directory) read(c *conn, groups []group, attribute string) ([]*ldap.Entry, error) {
 	entries := make([]*ldap.Entry, len(groups))
 	found := make(map[string]*ldap.Entry, len(groups))
@@ -506,7 +507,7 @@ func (g *Groups) nameOf(e *ldap.Entry) (string, error) {
 
 // isCut reports whether an entry has only a part of a long attribute: Active Directory then
 // renames the attribute, as in member;range=0-1499. Such a list is longer than maxGroups. A
-// memberOf with any option counts as cut, because groups could be missing.
+// memberOf with any option counts as incomplete, because groups could be missing.
 func isCut(e *ldap.Entry, attribute string) bool {
 	return slices.ContainsFunc(e.Attributes, func(a *ldap.EntryAttribute) bool {
 		before, options, _ := strings.Cut(a.Name, ";")

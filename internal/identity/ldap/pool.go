@@ -44,7 +44,7 @@ func newPool(size int, wait time.Duration, now func() time.Time) *pool {
 // errFull means that no connection became free in time.
 var errFull = errors.New("all connections to the directory are in use")
 
-// oneSlot is the need of one request.
+// oneSlot is the capacity that one request needs.
 var oneSlot = fairqueue.Need{Slots: 1}
 
 // enter waits for a connection slot, and leave releases it. The addresses of clients take

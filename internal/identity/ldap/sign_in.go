@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// authenticate asks the directory. The returned generation is "" if Find would not see the
-// entry.
+// authenticate asks the directory. The result of is the generation of the password, or "" if
+// Find would not see the entry.
 func (d *Directory) authenticate(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, of string, err error) {
 	if d.bindsFirst() {
 		if who, err = d.bindFirst(ctx, name, secret, knownPlace); err != nil {

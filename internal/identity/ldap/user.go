@@ -65,7 +65,7 @@ func (d *Directory) find(c *conn, name string) (*user, error) {
 	return u, nil
 }
 
-// match is an entry with a name, and the base below which it was found.
+// match is an entry that was found by a name, with the base below which it was found.
 type match struct {
 	base  string
 	entry *ldap.Entry

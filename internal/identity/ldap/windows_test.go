@@ -225,7 +225,7 @@ func TestAnswersToASearch(t *testing.T) {
 	}
 }
 
-// Active Directory cuts lists of more than 1,500 groups. The sign-in is then refused.
+// Active Directory truncates lists of more than 1,500 groups. The sign-in is then refused.
 func TestAListOfGroupsThatIsCutIsAnError(t *testing.T) {
 	for _, tt := range []struct{ lines []string }{
 		{[]string{"memberOf;range=0-1499: CN=dev,DC=corp"}},

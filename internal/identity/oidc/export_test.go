@@ -33,7 +33,7 @@ func Read(raw string) (alg, kid string, claims map[string]any, err error) {
 	return t.alg, t.kid, t.claims, nil
 }
 
-// Glob reports whether a pattern of require matches.
+// Glob reports whether the text matches a pattern of the setting require.
 func Glob(pattern, text string) bool { return glob(pattern).MatchString(text) }
 
 // Expand expands a template.

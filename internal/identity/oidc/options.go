@@ -209,7 +209,7 @@ func (s *settings) checkIssuer() *url.URL {
 	return nil
 }
 
-// whereKeys returns the fix for an issuer without a discovery document.
+// whereKeys returns what to set if the issuer has no discovery document.
 func (s *settings) whereKeys() string {
 	if s.o.Preset == Kubernetes {
 		known, _ := presetOf(Kubernetes)

@@ -43,7 +43,7 @@ func (p preset) restricted(o *Options) (ok bool, wide []string) {
 func (c ownClaim) matchesOthers(pattern string) bool { return c.matches(pattern, otherName) }
 
 // matches reports whether the pattern matches a value that has one of the forms. In such a
-// value, name stands at the first ? of the form, and otherName at each further one.
+// value, name stands at the first ? of the form, and otherName at each further ?.
 func (c ownClaim) matches(pattern, name string) bool {
 	return slices.ContainsFunc(c.forms, func(form string) bool {
 		before, behind, _ := strings.Cut(form, "?")
@@ -115,8 +115,9 @@ func (s *settings) checkRestricted() {
 	}
 }
 
-// sharedBy returns the preset of a shared issuer, if o has the issuer of this preset. The
-// options o do not have to name the preset.
+// sharedBy returns the preset whose shared issuer o uses, and its name. For a preset whose
+// issuer can be any URL (SPIFFE), o must name the preset. For the other presets, the issuer is
+// enough. If there is no such preset, the name is "".
 func sharedBy(o *Options) (Preset, preset) {
 	for _, name := range []Preset{GitHubActions, GitLabCI, Buildkite, SPIFFE} {
 		known, _ := presetOf(name)

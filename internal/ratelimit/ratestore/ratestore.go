@@ -28,7 +28,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// Bounds.
+// Sizes, times and limits that need no setting.
 const (
 	macSize   = 16 // stored bytes of an HMAC
 	slack     = time.Minute
