@@ -52,7 +52,7 @@ type revokeTokens struct {
 		User   string              `json:"user,omitempty" maxLength:"256" doc:"The tokens of this user" example:"alice"`
 		Robot  string              `json:"robot,omitempty" maxLength:"70" doc:"The tokens of this robot" example:"ci"`
 		Source string              `json:"source,omitempty" maxLength:"64" doc:"The identity source that knows the user; absent: accounts"`
-		Use    credentials.Purpose `json:"use,omitempty" enum:"access,robot,refresh,session" doc:"Only tokens of this use"`
+		Use    credentials.Purpose `json:"use,omitempty" enum:"access,robot,refresh,session" doc:"Only the tokens with this use: access, robot, refresh or session"`
 	}
 }
 
@@ -85,7 +85,7 @@ func (a *API) tokenRoutes() {
 		"Whose it is, whether it is still valid, and what it was used for. It finds access tokens, robots' secrets, refresh tokens, sessions, secrets for the first administrator, tokens for registries, and ID tokens of the config's issuers. "+
 			"The text is neither logged nor stored, and this does not count as a use. It requires tidewaiter:accounts read and tidewaiter:journal read."), a.identifyToken)
 	contentRoute(a, tagTokens, operation("revoke-tokens", "POST /tokens/revoke", "Revoke all tokens of an owner",
-		"With use, only the tokens of one use. After refresh tokens are revoked, docker asks for the password again; after sessions are revoked, browsers do."),
+		"If use is set, only the tokens with this use are revoked. After refresh tokens are revoked, docker asks for the password again; after sessions are revoked, browsers do."),
 		func(ctx context.Context, caller admin.Actor, in *revokeTokens) (revoked, error) {
 			owner, err := ownerOf(caller, in.Body.Mine, in.Body.User, in.Body.Robot, in.Body.Source)
 			if err == nil && owner == (credentials.Owner{}) {

@@ -14,11 +14,11 @@ func TestTheOperatorIsWarnedBeforeTheDiskIsFull(t *testing.T) {
 		want       string
 	}{
 		{50e9, 100e9, true, ""},
-		{6e9, 100e9, true, ""}, // less than a tenth, but enough
+		{6e9, 100e9, true, ""}, // more than diskEnough
 		{4e9, 100e9, true, "only 4000 MB of 100000 MB are free"},
 		{1e9, 8e9, true, ""},
 		{700e6, 8e9, true, "only 700 MB of 8000 MB are free"},
-		{199e6, 400e6, true, "only 199 MB of 400 MB are free"}, // half, but little
+		{199e6, 400e6, true, "only 199 MB of 400 MB are free"}, // less than diskFree
 		{0, 8e9, true, "only 0 MB"},
 		{0, 0, false, ""}, // a database on another machine
 	} {

@@ -189,7 +189,7 @@ func TestCallEndsWithItsLastCaller(t *testing.T) {
 		ended := make(chan error, 2)
 		slow := func(ctx context.Context) (int, error) {
 			<-ctx.Done()
-			time.Sleep(time.Minute) // it takes its time to notice
+			time.Sleep(time.Minute) // the call ends a minute after it was canceled
 			ended <- ctx.Err()
 			return 1, ctx.Err()
 		}

@@ -27,7 +27,7 @@ type call[V any] struct {
 	cancel  context.CancelFunc
 	callers int // guarded by the mutex of Calls
 	done    chan struct{}
-	value   V // valid once done is closed, as is err
+	value   V // value and err are valid after done is closed
 	err     error
 }
 

@@ -164,7 +164,7 @@ type Credentials struct {
 	verified *verifiedCache
 	owners   *cache.Cache[Owner, foundOwner]
 
-	maxTokens int // maximum number of tokens of one use per owner
+	maxTokens int // maximum number of tokens that one owner has for one purpose
 
 	mu       sync.Mutex
 	lastUsed map[string]use    // last uses that are not written yet, by token id

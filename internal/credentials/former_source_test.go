@@ -88,7 +88,7 @@ func TestTokenNamesAreUniqueOverTheFormerName(t *testing.T) {
 			if is(t, "a token created with the first", err, nil); child.Parent != first.ID {
 				t.Errorf("%s: its parent is %q, want %q", source, child.Parent, first.ID)
 			}
-			h.RefreshToken("dora", "directory password") // names of other uses are not unique
+			h.RefreshToken("dora", "directory password") // only names of access tokens are unique
 			h.RefreshToken("dora", "directory password")
 			is(t, "the token revokes itself", h.Revoke(t.Context(), by, first.ID), nil)
 			_, _, err = h.AddToken(t.Context(), self, credentials.NewToken{Name: "laptop"})

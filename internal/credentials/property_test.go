@@ -135,7 +135,7 @@ func TestLimitsOfATokenDoNotReplaceNarrowerOnes(t *testing.T) {
 	for _, tt := range []struct {
 		what        string
 		owner, made []policy.Limit
-		want        string // which of pull,push on team/a and other are left
+		want        string // which of pull and push are allowed on team/a, and on other
 	}{
 		{"no limits", nil, nil, "pull,push pull,push"},
 		{"the owner's alone", limit("team/**", most), nil, "pull,push "},

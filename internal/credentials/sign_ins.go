@@ -36,7 +36,7 @@ const maxSkew = time.Minute
 // signIn is the last sign-in of a person.
 type signIn struct {
 	principal *policy.Principal // nil: the sign-in was refused
-	by        string            // the settings by which it was judged
+	by        string            // Options.SignInSettings at the sign-in
 	at        time.Time
 	written   bool
 }

@@ -332,7 +332,7 @@ func TestSignInOfAClockThatWasAhead(t *testing.T) {
 					h.Clock.Set(-ahead)
 					for name, replica := range replicas {
 						if name == "another process" && !writtenFirst && first != "accepted with a token" {
-							continue // it does not know it yet
+							continue // this process does not know of the sign-in yet
 						}
 						p, err := replica.LastSignIn(t.Context(), sso, "", person("").ID)
 						if disabled, ok := errors.AsType[*identity.DisabledError](err); !ok || !strings.HasSuffix(disabled.Why, "sign in again") {

@@ -43,7 +43,7 @@ type Need struct {
 // Options are the settings of a Limiter. All but Random are required.
 type Options struct {
 	All    Need            // total capacity; a request that needs more runs alone
-	Places int             // most requests that may wait
+	Places int             // maximum number of waiting requests
 	Wait   time.Duration   // longest wait
 	Random func(n int) int // returns a number in [0,n); nil means rand.IntN
 }
@@ -58,7 +58,7 @@ type Limiter struct {
 	classes [2]*queue
 	streak  int           // turns of the first class since the second had one, while both waited
 	turn    time.Duration // average time for which one request occupies the whole capacity
-	ended   int           // number of requests averaged in turn, up to turnWeight
+	ended   int           // how many requests the average turn includes, up to turnWeight
 }
 
 // Indexes of Limiter.classes.

@@ -12,7 +12,7 @@ import (
 // waits as long as a real place would, but it uses no capacity and delays nobody.
 type queue struct {
 	length  int                 // places, without dummies
-	active  int                 // lines with a real place: a newcomer's wait in turns
+	active  int                 // lines with a real place; a newcomer waits so many turns
 	lines   map[lineKey]*line   // none is empty
 	turns   list.List           // of *line; the front is next
 	lengths [][]*line           // active lines by number of places; the last element is not empty

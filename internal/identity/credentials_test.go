@@ -26,7 +26,7 @@ func TestClassifyGoesByShape(t *testing.T) {
 		want         identity.Kind
 	}{
 		{"", "", identity.None},
-		{"ann", "", identity.Password}, // empty, and so refused: never anonymous
+		{"ann", "", identity.Password}, // an empty password is refused, and never anonymous
 		{"", "wonderland", identity.Password},
 		{"ann", "wonderland", identity.Password},
 		{"ann", "with:colons:in:it", identity.Password},
@@ -47,8 +47,8 @@ func TestClassifyGoesByShape(t *testing.T) {
 		{"ann", own('a'), identity.AccessToken},
 		{"", own('b'), identity.AccessToken},
 		{"ann", "\n" + own('a'), identity.AccessToken},
-		{"ann", own('a')[:30], identity.AccessToken}, // cut, and refused: it is no password
-		{"ann", own('c'), identity.AccessToken},      // a session: refused, too
+		{"ann", own('a')[:30], identity.AccessToken}, // truncated, and never a password
+		{"ann", own('c'), identity.AccessToken},      // a session, which is refused too
 		{"ann", own('r'), identity.RefreshToken},
 		{"<token>", own('r'), identity.RefreshToken},
 		{"ann", "twp_x", identity.Password},
@@ -82,7 +82,7 @@ func TestHugeOddTokensCostNothing(t *testing.T) {
 			t.Errorf("%s is of the kind %d", name, got)
 		}
 		allocs := testing.AllocsPerRun(10, func() { identity.NewPresented("ann", secret) })
-		if allocs > 500 { // the race detector adds some; what counts is that none is for each byte
+		if allocs > 500 { // the race detector adds some; one for each byte would be too many
 			t.Errorf("%s costs %v allocations", name, allocs)
 		}
 	}

@@ -16,11 +16,11 @@ import (
 // flood is 512 connections from 512 addresses that present one wrong password after another.
 type flood struct {
 	names   func(connection, attempt int) string
-	unknown bool          // nobody has these names
+	unknown bool          // no account has the names
 	known   bool          // the others are at known places
-	hash    time.Duration // that one takes
-	pause   time.Duration // of a connection, between an answer and the next password
-	after   time.Duration // the others come so long after it has begun, and the process with it
+	hash    time.Duration // how long one hash takes
+	pause   time.Duration // of each connection, between an answer and its next password
+	after   time.Duration // from the start of the process and the flood to the sign-ins
 }
 
 // beside lets 20 other users sign in for the first time during the flood. It returns how many

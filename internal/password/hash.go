@@ -130,7 +130,7 @@ func newBcrypt(password string, cost int) (string, error) {
 
 // argon2idHash is an argon2id hash.
 type argon2idHash struct {
-	memory, passes uint32 // KiB; number
+	memory, passes uint32 // memory in KiB; number of passes
 	threads        uint8
 	salt, sum      []byte
 }

@@ -34,7 +34,7 @@ func TestCompareReadsHashesOfOtherPrograms(t *testing.T) {
 		{htpasswdB, "Wonderland", password.ErrMismatch},
 		{htpasswdB, "wonderland ", password.ErrMismatch}, // nothing is trimmed
 		{htpasswdB, "", password.ErrMismatch},
-		{htpasswdB, htpasswdB, password.ErrMismatch}, // the hash is not its password
+		{htpasswdB, htpasswdB, password.ErrMismatch}, // a hash is not accepted as its own password
 		{htpasswdBC4, "wonderland", nil},
 		{"$2a$" + htpasswdBC4[4:], "wonderland", nil},
 		{cryptB, "wonderland", nil},
@@ -142,7 +142,7 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 		{argonTooBig, "its parameters are not m=…,t=…,p=…"},
 		{bad("$c29tZXNhbHQ$", "$c29tZXNhbHQ=$"), "the salt is 8 to 64 bytes"},
 		{bad("$c29tZXNhbHQ$", "$c29t$"), "the salt is 8 to 64 bytes"},
-		{bad("i/4", "i/5"), "the salt is 8 to 64 bytes"}, // bits that stand for nothing
+		{bad("i/4", "i/5"), "the salt is 8 to 64 bytes"}, // its last bits encode nothing
 		{argonOneThread[:60], "the hash 16 to 64"},
 		{argonOneThread + "\n", "a damaged argon2id hash"},
 	} {

@@ -83,7 +83,7 @@ func TestOnlyMatchesAreRemembered(t *testing.T) {
 		want           password.Stats
 	}{
 		{htpasswdBC4, "wrong", password.Stats{Hashed: 1}},
-		{htpasswdBC4, "wrong", password.Stats{Hashed: 2}}, // again: it is not known as wrong
+		{htpasswdBC4, "wrong", password.Stats{Hashed: 2}}, // wrong passwords are not remembered
 		{htpasswdBC4, "wonderland", password.Stats{Hashed: 3}},
 		{htpasswdBC4, "wonderland", password.Stats{Hashed: 3, Remembered: 1}},
 		// This row has another hash of the same password.

@@ -19,7 +19,7 @@ func TestHashesHaveThreadsOfTheirOwn(t *testing.T) {
 		{"called before", "", n + max(1, n/2), n + max(1, n/2)},
 	} {
 		if n == 1 && tt.what == "a quota leaves fewer" {
-			continue // none is left to be fewer
+			continue // one processor is the minimum
 		}
 		t.Run(tt.what, func(t *testing.T) {
 			t.Setenv("GOMAXPROCS", tt.variable)

@@ -19,7 +19,7 @@ const (
 type remembered struct {
 	lasts time.Duration // negative: nothing is remembered
 	now   func() time.Time
-	pairs *cache.Cache[cache.Key, clock.Span] // the span in which a use is not recorded
+	pairs *cache.Cache[cache.Key, clock.Span] // the span in which a further use is not recorded
 }
 
 func newRemembered(lasts time.Duration, limit int, now func() time.Time) *remembered {

@@ -143,7 +143,7 @@ func TestAHangingStoreDelaysRequestsOnce(t *testing.T) {
 // stuck is a store whose writes hang until the caller gives up.
 type stuck struct {
 	broken
-	reads int // of counts; Run's alone
+	reads int // reads of counts, which only Run makes
 }
 
 func (s *stuck) AddPlaces(ctx context.Context, _ []ratelimit.Learned, _ time.Time) error {

@@ -40,7 +40,7 @@ type Budget struct {
 	slots   int // of each class
 	outages outages
 	unknown *Budget // for names that do not exist
-	real    *Budget // the Budget whose unknown this is
+	real    *Budget // set if this is the field unknown of that Budget
 
 	mu       sync.Mutex
 	accounts map[string]*spent // by class and account; at most maxAccounts
@@ -50,7 +50,7 @@ type Budget struct {
 // spent is the state of an account and class in this process.
 type spent struct {
 	until   []int64 // milliseconds since 1970: when each slot taken here becomes free
-	unsaved int64   // milliseconds: until then a slot counts that is not in the store
+	unsaved int64   // milliseconds: until then, one taken slot is not in the store
 	free    int64   // milliseconds: when a slot becomes free, as far as is known
 	blocked int64   // milliseconds: until then no query for a free slot is needed
 	busy    chan struct{}
@@ -58,7 +58,7 @@ type spent struct {
 
 const (
 	maxAccounts = 16_384
-	maxUnsaved  = maxAccounts / 2 // accounts in memory above which each attempt is written
+	maxUnsaved  = maxAccounts / 2 // with more accounts in memory, each attempt is written
 	// claimTries is how often a full budget is tried: another replica could be checking the
 	// right password now, and would then free its slot at once.
 	claimTries = 4
@@ -97,7 +97,7 @@ type Verdict uint8
 // The verdicts.
 const (
 	Accepted Verdict = iota
-	Refused          // or there was no answer, and it may have counted the attempt
+	Refused          // or there was no answer, and the directory may have counted the attempt
 	NotSent          // the attempt was not sent
 )
 
@@ -105,7 +105,7 @@ const (
 const (
 	classKnown   = "known"
 	classUnknown = "unknown"
-	classProven  = "proven" // not attempts: records that the account was signed in to
+	classProven  = "proven" // records of sign-ins to the account, not attempts
 )
 
 // Spend calls check for one attempt at an account and counts its verdict. If the budget is used

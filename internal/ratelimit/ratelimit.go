@@ -147,7 +147,7 @@ type Limiter struct {
 
 	places  places
 	shared  atomic.Pointer[func(string) Level] // levels in the store; nil: not read yet
-	first   sync.Once                          // starts the first read, unless Run has
+	first   sync.Once                          // starts the first read, unless Run has started it
 	read    chan struct{}                      // closed when that read ends
 	outages outages
 
@@ -159,7 +159,7 @@ type Limiter struct {
 // Constants that need no setting.
 const (
 	shortDelay      = 30 * time.Second // longest delay for a source
-	sameAttempt     = 10 * time.Second // time for which a password in check is not a new attempt
+	sameAttempt     = 10 * time.Second // how long repeats of a password in check count once
 	freeRepeats     = 3                // of the same wrong password; clients send each twice
 	freeAtPlace     = 30
 	rememberFor     = 24 * time.Hour // how long right and wrong passwords are remembered
@@ -236,7 +236,7 @@ type Attempt struct {
 	source  origin
 	charged charge
 	known   bool // it was right before
-	lately  bool // and so recently that it need not be recorded again
+	lately  bool // it was right so recently that it need not be recorded again
 }
 
 // charge is the kind of failure that was counted for an attempt.
@@ -397,7 +397,7 @@ func (l *Limiter) End(ctx context.Context, g Guess, a Attempt, o Outcome) {
 		l.tries.forget(a.secret)
 		l.pairs.forget(a.pair)
 	case o == Abandoned && a.charged == asRepeat: // it stays counted, because it was wrong before
-	case a.charged != nothing: // and the result is unknown
+	case a.charged != nothing: // the attempt was counted, and the result is unknown
 		l.undoCharge(ctx, g, &a)
 		l.tries.forget(a.secret)
 		if o == Abandoned {

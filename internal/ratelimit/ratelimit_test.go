@@ -186,7 +186,7 @@ func TestTheRightPasswordEndsNoDelayOfOthers(t *testing.T) {
 		a, err := l.Begin(t.Context(), g)
 		return g, a, err
 	}
-	g, a, err := begin("insider") // and it is being checked
+	g, a, err := begin("insider") // its check has begun and does not end yet
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ const (
 const (
 	Access  byte = 'a'
 	Robot   byte = 'b'
-	Session byte = 'c' // of the console
+	Session byte = 'c' // of a browser session
 	Refresh byte = 'r'
 	Setup   byte = 's'
 )

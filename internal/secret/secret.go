@@ -38,7 +38,7 @@ const (
 type Found struct {
 	Kind       Kind
 	Letter     byte // the kind, if Own
-	Valid      bool // if Own: the checksum is right. Otherwise the secret was mistyped or cut
+	Valid      bool // if Own: the checksum is right: nothing was mistyped or truncated
 	Padded     bool // if not Own: a part ends with "="
 	Begin, End int  // its position, unless Hidden
 	Hidden     bool // it is broken by white space, or encoded in base64
@@ -47,7 +47,7 @@ type Found struct {
 // Limits of the scanner.
 const (
 	minToken   = 14             // bytes: the parts of {"alg":0} and two empty ones
-	maxHeader  = 16 << 10       // bytes of a header in base64; seen: a few thousand
+	maxHeader  = 16 << 10       // bytes of a header in base64; real ones have a few thousand
 	maxLooked  = 16             // places in a run of letters and digits where a header may begin
 	minEncoded = minCut * 4 / 3 // shortest base64 that may hold a secret
 	maxBegin   = 8 << 10        // bytes that Shorten examines

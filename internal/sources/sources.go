@@ -76,7 +76,7 @@ type Source struct {
 
 // SignIns are the settings for the access tokens of users whose sign-ins are stored.
 type SignIns struct {
-	Lifetime time.Duration // how long a sign-in is valid for them; 0: they have no access tokens
+	Lifetime time.Duration // how long they are valid after a sign-in; 0: users have none
 	Settings string        // identifies the settings that decide who may sign in, and as whom
 }
 

@@ -29,7 +29,7 @@ const (
 	dialFor   = 5 * time.Second  // unless connect_timeout is set
 	answerFor = 20 * time.Second // longer than all of the server's limits below
 	idleFor   = 5 * time.Minute
-	renew     = time.Hour // so that connections spread again after a server came back
+	renew     = time.Hour // maximum age of a connection; the next one can use another server
 )
 
 // limits are the settings of each connection that serves requests. A statement that hangs, a

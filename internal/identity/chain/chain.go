@@ -84,7 +84,7 @@ type Options struct {
 type Chain struct {
 	sources   []identity.Source // local ones first
 	gate      gate
-	passwords map[string]string // former names of the sources that accept passwords, by their names
+	passwords map[string]string // current name -> former name, for sources that accept passwords
 	dummies   []func(ctx context.Context, c identity.Presented) error
 	seed      maphash.Seed
 	anonymous *policy.Principal

@@ -53,9 +53,9 @@ var errCut = errors.New("the wire is cut")
 func TestAChainAsksInOrder(t *testing.T) {
 	for _, tt := range []struct {
 		name, password string
-		down           string // the source that is
+		down           string // the source that is down
 		want           string // the source of the principal, or the error
-		asked          string // the sources that were, and d for a dummy
+		asked          string // the sources that were asked; d means a dummy
 		because        string
 	}{
 		{"ann", "of first", "", "first", "first", ""},
@@ -207,7 +207,7 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 		identity.NewPresented("", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA\n"),
 		identity.NewPresented("ann", own('a')),
 		identity.NewPresented("", " "+own('b')),
-		identity.NewRefresh("eyJhbGciOiJFUzI1NiJ9.e30.AAAA"), // which it is taken for
+		identity.NewRefresh("eyJhbGciOiJFUzI1NiJ9.e30.AAAA"), // it is treated as an ID token
 		identity.NewPresented("<token>", own('r')),
 		identity.NewPresented("ann", own('r')),
 		identity.NewPresented("ann", "a password"),
@@ -288,9 +288,9 @@ func TestEachRefusalOfAPasswordCostsOneHash(t *testing.T) {
 		name    string
 		dummies int
 	}{
-		{"ann", 0},    // htpasswd has spent a hash itself
-		{"bob", 1},    // the directory has not
-		{"nobody", 2}, // neither has
+		{"ann", 0},    // htpasswd has computed a hash itself
+		{"bob", 1},    // the directory has computed no hash
+		{"nobody", 2}, // no source has computed a hash
 	} {
 		if _, err := chain.Authenticate(t.Context(), identity.NewPresented(tt.name, "wrong")); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%s: %v, want %v", tt.name, err, identity.ErrRejected)
@@ -345,7 +345,7 @@ func TestFindKeepsToTheSourceThatItIsAskedFor(t *testing.T) {
 		{"", "bob", "id of bob", "ldap:corp"},
 		{"", "bob", "id of ann", "unknown name"},
 		{"", "nobody", "", "unknown name"},
-		{"", "", "", "unknown name"}, // whatever a source says to it
+		{"", "", "", "unknown name"}, // although a source has the name ""
 		{"", "ann\n", "", "unknown name"},
 		{"ldap:corp", "ann", "", "ldap:corp"},
 		{"htpasswd", "bob", "", "unknown name"}, // the same name in another source inherits nothing

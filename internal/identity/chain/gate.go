@@ -106,7 +106,7 @@ func (g gate) verifyInTurn(ctx context.Context, c identity.Presented, scope uint
 		return verify(ctx, c)
 	}
 	defer g.limiter.Leave(turn)
-	if g.limiter.Dismissed(scope, c.Secret.Reveal()) { // by a call that was waited for
+	if g.limiter.Dismissed(scope, c.Secret.Reveal()) { // by an earlier call in the queue
 		return identity.Verified{}, identity.ErrNeverValid
 	}
 	return verify(ctx, c)

@@ -86,7 +86,7 @@ func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
 		for range 8 {
 			got = append(got, d.guess(1, name, here))
 		}
-		for range 5 { // now with patience
+		for range 5 { // now wait before each pair of guesses
 			d.pass(10 * time.Second)
 			got = append(got, d.guess(1, name, here), d.guess(1, name, here))
 		}
@@ -393,7 +393,7 @@ func TestOnePasswordFromManyAtOnceIsOneAttempt(t *testing.T) {
 				started <- struct{}{} // nobody waits for it
 			}
 		})
-		<-started // it is with the source, and none has an answer yet
+		<-started // the source is called, and no caller has an answer yet
 	}
 	close(release)
 	all.Wait()

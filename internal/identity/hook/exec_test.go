@@ -67,7 +67,7 @@ func be(what string, args []string) int {
 				return 0
 			}
 		}
-	case "slow": // so is its child, which keeps the output open
+	case "slow": // its child is slow too, and keeps the output open
 		child := exec.Command("/bin/sh", "-c", "sleep 600")
 		child.Stdout = os.Stdout
 		if child.Start() != nil {

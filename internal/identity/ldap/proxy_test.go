@@ -11,7 +11,7 @@ import (
 type fault int
 
 const (
-	pass    fault = iota // nothing
+	pass    fault = iota // no fault
 	refuse               // closes them at once
 	reset                // resets them, old and new ones
 	silence              // accepts what is sent and never answers

@@ -37,11 +37,11 @@ import (
 // work is the cost of a refusal.
 type work struct {
 	Searches   int // for users
-	Binds      int // or searches for nothing instead
+	Binds      int // including searches for nothing that replace a bind
 	Delays     int // one for each search for nothing that replaces a bind
 	Hashes     int // including dummies
 	Lookups    int // in the database
-	Questions  int // to the external service, or delays instead
+	Questions  int // to the external service, including delays that replace them
 	Remembered int // cached by the directory
 }
 

@@ -70,8 +70,8 @@ func TestAnUnusableAccount(t *testing.T) {
 	day := func(days int) string { return fmt.Sprint(now.Unix()/86400 + int64(days)) }
 	for _, tt := range []struct {
 		says   string
-		enters bool // with the right password
-		found  bool // without a password
+		enters bool // signs in with the right password
+		found  bool // Find returns the user
 	}{
 		{"userAccountControl: 512", true, true},
 		{"userAccountControl: 514", false, false},

@@ -24,7 +24,7 @@ type Fake struct {
 
 	listener net.Listener
 
-	mu    sync.Mutex // guards the fields below, and Entries and Binds once it serves
+	mu    sync.Mutex // guards the fields below, and Entries and Binds after the first request
 	asked []string
 	held  chan struct{} // answers wait until it is closed; may be nil
 }

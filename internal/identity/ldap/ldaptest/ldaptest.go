@@ -198,7 +198,7 @@ func (o *OpenLDAP) run(slapd string) (err error) {
 	ended := make(chan error, 1)
 	o.ended = ended
 	go func(p *exec.Cmd) { ended <- p.Wait() }(o.process)
-	for range 2400 { // a minute, which only a fault takes
+	for range 2400 { // for a minute; only a broken server takes so long
 		c, err := ldap.DialURL("ldap://" + o.Address)
 		if err == nil {
 			return c.Close()
