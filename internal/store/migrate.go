@@ -32,7 +32,7 @@ func newest(folder string) (int64, error) {
 	return goose.NumericComponent(files[len(files)-1].Name()) // sorted
 }
 
-// selectVersion selects the version of the last applied migration, or 0 if there is none.
+// selectVersion selects the version of the last applied migration, or 0 if no migration is applied.
 const selectVersion = "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied"
 
 // isOutdated reports whether tables of a version need a migration. It fails with ErrNewer if
