@@ -32,7 +32,7 @@ files have the same policy. Decisions in the journal have the hash of their poli
 most 256 MB of them.`,
 		example: `  tidewaiter policy history
   tidewaiter policy history --limit 3 --output json`,
-		opens: loadRules,
+		opens: openHistory,
 		flags: func(f *flags) action {
 			limit := f.Uint("limit", 20, "the maximum `number` of policies to list")
 			return func(s *session) error {
@@ -76,7 +76,7 @@ Who made a change is in the journal: "tidewaiter journal list --kind change".`,
 		example: `  tidewaiter policy diff 2026-11-21
   tidewaiter policy diff "2026-11-21 08:00 Europe/Paris" 2026-11-28T08:00:00Z
   tidewaiter policy diff 1f2e3d4c5b6a7988 --output json`,
-		opens: loadRules,
+		opens: openHistory,
 		run: func(s *session) error {
 			if n := len(s.args); n < 1 || n > 2 {
 				return s.usageErrorf("give one or two policies, each by its hash or a time")

@@ -128,9 +128,13 @@ func (q *queryFlags) load(s *session) (registry string, p *policy.Policy, err er
 			return "", nil, err
 		}
 	}
+	open := openHistory
+	if q.orCurrent {
+		open = loadRules
+	}
 	if q.at.IsZero() || *q.filesOnly {
 		p, err = offline.Policy(s.ctx, s.cfg, *q.filesOnly)
-	} else if err = loadRules(s); err == nil {
+	} else if err = open(s); err == nil {
 		q.past, err = explain.PolicyAt(s.ctx, s.rules, q.at, q.orCurrent)
 		p = q.past.Policy
 	}

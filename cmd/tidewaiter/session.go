@@ -131,6 +131,18 @@ func changeRules(s *session) error { return open(s, &s.rules, offline.OpenRulebo
 // loadRules opens the rulebook with the policy of files and database.
 func loadRules(s *session) error { return open(s, &s.rules, offline.LoadRulebook) }
 
+// openHistory is loadRules for commands that need the history of the policy, which is in the
+// database.
+func openHistory(s *session) error {
+	if err := loadConfig(s); err != nil {
+		return err
+	}
+	if store.InMemory(s.cfg.Database) {
+		return readRules(s) // the error has the reason
+	}
+	return loadRules(s)
+}
+
 // readJournal opens the database and its journal read-only.
 func readJournal(s *session) error {
 	return open(s, &s.journal, func(ctx context.Context, cfg *config.Config) (*journal.Journal, func() error, error) {

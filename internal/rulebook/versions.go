@@ -157,7 +157,7 @@ func (b *Rulebook) storeActivation(ctx context.Context, a activation) error {
 		if last.Policy != a.id {
 			// The order is that of the writes, even if a clock was set back.
 			at = max(at, store.Millis(last.Since)+1)
-			_, err = tx.ExecContext(ctx, "INSERT INTO rulebook_history (since, policy, files) VALUES ($1, $2, $3)", at, a.id, a.files)
+			_, err = tx.ExecContext(ctx, "INSERT INTO rulebook_history (since, policy, files) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", at, a.id, a.files)
 			if err != nil {
 				return err
 			}
