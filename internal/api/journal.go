@@ -33,7 +33,7 @@ const maxPageBytes = 4 << 20
 type listEntries struct {
 	Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of entries in the page"`
 	Before int64 `query:"before" minimum:"1" doc:"Only entries before this position: next of the previous page"`
-	After  int64 `query:"after" minimum:"0" doc:"Only entries after this position, the oldest first, to follow the journal; 0 is its beginning"`
+	After  int64 `query:"after" minimum:"0" doc:"Only entries after this position, the oldest first, to follow or export the journal; 0 is its beginning"`
 	Filter
 }
 
@@ -76,8 +76,13 @@ func (entry) Schema(r huma.Registry) *huma.Schema {
 }
 
 func (a *API) journalRoutes() {
-	route(a, tagJournal, operation("list-entries", "GET /journal", "List entries of the journal",
-		"The newest first. A request searches for about 50 ms: a page can be short or empty and still have a next page."), a.listEntries)
+	list := operation("list-entries", "GET /journal", "List entries of the journal",
+		"The newest first. A request searches for about 50 ms: a page can be short or empty and still have a next page. "+
+			"With the header Accept: text/csv, application/jsonl or application/x-ndjson, the response has all entries, or the first limit of them. "+
+			"If it takes too long or fails, the response is cut off. "+
+			"Owners of a namespace who may not read the journal get the entries about it, without addresses and other sign-in data.")
+	list.Responses = map[string]*huma.Response{"200": {Content: a.entriesContent()}}
+	route(a, tagJournal, list, a.listEntries)
 	contentRoute(a, tagJournal, operation("get-entry", "GET /journal/{id}", "Get an entry of the journal", "The first characters of its id are enough, if no other id begins with them."),
 		func(ctx context.Context, caller admin.Actor, in *entryPath) (e entry, err error) {
 			if err = a.mayReadJournal(caller); err == nil {
@@ -172,39 +177,70 @@ func (a *API) mayReadJournal(caller admin.Actor) error {
 	return nil
 }
 
-func (a *API) listEntries(ctx context.Context, caller admin.Actor, in *listEntries) (*journalPageResponse, error) {
-	if err := a.mayReadJournal(caller); err != nil {
+// listEntries returns a page of entries as JSON, or streams all of them in another format.
+func (a *API) listEntries(ctx context.Context, caller admin.Actor, in *listEntries) (*entriesResponse, error) {
+	own, err := a.readable(ctx, caller)
+	if err != nil {
 		return nil, err
 	}
 	q, field, reason := in.Query()
-	switch {
-	case reason != "":
+	if reason != "" {
 		return nil, invalid("query."+field, "%s", reason)
-	case !calling(ctx).request.URL.Query().Has("after"): // 0 is the beginning
-	case in.Before > 0:
-		return nil, invalid("query.after", "cannot be combined with before")
-	default:
-		return a.entriesAfter(ctx, in, &q)
 	}
-	began := a.Now()
-	page, err := a.Journal.Search(ctx, q, journal.Position(in.Before), in.Limit, func(int) bool { return a.Now().Sub(began) >= maxSearchTime })
-	return newJournalPage(ctx, page.Entries, "before", page.Next, page.Searched, err)
+	q = own.narrow(q)
+	parameters, before := calling(ctx).request.URL.Query(), journal.Position(in.Before)
+	ordered := parameters.Has("after") // 0 is the beginning
+	if ordered && before > 0 && before <= journal.Position(in.After) {
+		return nil, invalid("query.before", "not after the parameter after")
+	}
+	if contentType := requestedType(calling(ctx).request); contentType != jsonType {
+		limit, entries := unlimited, a.newestFirst(ctx, q, before)
+		if parameters.Has("limit") {
+			limit = in.Limit
+		}
+		if ordered {
+			entries = a.Journal.Select(ctx, q, journal.Position(in.After+1), max(before-1, 0))
+		}
+		return a.exportEntries(ctx, contentType, own.seen(entries), limit)
+	}
+	var page *journalPageResponse
+	if ordered {
+		page, err = a.entriesAfter(ctx, in, &q, own)
+	} else {
+		var found journal.Page
+		began := a.Now()
+		found, err = a.Journal.Search(ctx, q, before, in.Limit, func(int) bool { return a.Now().Sub(began) >= maxSearchTime })
+		for i, e := range found.Entries {
+			found.Entries[i] = own.see(e)
+		}
+		page, err = newJournalPage(ctx, found.Entries, "before", found.Next, found.Searched, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &entriesResponse{Link: page.Link, Body: func(hc huma.Context) {
+		hc.SetHeader("Content-Type", jsonType)
+		_ = a.huma.Marshal(hc.BodyWriter(), jsonType, page.Body) // an error means that the client is gone
+	}}, nil
 }
 
 // entriesAfter returns a page of the entries that the query selects, after a position.
-func (a *API) entriesAfter(ctx context.Context, in *listEntries, q *journal.Query) (*journalPageResponse, error) {
+func (a *API) entriesAfter(ctx context.Context, in *listEntries, q *journal.Query, own owned) (*journalPageResponse, error) {
 	found, next := []journal.Entry{}, journal.Position(0)
 	searched, size, after := 0, 0, journal.Position(in.After)
 	for e, err := range a.Journal.Read(ctx, after) {
 		if err != nil {
 			return nil, err
 		}
+		if in.Before > 0 && e.Position >= journal.Position(in.Before) {
+			break
+		}
 		if len(found) == in.Limit || searched == maxRead || size > maxPageBytes {
 			next = after
 			break
 		}
 		if searched, after = searched+1, e.Position; q.Matches(&e) {
-			found, size = append(found, e), size+e.Size()
+			found, size = append(found, own.see(e)), size+e.Size()
 		}
 	}
 	return newJournalPage(ctx, found, "after", next, time.Time{}, nil)

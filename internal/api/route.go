@@ -59,9 +59,12 @@ func register[I, O any](a *API, tag *huma.Tag, op huma.Operation, handle func(co
 	op.MaxBodyBytes = maxBody
 	op.RejectUnknownQueryParameters = true
 	schema := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[problem](), true, "")
-	op.Responses = map[string]*huma.Response{"default": {
+	if op.Responses == nil {
+		op.Responses = make(map[string]*huma.Response)
+	}
+	op.Responses["default"] = &huma.Response{
 		Description: "Error: see status and detail", Content: map[string]*huma.MediaType{problemJSON: {Schema: schema}},
-	}}
+	}
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {

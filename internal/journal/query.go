@@ -35,6 +35,8 @@ type Query struct {
 	Decision ID           // this decision, decisions that reused its token, and repeats of it
 	// Credential is what was presented for a decision, as Decision.Credential has it.
 	Credential string
+	// Only is a further condition. nil: there is none.
+	Only func(*Entry) bool
 }
 
 // Who selects the entries of one principal: what they requested, did and changed.
@@ -115,7 +117,8 @@ func (q *Query) Matches(e *Entry) bool {
 		(q.Action == "" || q.matchesAction(e)) &&
 		(!q.Address.IsValid() || q.Address.Contains(e.address())) &&
 		(q.Decision.IsZero() || e.Decision != nil && e.Decision.has(e.ID, q.Decision)) &&
-		(q.Credential == "" || e.Decision != nil && e.Decision.Credential == q.Credential)
+		(q.Credential == "" || e.Decision != nil && e.Decision.Credential == q.Credential) &&
+		(q.Only == nil || q.Only(e))
 }
 
 // has reports whether a decision with an id is the one that is searched, repeats it, or reused its

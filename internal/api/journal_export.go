@@ -1,0 +1,125 @@
+package api
+
+import (
+	"context"
+	"iter"
+	"math"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/danielgtaylor/huma/v2/negotiation"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/export"
+)
+
+// jsonType is the media type of pages. The other types of exportFormats are those of exports.
+const jsonType = "application/json"
+
+var exportFormats = map[string]export.Format{
+	"text/csv": export.CSV, "application/jsonl": export.JSONLines, "application/x-ndjson": export.JSONLines,
+}
+
+// entriesResponse is a page of entries as JSON, or an export.
+type entriesResponse struct {
+	Link string `header:"Link" doc:"The next page, with rel=next (RFC 8288)"`
+	Body func(huma.Context)
+}
+
+// entriesContent describes the body of entriesResponse.
+func (a *API) entriesContent() map[string]*huma.MediaType {
+	schemas := a.huma.OpenAPI().Components.Schemas
+	lines := &huma.MediaType{Schema: &huma.Schema{Type: "string", Description: "The JSON of an entry in each line"}}
+	return map[string]*huma.MediaType{
+		jsonType:               {Schema: schemas.Schema(reflect.TypeFor[journalPage](), true, "")},
+		"application/jsonl":    lines,
+		"application/x-ndjson": lines,
+		"text/csv":             {Schema: &huma.Schema{Type: "string", Description: "A line with the names of the columns, and a line for each entry, or for each scope of a decision"}},
+	}
+}
+
+// requestedType returns the media type in which the client wants entries.
+func requestedType(r *http.Request) string {
+	known := []string{jsonType, "text/csv", "application/jsonl", "application/x-ndjson"}
+	if selected := negotiation.SelectQValueFast(r.Header.Get("Accept"), known); selected != "" {
+		return selected
+	}
+	return jsonType
+}
+
+// exportEntries returns a response that streams entries. An error before the first entry is returned.
+// After it, the response is cut off, so that the client does not take it for complete.
+func (a *API) exportEntries(ctx context.Context, contentType string, entries iter.Seq2[journal.Entry, error], limit int) (*entriesResponse, error) {
+	next, stop := iter.Pull2(entries)
+	e, err, ok := next()
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	return &entriesResponse{Body: func(hc huma.Context) {
+		defer stop()
+		hc.SetHeader("Content-Type", contentType)
+		_, w := humago.Unwrap(hc)
+		out := export.NewWriter(w, exportFormats[contentType])
+		for n := 0; ok && err == nil && n < limit; n++ {
+			if err = out.Write(&e); err == nil {
+				e, err, ok = next()
+			}
+		}
+		if err == nil {
+			err = out.Flush()
+		}
+		if err != nil {
+			c := calling(ctx)
+			c.server.Failure(c.request, c.id, err) // logs it
+			cutOff(w)
+		}
+	}}, nil
+}
+
+// cutOff ends a response so that the client gets an error. The deadline makes the server close the
+// connection, or reset the stream of HTTP/2, instead of ending the response.
+func cutOff(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) // an error means that the client is gone
+}
+
+// newestFirst returns the entries that a query selects before one position and after another, the
+// newest first. It holds a page in memory.
+func (a *API) newestFirst(ctx context.Context, q journal.Query, before journal.Position) iter.Seq2[journal.Entry, error] {
+	const page = 1000
+	return func(yield func(journal.Entry, error) bool) {
+		for next, first := before, true; first || next != 0; first = false {
+			found, err := a.Journal.Search(ctx, q, next, page, func(int) bool { return false })
+			if err != nil {
+				yield(journal.Entry{}, err)
+				return
+			}
+			for _, e := range found.Entries {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			next = found.Next
+		}
+	}
+}
+
+// seen returns entries as the caller sees them.
+func (o owned) seen(entries iter.Seq2[journal.Entry, error]) iter.Seq2[journal.Entry, error] {
+	return func(yield func(journal.Entry, error) bool) {
+		for e, err := range entries {
+			if err == nil {
+				e = o.see(e)
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// unlimited is the limit of exports without one.
+const unlimited = math.MaxInt

@@ -1,0 +1,141 @@
+package api
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/notification"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// owned are the namespaces whose entries a caller may read, and when each was created. A namespace
+// of the same name may have belonged to others before.
+type owned map[string]time.Time
+
+// readable returns nil for callers who may read the whole journal, and otherwise the namespaces of
+// the caller. The error is that of mayReadJournal if the caller has none.
+func (a *API) readable(ctx context.Context, caller admin.Actor) (owned, error) {
+	forbidden := a.mayReadJournal(caller)
+	if forbidden == nil {
+		return nil, nil
+	}
+	o := owned{}
+	for page := (admin.Page{Limit: 1000}); ; {
+		list, next, err := a.Rulebook.Namespaces(ctx, caller, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range list {
+			// The right to read all namespaces is not enough.
+			if a.Rulebook.May(caller, admin.RightNamespace+n.Name, scope.Read) {
+				o[n.Name] = n.Created
+			}
+		}
+		if page.After = next; next == "" {
+			break
+		}
+	}
+	if len(o) == 0 {
+		return nil, forbidden
+	}
+	return o, nil
+}
+
+// narrow makes a query select only entries of the namespaces. The query must also match what the
+// caller sees of an entry. Otherwise, filters would reveal what is left out.
+func (o owned) narrow(q journal.Query) journal.Query {
+	if o == nil {
+		return q
+	}
+	narrowed := q
+	narrowed.Outcome = "" // of the part of a decision that the caller sees
+	narrowed.Only = func(e *journal.Entry) bool {
+		seen, ok := o.view(e)
+		return ok && q.Matches(&seen)
+	}
+	return narrowed
+}
+
+// see returns what the caller sees of an entry that the narrowed query selects.
+func (o owned) see(e journal.Entry) journal.Entry {
+	if o == nil {
+		return e
+	}
+	seen, _ := o.view(&e)
+	return seen
+}
+
+// view returns what owners of the namespaces see of an entry: what happened to their repositories,
+// and who did it. It leaves out from where and how others signed in, their groups and claims, and
+// the repositories and rules of others.
+func (o owned) view(e *journal.Entry) (seen journal.Entry, ok bool) {
+	seen = journal.Entry{Position: e.Position, ID: e.ID, Time: e.Time, Registry: e.Registry}
+	switch {
+	case e.Decision != nil:
+		seen.Decision, ok = o.decision(e.Decision, e.Time)
+	case e.Event != nil:
+		v := *e.Event
+		_, ok = o.namespace(v.Repository, e.Time)
+		if _, its := o.namespace(v.FromRepository, e.Time); !its {
+			v.FromRepository = ""
+		}
+		v.URL, v.Source, v.Request = "", notification.Source{}, notification.Request{Method: v.Request.Method}
+		seen.Event = &v
+	case e.Change != nil && strings.HasPrefix(e.Change.Action, "namespace."):
+		c := *e.Change
+		created, its := o[c.Target]
+		ok = its && !e.Time.Before(created)
+		c.From, c.To = withoutSignIn(c.From), withoutSignIn(c.To)
+		seen.Change = &c
+	}
+	return seen, ok
+}
+
+// namespace returns the namespace that a repository lay in at a time.
+func (o owned) namespace(repository string, at time.Time) (string, bool) {
+	for end := len(repository); ; {
+		if end = strings.LastIndexByte(repository[:end], '/'); end < 0 {
+			return "", false
+		}
+		if created, ok := o[repository[:end]]; ok {
+			return repository[:end], !at.Before(created)
+		}
+	}
+}
+
+func (o owned) decision(d *journal.Decision, at time.Time) (*journal.Decision, bool) {
+	seen := &journal.Decision{Repeats: d.Repeats}
+	if p := d.Principal; p != nil {
+		seen.Principal = &policy.Principal{Kind: p.Kind, Name: p.Name}
+	}
+	for _, r := range d.Results {
+		namespace, ok := o.namespace(r.Asked.Name, at)
+		if !ok || r.Asked.Type != scope.TypeRepository {
+			continue
+		}
+		r.Causes = slices.Clone(r.Causes)
+		for i, c := range r.Causes {
+			if c.Rule != nil && c.Rule.Origin.Namespace != namespace {
+				r.Causes[i].Rule = nil
+			}
+		}
+		seen.Results = append(seen.Results, r)
+	}
+	return seen, len(seen.Results) > 0
+}
+
+// withoutSignIn returns a side of a change without how its actor signed in.
+func withoutSignIn(side map[string]any) map[string]any {
+	seen := make(map[string]any, len(side))
+	for key, value := range side {
+		if key != "via" {
+			seen[key] = value
+		}
+	}
+	return seen
+}
