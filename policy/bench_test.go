@@ -11,9 +11,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// shapes are policies. In each policy, the rules differ from each other in a different place:
-// in the subject, in the name, and so on. So an index that uses only one of these places is
-// slow for some policy.
+// shapes are kinds of policies. In each kind, most of what distinguishes the rules is in a
+// different place: in the subject, in the first part of the name, and so on. An index that uses
+// only one of these places is slow for some kind.
 var shapes = []struct {
 	name string
 	rule func(i int) policy.Rule

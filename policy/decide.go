@@ -314,8 +314,8 @@ func (e *evaluator) applyRule(r *rule) {
 	}
 }
 
-// open reports whether the rule could still change the findings. If it cannot, its condition is
-// not evaluated.
+// open reports whether the rule could still change the findings. If not, the condition of the
+// rule is not evaluated.
 func (v *findings) open(r *rule, actions scope.Actions) bool {
 	for a := range match.Bits(actions) {
 		switch {

@@ -192,8 +192,8 @@ type Rule struct {
 	Role    string        `json:"role,omitempty"`    // a named set of actions
 	Actions scope.Actions `json:"actions,omitempty"` // in addition to the role's
 	When    Condition     `json:"when,omitempty"`    // nil: always
-	// Lifetime is the maximum lifetime of a token with a grant by this rule. If it is 0, only
-	// the role's lifetime applies.
+	// Lifetime is the maximum lifetime of a token that contains a grant by this rule. If it is
+	// 0, only the role's lifetime applies.
 	Lifetime time.Duration `json:"lifetime,omitempty"`
 	Origin   Origin        `json:"origin,omitzero"`
 }
@@ -275,7 +275,7 @@ type Request struct {
 type Decision struct {
 	// Results has one result for each scope of the request, in the same order.
 	Results []Result `json:"results"`
-	// Lifetime is the shortest lifetime of the rules that took part in the grants. 0 means no
+	// Lifetime is the shortest lifetime of the rules that allow the granted actions. 0 means no
 	// limit.
 	Lifetime time.Duration `json:"lifetime,omitempty"`
 }

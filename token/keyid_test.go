@@ -62,8 +62,8 @@ func TestKeyIDByHand(t *testing.T) {
 	}
 }
 
-// Registry 3.0 computes the same kid for all keys of a curve. It finds the last certificate of
-// a bundle with a key of that curve.
+// Registry 3.0 computes the same kid for all keys of a curve. For this kid, it uses the last
+// certificate of the bundle with a key of that curve.
 func TestThumbprint30DependsOnTheCurve(t *testing.T) {
 	a, b := root(t, token.ES256), root(t, token.ES256)
 	kidA, errA := a.KeyID(token.Thumbprint30)

@@ -9,7 +9,7 @@ import (
 )
 
 // Problem is a property of a root that a registry does not accept, or that the root's owner
-// should know.
+// should know about.
 type Problem struct {
 	Kind string `json:"kind"` // a fixed word: "expired", "server-authentication", …
 	Text string `json:"text"` // "the certificate expired on 2026-01-31"

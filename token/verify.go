@@ -247,7 +247,7 @@ func (v *Verifier) verify(text string, now time.Time) (*Claims, error) {
 }
 
 // key returns the trusted key that a header identifies, and the algorithm. A token must not
-// provide its own key. It could do so in distribution before the fix of CVE-2025-24976.
+// provide its own key. Distribution accepted such keys before the fix of CVE-2025-24976.
 func (v *Verifier) key(header map[string]any, now time.Time) (crypto.PublicKey, Algorithm, error) {
 	for _, name := range []string{"jwk", "jku", "x5u", "crit", "b64"} {
 		if _, has := header[name]; has {

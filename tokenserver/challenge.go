@@ -43,8 +43,8 @@ func (c Challenge) String() string {
 	return string(b)
 }
 
-// Write responds with the challenge. The response has the status 401 and an error in the form
-// of a registry, because clients check both.
+// Write responds with the challenge. The response has the status 401 and the error in the JSON
+// form that registries use, because clients check both.
 func (c Challenge) Write(w http.ResponseWriter, r *http.Request) {
 	e := problem(http.StatusUnauthorized, CodeUnauthorized, "authentication required")
 	if c.Error == InsufficientScope {

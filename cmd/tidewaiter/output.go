@@ -34,8 +34,8 @@ func (s *session) writeJSON(v any) error {
 	return e.Encode(v)
 }
 
-// encoder returns the encoder of all JSON output, which may contain names from other parties and
-// be printed on a terminal.
+// encoder returns an encoder for standard output that escapes invisible characters. JSON can
+// contain names from other parties, and users print it on a terminal.
 func (s *session) encoder() *json.Encoder {
 	e := json.NewEncoder(text.JSONWriter{W: s.out})
 	e.SetEscapeHTML(false)

@@ -161,7 +161,8 @@ func readJournal(s *session) error {
 	})
 }
 
-// open loads the config, and opens something with opener. The session closes it at the end.
+// open loads the config, calls opener with it, and stores the result in *to. The session closes
+// what was opened when the command ends.
 func open[T any](s *session, to *T, opener func(context.Context, *config.Config) (T, func() error, error)) error {
 	if err := loadConfig(s); err != nil {
 		return err

@@ -55,8 +55,9 @@ func variableName() strictyaml.Type[string] {
 
 var variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// hook returns the type of a webhook or exec section. Its keys are the keys of the kind, the keys
-// that both kinds have, and the keys of its use as a source or as the authorizer.
+// hook returns the type of a webhook or exec section. Its keys are those of the kind (webhook
+// or exec), those that both kinds have, and those that depend on its use as a source or as the
+// authorizer.
 func hook(kind []*strictyaml.Key[Hook], use ...*strictyaml.Key[Hook]) strictyaml.Type[*Hook] {
 	keys := []*strictyaml.Key[Hook]{
 		strictyaml.On("name", sourceName(), func(h *Hook, v string) { h.Name = v }).Must().

@@ -12,7 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Source is an entry of identity. Kind is its key, and the field of that kind is set.
+// Source is an entry of the list identity. Kind is the key of the entry, such as ldap. Only the
+// field for this kind is set.
 type Source struct {
 	Kind     string
 	Accounts *Accounts

@@ -57,8 +57,8 @@ func typeName(text string) string {
 
 func isTypeByte(c byte) bool { return strings.IndexByte(typeBytes, c) >= 0 }
 
-// isType reports whether text is a valid type name or number. All its characters must be
-// typeBytes.
+// isType reports whether text is a valid type name or number. The caller has checked
+// that all its characters are in typeBytes.
 func isType(text string) bool {
 	if len(text) > 4 && strings.EqualFold(text[:4], "oid.") {
 		text = text[4:]

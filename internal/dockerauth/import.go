@@ -18,8 +18,8 @@ type importer struct {
 	statics  map[string]map[string][]string // labels of the users in the file, by name
 	sources  []string                       // of accounts, outside the file
 	closed   bool                           // every request matches an entry of the list
-	// further is true if docker_auth looks up accounts that are not in the file in other
-	// sources.
+	// further is true if docker_auth has other sources, in which it looks up accounts that are
+	// not in the file.
 	further bool
 	out     output
 }

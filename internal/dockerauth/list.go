@@ -347,8 +347,9 @@ func (i *importer) meaning(w fileEntry, kind string, out bool) entry {
 	return e
 }
 
-// lowered translates a literal about a label that docker_auth, unlike Tidewaiter, converts to
-// lower case.
+// lowered translates a literal about a label that docker_auth converts to lower case before it
+// compares the label. Tidewaiter does not convert it. If no value can match, never is true. If
+// the literal has no translation, unclear is the reason.
 func (i *importer) lowered(l literal) (lower literal, never bool, unclear string) {
 	known := i.labels[l.key]
 	if l.kind != label || known == (labelled{}) {

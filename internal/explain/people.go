@@ -36,7 +36,8 @@ type PeopleQuery struct {
 	Now      time.Time          // accounts that expired before this time are blocked
 }
 
-// FindPeople looks up the accounts that the allow rules name, and the members of their groups.
+// FindPeople looks up the accounts that the allow rules of the answer name, and the members of
+// the groups that these rules name.
 func (a *Answer) FindPeople(ctx context.Context, q *PeopleQuery) error {
 	a.People = make([]People, len(a.Allowed))
 	for i := range a.Allowed {

@@ -580,8 +580,8 @@ func TestTokenIsReusedAfterASwapThatDoesNotAffectIt(t *testing.T) {
 	}
 }
 
-// A request uses one generation: the policy of one generation never signs with the name of
-// another generation.
+// A request uses one generation: a token never contains the grants of one generation's policy
+// and the issuer name of another generation.
 func TestSwapIsAtomic(t *testing.T) {
 	b := newFixture(t, nil)
 	generation := func(n int) func(issuer.Live) issuer.Live {

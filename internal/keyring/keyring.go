@@ -48,9 +48,9 @@ const (
 	backdate = time.Hour
 )
 
-// Shortest returns the shortest lifetime of a leaf that signs tokens of the lifetime maxToken.
-// A leaf is renewed at half its lifetime. The second half must be long enough for the last
-// tokens that the leaf signed, and for renewals that fail at first.
+// Shortest returns the shortest lifetime that a leaf can have if it signs tokens of the
+// lifetime maxToken. A leaf is renewed at half its lifetime. The second half must be long
+// enough for the last tokens that the leaf signed, and for renewals that fail at first.
 func Shortest(maxToken time.Duration) time.Duration {
 	return 2 * (maxToken + token.Leeway + longestWait)
 }

@@ -31,8 +31,8 @@ type Period struct {
 	files string // Files.ID
 }
 
-// NotRecordedError means that nothing shows which policy was in force at a time, or which rules it
-// had. It is ErrNotFound.
+// NotRecordedError means that nothing shows which policy was in force at a time, or which rules
+// this policy had. errors.Is finds admin.ErrNotFound in it.
 type NotRecordedError struct {
 	At     time.Time
 	Begins time.Time // where the history begins; zero: it is empty

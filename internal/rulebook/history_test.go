@@ -116,7 +116,8 @@ func TestRestoredPoliciesDecideAsTheyDid(t *testing.T) {
 		other := timed(t, d, clock, written(t, nil))
 		check("another process", other)
 
-		// The periods of the history touch each other, and the pages do not overlap.
+		// Each period of the history ends where the next one begins, and no period is on two
+		// pages.
 		var all []rulebook.Period
 		for page := (admin.Page{Limit: 7}); ; {
 			list, next, err := other.History(ctx, page)
@@ -142,7 +143,8 @@ func TestRestoredPoliciesDecideAsTheyDid(t *testing.T) {
 	})
 }
 
-// sameCause compares causes by the names of their rules. A compiled condition has no equality.
+// sameCause compares causes by the names of their rules, because compiled conditions cannot be
+// compared.
 func sameCause(a, b policy.Cause) bool {
 	name := func(c policy.Cause) string {
 		if c.Rule == nil {
@@ -153,7 +155,8 @@ func sameCause(a, b policy.Cause) bool {
 	return a.Actions == b.Actions && a.Reason == b.Reason && name(a) == name(b)
 }
 
-// A time before the history, and a policy whose rules are gone, are errors that say so.
+// A query for a time before the history, or for a policy whose rules were deleted, is an error
+// that states this reason.
 func TestPoliciesThatWereNotRecorded(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx, clock := t.Context(), clocktest.Noon()

@@ -17,8 +17,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// kill -9 during each kind of write. Each acknowledged write is stored with its journal entry. The
-// write in progress is stored with its entry or not at all. The tables agree with the journal.
+// The test kills a process (SIGKILL) during each kind of write. Each acknowledged write is
+// stored with its journal entry. The write in progress is stored with its entry or not at all.
+// The tables agree with the journal.
 func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.Ready(t)

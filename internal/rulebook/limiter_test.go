@@ -171,8 +171,8 @@ func TestOnlyChangesOfRightsDelayOthers(t *testing.T) {
 	})
 }
 
-// An owner can make changes although no policy can be compiled in this process while another
-// replica adds and removes readers.
+// An owner can make changes even if no policy can be compiled in this process and another
+// replica adds and removes readers at the same time.
 func TestReadersOfOtherReplicasDelayNoOwner(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()

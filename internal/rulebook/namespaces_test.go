@@ -239,8 +239,8 @@ func (d *harness) randomWrite(t *rapid.T, by admin.Actor, namespace string) erro
 }
 
 // No change by an owner alters a decision about a name outside the namespace, or a right over
-// Tidewaiter other than over the namespace. Nobody has more rights in the namespace than its
-// owners.
+// Tidewaiter except the rights over this namespace. Nobody has more rights in the namespace
+// than its owners.
 func TestOwnersChangeOnlyTheirNamespace(t *testing.T) {
 	d := newHarness(t, storetest.SQLite().Ready(t))
 	team(t, d, "team", "user:olga")

@@ -170,7 +170,8 @@ func New(o Options, files Files) (*Rulebook, error) {
 // Policy returns the policy in force.
 func (b *Rulebook) Policy() *policy.Policy { return b.status.Load().Policy }
 
-// Status returns the policy in force, and why the current files and database are not in force.
+// Status returns the policy in force. If the current files and database are not in force, it
+// also returns the reason.
 func (b *Rulebook) Status() Status { return *b.status.Load() }
 
 // Rights returns the rights over Tidewaiter that the policy in force grants.

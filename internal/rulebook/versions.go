@@ -222,8 +222,8 @@ type shortRule struct {
 	BuiltIn   bool   `json:"b,omitempty"`
 }
 
-// shortFields is a policy.Rule with short JSON names. The conversion between the two fails to
-// compile if their fields differ.
+// shortFields is a policy.Rule with short JSON names. The conversion between the two types
+// fails to compile if their fields differ.
 type shortFields struct {
 	Name       string           `json:"n"`
 	Deny       bool             `json:"d,omitempty"`

@@ -39,8 +39,8 @@ type Rule struct {
 	Effect     Effect   `json:"effect,omitempty"`
 	Subjects   []string `json:"subjects,omitempty"` // a deny rule without subjects is for anyone
 	Registries []string `json:"registries,omitempty"`
-	// A rule has one of Repositories, Catalog and Tidewaiter. The field Tidewaiter lists rights
-	// over Tidewaiter itself.
+	// A rule has exactly one of Repositories, Catalog and Tidewaiter. The field Tidewaiter
+	// lists rights over Tidewaiter itself.
 	Repositories []string `json:"repositories,omitempty"`
 	Catalog      bool     `json:"catalog,omitempty"`
 	Tidewaiter   []string `json:"tidewaiter,omitempty"`

@@ -9,7 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// maxNear is the maximum length of Nearby.Rules, so that an explanation can be read.
+// maxNear is the maximum length of Nearby.Rules. A longer list would make an explanation hard
+// to read.
 const maxNear = 20
 
 // Explanation is a [policy.Decision], its request, and the rules that nearly changed the
@@ -23,8 +24,8 @@ type Explanation struct {
 	Near  []Nearby `json:"near"` // for each of Results
 }
 
-// Nearby lists the rules that nearly applied to a scope: allow rules for actions that no rule
-// allows, and deny rules for actions that were granted.
+// Nearby lists the rules that nearly applied to one scope of the request. For actions that no
+// rule allows, these are allow rules. For granted actions, these are deny rules.
 type Nearby struct {
 	Rules []Near `json:"rules,omitempty"` // the nearest first, at most maxNear
 	More  int    `json:"more,omitempty"`  // the number of further rules, which are not in Rules

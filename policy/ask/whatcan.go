@@ -175,8 +175,8 @@ func (q *question) values(p match.Part) (values []string) {
 	return values
 }
 
-// Allows returns the actions of a scope that these rights grant to their principal. It
-// evaluates conditions for the request. The result agrees with Decide.
+// Allows returns the actions on a scope that the rights in w grant. It evaluates the conditions
+// of rules for the request r. The result agrees with Decide.
 func (w *Rights) Allows(r *policy.Request, asked scope.Scope) scope.Actions {
 	w, r = match.OrZero(w), match.OrZero(r)
 	principal := match.OrZero(w.Principal)

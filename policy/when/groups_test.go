@@ -113,7 +113,7 @@ func TestUnusualSpellingsOfPartsOfNames(t *testing.T) {
 }
 
 // A long name in a claim must be read to convert it to canonical spelling. This reading adds to
-// the cost, even if the name is then compared with the name of a short group.
+// the cost, even if the name is then compared with the short name of a group.
 func TestReadingNamesCounts(t *testing.T) {
 	long := "CN=" + strings.Repeat("A", 8000) + ",DC=com"
 	r := &policy.Request{Principal: &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"x"}, Claims: map[string]any{"name": long, "names": []any{long}}}}

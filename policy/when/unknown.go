@@ -64,7 +64,8 @@ func (p *partial) ResolveName(name string) (any, bool) {
 	return value, ok
 }
 
-// claimsAdapter converts claims to CEL values, in the same way as the type language does.
+// claimsAdapter converts claims to CEL values in the same way as the adapter that evaluates
+// conditions for a known request.
 var claimsAdapter = &adapter{types.DefaultTypeAdapter}
 
 func (p *partial) claimsUnknown() bool {

@@ -39,8 +39,8 @@ func (p *Path) Part(i int) string { return p.name[p.starts[i] : p.starts[i+1]-1]
 // range.
 func (p *Path) Between(from, to int) string { return p.name[p.starts[from] : p.starts[to]-1] }
 
-// Follows returns the number of parts in value if value is a valid path and the name contains
-// value at part i. Otherwise it returns 0.
+// Follows returns the number of parts of value if the name from part i on begins with these
+// parts. If it does not, or if value is not a valid path, Follows returns 0.
 func (p *Path) Follows(i int, value string) int {
 	rest := p.name[p.starts[i]:]
 	if !strings.HasPrefix(rest, value) || len(rest) > len(value) && rest[len(value)] != '/' || !ValidPath(value) {
