@@ -29,7 +29,7 @@ type command struct {
 
 	config bool // --config and --keys
 	output bool // --output
-	// outputs are formats of --output, besides text and json.
+	// outputs are the values that --output accepts in addition to text and json.
 	outputs []string
 	force   bool   // --force, for commands that could remove the last administrator
 	opens   action // opens what run uses; implies config and output

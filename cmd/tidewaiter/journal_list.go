@@ -82,15 +82,15 @@ const (
 	oldest = "oldest"
 )
 
-// entryList is what journal list prints.
+// entryList selects the entries that journal list prints.
 type entryList struct {
 	query    journal.Query
 	from, to journal.Position // 0: the beginning, the end
 	limit    int
 }
 
-// listNewest prints entries, the newest first. It returns their number, and the position before which
-// the list continues, or 0.
+// listNewest prints the entries of l, the newest first, and returns their number. The list
+// continues before the position next. If it is complete, next is 0.
 func (s *session) listNewest(l entryList, p *entryPrinter) (printed int, next journal.Position, err error) {
 	var before journal.Position
 	if l.to > 0 {
@@ -103,7 +103,8 @@ func (s *session) listNewest(l entryList, p *entryPrinter) (printed int, next jo
 	return printed, next, err
 }
 
-// listOldest is listNewest in the order of the journal. The list continues at the position next.
+// listOldest prints the entries of l, the oldest first, and returns their number. The list
+// continues at the position next. If it is complete, next is 0.
 func (s *session) listOldest(l entryList, p *entryPrinter) (printed int, next journal.Position, err error) {
 	for e, err := range s.journal.Select(s.ctx, l.query, l.from, l.to) {
 		if err != nil {
@@ -120,9 +121,10 @@ func (s *session) listOldest(l entryList, p *entryPrinter) (printed int, next jo
 	return printed, 0, nil
 }
 
-// search calls found for the last entries before a position and from another on that a query selects,
-// at most limit. It returns the position to continue from, or 0. On a terminal, it prints how far the
-// search is.
+// search calls the function found for the entries that the query selects, the newest first. It
+// searches the positions from the parameter from up to before, and ends after limit entries.
+// The search continues before the position next. If it is complete, next is 0. On a terminal,
+// search prints how far back it has searched.
 func (s *session) search(q journal.Query, from, before journal.Position, limit int, found func(journal.Entry) error) (next journal.Position, err error) {
 	const atOnce = 20_000 // entries that are searched before the position from is compared
 	const every = 500 * time.Millisecond

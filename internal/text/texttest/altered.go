@@ -1,8 +1,8 @@
 package texttest
 
-// Altered returns a credential with another character in place of its tenth from the end. It has
-// the same form, but is never valid. (A constant in place of the last characters would be the same
-// credential now and then.)
+// Altered returns the credential with its tenth character from the end replaced by a different
+// one. The result has the same form as the credential, but is never valid. A constant in place of
+// the last characters could be equal to the characters that it replaces.
 func Altered(credential string) string {
 	at, other := len(credential)-10, "A"
 	if credential[at] == 'A' {
