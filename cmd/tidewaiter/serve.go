@@ -48,7 +48,7 @@ func (s *session) serve(createDatabase bool) error {
 	}
 	password.AddThreads()
 	log := logging.New(s.errs, s.cfg.Log.Format, s.cfg.Log.Level)
-	a, err := app.New(s.ctx, s.cfg, app.Options{Log: log, CreateDatabase: createDatabase})
+	a, err := app.New(s.ctx, s.cfg, app.Options{Log: log, Version: built().Version, CreateDatabase: createDatabase})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
@@ -57,7 +58,15 @@ func (w *Writer) Change(ctx context.Context, topic string, by Actor, f func(*sql
 			}
 			change.To["via"] = via
 		}
-		return w.Journal.AppendTx(ctx, tx, journal.Entry{Time: w.Now(), Change: change})
+		entry := journal.Entry{Time: w.Now(), Change: change}
+		if change.Action == "session.add" { // a sign-in to the API
+			details := maps.Clone(change.To)
+			maps.Copy(details, change.From)
+			entry.Change, entry.Service = nil, &journal.Service{
+				Action: change.Action, Target: change.Target, Actor: change.Actor, Remote: by.Remote, Details: details,
+			}
+		}
+		return w.Journal.AppendTx(ctx, tx, entry)
 	})
 	if errors.Is(err, errNoChange) {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -213,6 +215,42 @@ func TestUsersCannotBeEnumerated(t *testing.T) {
 	invalid := h.request(bearer(noSecret), "GET", "/whoami", nil)
 	same("text that is no token", invalid, h.request(bearer("twp_bogus"), "GET", "/whoami", nil))
 	same("the token of a disabled user", invalid, h.request(bearer(disabled), "GET", "/whoami", nil))
+}
+
+// Who guesses passwords or tokens is in the journal, and a flood of guesses is only counted.
+func TestSignInsAreInTheJournal(t *testing.T) {
+	h := newHarness(t, storetest.SQLite().Ready(t))
+	h.user("ann")
+	for i := range 5 {
+		h.must(401, nobody, "POST", "/session", fields{"name": "ann", "password": fmt.Sprint("guess ", i)})
+		h.must(401, bearer("twp_bogus"), "GET", "/whoami", nil)
+	}
+	h.must(400, func(r *http.Request) { r.Header.Set("Authorization", "Digest x") }, "GET", "/whoami", nil)
+	h.must(401, nobody, "GET", "/whoami", nil)
+	h.must(201, nobody, "POST", "/session", fields{"name": "ann", "password": secretOf("ann")})
+	h.must(200, with("ann"), "GET", "/whoami", nil)
+	if err := h.journal.Close(t.Context()); err != nil { // it writes what was counted
+		t.Fatal(err)
+	}
+	var got []string
+	for e, err := range h.journal.Read(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Kind() == journal.KindService {
+			got = append(got, e.Summary())
+		}
+	}
+	const refused = "service refused a sign-in to the API"
+	want := []string{
+		refused + " by ann from 127.0.0.1: invalid credentials: accounts: the password is wrong",
+		refused + " from 127.0.0.1: invalid credentials; 9 times from 12:00:00 to 12:00:00 UTC",
+		"service started an API session of user:ann from 127.0.0.1",
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
 }
 
 // The API and the token endpoint share their rate limits.

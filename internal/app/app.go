@@ -7,6 +7,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,9 @@ type Options struct {
 	Log *logging.Log     // nil: no log
 	Now func() time.Time // nil: time.Now
 
+	// Version is the version of the program, for the journal. "": unknown.
+	Version string
+
 	// Hashing configures the hashing of passwords. Its clock is Now.
 	Hashing password.Options
 
@@ -72,6 +76,7 @@ type App struct {
 	counts            *server.Metrics
 	misconfigurations *server.Misconfigurations
 	api               *api.API
+	version           string
 
 	derived *projection.Set // from the journal
 
@@ -100,7 +105,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 		o.Log = logging.New(nil, "", "")
 	}
 	o.Now = clock.Wall(o.Now)
-	a := &App{now: o.Now, config: cfg.WithoutPolicy(), files: cfg.Policy.ID(), outage: newOutage(o.Now)}
+	a := &App{now: o.Now, version: cmp.Or(o.Version, "unknown"), config: cfg.WithoutPolicy(), files: cfg.Policy.ID(), outage: newOutage(o.Now)}
 	a.log = slog.New(outageFilter{o.Log.Handler(), a.outage})
 	o.Hashing.Now = o.Now
 	a.hashing = password.New(o.Hashing)
@@ -191,6 +196,8 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	a.sources.Store(next.sources)
 	next.start()
 	last.stop()
+	a.recordRoot(fingerprint(last.live.Keys.Root().Certificate()), next.live.Keys.Root())
+	a.recordLeaves(next.live.Keys.Leaves())
 	if restart := needsRestart(a.config, cfg); restart != "" {
 		a.log.Warn("a restart is needed for a changed setting", "setting", restart)
 	}

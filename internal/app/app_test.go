@@ -12,11 +12,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/await"
@@ -38,24 +41,30 @@ type folder struct {
 func newFolder(t testing.TB) *folder {
 	t.Helper()
 	f := &folder{t, t.TempDir()}
-	// The root is valid both now and at the time of a test's clock.
-	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	root, err := token.NewRoot("test", token.ES256, begin, begin.AddDate(100, 0, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := root.KeyPEM()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.write("cert.pem", string(root.Bundle()))
-	f.write("privatekey.pem", string(key))
+	f.newRoot()
 	hash, err := bcrypt.GenerateFromPassword([]byte("ann-password"), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.write("users", "ann:"+string(hash)+"\n")
 	return f
+}
+
+// newRoot writes a new root.
+func (f *folder) newRoot() {
+	f.Helper()
+	// The root is valid both now and at the time of a test's clock.
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	root, err := token.NewRoot("test", token.ES256, begin, begin.AddDate(100, 0, 0))
+	if err != nil {
+		f.Fatal(err)
+	}
+	key, err := root.KeyPEM()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.write("cert.pem", string(root.Bundle()))
+	f.write("privatekey.pem", string(key))
 }
 
 // cheap are the options with which new password hashes take little time.
@@ -217,7 +226,7 @@ listen:
   - { address: "127.0.0.1:0", serve: [notifications, metrics] }
 ` + rule("a"))
 	log := new(await.Log)
-	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(log, "text", "info")})
+	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(log, "text", "info"), Version: "1.2.3"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,8 +296,72 @@ listen:
 		}
 		kept = append(kept, e.Summary())
 	}
-	if len(kept) != 3 { // the policy, a decision and an event; no other entry for the second start
-		t.Errorf("kept %q", kept)
+	for i, line := range kept { // fingerprints differ
+		kept[i] = regexp.MustCompile(`[0-9a-f]{64}`).ReplaceAllString(strings.ReplaceAll(line, cfg.File, "FILE"), "LEAF")
+	}
+	want := []string{ // no other entry for the second New
+		"change policy.load by tidewaiter: rules of FILE came into force, 1 in all, added r",
+		"service started version 1.2.3", "service issued the signing certificate LEAF",
+		`decision anonymous pull on a at r.example.com: granted pull (rule "r")`, `text at r.example.com: "{\"event\":\"data\"}"`,
+		"service stopped version 1.2.3",
+	}
+	if diff := cmp.Diff(want, kept); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// A new root is in the journal, whether it comes with a restart or a reload.
+func TestNewRootIsInTheJournal(t *testing.T) {
+	f := newFolder(t)
+	cfg := f.load(anyPort + rule("a"))
+	var got []string
+	run := func(then func(*app.App)) {
+		a, err := app.New(t.Context(), cfg, app.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stop() // Run ends after the start
+		if err := a.Run(ctx, func() { then(a) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nothing := func(*app.App) {}
+	run(nothing)
+	run(nothing)
+	f.newRoot()
+	run(nothing)
+	run(func(a *app.App) {
+		f.newRoot()
+		if err := a.Reload(t.Context(), cfg); err != nil {
+			t.Error(err)
+		}
+	})
+	run(nothing)
+	a, err := app.New(t.Context(), cfg, app.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, a)
+	roots := make(map[string]bool)
+	for e, err := range a.Journal().Read(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch s := e.Service; {
+		case s == nil:
+		case s.Action == "service.start":
+			got = append(got, "start")
+		case s.Action == "key.root":
+			if s.Details["before"] == s.Target || roots[s.Target] {
+				t.Errorf("not a new root: %+v", s)
+			}
+			roots[s.Target] = true
+			got = append(got, "root")
+		}
+	}
+	if want := "start start start root start root start"; strings.Join(got, " ") != want {
+		t.Errorf("the journal has %q, want %q", got, want)
 	}
 }
 

@@ -137,12 +137,12 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		switch {
-		case e.Change == nil:
-		case e.Change.Action == "policy.refuse":
+		case e.Service != nil && e.Service.Action == "policy.refuse":
 			refused++
-			if problems, _ := e.Change.To["problems"].([]any); len(problems) == 0 || e.Change.Target != file {
-				t.Errorf("an entry without a reason: %+v", e.Change)
+			if problems, _ := e.Service.Details["problems"].([]any); len(problems) == 0 || e.Service.Refused != problems[0] || e.Service.Target != file {
+				t.Errorf("an entry without a reason: %+v", e.Service)
 			}
+		case e.Change == nil:
 		case e.Change.Action == "policy.load":
 			loaded++
 		}

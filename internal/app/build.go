@@ -144,7 +144,7 @@ func (a *App) buildKeys(cfg *config.Config, g *generation) (*keyring.Keyring, er
 	}
 	keys, err := keyring.New(keyring.Options{
 		Root: root, Direct: cfg.Signing.Direct, LeafLifetime: cfg.Signing.LeafLifetime,
-		MaxToken: longest, Uses: uses, Now: a.now, Log: a.log,
+		MaxToken: longest, Uses: uses, Now: a.now, Log: a.log, Renewed: a.recordLeaves,
 	})
 	if err != nil {
 		return nil, err

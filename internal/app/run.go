@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
@@ -53,6 +54,9 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 		return err
 	}
 	a.connections.Store(&connections)
+	root := a.keys().Root() // before a reload
+	start := a.recordStart(ctx)
+	defer a.record(journal.Service{Action: "service.stop", Target: a.version})
 	if ready != nil {
 		ready()
 	}
@@ -67,6 +71,7 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 			failed <- s.Serve(s.Listener)
 		}()
 	}
+	a.recordRoot(a.lastRoot(ctx, start), root)
 	select {
 	case <-ctx.Done():
 		a.log.Info("stopping")

@@ -115,6 +115,7 @@ func (f *watcher) reload(ctx context.Context) {
 		return
 	}
 	f.logged = ""
+	f.app.record(journal.Service{Action: "service.reload", Target: cfg.File, Details: map[string]any{"policy": f.app.rulebook.Policy().ID()}})
 	f.app.log.Info("reloaded", "config", cfg.File, "registries", cfg.Services, "rules", f.app.rulebook.Policy().Len(), "policy", f.app.rulebook.Policy().ID())
 }
 
@@ -143,13 +144,13 @@ const (
 
 // journalRefused records in the journal that the files were not applied, and why.
 func (a *App) journalRefused(ctx context.Context, file string, problems []string) {
-	to := map[string]any{"in_force": a.rulebook.Policy().ID(), "problems": problems[:min(len(problems), maxRefused)]}
+	details := map[string]any{"in_force": a.rulebook.Policy().ID(), "problems": problems[:min(len(problems), maxRefused)]}
 	if more := len(problems) - maxRefused; more > 0 {
-		to["problems_more"] = more
+		details["problems_more"] = more
 	}
 	writing, end := context.WithTimeout(ctx, refusedTakes)
 	defer end()
-	entry := journal.Entry{Change: &journal.Change{Actor: "tidewaiter", Action: "policy.refuse", Target: file, To: to}}
+	entry := journal.Entry{Service: &journal.Service{Action: "policy.refuse", Target: file, Refused: problems[0], Details: details}}
 	if err := a.journal.Append(writing, entry); err != nil {
 		a.log.Warn("recording a failed reload in the journal failed", "error", err)
 	}

@@ -203,11 +203,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	}
 	who, err := live.Chain.Authenticate(ctx, r.Credentials)
 	if err != nil {
-		// A flood of requests must not fill the disk. So the journal gets one entry for each
-		// delay by the rate limits, and one per minute for each wrong secret. Further refusals
-		// are only counted. With strict audit, every checked credential gets an entry.
-		known := chain.AlreadyRecorded(err) && !(live.Strict && errors.Is(err, identity.ErrRejected))
-		return Answer{}, i.refuse(ctx, live, r, now, err, known)
+		return Answer{}, i.refuse(ctx, live, r, now, err, live.recorded(err))
 	}
 
 	request := policy.Request{
@@ -281,7 +277,7 @@ func (i *Issuer) record(ctx context.Context, live *generation, entry journal.Ent
 		if err := i.journal.Append(ctx, entry); err != nil {
 			return journal.ID{}, fmt.Errorf("%w: %w", ErrNotRecorded, err)
 		}
-	case known || entry.Outcome() == journal.Refused:
+	case known || entry.Service != nil || entry.Outcome() == journal.Refused:
 		id, _ := i.journal.RecordRefusal(entry, known) // the journal counts and logs losses
 		return id, nil
 	default:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
@@ -33,6 +34,28 @@ func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now t
 		return err
 	}
 	return refused
+}
+
+// RefuseSignIn records that a sign-in to the API was refused, and why. It returns the error refused,
+// or ErrNotRecorded if the refusal could not be recorded and must not be sent.
+func (i *Issuer) RefuseSignIn(ctx context.Context, c identity.Presented, refused error) error {
+	live := i.live.Load()
+	_, err := i.record(ctx, live, journal.Entry{Time: i.now(), Service: &journal.Service{
+		Action: "session.refuse", Name: nameOf(c), Remote: c.Remote, Client: c.Client, Refused: reason(refused),
+	}}, live.recorded(refused))
+	if err != nil {
+		return err
+	}
+	return refused
+}
+
+// recorded reports whether the journal already has an entry that is equal to a refusal.
+//
+// A flood of requests must not fill the disk. So the journal gets one entry for each delay by the
+// rate limits, and one per minute for each wrong secret. Further refusals are only counted. With
+// strict audit, every checked credential gets an entry.
+func (live *generation) recorded(refused error) bool {
+	return chain.AlreadyRecorded(refused) && !(live.Strict && errors.Is(refused, identity.ErrRejected))
 }
 
 // nameOf returns the part of a refused name that may be stored. Some clients send a token as

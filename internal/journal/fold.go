@@ -46,8 +46,8 @@ type fold struct {
 	repeats Repeats
 }
 
-// RecordRefusal is Record for a refusal. If it equals a refusal of the last minute, it is only
-// counted. known means that the journal has an equal entry already, perhaps an older one: then
+// RecordRefusal is Record for a refusal: a Decision, or a Service that was refused. If it equals a
+// refusal of the last minute, it is only counted. known means that the journal has an equal entry already, perhaps an older one: then
 // all such refusals of an address are counted together, whatever names they have.
 //
 // The result is the id of the entry that describes the refusal: its own one, or the one of the
@@ -66,12 +66,16 @@ func (j *Journal) RecordRefusal(entry Entry, known bool) (ID, error) {
 		j.closeFoldsLocked(now, false)
 		ok = false
 	}
-	if !ok && known && len(f.open) >= maxFolds {
+	anyone := known || entry.Service != nil // anyone can cause it, as often as they like
+	if !ok && anyone && len(f.open) >= maxFolds {
 		// An attack from thousands of addresses: count them together.
-		key = foldKey(buf[:0], &Entry{Registry: entry.Registry, Decision: &Decision{Refused: entry.Decision.Refused}}, true)
+		other := entry
+		other.detach()
+		*other.refusal().remote = netip.Addr{}
+		key = foldKey(buf[:0], &other, known)
 		window, ok = f.open[string(key)]
 	}
-	if !ok && (known || len(f.open) < maxFolds) {
+	if !ok && (anyone || len(f.open) < maxFolds) {
 		window = &fold{key: string(key), window: clock.For(now, foldFor), entry: entry}
 		if !known {
 			window.repeats.Of = entry.ID
@@ -92,25 +96,51 @@ func (j *Journal) RecordRefusal(entry Entry, known bool) (ID, error) {
 
 // add counts a refusal. What differs between the refusals is removed.
 func (f *fold) add(entry *Entry) {
-	d, other := *f.entry.Decision, entry.Decision
-	if d.Name != other.Name {
-		d.Name = ""
+	f.entry.detach()
+	first, other := f.entry.refusal(), entry.refusal()
+	if *first.name != *other.name {
+		*first.name = ""
 	}
-	if d.Client != other.Client {
-		d.Client = ""
+	if *first.client != *other.client {
+		*first.client = ""
 	}
-	if d.Remote != other.Remote {
-		d.Remote = netip.Addr{}
+	if *first.remote != *other.remote {
+		*first.remote = netip.Addr{}
 	}
-	if d.Refused != other.Refused {
-		d.Refused = refusedFor(d.Refused)
+	if *first.refused != *other.refused {
+		*first.refused = refusedFor(*first.refused)
 	}
-	f.entry.Decision = &d
 	if f.repeats.Count == 0 {
 		f.repeats.First = entry.Time
 	}
 	f.repeats.Count++
 	f.repeats.Last = entry.Time
+}
+
+// refusal points to the fields of a Decision or a Service that describe a refusal.
+type refusal struct {
+	name, client, refused *string
+	remote                *netip.Addr
+	repeats               **Repeats
+}
+
+func (e *Entry) refusal() refusal {
+	if s := e.Service; s != nil {
+		return refusal{&s.Name, &s.Client, &s.Refused, &s.Remote, &s.Repeats}
+	}
+	d := e.Decision
+	return refusal{&d.Name, &d.Client, &d.Refused, &d.Remote, &d.Repeats}
+}
+
+// detach copies what the entry points to, so that the copy can be changed.
+func (e *Entry) detach() {
+	if e.Service != nil {
+		s := *e.Service
+		e.Service = &s
+		return
+	}
+	d := *e.Decision
+	e.Decision = &d
 }
 
 // foldTimer records the windows that have ended, and calls itself again while windows are open.
@@ -141,9 +171,13 @@ func (j *Journal) closeFoldsLocked(now time.Time, all bool) {
 		if w.repeats.Count == 0 {
 			continue
 		}
-		entry, d := w.entry, *w.entry.Decision
-		d.Repeats, d.Token, d.Expires = &w.repeats, ID{}, time.Time{}
-		entry.Decision, entry.Time, entry.ID = &d, w.repeats.Last, NewID(w.repeats.Last)
+		entry := w.entry
+		entry.detach()
+		*entry.refusal().repeats = &w.repeats
+		if d := entry.Decision; d != nil {
+			d.Token, d.Expires = ID{}, time.Time{}
+		}
+		entry.Time, entry.ID = w.repeats.Last, NewID(w.repeats.Last)
 		if errors.Is(j.enqueue(&entry), ErrFull) {
 			j.lose(w.repeats.Count - 1) // enqueue counted one
 		}
@@ -154,14 +188,18 @@ func (j *Journal) closeFoldsLocked(now time.Time, all bool) {
 
 // foldKey appends what equal refusals have in common.
 func foldKey(b []byte, e *Entry, known bool) []byte {
-	d := e.Decision
+	r := e.refusal()
 	add := func(s string) { b = append(append(b, s...), 0) }
 	add(e.Registry)
-	b = append(d.Remote.AppendTo(b), 0)
-	if known {
-		add(refusedFor(d.Refused))
+	b = append(r.remote.AppendTo(b), 0)
+	if e.Service != nil {
+		add(e.Service.Action)
+	}
+	if known || e.Service != nil {
+		add(refusedFor(*r.refused))
 		return b
 	}
+	d := e.Decision
 	b = append(b, 1)
 	add(d.Refused)
 	add(d.Name)

@@ -21,7 +21,10 @@ func TestPropertyFoldedRefusalsAreCountedExactly(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		clock := clocktest.New(noon)
 		j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
-		type group struct{ registry, address, reason string }
+		type group struct {
+			registry, address, reason string
+			service                   bool
+		}
 		want := make(map[group]int64)
 		ids := make(map[journal.ID]group)
 		for range rapid.IntRange(1, 60).Draw(rt, "refusals") {
@@ -32,19 +35,22 @@ func TestPropertyFoldedRefusalsAreCountedExactly(t *testing.T) {
 			known := rapid.Bool().Draw(rt, "known")
 			g := group{
 				rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "registry"), fmt.Sprintf("192.0.2.%d", rapid.IntRange(1, 2).Draw(rt, "address")),
-				rapid.SampledFrom([]string{"invalid credentials", "not checked"}).Draw(rt, "reason"),
+				rapid.SampledFrom([]string{"invalid credentials", "not checked"}).Draw(rt, "reason"), rapid.Bool().Draw(rt, "service"),
 			}
-			id, err := j.RecordRefusal(journal.Entry{Registry: g.registry, Decision: &journal.Decision{
-				Name: rapid.SampledFrom([]string{"ann", "bob"}).Draw(rt, "name"), Remote: netip.MustParseAddr(g.address),
-				Refused: g.reason + rapid.SampledFrom([]string{"", ": expired"}).Draw(rt, "detail"),
-			}}, known)
+			name, at := rapid.SampledFrom([]string{"ann", "bob"}).Draw(rt, "name"), netip.MustParseAddr(g.address)
+			refused := g.reason + rapid.SampledFrom([]string{"", ": expired"}).Draw(rt, "detail")
+			entry := journal.Entry{Registry: g.registry, Decision: &journal.Decision{Name: name, Remote: at, Refused: refused}}
+			if g.service {
+				entry.Decision, entry.Service = nil, &journal.Service{Action: "session.refuse", Name: name, Remote: at, Refused: refused}
+			}
+			id, err := j.RecordRefusal(entry, known)
 			if err != nil {
 				rt.Fatal(err)
 			}
-			if id.IsZero() != known {
+			if id.IsZero() != known && !g.service {
 				rt.Fatalf("known %t: the id is %s", known, id)
 			}
-			if !known {
+			if !id.IsZero() {
 				ids[id] = g
 			}
 			want[g]++
@@ -59,15 +65,19 @@ func TestPropertyFoldedRefusalsAreCountedExactly(t *testing.T) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			if e.Decision == nil {
+			d := e.Decision
+			if s := e.Service; s != nil {
+				d = &journal.Decision{Remote: s.Remote, Refused: s.Refused, Repeats: s.Repeats}
+			}
+			if d == nil {
 				continue
 			}
-			reason := e.Decision.Refused
+			reason := d.Refused
 			if n := len(reason) - len(": expired"); n > 0 && reason[n:] == ": expired" {
 				reason = reason[:n]
 			}
-			g := group{e.Registry, e.Decision.Remote.String(), reason}
-			r := e.Decision.Repeats
+			g := group{e.Registry, d.Remote.String(), reason, e.Service != nil}
+			r := d.Repeats
 			if r == nil {
 				recorded[e.ID] = e.Time
 				got[g]++
@@ -142,33 +152,55 @@ func TestDifferentRefusalsAreNotFolded(t *testing.T) {
 // An attack from more addresses than there are windows writes few entries, and they still have
 // the exact number of refusals.
 func TestRefusalsOfManyAddressesAreFolded(t *testing.T) {
-	clock := clocktest.New(noon)
-	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
 	const refusals = 3 * journal.MaxFolds
-	for i := range refusals {
-		e := journal.Entry{Registry: "r", Decision: &journal.Decision{
-			Name: fmt.Sprint(i), Remote: netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), Refused: "not checked: too many failed attempts",
-		}}
-		if _, err := j.RecordRefusal(e, true); err != nil {
-			t.Fatal(err)
-		}
-	}
-	clock.Pass(time.Minute)
-	j.FoldTimer()
-	if err := j.Append(t.Context(), journal.Entry{Text: []byte("the end")}); err != nil {
-		t.Fatal(err)
-	}
-	entries, counted := 0, int64(0)
-	for e, err := range j.Read(t.Context(), 0) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e.Decision != nil {
-			entries++
-			counted += e.Decision.Repeats.Count
-		}
-	}
-	if entries > journal.MaxFolds+1 || counted != refusals {
-		t.Errorf("%d entries for %d refusals, want %d refusals in at most %d entries", entries, counted, refusals, journal.MaxFolds+1)
+	for what, tt := range map[string]struct {
+		known bool
+		most  int // entries
+		entry func(name string, at netip.Addr) journal.Entry
+	}{
+		"rate limited": {true, journal.MaxFolds + 1, func(name string, at netip.Addr) journal.Entry {
+			return journal.Entry{Registry: "r", Decision: &journal.Decision{Name: name, Remote: at, Refused: "not checked: too many failed attempts"}}
+		}},
+		"events": {false, journal.MaxFolds + 2, func(name string, at netip.Addr) journal.Entry {
+			return journal.Entry{Service: &journal.Service{Action: "notification.refuse", Client: name, Remote: at, Refused: "no registry has this secret"}}
+		}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			clock := clocktest.New(noon)
+			j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
+			for i := range refusals {
+				e := tt.entry(fmt.Sprint(i), netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}))
+				if _, err := j.RecordRefusal(e, tt.known); err != nil {
+					t.Fatal(err)
+				}
+			}
+			clock.Pass(time.Minute)
+			j.FoldTimer()
+			if err := j.Append(t.Context(), journal.Entry{Text: []byte("the end")}); err != nil {
+				t.Fatal(err)
+			}
+			entries, counted := 0, int64(0)
+			for e, err := range j.Read(t.Context(), 0) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				var repeats *journal.Repeats
+				switch {
+				case e.Decision != nil:
+					repeats = e.Decision.Repeats
+				case e.Service != nil:
+					repeats = e.Service.Repeats
+				default:
+					continue
+				}
+				entries++
+				if counted++; repeats != nil {
+					counted += repeats.Count - 1
+				}
+			}
+			if entries > tt.most || counted != refusals {
+				t.Errorf("%d entries for %d refusals, want %d refusals in at most %d entries", entries, counted, refusals, tt.most)
+			}
+		})
 	}
 }

@@ -89,7 +89,7 @@ func (d *Decision) appendSummary(b []byte, registry string) []byte {
 var serviceWords = map[string]string{
 	"service.start": "started version", "service.stop": "stopped version", "service.reload": "reloaded", "policy.refuse": "did not reload",
 	"key.root": "signs with the new root", "key.leaf": "issued the signing certificate",
-	"session.add": "started a session of the API", "session.refuse": "refused a sign-in to the API", "notification.refuse": "refused a notification",
+	"session.add": "started an API session of", "session.refuse": "refused a sign-in to the API", "notification.refuse": "refused events",
 }
 
 // appendSummary appends, for example, "service refused a sign-in to the API by ann from 192.0.2.1:
@@ -101,7 +101,11 @@ func (s *Service) appendSummary(b []byte, registry string) []byte {
 	} else {
 		b = text.AppendWord(b, s.Action, maxWord)
 	}
-	for _, part := range []struct{ before, word string }{{" ", s.Target}, {" by ", cmp.Or(s.Actor, s.Name)}, {" from ", addressText(s.Remote)}, {" at ", registry}} {
+	by := cmp.Or(s.Actor, s.Name)
+	if by == s.Target {
+		by = ""
+	}
+	for _, part := range []struct{ before, word string }{{" ", s.Target}, {" by ", by}, {" from ", addressText(s.Remote)}, {" at ", registry}} {
 		if part.word != "" {
 			b = text.AppendWord(append(b, part.before...), part.word, maxWord)
 		}

@@ -8,6 +8,7 @@ package keyring
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +37,10 @@ type Options struct {
 	MaxToken     time.Duration   // the longest lifetime of a token; default 1h
 	Now          func() time.Time
 	Log          *slog.Logger
+
+	// Renewed is called with new leaves, except those that New issues. It must not wait: requests
+	// can wait for it. nil: it is not called.
+	Renewed func(leaves []*x509.Certificate)
 }
 
 const (
@@ -62,6 +67,7 @@ type Keyring struct {
 	lifetime time.Duration
 	now      func() time.Time
 	log      *slog.Logger
+	renewed  func([]*x509.Certificate)
 
 	algorithms []token.Algorithm // of leaves
 	direct     map[token.KeyID]*token.Signer
@@ -97,7 +103,7 @@ func New(o Options) (*Keyring, error) {
 	if o.Root == nil || o.Now == nil {
 		return nil, errors.New("creating the keyring: Root and Now are required")
 	}
-	k := &Keyring{root: o.Root, lifetime: o.LeafLifetime, now: clock.Wall(o.Now), log: o.Log, direct: map[token.KeyID]*token.Signer{}}
+	k := &Keyring{root: o.Root, lifetime: o.LeafLifetime, now: clock.Wall(o.Now), log: o.Log, renewed: o.Renewed, direct: map[token.KeyID]*token.Signer{}}
 	if k.log == nil {
 		k.log = slog.New(slog.DiscardHandler)
 	}
@@ -216,6 +222,14 @@ func (k *Keyring) all(yield func(*token.Signer) bool) {
 
 // Root returns the root.
 func (k *Keyring) Root() *token.Root { return k.root }
+
+// Leaves returns the certificates of the leaves in use, in the order of their algorithms.
+func (k *Keyring) Leaves() (certificates []*x509.Certificate) {
+	for _, alg := range k.algorithms {
+		certificates = append(certificates, k.leaves.Load().signers[alg].Certificate())
+	}
+	return certificates
+}
 
 // JWKS returns the root's public key under each kid in use. The result is shared: do not change
 // it.

@@ -46,6 +46,9 @@ func (k *Keyring) tryLocked(now time.Time) {
 		return
 	}
 	k.wait, k.cooldown = 0, clock.Span{}
+	if k.renewed != nil {
+		k.renewed(k.Leaves())
+	}
 }
 
 // due reports whether the leaves must be renewed: at half their lifetime, or if the clock was

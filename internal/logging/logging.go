@@ -78,7 +78,7 @@ func (l *Log) Entries(entries []journal.Entry) {
 	for i := range entries {
 		e := &entries[i]
 		level := slog.LevelInfo
-		if d := e.Decision; d != nil && d.Refused != "" && d.Principal == nil {
+		if d := e.Decision; d != nil && d.Refused != "" && d.Principal == nil || e.Service != nil && e.Service.Refused != "" {
 			level = slog.LevelWarn
 		}
 		if !l.lines.Enabled(context.Background(), level) {

@@ -35,7 +35,10 @@ func (c Caller) Remote() netip.Addr { return c.Presented.Remote }
 // If the Authorization header is present, the cookie is ignored, even if the header is wrong.
 func (s *Server) Caller(r *http.Request) (Caller, error) {
 	presented, err := authorization(r)
-	if err != nil {
+	switch {
+	case errors.Is(err, identity.ErrRejected):
+		return Caller{}, s.Issuer.RefuseSignIn(r.Context(), s.Located(r), err)
+	case err != nil: // the request is malformed
 		return Caller{}, err
 	}
 	caller, err := s.SignIn(r, presented)
@@ -62,7 +65,7 @@ func (s *Server) SignIn(r *http.Request, presented identity.Presented) (Caller, 
 	presented.Client = tokenserver.ClientName(r.UserAgent())
 	who, err := s.Issuer.Live().Chain.Authenticate(r.Context(), presented)
 	if err != nil {
-		return Caller{}, err
+		return Caller{}, s.Issuer.RefuseSignIn(r.Context(), presented, err)
 	}
 	return Caller{who, presented}, nil
 }

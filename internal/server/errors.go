@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
@@ -159,8 +160,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e.Write(w, r)
 }
 
-// refused logs a bad request. The journal has no entry for such a request, because no rule
-// decided about it.
+// refused logs a bad request. The journal has an entry only if the request has events: no rule
+// decided about other bad requests.
 func (s *Server) refused(r *http.Request, e *requestError) {
 	kind := e.kind
 	if kind == noMisconfiguration {
@@ -171,6 +172,13 @@ func (s *Server) refused(r *http.Request, e *requestError) {
 		default:
 			return
 		}
+	}
+	switch kind {
+	case wrongSecret:
+		why, _, _ := strings.Cut(e.Message, ": ") // without what to do
+		s.recordRefusedEvents(r, "", why)
+	case wrongNotification:
+		s.recordRefusedEvents(r, "", "they were posted to a path that is not served")
 	}
 	s.note(r, kind, "error", secret.Redact(e.Message))
 }

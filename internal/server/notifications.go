@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/notification"
+	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
 const (
@@ -64,6 +65,7 @@ func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxEnvelope+1))
 	if err != nil {
 		s.Metrics.Envelopes.WithLabelValues("broken").Inc()
+		s.recordRefusedEvents(r, registry, "the body is incomplete")
 		return problem(http.StatusBadRequest, codeUnsupported, "the body is incomplete")
 	}
 	entries := s.entries(registry, body)
@@ -79,6 +81,15 @@ func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 	s.Metrics.Envelopes.WithLabelValues("taken").Inc()
 	w.WriteHeader(http.StatusOK)
 	return nil
+}
+
+// recordRefusedEvents records that events were refused. Anyone can post, so equal refusals of an
+// address are counted, and the reason must not contain what was sent.
+func (s *Server) recordRefusedEvents(r *http.Request, registry, why string) {
+	remote, _ := s.client(r)
+	_, _ = s.Journal.RecordRefusal(journal.Entry{Time: s.Now(), Registry: registry, Service: &journal.Service{
+		Action: "notification.refuse", Remote: remote, Client: tokenserver.ClientName(r.UserAgent()), Refused: why,
+	}}, false) // the journal counts and logs losses
 }
 
 // entries returns a journal entry for each event of a body. For each undecodable part, it

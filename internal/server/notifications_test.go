@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,16 +53,49 @@ func TestWhoMayPostEvents(t *testing.T) {
 			}
 			var of []string
 			for _, e := range h.entries() {
+				if s := e.Service; s != nil {
+					of = append(of, s.Action+": "+s.Refused)
+					continue
+				}
 				of = append(of, e.Registry)
 			}
 			want := []string{tt.of}
-			if tt.status != 200 {
-				want = nil
+			switch {
+			case tt.status == 200:
+			case slices.Contains(tt.header, "Authorization"):
+				want = []string{"notification.refuse: no registry has this secret"}
+			default:
+				want = []string{"notification.refuse: events need a registry's secret"}
 			}
 			if diff := cmp.Diff(want, of); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
+	}
+}
+
+// Anyone can post, so a flood of refused posts writes few entries, whatever is in them.
+func TestRefusedEventsAreCounted(t *testing.T) {
+	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
+	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Now = func() time.Time { return now } })
+	for i := range 100 {
+		h.ask("POST", "/notifications", "{}", "From", "192.0.2.7:1", "Authorization", fmt.Sprint("Bearer wrong", i), "User-Agent", fmt.Sprint("agent ", i))
+		h.ask("POST", fmt.Sprint("/events", i), "{}", "From", "192.0.2.7:1", "Content-Type", "application/vnd.docker.distribution.events.v2+json")
+	}
+	if err := h.journal.Close(t.Context()); err != nil { // it writes what was counted
+		t.Fatal(err)
+	}
+	var got []string
+	for e, err := range h.journal.Read(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, e.Summary())
+	}
+	const times = "; 99 times from 09:00:00 to 09:00:00 UTC"
+	secret, path := "service refused events from 192.0.2.7: no registry has this secret", "service refused events from 192.0.2.7: they were posted to a path that is not served"
+	if diff := cmp.Diff([]string{secret, path, secret + times, path + times}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 

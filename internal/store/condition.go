@@ -40,6 +40,12 @@ func (f *fault) error() error {
 // opened read-only.
 func (db *DB) ID() string { return db.id }
 
+// Schema returns the version of the tables.
+func (db *DB) Schema(ctx context.Context) (version int64, err error) {
+	err = db.reader.QueryRowContext(ctx, selectVersion).Scan(&version)
+	return version, err
+}
+
 // Created reports whether Open created the database or found it empty.
 func (db *DB) Created() bool { return db.created }
 

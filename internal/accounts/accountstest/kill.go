@@ -45,10 +45,14 @@ func (c Check) Run(t testing.TB, when string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if who := c.WorkerOf(entry.Change); who != "" {
-			journaled[who] = append(journaled[who], entry.Change.Action)
+		change := entry.Change
+		if s := entry.Service; s != nil { // a session was started
+			change = &journal.Change{Actor: s.Actor, Action: "session.add", Target: s.Target, From: s.Details, To: s.Details}
 		}
-		c.Apply(t, entry.Change)
+		if who := c.WorkerOf(change); who != "" {
+			journaled[who] = append(journaled[who], change.Action)
+		}
+		c.Apply(t, change)
 	}
 	c.Acknowledged.Compare(t, when, journaled)
 	if diff := cmp.Diff(c.Want(), c.Tables()); diff != "" {

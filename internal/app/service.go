@@ -1,0 +1,102 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"os"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/keyring"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+// record writes an entry about the service to the journal. It does not wait: the journal counts
+// and logs losses.
+func (a *App) record(s journal.Service) {
+	if a.journal != nil { // otherwise New has not opened it yet
+		_ = a.journal.Record(journal.Entry{Service: &s})
+	}
+}
+
+// keys returns the current keys.
+func (a *App) keys() *keyring.Keyring { return a.issuer.Live().Keys }
+
+// recordStart records the start of the service, and returns the id of the entry.
+func (a *App) recordStart(ctx context.Context) journal.ID {
+	details := map[string]any{"database": a.db.ID(), "root": fingerprint(a.keys().Root().Certificate())}
+	if schema, err := a.db.Schema(ctx); err == nil {
+		details["schema"] = schema
+	}
+	if host, err := os.Hostname(); err == nil {
+		details["host"] = host
+	}
+	if a.config.PublicURL != "" {
+		details["public_url"] = a.config.PublicURL
+	}
+	entry := journal.Entry{ID: journal.NewID(a.now()), Service: &journal.Service{Action: "service.start", Target: a.version, Details: details}}
+	_ = a.journal.Record(entry) // as in record
+	a.recordLeaves(a.keys().Leaves())
+	return entry.ID
+}
+
+// maxStart is the maximum time that finding the root of the last start may take.
+const maxStart = 5 * time.Second
+
+// lastRoot returns the root that signed before a start, or "". It searches only the last entries of
+// the journal: the entry of each start has its root, too.
+func (a *App) lastRoot(ctx context.Context, start journal.ID) (root string) {
+	ctx, end := context.WithTimeout(context.WithoutCancel(ctx), maxStart) // also if the service stops at once
+	defer end()
+	const maxSearched = 200_000
+	var last journal.ID
+	for _, action := range []string{"service.start", "key.root"} {
+		q := journal.Query{Kind: journal.KindService, Action: action}
+		page, err := a.journal.Search(ctx, q, 0, 10, func(searched int) bool { return searched >= maxSearched })
+		if err != nil {
+			return ""
+		}
+		for _, e := range page.Entries {
+			if bytes.Compare(e.ID[:], start[:]) >= 0 || bytes.Compare(e.ID[:], last[:]) <= 0 {
+				continue // of this process, or not the last one
+			}
+			last = e.ID
+			if root = e.Service.Target; action == "service.start" {
+				root, _ = e.Service.Details["root"].(string)
+			}
+		}
+	}
+	return root
+}
+
+// recordRoot records that another root signs than before. If the parameter before is "", the root
+// before is unknown.
+func (a *App) recordRoot(before string, root *token.Root) {
+	c := root.Certificate()
+	if now := fingerprint(c); before != "" && now != before {
+		a.record(journal.Service{Action: "key.root", Target: now, Details: map[string]any{
+			"before": before, "subject": c.Subject.String(), "until": until(c),
+		}})
+	}
+}
+
+// recordLeaves records new leaf certificates, whose keys sign tokens from now on.
+func (a *App) recordLeaves(leaves []*x509.Certificate) {
+	for _, leaf := range leaves {
+		a.record(journal.Service{Action: "key.leaf", Target: fingerprint(leaf), Details: map[string]any{
+			"algorithm": leaf.PublicKeyAlgorithm.String(), "until": until(leaf),
+		}})
+	}
+}
+
+// fingerprint returns the SHA-256 of a certificate, which openssl x509 -fingerprint -sha256 also
+// prints.
+func fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	return hex.EncodeToString(sum[:])
+}
+
+func until(c *x509.Certificate) string { return c.NotAfter.UTC().Format(time.RFC3339) }
