@@ -42,7 +42,7 @@ func (m *measurement) known(ctx context.Context) error {
 	return nil
 }
 
-// credentials are the credentials of a user and a robot that have accounts.
+// credentials are an access token of a user, and the name and secret of a robot.
 type credentials struct {
 	token, robot, secret string
 }

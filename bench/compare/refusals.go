@@ -128,8 +128,8 @@ func (m *measurement) refused(ctx context.Context, what string, d deployment, ki
 	return nil
 }
 
-// comparedRefusals compares the median of each kind with the median of unknown names. The
-// difference may be 5 % or 2 ms.
+// comparedRefusals compares the median time of each kind of rejection with the median for
+// unknown names. They may differ by 5 % or by 2 ms, whichever is more.
 func comparedRefusals(what string, kinds []string, took map[string][]float64) bar {
 	base := drive.SpreadOf(took["unknown first"]).Median
 	allowed := max(0.05*base, 2)

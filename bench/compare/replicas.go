@@ -43,8 +43,8 @@ func (m *measurement) replicas(ctx context.Context) (err error) {
 	return m.outage(ctx, p, both, c)
 }
 
-// taking revokes tokens and disables users repeatedly, and measures when a server issued the
-// last token.
+// taking revokes tokens and disables users repeatedly. It measures how long after each command
+// a server still issues a token for them.
 func (m *measurement) taking(ctx context.Context, both []*server) error {
 	for what, do := range map[string]func(who, token string) []string{
 		"revoking":  func(who, token string) []string { return []string{"token", "revoke", "--user", who} },

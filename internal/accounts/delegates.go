@@ -50,8 +50,9 @@ func (a *Accounts) recordOwner(ctx context.Context, tx *sql.Tx, by admin.Actor, 
 	return err
 }
 
-// wouldPromote returns ErrSetByDelegate if the account r is not an administrator, would be one
-// as the principal after, and has a password or secret that a delegate set.
+// wouldPromote returns ErrSetByDelegate if a delegate has set the password or secret of the
+// account r, and a change would make r an administrator. The parameter after is r's principal
+// after the change.
 func (a *Accounts) wouldPromote(by admin.Actor, r *record, after *policy.Principal) error {
 	if r.SetByDelegate && a.rights.Administers(after, by.Remote) && !a.rights.Administers(r.principal(), by.Remote) {
 		return ErrSetByDelegate

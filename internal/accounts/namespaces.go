@@ -21,8 +21,8 @@ import (
 // robot, and the robot is deleted together with the namespace. Other robots need
 // accounts:write.
 
-// Robots returns a page of the robots of a namespace, sorted by name, and the start of the next
-// page.
+// Robots returns a page of the robots of a namespace, sorted by name. The result next is
+// Page.After for the next page, or "" if there is no next page.
 func (a *Accounts) Robots(ctx context.Context, by admin.Actor, namespace string, page admin.Page) (list []Account, next string, err error) {
 	defer admin.Wrap(&err, "listing the robots of %.130q", namespace)
 	if a.rights.Require(by, admin.RightAccounts, scope.Read) != nil && !a.rights.May(by, admin.RightNamespace+namespace, scope.Read) {

@@ -110,8 +110,8 @@ func (a *Accounts) checkSetupSecret(ctx context.Context, d secret.Digest) error 
 	return err
 }
 
-// SetupExpires returns until when a setup secret is valid. The error is admin.ErrNotFound if there
-// is no such secret.
+// SetupExpires returns the time at which the setup secret with the digest d expires. The error
+// is admin.ErrNotFound if there is no such secret.
 func (a *Accounts) SetupExpires(ctx context.Context, d secret.Digest) (time.Time, error) {
 	var expires int64
 	_, err := admin.OrNotFound(0, a.writer.DB.Read().QueryRowContext(ctx, "SELECT expires FROM account_setup WHERE hash = $1", d[:]).Scan(&expires))

@@ -115,8 +115,8 @@ func (a *Accounts) Account(ctx context.Context, by admin.Actor, login string) (_
 	return r.Account, err
 }
 
-// List returns a page of users or robots, sorted by name, and the start of the next page, or ""
-// after the last page.
+// List returns a page of users or of robots, as kind says, sorted by name. The result next is
+// Page.After for the next page, or "" if there is no next page.
 func (a *Accounts) List(ctx context.Context, by admin.Actor, kind policy.Kind, page admin.Page) (list []Account, next string, err error) {
 	defer admin.Wrap(&err, "listing accounts")
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
@@ -139,7 +139,7 @@ func (a *Accounts) list(ctx context.Context, page admin.Page, where string, args
 	return list, next, err
 }
 
-// Users returns those of the given names that local users have. Callers use it to find names
+// Users returns which of the given names are names of local users. Callers use it to find names
 // that are also in another source.
 func (a *Accounts) Users(ctx context.Context, by admin.Actor, names []string) (known []string, err error) {
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {

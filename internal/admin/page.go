@@ -23,9 +23,10 @@ type Page struct {
 // defaultPage otherwise, but never more than maxPage.
 func (p Page) Size() int { return min(max(cmp.Or(p.Limit, defaultPage), 1), maxPage) }
 
-// List reads a page of a query, and returns the start of the next page, or "" after the last
-// page. In the query, $1 is the key after which this page starts, $2 is the maximum number of
-// rows, and $3 and the following parameters are args. The query must sort its rows by key.
+// List reads one page of the rows of a query. The result next is Page.After for the next page,
+// or "" if there is no next page. In the query, $1 is the key after which this page starts, $2
+// is the maximum number of rows, and $3 and the following parameters are args. The query must
+// sort its rows by key.
 func List[T any](ctx context.Context, q store.Querier, page Page, scan func(store.Row) (T, error), key func(*T) string, query string, args ...any) (items []T, next string, err error) {
 	items, err = store.Collect(ctx, q, scan, query, append([]any{page.After, page.Size() + 1}, args...)...)
 	if err != nil {
@@ -35,8 +36,9 @@ func List[T any](ctx context.Context, q store.Querier, page Page, scan func(stor
 	return items, next, nil
 }
 
-// cut returns the page at the beginning of items, and the start of the next page. The caller
-// must read one item more than the page has, so that cut knows whether there is a next page.
+// cut returns the items of the page, and Page.After for the next page. The caller must read one
+// item more than the page has. If there is no such item, there is no next page, and the second
+// result is "".
 func cut[T any](items []T, page Page, key func(*T) string) ([]T, string) {
 	size := page.Size()
 	if len(items) <= size {

@@ -17,7 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// unsignedBy returns the text of an ID token with claims. Nobody has signed it.
+// unsignedBy returns an ID token with the given claims and an invalid signature.
 func unsignedBy(claims fields) string {
 	part := func(v any) string {
 		text, _ := json.Marshal(v)
@@ -87,7 +87,7 @@ func TestLeakedCredentialsAreIdentified(t *testing.T) {
 		check("with a wrong signature", identify(registryToken[:len(registryToken)-8]+"AAAAAAAA"), `"kind":"registry" "known":false "valid":false id`)
 		check("a forged token", identify(unsignedBy(fields{"iss": "tidewaiter", "aud": "r.example.com", "jti": "x"})), `"kind":"registry" "known":false !"owner"`)
 
-		// The other kinds.
+		// The other kinds of credentials.
 		robot, robotSecret, err := h.accounts.AddRobot(t.Context(), operator, accounts.NewRobot{Name: "ci"})
 		if err != nil {
 			t.Fatal(err)
@@ -129,7 +129,7 @@ func TestLeakedCredentialsAreIdentified(t *testing.T) {
 		}
 		check("during an outage", identify(idToken), `"known":false "valid":false verified now`)
 
-		// What is no longer valid.
+		// Credentials that are no longer valid.
 		if _, err := h.accounts.Disable(t.Context(), operator, "ann", 0); err != nil {
 			t.Fatal(err)
 		}

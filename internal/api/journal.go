@@ -23,7 +23,7 @@ import (
 // is short and has the position of the next page.
 const maxSearchTime = 50 * time.Millisecond
 
-// maxRead is the number of entries that a request with after reads.
+// maxRead is how many entries one request reads at most if it has the parameter after.
 const maxRead = 20_000
 
 // maxPageBytes limits the size of a page: the page ends with the entry that exceeds it. Events

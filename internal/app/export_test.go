@@ -19,7 +19,7 @@ func (a *App) Limiter() *ratelimit.Limiter { return a.issuer.Live().Chain.Limite
 // Chain returns the chain of identity sources.
 func (a *App) Chain() *chain.Chain { return a.issuer.Live().Chain }
 
-// CatchUp brings the projections up to the journal's end.
+// CatchUp updates the projections until they include the journal's last entry.
 func (a *App) CatchUp(ctx context.Context) error { return a.derived.CatchUp(ctx, a.journal, nil) }
 
 // JournalWithoutIndex returns the journal of the same database, but without the search index.

@@ -70,8 +70,7 @@ var errStale = errors.New("stale")
 // staleReason is the reason of a refusal for errStale.
 const staleReason = "the token or the account has expired, or the token was unused for too long"
 
-// identify returns the identity of a verified credential if it is still valid, and records the
-// use.
+// identify is like check, and also records that the credential was used.
 func (c *Credentials) identify(ctx context.Context, v *verified, p identity.Presented) (identity.Verified, error) {
 	who, err := c.check(ctx, v, p)
 	if err == nil {
@@ -80,7 +79,9 @@ func (c *Credentials) identify(ctx context.Context, v *verified, p identity.Pres
 	return who, err
 }
 
-// check returns the identity of a verified credential if it is still valid.
+// check returns the identity of a verified credential if it is still valid. It returns errStale
+// if, according to v, the credential has expired or was unused for too long: v can be out of
+// date.
 func (c *Credentials) check(ctx context.Context, v *verified, p identity.Presented) (identity.Verified, error) {
 	now := c.writer.Now()
 	if admin.Expired(v.expires, now) {
@@ -140,8 +141,8 @@ func (c *Credentials) load(ctx context.Context, p identity.Presented) (*verified
 	return c.verify(ctx, &t, p)
 }
 
-// verify reads from the database what the validity of a token depends on. If p has no secret,
-// verify does not compare the token with a password of another source.
+// verify reads from the database everything that decides whether a token is valid. If p has no
+// secret, verify does not compare the token with a password of another source.
 func (c *Credentials) verify(ctx context.Context, t *Token, p identity.Presented) (_ *verified, err error) {
 	v := &verified{
 		identity: identity.Verified{Credential: t.credential(), Until: t.Expires},

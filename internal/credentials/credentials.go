@@ -203,7 +203,7 @@ func Open(o Options) (*Credentials, error) {
 // maxCached is the maximum number of cached credentials. Each takes about 500 bytes.
 const maxCached = 20_000
 
-// OwnerOf returns the Owner that a principal is for its tokens.
+// OwnerOf identifies a principal as the owner of tokens.
 func OwnerOf(p *policy.Principal) Owner {
 	return Owner{Kind: p.Kind, Source: p.Source, Name: p.Name, ID: p.ID}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // Credential returns the name of the token in the journal (identity.Verified.Credential). An
-// access token has the name that its owner gave it, so a later token can have the same.
+// access token has the name that its owner gave it, so a later token can have the same name.
 func (t *Token) Credential() string { return t.credential() }
 
 // TokenOf returns the token whose secret has a digest, even if the token is not valid. It requires

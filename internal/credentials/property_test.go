@@ -119,8 +119,7 @@ func TestCoversIsSound(t *testing.T) {
 	})
 }
 
-// A token restricts its owner's rights. If the owner already has narrower limits, the token
-// does not replace them.
+// A token restricts its owner's rights. If the owner has narrower limits, these stay in force.
 func TestLimitsOfATokenDoNotReplaceNarrowerOnes(t *testing.T) {
 	decider, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Repository},

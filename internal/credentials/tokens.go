@@ -186,7 +186,8 @@ func (c *Credentials) presentedID(ctx context.Context, tx store.Querier, by admi
 	return "", nil
 }
 
-// checkTokenLimit returns an error if an owner has the maximum number of tokens.
+// checkTokenLimit returns an error if the owner o already has the maximum number of tokens for
+// the purpose.
 func (c *Credentials) checkTokenLimit(ctx context.Context, tx *sql.Tx, o Owner, purpose Purpose) error {
 	n, err := count(ctx, tx, o, purpose)
 	if err == nil && n >= c.maxTokens {
@@ -233,9 +234,9 @@ func (c *Credentials) Token(ctx context.Context, by admin.Actor, id string) (_ T
 	return t, err
 }
 
-// Tokens returns a page of the tokens of an owner, or of all owners if owner is zero, and the
-// start of the next page. The tokens are sorted by their time of creation, with a precision of
-// one millisecond.
+// Tokens returns a page of the tokens of an owner, or of all owners if owner is zero. The
+// tokens are sorted by their time of creation, with a precision of one millisecond. The result
+// next is Page.After for the next page, or "" if there is no next page.
 func (c *Credentials) Tokens(ctx context.Context, by admin.Actor, owner Owner, page admin.Page) (list []Token, next string, err error) {
 	defer admin.Wrap(&err, "listing tokens")
 	if err := c.rights.Require(by, admin.RightAccounts, scope.Read); err != nil && (by.Restricted() || !owner.Is(by)) {

@@ -84,7 +84,7 @@ type ExplainedError struct {
 // Error returns a text for the holder, the log and the journal.
 func (e *ExplainedError) Error() string { return e.What + " is refused: " + e.Reason }
 
-// Is reports that it is an ErrRejected.
+// Is reports whether target is ErrRejected.
 func (e *ExplainedError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
 // Kind is the kind of the presented credentials. It is determined once, by classify or by where
@@ -220,5 +220,5 @@ type DisabledError struct {
 
 func (e *DisabledError) Error() string { return e.Why }
 
-// Is reports that it is an ErrRejected.
+// Is reports whether target is ErrRejected.
 func (e *DisabledError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it

@@ -90,7 +90,7 @@ func (e *MisplacedError) Error() string {
 	return fmt.Sprintf("the password looks like %s: present the token alone", e.What)
 }
 
-// Is reports that it is an ErrRejected.
+// Is reports whether target is ErrRejected.
 func (e *MisplacedError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
 // CheckPassword returns a MisplacedError if a token was presented as a password. NewPresented

@@ -47,7 +47,7 @@ type Budget struct {
 	examined int               // accounts examined for eviction
 }
 
-// spent is the state of an account and class in this process.
+// spent is what this process knows about the slots of one account in one class.
 type spent struct {
 	until   []int64 // milliseconds since 1970: when each slot taken here becomes free
 	unsaved int64   // milliseconds: until then, one taken slot is not in the store
@@ -357,9 +357,10 @@ func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *spent, 
 	return -1, 0, false
 }
 
-// countLocally reports whether an account that is not known to exist can be counted in memory,
-// and how long there is no free slot. If the account cannot be counted in memory, countLocally
-// writes its attempts in memory to the store.
+// countLocally decides where to count an attempt for an account that is not known to exist. If
+// enough is true, the attempt can be counted in memory, and wait is the time until a slot is
+// free. Otherwise countLocally has written the attempts in memory to the store, and the attempt
+// must be counted there too.
 func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *spent, now time.Time) (enough bool, wait time.Duration, err error) {
 	written, err := b.o.Store.Claimed(ctx, now, unproven, key)
 	if err != nil || written {

@@ -13,10 +13,10 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// Derived is a database beside a DB, for data that can be rebuilt from the DB. On SQLite it is a
-// file of its own, because SQLite has one writer per file. On PostgreSQL it is a schema of its own.
-// A power failure can lose its last transactions. It is not part of backups and copies. Its methods
-// may be called from any goroutine.
+// Derived is a database beside a DB, for data that can be rebuilt from the DB. On SQLite it is
+// a file of its own, because SQLite has one writer per file. On PostgreSQL it is a schema of
+// its own. After a power failure, its last transactions can be missing. It is not part of
+// backups and copies. Its methods may be called from any goroutine.
 type Derived struct {
 	name           string
 	at             location
@@ -25,13 +25,15 @@ type Derived struct {
 	schema         string      // on PostgreSQL, quoted
 }
 
-// derivedSuffix follows the path of a SQLite file in the path of its derived database.
+// derivedSuffix is appended to the path of a SQLite file. The result is the path of its derived
+// database.
 const derivedSuffix = ".index"
 
 // OpenDerived opens the derived database for writing, and creates it if it is missing.
 func (db *DB) OpenDerived(ctx context.Context) (*Derived, error) { return db.derived(ctx, true) }
 
-// ReadDerived opens the derived database for reading. It fails with ErrMissing if there is none.
+// ReadDerived opens the derived database for reading. It fails with ErrMissing if the database
+// does not exist.
 func (db *DB) ReadDerived(ctx context.Context) (*Derived, error) { return db.derived(ctx, false) }
 
 func (db *DB) derived(ctx context.Context, write bool) (*Derived, error) {
@@ -42,8 +44,8 @@ func (db *DB) derived(ctx context.Context, write bool) (*Derived, error) {
 	return d, nil
 }
 
-// Instance returns the id of the database: see ID. It reads the id if the database was opened
-// read-only.
+// Instance returns the id of the database, like ID. If the database was opened read-only,
+// Instance reads the id from it.
 func (db *DB) Instance(ctx context.Context) (id string, err error) {
 	if db.id != "" {
 		return db.id, nil
@@ -119,8 +121,8 @@ func (d *Derived) String() string { return d.name }
 // PostgreSQL reports whether the database is a schema of PostgreSQL.
 func (d *Derived) PostgreSQL() bool { return d.schema != "" }
 
-// Write runs f in a transaction. One process at a time writes: Write fails with ErrBusy while
-// another does.
+// Write runs f in a transaction. Only one process can write at a time: while another process
+// writes, Write fails with ErrBusy.
 func (d *Derived) Write(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := d.writer.BeginTx(ctx, nil)
 	if err != nil {
@@ -143,7 +145,8 @@ func (d *Derived) Write(ctx context.Context, f func(*sql.Tx) error) error {
 	return d.Explain(ended(ctx, err))
 }
 
-// Snapshot begins a transaction that sees the database as it is now. The caller must roll it back.
+// Snapshot begins a transaction that sees the database as it is now. The caller must end the
+// transaction with Rollback.
 func (d *Derived) Snapshot(ctx context.Context) (*sql.Tx, error) {
 	tx, err := d.reader.BeginTx(ctx, d.at.snapshot())
 	return tx, d.Explain(err)
@@ -157,8 +160,8 @@ func (d *Derived) Explain(err error) error {
 	return d.at.explain(err)
 }
 
-// Damaged reports whether an error means that the file is not a database, or that its content is
-// damaged. Then Remove it, and begin again.
+// Damaged reports whether an error means that the file is not a database, or that its content
+// is damaged. In both cases, call Remove, and build the content again.
 func (d *Derived) Damaged(err error) bool {
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:

@@ -165,8 +165,8 @@ func (s postgresLocation) snapshot() *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead}
 }
 
-// stale reports whether the driver gave up an existing connection. A failure to make a new
-// connection is not stale.
+// stale reports whether err means that an existing connection can no longer be used. A failure
+// to make a new connection is not stale.
 func (s postgresLocation) stale(err error) bool {
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	return !connecting && errors.Is(s.explain(err), ErrDown)

@@ -104,8 +104,9 @@ func (s postgresLocation) remote() bool {
 	})
 }
 
-// explain handles the errors of PostgreSQL, by the classes in appendix A of its manual, and
-// errors of the network.
+// explain wraps an error of PostgreSQL or of the network with the matching error of this
+// package. PostgreSQL's errors are mapped by the classes in appendix A of its manual. Other
+// errors are returned unchanged.
 func (s postgresLocation) explain(err error) error {
 	if err == nil || named(err) || errors.Is(err, context.Canceled) {
 		return err

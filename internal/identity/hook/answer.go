@@ -9,7 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Question is the request about a user who signs in.
+// Question is the request that a Hook sends when a user signs in.
 type Question struct {
 	Name     string `json:"name"`
 	Password string `json:"password"`
@@ -25,7 +25,8 @@ const (
 	Unknown  = "unknown"  // another source may know the name
 )
 
-// Answer is the response. All fields except Answer are set only if Answer is Accepted.
+// Answer is the response to a Question or a FindQuestion. All fields except Answer are set only
+// if Answer is Accepted.
 type Answer struct {
 	Answer string         `json:"answer"`
 	Name   string         `json:"name"`   // in its canonical spelling

@@ -9,7 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// DecisionQuestion is the request about a decision of the policy.
+// DecisionQuestion is the request that a Hook sends about a decision of the policy.
 type DecisionQuestion struct {
 	Principal Principal    `json:"principal"`
 	Registry  string       `json:"registry"` // service name
@@ -35,20 +35,20 @@ type Resource struct {
 	Name  string `json:"name"`
 }
 
-// AskedScope is one scope of a request.
+// AskedScope is one scope of a token request, with the actions that the answer can grant.
 type AskedScope struct {
 	Resource
 	Asked []string `json:"asked"` // requested by the client
 	Open  []string `json:"open"`  // the only actions that the answer can grant
 }
 
-// DecisionAnswer is the response. For a scope that is missing in the response, nothing is
-// granted.
+// DecisionAnswer is the response to a DecisionQuestion. For a scope that is missing in the
+// response, nothing is granted.
 type DecisionAnswer struct {
 	Scopes []DecidedScope `json:"scopes"`
 }
 
-// DecidedScope is the decision about one scope.
+// DecidedScope has the actions that the answer grants for one scope of the question.
 type DecidedScope struct {
 	Resource
 	Granted []string `json:"granted"` // a part of open; "*": all of it

@@ -27,10 +27,10 @@ const (
 	atOnce    = 50   // groups in the filter of one search
 )
 
-// none reports whether groups are not configured.
+// none reports whether users have no groups, because the settings do not say how to find them.
 func (g *Groups) none() bool { return !g.MemberOf && len(g.Bases) == 0 }
 
-// attributes returns the attributes of a user that the filter contains, as in
+// attributes returns the names of the user attributes in the filter, such as uidNumber for
 // {attribute:uidNumber}.
 func (g *Groups) attributes() (names []string) {
 	for _, found := range memberPlaceholder.FindAllStringSubmatch(g.Filter, -1) {
