@@ -17,7 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/image"
 )
 
-// Oras is oras.
+// Oras is the client oras.
 var Oras = Kind{
 	Name:    "oras",
 	New:     func(testing.TB) Client { return &orasClient{store: credentials.NewMemoryStore()} },

@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/image"
 )
 
-// Regctl is regctl.
+// Regctl is the client regctl.
 var Regctl = Kind{
 	Name:    "regctl",
 	New:     func(t testing.TB) Client { return &regctlClient{scratch: t.TempDir()} },

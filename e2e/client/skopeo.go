@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/process"
 )
 
-// Skopeo is skopeo.
+// Skopeo is the client skopeo.
 var Skopeo = Kind{
 	Name: "skopeo",
 	New: func(t testing.TB) Client {

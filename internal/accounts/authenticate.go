@@ -120,7 +120,7 @@ func (a *Accounts) rehash(ctx context.Context, r *record, p identity.Presented) 
 	}
 }
 
-// Dummy takes as long as the check of a wrong password.
+// Dummy takes as long as Authenticate takes for a wrong password.
 func (a *Accounts) Dummy(ctx context.Context, p identity.Presented) error {
 	err := refused(a.o.Hashing.DummyFor(ctx, requester(p), "", p.Secret.Reveal()))
 	if errors.Is(err, identity.ErrRejected) {
@@ -129,7 +129,8 @@ func (a *Accounts) Dummy(ctx context.Context, p identity.Presented) error {
 	return err
 }
 
-// DummyLookup sends the query that Authenticate would send for the name.
+// DummyLookup sends the query that Authenticate would send for the name, and ignores the
+// result.
 func (a *Accounts) DummyLookup(ctx context.Context, p identity.Presented) error {
 	if p.Kind != identity.Password || strings.HasPrefix(p.Name, RobotPrefix) || admin.CheckName(p.Name) != nil {
 		return nil
@@ -140,8 +141,9 @@ func (a *Accounts) DummyLookup(ctx context.Context, p identity.Presented) error 
 	return nil
 }
 
-// Find returns the principal with a login, or with a name and an id. For a disabled or expired
-// account it returns an identity.DisabledError.
+// Find returns the principal with the given login. If id is not "", it returns the principal
+// with this id, and name must be its login or its name. For a disabled or expired account it
+// returns an identity.DisabledError.
 func (a *Accounts) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	o := credentials.Owner{ID: id}
 	if id == "" {

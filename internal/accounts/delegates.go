@@ -33,7 +33,9 @@ func (a *Accounts) isDelegated(by admin.Actor) bool {
 	return !a.rights.May(by, admin.RightAdministrators, scope.Write)
 }
 
-// recordOwner updates SetByDelegate after the actor has set the password or secret of an account.
+// recordOwner updates r.SetByDelegate after the actor has set the password or secret of r. If
+// an administrator replaces what a delegate had set, recordOwner also deletes the access tokens
+// of r.
 func (a *Accounts) recordOwner(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record, change *journal.Change) error {
 	was := r.SetByDelegate
 	r.SetByDelegate = a.isDelegated(by)

@@ -167,8 +167,8 @@ func isPrivileged(group string) bool {
 	return group == admin.Administrators || group == admin.Auditors
 }
 
-// mayReleaseAll calls mayRelease for all members. For administrators it checks only members whose
-// password or secret a non-administrator set.
+// mayReleaseAll calls mayRelease for the members of a group. If the actor is an administrator,
+// it checks only the members whose password or secret a delegate has set.
 func (a *Accounts) mayReleaseAll(ctx context.Context, tx *sql.Tx, by admin.Actor, g *Group) error {
 	query := "SELECT account_id FROM account_members WHERE group_id = $1"
 	if a.rights.May(by, admin.RightAdministrators, scope.Write) {

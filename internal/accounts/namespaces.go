@@ -77,8 +77,9 @@ func (a *Accounts) owns(by admin.Actor, login string) bool {
 	return ok && namespaced && kind == policy.Robot && !by.Restricted() && a.rights.May(by, admin.RightNamespace+namespace, scope.Write)
 }
 
-// findNamespace finds the namespace that a new robot belongs to. If there is no such namespace,
-// adding the robot requires accounts:write.
+// findNamespace finds the namespace of a new robot, whose name begins with the namespace's
+// name. It also checks that the actor may add the robot. If there is no such namespace, this
+// requires accounts:write.
 func (a *Accounts) findNamespace(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) (err error) {
 	namespace, _, ok := rulebook.RobotIn(r.Name)
 	if ok {

@@ -30,8 +30,8 @@ var (
 	ErrOtherCreation error = &InvalidError{Field: "key", Text: "it was used for something else"}
 )
 
-// Requires returns an ErrForbidden that names the right that the actor lacks: actions on
-// tidewaiter:right.
+// Requires returns an ErrForbidden that names the right that the actor lacks, such as write on
+// tidewaiter:accounts.
 func Requires(right string, actions scope.Actions) error {
 	return Forbidden("requires " + right + ":" + actions.String())
 }
@@ -65,7 +65,8 @@ func (e *NotFoundError) Error() string {
 // Is reports whether target is ErrNotFound.
 func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound } //nolint:errorlint // errors.Is requires it
 
-// Named returns its argument err. If err is ErrNotFound, it returns a NotFoundError instead.
+// Named returns err. If err is ErrNotFound, it returns a NotFoundError with the kind and name
+// of the object instead.
 func Named(err error, kind, name string) error {
 	if errors.Is(err, ErrNotFound) {
 		err = &NotFoundError{Kind: kind, Name: name}
@@ -98,7 +99,8 @@ func Wrap(err *error, doing string, args ...any) {
 	}
 }
 
-// OrNotFound returns its arguments. If err is sql.ErrNoRows, it returns ErrNotFound instead.
+// OrNotFound returns row and err. If err is sql.ErrNoRows, it returns ErrNotFound instead of
+// err.
 func OrNotFound[T any](row T, err error) (T, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound

@@ -66,7 +66,8 @@ func NewRights(decide func(*policy.Request) policy.Decision, now func() time.Tim
 	return &Rights{decide, p, clock.Wall(now)}, nil
 }
 
-// May reports whether the actor has a right: actions on tidewaiter:right.
+// May reports whether the actor has a right, such as write on tidewaiter:accounts. The
+// parameter right is the part after the colon.
 func (r *Rights) May(by Actor, right string, actions scope.Actions) bool {
 	w := r.evaluate(by, right, actions)
 	return (w.granted &^ w.denied).Has(actions)

@@ -77,7 +77,7 @@ func (w *Writer) Change(ctx context.Context, topic string, by Actor, f func(*sql
 // errNoChange rolls back a transaction that changed nothing.
 var errNoChange = errors.New("there is nothing to change")
 
-// Time returns the time in the precision of the database.
+// Time returns the current time in the precision of the database.
 func (w *Writer) Time() time.Time { return store.Rounded(w.Now()) }
 
 // NewID returns the id of a new object. Ids are ordered by time.

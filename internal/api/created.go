@@ -11,7 +11,7 @@ type Idempotent struct {
 	Key string `header:"Idempotency-Key" maxLength:"200" doc:"A random text of the client's choice. If the response is lost, send the same request with the same key again within a day: the object is created only once. The second response has a new secret, and the lost secret is revoked. If the lost secret has been used, the status is 409"`
 }
 
-// by returns the caller with the idempotency key.
+// by returns the caller with the request's idempotency key in Actor.Key.
 func (i Idempotent) by(caller admin.Actor) admin.Actor {
 	caller.Key = i.Key
 	return caller

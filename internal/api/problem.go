@@ -43,13 +43,13 @@ type fieldError struct {
 
 func (p *problem) Error() string { return p.Detail }
 
-// GetStatus is part of huma.StatusError.
+// GetStatus implements huma.StatusError.
 func (p *problem) GetStatus() int { return p.Status }
 
-// GetHeaders is part of huma.HeadersError.
+// GetHeaders implements huma.HeadersError.
 func (p *problem) GetHeaders() http.Header { return p.header }
 
-// ContentType is part of huma.ContentTypeFilter.
+// ContentType implements huma.ContentTypeFilter.
 func (p *problem) ContentType(string) string { return problemJSON }
 
 const (
@@ -202,7 +202,8 @@ func (a *API) redactErrors(ctx huma.Context, _ string, v any) (any, error) {
 	return a.toProblem(calling(ctx.Context()), p), nil
 }
 
-// unknownKey returns the error for an unknown key, with the key that was probably meant.
+// unknownKey returns the error for an unknown key, and suggests the key that was probably
+// meant.
 func (a *API) unknownKey(ctx huma.Context, location string) string {
 	var known []string
 	if body := ctx.Operation().RequestBody; body != nil {
@@ -215,8 +216,8 @@ func (a *API) unknownKey(ctx huma.Context, location string) string {
 	return unknown("key", strings.TrimPrefix(location, "body."), known)
 }
 
-// unknownParameter returns the error for an unknown parameter of the query, with the parameter
-// that was probably meant.
+// unknownParameter returns the error for an unknown parameter of the query, and suggests the
+// parameter that was probably meant.
 func unknownParameter(ctx huma.Context, location string) string {
 	var known []string
 	for _, p := range ctx.Operation().Parameters {
@@ -288,7 +289,8 @@ func plain(problem string) string {
 // maxShown is the maximum length of text from a request in a response, in bytes.
 const maxShown = 200
 
-// hasNoValue reports whether a text of huma contains names of keys and no values.
+// hasNoValue reports whether a text of huma contains only names of keys, and no value from the
+// request.
 func hasNoValue(text string) bool {
 	return strings.HasPrefix(text, "expected required property ") || strings.HasPrefix(text, "expected object")
 }

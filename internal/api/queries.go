@@ -301,7 +301,7 @@ func registryNamed(ctx context.Context, name string) (string, error) {
 	return name, nil
 }
 
-// location returns the part of the request that has the scopes.
+// location returns the name of the part of the request that has the scopes, for errors.
 func (q *ScopeQuery) location() string {
 	if len(q.Scopes) > 0 {
 		return "body.scopes"

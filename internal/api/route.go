@@ -25,7 +25,7 @@ type call struct {
 
 type callKey struct{}
 
-// calling returns the call of a context.
+// calling returns the call that is stored in a context.
 func calling(ctx context.Context) *call {
 	c, _ := ctx.Value(callKey{}).(*call)
 	return c

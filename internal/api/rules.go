@@ -78,7 +78,7 @@ func (r rule) version() (path, id string, version int64) { return r.Name, r.ID, 
 // ruleBody is the RuleContent of a request. It distinguishes empty fields from absent fields.
 type ruleBody struct{ RuleContent }
 
-// UnmarshalJSON is part of json.Unmarshaler.
+// UnmarshalJSON implements json.Unmarshaler.
 func (b *ruleBody) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &b.RuleContent); err != nil {
 		return err

@@ -172,8 +172,9 @@ func (a *API) createToken(ctx context.Context, caller admin.Actor, in *newToken)
 	return NewToken(&t).WithSecret(secret), err
 }
 
-// reauthenticate returns the caller with a password as its credential. Somebody who finds an open
-// browser session does not know the password, so the session cannot create longer-lived tokens.
+// reauthenticate returns the caller as authenticated by its password, and no longer by the
+// credential of the request. Somebody who finds an open browser session does not know the
+// password, so the session cannot create longer-lived tokens.
 func reauthenticate(ctx context.Context, caller admin.Actor, password string) (admin.Actor, error) {
 	c := calling(ctx)
 	who, err := c.server.SignIn(c.request, identity.NewPresented(username.Login(caller.Principal), password))

@@ -39,8 +39,8 @@ func (d *Durations) Note(took time.Duration) {
 	d.n++
 }
 
-// Draw returns one of the recorded durations, or 0 without any. random returns a number below its
-// argument.
+// Draw returns one of the recorded durations, or 0 if no duration is recorded. The function
+// random returns a random number below its argument.
 func (d *Durations) Draw(random func(int) int) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -48,8 +48,8 @@ func (c *verifiedCache) key(p identity.Presented) cache.Key {
 	return c.keys.Of(byte(p.Kind), p.Name, p.Secret.Reveal())
 }
 
-// now returns the epoch. Callers call it before they query the database, and pass the epoch to
-// put.
+// now returns the current epoch. Callers call it before they query the database, and pass the
+// epoch to put.
 func (c *verifiedCache) now() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -72,9 +72,11 @@ func typeOf(kind string) string {
 	return kind
 }
 
-// forRegistries returns the limits of a token that a non-administrator creates for somebody
-// else. The creator knows the secret, so the token must never have its owner's rights over
-// Tidewaiter, even if the owner becomes an administrator later.
+// forRegistries returns limits without rights over Tidewaiter itself: the given limits, or, if
+// the list is empty, everything at registries. It refuses limits with rights over Tidewaiter.
+// It is for tokens that a non-administrator creates for somebody else. The creator knows the
+// secret, so the token must never have its owner's rights over Tidewaiter, even if the owner
+// becomes an administrator later.
 func forRegistries(limits []policy.Limit) ([]policy.Limit, error) {
 	for _, l := range limits {
 		if l.Type == scope.TypeTidewaiter {

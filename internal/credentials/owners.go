@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// foundOwner is an owner in another source.
+// foundOwner is an owner that was found in another source.
 type foundOwner struct {
 	principal  *policy.Principal
 	generation string // of the owner's password

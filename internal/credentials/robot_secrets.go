@@ -19,7 +19,8 @@ func (c *Credentials) AddRobotSecret(ctx context.Context, tx *sql.Tx, robot Owne
 	return t.ID, insertToken(ctx, tx, &t, d)
 }
 
-// ReissueRobotSecret replaces the first secret of a robot whose creation is repeated (reissue).
+// ReissueRobotSecret replaces the first secret of a robot when the creation of the robot is
+// repeated (see reissue).
 func (c *Credentials) ReissueRobotSecret(ctx context.Context, tx *sql.Tx, revokes bool, robot Owner, d secret.Digest) (*journal.Change, error) {
 	secrets, err := c.robotSecrets(ctx, tx, robot)
 	if err != nil {

@@ -104,9 +104,9 @@ func (c *Credentials) LastSignIn(ctx context.Context, source, name, id string) (
 	return s.principal, nil
 }
 
-// storedSignIn is the stored form of a principal.
+// storedSignIn is the JSON form in which the principal of a sign-in is stored.
 type storedSignIn struct {
-	// By is Options.SignInSettings of the source.
+	// By is what Options.SignInSettings returned for the source at the time of the sign-in.
 	By     string         `json:"by,omitempty"`
 	Groups []string       `json:"groups,omitempty"`
 	Claims map[string]any `json:"claims,omitempty"`

@@ -69,8 +69,9 @@ func (c *Credentials) ancestors(ctx context.Context, q store.Querier, t *Token) 
 		SELECT `+tokenColumns+` FROM account_tokens t JOIN above a ON t.id = a.id`, t.Parent)
 }
 
-// insertToken returns ErrExists if the owner has an access token of that name. The unique index
-// is not enough, because it does not know that a former name of a source means the same source.
+// insertToken inserts a token. It returns ErrExists if the owner has an access token of that
+// name. The unique index is not enough, because it does not know that a former name of a source
+// means the same source.
 func insertToken(ctx context.Context, tx *sql.Tx, t *Token, d secret.Digest) error {
 	if former := sourcename.Former(t.Owner.Source); t.Purpose == Access && former != t.Owner.Source {
 		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND name = $3 AND purpose = $4",

@@ -120,10 +120,10 @@ func (c *Credentials) AddToken(ctx context.Context, by admin.Actor, n NewToken) 
 	return t, secret, err
 }
 
-// inherit gives a token that its owner creates the limits and the expiry of the actor's
-// credential. It rejects a token that has more rights than the credential or expires later than
-// the credential. Only a token that is created with an ID token can expire later than the ID
-// token, if the sign-in counts for longer.
+// inherit applies the limits and the expiry of the actor's credential to a token that the actor
+// creates for itself. It rejects a token that has more rights than the credential or expires
+// later than the credential. Only a token that is created with an ID token can expire later
+// than the ID token, if the sign-in counts for longer.
 func (c *Credentials) inherit(by admin.Actor, n *NewToken) error {
 	if len(n.Limits) == 0 {
 		n.Limits = by.Principal.Limits

@@ -31,7 +31,7 @@ func OpenAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts
 	return change(ctx, cfg, func(db *store.DB, j *journal.Journal) (*accounts.Accounts, error) { return openAccounts(cfg, db, j) })
 }
 
-// ReadAccounts is OpenAccounts without changes: it neither creates nor writes anything.
+// ReadAccounts is like OpenAccounts, but for reading: it neither creates nor writes anything.
 func ReadAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts, closing func() error, err error) {
 	return read(ctx, cfg.Database, func(db *store.DB) (*accounts.Accounts, error) { return openAccounts(cfg, db, nil) })
 }
@@ -60,9 +60,9 @@ func openAccounts(cfg *config.Config, db *store.DB, j *journal.Journal) (a *acco
 	return a, err
 }
 
-// Sources returns the identity sources of a config. own returns the accounts; if own is nil,
-// the accounts are not asked. A lookup in a source whose settings are invalid returns the
-// error.
+// Sources returns the identity sources of a config. The function own returns the accounts. If
+// own is nil, the accounts are not asked. A lookup in a source whose settings are invalid
+// returns the error of these settings.
 func Sources(cfg *config.Config, own func() *accounts.Accounts) *sources.Set {
 	set, _ := sources.Build(cfg, sources.Options{Accounts: own, GiveUp: true})
 	return set

@@ -24,7 +24,7 @@ func OpenRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook
 	})
 }
 
-// ReadRulebook is OpenRulebook without changes: it neither creates nor writes anything.
+// ReadRulebook is like OpenRulebook, but for reading: it neither creates nor writes anything.
 func ReadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
 	return read(ctx, cfg.Database, func(db *store.DB) (*rulebook.Rulebook, error) { return openRulebook(db, nil, &cfg.Compiled) })
 }
@@ -42,8 +42,8 @@ func LoadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook
 	return b, closing, err
 }
 
-// loadRulebook is LoadRulebook, and reports whether there is a database. The URL "" means that
-// there is no database.
+// loadRulebook is like LoadRulebook, and also reports whether there is a database. The URL ""
+// means that there is no database.
 func loadRulebook(ctx context.Context, url string, files *policyfile.Compiled) (b *rulebook.Rulebook, database bool, closing func() error, err error) {
 	err = fs.ErrNotExist
 	if url != "" && !store.InMemory(url) {
@@ -63,8 +63,8 @@ func loadRulebook(ctx context.Context, url string, files *policyfile.Compiled) (
 	return b, database, closing, nil
 }
 
-// Policy returns the policy that a service with this config has in force: of files, database and
-// namespaces, or of files alone.
+// Policy returns the policy that a service with this config has in force. If filesOnly is true,
+// the policy has only the rules of files, and not those of the database and its namespaces.
 func Policy(ctx context.Context, cfg *config.Config, filesOnly bool) (*policy.Policy, error) {
 	files := cfg.Compiled
 	if !filesOnly {
@@ -74,9 +74,9 @@ func Policy(ctx context.Context, cfg *config.Config, filesOnly bool) (*policy.Po
 	return files.Policy, err
 }
 
-// Complete adds to the policy of files the built-in rules and, unless Database is "", the rules
-// of the database, so that files becomes the policy of a running service. It reports whether
-// there is a database.
+// Complete adds the built-in rules to files. Unless files.Database is "", it also adds the
+// rules of that database. Then files has the policy of a running service. Complete reports
+// whether there is a database.
 func Complete(ctx context.Context, files *policyfile.Compiled) (database bool, err error) {
 	b, database, closing, err := loadRulebook(ctx, files.Database, files)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// The limits of the cost of a hash. They prevent one line of a file from overloading the
-// machine: the most expensive hash takes about two seconds of one core.
+// Limits for the cost of a hash. They prevent one line of a file from overloading the machine:
+// the most expensive hash takes about two seconds of one core.
 const (
 	minNewCost = 10 // bcrypt; OWASP's minimum
 	maxCost    = 15 // bcrypt; each step doubles the time
@@ -92,10 +92,10 @@ func parseBcrypt(hash string) (parameters, error) {
 	return bcryptHash{hash}, nil
 }
 
-// accepts works around two weaknesses of bcrypt. bcrypt uses only the first maxBcrypt bytes, so
-// all passwords with the same first maxBcrypt bytes would match. And bcrypt repeats the
-// password, followed by a NUL byte, until it has maxBcrypt bytes, so "a" and "a\x00a" would
-// match.
+// accepts rejects passwords that could match a hash only because of two weaknesses of bcrypt.
+// bcrypt uses only the first maxBcrypt bytes, so all passwords with the same first maxBcrypt
+// bytes would match. And bcrypt repeats the password, followed by a NUL byte, until it has
+// maxBcrypt bytes, so "a" and "a\x00a" would match.
 func (b bcryptHash) accepts(password string) error {
 	if len(password) > maxBcrypt {
 		return ErrTooLong

@@ -140,9 +140,9 @@ func (h *Hashing) Compare(ctx context.Context, hash, password string) error {
 	return h.CompareFor(ctx, Requester{Name: hash}, hash, password)
 }
 
-// CompareFor is Compare for a requester. Requests of an address that floods the queue delay
-// only requests of the same address, and a name gets at most an eighth of the queue. Compare is
-// CompareFor with the hash as the requester's name.
+// CompareFor is Compare for a requester. Requests from an address that floods the queue delay
+// only requests from the same address, and a name gets at most an eighth of the queue. Compare
+// is CompareFor with the hash as the requester's name.
 func (h *Hashing) CompareFor(ctx context.Context, who Requester, hash, password string) error {
 	k := h.keys.Of(realHash, hash, password)
 	if h.remembered.has(k) {
@@ -249,7 +249,7 @@ func (h *Hashing) newHash(ctx context.Context, password string, p parameters, f 
 	return hash, err
 }
 
-// work runs f in the limiter.
+// work waits until the limiter admits the request, and then runs f.
 func (h *Hashing) work(ctx context.Context, who Requester, p parameters, f func() error) error {
 	if err := h.counted(h.limiter.Enter(ctx, who, p.needs())); err != nil {
 		return err
@@ -257,8 +257,8 @@ func (h *Hashing) work(ctx context.Context, who Requester, p parameters, f func(
 	return h.compute(p, f)
 }
 
-// workDummy is work for a dummy hash. While the queue is crowded, it does not run f: it waits
-// for the duration of a recent hash and returns ErrMismatch.
+// workDummy is like work, but for a dummy hash. While the queue is crowded, it does not run f:
+// it waits for the duration of a recent hash and returns ErrMismatch.
 func (h *Hashing) workDummy(ctx context.Context, who Requester, p parameters, f func() error) error {
 	compute, err := h.limiter.EnterDummy(ctx, who, p.needs())
 	if err := h.counted(err); err != nil {

@@ -31,7 +31,8 @@ func (r *recent) note(c cost, took time.Duration) {
 	}
 }
 
-// of returns the durations of a cost, or nil. If add is set, it begins to measure the cost.
+// of returns the durations of a cost, or nil. If add is true and the cost is not measured yet,
+// it begins to measure the cost.
 func (r *recent) of(c cost, add bool) *clock.Durations {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// shared is a store with one known place and the slots of accounts.
+// shared is a store in memory. It knows one place, and has the slots of accounts.
 type shared struct {
 	broken
 	place ratelimit.Place

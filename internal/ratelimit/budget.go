@@ -257,9 +257,10 @@ func (b *Budget) enter(ctx context.Context, key string) (*spent, error) {
 	}
 }
 
-// evictLocked removes accounts without taken slots. If too few accounts have no taken slots, it
-// removes other accounts until an eighth of the map is free, so that evictLocked is rarely
-// called. The store still has the removed accounts. Accounts that are not in the store stay.
+// evictLocked removes accounts without taken slots. If this frees less than an eighth of the
+// map, it also removes the accounts with the fewest taken slots, until an eighth is free. So
+// evictLocked is rarely called. The store still has the removed accounts. Accounts that are not
+// in the store stay.
 func (b *Budget) evictLocked() {
 	now := b.o.Now().UnixMilli()
 	for key, s := range b.accounts {
@@ -291,8 +292,8 @@ func (s *spent) spentLocked(now int64) (n int) {
 	return n
 }
 
-// blockedLocked returns how long there is no free slot according to a recent query, or 0 if a
-// query is needed.
+// blockedLocked returns the time until a slot is free, according to a recent query. It returns
+// 0 if a new query is needed.
 func (s *spent) blockedLocked(now int64) time.Duration {
 	if s.blocked <= now || s.blocked > now+askAgain.Milliseconds() { // the clock went back
 		return 0

@@ -44,7 +44,7 @@ func (l *Limiter) nameKey(folded string) uint64 {
 	return mix(keyName, maphash.String(l.nameSeed, folded), 0)
 }
 
-// placeKey returns 0 for an unknown place.
+// placeKey returns the key of a name at a place, or 0 for an unknown place.
 func (l *Limiter) placeKey(name uint64, p netip.Prefix) uint64 {
 	if !p.IsValid() {
 		return 0

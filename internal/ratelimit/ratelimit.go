@@ -112,8 +112,8 @@ type Options struct {
 	// MaxFailuresPerSource is how many failures from one source address are free; 0: 100.
 	MaxFailuresPerSource int
 	MaxDelay             time.Duration // longest delay for a name at one source; 0: 5 min
-	// RefuseUnknownPlaces refuses a name with too many failures at unknown places. If
-	// RefuseUnknownPlaces is false, one attempt per slowAttempts is allowed.
+	// If RefuseUnknownPlaces is true, a name with too many failures is refused at all unknown
+	// places. If RefuseUnknownPlaces is false, one attempt per slowAttempts is allowed there.
 	RefuseUnknownPlaces bool
 
 	Store Store // nil: nothing is shared or survives a restart
@@ -454,7 +454,7 @@ func (l *Limiter) refused(by *atomic.Uint64, d delay) error {
 	return &Error{After: d.left, Reported: d.reported}
 }
 
-// level returns the level of a name that the last read of the store found.
+// level returns the level that a name had in the store at the last read.
 func (l *Limiter) level(ctx context.Context, name string, now time.Time) Level {
 	if l.o.Store != nil && l.shared.Load() == nil {
 		// All callers share one read: if the store hangs, they must not wait one after another.

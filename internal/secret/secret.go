@@ -108,7 +108,8 @@ func Shorten(sent string, most int) string {
 		return text.Shorten(Redact(sent), most)
 	}
 	out := Redact(sent[:maxBegin])
-	// A secret that was cut may not be recognized. It must not begin within the shown bytes.
+	// A secret that was truncated may not be recognized. Such a secret must not begin within
+	// the shown bytes.
 	if endOf(out, most) >= len(out) {
 		return Mark
 	}
@@ -135,8 +136,8 @@ func markJoined(text string, valid bool) string {
 }
 
 // mark replaces each secret that the scanner finds by Mark. If the parameter valid is true, it
-// replaces only secrets that are Valid. The scanner reads the text, or the text without its
-// white space.
+// replaces only secrets whose field Valid is true. The scanner reads the text, or the text
+// without its white space.
 func mark(s *scanner[string], text string, valid bool) string {
 	f, ok := s.next()
 	if !ok {
@@ -408,7 +409,7 @@ func (s *scanner[T]) token(begin int) candidate {
 	return l
 }
 
-// endOf returns the end of the parts and dots that begin at an index.
+// endOf returns the end of the parts and dots of a token that begin at text[begin].
 func endOf[T string | []byte](text T, begin int) int {
 	for begin < len(text) && (inPart(text[begin]) || text[begin] == '.' || text[begin] == '=') {
 		begin++

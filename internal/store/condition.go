@@ -76,7 +76,7 @@ func (db *DB) replaced() error {
 	return db.condition.replaced.error()
 }
 
-// problem returns a known reason why the database cannot be used, without querying it.
+// problem returns why the database cannot be used, if the reason is known without a query.
 func (db *DB) problem() error {
 	if err := db.replaced(); err != nil {
 		return err

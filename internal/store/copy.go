@@ -59,8 +59,9 @@ func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied
 	return copied, nil
 }
 
-// settle moves a complete file to its final name, durably. It tries a link first, because a
-// link fails if the target exists and a rename does not. Some file systems have no links.
+// settle moves a complete file to its final name, durably. It creates a link first, because
+// that fails if the target exists, and a rename does not. On file systems without links, it
+// renames the file.
 func settle(part, file string) error {
 	if err := flush(part); err != nil {
 		return err

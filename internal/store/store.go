@@ -141,8 +141,9 @@ func (db *DB) Write(ctx context.Context, topic string, f func(*sql.Tx) error) er
 	return nil
 }
 
-// ended returns the reason why a transaction is over. database/sql rolls it back when its
-// context ends, and later calls only return sql.ErrTxDone.
+// ended returns the error of ctx if err says only that the transaction is over (sql.ErrTxDone),
+// and err otherwise. database/sql rolls a transaction back when its context ends, and later
+// calls return only sql.ErrTxDone.
 func ended(ctx context.Context, err error) error {
 	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
 		return ctx.Err()

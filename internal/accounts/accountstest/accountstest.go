@@ -102,7 +102,7 @@ func New(t testing.TB, url string) *Harness {
 	return h
 }
 
-// Open opens another process with h.Options.
+// Open returns another process that shares the harness's database. It is opened with h.Options.
 func (h *Harness) Open() *Process {
 	h.T.Helper()
 	o := h.Options

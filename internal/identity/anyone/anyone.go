@@ -38,7 +38,7 @@ func (Source) Authenticate(_ context.Context, c identity.Presented) (identity.Ve
 	return identity.Verified{Principal: principal(c.Name), Credential: "password"}, nil
 }
 
-// Find returns the principal of any name that Authenticate accepts.
+// Find returns the principal for any name that Authenticate accepts.
 func (Source) Find(_ context.Context, name, id string) (*policy.Principal, error) {
 	if !username.Valid(name) || id != "" && id != name {
 		return nil, identity.ErrUnknown

@@ -167,8 +167,8 @@ func (c *Chain) learn(presented *identity.Presented, p *policy.Principal) {
 	l.Learn(p.Name, source, p.ID, presented.Remote)
 }
 
-// incomplete reports whether a credential is valid, but its holder is refused because groups or
-// claims are not known.
+// incomplete reports whether err means that a credential is valid, but its holder is refused
+// because groups or claims are not known.
 func incomplete(err error) bool {
 	_, ok := errors.AsType[*identity.IncompleteError](err)
 	return ok
@@ -273,7 +273,7 @@ func (c *Chain) reject(ctx context.Context, presented identity.Presented, skippe
 	return identity.Rejected(reason)
 }
 
-// lookUp makes the lookups of sources that were skipped. It fails only if the client has
+// lookUp calls DummyLookup of the sources that were skipped. It fails only if the client has
 // disconnected.
 func (c *Chain) lookUp(ctx context.Context, presented identity.Presented, skipped []identity.Source) error {
 	for i := range skipped {

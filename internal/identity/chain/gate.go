@@ -24,8 +24,8 @@ func Check(ctx context.Context, l *ratelimit.Limiter, c identity.Presented, chec
 	return err
 }
 
-// AlreadyRecorded reports whether the journal already has an equal entry for a refusal, so that
-// a flood does not fill the disk.
+// AlreadyRecorded reports whether err is a refusal for which the journal already has an equal
+// entry. Callers do not record such a refusal again, so that a flood does not fill the disk.
 func AlreadyRecorded(err error) bool {
 	if limited, ok := errors.AsType[*ratelimit.Error](err); ok {
 		return limited.Reported
@@ -88,9 +88,9 @@ func (g gate) refused(scope uint64, secret string, c identity.Presented, err err
 	return err
 }
 
-// verifyInTurn verifies a credential that cannot be guessed. If its address has presented too
-// many invalid credentials, the credentials of this address that need a database query are
-// verified one at a time.
+// verifyInTurn verifies a credential that cannot be guessed. If the client's address has
+// presented too many invalid credentials, the credentials from this address that need a
+// database query are verified one at a time.
 func (g gate) verifyInTurn(ctx context.Context, c identity.Presented, scope uint64, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
 	if c.Kind == identity.IDToken {
 		return verify(ctx, c) // a signature, and no query

@@ -18,7 +18,7 @@ type DecisionQuestion struct {
 	Scopes    []AskedScope `json:"scopes"`
 }
 
-// Principal is the principal of the request.
+// Principal describes the principal of a token request.
 type Principal struct {
 	Kind   string         `json:"kind"` // anonymous, user, robot, workload
 	Name   string         `json:"name"`

@@ -27,7 +27,7 @@ const maxProblems = 100
 // maxSample is the maximum number of hashes that Dummy chooses from.
 const maxSample = 1024
 
-// entries are the result of one load. They never change.
+// entries are what one load of the file and the config has found. They never change.
 type entries struct {
 	named  map[string]entry
 	sample []string // hashes, evenly chosen from all
@@ -38,7 +38,7 @@ type entry struct {
 	principal *policy.Principal
 }
 
-// generation identifies the hash without revealing it.
+// generation returns a text that identifies the entry's hash without revealing it.
 func (e *entry) generation() string {
 	sum := sha256.Sum256([]byte("htpasswd generation\x00" + e.hash))
 	return hex.EncodeToString(sum[:])

@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// unknownMembers returns a problem for each member of a group and each name with claims that
-// has no entry.
+// unknownMembers returns a problem for each name that has no entry, but is a member of a group
+// or has claims.
 func (f *File) unknownMembers(named map[string]position) Problems {
 	var problems Problems
 	for _, group := range slices.Sorted(maps.Keys(f.groups)) {

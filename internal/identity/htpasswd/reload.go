@@ -47,8 +47,8 @@ type reading struct {
 	digest [sha256.Size]byte
 }
 
-// mayHaveChanged reports whether the file could have changed after it was read, without another
-// modification time.
+// mayHaveChanged reports whether the file could have changed after it was read although its
+// modification time is the same.
 func (r reading) mayHaveChanged() bool {
 	return r.info != nil && r.at.Sub(r.info.ModTime()).Abs() < mtimeStep
 }

@@ -66,8 +66,8 @@ func (w *wire) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// newConn starts a connection on plain. It uses TLS if the server is configured with ldaps://
-// or StartTLS.
+// newConn returns an LDAP connection that uses the network connection plain. It adds TLS if the
+// server is configured with ldaps:// or StartTLS.
 func newConn(ctx context.Context, s *server, k kind, plain net.Conn) (*conn, error) {
 	c := &conn{server: s, kind: k, wire: &wire{Conn: plain}}
 	c.wire.left.Store(maxAnswer)

@@ -51,8 +51,8 @@ func (d *Directory) dummyBind(ctx context.Context) error {
 	return d.o.Sleep(ctx, d.binds.Draw(rand.IntN))
 }
 
-// searchNothing requests no attribute of the root DSE. If the server refuses this search, the
-// refusal is an answer and not an error.
+// searchNothing searches for the root DSE without requesting any attribute. If the server
+// refuses this search, the refusal is an answer and not an error.
 func (c *conn) searchNothing() error {
 	if _, err := c.entry(rootDSE, "1.1"); !isAnswer(err) {
 		return err

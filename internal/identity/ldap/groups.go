@@ -121,8 +121,9 @@ func (g *Groups) memberFilter(u *user) (string, error) {
 	return all.String(), nil
 }
 
-// walk adds the parent groups level by level until a level has no new groups. So it ends even
-// if groups contain each other in a cycle.
+// walk returns the groups of the given level and all their parent groups. It adds parents level
+// by level until a level has no new groups. So it ends even if groups contain each other in a
+// cycle.
 func (d *Directory) walk(c *conn, level []group) ([]group, error) {
 	found, seen := []group(nil), make(map[string]bool)
 	for range maxDepth {
@@ -525,16 +526,17 @@ func canonicalDN(text string) string {
 	return at.String()
 }
 
-// fill replaces the placeholders in one pass, so a name that contains "{dn}" stays as it is.
+// fill replaces each placeholder of a filter by the result of the function value. It replaces
+// all of them in one pass, so a name that contains "{dn}" stays as it is.
 func fill(filter string, value func(placeholder string) string) string {
 	return memberPlaceholder.ReplaceAllStringFunc(filter, func(p string) string { return ldap.EscapeFilter(value(p)) })
 }
 
-// direct matches the part of a filter that is about a member's DN.
+// direct matches a condition on the member's DN in a filter, such as (member={dn}).
 var direct = regexp.MustCompile(`\(([A-Za-z][A-Za-z0-9-]*)=\{dn\}\)`)
 
-// inChain returns the filter with Active Directory's rule LDAP_MATCHING_RULE_IN_CHAIN, which
-// includes groups in groups.
+// inChain adds Active Directory's rule LDAP_MATCHING_RULE_IN_CHAIN to each condition on {dn}.
+// The filter then also finds groups that contain the member through other groups.
 func inChain(filter string) string {
 	return direct.ReplaceAllString(filter, "(${1}:1.2.840.113556.1.4.1941:={dn})")
 }

@@ -64,7 +64,8 @@ func (p *pool) leave(took time.Duration) { p.slots.Leave(oneSlot, took) }
 // requesterKey is the context key of the fairqueue.Requester.
 type requesterKey struct{}
 
-// onBehalf returns a context for requests that check the credentials c.
+// onBehalf returns a context with which a request waits for a connection as the client that
+// presented c.
 func onBehalf(ctx context.Context, c identity.Presented) context.Context {
 	return context.WithValue(ctx, requesterKey{}, fairqueue.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace})
 }

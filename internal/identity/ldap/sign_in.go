@@ -72,7 +72,8 @@ func (d *Directory) generationSeen(ctx context.Context, name string) (of string)
 	return of
 }
 
-// bindsFirst reports whether no account can search for a user before the bind.
+// bindsFirst reports whether users are bound before any search, because no account can search
+// for them.
 func (d *Directory) bindsFirst() bool {
 	return d.o.User.Bind != "" || d.o.User.DN != "" && d.o.BindDN == ""
 }
@@ -128,7 +129,7 @@ func (d *Directory) checkBound(c *conn, u *user) error {
 
 // loginAttribute and principalAttribute identify the bound user in Active Directory. Active
 // Directory answers WhoAmI with the domain, a backslash and the value of loginAttribute. The
-// value of principalAttribute is such a whole answer.
+// value of principalAttribute is the whole answer, such as CORP\ann.
 const (
 	loginAttribute     = "sAMAccountName"
 	principalAttribute = "msDS-PrincipalName"

@@ -111,7 +111,8 @@ func parseTime(value string) (time.Time, error) {
 // generationAttributes show when a password was changed.
 var generationAttributes = []string{"pwdChangedTime", "pwdLastSet", "krbLastPwdChange", "shadowLastChange", "passwordChangedTime"}
 
-// generation returns the generation of the password of an entry (see chain.Generations).
+// generation returns the generation of an entry's password, taken from generationAttributes
+// (see chain.Generations).
 func generation(e *ldap.Entry) string {
 	// The text is never empty, so that the generation changes if an attribute appears later.
 	text := "ldap"

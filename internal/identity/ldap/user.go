@@ -27,7 +27,7 @@ type user struct {
 	bound   bool // the directory has just accepted the password
 }
 
-// dnOf fills in the DN template.
+// dnOf returns the DN template with the name filled in.
 func (d *Directory) dnOf(name string) string {
 	return strings.ReplaceAll(d.o.User.DN, "{name}", ldap.EscapeDN(name))
 }

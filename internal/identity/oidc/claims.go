@@ -50,8 +50,8 @@ func (c claim) of(claims map[string]any) any {
 	return v
 }
 
-// pathProblem returns why the path cannot exist: a part of it is present but is not an object.
-// It returns "" if the claim is present or simply absent.
+// pathProblem returns a problem if a part of the claim's path is present but is not an object,
+// so that the claim cannot exist. It returns "" if the claim is present or simply absent.
 func (c claim) pathProblem(claims map[string]any) string {
 	var v any = claims
 	for i, step := range c.path {

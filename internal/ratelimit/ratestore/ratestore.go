@@ -42,11 +42,11 @@ const (
 // tables. Each process also trims them after a number of writes, the field every: with r
 // replicas, a table exceeds its bound by at most r*every rows.
 type bounds struct {
-	// levels is the number of names with a count. Above it, names with the fewest failures are
-	// deleted.
+	// levels is the maximum number of names with a count. Beyond it, the names with the fewest
+	// failures are deleted.
 	levels int
-	// attempts is the number of slots of accounts in directories, about 100 bytes each. Above
-	// it, accounts with the fewest slots are deleted.
+	// attempts is the maximum number of slots of accounts in directories, about 100 bytes each.
+	// Beyond it, the accounts with the fewest slots are deleted.
 	attempts int
 	every    int64
 }
@@ -70,7 +70,8 @@ type Store struct {
 
 type mac [macSize]byte
 
-// New returns a Store. db returns the database, or nil while it is not open.
+// New returns a Store. The function db returns the database, or nil while the database is not
+// open.
 func New(db func() *store.DB) *Store {
 	return &Store{db: db, bounds: bounds{levels: maxLevels, attempts: 100_000, every: 1000}}
 }
@@ -140,7 +141,7 @@ func createKey(ctx context.Context, tx *sql.Tx) ([]byte, error) {
 	return readKey(ctx, tx) // another replica may have been first
 }
 
-// write runs f in a transaction. The text doing begins the error text.
+// write runs f in a transaction. Its errors begin with the parameter doing.
 func (s *Store) write(ctx context.Context, doing string, f func(tx *sql.Tx, secret []byte) error) error {
 	db, secret, err := s.open(ctx, true)
 	if err != nil {
@@ -447,8 +448,8 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// trimSometimes is called for each row that is written for a name that clients choose, in the
-// transaction of the row.
+// trimSometimes calls trim once in s.bounds.every calls. Call it for each row that is written
+// for a name that clients choose, in the transaction that writes the row.
 func (s *Store) trimSometimes(ctx context.Context, tx *sql.Tx, now int64) error {
 	if s.writes.Add(1)%s.bounds.every != 0 {
 		return nil
