@@ -15,14 +15,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// pair is a registry that trusts a Tidewaiter.
+// pair is a registry with the Tidewaiter that it trusts.
 type pair struct {
 	*tidewaiter.Tidewaiter
 	*registry.Registry
 	service string
 }
 
-// forEachRegistry runs a test with each registry version and one Tidewaiter for both.
+// forEachRegistry runs a test with registry 2.8 and with registry 3.1. Both trust the same
+// Tidewaiter.
 func forEachRegistry(t *testing.T, test func(*testing.T, pair)) {
 	t.Helper()
 	versions := []registry.Version{registry.V28, registry.V31}

@@ -59,7 +59,7 @@ func everyClient(get func(testing.TB) *engine.Engine) []client.Kind {
 	}
 }
 
-// trust returns the options of a registry that trusts a Tidewaiter.
+// trust returns the options with which a registry trusts a Tidewaiter.
 func trust(tw *tidewaiter.Tidewaiter, service string) registry.Options {
 	return registry.Options{
 		Realm:         tw.URL + "/token",

@@ -46,7 +46,7 @@ func TestUncommonUses(t *testing.T) {
 }
 
 // tokensThatEnd makes every client push with tokens that expire during uploads: tokens live a
-// minute, and each upload of a blob seems to take five minutes. No time passes in fact. The
+// minute, and each upload of a blob seems to take five minutes. In fact, no time passes: the
 // registry treats a token as expired after a blob was sent with that token. Clients that use
 // their clock see an old time of issue in every token response.
 func tokensThatEnd(t *testing.T, kinds []client.Kind) {

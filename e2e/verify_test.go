@@ -329,7 +329,7 @@ func sign(t *testing.T, s *token.Signer, c *token.Claims) string {
 	return string(signed)
 }
 
-// forge signs with an expired certificate, which package token rejects.
+// forge signs a token with an expired certificate, which package token would reject.
 func forge(t *testing.T, key crypto.Signer, c *token.Claims, chain ...*x509.Certificate) string {
 	t.Helper()
 	s, err := token.NewSigner(key, token.ES256, "", chain)
@@ -527,7 +527,7 @@ func bearer(ctx context.Context, t *testing.T, url, token string) *http.Request 
 	return r
 }
 
-// v28 is the code of registry 2.8.3.
+// v28 verifies tokens with the code of registry 2.8.3.
 type v28 struct{}
 
 func (v28) starts(t *testing.T, with trusted) bool {
@@ -547,7 +547,7 @@ func (v28) accepts(t *testing.T, with trusted, token string) bool {
 	return err == nil
 }
 
-// v31 is the code of registry 3.1.2.
+// v31 verifies tokens with the code of registry 3.1.2.
 type v31 struct{}
 
 func (v31) starts(t *testing.T, with trusted) bool {
@@ -566,7 +566,7 @@ func (v31) accepts(t *testing.T, with trusted, token string) bool {
 	return err == nil
 }
 
-// ours is the verifier of package token.
+// ours verifies tokens with package token.
 type ours struct {
 	forms      []token.KeyID
 	algorithms []token.Algorithm
@@ -594,9 +594,9 @@ func (o ours) accepts(t *testing.T, with trusted, signed string) bool {
 	return err == nil && c.Allows(scope.Scope{Type: "repository", Name: "team/app", Actions: scope.Pull})
 }
 
-// v30 is registry 3.0.0 as a program, because two versions of one module cannot be linked.
-// There is one process per configuration, so a second leaf under the same root is tested with a
-// registry that already runs.
+// v30 verifies tokens with registry 3.0.0, which runs as a program, because two versions of one
+// module cannot be linked. There is one process per configuration, so a second leaf under the
+// same root is tested with a registry that already runs.
 type v30 struct {
 	running map[trusted]*registry.Registry
 }

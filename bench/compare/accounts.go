@@ -147,7 +147,7 @@ func (m *measurement) warm(ctx context.Context, d deployment, what string, c cre
 	return nil
 }
 
-// shown returns targets for anonymous requests and for each kind of credential.
+// shown returns a target with anonymous requests, and one target for each kind of credential.
 func (c *credentials) shown(s *server, refresh string) []drive.TargetOptions {
 	all := []drive.TargetOptions{
 		{Name: "nobody"},

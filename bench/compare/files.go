@@ -132,8 +132,9 @@ func (d deployment) config(k keys, file, address, metrics string) []byte {
 	return b.Bytes()
 }
 
-// other returns a rule that does not apply to the load, as most rules of a large policy do not:
-// an allow rule for a team, a person or a public repository, or a deny rule.
+// other returns a rule that does not apply to the load: an allow rule for a team, a person or a
+// public repository, or a deny rule. Most rules of a large policy do not apply to a given
+// request.
 func other(i int) string {
 	switch i % 4 {
 	case 0:

@@ -91,7 +91,7 @@ func TestServersAnswerUnderLoad(t *testing.T) {
 	}
 }
 
-// All credentials of users and robots, with a server that has some other accounts, too.
+// Requests with each kind of credential are answered by a server that also has other accounts.
 func TestAccountsAnswerUnderLoad(t *testing.T) {
 	m := newMeasurement(t, settings{})
 	d := deployment{name: "accounts", rules: 1, accounts: true, users: noUsers, proxied: true}

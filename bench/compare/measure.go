@@ -251,7 +251,8 @@ func (m *measurement) idle(ctx context.Context, byName map[string]*server) error
 	return m.memory(fmt.Sprintf("resident, idle, %d rules", m.rules), byName["reusing-many"], nil)
 }
 
-// after measures memory after the load, and lost journal entries.
+// after measures how much memory the servers use after the load, and how many journal entries
+// were lost.
 func (m *measurement) after(ctx context.Context, deployments []deployment, byName map[string]*server) error {
 	if err := rest(ctx, quiet); err != nil {
 		return err

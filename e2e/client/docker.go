@@ -53,7 +53,7 @@ func (d *dockerClient) Keep(host, name, refreshToken string) error {
 	return keep(filepath.Join(d.config, "config.json"), host, name, refreshToken)
 }
 
-// Kept reads the file that docker login wrote.
+// Kept returns the refresh token in the file that docker login wrote.
 func (d *dockerClient) Kept(host string) (string, error) {
 	return kept(filepath.Join(d.config, "config.json"), host)
 }

@@ -85,7 +85,7 @@ const (
 )
 
 // StartConfig starts a registry with a config and additional environment variables. It replaces
-// Storage and Address in the config.
+// the placeholders Storage and Address in the config.
 func StartConfig(t testing.TB, v Version, config string, environment ...string) *Registry {
 	t.Helper()
 	program := Program(t, v)

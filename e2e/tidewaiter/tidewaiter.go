@@ -76,7 +76,7 @@ func Identity(t testing.TB) string {
 	return fmt.Sprintf("identity:\n  - htpasswd: { file: %q, groups: { administrators: [admin] } }\n", htpasswd)
 }
 
-// StartBrief is Start with tokens that live for a minute, the minimum.
+// StartBrief is like Start, but tokens live for only a minute, which is the minimum.
 func StartBrief(t testing.TB, services ...string) *Tidewaiter {
 	t.Helper()
 	return start(t, Identity(t)+"policy:"+policy, ", lifetime: 1m, push_lifetime: 1m", services)

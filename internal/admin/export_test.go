@@ -1,6 +1,6 @@
 package admin
 
-// Cut is cut.
+// Cut calls cut.
 func Cut[T any](items []T, page Page, key func(*T) string) ([]T, string) {
 	return cut(items, page, key)
 }

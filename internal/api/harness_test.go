@@ -142,10 +142,10 @@ func newHarness(t testing.TB, database string) *harness {
 	return h
 }
 
-// secretOf returns a password that is accepted.
+// secretOf returns a password for a user that the rules for passwords accept.
 func secretOf(name string) string { return "correct horse of " + name }
 
-// user adds a user with a password, and its groups.
+// user adds a user with a password to the groups. It creates groups that do not exist.
 func (h *harness) user(name string, groups ...string) accounts.Account {
 	h.Helper()
 	for _, g := range groups {

@@ -34,7 +34,7 @@ func TestFormerPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := h.rulebook.Policy().ID()
-	// Run stores what came into force, also at its end.
+	// Run stores each policy that comes into force, and does so once more when it ends.
 	ended, end := context.WithCancel(t.Context())
 	end()
 	_ = h.rulebook.Run(ended)

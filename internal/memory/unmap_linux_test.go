@@ -17,7 +17,7 @@ func TestUnmapProgramShrinksResidentMemory(t *testing.T) {
 	}
 }
 
-// residentFile returns how much of files is mapped into this process, in kB.
+// residentFile returns how much of this process's memory is mapped from files, in kB.
 func residentFile(t *testing.T) int {
 	t.Helper()
 	status, err := os.ReadFile("/proc/self/status")

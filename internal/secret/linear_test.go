@@ -25,7 +25,8 @@ var pieces = func() []string {
 		".", "..", "=", "==", "-", "_", "+", "/", "0f1e2d3c", "x", "%20", "Basic ", `"`, "é", "\x00",
 		" ", "\n", "\r\n\t", `\n`, `\\n`, `\`, `\\\\`, `\\r\\n`,
 	}
-	// Secrets in base64, at each place in a group of three bytes, and base64 of base64.
+	// These are secrets in base64, at each position in a group of three bytes, and in base64 of
+	// base64.
 	for _, s := range []string{complete, object + ".e30.x", spaced + ".e30.x", complete + spaced + ".e30.x"} {
 		for _, before := range []string{"", ":", "a:", "ann:"} {
 			all = append(all, base64Of([]byte(before+s)))

@@ -48,7 +48,8 @@ func load(t *testing.T, entries ...string) *config.Config {
 	return cfg
 }
 
-// each has an example of each kind, with the names and claims that its settings permit.
+// each has an example of each kind of source, with the names and claims that its settings
+// permit.
 var each = map[string]struct {
 	entry string
 	may   []string // subjects

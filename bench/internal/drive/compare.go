@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Comparison measures several targets at the same time. Other load on the machine changes over
-// time, so two separate measurements are not comparable. So the targets take turns in short
-// slices, and each slice is compared with the first target's slice of the same round.
+// Comparison is the result of measuring several targets in turn. Other load on the machine
+// changes over time, so two separate measurements are not comparable. So the targets take turns
+// in short slices, and each slice is compared with the first target's slice of the same round.
 type Comparison struct {
 	Targets []Compared
 }
 
-// Compared is one target of a comparison.
+// Compared has the results of one target of a Comparison.
 type Compared struct {
 	Name  string
 	Slice []*Result // by round
@@ -56,7 +56,7 @@ type Spread struct {
 	Max    float64 `json:"max"`
 }
 
-// Figure returns one number of a slice.
+// Figure selects one number from the result of a slice.
 type Figure func(*Result) float64
 
 // The figures to compare. Latencies and costs are in microseconds.

@@ -40,7 +40,7 @@ func (p *Process) Authenticate(ctx context.Context, c identity.Presented) (ident
 	return p.Accounts.Authenticate(ctx, c)
 }
 
-// Write is admin.Writer.Write.
+// Write is the type of the field admin.Writer.Write.
 type Write = func(ctx context.Context, topic string, f func(*sql.Tx) error) error
 
 // SetWrite replaces the function through which the process writes, usually by a function that

@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// slow verifies issued secrets. Each verification waits until the test releases it.
+// slow is a source of issued secrets. Each verification waits until the test releases it.
 type slow struct {
 	good map[string]bool
 	next chan struct{} // nil: at once

@@ -27,7 +27,7 @@ const (
 	atOnce    = 50   // groups in the filter of one search
 )
 
-// none reports whether users have no groups, because the settings do not say how to find them.
+// none reports whether users have no groups, because no groups are configured.
 func (g *Groups) none() bool { return !g.MemberOf && len(g.Bases) == 0 }
 
 // attributes returns the names of the user attributes in the filter, such as uidNumber for

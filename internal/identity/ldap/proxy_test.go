@@ -154,7 +154,7 @@ func (p *proxy) serve(c net.Conn) {
 	both.Wait()
 }
 
-// answer copies the server's answers.
+// answer copies the server's answers to the client, and injects the fault.
 func (p *proxy) answer(c, server net.Conn) {
 	buffer := make([]byte, 4096)
 	for {

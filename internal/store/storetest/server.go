@@ -174,7 +174,8 @@ func (s *Server) remove() {
 	_ = os.RemoveAll(s.folder)
 }
 
-// Database creates a database and returns its URL. The database is dropped when the test ends.
+// Database creates a copy of the database from, and returns the URL of the copy. The copy is
+// dropped when the test ends.
 func (s *Server) Database(t testing.TB, from string) string {
 	t.Helper()
 	s.mu.Lock()

@@ -48,7 +48,7 @@ func Each(t *testing.T, test func(t *testing.T, d Database)) {
 	}
 }
 
-// SQLite keeps the database in a file in a folder of its own.
+// SQLite returns the kind of database that is a file. Each database has a folder of its own.
 func SQLite() Database {
 	return Database{
 		Name: "SQLite",
@@ -115,8 +115,8 @@ func folder(t testing.TB) string {
 	return folder
 }
 
-// PostgreSQL keeps the database on the server of this test binary. If no server can be started,
-// the test is skipped, or fails if CI=true.
+// PostgreSQL returns the kind of database that is on the server of this test binary. If no
+// server can be started, the test is skipped, or fails if CI=true.
 func PostgreSQL() Database {
 	return Database{
 		Name: "PostgreSQL",
