@@ -87,3 +87,9 @@ func (k *keeper) SizeOf(ctx context.Context, kind string) (n int64, err error) {
 	err = k.db.Read().QueryRowContext(ctx, `SELECT sum(bytes) FROM journal_sizes WHERE kind = $1`, kind).Scan(&n)
 	return n, err
 }
+
+// MaxFoldBytes limits the memory of the windows of refusals.
+const MaxFoldBytes = maxFoldBytes
+
+// FoldBytes returns how many bytes the open windows of refusals take, about.
+func (j *Journal) FoldBytes() int { return j.folds.bytes }

@@ -19,8 +19,9 @@ const (
 	// A window is written at most foldFor + foldEvery, a minute, after its first refusal.
 	foldFor   = 50 * time.Second
 	foldEvery = 10 * time.Second
-	// maxFolds limits the open windows. Each has an entry and a key, about 1 KiB.
-	maxFolds = 4096
+	// maxFolds and maxFoldBytes limit the open windows. Each has an entry and a key.
+	maxFolds     = 4096
+	maxFoldBytes = 8 << 20
 )
 
 // Repeats describes an entry that stands for several equal refusals.
@@ -35,6 +36,7 @@ type folds struct {
 	mu    sync.Mutex
 	open  map[string]*fold
 	order []*fold // in the order in which they were opened
+	bytes int     // of their entries and keys, about
 	armed bool    // closeFolds will be called
 }
 
@@ -42,6 +44,7 @@ type folds struct {
 type fold struct {
 	key     string
 	window  clock.Span
+	size    int   // of the entry and the key
 	entry   Entry // the first refusal
 	repeats Repeats
 }
@@ -67,7 +70,9 @@ func (j *Journal) RecordRefusal(entry Entry, known bool) (ID, error) {
 		ok = false
 	}
 	anyone := known || entry.Service != nil // anyone can cause it, as often as they like
-	if !ok && anyone && len(f.open) >= maxFolds {
+	size := sizeOf(&entry) + 2*len(key)
+	full := len(f.open) >= maxFolds || f.bytes+size > maxFoldBytes
+	if !ok && anyone && full {
 		// An attack from thousands of addresses: count them together.
 		other := entry
 		other.detach()
@@ -75,19 +80,20 @@ func (j *Journal) RecordRefusal(entry Entry, known bool) (ID, error) {
 		key = foldKey(buf[:0], &other, known)
 		window, ok = f.open[string(key)]
 	}
-	if !ok && (anyone || len(f.open) < maxFolds) {
-		window = &fold{key: string(key), window: clock.For(now, foldFor), entry: entry}
+	if !ok && (!full || anyone && len(f.open) < 2*maxFolds) {
+		window = &fold{key: string(key), window: clock.For(now, foldFor), size: size, entry: entry}
 		if !known {
 			window.repeats.Of = entry.ID
 		}
 		f.open[window.key] = window
 		f.order = append(f.order, window)
+		f.bytes += size
 		if !f.armed {
 			f.armed = true
 			time.AfterFunc(foldEvery, j.foldTimer)
 		}
 	}
-	if ok || known {
+	if ok || known && window != nil {
 		window.add(&entry)
 		return window.repeats.Of, nil
 	}
@@ -168,6 +174,7 @@ func (j *Journal) closeFoldsLocked(now time.Time, all bool) {
 	for ; n < len(f.order) && (all || f.order[n].window.Over(now)); n++ {
 		w := f.order[n]
 		delete(f.open, w.key)
+		f.bytes -= w.size
 		if w.repeats.Count == 0 {
 			continue
 		}

@@ -3,6 +3,7 @@ package journal_test
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -202,5 +203,27 @@ func TestRefusalsOfManyAddressesAreFolded(t *testing.T) {
 				t.Errorf("%d entries for %d refusals, want %d refusals in at most %d entries", entries, counted, refusals, tt.most)
 			}
 		})
+	}
+}
+
+// Refusals of requests with many long scopes, each different, must not fill the memory.
+func TestFoldingHasLimitedMemory(t *testing.T) {
+	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{MaxBytes: 1 << 30})
+	for i := range 400 {
+		d := &journal.Decision{Principal: &policy.Principal{Name: "anonymous"}, Remote: netip.MustParseAddr("192.0.2.1")}
+		for n := range 100 {
+			name := strings.Repeat("long/", 45) + fmt.Sprint(i, "-", n)
+			d.Results = append(d.Results, policy.Result{Asked: scope.Scope{Type: scope.TypeRepository, Name: name, Actions: scope.Pull}})
+		}
+		if _, err := j.RecordRefusal(journal.Entry{Registry: "r", Decision: d}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := j.FoldBytes(); n > journal.MaxFoldBytes || n < journal.MaxFoldBytes/2 {
+		t.Errorf("%d bytes in windows, want at most %d", n, journal.MaxFoldBytes)
+	}
+	j.CloseFolds()
+	if n := j.FoldBytes(); n != 0 {
+		t.Errorf("%d bytes without a window", n)
 	}
 }

@@ -379,7 +379,7 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 		}
 		next[kind] = after.first
 		spanned := after.earliest < cutoff-spanned.Milliseconds() && !k.spanned[after.first]
-		if (after.latest < cutoff || spanned) && (b == nil || after.first < b.first) {
+		if (k.latest(after) < cutoff || spanned) && (b == nil || after.first < b.first) {
 			b = after
 		}
 	}
@@ -388,7 +388,7 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 	}
 	r := rewrite{state: state, from: b.first, to: b.first + 1, blocks: []*block{b}, removed: make(map[keptKind]int64), removedTo: make(map[keptKind]Position)}
 	for kind, cutoff := range cutoffs {
-		if next[kind] == b.first && b.latest < cutoff {
+		if next[kind] == b.first && k.latest(b) < cutoff {
 			r.removedTo[kind] = b.end() - 1
 		}
 	}
@@ -432,6 +432,20 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 		return false, nil
 	}
 	return true, k.rewrite(ctx, &r)
+}
+
+// latest returns the time of a block's last id, in milliseconds since 1970. It ignores ids that a
+// clock which was ahead has set to the future. Otherwise, nothing after them would be removed.
+// Such entries stay.
+func (k *keeper) latest(b *block) int64 {
+	future := k.o.Now().Add(minKept).UnixMilli()
+	switch {
+	case b.latest <= future:
+		return b.latest
+	case b.earliest <= future:
+		return b.earliest
+	}
+	return 0
 }
 
 // cutoffs returns the time of ids, in milliseconds since 1970, before which entries of a kind are
@@ -504,7 +518,7 @@ func (k *keeper) report(ctx context.Context) (did bool, err error) {
 
 // sweep deletes principals that no entry refers to, some at a time, once a day.
 func (k *keeper) sweep(ctx context.Context) (did bool, err error) {
-	const atOnce, maxBlocks = 500, 2000
+	const atOnce, maxBlocks = 256, 2000
 	if k.swept.Holds(k.o.Now()) {
 		return false, nil
 	}
@@ -538,26 +552,33 @@ func (k *keeper) sweep(ctx context.Context) (did bool, err error) {
 	if last == 0 {
 		return done()
 	}
+	// Blocks that are not merged may refer to principals without being counted as a use.
+	used := make(map[int64]bool)
+	from := state.merged + 1
+	see := func(q store.Querier) (all bool, err error) {
+		blocks, err := selectBlocksFrom(ctx, q, from, maxBlocks)
+		for _, b := range blocks {
+			o, err := k.decoder.open(b)
+			if err != nil {
+				return false, err
+			}
+			for _, p := range o.principals {
+				used[p.number] = true
+			}
+			from = b.end()
+		}
+		return len(blocks) < maxBlocks, err
+	}
+	if all, err := see(q); err != nil || !all {
+		return false, err // the next sweep finds fewer blocks
+	}
 	err = k.write(ctx, "", func(tx *sql.Tx) error {
 		ctx := context.WithoutCancel(ctx)
 		if _, err := lockHead(ctx, tx); err != nil {
 			return err
 		}
-		// Blocks that are not merged may refer to principals without being counted as a use.
-		// While the head is locked, there are no new blocks.
-		blocks, err := selectBlocksFrom(ctx, tx, state.merged+1, maxBlocks)
-		if err != nil || len(blocks) == maxBlocks {
-			return err // the next sweep finds fewer blocks
-		}
-		used := make(map[int64]bool)
-		for _, b := range blocks {
-			o, err := k.decoder.open(b)
-			if err != nil {
-				return err
-			}
-			for _, p := range o.principals {
-				used[p.number] = true
-			}
+		if all, err := see(tx); err != nil || !all { // the newest blocks; while the head is locked, there are no others
+			return err
 		}
 		return deletePrincipals(ctx, tx, slices.DeleteFunc(numbers, func(n int64) bool { return used[n] }), end)
 	})

@@ -173,13 +173,15 @@ func selectUnused(ctx context.Context, q store.Querier, after int64, end Positio
 
 // deletePrincipals deletes principals, unless an entry after position end has used them meanwhile.
 func deletePrincipals(ctx context.Context, tx *sql.Tx, numbers []int64, end Position) error {
-	for _, n := range numbers {
-		_, err := tx.ExecContext(ctx, `DELETE FROM journal_principals WHERE number = $1 AND used <= $2`, n, end)
-		if err != nil {
-			return err
-		}
+	if len(numbers) == 0 {
+		return nil
 	}
-	return nil
+	args := []any{end}
+	for _, n := range numbers {
+		args = append(args, n)
+	}
+	_, err := tx.ExecContext(ctx, `DELETE FROM journal_principals WHERE used <= $1 AND number IN (`+placeholders(2, len(numbers))+`)`, args...)
+	return err
 }
 
 // chunks returns the numbers of principals as arguments, at most size at once.

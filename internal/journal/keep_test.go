@@ -390,3 +390,30 @@ func TestReadersAndWritersDoNotNoticeKeepers(t *testing.T) {
 		}
 	})
 }
+
+// A clock that was ahead for a while has no effect on what is removed later.
+func TestEntriesOfTheFutureDoNotStopRemoval(t *testing.T) {
+	clock := clocktest.New(noon)
+	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
+	ahead := func(id string) journal.Entry {
+		e := push(id)
+		e.Time = noon.AddDate(10, 0, 0)
+		return e
+	}
+	fill(t, j, clock, time.Second, pushes(0, 20)...)
+	fill(t, j, clock, time.Second, ahead("a"), ahead("b"))
+	fill(t, j, clock, time.Second, pushes(20, 300)...)
+	fill(t, j, clock, time.Second, ahead("c"))
+	clock.Pass(100 * 24 * time.Hour)
+	fill(t, j, clock, time.Second, push("new"))
+	steps(t, journal.NewKeeper(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
+	var left []string
+	for _, e := range read(t, j, 0) {
+		if e.Event != nil {
+			left = append(left, e.Event.ID)
+		}
+	}
+	if want := []string{"a", "b", "c", "new"}; !slices.Equal(left, want) {
+		t.Errorf("%v are left, want %v", left, want)
+	}
+}
