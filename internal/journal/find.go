@@ -6,22 +6,21 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal/index"
 )
 
-// First returns the position of the first entry that was not removed, or 0 in an empty journal.
-func (j *Journal) First(ctx context.Context) (Position, error) {
-	b, err := selectBlockFrom(ctx, j.db.Read(), 0)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
-	}
+// Removed returns, for each kind of entries that has a limit, the position up to which they were
+// removed.
+func (j *Journal) Removed(ctx context.Context) ([]Position, error) {
+	state, err := selectKeeping(ctx, j.db.Read())
 	if err != nil {
-		return 0, fmt.Errorf("reading the journal's beginning: %w", err)
+		return nil, fmt.Errorf("reading which entries were removed: %w", err)
 	}
-	return b.first, nil
+	return slices.Collect(maps.Values(state.removed)), nil
 }
 
 // Holds reports whether the entry at a position has the id, or was removed. It is false if the

@@ -57,10 +57,16 @@ type Definition struct {
 	// sequence unchanged. The transaction is committed with the position after it.
 	Apply func(ctx context.Context, tx Tx, entries iter.Seq2[journal.Entry, error]) error
 
-	// Trim deletes what is derived from entries before the position first, which the journal no
-	// longer has. It deletes at most a few thousand rows at a time. nil: nothing is deleted.
-	Trim func(ctx context.Context, tx Tx, first journal.Position) error
+	// Compact deletes what is derived from entries that the journal has removed since. removed has,
+	// for each kind of entries that has a limit, the position up to which they were removed, but at
+	// most the position up to which the projection has read. read returns the entries that are left
+	// from a position to another. Compact is called once a minute, and does one piece of the work.
+	// nil: nothing is deleted.
+	Compact func(ctx context.Context, tx Tx, removed []journal.Position, read Read) error
 }
+
+// Read returns the entries of the journal from a position to another.
+type Read func(from, to journal.Position) iter.Seq2[journal.Entry, error]
 
 // Tx is a transaction in which a batch is written.
 type Tx struct {

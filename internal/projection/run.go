@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
@@ -15,9 +16,9 @@ import (
 )
 
 const (
-	lookEvery  = 500 * time.Millisecond // between two rounds, when all entries were read
-	retryEvery = 5 * time.Second        // after an error
-	trimEvery  = time.Minute
+	lookEvery    = 500 * time.Millisecond // between two rounds, when all entries were read
+	retryEvery   = 5 * time.Second        // after an error
+	compactEvery = time.Minute
 
 	// Reading and indexing an entry takes a third of the processor time that its intake takes. So
 	// that requests do not wait for it, Run rests after each batch: restIdle times as long as the
@@ -31,13 +32,13 @@ const (
 // Run reads the journal until ctx ends. Errors are logged and retried.
 func (s *Set) Run(ctx context.Context, j *journal.Journal) {
 	p := pace{at: s.o.Now()}
-	trimmed := clock.Span{}
+	compacted := clock.Span{}
 	for ctx.Err() == nil {
 		began := s.o.Now()
 		more, last, err := s.round(ctx, j)
-		if err == nil && trimmed.Over(began) {
-			trimmed = clock.For(began, trimEvery)
-			err = s.trim(ctx, j)
+		if err == nil && !more && compacted.Over(began) {
+			compacted = clock.For(began, compactEvery)
+			err = s.Compact(ctx, j)
 		}
 		s.report(ctx, err)
 		wait := retryEvery
@@ -213,22 +214,16 @@ func (s *Set) batch(ctx context.Context, j *journal.Journal, d *Definition, deri
 		}
 		var failed error
 		entries := func(yield func(journal.Entry, error) bool) {
-			for e, err := range j.Read(ctx, state.position) {
-				if err != nil {
-					failed = err
-					yield(journal.Entry{}, err)
-					return
+			for e, err := range read(ctx, j, state.position+1, position) {
+				if err == nil {
+					state.last, state.entry = e.Position, e.ID
 				}
-				if e.Position > position {
-					return
-				}
-				state.last, state.entry = e.Position, e.ID
-				if !yield(e, nil) {
+				if failed = err; !yield(e, err) || err != nil {
 					return
 				}
 			}
 		}
-		if err := d.Apply(ctx, Tx{tx, instance}, iter.Seq2[journal.Entry, error](entries)); err != nil || failed != nil {
+		if err := d.Apply(ctx, Tx{tx, instance}, entries); err != nil || failed != nil {
 			return errors.Join(err, failed)
 		}
 		state.position = position
@@ -270,23 +265,66 @@ func (s *Set) prepare(ctx context.Context, j *journal.Journal, d *Definition, de
 	return state{version: d.Version, instance: instance}, err
 }
 
-// trim deletes what is derived from entries that the journal no longer has.
-func (s *Set) trim(ctx context.Context, j *journal.Journal) error {
+// read returns the entries from a position to another.
+func read(ctx context.Context, j *journal.Journal, from, to journal.Position) iter.Seq2[journal.Entry, error] {
+	return func(yield func(journal.Entry, error) bool) {
+		for e, err := range j.Read(ctx, from-1) {
+			if err == nil && e.Position > to || !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Compact does a piece of the work of each projection's Compact. Run calls it when all entries were
+// read.
+func (s *Set) Compact(ctx context.Context, j *journal.Journal) error {
 	derived, instance, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
-	first, err := j.First(ctx)
-	if err != nil || first <= 1 {
+	removed, err := j.Removed(ctx)
+	if err != nil {
 		return err
 	}
 	for _, d := range s.definitions {
-		if d.Trim == nil {
+		if d.Compact == nil || len(removed) == 0 {
 			continue
 		}
-		if err := derived.Write(ctx, func(tx *sql.Tx) error { return d.Trim(ctx, Tx{tx, instance}, first) }); err != nil {
-			return fmt.Errorf("writing %s: %w", derived, err)
+		err := derived.Write(ctx, func(tx *sql.Tx) error {
+			state, err := lockState(ctx, tx, d.Name)
+			if err != nil || state.instance != instance || state.version != d.Version {
+				return err
+			}
+			known := slices.Clone(removed)
+			for i := range known {
+				known[i] = min(known[i], state.position)
+			}
+			return d.Compact(ctx, Tx{tx, instance}, known, func(from, to journal.Position) iter.Seq2[journal.Entry, error] {
+				return resting(ctx, s.o.Now, s.o.Batch, read(ctx, j, from, to))
+			})
+		})
+		if err != nil {
+			return fmt.Errorf("compacting %s: %w", derived, err)
 		}
 	}
 	return nil
+}
+
+// resting returns a sequence that rests after each batch, as Run does.
+func resting(ctx context.Context, now func() time.Time, batch int, entries iter.Seq2[journal.Entry, error]) iter.Seq2[journal.Entry, error] {
+	return func(yield func(journal.Entry, error) bool) {
+		n, began := 0, now()
+		for e, err := range entries {
+			if !yield(e, err) {
+				return
+			}
+			if n++; n%batch == 0 {
+				if clock.Sleep(ctx, restIdle*now().Sub(began)) != nil {
+					return // Apply finds the end of ctx
+				}
+				began = now()
+			}
+		}
+	}
 }

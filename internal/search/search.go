@@ -16,6 +16,7 @@
 package search
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -29,6 +30,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/journal/index"
 	"github.com/tidewaiter/tidewaiter/internal/projection"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -38,10 +40,10 @@ var groupsPerSegment int64 = 1 << groupBits
 const (
 	groupBits         = 10
 	termBits          = 36
-	version           = 1
+	version           = 2
 	rowsPerStatement  = 128
-	trimmedAtOnce     = 5000 // rows
-	largestListLength = 31   // of a row; a set takes 32 bytes
+	entriesAtOnce     = 4096
+	largestListLength = 31 // of a row; a set takes 32 bytes
 )
 
 // Projection returns the definition of the index. login is journal.Options.Login.
@@ -56,7 +58,8 @@ func Projection(login func(*policy.Principal) string) *projection.Definition {
 		CREATE TABLE search_times (
 			number   %[1]s  NOT NULL PRIMARY KEY, -- of a group
 			earliest BIGINT NOT NULL,
-			latest   BIGINT NOT NULL
+			latest   BIGINT NOT NULL,
+			removed  BIGINT NOT NULL DEFAULT 0 -- of a segment: how many kinds of entries it no longer has
 		)`
 	return &projection.Definition{
 		Name:       "search",
@@ -66,7 +69,7 @@ func Projection(login func(*policy.Principal) string) *projection.Definition {
 		PostgreSQL: fmt.Sprintf(tables, "BIGINT", "BYTEA"),
 		Step:       index.GroupSize,
 		Apply:      w.apply,
-		Trim:       trim,
+		Compact:    w.compact,
 	}
 }
 
@@ -91,40 +94,59 @@ func (t *times) add(o times) {
 var noTimes = times{math.MaxInt64, math.MinInt64}
 
 func (w *writer) apply(ctx context.Context, tx projection.Tx, entries iter.Seq2[journal.Entry, error]) error {
-	places := w.places[:0]
-	defer func() { w.places = places[:0] }()
-	spans := make(map[int64]times)
-	hash := newHasher(tx.Instance)
+	b := batch{places: w.places[:0], spans: make(map[int64]times), hash: newHasher(tx.Instance)}
+	defer func() { w.places = b.places[:0] }()
+	last, n := int64(-1), 0
 	for e, err := range entries {
 		if err != nil {
 			return err
 		}
-		number, at := int64(e.Position)/index.GroupSize, e.Time.UnixMicro()
-		for _, n := range [...]int64{number, segmentNumber(number)} {
-			span, ok := spans[n]
-			if !ok {
-				span = noTimes
+		// A group has only one row for a term, so a group is written at once.
+		number := int64(e.Position) / index.GroupSize
+		if number != last && n >= entriesAtOnce {
+			if err := b.write(ctx, tx.Tx); err != nil {
+				return err
 			}
-			span.add(times{at, at})
-			spans[n] = span
+			n = 0
 		}
-		e.Terms(w.login, func(field byte, value string) {
-			places = append(places, place{key(number, hash.of(field, value)), uint8(e.Position % index.GroupSize)})
-		})
+		b.add(&e, number, w.login)
+		last, n = number, n+1
 	}
-	slices.SortFunc(places, func(a, b place) int {
-		if a.key != b.key {
-			if a.key < b.key {
-				return -1
-			}
-			return 1
-		}
-		return int(a.at) - int(b.at)
-	})
-	if err := insertPlaces(ctx, tx.Tx, slices.Compact(places)); err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	for number, span := range spans {
+	return b.write(ctx, tx.Tx)
+}
+
+// batch is what is written at once.
+type batch struct {
+	places []place
+	spans  map[int64]times
+	hash   *hasher
+}
+
+func (b *batch) add(e *journal.Entry, group int64, login func(*policy.Principal) string) {
+	at := e.Time.UnixMicro()
+	for _, n := range [...]int64{group, segmentNumber(group)} {
+		span, ok := b.spans[n]
+		if !ok {
+			span = noTimes
+		}
+		span.add(times{at, at})
+		b.spans[n] = span
+	}
+	e.Terms(login, func(field byte, value string) {
+		b.places = append(b.places, place{key(group, b.hash.of(field, value)), uint8(e.Position % index.GroupSize)})
+	})
+}
+
+// write writes the batch and empties it.
+func (b *batch) write(ctx context.Context, tx *sql.Tx) error {
+	slices.SortFunc(b.places, func(a, b place) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.at, b.at)) })
+	if err := insertPlaces(ctx, tx, slices.Compact(b.places)); err != nil {
+		return err
+	}
+	for number, span := range b.spans {
 		_, err := tx.ExecContext(ctx, `
 			INSERT INTO search_times (number, earliest, latest) VALUES ($1, $2, $3)
 			ON CONFLICT (number) DO UPDATE SET
@@ -134,6 +156,8 @@ func (w *writer) apply(ctx context.Context, tx projection.Tx, entries iter.Seq2[
 			return err
 		}
 	}
+	b.places = b.places[:0]
+	clear(b.spans)
 	return nil
 }
 
@@ -241,24 +265,43 @@ func (h *hasher) of(field byte, value string) uint64 {
 	return binary.BigEndian.Uint64(sum[:]) >> (64 - termBits)
 }
 
-// trim deletes the segments that end before a position.
-func trim(ctx context.Context, tx projection.Tx, first journal.Position) error {
-	segment := int64(first) / index.GroupSize / groupsPerSegment
-	if segment == 0 {
-		return nil
+// compact indexes a segment anew from which all entries of a further kind were removed.
+func (w *writer) compact(ctx context.Context, tx projection.Tx, removed []journal.Position, read projection.Read) error {
+	rows, err := store.Collect(ctx, tx, func(row store.Row) (s struct{ number, removed int64 }, err error) {
+		return s, row.Scan(&s.number, &s.removed)
+	}, `SELECT number, removed FROM search_times WHERE number < 0 ORDER BY number DESC`)
+	if err != nil {
+		return err
 	}
-	for _, statement := range [...]string{
-		`DELETE FROM search_terms WHERE key IN (SELECT key FROM search_terms WHERE key < $1 ORDER BY key LIMIT $2)`,
-		`DELETE FROM search_times WHERE number IN (SELECT number FROM search_times WHERE number >= 0 AND number < $1 ORDER BY number LIMIT $2)`,
-	} {
-		end := segment << (termBits + groupBits)
-		if strings.Contains(statement, "search_times") {
-			end = segment * groupsPerSegment
+	for _, row := range rows {
+		segment := -1 - row.number
+		from, to := segment*groupsPerSegment*index.GroupSize, (segment+1)*groupsPerSegment*index.GroupSize-1
+		kinds := int64(0)
+		for _, position := range removed {
+			if int64(position) >= to {
+				kinds++
+			}
 		}
-		if _, err := tx.ExecContext(ctx, statement, end, trimmedAtOnce); err != nil {
+		if kinds <= row.removed {
+			continue
+		}
+		for _, statement := range [...]struct {
+			query    string
+			from, to int64
+		}{
+			{`DELETE FROM search_terms WHERE key >= $1 AND key < $2`, key(segment*groupsPerSegment, 0), key((segment+1)*groupsPerSegment, 0)},
+			{`DELETE FROM search_times WHERE number >= $1 AND number < $2`, segment * groupsPerSegment, (segment + 1) * groupsPerSegment},
+			{`DELETE FROM search_times WHERE number >= $1 AND number < $2`, row.number, row.number + 1},
+		} {
+			if _, err := tx.ExecContext(ctx, statement.query, statement.from, statement.to); err != nil {
+				return err
+			}
+		}
+		if err := w.apply(ctx, tx, read(journal.Position(from), journal.Position(to))); err != nil {
 			return err
 		}
+		_, err := tx.ExecContext(ctx, `UPDATE search_times SET removed = $1 WHERE number = $2`, kinds, row.number)
+		return err
 	}
-	_, err := tx.ExecContext(ctx, `DELETE FROM search_times WHERE number < 0 AND number > $1`, -1-segment)
-	return err
+	return nil
 }

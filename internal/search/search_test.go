@@ -2,6 +2,7 @@ package search_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -35,8 +36,9 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 123456000, time.UTC)
 // indexed is a journal with an index.
 type indexed struct {
 	*journal.Journal
-	db  *store.DB
-	set *projection.Set
+	db         *store.DB
+	set        *projection.Set
+	definition *projection.Definition
 }
 
 func open(t testing.TB, url string) *indexed {
@@ -56,10 +58,21 @@ func open(t testing.TB, url string) *indexed {
 			t.Error(err)
 		}
 	})
-	return &indexed{j, db, set}
+	return &indexed{j, db, set, definition}
 }
 
 func login(p *policy.Principal) string { return p.Name }
+
+// setRemoved records that entries of a kind were removed up to a position.
+func (x *indexed) setRemoved(t rapid.TB, kind string, upTo int) {
+	err := x.db.Write(context.Background(), "", func(tx *sql.Tx) error {
+		_, err := tx.Exec(`INSERT INTO journal_removed (kind, position) VALUES ($1, $2) ON CONFLICT (kind) DO UPDATE SET position = $2`, kind, upTo)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // catchUp indexes up to n batches.
 func (x *indexed) catchUp(t rapid.TB, n int) {
@@ -178,6 +191,11 @@ func testPropertySearchFindsWhatMatches(t *testing.T, d storetest.Database) {
 			}
 		case 1, 2, 3:
 			j.catchUp(t, rapid.IntRange(1, 4).Draw(t, "batches"))
+		case 4:
+			j.setRemoved(t, rapid.SampledFrom([]string{"event", "decision"}).Draw(t, "removed"), rapid.IntRange(0, 2000).Draw(t, "up to"))
+			if err := j.set.Compact(context.Background(), j.Journal); err != nil && !errors.Is(err, sql.ErrNoRows) {
+				t.Fatal(err)
+			}
 		}
 		maybe := func(what string) bool { return rapid.IntRange(0, 3).Draw(t, what) == 0 }
 		var q journal.Query
@@ -294,6 +312,62 @@ func TestTheIndexIsUsed(t *testing.T) {
 			if most := (tt.read + 1) * perBlock; len(page.Entries) != tt.found || searched > most {
 				t.Errorf("%s: %d found, %d searched; want %d, at most %d", tt.what, len(page.Entries), searched, tt.found, most)
 			}
+		}
+	})
+}
+
+// What the journal has removed leaves the index, a segment at a time.
+func TestTheIndexShrinksWithTheJournal(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		j := open(t, d.Ready(t))
+		for range 6 { // three segments
+			batch := make([]journal.Entry, 256)
+			for k := range batch {
+				batch[k] = journal.Entry{Time: noon, Change: &journal.Change{Actor: fmt.Sprint("user:", k), Action: "user.add", Target: "x"}}
+			}
+			if err := j.Append(t.Context(), batch...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		j.catchUp(t, 100)
+		rows := func() (n int) {
+			v, err := j.set.View(t.Context(), j.definition)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer v.Close()
+			if err := v.QueryRowContext(t.Context(), `SELECT count(*) FROM search_terms`).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		compact := func() {
+			if err := j.set.Compact(t.Context(), j.Journal); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := rows()
+		err := j.db.Write(t.Context(), "", func(tx *sql.Tx) error {
+			_, err := tx.Exec(`DELETE FROM journal_blocks WHERE first < 1000`)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		compact()
+		if now := rows(); now != before {
+			t.Errorf("%d rows of %d are left before anything was reported as removed", now, before)
+		}
+		j.setRemoved(t, "change", 1024)
+		for range 5 {
+			compact()
+		}
+		if now := rows(); now > before*4/10 || now < before*3/10 {
+			t.Errorf("%d rows of %d are left for the last third", now, before)
+		}
+		page, err := j.Search(t.Context(), journal.Query{Action: "user.add"}, 0, 1000, func(int) bool { return false })
+		if err != nil || len(page.Entries) != 512 {
+			t.Errorf("%d entries are found, want 512: %v", len(page.Entries), err)
 		}
 	})
 }
