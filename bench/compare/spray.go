@@ -140,8 +140,7 @@ func (m *measurement) restart(ctx context.Context, s *server, d deployment) (*se
 func person(i int) string { return fmt.Sprint("person-", i) }
 
 // sprayUsers writes an htpasswd file. The names of the flood share a hash. Each other user has
-// a hash of their own, because the cache would hash an equal password with an equal hash only
-// once.
+// a hash of their own, because an equal pair of hash and password would be hashed only once.
 func sprayUsers(folder string, names, people int) (string, error) {
 	path := filepath.Join(folder, "spray.htpasswd")
 	var b strings.Builder

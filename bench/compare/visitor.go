@@ -49,8 +49,8 @@ func (v *visitor) signIn(ctx context.Context, server, name, secret string, forwa
 
 func (v *visitor) close() { v.client.CloseIdleConnections() }
 
-// place returns the first address of a loopback /24 network. The second byte of the address is
-// the kind, so each kind has networks of its own. The parameter network numbers them.
+// place returns the first address of the loopback /24 network with this number. Each kind of
+// address has a range of networks of its own.
 func place(kind byte, network int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, kind + byte(network>>8), byte(network), 1})
 }

@@ -43,7 +43,8 @@ func (e expiry) time() time.Time {
 	return *e.Expires
 }
 
-// login returns the login of a user or robot.
+// login returns the login of a user or robot, such as "ann" or "robot+ci". It returns "" if no
+// account can have the name.
 func login(kind policy.Kind, name string) string {
 	if kind == policy.Robot {
 		return accounts.RobotPrefix + name

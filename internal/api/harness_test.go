@@ -142,7 +142,7 @@ func newHarness(t testing.TB, database string) *harness {
 	return h
 }
 
-// secretOf returns a password for a user that the rules for passwords accept.
+// secretOf returns the password of a test user. It complies with the rules for new passwords.
 func secretOf(name string) string { return "correct horse of " + name }
 
 // user adds a user with a password to the groups. It creates groups that do not exist.

@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal/export"
 )
 
-// jsonType is the media type of pages. The other types of exportFormats are those of exports.
+// jsonType is the media type of a page. All other media types are for exports (exportFormats).
 const jsonType = "application/json"
 
 var exportFormats = map[string]export.Format{
@@ -50,8 +50,9 @@ func requestedType(r *http.Request) string {
 	return jsonType
 }
 
-// exportEntries returns a response that streams entries. An error before the first entry is returned.
-// After it, the response is cut off, so that the client does not take it for complete.
+// exportEntries returns a response that streams entries. If reading the first entry fails,
+// exportEntries returns the error. After a later error, it cuts the response off, so that the
+// client does not treat the response as complete.
 func (a *API) exportEntries(ctx context.Context, contentType string, entries iter.Seq2[journal.Entry, error], limit int) (*entriesResponse, error) {
 	next, stop := iter.Pull2(entries)
 	e, err, ok := next()
@@ -86,8 +87,8 @@ func cutOff(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) // an error means that the client is gone
 }
 
-// newestFirst returns the entries that a query selects before one position and after another, the
-// newest first. It holds a page in memory.
+// newestFirst returns the entries that a query selects before one position and after another,
+// the newest first. It holds only one page in memory.
 func (a *API) newestFirst(ctx context.Context, q journal.Query, before journal.Position) iter.Seq2[journal.Entry, error] {
 	const page = 1000
 	return func(yield func(journal.Entry, error) bool) {
@@ -121,5 +122,5 @@ func (o owned) seen(entries iter.Seq2[journal.Entry, error]) iter.Seq2[journal.E
 	}
 }
 
-// unlimited is the limit of exports without one.
+// unlimited is the limit of an export if the request has no limit.
 const unlimited = math.MaxInt

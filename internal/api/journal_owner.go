@@ -17,8 +17,8 @@ import (
 // of the same name may have belonged to others before.
 type owned map[string]time.Time
 
-// readable returns nil for callers who may read the whole journal, and otherwise the namespaces of
-// the caller. The error is that of mayReadJournal if the caller has none.
+// readable returns nil for callers who may read the whole journal, and otherwise the namespaces
+// of the caller. The error is that of mayReadJournal if the caller has no namespace.
 func (a *API) readable(ctx context.Context, caller admin.Actor) (owned, error) {
 	forbidden := a.mayReadJournal(caller)
 	if forbidden == nil {
@@ -46,8 +46,9 @@ func (a *API) readable(ctx context.Context, caller admin.Actor) (owned, error) {
 	return o, nil
 }
 
-// narrow makes a query select only entries of the namespaces. The query must also match what the
-// caller sees of an entry. Otherwise, filters would reveal what is left out.
+// narrow makes a query select only entries of the namespaces. The query is compared with what
+// the caller sees of an entry. Otherwise, filters would reveal the parts that the caller must
+// not see.
 func (o owned) narrow(q journal.Query) journal.Query {
 	if o == nil {
 		return q
@@ -96,7 +97,8 @@ func (o owned) view(e *journal.Entry) (seen journal.Entry, ok bool) {
 	return seen, ok
 }
 
-// namespace returns the namespace that a repository lay in at a time.
+// namespace returns the namespace that contained a repository at a time. The second result is
+// false if o has no such namespace, or if the namespace was created later.
 func (o owned) namespace(repository string, at time.Time) (string, bool) {
 	for end := len(repository); ; {
 		if end = strings.LastIndexByte(repository[:end], '/'); end < 0 {
@@ -129,7 +131,8 @@ func (o owned) decision(d *journal.Decision, at time.Time) (*journal.Decision, b
 	return seen, len(seen.Results) > 0
 }
 
-// withoutSignIn returns a side of a change without how its actor signed in.
+// withoutSignIn returns From or To of a change, without the value that describes how the actor
+// signed in.
 func withoutSignIn(side map[string]any) map[string]any {
 	seen := make(map[string]any, len(side))
 	for key, value := range side {

@@ -24,7 +24,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// positions returns the positions of a CSV.
+// positions returns the positions of the entries in a CSV export.
 func (h *harness) positions(text string) (positions []string) {
 	h.Helper()
 	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()

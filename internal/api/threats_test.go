@@ -217,7 +217,7 @@ func TestUsersCannotBeEnumerated(t *testing.T) {
 	same("the token of a disabled user", invalid, h.request(bearer(disabled), "GET", "/whoami", nil))
 }
 
-// Who guesses passwords or tokens is in the journal, and a flood of guesses is only counted.
+// The journal records who guesses passwords or tokens. A flood of guesses is only counted.
 func TestSignInsAreInTheJournal(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.user("ann")

@@ -43,11 +43,12 @@ func (a *App) recordStart(ctx context.Context) journal.ID {
 	return entry.ID
 }
 
-// maxStart is the maximum time that finding the root of the last start may take.
+// maxStart is how long the search for the root of the last start may take.
 const maxStart = 5 * time.Second
 
-// lastRoot returns the root that signed before a start, or "". It searches only the last entries of
-// the journal: the entry of each start has its root, too.
+// lastRoot returns the fingerprint of the root that signed tokens before the start with the
+// entry start, or "" if it is not found. It searches only the last entries of the journal,
+// because the entry of each start has this fingerprint, too.
 func (a *App) lastRoot(ctx context.Context, start journal.ID) (root string) {
 	ctx, end := context.WithTimeout(context.WithoutCancel(ctx), maxStart) // also if the service stops at once
 	defer end()
@@ -72,8 +73,8 @@ func (a *App) lastRoot(ctx context.Context, start journal.ID) (root string) {
 	return root
 }
 
-// recordRoot records that another root signs than before. If the parameter before is "", the root
-// before is unknown.
+// recordRoot records that the root that signs has changed. If the parameter before is "", the
+// earlier root is unknown, and nothing is recorded.
 func (a *App) recordRoot(before string, root *token.Root) {
 	c := root.Certificate()
 	if now := fingerprint(c); before != "" && now != before {

@@ -86,8 +86,8 @@ func Test73BytePasswordDoesNotMatchItsPrefix(t *testing.T) {
 	}
 }
 
-// bcrypt repeats a password with a NUL until it has 72 bytes: "x", NUL, "x" is the same input as
-// "x".
+// bcrypt repeats a password, followed by a NUL, until it has 72 bytes. So "x" is the same input
+// as "x", NUL, "x".
 func TestPasswordWithNULDoesNotMatch(t *testing.T) {
 	h := password.New(password.Options{})
 	for _, p := range []string{"wonderland\x00wonderland", "wonderland\x00", "\x00"} {

@@ -39,7 +39,7 @@ func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
 	// Write to a folder beside the target, so that the complete file appears under its name in
-	// one step. After a crash the folder remains under this name.
+	// one step. After a crash, the folder with the incomplete file remains.
 	path, err := filepath.Abs(file)
 	if err != nil {
 		return Copied{}, fmt.Errorf("writing backup %s: %w", file, err)

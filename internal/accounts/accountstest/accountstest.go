@@ -145,7 +145,7 @@ func Compile(t testing.TB, rules ...policy.Rule) *policy.Policy {
 	return p
 }
 
-// PasswordOf returns a password for a user that the rules for passwords accept.
+// PasswordOf returns the password of a test user. It complies with the rules for new passwords.
 func PasswordOf(name string) string { return "correct horse of " + name }
 
 // AddTestUser adds a user with a password to groups.
