@@ -123,7 +123,7 @@ func TestExamplesAreValid(t *testing.T) {
 				continue
 			}
 			line = substituted.ReplaceAllString(line, "x")
-			for _, end := range []string{" #", " |", " >", " &&"} {
+			for _, end := range []string{" #", " |", " >", " <", " &&"} {
 				line, _, _ = strings.Cut(line, end)
 			}
 			root := newRoot()
