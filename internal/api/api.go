@@ -108,6 +108,7 @@ func (a *API) registerRoutes() {
 	a.roleRoutes()
 	a.queryRoutes()
 	a.journalRoutes()
+	a.proofRoutes()
 	a.registryRoutes()
 	a.mux.Handle("GET /openapi.json", http.HandlerFunc(a.openAPI))
 	a.mux.Handle("/", http.HandlerFunc(a.notFound))

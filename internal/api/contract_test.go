@@ -176,6 +176,8 @@ var routes = []struct {
 	{"get-entry", "GET", "/journal/{entry}", nil},
 	{"list-related-entries", "GET", "/journal/{entry}/related", nil},
 	{"explain-entry", "GET", "/journal/none/explanation", nil},
+	{"prove-entry", "GET", "/journal/none/proof", nil},
+	{"prove-consistency", "POST", "/journal/consistency", fields{"checkpoint": "x"}},
 	{"list-registries", "GET", "/registries", nil},
 	{"list-keys", "GET", "/keys", nil},
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
@@ -76,6 +77,7 @@ func (a *API) toProblem(c *call, err error) *problem {
 	problems, isPolicy := errors.AsType[ruleset.Problems](err)
 	invalidField, isInvalid := errors.AsType[*admin.InvalidError](err)
 	ambiguous, isAmbiguous := errors.AsType[*journal.AmbiguousError](err)
+	notProvable, isNotProvable := errors.AsType[*tree.NotProvableError](err)
 	conflicts, isConflict := errors.AsType[rulebook.Conflicts](err)
 	switch {
 	case errors.As(err, &p):
@@ -96,6 +98,8 @@ func (a *API) toProblem(c *call, err error) *problem {
 		p = invalid("body."+invalidField.Field, "%s", invalidField.Text)
 	case isAmbiguous:
 		p = invalid("path.id", "%s", ambiguous)
+	case isNotProvable:
+		p = refuse(http.StatusConflict, "%s", notProvable)
 	default:
 		p = statusProblem(c, err)
 	}

@@ -204,15 +204,24 @@ func (d *decoder) open(b *block) (*openBlock, error) {
 		o.principals = append(o.principals, principalRef{p.Number, sum})
 	}
 	for _, raw := range head.Rules {
-		var r ruleLine
-		if err := json.Unmarshal(raw, &r); err != nil {
+		rule, err := parseRule(raw)
+		if err != nil {
 			return nil, fmt.Errorf("reading its first line: %w", err)
 		}
-		origin := policy.Origin{File: r.File, Line: r.Line, Namespace: r.Namespace, Database: r.File == "" && r.Namespace == ""}
-		o.rules = append(o.rules, &policy.Rule{Name: r.Name, Origin: origin})
+		o.rules = append(o.rules, rule)
 		o.ruleTexts = append(o.ruleTexts, raw)
 	}
 	return o, nil
+}
+
+// parseRule reads the JSON of a rule.
+func parseRule(text []byte) (*policy.Rule, error) {
+	var r ruleLine
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("its rule: %w", err)
+	}
+	origin := policy.Origin{File: r.File, Line: r.Line, Namespace: r.Namespace, Database: r.File == "" && r.Namespace == ""}
+	return &policy.Rule{Name: r.Name, Origin: origin}, nil
 }
 
 // parseRemoved reads a line "~8 <base64url>".
@@ -329,7 +338,7 @@ func (o *openBlock) appendLeaf(b []byte, p *parts) (leaf []byte, erased bool, er
 	if p.principal >= 0 {
 		principal = &o.principals[p.principal].hash
 	}
-	return appendLeaf(b, p.public, private, principal, len(p.rules), func(i int) []byte { return o.ruleTexts[p.rules[i]] }), erased, nil
+	return tree.AppendEntry(b, p.public, private, principal, len(p.rules), func(i int) []byte { return o.ruleTexts[p.rules[i]] }), erased, nil
 }
 
 // entry reads an entry.
@@ -346,6 +355,10 @@ func (d *decoder) decode(ctx context.Context, o *openBlock, r entryRecord) (Entr
 	if err != nil {
 		return Entry{}, err
 	}
+	return d.decodeParts(ctx, o, &p, r.position)
+}
+
+func (d *decoder) decodeParts(ctx context.Context, o *openBlock, p *parts, position Position) (_ Entry, err error) {
 	var l entryLine
 	if err := json.Unmarshal(p.public, &l); err != nil {
 		return Entry{}, err
@@ -357,7 +370,7 @@ func (d *decoder) decode(ctx context.Context, o *openBlock, r entryRecord) (Entr
 		}
 	}
 	entry := Entry{
-		Position: r.position,
+		Position: position,
 		ID:       l.ID,
 		Time:     time.UnixMicro(l.At).UTC(),
 		Registry: l.Registry,

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"hash/maphash"
@@ -70,9 +69,6 @@ import (
 
 // maxBuffer is the maximum size in bytes of a buffer that is kept for the next block.
 const maxBuffer = 4 * maxBlockBytes
-
-// leafTitle begins the data of an entry's leaf.
-const leafTitle = "tidewaiter entry 2\n"
 
 // encoder writes the content of one block.
 type encoder struct {
@@ -228,7 +224,7 @@ func (e *encoder) add(entry *Entry) {
 	if e.principal >= 0 {
 		principal = &e.principals[e.principal].hash
 	}
-	e.leaf = appendLeaf(e.leaf[:0], e.public, sha256.Sum256(e.private), principal, len(e.used), func(i int) []byte { return e.ruleText(e.used[i]) })
+	e.leaf = tree.AppendEntry(e.leaf[:0], e.public, sha256.Sum256(e.private), principal, len(e.used), func(i int) []byte { return e.ruleText(e.used[i]) })
 	e.leaves = append(e.leaves, tree.LeafHash(e.leaf))
 }
 
@@ -251,27 +247,6 @@ func appendRefs(b []byte, principal int, rules []int) []byte {
 		b = strconv.AppendInt(append(b, ','), int64(rule), 10)
 	}
 	return b
-}
-
-// appendLeaf appends the data of an entry's leaf, after the prefix of a leaf.
-func appendLeaf(b, public []byte, private hash, principal *hash, rules int, rule func(i int) []byte) []byte {
-	b = append(append(b, tree.LeafPrefix), leafTitle...)
-	b = appendText(b, public)
-	b = append(b, private[:]...)
-	if principal == nil {
-		b = append(b, 0)
-	} else {
-		b = append(append(b, 1), principal[:]...)
-	}
-	b = binary.BigEndian.AppendUint32(b, uint32(rules))
-	for i := range rules {
-		b = appendText(b, rule(i))
-	}
-	return b
-}
-
-func appendText(b, text []byte) []byte {
-	return append(binary.BigEndian.AppendUint32(b, uint32(len(text))), text...)
 }
 
 // secret adds a field to the private part of the current entry, unless it is empty.

@@ -5,6 +5,9 @@ import (
 	"database/sql"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
+
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -93,3 +96,6 @@ const MaxFoldBytes = maxFoldBytes
 
 // FoldBytes returns how many bytes the open windows of refusals take, about.
 func (j *Journal) FoldBytes() int { return j.folds.bytes }
+
+// TreeReader returns a reader of the tree's hashes.
+func (j *Journal) TreeReader(ctx context.Context) (tlog.HashReader, error) { return j.readTree(ctx) }

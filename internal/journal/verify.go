@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -268,8 +267,7 @@ func (v *verifier) skip(ctx context.Context, to Position) error {
 func (v *verifier) grow(level int, h hash) {
 	v.completed = v.tree.Append(v.completed, level, h)
 	for len(v.checkpoints) > 0 && v.checkpoints[0].size <= v.tree.Size() {
-		text, _, _ := strings.Cut(string(v.checkpoints[0].note), "\n\n")
-		c, err := tree.ParseCheckpoint(text + "\n")
+		c, err := parseNote(v.checkpoints[0].note)
 		if v.checkpoints[0].size == v.tree.Size() && (err != nil || c.Size != v.tree.Size() || c.Root != v.tree.Root()) {
 			v.wrong = cmp.Or(v.wrong, v.tree.Size())
 		}
@@ -316,21 +314,39 @@ func (v *verifier) block(ctx context.Context, b *block) error {
 }
 
 // leaves adds a block's entries from a position to another to the tree. It calls visit with each
-// entry up to there.
+// entry of the block.
 func (v *verifier) leaves(b *block, o *openBlock, from, to Position, visit func(*parts) error) error {
+	return o.leaves(b, &v.leaf, visit, func(at Position, level int, h hash, removed, erased bool) error {
+		switch {
+		case at < from || at >= to:
+			return nil
+		case !v.tree.Fits(level):
+			return errors.New("its removed entries are not a subtree")
+		case removed:
+			v.Removed += 1 << level
+		default:
+			v.Entries++
+		}
+		if erased {
+			v.Erased++
+		}
+		v.grow(level, h)
+		return nil
+	})
+}
+
+// leaves calls visit with each entry of a block, and add with the hash of its leaf. For entries that
+// were removed, it calls only add, with the hash of their subtree. It appends the data of leaves to
+// scratch.
+func (o *openBlock) leaves(b *block, scratch *[]byte, visit func(*parts) error, add func(at Position, level int, h hash, removed, erased bool) error) error {
 	entries, removed := o.entries, o.removed
-	for position := b.first; position < to; {
+	for position := b.first; position < b.end(); {
 		if len(removed) > 0 && removed[0].first == position {
 			r := removed[0]
-			removed = removed[1:]
-			if position += 1 << r.level; position <= from {
-				continue
+			if err := add(position, r.level, r.hash, true, false); err != nil {
+				return err
 			}
-			if !v.tree.Fits(r.level) {
-				return errors.New("its removed entries are not a subtree")
-			}
-			v.grow(r.level, r.hash)
-			v.Removed += 1 << r.level
+			removed, position = removed[1:], position+1<<r.level
 			continue
 		}
 		p, err := o.split(entries[0].line)
@@ -340,20 +356,15 @@ func (v *verifier) leaves(b *block, o *openBlock, from, to Position, visit func(
 		if err != nil {
 			return err
 		}
-		entries = entries[1:]
-		if position++; position <= from {
-			continue
-		}
-		leaf, erased, err := o.appendLeaf(v.leaf[:0], &p)
+		leaf, isErased, err := o.appendLeaf((*scratch)[:0], &p)
 		if err != nil {
 			return err
 		}
-		if erased {
-			v.Erased++
+		*scratch = leaf
+		if err := add(position, 0, tree.LeafHash(leaf), false, isErased); err != nil {
+			return err
 		}
-		v.leaf = leaf
-		v.grow(0, tree.LeafHash(v.leaf))
-		v.Entries++
+		entries, position = entries[1:], position+1
 	}
 	return nil
 }
