@@ -81,7 +81,7 @@ func run(ctx context.Context, arguments []string, out, progress io.Writer) int {
 				verdict, code = verdict+", MISSED", 1
 			}
 		}
-		fmt.Fprintf(out, "%-58s %10.1f %-10s %s\n", b.what, b.value, b.unit, verdict)
+		fmt.Fprintf(out, "%-78s %10.1f %-6s %s\n", b.what, b.value, b.unit, verdict)
 	}
 	return code
 }
