@@ -55,7 +55,7 @@ func (j *Journal) CloseFolds() { j.closeFolds() }
 
 // VerifyIn is Verify within a transaction.
 func (j *Journal) VerifyIn(ctx context.Context, tx *sql.Tx) (Verified, error) {
-	return verify(ctx, tx, 0)
+	return verify(ctx, tx, 0, 0, nil)
 }
 
 // ChangeSentences has the sentence about each action.

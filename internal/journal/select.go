@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"time"
 )
 
 // Select returns the entries that a query selects, from a position to another, in order. 0 as the
@@ -69,4 +70,18 @@ func (q *Query) milliseconds() (since, until int64) {
 		until = q.Until.Add(skew).UnixMilli()
 	}
 	return since, until
+}
+
+// FirstSince returns the position of the first block with entries at a time or later. If there are
+// none, it is after the last entry.
+func (j *Journal) FirstSince(ctx context.Context, t time.Time) (Position, error) {
+	first, last, err := j.selected(ctx, Query{Since: t})
+	if err == nil && first > last {
+		last, err = j.Last(ctx)
+		first = last + 1
+	}
+	if err != nil {
+		return 0, fmt.Errorf("finding the first entry since %s: %w", t.Format(time.RFC3339), err)
+	}
+	return first, nil
 }

@@ -24,6 +24,7 @@ type Verified struct {
 	// Hash is the hash of the last block: the root of the tree, or the hash of a block of format 1.
 	// A copy of Hash that is stored elsewhere proves later that no entry up to Last was changed.
 	Hash [32]byte
+	Size int64 // leaves of the tree whose root Hash is; 0: Hash is of a block of format 1
 }
 
 // BrokenError is the first place where the journal is not what it was.
@@ -46,14 +47,20 @@ func (e *BrokenError) Error() string {
 // subtree are missing, they count as removed. If Verify begins in the middle, it trusts the
 // stored subtrees before that place.
 func (j *Journal) Verify(ctx context.Context, from Position) (Verified, error) {
-	return verify(ctx, j.db.Read(), from)
+	return verify(ctx, j.db.Read(), from, 0, nil)
 }
 
-func verify(ctx context.Context, q store.Querier, from Position) (Verified, error) {
-	v := verifier{q: q, decoder: newDecoder(q), nodes: nodeReader{q: q}}
-	err := v.run(ctx, max(from, 1))
+// VerifyRange is Verify up to the block that holds the position to; 0 is the end. After each block, it
+// calls progress with how many of the entries are done.
+func (j *Journal) VerifyRange(ctx context.Context, from, to Position, progress func(done, all int64)) (Verified, error) {
+	return verify(ctx, j.db.Read(), from, to, progress)
+}
+
+func verify(ctx context.Context, q store.Querier, from, to Position, progress func(done, all int64)) (Verified, error) {
+	v := verifier{q: q, decoder: newDecoder(q), nodes: nodeReader{q: q}, progress: progress}
+	err := v.run(ctx, max(from, 1), to)
 	if err == nil {
-		err = v.misplaced(ctx, from)
+		err = v.misplaced(ctx, from, to)
 	}
 	if _, isBroken := errors.AsType[*BrokenError](err); err != nil && !isBroken {
 		err = fmt.Errorf("verifying the journal at position %d: %w", v.Last+1, err)
@@ -68,6 +75,10 @@ type verifier struct {
 	decoder *decoder
 	head    head
 
+	// progress is called with how many of the entries from begun to end, without end, are done.
+	progress   func(done, all int64)
+	begun, end Position
+
 	tree      tree.Frontier
 	nodes     nodeReader
 	completed []tree.Node // that are not compared with the stored ones yet
@@ -79,7 +90,7 @@ type verifier struct {
 	atHead *tree.Frontier
 }
 
-func (v *verifier) run(ctx context.Context, from Position) (err error) {
+func (v *verifier) run(ctx context.Context, from, to Position) (err error) {
 	if v.checkpoints, err = selectCheckpoints(ctx, v.q); err != nil {
 		return err
 	}
@@ -88,19 +99,25 @@ func (v *verifier) run(ctx context.Context, from Position) (err error) {
 	if v.head, err = selectHead(ctx, v.q); err != nil {
 		return err
 	}
+	if v.begun, v.end = from, v.head.next; to > 0 {
+		v.end = min(v.end, to+1)
+	}
+	if from >= v.end {
+		return nil
+	}
 	if from <= v.head.base {
 		if err := v.runChain(ctx, from); err != nil {
 			return err
 		}
 		from = v.head.base + 1
 	}
-	if from >= v.head.next {
+	if from >= v.end {
 		return nil
 	}
 	if err := v.begin(ctx, from); err != nil {
 		return err
 	}
-	for v.next() < v.head.next {
+	for v.next() < v.end {
 		b, err := blockAfter(ctx, v.q, v.next()-1)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
@@ -114,26 +131,26 @@ func (v *verifier) run(ctx context.Context, from Position) (err error) {
 		if err := v.skip(ctx, min(b.first, v.head.next)); err != nil {
 			return err
 		}
-		if v.next() == v.head.next {
+		if v.next() >= v.end {
 			break
 		}
 		if err := v.block(ctx, b); err != nil {
 			return err
 		}
 	}
-	if n := len(v.checkpoints); n > 0 && v.checkpoints[n-1].size > v.tree.Size() {
+	if n := len(v.checkpoints); n > 0 && v.end == v.head.next && v.checkpoints[n-1].size > v.tree.Size() {
 		return &BrokenError{v.head.next, fmt.Sprintf("there is a signed checkpoint of %d leaves, but the tree has %d", v.checkpoints[n-1].size, v.tree.Size())}
 	}
 	return nil
 }
 
 // misplaced looks for blocks that the other checks have not seen.
-func (v *verifier) misplaced(ctx context.Context, from Position) error {
+func (v *verifier) misplaced(ctx context.Context, from, to Position) error {
 	if v.Blocks > 0 {
 		from = v.First
 	}
 	first, found, err := selectMisplaced(ctx, v.q, from)
-	if err == nil && found {
+	if err == nil && found && (to == 0 || first <= to) {
 		err = &BrokenError{first, "it overlaps the block after it or lies behind the journal's end"}
 	}
 	return err
@@ -141,7 +158,7 @@ func (v *verifier) misplaced(ctx context.Context, from Position) error {
 
 // runChain checks the blocks of format 1.
 func (v *verifier) runChain(ctx context.Context, next Position) error {
-	for next <= v.head.base {
+	for next <= v.head.base && next < v.end {
 		b, err := blockAfter(ctx, v.q, next-1)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
@@ -475,7 +492,10 @@ func (v *verifier) add(b *block) {
 		v.First = b.first
 	}
 	v.Blocks++
-	v.Last, v.Hash = b.end()-1, b.hash
+	v.Last, v.Hash, v.Size = b.end()-1, b.hash, v.tree.Size()
+	if v.progress != nil {
+		v.progress(int64(min(b.end(), v.end)-v.begun), int64(v.end-v.begun))
+	}
 }
 
 func changed(b *block) *BrokenError {
