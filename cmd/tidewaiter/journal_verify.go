@@ -84,7 +84,7 @@ func (s *session) printVerified(v journal.Verified, err error, part bool) error 
 			Removed int64            `json:"removed,omitempty"` // entries that are no longer stored
 			Erased  int64            `json:"erased,omitempty"`  // entries without personal data
 			Hash    string           `json:"hash"`              // of the last block that is intact
-			Size    int64            `json:"size,omitempty"`    // leaves of the tree that has this root
+			Size    int64            `json:"size,omitempty"`    // leaves of the tree
 			Broken  journal.Position `json:"broken,omitempty"`
 			Why     string           `json:"reason,omitempty"`
 		}{!isBroken, v.First, v.Last, v.Entries, v.Blocks, v.Removed, v.Erased, fmt.Sprintf("%x", v.Hash), v.Size, 0, ""}

@@ -259,8 +259,8 @@ func fieldWords(rule map[string]any, key string) string {
 	return words(value)
 }
 
-// differences lists how two rules or two roles differ, such as "effect from allow to deny; subjects:
-// added user:bob, removed user:ann".
+// differences lists how two rules or two roles differ, such as "effect from allow to deny;
+// subjects: added user:bob, removed user:ann".
 func differences(from, to map[string]any) string {
 	var all []string
 	for _, key := range ruleFields {

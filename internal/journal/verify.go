@@ -50,8 +50,8 @@ func (j *Journal) Verify(ctx context.Context, from Position) (Verified, error) {
 	return verify(ctx, j.db.Read(), from, 0, nil)
 }
 
-// VerifyRange is Verify up to the block that holds the position to; 0 is the end. After each block, it
-// calls progress with how many of the entries are done.
+// VerifyRange is Verify up to the block that holds the position to; 0 is the end. After each block,
+// it calls progress with how many of the entries are done, unless progress is nil.
 func (j *Journal) VerifyRange(ctx context.Context, from, to Position, progress func(done, all int64)) (Verified, error) {
 	return verify(ctx, j.db.Read(), from, to, progress)
 }

@@ -41,8 +41,8 @@ type Writer struct {
 	json   *json.Encoder
 }
 
-// NewWriter returns a Writer to w. A CSV begins with its line of names, even if there are no entries.
-// Call Flush at the end.
+// NewWriter returns a Writer to w. A CSV begins with the names of its columns, even if there are no
+// entries. Call Flush at the end.
 func NewWriter(w io.Writer, format Format) *Writer {
 	buffer := bufio.NewWriter(w)
 	if format == CSV {
@@ -102,9 +102,9 @@ func (r row) cells() []string {
 	return all
 }
 
-// cell makes a text safe for spreadsheets. They would compute a text that begins like a formula, and
-// a formula can send other cells to somebody. A client chooses many of these texts. An apostrophe
-// makes the cell a text. Line ends and control characters are escaped.
+// cell makes a text safe for spreadsheets. They would compute a text that begins like a formula,
+// and a formula can send other cells to somebody. A client chooses many of these texts. An
+// apostrophe makes the cell a text. Line ends and control characters are escaped.
 func cell(s string) string {
 	if first, _ := utf8.DecodeRuneInString(s); s != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 		s = "'" + s
@@ -156,7 +156,8 @@ func (r row) fill(e *journal.Entry, i int) {
 func (r row) result(result *policy.Result) {
 	r["repository"] = result.Asked.Name
 	if result.Asked.Type != scope.TypeRepository {
-		r["repository"] = result.Asked.Type + ":" + result.Asked.Name // no repository has a colon in its name
+		// No repository has a colon in its name.
+		r["repository"] = result.Asked.Type + ":" + result.Asked.Name
 	}
 	r["action"], r["granted"] = result.Asked.Actions.String(), result.Granted.String()
 	if r["refused"] != "" {
