@@ -220,7 +220,8 @@ func (a *API) listEntries(ctx context.Context, caller admin.Actor, in *listEntri
 	}
 	return &entriesResponse{Link: page.Link, Body: func(hc huma.Context) {
 		hc.SetHeader("Content-Type", jsonType)
-		_ = a.huma.Marshal(hc.BodyWriter(), jsonType, page.Body) // an error means that the client is gone
+		// An error means that the client is gone.
+		_ = a.huma.Marshal(hc.BodyWriter(), jsonType, page.Body)
 	}}, nil
 }
 
