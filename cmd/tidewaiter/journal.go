@@ -70,7 +70,7 @@ registry, repository and time, and by the client's address if the registry repor
 			},
 			opens: readJournal,
 			run:   journalShow,
-		}, journalProve(), journalCheckProof(), {
+		}, journalProve(), journalCheckProof(), journalReplaceKey(), {
 			use:   "key",
 			short: "Print the public key of the journal's checkpoints",
 			long: `Print the public key that verifies the signed checkpoints of the journal. Give

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/journal/checkpoint"
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
+	"github.com/tidewaiter/tidewaiter/internal/notekey"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
@@ -126,6 +129,43 @@ func (s *session) toProve(name string, decision bool) ([]journal.Position, error
 		return nil, errors.New("no decision in the journal allowed this event: prove it without --with-decision")
 	}
 	return append(positions, related[0].Position), nil
+}
+
+func journalReplaceKey() command {
+	return command{
+		use:   "replace-key",
+		short: "Create another key that signs the journal's checkpoints",
+		long: `Create another key that signs the journal's checkpoints, because the key file was
+lost or somebody else may have read it. Move a former key file away first. Then restart the
+service, copy the file to all replicas, and give the printed public key to the auditors. They still
+need the former public key for older checkpoints.`,
+		example: "  tidewaiter journal replace-key",
+		opens:   changeJournal,
+		run: func(s *session) error {
+			key, err := notekey.New(notekey.Name(s.cfg.PublicURL, s.cfg.Token.Issuer))
+			if err != nil {
+				return err
+			}
+			file := s.cfg.Signing.JournalKey
+			err = checkpoint.ReplaceKey(s.ctx, s.db, key.Public(), func(tx *sql.Tx, former string) error {
+				if err := s.journal.RecordNewKey(s.ctx, tx, s.by.String(), former, key.Public()); err != nil {
+					return err
+				}
+				switch err := key.Write(file); {
+				case errors.Is(err, fs.ErrExist):
+					return fmt.Errorf("%s exists: move it away first", file)
+				case err != nil:
+					return fmt.Errorf("writing %s: %w", file, err)
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			s.note("wrote %s; restart the service to use it", file)
+			return s.print(map[string]string{"key": key.Public()}, "%s", key.Public())
+		},
+	}
 }
 
 func journalCheckProof() command {

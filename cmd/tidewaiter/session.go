@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"os/user"
@@ -19,6 +20,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/marker"
 	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/projection"
@@ -141,6 +143,22 @@ func openHistory(s *session) error {
 		return readRules(s) // the error has the reason
 	}
 	return loadRules(s)
+}
+
+// changeJournal opens the journal for writing.
+func changeJournal(s *session) error {
+	return open(s, &s.journal, func(ctx context.Context, cfg *config.Config) (*journal.Journal, func() error, error) {
+		db, err := marker.Open(ctx, cfg, false, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return nil, nil, err
+		}
+		j, err := journal.New(db, journal.Options{})
+		if err != nil {
+			return nil, nil, errors.Join(err, db.Close())
+		}
+		s.db = db
+		return j, func() error { return errors.Join(j.Close(context.WithoutCancel(ctx)), db.Close()) }, nil
+	})
 }
 
 // readJournal opens the database and its journal read-only.

@@ -77,6 +77,7 @@ var changeSentences = map[string]string{
 		"[, roles added {roles_added}][, roles changed {roles_changed}][, roles removed {roles_removed}][, {reordered}]",
 	"policy.refuse":   "{target} did not come into force[: {problems}]",
 	"journal.lost":    "entries lost: {entries}",
+	"journal.key":     "a new key signs the journal's checkpoints: {key}",
 	"journal.remove":  "entries removed by retention: {kinds}",
 	"journal.rewound": "entries missing, because an older copy of the database was restored: {entries}",
 }

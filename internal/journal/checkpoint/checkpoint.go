@@ -75,6 +75,26 @@ func ClaimKey(ctx context.Context, db *store.DB, public string, created func() e
 	return current, nil
 }
 
+// ReplaceKey makes another public key the one that signs the journal's checkpoints. It calls created
+// with the former key; if created fails, nothing changes. Processes with the former key sign nothing
+// from then on.
+func ReplaceKey(ctx context.Context, db *store.DB, public string, created func(tx *sql.Tx, former string) error) error {
+	err := db.Write(ctx, "", func(tx *sql.Tx) error {
+		former, err := selectKey(ctx, tx)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if err := updateKey(ctx, tx, public); err != nil {
+			return err
+		}
+		return created(tx, former)
+	})
+	if err != nil {
+		return fmt.Errorf("replacing the journal's key: %w", err)
+	}
+	return nil
+}
+
 // Key returns the public key that signs the journal's checkpoints, or "" if there is none yet.
 func Key(ctx context.Context, db *store.DB) (string, error) {
 	key, err := selectKey(ctx, db.Read())

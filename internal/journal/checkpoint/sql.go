@@ -24,6 +24,11 @@ func insertKey(ctx context.Context, tx *sql.Tx, key string) (bool, error) {
 	return n > 0, err
 }
 
+func updateKey(ctx context.Context, tx *sql.Tx, key string) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO journal_key (one, key) VALUES (1, $1) ON CONFLICT (one) DO UPDATE SET key = excluded.key`, key)
+	return err
+}
+
 // selectKey returns the public key of checkpoints, or sql.ErrNoRows.
 func selectKey(ctx context.Context, q store.Querier) (key string, err error) {
 	err = q.QueryRowContext(ctx, `SELECT key FROM journal_key WHERE one = 1`).Scan(&key)
