@@ -187,7 +187,7 @@ func (m *measurement) build(ctx context.Context) error {
 	return nil
 }
 
-// pageLimit is the number of entries of a page, as in the API.
+// pageLimit is the number of entries of a page, as in the API. Its searches end after 40 ms.
 const pageLimit = 100
 
 // filters measures first pages.
@@ -203,7 +203,7 @@ func (m *measurement) filters(ctx context.Context) error {
 		for range m.pages {
 			q := m.ci.query(name)
 			began := time.Now()
-			page, err := m.journal.Search(ctx, q, 0, pageLimit, func(int) bool { return time.Since(began) > 50*time.Millisecond })
+			page, err := m.journal.Search(ctx, q, 0, pageLimit, func(int) bool { return time.Since(began) > 40*time.Millisecond })
 			if err != nil {
 				return err
 			}
