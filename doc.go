@@ -14,7 +14,9 @@
 //	Which token proves it?        token, with keys that internal/keyring renews
 //	What happened?                internal/journal, which also stores the events that notification
 //	                              decodes. internal/journal/tree has the hashes that prove entries,
-//	                              and internal/journal/export writes CSV and lines of JSON
+//	                              and internal/journal/export writes CSV and lines of JSON.
+//	                              internal/projection derives data from the journal, such as the
+//	                              index of internal/search
 //
 // server handles the HTTP request for a token. Only issuer turns that request into an answer:
 // issuer calls chain, then policy, then keyring, and writes to the journal. Events go from server
@@ -40,8 +42,10 @@
 //
 // internal/secret recognizes secrets in text, so that no secret is forwarded or stored by mistake.
 // internal/loglimit limits how often the same line is logged. internal/cache remembers results
-// for a short time. internal/notekey has the keys that sign checkpoints. internal/endpoint checks the addresses and files of connections to other
-// services. internal/memory returns memory to the system after a burst of work.
+// for a short time. internal/notekey has the keys that sign checkpoints. internal/endpoint checks
+// the addresses and files of connections to other services. internal/memory returns memory to the
+// system after a burst of work. internal/leak finds out which credential a leaked text is, and
+// internal/policydiff compares two policies.
 //
 // internal/identity has what all sources of identities share: the presented credential, the result
 // and the errors. username has the rules for names of principals, sourcename compares the names of
