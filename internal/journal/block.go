@@ -100,7 +100,7 @@ func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries 
 		*w.known = *newPrincipals()
 		entries = append(entries, rewindEntry(now, w.rewound))
 	}
-	w.known.next, w.known.now = h.principal, now
+	w.known.next, w.known.floor = h.principal, h.floor
 	kept, err = w.repeats.leaveOut(ctx, tx, now, entries)
 	if err != nil {
 		return nil, 0, fmt.Errorf("checking for repeated events: %w", err)

@@ -193,7 +193,7 @@ func (d *decoder) open(b *block) (*openBlock, error) {
 		o.entries = append(o.entries, entryRecord{position, line})
 		position++
 	}
-	if position != b.end() {
+	if b.entries < 1 || position != b.end() { // a reader continues at the end, which must be behind it
 		return nil, fmt.Errorf("it has %d entries, want %d", position-b.first, b.entries)
 	}
 	for _, p := range head.Principals {

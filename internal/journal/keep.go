@@ -23,8 +23,7 @@ const (
 	// mergeAfter is the age at which blocks are merged. People look at the newest entries, and
 	// blocks that are not merged are faster to read.
 	mergeAfter = 5 * time.Minute
-	// minKept is how long each entry is kept at least. It is longer than principalIdle, so that no
-	// principal is removed while a writer uses it.
+	// minKept is how long each entry is kept at least.
 	minKept = time.Hour
 	// spanned is the span of a block after which entries beyond their age are removed from it
 	// although other entries of their kind in it are kept.
@@ -104,8 +103,8 @@ type keeper struct {
 	spanned    map[Position]bool
 	spannedFor clock.Span
 
-	swept     clock.Span // holds for a day after the principals were swept
-	sweepFrom int64      // number of the principal after which the sweep continues
+	swept    clock.Span // holds for a day after the principals were swept
+	sweeping *sweeping  // nil: no sweep has begun
 }
 
 func newKeeper(j *Journal, limits retention.Limits) *keeper {
@@ -158,7 +157,7 @@ func (k *keeper) merge(ctx context.Context) (did bool, err error) {
 		return false, err
 	}
 	old := k.o.Now().Add(-mergeAfter).UnixMilli()
-	if slices.ContainsFunc(blocks, func(b *block) bool { return b.latest > old }) {
+	if slices.ContainsFunc(blocks, func(b *block) bool { return b.latest > old && b.latest <= k.future() }) {
 		return false, nil
 	}
 	previous, root, err := groupRoots(ctx, q, head, group)
@@ -285,9 +284,9 @@ func (r *rewrite) count(e *Entry, bytes int) {
 	r.lines += int64(bytes)
 }
 
-// add adds a new block, unless it is a whole group of which no entry is left.
+// add adds a new block, unless it has nothing, or is a whole group of which no entry is left.
 func (r *rewrite) add(k *packer, previous, root hash, compress func([]byte) []byte) {
-	if k.kept == 0 && k.isGroup() {
+	if k.kept == 0 && (k.next == k.first || k.isGroup()) {
 		return
 	}
 	b := &block{first: k.first, entries: int64(k.next - k.first), previous: previous, hash: root, content: compress(k.content())}
@@ -368,6 +367,7 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 		k.spanned, k.spannedFor = make(map[Position]bool), clock.For(k.o.Now(), time.Hour)
 	}
 	var b *block // the first one with entries beyond their limits
+	var latest int64
 	next := make(map[keptKind]Position)
 	for kind, cutoff := range cutoffs {
 		after, err := blockAfter(ctx, q, max(state.removed[kind], head.base))
@@ -379,8 +379,12 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 		}
 		next[kind] = after.first
 		spanned := after.earliest < cutoff-spanned.Milliseconds() && !k.spanned[after.first]
-		if (k.latest(after) < cutoff || spanned) && (b == nil || after.first < b.first) {
-			b = after
+		last, err := k.latest(ctx, after)
+		if err != nil {
+			return false, err
+		}
+		if (last < cutoff || spanned) && (b == nil || after.first < b.first) {
+			b, latest = after, last
 		}
 	}
 	if b == nil {
@@ -388,7 +392,7 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 	}
 	r := rewrite{state: state, from: b.first, to: b.first + 1, blocks: []*block{b}, removed: make(map[keptKind]int64), removedTo: make(map[keptKind]Position)}
 	for kind, cutoff := range cutoffs {
-		if next[kind] == b.first && k.latest(b) < cutoff {
+		if next[kind] == b.first && latest < cutoff {
 			r.removedTo[kind] = b.end() - 1
 		}
 	}
@@ -406,7 +410,7 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 		}
 		kind := entry.kept()
 		cutoff, limited := cutoffs[kind]
-		if !limited || entry.ID.milliseconds() >= cutoff {
+		if !limited || min(entry.ID.milliseconds(), latest) >= cutoff {
 			return packed.add(o, e.line)
 		}
 		p, err := o.split(e.line)
@@ -434,18 +438,22 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 	return true, k.rewrite(ctx, &r)
 }
 
-// latest returns the time of a block's last id, in milliseconds since 1970. It ignores ids that a
-// clock which was ahead has set to the future. Otherwise, nothing after them would be removed.
-// Such entries stay.
-func (k *keeper) latest(b *block) int64 {
-	future := k.o.Now().Add(minKept).UnixMilli()
-	switch {
-	case b.latest <= future:
-		return b.latest
-	case b.earliest <= future:
-		return b.earliest
+// future returns the time, in milliseconds since 1970, after which ids are of a clock that was ahead.
+// Without care, nothing after such an id would be merged or removed until that time.
+func (k *keeper) future() int64 { return k.o.Now().Add(minKept).UnixMilli() }
+
+// latest returns the time of a block's last id, in milliseconds since 1970. If that is of a clock
+// that was ahead, it is the time of the next block without such an id: the block is older.
+func (k *keeper) latest(ctx context.Context, b *block) (int64, error) {
+	future := k.future()
+	if b.latest <= future {
+		return b.latest, nil
 	}
-	return 0
+	latest, err := selectLatestFrom(ctx, k.db.Read(), b.end(), future)
+	if b.earliest <= future {
+		latest = max(latest, b.earliest)
+	}
+	return latest, err
 }
 
 // cutoffs returns the time of ids, in milliseconds since 1970, before which entries of a kind are
@@ -516,14 +524,25 @@ func (k *keeper) report(ctx context.Context) (did bool, err error) {
 	return true, nil
 }
 
-// sweep deletes principals that no entry refers to, some at a time, once a day.
+// sweeping is a sweep that has begun.
+type sweeping struct {
+	from, floor int64 // it continues after from and ends before floor
+	// used has the principals to which blocks refer that were not merged when the sweep began.
+	// The table of principals has the uses by merged blocks.
+	used map[int64]bool
+}
+
+// sweep deletes principals that no entry refers to, some at a time, once a day. First, it makes all
+// writers store the principals of new blocks again, so that it can examine the old ones without a
+// lock, however long that takes and whatever the clocks of the writers are.
 func (k *keeper) sweep(ctx context.Context) (did bool, err error) {
-	const atOnce, maxBlocks = 256, 2000
+	const atOnce = 256
 	if k.swept.Holds(k.o.Now()) {
 		return false, nil
 	}
 	defer func() {
 		if err != nil {
+			k.sweeping = nil
 			err = fmt.Errorf("removing principals: %w", err)
 		}
 	}()
@@ -539,49 +558,61 @@ func (k *keeper) sweep(ctx context.Context) (did bool, err error) {
 	// Before this position, there are no decisions.
 	end := min(state.removed[keptDecisions], state.removed[keptRefused])
 	done := func() (bool, error) {
-		k.swept, k.sweepFrom = clock.For(k.o.Now(), 24*time.Hour), 0
+		k.swept, k.sweeping = clock.For(k.o.Now(), 24*time.Hour), nil
 		return false, nil
 	}
 	if first, err := blockAfter(ctx, q, 0); end == 0 || err == nil && first.first <= head.base {
 		return done() // nothing was removed, or blocks of format 1 refer to any principal
 	}
-	numbers, last, err := selectUnused(ctx, q, k.sweepFrom, end, atOnce)
+	if k.sweeping == nil || head.floor < k.sweeping.floor { // a backup was restored
+		k.sweeping, err = k.beginSweep(ctx, state.merged)
+		return err == nil, err
+	}
+	numbers, last, err := selectUnused(ctx, q, k.sweeping.from, k.sweeping.floor, end, atOnce)
 	if err != nil {
 		return false, err
 	}
 	if last == 0 {
 		return done()
 	}
-	// Blocks that are not merged may refer to principals without being counted as a use.
-	used := make(map[int64]bool)
-	from := state.merged + 1
-	see := func(q store.Querier) (all bool, err error) {
-		blocks, err := selectBlocksFrom(ctx, q, from, maxBlocks)
-		for _, b := range blocks {
-			o, err := k.decoder.open(b)
-			if err != nil {
-				return false, err
-			}
-			for _, p := range o.principals {
-				used[p.number] = true
-			}
-			from = b.end()
-		}
-		return len(blocks) < maxBlocks, err
-	}
-	if all, err := see(q); err != nil || !all {
-		return false, err // the next sweep finds fewer blocks
-	}
+	numbers = slices.DeleteFunc(numbers, func(n int64) bool { return k.sweeping.used[n] })
 	err = k.write(ctx, "", func(tx *sql.Tx) error {
-		ctx := context.WithoutCancel(ctx)
-		if _, err := lockHead(ctx, tx); err != nil {
-			return err
-		}
-		if all, err := see(tx); err != nil || !all { // the newest blocks; while the head is locked, there are no others
-			return err
-		}
-		return deletePrincipals(ctx, tx, slices.DeleteFunc(numbers, func(n int64) bool { return used[n] }), end)
+		return deletePrincipals(context.WithoutCancel(ctx), tx, numbers, end)
 	})
-	k.sweepFrom = last
-	return true, err
+	if err != nil {
+		return false, err
+	}
+	k.sweeping.from = last
+	return true, nil
+}
+
+// beginSweep raises the floor of principals, and finds those that blocks after position merged use.
+func (k *keeper) beginSweep(ctx context.Context, merged Position) (*sweeping, error) {
+	var head head
+	err := k.write(ctx, "", func(tx *sql.Tx) (err error) {
+		head, err = raiseFloor(context.WithoutCancel(ctx), tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &sweeping{floor: head.floor, used: make(map[int64]bool)}
+	for next := merged + 1; next < head.next; {
+		b, err := blockAfter(ctx, k.db.Read(), next-1)
+		if errors.Is(err, sql.ErrNoRows) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		o, err := k.decoder.open(b)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range o.principals {
+			s.used[p.number] = true
+		}
+		next = b.end()
+	}
+	return s, nil
 }

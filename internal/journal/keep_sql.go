@@ -82,11 +82,6 @@ func selectBlocksIn(ctx context.Context, q store.Querier, from, to Position) ([]
 	return queryBlocks(ctx, q, `WHERE first >= $1 AND first < $2 ORDER BY first`, from, to)
 }
 
-// selectBlocksFrom returns the blocks that begin at a position or after it, at most limit.
-func selectBlocksFrom(ctx context.Context, q store.Querier, from Position, limit int) ([]*block, error) {
-	return queryBlocks(ctx, q, `WHERE first >= $1 ORDER BY first LIMIT $2`, from, limit)
-}
-
 func queryBlocks(ctx context.Context, q store.Querier, where string, args ...any) (blocks []*block, err error) {
 	rows, err := q.QueryContext(ctx, blockColumns+where, args...)
 	if err != nil {
@@ -150,11 +145,27 @@ func usePrincipals(ctx context.Context, tx *sql.Tx, refs []principalRef, positio
 	return nil
 }
 
-// selectUnused returns, of the next principals after a number, those that no merged entry after
-// position end refers to. last is the number of the last one that was examined; 0: there is none.
-func selectUnused(ctx context.Context, q store.Querier, after int64, end Position, limit int) (numbers []int64, last int64, err error) {
+// raiseFloor makes new blocks refer only to principals that are stored from now on.
+func raiseFloor(ctx context.Context, tx *sql.Tx) (head, error) {
+	return scanHead(tx.QueryRowContext(ctx, `UPDATE journal_head SET floor = principal WHERE one = 1 RETURNING `+headColumns))
+}
+
+// selectLatestFrom returns the latest time of the first block at a position or after it that has no
+// id after a time. Without such a block, it returns that time.
+func selectLatestFrom(ctx context.Context, q store.Querier, position Position, until int64) (millis int64, err error) {
+	err = q.QueryRowContext(ctx, `
+		SELECT latest FROM journal_blocks WHERE first >= $1 AND latest <= $2 ORDER BY first LIMIT 1`, position, until).Scan(&millis)
+	if errors.Is(err, sql.ErrNoRows) {
+		return until, nil
+	}
+	return millis, err
+}
+
+// selectUnused returns, of the next principals between a number and the floor, those that no merged
+// entry after position end refers to. last is the number of the last one that was examined; 0: there is none.
+func selectUnused(ctx context.Context, q store.Querier, after, floor int64, end Position, limit int) (numbers []int64, last int64, err error) {
 	rows, err := q.QueryContext(ctx, `
-		SELECT number, used FROM journal_principals WHERE number > $1 ORDER BY number LIMIT $2`, after, limit)
+		SELECT number, used FROM journal_principals WHERE number > $1 AND number < $2 ORDER BY number LIMIT $3`, after, floor, limit)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"crypto/sha256"
-	"time"
 
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -14,23 +13,13 @@ type principals struct {
 	byPointer *cache[*policy.Principal, hash] // principals never change
 	// byText is for principals that each request creates again, so that their pointers differ.
 	byText  *cache[string, hash]
-	stored  *cache[hash, *storedPrincipal] // committed principals
-	pending []newPrincipal                 // numbered by the current transaction
-	refs    map[hash]principalRef          // of pending
-	next    int64                          // the next number in the current transaction
-	now     time.Time                      // of the current transaction
+	stored  *cache[hash, *principalRef] // committed principals
+	pending []newPrincipal              // numbered by the current transaction
+	refs    map[hash]principalRef       // of pending
+	next    int64                       // the next number in the current transaction
+	floor   int64                       // rows with smaller numbers are not used any more
 	scratch []byte
 	salts   salts
-}
-
-// principalIdle is how long a stored principal may be unused before it is stored again. By then, the
-// row may be deleted, because all entries that refer to it were removed. See keep.go.
-const principalIdle = minKept / 2
-
-// storedPrincipal is a row.
-type storedPrincipal struct {
-	principalRef
-	used time.Time // by this writer
 }
 
 // newPrincipal is a row to insert.
@@ -44,7 +33,7 @@ func newPrincipals() *principals {
 	return &principals{
 		byPointer: newCache[*policy.Principal, hash](1024, 1<<20),
 		byText:    newCache[string, hash](1024, 1<<20),
-		stored:    newCache[hash, *storedPrincipal](8192, 1<<20),
+		stored:    newCache[hash, *principalRef](8192, 1<<20),
 		refs:      make(map[hash]principalRef),
 	}
 }
@@ -77,12 +66,8 @@ func (k *principals) ref(p *policy.Principal) principalRef {
 }
 
 func (k *principals) refOf(sum hash) (principalRef, bool) {
-	if p, ok := k.stored.get(sum); ok && p.principalRef != (principalRef{}) {
-		if k.now.Sub(p.used).Abs() < principalIdle {
-			p.used = k.now
-			return p.principalRef, true
-		}
-		p.principalRef = principalRef{}
+	if p, ok := k.stored.get(sum); ok && p.number >= k.floor {
+		return *p, true
 	}
 	ref, ok := k.refs[sum]
 	return ref, ok
@@ -93,7 +78,7 @@ func (k *principals) refOf(sum hash) (principalRef, bool) {
 func (k *principals) settle(kept bool) {
 	if kept {
 		for i := range k.pending {
-			p := storedPrincipal{k.pending[i].principalRef, k.now}
+			p := k.pending[i].principalRef
 			if old, ok := k.stored.get(k.pending[i].sum); ok {
 				*old = p
 			} else {

@@ -178,7 +178,14 @@ func (j *Journal) find(ctx context.Context, beginning string, most int, slack in
 	if err != nil {
 		return nil, err
 	}
+	return j.findIn(ctx, firsts, beginning, most)
+}
+
+// findIn returns at most most entries whose ids begin with a text, in the blocks that have
+// positions.
+func (j *Journal) findIn(ctx context.Context, firsts []Position, beginning string, most int) (found []Entry, err error) {
 	prefix := []byte(`{"id":"` + beginning)
+	read := make(map[Position]bool)
 	for _, first := range firsts {
 		b, err := blockAfter(ctx, j.db.Read(), first-1) // it may be merged by now
 		if errors.Is(err, sql.ErrNoRows) {
@@ -187,6 +194,10 @@ func (j *Journal) find(ctx context.Context, beginning string, most int, slack in
 		if err != nil {
 			return nil, err
 		}
+		if read[b.first] {
+			continue // several of the blocks are merged
+		}
+		read[b.first] = true
 		d := newDecoder(j.db.Read())
 		o, err := d.open(b)
 		if err != nil {

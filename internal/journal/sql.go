@@ -15,13 +15,14 @@ import (
 type head struct {
 	next      Position // of the next entry
 	principal int64    // number of the next new principal
+	floor     int64    // new blocks refer to no principal with a smaller number; see keeper.sweep
 	hash      hash     // of the last block
 	base      Position // of the last entry of format 1, which leaf 0 of the tree stands for
 	chain     hash     // of the last block of format 1
 	frontier  []byte   // of the tree; empty before the first block of format 2
 }
 
-const headColumns = `next, principal, hash, base, chain, frontier`
+const headColumns = `next, principal, floor, hash, base, chain, frontier`
 
 // lockHead returns the head. The update changes nothing, but locks the row until the
 // transaction ends. This serializes the blocks of all processes.
@@ -42,7 +43,7 @@ func selectHead(ctx context.Context, q store.Querier) (head, error) {
 
 func scanHead(row *sql.Row) (h head, err error) {
 	var sum, chain []byte
-	err = row.Scan(&h.next, &h.principal, &sum, &h.base, &chain, &h.frontier)
+	err = row.Scan(&h.next, &h.principal, &h.floor, &sum, &h.base, &chain, &h.frontier)
 	copy(h.hash[:], sum)
 	copy(h.chain[:], chain)
 	return h, err
