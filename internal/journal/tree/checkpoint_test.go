@@ -48,7 +48,12 @@ func TestACheckpointIsSignedAndOpened(t *testing.T) {
 	if _, _, err := tree.OpenCheckpoint(byOther, otherVerifier, verifier); err == nil {
 		t.Error("opened with the signature of a key with another name")
 	}
+	// The signature ends with "=", so the letter before it has two bits that nobody reads.
+	last := len(signed) - len("x=\n")
 	for i := range signed {
+		if i == last {
+			continue
+		}
 		changed := append([]byte(nil), signed...)
 		changed[i] ^= 1
 		if _, _, err := tree.OpenCheckpoint(changed, verifier); err == nil {
