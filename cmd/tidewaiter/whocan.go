@@ -26,8 +26,8 @@ push prod/app. Conditions are printed and not evaluated: explain evaluates them 
 Restrictions of credentials are not considered. The policy includes the rules in the database,
 unless --files-only is given. Accounts that are disabled or expired are marked.
 
---members lists the members of each group who may perform the action, up to --limit: accounts, and
-users of htpasswd sources. Directories and issuers of ID tokens cannot list their users; the names
+For each group, --members lists the accounts and htpasswd users in it who may perform the action, at
+most --limit of them. Directories and issuers of ID tokens cannot list their users; the names
 of these sources are printed instead.
 
 --namespace prints the answer that the owners of that namespace get from the API: everyone who may

@@ -142,7 +142,7 @@ func TestLeakedCredentialsAreIdentified(t *testing.T) {
 		check("a revoked one", identify(value), `"known":false "valid":false revoked`)
 		check("a refresh token that was created with it", identify(refresh), `"known":false revoked`)
 
-		// Identifying is no use, and leaves no trace of the text.
+		// Identifying a secret does not count as a use of it, and leaves no trace of the text.
 		leaked = append(leaked, value, refresh, sessionSecret, robotSecret.Reveal())
 		h.must(403, bearer(robotSecret.Reveal()), "POST", "/tokens/identify", fields{"secret": "x"})
 		h.must(422, root, "POST", "/tokens/identify", fields{"secret": strings.Repeat(value, 1000)})

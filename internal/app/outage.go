@@ -51,8 +51,8 @@ func (a *App) checkDatabase(ctx context.Context) {
 	a.outage.see(ctx, a, err)
 }
 
-// newOutage returns an outage whose limit permits one log line about the database in 2 ×
-// logEvery. During an outage, see logs a line in each logEvery, and this line uses up the
+// newOutage returns an outage whose limit permits one log line about the database per period of
+// 2 × logEvery. During an outage, see logs a line in each logEvery, and this line uses up the
 // limit. So all other lines about the database are dropped.
 func newOutage(now func() time.Time) *outage {
 	return &outage{now: now, lines: loglimit.Limit{Period: 2 * logEvery}}

@@ -348,8 +348,8 @@ func (i *importer) meaning(w fileEntry, kind string, out bool) entry {
 }
 
 // lowered translates a literal about a label that docker_auth converts to lower case before it
-// compares the label. Tidewaiter does not convert it. If no value can match, never is true. If
-// the literal has no translation, unclear is the reason.
+// compares the label. Tidewaiter does not convert it. The result never is set if no value can
+// match. The result unclear is the reason if the literal has no translation.
 func (i *importer) lowered(l literal) (lower literal, never bool, unclear string) {
 	known := i.labels[l.key]
 	if l.kind != label || known == (labelled{}) {

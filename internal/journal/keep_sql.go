@@ -195,7 +195,8 @@ func deletePrincipals(ctx context.Context, tx *sql.Tx, numbers []int64, end Posi
 	return err
 }
 
-// chunks returns the numbers of principals as arguments, at most size at once.
+// chunks splits the principals' numbers into lists of query arguments, each with at most size
+// numbers.
 func chunks(refs []principalRef, size int) (all [][]any) {
 	for i, ref := range refs {
 		if i%size == 0 {

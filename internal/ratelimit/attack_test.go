@@ -41,8 +41,8 @@ func (s *shared) Claim(_ context.Context, account string, slots int, now, until 
 	return 0, slices.MinFunc(taken, time.Time.Compare).Sub(now), nil
 }
 
-// If a wrong password becomes right, for example after a change, it is still tried at a known
-// place. Strangers must not use up the limit of the known place.
+// A wrong password that is repeated can have become right, for example after a change. So it is
+// still tried with the limit of known places, which strangers must not be able to use up.
 func TestARepeatedPasswordUsesTheKnownPlace(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	if got := l.try("ann", "right", "198.51.100.7"); got != "in" {

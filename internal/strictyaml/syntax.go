@@ -36,7 +36,7 @@ func syntax(src []byte, err error) (line, column int, format string, text any) {
 
 // syntaxError is an error of the parser. Each of the functions tabs, unquoted, colons,
 // indentation and unclosed recognizes one kind of error and returns a text that explains it, or
-// "" for other errors. It can move the position of the error to the cause.
+// "" for other errors. Such a function can also move the error's position to the cause.
 type syntaxError struct {
 	src                  []byte
 	line, column         int

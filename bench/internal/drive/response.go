@@ -275,7 +275,8 @@ func (r *reader) more() error {
 	return err
 }
 
-// fill reads once. If the buffer is full at its end, unused bytes move to the front.
+// fill reads once. If there is no room behind the unread bytes, they first move to the front of
+// the buffer.
 func (r *reader) fill() error {
 	if r.end == len(r.buf) {
 		if r.start == 0 {

@@ -93,7 +93,8 @@ func TestAnUnusableAccount(t *testing.T) {
 		{"pwdReset: TRUE", false, false},
 		{"pwdReset: FALSE", true, true},
 		{"pwdAccountLockedTime: 000001010000Z", false, false},
-		// A policy decides whether the lock has ended. The next sign-in removes the lock.
+		// Only the directory's policy knows whether this lock has ended. So a sign-in asks the
+		// directory, and Find returns nobody.
 		{"pwdAccountLockedTime: 20261123115500Z", true, false},
 		{"pwdStartTime: 20261123120001Z", false, false},
 		{"pwdStartTime: 20261123120000Z", true, true},
