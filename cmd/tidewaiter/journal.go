@@ -121,7 +121,8 @@ can run while the service runs, and can verify a copy on a read-only disk.`,
 // exampleID is the beginning of an id, for messages.
 const exampleID = "019aa1b2-c3d4-7e5f"
 
-// findEntry finds the entry whose id begins with a text.
+// findEntry returns the one entry whose id begins with the parameter id, or an error if there
+// is no such entry or there are several.
 func (s *session) findEntry(id string) (journal.Entry, error) {
 	e, err := s.journal.FindOne(s.ctx, id)
 	if errors.Is(err, journal.ErrNotFound) {

@@ -55,9 +55,9 @@ place of a password.`,
 		}, {
 			use:   "revoke {ID... | --user NAME | --robot NAME}",
 			short: "Revoke tokens",
-			long: `Revoke tokens by their ids, or all tokens of an owner, or an owner's tokens of
-one use: access, robot, refresh or session. They stop working within two seconds. This cannot be
-undone.`,
+			long: `Revoke tokens by their ids, or all tokens of an owner, or an owner's tokens with
+a given use: access, robot, refresh or session. They stop working within two seconds. This cannot
+be undone.`,
 			example: `  tidewaiter token revoke 019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b
   tidewaiter token revoke --user alice --use refresh`,
 			opens: changeAccounts,

@@ -248,8 +248,8 @@ func (a *API) entriesAfter(ctx context.Context, in *listEntries, q *journal.Quer
 	return newJournalPage(ctx, found, "after", next, time.Time{}, nil)
 }
 
-// newJournalPage returns a page. The next page is requested with the position next as the
-// query parameter ("before" or "after"). If next is 0, there is no next page.
+// newJournalPage returns a page. The client requests the next page with the position next as
+// the query parameter ("before" or "after"). If next is 0, there is no next page.
 func newJournalPage(ctx context.Context, found []journal.Entry, parameter string, next journal.Position, searched time.Time, err error) (*journalPageResponse, error) {
 	if err != nil {
 		return nil, err

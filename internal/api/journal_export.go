@@ -84,7 +84,8 @@ func (a *API) exportEntries(ctx context.Context, contentType string, entries ite
 // cutOff ends a response so that the client gets an error. The deadline makes the server close the
 // connection, or reset the stream of HTTP/2, instead of ending the response.
 func cutOff(w http.ResponseWriter) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) // an error means that the client is gone
+	// An error means that the client has closed the connection.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0))
 }
 
 // newestFirst returns the entries that a query selects before one position and after another,

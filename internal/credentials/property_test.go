@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Secret scanners find every secret, and NewPresented recognizes it. A typing mistake of one character,
-// or of two swapped characters, is detected without the database.
+// Secret scanners find every secret, and NewPresented recognizes it. A typing mistake of one
+// character, or of two swapped characters, is detected without the database.
 func TestSecretsAreRecognizedAndTypingErrorsDetected(t *testing.T) {
 	shape := regexp.MustCompile(`^twp_[abcrs][0-9A-Za-z]{38}$`)
 	rapid.Check(t, func(t *rapid.T) {

@@ -36,8 +36,8 @@ func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now t
 	return refused
 }
 
-// RefuseSignIn records that a sign-in to the API was refused, and why. It returns the error refused,
-// or ErrNotRecorded if the refusal could not be recorded and must not be sent.
+// RefuseSignIn records that a sign-in to the API was refused, and why. It returns the error
+// refused, or ErrNotRecorded if the refusal could not be recorded and must not be sent.
 func (i *Issuer) RefuseSignIn(ctx context.Context, c identity.Presented, refused error) error {
 	live := i.live.Load()
 	_, err := i.record(ctx, live, journal.Entry{Time: i.now(), Service: &journal.Service{

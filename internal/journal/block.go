@@ -16,8 +16,8 @@ type block struct {
 	first            Position
 	entries          int64
 	earliest, latest int64 // of the entries' ids, in milliseconds since 1970
-	// previous and hash are the roots of the tree before and after the block. In format 1, hash is
-	// sum, and previous is the hash of the block before.
+	// previous and hash are the roots of the tree before and after the block. In format 1, hash
+	// is the result of sum, and previous is the hash of the preceding block.
 	previous, hash hash
 	content        []byte
 }

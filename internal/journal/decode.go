@@ -154,7 +154,8 @@ type entryRecord struct {
 	line     []byte
 }
 
-// removedEntries are entries that were removed: those of a complete subtree.
+// removedEntries stands for entries that were removed. They are the leaves of one complete
+// subtree.
 type removedEntries struct {
 	first Position
 	level int
@@ -193,7 +194,8 @@ func (d *decoder) open(b *block) (*openBlock, error) {
 		o.entries = append(o.entries, entryRecord{position, line})
 		position++
 	}
-	if b.entries < 1 || position != b.end() { // a reader continues at the end, which must be behind it
+	// A reader continues at the end of the block, so the end must be after the reader's position.
+	if b.entries < 1 || position != b.end() {
 		return nil, fmt.Errorf("it has %d entries, want %d", position-b.first, b.entries)
 	}
 	for _, p := range head.Principals {
@@ -235,7 +237,7 @@ func parseRemoved(line []byte) (r removedEntries, err error) {
 	return r, nil
 }
 
-// parseHash reads a hash in base64url. Each hash has one form.
+// parseHash reads a hash in base64url. It accepts only one spelling of each hash.
 func parseHash(text string) (hash, bool) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(raw) != len(hash{}) || strings.ContainsAny(text, "\r\n") {
@@ -244,7 +246,8 @@ func parseHash(text string) (hash, bool) {
 	return hash(raw), true
 }
 
-// parseIndex reads a number. Each number has one form.
+// parseIndex reads a number that is not negative. It accepts only one spelling of each number:
+// "7", but not "07".
 func parseIndex(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 || strconv.Itoa(n) != text {

@@ -165,8 +165,8 @@ func appendRule(b []byte, r *policy.Rule) []byte {
 	return append(b, '}')
 }
 
-// list returns the text before element i of a list: first for the first element, other for all
-// others.
+// list returns the text to write before element i of a list: the parameter first if i is 0,
+// otherwise the parameter other.
 func list(i int, first, other string) string {
 	if i == 0 {
 		return first

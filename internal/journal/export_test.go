@@ -67,7 +67,7 @@ type Keeper = keeper
 // NewKeeper returns a Keeper.
 func NewKeeper(j *Journal, limits retention.Limits) *Keeper { return newKeeper(j, limits) }
 
-// Merge merges one group.
+// Merge merges one group, and reports whether there was a group to merge.
 func (k *keeper) Merge(ctx context.Context) (bool, error) { return k.merge(ctx) }
 
 // Remove removes the entries beyond their limits from one block.
@@ -94,7 +94,7 @@ func (k *keeper) SizeOf(ctx context.Context, kind string) (n int64, err error) {
 // MaxFoldBytes limits the memory of the windows of refusals.
 const MaxFoldBytes = maxFoldBytes
 
-// FoldBytes returns how many bytes the open windows of refusals take, about.
+// FoldBytes estimates how many bytes the open windows of refusals take.
 func (j *Journal) FoldBytes() int { return j.folds.bytes }
 
 // TreeReader returns a reader of the tree's hashes.

@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal/index"
 )
 
-// Removed returns, for each kind of entries that has a limit, the position up to which they were
-// removed.
+// Removed returns a position for each kind of entries that has a limit: all entries of that
+// kind up to the position were removed.
 func (j *Journal) Removed(ctx context.Context) ([]Position, error) {
 	state, err := selectKeeping(ctx, j.db.Read())
 	if err != nil {
@@ -58,7 +58,7 @@ func (o *openBlock) at(position Position) (r entryRecord, ok bool) {
 	return r, ok
 }
 
-// indexError is an error of the index. The journal itself can be searched nevertheless.
+// indexError is an error of the index. The journal can still be searched without the index.
 type indexError struct{ error }
 
 func (e *indexError) Unwrap() error { return e.error }
@@ -71,7 +71,7 @@ func (s *search) candidates(ctx context.Context) (index.Candidates, Position) {
 	}
 	c, err := s.journal.o.Index.Find(ctx, append(s.narrow, s.Query.terms()...), s.Since, s.Until)
 	if err != nil {
-		return nil, 0 // whoever builds the index reports the reason
+		return nil, 0 // the process that builds the index reports the reason
 	}
 	upTo, last, id := c.Covers()
 	holds, err := s.journal.Holds(ctx, Position(last), id)

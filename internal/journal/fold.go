@@ -50,8 +50,9 @@ type fold struct {
 }
 
 // RecordRefusal is Record for a refusal: a Decision, or a Service that was refused. If it equals a
-// refusal of the last minute, it is only counted. known means that the journal has an equal entry already, perhaps an older one: then
-// all such refusals of an address are counted together, whatever names they have.
+// refusal of the last minute, it is only counted. The parameter known means that
+// the journal has an equal entry already, perhaps an older one. Then all such refusals of an
+// address are counted together, whatever names they have.
 //
 // The result is the id of the entry that describes the refusal: its own one, or the one of the
 // equal refusal before it. It is zero if known is true.

@@ -2,11 +2,11 @@
 // registries reported, and what administrators changed.
 //
 // The journal is an append-only sequence of entries: decisions, events, changes, what happened to
-// the service itself, and bodies that were posted to the events endpoint but are not events. Entries are stored in blocks of
-// up to maxBlockEntries entries, one block per database row. Each block has a SHA-256 hash over
-// its content and the previous block's hash. Append returns when the entry is durable; Record
-// returns at once. The block's transaction also updates a single head row, which orders the
-// blocks of all processes that share the database without gaps.
+// the service itself, and bodies that were posted to the events endpoint but are not events.
+// Entries are stored in blocks of up to maxBlockEntries entries, one block per database row. Each
+// block has a SHA-256 hash over its content and the previous block's hash. Append returns when
+// the entry is durable; Record returns at once. The block's transaction also updates a single
+// head row, which orders the blocks of all processes that share the database without gaps.
 //
 // Times are stored in microseconds. Text is stored as UTF-8: each invalid byte becomes U+FFFD.
 // No entry has a field for a secret.

@@ -260,7 +260,8 @@ type rewrite struct {
 	used  []principalRef
 	sizes map[sizeKey]size
 	lines int64 // bytes
-	// Of removed entries: their number, and the position up to which all of a kind are removed.
+	// Of removed entries: how many were removed of each kind, and the position up to which all
+	// entries of a kind are removed.
 	removed   map[keptKind]int64
 	removedTo map[keptKind]Position
 }
@@ -438,8 +439,8 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 	return true, k.rewrite(ctx, &r)
 }
 
-// future returns the time, in milliseconds since 1970, after which ids are of a clock that was ahead.
-// Without care, nothing after such an id would be merged or removed until that time.
+// future returns the time, in milliseconds since 1970, after which ids are of a clock that was
+// ahead. Without care, nothing after such an id would be merged or removed until that time.
 func (k *keeper) future() int64 { return k.o.Now().Add(minKept).UnixMilli() }
 
 // latest returns the time of a block's last id, in milliseconds since 1970. If that is of a clock
@@ -532,9 +533,9 @@ type sweeping struct {
 	used map[int64]bool
 }
 
-// sweep deletes principals that no entry refers to, some at a time, once a day. First, it makes all
-// writers store the principals of new blocks again, so that it can examine the old ones without a
-// lock, however long that takes and whatever the clocks of the writers are.
+// sweep deletes principals that no entry refers to, some at a time, once a day. First, it makes
+// all writers store the principals of new blocks again, so that it can examine the old ones
+// without a lock, however long that takes and whatever the clocks of the writers are.
 func (k *keeper) sweep(ctx context.Context) (did bool, err error) {
 	const atOnce = 256
 	if k.swept.Holds(k.o.Now()) {
@@ -586,7 +587,8 @@ func (k *keeper) sweep(ctx context.Context) (did bool, err error) {
 	return true, nil
 }
 
-// beginSweep raises the floor of principals, and finds those that blocks after position merged use.
+// beginSweep raises the floor of principals, and finds those that blocks after position merged
+// use.
 func (k *keeper) beginSweep(ctx context.Context, merged Position) (*sweeping, error) {
 	var head head
 	err := k.write(ctx, "", func(tx *sql.Tx) (err error) {

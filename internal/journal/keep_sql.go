@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// keeping is what was merged and removed.
+// keeping records which blocks were merged and which entries were removed.
 type keeping struct {
 	version int64    // counts the transactions that rewrite blocks
 	merged  Position // up to which blocks are merged
@@ -20,7 +20,8 @@ type keeping struct {
 }
 
 func selectKeeping(ctx context.Context, q store.Querier) (k keeping, err error) {
-	// The version is read first: whoever rewrites blocks after that increments it.
+	// The version is read first: a transaction that rewrites blocks after that
+	// increments it.
 	err = q.QueryRowContext(ctx, `SELECT version, merged FROM journal_keeping WHERE one = 1`).Scan(&k.version, &k.merged)
 	if err != nil {
 		return k, err
@@ -46,8 +47,8 @@ func selectKeeping(ctx context.Context, q store.Querier) (k keeping, err error) 
 	return k, rows.Err()
 }
 
-// moveKeeping begins a transaction that rewrites blocks. It returns errRewritten if another one
-// has rewritten blocks since the state k was read.
+// moveKeeping begins a transaction that rewrites blocks. It returns errRewritten if another
+// transaction has rewritten blocks since k was read.
 func moveKeeping(ctx context.Context, tx *sql.Tx, k keeping, merged Position) error {
 	result, err := tx.ExecContext(ctx, `
 		UPDATE journal_keeping SET version = version + 1, merged = $1 WHERE one = 1 AND version = $2`, merged, k.version)
@@ -60,8 +61,8 @@ func moveKeeping(ctx context.Context, tx *sql.Tx, k keeping, merged Position) er
 	return nil
 }
 
-// addRemoved records that entries of a kind were removed: n of them in all, and all up to a position,
-// unless it is 0.
+// addRemoved records that entries of a kind were removed: n of them in all, and all up to a
+// position, unless it is 0.
 func addRemoved(ctx context.Context, tx *sql.Tx, kind keptKind, position Position, n int64) error {
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO journal_removed (kind, position, unreported) VALUES ($1, $2, $3)
@@ -117,7 +118,7 @@ func addSize(ctx context.Context, tx *sql.Tx, key sizeKey, s size) error {
 }
 
 // selectSizeCutoff returns the last hour whose entries of a kind are beyond a size. ok is false if
-// there is none.
+// the size is not exceeded.
 func selectSizeCutoff(ctx context.Context, q store.Querier, kind keptKind, size int64) (hour int64, ok bool, err error) {
 	var last sql.NullInt64
 	err = q.QueryRowContext(ctx, `
@@ -150,8 +151,8 @@ func raiseFloor(ctx context.Context, tx *sql.Tx) (head, error) {
 	return scanHead(tx.QueryRowContext(ctx, `UPDATE journal_head SET floor = principal WHERE one = 1 RETURNING `+headColumns))
 }
 
-// selectLatestFrom returns the latest time of the first block at a position or after it that has no
-// id after a time. Without such a block, it returns that time.
+// selectLatestFrom returns the latest time of the first block at a position or after it that has
+// no id after a time. Without such a block, it returns that time.
 func selectLatestFrom(ctx context.Context, q store.Querier, position Position, until int64) (millis int64, err error) {
 	err = q.QueryRowContext(ctx, `
 		SELECT latest FROM journal_blocks WHERE first >= $1 AND latest <= $2 ORDER BY first LIMIT 1`, position, until).Scan(&millis)
@@ -161,8 +162,9 @@ func selectLatestFrom(ctx context.Context, q store.Querier, position Position, u
 	return millis, err
 }
 
-// selectUnused returns, of the next principals between a number and the floor, those that no merged
-// entry after position end refers to. last is the number of the last one that was examined; 0: there is none.
+// selectUnused returns, of the next principals between a number and the floor, those that no
+// merged entry after position end refers to. last is the number of the last one that was
+// examined; 0: there is none.
 func selectUnused(ctx context.Context, q store.Querier, after, floor int64, end Position, limit int) (numbers []int64, last int64, err error) {
 	rows, err := q.QueryContext(ctx, `
 		SELECT number, used FROM journal_principals WHERE number > $1 AND number < $2 ORDER BY number LIMIT $3`, after, floor, limit)

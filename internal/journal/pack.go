@@ -153,7 +153,8 @@ func (d *deflate) content(content []byte) []byte {
 	return bytes.Clone(d.out.Bytes())
 }
 
-// openContent returns the lines of a block. The first byte tells how they are stored.
+// openContent returns the lines of a block. The first byte is the format in which
+// they are stored.
 func openContent(content []byte) ([]byte, error) {
 	switch {
 	case len(content) > 0 && content[0] == '{':

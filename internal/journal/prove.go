@@ -19,8 +19,8 @@ func notProvable(format string, args ...any) error {
 	return &tree.NotProvableError{Why: fmt.Sprintf(format, args...)}
 }
 
-// RecordNewKey records in the caller's transaction that another key signs the checkpoints. former is
-// the public key before, or "".
+// RecordNewKey records in the caller's transaction that another key signs the checkpoints. former
+// is the public key before, or "".
 func (j *Journal) RecordNewKey(ctx context.Context, tx *sql.Tx, actor, former, key string) error {
 	c := &Change{Actor: actor, Action: "journal.key", Target: "journal", To: map[string]any{"key": key}}
 	if former != "" {
@@ -29,9 +29,9 @@ func (j *Journal) RecordNewKey(ctx context.Context, tx *sql.Tx, actor, former, k
 	return j.AppendTx(ctx, tx, Entry{Change: c})
 }
 
-// Prove returns a proof that entries are in the tree of a signed checkpoint of the journal. Without
-// personal data, the proof has only the hash of the entries' private parts. If an entry cannot be
-// proved, the error is a tree.NotProvableError.
+// Prove returns a proof that entries are in the tree of a signed checkpoint of the journal.
+// Without personal data, the proof has only the hash of the entries' private parts. If an entry
+// cannot be proved, the error is a tree.NotProvableError.
 func (j *Journal) Prove(ctx context.Context, signed []byte, personal bool, positions ...Position) (*tree.Proof, error) {
 	proof, err := j.prove(ctx, signed, personal, positions)
 	if _, ok := errors.AsType[*tree.NotProvableError](err); err != nil && !ok {

@@ -35,7 +35,7 @@ type Query struct {
 	Decision ID           // this decision, decisions that reused its token, and repeats of it
 	// Credential is what was presented for a decision, as Decision.Credential has it.
 	Credential string
-	// Only is a further condition. nil: there is none.
+	// Only is a further condition, or nil.
 	Only func(*Entry) bool
 }
 
@@ -282,7 +282,8 @@ func (s *search) run(ctx context.Context, before Position, enough func(searched 
 	return err
 }
 
-// scan searches the entries from a position back to after. It returns the position to continue from.
+// scan searches the entries from the position begin back to the position after. It returns the
+// position to continue from.
 func (s *search) scan(ctx context.Context, begin, after Position, enough func(int) bool) (Position, error) {
 	since, until := s.milliseconds()
 	from, upTo, end := begin, begin, after

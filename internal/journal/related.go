@@ -97,8 +97,8 @@ func (j *Journal) eventsOf(ctx context.Context, d *Entry) (related []Entry, comp
 		return nil, false, err
 	}
 	complete = events.Next == 0 && decisions.Next == 0
-	// An earlier decision allowed an event only if it has the address of the event and this one has
-	// not.
+	// An event can belong to a decision that is earlier than d if the earlier decision has the
+	// event's address and d does not.
 	var addresses []index.Term
 	for _, e := range events.Entries {
 		if at := e.address(); at.IsValid() && at != d.address() && at.Zone() == "" {
@@ -121,8 +121,9 @@ func (j *Journal) eventsOf(ctx context.Context, d *Entry) (related []Entry, comp
 	return related, complete, nil
 }
 
-// candidates returns the entries of the same registry that a query selects and that are related.
-// The limit counts only these, so that other requests for a repository cannot hide a decision.
+// candidates returns the entries in e's registry that q selects and for which the function
+// related returns true. The limit counts only these entries, so that other requests for a
+// repository cannot hide a decision.
 func (j *Journal) candidates(ctx context.Context, e *Entry, s search, q Query, before Position, related func(*Entry) bool) (Page, error) {
 	q.Registry = e.Registry
 	s.Query, s.matches = q, func(e *Entry) bool { return q.Matches(e) && related(e) }

@@ -41,8 +41,8 @@ func (j *Journal) Select(ctx context.Context, q Query, from, to Position) iter.S
 	}
 }
 
-// selected returns the positions of the first and the last entry of the blocks of a query's time.
-// Without such a block, first is greater than last.
+// selected returns the positions of the first and the last entry in the blocks that overlap the
+// query's time. If there is no such block, first is greater than last.
 func (j *Journal) selected(ctx context.Context, q Query) (first, last Position, err error) {
 	since, until := q.milliseconds()
 	first, last, err = selectBlocksBetween(ctx, j.db.Read(), since, until)

@@ -202,8 +202,8 @@ func selectMisplaced(ctx context.Context, q store.Querier, from Position) (first
 	return Position(n.Int64), n.Valid, err
 }
 
-// selectBlocksBetween returns the positions of the first and the last block that overlaps a time.
-// Without such a block, first is greater than last.
+// selectBlocksBetween returns the positions of the first and the last block that overlaps a
+// time. If there is no such block, first is greater than last.
 func selectBlocksBetween(ctx context.Context, q store.Querier, since, until int64) (first, last Position, err error) {
 	err = q.QueryRowContext(ctx, `
 		SELECT coalesce(min(first), 1), coalesce(max(first), 0) FROM journal_blocks

@@ -205,7 +205,7 @@ func (q *Query) terms() (lists [][]index.Term) {
 }
 
 // networkTerm returns the term of the smallest indexed network that contains a network. ok is false
-// if there is none.
+// if no indexed network contains it.
 func networkTerm(network netip.Prefix) (term string, ok bool) {
 	if !network.IsValid() {
 		return "", false

@@ -235,7 +235,8 @@ func withOld(t testing.TB, d storetest.Database) (url string, o old) {
 		if _, err := tx.Exec("UPDATE journal_head SET next = $1, principal = $2, hash = $3", o.Head.Next, o.Head.Principal, o.Head.Hash); err != nil {
 			return err
 		}
-		_, err := tx.Exec("UPDATE journal_head SET base = next - 1, chain = hash") // as migration 14 does
+		// Migration 14 does the same.
+		_, err := tx.Exec("UPDATE journal_head SET base = next - 1, chain = hash")
 		return err
 	})
 	if err != nil {

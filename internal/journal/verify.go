@@ -21,8 +21,9 @@ type Verified struct {
 	Entries     int64 // that are in the journal
 	Removed     int64 // entries whose place in the tree is known, but which were removed
 	Erased      int64 // entries whose private part was erased
-	// Hash is the hash of the last block: the root of the tree, or the hash of a block of format 1.
-	// A copy of Hash that is stored elsewhere proves later that no entry up to Last was changed.
+	// Hash is the hash of the last block: the root of the tree, or the hash of a block of format
+	// 1. A copy of Hash that is stored elsewhere proves later that no entry up to Last was
+	// changed.
 	Hash [32]byte
 	Size int64 // leaves of the tree whose root Hash is; 0: Hash is of a block of format 1
 }
@@ -50,8 +51,8 @@ func (j *Journal) Verify(ctx context.Context, from Position) (Verified, error) {
 	return verify(ctx, j.db.Read(), from, 0, nil)
 }
 
-// VerifyRange is Verify up to the block that holds the position to; 0 is the end. After each block,
-// it calls progress with how many of the entries are done, unless progress is nil.
+// VerifyRange is Verify up to the block that holds the position to; 0 is the end. After each
+// block, it calls progress with how many of the entries are done, unless progress is nil.
 func (j *Journal) VerifyRange(ctx context.Context, from, to Position, progress func(done, all int64)) (Verified, error) {
 	return verify(ctx, j.db.Read(), from, to, progress)
 }
@@ -94,8 +95,8 @@ func (v *verifier) run(ctx context.Context, from, to Position) (err error) {
 	if v.checkpoints, err = selectCheckpoints(ctx, v.q); err != nil {
 		return err
 	}
-	// Read the head before the blocks: blocks that are written during the check are after the head and are
-	// not checked.
+	// Read the head before the blocks. Blocks that are written during the check are then after
+	// the head and are not checked.
 	if v.head, err = selectHead(ctx, v.q); err != nil {
 		return err
 	}
@@ -304,7 +305,8 @@ func (v *verifier) block(ctx context.Context, b *block) error {
 		return &BrokenError{b.first, err.Error()}
 	case o.form == 1:
 		return &BrokenError{b.first, "it has another format than the blocks before it"}
-	case b.first == v.next() && v.tree.Root() != b.previous: // it is earlier if it was merged meanwhile
+	// A block that was merged meanwhile begins before v.next().
+	case b.first == v.next() && v.tree.Root() != b.previous:
 		return &BrokenError{b.first, "it does not follow from the block before it"}
 	}
 	if err := o.checkFirstLine(); err != nil {
@@ -352,9 +354,9 @@ func (v *verifier) leaves(b *block, o *openBlock, from, to Position, visit func(
 	})
 }
 
-// leaves calls visit with each entry of a block, and add with the hash of its leaf. For entries that
-// were removed, it calls only add, with the hash of their subtree. It appends the data of leaves to
-// scratch.
+// leaves calls visit with each entry of a block, and add with the hash of its leaf. For entries
+// that were removed, it calls only add, with the hash of their subtree. It appends the data of
+// leaves to scratch.
 func (o *openBlock) leaves(b *block, scratch *[]byte, visit func(*parts) error, add func(at Position, level int, h hash, removed, erased bool) error) error {
 	entries, removed := o.entries, o.removed
 	for position := b.first; position < b.end(); {

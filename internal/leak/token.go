@@ -43,7 +43,7 @@ func extract(text string) (found secret.Found, value string, ok bool) {
 // compact is a JSON Web Token in its compact form.
 var compact = regexp.MustCompile(`^[\w-]+=*\.[\w-]+=*\.[\w-]*=*`)
 
-// encoded is a text that may be base64 of a credential.
+// encoded matches a text that may be a credential in base64.
 var encoded = regexp.MustCompile(`[A-Za-z0-9+/_-]{32,}={0,2}`)
 
 func decoded(text string) (list []string) {

@@ -54,8 +54,9 @@ func parse(text string) (*Key, error) {
 	if err != nil {
 		return nil, errors.New("it is not a private key for notes")
 	}
-	encoded, err := base64.StdEncoding.DecodeString(strings.SplitN(text, "+", 5)[4]) // PRIVATE+KEY+name+id+key
-	if err != nil || len(encoded) != 1+ed25519.SeedSize {                            // NewSigner has checked it
+	// The text has the form PRIVATE+KEY+name+id+key, because NewSigner accepts no other.
+	encoded, err := base64.StdEncoding.DecodeString(strings.SplitN(text, "+", 5)[4])
+	if err != nil || len(encoded) != 1+ed25519.SeedSize {
 		return nil, errors.New("it is not an Ed25519 key for notes")
 	}
 	return &Key{Signer: signer, private: ed25519.NewKeyFromSeed(encoded[1:]), text: text}, nil

@@ -1,6 +1,6 @@
 // Package projection maintains data that is derived from the journal and can be rebuilt from it.
 //
-// A Definition says which tables a projection has and how entries of the journal are written to
+// A Definition describes which tables a projection has and how journal entries are written to
 // them. A Set reads the journal in order, in one goroutine, and writes batches of entries. The
 // position up to which a projection has read is written in the same transaction as the batch, so a
 // projection equals its rebuild after any crash:
@@ -39,7 +39,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// Definition describes a projection.
+// Definition describes a projection: its tables, and how entries are written to them.
 type Definition struct {
 	Name    string
 	Version int // increment it when the tables, or what Apply writes, change

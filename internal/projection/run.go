@@ -55,7 +55,8 @@ type pace struct {
 	last journal.Position // the journal's end at that time
 }
 
-// rest returns how long to rest after a round that took a time and found the journal's end.
+// rest returns how long to rest after a round that took the time took. The parameter last is
+// the end of the journal that the round found.
 func (p *pace) rest(now time.Time, took time.Duration, last journal.Position, more bool) time.Duration {
 	before := *p
 	*p = pace{now, last}

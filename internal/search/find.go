@@ -158,7 +158,8 @@ func (c *candidates) read(ctx context.Context, segment int64) error {
 	return nil
 }
 
-// intersect removes from a set what another one does not have. It reports whether something is left.
+// intersect removes from set what other does not have. It reports whether set still has
+// elements.
 func intersect(set, other *index.Set) (left bool) {
 	for i := range set {
 		if other == nil {

@@ -300,7 +300,8 @@ func TestTheIndexIsUsed(t *testing.T) {
 			{"one entry", journal.Query{Who: &journal.Who{Subjects: []string{"user:u3"}}}, 1, 1},
 			{"no entry", journal.Query{Who: &journal.Who{Subjects: []string{"user:nobody"}}}, 0, 0},
 			{"one of each block", journal.Query{Action: "rare"}, blocks, blocks},
-			{"one hour", journal.Query{Action: "rare", Since: noon.Add(5 * time.Hour), Until: noon.Add(6 * time.Hour)}, 1, 2}, // and the block before it, in the same group
+			// The second block is the one before it, in the same group.
+			{"one hour", journal.Query{Action: "rare", Since: noon.Add(5 * time.Hour), Until: noon.Add(6 * time.Hour)}, 1, 2},
 			{"two filters", journal.Query{Action: "rare", Who: &journal.Who{Subjects: []string{"user:u3", "user:u4"}}}, 2, 2},
 			{"filters that no entry has together", journal.Query{Action: "user.add", Who: &journal.Who{Subjects: []string{"user:u3"}}}, 0, 0},
 		} {

@@ -52,10 +52,10 @@ func New(o Options) *Checkpoints {
 	return &Checkpoints{Options: o, failed: loglimit.Limit{Period: time.Minute}}
 }
 
-// ClaimKey makes a public key the one that signs the journal's checkpoints, unless there is one.
-// It returns the one key. It calls created before a new key counts; if created fails, the new key
-// does not count. All replicas must sign with one key: nobody could tell a second key from a
-// forger's.
+// ClaimKey stores a public key as the key that signs the journal's checkpoints, unless a key is
+// stored already. It returns the stored key. Before it commits a new key, it calls created; if
+// created fails, the new key is not stored. All replicas must sign with the same key: nobody
+// could distinguish a second key from the key of a forger.
 func ClaimKey(ctx context.Context, db *store.DB, public string, created func() error) (current string, err error) {
 	err = db.Write(ctx, "", func(tx *sql.Tx) error {
 		claimed, err := insertKey(ctx, tx, public)
@@ -75,9 +75,9 @@ func ClaimKey(ctx context.Context, db *store.DB, public string, created func() e
 	return current, nil
 }
 
-// ReplaceKey makes another public key the one that signs the journal's checkpoints. It calls created
-// with the former key; if created fails, nothing changes. Processes with the former key sign nothing
-// from then on.
+// ReplaceKey replaces the public key that signs the journal's checkpoints. It calls created
+// with the former key; if created fails, nothing changes. Processes that have the former key
+// sign no checkpoints after that.
 func ReplaceKey(ctx context.Context, db *store.DB, public string, created func(tx *sql.Tx, former string) error) error {
 	err := db.Write(ctx, "", func(tx *sql.Tx) error {
 		former, err := selectKey(ctx, tx)
@@ -95,7 +95,7 @@ func ReplaceKey(ctx context.Context, db *store.DB, public string, created func(t
 	return nil
 }
 
-// Key returns the public key that signs the journal's checkpoints, or "" if there is none yet.
+// Key returns the public key that signs the journal's checkpoints, or "" if no key is stored.
 func Key(ctx context.Context, db *store.DB) (string, error) {
 	key, err := selectKey(ctx, db.Read())
 	if errors.Is(err, sql.ErrNoRows) {
@@ -107,7 +107,7 @@ func Key(ctx context.Context, db *store.DB) (string, error) {
 	return key, nil
 }
 
-// Latest returns the last signed checkpoint, or nil if there is none yet.
+// Latest returns the last signed checkpoint, or nil if nothing is signed yet.
 func Latest(ctx context.Context, db *store.DB) ([]byte, error) {
 	last, err := selectCheckpoint(ctx, db.Read())
 	if err != nil {

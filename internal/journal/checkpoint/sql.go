@@ -14,7 +14,8 @@ type row struct {
 	note     []byte
 }
 
-// insertKey stores the public key of checkpoints and returns true, unless there is one.
+// insertKey stores the public key that signs checkpoints. It returns false if a key is stored
+// already.
 func insertKey(ctx context.Context, tx *sql.Tx, key string) (bool, error) {
 	result, err := tx.ExecContext(ctx, `INSERT INTO journal_key (one, key) VALUES (1, $1) ON CONFLICT (one) DO NOTHING`, key)
 	if err != nil {

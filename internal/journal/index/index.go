@@ -23,7 +23,8 @@ type Candidates interface {
 	// last entry that was indexed. The index is of another journal if that entry is another one.
 	Covers() (upTo, last int64, id [16]byte)
 	// Next returns the last group that begins at a position or before it. It can return an empty
-	// group after some work, so that a search can be interrupted. A group with First < 0 is the end.
+	// group after some work, so that a search can be interrupted. A group with First < 0 is the
+	// end.
 	Next(ctx context.Context, from int64) (Group, error)
 	Close()
 }

@@ -1,4 +1,5 @@
-// Package retention describes how much of each kind of journal entries is kept.
+// Package retention describes how much of the journal is kept: for each kind of entries, for
+// how long and how many bytes.
 package retention
 
 import (
@@ -7,7 +8,7 @@ import (
 	"time"
 )
 
-// Limit is how much is kept.
+// Limit is how long the entries of a kind are kept, and how many bytes of them.
 type Limit struct {
 	Age  time.Duration // 0: forever
 	Size int64         // in bytes on disk; 0: any

@@ -1,6 +1,6 @@
 // Package tree is the Merkle tree of the journal: an append-only tree of hashes as in RFC 6962.
 //
-// A tree grows by leaves. Whoever adds leaves needs only the frontier: the roots of the complete
+// A tree grows by leaves. Adding leaves requires only the frontier: the roots of the complete
 // subtrees that the tree consists of, at most one of each size. The subtrees of 2^StoredLevel
 // leaves and more are stored when they are complete. Hashes of smaller ones are computed again
 // from the leaves.
@@ -41,8 +41,10 @@ type Node struct {
 
 // Frontier is a tree that leaves can be added to. The zero value is the empty tree.
 type Frontier struct {
-	size   int64
-	hashes []Hash // of the complete subtrees, the largest first: one for each bit of size that is set
+	size int64
+	// hashes are those of the complete subtrees, the largest first: one for each bit of size that
+	// is set.
+	hashes []Hash
 }
 
 // ParseFrontier returns the tree of a size whose frontier AppendTo encoded.

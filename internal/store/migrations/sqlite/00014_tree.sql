@@ -3,9 +3,12 @@
 -- The Merkle tree over the entries; see internal/journal. Leaf 0 stands for the blocks that were
 -- written before this migration, whose hashes form a chain. From here on, a block's hash is the
 -- root of the tree after it.
-ALTER TABLE journal_head ADD COLUMN base INTEGER NOT NULL DEFAULT 0; -- position of the chain's last entry
-ALTER TABLE journal_head ADD COLUMN chain BLOB NOT NULL DEFAULT x''; -- hash of the chain's last block
-ALTER TABLE journal_head ADD COLUMN frontier BLOB NOT NULL DEFAULT x''; -- roots of the complete subtrees, the largest first
+-- base: position of the chain's last entry
+ALTER TABLE journal_head ADD COLUMN base INTEGER NOT NULL DEFAULT 0;
+-- chain: hash of the chain's last block
+ALTER TABLE journal_head ADD COLUMN chain BLOB NOT NULL DEFAULT x'';
+-- frontier: roots of the complete subtrees, the largest first
+ALTER TABLE journal_head ADD COLUMN frontier BLOB NOT NULL DEFAULT x'';
 UPDATE journal_head SET base = next - 1, chain = hash;
 
 -- Roots of the complete subtrees of 256 leaves (level 8) and more.
