@@ -53,6 +53,9 @@ type Options struct {
 	// Hashing configures the hashing of passwords. Its clock is Now.
 	Hashing password.Options
 
+	// Settle is journal.Options.Settle.
+	Settle time.Duration
+
 	// CreateDatabase allows creating a database even if this config had one before: see
 	// marker.Open.
 	CreateDatabase bool
@@ -128,7 +131,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	index := search.Projection(username.Login)
 	a.derived = projection.New(a.db, projection.Options{Now: o.Now, Log: a.log}, index)
 	a.journal, err = journal.New(a.db, journal.Options{
-		Now: o.Now, Log: a.log, Observe: o.Log.Entries, Login: username.Login, Index: search.NewIndex(a.derived, index),
+		Now: o.Now, Log: a.log, Observe: o.Log.Entries, Login: username.Login, Index: search.NewIndex(a.derived, index), Settle: o.Settle,
 		ShortAddresses: cfg.Journal.Addresses == config.Shortened,
 		NoAddresses:    cfg.Journal.Addresses == config.Omitted,
 		NoClients:      cfg.Journal.Clients == config.Omitted,

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
 
@@ -104,3 +105,6 @@ func (j *Journal) TreeReader(ctx context.Context) (tlog.HashReader, error) { ret
 func (j *Journal) FindIn(ctx context.Context, firsts []Position, beginning string) ([]Entry, error) {
 	return j.findIn(ctx, firsts, beginning, 2)
 }
+
+// SetSettle sets how long the clock must have run evenly before entries are removed.
+func (k *keeper) SetSettle(d time.Duration) { k.settle = d }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"encoding/binary"
 	"errors"
 	"net/netip"
 	"strings"
@@ -197,9 +198,9 @@ func (j *Journal) closeFoldsLocked(now time.Time, all bool) {
 // foldKey appends what equal refusals have in common.
 func foldKey(b []byte, e *Entry, known bool) []byte {
 	r := e.refusal()
-	add := func(s string) { b = append(append(b, s...), 0) }
+	add := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
 	add(e.Registry)
-	b = append(r.remote.AppendTo(b), 0)
+	add(r.remote.String())
 	if e.Service != nil {
 		add(e.Service.Action)
 	}

@@ -136,6 +136,10 @@ type Options struct {
 	// Index narrows searches. nil: all blocks of a query's time are read.
 	Index index.Reader
 
+	// Settle is how long the clock must have run evenly before Maintain removes entries. 0: 15
+	// minutes; negative: no time.
+	Settle time.Duration
+
 	// Wait is called by Follow between two reads. It must return when ctx ends. nil: wait for
 	// 250 ms.
 	Wait func(ctx context.Context) error
@@ -179,6 +183,7 @@ func New(db *store.DB, o Options) (*Journal, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	o.Settle = cmp.Or(o.Settle, 15*time.Minute)
 	if o.Linger == 0 {
 		o.Linger = 20 * time.Millisecond
 	}

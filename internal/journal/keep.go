@@ -25,6 +25,10 @@ const (
 	mergeAfter = 5 * time.Minute
 	// minKept is how long each entry is kept at least.
 	minKept = time.Hour
+	// reportRemovedEvery is the minimum time between two entries about removed entries. Those are
+	// never removed: Verify compares what is missing with what they report.
+	reportRemovedEvery = time.Hour
+	removeAction       = "journal.remove"
 	// spanned is the span of a block after which entries beyond their age are removed from it
 	// although other entries of their kind in it are kept.
 	spanned = 24 * time.Hour
@@ -74,6 +78,7 @@ func (j *Journal) Maintain(ctx context.Context, limits retention.Limits) {
 		rest = 4 // times the duration of a step
 	)
 	k := newKeeper(j, limits)
+	k.settle = j.o.Settle
 	for {
 		began := time.Now()
 		did, err := k.step(ctx)
@@ -98,7 +103,12 @@ type keeper struct {
 	decoder *decoder
 	deflate deflate
 
-	removeFirst bool // in the next step
+	removeFirst bool       // in the next step
+	reported    clock.Span // holds for reportRemovedEvery after a report
+	// settle is how long the clock must have run evenly before entries are removed, since wall and
+	// since, which is the same moment with a monotonic reading.
+	settle      time.Duration
+	wall, since time.Time
 	// spanned has the blocks from which single entries were removed in the hour spannedFor.
 	spanned    map[Position]bool
 	spannedFor clock.Span
@@ -122,12 +132,31 @@ func (k *keeper) step(ctx context.Context) (did bool, err error) {
 		first, second = second, first
 	}
 	k.removeFirst = !k.removeFirst
-	for _, work := range []func(context.Context) (bool, error){first, second, k.report, k.sweep} {
+	works := []func(context.Context) (bool, error){first, second, k.report, k.sweep}
+	if !k.settled() {
+		works = works[:0]
+		works = append(works, k.merge)
+	}
+	for _, work := range works {
 		if did, err = work(ctx); did || err != nil {
 			return did, err
 		}
 	}
 	return false, nil
+}
+
+// settled reports whether the clock has run evenly for so long that it can be trusted. What a wrong
+// clock removes is gone for good. A machine often sets its clock in the first minutes after a start.
+func (k *keeper) settled() bool {
+	if k.settle <= 0 {
+		return true
+	}
+	now, elapsed := k.o.Now(), time.Since(k.since)
+	if k.wall.IsZero() || (now.Sub(k.wall)-elapsed).Abs() > time.Minute {
+		k.wall, k.since = now, time.Now()
+		return false
+	}
+	return elapsed >= k.settle
 }
 
 // merge merges the blocks of the next group of 256 leaves, if all of them are old enough.
@@ -368,7 +397,7 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 		k.spanned, k.spannedFor = make(map[Position]bool), clock.For(k.o.Now(), time.Hour)
 	}
 	var b *block // the first one with entries beyond their limits
-	var latest int64
+	var earliest, latest int64
 	next := make(map[keptKind]Position)
 	for kind, cutoff := range cutoffs {
 		after, err := blockAfter(ctx, q, max(state.removed[kind], head.base))
@@ -380,12 +409,12 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 		}
 		next[kind] = after.first
 		spanned := after.earliest < cutoff-spanned.Milliseconds() && !k.spanned[after.first]
-		last, err := k.latest(ctx, after)
+		first, last, err := k.times(ctx, after)
 		if err != nil {
 			return false, err
 		}
 		if (last < cutoff || spanned) && (b == nil || after.first < b.first) {
-			b, latest = after, last
+			b, earliest, latest = after, first, last
 		}
 	}
 	if b == nil {
@@ -411,7 +440,8 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 		}
 		kind := entry.kept()
 		cutoff, limited := cutoffs[kind]
-		if !limited || min(entry.ID.milliseconds(), latest) >= cutoff {
+		isReport := entry.Change != nil && entry.Change.Action == removeAction
+		if !limited || isReport || max(min(entry.ID.milliseconds(), latest), earliest) >= cutoff {
 			return packed.add(o, e.line)
 		}
 		p, err := o.split(e.line)
@@ -443,18 +473,28 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 // ahead. Without care, nothing after such an id would be merged or removed until that time.
 func (k *keeper) future() int64 { return k.o.Now().Add(minKept).UnixMilli() }
 
-// latest returns the time of a block's last id, in milliseconds since 1970. If that is of a clock
-// that was ahead, it is the time of the next block without such an id: the block is older.
-func (k *keeper) latest(ctx context.Context, b *block) (int64, error) {
+// times returns the times between which the entries of a block were written, in milliseconds since
+// 1970, even if the clock of a replica was wrong. The block was written after the block before it
+// began. If its last id is of a clock that was ahead, the block is older than the next one without
+// such an id.
+func (k *keeper) times(ctx context.Context, b *block) (earliest, latest int64, err error) {
 	future := k.future()
-	if b.latest <= future {
-		return b.latest, nil
+	before, err := selectBlockAt(ctx, k.db.Read(), b.first-1)
+	switch {
+	case err == nil && before.earliest <= future:
+		earliest = before.earliest
+	case err != nil && !errors.Is(err, sql.ErrNoRows):
+		return 0, 0, err
 	}
-	latest, err := selectLatestFrom(ctx, k.db.Read(), b.end(), future)
-	if b.earliest <= future {
-		latest = max(latest, b.earliest)
+	if latest = b.latest; latest > future {
+		latest, err = selectLatestFrom(ctx, k.db.Read(), b.end(), future)
+		if b.earliest <= future {
+			latest = max(latest, b.earliest)
+		}
+	} else {
+		err = nil
 	}
-	return latest, err
+	return earliest, max(latest, earliest), err
 }
 
 // cutoffs returns the time of ids, in milliseconds since 1970, before which entries of a kind are
@@ -488,6 +528,9 @@ func (k *keeper) cutoffs(ctx context.Context) (map[keptKind]int64, error) {
 
 // report records what was removed since the last report.
 func (k *keeper) report(ctx context.Context) (did bool, err error) {
+	if k.reported.Holds(k.o.Now()) {
+		return false, nil
+	}
 	state, err := selectKeeping(ctx, k.db.Read())
 	if err != nil || len(state.unreported) == 0 {
 		return false, err
@@ -497,8 +540,9 @@ func (k *keeper) report(ctx context.Context) (did bool, err error) {
 		return false, err
 	}
 	to := make(map[string]any)
-	for kind, n := range state.unreported {
-		removed := map[string]any{"entries": n}
+	for kind, total := range state.total {
+		n := state.unreported[kind]
+		removed := map[string]any{"entries": n, "total": total}
 		if cutoff, ok := cutoffs[kind]; ok { // the limit may have changed meanwhile
 			removed["before"] = time.UnixMilli(cutoff).UTC().Format(time.RFC3339)
 		}
@@ -517,11 +561,12 @@ func (k *keeper) report(ctx context.Context) (did bool, err error) {
 				return err
 			}
 		}
-		return k.AppendTx(ctx, tx, Entry{Change: &Change{Actor: "tidewaiter", Action: "journal.remove", Target: "journal", To: to}})
+		return k.AppendTx(ctx, tx, Entry{Change: &Change{Actor: "tidewaiter", Action: removeAction, Target: "journal", To: to}})
 	})
 	if err != nil {
 		return false, fmt.Errorf("recording removed entries: %w", err)
 	}
+	k.reported = clock.For(k.o.Now(), reportRemovedEvery)
 	return true, nil
 }
 

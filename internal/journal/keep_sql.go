@@ -17,6 +17,7 @@ type keeping struct {
 	removed map[keptKind]Position
 	// unreported has the number of removed entries that no entry of the journal reports yet.
 	unreported map[keptKind]int64
+	total      map[keptKind]int64 // removed entries
 }
 
 func selectKeeping(ctx context.Context, q store.Querier) (k keeping, err error) {
@@ -26,8 +27,8 @@ func selectKeeping(ctx context.Context, q store.Querier) (k keeping, err error) 
 	if err != nil {
 		return k, err
 	}
-	k.removed, k.unreported = make(map[keptKind]Position), make(map[keptKind]int64)
-	rows, err := q.QueryContext(ctx, `SELECT kind, position, unreported FROM journal_removed`)
+	k.removed, k.unreported, k.total = make(map[keptKind]Position), make(map[keptKind]int64), make(map[keptKind]int64)
+	rows, err := q.QueryContext(ctx, `SELECT kind, position, unreported, total FROM journal_removed`)
 	if err != nil {
 		return k, err
 	}
@@ -35,11 +36,11 @@ func selectKeeping(ctx context.Context, q store.Querier) (k keeping, err error) 
 	for rows.Next() {
 		var kind keptKind
 		var position Position
-		var unreported int64
-		if err := rows.Scan(&kind, &position, &unreported); err != nil {
+		var unreported, total int64
+		if err := rows.Scan(&kind, &position, &unreported, &total); err != nil {
 			return k, err
 		}
-		k.removed[kind] = position
+		k.removed[kind], k.total[kind] = position, total
 		if unreported > 0 {
 			k.unreported[kind] = unreported
 		}
@@ -65,8 +66,9 @@ func moveKeeping(ctx context.Context, tx *sql.Tx, k keeping, merged Position) er
 // position, unless it is 0.
 func addRemoved(ctx context.Context, tx *sql.Tx, kind keptKind, position Position, n int64) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO journal_removed (kind, position, unreported) VALUES ($1, $2, $3)
-		ON CONFLICT (kind) DO UPDATE SET unreported = journal_removed.unreported + excluded.unreported,
+		INSERT INTO journal_removed (kind, position, unreported, total) VALUES ($1, $2, $3, $3)
+		ON CONFLICT (kind) DO UPDATE SET
+			unreported = journal_removed.unreported + excluded.unreported, total = journal_removed.total + excluded.total,
 			position = CASE WHEN excluded.position > journal_removed.position THEN excluded.position ELSE journal_removed.position END`,
 		string(kind), position, n)
 	return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -132,6 +133,7 @@ func checkKept(rt *rapid.T, before, after []journal.Entry, limits map[string]ret
 		switch old := limit.Age > 0 && now.Sub(e.Time) > max(limit.Age, journal.MinKept); {
 		case !ok && !old:
 			rt.Fatalf("entry %d of %s was removed at %s, its limit is %s", e.Position, e.Time, now, limit.Age)
+		case ok && e.Change != nil && e.Change.Action == "journal.remove": // reports stay
 		case ok && limit.Age > 0 && now.Sub(e.Time) > max(limit.Age, journal.MinKept)+25*time.Hour:
 			rt.Fatalf("entry %d of %s is still there at %s, its limit is %s", e.Position, e.Time, now, limit.Age)
 		case ok:
@@ -229,7 +231,7 @@ func TestRemovedEntriesAreRecordedAndCounted(t *testing.T) {
 		if len(got) != 2 || got[0].Event == nil || got[0].Event.ID != "last" || got[1].Change == nil || got[1].Change.Action != "journal.remove" {
 			t.Fatalf("the entries that are left: %v", got)
 		}
-		want := map[string]any{"event": map[string]any{"entries": 600.0, "before": "2026-12-03T12:00:00Z"}}
+		want := map[string]any{"event": map[string]any{"entries": 600.0, "total": 600.0, "before": "2026-12-03T12:00:00Z"}}
 		if diff := cmp.Diff(want, got[1].Change.To); diff != "" {
 			t.Errorf("what was recorded (-want +got):\n%s", diff)
 		}
@@ -239,6 +241,14 @@ func TestRemovedEntriesAreRecordedAndCounted(t *testing.T) {
 		}
 		if rows, _ := blocks(t, db); rows > 100 {
 			t.Errorf("%d rows for 2 entries and the rest of a group", rows)
+		}
+		// Somebody deletes more, and claims that it was too old.
+		fill(t, j, clock, 0, pushes(1000, 1400)...)
+		if err := db.Write(t.Context(), "", run("DELETE FROM journal_blocks WHERE first >= 512 AND first < 768")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.Verify(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "767 entries are missing, but only") {
+			t.Errorf("entries were deleted: %v", err)
 		}
 	})
 }
@@ -542,5 +552,50 @@ func TestAnEntryIsFoundOnceInMergedBlocks(t *testing.T) {
 	id := read(t, j, 100)[0].ID
 	if found, err := j.FindIn(t.Context(), []journal.Position{1, 100, 101}, id.String()); err != nil || len(found) != 1 {
 		t.Errorf("found %d entries, want 1 (%v)", len(found), err)
+	}
+}
+
+// Entries of a replica whose clock is far behind are as old as the entries before them.
+func TestEntriesOfAClockThatIsBehindAreKept(t *testing.T) {
+	clock := clocktest.New(noon)
+	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
+	behind := func(id string) journal.Entry {
+		e := push(id)
+		e.Time = noon.AddDate(-1, 0, 0)
+		return e
+	}
+	fill(t, j, clock, time.Second, push("first"), behind("a"), push("second"), behind("b"))
+	limits := retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}
+	steps(t, journal.NewKeeper(j, limits))
+	if n := len(read(t, j, 0)); n != 4 {
+		t.Errorf("%d entries are left at once, want 4", n)
+	}
+	clock.Pass(100 * 24 * time.Hour)
+	steps(t, journal.NewKeeper(j, limits))
+	for _, e := range read(t, j, 0) {
+		if e.Event != nil {
+			t.Errorf("event %s is still there after a hundred days", e.Event.ID)
+		}
+	}
+}
+
+// Nothing is removed before the clock has run evenly for a while, and a jump begins anew.
+func TestNothingIsRemovedWhileTheClockJumps(t *testing.T) {
+	clock := clocktest.New(noon)
+	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
+	fill(t, j, clock, 0, pushes(0, 300)...)
+	k := journal.NewKeeper(j, retention.Limits{Events: retention.Limit{Age: 24 * time.Hour}})
+	k.SetSettle(time.Hour)
+	for range 5 {
+		clock.Pass(100 * 24 * time.Hour)
+		steps(t, k)
+		if n := len(read(t, j, 0)); n != 300 {
+			t.Fatalf("%d entries are left after a jump, want 300", n)
+		}
+	}
+	k.SetSettle(time.Nanosecond) // now the clock has run evenly for long enough
+	steps(t, k)
+	if n := len(read(t, j, 0)); n != 1 {
+		t.Errorf("%d entries are left, want the report", n)
 	}
 }

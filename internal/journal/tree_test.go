@@ -520,6 +520,12 @@ func testAJournalWithRemovedEntriesIsReadAndVerified(t *testing.T, d storetest.D
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := j.Verify(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "11 entries are missing, but only 0 were removed because of the limits") {
+		t.Errorf("nothing says that entries were removed: %v", err)
+	}
+	if err := db.Write(t.Context(), "", run("INSERT INTO journal_removed (kind, position, unreported, total) VALUES ('event', 0, 600, 600)")); err != nil {
+		t.Fatal(err)
+	}
 	verified("eleven entries of a group are removed", 11, 766)
 	if v, err := j.Verify(t.Context(), 770); err != nil || v.First != 768 || v.Removed != 0 {
 		t.Errorf("Verify from a later block: %+v, %v", v, err)

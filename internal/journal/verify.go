@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -63,6 +64,9 @@ func verify(ctx context.Context, q store.Querier, from, to Position, progress fu
 	if err == nil {
 		err = v.misplaced(ctx, from, to)
 	}
+	if err == nil && from <= v.head.base+1 && v.Last == v.head.next-1 {
+		err = v.unreported(ctx)
+	}
 	if _, isBroken := errors.AsType[*BrokenError](err); err != nil && !isBroken {
 		err = fmt.Errorf("verifying the journal at position %d: %w", v.Last+1, err)
 	}
@@ -87,6 +91,7 @@ type verifier struct {
 	// checkpoints are the stored ones of larger trees. wrong is the size of one with another root.
 	checkpoints []storedCheckpoint
 	wrong       int64
+	reported    int64 // entries that were removed, by the last report of it
 	// atHead is the tree when it had the size that it has according to the head.
 	atHead *tree.Frontier
 }
@@ -155,6 +160,59 @@ func (v *verifier) misplaced(ctx context.Context, from, to Position) error {
 		err = &BrokenError{first, "it overlaps the block after it or lies behind the journal's end"}
 	}
 	return err
+}
+
+// unreported compares the number of removed entries with what the journal says about them. So nobody
+// can delete entries and claim that they were removed because of their age.
+func (v *verifier) unreported(ctx context.Context) error {
+	state, err := selectKeeping(ctx, v.q)
+	if err != nil {
+		return err
+	}
+	pending := int64(0)
+	for _, n := range state.unreported {
+		pending += n
+	}
+	for after := v.head.next - 1; v.Removed > v.reported+pending; { // a report can have been written meanwhile
+		b, err := blockAfter(ctx, v.q, after)
+		if errors.Is(err, sql.ErrNoRows) {
+			return &BrokenError{v.First, fmt.Sprintf("%d entries are missing, but only %d were removed because of the limits", v.Removed, v.reported+pending)}
+		}
+		if err != nil {
+			return err
+		}
+		o, err := v.decoder.open(b)
+		if err != nil {
+			return &BrokenError{b.first, err.Error()}
+		}
+		for _, e := range o.entries {
+			v.seeReport(o.public(e.line))
+		}
+		after = b.end() - 1
+	}
+	return nil
+}
+
+// seeReport notes how many entries were removed, if an entry's public part is a report of that.
+func (v *verifier) seeReport(public []byte) {
+	if !bytes.Contains(public, []byte(`"action":"`+removeAction+`"`)) {
+		return
+	}
+	var l struct {
+		Change struct {
+			Actor  string
+			Action string
+			To     map[string]struct{ Total int64 }
+		}
+	}
+	if json.Unmarshal(public, &l) != nil || l.Change.Action != removeAction {
+		return
+	}
+	total := int64(0)
+	for _, kind := range l.Change.To {
+		total += kind.Total
+	}
+	v.reported = max(v.reported, total)
 }
 
 // runChain checks the blocks of format 1.
@@ -316,7 +374,10 @@ func (v *verifier) block(ctx context.Context, b *block) error {
 		return err
 	}
 	c := newReferences(o)
-	if err := v.leaves(b, o, v.next(), b.end(), c.entry); err != nil {
+	if err := v.leaves(b, o, v.next(), b.end(), func(p *parts) error {
+		v.seeReport(p.public)
+		return c.entry(p)
+	}); err != nil {
 		return &BrokenError{b.first, err.Error()}
 	}
 	if v.tree.Root() != b.hash || !c.hasTimesOf(b) {

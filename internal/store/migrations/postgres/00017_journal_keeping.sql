@@ -14,7 +14,8 @@ INSERT INTO journal_keeping (one, version, merged) SELECT 1, 0, base FROM journa
 CREATE TABLE journal_removed (
     kind       TEXT NOT NULL PRIMARY KEY,
     position   BIGINT NOT NULL,
-    unreported BIGINT NOT NULL -- removed entries that no entry of the journal reports yet
+    unreported BIGINT NOT NULL, -- removed entries that no entry of the journal reports yet
+    total      BIGINT NOT NULL  -- removed entries
 );
 
 -- Size of the merged entries of a kind in each hour.

@@ -14,7 +14,8 @@ INSERT INTO journal_keeping (one, version, merged) SELECT 1, 0, base FROM journa
 CREATE TABLE journal_removed (
     kind       TEXT NOT NULL PRIMARY KEY,
     position   INTEGER NOT NULL,
-    unreported INTEGER NOT NULL -- removed entries that no entry of the journal reports yet
+    unreported INTEGER NOT NULL, -- removed entries that no entry of the journal reports yet
+    total      INTEGER NOT NULL  -- removed entries
 ) WITHOUT ROWID;
 
 -- Size of the merged entries of a kind in each hour.
