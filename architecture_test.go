@@ -67,6 +67,7 @@ var mayImport = map[string][]string{
 	"internal/journal/export":         {"internal/journal", "policy", "scope"},
 	"internal/notekey":                nil,
 	"internal/journal/checkpoint":     {"internal/journal/tree", "internal/store"},
+	"internal/witness":                {"internal/journal/tree", "internal/setup"},
 	"internal/journal/retention":      nil,
 	"internal/journal/index":          nil,
 	"internal/journal":                {"internal/journal/index", "internal/journal/retention", "internal/journal/tree", "internal/secret", "internal/store", "notification", "policy", "scope"},
@@ -118,7 +119,7 @@ var endpoint = map[string][]string{"tokenserver": {"context", "log/slog", "net/h
 var mayImportConfig = []string{"internal/app", "internal/doctor", "internal/dockerauth", "internal/marker", "internal/offline", "internal/sources", "cmd/tidewaiter"}
 
 // mayServeHTTP lists the packages that may serve HTTP.
-var mayServeHTTP = []string{"internal/server", "internal/api", "tokenserver"}
+var mayServeHTTP = []string{"internal/server", "internal/api", "internal/witness", "tokenserver"}
 
 // forTests lists the packages that only tests may import.
 var forTests = []string{"internal/await", "internal/clock/clocktest", "internal/loopback", "internal/store/storetest", "internal/identity/identitytest", "internal/accounts/accountstest", "internal/identity/ldap/ldaptest", "internal/text/texttest", "policy/internal/policygen"}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -174,12 +175,17 @@ func journalCheckProof() command {
 		short: "Check a proof of the journal, offline",
 		long: `Check a proof that "tidewaiter journal prove" wrote, and print what it proves.
 The command needs neither the config nor the database, only the public key. Get the key from
-somebody you trust, not from where the proof comes from. Exits 1 if the proof does not hold.`,
+somebody you trust, not from where the proof comes from. Exits 1 if the proof does not hold.
+
+With --witness-key, the proof holds only if this witness has cosigned its checkpoint (see
+"tidewaiter witness").`,
 		example: `  tidewaiter journal check-proof push.proof --key auth.example.com/journal+1a2b3c4d+AZ…
-  tidewaiter journal check-proof push.proof --key journal.pub`,
+  tidewaiter journal check-proof push.proof --key journal.pub
+  tidewaiter journal check-proof push.proof --key journal.pub --witness-key witness.pub`,
 		output: true,
 		flags: func(f *flags) action {
 			keys := f.list("key", "the public `key` of the journal, or a file with it")
+			witnesses := f.list("witness-key", "the public `key` of a witness, or a file with it: the witness must have cosigned the checkpoint")
 			f.before(func(s *session) error {
 				if len(*keys) == 0 {
 					return s.usageErrorf("--key is missing: give the public key that tidewaiter journal key prints")
@@ -187,33 +193,60 @@ somebody you trust, not from where the proof comes from. Exits 1 if the proof do
 				return nil
 			})
 			return func(s *session) error {
-				var verifiers []note.Verifier
-				for _, key := range *keys {
-					if !strings.Contains(key, "+") {
-						line, err := os.ReadFile(key)
-						if err != nil {
-							return fmt.Errorf("reading the key: %w", err)
-						}
-						key = strings.TrimSpace(string(line))
+				verifiers, err := journalKeys(*keys)
+				if err != nil {
+					return err
+				}
+				cosigners, err := readKeys(*witnesses, "a witness", notekey.WitnessVerifier)
+				if err != nil {
+					return err
+				}
+				for _, w := range cosigners {
+					if slices.ContainsFunc(verifiers, func(v note.Verifier) bool { return v.Name() == w.Name() }) {
+						return fmt.Errorf("the journal and a witness have the same name, %s", text.Escape(w.Name()))
 					}
-					v, err := note.NewVerifier(key)
-					if err != nil {
-						return fmt.Errorf("reading the key: %.100q is not the public key of a journal: want NAME+ID+KEY", key)
-					}
-					verifiers = append(verifiers, v)
 				}
 				proof, err := os.ReadFile(s.args[0])
 				if err != nil {
 					return fmt.Errorf("reading the proof: %w", err)
 				}
-				proven, err := tree.Check(proof, verifiers...)
+				proven, err := tree.Check(proof, append(verifiers, cosigners...)...)
 				if err != nil {
 					return fmt.Errorf("the proof does not hold: %w", err)
+				}
+				for _, w := range cosigners {
+					if !slices.ContainsFunc(proven.Note.Sigs, func(s note.Signature) bool { return s.Name == w.Name() && s.Hash == w.KeyHash() }) {
+						return fmt.Errorf("the proof does not hold: the witness %s has not cosigned its checkpoint", text.Escape(w.Name()))
+					}
 				}
 				return s.printProven(proven)
 			}
 		},
 	}
+}
+
+// journalKeys returns the verifiers of public keys of journals.
+func journalKeys(keys []string) ([]note.Verifier, error) {
+	return readKeys(keys, "a journal", note.NewVerifier)
+}
+
+// readKeys returns the verifiers of public keys. Each is a key or the name of a file with it.
+func readKeys(keys []string, of string, parse func(string) (note.Verifier, error)) (verifiers []note.Verifier, err error) {
+	for _, key := range keys {
+		if !strings.Contains(key, "+") {
+			line, err := os.ReadFile(key)
+			if err != nil {
+				return nil, fmt.Errorf("reading the key: %w", err)
+			}
+			key = strings.TrimSpace(string(line))
+		}
+		v, err := parse(key)
+		if err != nil {
+			return nil, fmt.Errorf("reading the key: %.100q is not the public key of %s: want NAME+ID+KEY", key, of)
+		}
+		verifiers = append(verifiers, v)
+	}
+	return verifiers, nil
 }
 
 // printProven prints what a proof proves, in words.
@@ -263,7 +296,7 @@ func (s *session) printProven(p *tree.Proven) error {
 	}
 	var signers []string
 	for _, signature := range p.Note.Sigs {
-		signers = append(signers, signature.Name)
+		signers = append(signers, notekey.Describe(signature))
 	}
 	fmt.Fprintf(s.out, "signed by %s\n", text.Escape(strings.Join(signers, ", ")))
 	return nil

@@ -72,7 +72,7 @@ type group struct {
 func groups() []group {
 	return []group{
 		{"Setup and service:", []command{initCommand(), importCommand(), checkCommand(), serveCommand()}},
-		{"Policy and audit:", []command{explainCommand(), whoCanCommand(), whatCanCommand(), policyCommand(), journalCommand(), healthCommand()}},
+		{"Policy and audit:", []command{explainCommand(), whoCanCommand(), whatCanCommand(), policyCommand(), journalCommand(), witnessCommand(), healthCommand()}},
 		{"Administration:", []command{userCommand(), groupCommand(), robotCommand(), tokenCommand(), namespaceCommand(), ruleCommand(), roleCommand(),
 			hashPasswordCommand(), keyCommand(), databaseCommand()}},
 		{"", []command{versionCommand(), manCommand()}},
