@@ -43,10 +43,10 @@
 // internal/secret recognizes secrets in text, so that no secret is forwarded or stored by mistake.
 // internal/loglimit limits how often the same line is logged. internal/cache remembers results
 // for a short time. internal/notekey has the keys that sign checkpoints, and internal/witness
-// cosigns the checkpoints of another machine. internal/endpoint checks
-// the addresses and files of connections to other services. internal/memory returns memory to the
-// system after a burst of work. internal/leak finds out which credential a leaked text is, and
-// internal/policydiff compares two policies.
+// cosigns the checkpoints of another machine. internal/endpoint checks the addresses and files
+// of connections to other services. internal/memory returns memory to the system after a burst
+// of work. internal/leak finds out which credential a leaked text is, and internal/policydiff
+// compares two policies.
 //
 // internal/identity has what all sources of identities share: the presented credential, the result
 // and the errors. username has the rules for names of principals, sourcename compares the names of
