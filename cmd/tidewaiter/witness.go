@@ -62,7 +62,10 @@ the public key. The protocol is that of https://c2sp.org/tlog-witness.`,
 					return fmt.Errorf("listening: %w", err)
 				}
 				log.Info("serving", "version", built().Version, "address", listener.Addr().String(), "key", signing.WitnessPublic())
-				return serveUntil(s.ctx, server.HTTP(w.Handler(), nil, log), listener)
+				serving := server.HTTP(w.Handler(), nil, log)
+				connections := server.NewConnections(server.ConnectionsOptions{})
+				connections.Watch(serving)
+				return serveUntil(s.ctx, serving, connections.Bound(listener))
 			}
 		},
 	}
