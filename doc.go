@@ -3,8 +3,8 @@
 // Tidewaiter is an authorization service for container registries. It answers four questions,
 // each in its own packages:
 //
-//	Who is the caller?            internal/identity/chain asks the sources of identities. A kind of
-//	                              source is a package below internal/identity.
+//	Who is the caller?            internal/identity/chain asks the sources of identities. Each
+//	                              kind of source is a package below internal/identity.
 //	                              internal/accounts manages users and robots. internal/credentials
 //	                              manages the tokens and sessions that Tidewaiter issues to users
 //	What may they do, and why?    policy, for the scopes that package scope parses. The rules come
@@ -13,8 +13,9 @@
 //	                              something
 //	Which token proves it?        token, with keys that internal/keyring renews
 //	What happened?                internal/journal, which also stores the events that notification
-//	                              decodes. internal/journal/tree has the hashes that prove entries,
-//	                              and internal/journal/export writes CSV and lines of JSON.
+//	                              decodes. internal/journal/tree has the hashes that prove
+//	                              entries, and internal/journal/export writes CSV and lines of
+//	                              JSON.
 //	                              internal/projection derives data from the journal, such as the
 //	                              index of internal/search
 //

@@ -120,7 +120,7 @@ func (s *session) toProve(name string, decision bool) ([]journal.Position, error
 		return positions, nil
 	}
 	if e.Event == nil {
-		return nil, errors.New("--with-decision needs an event, and this entry is none")
+		return nil, errors.New("--with-decision requires an event, but this entry is not an event")
 	}
 	related, _, err := s.journal.Related(s.ctx, e)
 	if err != nil {

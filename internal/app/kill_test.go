@@ -94,7 +94,8 @@ func serveUntilKilled(file string) error {
 					say("event", id)
 				}
 				r := httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull", nil)
-				right := i%4 != 3 // wrong passwords are refused, recorded and, when there are too many, folded
+				// Wrong passwords are refused, recorded and, when there are too many, folded.
+				right := i%4 != 3
 				if r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1000", worker); right {
 					r.SetBasicAuth("ann", "ann-password")
 				} else {

@@ -50,7 +50,8 @@ const maxStart = 5 * time.Second
 // entry start, or "" if it is not found. It searches only the last entries of the journal,
 // because the entry of each start has this fingerprint, too.
 func (a *App) lastRoot(ctx context.Context, start journal.ID) (root string) {
-	ctx, end := context.WithTimeout(context.WithoutCancel(ctx), maxStart) // also if the service stops at once
+	// The search goes on even if the service stops at once.
+	ctx, end := context.WithTimeout(context.WithoutCancel(ctx), maxStart)
 	defer end()
 	const maxSearched = 200_000
 	var last journal.ID

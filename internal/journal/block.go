@@ -54,9 +54,9 @@ func (h *head) tree() (tree.Frontier, error) {
 	return f, err
 }
 
-// originLeaf returns leaf 0. It stands for the blocks of format 1: it has the position of their
-// last entry and the hash of their last block, or zeros if there are none. Its data is the 24
-// bytes "tidewaiter journal tree\n", the position in eight bytes, the highest first, and the hash.
+// originLeaf returns leaf 0. It stands for the blocks of format 1. Its data is the 24 bytes
+// "tidewaiter journal tree\n", the position of their last entry in eight bytes, the highest first,
+// and the hash of their last block. The position and the hash are zero without such blocks.
 func originLeaf(base Position, chain hash) hash {
 	b := append([]byte{tree.LeafPrefix}, "tidewaiter journal tree\n"...)
 	b = binary.BigEndian.AppendUint64(b, uint64(base))

@@ -165,8 +165,8 @@ func selectLatestFrom(ctx context.Context, q store.Querier, position Position, u
 }
 
 // selectUnused returns, of the next principals between a number and the floor, those that no
-// merged entry after position end refers to. last is the number of the last one that was
-// examined; 0: there is none.
+// merged entry after position end refers to. The result last is the number of the last
+// principal that was examined, or 0 if there are no more principals.
 func selectUnused(ctx context.Context, q store.Querier, after, floor int64, end Position, limit int) (numbers []int64, last int64, err error) {
 	rows, err := q.QueryContext(ctx, `
 		SELECT number, used FROM journal_principals WHERE number > $1 AND number < $2 ORDER BY number LIMIT $3`, after, floor, limit)
