@@ -173,7 +173,8 @@ func (v *verifier) unreported(ctx context.Context) error {
 	for _, n := range state.unreported {
 		pending += n
 	}
-	for after := v.head.next - 1; v.Removed > v.reported+pending; { // a report can have been written meanwhile
+	// A report can have been written meanwhile.
+	for after := v.head.next - 1; v.Removed > v.reported+pending; {
 		b, err := blockAfter(ctx, v.q, after)
 		if errors.Is(err, sql.ErrNoRows) {
 			return &BrokenError{v.First, fmt.Sprintf("%d entries are missing, but only %d were removed because of the limits", v.Removed, v.reported+pending)}
