@@ -145,8 +145,9 @@ func (k *keeper) step(ctx context.Context) (did bool, err error) {
 	return false, nil
 }
 
-// settled reports whether the clock has run evenly for so long that it can be trusted. What a wrong
-// clock removes is gone for good. A machine often sets its clock in the first minutes after a start.
+// settled reports whether the clock has run evenly for so long that it can be trusted. What a
+// wrong clock removes is gone for good. A machine often sets its clock in the first minutes after
+// a start.
 func (k *keeper) settled() bool {
 	if k.settle <= 0 {
 		return true

@@ -521,7 +521,7 @@ func testAJournalWithRemovedEntriesIsReadAndVerified(t *testing.T, d storetest.D
 		t.Fatal(err)
 	}
 	if _, err := j.Verify(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "11 entries are missing, but only 0 were removed because of the limits") {
-		t.Errorf("nothing says that entries were removed: %v", err)
+		t.Errorf("no entry reports the removed ones: %v", err)
 	}
 	if err := db.Write(t.Context(), "", run("INSERT INTO journal_removed (kind, position, unreported, total) VALUES ('event', 0, 600, 600)")); err != nil {
 		t.Fatal(err)

@@ -162,8 +162,8 @@ func (v *verifier) misplaced(ctx context.Context, from, to Position) error {
 	return err
 }
 
-// unreported compares the number of removed entries with what the journal says about them. So nobody
-// can delete entries and claim that they were removed because of their age.
+// unreported compares the number of removed entries with what the journal says about them. So
+// nobody can delete entries and claim that they were removed because of their age.
 func (v *verifier) unreported(ctx context.Context) error {
 	state, err := selectKeeping(ctx, v.q)
 	if err != nil {
