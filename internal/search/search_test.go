@@ -66,7 +66,7 @@ func login(p *policy.Principal) string { return p.Name }
 // setRemoved records that entries of a kind were removed up to a position.
 func (x *indexed) setRemoved(t rapid.TB, kind string, upTo int) {
 	err := x.db.Write(context.Background(), "", func(tx *sql.Tx) error {
-		_, err := tx.Exec(`INSERT INTO journal_removed (kind, position, unreported) VALUES ($1, $2, 0) ON CONFLICT (kind) DO UPDATE SET position = $2`, kind, upTo)
+		_, err := tx.Exec(`INSERT INTO journal_removed (kind, position, unreported, total) VALUES ($1, $2, 0, 0) ON CONFLICT (kind) DO UPDATE SET position = $2`, kind, upTo)
 		return err
 	})
 	if err != nil {
