@@ -71,7 +71,7 @@ func printDecision(w io.Writer, p paint, e *explain.Evaluation) {
 	}
 	fmt.Fprintln(w)
 	if r := d.Repeats; r != nil {
-		fmt.Fprintf(w, "stands for %d equal refusals from %s to %s\n", r.Count,
+		fmt.Fprintf(w, "repeated %d times from %s to %s\n", r.Count,
 			r.First.Local().Format(time.DateTime), r.Last.Local().Format(time.DateTime))
 	}
 	switch {

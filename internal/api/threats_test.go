@@ -244,7 +244,7 @@ func TestSignInsAreInTheJournal(t *testing.T) {
 	const refused = "service refused a sign-in to the API"
 	want := []string{
 		refused + " by ann from 127.0.0.1: invalid credentials: accounts: the password is wrong",
-		refused + " from 127.0.0.1: invalid credentials; 9 times from 12:00:00 to 12:00:00 UTC",
+		refused + " from 127.0.0.1: invalid credentials; 9 times more from 12:00:00 to 12:00:00 UTC",
 		"service started an API session of user:ann from 127.0.0.1",
 	}
 	slices.Sort(got)

@@ -123,14 +123,17 @@ func addressText(a netip.Addr) string {
 	return a.String()
 }
 
-// appendSummary appends "; 57 times from 12:00:03 to 12:00:49 UTC".
+// appendSummary appends "; 57 times more from 12:00:03 to 12:00:49 UTC".
 func (r *Repeats) appendSummary(b []byte) []byte {
 	if r == nil {
 		return b
 	}
+	if r.Count == 1 {
+		return r.Last.UTC().AppendFormat(append(b, "; once more at "...), "15:04:05 UTC")
+	}
 	b = append(b, "; "...)
 	b = strconv.AppendInt(b, r.Count, 10)
-	b = append(b, " times from "...)
+	b = append(b, " times more from "...)
 	b = r.First.UTC().AppendFormat(b, time.TimeOnly)
 	b = append(b, " to "...)
 	return r.Last.UTC().AppendFormat(b, "15:04:05 UTC")

@@ -65,7 +65,7 @@ func TestSummariesAreOneHarmlessLine(t *testing.T) {
 			`service refused a sign-in to the API by "mallory\nlevel=INFO": invalid \x1bcredentials`},
 		{journal.Entry{Registry: "r", Service: &journal.Service{Action: "notification.refuse", Remote: netip.MustParseAddr("192.0.2.1"), Refused: "wrong secret",
 			Repeats: &journal.Repeats{Count: 57, First: noon, Last: noon.Add(46 * time.Second)}}},
-			`service refused events from 192.0.2.1 at r: wrong secret; 57 times from 12:00:00 to 12:00:46 UTC`},
+			`service refused events from 192.0.2.1 at r: wrong secret; 57 times more from 12:00:00 to 12:00:46 UTC`},
 		{journal.Entry{Service: &journal.Service{Action: "later version", Target: "x"}}, `service "later version" x`},
 		{journal.Entry{Registry: "r", Text: []byte("{\"event\":\"data\"}\n\x1b[31m\xff")}, `text at r: "{\"event\":\"data\"}\n\x1b[31m\xff"`},
 		{journal.Entry{Text: []byte(strings.Repeat("x", 600))}, `text: "` + strings.Repeat("x", 509) + `…"`},

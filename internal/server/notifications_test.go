@@ -92,7 +92,7 @@ func TestRefusedEventsAreCounted(t *testing.T) {
 		}
 		got = append(got, e.Summary())
 	}
-	const times = "; 99 times from 09:00:00 to 09:00:00 UTC"
+	const times = "; 99 times more from 09:00:00 to 09:00:00 UTC"
 	secret, path := "service refused events from 192.0.2.7: no registry has this secret", "service refused events from 192.0.2.7: they were posted to a path that is not served"
 	if diff := cmp.Diff([]string{secret, path, secret + times, path + times}, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

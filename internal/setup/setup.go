@@ -97,8 +97,8 @@ type Result struct {
 	Notes    []string        `json:"notes"` // notes for the operator, each a sentence or two
 }
 
-// ErrTaken means that another process created one of the files at the same moment.
-var ErrTaken = errors.New("another process has just created it")
+// ErrTaken means that a file exists, perhaps because another process has just created it.
+var ErrTaken = errors.New("it exists already")
 
 // Path returns the absolute path of one of the files.
 func (r Result) Path(name string) string { return filepath.Join(r.Dir, filepath.FromSlash(name)) }
