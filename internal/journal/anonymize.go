@@ -2,7 +2,8 @@ package journal
 
 import "net/netip"
 
-// shorten returns what entries contain of an address; the zero Addr if nothing of it remains.
+// shorten returns the part of an address that entries contain. It is the zero Addr if entries
+// contain no part of the address.
 func (o *Options) shorten(a netip.Addr) netip.Addr {
 	switch {
 	case o.NoAddresses:
@@ -18,8 +19,9 @@ func (o *Options) shorten(a netip.Addr) netip.Addr {
 	return p.Addr()
 }
 
-// anonymize removes what entries must not contain about clients. It changes copies, because
-// callers keep their data. Source.Address is an address of the registry, so it stays.
+// anonymize removes the data about clients that entries must not contain. It changes copies,
+// because the original data belongs to the callers. Source.Address is not removed: it is the
+// address of a registry.
 func (j *Journal) anonymize(entry *Entry) {
 	switch {
 	case entry.Decision != nil:

@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// Each row has an address, and what entries contain of it when addresses are shortened.
+// Each row has an address, and the part of it that entries contain when addresses are shortened.
 func TestAddressesAndClientsAreShortenedOrLeftOut(t *testing.T) {
 	for _, tt := range []struct{ address, short string }{
 		{"192.0.2.77", "192.0.2.0"}, {"::ffff:192.0.2.77", "192.0.2.0"}, {"2001:db8:1:2::7", "2001:db8:1::"}, {"fe80::1%eth0", "fe80::"},

@@ -20,8 +20,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// cpu returns a function that reports the process's processor time per round since now. Other
-// load on the machine does not change it.
+// cpu returns a function that reports how much processor time this process has used per round
+// since the call of cpu. Other load on the machine does not change the result.
 func cpu(b *testing.B) (report func()) {
 	used := func() (total int64) {
 		var usage syscall.Rusage
@@ -78,7 +78,7 @@ func BenchmarkRecord(b *testing.B) {
 					}},
 				}}
 				for j.Record(entry) != nil {
-					// The queue is full. Append waits until the writer takes the queue.
+					// The queue is full, so Append waits until the writer empties the queue.
 					if err := j.Append(context.Background(), journal.Entry{Text: []byte("full")}); err != nil {
 						b.Fatal(err)
 					}
@@ -174,8 +174,9 @@ func ciJobs(n int, at time.Time, pause time.Duration) (entries []journal.Entry) 
 	return entries
 }
 
-// BenchmarkMerge merges and compresses the entries of CI jobs. It reports the time for an
-// entry, and its bytes on disk before and after, with all tables and indexes.
+// BenchmarkMerge merges and compresses the entries of CI jobs. It reports the time per entry, and
+// the bytes per entry on disk before and after the merge. The bytes include all tables and
+// indexes.
 func BenchmarkMerge(b *testing.B) {
 	merged := 0
 	for b.Loop() {

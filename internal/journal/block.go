@@ -15,7 +15,7 @@ import (
 type block struct {
 	first            Position
 	entries          int64
-	earliest, latest int64 // of the entries' ids, in milliseconds since 1970
+	earliest, latest int64 // times of the entries' ids, in milliseconds since 1970
 	// previous and hash are the roots of the tree before and after the block. In format 1, hash
 	// is the result of sum, and previous is the hash of the preceding block.
 	previous, hash hash
@@ -24,8 +24,8 @@ type block struct {
 
 func (b *block) end() Position { return b.first + Position(b.entries) }
 
-// sum returns the hash of a block of format 1. The hash covers all columns. Numbers have a fixed
-// length in it.
+// sum returns the hash of a block of format 1. The hash covers all columns, and each number has a
+// fixed length.
 func (b *block) sum() hash {
 	const title = "tidewaiter journal block\n"
 	h := sha256.New()
@@ -40,7 +40,7 @@ func (b *block) sum() hash {
 	return hash(h.Sum(nil))
 }
 
-// tree returns the tree before the next entry.
+// tree returns the tree of all entries up to the head.
 func (h *head) tree() (tree.Frontier, error) {
 	if len(h.frontier) == 0 { // this is the first block of format 2
 		var f tree.Frontier
@@ -55,8 +55,9 @@ func (h *head) tree() (tree.Frontier, error) {
 }
 
 // originLeaf returns leaf 0. It stands for the blocks of format 1. Its data is the 24 bytes
-// "tidewaiter journal tree\n", the position of their last entry in eight bytes, the highest first,
-// and the hash of their last block. The position and the hash are zero without such blocks.
+// "tidewaiter journal tree\n", then the position of the last entry of format 1, as eight bytes in
+// big-endian order, then the hash of the last block of format 1. The position and the hash are
+// zero if there are no blocks of format 1.
 func originLeaf(base Position, chain hash) hash {
 	b := append([]byte{tree.LeafPrefix}, "tidewaiter journal tree\n"...)
 	b = binary.BigEndian.AppendUint64(b, uint64(base))
@@ -69,7 +70,7 @@ type builder struct {
 	known                *principals
 	encoder              *encoder
 	content              []byte
-	nodes                []tree.Node // that the current transaction completes
+	nodes                []tree.Node // completed by the current transaction
 	repeats              repeats
 
 	end     Position // of the next entry after the last commit; 0: no commit yet
@@ -82,21 +83,21 @@ func newBuilder(maxEntries, maxBytes int) *builder {
 	return &builder{maxEntries: maxEntries, maxBytes: maxBytes, known: known, encoder: newEncoder(known)}
 }
 
-// write appends entries to the journal within tx and sets their positions. It returns the
-// entries without repeats, in the same array.
+// write appends entries to the journal within tx and sets their positions. It returns the entries
+// that are not repeats, in the array of the parameter.
 func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) (kept []Entry, blocks int, err error) {
-	// tx already ends with its context. Watching the context at each statement would cost a
-	// goroutine.
+	// The end of the context already ends tx. Each statement would need one more goroutine to
+	// watch the context again.
 	ctx = context.WithoutCancel(ctx)
 	h, err := lockHead(ctx, tx)
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading the journal's head: %w", err)
 	}
 	if w.rewound = int64(w.end - h.next); w.rewound > 0 {
-		// The database is an older copy of itself: a backup was restored under a running
-		// process, or a lagging standby took over. Entries that were acknowledged after the
-		// copy was made are gone, and the journal records their loss. Principals that this
-		// process stored may be gone too.
+		// The database was replaced by an older copy: a backup was restored under a running
+		// process, or a lagging standby took over. Entries that were acknowledged after the copy
+		// are gone, and the journal records their loss. Principals that this process stored may be
+		// gone, too.
 		*w.known = *newPrincipals()
 		entries = append(entries, rewindEntry(now, w.rewound))
 	}
@@ -160,7 +161,8 @@ func rewindEntry(now time.Time, entries int64) Entry {
 	}}
 }
 
-// fill adds entries to the block up to its limits, at least one, and returns how many.
+// fill adds entries to the block until the block reaches its limits. It adds at least one entry,
+// and returns how many it added.
 func (w *builder) fill(b *block, entries []Entry) int {
 	w.encoder.reset()
 	if cap(w.content) > maxBuffer {

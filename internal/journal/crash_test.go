@@ -18,8 +18,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// child appends events from several goroutines, and prints the id of each event when the event
-// is acknowledged, until the process is killed. It reports whether this process is a child.
+// child reports whether this process is a child process. In a child process, it first appends
+// events from several goroutines until the process is killed, and prints the id of each
+// acknowledged event.
 func child() bool {
 	url, prefix := os.Getenv("JOURNAL_TEST_URL"), os.Getenv("JOURNAL_TEST_PREFIX")
 	if url == "" {
@@ -78,7 +79,8 @@ func testAcknowledgedEventsSurviveKill(t *testing.T, d storetest.Database) {
 			t.Fatal(err)
 		}
 		lines := bufio.NewReader(out)
-		// The number of acknowledgements before the kill. Other appends are in progress then.
+		// The child is killed after this number of acknowledgements, while other appends are in
+		// progress.
 		deathAt := 1 + rand.IntN(400)
 		for n := 0; ; n++ {
 			if n == deathAt {
@@ -132,7 +134,7 @@ func testAcknowledgedEventsSurviveKill(t *testing.T, d storetest.Database) {
 		}
 	}
 	if last, err := j.Last(t.Context()); err != nil || last != next-1 {
-		t.Errorf("repeats were kept: the last position is %d (%v), and was %d", last, err, next-1)
+		t.Errorf("repeats were stored: the last position is %d (%v), want %d", last, err, next-1)
 	}
 	if v, err := j.Verify(t.Context(), 0); err != nil || v.Last != next-1 {
 		t.Errorf("Verify: %+v, %v", v, err)

@@ -24,8 +24,8 @@ import (
 // The JSON structures of the lines, which encode.go writes by hand. In format 1, an entry has no
 // private part: its fields are in decisionLine and in the event.
 type (
-	// number is the number of a constant of another package, without the constant's methods for
-	// JSON.
+	// number is a constant of another package as a plain number. The types of such constants have
+	// JSON methods of their own, which must not be used here.
 	number   = uint8
 	headLine struct {
 		Form       int                `json:"form"`
@@ -308,7 +308,8 @@ func (o *openBlock) public(line []byte) []byte {
 	return public
 }
 
-// idTime returns the time of the id of an entry's public part, in milliseconds since 1970.
+// idTime reads the id of an entry from the entry's public part. It returns the time of the id, in
+// milliseconds since 1970.
 func idTime(public []byte) (int64, error) {
 	const begin, size = len(`{"id":"`), 36
 	if len(public) < begin+size {
@@ -330,8 +331,8 @@ func (p *parts) privateHash() (sum hash, erased bool, err error) {
 	return sum, true, nil
 }
 
-// appendLeaf appends the data of an entry's leaf, after the prefix of a leaf. erased reports
-// whether its private part was erased.
+// appendLeaf appends the data of an entry's leaf to b, which ends in the prefix of a leaf. erased
+// reports whether the entry's private part was erased.
 func (o *openBlock) appendLeaf(b []byte, p *parts) (leaf []byte, erased bool, err error) {
 	private, erased, err := p.privateHash()
 	if err != nil {
@@ -344,7 +345,7 @@ func (o *openBlock) appendLeaf(b []byte, p *parts) (leaf []byte, erased bool, er
 	return tree.AppendEntry(b, p.public, private, principal, len(p.rules), func(i int) []byte { return o.ruleTexts[p.rules[i]] }), erased, nil
 }
 
-// entry reads an entry.
+// entry decodes an entry.
 func (d *decoder) entry(ctx context.Context, o *openBlock, r entryRecord) (Entry, error) {
 	entry, err := d.decode(ctx, o, r)
 	if err != nil {
@@ -506,7 +507,7 @@ func (d *decoder) load(ctx context.Context, refs []principalRef) error {
 				return &principalError{ref.number, "missing"}
 			}
 			if sha256.Sum256(text) != ref.hash || !bytes.Equal(sums[ref.number], ref.hash[:]) {
-				return &principalError{ref.number, "not what it was"}
+				return &principalError{ref.number, "not the original one"}
 			}
 			p, err := decodePrincipal(text)
 			if err != nil {

@@ -25,13 +25,13 @@ import (
 //	{"form":2,"principals":[{"number":7,"sha256":"<base64url>"}],
 //	 "rules":[{"name":"devs","file":"tidewaiter.yaml","line":14}]}
 //
-// Each other line is an entry of three parts, which tabs separate:
+// Each other line is an entry. It has three parts, which tabs separate:
 //
 //	0,2,1 \t {"id":"0198c1f2-…","at":1764000000000000,"registry":"registry.example.com","decision":{…}} \t {"salt":"…","remote":"10.1.2.3"}
 //
-// The first part has the index of the entry's principal, or "-", and those of its rules. Only this
-// part depends on the other entries of the block, so blocks can be merged without a change to the
-// other two.
+// The first part has the index of the entry's principal, or "-", and the indexes of its rules.
+// Only this part depends on the other entries of the block, so blocks can be merged without a
+// change to the other two.
 //
 // The second part is public: it is in each proof. It refers to the entry's rules by 0, 1, 2 … in
 // order of first use in the entry. "at" is in microseconds since 1970. Actions, reasons and kinds
@@ -39,15 +39,15 @@ import (
 // a missing token means the entry's id. "life" is the time from "at" to the end of the token, in
 // seconds, rounded down.
 //
-// The third part is private: the data of persons, which can be erased, and eight random bytes, so
-// that nobody can guess the data from its hash. It is empty if there is no such data. If it was
-// erased, it is "#" and its SHA-256 in base64url.
+// The third part is private. It has the personal data, which can be erased, and eight random
+// bytes, so that nobody can guess the data from the hash. The part is empty if the entry has no
+// personal data. An erased part is replaced by "#" and the SHA-256 of the part in base64url.
 //
-// A line "~8 <base64url>" stands for the 2^8 entries of a complete subtree of level 8 of the tree
-// that were removed: it has the hash of the subtree.
+// A line "~8 <base64url>" stands for 2^8 removed entries, which are the leaves of a complete
+// subtree of level 8. The line has the hash of the subtree.
 //
-// The tree's leaf of an entry has this data, where a number is four bytes, the highest first, and
-// a text is the number of its bytes and then the bytes:
+// An entry's leaf in the tree has the data below. A number is four bytes in big-endian order. A
+// text is its length in bytes, as a number, and then the bytes:
 //
 //	the 19 bytes "tidewaiter entry 2\n"
 //	the public part, as a text
@@ -59,13 +59,14 @@ import (
 // blocks of format 1 before the tree (see originLeaf). The entry at position p is leaf p - base,
 // where base is the position of the last entry of format 1.
 //
-// The content of a block of format 1 has lines of one part. It is the public part, but with the
-// private fields and with indexes of the principal and rules in the first line; see decode.go.
-// No leaf hashes its entries.
+// In a block of format 1, a line has only one part: the public part with the private fields added.
+// It refers to the principal and the rules by their indexes in the first line; see decode.go. The
+// tree has no leaves for entries of format 1.
 //
 // The encoder of decisions, events and principals is written by hand, because it runs for every
-// token request and event: an entry is encoded to store it, and a principal is encoded to find out
-// whether it is stored already. encoding/json takes more than ten times as long.
+// token request and event. The principal is encoded each time, too: the code is how the writer
+// finds out whether the principal is stored already. encoding/json takes more than ten times as
+// long.
 
 // maxBuffer is the maximum size in bytes of a buffer that is kept for the next block.
 const maxBuffer = 4 * maxBlockBytes
@@ -83,7 +84,7 @@ type encoder struct {
 	seed       maphash.Seed   // of ruleHash
 	known      *principals
 
-	// Of the current entry.
+	// The fields below are about the current entry.
 	principal             int   // index, or -1
 	used                  []int // indexes of its rules
 	public, private, leaf []byte
@@ -377,7 +378,7 @@ func (e *encoder) result(b []byte, r *policy.Result) []byte {
 func (e *encoder) event(b []byte, event *notification.Event) []byte {
 	b = text.AppendJSON(append(b, `{"id":`...), event.ID)
 	at := event.Time.UTC()
-	if y := at.Year(); y < 0 || y > 9999 { // RFC 3339 cannot represent it; Decode never returns it
+	if y := at.Year(); y < 0 || y > 9999 { // not in RFC 3339; Decode never returns it
 		at = time.Time{}
 	}
 	b = at.AppendFormat(append(b, `,"time":"`...), time.RFC3339Nano)
@@ -423,7 +424,8 @@ func (e *encoder) event(b []byte, event *notification.Event) []byte {
 	return append(b, '}')
 }
 
-// endObject makes the fields from at on an object. Each field begins with a comma.
+// endObject turns the fields that begin at index at of b into a JSON object. Each field begins
+// with a comma.
 func endObject(b []byte, at int) []byte {
 	if len(b) == at {
 		return append(b, "{}"...)
@@ -526,7 +528,7 @@ func appendStrings(b []byte, key string, values []string) []byte {
 }
 
 // appendMap appends a map, sorted by key. A value without a JSON form (NaN, a channel) is
-// written as text: no claim may make an entry fail.
+// written as text: a claim must never cause an entry to fail.
 func appendMap(b []byte, key string, values map[string]any) []byte {
 	if len(values) == 0 {
 		return b

@@ -106,5 +106,5 @@ func (j *Journal) FindIn(ctx context.Context, firsts []Position, beginning strin
 	return j.findIn(ctx, firsts, beginning, 2)
 }
 
-// SetSettle sets how long the clock must have run evenly before entries are removed.
+// SetSettle sets how long the clock must have run without a jump before entries are removed.
 func (k *keeper) SetSettle(d time.Duration) { k.settle = d }

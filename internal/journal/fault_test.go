@@ -21,8 +21,8 @@ import (
 
 var errDisk = errors.New("the disk is on fire")
 
-// failing makes writes fail while broken is set. If kept is true, they fail after they have
-// committed, otherwise before they write anything.
+// failing makes writes fail while broken is true. If kept is true, a write fails after its commit.
+// Otherwise it fails before it writes anything.
 func failing(broken *atomic.Bool, kept bool) func(journal.Write) journal.Write {
 	return func(real journal.Write) journal.Write {
 		return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
@@ -54,7 +54,7 @@ func testAFailedWrite(t *testing.T, d storetest.Database) {
 		want []string // events after the second try
 	}{
 		{"nothing was written", false, []string{"before", "failed", "after"}},
-		{"it was written all the same", true, []string{"before", "failed", "after"}},
+		{"committed, but an error was returned", true, []string{"before", "failed", "after"}},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			var broken atomic.Bool
@@ -183,15 +183,15 @@ func testALongOutageIsLoggedRarely(t *testing.T, d storetest.Database) {
 	if err := j.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// The caller learns of a failure before the log: the clock may advance before the 49th
-	// failure is logged.
+	// The writer returns each failure to the caller before it logs the failure. So the clock can
+	// advance before the 49th failure is logged.
 	counted := strings.Contains(log.String(), "lines_not_logged=48") || strings.Contains(log.String(), "lines_not_logged=47")
 	if n := strings.Count(log.String(), "\n"); n != 2 || !counted {
 		t.Errorf("the log has %d lines:\n%s", n, &log)
 	}
 }
 
-// stalled makes each write report on waiting and then wait for release.
+// stalled makes each write send a value to waiting, and then wait until it receives from release.
 func stalled(waiting chan<- struct{}, release <-chan struct{}) func(journal.Write) journal.Write {
 	return func(real journal.Write) journal.Write {
 		return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
@@ -267,7 +267,7 @@ func testAFullQueueRejectsRecordsAndBlocksAppends(t *testing.T, d storetest.Data
 func TestMemoryIsBounded(t *testing.T) { storetest.Each(t, testMemoryIsBounded) }
 
 func testMemoryIsBounded(t *testing.T, d storetest.Database) {
-	// A few entries can be large, so the queue is also limited by bytes.
+	// Even a few entries can be large, so the queue has a limit in bytes, too.
 	waiting, release := make(chan struct{}, 100), make(chan struct{})
 	j, _ := open(t, d.Ready(t), journal.Options{MaxBytes: 1 << 20, Linger: -1})
 	j.SetWrite(stalled(waiting, release))
@@ -288,10 +288,10 @@ func testMemoryIsBounded(t *testing.T, d storetest.Database) {
 		t.Error(err)
 	}
 
-	// A writer sees many names once each.
+	// The writer sees many names, each of them only one time.
 	long := strings.Repeat("n", 1000)
 	if n := journal.Remembered(func(i int) string { return fmt.Sprint(long, i) }, 50_000); n > 20_500 {
-		t.Errorf("a writer remembers %d things about 50,000 principals", n)
+		t.Errorf("a writer has %d cache entries after 50,000 principals", n)
 	}
 }
 

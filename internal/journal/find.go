@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal/index"
 )
 
-// Removed returns a position for each kind of entries that has a limit: all entries of that
+// Removed returns a position for each kind of entry that has a retention limit. All entries of the
 // kind up to the position were removed.
 func (j *Journal) Removed(ctx context.Context) ([]Position, error) {
 	state, err := selectKeeping(ctx, j.db.Read())
@@ -23,8 +23,9 @@ func (j *Journal) Removed(ctx context.Context) ([]Position, error) {
 	return slices.Collect(maps.Values(state.removed)), nil
 }
 
-// Holds reports whether the entry at a position has the id, or was removed. It is false if the
-// database is an older copy of itself and other entries were written since.
+// Holds reports whether the entry at a position has the id. It is true as well if that entry was
+// removed. It is false if the database was replaced by an older copy, and another entry was
+// written at the position after that.
 func (j *Journal) Holds(ctx context.Context, position Position, id ID) (bool, error) {
 	if position == 0 {
 		return true, nil
@@ -63,8 +64,8 @@ type indexError struct{ error }
 
 func (e *indexError) Unwrap() error { return e.error }
 
-// candidates returns what the index finds, and the position up to which it covers the journal. It
-// returns nil if there is no index that can be used.
+// candidates returns the entries that the index finds, and the position up to which the index
+// covers the journal. It returns nil if there is no usable index.
 func (s *search) candidates(ctx context.Context) (index.Candidates, Position) {
 	if s.journal.o.Index == nil {
 		return nil, 0
@@ -82,7 +83,8 @@ func (s *search) candidates(ctx context.Context) (index.Candidates, Position) {
 	return c, Position(upTo)
 }
 
-// find searches the candidates from a position. It returns the position to continue from.
+// find searches the candidates from a position. It returns the position from which the next search
+// continues.
 func (s *search) find(ctx context.Context, c index.Candidates, from Position, enough func(int) bool) (Position, error) {
 	var open *openBlock
 	var opened *block

@@ -22,7 +22,7 @@ func TestTheBeginningOfAnID(t *testing.T) {
 	}
 	for _, text := range []string{id + "0", "0198c1f2 ", "0198c1f27", "0198c1fg", "team/app", strings.Repeat("-", 18), "repository:a:pull"} {
 		if journal.IsBeginning(text) {
-			t.Errorf("%q is the beginning of an id", text)
+			t.Errorf("%q was accepted as the beginning of an id", text)
 		}
 	}
 	var read journal.ID
@@ -113,7 +113,7 @@ func TestTheJournalIsSearchedFromTheEnd(t *testing.T) {
 			return positions
 		}
 		if got := back(10); got != nil {
-			t.Errorf("of an empty journal: %v", got)
+			t.Errorf("a search of an empty journal found %v", got)
 		}
 		for range 3 { // several ids in one block
 			batch := make([]journal.Entry, 4)

@@ -11,13 +11,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// A client that is refused often tries again at once, and an attacker sends thousands of attempts
-// a second. So that neither fills the disk, equal refusals are folded: the first one is recorded
-// at once, and the others of its window become one entry when the window ends. This entry has
-// their exact number, and it never changes after it was written. If the process is killed, the
-// numbers of the open windows are lost.
+// Many clients try again immediately after a refusal, and an attacker sends thousands of attempts
+// a second. Refusals must not fill the disk, so equal refusals are folded. The first one is
+// recorded at once and opens a window. When the window ends, the other refusals of the window
+// become one entry. This entry has their exact number, and never changes. If the process is
+// killed, the numbers of the open windows are lost.
 const (
-	// A window is written at most foldFor + foldEvery, a minute, after its first refusal.
+	// A window is written within foldFor + foldEvery (one minute) after its first refusal.
 	foldFor   = 50 * time.Second
 	foldEvery = 10 * time.Second
 	// maxFolds and maxFoldBytes limit the open windows. Each has an entry and a key.
@@ -27,7 +27,7 @@ const (
 
 // Repeats describes an entry that stands for several equal refusals.
 type Repeats struct {
-	Of          ID // the entry of an equal refusal before them; zero: it is not known
+	Of          ID // an earlier entry about an equal refusal; zero: not known
 	Count       int64
 	First, Last time.Time
 }
@@ -37,7 +37,7 @@ type folds struct {
 	mu    sync.Mutex
 	open  map[string]*fold
 	order []*fold // in the order in which they were opened
-	bytes int     // of their entries and keys, about
+	bytes int     // approximate size of the entries and keys
 	armed bool    // closeFolds will be called
 }
 
@@ -50,13 +50,13 @@ type fold struct {
 	repeats Repeats
 }
 
-// RecordRefusal is Record for a refusal: a Decision, or a Service that was refused. If it equals a
-// refusal of the last minute, it is only counted. The parameter known means that
-// the journal has an equal entry already, perhaps an older one. Then all such refusals of an
-// address are counted together, whatever names they have.
+// RecordRefusal is Record for a refusal: an entry with a refused Decision or a refused Service. A
+// refusal that equals an earlier one of the same minute is only counted. The parameter known means
+// that the journal already has an equal entry, which can be older than a minute. Then all such
+// refusals from an address are counted together, even if they have different names.
 //
-// The result is the id of the entry that describes the refusal: its own one, or the one of the
-// equal refusal before it. It is zero if known is true.
+// The result is the id of the entry that describes the refusal: the entry of this refusal, or the
+// entry of an earlier equal refusal. The id is zero if known is true.
 func (j *Journal) RecordRefusal(entry Entry, known bool) (ID, error) {
 	j.complete(&entry)
 	now := j.o.Now()
@@ -71,7 +71,7 @@ func (j *Journal) RecordRefusal(entry Entry, known bool) (ID, error) {
 		j.closeFoldsLocked(now, false)
 		ok = false
 	}
-	anyone := known || entry.Service != nil // anyone can cause it, as often as they like
+	anyone := known || entry.Service != nil // any client can cause any number of such refusals
 	size := sizeOf(&entry) + 2*len(key)
 	full := len(f.open) >= maxFolds || f.bytes+size > maxFoldBytes
 	if !ok && anyone && full {
@@ -102,7 +102,7 @@ func (j *Journal) RecordRefusal(entry Entry, known bool) (ID, error) {
 	return entry.ID, j.enqueue(&entry)
 }
 
-// add counts a refusal. What differs between the refusals is removed.
+// add counts a refusal. It clears the fields in which the refusals of the window differ.
 func (f *fold) add(entry *Entry) {
 	f.entry.detach()
 	first, other := f.entry.refusal(), entry.refusal()
@@ -140,7 +140,7 @@ func (e *Entry) refusal() refusal {
 	return refusal{&d.Name, &d.Client, &d.Refused, &d.Remote, &d.Repeats}
 }
 
-// detach copies what the entry points to, so that the copy can be changed.
+// detach replaces the structs to which the entry points by copies that can be changed.
 func (e *Entry) detach() {
 	if e.Service != nil {
 		s := *e.Service
@@ -151,7 +151,8 @@ func (e *Entry) detach() {
 	e.Decision = &d
 }
 
-// foldTimer records the windows that have ended, and calls itself again while windows are open.
+// foldTimer records the windows that have ended. If other windows are open, it schedules its next
+// call.
 func (j *Journal) foldTimer() {
 	f := &j.folds
 	f.mu.Lock()
@@ -195,7 +196,7 @@ func (j *Journal) closeFoldsLocked(now time.Time, all bool) {
 	f.order = f.order[n:]
 }
 
-// foldKey appends what equal refusals have in common.
+// foldKey appends a key, which is the same for equal refusals.
 func foldKey(b []byte, e *Entry, known bool) []byte {
 	r := e.refusal()
 	add := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }

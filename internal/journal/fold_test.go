@@ -89,7 +89,7 @@ func TestPropertyFoldedRefusalsAreCountedExactly(t *testing.T) {
 				rt.Errorf("an entry of %s counts %+v", e.Time, *r)
 			}
 			if first, ok := recorded[r.Of]; !r.Of.IsZero() && (!ok || first.After(r.First)) {
-				rt.Errorf("the refusal that is repeated is not recorded before: %+v", *r)
+				rt.Errorf("no earlier entry describes the refusal that is repeated: %+v", *r)
 			}
 		}
 		for g, n := range want {
@@ -105,7 +105,7 @@ func TestPropertyFoldedRefusalsAreCountedExactly(t *testing.T) {
 	})
 }
 
-// What somebody may want to tell apart is not folded.
+// Refusals that an administrator may want to distinguish are not folded.
 func TestDifferentRefusalsAreNotFolded(t *testing.T) {
 	ann, bob := &policy.Principal{Kind: policy.User, Name: "ann"}, &policy.Principal{Kind: policy.User, Name: "bob"}
 	result := func(name string, asked, granted scope.Actions) []policy.Result {
@@ -150,8 +150,8 @@ func TestDifferentRefusalsAreNotFolded(t *testing.T) {
 	}
 }
 
-// An attack from more addresses than there are windows writes few entries, and they still have
-// the exact number of refusals.
+// An attack from more addresses than there are windows writes few entries. Their numbers of
+// refusals are still exact.
 func TestRefusalsOfManyAddressesAreFolded(t *testing.T) {
 	const refusals = 3 * journal.MaxFolds
 	for what, tt := range map[string]struct {
@@ -206,7 +206,7 @@ func TestRefusalsOfManyAddressesAreFolded(t *testing.T) {
 	}
 }
 
-// Refusals of requests with many long scopes, each different, must not fill the memory.
+// The refusals of different requests, each with many long scopes, must not fill the memory.
 func TestFoldingHasLimitedMemory(t *testing.T) {
 	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{MaxBytes: 1 << 30})
 	for i := range 400 {

@@ -20,7 +20,7 @@ func NewID(now time.Time) ID {
 }
 
 // shortID is the length of Short. minBeginning is the length of the shortest beginning that
-// FindOne accepts. A beginning of this length tells the minute in which an id was created.
+// FindOne accepts. A beginning of this length contains the minute in which the id was created.
 const (
 	shortID      = 18
 	minBeginning = 8

@@ -1,12 +1,13 @@
-// Package journal is the durable audit log. It records who was granted or refused what, what
-// registries reported, and what administrators changed.
+// Package journal is the durable audit log. It records which requests were granted or refused,
+// which events registries reported, and which changes administrators made.
 //
-// The journal is an append-only sequence of entries: decisions, events, changes, what happened to
-// the service itself, and bodies that were posted to the events endpoint but are not events.
-// Entries are stored in blocks of up to maxBlockEntries entries, one block per database row. Each
-// block has a SHA-256 hash over its content and the previous block's hash. Append returns when
-// the entry is durable; Record returns at once. The block's transaction also updates a single
-// head row, which orders the blocks of all processes that share the database without gaps.
+// The journal is an append-only sequence of entries. An entry is a decision, an event, a change,
+// an incident of the service itself, or a body that was posted to the events endpoint but is not
+// an event. Entries are stored in blocks of up to maxBlockEntries entries, one block per database
+// row. Each block has a SHA-256 hash over its content and the previous block's hash. Append
+// returns when the entry is durable; Record returns at once. The block's transaction also updates
+// a single row, the head. Because of the head, the blocks of all processes that share the database
+// have one order without gaps.
 //
 // Times are stored in microseconds. Text is stored as UTF-8: each invalid byte becomes U+FFFD.
 // No entry has a field for a secret.
@@ -62,7 +63,7 @@ type Entry struct {
 	Text     []byte // up to 4 KiB of a posted body that is not an event envelope
 }
 
-// Decision is the answer to a token request, with everything that it is based on.
+// Decision is the answer to a token request, with all facts on which the answer is based.
 type Decision struct {
 	Principal  *policy.Principal // nil if nobody was authenticated
 	Name       string            // the name that was presented, if it was refused
@@ -99,7 +100,7 @@ type Service struct {
 	Name    string         // the name that was presented, if the sign-in was refused
 	Remote  netip.Addr     // of the client
 	Client  string         // of the client
-	Refused string         // why it was refused; "": it was not
+	Refused string         // the reason of a refusal; "": not refused
 	Details map[string]any // never a secret
 	Repeats *Repeats       // set if the entry stands for several equal refusals; see RecordRefusal
 }
@@ -114,11 +115,11 @@ type Options struct {
 	MaxEntries int
 	MaxBytes   int
 
-	// Linger is how long an entry from Record waits for further entries, so that a commit
-	// writes several. Entries from Append do not wait. 0: 20 ms; negative: no wait.
+	// Linger is how long an entry from Record waits for more entries, so that one commit writes
+	// several entries. Entries from Append do not wait. 0: 20 ms; negative: no wait.
 	Linger time.Duration
 
-	// What new entries contain about clients.
+	// Limits of the data about clients in new entries.
 	ShortAddresses bool // only the network: IPv4 /24, IPv6 /48
 	NoAddresses    bool
 	NoClients      bool // leave out the User-Agent
@@ -133,11 +134,11 @@ type Options struct {
 	// principal's Name.
 	Login func(*policy.Principal) string
 
-	// Index narrows searches. nil: all blocks of a query's time are read.
+	// Index makes searches faster. nil: a query reads all blocks in its time range.
 	Index index.Reader
 
-	// Settle is how long the clock must have run evenly before Maintain removes entries. 0: 15
-	// minutes; negative: no time.
+	// Settle is how long the clock must have run without a jump before Maintain removes entries.
+	// 0: 15 minutes; negative: Maintain does not wait.
 	Settle time.Duration
 
 	// Wait is called by Follow between two reads. It must return when ctx ends. nil: wait for
@@ -210,13 +211,13 @@ func New(db *store.DB, o Options) (*Journal, error) {
 	return j, nil
 }
 
-// Append writes the entries, all or none, and returns nil when they are durable. An event with
-// the id and time of an earlier one of the same registry, within 30 days (recognizedFor), is a
-// repeat: the event is dropped without an error.
+// Append writes all of the entries or none of them. It returns nil when they are durable. An event
+// with the id and time of an earlier one of the same registry, within 30 days (recognizedFor), is
+// a repeat: the event is dropped without an error.
 //
 // Append waits while the queue is full. It returns ErrClosed, ctx's error or the error of the
-// write. After ctx's error or a failed write, the entries may be in the journal nevertheless.
-// Events can safely be appended again.
+// write. Even after an error of ctx or of the write, the entries may be in the journal. Events can
+// safely be appended again.
 //
 // Append must not be called within a transaction of the same database: use AppendTx.
 func (j *Journal) Append(ctx context.Context, entries ...Entry) error {
@@ -265,8 +266,8 @@ func (j *Journal) lose(n int64) {
 }
 
 // AppendTx writes entries in the caller's transaction. The entries are durable when the
-// transaction commits. Until then no other block can be written, so call AppendTx at the end of
-// the transaction.
+// transaction commits. Other blocks cannot be written before this commit, so call AppendTx at the
+// end of the transaction.
 func (j *Journal) AppendTx(ctx context.Context, tx *sql.Tx, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -281,8 +282,8 @@ func (j *Journal) AppendTx(ctx context.Context, tx *sql.Tx, entries ...Entry) er
 	return err
 }
 
-// complete sets omitted fields, redacts secrets, and normalizes the rest to what will be read
-// back.
+// complete sets omitted fields and redacts secrets. It normalizes the other fields, so that they
+// equal the fields that are read back later.
 func (j *Journal) complete(entry *Entry) {
 	if entry.Time.IsZero() {
 		entry.Time = j.o.Now()
@@ -312,8 +313,8 @@ func (j *Journal) Stats() Stats {
 }
 
 // Close writes the queued entries and stops the writer. Append and Record then return
-// ErrClosed. If ctx ends first, Close drops the entries that are not written and returns ctx's
-// error.
+// ErrClosed. If ctx ends first, Close drops the entries that are not yet written, and returns
+// ctx's error.
 func (j *Journal) Close(ctx context.Context) error {
 	j.closeFolds()
 	j.queue.close()

@@ -214,7 +214,7 @@ func testRecordedEntriesAreKeptByClose(t *testing.T, d storetest.Database) {
 		t.Errorf("Append after Close: %v", err)
 	}
 	if n := len(read(t, j, 0)); n != 100 {
-		t.Errorf("%d entries were kept, want 100", n)
+		t.Errorf("%d entries were stored, want 100", n)
 	}
 }
 
@@ -247,7 +247,7 @@ func testWhatTheCallerLeftOpenIsSet(t *testing.T, d storetest.Database) {
 	}
 }
 
-// If a claim has no JSON form, the entry and its other claims are stored nevertheless.
+// An entry is stored even if one of its claims has no JSON form. Its other claims are stored, too.
 func TestOddClaimsLoseNothing(t *testing.T) { storetest.Each(t, testOddClaimsLoseNothing) }
 
 func testOddClaimsLoseNothing(t *testing.T, d storetest.Database) {
@@ -269,7 +269,7 @@ func testOddClaimsLoseNothing(t *testing.T, d storetest.Database) {
 	}
 }
 
-// An entry has no field where a secret could be put.
+// No field of an entry can contain a secret.
 func TestEntriesHaveNoFieldForSecrets(t *testing.T) {
 	suspicious := regexp.MustCompile(`(?i)secret|password|passwd|credential|token|key|hash|hmac`)
 	allowed := map[string]reflect.Kind{
@@ -338,8 +338,8 @@ func testEventsOfTwoRegistriesNeverCollide(t *testing.T, d storetest.Database) {
 	}
 }
 
-// The hashes are stored: if they changed, every event of the last recognizedFor could be
-// written again.
+// The hashes are stored. If they changed, events of the period recognizedFor would no longer be
+// recognized as repeats.
 func TestEventHashesAreStable(t *testing.T) {
 	for _, tt := range []struct{ registry, id, want string }{
 		{"registry.example.com", "e1", "7c8c1dd40fc4ccb6"},

@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// These types are the JSON of entries for other programs. Names are stable. Actions, reasons
+// These types define the JSON of entries for other programs. Names are stable. Actions, reasons
 // and kinds are written as words.
 type (
 	entryJSON struct {

@@ -14,27 +14,29 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// A commit writes a block of a few entries, as they come. Later, in the background, Maintain
-// merges and compresses the blocks of each 256 entries, and removes entries beyond the limits.
-// Each step is a short transaction of its own, so that the writer never waits long. The tree keeps
-// its hashes, so neither changes a proof.
+// A commit writes a block of the few entries that have arrived. Later, in the background, Maintain
+// merges and compresses the blocks of each 256 entries, and removes entries beyond their limits.
+// Each step is a short transaction of its own, so that the writer never waits long. The hashes of
+// the tree do not change, so old proofs stay valid.
 
 const (
 	// mergeAfter is the age at which blocks are merged. People look at the newest entries, and
 	// blocks that are not merged are faster to read.
 	mergeAfter = 5 * time.Minute
-	// minKept is how long each entry is kept at least.
+	// minKept is the minimum time that each entry is stored.
 	minKept = time.Hour
-	// reportRemovedEvery is the minimum time between two entries about removed entries. Those are
-	// never removed: Verify compares what is missing with what they report.
+	// reportRemovedEvery is the minimum time between two entries about removed entries. Such an
+	// entry is never removed: Verify compares the number of missing entries with the numbers in
+	// these entries.
 	reportRemovedEvery = time.Hour
 	removeAction       = "journal.remove"
-	// spanned is the span of a block after which entries beyond their age are removed from it
-	// although other entries of their kind in it are kept.
+	// spanned is how long an entry can be beyond its age limit because its block also has newer
+	// entries. After that, the entry is removed without the newer ones.
 	spanned = 24 * time.Hour
 )
 
-// keptKind is a kind of entries that has limits of its own. Its text is stored.
+// keptKind is a kind of entry that has limits of its own. The text of each kind is stored in the
+// database.
 type keptKind string
 
 const (
@@ -71,7 +73,7 @@ func (e *Entry) kept() keptKind {
 }
 
 // Maintain merges blocks and removes entries beyond the limits, until ctx ends. It uses at most
-// about a fifth of a processor. Several processes with the same database may do it.
+// about a fifth of a processor. Several processes may run Maintain on the same database.
 func (j *Journal) Maintain(ctx context.Context, limits retention.Limits) {
 	const (
 		idle = 30 * time.Second
@@ -103,17 +105,17 @@ type keeper struct {
 	decoder *decoder
 	deflate deflate
 
-	removeFirst bool       // in the next step
-	reported    clock.Span // holds for reportRemovedEvery after a report
-	// settle is how long the clock must have run evenly before entries are removed, since wall and
-	// since, which is the same moment with a monotonic reading.
+	removeFirst bool       // the next step removes entries first
+	reported    clock.Span // is over reportRemovedEvery after the last report
+	// settle is how long the clock must have run without a jump before entries are removed. This
+	// time begins at wall and since. Both are the same moment, but since has a monotonic reading.
 	settle      time.Duration
 	wall, since time.Time
 	// spanned has the blocks from which single entries were removed in the hour spannedFor.
 	spanned    map[Position]bool
 	spannedFor clock.Span
 
-	swept    clock.Span // holds for a day after the principals were swept
+	swept    clock.Span // is over a day after the last sweep of the principals
 	sweeping *sweeping  // nil: no sweep has begun
 }
 
@@ -125,7 +127,8 @@ func (k *keeper) failed(err error) {
 	k.o.Log.Error("merging and removing journal entries failed", "error", err)
 }
 
-// step does one piece of work, and reports whether there was one. Merging and removing take turns.
+// step merges blocks or removes entries once, and reports whether there was work to do. Merging
+// and removing alternate.
 func (k *keeper) step(ctx context.Context) (did bool, err error) {
 	first, second := k.merge, k.remove
 	if k.removeFirst {
@@ -145,9 +148,9 @@ func (k *keeper) step(ctx context.Context) (did bool, err error) {
 	return false, nil
 }
 
-// settled reports whether the clock has run evenly for so long that it can be trusted. What a
-// wrong clock removes is gone for good. A machine often sets its clock in the first minutes after
-// a start.
+// settled reports whether the clock has run without a jump for long enough to be trusted. Entries
+// that are removed because of a wrong clock cannot be restored. Many machines correct their clock
+// in the first minutes after a start.
 func (k *keeper) settled() bool {
 	if k.settle <= 0 {
 		return true
@@ -228,7 +231,7 @@ func (k *keeper) merge(ctx context.Context) (did bool, err error) {
 	return true, k.rewrite(ctx, &r)
 }
 
-// items calls visit with each entry and each subtree of removed entries of blocks.
+// items calls visit for each entry of the blocks, and for each subtree of removed entries.
 func (k *keeper) items(ctx context.Context, blocks []*block, visit func(*openBlock, *entryRecord, *removedEntries) error) error {
 	for _, b := range blocks {
 		o, err := k.decoder.open(b)
@@ -279,19 +282,19 @@ func groupRoots(ctx context.Context, q store.Querier, h head, group int64) (befo
 	return before, f.Root(), nil
 }
 
-// rewrite replaces blocks by others with the same entries or fewer.
+// rewrite replaces blocks by other blocks, which have the same entries or fewer.
 type rewrite struct {
 	state    keeping
 	from, to Position // the replaced blocks begin in this range
 	blocks   []*block // the replaced blocks
-	merged   Position // set if the entries up to there are merged now; otherwise 0
+	merged   Position // all entries up to this position are merged now; 0: no entries were merged
 	new      []*block
-	// Of merged entries.
+	// The fields below are about merged entries.
 	used  []principalRef
 	sizes map[sizeKey]size
 	lines int64 // bytes
-	// Of removed entries: how many were removed of each kind, and the position up to which all
-	// entries of a kind are removed.
+	// The fields below are about removed entries: how many of each kind were removed, and the
+	// position up to which all the entries of a kind are removed.
 	removed   map[keptKind]int64
 	removedTo map[keptKind]Position
 }
@@ -304,7 +307,7 @@ type sizeKey struct {
 
 type size struct{ entries, bytes int64 }
 
-// count counts an entry that is merged now.
+// count counts an entry that this rewrite merges.
 func (r *rewrite) count(e *Entry, bytes int) {
 	if r.sizes == nil {
 		r.sizes = make(map[sizeKey]size)
@@ -315,7 +318,8 @@ func (r *rewrite) count(e *Entry, bytes int) {
 	r.lines += int64(bytes)
 }
 
-// add adds a new block, unless it has nothing, or is a whole group of which no entry is left.
+// add adds a new block. It adds no block if the packer is empty, or if all entries of a whole
+// group were removed.
 func (r *rewrite) add(k *packer, previous, root hash, compress func([]byte) []byte) {
 	if k.kept == 0 && (k.next == k.first || k.isGroup()) {
 		return
@@ -397,7 +401,7 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 	if k.spanned == nil || k.spannedFor.Over(k.o.Now()) {
 		k.spanned, k.spannedFor = make(map[Position]bool), clock.For(k.o.Now(), time.Hour)
 	}
-	var b *block // the first one with entries beyond their limits
+	var b *block // the first block with entries beyond their limits
 	var earliest, latest int64
 	next := make(map[keptKind]Position)
 	for kind, cutoff := range cutoffs {
@@ -470,14 +474,14 @@ func (k *keeper) remove(ctx context.Context) (did bool, err error) {
 	return true, k.rewrite(ctx, &r)
 }
 
-// future returns the time, in milliseconds since 1970, after which ids are of a clock that was
-// ahead. Without care, nothing after such an id would be merged or removed until that time.
+// future returns a time, in milliseconds since 1970. An id with a later time was created while a
+// clock was ahead. Such an id must not delay the merging or removal of the entries after it.
 func (k *keeper) future() int64 { return k.o.Now().Add(minKept).UnixMilli() }
 
-// times returns the times between which the entries of a block were written, in milliseconds since
-// 1970, even if the clock of a replica was wrong. The block was written after the block before it
-// began. If its last id is of a clock that was ahead, the block is older than the next one without
-// such an id.
+// times returns two times, in milliseconds since 1970. The entries of the block were written
+// between them, even if the clock of a replica was wrong. The first time is taken from the block
+// before, because that block began earlier. If an id of the block was created while a clock was
+// ahead, the second time is taken from the next block without such an id.
 func (k *keeper) times(ctx context.Context, b *block) (earliest, latest int64, err error) {
 	future := k.future()
 	before, err := selectBlockAt(ctx, k.db.Read(), b.first-1)
@@ -498,8 +502,8 @@ func (k *keeper) times(ctx context.Context, b *block) (earliest, latest int64, e
 	return earliest, max(latest, earliest), err
 }
 
-// cutoffs returns the time of ids, in milliseconds since 1970, before which entries of a kind are
-// beyond its limit.
+// cutoffs returns a time for each kind, in milliseconds since 1970. Entries of the kind are beyond
+// their limit if their ids have an earlier time.
 func (k *keeper) cutoffs(ctx context.Context) (map[keptKind]int64, error) {
 	now := k.o.Now()
 	cutoffs := make(map[keptKind]int64)
@@ -527,7 +531,7 @@ func (k *keeper) cutoffs(ctx context.Context) (map[keptKind]int64, error) {
 	return cutoffs, nil
 }
 
-// report records what was removed since the last report.
+// report records how many entries were removed since the last report.
 func (k *keeper) report(ctx context.Context) (did bool, err error) {
 	if k.reported.Holds(k.o.Now()) {
 		return false, nil
@@ -573,15 +577,16 @@ func (k *keeper) report(ctx context.Context) (did bool, err error) {
 
 // sweeping is a sweep that has begun.
 type sweeping struct {
-	from, floor int64 // it continues after from and ends before floor
-	// used has the principals to which blocks refer that were not merged when the sweep began.
-	// The table of principals has the uses by merged blocks.
+	from, floor int64 // the sweep continues after from and ends before floor
+	// used has the principals of the blocks that were not merged when the sweep began. The
+	// principals of merged blocks are in the database.
 	used map[int64]bool
 }
 
-// sweep deletes principals that no entry refers to, some at a time, once a day. First, it makes
-// all writers store the principals of new blocks again, so that it can examine the old ones
-// without a lock, however long that takes and whatever the clocks of the writers are.
+// sweep deletes the principals that no entry refers to, a few in each call. A sweep begins once a
+// day. First, it makes all writers store the principals of new blocks in new rows. So it can
+// examine the old rows without a lock, even if this takes long, and even if the clocks of the
+// writers are wrong.
 func (k *keeper) sweep(ctx context.Context) (did bool, err error) {
 	const atOnce = 256
 	if k.swept.Holds(k.o.Now()) {
@@ -633,8 +638,8 @@ func (k *keeper) sweep(ctx context.Context) (did bool, err error) {
 	return true, nil
 }
 
-// beginSweep raises the floor of principals, and finds those that blocks after position merged
-// use.
+// beginSweep raises the floor of principals, and finds the principals that the blocks after
+// position merged use.
 func (k *keeper) beginSweep(ctx context.Context, merged Position) (*sweeping, error) {
 	var head head
 	err := k.write(ctx, "", func(tx *sql.Tx) (err error) {

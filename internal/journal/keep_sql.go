@@ -13,7 +13,7 @@ import (
 // keeping records which blocks were merged and which entries were removed.
 type keeping struct {
 	version int64    // counts the transactions that rewrite blocks
-	merged  Position // up to which blocks are merged
+	merged  Position // blocks up to this position are merged
 	removed map[keptKind]Position
 	// unreported has the number of removed entries that no entry of the journal reports yet.
 	unreported map[keptKind]int64
@@ -62,8 +62,8 @@ func moveKeeping(ctx context.Context, tx *sql.Tx, k keeping, merged Position) er
 	return nil
 }
 
-// addRemoved records that entries of a kind were removed: n of them in all, and all up to a
-// position, unless it is 0.
+// addRemoved records that n entries of a kind were removed. If position is not 0, it also records
+// that all entries of the kind up to the position are removed.
 func addRemoved(ctx context.Context, tx *sql.Tx, kind keptKind, position Position, n int64) error {
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO journal_removed (kind, position, unreported, total) VALUES ($1, $2, $3, $3)
@@ -101,7 +101,7 @@ func queryBlocks(ctx context.Context, q store.Querier, where string, args ...any
 	return blocks, rows.Err()
 }
 
-// deleteBlocks deletes the blocks that begin in a range, and returns how many there were.
+// deleteBlocks deletes the blocks that begin in a range, and returns how many it deleted.
 func deleteBlocks(ctx context.Context, tx *sql.Tx, from, to Position) (int64, error) {
 	result, err := tx.ExecContext(ctx, `DELETE FROM journal_blocks WHERE first >= $1 AND first < $2`, from, to)
 	if err != nil {
@@ -119,8 +119,8 @@ func addSize(ctx context.Context, tx *sql.Tx, key sizeKey, s size) error {
 	return err
 }
 
-// selectSizeCutoff returns the last hour whose entries of a kind are beyond a size. ok is false if
-// the size is not exceeded.
+// selectSizeCutoff returns the last hour whose entries must be removed to limit a kind to a size.
+// ok is false if the entries of the kind do not exceed the size.
 func selectSizeCutoff(ctx context.Context, q store.Querier, kind keptKind, size int64) (hour int64, ok bool, err error) {
 	var last sql.NullInt64
 	err = q.QueryRowContext(ctx, `
@@ -148,13 +148,15 @@ func usePrincipals(ctx context.Context, tx *sql.Tx, refs []principalRef, positio
 	return nil
 }
 
-// raiseFloor makes new blocks refer only to principals that are stored from now on.
+// raiseFloor raises the floor of principals. After that, new blocks refer only to principals that
+// were stored later than the call.
 func raiseFloor(ctx context.Context, tx *sql.Tx) (head, error) {
 	return scanHead(tx.QueryRowContext(ctx, `UPDATE journal_head SET floor = principal WHERE one = 1 RETURNING `+headColumns))
 }
 
-// selectLatestFrom returns the latest time of the first block at a position or after it that has
-// no id after a time. Without such a block, it returns that time.
+// selectLatestFrom looks for the first block at or after a position whose ids are all before a
+// time. It returns the latest time of the ids of that block. If there is no such block, it returns
+// the parameter until.
 func selectLatestFrom(ctx context.Context, q store.Querier, position Position, until int64) (millis int64, err error) {
 	err = q.QueryRowContext(ctx, `
 		SELECT latest FROM journal_blocks WHERE first >= $1 AND latest <= $2 ORDER BY first LIMIT 1`, position, until).Scan(&millis)
@@ -164,9 +166,9 @@ func selectLatestFrom(ctx context.Context, q store.Querier, position Position, u
 	return millis, err
 }
 
-// selectUnused returns, of the next principals between a number and the floor, those that no
-// merged entry after position end refers to. The result last is the number of the last
-// principal that was examined, or 0 if there are no more principals.
+// selectUnused examines the next principals between a number and the floor. It returns the
+// principals that no merged entry after position end refers to. The result last is the number of
+// the last examined principal, or 0 if there are no more principals.
 func selectUnused(ctx context.Context, q store.Querier, after, floor int64, end Position, limit int) (numbers []int64, last int64, err error) {
 	rows, err := q.QueryContext(ctx, `
 		SELECT number, used FROM journal_principals WHERE number > $1 AND number < $2 ORDER BY number LIMIT $3`, after, floor, limit)
@@ -186,7 +188,8 @@ func selectUnused(ctx context.Context, q store.Querier, after, floor int64, end 
 	return numbers, last, rows.Err()
 }
 
-// deletePrincipals deletes principals, unless an entry after position end has used them meanwhile.
+// deletePrincipals deletes principals. It does not delete a principal that an entry after position
+// end uses now.
 func deletePrincipals(ctx context.Context, tx *sql.Tx, numbers []int64, end Position) error {
 	if len(numbers) == 0 {
 		return nil

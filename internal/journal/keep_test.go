@@ -23,7 +23,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// steps makes a keeper work until it has nothing to do.
+// steps calls Step until the keeper has no more work.
 func steps(t testing.TB, k *journal.Keeper) (n int) {
 	t.Helper()
 	for {
@@ -35,7 +35,7 @@ func steps(t testing.TB, k *journal.Keeper) (n int) {
 			return n
 		}
 		if n++; n > 10_000 {
-			t.Fatal("the keeper does not come to an end")
+			t.Fatal("the keeper always has more work")
 		}
 	}
 }
@@ -51,8 +51,8 @@ func readAll(t testing.TB, j *journal.Journal) (all []journal.Entry) {
 	return all
 }
 
-// However entries were written, merged and removed: exactly the entries beyond their limits are
-// gone, the others are what they were, and the tree verifies.
+// After any sequence of writes, merges and removals, exactly the entries beyond their limits are
+// gone, the other entries are unchanged, and the tree verifies.
 func TestPropertyMergingAndRemovingKeepTheRest(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		clock := clocktest.New(noon)
@@ -120,7 +120,7 @@ func draftEntry(rt *rapid.T, i int, rules []*policy.Rule, principals []*policy.P
 	return e
 }
 
-// checkKept checks that nothing but entries beyond their limits is gone.
+// checkKept checks that only entries beyond their limits are gone.
 func checkKept(rt *rapid.T, before, after []journal.Entry, limits map[string]retention.Limit, now time.Time) {
 	rt.Helper()
 	left := make(map[journal.Position]journal.Entry, len(after))
@@ -133,7 +133,7 @@ func checkKept(rt *rapid.T, before, after []journal.Entry, limits map[string]ret
 		switch old := limit.Age > 0 && now.Sub(e.Time) > max(limit.Age, journal.MinKept); {
 		case !ok && !old:
 			rt.Fatalf("entry %d of %s was removed at %s, its limit is %s", e.Position, e.Time, now, limit.Age)
-		case ok && e.Change != nil && e.Change.Action == "journal.remove": // reports stay
+		case ok && e.Change != nil && e.Change.Action == "journal.remove": // never removed
 		case ok && limit.Age > 0 && now.Sub(e.Time) > max(limit.Age, journal.MinKept)+25*time.Hour:
 			rt.Fatalf("entry %d of %s is still there at %s, its limit is %s", e.Position, e.Time, now, limit.Age)
 		case ok:
@@ -217,7 +217,8 @@ func TestABlockOfTwoGroupsIsSplit(t *testing.T) {
 	}
 }
 
-// What is removed leaves a trace: a change in the journal, and its number in the result of Verify.
+// Removed entries are recorded: the journal gets an entry about the removal, and Verify counts the
+// removed entries.
 func TestRemovedEntriesAreRecordedAndCounted(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		clock := clocktest.New(noon)
@@ -229,11 +230,11 @@ func TestRemovedEntriesAreRecordedAndCounted(t *testing.T) {
 
 		got := read(t, j, 0)
 		if len(got) != 2 || got[0].Event == nil || got[0].Event.ID != "last" || got[1].Change == nil || got[1].Change.Action != "journal.remove" {
-			t.Fatalf("the entries that are left: %v", got)
+			t.Fatalf("the remaining entries are %v", got)
 		}
 		want := map[string]any{"event": map[string]any{"entries": 600.0, "total": 600.0, "before": "2026-12-03T12:00:00Z"}}
 		if diff := cmp.Diff(want, got[1].Change.To); diff != "" {
-			t.Errorf("what was recorded (-want +got):\n%s", diff)
+			t.Errorf("the recorded change (-want +got):\n%s", diff)
 		}
 		v, err := j.Verify(t.Context(), 0)
 		if err != nil || v.Removed != 600 || v.Entries != 2 {
@@ -242,18 +243,18 @@ func TestRemovedEntriesAreRecordedAndCounted(t *testing.T) {
 		if rows, _ := blocks(t, db); rows > 100 {
 			t.Errorf("%d rows for 2 entries and the rest of a group", rows)
 		}
-		// Somebody deletes more, and claims that it was too old.
+		// An attacker deletes more entries, and pretends that they were too old.
 		fill(t, j, clock, 0, pushes(1000, 1400)...)
 		if err := db.Write(t.Context(), "", run("DELETE FROM journal_blocks WHERE first >= 512 AND first < 768")); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := j.Verify(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "767 entries are missing, but only") {
-			t.Errorf("entries were deleted: %v", err)
+			t.Errorf("Verify after entries were deleted: %v", err)
 		}
 	})
 }
 
-// The oldest hours of a kind are removed when the kind takes more than its size.
+// When the entries of a kind exceed the size limit, those of the oldest hours are removed.
 func TestTheSizeOfAKindIsLimited(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		clock := clocktest.New(noon)
@@ -279,19 +280,19 @@ func TestTheSizeOfAKindIsLimited(t *testing.T) {
 				oldest = e.Time
 			}
 		}
-		if left["change"] != 21 { // one is about the removal
+		if left["change"] != 21 { // one of them records the removal
 			t.Errorf("%d changes are left, want 21", left["change"])
 		}
 		if n := left["event"]; n < 400 || n > 700 {
 			t.Errorf("%d of 1180 events are left, want about half", n)
 		}
 		if oldest.Before(noon.Add(8 * time.Hour)) {
-			t.Errorf("the oldest event is of %s", oldest)
+			t.Errorf("the oldest remaining event has the time %s", oldest)
 		}
 	})
 }
 
-// A principal is deleted with the last entry that refers to it, and not earlier.
+// A principal is deleted together with the last entry that refers to it, but not earlier.
 func TestPrincipalsAreRemovedWithTheirEntries(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		clock := clocktest.New(noon)
@@ -325,11 +326,11 @@ func TestPrincipalsAreRemovedWithTheirEntries(t *testing.T) {
 			fill(t, j, clock, 0, of("job7"))
 			steps(t, k)
 		}
-		// Each day, before the sweep, job7 got a new row.
+		// Before each daily sweep, job7 got a new row.
 		if n := count(); n < 1 || n > 5 {
 			t.Errorf("%d principals are left, want those of job7", n)
 		}
-		// The writer still knows job8, whose row is gone.
+		// The writer still has job8 in its cache, but the row is gone.
 		fill(t, j, clock, 0, of("job8"), of("job7"))
 		entries := read(t, j, 0)
 		if last := entries[len(entries)-2]; last.Decision.Principal.Name != "job8" {
@@ -341,7 +342,8 @@ func TestPrincipalsAreRemovedWithTheirEntries(t *testing.T) {
 	})
 }
 
-// Keepers of several processes do not harm each other, and readers see each entry exactly once.
+// Keepers of several processes can work at the same time. Readers still see each entry exactly
+// once.
 func TestReadersAndWritersDoNotNoticeKeepers(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.Ready(t)
@@ -401,7 +403,7 @@ func TestReadersAndWritersDoNotNoticeKeepers(t *testing.T) {
 	})
 }
 
-// A clock that was ahead for a while has no effect on what is removed and merged later.
+// If a clock was ahead for some time, later entries are removed as usual.
 func TestEntriesOfTheFutureDoNotStopRemoval(t *testing.T) {
 	clock := clocktest.New(noon)
 	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
@@ -423,7 +425,7 @@ func TestEntriesOfTheFutureDoNotStopRemoval(t *testing.T) {
 			left = append(left, e.Event.ID)
 		}
 	}
-	// How old c is cannot be known: no block after it is beyond the limit.
+	// The age of c is unknown, because no block after c is beyond the limit.
 	if want := []string{"c", "new"}; !slices.Equal(left, want) {
 		t.Errorf("%v are left, want %v", left, want)
 	}
@@ -443,7 +445,7 @@ func TestEntriesOfTheFutureDoNotStopMerging(t *testing.T) {
 	}
 }
 
-// If all entries of a group are removed before it is merged, it has no blocks.
+// If all entries of a group are removed before the group is merged, the group has no blocks.
 func TestAGroupCanBeRemovedBeforeItIsMerged(t *testing.T) {
 	clock := clocktest.New(noon)
 	j, db := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
@@ -470,7 +472,7 @@ func TestAGroupCanBeRemovedBeforeItIsMerged(t *testing.T) {
 	}
 }
 
-// A reader must not read the same block for ever.
+// A block without entries must not cause a reader to read that block forever.
 func TestABlockWithoutEntriesIsAnError(t *testing.T) {
 	j, db := open(t, storetest.SQLite().Ready(t), journal.Options{})
 	if err := j.Append(t.Context(), push("1")); err != nil {
@@ -485,15 +487,15 @@ func TestABlockWithoutEntriesIsAnError(t *testing.T) {
 	}
 	for _, err := range j.Read(t.Context(), 0) {
 		if err == nil {
-			t.Fatal("there is an entry")
+			t.Fatal("a block without entries returned an entry")
 		}
 	}
 	if _, err := j.Verify(t.Context(), 0); err == nil {
-		t.Error("the journal verifies")
+		t.Error("Verify accepts a block without entries")
 	}
 }
 
-// A principal that a replica uses is not deleted, whatever the clocks of the replicas are.
+// A principal that a replica uses is not deleted, even if the clocks of the replicas differ.
 func TestClocksOfReplicasDoNotMatterForPrincipals(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.Ready(t)
@@ -520,7 +522,7 @@ func TestClocksOfReplicasDoNotMatterForPrincipals(t *testing.T) {
 	})
 }
 
-// However many blocks are not merged yet, principals are removed.
+// Principals are removed even if many blocks are not merged yet.
 func TestABusyJournalRemovesPrincipals(t *testing.T) {
 	clock := clocktest.New(noon)
 	j, db := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
@@ -542,7 +544,7 @@ func TestABusyJournalRemovesPrincipals(t *testing.T) {
 	}
 }
 
-// If blocks are merged while an id is searched in them, its entry is found once.
+// If blocks are merged during a search for an id, the entry is still found exactly once.
 func TestAnEntryIsFoundOnceInMergedBlocks(t *testing.T) {
 	clock := clocktest.New(noon)
 	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
@@ -555,7 +557,8 @@ func TestAnEntryIsFoundOnceInMergedBlocks(t *testing.T) {
 	}
 }
 
-// Entries of a replica whose clock is far behind are as old as the entries before them.
+// If the clock of a replica is far behind, the age of its entries is the age of the entries before
+// them.
 func TestEntriesOfAClockThatIsBehindAreKept(t *testing.T) {
 	clock := clocktest.New(noon)
 	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
@@ -568,7 +571,7 @@ func TestEntriesOfAClockThatIsBehindAreKept(t *testing.T) {
 	limits := retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}
 	steps(t, journal.NewKeeper(j, limits))
 	if n := len(read(t, j, 0)); n != 4 {
-		t.Errorf("%d entries are left at once, want 4", n)
+		t.Errorf("%d entries are left after the first run, want 4", n)
 	}
 	clock.Pass(100 * 24 * time.Hour)
 	steps(t, journal.NewKeeper(j, limits))
@@ -579,7 +582,8 @@ func TestEntriesOfAClockThatIsBehindAreKept(t *testing.T) {
 	}
 }
 
-// Nothing is removed before the clock has run evenly for a while, and a jump begins anew.
+// Entries are removed only after the clock has run without a jump for some time. After a jump,
+// this time begins again.
 func TestNothingIsRemovedWhileTheClockJumps(t *testing.T) {
 	clock := clocktest.New(noon)
 	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
@@ -593,9 +597,9 @@ func TestNothingIsRemovedWhileTheClockJumps(t *testing.T) {
 			t.Fatalf("%d entries are left after a jump, want 300", n)
 		}
 	}
-	k.SetSettle(time.Nanosecond) // now the clock has run evenly for long enough
+	k.SetSettle(time.Nanosecond) // now the clock has run without a jump for long enough
 	steps(t, k)
 	if n := len(read(t, j, 0)); n != 1 {
-		t.Errorf("%d entries are left, want the report", n)
+		t.Errorf("%d entries are left, want only the report", n)
 	}
 }

@@ -18,14 +18,14 @@ import (
 // packer builds the content of a block of format 2 from lines of other blocks.
 type packer struct {
 	first, next Position
-	base        Position // leaf 0 of the tree
+	base        Position // the position of leaf 0 of the tree
 	principals  []principalRef
 	places      map[principalRef]int // indexes in principals
-	rules       [][]byte             // their JSON
+	rules       [][]byte             // the JSON of the rules
 	ruleIndex   map[string]int       // indexes in rules
 	lines       []byte
 	removed     []tree.Node // complete subtrees of removed entries at the end of the block
-	kept        int         // entries
+	kept        int         // number of kept entries
 	// Times of the ids of the kept entries, in milliseconds since 1970.
 	earliest, latest int64
 }
@@ -80,7 +80,8 @@ func (k *packer) add(o *openBlock, line []byte) error {
 	return nil
 }
 
-// remove adds a complete subtree of removed entries. Adjacent subtrees become one.
+// remove adds a complete subtree of removed entries. Two neighboring subtrees become one larger
+// subtree.
 func (k *packer) remove(level int, h hash) {
 	n := tree.Node{Level: level, Number: int64(k.next-k.base) >> level, Hash: h}
 	k.next += 1 << level
@@ -122,12 +123,12 @@ func (k *packer) content() []byte {
 	return append(first, k.lines...)
 }
 
-// A content that begins with this byte is the number of its bytes, as a varint, and the bytes in
-// the format DEFLATE. Other contents begin with "{".
+// A compressed content begins with this byte. Then come the uncompressed length, as a varint, and
+// the data in the format DEFLATE. Other contents begin with "{".
 const deflated = 0x01
 
-// maxContent limits a deflated content, so that a damaged one cannot exhaust the memory. A group
-// of the largest events has less.
+// maxContent limits the uncompressed size of a content, so that a damaged content cannot exhaust
+// the memory. Even a group of the largest events is smaller.
 const maxContent = 256 << 20
 
 // deflate compresses contents.
@@ -136,7 +137,8 @@ type deflate struct {
 	out bytes.Buffer
 }
 
-// content returns the deflated content, or the content itself if that is shorter.
+// content returns the compressed content, or the content itself if compression does not make it
+// shorter.
 func (d *deflate) content(content []byte) []byte {
 	d.out.Reset()
 	d.out.WriteByte(deflated)
@@ -160,7 +162,7 @@ func openContent(content []byte) ([]byte, error) {
 	case len(content) > 0 && content[0] == '{':
 		return content, nil
 	case len(content) == 0 || content[0] != deflated:
-		return nil, errors.New("its content is not that of a block")
+		return nil, errors.New("its content does not have the format of a block")
 	}
 	size, n := binary.Uvarint(content[1:])
 	if n <= 0 || size > maxContent {
@@ -174,7 +176,7 @@ func openContent(content []byte) ([]byte, error) {
 		return nil, fmt.Errorf("its compressed content is damaged: %w", err)
 	}
 	if uint64(out.Len()) != size || compressed.Len() > 0 {
-		return nil, errors.New("its compressed content is damaged: it has another length")
+		return nil, errors.New("its compressed content is damaged: wrong length")
 	}
 	return out.Bytes(), nil
 }

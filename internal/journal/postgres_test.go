@@ -14,9 +14,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// Two replicas append at the same time, and the commit of the first is delayed. The entry of
-// the second becomes visible only after the entry of the first. So a reader that continues
-// after the last entry it has seen skips nothing.
+// Two replicas append at the same time, and the commit of the first is delayed. The entry of the
+// second replica becomes visible only after the entry of the first. So a reader can continue after
+// the last entry that it has seen, and skips no entry.
 func TestNoReaderSkipsADelayedCommit(t *testing.T) {
 	url := storetest.PostgreSQL().Ready(t)
 	slow, slowDB := open(t, url, journal.Options{})
@@ -36,7 +36,7 @@ func TestNoReaderSkipsADelayedCommit(t *testing.T) {
 		awaitLock(t, watching) // the other replica waits for the lock
 		select {
 		case err := <-appended:
-			t.Errorf("an entry was acknowledged before the one that precedes it (%v)", err)
+			t.Errorf("an entry was acknowledged before the preceding entry was committed (%v)", err)
 		default:
 		}
 		if got := summaries(t, reader, 0); len(got) != 1 {
@@ -51,7 +51,7 @@ func TestNoReaderSkipsADelayedCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"2 change test of delayed by root", "3 event push team/app:v1 by alice at registry.example.com"}
-	// Continue after the last entry seen.
+	// Continue after the last entry that the reader has seen.
 	if diff := cmp.Diff(want, summaries(t, reader, 1)); diff != "" {
 		t.Error(diff)
 	}
@@ -75,7 +75,7 @@ func TestARollbackLeavesNoGap(t *testing.T) {
 	if !errors.Is(err, failure) {
 		t.Fatal(err)
 	}
-	if err := fast.Append(t.Context(), push("given up")); err != nil { // the first try left no key
+	if err := fast.Append(t.Context(), push("given up")); err != nil { // its key was rolled back
 		t.Fatal(err)
 	}
 	if got := summaries(t, fast, 0); len(got) != 1 || got[0][0] != '1' {
@@ -121,7 +121,7 @@ func TestAnOutageOfPostgreSQLUnderLoad(t *testing.T) {
 	for worker := range workers {
 		go func() {
 			var o outcome
-			// Run until this goroutine has seen the outage and ten successes after it.
+			// Run until ten appends have succeeded after the outage.
 			for i, after := 0, 0; after < 10 && o.wrong == nil; i++ {
 				if i == 20 {
 					down <- struct{}{}
@@ -138,7 +138,7 @@ func TestAnOutageOfPostgreSQLUnderLoad(t *testing.T) {
 					if o.failed++; o.failed == 3 {
 						back <- struct{}{}
 					}
-					// Send it again, as a registry does.
+					// A registry sends the event again, too.
 					if err := j.Append(context.Background(), push(id)); err == nil {
 						o.kept = append(o.kept, id)
 					}
@@ -146,7 +146,7 @@ func TestAnOutageOfPostgreSQLUnderLoad(t *testing.T) {
 					o.wrong = err
 				}
 			}
-			// Signal also for a goroutine that ended early.
+			// A goroutine that ended early must send its signal, too.
 			down <- struct{}{}
 			back <- struct{}{}
 			outcomes <- o

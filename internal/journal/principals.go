@@ -6,18 +6,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// principals caches which principals are in the database, so that frequent principals are
-// encoded and stored only once. If a principal was evicted from the cache, it is stored again
-// under another number, which only costs space. Only one goroutine uses a principals.
+// principals is a cache of the principals in the database, so that frequent principals are encoded
+// and stored only once. If a principal was evicted from the cache, it is stored again with a new
+// number, which only costs space. Only one goroutine uses a value of this type.
 type principals struct {
 	byPointer *cache[*policy.Principal, hash] // principals never change
-	// byText is for principals that each request creates again, so that their pointers differ.
+	// byText finds principals that are created again for each request, and so have different
+	// pointers.
 	byText  *cache[string, hash]
 	stored  *cache[hash, *principalRef] // committed principals
-	pending []newPrincipal              // numbered by the current transaction
-	refs    map[hash]principalRef       // of pending
+	pending []newPrincipal              // principals to which the current transaction gave numbers
+	refs    map[hash]principalRef       // the rows of pending
 	next    int64                       // the next number in the current transaction
-	floor   int64                       // rows with smaller numbers are not used any more
+	floor   int64                       // new blocks do not use rows with smaller numbers
 	scratch []byte
 	salts   salts
 }
@@ -25,7 +26,7 @@ type principals struct {
 // newPrincipal is a row to insert.
 type newPrincipal struct {
 	principalRef
-	sum  hash // of the principal without a salt: the key of the caches
+	sum  hash // hash of the principal without the salt; it is the key of the caches
 	text []byte
 }
 
@@ -38,8 +39,8 @@ func newPrincipals() *principals {
 	}
 }
 
-// ref returns the number of the principal's row and the hash of its text, which has a random salt.
-// A principal that is not committed becomes pending.
+// ref returns the number of the principal's row, and the hash of the row's text. The text has a
+// random salt. A principal that is not committed becomes pending.
 func (k *principals) ref(p *policy.Principal) principalRef {
 	sum, ok := k.byPointer.get(p)
 	if ok {

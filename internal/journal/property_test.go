@@ -60,7 +60,7 @@ func testPropertyWhatWasAppendedIsReadBack(t *testing.T, d storetest.Database) {
 		}
 		for _, entry := range want {
 			if summary := entry.Summary(); strings.ContainsFunc(summary, unprintable) || len(summary) > 16<<10 {
-				rt.Errorf("a summary is not one plain line: %q", summary)
+				rt.Errorf("the summary is not a single line of printable text: %q", summary)
 			}
 			if _, err := entry.MarshalJSON(); err != nil {
 				rt.Error(err)

@@ -19,8 +19,8 @@ func notProvable(format string, args ...any) error {
 	return &tree.NotProvableError{Why: fmt.Sprintf(format, args...)}
 }
 
-// RecordNewKey records in the caller's transaction that another key signs the checkpoints. former
-// is the public key before, or "".
+// RecordNewKey records in the caller's transaction that a new key signs the checkpoints. former is
+// the public key before the change, or "" if there was no key.
 func (j *Journal) RecordNewKey(ctx context.Context, tx *sql.Tx, actor, former, key string) error {
 	c := &Change{Actor: actor, Action: "journal.key", Target: "journal", To: map[string]any{"key": key}}
 	if former != "" {
@@ -92,7 +92,7 @@ func (j *Journal) proveConsistency(ctx context.Context, signed, old []byte) (*tr
 	case from.Size < 1:
 		return nil, notProvable("the checkpoint is of an empty tree")
 	case from.Size > c.Size:
-		return nil, notProvable("the checkpoint is of a tree of %d leaves, but the last one of this journal has %d: entries are missing here", from.Size, c.Size)
+		return nil, notProvable("the checkpoint is of a tree of %d leaves, but the last checkpoint of this journal has %d: entries are missing in this journal", from.Size, c.Size)
 	}
 	p := &tree.Proof{Format: tree.ConsistencyFormat, Old: string(old), Checkpoint: string(signed)}
 	if from.Size < c.Size {
@@ -101,8 +101,8 @@ func (j *Journal) proveConsistency(ctx context.Context, signed, old []byte) (*tr
 	return p, err
 }
 
-// Consistency returns the hashes that prove that the tree of a size begins with that of an older
-// size.
+// Consistency returns hashes. They prove that the tree with the given size begins with the tree of
+// the old size.
 func (j *Journal) Consistency(ctx context.Context, size, old int64) ([]tree.Hash, error) {
 	if old == 0 || old == size {
 		return nil, nil
@@ -122,10 +122,10 @@ type treeReader struct {
 	head    head
 	nodes   nodeReader
 	scratch []byte
-	groups  map[int64]map[tree.Node]hash // the hashes below the level that is stored, by group
+	groups  map[int64]map[tree.Node]hash // by group: the hashes of the levels that are not stored
 }
 
-// treeReader returns a reader of the tree, and the checkpoint.
+// treeReader returns a reader of the tree, and the checkpoint in the signed note.
 func (j *Journal) treeReader(ctx context.Context, signed []byte) (*treeReader, tree.Checkpoint, error) {
 	if signed == nil {
 		return nil, tree.Checkpoint{}, notProvable("the journal has no signed checkpoint yet: the service signs one every ten seconds")
@@ -230,7 +230,7 @@ func (r *treeReader) group(group int64) (map[tree.Node]hash, error) {
 	return known, nil
 }
 
-// entry returns what the leaf of an entry hashes.
+// entry returns the data that is hashed in an entry's leaf.
 func (r *treeReader) entry(position Position, personal bool) (*tree.Entry, error) {
 	b, err := blockAfter(r.ctx, r.q, position-1)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -279,7 +279,7 @@ func (r *treeReader) entry(position Position, personal bool) (*tree.Entry, error
 	return e, nil
 }
 
-// Decode sets the entry to the one of a proof. Its position is the leaf.
+// Decode sets e to the entry in a proof. Its Position is the number of the leaf.
 func (e *Entry) Decode(proven tree.Entry) error {
 	d, o := newDecoder(nil), &openBlock{form: 2}
 	p := parts{principal: -1, public: []byte(proven.Public), private: []byte(proven.Private)}

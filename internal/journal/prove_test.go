@@ -93,7 +93,7 @@ func testAProofStandsAlone(t *testing.T, d storetest.Database) {
 	for i := range want {
 		text := proof(t)(j.Prove(t.Context(), signed, false, want[i].Position+6))
 		if strings.Contains(string(text), "canary") || strings.Contains(string(text), "192.0.2.77") {
-			t.Errorf("a proof without personal data has some: %s", text)
+			t.Errorf("a proof without personal data contains personal data: %s", text)
 		}
 		proven, err := tree.Check(text, key)
 		if err != nil || entriesOf(t, proven)[0].ID != want[i].ID {
@@ -102,7 +102,7 @@ func testAProofStandsAlone(t *testing.T, d storetest.Database) {
 	}
 	_, otherKey := signingKey(t)
 	if _, err := tree.Check(text, otherKey); err == nil {
-		t.Error("checked with another key")
+		t.Error("a proof was accepted with the wrong key")
 	}
 	if err := j.Append(t.Context(), push("e10")); err != nil {
 		t.Fatal(err)
@@ -113,12 +113,12 @@ func testAProofStandsAlone(t *testing.T, d storetest.Database) {
 			t.Errorf("entry %d: %v, want %q", position, err, why)
 		}
 	}
-	// Another principal with the same row is found.
+	// A changed principal in the same row is detected.
 	if err := db.Write(t.Context(), "", edit("journal_principals", "principal", "number = 2", "example", "elpmaxe")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := j.Prove(t.Context(), signed, true, 7); err == nil {
-		t.Error("proved with another principal")
+		t.Error("an entry was proved although its principal was changed")
 	}
 }
 
@@ -165,7 +165,7 @@ func signingKey(t testing.TB) (*notekey.Key, note.Verifier) {
 	return key, verifier
 }
 
-// Every entry can be proved in the tree of every size, and every tree begins with each smaller one.
+// Every entry can be proved in the tree of every size. Every tree begins with each smaller tree.
 func TestProofsOfEveryEntryAtEverySize(t *testing.T) {
 	j, db := open(t, storetest.SQLite().Ready(t), journal.Options{})
 	for n := 1; n < 300; n += n/3 + 1 {
@@ -255,7 +255,7 @@ func testConsistencyBetweenCheckpoints(t *testing.T, d storetest.Database) {
 	}{
 		{"another root", tree.Checkpoint{Origin: "auth.example.com/journal", Size: 98}, "does not begin"},
 		{"another root of the same size", tree.Checkpoint{Origin: "auth.example.com/journal", Size: 486}, "does not begin"},
-		{"a larger tree", tree.Checkpoint{Origin: "auth.example.com/journal", Size: 487}, "entries are missing here"},
+		{"a larger tree", tree.Checkpoint{Origin: "auth.example.com/journal", Size: 487}, "entries are missing in this journal"},
 		{"another journal", tree.Checkpoint{Origin: "other", Size: 98}, "this journal is"},
 		{"an empty tree", tree.Checkpoint{Origin: "auth.example.com/journal"}, "empty tree"},
 	} {
@@ -273,7 +273,7 @@ func testConsistencyBetweenCheckpoints(t *testing.T, d storetest.Database) {
 	}
 }
 
-// A proof with any bit changed fails, or proves the same.
+// A proof with a changed bit fails, or proves the same facts.
 func TestPropertyAChangedProofFails(t *testing.T) {
 	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{})
 	signer, key := signingKey(t)
@@ -299,7 +299,7 @@ func TestPropertyAChangedProofFails(t *testing.T) {
 			got, err := tree.Check(changed, key)
 			if err == nil {
 				if diff := cmp.Diff(want, got); diff != "" {
-					t.Fatalf("%s: another proof holds: %s", what, diff)
+					t.Fatalf("%s: the changed proof proves other facts: %s", what, diff)
 				}
 			}
 		})

@@ -25,17 +25,17 @@ type Query struct {
 	Outcome      Outcome
 	Registry     string // service name
 	Who          *Who
-	Repository   string // a name, the beginning of names before "/**", or "**" for all
-	// Digest is of the object, or of an object that it refers to; 7 hexadecimal digits are
-	// enough.
+	Repository   string // a name; a parent and "/**" for all names below it; or "**" for all names
+	// Digest is the digest of the event's object, or of an object to which that object refers. 7
+	// hexadecimal digits are enough.
 	Digest   string
 	Tag      string       // of an event
 	Action   string       // requested, reported or changed: pull, push, user.add
 	Address  netip.Prefix // of the client
 	Decision ID           // this decision, decisions that reused its token, and repeats of it
-	// Credential is what was presented for a decision, as Decision.Credential has it.
+	// Credential is the presented credential, in the form of Decision.Credential.
 	Credential string
-	// Only is a further condition, or nil.
+	// Only is an additional condition, or nil.
 	Only func(*Entry) bool
 }
 
@@ -121,8 +121,8 @@ func (q *Query) Matches(e *Entry) bool {
 		(q.Only == nil || q.Only(e))
 }
 
-// has reports whether a decision with an id is the one that is searched, repeats it, or reused its
-// token.
+// has reports whether a decision, whose id is own, has the searched id, repeats the decision with
+// that id, or reused its token.
 func (d *Decision) has(own, searched ID) bool {
 	return own == searched || d.Token == searched || d.Repeats != nil && d.Repeats.Of == searched
 }
@@ -200,13 +200,14 @@ func (e *Entry) address() netip.Addr {
 // Size estimates the memory that the entry takes, in bytes.
 func (e *Entry) Size() int { return sizeOf(e) }
 
-// Page is part of the result of a query, the newest entries first.
+// Page is a part of the result of a query. The newest entries come first.
 type Page struct {
 	Entries []Entry
 	// Next continues the query: entries before this position were not searched. 0: all entries
 	// were searched.
 	Next Position
-	// Searched is the time of the oldest entry that was searched; zero without entries.
+	// Searched is the time of the oldest entry that was searched. It is zero if there are no such
+	// entries.
 	Searched time.Time
 }
 
@@ -214,22 +215,22 @@ type Page struct {
 // between the clocks of processes that share a journal.
 const skew = time.Minute
 
-// Limits of a search. Entries of registries can be large, so numbers of entries do not limit
-// memory.
+// Limits of a search. Entries of registries can be large, so a limit on the number of entries
+// alone would not limit memory.
 const (
 	maxPageBytes  = 4 << 20 // of the lines of a page
-	maxReadBytes  = 8 << 20 // of the blocks that are in memory; at least one block is read
+	maxReadBytes  = 8 << 20 // of the blocks in memory; at least one block is read
 	maxReadAtOnce = 32      // blocks
 )
 
-// Search returns the last entries before a position that a query selects, at most limit; 0 is
-// the end of the journal. A page of large entries is shorter. Entries that are written meanwhile
-// do not change later pages. Search calls enough between blocks with the number of searched
-// entries, and stops early when enough returns true.
+// Search returns the last entries that a query selects, before a position. The position 0 is the
+// end of the journal. A page has at most limit entries, and fewer if the entries are large. New
+// entries do not change later pages. Between blocks, Search calls enough with the number of
+// searched entries. It stops early when enough returns true.
 //
-// Options.Index finds the entries that can match. Search reads every block of the query's time
-// that is not indexed, but decodes only the lines that contain the query's texts. Clocks can be
-// wrong, so blocks outside the query's time can stand between blocks of its time.
+// Options.Index finds the entries that can match. Blocks that are not indexed are read if they are
+// in the query's time range, but only the lines that contain the query's texts are decoded. Clocks
+// can be wrong, so blocks outside the time range can lie between blocks inside it.
 func (j *Journal) Search(ctx context.Context, q Query, before Position, limit int, enough func(searched int) bool) (Page, error) {
 	return j.search(ctx, search{Query: q, limit: limit, matches: q.Matches}, before, enough)
 }
@@ -246,14 +247,14 @@ type search struct {
 	Query
 	limit   int
 	matches func(*Entry) bool // Query.Matches, or a narrower condition
-	narrow  [][]index.Term    // an entry that matches has a term of each list
+	narrow  [][]index.Term    // a matching entry has a term of each list
 	after   Position          // only entries after this position
 
 	journal *Journal
 	decoder *decoder
-	texts   [][][]byte // a line must contain a text of each list
+	texts   [][][]byte // a matching line contains a text of each list
 	ahead   []*block   // blocks that were read ahead, the last one first
-	next    Position   // where the block before them ends
+	next    Position   // the end of the block before ahead
 	atOnce  int        // how many blocks were read at once
 
 	searched int // entries
@@ -276,14 +277,14 @@ func (s *search) run(ctx context.Context, before Position, enough func(searched 
 	}
 	from, err = s.find(ctx, candidates, from, enough)
 	if _, unindexed := errors.AsType[*indexError](err); unindexed && ctx.Err() == nil {
-		s.journal.o.Log.Warn("the search index cannot be read; the journal itself is searched", "reason", err.Error())
+		s.journal.o.Log.Warn("reading the search index failed; searching all blocks of the journal instead", "reason", err.Error())
 		_, err = s.scan(ctx, from, s.after, enough)
 	}
 	return err
 }
 
-// scan searches the entries from the position begin back to the position after. It returns the
-// position to continue from.
+// scan searches the entries backward, from the position begin to the position after. It returns
+// the position from which the next search continues.
 func (s *search) scan(ctx context.Context, begin, after Position, enough func(int) bool) (Position, error) {
 	since, until := s.milliseconds()
 	from, upTo, end := begin, begin, after
@@ -311,7 +312,7 @@ func (s *search) scan(ctx context.Context, begin, after Position, enough func(in
 			return from, nil
 		}
 		from = b.first - 1
-		upTo = from // a block that was merged meanwhile has later entries, too
+		upTo = from // if the block was merged a moment ago, it has later entries, too
 		if from > end && enough(s.searched) {
 			s.page.Next = from + 1
 			return from, nil
@@ -320,8 +321,8 @@ func (s *search) scan(ctx context.Context, begin, after Position, enough func(in
 	return min(begin, after), nil
 }
 
-// blockBack returns the last block that begins at position or before it, or nil. It reads more and
-// more blocks at once while the calls go from block to block.
+// blockBack returns the last block that begins at or before a position, or nil. While the caller
+// goes backward block by block, each read gets more blocks than the read before.
 func (s *search) blockBack(ctx context.Context, position Position) (*block, error) {
 	for len(s.ahead) > 0 && s.ahead[0].first > position {
 		s.ahead = s.ahead[1:]
@@ -341,7 +342,7 @@ func (s *search) blockBack(ctx context.Context, position Position) (*block, erro
 	return s.ahead[0], nil
 }
 
-// block searches the entries of a block from a position back to after, the last one first.
+// block searches the entries of a block backward, from the position upTo to the position after.
 func (s *search) block(ctx context.Context, b *block, upTo, after Position) error {
 	s.searched += int(b.entries)
 	s.page.Searched = time.UnixMilli(b.earliest).UTC()
@@ -366,8 +367,8 @@ func (s *search) block(ctx context.Context, b *block, upTo, after Position) erro
 	return nil
 }
 
-// record adds an entry to the page if it matches. If the page is full, the next page begins with
-// the entry.
+// record adds an entry to the page if it matches. If the page is full, the entry becomes the first
+// one of the next page.
 func (s *search) record(ctx context.Context, o *openBlock, r entryRecord) error {
 	entry, err := s.decoder.entry(ctx, o, r)
 	if err != nil || !s.matches(&entry) {
@@ -383,8 +384,8 @@ func (s *search) record(ctx context.Context, o *openBlock, r entryRecord) error 
 	return nil
 }
 
-// withPrincipals returns the texts, and adds references to the block's principals that the
-// query selects. In format 2, the references are beginnings of lines.
+// withPrincipals returns the texts of the search, together with references to those principals of
+// the block that the query selects. In format 2, the references are beginnings of lines.
 func (s *search) withPrincipals(ctx context.Context, o *openBlock) (texts [][][]byte, beginnings [][]byte, err error) {
 	if err := s.decoder.load(ctx, o.principals); err != nil {
 		return nil, nil, err
@@ -408,8 +409,8 @@ func (s *search) withPrincipals(ctx context.Context, o *openBlock) (texts [][][]
 }
 
 // texts returns lists of texts. A line that matches the query contains at least one text of
-// each list, so most lines need not be decoded. An empty list excludes nothing. The first list
-// is for Who.
+// each list, so most lines need not be decoded. An empty list does not exclude any line. The first
+// list is for Who.
 func (q *Query) texts() (all [][][]byte) {
 	add := func(texts ...string) {
 		var any [][]byte
@@ -465,8 +466,8 @@ func plainPart(t string) (longest string) {
 	return longest
 }
 
-// containsAll reports whether a line contains a text of each list. One of the beginnings counts as
-// a text of the first list.
+// containsAll reports whether a line contains a text of each list. For the first list, it is
+// enough if the line has one of the beginnings.
 func containsAll(line []byte, texts [][][]byte, beginnings [][]byte) bool {
 	for i, any := range texts {
 		if len(any) > 0 && !slices.ContainsFunc(any, func(t []byte) bool { return bytes.Contains(line, t) }) &&

@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// A registry can post events whose entries are large. A page of them is shorter than its limit, and
-// the next page continues.
+// A registry can post events whose entries are large. A page with such entries has fewer entries
+// than its limit, and the next page has the rest.
 func TestPagesOfLargeEntriesAreShort(t *testing.T) {
 	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{})
 	var references []notification.Descriptor

@@ -13,20 +13,20 @@ type queue struct {
 	maxEntries, maxBytes int
 
 	some   chan struct{} // signals that the queue is not empty
-	urgent chan struct{} // signals that an Append waits, the queue is half full, or it was closed
+	urgent chan struct{} // signals that an Append waits, or that the queue is half full or closed
 	enough chan struct{} // signals that the number of waiting Appends has reached wanted
 
 	mu       sync.Mutex
 	entries  []Entry
-	waiters  []chan<- error // of the Appends in entries
-	recorded int            // entries that came by Record
+	waiters  []chan<- error // for the Appends whose entries are queued
+	recorded int            // number of entries from Record
 	bytes    int
 	wanted   int           // number of Appends that gather waits for; 0: gather is not waiting
 	taken    chan struct{} // closed when the writer takes everything
 	closed   bool
 }
 
-// batch is what the writer takes at once: everything in the queue.
+// batch is the whole content of the queue, which the writer takes at once.
 type batch struct {
 	entries  []Entry
 	waiters  []chan<- error
@@ -75,7 +75,7 @@ func (q *queue) append(ctx context.Context, entries []Entry) (done <-chan error,
 	for i := range entries {
 		size += sizeOf(&entries[i])
 	}
-	answer := make(chan error, 1) // the writer never waits for a reader
+	answer := make(chan error, 1) // buffered, so that the writer never waits for a receiver
 	for {
 		q.mu.Lock()
 		err := q.fitsLocked(len(entries), size)
@@ -128,7 +128,8 @@ func (q *queue) take(spare batch) batch {
 	return taken
 }
 
-// close makes the queue reject further entries. Appends that wait return ErrClosed.
+// close makes the queue reject all later entries. Appends that still wait for space return
+// ErrClosed.
 func (q *queue) close() {
 	q.mu.Lock()
 	if !q.closed {
@@ -173,17 +174,17 @@ func (q *queue) wait(linger time.Duration) {
 	}
 }
 
-// Registries send one event at a time. Registries whose events were just acknowledged send
-// their next events at once. So a short wait puts the next events of all registries into one
-// commit. Without it, the registries would alternate between two commits.
+// A registry sends its next event as soon as the last event is acknowledged. So a short wait puts
+// the next events of all registries into one commit. Without the wait, half of the registries
+// would be in one commit and half in the next.
 const (
-	gatherFrom = 4 // Appends in the last batch
+	gatherFrom = 4 // number of Appends in the last batch
 	gatherFor  = 500 * time.Microsecond
 )
 
-// gather is called after wait. It returns when as many Appends wait as the last batch had, or
-// after gatherFor. If the last batch had few Appends, gather does not wait, because a commit
-// for each Append then costs little.
+// gather is called after wait. It returns when the number of waiting Appends reaches that of the
+// last batch, or after gatherFor. If the last batch had few Appends, gather does not wait, because
+// then a separate commit for each Append costs little.
 func (q *queue) gather(last int) {
 	if last < gatherFrom {
 		return
@@ -241,7 +242,7 @@ func sizeOf(entry *Entry) int {
 		s := entry.Service
 		size += 400 + len(s.Action) + len(s.Target) + len(s.Actor) + len(s.Name) + len(s.Client) + len(s.Refused) + len(appendMap(nil, "", s.Details))
 	case entry.Change != nil:
-		c := entry.Change // changes are made by people, one at a time: encoding them is fast enough
+		c := entry.Change // changes are rare, so encoding them is fast enough
 		size += 1000 + len(c.Actor) + len(c.Action) + len(c.Target) + len(appendMap(nil, "", c.From)) + len(appendMap(nil, "", c.To))
 	}
 	return size

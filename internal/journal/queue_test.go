@@ -28,7 +28,7 @@ func TestSizeOfCountsEveryString(t *testing.T) {
 			empty := sizeOf(&entry)
 			want := 2*longText + fill(t, reflect.ValueOf(content).Elem())
 			if got := sizeOf(&entry); got < want || got-empty < want-2*longText {
-				t.Errorf("%d bytes, and %d without its strings, which have %d bytes", got, empty, want)
+				t.Errorf("an entry of %d bytes has %d bytes without its strings, want a difference of %d bytes", got, empty, want)
 			}
 			if want < 5*longText {
 				t.Errorf("only %d bytes of strings: the test may be wrong", want)
@@ -70,7 +70,7 @@ func fill(t *testing.T, v reflect.Value) (n int) {
 		n = 7 * longText
 	case reflect.Bool, reflect.Int, reflect.Int64, reflect.Uint8, reflect.Uint16, reflect.Uint32:
 	default:
-		t.Fatalf("%s: this test does not know how to fill it", v.Type())
+		t.Fatalf("%s: add this type to fill", v.Type())
 	}
 	return n
 }

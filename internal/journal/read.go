@@ -23,7 +23,7 @@ func (j *Journal) Last(ctx context.Context) (Position, error) {
 	return h.next - 1, nil
 }
 
-// Tree returns the tree over the entries. It is empty if there is no entry in it yet.
+// Tree returns the tree over the entries. It is empty if it has no entries yet.
 func (j *Journal) Tree(ctx context.Context) (tree.Frontier, error) {
 	h, err := selectHead(ctx, j.db.Read())
 	if err != nil || len(h.frontier) == 0 {
@@ -32,7 +32,7 @@ func (j *Journal) Tree(ctx context.Context) (tree.Frontier, error) {
 	return h.tree()
 }
 
-// Read returns the entries after a position, in order, up to the current end. It ends at an
+// Read returns the entries after a position, in order, up to the current end. It ends at the first
 // error: ctx's error, or the error of an unreadable block. It holds one block in memory, and no
 // database connection while the loop body runs.
 func (j *Journal) Read(ctx context.Context, after Position) iter.Seq2[Entry, error] {
@@ -71,7 +71,7 @@ func (j *Journal) Read(ctx context.Context, after Position) iter.Seq2[Entry, err
 
 // blockAfter returns the block with the next entry after a position, or sql.ErrNoRows.
 func blockAfter(ctx context.Context, q store.Querier, after Position) (*block, error) {
-	// A reader goes from block to block, so nearly always a block begins exactly here.
+	// A reader goes from block to block, so a block nearly always begins exactly at after+1.
 	b, err := selectBlockAt(ctx, q, after+1)
 	if err == nil && b.end() > after+1 {
 		return b, nil
@@ -79,12 +79,11 @@ func blockAfter(ctx context.Context, q store.Querier, after Position) (*block, e
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
-	return selectBlockFrom(ctx, q, after+1) // the blocks before it were deleted
+	return selectBlockFrom(ctx, q, after+1) // the blocks before that one were deleted
 }
 
-// Follow is like Read, but waits for further entries at the end of the journal, including
-// entries of other processes. It ends without an error when ctx ends, or with the error of a
-// read.
+// Follow is like Read, but at the end of the journal, it waits for new entries, including entries
+// of other processes. It ends without an error when ctx ends, or with the error of a read.
 func (j *Journal) Follow(ctx context.Context, after Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for {
@@ -127,7 +126,7 @@ func (e *AmbiguousError) Error() string {
 	for i, id := range e.IDs {
 		ids[i] = id.String()
 	}
-	return fmt.Sprintf("several ids begin with %s: %s; give more of it", e.Beginning, strings.Join(ids, ", "))
+	return fmt.Sprintf("several ids begin with %s: %s; give more digits", e.Beginning, strings.Join(ids, ", "))
 }
 
 // FindOne returns the entry whose id begins with a text (see IsBeginning). The error is ErrNotFound
@@ -157,8 +156,8 @@ func (j *Journal) FindAll(ctx context.Context, beginning string, most int) ([]En
 		return nil, nil
 	}
 	const hour, ever = int64(time.Hour / time.Millisecond), int64(1) << 50
-	// Usually the times of the ids in a block are near the time of its commit. They are not if
-	// a clock was wrong, or if a caller set an id with another time.
+	// Usually the times of the ids in a block are near the time of the block's commit. They can
+	// differ if a clock was wrong, or if a caller set an id with another time.
 	for _, slack := range [...]int64{hour, ever} {
 		found, err := j.find(ctx, strings.ToLower(beginning), most, slack)
 		if err != nil {
@@ -187,7 +186,7 @@ func (j *Journal) findIn(ctx context.Context, firsts []Position, beginning strin
 	prefix := []byte(`{"id":"` + beginning)
 	read := make(map[Position]bool)
 	for _, first := range firsts {
-		b, err := blockAfter(ctx, j.db.Read(), first-1) // it may be merged by now
+		b, err := blockAfter(ctx, j.db.Read(), first-1) // may be merged already
 		if errors.Is(err, sql.ErrNoRows) {
 			continue
 		}
@@ -195,7 +194,7 @@ func (j *Journal) findIn(ctx context.Context, firsts []Position, beginning strin
 			return nil, err
 		}
 		if read[b.first] {
-			continue // several of the blocks are merged
+			continue // this block was merged with one that is searched already
 		}
 		read[b.first] = true
 		d := newDecoder(j.db.Read())

@@ -9,10 +9,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// redact removes secrets from an entry. Clients, registries and people put tokens where they do
-// not belong: in a User-Agent, a scope, a description. The journal is stored for years and
-// searched by many, so every entry passes through this function. It copies data before it
-// changes the data, so the caller's data stays unchanged.
+// redact removes secrets from an entry. Clients, registries and people sometimes put tokens into a
+// User-Agent, a scope or a description. The journal is stored for years, and many people can
+// search it, so this function is called for every entry. It copies data before it changes the
+// data, so the caller's data stays unchanged.
 func redact(entry *Entry) {
 	entry.Registry = secret.Redact(entry.Registry)
 	entry.Text = secret.RedactBytes(entry.Text)
@@ -77,7 +77,7 @@ func redactEvent(event *notification.Event) *notification.Event {
 		*text = secret.Redact(*text)
 	}
 	if id := secret.Redact(own.ID); id != own.ID {
-		sum := sha256.Sum256([]byte(own.ID)) // the id identifies repeats, so it must stay distinct
+		sum := sha256.Sum256([]byte(own.ID)) // unique, too: the id identifies repeats
 		own.ID = id + " " + hex.EncodeToString(sum[:8])
 	}
 	own.References = nil
@@ -99,7 +99,8 @@ func redactMap(m map[string]any) map[string]any {
 	return own
 }
 
-// redactValue handles the types that changes consist of. Numbers and booleans hold no secret.
+// redactValue handles the types of the values in changes. Numbers and booleans cannot contain a
+// secret.
 func redactValue(value any) any {
 	switch v := value.(type) {
 	case string:

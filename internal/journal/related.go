@@ -17,15 +17,15 @@ import (
 // found by other fields of the event: the principal, the registry, the repository, the time
 // and, in most events, the client's address.
 const (
-	// maxLife limits how long before an event the search looks for its decision. Tokens of most
-	// configurations live for minutes.
+	// maxLife limits how long before an event the search looks for its decision. In most
+	// configurations, tokens are valid for minutes.
 	maxLife = 24 * time.Hour
 	// grace is the maximum time between a token's end and an event that it allowed. A registry
-	// checks the token when a request begins and sends the event when the request ends, and
+	// checks the token when a request begins, but sends the event when the request ends. Also,
 	// clocks differ.
 	grace = 5 * time.Minute
 	// maxRelated and maxSearched limit the entries that are found and searched in each step, so
-	// that a busy registry does not make the search take minutes.
+	// that the search is fast even if a registry has very many entries.
 	maxRelated  = 1000
 	maxSearched = 200_000
 )
@@ -47,7 +47,7 @@ func (j *Journal) Related(ctx context.Context, e Entry) (related []Entry, comple
 		complete = true
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("finding what is related to entry %s: %w", e.ID, err)
+		return nil, false, fmt.Errorf("finding the entries that are related to entry %s: %w", e.ID, err)
 	}
 	return related, complete, nil
 }

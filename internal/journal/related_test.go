@@ -63,7 +63,7 @@ func testDecisionsAndEventsAreRelated(t *testing.T, d storetest.Database) {
 	}
 	other := event("at another registry", 3*time.Minute, "push", "ann", here+":1", "team/app")
 	other.Registry = "s.example.com"
-	// Anybody can make the journal record refused requests about a repository.
+	// Any client can cause entries about refused requests for a repository.
 	for i := range 1500 {
 		e := decision("", 3*time.Minute, policy.Anonymous, "", there, "team/app", 0)
 		e.ID = journal.NewID(noon.Add(3*time.Minute + time.Duration(i)*time.Millisecond))

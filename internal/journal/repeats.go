@@ -13,18 +13,18 @@ import (
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// A registry repeats an event every few seconds until the event is accepted, but forgets it at
-// a restart. Repeats are recognized for recognizedFor.
+// A registry repeats an event every few seconds until the event is accepted, or until the registry
+// restarts. Repeats are recognized for recognizedFor.
 //
 // The key of an event is its time and a hash of registry and id. Events arrive roughly in the
 // order of their times, so new keys are appended at the end of the table. If keys began with a
-// random id, each insert would change another page. That took 17 % of the processor time of an
-// event.
+// random id, each insert would change a different page. With such keys, the inserts took 17 % of
+// the processor time of an event.
 //
 // The registry sets the time, which can be wrong or missing. If the time differs from now by
 // more than timely, the event is found by the hash alone: instead of the time, its key has the
-// number of the epoch in which the event arrived. Two epochs are as long as recognizedFor, so a
-// repeat's first key is in the current epoch or in one of the two before.
+// number of the epoch in which the event arrived. Two epochs are as long as recognizedFor. So the
+// key of the first event with this id has the current epoch or one of the two epochs before.
 const (
 	recognizedFor = 30 * 24 * time.Hour
 	timely        = recognizedFor + 24*time.Hour
@@ -42,13 +42,14 @@ type eventKey struct {
 	hash int64
 }
 
-// repeats finds events that are in the journal already. Only one goroutine uses a repeats.
+// repeats finds events that are already in the journal. Only one goroutine uses a value of this
+// type.
 type repeats struct {
-	tidied clock.Span // holds for tidyEvery after expired keys were deleted
+	tidied clock.Span // ends tidyEvery after the last deletion of expired keys
 }
 
-// leaveOut stores the keys of events within tx. It returns the entries without events that are
-// repeats, in the same array.
+// leaveOut stores the keys of events within tx. It returns the entries that are not repeats, in
+// the array of the parameter.
 func (r *repeats) leaveOut(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) ([]Entry, error) {
 	keys, err := newEventKeys(ctx, tx, now, entries)
 	if err != nil || len(keys) == 0 {
@@ -87,9 +88,10 @@ var repeat = eventKey{}
 
 func (k eventKey) isRepeat() bool { return k == repeat }
 
-// newEventKeys returns the keys of the entries that are events with an id, in their order.
+// newEventKeys returns the keys of those entries that are events with an id, in the order of the
+// entries.
 func newEventKeys(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) (keys []eventKey, err error) {
-	var asked []eventKey           // earlier keys of events that are not timely
+	var asked []eventKey           // possible earlier keys of events that are not timely
 	events := map[eventKey][]int{} // their indexes in keys
 	for i := range entries {
 		if !isIdentified(&entries[i]) {
@@ -117,8 +119,8 @@ func newEventKeys(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entr
 	return keys, nil
 }
 
-// newEventKey returns the key of an event, and the times and epochs that an earlier key of the
-// event can have if the event is not timely.
+// newEventKey returns the key of an event. If the event is not timely, an earlier copy of it may
+// have another key: earlier are the times and epochs of such keys.
 func newEventKey(now time.Time, registry string, e *notification.Event) (key eventKey, earlier []int64) {
 	at, epoch := e.Time.UnixMicro(), epochOf(now)
 	key = eventKey{at, hashEvent(registry, e.ID)}
@@ -126,8 +128,8 @@ func newEventKey(now time.Time, registry string, e *notification.Event) (key eve
 	if ahead.Abs() <= timely && ahead < 24*time.Hour {
 		return key, nil
 	}
-	// The event can have arrived when its time was not timely, or no longer be timely. A replica's
-	// clock can be ahead by an epoch.
+	// The first copy of the event may have been timely, or may have arrived in an earlier epoch. A
+	// replica's clock can be ahead by an epoch.
 	earlier = []int64{epoch - 2, epoch - 1, epoch, epoch + 1}
 	if ahead.Abs() > timely {
 		key.at = epoch
@@ -150,9 +152,9 @@ func hashEvent(registry, id string) int64 {
 
 func epochOf(now time.Time) int64 { return now.Unix() / int64(epochLength/time.Second) }
 
-// tidy deletes some of the keys that are no longer needed. The oldest key that is needed
-// belongs to an event that arrived recognizedFor ago, when the event's time was already timely
-// ago.
+// tidy deletes some of the keys that are no longer needed. The oldest key that is still needed has
+// the time recognizedFor + timely ago: its event arrived recognizedFor ago, and the event's time
+// was the time timely before that.
 func (r *repeats) tidy(ctx context.Context, tx *sql.Tx, now time.Time) error {
 	if r.tidied.Holds(now) {
 		return nil

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Select returns the entries that a query selects, from a position to another, in order. 0 as the
-// last position is the current end. Like Read, it holds one block in memory and no database
-// connection while the loop body runs. Blocks outside the query's time are not read, unless they
-// are between blocks of its time.
+// Select returns the entries between two positions that a query selects, in order. If to is 0, it
+// stands for the current end. Like Read, Select holds one block in memory and no database
+// connection while the loop body runs. It skips the blocks before the first and after the last
+// block that overlap the query's time range.
 func (j *Journal) Select(ctx context.Context, q Query, from, to Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		first, last, err := j.selected(ctx, q)
@@ -42,7 +42,7 @@ func (j *Journal) Select(ctx context.Context, q Query, from, to Position) iter.S
 }
 
 // selected returns the positions of the first and the last entry in the blocks that overlap the
-// query's time. If there is no such block, first is greater than last.
+// query's time range. If there is no such block, first is greater than last.
 func (j *Journal) selected(ctx context.Context, q Query) (first, last Position, err error) {
 	since, until := q.milliseconds()
 	first, last, err = selectBlocksBetween(ctx, j.db.Read(), since, until)
@@ -51,7 +51,7 @@ func (j *Journal) selected(ctx context.Context, q Query) (first, last Position, 
 	}
 	b, err := selectBlockAt(ctx, j.db.Read(), last)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 1, 0, nil // it was removed meanwhile
+		return 1, 0, nil // the block has been removed since then
 	}
 	if err != nil {
 		return 0, 0, err
@@ -59,8 +59,8 @@ func (j *Journal) selected(ctx context.Context, q Query) (first, last Position, 
 	return first, b.end() - 1, nil
 }
 
-// milliseconds returns the times of the ids that entries of the query's time can have, which ends
-// before until.
+// milliseconds returns the time range of the ids that entries in the query's time range can have.
+// until is not in the range.
 func (q *Query) milliseconds() (since, until int64) {
 	since, until = math.MinInt64, math.MaxInt64
 	if !q.Since.IsZero() {
@@ -72,8 +72,8 @@ func (q *Query) milliseconds() (since, until int64) {
 	return since, until
 }
 
-// FirstSince returns the position of the first block with entries at a time or later. If there are
-// none, it is after the last entry.
+// FirstSince returns the position of the first block with entries at a time or later. If there is
+// no such block, it returns the position after the last entry.
 func (j *Journal) FirstSince(ctx context.Context, t time.Time) (Position, error) {
 	first, last, err := j.selected(ctx, Query{Since: t})
 	if err == nil && first > last {

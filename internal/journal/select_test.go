@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// Select returns exactly the entries of the range for which Matches is true, in order, wherever the
-// blocks begin and however wrong a clock was.
+// Select returns exactly the entries of the range for which Matches is true, in order. The
+// boundaries of blocks and wrong clocks do not matter.
 func TestPropertySelectReturnsWhatMatches(t *testing.T) {
 	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{})
 	at := func(i int) time.Time { return noon.Add(time.Duration(i) * time.Minute) }

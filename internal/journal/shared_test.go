@@ -204,13 +204,13 @@ func testReadEndsWithItsCaller(t *testing.T, d storetest.Database) {
 		t.Errorf("Read with a context that ended: %v", failed)
 	}
 	if got := read(t, j, 3); len(got) != 0 {
-		t.Errorf("after the end: %v", got)
+		t.Errorf("reading after the end returned %v", got)
 	}
 	if got := read(t, j, 1000); len(got) != 0 {
-		t.Errorf("long after the end: %v", got)
+		t.Errorf("reading long after the end returned %v", got)
 	}
 	if got := read(t, j, -5); len(got) != 3 {
-		t.Errorf("from before the beginning: %d entries", len(got))
+		t.Errorf("reading from before the beginning returned %d entries", len(got))
 	}
 }
 
@@ -222,7 +222,7 @@ func testManyEntriesAtOnce(t *testing.T, d storetest.Database) {
 	entries := make([]journal.Entry, 2000)
 	for i := range entries {
 		entries[i] = push(fmt.Sprint("e", i))
-		entries[i].ID = journal.NewID(noon.Add(time.Duration(i) * time.Hour)) // over weeks
+		entries[i].ID = journal.NewID(noon.Add(time.Duration(i) * time.Hour)) // spread over weeks
 	}
 	if err := j.Append(t.Context(), entries...); err != nil {
 		t.Fatal(err)
@@ -266,20 +266,20 @@ func testRepeatsAreRecognizedForThirtyDays(t *testing.T, d storetest.Database) {
 		return j.Stats().Written - before
 	}
 	if add("old") != 1 {
-		t.Fatal("the first was not written")
+		t.Fatal("the first event was not written")
 	}
 	c.Pass(30 * 24 * time.Hour)
 	if add("old") != 0 {
-		t.Error("after 30 days it is still a repeat")
+		t.Error("after 30 days, the event still counts as a repeat")
 	}
 	c.Set(-31 * 24 * time.Hour) // a clock that was corrected
 	c.Pass(journal.EpochLength)
 	if add("old") != 0 {
-		t.Error("after the clock was set back a repeat was written")
+		t.Error("after the clock was set back, a repeat was written")
 	}
 	c.Pass(90 * 24 * time.Hour)
 	if add("new") != 1 || known() != 1 {
-		t.Errorf("%d events are known, want the new one only", known())
+		t.Errorf("%d event keys are stored, want only that of the new event", known())
 	}
 }
 
@@ -306,8 +306,8 @@ func testARepeatIsRecognizedAfterAClockWasAhead(t *testing.T, d storetest.Databa
 	}
 }
 
-// A registry's clock can be wrong by any time, or the registry sends no time. A repeat is found
-// within 30 days, and its key is deleted later.
+// The clock of a registry can be wrong by any amount, or the registry sends no time. Repeats are
+// still recognized within 30 days, and keys are deleted after that.
 func TestPropertyRepeatsAreRecognizedWhateverTheRegistrysClock(t *testing.T) {
 	const day = 24 * time.Hour
 	c := clocktest.New(noon)
@@ -349,7 +349,7 @@ func TestPropertyRepeatsAreRecognizedWhateverTheRegistrysClock(t *testing.T) {
 			t.Fatal(err)
 		}
 		if tries > 5 {
-			t.Fatalf("%d events are known, want only the new one", known)
+			t.Fatalf("%d event keys are stored, want only that of the new event", known)
 		}
 	}
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// head is the state that the next block continues.
+// head is the state of the journal after the last block.
 type head struct {
 	next      Position // of the next entry
 	principal int64    // number of the next new principal
 	floor     int64    // new blocks refer to no principal with a smaller number; see keeper.sweep
 	hash      hash     // of the last block
-	base      Position // of the last entry of format 1, which leaf 0 of the tree stands for
+	base      Position // of the last entry of format 1; leaf 0 stands for the entries up to base
 	chain     hash     // of the last block of format 1
 	frontier  []byte   // of the tree; empty before the first block of format 2
 }
@@ -49,7 +49,8 @@ func scanHead(row *sql.Row) (h head, err error) {
 	return h, err
 }
 
-// insertNodes stores complete subtrees. A row that is there already is not of this tree.
+// insertNodes stores complete subtrees. A row with the same key belongs to another tree and is
+// replaced.
 func insertNodes(ctx context.Context, tx *sql.Tx, nodes []tree.Node) error {
 	for chunk := range slices.Chunk(nodes, insertAtOnce) {
 		var values strings.Builder
@@ -68,7 +69,7 @@ func insertNodes(ctx context.Context, tx *sql.Tx, nodes []tree.Node) error {
 	return nil
 }
 
-// selectNodes returns the complete subtrees of a level from a number on, at most limit.
+// selectNodes returns at most limit complete subtrees of a level, from a number on.
 func selectNodes(ctx context.Context, q store.Querier, level int, number int64, limit int) (nodes []tree.Node, err error) {
 	rows, err := q.QueryContext(ctx, `
 		SELECT number, hash FROM journal_nodes WHERE level = $1 AND number >= $2 ORDER BY number LIMIT $3`, level, number, limit)
@@ -128,7 +129,8 @@ func selectEvents(ctx context.Context, tx *sql.Tx, keys []eventKey) ([]eventKey,
 	return queryKeys(ctx, tx, `SELECT at, hash FROM journal_events WHERE (at, hash) IN (VALUES `+values+`)`, args)
 }
 
-// keyValues returns a row for each key, in a form with two places, and the arguments.
+// keyValues returns the rows of a VALUES clause, one for each key, and the arguments. form is the
+// text of a row, with two places for the numbers of parameters.
 func keyValues(keys []eventKey, form string) (values string, args []any) {
 	var b strings.Builder
 	for i, key := range keys {
@@ -180,19 +182,18 @@ func scanBlock(row interface{ Scan(...any) error }) (*block, error) {
 	return &b, nil
 }
 
-// selectBlockAt returns the last block that begins at position or before it, or sql.ErrNoRows.
+// selectBlockAt returns the last block that begins at or before a position, or sql.ErrNoRows.
 func selectBlockAt(ctx context.Context, q store.Querier, position Position) (*block, error) {
 	return scanBlock(q.QueryRowContext(ctx, blockColumns+`WHERE first <= $1 ORDER BY first DESC LIMIT 1`, position))
 }
 
-// selectBlockFrom returns the first block that begins at position or after it, or
-// sql.ErrNoRows.
+// selectBlockFrom returns the first block that begins at or after a position, or sql.ErrNoRows.
 func selectBlockFrom(ctx context.Context, q store.Querier, position Position) (*block, error) {
 	return scanBlock(q.QueryRowContext(ctx, blockColumns+`WHERE first >= $1 ORDER BY first LIMIT 1`, position))
 }
 
-// selectMisplaced returns a block, from a position on, that overlaps the next block or lies behind
-// the end of the journal.
+// selectMisplaced looks for a block, from a position on, that overlaps the next block or begins
+// after the end of the journal.
 func selectMisplaced(ctx context.Context, q store.Querier, from Position) (first Position, found bool, err error) {
 	var n sql.NullInt64
 	err = q.QueryRowContext(ctx, `
@@ -202,8 +203,8 @@ func selectMisplaced(ctx context.Context, q store.Querier, from Position) (first
 	return Position(n.Int64), n.Valid, err
 }
 
-// selectBlocksBetween returns the positions of the first and the last block that overlaps a
-// time. If there is no such block, first is greater than last.
+// selectBlocksBetween returns the positions of the first and the last block that overlap a time
+// range. If there is no such block, first is greater than last.
 func selectBlocksBetween(ctx context.Context, q store.Querier, since, until int64) (first, last Position, err error) {
 	err = q.QueryRowContext(ctx, `
 		SELECT coalesce(min(first), 1), coalesce(max(first), 0) FROM journal_blocks
@@ -211,8 +212,8 @@ func selectBlocksBetween(ctx context.Context, q store.Querier, since, until int6
 	return first, last, err
 }
 
-// selectBlocksBack returns the blocks that begin at position or before it, the last one first, at
-// most limit. It ends at the block with which their contents exceed maxBytes.
+// selectBlocksBack returns at most limit blocks that begin at or before a position, the last one
+// first. It stops after the block with which the contents exceed maxBytes.
 func selectBlocksBack(ctx context.Context, q store.Querier, position Position, limit, maxBytes int) (blocks []*block, err error) {
 	rows, err := q.QueryContext(ctx, blockColumns+`WHERE first <= $1 ORDER BY first DESC LIMIT $2`, position, limit)
 	if err != nil {
@@ -230,8 +231,9 @@ func selectBlocksBack(ctx context.Context, q store.Querier, position Position, l
 	return blocks, rows.Err()
 }
 
-// selectBlocksOf returns the positions of the blocks that may contain an id with a time from
-// from to to. It skips blocks whose latest id is more than slack milliseconds later than to.
+// selectBlocksOf returns the positions of the blocks that can contain an id whose time is between
+// the parameters from and to. It skips blocks whose latest id is more than slack milliseconds
+// later than to.
 func selectBlocksOf(ctx context.Context, q store.Querier, from, to, slack int64) (firsts []Position, err error) {
 	rows, err := q.QueryContext(ctx, `
 		SELECT first FROM journal_blocks
@@ -297,7 +299,8 @@ func selectCheckpoints(ctx context.Context, q store.Querier) (all []storedCheckp
 	return all, rows.Err()
 }
 
-// selectTimeAt returns the earliest time in the block that has a position, or the block before it.
+// selectTimeAt returns the earliest time of the block that contains a position, or of the block
+// before that position.
 func selectTimeAt(ctx context.Context, q store.Querier, position Position) (millis int64, err error) {
 	err = q.QueryRowContext(ctx, `SELECT earliest FROM journal_blocks WHERE first <= $1 ORDER BY first DESC LIMIT 1`, position).Scan(&millis)
 	return millis, err

@@ -22,9 +22,9 @@ const (
 //
 //	decision alice pull,push on team/app at r: granted pull (rule "devs"), refused push (no rule)
 //
-// Text from clients and registries is quoted and escaped, unless it is a plain word. So the
-// summary stays one line and cannot control a terminal. A summary does not contain the entry's
-// time, id and position, and has at most a few KiB.
+// Text from clients and registries is quoted and escaped if it is not a plain word. So the summary
+// is always one line, and cannot control a terminal. A summary does not contain the entry's time,
+// id and position, and has at most a few KiB.
 func (e Entry) Summary() string { return string(e.AppendSummary(make([]byte, 0, 160))) }
 
 // AppendSummary appends Summary to b.
@@ -144,7 +144,7 @@ func (r *Repeats) appendSummary(b []byte) []byte {
 //	pull,push on team/app at R: granted pull (rule "devs"), refused push (no rule)
 func appendResult(b []byte, r *policy.Result, registry string) []byte {
 	b = append(b, ' ')
-	b, _ = r.Asked.Actions.AppendText(b) // never an error
+	b, _ = r.Asked.Actions.AppendText(b) // the error is always nil
 	b = append(b, " on "...)
 	if r.Asked.Type != scope.TypeRepository {
 		b = text.AppendWord(b, r.Asked.Type, maxWord)

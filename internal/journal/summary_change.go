@@ -12,16 +12,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Limits of the sentence about a change: names of one list, and bytes.
+// Limits of the sentence about a change: the number of names of one list, and the number of bytes.
 const (
 	maxListed   = 5
 	maxSentence = 2 << 10
 )
 
-// changeSentences has the sentence about each action. {key} is a value of Change.To, {from.key} one
-// of Change.From, and {target} the target. A part in brackets is left out if one of its values is
-// missing, zero or false. Values are escaped words. {rule} and {from.rule} are described by
-// describeRule, and {changes} lists how From and To differ.
+// changeSentences has the sentence about each action. {key} is a value of Change.To, {from.key} is
+// a value of Change.From, and {target} is the target. A part in brackets is left out if one of its
+// values is missing, zero or false. Values are escaped words. {rule} and {from.rule} are described
+// by describeRule, and {changes} lists how From and To differ.
 var changeSentences = map[string]string{
 	"user.add":      "user {target} added[, in groups {groups}][, until {expires}]",
 	"user.enable":   "user {target} enabled",
@@ -69,7 +69,7 @@ var changeSentences = map[string]string{
 	"namespace.role.add":    "role {role} of namespace {target} added with {actions}[, tokens for at most {lifetime}]",
 	"namespace.role.set":    "role {role} of namespace {target} changed: {changes}",
 	"namespace.role.delete": "role {from.role} of namespace {target} deleted, with {from.actions}",
-	// A member who had another role before is in namespaceRoleChanged.
+	// The sentence about a member who already had a role is namespaceRoleChanged.
 	"namespace.member.set":    "{member} joined namespace {target} as {role}",
 	"namespace.member.remove": "{from.member} left namespace {target}, was {from.role}",
 
@@ -89,7 +89,7 @@ func (c *Change) appendSummary(b []byte) []byte {
 	b = append(b, "change "...)
 	b = text.AppendWord(b, c.Action, maxWord)
 	sentence, known := changeSentences[c.Action]
-	if !known { // by a newer version
+	if !known { // a newer version wrote the change
 		b = append(b, " of "...)
 		b = text.AppendWord(b, c.Target, maxWord)
 	}
@@ -124,7 +124,8 @@ func (c *Change) appendSentence(b []byte, sentence string) []byte {
 	return b
 }
 
-// appendPart appends a part of a sentence, and reports whether it has all its values.
+// appendPart appends a part of a sentence. complete reports whether the change has all values of
+// the part.
 func (c *Change) appendPart(b []byte, part string) (_ []byte, complete bool) {
 	complete = true
 	for {
@@ -163,8 +164,8 @@ func (c *Change) value(key string) string {
 	return words(c.To[key])
 }
 
-// words returns a value of a change as escaped words; "" for nothing, zero and false. The value is
-// as a caller writes it, or as it is read from a block.
+// words returns a value of a change as escaped words, or "" for a missing value, zero and false.
+// The value comes from a caller or from a block, so it can have different types.
 func words(v any) string {
 	if list, ok := texts(v); ok {
 		return listed(list)
@@ -213,7 +214,7 @@ func removals(kinds map[string]any) string {
 	return strings.Join(all, ", ")
 }
 
-// ruleOf returns the rule that one side of a change has. The side of a role is the role itself.
+// ruleOf returns the rule in one side of a change. For a role, the side itself is the role.
 func ruleOf(side map[string]any) map[string]any {
 	if rule, ok := side["rule"].(map[string]any); ok {
 		return rule
@@ -240,7 +241,8 @@ var ruleFields = [...]string{
 	"name", "effect", "subjects", "registries", "repositories", "catalog", "tidewaiter", "role", "actions", "when", "lifetime", "comment",
 }
 
-// fieldWords is words for a field of a rule or a role, with the field's default.
+// fieldWords returns words for a field of a rule or a role. If the field is missing, it returns
+// the field's default.
 func fieldWords(rule map[string]any, key string) string {
 	value := rule[key]
 	switch key {
@@ -273,7 +275,8 @@ func differences(from, to map[string]any) string {
 			if d := listDifference(before, after); d != "" {
 				all = append(all, key+": "+d)
 			}
-		// Long values can differ where they are cut. An effect that is not written is allow.
+		// Two long values can differ only in the part that is cut off. A missing effect means
+		// "allow".
 		case was != is || key != "effect" && fmt.Sprint(from[key]) != fmt.Sprint(to[key]):
 			all = append(all, fmt.Sprintf("%s from %s to %s", key, cmp.Or(was, "none"), cmp.Or(is, "none")))
 		}

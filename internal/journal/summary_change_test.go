@@ -92,7 +92,7 @@ func TestSummariesOfChangesNameWhatHappened(t *testing.T) {
 	}
 }
 
-// decoded returns what is read from a block after a map was written.
+// decoded returns a map as it is after it was written to a block and read back.
 func decoded(t *testing.T, m side) (read side) {
 	t.Helper()
 	b, err := json.Marshal(m)
@@ -130,19 +130,19 @@ func TestSummariesOfChangesAreOneShortHarmlessLine(t *testing.T) {
 	}
 }
 
-// Every change that a package writes has a sentence, and every sentence is of such a change.
+// Every change that a package writes has a sentence, and every sentence belongs to such a change.
 func TestEveryActionHasASentence(t *testing.T) {
-	// What the parts of an action that are computed can be.
+	// The possible values of the computed parts of actions.
 	computed := map[string][]string{
 		"r.Kind.String()":   {"user", "robot"},
 		"string(t.Purpose)": {"access", "robot", "refresh", "session"},
 	}
 	never := []string{
-		"access.add", "robot.add", // string(t.Purpose) + ".add" is of tokens that a sign-in issues
+		"access.add", "robot.add", // string(t.Purpose) + ".add", for tokens of a sign-in
 		"user.rotate", "robot.password",
-		"policy.refuse", // of old journals
+		"policy.refuse", // only in old journals
 	}
-	actions := map[string]string{} // and where each is written
+	actions := map[string]string{} // with the place where each is written
 	for _, f := range repository(t) {
 		constants := map[string]string{}
 		ast.Inspect(f.file, func(n ast.Node) bool {
@@ -192,10 +192,10 @@ func TestEveryActionHasASentence(t *testing.T) {
 					}
 				case left == `"namespace."`, left == `r.Kind.String()+"."`, left == `r.Kind.String() + "."`:
 				default:
-					t.Errorf("%s: this test does not know what %s + %s can be", at, left, right)
+					t.Errorf("%s: add the possible values of %s + %s to this test", at, left, right)
 				}
 			default:
-				t.Errorf("%s: this test does not know the action %s", at, printed(f.set, value))
+				t.Errorf("%s: this test cannot compute the action %s", at, printed(f.set, value))
 			}
 			return true
 		})

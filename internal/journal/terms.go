@@ -10,7 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The fields of terms. Their values are part of the index: a change needs a new version of it.
+// The fields of terms. Their values are stored in the index, so a changed value needs a new
+// version of the index.
 const (
 	termKind       = 'k'
 	termOutcome    = 'o'
@@ -18,25 +19,25 @@ const (
 	termSubject    = 's' // as in Who.Subjects
 	termLogin      = 'l' // as in Who.Logins, and the login of a decision's principal
 	termRepository = 'n'
-	termBelow      = 'b' // of a repository team/app: team
+	termBelow      = 'b' // a parent of a repository: team is a parent of team/app
 	termDigest     = 'd' // the algorithm and minDigits digits
 	termTag        = 't'
 	termAction     = 'a'
 	termAddress    = 'i' // one of the networks of an address
-	termDecision   = 'x' // the id of a decision, of its token, or of what it repeats
+	termDecision   = 'x' // the id of a decision, of its token, or of the decision that it repeats
 	termCredential = 'c'
 )
 
 const (
-	minDigits = 7 // of a digest
+	minDigits = 7 // of a digest, at least
 	maxBelow  = 8 // parts of a repository's name before /**
 )
 
 // networks are the lengths of the prefixes by which addresses are indexed.
 var networks = map[int][]int{32: {32, 24, 16, 8}, 128: {128, 64, 56, 48, 32}}
 
-// Terms calls add for each term of an entry, perhaps several times for the same one. login is
-// Options.Login.
+// Terms calls add for each term of an entry. It can call add several times for the same term.
+// login is Options.Login.
 func (e *Entry) Terms(login func(*policy.Principal) string, add func(field byte, value string)) {
 	add(termKind, string(e.Kind()))
 	if e.Registry != "" {
@@ -124,7 +125,7 @@ func repositoryTerms(name string, add func(byte, string)) {
 	}
 }
 
-// belowTerm returns the term of the repositories below a parent.
+// belowTerm returns the term that finds the repositories below a parent.
 func belowTerm(parent string) string {
 	for i, parts := 0, 0; i < len(parent); i++ {
 		if parent[i] == '/' {
@@ -145,15 +146,15 @@ func digestTerm(digest string) (term string, ok bool) {
 	return digest[:len(algorithm)+1+minDigits], true
 }
 
-// addressTerm returns the term of a network, which need not be masked.
+// addressTerm returns the term of a network. It masks the network.
 func addressTerm(network netip.Prefix) string {
 	network = network.Masked()
 	b := network.Addr().AsSlice()
 	return string(append(b, byte(network.Bits())))
 }
 
-// terms returns lists of terms: an entry that the query selects has a term of each list. The lists
-// that usually select the fewest entries are first.
+// terms returns lists of terms. An entry that the query selects has at least one term of each
+// list. The lists that usually select the fewest entries come first.
 func (q *Query) terms() (lists [][]index.Term) {
 	add := func(field byte, values ...string) {
 		list := make([]index.Term, len(values))
@@ -210,7 +211,7 @@ func networkTerm(network netip.Prefix) (term string, ok bool) {
 	if !network.IsValid() {
 		return "", false
 	}
-	for _, bits := range networks[network.Addr().BitLen()] { // the longest first
+	for _, bits := range networks[network.Addr().BitLen()] { // the longest prefix first
 		if bits <= network.Bits() {
 			return addressTerm(netip.PrefixFrom(network.Addr(), bits)), true
 		}

@@ -26,7 +26,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// headOf is the row of the journal's head.
+// headOf has the columns of the journal's head.
 type headOf struct {
 	next, base            int64
 	hash, chain, frontier []byte
@@ -41,7 +41,7 @@ func readHead(t testing.TB, db *store.DB) (h headOf) {
 	return h
 }
 
-// leavesOf computes the leaves from the rows as encode.go documents them, and nothing else.
+// leavesOf computes the leaves from the rows, only with the description in encode.go.
 func leavesOf(t testing.TB, db *store.DB) (leaves []tlog.Hash) {
 	t.Helper()
 	h := readHead(t, db)
@@ -115,8 +115,8 @@ func treeOf(t testing.TB, leaves []tlog.Hash) (all hashes) {
 	return all
 }
 
-// The stored tree is that of RFC 6962 over the documented leaves, however the entries were written:
-// blocks' hashes, the head, and the stored subtrees.
+// The hashes of the blocks, the head and the stored subtrees belong to the tree of RFC 6962 over
+// the documented leaves. It does not matter in which batches the entries were written.
 func TestTheTreeIsThatOfTheDocumentedLeaves(t *testing.T) {
 	storetest.Each(t, testTheTreeIsThatOfTheDocumentedLeaves)
 }
@@ -189,7 +189,7 @@ func testTheTreeIsThatOfTheDocumentedLeaves(t *testing.T, d storetest.Database) 
 	}
 }
 
-// old is a journal that an earlier version wrote: its blocks have format 1.
+// old is a journal of an earlier version. Its blocks have format 1.
 type old struct {
 	Blocks []struct {
 		First, Entries, Earliest, Latest int64
@@ -328,8 +328,8 @@ func testAnOldJournalIsReadSearchedVerifiedAndContinued(t *testing.T, d storetes
 	}
 }
 
-// Any change of a stored byte is found, except in what is no evidence: the number of the next new
-// principal, and the keys of repeated events.
+// Verify finds any change of a stored byte. The exceptions prove nothing: the number of the next
+// new principal, and the keys of repeated events.
 func TestPropertyAnyChangedByteIsFound(t *testing.T) {
 	storetest.Each(t, testPropertyAnyChangedByteIsFound)
 }
@@ -410,7 +410,8 @@ func ints(t testing.TB, db *store.DB, query string) (all []int64) {
 	return all
 }
 
-// Personal data is in the private part alone. If that is erased, the journal can still be verified.
+// Personal data is only in the private part. If the private part is erased, the journal can still
+// be verified.
 func TestPersonalDataCanBeErased(t *testing.T) { storetest.Each(t, testPersonalDataCanBeErased) }
 
 func testPersonalDataCanBeErased(t *testing.T, d storetest.Database) {
@@ -466,15 +467,15 @@ func testPersonalDataCanBeErased(t *testing.T, d storetest.Database) {
 	}
 }
 
-// Retention removes entries and keeps the hashes of their subtrees: within a group in the block,
-// for whole groups in the table.
+// Retention removes entries, but the hashes of their subtrees stay. Within a group, the hashes are
+// in the block. For whole groups, they are in the table of stored subtrees.
 func TestAJournalWithRemovedEntriesIsReadAndVerified(t *testing.T) {
 	storetest.Each(t, testAJournalWithRemovedEntriesIsReadAndVerified)
 }
 
 func testAJournalWithRemovedEntriesIsReadAndVerified(t *testing.T, d storetest.Database) {
 	j, db := open(t, d.Ready(t), journal.Options{})
-	for _, batch := range []int{255, 256, 256, 10} { // with leaf 0, the first three are groups
+	for _, batch := range []int{255, 256, 256, 10} { // with leaf 0, three groups and a rest
 		entries := make([]journal.Entry, batch)
 		for i := range entries {
 			entries[i] = journal.Entry{Text: []byte("x")}
@@ -498,7 +499,7 @@ func testAJournalWithRemovedEntriesIsReadAndVerified(t *testing.T, d storetest.D
 		}
 	}
 	verified("nothing is removed", 0, 777)
-	// Entries 513 to 515 and 520 to 527, of the third group. Leaf 512 is entry 512.
+	// Remove the entries 513 to 515 and 520 to 527 of the third group. Leaf 512 is entry 512.
 	err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
 		var content []byte
 		if err := tx.QueryRow("SELECT content FROM journal_blocks WHERE first = 512").Scan(&content); err != nil {
@@ -521,7 +522,7 @@ func testAJournalWithRemovedEntriesIsReadAndVerified(t *testing.T, d storetest.D
 		t.Fatal(err)
 	}
 	if _, err := j.Verify(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "11 entries are missing, but only 0 were removed because of the limits") {
-		t.Errorf("no entry reports the removed ones: %v", err)
+		t.Errorf("Verify although no entry reports the removed entries: %v", err)
 	}
 	if err := db.Write(t.Context(), "", run("INSERT INTO journal_removed (kind, position, unreported, total) VALUES ('event', 0, 600, 600)")); err != nil {
 		t.Fatal(err)

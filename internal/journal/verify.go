@@ -15,21 +15,20 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// Verified is how much of the journal was verified.
+// Verified describes the part of the journal that was verified.
 type Verified struct {
 	First, Last Position // 0 if there are no entries
 	Blocks      int64
-	Entries     int64 // that are in the journal
-	Removed     int64 // entries whose place in the tree is known, but which were removed
+	Entries     int64 // entries that are in the journal
+	Removed     int64 // entries that were removed, but whose place in the tree is known
 	Erased      int64 // entries whose private part was erased
 	// Hash is the hash of the last block: the root of the tree, or the hash of a block of format
-	// 1. A copy of Hash that is stored elsewhere proves later that no entry up to Last was
-	// changed.
+	// 1. If somebody stores Hash elsewhere, it proves later that no entry up to Last was changed.
 	Hash [32]byte
-	Size int64 // leaves of the tree whose root Hash is; 0: Hash is of a block of format 1
+	Size int64 // leaves of the tree with the root Hash; 0: Hash is of a block of format 1
 }
 
-// BrokenError is the first place where the journal is not what it was.
+// BrokenError describes the first place where the journal is damaged.
 type BrokenError struct {
 	Block Position // position of the block's first entry
 	Why   string
@@ -39,21 +38,21 @@ func (e *BrokenError) Error() string {
 	return fmt.Sprintf("the journal is broken at position %d: %s", e.Block, e.Why)
 }
 
-// Verify checks the journal from the block that holds a position to the end. It fails with a
-// *BrokenError if entries are missing or were changed, or refer to a principal that is missing or
-// was changed.
+// Verify checks the journal from the block that contains a position to the end. It returns a
+// *BrokenError if an entry, or a principal to which an entry refers, is missing or was changed.
 //
-// Blocks of format 1 are checked by their chain, where Verify trusts the hash that the first
-// checked block has of its predecessor; older blocks may have been deleted. The other blocks are
-// checked by the tree: its leaves are computed from the entries. If all entries of a stored
-// subtree are missing, they count as removed. If Verify begins in the middle, it trusts the
-// stored subtrees before that place.
+// Blocks of format 1 are checked by their chain. Older blocks may have been deleted, so Verify
+// trusts the hash of the predecessor in the first checked block. The other blocks are checked by
+// the tree, whose leaves are computed from the entries. If all entries of a stored subtree are
+// missing, they count as removed. If Verify begins in the middle, it trusts the stored subtrees
+// before the first checked block.
 func (j *Journal) Verify(ctx context.Context, from Position) (Verified, error) {
 	return verify(ctx, j.db.Read(), from, 0, nil)
 }
 
-// VerifyRange is Verify up to the block that holds the position to; 0 is the end. After each
-// block, it calls progress with how many of the entries are done, unless progress is nil.
+// VerifyRange is Verify up to the block that contains the position to. If to is 0, it stands for
+// the end. If progress is not nil, it is called after each block with the number of entries that
+// are verified, and the number of all entries to verify.
 func (j *Journal) VerifyRange(ctx context.Context, from, to Position, progress func(done, all int64)) (Verified, error) {
 	return verify(ctx, j.db.Read(), from, to, progress)
 }
@@ -80,19 +79,20 @@ type verifier struct {
 	decoder *decoder
 	head    head
 
-	// progress is called with how many of the entries from begun to end, without end, are done.
+	// progress is called with the number of verified entries among those from begun to before end.
 	progress   func(done, all int64)
 	begun, end Position
 
 	tree      tree.Frontier
 	nodes     nodeReader
-	completed []tree.Node // that are not compared with the stored ones yet
+	completed []tree.Node // subtrees that are not yet compared with the stored ones
 	leaf      []byte
-	// checkpoints are the stored ones of larger trees. wrong is the size of one with another root.
+	// checkpoints are the stored checkpoints of larger trees. wrong is the size of a checkpoint
+	// whose root differs from the tree's.
 	checkpoints []storedCheckpoint
 	wrong       int64
-	reported    int64 // entries that were removed, by the last report of it
-	// atHead is the tree when it had the size that it has according to the head.
+	reported    int64 // number of removed entries in the last report that was read
+	// atHead is a copy of the tree, made when it had the size that is in the head.
 	atHead *tree.Frontier
 }
 
@@ -100,8 +100,8 @@ func (v *verifier) run(ctx context.Context, from, to Position) (err error) {
 	if v.checkpoints, err = selectCheckpoints(ctx, v.q); err != nil {
 		return err
 	}
-	// Read the head before the blocks. Blocks that are written during the check are then after
-	// the head and are not checked.
+	// The head is read before the blocks. So blocks that are written during the check come after
+	// the head, and are not checked.
 	if v.head, err = selectHead(ctx, v.q); err != nil {
 		return err
 	}
@@ -157,13 +157,13 @@ func (v *verifier) misplaced(ctx context.Context, from, to Position) error {
 	}
 	first, found, err := selectMisplaced(ctx, v.q, from)
 	if err == nil && found && (to == 0 || first <= to) {
-		err = &BrokenError{first, "it overlaps the block after it or lies behind the journal's end"}
+		err = &BrokenError{first, "it overlaps the next block or begins after the journal's end"}
 	}
 	return err
 }
 
-// unreported compares the number of removed entries with what the journal says about them. So
-// nobody can delete entries and claim that they were removed because of their age.
+// unreported compares the number of removed entries with the numbers in the journal's reports. So
+// nobody can delete entries and pretend that retention removed them.
 func (v *verifier) unreported(ctx context.Context) error {
 	state, err := selectKeeping(ctx, v.q)
 	if err != nil {
@@ -173,7 +173,7 @@ func (v *verifier) unreported(ctx context.Context) error {
 	for _, n := range state.unreported {
 		pending += n
 	}
-	// A report can have been written meanwhile.
+	// A new report may have been written during the check.
 	for after := v.head.next - 1; v.Removed > v.reported+pending; {
 		b, err := blockAfter(ctx, v.q, after)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -194,7 +194,8 @@ func (v *verifier) unreported(ctx context.Context) error {
 	return nil
 }
 
-// seeReport notes how many entries were removed, if an entry's public part is a report of that.
+// seeReport records the number of removed entries if the public part of an entry reports this
+// number.
 func (v *verifier) seeReport(public []byte) {
 	if !bytes.Contains(public, []byte(`"action":"`+removeAction+`"`)) {
 		return
@@ -226,7 +227,7 @@ func (v *verifier) runChain(ctx context.Context, next Position) error {
 		missing := err != nil || b.first > v.head.base
 		switch {
 		case missing && v.Blocks == 0 && v.head.next-1 > v.head.base:
-			return nil // all were deleted by age
+			return nil // all blocks of format 1 were deleted because of their age
 		case missing:
 			return &BrokenError{next, fmt.Sprintf("the entries up to %d are missing", v.head.base)}
 		case v.Blocks > 0 && b.first != next:
@@ -241,7 +242,7 @@ func (v *verifier) runChain(ctx context.Context, next Position) error {
 			return &BrokenError{b.first, err.Error()}
 		}
 		if o.form != 1 {
-			return &BrokenError{b.first, "it has another format than the blocks after it"}
+			return &BrokenError{b.first, "its format differs from that of the blocks after it"}
 		}
 		if err := v.principals(ctx, b, o); err != nil {
 			return err
@@ -258,12 +259,12 @@ func (v *verifier) runChain(ctx context.Context, next Position) error {
 	return nil
 }
 
-// begin sets the tree to what it was before the block that holds a position.
+// begin sets the tree to the state before the block that contains a position.
 func (v *verifier) begin(ctx context.Context, from Position) error {
 	b, err := blockAfter(ctx, v.q, from-1)
 	switch {
 	case errors.Is(err, sql.ErrNoRows) || err == nil && b.first >= v.head.next:
-		from = v.head.base + 1 // there is no such block: find what is missing
+		from = v.head.base + 1 // there is no such block: find the missing entries
 	case err != nil:
 		return err
 	case b.first > v.head.base && b.first <= from:
@@ -363,8 +364,8 @@ func (v *verifier) block(ctx context.Context, b *block) error {
 	case err != nil:
 		return &BrokenError{b.first, err.Error()}
 	case o.form == 1:
-		return &BrokenError{b.first, "it has another format than the blocks before it"}
-	// A block that was merged meanwhile begins before v.next().
+		return &BrokenError{b.first, "its format differs from that of the blocks before it"}
+	// A block that was merged during the check can begin before v.next().
 	case b.first == v.next() && v.tree.Root() != b.previous:
 		return &BrokenError{b.first, "it does not follow from the block before it"}
 	}
@@ -394,7 +395,7 @@ func (v *verifier) block(ctx context.Context, b *block) error {
 	return v.checkHead(b.first)
 }
 
-// leaves adds a block's entries from a position to another to the tree. It calls visit with each
+// leaves adds the entries of a block between two positions to the tree. It calls visit with each
 // entry of the block.
 func (v *verifier) leaves(b *block, o *openBlock, from, to Position, visit func(*parts) error) error {
 	return o.leaves(b, &v.leaf, visit, func(at Position, level int, h hash, removed, erased bool) error {
@@ -416,9 +417,9 @@ func (v *verifier) leaves(b *block, o *openBlock, from, to Position, visit func(
 	})
 }
 
-// leaves calls visit with each entry of a block, and add with the hash of its leaf. For entries
-// that were removed, it calls only add, with the hash of their subtree. It appends the data of
-// leaves to scratch.
+// leaves calls visit with each entry of a block, and add with the hash of its leaf. For removed
+// entries, it only calls add, with the hash of their subtree. It appends the data of leaves to
+// scratch.
 func (o *openBlock) leaves(b *block, scratch *[]byte, visit func(*parts) error, add func(at Position, level int, h hash, removed, erased bool) error) error {
 	entries, removed := o.entries, o.removed
 	for position := b.first; position < b.end(); {
@@ -450,8 +451,8 @@ func (o *openBlock) leaves(b *block, scratch *[]byte, visit func(*parts) error, 
 	return nil
 }
 
-// checkFirstLine checks that the first line is as the encoder writes it, so that the leaves cover
-// all of it.
+// checkFirstLine checks that the first line has the form that the encoder writes. Other forms
+// could contain data that no leaf covers.
 func (o *openBlock) checkFirstLine() error {
 	want := appendFirstLine(nil, o.principals, len(o.rules), func(i int) []byte { return appendRule(nil, o.rules[i]) })
 	if !bytes.Equal(want[:len(want)-1], o.firstLine) {
@@ -467,12 +468,12 @@ func (o *openBlock) checkFirstLine() error {
 	return nil
 }
 
-// references checks what the leaves of a block do not cover. Principals and rules are in order of
-// first use, so that no other references give the same leaves. The block's times are those of the
-// entries' ids.
+// references checks the parts of a block that the leaves do not cover. Principals and rules must
+// be in order of first use, so that only one set of references gives the same leaves. The times of
+// the block must be those of the entries' ids.
 type references struct {
 	o                 *openBlock
-	principals, rules int // that were used
+	principals, rules int // how many were used until here
 	earliest, latest  int64
 }
 
@@ -503,8 +504,8 @@ func (c *references) entry(p *parts) error {
 	return nil
 }
 
-// hasTimesOf reports whether the block's times are those of the entries. Entries that were removed
-// may have had the first or the last time.
+// hasTimesOf reports whether the block's times are those of the entries. If entries were removed,
+// the first or the last time can be that of a removed entry.
 func (c *references) hasTimesOf(b *block) bool {
 	if len(c.o.removed) > 0 {
 		return b.earliest <= c.earliest && b.latest >= c.latest
@@ -520,7 +521,7 @@ func (v *verifier) checkNodes(ctx context.Context, at Position) error {
 			return err
 		}
 		if !ok || h != n.Hash {
-			return &BrokenError{at, fmt.Sprintf("the stored subtree %d of level %d is not that of the entries", n.Number, n.Level)}
+			return &BrokenError{at, fmt.Sprintf("the stored subtree %d of level %d does not match the entries", n.Number, n.Level)}
 		}
 	}
 	v.completed = v.completed[:0]
@@ -530,7 +531,7 @@ func (v *verifier) checkNodes(ctx context.Context, at Position) error {
 // checkHead compares the tree with the stored checkpoints and the head.
 func (v *verifier) checkHead(at Position) error {
 	if v.wrong > 0 {
-		return &BrokenError{at, fmt.Sprintf("the signed checkpoint of %d leaves has another root", v.wrong)}
+		return &BrokenError{at, fmt.Sprintf("the signed checkpoint of %d leaves has a different root", v.wrong)}
 	}
 	if v.atHead == nil {
 		return nil
@@ -541,7 +542,7 @@ func (v *verifier) checkHead(at Position) error {
 	return nil
 }
 
-// principals checks that the principals of a block are what they were.
+// principals checks that the principals of a block were not changed.
 func (v *verifier) principals(ctx context.Context, b *block, o *openBlock) error {
 	err := v.decoder.load(ctx, o.principals)
 	if _, tampered := errors.AsType[*principalError](err); tampered {
@@ -569,7 +570,7 @@ func changed(b *block) *BrokenError {
 // nodeReader reads stored subtrees, mostly in order.
 type nodeReader struct {
 	q    store.Querier
-	read map[int][]tree.Node // of each level, those that were read last
+	read map[int][]tree.Node // by level: the subtrees of the last read
 }
 
 // get returns the hash of a stored subtree, or false if it is not stored.

@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// A range is intact if and only if its blocks are, whatever is damaged elsewhere.
+// A range is intact if and only if its blocks are intact. Damage in other places does not matter.
 func TestEveryRangeIsVerified(t *testing.T) {
 	j, db := open(t, storetest.SQLite().Ready(t), journal.Options{})
 	at := func(i int) time.Time { return noon.Add(time.Duration(i) * time.Hour) }
@@ -22,7 +22,7 @@ func TestEveryRangeIsVerified(t *testing.T) {
 		}
 	}
 	const last = 12
-	check := func(broken journal.Position) { // the block at broken; 0: none
+	check := func(broken journal.Position) { // the block at broken is damaged; 0: none
 		t.Helper()
 		for from := journal.Position(0); from <= last+1; from++ {
 			for to := from; to <= last+1; to++ {
@@ -38,10 +38,10 @@ func TestEveryRangeIsVerified(t *testing.T) {
 					t.Fatal(err)
 				case broken >= first && broken <= end && from <= last:
 					if !isBroken || b.Block != broken {
-						t.Errorf("from %d to %d: %v, want a break at %d", from, to, err, broken)
+						t.Errorf("from %d to %d: %v, want an error at %d", from, to, err, broken)
 					}
 				case isBroken && !(broken > 0 && broken < first):
-					// The hashes before the range are computed from the entries of their group.
+					// The hashes before the range are computed from entries of the same group.
 					t.Errorf("from %d to %d: %v", from, to, err)
 				case err == nil && from > last:
 					if v.Blocks != 0 || all != 0 {

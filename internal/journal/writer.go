@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loglimit"
 )
 
-// These limits keep blocks small, so that reading one entry does not mean reading thousands.
+// These limits keep blocks small, so that reading one entry does not require reading thousands.
 const (
 	maxBlockEntries = 512
 	maxBlockBytes   = 256 << 10
@@ -24,7 +24,7 @@ type writer struct {
 	*Journal
 	builder  *builder
 	reported int64      // lost entries that are recorded in the journal
-	noted    clock.Span // holds for reportEvery after losses were last recorded
+	noted    clock.Span // ends reportEvery after losses were last recorded
 	failures loglimit.Limit
 }
 
@@ -100,7 +100,7 @@ func (w *writer) commit(ctx context.Context, b *batch) {
 		return
 	}
 	if w.builder.rewound > 0 {
-		w.o.Log.Error("the database is an older copy of itself: journal entries are gone", "entries", w.builder.rewound)
+		w.o.Log.Error("the database was replaced by an older copy: journal entries are gone", "entries", w.builder.rewound)
 	}
 	if lost > 0 {
 		w.reported += lost

@@ -1,5 +1,5 @@
-// Package checkpoint signs the root of the journal's tree from time to time. A checkpoint that
-// somebody else stores proves later that the entries before it were not changed.
+// Package checkpoint signs the root of the journal's tree from time to time. Somebody else can
+// store a checkpoint. It proves later that the entries before the checkpoint were not changed.
 package checkpoint
 
 import (
@@ -22,9 +22,11 @@ import (
 const (
 	// every is how often the tree is signed while entries come.
 	every = 10 * time.Second
-	// recently is how young another process's checkpoint is if this process need not sign one.
+	// recently is an age. While the checkpoint of another process is younger, this process signs
+	// none.
 	recently = every / 2
-	// maxStored limits the checkpoints that are stored: the last of each minute.
+	// maxStored limits the number of stored checkpoints. Only the last checkpoint of each minute
+	// is stored.
 	maxStored = 10_000
 )
 
@@ -33,7 +35,7 @@ type Options struct {
 	DB *store.DB
 	// Tree returns the journal's tree, which is empty before the first entry.
 	Tree   func(context.Context) (tree.Frontier, error)
-	Signer note.Signer // nil: this process signs nothing, but has the checkpoints of others
+	Signer note.Signer // nil: this process only reads checkpoints that other processes sign
 	Key    string      // the public key of the journal
 	Now    func() time.Time
 	Log    *slog.Logger
@@ -46,7 +48,7 @@ type Checkpoints struct {
 	failed loglimit.Limit
 }
 
-// New returns the checkpoints of a journal. It starts nothing: see Run.
+// New returns the checkpoints of a journal. It starts no goroutine: see Run.
 func New(o Options) *Checkpoints {
 	o.Now = clock.Wall(o.Now)
 	return &Checkpoints{Options: o, failed: loglimit.Limit{Period: time.Minute}}
@@ -76,8 +78,8 @@ func ClaimKey(ctx context.Context, db *store.DB, public string, created func() e
 }
 
 // ReplaceKey replaces the public key that signs the journal's checkpoints. It calls created
-// with the former key; if created fails, nothing changes. Processes that have the former key
-// sign no checkpoints after that.
+// with the former key; if created fails, nothing changes. After that, processes with the former
+// key sign no checkpoints.
 func ReplaceKey(ctx context.Context, db *store.DB, public string, created func(tx *sql.Tx, former string) error) error {
 	err := db.Write(ctx, "", func(tx *sql.Tx) error {
 		former, err := selectKey(ctx, tx)
@@ -107,7 +109,7 @@ func Key(ctx context.Context, db *store.DB) (string, error) {
 	return key, nil
 }
 
-// Latest returns the last signed checkpoint, or nil if nothing is signed yet.
+// Latest returns the most recent checkpoint, or nil if there is no checkpoint yet.
 func Latest(ctx context.Context, db *store.DB) ([]byte, error) {
 	last, err := selectCheckpoint(ctx, db.Read())
 	if err != nil {
@@ -126,11 +128,11 @@ func (c *Checkpoints) Run(ctx context.Context) {
 	}
 }
 
-// Update signs a checkpoint if there are entries after the last one, and no other process has just
-// signed one.
+// Update signs a checkpoint if there are entries after the last checkpoint, and the last
+// checkpoint is not a recent one of another process.
 func (c *Checkpoints) Update(ctx context.Context) { c.report(ctx, c.update(ctx, recently)) }
 
-// Finish signs a checkpoint if there are entries after the last one.
+// Finish signs a checkpoint if there are entries after the last checkpoint.
 func (c *Checkpoints) Finish(ctx context.Context) { c.report(ctx, c.update(ctx, 0)) }
 
 func (c *Checkpoints) report(ctx context.Context, err error) {

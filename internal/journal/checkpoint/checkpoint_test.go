@@ -51,7 +51,8 @@ func newKey(t *testing.T) (*notekey.Key, note.Verifier) {
 	return key, verifier
 }
 
-// claimed returns the options of checkpoints with a new key, which the journal has claimed.
+// claimed claims a new key for the journal, and returns the options of checkpoints that sign with
+// this key.
 func claimed(t *testing.T, j *journal.Journal, db *store.DB, now func() time.Time) (checkpoint.Options, note.Verifier) {
 	t.Helper()
 	key, verifier := newKey(t)
@@ -96,7 +97,7 @@ func testCheckpointsAreSignedWhileEntriesCome(t *testing.T, d storetest.Database
 	for i := range 13 { // two minutes
 		add()
 		checkpoints.Update(t.Context())
-		checkpoints.Update(t.Context()) // there is nothing new
+		checkpoints.Update(t.Context()) // there are no new entries
 		latest, _, err := tree.OpenCheckpoint(checkpoints.Latest(), verifier)
 		if err != nil || latest.Size != int64(i+2) || latest.Origin != "auth.example.com/journal" {
 			t.Fatalf("%+v, %v", latest, err)
@@ -112,11 +113,11 @@ func testCheckpointsAreSignedWhileEntriesCome(t *testing.T, d storetest.Database
 	c.Pass(2 * time.Second)
 	checkpoints.Update(t.Context())
 	if got := sizes(t, db); got != "[7 13 15]" {
-		t.Errorf("two seconds after another one: %s", got)
+		t.Errorf("two seconds after the last checkpoint: %s", got)
 	}
 	checkpoints.Finish(t.Context())
 	if got := sizes(t, db); got != "[7 13 16]" {
-		t.Errorf("at the end: %s", got)
+		t.Errorf("after Finish: %s", got)
 	}
 	latest, _, err := tree.OpenCheckpoint(checkpoints.Latest(), verifier)
 	if f, treeErr := j.Tree(t.Context()); err != nil || treeErr != nil || latest.Root != f.Root() || f.Size() != 16 {
@@ -129,7 +130,7 @@ func testCheckpointsAreSignedWhileEntriesCome(t *testing.T, d storetest.Database
 		t.Errorf("Verify: %+v, %v", v, err)
 	}
 	for _, tt := range []struct{ statement, want string }{
-		{"UPDATE journal_checkpoints SET note = (SELECT note FROM journal_checkpoints WHERE size = 7) WHERE size = 13", "another root"},
+		{"UPDATE journal_checkpoints SET note = (SELECT note FROM journal_checkpoints WHERE size = 7) WHERE size = 13", "a different root"},
 		{"UPDATE journal_checkpoints SET size = 17 WHERE size = 16", "the tree has"},
 	} {
 		err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
@@ -151,7 +152,8 @@ func testCheckpointsAreSignedWhileEntriesCome(t *testing.T, d storetest.Database
 	}
 }
 
-// Replicas sign with one key. One that has another key signs nothing, but serves the checkpoints.
+// Replicas sign with one key. A replica with another key signs nothing, but still serves the
+// checkpoints.
 func TestReplicasSignWithOneKey(t *testing.T) { storetest.Each(t, testReplicasSignWithOneKey) }
 
 func testReplicasSignWithOneKey(t *testing.T, d storetest.Database) {
@@ -170,7 +172,7 @@ func testReplicasSignWithOneKey(t *testing.T, d storetest.Database) {
 	o, _ := claimed(t, j, db, c.Now)
 	key, _ := newKey(t)
 	current, err := checkpoint.ClaimKey(t.Context(), otherDB, key.Public(), func() error {
-		t.Error("another key was claimed")
+		t.Error("a second key was claimed")
 		return nil
 	})
 	if err != nil || current != o.Key {

@@ -19,7 +19,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Format is a form of exported entries.
+// Format is a file format of exported entries.
 type Format string
 
 // The formats.
@@ -79,7 +79,7 @@ func (w *Writer) Write(e *journal.Entry) error {
 	return nil
 }
 
-// Flush writes what is buffered.
+// Flush writes the buffered data.
 func (w *Writer) Flush() error {
 	if w.csv != nil {
 		w.csv.Flush()
@@ -102,9 +102,10 @@ func (r row) cells() []string {
 	return all
 }
 
-// cell makes a text safe for spreadsheets. They would compute a text that begins like a formula,
-// and a formula can send other cells to somebody. A client chooses many of these texts. An
-// apostrophe makes the cell a text. Line ends and control characters are escaped.
+// cell makes a text safe for spreadsheets. A spreadsheet evaluates a text that begins like a
+// formula, and a formula can send the content of other cells to an attacker. Clients choose many
+// of these texts. With an apostrophe in front, the spreadsheet shows the text and evaluates
+// nothing. Line ends and control characters are escaped.
 func cell(s string) string {
 	if first, _ := utf8.DecodeRuneInString(s); s != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 		s = "'" + s
@@ -112,7 +113,8 @@ func cell(s string) string {
 	return text.Escape(s)
 }
 
-// fill sets what depends on the kind of the entry, for the scope i of a decision.
+// fill sets the columns that depend on the kind of the entry. In a decision, i is the index of the
+// scope.
 func (r row) fill(e *journal.Entry, i int) {
 	switch {
 	case e.Decision != nil:
@@ -152,11 +154,11 @@ func (r row) fill(e *journal.Entry, i int) {
 	}
 }
 
-// result sets what was requested and granted in a scope.
+// result sets the columns about the requested and granted actions of a scope.
 func (r row) result(result *policy.Result) {
 	r["repository"] = result.Asked.Name
 	if result.Asked.Type != scope.TypeRepository {
-		// No repository has a colon in its name.
+		// The colon shows that the scope is of another type: no name of a repository has a colon.
 		r["repository"] = result.Asked.Type + ":" + result.Asked.Name
 	}
 	r["action"], r["granted"] = result.Asked.Actions.String(), result.Granted.String()

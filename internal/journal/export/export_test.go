@@ -160,7 +160,7 @@ func TestJSONLinesAreTheEntries(t *testing.T) {
 	}
 }
 
-// failing fails when it is written to.
+// failing is a writer whose writes fail.
 type failing struct{ error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.error }

@@ -1,6 +1,7 @@
-// Package index is what the journal requires of an index of its entries. Entries are found by
-// their terms, so that a search reads few blocks. Without an index, or if the index fails, the
-// journal reads all blocks of a query's time, and finds the same entries.
+// Package index defines the interface of an index of the journal's entries. An index finds entries
+// by their terms, so that a search reads few blocks. An index is optional. Without an index, or if
+// the index fails, the journal reads all blocks in the time range of a query, and finds the same
+// entries.
 package index
 
 import (
@@ -11,25 +12,26 @@ import (
 // Reader finds entries.
 type Reader interface {
 	// Find returns the entries that have a term of each list and whose times are in the range.
-	// The lists that select few entries are first. There may be no list. A zero time does not
-	// limit the range.
+	// The lists that select the fewest entries come first. lists can be empty. A zero time does
+	// not limit the range.
 	Find(ctx context.Context, lists [][]Term, since, until time.Time) (Candidates, error)
 }
 
-// Candidates are what Find found: all entries that it must select, and perhaps others. Positions
-// are those of journal.Position.
+// Candidates are the result of Find: all entries that match, and perhaps others. Positions have
+// the meaning of journal.Position.
 type Candidates interface {
 	// Covers returns the position up to which entries are indexed, and the position and id of the
-	// last entry that was indexed. The index is of another journal if that entry is another one.
+	// last entry that was indexed. If the journal has a different id at that position, the index
+	// belongs to another journal.
 	Covers() (upTo, last int64, id [16]byte)
-	// Next returns the last group that begins at a position or before it. It can return an empty
+	// Next returns the last group that begins at or before a position. It can return an empty
 	// group after some work, so that a search can be interrupted. A group with First < 0 is the
 	// end.
 	Next(ctx context.Context, from int64) (Group, error)
 	Close()
 }
 
-// Term is something by which entries are found. The journal defines the fields.
+// Term is a property by which entries are found. The journal defines the fields.
 type Term struct {
 	Field byte
 	Value string

@@ -1,5 +1,5 @@
-// Package retention describes how much of the journal is kept: for each kind of entries, for
-// how long and how many bytes.
+// Package retention describes the limits of the journal: how long the entries of each kind are
+// kept, and how many bytes they may take.
 package retention
 
 import (
@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// Limit is how long the entries of a kind are kept, and how many bytes of them.
+// Limit limits the age of the entries of a kind, and their total size.
 type Limit struct {
 	Age  time.Duration // 0: forever
-	Size int64         // in bytes on disk; 0: any
+	Size int64         // in bytes on disk; 0: no limit
 }
 
 // Limits has a limit for each kind of entries.
 type Limits struct {
-	Decisions Limit // that granted something
+	Decisions Limit // decisions that granted something
 	Refused   Limit // decisions that granted nothing
-	Events    Limit // and bodies that are not events
+	Events    Limit // events, and posted bodies that are not events
 	Changes   Limit
 	Service   Limit // restarts, reloads, sign-ins to the API
 }

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Checkpoint is what a log says about its tree: the text of a signed note, as in
+// Checkpoint describes the tree of a log. It is the text of a signed note, as in
 // https://c2sp.org/tlog-checkpoint.
 type Checkpoint struct {
-	Origin string // the name of the log, and of its key
+	Origin string // the name of the log, which is also the name of its key
 	Size   int64
 	Root   Hash
 }
@@ -25,7 +25,7 @@ func (c Checkpoint) Sign(signer note.Signer) ([]byte, error) {
 	return note.Sign(&note.Note{Text: c.Text()}, signer)
 }
 
-// ParseCheckpoint parses the text of a note. It ignores further lines.
+// ParseCheckpoint parses the text of a note. It ignores additional lines.
 func ParseCheckpoint(text string) (c Checkpoint, err error) {
 	malformed := fmt.Errorf("it is not a checkpoint: want a name, the size of a tree and its root, each in a line")
 	lines := strings.SplitN(text, "\n", 4)
@@ -42,8 +42,8 @@ func ParseCheckpoint(text string) (c Checkpoint, err error) {
 	return c, nil
 }
 
-// OpenCheckpoint parses a signed checkpoint. It fails unless one of the verifiers has its origin as
-// its name, and verifies its signature. The note has the signatures that were verified.
+// OpenCheckpoint parses a signed checkpoint and verifies its signature. The verifier must have the
+// checkpoint's origin as its name. The result note has the signatures that were verified.
 func OpenCheckpoint(signed []byte, verifiers ...note.Verifier) (Checkpoint, *note.Note, error) {
 	n, err := note.Open(signed, note.VerifierList(verifiers...))
 	if err != nil {

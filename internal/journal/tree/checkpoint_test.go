@@ -39,7 +39,7 @@ func TestACheckpointIsSignedAndOpened(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if _, _, err := tree.OpenCheckpoint(signed, otherVerifier); err == nil {
-		t.Error("opened with another key")
+		t.Error("opened with the wrong key")
 	}
 	byOther, err := c.Sign(other)
 	if err != nil {
@@ -48,7 +48,7 @@ func TestACheckpointIsSignedAndOpened(t *testing.T) {
 	if _, _, err := tree.OpenCheckpoint(byOther, otherVerifier, verifier); err == nil {
 		t.Error("opened with the signature of a key with another name")
 	}
-	// The signature ends with "=", so the letter before it has two bits that nobody reads.
+	// The signature ends with "=", so two bits of the letter before it have no meaning.
 	last := len(signed) - len("x=\n")
 	for i := range signed {
 		if i == last {

@@ -5,7 +5,8 @@ import "encoding/binary"
 // entryTitle begins the data of an entry's leaf.
 const entryTitle = "tidewaiter entry 2\n"
 
-// AppendEntry appends the data of an entry's leaf, after LeafPrefix. Package journal describes it.
+// AppendEntry appends the data of an entry's leaf, after LeafPrefix. The format is described in
+// package journal, at the type encoder.
 func AppendEntry(b, public []byte, private Hash, principal *Hash, rules int, rule func(i int) []byte) []byte {
 	b = append(append(b, LeafPrefix), entryTitle...)
 	b = appendText(b, public)

@@ -17,21 +17,21 @@ const (
 	ConsistencyFormat = "tidewaiter journal consistency 1"
 )
 
-// Proof is evidence that stands alone: with the public key, Check verifies it anywhere. It proves
-// that entries are in the tree of a signed checkpoint, or that the tree of a checkpoint begins with
-// the tree of an older one.
+// Proof is evidence that Check verifies with only the public key, without the journal. It proves
+// that entries are in the tree of a signed checkpoint, or that the tree of a checkpoint begins
+// with the tree of an older checkpoint.
 type Proof struct {
 	Format     string  `json:"format"`
 	Entries    []Entry `json:"entries,omitempty"`
 	Old        string  `json:"old,omitempty"`    // the older checkpoint
-	Hashes     []Hash  `json:"hashes,omitempty"` // that its tree is the beginning of the other tree
+	Hashes     []Hash  `json:"hashes,omitempty"` // prove that the other tree begins with Old's
 	Checkpoint string  `json:"checkpoint"`       // the signed note
 }
 
-// Entry has what the leaf of an entry hashes, and the hashes of the path to the root. The texts are
-// JSON themselves. They are strings here, so that no program changes their bytes.
+// Entry has the data that is hashed in an entry's leaf, and the hashes of the path to the root.
+// The data is JSON, but the fields are strings, so that no program changes the bytes.
 type Entry struct {
-	Leaf        int64    `json:"leaf"` // its number, from 0
+	Leaf        int64    `json:"leaf"` // the number of the leaf, from 0
 	Public      string   `json:"public"`
 	Private     string   `json:"private,omitempty"`
 	PrivateHash *Hash    `json:"private_sha256,omitempty"` // instead of Private
@@ -40,20 +40,20 @@ type Entry struct {
 	Path        []Hash   `json:"path"`
 }
 
-// Proven is what a proof proves.
+// Proven is the result of Check: the facts that a proof proves.
 type Proven struct {
 	Checkpoint Checkpoint
 	Note       *note.Note // with the signatures that were verified
-	Entries    []Entry    // that are in the tree
-	Old        Checkpoint // with whose tree the tree begins; zero: the proof is about entries
+	Entries    []Entry    // the entries that are in the tree
+	Old        Checkpoint // the tree begins with the tree of Old; zero: the proof is about entries
 }
 
-// NotProvableError means that something cannot be proved, and why.
+// NotProvableError means that an entry or a checkpoint cannot be proved. Why is the reason.
 type NotProvableError struct{ Why string }
 
 func (e *NotProvableError) Error() string { return e.Why }
 
-// Check verifies a proof with the public key of the journal. It needs nothing else.
+// Check verifies a proof. It needs only the proof and the public key of the journal.
 func Check(text []byte, keys ...note.Verifier) (*Proven, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
@@ -62,7 +62,7 @@ func Check(text []byte, keys ...note.Verifier) (*Proven, error) {
 		return nil, fmt.Errorf("reading the proof: %w", err)
 	}
 	if decoder.More() {
-		return nil, errors.New("reading the proof: there is more after it")
+		return nil, errors.New("reading the proof: unexpected data after it")
 	}
 	proven := &Proven{Entries: p.Entries}
 	var err error
@@ -89,7 +89,8 @@ func Check(text []byte, keys ...note.Verifier) (*Proven, error) {
 	return nil, fmt.Errorf("reading the proof: it is not a proof of this version (%.60q)", p.Format)
 }
 
-// CheckConsistency verifies that the tree of a checkpoint begins with that of an older one.
+// CheckConsistency verifies that the tree of a checkpoint begins with the tree of an older
+// checkpoint.
 func CheckConsistency(c, old Checkpoint, hashes []Hash) error {
 	switch {
 	case old.Origin != c.Origin:
@@ -109,7 +110,7 @@ func (e *Entry) check(c Checkpoint) error {
 	private := Hash(sha256.Sum256([]byte(e.Private)))
 	if e.PrivateHash != nil {
 		if e.Private != "" {
-			return errors.New("reading the proof: an entry has its private part and its hash")
+			return errors.New("reading the proof: an entry has both the private part and the hash of the private part")
 		}
 		private = *e.PrivateHash
 	}

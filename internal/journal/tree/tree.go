@@ -1,9 +1,9 @@
 // Package tree is the Merkle tree of the journal: an append-only tree of hashes as in RFC 6962.
 //
-// A tree grows by leaves. Adding leaves requires only the frontier: the roots of the complete
-// subtrees that the tree consists of, at most one of each size. The subtrees of 2^StoredLevel
-// leaves and more are stored when they are complete. Hashes of smaller ones are computed again
-// from the leaves.
+// Leaves are added at the end of a tree. This requires only the frontier: the roots of the
+// complete subtrees of which the tree consists, at most one of each size. Complete subtrees with
+// 2^StoredLevel leaves or more are stored. The hashes of smaller subtrees are computed from the
+// leaves when they are needed.
 package tree
 
 import (
@@ -25,25 +25,25 @@ const (
 // Hash is the hash of a leaf or of a subtree.
 type Hash = tlog.Hash
 
-// LeafPrefix is the first byte of what LeafHash hashes. It distinguishes leaves from nodes.
+// LeafPrefix is the first byte of the input of LeafHash. It distinguishes leaves from nodes.
 const LeafPrefix = 0x00
 
-// LeafHash returns the hash of a leaf whose data follows LeafPrefix in b. It is the same as
-// tlog.RecordHash(b[1:]), but does not allocate.
+// LeafHash returns the hash of a leaf whose data follows LeafPrefix in b. The result is that of
+// tlog.RecordHash(b[1:]), but LeafHash does not allocate.
 func LeafHash(b []byte) Hash { return sha256.Sum256(b) }
 
-// Node is a complete subtree: number n of its level has the leaves from n<<level on.
+// Node is a complete subtree. Subtree n of a level begins with leaf n<<level.
 type Node struct {
 	Level  int
 	Number int64
 	Hash   Hash
 }
 
-// Frontier is a tree that leaves can be added to. The zero value is the empty tree.
+// Frontier is a tree to which leaves can be added. The zero value is the empty tree.
 type Frontier struct {
 	size int64
-	// hashes are those of the complete subtrees, the largest first: one for each bit of size that
-	// is set.
+	// hashes are the hashes of the complete subtrees, the largest first. There is one for each bit
+	// that is set in size.
 	hashes []Hash
 }
 
@@ -74,8 +74,8 @@ func (f *Frontier) Clone() Frontier { return Frontier{f.size, slices.Clone(f.has
 func (f *Frontier) Size() int64 { return f.size }
 
 // Append adds a complete subtree of a level; a leaf has level 0. The size of the tree must be a
-// multiple of the subtree's. Append appends the complete subtrees of StoredLevel and above to
-// nodes, this one and those that it completes.
+// multiple of the size of the subtree. Append also appends to nodes the new complete subtrees of
+// StoredLevel and above: the added subtree, and the subtrees that are complete because of it.
 func (f *Frontier) Append(nodes []Node, level int, h Hash) []Node {
 	size := f.size + 1<<level
 	for ; ; level++ {
@@ -113,8 +113,8 @@ func (f *Frontier) Root() Hash {
 	return h
 }
 
-// Subtrees returns the level and number of the complete subtrees that a tree of a size consists
-// of, the largest first.
+// Subtrees returns the level and number of the complete subtrees of which a tree of a size
+// consists, the largest first.
 func Subtrees(size int64) (nodes []Node) {
 	for level := bits.Len64(uint64(size)) - 1; level >= 0; level-- {
 		if size>>level&1 == 1 {

@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 )
 
-// stored is a tree that stores all hashes, by tlog.
+// stored is a tree of package tlog that stores all hashes.
 type stored []tlog.Hash
 
 func (s stored) ReadHashes(indexes []int64) (hashes []tlog.Hash, err error) {
@@ -33,7 +33,8 @@ func (s stored) hash(level int, number int64) tlog.Hash {
 	return s[tlog.StoredHashIndex(level, number)]
 }
 
-// A tree that grows in batches, with its frontier encoded and decoded between them, is tlog's.
+// A tree that grows in batches equals the tree of package tlog. Between the batches, its frontier
+// is encoded and decoded.
 func TestPropertyATreeIsThatOfTlog(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var all stored
@@ -48,7 +49,7 @@ func TestPropertyATreeIsThatOfTlog(t *testing.T) {
 			}
 			root, err := tlog.TreeHash(f.Size(), all)
 			if err != nil || f.Root() != root {
-				t.Fatalf("of %d leaves the root is %v, want %v, %v", f.Size(), f.Root(), root, err)
+				t.Fatalf("with %d leaves, the root is %v, want %v, %v", f.Size(), f.Root(), root, err)
 			}
 			if f, err = tree.ParseFrontier(f.Size(), f.AppendTo(nil)); err != nil || f.Root() != root {
 				t.Fatalf("read again: %v, %v", f.Root(), err)
@@ -59,7 +60,7 @@ func TestPropertyATreeIsThatOfTlog(t *testing.T) {
 				encoded = append(encoded, h[:]...)
 			}
 			if !slices.Equal(encoded, f.AppendTo(nil)) {
-				t.Fatalf("of %d leaves the frontier is not that of Subtrees", f.Size())
+				t.Fatalf("with %d leaves, the frontier does not match the result of Subtrees", f.Size())
 			}
 		}
 		for number := range f.Size() {
@@ -73,7 +74,8 @@ func TestPropertyATreeIsThatOfTlog(t *testing.T) {
 	})
 }
 
-// A tree that is built of subtrees is the same as one that is built of their leaves.
+// A tree that is built from subtrees equals a tree that is built from the leaves of these
+// subtrees.
 func TestPropertyATreeCanBeBuiltOfSubtrees(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var all stored
@@ -108,7 +110,7 @@ func TestAFrontierBelongsToItsSize(t *testing.T) {
 		bytes int
 	}{{-1, 0}, {0, 1}, {1, 0}, {1, 31}, {1, 64}, {3, 32}, {4, 64}} {
 		if f, err := tree.ParseFrontier(tt.size, make([]byte, tt.bytes)); err == nil {
-			t.Errorf("%d bytes are a frontier of %d leaves: %v", tt.bytes, tt.size, f)
+			t.Errorf("%d bytes were accepted as a frontier of %d leaves: %v", tt.bytes, tt.size, f)
 		}
 	}
 }
