@@ -1,5 +1,5 @@
-// Package accounts manages local users, groups and robots. It answers which local user or robot
-// a credential belongs to, and in which groups this account is.
+// Package accounts manages local users, groups and robots. For a credential, it finds the local
+// user or robot that the credential belongs to, and the groups of this account.
 //
 // The package is an identity source with the name "accounts". It verifies the passwords of
 // local users. It also verifies all credentials that Tidewaiter issues, by calling package
@@ -7,16 +7,16 @@
 //
 // # Names
 //
-// The name of a user, a robot or a group is one path component of a repository name, in ASCII.
-// It has lower-case letters and digits, with single separators (".", "_", "__", or one or more
-// "-") between them, and at most 64 bytes. So the placeholder ${user} of a rule can stand for
-// every user, and each name has one spelling. "Ann", "ann " and "аnn" with a Cyrillic letter
-// are rejected when an account is added, and are unknown at sign-in.
+// The name of a user, a robot or a group is one path component of a repository name, in ASCII. It
+// has lower-case letters and digits, with single separators (".", "_", "__", or one or more "-")
+// between them, and at most 64 bytes. So the placeholder ${user} of a rule can stand for every
+// user, and each name has one spelling. "Ann", "ann " and "аnn" with a Cyrillic letter cannot be
+// the name of a new account, and are unknown at sign-in.
 //
-// A robot called ci signs in as robot+ci. This login needs no quotes in a shell or in YAML, and
-// no user can have it. Rules call the robot robot:ci, and registry events call it robot+ci.
-// Methods that take a login take either form: "ann" is a user, "robot+ci" a robot. Logins that
-// begin with "robot+" are never looked up in another source.
+// A robot called ci signs in as robot+ci. This login needs no quotes in a shell or in YAML, and no
+// user can have it. Rules call the robot robot:ci, and registry events call it robot+ci. Methods
+// with a parameter login accept both forms: "ann" is a user, and "robot+ci" is a robot. Logins
+// that begin with "robot+" are never looked up in another source.
 //
 // # Ids
 //
@@ -37,21 +37,20 @@
 //	tidewaiter:administrators:write   change administrators too
 //
 // The holder of the right accounts:write can set the passwords of accounts. So this right is as
-// powerful as the accounts that the holder may change. Users who give their current password
-// need no right to change it. Robots need no right to rotate their own secret. The owners of a
-// namespace manage its robots.
+// powerful as the accounts that the holder may change. Users who give their current password need
+// no right to change the password. Robots need no right to rotate their own secret. The owners of
+// a namespace manage its robots.
 //
-// Nobody can promote themselves. A non-administrator who sets the password or secret of another
-// account cannot profit from it later: that account cannot become an administrator before an
-// administrator has set another password or secret (ErrSetByDelegate).
+// Nobody can promote themselves. If a non-administrator has set the password or secret of another
+// account, that account cannot become an administrator. An administrator must first set another
+// password or secret (ErrSetByDelegate).
 //
 // # Changes
 //
-// Every change is journaled in its own transaction. Each object has a version. A call that
-// names another version than the current one fails with admin.ErrChanged. The version 0 matches
-// any version. A change that takes access away takes effect at once in this process. Other
-// processes that share the database notice such a change within a second, if they are running
-// Credentials.Run.
+// Every change is journaled in its own transaction. Each object has a version. If a call gives a
+// version that is not the current version, the call fails with admin.ErrChanged. The version 0
+// matches any version. A change that revokes access takes effect at once in this process. Other
+// processes that share the database and run Credentials.Run notice such a change within a second.
 package accounts
 
 import (
@@ -77,12 +76,12 @@ const (
 
 // Options configures Accounts and the Credentials that Accounts uses.
 type Options struct {
-	// Open sets the field Local of credentials.Options. If the field Rights is nil, only
+	// Open sets the field Local of these options. If their field Rights is nil, only
 	// administrators and operators have rights.
 	credentials.Options
 
-	// Elsewhere looks up the login of a new account in the other sources. nil: there is no other
-	// source.
+	// Elsewhere looks up the login of a new account in the other sources. If it is nil, there is
+	// no other source.
 	Elsewhere func(ctx context.Context, login string) Elsewhere
 	// Limiter returns the limiter for ChangePassword and SetUp. If Limiter is nil or returns
 	// nil, attempts are not limited.
@@ -100,13 +99,13 @@ type Account struct {
 	Expires  time.Time // zero: never
 	Disabled bool
 	Hash     string // algorithm of the password hash: "argon2id", "bcrypt"; "": no password
-	// SetByDelegate is true if a non-administrator set the password or secret of somebody else's
-	// account. Such an account cannot become an administrator (ErrSetByDelegate).
+	// SetByDelegate is true if a non-administrator set the password or secret of this account and
+	// is not its owner. Such an account cannot become an administrator (ErrSetByDelegate).
 	SetByDelegate bool
 	Groups        []string // sorted
 
 	Unchecked []string // set only by the call that adds the account: Elsewhere.Unchecked
-	Unchanged bool     // the call that returned this account found nothing to change
+	Unchanged bool     // the call that returned this account changed nothing
 }
 
 // Login returns the name with which the account signs in: "ann", "robot+ci".
@@ -117,7 +116,7 @@ func (a *Account) Login() string {
 	return a.Name
 }
 
-// NewUser describes a user to add. A user with neither a password nor a hash can sign in only
+// NewUser describes a user to add. A user without a password and without a hash can sign in only
 // with tokens.
 type NewUser struct {
 	Name     string
@@ -144,7 +143,7 @@ type Group struct {
 	Created time.Time
 	Size    int // number of members
 
-	Unchanged bool // the call that returned this group found nothing to change
+	Unchanged bool // the call that returned this group changed nothing
 }
 
 // Accounts manages local users, groups and robots. Its methods may be called from any goroutine.

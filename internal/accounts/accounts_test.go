@@ -163,7 +163,7 @@ func TestChangesAreVersioned(t *testing.T) {
 		for _, err := range []error{
 			h.Delete(ctx, operator, "nobody", 0), h.DeleteGroup(ctx, operator, "nothing", 0), h.Revoke(ctx, operator, "none"),
 		} {
-			is(t, "what is not there", err, admin.ErrNotFound)
+			is(t, "an object that does not exist", err, admin.ErrNotFound)
 		}
 	})
 }
@@ -239,7 +239,7 @@ func pages(t *testing.T, list func(admin.Page) ([]string, string, error)) (all [
 			return all
 		}
 		if len(some) != 2 || page.After == next {
-			t.Fatalf("a page of %d, and the next begins at %q", len(some), next)
+			t.Fatalf("a page has %d items, and the next page begins at %q", len(some), next)
 		}
 		page.After = next
 	}
@@ -263,14 +263,14 @@ func TestRobotsHaveTwoSecrets(t *testing.T) {
 		}
 		both("robot:ci", "robot:ci")
 		_, _, err = h.Rotate(ctx, h.ActorOf(presented("robot+ci", first)), "robot+ci", time.Hour)
-		is(t, "by the secret that is being replaced", err, admin.ErrForbidden)
+		is(t, "the robot presents its previous secret", err, admin.ErrForbidden)
 		h.Clock.Pass(time.Hour)
 		both("rejected", "robot:ci")
 		_, third, err := h.Rotate(ctx, operator, "robot+ci", 0)
-		is(t, "at once", err, nil)
+		is(t, "without an overlap", err, nil)
 		both("rejected", "rejected")
 		_, _, err = h.Rotate(ctx, h.ActorOf(presented("", third.Reveal())), "robot+other", 0)
-		is(t, "another's", err, admin.ErrForbidden)
+		is(t, "another robot", err, admin.ErrForbidden)
 		h.AddTestUser("ann")
 		_, _, err = h.Rotate(ctx, operator, "ann", 0)
 		isInvalid(t, "a user's", err, "login")
@@ -313,7 +313,7 @@ func TestSetUp(t *testing.T) {
 		is(t, "the secret", setUp(secret, "ann"), nil)
 		is(t, "a second time", setUp(secret, "eve"), admin.ErrForbidden)
 		_, _, err = h.SetupSecret(ctx)
-		is(t, "when there is one", err, admin.ErrExists)
+		is(t, "there is an administrator already", err, admin.ErrExists)
 		if yes, err := h.Administered(ctx); !yes || err != nil {
 			t.Error(yes, err)
 		}
@@ -332,8 +332,8 @@ func TestSetUp(t *testing.T) {
 	})
 }
 
-// Harbor 2026: a new object could have the name and the version of a deleted object. A change
-// meant for one account is not applied to a later account with the same name.
+// Harbor 2026: a new object could have the name and the version of a deleted object. So a change
+// of one account must not be applied to a later account with the same name.
 func TestChangesApplyToTheAccountThatWasSeen(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -341,7 +341,7 @@ func TestChangesApplyToTheAccountThatWasSeen(t *testing.T) {
 		is(t, "deleting both", errors.Join(h.Delete(ctx, operator, "ann", 0), h.DeleteGroup(ctx, operator, "dev", 0)), nil)
 		namesake := h.AddTestUser("ann")
 		if _, err := h.AddGroup(ctx, operator, "dev"); err != nil || namesake.Version != ann.Version {
-			t.Fatalf("accounts with one name: %+v, %v", namesake, err)
+			t.Fatalf("the new account and group with the old names: %+v, %v", namesake, err)
 		}
 		of := func(id string) admin.Actor {
 			by := operator
@@ -362,6 +362,6 @@ func TestChangesApplyToTheAccountThatWasSeen(t *testing.T) {
 				is(t, what, err, admin.ErrChanged)
 			}
 		}
-		is(t, "of who is there", h.Delete(ctx, of(namesake.ID), "ann", namesake.Version), nil)
+		is(t, "deleting the new account", h.Delete(ctx, of(namesake.ID), "ann", namesake.Version), nil)
 	})
 }

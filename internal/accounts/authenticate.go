@@ -27,8 +27,7 @@ func Kinds() []identity.Kind {
 // robot that does not exist is rejected, not unknown, so that no other source is asked about
 // the robot.
 //
-// A password that was verified a short while ago costs neither a query nor a hash. Failures are
-// never cached.
+// A password that was verified recently needs no query and no hash. Failures are never cached.
 func (a *Accounts) Authenticate(ctx context.Context, p identity.Presented) (v identity.Verified, err error) {
 	defer func() {
 		if err != nil {
@@ -56,9 +55,9 @@ func (a *Accounts) verifyPassword(ctx context.Context, p identity.Presented) (id
 	}
 	secret := p.Secret.Reveal()
 	if ended := r.ended(a.writer.Now()); ended != "" || r.hash == "" {
-		// Do not compare the password. If a correct password matched, its hash would be cached
-		// and the next refusal would be faster. The time would then show that the password is
-		// right.
+		// Do not compare the password. If the password were correct, the result would be cached,
+		// and the next refusal would be faster. The time would then reveal that the password is
+		// correct.
 		err := refused(a.o.Hashing.DummyFor(ctx, requester(p), r.hash, secret))
 		if errors.Is(err, identity.ErrRejected) {
 			err = identity.Rejected(cmp.Or(ended, "it has no password"))

@@ -11,20 +11,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// A delegate is an actor who may change accounts but is not an administrator. A delegate who
-// sets somebody's password knows it, and could wait until that user becomes an administrator.
-// So the account is marked with SetByDelegate. It cannot join a group that makes it an
-// administrator until an administrator sets another password or secret. When an administrator
-// sets another password or secret, the account's access tokens are also revoked, because anyone
-// with the old password could have created them in the user's name.
+// A delegate is an actor who may change accounts but is not an administrator. A delegate who sets
+// a user's password knows this password, and could wait until the user becomes an administrator.
+// So the account is marked with SetByDelegate. Until an administrator sets another password or
+// secret, the account cannot join a group that makes it an administrator. When an administrator
+// does so, the account's access tokens are also revoked, because anyone with the old password
+// could have created them in the user's name.
 //
 // The mark stays when the user changes the password: the delegate knows the old password, and
 // could have made this change in the user's name. Package credentials restricts the tokens that
 // a delegate creates for somebody else.
 
-// ErrSetByDelegate means that an account would become an administrator although a delegate has
-// set its password or secret. A delegate is a user who may change accounts but not
-// administrators. ErrSetByDelegate matches admin.ErrForbidden.
+// ErrSetByDelegate means that a change would make an account an administrator although a delegate
+// has set the account's password or secret. ErrSetByDelegate matches admin.ErrForbidden.
 var ErrSetByDelegate = admin.Forbidden("a user who is not an administrator has set its password or secret: an administrator must set another one first")
 
 // isDelegated reports whether the actor is a delegate: somebody who may not change
@@ -33,9 +32,9 @@ func (a *Accounts) isDelegated(by admin.Actor) bool {
 	return !a.rights.May(by, admin.RightAdministrators, scope.Write)
 }
 
-// recordOwner updates r.SetByDelegate after the actor has set the password or secret of r. If
-// an administrator replaces what a delegate had set, recordOwner also deletes the access tokens
-// of r.
+// recordOwner updates r.SetByDelegate after the actor has set the password or secret of r. If an
+// administrator replaces a password or secret of a delegate, recordOwner also deletes the access
+// tokens of r.
 func (a *Accounts) recordOwner(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record, change *journal.Change) error {
 	was := r.SetByDelegate
 	r.SetByDelegate = a.isDelegated(by)

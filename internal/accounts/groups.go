@@ -80,13 +80,13 @@ func (a *Accounts) Members(ctx context.Context, by admin.Actor, group string, pa
 		WHERE m.group_id = $3 AND (a.name > $1 OR a.name = $1 AND a.kind > $4) ORDER BY a.name, a.kind LIMIT $2`, g.ID, kind.String())
 }
 
-// Join adds an account to a group. It succeeds if the account is a member already.
+// Join adds an account to a group. It also succeeds if the account is a member already.
 func (a *Accounts) Join(ctx context.Context, by admin.Actor, group, login string, version int64) (_ Group, err error) {
 	defer admin.Wrap(&err, "adding %.80q to group %.80q", login, group)
 	return a.setMembership(ctx, by, group, login, version, true)
 }
 
-// Leave removes an account from a group. It succeeds if the account is not a member.
+// Leave removes an account from a group. It also succeeds if the account is not a member.
 func (a *Accounts) Leave(ctx context.Context, by admin.Actor, group, login string, version int64) (_ Group, err error) {
 	defer admin.Wrap(&err, "removing %.80q from group %.80q", login, group)
 	return a.setMembership(ctx, by, group, login, version, false)
@@ -148,9 +148,9 @@ func (a *Accounts) setMembership(ctx context.Context, by admin.Actor, group, log
 	return g, err
 }
 
-// mayRelease checks that the actor may change the account r as it will be after it has left the
-// group. Leaving a group can make an account an administrator: a rule grants the rights, and
-// until then a deny rule for the group overrides that rule.
+// mayRelease checks that the actor may change the account r, with the rights that r will have
+// without the group. Leaving a group can make an account an administrator: a rule grants the
+// rights, and a deny rule for the group overrides that rule as long as the account is a member.
 func (a *Accounts) mayRelease(by admin.Actor, r record, group string) error {
 	return a.rights.MayChange(by, without(&r, group))
 }
@@ -162,7 +162,7 @@ func without(r *record, group string) *policy.Principal {
 	return plain.principal()
 }
 
-// isPrivileged reports whether a group has rights over Tidewaiter by the built-in rules.
+// isPrivileged reports whether the built-in rules give a group rights over Tidewaiter.
 func isPrivileged(group string) bool {
 	return group == admin.Administrators || group == admin.Auditors
 }
@@ -200,7 +200,7 @@ func (a *Accounts) findOrAddGroup(ctx context.Context, tx *sql.Tx, name string) 
 	return g, err
 }
 
-// DeleteGroup deletes a group. Its members stay.
+// DeleteGroup deletes a group, but not the accounts of its members.
 func (a *Accounts) DeleteGroup(ctx context.Context, by admin.Actor, name string, version int64) (err error) {
 	defer admin.Wrap(&err, "deleting group %.80q", name)
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Write); err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// kills returns how often a process is killed. Set ACCOUNTS_TEST_KILLS=200 for a long run.
+// kills returns how often the test kills a process. Set ACCOUNTS_TEST_KILLS=200 for a long run.
 func kills(t *testing.T) int {
 	n, err := strconv.Atoi(cmpOr(os.Getenv("ACCOUNTS_TEST_KILLS"), "4"))
 	if err != nil || n < 1 {
@@ -34,9 +34,9 @@ func cmpOr(text, other string) string {
 	return text
 }
 
-// A process makes all kinds of writes and is killed by kill -9 during one of them. Each
-// acknowledged write is stored with its journal entry. The write in progress is stored with its
-// entry or not at all. The tables agree with the journal.
+// A process makes all kinds of writes, and kill -9 kills it during a write. Each acknowledged
+// write must be stored with its journal entry. The write in progress must be stored with its
+// entry, or not at all. The tables must agree with the journal.
 func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.Ready(t)
@@ -65,8 +65,9 @@ func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 func (h *harness) checkTables(when string, acknowledged storetest.Acknowledged) {
 	h.T.Helper()
 	p := projection{accounts: map[string]*accountRow{}, groups: map[string]*groupRow{}, tokens: map[string]*tokenRow{}}
-	// In each process, the first worker issues the setup secrets, and the journal entries of these
-	// writes do not name it. It has added a group before, and that entry names it.
+	// In each process, only the first worker issues setup secrets. The journal entries of these
+	// writes do not name the worker. The worker adds a group first, so the entry of the group
+	// names the worker.
 	setter := "l0w0"
 	workerOf := func(c *journal.Change) string {
 		who := accountstest.WorkerOf(c)
@@ -149,8 +150,7 @@ func (h *harness) lines() []string {
 	return all
 }
 
-// projection is the state of accounts according to the journal. Every table could be rebuilt
-// from the journal.
+// projection is the content of the tables that follows from the journal.
 type projection struct {
 	accounts     map[string]*accountRow // by id
 	groups       map[string]*groupRow   // by name
@@ -196,7 +196,7 @@ func (s *projection) apply(t testing.TB, c *journal.Change) {
 	from := func(field string) string { return text(c.From[field]) }
 	newID := func(id string) string {
 		if id == "" || slices.Contains(s.ids, id) {
-			t.Fatalf("%s of %s: the id %q is not new", c.Action, c.Target, id)
+			t.Fatalf("%s of %s: the id %q was used before", c.Action, c.Target, id)
 		}
 		s.ids = append(s.ids, id)
 		return id
@@ -294,8 +294,8 @@ func (s *projection) find(login string) (string, *accountRow) {
 	return "", nil
 }
 
-// join adds a member. Setup and the first join create the groups Administrators and Auditors,
-// so they need not exist here.
+// join adds a member. Administrators and Auditors may be missing in s.groups, because setup and
+// the first join create these groups.
 func (s *projection) join(group, id string) {
 	g := s.groups[group]
 	if g == nil {

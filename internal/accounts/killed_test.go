@@ -28,9 +28,9 @@ var kinds = []string{
 	"setup.offer",
 }
 
-// killed reports whether this process is one that the test kills. In such a process, several
-// workers make all kinds of writes until the process is killed. They print each write before it
-// starts and after it is done.
+// killed reports whether this process is one of those that the test kills. If so, several workers
+// make all kinds of writes until the process is killed. They print each write before it starts and
+// after it is done.
 func killed() bool {
 	return storetest.Killed(3, func(ctx context.Context, db *store.DB) (func(storetest.Worker) error, error) {
 		a, _, err := accountstest.Open(db)

@@ -9,15 +9,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// ErrLast means that the change would leave no permanent local administrator: an enabled
-// account without an expiry in the group Administrators. It matches ErrForbidden. An operator
-// can force the change (Actor.WithForce), because operators can add an administrator
-// afterwards.
+// ErrLast means that no permanent local administrator would be left after the change. Such an
+// administrator is an enabled account without an expiry in the group Administrators. ErrLast
+// matches ErrForbidden. An operator can force the change (Actor.WithForce), because operators can
+// add an administrator afterwards.
 var ErrLast = admin.Forbidden("no administrator would be left")
 
 // hasAdministrator reports whether any account is an administrator. If lasting is true, only
 // enabled accounts without an expiry count. Administrators from other sources do not count,
-// because they are known only when they sign in.
+// because Tidewaiter knows them only when they sign in.
 func hasAdministrator(ctx context.Context, q store.Querier, lasting bool) (bool, error) {
 	one, err := store.Texts(ctx, q, `
 		SELECT a.id FROM account_groups g JOIN account_members m ON m.group_id = g.id JOIN accounts a ON a.id = m.account_id

@@ -24,7 +24,7 @@ func TestLastAdministratorStays(t *testing.T) {
 		h.AddTestUser("ann")
 		_, err := h.Disable(ctx, operator, "resting", 0)
 		_, err2 := h.SetExpiry(ctx, operator, "ending", h.Clock.Now().Add(time.Hour), 0)
-		is(t, "two that do not count", errors.Join(err, err2), nil)
+		is(t, "disabling one administrator and setting the expiry of another", errors.Join(err, err2), nil)
 		root := h.ActorOf(presented("root", passwordOf("root")))
 		ways := map[string]func(by admin.Actor) error{
 			"disable": func(by admin.Actor) error { _, err := h.Disable(ctx, by, "root", 0); return err },
@@ -44,22 +44,22 @@ func TestLastAdministratorStays(t *testing.T) {
 			is(t, what+" as an operator", do(operator), accounts.ErrLast)
 			is(t, what+" as root", do(root), accounts.ErrLast)
 			is(t, what+" as root", do(root), admin.ErrForbidden)
-			is(t, what+" as root, forcing", do(root.WithForce()), accounts.ErrLast)
+			is(t, what+" as root, with force", do(root.WithForce()), accounts.ErrLast)
 		}
 		if diff := cmp.Diff(before, h.Rows()); diff != "" || len(h.Changes()) != entries {
-			t.Errorf("a part of it is stored (-before +after):\n%s", diff)
+			t.Errorf("a refused change left traces (-before +after):\n%s", diff)
 		}
-		is(t, "somebody else", h.Delete(ctx, operator, "ann", 0), nil)
-		is(t, "one that does not count", h.Delete(ctx, operator, "resting", 0), nil)
+		is(t, "deleting a user who is not an administrator", h.Delete(ctx, operator, "ann", 0), nil)
+		is(t, "deleting a disabled administrator", h.Delete(ctx, operator, "resting", 0), nil)
 
 		_, err = h.Enable(ctx, operator, "ending", 0) // does not change its expiry
 		is(t, "enabling", err, nil)
-		is(t, "the last for good", ways["delete"](operator), accounts.ErrLast)
+		is(t, "deleting the last administrator without an expiry", ways["delete"](operator), accounts.ErrLast)
 		h.AddTestUser("second", admin.Administrators)
-		is(t, "one of two", ways["delete"](operator), nil)
-		is(t, "the last, by an operator who means it", h.Delete(ctx, operator.WithForce(), "second", 0), nil)
+		is(t, "deleting one of two administrators", ways["delete"](operator), nil)
+		is(t, "deleting the last administrator, by an operator with force", h.Delete(ctx, operator.WithForce(), "second", 0), nil)
 		h.AddTestUser("bob")
-		is(t, "without an administrator", h.Delete(ctx, operator, "bob", 0), nil)
+		is(t, "deleting a user while there is no administrator", h.Delete(ctx, operator, "bob", 0), nil)
 	})
 }
 
@@ -101,6 +101,6 @@ func TestUsersReturnsTheKnownNames(t *testing.T) {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
 		_, err = h.Users(t.Context(), admin.Actor{}, names)
-		is(t, "who may see none", err, admin.ErrForbidden)
+		is(t, "an actor without rights", err, admin.ErrForbidden)
 	})
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// A robot whose name begins with the name of a namespace, such as team.ci, belongs to the
-// namespace if the namespace existed before the robot. The owners of the namespace manage the
-// robot, and the robot is deleted together with the namespace. Other robots need
-// accounts:write.
+// The name of a robot such as team.ci begins with the name of a namespace. The robot belongs to
+// this namespace if the namespace existed before the robot. The owners of the namespace manage the
+// robot, and the robot is deleted together with the namespace. To change any other robot, an actor
+// needs accounts:write.
 
 // Robots returns a page of the robots of a namespace, sorted by name. The result next is
 // Page.After for the next page, or "" if there is no next page.
@@ -33,8 +33,8 @@ func (a *Accounts) Robots(ctx context.Context, by admin.Actor, namespace string,
 }
 
 // mayManageLogin checks that the actor may change accounts, or that login is a robot in a
-// namespace that the actor owns. This check needs no query. mayManage then checks whether the
-// robot belongs to that namespace.
+// namespace that the actor owns. mayManageLogin sends no query. Afterwards, mayManage checks
+// whether the robot belongs to that namespace.
 func (a *Accounts) mayManageLogin(by admin.Actor, login string) error {
 	err := a.rights.Require(by, admin.RightAccounts, scope.Write)
 	if err != nil && a.owns(by, login) {
@@ -43,10 +43,9 @@ func (a *Accounts) mayManageLogin(by admin.Actor, login string) error {
 	return err
 }
 
-// mayManage checks that the actor may change this account, by Rights.MayChange or as an owner
-// of the robot's namespace. Owners may not change a robot that is in a group or that has rights
-// over Tidewaiter by a rule. Otherwise owners could set the robot's secret, and so get these
-// rights.
+// mayManage checks that the actor may change this account, by Rights.MayChange or as an owner of
+// the robot's namespace. Owners may not change a robot that is in a group or that has rights over
+// Tidewaiter by a rule. Otherwise owners could get these rights by setting the robot's secret.
 func (a *Accounts) mayManage(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) error {
 	err := a.rights.MayChange(by, r.principal())
 	if err == nil || r.namespace == "" || len(r.Groups) > 0 || !a.owns(by, r.Login()) || a.hasRights(by, r.principal()) {
@@ -60,8 +59,8 @@ func (a *Accounts) mayManage(ctx context.Context, tx *sql.Tx, by admin.Actor, r 
 	return lockErr
 }
 
-// hasRights reports whether a principal has any right over Tidewaiter, or could have one at
-// another time because a rule has a condition. Rights over a namespace do not count.
+// hasRights reports whether a principal has any right over Tidewaiter. If a right depends on the
+// condition of a rule, the result is true. Rights over a namespace do not count.
 func (a *Accounts) hasRights(by admin.Actor, who *policy.Principal) bool {
 	as := admin.Actor{Principal: who, Remote: by.Remote}
 	return slices.ContainsFunc(ruleset.Rights, func(right string) bool {
@@ -77,9 +76,9 @@ func (a *Accounts) owns(by admin.Actor, login string) bool {
 	return ok && namespaced && kind == policy.Robot && !by.Restricted() && a.rights.May(by, admin.RightNamespace+namespace, scope.Write)
 }
 
-// findNamespace finds the namespace of a new robot, whose name begins with the namespace's
-// name. It also checks that the actor may add the robot. If there is no such namespace, this
-// requires accounts:write.
+// findNamespace finds the namespace of a new robot by the beginning of the robot's name. It also
+// checks that the actor may add the robot. If there is no such namespace, the actor needs
+// accounts:write.
 func (a *Accounts) findNamespace(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) (err error) {
 	namespace, _, ok := rulebook.RobotIn(r.Name)
 	if ok {

@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Owners manage the robots of their namespace, and no others.
+// Owners can manage the robots of their namespace, but no other robots.
 func TestOwnersManageTheRobotsOfTheirNamespace(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx, olga, otto := t.Context(), accountstest.NamespaceOwner("olga"), accountstest.NamespaceOwner("otto")
@@ -36,8 +36,8 @@ func TestOwnersManageTheRobotsOfTheirNamespace(t *testing.T) {
 			t.Errorf("the robot cannot sign in: %v", err)
 		}
 		for name, n := range map[string]accounts.NewRobot{
-			"of another namespace": {Name: "other.ci"}, "of none": {Name: "ci"}, "of one that is not there": {Name: "nowhere.ci"},
-			"of one inside": {Name: "team.a.ci"}, "in a group": {Name: "team.grouped", Groups: []string{"deployers"}},
+			"of another namespace": {Name: "other.ci"}, "without a namespace": {Name: "ci"}, "of a namespace that does not exist": {Name: "nowhere.ci"},
+			"with a longer prefix": {Name: "team.a.ci"}, "in a group": {Name: "team.grouped", Groups: []string{"deployers"}},
 			"that is an administrator": {Name: "team.admin", Groups: []string{admin.Administrators}},
 		} {
 			if _, _, err := h.AddRobot(ctx, olga, n); !errors.Is(err, admin.ErrForbidden) {
@@ -51,8 +51,8 @@ func TestOwnersManageTheRobotsOfTheirNamespace(t *testing.T) {
 			login string
 		}{
 			"by the owner of another namespace": {otto, "robot+team.ci"},
-			"by a narrowed credential":          {narrowed, "robot+team.ci"},
-			"that was there before":             {olga, "robot+team.old"},
+			"by a restricted credential":        {narrowed, "robot+team.ci"},
+			"that is older than the namespace":  {olga, "robot+team.old"},
 			"that is in a group":                {olga, "robot+team.deploy"},
 		} {
 			for call, err := range map[string]error{
@@ -83,7 +83,7 @@ func TestOwnersManageTheRobotsOfTheirNamespace(t *testing.T) {
 			t.Errorf("got %v, %v", list, err)
 		}
 		if _, _, err := h.Robots(ctx, otto, "team", admin.Page{}); !errors.Is(err, admin.ErrNotFound) {
-			t.Errorf("robots of a foreign namespace: %v", err)
+			t.Errorf("robots of a namespace that the actor does not own: %v", err)
 		}
 		if err := h.Delete(ctx, olga, "robot+team.ci", 0); err != nil {
 			t.Error(err)
@@ -103,14 +103,14 @@ func TestOwnersGetNoRightsOfTheirRobots(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _, err = h.AddRobot(ctx, olga, accounts.NewRobot{Name: "team.help"})
-		is(t, "adding it", err, admin.ErrForbidden)
+		is(t, "adding a robot that may change accounts", err, admin.ErrForbidden)
 		if _, _, err = h.AddRobot(ctx, operator, accounts.NewRobot{Name: "team.help"}); err != nil {
 			t.Fatal(err)
 		}
 		is(t, "replacing its secret", third(h.Rotate(ctx, olga, "robot+team.help", 0)), admin.ErrForbidden)
-		is(t, "letting it in again", second(h.Enable(ctx, olga, "robot+team.help", 0)), admin.ErrForbidden)
+		is(t, "enabling it again", second(h.Enable(ctx, olga, "robot+team.help", 0)), admin.ErrForbidden)
 		is(t, "deleting it", h.Delete(ctx, olga, "robot+team.help", 0), admin.ErrForbidden)
 		_, _, err = h.AddRobot(ctx, olga, accounts.NewRobot{Name: "team.ci"})
-		is(t, "adding another", err, nil)
+		is(t, "adding a robot without rights", err, nil)
 	})
 }

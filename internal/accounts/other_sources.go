@@ -11,7 +11,7 @@ import (
 type Elsewhere struct {
 	Source    string   // the source that knows the login, "htpasswd"; "": none
 	Advice    string   // a sentence: what to do instead of adding an account; may be ""
-	Unchecked []string // sources that are unavailable, and why: "ldap:corp: connection refused"
+	Unchecked []string // unavailable sources, each with the reason: "ldap:corp: connection refused"
 }
 
 // TakenError reports that another source knows a login. If both principals existed, rules could
@@ -35,8 +35,8 @@ func (e *TakenError) Is(target error) bool { //nolint:errorlint // errors.Is req
 }
 
 // checkOtherSources returns a TakenError if another source knows a login. It also returns the
-// sources that are unavailable. An outage of a directory must not keep an administrator from
-// adding an account.
+// sources that are unavailable. Even during an outage of a directory, an administrator must be
+// able to add an account.
 func (a *Accounts) checkOtherSources(ctx context.Context, login string) (unchecked []string, err error) {
 	if a.o.Elsewhere == nil {
 		return nil, nil

@@ -25,9 +25,9 @@ import (
 //go:embed common.txt.gz
 var common []byte
 
-// checkPassword checks a new password: its length, that it is not a token or the user name, and
-// that it is not common. As NIST SP 800-63B section 3.1.1.2 recommends, it does not require
-// certain classes of characters.
+// checkPassword checks the length of a new password. It rejects tokens, the user name, and common
+// passwords. As NIST SP 800-63B section 3.1.1.2 recommends, it does not require certain classes of
+// characters.
 func checkPassword(name, text string) error {
 	invalid := func(why string) error { return admin.Invalid("password", "%s", why) }
 	switch {
@@ -56,8 +56,8 @@ func checkPassword(name, text string) error {
 }
 
 // isCommon reports whether a password, in lower case, is in the list of common passwords. It
-// unpacks the list at each call, because passwords are rarely set and an unpacked list would
-// stay in memory.
+// unpacks the list at each call: passwords are rarely set, and an unpacked list would always need
+// memory.
 func isCommon(folded string) (_ bool, err error) {
 	defer admin.Wrap(&err, "unpacking the list of common passwords")
 	unpack, err := gzip.NewReader(bytes.NewReader(common))

@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// AllowPlace marks a network as known for a user who has not signed in from there. From this
-// network, the user can then sign in even while others try wrong passwords for this user. The
+// AllowPlace marks a network as known for a user who has not signed in from this network. From
+// this network, the user can then sign in even while others try wrong passwords for this user. The
 // prefix is an IPv4 /24 or an IPv6 /48, or a part of such a network. Other processes that rate
 // limit this user notice the change within a minute. Allowing the same place twice on one day
 // changes nothing.

@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// A known place weakens the rate limit of an account, so allowing a place requires the same
-// rights as other changes to the account. An actor who may not change administrators must not
-// allow a place for an administrator.
+// A known place weakens the rate limit of an account, so allowing a place requires the same rights
+// as other changes to the account. An actor who may not change administrators may not allow a
+// place for an administrator, either.
 func TestOnlyAdministratorsAllowAPlaceForAnAdministrator(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		for name, groups := range map[string][]string{"root": {admin.Administrators}, "ann": nil} {

@@ -18,8 +18,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// setupLife is how long a setup secret is valid. The first administrator is created with such a
-// secret.
+// setupLife is the lifetime of a setup secret. A setup secret is needed to create the first
+// administrator.
 const setupLife = 24 * time.Hour
 
 // Administered reports whether any account is an administrator.
@@ -28,10 +28,10 @@ func (a *Accounts) Administered(ctx context.Context) (_ bool, err error) {
 	return hasAdministrator(ctx, a.writer.DB.Read(), false)
 }
 
-// SetupSecret issues a secret with which SetUp can create the first administrator. The secret
-// can be used once, before it expires. Callers must print the secret only where nobody but
-// operators can read it, such as in the log. SetupSecret returns ErrExists if there is an
-// administrator already.
+// SetupSecret issues a secret with which SetUp can create the first administrator. The secret can
+// be used once, before it expires. Callers must print the secret only in a place that only
+// operators can read, such as the log. SetupSecret returns ErrExists if there is an administrator
+// already.
 func (a *Accounts) SetupSecret(ctx context.Context) (_ identity.Secret, expires time.Time, err error) {
 	defer admin.Wrap(&err, "issuing a setup secret")
 	text, d := secret.New(secret.Setup)
@@ -50,9 +50,10 @@ func (a *Accounts) SetupSecret(ctx context.Context) (_ identity.Secret, expires 
 	return identity.NewSecret(text), expires, err
 }
 
-// SetUp creates the first administrator, who must have a password. It returns ErrForbidden if
-// the secret is wrong, expired or used. A wrong secret counts like a wrong token at sign-in, so
-// guessing ends in a ratelimit.Error. SetUp uses only the addresses of the parameter from.
+// SetUp creates the first administrator, who must have a password. It returns ErrForbidden if the
+// secret is wrong, expired or used. A wrong secret counts like a wrong token at sign-in. After too
+// many guesses, SetUp returns a ratelimit.Error. SetUp uses only the addresses of the parameter
+// from.
 func (a *Accounts) SetUp(ctx context.Context, offered identity.Secret, u NewUser, from identity.Presented) (_ Account, err error) {
 	defer admin.Wrap(&err, "setting up")
 	letter, d, ok := secret.Parse(offered.Reveal())
@@ -118,8 +119,8 @@ func (a *Accounts) SetupExpires(ctx context.Context, d secret.Digest) (time.Time
 	return store.Time(expires), err
 }
 
-// consumeSetupSecret deletes all setup secrets. It fails if there is no valid secret with the
-// digest d. A concurrent call waits for the row locks and then finds no secret.
+// consumeSetupSecret checks that there is a valid secret with the digest d, and deletes all setup
+// secrets. A concurrent call waits for the row locks and then finds no secret.
 func consumeSetupSecret(ctx context.Context, tx *sql.Tx, d secret.Digest, now time.Time) error {
 	type setupSecret struct {
 		hash    []byte

@@ -61,16 +61,16 @@ func findID(ctx context.Context, q store.Querier, id string) (record, error) {
 	return withGroups(ctx, q)(scanAccount(q.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM accounts WHERE id = $1", id)))
 }
 
-// lock locks an account until the transaction ends. What the transaction then reads about the
-// account is still current at commit. This matters on PostgreSQL, where transactions run
-// concurrently. Every transaction that revokes or creates tokens of an account locks the
-// account first.
+// lock locks an account until the transaction ends. Data about the account that the transaction
+// reads after lock is still current at commit. This matters on PostgreSQL, where transactions run
+// concurrently. Every transaction that revokes or creates tokens of an account locks the account
+// first.
 func lock(ctx context.Context, tx *sql.Tx, id string) error {
 	_, err := tx.ExecContext(ctx, "UPDATE accounts SET version = version WHERE id = $1", id)
 	return err
 }
 
-// findLocked reads an account like find, and locks it.
+// findLocked locks an account and reads it, as find does.
 func findLocked(ctx context.Context, tx *sql.Tx, login string) (record, error) {
 	r, err := find(ctx, tx, login)
 	if err != nil {

@@ -29,15 +29,15 @@ func TestGuessesOfTheCurrentPasswordAreRateLimited(t *testing.T) {
 			isInvalid(t, "a guess", change(fmt.Sprint("guess ", i)), "current")
 		}
 		before := h.Hashing.Stats()
-		is(t, "one guess more", change("another guess"), identity.ErrRateLimited)
+		is(t, "one more guess", change("another guess"), identity.ErrRateLimited)
 		if after := h.Hashing.Stats(); after != before {
 			t.Errorf("a rate limited guess was hashed: %+v, before: %+v", after, before)
 		}
 		if _, err := h.Chain.Authenticate(t.Context(), presented("ann", "yet another")); !errors.Is(err, identity.ErrRateLimited) {
 			t.Errorf("the next guess, at sign-in: %v", err)
 		}
-		// A correct password is always accepted, even after too many guesses. So nobody can
-		// keep ann from changing her password.
+		// A correct password is always accepted, even after too many guesses. So an attacker
+		// cannot prevent that ann changes her password.
 		is(t, "the present password", change(passwordOf("ann")), nil)
 		h.Clock.Pass(time.Minute)
 		isInvalid(t, "the old password", change(passwordOf("ann")), "current")
@@ -50,12 +50,12 @@ func TestGuessesAtSignInCountForPasswordChanges(t *testing.T) {
 	h.WithLimiter(ratelimit.Options{MaxFailuresPerPair: 3})
 	h.AddTestUser("ann")
 	_, laptop := h.AddTestToken("ann", "laptop")
-	ann := h.ActorOf(presented("ann", laptop)) // ann never signed in with the password from here
+	ann := h.ActorOf(presented("ann", laptop)) // no sign-in with the password from this address
 	for i := range 3 {
 		h.SignIn(presented("ann", fmt.Sprint("guess ", i)))
 	}
 	_, err := h.ChangePassword(t.Context(), ann, identity.NewSecret("another guess"), identity.NewSecret("a whole new password"))
-	is(t, "the next guess, where it is changed", err, identity.ErrRateLimited)
+	is(t, "the next guess, in ChangePassword", err, identity.ErrRateLimited)
 }
 
 // An outage does not count as a guess.
@@ -93,7 +93,7 @@ func TestGuessesOfTheSetupSecretAreRateLimited(t *testing.T) {
 			}
 			is(t, "a guess", setUp(guess, remote), admin.ErrForbidden)
 		}
-		is(t, "one guess more", setUp(newSecret('s'), remote), identity.ErrRateLimited)
-		is(t, "the secret, from there: it cannot be guessed", setUp(secret, remote), nil)
+		is(t, "one more guess", setUp(newSecret('s'), remote), identity.ErrRateLimited)
+		is(t, "the correct secret, from the address of the guesses", setUp(secret, remote), nil)
 	})
 }

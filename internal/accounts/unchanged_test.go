@@ -31,15 +31,15 @@ func TestUnchangedObjectsAreNotWritten(t *testing.T) {
 		}{
 			{"disable a user", func() (int64, bool, error) { return account(h.Disable(ctx, operator, "ann", 0)) }},
 			{"enable a user", func() (int64, bool, error) { return account(h.Enable(ctx, operator, "ann", 0)) }},
-			{"set an end", func() (int64, bool, error) { return account(h.SetExpiry(ctx, operator, "ann", end, 0)) }},
-			{"set no end", func() (int64, bool, error) { return account(h.SetExpiry(ctx, operator, "ann", time.Time{}, 0)) }},
+			{"set an expiry", func() (int64, bool, error) { return account(h.SetExpiry(ctx, operator, "ann", end, 0)) }},
+			{"remove the expiry", func() (int64, bool, error) { return account(h.SetExpiry(ctx, operator, "ann", time.Time{}, 0)) }},
 			{"disable a robot", func() (int64, bool, error) { return account(h.Disable(ctx, operator, "robot+ci", 0)) }},
-			{"set a robot's end", func() (int64, bool, error) { return account(h.SetExpiry(ctx, operator, "robot+ci", end, 0)) }},
+			{"set a robot's expiry", func() (int64, bool, error) { return account(h.SetExpiry(ctx, operator, "robot+ci", end, 0)) }},
 			{"enable a robot", func() (int64, bool, error) { return account(h.Enable(ctx, operator, "robot+ci", 0)) }},
 			{"allow a place", func() (int64, bool, error) { return account(h.AllowPlace(ctx, operator, "ann", place)) }},
 			{"leave a group", func() (int64, bool, error) { return group(h.Leave(ctx, operator, "dev", "ann", 0)) }},
 			{"join a group", func() (int64, bool, error) { return group(h.Join(ctx, operator, "dev", "ann", 0)) }},
-			{"join a group that is made by it", func() (int64, bool, error) { return group(h.Join(ctx, operator, admin.Auditors, "ann", 0)) }},
+			{"join Auditors, which creates the group", func() (int64, bool, error) { return group(h.Join(ctx, operator, admin.Auditors, "ann", 0)) }},
 		} {
 			before := len(h.Changes())
 			version, unchanged, err := tt.do()
@@ -56,7 +56,7 @@ func TestUnchangedObjectsAreNotWritten(t *testing.T) {
 			}
 		}
 		if _, err := h.Disable(ctx, operator, "ann", 1000); !errors.Is(err, admin.ErrChanged) {
-			t.Errorf("with another version: %v", err)
+			t.Errorf("a change with another version: %v", err)
 		}
 	})
 }
@@ -71,9 +71,9 @@ func (h *harness) counter() (n int64) {
 	return n
 }
 
-// Rules cannot distinguish principals of two sources that have the same name. A new account
-// with the name of a user in another source would get that user's rights, or would keep that
-// user from signing in.
+// Rules cannot distinguish principals of two sources that have the same name. If a new account
+// could have the name of a user in another source, it would get that user's rights, or that user
+// could no longer sign in.
 func TestNameOfAnotherSourceIsRefused(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -107,8 +107,8 @@ func TestNameOfAnotherSourceIsRefused(t *testing.T) {
 			t.Errorf("a moved user: %v, %v", a, err)
 		}
 
-		// A retry after a lost response succeeds, even if another source knows the name by
-		// then.
+		// A retry after a lost response succeeds, even if another source knows the name in the
+		// meantime.
 		by := operator
 		by.Key = "key"
 		if _, err := h.AddUser(ctx, by, accounts.NewUser{Name: "late"}); err != nil {
@@ -118,7 +118,7 @@ func TestNameOfAnotherSourceIsRefused(t *testing.T) {
 			t.Errorf("with the same key: %v, %v", a, err)
 		}
 
-		// A directory outage does not keep anybody from adding an account. The answer names the
+		// During an outage of a directory, accounts can still be added. The answer names the
 		// directory.
 		want := []string{"ldap:corp: it is down"}
 		a, err := all.AddUser(ctx, operator, accounts.NewUser{Name: "zoe"})

@@ -41,7 +41,7 @@ func (a *Accounts) AddUser(ctx context.Context, by admin.Actor, u NewUser) (_ Ac
 	r.SetByDelegate = r.hash != "" && a.isDelegated(by)
 	err = a.change(ctx, by, false, func(tx *sql.Tx) (*journal.Change, error) {
 		return a.writer.WithIdempotency(ctx, tx, by, "user.add", u.Name, func() (string, *journal.Change, error) {
-			if taken != nil { // checked here so that a retry with a key still finds its account
+			if taken != nil { // not checked earlier: a retry with a key must find its account
 				return "", nil, taken
 			}
 			change, err := a.create(ctx, tx, &r)
@@ -115,7 +115,7 @@ func (a *Accounts) Account(ctx context.Context, by admin.Actor, login string) (_
 	return r.Account, err
 }
 
-// List returns a page of users or of robots, as kind says, sorted by name. The result next is
+// List returns a page of accounts of one kind, users or robots, sorted by name. The result next is
 // Page.After for the next page, or "" if there is no next page.
 func (a *Accounts) List(ctx context.Context, by admin.Actor, kind policy.Kind, page admin.Page) (list []Account, next string, err error) {
 	defer admin.Wrap(&err, "listing accounts")
@@ -139,8 +139,8 @@ func (a *Accounts) list(ctx context.Context, page admin.Page, where string, args
 	return list, next, err
 }
 
-// Users returns which of the given names are names of local users. Callers use it to find names
-// that are also in another source.
+// Users returns those of the given names that are names of local users. Callers use it to find
+// names that are also in another source.
 func (a *Accounts) Users(ctx context.Context, by admin.Actor, names []string) (known []string, err error) {
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Read); err != nil {
 		return nil, err
@@ -165,10 +165,9 @@ func (a *Accounts) Users(ctx context.Context, by admin.Actor, names []string) (k
 const maxCompared = 500
 
 // SetPassword sets the password of another user. It revokes the user's refresh tokens and
-// sessions. If an administrator sets the password of an account whose password a delegate
-// knows, it also revokes the access tokens. Users change their own password with
-// ChangePassword, which needs the current password: a leaked token must not be enough to set a
-// password.
+// sessions. If an administrator replaces a password that a delegate knows, SetPassword also
+// revokes the access tokens. Users change their own password with ChangePassword. It requires the
+// current password, so that nobody can set a password with a leaked token.
 func (a *Accounts) SetPassword(ctx context.Context, by admin.Actor, name string, secret identity.Secret, version int64) (_ Account, err error) {
 	defer admin.Wrap(&err, "setting the password of %.80q", name)
 	if err := a.rights.Require(by, admin.RightAccounts, scope.Write); err != nil {
@@ -218,7 +217,7 @@ func signOut(ctx context.Context, tx *sql.Tx, r *record, change *journal.Change)
 
 // ChangePassword sets the actor's own password. It needs the current password; a token is not
 // enough. A wrong current password is an InvalidError of the field "current". It counts as a
-// failed sign-in, so guessing ends in a ratelimit.Error.
+// failed sign-in. After too many guesses, ChangePassword returns a ratelimit.Error.
 func (a *Accounts) ChangePassword(ctx context.Context, by admin.Actor, current, secret identity.Secret) (_ Account, err error) {
 	defer admin.Wrap(&err, "changing a password")
 	p := by.Principal
@@ -236,8 +235,8 @@ func (a *Accounts) ChangePassword(ctx context.Context, by admin.Actor, current, 
 		}
 		return Account{}, err
 	}
-	// Rate limit: a stolen session must not be usable to guess the password or to block the
-	// hashing queue.
+	// The rate limit prevents that somebody with a stolen session guesses the password or blocks
+	// the hashing queue.
 	presented := identity.Presented{Kind: identity.Password, Name: p.Name, Secret: current, Remote: by.Remote}
 	switch err := chain.Check(ctx, a.o.Limiter(), presented, func(ctx context.Context, presented identity.Presented) error {
 		if err := a.o.Hashing.CompareFor(ctx, requester(presented), r.hash, current.Reveal()); err != nil {
@@ -264,7 +263,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, by admin.Actor, current, 
 }
 
 // SetExpiry sets when an account expires. The zero time means never. If the account has this
-// expiry already, it is not changed.
+// expiry already, SetExpiry changes nothing.
 func (a *Accounts) SetExpiry(ctx context.Context, by admin.Actor, login string, end time.Time, version int64) (_ Account, err error) {
 	defer admin.Wrap(&err, "setting the expiry of %.80q", login)
 	if err := cmp.Or(a.mayManageLogin(by, login), a.writer.CheckExpiry(end)); err != nil {
@@ -281,16 +280,16 @@ func (a *Accounts) SetExpiry(ctx context.Context, by admin.Actor, login string, 
 	})
 }
 
-// Disable keeps an account from signing in and revokes its refresh tokens and sessions. The
-// access tokens and secrets of the account are rejected until the account is enabled again. If
-// the account is disabled already, it is not changed.
+// After Disable, an account cannot sign in. Disable also revokes the account's refresh tokens and
+// sessions. The access tokens and secrets of the account are rejected until the account is enabled
+// again. If the account is disabled already, Disable changes nothing.
 func (a *Accounts) Disable(ctx context.Context, by admin.Actor, login string, version int64) (_ Account, err error) {
 	defer admin.Wrap(&err, "disabling %.80q", login)
 	return a.setDisabled(ctx, by, login, version, true)
 }
 
 // Enable lets a disabled account sign in again. Revoked tokens stay revoked. If the account is
-// enabled already, it is not changed.
+// enabled already, Enable changes nothing.
 func (a *Accounts) Enable(ctx context.Context, by admin.Actor, login string, version int64) (_ Account, err error) {
 	defer admin.Wrap(&err, "enabling %.80q", login)
 	return a.setDisabled(ctx, by, login, version, false)

@@ -1,10 +1,10 @@
-// Package admin has what all managed objects share. It answers: who changes an object, is the
-// actor allowed to, and how is the change recorded?
+// Package admin has the types and functions that all managed objects share. They represent the
+// actor who changes an object, check the actor's rights, and record the change.
 //
-// Rules, roles, namespaces, users, robots, groups and tokens are managed objects. Each has an id
-// that is never reused and most have a version, which each change raises. Packages such as
-// rulebook and accounts manage them. Every method of such a package takes an Actor, and follows
-// the same pattern:
+// Rules, roles, namespaces, users, robots, groups and tokens are managed objects. Each object has
+// an id that is never reused. Most objects have a version, which increases with each change.
+// Packages such as rulebook and accounts manage them. Every method of such a package takes an
+// Actor, and follows the same pattern:
 //
 //	func (a *Accounts) AddGroup(ctx context.Context, by admin.Actor, name string) (err error) {
 //		defer admin.Wrap(&err, "adding group %.80q", name)
@@ -44,7 +44,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Actor is the caller of an operation, with its credential.
+// Actor is the caller of an operation, with the caller's credential.
 type Actor struct {
 	Principal  *policy.Principal // nil: nobody, without any rights
 	Remote     netip.Addr
@@ -55,9 +55,9 @@ type Actor struct {
 	// Key makes creations idempotent (Writer.WithIdempotency). The caller chooses a text of at
 	// most maxKey bytes. "": no key.
 	Key string
-	// Seen is the id of the object that the actor has seen under a name. If another object has
-	// the name now, a change fails with ErrChanged. "": any object. Comparing versions is not
-	// enough: an object that is deleted and created again has version 1 again.
+	// Seen is the id of the object that the actor has seen under a name. If another object has the
+	// name now, a change fails with ErrChanged. "": any object. A comparison of versions is not
+	// enough, because an object that is deleted and created again has version 1 again.
 	Seen string
 
 	operator string
@@ -71,8 +71,8 @@ func Operator(name string) Actor { return Actor{operator: name} }
 // IsOperator reports whether the actor was returned by Operator.
 func (by Actor) IsOperator() bool { return by.operator != "" }
 
-// WithForce returns the operator with permission for changes that are otherwise refused as
-// likely errors. It has no effect for other actors.
+// WithForce returns an operator who may also make changes that are usually errors and are
+// therefore refused without force. If by is not an operator, WithForce returns by unchanged.
 func (by Actor) WithForce() Actor {
 	by.forces = by.IsOperator()
 	return by
@@ -104,8 +104,8 @@ func (by Actor) String() string {
 	return by.Principal.String()
 }
 
-// via returns how the actor signed in, for the journal: the credential, the address, and the
-// identity source, which is omitted for local accounts.
+// via describes for the journal how the actor signed in: the credential, the address, and the
+// identity source. It omits the source of local accounts.
 func (by Actor) via() string {
 	var parts []string
 	if by.Principal != nil && by.Principal.Source != AccountsSource {

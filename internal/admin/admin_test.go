@@ -67,8 +67,8 @@ func TestForceIsForOperators(t *testing.T) {
 	}
 }
 
-// Comparing versions is not enough: an object that is deleted and added again has version 1
-// again.
+// A comparison of versions is not enough, because an object that is deleted and added again has
+// version 1 again.
 func TestActorChangesOnlyWhatItHasSeen(t *testing.T) {
 	for _, tt := range []struct {
 		seenID      string
@@ -130,7 +130,7 @@ func TestErrorsSayWhatWasDone(t *testing.T) {
 	}
 	for _, err := range []error{admin.Requires(admin.RightPolicy, scope.Write), admin.ErrRestricted, admin.Forbidden("no")} {
 		if !errors.Is(err, admin.ErrForbidden) || errors.Is(err, admin.ErrExists) {
-			t.Errorf("%v is not only an ErrForbidden", err)
+			t.Errorf("%v matches another error than ErrForbidden", err)
 		}
 	}
 }

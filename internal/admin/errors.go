@@ -16,17 +16,17 @@ import (
 var (
 	// ErrExists means that the name is already in use.
 	ErrExists = errors.New("it exists already")
-	// ErrNotFound means that the object does not exist, or that the actor may not see it.
-	// A NotFoundError also names the object, for users who read it.
+	// ErrNotFound means that the object does not exist, or that the actor may not see it. A
+	// NotFoundError also names the object, for messages to users.
 	ErrNotFound = errors.New("there is no such thing")
-	// ErrChanged means that the given version is not the current one.
+	// ErrChanged means that the given version is not the current version.
 	ErrChanged = errors.New("it has been changed meanwhile")
 	// ErrForbidden means that the actor is not allowed to perform the operation. If the actor
 	// lacks a right, the error is from Requires and names the right.
 	ErrForbidden = errors.New("not allowed")
 	// ErrRestricted is the ErrForbidden of an actor with a restricted credential.
 	ErrRestricted = Forbidden("a restricted token cannot do this: sign in with the password, or with a token without restrictions")
-	// ErrOtherCreation means that an idempotency key was used before, for another creation.
+	// ErrOtherCreation means that an idempotency key was used before, to create another object.
 	ErrOtherCreation error = &InvalidError{Field: "key", Text: "it was used for something else"}
 )
 
@@ -46,12 +46,12 @@ func (e *forbiddenError) Error() string { return e.text }
 // Is reports whether target is ErrForbidden.
 func (e *forbiddenError) Is(target error) bool { return target == ErrForbidden } //nolint:errorlint // errors.Is requires it
 
-// NotFoundError is an ErrNotFound that names the object. An object that the actor may not see must
-// get the same error as one that does not exist.
+// NotFoundError is an ErrNotFound that names the object. If the actor may not see an object, the
+// error must be the same as if the object did not exist.
 type NotFoundError struct {
 	Kind string // "user"
 	Name string
-	In   string // where it is missing; "": in the database
+	In   string // where the object is missing; "": in the database
 }
 
 func (e *NotFoundError) Error() string {
@@ -82,9 +82,9 @@ type InvalidError struct {
 
 func (e *InvalidError) Error() string { return e.Field + ": " + e.Text }
 
-// Wrap prefixes the error that a function returns with a description of what the function was
-// doing. Defer it in a function with a named error. A NotFoundError about one of the args is
-// returned without a prefix, which would only repeat the name.
+// Wrap prefixes the error that a function returns with a description of the action. Use defer to
+// call Wrap in a function with a named error. Wrap adds no prefix to a NotFoundError about one of
+// the args, because the prefix would only repeat the name.
 func Wrap(err *error, doing string, args ...any) {
 	missing, ok := errors.AsType[*NotFoundError](*err)
 	about := func(arg any) bool {

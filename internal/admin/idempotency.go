@@ -15,19 +15,19 @@ import (
 )
 
 const (
-	keepKeys = 24 * time.Hour // how long a key is stored
+	keepKeys = 24 * time.Hour // the time for which a key is stored
 	maxKey   = 200            // maximum length of a key in bytes
 )
 
-// WithIdempotency creates an object in a transaction. If the actor has created the object with
-// the same Actor.Key before, WithIdempotency calls the function created instead, with the id of
-// the object. That function returns the object's current state. So a caller that lost the
+// WithIdempotency creates an object in a transaction. If the actor has created the object with the
+// same Actor.Key before, WithIdempotency calls the function created instead, with the id of the
+// object. The function created returns the object's current state. So a caller that lost the
 // response to a creation can repeat the call with the same key, and only one object is created.
 // Concurrent calls with the same key wait for each other.
 //
-// Keys belong to one caller and are stored as hashes for the time keepKeys. A key identifies
-// one creation: an action and a target. Using the key for another action or target is an
-// ErrOtherCreation.
+// A key belongs to one caller and is stored as a hash for the time keepKeys. A key identifies one
+// creation, which is an action and a target. If the caller uses the key for another action or
+// target, the error is ErrOtherCreation.
 func (w *Writer) WithIdempotency(ctx context.Context, tx *sql.Tx, by Actor, action, target string,
 	create func() (id string, _ *journal.Change, _ error), created func(id string) (*journal.Change, error),
 ) (*journal.Change, error) {
@@ -80,8 +80,8 @@ func (w *Writer) deleteOldKeys(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// keyDigest returns the stored form of a key. The digest includes the caller, so that a key
-// never finds an object that another caller created.
+// keyDigest returns the stored form of a key. The digest includes the caller, so that no caller
+// can find an object of another caller by a key.
 func keyDigest(by Actor) [sha256.Size]byte {
 	var who string
 	if by.Principal != nil {

@@ -10,7 +10,8 @@ import (
 )
 
 // Gitea CVE-2026-58426: a MAC over concatenated texts was valid for other texts with the same
-// concatenation. The digest of an idempotency key includes the length of the caller.
+// concatenation. To prevent this, the digest of an idempotency key includes the length of the
+// caller's name.
 func TestCallerAndKeyCannotBeSpliced(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringN(1, -1, 40).Draw(t, "text")
@@ -24,7 +25,7 @@ func TestCallerAndKeyCannotBeSpliced(t *testing.T) {
 	})
 }
 
-// Keys belong to one caller. No choice of a key returns an object that another caller created.
+// A key belongs to one caller. With no key can a caller get an object that another caller created.
 func TestKeysOfTwoCallersDiffer(t *testing.T) {
 	seen := make(map[[32]byte]string)
 	for _, k := range [][3]string{

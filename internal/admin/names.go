@@ -28,7 +28,7 @@ func CheckName(name string) error {
 			return invalid("%+q has a character that cannot be in a name: use the letters a to z, digits, and single \".\", \"_\" and \"-\" between them", name)
 		}
 	}
-	return invalid("%q must begin and end with a letter or a digit, and have one separator between them (\".\", \"_\", \"__\", or some \"-\")", name)
+	return invalid("%q must begin and end with a letter or a digit, and must not have two separators in a row (separators are \".\", \"_\", \"__\", or several \"-\")", name)
 }
 
 // validName reports whether name matches the grammar of names.

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// The names of rights. ruleset.Rights lists those that are not over one namespace.
+	// The names of rights. ruleset.Rights lists all of them except the rights over one namespace.
 	RightAccounts       = "accounts"
 	RightAdministrators = "administrators"
 	RightJournal        = "journal"
@@ -26,11 +26,11 @@ const (
 
 	// The local users and robots (package accounts).
 	AccountsSource = "accounts" // their identity source
-	AccountsTopic  = "accounts" // the topic of changes that can make a cached credential invalid
+	AccountsTopic  = "accounts" // the topic of changes that can invalidate a cached credential
 )
 
 // BuiltIn returns the rules that give the groups Administrators and Auditors their rights. Every
-// policy contains them, so that questions about the policy agree with Rights.
+// policy contains these rules, so that queries about the policy agree with Rights.
 func BuiltIn() []policy.Rule {
 	rule := func(group string, actions scope.Actions) policy.Rule {
 		return policy.Rule{
@@ -66,15 +66,15 @@ func NewRights(decide func(*policy.Request) policy.Decision, now func() time.Tim
 	return &Rights{decide, p, clock.Wall(now)}, nil
 }
 
-// May reports whether the actor has a right, such as write on tidewaiter:accounts. The
-// parameter right is the part after the colon.
+// May reports whether the actor has a right, such as write on tidewaiter:accounts. The parameter
+// right is the part after the colon, such as "accounts".
 func (r *Rights) May(by Actor, right string, actions scope.Actions) bool {
 	w := r.evaluate(by, right, actions)
 	return (w.granted &^ w.denied).Has(actions)
 }
 
-// Require returns an error unless the actor has a right. Changes also require a credential
-// without any restrictions. Otherwise a restricted credential with the right to change accounts
+// Require returns an error if the actor does not have a right. For changes, the actor's credential
+// must also be unrestricted. Otherwise a restricted credential with the right to change accounts
 // could set a password and sign in without restrictions.
 func (r *Rights) Require(by Actor, right string, actions scope.Actions) error {
 	if !r.May(by, right, actions) {
@@ -86,10 +86,9 @@ func (r *Rights) Require(by Actor, right string, actions scope.Actions) error {
 	return nil
 }
 
-// MayChange returns an error unless the actor may change accounts and their tokens, and may
-// change this account. The parameter account is the principal that the account is before the
-// change, or that it would be after the change. Only administrators may create and change
-// administrators.
+// MayChange checks that the actor may change accounts and their tokens, and may change this
+// account. Only administrators may create and change administrators. The parameter account is the
+// account's principal before or after the change.
 func (r *Rights) MayChange(by Actor, account *policy.Principal) error {
 	if err := r.Require(by, RightAccounts, scope.Write); err != nil {
 		return err
@@ -100,8 +99,8 @@ func (r *Rights) MayChange(by Actor, account *policy.Principal) error {
 	return nil
 }
 
-// Administers reports whether a principal is an administrator or an auditor, or would be one
-// when a condition of a rule holds. Conditions of rules see remote as the principal's address.
+// Administers reports whether a principal is an administrator or an auditor. If this depends on a
+// condition of a rule, the result is true. In conditions, request.ip is remote.
 func (r *Rights) Administers(who *policy.Principal, remote netip.Addr) bool {
 	if slices.Contains(who.Groups, Administrators) || slices.Contains(who.Groups, Auditors) {
 		return true
@@ -111,9 +110,8 @@ func (r *Rights) Administers(who *policy.Principal, remote netip.Addr) bool {
 	return r.Might(Actor{Principal: &unrestricted, Remote: remote}, RightAdministrators, scope.Write)
 }
 
-// Might is like May, but ignores conditions, because they could hold at another time, from
-// another address or with other claims. If the result depends on a condition, Might returns
-// true.
+// Might is like May, but if the result depends on a condition, Might returns true. The reason is
+// that the condition could be true at another time, from another address or with other claims.
 func (r *Rights) Might(by Actor, right string, actions scope.Actions) bool {
 	w := r.evaluate(by, right, actions)
 	return ((w.granted | w.depends) &^ (w.denied &^ w.depends)).Has(actions)

@@ -16,7 +16,7 @@ import (
 // methods may be called from any goroutine.
 type Writer struct {
 	DB      *store.DB
-	Journal *journal.Journal // nil: there can be no changes
+	Journal *journal.Journal // nil: every change fails
 	Now     func() time.Time // a wall clock
 
 	// Write is DB.Write, or a function that injects faults in tests.
@@ -36,9 +36,9 @@ func NewWriter(db *store.DB, j *journal.Journal, now func() time.Time) *Writer {
 // than once. All processes that watch the topic notice the change (store.DB). If topic is "",
 // no process notices the change.
 //
-// If f returns no change, f must have written nothing: the transaction is rolled back, so that
-// no process notices anything. Even if Change returns an error, the change can be stored: a
-// commit can succeed although it is reported as failed.
+// If f returns no change, f must have written nothing. Change then rolls the transaction back, so
+// that no process notices anything. If Change returns an error, the change can still be stored,
+// because a commit can succeed although the database reports a failure.
 func (w *Writer) Change(ctx context.Context, topic string, by Actor, f func(*sql.Tx) (*journal.Change, error)) error {
 	if w.Journal == nil {
 		return errors.New("there is no journal, so nothing can be changed")

@@ -50,7 +50,7 @@ func login(kind policy.Kind, name string) string {
 		return accounts.RobotPrefix + name
 	}
 	if strings.HasPrefix(name, accounts.RobotPrefix) {
-		return "" // no account has this login: the routes of users must not find robots
+		return "" // "" is no login, so the routes of users never find a robot
 	}
 	return name
 }
@@ -62,7 +62,7 @@ func (a *API) accountRoutes(kind policy.Kind, tag *huma.Tag) resource[string, ac
 	r := resource[string, accounts.Account, account]{a, tag, func(ctx context.Context, caller admin.Actor, name string) (accounts.Account, error) {
 		return a.Accounts.Account(ctx, caller, login(kind, name))
 	}, NewAccount}
-	listAll(a, tag, operation("list-"+word+"s", "GET "+path, "List "+word+"s", "In the order of their names."), NewAccount,
+	listAll(a, tag, operation("list-"+word+"s", "GET "+path, "List "+word+"s", "Sorted by name."), NewAccount,
 		func(ctx context.Context, caller admin.Actor, p admin.Page) ([]accounts.Account, string, error) {
 			return a.Accounts.List(ctx, caller, kind, p)
 		})

@@ -7,17 +7,18 @@
 //
 // # How to add a route
 //
-// There is a file for each kind of object. Its routes have a handler that gets the decoded request
-// and the caller, calls one method of another package, and returns the response or an error:
+// Each kind of object has a file with its routes. A route has a handler. The handler gets the
+// decoded request and the caller, calls one method of another package, and returns the response or
+// an error:
 //
 //	func (a *API) groupRoutes() {
 //		r := resource[string, accounts.Group, group]{a, tagGroups, a.Accounts.Group, NewGroup}
 //		show[NamePath](r, operation("get-group", "GET /groups/{name}", "Get a group", ""))
 //		…
 //
-// The input of a handler is a struct with all parameters and fields that the request can have.
-// Any other parameter or field is refused, including unknown keys of the body. Handlers do not
-// check rights. They pass the caller to another package, which checks the caller's rights.
+// The input of a handler is a struct with all parameters and fields that the request can have. If
+// a request has any other parameter or field, it is refused. Handlers do not check rights. They
+// pass the caller to another package, and that package checks the caller's rights.
 //
 // # What all routes share
 //
@@ -58,12 +59,12 @@ const (
 
 // Options configures an API.
 type Options struct {
-	Server   func() *server.Server // the current one: a reload replaces it
+	Server   func() *server.Server // the current server, because a reload replaces it
 	Accounts *accounts.Accounts
 	Rulebook *rulebook.Rulebook
 	Journal  *journal.Journal
 
-	// Find looks up a login in the identity sources, in their order. The error is
+	// Find looks up a login in the identity sources, in the order of the config. The error is
 	// identity.ErrUnknown if no source knows the login.
 	Find func(ctx context.Context, login string) (*policy.Principal, error)
 	// VerifyIDToken verifies an ID token of a configured issuer (sources.Set.VerifyIDToken).
@@ -72,9 +73,9 @@ type Options struct {
 	Now func() time.Time // nil: time.Now
 }
 
-// API is the handler of Prefix and /openapi.json. Routes are registered at the first request,
-// and the description is generated when it is first requested. Doing this at the start of the
-// service would delay the first tokens.
+// API is the handler of Prefix and /openapi.json. Routes are registered at the first request, and
+// the description is generated when it is first requested. If this were done at the start of the
+// service, the first tokens would be delayed.
 type API struct {
 	Options
 	registered  sync.Once
@@ -90,7 +91,7 @@ func New(o Options) *API {
 	return &API{Options: o}
 }
 
-// registerRoutes takes about 10 ms: huma inspects the types of all requests and responses.
+// registerRoutes takes about 10 ms, because huma inspects the types of all requests and responses.
 func (a *API) registerRoutes() {
 	a.mux = http.NewServeMux()
 	a.huma = humago.NewWithPrefix(a.mux, Prefix, a.config())

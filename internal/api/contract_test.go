@@ -82,9 +82,9 @@ var routes = []struct {
 	{"get-user", "GET", "/users/ann", nil},
 	{"get-user", "GET", "/users/bob", nil},
 	{"get-user", "GET", "/users/none", nil},
-	{"set-password", "PUT", "/users/ann/password", fields{"password": "a wholly new one", "current": secretOf("ann")}},
-	{"set-password", "PUT", "/users/bob/password", fields{"password": "a wholly new one"}},
-	{"set-password", "PUT", "/users/second/password", fields{"password": "a wholly new one"}},
+	{"set-password", "PUT", "/users/ann/password", fields{"password": "a completely new password", "current": secretOf("ann")}},
+	{"set-password", "PUT", "/users/bob/password", fields{"password": "a completely new password"}},
+	{"set-password", "PUT", "/users/second/password", fields{"password": "a completely new password"}},
 	{"disable-user", "POST", "/users/bob/disable", nil},
 	{"disable-user", "POST", "/users/second/disable", nil},
 	{"enable-user", "POST", "/users/bob/enable", nil},
@@ -183,14 +183,14 @@ var routes = []struct {
 }
 
 // Each kind of caller sends a request to each route. A table in testdata has the expected
-// statuses. A person reviews each change of the table.
+// statuses. After a change, review the differences in the table.
 func TestWhoMayDoWhat(t *testing.T) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-62s %s\n", "", strings.Join(callers, ", "))
 	first := storetest.SQLite().Ready(t)
 	h := newHarness(t, first)
 	credentials := addCallers(h)
-	h.close() // so that the file is complete
+	h.close() // so that the SQLite file is complete
 	original, err := os.ReadFile(strings.TrimPrefix(first, "sqlite:"))
 	if err != nil {
 		t.Fatal(err)

@@ -19,8 +19,8 @@ import (
 // maxQuery is the maximum length of the query of a URL, in bytes.
 const maxQuery = 8 << 10
 
-// checkURL refuses URLs that two programs can read differently, and text that a database cannot
-// store.
+// checkURL refuses a URL if two programs can decode it differently, or if it contains text that a
+// database cannot store.
 func checkURL(r *http.Request) error {
 	if !isText(r.URL.Path) {
 		return refuse(http.StatusBadRequest, "the path is not UTF-8 text, or contains NUL")
@@ -39,14 +39,14 @@ func checkURL(r *http.Request) error {
 		if !isText(name) || !isText(list[0]) {
 			return refuse(http.StatusBadRequest, "the query is not UTF-8 text, or contains NUL")
 		}
-		if list[0] == "" { // it could mean anything or nothing
+		if list[0] == "" { // the client could mean "any value" or "no value"
 			return invalid("query."+secret.Brief(name, maxShown), "it is empty: give a value or leave it out")
 		}
 	}
 	return nil
 }
 
-// isText reports whether PostgreSQL can store a text. PostgreSQL refuses invalid UTF-8 and NUL.
+// isText reports whether PostgreSQL can store s. PostgreSQL refuses invalid UTF-8 and NUL.
 func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 // maxDepth is the maximum nesting of the JSON of a body. The API needs four levels.
@@ -55,16 +55,16 @@ const maxDepth = 32
 // invalidBody is the beginning of the errors of checkJSON.
 const invalidBody = "invalid body: "
 
-// checkJSON refuses JSON that two programs can read differently:
+// checkJSON refuses JSON that two programs can decode differently:
 //
 //   - An object with a repeated key, even if upper and lower case differ. encoding/json uses
 //     the last value, and other decoders use the first.
 //   - The value null, which encoding/json treats as an absent key: "registries": null would
 //     mean all registries. There are two exceptions: "expires": null means never, and a claim
 //     can be null.
-//   - The first moment of the year 1 as "expires". It is the zero time, which would mean never.
+//   - The first moment of the year 1 as "expires". This is Go's zero time, which would mean never.
 //
-// It also refuses text with NUL. It accepts text that is not JSON, because json.Unmarshal
+// checkJSON also refuses text with NUL. It accepts text that is not JSON, because json.Unmarshal
 // returns a better error for such text.
 func checkJSON(data []byte) error {
 	if !json.Valid(data) {

@@ -23,8 +23,7 @@ var (
 )
 
 // config returns huma's config, with the description of the API. huma adds the routes and their
-// schemas. huma also has HTML pages. They are not served, because they load scripts from other
-// hosts.
+// schemas. The HTML pages of huma are not served, because they load scripts from other hosts.
 func (a *API) config() huma.Config {
 	format := huma.DefaultJSONFormat
 	format.Unmarshal = func(data []byte, v any) error {

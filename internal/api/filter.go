@@ -19,14 +19,14 @@ type Filter struct {
 	Kind       journal.Kind    `query:"kind" enum:"decision,event,change,service,text" doc:"Only entries of this kind"`
 	Outcome    journal.Outcome `query:"outcome" enum:"granted,partial,refused" doc:"Only decisions with this outcome. Partial: some of the requested actions were granted"`
 	Registry   string          `query:"registry" maxLength:"256" doc:"Only entries about this registry" example:"registry.example.com"`
-	Principal  string          `query:"principal" maxLength:"300" doc:"Only what this principal requested, did or changed: user:NAME, robot:NAME, workload:NAME, operator:NAME, anonymous, or a name, which matches any of these" example:"user:alice"`
-	Repository string          `query:"repository" maxLength:"600" doc:"Only decisions and events about this repository; with /** at the end: about the repositories below it; ** alone: about any repository" example:"team/app"`
+	Principal  string          `query:"principal" maxLength:"300" doc:"Only requests, events and changes of this principal: user:NAME, robot:NAME, workload:NAME, operator:NAME or anonymous. A name without a prefix matches all of these kinds" example:"user:alice"`
+	Repository string          `query:"repository" maxLength:"600" doc:"Only decisions and events about this repository. team/** matches all repositories below team, and ** matches every repository" example:"team/app"`
 	Digest     string          `query:"digest" maxLength:"512" doc:"Only events about the object with this digest, or about an object that refers to it. Seven hexadecimal digits are enough" example:"sha256:1b2c3d4"`
 	Tag        string          `query:"tag" maxLength:"128" doc:"Only events about this tag" example:"v1"`
 	Action     string          `query:"action" maxLength:"64" doc:"Only requests for this action, and other entries with this action" example:"push"`
 	Address    string          `query:"address" maxLength:"64" doc:"Only requests of clients with this address, or in this network" example:"192.0.2.0/24"`
 	Decision   string          `query:"decision" maxLength:"36" doc:"Only the decision with this id, and the decisions that reused its token" example:"019aa1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"`
-	Credential string          `query:"credential" maxLength:"300" doc:"Only decisions for which this credential was presented, as entries name it: password, ID token, token:NAME. A token's name is unique only among those of its owner, so give principal, too" example:"token:laptop"`
+	Credential string          `query:"credential" maxLength:"300" doc:"Only decisions for which this credential was presented: password, ID token or token:NAME, as in entries. Several owners can have tokens of the same name, so give principal, too" example:"token:laptop"`
 }
 
 // Query returns the query for the journal. If a field is invalid, it returns the field's name and
@@ -74,7 +74,7 @@ func setPrincipal(q *journal.Query, written string) string {
 			who.Subjects = append(who.Subjects, policy.Robot.String()+":"+robot)
 		}
 	case kind == "group":
-		return "groups are not in the journal: give one of the members, as user:NAME"
+		return "groups are not in the journal: give a member of the group, such as user:NAME"
 	case !slices.Contains([]string{"user", "robot", "workload", "operator"}, kind):
 		return "unknown kind: give user:NAME, robot:NAME, workload:NAME, operator:NAME or anonymous. For the workload github:acme/app, give workload:github:acme/app"
 	case name == "":
@@ -91,16 +91,16 @@ func setPrincipal(q *journal.Query, written string) string {
 }
 
 // setRepository sets the repository that q selects. If the text cannot be the name of a
-// repository, it would select no entry. Then setRepository returns the reason and does not
+// repository, no entry would match. In this case, setRepository returns the reason and does not
 // change q.
 func setRepository(q *journal.Query, written string) string {
 	name, below := strings.CutSuffix(written, "/**")
 	switch last := written[strings.LastIndexByte(written, '/')+1:]; {
 	case written == "**":
 	case strings.ContainsAny(name, "*@") || strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/") || name == "" && below:
-		return "not a repository: give a name, as team/app, or team/** for all below team, or ** for all"
+		return "not a repository: give a name such as team/app, team/** for all repositories below team, or ** for all repositories"
 	case strings.Contains(last, ":"):
-		return "a repository has no tag: give the tag by itself"
+		return "a repository has no tag: give the tag as a separate filter"
 	}
 	q.Repository = written
 	return ""
@@ -116,7 +116,7 @@ func setDigest(q *journal.Query, written string) string {
 	}
 	algorithm, digits = strings.ToLower(algorithm), strings.ToLower(digits)
 	if len(digits) < 7 || len(digits) > maxDigits[algorithm] || strings.Trim(digits, "0123456789abcdef") != "" {
-		return "not a digest: give sha256: and at least 7 digits, as sha256:1b2c3d4"
+		return "not a digest: give sha256: and at least 7 hexadecimal digits, such as sha256:1b2c3d4"
 	}
 	q.Digest = algorithm + ":" + digits
 	return ""
@@ -125,12 +125,12 @@ func setDigest(q *journal.Query, written string) string {
 func setAddress(q *journal.Query, written string) string {
 	network, err := netip.ParsePrefix(written)
 	if err == nil && network.Addr().Is4In6() {
-		return "an IPv4 network in the form of IPv6: give it as 192.0.2.0/24"
+		return "an IPv4 network in the form of IPv6: write it in the form 192.0.2.0/24"
 	}
 	if err != nil {
 		address, err := netip.ParseAddr(written)
 		if err != nil || address.Zone() != "" {
-			return "not an address or network: give one as 192.0.2.9 or 192.0.2.0/24"
+			return "not an address or network: give for example 192.0.2.9 or 192.0.2.0/24"
 		}
 		address = address.Unmap()
 		network = netip.PrefixFrom(address, address.BitLen())
@@ -141,7 +141,7 @@ func setAddress(q *journal.Query, written string) string {
 
 func setDecision(q *journal.Query, written string) string {
 	if err := q.Decision.UnmarshalText([]byte(written)); err != nil {
-		return "not the whole id of a decision, as journal list prints it"
+		return "not the whole id of a decision: copy the id that journal list prints"
 	}
 	return ""
 }

@@ -32,7 +32,7 @@ type member struct {
 
 func (a *API) groupRoutes() {
 	r := resource[string, accounts.Group, group]{a, tagGroups, a.Accounts.Group, NewGroup}
-	listAll(a, tagGroups, operation("list-groups", "GET /groups", "List groups", "In the order of their names."), NewGroup, a.Accounts.Groups)
+	listAll(a, tagGroups, operation("list-groups", "GET /groups", "List groups", "Sorted by name."), NewGroup, a.Accounts.Groups)
 	create(r, operation("add-group", "POST /groups", "Add a group", "It has no members. Rules refer to it as group:NAME."),
 		func(ctx context.Context, caller admin.Actor, in *newGroup) (group, error) {
 			g, err := a.Accounts.AddGroup(ctx, in.by(caller), in.Body.Name)
@@ -41,7 +41,7 @@ func (a *API) groupRoutes() {
 	show[NamePath](r, operation("get-group", "GET /groups/{name}", "Get a group", ""))
 	remove[changedAccount](r, operation("delete-group", "DELETE /groups/{name}", "Delete a group",
 		"Its members lose the rights that the group gave them. The members themselves are not deleted."), a.Accounts.DeleteGroup)
-	listIn[listMembers](a, tagGroups, operation("list-members", "GET /groups/{name}/members", "List the members of a group", "In the order of their names."),
+	listIn[listMembers](a, tagGroups, operation("list-members", "GET /groups/{name}/members", "List the members of a group", "Sorted by name."),
 		func(login *string) member { return member{*login} }, a.Accounts.Members)
 	change(r, operation("add-member", "PUT /groups/{name}/members/{login}", "Add a member to a group", "Adding a member again changes nothing."),
 		func(ctx context.Context, caller admin.Actor, in *membership, version int64) (accounts.Group, error) {

@@ -71,7 +71,7 @@ func each(t *testing.T, f func(*testing.T, *harness)) {
 }
 
 // newHarness starts an API. Its rules allow the group helpdesk to manage accounts. The directory
-// ldap:corp has dora, an auditor.
+// ldap:corp has the user dora, who is an auditor.
 func newHarness(t testing.TB, database string) *harness {
 	t.Helper()
 	h := &harness{TB: t, clock: clocktest.Noon(), log: new(await.Log)}

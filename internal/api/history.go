@@ -14,13 +14,13 @@ import (
 
 type compareQuery struct {
 	From  string `query:"from" required:"true" maxLength:"40" doc:"The earlier policy: its hash, or a time at which it was in force" example:"2026-11-28T00:00:00Z"`
-	To    string `query:"to" maxLength:"40" doc:"The later policy, like from; absent: the current policy" example:"1f2e3d4c5b6a7988"`
-	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of rules that differ to list"`
+	To    string `query:"to" maxLength:"40" doc:"The later policy: its hash, or a time at which it was in force; absent: the current policy" example:"1f2e3d4c5b6a7988"`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of different rules in the response"`
 }
 
 func (a *API) historyRoutes() {
-	route(a, tagPolicy, operation("list-policies", "GET /policy/history", "List which policy was in force when",
-		"The newest first. A policy is listed at most ten seconds after it came into force. It requires tidewaiter:policy read."),
+	route(a, tagPolicy, operation("list-policies", "GET /policy/history", "List the recorded policies, with the times when they were in force",
+		"The newest policy comes first. A policy is listed at most ten seconds after it took effect. The request requires tidewaiter:policy read."),
 		func(ctx context.Context, caller admin.Actor, in *PageQuery) (*pageResponse[explain.Period], error) {
 			if !a.mayQuery(caller) {
 				return nil, admin.Requires(admin.RightPolicy, scope.Read)
@@ -29,7 +29,7 @@ func (a *API) historyRoutes() {
 			return newPage(ctx, list, next, explain.NewPeriod, err)
 		})
 	contentRoute(a, tagPolicy, operation("compare-policies", "GET /policy/diff", "Compare two policies",
-		"The rules and roles that were added, removed or changed, of files, database and namespaces. Where a rule is written is not compared. It requires tidewaiter:policy read."),
+		"The response has the rules and roles of files, database and namespaces that were added, removed or changed. If only the place of a rule differs, the rule counts as equal. The request requires tidewaiter:policy read."),
 		func(ctx context.Context, caller admin.Actor, in *compareQuery) (out policydiff.Comparison, err error) {
 			if !a.mayQuery(caller) {
 				return out, admin.Requires(admin.RightPolicy, scope.Read)
@@ -48,15 +48,15 @@ func (a *API) historyRoutes() {
 
 var policyID = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
-// policyNamed finds the policy with an ID, or the policy in force at a time; "" is the current
-// policy. If named is neither, the error is about the part of the request at location.
+// policyNamed finds a policy by its ID, or by a time at which it was in force; "" is the current
+// policy. If named is not valid, the error names location as the part of the request.
 func (a *API) policyNamed(ctx context.Context, location, named string) (rulebook.Period, error) {
 	if named == "" || policyID.MatchString(named) {
 		return a.Rulebook.Find(ctx, named)
 	}
 	at, err := time.Parse(time.RFC3339, named)
 	if err != nil {
-		return rulebook.Period{}, invalid(location, "neither the hash of a policy, which has 16 digits, nor a time such as 2026-11-28T00:00:00Z")
+		return rulebook.Period{}, invalid(location, "not a policy: give its hash of 16 digits, or a time such as 2026-11-28T00:00:00Z")
 	}
 	return a.Rulebook.At(ctx, at)
 }

@@ -34,7 +34,7 @@ func TestFormerPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := h.rulebook.Policy().ID()
-	// Run stores each policy that comes into force, and does so once more when it ends.
+	// Run stores each policy that takes effect, and stores the current policy again when it ends.
 	ended, end := context.WithCancel(t.Context())
 	end()
 	_ = h.rulebook.Run(ended)
@@ -78,7 +78,7 @@ func TestFormerPolicies(t *testing.T) {
 	h.must(403, ann, "GET", "/policy/history", nil)
 	h.must(403, olga, "GET", "/policy/diff?from="+first, nil)
 
-	// Queries about a time are answered by the policy of that time.
+	// A query about a time uses the policy of that time.
 	query := func(name string, when string) fields {
 		return fields{"actions": []string{"push"}, "repository": name, "at": when}
 	}

@@ -26,8 +26,9 @@ func unsignedBy(claims fields) string {
 	return part(fields{"alg": "ES256"}) + "." + part(claims) + "." + part("signature")
 }
 
-// Administrators find out what a leaked text is, whose it is, whether it is valid, and what it was
-// used for. The text is in no response, no log and no journal entry.
+// Administrators can find out which credential a leaked text is, who owns it, whether it is valid,
+// and for which requests it was used. The text must not appear in the response, the log and the
+// journal.
 func TestLeakedCredentialsAreIdentified(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.user("root", "tidewaiter-admins")
@@ -77,14 +78,14 @@ func TestLeakedCredentialsAreIdentified(t *testing.T) {
 		}
 		used := `"kind":"access" "known":true "valid":true "owner":"user:ann" "name":"laptop" "id":"` + access.ID + `" "count":1 "derived":1 team/** "summary":"decision`
 		check("an access token", identify(value), used)
-		check("in quotes", identify("'"+value+"'\n"), used)
-		check("in a header", identify("Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte("ann:"+value))), used)
-		check("broken over lines", identify(value[:20]+"\n  "+value[20:]), used)
+		check("an access token in quotes", identify("'"+value+"'\n"), used)
+		check("an access token in a header", identify("Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte("ann:"+value))), used)
+		check("an access token with a line break", identify(value[:20]+"\n  "+value[20:]), used)
 		check("a refresh token", identify(refresh), `"kind":"refresh" "known":true "valid":true "owner":"user:ann" "registry":"r.example.com" "count":0`)
 		issued := `"kind":"registry" "known":true "valid":true "signer":"the "owner":"user:ann" "access":["repository:team/app:pull"] "count":1`
 		check("a registry's token", identify(registryToken), issued)
 		check("a registry's token with a header", identify("Authorization: Bearer "+registryToken), issued)
-		check("with a wrong signature", identify(registryToken[:len(registryToken)-8]+"AAAAAAAA"), `"kind":"registry" "known":false "valid":false id`)
+		check("a registry's token with a wrong signature", identify(registryToken[:len(registryToken)-8]+"AAAAAAAA"), `"kind":"registry" "known":false "valid":false id`)
 		check("a forged token", identify(unsignedBy(fields{"iss": "tidewaiter", "aud": "r.example.com", "jti": "x"})), `"kind":"registry" "known":false !"owner"`)
 
 		// The other kinds of credentials.
@@ -98,51 +99,51 @@ func TestLeakedCredentialsAreIdentified(t *testing.T) {
 		_, sessionSecret, _ := strings.Cut(cookie, "=")
 		check("a session", identify(cookie), `"kind":"session" "valid":true "owner":"user:ann"`)
 		other, _ := secret.New(secret.Access)
-		check("another installation's", identify(other), `"kind":"access" "known":false "valid":false stored`)
-		check("a mistyped one", identify(value[:len(value)-1]+"~"), `"kind":"access" "known":false checksum`)
+		check("an access token of another installation", identify(other), `"kind":"access" "known":false "valid":false stored`)
+		check("an access token with a wrong checksum", identify(value[:len(value)-1]+"~"), `"kind":"access" "known":false checksum`)
 		check("a password", identify(secretOf("ann")), `"kind":"none" "known":false`)
-		check("no signature", identify(strings.TrimRight(unsignedBy(fields{"iss": "x"}), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")), `"known":false "valid":false`)
+		check("an ID token without a signature", identify(strings.TrimRight(unsignedBy(fields{"iss": "x"}), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")), `"known":false "valid":false`)
 
 		// ID tokens.
 		idToken := unsignedBy(fields{"iss": "https://ci.example.com", "aud": "x"})
 		h.verifyIDToken = func(identity.Presented) (string, identity.Verified, error) {
 			return "", identity.Verified{}, identity.ErrUnknown
 		}
-		check("of another issuer", identify(idToken), `"kind":"id_token" "known":false "issuer":"https://ci.example.com"`)
+		check("an ID token of another issuer", identify(idToken), `"kind":"id_token" "known":false "issuer":"https://ci.example.com"`)
 		h.verifyIDToken = func(c identity.Presented) (string, identity.Verified, error) {
 			if c.Secret.Reveal() != idToken {
 				t.Error("another text was verified")
 			}
 			return "oidc:ci", identity.Verified{Principal: &policy.Principal{Kind: policy.Workload, Name: "ci:job", Source: "oidc:ci"}, Credential: identity.CredentialIDToken}, nil
 		}
-		check("of a configured issuer", identify("token: "+idToken), `"known":true "valid":true "source":"oidc:ci" "owner":"workload:ci:job"`)
+		check("an ID token of a configured issuer", identify("token: "+idToken), `"known":true "valid":true "source":"oidc:ci" "owner":"workload:ci:job"`)
 		h.verifyIDToken = func(identity.Presented) (string, identity.Verified, error) {
 			return "oidc:ci", identity.Verified{}, &identity.ExplainedError{What: "the ID token", Reason: "it has expired"}
 		}
-		check("an expired one", identify(idToken), `"known":true "valid":false expired`)
+		check("an expired ID token", identify(idToken), `"known":true "valid":false expired`)
 		h.verifyIDToken = func(identity.Presented) (string, identity.Verified, error) {
 			return "oidc:ci", identity.Verified{}, identity.Rejected("the signature is wrong")
 		}
-		check("a forged one", identify(idToken), `"known":false "valid":false signature`)
+		check("a forged ID token", identify(idToken), `"known":false "valid":false signature`)
 		h.verifyIDToken = func(identity.Presented) (string, identity.Verified, error) {
 			return "oidc:ci", identity.Verified{}, context.DeadlineExceeded
 		}
-		check("during an outage", identify(idToken), `"known":false "valid":false verified now`)
+		check("an ID token during an outage", identify(idToken), `"known":false "valid":false verified now`)
 
 		// Credentials that are no longer valid.
 		if _, err := h.accounts.Disable(t.Context(), operator, "ann", 0); err != nil {
 			t.Fatal(err)
 		}
-		check("of a disabled user", identify(value), `"known":true "valid":false disabled "count":1`)
+		check("an access token of a disabled user", identify(value), `"known":true "valid":false disabled "count":1`)
 		h.clock.Pass(time.Hour)
 		check("an expired token", identify(registryToken), `"known":true "valid":false expired "owner":"user:ann"`)
 		if err := h.accounts.Credentials.Revoke(t.Context(), operator, access.ID); err != nil {
 			t.Fatal(err)
 		}
-		check("a revoked one", identify(value), `"known":false "valid":false revoked`)
-		check("a refresh token that was created with it", identify(refresh), `"known":false revoked`)
+		check("a revoked access token", identify(value), `"known":false "valid":false revoked`)
+		check("a refresh token that was created with the revoked token", identify(refresh), `"known":false revoked`)
 
-		// Identifying a secret does not count as a use of it, and leaves no trace of the text.
+		// To identify a secret does not count as a use, and writes the text nowhere.
 		leaked = append(leaked, value, refresh, sessionSecret, robotSecret.Reveal())
 		h.must(403, bearer(robotSecret.Reveal()), "POST", "/tokens/identify", fields{"secret": "x"})
 		h.must(422, root, "POST", "/tokens/identify", fields{"secret": strings.Repeat(value, 1000)})

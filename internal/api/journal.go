@@ -19,22 +19,22 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// maxSearchTime is the time after which a request ends its search. If few entries match, the page
-// is short and has the position of the next page. The rest of 50 ms is for reading the last block
-// and writing the response.
+// maxSearchTime is the time after which a request stops its search. If few entries match, the page
+// is short and has the position of the next page. A request takes about 50 ms: the other 10 ms are
+// for reading the block in progress and writing the response.
 const maxSearchTime = 40 * time.Millisecond
 
-// maxRead is how many entries one request reads at most if it has the parameter after.
+// maxRead is the maximum number of entries that a request with the parameter after reads.
 const maxRead = 20_000
 
-// maxPageBytes limits the size of a page: the page ends with the entry that exceeds it. Events
-// can be large.
+// maxPageBytes limits the size of a page, because events can be large. The page ends with the
+// entry that exceeds this limit.
 const maxPageBytes = 4 << 20
 
 type listEntries struct {
 	Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The maximum number of entries in the page"`
 	Before int64 `query:"before" minimum:"1" doc:"Only entries before this position: next of the previous page"`
-	After  int64 `query:"after" minimum:"0" doc:"Only entries after this position, the oldest first, to follow or export the journal; 0 is its beginning"`
+	After  int64 `query:"after" minimum:"0" doc:"Only entries after this position, the oldest first. Use it to follow or export the journal; 0 is the beginning"`
 	Filter
 }
 
@@ -49,9 +49,9 @@ type journalPageResponse struct {
 
 type journalPage struct {
 	Items      []entry    `json:"items" nullable:"false" doc:"The items, the newest first; with after, the oldest first"`
-	Next       string     `json:"next,omitempty" doc:"The value of before for the next page, or of after if the request has it; absent on the last page" example:"12345"`
-	Incomplete bool       `json:"incomplete,omitempty" doc:"Of related entries: the search ended before all entries were searched"`
-	Searched   *time.Time `json:"searched,omitempty" doc:"All entries from this time on were searched. Older entries can match, too"`
+	Next       string     `json:"next,omitempty" doc:"The value of before for the next page (of after, if the request has after); absent on the last page" example:"12345"`
+	Incomplete bool       `json:"incomplete,omitempty" doc:"For related entries: whether the search stopped before all entries were searched"`
+	Searched   *time.Time `json:"searched,omitempty" doc:"The search covered all entries since this time. Older entries can match, too"`
 }
 
 // entry is one entry of the journal.
@@ -59,15 +59,15 @@ type entry struct{ journal.Entry }
 
 // journalEntry has the fields that journal.Entry has in JSON.
 type journalEntry struct {
-	Position int64          `json:"position" doc:"Its position in the journal, from 1, without gaps"`
+	Position int64          `json:"position" doc:"The position in the journal: 1, 2, 3, without gaps"`
 	ID       string         `json:"id" doc:"A UUID; for a decision, the jti of the token that was signed for it"`
-	Time     time.Time      `json:"time" doc:"When it happened"`
-	Registry string         `json:"registry,omitempty" doc:"The registry that it is about"`
+	Time     time.Time      `json:"time" doc:"The time of the event, decision or change"`
+	Registry string         `json:"registry,omitempty" doc:"The registry that the entry is about"`
 	Summary  string         `json:"summary" doc:"The whole entry in one line, for people"`
-	Decision map[string]any `json:"decision,omitempty" doc:"Who requested what, what was granted, and why"`
-	Event    map[string]any `json:"event,omitempty" doc:"What a registry reported"`
-	Change   map[string]any `json:"change,omitempty" doc:"Who changed what, with the values before and after"`
-	Service  map[string]any `json:"service,omitempty" doc:"What happened to the service itself: a start, a reload, a new key, a sign-in to the API, a refused notification"`
+	Decision map[string]any `json:"decision,omitempty" doc:"The principal, the request, the granted actions, and the reasons"`
+	Event    map[string]any `json:"event,omitempty" doc:"The event that a registry reported"`
+	Change   map[string]any `json:"change,omitempty" doc:"The actor of a change, the object, and the values before and after"`
+	Service  map[string]any `json:"service,omitempty" doc:"An event of the service itself: a start, a reload, a new key, a sign-in to the API, a refused notification"`
 	Text     string         `json:"text,omitempty" doc:"Text that a registry sent instead of an event"`
 }
 
@@ -78,21 +78,21 @@ func (entry) Schema(r huma.Registry) *huma.Schema {
 
 func (a *API) journalRoutes() {
 	list := operation("list-entries", "GET /journal", "List entries of the journal",
-		"The newest first. A request searches for about 50 ms: a page can be short or empty and still have a next page. "+
+		"The newest entry comes first. A request searches for about 50 ms, so a page can be short or empty and still have a next page. "+
 			"With the header Accept: text/csv, application/jsonl or application/x-ndjson, the response has all entries, or the first limit of them. "+
-			"If it takes too long or fails, the response is cut off. "+
-			"Owners of a namespace who may not read the journal get the entries about it, without addresses and other sign-in data.")
+			"If an export takes too long or fails, the response is cut off. "+
+			"Owners of a namespace who may not read the journal get the entries about their namespace, without addresses and other sign-in data.")
 	list.Responses = map[string]*huma.Response{"200": {Content: a.entriesContent()}}
 	route(a, tagJournal, list, a.listEntries)
-	contentRoute(a, tagJournal, operation("get-entry", "GET /journal/{id}", "Get an entry of the journal", "The first characters of its id are enough, if no other id begins with them."),
+	contentRoute(a, tagJournal, operation("get-entry", "GET /journal/{id}", "Get an entry of the journal", "The first characters of the id are enough, if no other id begins with them."),
 		func(ctx context.Context, caller admin.Actor, in *entryPath) (e entry, err error) {
 			if err = a.mayReadJournal(caller); err == nil {
 				e.Entry, err = a.Journal.FindOne(ctx, in.ID)
 			}
 			return e, err
 		})
-	route(a, tagJournal, operation("list-related-entries", "GET /journal/{id}/related", "List the entries that are related to one",
-		"The events that the token of a decision was used for, or the decision that allowed an event, the newest first. Registries do not report the token: the principal, registry, repository, time and address are compared."),
+	route(a, tagJournal, operation("list-related-entries", "GET /journal/{id}/related", "List the entries that are related to an entry",
+		"For a decision: the events of requests that used its token. For an event: the decision that allowed it. The newest comes first. Registries do not report the token, so the principal, registry, repository, time and address are compared."),
 		func(ctx context.Context, caller admin.Actor, in *entryPath) (*journalPageResponse, error) {
 			if err := a.mayReadJournal(caller); err != nil {
 				return nil, err
@@ -145,9 +145,9 @@ func (a *API) explainEntry(ctx context.Context, caller admin.Actor, in *entryPat
 	return x.Explanation(), nil
 }
 
-// ownDecision returns the decision about the caller whose id begins with a prefix. If there is
-// none, or more than one, the error is journal.ErrNotFound. Decisions about others are treated
-// as missing, so that callers learn nothing about them.
+// ownDecision returns the decision about the caller whose id begins with a prefix. If no such
+// decision exists, or more than one, the error is journal.ErrNotFound. Decisions about others are
+// treated as missing, so that callers learn nothing about them.
 func (a *API) ownDecision(ctx context.Context, caller admin.Actor, prefix string) (journal.Entry, error) {
 	const limit = 100
 	found, err := a.Journal.FindAll(ctx, prefix, limit)
@@ -161,8 +161,8 @@ func (a *API) ownDecision(ctx context.Context, caller admin.Actor, prefix string
 	return found[0], nil
 }
 
-// isAbout reports whether an entry is a decision about the caller. Principals are compared by
-// id, because ids are never reused. A principal without an id is equal to no other.
+// isAbout reports whether an entry is a decision about the caller. It compares principals by id,
+// because ids are never reused. If a principal has no id, the result is false.
 func isAbout(e *journal.Entry, caller admin.Actor) bool {
 	if e.Decision == nil || e.Decision.Principal == nil || caller.Principal == nil {
 		return false
@@ -178,7 +178,7 @@ func (a *API) mayReadJournal(caller admin.Actor) error {
 	return nil
 }
 
-// listEntries returns a page of entries as JSON, or streams all of them in another format.
+// listEntries returns a page of entries as JSON, or streams all entries in another format.
 func (a *API) listEntries(ctx context.Context, caller admin.Actor, in *listEntries) (*entriesResponse, error) {
 	own, err := a.readable(ctx, caller)
 	if err != nil {
@@ -192,7 +192,7 @@ func (a *API) listEntries(ctx context.Context, caller admin.Actor, in *listEntri
 	parameters, before := calling(ctx).request.URL.Query(), journal.Position(in.Before)
 	ordered := parameters.Has("after") // 0 is the beginning
 	if ordered && before > 0 && before <= journal.Position(in.After) {
-		return nil, invalid("query.before", "not after the parameter after")
+		return nil, invalid("query.before", "before must be greater than after")
 	}
 	if contentType := requestedType(calling(ctx).request); contentType != jsonType {
 		limit, entries := unlimited, a.newestFirst(ctx, q, before)
@@ -248,8 +248,8 @@ func (a *API) entriesAfter(ctx context.Context, in *listEntries, q *journal.Quer
 	return newJournalPage(ctx, found, "after", next, time.Time{}, nil)
 }
 
-// newJournalPage returns a page. The client requests the next page with the position next as
-// the query parameter ("before" or "after"). If next is 0, there is no next page.
+// newJournalPage returns a page. For the next page, the client sends the position next in the
+// query parameter ("before" or "after"). If next is 0, there is no next page.
 func newJournalPage(ctx context.Context, found []journal.Entry, parameter string, next journal.Position, searched time.Time, err error) (*journalPageResponse, error) {
 	if err != nil {
 		return nil, err

@@ -50,9 +50,9 @@ func requestedType(r *http.Request) string {
 	return jsonType
 }
 
-// exportEntries returns a response that streams entries. If reading the first entry fails,
-// exportEntries returns the error. After a later error, it cuts the response off, so that the
-// client does not treat the response as complete.
+// exportEntries returns a response that streams entries. If the first entry cannot be read,
+// exportEntries returns the error. If a later entry cannot be read, it cuts the response off, so
+// that the client does not treat the response as complete.
 func (a *API) exportEntries(ctx context.Context, contentType string, entries iter.Seq2[journal.Entry, error], limit int) (*entriesResponse, error) {
 	next, stop := iter.Pull2(entries)
 	e, err, ok := next()
@@ -81,15 +81,16 @@ func (a *API) exportEntries(ctx context.Context, contentType string, entries ite
 	}}, nil
 }
 
-// cutOff ends a response so that the client gets an error. The deadline makes the server close the
-// connection, or reset the stream of HTTP/2, instead of ending the response.
+// cutOff ends a response so that the client gets an error. It sets a deadline in the past. So the
+// server closes the connection, or resets the stream of HTTP/2, and does not end the response
+// normally.
 func cutOff(w http.ResponseWriter) {
 	// An error means that the client has closed the connection.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0))
 }
 
-// newestFirst returns the entries that a query selects before one position and after another,
-// the newest first. It holds only one page in memory.
+// newestFirst returns the entries that a query selects between two positions, the newest first. At
+// any time, only one page is in memory.
 func (a *API) newestFirst(ctx context.Context, q journal.Query, before journal.Position) iter.Seq2[journal.Entry, error] {
 	const page = 1000
 	return func(yield func(journal.Entry, error) bool) {
@@ -109,7 +110,7 @@ func (a *API) newestFirst(ctx context.Context, q journal.Query, before journal.P
 	}
 }
 
-// seen returns entries as the caller sees them.
+// seen returns the entries without the parts that the caller must not see.
 func (o owned) seen(entries iter.Seq2[journal.Entry, error]) iter.Seq2[journal.Entry, error] {
 	return func(yield func(journal.Entry, error) bool) {
 		for e, err := range entries {

@@ -13,12 +13,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// owned are the namespaces whose entries a caller may read, and when each was created. A namespace
-// of the same name may have belonged to others before.
+// owned has the namespaces whose entries a caller may read, with the time when each was created.
+// Older entries can be about an earlier namespace of the same name, which belonged to others.
 type owned map[string]time.Time
 
-// readable returns nil for callers who may read the whole journal, and otherwise the namespaces
-// of the caller. The error is that of mayReadJournal if the caller has no namespace.
+// readable returns nil for callers who may read the whole journal. For other callers, it returns
+// their namespaces. If the caller has no namespace, readable returns the error of mayReadJournal.
 func (a *API) readable(ctx context.Context, caller admin.Actor) (owned, error) {
 	forbidden := a.mayReadJournal(caller)
 	if forbidden == nil {
@@ -46,15 +46,14 @@ func (a *API) readable(ctx context.Context, caller admin.Actor) (owned, error) {
 	return o, nil
 }
 
-// narrow makes a query select only entries of the namespaces. The query is compared with what
-// the caller sees of an entry. Otherwise, filters would reveal the parts that the caller must
-// not see.
+// narrow makes a query select only entries of the namespaces. The filters of the query apply only
+// to the parts of an entry that the caller sees. Otherwise, filters would reveal the other parts.
 func (o owned) narrow(q journal.Query) journal.Query {
 	if o == nil {
 		return q
 	}
 	narrowed := q
-	narrowed.Outcome = "" // of the part of a decision that the caller sees
+	narrowed.Outcome = "" // the outcome can differ for the part of a decision that the caller sees
 	narrowed.Only = func(e *journal.Entry) bool {
 		seen, ok := o.view(e)
 		return ok && q.Matches(&seen)
@@ -62,7 +61,8 @@ func (o owned) narrow(q journal.Query) journal.Query {
 	return narrowed
 }
 
-// see returns what the caller sees of an entry that the narrowed query selects.
+// see returns the parts of an entry that the caller may see. The narrowed query must have selected
+// the entry.
 func (o owned) see(e journal.Entry) journal.Entry {
 	if o == nil {
 		return e
@@ -71,8 +71,8 @@ func (o owned) see(e journal.Entry) journal.Entry {
 	return seen
 }
 
-// view returns what owners of the namespaces see of an entry: what happened to their repositories,
-// and who did it. It leaves out from where and how others signed in, their groups and claims, and
+// view returns the parts of an entry that owners of the namespaces may see: the actions on their
+// repositories, and the principals. It leaves out addresses, credentials, groups and claims, and
 // the repositories and rules of others.
 func (o owned) view(e *journal.Entry) (seen journal.Entry, ok bool) {
 	seen = journal.Entry{Position: e.Position, ID: e.ID, Time: e.Time, Registry: e.Registry}
@@ -98,7 +98,7 @@ func (o owned) view(e *journal.Entry) (seen journal.Entry, ok bool) {
 }
 
 // namespace returns the namespace that contained a repository at a time. The second result is
-// false if o has no such namespace, or if the namespace was created later.
+// false if o has no such namespace, or if the namespace was created after that time.
 func (o owned) namespace(repository string, at time.Time) (string, bool) {
 	for end := len(repository); ; {
 		if end = strings.LastIndexByte(repository[:end], '/'); end < 0 {

@@ -127,12 +127,13 @@ func TestAFailedExportIsCutOff(t *testing.T) {
 			t.Errorf("%s: %v", accept, err)
 		}
 	}
-	// Without any entry before the failure, the response is an error.
+	// If the failure comes before the first entry, the response is an error.
 	h.must(500, bearer(secret), "GET", "/journal", nil, header("Accept", "text/csv"))
 }
 
-// Owners see what happened to their repositories, and who did it. They do not see what others do
-// elsewhere, or from where and how others sign in, and no filter reveals it.
+// Owners see the actions on their repositories, and the principals. They do not see actions on
+// other repositories, or from where and how others sign in. Filters do not reveal these parts,
+// either.
 func TestOwnersSeeTheEntriesOfTheirNamespaces(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	for _, name := range []string{"olga", "wanda", "nils"} {
@@ -161,7 +162,7 @@ func TestOwnersSeeTheEntriesOfTheirNamespaces(t *testing.T) {
 			Request: notification.Request{Address: "192.0.2.66:1", UserAgent: "canary-agent", Host: "canary-host", Method: "PUT"}, Source: notification.Source{Address: "canary-source"},
 		}}
 	}
-	add("team", "user:nils") // of somebody else, before
+	add("team", "user:nils") // an earlier namespace of the same name, which belongs to nils
 	if err := h.journal.Append(t.Context(), push("canary-older", "team/app", "")); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +242,7 @@ func TestOwnersSeeTheEntriesOfTheirNamespaces(t *testing.T) {
 	if found := summaries(h.must(200, olga, "GET", "/journal?outcome=granted&principal=user:bob&repository=team/app", nil)); len(found) != 1 {
 		t.Errorf("%q", found)
 	}
-	h.must(403, wanda, "GET", "/journal", nil) // a writer is no owner
+	h.must(403, wanda, "GET", "/journal", nil) // a writer is not an owner
 	if text := h.must(200, nils, "GET", "/journal", nil).Body; strings.Contains(text, "team") {
 		t.Errorf("the former owner sees entries of the new namespace: %s", text)
 	}

@@ -13,7 +13,7 @@ type namespace struct {
 	ID         string              `json:"id" doc:"The id, which is never reused" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
 	Name       string              `json:"name" doc:"The name; the namespace team contains all repositories below team/" example:"team"`
 	Visibility rulebook.Visibility `json:"visibility" enum:"private,internal,public" doc:"Who may pull: only members, everybody who is signed in, or everybody"`
-	Members    int                 `json:"members" doc:"How many members it has"`
+	Members    int                 `json:"members" doc:"The number of members"`
 	Created    time.Time           `json:"created" doc:"When it was created"`
 	Changed    time.Time           `json:"changed" doc:"When it was last changed"`
 	Version    int64               `json:"version" doc:"Increases with each change of the namespace, its members and its roles" example:"1"`
@@ -30,7 +30,7 @@ func (n namespace) version() (path, id string, version int64) { return n.Name, n
 type namespaceMember struct {
 	Subject string    `json:"subject" doc:"The subject, as in rules" example:"group:developers"`
 	Role    string    `json:"role" doc:"owner, maintainer, writer, reader, or a role of the database" example:"writer"`
-	Created time.Time `json:"created" doc:"When it became a member"`
+	Created time.Time `json:"created" doc:"When the subject became a member"`
 }
 
 // NewNamespaceMember returns the JSON form of a member.
@@ -40,7 +40,7 @@ type newNamespace struct {
 	Body struct {
 		Name       string              `json:"name" maxLength:"200" doc:"The first path parts of the repositories" example:"team"`
 		Visibility rulebook.Visibility `json:"visibility,omitempty" enum:"private,internal,public" doc:"Who else may pull; absent: private"`
-		Owners     []string            `json:"owners,omitempty" nullable:"false" maxItems:"100" maxLength:"300" doc:"The subjects that manage it, as in rules" example:"[\"user:alice\"]"`
+		Owners     []string            `json:"owners,omitempty" nullable:"false" maxItems:"100" maxLength:"300" doc:"The subjects that manage the namespace, as in rules" example:"[\"user:alice\"]"`
 	}
 }
 
@@ -88,7 +88,7 @@ type removeNamespaceMember struct {
 func (a *API) namespaceRoutes() {
 	r := resource[string, rulebook.Namespace, namespace]{a, tagNamespaces, a.Rulebook.Namespace, NewNamespace}
 	listAll(a, tagNamespaces, operation("list-namespaces", "GET /namespaces", "List namespaces",
-		"The namespaces that the caller may see, in the order of their names."), NewNamespace, a.Rulebook.Namespaces)
+		"The namespaces that the caller may see, sorted by name."), NewNamespace, a.Rulebook.Namespaces)
 	create(r, operation("add-namespace", "POST /namespaces", "Add a namespace", "Namespaces cannot be nested."),
 		func(ctx context.Context, caller admin.Actor, in *newNamespace) (namespace, error) {
 			n, err := a.Rulebook.AddNamespace(ctx, caller, rulebook.NewNamespace(in.Body))
@@ -100,11 +100,11 @@ func (a *API) namespaceRoutes() {
 			return a.Rulebook.SetVisibility(ctx, caller, in.Name, in.Body.Visibility, version)
 		})
 	remove[changedNamespace](r, operation("delete-namespace", "DELETE /namespaces/{name}", "Delete a namespace",
-		"Its members, roles and robots are deleted too. The content of the registry is not."), a.Rulebook.DeleteNamespace)
+		"Its members, roles and robots are deleted too. The content of the registry is not deleted."), a.Rulebook.DeleteNamespace)
 	listIn[inNamespace](a, tagNamespaces, operation("list-namespace-members", "GET /namespaces/{name}/members",
-		"List the members of a namespace", "In the order of their subjects."), NewNamespaceMember, a.Rulebook.Members)
+		"List the members of a namespace", "Sorted by subject."), NewNamespaceMember, a.Rulebook.Members)
 	change(r, operation("set-namespace-member", "PUT /namespaces/{name}/members/{subject}", "Give a subject a role in a namespace",
-		"The namespace's owners may do this, for roles that allow no more than they may do themselves."),
+		"Owners of the namespace may give a role that allows only actions that the owners have themselves."),
 		func(ctx context.Context, caller admin.Actor, in *setNamespaceMember, version int64) (rulebook.Namespace, error) {
 			return a.Rulebook.SetMember(ctx, caller, in.Name, in.Subject, in.Body.Role, version)
 		})

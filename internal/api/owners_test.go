@@ -16,9 +16,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Owners of a namespace may query who-can about repositories of the namespace. They may not
-// query a namespace whose name begins with the same letters, or repositories outside their
-// namespace.
+// Owners of a namespace may query who-can about repositories of the namespace. They may not query
+// repositories outside their namespace, even if another namespace's name begins with the same
+// letters.
 func TestOwnersMayQueryTheirNamespace(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	for _, name := range []string{"olga", "otto", "wanda", "helen"} {

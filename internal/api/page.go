@@ -17,7 +17,7 @@ type PageQuery struct {
 
 func (q PageQuery) page() admin.Page { return admin.Page{After: q.After, Limit: q.Limit} }
 
-// page is a part of a list, in the order of names or of time.
+// page is a part of a list that is sorted by name or by time.
 type page[T any] struct {
 	Items []T    `json:"items" nullable:"false" doc:"The items, in order"`
 	Next  string `json:"next,omitempty" doc:"The value of after for the next page; absent on the last page" example:"bob"`
@@ -43,8 +43,8 @@ func newPage[S, T any](ctx context.Context, from []S, next string, convert func(
 	return out, nil
 }
 
-// nextLink returns the Link header for the page that follows this one. The argument parameter
-// is the name of the query parameter that selects where that page begins.
+// nextLink returns the Link header for the next page. The argument parameter is the name of the
+// query parameter that selects the beginning of a page.
 func nextLink(this *url.URL, parameter, next string) string {
 	query := this.Query()
 	query.Set(parameter, next)

@@ -23,8 +23,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// problem is an error response (RFC 9457). It repeats only the names of fields of the request,
-// not their values.
+// problem is an error response (RFC 9457). It can contain names of fields of the request, but not
+// their values.
 type problem struct {
 	Type     string       `json:"type" doc:"Always about:blank: the status is the type" example:"about:blank"`
 	Title    string       `json:"title" doc:"The name of the status" example:"Unprocessable Entity"`
@@ -104,8 +104,8 @@ func (a *API) toProblem(c *call, err error) *problem {
 		p = statusProblem(c, err)
 	}
 	if p.Status == http.StatusUnauthorized {
-		// The scheme is not Basic, because browsers would ask for a password and then send it
-		// with each request.
+		// The scheme is not Basic. For Basic, browsers would prompt for a password and then send
+		// it with each request.
 		p.header = http.Header{"Www-Authenticate": {`Bearer realm="tidewaiter"`}}
 	}
 	p.Detail = secret.Redact(p.Detail)
@@ -152,7 +152,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.toProblem(calling(r.Context()), err)
 	var b bytes.Buffer
 	if a.huma.Marshal(&b, "application/json", p) != nil {
-		return // cannot happen: text can always be encoded
+		return // cannot happen, because text can always be encoded
 	}
 	header := w.Header()
 	maps.Copy(header, p.header)
@@ -232,7 +232,7 @@ func unknownParameter(ctx huma.Context, location string) string {
 	return unknown("parameter", strings.TrimPrefix(location, "query."), known)
 }
 
-// former maps earlier names of keys and parameters to their names.
+// former maps earlier names of keys and parameters to the current names.
 var former = map[string]string{"last": "limit", "limits": "restrictions", "most": "max_members"}
 
 func unknown(kind, name string, known []string) string {
@@ -249,7 +249,7 @@ func unknown(kind, name string, known []string) string {
 }
 
 const (
-	notATime   = "not a time: give one by RFC 3339, as 2026-11-28T00:00:00Z"
+	notATime   = "not a time: give a time in the format of RFC 3339, such as 2026-11-28T00:00:00Z"
 	notWhole   = "not a whole number"
 	notBoolean = "must be true or false"
 )
@@ -277,7 +277,7 @@ var plainTexts = []struct{ huma, ours string }{
 	{"required query parameter is missing", "it is missing"},
 }
 
-// plain returns a text of huma in the words of Tidewaiter's other errors.
+// plain translates an error text of huma to the style of Tidewaiter's errors.
 func plain(problem string) string {
 	for _, t := range plainTexts {
 		begin, end, open := strings.Cut(t.huma, "$")

@@ -10,8 +10,8 @@ import (
 
 type proveEntry struct {
 	ID       string `path:"id" maxLength:"64" doc:"The id, or its first 8 or more characters" example:"019aa1b2-c3d4-7e5f"`
-	Decision bool   `query:"decision" doc:"For an event: also prove the decision that allowed it"`
-	Personal bool   `query:"personal" default:"true" doc:"With addresses, programs of clients, and refused names"`
+	Decision bool   `query:"decision" doc:"For an event: whether to also prove the decision that allowed the event"`
+	Personal bool   `query:"personal" default:"true" doc:"Whether the proof contains addresses, programs of clients, and refused names"`
 }
 
 type proveConsistency struct {
@@ -24,7 +24,7 @@ type proofResponse struct{ Body *tree.Proof }
 
 func (a *API) proofRoutes() {
 	route(a, tagJournal, operation("prove-entry", "GET /journal/{id}/proof", "Prove that an entry is in the journal",
-		"tidewaiter journal check-proof verifies the proof offline, with the public key that /journal/key returns. An entry can be proved as soon as a checkpoint covers it: until then, the answer is 409."),
+		"tidewaiter journal check-proof verifies the proof offline, with the public key that /journal/key returns. As long as no checkpoint covers the entry, the answer is 409."),
 		func(ctx context.Context, caller admin.Actor, in *proveEntry) (*proofResponse, error) {
 			if err := a.mayReadJournal(caller); err != nil {
 				return nil, err
@@ -48,7 +48,7 @@ func (a *API) proofRoutes() {
 			return &proofResponse{proof}, err
 		})
 	route(a, tagJournal, operation("prove-consistency", "POST /journal/consistency", "Prove that no entry was changed since a checkpoint",
-		"The proof shows that the journal of the last checkpoint begins with the journal of the older one. tidewaiter journal check-proof verifies it."),
+		"The proof shows that the journal of the newest checkpoint begins with the journal of the older checkpoint. tidewaiter journal check-proof verifies the proof."),
 		func(ctx context.Context, caller admin.Actor, in *proveConsistency) (*proofResponse, error) {
 			if err := a.mayReadJournal(caller); err != nil {
 				return nil, err
@@ -58,7 +58,7 @@ func (a *API) proofRoutes() {
 		})
 }
 
-// checkpoint returns the last signed checkpoint, or nil.
+// checkpoint returns the newest signed checkpoint, or nil if no checkpoint is signed.
 func (a *API) checkpoint(ctx context.Context) []byte {
 	if c := calling(ctx).server.Checkpoints; c != nil {
 		return c.Latest()

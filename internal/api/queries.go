@@ -33,7 +33,7 @@ type PrincipalQuery struct {
 // claims are claims in JSON, with their types.
 type claims map[string]any
 
-// UnmarshalJSON keeps the digits of numbers as they are written.
+// UnmarshalJSON does not round numbers.
 func (c *claims) UnmarshalJSON(text []byte) error {
 	var read map[string]any
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -71,7 +71,7 @@ type (
 			PrincipalQuery
 			ScopeQuery
 			IP     string    `json:"ip,omitempty" maxLength:"64" doc:"The client's address; absent: the caller's address for queries about the caller, and no address for other queries" example:"192.0.2.7"`
-			At     time.Time `json:"at,omitzero" doc:"The time of the request; absent: now. For a time in the past, the policy that was in force then decides, if it is recorded; groups are those of today"`
+			At     time.Time `json:"at,omitzero" doc:"The time of the request; absent: now. For a time in the past, the policy of that time decides, if it is recorded. Groups are those of today"`
 			Client string    `json:"client,omitempty" maxLength:"300" doc:"The client's name, as in its User-Agent" example:"docker/27"`
 		}
 	}
@@ -79,7 +79,7 @@ type (
 		Body struct {
 			ScopeQuery
 			Members    bool      `json:"members,omitempty" doc:"Whether to list the accounts and htpasswd users in groups; also requires tidewaiter:accounts read"`
-			At         time.Time `json:"at,omitzero" doc:"Answer by the policy that was in force at this time, with the members of today. It requires tidewaiter:policy read"`
+			At         time.Time `json:"at,omitzero" doc:"Use the policy that was in force at this time, with the members of today. It requires tidewaiter:policy read"`
 			MaxMembers int       `json:"max_members,omitempty" minimum:"1" maximum:"1000" doc:"The maximum number of members to list of each group; absent: 100"`
 		}
 	}
@@ -87,20 +87,20 @@ type (
 		Body struct {
 			PrincipalQuery
 			Registry string    `json:"registry,omitempty" maxLength:"256" doc:"The registry's service name; absent: all registries" example:"registry.example.com"`
-			At       time.Time `json:"at,omitzero" doc:"Answer by the policy that was in force at this time, with the groups of today"`
+			At       time.Time `json:"at,omitzero" doc:"Use the policy that was in force at this time, with the groups of today"`
 		}
 	}
 )
 
 func (a *API) queryRoutes() {
-	const rights = " Queries about others require tidewaiter:policy read. Without it, callers learn which actions they have and why not the others, " +
-		"and which rules decided it only if token.show_rules is set."
+	const rights = " Queries about others require tidewaiter:policy read. Without this right, callers learn which actions they have, and why they do not have other actions.  " +
+		"They learn which rules decided only if token.show_rules is set."
 	contentRoute(a, tagPolicy, operation("explain", "POST /explain", "Explain whether a principal may do something, and why",
 		"A query grants nothing, and is not recorded in the journal."+rights), a.explain)
 	contentRoute(a, tagPolicy, operation("who-can", "POST /who-can", "List who may perform an action, and the rules that allow it",
-		"One answer for each action. Conditions are listed and not evaluated. It requires tidewaiter:policy read, and with members tidewaiter:accounts read too. "+
-			"For repositories of a namespace, the right to read the namespace is enough. Its owners have this right. They learn everybody who may perform the action, and the rules of the namespace. "+
-			"Of other rules, they learn only the effect and whether there is a condition."), a.whoCan)
+		"One answer for each action. Conditions are listed and not evaluated. The request requires tidewaiter:policy read, and with members also tidewaiter:accounts read.  "+
+			"For repositories of a namespace, the right to read the namespace is enough. Owners of the namespace have this right. The answer for them lists everybody who may perform the action, and the rules of the namespace.  "+
+			"For other rules, it has only the effect, and whether there is a condition."), a.whoCan)
 	contentRoute(a, tagPolicy, operation("what-can", "POST /what-can", "List everything that a principal may do, and the rules that allow it",
 		"Conditions are listed and not evaluated."+rights), a.whatCan)
 }
@@ -133,7 +133,7 @@ func (a *API) explain(ctx context.Context, caller admin.Actor, in *explainQuery)
 	if e.Past, err = explain.PolicyAt(ctx, a.Rulebook, in.Body.At, true); err != nil {
 		return out, err
 	}
-	if e.Past.Period == nil { // the config of a past time is not stored
+	if e.Past.Period == nil { // configs of the past are not stored, so the lifetime is unknown
 		e.Lifetime = a.predictLifetime(ctx, caller, r)
 	}
 	// The rules that nearly matched can be for other principals, and can contain names of
@@ -148,7 +148,8 @@ func (a *API) explain(ctx context.Context, caller admin.Actor, in *explainQuery)
 	return e.Explanation(), nil
 }
 
-// predictLifetime returns the lifetime of a token for a request; nil if nothing would be granted.
+// predictLifetime returns the lifetime of a token for a request. It returns nil if nothing would
+// be granted.
 func (a *API) predictLifetime(ctx context.Context, caller admin.Actor, r *policy.Request) *issuer.Lifetime {
 	live := calling(ctx).server.Issuer.Live()
 	var until time.Time
@@ -182,7 +183,7 @@ func (a *API) whoCan(ctx context.Context, caller admin.Actor, in *whoCanQuery) (
 		return nil, err
 	}
 	if !in.Body.At.IsZero() && namespace != "" {
-		return nil, queryForbidden() // somebody else may have owned the namespace then
+		return nil, queryForbidden() // at that time, the namespace can have had other owners
 	}
 	past, err := explain.PolicyAt(ctx, a.Rulebook, in.Body.At, false)
 	if err != nil {
@@ -208,9 +209,10 @@ func (a *API) whoCan(ctx context.Context, caller admin.Actor, in *whoCanQuery) (
 	return out, nil
 }
 
-// limitedTo returns a namespace if the caller gets the reduced answer for the owners of this
-// namespace. It returns "" if the caller gets the whole answer. The error is ErrForbidden if
-// the caller may neither query the whole policy nor query a namespace that contains all scopes.
+// limitedTo returns a namespace if the caller gets only the reduced answer for owners of this
+// namespace. It returns "" if the caller gets the whole answer. The error is ErrForbidden if the
+// caller gets no answer: the caller may not query the whole policy, and no namespace of the caller
+// contains all scopes.
 func (a *API) limitedTo(caller admin.Actor, scopes []scope.Scope) (namespace string, err error) {
 	if a.mayQuery(caller) {
 		return "", nil
@@ -256,7 +258,7 @@ func queryForbidden() error {
 	return fmt.Errorf("asking about others: %w", admin.Requires(admin.RightPolicy, scope.Read))
 }
 
-// showsRules reports whether callers may learn which rules decide on them.
+// showsRules reports whether callers may learn which rules decide their requests.
 func showsRules(ctx context.Context) bool { return calling(ctx).server.Issuer.Live().ShowRules }
 
 // subject resolves the principal of a query: the caller with the credential's restrictions, or
@@ -270,7 +272,7 @@ func (a *API) subject(ctx context.Context, caller admin.Actor, q *PrincipalQuery
 		return explain.Subject{}, queryForbidden()
 	}
 	if q.As == "" {
-		return explain.Subject{}, invalid("body.as", "groups and claims need as")
+		return explain.Subject{}, invalid("body.as", "groups and claims require as")
 	}
 	p := &policy.Principal{Groups: q.Groups, Claims: q.Claims}
 	kind, name, _ := strings.Cut(q.As, ":")
@@ -301,7 +303,7 @@ func registryNamed(ctx context.Context, name string) (string, error) {
 	return name, nil
 }
 
-// location returns the name of the part of the request that has the scopes, for errors.
+// location returns the key of the request that has the scopes, for errors.
 func (q *ScopeQuery) location() string {
 	if len(q.Scopes) > 0 {
 		return "body.scopes"

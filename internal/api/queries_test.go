@@ -62,7 +62,7 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 	has(explain(ann, push("team/app")), `"allowed":true`, `"reason":"allowed"`, `"ip":"127.0.0.1"`)
 	has(explain(ann, of), `"allowed":true`)
 	has(explain(restricted, push("team/app")), `"allowed":false`, `"reason":"narrowed"`)
-	// A query that names the caller has the restrictions of the credential too.
+	// The restrictions of the credential also apply to a query that names the caller in as.
 	has(explain(restricted, of), `"allowed":false`)
 
 	denied := explain(ann, push("team/prod"))
@@ -104,8 +104,8 @@ func TestThePolicyCanBeQueried(t *testing.T) {
 	has(h.must(200, carol, "POST", "/what-can", fields{}).Body, `"type":"tidewaiter","names":["**"],"actions":["read"],"rule":"tidewaiter-auditors","built_in":true`)
 	has(explain(carol, fields{"scopes": []string{"tidewaiter:journal:read,write"}}), `"granted":["read"]`, `"rule":"tidewaiter-auditors","built_in":true`, "it is for group:tidewaiter-admins")
 
-	// The answer has the lifetime of a token and the setting that decides this lifetime. If a
-	// rule decides the lifetime, its name is hidden like the names of other rules.
+	// The answer has the lifetime of a token and the setting that decides this lifetime. If a rule
+	// decides the lifetime, the answer hides its name as it hides the names of other rules.
 	brief := rulebook.Content{Name: "brief", Subjects: []string{"user:ann"}, Repositories: []string{"brief/**"}, Actions: []string{"push"}, Lifetime: "2m"}
 	if _, err := h.rulebook.AddRule(h.Context(), operator, brief); err != nil {
 		t.Fatal(err)
@@ -190,18 +190,18 @@ func TestDecisionsCanBeExplained(t *testing.T) {
 	part := h.must(200, issue("jane"), "GET", path, nil).Body
 	for _, want := range []string{`"allowed":false`, `"name":"ann"`, `"rule":"team"`} {
 		if !strings.Contains(whole, want) || !strings.Contains(part, want) {
-			t.Errorf("%s is not in both\n%s\n%s", want, whole, part)
+			t.Errorf("%s is missing in one of the answers\n%s\n%s", want, whole, part)
 		}
 	}
 	for _, more := range []string{`"today"`, `"freeze"`} {
 		if !strings.Contains(whole, more) || strings.Contains(part, more) {
-			t.Errorf("%s is not only in the first\n%s\n%s", more, whole, part)
+			t.Errorf("%s must be only in the first answer\n%s\n%s", more, whole, part)
 		}
 	}
 	h.must(404, carol, "GET", "/journal/none/explanation", nil)
 
 	// The first characters of an id, which a refusal shows, are enough. If several ids begin with
-	// them, the error has the characters that are needed.
+	// these characters, the error has the characters that are needed.
 	id := items[0].(fields)["id"].(string)
 	for _, who := range []option{carol, with("ann")} {
 		if got := h.must(200, who, "GET", "/journal/"+id[:30]+"/explanation", nil).Body; !strings.Contains(got, id) {

@@ -12,7 +12,7 @@ import (
 
 // registry is a registry that trusts Tidewaiter.
 type registry struct {
-	Service string `json:"service" doc:"Its service name, which is the audience of its tokens" example:"registry.example.com"`
+	Service string `json:"service" doc:"The service name, which is the audience of the registry's tokens" example:"registry.example.com"`
 }
 
 // keys is a JSON Web Key Set (RFC 7517).

@@ -9,8 +9,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 )
 
-// resource is a kind of object that routes get, create, change and delete. K is the type of its
-// key in paths, S is its type in the package that manages it, and T is its type in responses.
+// resource is a kind of object with routes to get, create, change and delete objects. K is the
+// type of the key in paths, S is the type in the package that manages the objects, and T is the
+// type in responses.
 type resource[K, S any, T object] struct {
 	*API
 	tag      *huma.Tag
@@ -42,8 +43,7 @@ func show[I keyed[K], K, S any, T object](r resource[K, S, T], op huma.Operation
 	})
 }
 
-// create adds a route that creates an object. The path of the route is the collection to which
-// the object is added.
+// create adds a route that creates an object. The path of the route is the path of the collection.
 func create[I, K, S any, T object](r resource[K, S, T], op huma.Operation, do func(context.Context, admin.Actor, *I) (T, error)) {
 	op.DefaultStatus = http.StatusCreated
 	route(r.API, r.tag, op, func(ctx context.Context, caller admin.Actor, in *I) (*created[T], error) {

@@ -19,17 +19,17 @@ type account struct {
 	Kind          policy.Kind `json:"kind" enum:"user,robot" doc:"The kind of account"`
 	Name          string      `json:"name" doc:"The name" example:"alice"`
 	Login         string      `json:"login" doc:"The login: the name, or robot+NAME" example:"alice"`
-	Disabled      bool        `json:"disabled" doc:"Whether it is disabled and cannot authenticate"`
-	Created       time.Time   `json:"created" doc:"When it was created"`
-	Changed       time.Time   `json:"changed" doc:"When it was last changed"`
-	Expires       time.Time   `json:"expires,omitzero" doc:"When it expires; absent: never"`
-	Password      string      `json:"password,omitempty" enum:"argon2id,bcrypt" doc:"The type of the password's hash; absent: it has no password"`
-	SetByDelegate bool        `json:"set_by_delegate,omitempty" doc:"Whether somebody who is neither the user nor an administrator has set the password or secret: the account cannot become an administrator until an administrator sets a new password or secret"`
-	Groups        []string    `json:"groups" nullable:"false" doc:"The groups that it is a member of" example:"[\"developers\"]"`
+	Disabled      bool        `json:"disabled" doc:"Whether the account is disabled and cannot authenticate"`
+	Created       time.Time   `json:"created" doc:"The time of its creation"`
+	Changed       time.Time   `json:"changed" doc:"The time of the newest change"`
+	Expires       time.Time   `json:"expires,omitzero" doc:"The time of expiry; absent: never"`
+	Password      string      `json:"password,omitempty" enum:"argon2id,bcrypt" doc:"The type of the password's hash; absent: the account has no password"`
+	SetByDelegate bool        `json:"set_by_delegate,omitempty" doc:"Whether an account manager, who is not an administrator, has set the password or secret for this account. The account cannot become an administrator until an administrator sets a new password or secret"`
+	Groups        []string    `json:"groups" nullable:"false" doc:"The groups of the account" example:"[\"developers\"]"`
 	Version       int64       `json:"version" doc:"Increases with each change of the account itself" example:"1"`
 	Secret        string      `json:"secret,omitempty" doc:"The new secret, which is not shown again" example:"twp_b…"`
 
-	Unchecked []string `json:"unchecked,omitempty" nullable:"false" doc:"For a new account: the identity sources that may have the name too and could not be reached, and why" example:"[\"ldap:corp: connection refused\"]"`
+	Unchecked []string `json:"unchecked,omitempty" nullable:"false" doc:"For a new account: the identity sources that could not be reached, each with the reason. They may have the name, too" example:"[\"ldap:corp: connection refused\"]"`
 }
 
 // NewAccount returns the JSON form of an account.
@@ -52,8 +52,8 @@ func (a account) version() (path, id string, version int64) { return a.Name, a.I
 type group struct {
 	ID      string    `json:"id" doc:"The id, which is never reused" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
 	Name    string    `json:"name" doc:"The name; rules refer to it as group:NAME" example:"developers"`
-	Created time.Time `json:"created" doc:"When it was created"`
-	Size    int       `json:"size" doc:"How many members it has"`
+	Created time.Time `json:"created" doc:"The time of its creation"`
+	Size    int       `json:"size" doc:"The number of members"`
 	// Members is set by the command line only.
 	Members []string `json:"members,omitempty" nullable:"false" hidden:"true"`
 	Version int64    `json:"version" doc:"Increases with each change of the group and of its members" example:"1"`
@@ -70,24 +70,24 @@ func (g group) version() (path, id string, version int64) { return g.Name, g.ID,
 type token struct {
 	ID           string                `json:"id" doc:"The id, which is never reused" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
 	Use          credentials.Purpose   `json:"use" enum:"access,robot,refresh,session" doc:"A personal access token, a robot's secret, a refresh token (which docker and others store instead of a password), or a browser session"`
-	Owner        owner                 `json:"owner" doc:"The principal that it authenticates"`
+	Owner        owner                 `json:"owner" doc:"The principal that the token authenticates"`
 	Name         string                `json:"name,omitempty" doc:"The name of an access token" example:"laptop"`
-	Restrictions []explain.Restriction `json:"restrictions" nullable:"false" doc:"What it is restricted to; empty: all rights of its owner"`
-	Registry     string                `json:"registry,omitempty" doc:"The registry that a refresh token is valid for" example:"registry.example.com"`
+	Restrictions []explain.Restriction `json:"restrictions" nullable:"false" doc:"The restrictions; empty: the token has all rights of its owner"`
+	Registry     string                `json:"registry,omitempty" doc:"The registry for which a refresh token is valid" example:"registry.example.com"`
 	Client       string                `json:"client,omitempty" doc:"The name that the client gave when it requested the token" example:"docker"`
-	Parent       string                `json:"parent,omitempty" doc:"The id of the token that created this token; this token ends when that token is revoked or expires"`
-	Created      time.Time             `json:"created" doc:"When it was created"`
-	Expires      time.Time             `json:"expires,omitzero" doc:"When it expires; absent: never"`
-	Used         time.Time             `json:"used,omitzero" doc:"When it was last used, to a few seconds; absent: never"`
-	From         string                `json:"from,omitempty" doc:"The address that last used it" example:"192.0.2.7"`
+	Parent       string                `json:"parent,omitempty" doc:"The id of the token that created this token. When the parent is revoked or expires, this token ends, too"`
+	Created      time.Time             `json:"created" doc:"The time of its creation"`
+	Expires      time.Time             `json:"expires,omitzero" doc:"The time of expiry; absent: never"`
+	Used         time.Time             `json:"used,omitzero" doc:"The time of the newest use, with a precision of a few seconds; absent: never used"`
+	From         string                `json:"from,omitempty" doc:"The client's address at the newest use" example:"192.0.2.7"`
 	Secret       string                `json:"secret,omitempty" doc:"The token itself, which is not shown again" example:"twp_a…"`
 }
 
 type owner struct {
 	Kind   policy.Kind `json:"kind" enum:"user,robot,workload" doc:"The kind of principal"`
-	Source string      `json:"source" doc:"The identity source that knows it" example:"accounts"`
-	Name   string      `json:"name" doc:"Its name in that source" example:"alice"`
-	ID     string      `json:"id,omitempty" doc:"Its id in that source"`
+	Source string      `json:"source" doc:"The identity source of the owner" example:"accounts"`
+	Name   string      `json:"name" doc:"The name in that source" example:"alice"`
+	ID     string      `json:"id,omitempty" doc:"The id in that source"`
 }
 
 // NewToken returns the JSON form of a token.

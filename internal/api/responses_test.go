@@ -79,13 +79,13 @@ func TestErrorsAreProblemDetails(t *testing.T) {
 		{root, "GET", "/users?after", nil, 422, "invalid request",
 			[]any{fields{"location": "query.after", "detail": "it is empty: give a value or leave it out"}}},
 		{root, "GET", "/journal?since=yesterday", nil, 422, "invalid request",
-			[]any{fields{"location": "query.since", "detail": "not a time: give one by RFC 3339, as 2026-11-28T00:00:00Z"}}},
+			[]any{fields{"location": "query.since", "detail": "not a time: give a time in the format of RFC 3339, such as 2026-11-28T00:00:00Z"}}},
 		{root, "GET", "/journal?until=2026-11-01", nil, 422, "invalid request",
-			[]any{fields{"location": "query.until", "detail": "not a time: give one by RFC 3339, as 2026-11-28T00:00:00Z"}}},
+			[]any{fields{"location": "query.until", "detail": "not a time: give a time in the format of RFC 3339, such as 2026-11-28T00:00:00Z"}}},
 		{root, "GET", "/journal?kind=pushes", nil, 422, "invalid request",
 			[]any{fields{"location": "query.kind", "detail": "must be one of decision, event, change, service, text"}}},
 		{root, "POST", "/tokens", fields{"name": "t", "expires": "tomorrow"}, 422, "invalid request",
-			[]any{fields{"location": "body.expires", "detail": "not a time: give one by RFC 3339, as 2026-11-28T00:00:00Z"}}},
+			[]any{fields{"location": "body.expires", "detail": "not a time: give a time in the format of RFC 3339, such as 2026-11-28T00:00:00Z"}}},
 		{root, "POST", "/tokens", fields{"name": 5, "limits": []string{}}, 422, "invalid request",
 			[]any{fields{"location": "body.name", "detail": "must be a text"}, fields{"location": "body.limits", "detail": `unknown key "limits" (it is now "restrictions")`}}},
 		{root, "POST", "/users", fields{"name": "ann", "groups": "dev"}, 422, "invalid request",
@@ -154,7 +154,7 @@ func TestListsArePages(t *testing.T) {
 		path := "/users?limit=2"
 		for pages := 0; path != ""; pages++ {
 			if pages > 5 {
-				t.Fatal("the pages do not end")
+				t.Fatal("the last page has a next page")
 			}
 			r := h.must(200, bearer(secret), "GET", path, nil)
 			page := h.read(r)
@@ -213,7 +213,7 @@ func TestChangesCanBeConditional(t *testing.T) {
 	})
 }
 
-// A client that loses a response sends the same request again.
+// A client that loses a response can send the same request again.
 func TestCreationsCanBeRepeated(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.member("root", admin.Administrators)
@@ -294,10 +294,10 @@ func TestTheJournalCanBeRead(t *testing.T) {
 		item := h.read(h.must(200, root, "GET", "/journal?limit=1", nil))["items"].([]any)[0].(fields)
 		at := item["time"].(string)
 		if got, _ := read("/journal?action=user.add&since=" + at); !slices.Contains(got, "user:root user.add bob") {
-			t.Errorf("what happened at %s is missing with since: %v", at, got)
+			t.Errorf("the entry of %s is missing with since: %v", at, got)
 		}
 		if got, _ := read("/journal?action=user.add&until=" + at); slices.Contains(got, "user:root user.add bob") {
-			t.Errorf("what happened at %s is included with until: %v", at, got)
+			t.Errorf("the entry of %s is included with until: %v", at, got)
 		}
 		if one := h.read(h.must(200, root, "GET", "/journal/"+item["id"].(string), nil)); cmp.Diff(item, one) != "" {
 			t.Error(cmp.Diff(item, one))
@@ -309,7 +309,7 @@ func TestTheJournalCanBeRead(t *testing.T) {
 		h.must(404, root, "GET", "/journal/none", nil)
 		h.must(422, root, "GET", "/journal?before=1&after=1", nil)
 		if got, _ := read("/journal?action=user.add&after=1"); !slices.Equal(got, []string{"operator:root user.add root", "user:root user.add ann", "user:root user.add bob"}) {
-			t.Errorf("after the first entry: %v", got)
+			t.Errorf("the entries after position 1: %v", got)
 		}
 		// A client that follows the journal from its beginning gets every entry exactly once.
 		var followed []string
@@ -342,7 +342,7 @@ func TestTheJournalCanBeRead(t *testing.T) {
 	})
 }
 
-// Filters apply before the limit, however many other entries there are. In an earlier version,
+// Filters apply before the limit, even if there are many other entries. In an earlier version,
 // journal?kind=change&limit=12 returned 2 entries.
 func TestFiltersApplyBeforeTheLimit(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
@@ -375,7 +375,7 @@ func TestFiltersApplyBeforeTheLimit(t *testing.T) {
 		}
 		return targets, page
 	}
-	// numbers counts down.
+	// numbers returns the numbers between its arguments, counting down.
 	numbers := func(from, to int) (list []string) {
 		for i := from; i >= to; i-- {
 			list = append(list, fmt.Sprint(i))
@@ -511,7 +511,7 @@ func TestRolesAreManaged(t *testing.T) {
 			}
 			h.must(200, root, "PUT", "/namespaces/shop%2Fweb/members/group:dev", fields{"role": "cleaner"})
 			if r := h.must(422, root, "DELETE", role, nil); !strings.Contains(r.Body, "group:dev") {
-				t.Errorf("a role that a member has: %s", r.Body)
+				t.Errorf("deleting a role that a member has: %s", r.Body)
 			}
 			h.must(200, root, "DELETE", "/namespaces/shop%2Fweb/members/group:dev", nil)
 			h.must(204, root, "DELETE", role, nil, header("If-Match", set.Header.Get("ETag")))
@@ -520,8 +520,8 @@ func TestRolesAreManaged(t *testing.T) {
 	})
 }
 
-// If somebody who is not an administrator knows the password of an account, the account cannot
-// become an administrator while it has this password.
+// If an account manager knows the password of an account, the account cannot become an
+// administrator while it has this password.
 func TestDelegatedAccountsCannotBecomeAdministrators(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.member("root", admin.Administrators)
@@ -539,7 +539,7 @@ func TestDelegatedAccountsCannotBecomeAdministrators(t *testing.T) {
 		}
 		set := h.read(h.must(200, root, "PUT", "/users/ann/password", fields{"password": secretOf("ann") + "!"}))
 		if _, delegated := set["set_by_delegate"]; delegated {
-			t.Errorf("with a password that an administrator set: %v", set)
+			t.Errorf("an account whose password an administrator set: %v", set)
 		}
 		h.must(200, root, "PUT", join, nil)
 		h.member("bob")

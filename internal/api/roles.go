@@ -12,16 +12,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 )
 
-// role is a role of the database. It belongs to one namespace, or any rule and namespace can
-// use it.
+// role is a role of the database. Either it belongs to one namespace, or all rules and namespaces
+// can use it.
 type role struct {
 	ID        string    `json:"id" doc:"The id, which is never reused" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
 	Name      string    `json:"name" doc:"The name" example:"cleaner"`
-	Namespace string    `json:"namespace,omitempty" doc:"The namespace that it belongs to; absent: it is for all" example:"team"`
-	Actions   []string  `json:"actions" nullable:"false" enum:"pull,push,delete,*,read,write" doc:"The actions that it allows" example:"[\"pull\",\"delete\"]"`
-	Lifetime  string    `json:"lifetime,omitempty" doc:"The maximum lifetime of tokens with a grant by it" example:"5m0s"`
-	Created   time.Time `json:"created" doc:"When it was created"`
-	Changed   time.Time `json:"changed" doc:"When it was last changed"`
+	Namespace string    `json:"namespace,omitempty" doc:"The namespace of the role; absent: all rules and namespaces can use the role" example:"team"`
+	Actions   []string  `json:"actions" nullable:"false" enum:"pull,push,delete,*,read,write" doc:"The actions that the role allows" example:"[\"pull\",\"delete\"]"`
+	Lifetime  string    `json:"lifetime,omitempty" doc:"The maximum lifetime of tokens with an action that the role grants" example:"5m0s"`
+	Created   time.Time `json:"created" doc:"The time of its creation"`
+	Changed   time.Time `json:"changed" doc:"The time of the newest change"`
 	Version   int64     `json:"version" doc:"Increases with each change" example:"1"`
 }
 
@@ -107,11 +107,11 @@ type (
 func (a *API) roleRoutes() {
 	r := a.roles(tagPolicy)
 	route(a, tagPolicy, operation("list-roles", "GET /roles", "List the roles in the database",
-		"In the order of their names. Roles in files are not included."),
+		"Sorted by name. Roles in files are not included."),
 		func(ctx context.Context, caller admin.Actor, in *PageQuery) (*pageResponse[role], error) {
 			return a.listRoles(ctx, caller, "", in.page())
 		})
-	create(r, operation("add-role", "POST /roles", "Add a role for all", "Rules and members of namespaces can have it."),
+	create(r, operation("add-role", "POST /roles", "Add a role for all rules and namespaces", "Rules and members of all namespaces can have the role."),
 		func(ctx context.Context, caller admin.Actor, in *newRole) (role, error) {
 			return a.addRole(ctx, caller, "", &in.Body)
 		})
@@ -127,12 +127,12 @@ func (a *API) roleRoutes() {
 func (a *API) namespaceRoleRoutes() {
 	r := a.roles(tagNamespaces)
 	route(a, tagNamespaces, operation("list-namespace-roles", "GET /namespaces/{name}/roles", "List the roles of a namespace",
-		"In the order of their names. The roles owner, maintainer, writer and reader, which every namespace has, are not included."),
+		"Sorted by name. The roles owner, maintainer, writer and reader, which every namespace has, are not included."),
 		func(ctx context.Context, caller admin.Actor, in *inNamespace) (*pageResponse[role], error) {
 			return a.listRoles(ctx, caller, in.Name, in.page())
 		})
 	create(r, operation("add-namespace-role", "POST /namespaces/{name}/roles", "Add a role to a namespace",
-		"Its members can have it. The version of the namespace increases."),
+		"Members of the namespace can have the role. The version of the namespace increases."),
 		func(ctx context.Context, caller admin.Actor, in *newNamespaceRole) (role, error) {
 			return a.addRole(ctx, caller, in.Name, &in.Body)
 		})

@@ -50,7 +50,7 @@ func route[I, O any](a *API, tag *huma.Tag, op huma.Operation, handle func(conte
 
 // publicRoute adds a route that needs no authentication.
 func publicRoute[I, O any](a *API, tag *huma.Tag, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
-	op.Security = []map[string][]string{} // nil would mean the API's default
+	op.Security = []map[string][]string{} // with nil, the API's default would apply
 	register(a, tag, op, handle)
 }
 
@@ -96,7 +96,7 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	}
 	if err != nil {
 		if c.caller.Presented.Kind == identity.Session || r.Header["Authorization"] == nil && len(r.CookiesNamed(server.SessionCookie)) > 0 {
-			http.SetCookie(w, expiredCookie()) // so that the browser stops sending it
+			http.SetCookie(w, expiredCookie()) // so that the browser no longer sends the cookie
 		}
 		a.fail(w, r, err)
 		return

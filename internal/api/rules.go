@@ -28,9 +28,9 @@ func (RuleContent) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema
 	return s
 }
 
-// describeField adds the description of a field to a schema. The possible words of effect and
-// actions are listed in an extension, because huma must not check them. Package ruleset checks
-// them, and suggests the nearest word.
+// describeField adds the description of a field to a schema. The possible values of effect and
+// actions are in an extension of the schema, so that huma does not check them. Package ruleset
+// checks them, and suggests the nearest value.
 func describeField(s *huma.Schema, name, means string, example any) {
 	p := s.Properties[name]
 	if p == nil {
@@ -63,8 +63,8 @@ func describeField(s *huma.Schema, name, means string, example any) {
 type rule struct {
 	ID string `json:"id" doc:"The id, which is never reused" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
 	RuleContent
-	Created time.Time `json:"created" doc:"When it was created"`
-	Changed time.Time `json:"changed" doc:"When it was last changed"`
+	Created time.Time `json:"created" doc:"The time of its creation"`
+	Changed time.Time `json:"changed" doc:"The time of the newest change"`
 	Version int64     `json:"version" doc:"Increases with each change" example:"1"`
 }
 
@@ -122,9 +122,9 @@ type changedRule struct {
 
 // currentPolicy describes the policy in effect.
 type currentPolicy struct {
-	Version string    `json:"version" doc:"Its hash, which decisions record"`
-	Rules   int       `json:"rules" doc:"How many rules it has, from files, database and namespaces"`
-	Loaded  time.Time `json:"loaded" doc:"When this replica loaded it"`
+	Version string    `json:"version" doc:"The hash of the policy, which decisions record"`
+	Rules   int       `json:"rules" doc:"The number of rules, from files, database and namespaces"`
+	Loaded  time.Time `json:"loaded" doc:"The time when this replica loaded the policy"`
 	Problem string    `json:"problem,omitempty" doc:"Why the current files and database are not in effect; absent if they are"`
 }
 
@@ -144,15 +144,15 @@ func (a *API) ruleRoutes() {
 		})
 	a.historyRoutes()
 	listAll(a, tagPolicy, operation("list-rules", "GET /rules", "List the rules in the database",
-		"In the order of their names. Rules in files are not included."), NewRule, a.Rulebook.Rules)
+		"Sorted by name. Rules in files are not included."), NewRule, a.Rulebook.Rules)
 	create(r, operation("add-rule", "POST /rules", "Add a rule",
-		"It is in effect when the response arrives, and in other replicas within two seconds. All errors are reported at once."),
+		"The rule is in effect when the response arrives, and in other replicas within two seconds. All errors are reported at once."),
 		func(ctx context.Context, caller admin.Actor, in *newRule) (rule, error) {
 			r, err := a.Rulebook.AddRule(ctx, caller, rulebook.Content(in.Body.RuleContent))
 			return NewRule(&r), err
 		})
 	show[RulePath](r, operation("get-rule", "GET /rules/{name}", "Get a rule in the database", ""))
-	change(r, operation("set-rule", "PUT /rules/{name}", "Replace a rule", "This can also rename it."),
+	change(r, operation("set-rule", "PUT /rules/{name}", "Replace a rule", "The request can also rename the rule."),
 		func(ctx context.Context, caller admin.Actor, in *setRule, version int64) (rulebook.Rule, error) {
 			return a.Rulebook.SetRule(ctx, caller, in.Name, rulebook.Content(in.Body.RuleContent), version)
 		})

@@ -31,7 +31,7 @@ type sessionEnded struct {
 
 func (a *API) sessionRoutes() {
 	op := operation("sign-in", "POST /session", "Start a session",
-		"For browsers: the session is a cookie that scripts cannot read. It ends after twelve hours, or after an hour without a request. "+
+		"For browsers: the session is a cookie that scripts cannot read. A session ends after twelve hours, or after an hour without a request. "+
 			"It also ends if it is revoked, if the password changes, or if the user is disabled. Programs send a token with each request instead.")
 	op.DefaultStatus = http.StatusCreated
 	publicRoute(a, tagSession, op, func(ctx context.Context, in *signIn) (*sessionStarted, error) {
@@ -51,7 +51,7 @@ func (a *API) sessionRoutes() {
 			t, err := a.session(ctx, caller)
 			return respond(NewToken(&t), err)
 		})
-	op = operation("sign-out", "DELETE /session", "End the session of this request", "Tokens that were created with it are revoked too.")
+	op = operation("sign-out", "DELETE /session", "End the session of this request", "Tokens that the session created are revoked, too.")
 	op.DefaultStatus = http.StatusNoContent
 	route(a, tagSession, op, func(ctx context.Context, caller admin.Actor, _ *struct{}) (*sessionEnded, error) {
 		t, err := a.session(ctx, caller)
@@ -65,8 +65,8 @@ func (a *API) sessionRoutes() {
 	})
 }
 
-// session returns the session that authenticates the request. The error has the status 404 if
-// another credential does.
+// session returns the session that authenticates the request. If another credential authenticates
+// the request, the error has the status 404.
 func (a *API) session(ctx context.Context, caller admin.Actor) (credentials.Token, error) {
 	t, err := a.Accounts.Credentials.PresentedToken(ctx, caller)
 	if errors.Is(err, admin.ErrNotFound) || err == nil && t.Purpose != credentials.Session {
@@ -75,8 +75,9 @@ func (a *API) session(ctx context.Context, caller admin.Actor) (credentials.Toke
 	return t, err
 }
 
-// sessionCookie returns the cookie of a session. SameSite is Lax: the browser sends the cookie
-// when the user follows a link from another site, but not with forms and scripts of that site.
+// sessionCookie returns the cookie of a session. With SameSite Lax, the browser sends the cookie
+// if the user follows a link from another site. For requests by forms and scripts of that site, it
+// does not send the cookie.
 func sessionCookie(secret identity.Secret, until time.Time) *http.Cookie {
 	return &http.Cookie{
 		Name: server.SessionCookie, Value: secret.Reveal(), Path: "/", Expires: until,

@@ -18,7 +18,7 @@ type setUp struct {
 
 func (a *API) setupRoutes() {
 	op := operation("set-up", "POST /setup", "Create the first administrator",
-		"This works once, with the secret in the service's log. The response is the same for a secret that is wrong, used or expired.")
+		"The request needs the secret in the service's log, which can be used once. The response is the same for a wrong, a used and an expired secret.")
 	op.DefaultStatus = http.StatusCreated
 	publicRoute(a, tagSession, op, func(ctx context.Context, in *setUp) (*created[account], error) {
 		c := calling(ctx)

@@ -20,8 +20,7 @@ import (
 )
 
 // Known attacks on the APIs of other products. The table in contract_test.go covers two more
-// attacks: on ids whose owner is not checked, and on routes that ignore the restrictions of a
-// token.
+// attacks: the use of another owner's ids, and of routes that ignore the restrictions of a token.
 
 // Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs, the audit
 // log and the API.
@@ -166,9 +165,8 @@ func TestNullIsNotAnAbsentKey(t *testing.T) {
 	h.must(200, bearer(secret), "POST", "/explain", `{"as":"user:ann","claims":{"a":null,"b":[null,{"c":null}]},"scopes":["repository:a:pull"]}`)
 }
 
-// Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. Callers who may not read
-// accounts cannot learn from any route whether an account exists. Failed sign-ins do not reveal
-// this either.
+// Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. Callers who may not read accounts
+// must not learn whether an account exists, from any route or from failed sign-ins.
 func TestUsersCannotBeEnumerated(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.user("ann")
@@ -213,7 +211,7 @@ func TestUsersCannotBeEnumerated(t *testing.T) {
 	}
 	same("signing in as a disabled user", wrong, in("disabled", secretOf("disabled")))
 	invalid := h.request(bearer(noSecret), "GET", "/whoami", nil)
-	same("text that is no token", invalid, h.request(bearer("twp_bogus"), "GET", "/whoami", nil))
+	same("text that is not a token", invalid, h.request(bearer("twp_bogus"), "GET", "/whoami", nil))
 	same("the token of a disabled user", invalid, h.request(bearer(disabled), "GET", "/whoami", nil))
 }
 
@@ -229,7 +227,7 @@ func TestSignInsAreInTheJournal(t *testing.T) {
 	h.must(401, nobody, "GET", "/whoami", nil)
 	h.must(201, nobody, "POST", "/session", fields{"name": "ann", "password": secretOf("ann")})
 	h.must(200, with("ann"), "GET", "/whoami", nil)
-	if err := h.journal.Close(t.Context()); err != nil { // it writes what was counted
+	if err := h.journal.Close(t.Context()); err != nil { // Close writes the counted refusals
 		t.Fatal(err)
 	}
 	var got []string
@@ -303,18 +301,18 @@ func TestParametersAreNotSQL(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654: a token created a stronger token. A session cannot create a token that
-// outlasts it, unless the request has the password.
+// Gitea CVE-2026-56654: a token created a stronger token. A token that a session creates ends with
+// the session, except if the request has the password.
 func TestCredentialsCannotCreateStrongerOnes(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.user("ann")
 	narrow, secret := h.token("ann", "narrow", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
 	r := h.read(h.must(201, bearer(secret), "POST", "/tokens", fields{"name": "child"}))
 	if r["parent"] != narrow.ID || fmt.Sprint(r["restrictions"]) != "[map[actions:[pull] names:[team/**] type:repository]]" {
-		t.Errorf("made by a narrowed token: %v", r)
+		t.Errorf("created by a restricted token: %v", r)
 	}
 	h.must(403, bearer(secret), "POST", "/tokens", fields{"name": "wide", "restrictions": []fields{{"names": []string{"**"}, "actions": []string{"pull"}}}})
-	h.must(403, bearer(secret), "PUT", "/users/ann/password", fields{"current": secretOf("ann"), "password": "a wholly new one"})
+	h.must(403, bearer(secret), "PUT", "/users/ann/password", fields{"current": secretOf("ann"), "password": "a completely new password"})
 
 	session := h.session("ann")
 	r = h.read(h.must(201, cookie(session), "POST", "/tokens", fields{"name": "short"}))

@@ -38,11 +38,11 @@ type newToken struct {
 	Idempotent
 	Body struct {
 		Name         string                `json:"name" maxLength:"64" doc:"The name, which is unique among the owner's tokens" example:"laptop"`
-		User         string                `json:"user,omitempty" maxLength:"256" doc:"The user that it is for; absent: the caller" example:"alice"`
+		User         string                `json:"user,omitempty" maxLength:"256" doc:"The owner of the new token; absent: the caller" example:"alice"`
 		Source       string                `json:"source,omitempty" maxLength:"64" doc:"The identity source that knows the user; absent: accounts" example:"ldap:corp"`
-		Restrictions []explain.Restriction `json:"restrictions,omitempty" nullable:"false" minItems:"1" maxItems:"50" doc:"What it is restricted to; absent: what the caller's credential is restricted to. If a caller who is not an administrator creates it for another user: all rights except those over Tidewaiter itself"`
-		Expires      time.Time             `json:"expires,omitzero" doc:"When it expires; absent: when the caller's credential expires" example:"2027-01-31T12:00:00Z"`
-		Password     string                `json:"password,omitempty" maxLength:"4096" writeOnly:"true" doc:"The caller's password. The token is then created with this password instead of the request's credential, so that the token can outlast a session"`
+		Restrictions []explain.Restriction `json:"restrictions,omitempty" nullable:"false" minItems:"1" maxItems:"50" doc:"The restrictions; absent: the restrictions of the caller's credential. If an account manager who is not an administrator creates a token for another user, the token has no rights over Tidewaiter itself"`
+		Expires      time.Time             `json:"expires,omitzero" doc:"The time of expiry; absent: the token expires together with the caller's credential" example:"2027-01-31T12:00:00Z"`
+		Password     string                `json:"password,omitempty" maxLength:"4096" writeOnly:"true" doc:"The caller's password. With the password, the token does not depend on the credential of the request, so it can outlast a session"`
 	}
 }
 
@@ -63,7 +63,7 @@ type revoked struct {
 func (a *API) tokenRoutes() {
 	r := resource[string, credentials.Token, token]{a, tagTokens, a.Accounts.Credentials.Token, NewToken}
 	route(a, tagTokens, operation("list-tokens", "GET /tokens", "List tokens, with their owner, use and last use",
-		"All tokens, unless mine, user or robot is given. In the order of their creation."),
+		"Without mine, user and robot, the list has all tokens. It is sorted by the time of creation."),
 		func(ctx context.Context, caller admin.Actor, in *listTokens) (*pageResponse[token], error) {
 			owner, err := ownerOf(caller, in.Mine, in.User, in.Robot, in.Source)
 			if err != nil {
@@ -75,17 +75,17 @@ func (a *API) tokenRoutes() {
 	show[idPath](r, operation("get-token", "GET /tokens/{id}", "Get a token", "All callers may read their own tokens."))
 	create(r, operation("create-token", "POST /tokens", "Create a personal access token",
 		"The response contains the token, which is not shown again. All callers may create tokens for themselves. Such a token allows no more than the credential of the request, "+
-			"expires no later, and is revoked with it. If that credential is an ID token, it is valid for access_tokens_after_sign_in."), a.createToken)
+			"expires no later, and is revoked with that credential. If that credential is an ID token, the new token is valid for access_tokens_after_sign_in."), a.createToken)
 	route(a, tagTokens, operation("revoke-token", "DELETE /tokens/{id}", "Revoke a token",
-		"Tokens that were created with it are revoked too. All callers may revoke their own tokens."),
+		"Tokens that this token created are revoked, too. All callers may revoke their own tokens."),
 		func(ctx context.Context, caller admin.Actor, in *idPath) (*struct{}, error) {
 			return nil, a.Accounts.Credentials.Revoke(ctx, caller, in.ID)
 		})
 	contentRoute(a, tagTokens, operation("identify-token", "POST /tokens/identify", "Find out which credential a leaked text is",
-		"Whose it is, whether it is still valid, and what it was used for. It finds access tokens, robots' secrets, refresh tokens, sessions, secrets for the first administrator, tokens for registries, and ID tokens of the config's issuers. "+
-			"The text is neither logged nor stored, and this does not count as a use. It requires tidewaiter:accounts read and tidewaiter:journal read."), a.identifyToken)
+		"The response also has the owner, whether the credential is still valid, and its uses. All credentials that Tidewaiter issues are recognized, and ID tokens of the issuers in the config. Passwords are not recognized.  "+
+			"The text is not logged and not stored, and the request does not count as a use. It requires tidewaiter:accounts read and tidewaiter:journal read."), a.identifyToken)
 	contentRoute(a, tagTokens, operation("revoke-tokens", "POST /tokens/revoke", "Revoke all tokens of an owner",
-		"If use is set, only the tokens with this use are revoked. After refresh tokens are revoked, docker asks for the password again; after sessions are revoked, browsers do."),
+		"If use is set, only the tokens with this use are revoked. After refresh tokens are revoked, docker prompts for the password again. After sessions are revoked, users of browsers must sign in again."),
 		func(ctx context.Context, caller admin.Actor, in *revokeTokens) (revoked, error) {
 			owner, err := ownerOf(caller, in.Body.Mine, in.Body.User, in.Body.Robot, in.Body.Source)
 			if err == nil && owner == (credentials.Owner{}) {
@@ -101,7 +101,7 @@ func (a *API) tokenRoutes() {
 
 type identifyToken struct {
 	Body struct {
-		Secret string `json:"secret" minLength:"1" maxLength:"20000" writeOnly:"true" doc:"The leaked text. It may contain other text, such as quotes, a header, or the config.json of docker; the first credential in it counts. It is neither logged nor stored"`
+		Secret string `json:"secret" minLength:"1" maxLength:"20000" writeOnly:"true" doc:"The leaked text. It can contain other text, such as quotes, a header, or the config.json of docker. The first credential in the text counts. The text is not logged and not stored"`
 	}
 }
 
@@ -123,17 +123,18 @@ func (a *API) identifyToken(ctx context.Context, caller admin.Actor, in *identif
 }
 
 // maxIdentifyTime is the time after which the search for uses ends. It is longer than for other
-// searches, because the first use matters, too.
+// searches, because the search must reach the first use.
 const maxIdentifyTime = time.Second
 
-// ownerOf returns the owner that a request selects; the zero Owner if it selects none.
+// ownerOf returns the owner that a request selects. If the request selects no owner, the result is
+// the zero Owner.
 func ownerOf(caller admin.Actor, mine bool, user, robot, source string) (credentials.Owner, error) {
 	p := caller.Principal
 	switch {
 	case mine && user != "", mine && robot != "", user != "" && robot != "":
 		return credentials.Owner{}, refuse(http.StatusUnprocessableEntity, "mine, user and robot cannot be combined")
 	case source != "" && user == "":
-		return credentials.Owner{}, refuse(http.StatusUnprocessableEntity, "source needs user")
+		return credentials.Owner{}, refuse(http.StatusUnprocessableEntity, "source requires user")
 	case mine:
 		return credentials.OwnerOf(p), nil
 	case robot != "":
@@ -172,9 +173,9 @@ func (a *API) createToken(ctx context.Context, caller admin.Actor, in *newToken)
 	return NewToken(&t).WithSecret(secret), err
 }
 
-// reauthenticate returns the caller as authenticated by its password, and no longer by the
-// credential of the request. Somebody who finds an open browser session does not know the
-// password, so the session cannot create longer-lived tokens.
+// reauthenticate returns the caller, authenticated by the password instead of the credential of
+// the request. Somebody who finds an open browser session does not know the password, so the
+// session cannot create longer-lived tokens.
 func reauthenticate(ctx context.Context, caller admin.Actor, password string) (admin.Actor, error) {
 	c := calling(ctx)
 	who, err := c.server.SignIn(c.request, identity.NewPresented(username.Login(caller.Principal), password))

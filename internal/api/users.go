@@ -46,8 +46,8 @@ func (a *API) userRoutes() {
 		return NewAccount(&u), unknownGroup(err)
 	})
 	route(a, tagUsers, operation("allow-user", "POST /users/{name}/allow", "Allow a user to sign in from a new place during an attack",
-		"After too many wrong passwords for a name, sign-ins are rate limited where the user has never signed in. "+
-			"This makes a place known, in all replicas within a minute. Allowing it again on the same day changes nothing."),
+		"After too many wrong passwords for a name, sign-ins are rate limited at places where the user has never signed in.  "+
+			"The request makes a place known, in all replicas within a minute. The same request on the same day changes nothing."),
 		func(ctx context.Context, caller admin.Actor, in *allowUser) (*response[account], error) {
 			from, err := ratelimit.ParsePlace(in.Body.From)
 			if err != nil {
@@ -57,7 +57,7 @@ func (a *API) userRoutes() {
 			return respond(NewAccount(&u), err)
 		})
 	change(r, operation("set-password", "PUT /users/{name}/password", "Set a password",
-		"Callers set their own password with the current one and an unrestricted credential. For other users, it requires the right to change accounts. "+
+		"To set their own password, callers need the current password and an unrestricted credential. To set the password of another user, they need the right to change accounts.  "+
 			"The user's sessions and refresh tokens are revoked, including the caller's session."),
 		func(ctx context.Context, caller admin.Actor, in *setPassword, version int64) (accounts.Account, error) {
 			secret := identity.NewSecret(in.Body.Password)

@@ -30,14 +30,14 @@ func etag(o object) string {
 
 // Conditional is part of the input of changes that can be conditional.
 type Conditional struct {
-	IfMatch string `header:"If-Match" maxLength:"200" doc:"The ETag of the version that the caller has read: if the object has changed since, nothing is changed and the status is 412. Without it, any version is changed"`
+	IfMatch string `header:"If-Match" maxLength:"200" doc:"The ETag of the version that the caller has read. If the object has changed since, nothing is changed and the status is 412. Without If-Match, the request changes any version"`
 }
 
 func (c Conditional) expected() string { return c.IfMatch }
 
-// ifMatch resolves If-Match to the id and the version that the request expects. It returns the
-// id in the field Seen of the caller. The version 0 means any version. The change compares both
-// again in its transaction.
+// ifMatch returns the id and the version that the header If-Match expects. The id is in the field
+// Seen of the returned caller. The version 0 means any version. The transaction of the change
+// compares the id and the version again.
 func ifMatch[K, S any, T object](ctx context.Context, r resource[K, S, T], caller admin.Actor, in target[K]) (admin.Actor, int64, error) {
 	if in.expected() == "" {
 		return caller, 0, nil

@@ -19,10 +19,10 @@ type callerInfo struct {
 	Name         string                `json:"name" doc:"The name in that source" example:"alice"`
 	ID           string                `json:"id" doc:"The id in that source"`
 	Login        string                `json:"login" doc:"The login" example:"alice"`
-	Groups       []string              `json:"groups" nullable:"false" doc:"The groups that the caller is a member of"`
+	Groups       []string              `json:"groups" nullable:"false" doc:"The groups of the caller"`
 	Credential   string                `json:"credential" doc:"The credential of the request" example:"token:laptop"`
-	Until        time.Time             `json:"until,omitzero" doc:"When the credential expires; absent: never"`
-	Restrictions []explain.Restriction `json:"restrictions" nullable:"false" doc:"What the credential is restricted to; empty: all rights of the caller"`
+	Until        time.Time             `json:"until,omitzero" doc:"The time when the credential expires; absent: never"`
+	Restrictions []explain.Restriction `json:"restrictions" nullable:"false" doc:"The restrictions of the credential; empty: all rights of the caller"`
 	Rights       []tidewaiterRight     `json:"rights" nullable:"false" doc:"The caller's rights over Tidewaiter itself"`
 }
 
@@ -33,7 +33,7 @@ type tidewaiterRight struct {
 }
 
 func (a *API) whoamiRoutes() {
-	contentRoute(a, tagSession, operation("whoami", "GET /whoami", "Get the caller and their rights", "As the credential of this request identifies them."),
+	contentRoute(a, tagSession, operation("whoami", "GET /whoami", "Get the caller and their rights", "The caller is the principal that the credential of this request identifies."),
 		func(_ context.Context, by admin.Actor, _ *struct{}) (callerInfo, error) {
 			p := by.Principal
 			out := callerInfo{

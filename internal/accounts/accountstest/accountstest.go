@@ -114,8 +114,8 @@ func (h *Harness) Open() *Process {
 	return &Process{a, a.Credentials, o.Writer}
 }
 
-// Reopen replaces the process, after a test has changed h.Options. If others is not empty, the
-// chain contains the accounts and these sources, and no other sources.
+// Reopen replaces the process, so that changed h.Options take effect. If others is not empty, the
+// chain contains only the accounts and these sources.
 func (h *Harness) Reopen(others ...identity.Source) {
 	h.T.Helper()
 	h.Process = h.Open()
@@ -125,8 +125,8 @@ func (h *Harness) Reopen(others ...identity.Source) {
 	}
 }
 
-// current is an identity source that calls the process that the harness has at the time of the
-// call. So a chain can be used after Reopen.
+// current is an identity source that calls the current process of the harness. So a chain still
+// works after Reopen.
 type current struct{ *Harness }
 
 // Rule returns a rule that allows the subject to take the actions on Tidewaiter's own objects,
@@ -183,10 +183,11 @@ func (h *Harness) AddTestRobot(name string) (accounts.Account, string) {
 	return a, secret.Reveal()
 }
 
-// Registry is the service name of the registry that credentials are presented to.
+// Registry is the service name of the registry to which clients present credentials.
 const Registry = "registry.example.com"
 
-// NewSecret returns a new secret. The letter selects the kind of secret (package secret).
+// NewSecret returns a new secret. The parameter letter selects the kind of the secret (package
+// secret).
 func NewSecret(letter byte) identity.Secret {
 	text, _ := secret.New(letter)
 	return identity.NewSecret(text)
