@@ -86,16 +86,17 @@ type (
 		Last  int64 `json:"last"`
 	}
 	resultLine struct {
-		Type    *string `json:"type"`
-		Class   string  `json:"class"`
-		Name    string  `json:"name"`
-		Asked   number  `json:"asked"`
-		Granted number  `json:"granted"`
-		Causes  []struct {
-			Actions number `json:"actions"`
-			Reason  number `json:"reason"`
-			Rule    *int   `json:"rule"`
-		} `json:"causes"`
+		Type    *string     `json:"type"`
+		Class   string      `json:"class"`
+		Name    string      `json:"name"`
+		Asked   number      `json:"asked"`
+		Granted number      `json:"granted"`
+		Causes  []causeLine `json:"causes"`
+	}
+	causeLine struct {
+		Actions number `json:"actions"`
+		Reason  number `json:"reason"`
+		Rule    *int   `json:"rule"`
 	}
 	changeLine struct {
 		Actor  string         `json:"actor"`
@@ -131,6 +132,7 @@ type (
 type decoder struct {
 	q          store.Querier
 	principals *cache[hash, *policy.Principal]
+	lines      lineParser
 }
 
 func newDecoder(q store.Querier) *decoder {
@@ -363,13 +365,13 @@ func (d *decoder) decode(ctx context.Context, o *openBlock, r entryRecord) (Entr
 }
 
 func (d *decoder) decodeParts(ctx context.Context, o *openBlock, p *parts, position Position) (_ Entry, err error) {
-	var l entryLine
-	if err := json.Unmarshal(p.public, &l); err != nil {
+	l, err := d.lines.public(p.public)
+	if err != nil {
 		return Entry{}, err
 	}
 	var private privateLine
 	if len(p.private) > 0 && p.private[0] != '#' {
-		if err := json.Unmarshal(p.private, &private); err != nil {
+		if private, err = d.lines.private(p.private); err != nil {
 			return Entry{}, fmt.Errorf("its private part: %w", err)
 		}
 	}

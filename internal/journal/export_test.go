@@ -3,6 +3,8 @@ package journal
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
+	"reflect"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
@@ -108,3 +110,32 @@ func (j *Journal) FindIn(ctx context.Context, firsts []Position, beginning strin
 
 // SetSettle sets how long the clock must have run without a jump before entries are removed.
 func (k *keeper) SetSettle(d time.Duration) { k.settle = d }
+
+// EncodeLine returns the public and the private part of an entry's line.
+func EncodeLine(entry *Entry) (public, private []byte) {
+	e := newEncoder(newPrincipals())
+	e.add(entry)
+	return e.public, e.private
+}
+
+// LineParser parses lines as a decoder does.
+type LineParser struct{ p lineParser }
+
+// Public reports whether the parser accepts a public part without encoding/json, and whether the
+// result is the one of encoding/json then.
+func (l *LineParser) Public(b []byte) (accepted, equal bool) {
+	var got, want entryLine
+	if !l.p.parse(b, func() { l.p.entry(&got) }) {
+		return false, true
+	}
+	return true, json.Unmarshal(b, &want) == nil && reflect.DeepEqual(got, want)
+}
+
+// Private is Public for a private part.
+func (l *LineParser) Private(b []byte) (accepted, equal bool) {
+	var got, want privateLine
+	if !l.p.parse(b, func() { l.p.persons(&got) }) {
+		return false, true
+	}
+	return true, json.Unmarshal(b, &want) == nil && reflect.DeepEqual(got, want)
+}
