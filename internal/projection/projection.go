@@ -72,6 +72,7 @@ type Read func(from, to journal.Position) iter.Seq2[journal.Entry, error]
 type Tx struct {
 	*sql.Tx
 	Instance string // id of the database that the journal is in
+	Postgres bool   // its parameters are $1, $2 …; SQLite also has ?, which it binds faster
 }
 
 // Options are the settings of a Set. The zero value is ready to use.
@@ -165,7 +166,7 @@ func (s *Set) View(ctx context.Context, d *Definition) (*View, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", derived, err)
 	}
-	v := &View{Tx: Tx{tx, instance}}
+	v := &View{Tx: Tx{tx, instance, derived.PostgreSQL()}}
 	state, err := selectState(ctx, tx, d.Name)
 	switch {
 	case err == nil && (state.instance != instance || state.version != d.Version):

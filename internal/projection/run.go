@@ -224,7 +224,7 @@ func (s *Set) batch(ctx context.Context, j *journal.Journal, d *Definition, deri
 				}
 			}
 		}
-		if err := d.Apply(ctx, Tx{tx, instance}, entries); err != nil || failed != nil {
+		if err := d.Apply(ctx, Tx{tx, instance, derived.PostgreSQL()}, entries); err != nil || failed != nil {
 			return errors.Join(err, failed)
 		}
 		state.position = position
@@ -301,7 +301,7 @@ func (s *Set) Compact(ctx context.Context, j *journal.Journal) error {
 			for i := range known {
 				known[i] = min(known[i], state.position)
 			}
-			return d.Compact(ctx, Tx{tx, instance}, known, func(from, to journal.Position) iter.Seq2[journal.Entry, error] {
+			return d.Compact(ctx, Tx{tx, instance, derived.PostgreSQL()}, known, func(from, to journal.Position) iter.Seq2[journal.Entry, error] {
 				return resting(ctx, s.o.Now, s.o.Batch, read(ctx, j, from, to))
 			})
 		})

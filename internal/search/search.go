@@ -25,7 +25,6 @@ import (
 	"iter"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/journal/index"
@@ -104,7 +103,7 @@ func (w *writer) apply(ctx context.Context, tx projection.Tx, entries iter.Seq2[
 		// A group has only one row for a term, so a group is written at once.
 		number := int64(e.Position) / index.GroupSize
 		if number != last && n >= entriesAtOnce {
-			if err := b.write(ctx, tx.Tx); err != nil {
+			if err := b.write(ctx, tx); err != nil {
 				return err
 			}
 			n = 0
@@ -115,7 +114,7 @@ func (w *writer) apply(ctx context.Context, tx projection.Tx, entries iter.Seq2[
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return b.write(ctx, tx.Tx)
+	return b.write(ctx, tx)
 }
 
 // batch is what is written at once.
@@ -141,7 +140,7 @@ func (b *batch) add(e *journal.Entry, group int64, login func(*policy.Principal)
 }
 
 // write writes the batch and empties it.
-func (b *batch) write(ctx context.Context, tx *sql.Tx) error {
+func (b *batch) write(ctx context.Context, tx projection.Tx) error {
 	slices.SortFunc(b.places, func(a, b place) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.at, b.at)) })
 	if err := insertPlaces(ctx, tx, slices.Compact(b.places)); err != nil {
 		return err
@@ -169,7 +168,7 @@ func key(group int64, term uint64) int64 {
 	return group/groupsPerSegment<<(termBits+groupBits) | int64(term<<groupBits) | group%groupsPerSegment
 }
 
-func insertPlaces(ctx context.Context, tx *sql.Tx, places []place) error {
+func insertPlaces(ctx context.Context, tx projection.Tx, places []place) error {
 	var prepared *sql.Stmt
 	defer func() {
 		if prepared != nil {
@@ -189,9 +188,9 @@ func insertPlaces(ctx context.Context, tx *sql.Tx, places []place) error {
 		var err error
 		switch {
 		case len(args) < cap(args):
-			_, err = tx.ExecContext(ctx, insertRows(len(args)/2), args...)
+			_, err = tx.ExecContext(ctx, insertRows(len(args)/2, tx.Postgres), args...)
 		case prepared == nil:
-			if prepared, err = tx.PrepareContext(ctx, insertRows(rowsPerStatement)); err != nil {
+			if prepared, err = tx.PrepareContext(ctx, insertRows(rowsPerStatement, tx.Postgres)); err != nil {
 				return err
 			}
 			fallthrough
@@ -206,16 +205,21 @@ func insertPlaces(ctx context.Context, tx *sql.Tx, places []place) error {
 	return nil
 }
 
-func insertRows(n int) string {
-	var b strings.Builder
-	b.WriteString(`INSERT INTO search_terms (key, entries) VALUES `)
+// insertRows returns a statement that inserts n rows. On SQLite, its parameters have no numbers:
+// the driver looks for the number of each parameter in a list of all of them.
+func insertRows(n int, postgres bool) string {
+	b := []byte(`INSERT INTO search_terms (key, entries) VALUES `)
 	for i := range n {
 		if i > 0 {
-			b.WriteString(", ")
+			b = append(b, ", "...)
 		}
-		fmt.Fprintf(&b, "($%d, $%d)", 2*i+1, 2*i+2)
+		if postgres {
+			b = fmt.Appendf(b, "($%d, $%d)", 2*i+1, 2*i+2)
+		} else {
+			b = append(b, "(?, ?)"...)
+		}
 	}
-	return b.String()
+	return string(b)
 }
 
 // encode returns the places of a row: a byte each, or a set if there are many.
