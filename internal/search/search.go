@@ -22,8 +22,10 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"iter"
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -72,16 +74,16 @@ func Projection(login func(*policy.Principal) string) *projection.Definition {
 	}
 }
 
-// place is an entry's place in a group, and the key of one of its terms.
-type place struct {
-	key int64
-	at  uint8
+// row is a row of search_terms.
+type row struct {
+	key     int64
+	entries index.Set // their places in the group
 }
 
 // writer writes batches. Only one goroutine uses it.
 type writer struct {
-	login  func(*policy.Principal) string
-	places []place
+	login func(*policy.Principal) string
+	rows  []row // memory for the next batch
 }
 
 type times struct{ earliest, latest int64 }
@@ -93,8 +95,8 @@ func (t *times) add(o times) {
 var noTimes = times{math.MaxInt64, math.MinInt64}
 
 func (w *writer) apply(ctx context.Context, tx projection.Tx, entries iter.Seq2[journal.Entry, error]) error {
-	b := batch{places: w.places[:0], spans: make(map[int64]times), hash: newHasher(tx.Instance)}
-	defer func() { w.places = b.places[:0] }()
+	b := batch{rows: w.rows[:0], places: make(map[int64]int), spans: make(map[int64]times), hash: newHasher(tx.Instance)}
+	defer func() { w.rows = b.rows[:0] }()
 	last, n := int64(-1), 0
 	for e, err := range entries {
 		if err != nil {
@@ -119,7 +121,9 @@ func (w *writer) apply(ctx context.Context, tx projection.Tx, entries iter.Seq2[
 
 // batch is what is written at once.
 type batch struct {
-	places []place
+	rows   []row
+	group  int64         // of the last entry
+	places map[int64]int // from the keys of the group to their rows
 	spans  map[int64]times
 	hash   *hasher
 }
@@ -134,15 +138,25 @@ func (b *batch) add(e *journal.Entry, group int64, login func(*policy.Principal)
 		span.add(times{at, at})
 		b.spans[n] = span
 	}
+	if group != b.group {
+		clear(b.places)
+		b.group = group
+	}
 	e.Terms(login, func(field byte, value string) {
-		b.places = append(b.places, place{key(group, b.hash.of(field, value)), uint8(e.Position % index.GroupSize)})
+		key := key(group, b.hash.of(field, value))
+		n, ok := b.places[key]
+		if !ok {
+			n = len(b.rows)
+			b.rows, b.places[key] = append(b.rows, row{key: key}), n
+		}
+		b.rows[n].entries.Add(uint8(e.Position % index.GroupSize))
 	})
 }
 
 // write writes the batch and empties it.
 func (b *batch) write(ctx context.Context, tx projection.Tx) error {
-	slices.SortFunc(b.places, func(a, b place) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.at, b.at)) })
-	if err := insertPlaces(ctx, tx, slices.Compact(b.places)); err != nil {
+	slices.SortFunc(b.rows, func(a, b row) int { return cmp.Compare(a.key, b.key) })
+	if err := insert(ctx, tx, b.rows); err != nil {
 		return err
 	}
 	for number, span := range b.spans {
@@ -155,7 +169,8 @@ func (b *batch) write(ctx context.Context, tx projection.Tx) error {
 			return err
 		}
 	}
-	b.places = b.places[:0]
+	b.rows = b.rows[:0]
+	clear(b.places)
 	clear(b.spans)
 	return nil
 }
@@ -168,7 +183,7 @@ func key(group int64, term uint64) int64 {
 	return group/groupsPerSegment<<(termBits+groupBits) | int64(term<<groupBits) | group%groupsPerSegment
 }
 
-func insertPlaces(ctx context.Context, tx projection.Tx, places []place) error {
+func insert(ctx context.Context, tx projection.Tx, rows []row) error {
 	var prepared *sql.Stmt
 	defer func() {
 		if prepared != nil {
@@ -176,13 +191,12 @@ func insertPlaces(ctx context.Context, tx projection.Tx, places []place) error {
 		}
 	}()
 	args := make([]any, 0, 2*rowsPerStatement)
-	for len(places) > 0 {
-		n := 1
-		for n < len(places) && places[n].key == places[0].key {
-			n++
-		}
-		args = append(args, places[0].key, encode(places[:n]))
-		if places = places[n:]; len(args) < cap(args) && len(places) > 0 {
+	lists := make([]byte, 0, rowsPerStatement*index.GroupSize/8) // of one statement
+	for i := range rows {
+		from := len(lists)
+		lists = encode(lists, &rows[i].entries)
+		args = append(args, rows[i].key, lists[from:])
+		if len(args) < cap(args) && i+1 < len(rows) {
 			continue
 		}
 		var err error
@@ -200,7 +214,7 @@ func insertPlaces(ctx context.Context, tx projection.Tx, places []place) error {
 		if err != nil {
 			return err
 		}
-		args = args[:0]
+		args, lists = args[:0], lists[:0]
 	}
 	return nil
 }
@@ -222,22 +236,20 @@ func insertRows(n int, postgres bool) string {
 	return string(b)
 }
 
-// encode returns the places of a row: a byte each, or a set if there are many.
-func encode(places []place) []byte {
-	if len(places) <= largestListLength {
-		list := make([]byte, len(places))
-		for i, p := range places {
-			list[i] = p.at
-		}
-		return list
-	}
-	var set index.Set
-	for _, p := range places {
-		set.Add(p.at)
-	}
-	b := make([]byte, 0, index.GroupSize/8)
+// encode appends the places of a row: a byte each, or a set if there are many.
+func encode(b []byte, set *index.Set) []byte {
+	n := 0
 	for _, word := range set {
-		b = binary.LittleEndian.AppendUint64(b, word)
+		n += bits.OnesCount64(word)
+	}
+	for i, word := range set {
+		if n > largestListLength {
+			b = binary.LittleEndian.AppendUint64(b, word)
+			continue
+		}
+		for ; word != 0; word &= word - 1 {
+			b = append(b, byte(64*i+bits.TrailingZeros64(word)))
+		}
 	}
 	return b
 }
@@ -255,18 +267,37 @@ func decode(b []byte) (set index.Set) {
 	return set
 }
 
-// hasher hashes terms.
+// hasher hashes terms. Most terms of an entry also are terms of the entries before it, so it
+// remembers some hashes.
 type hasher struct {
-	text []byte
-	seed int
+	text   []byte // the seed and a term
+	length int    // of the seed
+	recent [256]struct {
+		length uint8 // of the text; 0: none
+		text   [55]byte
+		hash   uint64
+	}
+	place maphash.Seed // for places in recent
 }
 
-func newHasher(seed string) *hasher { return &hasher{append([]byte(seed), 0), len(seed) + 1} }
+func newHasher(seed string) *hasher {
+	return &hasher{text: append([]byte(seed), 0), length: len(seed) + 1, place: maphash.MakeSeed()}
+}
 
 func (h *hasher) of(field byte, value string) uint64 {
-	h.text = append(append(h.text[:h.seed], field), value...)
+	h.text = append(append(h.text[:h.length], field), value...)
+	term := h.text[h.length:]
+	recent := &h.recent[maphash.Bytes(h.place, term)%uint64(len(h.recent))]
+	if string(recent.text[:recent.length]) == string(term) {
+		return recent.hash
+	}
 	sum := sha256.Sum256(h.text)
-	return binary.BigEndian.Uint64(sum[:]) >> (64 - termBits)
+	hash := binary.BigEndian.Uint64(sum[:]) >> (64 - termBits)
+	if len(term) <= len(recent.text) {
+		recent.length = uint8(copy(recent.text[:], term))
+		recent.hash = hash
+	}
+	return hash
 }
 
 // compact indexes a segment anew from which all entries of a further kind were removed.
