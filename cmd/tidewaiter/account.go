@@ -106,7 +106,7 @@ account cannot sign in, but is not deleted: set another duration to let it sign 
 				end = whole.Add(time.Minute)
 			}
 			a, err := s.accounts.SetExpiry(s.ctx, s.by, s.login(kind), end, 0)
-			return s.printAccount(&a, err, "changed", "already expires then")
+			return s.printAccount(&a, err, "changed", "already expires at this time")
 		},
 	}, change("delete", "deleted", `Delete an account with its password, tokens and group memberships. This cannot be undone. An account
 that is added later under the same name inherits nothing. To suspend an account, disable it.`,
@@ -154,9 +154,9 @@ func state(a *accounts.Account) string {
 func expiry(t time.Time) string { return cmp.Or(minute(t), "never") }
 
 // printAccount prints the outcome of a change to an account, such as "disabled user ann". The
-// parameter result is the verb. If the account was already in the requested state, printAccount
-// prints the parameter unchanged instead, as in "user ann is already disabled". If err is not
-// nil, it prints nothing and returns err.
+// parameter result is the verb. If the call changed nothing, printAccount prints the parameter
+// unchanged instead, as in "user ann is already disabled". If err is not nil, it prints nothing
+// and returns err.
 func (s *session) printAccount(a *accounts.Account, err error, result, unchanged string) error {
 	if err != nil {
 		return err
@@ -167,8 +167,8 @@ func (s *session) printAccount(a *accounts.Account, err error, result, unchanged
 	return s.print(api.NewAccount(a), "%s %s %s", result, a.Kind, a.Name)
 }
 
-// warnUnchecked prints a warning for each identity source that was not available when
-// Tidewaiter checked whether a source already has the name of the new account.
+// warnUnchecked prints a warning for each identity source that was unavailable during the check
+// whether another source has the name of the new account.
 func (s *session) warnUnchecked(a *accounts.Account) {
 	for _, source := range a.Unchecked {
 		s.warn("could not check whether another source has the name %s: %s", a.Login(), text.Escape(source))

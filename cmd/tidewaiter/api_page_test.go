@@ -14,7 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loopback"
 )
 
-// The commands of docs/api.md work in the order of the page, with the configs of the page.
+// The commands of docs/api.md must work in the order of the page, with the configs of the page.
 func TestThePageOfTheAPICanBeFollowed(t *testing.T) {
 	need(t, "curl", "curl")
 	need(t, "jq", "jq")
@@ -46,7 +46,7 @@ func TestThePageOfTheAPICanBeFollowed(t *testing.T) {
 	}
 	// The script stops the service when it ends.
 	script = strings.Replace(script, "serve.log &\n", "serve.log &\ntrap \"kill $!; wait\" EXIT\n", 1)
-	// If the service does not start, the script is ended at the test's deadline, and it then
+	// If the service does not start, the test's deadline ends the script, and the script then
 	// stops the service, too.
 	cmd := exec.CommandContext(await.Context(t), "sh", "-c", script)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

@@ -19,8 +19,8 @@ no database is changed. While the config and its policy have errors, only these 
 printed, because the other checks need a valid config.
 
 For a SQLite database, checks that the file still exists and is not damaged. Each LDAP directory
-is asked how many wrong passwords lock an account, and a warning is printed unless ldap.attempts
-is below that number. --database also checks the rules in the database and reports where files
+is asked how many wrong passwords lock an account, and a warning is printed if ldap.attempts
+is not below that number. --database also checks the rules in the database and reports where files
 contradict them.
 
 --files-only opens no database, asks no directory, and lists the checks that it leaves out. Keys,
@@ -32,7 +32,7 @@ secrets and password files that the config names are read.`,
 		flags: func(f *flags) action {
 			f.oneOf("database", "files-only")
 			database := f.Bool("database", false, "also read the rules in the database and report where files contradict them")
-			filesOnly := f.Bool("files-only", false, "open no database, ask no directory, and list what is left out")
+			filesOnly := f.Bool("files-only", false, "open no database, ask no directory, and list the checks that are left out")
 			return func(s *session) error {
 				return s.check(*database, *filesOnly)
 			}

@@ -12,19 +12,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// command describes a command. The tables of commands never change: what one run of a command
-// reads and opens is in the session of this run. The method build adds the flags and runs the
-// command.
+// command describes a command. The tables of commands never change: a run of a command has its own
+// session, which has everything that the run reads and opens. The method build adds the flags and
+// runs the command.
 type command struct {
 	use     string // the name and the arguments, such as "add NAME"; see arguments
-	short   string // what help lists
-	long    string // what help prints first; short if it is empty
+	short   string // one line for the list of commands in help
+	long    string // the first paragraphs of help; "": short
 	example string // each line indented by two spaces
 	aliases []string
-	// formerly is an earlier name of the command. A call by this name fails with an error that
-	// contains the new name and describes the change.
+	// formerly is an earlier name of the command. If a user calls the command by this name, the
+	// error contains the new name and describes the change.
 	formerly string
-	change   string    // what the command does differently since it has its name, in the error
+	change   string    // for this error: how the behavior differs from the earlier command
 	sub      []command // a command with subcommands does not run
 
 	config bool // --config and --keys
@@ -32,7 +32,7 @@ type command struct {
 	// outputs are the values that --output accepts in addition to text and json.
 	outputs []string
 	force   bool   // --force, for commands that could remove the last administrator
-	opens   action // opens what run uses; implies config and output
+	opens   action // opens the things that run needs; implies config and output
 	before  action // rejects invalid arguments before anything is opened
 	run     action
 	flags   func(*flags) action // adds the command's own flags, and returns run
@@ -110,14 +110,15 @@ func choose[T ~string](f *flags, name, short string, standard T, usage string, w
 	return to
 }
 
-// text adds a flag for any text. In the help, the parameter kind stands for the flag's value.
+// text adds a flag that accepts any text. The parameter kind is the name of the flag's value in
+// the help.
 func (f *flags) text(to *string, kind, name, usage string) {
 	f.Var(flagValue{kind, func() string { return *to }, func(s string) error { *to = s; return nil }}, name, usage)
 }
 
 // flagValue is a flag with a function that parses it.
 type flagValue struct {
-	kind string        // what help prints for the value
+	kind string        // the name of the value in the help
 	text func() string // returns the value
 	set  func(string) error
 }
@@ -178,9 +179,9 @@ func words(cmd *cobra.Command) string {
 	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
 }
 
-// synonyms maps the name of a command to words that other programs use instead of this name.
-// If a user types such a word and no command has it as its name, the error suggests the
-// commands that have it as a synonym.
+// synonyms maps the name of a command to words that other programs use instead of this name. If a
+// user types such a word, and it is not the name of a command, the error suggests the commands
+// with this synonym.
 var synonyms = map[string][]string{
 	"add":      {"create", "new", "make"},
 	"create":   {"add", "new", "make"},

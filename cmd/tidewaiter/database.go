@@ -22,7 +22,7 @@ func databaseCommand() command {
 			use:   "backup FILE",
 			short: "Write a backup of the database to a file",
 			long: `Write a backup of the database to a new file. The command can run
-while the service runs: the backup is a consistent snapshot. The file appears when it is complete
+while the service runs: the backup is a consistent snapshot. The file appears only after the backup is complete
 and verified. A backup is a SQLite database, even if the service uses PostgreSQL. It contains
 password hashes: protect it like the database itself.`,
 			example: "  tidewaiter database backup /backup/tidewaiter-$(date +%F).db",
@@ -71,8 +71,8 @@ source is not changed. Afterwards, change "database" in the config and start the
 			use:   "verify",
 			short: "Check the database for damage",
 			long: `Check each page of the database file, each index, and the journal. The command
-can run while the service runs. Exits 1 if something is damaged. PostgreSQL checks its own pages,
-so on PostgreSQL only the journal is verified.`,
+can run while the service runs. Exits 1 if something is damaged. PostgreSQL checks its own pages, so the
+command verifies only the journal on PostgreSQL.`,
 			example: "  tidewaiter database verify",
 			opens:   readJournal,
 			run: func(s *session) error {
@@ -114,9 +114,9 @@ func hasPassword(database string) bool {
 	return has || u.Query().Has("password") || u.Query().Has("sslpassword")
 }
 
-// copy calls the function run, which copies the database at the URL from to the URL to, and
-// prints what was copied. If the journal of the destination cannot be verified, the copy fails.
-// The parameter result is the beginning of the printed line.
+// copy calls the function run to copy the database at the URL from to the URL to. Then it prints
+// the number of copied rows. If the journal of the destination is not valid, the copy fails. The
+// parameter result is the beginning of the printed line.
 func (s *session) copy(run func(context.Context, string, string, store.CopyOptions) (store.Copied, error), from, to, result string) error {
 	s.untilStopped()
 	var v journal.Verified
@@ -150,7 +150,7 @@ func verifyJournal(ctx context.Context, db *store.DB) (_ journal.Verified, err e
 }
 
 // progress returns a function that prints how many rows of a table are copied. It prints a line
-// when the table is complete, and before that at most one line every two seconds.
+// when the table is complete, and until then at most one line every two seconds.
 func progress(w io.Writer, now func() time.Time) func(table string, rows, of int64) {
 	const every = 2 * time.Second
 	last := now()

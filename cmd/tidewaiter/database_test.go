@@ -115,7 +115,7 @@ func TestABackupWithAChangedJournalIsNotRestored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := j.Append(t.Context(), journal.Entry{Text: []byte("as it was")}); err != nil {
+	if err := j.Append(t.Context(), journal.Entry{Text: []byte("without a change")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.Close(t.Context()); err != nil {
@@ -130,7 +130,7 @@ func TestABackupWithAChangedJournalIsNotRestored(t *testing.T) {
 	}
 	changed := bytes.ReplaceAll(text, []byte(`"YXMgaXQgd2Fz"`), []byte(`"YXMgaXQgaXMh"`)) // base64
 	if bytes.Equal(changed, text) {
-		t.Fatal("the text is not there")
+		t.Fatal("the journal does not have the text")
 	}
 	if err := os.WriteFile("backup.db", changed, 0o600); err != nil {
 		t.Fatal(err)

@@ -11,8 +11,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// This file models Tidewaiter a second time, from the documentation: rules, conditions with typed
-// claims, and what they grant. The model is slow and simple, and shares no code with the program.
+// This file has a model of Tidewaiter that follows the documentation: rules, conditions with typed
+// claims, and the granted actions. The model is slow and simple, and shares no code with the
+// program.
 
 // number is a JSON number: its text in the request, and its canonical text.
 type number struct{ written, text string }
@@ -150,7 +151,7 @@ func (c *caller) anySpelling() []string {
 	return c.groups
 }
 
-// userPlaceholder returns the value of ${user}; "" if the caller has no ${user}.
+// userPlaceholder returns the value of ${user}, or "" if the caller has no ${user}.
 func (c *caller) userPlaceholder() string {
 	name, _ := strings.CutPrefix(c.as, "user:")
 	if name == c.as {
@@ -187,7 +188,7 @@ type modelCondition struct {
 	of   func(q *tokenRequest) (bool, error)
 }
 
-var errUnequal = errors.New("it cannot be evaluated")
+var errUnequal = errors.New("the condition cannot be evaluated")
 
 // equal compares two values. Values of different types, lists and null cannot be compared.
 func equal(a, b any) (bool, error) {
@@ -419,7 +420,7 @@ func not(a *modelCondition) *modelCondition {
 	}}
 }
 
-// both evaluates "and". The result is false if one condition is false, even if the other
+// both evaluates "a and b". If one condition is false, the result is false, even if the other
 // condition fails.
 func both(a, b *modelCondition, q *tokenRequest) (bool, error) {
 	x, xErr := a.of(q)
@@ -516,7 +517,7 @@ func drawRule(t *rapid.T, n int, callers []*caller) modelRule {
 		r.when = drawCondition(t, 2, callers)
 	}
 	// A pattern with placeholders is valid only if a subject of the rule can be a user with
-	// claims. Such patterns are removed from rules without such a subject.
+	// claims. If a rule has no such subject, its patterns with placeholders are removed.
 	if !slices.ContainsFunc(r.subjects, func(s string) bool { return s == "anyone" || s == "signed-in" || strings.HasPrefix(s, "group:") }) {
 		r.patterns = slices.DeleteFunc(r.patterns, func(p string) bool { return strings.Contains(p, "${") })
 		if len(r.patterns) == 0 {

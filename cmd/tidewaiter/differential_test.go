@@ -133,7 +133,7 @@ func namespaceRules() []modelRule {
 	}
 }
 
-// form returns the rule as files and the API write it.
+// form returns the rule in the form of files and the API.
 func (r *modelRule) form() map[string]any {
 	form := map[string]any{"name": r.name, "subjects": r.subjects, "repositories": r.patterns, "actions": r.actions}
 	if r.deny {
@@ -196,7 +196,7 @@ policy: { rules: `+string(text)+` }
 	return cfg
 }
 
-// callers returns the callers that exist for the whole test, and a new caller for each other
+// callers returns the callers that exist during the whole test, and a new caller for each other
 // source.
 func (o *testService) callers(t *rapid.T) []*caller {
 	all := slices.Clone(o.fixed)
@@ -276,8 +276,8 @@ func (o *testService) addEntry(dn, search string, lines []string) {
 	o.directory.SetEntries(search, ldaptest.Entry(dn, lines...))
 }
 
-// connection is where a request comes from: the peer's address, the header X-Forwarded-For, and
-// the client's address that Tidewaiter derives from these two.
+// connection is the origin of a request: the peer's address and the header X-Forwarded-For. The
+// field ip is the client's address that Tidewaiter derives from these two.
 type connection struct{ peer, forwarded, ip string }
 
 var connections = []connection{
@@ -559,9 +559,9 @@ func expectations(q *tokenRequest, granted map[string][]string) (tests []string)
 
 var repositoryNames = []string{"prod/app", "e/2", "e/3", "e/2.5", "e/true", "e/a", "e/9007199254740993", "team/a", "a/b", "a/b/c", "a/true", "3/x", "true/a", "ann/x"}
 
-// For every principal, credential and address, the grants of the token agree with the model, with
-// explain (by id and by request), with who-can, what-can and policy tests. With an additional
-// deny, no action is granted that was refused before.
+// For every principal, credential and address, the token grants exactly the actions of the model.
+// The answers of explain (by id and by request), who-can, what-can and policy tests agree with the
+// token. After a deny is added, a refused action is still refused.
 func TestPropertyAllAnswersAgree(t *testing.T) {
 	o := newTestService(t)
 	var before []modelRule
@@ -619,7 +619,7 @@ func TestPropertyAllAnswersAgree(t *testing.T) {
 		}
 		one := &all[rapid.IntRange(0, len(all)-1).Draw(rt, "by flags")]
 		if name := one.names[0]; !slices.Equal(o.explainByFlags(rt, t, &one.tokenRequest, name), one.granted[name]) {
-			rt.Errorf("%s with %s: the token grants %q of %s, and explain by flags says otherwise\nrules: %s", one.as, one.principalJSON(), one.granted[name], name, rulesText(rules))
+			rt.Errorf("%s with %s: the token grants %q of %s, and explain with flags has another result\nrules: %s", one.as, one.principalJSON(), one.granted[name], name, rulesText(rules))
 		}
 		file := filepath.Join(o.dir, "tests.yaml")
 		if err := os.WriteFile(file, []byte("tests: [\n  "+strings.Join(tests, ",\n  ")+"\n]\n"), 0o600); err != nil {

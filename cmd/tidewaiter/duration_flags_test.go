@@ -23,7 +23,7 @@ func TestLifetimes(t *testing.T) {
 		{"65535w", 0, false},      // overflows time.Duration
 		{"9999999999d", 0, false}, // overflows uint16
 		{"59s", 0, false},         // under a minute
-		{"0", 0, false},           // ambiguous: at once, or never
+		{"0", 0, false},           // ambiguous: could mean at once or never
 		{"0d", 0, false},
 		{"-1d", 0, false},
 		{"-1h", 0, false},

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The policy tests of examples/team pass without any key, secret or password file, and fail
-// without the rules of one team.
+// The policy tests of examples/team must pass without keys, secrets and password files. They must
+// fail if the rules of one team are missing.
 func TestPolicyTestsOfTheExample(t *testing.T) {
 	files, err := filepath.Glob("../../examples/team/tests/*.yaml")
 	if err != nil || len(files) != 2 {

@@ -27,11 +27,11 @@ The request is an action and a repository (push team/app), or scopes as registri
 config's sources, for their groups. --group and --claim add groups and claims. A workload is known
 only by its ID token: give its groups and claims with --group and --claim. Conditions can read
 --ip, --at and --client. The policy includes the rules in the database, unless --files-only is
-given. For a time in the past, --at also selects the policy that was in force then, if it is
-recorded (see "tidewaiter policy history"). Groups and accounts are always those of today.
+given. For a time in the past, --at also selects the policy of that time, if it is recorded
+(see "tidewaiter policy history"). Groups and accounts are always those of today.
 
-With the id of a decision, from a refusal, the log or the journal, explain how that request was
-decided and how the current policy would decide the same request. The first 8 or more characters
+The id of a decision is in a refusal, in the log and in the journal. With an id, explain how that
+request was decided, and how the current policy would decide the same request. The first 8 or more characters
 of the id are enough, if no other id begins with them.`,
 		example: `  tidewaiter explain --as user:alice push public/app
   tidewaiter explain --as anonymous pull public/app
@@ -46,7 +46,7 @@ of the id are enough, if no other id begins with them.`,
 			var e explainFlags
 			e.principal.add(f)
 			f.StringVar(&e.ip, "ip", "", "the client's IP `address`")
-			f.time(&e.query.at, "at", "the `time` of the request, as 2026-11-28T23:00:00Z, 2026-11-28 or \"2026-11-28 23:00 Europe/Paris\" (default: now)")
+			f.time(&e.query.at, "at", "the `time` of the request, such as 2026-11-28T23:00:00Z, 2026-11-28 or \"2026-11-28 23:00 Europe/Paris\" (default: now)")
 			e.query.orCurrent = true
 			f.StringVar(&e.client, "client", "", "the client's `name`, from its User-Agent")
 			e.query.add(f)
@@ -58,7 +58,7 @@ of the id are enough, if no other id begins with them.`,
 // explainFlags has the flags of explain.
 type explainFlags struct {
 	principal  principalFlags
-	ip, client string // conditions can read these, and query.at
+	ip, client string // inputs of conditions, together with query.at
 	query      queryFlags
 }
 
@@ -125,7 +125,7 @@ func (f *explainFlags) explainRequest(s *session) (*explain.Evaluation, error) {
 	x := ask.Explain(p, r)
 	e.Results, e.Near = x.Results, x.Near
 	e.Past = f.query.past
-	if e.Past.Period == nil { // the config of that time is not stored
+	if e.Past.Period == nil { // configs of the past are not stored
 		if life, ok := app.PredictLifetime(s.cfg, p, r); ok {
 			e.Lifetime = &life
 		}
@@ -134,9 +134,8 @@ func (f *explainFlags) explainRequest(s *session) (*explain.Evaluation, error) {
 	return e, nil
 }
 
-// explainDecision finds a decision in the journal. It evaluates the request again: by the
-// policy that made the decision, to find the rules that nearly matched, and then by the current
-// policy.
+// explainDecision finds a decision in the journal. It evaluates the request twice: by the policy
+// that made the decision, to find the rules that nearly matched, and by the current policy.
 func explainDecision(s *session, id string) (*explain.Evaluation, error) {
 	if err := readJournal(s); err != nil {
 		return nil, err

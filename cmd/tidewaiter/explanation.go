@@ -29,7 +29,7 @@ func (s *session) printExplanation(e *explain.Evaluation) {
 	switch {
 	case e.Blocked != "":
 		fmt.Fprintf(w, "%s: %s\n", p.red("no token"), text.Escape(e.Blocked))
-	case e.Note() != "": // the name is unknown: this must be read before "allowed"
+	case e.Note() != "": // the note that the name is unknown must come before "allowed"
 		fmt.Fprintln(w, p.bold(e.Note()))
 	}
 	for _, r := range e.Results {
@@ -84,8 +84,8 @@ func printDecision(w io.Writer, p paint, e *explain.Evaluation) {
 	}
 }
 
-// validity returns how long a token would be valid: "a token for this would be valid for 15m, by
-// the registry's push_lifetime".
+// validity returns a sentence about the lifetime of a token: "a token for this would be valid for
+// 15m, by the registry's push_lifetime".
 func (s *session) validity(e *explain.Evaluation) string {
 	of := "this"
 	if !e.Allowed() {
@@ -162,8 +162,8 @@ func printResults(w io.Writer, p paint, r *policy.Request, results []policy.Resu
 	}
 }
 
-// conditionResult returns whether a condition holds for a request, in words: "its condition
-// holds", "its condition is false", or that it fails and why.
+// conditionResult returns the result of a condition in words: "its condition holds", "its
+// condition is false", or "its condition fails" with the error.
 func conditionResult(when policy.Condition, r *policy.Request) string {
 	switch holds, err := when.Holds(r); {
 	case err != nil:
@@ -209,8 +209,8 @@ func because(r *policy.Request, c policy.Cause) string {
 	return "no rule allows it"
 }
 
-// asMember returns the rule's first group that the principal is in, in the form ", as
-// group:dev". It returns "" if the principal is in none of the rule's groups.
+// asMember returns the first group of the rule that contains the principal, in the form ", as
+// group:dev". If no group of the rule contains the principal, it returns "".
 func asMember(r *policy.Request, rule *policy.Rule) string {
 	if r == nil || r.Principal == nil {
 		return ""
@@ -223,8 +223,8 @@ func asMember(r *policy.Request, rule *policy.Rule) string {
 	return ""
 }
 
-// withoutCauses returns the rules that nearly match, except those already printed as causes. A
-// rule that would decide if its condition were true is such a cause.
+// withoutCauses returns the rules that nearly match, without the rules that are already printed as
+// causes. For example, a rule whose condition is false is printed as a cause.
 func withoutCauses(n ask.Nearby, causes []policy.Cause) ask.Nearby {
 	n.Rules = slices.DeleteFunc(slices.Clone(n.Rules), func(near ask.Near) bool {
 		return len(near.Obstacles) == 1 && slices.ContainsFunc(causes, func(c policy.Cause) bool {

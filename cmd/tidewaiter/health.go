@@ -50,9 +50,9 @@ health check of a container, because the image has no curl.`,
 	}
 }
 
-// requestHealth requests a path from the first listener that serves health. On a loopback address
-// it does not verify the listener's certificate, because that certificate is for other hosts, and
-// because the request contains no secret.
+// requestHealth requests a path from the first listener that serves health. On a loopback address,
+// it does not verify the listener's certificate, because the certificate is for other hosts. This
+// is safe, because the request contains no secret.
 func requestHealth(ctx context.Context, cfg *config.Config, path string) (_ string, err error) {
 	at := slices.IndexFunc(cfg.Listen, func(l config.Listener) bool { return slices.Contains(l.Serve, config.ServeHealth) })
 	if at < 0 {
@@ -100,7 +100,8 @@ func requestHealth(ctx context.Context, cfg *config.Config, path string) (_ stri
 	return text, nil
 }
 
-// reach returns the address of a listener as seen from this machine, and whether it is loopback.
+// reach returns the address at which this machine reaches a listener, and whether it is a loopback
+// address.
 func reach(address string) (at string, loopback bool, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

@@ -28,9 +28,9 @@ func importDockerAuth() command {
 		short:   "Convert a config of docker_auth",
 		long: `Convert a config of docker_auth into one that makes the same decisions. The rules
 of docker_auth are an ordered list, but the rules of Tidewaiter have no order. If a rule has no
-exact equivalent, its line is reported and nothing is written. The report lists what you have to
-do, what docker_auth does with this config that is rarely intended (traps), and what was changed
-or left out. The report is also at the top of the written file. Only you can read that file,
+exact equivalent, its line is reported and nothing is written. The report lists your remaining
+tasks, behavior of docker_auth with this config that is rarely intended (traps), and the parts that
+were changed or left out. The report is also at the top of the written file. Only you can read that file,
 because it contains password hashes.`,
 		example: `  tidewaiter import docker-auth auth_config.yml --service registry.example.com -o tidewaiter.yaml
   tidewaiter check --config tidewaiter.yaml`,
@@ -68,7 +68,7 @@ func (s *session) checkDockerAuth(o dockerauth.Options) error {
 	return nil
 }
 
-// importReport is the JSON form of the report.
+// importReport is the JSON form of the report of import docker-auth.
 type importReport struct {
 	File     string              `json:"file,omitempty"`
 	Rules    int                 `json:"rules"`

@@ -42,7 +42,7 @@ groups are added.`,
 		flags: func(f *flags) action {
 			var groups string
 			f.file(&groups, "groups", "", "", "a `file` of groups in the format of Apache's AuthGroupFile")
-			dry := f.Bool("dry-run", false, "print what would be done, and change nothing")
+			dry := f.Bool("dry-run", false, "print the changes, but do not make them")
 			skip := f.Bool("skip-bad", false, "skip invalid lines")
 			return func(s *session) error { return s.importHTPasswd(groups, *dry, *skip) }
 		},
@@ -101,8 +101,8 @@ func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
 // userReader reads users of files, and the groups and claims that the config gives them.
 type userReader struct {
 	others    *sources.Set
-	unchecked []string       // sources that could not be asked for some of the names, and why
-	left      map[string]int // for each htpasswd source: how many of its users are not imported
+	unchecked []string       // unavailable sources, each with the reason
+	left      map[string]int // for each htpasswd source: the number of users that are not imported
 }
 
 // users reads the users of an htpasswd file, with the groups that groupFile and the config give
@@ -138,9 +138,9 @@ func (r *userReader) users(ctx context.Context, file, groupFile string) (users [
 	return users, append(bad, badGroups...), nil
 }
 
-// groupsOf returns the groups that the config has for a line, or why the line cannot be imported.
-// A user with fewer groups or claims than before is an error, because a deny could then be
-// skipped.
+// groupsOf returns the groups that the config has for a line, or the reason why the line cannot be
+// imported. If the account would have fewer groups or claims than the user has now, the result is
+// an error, because a deny could then no longer apply.
 func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []string, err error) {
 	if err := checkName(e.Name); err != nil {
 		return nil, err
@@ -232,7 +232,7 @@ func checkName(name string) error {
 	return err
 }
 
-// imported is the result of an import, and its JSON form.
+// imported is the result of an import. It is also the JSON form of the result.
 type imported struct {
 	Added    []string            `json:"added"`
 	Existing []string            `json:"existing"`

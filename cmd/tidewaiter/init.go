@@ -18,9 +18,9 @@ func initCommand() command {
 	return command{
 		use:   "init",
 		short: "Create a working config, a root, an account, and the registry's config",
-		long: `Create everything that is needed to start: a config with a policy, a root that
-signs, the account admin with a password that is printed once, and the config that a registry
-needs to trust Tidewaiter.
+		long: `Create everything that is needed to start. This includes a config with a policy, a
+signing root, and a registry config that trusts Tidewaiter. It also includes the account admin, whose
+password is printed only once.
 
 For an existing registry, name its config file with --registry-config. The service name and the
 port are read from this file. If the file does not name the registry's host (http.host), give
@@ -39,14 +39,14 @@ Existing files are never overwritten. Only missing files are created.`,
 			var o setup.Options
 			var dir string
 			f.folder(&dir, "dir", ".", "the `folder` to set up")
-			f.StringVar(&o.Preset, "preset", "", "the kind of registry, if it is not registry:2 or registry:3: `zot`")
+			f.StringVar(&o.Preset, "preset", "", "the kind of registry, `zot` (default: registry:2 and registry:3)")
 			f.StringVar(&o.Service, "service", "", "the registry's service `name`: its host, as clients type it (default localhost:5000)")
 			f.StringVar(&o.PublicURL, "public-url", "", "the `URL` at which clients reach Tidewaiter (default http://localhost:5001)")
-			f.StringVar(&o.Listen, "listen", "", "the `address` to listen at (default: that of a --public-url on this machine)")
+			f.StringVar(&o.Listen, "listen", "", "the `address` to listen at (default: the address of --public-url, if it is on this machine)")
 			f.StringVar(&o.TLSCertificate, "tls-certificate", "", "a PEM certificate `file`, to serve TLS without a proxy")
 			f.StringVar(&o.TLSKey, "tls-key", "", "the certificate's key, a PEM `file`")
 			f.StringVar(&o.RegistryConfig, "registry-config", "", "the config `file` of an existing registry")
-			f.StringVar(&o.RegistryUsers, "registry-users", "", "the registry's password `file` (default: the one that --registry-config names)")
+			f.StringVar(&o.RegistryUsers, "registry-users", "", "the registry's password `file` (default: the file that --registry-config names)")
 			f.StringVar(&o.Admin, "admin", "", "the `name` of the administrator (default admin)")
 			f.before(func(s *session) error {
 				if o.RegistryUsers != "" && o.RegistryConfig == "" {
@@ -91,8 +91,8 @@ func (s *session) init(dir string, o setup.Options) error {
 	return printNextSteps(s.out, result, o)
 }
 
-// checkSame rejects flags that differ from the existing config, because such flags would have no
-// effect.
+// checkSame rejects flags that differ from an existing config. init does not change this config,
+// so these flags would have no effect.
 func checkSame(existing, given setup.Options) error {
 	for _, o := range []struct{ name, existing, given string }{
 		{"preset", existing.Preset, given.Preset},
@@ -146,7 +146,7 @@ func printNextSteps(w io.Writer, r setup.Result, o setup.Options) error {
 // relative returns a path relative to the current folder, quoted for a shell.
 func relative(path string) string {
 	here, err := os.Getwd()
-	if err == nil && filepath.Dir(here) != here { // in / a relative path would look like a name
+	if err == nil && filepath.Dir(here) != here { // not in the folder /
 		if short, err := filepath.Rel(here, path); err == nil && !strings.HasPrefix(short, "..") {
 			path = short
 		}

@@ -32,7 +32,7 @@ line.
 An entry is listed if it matches all flags. If more than --limit entries match, the position for
 --before is printed on standard error.
 
-With --output csv or jsonl, the command exports all entries that match, however many there are.
+With --output csv or jsonl, the command exports all entries that match, in any number.
 CSV has a line for each entry, but a decision about several scopes has a line for each scope.
 --order oldest exports in the order of the journal.`,
 			example: `  tidewaiter journal list --follow
@@ -50,9 +50,9 @@ CSV has a line for each entry, but a decision about several scopes has a line fo
 			use:   "show ID",
 			short: "Show an entry of the journal and the related entries",
 			long: `Show an entry of the journal with all its details. For an event, also show the
-decision that allowed it: who pushed the image, with which credential, from which CI job, by which
-rule. For a decision, also show the events that its token was used for. The first 8 or more
-characters of the id are enough.
+decision that allowed it. So you see who pushed an image, with which credential, from which CI job,
+and which rule allowed the push. For a decision, also show the events of requests with its token. The
+first 8 or more characters of the id are enough.
 
 Registries do not report the token of a request. So decisions and events are related by principal,
 registry, repository and time, and by the client's address if the registry reports it.`,
@@ -74,8 +74,8 @@ registry, repository and time, and by the client's address if the registry repor
 			use:   "key",
 			short: "Print the public key of the journal's checkpoints",
 			long: `Print the public key that verifies the signed checkpoints of the journal. Give
-this key to those who must be able to check the journal. The service creates the private key at
-its first start (see signing.journal_key).`,
+this key to everybody who checks proofs of the journal. The service creates the private key at its
+first start (see signing.journal_key).`,
 			example: "  tidewaiter journal key",
 			opens:   readJournal,
 			run: func(s *session) error {
@@ -90,11 +90,11 @@ its first start (see signing.journal_key).`,
 			},
 		}, {
 			use:   "reindex",
-			short: "Build the search index of the journal anew",
-			long: `Build the search index of the journal anew. The service builds the index by
-itself, also after an upgrade, after a backup was restored, and when its file is damaged or
-missing. Until then, searches read the journal itself: their results are the same, but they take
-longer. The command can run while the service runs.`,
+			short: "Rebuild the search index of the journal",
+			long: `Rebuild the search index of the journal. The service builds the index
+automatically, also after an upgrade, after a backup was restored, and if the index is damaged or
+missing. While the index is incomplete, searches read the journal itself: their results are the same,
+but they take longer. The command can run while the service runs.`,
 			example: "  tidewaiter journal reindex",
 			opens:   loadConfig,
 			run:     journalReindex,
@@ -106,9 +106,9 @@ tree of hashes. The command computes the tree again and prints its root and its 
 prints the position of the first break if an entry is missing or was changed, or if the database is
 damaged.
 
---from, --to and --since verify a part of the journal: whole blocks, which hold up to 256 entries.
-The hashes of the tree that are stored before this part are trusted. The command only reads. It
-can run while the service runs, and can verify a copy on a read-only disk.`,
+--from, --to and --since verify a part of the journal. The part consists of whole blocks of up to 256
+entries. The command does not verify the stored hashes of the tree before this part. It only reads, so
+it can run while the service runs, and can verify a copy on a read-only disk.`,
 			example: `  tidewaiter journal verify
   tidewaiter journal verify --since 2026-11-01
   tidewaiter journal verify --from 120001 --to 240000 --output json`,
@@ -121,8 +121,8 @@ can run while the service runs, and can verify a copy on a read-only disk.`,
 // exampleID is the beginning of an id, for messages.
 const exampleID = "019aa1b2-c3d4-7e5f"
 
-// findEntry returns the one entry whose id begins with the parameter id, or an error if there
-// is no such entry or there are several.
+// findEntry returns the entry whose id begins with the parameter id. If there is no such entry, or
+// more than one, it returns an error.
 func (s *session) findEntry(id string) (journal.Entry, error) {
 	e, err := s.journal.FindOne(s.ctx, id)
 	if errors.Is(err, journal.ErrNotFound) {

@@ -22,9 +22,9 @@ import (
 func journalList(f *flags) action {
 	n := f.IntP("limit", "n", 20, "the maximum number of `entries`; csv and jsonl have no limit by default; with --follow, the number of existing entries to print first")
 	before := f.Int64("before", 0, "only entries before a `position`, to continue a list")
-	from := f.Int64("from", 0, "only entries from a `position` on")
-	to := f.Int64("to", 0, "only entries up to a `position`")
-	order := choose(f, "order", "", newest, "which entries come first", newest, oldest)
+	from := f.Int64("from", 0, "only entries at or after a `position`")
+	to := f.Int64("to", 0, "only entries at or before a `position`")
+	order := choose(f, "order", "", newest, "the order of the entries: which come first", newest, oldest)
 	follow := f.BoolP("follow", "f", false, "list in the order of time, and print new entries as they are written, until Ctrl-C")
 	filter := filterFlags(f)
 	for _, with := range []string{"before", "until", "from", "to", "order"} {
@@ -44,7 +44,7 @@ func journalList(f *flags) action {
 			return s.usageErrorf("--to must not be before --from")
 		}
 		if *before > 0 && *order == oldest {
-			return s.usageErrorf("--before lists the newest entries first: with --order oldest, give --from")
+			return s.usageErrorf("--before lists the newest entries first: with --order oldest, give --from instead")
 		}
 		return nil
 	})
@@ -89,8 +89,8 @@ type entryList struct {
 	limit    int
 }
 
-// listNewest prints the entries of l, the newest first, and returns their number. The list
-// continues before the position next. If it is complete, next is 0.
+// listNewest prints the entries of l, the newest first, and returns their number. To continue the
+// list, search before the position next. If the list is complete, next is 0.
 func (s *session) listNewest(l entryList, p *entryPrinter) (printed int, next journal.Position, err error) {
 	var before journal.Position
 	if l.to > 0 {
@@ -103,8 +103,8 @@ func (s *session) listNewest(l entryList, p *entryPrinter) (printed int, next jo
 	return printed, next, err
 }
 
-// listOldest prints the entries of l, the oldest first, and returns their number. The list
-// continues at the position next. If it is complete, next is 0.
+// listOldest prints the entries of l, the oldest first, and returns their number. To continue the
+// list, search from the position next. If the list is complete, next is 0.
 func (s *session) listOldest(l entryList, p *entryPrinter) (printed int, next journal.Position, err error) {
 	for e, err := range s.journal.Select(s.ctx, l.query, l.from, l.to) {
 		if err != nil {
@@ -122,9 +122,9 @@ func (s *session) listOldest(l entryList, p *entryPrinter) (printed int, next jo
 }
 
 // search calls the function found for the entries that the query selects, the newest first. It
-// searches the positions from the parameter from up to before, and ends after limit entries.
-// The search continues before the position next. If it is complete, next is 0. On a terminal,
-// search prints how far back it has searched.
+// searches the positions between from and before, and ends after limit entries. To continue,
+// search before the position next. If the search is complete, next is 0. On a terminal, search
+// prints the time of the oldest entry that it has searched.
 func (s *session) search(q journal.Query, from, before journal.Position, limit int, found func(journal.Entry) error) (next journal.Position, err error) {
 	const atOnce = 20_000 // entries that are searched before the position from is compared
 	const every = 500 * time.Millisecond
@@ -198,7 +198,7 @@ func (s *session) followJournal(q journal.Query, n int, p *entryPrinter) error {
 // filterFlags adds the flags that select entries of the journal.
 func filterFlags(f *flags) *api.Filter {
 	filter := new(api.Filter)
-	f.time(&filter.Since, "since", "only entries at this `time` or later, as 2026-11-28T23:00:00Z or 2026-11-28")
+	f.time(&filter.Since, "since", "only entries at this `time` or later, such as 2026-11-28T23:00:00Z or 2026-11-28")
 	f.time(&filter.Until, "until", "only entries before this `time`")
 	kind := choose[journal.Kind](f, "kind", "", "", "only entries of a `kind`: decision, event, change, service or text",
 		journal.KindDecision, journal.KindEvent, journal.KindChange, journal.KindService, journal.KindText)
@@ -210,12 +210,12 @@ func filterFlags(f *flags) *api.Filter {
 		name, usage string
 	}{
 		{&filter.Registry, "registry", "only entries about the registry of that `service`"},
-		{&filter.Principal, "principal", "only what `WHO` requested, did or changed: user:NAME, robot:NAME, workload:NAME, operator:NAME, anonymous, or a name alone"},
-		{&filter.Repository, "repository", "only decisions and events about a `repository`; team/** is all below team"},
-		{&filter.Digest, "digest", "only events about the object with a `digest`, or about one that refers to it; 7 digits are enough"},
+		{&filter.Principal, "principal", "only requests, events and changes of `WHO`: user:NAME, robot:NAME, workload:NAME, operator:NAME, anonymous, or a name without a prefix"},
+		{&filter.Repository, "repository", "only decisions and events about a `repository`; team/** matches all repositories below team"},
+		{&filter.Digest, "digest", "only events about the object with a `digest`, or about an object that refers to it; 7 digits are enough"},
 		{&filter.Tag, "tag", "only events about a `tag`"},
 		{&filter.Action, "action", "only requests, events and changes with an `action`: pull, push, delete, user.add"},
-		{&filter.Address, "address", "only requests from an `address` or network, as 192.0.2.0/24"},
+		{&filter.Address, "address", "only requests from an `address` or network, such as 192.0.2.0/24"},
 		{&filter.Credential, "credential", "only decisions for which a `credential` was presented, as journal show names it: password, token:laptop"},
 		{&filter.Decision, "decision", "only the decision with an `id`, and decisions that reused its token"},
 	} {
@@ -224,7 +224,7 @@ func filterFlags(f *flags) *api.Filter {
 	}
 	f.before(func(s *session) error {
 		for _, name := range filters {
-			// If a variable in a script is empty, the command must not select everything.
+			// If a script passes an empty variable, the command must not select everything.
 			if f.Changed(name) && f.Lookup(name).Value.String() == "" {
 				return s.usageErrorf("--%s is empty: give a value, or leave out the flag", name)
 			}
@@ -265,7 +265,7 @@ func (s *session) newEntryPrinter(follow bool) *entryPrinter {
 	case "text":
 	case string(export.CSV):
 		p.export = export.NewWriter(s.out, export.CSV)
-	default: // json prints the same lines: a list can be longer than the memory
+	default: // the list can be larger than the memory, so json prints lines, too
 		p.export = export.NewWriter(s.out, export.JSONLines)
 	}
 	return p
@@ -329,7 +329,7 @@ func journalShow(s *session) error {
 	for i := range related {
 		heading := "\nThe decision that allowed it:"
 		if e.Decision != nil {
-			heading = "\nWhat its token was used for:"
+			heading = "\nThe events of requests with its token:"
 		}
 		if i == 0 {
 			fmt.Fprintln(s.out, heading)
@@ -346,7 +346,7 @@ func journalShow(s *session) error {
 	return nil
 }
 
-// details returns the fields of an entry that its summary leaves out.
+// details returns the fields of an entry that are not in its summary.
 func details(e *journal.Entry) (rows [][]string) {
 	add := func(name, value string) {
 		if value != "" {

@@ -26,8 +26,8 @@ func journalProve() command {
 		short: "Write a proof that an entry is in the journal",
 		long: `Write a proof that an entry is in the journal, for somebody who does not trust
 this database. With the public key ("tidewaiter journal key"), "tidewaiter journal check-proof"
-checks the proof on any machine. For a digest, the proof is about its last push. An entry can be
-proved as soon as a checkpoint covers it, which takes ten seconds while the service runs.
+checks the proof on any machine. For a digest, the proof is about its newest push. A checkpoint must cover
+the entry: while the service runs, this is the case ten seconds after the entry was written.
 
 With --from-checkpoint, the proof is about the whole journal: no entry was changed or removed
 since an older checkpoint, which somebody stored.`,
@@ -37,7 +37,7 @@ since an older checkpoint, which somebody stored.`,
 		opens: readJournal,
 		flags: func(f *flags) action {
 			var file, from string
-			f.file(&file, "file", "", "", "write the proof to a new `file`; the default is standard output")
+			f.file(&file, "file", "", "", "write the proof to a new `file` (default: standard output)")
 			f.file(&from, "from-checkpoint", "", "", "a `file` with an older checkpoint")
 			decision := f.Bool("with-decision", false, "for an event, also prove the decision that allowed it")
 			omit := f.Bool("omit-personal-data", false, "leave out addresses, programs of clients, and refused names")
@@ -136,10 +136,10 @@ func journalReplaceKey() command {
 	return command{
 		use:   "replace-key",
 		short: "Create another key that signs the journal's checkpoints",
-		long: `Create another key that signs the journal's checkpoints, because the key file was
-lost or somebody else may have read it. Move a former key file away first. Then restart the
-service, copy the file to all replicas, and give the printed public key to the auditors. They still
-need the former public key for older checkpoints.`,
+		long: `Create another key that signs the journal's checkpoints. Use this command if the key
+file was lost, or if somebody else has possibly read it. Move the old key file away first. Afterwards,
+restart the service, copy the file to all replicas, and give the printed public key to the auditors.
+For older checkpoints, auditors still need the old public key.`,
 		example: "  tidewaiter journal replace-key",
 		opens:   changeJournal,
 		run: func(s *session) error {
@@ -175,10 +175,10 @@ func journalCheckProof() command {
 		short: "Check a proof of the journal, offline",
 		long: `Check a proof that "tidewaiter journal prove" wrote, and print what it proves.
 The command needs neither the config nor the database, only the public key. Get the key from
-somebody you trust, not from where the proof comes from. Exits 1 if the proof does not hold.
+somebody you trust, and not from the sender of the proof. Exits 1 if the proof is wrong.
 
-With --witness-key, the proof holds only if this witness has cosigned its checkpoint (see
-"tidewaiter witness").`,
+With --witness-key, this witness must also have cosigned the checkpoint of the proof (see "tidewaiter
+witness").`,
 		example: `  tidewaiter journal check-proof push.proof --key auth.example.com/journal+1a2b3c4d+AZ…
   tidewaiter journal check-proof push.proof --key journal.pub
   tidewaiter journal check-proof push.proof --key journal.pub --witness-key witness.pub`,
@@ -230,7 +230,8 @@ func journalKeys(keys []string) ([]note.Verifier, error) {
 	return readKeys(keys, "a journal", note.NewVerifier)
 }
 
-// readKeys returns the verifiers of public keys. Each is a key or the name of a file with it.
+// readKeys returns the verifiers of public keys. Each element of keys is a key, or the name of a
+// file that contains a key.
 func readKeys(keys []string, of string, parse func(string) (note.Verifier, error)) (verifiers []note.Verifier, err error) {
 	for _, key := range keys {
 		if !strings.Contains(key, "+") {
@@ -249,7 +250,7 @@ func readKeys(keys []string, of string, parse func(string) (note.Verifier, error
 	return verifiers, nil
 }
 
-// printProven prints what a proof proves, in words.
+// printProven prints the facts that a proof proves.
 func (s *session) printProven(p *tree.Proven) error {
 	c, entries := p.Checkpoint, make([]journal.Entry, len(p.Entries))
 	for i := range entries {
@@ -280,7 +281,7 @@ func (s *session) printProven(p *tree.Proven) error {
 	}
 	ok := painted(s.out).green("the proof holds")
 	if p.Old.Size > 0 {
-		fmt.Fprintf(s.out, "%s: the first %d leaves of the journal %s are the same in both checkpoints.\nNo entry of the older checkpoint was changed or removed until the newer one, which has %d leaves.\n",
+		fmt.Fprintf(s.out, "%s: the first %d leaves of the journal %s are the same in both checkpoints.\nNo entry of the older checkpoint was changed or removed before the newer checkpoint, which has %d leaves.\n",
 			ok, p.Old.Size, text.Escape(c.Origin), c.Size)
 	} else {
 		fmt.Fprintf(s.out, "%s: the journal %s recorded\n", ok, text.Escape(c.Origin))

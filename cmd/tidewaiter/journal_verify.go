@@ -10,8 +10,8 @@ import (
 )
 
 func journalVerify(f *flags) action {
-	from := f.Int64("from", 0, "verify from a `position` on")
-	to := f.Int64("to", 0, "verify up to a `position`")
+	from := f.Int64("from", 0, "verify entries at or after a `position`")
+	to := f.Int64("to", 0, "verify entries at or before a `position`")
 	var since time.Time
 	f.time(&since, "since", "verify entries at this `time` or later")
 	f.oneOf("from", "since")
@@ -31,7 +31,7 @@ func journalVerify(f *flags) action {
 	})
 	return func(s *session) (err error) {
 		first := journal.Position(*from)
-		if err := s.db.Verify(s.ctx); err != nil { // a damaged index hides blocks
+		if err := s.db.Verify(s.ctx); err != nil { // a damaged index can hide blocks
 			return err
 		}
 		if !since.IsZero() {
@@ -46,7 +46,7 @@ func journalVerify(f *flags) action {
 	}
 }
 
-// verifyProgress returns a function that prints on a terminal how far the command is, and one that
+// verifyProgress returns two functions: report prints the progress on a terminal, and clear
 // removes this line.
 func (s *session) verifyProgress() (report func(done, all int64), clear func()) {
 	const every = 500 * time.Millisecond
@@ -67,8 +67,8 @@ func (s *session) verifyProgress() (report func(done, all int64), clear func()) 
 	}
 }
 
-// printVerified prints what was verified. The error is that of VerifyRange. The parameter part
-// reports whether only a part of the journal was verified.
+// printVerified prints the result of a verification. err is the error of VerifyRange. The
+// parameter part is true if only a part of the journal was verified.
 func (s *session) printVerified(v journal.Verified, err error, part bool) error {
 	broken, isBroken := errors.AsType[*journal.BrokenError](err)
 	if err != nil && (!isBroken || !s.json()) {

@@ -62,7 +62,7 @@ Registries with "key_id: x5c" need no key set: they verify tokens with the root'
 			config: true,
 			flags: func(f *flags) action {
 				kids := slices.DeleteFunc(slices.Clone(token.KeyIDs()), func(k token.KeyID) bool { return k == token.X5C })
-				form := choose(f, "kid-form", "", "", "how registries compute the kid", kids...)
+				form := choose(f, "kid-form", "", "", "the form of the kid", kids...)
 				return func(s *session) error {
 					root, err := s.root()
 					if err != nil {
@@ -83,7 +83,7 @@ Registries with "key_id: x5c" need no key set: they verify tokens with the root'
 	}
 }
 
-// kidForms returns the forms of key ids (kid) that the config's registries use. If no registry
+// kidForms returns the forms of key ids (kid) for the registries in the config. If no registry
 // uses a kid, it returns the form for new registries.
 func (s *session) kidForms() []token.KeyID {
 	var forms []token.KeyID

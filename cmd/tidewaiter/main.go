@@ -1,9 +1,10 @@
 // Command tidewaiter runs and manages the authorization service for container registries.
 // docs/commands.md documents each command.
 //
-// A command is a row in a table: its use, its help, its flags, what it opens, and a function that
-// runs it (command.go). The function gets a session, which has the arguments, the config, the
-// open database and the output (session.go, output.go). groups in main.go lists all tables.
+// A command is a row in a table (command.go). The row has the usage line, the help, the flags, a
+// function that opens the config or the database, and a function that runs the command. The
+// function gets a session, which has the arguments, the config, the open database and the output
+// (session.go, output.go). groups in main.go lists all tables.
 package main
 
 import (
@@ -60,7 +61,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	return exitFailed
 }
 
-// errReported is a failure that has been reported already: run prints nothing for it.
+// errReported is a failure that has already been reported, so run prints nothing for it.
 var errReported = errors.New("failed")
 
 // group is a heading in the help of tidewaiter, and the commands below it.

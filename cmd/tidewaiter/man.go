@@ -106,7 +106,7 @@ func manualPage(c *cobra.Command, program string) []byte {
 	return p.Bytes()
 }
 
-// conventions is the section of the manual page about what holds for all commands.
+// conventions is the section of the manual page that applies to all commands.
 const conventions = `- Data goes to standard output, everything else to standard error. With ` + "`--output json`" + `, commands
   print their data as JSON.
 - The exit code is 0 for success, 1 for a failure and 2 for an invalid command line.

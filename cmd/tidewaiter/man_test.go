@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// "make install" installs files where shells and man look for them. Shells and man can read the
-// installed files.
+// "make install" must install completions and manual pages in folders where shells and man find
+// them.
 func TestInstalledFilesAreRead(t *testing.T) {
 	program, err := exec.LookPath("tidewaiter")
 	if err != nil {

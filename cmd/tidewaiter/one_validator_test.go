@@ -190,70 +190,70 @@ func (w *validators) runCommand(args []string) (flags, texts []string) {
 	return flags, slices.Compact(texts)
 }
 
-// A rule that a file rejects must be rejected by the API and the command line, for the same
+// If a rule is invalid in a file, the API and the command line must reject it for the same
 // reasons.
 func TestRulesAreValidatedAlikeInFilesAPIAndCommands(t *testing.T) {
 	w := newValidators(t)
 	for what, tt := range map[string]struct {
 		change map[string]any // of a valid rule; nil removes a field
 		wrong  []string       // the wrong fields
-		noFlag bool           // no flag can express the change
+		noFlag bool           // the command line has no flag for the change
 	}{
-		"a valid rule":                    {},
-		"at no registry":                  {map[string]any{"registries": []string{}}, []string{"registries"}, true},
-		"a deny for nobody":               {map[string]any{"effect": "deny", "subjects": []string{}}, []string{"subjects"}, true},
-		"a deny for anyone":               {map[string]any{"effect": "deny", "subjects": nil}, nil, false},
-		"an allow for nobody":             {map[string]any{"subjects": nil}, []string{"subjects"}, false},
-		"an allow for an empty list":      {map[string]any{"subjects": []string{}}, []string{"subjects"}, true},
-		"no repositories":                 {map[string]any{"repositories": []string{}}, []string{"repositories"}, true},
-		"nothing it is about":             {map[string]any{"repositories": nil}, []string{"repositories"}, false},
-		"no rights":                       {map[string]any{"repositories": nil, "tidewaiter": []string{}, "actions": []string{"read"}}, []string{"tidewaiter"}, true},
-		"no actions":                      {map[string]any{"actions": []string{}}, []string{"actions"}, false},
-		"neither actions nor a role":      {map[string]any{"actions": nil}, []string{"actions"}, false},
-		"an empty condition":              {map[string]any{"when": ""}, []string{"when"}, false},
-		"an empty role":                   {map[string]any{"role": ""}, []string{"role"}, false},
-		"no lifetime":                     {map[string]any{"lifetime": "0s"}, []string{"lifetime"}, false},
-		"a lifetime without a unit":       {map[string]any{"lifetime": "5"}, []string{"lifetime"}, false},
-		"an empty lifetime":               {map[string]any{"lifetime": ""}, []string{"lifetime"}, false},
-		"an unknown key":                  {map[string]any{"repos": []string{"a"}}, []string{"repos"}, true},
-		"a lifetime too short":            {map[string]any{"lifetime": "5s"}, []string{"lifetime"}, false},
-		"a lifetime too long":             {map[string]any{"lifetime": "48h"}, []string{"lifetime"}, false},
-		"a lifetime that is negative":     {map[string]any{"lifetime": "-5m"}, []string{"lifetime"}, false},
-		"half a second":                   {map[string]any{"lifetime": "90.5s"}, []string{"lifetime"}, false},
-		"a deny with a lifetime":          {map[string]any{"effect": "deny", "lifetime": "5m"}, []string{"lifetime"}, false},
-		"an unknown effect":               {map[string]any{"effect": "forbid"}, []string{"effect"}, true},
-		"an unknown action":               {map[string]any{"actions": []string{"pull", "fly"}}, []string{"actions"}, false},
-		"an action twice":                 {map[string]any{"actions": []string{"pull", "pull"}}, []string{"actions"}, false},
-		"an unknown role":                 {map[string]any{"role": "king"}, []string{"role"}, false},
-		"an empty subject":                {map[string]any{"subjects": []string{""}}, []string{"subjects"}, false},
-		"a subject with white space":      {map[string]any{"subjects": []string{" anyone"}}, []string{"subjects"}, false},
-		"an unknown subject":              {map[string]any{"subjects": []string{"usr:ann"}}, []string{"subjects"}, false},
-		"a subject that is a pattern":     {map[string]any{"subjects": []string{"group:*"}}, []string{"subjects"}, false},
-		"an empty registry":               {map[string]any{"registries": []string{""}}, []string{"registries"}, false},
-		"an unknown registry":             {map[string]any{"registries": []string{"r.exmaple.com"}}, []string{"registries"}, false},
-		"an empty pattern":                {map[string]any{"repositories": []string{"a", ""}}, []string{"repositories"}, false},
-		"a pattern with an empty part":    {map[string]any{"repositories": []string{"a//b"}}, []string{"repositories"}, false},
-		"a pattern with a line end":       {map[string]any{"repositories": []string{"a\nb"}}, []string{"repositories"}, false},
-		"a pattern nobody can match":      {map[string]any{"subjects": []string{"robot:ci"}, "repositories": []string{"${user}/**"}}, []string{"repositories"}, false},
-		"the catalog":                     {map[string]any{"repositories": nil, "catalog": true, "actions": nil}, nil, false},
-		"the catalog with *":              {map[string]any{"repositories": nil, "catalog": true, "actions": []string{"*"}}, nil, false},
-		"the catalog with pull":           {map[string]any{"repositories": nil, "catalog": true}, []string{"actions"}, false},
-		"the catalog with a role":         {map[string]any{"repositories": nil, "catalog": true, "actions": nil, "role": "reader"}, []string{"role"}, false},
-		"the catalog and repositories":    {map[string]any{"catalog": true}, []string{"catalog"}, false},
-		"rights":                          {map[string]any{"repositories": nil, "tidewaiter": []string{"journal", "namespace/team-*"}, "actions": []string{"read"}}, nil, false},
-		"rights, all that can be done":    {map[string]any{"repositories": nil, "tidewaiter": []string{"journal"}, "actions": []string{"*"}}, nil, false},
-		"rights and repositories":         {map[string]any{"tidewaiter": []string{"journal"}}, []string{"tidewaiter"}, false},
-		"rights at a registry":            {map[string]any{"repositories": nil, "tidewaiter": []string{"journal"}, "actions": []string{"read"}, "registries": []string{"r.example.com"}, "lifetime": "5m"}, []string{"lifetime", "registries"}, false},
-		"a right that is misspelt":        {map[string]any{"repositories": nil, "tidewaiter": []string{"jurnal"}, "actions": []string{"read"}}, []string{"tidewaiter"}, false},
-		"a right over Team":               {map[string]any{"repositories": nil, "tidewaiter": []string{"namespace/Team"}, "actions": []string{"read"}}, []string{"tidewaiter"}, false},
-		"rights with actions of others":   {map[string]any{"repositories": nil, "tidewaiter": []string{"journal"}}, []string{"actions"}, false},
-		"repositories with read":          {map[string]any{"actions": []string{"read"}}, []string{"actions"}, false},
-		"a condition that is wrong":       {map[string]any{"when": "grops == [] && request.ip == 3"}, []string{"when"}, false},
-		"a comparison that is never true": {map[string]any{"when": "claims.ip == request.ip"}, []string{"when"}, false},
-		"a name with white space":         {map[string]any{"name": " a "}, []string{"name"}, false},
-		"a name with a tab":               {map[string]any{"name": "a\tb"}, []string{"name"}, false},
-		"no name":                         {map[string]any{"name": ""}, []string{"name"}, false},
-		"many errors":                     {map[string]any{"subjects": []string{"x y"}, "repositories": []string{"A"}, "role": "nobody"}, []string{"repositories", "role", "subjects"}, false},
+		"a valid rule":                      {},
+		"an empty list of registries":       {map[string]any{"registries": []string{}}, []string{"registries"}, true},
+		"a deny for nobody":                 {map[string]any{"effect": "deny", "subjects": []string{}}, []string{"subjects"}, true},
+		"a deny for anyone":                 {map[string]any{"effect": "deny", "subjects": nil}, nil, false},
+		"an allow for nobody":               {map[string]any{"subjects": nil}, []string{"subjects"}, false},
+		"an allow for an empty list":        {map[string]any{"subjects": []string{}}, []string{"subjects"}, true},
+		"no repositories":                   {map[string]any{"repositories": []string{}}, []string{"repositories"}, true},
+		"a rule without a resource":         {map[string]any{"repositories": nil}, []string{"repositories"}, false},
+		"no rights":                         {map[string]any{"repositories": nil, "tidewaiter": []string{}, "actions": []string{"read"}}, []string{"tidewaiter"}, true},
+		"no actions":                        {map[string]any{"actions": []string{}}, []string{"actions"}, false},
+		"neither actions nor a role":        {map[string]any{"actions": nil}, []string{"actions"}, false},
+		"an empty condition":                {map[string]any{"when": ""}, []string{"when"}, false},
+		"an empty role":                     {map[string]any{"role": ""}, []string{"role"}, false},
+		"no lifetime":                       {map[string]any{"lifetime": "0s"}, []string{"lifetime"}, false},
+		"a lifetime without a unit":         {map[string]any{"lifetime": "5"}, []string{"lifetime"}, false},
+		"an empty lifetime":                 {map[string]any{"lifetime": ""}, []string{"lifetime"}, false},
+		"an unknown key":                    {map[string]any{"repos": []string{"a"}}, []string{"repos"}, true},
+		"a lifetime too short":              {map[string]any{"lifetime": "5s"}, []string{"lifetime"}, false},
+		"a lifetime too long":               {map[string]any{"lifetime": "48h"}, []string{"lifetime"}, false},
+		"a lifetime that is negative":       {map[string]any{"lifetime": "-5m"}, []string{"lifetime"}, false},
+		"half a second":                     {map[string]any{"lifetime": "90.5s"}, []string{"lifetime"}, false},
+		"a deny with a lifetime":            {map[string]any{"effect": "deny", "lifetime": "5m"}, []string{"lifetime"}, false},
+		"an unknown effect":                 {map[string]any{"effect": "forbid"}, []string{"effect"}, true},
+		"an unknown action":                 {map[string]any{"actions": []string{"pull", "fly"}}, []string{"actions"}, false},
+		"an action twice":                   {map[string]any{"actions": []string{"pull", "pull"}}, []string{"actions"}, false},
+		"an unknown role":                   {map[string]any{"role": "king"}, []string{"role"}, false},
+		"an empty subject":                  {map[string]any{"subjects": []string{""}}, []string{"subjects"}, false},
+		"a subject with white space":        {map[string]any{"subjects": []string{" anyone"}}, []string{"subjects"}, false},
+		"an unknown subject":                {map[string]any{"subjects": []string{"usr:ann"}}, []string{"subjects"}, false},
+		"a subject that is a pattern":       {map[string]any{"subjects": []string{"group:*"}}, []string{"subjects"}, false},
+		"an empty registry":                 {map[string]any{"registries": []string{""}}, []string{"registries"}, false},
+		"an unknown registry":               {map[string]any{"registries": []string{"r.exmaple.com"}}, []string{"registries"}, false},
+		"an empty pattern":                  {map[string]any{"repositories": []string{"a", ""}}, []string{"repositories"}, false},
+		"a pattern with an empty part":      {map[string]any{"repositories": []string{"a//b"}}, []string{"repositories"}, false},
+		"a pattern with a line end":         {map[string]any{"repositories": []string{"a\nb"}}, []string{"repositories"}, false},
+		"a pattern that can never match":    {map[string]any{"subjects": []string{"robot:ci"}, "repositories": []string{"${user}/**"}}, []string{"repositories"}, false},
+		"the catalog":                       {map[string]any{"repositories": nil, "catalog": true, "actions": nil}, nil, false},
+		"the catalog with *":                {map[string]any{"repositories": nil, "catalog": true, "actions": []string{"*"}}, nil, false},
+		"the catalog with pull":             {map[string]any{"repositories": nil, "catalog": true}, []string{"actions"}, false},
+		"the catalog with a role":           {map[string]any{"repositories": nil, "catalog": true, "actions": nil, "role": "reader"}, []string{"role"}, false},
+		"the catalog and repositories":      {map[string]any{"catalog": true}, []string{"catalog"}, false},
+		"rights":                            {map[string]any{"repositories": nil, "tidewaiter": []string{"journal", "namespace/team-*"}, "actions": []string{"read"}}, nil, false},
+		"rights, with all actions":          {map[string]any{"repositories": nil, "tidewaiter": []string{"journal"}, "actions": []string{"*"}}, nil, false},
+		"rights and repositories":           {map[string]any{"tidewaiter": []string{"journal"}}, []string{"tidewaiter"}, false},
+		"rights at a registry":              {map[string]any{"repositories": nil, "tidewaiter": []string{"journal"}, "actions": []string{"read"}, "registries": []string{"r.example.com"}, "lifetime": "5m"}, []string{"lifetime", "registries"}, false},
+		"a right that is misspelt":          {map[string]any{"repositories": nil, "tidewaiter": []string{"jurnal"}, "actions": []string{"read"}}, []string{"tidewaiter"}, false},
+		"a right over Team":                 {map[string]any{"repositories": nil, "tidewaiter": []string{"namespace/Team"}, "actions": []string{"read"}}, []string{"tidewaiter"}, false},
+		"rights with actions of registries": {map[string]any{"repositories": nil, "tidewaiter": []string{"journal"}}, []string{"actions"}, false},
+		"repositories with read":            {map[string]any{"actions": []string{"read"}}, []string{"actions"}, false},
+		"a condition that is wrong":         {map[string]any{"when": "grops == [] && request.ip == 3"}, []string{"when"}, false},
+		"a comparison that is never true":   {map[string]any{"when": "claims.ip == request.ip"}, []string{"when"}, false},
+		"a name with white space":           {map[string]any{"name": " a "}, []string{"name"}, false},
+		"a name with a tab":                 {map[string]any{"name": "a\tb"}, []string{"name"}, false},
+		"no name":                           {map[string]any{"name": ""}, []string{"name"}, false},
+		"many errors":                       {map[string]any{"subjects": []string{"x y"}, "repositories": []string{"A"}, "role": "nobody"}, []string{"repositories", "role", "subjects"}, false},
 	} {
 		t.Run(what, func(t *testing.T) {
 			rule := func(by string) map[string]any {
@@ -291,7 +291,7 @@ func TestRulesAreValidatedAlikeInFilesAPIAndCommands(t *testing.T) {
 	}
 }
 
-// A role that a file rejects must be rejected by the API and the command line, for the same
+// If a role is invalid in a file, the API and the command line must reject it for the same
 // reasons.
 func TestRolesAreValidatedAlikeInFilesAPIAndCommands(t *testing.T) {
 	w := newValidators(t)

@@ -35,7 +35,7 @@ func (s *session) writeJSON(v any) error {
 }
 
 // encoder returns an encoder for standard output that escapes invisible characters. JSON can
-// contain names from other parties, and users print it on a terminal.
+// contain names that strangers chose, and users print JSON on a terminal.
 func (s *session) encoder() *json.Encoder {
 	e := json.NewEncoder(text.JSONWriter{W: s.out})
 	e.SetEscapeHTML(false)
@@ -98,8 +98,8 @@ func printList[T, F any](s *session, read pages[T], form func(*T) F, head []stri
 // pages reads a page of a list, and returns the key of the next page, or "" after the last page.
 type pages[T any] func(context.Context, admin.Actor, admin.Page) ([]T, string, error)
 
-// of returns a function that reads the pages of a list that belongs to an owner, such as the
-// tokens of a user. The result always passes the owner to the function read.
+// of returns a function that reads the pages of an owner's list, such as the tokens of a user. The
+// returned function calls read with the owner.
 func of[O, T any](read func(context.Context, admin.Actor, O, admin.Page) ([]T, string, error), owner O) pages[T] {
 	return func(ctx context.Context, by admin.Actor, page admin.Page) ([]T, string, error) {
 		return read(ctx, by, owner, page)
@@ -139,7 +139,7 @@ func printProblems(w io.Writer, problems strictyaml.Problems) {
 		}
 		src, read := sources[problem.File]
 		if !read && problem.File != "" {
-			src, _ = os.ReadFile(problem.File) // if it cannot be read, the line is not shown
+			src, _ = os.ReadFile(problem.File) // without the file, no line is printed
 			sources[problem.File] = src
 		}
 		fmt.Fprintln(w, highlight(problem.Snippet(src), p))

@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Names and claims come from anyone. Their invisible characters must not reach the terminal.
-// JSON still has the same values when it is decoded.
+// Strangers can choose names and claims. Invisible characters in them must not reach the terminal.
+// A program that decodes the JSON must get the same values as before.
 func TestOutputIsPrintable(t *testing.T) {
 	for _, h := range texttest.All {
 		e := journal.Entry{Decision: &journal.Decision{
@@ -37,14 +37,14 @@ func TestOutputIsPrintable(t *testing.T) {
 				t.Errorf("%s, %s: %v: printed as %s, want %s", h.Harm, how, err, b.Bytes(), plain)
 			}
 			if printed := strings.ReplaceAll(b.String(), "\n", ""); !text.Printable(printed) {
-				t.Errorf("%s, %s: it reached the terminal: %q", h.Harm, how, printed)
+				t.Errorf("%s, %s: the character reached the terminal: %q", h.Harm, how, printed)
 			}
 		}
 		change := journal.Entry{Change: &journal.Change{From: map[string]any{h.Text: h.Text}, To: map[string]any{h.Text: h.Text}}}
 		for _, rows := range [][][]string{details(&e), details(&change)} {
 			for _, row := range rows {
 				if shown := strings.Join(row, ""); !text.Printable(shown) {
-					t.Errorf("%s: it reached the terminal: %q", h.Harm, shown)
+					t.Errorf("%s: the character reached the terminal: %q", h.Harm, shown)
 				}
 			}
 		}
@@ -77,7 +77,7 @@ func TestHealthChecksReachListenersOnThisMachine(t *testing.T) {
 		{"localhost:8443", "localhost:8443", true},
 		{"127.0.0.2:8443", "127.0.0.2:8443", true},
 		{"[::1]:8443", "[::1]:8443", true},
-		{"10.0.0.1:8443", "10.0.0.1:8443", false}, // its certificate is verified
+		{"10.0.0.1:8443", "10.0.0.1:8443", false}, // not loopback, so the certificate is verified
 		{"auth.example.com:443", "auth.example.com:443", false},
 	} {
 		at, own, err := reach(tt.listens)

@@ -16,16 +16,16 @@ import (
 func policyCommand() command {
 	return command{
 		use:   "policy",
-		short: "Test and print the policy, and compare it with former ones",
+		short: "Test and print the policy, and compare it with former policies",
 		sub: []command{{
 			use:   "test FILE...",
 			short: "Run tests of the policy",
 			long: `Run tests of the policy. Test files state who may and may not do what. The
-tested policy is the one that the service would use, including the rules in the database. With
+tested policy is the policy that the service would use, including the rules in the database. With
 --files-only or --policy, the tests need no keys, no database and no network, and can run in CI.
 Exits 0 if all tests pass, and 1 if a test fails or a file is invalid.
 
-A warning is printed if a result depends on something that the test does not give, such as the
+A warning is printed if a result depends on a value that the test does not set, such as the
 time, the client's address or a claim. The warning names the key to add. With --strict such a
 warning is a failure, so that a test that passes today passes on any day and any machine.
 
@@ -37,8 +37,8 @@ docs/policy.md has an example. docs/configuration.md lists all keys.`,
 			flags: policyTest,
 		}, {
 			use:   "show",
-			short: "Print all rules and where each is written",
-			long: `Print all rules and where each is written: the rules of all files, of the
+			short: "Print all rules, each with its place",
+			long: `Print all rules, each with its place: the rules of all files, of the
 database and of its namespaces, and the built-in rules as comments. Roles are written out as
 actions. No key or secret is read. Before the first start, only the files are printed.
 --files-only and --policy leave the database out.`,
@@ -64,7 +64,8 @@ actions. No key or secret is read. Before the first start, only the files are pr
 	}
 }
 
-// wholePolicy is the policy of the given files and, if there is a database, of the database.
+// wholePolicy is the policy of the given files. If there is a database, the policy also has the
+// rules of the database.
 type wholePolicy struct {
 	*policyfile.Compiled
 	database bool // the policy includes the rules of a database

@@ -22,14 +22,14 @@ const maxPeriods = 1000
 func policyHistory() command {
 	return command{
 		use:   "history",
-		short: "List which policy was in force when",
-		long: `List which policy was in force when, the newest first: its hash, from when to when,
-and whether the rules of files or those of the database differ from the policy before it. Each
-policy is listed at most ten seconds after a service has put it into force. Replicas with the same
+		short: "List the recorded policies, with the times when they were in force",
+		long: `List the recorded policies, the newest first: the hash of the policy, the time when it
+was in force, and whether the rules of files or the rules of the database changed. A policy is listed
+at most ten seconds after it took effect. Replicas with the same
 files have the same policy. Decisions in the journal have the hash of their policy.
 
-"tidewaiter policy diff" prints how two policies differ. The 10,000 newest policies are kept, and at
-most 256 MB of them.`,
+"tidewaiter policy diff" prints how two policies differ. The history has the 10,000 newest policies,
+or fewer if they need more than 256 MB.`,
 		example: `  tidewaiter policy history
   tidewaiter policy history --limit 3 --output json`,
 		opens: openHistory,
@@ -54,7 +54,7 @@ most 256 MB of them.`,
 				case s.json():
 					return s.writeJSON(forms)
 				case len(list) == 0:
-					s.note("the history is empty: a service adds to it")
+					s.note("the history is empty: it is recorded while the service runs")
 					return nil
 				}
 				return table(s.out, rows)
@@ -69,10 +69,10 @@ func policyDiff() command {
 		short: "Print how two policies differ",
 		long: `Print how two policies differ: the rules and roles that were added, removed or changed, of
 files, database and namespaces. FROM and TO are hashes of policies, as "tidewaiter policy history"
-lists them, or times at which they were in force. TO is the current policy by default. Where a
-rule is written is not compared. Exits 0, whether they differ or not.
+lists them, or times at which they were in force. TO is the current policy by default. If only
+the place of a rule differs, the rule counts as equal. Exits 0 even if the policies differ.
 
-Who made a change is in the journal: "tidewaiter journal list --kind change".`,
+To find out who made a change, run "tidewaiter journal list --kind change".`,
 		example: `  tidewaiter policy diff 2026-11-21
   tidewaiter policy diff "2026-11-21 08:00 Europe/Paris" 2026-11-28T08:00:00Z
   tidewaiter policy diff 1f2e3d4c5b6a7988 --output json`,
@@ -110,7 +110,7 @@ func (s *session) policyNamed(named string) (rulebook.Period, error) {
 	}
 	at, err := policyfile.ParseTime(named, time.Local)
 	if err != nil {
-		return rulebook.Period{}, s.usageErrorf("%v, and not the hash of a policy, which has 16 digits", err)
+		return rulebook.Period{}, s.usageErrorf("%v, and not the hash of a policy (16 hexadecimal digits)", err)
 	}
 	return s.rules.At(s.ctx, at)
 }
@@ -189,7 +189,7 @@ func (s *session) printChange(what string, before, after []string) {
 	}
 }
 
-// duration returns in words when a policy was in force, such as "in force since 2026-11-28
+// duration returns the time in which a policy was in force, in words: "in force since 2026-11-28
 // 09:00:00".
 func duration(p *rulebook.Period) string {
 	since := second(p.Since)

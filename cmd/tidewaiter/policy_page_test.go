@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// The commands of docs/policy.md print what the page shows, with the policy of the page.
+// With the policy of the page, the commands of docs/policy.md must print the output that the page
+// shows.
 func TestThePageOfPolicyCanBeFollowed(t *testing.T) {
 	r := openTranscript(t, "../../docs/policy.md")
 	write := func(name, text string) {

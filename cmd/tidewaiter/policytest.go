@@ -11,7 +11,7 @@ import (
 func policyTest(f *flags) action {
 	load := policyFlags(f)
 	format := outputFlag(f, "o", "junit")
-	strict := f.Bool("strict", false, "exit 1 if a result depends on something that its test does not give")
+	strict := f.Bool("strict", false, "exit 1 if a result depends on a value that its test does not set")
 	return func(s *session) error {
 		p, err := load(s)
 		if err != nil {

@@ -85,19 +85,19 @@ func program(ts *testscript.TestScript, name string) string {
 	return ""
 }
 
-// limit is the key under which a script stores a context that ends shortly before the timeout
-// of go test. Nothing else limits how long a script waits. When the context ends, the process
-// is killed, and the script fails and prints the process's output.
+// limit is the key under which a script stores a context that ends shortly before the timeout of
+// go test. A script waits without any other time limit. When the context ends, the process is
+// killed, and the script fails and prints the process's output.
 type limit struct{}
 
-// endsInTime kills the process when the context limit ends, so that no wait for the process lasts
-// longer. Call stop after the wait.
+// endsInTime kills the process when the context limit ends, so that a wait for the process ends,
+// too. Call stop after the wait.
 func (p *process) endsInTime(ts *testscript.TestScript) (stop func() bool) {
 	return context.AfterFunc(ts.Value(limit{}).(context.Context), func() { _ = p.cmd.Process.Kill() })
 }
 
-// until waits for a line that matches the pattern. Lines up to the last match are not searched
-// again.
+// until waits for a line that matches the pattern. It searches only lines after the previous
+// match.
 func until(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 2, 2)
 	p, pattern := named(ts, args[0]), regexp.MustCompile("(?m)"+args[1])

@@ -20,7 +20,7 @@ This page describes all commands of ` + "`tidewaiter`" + `. ` + "`tidewaiter COM
 
 ` + conventions + "\n"
 
-// docs/commands.md is generated from the commands. It must not differ from them.
+// docs/commands.md is generated from the commands. It must not differ from the commands.
 func TestCommandsReference(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(preface)
@@ -60,8 +60,8 @@ func TestCommandsReference(t *testing.T) {
 	}
 }
 
-// ends returns the commands without subcommands: c itself, or those below c. It leaves out
-// hidden commands and the commands below them.
+// ends returns the commands without subcommands: c itself, or the commands below c. It leaves out
+// hidden commands and their subcommands.
 func ends(c *cobra.Command) []*cobra.Command {
 	if c.Hidden {
 		return nil

@@ -55,9 +55,9 @@ new secret. Older secrets are revoked. If a secret has leaked, use --overlap 0.`
 					if err != nil {
 						return err
 					}
-					previous := "; the previous one is revoked"
+					previous := "; the previous secret is revoked"
 					if overlap > 0 {
-						previous = "; the previous one is valid until " + minute(clock.Now().Add(time.Duration(overlap)))
+						previous = "; the previous secret is valid until " + minute(clock.Now().Add(time.Duration(overlap)))
 					}
 					return s.printRobot(&a, secret, "rotated the secret of", previous)
 				}

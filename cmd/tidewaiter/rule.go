@@ -41,7 +41,7 @@ is rejected with all its errors.`,
 		}, {
 			use:     "set NAME",
 			short:   "Replace a rule",
-			long:    "Replace a rule. The flags describe the whole new rule: nothing of the old rule is kept.",
+			long:    "Replace a rule. The flags describe the whole new rule: the old rule is not merged into it.",
 			example: "  tidewaiter rule set freeze --deny --repository 'prod/**' --actions push",
 			opens:   changeRules,
 			flags: func(f *flags) action {
@@ -130,7 +130,7 @@ var valueOf = map[string]string{
 // contentFlags adds the flags for the fields of a rule.
 func contentFlags(f *flags) func(name string) rulebook.Content {
 	c := new(rulebook.Content)
-	deny := f.Bool("deny", false, "deny instead of allow: a deny beats any allow")
+	deny := f.Bool("deny", false, "deny instead of allow: a deny wins over every allow")
 	for _, field := range ruleset.Fields {
 		if flag, ok := strings.CutPrefix(flagOf[field.Name], "--"); ok && field.Name != "effect" {
 			addField(f, flag, field.Name, field.Help, field.Of(c))
@@ -152,7 +152,7 @@ func contentFlags(f *flags) func(name string) rulebook.Content {
 }
 
 // addField adds a flag for a field of a rule or a role. It does not check the words of a list. If
-// the flag is given, the list is not nil, even if it is empty.
+// the user gives the flag, the list is not nil, even if it is empty.
 func addField(f *flags, flag, field, help string, into any) {
 	usage := strings.ToLower(help[:1]) + strings.TrimSuffix(strings.ReplaceAll(help[1:], "`", ""), ".")
 	switch v := into.(type) {

@@ -16,8 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// scopes parses arguments that are actions and names (push prod/app) or scopes as registries
-// write them. The name of any other resource than a repository begins with its type:
+// scopes parses arguments that are actions and names (push prod/app), or scopes in the form that
+// registries write. A name without a type is a repository. Other names begin with their type:
 // registry:catalog, tidewaiter:accounts.
 func (s *session) scopes() ([]scope.Scope, []scope.Ignored, error) {
 	texts := s.args
@@ -71,7 +71,7 @@ func (s *session) checkActions(word string) error {
 	return nil
 }
 
-// registry returns the registry with that name. The name can be left out if there is only one.
+// registry returns the registry with that name. If there is only one registry, the name can be "".
 func (s *session) registry(named string) (string, error) {
 	names := s.services()
 	switch {
@@ -85,14 +85,14 @@ func (s *session) registry(named string) (string, error) {
 	return named, nil
 }
 
-// queryFlags has the flags that the commands explain, who-can and what-can share: which
-// registry and which policy the question is about.
+// queryFlags has the flags that the commands explain, who-can and what-can share. They select the
+// registry and the policy of the query.
 type queryFlags struct {
 	registry  string
 	filesOnly *bool
 	all       bool // without --registry, the query is about all registries
 	at        time.Time
-	orCurrent bool // without a record of the policy at this time, use the current one
+	orCurrent bool // if the policy of this time is not recorded, use the current policy
 	past      explain.Past
 }
 
@@ -105,9 +105,9 @@ func (q *queryFlags) add(f *flags) {
 	q.filesOnly = filesOnlyFlag(f)
 }
 
-// addAt adds the flag --at, which asks what the policy of a past time allowed.
+// addAt adds the flag --at, which selects the policy of a time in the past.
 func (q *queryFlags) addAt(f *flags) {
-	f.time(&q.at, "at", "answer by the policy that was in force at this `time`, as 2026-11-28T23:00:00Z, 2026-11-28 or \"2026-11-28 23:00 Europe/Paris\"")
+	f.time(&q.at, "at", "use the policy that was in force at this `time`, such as 2026-11-28T23:00:00Z, 2026-11-28 or \"2026-11-28 23:00 Europe/Paris\"")
 	f.before(func(s *session) error {
 		if *q.filesOnly && !q.at.IsZero() {
 			return s.usageErrorf("the history of the policy is in the database, and --files-only leaves the database out")
@@ -144,7 +144,7 @@ func (q *queryFlags) load(s *session) (registry string, p *policy.Policy, err er
 	return registry, p, err
 }
 
-// printPast writes which policy answered a query about a past time.
+// printPast writes which policy was used for a query about a time in the past.
 func (q *queryFlags) printPast(w io.Writer) {
 	p := painted(w)
 	switch period := q.past.Period; {
@@ -159,7 +159,7 @@ func filesOnlyFlag(f *flags) *bool {
 	return f.Bool("files-only", false, "ignore the rules in the database and of namespaces")
 }
 
-// hintFilesOnly adds to an error of the database that --files-only works without it.
+// hintFilesOnly adds to an error of the database that --files-only works without the database.
 func hintFilesOnly(err error) error {
 	if err == nil {
 		return nil

@@ -43,8 +43,8 @@ func TestMain(m *testing.M) {
 //	soon STATUS METHOD URL           repeat the request until the response has the status
 func TestScripts(t *testing.T) { scripts(t, "testdata/script", nil) }
 
-// scripts runs the scripts of a folder. The function own adds the setup and the commands that
-// only these scripts have.
+// scripts runs the scripts of a folder. The function own adds setup and commands for these scripts
+// only.
 func scripts(t *testing.T, folder string, own func(*testscript.Params)) {
 	p := testscript.Params{
 		Dir:                 folder,

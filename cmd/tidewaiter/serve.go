@@ -28,7 +28,7 @@ Changes of rules, roles and namespaces in the database take effect without a rel
   tidewaiter serve --config tidewaiter.yaml --keys ./signingkey`,
 		config: true,
 		flags: func(f *flags) action {
-			create := f.Bool("create-database", false, "create a new database if the config's database has disappeared; its users, rules and journal are lost")
+			create := f.Bool("create-database", false, "create a new database if the config's database has disappeared; the users, rules and journal of the old database are lost")
 			return func(s *session) error { return s.serve(*create) }
 		},
 	}
@@ -36,7 +36,7 @@ Changes of rules, roles and namespaces in the database take effect without a rel
 
 func (s *session) serve(createDatabase bool) error {
 	s.untilStopped()
-	// Registered first, so that an early SIGHUP does not end the program.
+	// Register the signal first, so that an early SIGHUP does not end the program.
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
@@ -53,7 +53,7 @@ func (s *session) serve(createDatabase bool) error {
 		return err
 	}
 	registries, keeps := s.services(), s.cfg.Journal.Keep.String()
-	s.cfg = nil // the config would keep the policy of files in memory
+	s.cfg = nil // so that the policy of files does not stay in memory
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	ctx, end := context.WithCancel(s.ctx)

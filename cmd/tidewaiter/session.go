@@ -29,7 +29,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// session is one run of a command: its arguments, its streams, and what it has opened.
+// session is one run of a command: its arguments, its streams, and the config, database and
+// journal that it has opened.
 type session struct {
 	cmd       *cobra.Command
 	ctx       context.Context
@@ -41,8 +42,8 @@ type session struct {
 	output     *string // --output
 	force      bool    // --force
 
-	// What the command has opened. A service that runs at the same time can have the same database
-	// open.
+	// The config, database and journal that the command has opened. A running service can have the
+	// same database open.
 	cfg      *config.Config
 	by       admin.Actor // the actor of changes in the journal
 	accounts *accounts.Accounts
@@ -51,10 +52,10 @@ type session struct {
 	journal  *journal.Journal
 
 	changesAccounts bool
-	closing         []func() error // in the order of opening
+	closing         []func() error // in the order in which the things were opened
 }
 
-// do runs the steps of a command, and closes what they open.
+// do runs the steps of a command. Then it closes everything that the steps have opened.
 func (s *session) do(cmd *cobra.Command, args []string, steps []action) (err error) {
 	s.ctx, s.args, s.in, s.out, s.errs = cmd.Context(), args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
 	defer func() {
@@ -76,7 +77,7 @@ func (s *session) do(cmd *cobra.Command, args []string, steps []action) (err err
 	return nil
 }
 
-// hinted adds to an error the commands that can solve it.
+// hinted adds a hint to an error: the command that solves the problem.
 func hinted(err error) error {
 	missing, isMissing := errors.AsType[*admin.NotFoundError](err)
 	switch {
@@ -179,8 +180,8 @@ func readJournal(s *session) error {
 	})
 }
 
-// open loads the config, calls opener with it, and stores the result in *to. The session closes
-// what was opened when the command ends.
+// open loads the config, calls opener with the config, and stores the result in *to. When the
+// command ends, the session closes the result.
 func open[T any](s *session, to *T, opener func(context.Context, *config.Config) (T, func() error, error)) error {
 	if err := loadConfig(s); err != nil {
 		return err

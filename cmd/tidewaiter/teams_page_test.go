@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// The commands of docs/teams.md create its files and print what the page shows.
+// The commands of docs/teams.md must create the files of the page, and print the output that the
+// page shows.
 func TestThePageOfTeamsCanBeFollowed(t *testing.T) {
 	r := openTranscript(t, "../../docs/teams.md")
 	root := r.dir // like a clone of the repository
@@ -16,10 +17,10 @@ func TestThePageOfTeamsCanBeFollowed(t *testing.T) {
 	}
 	page := regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$").ReplaceAllStringFunc(r.text, func(block string) string {
 		switch kind, body := fence(block); {
-		case kind == "sh" && r.dir == root: // the first block creates the folder of all others
+		case kind == "sh" && r.dir == root: // the first block creates the folder
 			r.sh("set -e\n" + body)
 			r.dir += "/auth"
-		case kind == "sh": // kill is a function that checks the signal, as no service runs
+		case kind == "sh": // no service runs, so kill is a function that checks the signal
 			r.sh("pidof() { echo nobody; }; kill() { test \"$*\" = '-HUP nobody'; }\nset -e\n" + body)
 		case kind == "console":
 			return r.console(body)

@@ -11,8 +11,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// check finds each of these errors in the policy of examples/teams, and prints its place and how
-// to fix it.
+// The command check must find each of these errors in the policy of examples/teams, and print its
+// place and a suggestion.
 func TestErrorsInThePolicyOfTeams(t *testing.T) {
 	const (
 		config   = "tidewaiter.yaml"
@@ -134,7 +134,7 @@ func TestErrorsInThePolicyOfTeams(t *testing.T) {
 	}
 }
 
-// A client whose push is refused gets the message that docs/teams.md shows.
+// If a push is refused, the client gets the message that docs/teams.md shows.
 func TestRefusedPushesExplainThemselves(t *testing.T) {
 	scripts(t, "testdata/teams", func(p *testscript.Params) {
 		setup := p.Setup
@@ -165,7 +165,7 @@ func teams(t *testing.T) (folder string) {
 		t.Fatal(err)
 	}
 	text := bytes.Clone(admin)
-	for _, name := range []string{"ann", "ben", "carla", "dan"} { // with admin's password
+	for _, name := range []string{"ann", "ben", "carla", "dan"} { // all with admin's password
 		text = append(text, bytes.Replace(admin, []byte("admin:"), []byte(name+":"), 1)...)
 	}
 	write(t, users, text)

@@ -39,8 +39,8 @@ path, ** any number of parts.`,
 			use:   "list",
 			short: "List tokens with their owners and last use",
 			long: `List issued tokens, without their secrets: personal access tokens (access),
-secrets of robots (robot), and what docker and other clients (refresh) and browsers (session) store in
-place of a password.`,
+secrets of robots (robot), refresh tokens that docker and other clients store in place of a password
+(refresh), and sessions of browsers (session).`,
 			example: `  tidewaiter token list --user alice
   tidewaiter token list --output json | jq -r '.[] | select(.used == null) | .id'`,
 			opens: readAccounts,
@@ -71,7 +71,7 @@ func tokenCreate(f *flags) action {
 	name := f.String("name", "", "the `name` of the token, unique for its owner")
 	var life lifetime
 	f.Var(&life, "expires", "when the token expires, counted from now: 90d, 12h, never")
-	repositories := f.StringSlice("repositories", nil, "restrict the token to repositories that match these `patterns` (default all)")
+	repositories := f.StringSlice("repositories", nil, "restrict the token to repositories that match these `patterns` (default: all)")
 	actions := f.StringSlice("actions", nil, "restrict the token to these `actions`: pull, push, delete (default all)")
 	var restrictions []policy.Limit
 	f.before(func(s *session) (err error) {
@@ -91,7 +91,7 @@ func tokenCreate(f *flags) action {
 		if err != nil {
 			return o.hint(s, err)
 		}
-		return s.printSecret(api.NewToken(&t).WithSecret(secret), secret, "created token %s of %s for %s, valid until %s; it is printed only once:",
+		return s.printSecret(api.NewToken(&t).WithSecret(secret), secret, "created token %s of %s for %s, valid until %s; the token is printed only once:",
 			t.Name, text.Escape(t.Owner.String()), purpose(t.Limits), cmp.Or(minute(t.Expires), "it is revoked"))
 	}
 }
@@ -160,10 +160,10 @@ func tokenRow(t *credentials.Token) []string {
 	return []string{t.ID, string(t.Purpose), text.Escape(t.Owner.String()), text.Escape(cmp.Or(t.Name, t.Client, "-")), what, expiry(t.Expires), used}
 }
 
-// purpose describes what a token with these restrictions can be used for.
+// purpose describes the actions that a token with these restrictions allows.
 func purpose(restrictions []policy.Limit) string {
 	if len(restrictions) == 0 {
-		return "all that its owner may do"
+		return "everything that its owner may do"
 	}
 	parts := make([]string, len(restrictions))
 	for i, l := range restrictions {
@@ -194,7 +194,7 @@ func newOwnerFlags(f *flags, robots bool) *ownerFlags {
 	return o
 }
 
-// owner returns the owner, or the zero Owner if none is named.
+// owner returns the owner. If the flags name no owner, it returns the zero Owner.
 func (o *ownerFlags) owner() credentials.Owner {
 	switch {
 	case o.robot != "":

@@ -17,7 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Limits of what token identify reads.
+// Limits of the input of token identify.
 const (
 	maxLeaked      = 64 << 10
 	maxCertificate = 64 << 10
@@ -27,20 +27,20 @@ func tokenIdentify() command {
 	return command{
 		use:   "identify VALUE",
 		short: "Find out which credential a leaked text is",
-		long: `Find out whether a leaked text is one of our credentials, whose it is, whether it is still
-valid, and what it was used for. With -, the text is read from standard input, or prompted for
-without echo. It may contain other text, such as quotes, a header, or the config.json of docker;
-the first credential in it counts. It finds access tokens, secrets of robots, refresh tokens,
-sessions, secrets for the first administrator, tokens for registries, and ID tokens of the config's
-issuers. Passwords cannot be recognized.
+		long: `Find out which credential a leaked text is, who owns it, whether it is still valid, and for
+which requests it was used. With -, the command reads the text from standard input. At a terminal, it
+prompts for the text without echo. The text can contain other text, such as quotes, a header, or the
+config.json of docker. The first credential in the text counts. The command recognizes all credentials
+that Tidewaiter issues, and ID tokens of the issuers in the config. It does not recognize passwords.
 
 A secret cannot be an argument, because other users of the machine can see arguments, and shells
 store them. VALUE can be the SHA-256 of a secret, the id of a token, or the id of a registry's token
 (jti).
 
-The text is neither printed nor stored, and this does not count as a use. To verify an ID token, the
-keys of its issuer are fetched. The uses of a credential are its decisions in the journal, and those
-of the credentials that were created with it. The last use also counts uses of the API.
+The text is not printed and not stored, and the command does not count as a use. To verify an ID
+token, the command fetches the keys of the issuer. The uses of a credential are its decisions in the
+journal, and the decisions of credentials that it created. The time of the last use includes uses of
+the API.
 
 Exits 0 if the credential is known here, and 1 otherwise.`,
 		example: `  tidewaiter token identify - < leaked.txt
@@ -165,7 +165,7 @@ func (s *session) printLeaked(c *leak.Credential) error {
 	switch {
 	case err != nil || !c.Known:
 	case c.Kind == leak.RegistryToken && c.Valid:
-		fmt.Fprintln(s.out, "\nA registry's token cannot be revoked: it ends by itself.")
+		fmt.Fprintln(s.out, "\nA registry's token cannot be revoked: it expires by itself.")
 	case c.ID != "" && c.Kind != leak.RegistryToken:
 		fmt.Fprintf(s.out, "\nTo revoke it: tidewaiter token revoke %s\n", c.ID)
 	}

@@ -26,8 +26,7 @@ func openTranscript(t *testing.T, file string) *transcript {
 	return &transcript{T: t, file: file, text: string(text), dir: t.TempDir()}
 }
 
-// sh runs commands and returns their output. A command that prints something is allowed to exit
-// with 1.
+// sh runs commands and returns their output. If a command prints something, it may exit with 1.
 func (r *transcript) sh(command string) string {
 	r.Helper()
 	cmd := exec.CommandContext(r.Context(), "sh", "-c", command)
@@ -39,7 +38,8 @@ func (r *transcript) sh(command string) string {
 	return string(out)
 }
 
-// ask runs a command like sh, and counts it. It is for a command whose output the page shows.
+// ask runs a command like sh, and counts the command. Use ask for commands whose output the page
+// shows.
 func (r *transcript) ask(command string) string {
 	r.Helper()
 	r.asked++

@@ -26,8 +26,8 @@ func usageErrorf(cmd *cobra.Command, format string, args ...any) error {
 	return usageError{command: cmd.CommandPath(), text: fmt.Sprintf(format, args...)}
 }
 
-// strict makes cmd and its subcommands reject an invalid command line with a suggestion. A command
-// that only has subcommands prints its help when it is called without arguments.
+// strict makes cmd and its subcommands reject an invalid command line with a suggestion. Without
+// arguments, a command that only has subcommands prints its help.
 func strict(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(flagError)
 	cmd.SuggestionsMinimumDistance = 2
@@ -101,15 +101,15 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usageErrorf(cmd, "unknown flag --%s", typed)
 }
 
-// formerFlags maps earlier names of flags to their names.
+// formerFlags maps earlier names of flags to the current names.
 var formerFlags = map[string]string{"lines": "limit", "most": "limit"}
 
-// suggest returns a suggestion that names the subcommands that were most likely meant.
+// suggest returns a suggestion with the most similar subcommands.
 func suggest(cmd *cobra.Command, typed string) string {
 	var meant []string
 	for _, sub := range cmd.Commands() {
 		if slices.Contains(sub.SuggestFor, typed) {
-			meant = append(meant, text.Quote(sub.Name())) // get means show, and not set
+			meant = append(meant, text.Quote(sub.Name())) // get means show, not set
 		}
 	}
 	if near := cmd.SuggestionsFor(typed); len(meant) == 0 && len(near) > 0 {

@@ -97,8 +97,8 @@ in place of a password, are revoked.`,
 			use:   "allow NAME --from PREFIX",
 			short: "Allow a user to sign in from a new place during an attack",
 			long: `Add a known place for a user. After too many wrong passwords for a name,
-sign-ins are rate limited at places where the user never signed in, but not at known places. A
-place is an IPv4 /24 or an IPv6 /48. The service applies the change within a minute. This command
+sign-ins are rate limited at places where the user has never signed in. Known places have no such
+limit. A place is an IPv4 /24 or an IPv6 /48. The service applies the change within a minute. This command
 needs no sign-in, so an administrator cannot be locked out.`,
 			example: "  tidewaiter user allow alice --from 203.0.113.0/24",
 			opens:   changeAccounts,
@@ -121,7 +121,7 @@ needs no sign-in, so an administrator cannot be locked out.`,
 	}
 }
 
-// passwordSource has the flags that select where a password comes from.
+// passwordSource has the flags that select the source of a password.
 type passwordSource struct {
 	stdin, generate bool
 	generated       identity.Secret // printed once
@@ -143,10 +143,11 @@ func (p *passwordSource) ask(s *session) (identity.Secret, error) {
 	case !p.stdin && !isTerminal(s.in):
 		return identity.Secret{}, s.usageErrorf("stdin is not a terminal: use --password-stdin to read the password from it, or --generate")
 	}
-	return s.askPassword() // a terminal does not echo it, even with --password-stdin
+	return s.askPassword() // prompt without echo, even with --password-stdin
 }
 
-// printUser prints what was done to a user, and the password if it was generated.
+// printUser prints the result of a change of a user. If the password was generated, it also prints
+// the password.
 func (s *session) printUser(a *accounts.Account, err error, result string, p *passwordSource) error {
 	if err != nil || !p.generate {
 		return s.printAccount(a, err, result, "")

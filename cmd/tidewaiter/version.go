@@ -31,7 +31,7 @@ func (b build) String() string {
 	return fmt.Sprintf("tidewaiter %s (%s, %s)", b.Version, b.Go, b.Platform)
 }
 
-// built returns what the linker and the Go toolchain recorded.
+// built returns the version and the commit that the linker and the Go toolchain recorded.
 func built() build {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

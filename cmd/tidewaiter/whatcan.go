@@ -21,8 +21,8 @@ are looked up in the config's sources, for their groups. ${user}, ${group} and $
 replaced by their values. Conditions are printed but not evaluated; explain evaluates them for one
 request. The policy includes the rules in the database, unless --files-only is given.
 
---at answers by the policy that was in force at that time (see "tidewaiter policy history"), with
-the groups of today.`,
+--at selects the policy that was in force at that time (see "tidewaiter policy history"). Groups are
+always those of today.`,
 		example: `  tidewaiter what-can user:alice
   tidewaiter what-can user:alice --group developers --registry registry.example.com
   tidewaiter what-can workload:github:acme/app --group github:acme --claim repository=acme/app --output json
@@ -86,7 +86,7 @@ func (r *rights) print(w io.Writer, limit int) error {
 	if r.Registry != "" {
 		at = "at " + text.Escape(r.Registry)
 	}
-	if r.note != "" { // first, because it limits the meaning of the list
+	if r.note != "" { // the note comes first, because it limits the meaning of the list
 		fmt.Fprintln(w, p.bold(r.note))
 	}
 	if len(r.Allowed) > 0 {

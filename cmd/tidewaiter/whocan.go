@@ -33,7 +33,7 @@ of these sources are printed instead.
 --namespace prints the answer that the owners of that namespace get from the API: everyone who may
 perform the action, without the names, places and conditions of rules outside the namespace.
 
---at answers by the policy that was in force at that time (see "tidewaiter policy history"). The
+--at selects the policy that was in force at that time (see "tidewaiter policy history"). The
 members of groups, and which accounts are disabled, are always those of today.`,
 		example: `  tidewaiter who-can push prod/app
   tidewaiter who-can pull,push prod/app --members
@@ -127,7 +127,7 @@ func (f *whoCanFlags) answers(s *session, scopes []scope.Scope) ([]answer, error
 	return answers, nil
 }
 
-// checkNamespace returns an error unless all scopes are in the namespace.
+// checkNamespace returns an error if a scope is not in the namespace.
 func (s *session) checkNamespace(namespace string, scopes []scope.Scope) error {
 	if err := loadRules(s); err != nil {
 		return err
@@ -138,15 +138,15 @@ func (s *session) checkNamespace(namespace string, scopes []scope.Scope) error {
 	return nil
 }
 
-// answer lists who may perform one action, and which local accounts are among them.
+// answer lists who may perform an action. people has the local accounts among them.
 type answer struct {
 	explain.Answer
 	noAnonymous bool // anonymous clients get no token
 }
 
 // addPeople adds local accounts to the answers. With --members, it adds all accounts that the
-// rules name, and all members of the groups that the rules name. Without --members, it adds
-// only those named accounts that cannot sign in.
+// rules name, and all members of groups that the rules name. Without --members, it adds only the
+// named accounts that cannot sign in.
 func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
 	if !f.members && (*f.query.filesOnly || s.cfg.Accounts() == nil) {
 		return nil
@@ -217,7 +217,7 @@ func (a *answer) print(w io.Writer, limit int) error {
 		return err
 	}
 	if len(a.Unlisted) > 0 && a.ThroughGroup() {
-		fmt.Fprintf(w, "there may be other members of these groups: %s cannot list who is in one\n", escaped(a.Unlisted, ", "))
+		fmt.Fprintf(w, "these groups can have other members: %s cannot list the members of a group\n", escaped(a.Unlisted, ", "))
 	}
 	return nil
 }
@@ -241,8 +241,8 @@ func peopleRows(p *explain.People) [][]string {
 	return rows
 }
 
-// printShort writes a heading, the rows of the first items up to limit, and how many items it
-// left out. It writes nothing for an empty list.
+// printShort writes a heading, the rows of at most limit items, and the number of items that it
+// left out. For an empty list, it writes nothing.
 func printShort[T any](w io.Writer, heading string, list []T, limit int, rowsOf func(int, *T) [][]string) error {
 	if heading != "" && len(list) > 0 {
 		fmt.Fprintln(w, heading)
@@ -257,7 +257,8 @@ func printShort[T any](w io.Writer, heading string, list []T, limit int, rowsOf 
 	return table(w, rows)
 }
 
-// condition returns the condition of a rule as the end of a sentence; "" if it has none.
+// condition returns the condition of a rule as the end of a sentence. If the rule has no
+// condition, it returns "".
 func condition(r *policy.Rule) string {
 	switch {
 	case r.When == nil:

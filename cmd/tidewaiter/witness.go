@@ -21,9 +21,8 @@ func witnessCommand() command {
 		use:   "witness",
 		short: "Cosign the checkpoints of journals on other machines",
 		long: `Cosign the checkpoints of journals on other machines, until SIGTERM or Ctrl-C. The
-witness cosigns a checkpoint only if the journal still begins with the entries of the checkpoint
-that it cosigned before. So nobody can show two histories of a journal that both have the
-cosignature. The command needs neither a config nor a database.
+witness cosigns a checkpoint only if the journal still begins with the entries of the previous
+cosigned checkpoint. So nobody can get cosignatures for two different histories of a journal. The command needs neither a config nor a database.
 
 The first start creates the key, with the name from --name, and the state file. Each start logs
 the public key. The protocol is that of https://c2sp.org/tlog-witness.`,
@@ -72,7 +71,8 @@ the public key. The protocol is that of https://c2sp.org/tlog-witness.`,
 }
 
 // witnessKey reads the key of a witness. If the file does not exist, it creates the key and the
-// state. Only then, the state is created: a witness whose state was lost must not start.
+// state. If only the state is missing, it does not create the state, because a witness whose state
+// was lost must not start.
 func witnessKey(file, name, state string) (*notekey.Key, error) {
 	key, err := notekey.Read(file)
 	switch {
@@ -108,7 +108,7 @@ func serveUntil(ctx context.Context, s *http.Server, listener net.Listener) erro
 		stopped <- s.Shutdown(stopping)
 	})
 	err := s.Serve(listener)
-	if stop() { // ctx has not ended: serving failed
+	if stop() { // ctx has not ended, so Serve has failed
 		return fmt.Errorf("serving: %w", err)
 	}
 	return <-stopped

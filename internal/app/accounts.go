@@ -20,8 +20,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// newAccounts opens the accounts. The accounts and their caches are kept across reloads. The
-// policy and the other sources are looked up at each call.
+// newAccounts opens the accounts. A reload does not replace the accounts and their caches. The
+// accounts look up the policy and the other sources at each call.
 func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 	o := accounts.Options{
 		Options: credentials.Options{
@@ -52,9 +52,10 @@ func (a *App) signIn(source string) sources.SignIns {
 	return sources.SignIns{}
 }
 
-// welcome logs what to do first if accounts are a source and have no administrator. If the
-// admin API is served, the line contains a secret that can create one administrator, once. The
-// secret is written only to the log, which only the operator of the service reads.
+// welcome logs how to create the first administrator, if accounts are a source and have no
+// administrator. If the admin API is served, the line contains a secret that can create one
+// administrator. The secret is written only to the log, because only the operator of the service
+// reads the log.
 func (a *App) welcome(ctx context.Context, cfg *config.Config) {
 	if cfg.Accounts() == nil {
 		return

@@ -1,9 +1,9 @@
 // Package app wires all packages together. No other package imports them all.
 //
 // New builds everything from a Config and does not listen, so an App can be part of another
-// program (Handler). Run listens and serves until its context ends. Reload builds everything
-// again and replaces what was built before. If anything fails, it changes nothing. Close stops
-// in order: first what handles requests, then the journal, then the database.
+// program (Handler). Run listens and serves until its context ends. Reload builds everything again
+// and replaces the old parts. If a part cannot be built, Reload changes nothing. Close stops the
+// parts in order: first the parts that handle requests, then the journal, then the database.
 package app
 
 import (
@@ -56,8 +56,8 @@ type Options struct {
 	// Settle is journal.Options.Settle.
 	Settle time.Duration
 
-	// CreateDatabase allows creating a database even if this config had one before: see
-	// marker.Open.
+	// CreateDatabase allows Tidewaiter to create a database even if this config had a database
+	// before: see marker.Open.
 	CreateDatabase bool
 }
 
@@ -70,8 +70,8 @@ type App struct {
 	journal           *journal.Journal
 	checkpoints       *checkpoint.Checkpoints // signed roots of the journal's tree
 	hashing           *password.Hashing
-	limits            *ratestore.Store // counts of sign-ins that replicas share
-	budgets           atomic.Bool      // whether a directory has a budget
+	limits            *ratestore.Store // counts of failed sign-ins, which replicas share
+	budgets           atomic.Bool      // whether any directory has a limit of wrong passwords
 	accounts          *accounts.Accounts
 	rulebook          *rulebook.Rulebook
 	issuer            *issuer.Issuer
@@ -90,19 +90,20 @@ type App struct {
 	outage      *outage               // of the database
 	disk        *disk                 // of the database
 	writable    cachedCheck           // of the database, after a failed write
-	reloadError atomic.Pointer[error] // of the last reload
-	// unread is true if files have changed, but are not reread because policy.watch is false.
-	// SIGHUP makes the service read them.
+	reloadError atomic.Pointer[error] // of the newest reload; nil: it succeeded
+	// unread is true if files have changed, but the service has not read them again because
+	// policy.watch is false. The service reads them on SIGHUP.
 	unread atomic.Bool
 
 	mu         sync.Mutex     // held by Reload and Close
 	config     *config.Config // without the policy, which the rulebook stores
-	files      string         // the policy version of the files at the last reload
+	files      string         // the policy version of the files at the newest reload
 	generation *generation
 	closed     bool
 }
 
-// New opens the database and builds what cfg describes. If it fails, nothing stays open.
+// New opens the database and builds what cfg describes. If it fails, it closes everything that it
+// opened.
 func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error) {
 	if o.Log == nil {
 		o.Log = logging.New(nil, "", "")
@@ -115,8 +116,8 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.counts, a.misconfigurations = server.NewMetrics(), server.NewMisconfigurations()
 	a.limits = ratestore.New(a.database.Load)
 
-	// Build before opening the database: an error in keys or passwords must not leave a new
-	// database behind.
+	// Build the parts before the database is opened. So an error in keys or passwords does not
+	// leave a new database behind.
 	next, err := a.build(cfg)
 	if err != nil {
 		return nil, err
@@ -163,8 +164,8 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	return a, nil
 }
 
-// Handler returns a handler for the given endpoint groups, or for all groups except metrics if
-// none are given. The handler uses the server that the last Reload built.
+// Handler returns a handler for the given endpoint groups. Without arguments, it serves all groups
+// except metrics. The handler uses the server that the newest Reload built.
 func (a *App) Handler(groups ...server.EndpointGroup) http.Handler {
 	if len(groups) == 0 {
 		groups = []server.EndpointGroup{server.Token, server.Notifications, server.Keys, server.Health, server.API}
@@ -172,9 +173,9 @@ func (a *App) Handler(groups ...server.EndpointGroup) http.Handler {
 	return server.Reloadable(a.server.Load, groups...)
 }
 
-// Reload builds everything that cfg describes and replaces what was built before. Requests in
-// progress finish with the old parts. If anything is wrong, nothing changes. A changed setting
-// of listeners, database or log needs a restart: Reload only logs it.
+// Reload builds everything that cfg describes and replaces the old parts. Requests in progress
+// finish with the old parts. If a part cannot be built, nothing changes. Changed settings of
+// listeners, database and log need a restart. Reload only logs such a change.
 func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -216,8 +217,8 @@ func (a *App) Accounts() *accounts.Accounts { return a.accounts }
 // Journal returns the audit journal.
 func (a *App) Journal() *journal.Journal { return a.journal }
 
-// Close stops what New started: periodic work, then the journal, which writes its queue, then
-// the database. The server of a Handler must have stopped before.
+// Close stops the parts that New started: first periodic work, then the journal, which writes its
+// queue, then the database. Stop the server of a Handler before you call Close.
 func (a *App) Close(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -256,9 +257,9 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 	})
 }
 
-// publicHost returns the host of the public URL. It returns "" if there is no public URL or
-// its host is this machine. Without a host, the server does not check for a proxy that hides
-// its clients.
+// publicHost returns the host of the public URL. It returns "" if there is no public URL or its
+// host is this machine. If the result is "", the server does not check for a proxy that hides its
+// clients.
 func publicHost(public string) string {
 	u, err := url.Parse(public)
 	if err != nil || endpoint.Local(u.Hostname()) {

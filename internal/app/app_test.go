@@ -53,7 +53,7 @@ func newFolder(t testing.TB) *folder {
 // newRoot writes a new root.
 func (f *folder) newRoot() {
 	f.Helper()
-	// The root is valid both now and at the time of a test's clock.
+	// The root is valid now, and also at the time of a test's clock.
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	root, err := token.NewRoot("test", token.ES256, begin, begin.AddDate(100, 0, 0))
 	if err != nil {
@@ -266,7 +266,7 @@ listen:
 		t.Errorf("token: %d %s", status, body)
 	}
 	if status, _ := get("GET", plainAt+"/token?service=r.example.com", ""); status != 404 {
-		t.Errorf("a token from a listener that serves none: %d", status)
+		t.Errorf("a token request to a listener that does not serve tokens: %d", status)
 	}
 	if status, body := get("POST", plainAt+"/notifications", `{"event":"data"}`); status != 200 {
 		t.Errorf("notification: %d %s", status, body)
@@ -310,7 +310,7 @@ listen:
 	}
 }
 
-// A new root is in the journal, whether it comes with a restart or a reload.
+// The journal records a new root, after a restart and after a reload.
 func TestNewRootIsInTheJournal(t *testing.T) {
 	f := newFolder(t)
 	cfg := f.load(anyPort + rule("a"))
@@ -381,7 +381,7 @@ func TestTheErrorNamesAnAddressInUse(t *testing.T) {
 	}
 }
 
-// report checks a config and what it describes.
+// report checks a config, and the files and database that it names.
 func report(t *testing.T, cfg *config.Config, o doctor.Options) doctor.Report {
 	t.Helper()
 	o.Now = time.Now()

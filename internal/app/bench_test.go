@@ -19,9 +19,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/logging"
 )
 
-// BenchmarkToken measures a token request without net/http: anonymous, and with each kind of
-// credential whose verification is cached. The token is signed once and then reused. The work of
-// the journal and the log is included.
+// BenchmarkToken measures a token request without net/http. Requests are anonymous, or have a
+// credential whose verification is cached. The token is signed at the first request and then
+// reused. The time of the journal and the log is included.
 func BenchmarkToken(b *testing.B) {
 	f := newFolder(b)
 	const asked = "/token?service=r.example.com&scope=repository%3Ateam%2Fapp%3Apull"
@@ -109,7 +109,7 @@ identity: [{ accounts: {} }]
 // nowhere discards responses.
 type nowhere struct {
 	header http.Header
-	wrong  int // a status that is not 200, if there was one
+	wrong  int // a status other than 200, or 0
 }
 
 func (w *nowhere) Header() http.Header         { return w.header }

@@ -106,7 +106,7 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 	for _, name := range []string{"tidewaiter.yaml", "policy/p.yaml", "users", "cert.pem", "privatekey.pem"} {
 		for _, text := range kinds {
 			if name == "policy/p.yaml" && text == "gone" {
-				continue // a pattern that matches nothing is tried below
+				continue // a pattern without a file is tested below
 			}
 			breaks(name, text)
 		}
@@ -119,13 +119,13 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 
 	f.write("policy/p.yaml", strings.Replace(good, "[b]", "[c]", 1))
 	again <- struct{}{}
-	await.Until(t, "what is mended", func(context.Context) error {
+	await.Until(t, "the repaired file takes effect", func(context.Context) error {
 		if got := scopes(t, h); got != "repository:a:pull" {
 			return errors.New("granted " + got)
 		}
 		return nil
 	})
-	await.Until(t, "the end of the reload, which writes the entry", func(context.Context) error {
+	await.Until(t, "the reload ends and writes its journal entry", func(context.Context) error {
 		if !strings.Contains(log.String(), "msg=reloaded ") {
 			return errors.New("the reload has not ended")
 		}

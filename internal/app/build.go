@@ -45,8 +45,8 @@ func (g *generation) stop() {
 	g.running.Wait()
 }
 
-// build builds everything that answers depend on, except the policy, which the rulebook
-// builds. build starts nothing and does not affect the running generation.
+// build builds all parts that are needed to answer requests, except the policy, which the rulebook
+// builds. build starts no goroutines and does not affect the running generation.
 func (a *App) build(cfg *config.Config) (*generation, error) {
 	g := new(generation)
 	keep := cfg.Journal.Keep // not cfg, which has the whole policy
@@ -102,7 +102,8 @@ func (a *App) build(cfg *config.Config) (*generation, error) {
 	}
 	for _, r := range cfg.Registries {
 		g.live.Registries[r.Service] = registry(&r)
-		// Report a key that does not fit the registry's settings now, not at the first request.
+		// Check now that the key fits the registry's settings. Otherwise the error would appear
+		// only at the first request.
 		if _, err := keys.Signer(r.KeyID, r.Algorithm, a.now()); err != nil {
 			return nil, fmt.Errorf("signing for registry %s: %w", r.Service, err)
 		}
@@ -113,8 +114,8 @@ func (a *App) build(cfg *config.Config) (*generation, error) {
 // More than quietEntries journal entries between two checks are a burst.
 const quietEntries = 100
 
-// bursts returns a function that reports whether, since its last call, there was a burst of
-// requests or a password was hashed.
+// bursts returns a function that reports whether there was much work since its previous call: a
+// burst of requests, or a password hash.
 func (a *App) bursts() func() bool {
 	written, hashed := a.journal.Stats().Written, a.hashing.Stats().Hashed
 	return func() bool {
@@ -162,8 +163,8 @@ func registry(r *config.Registry) *issuer.Registry {
 	}
 }
 
-// PredictLifetime returns the lifetime that a token for a request would have under a config and
-// a policy, and the setting that limits this lifetime. ok is false if the request would get no
+// PredictLifetime returns the lifetime of a token for a request, with a given config and policy.
+// It also returns the setting that limits this lifetime. ok is false if the request would get no
 // token.
 func PredictLifetime(cfg *config.Config, p *policy.Policy, r *policy.Request) (life issuer.Lifetime, ok bool) {
 	if r.Principal.Kind == policy.Anonymous && !cfg.Token.Anonymous {

@@ -11,7 +11,8 @@ import (
 )
 
 // newCheckpoints reads the key that signs the journal's checkpoints. The first process that uses
-// the database creates the key. Without the key, everything else works.
+// the database creates the key. If the key cannot be read or created, checkpoints are not signed,
+// and everything else works.
 func (a *App) newCheckpoints(ctx context.Context, cfg *config.Config) (*checkpoint.Checkpoints, error) {
 	path := cfg.Signing.JournalKey
 	o := checkpoint.Options{DB: a.db, Tree: a.journal.Tree, Now: a.now, Log: a.log}

@@ -8,17 +8,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loglimit"
 )
 
-// The disk of the database is nearly full if less than one part in diskPart is free, or less than
-// diskFree. On a large disk, diskEnough is always enough.
+// The disk of the database is nearly full if less than a fraction of 1/diskPart is free, or less
+// than diskFree. If more than diskEnough is free, the disk is never nearly full.
 const (
 	diskPart   = 10
 	diskFree   = 200e6 // bytes
 	diskEnough = 5e9   // bytes; room for more than ten million entries
 )
 
-// disk is the disk that the database is on.
+// disk is the disk of the database.
 type disk struct {
-	space func() (free, size uint64, ok bool) // ok is false if they are unknown
+	space func() (free, size uint64, ok bool) // ok is false if the sizes are unknown
 	lines loglimit.Limit
 }
 
@@ -36,7 +36,7 @@ func (d *disk) note() string {
 		free/1e6, size/1e6)
 }
 
-// check logs once an hour that the disk is nearly full.
+// check logs a warning if the disk is nearly full, at most once an hour.
 func (d *disk) check(now time.Time, log *slog.Logger) {
 	note := d.note()
 	if note == "" {

@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// CheckDatabaseNow is the check that an App makes once a second.
+// CheckDatabaseNow runs the check that an App makes once a second.
 func (a *App) CheckDatabaseNow(ctx context.Context) { a.checkDatabase(ctx) }
 
 // Limiter returns the limiter for failed sign-ins.
@@ -19,7 +19,7 @@ func (a *App) Limiter() *ratelimit.Limiter { return a.issuer.Live().Chain.Limite
 // Chain returns the chain of identity sources.
 func (a *App) Chain() *chain.Chain { return a.issuer.Live().Chain }
 
-// CatchUp updates the projections until they include the journal's last entry.
+// CatchUp updates the projections until they include the journal's newest entry.
 func (a *App) CatchUp(ctx context.Context) error { return a.derived.CatchUp(ctx, a.journal, nil) }
 
 // JournalWithoutIndex returns the journal of the same database, but without the search index.

@@ -56,12 +56,12 @@ func TestAWebhookAuthenticatesAndAuthorizes(t *testing.T) {
 	}
 	down.Store(true)
 	if code, _ := ask("wonderland"); code != 503 {
-		t.Errorf("when it is down: %d", code)
+		t.Errorf("while the webhook is down: %d", code)
 	}
 }
 
-// Users of a webhook that can find them have refresh tokens, until the webhook reports the account
-// as closed.
+// If a webhook can look up users, its users get refresh tokens. A refresh token ends when the
+// webhook reports that the account is closed.
 func TestUsersOfAWebhookHaveRefreshTokens(t *testing.T) {
 	var closedThere atomic.Bool
 	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -122,7 +122,7 @@ func TestErrorsInAWebhookHaveAPosition(t *testing.T) {
 	}
 }
 
-// If a reload discarded the counts, an attacker could guess again after each reload.
+// A reload must not discard the counts. Otherwise an attacker could guess again after each reload.
 func TestFailuresAreCountedAcrossReloads(t *testing.T) {
 	f := newFolder(t)
 	limits := "limits: { max_failures_per_pair: 2, max_delay: 1h }\n"
@@ -139,7 +139,7 @@ func TestFailuresAreCountedAcrossReloads(t *testing.T) {
 		return w.Code
 	}
 	var codes []int
-	for i := range 12 { // the delays double, so the last one is longer than the test
+	for i := range 12 { // the delays double, so the final delay is longer than the test
 		codes = append(codes, guess(fmt.Sprint("guess ", i)))
 	}
 	if codes[0] != 401 || codes[11] != 429 {
@@ -160,7 +160,7 @@ func TestFailuresAreCountedAcrossReloads(t *testing.T) {
 	}
 }
 
-// loadWith reads a config with its own identity section.
+// loadWith reads a config whose identity section is in the parameter more.
 func (f *folder) loadWith(more string) *config.Config {
 	f.Helper()
 	f.write("external.yaml", "database: sqlite:state.db\nsigning: { root: { folder: . } }\nregistries: [{ service: r.example.com }]\n"+more)

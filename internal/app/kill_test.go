@@ -29,9 +29,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-var kills = flag.Int("kills", 8, "how often the tests of kill -9 kill the service")
+var kills = flag.Int("kills", 8, "how often the test kills the service with kill -9")
 
-// Environment variables of a process that is killed: its config and its number.
+// Environment variables for the processes that the test kills: the config, and the number of the
+// process.
 const (
 	killedConfig = "APP_TEST_KILLED_CONFIG"
 	killedLife   = "APP_TEST_KILLED_LIFE"
@@ -49,14 +50,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// atLife returns the clock of a process: each process runs a day after the one before it. So
-// everything that an earlier process has written is old enough to be merged and removed.
+// atLife returns the clock of a process. The clock of each process is a day ahead of the previous
+// process. So the entries of earlier processes are old enough to be merged and removed.
 func atLife(life int) func() time.Time {
 	return func() time.Time { return time.Now().Add(time.Duration(life) * 26 * time.Hour) }
 }
 
 // serveUntilKilled runs the service under load. It prints the id of each event and each decision
-// after it was acknowledged.
+// after the service has acknowledged it.
 func serveUntilKilled(file string) error {
 	cfg, err := config.Load(file, config.Options{})
 	if err != nil {
@@ -79,7 +80,7 @@ func serveUntilKilled(file string) error {
 		return err
 	}
 	h := a.Handler()
-	var mu sync.Mutex // a line is one write call
+	var mu sync.Mutex // so that each line is one write call
 	say := func(what, id string) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -95,7 +96,7 @@ func serveUntilKilled(file string) error {
 					say("event", id)
 				}
 				r := httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull", nil)
-				// Wrong passwords are refused, recorded and, when there are too many, folded.
+				// Wrong passwords are refused and recorded. Too many equal refusals are folded.
 				right := i%4 != 3
 				if r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1000", worker); right {
 					r.SetBasicAuth("ann", "ann-password")
@@ -126,9 +127,10 @@ func jti(answer []byte) string {
 	return claims.JTI
 }
 
-// The service is killed at random moments while it records events and decisions, merges, removes
-// and indexes entries, and signs checkpoints. Every acknowledged event and decision is in the
-// journal exactly once, the journal verifies, and the index finds what a scan finds.
+// The test kills the service at random moments. The service records events and decisions, merges,
+// removes and indexes entries, and signs checkpoints. Every acknowledged event and decision must
+// be in the journal exactly once. The journal must be valid, and the index must find the same
+// entries as a scan.
 func TestNothingAcknowledgedIsLostWhenTheServiceIsKilled(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		f := newFolder(t)
@@ -153,7 +155,7 @@ journal: { keep: { decisions: { age: forever }, events: { age: forever }, refuse
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg.Journal.Keep = retention.Limits{} // no entry is removed while they are compared
+		cfg.Journal.Keep = retention.Limits{} // so that no entry is removed during the comparison
 		a, err := app.New(t.Context(), cfg, app.Options{Now: atLife(*kills), Hashing: cheap, Settle: -1})
 		if err != nil {
 			t.Fatal(err)
@@ -183,7 +185,7 @@ journal: { keep: { decisions: { age: forever }, events: { age: forever }, refuse
 				t.Errorf("%s is in the journal %d times", what, n)
 			}
 		}
-		// The last process removes what the killed ones left.
+		// The final process removes the old entries of the killed processes.
 		await.Until(t, "entries are removed", func(ctx context.Context) error {
 			v, err := a.Journal().Verify(ctx, 0)
 			if _, broken := errors.AsType[*journal.BrokenError](err); broken {

@@ -44,7 +44,7 @@ policy:
 	return cfg
 }
 
-// ask requests pull of the repositories a and b, and returns the response.
+// ask requests the action pull on the repositories a and b, and returns the response.
 func ask(h http.Handler, name, password string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull&scope=repository:b:pull", nil)
 	r.SetBasicAuth(name, password)
@@ -88,9 +88,9 @@ func TestUsersOfADirectorySignIn(t *testing.T) {
 	}
 }
 
-// A name belongs to the first source that knows it. A directory finds a user by other
-// attributes too. A directory user with the name of a local user is refused under every
-// spelling of the name.
+// A name belongs to the first source that knows it. A directory can find the same user by other
+// attributes, too. A directory user with the name of a local user must be refused, with every
+// spelling that the directory accepts.
 func TestADirectoryUserCannotTakeALocalNameByAnAlias(t *testing.T) {
 	o := ldaptest.New(t)
 	f := newFolder(t)
@@ -121,9 +121,9 @@ func TestADirectoryUserCannotTakeALocalNameByAnAlias(t *testing.T) {
 	}
 }
 
-// Gitea CVE-2026-58422, -55987: another sign-in method enabled a disabled account again. The
-// name of a disabled account stays taken: a directory user of that name is refused, under any
-// spelling of it.
+// Gitea CVE-2026-58422, -55987: another sign-in method enabled a disabled account again. The name
+// of a disabled account must stay in use: a directory user of that name is refused, with any
+// spelling.
 func TestTheNameOfADisabledAccountStaysTaken(t *testing.T) {
 	o := ldaptest.New(t)
 	f := newFolder(t)
@@ -213,8 +213,9 @@ func TestErrorsInADirectoryHaveAPosition(t *testing.T) {
 	}
 }
 
-// If Tidewaiter may send as many wrong passwords as the directory's lock threshold, anyone can
-// lock an account. Some directories do not reveal their threshold, and check reports this.
+// If Tidewaiter sends as many wrong passwords as the directory's lock threshold, anyone can lock
+// an account. So check compares the two numbers. If a directory does not reveal its threshold,
+// check reports this.
 func TestCheckReadsTheLockThresholdOfADirectory(t *testing.T) {
 	o := ldaptest.New(t)
 	fake := ldaptest.NewFake(t)

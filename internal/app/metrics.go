@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// newMetrics registers all metrics. No label has a name, an address or a repository: with such
-// labels, clients could create any number of series.
+// newMetrics registers all metrics. No label contains a name of a user, an address or a
+// repository, because clients could then create any number of series.
 func newMetrics(a *App) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), a.counts)
@@ -41,16 +41,16 @@ func newMetrics(a *App) *prometheus.Registry {
 		func() float64 { return float64(a.hashing.Stats().Hashed) })
 	counter("tidewaiter_password_hashes_skipped_total", "Unknown names that waited for a hash while the queue was crowded, and were not hashed.",
 		func() float64 { return float64(a.hashing.Stats().Skipped) })
-	counter("tidewaiter_password_busy_total", "Passwords that were not checked because the queue was full or the wait too long.",
+	counter("tidewaiter_password_busy_total", "Passwords that were not checked, because the queue was full or the wait was too long.",
 		func() float64 { return float64(a.hashing.Stats().Busy) })
 	gauge("tidewaiter_password_waiting", "Passwords that wait for a hash.",
 		func() float64 { return float64(a.hashing.Stats().Waiting) })
-	counter("tidewaiter_password_recalled_total", "Passwords that needed no hash, because the same password was right a short time before.",
+	counter("tidewaiter_password_recalled_total", "Passwords that needed no hash, because the same password was verified a short time before.",
 		func() float64 { return float64(a.hashing.Stats().Remembered) })
 	limited := func(value func(ratelimit.Stats) uint64) func() float64 {
 		return func() float64 { return float64(value(a.issuer.Live().Chain.Limiter().Stats())) }
 	}
-	counter("tidewaiter_sign_ins_failed_total", "Sign-ins with a name or a password that is wrong.",
+	counter("tidewaiter_sign_ins_failed_total", "Sign-ins with a wrong name or password.",
 		limited(func(s ratelimit.Stats) uint64 { return s.Failed }))
 	counter("tidewaiter_sign_ins_throttled_by_name_total", "Sign-ins that were refused because of earlier failures with the same name.",
 		limited(func(s ratelimit.Stats) uint64 { return s.ByName }))
@@ -64,7 +64,7 @@ func newMetrics(a *App) *prometheus.Registry {
 		func() float64 { return float64(a.connectionStats().Refused) })
 	gauge("tidewaiter_policy_rules", "Rules of the policy in force.",
 		func() float64 { return float64(a.issuer.Live().Policy.Len()) })
-	gauge("tidewaiter_policy_last_reload_successful", "1 if the current files and database are in force, 0 while an older policy is.",
+	gauge("tidewaiter_policy_last_reload_successful", "1 if the current files and database are in force, 0 if an older policy is in force.",
 		func() float64 {
 			if a.problem() != nil {
 				return 0

@@ -137,8 +137,8 @@ func granted(t *testing.T, h http.Handler, r *http.Request) string {
 
 const pushWeb = "repository:acme/app/web:pull,push"
 
-// basic presents an ID token as docker login and an imagePullSecret do. form presents one as
-// containerd does.
+// basic presents an ID token in the same way as docker login and an imagePullSecret. form presents
+// an ID token in the same way as containerd.
 func basic(name, password string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/token?service=r.example.com&scope="+pushWeb, nil)
 	r.SetBasicAuth(name, password)
@@ -163,23 +163,23 @@ func TestAJobSignsInWithItsIDToken(t *testing.T) {
 		r    *http.Request
 		want string
 	}{
-		{"by docker login", basic("oidc", good), "github:acme/app pull,push"},
-		{"by docker login under any name", basic("octocat", good), "github:acme/app pull,push"},
-		{"by a form", form("oidc", good), "github:acme/app pull,push"},
-		{"by a form without a name", form("", good), "github:acme/app pull,push"},
-		{"beside a user's name", basic("ann", good), "github:acme/app pull,push"},
-		{"another repository's", basic("oidc", i.token(t, "us", "acme/other", 5*time.Minute)), "github:acme/other"},
+		{"with the name that the docs use", basic("oidc", good), "github:acme/app pull,push"},
+		{"with another name", basic("octocat", good), "github:acme/app pull,push"},
+		{"in a form", form("oidc", good), "github:acme/app pull,push"},
+		{"in a form without a name", form("", good), "github:acme/app pull,push"},
+		{"with the name of a user", basic("ann", good), "github:acme/app pull,push"},
+		{"of another repository", basic("oidc", i.token(t, "us", "acme/other", 5*time.Minute)), "github:acme/other"},
 		{"that is expired", basic("oidc", i.token(t, "us", "acme/app", -2*time.Minute)), "Unauthorized"},
-		{"for another", basic("oidc", i.token(t, "them", "acme/app", 5*time.Minute)), "Unauthorized"},
+		{"for another audience", basic("oidc", i.token(t, "them", "acme/app", 5*time.Minute)), "Unauthorized"},
 		{"that was changed", basic("oidc", good+"x"), "Unauthorized"},
-		{"that was changed, by a form", form("oidc", good+"x"), "Unauthorized"},
-		{"a password meanwhile", basic("ann", "ann-password"), "ann"},
+		{"that was changed, in a form", form("oidc", good+"x"), "Unauthorized"},
+		{"replaced by a password", basic("ann", "ann-password"), "ann"},
 	} {
 		if got := granted(t, h, tt.r); got != tt.want {
 			t.Errorf("a token %s: %q, want %q", tt.what, got, tt.want)
 		}
 	}
-	// The lifetime of a registry token does not depend on when the ID token expires.
+	// The expiry of the ID token does not limit the lifetime of a registry token.
 	if got := granted(t, h, basic("oidc", i.token(t, "us", "acme/app", -30*time.Second))); got != "github:acme/app pull,push" {
 		t.Errorf("a token within the leeway: %q", got)
 	}
@@ -218,8 +218,8 @@ policy:
 	}{
 		{"main", basic("oidc", i.tokenOf(t, "us", "acme/app", "refs/heads/main", time.Minute)), "github:acme/app pull,push"},
 		{"a branch", basic("oidc", i.tokenOf(t, "us", "acme/app", "refs/heads/dev", time.Minute)), "github:acme/app pull"},
-		{"a branch that is called so", basic("oidc", i.tokenOf(t, "us", "acme/app", "refs/heads/refs/heads/main", time.Minute)), "github:acme/app pull"},
-		{"a tag that is called so", basic("oidc", i.tokenOf(t, "us", "acme/app", "refs/tags/main", time.Minute)), "github:acme/app pull"},
+		{"a branch called refs/heads/main", basic("oidc", i.tokenOf(t, "us", "acme/app", "refs/heads/refs/heads/main", time.Minute)), "github:acme/app pull"},
+		{"a tag called main", basic("oidc", i.tokenOf(t, "us", "acme/app", "refs/tags/main", time.Minute)), "github:acme/app pull"},
 		{"a person, who has no ref", basic("ann", "ann-password"), "ann pull"},
 	} {
 		if got := granted(t, a.Handler(), tt.r); got != tt.want {
@@ -293,7 +293,8 @@ identity:
 	}
 }
 
-// Every config on the pages below docs/ci loads, and every explain command there is granted.
+// Every config on the pages below docs/ci must load, and every explain command on these pages must
+// print that the request is granted.
 func TestPagesAboutOIDC(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/ci/*.md")
 	if err != nil || len(pages) < 6 {

@@ -14,11 +14,12 @@ import (
 
 const (
 	checkEvery = time.Second
-	// logEvery is how often an outage of the database is logged. Everything that needs the
-	// database fails at the same time, for the same reason.
+	// logEvery is the time between two log lines about an outage of the database. During an
+	// outage, all operations that need the database fail for the same reason.
 	logEvery = time.Minute
-	// rescueAfter is how many checks in a row find the file missing before its content is saved
-	// to a new file. Files that are moved away are often moved back.
+	// If rescueAfter checks in a row do not find the database file, its content is saved to a new
+	// file. The first checks do not save it, because a file that is moved away is often moved
+	// back.
 	rescueAfter = 3
 )
 
@@ -43,7 +44,7 @@ func (a *App) checkDatabase(ctx context.Context) {
 	err := a.db.Look(look)
 	cancel()
 	if err == nil && a.journal.Stats().LastError != nil {
-		err = a.ready(ctx) // it can be read, but perhaps not written
+		err = a.ready(ctx) // the database can be read, but possibly not written
 	}
 	if ctx.Err() != nil {
 		return
@@ -51,9 +52,9 @@ func (a *App) checkDatabase(ctx context.Context) {
 	a.outage.see(ctx, a, err)
 }
 
-// newOutage returns an outage whose limit permits one log line about the database per period of
-// 2 × logEvery. During an outage, see logs a line in each logEvery, and this line uses up the
-// limit. So all other lines about the database are dropped.
+// newOutage returns an outage whose limit permits one log line about the database in 2 × logEvery.
+// During an outage, the method see logs a line in each logEvery, which uses up the limit. So all
+// other lines about the database are dropped.
 func newOutage(now func() time.Time) *outage {
 	return &outage{now: now, lines: loglimit.Limit{Period: 2 * logEvery}}
 }
@@ -72,7 +73,8 @@ type outage struct {
 	rescued string     // the file with the saved content, or ""
 }
 
-// see handles the result of a check: nil, or why the database cannot be used.
+// see handles the result of a check. The error is the reason why the database cannot be used, or
+// nil.
 func (o *outage) see(ctx context.Context, a *App, err error) {
 	o.mu.Lock() // during a reload two goroutines check
 	defer o.mu.Unlock()
@@ -109,13 +111,13 @@ func (o *outage) see(ctx context.Context, a *App, err error) {
 		"for", now.Sub(o.since).Round(time.Second).String(), "entries_lost", lost-o.lost, loglimit.Missed, missed)
 }
 
-// advice returns what to do about an outage.
+// advice returns the instructions for the operator about an outage.
 func advice(err error, rescued string) string {
 	switch {
 	case rescued != "":
 		return "nothing more is written; the content is saved in " + rescued + ": stop Tidewaiter, move that file to the path of the database, and start it again"
 	case errors.Is(err, store.ErrReplaced):
-		return "nothing more is written; put the original file back, or restart Tidewaiter to use the new one"
+		return "nothing more is written; put the original file back, or restart Tidewaiter to use the new file"
 	case errors.Is(err, store.ErrDamaged):
 		return "stop Tidewaiter, move the database's files away, restore a backup with `tidewaiter database restore FILE`, and start it again"
 	case errors.Is(err, store.ErrNoSpace):
@@ -138,8 +140,8 @@ func (a *App) rescueAtEnd(ctx context.Context) {
 	}
 }
 
-// outageFilter drops log lines that repeat the line about an outage of the database. During an
-// outage everything that needs the database fails, perhaps a thousand times a second.
+// outageFilter drops log lines that only repeat the line about an outage of the database. During
+// an outage, thousands of operations can fail each second.
 type outageFilter struct {
 	slog.Handler
 	outage *outage

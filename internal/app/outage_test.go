@@ -34,9 +34,9 @@ func do(h http.Handler, method, target, body string) *httptest.ResponseRecorder 
 	return w
 }
 
-// After the file is deleted, no event or change that would be lost is acknowledged. /readyz has
-// the reason, and a line per minute in the log says what to do. The content is saved to a new
-// file, and nothing is missing from that file.
+// After the file is deleted, no event and no change is acknowledged, because they would be lost.
+// /readyz has the reason. A log line per minute tells the operator what to do. The content is
+// saved to a new file, which is complete.
 func TestDeletedDatabase(t *testing.T) {
 	f := newFolder(t)
 	cfg := f.load(anyPort + rule("a"))
@@ -83,14 +83,14 @@ func TestDeletedDatabase(t *testing.T) {
 			rescued, _, _ = strings.Cut(after, ":")
 		}
 	}
-	// One line for the first failure, one when the reason is found, one when the content is
-	// saved, and one each minute. The app itself also checks the database, with the real
-	// clock, so there can be more lines.
+	// There is a line for the first failure, a line when the reason is found, a line when the
+	// content is saved, and a line each minute. The app itself also checks the database, with the
+	// real clock, so there can be more lines.
 	if minutes < 4 || len(told) > 7 {
 		t.Errorf("%d lines, %d of them about the database:\n%s", len(told), minutes, strings.Join(told, "\n"))
 	}
 	if !strings.Contains(told[len(told)-1], "lines_not_logged=") || strings.Contains(told[len(told)-1], "lines_not_logged=0") {
-		t.Errorf("the last line has no counts: %s", told[len(told)-1])
+		t.Errorf("the final line has no counts: %s", told[len(told)-1])
 	}
 	closed(t, a)
 	if err := os.Rename(rescued, file); err != nil {
@@ -134,7 +134,7 @@ func TestRecoveryOfTheDatabaseIsLogged(t *testing.T) {
 	}
 }
 
-// A config that had a database does not get an empty one silently.
+// If a config had a database, a start must not silently create an empty database.
 func TestMissingDatabaseIsNotCreatedAgain(t *testing.T) {
 	for what, lose := range map[string]func(t *testing.T, file string){
 		"deleted": func(t *testing.T, file string) {
@@ -172,7 +172,7 @@ func TestMissingDatabaseIsNotCreatedAgain(t *testing.T) {
 			lose(t, file)
 			for range 2 {
 				if _, err := start(app.Options{}); err == nil || !strings.Contains(err.Error(), "--create-database") || !strings.Contains(err.Error(), "database restore") {
-					t.Fatalf("a start without it: %v", err)
+					t.Fatalf("a start without the database: %v", err)
 				}
 			}
 			if _, closing, err := offline.OpenAccounts(t.Context(), cfg); err == nil {
@@ -183,10 +183,10 @@ func TestMissingDatabaseIsNotCreatedAgain(t *testing.T) {
 				t.Errorf("a start with --create-database: %v\n%s", err, log)
 			}
 			if _, err = start(app.Options{}); err != nil {
-				t.Errorf("the start after it: %v", err)
+				t.Errorf("a start after --create-database: %v", err)
 			}
-			// A new path in the config may be a typing error: the database that this config had
-			// is missing.
+			// A new path in the config can be a typing error. So the start fails, because the
+			// database that this config had is missing.
 			cfg.Database = "sqlite:" + filepath.Join(f.dir, "elsewhere.db")
 			if _, err := start(app.Options{}); err == nil {
 				t.Error("a database was created at another path")
@@ -207,8 +207,8 @@ func TestMissingDatabaseIsNotCreatedAgain(t *testing.T) {
 	}
 }
 
-// A sign-in that reads a damaged page is an outage, not a refusal. From then on, /readyz and the
-// log state what to do.
+// If a sign-in reads a damaged page, the result is an outage, not a refusal. Afterwards, /readyz
+// and the log tell the operator what to do.
 func TestDamagedDatabase(t *testing.T) {
 	f := newFolder(t)
 	file := filepath.Join(f.dir, "state.db")

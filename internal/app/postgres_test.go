@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// While PostgreSQL is stopped, requests that need the database fail as an outage, and all
-// other requests succeed. When PostgreSQL runs again, all requests succeed.
+// While PostgreSQL is stopped, requests that need the database get the answer for an outage, and
+// all other requests succeed. When PostgreSQL runs again, all requests succeed.
 func TestAnOutageOfPostgreSQLAffectsOnlyWhatNeedsIt(t *testing.T) {
 	s := storetest.NewServer(t)
 	f := newFolder(t)
@@ -38,8 +38,8 @@ func TestAnOutageOfPostgreSQLAffectsOnlyWhatNeedsIt(t *testing.T) {
 		status int
 	}{
 		{"at first", nil, http.StatusOK},
-		{"while it is away", s.Stop, http.StatusServiceUnavailable},
-		{"when it is back", s.Start, http.StatusOK},
+		{"while PostgreSQL is stopped", s.Stop, http.StatusServiceUnavailable},
+		{"after PostgreSQL is started again", s.Start, http.StatusOK},
 	} {
 		if tt.begin != nil {
 			if err := tt.begin(); err != nil {
@@ -66,6 +66,6 @@ func TestAnOutageOfPostgreSQLAffectsOnlyWhatNeedsIt(t *testing.T) {
 		}
 	}
 	if n != 1 {
-		t.Errorf("the event is there %d times", n)
+		t.Errorf("the journal has the event %d times", n)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// A proxy that hides its clients is detected by the host of the public URL, unless that host is
-// this machine.
+// Tidewaiter detects a proxy that hides its clients by the host of the public URL. If that host is
+// this machine, there is no such check.
 func TestAProxyThatHidesItsClientsIsDetected(t *testing.T) {
 	for public, told := range map[string]bool{
 		"https://auth.example.com":      true,

@@ -5,8 +5,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// limiter returns the limiter of sign-ins, or nil if it is disabled. Its counts are kept across
-// reloads unless the settings change.
+// limiter returns the limiter of sign-ins, or nil if it is disabled. If a reload does not change
+// the settings, the counts are kept.
 func (a *App) limiter(cfg *config.Config) *ratelimit.Limiter {
 	if !cfg.Limits.Throttle {
 		return nil
@@ -29,7 +29,7 @@ func signIns(cfg *config.Config) config.Limits {
 	return limits
 }
 
-// budget limits how many wrong passwords for one account are sent to a directory.
+// budget returns the limit of wrong passwords for one account that are sent to a directory.
 func (a *App) budget(l *config.LDAP) *ratelimit.Budget {
 	if l.Attempts.Max > 0 {
 		a.budgets.Store(true)

@@ -27,8 +27,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 )
 
-// service is an App with local users. Its clock stands still, so that no limit refills on a
-// slow machine. Only Pass moves the clock.
+// service is an App with local users. Only Pass moves its clock. Otherwise limits would refill
+// while a slow machine runs the test.
 type service struct {
 	*folder
 	*app.App
@@ -83,8 +83,9 @@ func (s *service) answer(r *http.Request, from string) *httptest.ResponseRecorde
 	return w
 }
 
-// show returns the status for a credential. It calls the chain that all endpoints use, because a
-// response with 429 is delayed, and these tests make thousands of them.
+// show returns the status for a credential. It calls the chain that all endpoints use, and not an
+// endpoint: endpoints delay each response with 429, and these tests cause thousands of such
+// responses.
 func (s *service) show(c identity.Presented, from string) int {
 	c.Remote, c.Registry = netip.MustParseAddr(from), "r.example.com"
 	switch _, err := s.Chain().Authenticate(context.Background(), c); {
@@ -132,8 +133,9 @@ func (s *service) addUser(t *testing.T, name, password string) {
 }
 
 // gitlab-mcp-server 619, cloud_controller_ng 2079, and Tidewaiter in 2026: a broken job presented
-// an expired ID token again and again, and every credential behind the same NAT was refused. A
-// credential that cannot be guessed is verified before any limit applies.
+// an expired ID token again and again. As a result, every credential behind the same NAT was
+// refused. To prevent this, a credential that cannot be guessed is verified before any limit
+// applies.
 func TestInvalidTokensDoNotBlockValidCredentials(t *testing.T) {
 	ci := newIssuer(t)
 	s := newService(t, `  - oidc: { name: ci, issuer: "`+ci.URL+`", audience: us }
@@ -184,7 +186,7 @@ func TestInvalidTokensDoNotBlockValidCredentials(t *testing.T) {
 		}
 	}
 	if code := s.signIn("x", revoked('a'), nat); code != http.StatusTooManyRequests {
-		t.Errorf("after 900 invalid tokens, another one: %d, want 429", code)
+		t.Errorf("another invalid token after 900 invalid tokens: %d, want 429", code)
 	}
 	good := map[string]func(n int) int{
 		"robot":         func(int) int { return s.signIn(robot.Login(), robotSecret.Reveal(), nat) },
@@ -223,7 +225,7 @@ func TestInvalidTokensDoNotBlockValidCredentials(t *testing.T) {
 			}
 		}
 		if in != 41 {
-			t.Errorf("%s: accepted %d of 41 times beside a job that presents an expired token", what, in)
+			t.Errorf("%s: accepted %d of 41 times while a job presents an expired token", what, in)
 		}
 	}
 }
@@ -255,10 +257,9 @@ func (s *service) session(t *testing.T, from string) (string, error) {
 	return secret.Reveal(), err
 }
 
-// Tidewaiter in 2026: wrong passwords from many addresses locked a user out at every address
-// that the process had not seen for the user. After a restart, the process had seen no
-// address, so the user was locked out everywhere. Attackers must not be able to lock a user
-// out.
+// Tidewaiter in 2026: after wrong passwords from many addresses, a user could sign in only from
+// addresses that the process had seen for this user. After a restart, the process had seen no
+// address, so the user could not sign in anywhere. Attackers must not be able to lock a user out.
 func TestAFloodOnANameLocksNoUserOutAtAKnownAddress(t *testing.T) {
 	floods := map[string]func(i int) string{
 		"from IPv4 addresses":         func(i int) string { return fmt.Sprintf("203.0.%d.%d", i/250, i%250) },
@@ -280,7 +281,7 @@ func testFlood(t *testing.T, s *service, from func(int) string) {
 	for who, password := range people {
 		for _, place := range []string{office, home} {
 			if code := s.signIn(who, password, place); code != http.StatusOK {
-				t.Fatalf("%s, at first: %d", who, code)
+				t.Fatalf("%s, before the flood: %d", who, code)
 			}
 		}
 	}
@@ -335,8 +336,8 @@ func testFlood(t *testing.T, s *service, from func(int) string) {
 			t.Errorf("%s signed in at known addresses %d of 10 times", who, in)
 		}
 	}
-	// A name has the 100 attempts that NIST allows, and one more each minute. The test only
-	// checks the rate, for half an hour.
+	// A name has the 100 attempts that NIST allows, and one more attempt each minute. The test
+	// checks only the rate, for half an hour.
 	checked := 0
 	for range 30 {
 		s.Pass(time.Minute)
@@ -367,7 +368,7 @@ func TestReplicasShareKnownPlacesAndCounts(t *testing.T) {
 			checked++
 		}
 	}
-	if checked > 100+25 { // 25 that the second replica has not written yet
+	if checked > 100+25 { // the second replica has up to 25 counts that are not in the database yet
 		t.Errorf("%d guesses were checked by two replicas", checked)
 	}
 	if code := second.signIn("alice", alicePassword, office); code != http.StatusOK {

@@ -8,16 +8,16 @@ import (
 )
 
 const (
-	// tryWriting is the shortest time between two attempts to write the database.
+	// tryWriting is the minimum time between two attempts to write to the database.
 	tryWriting = time.Second
-	// writingTakes is how long an attempt may take. An attempt does not end when its request
-	// ends.
+	// writingTakes is the time limit of an attempt. If the request of an attempt ends, the attempt
+	// continues.
 	writingTakes = 2 * time.Second
 )
 
-// ready returns nil if the database can be read and, after a failed write of the journal, can
-// also be written. ready tries to write by itself, because an instance that is not ready gets
-// no requests and so has no entries to write.
+// ready returns nil if the database can be read and, after a failed write of the journal, can also
+// be written. ready tries to write by itself. The reason is that an instance that is not ready
+// gets no requests, and without requests it has no entries to write.
 func (a *App) ready(ctx context.Context) error {
 	if a.journal.Stats().LastError == nil {
 		return a.db.Ping(ctx)
@@ -29,15 +29,15 @@ func (a *App) ready(ctx context.Context) error {
 	})
 }
 
-// cachedCheck is a result that is valid for a moment. Anyone may request /readyz as often as
-// they like, and each attempt to write delays the journal's own writes.
+// cachedCheck stores the result of a check for a short time. Anyone can request /readyz at any
+// rate, and each attempt to write delays the journal's own writes.
 type cachedCheck struct {
 	mu  sync.Mutex
 	at  time.Time // zero: never
 	err error
 }
 
-// ask returns the result of the last try if it is recent, and calls try otherwise. Concurrent
+// ask returns the result of the previous try if it is recent. Otherwise it calls try. Concurrent
 // callers wait for the same result.
 func (a *cachedCheck) ask(now func() time.Time, try func() error) error {
 	a.mu.Lock()

@@ -14,7 +14,7 @@ import (
 )
 
 // Docker stores a refresh token in place of a password. The token ends when the password in the
-// htpasswd file changes, or when the entry is removed, even if it is added again.
+// htpasswd file changes, or when the entry is removed, even if the entry is later added again.
 func TestARefreshTokenEndsWithItsPasswordInTheFile(t *testing.T) {
 	f := newFolder(t)
 	a, err := app.New(t.Context(), f.loadWith("identity: [{ accounts: {} }, { htpasswd: { file: users } }]\n"+anyPort+rule("a")), app.Options{})
@@ -74,5 +74,5 @@ func TestARefreshTokenEndsWithItsPasswordInTheFile(t *testing.T) {
 	reload(other)
 	refreshes("the entry was removed", second, 401)
 	reload(other + "ann:" + hash("another password") + "\n")
-	refreshes("it was added again, with the same password", second, 401)
+	refreshes("the entry was added again, with the same password", second, 401)
 }

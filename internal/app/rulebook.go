@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
-// newRulebook opens the rulebook, which is kept across reloads, and compiles the first policy
-// from files and database.
+// newRulebook opens the rulebook, and compiles the first policy from files and database. A reload
+// does not replace the rulebook.
 func (a *App) newRulebook(ctx context.Context, cfg *config.Config) (*rulebook.Rulebook, error) {
 	b, err := rulebook.New(rulebook.Options{
 		DB: a.db, Journal: a.journal, When: when.NewCompiler().Compile, Now: a.now, Log: a.log,
@@ -38,7 +38,8 @@ func filesOf(cfg *config.Config) rulebook.Files {
 	return rulebook.Files{Source: cfg.Rules, ID: cfg.Policy.ID(), Services: cfg.Services}
 }
 
-// problem returns why the current files and database are not in force, or nil.
+// problem returns the reason why the current files and database are not in force, or nil if they
+// are.
 func (a *App) problem() error {
 	if err := a.reloadError.Load(); err != nil && *err != nil {
 		return *err

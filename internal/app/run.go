@@ -17,12 +17,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// grace is how long requests in progress may take after a stop. Kubernetes kills a process 30 s
-// after it asked the process to stop.
+// grace is the time that requests in progress have after a stop. Kubernetes kills a process 30 s
+// after it has asked the process to stop.
 const grace = 15 * time.Second
 
-// Run listens on all addresses and serves until ctx ends or a listener fails, then closes in
-// order. ready, if not nil, is called once when all listeners are open.
+// Run listens on all addresses and serves until ctx ends or a listener fails. Then it closes
+// everything in order. If ready is not nil, Run calls it when all listeners are open.
 func (a *App) Run(ctx context.Context, ready func()) (err error) {
 	defer func() {
 		closing, done := context.WithTimeout(context.WithoutCancel(ctx), grace)
@@ -54,7 +54,7 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 		return err
 	}
 	a.connections.Store(&connections)
-	root := a.keys().Root() // before a reload
+	root := a.keys().Root() // the root before any reload
 	start := a.recordStart(ctx)
 	defer a.record(journal.Service{Action: "service.stop", Target: a.version})
 	if ready != nil {
@@ -119,7 +119,7 @@ func (a *App) certificates(t *config.TLS) (*tls.Config, error) {
 	return server.CertificateFiles(t.Certificate, t.Key, a.now, a.log)
 }
 
-// listen listens on an address. Its error says what to do.
+// listen listens on an address. Its error contains the solution.
 func listen(address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	switch {
@@ -141,8 +141,8 @@ func groups(from []string) []server.EndpointGroup {
 	return list
 }
 
-// listeners returns a text for each listener with all of its settings. If the texts differ, a
-// setting has changed.
+// listeners returns a text for each listener with all of its settings. To find a changed setting,
+// compare the texts.
 func listeners(cfg *config.Config) []string {
 	list := make([]string, 0, len(cfg.Listen))
 	for _, l := range cfg.Listen {

@@ -46,7 +46,7 @@ notifications: { open: true }
 	if err != nil {
 		t.Fatal(err)
 	}
-	log.Take() // it contains the secret for the first administrator, by design
+	log.Take() // the log contains the secret for the first administrator on purpose
 	operator := admin.Operator("root")
 	if _, err := a.Accounts().AddUser(t.Context(), operator, accounts.NewUser{Name: "bob", Password: identity.NewSecret("a long sentence")}); err != nil {
 		t.Fatal(err)
@@ -154,7 +154,7 @@ notifications: { open: true }
 			r.RemoteAddr = "127.0.0.1:1"
 			send(at("an event"), r)
 			r = httptest.NewRequest("POST", "/notifications", strings.NewReader(text))
-			send(at("a body that is no event"), r)
+			send(at("a body that is not an event"), r)
 		}
 	}
 	r := httptest.NewRequest("GET", ask, nil)
@@ -165,7 +165,7 @@ notifications: { open: true }
 	answers["the metrics"] = w.Body.String()
 	closed(t, a)
 
-	kept := map[string]string{"the log": log.String(), "what a service was asked": asked.String()}
+	kept := map[string]string{"the log": log.String(), "the requests to the webhook": asked.String()}
 	files, err := filepath.Glob(filepath.Join(f.dir, "state.db*"))
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)

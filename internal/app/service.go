@@ -14,10 +14,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// record writes an entry about the service to the journal. It does not wait: the journal counts
-// and logs losses.
+// record writes an entry about the service to the journal. It does not wait until the entry is
+// written. If an entry is lost, the journal counts and logs the loss.
 func (a *App) record(s journal.Service) {
-	if a.journal != nil { // otherwise New has not opened it yet
+	if a.journal != nil { // nil: New has not opened the journal yet
 		_ = a.journal.Record(journal.Entry{Service: &s})
 	}
 }
@@ -43,14 +43,14 @@ func (a *App) recordStart(ctx context.Context) journal.ID {
 	return entry.ID
 }
 
-// maxStart is how long the search for the root of the last start may take.
+// maxStart is the time limit of the search for the root of the previous start.
 const maxStart = 5 * time.Second
 
-// lastRoot returns the fingerprint of the root that signed tokens before the start with the
-// entry start, or "" if it is not found. It searches only the last entries of the journal,
-// because the entry of each start has this fingerprint, too.
+// lastRoot returns the fingerprint of the root that signed tokens before this start, whose entry
+// is start. If it finds no fingerprint, it returns "". It searches only the newest entries of the
+// journal, because the entry of each start contains the fingerprint, too.
 func (a *App) lastRoot(ctx context.Context, start journal.ID) (root string) {
-	// The search goes on even if the service stops at once.
+	// The search continues even if the service stops at once.
 	ctx, end := context.WithTimeout(context.WithoutCancel(ctx), maxStart)
 	defer end()
 	const maxSearched = 200_000
@@ -63,7 +63,7 @@ func (a *App) lastRoot(ctx context.Context, start journal.ID) (root string) {
 		}
 		for _, e := range page.Entries {
 			if bytes.Compare(e.ID[:], start[:]) >= 0 || bytes.Compare(e.ID[:], last[:]) <= 0 {
-				continue // of this process, or not the last one
+				continue // the entry of this process
 			}
 			last = e.ID
 			if root = e.Service.Target; action == "service.start" {
@@ -74,8 +74,8 @@ func (a *App) lastRoot(ctx context.Context, start journal.ID) (root string) {
 	return root
 }
 
-// recordRoot records that the root that signs has changed. If the parameter before is "", the
-// earlier root is unknown, and nothing is recorded.
+// recordRoot records a change of the root that signs. If the parameter before is "", the earlier
+// root is unknown, and recordRoot does nothing.
 func (a *App) recordRoot(before string, root *token.Root) {
 	c := root.Certificate()
 	if now := fingerprint(c); before != "" && now != before {
@@ -85,7 +85,7 @@ func (a *App) recordRoot(before string, root *token.Root) {
 	}
 }
 
-// recordLeaves records new leaf certificates, whose keys sign tokens from now on.
+// recordLeaves records new leaf certificates. From now on, their keys sign tokens.
 func (a *App) recordLeaves(leaves []*x509.Certificate) {
 	for _, leaf := range leaves {
 		a.record(journal.Service{Action: "key.leaf", Target: fingerprint(leaf), Details: map[string]any{
@@ -94,8 +94,8 @@ func (a *App) recordLeaves(leaves []*x509.Certificate) {
 	}
 }
 
-// fingerprint returns the SHA-256 of a certificate, which openssl x509 -fingerprint -sha256 also
-// prints.
+// fingerprint returns the SHA-256 of a certificate, as openssl x509 -fingerprint -sha256 prints
+// it.
 func fingerprint(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.Raw)
 	return hex.EncodeToString(sum[:])

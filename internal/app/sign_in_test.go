@@ -88,8 +88,8 @@ func (p *people) token(changes map[string]any) string {
 	return raw
 }
 
-// pull requests pull of acme/app. It returns the granted actions, or the status and the error that
-// the client gets.
+// pull requests the action pull on acme/app. It returns the granted actions, or the status and the
+// error that the client gets.
 func (p *people) pull(secret string) string {
 	p.Helper()
 	r := httptest.NewRequest(http.MethodGet, "/token?service=r.example.com&scope=repository:acme/app:pull", nil)
@@ -111,7 +111,8 @@ func (p *people) answer(r *http.Request) string {
 	return answer.Scope
 }
 
-// make requests an access token with an ID token.
+// make sends a request for an access token, authenticated by an ID token, and returns the
+// response.
 func (p *people) make(idToken, name string) (code int, body string) {
 	r := httptest.NewRequest(http.MethodPost, "/api/v1/tokens", strings.NewReader(`{"name": "`+name+`"}`))
 	r.Header.Set("Authorization", "Bearer "+idToken)
@@ -121,7 +122,7 @@ func (p *people) make(idToken, name string) (code int, body string) {
 	return w.Code, w.Body.String()
 }
 
-// access creates an access token with an ID token.
+// access creates an access token, authenticated by an ID token, and returns the token.
 func (p *people) access(idToken, name string) string {
 	p.Helper()
 	code, body := p.make(idToken, name)
@@ -132,8 +133,9 @@ func (p *people) access(idToken, name string) string {
 	return made.Secret
 }
 
-// A user who signs in with an ID token can create an access token for docker. The access token
-// is valid as long as the last sign-in counts, and has the groups and claims of that sign-in.
+// A user who signs in with an ID token can create an access token for docker. The access token is
+// valid for a configured time after the newest sign-in, and has the groups and claims of that
+// sign-in.
 func TestAnAccessTokenIsValidAfterASignIn(t *testing.T) {
 	p := newPeople(t, "access_tokens_after_sign_in: 48h")
 	const granted = "repository:acme/app:pull"
@@ -144,18 +146,18 @@ func TestAnAccessTokenIsValidAfterASignIn(t *testing.T) {
 		}
 	}
 	access := p.access(p.token(nil), "laptop")
-	expect("at once", access, granted)
+	expect("the access token, at once", access, granted)
 	p.Pass(47 * time.Hour)
-	expect("after two days", access, granted)
+	expect("the access token, after two days", access, granted)
 	expect("a sign-in with other groups", p.token(map[string]any{"groups": []string{"other"}}), "")
 	p.Pass(time.Minute)
-	expect("after that", access, "")
+	expect("the access token, after a sign-in with other groups", access, "")
 	expect("a sign-in with the first groups again", p.token(nil), granted)
 	p.Pass(47 * time.Hour)
-	expect("two days after that", access, granted)
+	expect("the access token, two days after that sign-in", access, granted)
 	last := p.Now().Add(-47 * time.Hour).UTC().Format(time.DateOnly)
 	p.Pass(time.Hour + time.Second)
-	expect("when the last sign-in does not count any more", access,
+	expect("the access token, when the newest sign-in is too old", access,
 		"401 the access token is refused: the last sign-in through oidc:sso was on "+last+", and a sign-in is valid for 48h0m0s: sign in again")
 	expect("a sign-in", p.token(nil), granted)
 	p.Pass(time.Minute)
@@ -163,15 +165,15 @@ func TestAnAccessTokenIsValidAfterASignIn(t *testing.T) {
 
 	expect("a sign-in that is refused", p.token(map[string]any{"active": false}), `401 the ID token is refused: the claim active does not meet the requirement: it is "false"`)
 	p.Pass(time.Minute)
-	expect("after it", access, "401 the access token is refused: the last sign-in through oidc:sso was refused: sign in again")
-	expect("somebody else's that is refused", p.token(map[string]any{"active": false, "sub": "bob"}), `401 the ID token is refused: the claim active does not meet the requirement: it is "false"`)
-	expect("a sign-in that is not", p.token(nil), granted)
+	expect("the access token, after a refused sign-in", access, "401 the access token is refused: the last sign-in through oidc:sso was refused: sign in again")
+	expect("a refused sign-in of another user", p.token(map[string]any{"active": false, "sub": "bob"}), `401 the ID token is refused: the claim active does not meet the requirement: it is "false"`)
+	expect("an accepted sign-in", p.token(nil), granted)
 	p.Pass(time.Minute)
-	expect("after that one", access, granted)
-	expect("one that has expired", p.token(map[string]any{"exp": p.Now().Add(-time.Hour).Unix()}),
+	expect("the access token, after an accepted sign-in", access, granted)
+	expect("a sign-in with an expired ID token", p.token(map[string]any{"exp": p.Now().Add(-time.Hour).Unix()}),
 		"401 the ID token is refused: it has expired, at "+p.Now().Add(-time.Hour).UTC().Format(time.RFC3339))
 	p.Pass(time.Minute)
-	expect("which says nothing about its holder", access, granted)
+	expect("the access token, after a sign-in with an expired ID token", access, granted)
 
 	if err := p.app.Reload(t.Context(), p.config("access_tokens_after_sign_in: 0s")); err != nil {
 		t.Fatal(err)
@@ -181,7 +183,7 @@ func TestAnAccessTokenIsValidAfterASignIn(t *testing.T) {
 		t.Errorf("after the setting was removed: %q", got)
 	}
 	if code, body := p.make(p.token(nil), "another"); code != http.StatusForbidden || !strings.Contains(body, "access_tokens_after_sign_in") {
-		t.Errorf("creating one without the setting: %d %s", code, body)
+		t.Errorf("creating an access token without the setting: %d %s", code, body)
 	}
 }
 
@@ -199,15 +201,16 @@ func TestASignInSurvivesARestart(t *testing.T) {
 	}
 	p.Pass(29 * 24 * time.Hour)
 	if got := p.pull(access); got != "repository:acme/app:pull" {
-		t.Errorf("within the 30 days that are the default: %q", got)
+		t.Errorf("within the default of 30 days: %q", got)
 	}
 	p.Pass(24*time.Hour + time.Second)
 	if got := p.pull(access); !strings.Contains(got, "sign in again") {
-		t.Errorf("after them: %q", got)
+		t.Errorf("after 30 days: %q", got)
 	}
 }
 
-// The journal has the reason why a token was refused, so explain shows it for the decision's id.
+// The journal has the reason why a token was refused. So explain can print the reason for the
+// decision's id.
 func TestTheJournalHasTheReasonWhyAnIDTokenIsRefused(t *testing.T) {
 	p := newPeople(t, "")
 	refresh := func(secret string) string {
@@ -220,9 +223,9 @@ func TestTheJournalHasTheReasonWhyAnIDTokenIsRefused(t *testing.T) {
 		what, client, journal string
 		ask                   func() string
 	}{
-		{"for another", "401 the ID token is refused: it is for another audience: them", "the ID token is refused: it is for another audience: them",
+		{"for another audience", "401 the ID token is refused: it is for another audience: them", "the ID token is refused: it is for another audience: them",
 			func() string { return p.pull(p.token(map[string]any{"aud": "them"})) }},
-		{"changed on its way", wrong, "invalid credentials: its signature is wrong", func() string { return p.pull(texttest.Altered(genuine)) }},
+		{"with a changed signature", wrong, "invalid credentials: its signature is wrong", func() string { return p.pull(texttest.Altered(genuine)) }},
 		{"too long", wrong, fmt.Sprintf("invalid credentials: not looked at: what looks like an ID token has %d bytes; the limit is 16384", len(long)), func() string { return p.pull(long) }},
 		{"too long, as a refresh token", wrong, fmt.Sprintf("invalid credentials: not looked at: what looks like an ID token has %d bytes; the limit is 16384", len(long)), func() string { return refresh(long) }},
 		{"as a refresh token, and expired", "401 the ID token is refused: it has expired, at 2025-11-30T10:53:20Z", "the ID token is refused: it has expired, at 2025-11-30T10:53:20Z",

@@ -16,20 +16,21 @@ import (
 )
 
 const (
-	lookEvery = time.Second // how often files are checked for changes
-	// How often a failed reload is retried. The cause of the failure may be outside the files,
-	// and may end although no file changes.
+	lookEvery = time.Second // the time between two checks for changed files
+	// The time after which a failed reload is retried. The cause of the failure can be outside the
+	// files, and can end although no file changes.
 	retryEvery = 10 * time.Second
 )
 
 // Reading is a function that reads a config. It calls the function seen for each file and file
-// pattern that it looks at, even if reading fails.
+// pattern that it reads, even if reading fails.
 type Reading func(seen func(folder, name string)) (*config.Config, error)
 
-// Watch reloads files until ctx ends. It reloads on each value from the channel reload. Unless
-// the config has policy.watch: false, it also reloads when a file changes. A changed file is
-// read when two checks in a row find it the same, so that no half-written file is read. A
-// reload applies everything or, if anything is wrong, nothing. Each error is logged once.
+// Watch reloads files until ctx ends. It reloads on each value from the channel reload. It also
+// reloads when a file changes, except if the config has policy.watch: false. Watch reads a changed
+// file when two checks in a row find no further change, so that it does not read a half-written
+// file. If the files have an error, a reload applies nothing. Each error is logged only the first
+// time.
 func (a *App) Watch(ctx context.Context, read Reading, reload <-chan struct{}) {
 	f := watcher{app: a, read: read, files: make(map[place]bool), refused: a.journalRefused}
 	f.begin()
@@ -40,7 +41,7 @@ func (a *App) Watch(ctx context.Context, read Reading, reload <-chan struct{}) {
 		case <-ctx.Done():
 			return
 		case <-reload:
-			f.logged = "" // report errors again
+			f.logged = "" // log all errors again
 			f.reload(ctx)
 		case <-tick.C:
 			f.tick(ctx)
@@ -52,14 +53,14 @@ func (a *App) Watch(ctx context.Context, read Reading, reload <-chan struct{}) {
 type watcher struct {
 	app  *App
 	read Reading
-	// refused is called once for each set of errors.
+	// refused is called when the errors differ from the errors before.
 	refused func(ctx context.Context, file string, problems []string)
 
-	files   map[place]bool // what the last read looked at
-	current snapshot       // at the last check
-	loaded  snapshot       // at the last read
+	files   map[place]bool // the files and patterns of the previous read
+	current snapshot       // at the previous check
+	loaded  snapshot       // at the previous read
 	logged  string         // the errors that are logged already
-	failed  time.Time      // the last attempt, if it failed
+	failed  time.Time      // the time of the previous attempt, if it failed
 }
 
 // place is a folder, and the name of a file in it or a pattern for names.
@@ -86,7 +87,7 @@ func (f *watcher) tick(ctx context.Context) {
 		return
 	}
 	switch {
-	case !f.current.same(before): // it may be half-written
+	case !f.current.same(before): // a file can be half-written
 	case !f.current.same(f.loaded):
 		f.logged = ""
 		f.reload(ctx)
@@ -119,7 +120,8 @@ func (f *watcher) reload(ctx context.Context) {
 	f.app.log.Info("reloaded", "config", cfg.File, "registries", cfg.Services, "rules", f.app.rulebook.Policy().Len(), "policy", f.app.rulebook.Policy().ID())
 }
 
-// logErrors logs each error on a line of its own, unless the same errors are logged already.
+// logErrors logs each error on a separate line. If the same errors were logged before, it does
+// nothing.
 func (f *watcher) logErrors(ctx context.Context, err error) {
 	if f.logged == err.Error() {
 		return
@@ -135,14 +137,15 @@ func (f *watcher) logErrors(ctx context.Context, err error) {
 }
 
 const (
-	// maxRefused is how many errors of a failed reload are written to the journal. The log has
+	// maxRefused is the maximum number of errors of a failed reload in the journal. The log has
 	// all errors.
 	maxRefused = 20
-	// refusedTakes is how long the next check waits for the journal entry of a failed reload.
+	// refusedTakes is the maximum time that the next check waits for the journal entry of a failed
+	// reload.
 	refusedTakes = 5 * time.Second
 )
 
-// journalRefused records in the journal that the files were not applied, and why.
+// journalRefused records in the journal that the files were not applied, with the errors.
 func (a *App) journalRefused(ctx context.Context, file string, problems []string) {
 	details := map[string]any{"in_force": a.rulebook.Policy().ID(), "problems": problems[:min(len(problems), maxRefused)]}
 	if more := len(problems) - maxRefused; more > 0 {
@@ -156,7 +159,7 @@ func (a *App) journalRefused(ctx context.Context, file string, problems []string
 	}
 }
 
-// lines returns the errors that an error joins, one per line.
+// lines returns the text of each error that is joined in err.
 func lines(err error) []string {
 	var text []string
 	if problems, ok := errors.AsType[strictyaml.Problems](err); ok {
@@ -177,7 +180,7 @@ func (f *watcher) look() {
 	for at := range f.files {
 		file := filepath.Join(at.folder, at.name)
 		if !strings.ContainsAny(at.name, `*?[\`) {
-			p[file], _ = os.Stat(file) // nil: it does not exist
+			p[file], _ = os.Stat(file) // nil: the file does not exist
 			continue
 		}
 		entries, _ := os.ReadDir(at.folder)
@@ -191,8 +194,8 @@ func (f *watcher) look() {
 	f.current = p
 }
 
-// same reports whether files are unchanged: the same files, with the same size and modification
-// time.
+// same reports whether the files are unchanged since another snapshot. It compares the list of
+// files, their sizes and their modification times.
 func (p snapshot) same(before snapshot) bool {
 	if len(p) != len(before) {
 		return false
@@ -209,7 +212,7 @@ func (p snapshot) same(before snapshot) bool {
 	return true
 }
 
-// apply calls Reload for a config that was read. If reading the config failed, apply records
+// apply calls Reload with the config that was read. If the config could not be read, apply records
 // the error for /readyz.
 func (a *App) apply(ctx context.Context, cfg *config.Config, err error) error {
 	if err == nil {
@@ -220,18 +223,18 @@ func (a *App) apply(ctx context.Context, cfg *config.Config, err error) error {
 	return err
 }
 
-// applied returns the config of the last reload, and the policy version of its files.
+// applied returns the config of the newest successful reload, and the policy version of its files.
 func (a *App) applied() (cfg *config.Config, version string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.config, a.files
 }
 
-// notes returns warnings for /readyz. If inFull is true, they contain file names and text of
-// files.
+// notes returns warnings for /readyz. If inFull is true, the warnings contain file names and text
+// of files.
 func (a *App) notes(inFull bool) (notes []string) {
 	if a.unread.Load() {
-		notes = append(notes, "files: changed since they were read; because of policy.watch: false, send SIGHUP to read them")
+		notes = append(notes, "files: some have changed since Tidewaiter read them; policy.watch is false, so send SIGHUP to apply the changes")
 	}
 	if note := a.disk.note(); note != "" {
 		notes = append(notes, note)

@@ -12,11 +12,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 )
 
-// With policy.watch: false, files are read on request only, not when they change.
+// With policy.watch: false, files are read only on SIGHUP, not when they change.
 func TestUnwatchedFilesAreReadOnRequest(t *testing.T) {
 	for _, tt := range []struct {
 		watch bool
-		reads int // after a change and two checks: the second finds it stable
+		reads int // after a change and two checks, of which the second finds no further change
 	}{{true, 1}, {false, 0}} {
 		folder, reads := t.TempDir(), 0
 		a := &App{log: slog.New(slog.DiscardHandler), now: time.Now, config: &config.Config{Watch: tt.watch}}

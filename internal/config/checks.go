@@ -26,9 +26,9 @@ func checkTLS(d *strictyaml.Decoder, n *yaml.Node, t *TLS) {
 		"certificate and key are required, or self_signed: true")
 }
 
-// checkPair checks that a section has a certificate and its key, or instead of them only the
-// setting that the parameter instead names. If the section has both, checkPair reports the text
-// conflict. If it has neither, checkPair reports the text missing.
+// checkPair checks that a section has either a certificate and its key, or the setting that the
+// parameter instead names. If the section has both, checkPair reports the text conflict. If the
+// section has nothing of this, checkPair reports the text missing.
 func checkPair(d *strictyaml.Decoder, n *yaml.Node, certificate, key, instead, conflict, missing string) {
 	switch replaced := strictyaml.Has(n, instead); {
 	case replaced && certificate+key != "":

@@ -2,7 +2,7 @@
 // names.
 //
 // [Load] returns typed values, or all errors at once with their positions. Every setting has a
-// safe default. The keys are defined in tables, in keys.go and beside the other types. The
+// safe default. Tables in keys.go, and in the files of the identity sources, define the keys. The
 // reference is generated from these tables.
 package config
 
@@ -33,7 +33,7 @@ type Config struct {
 	Identity       []Source
 	Authorizer     *Hook // nil: only the policy decides
 	Limits         Limits
-	TrustedProxies []netip.Prefix // whose X-Forwarded-For is trusted
+	TrustedProxies []netip.Prefix // proxies whose X-Forwarded-For is trusted
 	Log            logging
 	Watch          bool // read the files again when they change
 	Warnings       strictyaml.Problems
@@ -41,10 +41,10 @@ type Config struct {
 	policyfile.Compiled // the policy of all files
 }
 
-// Values of settings that are words.
+// Values of settings that accept only certain words.
 const (
-	// Values of Config.Audit: what happens to a token request whose decision cannot be stored.
-	BestEffort = "best-effort" // answer it; count and log the loss
+	// Values of Config.Audit: how a token request is answered if its decision cannot be stored.
+	BestEffort = "best-effort" // answer the request; count and log the loss
 	Strict     = "strict"      // refuse it
 
 	// Values of Listener.Serve.
@@ -55,9 +55,9 @@ const (
 	ServeMetrics       = "metrics"
 	ServeAPI           = "api"
 
-	// Values of Refusals: what a client gets if it is granted less than it needs.
+	// Values of Refusals: the answer to a client that is granted less than it needs.
 	Explain       = "explain"       // a 403 with the reason, if the client prints reasons
-	Specification = "specification" // always the token, even if it grants too little
+	Specification = "specification" // always a token, even if it grants too little
 
 	// Zot is a Registry.Preset.
 	Zot = "zot"
@@ -67,8 +67,8 @@ const (
 	RefusePlaces = "refuse"
 )
 
-// WithoutPolicy returns a copy without the rules. A service keeps only this copy, because the
-// rules of a large policy take more memory than everything else.
+// WithoutPolicy returns a copy without the rules. A service holds only this copy in memory,
+// because the rules of a large policy need more memory than everything else.
 func (c *Config) WithoutPolicy() *Config {
 	lean := *c
 	lean.Compiled = policyfile.Compiled{Files: c.Files}
@@ -88,7 +88,7 @@ type TLS struct {
 	SelfSigned       bool   // generated at each start, for testing
 }
 
-// Types of sections that no other package needs to name.
+// Types of sections whose names no other package needs.
 type (
 	paths = struct {
 		Token, Notifications string
@@ -104,7 +104,7 @@ type Signing struct {
 	Algorithm        token.Algorithm // default ES256
 	LeafLifetime     time.Duration   // default 24h
 	Direct           bool            // sign with the root itself
-	SharedRoot       bool            // accept a root that has other certificates under it
+	SharedRoot       bool            // accept a root that has issued other certificates
 	JournalKey       string          // file of the key that signs checkpoints; default beside Key
 }
 
@@ -121,7 +121,7 @@ type Token struct {
 	Refusals       string   // Explain (default) or Specification
 	ShowRules      bool     // name the rule in a refusal
 	Hint           string   // the end of a refusal
-	AllowedOrigins []string // of web pages that may request tokens
+	AllowedOrigins []string // origins of web pages that may request tokens
 }
 
 // MaxLifetimes are upper limits for the lifetime of tokens; 0 means no limit.
@@ -141,11 +141,11 @@ type Registry struct {
 	Refusals      string          // default Token.Refusals
 	Preset        string          // Zot, or "" for distribution's registry
 	IssuedAt      bool            // answers have issued_at
-	Notifications identity.Secret // empty: events are accepted from this machine only
+	Notifications identity.Secret // empty: accept events from this machine only
 }
 
-// DefaultLifetime returns how long tokens are valid if the config does not set a lifetime.
-// Tokens that can push are valid longer than others.
+// DefaultLifetime returns the lifetime of tokens if the config does not set a lifetime. Tokens
+// that can push are valid longer than others.
 func (r *Registry) DefaultLifetime(push bool) time.Duration {
 	switch {
 	case !push:

@@ -28,7 +28,7 @@ var likeConfig = cmp.Options{
 	cmp.Transformer("secret", identity.Secret.Reveal),
 }
 
-// Writing a key with its default value changes nothing else.
+// If a config sets a key to its default value, no other setting changes.
 func TestADefaultDoesNotDependOnWhichKeysAreWritten(t *testing.T) {
 	const registry = "registries: [{service: r.example.com%s}]\n"
 	load := func(text string) *Config {
@@ -103,7 +103,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// every is a config that has each key once, with a value that is not the default.
+// every is a config with all keys. No key has its default value.
 const every = `
 public_url: https://auth.example.com/
 listen:
@@ -250,9 +250,8 @@ func TestEveryKey(t *testing.T) {
 	}
 }
 
-// The flag --keys is for containers that have the config in the image and the keys in a
-// mounted folder. The flag overrides the config, and the root in the config does not have to
-// exist.
+// The flag --keys is for containers with the config in the image and the keys in a mounted folder.
+// It overrides the config, so the root that the config names does not have to exist.
 func TestKeysFlag(t *testing.T) {
 	disk := files{
 		"tidewaiter.yaml":                 base + "signing: { root: { folder: nowhere } }\n",

@@ -21,7 +21,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// crossChecks checks sections against each other and against the files that they name.
+// crossChecks compares sections with each other and with the files that they name.
 type crossChecks struct {
 	d    *strictyaml.Decoder
 	root *yaml.Node
@@ -60,7 +60,7 @@ func (x crossChecks) fill() {
 	}
 	least := 2*longest + leafMargin
 	switch {
-	case s.LeafLifetime == 0, s.LeafLifetime >= least: // 0: the setting's problem has been reported
+	case s.LeafLifetime == 0, s.LeafLifetime >= least: // 0: invalid, and reported before
 	case !strictyaml.Has(x.at("signing"), "leaf_lifetime"):
 		s.LeafLifetime = least
 	default:
@@ -93,7 +93,8 @@ func (x crossChecks) check() {
 	x.proxies()
 }
 
-// publicURL warns about a public URL to which clients refuse to send requests or credentials.
+// publicURL adds a warning if clients would refuse to send requests or credentials to the public
+// URL.
 func (x crossChecks) publicURL() {
 	u, err := url.Parse(x.c.PublicURL)
 	if err != nil || x.c.PublicURL == "" {
@@ -121,7 +122,7 @@ func (x crossChecks) publicURL() {
 
 // sameSite reports whether a realm and a registry have the same host or the same registrable
 // domain (example.com, example.co.uk). Some clients send credentials only to such a realm. A
-// registry without a domain, such as localhost, is for a trial and always passes.
+// registry without a domain, such as localhost, is for tests, so the result is true.
 func sameSite(realm, registry *url.URL) bool {
 	theirs, err := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(registry.Hostname()))
 	if err != nil || strings.EqualFold(realm.Hostname(), registry.Hostname()) {
@@ -182,7 +183,7 @@ func (x crossChecks) signing() {
 				x.d.ReportWarning(strictyaml.Problem{Text: "--keys: " + warning})
 			}
 		}
-	case s.Certificate == "" || s.Key == "": // the root's problem has been reported
+	case s.Certificate == "" || s.Key == "": // the root is invalid, and this has been reported
 	case !strictyaml.Has(x.at("signing"), "root"):
 		if _, err := x.d.Check(s.Certificate); err != nil {
 			if create != "" {
@@ -214,8 +215,9 @@ func (x crossChecks) createRoot() string {
 	return "create one with tidewaiter key new --dir " + text.Shell(filepath.Dir(x.c.Signing.Certificate))
 }
 
-// readable checks that the file can be opened, and warns if other users can change it, or can
-// read it although it is secret. n is the node that names the file. An empty name is not checked.
+// readable checks that the file can be opened. It adds a warning if other users can change the
+// file, or can read a secret file. n is the node that names the file. If the name is empty,
+// readable does nothing.
 func (x crossChecks) readable(n *yaml.Node, file string, secret bool) {
 	if file == "" {
 		return
@@ -234,7 +236,7 @@ func (x crossChecks) registries() {
 	if open {
 		x.d.Warn(x.at("notifications", "open"), "anyone can post events and write false entries into the journal: for demonstrations only")
 	}
-	// remote means that other machines can post events.
+	// remote is true if other machines can post events.
 	remote := slices.ContainsFunc(x.c.Listen, func(l Listener) bool {
 		return l.Address != "" && slices.Contains(l.Serve, ServeNotifications) && !loopback(l.Address)
 	})
@@ -305,8 +307,9 @@ func (x crossChecks) identity() {
 	}
 }
 
-// proxies checks who may state the client's address. A proxy that terminates TLS must be listed:
-// otherwise all its clients share one address, and one client's wrong passwords delay everyone.
+// proxies checks the list of proxies that may report the client's address. A proxy that terminates
+// TLS must be in the list. Otherwise all its clients share one address, and one client's wrong
+// passwords delay everyone.
 func (x crossChecks) proxies() {
 	direct := slices.ContainsFunc(x.c.Listen, func(l Listener) bool { return l.TLS != nil && slices.Contains(l.Serve, ServeToken) })
 	if strings.HasPrefix(x.c.PublicURL, "https:") && !direct && len(x.c.TrustedProxies) == 0 {

@@ -11,12 +11,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Every config in examples/ loads with the files that its comments describe, and has exactly the
-// expected warnings.
+// Every config in examples/ must load together with the files that its comments describe, and must
+// have exactly the expected warnings.
 func TestExamplesLoad(t *testing.T) {
 	for _, tt := range []struct {
 		example  string
-		made     []string // files that the reader creates
+		made     []string // files that a reader of the example creates
 		warnings []string // by line
 	}{
 		{example: "minimal", made: []string{"keys/cert.pem", "keys/privatekey.pem", "users.htpasswd"}},
@@ -87,7 +87,7 @@ func TestThePoliciesOfThePageLoad(t *testing.T) {
 	}
 }
 
-// No config in examples/ is left out.
+// TestExamplesLoad must load every config in examples/.
 func TestEveryExampleIsLoaded(t *testing.T) {
 	var found []string
 	err := filepath.WalkDir(filepath.Join("..", "..", "examples"), func(path string, d fs.DirEntry, err error) error {

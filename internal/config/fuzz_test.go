@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// For any content, Load returns a config, or a limited number of readable problems at positions
-// that exist in the file.
+// For any content, Load returns a config or a limited number of problems. The problems must be
+// readable, at positions that exist in the file.
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(base))
 	f.Add([]byte(every))
@@ -41,7 +41,7 @@ func FuzzLoad(f *testing.F) {
 				}
 				shown := p.Snippet([]byte(disk[p.File]))
 				if strings.ContainsFunc(shown, func(r rune) bool { return r != '\n' && r < ' ' || r == 0x7f || r == 0x202e }) {
-					t.Fatalf("it shows a control character: %q", shown)
+					t.Fatalf("the text of a problem has a control character: %q", shown)
 				}
 			}
 			if !slices.IsSortedFunc(problems[:max(0, len(problems)-1)], func(a, b strictyaml.Problem) int {
@@ -56,7 +56,8 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// Files that are designed to use much time or memory are read with little time and memory.
+// Some files are designed to need much time or memory. Load must read them with little time and
+// memory.
 func TestFilesThatAreBombs(t *testing.T) {
 	const n = 50_000
 	for about, text := range map[string]string{

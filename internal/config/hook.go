@@ -25,9 +25,9 @@ type Hook struct {
 
 	Timeout       time.Duration // default 5s
 	MaxConcurrent int           // default 16
-	Find          bool          // of a source: it can look up users without a password
-	Groups        bool          // of a source: each answer must have a list of groups
-	Replace       bool          // of the authorizer: it may grant everything that no rule denies
+	Find          bool          // only of a source: it can look up users without a password
+	Groups        bool          // only of a source: each answer must have a list of groups
+	Replace       bool          // only of the authorizer: it may grant what no rule denies
 
 	located
 }
@@ -40,8 +40,8 @@ func (h *Hook) Source() string {
 	return "webhook:" + h.Name
 }
 
-// variableName is the name of an environment variable. Variables by which a loader or a shell runs
-// other code (LD_PRELOAD) are allowed, because a user who can write the config can also name
+// variableName is the name of an environment variable. Variables that make a loader or a shell run
+// other code (LD_PRELOAD) are allowed, because anyone who can write the config can also name
 // another program.
 func variableName() strictyaml.Type[string] {
 	return strictyaml.Scalar("name", func(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
@@ -55,15 +55,15 @@ func variableName() strictyaml.Type[string] {
 
 var variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// hook returns the type of a webhook or exec section. Its keys are those of the kind (webhook
-// or exec), those that both kinds have, and those that depend on its use as a source or as the
-// authorizer.
+// hook returns the type of a webhook or exec section. The section has the keys that both kinds
+// have, and the keys in the parameters. The parameter kind has the keys of webhook or exec. The
+// parameter use has the keys of a source or of the authorizer.
 func hook(kind []*strictyaml.Key[Hook], use ...*strictyaml.Key[Hook]) strictyaml.Type[*Hook] {
 	keys := []*strictyaml.Key[Hook]{
 		strictyaml.On("name", sourceName(), func(h *Hook, v string) { h.Name = v }).Must().
 			Says("The name in the log and the journal, after `webhook:` or `exec:`. A webhook and an exec source cannot have the same name."),
 		strictyaml.On("timeout", duration(100*time.Millisecond, time.Minute), func(h *Hook, v time.Duration) { h.Timeout = v }).Or("5s").
-			Says("How long a request may take, including the time that it waits because of `max_concurrent`. After that time, the answer is 503."),
+			Says("The time limit of a request, including the time that the request waits because of `max_concurrent`. When the limit is exceeded, the answer is 503."),
 		strictyaml.On("max_concurrent", count(1, 1000), func(h *Hook, v int) { h.MaxConcurrent = v }).Or("16").Formerly("most").
 			Says("The maximum number of concurrent requests."),
 	}
@@ -82,7 +82,7 @@ func webhookKeys() []*strictyaml.Key[Hook] {
 		strictyaml.On("key", strictyaml.FilePath("file"), func(h *Hook, v string) { h.Key = v }).
 			Says("A PEM file with the private key of `certificate`."),
 		strictyaml.On("bearer_file", strictyaml.FilePath("file"), func(h *Hook, v string) { h.BearerFile = v }).
-			Says("A file with a secret that is sent to the service as `Authorization: Bearer`. It is read again for each request."),
+			Says("A file with a secret that is sent to the service as `Authorization: Bearer`. The file is read again for each request."),
 	}
 }
 
@@ -97,7 +97,7 @@ func execKeys() []*strictyaml.Key[Hook] {
 
 func hookFind() *strictyaml.Key[Hook] {
 	return strictyaml.On("find", strictyaml.Bool, func(h *Hook, v bool) { h.Find = v }).Or("false").
-		Says("Whether the service can look up a user by name, without a password. If it can, its users can have refresh tokens and access tokens. See [Look people up](webhook.md#look-people-up).")
+		Says("Whether the service can look up a user by name, without a password. If so, its users can have refresh tokens and access tokens. See [Look people up](webhook.md#look-people-up).")
 }
 
 func hookGroups() *strictyaml.Key[Hook] {
@@ -113,10 +113,10 @@ const (
 
 func hookGrants() *strictyaml.Key[Hook] {
 	return strictyaml.On("grants", one(narrow, replace), func(h *Hook, v string) { h.Replace = v == replace }).Or(narrow).
-		Says("`narrow`: the authorizer is asked about what the policy grants, and can only remove grants. `replace`: the authorizer is asked about everything that no rule denies, and decides what to grant.")
+		Says("`narrow`: the authorizer is asked about the actions that the policy grants, and can only remove some of them. `replace`: the authorizer is asked about all requested actions that no rule denies, and decides which of them to grant.")
 }
 
-// authorizer is the section of the authorizer: the hook that decides after the policy.
+// authorizer returns the type of the section authorizer, the hook that decides after the policy.
 func authorizer() strictyaml.Type[*Hook] {
 	return strictyaml.Section([]*strictyaml.Key[*Hook]{
 		strictyaml.On("webhook", hook(webhookKeys(), hookGrants()), func(a **Hook, v *Hook) { *a = v }).

@@ -27,13 +27,13 @@ func htpasswdKeys() []*strictyaml.Key[HTPasswd] {
 		strictyaml.On("name", sourceName(), func(h *HTPasswd, v string) { h.Name = v }).Or("htpasswd").
 			Says("The name of this source in the log. A second htpasswd source needs another name."),
 		strictyaml.On("file", strictyaml.FilePath("file"), func(h *HTPasswd, v string) { h.File = v }).
-			Says("A file in the format of `htpasswd -B`. It is read again when it changes. If the file had users and becomes empty, the empty file is rejected and the users stay. To remove all users, write a line with `#`."),
+			Says("A file in the format of `htpasswd -B`. The file is read again when it changes. If a file with users becomes empty, the empty file is rejected and the users stay. To remove all users, write a line with `#`."),
 		strictyaml.On("entries", strictyaml.List(passwordEntry()), func(h *HTPasswd, v []string) { h.Entries = v }).
-			Says("Entries `name:hash`, as the lines of such a file, instead of a file or in addition to a file. Create the hash with `tidewaiter hash-password`."),
+			Says("Entries `name:hash`, like the lines of an htpasswd file. Use `entries` instead of `file` or in addition to it. Create the hash with `tidewaiter hash-password`."),
 		strictyaml.On("groups", strictyaml.Map(strictyaml.List(strictyaml.Line)), func(h *HTPasswd, v map[string][]string) { h.Groups = v }).
-			Says("Groups, each with its members. Rules refer to them as `group:NAME`."),
+			Says("Groups, each with its members. In rules, a group is `group:NAME`."),
 		strictyaml.On("claims", strictyaml.Map(strictyaml.Map(strictyaml.List(strictyaml.Line))), func(h *HTPasswd, v map[string]map[string][]string) { h.Claims = v }).
-			Says("More claims of a user. Rules use them as `${claims.NAME}`, conditions as `claims.NAME`."),
+			Says("Additional claims of a user. In rules, a claim is `${claims.NAME}`. In conditions, it is `claims.NAME`."),
 	}
 }
 
@@ -71,7 +71,7 @@ func checkHTPasswd(d *strictyaml.Decoder, n *yaml.Node, h *HTPasswd) {
 		names[name] = true
 	}
 	if h.File != "" {
-		return // names that are not in entries can be in the file, now or later
+		return // other names can be in the file, now or later
 	}
 	known := slices.Sorted(maps.Keys(names))
 	check := func(name *yaml.Node) {

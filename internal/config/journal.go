@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Journal configures how long the journal keeps entries, and what new entries contain about
-// clients.
+// Journal configures how long entries stay in the journal, and which data about clients new
+// entries contain.
 type Journal struct {
 	Keep      retention.Limits
 	Addresses string // Full, Shortened or Omitted
@@ -29,7 +29,7 @@ const (
 )
 
 const (
-	minAge  = time.Hour // the journal keeps entries at least that long
+	minAge  = time.Hour // entries stay in the journal at least that long
 	maxAge  = 100 * 365 * 24 * time.Hour
 	minSize = 1_000_000
 )
@@ -37,10 +37,10 @@ const (
 func journalKeys() []*strictyaml.Key[Journal] {
 	return []*strictyaml.Key[Journal]{
 		strictyaml.On("keep", strictyaml.Section(keepKeys()), func(j *Journal, v retention.Limits) { j.Keep = v }).Or("{}").
-			Says("How long entries are kept. Each kind of entries has limits of its own. Entries beyond a limit are removed in small steps, the oldest first. An entry is kept for at least an hour, and can be kept up to a day longer than its limit.").
+			Says("How long entries are kept. Each kind of entries has separate limits. Entries that exceed a limit are removed in small steps, the oldest first. An entry is kept for at least an hour, and can be kept up to a day longer than its limit.").
 			Shows("journal:\n  keep:\n    decisions: { age: 90d, size: 1GB }\n    events: { age: forever }\n"),
 		strictyaml.On("addresses", one(Full, Shortened, Omitted), func(j *Journal, v string) { j.Addresses = v }).Or(Full).
-			Says("The addresses of clients in new entries. `shortened`: the network (IPv4 /24, IPv6 /48). `omitted`: no address. Rate limits and rules always have the full address."),
+			Says("The addresses of clients in new entries. `shortened`: the network (IPv4 /24, IPv6 /48). `omitted`: no address. Rate limits and rules always use the full address."),
 		strictyaml.On("clients", one(Full, Omitted), func(j *Journal, v string) { j.Clients = v }).Or(Full).
 			Says("The User-Agent of clients in new entries. `omitted`: no User-Agent."),
 	}

@@ -16,19 +16,20 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// The tables in this file and beside the types of sources define all keys: their names, types,
-// defaults and descriptions. docs/configuration.md and the manual page are generated from them.
+// The tables in this file, and in the files of the identity sources, define all keys: their names,
+// types, defaults and descriptions. docs/configuration.md and the manual page are generated from
+// them.
 
 // Limits of settings.
 const (
 	minToken = ruleset.MinLifetime
 	maxToken = ruleset.MaxLifetime
-	minLeaf  = time.Hour // the validity of a leaf begins an hour before its issue
+	minLeaf  = time.Hour // a leaf is valid from an hour before its issue
 	maxLeaf  = 90 * 24 * time.Hour
 
 	// leafMargin is added to twice the longest token lifetime. A leaf is renewed at half of its
-	// lifetime. It must outlast the last token that it signed by the minute of leeway that
-	// registries allow. It must also leave time to retry a renewal that fails.
+	// lifetime. It must expire at least a minute after its newest token, because registries allow
+	// a minute of leeway. There must also be time to retry a failed renewal.
 	leafMargin = time.Hour
 
 	defaultLifetime = 5 * time.Minute
@@ -37,7 +38,7 @@ const (
 	// defaultZotPush is the default for zot, whose clients cannot renew a token during a push.
 	defaultZotPush = time.Hour
 
-	maxHint = 200 // bytes; a refusal is one line on a terminal
+	maxHint = 200 // bytes; so that a refusal is one line on a terminal
 )
 
 func databaseKey() *strictyaml.Key[written] {
@@ -50,7 +51,7 @@ func databaseKey() *strictyaml.Key[written] {
 func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
 	return []*strictyaml.Key[written]{
 		strictyaml.On("public_url", webAddress(), func(w *written, v string) { w.PublicURL = v }).
-			Says("The URL at which clients reach Tidewaiter. Registries refer clients to this URL; `realm` in the registry's config is this URL with the token path. Use a DNS name: many clients refuse a private IP address.").
+			Says("The URL at which clients reach Tidewaiter. Registries refer clients to this URL. `realm` in the registry's config is this URL with the token path. Use a DNS name: many clients refuse a private IP address.").
 			Shows("public_url: https://auth.example.com\n"),
 		strictyaml.On("listen", strictyaml.List(strictyaml.Section(listenKeys(), checkListener)), func(w *written, v []Listener) { w.Listen = v }).
 			Or(`[{address: "127.0.0.1:8080"}]`).
@@ -64,16 +65,16 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
 `),
 		strictyaml.On("paths", strictyaml.Section(pathKeys(), checkPaths), func(w *written, v paths) { w.Paths = v }).
 			Or("{}").
-			Says("The paths of endpoints that can be changed.").
+			Says("The paths of endpoints. Endpoints that are not listed here have fixed paths.").
 			Shows("paths: { token: /auth/token, notifications: /auth/events }\n"),
 		databaseKey(),
 		strictyaml.On("audit", one(BestEffort, Strict), func(w *written, v string) { w.Audit = v }).
 			Or("best-effort").
-			Says("What happens if a decision cannot be written to the journal. `best-effort`: the token request is answered, and the lost decision is counted and logged. `strict`: a token request is answered only after its decision is on disk.").
+			Says("How a token request is answered if its decision cannot be written to the journal. `best-effort`: the request is answered, and the lost decision is counted and logged. `strict`: a token request is answered only after its decision is on disk.").
 			Shows("audit: strict\n"),
 		strictyaml.On("journal", strictyaml.Section(journalKeys()), func(w *written, v Journal) { w.Journal = v }).
 			Or("{}").
-			Says("How long the journal keeps entries, and what they contain about clients. See [Events and the journal](events.md).").
+			Says("How long entries stay in the journal, and which data about clients they contain. See [Events and the journal](events.md).").
 			Shows("journal:\n  keep: { decisions: { age: 30d, size: 500MB } }\n  addresses: shortened\n"),
 		strictyaml.On("signing", strictyaml.Section(signingKeys()), func(w *written, v Signing) { w.Signing = v }).
 			Or("{}").
@@ -101,7 +102,7 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
 			Says("The receiver of registry events.").
 			Shows("notifications: { open: true } # for a demonstration\n"),
 		strictyaml.On("identity", strictyaml.List(strictyaml.Section(sourceKeys(), checkSource)), func(w *written, v []Source) { w.Identity = v }).
-			Says("The identity sources of users and programs, in the order in which they are asked. Without an identity source, nobody can sign in, and only anonymous requests are answered.").
+			Says("The identity sources of users and programs. Tidewaiter asks them in this order. Without an identity source, nobody can sign in, and only anonymous requests are answered.").
 			Shows(`identity:
   - htpasswd:
       file: users.htpasswd
@@ -109,7 +110,7 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
         developers: [ann, bob]
 `),
 		strictyaml.On("policy", policyfile.Sections(c), func(w *written, v policyfile.Section) { w.policy = v }).
-			Says("Who may do what. A matching deny wins over a matching allow. What no rule allows is refused. The order of rules does not matter.").
+			Says("The rules: who may do what. A matching deny wins over a matching allow. If no rule allows a request, it is refused. The order of rules does not matter.").
 			Shows(`policy:
   roles:
     reader: [pull]
@@ -122,7 +123,7 @@ func configKeys(c *when.Compiler) []*strictyaml.Key[written] {
         when: 'now.getDayOfWeek("Europe/Paris") in [SATURDAY, SUNDAY]' }
 `),
 		strictyaml.On("authorizer", authorizer(), func(w *written, v *Hook) { w.Authorizer = v }).Formerly("decider").
-			Says("A service or a program of your own that is asked about each request after the policy has decided. If it does not answer, nothing is granted and the answer is 503. The page [Webhook and exec](webhook.md) shows how.").
+			Says("Your own service or program that Tidewaiter asks about each request, after the policy has decided. If it does not answer, nothing is granted and the client gets 503. The page [Webhook and exec](webhook.md) shows how.").
 			Shows("authorizer:\n  webhook: { name: shop, url: https://shop.example.com/registry/decide, grants: narrow }\n"),
 		strictyaml.On("limits", strictyaml.Section(limitsKeys()), func(w *written, v Limits) { w.Limits = v }).
 			Or("{}").
@@ -146,14 +147,14 @@ func listenKeys() []*strictyaml.Key[Listener] {
 			Says("The certificate. Without `tls`, the listener serves plain HTTP. Use plain HTTP only for this machine or behind a proxy with TLS, because clients send passwords to this address."),
 		strictyaml.On("serve", strictyaml.List(one(ServeToken, ServeNotifications, ServeKeys, ServeHealth, ServeAPI, ServeMetrics)), func(l *Listener, v []string) { l.Serve = v }).
 			Or("[token, notifications, keys, health, api]").
-			Says("What is served at this address. `token`: the token endpoint. `notifications`: the receiver of events. `keys`: the public keys, as JWKS. `health`: `/healthz` and `/readyz`. `api`: the [admin API](api.md), for users with the rights. `metrics`: `/metrics`. The metrics contain the names of registries, so serve them only to your monitoring."),
+			Says("The endpoints at this address. `token`: the token endpoint. `notifications`: the receiver of events. `keys`: the public keys, as JWKS. `health`: `/healthz` and `/readyz`. `api`: the [admin API](api.md), for users with the rights. `metrics`: `/metrics`. The metrics contain the names of registries, so serve them only to your monitoring."),
 	}
 }
 
 func tlsKeys() []*strictyaml.Key[TLS] {
 	return []*strictyaml.Key[TLS]{
 		strictyaml.On("certificate", strictyaml.FilePath("file"), func(t *TLS, v string) { t.Certificate = v }).
-			Says("A PEM file with the certificate and its intermediate certificates. It is read again when it changes."),
+			Says("A PEM file with the certificate and its intermediate certificates. The file is read again when it changes."),
 		strictyaml.On("key", strictyaml.FilePath("file"), func(t *TLS, v string) { t.Key = v }).
 			Says("A PEM file with the certificate's private key."),
 		strictyaml.On("self_signed", strictyaml.True, func(t *TLS, v bool) { t.SelfSigned = v }).
@@ -178,15 +179,15 @@ func signingKeys() []*strictyaml.Key[Signing] {
 		strictyaml.On("root", strictyaml.Section(rootKeys(), checkRoot), func(s *Signing, v root) { s.Certificate, s.Key = v.files() }).
 			Says("The root: the certificate in the `rootcertbundle` of registries, and its key. Tidewaiter issues short-lived certificates under the root, and their keys sign tokens. Use the root for Tidewaiter alone: anyone with a certificate under the root can sign tokens. The default is the folder `/keys`. The flag `--keys` overrides this key."),
 		strictyaml.On("algorithm", algorithms, func(s *Signing, v token.Algorithm) { s.Algorithm = v }).Or("ES256").
-			Says("The signature algorithm of tokens. Registry 2.8 supports all but EdDSA."),
+			Says("The signature algorithm of tokens. Registry 2.8 supports all of these except EdDSA."),
 		strictyaml.On("leaf_lifetime", duration(minLeaf, maxLeaf), func(s *Signing, v time.Duration) { s.LeafLifetime = v }).Or("24h").
-			Says("How long a signing certificate is valid. The certificate is renewed at half of its lifetime. `leaf_lifetime` must be at least twice the longest token lifetime plus one hour. If the default is shorter than that, it is raised."),
+			Says("How long a signing certificate is valid. The certificate is renewed at half of its lifetime. `leaf_lifetime` must be at least twice the longest token lifetime plus one hour. If the default is shorter than this minimum, it is raised."),
 		strictyaml.On("direct", strictyaml.Bool, func(s *Signing, v bool) { s.Direct = v }).Or("false").
 			Says("Sign with the root's own key, without a certificate under it. If the root is not a CA, its own key always signs."),
 		strictyaml.On("shared_root", strictyaml.Bool, func(s *Signing, v bool) { s.SharedRoot = v }).Or("false").
-			Says("Accept a root under which other certificates were issued, or which looks like such a root. Anyone with such a certificate can sign tokens."),
+			Says("Accept a root that has issued other certificates, or that looks like such a root. Anyone with such a certificate can sign tokens."),
 		strictyaml.On("journal_key", strictyaml.FilePath("file"), func(s *Signing, v string) { s.JournalKey = v }).
-			Says("The file with the key that signs the journal's checkpoints. It is created at the first start. The default is `journal.key` in the folder of the root's key. All replicas need the same file."),
+			Says("The file with the key that signs the journal's checkpoints. The first start creates the file. The default is `journal.key` in the folder of the root's key. All replicas need the same file."),
 	}
 }
 
@@ -206,24 +207,24 @@ func tokenKeys() []*strictyaml.Key[Token] {
 		strictyaml.On("issuer", strictyaml.Line, func(t *Token, v string) { t.Issuer = v }).Or("tidewaiter").
 			Says("The issuer of tokens. It must equal `issuer` in the registries' configs."),
 		strictyaml.On("lifetime", duration(minToken, maxToken), func(t *Token, v time.Duration) { t.Lifetime = v }).Or(text.Duration(defaultLifetime)).
-			Says("How long a token is valid. Tokens cannot be revoked: a user who loses a right can use it until the issued token expires."),
+			Says("How long a token is valid. Tokens cannot be revoked: a user who loses a right can still use it until the issued token expires."),
 		strictyaml.On("push_lifetime", duration(minToken, maxToken), func(t *Token, v time.Duration) { t.PushLifetime = v }).
 			Says("How long a token that can push is valid. The upload of the largest layer must finish in this time. The default is `15m`, or `lifetime` if that is longer."),
 		strictyaml.On("max_lifetime", strictyaml.Section(maxLifetimeKeys()), func(t *Token, v MaxLifetimes) { t.MaxLifetime = v }).Or("{}").Formerly("at_most").
 			Says("Upper limits for the lifetime of tokens. Roles and rules can have a `lifetime`, too."),
 		strictyaml.On("reuse", strictyaml.Bool, func(t *Token, v bool) { t.Reuse = v }).Or("true").
-			Says("Answer identical requests with the same token for a tenth of its lifetime, at most 30 seconds. Tidewaiter then creates fewer signatures."),
+			Says("Answer identical requests with the same token, for a tenth of the token's lifetime and at most 30 seconds. This reduces the number of signatures."),
 		strictyaml.On("anonymous", strictyaml.Bool, func(t *Token, v bool) { t.Anonymous = v }).Or("true").
 			Says("Evaluate the policy for clients without credentials. With `false`, such clients get a 401, so that they sign in."),
 		strictyaml.On("allowed_origins", strictyaml.List(origin()), func(t *Token, v []string) { t.AllowedOrigins = v }).
 			Says("Origins of web pages that may request tokens with JavaScript (CORS), such as a registry's user interface. By default there are no such origins.").
 			Shows("token: { allowed_origins: [https://ui.example.com] }\n"),
 		strictyaml.On("refusals", refusals(), func(t *Token, v string) { t.Refusals = v }).Or("explain").
-			Says("What a client gets when it is granted less than it needs. `explain`: a 403 with the reason, for clients that show it (docker, crane, oras, helm); other clients get a token that grants too little, and the registry refuses their request. `specification`: all clients get such a token."),
+			Says("The answer to a client that is granted less than it needs. `explain`: a 403 with the reason, for clients that show it (docker, crane, oras, helm). Other clients get a token that grants too little, and the registry refuses their request. `specification`: all clients get such a token."),
 		strictyaml.On("show_rules", strictyaml.Bool, func(t *Token, v bool) { t.ShowRules = v }).Or("false").
 			Says("Name the rule in a refusal, if the principal may pull from the repository. `tidewaiter explain` and the journal always name the rule."),
 		strictyaml.On("refusal_hint", hint(), func(t *Token, v string) { t.Hint = v }).
-			Says("The end of each refusal: what to do, or whom to ask. At most 200 bytes."),
+			Says("A text at the end of each refusal, for example whom to ask. At most 200 bytes."),
 	}
 }
 
@@ -273,7 +274,7 @@ func registryKeys() []*strictyaml.Key[Registry] {
 		strictyaml.On("service", strictyaml.Line, func(r *Registry, v string) { r.Service = v }).Must().
 			Says("The name of the registry, exactly as `service` in the registry's config."),
 		strictyaml.On("preset", one(Zot), func(r *Registry, v string) { r.Preset = v }).
-			Says("The kind of registry, if it is not distribution's `registry`. `zot` sets the defaults `key_id: thumbprint` and `push_lifetime: 1h`, and accepts the scope with which zot requests its catalog. See [zot](zot.md)."),
+			Says("The kind of registry. Leave it out for distribution's `registry`. `zot` sets the defaults `key_id: thumbprint` and `push_lifetime: 1h`, and accepts the scope with which zot requests its catalog. See [zot](zot.md)."),
 		strictyaml.On("url", webAddress(), func(r *Registry, v string) { r.URL = v }).
 			Says("The URL of the registry."),
 		strictyaml.On("key_id", one(token.X5C, token.Libtrust, token.Thumbprint, token.Thumbprint30), func(r *Registry, v token.KeyID) { r.KeyID = v }).Or("x5c").
@@ -287,9 +288,9 @@ func registryKeys() []*strictyaml.Key[Registry] {
 		strictyaml.On("issued_at", strictyaml.Bool, func(r *Registry, v bool) { r.IssuedAt = v }).Or("false").
 			Says("Include `issued_at` in token answers. Without `issued_at`, Harbor as a proxy cache requests a token for each request. With `issued_at`, BuildKit keeps a token forever if BuildKit's clock is ahead of Tidewaiter's."),
 		strictyaml.On("refusals", refusals(), func(r *Registry, v string) { r.Refusals = v }).
-			Says("What a client of this registry gets when it is granted less than it needs. The default is `token.refusals`."),
+			Says("The answer to a client of this registry that is granted less than it needs. The default is `token.refusals`."),
 		strictyaml.On("notifications", strictyaml.Section(secretKeys(), checkSecret), func(r *Registry, v writtenSecret) { r.Notifications = v.secret }).
-			Says("The secret that the registry sends with its events to identify itself: at least 16 characters, without spaces, from a file, an environment variable or this config. Each registry needs its own secret. The events of a registry without a secret are accepted from this machine only."),
+			Says("The secret that identifies the registry when it sends events. The secret has at least 16 characters and no spaces. It is in a file, in an environment variable or in this config. Each registry needs its own secret. If a registry has no secret, its events are accepted only from this machine."),
 	}
 }
 
@@ -307,14 +308,14 @@ func secretKeys() []*strictyaml.Key[writtenSecret] {
 func notificationsKeys() []*strictyaml.Key[notifications] {
 	return []*strictyaml.Key[notifications]{
 		strictyaml.On("open", strictyaml.Bool, func(n *notifications, v bool) { n.Open = v }).Or("false").
-			Says("Accept events from anyone, with any secret or none. For demonstrations only: anyone can then write false entries into the journal."),
+			Says("Accept events from anyone, with any secret or without a secret. For demonstrations only: anyone can then write false entries into the journal."),
 	}
 }
 
 func sourceKeys() []*strictyaml.Key[Source] {
 	return []*strictyaml.Key[Source]{
 		strictyaml.On("accounts", pointer(strictyaml.Section(accountsKeys())), func(s *Source, v *Accounts) { s.Accounts = v }).
-			Says("Local users, groups and robots, which `tidewaiter user`, `group` and `robot` manage, and the access and refresh tokens of all users. Write `accounts: {}`. See [Accounts](accounts.md)."),
+			Says("Local users, groups and robots, and the access and refresh tokens of all users. `tidewaiter user`, `group`, `robot` and `token` manage them. Write `accounts: {}`. See [Accounts](accounts.md)."),
 		strictyaml.On("htpasswd", pointer(strictyaml.Section(htpasswdKeys(), checkHTPasswd)), func(s *Source, v *HTPasswd) { s.HTPasswd = v }).
 			Says("Users with hashed passwords."),
 		strictyaml.On("ldap", pointer(strictyaml.Section(ldapKeys(), checkLDAP)), func(s *Source, v *LDAP) { s.LDAP = v }).
@@ -322,9 +323,9 @@ func sourceKeys() []*strictyaml.Key[Source] {
 		strictyaml.On("oidc", pointer(strictyaml.Section(oidcKeys(), checkOIDC)), func(s *Source, v *OIDC) { s.OIDC = v }).
 			Says("An issuer of ID tokens: GitHub Actions, GitLab CI, Kubernetes and others. A job presents its ID token as the password, with any user name. The pages below [CI and workload identity](ci/README.md) show how."),
 		strictyaml.On("webhook", hook(webhookKeys(), hookFind(), hookGroups()), func(s *Source, v *Hook) { s.Webhook = v }).Formerly("external").
-			Says("A service of your own that is asked over HTTPS. The page [Webhook and exec](webhook.md) shows how."),
+			Says("Your own service, which Tidewaiter asks over HTTPS. The page [Webhook and exec](webhook.md) shows how."),
 		strictyaml.On("exec", hook(execKeys(), hookGroups()), func(s *Source, v *Hook) { s.Exec = v }).Formerly("external").
-			Says("A program of your own that is started for each request. The page [Webhook and exec](webhook.md) shows how."),
+			Says("Your own program, which Tidewaiter starts for each request. The page [Webhook and exec](webhook.md) shows how."),
 		strictyaml.On("anyone", strictyaml.Section([]*strictyaml.Key[struct{}]{}), func(s *Source, _ struct{}) { s.Anyone = true }).
 			Says("Accept any name with any password. Write `anyone: {}`. For demonstrations only. It must be the last source, because it knows every name."),
 	}
@@ -342,16 +343,16 @@ func logKeys() []*strictyaml.Key[logging] {
 func limitsKeys() []*strictyaml.Key[Limits] {
 	return []*strictyaml.Key[Limits]{
 		strictyaml.On("throttle", strictyaml.Bool, func(l *Limits, v bool) { l.Throttle = v }).Or("true").
-			Says("Limit failed sign-ins, and answer 429 beyond the limit. See [rate limiting](rate-limiting.md). Set it to `false` only if something in front of Tidewaiter limits failed sign-ins."),
+			Says("Limit failed sign-ins, and answer 429 when a limit is exceeded. See [rate limiting](rate-limiting.md). Set `throttle` to `false` only if something in front of Tidewaiter limits failed sign-ins."),
 		strictyaml.On("max_failures_per_pair", count(1, 10_000), func(l *Limits, v int) { l.MaxFailuresPerPair = v }).Or("10").Formerly("failures_per_name").
-			Says("How many wrong passwords for one name from one source are not delayed. After that, the delay starts at one second and doubles with each further wrong password. A source is an IPv4 address or an IPv6 /64. Repeating the same wrong password does not count."),
+			Says("The number of wrong passwords for one name from one source that are not delayed. After this number, the delay starts at one second and doubles with each further wrong password. A source is an IPv4 address or an IPv6 /64. Repeating the same wrong password does not count."),
 		strictyaml.On("max_failures_per_source", count(1, 1_000_000), func(l *Limits, v int) { l.MaxFailuresPerSource = v }).Or("100").Formerly("failures_per_address").
-			Says("How many wrong passwords from one source are not delayed, for all names together. An IPv6 /56 may have four times as many wrong passwords, a /48 sixteen times as many. Behind a proxy, set `trusted_proxies`. Otherwise the proxy's address is the source of all clients. The delay is at most 30 seconds."),
+			Says("The number of wrong passwords from one source that are not delayed, for all names together. An IPv6 /56 may have four times as many wrong passwords, a /48 sixteen times as many. Behind a proxy, set `trusted_proxies`. Otherwise the proxy's address is the source of all clients. The delay is at most 30 seconds."),
 		strictyaml.On("max_delay", duration(time.Second, time.Hour), func(l *Limits, v time.Duration) { l.MaxDelay = v }).Or("5m").Formerly("longest_delay").
-			Says("The longest delay."),
+			Says("The maximum delay."),
 		strictyaml.On("unknown_places", one("slow", RefusePlaces), func(l *Limits, v string) { l.UnknownPlaces = v }).Or("slow").
-			Says("What happens after 100 failures for a name, at places where the name has not signed in before. `slow`: one attempt per minute is checked. `refuse`: no attempt is checked until a failure is forgotten. One failure is forgotten every 15 minutes."),
+			Says("How sign-ins from unknown places are limited after 100 failures for a name. Unknown places are places where the name has not signed in before. `slow`: one attempt per minute is checked. `refuse`: no attempt is checked until a failure is forgotten. One failure is forgotten every 15 minutes."),
 		strictyaml.On("connections", count(10, 1_000_000), func(l *Limits, v int) { l.Connections = v }).Or("4000").
-			Says("The maximum number of open connections for each address under `listen`. When all connections are in use, idle connections are closed to admit new connections. If no connection is idle, the answer is 503. One client address can use at most half of the connections, unless the address is a trusted proxy or this machine. A change needs a restart."),
+			Says("The maximum number of open connections for each address under `listen`. When all connections are in use, idle connections are closed to admit new connections. If no connection is idle, the answer is 503. One client address can use at most half of the connections, unless the address is a trusted proxy or this machine. To change this setting, restart the service."),
 	}
 }

@@ -108,16 +108,16 @@ func TestProblemsOfLDAP(t *testing.T) {
 		{"bases without quotes", "name: corp, servers: [ldaps://a], user: {base: [o=y, ou=people,dc=example,dc=com, o=x]}", `put a DN with commas in quotes in a list (did you mean "\"ou=people,dc=example,dc=com\""?)`},
 		{"no bases", "name: corp, servers: [ldaps://a], user: {base: []}", "the list is empty, which could mean none or all; add items, or leave out the key"},
 		{"no server", "name: corp, servers: [], user: {base: o=x}", "the list is empty, which could mean none or all; add items, or leave out the key"},
-		{"an odd name", `name: "a:b", servers: [ldaps://a], user: {base: o=x}`, `"a:b" is not a valid source name: use up to 63 letters, digits, - and _`},
-		{"an odd number", whole + ", pool: many", `"many" is not a number from 1 to 1000`},
+		{"an invalid name", `name: "a:b", servers: [ldaps://a], user: {base: o=x}`, `"a:b" is not a valid source name: use up to 63 letters, digits, - and _`},
+		{"an invalid number", whole + ", pool: many", `"many" is not a number from 1 to 1000`},
 		{"too few", whole + ", pool: 0", `"0" is not a number from 1 to 1000`},
 		{"too long", whole + ", timeout: 1h", `"1h" is not between 1s and 1m`},
-		{"an unknown way", whole + ", groups: {base: o=x, nested: chains}", `"chains" is not one of none, chain, walk (did you mean "chain"?)`},
+		{"an unknown value of nested", whole + ", groups: {base: o=x, nested: chains}", `"chains" is not one of none, chain, walk (did you mean "chain"?)`},
 		{"not plain", whole + ", plain: false", "the only value is true; leave out the key instead"},
 		{"no file", whole + ", ca: missing.pem", "opening missing.pem: file does not exist"},
 		{"no password", whole + ", bind_dn: o=x, bind_password_file: missing", "opening missing: file does not exist"},
 		{"a password in the config", whole + ", bind_password: hunter2", `unknown key "bind_password" (did you mean "bind_password_file"?)`},
-		{"two with the same name", whole + "}}, {ldap: {" + whole, `another directory is called "corp", in line 2`},
+		{"two directories with the same name", whole + "}}, {ldap: {" + whole, `another directory is called "corp", in line 2`},
 	} {
 		_, err := loadText(t, files{"tidewaiter.yaml": "registries: [{service: r}]\nidentity: [{ldap: {" + tt.text + "}}]\n"}.withKeys())
 		if err == nil {

@@ -31,8 +31,8 @@ type Options struct {
 // defaultKeys is the folder of the signing root by default.
 const defaultKeys = "/keys"
 
-// Load reads a config, and the policy files and secrets that it names. It checks that keys,
-// certificates and password files can be opened, but does not read them. The error is
+// Load reads a config, and the policy files and secrets that the config names. It checks that
+// keys, certificates and password files can be opened, but does not read these files. The error is
 // strictyaml.Problems with all errors.
 func Load(file string, o Options) (*Config, error) {
 	r := strictyaml.NewReader()
@@ -76,7 +76,7 @@ func read(d *strictyaml.Decoder, root *yaml.Node, o Options) *Config {
 	w, _ := strictyaml.Section(configKeys(conditions)).Read(d, root)
 
 	c := &Config{}
-	*c = w.Config // a copy: a pointer into w would keep every node of every rule in memory
+	*c = w.Config // a copy: a pointer into w would keep all YAML nodes in memory
 	c.File = d.File
 	x := crossChecks{d: d, root: root, c: c, keys: o.Keys}
 	x.fill()
@@ -90,10 +90,10 @@ func read(d *strictyaml.Decoder, root *yaml.Node, o Options) *Config {
 	return c
 }
 
-// LoadPolicy reads only the policy of a config and of the files that it names. It does not check
-// keys, secrets or identity sources. If withDatabase is set, the result has the URL of the
-// database, and a config without a policy is valid, because its rules can be in the database. The
-// error is strictyaml.Problems.
+// LoadPolicy reads only the policy of a config, and the policy files that the config names. It
+// does not check keys, secrets or identity sources. If withDatabase is true, the result has the
+// URL of the database. In this case, a config without a policy is valid, because its rules can be
+// in the database. The error is strictyaml.Problems.
 func LoadPolicy(file string, withDatabase bool) (*policyfile.Compiled, error) {
 	return loadPolicy(strictyaml.NewReader(), file, withDatabase)
 }

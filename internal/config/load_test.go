@@ -13,7 +13,7 @@ import (
 )
 
 // files is a file system in memory: text by path. If a path in the map ends with "!", all users
-// can read the file. If it ends with "!!", all users can also change the file.
+// can read the file. If a path ends with "!!", all users can also change the file.
 type files map[string]string
 
 func (f files) find(file string) (text string, a strictyaml.Access, err error) {

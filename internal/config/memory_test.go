@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// A service keeps its config as long as it runs, so the config must not keep the nodes of the YAML
-// alive. The test counts objects, because each object costs time in every garbage collection.
+// A service holds its config in memory as long as it runs. So the config must not hold the nodes
+// of the YAML. The test counts objects, because each object costs time in every garbage
+// collection.
 func TestAConfigKeepsNoNodeOfItsYAML(t *testing.T) {
 	const rules = 2_000
 	dir := t.TempDir()
@@ -20,7 +21,7 @@ func TestAConfigKeepsNoNodeOfItsYAML(t *testing.T) {
 	objects := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
-		runtime.GC() // sweeps what the first collection found
+		runtime.GC() // the second collection frees the objects that the first collection found
 		runtime.ReadMemStats(&m)
 		return m.HeapObjects
 	}

@@ -57,8 +57,8 @@ identity:
 	}
 }
 
-// Dex (GO-2026-5231) and Quay's federation did not check the audience, so they accepted a token
-// for another service.
+// Dex (GO-2026-5231) and Quay's federation did not check the audience, so they accepted tokens for
+// other services. In Tidewaiter, a config without an audience is an error.
 func TestErrorsInIssuers(t *testing.T) {
 	for _, tt := range []struct{ what, identity, want string }{
 		{"no audience", `[{oidc: {name: a, issuer: "https://a"}}]`, "audience is missing"},
@@ -74,7 +74,7 @@ func TestErrorsInIssuers(t *testing.T) {
 		{"access tokens for jobs", `[{oidc: {name: a, issuer: "https://a", audience: us, access_tokens_after_sign_in: 24h}}]`, "access tokens need kind: user"},
 		{"no access tokens for people", `[{oidc: {name: a, issuer: "https://a", audience: us, kind: user, access_tokens_after_sign_in: 0s}}]`, ""},
 		{"access tokens for years", `[{oidc: {name: a, issuer: "https://a", audience: us, kind: user, access_tokens_after_sign_in: 100000h}}]`, "is not between"},
-		{"two with the same name", `[{oidc: {name: a, issuer: "https://a", audience: us}}, {oidc: {name: a, issuer: "https://b", audience: us}}]`, "another issuer is called"},
+		{"two issuers with the same name", `[{oidc: {name: a, issuer: "https://a", audience: us}}, {oidc: {name: a, issuer: "https://b", audience: us}}]`, "another issuer is called"},
 		{"the same issuer and audience", `[{oidc: {name: a, issuer: "https://a", audience: [x, us]}}, {oidc: {name: b, issuer: "https://a", audience: us}}]`, "this one is never asked"},
 		{"the same preset and audience", `[{oidc: {name: a, preset: gitlab-ci, audience: us}}, {oidc: {name: b, preset: gitlab-ci, audience: us}}]`, "this one is never asked"},
 		{"two audiences", `[{oidc: {name: a, issuer: "https://a", audience: x}}, {oidc: {name: b, issuer: "https://a", audience: us}}]`, ""},

@@ -89,8 +89,8 @@ func webAddress() strictyaml.Type[string] {
 	})
 }
 
-// pathPattern matches the paths of endpoints. Braces are not allowed, because net/http would read
-// them as wildcards.
+// pathPattern matches the paths of endpoints. It does not match braces, because net/http would
+// interpret them as wildcards.
 var pathPattern = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 
 // webPath is the path of an endpoint.
@@ -134,8 +134,8 @@ func databaseURL() strictyaml.Type[string] {
 	})
 }
 
-// postgresURL checks the URL of a PostgreSQL database. It must not have a password, because
-// configs are shown, copied and compared.
+// postgresURL checks the URL of a PostgreSQL database. The URL must not contain a password,
+// because people show, copy and compare configs.
 func postgresURL(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 	beside, query, _ := strings.Cut(s, "?")
 	_, rest, slashes := strings.Cut(beside, "://")
@@ -146,8 +146,8 @@ func postgresURL(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 	}
 	options, err := url.ParseQuery(query)
 	switch {
-	// A slash or a question mark in a password ends the host too early, so the @ after the
-	// password is in the database's name or in the query.
+	// If a password has a slash or a question mark, the parser ends the host there. The @ after
+	// the password is then in the database's name or in the query.
 	case strings.ContainsAny(user, ":") || strings.Contains(database+query, "@") || options.Has("password") || options.Has("sslpassword"):
 		d.Problem(n, "the database URL contains a password: write it to a file and append ?password_file=FILE to the URL")
 		return "", false
@@ -161,7 +161,7 @@ func postgresURL(d *strictyaml.Decoder, n *yaml.Node, s string) (string, bool) {
 	changed := false
 	for _, key := range []string{"password_file", "passfile", "sslrootcert", "sslcert", "sslkey"} {
 		file := options.Get(key)
-		if file == "" || file == "system" { // a keyword for the certificates of the system
+		if file == "" || file == "system" { // "system" means the certificates of the system
 			continue
 		}
 		file = d.Path(file)

@@ -9,7 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// Files and secrets that only the service needs are not read.
+// LoadPolicy does not read files and secrets that only the service needs.
 func TestOnlyThePolicyIsRead(t *testing.T) {
 	disk := files{
 		"tidewaiter.yaml": "registries: [ { service: r, notifications: { secret_file: nowhere } } ]\npolicy: { files: [p.yaml], rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull] } ] }",

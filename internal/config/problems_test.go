@@ -36,7 +36,7 @@ func TestProblems(t *testing.T) {
 			`2:3: must be a key, not a list`}},
 		{"a missing key", "listen: [ { serve: [token] } ]", []string{
 			`2:11: address is missing`}},
-		{"many at once", "databas: x\nlog: { level: loud, format: jsn }\naudit: strictly", []string{
+		{"several errors at once", "databas: x\nlog: { level: loud, format: jsn }\naudit: strictly", []string{
 			`2:1: unknown key "databas" (did you mean "database"?)`,
 			`3:15: "loud" is not one of debug, info, warn, error`,
 			`3:29: "jsn" is not one of text, json (did you mean "json"?)`,
@@ -127,19 +127,19 @@ func TestProblems(t *testing.T) {
 			`2:70: "1A" is not the name of an environment variable: use letters, digits and _, without a value`}},
 		{"a home folder", "database: sqlite:a\nsigning: { root: { folder: ~/keys } }", []string{
 			`3:28: "~/keys" is a home folder only in a shell; write its path`}},
-		{"database without a scheme", "database: data/state.db", []string{
+		{"database URL without a scheme", "database: data/state.db", []string{
 			`2:11: the database URL has no scheme (did you mean "sqlite:data/state.db"?)`}},
-		{"database with a host", "database: sqlite://data/state.db", []string{
+		{"SQLite database URL with a host", "database: sqlite://data/state.db", []string{
 			`2:11: two slashes begin a host name, but a file has no host (did you mean "sqlite:data/state.db"?)`}},
 		{"a database URL with a password, which is not repeated", "database: postgres://me:hunter2@db/x", []string{
 			`2:11: the database URL contains a password: write it to a file and append ?password_file=FILE to the URL`}},
-		{"database with a password that ends the host", "database: postgres://me:hun/ter2@db/x", []string{
+		{"database URL with a password that contains a slash", "database: postgres://me:hun/ter2@db/x", []string{
 			`2:11: the database URL contains a password: write it to a file and append ?password_file=FILE to the URL`}},
-		{"database with a password behind the database", "database: postgres://me@db/x?password=hunter2", []string{
+		{"database URL with a password in the query", "database: postgres://me@db/x?password=hunter2", []string{
 			`2:11: the database URL contains a password: write it to a file and append ?password_file=FILE to the URL`}},
-		{"database without a database", "database: postgres://me@db", []string{
+		{"database URL without a database", "database: postgres://me@db", []string{
 			`2:11: the database URL names no database: write postgres://USER@HOST/DATABASE`}},
-		{"database of another kind", "database: mysql://me:hunter2@db/x", []string{
+		{"database URL of an unsupported database", "database: mysql://me:hunter2@db/x", []string{
 			`2:11: the database URL must begin with sqlite: (sqlite:FILE, or sqlite::memory: to store nothing) or postgres: (postgres://USER@HOST/DATABASE)`}},
 
 		// TLS and the root.
@@ -147,7 +147,7 @@ func TestProblems(t *testing.T) {
 			`2:42: certificate and key are required, or self_signed: true`}},
 		{"TLS without a key", `listen: [ { address: "127.0.0.1:1", tls: { certificate: /keys/cert.pem } } ]`, []string{
 			`2:42: key is missing`}},
-		{"TLS with both", `listen: [ { address: "127.0.0.1:1", tls: { certificate: /keys/cert.pem, key: /keys/privatekey.pem, self_signed: true } } ]`, []string{
+		{"TLS with a certificate and self_signed", `listen: [ { address: "127.0.0.1:1", tls: { certificate: /keys/cert.pem, key: /keys/privatekey.pem, self_signed: true } } ]`, []string{
 			`2:113: self_signed generates a certificate; certificate and key would not be used`}},
 		{"not self-signed", `listen: [ { address: "127.0.0.1:1", tls: { self_signed: false } } ]`, []string{
 			`2:57: the only value is true; leave out the key instead`}},
@@ -172,7 +172,7 @@ func TestProblems(t *testing.T) {
 		{"two sources with the same name", "identity: [ { htpasswd: { file: users } }, { htpasswd: { file: users } } ]", []string{
 			`2:56: another source is called "htpasswd", in line 2`}},
 		{"no passwords", "identity: [ { htpasswd: { name: a } } ]", []string{`2:25: file or entries is required`}},
-		{"a source with an odd name", "identity: [ { htpasswd: { name: \"ldap:x\", file: users } } ]", []string{
+		{"a source with an invalid name", "identity: [ { htpasswd: { name: \"ldap:x\", file: users } } ]", []string{
 			`2:33: "ldap:x" is not a valid source name: use up to 63 letters, digits, - and _`}},
 		{"invalid entries, which are not repeated", "identity: [ { htpasswd: { entries: [hunter2, \"ann:hunter2\", \":$2y$x\"] } } ]", []string{
 			`2:37: an entry must be a name, a colon and a hash`,
@@ -397,7 +397,7 @@ func TestProblemsOfText(t *testing.T) {
 	}
 }
 
-// An error far down in a large policy has the right position.
+// An error near the end of a large policy has the right position.
 func TestProblemInLargeList(t *testing.T) {
 	for _, tt := range []struct{ line, diagnostics string }{
 		{"    - { name: x, subject: [anyone], repositories: [x], role: writer }\n", `tidewaiter.yaml:3005:18: unknown key "subject" (did you mean "subjects"?)`},

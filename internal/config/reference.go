@@ -82,7 +82,7 @@ func facts(r strictyaml.Row) string {
 	return strings.Join(parts, "; ")
 }
 
-// describe writes the table of a section's keys, and below it the tables of its subsections.
+// describe writes the table of a section's keys, followed by the tables of its subsections.
 func describe(b *strings.Builder, path string, keys []strictyaml.Row) {
 	if len(keys) == 0 {
 		return
@@ -97,7 +97,7 @@ func describe(b *strings.Builder, path string, keys []strictyaml.Row) {
 			standard = "`" + k.Default + "`"
 		}
 		means := k.Means
-		if len(k.Keys) > 0 { // the rest is below the heading of the section
+		if len(k.Keys) > 0 { // the description is below the heading of the section
 			means, _, _ = strings.Cut(means, ". ")
 			means = fmt.Sprintf("%s. [Keys](#%s)", strings.TrimSuffix(means, "."), strings.ReplaceAll(path+k.Name, ".", ""))
 		}
@@ -134,13 +134,13 @@ func Manual(program string) []byte {
 	p.Text(tests.Means)
 	explain(p, tests.Name, tests.Keys)
 	p.Section("Files")
-	p.Item("tidewaiter.yaml", "", "The config, in the current folder, unless `--config` names another.")
+	p.Item("tidewaiter.yaml", "", "The config in the current folder. `--config` names another file.")
 	p.Section("See also")
 	p.Text("`tidewaiter`(1), `tidewaiter-check`(1), `tidewaiter-policy-test`(1)")
 	return p.Bytes()
 }
 
-// explain writes the keys of a section, and below them its subsections.
+// explain writes the keys of a section, followed by its subsections.
 func explain(p *manual.Page, path string, keys []strictyaml.Row) {
 	for _, k := range keys {
 		p.Item(k.Name, strings.ReplaceAll(facts(k), "`", ""), k.Means)

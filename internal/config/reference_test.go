@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-var update = flag.Bool("update", false, "write docs/configuration.md anew")
+var update = flag.Bool("update", false, "rewrite docs/configuration.md")
 
 func TestReferenceIsUpToDate(t *testing.T) {
 	file := filepath.FromSlash("../../docs/configuration.md")

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// An old key is an error that names the new key. If it were ignored, its setting would be lost
-// silently.
+// An old key is an error that names the new key. If Load ignored old keys, their settings would be
+// lost silently.
 func TestARenamedKeyNamesItsNewName(t *testing.T) {
 	for was, is := range map[string]string{
 		"failures_per_name: 3":     `tidewaiter.yaml:3:11: the key "failures_per_name" is now "max_failures_per_pair"`,
@@ -57,8 +57,8 @@ func checkRenamed(t *testing.T, was, want string) {
 	}
 }
 
-// Half of a directory's attempts are for known places, and half for all places. One attempt
-// cannot be divided.
+// Half of a directory's attempts are for known places, and half are for all places. So a limit of
+// one attempt is an error.
 func TestABudgetCannotBeOne(t *testing.T) {
 	text := "registries: [{service: r}]\nidentity: [{ldap: {name: corp, servers: [ldaps://a], user: {base: o=x}, attempts: { max: 1 }}}]\n"
 	_, err := loadText(t, files{"tidewaiter.yaml": text}.withKeys())

@@ -11,7 +11,7 @@ import (
 )
 
 // Rules about Tidewaiter itself and rules about repositories are in the same policy. Rules about
-// Tidewaiter itself grant nothing at registries.
+// Tidewaiter itself grant no access to registries.
 func TestRightsOverTidewaiter(t *testing.T) {
 	cfg, err := loadText(t, files{"tidewaiter.yaml": `registries: [{ service: a }]
 policy:

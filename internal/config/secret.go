@@ -11,8 +11,8 @@ import (
 )
 
 // Limits of the length of a secret. An attacker can guess a secret over the network as fast as
-// Tidewaiter answers, so it must be long: minSecret random characters have 96 bits in base64 and
-// 64 bits in hex.
+// Tidewaiter answers, so a secret must be long. minSecret random characters have 96 bits in
+// base64, and 64 bits in hex.
 const (
 	minSecret = 16
 	maxSecret = 1024
@@ -38,7 +38,7 @@ func secretText() strictyaml.Type[string] {
 	})
 }
 
-// wrongSecret returns what is wrong with a secret, or "".
+// wrongSecret returns the error in a secret, or "" if the secret is valid.
 func wrongSecret(s string) string {
 	switch {
 	case s == "":
@@ -75,8 +75,8 @@ func checkSecret(d *strictyaml.Decoder, n *yaml.Node, s *writtenSecret) {
 	case s.env != "":
 		v, ok := d.Env(s.env)
 		if !ok {
-			// The problem does not repeat the name, because somebody may have written the secret
-			// there.
+			// The problem does not repeat the name, because somebody could have written the secret
+			// in this place.
 			d.Problem(at, "there is no such environment variable")
 			return
 		}

@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// No way to print a config shows a secret.
+// A printed config must not show a secret, with any formatting verb and as JSON.
 func TestSecretsAreNotPrinted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		secret := rapid.StringMatching(`[!#$(-9;-Za-z~]{16,40}`).Draw(t, "secret")
@@ -40,7 +40,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 			}
 		}
 		if strings.Contains(all, secret) {
-			t.Fatalf("it is printed: %s", all)
+			t.Fatalf("the secret is printed: %s", all)
 		}
 	})
 }

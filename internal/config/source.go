@@ -26,7 +26,7 @@ type Source struct {
 	Line     int
 }
 
-// Name returns the name of the source in principals, or "" if the source is not valid.
+// Name returns the name of the source, as in principals. It returns "" if the source is not valid.
 func (s Source) Name() string {
 	switch {
 	case s.Accounts != nil:
@@ -68,13 +68,13 @@ func SourceKinds() (kinds []string) {
 
 const accountsName = "accounts"
 
-// located is a section that returns the positions of its settings. Other packages use the
+// located is a section that knows the positions of its settings. Other packages need these
 // positions for errors that they find after Load.
 type located struct{ node *yaml.Node }
 
 // Place returns the line and the column of a setting, such as "user.filter", or of a name or an
-// index inside the setting. For a setting that the file does not contain, it returns the position
-// of the section.
+// index in the setting. If the file does not contain the setting, Place returns the position of
+// the section.
 func (l located) Place(setting string, in ...any) (line, column int) {
 	if l.node == nil {
 		return 0, 0
@@ -119,8 +119,8 @@ type Accounts struct {
 func accountsKeys() []*strictyaml.Key[Accounts] {
 	return []*strictyaml.Key[Accounts]{
 		strictyaml.On("refresh_idle", duration(time.Hour, 10*366*24*time.Hour), func(a *Accounts, v time.Duration) { a.RefreshIdle = v }).Or("2160h").
-			Says("How long a refresh token stays valid without being used. Docker and other clients store a refresh token instead of a password. The default is 90 days."),
+			Says("The time after which an unused refresh token expires. Docker and other clients store a refresh token instead of a password. The default is 90 days."),
 		strictyaml.On("max_credential_lifetime", duration(time.Hour, 10*366*24*time.Hour), func(a *Accounts, v time.Duration) { a.MaxCredentialLifetime = v }).
-			Says("The maximum lifetime of an access token or a robot's secret, counted from its creation, as in `2160h`. Requests for longer lifetimes are rejected. The limit also applies to credentials without an expiry, and to credentials that were created before the limit was set. Give robots a new secret with `tidewaiter robot rotate`. Without this key there is no limit."),
+			Says("The maximum lifetime of an access token or a robot's secret, counted from its creation, as in `2160h`. Requests for longer lifetimes are rejected. The limit also applies to credentials without an expiry, and to credentials that were created before you set the limit. To give a robot a new secret, use `tidewaiter robot rotate`. Without this key there is no limit."),
 	}
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// If unknown keys were ignored, a misspelt key of a rule could grant everything to everyone. Each
-// key of each section, misspelt in many ways, is an error that suggests the right key.
+// If Load ignored unknown keys, a misspelt key of a rule could grant everything to everyone. The
+// test misspells each key of each section in many ways. Each misspelt key must be an error that
+// suggests the right key.
 func TestEveryDocumentedKeyMisspelt(t *testing.T) {
 	config, file := &misspeller{t: t, name: "tidewaiter.yaml"}, &misspeller{t: t, name: "policy.yaml"}
 	file.around = files{"tidewaiter.yaml": "registries: [{service: r}]\npolicy: {files: [policy.yaml]}"}
@@ -77,11 +78,11 @@ func (m *misspeller) try(path, text, wrong, right string) {
 	m.t.Errorf("%s%s: %q is accepted: %s\n%v", path, right, wrong, text, err)
 }
 
-// asNear reports whether other is as good a suggestion as right. For example, rles can mean roles
-// or rules.
+// asNear reports whether the suggestion other is as good as the suggestion right. For example,
+// rles can mean roles or rules.
 func asNear(wrong, other, right string) bool {
 	return other != "" && (text.Nearest(wrong, []string{other, right}) == other ||
-		strings.HasPrefix(other, wrong)) // ser begins servers, and is user without its u
+		strings.HasPrefix(other, wrong)) // ser is the beginning of servers, and user without its u
 }
 
 // misspellings returns common misspellings of a word.

@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Each subject has its position in its file. The implicit subject of a deny rule has the position
-// of the rule.
+// Each subject has its own position in its file. A deny rule without subjects has the subject
+// anyone, with the position of the rule.
 func TestWhereSubjectsAreWritten(t *testing.T) {
 	disk := files{
 		"tidewaiter.yaml": "registries: [ { service: r } ]\npolicy:\n  files: [p.yaml]\n  rules:\n    - { name: a, subjects: [anyone], repositories: [a], actions: [pull] }\n" +

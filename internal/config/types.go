@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// pointer is a section that may be missing.
+// pointer is the type of a section that can be missing.
 func pointer[T any](of strictyaml.Type[T]) strictyaml.Type[*T] {
 	return strictyaml.Type[*T]{Kind: of.Kind, Keys: of.Keys, Read: func(d *strictyaml.Decoder, n *yaml.Node) (*T, bool) {
 		v, ok := of.Read(d, n)
@@ -19,7 +19,7 @@ func pointer[T any](of strictyaml.Type[T]) strictyaml.Type[*T] {
 	}}
 }
 
-// oneOrMore is a value, or a list of values.
+// oneOrMore is the type of a value or a list of values.
 func oneOrMore[T any](of strictyaml.Type[T]) strictyaml.Type[[]T] {
 	many := strictyaml.List(of)
 	return strictyaml.Type[[]T]{Kind: of.Kind + " or " + many.Kind, Read: func(d *strictyaml.Decoder, n *yaml.Node) ([]T, bool) {
@@ -31,7 +31,7 @@ func oneOrMore[T any](of strictyaml.Type[T]) strictyaml.Type[[]T] {
 	}}
 }
 
-// one is a word that must be one of the given words.
+// one is the type of a text that must be one of the given words.
 func one[T ~string](of ...T) strictyaml.Type[T] {
 	words := make([]string, len(of))
 	for i, w := range of {
@@ -48,7 +48,7 @@ func one[T ~string](of ...T) strictyaml.Type[T] {
 	})
 }
 
-// duration is a duration of whole seconds from least to most.
+// duration is the type of a duration of whole seconds from least to most.
 func duration(least, most time.Duration) strictyaml.Type[time.Duration] {
 	return strictyaml.Scalar("duration", func(d *strictyaml.Decoder, n *yaml.Node, s string) (time.Duration, bool) {
 		v, err := time.ParseDuration(s)
@@ -66,7 +66,7 @@ func duration(least, most time.Duration) strictyaml.Type[time.Duration] {
 	})
 }
 
-// count is a number from least to most.
+// count is the type of a number from least to most.
 func count(least, most int) strictyaml.Type[int] {
 	return strictyaml.Scalar("number", func(d *strictyaml.Decoder, n *yaml.Node, s string) (int, bool) {
 		v, err := strconv.Atoi(s)

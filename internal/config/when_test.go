@@ -18,7 +18,7 @@ func TestPositionsOfErrorsInConditions(t *testing.T) {
 	}{
 		{"plain", `    when: user == "a" && "x" in grops`, []string{
 			`8:33: unknown name "grops" (did you mean "groups"?)`}},
-		{"plain, with several", `    when: usr == "a" || now.getHours("Europe/Pari") > 3`, []string{
+		{"plain, with several errors", `    when: usr == "a" || now.getHours("Europe/Pari") > 3`, []string{
 			`8:11: unknown name "usr" (did you mean "user"?)`}},
 		{"plain, over several lines", "    when: user == \"a\" &&\n      \"x\" in groups &&\n\n      usr == \"y\"", []string{
 			`11:7: unknown name "usr" (did you mean "user"?)`}},
@@ -32,13 +32,13 @@ func TestPositionsOfErrorsInConditions(t *testing.T) {
 			`11:9: unknown name "usr" (did you mean "user"?)`}},
 		{"as a folded block", "    when: >-\n      user == \"a\" &&\n      usr == \"b\"\n", []string{
 			`10:7: unknown name "usr" (did you mean "user"?)`}},
-		{"behind letters of several bytes", `    when: user == "Zoë" || usr == "b"`, []string{
+		{"after letters of several bytes", `    when: user == "Zoë" || usr == "b"`, []string{
 			`8:28: unknown name "usr" (did you mean "user"?)`}},
 		{"at the end", `    when: user ==`, []string{
 			`8:18: unexpected end of the condition: expected a value`}},
 		{"at the end of a block", "    when: |\n      user ==\n", []string{
 			`9:14: unexpected end of the condition: expected a value`}},
-		{"not true or false", `    when: claims.ref`, []string{
+		{"a condition that is not a boolean", `    when: claims.ref`, []string{
 			`8:11: claims.ref can have any type, and a condition must be true or false: compare it (did you mean "claims.ref == \"…\""?)`}},
 		{"a zone", `    when: 'now.getDayOfWeek("Europe/Pariss") in [0, 6]'`, []string{
 			`8:29: unknown time zone "Europe/Pariss" (did you mean "Europe/Paris"?)`}},
