@@ -72,6 +72,7 @@ var mayImport = map[string][]string{
 	"internal/journal/index":          nil,
 	"internal/journal":                {"internal/journal/index", "internal/journal/retention", "internal/journal/tree", "internal/secret", "internal/store", "notification", "policy", "scope"},
 	"internal/projection":             {"internal/journal", "internal/store"},
+	"internal/catalog":                {"internal/admin", "internal/journal", "internal/projection", "internal/store", "notification", "policy"},
 	"internal/search":                 {"internal/journal", "internal/journal/index", "internal/projection", "internal/store", "policy"},
 	"internal/rulebook":               {"internal/admin", "internal/dn", "internal/journal", "internal/ruleset", "internal/store", "policy", "policy/when", "scope"},
 	"internal/issuer":                 {"internal/identity", "internal/identity/chain", "internal/identity/username", "internal/journal", "internal/keyring", "internal/ratelimit", "internal/secret", "policy", "policy/ask", "scope", "token"},

@@ -16,8 +16,9 @@
 //	                              decodes. internal/journal/tree has the hashes that prove
 //	                              entries, and internal/journal/export writes CSV and lines of
 //	                              JSON.
-//	                              internal/projection derives data from the journal, such as the
-//	                              index of internal/search
+//	                              internal/projection derives data from the journal: the index of
+//	                              internal/search, and internal/catalog, which is what the
+//	                              registries hold
 //
 // server handles the HTTP request for a token. Only issuer turns that request into an answer:
 // issuer calls chain, then policy, then keyring, and writes to the journal. Events go from server

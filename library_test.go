@@ -27,7 +27,7 @@ var library = map[string]map[string]any{
 	"notification": {"Decode": notification.Decode},
 	"policy": {
 		"Compile": policy.Compile, "CanonicalClaim": policy.CanonicalClaim, "CanonicalClaims": policy.CanonicalClaims,
-		"CanonicalNumber": policy.CanonicalNumber, "ClaimText": policy.ClaimText,
+		"CanonicalNumber": policy.CanonicalNumber, "ClaimText": policy.ClaimText, "ClipNames": policy.ClipNames,
 	},
 	"policy/ask": {
 		"Depends": ask.Depends, "Explain": ask.Explain, "Shortest": ask.Shortest, "Test": ask.Test, "WhatCan": ask.WhatCan, "WhoCan": ask.WhoCan,
@@ -48,7 +48,7 @@ var libraryTypes = map[string][]any{
 	"policy": {
 		policy.Kind(0), policy.Principal{}, policy.Limit{}, policy.Rule{}, policy.Origin{}, policy.Value{}, policy.Source{}, policy.Role{},
 		policy.Problem{}, policy.Problems{}, policy.Request{}, policy.Decision{}, policy.Result{}, policy.Reason(0), policy.Cause{},
-		&policy.Policy{},
+		policy.NameRange{}, &policy.Policy{},
 	},
 	"policy/ask": {
 		ask.Unknown{}, ask.Dependence{}, ask.Expectation{}, ask.TestFailure{}, ask.Explanation{}, ask.Nearby{}, ask.Near{}, ask.Obstacle{},

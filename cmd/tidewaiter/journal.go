@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/catalog"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -90,11 +91,14 @@ first start (see signing.journal_key).`,
 			},
 		}, {
 			use:   "reindex",
-			short: "Rebuild the search index of the journal",
-			long: `Rebuild the search index of the journal. The service builds the index
-automatically, also after an upgrade, after a backup was restored, and if the index is damaged or
+			short: "Rebuild the search index and the catalog from the journal",
+			long: `Rebuild the search index and the catalog from the journal. The service builds them
+automatically, also after an upgrade, after a backup was restored, and if they are damaged or
 missing. While the index is incomplete, searches read the journal itself: their results are the same,
-but they take longer. The command can run while the service runs.`,
+but they take longer. The command can run while the service runs.
+
+Afterwards, the catalog has only what the entries of the journal say. It no longer has what it knew
+from entries that were removed because of their age or size.`,
 			example: "  tidewaiter journal reindex",
 			opens:   loadConfig,
 			run:     journalReindex,
@@ -143,21 +147,23 @@ func journalReindex(s *session) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.Close(context.WithoutCancel(s.ctx))) }()
-	derived := projection.New(db, projection.Options{}, search.Projection(username.Login))
+	derived := projection.New(db, projection.Options{}, search.Projection(username.Login), catalog.Projection())
 	defer func() { err = errors.Join(err, derived.Close()) }()
 	if err := derived.Rebuild(s.ctx); err != nil {
-		return fmt.Errorf("emptying the search index: %w", err)
+		return fmt.Errorf("emptying the search index and the catalog: %w", err)
 	}
 	report := progress(s.errs, clock.Now)
 	err = derived.CatchUp(s.ctx, j, func(all []projection.Status) {
+		read, of := int64(0), int64(0) // each projection reads each entry
 		for _, p := range all {
-			if p.Behind > 0 {
-				report("entries", int64(p.Position), int64(p.Position)+p.Behind)
-			}
+			read, of = read+int64(p.Position), of+int64(p.Position)+p.Behind
+		}
+		if read < of {
+			report("entries", read/int64(len(all)), of/int64(len(all)))
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("building the search index: %w", err)
+		return fmt.Errorf("building the search index and the catalog: %w", err)
 	}
 	size, err := derived.Size(s.ctx)
 	if err != nil {
@@ -170,5 +176,5 @@ func journalReindex(s *session) (err error) {
 	return s.print(struct {
 		Entries journal.Position `json:"entries"`
 		Bytes   int64            `json:"bytes"`
-	}{last, size}, "the search index is built: %s, %d kB", count(int(last), "entry", "entries"), size/1000)
+	}{last, size}, "the search index and the catalog are built: %s, %d kB", count(int(last), "entry", "entries"), size/1000)
 }

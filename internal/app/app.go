@@ -22,6 +22,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/catalog"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/endpoint"
@@ -82,6 +83,7 @@ type App struct {
 	version           string
 
 	derived *projection.Set // from the journal
+	catalog *catalog.Catalog
 
 	server      atomic.Pointer[server.Server]
 	sources     atomic.Pointer[sources.Set]           // of the generation
@@ -130,7 +132,9 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.database.Store(a.db)
 	a.disk = newDisk(a.db.Space)
 	index := search.Projection(username.Login)
-	a.derived = projection.New(a.db, projection.Options{Now: o.Now, Log: a.log}, index)
+	holdings := catalog.Projection()
+	a.derived = projection.New(a.db, projection.Options{Now: o.Now, Log: a.log}, index, holdings)
+	a.catalog = catalog.New(a.derived, holdings)
 	a.journal, err = journal.New(a.db, journal.Options{
 		Now: o.Now, Log: a.log, Observe: o.Log.Entries, Login: username.Login, Index: search.NewIndex(a.derived, index), Settle: o.Settle,
 		ShortAddresses: cfg.Journal.Addresses == config.Shortened,

@@ -1,0 +1,141 @@
+// Package catalog answers what the registries hold: which repositories, tags and manifests, who
+// pushed and pulled them, and which manifests a tag had. It is a projection of the journal.
+//
+// The catalog knows what registries report. An event of a manifest changes it; events of blobs
+// do not. Events can arrive late and in any order, so each fact is kept with the time of its
+// event, and the latest fact counts:
+//
+//   - A push of a manifest proves that the registry has it, and sets the tag of the push.
+//   - A delete removes the manifest, with all tags that had it, or only a tag.
+//   - A pull proves that the registry had the manifest, and that the tag of the pull had it. So
+//     the catalog learns what was pushed before the registry reported events, or while the
+//     registry lost them. But a pull that began before a push or a delete can end after it. So a
+//     pull contradicts an earlier push or delete only if it is more than grace later.
+//
+// The time of an event is the registry's. It is replaced by the time of the journal's entry if it
+// is missing, later than the entry, or more than lateness before the entry: then the registry's
+// clock was wrong.
+//
+// A GET of a manifest is counted as a pull, and a HEAD is not. An event that the registry repeats is
+// in the journal once, so it is counted once. What Tidewaiter itself does in a registry, as the
+// principal Login, is not counted and is nobody's last pull.
+//
+// The size of a repository is the size of its manifests and of everything that they refer to. What
+// several manifests of the repository share is counted once. Registries report what a manifest
+// refers to only with the setting includereferences.
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/projection"
+)
+
+// ErrNotFound means that the catalog does not have the repository, the tag or the manifest, or that
+// the reader may not see the repository.
+var ErrNotFound = errors.New("the catalog does not have it")
+
+const (
+	// grace is how much later than a push or a delete a pull must be to contradict it.
+	grace = 5 * time.Minute
+	// lateness is how late an event can arrive. A registry sends an event again until it is
+	// accepted, but forgets it at a restart.
+	lateness = 30 * 24 * time.Hour
+)
+
+// Login returns the login of Tidewaiter itself in the events of registries. The parameter instance
+// is the id of the database. Nobody else has this login by chance.
+func Login(instance string) string { return "tidewaiter:" + instance }
+
+// Repository is a repository of a registry.
+type Repository struct {
+	Registry, Name  string
+	Tags, Manifests int64 // that the registry has
+	Size            int64 // bytes
+	Pushed          Event // the last push of a manifest
+	Pulled          Event // the last pull of a manifest
+	Pulls           int64 // of manifests
+
+	id int64
+}
+
+// Event is when somebody pushed, pulled or deleted something. The zero value: nobody did.
+type Event struct {
+	Time time.Time
+	By   string // login; "": anonymous
+}
+
+// Manifest is a manifest of a repository.
+type Manifest struct {
+	Digest    string
+	MediaType string // "": unknown
+	Size      int64  // bytes, of the manifest and of what it refers to
+	Present   bool   // whether the registry has it
+	Pushed    Event  // the last push
+	Pulled    Event  // the last pull
+	Deleted   Event  // the last delete
+	Pulls     int64
+	Refers    []Reference // what it refers to, as far as the registry reported it
+}
+
+// Reference is an object that a manifest refers to.
+type Reference struct {
+	Digest string
+	Size   int64 // bytes
+}
+
+// Tag is a tag of a repository.
+type Tag struct {
+	Name     string
+	Set      Event // the push that set it; zero: no push was reported
+	Manifest Manifest
+}
+
+// Move is a change of a tag.
+type Move struct {
+	Event
+	Digest string // "": the tag was deleted
+	// Seen means that no push was reported, but a pull of the tag returned the manifest at this
+	// time.
+	Seen bool
+}
+
+// Pulls is how often a manifest was pulled on a day.
+type Pulls struct {
+	Day   time.Time // midnight UTC
+	Pulls int64
+}
+
+// Catalog is the projection. Its methods may be called from any goroutine.
+type Catalog struct {
+	set        *projection.Set
+	definition *projection.Definition
+}
+
+// New returns the catalog of a projection that Projection defined.
+func New(set *projection.Set, definition *projection.Definition) *Catalog {
+	return &Catalog{set, definition}
+}
+
+// Read returns a Reader of the catalog as it is now, which the caller must close. The error is
+// projection.ErrNotBuilt if there is no catalog yet.
+func (c *Catalog) Read(ctx context.Context) (*Reader, error) {
+	view, err := c.set.View(ctx, c.definition)
+	if err != nil {
+		return nil, fmt.Errorf("reading the catalog: %w", err)
+	}
+	return &Reader{view}, nil
+}
+
+// Reader reads one moment of the catalog. Only one goroutine may use it.
+type Reader struct{ view *projection.View }
+
+// Position returns the position up to which the journal was read.
+func (r *Reader) Position() journal.Position { return r.view.Position }
+
+// Close ends the reading.
+func (r *Reader) Close() { r.view.Close() }

@@ -1,0 +1,323 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/projection"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Sort is an order of repositories.
+type Sort string
+
+// The orders of repositories. Those of equal rank are in the order of their names.
+const (
+	ByName Sort = "name"
+	ByPush Sort = "last-push" // the latest first
+	ByPull Sort = "last-pull" // the latest first
+	BySize Sort = "size"      // the largest first
+)
+
+// columns are the columns by which rows are ordered.
+var columns = map[Sort]string{ByPush: "pushed", ByPull: "pulled", BySize: "size"}
+
+// Filter decides which repositories a reader may see.
+type Filter interface {
+	// Ranges returns ranges that contain the names of all visible repositories of a registry.
+	// They are in order and do not overlap.
+	Ranges(registry string) []policy.NameRange
+	// Sees reports whether a repository is visible.
+	Sees(registry, name string) bool
+}
+
+// everything is the Filter of a reader who sees everything.
+type everything struct{}
+
+func (everything) Ranges(string) []policy.NameRange { return []policy.NameRange{{}} }
+func (everything) Sees(string, string) bool         { return true }
+
+// Query selects repositories.
+type Query struct {
+	Registry string // "": all
+	Prefix   string // of the name
+	Sort     Sort   // "": ByName
+	Filter   Filter // nil: everything
+	admin.Page
+}
+
+// maxExamined is the number of rows of a registry that are compared with the filter for a page. So
+// a page of a reader who sees few of many repositories can be short or empty. It is smaller in
+// tests.
+var maxExamined = 4000
+
+const (
+	// rowsOfRange is how many rows take as long as one more range.
+	rowsOfRange = 8
+	rowsAtOnce  = 500
+)
+
+// Repositories returns a page of the repositories that have manifests. The result next is Page.After
+// for the next page, which can exist although this page is short. It is "" after the last page. A
+// repository that is pushed, pulled or resized between two pages can be missing on both, or be on
+// both.
+func (r *Reader) Repositories(ctx context.Context, q Query) (found []Repository, next string, err error) {
+	q.Sort = cmp.Or(q.Sort, ByName)
+	if q.Filter == nil {
+		q.Filter = everything{}
+	}
+	from, err := parseCursor(q)
+	if err != nil {
+		return nil, "", err
+	}
+	registries := []string{q.Registry}
+	if q.Registry == "" {
+		if registries, err = r.registries(ctx); err != nil {
+			return nil, "", err
+		}
+	}
+	var rows []place
+	var bound *place // after it, a registry can have further rows
+	for _, registry := range registries {
+		l := listing{Query: q, view: r.view, registry: registry, from: from}
+		if err := l.run(ctx); err != nil {
+			return nil, "", err
+		}
+		rows = append(rows, l.found...)
+		if l.more && (bound == nil || l.last.compare(bound) < 0) {
+			bound = &l.last
+		}
+	}
+	slices.SortFunc(rows, func(a, b place) int { return a.compare(&b) })
+	if bound != nil {
+		rows = slices.DeleteFunc(rows, func(p place) bool { return p.compare(bound) > 0 })
+	}
+	if size := q.Size(); len(rows) > size {
+		rows, bound = rows[:size], &rows[size-1]
+	}
+	for _, p := range rows {
+		row, err := scanRepository(r.view.QueryRowContext(ctx, selectRepositoryByID, p.id))
+		if err != nil {
+			return nil, "", err
+		}
+		found = append(found, row.repository())
+	}
+	if bound != nil {
+		next = bound.cursor()
+	}
+	return found, next, nil
+}
+
+// registries returns the registries in the catalog.
+func (r *Reader) registries(ctx context.Context) (names []string, err error) {
+	for last := ""; ; {
+		next, err := store.Texts(ctx, r.view, `SELECT registry FROM catalog_repositories WHERE registry > $1 ORDER BY registry LIMIT 1`, last)
+		if err != nil || len(next) == 0 {
+			return names, err
+		}
+		last = next[0]
+		names = append(names, last)
+	}
+}
+
+// place is where a repository is in a list.
+type place struct {
+	id             int64
+	rank           int64 // the value of the column by which the list is ordered; 0 if it is the name
+	name, registry string
+	empty          bool
+}
+
+func (p *place) compare(o *place) int {
+	return cmp.Or(cmp.Compare(o.rank, p.rank), cmp.Compare(p.name, o.name), cmp.Compare(p.registry, o.registry))
+}
+
+// cursor returns the text of the place for Page.After. It does not depend on ids, so it stays valid
+// when the catalog is rebuilt.
+func (p *place) cursor() string {
+	text, _ := json.Marshal([]any{p.rank, p.name, p.registry}) // cannot fail
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+// parseCursor returns the place of a cursor, or nil for the first page.
+func parseCursor(q Query) (*place, error) {
+	if q.After == "" {
+		return nil, nil
+	}
+	var p place
+	text, err := base64.RawURLEncoding.DecodeString(q.After)
+	if err == nil {
+		err = json.Unmarshal(text, &[]any{&p.rank, &p.name, &p.registry})
+	}
+	if err != nil {
+		return nil, admin.Invalid("after", "not the value of next of a page")
+	}
+	return &p, nil
+}
+
+// listing is the search for a page in one registry.
+type listing struct {
+	Query
+	view     *projection.View
+	registry string
+	from     *place // nil: the beginning
+
+	found    []place
+	last     place // up to it, everything was examined
+	more     bool  // there can be further ones after last
+	examined int
+}
+
+func (l *listing) run(ctx context.Context) error {
+	ranges := policy.ClipNames(l.Filter.Ranges(l.registry), l.Prefix)
+	if l.Sort == ByName {
+		return l.walkByName(ctx, ranges)
+	}
+	few, all, err := l.within(ctx, ranges)
+	switch {
+	case err != nil:
+		return err
+	case !all:
+		return l.walk(ctx)
+	}
+	slices.SortFunc(few, func(a, b place) int { return a.compare(&b) })
+	for i := range few {
+		if (l.from == nil || few[i].compare(l.from) > 0) && l.add(&few[i]) {
+			break
+		}
+	}
+	return nil
+}
+
+// add examines a row. It returns true if no more rows are needed: the page has a row more than its
+// size, which shows that there is a next page, or enough rows were examined.
+func (l *listing) add(p *place) (done bool) {
+	l.last = *p
+	l.examined++
+	if !p.empty && strings.HasPrefix(p.name, l.Prefix) && l.Filter.Sees(l.registry, p.name) {
+		l.found = append(l.found, *p)
+	}
+	l.more = len(l.found) > l.Size() || l.examined >= maxExamined
+	return l.more
+}
+
+// walkByName examines rows by name.
+func (l *listing) walkByName(ctx context.Context, ranges []policy.NameRange) error {
+	for i, of := range ranges {
+		from, included := of.From, true
+		if l.from != nil && l.from.name >= from {
+			// Another registry can have the same name.
+			from, included = l.from.name, l.registry > l.from.registry
+		}
+		if of.To != "" && from >= of.To {
+			continue
+		}
+		for {
+			rows, err := l.named(ctx, from, of.To, included, min(rowsAtOnce, l.Size()+1))
+			if err != nil {
+				return err
+			}
+			for k := range rows {
+				if l.add(&rows[k]) {
+					return nil
+				}
+			}
+			if len(rows) < min(rowsAtOnce, l.Size()+1) {
+				break
+			}
+			from, included = l.last.name, false
+		}
+		if l.examined += rowsOfRange; l.examined >= maxExamined && i < len(ranges)-1 {
+			l.last, l.more = place{name: ranges[i+1].From}, true // no registry has an empty name
+			return nil
+		}
+	}
+	return nil
+}
+
+// within returns the rows in the ranges. all is false if there are many.
+func (l *listing) within(ctx context.Context, ranges []policy.NameRange) (rows []place, all bool, err error) {
+	left := maxExamined
+	for _, of := range ranges {
+		if left -= rowsOfRange; left <= 0 {
+			return nil, false, nil
+		}
+		more, err := l.named(ctx, of.From, of.To, true, left)
+		if err != nil {
+			return nil, false, err
+		}
+		if left -= len(more); left <= 0 {
+			return nil, false, nil
+		}
+		rows = append(rows, more...)
+	}
+	return rows, true, nil
+}
+
+// walk examines rows by rank.
+func (l *listing) walk(ctx context.Context) error {
+	from := l.from
+	for {
+		rows, err := l.ranked(ctx, from, rowsAtOnce)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			if l.add(&rows[i]) {
+				return nil
+			}
+		}
+		if len(rows) < rowsAtOnce {
+			return nil
+		}
+		from = &place{rank: l.last.rank, name: l.last.name, registry: l.registry}
+	}
+}
+
+// named returns rows by name, from a name to another, which is not included.
+func (l *listing) named(ctx context.Context, from, to string, included bool, limit int) ([]place, error) {
+	comparison, end, args := ">", "", []any{l.registry, from, limit}
+	if included {
+		comparison = ">="
+	}
+	if to != "" {
+		end, args = " AND name < $4", append(args, to)
+	}
+	return l.places(ctx, `registry = $1 AND name `+comparison+` $2`+end+` ORDER BY name LIMIT $3`, args...)
+}
+
+// ranked returns rows by rank, after a place.
+func (l *listing) ranked(ctx context.Context, after *place, limit int) (rows []place, err error) {
+	column := columns[l.Sort]
+	if after == nil {
+		return l.places(ctx, `registry = $1 ORDER BY `+column+` DESC, name LIMIT $2`, l.registry, limit)
+	}
+	comparison := ">"
+	if l.registry > after.registry {
+		comparison = ">="
+	}
+	rows, err = l.places(ctx, `registry = $1 AND `+column+` = $2 AND name `+comparison+` $3 ORDER BY name LIMIT $4`,
+		l.registry, after.rank, after.name, limit)
+	if err != nil || len(rows) == limit {
+		return rows, err
+	}
+	lower, err := l.places(ctx, `registry = $1 AND `+column+` < $2 ORDER BY `+column+` DESC, name LIMIT $3`,
+		l.registry, after.rank, limit-len(rows))
+	return append(rows, lower...), err
+}
+
+func (l *listing) places(ctx context.Context, condition string, args ...any) ([]place, error) {
+	rank := cmp.Or(columns[l.Sort], "0")
+	return store.Collect(ctx, l.view, func(row store.Row) (place, error) {
+		p, manifests := place{registry: l.registry}, int64(0)
+		err := row.Scan(&p.id, &p.rank, &p.name, &manifests)
+		p.empty = manifests == 0
+		return p, err
+	}, `SELECT id, `+rank+`, name, manifests FROM catalog_repositories WHERE `+condition, args...)
+}

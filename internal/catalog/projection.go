@@ -1,0 +1,112 @@
+package catalog
+
+import (
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/projection"
+)
+
+// version must be incremented when the tables change, or what is written to them.
+const version = 1
+
+// Times are microseconds since 1970, and 0 stands for "never". Ids are numbered in the order of the
+// journal, so that a rebuild writes the same rows.
+//
+// What was reported and what follows from it are in separate columns. What follows (present,
+// shown, and the numbers of a repository) is computed again whenever a row that it depends on
+// changes.
+const tables = `
+	CREATE TABLE catalog_repositories (
+		id        IDENT  NOT NULL PRIMARY KEY,
+		registry  NAME   NOT NULL,
+		name      NAME   NOT NULL,
+		pushed    BIGINT NOT NULL,
+		pushed_by TEXT   NOT NULL,
+		pulled    BIGINT NOT NULL,
+		pulled_by TEXT   NOT NULL,
+		pulls     BIGINT NOT NULL,
+		deleted   BIGINT NOT NULL, -- the whole repository
+		tags      BIGINT NOT NULL, -- rows of catalog_tags that have a manifest
+		manifests BIGINT NOT NULL, -- rows of catalog_manifests that are present
+		size      BIGINT NOT NULL  -- bytes of those manifests, and of the rows of catalog_blobs
+	);
+	CREATE UNIQUE INDEX catalog_by_name ON catalog_repositories (registry, name);
+	CREATE INDEX catalog_by_pushed ON catalog_repositories (registry, pushed DESC, name);
+	CREATE INDEX catalog_by_pulled ON catalog_repositories (registry, pulled DESC, name);
+	CREATE INDEX catalog_by_size ON catalog_repositories (registry, size DESC, name);
+
+	CREATE TABLE catalog_manifests (
+		id         IDENT  NOT NULL PRIMARY KEY,
+		repository BIGINT NOT NULL,
+		digest     BINARY NOT NULL,
+		media_type TEXT   NOT NULL,
+		size       BIGINT NOT NULL, -- bytes, of the manifest alone
+		refers     BINARY NOT NULL, -- see encodeReferences
+		pushed     BIGINT NOT NULL,
+		pushed_by  TEXT   NOT NULL,
+		pulled     BIGINT NOT NULL,
+		pulled_by  TEXT   NOT NULL,
+		pulls      BIGINT NOT NULL,
+		seen       BIGINT NOT NULL, -- the last pull or HEAD
+		deleted    BIGINT NOT NULL,
+		deleted_by TEXT   NOT NULL,
+		present    BIGINT NOT NULL  -- 1: the registry has it
+	);
+	CREATE UNIQUE INDEX catalog_manifests_by_digest ON catalog_manifests (repository, digest);
+
+	CREATE TABLE catalog_tags (
+		repository  BIGINT NOT NULL,
+		name        NAME   NOT NULL,
+		changed     BIGINT NOT NULL, -- the last push or delete
+		changed_by  TEXT   NOT NULL,
+		digest      BINARY NOT NULL, -- of that push; empty: a delete
+		seen        BIGINT NOT NULL, -- the last pull or HEAD
+		seen_digest BINARY NOT NULL, -- what it returned
+		shown       BINARY NOT NULL, -- the digest that the tag has; empty: there is no such tag
+		PRIMARY KEY (repository, name)
+	) CLUSTERED;
+	CREATE INDEX catalog_tags_by_digest ON catalog_tags (repository, digest);
+	CREATE INDEX catalog_tags_by_seen ON catalog_tags (repository, seen_digest);
+
+	CREATE TABLE catalog_history (
+		repository BIGINT NOT NULL,
+		tag        NAME   NOT NULL,
+		changed    BIGINT NOT NULL,
+		position   BIGINT NOT NULL, -- in the journal
+		digest     BINARY NOT NULL, -- empty: the tag was deleted
+		changed_by TEXT   NOT NULL,
+		PRIMARY KEY (repository, tag, changed, position)
+	) CLUSTERED;
+
+	-- What present manifests refer to.
+	CREATE TABLE catalog_blobs (
+		repository BIGINT NOT NULL,
+		digest     BINARY NOT NULL,
+		manifests  BIGINT NOT NULL, -- that refer to it
+		total      BIGINT NOT NULL, -- its size, once for each of them
+		PRIMARY KEY (repository, digest)
+	) CLUSTERED;
+
+	CREATE TABLE catalog_pulls (
+		manifest BIGINT NOT NULL,
+		day      BIGINT NOT NULL, -- since 1970, UTC
+		pulls    BIGINT NOT NULL,
+		PRIMARY KEY (manifest, day)
+	) CLUSTERED`
+
+// Name is the name of the projection.
+const Name = "catalog"
+
+// Projection returns the definition of the catalog.
+func Projection() *projection.Definition {
+	return &projection.Definition{
+		Name:    Name,
+		Version: version,
+		Tables: []string{
+			"catalog_repositories", "catalog_manifests", "catalog_tags", "catalog_history", "catalog_blobs", "catalog_pulls",
+		},
+		SQLite:     strings.NewReplacer(" IDENT ", " INTEGER ", " NAME ", " TEXT ", " BINARY ", " BLOB ", " CLUSTERED", " WITHOUT ROWID").Replace(tables),
+		PostgreSQL: strings.NewReplacer(" IDENT ", " BIGINT ", " NAME ", ` TEXT COLLATE "C" `, " BINARY ", " BYTEA ", " CLUSTERED", "").Replace(tables),
+		Apply:      apply,
+	}
+}

@@ -1,0 +1,79 @@
+package catalog
+
+import (
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/notification"
+)
+
+const dayLength = 24 * 60 * 60 * 1_000_000 // microseconds
+
+// report is an event about a manifest or a tag.
+type report struct {
+	*notification.Event
+	registry string
+	position journal.Position
+	at       int64 // microseconds since 1970
+}
+
+// reportOf returns the event of an entry. ok is false if the catalog does not need it.
+func reportOf(e *journal.Entry) (r report, ok bool) {
+	if e.Event == nil || !aboutManifest(e.Event) {
+		return report{}, false
+	}
+	return report{e.Event, e.Registry, e.Position, when(e).UnixMicro()}, true
+}
+
+// when returns the time of an event.
+func when(e *journal.Entry) time.Time {
+	at := e.Event.Time
+	if at.After(e.Time) || at.Before(e.Time.Add(-lateness)) {
+		return e.Time
+	}
+	return at
+}
+
+// aboutManifest reports whether an event is about a manifest or a tag, or can be. The events of
+// blobs have no tag, and their address says what they are. Registries that send no address send a
+// media type. A deleted blob has neither, so its event looks like that of a deleted manifest.
+func aboutManifest(e *notification.Event) bool {
+	switch e.Action {
+	case notification.Delete:
+		return true
+	case notification.Push, notification.Pull:
+		return e.Digest != "" && (e.Tag != "" || strings.HasSuffix(e.URL, "/manifests/"+e.Digest) || isManifest(e.MediaType))
+	}
+	return false
+}
+
+// isManifest reports whether a media type is that of a manifest or of an index of manifests.
+func isManifest(mediaType string) bool {
+	switch mediaType {
+	case "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json",
+		"application/vnd.oci.artifact.manifest.v1+json",
+		"application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json",
+		"application/vnd.docker.distribution.manifest.v1+json", "application/vnd.docker.distribution.manifest.v1+prettyjws":
+		return true
+	}
+	return false
+}
+
+// counts reports whether a pull is counted: it is a GET by somebody else than Tidewaiter. If the
+// registry does not report the method, the event is a pull.
+func (r *report) counts(own string) bool {
+	return r.Action == notification.Pull && r.Request.Method != "HEAD" && r.Actor != own
+}
+
+// references returns what the manifest of a push or pull refers to. The manifests of an index are
+// left out, because they are manifests of the repository themselves.
+func (r *report) references() references {
+	var b references
+	for _, d := range r.References {
+		if d.Digest != "" && !isManifest(d.MediaType) {
+			b = b.add(compact(d.Digest), d.Size)
+		}
+	}
+	return b
+}
