@@ -42,12 +42,13 @@
 // tests Tidewaiter with real registries and clients. bench measures performance. standalone, e2e
 // and bench are separate modules.
 //
-// internal/secret recognizes secrets in text, so that no secret is forwarded or stored by mistake.
-// internal/loglimit limits how often the same line is logged. internal/cache remembers results
-// for a short time. internal/notekey has the keys that sign checkpoints, and internal/witness
-// cosigns the checkpoints of another machine. internal/endpoint checks the addresses and files
-// of connections to other services. internal/memory returns memory to the system after a burst
-// of work. internal/leak finds out which credential a leaked text is, and internal/policydiff
+// internal/secret recognizes secrets in text, so that no secret is forwarded or stored by
+// mistake. internal/loglimit limits how often the same line is logged. internal/cache
+// remembers results for a short time. internal/durable writes files that are complete after a
+// crash. internal/notekey has the keys that sign checkpoints, and internal/witness cosigns the
+// checkpoints of another machine. internal/endpoint checks the addresses and files of
+// connections to other services. internal/memory returns memory to the system after a burst of
+// work. internal/leak finds out which credential a leaked text is, and internal/policydiff
 // compares two policies.
 //
 // internal/identity has what all sources of identities share: the presented credential, the result

@@ -3,11 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
+	"github.com/tidewaiter/tidewaiter/internal/durable"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 	"github.com/tidewaiter/tidewaiter/internal/text"
@@ -93,8 +95,8 @@ func (s *session) importDockerAuth(o dockerauth.Options, file string, force bool
 	if err != nil {
 		return err
 	}
-	err = setup.WriteFile(file, result.Text, 0o600, force) // it contains password hashes
-	if errors.Is(err, setup.ErrTaken) {
+	err = durable.WriteFile(file, result.Text, 0o600, force) // it contains password hashes
+	if errors.Is(err, fs.ErrExist) {
 		err = errors.New("the file exists; use --force to overwrite it")
 	}
 	if err != nil {

@@ -12,11 +12,11 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/tidewaiter/tidewaiter/internal/durable"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/journal/checkpoint"
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/notekey"
-	"github.com/tidewaiter/tidewaiter/internal/setup"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
@@ -82,7 +82,7 @@ since an older checkpoint, which somebody stored.`,
 				if err := to.encoder().Encode(proof); err != nil {
 					return err
 				}
-				if err := setup.WriteFile(file, b.Bytes(), 0o600, false); err != nil {
+				if err := durable.WriteFile(file, b.Bytes(), 0o600, false); err != nil {
 					return fmt.Errorf("writing %s: %w", file, err)
 				}
 				s.note("wrote %s; check it with: tidewaiter journal check-proof %s --key KEY", file, text.Shell(file))

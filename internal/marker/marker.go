@@ -17,7 +17,7 @@ import (
 	"path/filepath"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
-	"github.com/tidewaiter/tidewaiter/internal/setup"
+	"github.com/tidewaiter/tidewaiter/internal/durable"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
@@ -124,7 +124,7 @@ func (m marker) write(file string) error {
 	if err != nil {
 		return err
 	}
-	if err := setup.WriteFile(file, append(text, '\n'), 0o644, true); err != nil {
+	if err := durable.WriteFile(file, append(text, '\n'), 0o644, true); err != nil {
 		return fmt.Errorf("writing %s: %w", file, err)
 	}
 	return nil

@@ -10,13 +10,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/tidewaiter/tidewaiter/internal/durable"
 )
 
 // Key is a private key.
@@ -63,27 +63,9 @@ func parse(text string) (*Key, error) {
 }
 
 // Write writes the key to a new file that only its owner can read. The file appears complete or
-// not at all. If the file exists, the error is fs.ErrExist.
-func (k *Key) Write(path string) (err error) {
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.WriteString(k.text + "\n")
-	if err == nil {
-		err = temp.Sync()
-	}
-	if err = errors.Join(err, temp.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(temp.Name(), path); !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	if _, err := os.Lstat(path); err == nil { // some file systems have no links
-		return fs.ErrExist
-	}
-	return os.Rename(temp.Name(), path)
+// not at all, and survives a crash. If the file exists, the error is fs.ErrExist.
+func (k *Key) Write(path string) error {
+	return durable.WriteFile(path, []byte(k.text+"\n"), 0o600, false)
 }
 
 // Public returns the public key, with which others verify the notes.

@@ -21,9 +21,9 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/durable"
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/loglimit"
-	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
 // Options are the settings of a Witness.
@@ -57,7 +57,7 @@ type Witness struct {
 
 // Create creates an empty state file. If the file exists, Create does nothing.
 func Create(path string) error {
-	if err := setup.WriteFile(path, []byte("{}\n"), 0o600, false); err != nil && !errors.Is(err, setup.ErrTaken) {
+	if err := durable.WriteFile(path, []byte("{}\n"), 0o600, false); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("creating %s: %w", path, err)
 	}
 	return nil
@@ -66,7 +66,7 @@ func Create(path string) error {
 // Open opens the state file. A second process that opens it gets an error.
 func Open(o Options) (_ *Witness, err error) {
 	if o.write == nil {
-		o.write = func(path string, content []byte) error { return setup.WriteFile(path, content, 0o600, true) }
+		o.write = func(path string, content []byte) error { return durable.WriteFile(path, content, 0o600, true) }
 	}
 	o.Now = clock.Wall(o.Now)
 	w := &Witness{Options: o, keys: map[string][]note.Verifier{}, newest: map[string]string{}, loud: map[string]*loglimit.Limit{},

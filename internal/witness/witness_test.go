@@ -17,9 +17,9 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 	"pgregory.net/rapid"
 
+	"github.com/tidewaiter/tidewaiter/internal/durable"
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/notekey"
-	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
 // history is a log's tree that stores all hashes.
@@ -229,7 +229,7 @@ func TestStatesThatCannotBeOpened(t *testing.T) {
 		`{"log":"a\n0\nx\n"}`: "is damaged",
 	} {
 		o := options(t, t.TempDir(), newKey(t, "w"), key)
-		if err := setup.WriteFile(o.State, []byte(content), 0o600, true); err != nil {
+		if err := durable.WriteFile(o.State, []byte(content), 0o600, true); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := Open(o); err == nil || !strings.Contains(err.Error(), want) {
@@ -253,7 +253,7 @@ func TestAfterAWriteWithoutAnAnswerTheLogCanGoOn(t *testing.T) {
 	o := options(t, t.TempDir(), newKey(t, "w"), key)
 	broken := o
 	broken.write = func(path string, content []byte) error {
-		return errors.Join(setup.WriteFile(path, content, 0o600, true), errors.New("killed"))
+		return errors.Join(durable.WriteFile(path, content, 0o600, true), errors.New("killed"))
 	}
 	w := open(t, broken)
 	if got := post(w, honest.request(0, 7)); got.StatusCode != 500 || strings.Contains(textOf(got), "killed") {
@@ -312,9 +312,9 @@ func TestPropertyCosignedCheckpointsAreConsistent(t *testing.T) {
 			case "failed":
 				return errors.New("failed")
 			case "kept":
-				return errors.Join(setup.WriteFile(path, content, 0o600, true), errors.New("failed"))
+				return errors.Join(durable.WriteFile(path, content, 0o600, true), errors.New("failed"))
 			}
-			return setup.WriteFile(path, content, 0o600, true)
+			return durable.WriteFile(path, content, 0o600, true)
 		}
 		w := open(t, o)
 		defer func() { w.Close() }()
