@@ -152,6 +152,29 @@ func testCheckpointsAreSignedWhileEntriesCome(t *testing.T, d storetest.Database
 	}
 }
 
+// A clock that is set back deletes no checkpoint of the hour that comes twice.
+func TestAClockThatIsSetBackKeepsCheckpoints(t *testing.T) {
+	storetest.Each(t, testAClockThatIsSetBackKeepsCheckpoints)
+}
+
+func testAClockThatIsSetBackKeepsCheckpoints(t *testing.T, d storetest.Database) {
+	c := clocktest.New(noon)
+	j, db := open(t, d.Ready(t), c.Now)
+	o, _ := claimed(t, j, db, c.Now)
+	checkpoints := checkpoint.New(o)
+	for _, pass := range []time.Duration{0, time.Minute, time.Minute, -90 * time.Second, 10 * time.Second, time.Hour} {
+		c.Pass(pass)
+		if err := j.Append(t.Context(), journal.Entry{Text: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+		checkpoints.Update(t.Context())
+	}
+	// 12:00:00, 12:01:00, 12:02:00, 12:00:30, 12:00:40 instead of the one before it, and 13:00:40
+	if got := sizes(t, db); got != "[2 3 4 6 7]" {
+		t.Errorf("the stored sizes are %s", got)
+	}
+}
+
 // Replicas sign with one key. A replica with another key signs nothing, but still serves the
 // checkpoints.
 func TestReplicasSignWithOneKey(t *testing.T) { storetest.Each(t, testReplicasSignWithOneKey) }

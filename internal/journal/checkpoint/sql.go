@@ -45,14 +45,17 @@ func selectCheckpoint(ctx context.Context, q store.Querier) (c row, err error) {
 	return c, err
 }
 
-// insertCheckpoint stores a checkpoint. It deletes earlier ones of the same minute, and those of
-// the smallest trees if there are too many.
+// insertCheckpoint stores a checkpoint. It deletes the one before it if both are of the same
+// minute, and those of the smallest trees if there are too many. It deletes no other ones of that
+// minute: the clock may have been set back.
 func insertCheckpoint(ctx context.Context, tx *sql.Tx, c row) error {
+	minute := c.at - c.at%60
 	for _, s := range []struct {
 		statement string
 		args      []any
 	}{
-		{`DELETE FROM journal_checkpoints WHERE at >= $1 AND size < $2`, []any{c.at - c.at%60, c.size}},
+		{`DELETE FROM journal_checkpoints WHERE at >= $1 AND at < $2 AND size = (
+			SELECT size FROM journal_checkpoints WHERE size < $3 ORDER BY size DESC LIMIT 1)`, []any{minute, minute + 60, c.size}},
 		{`INSERT INTO journal_checkpoints (size, at, note) VALUES ($1, $2, $3) ON CONFLICT (size) DO NOTHING`, []any{c.size, c.at, c.note}},
 		{`DELETE FROM journal_checkpoints WHERE size <= (
 			SELECT size FROM journal_checkpoints ORDER BY size DESC LIMIT 1 OFFSET $1)`, []any{maxStored}},
