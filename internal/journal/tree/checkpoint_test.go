@@ -76,3 +76,24 @@ func TestACheckpointHasOneForm(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
+
+// Somebody copied the wrong file, or a part of it.
+func TestAProofThatIsNotComplete(t *testing.T) {
+	_, verifier := newKey(t, "auth.example.com/journal")
+	for text, want := range map[string]string{
+		"":                         "reading the proof: it is empty",
+		" \n":                      "reading the proof: it is empty",
+		`{"format": "tidewaiter `:  "reading the proof: its end is missing",
+		`{"format": "x", "entries`: "reading the proof: its end is missing",
+		`{"format": "x"`:           "reading the proof: its end is missing",
+		"{} {}":                    "reading the proof: unexpected data after it",
+		"{} }":                     "reading the proof: unexpected data after it",
+		`{"format": "tidewaiter journal entries 1", "checkpoint": ""}`: "the checkpoint's signature: malformed note",
+		"{}": "reading the proof: it is not a proof of this version (\"\")",
+		"a":  "reading the proof: invalid character 'a' looking for beginning of value",
+	} {
+		if _, err := tree.Check([]byte(text), verifier); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}

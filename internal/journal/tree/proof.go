@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -58,11 +59,19 @@ func Check(text []byte, keys ...note.Verifier) (*Proven, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	var p Proof
-	if err := decoder.Decode(&p); err != nil {
+	switch err := decoder.Decode(&p); {
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("reading the proof: it is empty")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, errors.New("reading the proof: its end is missing")
+	case err != nil:
 		return nil, fmt.Errorf("reading the proof: %w", err)
 	}
-	if decoder.More() {
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("reading the proof: unexpected data after it")
+	}
+	if p.Format != ConsistencyFormat && p.Format != EntriesFormat {
+		return nil, fmt.Errorf("reading the proof: it is not a proof of this version (%.60q)", p.Format)
 	}
 	proven := &Proven{Entries: p.Entries}
 	var err error
@@ -86,7 +95,7 @@ func Check(text []byte, keys ...note.Verifier) (*Proven, error) {
 		}
 		return proven, nil
 	}
-	return nil, fmt.Errorf("reading the proof: it is not a proof of this version (%.60q)", p.Format)
+	return nil, errors.New("reading the proof: it must be about entries, or about an older checkpoint")
 }
 
 // CheckConsistency verifies that the tree of a checkpoint begins with the tree of an older
