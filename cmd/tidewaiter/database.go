@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
@@ -93,15 +94,23 @@ command verifies only the journal on PostgreSQL.`,
 	}
 }
 
-// journalEnd is the JSON form of the position at which a verified journal ends.
+// journalEnd is the JSON form of how a verified journal ends. Hashes are written as in checkpoints.
 type journalEnd struct {
 	Entries int64            `json:"entries"`
 	Last    journal.Position `json:"last"`
-	Hash    string           `json:"hash"` // of the last block
+	Root    string           `json:"root,omitempty"` // of the tree after the last block
+	Size    int64            `json:"size,omitempty"` // leaves of this tree
+	Hash    string           `json:"hash,omitempty"` // without a tree: of the last block
 }
 
 func newJournalEnd(v *journal.Verified) journalEnd {
-	return journalEnd{v.Entries, v.Last, fmt.Sprintf("%x", v.Hash)}
+	end, hash := journalEnd{Entries: v.Entries, Last: v.Last, Size: v.Size}, tree.Hash(v.Hash).String()
+	if v.Size > 0 {
+		end.Root = hash
+	} else {
+		end.Hash = hash
+	}
+	return end
 }
 
 // hasPassword reports whether a database URL contains a password.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 )
 
 func journalVerify(f *flags) action {
@@ -76,18 +77,15 @@ func (s *session) printVerified(v journal.Verified, err error, part bool) error 
 	}
 	if s.json() {
 		result := struct {
-			Whole   bool             `json:"intact"`
-			First   journal.Position `json:"first"`
-			Last    journal.Position `json:"last"`
-			Entries int64            `json:"entries"`
-			Blocks  int64            `json:"blocks"`
-			Removed int64            `json:"removed,omitempty"` // entries that are no longer stored
-			Erased  int64            `json:"erased,omitempty"`  // entries without personal data
-			Hash    string           `json:"hash"`              // of the last block that is intact
-			Size    int64            `json:"size,omitempty"`    // leaves of the tree
-			Broken  journal.Position `json:"broken,omitempty"`
-			Why     string           `json:"reason,omitempty"`
-		}{!isBroken, v.First, v.Last, v.Entries, v.Blocks, v.Removed, v.Erased, fmt.Sprintf("%x", v.Hash), v.Size, 0, ""}
+			Whole      bool             `json:"intact"`
+			First      journal.Position `json:"first"`
+			journalEnd                  // of the part that is intact
+			Blocks     int64            `json:"blocks"`
+			Removed    int64            `json:"removed,omitempty"` // entries that are no longer stored
+			Erased     int64            `json:"erased,omitempty"`  // entries without personal data
+			Broken     journal.Position `json:"broken,omitempty"`
+			Why        string           `json:"reason,omitempty"`
+		}{!isBroken, v.First, newJournalEnd(&v), v.Blocks, v.Removed, v.Erased, 0, ""}
 		if isBroken {
 			result.Broken, result.Why = broken.Block, broken.Why
 			return errors.Join(s.writeJSON(result), errReported)
@@ -111,9 +109,11 @@ func (s *session) printVerified(v journal.Verified, err error, part bool) error 
 	if v.Erased > 0 {
 		without += fmt.Sprintf(", %d without personal data", v.Erased)
 	}
+	hash := "hash"
 	if v.Size > 0 {
 		without += fmt.Sprintf("\nsize %d", v.Size)
+		hash = "root"
 	}
-	return s.print(nil, "%s: %s in %s, positions %d to %d%s\nhash %x", painted(s.out).green(what),
-		count(int(v.Entries), "entry", "entries"), count(int(v.Blocks), "block", "blocks"), v.First, v.Last, without, v.Hash)
+	return s.print(nil, "%s: %s in %s, positions %d to %d%s\n%s %s", painted(s.out).green(what),
+		count(int(v.Entries), "entry", "entries"), count(int(v.Blocks), "block", "blocks"), v.First, v.Last, without, hash, tree.Hash(v.Hash))
 }
