@@ -71,7 +71,7 @@ var mayImport = map[string][]string{
 	"internal/witness":                {"internal/durable", "internal/journal/tree"},
 	"internal/journal/retention":      nil,
 	"internal/journal/index":          nil,
-	"internal/journal":                {"internal/journal/index", "internal/journal/retention", "internal/journal/tree", "internal/secret", "internal/store", "notification", "policy", "scope"},
+	"internal/journal":                {"internal/journal/checkpoint", "internal/journal/index", "internal/journal/retention", "internal/journal/tree", "internal/secret", "internal/store", "notification", "policy", "scope"},
 	"internal/projection":             {"internal/journal", "internal/store"},
 	"internal/catalog":                {"internal/admin", "internal/journal", "internal/projection", "internal/store", "notification", "policy"},
 	"internal/search":                 {"internal/journal", "internal/journal/index", "internal/projection", "internal/store", "policy"},

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/tidewaiter/tidewaiter/internal/journal/checkpoint"
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
@@ -19,10 +20,14 @@ func notProvable(format string, args ...any) error {
 	return &tree.NotProvableError{Why: fmt.Sprintf(format, args...)}
 }
 
+// keyAction is the action of the entry about another key. Such entries are never removed: Verify
+// compares the keys that signed checkpoints with them.
+const keyAction = "journal.key"
+
 // RecordNewKey records in the caller's transaction that a new key signs the checkpoints. former is
 // the public key before the change, or "" if there was no key.
 func (j *Journal) RecordNewKey(ctx context.Context, tx *sql.Tx, actor, former, key string) error {
-	c := &Change{Actor: actor, Action: "journal.key", Target: "journal", To: map[string]any{"key": key}}
+	c := &Change{Actor: actor, Action: keyAction, Target: "journal", To: map[string]any{"key": key}}
 	if former != "" {
 		c.From = map[string]any{"key": former}
 	}
@@ -68,7 +73,9 @@ func (j *Journal) prove(ctx context.Context, signed []byte, personal bool, posit
 }
 
 // ProveConsistency returns a proof that the tree of a signed checkpoint of the journal begins with
-// the tree of an older checkpoint. If it does not, tree.Check refuses the proof.
+// the tree of an older checkpoint. If it does not, tree.Check refuses the proof. A key of the
+// journal must have signed the older checkpoint. Otherwise, a proof would fail although nothing was
+// changed, and the journal would be blamed for a forged checkpoint.
 func (j *Journal) ProveConsistency(ctx context.Context, signed, old []byte) (*tree.Proof, error) {
 	proof, err := j.proveConsistency(ctx, signed, old)
 	if _, ok := errors.AsType[*tree.NotProvableError](err); err != nil && !ok {
@@ -82,6 +89,10 @@ func (j *Journal) proveConsistency(ctx context.Context, signed, old []byte) (*tr
 	if err != nil {
 		return nil, notProvable("%v", err)
 	}
+	keys, err := checkpoint.ReadKeys(ctx, j.db.Read())
+	if err != nil {
+		return nil, err
+	}
 	r, c, err := j.treeReader(ctx, signed)
 	if err != nil {
 		return nil, err
@@ -91,7 +102,11 @@ func (j *Journal) proveConsistency(ctx context.Context, signed, old []byte) (*tr
 		return nil, notProvable("the checkpoint is of %q, and this journal is %q", from.Origin, c.Origin)
 	case from.Size < 1:
 		return nil, notProvable("the checkpoint is of an empty tree")
-	case from.Size > c.Size:
+	}
+	if _, err := keys.Open(old); err != nil {
+		return nil, notProvable("no key of this journal has signed the checkpoint: it was forged or changed, or it is of another journal with the same name")
+	}
+	if from.Size > c.Size {
 		return nil, notProvable("the checkpoint is of a tree of %d leaves, but the last checkpoint of this journal has %d: entries are missing in this journal", from.Size, c.Size)
 	}
 	p := &tree.Proof{Format: tree.ConsistencyFormat, Old: string(old), Checkpoint: string(signed)}

@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"bytes"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,8 +16,10 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/checkpoint"
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/notekey"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/notification"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -226,8 +229,8 @@ func TestConsistencyBetweenCheckpoints(t *testing.T) {
 }
 
 func testConsistencyBetweenCheckpoints(t *testing.T, d storetest.Database) {
-	j, _ := open(t, d.Ready(t), journal.Options{})
-	signer, key := signingKey(t)
+	j, db := open(t, d.Ready(t), journal.Options{})
+	signer, key := claimedKey(t, db)
 	var stored [][]byte
 	for i := range 5 {
 		entries := make([]journal.Entry, 97)
@@ -247,36 +250,72 @@ func testConsistencyBetweenCheckpoints(t *testing.T, d storetest.Database) {
 			t.Errorf("%+v, %v", proven, err)
 		}
 	}
-	forger, forgersKey := signingKey(t)
+	forger, _ := signingKey(t)
 	for _, tt := range []struct {
 		what string
+		by   *notekey.Key
 		old  tree.Checkpoint
 		why  string
 	}{
-		{"another root", tree.Checkpoint{Origin: "auth.example.com/journal", Size: 98}, "does not begin"},
-		{"another root of the same size", tree.Checkpoint{Origin: "auth.example.com/journal", Size: 486}, "does not begin"},
-		{"a larger tree", tree.Checkpoint{Origin: "auth.example.com/journal", Size: 487}, "entries are missing in this journal"},
-		{"another journal", tree.Checkpoint{Origin: "other", Size: 98}, "this journal is"},
-		{"an empty tree", tree.Checkpoint{Origin: "auth.example.com/journal"}, "empty tree"},
+		{"another root", signer, tree.Checkpoint{Origin: "auth.example.com/journal", Size: 98}, "does not begin"},
+		{"another root of the same size", signer, tree.Checkpoint{Origin: "auth.example.com/journal", Size: 486}, "does not begin"},
+		{"another root, forged", forger, tree.Checkpoint{Origin: "auth.example.com/journal", Size: 98}, "no key of this journal has signed"},
+		{"the right root, forged", forger, tree.Checkpoint{Origin: "auth.example.com/journal", Size: 98, Root: rootOf(t, stored[0])}, "no key of this journal has signed"},
+		{"a larger tree, forged", forger, tree.Checkpoint{Origin: "auth.example.com/journal", Size: 487}, "no key of this journal has signed"},
+		{"without a signature", nil, tree.Checkpoint{Origin: "auth.example.com/journal", Size: 98, Root: rootOf(t, stored[0])}, "no key of this journal has signed"},
+		{"a larger tree", signer, tree.Checkpoint{Origin: "auth.example.com/journal", Size: 487}, "entries are missing in this journal"},
+		{"another journal", nil, tree.Checkpoint{Origin: "other", Size: 98}, "this journal is"},
+		{"an empty tree", signer, tree.Checkpoint{Origin: "auth.example.com/journal"}, "empty tree"},
 	} {
-		old, err := tt.old.Sign(forger)
-		if err != nil {
-			old = []byte(tt.old.Text() + "\n")
+		old := []byte(tt.old.Text() + "\n")
+		if tt.by != nil {
+			var err error
+			if old, err = tt.old.Sign(tt.by); err != nil {
+				t.Fatal(err)
+			}
 		}
 		proof, err := j.ProveConsistency(t.Context(), last, old)
 		if err == nil {
-			_, err = tree.Check(textOf(t, proof, nil), key, forgersKey)
+			_, err = tree.Check(textOf(t, proof, nil), key)
 		}
 		if err == nil || !strings.Contains(err.Error(), tt.why) {
 			t.Errorf("%s: %v, want %q", tt.what, err, tt.why)
 		}
 	}
+	// Checkpoints that a former key has signed are still evidence.
+	second, secondKey := signingKey(t)
+	if err := checkpoint.ReplaceKey(t.Context(), db, second.Public(), func(*sql.Tx, string) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	text := proof(t)(j.ProveConsistency(t.Context(), sign(t, j, second), stored[0]))
+	if _, err := tree.Check(text, key, secondKey); err != nil {
+		t.Error(err)
+	}
+}
+
+func rootOf(t testing.TB, signed []byte) tree.Hash {
+	t.Helper()
+	c, err := tree.ParseCheckpoint(string(signed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Root
+}
+
+// claimedKey returns a new key that signs the checkpoints of the journal in a database.
+func claimedKey(t testing.TB, db *store.DB) (*notekey.Key, note.Verifier) {
+	t.Helper()
+	signer, key := signingKey(t)
+	if _, err := checkpoint.ClaimKey(t.Context(), db, signer.Public(), func() error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return signer, key
 }
 
 // A proof with a changed bit fails, or proves the same facts.
 func TestPropertyAChangedProofFails(t *testing.T) {
-	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{})
-	signer, key := signingKey(t)
+	j, db := open(t, storetest.SQLite().Ready(t), journal.Options{})
+	signer, key := claimedKey(t, db)
 	if err := j.Append(t.Context(), journal.Entry{Registry: "registry.example.com", Decision: decision(alice)}, pushByCI("e1")); err != nil {
 		t.Fatal(err)
 	}

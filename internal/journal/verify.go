@@ -11,6 +11,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/tidewaiter/tidewaiter/internal/journal/checkpoint"
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
@@ -63,8 +64,12 @@ func verify(ctx context.Context, q store.Querier, from, to Position, progress fu
 	if err == nil {
 		err = v.misplaced(ctx, from, to)
 	}
-	if err == nil && from <= v.head.base+1 && v.Last == v.head.next-1 {
+	whole := from <= v.head.base+1 && v.Last == v.head.next-1
+	if err == nil && whole {
 		err = v.unreported(ctx)
+	}
+	if err == nil {
+		err = v.signatures(whole)
 	}
 	if _, isBroken := errors.AsType[*BrokenError](err); err != nil && !isBroken {
 		err = fmt.Errorf("verifying the journal at position %d: %w", v.Last+1, err)
@@ -91,13 +96,21 @@ type verifier struct {
 	// whose root differs from the tree's.
 	checkpoints []storedCheckpoint
 	wrong       int64
-	reported    int64 // number of removed entries in the last report that was read
+	keys        checkpoint.Keys
+	signed      []storedCheckpoint // those of the verified part
+	replaced    []string           // keys that an entry says were replaced by another one
+	reported    int64              // number of removed entries in the last report that was read
 	// atHead is a copy of the tree, made when it had the size that is in the head.
 	atHead *tree.Frontier
 }
 
 func (v *verifier) run(ctx context.Context, from, to Position) (err error) {
 	if v.checkpoints, err = selectCheckpoints(ctx, v.q); err != nil {
+		return err
+	}
+	// The keys are read after the checkpoints that they signed, and before the head. So the entry
+	// about a replaced key comes before the head.
+	if v.keys, err = checkpoint.ReadKeys(ctx, v.q); err != nil {
 		return err
 	}
 	// The head is read before the blocks. So blocks that are written during the check come after
@@ -187,34 +200,46 @@ func (v *verifier) unreported(ctx context.Context) error {
 			return &BrokenError{b.first, err.Error()}
 		}
 		for _, e := range o.entries {
-			v.seeReport(o.public(e.line))
+			v.seeChange(o.public(e.line))
 		}
 		after = b.end() - 1
 	}
 	return nil
 }
 
-// seeReport records the number of removed entries if the public part of an entry reports this
-// number.
-func (v *verifier) seeReport(public []byte) {
-	if !bytes.Contains(public, []byte(`"action":"`+removeAction+`"`)) {
+// seeChange records what the public part of an entry reports: the number of removed entries, or a
+// replaced key.
+func (v *verifier) seeChange(public []byte) {
+	isReport := bytes.Contains(public, []byte(`"action":"`+removeAction+`"`))
+	if !isReport && !bytes.Contains(public, []byte(`"action":"`+keyAction+`"`)) {
 		return
 	}
 	var l struct {
 		Change struct {
-			Actor  string
-			Action string
-			To     map[string]struct{ Total int64 }
+			Action   string
+			From, To json.RawMessage
 		}
 	}
-	if json.Unmarshal(public, &l) != nil || l.Change.Action != removeAction {
+	if json.Unmarshal(public, &l) != nil {
 		return
 	}
-	total := int64(0)
-	for _, kind := range l.Change.To {
-		total += kind.Total
+	switch l.Change.Action {
+	case removeAction:
+		var kinds map[string]struct{ Total int64 }
+		if json.Unmarshal(l.Change.To, &kinds) != nil {
+			return
+		}
+		total := int64(0)
+		for _, kind := range kinds {
+			total += kind.Total
+		}
+		v.reported = max(v.reported, total)
+	case keyAction:
+		var from struct{ Key string }
+		if json.Unmarshal(l.Change.From, &from) == nil {
+			v.replaced = append(v.replaced, from.Key)
+		}
 	}
-	v.reported = max(v.reported, total)
 }
 
 // runChain checks the blocks of format 1.
@@ -304,6 +329,10 @@ func (v *verifier) begin(ctx context.Context, from Position) error {
 		}
 	}
 	v.completed = v.completed[:0]
+	if leaf > 1 {
+		v.checkpoints = slices.DeleteFunc(v.checkpoints, func(c storedCheckpoint) bool { return c.size <= v.tree.Size() })
+		v.signed, v.wrong = nil, 0
+	}
 	return nil
 }
 
@@ -346,6 +375,7 @@ func (v *verifier) grow(level int, h hash) {
 	v.completed = v.tree.Append(v.completed, level, h)
 	for len(v.checkpoints) > 0 && v.checkpoints[0].size <= v.tree.Size() {
 		c, err := parseNote(v.checkpoints[0].note)
+		v.signed = append(v.signed, v.checkpoints[0])
 		if v.checkpoints[0].size == v.tree.Size() && (err != nil || c.Size != v.tree.Size() || c.Root != v.tree.Root()) {
 			v.wrong = cmp.Or(v.wrong, v.tree.Size())
 		}
@@ -377,7 +407,7 @@ func (v *verifier) block(ctx context.Context, b *block) error {
 	}
 	c := newReferences(o)
 	if err := v.leaves(b, o, v.next(), b.end(), func(p *parts) error {
-		v.seeReport(p.public)
+		v.seeChange(p.public)
 		return c.entry(p)
 	}); err != nil {
 		return &BrokenError{b.first, err.Error()}

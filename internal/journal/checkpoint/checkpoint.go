@@ -89,6 +89,11 @@ func ReplaceKey(ctx context.Context, db *store.DB, public string, created func(t
 		if err := updateKey(ctx, tx, public); err != nil {
 			return err
 		}
+		if former != "" {
+			if err := insertFormerKey(ctx, tx, former); err != nil {
+				return err
+			}
+		}
 		return created(tx, former)
 	})
 	if err != nil {
@@ -99,14 +104,43 @@ func ReplaceKey(ctx context.Context, db *store.DB, public string, created func(t
 
 // Key returns the public key that signs the journal's checkpoints, or "" if no key is stored.
 func Key(ctx context.Context, db *store.DB) (string, error) {
-	key, err := selectKey(ctx, db.Read())
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
+	keys, err := ReadKeys(ctx, db.Read())
+	return keys.Current, err
+}
+
+// Keys are the public keys of the journal.
+type Keys struct {
+	Current string   // signs checkpoints; "": no key is stored
+	Former  []string // signed checkpoints before they were replaced
+}
+
+// ReadKeys returns the public keys of the journal.
+func ReadKeys(ctx context.Context, q store.Querier) (k Keys, err error) {
+	k.Current, err = selectKey(ctx, q)
+	if err == nil || errors.Is(err, sql.ErrNoRows) {
+		k.Former, err = selectFormerKeys(ctx, q)
 	}
 	if err != nil {
-		return "", fmt.Errorf("reading the journal's key: %w", err)
+		return Keys{}, fmt.Errorf("reading the journal's keys: %w", err)
 	}
-	return key, nil
+	return k, nil
+}
+
+// Open parses a checkpoint. It fails unless one of the keys has signed the checkpoint.
+func (k Keys) Open(signed []byte) (tree.Checkpoint, error) {
+	var verifiers []note.Verifier
+	for _, key := range append([]string{k.Current}, k.Former...) {
+		if key == "" || key == k.Current && len(verifiers) > 0 {
+			continue
+		}
+		v, err := note.NewVerifier(key)
+		if err != nil {
+			return tree.Checkpoint{}, fmt.Errorf("the stored key %.100q is not a public key of a journal", key)
+		}
+		verifiers = append(verifiers, v)
+	}
+	c, _, err := tree.OpenCheckpoint(signed, verifiers...)
+	return c, err
 }
 
 // Latest returns the most recent checkpoint, or nil if there is no checkpoint yet.

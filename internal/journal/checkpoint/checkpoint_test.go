@@ -152,6 +152,132 @@ func testCheckpointsAreSignedWhileEntriesCome(t *testing.T, d storetest.Database
 	}
 }
 
+// Verify names each stored checkpoint that no key of the journal has signed.
+func TestForgedCheckpointsAndKeysAreFound(t *testing.T) {
+	storetest.Each(t, testForgedCheckpointsAndKeysAreFound)
+}
+
+func testForgedCheckpointsAndKeysAreFound(t *testing.T, d storetest.Database) {
+	c := clocktest.New(noon)
+	j, db := open(t, d.Ready(t), c.Now)
+	o, _ := claimed(t, j, db, c.Now)
+	add := func(checkpoints *checkpoint.Checkpoints) {
+		t.Helper()
+		c.Pass(time.Minute)
+		if err := j.Append(t.Context(), journal.Entry{Text: []byte("x")}, journal.Entry{Text: []byte("y")}); err != nil {
+			t.Fatal(err)
+		}
+		checkpoints.Update(t.Context())
+	}
+	add(checkpoint.New(o))
+	first, second := o.Key, o
+	key, _ := newKey(t)
+	err := checkpoint.ReplaceKey(t.Context(), db, key.Public(), func(tx *sql.Tx, former string) error {
+		return j.RecordNewKey(t.Context(), tx, "root", former, key.Public())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Signer, second.Key = key, key.Public()
+	add(checkpoint.New(second)) // positions 4 and 5
+	if got := sizes(t, db); got != "[3 6]" {
+		t.Fatalf("checkpoints: %s", got)
+	}
+	for from, to := range map[journal.Position]journal.Position{0: 0, 1: 2, 3: 5} {
+		if v, err := j.VerifyRange(t.Context(), from, to, nil); err != nil {
+			t.Errorf("Verify from %d to %d with two keys: %+v, %v", from, to, v, err)
+		}
+	}
+	forger, _ := newKey(t)
+	f, err := j.Tree(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged, err := tree.Checkpoint{Origin: forger.Name(), Size: f.Size(), Root: f.Root()}.Sign(forger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		what, statement string
+		args            []any
+		at              journal.Position
+		want            string // "": nothing is wrong
+	}{
+		{"another key has signed the right root", "UPDATE journal_checkpoints SET note = $1 WHERE size = 6", []any{forged}, 5, "no key of the journal has signed the stored checkpoint of 6 leaves"},
+		{"a checkpoint has another size than its text", "UPDATE journal_checkpoints SET size = 5 WHERE size = 6", nil, 4, "checkpoint of 5 leaves has a different root"},
+		{"a checkpoint before the first entry", "INSERT INTO journal_checkpoints (size, at, note) VALUES (1, 0, $1)", []any{forged}, 0, "checkpoint of 1 leaves"},
+		{"the first key is unknown", "DELETE FROM journal_former_keys", nil, 2, "no key of the journal has signed the stored checkpoint of 3 leaves"},
+		{"the key is unknown", "DELETE FROM journal_key", nil, 5, "no key of the journal has signed the stored checkpoint of 6 leaves"},
+		{"a key was added", "INSERT INTO journal_former_keys (key) VALUES ($1)", []any{forger.Public()}, 1, "was never a key of the journal"},
+		{"a key is no key", "UPDATE journal_key SET key = 'x'", nil, 2, `"x" is not a public key`},
+		{"the same key twice", "INSERT INTO journal_former_keys SELECT key FROM journal_key", nil, 1, "was never a key of the journal"},
+		{"nothing", "DELETE FROM journal_former_keys WHERE key = $1", []any{"other than " + first}, 0, ""},
+	} {
+		stored := tables(t, db)
+		if err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
+			_, err := tx.Exec(tt.statement, tt.args...)
+			return err
+		}); err != nil {
+			t.Fatalf("%s: %v", tt.what, err)
+		}
+		v, err := j.Verify(t.Context(), 0)
+		broken, isBroken := errors.AsType[*journal.BrokenError](err)
+		switch {
+		case tt.want == "" && err != nil:
+			t.Errorf("%s: %+v, %v", tt.what, v, err)
+		case tt.want != "" && (!isBroken || broken.Block != tt.at || !strings.Contains(broken.Why, tt.want)):
+			t.Errorf("%s: %v, want %q at %d", tt.what, err, tt.want, tt.at)
+		}
+		stored.restore(t, db)
+	}
+}
+
+// content is the content of the tables of checkpoints and keys.
+type content map[string][][]any
+
+func tables(t *testing.T, db *store.DB) content {
+	t.Helper()
+	all := make(content)
+	for _, table := range []string{"journal_checkpoints (size, at, note)", "journal_key (one, key)", "journal_former_keys (key)"} {
+		name, columns, _ := strings.Cut(strings.TrimSuffix(table, ")"), " (")
+		rows, err := store.Collect(t.Context(), db.Read(), func(row store.Row) ([]any, error) {
+			values := make([]any, strings.Count(columns, ",")+1)
+			places := make([]any, len(values))
+			for i := range values {
+				places[i] = &values[i]
+			}
+			err := row.Scan(places...)
+			return values, err
+		}, "SELECT "+columns+" FROM "+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[table] = rows
+	}
+	return all
+}
+
+func (c content) restore(t *testing.T, db *store.DB) {
+	t.Helper()
+	err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
+		for table, rows := range c {
+			name, _, _ := strings.Cut(table, " ")
+			if _, err := tx.Exec("DELETE FROM " + name); err != nil {
+				return err
+			}
+			for _, row := range rows {
+				if _, err := tx.Exec("INSERT INTO "+table+" VALUES ("+strings.Join([]string{"$1", "$2", "$3"}[:len(row)], ", ")+")", row...); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A clock that is set back deletes no checkpoint of the hour that comes twice.
 func TestAClockThatIsSetBackKeepsCheckpoints(t *testing.T) {
 	storetest.Each(t, testAClockThatIsSetBackKeepsCheckpoints)

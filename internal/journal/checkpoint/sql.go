@@ -30,6 +30,19 @@ func updateKey(ctx context.Context, tx *sql.Tx, key string) error {
 	return err
 }
 
+func insertFormerKey(ctx context.Context, tx *sql.Tx, key string) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO journal_former_keys (key) VALUES ($1) ON CONFLICT (key) DO NOTHING`, key)
+	return err
+}
+
+// selectFormerKeys returns the public keys that were replaced.
+func selectFormerKeys(ctx context.Context, q store.Querier) ([]string, error) {
+	return store.Collect(ctx, q, func(row store.Row) (key string, err error) {
+		err = row.Scan(&key)
+		return key, err
+	}, `SELECT key FROM journal_former_keys`)
+}
+
 // selectKey returns the public key of checkpoints, or sql.ErrNoRows.
 func selectKey(ctx context.Context, q store.Querier) (key string, err error) {
 	err = q.QueryRowContext(ctx, `SELECT key FROM journal_key WHERE one = 1`).Scan(&key)

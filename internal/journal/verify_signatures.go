@@ -1,0 +1,27 @@
+package journal
+
+import (
+	"fmt"
+	"slices"
+)
+
+// signatures checks that a key of the journal has signed each stored checkpoint of the verified
+// part. If the whole journal was verified, an entry must say of each former key that it was
+// replaced: nobody can add a key and sign checkpoints with it.
+func (v *verifier) signatures(whole bool) error {
+	for _, key := range v.keys.Former {
+		if whole && !slices.Contains(v.replaced, key) {
+			return &BrokenError{v.First, fmt.Sprintf("no entry says that the stored key %.100q was replaced: it was never a key of the journal", key)}
+		}
+	}
+	for _, stored := range v.signed {
+		c, err := v.keys.Open(stored.note)
+		if err == nil && c.Size != stored.size {
+			err = fmt.Errorf("its text is about %d leaves", c.Size)
+		}
+		if err != nil {
+			return &BrokenError{v.head.base + Position(stored.size) - 1, fmt.Sprintf("no key of the journal has signed the stored checkpoint of %d leaves: %v", stored.size, err)}
+		}
+	}
+	return nil
+}
