@@ -35,7 +35,8 @@ An entry is listed if it matches all flags. If more than --limit entries match, 
 
 With --output csv or jsonl, the command exports all entries that match, in any number.
 CSV has a line for each entry, but a decision about several scopes has a line for each scope.
---order oldest exports in the order of the journal.`,
+The last line of an export has the last signed checkpoint of the journal. --order oldest exports
+in the order of the journal.`,
 			example: `  tidewaiter journal list --follow
   tidewaiter journal list --digest sha256:1b2c3d4 --action push
   tidewaiter journal list --outcome refused --repository 'team/**' --since 2026-11-01

@@ -14,6 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/checkpoint"
 	"github.com/tidewaiter/tidewaiter/internal/journal/export"
 	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/internal/text"
@@ -63,6 +64,9 @@ func journalList(f *flags) action {
 			list, more = s.listOldest, "--from"
 		}
 		printed, next, err := list(l, p)
+		if err == nil {
+			err = s.exportCheckpoint(p)
+		}
 		if err := errors.Join(err, p.flush()); err != nil {
 			return err
 		}
@@ -74,6 +78,30 @@ func journalList(f *flags) action {
 		}
 		return nil
 	}
+}
+
+// exportCheckpoint ends an export with the last signed checkpoint, if there is one. With --output
+// json, the lines have entries alone.
+func (s *session) exportCheckpoint(p *entryPrinter) error {
+	if p.export == nil || s.json() {
+		return nil
+	}
+	signed, err := checkpoint.Latest(s.ctx, s.db)
+	if err != nil {
+		return err
+	}
+	if signed == nil {
+		s.note("the export ends without a checkpoint: the service signs the first one within ten seconds")
+		return nil
+	}
+	covers, err := s.journal.Covered(s.ctx, signed)
+	if err != nil {
+		return err
+	}
+	if covers < p.export.Last() {
+		s.note("the signed checkpoint at the end covers the entries up to position %d: the service signs the next one within ten seconds", covers)
+	}
+	return p.export.Checkpoint(signed, covers)
 }
 
 // The orders of entries.

@@ -32,12 +32,12 @@ type entriesResponse struct {
 // entriesContent describes the body of entriesResponse.
 func (a *API) entriesContent() map[string]*huma.MediaType {
 	schemas := a.huma.OpenAPI().Components.Schemas
-	lines := &huma.MediaType{Schema: &huma.Schema{Type: "string", Description: "The JSON of an entry in each line"}}
+	lines := &huma.MediaType{Schema: &huma.Schema{Type: "string", Description: "The JSON of an entry in each line, and in the last line the last signed checkpoint of the journal"}}
 	return map[string]*huma.MediaType{
 		jsonType:               {Schema: schemas.Schema(reflect.TypeFor[journalPage](), true, "")},
 		"application/jsonl":    lines,
 		"application/x-ndjson": lines,
-		"text/csv":             {Schema: &huma.Schema{Type: "string", Description: "A line with the names of the columns, and a line for each entry, or for each scope of a decision"}},
+		"text/csv":             {Schema: &huma.Schema{Type: "string", Description: "A line with the names of the columns, and a line for each entry, or for each scope of a decision. The last line has the last signed checkpoint of the journal"}},
 	}
 }
 
@@ -71,6 +71,9 @@ func (a *API) exportEntries(ctx context.Context, contentType string, entries ite
 			}
 		}
 		if err == nil {
+			err = a.exportCheckpoint(ctx, out)
+		}
+		if err == nil {
 			err = out.Flush()
 		}
 		if err != nil {
@@ -79,6 +82,35 @@ func (a *API) exportEntries(ctx context.Context, contentType string, entries ite
 			cutOff(w)
 		}
 	}}, nil
+}
+
+// exportCheckpoint writes the last signed checkpoint, if there is one. If it does not cover the
+// exported entries yet, another one is signed first.
+func (a *API) exportCheckpoint(ctx context.Context, out *export.Writer) error {
+	checkpoints := calling(ctx).server.Checkpoints
+	if checkpoints == nil {
+		return nil
+	}
+	signed, covers, err := a.covered(ctx)
+	if err == nil && covers < out.Last() {
+		checkpoints.Finish(ctx)
+		signed, covers, err = a.covered(ctx)
+	}
+	if err != nil || signed == nil {
+		return err
+	}
+	return out.Checkpoint(signed, covers)
+}
+
+// covered returns the last signed checkpoint and the position up to which it covers the journal,
+// or nil.
+func (a *API) covered(ctx context.Context) ([]byte, journal.Position, error) {
+	signed := a.checkpoint(ctx)
+	if signed == nil {
+		return nil, 0, nil
+	}
+	covers, err := a.Journal.Covered(ctx, signed)
+	return signed, covers, err
 }
 
 // cutOff ends a response so that the client gets an error. It sets a deadline in the past. So the

@@ -32,6 +32,7 @@ const (
 var columns = []string{
 	"position", "time", "id", "kind", "outcome", "registry", "principal", "name", "credential", "address", "client",
 	"repository", "tag", "digest", "action", "granted", "refused", "policy", "token", "decision", "summary",
+	"checkpoint",
 }
 
 // Writer writes entries. It holds at most one entry and a small buffer in memory.
@@ -39,6 +40,7 @@ type Writer struct {
 	buffer *bufio.Writer
 	csv    *csv.Writer // nil: lines of JSON
 	json   *json.Encoder
+	last   journal.Position // the highest position that was written
 }
 
 // NewWriter returns a Writer to w. A CSV begins with the names of its columns, even if there are no
@@ -58,6 +60,7 @@ func NewWriter(w io.Writer, format Format) *Writer {
 // Write writes an entry. In CSV, a decision about several scopes has a line for each of them, so
 // that each repository has a cell of its own.
 func (w *Writer) Write(e *journal.Entry) error {
+	w.last = max(w.last, e.Position)
 	if w.csv == nil {
 		return w.json.Encode(e)
 	}

@@ -23,10 +23,26 @@ var at = time.Date(2026, 11, 23, 12, 0, 0, 123456000, time.UTC)
 
 func exported(t *testing.T, format Format, entries ...journal.Entry) string {
 	t.Helper()
+	return written(t, format, entries, "")
+}
+
+// ended returns an export that ends with a checkpoint.
+func ended(t *testing.T, format Format, entries ...journal.Entry) string {
+	t.Helper()
+	return written(t, format, entries, "r/journal\n7\nAAAA\n\n— r/journal 1234\n")
+}
+
+func written(t *testing.T, format Format, entries []journal.Entry, checkpoint string) string {
+	t.Helper()
 	var b bytes.Buffer
 	w := NewWriter(&b, format)
 	for i := range entries {
 		if err := w.Write(&entries[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if checkpoint != "" {
+		if err := w.Checkpoint([]byte(checkpoint), w.Last()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -40,7 +56,7 @@ func exported(t *testing.T, format Format, entries ...journal.Entry) string {
 func TestCSV(t *testing.T) {
 	id := func(last byte) journal.ID { return journal.ID{0: 1, 6: 0x70, 8: 0x80, 15: last} }
 	devs := &policy.Rule{Name: "devs"}
-	got := exported(t, CSV,
+	got := ended(t, CSV,
 		journal.Entry{Position: 1, Time: at, ID: id(1), Registry: "r", Decision: &journal.Decision{
 			Principal: &policy.Principal{Kind: policy.User, Name: "alice"}, Credential: "password", Remote: netip.MustParseAddr("192.0.2.7"), Client: "docker/28",
 			Policy: "p1", Token: id(1), Results: []policy.Result{
@@ -65,14 +81,15 @@ func TestCSV(t *testing.T) {
 		journal.Entry{Position: 5, Time: at, ID: id(5), Service: &journal.Service{Action: "session.refuse", Name: "eve", Remote: netip.MustParseAddr("192.0.2.8"), Refused: "no"}},
 		journal.Entry{Position: 6, Time: at, ID: id(6), Registry: "r", Text: []byte("x\ny")},
 	)
-	want := `position,time,id,kind,outcome,registry,principal,name,credential,address,client,repository,tag,digest,action,granted,refused,policy,token,decision,summary
-1,T,#1,decision,partial,r,user:alice,,password,192.0.2.7,docker/28,team/app,,,"pull,push",pull,push: no-rule,p1,#1,#1,S
-1,T,#1,decision,partial,r,user:alice,,password,192.0.2.7,docker/28,registry:catalog,,,*,,*: denied (rule devs),p1,#1,#1,S
-2,T,#2,decision,refused,r,,mallory,,,,,,,,,invalid credentials,,,#9,S
-3,T,#3,event,,r,,alice,,192.0.2.7,docker/28,team/app,v1,sha256:0123456789abcdef,push,,,,,,S
-4,T,#4,change,,,user:root,bob,,,,,,,user.disable,,,,,,S
-5,T,#5,service,,,,eve,,192.0.2.8,,,,,session.refuse,,no,,,,S
-6,T,#6,text,,r,,,,,,,,,,,,,,,S
+	want := `position,time,id,kind,outcome,registry,principal,name,credential,address,client,repository,tag,digest,action,granted,refused,policy,token,decision,summary,checkpoint
+1,T,#1,decision,partial,r,user:alice,,password,192.0.2.7,docker/28,team/app,,,"pull,push",pull,push: no-rule,p1,#1,#1,S,
+1,T,#1,decision,partial,r,user:alice,,password,192.0.2.7,docker/28,registry:catalog,,,*,,*: denied (rule devs),p1,#1,#1,S,
+2,T,#2,decision,refused,r,,mallory,,,,,,,,,invalid credentials,,,#9,S,
+3,T,#3,event,,r,,alice,,192.0.2.7,docker/28,team/app,v1,sha256:0123456789abcdef,push,,,,,,S,
+4,T,#4,change,,,user:root,bob,,,,,,,user.disable,,,,,,S,
+5,T,#5,service,,,,eve,,192.0.2.8,,,,,session.refuse,,no,,,,S,
+6,T,#6,text,,r,,,,,,,,,,,,,,,S,
+6,,,checkpoint,,,,,,,,,,,,,,,,,S,r/journal\n7\nAAAA\n\n— r/journal 1234\n
 `
 	got = strings.NewReplacer(at.Format(time.RFC3339Nano), "T", "01000000-0000-7000-8000-00000000000", "#").Replace(got)
 	var lines []string
@@ -81,10 +98,10 @@ func TestCSV(t *testing.T) {
 		if err != nil || len(cells) != len(columns) {
 			t.Fatalf("%d cells, %v: %s", len(cells), err, line)
 		}
-		if summary := cells[len(cells)-1]; summary != "summary" {
+		if summary := len(columns) - 2; cells[summary] != "summary" {
 			var b strings.Builder
 			w := csv.NewWriter(&b)
-			cells[len(cells)-1] = "S"
+			cells[summary] = "S"
 			_ = w.Write(cells)
 			w.Flush()
 			line = b.String()
@@ -157,6 +174,15 @@ func TestJSONLinesAreTheEntries(t *testing.T) {
 		if !text.Printable(strings.ReplaceAll(line, "\n", "")) || strings.Count(line, "\n") != 2 {
 			t.Errorf("%s: %q", h.Harm, line)
 		}
+	}
+}
+
+// A reader of lines finds the checkpoint in the last one, as it was signed.
+func TestJSONLinesEndWithTheCheckpoint(t *testing.T) {
+	out := ended(t, JSONLines, journal.Entry{Position: 9, Time: at, Text: []byte("x")}, journal.Entry{Position: 8, Time: at, Text: []byte("y")})
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if want := `{"checkpoint":"r/journal\n7\nAAAA\n\n— r/journal 1234\n","covers":9}`; len(lines) != 3 || lines[2] != want {
+		t.Errorf("got %q, want the last line %s", lines, want)
 	}
 }
 

@@ -1,0 +1,30 @@
+package export
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+)
+
+// checkpointKind is the kind of the row of a checkpoint in CSV. No entry has this kind.
+const checkpointKind = "checkpoint"
+
+// Last returns the highest position of the entries that were written, or 0.
+func (w *Writer) Last() journal.Position { return w.last }
+
+// Checkpoint writes a signed checkpoint of the journal, which covers the entries up to a position.
+// It belongs at the end of an export. Who has the export then also has a signed root of the tree
+// that its entries are in, and can later notice if one of them was changed.
+func (w *Writer) Checkpoint(signed []byte, covers journal.Position) error {
+	if w.csv == nil {
+		return w.json.Encode(struct {
+			Checkpoint string           `json:"checkpoint"`
+			Covers     journal.Position `json:"covers"`
+		}{string(signed), covers})
+	}
+	return w.csv.Write(row{
+		"position": strconv.FormatInt(int64(covers), 10), "kind": checkpointKind,
+		"summary": fmt.Sprintf("signed checkpoint of the journal up to position %d", covers), "checkpoint": string(signed),
+	}.cells())
+}
