@@ -122,7 +122,7 @@ func TestErrorsHavePositions(t *testing.T) {
 		`a.yaml:4:78: "5" is not a duration like 90s, 5m or 24h (did you mean "5s"?)`,
 		`b.json:3:17: unknown key "subjcts" (did you mean "subjects"?)`,
 		`b.json:3:93: unknown name "grops" (did you mean "groups"?)`,
-		"c.json:1:40: a list is required, and null is nothing; quote it to mean the word",
+		"c.json:1:40: a list is required, but the value is null; to write the word, put it in quotes",
 		"c.json:1:104: must be a list, not a text; put it in brackets",
 		"d.json:2:1: this is not YAML: did not find expected node content while parsing a flow node",
 		"e.yaml: the file is empty",

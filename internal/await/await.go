@@ -1,9 +1,8 @@
 // Package await lets tests wait for something that happens in the background.
 //
-// A test waits for as long as the event takes. A time limit of the test's own would be a guess
-// at the speed of the machine, and the test would fail on a busy machine. The only limit is the
-// timeout of go test (-timeout). A waiting test fails shortly before that timeout, and names
-// what it waits for.
+// A test waits for as long as the event takes. If a test had its own time limit, it could fail on
+// a slow or busy machine. So the only limit is the timeout of go test (-timeout). A waiting test
+// fails shortly before that timeout, and reports the event for which it waits.
 package await
 
 import (
@@ -12,11 +11,11 @@ import (
 	"time"
 )
 
-// margin is the time before the limit of go test that remains to report the failure and clean
-// up.
+// margin is the time between the end of a wait and the timeout of go test. It is needed to report
+// the failure and to clean up.
 const margin = 15 * time.Second
 
-// Context returns a context that ends with the test, or shortly before the limit of go test.
+// Context returns a context that ends with the test, or shortly before the timeout of go test.
 func Context(t testing.TB) context.Context {
 	limited, ok := t.(interface{ Deadline() (time.Time, bool) })
 	if !ok {
@@ -31,8 +30,8 @@ func Context(t testing.TB) context.Context {
 	return ctx
 }
 
-// Until calls ready until it returns nil. If the limit of go test comes first, the test fails
-// with the last error.
+// Until calls ready again and again until ready returns nil. If the context of Context ends first,
+// the test fails with the last error.
 func Until(t testing.TB, what string, ready func(context.Context) error) {
 	t.Helper()
 	ctx := Context(t)

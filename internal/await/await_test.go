@@ -21,7 +21,8 @@ func TestUntilAsksAgain(t *testing.T) {
 	}
 }
 
-// A waiting test ends before the limit of go test, and so can report what it waits for.
+// A waiting test ends before the timeout of go test, so that it can report the event for which it
+// waits.
 func TestContextEndsBeforeGoTestDoes(t *testing.T) {
 	end, ok := await.Context(t).Deadline()
 	if limit, limited := t.Deadline(); ok != limited || limited && !end.Before(limit) {

@@ -5,7 +5,8 @@ import (
 	"sync"
 )
 
-// Log holds what is written to it. A test reads it while others write. The zero Log is empty.
+// Log holds the text that is written to it. A test can read it while other goroutines write. The
+// zero Log is empty.
 type Log struct {
 	mu   sync.Mutex
 	text strings.Builder

@@ -3,9 +3,9 @@
 // A [Cache] holds results for a limited time and in limited memory. [Calls] lets callers that
 // need the same result at the same time share one call. [Keys] makes keys for both from secrets.
 //
-// An outage is not a result: it is never put into a Cache. Counts of failures are not put into
-// a Cache either. A flood of a million names must not evict the counts of names under attack,
-// so internal/ratelimit has a table for them with its own rule of eviction.
+// An outage is not a result, so it is never put into a Cache. Counts of failures are not put into
+// a Cache, either: a flood of a million names must not evict the counts of attacked names. For
+// such counts, internal/ratelimit has a table with its own rule of eviction.
 package cache
 
 import (
@@ -19,8 +19,8 @@ import (
 //
 // It has two generations. A value that is used moves to the young generation. When the young
 // generation holds half of the limit, it replaces the old generation, whose values are dropped.
-// So values in use stay, a flood of new keys never exceeds the limit, and a hit in the young
-// generation takes no exclusive lock.
+// So a flood of new keys never exceeds the limit, and does not evict values in use. A hit in the
+// young generation takes no exclusive lock.
 type Cache[K comparable, V any] struct {
 	half int // of the limit
 	now  func() time.Time

@@ -33,24 +33,24 @@ func TestValueIsHeldWhileItsSpanHolds(t *testing.T) {
 	now = start
 	c.Put("a", 2, time.Minute)
 	if v, ok := c.Get("a"); !ok || v != 2 || c.Len() != 1 {
-		t.Errorf("after it was replaced: %d, %t, of %d", v, ok, c.Len())
+		t.Errorf("after Put replaced the value: %d, %t; %d values", v, ok, c.Len())
 	}
 	if v, ok := c.Get("b"); ok || v != 0 {
-		t.Errorf("one that was never put: %d, %t", v, ok)
+		t.Errorf("a key without a value: %d, %t", v, ok)
 	}
 	c.Remove("a")
 	if _, ok := c.Get("a"); ok {
-		t.Error("it is there after it was removed")
+		t.Error("the value is still there after Remove")
 	}
 	c.Put("a", 3, time.Minute)
 	c.Put("a", 4, 0)
 	if _, ok := c.Get("a"); ok {
-		t.Error("a value without a time replaced nothing")
+		t.Error("the value is still there after Put with the duration 0")
 	}
 	c.Put("a", 5, time.Minute)
 	c.Clear()
 	if _, ok := c.Get("a"); ok || c.Len() != 0 {
-		t.Error("it is there after all were removed")
+		t.Error("the value is still there after Clear")
 	}
 }
 
@@ -61,10 +61,10 @@ func TestFloodOfKeysIsBoundedAndEvictsNothingInUse(t *testing.T) {
 	for i := range 1_000_000 {
 		c.Put(i, i, time.Hour)
 		if n := c.Len(); n > 1000 {
-			t.Fatalf("%d values are held, the limit is 1000", n)
+			t.Fatalf("the cache has %d values, want at most 1000", n)
 		}
 		if _, ok := c.Get(-1); i%400 == 0 && !ok {
-			t.Fatalf("the value in use was pushed out after %d others", i)
+			t.Fatalf("the value in use was evicted after %d other values", i)
 		}
 	}
 }
@@ -80,7 +80,7 @@ func TestPropertyCacheModel(t *testing.T) {
 			value int
 			until time.Time
 		}
-		model, recent := map[int]kept{}, []int{} // keys, the one put last at the end
+		model, recent := map[int]kept{}, []int{} // recent: keys in the order of Put
 		for step := range rapid.IntRange(1, 60).Draw(t, "steps") {
 			key := rapid.IntRange(0, 12).Draw(t, "key")
 			switch rapid.IntRange(0, 9).Draw(t, "what") {
@@ -99,14 +99,14 @@ func TestPropertyCacheModel(t *testing.T) {
 				there = there && now.Before(want.until)
 				got, found := c.Get(key)
 				if found && (!there || got != want.value) {
-					t.Fatalf("%d: %d is found, which was not put or is over", key, got)
+					t.Fatalf("key %d: found %d, which is expired or was never put", key, got)
 				}
 				different := map[int]bool{}
 				for i := len(recent) - 1; i >= 0 && recent[i] != key; i-- {
 					different[recent[i]] = true
 				}
 				if !found && there && len(different) < limit/2 {
-					t.Fatalf("%d is not found, and %d others were put since", key, len(different))
+					t.Fatalf("key %d is not found, although only %d other keys were put after it", key, len(different))
 				}
 			}
 			if c.Len() > limit {
@@ -129,10 +129,10 @@ func TestPropertyKeysCoverTheWholeList(t *testing.T) {
 			t.Errorf("%q and %q, %q and %q: equal keys: %t", text[:i], text[i:], text[:j], text[j:], one == two)
 		}
 		if one == k.Of(1, text[:i], text[i:]) || one == k.Of(0, text) || one == k.Of(0, text[:i], text[i:], "") {
-			t.Error("a key of another kind or list is the same")
+			t.Error("keys of another kind or another list are equal")
 		}
 		if one == other.Of(0, text[:i], text[i:]) {
-			t.Error("another process has the same key")
+			t.Error("another process computes the same key")
 		}
 	})
 }
@@ -159,7 +159,7 @@ func TestCallersShareOneCall(t *testing.T) {
 					made++
 					<-release
 					if ctx.Value(named{}) != "ann" {
-						t.Error("the caller's values are lost")
+						t.Error("the context does not have the caller's values")
 					}
 					return 42, errors.ErrUnsupported
 				})
@@ -170,7 +170,7 @@ func TestCallersShareOneCall(t *testing.T) {
 		}
 		synctest.Wait()
 		if n, callers := calls.Count(); n != 1 || callers != 10 {
-			t.Errorf("%d calls for %d callers", n, callers)
+			t.Errorf("%d calls for %d callers, want 1 call", n, callers)
 		}
 		close(release)
 		all.Wait()
@@ -180,9 +180,8 @@ func TestCallersShareOneCall(t *testing.T) {
 	})
 }
 
-// A caller that leaves does not affect the others. When all have left, the call is canceled.
-// The next caller begins a new call, and the end of the first call does not affect the new
-// call.
+// A caller that leaves does not affect the other callers. When all callers have left, the call is
+// canceled. The next caller begins a new call, which the end of the first call does not affect.
 func TestCallEndsWithItsLastCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls cache.Calls[string, int]
@@ -207,12 +206,12 @@ func TestCallEndsWithItsLastCaller(t *testing.T) {
 		leave[0]()
 		synctest.Wait()
 		if n, callers := calls.Count(); n != 1 || callers != 1 || !errors.Is(<-left, context.Canceled) {
-			t.Errorf("after one has left: %d calls for %d callers", n, callers)
+			t.Errorf("after one caller has left: %d calls for %d callers", n, callers)
 		}
 		leave[1]()
 		synctest.Wait()
 		if n, _ := calls.Count(); n != 0 || !errors.Is(<-left, context.Canceled) {
-			t.Errorf("after all have left: %d calls", n)
+			t.Errorf("after all callers have left: %d calls", n)
 		}
 		release := make(chan struct{})
 		next := make(chan int)
@@ -225,7 +224,7 @@ func TestCallEndsWithItsLastCaller(t *testing.T) {
 		}
 		synctest.Wait()
 		if n, _ := calls.Count(); n != 1 {
-			t.Error("the end of the first call removed the second")
+			t.Error("the end of the first call removed the second call")
 		}
 		close(release)
 		if v := <-next; v != 2 {
@@ -234,7 +233,7 @@ func TestCallEndsWithItsLastCaller(t *testing.T) {
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := calls.Do(gone, "a", slow); !errors.Is(err, context.Canceled) {
-			t.Errorf("one who was gone before: %v", err)
+			t.Errorf("a caller whose context had ended before: %v", err)
 		}
 	})
 }
@@ -263,7 +262,7 @@ func TestCallEndsAfterItsTimeout(t *testing.T) {
 	})
 }
 
-// Only the callers that waited get a failure. The next caller begins a new call.
+// Only the callers that waited for a call get its error. The next caller begins a new call.
 func TestFailureIsNotKept(t *testing.T) {
 	var calls cache.Calls[string, int]
 	for i := range 3 {

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Calls lets callers that need the result of one key at the same time share one call. For
-// example, a client that pulls ten layers sends its password ten times at once. A result is
-// returned to the callers that wait for it, and is not kept. The zero value is ready to use.
-// Its methods may be called from any goroutine.
+// Calls lets callers that need the result of one key at the same time share one call. For example,
+// a client that pulls ten layers sends its password ten times at once. A result is returned to the
+// waiting callers, and is not stored. The zero value is ready to use. Its methods may be called
+// from any goroutine.
 //
-// Unlike golang.org/x/sync/singleflight, it cancels a call when no caller is left. Otherwise
-// clients that connect and disconnect could keep the hashing queue or a directory busy with
-// work for nobody.
+// Unlike golang.org/x/sync/singleflight, Calls cancels a call when no caller is left. Otherwise
+// clients that connect and disconnect could fill the hashing queue, or keep a directory busy, with
+// work whose result nobody needs.
 type Calls[K comparable, V any] struct {
 	Timeout time.Duration // of each call; 0: none
 
@@ -31,10 +31,10 @@ type call[V any] struct {
 	err     error
 }
 
-// Do waits for the call in flight for the key. If no call is in flight, Do begins a call of f.
-// If ctx ends first, Do returns the error of ctx. The context of f has the values of the first
-// caller's context. The context of f ends after Timeout, or when no caller is left. So a caller
-// that leaves does not affect the others.
+// If a call for the key is in flight, Do waits for it. Otherwise Do begins a call of f. If ctx
+// ends first, Do returns the error of ctx. The context of f has the values of the first caller's
+// context. The context of f ends after Timeout, or when no caller is left. So a caller that leaves
+// does not affect the others.
 func (c *Calls[K, V]) Do(ctx context.Context, key K, f func(context.Context) (V, error)) (value V, err error) {
 	if err := ctx.Err(); err != nil {
 		return value, err
@@ -81,7 +81,8 @@ func (c *Calls[K, V]) Do(ctx context.Context, key K, f func(context.Context) (V,
 	return value, ctx.Err()
 }
 
-// endLocked removes a call, unless the call was canceled and a new call for the key has begun.
+// endLocked removes a call. It does nothing if the call was canceled and a new call for the key
+// has begun.
 func (c *Calls[K, V]) endLocked(key K, one *call[V]) {
 	if c.inFlight[key] == one {
 		delete(c.inFlight, key)

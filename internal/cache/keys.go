@@ -35,7 +35,7 @@ func (k *Keys) Of(kind byte, texts ...string) Key {
 		in = append(in, text...)
 	}
 	sum := sha256.Sum256(in)
-	clear(in[sha256.Size:]) // no password remains in the pool
+	clear(in[sha256.Size:]) // no password must remain in the pool
 	*held = in
 	k.inputs.Put(held)
 	return sum

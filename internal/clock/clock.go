@@ -1,14 +1,14 @@
 // Package clock provides the wall time, and spans of it.
 //
-// A time.Time from time.Now has two readings: the wall time and a monotonic one, and Go prefers
-// the monotonic one whenever it compares two times. The monotonic reading stops while a machine
-// sleeps, and ignores that the clock is set. Times that are stored and compared later mean the
-// wall time: when a token expires, when a certificate becomes valid, when a result is too old.
-// Before, with the monotonic reading, a repeated request got a token that had expired while the
-// machine slept.
+// A time.Time from time.Now has two readings: the wall time, and a monotonic reading. Go compares
+// two times by their monotonic readings if both have one. The monotonic reading stops while a
+// machine sleeps, and does not change when the clock is set. But times that are stored and
+// compared later mean the wall time: when a token expires, when a certificate becomes valid, when
+// a result is too old. In an earlier version, which compared monotonic readings, a repeated
+// request got a token that had expired while the machine slept.
 //
-// So every clock that is passed in goes through Wall, and everything that is valid for a while
-// is a Span. time.Now is for measuring a duration within one process. A test of the whole
+// So every package passes its clock through Wall, and uses a Span for anything that is valid for
+// some time. time.Now is only for measuring a duration within one process. A test of the whole
 // repository lists the places that call time.Now.
 package clock
 
@@ -25,12 +25,11 @@ func Wall(now func() time.Time) func() time.Time {
 // Now returns the wall time.
 func Now() time.Time { return time.Now().Round(0) }
 
-// Span is a span of time. A time before its beginning is outside the span, just as a time after
-// its end is. So when the clock is set back, a stored span counts as over, and no wait becomes
-// longer.
+// Span is a span of time, with a beginning and an end. A time before the beginning is outside the
+// span. So when the clock is set back, a stored span counts as over, and no wait becomes longer.
 type Span struct{ from, until int64 } // Unix nanoseconds
 
-// For returns the span that begins now and lasts for length.
+// For returns the span that begins now and has a length.
 func For(now time.Time, length time.Duration) Span {
 	from := now.UnixNano()
 	if length < 0 {

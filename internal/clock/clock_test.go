@@ -11,22 +11,22 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 7, time.UTC)
 
-// Times of clocktest are compared as times of time.Now are: by their monotonic readings if both
-// times have one.
+// Go compares times of clocktest like times of time.Now: by their monotonic readings if both times
+// have one.
 func TestBothReadings(t *testing.T) {
 	c := clocktest.New(noon)
 	before := c.Now()
 	if !before.Equal(noon) || !strings.Contains(before.String(), " m=") {
-		t.Fatalf("it is %v, want %v with a monotonic reading", before, noon)
+		t.Fatalf("Now returned %v, want %v with a monotonic reading", before, noon)
 	}
 	c.Pass(time.Minute)
 	c.Set(time.Hour)
 	after := c.Now()
 	if passed := after.Sub(before); passed != time.Minute {
-		t.Errorf("by the monotonic reading %v passed, want a minute", passed)
+		t.Errorf("%v passed by the monotonic reading, want a minute", passed)
 	}
 	if passed := after.Round(0).Sub(before.Round(0)); passed != time.Hour+time.Minute {
-		t.Errorf("on the wall %v passed, want 1h1m", passed)
+		t.Errorf("%v passed by the wall time, want 1h1m", passed)
 	}
 }
 
@@ -50,6 +50,6 @@ func TestSpanHoldsFromItsBeginningToItsEnd(t *testing.T) {
 		}
 	}
 	if (clock.Span{}).Holds(noon) || clock.For(noon, -time.Hour).Holds(noon) || !clock.For(noon, 1<<63-1).Holds(noon.AddDate(100, 0, 0)) {
-		t.Error("the zero span, one of less than nothing, or one without end")
+		t.Error("the zero span or a span of negative length holds, or a span of maximum length ends")
 	}
 }

@@ -22,13 +22,13 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Durations holds how long the last calls of a kind took. A function that must seem to make
-// such a call, but does not make it, sleeps for one of these durations. Its methods may be
-// called from any goroutine.
+// Durations has the durations of the last calls of some function. Code that must appear to call
+// the function, but does not call it, sleeps for one of these durations. Its methods may be called
+// from any goroutine.
 type Durations struct {
 	mu   sync.Mutex
 	last [32]time.Duration
-	n    int // recorded so far
+	n    int // number of recorded durations
 }
 
 // Note records a duration.

@@ -31,7 +31,7 @@ func TestSleepEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// Only the last durations are drawn, so a service that becomes slower or faster is imitated soon.
+// Only the last durations are drawn, so Draw soon follows a service that becomes slower or faster.
 func TestDrawReturnsOneOfTheLastDurations(t *testing.T) {
 	var d clock.Durations
 	first := func(int) int { return 0 }
@@ -47,10 +47,10 @@ func TestDrawReturnsOneOfTheLastDurations(t *testing.T) {
 	}
 	for got := range seen {
 		if got < 100-32 || got > 99 {
-			t.Errorf("%d is drawn, which is not one of the last 32", got)
+			t.Errorf("Draw returned %d, which is not one of the last 32 durations", got)
 		}
 	}
 	if len(seen) != 32 {
-		t.Errorf("%d durations are drawn, want 32", len(seen))
+		t.Errorf("Draw returned %d different durations, want 32", len(seen))
 	}
 }

@@ -54,7 +54,7 @@ func TestProblems(t *testing.T) {
 		{"nothing for a text", "public_url: ~", []string{
 			`2:13: a URL is required, but there is no value; add it, or leave out the key`}},
 		{"null for a text", "token: { issuer: null }", []string{
-			`2:18: a text is required, and null is nothing; quote it to mean the word`}},
+			`2:18: a text is required, but the value is null; to write the word, put it in quotes`}},
 		{"escapes that would reach a terminal", `signing: { root: { folder: "a\u202e\nb" } }`, []string{
 			`2:28: "a\u202e\nb" is not a file path`}},
 		{"escapes in the name of a file", `identity: [ { htpasswd: { file: "a\u202e" } } ]`, []string{
@@ -126,7 +126,7 @@ func TestProblems(t *testing.T) {
 			`2:65: "A=1" is not the name of an environment variable: use letters, digits and _, without a value`,
 			`2:70: "1A" is not the name of an environment variable: use letters, digits and _, without a value`}},
 		{"a home folder", "database: sqlite:a\nsigning: { root: { folder: ~/keys } }", []string{
-			`3:28: "~/keys" is a home folder only in a shell; write its path`}},
+			`3:28: ~ stands for the home folder only in a shell: write the full path instead of "~/keys"`}},
 		{"database URL without a scheme", "database: data/state.db", []string{
 			`2:11: the database URL has no scheme (did you mean "sqlite:data/state.db"?)`}},
 		{"SQLite database URL with a host", "database: sqlite://data/state.db", []string{
@@ -362,7 +362,7 @@ func TestProblemsOfText(t *testing.T) {
 		{"a condition with a colon", "when: a ? b : c\n", []string{
 			"1:13: this is not YAML: the text contains a colon and a space; put the text in quotes"}},
 		{"a line that is indented too far", "rules:\n  - name: a\n      subjects: [anyone]\n", []string{
-			"3:7: this is not YAML: the line is indented more than the line above, which it continues"}},
+			"3:7: this is not YAML: the line continues the line above, because it is indented more"}},
 		{"a line of a list that is indented too little", "rules:\n  - name: a\n   subjects: [anyone]\n", []string{
 			"3:4: this is not YAML: the indentation differs from the list that begins at 2:3"}},
 		{"a line of a section that is indented too little", "a:\n    b: 1\n  c: 2\n", []string{
@@ -372,7 +372,7 @@ func TestProblemsOfText(t *testing.T) {
 		{"a last key without a colon", "log:\n  level: info\n  format json\naudit: strict\n", []string{
 			"3:3: this is not YAML: a colon is missing after this key"}},
 		{"a dash within a line", "rules: - a\n", []string{
-			"1:8: this is not YAML: a dash begins an item only at the beginning of a line"}},
+			"1:8: this is not YAML: a dash begins a list item only at the beginning of a line"}},
 		{"a comma is missing", "a: [\"b\" \"c\"]\n", []string{
 			"1:9: this is not YAML: a comma or a ] is missing before this"}},
 		{"an open bracket above", "a: [\"b\"\nc: d\n", []string{

@@ -1,6 +1,6 @@
-// Package endpoint has what a connection to another service needs. It reports whether the
-// service is on this machine, so that secrets may be sent to it unencrypted. It also reads the
-// certificate authorities to trust, and the secret to present.
+// Package endpoint has functions for connections to other services. It reports whether a service
+// is on this machine, because secrets may be sent to such a service unencrypted. It also reads
+// files with certificate authorities and with secrets for a connection.
 package endpoint
 
 import (
@@ -72,8 +72,8 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	return Read(f, limit, path)
 }
 
-// Read reads r to its end. It fails if r has more than limit bytes. The parameter what names the
-// service or file in errors.
+// Read reads r to its end. It fails if r has more than limit bytes. The parameter what is the name
+// of the service or file in errors.
 func Read(r io.Reader, limit int64, what string) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, limit+1))
 	switch {

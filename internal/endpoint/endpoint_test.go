@@ -23,8 +23,9 @@ func TestLocalIsThisMachineAlone(t *testing.T) {
 	}
 }
 
-// A secret that is replaced by a directory, a pipe, an empty or a huge file must be an error:
-// otherwise the process would send a request without a secret, hang, or run out of memory.
+// If the file of a secret is replaced by a directory, a pipe, an empty file or a huge file, Bearer
+// must return an error. Otherwise the process would send a request without a secret, hang, or run
+// out of memory.
 func TestFilesThatCannotBeASecret(t *testing.T) {
 	folder := t.TempDir()
 	file := func(name, text string) string {
@@ -35,7 +36,7 @@ func TestFilesThatCannotBeASecret(t *testing.T) {
 		return path
 	}
 	if secret, err := endpoint.Bearer(file("good", " abc.def\r\n")); err != nil || secret != "abc.def" {
-		t.Errorf("a good one: %q, %v", secret, err)
+		t.Errorf("a valid file: %q, %v", secret, err)
 	}
 	for _, tt := range []struct{ path, want string }{
 		{file("empty", "\n"), "must contain exactly one secret"},

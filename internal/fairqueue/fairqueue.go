@@ -1,26 +1,26 @@
 // Package fairqueue shares scarce work fairly among untrusted requesters.
 //
-// A Limiter admits requests up to its capacity and keeps the rest in a bounded queue. The queue
-// has two classes. Requests from known places get three of four turns, and all other requests
-// get the fourth. If nobody waits in one class, the other class gets all turns. Within a class,
-// each source (an address of a client) has its own line, and the lines take turns. So a flood
-// from one source delays only the requests of this source.
+// A Limiter admits requests up to its capacity. Other requests wait in a bounded queue. The queue
+// has two classes: requests from known places, which get three of four turns, and all other
+// requests, which get the fourth turn. If nobody waits in one class, the other class gets all
+// turns. Within a class, each source (the address of a client) has its own line, and each line
+// gets a turn before a line gets its next turn. So a flood from one source delays only the
+// requests of this source.
 //
-// A full queue does not refuse a newcomer. The newcomer replaces a random waiter in the longest
-// line of the second class, so an attacker who fills the queue does not keep other requesters
-// out. A request from a known place is never dropped for a request of the second class. One
-// name may hold only a part of each class, however many sources use the name; beyond this part,
-// a newcomer replaces a random waiter of the same name. Small requests do not overtake a big
-// request that is the first of their class.
+// A full queue does not refuse a new request. The new request replaces a random waiting request in
+// the longest line of the second class. So an attacker who fills the queue cannot keep other
+// requesters out. A request from a known place is never dropped for a request of the second class.
+// One name may have only a part of the places of each class, even if many sources use the name. If
+// the name already has so many places, its new request replaces a random waiting request of the
+// same name. If a big request is the first of its class, small requests do not overtake it.
 //
-// A dummy is a request whose work only hides that there is nothing to do, such as the check of
-// a password for an unknown name. A dummy does its work while waits are short. When the queue
-// is crowded, the dummy waits for its turn and then does nothing, so a flood of unknown names
-// costs only memory. A dummy really waits in the queue. It does not sleep for a duration drawn
-// from earlier waits, because an attacker who fills and empties the queue could distinguish a
-// drawn duration from a real wait. Crowding is measured in waiting sources, not in waiting
-// requests: a single flooding source delays others by one turn, and its dummies always do their
-// work.
+// A dummy is a request that only imitates work, such as the check of a password for an unknown
+// name. A dummy does its work while waits are short. When the queue is crowded, the dummy waits
+// for its turn and then does nothing, so a flood of unknown names costs only memory. A dummy waits
+// in the queue instead of sleeping for the duration of an earlier wait. Otherwise an attacker who
+// fills and empties the queue could distinguish such a sleep from a real wait. The measure of
+// crowding is the number of waiting sources, not of waiting requests. So a single flooding source
+// delays other sources by one turn, and its dummies always do their work.
 package fairqueue
 
 import (
@@ -56,9 +56,9 @@ type Limiter struct {
 	mu      sync.Mutex
 	free    Need
 	classes [2]*queue
-	streak  int           // turns of the first class since the second had one, while both waited
+	streak  int           // turns of the first class in a row, while both classes waited
 	turn    time.Duration // average time for which one request occupies the whole capacity
-	ended   int           // how many requests the average turn includes, up to turnWeight
+	ended   int           // number of requests in the average turn, up to turnWeight
 }
 
 // Indexes of Limiter.classes.
@@ -71,16 +71,16 @@ const (
 	nameShare  = 8 // one name may hold 1/nameShare of the queue in a class
 	knownTurns = 3 // turns of the first class for each turn of the second
 
-	// crowdedShare defines when the queue is crowded: a newcomer would wait for more than
-	// 1/crowdedShare of the longest permitted wait. With the default options, that is one
-	// second. In a flood, waits are longer. When many users start work at the same time, they
-	// are shorter.
+	// crowdedShare defines when the queue is crowded: a new request would wait longer than
+	// 1/crowdedShare of the longest permitted wait. With the default options, this is one second.
+	// Waits are longer than that in a flood, and shorter when many users start work at the same
+	// time.
 	crowdedShare = 10
-	// dummyShare limits the memory of dummies: at most dummyShare times as many dummies can
-	// wait as the queue has places. A server usually has fewer connections than this maximum.
+	// dummyShare limits the memory of dummies. The maximum number of waiting dummies is dummyShare
+	// times the number of places in the queue. A server usually has fewer connections than that.
 	dummyShare = 16
-	// turnWeight is the number of requests averaged in Limiter.turn. Recent requests count
-	// most.
+	// turnWeight is the number of requests in the average Limiter.turn. Recent requests have the
+	// most weight.
 	turnWeight = 16
 	// firstTurn is the value of Limiter.turn before any request has ended: the time of a slow
 	// hash, bcrypt with cost 12.
@@ -122,7 +122,7 @@ func (l *Limiter) await(ctx context.Context, who Requester, n Need, dummy bool) 
 		return true, nil
 	}
 	p := l.joinLocked(who, n, dummy && l.crowdedLocked(who.class()))
-	l.admitLocked() // a dropped big request may have been holding others up
+	l.admitLocked() // the dropped request may have been a big one that delayed others
 	l.mu.Unlock()
 	if p == nil {
 		return false, ErrBusy
@@ -143,7 +143,7 @@ func (l *Limiter) await(ctx context.Context, who Requester, n Need, dummy bool) 
 	}
 }
 
-// crowdedLocked reports whether a newcomer would wait for a long time in the class, or whether
+// crowdedLocked reports whether a new request would wait for a long time in the class, or whether
 // too many lines wait.
 func (l *Limiter) crowdedLocked(class int) bool {
 	turns := l.classes[class].active
@@ -180,9 +180,9 @@ func (l *Limiter) joinLocked(who Requester, n Need, dummy bool) *place {
 	return own.add(key, &place{needs: n, name: who.Name, dummy: dummy, ready: make(chan struct{})})
 }
 
-// nameLimitLocked returns how many places one name may hold in a class: 1/nameShare of the
-// queue, or fewer if serving that many requests would take more than 1/nameShare of the longest
-// wait. Otherwise two names could use up the whole wait if hashes are slow.
+// nameLimitLocked returns the maximum number of places of one name in a class. The maximum is
+// 1/nameShare of the queue. It is smaller if so many requests would take more than 1/nameShare of
+// the longest wait. Otherwise, with slow hashes, two names could use up the whole wait.
 func (l *Limiter) nameLimitLocked() int {
 	if l.turn <= 0 {
 		return l.perName
@@ -190,11 +190,10 @@ func (l *Limiter) nameLimitLocked() int {
 	return max(1, min(l.perName, int(l.o.Wait/nameShare/l.turn)))
 }
 
-// thinLocked drops dummies before p, the next victim, is dropped. If n real requests wait, it
-// drops one n-th of the dummies, because dropping p drops one n-th of the real requests. If
-// dummies were dropped less often, a dropped request would reveal that its name exists. Real
-// requests in lines shorter than the line of p are not dropped, so dummies in these lines are
-// not dropped either.
+// thinLocked drops dummies before p, the next victim, is dropped. The place p is one of n waiting
+// real requests, so thinLocked drops one n-th of the dummies. If dummies were dropped less often,
+// a dropped request would reveal that its name exists. In lines that are shorter than the line of
+// p, real requests are not dropped, so dummies are not dropped, either.
 func (l *Limiter) thinLocked(p *place) {
 	q, places := p.queue, len(p.line.all)
 	if len(q.dummies) == 0 {
@@ -223,7 +222,7 @@ func (l *Limiter) giveUp(p *place, err error) error {
 		}
 	default:
 		p.queue.remove(p)
-		l.admitLocked() // p may have been a big request that held up small ones behind it
+		l.admitLocked() // p may have been a big request that delayed small ones
 	}
 	return err
 }
@@ -294,7 +293,7 @@ func (l *Limiter) admitLocked() {
 			return
 		}
 		switch {
-		case p.dummy: // uses no capacity and no turn of its class
+		case p.dummy: // a dummy uses no capacity and no turn of its class
 		case q == l.classes[otherPlaces]:
 			l.streak = 0
 		case l.classes[otherPlaces].length > 0:
@@ -303,7 +302,7 @@ func (l *Limiter) admitLocked() {
 		if !p.dummy {
 			l.takeLocked(p.needs)
 		}
-		q.turns.MoveToBack(p.line.turn) // first: remove deletes the line with its last place
+		q.turns.MoveToBack(p.line.turn) // before remove, which deletes an empty line
 		q.remove(p)
 		close(p.ready)
 	}

@@ -16,8 +16,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// enter calls Enter in a goroutine. When Enter returns, the goroutine sends the name, and the
-// error if there is one, to the channel in.
+// enter calls Enter in a goroutine. When Enter returns, the goroutine sends the name to the
+// channel in, together with the error if there is one.
 func enter(ctx context.Context, l *Limiter, n Need, name string, in chan<- string) {
 	go func() {
 		if err := l.Enter(ctx, Requester{}, n); err != nil {
@@ -36,7 +36,7 @@ func TestRequestsAreServedInOrder(t *testing.T) {
 		small, big := Need{Slots: 1, Memory: 40}, Need{Slots: 1, Memory: 1000} // big runs alone
 		enter(t.Context(), l, small, "first", in)
 		enter(t.Context(), l, big, "big", in)
-		enter(t.Context(), l, small, "small", in) // it would fit, but big is first
+		enter(t.Context(), l, small, "small", in) // there is capacity for it, but big is first
 		if got, want := drain(in), []string{"first"}; !cmp.Equal(got, want) {
 			t.Errorf("in the limiter: %q, want %q", got, want)
 		}
@@ -69,7 +69,7 @@ func TestSmallRequestsEnterWhenABigOneGivesUp(t *testing.T) {
 		leave()
 		synctest.Wait()
 		got := drain(in)
-		slices.Sort(got[min(1, len(got)):]) // both returned at the same moment
+		slices.Sort(got[min(1, len(got)):]) // the last two return at the same moment
 		if want := []string{"first", "big: context canceled", "small"}; !cmp.Equal(got, want) {
 			t.Errorf("in the limiter: %q, want %q", got, want)
 		}
@@ -139,8 +139,8 @@ func TestAFloodWaitsForItself(t *testing.T) {
 	})
 }
 
-// A full queue must not refuse newcomers: otherwise the flood that filled it keeps everyone
-// else out.
+// A full queue must not refuse new requests. Otherwise the flood that filled the queue would keep
+// all other requesters out.
 func TestAFullQueueDropsARandomPlaceAndNotTheNewcomer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		draws := []int{5, 0, 3, 0} // a line, and a place in it
@@ -148,7 +148,7 @@ func TestAFullQueueDropsARandomPlaceAndNotTheNewcomer(t *testing.T) {
 			i := draws[0]
 			draws = draws[1:]
 			if i >= n {
-				t.Fatalf("drawn from %d, not from more than %d", n, i)
+				t.Fatalf("Random was called with %d, want more than %d", n, i)
 			}
 			return i
 		}})
@@ -161,11 +161,11 @@ func TestAFullQueueDropsARandomPlaceAndNotTheNewcomer(t *testing.T) {
 		a.come("bob", at("bob", "198.51.100.2"))
 		busy := ": " + ErrBusy.Error()
 		if got, want := drain(a.in), []string{"flood 0", "flood 6" + busy, "flood 4" + busy}; !cmp.Equal(got, want) {
-			t.Errorf("while they arrive: %q, want %q", got, want)
+			t.Errorf("while requests arrive: %q, want %q", got, want)
 		}
 		a.serve(17)
 		if got := drain(a.in); len(got) != 16 || got[14] != "ann" || got[15] != "bob" {
-			t.Errorf("then: %q, want ann and bob at the end", got)
+			t.Errorf("after serve: %q, want ann and bob at the end", got)
 		}
 	})
 }
@@ -182,7 +182,7 @@ func TestKnownPlacesHaveThreeOfFourTurns(t *testing.T) {
 		for i := range 16 {
 			a.come(fmt.Sprint("other ", i), at(fmt.Sprint(i), fmt.Sprintf("192.0.2.%d", i+2)))
 		}
-		for i := range 5 { // each replaces one of the others
+		for i := range 5 { // each replaces another request
 			a.come(fmt.Sprint("known ", i), known(fmt.Sprint("known ", i), fmt.Sprintf("198.51.100.%d", i)))
 		}
 		drain(a.in)
@@ -193,7 +193,7 @@ func TestKnownPlacesHaveThreeOfFourTurns(t *testing.T) {
 			"other 2", "other 3", "other 4",
 		}
 		if got := drain(a.in); !cmp.Equal(got, want) {
-			t.Errorf("in this order: %q, want %q", got, want)
+			t.Errorf("requests were admitted in the order %q, want %q", got, want)
 		}
 		a.serve(10)
 	})
@@ -207,12 +207,12 @@ func TestKnownPlacesMakeNoRoomForOthers(t *testing.T) {
 		l.joinLocked(who, Need{Slots: 1}, false)
 	}
 	if p := l.joinLocked(at("bob", "198.51.100.1"), Need{Slots: 1}, false); p != nil {
-		t.Error("another request took the place of one from a known place")
+		t.Error("a request from an unknown place replaced a request from a known place")
 	}
 	who := at("ann", "198.51.100.2")
 	who.KnownPlace = true
 	if p := l.joinLocked(who, Need{Slots: 1}, false); p == nil || l.Waiting() != 16 {
-		t.Errorf("one more from a known place: %v, and %d wait; want a place and 16", p, l.Waiting())
+		t.Errorf("another request from a known place: got the place %v, and %d requests wait; want a place and 16", p, l.Waiting())
 	}
 }
 
@@ -234,11 +234,12 @@ func TestOneNameHasAPartOfEachClass(t *testing.T) {
 		lost = append(lost, p == nil || p.lost)
 	}
 	if want := []bool{true, false, false, false, false, false}; !cmp.Equal(lost, want) {
-		t.Errorf("without a place: %t, want %t", lost, want)
+		t.Errorf("which requests have no place: %t, want %t", lost, want)
 	}
 }
 
-// Where requests are slow, a name is limited to a part of the wait instead of a part of the queue.
+// If requests are slow, the limit of a name is a part of the longest wait instead of a part of the
+// queue.
 func TestAFewNamesCannotFillTheWait(t *testing.T) {
 	l := New(Options{All: Need{Slots: 1}, Places: 256, Wait: 10 * time.Second, Random: first})
 	for _, tt := range []struct {
@@ -262,7 +263,7 @@ func TestALateAdmissionIsReleased(t *testing.T) {
 	late := l.joinLocked(Requester{}, n, false)
 	l.Leave(n, 0) // admits late
 	if err := l.giveUp(late, ErrBusy); !errors.Is(err, ErrBusy) || l.free != l.o.All {
-		t.Errorf("giving up: %v, and %+v of %+v is free", err, l.free, l.o.All)
+		t.Errorf("after giving up with %v, %+v of %+v is free", err, l.free, l.o.All)
 	}
 }
 
@@ -277,8 +278,8 @@ func drain(in <-chan string) (names []string) {
 	}
 }
 
-// For any sequence of requests that arrive, leave and give up, neither the used capacity nor
-// the queue exceeds its limit, and at the end all capacity is free.
+// Requests arrive, leave and give up in any sequence. The used capacity and the queue never exceed
+// their limits, and at the end all capacity is free.
 func TestTheLimiterKeepsItsBounds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		requesters := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) Requester {
@@ -351,16 +352,16 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 					rt.Errorf("free: %+v, want %+v", l.free, want)
 				}
 				if n := l.Waiting(); n > limit {
-					rt.Errorf("%d wait, the limit is %d", n, limit)
+					rt.Errorf("%d requests wait, want at most %d", n, limit)
 				}
 				for _, q := range l.classes {
 					if n := len(q.dummies); n > limit*dummyShare {
-						rt.Errorf("%d dummies wait, the limit is %d", n, limit*dummyShare)
+						rt.Errorf("%d dummies wait, want at most %d", n, limit*dummyShare)
 					}
 					checkQueue(rt, q)
 				}
 			}
-			for range guests { // each round admits the next
+			for range guests { // each round admits the next request
 				for _, g := range guests {
 					if g.inside {
 						g.inside, g.gone = false, true
@@ -371,7 +372,7 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 			}
 			for _, g := range guests {
 				if !g.gone {
-					rt.Errorf("somebody who needs %+v never got in", g.needs)
+					rt.Errorf("a request that needs %+v was never admitted", g.needs)
 				}
 				g.leave()
 			}
@@ -381,7 +382,7 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 				}
 			}
 			if l.free != l.o.All || l.Waiting() != 0 {
-				rt.Errorf("at the end %+v of %+v is free, and %d wait", l.free, l.o.All, l.Waiting())
+				rt.Errorf("at the end, %+v of %+v is free, and %d requests wait", l.free, l.o.All, l.Waiting())
 			}
 		})
 	})
@@ -404,7 +405,7 @@ func checkQueue(t *rapid.T, q *queue) {
 		if n := len(f.all); n > 0 {
 			active++
 			if q.lengths[n][f.rank] != f {
-				t.Errorf("a line of %d places is not where such lines are", n)
+				t.Errorf("a line of %d places is not in the list of such lines", n)
 			}
 		}
 	}
@@ -474,14 +475,14 @@ func TestADummyWaitsWhereAHashWould(t *testing.T) {
 			// The request "behind" can be admitted at the same moment as a dummy, because a
 			// dummy uses no turn.
 			if got[30] != "before" || !slices.Contains(got[31:], tt.answer) {
-				t.Errorf("%s: after one turn of the flood come %q, want before, then %q", tt.probe, got[30:], tt.answer)
+				t.Errorf("%s: after the flood, %q were admitted, want before, then %q", tt.probe, got[30:], tt.answer)
 			}
 			a.serve(40)
 		})
 	}
 }
 
-// A single flooding source delays a newcomer by one turn. In this case dummies do their work,
+// A single flooding source delays a new request by one turn. In this case, dummies do their work,
 // so the source does not learn which names exist.
 func TestDummiesAreSkippedOnlyBesideManySources(t *testing.T) {
 	for _, tt := range []struct {
@@ -519,7 +520,7 @@ func TestDummiesAreSkippedOnlyBesideManySources(t *testing.T) {
 	}
 }
 
-// If dummies were dropped less often, ErrBusy would reveal that a name exists.
+// If dummies were dropped less often than hashes, ErrBusy would reveal that a name exists.
 func TestDummiesAreDroppedAsOftenAsHashes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := flooded(t, 256, 1)
@@ -537,7 +538,7 @@ func TestDummiesAreDroppedAsOftenAsHashes(t *testing.T) {
 			lost[strings.HasPrefix(label, "dummy")]++
 		}
 		if want := (map[bool]int{false: 10, true: 20}); !maps.Equal(lost, want) {
-			t.Errorf("dropped, dummies or not: %v, want %v", lost, want)
+			t.Errorf("which dropped requests were dummies: %v, want %v", lost, want)
 		}
 		for a.limiter.Waiting() > 0 {
 			a.serve(1)
@@ -556,6 +557,6 @@ func TestTurnIsAveragedWithoutMemory(t *testing.T) {
 		l.Leave(Need{Slots: 1}, time.Second)
 	}
 	if l.turn < 490*time.Millisecond || l.turn > 500*time.Millisecond {
-		t.Errorf("with two slots, requests of a second take up the limiter for %s each", l.turn)
+		t.Errorf("with two slots, a request of one second counts as a turn of %s", l.turn)
 	}
 }

@@ -6,14 +6,14 @@ import (
 )
 
 // queue is one class of waiting requests: lines that take turns. The limiter's mu protects it.
-// Each method takes a bounded number of steps, however many requests wait.
+// The number of steps of a method does not depend on the number of waiting requests.
 //
-// Nothing is computed for a dummy place. A dummy place waits for its turn in its line, and so
-// waits as long as a real place would, but it uses no capacity and delays nobody.
+// A dummy place waits for its turn in its line, like a real place. But then nothing is computed
+// for it, so it uses no capacity and delays nobody.
 type queue struct {
 	length  int                 // places, without dummies
-	active  int                 // lines with a real place; a newcomer waits so many turns
-	lines   map[lineKey]*line   // none is empty
+	active  int                 // lines with a real place; a new request waits for so many turns
+	lines   map[lineKey]*line   // lines without places are removed
 	turns   list.List           // of *line; the front is next
 	lengths [][]*line           // active lines by number of places; the last element is not empty
 	names   map[string][]*place // places and dummies by name
@@ -31,7 +31,7 @@ type line struct {
 	key    lineKey
 	places list.List // of *place, including dummies
 	turn   *list.Element
-	all    []*place // without dummies, unordered: one is drawn at random
+	all    []*place // without dummies, unordered, to draw a random place
 	rank   int      // index in queue.lengths[len(all)], if all is not empty
 }
 
@@ -107,8 +107,8 @@ func (q *queue) remove(p *place) {
 	q.names[p.name] = same
 }
 
-// without removes element i of list by replacing it with the last element. Before it replaces
-// the element, it calls the function moved with the last element.
+// without removes element i of list: the last element moves to index i. Before that, it calls
+// moved with the last element.
 func without[E any](list []*E, i int, moved func(*E)) []*E {
 	last := len(list) - 1
 	moved(list[last])
@@ -150,11 +150,11 @@ func (q *queue) unrank(f *line) {
 	q.active--
 }
 
-// victim returns the place to drop for a newcomer in the line of key, or nil if nobody waits.
-// The victim is a random place of the longest line. The newcomer counts as a place of its own
-// line, so a source that holds most of the queue loses places to newcomers of other sources and
-// to its own newcomers. If all lines are as long as the newcomer's line would be, a place of
-// another line is drawn.
+// victim returns the place to drop for a new request in the line of key, or nil if nobody waits.
+// The victim is a random place of the longest line. The new request counts as a place of its own
+// line. So a source with most of the queue loses places to new requests of any source, even its
+// own. If the line of key, with the new request, is as long as the longest other line, the victim
+// is a place of another line.
 func (q *queue) victim(key lineKey, random func(int) int) *place {
 	if q.length == 0 {
 		return nil

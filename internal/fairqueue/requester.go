@@ -2,7 +2,7 @@ package fairqueue
 
 import "net/netip"
 
-// Requester identifies the origin of a request, which determines where it waits.
+// Requester identifies the origin of a request. The origin determines where the request waits.
 type Requester struct {
 	Name    string     // the name used in the request, whether or not it exists; "" if unknown
 	Address netip.Addr // the client's address; invalid if unknown

@@ -57,9 +57,9 @@ func TestJournalNamesTheAuthorizer(t *testing.T) {
 func TestFailedAuthorizerGrantsNothing(t *testing.T) {
 	down := errors.New("connection refused")
 	for what, decide := range map[string]authorizer{
-		"it is down":          func(*policy.Request, policy.Decision) (policy.Decision, error) { return policy.Decision{}, down },
-		"down, and it grants": func(_ *policy.Request, d policy.Decision) (policy.Decision, error) { return d, down },
-		"one scope too few":   func(*policy.Request, policy.Decision) (policy.Decision, error) { return policy.Decision{}, nil },
+		"an error":            func(*policy.Request, policy.Decision) (policy.Decision, error) { return policy.Decision{}, down },
+		"an error and grants": func(_ *policy.Request, d policy.Decision) (policy.Decision, error) { return d, down },
+		"a missing result":    func(*policy.Request, policy.Decision) (policy.Decision, error) { return policy.Decision{}, nil },
 		"another scope": func(_ *policy.Request, d policy.Decision) (policy.Decision, error) {
 			d.Results[0].Asked.Name = "b"
 			return d, nil

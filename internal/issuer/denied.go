@@ -9,7 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// DeniedError states what was refused and why, for the user of the client. It wraps ErrDenied.
+// DeniedError tells the user of the client which access was refused, and why. It wraps ErrDenied.
 // The journal and `explain` have the full reason for the decision with this ID. The error text
 // contains only what the principal may know.
 type DeniedError struct {
@@ -17,7 +17,7 @@ type DeniedError struct {
 	Principal *policy.Principal
 	Result    policy.Result
 	ShowRules bool   // name the rule
-	Hint      string // what to do, in the administrator's words; may be empty
+	Hint      string // advice for the user, written by the administrator; may be empty
 }
 
 func (e *DeniedError) Unwrap() error { return ErrDenied }
@@ -29,9 +29,9 @@ func (e *DeniedError) Unwrap() error { return ErrDenied }
 //	bob may not list the catalog: no rule allows it (decision 019aa1b2-c3d4-7e5f)
 //
 // The second form is for a principal who may not pull from the repository. Its text does not
-// depend on the rules or on the registry. So it does not reveal whether a rule names the
-// repository, or whether the repository exists. The third form can state the reason, because
-// every registry has a catalog and nothing is revealed.
+// depend on the rules or on the registry. So it reveals neither rules about the repository nor the
+// existence of the repository. The third form can state the reason, because every registry has a
+// catalog.
 func (e *DeniedError) Error() string {
 	asked := e.Result.Asked
 	refused := requiredActions(asked.Actions) &^ e.Result.Granted
@@ -65,7 +65,7 @@ func (e *DeniedError) why(refused scope.Actions) string {
 		case policy.Denied:
 			return rule + " denies it"
 		case policy.Narrowed:
-			return "the credential is restricted to less"
+			return "the restrictions of the credential do not allow it"
 		case policy.ConditionFailed:
 			return "the condition of " + rule + " does not hold"
 		case policy.NoRule, policy.Allowed:
@@ -89,8 +89,8 @@ func verbs(actions scope.Actions) string {
 	return actions.String() + " in"
 }
 
-// requiredActions returns the actions of one repository without which the client fails. To
-// delete, some clients request additional actions (crane requests push too), but the registry
+// requiredActions returns those of the requested actions without which the client fails. For a
+// deletion, some clients also request other actions (crane requests push), but the registry
 // requires only delete.
 func requiredActions(asked scope.Actions) scope.Actions {
 	if asked.Has(scope.Delete) {

@@ -60,7 +60,7 @@ func TestRefusalHasWhatThePrincipalMayKnow(t *testing.T) {
 		{"bob", "repository:pub/app:pull,push", "bob may not push to pub/app: no rule allows it (decision ID)"},
 		{"dan", "repository:prod/app:pull,push", "dan may not push to prod/app: a rule denies it (decision ID)"},
 		{"dan", "repository:night/app:pull,push", "dan may not push to night/app: the condition of a rule does not hold (decision ID)"},
-		{"eve", "repository:pub/app:pull,push", "eve may not push to pub/app: the credential is restricted to less (decision ID)"},
+		{"eve", "repository:pub/app:pull,push", "eve may not push to pub/app: the restrictions of the credential do not allow it (decision ID)"},
 		{"robot+ci", "repository:pub/app:pull,push", "robot+ci may not push to pub/app: no rule allows it (decision ID)"},
 
 		// A principal who may not pull learns nothing about repositories or rules.
@@ -69,7 +69,7 @@ func TestRefusalHasWhatThePrincipalMayKnow(t *testing.T) {
 		{"bob", "repository:secret/frozen:pull,push", "bob may not pull from or push to secret/frozen, or there is no such repository (decision ID)"},
 		{"bob", "repository:secret/late:pull,push", "bob may not pull from or push to secret/late, or there is no such repository (decision ID)"},
 
-		// A deletion needs only the action delete, whatever else is requested.
+		// A deletion needs only the action delete, even if the client requests other actions.
 		{"bob", "repository:pub/app:pull,push,delete", "bob may not delete in pub/app: no rule allows it (decision ID)"},
 		{"bob", "repository:pub/app:delete", "bob may not delete in pub/app, or there is no such repository (decision ID)"},
 		{"cleo", "repository:pub/app:pull,push,delete", ""},
@@ -80,7 +80,7 @@ func TestRefusalHasWhatThePrincipalMayKnow(t *testing.T) {
 		{"dan", "repository:pub/app:pull,push", ""},
 		// A mount works even if access to the source repository is denied.
 		{"bob", "repository:pub/app:pull repository:secret/app:pull", ""},
-		// Every registry has a catalog: there is nothing to hide.
+		// Every registry has a catalog, so the answer reveals nothing.
 		{"bob", "registry:catalog:*", "bob may not list the catalog: no rule allows it (decision ID)"},
 		{"robot+ci", "registry:catalog:*", "robot+ci may not list the catalog: a rule denies it (decision ID)"},
 		{"dan", "registry:catalog:*", ""},
@@ -104,8 +104,9 @@ func TestRefusalHasWhatThePrincipalMayKnow(t *testing.T) {
 	}
 }
 
-// Anonymous requests, clients that do not show the text of a refusal, and registries without
-// Explained get a token with less access, as the specification prefers.
+// If less is granted than requested, the specification prefers a token with less access. This is
+// the answer to anonymous requests, to clients that do not show the text of a refusal, and for
+// registries without Explained.
 func TestTokenWithLessAccessIsTheDefault(t *testing.T) {
 	b := newFixture(t, func(l *issuer.Live) {
 		l.Policy, l.Anonymous = compile(t), true
@@ -114,13 +115,13 @@ func TestTokenWithLessAccessIsTheDefault(t *testing.T) {
 	ask := func() *issuer.Request { r := request("bob", "repository:a/b:pull"); r.ShowsText = true; return r }
 	nobody, silent := ask(), ask()
 	nobody.Credentials, silent.ShowsText = identity.Presented{}, false
-	for what, r := range map[string]*issuer.Request{"nobody": nobody, "a client that does not show it": silent} {
+	for what, r := range map[string]*issuer.Request{"anonymous": nobody, "a client that shows no text": silent} {
 		if a := b.issue(r); a.Decision.Results[0].Granted != 0 {
 			t.Errorf("%s: %v is granted", what, a.Decision.Results)
 		}
 	}
 	if b.denied(ask()) == "" {
-		t.Error("somebody who is signed in is not told why")
+		t.Error("a signed-in user got a token instead of an explanation")
 	}
 	b.Swap(func(l issuer.Live) issuer.Live {
 		plain := *l.Registries["r"]
@@ -129,13 +130,13 @@ func TestTokenWithLessAccessIsTheDefault(t *testing.T) {
 		return l
 	})
 	if text := b.denied(ask()); text != "" {
-		t.Errorf("the registry wants the specification, and got %q", text)
+		t.Errorf("a registry without Explained got the refusal %q", text)
 	}
 }
 
 // Gitea, Harbor and others had a weakness: their answers revealed which private repositories
-// exist. Here, all refusals to a principal without access to a repository are alike, whatever
-// the rules.
+// exist. Here, all refusals to a principal without access to a repository have the same text, with
+// any rules.
 func TestRefusalDoesNotRevealRepositories(t *testing.T) {
 	b := newFixture(t, nil)
 	rapid.Check(t, func(t *rapid.T) {
@@ -169,7 +170,7 @@ func TestRefusalDoesNotRevealRepositories(t *testing.T) {
 			b.Swap(func(l issuer.Live) issuer.Live { l.Policy = compile(b); return l })
 			plain := b.denied(request("bob", "repository:a/b:"+actions))
 			if text == "" || text != plain {
-				t.Fatalf("asked for %s, the text is %q, and without rules %q", actions, text, plain)
+				t.Fatalf("the refusal of %s is %q, and without rules it is %q", actions, text, plain)
 			}
 			b.Swap(func(l issuer.Live) issuer.Live { l.Policy = compile(b, rules...); return l })
 		}

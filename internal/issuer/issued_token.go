@@ -20,7 +20,7 @@ type issuedToken struct {
 	// lifetime is sent to the client as expires_in. The client must not use the token after the
 	// time expires, so issued + lifetime is not later than expires.
 	lifetime time.Duration
-	reuse    clock.Span // it may be reused in this span
+	reuse    clock.Span // the token may be reused in this span
 }
 
 // expiresIn returns how long a client may use the token, in seconds.

@@ -6,8 +6,8 @@
 //	4  sign a token                 or reuse a fresh one with the same content
 //	5  record the decision          in the journal, which does not delay the answer
 //
-// A request uses one snapshot of registries, chain, policy and keys (Live), so it never mixes
-// the settings of two generations. No step calls a registry.
+// A request uses one snapshot (Live) of registries, chain, policy and keys, so settings of two
+// generations are never mixed. No step calls a registry.
 package issuer
 
 import (
@@ -60,23 +60,25 @@ type Registry struct {
 	Service   string // the token's audience
 	KeyID     token.KeyID
 	Algorithm token.Algorithm
-	Lifetime  time.Duration // of tokens; at least a minute, because clients assume so
+	Lifetime  time.Duration // of tokens; at least a minute, because clients assume this minimum
 
 	// PushLifetime is the lifetime of tokens that can push; 0: Lifetime.
 	PushLifetime time.Duration
-	// Explained means: if the granted actions are too few, and the client shows the text of a
-	// refusal to its user, refuse the request with an explanation instead of issuing a token.
+	// Explained decides the answer if the granted actions are too few and the client shows its
+	// user the text of a refusal. If Explained is true, such a request is refused with an
+	// explanation. Otherwise it gets a token.
 	Explained bool
 
-	// CatalogByPull is for zot, which requests its catalog as repository::pull, a pull of an
-	// empty name. The request is decided like a request for registry:catalog:*.
+	// CatalogByPull is for zot, whose requests for the catalog have the scope repository::pull,
+	// which is a pull of an empty name. The request is decided like a request for
+	// registry:catalog:*.
 	CatalogByPull bool
 	// ShowsIssuedAt adds issued_at to answers. Some clients treat an answer without issued_at
 	// as expired.
 	ShowsIssuedAt bool
 }
 
-// Live is the settings that an answer depends on. A Live is replaced, never changed.
+// Live has the settings on which an answer depends. A Live is replaced, never changed.
 type Live struct {
 	Registries  map[string]*Registry // by service name
 	Chain       *chain.Chain
@@ -86,14 +88,14 @@ type Live struct {
 	Name        string // iss of the tokens
 	Anonymous   bool   // whether the policy decides requests without credentials; false: ErrSignIn
 	Reuse       bool   // whether answers with the same content share a token
-	Strict      bool   // whether every answer waits until its decision is on disk, also a refusal
+	Strict      bool   // whether every answer, even a refusal, waits until its decision is on disk
 	ShowRules   bool   // whether a refusal names the rule
-	Hint        string // the end of a refusal: what to do, in the administrator's words
+	Hint        string // advice at the end of a refusal, written by the administrator
 	MaxLifetime Limits // upper bounds of the lifetime
 
-	// Refresh returns a refresh token for a verified principal and the credentials that the
-	// principal presented. If these credentials get no refresh token, it returns the zero
-	// Secret. If Refresh is nil, no client gets a refresh token.
+	// Refresh returns a refresh token for a verified principal and the presented credentials. It
+	// returns the zero Secret if no refresh token is issued for such credentials. If Refresh is
+	// nil, no client gets a refresh token.
 	Refresh func(ctx context.Context, presented identity.Presented, who identity.Verified) (identity.Secret, error)
 }
 
@@ -170,8 +172,8 @@ type Request struct {
 type Answer struct {
 	ID    journal.ID // of the decision
 	Token []byte     // shared with other answers: never change it
-	// The remaining lifetime in whole seconds. For a new token, it is the lifetime that
-	// PredictLifetime returns.
+	// ExpiresIn is the remaining lifetime in whole seconds. For a new token, it equals the result
+	// of PredictLifetime.
 	ExpiresIn int
 	Decision  policy.Decision
 	Reused    bool
@@ -287,12 +289,12 @@ func (i *Issuer) record(ctx context.Context, live *generation, entry journal.Ent
 }
 
 // refresh returns a refresh token for a client that requests a refresh token: the presented
-// refresh token, or a new one. Other clients get no refresh token: some of them would use only
-// the refresh token from then on. If no refresh token can be created, the client still gets its
+// refresh token, or a new one. Other clients get no refresh token, because some of them would then
+// use only the refresh token. If no refresh token can be created, the client still gets its
 // registry token and keeps using the password.
 func (i *Issuer) refresh(ctx context.Context, live *generation, r *Request, who identity.Verified) identity.Secret {
 	if r.Credentials.Kind == identity.RefreshToken {
-		return r.Credentials.Secret // docker keeps the one that it has, in several places at once
+		return r.Credentials.Secret // not replaced: docker stores it in several places
 	}
 	if live.Refresh == nil || who.Principal.Kind == policy.Anonymous {
 		return identity.Secret{}

@@ -31,7 +31,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// fixture is an issuer with a clock, a journal, and a source whose answer the test chooses.
+// fixture is an issuer with a clock, a journal, and an identity source whose answers a test sets.
 type fixture struct {
 	testing.TB
 	*issuer.Issuer
@@ -161,8 +161,8 @@ func TestTokenLivesAsLongAsItSays(t *testing.T) {
 		want      [3]int64 // nbf, iat, exp
 		expiresIn int
 	}{
-		{"as the registry says", "repository:a:pull", [3]int64{-10, -10, 301}, 300},
-		{"shorter where a rule says so", "repository:brief:pull", [3]int64{-10, -10, 61}, 60},
+		{"the registry's lifetime", "repository:a:pull", [3]int64{-10, -10, 301}, 300},
+		{"the shorter lifetime of a rule", "repository:brief:pull", [3]int64{-10, -10, 61}, 60},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			b := newFixture(t, nil)
@@ -189,7 +189,7 @@ func TestReusedTokenIsStillFresh(t *testing.T) {
 		t.Errorf("after 29 s: reused %t, expires_in %d", second.Reused, second.ExpiresIn)
 	}
 	if second.ID == first.ID {
-		t.Error("two decisions with one id")
+		t.Error("two decisions have the same id")
 	}
 	b.clock.Pass(time.Second)
 	if third := b.issue(request("ann", "repository:a:pull")); third.Reused || third.ExpiresIn != 300 {
@@ -200,12 +200,12 @@ func TestReusedTokenIsStillFresh(t *testing.T) {
 		t.Fatalf("the journal has %d entries, want 3", len(entries))
 	}
 	if id, token := entries[1].ID, entries[1].Decision.Token; id != second.ID || token != first.ID {
-		t.Errorf("entry %s names the token %s, want entry %s and token %s", id, token, second.ID, first.ID)
+		t.Errorf("entry %s has the token %s, want entry %s and token %s", id, token, second.ID, first.ID)
 	}
 }
 
-// After a leak, people need to know until when a token was valid, even if the token was first
-// signed for another answer and then reused.
+// After a leak, administrators need to know when a token expired. The journal has this time even
+// if the token was signed for an earlier answer and then reused.
 func TestJournalHasTheExpiryOfATokenIssued(t *testing.T) {
 	b := newFixture(t, nil)
 	end := b.clock.Now().Unix() + b.times(b.issue(request("ann", "repository:a:pull")))[2]
@@ -215,7 +215,7 @@ func TestJournalHasTheExpiryOfATokenIssued(t *testing.T) {
 		return identity.Verified{}, identity.ErrRejected
 	}
 	if _, err := b.Issue(context.Background(), request("ann", "repository:a:pull")); err == nil {
-		t.Fatal("it was not refused")
+		t.Fatal("a request with a wrong password was not refused")
 	}
 	var ends []int64
 	for _, e := range b.entries() {
@@ -226,7 +226,7 @@ func TestJournalHasTheExpiryOfATokenIssued(t *testing.T) {
 		ends = append(ends, e.Decision.Expires.Unix())
 	}
 	if diff := cmp.Diff([]int64{end, end, 0}, ends); diff != "" {
-		t.Errorf("the ends in the journal (-want +got)\n%s", diff)
+		t.Errorf("the expiry times in the journal (-want +got)\n%s", diff)
 	}
 }
 
@@ -234,7 +234,7 @@ func TestTokenOfAMinuteIsNotReused(t *testing.T) {
 	b := newFixture(t, func(l *issuer.Live) { l.Registries["r"].Lifetime = time.Minute })
 	b.issue(request("ann", "repository:a:pull"))
 	if a := b.issue(request("ann", "repository:a:pull")); a.Reused || a.ExpiresIn < 60 {
-		t.Errorf("reused %t, expires_in %d: clients count on a minute", a.Reused, a.ExpiresIn)
+		t.Errorf("reused %t, expires_in %d: clients assume at least a minute", a.Reused, a.ExpiresIn)
 	}
 }
 
@@ -260,10 +260,10 @@ func TestExpiresInIsWhatExplainSays(t *testing.T) {
 			}, time.Time{}, &live.MaxLifetime)
 			a := b.issue(r)
 			if want := int(says.Lasts / time.Second); !ok || a.ExpiresIn > want || !a.Reused && a.ExpiresIn != want {
-				t.Fatalf("explain says %s, expires_in is %d (reused: %t)", says.Lasts, a.ExpiresIn, a.Reused)
+				t.Fatalf("the predicted lifetime is %s, but expires_in is %d (reused: %t)", says.Lasts, a.ExpiresIn, a.Reused)
 			}
 			if left := b.times(a)[2]; left < int64(a.ExpiresIn) {
-				t.Fatalf("it ends in %d s, expires_in is %d", left, a.ExpiresIn)
+				t.Fatalf("the token expires in %d s, but expires_in is %d", left, a.ExpiresIn)
 			}
 		}
 	})
@@ -320,7 +320,7 @@ func TestCraftedNamesNeverShareAToken(t *testing.T) {
 		{Kind: policy.User, Source: "a", ID: "bc", Name: "n"}, {Kind: policy.User, Source: "ab", ID: "c", Name: "n"},
 		{Kind: policy.Robot, Source: "a", ID: "bc", Name: "n"}, {Kind: policy.User, Source: "a", ID: "bc", Name: "m"},
 		{Kind: policy.User, Source: "a", ID: "bcn", Name: ""}, {Kind: policy.User, Source: "", ID: "abc", Name: "n"},
-		{Kind: policy.User, Source: "z", ID: "bc", Name: "n"}, // a source's ids are its own
+		{Kind: policy.User, Source: "z", ID: "bc", Name: "n"}, // each source has its own ids
 		{Kind: policy.User, Source: "a", ID: "z", Name: "n"}, {Kind: policy.Workload, Source: "a", ID: "bc", Name: "n"},
 	} {
 		b.source = func(identity.Presented) (identity.Verified, error) { return identity.Verified{Principal: &p}, nil }
@@ -343,18 +343,18 @@ func TestTokenIsReusedOnlyForTheSameAnswer(t *testing.T) {
 	}
 	base := answer{policy.Principal{Kind: policy.User, Source: "a", ID: "1", Name: "ann"}, "r", []string{"repository:a:pull"}, 0}
 	for what, change := range map[string]func(*answer){
-		"kind":                func(a *answer) { a.who.Kind = policy.Robot },
-		"source":              func(a *answer) { a.who.Source = "b" },
-		"id":                  func(a *answer) { a.who.ID = "2" },
-		"name":                func(a *answer) { a.who.Name = "bob" },
-		"registry":            func(a *answer) { a.registry = "q" },
-		"repository":          func(a *answer) { a.scopes = []string{"repository:b:pull"} },
-		"class":               func(a *answer) { a.scopes = []string{"repository(plugin):a:pull"} },
-		"more actions":        func(a *answer) { a.scopes = []string{"repository:a:pull,push"} },
-		"other actions":       func(a *answer) { a.scopes = []string{"repository:a:push"} },
-		"more repositories":   func(a *answer) { a.scopes = []string{"repository:a:pull", "repository:b:pull"} },
-		"no scope":            func(a *answer) { a.scopes = nil },
-		"how long it is good": func(a *answer) { a.atMost = 2 * time.Minute },
+		"kind":              func(a *answer) { a.who.Kind = policy.Robot },
+		"source":            func(a *answer) { a.who.Source = "b" },
+		"id":                func(a *answer) { a.who.ID = "2" },
+		"name":              func(a *answer) { a.who.Name = "bob" },
+		"registry":          func(a *answer) { a.registry = "q" },
+		"repository":        func(a *answer) { a.scopes = []string{"repository:b:pull"} },
+		"class":             func(a *answer) { a.scopes = []string{"repository(plugin):a:pull"} },
+		"more actions":      func(a *answer) { a.scopes = []string{"repository:a:pull,push"} },
+		"other actions":     func(a *answer) { a.scopes = []string{"repository:a:push"} },
+		"more repositories": func(a *answer) { a.scopes = []string{"repository:a:pull", "repository:b:pull"} },
+		"no scope":          func(a *answer) { a.scopes = nil },
+		"lifetime":          func(a *answer) { a.atMost = 2 * time.Minute },
 	} {
 		t.Run(what, func(t *testing.T) {
 			b := newFixture(t, func(l *issuer.Live) {
@@ -373,12 +373,12 @@ func TestTokenIsReusedOnlyForTheSameAnswer(t *testing.T) {
 			}
 			first := ask(base)
 			if again := ask(base); !again.Reused {
-				t.Fatal("the same answer is signed twice: the test says nothing")
+				t.Fatal("the same answer is signed twice, so this test proves nothing")
 			}
 			other := base
 			change(&other)
 			if got := ask(other); got.Reused || string(got.Token) == string(first.Token) {
-				t.Errorf("another %s got the same token", what)
+				t.Errorf("an answer with a different %s got the same token", what)
 			}
 		})
 	}
@@ -438,7 +438,8 @@ func TestRefusalsAreRecorded(t *testing.T) {
 	}
 }
 
-// A refusal costs a client only one request, so the journal entry of a refusal must be small.
+// A client can cause a refusal with a single request, so the journal entry of a refusal must be
+// small.
 func TestRefusalRecordsLittleOfALongName(t *testing.T) {
 	b := newFixture(t, nil)
 	long := strings.Repeat("é", 30_000)
@@ -447,7 +448,7 @@ func TestRefusalRecordsLittleOfALongName(t *testing.T) {
 	}
 	kept := b.entries()[0].Decision.Name
 	if len(kept) > 300 || !strings.HasPrefix(kept, "éé") || !strings.HasSuffix(kept, "é…") {
-		t.Errorf("%d bytes are kept: %.40q", len(kept), kept)
+		t.Errorf("the entry has %d bytes of the name: %.40q", len(kept), kept)
 	}
 }
 
@@ -468,7 +469,7 @@ func TestTokenInPlaceOfANameIsNotRecorded(t *testing.T) {
 			t.Fatalf("%s: got %v", what, err)
 		}
 		if kept := b.entries()[0].Decision.Name; kept != "[secret]" {
-			t.Errorf("%s is kept: %q", what, kept)
+			t.Errorf("%s is in the journal: %q", what, kept)
 		}
 	}
 }
@@ -477,7 +478,7 @@ func TestStrictAuditWithholdsUnrecordedAnswers(t *testing.T) {
 	b := newFixture(t, func(l *issuer.Live) { l.Strict = true })
 	b.issue(request("ann", "repository:a:pull"))
 	if n := len(b.entries()); n != 1 {
-		t.Fatalf("%d decisions on disk when the answer was given", n)
+		t.Fatalf("%d decisions were on disk when the answer was sent, want 1", n)
 	}
 	if err := b.journal.Close(context.Background()); err != nil {
 		t.Fatal(err)
@@ -492,7 +493,7 @@ func TestStrictAuditWithholdsUnrecordedAnswers(t *testing.T) {
 }
 
 // With strict audit, every token and every refusal has an entry in the journal. So nobody can
-// guess passwords unseen while the disk is full.
+// guess passwords without a trace while the disk is full.
 func TestStrictAuditWithholdsUnrecordedRefusals(t *testing.T) {
 	down := errors.New("connection refused")
 	fails := func(err error) func(identity.Presented) (identity.Verified, error) {
@@ -535,20 +536,20 @@ func TestStrictAuditWithholdsUnrecordedRefusals(t *testing.T) {
 				t.Fatalf("got %v, want %v", err, tt.want)
 			}
 			if n := len(b.entries()); n != 1 {
-				t.Errorf("%d entries are on disk when the refusal was given, want 1", n)
+				t.Errorf("%d entries were on disk when the refusal was sent, want 1", n)
 			}
-			if err := b.journal.Close(context.Background()); err != nil { // as with a full disk
+			if err := b.journal.Close(context.Background()); err != nil { // like a full disk
 				t.Fatal(err)
 			}
 			if _, err := b.Issue(t.Context(), r); !errors.Is(err, issuer.ErrNotRecorded) || errors.Is(err, tt.want) {
-				t.Errorf("a refusal that cannot be kept: %v, want %v alone", err, issuer.ErrNotRecorded)
+				t.Errorf("a refusal that cannot be recorded returned %v, want only %v", err, issuer.ErrNotRecorded)
 			}
 		})
 	}
 }
 
-// A swap that changes only the policy does not empty the cache of tokens. Otherwise each
-// following request would cost a signature.
+// A swap that changes only the policy does not empty the cache of tokens. Otherwise each later
+// request would need a new signature.
 func TestTokenIsReusedAfterASwapThatDoesNotAffectIt(t *testing.T) {
 	for _, tt := range []struct {
 		what   string

@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// shortest is the shortest lifetime of a token.
+// shortest is the minimum lifetime of a token.
 const shortest = token.MinLifetime
 
 // Limits are upper bounds of the lifetime of tokens. They apply in addition to the lifetimes of
@@ -50,21 +50,21 @@ type Lifetime struct {
 	Rule  *policy.Rule // for ByRule and ByRole, if PredictLifetime looked it up
 }
 
-// atMost reduces the lifetime to the limit, if it is longer. Then the setting by decides the
-// lifetime. The limit 0 means no limit.
+// atMost reduces the lifetime to the limit, if it is longer. In this case, the parameter by
+// becomes the setting that decides the lifetime. A limit of 0 means no limit.
 func (l *Lifetime) atMost(limit time.Duration, by LimitedBy) {
 	if limit > 0 && limit < l.Lasts {
 		l.Lasts, l.By = limit, by
 	}
 }
 
-// lifetime returns how long a token for a decision lives. One token must suffice until the
-// largest layer of a push is uploaded, but a pull requests a token for each image. So a token
-// that can push may live longer. A token cannot be revoked, so all limits apply: the limit for
-// the principal's kind, the limits of the rules and roles that grant, and the limit for tokens
-// that can delete. If the presented credential expires, as an ID token does, the token outlives
-// the credential by at most the lifetime for a pull. No token lives less than the constant
-// shortest, because clients assume this minimum.
+// lifetime returns how long a token for a decision lives. During a push, one token must be valid
+// until the largest layer is uploaded. During a pull, clients request a token for each image. So a
+// token that can push may live longer. A token cannot be revoked, so all limits apply: the limit
+// for the principal's kind, the limits of the rules and roles that grant access, and the limit for
+// tokens that can delete. If the presented credential expires (for example, an ID token), the
+// token outlives it by at most the lifetime for a pull. Each token lives at least as long as the
+// constant shortest, because clients assume this minimum.
 func (r *Registry) lifetime(who identity.Verified, d *policy.Decision, limits *Limits, now time.Time) Lifetime {
 	var granted scope.Actions
 	for i := range d.Results {
@@ -90,10 +90,10 @@ func (r *Registry) lifetime(who identity.Verified, d *policy.Decision, limits *L
 	return life
 }
 
-// PredictLifetime returns the lifetime that Issue would choose for a request under a policy. If
-// a rule decides the lifetime, it also returns the rule. The parameter until is the time at
-// which the credential expires, or zero if it never expires. The result ok is false if the
-// registry would grant nothing.
+// PredictLifetime returns the lifetime that Issue would choose for a request under a policy. If a
+// rule decides the lifetime, the result names the rule. The parameter until is the time at which
+// the credential expires, or the zero time if the credential never expires. The result ok is false
+// if the registry would grant nothing.
 func (r *Registry) PredictLifetime(p *policy.Policy, q *policy.Request, until time.Time, limits *Limits) (life Lifetime, ok bool) {
 	request := *q
 	request.Scopes, _ = splitReserved(q.Scopes)

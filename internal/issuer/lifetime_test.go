@@ -48,20 +48,20 @@ func TestLifetimeDependsOnTheGrants(t *testing.T) {
 		by        string
 		because   string
 	}{
-		{"ann", "repository:team/app:pull", 5 * time.Minute, "lifetime", "a pull is short"},
-		{"ann", "repository:team/app:pull,push", 30 * time.Minute, "push_lifetime", "a push takes what its largest layer takes"},
-		{"ann", "repository:public/app:pull,push", 5 * time.Minute, "lifetime", "what was not granted has no say"},
+		{"ann", "repository:team/app:pull", 5 * time.Minute, "lifetime", "a token that can only pull is short"},
+		{"ann", "repository:team/app:pull,push", 30 * time.Minute, "push_lifetime", "a token that can push lives longer"},
+		{"ann", "repository:public/app:pull,push", 5 * time.Minute, "lifetime", "push was requested but not granted"},
 		{"ann", "repository:team/app:pull,push,delete", 3 * time.Minute, "max_lifetime.delete", "a token that can delete is short"},
 		{"ann", "repository:team/brief:pull,push", 4 * time.Minute, "rule brief", "a rule limits it"},
-		{"ci", "repository:team/app:pull,push", 10 * time.Minute, "max_lifetime.robot", "robots have at most so much"},
-		{"ci", "repository:team/app:pull", 5 * time.Minute, "lifetime", "and what is shorter stays"},
-		{"job", "repository:team/app:pull,push", 30 * time.Minute, "push_lifetime", "no limit for workloads"},
-		{"ends soon", "repository:team/app:pull,push", 5 * time.Minute, "credential", "an ID token is outlived by a pull's life at most"},
-		{"ends later", "repository:team/app:pull,push", 20 * time.Minute, "credential", "or not at all"},
-		{"ann", "repository:team/role:pull,push,delete", 2 * time.Minute, "role rolled", "a role limits it, and more than what it can destroy"},
-		{"ann", "repository:team/short:pull", time.Minute, "least", "clients count on a minute"},
-		{"ann", "repository:team/app:pull tidewaiter:accounts:read", 5 * time.Minute, "lifetime", "rights over Tidewaiter are in no token"},
-		{"", "repository:public/app:pull", 2 * time.Minute, "max_lifetime.anonymous", "anonymous requests have at most so much"},
+		{"ci", "repository:team/app:pull,push", 10 * time.Minute, "max_lifetime.robot", "the limit for robots applies"},
+		{"ci", "repository:team/app:pull", 5 * time.Minute, "lifetime", "the limit for robots does not extend a shorter lifetime"},
+		{"job", "repository:team/app:pull,push", 30 * time.Minute, "push_lifetime", "workloads have no limit"},
+		{"ends soon", "repository:team/app:pull,push", 5 * time.Minute, "credential", "the token outlives an ID token by at most the lifetime for a pull"},
+		{"ends later", "repository:team/app:pull,push", 20 * time.Minute, "credential", "the token ends with the ID token"},
+		{"ann", "repository:team/role:pull,push,delete", 2 * time.Minute, "role rolled", "the limit of a role is shorter than the limit for deletions"},
+		{"ann", "repository:team/short:pull", time.Minute, "least", "clients assume at least a minute"},
+		{"ann", "repository:team/app:pull tidewaiter:accounts:read", 5 * time.Minute, "lifetime", "rights to Tidewaiter are in no token and have no effect"},
+		{"", "repository:public/app:pull", 2 * time.Minute, "max_lifetime.anonymous", "the limit for anonymous requests applies"},
 	} {
 		r := request(tt.who, strings.Fields(tt.asks)...)
 		if tt.who == "" {
@@ -71,7 +71,7 @@ func TestLifetimeDependsOnTheGrants(t *testing.T) {
 		a := b.issue(r)
 		// The lifetime is rounded up, because claims have whole seconds.
 		if got := time.Duration(a.ExpiresIn) * time.Second; got != tt.lives {
-			t.Errorf("%q asks for %s: it lives %s, want %s: %s", tt.who, tt.asks, got, tt.lives, tt.because)
+			t.Errorf("the token of %q for %s lives %s, want %s: %s", tt.who, tt.asks, got, tt.lives, tt.because)
 		}
 		who := identity.Verified{Principal: &policy.Principal{}}
 		if tt.who != "" {

@@ -16,8 +16,9 @@ import (
 
 // refuse records that no token was issued, and why. The parameter known is true if the journal
 // already has an equal entry. refuse returns the error refused, or ErrNotRecorded if the refusal
-// could not be recorded. If the config has audit: strict, no refusal is sent without a journal
-// entry: otherwise an attacker could guess passwords unseen while the disk is full.
+// could not be recorded. If the config has audit: strict, a refusal is sent only after its journal
+// entry is stored. Otherwise an attacker could guess passwords without a trace while the disk is
+// full.
 func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now time.Time, refused error, known bool) error {
 	_, err := i.record(ctx, live, journal.Entry{
 		Time:     now,
@@ -52,15 +53,15 @@ func (i *Issuer) RefuseSignIn(ctx context.Context, c identity.Presented, refused
 // recorded reports whether the journal already has an entry that is equal to a refusal.
 //
 // A flood of requests must not fill the disk. So the journal gets one entry for each delay by the
-// rate limits, and one per minute for each wrong secret. Further refusals are only counted. With
+// rate limits, and one per minute for each wrong secret. More refusals are only counted. With
 // strict audit, every checked credential gets an entry.
 func (live *generation) recorded(refused error) bool {
 	return chain.AlreadyRecorded(refused) && !(live.Strict && errors.Is(refused, identity.ErrRejected))
 }
 
 // nameOf returns the part of a refused name that may be stored. Some clients send a token as
-// the name, because other services require that. Such a token is a secret, whichever service
-// accepts it, so it is not stored. No user has a name longer than the stored part.
+// the name, because other services require that. Such a token is a secret, even if it is for
+// another service, so it is not stored. No user has a name longer than the stored part.
 func nameOf(c identity.Presented) string {
 	return secret.Shorten(strings.TrimSpace(c.Name), username.MaxLength)
 }
@@ -94,5 +95,5 @@ func reason(err error) string {
 	return "unavailable: " + err.Error()
 }
 
-// maxShown is the maximum length of a client's text in the error that is shown, in bytes.
+// maxShown is the maximum length, in bytes, of a client's text in an error for the user.
 const maxShown = 100

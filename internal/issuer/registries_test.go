@@ -59,8 +59,8 @@ func TestServiceInOtherCaseIsFoundIfUnambiguous(t *testing.T) {
 	}
 }
 
-// zot requests its catalog as a pull of an empty name. The right to the catalog grants this
-// pull. Tokens of other registries never have a scope with an empty name.
+// zot requests its catalog as a pull of an empty name. A principal with the right to the catalog
+// is granted this pull. Tokens of other registries never have a scope with an empty name.
 func TestCatalogOfZot(t *testing.T) {
 	b := newFixture(t, func(l *issuer.Live) {
 		l.Registries["zot"] = &issuer.Registry{Service: "zot", KeyID: token.Thumbprint, Algorithm: token.ES256, Lifetime: 5 * time.Minute, CatalogByPull: true}

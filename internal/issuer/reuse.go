@@ -50,9 +50,9 @@ func (r *tokenCache) keep(key []byte, p issuedToken) {
 
 // appendKey appends the key of the cache. A token is reused only if all parts of the key are
 // equal: registry, principal, lifetime and grants. The principal's id is enough, because a
-// source never reuses an id. Everything else in a token is equal for all tokens of a cache
-// (sameTokens). Each part of the key is preceded by its length, so that a crafted name cannot
-// look like two parts.
+// source never reuses an id. The other parts of a token are equal for all tokens of a cache (see
+// sameTokens). Each part of the key is preceded by its length, so that no crafted name can be read
+// as two parts.
 func appendKey(dst []byte, registry *Registry, p *policy.Principal, lifetime time.Duration, results []policy.Result) []byte {
 	dst = appendPart(dst, registry.Service)
 	dst = append(dst, byte(p.Kind))

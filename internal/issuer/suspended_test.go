@@ -11,9 +11,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 )
 
-// The monotonic clock of Go stops while a machine sleeps, and does not change when the wall
-// clock is set. Whatever happens to the two clocks, a token is valid at once and for as long as
-// the answer says. containerd keeps a token with a negative expires_in forever.
+// Go's monotonic clock stops while a machine sleeps, and does not change when the wall clock is
+// set. After any such change, a new token is valid immediately, and for the time in the answer. A
+// negative expires_in would be a problem: containerd would use such a token forever.
 func TestTokenIsValidAfterClockChanges(t *testing.T) {
 	for _, tt := range []struct {
 		what string
@@ -21,11 +21,11 @@ func TestTokenIsValidAfterClockChanges(t *testing.T) {
 	}{
 		{"the machine slept for a minute", time.Minute},
 		{"the machine slept for an hour", time.Hour},
-		{"the machine slept until its leaf ended", 25 * time.Hour},
-		{"the machine slept until shortly before its leaf ended", 24*time.Hour - 2*time.Minute},
-		{"the clock was put back by 11 seconds", -11 * time.Second},
-		{"the clock was put back by an hour", -time.Hour},
-		{"the clock was put back to before its leaf began", -26 * time.Hour},
+		{"the machine slept until the leaf expired", 25 * time.Hour},
+		{"the machine slept until shortly before the leaf expired", 24*time.Hour - 2*time.Minute},
+		{"the clock was set back by 11 seconds", -11 * time.Second},
+		{"the clock was set back by an hour", -time.Hour},
+		{"the clock was set back to a time before the leaf's validity", -26 * time.Hour},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			b := newFixture(t, nil)
@@ -37,20 +37,20 @@ func TestTokenIsValidAfterClockChanges(t *testing.T) {
 			}
 			for _, a := range answers {
 				if times := b.times(a); times[0] > 0 || times[1] > 0 || times[2] < 60 {
-					t.Errorf("it holds from %d to %d seconds from now, and was issued at %d", times[0], times[2], times[1])
+					t.Errorf("the token is valid from %d to %d seconds from now, and was issued at %d", times[0], times[2], times[1])
 				}
 				if a.ExpiresIn < 60 {
 					t.Errorf("expires_in: %d", a.ExpiresIn)
 				}
 				if leaf, now := b.leaf(a), b.clock.Now(); now.Before(leaf.NotBefore) || now.Add(5*time.Minute).After(leaf.NotAfter) {
-					t.Errorf("at %s its leaf holds from %s to %s", now, leaf.NotBefore, leaf.NotAfter)
+					t.Errorf("at %s, the leaf is valid from %s to %s", now, leaf.NotBefore, leaf.NotAfter)
 				}
 				if string(a.Token) == string(first.Token) {
-					t.Error("it is the token of before")
+					t.Error("the token from before the change was reused")
 				}
 			}
 			if string(answers[0].Token) != string(answers[1].Token) {
-				t.Error("from then on nothing is reused")
+				t.Error("tokens are not reused after the change")
 			}
 		})
 	}

@@ -1,8 +1,8 @@
-// Package keyring holds the signing keys and decides which key signs now.
+// Package keyring has the signing keys and selects the key that signs now.
 //
-// A Keyring holds the root, issues a short-lived leaf certificate under it, and renews the leaf
-// long before it expires. Signers never wait for a renewal: they read one pointer. If the root
-// certificate is not a CA, or a registry finds keys by kid, the root's own key signs, and
+// A Keyring has the root, issues a short-lived leaf certificate under it, and renews the leaf long
+// before it expires. Requests for a signer do not wait for a renewal: they read one pointer. If
+// the root certificate is not a CA, or a registry finds keys by kid, the root's own key signs, and
 // nothing is renewed.
 package keyring
 
@@ -24,22 +24,22 @@ import (
 // Use describes how the tokens for a registry must be signed.
 type Use struct {
 	KeyID     token.KeyID     // "": token.X5C
-	Algorithm token.Algorithm // of a leaf; "": Options.Algorithm. The root's own key has its own
+	Algorithm token.Algorithm // of a leaf; "": Options.Algorithm. The root's key ignores it
 }
 
 // Options configures a Keyring. Root and Now are required.
 type Options struct {
 	Root         *token.Root
 	Direct       bool            // sign with the root's own key even if it can issue leaves
-	Uses         []Use           // all uses of Signer; empty: one with defaults
+	Uses         []Use           // all uses of Signer; empty: one Use with the defaults
 	Algorithm    token.Algorithm // of leaves; default ES256
 	LeafLifetime time.Duration   // default 24h; at most a year, at least Shortest(MaxToken)
 	MaxToken     time.Duration   // the longest lifetime of a token; default 1h
 	Now          func() time.Time
 	Log          *slog.Logger
 
-	// Renewed is called with new leaves, except those that New issues. It must not wait: requests
-	// can wait for it. nil: it is not called.
+	// Renewed is called with new leaves, except those that New issues. It must return quickly,
+	// because requests can wait for it. nil: it is not called.
 	Renewed func(leaves []*x509.Certificate)
 }
 
@@ -48,8 +48,8 @@ const (
 	longestLeaf  = 366 * 24 * time.Hour
 	defaultToken = time.Hour
 
-	// backdate is how long before its creation a leaf becomes valid. Registries compare the
-	// start of its validity with their own clocks, without leeway.
+	// backdate is the time by which the validity of a leaf begins before its creation. Registries
+	// compare this beginning with their own clocks, without leeway.
 	backdate = time.Hour
 )
 
@@ -63,7 +63,7 @@ func Shortest(maxToken time.Duration) time.Duration {
 // Keyring holds the keys in use. It may be used from any goroutine.
 type Keyring struct {
 	root     *token.Root
-	standard token.Algorithm // of leaves for a Use without one
+	standard token.Algorithm // of leaves for a Use without an algorithm
 	lifetime time.Duration
 	now      func() time.Time
 	log      *slog.Logger
@@ -85,10 +85,10 @@ type Keyring struct {
 type leaves struct {
 	signers map[token.Algorithm]*token.Signer
 	made    time.Time
-	// The leaves become valid at the time from. A token of the longest lifetime that they sign
-	// after the time until would outlive them.
+	// The leaves become valid at the time from. After the time until, a token of the longest
+	// lifetime would outlive them.
 	from, until time.Time
-	last        bool // they expire with the root, so no later ones can be issued
+	last        bool // they expire with the root, so leaves with a later expiry are impossible
 }
 
 // fit reports whether the leaves can sign a token of the longest lifetime now. They cannot if
@@ -141,8 +141,8 @@ func New(o Options) (*Keyring, error) {
 	return k, nil
 }
 
-// plan assigns each use to a leaf or to the root's own key, and returns the forms of key id
-// that the uses need.
+// plan decides for each use whether a leaf or the root's own key signs. It returns the forms of
+// key id that the uses need.
 func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 	if k.standard = o.Algorithm; k.standard == "" {
 		k.standard = token.ES256
@@ -177,9 +177,8 @@ func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 }
 
 // Signer returns the signer for a registry. The signer depends on the form of key id and, if a
-// leaf signs, also on the algorithm (see Use). The call is cheap; do not keep the result,
-// because the next call can return another signer. Only combinations in Options.Uses are
-// available.
+// leaf signs, also on the algorithm (see Use). Do not store the result: the next call can return
+// another signer, and a call is cheap. Only combinations in Options.Uses are available.
 //
 // If the leaves do not fit the current time, Signer renews them at once. So after the machine
 // slept, the first request does not wait for Run.

@@ -33,20 +33,20 @@ func TestLeafIsRenewedAtHalfItsLife(t *testing.T) {
 		begin := time.Now()
 		first := signer(t, k, token.X5C, token.ES256).Certificate()
 		if got := first.NotAfter.Sub(begin); got != 24*time.Hour {
-			t.Errorf("the leaf lasts %v, not a day", got)
+			t.Errorf("the leaf is valid for %v, want a day", got)
 		}
 		if got := begin.Sub(first.NotBefore); got != time.Hour {
-			t.Errorf("the leaf begins %v before now; clocks of registries differ", got)
+			t.Errorf("the leaf becomes valid %v before now, which is not enough for registries with other clocks", got)
 		}
 
 		sleep(12*time.Hour - time.Minute)
 		if !first.Equal(signer(t, k, token.X5C, token.ES256).Certificate()) {
-			t.Error("renewed before half its life")
+			t.Error("the leaf was renewed before half its lifetime")
 		}
 		sleep(2 * time.Minute)
 		second := signer(t, k, token.X5C, token.ES256).Certificate()
 		if second.Equal(first) {
-			t.Fatal("not renewed after half its life")
+			t.Fatal("the leaf was not renewed after half its lifetime")
 		}
 		if second.PublicKey.(*ecdsa.PublicKey).Equal(first.PublicKey) {
 			t.Error("the new leaf has the old key")
@@ -54,7 +54,8 @@ func TestLeafIsRenewedAtHalfItsLife(t *testing.T) {
 	})
 }
 
-// Over a month of hourly tokens, none is refused, and none outlives its certificate.
+// During a month, a token is signed every hour. No token is refused, and no token outlives its
+// certificate.
 func TestNoTokenOutlivesItsLeaf(t *testing.T) {
 	for _, leaf := range []time.Duration{0, keyring.Shortest(time.Hour)} {
 		synctest.Test(t, func(t *testing.T) {
@@ -64,7 +65,7 @@ func TestNoTokenOutlivesItsLeaf(t *testing.T) {
 				expires := time.Now().Add(time.Hour + time.Second)
 				sign(t, s, expires)
 				if end := s.Certificate().NotAfter; end.Before(expires.Add(token.Leeway)) {
-					t.Fatalf("a token expires %s, its leaf %s", expires, end)
+					t.Fatalf("a token expires at %s, but its leaf at %s", expires, end)
 				}
 				sleep(29 * time.Minute)
 			}
@@ -96,7 +97,7 @@ func TestFailingRenewalKeepsTheOldLeafAndTriesAgain(t *testing.T) {
 		key.fails.Store(false)
 		sleep(16 * time.Minute)
 		if signer(t, k, token.X5C, token.ES256) == first {
-			t.Error("not renewed once it could be")
+			t.Error("the leaf was not renewed after the key service worked again")
 		}
 	})
 }
@@ -125,8 +126,8 @@ func TestClockJumps(t *testing.T) {
 		renewed bool
 	}{
 		{"a machine slept for a day", 24 * time.Hour, true},
-		{"a clock was put back by a day", -24 * time.Hour, true},
-		{"a clock was put back by a minute", -time.Minute, false},
+		{"a clock was set back by a day", -24 * time.Hour, true},
+		{"a clock was set back by a minute", -time.Minute, false},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -152,7 +153,7 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
-// Signer renews an unfit leaf itself: in this test, Run does not run.
+// Signer renews an unfit leaf. In this test, Run is not called.
 func TestUnfitLeafIsRenewedAtOnce(t *testing.T) {
 	for _, tt := range []struct {
 		what    string
@@ -160,11 +161,11 @@ func TestUnfitLeafIsRenewedAtOnce(t *testing.T) {
 		renewed bool
 	}{
 		{"a moment later", time.Second, false},
-		{"at half its life", 12 * time.Hour, false}, // Run does that
+		{"at half its lifetime", 12 * time.Hour, false}, // only Run renews it
 		{"too late for the longest token", 23*time.Hour + time.Minute, true},
 		{"after its end", 30 * time.Hour, true},
-		{"a little before it was made", -time.Minute, false},
-		{"before its beginning", -2 * time.Hour, true},
+		{"a minute before its creation", -time.Minute, false},
+		{"before its validity", -2 * time.Hour, true},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			key := &failing{Signer: newKey(t)}
@@ -190,7 +191,7 @@ func TestUnfitLeafIsRenewedAtOnce(t *testing.T) {
 			}
 			key.fails.Store(false)
 			if sign() != first {
-				t.Error("it was tried again at once: each request would wait for a key service that is down")
+				t.Error("the renewal was repeated immediately: each request would wait for a key service that is down")
 			}
 			c.Pass(time.Minute)
 			second := sign()
@@ -236,14 +237,14 @@ func TestSigner(t *testing.T) {
 		kid     string
 		gets    token.Algorithm
 	}{
-		{"nothing said: an ES256 leaf", keyring.Options{Root: ca}, token.X5C, token.ES256, false, "", token.ES256},
-		{"a registry wants RS256: a leaf of it", keyring.Options{Root: ca, Uses: []keyring.Use{{KeyID: token.X5C}, {Algorithm: token.RS256}}},
+		{"defaults: an ES256 leaf", keyring.Options{Root: ca}, token.X5C, token.ES256, false, "", token.ES256},
+		{"a registry with RS256: an RS256 leaf", keyring.Options{Root: ca, Uses: []keyring.Use{{KeyID: token.X5C}, {Algorithm: token.RS256}}},
 			token.X5C, token.RS256, false, "", token.RS256},
-		{"a registry that says nothing: the default", keyring.Options{Root: ca, Algorithm: token.ES384}, "", "", false, "", token.ES384},
+		{"a registry without an algorithm: the default", keyring.Options{Root: ca, Algorithm: token.ES384}, "", "", false, "", token.ES384},
 		{"leaves of another default", keyring.Options{Root: ca, Algorithm: token.ES384}, token.X5C, token.ES384, false, "", token.ES384},
 		{"a kid: the root's own key", keyring.Options{Root: ca, Uses: []keyring.Use{{KeyID: token.Libtrust, Algorithm: token.RS256}}},
 			token.Libtrust, token.RS256, true, libtrust, token.ES256},
-		{"asked to: the root's own key", keyring.Options{Root: ca, Direct: true}, token.X5C, token.ES256, true, "", token.ES256},
+		{"Direct: the root's own key", keyring.Options{Root: ca, Direct: true}, token.X5C, token.ES256, true, "", token.ES256},
 		{"no CA: the root's own key", keyring.Options{Root: leafless}, token.X5C, token.ES256, true, "", token.ES256},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
@@ -258,23 +259,23 @@ func TestSigner(t *testing.T) {
 			}
 			certificate := s.Certificate()
 			if own := certificate == nil || certificate.Equal(tt.options.Root.Certificate()); own != tt.own {
-				t.Errorf("the root's own key signs: %v", own)
+				t.Errorf("whether the root's own key signs: %v", own)
 			}
 			if _, err := k.Signer(token.Thumbprint, token.ES256, time.Now()); err == nil {
-				t.Error("a signer that no registry uses was there")
+				t.Error("Signer returned a signer that no registry uses")
 			}
 			if _, err := k.Signer(token.X5C, token.EdDSA, time.Now()); err == nil && !tt.own {
-				t.Error("a leaf that no registry uses was there")
+				t.Error("Leaves returned a leaf that no registry uses")
 			}
 			var set struct{ Keys []struct{ Kid string } }
 			if err := json.Unmarshal(k.JWKS(), &set); err != nil || len(set.Keys) == 0 {
 				t.Errorf("key set %s, error %v", k.JWKS(), err)
 			}
 			if tt.kid != "" && set.Keys[0].Kid != tt.kid {
-				t.Errorf("the key set knows %s", k.JWKS())
+				t.Errorf("the key set is %s", k.JWKS())
 			}
 			if !bytes.Equal(k.Bundle(), tt.options.Root.Bundle()) || k.Root() != tt.options.Root {
-				t.Error("the bundle is not the root's")
+				t.Error("the bundle does not have the root's certificate")
 			}
 		})
 	}
@@ -362,7 +363,7 @@ func TestLeafThatExpiresWithItsRootIsNotRenewed(t *testing.T) {
 			t.Errorf("%d leaves:\n%s", n, log.String())
 		}
 		if !strings.Contains(log.String(), "algorithms=[ES256]") {
-			t.Errorf("two registries that want the same do not share a leaf:\n%s", log.String())
+			t.Errorf("two registries with the same settings do not share a leaf:\n%s", log.String())
 		}
 	})
 }
@@ -412,7 +413,7 @@ func open(t *testing.T, o keyring.Options) *keyring.Keyring {
 	return k
 }
 
-// sleep advances the time in a synctest bubble, and lets due work run.
+// sleep advances the time in a synctest bubble, and waits for the work that is then due.
 func sleep(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -476,7 +477,7 @@ func newKey(t *testing.T) crypto.Signer {
 	return key
 }
 
-// failing is a key in a key service that the test can make unavailable.
+// failing is a key in a key service. A test can make the service unavailable.
 type failing struct {
 	crypto.Signer
 	fails atomic.Bool

@@ -9,7 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// The time between two attempts after a failed renewal.
+// The wait between two attempts after a failed renewal.
 const (
 	firstWait   = time.Minute
 	longestWait = 15 * time.Minute
@@ -25,8 +25,8 @@ func (k *Keyring) maintain(now time.Time) {
 	}
 }
 
-// refit renews leaves that do not fit the time, and returns the leaves to use. It does nothing
-// if another goroutine has just renewed them, or a renewal failed recently.
+// refit renews the leaves if they do not fit the time, and returns the leaves to use. It renews
+// nothing if another goroutine has just done so, or if a renewal failed recently.
 func (k *Keyring) refit(now time.Time) *leaves {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -41,7 +41,7 @@ func (k *Keyring) tryLocked(now time.Time) {
 	if err := k.renew(now); err != nil {
 		k.wait = min(max(2*k.wait, firstWait), longestWait)
 		k.cooldown = clock.For(now, k.wait)
-		k.log.Error("renewing the leaf certificate failed; the current one stays in use until it expires",
+		k.log.Error("renewing the leaf certificate failed; the current certificate stays in use until it expires",
 			slog.Time("until", k.end()), slog.Duration("retry", k.wait), slog.Any("error", err))
 		return
 	}
@@ -51,8 +51,9 @@ func (k *Keyring) tryLocked(now time.Time) {
 	}
 }
 
-// due reports whether the leaves must be renewed: at half their lifetime, or if the clock was
-// set back so far that registries would soon reject the leaves as not yet valid.
+// due reports whether the leaves must be renewed. This is the case at half their lifetime. It is
+// also the case if the clock was set back so far that registries would soon reject the leaves as
+// not yet valid.
 func (k *Keyring) due(now time.Time) bool {
 	l := k.leaves.Load()
 	switch {
@@ -66,7 +67,7 @@ func (k *Keyring) due(now time.Time) bool {
 	return !l.last
 }
 
-// renew issues a leaf for each algorithm, and replaces all of them or none.
+// renew issues a leaf for each algorithm. It replaces all leaves, or none if one cannot be issued.
 func (k *Keyring) renew(now time.Time) error {
 	made := &leaves{signers: make(map[token.Algorithm]*token.Signer, len(k.algorithms)), made: now}
 	for _, alg := range k.algorithms {
@@ -100,7 +101,7 @@ func (k *Keyring) logProblems(now time.Time, first bool) {
 	}
 	k.logged = clock.For(now, 24*time.Hour)
 	for _, p := range k.root.Problems(k.form(), now) {
-		// Problems of key ids are a choice of the administrator, so they are not logged.
+		// Problems of key ids result from a decision of the administrator, so they are not logged.
 		// Problems of dates matter only for x5c.
 		ends := p.Kind == "expired" || p.Kind == "expires-soon" || p.Kind == "not-yet-valid"
 		if p.Kind == "key-id" || !first && !ends {

@@ -1,5 +1,5 @@
-// Package leak identifies leaked credentials. It answers: is a text one of our credentials, whose
-// is it, is it still valid, and what was it used for?
+// Package leak identifies leaked credentials. It answers four questions: is a text a credential of
+// Tidewaiter, who is its owner, is it still valid, and where was it used?
 //
 // The text itself is never in a result, an error or a log line. Identifying a credential does not
 // count as a use of it.
@@ -22,14 +22,14 @@ import (
 // Finder identifies credentials.
 type Finder struct {
 	Credentials *credentials.Credentials // nil: there is no database yet
-	// Setup returns until when a secret for the first administrator is valid. The error is
+	// Setup returns the time at which a secret for the first administrator expires. The error is
 	// admin.ErrNotFound if there is no such secret.
 	Setup   func(context.Context, secret.Digest) (expires time.Time, err error)
 	Journal *journal.Journal
-	Issuer  string // of registry tokens
-	Roots   []Root // the current one, and former ones
-	// IDToken verifies an ID token of a configured issuer without recording a sign-in. The error is
-	// identity.ErrUnknown if the token is of another issuer or for another audience.
+	Issuer  string // the issuer of registry tokens
+	Roots   []Root // the current root and former roots
+	// IDToken verifies an ID token of a configured issuer without recording a sign-in. The error
+	// is identity.ErrUnknown if the token has another issuer or audience.
 	IDToken func(context.Context, identity.Presented) (source string, _ identity.Verified, _ error)
 	Now     time.Time
 	// Enough ends a search of the journal (journal.Journal.Search).
@@ -54,27 +54,27 @@ const (
 	Setup         Kind = "setup"    // for the first administrator
 	RegistryToken Kind = "registry" // a token that registries accept
 	IDToken       Kind = "id_token" // a token of an issuer
-	None          Kind = "none"     // no credential that can be recognized
+	None          Kind = "none"     // the text has no credential that can be recognized
 )
 
-// Credential is what was found out about a text.
+// Credential describes the credential in a text.
 type Credential struct {
 	Kind  Kind   `json:"kind" enum:"access,robot,refresh,session,setup,registry,id_token,none" doc:"What it is: a credential of Tidewaiter, a token for a registry, an ID token, or none that can be recognized. Passwords cannot be recognized"`
-	What  string `json:"what" doc:"The same, for people" example:"an access token of Tidewaiter in quotes"`
-	Known bool   `json:"known" doc:"Whether it was issued here, or by an issuer of the config"`
+	What  string `json:"what" doc:"The kind in words" example:"an access token of Tidewaiter in quotes"`
+	Known bool   `json:"known" doc:"Whether it was issued by Tidewaiter, or by an issuer of the config"`
 	Valid bool   `json:"valid" doc:"Whether it would be accepted now"`
 
-	Reason string `json:"reason,omitempty" doc:"Why it is not valid, or what could not be found out"`
-	ID     string `json:"id,omitempty" doc:"The id of the token, which can be revoked; for a registry's token: of the decision that issued it"`
-	Owner  string `json:"owner,omitempty" doc:"Whose it is" example:"user:alice"`
+	Reason string `json:"reason,omitempty" doc:"Why it is not valid, or which check failed"`
+	ID     string `json:"id,omitempty" doc:"The id of the token, which can be revoked; for a registry's token, the id of the decision that issued it"`
+	Owner  string `json:"owner,omitempty" doc:"The owner" example:"user:alice"`
 	Source string `json:"source,omitempty" doc:"The identity source of the owner" example:"accounts"`
 	Name   string `json:"name,omitempty" doc:"The name that its owner gave it" example:"laptop"`
-	Issuer string `json:"issuer,omitempty" doc:"Of a token: who issued it, as it says itself"`
+	Issuer string `json:"issuer,omitempty" doc:"Of a token: the issuer, according to the token's claims"`
 	Signer string `json:"signer,omitempty" doc:"Of a registry's token: which root signed it" example:"the current root"`
 
-	Registry     string                `json:"registry,omitempty" doc:"The registry that it is for"`
-	Restrictions []explain.Restriction `json:"restrictions,omitempty" nullable:"false" doc:"What it is restricted to"`
-	Access       []string              `json:"access,omitempty" nullable:"false" doc:"Of a registry's token: what it allows" example:"[\"repository:team/app:pull\"]"`
+	Registry     string                `json:"registry,omitempty" doc:"The registry that accepts it"`
+	Restrictions []explain.Restriction `json:"restrictions,omitempty" nullable:"false" doc:"The restrictions on its use"`
+	Access       []string              `json:"access,omitempty" nullable:"false" doc:"Of a registry's token: the access that it grants" example:"[\"repository:team/app:pull\"]"`
 	Created      time.Time             `json:"created,omitzero" doc:"When it was issued"`
 	Expires      time.Time             `json:"expires,omitzero" doc:"When it expires; absent: never, or unknown"`
 	Used         time.Time             `json:"used,omitzero" doc:"When it was last used"`
@@ -85,11 +85,11 @@ type Credential struct {
 // Uses are the uses of a credential in the journal.
 type Uses struct {
 	Count    int       `json:"count" doc:"How many entries were found"`
-	First    time.Time `json:"first,omitzero" doc:"The time of the first"`
-	Last     time.Time `json:"last,omitzero" doc:"The time of the last"`
-	Searched time.Time `json:"searched,omitzero" doc:"If the search ended before the whole time was searched: all entries from this time on were searched"`
+	First    time.Time `json:"first,omitzero" doc:"The time of the first entry"`
+	Last     time.Time `json:"last,omitzero" doc:"The time of the last entry"`
+	Searched time.Time `json:"searched,omitzero" doc:"If the search ended early: only the entries from this time on were searched"`
 	Entries  []Use     `json:"entries" nullable:"false" doc:"The newest entries"`
-	Derived  int       `json:"derived,omitempty" doc:"How many credentials were created with it. Their uses are included, and they are revoked with it"`
+	Derived  int       `json:"derived,omitempty" doc:"How many credentials were created with it. Their uses are included, and revoking this credential revokes them, too"`
 }
 
 // Use is an entry of the journal.
@@ -102,8 +102,8 @@ type Use struct {
 // maxEntries is the maximum number of Uses.Entries.
 const maxEntries = 20
 
-// Identify finds out which credential a text is or contains. It requires tidewaiter:accounts and
-// tidewaiter:journal, which the caller checks.
+// Identify identifies the credential that a text is or contains. The caller must check that the
+// actor has tidewaiter:accounts and tidewaiter:journal.
 func (f *Finder) Identify(ctx context.Context, by admin.Actor, s identity.Secret) (Credential, error) {
 	found, value, ok := extract(s.Reveal())
 	if !ok {
@@ -118,7 +118,7 @@ func (f *Finder) Identify(ctx context.Context, by admin.Actor, s identity.Secret
 		c.Kind, c.Reason = None, "Tidewaiter accepts and issues only signed tokens"
 		return c, nil
 	case !found.Valid:
-		c.Kind, c.Reason = letters[found.Letter], "its checksum is wrong: it is mistyped or cut, or was made up"
+		c.Kind, c.Reason = letters[found.Letter], "its checksum is wrong: it was mistyped, cut off or invented"
 		return c, nil
 	}
 	letter, digest, _ := secret.Parse(value)
@@ -141,7 +141,7 @@ func (f *Finder) ByDigest(ctx context.Context, by admin.Actor, digits string) (C
 }
 
 // ByID is Identify for the id of a token, or of the decision that issued a registry's token (jti).
-// The error is admin.ErrNotFound if there is neither.
+// The error is admin.ErrNotFound if nothing has the id.
 func (f *Finder) ByID(ctx context.Context, by admin.Actor, id string) (c Credential, err error) {
 	var t credentials.Token
 	err = error(&admin.NotFoundError{Kind: "token", Name: id})
@@ -168,7 +168,7 @@ func (f *Finder) ByID(ctx context.Context, by admin.Actor, id string) (c Credent
 
 // own completes c for a credential of Tidewaiter. The secret is optional.
 func (f *Finder) own(ctx context.Context, by admin.Actor, c *Credential, d secret.Digest, s identity.Secret) error {
-	c.Reason = "no credential with this value is stored: it was revoked, has expired long ago, or is of another installation"
+	c.Reason = "no credential with this value is stored: it was revoked, expired long ago, or belongs to another installation"
 	if f.Credentials == nil {
 		return nil
 	}
@@ -196,7 +196,7 @@ func (f *Finder) own(ctx context.Context, by admin.Actor, c *Credential, d secre
 func (f *Finder) stored(ctx context.Context, by admin.Actor, c *Credential, t *credentials.Token, s identity.Secret) error {
 	reason, err := f.Credentials.Invalid(ctx, t, s)
 	if err != nil {
-		reason = "it cannot be found out whether it is valid: " + secret.Redact(err.Error())
+		reason = "checking whether it is valid failed: " + secret.Redact(err.Error())
 	}
 	c.Kind, c.Known, c.Valid, c.Reason = Kind(t.Purpose), true, reason == "", reason
 	c.ID, c.Owner, c.Source, c.Name = t.ID, t.Owner.Kind.String()+":"+t.Owner.Name, t.Owner.Source, t.Name
@@ -226,7 +226,8 @@ func (f *Finder) stored(ctx context.Context, by admin.Actor, c *Credential, t *c
 	return err
 }
 
-// derived returns the credentials that were created with a token, and with those, and so on.
+// derived returns the credentials that were created with a token, directly or through other
+// derived credentials.
 func (f *Finder) derived(ctx context.Context, by admin.Actor, t *credentials.Token) (found []credentials.Token, err error) {
 	family := map[string]bool{t.ID: true}
 	for page := (admin.Page{Limit: 1000}); ; {
@@ -269,7 +270,7 @@ func (f *Finder) uses(ctx context.Context, q journal.Query, matches func(*journa
 	}
 }
 
-// add adds an entry that is older than the others.
+// add adds an entry that is older than the entries before.
 func (u *Uses) add(e *journal.Entry) {
 	if u.Count++; u.Last.IsZero() {
 		u.Last = e.Time

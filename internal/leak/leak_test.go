@@ -48,8 +48,8 @@ func newFinder(t testing.TB) *Finder {
 	}
 }
 
-// A registry's token is recognized by the root that signed it, also if that is a former root, if
-// its leaf certificate has ended since, and if it identifies the root by a kid.
+// A registry's token is recognized by the root that signed it. This works for a former root, for
+// an expired leaf certificate, and for a token that identifies the root by a kid.
 func TestTokensOfFormerRoots(t *testing.T) {
 	f := newFinder(t)
 	ctx, by := t.Context(), admin.Operator("root")
@@ -95,10 +95,10 @@ func TestTokensOfFormerRoots(t *testing.T) {
 	}{
 		{own, "the current root", true, false, time.Minute, true, ""},
 		{own, "the current root", true, false, 24 * time.Hour, false, "it has expired"},
-		{byLeaf, "", false, false, time.Minute, false, "former root, or forged with the id of another token"},
+		{byLeaf, "", false, false, time.Minute, false, "a former root signed it, or it is forged with the id of another token"},
 		{byLeaf, "the former root", true, true, time.Minute, true, ""},
 		{byLeaf, "the former root", true, true, 24 * time.Hour, false, "it has expired"},
-		{byKID, "", false, false, time.Minute, false, "former root, or forged"},
+		{byKID, "", false, false, time.Minute, false, "a former root signed it, or it is forged"},
 		{byKID, "the former root", true, true, time.Minute, true, ""},
 	} {
 		if f.Roots = f.Roots[:1]; tt.former {
@@ -113,7 +113,7 @@ func TestTokensOfFormerRoots(t *testing.T) {
 			t.Errorf("%+v: %+v", tt, c)
 		}
 		if c.Owner != "user:ann" || c.ID != id.String() || c.Uses.Count != 1 {
-			t.Errorf("%+v: not by the decision: %+v", tt, c)
+			t.Errorf("%+v: the result does not match the decision: %+v", tt, c)
 		}
 	}
 
@@ -121,14 +121,14 @@ func TestTokensOfFormerRoots(t *testing.T) {
 	f.Now = noon.Add(time.Minute)
 	c, err := f.ByID(ctx, by, id.String())
 	if err != nil || c.Kind != RegistryToken || !c.Valid || c.Owner != "user:ann" {
-		t.Errorf("by its id: %+v, %v", c, err)
+		t.Errorf("ByID returned %+v, %v", c, err)
 	}
 	if _, err := f.ByID(ctx, by, journal.NewID(noon).String()); err == nil {
 		t.Error("an unknown id was found")
 	}
 }
 
-// Whatever stands around a credential, it is found, and no part of it is in the result.
+// A credential is found in any surrounding text, and no part of the credential is in the result.
 func TestNoResultHasTheText(t *testing.T) {
 	f := newFinder(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -146,7 +146,7 @@ func TestNoResultHasTheText(t *testing.T) {
 	})
 }
 
-// A damaged text is no error.
+// A damaged text does not cause an error.
 func FuzzIdentify(f *testing.F) {
 	for _, text := range []string{"", "eyJhbGciOiJFUzI1NiJ9.e30.x", "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ0aWRld2FpdGVyIiwiYXVkIjpbMSwieCJdLCJleHAiOjFlMzA4fQ.AAAA", "twp_a", strings.Repeat("ey", 40)} {
 		f.Add(text)

@@ -17,8 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// extract returns the first credential in a text, and its value alone. It also reads texts that
-// white space breaks, and base64, as in the config.json of docker.
+// extract returns the first credential in a text, and its value alone. It also finds a credential
+// that is broken by white space, or encoded in base64 as in docker's config.json.
 func extract(text string) (found secret.Found, value string, ok bool) {
 	joined := strings.Join(strings.Fields(text), "")
 	for _, candidate := range append([]string{text, joined}, decoded(text)...) {
@@ -56,7 +56,7 @@ func decoded(text string) (list []string) {
 	return list
 }
 
-// claims are the claims of a token, as it states them itself.
+// claims are the claims of a token. They are not verified.
 type claims struct {
 	Issuer   string  `json:"iss"`
 	Subject  string  `json:"sub"`
@@ -76,7 +76,7 @@ func readClaims(value string) (c claims, ok bool) {
 	return c, err == nil && json.Unmarshal(body, &c) == nil
 }
 
-// audiences returns the audiences, which are one text or a list.
+// audiences returns the audiences. The claim is a text or a list of texts.
 func (c *claims) audiences() (list []string) {
 	switch a := c.Audience.(type) {
 	case string:
@@ -117,9 +117,9 @@ func (f *Finder) signed(ctx context.Context, c *Credential, value string) error 
 	}
 	if own.Issuer == f.Issuer {
 		c.registryToken()
-		c.Reason = "no known root has signed it: it is of a former root, forged, or damaged"
+		c.Reason = "no known root has signed it: a former root signed it, or it is forged or damaged"
 		if found, err := f.issued(ctx, c, own.ID); err != nil || found {
-			c.Reason = "the journal has the decision with its id, and no known root has signed it: it is of a former root, or forged with the id of another token"
+			c.Reason = "the journal has the decision with its id, but no known root has signed it: a former root signed it, or it is forged with the id of another token"
 			return err
 		}
 		return nil
@@ -127,13 +127,14 @@ func (f *Finder) signed(ctx context.Context, c *Credential, value string) error 
 	return f.idToken(ctx, c, &own, value)
 }
 
-// registryToken sets the kind. By its form alone, the token looks like an ID token.
+// registryToken sets the kind. Without this, the token counts as an ID token, because both have
+// the same form.
 func (c *Credential) registryToken() {
 	c.Kind, c.What = RegistryToken, strings.Replace(c.What, "an ID token", "a registry's token", 1)
 }
 
-// signedBy completes c if a root has signed a token. The signature is checked at the time at which
-// the token was issued, because certificates are short-lived.
+// signedBy completes c if the root has signed the token. The certificates are checked as of the
+// time when the token was issued, because they are short-lived.
 func (f *Finder) signedBy(c *Credential, root Root, own *claims, audience, value string) bool {
 	v, err := token.NewVerifier(token.VerifierOptions{
 		Roots: root.Certificate, Issuer: own.Issuer, Audience: audience, KeyIDs: token.KeyIDs(), Leeway: token.Leeway,
@@ -202,11 +203,11 @@ func (f *Finder) idToken(ctx context.Context, c *Credential, own *claims, value 
 	source, who, err := f.IDToken(ctx, identity.NewPresented("", value))
 	switch {
 	case errors.Is(err, identity.ErrUnknown):
-		c.Reason = "it is of another issuer, or for another audience: it is not accepted here"
+		c.Reason = "Tidewaiter does not accept it: it has another issuer or audience"
 		return nil
 	case errors.Is(err, identity.ErrRejected):
 		c.Source, c.Reason = source, identity.Reason(err)+"; its signature is not valid, or was not verified"
-		// An error is explained only if the signature is valid.
+		// Only a token with a valid signature has an ExplainedError.
 		if explained, ok := errors.AsType[*identity.ExplainedError](err); ok {
 			c.Known, c.Reason = true, explained.Reason
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// consoleHandler writes lines for a terminal: the time of day, the message, and the attributes.
-// Attributes with ids are omitted: the journal has the ids.
+// consoleHandler writes lines for a terminal: the time of day, the message, and the attributes. It
+// omits attributes with ids, because the journal has the ids.
 type consoleHandler struct {
 	mu    *sync.Mutex
 	out   io.Writer

@@ -1,5 +1,5 @@
-// Package logging defines what the log looks like: the format of a line, the levels, and the
-// text that must not appear in the log, such as tokens and control characters.
+// Package logging defines the log: the format of a line, the levels, and the text that must not
+// appear, such as tokens and control characters.
 package logging
 
 import (
@@ -20,13 +20,13 @@ type Log struct {
 	*slog.Logger
 	out io.Writer
 
-	lines slog.Handler // writes to block
+	lines slog.Handler // writes lines to the field block
 	block bytes.Buffer // lines of a block of entries; only the journal's writer uses it
 }
 
 // New returns a log that writes to w. format is "text", "json" or "plain" (for a terminal).
-// level is "debug", "info", "warn" or "error". A nil w discards everything. Lines are written
-// whole.
+// level is "debug", "info", "warn" or "error". A nil w discards everything. Each line is written
+// with a single call.
 func New(w io.Writer, format, level string) *Log {
 	if w == nil {
 		return &Log{Logger: slog.New(slog.DiscardHandler), lines: slog.DiscardHandler, out: io.Discard}
@@ -49,7 +49,7 @@ func New(w io.Writer, format, level string) *Log {
 	return l
 }
 
-// Printable is a secret that is meant to be read in the log, so redact does not remove it.
+// Printable is a secret that users read in the log on purpose, so redact does not remove it.
 type Printable string
 
 // redact removes secrets from a value, such as a token in a path or a name.
@@ -69,7 +69,7 @@ func redact(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// maxBlock is the largest buffer that is kept for the next block, in bytes.
+// maxBlock is the maximum size, in bytes, of a buffer that is kept for the next block.
 const maxBlock = 256 << 10
 
 // Entries writes a line for each entry. The journal's writer calls it with whole blocks when they

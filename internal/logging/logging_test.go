@@ -26,14 +26,14 @@ func TestLinesStayWhole(t *testing.T) {
 				t.Errorf("%s, %s: %d lines of 3: %q", h.Harm, format, len(lines)-1, lines)
 			}
 			visible := text.Printable
-			if format == "text" { // slog quotes by its own rules
+			if format == "text" { // slog has its own rules for quotes
 				visible = func(line string) bool {
 					return !strings.ContainsFunc(line, func(r rune) bool { return !strconv.IsPrint(r) })
 				}
 			}
 			for _, line := range lines {
 				if !visible(line) {
-					t.Errorf("%s, %s: it reached the log: %q", h.Harm, format, line)
+					t.Errorf("%s, %s: the harmful text is in the log: %q", h.Harm, format, line)
 				}
 			}
 		}

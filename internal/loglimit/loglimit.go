@@ -1,8 +1,8 @@
 // Package loglimit decides whether a line is logged or only counted.
 //
 // Requests that anyone can send, and errors that occur a thousand times a second, must not fill
-// the log. The first line of a kind is logged at once. Later lines are logged at a bounded
-// rate, and each logged line states how many lines were left out before it.
+// the log. The first line of a kind is logged at once. Later lines are logged at a limited rate.
+// Each logged line has the number of lines that were left out before it.
 package loglimit
 
 import (
@@ -25,7 +25,7 @@ type Limit struct {
 	mu     sync.Mutex
 	period clock.Span
 	logged int // lines in this period
-	missed int // lines left out since the last one that was logged
+	missed int // lines left out since the last logged line
 }
 
 // Allow reports whether a line may be logged now. If it may, missed is the number of lines that

@@ -7,8 +7,8 @@ import (
 	"net"
 )
 
-// Hold returns a port that was free a moment ago. It does not hold the port, because only Linux
-// can.
+// Hold returns a port that was free a moment ago. Only Linux can reserve a port, so here the port
+// is not reserved.
 func Hold() (port int, release func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -5,9 +5,9 @@ import (
 	"syscall"
 )
 
-// Hold returns a port that is held until release is called. The socket is bound with
-// SO_REUSEADDR and does not listen. Linux then does not assign the port to a socket that asks
-// for any free port. A server that asks for this port by its number can listen on it, because
+// Hold returns a port that is reserved until release is called. It binds a socket with
+// SO_REUSEADDR, but does not listen on it. So Linux does not assign the port to a socket that
+// requests any free port. A server that requests this port by its number can listen on it, because
 // servers in all languages set SO_REUSEADDR.
 func Hold() (port int, release func(), err error) {
 	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)

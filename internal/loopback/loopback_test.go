@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loopback"
 )
 
-// Servers listen on a held port, one after the other and by each name of this machine. No other
-// socket gets the port.
+// Several servers can listen on a reserved port, one after the other, under each name of this
+// machine. No other socket gets the port.
 func TestPortIsHeldForItsServers(t *testing.T) {
 	port := loopback.Port(t)
 	for _, address := range []string{"127.0.0.1:%d", "localhost:%d", ":%d", "0.0.0.0:%d", "127.0.0.1:%d"} {
@@ -35,7 +35,7 @@ func TestPortIsHeldForItsServers(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		return
 	}
-	for range 2000 { // often enough to get the held port if it were free
+	for range 2000 { // often enough to get the port if it were free
 		other, release, err := loopback.Hold()
 		if err != nil {
 			t.Fatal(err)
@@ -46,7 +46,7 @@ func TestPortIsHeldForItsServers(t *testing.T) {
 			t.Fatal(err)
 		}
 		if other == port || l.Addr().(*net.TCPAddr).Port == port {
-			t.Fatalf("port %d is held and was given away", port)
+			t.Fatalf("port %d is reserved, but another socket got it", port)
 		}
 		l.Close()
 	}

@@ -1,9 +1,9 @@
 // Package marker remembers which database each config had. It answers: is a missing database new,
 // or was it lost?
 //
-// At the first start it is right to create a missing database. It is wrong to create one if a
-// disk was not mounted, a path has a typing error, or the file was deleted: users, rules and
-// the journal would be lost silently.
+// At the first start, a missing database must be created. Later, a database can be missing because
+// a disk is not mounted, a path has a typing error, or the file was deleted. A new database would
+// then replace users, rules and the journal without a warning.
 package marker
 
 import (
@@ -24,20 +24,19 @@ import (
 // FileName is the name of the marker file, which is in the folder of the signing key.
 const FileName = "tidewaiter-database.json"
 
-// marker is the content of the file. Several configs may share a signing key, and then also
-// share this file.
+// marker is the content of the file. Configs that share a signing key also share this file.
 type marker struct {
 	Databases map[string]had `json:"databases"` // by path of the config
 }
 
-// had is the database that a config used before.
+// had describes the database that a config used before.
 type had struct {
-	Database string `json:"database"` // its name, without secrets
+	Database string `json:"database"` // the database's name, without secrets
 	ID       string `json:"id"`
 }
 
-// Open opens the database of a config. It creates a missing one if the config never had one, or
-// if create is true.
+// Open opens the database of a config. It creates a missing database if the config never had a
+// database, or if create is true.
 func Open(ctx context.Context, cfg *config.Config, create bool, log *slog.Logger) (*store.DB, error) {
 	if store.InMemory(cfg.Database) {
 		return store.Open(ctx, cfg.Database)
@@ -62,7 +61,7 @@ func Open(ctx context.Context, cfg *config.Config, create bool, log *slog.Logger
 	case db.Created():
 		log.Info("created a new database", "database", db.String(), "id", db.ID())
 	case known && before.ID != db.ID():
-		log.Warn("this is a different database than before", "database", db.String(), "id", db.ID(), "before", before.Database, "id_before", before.ID)
+		log.Warn("the database is not the one that this config used before", "database", db.String(), "id", db.ID(), "before", before.Database, "id_before", before.ID)
 	}
 	if now := (had{db.String(), db.ID()}); now != before {
 		if m.Databases == nil {
@@ -76,7 +75,7 @@ func Open(ctx context.Context, cfg *config.Config, create bool, log *slog.Logger
 	return db, nil
 }
 
-// missing returns what to do if the database in the marker is missing.
+// missing returns the advice for an error about a missing database that the marker lists.
 func (h had) missing(marker string) string {
 	return fmt.Sprintf("; this config had one at %s (recorded in %s): put it back, mount its disk, or restore a backup with `tidewaiter database restore FILE`; "+
 		"to start over without its users, rules and journal: `tidewaiter serve --create-database`", h.Database, marker)
@@ -92,8 +91,8 @@ func markerOf(cfg *config.Config) (file, name string, m marker, err error) {
 	return file, name, m, err
 }
 
-// Missing returns what to do about a missing database. It returns "" if the config never had a
-// database: then the service creates one.
+// Missing returns the advice for a missing database. It returns "" if the config never had a
+// database, because the service then creates one.
 func Missing(cfg *config.Config) string {
 	at, name, m, _ := markerOf(cfg)
 	if before, known := m.Databases[name]; known {
@@ -117,8 +116,8 @@ func readMarker(file string) (m marker, err error) {
 	return m, nil
 }
 
-// write replaces the file atomically. The file is world-readable: it has no secrets, and the
-// user who runs the command line may be another user than the service's.
+// write replaces the file atomically. The file is world-readable, because the command line and the
+// service can run as different users. It has no secrets.
 func (m marker) write(file string) error {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {

@@ -1,8 +1,8 @@
 // Package memory returns memory to the system after a burst of work.
 //
 // The runtime collects garbage only when the heap grows. So a process that becomes idle would keep
-// for minutes what the last burst used: the buffers of password hashes, or the 30 MB of garbage
-// that reading 10,000 rules leaves.
+// the memory of the last burst for minutes. This can be the buffers of password hashes, or the 30
+// MB of garbage after reading 10,000 rules.
 package memory
 
 import (
@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// interval is the time between two checks whether a burst is over.
+	// interval is the time between two calls of busy.
 	interval = 5 * time.Second
-	// worthReturning is the unused heap, in bytes, from which a collection is worth its cost: a
-	// few milliseconds of work beside the service's own.
+	// worthReturning is a size in bytes. If the unused heap is larger, a collection is worth its
+	// cost, which is a few milliseconds of work.
 	worthReturning = 1 << 20
 )
 
@@ -50,7 +50,7 @@ func run(ctx context.Context, busy func() bool, free func()) {
 	}
 }
 
-// unusedHeap returns how many bytes the heap holds beyond what was live at the last collection.
+// unusedHeap returns the size of the heap without the bytes that were live at the last collection.
 func unusedHeap() uint64 {
 	samples := []metrics.Sample{
 		{Name: "/memory/classes/heap/free:bytes"},

@@ -11,13 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unmapProgram removes the pages of the executable from this process's memory. The kernel maps
-// a page again, from its cache, when it is next used. Most of the 28 MB that are mapped after
-// the start were needed only during the start: the tables from which CEL's parser is built,
-// initializers, the config reader.
+// unmapProgram removes the pages of the executable from this process's memory. When a page is used
+// again, the kernel maps it again from its cache. After the start, 28 MB are mapped. Most of these
+// pages were needed only during the start, by CEL's parser, initializers and the config reader.
 //
-// Only mappings without private pages are removed. A page that differs from the file, such as one
-// with a debugger's breakpoint, would be lost.
+// Only mappings without private pages are removed. A private page, such as a page with a
+// debugger's breakpoint, differs from the file and would be lost.
 func unmapProgram() error {
 	program, err := os.Readlink("/proc/self/exe")
 	if err != nil {

@@ -13,7 +13,7 @@ func TestUnmapProgramShrinksResidentMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if after := residentFile(t); after >= before {
-		t.Errorf("%d kB of files are mapped after unmapProgram, %d kB before", after, before)
+		t.Errorf("%d kB of files are mapped after unmapProgram, want less than the %d kB before", after, before)
 	}
 }
 

@@ -14,16 +14,16 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// A cosignature is a witness's signature of a checkpoint, with the time, as in
-// https://c2sp.org/tlog-cosignature (Ed25519).
+// A cosignature is the signature of a checkpoint by a witness, with the time. The format is that
+// of https://c2sp.org/tlog-cosignature (Ed25519).
 const (
 	algorithm    = 4 // of a cosignature, in a public key and a key's id
 	timeSize     = 8
 	cosignedSize = timeSize + ed25519.SignatureSize
 )
 
-// WitnessVerifier returns the verifier of a witness's public key. The key of a log is an error: the
-// log itself must not be able to stand in for its witness.
+// WitnessVerifier returns the verifier of a witness's public key. It rejects the key of a log: a
+// log must not act as its own witness.
 func WitnessVerifier(public string) (note.Verifier, error) {
 	malformed := fmt.Errorf("%.100q is not the public key of a witness: want NAME+ID+KEY", public)
 	parts := strings.SplitN(public, "+", 3)
@@ -62,12 +62,12 @@ func (v cosignatures) Verify(msg, sig []byte) bool {
 	return ed25519.Verify(v.key, cosigned(msg, binary.BigEndian.Uint64(sig)), sig[timeSize:])
 }
 
-// cosigned returns what a witness signs.
+// cosigned returns the bytes that a witness signs.
 func cosigned(msg []byte, at uint64) []byte {
 	return append(fmt.Appendf(nil, "cosignature/v1\ntime %d\n", at), msg...)
 }
 
-// Cosigner returns a signer of cosignatures. It signs the current time, too.
+// Cosigner returns a signer of cosignatures. A cosignature includes the current time.
 func (k *Key) Cosigner(now func() time.Time) note.Signer { return cosigner{k.cosignatures(), k, now} }
 
 // WitnessPublic returns the public key of Cosigner.
@@ -95,7 +95,8 @@ func (c cosigner) Sign(msg []byte) ([]byte, error) {
 	return append(signature, ed25519.Sign(c.key.private, cosigned(msg, uint64(at)))...), nil
 }
 
-// Describe returns the name of the key of a verified signature, and the time of a cosignature.
+// Describe returns the name of the key of a verified signature. For a cosignature, it also returns
+// the time.
 func Describe(s note.Signature) string {
 	const id = 4
 	raw, err := base64.StdEncoding.DecodeString(s.Base64)

@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/notekey"
 )
 
-// The cosigned checkpoint of https://c2sp.org/tlog-cosignature has the form of ours.
+// The cosigned checkpoint that is the example of https://c2sp.org/tlog-cosignature is verified.
 func TestCosignatures(t *testing.T) {
 	log, err := notekey.New("example.com/behind-the-sofa")
 	if err != nil {
@@ -47,7 +47,7 @@ func TestCosignatures(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	// Each byte of the line of the witness counts.
+	// The verification depends on each byte of the witness's line.
 	line := strings.LastIndex(string(signed), "— ")
 	for i := line; i < len(signed); i++ {
 		changed := []byte(string(signed))
@@ -58,7 +58,7 @@ func TestCosignatures(t *testing.T) {
 	}
 	for _, sig := range [][]byte{nil, make([]byte, 8), make([]byte, 72), append([]byte{0xff}, make([]byte, 71)...)} {
 		if verifiers[1].Verify([]byte(text), sig) {
-			t.Errorf("%x is a cosignature", sig)
+			t.Errorf("%x was accepted as a cosignature", sig)
 		}
 	}
 }

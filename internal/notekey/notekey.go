@@ -23,7 +23,7 @@ import (
 type Key struct {
 	note.Signer
 	private ed25519.PrivateKey
-	text    string // of the file
+	text    string // the content of the file
 }
 
 // New returns a new key.
@@ -54,7 +54,7 @@ func parse(text string) (*Key, error) {
 	if err != nil {
 		return nil, errors.New("it is not a private key for notes")
 	}
-	// The text has the form PRIVATE+KEY+name+id+key, because NewSigner accepts no other.
+	// NewSigner has accepted the text, so it has the form PRIVATE+KEY+name+id+key.
 	encoded, err := base64.StdEncoding.DecodeString(strings.SplitN(text, "+", 5)[4])
 	if err != nil || len(encoded) != 1+ed25519.SeedSize {
 		return nil, errors.New("it is not an Ed25519 key for notes")
@@ -72,7 +72,7 @@ func (k *Key) Write(path string) error {
 func (k *Key) Public() string {
 	public, err := note.NewEd25519VerifierKey(k.Name(), k.private.Public().(ed25519.PublicKey))
 	if err != nil {
-		return "" // the name was checked
+		return "" // cannot happen: New and Read check the name
 	}
 	return public
 }
@@ -80,8 +80,9 @@ func (k *Key) Public() string {
 // String hides the key.
 func (k *Key) String() string { return "[secret]" }
 
-// Name returns the name for the key of a journal: the public URL without its scheme, or else the
-// issuer of the tokens, and "/journal". Checkpoints begin with it.
+// Name returns the name of the key of a journal. The name is the public URL without its scheme,
+// and "/journal". Without a public URL, the issuer of the tokens is used instead. Checkpoints
+// begin with this name.
 func Name(publicURL, issuer string) string {
 	name := issuer
 	if u, err := url.Parse(publicURL); err == nil && u.Host != "" {

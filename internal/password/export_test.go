@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// everything is a need greater than the limiter's capacity. The limiter gives such a need its
-// whole capacity.
+// everything is a need greater than the limiter's capacity. Such a need occupies the whole
+// limiter.
 var everything = need{Slots: math.MaxInt, Memory: math.MaxInt64}
 
 // HoldLimiter waits until the limiter is free, and then occupies it until release is called.

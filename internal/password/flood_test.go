@@ -17,15 +17,15 @@ import (
 type flood struct {
 	names   func(connection, attempt int) string
 	unknown bool          // no account has the names
-	known   bool          // the others are at known places
+	known   bool          // the 20 other users are at known places
 	hash    time.Duration // how long one hash takes
 	pause   time.Duration // of each connection, between an answer and its next password
 	after   time.Duration // from the start of the process and the flood to the sign-ins
 }
 
-// beside lets 20 other users sign in for the first time during the flood. It returns how many
-// of them succeed, and the statistics of the Hashing, which has one thread. The clock is that
-// of the synctest bubble.
+// beside lets 20 other users sign in for the first time during the flood. It returns the number of
+// users who succeed, and the statistics of the Hashing, which has one thread. The clock is the
+// clock of the synctest bubble.
 func (f flood) beside(t *testing.T) (signedIn int, did Stats) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(Options{Parallel: 1})
@@ -72,8 +72,9 @@ func (f flood) beside(t *testing.T) (signedIn int, did Stats) {
 	return signedIn, did
 }
 
-// In an earlier version, a flood from many addresses blocked everyone else: if each attempt had
-// a new name, each name had one place in the full queue, and the queue rejected newcomers.
+// In an earlier version, a flood from many addresses blocked all other users. Each attempt of the
+// flood had a new name, so each name had one place in the full queue, and the queue rejected new
+// names.
 func TestOthersSignInDuringAFlood(t *testing.T) {
 	for _, tt := range []struct {
 		what  string
@@ -81,7 +82,7 @@ func TestOthersSignInDuringAFlood(t *testing.T) {
 	}{
 		{"two names that exist", flood{names: func(c, _ int) string { return fmt.Sprint("name ", c%2) }}},
 		{"two names that nobody has", flood{names: func(c, _ int) string { return fmt.Sprint("name ", c%2) }, unknown: true}},
-		{"512 names that exist, and the others are at known places", flood{names: func(c, _ int) string { return fmt.Sprint("name ", c) }, known: true}},
+		{"512 names that exist; the other users are at known places", flood{names: func(c, _ int) string { return fmt.Sprint("name ", c) }, known: true}},
 		{"a new name each time that nobody has", flood{names: func(c, n int) string { return fmt.Sprint("name ", c, " ", n) }, unknown: true}},
 	} {
 		for _, at := range []struct{ hash, pause, after time.Duration }{
@@ -95,7 +96,7 @@ func TestOthersSignInDuringAFlood(t *testing.T) {
 		} {
 			tt.flood.hash, tt.flood.pause, tt.flood.after = at.hash, at.pause, at.after
 			if signedIn, did := tt.flood.beside(t); signedIn != 20 {
-				t.Errorf("%s, %+v: %d of 20 others signed in; meanwhile %+v", tt.what, at, signedIn, did)
+				t.Errorf("%s, %+v: %d of 20 other users signed in, with the statistics %+v", tt.what, at, signedIn, did)
 			}
 		}
 	}

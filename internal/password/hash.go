@@ -13,8 +13,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Limits for the cost of a hash. They prevent one line of a file from overloading the machine:
-// the most expensive hash takes about two seconds of one core.
+// Limits for the cost of a hash. Without them, one line of a file could overload the machine. With
+// them, the most expensive hash takes about two seconds of one core.
 const (
 	minNewCost = 10 // bcrypt; OWASP's minimum
 	maxCost    = 15 // bcrypt; each step doubles the time
@@ -28,7 +28,7 @@ const (
 // parameters is a parsed hash.
 type parameters interface {
 	accepts(password string) error // ErrTooLong; ErrMismatch if no such hash can match
-	matches(password string) bool  // slow; takes the same time for each result
+	matches(password string) bool  // slow; the result does not affect the time
 	needs() need
 	cost() cost
 }
@@ -93,9 +93,9 @@ func parseBcrypt(hash string) (parameters, error) {
 }
 
 // accepts rejects passwords that could match a hash only because of two weaknesses of bcrypt.
-// bcrypt uses only the first maxBcrypt bytes, so all passwords with the same first maxBcrypt
-// bytes would match. And bcrypt repeats the password, followed by a NUL byte, until it has
-// maxBcrypt bytes, so "a" and "a\x00a" would match.
+// First, bcrypt uses only maxBcrypt bytes, so all passwords with the same beginning would match.
+// Second, bcrypt repeats the password and a NUL byte up to maxBcrypt bytes, so "a" and "a\x00a"
+// would match.
 func (b bcryptHash) accepts(password string) error {
 	if len(password) > maxBcrypt {
 		return ErrTooLong
@@ -158,7 +158,7 @@ func parseArgon2id(hash string) (parameters, error) {
 	}
 	salt, err1 := base64.RawStdEncoding.Strict().DecodeString(part[4])
 	sum, err2 := base64.RawStdEncoding.Strict().DecodeString(part[5])
-	if strings.ContainsAny(hash, "\r\n") { // which the decoder skips
+	if strings.ContainsAny(hash, "\r\n") { // the decoder would skip them
 		err1 = errors.New("a line break")
 	}
 	if err1 != nil || err2 != nil || len(salt) < 8 || len(salt) > 64 || len(sum) < 16 || len(sum) > 64 {

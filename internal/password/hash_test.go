@@ -78,10 +78,10 @@ func Test73BytePasswordDoesNotMatchItsPrefix(t *testing.T) {
 		}
 		before := h.Stats().Hashed
 		if err := h.Dummy(t.Context(), hash, "nobody", long[:n]); err != nil || h.Stats().Hashed != before {
-			t.Errorf("a dummy with %d bytes: %v, want nil at once", n, err)
+			t.Errorf("Dummy with %d bytes: %v, want nil without a hash", n, err)
 		}
 		if _, err := h.HashBcrypt(t.Context(), long[:n], 10); !errors.Is(err, password.ErrTooLong) {
-			t.Errorf("making a hash of %d bytes: %v, want %v", n, err, password.ErrTooLong)
+			t.Errorf("a new hash of %d bytes: %v, want %v", n, err, password.ErrTooLong)
 		}
 	}
 }
@@ -96,7 +96,7 @@ func TestPasswordWithNULDoesNotMatch(t *testing.T) {
 		}
 	}
 	if _, err := h.HashBcrypt(t.Context(), "eight\x00chars", 10); err == nil {
-		t.Error("a bcrypt hash was made of a password with a NUL")
+		t.Error("a bcrypt hash of a password with a NUL was created")
 	}
 }
 
@@ -152,10 +152,10 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 			continue
 		}
 		if tt.hash != "" && strings.Contains(err.Error(), tt.hash) {
-			t.Errorf("Check(%q) shows what it was given", tt.hash)
+			t.Errorf("the error of Check(%q) contains the argument", tt.hash)
 		}
 		if err := password.New(password.Options{}).Compare(t.Context(), tt.hash, tt.hash); err == nil || errors.Is(err, password.ErrMismatch) {
-			t.Errorf("Compare with %q = %v, want an error that is no mismatch", tt.hash, err)
+			t.Errorf("Compare with %q = %v, want an error other than ErrMismatch", tt.hash, err)
 		}
 	}
 	for _, good := range []string{argonLittle, argonMost, "$2y$15$" + htpasswdB[7:]} {
@@ -181,7 +181,7 @@ func TestNewHashMatchesItsPassword(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !strings.HasPrefix(first, prefix) || first == second {
-			t.Errorf("hashes %q and %q: want the prefix %q, and another salt each time", first, second, prefix)
+			t.Errorf("hashes %q and %q: want the prefix %q, and two different salts", first, second, prefix)
 		}
 		if err := h.Compare(t.Context(), first, "correct horse"); err != nil {
 			t.Errorf("comparing with %q: %v", first, err)
@@ -195,12 +195,12 @@ func TestNewHashMatchesItsPassword(t *testing.T) {
 		canceled, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := hash(canceled, "correct horse"); !errors.Is(err, context.Canceled) {
-			t.Errorf("a hash for nobody: %v, want %v", err, context.Canceled)
+			t.Errorf("a hash with a canceled context: %v, want %v", err, context.Canceled)
 		}
 	}
 	for _, cost := range []int{-1, 0, 9, 16, 31} {
 		if _, err := h.HashBcrypt(t.Context(), "correct horse", cost); err == nil {
-			t.Errorf("a bcrypt hash of cost %d was made", cost)
+			t.Errorf("a bcrypt hash of cost %d was created", cost)
 		}
 	}
 }
@@ -215,7 +215,7 @@ func FuzzCheck(f *testing.F) {
 	f.Fuzz(func(t *testing.T, hash string) {
 		if err := password.Check(hash); err != nil {
 			if len(hash) > 20 && strings.Contains(err.Error(), hash) {
-				t.Errorf("the error shows what it was given: %v", err)
+				t.Errorf("the error contains the argument: %v", err)
 			}
 			return
 		}

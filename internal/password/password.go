@@ -1,11 +1,10 @@
 // Package password computes and compares password hashes.
 //
 // Hashing is slow on purpose. A Hashing limits how many hashes are computed at once, so that a
-// flood of wrong passwords delays only the clients that cause it. For a short time it remembers
-// which pairs of hash and password matched. It stores only a keyed hash of each pair, with a
-// key that only this process has. So a password that is used for every pull is hashed once.
-// When a user's hash changes, the pair is a different one, so no remembered pair has to be
-// removed.
+// flood of wrong passwords delays only the clients that cause it. For a short time, it remembers
+// which pairs of hash and password matched, so that a password that is used for every pull is
+// hashed only once. It stores only a keyed hash of each pair, with a key that only this process
+// has. A user with a changed hash has a different pair, so remembered pairs need not be removed.
 //
 // The package supports argon2id in the PHC string format, and bcrypt as $2a$, $2b$ and $2y$.
 // Check explains what is wrong with any other hash. Passwords are bytes: they are not trimmed,
@@ -34,7 +33,7 @@ import (
 // Requester is the origin of a request for a hash: see fairqueue.
 type Requester = fairqueue.Requester
 
-// need is what the computation of a hash occupies: threads and memory.
+// need is the number of threads and the memory that the computation of a hash occupies.
 type need = fairqueue.Need
 
 var (
@@ -95,7 +94,7 @@ type Hashing struct {
 	hashed, recalled, skipped, refused atomic.Uint64
 }
 
-// New returns a Hashing. It has no Close: everything it starts ends by itself.
+// New returns a Hashing. It needs no Close, because its goroutines and timers end by themselves.
 func New(o Options) *Hashing {
 	if o.Parallel <= 0 {
 		o.Parallel = threads()
@@ -133,16 +132,16 @@ func New(o Options) *Hashing {
 }
 
 // Compare returns nil if password matches hash. Otherwise it returns ErrMismatch, ErrTooLong,
-// ErrBusy, the error of ctx, or an error that explains why the hash cannot be used, as Check does.
-// Only pairs that matched are remembered: a wrong password costs a hash each time. Equal pairs
-// that are compared at the same time share one hash.
+// ErrBusy, the error of ctx, or an error of Check, if the hash cannot be used. Only pairs that
+// matched are remembered, so a wrong password costs a hash each time. Equal pairs that are
+// compared at the same time share one hash.
 func (h *Hashing) Compare(ctx context.Context, hash, password string) error {
 	return h.CompareFor(ctx, Requester{Name: hash}, hash, password)
 }
 
-// CompareFor is Compare for a requester. Requests from an address that floods the queue delay
-// only requests from the same address, and a name gets at most an eighth of the queue. Compare
-// is CompareFor with the hash as the requester's name.
+// CompareFor is Compare for a requester. If an address floods the queue, only requests from that
+// address are delayed. A name gets at most an eighth of the queue. Compare is CompareFor with the
+// hash as the requester's name.
 func (h *Hashing) CompareFor(ctx context.Context, who Requester, hash, password string) error {
 	k := h.keys.Of(realHash, hash, password)
 	if h.remembered.has(k) {
@@ -169,7 +168,7 @@ func (h *Hashing) CompareFor(ctx context.Context, who Requester, hash, password 
 // share runs work for k, or waits for a call in flight. It remembers k if the error is nil.
 func (h *Hashing) share(ctx context.Context, k cache.Key, work func(context.Context) error) error {
 	_, err := h.calls.Do(ctx, k, func(ctx context.Context) (none struct{}, err error) {
-		if h.remembered.has(k) { // another call may have ended in between
+		if h.remembered.has(k) { // another call may have just ended
 			h.recalled.Add(1)
 			return none, nil
 		}
@@ -183,10 +182,10 @@ func (h *Hashing) share(ctx context.Context, k cache.Key, work func(context.Cont
 
 // Dummy takes as long as Compare with a wrong password. Call it for a name that has no hash, so
 // that response times do not reveal which names exist. The algorithm and cost of Dummy are
-// those of the example hash, the parameter like; if like is "", they are those of Hash. Calls
-// with different names do not share a hash, just as comparisons for two known names do not.
-// Dummy returns nil for every password. It returns ErrBusy, the error of ctx, or, as Compare
-// does, an error that explains why the example hash cannot be used.
+// those of the example hash, the parameter like; if like is "", they are those of Hash. Calls with
+// different names do not share a hash, and neither do comparisons for two known names. The result
+// is nil for every password. The possible errors are ErrBusy, the error of ctx, and an error of
+// Check, if the example hash cannot be used.
 func (h *Hashing) Dummy(ctx context.Context, like, name, password string) error {
 	return h.DummyFor(ctx, Requester{Name: name}, like, password)
 }
@@ -201,7 +200,7 @@ func (h *Hashing) DummyFor(ctx context.Context, who Requester, like, password st
 		}
 	}
 	if parsed.accepts(password) != nil {
-		return nil // Compare refuses it at once too
+		return nil // Compare also rejects it without a hash
 	}
 	k := h.keys.Of(dummyHash, like, who.Name, password)
 	err := h.share(ctx, k, func(ctx context.Context) error {
@@ -216,8 +215,8 @@ func (h *Hashing) DummyFor(ctx context.Context, who Requester, like, password st
 	return err
 }
 
-// Hash computes an argon2id hash with two passes and one thread. It queues like Compare, and
-// returns ErrTooShort, ErrBusy or the error of ctx.
+// Hash computes an argon2id hash with two passes and one thread. It waits in the queue of Compare.
+// Its errors are ErrTooShort, ErrBusy and the error of ctx.
 func (h *Hashing) Hash(ctx context.Context, password string) (string, error) {
 	return h.newHash(ctx, password, h.newest, func() (string, error) { return h.newest.hash(password), nil })
 }
@@ -278,9 +277,9 @@ func (h *Hashing) workDummy(ctx context.Context, who Requester, p parameters, f 
 	return ErrMismatch
 }
 
-// compute runs f. The caller has entered the limiter already.
+// compute runs f. The limiter must have admitted the caller.
 func (h *Hashing) compute(p parameters, f func() error) error {
-	needs, began := p.needs(), time.Now() // monotonic: this is not a date
+	needs, began := p.needs(), time.Now() // only for a duration, so not Options.Now
 	defer func() {
 		took := time.Since(began)
 		h.recent.note(p.cost(), took)
@@ -304,7 +303,7 @@ type Stats struct {
 	Hashed     uint64 // hashes computed, including dummies
 	Skipped    uint64 // dummies that waited instead of computing
 	Remembered uint64 // comparisons answered by a remembered pair
-	Shared     uint64 // comparisons that shared the hash of an equal one
+	Shared     uint64 // comparisons that shared the hash of an equal comparison
 	Busy       uint64 // hashes refused with ErrBusy
 	Waiting    int    // hashes in the queue
 }

@@ -39,8 +39,8 @@ func ExampleCheck() {
 	// an MD5 hash (apr1): make one with "htpasswd -B" or "tidewaiter hash-password"
 }
 
-// In docker_auth, wrong passwords delayed everyone. Here, wrong passwords fill the limiter and
-// its queue, and a remembered password is still accepted at once.
+// In docker_auth, wrong passwords delayed everyone. Here, a remembered password is accepted
+// immediately, even while wrong passwords fill the limiter and its queue.
 func TestRememberedPasswordsWorkDuringAFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := password.New(password.Options{Parallel: 1, Queue: 8})
@@ -56,11 +56,11 @@ func TestRememberedPasswordsWorkDuringAFlood(t *testing.T) {
 		}
 		synctest.Wait()
 		if got, want := h.Stats(), (password.Stats{Hashed: 1, Busy: 12, Waiting: 8}); got != want {
-			t.Errorf("with the limiter held: %+v, want %+v", got, want)
+			t.Errorf("while the limiter is occupied: %+v, want %+v", got, want)
 		}
 
 		if err := h.Compare(t.Context(), htpasswdBC4, "wonderland"); err != nil {
-			t.Errorf("a remembered password: %v", err)
+			t.Errorf("comparing a remembered password: %v", err)
 		}
 		release()
 		got := map[error]int{}
@@ -71,7 +71,7 @@ func TestRememberedPasswordsWorkDuringAFlood(t *testing.T) {
 			t.Errorf("answers %v, want %v", got, want)
 		}
 		if n := h.Flights(); n != 0 {
-			t.Errorf("%d flights are left", n)
+			t.Errorf("%d hashes are still in progress, want 0", n)
 		}
 	})
 }
@@ -172,7 +172,7 @@ func TestHashWithoutCallersIsNotComputed(t *testing.T) {
 		}
 		synctest.Wait()
 		leave()
-		// A caller that arrives at the moment of the cancellation does not join the canceled
+		// A caller that arrives at the moment of the cancellation does not share the canceled
 		// call.
 		if got := errors.Join(<-answers, <-answers); !errors.Is(got, context.Canceled) {
 			t.Errorf("who left: %v", got)
@@ -182,7 +182,7 @@ func TestHashWithoutCallersIsNotComputed(t *testing.T) {
 		synctest.Wait()
 		release()
 		if err := <-late; err != nil {
-			t.Errorf("who came late: %v", err)
+			t.Errorf("the caller that arrived after the cancellation: %v", err)
 		}
 		synctest.Wait()
 		if got, want := h.Stats(), (password.Stats{Hashed: 1, Shared: 1}); got != want {
@@ -197,7 +197,7 @@ func TestWaitIsLimited(t *testing.T) {
 		release := h.HoldLimiter()
 		start := time.Now()
 		if err := h.Compare(t.Context(), htpasswdBC4, "wonderland"); !errors.Is(err, password.ErrBusy) {
-			t.Errorf("a held limiter: %v, want %v", err, password.ErrBusy)
+			t.Errorf("while the limiter is occupied: %v, want %v", err, password.ErrBusy)
 		}
 		if waited := time.Since(start); waited != 3*time.Second {
 			t.Errorf("waited %v, want 3s", waited)
@@ -210,7 +210,7 @@ func TestWaitIsLimited(t *testing.T) {
 		synctest.Wait()
 		release()
 		if err := h.Compare(t.Context(), htpasswdBC4, "wonderland"); err != nil {
-			t.Errorf("a free limiter: %v", err)
+			t.Errorf("after the limiter is free: %v", err)
 		}
 	})
 }
@@ -219,7 +219,7 @@ func TestWaitIsLimited(t *testing.T) {
 func TestDummyCostsAHash(t *testing.T) {
 	h := password.New(password.Options{})
 	for i, like := range []string{htpasswdBC4, argonOneThread, ""} {
-		for range 2 { // again: never remembered
+		for range 2 { // the second time shows that it is not remembered
 			if err := h.Dummy(t.Context(), like, "nobody", "wonderland"); err != nil {
 				t.Errorf("a dummy like %q: %v", like, err)
 			}
@@ -229,7 +229,7 @@ func TestDummyCostsAHash(t *testing.T) {
 		}
 	}
 	if err := h.Dummy(t.Context(), "$apr1$", "nobody", "wonderland"); err == nil {
-		t.Error("a dummy like a hash that nobody can have")
+		t.Error("Dummy accepted an invalid example hash")
 	}
 	if n := h.Held(); n != 0 {
 		t.Errorf("%d dummies are remembered", n)

@@ -14,11 +14,11 @@ func TestHashesHaveThreadsOfTheirOwn(t *testing.T) {
 		have, want     int
 	}{
 		{"all processors", "", n, n + max(1, n/2)},
-		{"somebody has said how many", "3", n, n},
-		{"a quota leaves fewer", "", max(1, n-1), max(1, n-1)},
-		{"called before", "", n + max(1, n/2), n + max(1, n/2)},
+		{"GOMAXPROCS is set", "3", n, n},
+		{"a quota", "", max(1, n-1), max(1, n-1)},
+		{"a second call", "", n + max(1, n/2), n + max(1, n/2)},
 	} {
-		if n == 1 && tt.what == "a quota leaves fewer" {
+		if n == 1 && tt.what == "a quota" {
 			continue // one processor is the minimum
 		}
 		t.Run(tt.what, func(t *testing.T) {
@@ -30,7 +30,7 @@ func TestHashesHaveThreadsOfTheirOwn(t *testing.T) {
 				t.Errorf("GOMAXPROCS is %d, want %d", got, tt.want)
 			}
 			if threads() != before || Processors() > n {
-				t.Errorf("%d hashes at once on %d processors, and %d before", threads(), Processors(), before)
+				t.Errorf("%d hashes at once on %d processors, want %d as before", threads(), Processors(), before)
 			}
 		})
 	}

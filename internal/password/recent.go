@@ -7,7 +7,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// cost is what determines how long a hash takes. The zero value means unknown.
+// cost has the parameters that determine how long a hash takes. The zero value means unknown.
 type cost struct {
 	bcrypt                  string // its cost, as two digits
 	memory, passes, threads uint32 // of argon2id
@@ -17,8 +17,8 @@ type cost struct {
 // seldom has hashes of more than two costs. Dummies of any other cost are always computed.
 const measuredCosts = 32
 
-// recent holds how long the last hashes of each cost took. A dummy that is not computed takes
-// as long as one of these hashes.
+// recent has the durations of the last hashes of each cost. If a dummy is not computed, it waits
+// for one of these durations.
 type recent struct {
 	mu   sync.Mutex
 	took map[cost]*clock.Durations
@@ -31,8 +31,7 @@ func (r *recent) note(c cost, took time.Duration) {
 	}
 }
 
-// of returns the durations of a cost, or nil. If add is true and the cost is not measured yet,
-// it begins to measure the cost.
+// of returns the durations of a cost, or nil. If add is true and the cost is new, of adds it.
 func (r *recent) of(c cost, add bool) *clock.Durations {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,12 +14,12 @@ const (
 )
 
 // remembered holds the keys of pairs that matched. A pair is forgotten a fixed time after its
-// last use. A use is recorded only if half of this time has passed since the last recorded use,
-// so that most uses write nothing.
+// last use. Most uses write nothing: a use is recorded only if half of this time has passed since
+// the last recorded use.
 type remembered struct {
 	lasts time.Duration // negative: nothing is remembered
 	now   func() time.Time
-	pairs *cache.Cache[cache.Key, clock.Span] // the span in which a further use is not recorded
+	pairs *cache.Cache[cache.Key, clock.Span] // the span in which the next use is not recorded
 }
 
 func newRemembered(lasts time.Duration, limit int, now func() time.Time) *remembered {

@@ -25,7 +25,7 @@ func TestPairIsForgottenAfterItsLastUse(t *testing.T) {
 	for minute := range 60 {
 		now = now.Add(time.Minute)
 		if !r.has(used) {
-			t.Fatalf("the pair that is used each minute was forgotten after %d", minute+1)
+			t.Fatalf("a pair that is used each minute was forgotten after %d minutes", minute+1)
 		}
 	}
 	if r.has(idle) {
@@ -33,7 +33,7 @@ func TestPairIsForgottenAfterItsLastUse(t *testing.T) {
 	}
 	now = now.Add(10 * time.Minute)
 	if r.has(used) {
-		t.Error("a pair is remembered longer after its last use than was asked for")
+		t.Error("a pair is remembered longer than Options.Remember after its last use")
 	}
 }
 
@@ -42,7 +42,7 @@ func TestNegativeRememberRemembersNothing(t *testing.T) {
 	r := newRemembered(-1, 100, func() time.Time { return now })
 	r.add(numbered(1))
 	if r.has(numbered(1)) {
-		t.Error("a pair is remembered")
+		t.Error("a pair is remembered although Options.Remember is negative")
 	}
 }
 
@@ -53,7 +53,7 @@ func TestRememberedModel(t *testing.T) {
 		const d = 100 * time.Second
 		now := time.Unix(1_800_000_000, 0)
 		r := newRemembered(d, 1000, func() time.Time { return now })
-		last := make(map[int]time.Time) // key -> when it was last used
+		last := make(map[int]time.Time) // by key: the time of the last use
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 80).Draw(t, "seconds")) * time.Second)
 			i := rapid.IntRange(0, 3).Draw(t, "key")
@@ -66,9 +66,9 @@ func TestRememberedModel(t *testing.T) {
 			age := now.Sub(used)
 			switch has := r.has(numbered(i)); {
 			case has && (!ever || age >= d):
-				t.Fatalf("remembered %v after its last use (ever: %t)", age, ever)
+				t.Fatalf("a pair is remembered %v after its last use (ever used: %t)", age, ever)
 			case !has && ever && age < d/2:
-				t.Fatalf("forgotten %v after its last use", age)
+				t.Fatalf("a pair was forgotten %v after its last use", age)
 			case has:
 				last[i] = now
 			default:
@@ -78,8 +78,8 @@ func TestRememberedModel(t *testing.T) {
 	})
 }
 
-// Another call can end after Compare has looked up the pair and before Compare begins its own
-// call. The pair is then not hashed again.
+// Another call can end after Compare has looked up the pair, but before Compare starts to hash. In
+// this case, the pair is not hashed again.
 func TestPairThatWasJustRememberedIsNotHashedAgain(t *testing.T) {
 	h := New(Options{})
 	k := numbered(1)

@@ -15,7 +15,7 @@ type Comparison struct {
 	Rules     []ruleChange   `json:"rules" nullable:"false" doc:"The rules that differ"`
 	More      int            `json:"more,omitempty" doc:"How many other rules differ"`
 	Roles     []roleChange   `json:"roles" nullable:"false" doc:"The roles that differ"`
-	Reordered bool           `json:"reordered,omitempty" doc:"Whether the rules are the same in another order. The order only affects which of several rules a decision names"`
+	Reordered bool           `json:"reordered,omitempty" doc:"Whether the rules are the same in another order. If several rules match, the order decides which of them a decision names"`
 }
 
 type ruleChange struct {
@@ -40,8 +40,8 @@ type writtenRole struct {
 	Lifetime string   `json:"lifetime,omitempty" doc:"The maximum lifetime of tokens with a grant by the role" example:"5m"`
 }
 
-// NewComparison compares two policies and lists at most limit rules that differ. More is the
-// number of the others.
+// NewComparison compares two policies and lists at most limit rules that differ. Comparison.More
+// is the number of the remaining rules.
 func NewComparison(from, to *rulebook.Period, limit int) Comparison {
 	c := Compare(from.Source, to.Source)
 	j := Comparison{From: explain.NewPeriod(from), To: explain.NewPeriod(to), Reordered: c.Reordered, Rules: []ruleChange{}, Roles: []roleChange{}}

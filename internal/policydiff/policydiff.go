@@ -12,9 +12,9 @@ import (
 
 // Difference lists the rules and roles that differ between two policies.
 type Difference struct {
-	Rules     []RuleChange // in the order of the later policy; then those that only the earlier has
+	Rules     []RuleChange // in the order of the later policy; removed rules come last
 	Roles     []RoleChange // by name
-	Reordered bool         // the rules are the same, and their order is not
+	Reordered bool         // the rules are the same, but in another order
 }
 
 // RuleChange is a rule that differs. Before is nil if the rule was added, and After if it was
@@ -28,8 +28,8 @@ type RoleChange struct {
 	Before, After *policy.Role
 }
 
-// Compare compares the rules and roles of two policies. It ignores in which file and line a
-// rule is written.
+// Compare compares the rules and roles of two policies. It ignores the files and lines of the
+// rules.
 func Compare(before, after policy.Source) (c Difference) {
 	then, now := byName(before.Rules), byName(after.Rules)
 	for i := range after.Rules {

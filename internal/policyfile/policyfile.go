@@ -1,5 +1,5 @@
-// Package policyfile reads policies from YAML and JSON files: roles and rules, with the position
-// of each part, and tests of a policy.
+// Package policyfile reads policies and tests of policies from YAML and JSON files. A policy has
+// roles and rules. The position of each part is recorded.
 package policyfile
 
 import (
@@ -27,7 +27,7 @@ type Compiled struct {
 	Database  string   // the URL of the database whose rules must be added; "": no database
 	ClaimUses []ClaimUse
 
-	subjects []Place // of the subjects of all Rules, in order
+	subjects []Place // the places of the subjects of all Rules, in order
 }
 
 // Place is a position in a file.
@@ -123,8 +123,8 @@ type File struct {
 	Text []byte `json:"text"`
 }
 
-// ReadRules does the same as LoadRules for files whose content is already in memory. The
-// warnings are about rules that are valid but probably not intended.
+// ReadRules is LoadRules for files whose content is already in memory. The warnings are about
+// rules that are valid but probably not intended.
 func ReadRules(files []File) (source policy.Source, warnings strictyaml.Problems, err error) {
 	r := &strictyaml.Reader{FS: memory(files)}
 	names := make([]string, len(files))
@@ -142,7 +142,7 @@ func ReadRules(files []File) (source policy.Source, warnings strictyaml.Problems
 	return p.Rules, r.Warnings(), nil
 }
 
-// memory is a file system that consists of the given files.
+// memory is a file system whose files are in memory.
 type memory []File
 
 func (m memory) Read(name string, limit int64) ([]byte, strictyaml.Access, error) {
@@ -227,8 +227,8 @@ func (s *Section) files(d *strictyaml.Decoder, o Options) []Section {
 type pattern struct{ folder, name string }
 
 // filePattern is the type of a path whose last part can be a pattern. The folders of the path
-// cannot be patterns: a folder that cannot be read would be skipped, and the deny rules in it
-// would have no effect.
+// cannot be patterns: an unreadable folder would be skipped, and its deny rules would have no
+// effect.
 func filePattern() strictyaml.Type[pattern] {
 	path := strictyaml.FilePath("file pattern")
 	return strictyaml.Type[pattern]{Kind: path.Kind, Read: func(d *strictyaml.Decoder, n *yaml.Node) (pattern, bool) {
@@ -251,8 +251,8 @@ func filePattern() strictyaml.Type[pattern] {
 
 func (p pattern) matchesMany() bool { return strings.ContainsAny(p.name, `*?[\`) }
 
-// files returns the files that match. As in a shell, names that begin with a dot do not match:
-// editors use them for temporary files.
+// files returns the files that match. Names that begin with a dot do not match, because editors
+// use such names for temporary files. Shells do the same.
 func (p pattern) files(d *strictyaml.Decoder) ([]string, error) {
 	names, err := d.List(p.folder)
 	if err != nil {

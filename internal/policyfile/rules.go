@@ -22,9 +22,9 @@ type writtenRule struct {
 	node *yaml.Node // nil if the rule has a problem
 }
 
-// fields returns the keys of a section, made from the descriptions of the fields in package
-// ruleset. The function empty returns the section's list of fields that are written with an
-// empty text.
+// fields converts the descriptions of fields in package ruleset to the keys of a section. The
+// function empty returns a list in the section, to which the names of fields with an empty text
+// are added.
 func fields[S any](described []ruleset.Field[S], empty func(*S) *[]string) []*strictyaml.Key[S] {
 	keys := make([]*strictyaml.Key[S], len(described))
 	for i := range described {
@@ -180,7 +180,7 @@ func texts(of strictyaml.Type[string]) strictyaml.Type[[]string] {
 func compile(sections []Section, r *strictyaml.Reader, o Options) *Compiled {
 	p := &Compiled{Services: o.Services, Rules: policy.Source{Roles: make(map[string]policy.Role)}}
 	roles := make(map[string]strictyaml.Named[policy.Role])
-	var rules []*writtenRule // those without problems
+	var rules []*writtenRule // the rules without problems
 	for _, s := range sections {
 		for _, role := range s.roles {
 			if first, taken := roles[role.Name]; taken {

@@ -21,10 +21,10 @@ import (
 // Test is an expectation of a policy, with its position.
 type Test struct {
 	ask.Expectation
-	Name         string // "" if it has none
+	Name         string // "": the test has no name
 	File         string
 	Line, Column int
-	Places       []Place     // of Request.Scopes
+	Places       []Place     // positions of Request.Scopes
 	Unknown      ask.Unknown // the inputs that the test leaves out
 }
 
@@ -66,7 +66,7 @@ type writtenTest struct {
 	repositories    []string
 	catalog         bool
 	rights          []string
-	node            *yaml.Node // nil if it has a problem
+	node            *yaml.Node // nil if the test has a problem
 }
 
 func checkTest(d *strictyaml.Decoder, n *yaml.Node, t *writtenTest) {
@@ -123,8 +123,8 @@ func actionsOf(n *yaml.Node) *yaml.Node {
 }
 
 // starOf returns the only action of the catalog, "*", if the test names any action. Otherwise
-// it returns 0. It corrects tests of the catalog: the reader of actions converts "*" to pull,
-// push and delete, which are the actions of repositories.
+// it returns 0. This is needed for tests of the catalog, because the reader of actions converts
+// "*" to pull, push and delete, the actions of repositories.
 func starOf(a scope.Actions) scope.Actions {
 	if a == 0 {
 		return 0

@@ -1,5 +1,6 @@
-// Package policytest runs tests of a policy. It answers: does a policy allow and refuse what its
-// test files expect, and do the results depend on something that the tests do not give?
+// Package policytest runs tests of a policy. It answers two questions: does a policy give the
+// results that its test files expect, and does a result depend on an input that the test does not
+// give?
 package policytest
 
 import (
@@ -32,7 +33,7 @@ type Results struct {
 
 // Result is the result of one test.
 type Result struct {
-	Name     string    `json:"name"` // or a sentence with the test's content
+	Name     string    `json:"name"` // without a name: a sentence with the test's content
 	Unnamed  bool      `json:"-"`    // Name is such a sentence
 	File     string    `json:"file"`
 	Line     int       `json:"line"`
@@ -56,10 +57,10 @@ type Failure struct {
 	Expected string            `json:"expected,omitempty"` // the rule that was expected to decide
 }
 
-// Warning is an input that a result depends on and that the test does not give.
+// Warning is about an input on which a result depends, but which the test does not give.
 type Warning struct {
 	Text    string           `json:"text"`
-	Depends string           `json:"depends"` // the input, as conditions write it
+	Depends string           `json:"depends"` // the input, in the form of conditions
 	By      explain.RuleName `json:"by"`      // the rule that reads it
 }
 
@@ -120,7 +121,7 @@ func (r *Result) Lines(bold func(string) string) (failures, warnings []string) {
 	return failures, warnings
 }
 
-// warning returns what to add to a test whose result depends on an input that it does not give.
+// warning returns the warning about a missing input, with the lines to add to the test.
 func warning(d ask.Dependence) string {
 	add := ""
 	switch claim, isClaim := strings.CutPrefix(d.Input, "claims."); {

@@ -1,25 +1,25 @@
 // Package projection maintains data that is derived from the journal and can be rebuilt from it.
 //
 // A Definition describes which tables a projection has and how journal entries are written to
-// them. A Set reads the journal in order, in one goroutine, and writes batches of entries. The
-// position up to which a projection has read is written in the same transaction as the batch, so a
-// projection equals its rebuild after any crash:
+// them. A Set reads the journal in order, in one goroutine, and writes batches of entries. Each
+// batch is written in one transaction, together with the position up to which the projection has
+// read. So after any crash, a projection has the same content as after a rebuild:
 //
 //	set := projection.New(db, projection.Options{Log: log}, search.Definition, catalog.Definition)
 //	defer set.Close()
 //	go set.Run(ctx, journal)
 //
-// Readers take a View, which is one moment of one projection. Entries after the view's position
-// are only in the journal, so a reader searches these there.
+// Readers use a View, which is a snapshot of one projection. Entries after the view's position are
+// only in the journal, so a reader searches them in the journal.
 //
 // The tables are in the derived database (store.Derived), which is not part of backups. A
 // projection is rebuilt if it has another version, if it was derived from another database, or if
-// the journal does not have the entry that it read last: then a backup was restored. A damaged
-// file is deleted. Errors never reach the journal's writers. They are logged and retried, and the
-// projection lags meanwhile.
+// the journal does not have the last entry that the projection read, because a backup was
+// restored. A damaged file is deleted. Errors do not affect the journal's writers. After an error,
+// the projection lags behind; the error is logged, and the batch is retried.
 //
-// Replicas that share a PostgreSQL database share its projections: whichever replica begins a
-// batch writes it, and the others wait for the next one.
+// Replicas that share a PostgreSQL database share its projections. The replica that begins a batch
+// first writes it. The other replicas wait for the next batch.
 package projection
 
 import (
@@ -42,37 +42,39 @@ import (
 // Definition describes a projection: its tables, and how entries are written to them.
 type Definition struct {
 	Name    string
-	Version int // increment it when the tables, or what Apply writes, change
+	Version int // increment it when the tables change, or when Apply writes other rows
 
 	// Tables are the names of its tables. SQLite and PostgreSQL are the statements that create
 	// them.
 	Tables             []string
 	SQLite, PostgreSQL string
 
-	// Step, if it is positive, makes each batch end before a multiple of it. So Apply gets all
-	// entries from one multiple to the next at once. Entries after the last multiple wait.
+	// Step, if it is positive, makes each batch end before a multiple of it. So a batch has all
+	// entries between two multiples. Entries after the last multiple wait until the next multiple
+	// is reached.
 	Step journal.Position
 
 	// Apply writes entries, in the order of their positions. It returns the first error of the
-	// sequence unchanged. The transaction is committed with the position after it.
+	// sequence unchanged. After Apply, the new position is written, and the transaction is
+	// committed.
 	Apply func(ctx context.Context, tx Tx, entries iter.Seq2[journal.Entry, error]) error
 
-	// Compact deletes what is derived from entries that the journal has removed since. removed has,
-	// for each kind of entries that has a limit, the position up to which they were removed, but at
-	// most the position up to which the projection has read. read returns the entries that are left
-	// from a position to another. Compact is called once a minute, and does one piece of the work.
-	// nil: nothing is deleted.
+	// Compact deletes the data that is derived from entries which the journal has since removed.
+	// removed has a position for each kind of entry that has a limit: entries of the kind up to
+	// this position were removed. No position is greater than the one up to which the projection
+	// has read. read returns the remaining entries of a range. Compact is called once a minute,
+	// and does a limited amount of work. nil: nothing is deleted.
 	Compact func(ctx context.Context, tx Tx, removed []journal.Position, read Read) error
 }
 
-// Read returns the entries of the journal from a position to another.
+// Read returns the entries of the journal between two positions.
 type Read func(from, to journal.Position) iter.Seq2[journal.Entry, error]
 
 // Tx is a transaction in which a batch is written.
 type Tx struct {
 	*sql.Tx
-	Instance string // id of the database that the journal is in
-	Postgres bool   // its parameters are $1, $2 …; SQLite also has ?, which it binds faster
+	Instance string // id of the journal's database
+	Postgres bool   // parameters are $1, $2 …; SQLite also has ?, which is faster
 }
 
 // Options are the settings of a Set. The zero value is ready to use.
@@ -90,23 +92,23 @@ type Status struct {
 	Name     string
 	Position journal.Position // entries up to here were read
 	Behind   int64            // entries of the journal that were not read yet
-	Err      error            // why the last attempt to read more failed; nil if it succeeded
+	Err      error            // of the last attempt to read more entries; nil: it succeeded
 }
 
-// View is one moment of a projection. Close it soon: SQLite cannot shorten its write-ahead log
-// meanwhile.
+// View is a snapshot of a projection. Close it soon: SQLite cannot shorten its write-ahead log
+// while a view is open.
 type View struct {
 	Tx
 	Position journal.Position // entries up to here were read
 	Last     journal.Position // position of the last entry that was read; 0: none
-	Entry    journal.ID       // its id
+	Entry    journal.ID       // id of that entry
 }
 
 // Close ends the view.
 func (v *View) Close() { _ = v.Rollback() }
 
 // ErrNotBuilt means that a projection does not exist, or must be rebuilt before it can be used.
-var ErrNotBuilt = errors.New("it is not built yet")
+var ErrNotBuilt = errors.New("the projection is not built yet")
 
 // Set is the projections of one database. Its methods may be called from any goroutine.
 type Set struct {
@@ -122,7 +124,7 @@ type Set struct {
 	closed   bool
 }
 
-// New returns a Set. It opens nothing yet and cannot fail, because the service works without
+// New returns a Set. It does not open the database, so it cannot fail: the service works without
 // projections.
 func New(db *store.DB, o Options, definitions ...*Definition) *Set {
 	o.Now = clock.Wall(o.Now)
@@ -155,8 +157,8 @@ func (s *Set) Behind(name string) int64 {
 	return s.status[name].Behind
 }
 
-// View returns the present state of a projection. The error is ErrNotBuilt, or the error of the
-// derived database.
+// View returns a snapshot of the current state of a projection. The error is ErrNotBuilt, or the
+// error of the derived database.
 func (s *Set) View(ctx context.Context, d *Definition) (*View, error) {
 	derived, instance, err := s.open(ctx)
 	if err != nil {
@@ -182,7 +184,7 @@ func (s *Set) View(ctx context.Context, d *Definition) (*View, error) {
 	return v, nil
 }
 
-// open opens the derived database unless it is open.
+// open opens the derived database if it is not open yet.
 func (s *Set) open(ctx context.Context) (*store.Derived, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,7 +218,7 @@ func (s *Set) remove(damaged *store.Derived) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.derived != damaged {
-		return nil // another goroutine did
+		return nil // another goroutine removed it
 	}
 	s.derived = nil
 	return damaged.Remove()
@@ -244,7 +246,7 @@ func (s *Set) Size(ctx context.Context) (int64, error) {
 	return derived.Size(ctx)
 }
 
-// definition returns the statements that create the tables.
+// create returns the statements that create the tables.
 func (d *Definition) create(postgres bool) string {
 	if postgres {
 		return d.PostgreSQL

@@ -96,7 +96,7 @@ func (f *fixture) catchUp() {
 	}
 }
 
-// rows returns what the projection has seen: "1 a, 2 b". It checks the view's position.
+// rows returns the rows of the projection, such as "1 a, 2 b". It checks the view's position.
 func (f *fixture) rows() string {
 	f.t.Helper()
 	v, err := f.set.View(context.Background(), f.definition)
@@ -126,7 +126,7 @@ func (f *fixture) want(rows string) {
 	}
 }
 
-// await waits until the projection has seen certain entries.
+// await waits until the projection has certain rows.
 func (f *fixture) await(rows string) {
 	f.t.Helper()
 	await.Until(f.t, "the projection has "+rows, func(context.Context) error {
@@ -137,7 +137,8 @@ func (f *fixture) await(rows string) {
 	})
 }
 
-// A projection has each entry once, in order, however its batches, restarts and rebuilds fall.
+// A projection has each entry exactly once, in order, after any sequence of batches, restarts and
+// rebuilds.
 func TestPropertyEachEntryIsReadOnce(t *testing.T) {
 	for _, step := range []journal.Position{0, 3} {
 		t.Run(fmt.Sprint("steps of ", step), func(t *testing.T) {
@@ -189,8 +190,8 @@ func TestAProjectionIsBuiltAnew(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		what   string
-		change func(t *testing.T, url string) // while nothing is open
-		last   string                         // of the database afterwards
+		change func(t *testing.T, url string) // called while the files are closed
+		last   string                         // the rows after the last step
 	}{
 		{"nothing happened", func(*testing.T, string) {}, "1 a, 2 b, 3 c"},
 		{"the file was deleted", func(t *testing.T, url string) { remove(t, index(url)) }, "1 a, 2 b, 3 c"},
@@ -209,7 +210,7 @@ func TestAProjectionIsBuiltAnew(t *testing.T) {
 			tt.change(t, url)
 			f = open(t, url, seen(1, 0), projection.Options{})
 			f.append("c")
-			// The first attempt can find the damage, and the next one builds the projection.
+			// If the first attempt finds the damage, the second attempt builds the projection.
 			for range 2 {
 				_ = f.set.CatchUp(t.Context(), f.journal, nil)
 			}
@@ -247,8 +248,8 @@ func TestAProjectionOfAnotherVersionIsBuiltAnew(t *testing.T) {
 	})
 }
 
-// The projection has read entries that the journal no longer has: an older copy of the database was
-// restored, and other entries were written since.
+// The projection has read entries that the journal no longer has, because an older copy of the
+// database was restored. After that, other entries were written.
 func TestAProjectionIsBuiltAnewAfterARestore(t *testing.T) {
 	for _, later := range []int{0, 1, 5} {
 		folder := t.TempDir()
@@ -297,7 +298,8 @@ func TestAProjectionOfAnotherDatabaseIsBuiltAnew(t *testing.T) {
 	f.want("1 c")
 }
 
-// A failed batch leaves nothing behind and is retried. Writes to the journal succeed meanwhile.
+// A failed batch writes no rows and is retried. During the failures, writes to the journal
+// succeed.
 func TestAFailedBatchIsRetried(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		definition := seen(1, 0)
@@ -356,7 +358,8 @@ func TestProcessesBuildAProjectionTogether(t *testing.T) {
 	})
 }
 
-// Run builds a projection, and builds it anew when its file is deleted meanwhile.
+// Run builds a projection. If the file is deleted while Run works, Run builds the projection
+// again.
 func TestRunBuildsAProjection(t *testing.T) {
 	url := storetest.SQLite().Ready(t)
 	f := open(t, url, seen(1, 0), projection.Options{})
@@ -372,7 +375,7 @@ func TestRunBuildsAProjection(t *testing.T) {
 	f.await("1 a, 2 b")
 }
 
-// A reader that may not write finds what is built, and creates nothing.
+// A read-only Set reads existing projections, and creates no file or table.
 func TestReadersCreateNothing(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.Ready(t)
@@ -397,7 +400,7 @@ func TestPace(t *testing.T) {
 	const took = 20 * time.Millisecond
 	for _, tt := range []struct {
 		what string
-		last journal.Position // a second later
+		last journal.Position // the end of the journal a second later
 		more bool
 		rest time.Duration
 	}{

@@ -20,10 +20,11 @@ const (
 	retryEvery   = 5 * time.Second        // after an error
 	compactEvery = time.Minute
 
-	// Reading and indexing an entry takes a third of the processor time that its intake takes. So
-	// that requests do not wait for it, Run rests after each batch: restIdle times as long as the
-	// batch took, or restBusy times if the journal grew by more than busy entries per second. At
-	// restIdle, Run still reads more than 5,000 entries per second.
+	// Reading and indexing an entry takes a third of the processor time that recording the entry
+	// takes. Requests must not wait for this work, so Run rests after each batch. The rest is
+	// restIdle times the duration of the batch. If the journal grew by more than busy entries per
+	// second, the factor is restBusy. With restIdle, Run still reads more than 5,000 entries per
+	// second.
 	restIdle = 2
 	restBusy = 15
 	busy     = 1000
@@ -55,8 +56,8 @@ type pace struct {
 	last journal.Position // the journal's end at that time
 }
 
-// rest returns how long to rest after a round that took the time took. The parameter last is
-// the end of the journal that the round found.
+// rest returns how long to rest after a round. The parameter took is the duration of the round,
+// and last is the end of the journal at that time.
 func (p *pace) rest(now time.Time, took time.Duration, last journal.Position, more bool) time.Duration {
 	before := *p
 	*p = pace{now, last}
@@ -70,7 +71,8 @@ func (p *pace) rest(now time.Time, took time.Duration, last journal.Position, mo
 	return restIdle * took
 }
 
-// report logs an error that is new or lasts, and its end.
+// report logs an error, repeats the log line from time to time while the error lasts, and logs its
+// end.
 func (s *Set) report(ctx context.Context, err error) {
 	if ctx.Err() != nil || errors.Is(err, store.ErrBusy) { // another process writes the batch
 		return
@@ -81,14 +83,15 @@ func (s *Set) report(ctx context.Context, err error) {
 		return
 	}
 	if missed, ok := s.failures.Allow(now); ok {
-		// Not an error value: this is no outage of the database.
-		s.o.Log.Warn("reading the journal into the search index failed; searches read the journal itself meanwhile",
+		// The error is logged as text, because an error value would count as an outage of the
+		// database.
+		s.o.Log.Warn("updating the search index failed; until this works again, searches read the journal itself",
 			"reason", err.Error(), loglimit.Missed, missed)
 	}
 }
 
-// CatchUp reads the journal up to its present end. It calls progress, if it is not nil, after each
-// batch.
+// CatchUp reads the journal up to its current end. If progress is not nil, CatchUp calls it after
+// each batch.
 func (s *Set) CatchUp(ctx context.Context, j *journal.Journal, progress func([]Status)) error {
 	for {
 		more, _, err := s.round(ctx, j)
@@ -137,7 +140,7 @@ func (s *Set) rebuild(ctx context.Context) error {
 	})
 }
 
-// round writes a batch of each projection. more reports whether a further round has work to do.
+// round writes a batch of each projection. more reports whether there is work for another round.
 // last is the end of the journal.
 func (s *Set) round(ctx context.Context, j *journal.Journal) (more bool, last journal.Position, err error) {
 	last, err = j.Last(ctx)
@@ -175,7 +178,7 @@ func (s *Set) advance(ctx context.Context, j *journal.Journal, d *Definition, la
 	status.Behind = int64(max(0, last-status.Position))
 	s.mu.Unlock()
 	if err != nil && derived != nil && derived.Damaged(err) {
-		s.o.Log.Warn("the search index is damaged and is built anew", "file", derived.String(), "reason", err.Error())
+		s.o.Log.Warn("the search index is damaged; building it again", "file", derived.String(), "reason", err.Error())
 		if derived.PostgreSQL() {
 			return true, s.rebuild(ctx)
 		}
@@ -184,7 +187,7 @@ func (s *Set) advance(ctx context.Context, j *journal.Journal, d *Definition, la
 	return err == nil && s.end(d, position, last) > position, err
 }
 
-// end returns where the batch after a position ends.
+// end returns the end of the batch that follows a position.
 func (s *Set) end(d *Definition, after, last journal.Position) journal.Position {
 	end := min(last, after+max(journal.Position(s.o.Batch), d.Step))
 	if d.Step > 0 {
@@ -208,7 +211,7 @@ func (s *Set) batch(ctx context.Context, j *journal.Journal, d *Definition, deri
 			return err
 		}
 		if state.instance != instance || state.version != d.Version || state.position > last {
-			return store.ErrBusy // another process has just begun it anew
+			return store.ErrBusy // another process has just begun to rebuild it
 		}
 		if position = s.end(d, state.position, last); position == state.position {
 			return nil
@@ -242,11 +245,11 @@ func (s *Set) prepare(ctx context.Context, j *journal.Journal, d *Definition, de
 	}
 	reason := ""
 	switch {
-	case err != nil: // it is new
+	case err != nil: // the projection is new
 	case found.instance != instance:
 		reason = "it was built from another database"
 	case found.version > d.Version && derived.PostgreSQL():
-		return state{}, errors.New("a replica with a newer version built it; run tidewaiter journal reindex when no such replica runs")
+		return state{}, errors.New("a replica with a newer version built the search index; after all such replicas are stopped, run tidewaiter journal reindex")
 	case found.version != d.Version:
 		reason = "it was built by another version"
 	default:
@@ -257,16 +260,16 @@ func (s *Set) prepare(ctx context.Context, j *journal.Journal, d *Definition, de
 		if holds && found.position <= last {
 			return found, nil
 		}
-		reason = "it was built from a newer state of the database"
+		reason = "it has entries that the journal no longer has"
 	}
 	if reason != "" {
-		s.o.Log.Info("the search index is built anew", "reason", reason)
+		s.o.Log.Info("building the search index again", "reason", reason)
 	}
 	err = derived.Write(ctx, func(tx *sql.Tx) error { return reset(ctx, tx, derived, d, instance) })
 	return state{version: d.Version, instance: instance}, err
 }
 
-// read returns the entries from a position to another.
+// read returns the entries between two positions.
 func read(ctx context.Context, j *journal.Journal, from, to journal.Position) iter.Seq2[journal.Entry, error] {
 	return func(yield func(journal.Entry, error) bool) {
 		for e, err := range j.Read(ctx, from-1) {
@@ -277,7 +280,7 @@ func read(ctx context.Context, j *journal.Journal, from, to journal.Position) it
 	}
 }
 
-// Compact does a piece of the work of each projection's Compact. Run calls it when all entries were
+// Compact calls Definition.Compact of each projection once. Run calls it when all entries were
 // read.
 func (s *Set) Compact(ctx context.Context, j *journal.Journal) error {
 	derived, instance, err := s.open(ctx)
@@ -322,7 +325,7 @@ func resting(ctx context.Context, now func() time.Time, batch int, entries iter.
 			}
 			if n++; n%batch == 0 {
 				if clock.Sleep(ctx, restIdle*now().Sub(began)) != nil {
-					return // Apply finds the end of ctx
+					return // Apply notices the end of ctx
 				}
 				began = now()
 			}

@@ -11,7 +11,7 @@ import (
 
 // state is the row of a projection.
 type state struct {
-	instance string // id of the database that the journal is in
+	instance string // id of the journal's database
 	version  int
 	position journal.Position // entries up to here were read
 	last     journal.Position // of the last entry that was read
@@ -24,7 +24,7 @@ func selectState(ctx context.Context, q store.Querier, name string) (state, erro
 	return scanState(q.QueryRowContext(ctx, `SELECT `+stateColumns+` FROM projections WHERE name = $1`, name))
 }
 
-// lockState returns the row, and keeps other processes from changing it.
+// lockState returns the row, and locks it against changes by other processes.
 func lockState(ctx context.Context, tx *sql.Tx, name string) (state, error) {
 	return scanState(tx.QueryRowContext(ctx, `
 		UPDATE projections SET position = position WHERE name = $1 RETURNING `+stateColumns, name))
@@ -43,8 +43,8 @@ func updateState(ctx context.Context, tx *sql.Tx, name string, s state) error {
 	return err
 }
 
-// stored returns the row as it is now, or sql.ErrNoRows. It creates the table of the rows if it is
-// missing.
+// stored returns the current row, or sql.ErrNoRows. It creates the table of the rows if the table
+// is missing.
 func stored(ctx context.Context, derived *store.Derived, name string) (s state, err error) {
 	for _, last := range [...]bool{false, true} {
 		tx, err := derived.Snapshot(ctx)
@@ -71,16 +71,16 @@ func createStates(ctx context.Context, tx *sql.Tx, derived *store.Derived) error
 	_, err := tx.ExecContext(ctx, `
 		CREATE TABLE IF NOT EXISTS projections (
 			name     TEXT   NOT NULL PRIMARY KEY,
-			instance TEXT   NOT NULL, -- id of the database that the journal is in
+			instance TEXT   NOT NULL, -- id of the journal's database
 			version  BIGINT NOT NULL,
 			position BIGINT NOT NULL, -- entries up to here were read
 			last     BIGINT NOT NULL, -- position of the last entry that was read
-			entry    `+binary+` NOT NULL -- its id
+			entry    `+binary+` NOT NULL -- id of that entry
 		)`)
 	return err
 }
 
-// reset creates the tables of a projection, empty.
+// reset creates the tables of a projection again, without rows.
 func reset(ctx context.Context, tx *sql.Tx, derived *store.Derived, d *Definition, instance string) error {
 	if err := createStates(ctx, tx, derived); err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// shared is a store in memory. It knows one place, and has the slots of accounts.
+// shared is a store in memory. It has one known place, and the slots of accounts.
 type shared struct {
 	broken
 	place ratelimit.Place
@@ -41,8 +41,9 @@ func (s *shared) Claim(_ context.Context, account string, slots int, now, until 
 	return 0, slices.MinFunc(taken, time.Time.Compare).Sub(now), nil
 }
 
-// A wrong password that is repeated can have become right, for example after a change. So it is
-// still tried with the limit of known places, which strangers must not be able to use up.
+// A wrong password can become right later, for example after a change. So a repeated wrong
+// password is still tried with the limit of known places. Strangers must not be able to use up
+// that limit.
 func TestARepeatedPasswordUsesTheKnownPlace(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	if got := l.try("ann", "right", "198.51.100.7"); got != "in" {
@@ -53,7 +54,7 @@ func TestARepeatedPasswordUsesTheKnownPlace(t *testing.T) {
 	}
 	a, err := l.Begin(t.Context(), ratelimit.Guess{Name: "ann", Secret: "tomorrow's", From: netip.MustParseAddr("198.51.100.8")})
 	if err != nil || !a.KnownPlace {
-		t.Errorf("the second time: known place %t, %v; want one", a.KnownPlace, err)
+		t.Errorf("the second attempt: known place %t, %v; want true and no error", a.KnownPlace, err)
 	}
 }
 
@@ -66,7 +67,7 @@ func (s *shared) Claimed(_ context.Context, now time.Time, accounts ...string) (
 	return false, nil
 }
 
-// Attempts above the limit of their source address cost no query, with any name.
+// Attempts above the limit of their source address cause no query, for any name.
 func TestAttemptsAboveTheSourceLimitCostNoQuery(t *testing.T) {
 	store := &shared{}
 	l := newLimited(ratelimit.Options{Store: store, PlacesMatter: func() bool { return true }, MaxFailuresPerSource: 10})
@@ -78,8 +79,8 @@ func TestAttemptsAboveTheSourceLimitCostNoQuery(t *testing.T) {
 	}
 }
 
-// When the budget is used up, the time until the refusal must not reveal whether the directory has
-// the name.
+// When the budget is used up, attempts are refused. The time until a refusal must not reveal
+// whether the directory has the name.
 func TestAUsedUpBudgetTakesAsLongForAnUnknownName(t *testing.T) {
 	took := func(try func(b *ratelimit.Budget) error) (all []time.Duration) {
 		synctest.Test(t, func(t *testing.T) {
@@ -102,7 +103,7 @@ func TestAUsedUpBudgetTakesAsLongForAnUnknownName(t *testing.T) {
 	})
 	unknown := took(func(b *ratelimit.Budget) error { return b.SpendUnknown(context.Background(), "bob", false) })
 	if !slices.Equal(known, unknown) {
-		t.Errorf("a name that the directory has waits %v, another %v", known, unknown)
+		t.Errorf("a name that the directory has waits %v, an unknown name %v", known, unknown)
 	}
 }
 
@@ -121,8 +122,8 @@ func (h *hanging) Levels(ctx context.Context, _ time.Time) (func(string) ratelim
 	return nil, ctx.Err()
 }
 
-// If a store hangs, all concurrent requests wait for the same read until its time limit, and
-// not for one read after another.
+// If a store hangs, all concurrent requests wait for the same read until its time limit. They do
+// not wait for one read after another.
 func TestAHangingStoreDelaysRequestsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &hanging{}
@@ -135,7 +136,7 @@ func TestAHangingStoreDelaysRequestsOnce(t *testing.T) {
 		}
 		all.Wait()
 		if store.reads != 1 {
-			t.Errorf("fifty sign-ins waited for %d readings, want one", store.reads)
+			t.Errorf("fifty sign-ins waited for %d reads, want one", store.reads)
 		}
 	})
 }
@@ -143,7 +144,7 @@ func TestAHangingStoreDelaysRequestsOnce(t *testing.T) {
 // stuck is a store whose writes hang until the caller gives up.
 type stuck struct {
 	broken
-	reads int // reads of counts, which only Run makes
+	reads int // reads of counts, which only Run performs
 }
 
 func (s *stuck) AddPlaces(ctx context.Context, _ []ratelimit.Learned, _ time.Time) error {
@@ -156,7 +157,7 @@ func (s *stuck) Levels(context.Context, time.Time) (func(string) ratelimit.Level
 	return func(string) ratelimit.Level { return ratelimit.Level{} }, nil
 }
 
-// A replica whose writes hang still reads what others have counted, and can still be closed.
+// A replica whose writes hang still reads the counts of other replicas, and can still be closed.
 func TestAStoreWhoseWritesHangIsStillRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &stuck{}
@@ -175,7 +176,7 @@ func TestAStoreWhoseWritesHangIsStillRead(t *testing.T) {
 }
 
 // A client that disconnects during a check has caused the work of the check. The attempt counts
-// for the client's address, and for no name.
+// for the client's address, but not for the name.
 func TestAnAbandonedCheckCountsForItsSource(t *testing.T) {
 	l := newLimited(ratelimit.Options{MaxFailuresPerSource: 10})
 	begun := 0
@@ -194,8 +195,8 @@ func TestAnAbandonedCheckCountsForItsSource(t *testing.T) {
 	}
 }
 
-// Evictions for invented names must not examine thousands of accounts each, under a lock that
-// sign-ins need.
+// Invented names cause evictions. An eviction holds a lock that sign-ins need, so it must not
+// examine thousands of accounts.
 func TestInventedNamesEvictInFewSteps(t *testing.T) {
 	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Now: func() time.Time { return start }})
 	const names = 20_000

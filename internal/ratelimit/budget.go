@@ -25,46 +25,45 @@ type BudgetOptions struct {
 
 // Budget limits how many passwords a directory is asked to check for one account: at most Max
 // wrong passwords in any span of Window, over all replicas. Half of these attempts are reserved
-// for places where the name signed in before, so that strangers cannot use up the budget. A
-// right password frees the whole budget, just as directories reset their count.
+// for places where the name signed in before, so that strangers cannot use up the budget. A right
+// password frees the whole budget, because directories also reset their count.
 //
 // Each attempt takes a slot before the directory is called. The slot stays taken for a window
 // unless the password was right. A slot is a row of the store. The process also remembers the
-// slots that it took, and counts only these slots while the store is down.
+// slots that it took. While the store is down, only these slots count.
 //
-// Guesses that reach the directory by another way than this service are not counted, so the
-// directory can count more than Max. The methods may be called from any goroutine. A nil Budget
-// has no limit.
+// Guesses that reach the directory without this service are not counted here, so the directory can
+// count more than Max. The methods may be called from any goroutine. A nil Budget has no limit.
 type Budget struct {
 	o       BudgetOptions
 	slots   int // of each class
 	outages outages
 	unknown *Budget // for names that do not exist
-	real    *Budget // set if this is the field unknown of that Budget
+	real    *Budget // set if this Budget is the field unknown of another Budget
 
 	mu       sync.Mutex
 	accounts map[string]*spent // by class and account; at most maxAccounts
 	examined int               // accounts examined for eviction
 }
 
-// spent is what this process knows about the slots of one account in one class.
+// spent has the slots of one account in one class, as far as this process knows them.
 type spent struct {
 	until   []int64 // milliseconds since 1970: when each slot taken here becomes free
-	unsaved int64   // milliseconds: until then, one taken slot is not in the store
-	free    int64   // milliseconds: when a slot becomes free, as far as is known
-	blocked int64   // milliseconds: until then no query for a free slot is needed
+	unsaved int64   // milliseconds: before this time, one taken slot is not in the store
+	free    int64   // milliseconds: when a slot becomes free, according to the last query
+	blocked int64   // milliseconds: before this time, no query for a free slot is needed
 	busy    chan struct{}
 }
 
 const (
 	maxAccounts = 16_384
 	maxUnsaved  = maxAccounts / 2 // with more accounts in memory, each attempt is written
-	// claimTries is how often a full budget is tried: another replica could be checking the
-	// right password now, and would then free its slot at once.
+	// claimTries is how often a claim from a full budget is tried. Another replica could be
+	// checking the right password, and would then free its slot immediately.
 	claimTries = 4
 	claimPause = 250 * time.Millisecond
 	claimFresh = 5 * time.Second
-	// askAgain is the time after which a full budget is queried again: a right password at
+	// askAgain is the time after which a full budget is queried again, because a right password at
 	// another replica frees all slots.
 	askAgain = 30 * time.Second
 )
@@ -97,7 +96,7 @@ type Verdict uint8
 // The verdicts.
 const (
 	Accepted Verdict = iota
-	Refused          // or there was no answer, and the directory may have counted the attempt
+	Refused          // also without an answer, because the directory may have counted the attempt
 	NotSent          // the attempt was not sent
 )
 
@@ -105,30 +104,28 @@ const (
 const (
 	classKnown   = "known"
 	classUnknown = "unknown"
-	classProven  = "proven" // records of sign-ins to the account, not attempts
+	classProven  = "proven" // not attempts, but records of sign-ins to the account
 )
 
 // Spend calls check for one attempt at an account and counts its verdict. If the budget is used
 // up, it returns an *Error without calling check. Attempts for one account and class run one at
-// a time. The directory could have counted an attempt that got no answer. Before check sends
-// such an attempt again, it must call its argument, the function more. The verdict of check is
+// a time. If an attempt gets no answer, the directory may still have counted it. So before check
+// sends an attempt again, it must call its argument, the function more. The verdict of check is
 // about the last attempt.
 func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	return b.spend(ctx, account, knownPlace, "", check)
 }
 
-// SpendUnproven is Spend for an account that was not looked up first, so it is not known
-// whether the account exists. The first wrong password at an unknown place is counted in memory
-// only. Otherwise each invented name would become a row of the store. At the second wrong
-// password, both are written to the store. An account with a sign-in within PlaceFor is always
-// counted in the store. While more than maxUnsaved accounts are in memory, every account is
-// counted in the store.
+// SpendUnproven is Spend for an account that was not looked up first and may not exist. The first
+// wrong password at an unknown place is counted only in memory. Otherwise each invented name would
+// become a row of the store. At the second wrong password, both failures are written to the store.
+// Failures of an account with a sign-in within PlaceFor are always written to the store. While
+// more than maxUnsaved accounts are in memory, all failures are written to the store.
 //
-// So a user who has signed in through this service has the same bound as with Spend. Other
-// users have no known places, so nobody can use the half for known places. Strangers get the
-// other half, and in addition one attempt for each further replica and each restart within the
-// window. In total, these are at most Max attempts if the number of further replicas and
-// restarts is at most half of Max.
+// So for a user who has signed in through this service, the bound is that of Spend. Other users
+// have no known places, so nobody can use the half for known places. Strangers get the other half.
+// In addition, they get one attempt for each replica after the first, and for each restart within
+// the window. The total is at most Max if these replicas and restarts are at most half of Max.
 func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	if b == nil {
 		return b.Spend(ctx, account, knownPlace, check)
@@ -136,8 +133,8 @@ func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace b
 	return b.spend(ctx, account, knownPlace, b.key(classProven, account), check)
 }
 
-// spend implements Spend and SpendUnproven. The parameter proven is the key that records a
-// sign-in to the account; if it is "", no record is needed.
+// spend implements Spend and SpendUnproven. The parameter proven is the key that records a sign-in
+// to the account, or "" if no record is needed.
 func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, proven string, check func(more func() error) (Verdict, error)) error {
 	if b == nil {
 		_, err := check(func() error { return nil })
@@ -146,8 +143,8 @@ func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, pro
 	if !knownPlace {
 		return b.spendOf(ctx, classUnknown, account, proven, proven, claimTries, check)
 	}
-	// The name has signed in at this place, so this attempt may also use the slots that
-	// strangers have not used. The bound for both classes together does not change.
+	// The name has signed in at this place before, so this attempt may also use slots that
+	// strangers have not used. This does not change the bound for both classes together.
 	asked := false
 	noting := func(more func() error) (Verdict, error) {
 		asked = true
@@ -166,7 +163,7 @@ func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, pro
 }
 
 // spendOf spends a slot of one class. The parameter unproven equals proven if an attempt may be
-// counted in memory only. Otherwise it is "".
+// counted only in memory. Otherwise it is "".
 func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven string, tries int, check func(more func() error) (Verdict, error)) error {
 	key := b.key(class, account)
 	s, err := b.enter(ctx, key)
@@ -179,7 +176,7 @@ func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven s
 	if err != nil {
 		return err
 	}
-	// Try only once, because the caller could hold a connection that others wait for.
+	// Do not retry the claim here: the caller may hold a connection for which others wait.
 	verdict, err := check(func() (err error) {
 		local, slot, until, err = b.claim(ctx, key, unproven, s, 1)
 		return err
@@ -219,9 +216,9 @@ func (b *Budget) prove(ctx context.Context, proven string) error {
 	return err
 }
 
-// SpendUnknown counts an attempt for an unknown name as if a directory had refused it. So a
-// used-up budget does not reveal which names exist. The count is not written to the store:
-// otherwise strangers could fill the store with invented names.
+// SpendUnknown counts an attempt for an unknown name like an attempt that a directory refused. So
+// a used-up budget does not reveal which names exist. The count stays in memory, because strangers
+// could fill the store with invented names.
 func (b *Budget) SpendUnknown(ctx context.Context, name string, knownPlace bool) error {
 	if b == nil {
 		return nil
@@ -259,8 +256,8 @@ func (b *Budget) enter(ctx context.Context, key string) (*spent, error) {
 
 // evictLocked removes accounts without taken slots. If this frees less than an eighth of the
 // map, it also removes the accounts with the fewest taken slots, until an eighth is free. So
-// evictLocked is rarely called. The store still has the removed accounts. Accounts that are not
-// in the store stay.
+// evictLocked is rarely called. The removed accounts are still in the store: an account that is
+// not in the store is never removed.
 func (b *Budget) evictLocked() {
 	now := b.o.Now().UnixMilli()
 	for key, s := range b.accounts {
@@ -295,14 +292,14 @@ func (s *spent) spentLocked(now int64) (n int) {
 // blockedLocked returns the time until a slot is free, according to a recent query. It returns
 // 0 if a new query is needed.
 func (s *spent) blockedLocked(now int64) time.Duration {
-	if s.blocked <= now || s.blocked > now+askAgain.Milliseconds() { // the clock went back
+	if s.blocked <= now || s.blocked > now+askAgain.Milliseconds() { // the clock was set back
 		return 0
 	}
 	return time.Duration(s.free-now) * time.Millisecond
 }
 
-// claim takes a slot in the store. While the store is down, it takes a slot in this process
-// only, and the result slot is -1. The result local is the index in s.until.
+// claim takes a slot in the store. While the store is down, it takes a slot only in this process,
+// and the result slot is -1. The result local is the index in s.until.
 func (b *Budget) claim(ctx context.Context, key, unproven string, s *spent, tries int) (local, slot int, until time.Time, err error) {
 	now := b.o.Now()
 	until = time.UnixMilli(now.Add(b.o.Window).UnixMilli())
@@ -335,7 +332,7 @@ func (b *Budget) claim(ctx context.Context, key, unproven string, s *spent, trie
 }
 
 // claimOnce takes a slot in the store; ok is false if the store did not answer. For an unknown
-// name, this process answers as the store would for an existing name.
+// name, this process gives the answer that the store would give for an existing name.
 func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *spent, now, until time.Time) (slot int, wait time.Duration, ok bool) {
 	switch {
 	case b.o.Store != nil:
@@ -358,10 +355,10 @@ func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *spent, 
 	return -1, 0, false
 }
 
-// countLocally decides where to count an attempt for an account that is not known to exist. If
-// enough is true, the attempt can be counted in memory, and wait is the time until a slot is
-// free. Otherwise countLocally has written the attempts in memory to the store, and the attempt
-// must be counted there too.
+// countLocally decides where to count an attempt for an account that may not exist. If enough is
+// true, the attempt is counted in memory, and wait is the time until a slot is free. Otherwise
+// countLocally has written the earlier attempts from memory to the store, and the new attempt must
+// also be counted in the store.
 func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *spent, now time.Time) (enough bool, wait time.Duration, err error) {
 	written, err := b.o.Store.Claimed(ctx, now, unproven, key)
 	if err != nil || written {
@@ -391,8 +388,8 @@ func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *spen
 	return false, 0, nil
 }
 
-// claimShared takes a slot in the store; ok is false if the store did not answer. It also tries
-// several times for unknown names, because otherwise the wait for a recently used-up budget
+// claimShared takes a slot in the store; ok is false if the store did not answer. It tries several
+// times for unknown names, too. Otherwise the duration of an attempt on a recently used-up budget
 // would reveal which names exist.
 func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *spent, now, until time.Time, tries int) (slot int, wait time.Duration, ok bool) {
 	for try := 1; ; try++ {
@@ -409,7 +406,7 @@ func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *spent
 	}
 }
 
-// free removes the counts of an account in this process.
+// free deletes the counts of an account in this process.
 func (b *Budget) free(key string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

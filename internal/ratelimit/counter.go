@@ -82,8 +82,8 @@ func (t *table[T]) forget(key uint64) {
 }
 
 // counter counts failures by key and returns the delay after them. The key 0 is not counted. A
-// full table evicts the key with the fewest failures. If it evicted the oldest key, a flood of
-// names could erase the count of the name under attack.
+// full table evicts the key with the fewest failures. If it evicted the oldest key instead, a
+// flood of names could delete the count of an attacked name.
 type counter struct {
 	table[failures]
 	free    int // failures before the first delay
@@ -92,13 +92,14 @@ type counter struct {
 
 const firstDelay = time.Second
 
-// maxOver is the maximum number of failures that are counted in addition to the free failures,
-// so that a count decays in reasonable time. After maxOver additional failures, the delay would
-// be 18 hours, which is longer than any setting permits.
+// maxOver is the maximum number of failures that are counted in addition to the free failures, so
+// that a count decays in reasonable time. With maxOver additional failures, the delay would be 18
+// hours, which is longer than any setting permits.
 const maxOver = 16
 
-// failures are the failures of a key. For each period of the longest delay without a failure,
-// one failure is forgotten. So after the longest delay exactly one attempt is allowed.
+// failures are the failures of a key. One failure is forgotten in each period without a failure
+// that is as long as the longest delay. So after the longest delay, exactly one attempt is
+// allowed.
 type failures struct {
 	count    int32
 	reported bool  // an attempt was refused since the last failure
@@ -110,7 +111,8 @@ func fewer(a, b *failures) bool {
 	return a.count < b.count || a.count == b.count && a.last < b.last
 }
 
-// delay is the remaining part of a delay. The delay is over if its field left is not positive.
+// delay is the remaining part of a delay. The delay has ended if the field left is zero or
+// negative.
 type delay struct {
 	left     time.Duration
 	reported bool // an attempt was refused for the same delay before
@@ -141,7 +143,7 @@ func (c *counter) delay(key uint64, now int64) delay {
 
 func (c *counter) delayOf(f *failures, now int64) delay {
 	d := delay{time.Duration(f.until - now), f.reported}
-	// The clock went back. No delay is longer than longest.
+	// The clock was set back. No delay is longer than longest.
 	if d.left > c.longest {
 		f.until = now
 		return delay{}
@@ -152,7 +154,7 @@ func (c *counter) delayOf(f *failures, now int64) delay {
 	return d
 }
 
-// charge counts a failure of key, unless key has a delay.
+// charge counts a failure of key if key has no delay.
 func (c *counter) charge(key uint64, now int64) delay {
 	if key == 0 {
 		return delay{}
@@ -185,16 +187,16 @@ func (c *counter) addTo(f *failures, now int64) {
 	f.until = max(f.until, now+int64(c.after(f.count)))
 }
 
-// undo removes a failure that was counted at a given time, and the delay that it added. The
-// delay that later failures added stays. Otherwise anyone with an account could end all delays
-// of an address by signing in.
+// undo removes a failure that was counted at a given time, and the delay that it added. It does
+// not remove the delay that later failures added. Otherwise anyone with an account could end all
+// delays of an address by signing in.
 func (c *counter) undo(key uint64, at int64) {
 	mu, f := c.find(key)
 	defer mu.Unlock()
 	if f != nil {
 		f.count = max(0, f.count-1)
 		if f.last == at {
-			f.until = at // charge allows no delay before it
+			f.until = at // at this time, there was no delay: see charge
 		} else {
 			f.until = min(f.until, f.last+int64(c.after(f.count)))
 		}
@@ -208,9 +210,9 @@ type mark struct{ at int64 } // nanoseconds
 
 func earlier(a, b *mark) bool { return a.at < b.at }
 
-// fresh reports whether m was set within the duration life before now. A mark can be in the
-// future after the clock was set back; such a mark is not fresh. Small differences are allowed,
-// because a goroutine can read the clock before another goroutine and call fresh after it.
+// fresh reports whether m was set within the duration life before now. After the clock was set
+// back, a mark can be in the future. Such a mark is not fresh. Small differences are allowed: a
+// goroutine can read the clock before another goroutine sets a mark, and call fresh later.
 func (m *mark) fresh(now int64, life time.Duration) bool {
 	age := now - m.at
 	return age < int64(life) && age > -int64(time.Second)
@@ -232,7 +234,7 @@ func (m *marks) has(key uint64, now int64, life time.Duration) bool {
 	return ok && found.fresh(now, life)
 }
 
-// set sets a mark unless a fresh mark exists. It reports whether it set the mark.
+// set sets a mark if key has no fresh mark. It reports whether it set the mark.
 func (m *marks) set(key uint64, now int64, life time.Duration) bool {
 	mu, found := m.place(key, earlier)
 	defer mu.Unlock()

@@ -12,7 +12,7 @@ import (
 )
 
 // The keys of tables are hashes with seeds of this process. So an attacker cannot choose names
-// that fall into one bucket, and the keys do not help to guess a password.
+// that have the same bucket, and the keys do not help to guess a password.
 
 // The kinds of keys. Keys of different kinds are never equal.
 const (
@@ -53,10 +53,10 @@ func (l *Limiter) placeKey(name uint64, p netip.Prefix) uint64 {
 	return mix(keyPlace, name, maphash.Bytes(l.addressSeed, at[:]))
 }
 
-// Fold maps all spellings that a directory can treat as one name to the same text: case,
-// spaces, widths and invisible characters. Otherwise each spelling would allow more guesses. If
-// Fold maps different names to the same text, the only consequence is that they are counted
-// together.
+// A directory can treat different spellings as one name. Fold maps such spellings to the same
+// text: it ignores case, spaces, widths and invisible characters. Otherwise each spelling would
+// allow more guesses. If Fold maps different names to the same text, these names are counted
+// together, which is harmless.
 func Fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r > ' ' && r < 0x7f || r > 0x7f && (unicode.IsLetter(r) || unicode.IsNumber(r)) {
@@ -66,8 +66,8 @@ func Fold(name string) string {
 	}, norm.NFKD.String(name))
 }
 
-// origin has the keys of an address in the three tiers of sources. A key is 0 if the address
-// has no such tier or is unknown.
+// origin has the keys of an address in the three tiers of sources. A key is 0 if the address does
+// not have this tier, or if the address is unknown.
 type origin [3]uint64
 
 // tiers are the lengths of the counted prefixes of IPv6. Providers usually assign these lengths
@@ -96,8 +96,8 @@ func (l *Limiter) origin(a netip.Addr) (o origin) {
 	return o
 }
 
-// sources counts failures by source in three tiers. Each tier is wider than the one before it
-// and has four times as many free failures.
+// sources counts failures by source in three tiers. Each tier is wider than the tier before, and
+// has four times as many free failures.
 type sources [3]*counter
 
 func newSources(free int, longest time.Duration) (s sources) {

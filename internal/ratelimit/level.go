@@ -3,21 +3,21 @@ package ratelimit
 import "time"
 
 // The limit of a name at places where it never signed in. NIST SP 800-63B, section 5.2.2,
-// allows maxNameFailures failures of an account. Above this limit, one attempt per slowAttempts
-// is allowed, over all places and replicas.
+// allows maxNameFailures failures of an account. Above this limit, all places and replicas
+// together are allowed one attempt per slowAttempts.
 const (
 	maxNameFailures = 100
 	perDay          = 24 * time.Hour
 	drain           = perDay / maxNameFailures // time in which one failure is forgotten
 	slowAttempts    = time.Minute              // between two attempts above the limit
-	sharedFrom      = 25                       // failures of a name from which the store counts too
+	sharedFrom      = 25                       // failures of a name; then the store counts, too
 )
 
 // Level is the number of failures of a name, stored as a time. It is a leaky bucket that holds
 // maxNameFailures and drains in a day. It uses the generic cell rate algorithm, so that a
 // replica can charge it with one SQL statement.
 type Level struct {
-	Empty int64 // when the bucket is empty, in milliseconds since 1970
+	Empty int64 // when the bucket will be empty, in milliseconds since 1970
 	Last  int64 // last charge, in milliseconds since 1970
 }
 
@@ -25,7 +25,7 @@ type Level struct {
 type LevelLimits struct {
 	Drain int64 // of one failure
 	Full  int64 // a bucket is full if it takes longer than this to drain
-	Slow  int64 // between two attempts on a full bucket; 0: none are allowed
+	Slow  int64 // between two attempts on a full bucket; 0: no attempt is allowed
 }
 
 // limitsOf returns the limits of a name at unknown places. If refuse is true, they allow no
@@ -38,14 +38,14 @@ func limitsOf(refuse bool) LevelLimits {
 	return l
 }
 
-// count returns the failures that are not forgotten yet.
+// count returns the number of failures that are not yet forgotten.
 func (v Level) count(now int64, l LevelLimits) int {
 	return int((max(0, v.Empty-now) + l.Drain - 1) / l.Drain)
 }
 
-// Wait returns how long the name must wait; 0: it may be tried.
+// Wait returns how long the name must wait; 0: an attempt is allowed.
 func (v Level) Wait(now int64, l LevelLimits) time.Duration {
-	// The second argument of min is smaller only if the clock was set back.
+	// v.Empty-now is larger than the second argument only if the clock was set back.
 	drained := min(v.Empty-now, l.Full+2*l.Drain) - l.Full
 	if drained <= 0 {
 		return 0
@@ -85,7 +85,8 @@ type counted struct {
 
 func lower(a, b *counted) bool { return a.Empty < b.Empty }
 
-// wait returns how long a name must wait, by the counts of this process and of the store.
+// wait returns how long a name must wait, according to the counts of this process and of the
+// store.
 func (t *levels) wait(key uint64, shared Level, now int64) time.Duration {
 	mu, found := t.find(key)
 	defer mu.Unlock()
@@ -95,8 +96,8 @@ func (t *levels) wait(key uint64, shared Level, now int64) time.Duration {
 	return shared.Wait(now, t.limits)
 }
 
-// charge counts a failure, unless the name must wait. The result share is the number of
-// failures to count in the store. It is 0 while the name has fewer than sharedFrom failures.
+// charge counts a failure if the name need not wait. The result share is the number of failures to
+// count in the store. It is 0 while the name has fewer than sharedFrom failures.
 func (t *levels) charge(key uint64, shared Level, now int64) (wait time.Duration, share int) {
 	mu, found := t.place(key, lower)
 	defer mu.Unlock()

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// places caches in which places names have signed in. The store can have further places.
+// places is a cache of the places where names have signed in. The store can have more places.
 type places struct {
 	near      marks // known places
-	strangers marks // recently not found in the store
-	noted     marks // places recorded as used, so that each place is written once a day
+	strangers marks // places that a recent query did not find in the store
+	noted     marks // places that were written today; each is written once a day
 
 	mu      sync.Mutex
-	pending map[uint64]Learned // to be written
+	pending map[uint64]Learned // places to write
 }
 
 const (
@@ -24,7 +24,7 @@ const (
 	maxPending  = 10_000
 )
 
-// has reports whether this process knows the place.
+// has reports whether the place is in the cache.
 func (p *places) has(key uint64, now time.Time) bool {
 	return key != 0 && p.near.has(key, now.UnixNano(), nearFor)
 }
@@ -54,8 +54,8 @@ func (l *Limiter) lookUp(ctx context.Context, key uint64, p Place, now time.Time
 	return false
 }
 
-// Learn records that a principal has signed in under a name from an address, with a password or
-// with any credential that was issued for a password. The call is cheap for a known place.
+// Learn records that a principal has signed in under a name from an address, with a password, or
+// with a credential that was issued for a password. The call is cheap for a known place.
 func (l *Limiter) Learn(name, source, id string, from netip.Addr) {
 	if l == nil {
 		return

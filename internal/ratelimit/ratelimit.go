@@ -16,7 +16,7 @@
 // credentials would not protect other users of an address, because a hundred CI jobs have a
 // hundred expired tokens. A credential that can never become valid is remembered for the time
 // dismissFor ([Limiter.Dismissed]), so that a job that retries costs no signature check and no
-// query. The journal has one entry for each secret and minute.
+// query. The journal has at most one entry per minute for each such secret.
 //
 // # Credentials that can be guessed
 //
@@ -93,8 +93,8 @@ var ErrLimited = errors.New("too many failed attempts")
 // exists.
 type Error struct {
 	After    time.Duration
-	Reported bool // the same delay refused an attempt before; needs no journal entry
-	Checked  bool // the credential was verified and is bad; it cannot be guessed
+	Reported bool // an earlier refusal by the same delay is already in the journal
+	Checked  bool // the credential cannot be guessed; it was verified and is invalid
 }
 
 // Error returns the text for the user of the client.
@@ -116,9 +116,9 @@ type Options struct {
 	// places. If RefuseUnknownPlaces is false, one attempt per slowAttempts is allowed there.
 	RefuseUnknownPlaces bool
 
-	Store Store // nil: nothing is shared or survives a restart
-	// PlacesMatter reports whether Attempt.KnownPlace is worth a query, for example because
-	// passwords wait for a hash; nil: never.
+	Store Store // nil: counts are not shared, and are lost at a restart
+	// PlacesMatter reports whether a query for Attempt.KnownPlace is useful now, for example
+	// because passwords wait for a hash; nil: never.
 	PlacesMatter func() bool
 	Now          func() time.Time // nil: time.Now
 	Log          *slog.Logger     // nil: nothing is logged
@@ -156,11 +156,11 @@ type Limiter struct {
 	failed, byName, bySource, known atomic.Uint64
 }
 
-// Constants that need no setting.
+// These limits are not configurable.
 const (
 	shortDelay      = 30 * time.Second // longest delay for a source
-	sameAttempt     = 10 * time.Second // how long repeats of a password in check count once
-	freeRepeats     = 3                // of the same wrong password; clients send each twice
+	sameAttempt     = 10 * time.Second // during a check, equal attempts count once
+	freeRepeats     = 3                // of a wrong password; clients send each twice
 	freeAtPlace     = 30
 	rememberFor     = 24 * time.Hour // how long right and wrong passwords are remembered
 	rememberExactly = time.Minute    // precision of that time
@@ -223,20 +223,19 @@ type Guess struct {
 
 // Attempt is a check that was allowed. The caller of Begin must call End.
 type Attempt struct {
-	// KnownPlace means that the name has signed in from this place before. If only a query can
-	// answer this, Begin makes the query only if a limit or Options.PlacesMatter needs the
-	// answer.
+	// KnownPlace means that the name has signed in from this place before. If this needs a query,
+	// Begin makes the query only if a limit or Options.PlacesMatter requires it.
 	KnownPlace bool
 
 	at      int64  // start, in nanoseconds
-	secret  uint64 // keys; 0: none
+	secret  uint64 // keys; 0: no key
 	name    uint64
 	pair    uint64
 	place   uint64
 	source  origin
 	charged charge
-	known   bool // it was right before
-	lately  bool // it was right so recently that it need not be recorded again
+	known   bool // the password was right before
+	lately  bool // it was right so recently that End need not record it again
 }
 
 // charge is the kind of failure that was counted for an attempt.
@@ -256,7 +255,7 @@ type Outcome uint8
 // The outcomes.
 const (
 	Right     Outcome = iota
-	Wrong             // for any reason: unknown, wrong, disabled, expired
+	Wrong             // refused for any reason: unknown, wrong, disabled, expired
 	Unchecked         // a source was down
 	// Abandoned means that the client disconnected, or that a limit of the identity source
 	// refused the check. The result is unknown, but the check has cost work.
@@ -314,7 +313,7 @@ func (l *Limiter) Begin(ctx context.Context, g Guess) (a Attempt, err error) {
 	}
 	// The charge must come before the mark, because the mark lets other attempts pass.
 	if !l.tries.set(a.secret, a.at, sameAttempt) {
-		l.undoCharge(ctx, g, &a) // the same password came at the same time and was counted
+		l.undoCharge(ctx, g, &a) // a concurrent equal attempt was counted
 	}
 	return a, nil
 }
@@ -378,7 +377,7 @@ func (l *Limiter) End(ctx context.Context, g Guess, a Attempt, o Outcome) {
 	case l == nil:
 	case o == Wrong:
 		l.failed.Add(1)
-		// Begin allowed the attempt without a charge, so the attempt is charged now.
+		// Begin allowed the attempt without a charge, so End charges it.
 		if a.known {
 			l.right.forget(a.secret)
 			l.chargeLate(g, &a)
@@ -396,14 +395,14 @@ func (l *Limiter) End(ctx context.Context, g Guess, a Attempt, o Outcome) {
 		l.undoCharge(ctx, g, &a)
 		l.tries.forget(a.secret)
 		l.pairs.forget(a.pair)
-	case o == Abandoned && a.charged == asRepeat: // it stays counted, because it was wrong before
+	case o == Abandoned && a.charged == asRepeat: // it still counts
 	case a.charged != nothing: // the attempt was counted, and the result is unknown
 		l.undoCharge(ctx, g, &a)
 		l.tries.forget(a.secret)
 		if o == Abandoned {
-			// An abandoned check has cost work: a hash that was started is computed to the end,
-			// or a directory was called. If such a check did not count, the client could repeat
-			// it without limit.
+			// An abandoned check has caused work: a hash, which is computed to the end, or a call
+			// of a directory. If such a check did not count, the client could repeat it without
+			// limit.
 			l.sources.add(a.source, a.at)
 		}
 	}
@@ -457,8 +456,8 @@ func (l *Limiter) refused(by *atomic.Uint64, d delay) error {
 // level returns the level that a name had in the store at the last read.
 func (l *Limiter) level(ctx context.Context, name string, now time.Time) Level {
 	if l.o.Store != nil && l.shared.Load() == nil {
-		// All callers share one read: if the store hangs, they must not wait one after another.
-		// Run reads again.
+		// All callers share one read, so that they do not wait one after another if the store
+		// hangs. Later reads are made by Run.
 		l.first.Do(func() {
 			go func() {
 				defer close(l.read)
@@ -519,7 +518,7 @@ func (l *Limiter) Run(ctx context.Context) {
 const (
 	levelsEvery  = 2 * time.Second
 	sweepEvery   = time.Hour
-	sweepTimeout = 30 * time.Second // it may remove thousands of rows
+	sweepTimeout = 30 * time.Second // a sweep may delete thousands of rows
 )
 
 func (l *Limiter) sweep(ctx context.Context, now time.Time) {
@@ -539,9 +538,9 @@ func (o *outages) note(err error) bool {
 	switch {
 	case errors.Is(err, context.Canceled):
 	case err != nil && !o.failing.Swap(true):
-		o.log.Warn("failed sign-ins and known places are not shared: the database does not answer", "error", err)
+		o.log.Warn("the database does not answer, so failed sign-ins and known places are not shared with other replicas", "error", err)
 	case err == nil && o.failing.Swap(false):
-		o.log.Info("failed sign-ins and known places are shared again")
+		o.log.Info("failed sign-ins and known places are shared with other replicas again")
 	}
 	return err != nil
 }

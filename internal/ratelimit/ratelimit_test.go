@@ -17,7 +17,7 @@ import (
 // start is an arbitrary time.
 var start = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
-// limited is a Limiter with a clock of the test. The right password of all users is "right".
+// limited is a Limiter whose clock the test sets. The right password of all users is "right".
 type limited struct {
 	*ratelimit.Limiter
 	at      time.Time
@@ -53,8 +53,8 @@ func addresses(n int) string {
 	return netip.AddrFrom4([4]byte{10 + byte(n>>16), byte(n >> 8), byte(n), 1}).String()
 }
 
-// The documentation promises at most 1,540 guesses a day at one name, from any number of
-// addresses. If the attacker pauses, the pause does not allow additional guesses.
+// The documentation promises that at most 1,540 passwords a day can be guessed for one name, from
+// any number of addresses. An attacker does not get more guesses by pausing.
 func TestAtMost1540GuessesADayForAName(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	n := 0
@@ -66,7 +66,7 @@ func TestAtMost1540GuessesADayForAName(t *testing.T) {
 		l.at = l.at.Add(time.Minute)
 	}
 	if l.checked > 1540 || l.checked < 1500 {
-		t.Errorf("%d guesses of a day were checked, want about 1,540", l.checked)
+		t.Errorf("%d guesses were checked in a day, want about 1,540", l.checked)
 	}
 	before := l.checked
 	for range 24 * 60 {
@@ -77,7 +77,7 @@ func TestAtMost1540GuessesADayForAName(t *testing.T) {
 		l.at = l.at.Add(time.Minute)
 	}
 	if second := l.checked - before; second > 1440 {
-		t.Errorf("%d on the second day, want one a minute", second)
+		t.Errorf("%d guesses were checked on the second day, want one per minute", second)
 	}
 }
 
@@ -90,12 +90,12 @@ func TestUnknownPlacesCanBeRefused(t *testing.T) {
 		}
 	}
 	if l.checked > 200 || l.checked < 190 {
-		t.Errorf("%d guesses of a day were checked, want 100, and 100 as failures are forgotten", l.checked)
+		t.Errorf("%d guesses were checked in a day, want 100, and 100 more because failures are forgotten", l.checked)
 	}
 }
 
-// At unknown places, no period of 24 hours has more than 1,540 guesses at a name, whatever the
-// attacker tries.
+// At unknown places, a name gets at most 1,540 guesses in any period of 24 hours, with any
+// behavior of the attacker.
 func TestTheBoundOfANameHoldsInEachDay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLimited(ratelimit.Options{})
@@ -118,7 +118,7 @@ func TestTheBoundOfANameHoldsInEachDay(t *testing.T) {
 				}
 			}
 			if day > 1540 {
-				t.Fatalf("%d guesses within a day", day)
+				t.Fatalf("%d guesses were checked within 24 hours, want at most 1,540", day)
 			}
 		}
 	})
@@ -152,8 +152,8 @@ func TestAWiderPrefixOfIPv6IsASourceToo(t *testing.T) {
 	}
 }
 
-// A known place is as large as the network of a site. Other clients at the known place do not
-// get further guesses by using its limit.
+// A known place is as large as the network of a site. Other clients at the known place do not get
+// more guesses because of its limit.
 func TestAKnownPlaceHasALimitOfItsOwn(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	if got := l.try("ann", "right", "198.51.100.7"); got != "in" {
@@ -173,12 +173,12 @@ func TestAKnownPlaceHasALimitOfItsOwn(t *testing.T) {
 	}
 	l.at = l.at.Add(5 * time.Minute)
 	if got := l.try("ann", "another right one", "198.51.100.8"); got != "wrong" {
-		t.Errorf("five minutes later, from there: %s", got)
+		t.Errorf("five minutes later, from the same /24: %s", got)
 	}
 }
 
 // A right password or an unknown result undoes the charge of its own attempt. It does not end a
-// delay that other attempts caused.
+// delay from other attempts.
 func TestTheRightPasswordEndsNoDelayOfOthers(t *testing.T) {
 	l := newLimited(ratelimit.Options{MaxFailuresPerSource: 10})
 	begin := func(name string) (ratelimit.Guess, ratelimit.Attempt, error) {
@@ -186,7 +186,7 @@ func TestTheRightPasswordEndsNoDelayOfOthers(t *testing.T) {
 		a, err := l.Begin(t.Context(), g)
 		return g, a, err
 	}
-	g, a, err := begin("insider") // its check has begun and does not end yet
+	g, a, err := begin("insider") // this check ends after the guesses below
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestTheRightPasswordEndsNoDelayOfOthers(t *testing.T) {
 	l.try("another", "guess", "192.0.2.1")
 	l.try("another", "guess 2", "192.0.2.1")
 	if n := l.checked - before; n > 1 {
-		t.Errorf("%d guesses were checked after it, want the one that was taken back", n)
+		t.Errorf("%d guesses were checked after that, want one in place of the undone charge", n)
 	}
 }
 
@@ -243,7 +243,7 @@ func TestWithoutTheStoreLocalCountsApply(t *testing.T) {
 		t.Errorf("%d attempts were checked, want 101", l.checked)
 	}
 	if got := l.try("ann", "a new password", "198.51.100.8"); got != "wrong" {
-		t.Errorf("at a place that was learned here: %s", got)
+		t.Errorf("at a place that this process has learned: %s", got)
 	}
 	if got := l.try("bob", "right", "192.0.2.9"); got != "in" {
 		t.Errorf("somebody else: %s", got)
@@ -259,7 +259,7 @@ func TestWithoutTheStoreLocalCountsApply(t *testing.T) {
 	}
 }
 
-// Neither a cached credential nor a name that is not under attack causes a query.
+// No query is made for a cached credential, or for a name that is not under attack.
 func TestNoQueryBelowTheLimits(t *testing.T) {
 	store := &broken{}
 	l := newLimited(ratelimit.Options{Store: store})
@@ -269,7 +269,7 @@ func TestNoQueryBelowTheLimits(t *testing.T) {
 		l.try(fmt.Sprint("name ", n), "wrong", addresses(n))
 	}
 	if store.calls != 0 {
-		t.Errorf("%d queries for places", store.calls)
+		t.Errorf("%d queries for places, want 0", store.calls)
 	}
 }
 
@@ -284,7 +284,7 @@ func TestOnlyWrongPasswordsUseABudget(t *testing.T) {
 	}
 	for range 10 {
 		if !spend(false, ratelimit.Accepted) || !spend(false, ratelimit.NotSent) {
-			t.Fatal("one that was right, or not sent, used up the budget")
+			t.Fatal("attempts that were right or not sent used up the budget")
 		}
 	}
 	var sent [4]bool
@@ -292,16 +292,16 @@ func TestOnlyWrongPasswordsUseABudget(t *testing.T) {
 		sent[i] = spend(false, ratelimit.Refused)
 	}
 	if sent != [4]bool{true, true, false, false} {
-		t.Errorf("wrong ones at unknown places: %v", sent)
+		t.Errorf("which wrong passwords at unknown places were sent: %v, want the first two", sent)
 	}
 	for i, want := range []bool{true, true, false} {
 		if sent := spend(true, ratelimit.Refused); sent != want {
-			t.Errorf("wrong one %d at a known place was sent: %t", i, sent)
+			t.Errorf("whether wrong password %d at a known place was sent: %t", i, sent)
 		}
 	}
 	at = at.Add(29 * time.Minute)
 	if spend(false, ratelimit.Accepted) {
-		t.Error("within the window")
+		t.Error("an attempt above the budget was sent within the window")
 	}
 	at = at.Add(2 * time.Minute)
 	var mu sync.Mutex
@@ -319,11 +319,11 @@ func TestOnlyWrongPasswordsUseABudget(t *testing.T) {
 	}
 	all.Wait()
 	if n != 2 {
-		t.Errorf("%d of twenty at one moment were sent, want 2", n)
+		t.Errorf("%d of twenty concurrent attempts were sent, want 2", n)
 	}
 }
 
-// If the clock goes back, no delay is longer than the maximum of its limit.
+// If the clock is set back, no delay is longer than the maximum of its limit.
 func TestAClockThatGoesBackDoesNotExtendDelays(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	for n := range 300 {
@@ -334,17 +334,17 @@ func TestAClockThatGoesBackDoesNotExtendDelays(t *testing.T) {
 	l.Refuse(1, "a token", token, true)
 	l.at = l.at.Add(-365 * 24 * time.Hour)
 	if l.Dismissed(1, "a token") {
-		t.Error("a token is dismissed for a year")
+		t.Error("after the clock was set back a year, a token is still dismissed")
 	}
 	if got := l.try("bob", "right", "192.0.2.1"); got != "in" {
-		t.Errorf("a name at a source: %s", got)
+		t.Errorf("a name at the source of many failures: %s", got)
 	}
 	if got := l.try("ann", "right", "192.0.2.3"); got != "in" {
-		t.Errorf("a name at unknown places: %s", got)
+		t.Errorf("a name with many failures at unknown places: %s", got)
 	}
 }
 
-// An attempt that is not in the store is never evicted, however many names are invented.
+// An attempt that is not in the store is never evicted, even if an attacker invents many names.
 func TestUnsavedAttemptsAreNotEvicted(t *testing.T) {
 	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 2, Window: 30 * time.Minute, Store: &shared{}, Now: func() time.Time { return start }})
 	try := func(name string) (sent bool) {
@@ -362,8 +362,8 @@ func TestUnsavedAttemptsAreNotEvicted(t *testing.T) {
 	}
 }
 
-// At a known place, a user may also use the attempts of the budget that strangers have not
-// used. Strangers have only their half.
+// At a known place, a user may also use the attempts that strangers have left of their half of the
+// budget. Strangers may only use their own half.
 func TestAKnownPlaceMayUseWhatStrangersLeft(t *testing.T) {
 	for strangers, want := range []int{4, 3, 2} {
 		b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Now: func() time.Time { return start }})
@@ -378,13 +378,13 @@ func TestAKnownPlaceMayUseWhatStrangersLeft(t *testing.T) {
 			wrong(true)
 		}
 		if sent-strangers != want {
-			t.Errorf("after %d of strangers, %d were sent from a known place, want %d", strangers, sent-strangers, want)
+			t.Errorf("after %d attempts of strangers, %d attempts from a known place were sent, want %d", strangers, sent-strangers, want)
 		}
 		for range 10 {
 			wrong(false)
 		}
 		if sent != 4 {
-			t.Errorf("%d were sent, want 4", sent)
+			t.Errorf("%d attempts were sent, want 4", sent)
 		}
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Store has the state that replicas share and that must survive a restart. Its methods may be
-// called from any goroutine. An error means that the store did not answer. The limiter then
-// uses what this process knows, and refuses no one because of the error.
+// Store has the state that replicas share, and that survives a restart. Its methods may be called
+// from any goroutine. An error means that the store did not answer. In this case, the limiter uses
+// the counts of this process. It refuses no one because of the error.
 type Store interface {
 	// KnownPlace reports whether a name has signed in from a place within PlaceFor.
 	KnownPlace(ctx context.Context, p Place, now time.Time) (bool, error)
@@ -17,13 +17,13 @@ type Store interface {
 	// recorded on the same day. For each owner it keeps the newest MaxPlaces places.
 	AddPlaces(ctx context.Context, learned []Learned, now time.Time) error
 
-	// ChargeName counts n failures of a name, unless the name must wait, and returns the level
-	// of the name. If wait is not 0, nothing was counted.
+	// ChargeName counts n failures of a name, and returns the name's level. If the name must wait,
+	// wait is not 0, and nothing is counted.
 	ChargeName(ctx context.Context, name string, n int, now time.Time, l LevelLimits) (level Level, wait time.Duration, err error)
 	// RefundName removes one failure of a name.
 	RefundName(ctx context.Context, name string, l LevelLimits) error
-	// Levels returns a function that looks up the counted level of a name. The function is
-	// called often and must be as cheap as a map.
+	// Levels returns a function that looks up the counted level of a name. The function is called
+	// often, so it must be as fast as a map.
 	Levels(ctx context.Context, now time.Time) (func(name string) Level, error)
 
 	// Claim takes one slot of an account until the given time. If wait is not 0, all slots are
@@ -43,10 +43,10 @@ type Store interface {
 // Bounds of known places.
 const (
 	MaxPlaces = 16                  // of one principal
-	PlaceFor  = 90 * 24 * time.Hour // since the last sign-in there
+	PlaceFor  = 90 * 24 * time.Hour // after the last sign-in at the place
 )
 
-// Place is where a name signs in. Names are folded by Fold.
+// Place is a network where a name signs in. Names are folded by Fold.
 type Place struct {
 	Name   string
 	Prefix netip.Prefix
@@ -60,7 +60,7 @@ func ParsePlace(text string) (netip.Prefix, error) {
 	}
 	address, err := netip.ParseAddr(text)
 	if err != nil || address.Zone() != "" {
-		return netip.Prefix{}, errors.New("it is not an address, and not a prefix such as 203.0.113.0/24")
+		return netip.Prefix{}, errors.New("it is neither an address nor a prefix: want, for example, 203.0.113.7 or 203.0.113.0/24")
 	}
 	return netip.PrefixFrom(address, address.BitLen()), nil
 }
@@ -68,7 +68,7 @@ func ParsePlace(text string) (netip.Prefix, error) {
 // Learned is a place where a principal has signed in.
 type Learned struct {
 	Place
-	Source, ID string // of the principal; deleting it deletes its places
+	Source, ID string // of the principal; the places are deleted together with the principal
 }
 
 // PlaceOf returns the place of an address: a /24 of IPv4 or a /48 of IPv6, the usual size of a

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Dismissed reports whether a secret was refused within the time dismissFor and can never
-// become valid, so that it does not have to be verified again. The parameter scope identifies
-// what refused the secret: the kind of credential and the configuration.
+// Dismissed reports whether a secret that can never become valid was refused within the time
+// dismissFor. Such a secret need not be verified again. The parameter scope identifies the check
+// that refused the secret: the kind of credential and the configuration.
 func (l *Limiter) Dismissed(scope uint64, secret string) bool {
 	if l == nil {
 		return false
@@ -17,9 +17,9 @@ func (l *Limiter) Dismissed(scope uint64, secret string) bool {
 }
 
 // Refuse counts a secret that was verified and is invalid. The parameter forGood means that the
-// secret can never become valid; Refuse then dismisses it for the time dismissFor. The result
-// limited is nil if the source address may still fail without a delay. The result reported
-// means that the journal already has this refusal.
+// secret can never become valid. In this case, Refuse dismisses it for the time dismissFor. The
+// result limited is nil if the source address still has free failures. The result reported means
+// that the journal already has this refusal.
 func (l *Limiter) Refuse(scope uint64, secret string, from netip.Addr, forGood bool) (limited *Error, reported bool) {
 	if l == nil {
 		return nil, false
@@ -40,8 +40,8 @@ func (l *Limiter) Refuse(scope uint64, secret string, from netip.Addr, forGood b
 	return limited, reported
 }
 
-// Repeated reports whether it was already called with the same text and source address within
-// the last minute. In this case, the journal has an entry for the event.
+// Repeated reports whether it was called before with the same text and source address within the
+// last minute. If so, the journal already has an entry about the event.
 func (l *Limiter) Repeated(what string, from netip.Addr) bool {
 	if l == nil {
 		return false

@@ -11,9 +11,9 @@ import (
 // maxWaiting is the maximum number of requests that wait for one source address.
 const maxWaiting = 100
 
-// turns has the source addresses whose secrets are being verified one at a time, and the
-// requests that wait for them. A source has an entry only while one of its secrets is being
-// verified, so there are never more entries than requests.
+// turns has the source addresses whose secrets are verified one at a time, and the waiting
+// requests of each address. A source has an entry only while one of its secrets is being verified.
+// So there are never more entries than requests.
 type turns struct {
 	mu sync.Mutex
 	of map[uint64]*[]chan struct{} // waiting requests, in order of arrival
@@ -67,7 +67,7 @@ func (l *Limiter) Turn(ctx context.Context, secret string, from netip.Addr) (key
 		*waiting = slices.Delete(*waiting, i, i+1)
 	}
 	l.turns.mu.Unlock()
-	if i < 0 { // the turn was just passed to this request
+	if i < 0 { // Leave has just given the turn to this request
 		l.Leave(key)
 	}
 	return 0, ctx.Err()

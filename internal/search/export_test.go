@@ -1,4 +1,5 @@
 package search
 
-// SmallSegments makes segments of two groups, so that a test with few entries has several.
+// SmallSegments sets the size of segments to two groups, so that a test with few entries has
+// several segments.
 func SmallSegments() { groupsPerSegment = 2 }

@@ -21,8 +21,8 @@ func NewIndex(set *projection.Set, definition *projection.Definition) *Index {
 	return &Index{set, definition}
 }
 
-// fewGroups is the number of groups up to which a further term is looked up in each group, and not
-// in the whole segment.
+// fewGroups is a number of groups. If at most so many groups have candidates, the next term is
+// looked up only in these groups, not in the whole segment.
 const fewGroups = 32
 
 // Find implements index.Reader.
@@ -36,7 +36,7 @@ func (x *Index) Find(ctx context.Context, lists [][]index.Term, since, until tim
 		c.since = since.UnixMicro()
 	}
 	if !until.IsZero() {
-		c.until = until.UnixMicro() + 1 // until can lie between two microseconds
+		c.until = until.UnixMicro() + 1 // rounds up: until can lie between two microseconds
 	}
 	hash := newHasher(view.Instance)
 	for _, list := range lists {
@@ -60,7 +60,7 @@ type candidates struct {
 	since, until int64      // microseconds
 
 	segments map[int64]times
-	segment  int64 // the one that groups is of; -1: none
+	segment  int64 // the segment to which groups belongs; -1: none
 	groups   map[int64]*index.Set
 }
 
@@ -75,7 +75,7 @@ func (c *candidates) readSegments(ctx context.Context) (err error) {
 	return err
 }
 
-// times returns the rows of search_times from a number to another.
+// times returns the rows of search_times between two numbers.
 func (c *candidates) times(ctx context.Context, from, to int64) (map[int64]times, error) {
 	rows, err := c.view.QueryContext(ctx, `SELECT number, earliest, latest FROM search_times WHERE number >= $1 AND number < $2`, from, to)
 	if err != nil {
@@ -98,8 +98,7 @@ func (c *candidates) overlaps(t times) bool { return t.latest >= c.since && t.ea
 
 func (c *candidates) within(t times) bool { return t.earliest >= c.since && t.latest < c.until }
 
-// Next implements index.Candidates. It returns an empty group for a segment that has no
-// candidate.
+// Next implements index.Candidates. If a segment has no candidates, it returns an empty group.
 func (c *candidates) Next(ctx context.Context, from int64) (index.Group, error) {
 	if from < 0 {
 		return index.Group{First: -1}, nil
@@ -126,7 +125,7 @@ func (c *candidates) read(ctx context.Context, segment int64) error {
 	if !ok || !c.overlaps(span) {
 		return nil
 	}
-	var groups map[int64]*index.Set // nil: all
+	var groups map[int64]*index.Set // nil: all groups
 	if len(c.lists) == 0 || !c.within(span) {
 		all, err := c.times(ctx, segment*groupsPerSegment, (segment+1)*groupsPerSegment)
 		if err != nil {
@@ -158,8 +157,8 @@ func (c *candidates) read(ctx context.Context, segment int64) error {
 	return nil
 }
 
-// intersect removes from set what other does not have. It reports whether set still has
-// elements.
+// intersect removes the elements from set that other does not have. left reports whether set still
+// has elements.
 func intersect(set, other *index.Set) (left bool) {
 	for i := range set {
 		if other == nil {
@@ -171,8 +170,8 @@ func intersect(set, other *index.Set) (left bool) {
 	return left
 }
 
-// having returns the entries of a segment that have one of the terms. If groups is not nil, it may
-// leave out other groups.
+// having returns the entries of a segment that have one of the terms. If groups is not nil, the
+// result needs to have only these groups.
 func (c *candidates) having(ctx context.Context, segment int64, terms []uint64, groups map[int64]*index.Set) (map[int64]*index.Set, error) {
 	having := make(map[int64]*index.Set)
 	var query strings.Builder

@@ -2,17 +2,17 @@
 // repository, a digest. It is a projection of the journal.
 //
 // The index has a row for each term and each group of 256 positions in which the term occurs. The
-// row has the places of the entries in the group, so a term that is in each entry costs 45 bytes a
-// group, and a term that occurs once costs about 21 bytes. The key of a row has three parts:
+// row has the places of the entries in the group. So a term costs 45 bytes per group if each entry
+// has it, and about 21 bytes if only one entry has it. The key of a row has three parts:
 //
 //	segment (17 bits)   1024 groups each, so that new rows go to a small part of the tree
 //	term    (36 bits)   a hash
 //	group   (10 bits)   in the segment
 //
 // Two terms can have the same hash, so the journal compares each entry with the query. Hashes
-// depend on the id of the database: nobody can choose terms whose hashes are equal.
+// depend on the id of the database, so that nobody can choose terms with equal hashes.
 //
-// Only whole groups are indexed. The journal searches the entries after them itself.
+// Only whole groups are indexed. The journal searches the later entries without the index.
 package search
 
 import (
@@ -35,7 +35,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// groupsPerSegment is smaller in tests. The keys have 10 bits for it.
+// groupsPerSegment is a variable, because tests use a smaller value. In keys, a group has 10 bits.
 var groupsPerSegment int64 = 1 << groupBits
 
 const (
@@ -44,7 +44,7 @@ const (
 	version           = 2
 	rowsPerStatement  = 128
 	entriesAtOnce     = 4096
-	largestListLength = 31 // of a row; a set takes 32 bytes
+	largestListLength = 31 // in bytes; a set takes 32 bytes
 )
 
 // Projection returns the definition of the index. login is journal.Options.Login.
@@ -102,7 +102,7 @@ func (w *writer) apply(ctx context.Context, tx projection.Tx, entries iter.Seq2[
 		if err != nil {
 			return err
 		}
-		// A group has only one row for a term, so a group is written at once.
+		// A term has only one row in a group, so all entries of a group are written together.
 		number := int64(e.Position) / index.GroupSize
 		if number != last && n >= entriesAtOnce {
 			if err := b.write(ctx, tx); err != nil {
@@ -119,10 +119,10 @@ func (w *writer) apply(ctx context.Context, tx projection.Tx, entries iter.Seq2[
 	return b.write(ctx, tx)
 }
 
-// batch is what is written at once.
+// batch has the rows that are written together.
 type batch struct {
 	rows   []row
-	group  int64         // of the last entry
+	group  int64         // the group of the last entry
 	places map[int64]int // from the keys of the group to their rows
 	spans  map[int64]times
 	hash   *hasher
@@ -219,8 +219,8 @@ func insert(ctx context.Context, tx projection.Tx, rows []row) error {
 	return nil
 }
 
-// insertRows returns a statement that inserts n rows. On SQLite, its parameters have no numbers:
-// the driver looks for the number of each parameter in a list of all of them.
+// insertRows returns a statement that inserts n rows. On SQLite, the parameters have no numbers,
+// because the driver searches each number in a list of all parameters.
 func insertRows(n int, postgres bool) string {
 	b := []byte(`INSERT INTO search_terms (key, entries) VALUES `)
 	for i := range n {
@@ -236,7 +236,7 @@ func insertRows(n int, postgres bool) string {
 	return string(b)
 }
 
-// encode appends the places of a row: a byte each, or a set if there are many.
+// encode appends the places of a row: a byte for each place, or a set if there are many places.
 func encode(b []byte, set *index.Set) []byte {
 	n := 0
 	for _, word := range set {
@@ -267,7 +267,7 @@ func decode(b []byte) (set index.Set) {
 	return set
 }
 
-// hasher hashes terms. Most terms of an entry also are terms of the entries before it, so it
+// hasher hashes terms. Most terms of an entry are also terms of the entries before, so the hasher
 // remembers some hashes.
 type hasher struct {
 	text   []byte // the seed and a term
@@ -300,7 +300,8 @@ func (h *hasher) of(field byte, value string) uint64 {
 	return hash
 }
 
-// compact indexes a segment anew from which all entries of a further kind were removed.
+// compact looks for a segment from which all entries of one more kind were removed, and indexes
+// that segment again.
 func (w *writer) compact(ctx context.Context, tx projection.Tx, removed []journal.Position, read projection.Read) error {
 	rows, err := store.Collect(ctx, tx, func(row store.Row) (s struct{ number, removed int64 }, err error) {
 		return s, row.Scan(&s.number, &s.removed)

@@ -88,8 +88,8 @@ func (x *indexed) catchUp(t rapid.TB, n int) {
 	}
 }
 
-// Search finds page by page exactly the entries for which Matches is true, for every page size
-// and wherever enough stops it, and however much of the journal is indexed.
+// The pages of Search have exactly the entries for which Matches is true. This does not depend on
+// the page size, on where enough stops a search, or on how much of the journal is indexed.
 func TestPropertySearchFindsWhatMatches(t *testing.T) {
 	storetest.Each(t, testPropertySearchFindsWhatMatches)
 }
@@ -174,7 +174,7 @@ func testPropertySearchFindsWhatMatches(t *testing.T, d storetest.Database) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		entries := rapid.SliceOfN(rapid.Custom(draw), 1, 8).Draw(t, "entries")
-		// Some entries are in blocks of their own.
+		// Some entries have a block of their own.
 		alone := rapid.IntRange(0, len(entries)).Draw(t, "alone")
 		for _, e := range entries[:alone] {
 			if err := j.Append(context.Background(), e); err != nil {
@@ -261,7 +261,7 @@ func testPropertySearchFindsWhatMatches(t *testing.T, d storetest.Database) {
 				t.Fatal(err)
 			}
 			if len(page.Entries) > limit {
-				t.Fatalf("%d entries on a page of %d", len(page.Entries), limit)
+				t.Fatalf("a page has %d entries, want at most %d", len(page.Entries), limit)
 			}
 			for _, e := range page.Entries {
 				got = append(got, e.Position)
@@ -276,7 +276,7 @@ func testPropertySearchFindsWhatMatches(t *testing.T, d storetest.Database) {
 	})
 }
 
-// With the index, a search reads few blocks, however far back the entries are.
+// With the index, a search reads few blocks even if the entries are old.
 func TestTheIndexIsUsed(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		j := open(t, d.Ready(t))
@@ -296,12 +296,12 @@ func TestTheIndexIsUsed(t *testing.T) {
 			what  string
 			query journal.Query
 			found int
-			read  int // blocks in addition to the last one, part of which is not indexed
+			read  int // blocks, without the last block, part of which is not indexed
 		}{
 			{"one entry", journal.Query{Who: &journal.Who{Subjects: []string{"user:u3"}}}, 1, 1},
 			{"no entry", journal.Query{Who: &journal.Who{Subjects: []string{"user:nobody"}}}, 0, 0},
 			{"one of each block", journal.Query{Action: "rare"}, blocks, blocks},
-			// The second block is the one before it, in the same group.
+			// The search also reads the block before, which is in the same group.
 			{"one hour", journal.Query{Action: "rare", Since: noon.Add(5 * time.Hour), Until: noon.Add(6 * time.Hour)}, 1, 2},
 			{"two filters", journal.Query{Action: "rare", Who: &journal.Who{Subjects: []string{"user:u3", "user:u4"}}}, 2, 2},
 			{"filters that no entry has together", journal.Query{Action: "user.add", Who: &journal.Who{Subjects: []string{"user:u3"}}}, 0, 0},
@@ -312,13 +312,13 @@ func TestTheIndexIsUsed(t *testing.T) {
 				t.Fatal(err)
 			}
 			if most := (tt.read + 1) * perBlock; len(page.Entries) != tt.found || searched > most {
-				t.Errorf("%s: %d found, %d searched; want %d, at most %d", tt.what, len(page.Entries), searched, tt.found, most)
+				t.Errorf("%s: found %d and searched %d entries, want %d and at most %d", tt.what, len(page.Entries), searched, tt.found, most)
 			}
 		}
 	})
 }
 
-// What the journal has removed leaves the index, a segment at a time.
+// Removed entries are also removed from the index, one segment at a time.
 func TestTheIndexShrinksWithTheJournal(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		j := open(t, d.Ready(t))
@@ -358,14 +358,14 @@ func TestTheIndexShrinksWithTheJournal(t *testing.T) {
 		}
 		compact()
 		if now := rows(); now != before {
-			t.Errorf("%d rows of %d are left before anything was reported as removed", now, before)
+			t.Errorf("%d rows of %d are left, although no entry was reported as removed", now, before)
 		}
 		j.setRemoved(t, "change", 1024)
 		for range 5 {
 			compact()
 		}
 		if now := rows(); now > before*4/10 || now < before*3/10 {
-			t.Errorf("%d rows of %d are left for the last third", now, before)
+			t.Errorf("%d rows of %d are left, want only those of the last third", now, before)
 		}
 		page, err := j.Search(t.Context(), journal.Query{Action: "user.add"}, 0, 1000, func(int) bool { return false })
 		if err != nil || len(page.Entries) != 512 {

@@ -16,7 +16,7 @@ var (
 	spaced   = base64Of([]byte(" \n{\"alg\":\"ES256\"}"))
 )
 
-// pieces are parts of secrets, texts that look like secrets, and what can break secrets.
+// pieces are parts of secrets, texts that look like secrets, and texts that can break secrets.
 var pieces = func() []string {
 	all := []string{
 		complete, complete[:30], cut, complete[:minCut-1], complete[5:], Prefix, "twp_a", Mark,
@@ -36,8 +36,8 @@ var pieces = func() []string {
 	return all
 }()
 
-// secretsOf returns the secrets that one scanner finds in a text. If anew is true, another
-// scanner examines the rest of the text after each secret, which takes quadratic time.
+// secretsOf returns the secrets that one scanner finds in a text. If anew is true, a new scanner
+// examines the rest of the text after each secret, which takes quadratic time.
 func secretsOf(text string, anew bool) (all []Found) {
 	s := scanner[string]{text: text, encoded: true}
 	for {
@@ -46,7 +46,7 @@ func secretsOf(text string, anew bool) (all []Found) {
 			return all
 		}
 		if f.Begin < s.at {
-			panic("it overlaps the last secret")
+			panic("the secret overlaps the secret before it")
 		}
 		all = append(all, f)
 		if s.at = f.End; anew {
@@ -55,10 +55,10 @@ func secretsOf(text string, anew bool) (all []Found) {
 	}
 }
 
-// A scanner remembers what it has learned about a run. In only two cases, this changes which
-// secrets it finds. In both cases, Redact still leaves no secret. The first is a header with
-// too many possible beginnings. The second is the base64 of a token that begins with white
-// space, directly after another secret.
+// A scanner remembers facts about a run. A scanner without this memory finds the same secrets,
+// except in two cases. The first is a header with too many possible beginnings. The second is the
+// base64 of a token that begins with white space, directly after another secret. In both cases,
+// Redact still leaves no secret.
 func checkScanner(t interface{ Fatalf(string, ...any) }, text string) {
 	redacted := Redact(text)
 	if f, ok := Find(redacted); ok {
@@ -114,7 +114,8 @@ func TestSecretsInOneRun(t *testing.T) {
 		cut + "_" + base64Of([]byte("ann:"+complete)):                 "[secret][secret]",
 		"-" + cut + "_" + base64Of([]byte("ann:"+complete)):           Mark,
 		"-" + cut + "-" + strings.Repeat("eyJ-", 20) + ".a.b; " + cut: "-[secret]-[secret]; [secret]",
-		// The header has more than maxLooked beginnings, though no more than 9 between two secrets.
+		// The header has more than maxLooked possible beginnings, but at most 9 of them between
+		// two secrets.
 		strings.Repeat("eyJ-", 9) + cut + "-" + strings.Repeat("eyJ-", 9) + ".a.b c": strings.Repeat("eyJ-", 9) + Mark + Mark + " c",
 	} {
 		if got := Redact(text); got != want {
@@ -123,11 +124,11 @@ func TestSecretsInOneRun(t *testing.T) {
 	}
 }
 
-// The number of bytes that are examined again grows with the length of the text, and not with the
-// product of the length and the number of secrets, decoys or spaces.
+// The number of bytes that are examined again is linear in the length of the text. It does not
+// depend on the number of secrets, decoys or spaces.
 func TestStepsAreLinear(t *testing.T) {
 	token := object + ".e30.c2lnbmF0dXJl"
-	nested := base64Of([]byte(`{"ab":`)) // 6 bytes: each one begins a header
+	nested := base64Of([]byte(`{"ab":`)) // 6 bytes: each repetition begins a header
 	for what, text := range map[string]func(n int) string{
 		"secrets in one run":           func(n int) string { return strings.Repeat("-"+cut, n) },
 		"complete secrets in one run":  func(n int) string { return strings.Repeat(complete+"_", n) },
@@ -171,7 +172,7 @@ func TestStepsAreLinear(t *testing.T) {
 			const n = 2500
 			once, twice := count(n), count(2*n)
 			if twice > 2*once+once/10+1000 {
-				t.Errorf("%d steps, and %d for a text twice as long", once, twice)
+				t.Errorf("%d steps, but %d steps for a text that is twice as long", once, twice)
 			}
 			if perByte := once / len(text(n)); perByte > 150 {
 				t.Errorf("%d steps for each byte", perByte)
@@ -180,8 +181,8 @@ func TestStepsAreLinear(t *testing.T) {
 	}
 }
 
-// Shorten does not examine the rest of a long text, and shows no part of a secret that continues
-// there.
+// Shorten examines only the beginning of a long text. It shows no part of a secret that continues
+// after the beginning.
 func TestShortenExaminesTheBeginning(t *testing.T) {
 	token := object + ".e30." + strings.Repeat("s", maxBegin)
 	words := strings.Repeat(" b", maxBegin)

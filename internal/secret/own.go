@@ -28,9 +28,9 @@ const (
 	Setup   byte = 's'
 )
 
-// minCut is the minimum length of a text that counts as one of our credentials with a wrong
-// checksum. A secret that was mistyped or truncated must not be sent to another service as a
-// password.
+// minCut is a length. A text of at least this length that begins like a credential of Tidewaiter,
+// but has a wrong checksum, counts as a mistyped or truncated credential. It must not be sent to
+// another service as a password.
 const minCut = 24
 
 // AppendSum appends the checksum of a credential.
@@ -40,8 +40,8 @@ func AppendSum(text []byte) []byte {
 }
 
 func sumOf(text []byte) (digits [sumLength]byte) { // 62^6 is more than 2^32
-	// This does not call crc32.ChecksumIEEE, because that function calls another through a
-	// variable, so its argument escapes to the heap.
+	// sumOf does not call crc32.ChecksumIEEE: that function calls a function variable, so its
+	// argument escapes to the heap.
 	sum := ^uint32(0)
 	for _, c := range text {
 		sum = crc32.IEEETable[byte(sum)^c] ^ sum>>8
@@ -54,8 +54,8 @@ func sumOf(text []byte) (digits [sumLength]byte) { // 62^6 is more than 2^32
 	return digits
 }
 
-// own returns the credential of Tidewaiter that begins at text[begin]. The second result is
-// false if none begins there.
+// own returns the credential of Tidewaiter that begins at text[begin]. The second result is false
+// if no credential begins there.
 func own[T string | []byte](text T, begin int) (Found, bool) {
 	start := begin + len(Prefix)
 	if start >= len(text) || string(text[begin:start]) != Prefix {
@@ -72,7 +72,7 @@ func own[T string | []byte](text T, begin int) (Found, bool) {
 	}
 	f := Found{Kind: Own, Letter: text[start], Begin: begin, End: end}
 	if end-begin >= Length {
-		var whole [Length]byte // on the stack: every request with such a credential comes here
+		var whole [Length]byte // on the stack: this runs in every request
 		copy(whole[:], text[begin:])
 		if sumOf(whole[:Length-sumLength]) == [sumLength]byte(whole[Length-sumLength:]) {
 			f.Valid, f.End = true, begin+Length
@@ -97,7 +97,7 @@ func New(letter byte) (string, Digest) {
 	text = append(text, letter)
 	var random [64]byte
 	for end := len(text) + RandomLength; len(text) < end; {
-		rand.Read(random[:]) // never fails: crypto/rand crashes the process first
+		rand.Read(random[:]) // never fails: crypto/rand ends the process first
 		for _, b := range random {
 			// Bytes of at least four times the alphabet's length are skipped, so that all
 			// letters are equally likely.
@@ -111,7 +111,7 @@ func New(letter byte) (string, Digest) {
 }
 
 // Parse returns the kind and the digest of a credential. It returns false if the format or the
-// checksum is wrong. White space around the credential, as files and shells add it, is ignored.
+// checksum is wrong. It ignores white space around the credential, which files and shells add.
 func Parse(text string) (letter byte, d Digest, ok bool) {
 	text = strings.TrimSpace(text)
 	if len(text) != Length {

@@ -1,10 +1,10 @@
 // Package secret finds secrets in text and removes them.
 //
-// It recognizes secrets that have a form of their own: the credentials of Tidewaiter, which
-// have a prefix and a checksum, and JSON Web Tokens, whose first part is a JSON object with
-// "alg". It finds such secrets anywhere in a text: in quotes, in JSON, after "Bearer", broken
-// over lines, in the base64 of Basic authentication. Passwords have no form of their own, so
-// they are not recognized: no text of 8 to 64 random characters counts as a secret.
+// It recognizes two kinds of secrets by their form. Credentials of Tidewaiter have a prefix and a
+// checksum. JSON Web Tokens begin with a JSON object that has "alg". Such secrets are found
+// anywhere in a text: in quotes, in JSON, after "Bearer", broken over lines, or in the base64 of
+// Basic authentication. Passwords have no special form, so they are not recognized: a text of 8 to
+// 64 random characters does not count as a secret.
 //
 // There are two uses. identity.NewPresented decides whether a presented password is a token, which
 // must not be sent to another service. Redact makes a text safe to store or show. Both use the
@@ -38,16 +38,16 @@ const (
 type Found struct {
 	Kind       Kind
 	Letter     byte // the kind, if Own
-	Valid      bool // if Own: the checksum is right: nothing was mistyped or truncated
+	Valid      bool // if Own: the checksum is right, so the credential is complete
 	Padded     bool // if not Own: a part ends with "="
 	Begin, End int  // its position, unless Hidden
-	Hidden     bool // it is broken by white space, or encoded in base64
+	Hidden     bool // the secret is broken by white space, or encoded in base64
 }
 
 // Limits of the scanner.
 const (
-	minToken   = 14             // bytes: the parts of {"alg":0} and two empty ones
-	maxHeader  = 16 << 10       // bytes of a header in base64; real ones have a few thousand
+	minToken   = 14             // bytes: the base64 of {"alg":0}, and two empty parts
+	maxHeader  = 16 << 10       // bytes of a header in base64; real headers have a few thousand
 	maxLooked  = 16             // places in a run of letters and digits where a header may begin
 	minEncoded = minCut * 4 / 3 // shortest base64 that may hold a secret
 	maxBegin   = 8 << 10        // bytes that Shorten examines
@@ -95,7 +95,7 @@ func Redact(text string) string {
 	out := markJoined(text, true)
 	out = mark(&scanner[string]{text: out, encoded: true}, out, false)
 	out = markJoined(out, false)
-	if _, ok := find(out); ok { // the remaining text has become a secret
+	if _, ok := find(out); ok { // the parts around a removed secret can form another secret
 		return Mark
 	}
 	return out
@@ -108,8 +108,7 @@ func Shorten(sent string, most int) string {
 		return text.Shorten(Redact(sent), most)
 	}
 	out := Redact(sent[:maxBegin])
-	// A secret that was truncated may not be recognized. Such a secret must not begin within
-	// the shown bytes.
+	// A truncated secret may not be recognized, so it must not begin within the shown bytes.
 	if endOf(out, most) >= len(out) {
 		return Mark
 	}
@@ -226,28 +225,29 @@ func blank[T string | []byte](text T, i int) int {
 
 // scanner finds the secrets of a text one after the other.
 //
-// Its time is linear in the length of the text, however many secrets and decoys the text has:
-// what it learns about a run of letters and digits stays known after a secret in this run.
+// Its time is linear in the length of the text, even with many secrets and decoys. The reason:
+// after a secret, it still uses what it knows about the run of letters and digits around the
+// secret.
 type scanner[T string | []byte] struct {
 	text    T
 	encoded bool // also look for secrets in base64
-	at      int  // where next begins. Callers set it to the end of the last secret
+	at      int  // where the next search begins. Callers set it to the end of the last secret
 	run     int  // the end of the last run that was decoded
 	barren  int  // no token begins before this
 	header  int  // the end of the last header that was examined
-	first   int  // its first possible beginning
-	times   int  // how often it was examined
+	first   int  // the first possible beginning of that header
+	times   int  // how often that header was examined
 	steps   int  // number of bytes that were examined again. Only tests read it
 }
 
 // next returns the next secret.
 //
-// A header with more than maxLooked possible beginnings counts as a secret: no token has that
-// many, and decoys must not hide a token.
+// A header with more than maxLooked possible beginnings counts as a secret. Real tokens have
+// fewer, and decoys must not hide a token.
 //
-// A run is decoded once. If there is a secret in it, the base64 of the rest can still be a token
-// that begins with white space. Redact finds such a token when it examines the text with the
-// marks.
+// A run is decoded only one time. If the run has a secret, the base64 after the secret can still
+// be a token that begins with white space. Redact finds such a token when it examines the text
+// again after it has replaced the secrets by marks.
 func (s *scanner[T]) next() (Found, bool) {
 	text := s.text
 	for i := s.at; i+minToken <= len(text); i++ {
@@ -272,7 +272,7 @@ func (s *scanner[T]) next() (Found, bool) {
 		if !s.encoded || i < s.run || !inPart(text[i]) {
 			continue
 		}
-		plain := true // a digest or a UUID, which most long runs are
+		plain := true // most long runs are digests or UUIDs
 		for s.run = i; s.run < len(text) && inPart(text[s.run]); s.run++ {
 			plain = plain && isHex(text[s.run])
 		}
@@ -333,7 +333,7 @@ type candidate struct {
 	found  Found
 	ok     bool
 	header int // where the header ends
-	barren int // no token begins before this; 0: unknown
+	barren int // no token begins before this index; 0: unknown
 }
 
 // token reads a JSON Web Token that begins at an index: three or more parts, the first of which
@@ -368,7 +368,7 @@ func (s *scanner[T]) token(begin int) candidate {
 		more = next()
 	}
 	if parts < 3 {
-		l.barren = end // no token that begins before it has more parts
+		l.barren = end // a token that begins before this index has no more parts
 		return l
 	}
 	if l.header-begin > maxHeader {
@@ -440,8 +440,8 @@ var value = func() (v [256]byte) {
 }()
 
 // decoded finds a secret in a run of letters and digits that is base64, such as the name and
-// secret of Basic authentication. Other letters can precede the base64, such as those of "%20",
-// or of the word Basic after a broken line.
+// secret of Basic authentication. Other letters can precede the base64, such as the end of "%20",
+// or the word Basic before a line break.
 func (s *scanner[T]) decoded(begin, end int) (Found, bool) {
 	text := s.text
 	var buf [1 << 10]byte

@@ -28,7 +28,7 @@ var (
 	padded    = base64.URLEncoding.EncodeToString([]byte(`{"alg":"ES256","a":1}`)) + ".e30=." + base64.URLEncoding.EncodeToString([]byte("s"))
 )
 
-// wrappings are the forms in which people and programs pass tokens on.
+// wrappings are the forms in which people and programs write tokens.
 var wrappings = map[string]func(string) string{
 	"":                            func(s string) string { return s },
 	" in quotes":                  func(s string) string { return `"` + s + `"` },
@@ -84,12 +84,12 @@ func TestSecretIsFoundInAnyWrapping(t *testing.T) {
 			text := wrap(s)
 			f, ok := secret.Find(text)
 			if !ok {
-				t.Errorf("%s%s is not recognised: %s", what, how, text)
+				t.Errorf("%s%s is not recognized: %s", what, how, text)
 				continue
 			}
 			want := what + strings.TrimRight(how, " ")
 			if got := f.Describe(text); got != want && !(strings.HasPrefix(what, "a token without") && f.Kind == secret.Signed) {
-				t.Errorf("%s\n is called %s, want %s", text, got, want)
+				t.Errorf("%s\n is described as %s, want %s", text, got, want)
 			}
 			if bare := how == "" && what != `an ID token with "=" in it`; f.Bare(text) != bare {
 				t.Errorf("%s: bare is %v", text, !bare)
@@ -105,8 +105,8 @@ func TestSecretIsFoundInAnyWrapping(t *testing.T) {
 	}
 }
 
-// Find does not decode digests and UUIDs. So the base64 of a secret must never look like a
-// digest or a UUID, whatever text precedes the secret.
+// Find does not decode digests and UUIDs. So the base64 of a secret must never look like a digest
+// or a UUID, with any text before the secret.
 func TestBase64OfASecretIsNeverHexadecimal(t *testing.T) {
 	headers := []string{`{"alg":"none"}`, " {\"alg\":0}", "\t{\"alg\":0}", "\r{\"alg\":0}", "\n{ \"alg\":0}", "{\n\"alg\":0}", "{ \"alg\":0}"}
 	begins := []string{own(secret.Access)[:4]}
@@ -156,7 +156,7 @@ func TestOtherTextIsNotASecret(t *testing.T) {
 		"docker/28.2.2 go/go1.24.3 git-commit/45873be kernel/6.8.0-60-generic os/linux arch/amd64 UpstreamClient(Docker-Client/28.2.2 \\(linux\\))",
 	} {
 		if f, ok := secret.Find(text); ok {
-			t.Errorf("%q is taken for %s", text, f.Describe(text))
+			t.Errorf("%q is found to be %s", text, f.Describe(text))
 		}
 		if got := secret.Redact(text); got != text {
 			t.Errorf("%q is redacted to %q", text, got)
@@ -173,7 +173,7 @@ func TestRandomPasswordsAreNotSecrets(t *testing.T) {
 		}).Draw(t, "characters")
 		password := rapid.StringOfN(rapid.SampledFrom([]rune(chars)), 8, 64, -1).Draw(t, "password")
 		if f, ok := secret.Find(password); ok {
-			t.Fatalf("%q is taken for %s", password, f.Describe(password))
+			t.Fatalf("%q is found to be %s", password, f.Describe(password))
 		}
 		if secret.Redact(password) != password {
 			t.Fatalf("%q is redacted", password)
@@ -181,8 +181,8 @@ func TestRandomPasswordsAreNotSecrets(t *testing.T) {
 	})
 }
 
-// No part of a secret remains, however many secrets a text has, whatever text is around them,
-// and wherever white space breaks them.
+// No part of a secret remains. The text can have many secrets, other text around them, and white
+// space at any place in them.
 func TestEverythingFoundIsRemoved(t *testing.T) {
 	var wraps []func(string) string
 	for _, how := range slices.Sorted(maps.Keys(wrappings)) {
@@ -201,7 +201,7 @@ func TestEverythingFoundIsRemoved(t *testing.T) {
 			text.WriteString(s)
 		}
 		if _, ok := secret.Find(text.String()); !ok {
-			t.Skip("something before it makes it another text")
+			t.Skip("text before the secret changes its form")
 		}
 		got := secret.Redact(text.String())
 		if f, ok := secret.Find(got); ok {
@@ -213,7 +213,7 @@ func TestEverythingFoundIsRemoved(t *testing.T) {
 	})
 }
 
-// White space can break a token anywhere: a terminal or a copy inserts it.
+// Terminals and copying can insert white space at any place of a token.
 func TestNothingRemainsOfABrokenSecret(t *testing.T) {
 	long := signed + strings.Repeat("c2lnbmF0dXJl", 8)
 	for _, s := range []string{long, encrypted, own(secret.Access), own(secret.Robot)} {
@@ -258,8 +258,8 @@ func TestDecoysHideNoSecret(t *testing.T) {
 	}
 }
 
-// The time is linear in the length. Steps are counted as allocations: each place that is
-// examined closely costs some allocations.
+// The time is linear in the length. The test counts allocations instead of steps, because each
+// possible secret that is examined costs some allocations.
 func TestScanningIsLinear(t *testing.T) {
 	for what, text := range map[string]string{
 		"candidates":          strings.Repeat("eyJhbGciOiJ", 700),
@@ -274,7 +274,7 @@ func TestScanningIsLinear(t *testing.T) {
 		}
 		once, twice := count(text), count(text+text)
 		if twice > 2*once+50 || twice > float64(2*len(text)) {
-			t.Errorf("%s: %v allocations, and %v for a text twice as long", what, once, twice)
+			t.Errorf("%s: %v allocations, but %v for a text that is twice as long", what, once, twice)
 		}
 	}
 }
@@ -294,7 +294,7 @@ func FuzzFind(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		found, ok := secret.Find(text)
 		if ok && !found.Hidden && (found.Begin < 0 || found.Begin >= found.End || found.End > len(text)) {
-			t.Errorf("%q: it stands at %d to %d", text, found.Begin, found.End)
+			t.Errorf("%q: the found secret is at %d to %d", text, found.Begin, found.End)
 		}
 		if ok {
 			found.Describe(text)
@@ -327,6 +327,6 @@ func TestBriefIsSafeToShow(t *testing.T) {
 		}
 	}
 	if s := secret.Brief(strings.Repeat("x", 95)+" "+signed, 100); strings.Contains(s, signed[:10]) {
-		t.Errorf("a secret that is cut is shown: %q", s)
+		t.Errorf("a part of a truncated secret is shown: %q", s)
 	}
 }

@@ -1,9 +1,9 @@
 // Package strictjson decodes JSON so that every reader sees the same values.
 //
 // If a name occurs twice in an object, some readers use the first value and others use the last
-// value. So a program can check one value while another program uses the other value.
-// encoding/json also ignores the case of struct field names. Both are dangerous in signed data
-// that decides what is allowed.
+// value. So one program can check the first value, and another program can use the last value.
+// encoding/json also ignores the case of struct field names. Both facts are dangerous for signed
+// data that grants access.
 package strictjson
 
 import (
@@ -20,7 +20,7 @@ import (
 // that are nested deeper than maxDepth are errors. Names are compared exactly.
 func Object(text []byte, maxDepth int) (map[string]any, error) {
 	if !utf8.Valid(text) {
-		return nil, errors.New("it is not UTF-8")
+		return nil, errors.New("the text is not UTF-8")
 	}
 	if !json.Valid(text) {
 		return nil, errNotJSON
@@ -33,12 +33,12 @@ func Object(text []byte, maxDepth int) (map[string]any, error) {
 	}
 	object, ok := v.(map[string]any)
 	if !ok {
-		return nil, errors.New("it is not a JSON object")
+		return nil, errors.New("the text is not a JSON object")
 	}
 	return object, nil
 }
 
-var errNotJSON = errors.New("it is not JSON")
+var errNotJSON = errors.New("the text is not JSON")
 
 func value(d *json.Decoder, depth, maxDepth int) (any, error) {
 	token, err := d.Token()
@@ -50,7 +50,7 @@ func value(d *json.Decoder, depth, maxDepth int) (any, error) {
 		return token, nil
 	}
 	if depth == 0 {
-		return nil, fmt.Errorf("it is nested more than %d deep", maxDepth)
+		return nil, fmt.Errorf("values are nested more than %d deep", maxDepth)
 	}
 	object, list := map[string]any{}, []any{}
 	for d.More() {

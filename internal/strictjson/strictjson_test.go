@@ -40,7 +40,7 @@ func TestObject(t *testing.T) {
 			t.Errorf("%.80s: error %v, want %q", tt.text, err, tt.says)
 		}
 		if err != nil && strings.ContainsAny(err.Error(), "\"é") {
-			t.Errorf("%.80s: the error repeats it: %v", tt.text, err)
+			t.Errorf("%.80s: the error contains a part of the text: %v", tt.text, err)
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%.80s: (-want +got)\n%s", tt.text, diff)

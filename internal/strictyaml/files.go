@@ -35,8 +35,8 @@ const (
 	AnyWrite
 )
 
-// Warnings returns the warnings about a file. If the file contains no secret, it does not warn
-// that all users can read the file.
+// Warnings returns the warnings about a file. That all users can read the file is a warning only
+// if the file contains a secret.
 func (a Access) Warnings(file string, secret bool) []string {
 	var warnings []string
 	if a&AnyRead != 0 && secret {
@@ -70,13 +70,12 @@ type parsed struct {
 	src      []byte
 	node     *yaml.Node // nil after a problem
 	problems Reader
-	err      error // why the file could not be read
+	err      error // the reason why the file could not be read
 }
 
 // Open parses several files in parallel, because parsing takes most of the time of loading a
-// large policy. It yields a decoder and the top node of each file, in order. For a file that
-// cannot be read, it calls the function failed. If failed is nil, Open reports a problem
-// instead.
+// large policy. It yields a decoder and the top node of each file, in order. If a file cannot be
+// read, Open calls the function failed, or reports a problem if failed is nil.
 func (r *Reader) Open(files []string, failed func(i int, err error)) iter.Seq2[*Decoder, *yaml.Node] {
 	if failed == nil {
 		failed = func(_ int, err error) { r.Report(Problem{Text: err.Error()}) }
@@ -148,7 +147,7 @@ func (osFS) Read(file string, limit int64) ([]byte, Access, error) {
 }
 
 func (osFS) Check(file string) (Access, error) {
-	info, err := os.Stat(file) // before opening, because opening a pipe would wait for its writer
+	info, err := os.Stat(file) // Open would wait for the writer of a pipe
 	switch {
 	case err != nil:
 		return 0, opening(file, err)
@@ -190,8 +189,8 @@ func accessOf(info fs.FileInfo) (a Access) {
 	return a
 }
 
-// opening wraps an error with the path of the file. It removes the path that an fs.PathError
-// already has.
+// opening wraps an error with the path of the file. If the error is an fs.PathError, which already
+// has a path, that path is removed.
 func opening(file string, err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		err = e.Err
@@ -217,7 +216,7 @@ func (r *Reader) ReportWarning(p Problem) {
 	}
 }
 
-// Full reports whether further problems are only counted, so that their text is not needed.
+// Full reports whether more problems are only counted. Their text is not needed then.
 func (r *Reader) Full() bool { return r.Reported >= maxProblems }
 
 // Err returns all problems, or nil. Its type is Problems.

@@ -18,9 +18,9 @@ var (
 
 // parseJSON parses JSON. YAML is nearly a superset of JSON, but YAML has no surrogate pairs
 // (\ud83d\ude00), which many programs write for characters above U+FFFF. So parseJSON replaces
-// each pair by one escape of the same character, which is two bytes shorter. After the string
-// it adds two spaces for each pair, so that the rest of the line has the same columns as
-// before.
+// each pair by a single escape for the same character. The single escape is two bytes shorter, so
+// parseJSON adds two spaces after the string for each pair. Then the columns of the rest of the
+// line do not change.
 func parseJSON(src []byte) (*yaml.Node, error) {
 	if !json.Valid(src) {
 		return nil, fmt.Errorf("not JSON")

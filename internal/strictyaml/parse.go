@@ -19,8 +19,8 @@ const (
 
 // parse parses one YAML document. It returns nil after it has reported a problem.
 //
-// It refuses files whose meaning can differ from what a person sees: files with several
-// documents, with another encoding than UTF-8, or with control characters.
+// It refuses files whose meaning can differ from their appearance: files with several documents,
+// with an encoding other than UTF-8, or with control characters.
 func parse(file string, src []byte, parallel int, r *Reader) *yaml.Node {
 	report := func(line, column int, format string, args ...any) *yaml.Node {
 		r.Report(Problem{File: file, Line: line, Column: column, Text: fmt.Sprintf(format, args...)})
@@ -89,9 +89,10 @@ func parseWhole(src []byte) (*yaml.Node, error) {
 	return document.Content[0], nil
 }
 
-// firstOdd returns the index of the first byte that is not UTF-8 or begins a control character
-// other than a tab or a line end, or -1. C1 characters and bidirectional marks count as control
-// characters: a file with them can look different from what is parsed.
+// firstOdd returns the index of the first byte that is not UTF-8, or that begins a forbidden
+// control character. It returns -1 if there is no such byte. Tabs and line ends are allowed. C1
+// characters and bidirectional marks are forbidden, because they can make a file look different
+// from its parsed content.
 func firstOdd(src []byte) int {
 	for i := 0; i < len(src); {
 		if c := src[i]; c < utf8.RuneSelf {

@@ -14,7 +14,7 @@ import (
 // The scalar may be plain, quoted or a block, on one or several lines. Instead of interpreting
 // the scalar a second time, Position parses parts of the source that start at the scalar's
 // beginning. It searches for the longest part whose value ends at or before the given line and
-// column. If no part can be parsed, it returns the position of n.
+// column. If no such part can be parsed, Position returns the position of n.
 func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
 	src := bytes.TrimPrefix(d.src, []byte("\ufeff"))
 	src = src[offset(src, n.Line, n.Column):]
@@ -53,7 +53,7 @@ func (d *Decoder) Position(n *yaml.Node, line, column int) (int, int) {
 	// the part up to high ends after it.
 	low, high := 0, end
 	if wanted == len(n.Value) && wanted > 0 {
-		wanted-- // the last character, because nothing marks the end of the scalar
+		wanted-- // use the last character, because the end of the scalar has no mark
 	}
 	for high-low > 1 {
 		middle := (low + high) / 2

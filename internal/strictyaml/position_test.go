@@ -14,7 +14,7 @@ import (
 // value begins with a space. Position does not find places in such a block.
 var explicit = regexp.MustCompile(`[|>]\d`)
 
-// Each letter of a value is found where it is written, however the scalar is written.
+// Position finds each letter of a value at its place in the file, for all styles of scalars.
 func TestPositionOfEachLetter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.StringMatching(`[a-z"'=&ë😀\\ \n]{1,40}[a-z]`).Draw(t, "value")
@@ -46,7 +46,7 @@ func TestPositionOfEachLetter(t *testing.T) {
 			line, column := 1+strings.Count(before, "\n"), 1+utf8.RuneCountInString(before[1+strings.LastIndex(before, "\n"):])
 			line, column = d.Position(n, line, column)
 			if got, _ := utf8.DecodeRune(src[offset(src, line, column):]); got != r {
-				t.Fatalf("%q of %q at byte %d is found at %d:%d, where %q is, in\n%s", r, n.Value, at, line, column, got, src)
+				t.Fatalf("%q of %q at byte %d is reported at %d:%d, which is %q, in\n%s", r, n.Value, at, line, column, got, src)
 			}
 		}
 	})
@@ -71,7 +71,7 @@ func TestPositionAfterASurrogatePair(t *testing.T) {
 	for _, lone := range []string{`["\ud83d"]`, `["\ude00\ud83d"]`} {
 		var r Reader
 		if parse("p.json", []byte(lone), 1, &r) != nil {
-			t.Errorf("%s: a lone surrogate is accepted", lone)
+			t.Errorf("%s: a surrogate that is not in a pair is accepted", lone)
 		}
 	}
 }

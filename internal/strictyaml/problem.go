@@ -69,8 +69,8 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// readable shortens the problem and escapes characters that cannot be printed: a policy that
-// somebody else proposes must not control the terminal of the person who checks the policy.
+// readable shortens the problem and escapes characters that cannot be printed. Otherwise a
+// proposed policy could control the terminal of the person who checks it.
 func (p Problem) readable() Problem {
 	const limit = 1000
 	p.Text = text.Escape(text.Shorten(p.Text, limit))
@@ -98,8 +98,8 @@ func lineOf(src []byte, n int) (string, bool) {
 }
 
 // revealing matches text that could be a secret: the text after a key called secret, a text in
-// place of the section notifications, and the hash of a password. The patterns match the text
-// of a line and not its nodes, because a file that is not YAML has no nodes.
+// place of the section notifications, and the hash of a password. The patterns match the text of a
+// line instead of YAML nodes, because a file that is not YAML has no nodes.
 var revealing = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)^(.*?secret["']?\s*:\s*).+`),
 	regexp.MustCompile(`(?i)^(.*?notifications["']?\s*:\s*)["']?[^\s{\[/'"#].*`),

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A section may have any number of keys. Only up to 16 are counted without an allocation.
+// A section may have any number of keys. Sections with more than 16 keys need an allocation.
 func TestSectionOfManyKeys(t *testing.T) {
 	const n = 40
 	var keys []*Key[[n]string]
@@ -29,6 +29,6 @@ func TestSectionOfManyKeys(t *testing.T) {
 		t.Errorf("%v, %v: %q", ok, err, s)
 	}
 	if _, ok, err := read(src.String() + "key39: again\n"); ok || err == nil {
-		t.Errorf("a key that is given twice: %v, %v", ok, err)
+		t.Errorf("a key that is written twice: %v, %v", ok, err)
 	}
 }

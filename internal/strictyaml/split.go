@@ -7,8 +7,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// minPiece is the minimum size of a piece in bytes. Handling smaller pieces would cost more
-// time than parsing in parallel saves.
+// minPiece is the minimum size of a piece in bytes. For smaller pieces, parallel parsing would
+// cost more time than it saves.
 const minPiece = 32 << 10
 
 // parseSplit parses a text that ends with a long list of rules. It parses the list in pieces,
@@ -17,14 +17,14 @@ const minPiece = 32 << 10
 // with an error, parseSplit returns nil. The caller then uses parseWhole, which also finds the
 // error.
 //
-// Pieces are small, so that other goroutines can run between two pieces. Otherwise
-// requests that arrive during a reload would wait for the 10 ms after which Go preempts a
-// goroutine.
+// Pieces are small, so that other goroutines can run between two pieces. Go preempts a goroutine
+// only after 10 ms. With large pieces, requests that arrive during a reload would wait for so
+// long.
 //
 // The list is cut before lines that begin an item, and each piece is parsed separately. This
-// gives the same nodes as parsing the whole list. If a quoted text or a bracket is open at a
-// cut, its piece has an error, and parseSplit returns nil. Everything else in YAML ends at a
-// line with less indentation.
+// gives the same nodes as parsing the whole list. If a quoted text or a bracket is open at a cut,
+// the piece has an error, and parseSplit returns nil. All other parts of YAML end at a line with
+// less indentation.
 func parseSplit(src []byte, parallel, least int) *yaml.Node {
 	begin, indent, ok := findRules(src)
 	if !ok || len(src)-begin < 2*least {
@@ -111,8 +111,8 @@ func findRules(src []byte) (begin, indent int, ok bool) {
 	return 0, 0, false
 }
 
-// items returns the indexes of the lines that begin an item of the list. It returns false if
-// the text from the index begin on contains something other than this list.
+// items returns the indexes of the lines that begin an item of the list. It returns false if the
+// text after the index begin has other content, too.
 func items(src []byte, begin, indent int) (starts []int, ok bool) {
 	for at := begin; at < len(src); {
 		line, _, _ := bytes.Cut(src[at:], []byte("\n"))

@@ -75,7 +75,7 @@ func compare(t interface{ Fatalf(string, ...any) }, src []byte, parallel int) {
 	}
 	whole, err := parseWhole(src)
 	if err != nil {
-		t.Fatalf("the pieces are valid, the whole is not: %v\n%s", err, src)
+		t.Fatalf("the pieces are valid, but the whole text is not: %v\n%s", err, src)
 		return
 	}
 	if diff := like(whole, pieces); diff != "" {
@@ -83,13 +83,13 @@ func compare(t interface{ Fatalf(string, ...any) }, src []byte, parallel int) {
 	}
 }
 
-// A large policy is split. Otherwise the test above would compare nothing.
+// A large policy is split. This shows that the test above compares real pieces.
 func TestLargeListIsSplit(t *testing.T) {
 	if parseSplit([]byte(manyRules(2000)), 2, minPiece) == nil {
 		t.Error("a list of 2,000 rules is not split")
 	}
 	for _, text := range []string{
-		manyRules(2000) + "database: x\n",        // something follows
+		manyRules(2000) + "database: x\n",        // other content follows
 		manyRules(2000) + "    - name: \"open\n", // an error
 		strings.Replace(manyRules(2000), "rules:", "other:", 1),
 		"- rules:\n" + strings.Repeat("    - a\n", 20_000),

@@ -1,9 +1,8 @@
-// Package strictyaml reads YAML and JSON files by tables of the keys that are allowed.
+// Package strictyaml reads YAML and JSON files. Tables define which keys are allowed.
 //
-// An unknown key is an error, because a misspelled restriction would otherwise have no effect.
-// A key that is written twice, an empty list and an empty value are errors, too. All errors of
-// all files are found at once. Each error has its file, line and column and, where possible, a
-// suggestion.
+// An unknown key is an error, because a misspelled restriction would otherwise have no effect. A
+// key that is written twice, an empty list and an empty value are errors, too. One run reports all
+// errors of all files. Each error has a file, a line and a column and, if possible, a suggestion.
 //
 // A [Type] reads one kind of value. A [Key] is one row of a table: a name, a Type, a default and
 // a description. References are generated from the same tables.
@@ -23,7 +22,7 @@ import (
 // Type reads one kind of value from YAML into a T.
 type Type[T any] struct {
 	Kind string // for references: "duration", "list of texts"
-	Keys []Row  // of a section, or of the sections of a list
+	Keys []Row  // the keys of a section, or of the sections of a list
 	// Read returns false after it has reported a problem.
 	Read func(d *Decoder, n *yaml.Node) (T, bool)
 }
@@ -34,7 +33,7 @@ type Row struct {
 	Kind     string
 	Keys     []Row
 	Required bool
-	Default  string // YAML; "" for none
+	Default  string // YAML; "": no default
 	Means    string
 	Example  string // YAML, from the top of the file
 	former   []string
@@ -84,7 +83,7 @@ func (k *Key[S]) Or(standard string) *Key[S] {
 func parseDefault(standard string) *yaml.Node {
 	var document yaml.Node
 	if err := yaml.Load([]byte(standard), &document); err != nil || len(document.Content) != 1 {
-		return &yaml.Node{} // no Type accepts it, so every test of the table fails
+		return &yaml.Node{} // no Type accepts this node, so every test of the table fails
 	}
 	return document.Content[0]
 }
@@ -95,7 +94,7 @@ func (k *Key[S]) Fallback(d *Decoder, into *S) bool { return k.Read(d, k.fallbac
 // Decoder reads the nodes of one file.
 type Decoder struct {
 	*Reader
-	File   string // its name in problems
+	File   string // the name of the file in problems
 	Access Access
 	src    []byte
 }
@@ -114,7 +113,7 @@ func (d *Decoder) Problem(n *yaml.Node, format string, args ...any) {
 	d.Suggest(n, "", format, args...)
 }
 
-// Suggest reports an error at n and what was probably meant.
+// Suggest reports an error at n, with the text that was probably meant.
 func (d *Decoder) Suggest(n *yaml.Node, suggestion, format string, args ...any) {
 	if d.Full() {
 		d.Reported++ // do not format a problem that will not be printed
@@ -136,9 +135,9 @@ func (d *Decoder) at(n *yaml.Node, suggestion, format string, args ...any) Probl
 	return p
 }
 
-// Is reports whether n has the wanted kind, and reports a problem if n has another kind. It
-// also refuses aliases, anchors, tags and empty values, because the meaning of a file with them
-// can differ from what a person sees.
+// Is returns true if n has the wanted kind. Otherwise it reports a problem. It also refuses
+// aliases, anchors, tags and empty values, because with them, the meaning of a file can differ
+// from its appearance.
 func (d *Decoder) Is(n *yaml.Node, kind yaml.Kind, wanted string) bool {
 	switch {
 	case n.Kind == yaml.AliasNode:
@@ -150,14 +149,14 @@ func (d *Decoder) Is(n *yaml.Node, kind yaml.Kind, wanted string) bool {
 	case n.Kind == kind && n.Tag != "!!null":
 		return true
 	case n.Tag == "!!null" && n.Value == "null":
-		d.Problem(n, "%s is required, and null is nothing; quote it to mean the word", wanted)
+		d.Problem(n, "%s is required, but the value is null; to write the word, put it in quotes", wanted)
 	case n.Tag == "!!null":
 		d.Problem(n, "%s is required, but there is no value; add it, or leave out the key", wanted)
 	case kind == yaml.SequenceNode && n.Kind == yaml.ScalarNode:
 		d.Problem(n, "must be a list, not a text; put it in brackets")
 	default:
-		// The problem does not repeat the value, because the value could be a secret in the
-		// wrong place.
+		// The text of the problem does not have the value, because the value could be a secret in
+		// the wrong place.
 		is := map[yaml.Kind]string{yaml.MappingNode: "a section", yaml.SequenceNode: "a list"}[n.Kind]
 		if is == "" {
 			is = "a text"
@@ -167,8 +166,8 @@ func (d *Decoder) Is(n *yaml.Node, kind yaml.Kind, wanted string) bool {
 	return false
 }
 
-// Nearest returns the known word that was probably meant. It returns "" if there is no such
-// word, or if the reader is Full and only counts further problems.
+// Nearest returns the known word that was probably meant, or "" if no word is similar. It also
+// returns "" if the reader is Full, because then problems are only counted.
 func (d *Decoder) Nearest(word string, known []string) string {
 	if d.Full() {
 		return ""
@@ -243,8 +242,8 @@ func (d *Decoder) section(n *yaml.Node, rows []Row, fallbacks []*yaml.Node, read
 	return ok
 }
 
-// unknown reports an unknown key. For a former name of a key it suggests the new name, and
-// otherwise a similar known key.
+// unknown reports an unknown key. If the key is a former name, unknown suggests the new name.
+// Otherwise it suggests a similar known key.
 func (d *Decoder) unknown(name, value *yaml.Node, rows []Row) {
 	var known []string
 	var renamed []Row
@@ -269,9 +268,9 @@ func (d *Decoder) unknown(name, value *yaml.Node, rows []Row) {
 	}
 }
 
-// fitting returns the path of the row that fits a section best: the row, or a row below it,
-// whose own keys include the most keys of the section. It also returns the number of these
-// keys. If several rows fit equally well, the path is "".
+// fitting searches the rows, and the rows below them, for the row that fits a section best. This
+// is the row whose own keys include the most keys of the section. It returns the path of the row
+// and the number of these keys. If several rows fit equally well, the path is "".
 func fitting(rows []Row, section *yaml.Node) (path string, most int) {
 	most = -1
 	for _, r := range rows {

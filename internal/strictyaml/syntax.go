@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// syntax returns where a file is not YAML, and why. Common errors get a text about the file.
-// Other errors have the parser's text.
+// syntax returns the position at which a file is not YAML, and the reason. For common errors, the
+// reason explains the error in the file. For other errors, it is the parser's text.
 func syntax(src []byte, err error) (line, column int, format string, text any) {
 	var e *yaml.LoadError
 	if !errors.As(err, &e) {
@@ -116,12 +116,12 @@ func colons(s *syntaxError) string {
 			s.line, s.column = above, indent+1
 			return "a colon is missing in this line"
 		}
-		return "the line is indented more than the line above, which it continues"
+		return "the line continues the line above, because it is indented more"
 	case "could not find expected ':'":
 		s.back()
 		return "a colon is missing after this key"
 	case "block sequence entries are not allowed in this context":
-		return "a dash begins an item only at the beginning of a line"
+		return "a dash begins a list item only at the beginning of a line"
 	}
 	return ""
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Types of scalars. Where text is expected, a value is used as it is written: 0777 is not a
-// number, and on is not a bool.
+// Types of scalars. If text is expected, the value is the text in the file: 0777 is not a number,
+// and on is not a bool.
 var (
 	// Line is one line of text that is not empty and has no white space at its ends.
 	Line = Scalar("text", line)
@@ -103,7 +103,7 @@ func FilePath(kind string) Type[string] {
 		case s == "" || !text.OneLine(s):
 			d.Problem(n, "%s is not a file path", text.QuoteShort(s))
 		case s == "~" || strings.HasPrefix(s, "~/"):
-			d.Problem(n, "%s is a home folder only in a shell; write its path", text.QuoteShort(s))
+			d.Problem(n, "~ stands for the home folder only in a shell: write the full path instead of %s", text.QuoteShort(s))
 		default:
 			return d.Path(s), true
 		}
@@ -111,9 +111,9 @@ func FilePath(kind string) Type[string] {
 	})
 }
 
-// List is a list with at least one item. An empty list is a problem, because a person could
-// expect that it means none, or that it means all. The result has one element for each item,
-// including invalid items.
+// List is a list with at least one item. An empty list is a problem: some people expect that it
+// means none, and others that it means all. The result has one element for each item, including
+// invalid items.
 func List[T any](of Type[T]) Type[[]T] {
 	read := func(d *Decoder, n *yaml.Node) ([]T, bool) {
 		if !d.Is(n, yaml.SequenceNode, "a list") {
@@ -138,7 +138,7 @@ type Named[T any] struct {
 	Name  string
 	Value T
 	From  *Decoder
-	Node  *yaml.Node // of the name
+	Node  *yaml.Node // the node of the name
 }
 
 // Dictionary is a mapping whose keys are any names. The result is in the order of the file. It
@@ -172,7 +172,7 @@ func Dictionary[T any](of Type[T]) Type[[]Named[T]] {
 	return Type[[]Named[T]]{Kind: "map of names to " + plural(of.Kind), Keys: of.Keys, Read: read}
 }
 
-// Map is a Dictionary whose entries need no position.
+// Map is a Dictionary without the positions of its entries.
 func Map[T any](of Type[T]) Type[map[string]T] {
 	entries := Dictionary(of)
 	return Type[map[string]T]{Kind: entries.Kind, Keys: of.Keys, Read: func(d *Decoder, n *yaml.Node) (map[string]T, bool) {

@@ -36,8 +36,8 @@ func Duration(d time.Duration) string {
 	return s
 }
 
-// MeantDuration returns the duration that somebody likely meant by an invalid duration, or "".
-// A number without a unit means seconds, as in other programs.
+// MeantDuration returns the duration that an invalid duration probably stands for, or "". A number
+// without a unit means seconds, as in other programs.
 func MeantDuration(text string) string {
 	text = strings.ToLower(strings.ReplaceAll(text, " ", ""))
 	digits := len(text) - len(strings.TrimLeft(text, "0123456789"))

@@ -6,8 +6,8 @@ import (
 	"unicode"
 )
 
-// Limits of Nearest: bytes of a word, and number of known words. The time to compare two words
-// grows with the product of their lengths.
+// Limits of Nearest: the bytes of a word, and the number of known words. The time for comparing
+// two words is proportional to the product of their lengths.
 const (
 	maxWord  = 64
 	maxWords = 10_000
@@ -20,11 +20,12 @@ var synonyms = map[string]string{
 	"remove": "delete", "upload": "push", "download": "pull",
 }
 
-// Nearest returns the known word that somebody most likely meant by word, or "". It prefers, in
-// this order: a known word that differs only in case or separators; the known word that begins
-// with word, if there is only one; the known word with the smallest distance, which is at most
-// a third of the letters; a known word that begins with word; a synonym. Of equally near words
-// it returns the first in the alphabet, so the order of the known words does not matter.
+// Nearest returns the known word for which word is most likely a typing error, or "". It tries
+// these candidates in order: a known word that differs only in case or separators; the known word
+// that begins with word, if there is only one; the known word with the smallest distance, if the
+// distance is at most a third of the letters; a known word that begins with word; a synonym. Of
+// equally good candidates, it returns the first in the alphabet, so the order of known does not
+// matter.
 func Nearest(word string, known []string) string {
 	plain := simplify(word)
 	if plain == "" || len(word) > maxWord || len(known) > maxWords {

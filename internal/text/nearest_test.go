@@ -19,16 +19,16 @@ func TestDistanceCountsTypingErrors(t *testing.T) {
 		{"pussh", "push", 1, "typed twice"},
 		{"pash", "push", 1, "another letter"},
 		{"psuh", "push", 1, "two exchanged"},
-		{"hsup", "push", 3, "a word that was turned around is not a single error"},
-		{"", "push", 4, "nothing was typed"},
-		{"push", "", 4, "and the other way round"},
-		{"ca", "abc", 3, "nothing is put between neighbours that were exchanged"},
+		{"hsup", "push", 3, "a reversed word is several errors"},
+		{"", "push", 4, "all letters were added"},
+		{"push", "", 4, "all letters were left out"},
+		{"ca", "abc", 3, "a letter between two swapped letters is another error"},
 	} {
 		if got := distance(tt.a, tt.b); got != tt.want {
-			t.Errorf("from %q to %q it is %d, want %d: %s", tt.a, tt.b, got, tt.want, tt.what)
+			t.Errorf("the distance from %q to %q is %d, want %d: %s", tt.a, tt.b, got, tt.want, tt.what)
 		}
 		if got := distance(tt.b, tt.a); got != tt.want {
-			t.Errorf("from %q to %q it is %d, want %d: there and back are as far", tt.b, tt.a, got, tt.want)
+			t.Errorf("the distance from %q to %q is %d, want %d in both directions", tt.b, tt.a, got, tt.want)
 		}
 	}
 }
@@ -39,11 +39,11 @@ func TestPropertyDistanceIsZeroOnlyForEqualWords(t *testing.T) {
 		a, b := word.Draw(t, "a"), word.Draw(t, "b")
 		there, back := distance(a, b), distance(b, a)
 		if there != back || (there == 0) != (a == b) || there > max(len(a), len(b)) {
-			t.Errorf("%q %q: %d, and back %d", a, b, there, back)
+			t.Errorf("the distance between %q and %q is %d in one direction and %d in the other", a, b, there, back)
 		}
 		i := rapid.IntRange(0, len(a)).Draw(t, "i")
 		if d := distance(a, a[:i]+"x"+a[i:]); d != 1 {
-			t.Errorf("one more letter in %q: %d", a, d)
+			t.Errorf("the distance between %q and the word with one more letter is %d, want 1", a, d)
 		}
 	})
 }
@@ -57,7 +57,7 @@ func TestNearest(t *testing.T) {
 	}{
 		{"ann", []string{"anna", "bob"}, "anna"},
 		{"anna", []string{"ann", "bob"}, "ann"},
-		{"an", []string{"bn", "ann", "a", "am"}, "a"}, // of several, the first in the alphabet
+		{"an", []string{"bn", "ann", "a", "am"}, "a"}, // the first candidate in the alphabet
 		{"ann", []string{"bob"}, ""},
 		{"margaret", []string{"margrte", "margrit", "mary"}, "margrit"},
 		{"x", []string{"yz"}, ""},

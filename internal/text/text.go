@@ -5,12 +5,12 @@
 // another name. So every package that prints such text uses these functions, and the
 // architecture test forbids other ways:
 //
-//   - in a sentence, a log line or a table: [Escape], with [Shorten] if nothing else limits the
-//     length;
-//   - in quotes: [Quote], which YAML and CEL can read, or %q of fmt for a short name;
+//   - in a sentence, a log line or a table: [Escape], with [Shorten] if the length has no other
+//     limit;
+//   - in quotes: [Quote], which YAML and CEL can read, or %q of fmt for short names;
 //   - as one word of a line that programs read: [AppendWord];
-//   - as JSON: [JSONWriter], which a terminal may show; [AppendJSON] where speed matters and only
-//     programs read it.
+//   - as JSON: [JSONWriter], which a terminal may show; [AppendJSON] if speed matters and only
+//     programs read the JSON.
 //
 // [Printable] and [OneLine] report whether a name or a value is allowed.
 package text
@@ -22,10 +22,9 @@ import (
 	"unicode/utf8"
 )
 
-// visible reports whether a character can be seen on its own. These characters are not visible:
-// control characters, line ends, all spaces except U+0020, marks that change the text
-// direction, characters without width, unassigned characters, and U+FFFD, which replaces
-// invalid text.
+// visible reports whether a reader can see a character. These characters are not visible: control
+// characters, line ends, all spaces except U+0020, marks that change the text direction,
+// characters without width, unassigned characters, and U+FFFD, which replaces invalid text.
 func visible(r rune) bool {
 	if r < utf8.RuneSelf {
 		return ' ' <= r && r <= '~'
@@ -78,8 +77,7 @@ func AppendQuote(dst []byte, s string) []byte {
 	return append(appendEscaped(append(dst, '"'), s, true), '"')
 }
 
-// QuoteShort returns Quote of at most 60 bytes of s. Messages use it for text that somebody
-// typed.
+// QuoteShort returns Quote of at most 60 bytes of s. Messages use it for text from users.
 func QuoteShort(s string) string { return Quote(Shorten(s, 60)) }
 
 func appendEscaped(dst []byte, s string, quoted bool) []byte {
@@ -104,8 +102,8 @@ func appendEscaped(dst []byte, s string, quoted bool) []byte {
 const mark = "…"
 
 // Shorten limits the length of s. The limit is the parameter most, in bytes. A longer s is cut
-// after a whole character, and "…" is added. Two different names can have the same shortened
-// form, so use a shortened name only for people to read.
+// after a whole character, and "…" is added. Different names can have the same shortened form, so
+// do not compare shortened names.
 func Shorten(s string, most int) string {
 	if len(s) <= most {
 		return s

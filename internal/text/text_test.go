@@ -29,7 +29,7 @@ func harmful(t *testing.T) map[rune]bool {
 			}
 		}
 		if len(found) == before && len(h.Text) < 100 && utf8.ValidString(h.Text) {
-			t.Errorf("%q: nothing in it is hostile that is not in another", h.Text)
+			t.Errorf("%q: all of its hostile characters are in other texts, too", h.Text)
 		}
 	}
 	found['\x7f'] = true
@@ -54,14 +54,14 @@ func TestHostileTextIsNotShown(t *testing.T) {
 				t.Errorf("%s (%s): %q", h.Harm, what, shown)
 			}
 			if text.Escape(shown) != shown {
-				t.Errorf("%s: escaped twice it is %q", h.Harm, text.Escape(shown))
+				t.Errorf("%s: escaping the escaped text again changes it to %q", h.Harm, text.Escape(shown))
 			}
 		}
 		if n := len(text.QuoteShort(h.Text)); n > 4*60+2 {
-			t.Errorf("%s: shortened it has %d bytes", h.Harm, n)
+			t.Errorf("%s: the shortened text has %d bytes", h.Harm, n)
 		}
 		if n := len(text.AppendWord(nil, h.Text, 100)); n > 4*100+5 {
-			t.Errorf("%s: as a word it has %d bytes", h.Harm, n)
+			t.Errorf("%s: the word has %d bytes", h.Harm, n)
 		}
 	}
 }
@@ -72,7 +72,7 @@ func TestPlainTextIsUnchanged(t *testing.T) {
 			t.Errorf("%q: printable %t, one line %t, escaped %q", s, text.Printable(s), text.OneLine(s), text.Escape(s))
 		}
 		if want := strconv.Quote(s); text.Quote(s) != want {
-			t.Errorf("quoted it is %s, want %s", text.Quote(s), want)
+			t.Errorf("the quoted text is %s, want %s", text.Quote(s), want)
 		}
 	}
 	if n := testing.AllocsPerRun(100, func() { text.Escape("a sentence of é"); text.Shorten("a sentence", 100) }); n != 0 {
@@ -104,7 +104,7 @@ func TestOneLine(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		if s := rapid.String().Draw(t, "s"); text.Printable(s) && !text.OneLine(s) {
-			t.Errorf("%q is printable, and not one line", s)
+			t.Errorf("%q is printable, but not one line", s)
 		}
 	})
 }
@@ -175,8 +175,8 @@ func TestPropertyJSONEqualsEncodingJSON(t *testing.T) {
 	})
 }
 
-// encoding/json escapes only what JSON demands. A terminal must not get the other invisible
-// characters either, so JSONWriter escapes them.
+// encoding/json escapes only the characters that JSON requires. A terminal must not get other
+// invisible characters, either, so JSONWriter escapes them.
 func TestPropertyJSONIsPrintableAndMeansTheSame(t *testing.T) {
 	read := func(t interface{ Errorf(string, ...any) }, s string) {
 		for _, indent := range []string{"", "  "} {
@@ -197,7 +197,7 @@ func TestPropertyJSONIsPrintableAndMeansTheSame(t *testing.T) {
 				t.Errorf("%q is not printable", printed.String())
 			}
 			if strings.Count(printed.String(), "\n") != strings.Count(plain.String(), "\n") {
-				t.Errorf("%q has other lines than %q", printed.String(), plain.String())
+				t.Errorf("%q does not have the lines of %q", printed.String(), plain.String())
 			}
 		}
 	}

@@ -18,19 +18,19 @@ import (
 const (
 	// maxBody is the maximum size of a request: a checkpoint of some kilobytes, with a proof.
 	maxBody = 64 << 10
-	// maxProof is the maximum number of hashes in a consistency proof, as the protocol says.
+	// maxProof is the maximum number of hashes in a consistency proof, according to the protocol.
 	maxProof = 63
 )
 
 // request is the body of POST /add-checkpoint.
 type request struct {
-	old        int64 // the size of the tree from which the proof starts
+	old        int64 // the size of the tree with which the proof starts
 	proof      []tree.Hash
 	checkpoint string // the signed note
 }
 
 func parseRequest(body string) (r request, err error) {
-	malformed := errors.New("want a line with the old size, the hashes of the proof, an empty line, and the checkpoint")
+	malformed := errors.New("invalid request: want a line with the old size, the hashes of the proof, an empty line, and the checkpoint")
 	head, checkpoint, found := strings.Cut(body, "\n\n")
 	lines := strings.Split(head, "\n")
 	size, isOld := strings.CutPrefix(lines[0], "old ")
@@ -63,7 +63,7 @@ func (w *Witness) addCheckpoint(rw http.ResponseWriter, hr *http.Request) {
 	rw.Header().Set("X-Content-Type-Options", "nosniff")
 	line, err := w.answer(http.MaxBytesReader(rw, hr.Body, maxBody))
 	if err == nil {
-		_, _ = rw.Write(line) // the client may be gone; it can ask again
+		_, _ = rw.Write(line) // a client whose connection is lost can send the request again
 		return
 	}
 	why, isRefused := errors.AsType[*refused](err)

@@ -1,7 +1,7 @@
 // Package witness cosigns the checkpoints of other logs, such as the journal of another Tidewaiter,
-// by the protocol of https://c2sp.org/tlog-witness. A witness never cosigns two checkpoints of a
-// log unless one tree begins with the other. So a log cannot show two histories that both have
-// the cosignature.
+// by the protocol of https://c2sp.org/tlog-witness. A witness cosigns two checkpoints of a log
+// only if one tree begins with the other tree. So a log cannot present two different histories
+// with cosignatures.
 package witness
 
 import (
@@ -37,7 +37,7 @@ type Options struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 
-	write func(path string, content []byte) error // for tests that let a write fail
+	write func(path string, content []byte) error // replaced in tests of failed writes
 }
 
 // Witness cosigns checkpoints. Its methods may be called from any goroutine.
@@ -47,12 +47,12 @@ type Witness struct {
 	lock *os.File
 
 	mu sync.Mutex // is held from the check of a checkpoint until it is stored
-	// newest has the newest signed checkpoint of each log. If storing a checkpoint failed, the
-	// file may have a newer one, but no cosignature of it was sent.
+	// newest has the newest signed checkpoint of each log. After an error, the file may have a
+	// newer checkpoint, but no cosignature of that checkpoint was sent.
 	newest map[string]string
-	loud   map[string]*loglimit.Limit // by origin: limits the log lines about two histories
+	loud   map[string]*loglimit.Limit // by origin: limits log lines about two histories
 
-	refusals loglimit.Limit // anyone can send requests that are refused
+	refusals loglimit.Limit // limits log lines about refusals, which anyone can cause
 }
 
 // Create creates an empty state file. If the file exists, Create does nothing.
@@ -78,7 +78,7 @@ func Open(o Options) (_ *Witness, err error) {
 		w.keys[key.Name()] = append(w.keys[key.Name()], key)
 		w.loud[key.Name()] = &loglimit.Limit{Period: time.Minute}
 	}
-	// The state file is replaced by each write, so the lock is on a file of its own.
+	// Each write replaces the state file, so a separate file is locked.
 	if w.lock, err = os.OpenFile(o.State+".lock", os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return nil, fmt.Errorf("locking the witness's state: %w", err)
 	}
@@ -92,7 +92,7 @@ func Open(o Options) (_ *Witness, err error) {
 	}
 	content, err := os.ReadFile(o.State)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the witness's state %s is missing: without it, the witness could cosign a second history; restore it, or move the witness's key away to begin with a new key", o.State)
+		return nil, fmt.Errorf("the witness's state %s is missing, and without the state, the witness could cosign a second history: restore the file, or move the witness's key away to begin with a new key", o.State)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the witness's state: %w", err)
@@ -117,16 +117,16 @@ func (w *Witness) known(origin string) tree.Checkpoint {
 	if !found {
 		return tree.Checkpoint{Origin: origin, Root: sha256.Sum256(nil)} // the empty tree
 	}
-	c, _ := tree.ParseCheckpoint(signed) // Open or cosign has checked it
+	c, _ := tree.ParseCheckpoint(signed) // Open and cosign check it
 	return c
 }
 
-// refused is why a checkpoint is not cosigned.
+// refused is the reason why a checkpoint is not cosigned.
 type refused struct {
 	status int
 	why    string
 	known  int64  // the size of the newest checkpoint, for the status 409
-	log    string // the origin that the checkpoint names
+	log    string // the origin in the checkpoint
 }
 
 func (r *refused) Error() string { return r.why }
@@ -155,13 +155,13 @@ func (w *Witness) cosign(r request) ([]byte, error) {
 	known := w.known(origin)
 	if c.Size == known.Size && c.Root != known.Root {
 		if missed, ok := w.loud[origin].Allow(w.Now()); ok {
-			w.Log.Error("a log has shown two histories: it signed two trees of the same size", "log", origin, "size", c.Size,
+			w.Log.Error("a log has two histories: it signed two different trees of the same size", "log", origin, "size", c.Size,
 				"cosigned", w.newest[origin], "refused", r.checkpoint, loglimit.Missed, missed)
 		}
-		return nil, &refused{status: 409, why: "the log has shown another tree of this size", known: known.Size}
+		return nil, &refused{status: 409, why: "the log has already signed another tree of this size", known: known.Size}
 	}
 	if r.old != known.Size {
-		return nil, &refused{status: 409, why: "the old size is not that of the newest checkpoint", known: known.Size}
+		return nil, &refused{status: 409, why: "the old size is not the size of the newest checkpoint", known: known.Size}
 	}
 	if err := consistent(known, c, r.proof); err != nil {
 		return nil, &refused{status: 422, why: "the consistency proof does not hold: the proof is wrong, or the log changed its history"}
@@ -179,8 +179,8 @@ func (w *Witness) cosign(r request) ([]byte, error) {
 	return bytes.TrimPrefix(line, []byte(opened.Text+"\n")), nil
 }
 
-// consistent verifies that the tree of c begins with the known one. Every tree begins with the
-// empty tree, and needs no proof of this.
+// consistent verifies that the tree of c begins with the tree of known. If known is the empty
+// tree, no proof is needed.
 func consistent(known, c tree.Checkpoint, proof []tree.Hash) error {
 	if known.Size > 0 {
 		return tree.CheckConsistency(c, known, proof)

@@ -61,7 +61,8 @@ func (h *history) root(size int64) tree.Hash {
 	return root
 }
 
-// request returns the body of a request, with the proof from the old size if there is one.
+// request returns the body of a request. If old is smaller than size, it has the consistency
+// proof.
 func (h *history) request(old, size int64) string {
 	signed, err := tree.Checkpoint{Origin: h.key.Name(), Size: size, Root: h.root(size)}.Sign(h.key)
 	if err != nil {
@@ -190,11 +191,11 @@ func TestProtocol(t *testing.T) {
 			}
 		}
 	}
-	if n := strings.Count(logged.String(), "level=ERROR msg=\"a log has shown two histories"); n != 1 {
+	if n := strings.Count(logged.String(), "level=ERROR msg=\"a log has two histories"); n != 1 {
 		t.Errorf("two histories are logged %d times: %s", n, logged.String())
 	}
 	if !strings.Contains(logged.String(), fork.root(7).String()) || !strings.Contains(logged.String(), honest.root(7).String()) {
-		t.Errorf("the log has not both checkpoints: %s", logged.String())
+		t.Errorf("the log line does not have both checkpoints: %s", logged.String())
 	}
 }
 
@@ -246,7 +247,8 @@ func TestStatesThatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// A crash between the write and the answer leaves a checkpoint that nobody has a cosignature of.
+// After a crash between the write and the answer, the witness has stored a checkpoint, but nobody
+// has its cosignature. The log can still continue.
 func TestAfterAWriteWithoutAnAnswerTheLogCanGoOn(t *testing.T) {
 	key := newKey(t, "log")
 	honest, fork := newHistory(t, key, "", 0, 9), newHistory(t, key, "fork", 0, 9)
@@ -272,7 +274,8 @@ func TestAfterAWriteWithoutAnAnswerTheLogCanGoOn(t *testing.T) {
 	}
 }
 
-// Of concurrent requests with different histories, the witness cosigns those of one history only.
+// If concurrent requests have different histories, the witness cosigns only checkpoints of one
+// history.
 func TestConcurrentRequestsOfTwoHistories(t *testing.T) {
 	key := newKey(t, "log")
 	w := open(t, options(t, t.TempDir(), newKey(t, "w"), key))
@@ -290,12 +293,12 @@ func TestConcurrentRequestsOfTwoHistories(t *testing.T) {
 		}
 	}
 	if n != 1 {
-		t.Errorf("%d histories are cosigned", n)
+		t.Errorf("the witness has cosigned %d histories, want 1", n)
 	}
 }
 
-// Whatever is submitted in which order, and whichever writes fail or are kept although they
-// failed, and however often the witness restarts: all cosigned checkpoints are of one history.
+// All cosigned checkpoints belong to one history. This holds for all requests in any order, after
+// restarts, after failed writes, and after writes that returned an error but were stored.
 func TestPropertyCosignedCheckpointsAreConsistent(t *testing.T) {
 	key, witness := newKey(t, "log"), newKey(t, "w")
 	const size = 12

@@ -1,5 +1,5 @@
-// Package clocktest has a clock whose wall time and monotonic reading can move apart, as when a
-// machine sleeps or an administrator sets the clock.
+// Package clocktest has a clock whose wall time and monotonic reading can differ. This happens on
+// a real machine when it sleeps, or when an administrator sets the clock.
 package clocktest
 
 import (
@@ -8,7 +8,8 @@ import (
 	"unsafe"
 )
 
-// Clock is a clock with both readings. Its methods may be called from any goroutine.
+// Clock is a clock with a wall time and a monotonic reading. Its methods may be called from any
+// goroutine.
 type Clock struct {
 	mu        sync.Mutex
 	wall      time.Time
@@ -18,7 +19,7 @@ type Clock struct {
 // New returns a Clock with a wall time.
 func New(wall time.Time) *Clock { return &Clock{wall: wall.Round(0), monotonic: time.Hour} }
 
-// Noon returns a Clock at noon of a fixed day, for tests that need any moment.
+// Noon returns a Clock at noon of a fixed day, for tests in which the time does not matter.
 func Noon() *Clock { return New(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)) }
 
 // Now returns a time with both readings, as time.Now does.
@@ -35,8 +36,8 @@ func (c *Clock) Pass(d time.Duration) {
 	c.wall, c.monotonic = c.wall.Add(d), c.monotonic+d
 }
 
-// Set moves only the wall time: forward, as when a machine has slept, or back, as when an
-// administrator sets the clock.
+// Set moves only the wall time. Moving it forward imitates a machine that has slept. Moving it
+// back imitates an administrator who sets the clock.
 func (c *Clock) Set(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,9 +1,9 @@
 // Package ratestore implements ratelimit.Store in the database: known places, failures of
 // names, and attempts that were sent to directories.
 //
-// Names, addresses and principals are stored as HMACs under a random key in the same database.
-// Rows without the key reveal nothing. Replicas share the key, and a copy of the database
-// contains it.
+// Names, addresses and principals are stored as HMACs. The random key of the HMACs is in the same
+// database: replicas share the key, and a copy of the database contains it. Without the key, the
+// rows reveal nothing.
 package ratestore
 
 import (
@@ -28,7 +28,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// Sizes, times and limits that need no setting.
+// These values are not configurable.
 const (
 	macSize   = 16 // stored bytes of an HMAC
 	slack     = time.Minute
@@ -38,8 +38,8 @@ const (
 	maxWindow = 30 * 24 * time.Hour // longest window of a directory's attempts in the configuration
 )
 
-// bounds limit the tables whose rows are for names that clients choose. Sweep trims these
-// tables. Each process also trims them after a number of writes, the field every: with r
+// bounds limit the tables with rows for names that clients choose. Sweep trims these tables. Each
+// process also trims them each time after a number of writes, which is the field every. So with r
 // replicas, a table exceeds its bound by at most r*every rows.
 type bounds struct {
 	// levels is the maximum number of names with a count. Beyond it, the names with the fewest
@@ -63,7 +63,7 @@ type Store struct {
 	bounds bounds
 	writes atomic.Int64 // of rows for names that clients choose
 
-	reading sync.Mutex              // held during the query for levels: sign-ins do not wait
+	reading sync.Mutex              // held during the query for levels; sign-ins do not lock it
 	levels  map[mac]ratelimit.Level // by name; never changed, only replaced
 	read    int64                   // when levels were read, in milliseconds
 }
@@ -131,14 +131,14 @@ func (s *Store) open(ctx context.Context, create bool) (*store.DB, []byte, error
 	return db, secret, nil
 }
 
-// createKey creates the key unless the database has a key, and returns the key of the database.
+// createKey returns the key of the database. If the database has no key, it creates one.
 func createKey(ctx context.Context, tx *sql.Tx) ([]byte, error) {
 	created := make([]byte, sha256.Size)
 	rand.Read(created) // never fails: crypto/rand ends the process first
 	if _, err := tx.ExecContext(ctx, "INSERT INTO limit_key (one, key) VALUES (1, $1) ON CONFLICT DO NOTHING", created); err != nil {
 		return nil, err
 	}
-	return readKey(ctx, tx) // another replica may have been first
+	return readKey(ctx, tx) // another replica may have created the key
 }
 
 // write runs f in a transaction. Its errors begin with the parameter doing.
@@ -271,7 +271,7 @@ func DeletePlaces(ctx context.Context, tx *sql.Tx, source, id string) error {
 // cannot exceed the limit together.
 func (s *Store) ChargeName(ctx context.Context, name string, n int, now time.Time, l ratelimit.LevelLimits) (level ratelimit.Level, wait time.Duration, err error) {
 	at := now.UnixMilli()
-	slow := int64(-1) // no row was charged before that
+	slow := int64(-1) // every row was charged later than this
 	if l.Slow > 0 {
 		slow = at - l.Slow
 	}
@@ -293,7 +293,7 @@ func (s *Store) ChargeName(ctx context.Context, name string, n int, now time.Tim
 			return err
 		}
 		err = tx.QueryRowContext(ctx, "SELECT empty, last FROM limit_names WHERE name = $1", m[:]).Scan(&level.Empty, &level.Last)
-		if errors.Is(err, sql.ErrNoRows) { // trim deleted it, because it has the fewest failures
+		if errors.Is(err, sql.ErrNoRows) { // deleted by trim: it has the fewest failures
 			err = nil
 		}
 		return err
@@ -306,7 +306,7 @@ func (s *Store) ChargeName(ctx context.Context, name string, n int, now time.Tim
 
 // RefundName implements ratelimit.Store.
 func (s *Store) RefundName(ctx context.Context, name string, l ratelimit.LevelLimits) error {
-	return s.write(ctx, "uncounting a failed sign-in", func(tx *sql.Tx, secret []byte) error {
+	return s.write(ctx, "undoing the count of a failed sign-in", func(tx *sql.Tx, secret []byte) error {
 		m := sum(secret, ofName, name)
 		_, err := tx.ExecContext(ctx, "UPDATE limit_names SET empty = empty - $2 WHERE name = $1", m[:], l.Drain)
 		return err
@@ -377,8 +377,8 @@ func (s *Store) Claim(ctx context.Context, account string, slots int, now, until
 			}
 			if n > 0 {
 				taken = i
-				// Budget.prove passes a time in the future as now. This time must not make
-				// other rows expire.
+				// Budget.prove passes a future time as now. Other rows must not expire because of
+				// that.
 				return s.trimSometimes(ctx, tx, min(now.UnixMilli(), clock.Now().UnixMilli()))
 			}
 		}
@@ -448,7 +448,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// trimSometimes calls trim once in s.bounds.every calls. Call it for each row that is written
+// Of s.bounds.every calls of trimSometimes, one calls trim. Call it for each row that is written
 // for a name that clients choose, in the transaction that writes the row.
 func (s *Store) trimSometimes(ctx context.Context, tx *sql.Tx, now int64) error {
 	if s.writes.Add(1)%s.bounds.every != 0 {
@@ -470,7 +470,7 @@ func (s *Store) trim(ctx context.Context, tx *sql.Tx, now int64) error {
 	if _, err := tx.ExecContext(ctx, "DELETE FROM limit_attempts WHERE until <= $1", now); err != nil {
 		return err
 	}
-	attempts := now + maxWindow.Milliseconds() // rows that last longer record a sign-in
+	attempts := now + maxWindow.Milliseconds() // rows that expire later record a sign-in
 	var rows int
 	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM limit_attempts WHERE until <= $1", attempts).Scan(&rows)
 	if err != nil || rows <= s.bounds.attempts {

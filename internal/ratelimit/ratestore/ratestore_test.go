@@ -28,7 +28,7 @@ var start = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 // limits are the limits of names.
 var limits = ratelimit.LevelLimits{Drain: 864_000, Full: 99 * 864_000, Slow: 60_000}
 
-// replica opens a database as another process would.
+// replica opens a database again, like another process.
 func replica(t *testing.T, url string) (*ratestore.Store, *store.DB) {
 	t.Helper()
 	db, err := store.Open(t.Context(), url)
@@ -68,7 +68,7 @@ func TestPlacesAreSharedBoundedAndForgotten(t *testing.T) {
 			}
 		}
 		if known(two, place("ann", "198.51.100.7"), start) {
-			t.Error("nobody was ever there")
+			t.Error("a place is known before the first sign-in")
 		}
 		add(start, learned("ann", "198.51.100.7"), learned("ann", "2001:db8:1:2::3"), learned("bob", "198.51.100.7"))
 		for _, tt := range []struct {
@@ -85,11 +85,11 @@ func TestPlacesAreSharedBoundedAndForgotten(t *testing.T) {
 			{"carol", "198.51.100.7", false},
 		} {
 			if got := known(two, place(tt.name, tt.address), start); got != tt.want {
-				t.Errorf("%s at %s: %v, by another replica", tt.name, tt.address, got)
+				t.Errorf("another replica reports known = %[3]v for %[1]s at %[2]s", tt.name, tt.address, got)
 			}
 		}
 		if !known(two, place("ann", "198.51.100.7"), start.Add(89*24*time.Hour)) || known(two, place("ann", "198.51.100.7"), start.Add(92*24*time.Hour)) {
-			t.Error("a place is known for 90 days")
+			t.Error("a place was not known for exactly 90 days")
 		}
 
 		// Only the newest MaxPlaces places of a principal are kept.
@@ -98,10 +98,10 @@ func TestPlacesAreSharedBoundedAndForgotten(t *testing.T) {
 		}
 		late := start.AddDate(0, 0, 21)
 		if known(one, place("ann", "198.51.100.7"), late) || known(one, place("ann", "10.0.3.1"), late) || !known(one, place("ann", "10.0.4.1"), late) {
-			t.Error("of twenty-two places, the newest sixteen are kept")
+			t.Error("want the newest sixteen of twenty-two places")
 		}
 		if !known(one, place("bob", "198.51.100.7"), late) {
-			t.Error("another's place is gone")
+			t.Error("the place of another user is gone")
 		}
 
 		// Deleting a principal deletes its places.
@@ -109,7 +109,7 @@ func TestPlacesAreSharedBoundedAndForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 		if known(two, place("ann", "10.0.19.1"), late) || !known(two, place("bob", "198.51.100.7"), late) {
-			t.Error("after ann was deleted")
+			t.Error("deleting ann did not delete exactly the places of ann")
 		}
 		if err := one.Sweep(ctx, start.AddDate(1, 0, 0)); err != nil {
 			t.Fatal(err)
@@ -172,32 +172,32 @@ func TestANameIsCountedOverAllReplicas(t *testing.T) {
 		}
 		all.Wait()
 		if allowed != 100 {
-			t.Errorf("%d of 160 at one moment were allowed, want 100", allowed)
+			t.Errorf("%d of 160 concurrent attempts were allowed, want 100", allowed)
 		}
 		level, wait, err := two.ChargeName(ctx, "ann", 1, start.Add(30*time.Second), limits)
 		if err != nil || wait != 30*time.Second || level.Wait(start.Add(30*time.Second).UnixMilli(), limits) != wait {
-			t.Errorf("half a minute later: wait %s, %v", wait, err)
+			t.Errorf("half a minute later: wait %s, %v; want 30s", wait, err)
 		}
 		if _, wait, _ := two.ChargeName(ctx, "ann", 1, start.Add(61*time.Second), limits); wait != 0 {
-			t.Errorf("a minute later: wait %s", wait)
+			t.Errorf("a minute later: wait %s, want 0", wait)
 		}
 		if _, wait, _ := one.ChargeName(ctx, "ann", 1, start.Add(62*time.Second), limits); wait <= 0 || wait > time.Minute {
-			t.Errorf("and again: wait %s", wait)
+			t.Errorf("the next attempt, a second later: wait %s, want up to a minute", wait)
 		}
 		never := limits
 		never.Slow = 0
 		if _, wait, _ := one.ChargeName(ctx, "ann", 1, start.Add(5*time.Minute), never); wait <= 0 {
-			t.Error("where unknown places are refused, one attempt was allowed")
+			t.Error("an attempt was allowed although unknown places are refused")
 		}
 		levels, err := one.Levels(ctx, start.Add(2*time.Minute))
 		if err != nil || levels("ann").Wait(start.Add(62*time.Second).UnixMilli(), limits) <= 0 || levels("bob") != (ratelimit.Level{}) {
-			t.Errorf("what the replica read of it: %+v, %v", levels("ann"), err)
+			t.Errorf("the other replica has read the level %+v, %v", levels("ann"), err)
 		}
 		if _, _, err := two.ChargeName(ctx, "bob", 26, start.Add(2*time.Minute), limits); err != nil {
 			t.Fatal(err)
 		}
 		if levels, err = one.Levels(ctx, start.Add(2*time.Minute)); err != nil || levels("bob").Empty == 0 || levels("ann").Empty == 0 {
-			t.Errorf("what changed since: %+v, %v", levels("bob"), err)
+			t.Errorf("the second read returned the level %+v, %v", levels("bob"), err)
 		}
 		if err := one.RefundName(ctx, "bob", limits); err != nil {
 			t.Error(err)
@@ -206,7 +206,7 @@ func TestANameIsCountedOverAllReplicas(t *testing.T) {
 			t.Error(err)
 		}
 		if levels, err = two.Levels(ctx, start.AddDate(0, 0, 3)); err != nil || levels("ann") != (ratelimit.Level{}) {
-			t.Errorf("three days later: %+v, %v", levels("ann"), err)
+			t.Errorf("three days later, the level is %+v, %v", levels("ann"), err)
 		}
 	})
 }
@@ -238,10 +238,10 @@ func TestSlotsOfADirectoryAreTakenOnce(t *testing.T) {
 		}
 		all.Wait()
 		if len(taken) != 2 || taken[0] != 1 || taken[1] != 1 {
-			t.Errorf("slots were taken: %v", taken)
+			t.Errorf("the slots were taken so often: %v, want each once", taken)
 		}
 		if _, wait, _ := one.Claim(ctx, "ann", 2, start.Add(10*time.Minute), until); wait != 20*time.Minute {
-			t.Errorf("wait %s, want what is left of the window", wait)
+			t.Errorf("wait %s, want the rest of the window", wait)
 		}
 		for _, tt := range []struct {
 			at       time.Time
@@ -256,13 +256,13 @@ func TestSlotsOfADirectoryAreTakenOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		if slot, wait, _ := two.Claim(ctx, "ann", 2, start, until); slot != 1 || wait != 0 {
-			t.Errorf("after one was freed: slot %d, wait %s", slot, wait)
+			t.Errorf("after slot 1 was freed: slot %d, wait %s", slot, wait)
 		}
 		if err := two.Release(ctx, "ann"); err != nil {
 			t.Fatal(err)
 		}
 		if slot, wait, _ := one.Claim(ctx, "ann", 2, start, until); slot != 0 || wait != 0 {
-			t.Errorf("after all were freed: slot %d, wait %s", slot, wait)
+			t.Errorf("after all slots were freed: slot %d, wait %s", slot, wait)
 		}
 		if slot, wait, _ := one.Claim(ctx, "ann", 2, until, until.Add(time.Hour)); slot != 0 || wait != 0 {
 			t.Errorf("after the window: slot %d, wait %s", slot, wait)
@@ -270,8 +270,8 @@ func TestSlotsOfADirectoryAreTakenOnce(t *testing.T) {
 	})
 }
 
-// A flood of names must not fill the disk until the next sweep. The flood must not cause the
-// deletion of the counts of attacked names or of the records of sign-ins.
+// A flood of names must not fill the disk until the next sweep. The counts of attacked names and
+// the records of sign-ins must survive the flood.
 func TestAFloodOfNamesFillsNoTable(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		s, db := replica(t, d.Ready(t))
@@ -305,14 +305,14 @@ func TestAFloodOfNamesFillsNoTable(t *testing.T) {
 			}
 		}
 		if _, wait, err := s.Claim(ctx, "ann", 2, start, soon); err != nil || wait == 0 {
-			t.Errorf("whose slots were all taken has one again (%v)", err)
+			t.Errorf("an account got a slot although all its slots are taken (%v)", err)
 		}
 		if noted, err := s.Claimed(ctx, start, "note of ann"); err != nil || !noted {
-			t.Errorf("the note is gone (%v)", err)
+			t.Errorf("the record of a sign-in is gone (%v)", err)
 		}
 		levels, err := s.Levels(ctx, start)
 		if err != nil || levels("ann") == (ratelimit.Level{}) {
-			t.Errorf("the count is gone (%v)", err)
+			t.Errorf("the count of an attacked name is gone (%v)", err)
 		}
 	})
 }
@@ -328,8 +328,8 @@ func TestWithoutADatabaseThereIsAnError(t *testing.T) {
 	}
 }
 
-// A record of a sign-in is claimed with a time far in the future. If the write of such a record
-// trims the tables, it must not make the counts of other accounts expire.
+// The record of a sign-in is claimed with a time far in the future. If this write also trims the
+// tables, the counts of other accounts must not expire.
 func TestRecordsOfSignInsExpireNothing(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		s, db := replica(t, d.Ready(t))

@@ -15,10 +15,10 @@ func TestNamesAndPlacesCannotBeSpliced(t *testing.T) {
 		text := rapid.StringN(1, -1, 40).Draw(t, "text")
 		i, j := rapid.IntRange(0, len(text)).Draw(t, "i"), rapid.IntRange(0, len(text)).Draw(t, "j")
 		if (sum(secret, ofPlace, text[:i], text[i:]) == sum(secret, ofPlace, text[:j], text[j:])) != (i == j) {
-			t.Errorf("%q and %q are one", text[:i]+"|"+text[i:], text[:j]+"|"+text[j:])
+			t.Errorf("%q and %q have the same HMAC", text[:i]+"|"+text[i:], text[:j]+"|"+text[j:])
 		}
 		if sum(secret, ofPlace, text) == sum(secret, ofName, text) || sum(secret, ofPlace, text) == sum(secret, ofPlace, text, "") {
-			t.Error("two kinds of keys are one")
+			t.Error("HMACs of two kinds are equal")
 		}
 	})
 }
