@@ -11,9 +11,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// shapes are kinds of policies. In each kind, most of what distinguishes the rules is in a
-// different place: in the subject, in the first part of the name, and so on. An index that uses
-// only one of these places is slow for some kind.
+// shapes are kinds of policies. In each kind, the rules differ in another place: in the subject,
+// in the first part of the name, and so on. An index that uses only one of these places is slow
+// for some kinds.
 var shapes = []struct {
 	name string
 	rule func(i int) policy.Rule
@@ -21,7 +21,7 @@ var shapes = []struct {
 	miss string             // a name that no rule matches
 }{
 	{
-		"teams", // what most policies look like: a group and what lies under its name
+		"teams", // most policies are like this: a group and the repositories below its name
 		func(i int) policy.Rule {
 			r := policy.Rule{Subjects: []string{fmt.Sprintf("group:team%d", i)}, Names: []string{fmt.Sprintf("team%d/*/**", i)}, Actions: scope.Pull}
 			if i%2 == 0 {
@@ -52,7 +52,7 @@ var shapes = []struct {
 		func(i int) string { return fmt.Sprintf("a%d/b%d", i%300, i) }, "a1/none",
 	},
 	{
-		"one-name", // everybody has a rule for everything
+		"one-name", // a rule for everything for each subject
 		func(i int) policy.Rule {
 			return policy.Rule{Subjects: []string{fmt.Sprintf("group:team%d", i)}, Names: []string{"**"}, Actions: scope.Pull}
 		},
@@ -86,7 +86,7 @@ var shapes = []struct {
 		func(i int) string { return fmt.Sprintf("ann/p%d/app", i) }, "bob/p1/app",
 	},
 	{
-		"registries", // the same everywhere but for the registry
+		"registries", // only the registry differs
 		func(i int) policy.Rule {
 			return policy.Rule{Subjects: []string{"group:dev"}, Registries: []string{fmt.Sprintf("r%d", i)}, Names: []string{"apps/**"}, Actions: scope.Pull}
 		},
@@ -176,7 +176,7 @@ func BenchmarkDecideManyGroups(b *testing.B) {
 	}
 }
 
-// A restricted credential.
+// The principal has a restricted credential.
 func BenchmarkDecideNarrowed(b *testing.B) {
 	p := policygen.Compile(b, sourceOf(1_000, shapes[0].rule))
 	who := ann(900)

@@ -12,9 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// This file checks rules. Because of a typing error, a rule can cover less than its author
-// meant. This is dangerous if the rule denies, and confusing if it allows. So a rule that can
-// never match is an error, and an empty field never means everything.
+// This file checks rules. Because of a typing error, a rule can cover less than its author meant.
+// This is dangerous for a deny rule, and confusing for an allow rule. So a rule that can never
+// match is an error, and an empty field never means everything.
 
 // maxRuleName is the maximum length of a rule's name in bytes. Names appear in responses and
 // logs.
@@ -26,7 +26,7 @@ func (c *compiler) checkRoles() {
 	for _, name := range slices.Sorted(maps.Keys(c.roles)) {
 		switch actions := c.roles[name].Actions; {
 		case name == "" || !text.Printable(name):
-			c.problem(InRoles, name, "the role needs a name that can be seen")
+			c.problem(InRoles, name, "the role needs a name of visible characters")
 		case actions == 0:
 			c.problem(InRoles, name, "the role has no actions")
 		case actions&^everyAction != 0:
@@ -42,13 +42,13 @@ func (c *compiler) checkName(i int) {
 	name := c.policy.rules[i].Name
 	switch {
 	case name == "":
-		c.problem(i, "name", "the rule has no name; decisions name the rule that made them")
+		c.problem(i, "name", "the rule has no name; decisions refer to rules by name")
 		return
 	case len(name) > maxRuleName:
 		c.problem(i, "name", "the name %.40q… has %d bytes, the limit is %d", name, len(name), maxRuleName)
 		return
 	case strings.TrimSpace(name) != name || !text.Printable(name):
-		c.problem(i, "name", "the name %q has a character that cannot be seen", name)
+		c.problem(i, "name", "the name %q has an invisible character", name)
 		return
 	}
 	if first := c.names.firstWith(c.policy.rules, i); first != i {
@@ -56,13 +56,13 @@ func (c *compiler) checkName(i int) {
 		if origin := c.policy.rules[first].Origin; origin.File != "" {
 			where = "the rule at " + origin.String()
 		}
-		c.problem(i, "name", "the name %q is taken by %s", name, where)
+		c.problem(i, "name", "the name %q is already used by %s", name, where)
 	}
 }
 
 // names is the set of rule names seen so far. It is a hash table whose size is a power of two.
-// At least half of the slots are free. A free slot is 0; any other slot is 1 + an index into
-// the rules.
+// At least half of the slots are free. The value of a free slot is 0. The value of any other slot
+// is 1 + an index into the rules.
 type names []int32
 
 func newNames(rules int) names {
@@ -99,7 +99,7 @@ func (c *compiler) checkType(i int) string {
 	}
 	if meant := text.Nearest(kind, []string{scope.TypeRepository, scope.TypeRegistry, scope.TypeTidewaiter}); meant != "" {
 		c.problemAt(i, "type", -1, match.Errorf("%q is not a resource type", kind).Suggest(meant))
-		return meant // so that the rest of the rule is checked against the likely type
+		return meant // check the rest of the rule with this type
 	}
 	if strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
 		c.problem(i, "type", "%q cannot be a resource type: it must consist of lower-case letters and digits", kind)
@@ -120,9 +120,8 @@ func actionsOf(kind string) scope.Actions {
 	return scope.Repository | scope.All
 }
 
-// actions returns the actions of rule i: the actions that the rule itself names, and those
-// actions of its role that the resource type has. If the rule itself names an action that the
-// type does not have, that is an error.
+// actions returns the actions of rule i: the rule's own actions, and those actions of its role
+// that the resource type has. An own action that the type does not have is an error.
 func (c *compiler) actions(i int, kind string) scope.Actions {
 	source := &c.policy.rules[i]
 	possible := actionsOf(kind)
@@ -151,13 +150,13 @@ func (c *compiler) actions(i int, kind string) scope.Actions {
 	case !known:
 		c.problemAt(i, "role", -1, c.noRole(source.Role))
 	case role != 0 && role&possible == 0:
-		c.problem(i, "role", "the role %q has %s, and the type %s only %s", source.Role, role, kind, possible)
+		c.problem(i, "role", "the role %q has %s, but the type %s only has %s", source.Role, role, kind, possible)
 	}
 	return (role | source.Actions) & possible
 }
 
 // noRole describes an unknown role. It suggests a role with a similar name. If no role has a
-// similar name, it lists the roles if there are at most 8.
+// similar name and there are at most 8 roles, it lists all roles.
 func (c *compiler) noRole(name string) *match.SyntaxError {
 	bad := match.Errorf("there is no role %q", name).Suggest(c.nearestRole(name))
 	switch n := len(c.roles); {
@@ -197,12 +196,12 @@ func checkPattern(kind, text string, parsed match.Pattern) *match.SyntaxError {
 	for _, p := range parsed {
 		switch {
 		case p.Kind != match.Literal && kind != scope.TypeTidewaiter:
-			return match.Errorf("names of the type %s are compared as they are written: %q cannot be a pattern", kind, text)
+			return match.Errorf("names of the type %s are compared exactly, so %q cannot be a pattern", kind, text)
 		case p.Kind != match.Literal && p.Kind != match.Glob:
 		case strings.ContainsFunc(p.Text, notInOther):
 			return match.Errorf("the name %q has a character that no name of the type %s has", text, kind)
 		case p.Text == "." || p.Text == "..":
-			return match.Errorf("the name %q has a part %q", text, p.Text)
+			return match.Errorf("the name %q has the part %q, which no name has", text, p.Text)
 		}
 	}
 	return nil
@@ -235,7 +234,7 @@ func checkRepository(text string, parsed match.Pattern) *match.SyntaxError {
 			case 'A' <= r && r <= 'Z':
 				return match.Errorf("the pattern %q has the upper-case letter %q, which no repository's name has", text, r).Suggest(lowerCase(parsed))
 			case r == '?' || r == '[' || r == ']' || r == '{' || r == '}' || r == '^' || r == '$' || r == '|' || r == '(' || r == ')' || r == '+' || r == '\\':
-				return match.Errorf("the pattern %q has %q, which means nothing in a pattern; there are *, **, ${user}, ${group} and ${claims.NAME}", text, r)
+				return match.Errorf("the pattern %q has %q, which has no meaning in a pattern; there are *, **, ${user}, ${group} and ${claims.NAME}", text, r)
 			default:
 				return match.Errorf("the pattern %q has %q, which no repository's name has", text, r)
 			}
@@ -285,7 +284,7 @@ func (r *rule) checkPlaceholders(text string, parsed match.Pattern) *match.Synta
 	return nil
 }
 
-// Check returns the errors of the limit as Problems. Decide does not require a checked limit: a
+// Check returns the errors of the limit as Problems. Decide does not need this check, because a
 // limit with an error only permits less.
 func (l Limit) Check() error {
 	c := compiler{policy: &Policy{rules: []Rule{{Type: l.Type, Actions: l.Actions}}}}

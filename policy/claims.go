@@ -8,14 +8,14 @@ import (
 
 // CanonicalClaims returns the claims with each value in canonical form (see CanonicalClaim). It
 // leaves out claims whose value is null. If a value has no canonical form, it returns the
-// claim's name in bad. The caller must refuse such claims and not drop only the bad one: a deny
-// rule that reads the missing claim would be skipped.
+// claim's name in bad. The caller must then refuse all claims. If it dropped only the bad claim, a
+// deny rule that reads this claim would not match.
 func CanonicalClaims(from map[string]any) (claims map[string]any, bad string) {
 	return claim.CanonicalMap(from)
 }
 
-// CanonicalClaim returns the value of a claim in canonical form, which is the same for equal
-// values however they were decoded:
+// CanonicalClaim returns the value of a claim in canonical form. Equal values have the same
+// canonical form, even if they were decoded in different ways:
 //
 //	text, true or false, null    string, bool, nil
 //	a number                     json.Number with its canonical text (see CanonicalNumber)

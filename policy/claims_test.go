@@ -47,13 +47,13 @@ func TestPropertyCanonicalNumbers(t *testing.T) {
 		text := rapid.StringMatching(`-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,20})?([eE][-+]?[0-9]{1,2})?`).Draw(t, "text")
 		got, ok := policy.CanonicalNumber(text)
 		if !ok {
-			t.Fatalf("%s: no number", text)
+			t.Fatalf("%s is not accepted as a number", text)
 		}
 		if again, ok := policy.CanonicalNumber(string(got)); again != got || !ok {
-			t.Errorf("%s: %s, and of that %s", text, got, again)
+			t.Errorf("%s becomes %s, and then %s", text, got, again)
 		}
 		if !json.Valid([]byte(got)) {
-			t.Errorf("%s: %s is no JSON", text, got)
+			t.Errorf("%s: %s is not JSON", text, got)
 		}
 		value, _ := new(big.Rat).SetString(text)
 		if value.IsInt() && len(value.Num().String()) <= 64 && string(got) != value.Num().String() {
@@ -76,7 +76,7 @@ func TestClaimsKeepTheirTypes(t *testing.T) {
 	}
 	for name, value := range map[string]any{"channel": make(chan int), "number": json.Number("x"), "list": []any{json.Number("1e999")}, "deep": deep(100)} {
 		if _, bad := policy.CanonicalClaims(map[string]any{"good": 1, name: value}); bad != name {
-			t.Errorf("%s: %q is bad", name, bad)
+			t.Errorf("%s: %q has no canonical form", name, bad)
 		}
 	}
 }
@@ -119,7 +119,7 @@ func TestNumbersInPlaceholders(t *testing.T) {
 			r := &policy.Request{Principal: who, Registry: "r", Scopes: []scope.Scope{{Type: "repository", Name: "e/" + part, Actions: scope.Pull}}}
 			granted := p.Decide(r).Results[0].Granted != 0
 			if denied := strings.Contains(" "+tt.denied+" ", " "+part+" "); granted == denied {
-				t.Errorf("the level is %#v: e/%s is granted: %t", tt.level, part, granted)
+				t.Errorf("with the level %#v, whether e/%s is granted: %t", tt.level, part, granted)
 			}
 		}
 	}
@@ -148,7 +148,7 @@ func TestUnknownRegistry(t *testing.T) {
 		}
 		rights := ask.WhatCan(p, r.Principal, "")
 		if got := rights.Allows(r, asked); got != tt.granted {
-			t.Errorf("%q, %s: what-can says %s, want %s", tt.registry, tt.name, got, tt.granted)
+			t.Errorf("%q, %s: WhatCan allows %s, want %s", tt.registry, tt.name, got, tt.granted)
 		}
 	}
 	asked := scope.Scope{Type: "repository", Name: "prod/a", Actions: scope.Pull}

@@ -29,7 +29,7 @@ type Policy struct {
 type rule struct {
 	source   *Rule
 	number   int32         // from 1, in the order of the source
-	actions  scope.Actions // the role's and the rule's own, if the type has them
+	actions  scope.Actions // those of the role and the rule's own, if the type has them
 	deny     bool
 	lifetime time.Duration // the shorter of the rule's and the role's; 0: no limit
 	plain    bool          // without condition and lifetime
@@ -68,11 +68,12 @@ func Compile(source Source) (*Policy, error) {
 	return c.policy, nil
 }
 
-// ID identifies the content of the policy: the same roles and rules in the same order have the
-// same ID, wherever they were written. An ID is 16 hexadecimal digits of a SHA-256.
+// ID identifies the content of the policy. The same roles and rules in the same order have the
+// same ID. The places where they were written do not matter. An ID is 16 hexadecimal digits of a
+// SHA-256.
 func (p *Policy) ID() string { return match.OrZero(p).id }
 
-// Len returns the number of rules without the built-in ones.
+// Len returns the number of rules, without built-in rules.
 func (p *Policy) Len() int { return match.OrZero(p).written }
 
 // Rules returns the rules as they were passed to Compile.
@@ -129,7 +130,7 @@ func (c *compiler) rule(i int) {
 	r.actions = c.actions(i, kind)
 	r.subjects = c.parseSubjects(i)
 	if isNil(source.When) {
-		c.problem(i, "when", "the condition is a nil pointer; for a rule without a condition leave it out")
+		c.problem(i, "when", "the condition is a nil pointer; for a rule without a condition, leave out the condition")
 	}
 	if source.Lifetime < 0 {
 		c.problem(i, "lifetime", "the lifetime %s is negative", source.Lifetime)
@@ -215,8 +216,8 @@ func (c *compiler) parseSubjects(i int) []match.Subject {
 	return c.subjects[begin:len(c.subjects):len(c.subjects)]
 }
 
-// Error returns the problems, one per line. It lists at most 20 problems, followed by the
-// number of the others.
+// Error returns the problems, one per line. After 20 problems, it only gives the number of the
+// remaining problems.
 func (p Problems) Error() string {
 	const most = 20
 	var text strings.Builder

@@ -58,10 +58,10 @@ func TestInvalidPatterns(t *testing.T) {
 		{"${user}${user}", `must be a whole path part`, ""},
 		{"Team/App", `upper-case letter 'T'`, "team/app"},
 		{"${claims.Team}/App-*", `upper-case letter 'A'`, "${claims.Team}/app-*"},
-		{"team/?pp", `'?', which means nothing in a pattern`, ""},
-		{"team/[ab]", `'[', which means nothing in a pattern`, ""},
-		{"team/{a,b}", `'{', which means nothing in a pattern`, ""},
-		{"team/$user", `'$', which means nothing in a pattern`, ""},
+		{"team/?pp", `'?', which has no meaning in a pattern`, ""},
+		{"team/[ab]", `'[', which has no meaning in a pattern`, ""},
+		{"team/{a,b}", `'{', which has no meaning in a pattern`, ""},
+		{"team/$user", `'$', which has no meaning in a pattern`, ""},
 		{"team/a b", `' ', which no repository's name has`, ""},
 		{"team/ä", `'ä', which no repository's name has`, ""},
 		{"team/a:b", `':', which no repository's name has`, ""},
@@ -89,7 +89,7 @@ func TestInvalidPatterns(t *testing.T) {
 			}
 			// Limit.Check refuses the pattern too.
 			if l := (policy.Limit{Names: []string{tt.pattern}, Actions: scope.Pull}).Check(); len(problemsOf(t, l)) != 1 {
-				t.Errorf("as a limit: %v", l)
+				t.Errorf("the pattern in a limit: %v", l)
 			}
 		})
 	}
@@ -118,8 +118,8 @@ func TestInvalidRules(t *testing.T) {
 		want   policy.Problem
 	}{
 		{func(r *policy.Rule) { r.Name = "" }, policy.Problem{Field: "name", Item: -1, Text: "has no name"}},
-		{func(r *policy.Rule) { r.Name = "first" }, policy.Problem{Field: "name", Item: -1, Text: "is taken by the rule at policy.yaml:7"}},
-		{func(r *policy.Rule) { r.Name = "a\nb" }, policy.Problem{Field: "name", Item: -1, Text: "cannot be seen"}},
+		{func(r *policy.Rule) { r.Name = "first" }, policy.Problem{Field: "name", Item: -1, Text: "is already used by the rule at policy.yaml:7"}},
+		{func(r *policy.Rule) { r.Name = "a\nb" }, policy.Problem{Field: "name", Item: -1, Text: "invisible character"}},
 		{func(r *policy.Rule) { r.Name = strings.Repeat("a", 201) }, policy.Problem{Field: "name", Item: -1, Text: "the limit is 200"}},
 
 		{func(r *policy.Rule) { r.When = (*pointed)(nil) }, policy.Problem{Field: "when", Item: -1, Text: "is a nil pointer"}},
@@ -142,7 +142,7 @@ func TestInvalidRules(t *testing.T) {
 		{func(r *policy.Rule) { r.Subjects = []string{"group:${user}"} }, policy.Problem{Field: "subjects", Text: "must not be a pattern"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"anyone:alice"} }, policy.Problem{Field: "subjects", Text: "must not have a name", Suggestion: "anyone"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"user:alice "} }, policy.Problem{Field: "subjects", Text: "begins or ends with a space", Suggestion: "user:alice"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"user:al\u200bice"} }, policy.Problem{Field: "subjects", Text: "cannot be seen"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"user:al\u200bice"} }, policy.Problem{Field: "subjects", Text: "invisible character"}},
 
 		{func(r *policy.Rule) { r.Names = nil }, policy.Problem{Field: "names", Item: -1, Text: "has no names"}},
 		{func(r *policy.Rule) { r.Subjects, r.Names = []string{"robot:ci"}, []string{"${user}/**"} }, policy.Problem{Field: "names", Text: "can never match"}},
@@ -155,7 +155,7 @@ func TestInvalidRules(t *testing.T) {
 		{func(r *policy.Rule) { r.Actions = 1 << 7 }, policy.Problem{Field: "actions", Item: -1, Text: "unknown action"}},
 		{func(r *policy.Rule) { r.Role = "raeder" }, policy.Problem{Field: "role", Item: -1, Text: `no role "raeder"`, Suggestion: "reader"}},
 		{func(r *policy.Rule) { r.Role = "owner" }, policy.Problem{Field: "role", Item: -1, Text: `no role "owner"; there are `}},
-		{func(r *policy.Rule) { r.Role = "cataloguer" }, policy.Problem{Field: "role", Item: -1, Text: `the role "cataloguer" has *, and the type repository only pull,push,delete`}},
+		{func(r *policy.Rule) { r.Role = "cataloguer" }, policy.Problem{Field: "role", Item: -1, Text: `the role "cataloguer" has *, but the type repository only has pull,push,delete`}},
 
 		{func(r *policy.Rule) { r.Type, r.Names, r.Actions = "registry", []string{"**"}, scope.All }, policy.Problem{Field: "names", Text: "is catalog", Suggestion: "catalog"}},
 		{func(r *policy.Rule) { r.Type, r.Names, r.Actions = "registry", []string{"catalog"}, scope.Pull }, policy.Problem{Field: "actions", Item: -1, Text: "the type registry has no action pull", Suggestion: "*"}},
@@ -195,7 +195,7 @@ func TestInvalidRules(t *testing.T) {
 func TestInvalidRoles(t *testing.T) {
 	_, err := policy.Compile(policy.Source{Roles: map[string]policy.Role{"": {Actions: scope.Pull}, "idle": {Actions: 0}, "odd": {Actions: 1 << 6}, "past": {Actions: scope.Pull, Lifetime: -time.Hour}, "fine": {Actions: scope.Pull}}})
 	want := policy.Problems{
-		{Rule: policy.InRoles, Field: "", Item: -1, Text: "the role needs a name that can be seen"},
+		{Rule: policy.InRoles, Field: "", Item: -1, Text: "the role needs a name of visible characters"},
 		{Rule: policy.InRoles, Field: "idle", Item: -1, Text: "the role has no actions"},
 		{Rule: policy.InRoles, Field: "odd", Item: -1, Text: "the role has an unknown action"},
 		{Rule: policy.InRoles, Field: "past", Item: -1, Text: "the lifetime -1h0m0s is negative"},
@@ -217,7 +217,7 @@ func TestCompileReturnsAllErrors(t *testing.T) {
 rule 1: role: there is no role "raeder"; there is idle
 rule 1: subjects[0]: "usr:ann" is not a subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "user:ann"?)
 rule 1: names[0]: the pattern "team//app" has an empty path part (did you mean "team/app"?)
-rule 2: name: the rule has no name; decisions name the rule that made them
+rule 2: name: the rule has no name; decisions refer to rules by name
 rule 2: actions: the rule has neither a role nor actions
 rule 2: subjects: the rule has no subjects; for everybody write anyone
 rule 2: names: the rule has no names; for everything write **`
@@ -248,15 +248,15 @@ func TestRolesWithActionsOfSeveralTypes(t *testing.T) {
 		},
 	})
 	d := p.Decide(&policy.Request{Scopes: []scope.Scope{
-		// Parse never returns this.
+		// scope.Parse never returns such a scope.
 		{Type: "repository", Name: "team/app", Actions: scope.Repository | scope.All},
 		{Type: "registry", Name: "catalog", Actions: scope.Repository | scope.All},
 	}})
 	if got := d.Results[0].Granted; got != scope.Repository {
-		t.Errorf("on a repository: %v", got)
+		t.Errorf("the result for a repository is %v", got)
 	}
 	if got := d.Results[1].Granted; got != scope.All {
-		t.Errorf("on the catalog: %v", got)
+		t.Errorf("the result for the catalog is %v", got)
 	}
 }
 
@@ -309,7 +309,7 @@ func TestID(t *testing.T) {
 		change(&other)
 		got := policygen.Compile(t, other).ID()
 		if before, taken := seen[got]; taken {
-			t.Errorf("%s: the same ID as with another %s", what, before)
+			t.Errorf("%s: a policy with another %s has the same ID", what, before)
 		}
 		seen[got] = what
 	}

@@ -9,9 +9,9 @@ import (
 )
 
 // Decide decides a request. It reads only the policy and the request. It allocates only the
-// results and their causes. For a principal with more than about 40 groups that is not Indexed,
-// it allocates a table of groups, too. A request without a principal is anonymous. A nil policy
-// and a nil request grant nothing.
+// results and their causes. If a principal has more than about 40 groups and is not Indexed, it
+// also allocates a table of groups. A request without a principal is anonymous. A nil policy and a
+// nil request grant nothing.
 //
 // If several rules decide an action in the same way, the result names the first of these rules
 // in the source.
@@ -49,9 +49,9 @@ type evaluator struct {
 
 	denies bool // only deny rules are applied
 
-	// These fields hold the subjects of the field who. They are computed when the first rule
-	// needs them. If the subjects are indexed or do not fit into the array hashes, they are in
-	// known. Otherwise they are in hashes and slots.
+	// These fields have the subjects of the field who. They are set when the first rule needs the
+	// subjects. If the principal is indexed, or if the subjects do not fit into the array hashes,
+	// known has the subjects. Otherwise hashes and slots have them.
 	known  *subjectSet
 	count  int
 	hashes [48]uint32
@@ -61,9 +61,9 @@ type evaluator struct {
 // actionBits is the number of bits of a scope.Actions.
 const actionBits = 8
 
-// findings holds what the rules applied so far decide about each action: the numbers of the
-// first rule that denies the action, the first that allows it, and the first that would allow
-// it if its condition held. 0 means that there is no such rule.
+// findings has the effect of the applied rules on each action, as numbers of rules: the first rule
+// that denies the action, the first rule that allows it, and the first rule that would allow it if
+// the rule's condition held. 0 means that there is no such rule.
 type findings struct {
 	denied, allowed, failed [actionBits]int32
 	// lifetime is the shortest lifetime of the rules that allow the action. 0 means that no
@@ -105,15 +105,15 @@ func (e *evaluator) matchUnknownRegistry(kind string) {
 	e.denies = false
 }
 
-// state is a node that matches the beginning of the name. The field at is the number of parts
-// of the name that are matched so far.
+// state is a node that matches the beginning of the name. The field at is the number of matched
+// parts.
 type state struct {
 	node *node
 	at   int
 }
 
-// walk goes through the name once, part by part, and keeps the list of all nodes that match so
-// far.
+// walk reads the name part by part, and maintains the list of all nodes that match the parts until
+// then.
 func (e *evaluator) walk(root *node) {
 	var buf [2][24]state
 	now, next := addWithDoubleStar(buf[0][:0], root, 0), buf[1][:0]
@@ -244,9 +244,9 @@ func (e *evaluator) subjects() subjectSet {
 	return subjectSet{e.hashes[:e.count], e.slots[:]}
 }
 
-// memberOf reports whether ${group} matches the part. The result is the same as that of
-// match.Who.MemberOf, but one lookup in the table of subjects is enough, however many groups
-// there are. The parameter hash is the hash of the part.
+// memberOf reports whether ${group} matches the part. The result is that of match.Who.MemberOf,
+// but memberOf needs only one lookup in the table of subjects, for any number of groups. The
+// parameter hash is the hash of the part.
 func (e *evaluator) memberOf(part string, hash uint64) bool {
 	if !match.ValidPart(part) {
 		return false
@@ -335,7 +335,7 @@ func (v *findings) open(r *rule, actions scope.Actions) bool {
 // causes.
 func (e *evaluator) result(causes []Cause) (scope.Actions, []Cause) {
 	var granted scope.Actions
-	left, narrowed := scope.Actions(0), false // what the limits leave; computed at the first allow
+	left, narrowed := scope.Actions(0), false // the limits' actions, computed at the first allow
 	begin := len(causes)
 	for a := range match.Bits(e.asked.Actions) {
 		action := scope.Actions(1) << a
@@ -395,9 +395,9 @@ func (who *Principal) WithinLimits(asked scope.Scope) scope.Actions {
 	return 0
 }
 
-// within returns the actions on the asked scope that the limits permit. It parses the limits
-// for each decision. Databases and journals store limits as plain text; a parsed form that was
-// stored beside the text could differ from the text and grant more.
+// within returns the actions on the asked scope that the limits permit. It parses the limits for
+// each decision. Databases and journals store limits as plain text. If a parsed form were stored,
+// too, it could differ from the text and grant more.
 func (who *Principal) within(facts *match.Who, asked *scope.Scope, path *match.Path) (left scope.Actions) {
 	if len(who.Limits) == 0 {
 		return asked.Actions
@@ -428,8 +428,7 @@ func shorter(a, b time.Duration) time.Duration {
 	return a
 }
 
-// keepLowest sets *kept to number if number is lower, or if *kept is 0, which means that it is
-// not set.
+// keepLowest sets *kept to number if number is lower, or if *kept is not set yet, which means 0.
 func keepLowest(kept *int32, number int32) {
 	if *kept == 0 || number < *kept {
 		*kept = number

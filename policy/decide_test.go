@@ -76,7 +76,7 @@ func TestDecide(t *testing.T) {
 		{"nobody", "repository:ann/app:pull", "", "-"},
 		{"Ann", "repository:ann/app:pull", "", "-"},
 		{"robot:ann", "repository:ann/app:pull", "", "-"},    // not the user of the same name
-		{"workload:ann", "repository:ann/app:pull", "", "-"}, // a workload does not either
+		{"workload:ann", "repository:ann/app:pull", "", "-"}, // not the user ann
 
 		{"ann +dev", "repository:team/app:push", "push", "team"},
 		{"ann +dev", "repository:team/a/b/c:push", "push", "team"},
@@ -84,7 +84,7 @@ func TestDecide(t *testing.T) {
 		{"ann +dev", "repository:team/prod:push", "", "!freeze"}, // a deny beats any allow
 		{"ann +dev", "repository:team/prod:pull,push,delete", "pull", "team !freeze"},
 		{"ann +dev", "repository:team/prod/x:push", "", "!freeze"},
-		{"ann +dev", "repository:team/product:push", "push", "team"}, // prod is not product
+		{"ann +dev", "repository:team/product:push", "push", "team"}, // not the name prod
 		{"ann +dev", "repository:myteam/app:push", "", "-"},
 		{"ann +Dev", "repository:team/app:push", "", "-"}, // case is exact
 		{"ann", "repository:team/app:push", "", "-"},
@@ -166,7 +166,7 @@ func TestDecideWhole(t *testing.T) {
 				{Actions: scope.Push, Reason: policy.Allowed, Rule: &rules[0]},
 			}},
 		},
-		Lifetime: 5 * time.Minute, // not of brief: what brief allows is denied
+		Lifetime: 5 * time.Minute, // not that of brief, because the actions of brief are denied
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("decision (-want +got):\n%s", diff)
@@ -202,7 +202,7 @@ func TestLimits(t *testing.T) {
 		{[]policy.Limit{{Names: []string{"**"}}}, "repository:a/b:pull", "", "<all"},
 		{[]policy.Limit{{Actions: scope.Repository}}, "repository:a/b:pull", "", "<all"},
 		{[]policy.Limit{{Names: []string{"", "/**", "a/", "a**", "***", "${usr}/b", "a/${user"}, Actions: scope.Repository}}, "repository:a/b:pull", "", "<all"},
-		// A limit alone grants nothing.
+		// A limit grants nothing without a rule.
 		{[]policy.Limit{{Type: "tidewaiter", Names: []string{"**"}, Actions: scope.Read}}, "tidewaiter:journal:read", "", "-"},
 	} {
 		t.Run(fmt.Sprint(tt.limits, tt.asks), func(t *testing.T) {
@@ -297,12 +297,12 @@ func TestDecideAllocatesItsAnswerOnly(t *testing.T) {
 			{Type: "repository", Name: shape.hit(4_000), Actions: scope.Repository},
 		}}
 		if p.Decide(r).Results[0].Granted == 0 {
-			t.Errorf("%s: nothing granted", shape.name)
+			t.Errorf("%s: no action is granted", shape.name)
 		}
 		for _, who := range []*policy.Principal{r.Principal, member(200, 4_000)} {
 			r.Principal = who
 			if n := testing.AllocsPerRun(50, func() { p.Decide(r) }); n > 2 {
-				t.Errorf("%s: %v allocations for somebody in %d groups", shape.name, n, len(who.Groups))
+				t.Errorf("%s: %v allocations for a user in %d groups", shape.name, n, len(who.Groups))
 			}
 		}
 	}
@@ -328,12 +328,12 @@ func TestFirstDenyAndShortestLifetimeInAnyOrder(t *testing.T) {
 			}
 			d := decide(rule("first", first, true, 0), rule("second", second, true, 0))
 			if got := d.Results[0].Causes[0].Rule.Name; got != "first" {
-				t.Errorf("denies on %s and %s: the %s is named", first, second, got)
+				t.Errorf("with denies on %s and %s, the cause is the %s", first, second, got)
 			}
 			for _, lives := range [][2]time.Duration{{time.Minute, time.Hour}, {time.Hour, time.Minute}, {0, time.Minute}, {time.Minute, 0}} {
 				d = decide(rule("first", first, false, lives[0]), rule("second", second, false, lives[1]))
 				if d.Lifetime != time.Minute || d.Results[0].Causes[0].Rule.Name != "first" {
-					t.Errorf("allows on %s for %s and on %s for %s: it lives for %s by the %s", first, lives[0], second, lives[1], d.Lifetime, d.Results[0].Causes[0].Rule.Name)
+					t.Errorf("with allows on %s for %s and on %s for %s, the lifetime is %s and the cause is the %s", first, lives[0], second, lives[1], d.Lifetime, d.Results[0].Causes[0].Rule.Name)
 				}
 			}
 		}

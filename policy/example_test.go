@@ -74,7 +74,7 @@ func ExampleLimit() {
 	}
 	// Output:
 	// pull: allowed by "own"
-	// push: allowed by "own", but the credential is limited to less
+	// push: allowed by "own", but the limits of the credential do not allow it
 }
 
 // teams is the policy of the following examples.

@@ -28,7 +28,7 @@ func pull(p *policy.Policy, who *policy.Principal, name string) scope.Actions {
 	return p.Decide(&policy.Request{Principal: who, Registry: "r", Scopes: []scope.Scope{{Type: "repository", Name: name, Actions: scope.Pull}}}).Results[0].Granted
 }
 
-// ${group} matches one whole part, whatever the name of the group is.
+// ${group} matches exactly one part, for any name of the group.
 func TestGroupMatchesOnePart(t *testing.T) {
 	p := groupPolicy(t,
 		policy.Rule{Subjects: []string{"anyone"}, Names: []string{"${group}/*", "shared/${group}/${group}"}, Actions: scope.Pull},
@@ -88,7 +88,7 @@ func TestDenyByOneOfManyGroups(t *testing.T) {
 	who := inGroups(policy.User, groups...).Indexed()
 	r := &policy.Request{Principal: who, Registry: "r", Scopes: []scope.Scope{{Type: "repository", Name: "a/b/dev/secret", Actions: scope.Pull}}}
 	if allocations := testing.AllocsPerRun(100, func() { p.Decide(r) }); allocations > 2 {
-		t.Errorf("a decision makes %v allocations, and no more than 2 are promised", allocations)
+		t.Errorf("a decision makes %v allocations, want at most 2", allocations)
 	}
 }
 

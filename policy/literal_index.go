@@ -5,9 +5,9 @@ import "hash/maphash"
 // literalIndex is the hash table of all literal edges of a tree. A literal edge leads from a
 // node to another node by the text of a part. In a large policy most lookups in this table miss
 // the processor's caches. To read little memory, the table is one array with two words for each
-// entry. The source node and the text of an edge are in its target node, which the caller reads
-// next anyway. A map keyed by node and text reads uncached memory more often (see
-// BenchmarkDecideAllOver).
+// entry. The target node of an edge has the source node and the text of the edge. The caller reads
+// the target node next in any case. A map keyed by node and text reads uncached memory more often
+// (see BenchmarkDecideAllOver).
 type literalIndex struct {
 	slots []slot // a power of two; at least half of them are free
 	used  int

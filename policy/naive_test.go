@@ -111,7 +111,7 @@ func naiveMatches(rule policy.Rule, r *policy.Request, asked scope.Scope) bool {
 	if naiveType(rule.Type) != naiveType(asked.Type) {
 		return false
 	}
-	unknown := r.Registry == "" && rule.Deny // a deny rule for any registry may apply
+	unknown := r.Registry == "" && rule.Deny // any deny rule for a registry may apply
 	if len(rule.Registries) > 0 && !naiveIn(rule.Registries, r.Registry) && !unknown {
 		return false
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// A rule for a distinguished name matches all its spellings. Otherwise a deny rule would be
-// skipped if the rule and the directory spell the name differently.
+// A rule for a distinguished name matches all spellings of the name. Otherwise a deny rule would
+// not match if the rule and the directory spell the name differently.
 func TestSpellingsOfDistinguishedNames(t *testing.T) {
 	ops := []string{
 		`cn=ops\, eu,ou=groups,dc=example,dc=com`, `CN=Ops\2C EU,OU=Groups,DC=example,DC=com`, `cn="Ops, EU", ou=groups, dc=example, dc=com`,
@@ -51,10 +51,10 @@ func TestSpellingsOfDistinguishedNames(t *testing.T) {
 			{Type: "repository", Name: "prod/app", Actions: scope.Pull}, {Type: "repository", Name: "ops/app", Actions: scope.Push},
 		}})
 		if denied := d.Results[0].Granted == 0; denied != same {
-			t.Errorf("%s, and the deny says %s: denied %v", had, written, denied)
+			t.Errorf("a principal with %s and a deny rule for %s: denied %v", had, written, denied)
 		}
 		if allowed := d.Results[1].Granted != 0; allowed != same {
-			t.Errorf("%s, and the allow says %s: allowed %v", had, written, allowed)
+			t.Errorf("a principal with %s and an allow rule for %s: allowed %v", had, written, allowed)
 		}
 	})
 }

@@ -22,7 +22,7 @@ func everyWay(t interface{ Errorf(string, ...any) }, pattern, name string, who *
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"anyone"}, Names: []string{pattern}, Actions: scope.Pull}}})
 	matched, ok = policy.Match(pattern, name, who)
 	if ok != (err == nil) {
-		t.Errorf("%q is a pattern: %v, compiles: %v", pattern, ok, err)
+		t.Errorf("whether %q is a pattern: %v, but Compile returns %v", pattern, ok, err)
 	}
 	if err != nil {
 		return false, false
@@ -31,7 +31,7 @@ func everyWay(t interface{ Errorf(string, ...any) }, pattern, name string, who *
 	indexed := p.Decide(&policy.Request{Principal: who, Scopes: []scope.Scope{asked}}).Results[0].Granted != 0
 	naive := naiveName(pattern, name, who)
 	if indexed != matched || naive != matched {
-		t.Errorf("%q matches %q: alone %v, in the index %v, naively %v", pattern, name, matched, indexed, naive)
+		t.Errorf("whether %q matches %q: limits %v, index %v, naive %v", pattern, name, matched, indexed, naive)
 	}
 	return matched, true
 }
@@ -180,12 +180,12 @@ func FuzzCompile(f *testing.F) {
 		r := &policy.Request{Principal: &policy.Principal{Kind: policy.User, Name: name, Groups: []string{name}}, Scopes: []scope.Scope{{Type: kind, Name: name, Actions: 0xff}}}
 		e := ask.Explain(p, r)
 		if _ = e.String(); e.Results[0].Granted&^e.Results[0].Asked.Actions != 0 {
-			t.Error("granted more than was asked")
+			t.Error("more is granted than was requested")
 		}
 	})
 }
 
-// validPart accepts the same parts as the parser of scopes.
+// ValidPart accepts the same parts as the parser of scopes.
 func TestValidPartsAreThoseOfScopes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		part := rapid.StringOfN(rapid.SampledFrom([]rune("ab0.._-_A*/ä ${}")), 0, 8, -1).Draw(t, "part")

@@ -174,7 +174,7 @@ type Principal struct {
 type Limit struct {
 	Type    string        `json:"type,omitempty"` // resource type; "" is "repository"
 	Names   []string      `json:"names"`          // patterns
-	Actions scope.Actions `json:"actions"`        // what remains allowed
+	Actions scope.Actions `json:"actions"`        // the permitted actions
 }
 
 // Rule is one rule of a policy. An empty list of Subjects or Names is an error. It does not
@@ -190,7 +190,7 @@ type Rule struct {
 	// Names are patterns, as described in the package comment.
 	Names   []string      `json:"names"`
 	Role    string        `json:"role,omitempty"`    // a named set of actions
-	Actions scope.Actions `json:"actions,omitempty"` // in addition to the role's
+	Actions scope.Actions `json:"actions,omitempty"` // in addition to the actions of the role
 	When    Condition     `json:"when,omitempty"`    // nil: always
 	// Lifetime is the maximum lifetime of a token that contains a grant by this rule. If it is
 	// 0, only the role's lifetime applies.
@@ -210,12 +210,12 @@ type Origin struct {
 	BuiltIn   bool   `json:"built_in,omitempty"` // part of Tidewaiter itself, not configured
 }
 
-// Condition is a further requirement of a rule. If a condition fails with an error, an allow
+// Condition is an additional requirement of a rule. If a condition fails with an error, an allow
 // rule does not match and a deny rule matches. Package
 // [github.com/tidewaiter/tidewaiter/policy/when] compiles conditions written in CEL.
 type Condition interface {
 	Holds(*Request) (bool, error)
-	Explain(*Request) []Value // the values of its parts, for people to read
+	Explain(*Request) []Value // the values of the parts of the condition, for people
 	String() string           // its source text
 }
 
@@ -296,7 +296,7 @@ const (
 	NoRule          Reason = iota // no rule matches
 	Allowed                       // Rule allows it
 	Denied                        // Rule denies it
-	Narrowed                      // Rule allows it, but the credential's limits do not
+	Narrowed                      // Rule allows it, but the limits of the credential do not
 	ConditionFailed               // Rule would allow it if its condition held
 )
 

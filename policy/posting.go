@@ -8,8 +8,8 @@ import "slices"
 type postingList struct {
 	entries []posting
 	// A long list of postings is sorted by bucket. The bucket of a posting is hash >> shift.
-	// The slice buckets has the start index of each bucket, followed by the end index of the
-	// last one.
+	// The slice buckets has the start index of each bucket, and then the end index of the last
+	// bucket.
 	buckets []uint32
 	shift   uint8
 

@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// A subject is found in a long list whatever its hash is. With forty subjects, the first and
-// the last bucket are used too.
+// A subject with any hash is found in a long list. With forty subjects, the first and the last
+// bucket are used, too.
 func TestSubjectsInLongLists(t *testing.T) {
 	const places, subjects = 40, 20
 	var source policy.Source

@@ -90,8 +90,8 @@ func TestPropertyARuleEqualsItsParts(t *testing.T) {
 	})
 }
 
-// Names have no meaning by themselves: renaming them in the policy and in the request alike
-// does not change decisions.
+// Names have no meaning by themselves. If names are changed in the same way in the policy and in
+// the request, decisions stay the same.
 func TestPropertyRenamingConsistentlyChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
@@ -115,15 +115,15 @@ func TestPropertyRenamingConsistentlyChangesNothing(t *testing.T) {
 		for i := range before.Results {
 			for k, c := range before.Results[i].Causes {
 				if other := after.Results[i].Causes[k]; c.Rule != nil && c.Rule.Name != other.Rule.Name {
-					t.Errorf("%v: decided by %s, and renamed by %s", before.Results[i].Asked, c.Rule, other.Rule)
+					t.Errorf("%v: decided by %s, but after the renaming by %s", before.Results[i].Asked, c.Rule, other.Rule)
 				}
 			}
 		}
 	})
 }
 
-// A name, group or claim with pattern characters gets the same rights as any other name: the
-// characters match only themselves.
+// A name, group or claim with pattern characters gets no special rights, because the characters
+// match only themselves.
 func TestPropertyPatternCharactersInNamesAreText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := policygen.DrawSource(t), policygen.DrawRequest(t)
@@ -231,7 +231,7 @@ func grants(t *rapid.T, source policy.Source, r *policy.Request) []scope.Actions
 func mustBeWithin(t *rapid.T, less, more []scope.Actions) {
 	for i := range less {
 		if less[i]&^more[i] != 0 {
-			t.Errorf("scope %d: %v is granted, where only %v may be", i, less[i], more[i])
+			t.Errorf("scope %d: %v is granted, want at most %v", i, less[i], more[i])
 		}
 	}
 }

@@ -17,7 +17,7 @@ var seed = maphash.MakeSeed()
 // hashFactor spreads the few subject kinds over all bits of a hash.
 const hashFactor = 0x9e3779b9
 
-// hashOffset makes the hashes of a kind differ from those of the other kinds.
+// hashOffset makes the hashes of a kind differ from the hashes of other kinds.
 func hashOffset(k match.SubjectKind) uint32 { return uint32(k) * hashFactor }
 
 // groupHash returns the hash of a group from the hash of its name (see hashOf).
@@ -80,8 +80,8 @@ type index struct {
 // Indexed returns a copy of the principal with hashed subjects, so that decisions need not hash
 // them. Indexing saves time for a principal in many groups that is used for many requests.
 //
-// The copy may be copied and changed like any other principal. The index is ignored as soon as
-// the kind, the name or the list of groups differs from that for which it was built.
+// The copy may be copied and changed like any other principal. After a change of the kind, the
+// name or the list of groups, the index is ignored.
 func (who *Principal) Indexed() *Principal {
 	c := *match.OrZero(who)
 	c.Groups = slices.Clone(c.Groups)
@@ -90,8 +90,8 @@ func (who *Principal) Indexed() *Principal {
 	return &c
 }
 
-// CanonicalGroups returns the groups with distinguished names in canonical spelling, as rules
-// and conditions compare them. The result must not be changed.
+// CanonicalGroups returns the groups, with distinguished names in canonical spelling. Rules and
+// conditions compare this spelling. The result must not be changed.
 func (who *Principal) CanonicalGroups() []string {
 	who = match.OrZero(who)
 	if facts := who.who(); who.index.fits(&facts) {

@@ -77,7 +77,7 @@ func TestSubjectsWithEqualHashesDiffer(t *testing.T) {
 				for _, principal := range []*policy.Principal{who(name), who(name).Indexed()} {
 					d := p.Decide(&policy.Request{Principal: principal, Scopes: policygen.Scopes(t, "repository:a/x:pull repository:b/x:pull")})
 					if got := d.Results[0].Granted.String() + "," + d.Results[1].Granted.String(); got != want {
-						t.Errorf("%s with %d rules more: %q, want %q (%q and %q have one hash)", principal, more, got, want, one, other)
+						t.Errorf("%s with %d additional rules: %q, want %q (%q and %q have the same hash)", principal, more, got, want, one, other)
 					}
 				}
 			}
@@ -106,7 +106,7 @@ func TestEqualIgnoresTheIndex(t *testing.T) {
 		other := *ann.Indexed()
 		change(&other)
 		if ann.Equal(other) {
-			t.Errorf("another %s is equal", what)
+			t.Errorf("a principal with a different %s is equal", what)
 		}
 	}
 }

@@ -106,7 +106,7 @@ func (c Cause) String() string {
 	case Denied:
 		return fmt.Sprintf("%s: denied by %s", c.Actions, c.Rule)
 	case Narrowed:
-		return fmt.Sprintf("%s: allowed by %s, but the credential is limited to less", c.Actions, c.Rule)
+		return fmt.Sprintf("%s: allowed by %s, but the limits of the credential do not allow it", c.Actions, c.Rule)
 	case ConditionFailed:
 		return fmt.Sprintf("%s: %s would allow it, but its condition does not hold", c.Actions, c.Rule)
 	}
@@ -122,7 +122,7 @@ func (who *Principal) String() string {
 	return who.Kind.String() + ":" + text.Name(who.Name)
 }
 
-// String returns what the limit allows, such as "pull on team/app or team/base".
+// String describes the permitted actions, such as "pull on team/app or team/base".
 func (l Limit) String() string {
 	if match.TypeOf(l.Type) != scope.TypeRepository {
 		return fmt.Sprintf("%s on the %s %s", l.Actions, text.Name(l.Type), text.List(l.Names, "or"))

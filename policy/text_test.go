@@ -35,7 +35,7 @@ func TestKindsAndReasonsAreWordsInJSON(t *testing.T) {
 	}
 	for _, bad := range []string{`{"Kinds":["admin"]}`, `{"Kinds":[""]}`, `{"Reasons":["Allowed"]}`, `{"Reasons":["reason 9"]}`, `{"Kinds":["kind 9"]}`} {
 		if err := json.Unmarshal([]byte(bad), &got); err == nil {
-			t.Errorf("%s was read", bad)
+			t.Errorf("the invalid text %s was accepted", bad)
 		}
 	}
 	for _, bad := range []any{policy.Kind(9), policy.Reason(9)} {
@@ -56,7 +56,7 @@ func TestSentences(t *testing.T) {
 		{policy.Cause{Actions: scope.Push, Reason: policy.Denied, Rule: &policy.Rule{Name: "freeze"}}, `push: denied by "freeze"`},
 		{policy.Cause{Actions: scope.Push, Reason: policy.Denied}, `push: denied by no rule`},
 		{policy.Cause{Actions: scope.Write, Reason: policy.Allowed, Rule: &policy.Rule{Name: "admins", Origin: policy.Origin{BuiltIn: true}}}, `write: allowed by "admins" (built in)`},
-		{policy.Cause{Actions: scope.Push, Reason: policy.Narrowed, Rule: rule}, `push: allowed by "writers" (policy.yaml:9), but the credential is limited to less`},
+		{policy.Cause{Actions: scope.Push, Reason: policy.Narrowed, Rule: rule}, `push: allowed by "writers" (policy.yaml:9), but the limits of the credential do not allow it`},
 		{policy.Cause{Actions: scope.Push, Reason: policy.ConditionFailed, Rule: rule}, `push: "writers" (policy.yaml:9) would allow it, but its condition does not hold`},
 		{policy.Cause{Actions: scope.Push}, `push: no rule allows it`},
 	} {
@@ -89,7 +89,7 @@ func TestStoredLimits(t *testing.T) {
 		Actions scope.Actions
 	}
 	if err := json.Unmarshal(now, &then); err != nil || len(then) != 2 || then[0].Actions != want[0].Actions || then[1].Names[0] != "catalog" {
-		t.Errorf("%s is read as %v before: %v", now, then, err)
+		t.Errorf("%s is read as %v by the old version: %v", now, then, err)
 	}
 	for _, text := range []string{before, string(now)} {
 		var got []policy.Limit

@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Some other registry or token server had each of the weaknesses below.
+// Each weakness below existed in some other registry or token server.
 
 var own = policy.Rule{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**", "by-claim/${claims.team}/**"}, Actions: scope.Repository}
 
@@ -39,11 +39,11 @@ func TestThreatNamesNeverBecomePatterns(t *testing.T) {
 			who.Claims["team"] = list
 			for _, name := range []string{"ann/app", "bob/app", "a/b/c", "team/app", "by-claim/ann/x", "by-claim/team/x", evil + "/app", "by-claim/" + evil + "/x"} {
 				if evil == "a/b" && strings.HasPrefix(name, "by-claim/a/b/") {
-					continue // a claim may be several parts, and this one is
+					continue // a claim may match several parts
 				}
 				d := p.Decide(&policy.Request{Principal: who, Scopes: []scope.Scope{{Type: "repository", Name: name, Actions: scope.Pull}}})
 				if d.Results[0].Granted != 0 {
-					t.Errorf("somebody called %q may pull %q", evil, name)
+					t.Errorf("a principal with the name %q may pull %q", evil, name)
 				}
 			}
 		}
@@ -80,7 +80,7 @@ func TestThreatNamesNeverBecomeSubjects(t *testing.T) {
 			t.Errorf("%v %q: %v", who.Kind, who.Name, d.Results[0].Causes)
 		}
 	}
-	// An anonymous principal has no group and no name, whatever the struct contains.
+	// An anonymous principal has no group and no name, even if the struct has some.
 	nobody := &policy.Principal{Name: "root", Groups: []string{"staff"}}
 	if d := p.Decide(&policy.Request{Principal: nobody, Scopes: policygen.Scopes(t, "repository:team/app:pull,push")}); d.Results[0].Granted != scope.Push {
 		t.Error(d)
@@ -119,11 +119,11 @@ func TestThreatEmptyFieldsAreErrors(t *testing.T) {
 			t.Errorf("%s: no error", what)
 		}
 	}
-	// If one rule is invalid, Compile returns no policy. It must not just leave out this rule.
+	// If one rule is invalid, Compile returns no policy. It must not leave out only this rule.
 	bad := whole
 	bad.Name, bad.Deny, bad.Names = "b", true, nil
 	if p, err := policy.Compile(policy.Source{Rules: []policy.Rule{whole, bad}}); err == nil || p != nil {
-		t.Error("a policy without its deny")
+		t.Error("Compile returned a policy without the invalid deny rule")
 	}
 }
 
@@ -174,8 +174,8 @@ func TestThreatTheCatalogNeedsARule(t *testing.T) {
 	}
 }
 
-// Gitea checked a token's restrictions only for some ways to sign in. Here limits are part of
-// the principal.
+// Gitea checked the restrictions of a token only for some kinds of sign-in. Here limits are part
+// of the principal.
 func TestThreatLimitsTravelWithThePrincipal(t *testing.T) {
 	p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{
 		own,
@@ -194,8 +194,7 @@ func TestThreatLimitsTravelWithThePrincipal(t *testing.T) {
 	}
 }
 
-// A condition that cannot be evaluated never makes an allow rule grant anything, and never
-// prevents a deny.
+// If a condition cannot be evaluated, an allow rule grants nothing, and a deny rule still denies.
 func TestThreatFailingConditionsGrantNothing(t *testing.T) {
 	broken := errors.New("no such key")
 	for _, when := range []policy.Condition{policygen.Fixed(false, broken), policygen.Fixed(true, broken)} {

@@ -7,9 +7,8 @@ import (
 )
 
 // tree is the index that finds the rules for a name. It is a trie over the path parts of
-// patterns. A name leads to few nodes of the trie, however many rules there are. Hash tables
-// find the literal text of a part, the text around a *, and the subjects of the rules at a
-// node.
+// patterns. A name leads to few nodes of the trie, even if there are many rules. Hash tables find
+// the literal text of a part, the text around a *, and the subjects of the rules at a node.
 //
 //	team/app        -team-> . -app-> .          ends: the rules of just this name
 //	team/**         -team-> .                   below: the rules of everything under it

@@ -23,7 +23,7 @@ func TestPolicyTestsOfTheExample(t *testing.T) {
 		t.Errorf("exit %d:\n%s", exit, out)
 	}
 	without := strings.Fields("--policy ../../examples/team/policy/base.yaml --policy ../../examples/team/policy/payments.yaml")
-	if exit, out := test(without...); exit != 1 || !strings.Contains(out, "user:dan may not pull payments/lib/money, and was expected to") {
+	if exit, out := test(without...); exit != 1 || !strings.Contains(out, "user:dan may not pull payments/lib/money, but was expected to") {
 		t.Errorf("without the rules of the search team: exit %d:\n%s", exit, out)
 	}
 }

@@ -1,7 +1,6 @@
 // Package ask answers questions about a policy:
 //
-//   - [Explain]: why is a request decided as it is, and which rules nearly changed the
-//     decision?
+//   - [Explain]: why does a request get its decision, and which rules nearly changed the decision?
 //   - [WhoCan]: who may perform an action?
 //   - [WhatCan]: what may a principal do?
 //   - [Test]: is a request decided as expected? [Depends]: which unknown inputs could change
@@ -22,8 +21,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// question is a request together with what a comparison with rules needs: the rules with their
-// effective actions, the properties of the principal, and the scope that is compared now.
+// question is a request together with the data that a comparison with rules needs: the rules with
+// their effective actions, the properties of the principal, and the current scope.
 type question struct {
 	rules     []rule
 	request   *policy.Request
@@ -34,8 +33,8 @@ type question struct {
 	path  match.Path // of asked
 }
 
-// rule is a rule of a policy with its effective actions and lifetime, which combine those of
-// the rule and those of its role (see [policy.Policy.Effective]).
+// rule is a rule of a policy with its effective actions and lifetime. Both result from the rule
+// and its role (see [policy.Policy.Effective]).
 type rule struct {
 	*policy.Rule
 	number   int // from 1, in the order of the policy
@@ -52,8 +51,8 @@ func newQuestion(p *policy.Policy, r *policy.Request) *question {
 	return q
 }
 
-// whoIs returns those properties of the principal that subjects and patterns of rules are
-// compared with: kind, name, groups and claims.
+// whoIs returns the properties of the principal that are compared with subjects and patterns of
+// rules: kind, name, groups and claims.
 func whoIs(p *policy.Principal) match.Who {
 	return match.Who{Kind: match.SubjectKind(p.Kind), Name: p.Name, Groups: p.Groups, Claims: p.Claims}
 }
@@ -78,7 +77,7 @@ func (q *question) registryMatches(r *rule) bool { return appliesAt(r.Rule, q.re
 func (q *question) nameMatches(r *rule) bool { return match.Any(r.Names, &q.path, &q.who) }
 
 // appliesAt reports whether the rule applies at a registry. The empty registry means that the
-// registry is unknown. Then all deny rules apply, including those for certain registries.
+// registry is unknown. In this case, all deny rules apply, even those for certain registries.
 func appliesAt(r *policy.Rule, registry string) bool {
 	return len(r.Registries) == 0 || slices.Contains(r.Registries, registry) || registry == "" && r.Deny
 }

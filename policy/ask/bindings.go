@@ -9,25 +9,25 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/internal/match"
 )
 
-// requirement is what a principal must have for a pattern to match a name: a user name, groups
-// and claims. For example, ${user}/app matches ann/app only for the user ann. Every principal
-// meets the zero requirement.
+// requirement has the properties that a principal needs so that a pattern matches a name: a user
+// name, groups and claims. For example, ${user}/app matches ann/app only for the user ann. Every
+// principal meets the zero requirement.
 type requirement struct {
 	user   string       // the user must have this name; "": any principal
 	groups []string     // the principal must be in all of these; sorted, each once
 	claims []ClaimValue // the principal must have all of these; sorted, each once
 }
 
-// ClaimValue is the name of a claim and a text. A principal meets it if the claim has this text
-// as its value, or is a list with an item that has this text.
+// ClaimValue is the name of a claim and a text. A principal meets it if the value of the claim is
+// this text, or a list that has this text.
 type ClaimValue struct {
 	Claim string `json:"claim"`
 	Value string `json:"value"`
 }
 
 // maxBindings is the maximum number of requirements that bindingsOf returns for one pattern. A
-// pattern with two claims and a ** between them can match a long name in so many ways that
-// nobody would read them.
+// pattern with two claims and a ** between them can match a long name in very many ways. Nobody
+// would read such a long answer.
 const maxBindings = 64
 
 // bindingsOf returns the requirements under which the pattern matches the name. There is one
@@ -82,7 +82,7 @@ func bindingsOf(p match.Pattern, name *match.Path) (bindings []requirement, ok b
 }
 
 // transitions returns the positions of the name at which part k of the pattern can end if the
-// part begins at position i. A position counts if the part can end there for at least one
+// part begins at position i. The result has a position if the part can end there for at least one
 // principal. The result is a bit set.
 func transitions(p match.Pattern, k int, name *match.Path, i int) (positions uint64) {
 	end := uint64(1) << name.Parts

@@ -12,7 +12,7 @@ import (
 // lookup scans few candidates.
 type denyIndex struct {
 	bySubject map[match.Subject][]*Grantee
-	left      int // comparisons left; after that, denied grantees are listed in Except
+	left      int // comparisons left; after the last one, denied grantees are listed in Except
 }
 
 func newDenyIndex(denied []Grantee) denyIndex {
@@ -59,8 +59,8 @@ func (g *Grantee) implies(s match.Subject) bool {
 	})
 }
 
-// granteeSummary records which kinds of principals, and which named principals, a list of
-// grantees includes. It saves mayOverlap from reading the whole list.
+// granteeSummary records which kinds of principals, and which named principals, a list of grantees
+// includes. With it, mayOverlap need not read the whole list.
 type granteeSummary struct {
 	anonymous, signedIn bool // the list may have principals of this kind that named does not list
 	named               map[match.Subject]bool

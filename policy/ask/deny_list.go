@@ -12,15 +12,15 @@ import (
 type denyList struct {
 	all      []Right
 	registry string // "": all registries
-	// left is the number of comparisons that are still allowed. When it is used up, the
-	// remaining rights are listed as allowed with exceptions, without checking whether a deny
-	// covers a right or overlaps with it.
+	// left is the number of comparisons that are still allowed. When it is used up, the remaining
+	// rights are listed as allowed with exceptions. It is then not checked whether a deny covers a
+	// right or overlaps with it.
 	left int
 }
 
-// subtract returns the actions of the right from that remain after removing those that an
-// unconditional deny rule denies on all its names. The result by is one of the rules that deny
-// the removed actions. It is nil if none was removed.
+// subtract removes actions from the right from: those that an unconditional deny rule denies on
+// all names of the right. It returns the remaining actions. The result by is one of the rules that
+// deny the removed actions, or nil if no action was removed.
 func (ds *denyList) subtract(from *Right) (left scope.Actions, by *policy.Rule) {
 	left = from.Actions
 	for i := range ds.all {
@@ -65,8 +65,8 @@ func (a *Right) everywhere(other *Right, registry string) bool {
 }
 
 // contains reports whether the right a covers each name that the right other covers. A true
-// result is always correct. A false result can be wrong: contains does not notice if several
-// patterns of a together cover one pattern of other.
+// result is always correct. A false result can be wrong, because several patterns of a can
+// together cover one pattern of other.
 func (a *Right) contains(other *Right) bool {
 	var buf, otherBuf [match.MaxParts]match.Part
 	for _, text := range other.Names {

@@ -17,8 +17,8 @@ type Unknown struct {
 	Client   bool `json:"client,omitempty"`
 	Registry bool `json:"registry,omitempty"`
 
-	// Claims means that the principal could have further claims that are not in
-	// Principal.Claims. The claims in Except are known to be absent.
+	// Claims means that the principal could have more claims than those in Principal.Claims. The
+	// claims in Except are known to be absent.
 	Claims bool     `json:"claims,omitempty"`
 	Except []string `json:"except,omitempty"`
 }
@@ -36,24 +36,24 @@ func (u *Unknown) Claim(who *policy.Principal, name string) bool {
 // Partial is a [policy.Condition] that can be evaluated for a partly unknown request.
 type Partial interface {
 	policy.Condition
-	// DependsOn returns the unknown inputs that decide whether the condition holds, as
-	// conditions write them: "now", "request.ip", "client", "registry", "claims.ref"; "claims"
-	// if the condition reads all claims. If the list is empty, Holds returns the same result
-	// for any values of the unknown inputs.
+	// DependsOn returns the unknown inputs that decide whether the condition holds. They have the
+	// form of conditions: "now", "request.ip", "client", "registry", "claims.ref", or "claims" if
+	// the condition reads all claims. If the list is empty, Holds returns the same result for any
+	// values of the unknown inputs.
 	DependsOn(*policy.Request, *Unknown) []string
 }
 
 // Dependence is an unknown input of a request on which the decision depends.
 type Dependence struct {
-	Input string       `json:"input"` // as conditions write it
+	Input string       `json:"input"` // in the form of conditions
 	Scope int          `json:"scope"` // the first of Request.Scopes whose decision depends on it
 	Rule  *policy.Rule `json:"rule"`  // the first rule that reads the input for the scope
 }
 
-// Depends returns the unknown inputs that the outcome of a test depends on, each once. It
-// checks every rule that could match and could change the outcome: a deny rule that could
-// refuse what another rule allows, and an allow rule for an action that no other rule decides.
-// Its running time grows with the policy.
+// Depends returns the unknown inputs on which the outcome of a test depends, without repeats. It
+// checks every rule that could match and could change the outcome: a deny rule that could refuse
+// what another rule allows, and an allow rule for an action that no other rule decides. Its
+// running time grows with the policy.
 func Depends(p *policy.Policy, e *Expectation, u *Unknown) []Dependence {
 	e, u = match.OrZero(e), match.OrZero(u)
 	r := match.OrZero(e.Request)
@@ -90,11 +90,11 @@ func (q *question) depends(u *Unknown, named bool) []Dependence {
 	if len(open) == 0 {
 		return nil
 	}
-	// For the action with bit number a, denied[a] and allowed[a] are the numbers of the first
-	// deny rule and the first allow rule that match whatever values the unknown inputs have. 0
-	// means that there is no such rule.
+	// For the action with bit number a, denied[a] and allowed[a] are the numbers of the first deny
+	// rule and the first allow rule that match for all values of the unknown inputs. 0 means that
+	// there is no such rule.
 	var denied, allowed [8]int
-	var grantable scope.Actions // what some rule could allow
+	var grantable scope.Actions // the actions that a rule could allow
 	for i := range q.rules {
 		r := &q.rules[i]
 		if !q.couldMatch(r) || !q.matches(r, open) {
@@ -146,15 +146,15 @@ func (q *question) couldMatch(r *rule) bool {
 	return r.actions&q.asked.Actions != 0 && q.typeMatches(r) && q.subjectMatches(r)
 }
 
-// matches reports whether the rule matches whatever values the unknown inputs have. The
-// parameter open is the result of undecided.
+// matches reports whether the rule matches for all values of the unknown inputs. The parameter
+// open is the result of undecided.
 func (q *question) matches(r *rule, open []undecidedRule) bool {
 	undecided := slices.ContainsFunc(open, func(o undecidedRule) bool { return o.rule == r })
 	return !undecided && q.registryMatches(r) && q.nameMatches(r) && holds(r.Rule, q.request)
 }
 
-// undecided returns the rules for which the unknown inputs decide whether they match the asked
-// scope, in the order of the source.
+// undecided returns the rules that match the asked scope only for certain values of the unknown
+// inputs. They are in the order of the source.
 func (q *question) undecided(u *Unknown) []undecidedRule {
 	var open []undecidedRule
 	for i := range q.rules {
@@ -196,7 +196,7 @@ func (r *rule) reads(u *Unknown) bool {
 }
 
 // claimsToMatch returns the unknown claims that could make one of the rule's patterns match the
-// asked name. It returns nil if no values of unknown claims could.
+// asked name. It returns nil if no values of unknown claims could do so.
 func (q *question) claimsToMatch(r *rule, u *Unknown) []string {
 	var buf [match.MaxParts]match.Part
 	var claims []string

@@ -37,7 +37,7 @@ func ExampleExplain() {
 	//   rules that nearly applied:
 	//     "readers" (policy.yaml:4) allows pull, but it does not allow push
 	//     "writers" (policy.yaml:9) allows pull,push, but it is for group:release or robot:ci and not for user:ann@example.com
-	//     "own namespace" (policy.yaml:14) allows pull,push,delete, but it is about ${user}/** and not about team/app; ${user} matches nothing, since ann@example.com cannot be a path part of a repository
+	//     "own namespace" (policy.yaml:14) allows pull,push,delete, but it is about ${user}/** and not about team/app; ${user} matches nothing, because ann@example.com cannot be a path part of a repository
 }
 
 // teams is the policy of the following examples.
@@ -89,5 +89,5 @@ func ExampleTest() {
 		fmt.Println(failure)
 	}
 	// Output:
-	// user:ivy may push team/app, and was expected not to: "team" allows it
+	// user:ivy may push team/app, but was expected not to: "team" allows it
 }

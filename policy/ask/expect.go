@@ -17,7 +17,7 @@ type Expectation struct {
 	Request *policy.Request `json:"request"`
 	May     scope.Actions   `json:"may,omitempty"`
 	MayNot  scope.Actions   `json:"may_not,omitempty"`
-	// Because is the name of the rule that must decide. If it is "", any rule can decide.
+	// Because is the name of the rule that must decide. If it is "", any rule may decide.
 	Because string `json:"because,omitempty"`
 }
 
@@ -30,7 +30,7 @@ type TestFailure struct {
 	Cause   policy.Cause      `json:"cause"`
 	// Values are the parts of the condition of Cause.Rule with their values.
 	Values []policy.Value `json:"values,omitempty"`
-	// Near is the rule that came nearest to allowing the actions, or nil if no rule came near.
+	// Near is the rule that nearly allowed the actions, or nil if there is no such rule.
 	Near *Near `json:"near,omitempty"`
 	// Expected is the name of the rule that was expected to decide. It is set only if the
 	// actions have the expected outcome but another rule decided.
@@ -65,8 +65,8 @@ func Test(p *policy.Policy, e *Expectation) []TestFailure {
 }
 
 // addDetails returns s with more details. If the rule that decided has a condition, it adds the
-// values of the condition's parts. If no rule matched, it adds the allow rule that came nearest
-// to allowing the actions.
+// values of the condition's parts. If no rule matched, it adds the rule that nearly allowed the
+// actions.
 func addDetails(p *policy.Policy, r *policy.Request, s TestFailure) TestFailure {
 	if s.Cause.Rule != nil && s.Cause.Rule.When != nil {
 		s.Values = s.Cause.Rule.When.Explain(r)
@@ -84,7 +84,7 @@ func addDetails(p *policy.Policy, r *policy.Request, s TestFailure) TestFailure 
 	return s
 }
 
-// String returns the failure as a sentence: `user:ann may push prod/app, and was expected not
+// String returns the failure as a sentence: `user:ann may push prod/app, but was expected not
 // to: "the team" (policy.yaml:7) allows it`.
 func (s TestFailure) String() string {
 	who, not, otherwise := match.OrZero(s.Who), " not", "to"
@@ -95,7 +95,7 @@ func (s TestFailure) String() string {
 	if s.Asked.Type != scope.TypeRepository {
 		what = text.Name(s.Asked.Type) + ":" + what
 	}
-	expected := "and was expected " + otherwise
+	expected := "but was expected " + otherwise
 	if s.Expected != "" {
 		expected = "as expected, but not by " + text.Name(fmt.Sprintf("%q", s.Expected))
 	}
@@ -118,7 +118,7 @@ func because(c policy.Cause) string {
 	case policy.Denied:
 		return fmt.Sprintf("%s denies it", c.Rule)
 	case policy.Narrowed:
-		return fmt.Sprintf("%s allows it, but the credential is limited to less", c.Rule)
+		return fmt.Sprintf("%s allows it, but the limits of the credential do not allow it", c.Rule)
 	case policy.ConditionFailed:
 		return fmt.Sprintf("%s would allow it, but its condition does not hold", c.Rule)
 	case policy.NoRule:

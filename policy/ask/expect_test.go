@@ -32,19 +32,19 @@ func TestFailuresAreSentences(t *testing.T) {
 		{"repository:team/app:pull", scope.Pull, 0, "team", nil},
 		{"repository:team/prod:pull", 0, scope.Push, "freeze", nil},
 		{"repository:team/app:pull", 0, scope.Pull | scope.Push, "", []string{
-			`user:ann may pull,push team/app, and was expected not to: "team" (policy.yaml:3) allows it`}},
+			`user:ann may pull,push team/app, but was expected not to: "team" (policy.yaml:3) allows it`}},
 		{"repository:team/prod:pull", scope.Pull | scope.Push, 0, "", []string{
-			`user:ann may not push team/prod, and was expected to: "freeze" (policy.yaml:7) denies it`}},
+			`user:ann may not push team/prod, but was expected to: "freeze" (policy.yaml:7) denies it`}},
 		{"repository:other:pull repository:team/app:pull", scope.Pull, 0, "", []string{
-			`user:ann may not pull other, and was expected to: no rule allows it; "team" (policy.yaml:3) allows pull,push, but it is about team/** and not about other`}},
+			`user:ann may not pull other, but was expected to: no rule allows it; "team" (policy.yaml:3) allows pull,push, but it is about team/** and not about other`}},
 		{"repository:night:pull", scope.Push, 0, "", []string{
-			`user:ann may not push night, and was expected to: "nights" (policy.yaml:9) would allow it, but its condition does not hold, where x is false`}},
+			`user:ann may not push night, but was expected to: "nights" (policy.yaml:9) would allow it, but its condition does not hold, where x is false`}},
 		{"repository:team/app:pull", scope.Push, 0, "list", []string{
 			`user:ann may push team/app, as expected, but not by "list": "team" (policy.yaml:3) allows it`}},
 		{"repository:team/app:pull", 0, scope.Delete, "freeze", []string{
 			`user:ann may not delete team/app, as expected, but not by "freeze": no rule allows it; "team" (policy.yaml:3) allows pull,push, but it does not allow delete`}},
 		{"registry:catalog:*", 0, scope.All, "", []string{
-			`user:ann may * registry:catalog, and was expected not to: "list" (policy.yaml:12) allows it`}},
+			`user:ann may * registry:catalog, but was expected not to: "list" (policy.yaml:12) allows it`}},
 	} {
 		asked, _, err := scope.Parse([]string{tt.asked})
 		if err != nil {

@@ -28,13 +28,13 @@ type Explanation struct {
 // rule allows, these are allow rules. For granted actions, these are deny rules.
 type Nearby struct {
 	Rules []Near `json:"rules,omitempty"` // the nearest first, at most maxNear
-	More  int    `json:"more,omitempty"`  // the number of further rules, which are not in Rules
+	More  int    `json:"more,omitempty"`  // the number of other such rules, which are not in Rules
 }
 
 // Near is a rule that nearly applied.
 type Near struct {
 	Rule      *policy.Rule  `json:"rule"`
-	Actions   scope.Actions `json:"actions"`   // of its role and its own
+	Actions   scope.Actions `json:"actions"`   // the rule's own actions and those of its role
 	Obstacles []Obstacle    `json:"obstacles"` // why it did not match; never empty
 }
 
@@ -105,7 +105,7 @@ func (q *question) nearby(result *policy.Result) Nearby {
 	if !q.ask(&result.Asked) {
 		return Nearby{}
 	}
-	var open scope.Actions // what one more allow rule would grant
+	var open scope.Actions // the actions that another allow rule would grant
 	for _, c := range result.Causes {
 		if c.Reason == policy.NoRule || c.Reason == policy.ConditionFailed {
 			open |= c.Actions
@@ -159,8 +159,8 @@ func (q *question) distance(r *rule, open, granted scope.Actions) int {
 	}
 	if when := r.When; when != nil && (far == 0 || far == distanceActions) {
 		if holds, err := when.Holds(q.request); !holds || err != nil {
-			// The condition of a deny rule is false here. If its evaluation had failed, the
-			// deny rule would have matched.
+			// The condition of a deny rule is false here. A deny rule whose evaluation fails
+			// matches.
 			far += distanceWhen
 		}
 	}

@@ -83,13 +83,13 @@ func TestPlaceholdersWithoutValues(t *testing.T) {
 		pattern string
 		why     string
 	}{
-		{&policy.Principal{Kind: policy.User, Name: "ann@example.com"}, "${user}/**", `${user} matches nothing, since ann@example.com cannot be a path part of a repository`},
-		{&policy.Principal{Kind: policy.User, Name: "Ann"}, "${user}/**", `${user} matches nothing, since Ann cannot be a path part of a repository`},
+		{&policy.Principal{Kind: policy.User, Name: "ann@example.com"}, "${user}/**", `${user} matches nothing, because ann@example.com cannot be a path part of a repository`},
+		{&policy.Principal{Kind: policy.User, Name: "Ann"}, "${user}/**", `${user} matches nothing, because Ann cannot be a path part of a repository`},
 		{&policy.Principal{Kind: policy.User, Name: "bob"}, "${user}/**", ``},
-		{&policy.Principal{Kind: policy.Robot, Name: "ann"}, "${user}/**", `${user} is the name of a user, and this is robot:ann`},
-		{&policy.Principal{Kind: policy.User, Name: "ann"}, "${claims.team}/**", `${claims.team} matches nothing, since user:ann has no such claim`},
-		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": nil}}, "${claims.team}/**", `${claims.team} matches nothing, since the claim is not a text, number, true or false`},
-		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": "a/*"}}, "${claims.team}/**", `${claims.team} matches nothing, since a/* cannot be a path part of a repository`},
+		{&policy.Principal{Kind: policy.Robot, Name: "ann"}, "${user}/**", `${user} is the name of a user, but this is robot:ann`},
+		{&policy.Principal{Kind: policy.User, Name: "ann"}, "${claims.team}/**", `${claims.team} matches nothing, because user:ann has no such claim`},
+		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": nil}}, "${claims.team}/**", `${claims.team} matches nothing, because the claim is not a text, number, true or false`},
+		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": "a/*"}}, "${claims.team}/**", `${claims.team} matches nothing, because a/* cannot be a path part of a repository`},
 		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": []string{"A", "b"}}}, "${claims.team}/**", ``},
 	} {
 		p := policygen.Compile(t, policy.Source{Rules: []policy.Rule{{Name: "it", Subjects: []string{"anyone"}, Names: []string{tt.pattern}, Actions: scope.Pull}}})
@@ -167,11 +167,11 @@ func TestExplainAgreesWithDecide(t *testing.T) {
 		for i, result := range e.Results {
 			for _, n := range e.Near[i].Rules {
 				if len(n.Obstacles) == 0 || n.Why() == "" {
-					t.Errorf("%v: nothing is in the way of %v", result.Asked, n.Rule)
+					t.Errorf("%v: the nearby rule %v has no obstacle", result.Asked, n.Rule)
 				}
 				for _, c := range result.Causes {
 					if c.Rule == n.Rule && c.Reason == policy.Denied {
-						t.Errorf("%v: %v came near and denied", result.Asked, n.Rule)
+						t.Errorf("%v: %v is a nearby rule, but it denied", result.Asked, n.Rule)
 					}
 				}
 			}
@@ -188,20 +188,20 @@ func TestPropertyTheShortestLifetimeIsOfARuleThatGrants(t *testing.T) {
 		d := p.Decide(r)
 		rule := ask.Shortest(p, r, &d)
 		if (rule == nil) != (d.Lifetime == 0) {
-			t.Fatalf("the lifetime is %s, and it is of %v", d.Lifetime, rule)
+			t.Fatalf("the lifetime is %s, but Shortest returned %v", d.Lifetime, rule)
 		}
 		if rule == nil {
 			return
 		}
 		own := []time.Duration{rule.Lifetime, source.Roles[rule.Role].Lifetime}
 		if !slices.Contains(own, d.Lifetime) {
-			t.Fatalf("%s sets %v, and the lifetime is %s", rule, own, d.Lifetime)
+			t.Fatalf("%s sets %v, but the lifetime is %s", rule, own, d.Lifetime)
 		}
 		source.Rules = slices.DeleteFunc(slices.Clone(source.Rules), func(other policy.Rule) bool { return other.Name == rule.Name })
 		without := policygen.Compile(t, source)
 		left := without.Decide(r)
 		if left.Lifetime != 0 && left.Lifetime < d.Lifetime {
-			t.Fatalf("without %s the lifetime is %s, and with it %s", rule, left.Lifetime, d.Lifetime)
+			t.Fatalf("without %s, the lifetime is %s; with the rule, it is %s", rule, left.Lifetime, d.Lifetime)
 		}
 	})
 }

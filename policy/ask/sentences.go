@@ -72,20 +72,20 @@ func (q *question) placeholders(r *rule) string {
 
 func (q *question) whyNoUser() string {
 	if q.who.Kind != match.User {
-		return fmt.Sprintf("${user} is the name of a user, and this is %s", q.principal)
+		return fmt.Sprintf("${user} is the name of a user, but this is %s", q.principal)
 	}
 	if !match.ValidPart(q.who.Name) {
-		return fmt.Sprintf("${user} matches nothing, since %s cannot be a path part of a repository", text.Name(q.who.Name))
+		return fmt.Sprintf("${user} matches nothing, because %s cannot be a path part of a repository", text.Name(q.who.Name))
 	}
 	return ""
 }
 
 func (q *question) whyNoGroup() string {
 	if q.who.Kind == match.Anonymous || len(q.who.Groups) == 0 {
-		return fmt.Sprintf("${group} matches nothing, since %s is in no group", q.principal)
+		return fmt.Sprintf("${group} matches nothing, because %s is in no group", q.principal)
 	}
 	if !slices.ContainsFunc(q.who.Groups, match.ValidPart) {
-		return fmt.Sprintf("${group} matches nothing, since no group of %s can be a path part of a repository", q.principal)
+		return fmt.Sprintf("${group} matches nothing, because no group of %s can be a path part of a repository", q.principal)
 	}
 	return ""
 }
@@ -97,11 +97,11 @@ func (q *question) whyNoClaim(name string) string {
 	case slices.ContainsFunc(values, match.ValidPath):
 		return ""
 	case len(values) > 0:
-		return fmt.Sprintf("${claims.%s} matches nothing, since %s cannot be a path part of a repository", name, text.Name(values[0]))
+		return fmt.Sprintf("${claims.%s} matches nothing, because %s cannot be a path part of a repository", name, text.Name(values[0]))
 	case has && q.who.Kind != match.Anonymous:
-		return fmt.Sprintf("${claims.%s} matches nothing, since the claim is not a text, number, true or false", name)
+		return fmt.Sprintf("${claims.%s} matches nothing, because the claim is not a text, number, true or false", name)
 	}
-	return fmt.Sprintf("${claims.%s} matches nothing, since %s has no such claim", name, q.principal)
+	return fmt.Sprintf("${claims.%s} matches nothing, because %s has no such claim", name, q.principal)
 }
 
 // Why returns a sentence that explains why the rule did not match: `"writers" (policy.yaml:9)

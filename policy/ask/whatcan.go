@@ -8,16 +8,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Rights is everything that a principal may do. The principal may do what is in Allowed and not
-// in Except, as far as Limits permit it.
+// Rights has all rights of a principal. The principal has the rights in Allowed, without those in
+// Except, as far as Limits permit them.
 type Rights struct {
 	Principal *policy.Principal `json:"principal"`
 	Registry  string            `json:"registry,omitempty"` // "": all registries
 	// Allowed lists the rights that allow rules grant. The right of a rule with a condition
 	// applies only to requests for which the condition holds.
 	Allowed []Right `json:"allowed,omitempty"`
-	// Except lists the rights that deny rules take from Allowed. A deny rule takes nothing for
-	// a request for which its condition is false.
+	// Except lists the rights that deny rules take from Allowed. For a request, a deny rule whose
+	// condition is false takes nothing.
 	Except []Right `json:"except,omitempty"`
 	// Denied lists the rights of allow rules that have no effect because other rules deny all
 	// of them.
@@ -36,7 +36,7 @@ type Right struct {
 	Type string       `json:"type"` // of the resources
 	// Names are patterns in which placeholders are replaced by the principal's values.
 	Names   []string      `json:"names"`
-	Actions scope.Actions `json:"actions"` // without those that other rules deny everywhere
+	Actions scope.Actions `json:"actions"` // without the actions that other rules deny everywhere
 }
 
 // DeniedRight is a right that has no effect because a rule denies all of it.
@@ -49,12 +49,11 @@ type DeniedRight struct {
 // value for the principal.
 type IneffectiveRule struct {
 	Rule   *policy.Rule `json:"rule"`
-	Reason string       `json:"reason"` // "${user} is the name of a user, and this is robot:ci"
+	Reason string       `json:"reason"` // "${user} is the name of a user, but this is robot:ci"
 }
 
-// maxFilled is the maximum number of patterns that replace one pattern with placeholders, if
-// the placeholders have several values. If there would be more, the pattern stays as it is
-// written.
+// maxFilled limits how many patterns replace one pattern whose placeholders have several values.
+// Above the limit, the pattern is not replaced.
 const maxFilled = 64
 
 // WhatCan returns what a principal may do at a registry and by which rules. The registry ""
@@ -124,7 +123,7 @@ func (q *question) substituted(r *rule) []string {
 
 // substitute returns one pattern for each combination of values of the placeholders in a
 // pattern. The parameter text is the pattern as it is written. If there would be more than
-// maxFilled patterns, the result is text alone.
+// maxFilled patterns, it returns only text.
 func (q *question) substitute(text string, parsed match.Pattern) []string {
 	filled := []string{""}
 	for i, p := range parsed {
@@ -149,8 +148,8 @@ func (q *question) substitute(text string, parsed match.Pattern) []string {
 	})
 }
 
-// values returns the texts that can replace part p of a pattern: the principal's values of a
-// placeholder, or for any other part the part as it is written.
+// values returns the texts that can replace part p of a pattern. For a placeholder, these are the
+// principal's values. Any other part is replaced by itself.
 func (q *question) values(p match.Part) (values []string) {
 	switch p.Kind {
 	case match.UserPlaceholder:

@@ -32,7 +32,7 @@ func TestWhatCanAgreesWithDecide(t *testing.T) {
 				r := &policy.Request{Principal: r.Principal, Registry: r.Registry, Scopes: []scope.Scope{asked}}
 				want := p.Decide(r).Results[0].Granted
 				if got := rights.Allows(r, asked); got != want {
-					t.Errorf("%v of %+v: said to may %q, and is granted %q\n%s", asked, r.Principal, got, want, rightsAsText(rights))
+					t.Errorf("%v of %+v: WhatCan allows %q, but Decide grants %q\n%s", asked, r.Principal, got, want, rightsAsText(rights))
 				}
 			}
 		}
@@ -43,7 +43,7 @@ func TestWhatCanAgreesWithDecide(t *testing.T) {
 	rights := ask.WhatCan(p, r.Principal, "")
 	for name, want := range map[string]scope.Actions{"a/b": scope.Pull, "b": 0} {
 		if got := rights.Allows(r, scope.Scope{Type: "repository", Name: name, Actions: scope.Repository}); got != want {
-			t.Errorf("%s: said to may %q, want %q", name, got, want)
+			t.Errorf("%s: WhatCan allows %q, want %q", name, got, want)
 		}
 	}
 }
@@ -60,7 +60,7 @@ func TestDeniedRightsAreNotGranted(t *testing.T) {
 			asked := scope.Scope{Type: denied.Type, Name: policygen.DrawMatch(t, policygen.OneOf(t, "pattern", denied.Names...)), Actions: denied.Actions}
 			d := p.Decide(&policy.Request{Principal: who, Registry: "r1", Scopes: []scope.Scope{asked}})
 			if granted := d.Results[0].Granted; granted != 0 {
-				t.Errorf("%v is denied by %v and granted %v", asked, denied.By, granted)
+				t.Errorf("%v is denied by %v, but granted %v", asked, denied.By, granted)
 			}
 		}
 	})
@@ -109,11 +109,11 @@ but not push of team/prod/** and elsewhere/**: freeze
 denied pull of elsewhere/old/*: old by elsewhere
 `},
 		{&policy.Principal{Kind: policy.User, Name: "Ann@example.com"}, `
-ineffective: own: ${user} matches nothing, since Ann@example.com cannot be a path part of a repository
+ineffective: own: ${user} matches nothing, because Ann@example.com cannot be a path part of a repository
 `},
 		{&policy.Principal{Kind: policy.Workload, Name: "job", Claims: map[string]any{"project": []string{"acme/app", "acme/web", "*"}, "env": "prod"}}, `
 push of acme/app/prod and acme/web/prod: jobs
-ineffective: own: ${user} is the name of a user, and this is workload:job
+ineffective: own: ${user} is the name of a user, but this is workload:job
 `},
 		{&policy.Principal{}, "\n"},
 	} {

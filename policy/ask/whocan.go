@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Answer lists who may perform an action: everybody in Allowed who is not in Except. It does
-// not consider the limits of credentials.
+// Answer lists the principals that may perform an action: all in Allowed that are not in Except.
+// It ignores the limits of credentials.
 type Answer struct {
 	Registry string      `json:"registry,omitempty"`
 	Asked    scope.Scope `json:"asked"` // with one action
@@ -19,21 +19,21 @@ type Answer struct {
 	// Except are the grantees of deny rules that overlap with Allowed or could overlap with it.
 	// A grantee of a deny rule whose condition is false does not count.
 	Except []Grantee `json:"except,omitempty"`
-	// Denied are the grantees of allow rules that have no right because another rule denies the
-	// action to all of their principals.
+	// Denied are grantees of allow rules without a right, because another rule denies the action
+	// to all of their principals.
 	Denied []DeniedGrantee `json:"denied,omitempty"`
 }
 
-// Grantee is a set of principals that a rule applies to: everybody who meets all requirements
-// in its fields.
+// Grantee is a set of principals to which a rule applies: all principals that meet the
+// requirements in the fields.
 type Grantee struct {
 	Rule *policy.Rule `json:"rule"`
 	// Who are subjects, such as "user:prod" and "group:dev". A principal must have all of them.
 	Who    []string     `json:"who"`
-	Claims []ClaimValue `json:"claims,omitempty"` // all of which are required
-	// Pattern is a pattern that must match the asked name with the principal's values in place
-	// of its placeholders. It is set instead of Claims if the pattern can match in too many
-	// ways to list.
+	Claims []ClaimValue `json:"claims,omitempty"` // the principal must have all of them
+	// Pattern is a pattern with placeholders. After the principal's values replace the
+	// placeholders, it must match the asked name. Pattern is set instead of Claims if it can match
+	// in too many ways to list.
 	Pattern string `json:"pattern,omitempty"`
 
 	subjects []match.Subject // Who, parsed
@@ -111,7 +111,7 @@ func (q *question) grantees(to []Grantee, r *rule) []Grantee {
 		found, ok := bindingsOf(parsed, &q.path)
 		listed = listed && ok
 		for _, binding := range found {
-			if binding.isEmpty() { // all of the rule's subjects, without further requirements
+			if binding.isEmpty() { // all of the rule's subjects, without more requirements
 				for i := range r.Subjects {
 					to = append(to, r.grantee(i))
 				}

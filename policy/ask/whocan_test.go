@@ -20,7 +20,7 @@ func TestWhoCanAgreesWithDecide(t *testing.T) {
 		r := &policy.Request{Principal: who, Registry: registry, Scopes: []scope.Scope{answer.Asked}}
 		granted = p.Decide(r).Results[0].Granted != 0
 		if got := answer.Covers(r); got != granted {
-			t.Errorf("%v of %+v: covered by the answer: %v, granted by Decide: %v\n%v", answer.Asked, who, got, granted, sentences(answer))
+			t.Errorf("%v of %+v: the answer has %v, Decide has %v\n%v", answer.Asked, who, got, granted, sentences(answer))
 		}
 		return granted
 	}
@@ -46,7 +46,7 @@ func TestWhoCanAgreesWithDecide(t *testing.T) {
 	for groups, want := range map[string]bool{"g1": true, "g2": false} {
 		who := &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{groups}}
 		if len(answers) != 1 || agrees(t, p, answers[0], who, "r1") != want {
-			t.Errorf("in %s: %d answers, want one, which says %t", groups, len(answers), want)
+			t.Errorf("groups %s: %d answers, want one, with the result %t", groups, len(answers), want)
 		}
 	}
 }
@@ -63,7 +63,7 @@ func TestBarredGranteesAreDenied(t *testing.T) {
 			for range 6 {
 				r := &policy.Request{Principal: policygen.DrawPrincipal(t), Registry: "r1", Scopes: []scope.Scope{asked}}
 				if barred.Is(r.Principal, asked.Name) && p.Decide(r).Results[0].Granted != 0 {
-					t.Errorf("%+v may, and is barred as %v by %v", r.Principal, barred, barred.By)
+					t.Errorf("%+v has the right, but is in Denied as %v because of %v", r.Principal, barred, barred.By)
 				}
 			}
 		}
@@ -191,8 +191,8 @@ func TestGroupsInAnswers(t *testing.T) {
 		t.Errorf("what ann can: %s, want %s", got, want)
 	}
 	for who, why := range map[*policy.Principal]string{
-		policygen.Principal("ann"):     "${group} matches nothing, since user:ann is in no group",
-		policygen.Principal("ann +Hr"): "${group} matches nothing, since no group of user:ann can be a path part of a repository",
+		policygen.Principal("ann"):     "${group} matches nothing, because user:ann is in no group",
+		policygen.Principal("ann +Hr"): "${group} matches nothing, because no group of user:ann can be a path part of a repository",
 	} {
 		if void := ask.WhatCan(p, who, "r").Ineffective; len(void) == 0 || void[0].Reason != why {
 			t.Errorf("%q: %+v, want %s", who.Groups, void, why)
@@ -215,8 +215,8 @@ func TestWhoCanListsConditionalRules(t *testing.T) {
 	}
 }
 
-// Claims with ** between them can match a long name in very many ways. The answer does not list
-// these ways but names the pattern.
+// Claims with ** between them can match a long name in very many ways. The answer has the pattern
+// instead of a list of these ways.
 func TestWhoCanIsBounded(t *testing.T) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{{
 		Name: "wild", Subjects: []string{"signed-in"}, Names: []string{"**/${claims.a}/**/${claims.b}/**/${claims.c}/**"}, Actions: scope.Push,

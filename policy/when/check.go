@@ -23,7 +23,7 @@ import (
 // spelling might not be canonical.
 type comparedNames map[int64][2]bool
 
-// checker finds errors in conditions that CEL itself accepts.
+// checker finds errors that CEL does not report.
 type checker struct {
 	*language
 	text   string
@@ -143,7 +143,7 @@ func (c *checker) checkSpelling(e ast.Expr) {
 			key := entry.AsMapEntry().Key()
 			text, _ := textOf(key)
 			if _, sure := dn.CanonicalPart(text); sure {
-				c.problem(key.ID(), "", "keys of a map are compared as they are written, and %.80q has other spellings: write a list", text)
+				c.problem(key.ID(), "", "keys of a map are compared exactly, but %.80q has other spellings: write a list", text)
 			}
 		}
 	}

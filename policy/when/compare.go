@@ -19,11 +19,11 @@ import (
 )
 
 // In CEL, values of different types can be compared and are not equal: claims.attempt == 2 is
-// false if the claim is the text "2". A deny rule with that condition would silently never
-// match, and an allow rule with claims.attempt != 2 would match. Compile rejects such
-// comparisons if it knows both types, but the type of a claim is not known before a request. So
-// this package replaces the operators ==, != and in. The replacements return an error if the
-// types differ, as < does in CEL.
+// false if the claim is the text "2". A deny rule with that condition would never match, and
+// nobody would notice. An allow rule with claims.attempt != 2 would match. Compile rejects such
+// comparisons if it knows both types. But the type of a claim is not known before a request. So
+// this package replaces the operators ==, != and in. The replacements return an error if the types
+// differ, like the operator < of CEL.
 
 // Kinds is a set of types of values. All numbers are one type.
 type Kinds uint16
@@ -84,8 +84,8 @@ func differentTypes(id int64, a, b ref.Val) ref.Val {
 	return types.NewErrWithNodeID(id, "%s%s and %s", errTypes, typeNamed(a.Type().TypeName()), typeNamed(b.Type().TypeName()))
 }
 
-// equal compares two values. Two lists or maps differ if one part differs. If no part differs
-// but a part cannot be compared, the result is an error.
+// equal compares two values. Two lists or maps are different if one part is different. If there is
+// no such part, but a part cannot be compared, the result is an error.
 func equal(id int64, a, b ref.Val) ref.Val {
 	for _, v := range [...]ref.Val{a, b} {
 		if types.IsUnknownOrError(v) {
@@ -164,14 +164,14 @@ func equalParts(id int64, a, b traits.Sizer, pair func(ref.Val) (_, _ ref.Val, f
 	return result
 }
 
-// contains reports whether a list has the value, or a map has the key. If no item is equal but
-// an item cannot be compared with the value, the result is an error.
+// contains reports whether a list has the value, or a map has the key. If no item equals the
+// value, but an item cannot be compared with the value, the result is an error.
 func contains(id int64, value, all ref.Val) ref.Val {
 	switch all := all.(type) {
 	case traits.Mapper:
 		if item, found := all.Find(value); found {
 			if types.IsUnknown(item) {
-				return item // whether the map has the key is unknown
+				return item // it is unknown whether the map has the key
 			}
 			return types.True
 		}
@@ -296,9 +296,9 @@ func strictComparisons(a *ast.AST, names comparedNames) cel.ProgramOption {
 }
 
 // canonicalConstant converts an operand to canonical spelling when the condition is compiled,
-// if the operand is a constant. The parameter other is true if the operand's spelling might not
-// be canonical. If it might not be and the operand is no constant, later is true: the operand
-// must then be converted at each request.
+// if the operand is a constant. The parameter other is true if the operand's spelling might not be
+// canonical. Then an operand that is not a constant must be converted at each request, and later
+// is true.
 func canonicalConstant(operand interpreter.InterpretableV2, other bool) (_ interpreter.InterpretableV2, later, changed bool) {
 	constant, ok := operand.(interpreter.InterpretableConst)
 	if !other || !ok {

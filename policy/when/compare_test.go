@@ -30,7 +30,7 @@ func typed() *policy.Request {
 }
 
 // A comparison of values of different types is an error, no matter how the comparison is
-// written. If it were false, its negation would be true.
+// written. If the comparison were false, its negation would be true.
 func TestDifferentTypesAreNeverCompared(t *testing.T) {
 	for _, condition := range []string{
 		`claims.text == 2`, `claims.text != 2`, `2 == claims.text`, `!(claims.text == 2)`, `claims.text < 3`, `claims.text >= 1.5`,

@@ -74,7 +74,7 @@ func isConstant(a *ast.AST) bool {
 	return true
 }
 
-// Holds reports whether the condition is true for a request. The error says why the condition
+// Holds reports whether the condition is true for a request. An error means that the condition
 // cannot be evaluated.
 func (c *condition) Holds(r *policy.Request) (bool, error) {
 	if r == nil {
@@ -102,7 +102,7 @@ func (c *condition) Holds(r *policy.Request) (bool, error) {
 	return bool(holds), nil
 }
 
-// errNotBool cannot occur, because Compile checks the type.
+// errNotBool never occurs, because Compile checks the type.
 var errNotBool = errors.New("the condition is neither true nor false")
 
 // String returns the source text of the condition.

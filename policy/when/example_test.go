@@ -40,8 +40,8 @@ func ExampleUses() {
 	// 1:24: ref must be a text
 }
 
-// A condition that reads nothing of a request is constant. Its author probably intended
-// something else.
+// A condition that does not read the request is constant. Its author probably intended something
+// else.
 func ExampleConstant() {
 	c, err := when.NewCompiler().Compile(`1 < 2`)
 	if err != nil {

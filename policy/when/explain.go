@@ -100,7 +100,7 @@ func (p *parts) addInputs(e ast.Expr, show bool) {
 		if show {
 			p.add(e)
 		}
-		p.addInputs(e.AsComprehension().IterRange(), true) // other parts have many values
+		p.addInputs(e.AsComprehension().IterRange(), true) // the rest has many values
 	case ast.ListKind, ast.MapKind:
 		for _, child := range children(e) {
 			p.addInputs(child, true)

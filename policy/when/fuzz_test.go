@@ -40,7 +40,7 @@ func FuzzCompile(f *testing.F) {
 			func() bool { holds, err := condition.Holds(ann()); return holds && err != nil },
 		} {
 			if r() {
-				t.Errorf("%q holds, with an error", text)
+				t.Errorf("%q holds, but returned an error", text)
 			}
 		}
 		for _, v := range condition.Explain(job()) {

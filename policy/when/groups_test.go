@@ -72,7 +72,7 @@ func TestNamesOfADirectoryInConditions(t *testing.T) {
 }
 
 // No group contains a part of a distinguished name in a spelling that is not canonical. A deny
-// rule that searches for such a part would be skipped, so Compile refuses it.
+// rule that searches for such a part would never match, so Compile refuses it.
 func TestUnusualSpellingsOfPartsOfNames(t *testing.T) {
 	for _, tt := range []struct {
 		condition, suggestion string // "": the condition is valid
@@ -108,7 +108,7 @@ func TestUnusualSpellingsOfPartsOfNames(t *testing.T) {
 	}
 	_, err := when.NewCompiler().Compile(`groups.exists(g, g.matches("^CN=a, OU=b"))`)
 	if mistakes, _ := errors.AsType[when.Errors](err); len(mistakes) != 1 || mistakes[0].Suggestion != "" {
-		t.Errorf("a pattern that case alone does not mend: %v", err)
+		t.Errorf("a pattern that lower case does not correct: %v", err)
 	}
 }
 
@@ -163,7 +163,7 @@ func TestUsersWithDistinguishedNames(t *testing.T) {
 		}
 		asked := []scope.Scope{{Type: scope.TypeRepository, Name: "a", Actions: scope.Pull}}
 		if d := p.Decide(&policy.Request{Principal: who, Scopes: asked}); (d.Results[0].Granted == scope.Pull) != is {
-			t.Errorf("%s is the subject: %v", name, !is)
+			t.Errorf("whether %s is a subject of the user: %v", name, !is)
 		}
 		for _, condition := range []string{
 			fmt.Sprintf("user == %q", name), fmt.Sprintf("!(%q != user)", name), fmt.Sprintf("user in [%q, %q]", "x", name),

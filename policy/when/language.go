@@ -19,7 +19,7 @@ const (
 	maxText    = 4096 // characters
 	maxDepth   = 50   // nested parentheses, calls and operators
 	maxNodes   = 2000 // names, values and operators
-	maxNested  = 2    // exists inside exists: each level multiplies the time
+	maxNested  = 2    // levels of exists inside exists: each level multiplies the time
 	maxPattern = 1000 // instructions of an RE2 program
 )
 
@@ -39,7 +39,7 @@ func newLanguage() (*language, error) {
 		cel.OptionalTypes(),
 		cel.EnableErrorOnBadPresenceTest(true), // for has(claims.text.part)
 		cel.CrossTypeNumericComparisons(true),  // 3 equals 3.0, in claims and in conditions
-		cel.EnableMacroCallTracking(),          // Explain prints a macro as it was written
+		cel.EnableMacroCallTracking(),          // Explain prints macros in their original form
 
 		// The macro map and similar macros are not available, because they can build values of
 		// unlimited size.

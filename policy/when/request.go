@@ -147,9 +147,9 @@ func firstOf(list traits.Lister, n int) []ref.Val {
 	return items
 }
 
-// user returns the principal's name if the principal is a user. For robots and workloads it
-// returns "", and ${user} has no value for them either. Otherwise anybody who is allowed to
-// create a robot could name it after a user.
+// user returns the principal's name if the principal is a user. For robots and workloads, it
+// returns "", and ${user} has no value, either. Otherwise anybody who is allowed to create a robot
+// could name it after a user.
 func (r *request) user() string {
 	if r.Principal == nil || r.Principal.Kind != policy.User {
 		return ""

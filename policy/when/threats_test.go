@@ -76,12 +76,12 @@ func TestUntrustedTextDoesNotStallConditions(t *testing.T) {
 			t.Fatal(err)
 		}
 		if holds > most || explains > most || !when.Counts(condition, r) {
-			t.Errorf("%s takes %d steps, and to explain %d; the limit is %d", text, holds, explains, most)
+			t.Errorf("%s takes %d steps, and its explanation %d steps; the limit is %d", text, holds, explains, most)
 		}
 		_, _ = condition.Holds(r)
 		for _, v := range condition.Explain(r) {
 			if len(v.Expression) > 210 || len(v.Value) > 220 {
-				t.Errorf("%s is explained with %d and %d bytes", text, len(v.Expression), len(v.Value))
+				t.Errorf("%s: the explanation has an expression of %d bytes and a value of %d bytes", text, len(v.Expression), len(v.Value))
 			}
 		}
 	}
@@ -128,21 +128,21 @@ func TestUnusedConditionsAreFreed(t *testing.T) {
 	}
 	for i := range 200 {
 		if _, err := c.Compile(fmt.Sprintf(`user == grops%d`, i)); err == nil {
-			t.Fatal("an invalid condition compiles")
+			t.Fatal("Compile accepted an invalid condition")
 		}
 		if _, err := c.Compile(fmt.Sprintf(`user == "ann%d"`, i)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	await.Until(t, "the end of what no rule has", func(context.Context) error {
+	await.Until(t, "the removal of unused conditions", func(context.Context) error {
 		runtime.GC()
 		if n := c.Kept(); n != 1 {
-			return fmt.Errorf("something is kept of %d texts, want that of the one that is in use", n)
+			return fmt.Errorf("%d conditions are still in memory, want only the one that is in use", n)
 		}
 		return nil
 	})
 	if again, err := c.Compile(`user == "ann"`); err != nil || again != kept {
-		t.Errorf("it is another one now (%v)", err)
+		t.Errorf("the condition in use was compiled again (%v)", err)
 	}
 	runtime.KeepAlive(kept)
 }

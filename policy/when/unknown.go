@@ -23,7 +23,7 @@ func (c *condition) DependsOn(r *policy.Request, u *ask.Unknown) []string {
 	}
 	program, err := c.counted()
 	if err != nil {
-		return nil // the condition fails for any values of the unknown inputs
+		return nil // the condition fails for all values of the unknown inputs
 	}
 	seen := &partial{request: request{Request: r}, unknown: u}
 	value, _, err := program.Eval(seen)
@@ -72,7 +72,7 @@ func (p *partial) claimsUnknown() bool {
 	return p.Principal != nil && p.Principal.Kind != policy.Anonymous
 }
 
-// missing returns CEL's value for an unknown input, which carries the input's name.
+// missing returns CEL's value for an unknown input. The value refers to the input's name.
 func (p *partial) missing(name string) *types.Unknown {
 	at := slices.Index(p.names, name)
 	if at < 0 {
@@ -81,8 +81,8 @@ func (p *partial) missing(name string) *types.Unknown {
 	return types.NewUnknown(int64(at+1), types.NewAttributeTrail(name))
 }
 
-// partialClaims are the known claims of a principal that might have further claims. An
-// operation that reads more than one claim at a time sets partial.whole.
+// partialClaims are the known claims of a principal that might have more claims. An operation that
+// reads more than one claim at a time sets partial.whole.
 type partialClaims struct {
 	traits.Mapper
 	of *partial

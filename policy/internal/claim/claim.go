@@ -1,4 +1,4 @@
-// Package claim compares the values of claims, which are decoded JSON, and turns them into text.
+// Package claim compares the values of claims, which are decoded JSON, and converts them to text.
 package claim
 
 import (

@@ -33,7 +33,7 @@ type PartKind uint8
 // The kinds of parts.
 const (
 	Literal          PartKind = iota // team
-	Glob                             // app-*: at least one * beside other text
+	Glob                             // app-*: at least one *, and other text
 	Star                             // *: any one part
 	DoubleStar                       // **: any number of parts; at the end, one or more
 	UserPlaceholder                  // ${user}
@@ -41,13 +41,13 @@ const (
 	GroupPlaceholder                 // ${group}
 )
 
-// IsPlaceholder reports whether the part is a placeholder. What a placeholder matches depends
-// on the principal.
+// IsPlaceholder reports whether the part is a placeholder. The text that a placeholder matches
+// depends on the principal.
 func (p Part) IsPlaceholder() bool {
 	return p.Kind == UserPlaceholder || p.Kind == GroupPlaceholder || p.Kind == ClaimPlaceholder
 }
 
-// String returns the part as it is written.
+// String returns the text of the part in the pattern.
 func (p Part) String() string {
 	switch p.Kind {
 	case Star:
@@ -111,8 +111,8 @@ func Parse(into Pattern, text string) (Pattern, *SyntaxError) {
 	return into, nil
 }
 
-// nextPart parses the first part of rest, the end of text that is not parsed yet. It returns
-// what comes after the part. The result more is true if a slash follows the part.
+// nextPart parses the first part of rest. rest is the end of text that is not parsed yet. The
+// result after is the text after the part. The result more is true if a slash follows the part.
 func nextPart(text, rest string) (p Part, after string, more bool, bad *SyntaxError) {
 	if !strings.HasPrefix(rest, "${") {
 		word, after, more := strings.Cut(rest, "/")
@@ -215,7 +215,7 @@ func (p Pattern) Match(name *Path, who *Who) bool {
 	for k, part := range p {
 		var next uint64
 		if part.Kind == DoubleStar {
-			next = -(reached & -reached) & (end<<1 - 1) // all positions from the first one on
+			next = -(reached & -reached) & (end<<1 - 1) // all positions from the lowest one on
 			if k == len(p)-1 {
 				next &= next - 1
 			}

@@ -2,10 +2,10 @@ package match
 
 import "strings"
 
-// Contains reports whether p matches each name that inner matches. It compares the patterns
-// part by part. It returns false if this comparison cannot decide.
+// Contains reports whether p matches each name that inner matches. It compares the patterns part
+// by part. If this comparison cannot decide, it returns false.
 func (p Pattern) Contains(inner Pattern) bool {
-	// now[j] is true if the parts of p that the loop has read match everything that the first j
+	// now[j] is true if the parts of p that the loop has read match all texts that the first j
 	// parts of inner match.
 	var now [MaxParts + 1]bool
 	now[0] = true
@@ -59,7 +59,7 @@ func (p Pattern) Overlaps(other Pattern) bool {
 // wide reports whether the part can match several parts of a name.
 func (p Part) wide() bool { return p.Kind == DoubleStar || p.Kind == ClaimPlaceholder }
 
-// Contains reports whether the part p matches everything that the part other matches.
+// Contains reports whether the part p matches all texts that the part other matches.
 func (p Part) Contains(other Part) bool {
 	switch {
 	case other.Kind == DoubleStar:

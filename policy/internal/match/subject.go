@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/internal/claim"
 )
 
-// Subject is what rules name to select principals, such as signed-in, user:ann or group:dev. A
-// principal has several subjects, and a rule applies to it if they have a subject in common.
-// Subjects are not patterns.
+// Subject selects principals in rules: for example signed-in, user:ann or group:dev. A principal
+// has several subjects. A rule applies to a principal if both have a subject in common. Subjects
+// are not patterns.
 //
 // A distinguished name (cn=ops,ou=groups,dc=example,dc=com) is stored in canonical form, so
 // that all spellings of a group's name are equal.
@@ -36,7 +36,7 @@ const (
 	Anyone
 )
 
-// words are the kinds as rules write them.
+// words are the names of the kinds in rules.
 var words = [...]string{"anonymous", "user", "robot", "workload", "group", "signed-in", "anyone"}
 
 // Named reports whether subjects of this kind have names.
@@ -60,7 +60,7 @@ type Who struct {
 }
 
 // Count returns the number of subjects of the principal. Method Subject returns each of them.
-// An anonymous principal has no groups and no name, whatever the struct holds.
+// An anonymous principal has no groups and no name, even if the struct has some.
 func (who *Who) Count() int {
 	switch who.Kind {
 	case User, Robot, Workload:
@@ -97,8 +97,8 @@ func (who *Who) Has(s Subject) bool {
 	return false
 }
 
-// UserValue returns the value of ${user}. For robots and workloads it has no value. Otherwise a
-// person who is allowed to create a robot could call it "ann" and get access to ann's
+// UserValue returns the value of ${user}. For robots and workloads, ${user} has no value.
+// Otherwise a person who is allowed to create a robot could call it "ann" and get access to ann's
 // repositories.
 func (who *Who) UserValue() (string, bool) {
 	return who.Name, who.Kind == User && ValidPart(who.Name)
@@ -138,7 +138,7 @@ func ParseSubject(written string) (Subject, *SyntaxError) {
 	case strings.TrimSpace(name) != name:
 		return Subject{}, Errorf("the subject %q begins or ends with a space", written).Suggest(word + ":" + strings.TrimSpace(name))
 	case !text.Printable(name):
-		return Subject{}, Errorf("the subject %q has a character that cannot be seen", written)
+		return Subject{}, Errorf("the subject %q has an invisible character", written)
 	}
 	return Subject{kind, dn.Canonical(name)}, nil
 }
@@ -152,8 +152,8 @@ var otherKinds = map[string]string{
 	"job": "workload", "ci": "workload", "oidc": "workload", "pod": "workload",
 }
 
-// issuers are words with which names of workloads often begin. The author of a rule can use
-// such a word as a kind by error, as in github:team/app instead of workload:github:team/app.
+// issuers are words with which names of workloads often begin. By mistake, the author of a rule
+// can use such a word as a kind: github:team/app instead of workload:github:team/app.
 var issuers = []string{"github", "gitlab", "buildkite", "spiffe", "system"}
 
 func unknownSubject(written, word, name string, named bool) *SyntaxError {

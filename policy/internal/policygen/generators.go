@@ -169,7 +169,7 @@ func DrawRequest(t *rapid.T) *policy.Request {
 	switch OneOf(t, "indexed", "", "as it was", "as it is") {
 	case "as it is":
 		who = who.Indexed()
-	case "as it was": // the index of the principal with other groups
+	case "as it was": // indexed, and then the groups are changed
 		who = who.Indexed()
 		who.Groups = DrawGroups(t)
 	}

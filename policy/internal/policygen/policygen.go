@@ -25,7 +25,7 @@ func Compile(t T, source policy.Source) *policy.Policy {
 	return p
 }
 
-// Scopes parses scopes as a client writes them.
+// Scopes parses scopes in the form of requests.
 func Scopes(t T, text string) []scope.Scope {
 	t.Helper()
 	asked, ignored, err := scope.Parse([]string{text})
