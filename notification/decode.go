@@ -15,15 +15,15 @@ import (
 // Limits of Decode. They limit the memory that Decode uses in relation to the length of the
 // body. The caller must limit the length of the body.
 //
-// Names are never shortened, because a shortened name is a different name. So an event is bad
-// if its repository or action is longer than MaxName. Any other name longer than MaxName is
+// Names are never shortened, because a shortened name is a different name. So an event is bad if
+// its repository or action is longer than MaxName. Any other name that is longer than MaxName is
 // left empty. Only text for people is shortened; shortened text ends in "…".
 const (
 	MaxEvents     = 1000     // elements of an envelope; registries send exactly one
 	MaxName       = 512      // bytes of a repository, action, id, digest, tag, media type, method
 	MaxText       = 1024     // bytes of an actor, address, host, user agent, URL, instance
 	MaxReferences = 256      // descriptors of an event; Event.Omitted counts the others
-	maxReferences = 64 << 10 // bytes of all descriptors; those of 256 layers take half of it
+	maxReferences = 64 << 10 // bytes of all descriptors; 256 layers need half of this
 	maxBadText    = 4 << 10  // bytes
 )
 
@@ -50,7 +50,7 @@ func Decode(body []byte) (events []Event, bad []Bad, err error) {
 	}
 	for i, element := range list {
 		if i == MaxEvents {
-			why := fmt.Sprintf("the envelope has %d events: this one and the following were not read", all)
+			why := fmt.Sprintf("the envelope has %d events: this event and the later ones were not read", all)
 			bad = append(bad, newBad(i, why, element))
 			break
 		}
@@ -228,8 +228,7 @@ func stringOf(value []byte) string {
 	return s
 }
 
-// name returns a JSON string, or "" if it is longer than MaxName. A name is never shortened,
-// because a shortened name is a different name.
+// name returns a JSON string, or "" if it is longer than MaxName (see MaxName for the reason).
 func name(value []byte) string {
 	s := stringOf(value)
 	if len(s) > MaxName {
@@ -261,7 +260,7 @@ func timestamp(value []byte) time.Time {
 		return time.Time{}
 	}
 	t = t.UTC()
-	if t.Year() < 1 || t.Year() > 9999 { // the offset can move it out of the range of RFC 3339
+	if t.Year() < 1 || t.Year() > 9999 { // in UTC, the time can be out of the range of RFC 3339
 		return time.Time{}
 	}
 	return t

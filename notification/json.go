@@ -7,8 +7,9 @@ import (
 )
 
 // The functions below search in JSON that [json.Valid] has accepted. They find the end of each
-// value by its quotes and brackets, and copy nothing. encoding/json would take four times as
-// long: to ignore fields of the wrong type, it must decode each object to a map of raw values.
+// value by its quotes and brackets, and copy nothing. encoding/json would take four times as long.
+// With encoding/json, each object must be decoded to a map of raw values, because fields of the
+// wrong type are ignored.
 
 // members returns the keys and values of an object in their order, with repeated keys. For any
 // other value, the sequence is empty. Keys are returned without quotes.

@@ -20,6 +20,6 @@ func TestInvalidElementsNeedLittleMemory(t *testing.T) {
 		t.Fatalf("%d events, %d bad, %v", len(events), len(bad), err)
 	}
 	if took := after.TotalAlloc - before.TotalAlloc; took > 32<<20 {
-		t.Errorf("%d MB for a body of %d", took>>20, len(body)>>20)
+		t.Errorf("Decode used %d MB for a body of %d MB", took>>20, len(body)>>20)
 	}
 }

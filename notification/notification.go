@@ -1,8 +1,8 @@
 // Package notification reads the events that registries report.
 //
 // Registries post envelopes of events: push, pull, mount, delete. [Decode] accepts all forms
-// that distribution 2.8, 3.0 and 3.1 send. It is lenient: if a notification is not
-// acknowledged, the registry repeats it forever and sends no later events.
+// that distribution 2.8, 3.0 and 3.1 send. It is lenient, because a registry repeats a
+// notification until it is acknowledged, and sends no later events before that.
 package notification
 
 import (
@@ -52,13 +52,13 @@ type Descriptor struct {
 	Size      int64  `json:"size,omitempty"` // bytes
 }
 
-// Request is the client's request that caused an event, as the registry saw it. If the registry
-// is not behind a proxy, clients can forge Address by headers, so Address is only a hint.
+// Request is the client's request that caused an event, as received by the registry. If the
+// registry is not behind a proxy, clients can forge Address by headers, so Address is only a hint.
 type Request struct {
 	ID        string `json:"id,omitempty"`
 	Address   string `json:"address,omitempty"`
 	Host      string `json:"host,omitempty"`
-	Method    string `json:"method,omitempty"` // HEAD: a check of existence, no pull
+	Method    string `json:"method,omitempty"` // HEAD: only a check of existence
 	UserAgent string `json:"user_agent,omitempty"`
 }
 
@@ -72,5 +72,5 @@ type Source struct {
 type Bad struct {
 	Index  int    `json:"index"`  // in the envelope, from 0
 	Reason string `json:"reason"` // a sentence
-	Text   []byte `json:"text"`   // the element as it was sent, at most 4 KiB of it
+	Text   []byte `json:"text"`   // the original element, at most 4 KiB of it
 }

@@ -19,10 +19,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write new golden files")
 
-// Without a limit of their total length, 256 descriptors with the longest names would be a quarter
-// of a megabyte in an entry of the journal.
+// Without a limit of their total length, 256 descriptors with the longest names would add a
+// quarter of a megabyte to an entry of the journal.
 func TestDescriptorsAreLimitedByTheirLength(t *testing.T) {
 	one := `{"mediaType":"` + strings.Repeat("m", notification.MaxName) + `","digest":"` + strings.Repeat("d", notification.MaxName) + `"},`
 	events, bad := decode(t, `{"events":[{"action":"push","target":{"repository":"a","references":[`+strings.TrimSuffix(strings.Repeat(one, 200), ",")+`]}}]}`)
@@ -31,8 +31,8 @@ func TestDescriptorsAreLimitedByTheirLength(t *testing.T) {
 	}
 }
 
-// The bodies in testdata are what each version of the registry sends, case by case. For each body
-// there is a .golden file with the result of Decode.
+// The bodies in testdata come from each version of the registry, one body for each case. For each
+// body, a .golden file has the result of Decode.
 func TestBodiesOfEachRegistry(t *testing.T) {
 	files, err := filepath.Glob("testdata/[0-9]*/*.json")
 	if err != nil || len(files) == 0 {
@@ -94,7 +94,7 @@ func TestInvalidEnvelopes(t *testing.T) {
 		}
 	}
 	if events, bad := decode(t, `{"events":[]}`); len(events)+len(bad) > 0 {
-		t.Errorf("an empty envelope has %v, %v", events, bad)
+		t.Errorf("Decode of an empty envelope returned %v, %v", events, bad)
 	}
 }
 
@@ -130,7 +130,7 @@ func TestInvalidEventsDoNotHideOthers(t *testing.T) {
 		t.Error(diff)
 	}
 	if string(bad[1].Text) != "7" {
-		t.Errorf("the text of a bad event is %q, want it as it came", bad[1].Text)
+		t.Errorf("the text of a bad event is %q, want the original text", bad[1].Text)
 	}
 }
 
@@ -148,7 +148,7 @@ func TestInvalidFieldsDoNotLoseEvents(t *testing.T) {
 		for _, value := range []string{"null", "[]", "{}", `""`, "true", "-1", "1.5", "1e400", "[7,null,{}]", `"7` + strings.Repeat("x", 2000) + `"`} {
 			events, bad := decode(t, fmt.Sprintf(`{"events":[{"action":"push","target":{"repository":"team/app",%q:%s}}]}`, field, value))
 			if len(events) == 1 {
-				events[0].URL = "" // may be cut
+				events[0].URL = "" // can be shortened
 			}
 			if diff := cmp.Diff([]notification.Event{bare}, events); diff != "" || len(bad) > 0 {
 				t.Errorf("%s: %.40s: %s %v", field, value, diff, bad)
@@ -216,8 +216,8 @@ func TestBoundedMemoryEverywhere(t *testing.T) {
 	if len(events) != 0 || len(bad) != notification.MaxEvents+1 {
 		t.Errorf("%d events, %d bad", len(events), len(bad))
 	}
-	if want := fmt.Sprintf("the envelope has %d events: this one and the following were not read", 1<<18+1); bad[notification.MaxEvents].Reason != want {
-		t.Errorf("the last one says %q, want %q", bad[notification.MaxEvents].Reason, want)
+	if want := fmt.Sprintf("the envelope has %d events: this event and the later ones were not read", 1<<18+1); bad[notification.MaxEvents].Reason != want {
+		t.Errorf("the reason of the last bad event is %q, want %q", bad[notification.MaxEvents].Reason, want)
 	}
 	long := `"` + strings.Repeat("é", 1<<15) + `"`
 	references := strings.Repeat(`{"digest":"d","size":1},`, notification.MaxReferences)
@@ -305,7 +305,7 @@ func FuzzDecode(f *testing.F) {
 			summary := event.Summary()
 			if !utf8.ValidString(summary) || len(summary) > 4096 ||
 				strings.ContainsFunc(summary, func(r rune) bool { return r != ' ' && !unicode.IsGraphic(r) }) {
-				t.Errorf("a summary that is no plain line: %q", summary)
+				t.Errorf("the summary is not a single line of printable text: %q", summary)
 			}
 			// An event that was encoded as JSON is decoded to the same event.
 			text, err := json.Marshal(event)

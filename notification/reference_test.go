@@ -101,7 +101,7 @@ func drawEnvelope(t *rapid.T) []byte {
 	return []byte(body)
 }
 
-// referenceDecode does the same as Decode, but uses only encoding/json.
+// referenceDecode is Decode, written only with encoding/json.
 func referenceDecode(body []byte) (events []notification.Event, bad []notification.Bad, err error) {
 	var envelope map[string]json.RawMessage
 	if json.Unmarshal(body, &envelope) != nil {
@@ -114,7 +114,7 @@ func referenceDecode(body []byte) (events []notification.Event, bad []notificati
 	for i, element := range list {
 		event, why := decodeEvent(element)
 		if i == notification.MaxEvents {
-			why = fmt.Sprintf("the envelope has %d events: this one and the following were not read", all)
+			why = fmt.Sprintf("the envelope has %d events: this event and the later ones were not read", all)
 		}
 		if why != "" {
 			bad = append(bad, notification.Bad{Index: i, Reason: why, Text: element[:min(len(element), 4<<10)]})
@@ -265,7 +265,7 @@ func timestamp(value json.RawMessage) time.Time {
 		return time.Time{}
 	}
 	t = t.UTC()
-	if t.Year() < 1 || t.Year() > 9999 { // the offset can move it out of the range of RFC 3339
+	if t.Year() < 1 || t.Year() > 9999 { // in UTC, the time can be out of the range of RFC 3339
 		return time.Time{}
 	}
 	return t

@@ -42,8 +42,8 @@ func (e Event) Summary() string {
 	return string(b)
 }
 
-// shortDigest returns the algorithm and the first 12 digits of a digest, as container tools
-// print them.
+// shortDigest returns the algorithm and the first 12 digits of a digest. Container tools print the
+// same form.
 func shortDigest(digest string) string {
 	const digits = 12
 	algorithm, hex, found := strings.Cut(digest, ":")

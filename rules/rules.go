@@ -52,10 +52,9 @@ import (
 // MiB.
 type File = policyfile.File
 
-// Read parses files that together are one policy: a rule can use a role of another file.
-// Warnings are about valid rules that probably differ from what their author meant. The error
-// is [Problems] and lists all errors. If Read returns no error, policy.Compile accepts the
-// source.
+// Read parses several files as one policy, so a rule can use a role of another file. Warnings are
+// about valid rules that probably do not have the intended effect. The error is [Problems] and
+// lists all errors. If Read returns no error, policy.Compile accepts the source.
 func Read(files ...File) (source policy.Source, warnings Problems, err error) {
 	return policyfile.ReadRules(files)
 }
@@ -73,8 +72,8 @@ type Problems = strictyaml.Problems
 
 // Rule is a rule as it is written in a file. Its fields are Name, Effect, Subjects, Registries,
 // Repositories, Catalog, Tidewaiter, Role, Actions, When, Comment and Lifetime. Exactly one of
-// Repositories, Catalog and Tidewaiter must be set. Fields that are not written have their zero
-// value.
+// Repositories, Catalog and Tidewaiter must be set. Fields that are missing in the file have their
+// zero value.
 //
 // The method Policy checks a rule and converts it to a rule of a policy. It takes a function
 // that compiles conditions, such as the method Compile of a when.Compiler. Its error is

@@ -65,7 +65,7 @@ func TestReadYAMLAndJSON(t *testing.T) {
 		}
 		ids[name] = p.ID()
 		if ids[name] != ids["policy.yaml"] && ids["policy.yaml"] != "" {
-			t.Errorf("%s is a different policy", name)
+			t.Errorf("the policy of %s differs", name)
 		}
 		if want := map[string]policy.Role{"reader": {Actions: scope.Pull}, "writer": {Actions: scope.Pull | scope.Push, Lifetime: 30 * 60e9}}; !cmp.Equal(source.Roles, want) {
 			t.Errorf("%s: %s", name, cmp.Diff(want, source.Roles))
@@ -98,7 +98,7 @@ func TestReadJSONOfAnyText(t *testing.T) {
 	}
 }
 
-// Every error has a position, also in JSON.
+// Every error has a position, even in JSON.
 func TestErrorsHavePositions(t *testing.T) {
 	_, _, err := rules.Read(
 		rules.File{Name: "a.yaml", Text: []byte("roles:\n  reader: [pul]\nrules:\n  - { name: a, subjects: [], repositories: [\"x\"], actions: [pull], lifetime: 5 }\n")},
@@ -152,7 +152,7 @@ func TestReadNothing(t *testing.T) {
 	}
 	for _, files := range [][]rules.File{{{}}, {{Name: "a", Text: []byte("rules: []")}, {Name: "a"}}, {{Name: "a"}}} {
 		if _, _, err := rules.Read(files...); err == nil {
-			t.Errorf("%v is accepted", files)
+			t.Errorf("Read accepts %v", files)
 		}
 	}
 }

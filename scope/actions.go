@@ -64,7 +64,7 @@ func (a Actions) Names() []string {
 	return slices.AppendSeq(make([]string, 0, bits.OnesCount8(uint8(a&every))), a.Each)
 }
 
-// String returns the actions as in a scope: "pull,push"; "" for the empty set.
+// String returns the actions in the form of scopes: "pull,push", or "" for the empty set.
 func (a Actions) String() string {
 	if every.Has(a) && bits.OnesCount8(uint8(a)) == 1 {
 		return names[bits.TrailingZeros8(uint8(a))]
@@ -91,8 +91,8 @@ func (a Actions) AppendText(dst []byte) ([]byte, error) {
 // MarshalText returns the text of String. In JSON, a set of actions is one string.
 func (a Actions) MarshalText() ([]byte, error) { return a.AppendText(nil) }
 
-// UnmarshalText parses the text that MarshalText returns. An unknown action is an error:
-// ignoring it would change the meaning of a stored record.
+// UnmarshalText parses the text that MarshalText returns. An unknown action is an error, because
+// ignoring it would change the meaning of stored data.
 func (a *Actions) UnmarshalText(written []byte) error {
 	*a = 0
 	if len(written) == 0 {

@@ -17,16 +17,16 @@ const (
 	notAClass = "the class must consist of lower-case letters and digits"
 )
 
-// parse parses one scope: type, optional "(class)", name and actions. The type ends at the
-// first colon. The actions begin after the last colon, because a name can begin with host:port/
-// and so contain colons.
+// parse parses one scope: type, optional "(class)", name and actions. The type ends at the first
+// colon. The actions begin after the last colon: a name can contain colons, because it can begin
+// with host:port/.
 //
 // If the text is not a scope, the result s has no actions, and the result reason explains why.
 // If s has actions and reason is not "", unknown actions were removed from s.
 func parse(text string) (s Scope, reason string) {
 	first, last := strings.IndexByte(text, ':'), strings.LastIndexByte(text, ':')
 	if first == last { // also -1, no colon at all
-		return Scope{}, "it is not of the form type:name:actions"
+		return Scope{}, "it does not have the form type:name:actions"
 	}
 	s.Type, s.Name = text[:first], text[first+1:last]
 	if open := strings.IndexByte(s.Type, '('); open >= 0 {
@@ -46,7 +46,8 @@ func parse(text string) (s Scope, reason string) {
 	return s, reason
 }
 
-// parseActions parses the actions of a scope and keeps the actions that the scope's type has.
+// parseActions parses the actions of a scope. It returns only the actions that the scope's type
+// has.
 func parseActions(kind, written string) (known Actions, reason string) {
 	if written == "" {
 		return 0, "it has no action"
@@ -67,7 +68,7 @@ func parseActions(kind, written string) (known Actions, reason string) {
 		switch {
 		case ok && own.Has(action):
 			known |= action
-		case name == "": // ignore superfluous commas
+		case name == "": // ignore additional commas
 		default:
 			if more == 0 {
 				unknown = name
@@ -93,7 +94,7 @@ func validWord(s string) bool {
 
 func lower[C byte | rune](c C) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
 
-// checkName returns what is wrong with a name, or "".
+// checkName returns the reason why a name is invalid, or "".
 func checkName(kind, name string) string {
 	switch {
 	case name == "":
@@ -108,10 +109,10 @@ func checkName(kind, name string) string {
 
 // checkRepository checks a name by the registry's grammar (distribution, reference.NameRegexp):
 // path parts of [a-z0-9]+ joined by ".", "_", "__" or dashes, separated by "/", after an
-// optional host. If the name is valid with its first part as the host, the registry treats the
-// first part as a host, so it accepts "FOO/bar". Here, the first part is a host only if it has
-// a port or is in brackets. Upper case is refused everywhere: names that differ only in case
-// are easily confused.
+// optional host. The registry treats the first part as a host whenever the name is valid in this
+// way, so it accepts "FOO/bar". Here, the first part is a host only if it has a port or is in
+// brackets. Upper case is always refused, because names that differ only in case are easily
+// confused.
 func checkRepository(name string) string {
 	path := name
 	if host, rest, ok := strings.Cut(name, "/"); strings.ContainsAny(host, ":[") {
@@ -131,7 +132,7 @@ func checkRepository(name string) string {
 	return ""
 }
 
-// checkPart returns what is wrong with one part of a repository's path, or "".
+// checkPart returns the reason why one part of a repository's path is invalid, or "".
 func checkPart(part string) string {
 	if part == "" {
 		return "the name has an empty part"
@@ -209,7 +210,7 @@ func checkOther(name string) string {
 	return ""
 }
 
-// describeInvalid returns what is wrong with the invalid text s. It has special reasons for
+// describeInvalid returns the reason why the text s is invalid. It has special reasons for
 // frequent errors and attacks. For other texts, it returns the parameter otherwise.
 func describeInvalid(s, otherwise string) string {
 	if !utf8.ValidString(s) {

@@ -31,16 +31,16 @@ func checkParsed(t interface {
 	var printed []string
 	for _, s := range asked {
 		if s.Actions == 0 {
-			t.Fatalf("%q asks for nothing", s)
+			t.Fatalf("%q has no actions", s)
 		}
 		if s.Type == scope.TypeRepository && !scope.Repository.Has(s.Actions) {
-			t.Fatalf("%q asks for what no repository has", s)
+			t.Fatalf("%q has actions that repositories do not have", s)
 		}
 		if err := s.Check(); err != nil {
-			t.Fatalf("Parse returned it, and Check says: %v", err)
+			t.Fatalf("Parse returned the scope, but Check returns %v", err)
 		}
 		if seen[[2]string{s.Type, s.Name}] {
-			t.Fatalf("%q is there twice", s)
+			t.Fatalf("%q is in the result twice", s)
 		}
 		seen[[2]string{s.Type, s.Name}] = true
 		for _, r := range s.Name {
@@ -66,7 +66,7 @@ func checkParsed(t interface {
 		}
 		for _, r := range i.Text + i.Reason {
 			if r == utf8.RuneError && !strings.Contains(strings.Join(values, ""), "\ufffd") || !unicode.IsPrint(r) {
-				t.Fatalf("%q is printed with %q in it", i, r)
+				t.Fatalf("the text of %q contains %q", i, r)
 			}
 		}
 	}
@@ -76,10 +76,10 @@ func checkParsed(t interface {
 		t.Fatalf("parsing %q again: ignored %q, error %v", printed, ignored, err)
 	}
 	if diff := cmp.Diff(asked, again); diff != "" {
-		t.Fatalf("parsing what was printed (-first +again):\n%s", diff)
+		t.Fatalf("parsing the printed scopes again (-first +again):\n%s", diff)
 	}
 	if joined, _, err := scope.Parse([]string{strings.Join(printed, " ")}); err != nil || !cmp.Equal(asked, joined) {
-		t.Fatalf("parsing what was printed in one value: %q, error %v", joined, err)
+		t.Fatalf("parsing the printed scopes as one value: %q, error %v", joined, err)
 	}
 }
 
@@ -131,7 +131,7 @@ func TestActionsReadBack(t *testing.T) {
 	}
 	var a scope.Actions
 	if err := a.UnmarshalText([]byte("pull,fly")); err == nil {
-		t.Error("an unknown action was read")
+		t.Error("an unknown action was accepted")
 	}
 }
 
@@ -163,7 +163,7 @@ func TestJSON(t *testing.T) {
 	}
 	for _, bad := range []string{`"x"`, `"repository:A:pull"`, `"repository:A:"`, `"repository:a:fly"`, `":::"`} {
 		if err := json.Unmarshal([]byte(bad), new(scope.Scope)); err == nil {
-			t.Errorf("%s was read as a scope", bad)
+			t.Errorf("%s was accepted as a scope", bad)
 		}
 	}
 }

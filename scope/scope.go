@@ -3,9 +3,9 @@
 // A client asks a token service for scopes. A scope is a resource type, a name and actions,
 // such as repository:team/app:pull,push. [Parse] reads the scope values of one request. It
 // accepts all forms that clients send: repeated parameters, several scopes in one value, the
-// same repository twice. It merges them into one [Scope] for each type and name. Text that is
-// not a scope is returned as [Ignored] and does not make a request fail: clients forward the
-// scopes of a registry's challenge, and other people can put text into a challenge.
+// same repository twice. It merges them into one [Scope] for each type and name. Text that is not
+// a scope is returned as [Ignored], but does not make a request fail. The reason: clients copy the
+// scopes of a registry's challenge, and attackers can put text into a challenge.
 //
 // Package policy decides about scopes, and package token writes them into tokens.
 package scope
@@ -22,7 +22,7 @@ import (
 // The resource types that Tidewaiter knows.
 const (
 	TypeRepository = "repository"
-	TypeRegistry   = "registry" // its only name is "catalog", its only action All
+	TypeRegistry   = "registry" // the only name is "catalog", and the only action is All
 	TypeTidewaiter = "tidewaiter"
 )
 
@@ -45,8 +45,8 @@ type Scope struct {
 	Actions Actions // never empty in a result of Parse
 }
 
-// Check returns an error if the type, class or name of the scope is invalid. Parse does not
-// return such scopes. Check does not look at the actions.
+// Check returns an error if the type, class or name of the scope is invalid. It does not check the
+// actions. Parse never returns a scope for which Check returns an error.
 func (s Scope) Check() error {
 	reason := ""
 	switch {
@@ -65,8 +65,8 @@ func (s Scope) Check() error {
 
 // Ignored is text in a request that is not a scope, or has unknown actions.
 type Ignored struct {
-	// Text is the text as it was sent, at most 256 bytes of it. Unprintable characters are
-	// escaped, so the text is safe in a log line.
+	// Text is the original text, at most 256 bytes of it. Unprintable characters are escaped, so
+	// the text is safe in a log line.
 	Text   string `json:"text"`
 	Reason string `json:"reason"` // "the name has an upper-case letter"
 }
@@ -75,12 +75,12 @@ type Ignored struct {
 // separated by spaces. Scopes of the same type and name are merged into one scope, at the
 // position of the first one.
 //
-// Text that is not a scope is returned in ignored. If only an action is unknown, the rest of
-// its scope is kept. The values may have at most MaxBytes bytes, MaxScopes scopes and MaxScopes
-// invalid texts. If they have more, Parse returns ErrTooMuch together with the first scopes and
-// texts, up to the limit. So a client that requests too many repositories at once still gets
-// the first ones. The text of the error has the number of scopes and texts that were left out.
-// Parse returns no other error. The results share memory with the values.
+// Text that is not a scope is returned in ignored. If only an action is unknown, the scope is
+// returned without this action. The values may have at most MaxBytes bytes, MaxScopes scopes and
+// MaxScopes invalid texts. Otherwise Parse returns ErrTooMuch together with the first scopes and
+// texts, up to the limit. So a client that requests too many repositories still gets the first
+// ones. The text of the error has the number of the others. Parse returns no other error. The
+// results share memory with the values.
 func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 	bytes, most := 0, 0
 	for _, v := range values {
@@ -178,8 +178,8 @@ func (x *index) add(asked []Scope) {
 }
 
 // MatchService returns the registry whose name is the service of a request. Some clients, such
-// as Watchtower, send the service in lower case. So if no name is equal to the service,
-// MatchService returns the name that differs only in case, provided that there is exactly one.
+// as Watchtower, send the service in lower case. So if no name is equal to the service, but
+// exactly one name differs only in case, MatchService returns that name.
 func MatchService(asked string, names iter.Seq[string]) (name string, ok bool) {
 	if names == nil {
 		return "", false

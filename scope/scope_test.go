@@ -24,8 +24,8 @@ func TestParseWhatClientsSend(t *testing.T) {
 		values []string
 		want   []scope.Scope
 	}{
-		{"docker login asks for nothing", nil, nil},
-		{"an empty parameter asks for nothing", []string{"", "  "}, nil},
+		{"docker login requests no scope", nil, nil},
+		{"an empty parameter has no scope", []string{"", "  "}, nil},
 		{"docker pulls", []string{"repository:library/alpine:pull"},
 			[]scope.Scope{repository("library/alpine", scope.Pull)}},
 		{"crane names push before pull", []string{"repository:team/app:push,pull"},
@@ -40,7 +40,7 @@ func TestParseWhatClientsSend(t *testing.T) {
 			[]scope.Scope{repository("x", pullPush), repository("y", scope.Pull)}},
 		{"skopeo deletes with a star", []string{"repository:team/app:*"},
 			[]scope.Scope{repository("team/app", scope.Repository)}},
-		{"the catalog's star stays a star", []string{"registry:catalog:*"},
+		{"the star of the catalog does not change", []string{"registry:catalog:*"},
 			[]scope.Scope{{Type: scope.TypeRegistry, Name: "catalog", Actions: scope.All}}},
 		{"a name holds a host and a port", []string{"repository:host.example:5000/foo:pull"},
 			[]scope.Scope{repository("host.example:5000/foo", scope.Pull)}},
@@ -48,7 +48,7 @@ func TestParseWhatClientsSend(t *testing.T) {
 			[]scope.Scope{repository("[fe80::1]:5000/foo", scope.Pull), repository("[::1]/foo", scope.Pull)}},
 		{"a plugin has a class", []string{"repository(plugin):vieux/sshfs:pull"},
 			[]scope.Scope{{Type: scope.TypeRepository, Class: "plugin", Name: "vieux/sshfs", Actions: scope.Pull}}},
-		{"the class is kept from whichever has one", []string{"repository:p:pull repository(plugin):p:push repository(image):p:pull"},
+		{"a merged scope has the first class", []string{"repository:p:pull repository(plugin):p:push repository(image):p:pull"},
 			[]scope.Scope{{Type: scope.TypeRepository, Class: "plugin", Name: "p", Actions: pullPush}}},
 		{"the same name of two types is two scopes", []string{"registry:catalog:* repository:catalog:pull"},
 			[]scope.Scope{{Type: scope.TypeRegistry, Name: "catalog", Actions: scope.All}, repository("catalog", scope.Pull)}},
@@ -56,7 +56,7 @@ func TestParseWhatClientsSend(t *testing.T) {
 			[]scope.Scope{{Type: scope.TypeTidewaiter, Name: "namespace/team", Actions: scope.Read | scope.Write}}},
 		{"every separator of the grammar", []string{"repository:a.b/c_d/e__f/g-h/i---j/0:pull"},
 			[]scope.Scope{repository("a.b/c_d/e__f/g-h/i---j/0", scope.Pull)}},
-		{"an action is named twice, with a comma too many", []string{"repository:a:pull,,pull,"},
+		{"an action is repeated, with an additional comma", []string{"repository:a:pull,,pull,"},
 			[]scope.Scope{repository("a", scope.Pull)}},
 	} {
 		t.Run(tt.who, func(t *testing.T) {
@@ -88,8 +88,8 @@ func TestLongestTypesAndClasses(t *testing.T) {
 
 func TestParseIgnores(t *testing.T) {
 	for _, tt := range []struct{ text, shown, reason string }{
-		{"x", "x", "it is not of the form type:name:actions"},
-		{"repository:x", "repository:x", "it is not of the form type:name:actions"},
+		{"x", "x", "it does not have the form type:name:actions"},
+		{"repository:x", "repository:x", "it does not have the form type:name:actions"},
 		{"::", "::", "the type must consist of lower-case letters and digits"},
 		{"Repository:x:pull", "Repository:x:pull", "the type must consist of lower-case letters and digits"},
 		{longWord + ":x:pull", longWord + ":x:pull", "the type must consist of lower-case letters and digits"},

@@ -27,10 +27,10 @@ func TestGrant(t *testing.T) {
 		expires       time.Time
 	}{
 		{"the given lifetime", 5 * time.Minute, 0, noon, noon.Add(5 * time.Minute)},
-		{"a rule's, which is shorter", 5 * time.Minute, 2 * time.Minute, noon, noon.Add(2 * time.Minute)},
-		{"a rule's, which is longer", 5 * time.Minute, time.Hour, noon, noon.Add(5 * time.Minute)},
-		{"never less than a minute", time.Second, 0, noon, noon.Add(time.Minute)},
-		{"nor by a rule", time.Hour, time.Second, noon, noon.Add(time.Minute)},
+		{"a shorter lifetime of a rule", 5 * time.Minute, 2 * time.Minute, noon, noon.Add(2 * time.Minute)},
+		{"a longer lifetime of a rule", 5 * time.Minute, time.Hour, noon, noon.Add(5 * time.Minute)},
+		{"a lifetime below the minimum", time.Second, 0, noon, noon.Add(time.Minute)},
+		{"a rule's lifetime below the minimum", time.Hour, time.Second, noon, noon.Add(time.Minute)},
 		{"whole seconds, rounded up", time.Minute, 0, noon.Add(time.Millisecond), noon.Add(time.Minute + time.Second)},
 	} {
 		c := token.Claims{Issuer: "i", Subject: "s", Audience: "a", Access: []scope.Scope{repository("old", scope.Delete)}}
@@ -51,9 +51,9 @@ func TestGrant(t *testing.T) {
 // MinLifetime, the expiry is not reduced, and Append refuses the token: clients assume a
 // lifetime of at least MinLifetime.
 func TestLimit(t *testing.T) {
-	s := leaf(t, root(t, token.ES256), token.ES256) // signs until a minute before its end
+	s := leaf(t, root(t, token.ES256), token.ES256) // signs until a minute before the leaf expires
 	for _, tt := range []struct {
-		before, lifetime, want time.Duration // the time that is left
+		before, lifetime, want time.Duration // before: the remaining time
 	}{
 		{time.Hour, 5 * time.Minute, 5 * time.Minute},
 		{3 * time.Minute, 5 * time.Minute, 3 * time.Minute},
@@ -64,7 +64,7 @@ func TestLimit(t *testing.T) {
 		c := token.Claims{Expires: now.Add(tt.lifetime)}
 		s.Limit(&c, now)
 		if got := c.Expires.Sub(now); got != tt.want {
-			t.Errorf("%v before its end: %v, want %v", tt.before, got, tt.want)
+			t.Errorf("%v before the leaf expires: %v, want %v", tt.before, got, tt.want)
 		}
 	}
 }

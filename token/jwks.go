@@ -22,10 +22,9 @@ type jwk struct {
 }
 
 // JWKS returns the root's public key as a JSON Web Key Set, for the jwks file of registry 3.
-// The key is listed under the kid that each of the forms computes for it, but only once under
-// the same kid. X5C has no kid and is treated as Thumbprint. The keys of leaves are not listed,
-// because leaves change, and because a registry that trusts a key set does not check
-// certificates.
+// The key is listed under the kid of each form. If two forms have the same kid, the key is listed
+// once. X5C has no kid and is treated as Thumbprint. The keys of leaves are not listed, because
+// leaves change, and because a registry that trusts a key set does not check certificates.
 func (r *Root) JWKS(forms ...KeyID) ([]byte, error) {
 	if r.empty() {
 		return nil, errZeroRoot

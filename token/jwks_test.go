@@ -9,8 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// For every key and form, the key that is listed under a kid verifies a token that names this
-// kid.
+// For every key and form, the key under a kid verifies the tokens with this kid.
 func TestKeySetVerifiesTokens(t *testing.T) {
 	for _, name := range []string{"ec", "p384", "p521", "rsa", "ed25519"} {
 		r := parse(t, name+"-cert.pem", name+".pem")
@@ -48,7 +47,7 @@ func TestKeySetVerifiesTokens(t *testing.T) {
 }
 
 func TestKeySetListsAKidOnce(t *testing.T) {
-	rsa := parse(t, "rsa-cert.pem", "rsa.pem") // registries 3.0 and 3.1 agree on it
+	rsa := parse(t, "rsa-cert.pem", "rsa.pem") // registries 3.0 and 3.1 compute the same kid
 	ec := root(t, token.ES256)
 	for _, tt := range []struct {
 		root  *token.Root

@@ -15,10 +15,10 @@ import (
 	"slices"
 )
 
-// KeyIDOf computes the kid by which a registry finds a public key of its rootcertbundle. Each
-// form computes the kid as a certain version of the registry does, including that version's
-// errors: a correct kid that the registry does not know is useless. X5C is an error, because it
-// has no kid. A key of a type that the registries of the form do not support is an error, too.
+// KeyIDOf computes the kid by which a registry finds a public key of its rootcertbundle. Each form
+// computes the kid of a certain version of the registry, including the errors of that version,
+// because the registry only finds its own kid. X5C is an error, because it has no kid. A key of a
+// type that the registries of the form do not support is an error, too.
 func KeyIDOf(form KeyID, public crypto.PublicKey) (string, error) {
 	alg, err := algorithmOf(public)
 	if err != nil {
@@ -54,9 +54,9 @@ func libtrust(public crypto.PublicKey) (string, error) {
 }
 
 // thumbprint returns the SHA-256 thumbprint of RFC 7638 as registry 3 computes it. The RFC
-// requires the leading zeros of a point's coordinates; registry 3 omits them. So for one P-256
-// key in 128, the kid differs from the RFC's. Registry 3.0 hashes the curve's generator instead
-// of the point, so all keys of a curve have the same kid.
+// requires the leading zeros of a point's coordinates, but registry 3 omits them. So for one P-256
+// key in 128, the kid differs from the RFC's. Registry 3.0 hashes the curve's generator instead of
+// the point, so all keys of a curve have the same kid.
 func thumbprint(public crypto.PublicKey, generator bool) string {
 	var text string
 	switch k := public.(type) {

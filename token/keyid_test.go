@@ -88,8 +88,8 @@ func TestThumbprintOfRFC7638(t *testing.T) {
 	}
 }
 
-// Registry 3.1 hashes a coordinate without its leading zeros, contrary to RFC 7638. So its kid
-// differs from the RFC's kid for keys with such a coordinate. go-jose computes the RFC's kid.
+// Registry 3.1 hashes a coordinate without its leading zeros, contrary to RFC 7638. So for keys
+// with such a coordinate, its kid differs from the kid of the RFC. go-jose computes the RFC's kid.
 func TestThumbprintOfAShortCoordinate(t *testing.T) {
 	short, full := 0, 0
 	for short == 0 || full == 0 {
@@ -117,12 +117,12 @@ func TestThumbprintOfAShortCoordinate(t *testing.T) {
 			sum := sha256.Sum256([]byte(`{"crv":"P-521","kty":"EC","x":"` + base64.RawURLEncoding.EncodeToString(x.Bytes()) +
 				`","y":"` + base64.RawURLEncoding.EncodeToString(y.Bytes()) + `"}`))
 			if want := base64.RawURLEncoding.EncodeToString(sum[:]); got != want || got == rfc {
-				t.Errorf("%s, want %s, which is not the RFC's %s", got, want, rfc)
+				t.Errorf("the kid is %s, want %s instead of the RFC's %s", got, want, rfc)
 			}
 		} else {
 			full++
 			if got != rfc {
-				t.Errorf("%s, want the RFC's %s", got, rfc)
+				t.Errorf("the kid is %s, want the RFC's %s", got, rfc)
 			}
 		}
 	}

@@ -17,8 +17,8 @@ const maxPEM = 64 << 10
 
 // ParseRoot parses a certificate and its key. The key may be PKCS#8, SEC1 or PKCS#1. The key's
 // file may contain other blocks, such as those that "openssl ecparam" writes. The certificate's
-// file must not contain a key, because registries get this file. Errors say which file they are
-// about and how to fix it.
+// file must not contain a key, because registries get this file. Errors name the file and say how
+// to correct it.
 func ParseRoot(certificatePEM, keyPEM []byte) (*Root, error) {
 	certificate, err := parseCertificate(certificatePEM)
 	if err != nil {
@@ -46,7 +46,7 @@ func parseCertificate(text []byte) (*x509.Certificate, error) {
 	case first < 0:
 		return nil, notA("certificate", all[0])
 	}
-	// Further certificates are the issuers of the first certificate. A registry that trusts the
+	// The other certificates are the issuers of the first certificate. A registry that trusts the
 	// first certificate does not need them.
 	certificate, err := x509.ParseCertificate(all[first].Bytes)
 	if err != nil {
@@ -80,8 +80,8 @@ func parseKey(text []byte) (crypto.Signer, error) {
 	return decodeKey(b.Bytes)
 }
 
-// decodeKey parses a key in any of three encodings. It does not look at the type of the PEM
-// block, because wrong block types are common.
+// decodeKey parses a key in any of three encodings. It ignores the type of the PEM block, because
+// wrong block types are common.
 func decodeKey(der []byte) (crypto.Signer, error) {
 	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
@@ -130,8 +130,8 @@ func blocks(text []byte, tool string) ([]*pem.Block, error) {
 	return nil, errors.New("it is not a PEM file: there is no -----BEGIN line")
 }
 
-// notA returns the error for a file that should contain what the parameter wanted names, such
-// as "private key", but contains the block b.
+// notA returns the error for a file that should contain a certain block, but contains the block b.
+// The parameter wanted is the name of the missing block, such as "private key".
 func notA(wanted string, b *pem.Block) error {
 	switch b.Type {
 	case "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST":

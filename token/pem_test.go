@@ -18,7 +18,7 @@ func TestParseRootReads(t *testing.T) {
 		certificate, key []byte
 		leaves           bool
 	}{
-		{"what openssl ecparam writes, parameters first", file(t, "ec-cert.pem"), ec, true},
+		{"the output of openssl ecparam, with parameters first", file(t, "ec-cert.pem"), ec, true},
 		{"PKCS#8", file(t, "ec-cert.pem"), file(t, "ec-pkcs8.pem"), true},
 		{"P-384 in SEC1", file(t, "p384-cert.pem"), file(t, "p384.pem"), true},
 		{"P-521 in SEC1", file(t, "p521-cert.pem"), file(t, "p521.pem"), true},
@@ -26,9 +26,9 @@ func TestParseRootReads(t *testing.T) {
 		{"Ed25519", file(t, "ed25519-cert.pem"), file(t, "ed25519.pem"), true},
 		{"a certificate that is no CA", file(t, "ec-no-ca.pem"), ec, false},
 		{"a certificate with its text", file(t, "ec-cert-text.pem"), ec, true},
-		{"line ends and a beginning of Windows", append([]byte("\xef\xbb\xbf"), bytes.ReplaceAll(file(t, "ec-cert.pem"), []byte("\n"), []byte("\r\n"))...), ec, true},
-		{"a key with its certificate beside it", file(t, "ec-cert.pem"), append(file(t, "ec-cert.pem"), ec...), true},
-		{"a key under another kind's name", file(t, "ec-cert.pem"), bytes.ReplaceAll(file(t, "ec-pkcs8.pem"), []byte(" PRIVATE"), []byte(" EC PRIVATE")), true},
+		{"line ends and a byte order mark of Windows", append([]byte("\xef\xbb\xbf"), bytes.ReplaceAll(file(t, "ec-cert.pem"), []byte("\n"), []byte("\r\n"))...), ec, true},
+		{"a key and its certificate in one file", file(t, "ec-cert.pem"), append(file(t, "ec-cert.pem"), ec...), true},
+		{"a key with the block type of another kind", file(t, "ec-cert.pem"), bytes.ReplaceAll(file(t, "ec-pkcs8.pem"), []byte(" PRIVATE"), []byte(" EC PRIVATE")), true},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			r, err := token.ParseRoot(tt.certificate, tt.key)
@@ -54,29 +54,29 @@ func TestParseRootRefuses(t *testing.T) {
 		{"swapped files", key, cert, "reading the certificate: this is a private key; check that the two files are not swapped"},
 		{"the certificate twice", cert, cert, "reading the key: this is a certificate; check that the two files are not swapped"},
 		{"an empty certificate", nil, key, "reading the certificate: the file is empty"},
-		{"a key of blanks", cert, []byte(" \n"), "reading the key: the file is empty"},
+		{"a key file with only white space", cert, []byte(" \n"), "reading the key: the file is empty"},
 		{"a certificate in DER", file(t, "cert.der"), key, "reading the certificate: the file is in DER; convert it to PEM: openssl x509 -inform DER -in FILE -out FILE.pem"},
 		{"a key in DER", cert, file(t, "key.der"), "reading the key: the file is in DER; convert it to PEM: openssl pkey -inform DER -in FILE -out FILE.pem"},
 		{"no PEM", []byte("hello\n"), key, "reading the certificate: it is not a PEM file: there is no -----BEGIN line"},
 		{"PEM indented in YAML", bytes.ReplaceAll(cert, []byte("\n"), []byte("\n  ")), key, "reading the certificate: its PEM block is damaged: lines are missing, joined or indented"},
 		{"half a certificate", cert[:len(cert)/2], key, "reading the certificate: its PEM block is damaged: lines are missing, joined or indented"},
 		{"a damaged certificate", damaged(cert), key, "reading the certificate: the CERTIFICATE block is damaged: x509: malformed certificate"},
-		{"a chain that begins with another", append(file(t, "rsa-cert.pem"), cert...), key, "reading the key: it is not the key of the certificate"},
+		{"a chain that begins with another certificate", append(file(t, "rsa-cert.pem"), cert...), key, "reading the key: it is not the key of the certificate"},
 		{"two keys", cert, twice(key), "reading the key: there are 2 private keys; keep only the private key of the certificate"},
 		{"a private key in the certificate's file", append(bytes.Clone(key), cert...), key,
 			"reading the certificate: a private key is in the same file; registries get this file, so move the key to a file of its own"},
 		{"a request", file(t, "request.pem"), key, "reading the certificate: this is a request for a certificate; create a certificate from it: openssl req -x509 -in REQUEST -key KEY -out CERTIFICATE"},
 		{"openssl's own certificate", file(t, "trusted.pem"), key, "reading the certificate: this is in openssl's own format; convert it: openssl x509 -in FILE -out CERTIFICATE"},
 		{"a public key", cert, file(t, "public.pem"), "reading the key: this is a public key, not a private key"},
-		{"parameters alone", cert, key[:bytes.Index(key, []byte("-----BEGIN EC PRIVATE"))], `reading the key: there is no private key, only "EC PARAMETERS"`},
+		{"only EC parameters", cert, key[:bytes.Index(key, []byte("-----BEGIN EC PRIVATE"))], `reading the key: there is no private key, only "EC PARAMETERS"`},
 		{"an encrypted key", cert, file(t, "encrypted-pkcs8.pem"),
 			"reading the key: it is encrypted with a passphrase; store it without one, readable only to Tidewaiter: openssl pkey -in KEY -out NEWKEY"},
-		{"an encrypted key of old", cert, file(t, "encrypted-sec1.pem"),
+		{"an encrypted key in an old format", cert, file(t, "encrypted-sec1.pem"),
 			"reading the key: it is encrypted with a passphrase; store it without one, readable only to Tidewaiter: openssl pkey -in KEY -out NEWKEY"},
 		{"a key of ssh-keygen", cert, file(t, "openssh.pem"), "reading the key: it is in OpenSSH's own format; convert it: ssh-keygen -p -m PKCS8 -f KEY"},
 		{"another key", cert, file(t, "p384.pem"), "reading the key: it is not the key of the certificate; make a new certificate for it: openssl req -new -x509 -key KEY -out CERTIFICATE"},
-		{"a curve of coins", cert, file(t, "secp256k1.pem"), "reading the key: its block is damaged, or it is a kind of key or curve that cannot sign tokens (use EC P-256): x509: "},
-		{"a curve in full", cert, file(t, "explicit.pem"), "reading the key: its block is damaged, or it is a kind of key or curve that cannot sign tokens (use EC P-256): x509: "},
+		{"the curve secp256k1", cert, file(t, "secp256k1.pem"), "reading the key: its block is damaged, or it is a kind of key or curve that cannot sign tokens (use EC P-256): x509: "},
+		{"a curve with explicit parameters", cert, file(t, "explicit.pem"), "reading the key: its block is damaged, or it is a kind of key or curve that cannot sign tokens (use EC P-256): x509: "},
 		{"a key that cannot sign", cert, file(t, "x25519.pem"), "reading the key: keys of type *ecdh.PrivateKey cannot sign; use EC P-256"},
 		{"a small curve", file(t, "p224-cert.pem"), file(t, "p224.pem"), "reading the certificate: the curve P-224 has no algorithm that registries know; use P-256"},
 		{"a small RSA key", file(t, "rsa1024-cert.pem"), file(t, "rsa1024.pem"), "reading the certificate: the RSA key has 1024 bits; it needs 2048 to 8192"},
@@ -85,7 +85,7 @@ func TestParseRootRefuses(t *testing.T) {
 		t.Run(tt.what, func(t *testing.T) {
 			r, err := token.ParseRoot(tt.certificate, tt.key)
 			if err == nil {
-				t.Fatalf("%v was read", r.Certificate().Subject)
+				t.Fatalf("ParseRoot accepted %v", r.Certificate().Subject)
 			}
 			if !strings.HasPrefix(err.Error(), tt.says) {
 				t.Errorf("it says\n%s\nnot\n%s", err, tt.says)
@@ -107,7 +107,7 @@ func TestParseRootUsesTheFirstOfAChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !chain.Certificate().Equal(alone.Certificate()) || !bytes.Equal(chain.Bundle(), alone.Bundle()) {
-		t.Errorf("it is %v, and its bundle\n%s", chain.Certificate().Subject, chain.Bundle())
+		t.Errorf("the certificate is %v, and the bundle is\n%s", chain.Certificate().Subject, chain.Bundle())
 	}
 }
 

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Problem is a property of a root that a registry does not accept, or that the root's owner
-// should know about.
+// Problem is a property of a root that a registry does not accept, or about which the root's owner
+// should know.
 type Problem struct {
 	Kind string `json:"kind"` // a fixed word: "expired", "server-authentication", …
 	Text string `json:"text"` // "the certificate expired on 2026-01-31"
-	Hint string `json:"hint"` // what to do
+	Hint string `json:"hint"` // how to solve the problem
 	// Refuse lists the registries that accept no token with this root: "2.8", "3.0", "3.1". If it
 	// is empty, the problem is only a warning.
 	Refuse []string `json:"refuse,omitempty"`
@@ -24,7 +24,7 @@ func (p Problem) Fatal() bool { return len(p.Refuse) > 0 }
 
 var everyRegistry = []string{"2.8", "3.0", "3.1"}
 
-// soon is the remaining time from which a root is reported as expiring. The owner needs this
+// soon is a remaining time. With less time, a root is reported as expiring. The owner needs this
 // time to add the next root to all registries and to restart them.
 const soon = 30 * 24 * time.Hour
 
@@ -33,7 +33,7 @@ const soon = 30 * 24 * time.Hour
 // based on the behavior of registries 2.8.3, 3.0.0 and 3.1.2.
 func (r *Root) Problems(form KeyID, now time.Time) []Problem {
 	if r.empty() {
-		return []Problem{{Kind: "empty", Text: "there is no certificate", Hint: "make a root: tidewaiter init", Refuse: everyRegistry}}
+		return []Problem{{Kind: "empty", Text: "there is no certificate", Hint: "create a root: tidewaiter init", Refuse: everyRegistry}}
 	}
 	c := r.certificate
 	var all []Problem
@@ -43,7 +43,7 @@ func (r *Root) Problems(form KeyID, now time.Time) []Problem {
 			all = append(all, Problem{
 				Kind:   "critical-extension",
 				Text:   fmt.Sprintf("the certificate has a critical extension that registries do not know (%s)", c.UnhandledCriticalExtensions[0]),
-				Hint:   "make a root without it: tidewaiter init",
+				Hint:   "create a root without this extension: tidewaiter init",
 				Refuse: everyRegistry,
 			})
 		}
@@ -51,7 +51,7 @@ func (r *Root) Problems(form KeyID, now time.Time) []Problem {
 			all = append(all, Problem{
 				Kind: "no-leaves",
 				Text: "the certificate is a CA that may not sign certificates (keyCertSign is missing), so tokens are signed with its own key and keys do not rotate",
-				Hint: "make a root that has it: tidewaiter init",
+				Hint: "create a root with keyCertSign: tidewaiter init",
 			})
 		}
 	}
@@ -67,7 +67,7 @@ func (r *Root) Problems(form KeyID, now time.Time) []Problem {
 		all = append(all, Problem{
 			Kind:   "key-id",
 			Text:   fmt.Sprintf("the form %s names the key in a way that registry %s does not know", form, strings.Join(bad, " and ")),
-			Hint:   "use x5c, which all know, or choose the form of each registry's version",
+			Hint:   "use x5c, which all registries support, or choose the form of each registry's version",
 			Refuse: bad,
 		})
 	}
@@ -82,21 +82,21 @@ func (r *Root) dates(now time.Time) []Problem {
 		return []Problem{{
 			Kind:   "expired",
 			Text:   "the certificate expired on " + day(c.NotAfter),
-			Hint:   "make a new one, or let registries know the key by kid, where they do not look at dates",
+			Hint:   "create a new root, or let registries find the key by kid, because they then ignore the dates",
 			Refuse: everyRegistry,
 		}}
 	case now.Before(c.NotBefore):
 		return []Problem{{
 			Kind:   "not-yet-valid",
 			Text:   "the certificate is not valid before " + c.NotBefore.UTC().Format(time.RFC3339),
-			Hint:   "look at the clock of this machine, or of the one that made it",
+			Hint:   "check the clock of this machine, and of the machine that created the certificate",
 			Refuse: everyRegistry,
 		}}
 	case now.Add(soon).After(c.NotAfter):
 		return []Problem{{
 			Kind: "expires-soon",
 			Text: "the certificate expires on " + day(c.NotAfter),
-			Hint: "put the next one beside it in each registry's rootcertbundle and restart the registry",
+			Hint: "add the next root to the rootcertbundle of each registry, and restart the registry",
 		}}
 	}
 	return nil
@@ -114,7 +114,7 @@ func (r *Root) unknownTo(form KeyID) []string {
 	return map[KeyID][]string{Libtrust: {"3.0", "3.1"}, Thumbprint: {"2.8", "3.0"}, Thumbprint30: {"2.8", "3.1"}}[form]
 }
 
-// shared returns problems for signs that the root is used for more than tokens. Every
+// shared returns a problem for each sign that the root is used for other purposes, too. Every
 // certificate under a root in a rootcertbundle can sign tokens. If the root is a company's CA,
 // each server with a certificate of that CA could forge tokens.
 func (r *Root) shared() []Problem {
@@ -129,21 +129,21 @@ func (r *Root) shared() []Problem {
 		}
 		all = append(all, Problem{
 			Kind: "server-authentication",
-			Text: "the certificate " + what + ": who holds that server's key can forge tokens",
-			Hint: "make a root for tokens alone: tidewaiter init",
+			Text: "the certificate " + what + ": everybody with that server's key can forge tokens",
+			Hint: "create a root that is only for tokens: tidewaiter init",
 		})
 	}
 	if name, ok := publicIssuer(c); ok {
 		all = append(all, Problem{
 			Kind: "public-issuer",
-			Text: "the certificate is of the public authority " + name + ", which others get certificates from too",
-			Hint: "make a root for tokens alone: tidewaiter init",
+			Text: "the certificate is of the public authority " + name + ", which also issues certificates to others",
+			Hint: "create a root that is only for tokens: tidewaiter init",
 		})
 	} else if c.IsCA && c.Issuer.String() != c.Subject.String() {
 		all = append(all, Problem{
 			Kind: "shared-issuer",
 			Text: fmt.Sprintf("the certificate is a CA under another, %q: every certificate that it issued can sign tokens", c.Issuer),
-			Hint: "make a root for tokens alone: tidewaiter init",
+			Hint: "create a root that is only for tokens: tidewaiter init",
 		})
 	}
 	return all

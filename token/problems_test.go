@@ -29,10 +29,10 @@ func TestProblems(t *testing.T) {
 		what string
 		root *token.Root
 		form token.KeyID
-		want []string // kind, and who refuses
+		want []string // kind, and the registries that refuse the tokens
 	}{
 		{"our own", ours, token.X5C, nil},
-		{"what openssl req -x509 makes", parse(t, "ec-cert.pem", "ec.pem"), token.X5C, nil},
+		{"the output of openssl req -x509", parse(t, "ec-cert.pem", "ec.pem"), token.X5C, nil},
 		{"RSA as for docker_auth", parse(t, "rsa-cert.pem", "rsa.pem"), token.X5C, nil},
 		{"expired", ca(until(noon.AddDate(-1, 0, 0), noon.Add(-time.Second))), token.X5C, []string{"expired: 2.8 3.0 3.1"}},
 		{"expired, by kid", ca(until(noon.AddDate(-1, 0, 0), noon.Add(-time.Second))), token.Libtrust, []string{"key-id: 3.0 3.1"}},
@@ -72,8 +72,8 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// With x5c, registries accept tokens of every certificate under a CA in rootcertbundle. A CA
-// that is used for more than tokens issues other certificates, which must not be able to sign
+// With x5c, registries accept tokens of every certificate under a CA in rootcertbundle. If a CA
+// also has other purposes, it issues other certificates, with which their owners could sign
 // tokens.
 func TestSharedCA(t *testing.T) {
 	company := root(t, token.ES256)
@@ -88,7 +88,7 @@ func TestSharedCA(t *testing.T) {
 		want []string
 	}{
 		{"a department's CA", true, []string{"shared-issuer"}},
-		{"a certificate of the company's that is no CA is trusted alone", false, nil},
+		{"a company's certificate that is not a CA", false, nil},
 	} {
 		template := &x509.Certificate{
 			SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "department"},

@@ -20,9 +20,9 @@ type Root struct {
 }
 
 // NewRoot generates a key and its certificate. The certificate can only issue leaves and not
-// other CAs. The certificate's name states its purpose. ES256 works with every registry; EdDSA
-// prevents registry 2.8 from starting. The certificate is valid in [from, until]. Registries
-// check these dates by their own clocks, without leeway. So the parameter from should be well
+// other CAs. The certificate's name states its purpose. ES256 works with every registry. With
+// EdDSA, registry 2.8 does not start. The certificate is valid in [from, until]. Registries check
+// these dates by their own clocks, without leeway. So the parameter from should be an hour or more
 // in the past.
 func NewRoot(commonName string, alg Algorithm, from, until time.Time) (*Root, error) {
 	key, err := generate(alg)
@@ -140,9 +140,9 @@ func (r *Root) KeyID(form KeyID) (string, error) {
 	return KeyIDOf(form, r.certificate.PublicKey)
 }
 
-// IssuesLeaves reports whether registries accept leaves under this certificate. They do if the
-// certificate is for a CA and its key usage, if any, includes signing certificates. If not, use
-// Direct.
+// IssuesLeaves reports whether registries accept leaves under this certificate. They do so if the
+// certificate is for a CA, and if its key usage allows signing certificates or is missing.
+// Otherwise use Direct.
 func (r *Root) IssuesLeaves() bool {
 	if r.empty() {
 		return false
@@ -151,9 +151,9 @@ func (r *Root) IssuesLeaves() bool {
 	return c.BasicConstraintsValid && c.IsCA && (c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageCertSign != 0)
 }
 
-// Leaf generates a key and a certificate for it, which the root issues. It returns a signer
-// whose tokens contain that certificate. The leaf is valid in [from, until], but not longer
-// than the root. As with NewRoot, the parameter from should be well in the past.
+// Leaf generates a key, and issues a certificate for the key under the root. It returns a signer
+// whose tokens contain that certificate. The leaf is valid in [from, until], but not longer than
+// the root. The parameter from should be an hour or more in the past, as for NewRoot.
 func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 	if r.empty() {
 		return nil, fmt.Errorf("making a leaf: %w", errZeroRoot)

@@ -21,7 +21,7 @@ func TestNewRootIsOnlyForLeaves(t *testing.T) {
 				t.Errorf("CA: %v, key usage %b, path length %d", c.IsCA, c.KeyUsage, c.MaxPathLen)
 			}
 			if len(c.ExtKeyUsage) > 0 || len(c.DNSNames) > 0 {
-				t.Errorf("it can serve TLS: %v %v", c.ExtKeyUsage, c.DNSNames)
+				t.Errorf("the root can be used for TLS: %v %v", c.ExtKeyUsage, c.DNSNames)
 			}
 			if want := "CN=registry.example.com,OU=only for signing registry tokens,O=Tidewaiter"; c.Subject.String() != want {
 				t.Errorf("subject %s", c.Subject)
@@ -39,16 +39,16 @@ func TestNewRootIsOnlyForLeaves(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !again.Certificate().Equal(c) {
-				t.Error("another certificate was read")
+				t.Error("ParseRoot returned another certificate")
 			}
 			leaf(t, again, token.ES256)
 		})
 	}
 	if _, err := token.NewRoot("x", token.ES256, noon, noon); err == nil {
-		t.Error("a root without any time was made")
+		t.Error("NewRoot created a root with an empty validity")
 	}
 	if _, err := token.NewRoot("x", "HS256", noon, noon.Add(time.Hour)); err == nil {
-		t.Error("a root for HS256 was made")
+		t.Error("NewRoot created a root for HS256")
 	}
 }
 
@@ -91,13 +91,13 @@ func TestLeafEndsWithItsRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := s.Certificate().NotAfter; !got.Equal(noon.Add(time.Hour)) {
-		t.Errorf("the leaf ends %s", got)
+		t.Errorf("the leaf expires at %s", got)
 	}
 	if _, err := r.Leaf(token.ES256, noon.Add(time.Hour), noon.Add(2*time.Hour)); err == nil {
-		t.Error("a leaf was made after the root's end")
+		t.Error("a leaf was issued after the root's expiry")
 	}
 	if _, err := r.Leaf("HS256", noon.Add(-time.Hour), noon); err == nil {
-		t.Error("a leaf for HS256 was made")
+		t.Error("a leaf for HS256 was issued")
 	}
 }
 
@@ -109,7 +109,7 @@ func TestIssuesLeaves(t *testing.T) {
 	}{
 		{"a CA that may sign certificates", x509.Certificate{BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign}, true},
 		{"a CA without a key usage", x509.Certificate{BasicConstraintsValid: true, IsCA: true}, true},
-		{"a CA that may sign anything else", x509.Certificate{BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageDigitalSignature}, false},
+		{"a CA that may not sign certificates", x509.Certificate{BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageDigitalSignature}, false},
 		{"no CA", x509.Certificate{BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature}, false},
 		{"a certificate without any constraints", x509.Certificate{}, false},
 	} {
@@ -151,7 +151,7 @@ func TestDirectWithEveryKeyAndForm(t *testing.T) {
 			s, err := r.Direct(form)
 			if alg == token.EdDSA && (form == token.Libtrust || form == token.Thumbprint30) {
 				if err == nil {
-					t.Errorf("%s %s: a signer that no registry knows was made", name, form)
+					t.Errorf("%s %s: Direct returned a signer whose kid no registry knows", name, form)
 				}
 				continue
 			}
@@ -163,7 +163,7 @@ func TestDirectWithEveryKeyAndForm(t *testing.T) {
 				t.Errorf("%s %s: algorithm %s, kid %q, header %+v", name, form, s.Algorithm(), s.KeyID(), header)
 			}
 			if form != token.X5C && (!s.Until().IsZero() || s.Certificate() != nil) {
-				t.Errorf("%s %s: registries do not look at the dates of a kid", name, form)
+				t.Errorf("%s %s: Until is set, although registries ignore the dates of a key that they find by kid", name, form)
 			}
 		}
 	}
@@ -174,7 +174,7 @@ func TestRootOfAKeyService(t *testing.T) {
 	key := newKey(t)
 	r, err := token.RootOf(root(t, token.ES256).Certificate(), key)
 	if err == nil {
-		t.Fatalf("%v was made of another's key", r)
+		t.Fatalf("RootOf accepted the wrong key for %v", r)
 	}
 	c := certificate(t, key, &x509.Certificate{BasicConstraintsValid: true, IsCA: true})
 	r, err = token.RootOf(c, struct{ crypto.Signer }{key})
@@ -183,6 +183,6 @@ func TestRootOfAKeyService(t *testing.T) {
 	}
 	leaf(t, r, token.ES256)
 	if text, err := r.KeyPEM(); err == nil {
-		t.Errorf("a key that cannot be read was read: %d bytes", len(text))
+		t.Errorf("KeyPEM returned %d bytes of a key that cannot be exported", len(text))
 	}
 }

@@ -81,9 +81,9 @@ func publicOf(key crypto.Signer) (crypto.PublicKey, error) {
 	return key.Public(), nil
 }
 
-// fitsAny reports whether the public key can verify signatures of the algorithm alg. A verifier
-// that trusts the algorithm named in a token without this check can be attacked: the token
-// names HMAC and is signed with the public RSA key as the secret.
+// fitsAny reports whether the public key can verify signatures of the algorithm alg. Without this
+// check, a verifier that trusts the algorithm in a token can be attacked: an attacker's token has
+// the algorithm HMAC and is signed with the public RSA key as the secret.
 func fitsAny(public crypto.PublicKey, alg Algorithm) bool {
 	own, err := algorithmOf(public)
 	switch {

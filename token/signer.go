@@ -34,7 +34,7 @@ type Signer struct {
 	kid    string
 	chain  []*x509.Certificate
 	until  time.Time
-	header []byte // encoded, with the dot after it
+	header []byte // encoded, with a dot at the end
 
 	size int // of a signature before it is encoded, in bytes
 }
@@ -106,8 +106,8 @@ func (s *Signer) Certificate() *x509.Certificate {
 }
 
 // Until returns the latest expiry of a token of this signer: the expiry of the certificate that
-// expires first, minus Leeway. For tokens without certificates it returns the zero time, which
-// means no limit: registries check no dates for keys that they find by kid.
+// expires first, minus Leeway. For tokens without certificates, it returns the zero time, which
+// means no limit, because registries check no dates for keys that they find by kid.
 func (s *Signer) Until() time.Time {
 	if s == nil {
 		return time.Time{}
@@ -115,8 +115,8 @@ func (s *Signer) Until() time.Time {
 	return s.until
 }
 
-// Limit reduces the expiry of the claims to Until, because no token may outlive the root. It
-// changes nothing if Until is less than MinLifetime after the time now: Append then refuses the
+// Limit reduces the expiry of the claims to Until, because no token may outlive the root. If Until
+// is less than MinLifetime after the time now, Limit changes nothing, and Append refuses the
 // token. With Limit, tokens can be signed until shortly before a root expires.
 func (s *Signer) Limit(c *Claims, now time.Time) {
 	if until := s.Until(); !until.IsZero() && c.Expires.After(until) && until.Sub(now) >= MinLifetime {
@@ -140,7 +140,7 @@ func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
 	out := slices.Grow(dst, len(s.header)+base64.RawURLEncoding.EncodedLen(len(claims))+1+base64.RawURLEncoding.EncodedLen(s.size))
 	out = append(out, s.header...)
 	out = base64.RawURLEncoding.AppendEncode(out, claims)
-	signature, err := s.sign(space[:0], out[begin:]) // reuses space: the claims are encoded
+	signature, err := s.sign(space[:0], out[begin:]) // space is free again
 	if err != nil {
 		return dst, fmt.Errorf("signing a token: %w", err)
 	}
@@ -148,8 +148,8 @@ func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
 	return base64.RawURLEncoding.AppendEncode(out, signature), nil
 }
 
-// check refuses claims that must not be signed or that no registry would accept. The claims are
-// not checked again afterwards.
+// check refuses claims that must not be signed, or that no registry would accept. There are no
+// other checks.
 func (s *Signer) check(c *Claims) error {
 	switch {
 	case c == nil:
@@ -189,8 +189,8 @@ func (c *Claims) begins() time.Time {
 	return c.IssuedAt
 }
 
-// zotCatalog reports whether the scope a is the one that zot requires for its catalog: pull on
-// an empty name.
+// zotCatalog reports whether a is the scope that zot requires for its catalog: pull on an empty
+// name.
 func zotCatalog(a *scope.Scope) bool {
 	return *a == scope.Scope{Type: scope.TypeRepository, Actions: scope.Pull}
 }

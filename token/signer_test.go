@@ -91,16 +91,16 @@ func TestClaimsForRegistries(t *testing.T) {
 	}{
 		{"docker login gets an empty list, not null", token.Claims{Issuer: "i", Subject: "s", Audience: "a", Expires: noon},
 			`{"iss":"i","sub":"s","aud":"a","exp":2111054400,"access":[]}`},
-		{"an anonymous one has an empty subject", token.Claims{Expires: noon},
+		{"an anonymous principal has an empty subject", token.Claims{Expires: noon},
 			`{"iss":"","sub":"","aud":"","exp":2111054400,"access":[]}`},
-		{"fractions of seconds are cut", token.Claims{Expires: noon.Add(999 * time.Millisecond), IssuedAt: noon.Add(time.Nanosecond)},
+		{"fractions of seconds are removed", token.Claims{Expires: noon.Add(999 * time.Millisecond), IssuedAt: noon.Add(time.Nanosecond)},
 			`{"iss":"","sub":"","aud":"","exp":2111054400,"iat":2111054400,"access":[]}`},
 		{"actions have one order, and a class stands beside the type", token.Claims{Expires: noon, Access: []scope.Scope{
 			{Type: "repository", Class: "plugin", Name: "a/b", Actions: scope.Delete | scope.Push | scope.Pull}}},
 			`{"iss":"","sub":"","aud":"","exp":2111054400,"access":[{"type":"repository","class":"plugin","name":"a/b","actions":["pull","push","delete"]}]}`},
 		{"the catalog needs a star", token.Claims{Expires: noon, Access: []scope.Scope{{Type: "registry", Name: "catalog", Actions: scope.All}}},
 			`{"iss":"","sub":"","aud":"","exp":2111054400,"access":[{"type":"registry","name":"catalog","actions":["*"]}]}`},
-		{"what is not granted is not there", token.Claims{Expires: noon, Access: []scope.Scope{
+		{"scopes without a grant are omitted", token.Claims{Expires: noon, Access: []scope.Scope{
 			{Type: "repository", Name: "a"}, {Type: "repository", Name: "b", Actions: scope.Pull}, {Type: "repository", Name: "c"}}},
 			`{"iss":"","sub":"","aud":"","exp":2111054400,"access":[{"type":"repository","name":"b","actions":["pull"]}]}`},
 		{"text cannot break out of its string", token.Claims{Subject: "a\",\"x\":\"\\\x00\n\x7f\xffé\u2028\U0001F433", Expires: noon},
@@ -140,7 +140,7 @@ func TestClaimsRoundTrip(t *testing.T) {
 		}
 		return rapid.String().Draw(t, "text")
 	})
-	// Texts that a token must have are drawn so that they are not empty.
+	// Texts that a token must have are never empty.
 	some := rapid.Custom(func(t *rapid.T) string { return "x" + text.Draw(t, "text") })
 	name := rapid.StringMatching(`[a-z0-9]{1,9}(/[a-z0-9]{1,9}([._-][a-z0-9]{1,9})?){0,3}`)
 	access := rapid.Custom(func(t *rapid.T) scope.Scope {
@@ -165,7 +165,7 @@ func TestClaimsRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !strings.HasPrefix(string(out), string(before)) {
-			t.Fatal("what was there before is gone")
+			t.Fatal("Append changed the text before the token")
 		}
 		payload, _ := verify(t, out[len(before):], s.Certificate().PublicKey)
 		var got read
@@ -202,7 +202,7 @@ func TestClaimsRoundTrip(t *testing.T) {
 			t.Fatalf("%v in %s", err, again)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatalf("what was verified (-want +got):\n%s", diff)
+			t.Fatalf("the verified claims (-want +got):\n%s", diff)
 		}
 	})
 }
@@ -227,11 +227,11 @@ func TestNeverSigned(t *testing.T) {
 		is     error
 	}{
 		{"a right over Tidewaiter", grant(scope.Scope{Type: "tidewaiter", Name: "accounts", Actions: scope.Read}), token.ErrNeverSigned},
-		{"the type of one, even without a right", grant(scope.Scope{Type: "tidewaiter", Name: "accounts"}), token.ErrNeverSigned},
+		{"the type of such a right, without an action", grant(scope.Scope{Type: "tidewaiter", Name: "accounts"}), token.ErrNeverSigned},
 		{"an action over Tidewaiter", grant(scope.Scope{Type: "repository", Name: "a", Actions: scope.Pull | scope.Write}), token.ErrNeverSigned},
-		{"every action there is on a repository", grant(scope.Scope{Type: "repository", Name: "a", Actions: scope.All}), token.ErrNeverSigned},
+		{"the action * on a repository", grant(scope.Scope{Type: "repository", Name: "a", Actions: scope.All}), token.ErrNeverSigned},
 		{"a token that outlives its leaf", late, token.ErrOutlives},
-		{"a token without an end", changed(func(c *token.Claims) { c.Expires = time.Time{} }), token.ErrClaims},
+		{"a token without an expiry", changed(func(c *token.Claims) { c.Expires = time.Time{} }), token.ErrClaims},
 		{"a token that has expired when it is issued", changed(func(c *token.Claims) { c.Expires = noon.Add(999 * time.Millisecond) }), token.ErrClaims},
 		{"a token that has expired when it begins", changed(func(c *token.Claims) { c.NotBefore = c.Expires }), token.ErrClaims},
 		{"a token that expired before 1970", changed(func(c *token.Claims) {
@@ -242,7 +242,7 @@ func TestNeverSigned(t *testing.T) {
 		{"no claims", nil, token.ErrClaims},
 		{"a name that no repository has", grant(scope.Scope{Type: "repository", Name: "Team/App", Actions: scope.Pull}), token.ErrClaims},
 		{"a pattern", grant(scope.Scope{Type: "repository", Name: "team/**", Actions: scope.Pull}), token.ErrClaims},
-		{"a path that leads up", grant(scope.Scope{Type: "repository", Name: "team/../app", Actions: scope.Pull}), token.ErrClaims},
+		{"a path with ..", grant(scope.Scope{Type: "repository", Name: "team/../app", Actions: scope.Pull}), token.ErrClaims},
 		{"a push to no repository", grant(scope.Scope{Type: "repository", Actions: scope.Push}), token.ErrClaims},
 		{"a type with its class in it", grant(scope.Scope{Type: "repository(plugin)", Name: "a", Actions: scope.Pull}), token.ErrClaims},
 		{"a catalog without a name", grant(scope.Scope{Type: "registry", Actions: scope.All}), token.ErrClaims},
@@ -253,7 +253,7 @@ func TestNeverSigned(t *testing.T) {
 				t.Errorf("error %v", err)
 			}
 			if string(out) != "before" {
-				t.Errorf("something was appended: %q", out)
+				t.Errorf("Append returned an error, but appended %q", out)
 			}
 		})
 	}
@@ -289,7 +289,7 @@ func TestTokensCannotProvideTheirKey(t *testing.T) {
 				switch name {
 				case "alg", "typ", "kid", "x5c":
 				default:
-					t.Errorf("the header holds %q: %s", name, decoded)
+					t.Errorf("the header has %q: %s", name, decoded)
 				}
 			}
 		}
@@ -316,7 +316,7 @@ func TestNewSignerRefuses(t *testing.T) {
 		{"a key of another kind", ed, token.RS256, "k", nil, "the key is for EdDSA, not for RS256"},
 		{"no algorithm", p256, "none", "k", nil, "the key is for ES256, not for none"},
 		{"a shared secret's algorithm", p256, "HS256", "k", nil, "the key is for ES256, not for HS256"},
-		{"nothing that names the key", p256, token.ES256, "", nil, "a kid or a certificate is required"},
+		{"neither a kid nor a certificate", p256, token.ES256, "", nil, "a kid or a certificate is required"},
 		{"another key's certificate", p256, token.ES256, "", chain, "the first certificate is for another key"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
@@ -356,11 +356,11 @@ func TestSignatureOfAKeyService(t *testing.T) {
 		{"the largest", long, largest, largest},
 		{"a number too large", tooLong, nil, nil},
 		{"nothing", nil, nil, nil},
-		{"half of one", long[:70], nil, nil},
-		{"something behind it", append(der(1, 1), 0), nil, nil},
+		{"half of a signature", long[:70], nil, nil},
+		{"data after the signature", append(der(1, 1), 0), nil, nil},
 		{"three numbers", []byte{0x30, 9, 2, 1, 1, 2, 1, 1, 2, 1, 1}, nil, nil},
 		{"one number", []byte{0x30, 3, 2, 1, 1}, nil, nil},
-		{"a sequence that lies about its length", []byte{0x30, 0x81}, nil, nil},
+		{"a sequence with a wrong length", []byte{0x30, 0x81}, nil, nil},
 		{"a length of two bytes", []byte{0x30, 0x82, 0, 6, 2, 1, 1, 2, 1, 1}, nil, nil},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
@@ -405,8 +405,8 @@ type service struct {
 func (s service) Public() crypto.PublicKey                                  { return s.public }
 func (s service) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return s.der, nil }
 
-// If the caller passes a long enough slice, Append makes only one allocation in addition to
-// those of the signature. It is for the digest.
+// If the caller passes a slice of sufficient capacity, Append makes only one allocation, for the
+// digest, in addition to the allocations of the signature.
 func TestAppendAllocatesOnceBesideTheSignature(t *testing.T) {
 	signer, c, dst := leaf(t, root(t, token.EdDSA), token.EdDSA), claims(), make([]byte, 0, 4096)
 	if n := testing.AllocsPerRun(50, func() { signer.Append(dst, c) }); n > 2 {
@@ -443,7 +443,7 @@ func TestSignerEndsWithItsFirstCertificate(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want := noon.Add(2*time.Hour - token.Leeway); !s.Until().Equal(want) {
-			t.Errorf("certificates for %v: it signs until %s, want %s", lives, s.Until(), want)
+			t.Errorf("with certificates for %v, the signer signs until %s, want %s", lives, s.Until(), want)
 		}
 	}
 }

@@ -4,8 +4,8 @@
 // together with its key. A leaf under the root ([Root.Leaf]) is a short-lived key that signs
 // tokens. Every token contains the leaf's certificate (x5c), so keys rotate without any change
 // at a registry. x5c is the only form that registries 2.8, 3.0 and 3.1 all accept.
-// [Root.Direct] signs with the root's own key instead, for registries that know keys by kid,
-// and for certificates that are not a CA.
+// [Root.Direct] signs with the root's own key instead, for registries that find keys by kid, and
+// for certificates that are not a CA.
 //
 // A [Verifier] checks tokens like a registry, with a rootcertbundle or a key set. [Claims] is
 // the content of a token, for signing and for verifying. [Claims.Grant] fills in the claims
@@ -29,12 +29,11 @@ const (
 	// registry/auth/token.Leeway). A token's certificate must be valid for Leeway longer than
 	// the token, because registries check certificates without leeway.
 	Leeway = 60 * time.Second
-	// MinLifetime is the shortest lifetime that clients assume: docker and podman treat a
-	// shorter lifetime as a minute.
+	// MinLifetime is the minimum lifetime: docker and podman treat a shorter lifetime as a minute.
 	MinLifetime = time.Minute
 	// Backdate is how far the nbf and iat of a token are in the past, because clocks differ.
-	// Registries accept an nbf up to Leeway in the future. But zot refuses any iat in the
-	// future, and clients that check nbf could be as strict.
+	// Registries accept an nbf up to Leeway in the future. But zot refuses any iat in the future,
+	// and some clients could refuse any nbf in the future.
 	Backdate = 10 * time.Second
 	// MaxToken is the maximum length of a token in bytes; a Verifier checks it before parsing.
 	// No usable token is longer: clients read at most 64 KiB of a response, which contains the
@@ -46,8 +45,8 @@ const (
 // registries refuse fractions. The JSON form of Claims is the same as in a token.
 type Claims struct {
 	Issuer    string
-	Subject   string // the principal's name; "" when anonymous
-	Audience  string // the registry's service name; written as a string, since 2.8 refuses a list
+	Subject   string // the principal's name; "": anonymous
+	Audience  string // the registry's service name; a string in JSON, because 2.8 refuses a list
 	ID        string // jti
 	IssuedAt  time.Time
 	NotBefore time.Time // zero: omitted
@@ -67,8 +66,8 @@ const (
 	EdDSA Algorithm = "EdDSA"
 )
 
-// Algorithms of other issuers, which only a Verifier supports. Registry 2.8 does not know the
-// algorithms that begin with PS.
+// Algorithms that other issuers use, and that only a Verifier supports. Registry 2.8 does not know
+// the algorithms that begin with PS.
 const (
 	RS384 Algorithm = "RS384"
 	RS512 Algorithm = "RS512"
@@ -82,7 +81,7 @@ type KeyID string
 
 // The forms of key ids. With all forms except X5C, tokens are signed with the root's own key.
 const (
-	X5C          KeyID = "x5c"            // the certificate itself: every registry
+	X5C          KeyID = "x5c"            // the certificate itself: for every registry
 	Libtrust     KeyID = "libtrust"       // registry 2.8
 	Thumbprint   KeyID = "thumbprint"     // registry 3.1: RFC 7638, but coordinates are not padded
 	Thumbprint30 KeyID = "thumbprint-3.0" // registry 3.0: hashes the generator of an EC curve

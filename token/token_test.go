@@ -144,7 +144,7 @@ func sign(t failing, s *token.Signer, c *token.Claims) []byte {
 	return out
 }
 
-// verify checks a token with a public key by another implementation (go-jose), and returns the
+// verify checks a token with a public key and another implementation (go-jose). It returns the
 // token's claims.
 func verify(t failing, text []byte, public crypto.PublicKey) ([]byte, jose.Header) {
 	t.Helper()

@@ -38,7 +38,7 @@ var (
 	ErrNotYetValid = errors.New("not yet valid")
 )
 
-// Further limits of tokens.
+// More limits of tokens.
 const (
 	maxChain = 10  // certificates of one token
 	maxKID   = 512 // bytes of a kid
@@ -57,7 +57,7 @@ type VerifierOptions struct {
 	Algorithms []Algorithm
 	// KeyIDs are the forms in which a token may identify the key of a root. If the list is
 	// empty, they are X5C, Libtrust and Thumbprint. With Thumbprint30, all keys of a curve have
-	// the same kid, so the kid identifies only the last root with a key of that curve.
+	// the same kid. The kid identifies the last root with a key of that curve.
 	KeyIDs []KeyID
 	// Leeway is the permitted difference between the clocks of the issuer and the caller.
 	// Registries allow the constant Leeway. The leeway does not apply to certificates.
@@ -66,8 +66,8 @@ type VerifierOptions struct {
 
 // Verifier checks tokens. It is immutable and may be used from any goroutine.
 //
-// It accepts no token that a registry for its KeyIDs refuses. In these points it is stricter
-// than registries:
+// If a registry for its KeyIDs refuses a token, a Verifier refuses the token, too. It is stricter
+// than registries in these points:
 //
 //   - A header with jwk, jku, x5u, crit or b64 is refused, even with a trusted x5c or kid.
 //   - Duplicate names in the header or the claims are refused, and so is base64 with padding,
@@ -87,7 +87,7 @@ type Verifier struct {
 // verifyingKey is a key that tokens identify by a kid.
 type verifyingKey struct {
 	public crypto.PublicKey
-	alg    Algorithm // the only algorithm that it may verify; "": all that fit it
+	alg    Algorithm // the only algorithm for this key; "": all that fit the key
 }
 
 // NewVerifier returns a Verifier. It is an error if there is no key to trust, or if the options
@@ -160,8 +160,7 @@ func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
 		}
 		found = true
 		roots.AddCert(c)
-		// As in registries, the last key with a kid replaces the earlier keys with the same
-		// kid.
+		// The last key with a kid replaces earlier keys with the same kid, like in registries.
 		for _, form := range forms {
 			if kid, err := KeyIDOf(form, c.PublicKey); err == nil {
 				v.keys[kid] = verifyingKey{public: c.PublicKey}
@@ -177,13 +176,13 @@ func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
 	return nil
 }
 
-// Verify checks a token at the time now and returns its claims. In the result, Claims.Audience
-// is the Verifier's audience, even if the token has others. Claims.Access has one entry for
-// each entry of the token's access claim, without the actions that package scope does not know.
-// Use Claims.Allows to check whether the token is sufficient for a request.
+// Verify checks a token at the time now and returns its claims. In the result, Claims.Audience is
+// the Verifier's audience, even if the token also has other audiences. Claims.Access has one entry
+// for each entry of the token's access claim, without the actions that package scope does not
+// know. Use Claims.Allows to check whether the token is sufficient for a request.
 //
-// The signature is checked before the claims. So an error about claims is about claims that the
-// issuer has signed.
+// The signature is checked before the claims. So if the error is about claims, the issuer has
+// signed these claims.
 func (v *Verifier) Verify(text string, now time.Time) (*Claims, error) {
 	c, err := v.verify(text, now)
 	if err != nil {
@@ -196,7 +195,7 @@ func (v *Verifier) verify(text string, now time.Time) (*Claims, error) {
 	if v == nil || len(v.algorithms) == 0 {
 		return nil, fmt.Errorf("%w: the verifier has no keys", ErrUntrusted)
 	}
-	// crypto/x509 would use the current time of the machine instead.
+	// For a zero time, crypto/x509 would use the current time of the machine.
 	if now.IsZero() {
 		return nil, fmt.Errorf("%w: the time of the check is missing", ErrNotYetValid)
 	}
@@ -272,7 +271,7 @@ func (v *Verifier) key(header map[string]any, now time.Time) (crypto.PublicKey, 
 	}
 
 	var key verifyingKey
-	if chain, there := header["x5c"]; there { // registries then ignore kid
+	if chain, there := header["x5c"]; there { // if there is x5c, registries ignore kid
 		public, err := v.leaf(chain, now)
 		if err != nil {
 			return nil, "", err
@@ -311,9 +310,9 @@ func (v *Verifier) leaf(x5c any, now time.Time) (crypto.PublicKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: a certificate of x5c cannot be read: %w", ErrMalformed, err)
 		}
-		// crypto/x509 verifies signatures with keys of any size before it knows whether the
-		// chain is trusted. Verifying a signature with the largest RSA key that fits into a
-		// token would take half a second of a core.
+		// crypto/x509 verifies signatures with keys of any size before it checks whether the chain
+		// is trusted. Verifying a signature with the largest RSA key that fits into a token would
+		// take half a second of a core.
 		if k, ok := c.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > maxRSA {
 			return nil, fmt.Errorf("%w: a certificate of x5c has an RSA key of %d bits; the limit is %d", ErrUntrusted, k.N.BitLen(), maxRSA)
 		}
@@ -325,7 +324,7 @@ func (v *Verifier) leaf(x5c any, now time.Time) (crypto.PublicKey, error) {
 	}
 	chains, err := leaf.Verify(x509.VerifyOptions{
 		Roots: v.roots, Intermediates: intermediates, CurrentTime: now,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // registries ask for none
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // registries do not check it
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUntrusted, err)

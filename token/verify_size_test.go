@@ -17,7 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// A certificate with a huge RSA key is refused before a signature is verified with the key.
+// A certificate with a huge RSA key is refused before the key is used to verify a signature.
 // Anyone can send such a certificate, and the verification would take half a second.
 func TestVerifyRefusesHugeKeysBeforeUsingThem(t *testing.T) {
 	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

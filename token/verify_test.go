@@ -142,7 +142,7 @@ func TestVerify(t *testing.T) {
 				}
 				stranger := func(o *token.VerifierOptions) { o.KeyIDs = []token.KeyID{token.X5C, token.Libtrust, token.Thumbprint} }
 				if _, err := verifier(t, stranger, other).Verify(text, noon); !errors.Is(err, token.ErrUntrusted) {
-					t.Errorf("by another root: %v", err)
+					t.Errorf("a verifier with another root: %v", err)
 				}
 				if s.KeyID() == "" {
 					return
@@ -152,11 +152,11 @@ func TestVerify(t *testing.T) {
 					t.Fatal(err)
 				}
 				if _, err := verifier(t, func(o *token.VerifierOptions) { o.JWKS = set }).Verify(text, noon); err != nil {
-					t.Errorf("by its key set: %v", err)
+					t.Errorf("a verifier with the root's key set: %v", err)
 				}
 				only := func(o *token.VerifierOptions) { o.KeyIDs = []token.KeyID{token.X5C} }
 				if _, err := verifier(t, only, r).Verify(text, noon); !errors.Is(err, token.ErrUntrusted) {
-					t.Errorf("by a registry that knows no kid: %v", err)
+					t.Errorf("a verifier that accepts no kid: %v", err)
 				}
 			})
 		}
@@ -210,7 +210,7 @@ func TestVerifyAlgorithmsOfOthers(t *testing.T) {
 			}
 		}
 		if _, err := verifier(t, others).Verify(text, noon); !errors.Is(err, token.ErrAlgorithm) {
-			t.Errorf("%s, which is not allowed: %v", alg, err)
+			t.Errorf("the algorithm %s is not allowed, but Verify returned %v", alg, err)
 		}
 	}
 }
@@ -297,22 +297,22 @@ func TestVerifyRefuses(t *testing.T) {
 		{"nothing", "", token.ErrMalformed},
 		{"dots", "..", token.ErrMalformed},
 		{"a megabyte of dots", strings.Repeat(".", 1<<20), token.ErrMalformed},
-		{"a signed one of 64 KiB", with(`"ann"`, `"`+strings.Repeat("a", 49<<10)+`"`), token.ErrMalformed},
+		{"a signed token of 64 KiB", with(`"ann"`, `"`+strings.Repeat("a", 49<<10)+`"`), token.ErrMalformed},
 		{"two parts", parts[0] + "." + parts[1], token.ErrMalformed},
 		{"four parts", goodToken + "." + parts[2], token.ErrMalformed},
-		{"five parts, as an encrypted one has", goodToken + "..", token.ErrMalformed},
+		{"five parts, like an encrypted token", goodToken + "..", token.ErrMalformed},
 		{"two signatures, as JSON", `{"payload":"` + parts[1] + `","signatures":[{"protected":"` + parts[0] + `","signature":"` + parts[2] + `"}]}`, token.ErrMalformed},
-		{"a space before it", " " + goodToken, token.ErrMalformed},
-		{"a line end behind it", goodToken + "\n", token.ErrMalformed},
+		{"a space before the token", " " + goodToken, token.ErrMalformed},
+		{"a line end after the token", goodToken + "\n", token.ErrMalformed},
 		{"padding", goodToken + "==", token.ErrMalformed},
-		{"a line end in it", parts[0] + "." + parts[1][:8] + "\n" + parts[1][8:] + "." + parts[2], token.ErrSignature},
+		{"a line end in the token", parts[0] + "." + parts[1][:8] + "\n" + parts[1][8:] + "." + parts[2], token.ErrSignature},
 		{"standard base64", parts[0] + "." + parts[1] + "." + strings.Repeat("+", 86), token.ErrMalformed},
 		{"unused bits", parts[0] + "." + parts[1] + "." + other(parts[2]), token.ErrMalformed},
 
 		{"alg none", compact(t, header(t, "alg", "none", "kid", kid), payload(t), nil), token.ErrAlgorithm},
 		{"alg None", compact(t, header(t, "alg", "None", "kid", kid), payload(t), nil), token.ErrAlgorithm},
 		{"no alg", compact(t, header(t, "kid", kid), payload(t), byKID), token.ErrAlgorithm},
-		{"an alg that is no text", compact(t, header(t, "alg", []string{"ES256"}, "kid", kid), payload(t), byKID), token.ErrAlgorithm},
+		{"an alg that is not a text", compact(t, header(t, "alg", []string{"ES256"}, "kid", kid), payload(t), byKID), token.ErrAlgorithm},
 		{"the public key as the secret of HS256", compact(t, header(t, "alg", "HS256", "kid", rsaKID), payload(t), hs256(rsaPEM)), token.ErrAlgorithm},
 		{"the key's DER as the secret of HS256", compact(t, header(t, "alg", "HS256", "kid", rsaKID), payload(t), hs256(rsaDER)), token.ErrAlgorithm},
 		{"an EC key with RS256", compact(t, header(t, "alg", "RS256", "kid", kid), payload(t), byKID), token.ErrAlgorithm},
@@ -320,7 +320,7 @@ func TestVerifyRefuses(t *testing.T) {
 		{"an RSA key with ES256", compact(t, header(t, "alg", "ES256", "kid", rsaKID), payload(t), byKID), token.ErrAlgorithm},
 
 		{"a key in the header (CVE-2025-24976)", compact(t, header(t, "alg", "ES256", "jwk", jwk), payload(t), byStranger), token.ErrUntrusted},
-		{"a key in the header beside a trusted kid", compact(t, header(t, "alg", "ES256", "jwk", jwk, "kid", kid), payload(t), byKID), token.ErrUntrusted},
+		{"a key in the header together with a trusted kid", compact(t, header(t, "alg", "ES256", "jwk", jwk, "kid", kid), payload(t), byKID), token.ErrUntrusted},
 		{"the address of a key", compact(t, header(t, "alg", "ES256", "jku", "http://127.0.0.1/", "kid", kid), payload(t), byKID), token.ErrUntrusted},
 		{"the address of a certificate", compact(t, header(t, "alg", "ES256", "x5u", "http://127.0.0.1/", "kid", kid), payload(t), byKID), token.ErrUntrusted},
 		{"an extension that must be understood", compact(t, header(t, "alg", "ES256", "crit", []string{"b64"}, "b64", false, "kid", kid), payload(t), byKID), token.ErrUntrusted},
@@ -328,28 +328,28 @@ func TestVerifyRefuses(t *testing.T) {
 		{"an empty kid", compact(t, header(t, "alg", "ES256", "kid", ""), payload(t), byKID), token.ErrUntrusted},
 		{"a kid that is a path", compact(t, header(t, "alg", "ES256", "kid", "../../../../dev/null"), payload(t), byKID), token.ErrUntrusted},
 		{"a kid for a database", compact(t, header(t, "alg", "ES256", "kid", "x' UNION SELECT 'key"), payload(t), byKID), token.ErrUntrusted},
-		{"a kid with a NUL behind it", compact(t, header(t, "alg", "ES256", "kid", kid+"\x00"), payload(t), byKID), token.ErrUntrusted},
+		{"a kid with a NUL at the end", compact(t, header(t, "alg", "ES256", "kid", kid+"\x00"), payload(t), byKID), token.ErrUntrusted},
 		{"a kid in lower case", compact(t, header(t, "alg", "ES256", "kid", strings.ToLower(kid)), payload(t), byKID), token.ErrUntrusted},
-		{"a kid that is no text", compact(t, header(t, "alg", "ES256", "kid", 7), payload(t), byKID), token.ErrMalformed},
+		{"a kid that is not a text", compact(t, header(t, "alg", "ES256", "kid", 7), payload(t), byKID), token.ErrMalformed},
 		{"a kid that is null", compact(t, header(t, "alg", "ES256", "kid", nil), payload(t), byKID), token.ErrMalformed},
 		{"a kid that is long", compact(t, header(t, "alg", "ES256", "kid", strings.Repeat("x", 5000)), payload(t), byKID), token.ErrMalformed},
-		{"a typ that is no text", compact(t, header(t, "alg", "ES256", "typ", 1, "kid", kid), payload(t), byKID), token.ErrMalformed},
+		{"a typ that is not a text", compact(t, header(t, "alg", "ES256", "typ", 1, "kid", kid), payload(t), byKID), token.ErrMalformed},
 
 		{"a leaf of another root", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(strangeRoot, strange, leafKey, nil))), payload(t), byLeaf), token.ErrUntrusted},
 		{"a leaf of another root, and that root", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(strangeRoot, strange, leafKey, nil), strangeRoot)), payload(t), byLeaf), token.ErrUntrusted},
 		{"another root itself", compact(t, header(t, "alg", "ES256", "x5c", x5c(strangeRoot)), payload(t), byStranger), token.ErrUntrusted},
-		{"a leaf of another root beside a trusted kid", compact(t, header(t, "alg", "ES256", "kid", kid, "x5c", x5c(strangeRoot)), payload(t), byKID), token.ErrUntrusted},
-		{"the trusted root behind another's leaf", compact(t, header(t, "alg", "ES256", "x5c", x5c(strangeRoot, rootCertificate)), payload(t), byStranger), token.ErrUntrusted},
+		{"a leaf of another root together with a trusted kid", compact(t, header(t, "alg", "ES256", "kid", kid, "x5c", x5c(strangeRoot)), payload(t), byKID), token.ErrUntrusted},
+		{"the trusted root after a leaf of another root", compact(t, header(t, "alg", "ES256", "x5c", x5c(strangeRoot, rootCertificate)), payload(t), byStranger), token.ErrUntrusted},
 		{"a leaf under a leaf", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(good, leafKey, strange, nil), good)), payload(t), byStranger), token.ErrUntrusted},
 		{"an expired leaf", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(rootCertificate, rootKey, leafKey, func(c *x509.Certificate) { c.NotAfter = noon.Add(-time.Second) }))), payload(t), byLeaf), token.ErrUntrusted},
 		{"a leaf that begins later", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(rootCertificate, rootKey, leafKey, func(c *x509.Certificate) { c.NotBefore = noon.Add(time.Second) }))), payload(t), byLeaf), token.ErrUntrusted},
-		{"a leaf that is for encryption alone", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(rootCertificate, rootKey, leafKey, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }))), payload(t), byLeaf), token.ErrUntrusted},
-		{"another's signature under a good leaf", compact(t, goodHeader, payload(t), byStranger), token.ErrSignature},
+		{"a leaf that is only for encryption", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(rootCertificate, rootKey, leafKey, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }))), payload(t), byLeaf), token.ErrUntrusted},
+		{"the signature of another key with a valid leaf", compact(t, goodHeader, payload(t), byStranger), token.ErrSignature},
 		{"no certificate", compact(t, header(t, "alg", "ES256", "kid", kid, "x5c", []string{}), payload(t), byKID), token.ErrMalformed},
-		{"a certificate that is no list", compact(t, header(t, "alg", "ES256", "x5c", x5c(good)[0]), payload(t), byLeaf), token.ErrMalformed},
+		{"a certificate that is not a list", compact(t, header(t, "alg", "ES256", "x5c", x5c(good)[0]), payload(t), byLeaf), token.ErrMalformed},
 		{"a certificate that cannot be parsed", compact(t, header(t, "alg", "ES256", "x5c", []string{"AAAA"}), payload(t), byLeaf), token.ErrMalformed},
 		{"a certificate in base64url", compact(t, header(t, "alg", "ES256", "x5c", []string{"__8="}), payload(t), byLeaf), token.ErrMalformed},
-		{"a number for a certificate", compact(t, header(t, "alg", "ES256", "x5c", []int{1}), payload(t), byLeaf), token.ErrMalformed},
+		{"a number instead of a certificate", compact(t, header(t, "alg", "ES256", "x5c", []int{1}), payload(t), byLeaf), token.ErrMalformed},
 		{"many certificates", compact(t, header(t, "alg", "ES256", "x5c", x5c(good, good, good, good, good, good, good, good, good, good, good)), payload(t), byLeaf), token.ErrMalformed},
 
 		{"no signature", parts[0] + "." + parts[1] + ".", token.ErrSignature},
@@ -363,15 +363,15 @@ func TestVerifyRefuses(t *testing.T) {
 		{"another's claims", parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(payload(t), "team/app", "team/abc", 1))) + "." + parts[2], token.ErrSignature},
 
 		{"a header with alg twice", compact(t, `{"alg":"none","alg":"ES256","kid":"`+kid+`"}`, payload(t), byKID), token.ErrMalformed},
-		{"a header with something behind it", compact(t, goodHeader+"{}", payload(t), byLeaf), token.ErrMalformed},
+		{"a header with data after it", compact(t, goodHeader+"{}", payload(t), byLeaf), token.ErrMalformed},
 		{"a header that is a list", compact(t, `["ES256"]`, payload(t), byLeaf), token.ErrMalformed},
 		{"claims with exp twice", with(`"exp":`, `"exp":9999999999,"exp":`), token.ErrMalformed},
 		{"claims with access twice", with(`"access":`, `"access":[],"access":`), token.ErrMalformed},
 		{"claims with an entry's name twice", with(`"name":"team/app"`, `"name":"x","name":"team/app"`), token.ErrMalformed},
-		{"claims with something behind them", says(payload(t) + "{}"), token.ErrMalformed},
+		{"claims with data after them", says(payload(t) + "{}"), token.ErrMalformed},
 		{"claims that are a list", says(`[]`), token.ErrMalformed},
 		{"claims that are deep", says(strings.Repeat(`{"a":`, 3000) + "1" + strings.Repeat("}", 3000)), token.ErrMalformed},
-		{"claims that are no UTF-8", with(`"ann"`, "\"an\xff\""), token.ErrMalformed},
+		{"claims that are not UTF-8", with(`"ann"`, "\"an\xff\""), token.ErrMalformed},
 		{"a name in another case is another name", with(`"exp"`, `"EXP"`), token.ErrMalformed},
 
 		{"no issuer", with(`"iss":"https://auth.example.com",`, ``), token.ErrIssuer},
@@ -403,11 +403,11 @@ func TestVerifyRefuses(t *testing.T) {
 			}
 			for _, not := range reasons {
 				if !errors.Is(tt.is, not) && errors.Is(err, not) {
-					t.Errorf("it is also %q: %v", not, err)
+					t.Errorf("the error also matches %q: %v", not, err)
 				}
 			}
 			if strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' }) || len(err.Error()) > 2000 {
-				t.Errorf("this is no line of a log: %q", err)
+				t.Errorf("the error is not a single line: %q", err)
 			}
 		})
 	}
@@ -495,17 +495,17 @@ func TestNewVerifierRefuses(t *testing.T) {
 		{"none", func(o *token.VerifierOptions) { o.Algorithms = []token.Algorithm{"none"} }, `"none" is not one`},
 		{"HMAC", func(o *token.VerifierOptions) { o.Algorithms = []token.Algorithm{token.ES256, "HS256"} }, `"HS256" is not one`},
 		{"an unknown form", func(o *token.VerifierOptions) { o.KeyIDs = []token.KeyID{"x"} }, "no form of key id"},
-		{"roots that are no PEM", func(o *token.VerifierOptions) { o.Roots = []byte("x") }, "reading the roots: it is not a PEM file"},
+		{"roots that are not PEM", func(o *token.VerifierOptions) { o.Roots = []byte("x") }, "reading the roots: it is not a PEM file"},
 		{"a private key", func(o *token.VerifierOptions) { o.Roots = append(o.Roots, key...) }, "a private key is among the certificates"},
-		{"a public key for a root", func(o *token.VerifierOptions) { o.Roots = file(t, "public.pem") }, "public key"},
+		{"a public key instead of a root", func(o *token.VerifierOptions) { o.Roots = file(t, "public.pem") }, "public key"},
 		{"a key set without a list", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":{}}`) }, "no list"},
-		{"a key set with nothing behind it", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[]}{}`) }, "not JSON"},
+		{"a key set with an object after it", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[]}{}`) }, "not JSON"},
 		{"a key set with keys twice", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[],"keys":[]}`) }, "twice"},
 		{"an empty key set", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[]}`) }, "no key with a kid that can verify"},
 		{"a key without a kid", func(o *token.VerifierOptions) { o.JWKS = withoutKid }, "no key with a kid that can verify"},
 		{"a key set with a secret key", func(o *token.VerifierOptions) { o.JWKS = secret }, "keys[0] is a secret key"},
 		{"a key set for HMAC", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[{"kty":"oct","kid":"a","k":"c2VjcmV0"}]}`) }, "keys[0] is a secret key"},
-		{"two keys of one kid", func(o *token.VerifierOptions) { o.JWKS = two }, `two keys have the kid "a"`},
+		{"two keys with the same kid", func(o *token.VerifierOptions) { o.JWKS = two }, `two keys have the kid "a"`},
 		{"a short RSA key", func(o *token.VerifierOptions) { o.JWKS = weakSet }, "no key with a kid that can verify"},
 		{"a key for encryption", func(o *token.VerifierOptions) {
 			o.JWKS = []byte(`{"keys":[{"kty":"RSA","use":"enc","n":"AQAB","e":"AQAB"}]}`)
@@ -577,17 +577,17 @@ func TestVerifyByAKeySet(t *testing.T) {
 	}{
 		{"its kid", set(jose.JSONWebKey{Key: key.Public(), KeyID: "any text"}), by("any text"), nil},
 		{"another kid", set(jose.JSONWebKey{Key: key.Public(), KeyID: "any text"}), by("another"), token.ErrUntrusted},
-		{"its thumbprint, where it has a kid", set(jose.JSONWebKey{Key: key.Public(), KeyID: "any text"}), by(thumbprint), token.ErrUntrusted},
-		{"its thumbprint, where it has none", set(jose.JSONWebKey{Key: key.Public()}, other), by(thumbprint), token.ErrUntrusted},
-		{"no kid, where it has none", set(jose.JSONWebKey{Key: key.Public()}, other), compact(t, header(t, "alg", "ES256"), payload(t), es256(t, key)), token.ErrUntrusted},
-		{"an empty kid, where it has none", set(jose.JSONWebKey{Key: key.Public()}, other), by(""), token.ErrUntrusted},
+		{"the thumbprint of a key with a kid", set(jose.JSONWebKey{Key: key.Public(), KeyID: "any text"}), by(thumbprint), token.ErrUntrusted},
+		{"the thumbprint of a key without a kid", set(jose.JSONWebKey{Key: key.Public()}, other), by(thumbprint), token.ErrUntrusted},
+		{"a token and a key without a kid", set(jose.JSONWebKey{Key: key.Public()}, other), compact(t, header(t, "alg", "ES256"), payload(t), es256(t, key)), token.ErrUntrusted},
+		{"an empty kid, and a key without a kid", set(jose.JSONWebKey{Key: key.Public()}, other), by(""), token.ErrUntrusted},
 		{"its libtrust id as the kid", set(jose.JSONWebKey{Key: key.Public(), KeyID: libtrust}), by(libtrust), nil},
-		{"beside a certificate of another key", both, by("any text"), nil},
+		{"a kid together with a certificate of another key", both, by("any text"), nil},
 		{"certificates", set(jose.JSONWebKey{Key: key.Public(), KeyID: "a"}), compact(t, header(t, "alg", "ES256", "kid", "a", "x5c", x5c(certificate(t, key, &x509.Certificate{}))), payload(t), es256(t, key)), token.ErrUntrusted},
 		{"its algorithm", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r", Algorithm: "RS256", Use: "sig"}), rs(token.RS256), nil},
-		{"another algorithm of its kind", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r", Algorithm: "RS256"}), rs(token.PS256), token.ErrAlgorithm},
-		{"any algorithm, where it names none", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r"}), rs(token.PS512), nil},
-		{"beside a key for another use", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r", Use: "enc"}, jose.JSONWebKey{Key: key.Public(), KeyID: "a"}), rs(token.RS256), token.ErrUntrusted},
+		{"another algorithm for the same kind of key", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r", Algorithm: "RS256"}), rs(token.PS256), token.ErrAlgorithm},
+		{"any algorithm, for a key without an algorithm", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r"}), rs(token.PS512), nil},
+		{"a key for another use in the set", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r", Use: "enc"}, jose.JSONWebKey{Key: key.Public(), KeyID: "a"}), rs(token.RS256), token.ErrUntrusted},
 	} {
 		if _, err := verifier(t, tt.keys).Verify(tt.token, noon); !errors.Is(err, tt.is) || (err == nil) != (tt.is == nil) {
 			t.Errorf("%s: %v, want %v", tt.what, err, tt.is)
@@ -618,7 +618,7 @@ func TestAllows(t *testing.T) {
 		{repository("team/plugin", scope.Pull), true},
 		{repository("all", scope.Repository), true},
 		{repository("team", scope.Pull), false},
-		{repository("anything", scope.Pull), false}, // a name is no pattern
+		{repository("anything", scope.Pull), false}, // a name is not a pattern
 		{repository("team/app", 0), false},
 		{scope.Scope{Type: "registry", Name: "catalog", Actions: scope.All}, true},
 		{scope.Scope{Type: "registry", Name: "team/app", Actions: scope.Pull}, false},
@@ -629,7 +629,7 @@ func TestAllows(t *testing.T) {
 		}
 	}
 	if (*token.Claims)(nil).Allows(repository("a", scope.Pull)) {
-		t.Error("no claims allow a pull")
+		t.Error("nil claims allow a pull")
 	}
 }
 
@@ -646,7 +646,7 @@ func TestClaimsAsJSON(t *testing.T) {
 		t.Errorf("(-written +read)\n%s", diff)
 	}
 	if err := json.Unmarshal([]byte(`{"exp":1,"aud":["a","b"]}`), &got); err == nil {
-		t.Error("two audiences were read as one")
+		t.Error("claims with two audiences were accepted")
 	}
 	if problems, err := json.Marshal(new(token.Root).Problems(token.X5C, noon)); err != nil || !strings.Contains(string(problems), `[{"kind":"empty","text":`) {
 		t.Errorf("%s, error %v", problems, err)
@@ -671,18 +671,18 @@ func TestVerifyAgreesWithJOSE(t *testing.T) {
 		}
 		parsed, err := jose.ParseSignedCompact(text, algorithms)
 		if err != nil {
-			t.Fatalf("the other cannot read it: %v", err)
+			t.Fatalf("go-jose cannot parse the token: %v", err)
 		}
 		chains, err := parsed.Signatures[0].Protected.Certificates(x509.VerifyOptions{Roots: pool(r), CurrentTime: noon, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 		if err != nil {
-			t.Fatalf("the other does not trust it: %v", err)
+			t.Fatalf("go-jose does not trust the token: %v", err)
 		}
 		said, err := parsed.Verify(chains[0][0].PublicKey)
 		if err != nil {
-			t.Fatalf("the other finds its signature wrong: %v", err)
+			t.Fatalf("go-jose refuses the signature: %v", err)
 		}
 		if again, err := c.MarshalJSON(); err != nil || string(again) != string(said) {
-			t.Fatalf("it says\n%s\nand was read as\n%s", said, again)
+			t.Fatalf("the claims are\n%s\nbut Verify returned\n%s", said, again)
 		}
 		return true
 	}
@@ -736,7 +736,7 @@ func FuzzVerify(f *testing.F) {
 				t.Fatalf("%d reasons, claims %v: %v", found, c, err)
 			}
 		case !signed:
-			t.Fatal("it was accepted without a signature")
+			t.Fatal("a token without a signature was accepted")
 		case c.Issuer != claims().Issuer || c.Audience != claims().Audience || noon.After(c.Expires.Add(token.Leeway)):
 			t.Fatalf("accepted: %+v", c)
 		}
@@ -748,10 +748,10 @@ func TestZeroValuesPanicNowhere(t *testing.T) {
 	var noKey ed25519.PrivateKey
 	for i, key := range []crypto.Signer{nil, typedNil, new(ecdsa.PrivateKey), (*rsa.PrivateKey)(nil), new(rsa.PrivateKey), noKey, (*ed25519.PrivateKey)(nil)} {
 		if _, err := token.NewSigner(key, token.ES256, "k", nil); err == nil {
-			t.Errorf("a signer was made of key %d", i)
+			t.Errorf("NewSigner accepted key %d", i)
 		}
 		if _, err := token.RootOf(root(t, token.ES256).Certificate(), key); err == nil {
-			t.Errorf("a root was made of key %d", i)
+			t.Errorf("RootOf accepted key %d", i)
 		}
 	}
 	for _, public := range []crypto.PublicKey{nil, "text", (*ecdsa.PublicKey)(nil), new(ecdsa.PublicKey), (*rsa.PublicKey)(nil), new(rsa.PublicKey), ed25519.PublicKey(nil)} {
@@ -762,10 +762,10 @@ func TestZeroValuesPanicNowhere(t *testing.T) {
 		}
 	}
 	if _, err := token.NewSigner(newKey(t), token.ES256, "k", []*x509.Certificate{nil}); err == nil {
-		t.Error("a signer was made with a certificate that is missing")
+		t.Error("NewSigner accepted a chain with a missing certificate")
 	}
 	if _, err := token.RootOf(new(x509.Certificate), newKey(t)); err == nil {
-		t.Error("a root was made of an empty certificate")
+		t.Error("RootOf accepted an empty certificate")
 	}
 	for _, r := range []*token.Root{nil, new(token.Root)} {
 		if r.Certificate() != nil || r.Bundle() != nil || r.Algorithm() != "" || r.IssuesLeaves() {
@@ -799,13 +799,13 @@ func TestZeroValuesPanicNowhere(t *testing.T) {
 	}
 	for _, v := range []*token.Verifier{nil, new(token.Verifier)} {
 		if _, err := v.Verify(string(sign(t, leaf(t, root(t, token.ES256), token.ES256), claims())), noon); !errors.Is(err, token.ErrUntrusted) {
-			t.Errorf("by a verifier that trusts nobody: %v", err)
+			t.Errorf("a verifier without keys: %v", err)
 		}
 	}
 	if c := (token.Claims{}).Grant(nil, time.Hour, noon); len(c.Access) > 0 {
-		t.Errorf("no decision grants %v", c.Access)
+		t.Errorf("a nil decision grants %v", c.Access)
 	}
 	if text := fmt.Sprint(new(token.Claims)); text == "" {
-		t.Error("claims print nothing")
+		t.Error("MarshalJSON of zero claims returned nothing")
 	}
 }

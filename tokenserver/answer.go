@@ -33,7 +33,7 @@ type Answer struct {
 }
 
 // Write writes the response. It contains the token twice, as token and as access_token, because
-// some clients know only one of these names.
+// some clients only know one of these names.
 func (a *Answer) Write(w http.ResponseWriter) {
 	buffer := buffers.Get().(*[]byte)
 	b := append((*buffer)[:0], `{"token":"`...)
@@ -65,7 +65,7 @@ func (a *Answer) Write(w http.ResponseWriter) {
 	header["Content-Type"] = headerJSON
 	header["Cache-Control"] = headerNoStore
 	header["Content-Length"] = []string{strconv.Itoa(len(b))}
-	_, _ = w.Write(b) // an error means that the client has gone
+	_, _ = w.Write(b) // an error means that the client has disconnected
 	*buffer = b
 	buffers.Put(buffer)
 }

@@ -37,8 +37,8 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-// A client reads the same realm, service and error from a challenge, whatever characters these
-// values contain.
+// A client reads the original realm, service and error from a challenge. These values can contain
+// any characters.
 func TestAChallengeIsReadBack(t *testing.T) {
 	text := rapid.StringMatching(`[ -~]{0,20}`)
 	rapid.Check(t, func(t *rapid.T) {

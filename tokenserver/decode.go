@@ -36,7 +36,7 @@ type Kind uint8
 const (
 	None         Kind = iota // no credentials: the client is anonymous
 	Password                 // a name and a password, or an access token instead of it
-	RefreshToken             // by grant_type=refresh_token; docker also sends it as a password
+	RefreshToken             // grant_type=refresh_token; docker also sends it as a password
 )
 
 // Credentials is what a client presented. Printing a Credentials does not reveal the secret.
@@ -68,8 +68,8 @@ type Request struct {
 	Credentials Credentials
 	// Remote is the client's address. Handler sets it.
 	Remote netip.Addr
-	// ClientID is the parameter client_id as it was sent. Client is the ClientName of
-	// client_id, or of the header User-Agent if client_id is missing.
+	// ClientID is the unchanged parameter client_id. Client is the ClientName of client_id, or of
+	// the header User-Agent if client_id is missing.
 	ClientID, Client string
 	// Offline means that the client requests a refresh token, or has presented one.
 	Offline bool
@@ -107,8 +107,8 @@ const (
 )
 
 // Decode parses a token request: a GET with or without Basic authentication, or a POST in the
-// OAuth2 form. The parameter account is no proof of who the client is. A client cannot choose a
-// token's lifetime. It can request a refresh token: with GET by offline_token=true, as docker
+// OAuth2 form. The parameter account does not prove who the client is. A client cannot choose the
+// lifetime of a token. It can request a refresh token: with GET by offline_token=true, as docker
 // does, and in the OAuth2 form by access_type=offline.
 //
 // The error is an *Error with a status of 400 to 415.
@@ -167,22 +167,22 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 	return req, nil
 }
 
-// brokenSecret reports whether the scopes, joined by spaces, contain a secret. A client that
-// writes a secret with spaces into the parameter scope sends several scopes, and each of them
-// alone would not be redacted in the log.
+// brokenSecret reports whether the scopes, joined by spaces, contain a secret. If a client writes
+// a secret with spaces into the parameter scope, the secret becomes several scopes. In the log,
+// none of these scopes would be redacted.
 func brokenSecret(scopes []string) bool {
 	f, ok := secret.Find(strings.Join(scopes, " "))
 	return ok && f.Hidden
 }
 
-// ClientName returns the name that a client gave itself, in a form that may be logged: at most
-// maxName bytes, without the secrets that some clients put into their name.
+// ClientName returns a client's name for itself, in a form that may be logged. It has at most
+// maxName bytes, and no secrets, which some clients put into their name.
 func ClientName(name string) string {
 	return secret.Shorten(name, maxName)
 }
 
-// formType is the media type of a form as clients write it. readForm accepts other spellings of
-// this media type too.
+// formType is the usual spelling of the media type of a form. readForm accepts other spellings,
+// too.
 const formType = "application/x-www-form-urlencoded"
 
 // readForm reads the body of a POST request. A body beyond the limit is an error.
@@ -217,7 +217,7 @@ func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
 	b := (*buffer)[:r.ContentLength]
-	defer clear(b) // leave no secret in the pool
+	defer clear(b) // no secret must remain in the pool
 	if _, err := io.ReadFull(r.Body, b); err != nil {
 		return "", err
 	}
@@ -225,7 +225,7 @@ func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 }
 
 // read adds the parameters of a query or a form. If a parameter is repeated, its values must be
-// equal. Otherwise a proxy could check one value, and this server could use another value.
+// equal. Otherwise a proxy could check one value, while this server uses the other value.
 func (f *form) read(encoded string) error {
 	for encoded != "" {
 		var pair string
@@ -236,7 +236,7 @@ func (f *form) read(encoded string) error {
 		}
 		key, err := unescape(key)
 		if err != nil {
-			return unsupported("a parameter's name holds an invalid %%-escape")
+			return unsupported("the name of a parameter has an invalid %%-escape")
 		}
 		if key == "account" {
 			f.account = f.account || value != ""
@@ -248,7 +248,7 @@ func (f *form) read(encoded string) error {
 		}
 		value, err = unescape(value)
 		if err != nil {
-			return unsupported("the parameter %q holds an invalid %%-escape", key)
+			return unsupported("the parameter %q has an invalid %%-escape", key)
 		}
 		if index < 0 {
 			f.scopes = append(f.scopes, value)
@@ -316,11 +316,11 @@ func basic(r *http.Request) (name, secret string, err error) {
 	}
 	text, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 	if err != nil {
-		return "", "", unsupported("the Authorization is not valid base64")
+		return "", "", unsupported("the Authorization header is not valid base64")
 	}
 	name, secret, ok := strings.Cut(string(text), ":")
 	if !ok {
-		return "", "", unsupported("the Authorization holds no colon between name and password")
+		return "", "", unsupported("the Authorization header has no colon between name and password")
 	}
 	return name, secret, nil
 }

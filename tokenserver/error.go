@@ -24,21 +24,21 @@ const (
 
 var (
 	// ErrRejected means that credentials are wrong. Authenticate should return it for unknown
-	// names, wrong passwords and disabled accounts alike, so that the response does not reveal
-	// which names exist.
+	// names, wrong passwords and disabled accounts, so that the response does not reveal which
+	// names exist.
 	ErrRejected = errors.New("credentials rejected")
-	// ErrUnavailable means that credentials cannot be checked at the moment. Authenticate
-	// should return it for an outage of the source of accounts, so that the outage does not
-	// look like a wrong password.
+	// ErrUnavailable means that credentials cannot be checked at the moment. Authenticate should
+	// return it if the source of accounts is down, so that users do not think that their password
+	// is wrong.
 	ErrUnavailable = errors.New("credentials cannot be checked")
-	// ErrNoService means that a request names no registry.
+	// ErrNoService means that a request has no parameter "service".
 	ErrNoService = errors.New("no service")
 )
 
 // Error is an error together with the response for the client.
 type Error struct {
 	Status  int
-	Code    string // of a registry's errors: CodeUnauthorized and others
+	Code    string // CodeUnauthorized or another code of registries
 	Message string // for the client's user
 	OAuth2  string // error code of RFC 6749, for a POST; "": derived from Status
 	Header  http.Header

@@ -40,7 +40,7 @@ const DefaultLifetime = 5 * time.Minute
 // The functions are called from many goroutines at once.
 type Options struct {
 	Issuer   string   // the name of this server in tokens, as configured in registries
-	Services []string // names of the registries; tokens for others are refused
+	Services []string // names of the registries; requests for other registries are refused
 
 	// Authenticate checks the credentials of a request and returns their principal. It is not
 	// called for requests without credentials. Its errors are ErrRejected, ErrUnavailable,
@@ -55,8 +55,8 @@ type Options struct {
 	Policy func() *policy.Policy
 	// Signer returns the signer for a time. It is called for each token, because leaves expire.
 	Signer func(now time.Time) (*token.Signer, error)
-	// Lifetime is the lifetime of tokens unless a rule shortens it; 0: DefaultLifetime. Tokens
-	// live for at least token.MinLifetime.
+	// Lifetime is the lifetime of tokens. A rule can shorten it. 0: DefaultLifetime. Tokens live
+	// for at least token.MinLifetime.
 	Lifetime time.Duration
 	// Remote returns a client's address for conditions. If Remote is nil, the address of the
 	// connection is used. Behind a proxy, this is the address of the proxy.
@@ -181,7 +181,7 @@ func (h *Handler) authenticate(ctx context.Context, r *Request) (*policy.Princip
 }
 
 // subject returns the name of a principal in tokens. The registry uses the same name in its
-// events and logs. A robot and a user of the same name must have different names in tokens.
+// events and logs. A robot and a user with the same name must have different names in tokens.
 func subject(who *policy.Principal) string {
 	switch who.Kind {
 	case policy.Anonymous:

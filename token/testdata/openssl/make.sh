@@ -1,9 +1,10 @@
 #!/bin/sh
-# Makes the files of this folder, as people make theirs. The keys are for tests alone.
+# Creates the files of this folder with the commands that administrators use. The keys are only for
+# tests.
 set -e
 cd "$(dirname "$0")"
 
-# What the first users of token authentication were told to do.
+# The commands from the first guides to token authentication.
 openssl ecparam -name prime256v1 -genkey -out ec.pem
 openssl pkcs8 -topk8 -nocrypt -in ec.pem -out ec-pkcs8.pem
 openssl req -new -x509 -days 36500 -key ec.pem -subj /CN=registry.example.com -out ec-cert.pem
@@ -18,7 +19,7 @@ for k in p384 p521 rsa ed25519; do
 done
 openssl x509 -in ec-cert.pem -text -out ec-cert-text.pem
 
-# What cannot serve.
+# Files that ParseRoot must refuse.
 openssl pkcs8 -topk8 -in ec.pem -passout pass:secret -out encrypted-pkcs8.pem
 openssl ec -in ec.pem -aes128 -passout pass:secret -out encrypted-sec1.pem
 openssl req -new -key ec.pem -subj /CN=registry.example.com -out request.pem
@@ -36,5 +37,5 @@ for k in p224 rsa1024; do
 	openssl req -new -x509 -days 36500 -key $k.pem -subj /CN=registry.example.com -out $k-cert.pem
 done
 
-# A certificate that is no CA.
+# A certificate that is not a CA.
 openssl req -new -x509 -days 36500 -key ec.pem -subj /CN=registry.example.com -addext basicConstraints=critical,CA:FALSE -out ec-no-ca.pem
