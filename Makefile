@@ -44,7 +44,7 @@ test-clock: ## tests with the clock set to weekends, year ends, leap days, clock
 	@./scripts/test-clock
 
 .PHONY: test-busy
-test-busy: ## all tests three times, beside four busy loops (TIMES=, LOOPS=, PACKAGES=)
+test-busy: ## all tests three times, while four busy loops run (TIMES=, LOOPS=, PACKAGES=)
 	@./scripts/test-busy
 
 .PHONY: lint

@@ -103,14 +103,14 @@ var mayImport = map[string][]string{
 	"internal/identity/ldap/ldaptest": {"internal/loopback"},
 }
 
-// all means every package. It is for the packages that wire the others together.
+// all means every package. It is for packages that connect the other packages.
 var all = []string{"*"}
 
 // importableByAll lists the packages that every other package may import.
 var importableByAll = []string{"internal/clock", "internal/loglimit", "internal/text"}
 
-// public lists the packages for other programs: standard library only, no I/O, no goroutines, no
-// clocks.
+// public lists the packages for other programs. They use only the standard library, and no I/O,
+// goroutines or clocks.
 var public = []string{"scope", "policy", "policy/ask", "policy/internal/claim", "policy/internal/match", "token", "notification"}
 
 // endpoint lists the packages of the standard library that a public package may import in
@@ -182,7 +182,8 @@ var longAPI = map[string]int{"policy": 35, "internal/api": 35}
 // maxAPI is the maximum number of lines that go doc -short prints for a package.
 const maxAPI = 24
 
-// A package that needs more than a screen for its API is more than one noun.
+// If the API of a package needs more than a screen, the package probably has more than one
+// purpose.
 func TestAPIsFitOnAScreen(t *testing.T) {
 	files, set := map[string][]*ast.File{}, new(token.FileSet)
 	for _, s := range sources(t) {
@@ -234,8 +235,8 @@ func TestPackagesWithGoroutinesRunUnderTheRaceDetector(t *testing.T) {
 	}
 }
 
-// scripts/test leaves some tests out when it uses the race detector. Each name in its list must
-// be the name of a test.
+// scripts/test does not run some tests with the race detector. Each name in its list must be the
+// name of a test.
 func TestUnracedTestsExist(t *testing.T) {
 	script, err := os.ReadFile("scripts/test")
 	if err != nil {
@@ -262,8 +263,8 @@ func TestUnracedTestsExist(t *testing.T) {
 	}
 }
 
-// A password behind a hash that takes little memory is quick to guess, so only tests compute
-// such hashes.
+// If a hash takes little memory, its password can be guessed quickly, so only tests compute such
+// hashes.
 func TestOnlyTestsSetTheMemoryOfAPasswordHash(t *testing.T) {
 	for _, s := range sources(t) {
 		if slices.Contains(forTests, s.pkg) {
@@ -448,9 +449,9 @@ var mayInspectText = map[string]string{
 	"notification/summary.go":           "it shortens a digest as container tools do",
 }
 
-// Foreign text is made safe to print in one package. Twenty functions used to do this, with
-// different rules. Some of them let bidirectional control characters pass or cut a character in
-// two.
+// Foreign text is made safe to print in one package. In earlier versions, twenty functions did
+// this, with different rules. Some of them did not remove bidirectional control characters, or
+// split a character.
 func TestOnlyTextMakesTextSafeToPrint(t *testing.T) {
 	forbidden := map[string][]string{
 		"unicode": {"IsPrint", "IsGraphic", "IsControl"},
@@ -515,9 +516,9 @@ func TestOnlyMainEndsTheProcess(t *testing.T) {
 	}
 }
 
-// Harbor CVE-2023-20902: a secret was compared byte by byte, so the time revealed how many bytes
-// were right. Secrets must be compared with subtle.ConstantTimeCompare or by their hash. A
-// comparison with "" is allowed.
+// Harbor CVE-2023-20902: a secret was compared byte by byte, so the time of the comparison
+// revealed how many bytes were right. Secrets must be compared with subtle.ConstantTimeCompare or
+// by their hash. A comparison with "" is allowed.
 func TestSecretsAreComparedInConstantTime(t *testing.T) {
 	comparing := map[string][]string{"bytes": {"Equal", "Compare"}, "strings": {"EqualFold", "Compare"}, "slices": {"Equal", "Compare"}}
 	for _, s := range sources(t) {
@@ -543,8 +544,8 @@ func TestSecretsAreComparedInConstantTime(t *testing.T) {
 	}
 }
 
-// reveals reports whether an expression is the text of a secret: x.Reveal(), or a conversion of
-// it to a string or slice.
+// reveals reports whether an expression is the text of a secret: x.Reveal(), or its conversion to
+// a string or slice.
 func reveals(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.ParenExpr:

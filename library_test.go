@@ -98,8 +98,8 @@ func TestTheTablesOfTheLibraryAreComplete(t *testing.T) {
 	}
 }
 
-// variants returns incomplete values of a type: the zero value, one that contains nils, and one
-// that contains zero values.
+// variants returns incomplete values of a type: the zero value, a value that contains nils, and a
+// value that contains zero values.
 func variants(of reflect.Type) []reflect.Value {
 	values := []reflect.Value{reflect.Zero(of)}
 	for _, nils := range []bool{true, false} {
@@ -209,7 +209,7 @@ func TestNothingPanicsOnNilOrZeroValues(t *testing.T) {
 	}
 }
 
-// somePolicy returns a policy with something to match and something to evaluate.
+// somePolicy returns a policy with patterns to match and a condition to evaluate.
 func somePolicy(t *testing.T) *policy.Policy {
 	t.Helper()
 	source, _, err := rules.Read(rules.File{Name: "p.yaml", Text: []byte(`rules:
@@ -235,7 +235,7 @@ func TestAConditionWithoutARequest(t *testing.T) {
 	call(t, "Explain", reflect.ValueOf(c).MethodByName("Explain"))
 	call(t, "DependsOn", reflect.ValueOf(c).MethodByName("DependsOn"))
 	if holds, err := c.Holds(nil); holds || err == nil {
-		t.Errorf("of no request it holds: %t, %v", holds, err)
+		t.Errorf("Holds without a request returned %t, %v", holds, err)
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestLinksBetweenPages checks every relative link in the Markdown pages: the file exists, and so
-// does the heading that the link names.
+// TestLinksBetweenPages checks every relative link in the Markdown pages: the file and the heading
+// of the link must exist.
 func TestLinksBetweenPages(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^()\s]+)\)`)
 	code := regexp.MustCompile("(?ms)^ *```.*?^ *```|`[^`\n]*`")

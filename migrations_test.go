@@ -7,7 +7,7 @@ import (
 )
 
 // If two branches each add a migration with the same number, git merges them without a conflict.
-// Then no database could be opened.
+// After such a merge, no database could be opened.
 func TestMigrationNumbersAreUnique(t *testing.T) {
 	for _, database := range []string{"sqlite", "postgres"} {
 		files, err := os.ReadDir("internal/store/migrations/" + database)

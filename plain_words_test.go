@@ -11,7 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestPlainWords runs scripts/plain-words in a small repository: on the whole tree, then on a change.
+// TestPlainWords runs scripts/plain-words in a small repository, first on the whole tree, and then
+// on a change.
 func TestPlainWords(t *testing.T) {
 	script, err := filepath.Abs("scripts/plain-words")
 	if err != nil {

@@ -51,9 +51,9 @@ type response struct {
 	body   []byte
 }
 
-// as sends a request as a client does: first without a token, then with a token for the scope
-// in the registry's challenge. The token is for the user name, or anonymous if name is "". as
-// returns the last response.
+// as sends a request like a client: first without a token, then with a token for the scope in the
+// registry's challenge. The token is for the user name, or anonymous if name is "". as returns the
+// last response.
 func (p pair) as(t testing.TB, name string, r request) response {
 	t.Helper()
 	first := p.with(t, "", r)

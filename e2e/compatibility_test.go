@@ -15,8 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "update docs/compatibility.md with the results")
 
-// operation is what a client does, such as login or a push. Each operation is a column of the
-// first table.
+// operation is an operation of a client, such as a login or a push. Each operation is a column of
+// the first table.
 type operation string
 
 const (
@@ -58,8 +58,8 @@ type cell struct {
 	operation operation
 }
 
-// note records the result of a cell. A failure stays; any other result is replaced by a later
-// one.
+// note records the result of a cell. A failure is never replaced. Other results are replaced by
+// later results.
 func (c *compatibility) note(j journey, o operation, what string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,7 +87,7 @@ type way struct {
 	credential
 }
 
-// noteCredential records the result of a credential with a client. A failure stays.
+// noteCredential records the result of a credential with a client. A failure is never replaced.
 func (c *compatibility) noteCredential(k client.Kind, what credential, how string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,7 +100,7 @@ func (c *compatibility) noteCredential(k client.Kind, what credential, how strin
 }
 
 // check compares the committed table with the results, or writes the table if -update is set.
-// It does not change the rows of clients that cannot run on this machine.
+// The rows of clients that cannot run on this machine are not changed.
 func (c *compatibility) check(t *testing.T, kinds []client.Kind, versions []registry.Version) {
 	t.Helper()
 	if t.Failed() {

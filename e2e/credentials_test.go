@@ -79,7 +79,7 @@ policy:
 		for _, k := range kinds {
 			t.Run(k.Name, func(t *testing.T) {
 				t.Parallel()
-				k.New(t) // if the client is not installed, skips before anything is created
+				k.New(t) // skips early if the client is not installed
 				s.present(t, k)
 			})
 		}
@@ -94,8 +94,8 @@ type presented struct {
 	client.Client
 }
 
-// present makes one client use each kind of credential. Then present revokes the credentials
-// that can be revoked, and the client tries to pull with the credentials that it has stored.
+// present makes one client use each kind of credential. Then present revokes the credentials that
+// can be revoked, and the client tries to pull with its stored credentials.
 func (s credentialSuite) present(t *testing.T, k client.Kind) {
 	user, bot, phrase := "ann-"+k.Name, "ci-"+k.Name, "the password of ann with "+k.Name
 	login := "robot+" + bot
@@ -137,7 +137,7 @@ func (s credentialSuite) present(t *testing.T, k client.Kind) {
 	s.Command(t, "", "token", "revoke", whole.ID)
 	s.gone(t, k, of[accessToken])
 	if got := s.Ask(t, user, phrase, credentialsService).Status; got != http.StatusOK {
-		t.Errorf("one token was revoked, and the password gets status %d", got)
+		t.Errorf("after one token was revoked, the password gets status %d", got)
 	}
 	s.Command(t, "", "user", "disable", user)
 	s.gone(t, k, of[password], of[narrowed], of[refresh])
@@ -145,8 +145,8 @@ func (s credentialSuite) present(t *testing.T, k client.Kind) {
 	s.gone(t, k, of[robot], of[robotBefore])
 }
 
-// use signs in, pushes and pulls. With a credential restricted to pull, the client pulls the
-// image that the user pushed, and its own push must be refused.
+// use signs in, pushes and pulls. If the credential is restricted to pull, the client pulls the
+// image of the user, and the push of the client must be refused.
 func (s credentialSuite) use(t *testing.T, k client.Kind, c *presented, user, phrase string) error {
 	ctx := t.Context()
 	if err := s.signIn(ctx, c, user, phrase); err != nil {
@@ -159,7 +159,7 @@ func (s credentialSuite) use(t *testing.T, k client.Kind, c *presented, user, ph
 		case err == nil:
 			return errors.New("the push was not refused")
 		case !refusal.MatchString(err.Error()):
-			return fmt.Errorf("the push failed, but it was not refused: %w", err)
+			return fmt.Errorf("the push failed for another reason than a refusal: %w", err)
 		case s.registry.Touched(app.Repository):
 			return errors.New("the push was refused, but the registry stored a part of the image")
 		}
@@ -182,9 +182,8 @@ func (s credentialSuite) use(t *testing.T, k client.Kind, c *presented, user, ph
 	return nil
 }
 
-// signIn stores a credential in a client. A client whose login requests refresh tokens gets the
-// refresh token from its own login. Any other client gets the refresh token of another client's
-// login.
+// signIn stores a credential in a client. If the client's login requests refresh tokens, the
+// refresh token comes from this login. Otherwise it comes from the login of another client.
 func (s credentialSuite) signIn(ctx context.Context, c *presented, user, phrase string) error {
 	if c.credential != refresh {
 		return c.Login(ctx, s.registry.Host, c.name, c.secret)
@@ -224,9 +223,9 @@ func (s credentialSuite) gone(t *testing.T, k client.Kind, revoked ...*presented
 	t.Helper()
 	for _, c := range revoked {
 		s.rejects(t, c, c.name, c.secret)
-		// A revocation takes effect within two seconds, but not for all credentials at the same
-		// moment, because only recently used credentials are cached. So also wait until the
-		// refresh token that the client stored is rejected.
+		// A revocation takes effect within two seconds. It can take effect later for recently used
+		// credentials, because only these are cached. So also wait until the client's stored
+		// refresh token is rejected.
 		if keeper, keeps := c.Client.(client.Keeper); keeps {
 			kept, err := keeper.Kept(s.registry.Host)
 			if err != nil {

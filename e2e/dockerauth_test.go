@@ -28,8 +28,8 @@ const (
 
 // TestDockerauth runs the proof of concept in examples/dockerauth with its own commands: keys
 // from openssl, the token service over HTTPS, the notification service over HTTP, a registry
-// with the example's config, and a Docker Engine. Tidewaiter runs as a program in some subtests
-// and as a container in another.
+// with the example's config, and a Docker Engine. In one subtest, Tidewaiter runs as a container.
+// In the others, it runs as a program.
 func TestDockerauth(t *testing.T) {
 	docker := engine.Start(t)
 	t.Run("registry 2.8", func(t *testing.T) {
@@ -65,7 +65,7 @@ type dockerauth struct {
 	token  string        // port of the token service
 	notify string        // port of the notification service
 	kid    bool          // the tokens have a key id instead of the certificate
-	log    func() string // its output
+	log    func() string // output of Tidewaiter
 }
 
 func newDockerauth(t *testing.T, docker *engine.Engine) *dockerauth {
@@ -140,7 +140,7 @@ func (d *dockerauth) build(t *testing.T) {
 // run starts Tidewaiter as a detached container, and removes the container when the test ends.
 func (d *dockerauth) run(t *testing.T) {
 	t.Helper()
-	// The program is not root in its container, so it can read the key only if all users can.
+	// The program is not root in its container, so all users must be allowed to read the key.
 	d.sh(t, "chmod a+r signingkey/privatekey.pem && chmod a+rx .")
 	// The test's Engine creates no network, so the container uses the host's network instead of
 	// -p 8080:8080 -p 8443:8443.
@@ -193,7 +193,7 @@ func (d *dockerauth) journey(t *testing.T, v registry.Version) {
 		t.Errorf("the token begins with %s", header)
 	}
 	if status := d.sh(t, "curl -sk -o /dev/null -w '%{http_code}' "+url); status != "401" {
-		t.Errorf("without, it answers %s", status)
+		t.Errorf("without credentials, the token service answers %s", status)
 	}
 
 	d.sh(t, `curl -sf -X POST -d '{"event":"data"}' http://localhost:`+d.notify+`/dockerauth-1.0/dockerNotify`)
@@ -222,7 +222,7 @@ func (d *dockerauth) journey(t *testing.T, v registry.Version) {
 		t.Fatal(err)
 	}
 	if stored := r.Tag(ref.Repository, ref.Tag); stored != digest {
-		t.Errorf("docker pushed %s, the registry has %q", digest, stored)
+		t.Errorf("docker pushed %s, but the registry has %q", digest, stored)
 	}
 	if _, err := stranger.Pull(t.Context(), ref); err == nil {
 		t.Error("docker pulled without a login")

@@ -49,7 +49,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.registry.ServeHTTP(w, r)
 }
 
-// pass returns a proxy that keeps the client's Host header.
+// pass returns a proxy that does not change the client's Host header.
 func pass(t *testing.T, to string) *httputil.ReverseProxy {
 	t.Helper()
 	target, err := url.Parse(to)

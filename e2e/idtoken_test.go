@@ -35,7 +35,7 @@ type provider struct {
 	URL string
 
 	mu   sync.Mutex
-	keys []*providerKey // the last one signs
+	keys []*providerKey // the last key signs
 }
 
 type providerKey struct {
@@ -108,7 +108,7 @@ func startProvider(t *testing.T) *provider {
 	return p
 }
 
-// idToken signs in as a browser would, for a client of the provider, and returns the ID token.
+// idToken signs in like a browser, for a client of the provider, and returns the ID token.
 func (p *provider) idToken(t *testing.T, audience string) string {
 	t.Helper()
 	browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

@@ -38,9 +38,9 @@ func TestInit(t *testing.T) {
 	}
 }
 
-// TestInitForARegistryThatExists migrates a registry that has its own password file to
-// Tidewaiter, without editing what init wrote. The registry's users push to the same
-// repositories as before.
+// TestInitForARegistryThatExists migrates a registry with a password file to Tidewaiter. The
+// output of init is used unchanged. After the migration, the registry's users can still push to
+// the same repositories.
 func TestInitForARegistryThatExists(t *testing.T) {
 	for _, v := range []registry.Version{registry.V28, registry.V31} {
 		t.Run("registry "+string(v), func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestInitForARegistryThatExists(t *testing.T) {
 				t.Errorf("pushed %s, the registry has %q", digest, stored)
 			}
 			n.awaitPush(t, "bob", digest)
-			n.firstPush(t, r) // the administrator, with the password that init printed
+			n.firstPush(t, r) // as the administrator, with the password in the output of init
 		})
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// TestPeopleOfADirectory tests every client and registry with users of a real OpenLDAP. alice
-// and bob are in the group of developers, dora is not. The config lists two search bases for
-// users and two for groups, and also finds groups by another attribute of the user.
+// TestPeopleOfADirectory tests every client and registry with users of a real OpenLDAP. alice and
+// bob are in the group of developers, but dora is not. The config lists two search bases for users
+// and two for groups, and also finds groups by another attribute of the user.
 func TestPeopleOfADirectory(t *testing.T) {
 	kinds := []client.Kind{
 		client.Docker(engine.Shared(t)),
@@ -62,7 +62,7 @@ func developersPushAndPull(t *testing.T, r *registry.Registry, k client.Kind) {
 		t.Errorf("bob pulled %s, not %s: %v", got, digest, err)
 	}
 	if _, err := dora.Pull(ctx, app); err == nil || !refusal.MatchString(err.Error()) {
-		t.Errorf("dora, who is not a developer: %v", err)
+		t.Errorf("the push of dora, who is not a developer, returned %v", err)
 	}
 	stranger := k.New(t)
 	// Use another name for each client, because repeated failures are rate limited.
@@ -72,7 +72,7 @@ func developersPushAndPull(t *testing.T, r *registry.Registry, k client.Kind) {
 		_, err = stranger.Pull(ctx, app)
 	}
 	if err == nil || !refusal.MatchString(err.Error()) {
-		t.Errorf("a name that the directory does not know: %v", err)
+		t.Errorf("the login of an unknown name returned %v", err)
 	}
 }
 

@@ -17,8 +17,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// TestCompatibility tests every client with every registry, with one Tidewaiter for all, and
-// with every credential. Then it compares docs/compatibility.md with the results.
+// TestCompatibility tests every client with every registry and with every kind of credential. All
+// registries trust the same Tidewaiter. At the end, it compares docs/compatibility.md with the
+// results.
 func TestCompatibility(t *testing.T) {
 	t.Parallel()
 	versions := []registry.Version{registry.V28, registry.V31}
@@ -52,7 +53,7 @@ func TestCompatibility(t *testing.T) {
 	seen.check(t, kinds, versions)
 }
 
-// everyClient lists the clients. The Docker Engine is started when it is first needed.
+// everyClient lists the clients. The Docker Engine is started when a test first needs it.
 func everyClient(get func(testing.TB) *engine.Engine) []client.Kind {
 	return []client.Kind{
 		client.Docker(get), client.Podman, client.Skopeo, client.Crane, client.Oras, client.Regctl, client.Helm, client.Containerd,
@@ -72,7 +73,7 @@ func trust(tw *tidewaiter.Tidewaiter, service string) registry.Options {
 }
 
 // journey is the use of one registry by one client. Each step is also checked in the registry's
-// storage, because a client's output proves nothing.
+// storage, because the output of a client is not a proof.
 type journey struct {
 	service  string
 	journal  *tidewaiter.Journal
@@ -179,7 +180,7 @@ func (j journey) run(t *testing.T) {
 
 func (j journey) format() image.Format { return format(j.kind) }
 
-// format returns the image format that a client pushes. Together the clients use both.
+// format returns the image format that a client pushes. The clients together use both formats.
 func format(k client.Kind) image.Format {
 	if k.Name == client.Crane.Name || k.Name == client.Regctl.Name {
 		return image.Schema2
@@ -225,14 +226,14 @@ func (j journey) refused(t *testing.T, o operation, err error, untouched client.
 		t.Errorf("%s was refused (%v), but the registry stored a part of it", o, err)
 	case !refusal.MatchString(err.Error()):
 		j.seen.note(j, o, fails)
-		t.Errorf("%s failed, but it was not refused: %v", o, err)
+		t.Errorf("%s failed for another reason than a refusal: %v", o, err)
 	default:
 		j.seen.note(j, o, works)
 		j.seen.refusal(j, o, err)
 	}
 }
 
-// refusal matches the errors of every client for a refusal. An outage is not a refusal.
+// refusal matches the error of each client for a refusal. It does not match errors for outages.
 var refusal = regexp.MustCompile(`(?i)unauthorized|denied|invalid username/password`)
 
 // event waits until the journal has an event e with this action for which is(e) returns true.

@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// oddPasswords signs in with passwords that have characters which clients must encode.
+// oddPasswords signs in with passwords with characters that clients must encode.
 func oddPasswords(t *testing.T, kinds []client.Kind) {
 	passwords := map[string]string{
 		"colons":     ":col:ons: at:both ends:",
@@ -54,8 +54,7 @@ policy:
 	}
 }
 
-// oddServices pushes to registries whose service names have characters which clients must
-// encode.
+// oddServices pushes to registries whose service names have characters that clients must encode.
 func oddServices(t *testing.T, kinds []client.Kind) {
 	services := []string{"Docker registry", "registry.example.com:8443", "https://registry.example.com/v2/?a=b&c=d", "50% more + #1"}
 	tw := tidewaiter.Start(t, services...)
@@ -115,7 +114,7 @@ proxy: { remoteurl: "http://%s", username: bob, password: %q }
 `, registry.Storage, registry.Address, tt.of, tidewaiter.Password("bob")))
 			got, err := client.Crane.New(t).Pull(t.Context(), client.Ref{Host: mirror.Host, Repository: "team/mirrored", Tag: image.Tag})
 			if works := err == nil && got == img.Manifest.Digest; works != tt.works {
-				t.Errorf("pulling through the mirror works: %v, want %v: %q, %v", works, tt.works, got, err)
+				t.Errorf("whether pulling through the mirror works: %v, want %v: %q, %v", works, tt.works, got, err)
 			}
 		})
 	}

@@ -81,7 +81,8 @@ func TestInitBehindAProxy(t *testing.T) {
 			theirs := strings.TrimPrefix(r.Host, "localhost:")
 			roots := tt.proxy(t, strings.NewReplacer("127.0.0.1:5000", "127.0.0.1:"+theirs, "127.0.0.1:5001", fmt.Sprintf("127.0.0.1:%d", ours)), port)
 
-			// Every client has the address 127.0.0.2, so that it differs from the proxy's.
+			// Every client has the address 127.0.0.2, so that its address differs from the
+			// proxy's.
 			from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 			over := &http.Transport{
 				TLSClientConfig: &tls.Config{RootCAs: roots},

@@ -154,7 +154,7 @@ func TestRefusalsThatHelp(t *testing.T) {
 			t.Fatal(err)
 		}
 		digest := p.Tag("cleared/app", image.Tag)
-		// crane requests push, pull and delete; the registry requires only delete.
+		// crane requests push, pull and delete, but the registry requires only delete.
 		if err := alice.Delete(t.Context(), client.Ref{Host: p.Host, Repository: "cleared/app", Digest: digest}); err != nil {
 			t.Fatal(err)
 		}

@@ -37,18 +37,17 @@ func TestUncommonUses(t *testing.T) {
 	})
 	t.Run("requests of tools", func(t *testing.T) { tools(t, docker) })
 	kinds := slices.DeleteFunc(everyClient(docker), func(k client.Kind) bool {
-		// podman encodes as skopeo does, and helm as oras does, so podman and helm are left
-		// out.
+		// podman encodes like skopeo, and helm like oras, so podman and helm are left out.
 		return k.Name == client.Podman.Name || k.Name == client.Helm.Name
 	})
 	t.Run("odd passwords", func(t *testing.T) { oddPasswords(t, kinds) })
 	t.Run("odd names of registries", func(t *testing.T) { oddServices(t, kinds) })
 }
 
-// tokensThatEnd makes every client push with tokens that expire during uploads: tokens live a
-// minute, and each upload of a blob seems to take five minutes. In fact, no time passes: the
-// registry treats a token as expired after a blob was sent with that token. Clients that use
-// their clock see an old time of issue in every token response.
+// tokensThatEnd makes every client push with tokens that expire during uploads. It simulates
+// tokens that live a minute, and uploads of blobs that take five minutes, but no time passes.
+// After a blob was sent with a token, the registry treats that token as expired. For clients that
+// use their clock, every token response has an old time of issue.
 func tokensThatEnd(t *testing.T, kinds []client.Kind) {
 	versions := []registry.Version{registry.V28, registry.V31}
 	tw := tidewaiter.StartBrief(t, "registry-2.8", "registry-3.1")
@@ -105,8 +104,8 @@ func pushTokens(journal *tidewaiter.Journal, service, repository string) (n int)
 }
 
 // slowUploads simulates a registry whose uploads take longer than the lifetime of a token. The
-// registry accepts a blob with the token that the upload started with, because some clients
-// could not send the blob a second time.
+// registry accepts a blob with the token of the beginning of the upload, because some clients
+// cannot send a blob a second time.
 type slowUploads struct {
 	passed  http.Handler
 	expired string // an expired token
@@ -158,8 +157,8 @@ func expiredToken(t *testing.T, tw *tidewaiter.Tidewaiter, service string) strin
 }
 
 // issuedLongAgo sets the time of issue in a token response to ten minutes ago. A client that
-// checks tokens with its clock then treats each token as expired, in the same way as a token
-// that was issued before a slow upload.
+// checks tokens with its clock then treats each token as expired, like a token that was issued
+// before a slow upload.
 func issuedLongAgo(r *http.Response) error {
 	if r.StatusCode != http.StatusOK {
 		return nil

@@ -18,8 +18,8 @@ import (
 const nowhere = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 
 // TestEveryRepositoryStateForEveryPrincipalAndAction tests the data path with all combinations,
-// including blobs by digest. Gitea CVE-2026-27771: anonymous users could pull private images
-// for years, because the page showed them as private, but the data path did not check.
+// including blobs by digest. Gitea CVE-2026-27771: for years, anonymous users could pull private
+// images. The web page checked access, but the data path did not.
 func TestEveryRepositoryStateForEveryPrincipalAndAction(t *testing.T) {
 	forEachRegistry(t, func(t *testing.T, p pair) {
 		type repository struct {
@@ -90,7 +90,7 @@ func TestEveryRepositoryStateForEveryPrincipalAndAction(t *testing.T) {
 			}
 		}
 
-		// The right to pull one repository gives no access to a blob of another.
+		// The right to pull one repository gives no access to the blobs of another repository.
 		secret := repositories[4].img.Layer.Digest
 		for _, name := range []string{"alice", "bob"} {
 			if got := p.as(t, name, request{method: http.MethodGet, path: "/v2/team/app/blobs/" + secret}); got.status != http.StatusNotFound {
@@ -100,8 +100,8 @@ func TestEveryRepositoryStateForEveryPrincipalAndAction(t *testing.T) {
 	})
 }
 
-// TestCatalogByAnonymousAndOrdinaryUsers checks that the catalog needs a grant like everything
-// else (Harbor CVE-2020-29662).
+// TestCatalogByAnonymousAndOrdinaryUsers checks that the catalog needs a grant, like any other
+// resource (Harbor CVE-2020-29662).
 func TestCatalogByAnonymousAndOrdinaryUsers(t *testing.T) {
 	forEachRegistry(t, func(t *testing.T, p pair) {
 		p.push(t, "private/app")
@@ -167,7 +167,7 @@ func TestMountFromUnreadableRepository(t *testing.T) {
 		if got := p.as(t, "alice", mount); got.status != http.StatusUnauthorized {
 			t.Errorf("alice mounted from a repository that she cannot read: %d", got.status)
 		}
-		// The registry builds the challenge's scope from the request: text in "from" must not
+		// The registry builds the challenge's scope from the request. Text in "from" must not
 		// become a scope.
 		mount.path += url.QueryEscape(":pull repository:private/app")
 		if got := p.as(t, "alice", mount); got.status == http.StatusCreated {
@@ -217,8 +217,8 @@ func TestTokenForAnotherRegistry(t *testing.T) {
 		if got := p.with(t, answer.Token, request{method: http.MethodGet, path: "/v2/team/app/tags/list"}); got.status != http.StatusUnauthorized {
 			t.Errorf("a token for %s was accepted by %s: %d", other, p.service, got.status)
 		}
-		// A service name in other letter case still names the same registry, because some
-		// clients change the case.
+		// A service name with different upper and lower case still belongs to the same registry,
+		// because some clients change the case.
 		answer = p.Token(t, "admin", strings.ToUpper(other), []string{"repository:team/app:pull"}, nil)
 		if got := p.with(t, answer.Token, request{method: http.MethodGet, path: "/v2/team/app/tags/list"}); got.status != http.StatusUnauthorized {
 			t.Errorf("a token for %s in other case was accepted by %s: %d", other, p.service, got.status)

@@ -19,16 +19,15 @@ var ErrUnsupported = errors.New("this client has no such command")
 // Client is one user's client with its own stored credentials. A new client is anonymous.
 // Errors have the client's own text.
 type Client interface {
-	// Login signs in with a name and a password and stores both. Some clients check the
-	// password only when they use it.
+	// Login signs in with a name and a password and stores both. Some clients do not check the
+	// password before its first use.
 	Login(ctx context.Context, host, name, password string) error
-	// Keep stores a refresh token instead of a password, as in a config file that docker login
-	// has written. Keep sends no request.
+	// Keep stores a refresh token instead of a password. docker login writes the same form of
+	// config file. Keep sends no request.
 	Keep(host, name, refreshToken string) error
 	// Push pushes an image and returns the digest of its manifest.
 	Push(ctx context.Context, to Ref, img *image.Image) (digest string, err error)
-	// Pull pulls a manifest with everything that it refers to, and returns the manifest's
-	// digest.
+	// Pull pulls a manifest and all objects to which it refers. It returns the manifest's digest.
 	Pull(ctx context.Context, from Ref) (digest string, err error)
 	// Copy copies between two repositories of one registry, with a mount if the client supports
 	// it.
@@ -61,8 +60,8 @@ func (r Ref) String() string {
 	return s
 }
 
-// Kind is a kind of client. New and Version skip or fail the test if the client is not
-// installed.
+// Kind is a kind of client. If the client is not installed, New and Version skip the test, or fail
+// it if CI=true.
 type Kind struct {
 	Name    string
 	New     func(testing.TB) Client

@@ -35,8 +35,8 @@ func (c *containerdClient) Login(_ context.Context, _, name, password string) er
 	return nil
 }
 
-// Keep stores a refresh token. The name stays empty, because for the resolver a secret without
-// a name is a refresh token.
+// Keep stores a refresh token. The name stays empty, because the resolver treats a secret without
+// a name as a refresh token.
 func (c *containerdClient) Keep(_, _, refreshToken string) error {
 	c.name, c.password = "", refreshToken
 	return nil
@@ -103,8 +103,8 @@ func (c *containerdClient) fetch(ctx context.Context, from Ref) (ocispec.Descrip
 	return root, held, nil
 }
 
-// Copy pulls the image and pushes it. The pushed content has the label in which containerd
-// records where content came from, so the push mounts blobs from there.
+// Copy pulls the image and pushes it. In a label of the content, containerd records from which
+// repository the content was pulled, so the push mounts blobs from that repository.
 func (c *containerdClient) Copy(ctx context.Context, from, to Ref) error {
 	root, held, err := c.fetch(ctx, from)
 	if err != nil {

@@ -58,7 +58,8 @@ func (d *dockerClient) Kept(host string) (string, error) {
 	return kept(filepath.Join(d.config, "config.json"), host)
 }
 
-// Push removes the image from the Engine afterwards, so that a later pull downloads it again.
+// After the push, Push removes the image from the Engine, so that a later pull downloads the image
+// again.
 func (d *dockerClient) Push(ctx context.Context, to Ref, img *image.Image) (string, error) {
 	if _, err := d.run(ctx, img.RootFS, "import", "-", to.String()); err != nil {
 		return "", err

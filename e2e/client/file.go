@@ -17,7 +17,7 @@ type remembered struct {
 	IdentityToken string `json:"identitytoken,omitempty"`
 }
 
-// keep writes a file with a refresh token, as docker login does: with the name, without a
+// keep writes a file with a refresh token. Like the file of docker login, it has the name, but no
 // password.
 func keep(path, host, name, refreshToken string) error {
 	auth := base64.StdEncoding.EncodeToString([]byte(name + ":"))

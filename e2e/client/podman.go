@@ -21,10 +21,10 @@ var Podman = Kind{
 	New: func(t testing.TB) Client {
 		program := process.Need(t, "podman", "podman")
 		if os.Geteuid() != 0 {
-			process.Missing(t, "podman with a storage of the test's own needs root")
+			process.Missing(t, "podman with separate storage for the test needs root")
 		}
-		// podman limits its runroot to 50 characters, and t.TempDir(), which contains the
-		// test's name, may be longer.
+		// podman limits its runroot to 50 characters. The path of t.TempDir() can be longer,
+		// because it contains the test's name.
 		run, err := os.MkdirTemp("", "podman")
 		if err != nil {
 			t.Fatal(err)

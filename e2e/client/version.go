@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/process"
 )
 
-// module returns the version of a linked module. It reads go.mod, because a test binary has no
-// module information.
+// module returns a function that returns the version of a linked module. It reads go.mod, because
+// a test binary has no module information.
 func module(path string) func(testing.TB) string {
 	return func(t testing.TB) string {
 		t.Helper()

@@ -1,7 +1,7 @@
 // Package engine runs a Docker Engine for tests.
 //
-// The Engine of a test has its own images, socket and containerd in a temporary folder. It
-// creates no network, and nothing of it outlives the test.
+// The Engine of a test has its own images, socket and containerd in a temporary folder. It creates
+// no network. When the test ends, everything of the Engine is removed.
 package engine
 
 import (
@@ -28,8 +28,8 @@ func Start(t testing.TB) *Engine {
 	t.Helper()
 	Need(t)
 	daemon := process.Need(t, "dockerd", "docker.io")
-	// A Unix socket's path is limited to 107 bytes, and t.TempDir(), which contains the test's
-	// name, may be longer.
+	// The path of a Unix socket is limited to 107 bytes. The path of t.TempDir() can be longer,
+	// because it contains the test's name.
 	folder, err := os.MkdirTemp("", "engine")
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func Start(t testing.TB) *Engine {
 	return e
 }
 
-// unmount unmounts what the Engine left mounted below its folder: the network namespace of
+// unmount unmounts the remaining mounts below the Engine's folder. They are network namespaces of
 // containers that use the host's network.
 func unmount(t testing.TB, folder string) {
 	t.Helper()
@@ -74,19 +74,19 @@ func unmount(t testing.TB, folder string) {
 	}
 }
 
-// Need skips or fails the test if no Engine can run here.
+// Need skips the test if no Engine can run here, or fails it if CI=true.
 func Need(t testing.TB) {
 	t.Helper()
 	process.Need(t, "dockerd", "docker.io")
 	process.Need(t, "docker", "docker.io")
 	if os.Geteuid() != 0 {
-		process.Missing(t, "a Docker Engine of the test's own needs root")
+		process.Missing(t, "a separate Docker Engine for the test needs root")
 	}
 }
 
 // Shared returns a function that returns one Engine for all subtests of t. The first call of
-// the function starts the Engine. If no Engine can run here, each call skips or fails the
-// subtest.
+// the function starts the Engine. If no Engine can run here, each call skips the subtest, or fails
+// it if CI=true.
 func Shared(t testing.TB) func(testing.TB) *Engine {
 	var mu sync.Mutex
 	var shared *Engine

@@ -1,8 +1,7 @@
 // Package idtoken is an issuer of ID tokens for tests.
 //
-// Start runs an issuer whose tokens have the claims of GitHub Actions or Kubernetes. As the
-// issuers of both do, it changes its signing key during use, to a key that it has already
-// published.
+// Start runs an issuer whose tokens have the claims of GitHub Actions or Kubernetes. Like these
+// issuers, it changes its signing key after some tokens. The new key was published before.
 package idtoken
 
 import (
@@ -95,7 +94,7 @@ func answer(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v) // a failed write means that the client is gone
 }
 
-// perKey is the number of tokens that the first key signs. It is small, so that a run of a few
+// perKey is the number of tokens that the first key signs. It is small, so that a run with few
 // clients includes a rotation.
 const perKey = 4
 

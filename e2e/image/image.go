@@ -48,7 +48,7 @@ type Blob struct {
 	Data      []byte `json:"-"`
 }
 
-// New creates an image that differs from all others.
+// New creates an image with random content, so that it differs from all other images.
 func New(t testing.TB, format Format) *Image {
 	t.Helper()
 	types := map[Format][3]string{

@@ -21,8 +21,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loopback"
 )
 
-// Need returns the path of a program, as a shell finds it. If it is not installed, the test is
-// skipped with the name of the package that has it, or fails if CI=true.
+// Need returns the path of a program. It searches the program like a shell. If the program is not
+// installed, the test is skipped with the name of the package to install, or fails if CI=true.
 func Need(t testing.TB, program, debianPackage string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -51,7 +51,7 @@ func Missing(t testing.TB, what string) {
 type Process struct {
 	Log  string // file with its output
 	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended, after err was set
+	done chan struct{} // closed when the program has ended and err is set
 	err  error
 }
 
@@ -70,7 +70,7 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Setpgid = true
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // if the test binary itself is killed
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // in case the test binary is killed
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting %s: %v", name, err)
 	}
@@ -101,8 +101,8 @@ func (p *Process) Stop() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 }
 
-// Kill kills the program at once. It is for programs that are slow after SIGTERM and whose data
-// nobody reads afterwards.
+// Kill kills the program immediately. It is for programs that end slowly after SIGTERM and whose
+// data is no longer needed.
 func (p *Process) Kill() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.done
@@ -135,15 +135,15 @@ func (p *Process) Await(t testing.TB, what string, ready func(context.Context) e
 	})
 }
 
-// Await calls ready repeatedly until it returns nil. It has no time limit except that of go
-// test, because the machine may be slow.
+// Await calls ready repeatedly until it returns nil. Its only time limit is that of go test,
+// because the machine can be slow.
 func Await(t testing.TB, what string, ready func(context.Context) error) {
 	t.Helper()
 	await.Until(t, what, ready)
 }
 
-// Run runs a program to its end and returns its standard output. The error contains its
-// standard error, as a user would see it.
+// Run runs a program to its end and returns its standard output. The error contains the text that
+// a user sees on standard error.
 func Run(ctx context.Context, cmd *exec.Cmd) (string, error) {
 	var out, bad strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &bad

@@ -1,7 +1,7 @@
 // Package registry runs real registries for tests.
 //
 // Start runs a distribution registry on a free loopback port. Its storage is in a temporary
-// folder, in which tests check what was stored.
+// folder, so that tests can check the stored objects.
 package registry
 
 import (
@@ -28,7 +28,7 @@ const (
 	V31 Version = "3.1"
 )
 
-// Options configure whom a registry trusts and where it posts events.
+// Options are the token server that a registry trusts, and the URL to which it posts events.
 type Options struct {
 	Realm         string // URL of the token endpoint
 	Service       string // audience of the registry's tokens
@@ -42,8 +42,8 @@ type Options struct {
 // Registry is a registry that runs until the test ends.
 type Registry struct {
 	Version Version
-	// Host is localhost:port and not 127.0.0.1:port, because some clients reject realms with
-	// literal loopback addresses, and some compare the names of realm and registry.
+	// Host is localhost:port, because some clients reject realms with an address such as
+	// 127.0.0.1, and some clients compare the host names of realm and registry.
 	Host string
 	*process.Process
 	storage string
@@ -110,7 +110,7 @@ func StartConfig(t testing.TB, v Version, config string, environment ...string) 
 	// Without this variable, registry 3 tries to connect to a collector.
 	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
 	cmd.Env = append(cmd.Env, environment...)
-	// The last variable of a name counts.
+	// If a variable is set twice, the last value is used.
 	cmd.Env = append(cmd.Env, fmt.Sprintf("REGISTRY_HTTP_ADDR=127.0.0.1:%d", port))
 	r.Process = process.Start(t, cmd)
 	t.Cleanup(r.Kill) // registry 3 takes a second to stop after SIGTERM
@@ -128,8 +128,8 @@ func StartConfig(t testing.TB, v Version, config string, environment ...string) 
 	return r
 }
 
-// Program returns the path of a registry's program. A registry that is not Debian's is compiled
-// once, into bin/e2e.
+// Program returns the path of a registry's program. Registries that are not from Debian are
+// compiled once, into bin/e2e.
 func Program(t testing.TB, v Version) string {
 	t.Helper()
 	if v == V28 {
@@ -165,13 +165,12 @@ func (r *Registry) Manifest(repository, digest string) bool {
 	return exists(filepath.Join(r.repository(repository), "_manifests", "revisions", strings.Replace(digest, ":", "/", 1), "link"))
 }
 
-// Blob reports whether a repository has a blob, pushed or mounted.
+// Blob reports whether a repository has a blob, which was pushed or mounted.
 func (r *Registry) Blob(repository, digest string) bool {
 	return exists(filepath.Join(r.repository(repository), "_layers", strings.Replace(digest, ":", "/", 1), "link"))
 }
 
-// Touched reports whether anything was ever stored in a repository, including an incomplete
-// upload.
+// Touched reports whether a repository exists in the storage, even with only an incomplete upload.
 func (r *Registry) Touched(repository string) bool {
 	return exists(r.repository(repository))
 }

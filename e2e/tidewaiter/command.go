@@ -17,7 +17,7 @@ type Made struct {
 	Secret string `json:"secret"`
 }
 
-// Command runs a command with the config of the running service, as its administrator does.
+// Command runs a command with the config of the running service, like an administrator.
 func (tw *Tidewaiter) Command(t testing.TB, stdin string, args ...string) (made Made) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), Program(t), append(args, "--config", tw.Config, "--output", "json")...)
@@ -39,8 +39,8 @@ type Asked struct {
 	Refresh string
 }
 
-// Ask signs in as docker login does, which requests a refresh token. If name is "", the secret
-// is a refresh token.
+// Ask signs in like docker login, which requests a refresh token. If name is "", the secret is a
+// refresh token.
 func (tw *Tidewaiter) Ask(t testing.TB, name, secret, service string) Asked {
 	t.Helper()
 	var req *http.Request

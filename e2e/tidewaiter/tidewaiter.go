@@ -118,7 +118,7 @@ listen: [{ address: "127.0.0.1:%d" }]
 database: "sqlite:state.db"
 signing: { root: { folder: "." } }
 token: { issuer: %q }
-limits: { throttle: false } # all clients are at one address here, and several have the same wrong password
+limits: { throttle: false } # all clients have the same address, and several have the same wrong password
 registries:
 %s%s`, url, port, Issuer, registries.String(), end))
 

@@ -16,7 +16,7 @@ type Answer struct {
 	Claims Claims
 }
 
-// Claims are a token's claims. This package does not verify them: registries do.
+// Claims are a token's claims. This package does not verify them, because registries do so.
 type Claims struct {
 	Subject  string   `json:"sub"`
 	Audience string   `json:"aud"`

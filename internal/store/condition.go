@@ -20,10 +20,10 @@ func instancePage(ctx context.Context, q Querier) (page int64, err error) {
 	return page, err
 }
 
-// condition has the known faults of an open database.
+// condition has the lasting errors of an open database.
 type condition struct {
 	replaced fault // set if the last Look found another database at the URL
-	damaged  fault // a query hit a broken page, or a check found one
+	damaged  fault // a query or a check has found a damaged page
 }
 
 // fault is an error that lasts. The zero value holds no error.
@@ -50,7 +50,7 @@ func (db *DB) Schema(ctx context.Context) (version int64, err error) {
 func (db *DB) Created() bool { return db.created }
 
 // Explain wraps the error of a query with the matching error of this package and with advice.
-// If the error means damage, Ping reports the damage until a check finds the file intact.
+// If the error means damage, Ping reports the damage until a check finds no damage.
 func (db *DB) Explain(err error) error {
 	err = db.at.explain(err)
 	if errors.Is(err, ErrDamaged) {
@@ -59,7 +59,7 @@ func (db *DB) Explain(err error) error {
 	return err
 }
 
-// unmoved returns an error unless the file's name still refers to the open file.
+// unmoved returns an error if the file's name no longer refers to the open file.
 func (db *DB) unmoved() error {
 	if db.file == nil {
 		return nil
@@ -76,7 +76,8 @@ func (db *DB) replaced() error {
 	return db.condition.replaced.error()
 }
 
-// problem returns why the database cannot be used, if the reason is known without a query.
+// problem returns the reason why the database cannot be used, if the reason is known without a
+// query.
 func (db *DB) problem() error {
 	if err := db.replaced(); err != nil {
 		return err
@@ -86,7 +87,7 @@ func (db *DB) problem() error {
 
 // Look checks that the database can be used and is still the database that was opened. If Look
 // finds another database, Write fails until Look succeeds again. Call Look about once a second.
-// The error is one for which Unavailable is true, or a system error.
+// Unavailable is true for the error, or it is a system error.
 func (db *DB) Look(ctx context.Context) error {
 	err := db.look(ctx)
 	if errors.Is(err, ErrReplaced) {
@@ -109,7 +110,7 @@ func (db *DB) look(ctx context.Context) error {
 		}
 		page, err := instancePage(ctx, db.reader)
 		if err != nil {
-			page = 0 // the query of the id below finds the reason
+			page = 0 // the query for the id below reports the reason
 		}
 		if info != nil {
 			if smaller, err = db.file.look(info, page); err != nil {
@@ -125,7 +126,7 @@ func (db *DB) look(ctx context.Context) error {
 	case err != nil:
 		return err
 	case db.id != "" && id != db.id:
-		return fmt.Errorf("%w: it is another database now", ErrReplaced)
+		return fmt.Errorf("%w: the URL now leads to another database", ErrReplaced)
 	}
 	if smaller || db.condition.damaged.error() != nil {
 		return db.Check(ctx)
@@ -137,8 +138,8 @@ func (db *DB) look(ctx context.Context) error {
 // a second per gigabyte. On PostgreSQL, which checks its own pages, it does nothing.
 func (db *DB) Check(ctx context.Context) error { return db.check(ctx, "quick_check") }
 
-// Verify is like Check, but also compares each index with its table. It takes several times as
-// long as Check.
+// Verify is like Check, but also compares each index with its table. It takes much longer than
+// Check.
 func (db *DB) Verify(ctx context.Context) error { return db.check(ctx, "integrity_check") }
 
 func (db *DB) check(ctx context.Context, how string) error {
@@ -163,10 +164,10 @@ func (db *DB) check(ctx context.Context, how string) error {
 // lost when the last process closes the file.
 func (db *DB) Gone() bool { return errors.Is(db.unmoved(), errGone) }
 
-// Rescue writes all data of a file that was deleted or replaced into a new file beside it. The
-// data can be read until the last process closes the old file. Rescue returns the new file's
-// name. It returns "" if there is nothing to rescue: for PostgreSQL, for a database in memory,
-// and for a file that still exists, even if it was partly overwritten.
+// Rescue writes all data of a deleted or replaced file into a new file in the same folder. The
+// data can be read until the last process closes the old file. Rescue returns the new file's name.
+// It returns "" if there is nothing to rescue: for PostgreSQL, for a database in memory, and for a
+// file that still exists, even if it was partly overwritten.
 func (db *DB) Rescue(ctx context.Context, now time.Time) (file string, err error) {
 	p, ok := db.at.(sqliteLocation)
 	if !ok || !db.Gone() {

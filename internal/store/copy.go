@@ -25,10 +25,9 @@ type Copied struct {
 	Rows   int64
 }
 
-// Backup copies the database at url, as it is at one moment, to a new SQLite file. Other
-// processes can use the database meanwhile. The file appears under its name when it is complete
-// and on disk. The file is a database itself. Only the file's owner can read it, because it
-// contains password hashes.
+// Backup writes a snapshot of the database at url to a new SQLite file. Other processes can use
+// the database during the backup. The file appears under its name when it is complete and on disk.
+// It is itself a database. Only its owner can read it, because it contains password hashes.
 func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied, err error) {
 	if _, err := os.Lstat(file); err == nil {
 		return Copied{}, fmt.Errorf("writing backup %s: the file exists already", file)
@@ -59,9 +58,8 @@ func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied
 	return copied, nil
 }
 
-// settle moves a complete file to its final name, durably. It creates a link first, because
-// that fails if the target exists, and a rename does not. On file systems without links, it
-// renames the file.
+// settle moves a complete file to its final name, durably. It first creates a link: unlike a
+// rename, this fails if the target exists. On file systems without links, it renames the file.
 func settle(part, file string) error {
 	if err := flush(part); err != nil {
 		return err
@@ -82,15 +80,16 @@ func flush(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// Restore copies a backup to the database at url. That database must be empty or not exist, and
-// must not be in use. A backup by an older version is migrated while it is copied. The backup
-// file does not change.
+// Restore copies a backup to the database at url. The target must be empty or missing, and must
+// not be in use. A backup by an older version is migrated during the copy. The backup file does
+// not change.
 func Restore(ctx context.Context, file, url string, o CopyOptions) (copied Copied, err error) {
 	to, err := parse(url)
 	if err != nil {
 		return Copied{}, err
 	}
-	// Work on a duplicate: opening a database writes beside it and migrates old tables.
+	// Work on a duplicate, because opening a database writes other files next to it and migrates
+	// old tables.
 	folder, err := os.MkdirTemp("", "tidewaiter-restore-")
 	if err != nil {
 		return Copied{}, fmt.Errorf("reading backup %s: %w", file, err)
@@ -125,9 +124,9 @@ func duplicate(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-// Copy copies the database at the URL from to the database at the URL to, which must be empty
-// or not exist. Both must not be in use. The source is not changed, but should not be used
-// afterwards.
+// Copy copies the database at the URL from to the database at the URL to, which must be empty or
+// missing. Both must not be in use. The source is not changed, but should not be used after the
+// copy.
 func Copy(ctx context.Context, from, to string, o CopyOptions) (copied Copied, err error) {
 	source, err := parse(from)
 	if err != nil {
@@ -153,7 +152,7 @@ func Copy(ctx context.Context, from, to string, o CopyOptions) (copied Copied, e
 	return copyAll(ctx, db, target, o)
 }
 
-// copyAll copies everything in one transaction of each database. A crash before the target's
+// copyAll copies all tables in one transaction of each database. A crash before the target's
 // commit leaves the target unchanged.
 func copyAll(ctx context.Context, from *DB, to location, o CopyOptions) (copied Copied, err error) {
 	db, err := to.openExclusive(ctx)

@@ -17,7 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// fill writes rows with all kinds of values and returns what dump should return.
+// fill writes rows with all kinds of values. It returns the expected result of dump.
 func fill(t *testing.T, url string) map[string][]string {
 	t.Helper()
 	db := open(t, url)
@@ -88,7 +88,7 @@ func TestABackupIsRestoredAsItWas(t *testing.T) {
 				told := make(map[string]int64)
 				copied, err := store.Backup(t.Context(), source, backup, store.CopyOptions{Progress: func(table string, rows, of int64) {
 					if rows < told[table] || rows > of {
-						t.Errorf("%s: %d of %d rows after %d", table, rows, of, told[table])
+						t.Errorf("%s: progress reports %d of %d rows, and %d rows before that", table, rows, of, told[table])
 					}
 					told[table] = rows
 				}})
@@ -102,7 +102,7 @@ func TestABackupIsRestoredAsItWas(t *testing.T) {
 					t.Errorf("the backup: %v, %v", info, err)
 				}
 				if left, err := filepath.Glob(filepath.Join(filepath.Dir(backup), "*")); err != nil || len(left) != 1 {
-					t.Errorf("files beside the backup: %q, %v", left, err)
+					t.Errorf("other files next to the backup: %q, %v", left, err)
 				}
 				before, err := os.ReadFile(backup)
 				if err != nil {
@@ -118,7 +118,7 @@ func TestABackupIsRestoredAsItWas(t *testing.T) {
 					t.Errorf("the source was changed: %s", diff)
 				}
 				if counter(t, open(t, target), "accounts") == 0 {
-					t.Error("a watcher of the target would not notice")
+					t.Error("the counters of the target did not change, so a watcher would notice nothing")
 				}
 				if after, err := os.ReadFile(backup); err != nil || string(before) != string(after) {
 					t.Errorf("restoring changed the backup (%v)", err)
@@ -232,7 +232,7 @@ func testACopyThatFailsVerificationIsUndone(t *testing.T, d storetest.Database) 
 		t.Errorf("Backup: %v", err)
 	}
 	if left, err := os.ReadDir(filepath.Dir(backup)); err != nil || len(left) != 0 {
-		t.Errorf("a backup that failed left %v, %v", left, err)
+		t.Errorf("a failed backup left %v, %v", left, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	if _, err := store.Copy(ctx, url, target, store.CopyOptions{Progress: func(string, int64, int64) { cancel() }}); !errors.Is(err, context.Canceled) {

@@ -13,11 +13,11 @@ import (
 
 const (
 	rowsAtOnce  = 100     // per statement
-	bytesAtOnce = 1 << 20 // per statement, about
+	bytesAtOnce = 1 << 20 // per statement, approximately
 	tellEvery   = 1000    // rows between two reports
 
-	// changed is the table of the change counters. Its rows are not copied, because they are
-	// for the processes that watch the source.
+	// changed is the table of the change counters. Its rows are not copied, because they are only
+	// for processes that watch the source.
 	changed = "changes"
 
 	// instance is the table of the database's id. A copy has the source's id.
@@ -36,12 +36,12 @@ type copying struct {
 // contents describes the rows of a table.
 type contents struct {
 	columns []string
-	rows    [][]any // the rows of an empty database, which are few
+	rows    [][]any // the few rows of an empty database
 	sum     sum
 }
 
-// sum is the number of rows and the sum of their hashes, in any order. Two tables with equal sums
-// have the same rows. A sum does not protect against forgery.
+// sum is the number of rows and the sum of their hashes. The order of the rows does not matter.
+// Two tables with equal sums have the same rows. A sum does not protect against forgery.
 type sum struct {
 	rows int64
 	hash [4]uint64
@@ -227,7 +227,7 @@ func (c *copying) copyTable(ctx context.Context, source, target *sql.Tx, table s
 		return 0, err
 	}
 	if read.rows != of || kept != read {
-		return 0, fmt.Errorf("%d rows were read and %d were written, but they differ", read.rows, kept.rows)
+		return 0, fmt.Errorf("%d rows were read and %d rows were written, but the rows differ", read.rows, kept.rows)
 	}
 	c.tell(table, of, of)
 	return of, nil
@@ -314,7 +314,7 @@ func (i *inserter) flush(ctx context.Context) error {
 }
 
 // scan calls the function each with every row of a table. It reuses the slice for the next row,
-// but not the values in it.
+// but not the values in the slice.
 func scan(ctx context.Context, tx *sql.Tx, table string, columns []string, each func(row []any) error) error {
 	rows, err := tx.QueryContext(ctx, "SELECT "+list(columns)+" FROM "+quoted(table))
 	if err != nil {

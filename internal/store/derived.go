@@ -13,10 +13,10 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// Derived is a database beside a DB, for data that can be rebuilt from the DB. On SQLite it is
-// a file of its own, because SQLite has one writer per file. On PostgreSQL it is a schema of
-// its own. After a power failure, its last transactions can be missing. It is not part of
-// backups and copies. Its methods may be called from any goroutine.
+// Derived is a second database for data that can be rebuilt from a DB. On SQLite, it is a separate
+// file, because SQLite has one writer per file. On PostgreSQL, it is a separate schema. After a
+// power failure, its last transactions can be missing. Backups and copies do not have it. Its
+// methods may be called from any goroutine.
 type Derived struct {
 	name           string
 	at             location
@@ -44,8 +44,8 @@ func (db *DB) derived(ctx context.Context, write bool) (*Derived, error) {
 	return d, nil
 }
 
-// Instance returns the id of the database, like ID. If the database was opened read-only,
-// Instance reads the id from it.
+// Instance returns the id of the database, like ID. If the database was opened read-only, Instance
+// reads the id from the database.
 func (db *DB) Instance(ctx context.Context) (id string, err error) {
 	if db.id != "" {
 		return db.id, nil
@@ -65,7 +65,8 @@ func (p sqliteLocation) derived(_ context.Context, _ *DB, write bool) (_ *Derive
 		if !write {
 			return nil, ErrMissing
 		}
-		// Only for a new file: closing a file would release the locks that this process has on it.
+		// This runs only for a new file, because closing a file would release all locks of this
+		// process on the file.
 		if err := own.prepare(); err != nil {
 			return nil, err
 		}
@@ -145,8 +146,8 @@ func (d *Derived) Write(ctx context.Context, f func(*sql.Tx) error) error {
 	return d.Explain(ended(ctx, err))
 }
 
-// Snapshot begins a transaction that sees the database as it is now. The caller must end the
-// transaction with Rollback.
+// Snapshot begins a transaction that sees the current state of the database. The caller must end
+// the transaction with Rollback.
 func (d *Derived) Snapshot(ctx context.Context) (*sql.Tx, error) {
 	tx, err := d.reader.BeginTx(ctx, d.at.snapshot())
 	return tx, d.Explain(err)
@@ -161,19 +162,19 @@ func (d *Derived) Explain(err error) error {
 }
 
 // Damaged reports whether an error means that the file is not a database, or that its content
-// is damaged. In both cases, call Remove, and build the content again.
+// is damaged. In both cases, the caller must call Remove and rebuild the content.
 func (d *Derived) Damaged(err error) bool {
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
 		return true
 	case sqlite3.SQLITE_IOERR:
 		failure, _ := errors.AsType[*sqlite.Error](err)
-		return failure.Code() == sqlite3.SQLITE_IOERR_SHORT_READ // shorter than its header says
+		return failure.Code() == sqlite3.SQLITE_IOERR_SHORT_READ // shorter than its header's size
 	}
 	return errors.Is(err, ErrDamaged)
 }
 
-// Gone reports whether the file was deleted or replaced since it was opened.
+// Gone reports whether the file was deleted or replaced after it was opened.
 func (d *Derived) Gone() bool {
 	if d.file == nil {
 		return false
@@ -204,7 +205,7 @@ func (d *Derived) Size(ctx context.Context) (size int64, err error) {
 	return size, nil
 }
 
-// Remove closes the database and deletes its files. On PostgreSQL it only closes it.
+// Remove closes the database and deletes its files. On PostgreSQL, it only closes the database.
 func (d *Derived) Remove() error {
 	err := d.Close()
 	if d.file == nil || d.Gone() {

@@ -7,8 +7,8 @@ import (
 )
 
 var (
-	// ErrNewer means that a newer version of Tidewaiter wrote the database. Nothing was
-	// changed.
+	// ErrNewer means that a newer version of Tidewaiter wrote the database. Open has not changed
+	// the database.
 	ErrNewer = errors.New("it was written by a newer version of Tidewaiter")
 	// ErrOlder means that the tables need a migration, which only Open runs.
 	ErrOlder = errors.New("it was written by an older version of Tidewaiter and is not yet migrated; start `tidewaiter serve` once")
@@ -26,12 +26,11 @@ var (
 	ErrNoSpace = errors.New("no space is left on its disk")
 	// ErrMissing means that the database does not exist or has no tables.
 	ErrMissing = errors.New("there is no database")
-	// ErrReplaced means that the URL no longer leads to the open database: the file was
-	// deleted, replaced or overwritten, or the server has another database under the same name.
-	// A write now would be lost.
+	// ErrReplaced means that the URL no longer leads to the open database. The file was deleted,
+	// replaced or overwritten, or the server has another database under the same name. A write
+	// would be lost.
 	ErrReplaced = errors.New("the database was replaced while it is in use")
-	// errGone is the ErrReplaced for an open file that is intact but can no longer be reached
-	// by its name.
+	// errGone is ErrReplaced for an open file that is intact, but has lost its name.
 	errGone = fmt.Errorf("%w", ErrReplaced)
 	// ErrDamaged means that the file or its disk is broken.
 	ErrDamaged = errors.New("the database is damaged: stop Tidewaiter, move the file away, and restore a backup with `tidewaiter database restore FILE`")
@@ -44,8 +43,8 @@ var (
 	others     = []error{ErrNewer, ErrOlder, ErrForeign, ErrInUse, ErrNotEmpty, ErrMissing}
 )
 
-// Unavailable reports whether err is caused by the state of the database, such as a full disk,
-// and not by the request. The operation can be retried when this state is over.
+// Unavailable reports whether the state of the database, such as a full disk, is the cause of err.
+// If so, the request is not the cause, and can be retried when this state is over.
 func Unavailable(err error) bool { return isAny(err, conditions) }
 
 // named reports whether err already wraps an error of this package. The function that Write

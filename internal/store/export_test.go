@@ -3,8 +3,8 @@ package store
 // Patient dials connections that give the server a limited time for each answer.
 var Patient = patient
 
-// LookAround looks at the file as Look does. It calls the function between after it has checked
-// the names.
+// LookAround looks at the file like Look. After it has checked the names, it calls the function
+// between.
 func LookAround(db *DB, between func()) error {
 	info, err := db.file.check()
 	if info == nil {

@@ -12,17 +12,17 @@ import (
 	"sync"
 )
 
-// openFile is the database file and its write-ahead log as they were when they were opened.
-// SQLite keeps using its open files and does not notice if they are deleted, renamed or
-// overwritten. Data that it writes to a deleted file is lost when the process ends. Data that
-// it writes to an overwritten file corrupts both databases.
+// openFile describes the open database file and its write-ahead log. SQLite keeps using its open
+// files and does not notice if they are deleted, renamed or overwritten. Data that it writes to a
+// deleted file is lost when the process ends. Data that it writes to an overwritten file corrupts
+// both databases.
 //
 // The method check compares names and takes two system calls. It runs before and after each
 // write. The method look reads the file's header and runs once a second.
 type openFile struct {
 	path string
 	raw  *rawFile
-	id   []byte // of the instance; in a page of the file that is never written again
+	id   []byte // of the instance; it is in a page of the file that never changes
 
 	mu         sync.Mutex
 	main       fs.FileInfo
@@ -30,7 +30,7 @@ type openFile struct {
 	changes    uint32      // the change counter in the header at the last look; it never decreases
 	page       int64       // number of the page with the id; 0: unknown
 	closed     bool
-	suspicions int // consecutive looks that found something wrong
+	suspicions int // number of consecutive looks that found an error
 }
 
 // The header of a SQLite file: https://www.sqlite.org/fileformat.html#the_database_header
@@ -52,7 +52,7 @@ func watchFile(path, id string, page int64) (*openFile, error) {
 		return nil, err
 	}
 	f := &openFile{path: path, raw: raw, id: []byte(id), main: info, page: page}
-	if !f.holdsID(page) { // perhaps another process has just migrated the file
+	if !f.holdsID(page) { // another process may have just migrated the file
 		f.page = 0
 	}
 	if header, err := raw.header(); err == nil {
@@ -98,8 +98,8 @@ func (f *openFile) check() (fs.FileInfo, error) {
 
 // look reads the file to detect whether it was overwritten in place, as cp does. The result
 // smaller reports whether the file has shrunk since the last look, by truncation or VACUUM. The
-// parameter info is the result of check. look must not query the name again, because the name
-// could refer to another file now.
+// parameter info is the result of check. look must not use the name again, because the name may
+// refer to another file by then.
 func (f *openFile) look(info fs.FileInfo, page int64) (smaller bool, err error) {
 	header, err := f.raw.header()
 	found := f.holdsID(f.page) || f.holdsID(page)
@@ -118,8 +118,8 @@ func (f *openFile) look(info fs.FileInfo, page int64) (smaller bool, err error) 
 	default:
 		f.changes = binary.BigEndian.Uint32(header[headerChanges:])
 	}
-	// Require two consecutive looks that find an error. VACUUM moves the page with the id, and
-	// no page has the id while SQLite writes the change back.
+	// An error counts only in two consecutive looks: VACUUM moves the page with the id, and while
+	// SQLite writes this change to the file, no page has the id.
 	if f.suspicions++; wrong == "" {
 		f.suspicions = 0
 	}
@@ -129,8 +129,8 @@ func (f *openFile) look(info fs.FileInfo, page int64) (smaller bool, err error) 
 	return info.Size() < before, nil
 }
 
-// holdsID reports whether the given page of the file contains the database's id. It reads the
-// file itself and does not ask SQLite.
+// holdsID reports whether the given page of the file contains the database's id. It reads the file
+// directly, without SQLite.
 func (f *openFile) holdsID(page int64) bool {
 	if page <= 0 {
 		return false
@@ -180,7 +180,7 @@ type rawFile struct {
 	uses int
 }
 
-// rawFiles are the files that this process has open.
+// rawFiles are the open files of this process.
 var rawFiles struct {
 	sync.Mutex
 	all []*rawFile

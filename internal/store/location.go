@@ -14,7 +14,7 @@ type location interface {
 	// open opens the database. If it does not exist, open creates it or fails with ErrMissing.
 	open(ctx context.Context, create bool) (*DB, error)
 	openReadOnly(ctx context.Context) (*DB, error)
-	// openUnlimited is like openReadOnly, but without time limits, for long-running work.
+	// openUnlimited opens the database read-only and without time limits, for long-running work.
 	openUnlimited(ctx context.Context) (*DB, error)
 	// openExclusive opens the database without time limits, for long-running work. It fails with
 	// ErrInUse while another process has the database open.
@@ -27,10 +27,10 @@ type location interface {
 	// explain wraps err with the matching error of this package and with advice. If err already
 	// wraps such an error, it is returned unchanged.
 	explain(err error) error
-	// stale reports whether err means that a connection had ended before it was used.
+	// stale reports whether err means that a connection had already ended before its use.
 	stale(err error) bool
-	// snapshot returns the options for a transaction that sees the database as it was at one
-	// moment.
+	// snapshot returns the options for a transaction that sees one consistent state of the
+	// database.
 	snapshot() *sql.TxOptions
 	// derived opens the derived database of main. If it does not exist, derived creates it if
 	// write is true, and fails with ErrMissing otherwise.

@@ -45,8 +45,8 @@ func isOutdated(version int64, folder string) (bool, error) {
 	return version < newest, err
 }
 
-// migrate migrates the tables of a file. It opens the file exclusively, because another process
-// that runs on the old tables cannot handle new ones.
+// migrate migrates the tables of a file. It opens the file exclusively, because a process that
+// uses the old tables cannot use the new ones.
 func (p sqliteLocation) migrate(ctx context.Context) error {
 	pool, err := p.connect(1, url.Values{
 		"_txlock": {"immediate"},

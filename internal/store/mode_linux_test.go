@@ -16,8 +16,8 @@ func asNobody(t *testing.T, f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// The thread is never unlocked, so it ends with the goroutine, and its changed rights
-		// end too.
+		// The thread is never unlocked, so it ends with the goroutine. The changed rights end with
+		// the thread.
 		runtime.LockOSThread()
 		if os.Getuid() == 0 {
 			if err := syscall.Setfsuid(65534); err != nil {
@@ -76,12 +76,12 @@ func TestOpenSaysWhatMustBeWritable(t *testing.T) {
 	}
 }
 
-// An auditor reads a copy on a read-only disk.
+// An auditor can read a copy on a read-only disk.
 func TestADatabaseThatCannotBeWrittenIsRead(t *testing.T) {
 	for _, tt := range []struct {
 		what    string
 		prepare func(t *testing.T, file string, db *store.DB)
-		says    string // "": it opens
+		says    string // "": no error
 	}{
 		{"at rest", func(t *testing.T, _ string, db *store.DB) { closeNow(t, db) }, ""},
 		{"with an empty log", func(t *testing.T, file string, db *store.DB) {
@@ -90,8 +90,8 @@ func TestADatabaseThatCannotBeWrittenIsRead(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, ""},
-		{"with a log that was not written back", func(t *testing.T, file string, db *store.DB) {
-			for _, end := range []string{"", "-wal"} { // the files as kill -9 leaves them
+		{"with a log that is not yet in the file", func(t *testing.T, file string, db *store.DB) {
+			for _, end := range []string{"", "-wal"} { // the files that remain after kill -9
 				copyFile(t, file+end, file+end+".copy")
 			}
 			closeNow(t, db)

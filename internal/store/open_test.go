@@ -34,8 +34,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
 }
 
-// child opens the database, writes once, prints that it has done so, and keeps the database
-// open until its stdin ends.
+// child opens the database, writes once, prints a line about it, and keeps the database open until
+// stdin ends.
 func child(url string) {
 	db, err := store.Open(context.Background(), url)
 	if err == nil {
@@ -50,7 +50,7 @@ func child(url string) {
 	db.Close()
 }
 
-// openExclusive runs a second process that wants exclusive access, and returns its result.
+// openExclusive runs a second process that requests exclusive access, and returns the result.
 func openExclusive(t *testing.T, url string) string {
 	t.Helper()
 	command := exec.Command(os.Args[0])
@@ -146,12 +146,12 @@ func TestDatabasesInMemoryAreSeparate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := counter(t, other, "policy"); got != 0 {
-		t.Errorf("a write to one database raised the other's counter to %d", got)
+		t.Errorf("a write to one database changed the counter of the other database to %d", got)
 	}
 }
 
-// damage creates a database, runs the statement on it and returns its file. After the
-// statement, the file looks like one of another program or another version.
+// damage creates a database, runs the statement on it and returns its file. After the statement,
+// the file looks like that of another program or another version.
 func damage(t *testing.T, statement string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "state.db")
@@ -188,12 +188,12 @@ func TestOpenSaysWhyItCannot(t *testing.T) {
 
 		{"an unknown scheme", "mysql://db", nil, `unknown scheme "mysql"`},
 		{"a host", "sqlite://state.db", nil, `did you mean "sqlite:state.db" or "sqlite:///state.db"\?`},
-		{"no file", "sqlite:", nil, `it names no file`},
+		{"no file", "sqlite:", nil, `it has no file name`},
 		{"options", "sqlite:///x.db?mode=ro", nil, `it may have no options`},
 		{"a NUL", "sqlite:a\x00b", nil, `NUL`},
 		{"a folder", "sqlite://" + folder, nil, `is a directory`},
-		{"a file for a folder", "sqlite://" + text + "/state.db", nil, `not a directory`},
-		{"a text", "sqlite://" + text, store.ErrForeign, `it is not a Tidewaiter database`},
+		{"a file instead of a folder", "sqlite://" + text + "/state.db", nil, `not a directory`},
+		{"a text file", "sqlite://" + text, store.ErrForeign, `it is not a Tidewaiter database`},
 		{"another program's database", "sqlite://" + damage(t, "PRAGMA application_id = 1"), store.ErrForeign, ``},
 		{"another program's unmarked database", "sqlite://" + damage(t, "PRAGMA application_id = 0"), store.ErrForeign, ``},
 		{"a newer database", "sqlite://" + damage(t, "PRAGMA user_version = 1000"), store.ErrNewer, `the tables have version 1000, this version supports \d+`},
@@ -303,7 +303,7 @@ func testTwoProcessesShareADatabase(t *testing.T, d storetest.Database) {
 
 func TestTablesAreNotChangedUnderARunningProcess(t *testing.T) {
 	t.Parallel()                                 // the test waits for a lock as long as Open does
-	file := damage(t, "PRAGMA user_version = 0") // as if this binary had newer tables
+	file := damage(t, "PRAGMA user_version = 0") // the tables look older than this binary's
 	raw, err := sql.Open("sqlite", file)
 	if err != nil {
 		t.Fatal(err)
@@ -313,7 +313,7 @@ func TestTablesAreNotChangedUnderARunningProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	var n int
-	// The open connection keeps the file in use.
+	// While the connection is open, the file is in use.
 	if err := raw.QueryRow("SELECT count(*) FROM changes").Scan(&n); err != nil {
 		t.Fatal(err)
 	}
@@ -342,11 +342,11 @@ func TestOpenReadOnlyCreatesAndChangesNothing(t *testing.T) {
 	}
 	defer db.Close()
 	if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err == nil {
-		t.Error("a database that was opened for reading was written")
+		t.Error("a write to a read-only database succeeded")
 	}
 }
 
-// BenchmarkOpen measures the database's part of a start.
+// BenchmarkOpen measures how long the database takes at the start of the service.
 func BenchmarkOpen(b *testing.B) {
 	url := "sqlite://" + filepath.Join(b.TempDir(), "state.db")
 	for b.Loop() {

@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// A stopped server or a network that drops packets must not block callers for ever.
+// A stopped server or a network that drops packets must not block callers forever.
 func TestAServerThatDoesNotAnswerIsGivenUp(t *testing.T) {
 	for _, tt := range []struct {
 		what     string

@@ -19,23 +19,23 @@ const (
 	writers = 4 // connections; PostgreSQL's default limit is 100 for the whole server
 	queries = 8 // connections for reading
 
-	// migrating is the number of the advisory lock that lets one process at a time migrate the
-	// tables: "tide".
+	// migrating is the number of an advisory lock. Only the process with this lock may migrate the
+	// tables. The number is "tide" in ASCII.
 	migrating = application
 
 	name            = "tidewaiter"          // in pg_stat_activity
-	maintenanceName = "tidewaiter-database" // of processes that need exclusive access or run long
+	maintenanceName = "tidewaiter-database" // of exclusive and long-running processes
 
-	dialFor   = 5 * time.Second  // unless connect_timeout is set
+	dialFor   = 5 * time.Second  // used if connect_timeout is not set
 	answerFor = 20 * time.Second // longer than all of the server's limits below
 	idleFor   = 5 * time.Minute
 	renew     = time.Hour // maximum age of a connection; the next one can use another server
 )
 
-// limits are the settings of each connection that serves requests. A statement that hangs, a
-// lock that is never released and a transaction of a stopped process must not block everybody
-// else for ever. A statement sets these limits, because poolers refuse such parameters at
-// connection start.
+// limits are the settings of each connection that serves requests. Without limits, a hanging
+// statement, a lock that is never released, or a transaction of a stopped process could block all
+// other processes forever. The limits are set by a statement, because poolers refuse such
+// parameters at the start of a connection.
 const limits = `
 	SET lock_timeout = '5s';
 	SET statement_timeout = '15s';
@@ -122,8 +122,8 @@ func (s postgresLocation) openExclusive(ctx context.Context) (_ *DB, err error) 
 	return &DB{at: s, writer: pool, reader: pool, exclusive: true}, nil
 }
 
-// awaitOthers waits up to 3 seconds for other sessions to end. The sessions of a process that
-// has just stopped remain for a moment.
+// awaitOthers waits up to 3 seconds for other sessions to end. After a process has stopped, its
+// sessions remain for a moment.
 func (s postgresLocation) awaitOthers(ctx context.Context, pool *sql.DB) error {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
@@ -165,8 +165,8 @@ func (s postgresLocation) snapshot() *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead}
 }
 
-// stale reports whether err means that an existing connection can no longer be used. A failure
-// to make a new connection is not stale.
+// stale reports whether err means that an existing connection can no longer be used. A failed
+// attempt to open a connection is not stale.
 func (s postgresLocation) stale(err error) bool {
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	return !connecting && errors.Is(s.explain(err), ErrDown)
@@ -227,11 +227,11 @@ func (s postgresLocation) outdated(ctx context.Context, pool *sql.DB) (outdated,
 	case err != nil:
 		return false, false, err
 	case encoding != "UTF8":
-		return false, false, fmt.Errorf("its encoding is %s: create one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
+		return false, false, fmt.Errorf("its encoding is %s: create a database with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
 	case !schema:
 		return false, false, errors.New("the schema in search_path does not exist")
 	case others > 0 && (!ours || !versioned):
-		return false, false, fmt.Errorf("%w: it has tables of another program; create a database for Tidewaiter alone", ErrForeign)
+		return false, false, fmt.Errorf("%w: it has tables of another program; create a separate database for Tidewaiter", ErrForeign)
 	case !versioned:
 		return true, others == 0, nil
 	}
@@ -254,11 +254,11 @@ func (s postgresLocation) migrate(ctx context.Context) (err error) {
 		return err
 	}
 	defer lock.Close()
-	// The session holds the lock, so the server releases it if the process dies.
+	// The lock belongs to the session, so the server releases the lock if the process dies.
 	if _, err := lock.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrating)); err != nil {
 		return err
 	}
-	// Another process may have migrated the tables meanwhile.
+	// Another process may have migrated the tables before this process got the lock.
 	if outdated, _, err := s.outdated(ctx, pool); !outdated || err != nil {
 		return err
 	}

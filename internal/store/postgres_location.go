@@ -96,8 +96,8 @@ func (s postgresLocation) hosts() []string {
 	return slices.Compact(list)
 }
 
-// remote reports whether any server is on another machine: neither a Unix socket nor a loopback
-// address.
+// remote reports whether a server is on another machine, so that its address is neither a Unix
+// socket nor a loopback address.
 func (s postgresLocation) remote() bool {
 	return slices.ContainsFunc(s.hosts(), func(host string) bool {
 		return !strings.HasPrefix(host, "/") && !endpoint.Local(host)
@@ -119,7 +119,7 @@ func (s postgresLocation) explain(err error) error {
 		return fmt.Errorf("%w (if the network can be trusted, add sslmode=disable to the URL)", unreachable(err))
 	}
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
-	_, network := errors.AsType[net.Error](err) // includes time-outs
+	_, network := errors.AsType[net.Error](err) // includes timeouts
 	// The connection was closed before the statement was sent.
 	closed := errors.Is(err, pgconn.ErrConnClosed)
 	if connecting || network || closed || isBroken(err) {
@@ -152,9 +152,9 @@ func explainCode(failure *pgconn.PgError, err error) error {
 	return err
 }
 
-// patient dials connections that give the server the time within for each answer. Deadlines of
-// contexts are not enough, because some callers have no deadline. A stopped server or a network
-// that drops packets would block these callers until TCP gives up.
+// patient dials connections on which the server must answer within a time limit. Deadlines of
+// contexts are not enough, because some callers have no deadline. If the server is stopped or the
+// network drops packets, these callers would be blocked until TCP gives up.
 func patient(dial pgconn.DialFunc, within time.Duration) pgconn.DialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
@@ -165,7 +165,7 @@ func patient(dial pgconn.DialFunc, within time.Duration) pgconn.DialFunc {
 	}
 }
 
-// patientConn sets a deadline for each read for which the driver has set none.
+// patientConn sets a deadline for each read, if the driver has not set one.
 type patientConn struct {
 	net.Conn
 	within time.Duration

@@ -32,18 +32,18 @@ func TestOpenSaysWhyItCannotOnPostgreSQL(t *testing.T) {
 		says      string
 	}{
 		{"no server", "postgres://u:canary@127.0.0.1:1/x", store.ErrDown, `^opening database postgres://127.0.0.1/x: the database can't be reached: `},
-		{"no server behind a socket", "postgres://u:canary@/x?host=" + t.TempDir(), store.ErrDown, `can't be reached`},
+		{"a socket without a server", "postgres://u:canary@/x?host=" + t.TempDir(), store.ErrDown, `can't be reached`},
 		{"no database", s.URL("none"), nil, `CREATE DATABASE`},
-		{"others' tables", s.URL("theirs"), store.ErrForeign, `create a database for Tidewaiter alone`},
+		{"tables of another program", s.URL("theirs"), store.ErrForeign, `create a separate database for Tidewaiter`},
 		{"another encoding", s.URL("latin"), nil, `its encoding is LATIN1`},
 		{"newer tables", s.URL("newer"), store.ErrNewer, `version 1000`},
-		{"no right to make tables", "postgres://stranger@/locked?host=" + folder, nil, `must own the database`},
+		{"no right to create tables", "postgres://stranger@/locked?host=" + folder, nil, `must own the database`},
 		{"an unknown user", "postgres://nobody:canary@/x?host=" + folder, nil, `role "nobody" does not exist`},
 		{"no URL", "postgres://u:canary@[::1/x", nil, `expected postgres://`},
 		{"an invalid option", "postgres://u:canary@h/x?sslmode=canary", nil, `expected postgres://`},
 		{"no database in it", "postgres:///?host=" + folder, nil, `it has no database name`},
-		{"a password file that is not there", s.URL("theirs") + "&password_file=" + missing, nil, `reading the password: open `},
-		{"a passfile that is not there", s.URL("theirs") + "&passfile=" + missing, nil, `passfile: stat `},
+		{"a missing password file", s.URL("theirs") + "&password_file=" + missing, nil, `reading the password: open `},
+		{"a missing passfile", s.URL("theirs") + "&passfile=" + missing, nil, `passfile: stat `},
 	} {
 		db, err := store.Open(t.Context(), tt.url)
 		if err == nil {
@@ -121,12 +121,12 @@ func TestAServerThatComesBackIsUsedAgain(t *testing.T) {
 	}
 }
 
-// A restart of the server ends every pooled connection. The next write succeeds nevertheless.
+// A restart of the server ends every pooled connection. The next write still succeeds.
 func TestAWritePassesOverConnectionsThatHaveEnded(t *testing.T) {
 	s := storetest.NewServer(t)
 	db := open(t, s.Database(t, "template0"))
 	if err := db.Write(t.Context(), "policy", func(*sql.Tx) error {
-		// Another topic needs a second connection.
+		// A write of another topic needs a second connection.
 		return db.Write(t.Context(), "other", func(*sql.Tx) error { return nil })
 	}); err != nil {
 		t.Fatal(err)
@@ -139,8 +139,8 @@ func TestAWritePassesOverConnectionsThatHaveEnded(t *testing.T) {
 	}
 }
 
-// Writes of one topic run one after the other, on PostgreSQL too. So a write never reads a
-// value that another write of the topic is about to change.
+// Writes of one topic run one after the other, even on PostgreSQL. So a write never reads a value
+// that another write of the topic is going to change.
 func TestWritesOfATopicAreSerialized(t *testing.T) {
 	url := storetest.PostgreSQL().Ready(t)
 	one, other := open(t, url), open(t, url)
@@ -155,7 +155,7 @@ func TestWritesOfATopicAreSerialized(t *testing.T) {
 				return nil
 			})
 		}()
-		// Wait until the other replica has read or waits for the lock.
+		// Wait until the other replica has read the value or waits for the lock.
 		for waiting := 0; waiting == 0; {
 			select {
 			case <-looked:
@@ -200,10 +200,10 @@ func testWatchReportsChangesToEveryReplica(t *testing.T, d storetest.Database) {
 			want[<-told]--
 		}
 		if want["accounts"] != 0 || want["policy"] != 0 {
-			t.Errorf("too many or too few: %v", want)
+			t.Errorf("missing (positive) or additional (negative) reports by topic: %v", want)
 		}
 	}
-	expect(map[string]int{"accounts": replicas, "policy": replicas}) // each topic once per replica
+	expect(map[string]int{"accounts": replicas, "policy": replicas}) // once per replica
 	for range 2 {
 		if err := writer.Write(t.Context(), "other", func(*sql.Tx) error { return nil }); err != nil {
 			t.Fatal(err)
@@ -220,7 +220,7 @@ func testWatchReportsChangesToEveryReplica(t *testing.T, d storetest.Database) {
 		}
 	}
 	if len(told) != 0 {
-		t.Errorf("%d changes were reported that nobody made", len(told))
+		t.Errorf("%d changes were reported that did not happen", len(told))
 	}
 }
 

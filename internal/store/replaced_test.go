@@ -27,7 +27,7 @@ func write(t testing.TB, db *store.DB, topic string, n int) {
 	}
 }
 
-// copyFile copies a file over another in place, as cp does.
+// copyFile overwrites a file in place with another file, like cp.
 func copyFile(t testing.TB, from, to string) {
 	t.Helper()
 	text, err := os.ReadFile(from)
@@ -56,21 +56,22 @@ func grown(t testing.TB, db *store.DB) {
 	write(t, db, "after", 1) // the checkpoint runs at the next commit
 }
 
-// If the file of an open database is deleted, moved or overwritten, this is noticed. No write
-// that would be lost is acknowledged. When the same file comes back, writes succeed again.
+// If the file of an open database is deleted, moved or overwritten, the DB notices it, and no
+// longer acknowledges writes that would be lost. When the same file comes back, writes succeed
+// again.
 func TestAReplacedFileIsNoticed(t *testing.T) {
 	for _, tt := range []struct {
 		what  string
 		spoil func(t *testing.T, file string)
 		says  string
-		once  bool // the names show the change, so no write is acknowledged
+		once  bool // the change is visible in the names, so not even one write is acknowledged
 	}{
 		{"it is deleted", func(t *testing.T, file string) { remove(t, file) }, "was deleted or moved away", true},
 		{"all of it is deleted", func(t *testing.T, file string) { remove(t, file, file+"-wal", file+"-shm") }, "was deleted or moved away", true},
 		{"its log is deleted", func(t *testing.T, file string) { remove(t, file+"-wal") }, "-wal was deleted or moved away", true},
 		{"it is moved away", func(t *testing.T, file string) { rename(t, file, file+".away") }, "was deleted or moved away", true},
 		{"its folder is moved away", func(t *testing.T, file string) { rename(t, filepath.Dir(file), filepath.Dir(file)+".away") }, "was deleted or moved away", true},
-		{"another one is moved there", func(t *testing.T, file string) {
+		{"another database is moved to its name", func(t *testing.T, file string) {
 			other := filepath.Join(t.TempDir(), "other.db")
 			write(t, open(t, "sqlite:"+other), "x", 1)
 			rename(t, other, file)
@@ -86,7 +87,7 @@ func TestAReplacedFileIsNoticed(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "was emptied", true},
-		{"another one is copied over it", func(t *testing.T, file string) {
+		{"another database is copied over it", func(t *testing.T, file string) {
 			other := filepath.Join(t.TempDir(), "other.db")
 			db := open(t, "sqlite:"+other)
 			for range 3 { // for a higher change counter
@@ -97,7 +98,7 @@ func TestAReplacedFileIsNoticed(t *testing.T) {
 			}
 			copyFile(t, other, file)
 		}, "was overwritten with", false},
-		{"an older one is copied over it", func(t *testing.T, file string) { copyFile(t, file+".old", file) }, "was overwritten with an older version", false},
+		{"an older copy is copied over it", func(t *testing.T, file string) { copyFile(t, file+".old", file) }, "was overwritten with an older version", false},
 		{"text is copied over it", func(t *testing.T, file string) {
 			if err := os.WriteFile(file, []byte(strings.Repeat("no database ", 10_000)), 0o600); err != nil {
 				t.Fatal(err)
@@ -138,7 +139,8 @@ func TestAReplacedFileIsNoticed(t *testing.T) {
 	}
 }
 
-// A deletion after the check before a write is noticed too, so the write is not acknowledged.
+// If the file is deleted during a write, after the check before the write, the deletion is
+// noticed, and the write is not acknowledged.
 func TestAWriteDuringWhichTheFileIsDeletedIsNotAcknowledged(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db := open(t, "sqlite:"+file)
@@ -148,8 +150,8 @@ func TestAWriteDuringWhichTheFileIsDeletedIsNotAcknowledged(t *testing.T) {
 	}
 }
 
-// The look once a second must not confuse a new file with the open file. Otherwise all later
-// writes would be lost silently.
+// Look, which runs once a second, must not confuse a new file with the open file. Otherwise all
+// later writes would be lost without an error.
 func TestAFileThatIsReplacedDuringALookIsNoticed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db, err := store.Open(t.Context(), "sqlite:"+file)
@@ -247,7 +249,7 @@ func TestClosingOneOfTwoKeepsTheOthersLocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	if said := openExclusive(t, "sqlite:"+file); !strings.Contains(said, store.ErrInUse.Error()) {
-		t.Errorf("another process that wants exclusive access: %q, want %q", said, store.ErrInUse)
+		t.Errorf("another process that requested exclusive access got %q, want %q", said, store.ErrInUse)
 	}
 }
 
@@ -283,7 +285,7 @@ func TestADeletedFileIsRescued(t *testing.T) {
 		t.Errorf("the counter is %d, want 3", got)
 	}
 	if again.ID() != db.ID() || again.Created() {
-		t.Errorf("it is another database: %s, was %s", again.ID(), db.ID())
+		t.Errorf("the rescued database has the id %s, want %s", again.ID(), db.ID())
 	}
 }
 
@@ -295,7 +297,7 @@ func TestARescueThatFailsLeavesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := db.Rescue(ctx, time.Now()); err == nil {
-		t.Error("rescued with a context that ended")
+		t.Error("Rescue succeeded although its context had ended")
 	}
 	if left, _ := filepath.Glob(file + ".rescued*"); len(left) > 0 {
 		t.Errorf("left %q", left)
@@ -362,7 +364,7 @@ func testOpenExistingCreatesNothing(t *testing.T, d storetest.Database) {
 	}
 }
 
-// On PostgreSQL the database behind a name may change.
+// On PostgreSQL, a name can lead to another database after some time.
 func TestAReplacedDatabaseOfAServerIsNoticed(t *testing.T) {
 	for what, statement := range map[string]string{
 		"another id":      "UPDATE instance SET id = 'another'",
@@ -393,8 +395,8 @@ func TestAReplacedDatabaseOfAServerIsNoticed(t *testing.T) {
 	}
 }
 
-// Damaged pages are found by queries that read them and by a check. The message names the
-// remedy.
+// Queries that read a damaged page find the damage, and so does a check. The error says how to
+// repair the database.
 func TestDamagedPagesAreReported(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db := open(t, "sqlite:"+file)
@@ -431,7 +433,7 @@ func TestDamagedPagesAreReported(t *testing.T) {
 		}
 	}
 	if err := db.Write(t.Context(), "a", nothing); err != nil {
-		t.Errorf("what does not touch the page still works: %v", err)
+		t.Errorf("a query that does not read the page failed: %v", err)
 	}
 }
 

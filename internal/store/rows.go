@@ -53,9 +53,9 @@ func Affected(result sql.Result, err error) (int, error) {
 	return int(n), err
 }
 
-// Millis returns the stored form of a time: milliseconds since 1970. The zero time is 0. Another
-// time that rounding would make the zero time is stored one millisecond later: an expiry must not
-// become "never".
+// Millis returns the stored form of a time: milliseconds since 1970. The zero time is 0. If
+// rounding would convert another time to 0, that time is stored one millisecond later, because an
+// expiry must not become "never".
 func Millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -66,7 +66,7 @@ func Millis(t time.Time) int64 {
 	return t.UnixMilli() + 1
 }
 
-// Rounded returns a time in the precision of the database.
+// Rounded returns a time with the precision of the database.
 func Rounded(t time.Time) time.Time { return Time(Millis(t)) }
 
 // Time returns the time that Millis has converted to millis. It returns the zero time for 0.

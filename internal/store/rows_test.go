@@ -33,7 +33,7 @@ func testRowsAreCollected(t *testing.T, d storetest.Database) {
 		}
 	}
 
-	// An error returns no rows, even after some were read.
+	// If a row causes an error, Collect returns no rows, even if it has already read some.
 	broken := errors.New("broken")
 	seen := 0
 	got, err := store.Collect(t.Context(), db.Read(), func(store.Row) (string, error) {
@@ -67,7 +67,7 @@ func testRowsAreCollected(t *testing.T, d storetest.Database) {
 	}
 }
 
-// 0 stands for no time. No time is stored as 0, or an expiry would become "never".
+// Only the zero time is stored as 0. Otherwise an expiry could become "never".
 func TestNoTimeIsStoredAsZero(t *testing.T) {
 	for _, at := range []time.Time{
 		time.Unix(0, 0), time.Unix(0, 1), time.Unix(0, 999_999), time.Unix(0, 1_000_000), time.Unix(0, -1), time.Unix(0, -1_000_001),
@@ -79,6 +79,6 @@ func TestNoTimeIsStoredAsZero(t *testing.T) {
 		}
 	}
 	if stored := store.Millis(time.Time{}); stored != 0 || !store.Time(stored).IsZero() {
-		t.Errorf("no time is stored as %d", stored)
+		t.Errorf("the zero time is stored as %d", stored)
 	}
 }

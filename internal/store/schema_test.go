@@ -41,7 +41,7 @@ func TestTheMigrationsOfBothDatabasesAgree(t *testing.T) {
 			part := strings.Split(row, " ")
 			kind, ok := kinds[part[2]]
 			if !ok {
-				t.Errorf("%s: the column %s has the type %s, which is not known to be the same on both: see kinds", name, part[1], part[2])
+				t.Errorf("%s: the column %s has the type %s: add this type to kinds", name, part[1], part[2])
 			}
 			list[i] = fmt.Sprintf("%s.%s %s not null %s, place in the primary key %s", part[0], part[1], kind, part[3], part[4])
 		}
@@ -96,7 +96,8 @@ func TestTheMigrationsOfBothDatabasesAgree(t *testing.T) {
 
 var noise = regexp.MustCompile(`public\.| USING btree|[()']|::text| COLLATE "C"|\s+`)
 
-// plain normalizes the definition of an index, so that both databases' can be compared.
+// plain normalizes the definition of an index, so that the definitions of both databases can be
+// compared.
 func plain(definition string) string {
 	return strings.Join(strings.Fields(noise.ReplaceAllString(definition, " ")), " ")
 }

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// application is the application id in the file's header ("tide"). It keeps other programs'
-	// databases from being opened.
+	// application is the application id in the file's header ("tide"). Because of it, databases of
+	// other programs are not opened.
 	application = 0x74696465
 
 	readers = 4 // connections
@@ -68,14 +68,14 @@ func (p sqliteLocation) open(ctx context.Context, create bool) (_ *DB, err error
 	case outdated && p.path == "":
 		err = upFile(ctx, db.writer) // closing a database in memory would delete it
 	case outdated:
-		if err := db.writer.Close(); err != nil { // the open connection would lock the file
+		if err := db.writer.Close(); err != nil { // an open connection would lock the file
 			return nil, err
 		}
 		migrateErr := p.migrate(ctx)
 		if db.writer, err = p.connectWriter(); err != nil {
 			return nil, err
 		}
-		// Another process may have migrated the tables meanwhile.
+		// Another process may have migrated the tables before this process got the lock.
 		if outdated, _, err = outdatedFile(ctx, db.writer); outdated || err != nil {
 			err = cmp.Or(migrateErr, err)
 		}
@@ -83,7 +83,8 @@ func (p sqliteLocation) open(ctx context.Context, create bool) (_ *DB, err error
 	if err != nil {
 		return nil, err
 	}
-	// The file keeps its journal mode, but it may come from a backup with another one.
+	// The journal mode is stored in the file, but the file may come from a backup with another
+	// mode.
 	if _, err := db.writer.ExecContext(ctx, "PRAGMA journal_mode(WAL)"); err != nil {
 		return nil, err
 	}
@@ -126,10 +127,11 @@ func (p sqliteLocation) openReadOnly(ctx context.Context) (_ *DB, err error) {
 	if code := sqliteCode(err); code != sqlite3.SQLITE_CANTOPEN && code != sqlite3.SQLITE_READONLY {
 		return db, err
 	}
-	// SQLite's readers write to shared memory beside the file. On a read-only disk or in
-	// another user's folder this is impossible, and the file is read as immutable.
+	// SQLite's readers write to shared memory, which is a file in the same folder. This is
+	// impossible on a read-only disk or in another user's folder. In this case, the file is read
+	// as immutable.
 	if log, logErr := os.Stat(p.path + "-wal"); logErr == nil && log.Size() > 0 {
-		return nil, fmt.Errorf("recent changes are in %s-wal, which can only be read in a writable folder; copy both files to one: %w", p.path, err)
+		return nil, fmt.Errorf("recent changes are in %s-wal, which can only be read in a writable folder; copy both files to a writable folder: %w", p.path, err)
 	}
 	return p.read(ctx, before)
 }
@@ -156,7 +158,7 @@ func (p sqliteLocation) read(ctx context.Context, before fs.FileInfo) (_ *DB, er
 	return db, nil
 }
 
-// unchanged returns an error if a file that was read without locks has changed.
+// unchanged returns an error if a file that is read without locks has changed since it was opened.
 func (p sqliteLocation) unchanged(before fs.FileInfo) error {
 	now, err := os.Stat(p.path)
 	if err != nil {
@@ -171,7 +173,8 @@ func (p sqliteLocation) unchanged(before fs.FileInfo) error {
 // openUnlimited is the same as openReadOnly, because SQLite has no time limits.
 func (p sqliteLocation) openUnlimited(ctx context.Context) (*DB, error) { return p.openReadOnly(ctx) }
 
-// openExclusive opens the file in SQLite's exclusive mode, which keeps even readers out.
+// openExclusive opens the file in SQLite's exclusive mode, in which other processes cannot even
+// read it.
 func (p sqliteLocation) openExclusive(ctx context.Context) (*DB, error) {
 	db, err := p.open(ctx, true) // creates the file and its tables
 	if err != nil {
@@ -210,8 +213,8 @@ func (p sqliteLocation) tables(ctx context.Context, tx *sql.Tx) ([]string, error
 // stale returns false: connections to a file do not end.
 func (p sqliteLocation) stale(error) bool { return false }
 
-// snapshot returns nil, because every SQLite transaction sees the database as it was at one
-// moment.
+// snapshot returns nil, because every SQLite transaction sees one consistent state of the
+// database.
 func (p sqliteLocation) snapshot() *sql.TxOptions { return nil }
 
 func (p sqliteLocation) connectWriter() (*sql.DB, error) {
@@ -227,10 +230,10 @@ func forReading() url.Values {
 	return url.Values{"_pragma": settings("cache_size(-512)", "query_only(ON)")}
 }
 
-// connect returns a pool. It opens no connection yet, so unused readers cost nothing. If the
-// function allowed is not nil, it is called before each connection. It returns an error if the
-// path no longer refers to the file that the first connection opened, because the connections
-// of a pool must not use different files.
+// connect returns a pool. It opens no connection yet, so unused readers cost nothing. The function
+// allowed can be nil. It is called before each connection. It must return an error if the path no
+// longer refers to the file that the first connection opened, because the connections of a pool
+// must not use different files.
 func (p sqliteLocation) connect(connections int, options url.Values, allowed func() error) (*sql.DB, error) {
 	if p.path != "" {
 		// prepare has created the file. If the file is deleted, a connection must not create
@@ -263,9 +266,9 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 }
 
 // outdatedFile reports whether the tables are older than this binary, and whether there are no
-// tables. The version is in the file's header, where it is set after the last migration. Asking
-// goose takes many times as long. A newer binary that was killed before it set the version
-// leaves newer tables under an older version, so goose's table is read too.
+// tables. The version is in the file's header, and is set after the last migration. Reading it is
+// much faster than calling goose. If a newer binary was killed before it set the version, the
+// tables are newer than the version. So goose's table is read, too.
 func outdatedFile(ctx context.Context, pool *sql.DB) (outdated, empty bool, err error) {
 	var id, version, tables int64
 	var migrated bool
@@ -310,8 +313,8 @@ func (p sqliteLocation) explain(err error) error {
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
 		return fmt.Errorf("the file and its folder must be writable: %w", err)
 	case sqlite3.SQLITE_CORRUPT,
-		// There are two causes of this error: a file that is shorter than its header says, and
-		// a failing disk.
+		// This error has two causes: a file that is shorter than the size in its header, and a
+		// failing disk.
 		sqlite3.SQLITE_IOERR:
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
@@ -319,7 +322,7 @@ func (p sqliteLocation) explain(err error) error {
 }
 
 // missingTable reports whether a query failed because a table does not exist. SQLite has no
-// specific code for it, but the queries in question are known to be valid.
+// specific code for this, but the queries of these callers are known to be valid.
 func missingTable(err error) bool { return sqliteCode(err) == sqlite3.SQLITE_ERROR }
 
 // sqliteCode returns SQLite's result code of an error, without the high bits, which are details.

@@ -13,7 +13,7 @@ import (
 
 // sqliteLocation is the address of a SQLite database.
 type sqliteLocation struct {
-	name string // as the user wrote it, without the scheme
+	name string // the user's text, without the scheme
 	path string // the path of the file; "" for a database in memory
 	dsn  string // a URI for SQLite, without options
 }
@@ -27,8 +27,7 @@ func InMemory(url string) bool { return strings.HasPrefix(url, "sqlite::memory:"
 // parseSQLite parses a SQLite URL. The parameter rest is the part of text after the scheme.
 func parseSQLite(text, rest string) (location, error) {
 	if rest == ":memory:" {
-		// Databases in memory are shared by name between connections, so each gets its own
-		// name.
+		// Connections share a database in memory by its name, so each database gets its own name.
 		return sqliteLocation{name: rest, dsn: "file:/tidewaiter-" + rand.Text() + "?vfs=memdb"}, nil
 	}
 	path, slashes := strings.CutPrefix(rest, "//")
@@ -37,7 +36,7 @@ func parseSQLite(text, rest string) (location, error) {
 		return nil, fmt.Errorf("reading database URL %q: SQLite URLs have no host (did you mean %q or %q?)",
 			text, "sqlite:"+path, "sqlite:///"+path)
 	case path == "" || path == "/":
-		return nil, fmt.Errorf("reading database URL %q: it names no file; write sqlite:///path/to/state.db", text)
+		return nil, fmt.Errorf("reading database URL %q: it has no file name; write sqlite:///path/to/state.db", text)
 	case strings.ContainsAny(path, "?#"):
 		return nil, fmt.Errorf("reading database URL %q: it may have no options, and a file name may not contain ? or #", text)
 	case strings.ContainsRune(path, 0):
@@ -51,7 +50,7 @@ func parseSQLite(text, rest string) (location, error) {
 }
 
 // sqliteAt returns the location of a file. path is absolute, or relative to a working directory
-// that will not change.
+// that does not change.
 func sqliteAt(name, path string) sqliteLocation {
 	return sqliteLocation{name: name, path: path, dsn: (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String()}
 }

@@ -24,14 +24,14 @@ import (
 // DB is a handle to the database. All methods may be called from any goroutine.
 type DB struct {
 	at        location
-	writer    *sql.DB // SQLite: one connection, so that writers wait here, not for the lock
+	writer    *sql.DB // SQLite: one connection, so that writers wait for it, and not for the lock
 	reader    *sql.DB
 	exclusive bool // no other process has the database open
 
 	id      string      // of the instance; "" if opened read-only
 	created bool        // by Open
 	file    *openFile   // nil for PostgreSQL, for a database in memory and if opened read-only
-	before  fs.FileInfo // the file at open, if it is read without locks
+	before  fs.FileInfo // the file when it was opened, if it is read without locks
 
 	condition condition
 }
@@ -66,9 +66,9 @@ func OpenExisting(ctx context.Context, url string) (*DB, error) {
 
 func openFor(ctx context.Context, url string, create bool) (*DB, error) {
 	open := func(at location, ctx context.Context) (*DB, error) { return at.open(ctx, create) }
-	// Processes that open a new SQLite file at the same moment can block each other's
-	// migrations. A process that gives up closes the file, waits until the others had time to
-	// finish, and tries again.
+	// Processes that open a new SQLite file at the same moment can block each other's migrations.
+	// In this case, a process closes the file, gives the other processes time to finish, and tries
+	// again.
 	for tries := 3; ; tries-- {
 		db, err := opened(ctx, url, open)
 		if err == nil || tries == 1 || !errors.Is(err, ErrBusy) {
@@ -82,9 +82,9 @@ func openFor(ctx context.Context, url string, create bool) (*DB, error) {
 	}
 }
 
-// OpenReadOnly opens the database at url for reading. Other processes may write to the database
-// meanwhile. OpenReadOnly creates and changes nothing. It fails if the database does not exist,
-// and with ErrOlder if its tables need a migration.
+// OpenReadOnly opens the database at url for reading. Other processes may write to the database at
+// the same time. OpenReadOnly creates and changes nothing. It fails if the database does not
+// exist, and with ErrOlder if its tables need a migration.
 func OpenReadOnly(ctx context.Context, url string) (*DB, error) {
 	return opened(ctx, url, location.openReadOnly)
 }
@@ -104,7 +104,7 @@ func opened(ctx context.Context, url string, open func(location, context.Context
 // Write runs f in one transaction. When Write returns nil, the changes are on disk and survive
 // a loss of power. If f fails, the transaction is rolled back and Write returns f's error,
 // wrapped with ErrBusy, ErrNoSpace or ErrDown if the database reported such a condition. If the
-// commit fails or ctx ends during the commit, the changes may have been written nevertheless.
+// commit fails or ctx ends during the commit, the changes may still have been written.
 //
 // If topic is not "", the transaction also increments the topic's change counter. Writes of one
 // topic run one after the other, over all processes. So f sees the changes of all earlier
@@ -134,16 +134,16 @@ func (db *DB) Write(ctx context.Context, topic string, f func(*sql.Tx) error) er
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("writing to the database: %w", db.Explain(ended(ctx, err)))
 	}
-	// Check again: data written to a file that was deleted meanwhile is not durable.
+	// Check again: if the file was deleted during the write, the data is not durable.
 	if err := db.replaced(); err != nil {
 		return fmt.Errorf("writing to the database: %w", err)
 	}
 	return nil
 }
 
-// ended returns the error of ctx if err says only that the transaction is over (sql.ErrTxDone),
-// and err otherwise. database/sql rolls a transaction back when its context ends, and later
-// calls return only sql.ErrTxDone.
+// ended returns the error of ctx if err is sql.ErrTxDone, which only means that the transaction
+// has ended. Otherwise it returns err. When a context ends, database/sql rolls the transaction
+// back, and later calls only return sql.ErrTxDone.
 func ended(ctx context.Context, err error) error {
 	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
 		return ctx.Err()
@@ -160,7 +160,7 @@ func (db *DB) Bump(ctx context.Context, tx *sql.Tx, topic string) error {
 	return nil
 }
 
-// Snapshot runs f in one read transaction: f sees the database as it was at one moment.
+// Snapshot runs f in one read transaction, so f sees one consistent state of the database.
 func (db *DB) Snapshot(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := db.reader.BeginTx(ctx, db.at.snapshot())
 	if err != nil {
@@ -173,8 +173,7 @@ func (db *DB) Snapshot(ctx context.Context, f func(*sql.Tx) error) error {
 	return nil
 }
 
-// begin starts a transaction. It skips pooled connections that have ended since they were last
-// used.
+// begin starts a transaction. It skips pooled connections that have ended after their last use.
 func (db *DB) begin(ctx context.Context) (tx *sql.Tx, err error) {
 	err = db.retry(ctx, writers, func() error {
 		tx, err = db.writer.BeginTx(ctx, nil)
@@ -183,8 +182,8 @@ func (db *DB) begin(ctx context.Context) (tx *sql.Tx, err error) {
 	return tx, err
 }
 
-// retry calls f. If f fails because its pooled connection was closed while the connection was idle,
-// retry calls f again.
+// retry calls f. If f fails because the server closed its pooled connection while the connection
+// was idle, retry calls f again.
 func (db *DB) retry(ctx context.Context, connections int, f func() error) error {
 	err := f()
 	for tries := 0; tries < 2*connections && err != nil && db.at.stale(err) && ctx.Err() == nil; tries++ {
@@ -193,12 +192,12 @@ func (db *DB) retry(ctx context.Context, connections int, f func() error) error 
 	return err
 }
 
-// Read returns the connections for reading. They refuse writes. Open rows keep SQLite from
-// truncating its write-ahead log, so close them before doing other work.
+// Read returns the connections for reading. They refuse writes. Close rows before other work:
+// while rows are open, SQLite cannot truncate its write-ahead log.
 func (db *DB) Read() *sql.DB { return db.reader }
 
 // Ping returns an error if the database cannot be read. It skips pooled connections that have
-// ended since they were last used.
+// ended after their last use.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.problem(); err != nil {
 		return fmt.Errorf("reading from the database: %w", err)

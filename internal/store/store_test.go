@@ -79,10 +79,10 @@ func testAFailedWriteIsRolledBack(t *testing.T, d storetest.Database) {
 		t.Errorf("Write returned %v, want the function's own error", err)
 	}
 	if n := counter(t, db, "policy") + counter(t, db, "other"); n != 0 {
-		t.Errorf("a failed write left %d", n)
+		t.Errorf("after a failed write, the counter is %d", n)
 	}
 	if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
-		t.Errorf("the write after a failed one: %v", err)
+		t.Errorf("the write after a failed write: %v", err)
 	}
 }
 
@@ -95,7 +95,7 @@ func testAPanicInAWriteLeavesTheDatabaseUsable(t *testing.T, d storetest.Databas
 	func() {
 		defer func() {
 			if recover() == nil {
-				t.Error("the panic was swallowed")
+				t.Error("Write did not repeat the panic")
 			}
 		}()
 		db.Write(t.Context(), "policy", func(*sql.Tx) error { panic("on purpose") })
@@ -117,13 +117,13 @@ func TestAFullDiskIsReported(t *testing.T) {
 		})
 	}
 	if err := fill(20); !errors.Is(err, store.ErrNoSpace) {
-		t.Errorf("writing past the end: %v, want %v", err, store.ErrNoSpace)
+		t.Errorf("a write to a full disk: %v, want %v", err, store.ErrNoSpace)
 	}
 	if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
 		t.Errorf("a write that fits: %v", err)
 	}
 	if err := fill(1 << 20); err != nil {
-		t.Errorf("writing when there is space again: %v", err)
+		t.Errorf("a write after there is space again: %v", err)
 	}
 }
 
@@ -135,7 +135,7 @@ func testReadersRefuseToWriteAndSeeWhatIsCommitted(t *testing.T, d storetest.Dat
 	for _, url := range urls(t, d) {
 		db := open(t, url)
 		if _, err := db.Read().Exec("DELETE FROM changes"); err == nil {
-			t.Errorf("%s: a reader wrote", url)
+			t.Errorf("%s: a connection for reading accepted a write", url)
 		}
 		for want := 1; want <= 20; want++ {
 			if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
@@ -214,6 +214,6 @@ func testAWriteEndsWithItsContext(t *testing.T, d storetest.Database) {
 		}
 	}
 	if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
-		t.Errorf("the write after it: %v", err)
+		t.Errorf("the next write: %v", err)
 	}
 }

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// lookEvery is how often a watcher reads the change counters. It must be short enough that
-// replicas learn of a change within two seconds.
+// lookEvery is how often a watcher reads the change counters. Because of it, replicas learn of a
+// change within two seconds.
 const lookEvery = time.Second
 
 // Watch calls changed once for each topic, and again within two seconds after a Write of any
-// process has incremented the topic's counter. Several writes may cause one call. All calls are
-// made from the caller's goroutine.
+// process has incremented the topic's counter. Several writes can cause a single call. All calls
+// are made from the caller's goroutine.
 //
-// Changes made while the database cannot be read are reported after the next successful read.
-// Watch returns ctx's error when ctx ends.
+// If the database cannot be read, changes are reported after the next successful read. Watch
+// returns ctx's error when ctx ends.
 func (db *DB) Watch(ctx context.Context, topics []string, changed func(topic string)) error {
 	known := make(map[string]int64)
 	for _, topic := range topics {

@@ -1,5 +1,5 @@
-// Command v3.0 is distribution's registry 3.0 as released, without the storage drivers for
-// clouds: they take most of the time to compile its cmd/registry, and no test uses them.
+// Command v3.0 is distribution's registry 3.0 without the storage drivers for clouds. No test uses
+// these drivers, and they take most of the time for compiling distribution's cmd/registry.
 package main
 
 import (

@@ -7,5 +7,5 @@ import (
 	"syscall"
 )
 
-// attributes returns nil: on other systems PostgreSQL runs as the user who runs the test.
+// attributes returns nil: on this system, PostgreSQL runs as the user who runs the test.
 func attributes(*user.User) *syscall.SysProcAttr { return nil }

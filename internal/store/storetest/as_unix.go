@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// attributes makes a program run as a user.
+// attributes returns the attributes for running a program as a user.
 func attributes(as *user.User) *syscall.SysProcAttr {
 	if as == nil {
 		return nil

@@ -16,16 +16,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// A test of kill -9 needs two processes. One runs workers that make all kinds of writes without
-// end. The workers print each write before it starts and after it is done. The other process,
-// the test, kills the first during a given kind of write and checks what is in the database.
+// A test of kill -9 needs two processes. The child process runs workers, which make all kinds of
+// writes without end. The workers print each write before it starts and after it is done. The test
+// process kills the child during a given kind of write, and checks the content of the database.
 
-// Worker makes writes, one after the other, in a process that is killed.
+// Worker makes writes, one after the other, in the child process.
 type Worker struct {
 	// Name is unique. Everything that the worker writes must contain it, so that WorkerOf finds
 	// its entries in the journal.
 	Name string
-	N    int   // its number in its process, from 0
+	N    int   // the worker's number in its process, from 0
 	Err  error // of the first failed write
 }
 
@@ -35,9 +35,9 @@ const (
 	killedLife = "STORETEST_KILLED_LIFE"
 )
 
-// Killed reports whether Kill started this process. In such a process, it opens the database and
-// runs n workers until the process is killed. open returns what each worker does. The process
-// ends early at the first error.
+// Killed reports whether Kill started this process. If so, it opens the database and runs n
+// workers until the process is killed. open returns the function that each worker runs. At the
+// first error, the process ends early.
 func Killed(n int, open func(context.Context, *store.DB) (work func(Worker) error, err error)) bool {
 	url := os.Getenv(killedURL)
 	if url == "" {
@@ -77,7 +77,7 @@ func WorkerOf(texts ...string) string {
 	return ""
 }
 
-// Write makes one write of a kind, unless an earlier one failed.
+// Write makes one write of a kind. It does nothing if an earlier write failed.
 func (w *Worker) Write(kind string, f func() error) {
 	if w.Err != nil {
 		return
@@ -90,12 +90,13 @@ func (w *Worker) Write(kind string, f func() error) {
 	fmt.Println("!", w.Name, kind)
 }
 
-// Acknowledged holds, by worker, the kinds of the acknowledged writes in order.
+// Acknowledged has the kinds of the acknowledged writes of each worker, in order.
 type Acknowledged map[string][]string
 
-// Kill starts the test binary again, whose TestMain calls Killed, and kills it a moment after a
-// worker has begun a write of the kind. It records the acknowledged writes. life is the number of
-// the process. Each call in a test needs a new number, so that the names of workers are unique.
+// Kill starts the test binary again. The TestMain of the binary must call Killed. Kill kills the
+// process a moment after a worker has begun a write of the kind. It records the acknowledged
+// writes. life is the number of the process. Each call in a test needs a new number, so that the
+// names of workers are unique.
 func (a Acknowledged) Kill(t testing.TB, url, during string, life int) {
 	t.Helper()
 	command := exec.Command(os.Args[0])
@@ -138,14 +139,14 @@ func (a Acknowledged) Kill(t testing.TB, url, during string, life int) {
 }
 
 // Compare compares the acknowledged writes with the writes in the database. The database must
-// have all acknowledged writes in order. For each worker it may have one further write, which
-// was in progress when the process was killed.
+// have all acknowledged writes in order. For each worker, it may have one more write, which was in
+// progress when the process was killed.
 func (a Acknowledged) Compare(t testing.TB, when string, kept map[string][]string) {
 	t.Helper()
 	for worker, list := range kept {
 		done := a[worker]
 		if len(list) < len(done) || len(list) > len(done)+1 || !slices.Equal(done, list[:len(done)]) {
-			t.Errorf("%s: %s: the database has\n\t%v\nbut acknowledged were\n\t%v", when, worker, list, done)
+			t.Errorf("%s: %s: the database has\n\t%v\nbut the acknowledged writes are\n\t%v", when, worker, list, done)
 		}
 	}
 	for worker, done := range a {

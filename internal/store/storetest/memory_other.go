@@ -2,5 +2,5 @@
 
 package storetest
 
-// memory returns "": databases are created in the system's temporary folder.
+// memory returns "", so databases are created in the system's temporary folder.
 func memory() string { return "" }

@@ -19,8 +19,8 @@ import (
 type Server struct {
 	bin     string // folder of its programs
 	folder  string
-	as      *user.User // nil: the user who runs the test
-	keeper  *exec.Cmd  // nil while it is stopped
+	as      *user.User // the user of the server; nil: the user who runs the test
+	keeper  *exec.Cmd  // nil while the server is stopped
 	rope    io.Closer  // the keeper's stdin
 	migrate sync.Once
 
@@ -36,8 +36,8 @@ func NewServer(t testing.TB) *Server {
 	return s
 }
 
-// start starts a new server. It skips the test if PostgreSQL is not installed, and fails it if
-// CI=true.
+// start starts a new server. If PostgreSQL is not installed, it skips the test, or fails the test
+// if CI=true.
 func start(t testing.TB) *Server {
 	t.Helper()
 	bin, err := find()
@@ -81,7 +81,7 @@ func (s *Server) init() (err error) {
 	}
 	if os.Getuid() == 0 {
 		if s.as, err = user.Lookup("postgres"); err != nil {
-			return fmt.Errorf("running PostgreSQL as another user than root: %w", err)
+			return fmt.Errorf("looking for a user other than root who can run PostgreSQL: %w", err)
 		}
 		uid, _ := strconv.Atoi(s.as.Uid) // numbers on every system that has initdb
 		gid, _ := strconv.Atoi(s.as.Gid)
@@ -109,10 +109,10 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// keep is the keeper's script. It ends the server when this process ends, even if it is killed,
-// and then removes the server's folder unless the file "stay" exists. SIGQUIT ends a server
-// with all its processes at once. The keeper ignores the signals that end the test from the
-// keyboard.
+// keep is the keeper's script. When this process ends, even by a kill, the script ends the server.
+// Then it removes the server's folder if the file "stay" does not exist. SIGQUIT ends a server and
+// all its processes immediately. The keeper ignores the signals from the keyboard that end the
+// test.
 const keep = `folder=$1; shift
 rm -f "$folder/stay"
 trap : INT TERM HUP
@@ -125,7 +125,7 @@ wait $server
 // Start starts the server and returns when it accepts connections. fsync is off: tests kill
 // processes, not the machine.
 func (s *Server) Start() error {
-	// Use a file. For any other writer, os/exec starts a goroutine, which the leak check would
+	// The log is a file: for other writers, os/exec starts a goroutine, which the leak check would
 	// report.
 	log, err := os.Create(filepath.Join(s.folder, "log"))
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *Server) Start() error {
 	}
 	look := time.NewTicker(25 * time.Millisecond) // the server cannot report when it listens
 	defer look.Stop()
-	for range 2400 { // for a minute; a slower server is broken
+	for range 2400 { // one minute
 		if err = s.command("pg_isready", "-q", "-h", s.folder).Run(); err == nil {
 			return nil
 		}
@@ -154,7 +154,7 @@ func (s *Server) Start() error {
 	return fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, said)
 }
 
-// Stop ends the server at once and cuts all connections.
+// Stop ends the server immediately and closes all connections.
 func (s *Server) Stop() error {
 	if s.keeper == nil {
 		return nil

@@ -48,7 +48,7 @@ func Each(t *testing.T, test func(t *testing.T, d Database)) {
 	}
 }
 
-// SQLite returns the kind of database that is a file. Each database has a folder of its own.
+// SQLite returns the kind of database that is a file. Each database has a separate folder.
 func SQLite() Database {
 	return Database{
 		Name: "SQLite",
