@@ -17,8 +17,8 @@ const maxPEM = 64 << 10
 
 // ParseRoot parses a certificate and its key. The key may be PKCS#8, SEC1 or PKCS#1. The key's
 // file may contain other blocks, such as those that "openssl ecparam" writes. The certificate's
-// file must not contain a key, because registries get this file. Errors name the file and explain how
-// to correct it.
+// file must not contain a key, because registries get this file. Errors name the file and explain
+// how to correct it.
 func ParseRoot(certificatePEM, keyPEM []byte) (*Root, error) {
 	certificate, err := parseCertificate(certificatePEM)
 	if err != nil {
