@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -133,6 +134,7 @@ type decoder struct {
 	q          store.Querier
 	principals *cache[hash, *policy.Principal]
 	lines      lineParser
+	inflate    inflate
 }
 
 func newDecoder(q store.Querier) *decoder {
@@ -143,11 +145,14 @@ func newDecoder(q store.Querier) *decoder {
 type openBlock struct {
 	form       int
 	firstLine  []byte
-	entries    []entryRecord
+	entries    []entryRecord    // of the parts that were read, in order
 	removed    []removedEntries // in order
 	principals []principalRef
 	rules      []*policy.Rule
 	ruleTexts  [][]byte // their JSON
+
+	parts []part
+	first []byte // what the compressed parts were compressed with: the lines of the first part
 }
 
 // entryRecord is an entry that is not decoded.
@@ -164,13 +169,31 @@ type removedEntries struct {
 	hash  hash
 }
 
-// open reads a block's first line.
+// open reads all lines of a block.
 func (d *decoder) open(b *block) (*openBlock, error) {
-	content, err := openContent(b.content)
+	o, err := d.openFirst(b)
 	if err != nil {
 		return nil, err
 	}
-	firstLine, rest, _ := bytes.Cut(content, []byte("\n"))
+	for i := range o.parts {
+		if err := d.read(o, &o.parts[i]); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// openFirst reads the first line of a block, and the lines of its first part.
+func (d *decoder) openFirst(b *block) (*openBlock, error) {
+	parts, err := splitContent(b)
+	if err != nil {
+		return nil, err
+	}
+	first, err := d.inflate.lines(&parts[0], nil)
+	if err != nil {
+		return nil, err
+	}
+	firstLine, rest, _ := bytes.Cut(first, []byte("\n"))
 	var head headLine
 	if err := json.Unmarshal(firstLine, &head); err != nil {
 		return nil, fmt.Errorf("reading its first line: %w", err)
@@ -178,27 +201,9 @@ func (d *decoder) open(b *block) (*openBlock, error) {
 	if head.Form != 1 && head.Form != 2 {
 		return nil, fmt.Errorf("it has format %d, but this version of Tidewaiter supports formats 1 and 2", head.Form)
 	}
-	o := &openBlock{form: head.Form, firstLine: firstLine, entries: make([]entryRecord, 0, min(max(b.entries, 0), maxBlockEntries))}
-	position := b.first
-	for len(rest) > 0 {
-		var line []byte
-		line, rest, _ = bytes.Cut(rest, []byte("\n"))
-		if o.form > 1 && len(line) > 0 && line[0] == '~' {
-			removed, err := parseRemoved(line)
-			if err != nil {
-				return nil, err
-			}
-			removed.first = position
-			o.removed = append(o.removed, removed)
-			position += 1 << removed.level
-			continue
-		}
-		o.entries = append(o.entries, entryRecord{position, line})
-		position++
-	}
-	// A reader continues at the end of the block, so the end must be after the reader's position.
-	if b.entries < 1 || position != b.end() {
-		return nil, fmt.Errorf("it has %d entries, want %d", position-b.first, b.entries)
+	o := &openBlock{
+		form: head.Form, firstLine: firstLine, entries: make([]entryRecord, 0, min(max(b.entries, 0), maxBlockEntries)),
+		parts: parts, first: first,
 	}
 	for _, p := range head.Principals {
 		sum, ok := parseHash(p.SHA256)
@@ -215,7 +220,66 @@ func (d *decoder) open(b *block) (*openBlock, error) {
 		o.rules = append(o.rules, rule)
 		o.ruleTexts = append(o.ruleTexts, raw)
 	}
-	return o, nil
+	return o, o.add(&parts[0], rest)
+}
+
+// read reads the lines of a part of a block.
+func (d *decoder) read(o *openBlock, p *part) error {
+	if p.read {
+		return nil
+	}
+	lines, err := d.inflate.lines(p, o.first)
+	if err != nil {
+		return err
+	}
+	return o.add(p, lines)
+}
+
+// add adds the lines of a part.
+func (o *openBlock) add(p *part, lines []byte) error {
+	p.read = true
+	before := len(o.entries)
+	position := p.first
+	for len(lines) > 0 {
+		var line []byte
+		line, lines, _ = bytes.Cut(lines, []byte("\n"))
+		if o.form > 1 && len(line) > 0 && line[0] == '~' {
+			removed, err := parseRemoved(line)
+			if err != nil {
+				return err
+			}
+			removed.first = position
+			o.removed = append(o.removed, removed)
+			position += 1 << removed.level
+			continue
+		}
+		o.entries = append(o.entries, entryRecord{position, line})
+		position++
+	}
+	// A reader continues at the end of the block, so the end must be after the reader's position.
+	if p.end <= p.first || position != p.end {
+		return fmt.Errorf("it has %d entries, want %d", position-p.first, p.end-p.first)
+	}
+	if before > 0 && len(o.entries) > before && o.entries[before-1].position > o.entries[before].position {
+		slices.SortFunc(o.entries, func(a, b entryRecord) int { return cmp.Compare(a.position, b.position) })
+	}
+	return nil
+}
+
+// at returns the entry at a position, unless it was removed. It reads the part of the block with
+// the entry.
+func (d *decoder) at(o *openBlock, position Position) (r entryRecord, ok bool, err error) {
+	i, _ := slices.BinarySearchFunc(o.parts, position, func(p part, at Position) int { return cmp.Compare(p.end, at+1) })
+	if i == len(o.parts) || o.parts[i].first > position {
+		return r, false, nil
+	}
+	if err := d.read(o, &o.parts[i]); err != nil {
+		return r, false, err
+	}
+	if i, ok = slices.BinarySearchFunc(o.entries, position, func(r entryRecord, p Position) int { return cmp.Compare(r.position, p) }); ok {
+		r = o.entries[i]
+	}
+	return r, ok, nil
 }
 
 // parseRule reads the JSON of a rule.

@@ -1,16 +1,19 @@
 package journal
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal/index"
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 )
 
 // Removed returns a position for each kind of entry that has a retention limit. All entries of the
@@ -38,25 +41,20 @@ func (j *Journal) Holds(ctx context.Context, position Position, id ID) (bool, er
 		return false, fmt.Errorf("reading the journal at position %d: %w", position, err)
 	}
 	d := newDecoder(j.db.Read())
-	o, err := d.open(b)
+	o, err := d.openFirst(b)
+	var r entryRecord
+	var ok bool
+	if err == nil {
+		r, ok, err = d.at(o, position)
+	}
 	if err != nil {
 		return false, fmt.Errorf("reading the block at position %d: %w", b.first, err)
 	}
-	r, ok := o.at(position)
 	if !ok {
 		return true, nil
 	}
 	e, err := d.entry(ctx, o, r)
 	return e.ID == id, err
-}
-
-// at returns the entry at a position, unless it was removed.
-func (o *openBlock) at(position Position) (r entryRecord, ok bool) {
-	i, ok := slices.BinarySearchFunc(o.entries, position, func(r entryRecord, p Position) int { return cmp.Compare(r.position, p) })
-	if ok {
-		r = o.entries[i]
-	}
-	return r, ok
 }
 
 // indexError is an error of the index. The journal can still be searched without the index.
@@ -76,53 +74,32 @@ func (s *search) candidates(ctx context.Context) (index.Candidates, Position) {
 	}
 	upTo, last, id := c.Covers()
 	holds, err := s.journal.Holds(ctx, Position(last), id)
-	if end, endErr := s.journal.Last(ctx); err != nil || endErr != nil || !holds || Position(upTo) > end {
+	head, headErr := selectHead(ctx, s.decoder.q)
+	if err != nil || headErr != nil || !holds || Position(upTo) >= head.next {
 		c.Close()
 		return nil, 0
 	}
+	s.base = head.base
 	return c, Position(upTo)
 }
+
+// maxGroupsAtOnce is how many groups of the index are searched at once. It is small, so that a search
+// that takes too long ends soon.
+const maxGroupsAtOnce = 16
 
 // find searches the candidates from a position. It returns the position from which the next search
 // continues.
 func (s *search) find(ctx context.Context, c index.Candidates, from Position, enough func(int) bool) (Position, error) {
-	var open *openBlock
-	var opened *block
-	for from > s.after {
-		group, err := c.Next(ctx, int64(from))
+	// The first groups often fill the page, so the number of groups begins low.
+	for groups := 1; from > s.after; groups = min(2*groups, maxGroupsAtOnce) {
+		positions, next, err := s.positions(ctx, c, from, groups)
 		if err != nil {
 			return from, &indexError{err}
 		}
-		if group.First < 0 {
-			return 0, nil
+		if err := s.entries(ctx, positions); err != nil || s.page.Next != 0 {
+			return from, err
 		}
-		for i := index.GroupSize - 1; i >= 0; i-- {
-			position := Position(group.First) + Position(i)
-			if position > from || position <= s.after || !group.Entries.Has(uint8(i)) {
-				continue
-			}
-			b, err := s.blockBack(ctx, position)
-			if err != nil {
-				return from, err
-			}
-			if b == nil || position >= b.end() {
-				continue // it was removed
-			}
-			if b != opened {
-				s.searched += int(b.entries)
-				if open, err = s.decoder.open(b); err != nil {
-					return from, fmt.Errorf("reading the block at position %d: %w", b.first, err)
-				}
-				opened = b
-			}
-			if r, ok := open.at(position); ok {
-				if err := s.record(ctx, open, r); err != nil || s.page.Next != 0 {
-					return from, err
-				}
-			}
-		}
-		from = Position(group.First) - 1
-		if from > s.after && enough(s.searched) {
+		if from = next; from > s.after && enough(s.searched) {
 			s.page.Next = from + 1
 			if at, err := selectTimeAt(ctx, s.decoder.q, from+1); err == nil {
 				s.page.Searched = time.UnixMilli(at).UTC()
@@ -131,4 +108,165 @@ func (s *search) find(ctx context.Context, c index.Candidates, from Position, en
 		}
 	}
 	return from, nil
+}
+
+// positions returns the positions of the next candidates, the last one first, and the position to
+// continue from. It ends after a number of groups, or when there are enough candidates for a page.
+func (s *search) positions(ctx context.Context, c index.Candidates, from Position, groups int) (all []Position, next Position, err error) {
+	for ; groups > 0 && from > s.after && len(all) <= s.limit-len(s.page.Entries); groups-- {
+		group, err := c.Next(ctx, int64(from))
+		if err != nil {
+			return nil, from, err
+		}
+		if group.First < 0 {
+			return all, 0, nil
+		}
+		for i := index.GroupSize - 1; i >= 0; i-- {
+			position := Position(group.First) + Position(i)
+			if position <= from && position > s.after && group.Entries.Has(uint8(i)) {
+				all = append(all, position)
+			}
+		}
+		from = Position(group.First) - 1
+		if group.Entries == (index.Set{}) {
+			break // the index had much to do
+		}
+	}
+	return all, from, nil
+}
+
+// found are candidates in one block.
+type found struct {
+	block     *block
+	positions []Position
+	open      *openBlock
+	records   []entryRecord
+	err       error
+}
+
+// entries searches the entries at positions, the last one first.
+func (s *search) entries(ctx context.Context, positions []Position) error {
+	all, err := s.blocksOf(ctx, positions)
+	if err != nil {
+		return err
+	}
+	s.read(all)
+	var principals []principalRef
+	for i := range all {
+		f := &all[i]
+		for j := 0; f.err == nil && j < len(f.records); j++ {
+			var p parts
+			if p, f.err = f.open.split(f.records[j].line); f.err == nil && p.principal >= 0 {
+				principals = append(principals, f.open.principals[p.principal])
+			}
+		}
+		if f.err != nil {
+			return fmt.Errorf("reading the block at position %d: %w", f.block.first, f.err)
+		}
+	}
+	if err := s.decoder.load(ctx, principals); err != nil {
+		return err
+	}
+	for i := range all {
+		s.searched += int(all[i].block.entries)
+		for _, r := range all[i].records {
+			if err := s.record(ctx, all[i].open, r); err != nil || s.page.Next != 0 {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// blocksOf returns the blocks that hold positions. It reads merged blocks at once, the others one
+// after another.
+func (s *search) blocksOf(ctx context.Context, positions []Position) (all []found, err error) {
+	merged, err := s.mergedBlocks(ctx, positions)
+	if err != nil {
+		return nil, err
+	}
+	for _, position := range positions {
+		if n := len(all); n > 0 && position >= all[n-1].block.first {
+			if position < all[n-1].block.end() {
+				all[n-1].positions = append(all[n-1].positions, position)
+			}
+			continue // it was removed
+		}
+		b := merged[s.groupStart(position)]
+		if b == nil || position >= b.end() {
+			if b, err = s.blockBack(ctx, position); err != nil {
+				return nil, err
+			}
+		}
+		if b != nil && position < b.end() {
+			all = append(all, found{block: b, positions: []Position{position}})
+		}
+	}
+	return all, nil
+}
+
+// groupStart returns where the merged block with a position begins.
+func (s *search) groupStart(position Position) Position {
+	if position <= s.base {
+		return position
+	}
+	leaf := int64(position-s.base) &^ (tree.GroupSize - 1)
+	return s.base + Position(max(leaf, 1)) // leaf 0 is no entry
+}
+
+// mergedBlocks returns the blocks that begin where merged blocks with positions begin.
+func (s *search) mergedBlocks(ctx context.Context, positions []Position) (map[Position]*block, error) {
+	var starts []any
+	last := Position(-1)
+	for _, position := range positions {
+		if start := s.groupStart(position); start != last {
+			starts, last = append(starts, start), start
+		}
+	}
+	if len(starts) == 0 {
+		return nil, nil
+	}
+	blocks, err := queryBlocks(ctx, s.decoder.q, `WHERE first IN (`+placeholders(1, len(starts))+`) ORDER BY first DESC`, starts...)
+	if err != nil {
+		return nil, err
+	}
+	merged := make(map[Position]*block, len(blocks))
+	for _, b := range blocks {
+		merged[b.first] = b
+	}
+	return merged, nil
+}
+
+// read reads the candidates, on all processors: most of the time of a search goes into
+// decompressing lines.
+func (s *search) read(all []found) {
+	var next atomic.Int64
+	work := func(d *decoder) {
+		for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
+			all[i].read(d)
+		}
+	}
+	var others sync.WaitGroup
+	for range min(len(all)/4, runtime.GOMAXPROCS(0)-1) {
+		others.Go(func() { work(new(decoder)) })
+	}
+	work(s.decoder)
+	others.Wait()
+}
+
+// read reads the candidates of one block.
+func (f *found) read(d *decoder) {
+	if f.open, f.err = d.openFirst(f.block); f.err != nil {
+		return
+	}
+	for _, position := range f.positions {
+		r, ok, err := d.at(f.open, position)
+		if err != nil {
+			f.err = err
+			return
+		}
+		if ok {
+			f.records = append(f.records, r)
+		}
+	}
 }

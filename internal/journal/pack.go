@@ -1,12 +1,6 @@
 package journal
 
 import (
-	"bytes"
-	"compress/flate"
-	"encoding/binary"
-	"errors"
-	"fmt"
-	"io"
 	"math"
 	"strconv"
 
@@ -121,62 +115,4 @@ func (k *packer) content() []byte {
 	k.flushRemoved()
 	first := appendFirstLine(nil, k.principals, len(k.rules), func(i int) []byte { return k.rules[i] })
 	return append(first, k.lines...)
-}
-
-// A compressed content begins with this byte. Then come the uncompressed length, as a varint, and
-// the data in the format DEFLATE. Other contents begin with "{".
-const deflated = 0x01
-
-// maxContent limits the uncompressed size of a content, so that a damaged content cannot exhaust
-// the memory. Even a group of the largest events is smaller.
-const maxContent = 256 << 20
-
-// deflate compresses contents.
-type deflate struct {
-	w   *flate.Writer
-	out bytes.Buffer
-}
-
-// content returns the compressed content, or the content itself if compression does not make it
-// shorter.
-func (d *deflate) content(content []byte) []byte {
-	d.out.Reset()
-	d.out.WriteByte(deflated)
-	d.out.Write(binary.AppendUvarint(nil, uint64(len(content))))
-	if d.w == nil {
-		d.w, _ = flate.NewWriter(nil, flate.DefaultCompression) // the level is valid
-	}
-	d.w.Reset(&d.out)
-	_, _ = d.w.Write(content) // a Buffer has no errors
-	_ = d.w.Close()
-	if d.out.Len() >= len(content) {
-		return content
-	}
-	return bytes.Clone(d.out.Bytes())
-}
-
-// openContent returns the lines of a block. The first byte is the format in which
-// they are stored.
-func openContent(content []byte) ([]byte, error) {
-	switch {
-	case len(content) > 0 && content[0] == '{':
-		return content, nil
-	case len(content) == 0 || content[0] != deflated:
-		return nil, errors.New("its content does not have the format of a block")
-	}
-	size, n := binary.Uvarint(content[1:])
-	if n <= 0 || size > maxContent {
-		return nil, errors.New("its compressed content has no valid length")
-	}
-	compressed := bytes.NewReader(content[1+n:])
-	r := flate.NewReader(compressed)
-	lines := make([]byte, 0, min(size, 64*uint64(len(content)))+1)
-	out := bytes.NewBuffer(lines)
-	if _, err := io.Copy(out, io.LimitReader(r, int64(size)+1)); err != nil {
-		return nil, fmt.Errorf("its compressed content is damaged: %w", err)
-	}
-	if uint64(out.Len()) != size || compressed.Len() > 0 {
-		return nil, errors.New("its compressed content is damaged: wrong length")
-	}
-	return out.Bytes(), nil
 }

@@ -252,6 +252,7 @@ type search struct {
 
 	journal *Journal
 	decoder *decoder
+	base    Position   // leaf 0 of the tree
 	texts   [][][]byte // a matching line contains a text of each list
 	ahead   []*block   // blocks that were read ahead, the last one first
 	next    Position   // the end of the block before ahead
