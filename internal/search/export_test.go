@@ -1,5 +1,5 @@
 package search
 
-// SmallSegments sets the size of segments to two groups, so that a test with few entries has
-// several segments.
-func SmallSegments() { groupsPerSegment = 2 }
+// SmallSegments makes segments of two groups and reads them one after another, so that a test with
+// few entries has several.
+func SmallSegments() { groupsPerSegment, firstGroups = 2, 1 }

@@ -22,7 +22,7 @@ func NewIndex(set *projection.Set, definition *projection.Definition) *Index {
 }
 
 // fewGroups is a number of groups. If at most so many groups have candidates, the next term is
-// looked up only in these groups, not in the whole segment.
+// looked up only in these groups, not in all groups that are read.
 const fewGroups = 32
 
 // Find implements index.Reader.
@@ -31,7 +31,7 @@ func (x *Index) Find(ctx context.Context, lists [][]index.Term, since, until tim
 	if err != nil {
 		return nil, err
 	}
-	c := &candidates{view: view, segment: -1, since: noTimes.latest, until: noTimes.earliest}
+	c := &candidates{view: view, high: -1, atOnce: firstGroups, since: noTimes.latest, until: noTimes.earliest}
 	if !since.IsZero() {
 		c.since = since.UnixMicro()
 	}
@@ -53,15 +53,20 @@ func (x *Index) Find(ctx context.Context, lists [][]index.Term, since, until tim
 	return c, nil
 }
 
-// candidates reads the index segment by segment, the last one first.
+// firstGroups is the number of groups that are read first. Pages of common terms are full after
+// few groups. It is smaller in tests.
+var firstGroups int64 = 32
+
+// candidates reads the index from the end, groups of one segment at once.
 type candidates struct {
 	view         *projection.View
 	lists        [][]uint64 // hashes of terms
 	since, until int64      // microseconds
 
-	segments map[int64]times
-	segment  int64 // the segment to which groups belongs; -1: none
-	groups   map[int64]*index.Set
+	segments  map[int64]times
+	low, high int64 // the groups that were read
+	groups    map[int64]*index.Set
+	atOnce    int64 // how many groups are read at once: more and more
 }
 
 func (c *candidates) Covers() (upTo, last int64, id [16]byte) {
@@ -98,36 +103,39 @@ func (c *candidates) overlaps(t times) bool { return t.latest >= c.since && t.ea
 
 func (c *candidates) within(t times) bool { return t.earliest >= c.since && t.latest < c.until }
 
-// Next implements index.Candidates. If a segment has no candidates, it returns an empty group.
+// Next implements index.Candidates. It returns an empty group if no group that it read at once has
+// a candidate.
 func (c *candidates) Next(ctx context.Context, from int64) (index.Group, error) {
 	if from < 0 {
 		return index.Group{First: -1}, nil
 	}
 	group := from / index.GroupSize
-	segment := group / groupsPerSegment
-	if segment != c.segment {
-		if err := c.read(ctx, segment); err != nil {
+	if group < c.low || group > c.high {
+		if err := c.read(ctx, group); err != nil {
 			return index.Group{}, fmt.Errorf("reading the search index: %w", err)
 		}
 	}
-	for ; group >= segment*groupsPerSegment; group-- {
+	for ; group >= c.low; group-- {
 		if set := c.groups[group]; set != nil {
 			return index.Group{First: group * index.GroupSize, Entries: *set}, nil
 		}
 	}
-	return index.Group{First: segment * groupsPerSegment * index.GroupSize}, nil
+	return index.Group{First: c.low * index.GroupSize}, nil
 }
 
-// read finds the candidates of a segment.
-func (c *candidates) read(ctx context.Context, segment int64) error {
-	c.segment, c.groups = segment, nil
+// read finds the candidates of a group and of groups before it.
+func (c *candidates) read(ctx context.Context, group int64) error {
+	segment := group / groupsPerSegment
+	c.low, c.high, c.groups = segment*groupsPerSegment, group, nil
 	span, ok := c.segments[-1-segment]
 	if !ok || !c.overlaps(span) {
 		return nil
 	}
+	c.low = max(c.low, group-c.atOnce+1)
+	c.atOnce = min(2*c.atOnce, groupsPerSegment)
 	var groups map[int64]*index.Set // nil: all groups
 	if len(c.lists) == 0 || !c.within(span) {
-		all, err := c.times(ctx, segment*groupsPerSegment, (segment+1)*groupsPerSegment)
+		all, err := c.times(ctx, c.low, c.high+1)
 		if err != nil {
 			return err
 		}
@@ -142,7 +150,7 @@ func (c *candidates) read(ctx context.Context, segment int64) error {
 		if groups != nil && len(groups) == 0 {
 			break
 		}
-		having, err := c.having(ctx, segment, list, groups)
+		having, err := c.having(ctx, list, groups)
 		if err != nil {
 			return err
 		}
@@ -170,9 +178,9 @@ func intersect(set, other *index.Set) (left bool) {
 	return left
 }
 
-// having returns the entries of a segment that have one of the terms. If groups is not nil, the
-// result needs to have only these groups.
-func (c *candidates) having(ctx context.Context, segment int64, terms []uint64, groups map[int64]*index.Set) (map[int64]*index.Set, error) {
+// having returns those entries of the groups that are read that have one of the terms. If groups is
+// not nil, the result needs to have only these groups.
+func (c *candidates) having(ctx context.Context, terms []uint64, groups map[int64]*index.Set) (map[int64]*index.Set, error) {
 	having := make(map[int64]*index.Set)
 	var query strings.Builder
 	query.WriteString(`SELECT key, entries FROM search_terms WHERE `)
@@ -188,8 +196,7 @@ func (c *candidates) having(ctx context.Context, segment int64, terms []uint64, 
 		query.WriteString(`-1)`)
 	} else {
 		for i, term := range terms {
-			first := key(segment*groupsPerSegment, term)
-			args = append(args, first, first+groupsPerSegment-1)
+			args = append(args, key(c.low, term), key(c.high, term))
 			if i > 0 {
 				query.WriteString(" OR ")
 			}
@@ -210,7 +217,7 @@ func (c *candidates) having(ctx context.Context, segment int64, terms []uint64, 
 		if err := rows.Scan(&key, &entries); err != nil {
 			return nil, err
 		}
-		number := segment*groupsPerSegment + key%(1<<groupBits)
+		number := c.low/groupsPerSegment*groupsPerSegment + key%(1<<groupBits)
 		set := decode(entries)
 		if other := having[number]; other != nil {
 			for i := range other {
