@@ -136,7 +136,6 @@ type treeReader struct {
 	decoder *decoder
 	head    head
 	nodes   nodeReader
-	scratch []byte
 	groups  map[int64]map[tree.Node]hash // by group: the hashes of the levels that are not stored
 }
 
@@ -230,9 +229,9 @@ func (r *treeReader) group(group int64) (map[tree.Node]hash, error) {
 		}
 		o, err := r.decoder.open(b)
 		if err == nil {
-			err = o.leaves(b, &r.scratch, func(*parts) error { return nil }, func(at Position, level int, h hash, _, _ bool) error {
-				if at >= first && at < end {
-					add(level, int64(at-r.head.base)>>level, h)
+			err = o.leaves(b, func(*parts) error { return nil }, func(l leaf) error {
+				if l.at >= first && l.at < end {
+					add(l.level, int64(l.at-r.head.base)>>l.level, l.hash)
 				}
 				return nil
 			})

@@ -91,7 +91,6 @@ type verifier struct {
 	tree      tree.Frontier
 	nodes     nodeReader
 	completed []tree.Node // subtrees that are not yet compared with the stored ones
-	leaf      []byte
 	// checkpoints are the stored checkpoints of larger trees. wrong is the size of a checkpoint
 	// whose root differs from the tree's.
 	checkpoints []storedCheckpoint
@@ -136,24 +135,25 @@ func (v *verifier) run(ctx context.Context, from, to Position) (err error) {
 	if err := v.begin(ctx, from); err != nil {
 		return err
 	}
-	for v.next() < v.end {
-		b, err := blockAfter(ctx, v.q, v.next()-1)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			if err := v.skip(ctx, v.head.next); err != nil {
-				return err
-			}
-			continue
-		case err != nil:
+	for c, err := range readAhead(ctx, v.q, v.next()-1) {
+		if err != nil {
 			return err
 		}
-		if err := v.skip(ctx, min(b.first, v.head.next)); err != nil {
+		if err := v.skip(ctx, min(c.block.first, v.head.next)); err != nil {
 			return err
 		}
 		if v.next() >= v.end {
 			break
 		}
-		if err := v.block(ctx, b); err != nil {
+		if err := v.block(ctx, c); err != nil {
+			return err
+		}
+		if v.next() >= v.end {
+			break
+		}
+	}
+	if v.next() < v.end {
+		if err := v.skip(ctx, v.head.next); err != nil {
 			return err
 		}
 	}
@@ -207,11 +207,15 @@ func (v *verifier) unreported(ctx context.Context) error {
 	return nil
 }
 
+// isNoted reports whether the public part of an entry reports something that the verifier notes.
+func isNoted(public []byte) bool {
+	return bytes.Contains(public, []byte(`"action":"`+removeAction+`"`)) || bytes.Contains(public, []byte(`"action":"`+keyAction+`"`))
+}
+
 // seeChange records what the public part of an entry reports: the number of removed entries, or a
 // replaced key.
 func (v *verifier) seeChange(public []byte) {
-	isReport := bytes.Contains(public, []byte(`"action":"`+removeAction+`"`))
-	if !isReport && !bytes.Contains(public, []byte(`"action":"`+keyAction+`"`)) {
+	if !isNoted(public) {
 		return
 	}
 	var l struct {
@@ -272,7 +276,7 @@ func (v *verifier) runChain(ctx context.Context, next Position) error {
 		if err := v.principals(ctx, b, o); err != nil {
 			return err
 		}
-		v.add(b)
+		v.count(b)
 		v.Entries += b.entries
 		if next = b.end(); next > v.head.base && (next != v.head.base+1 || b.hash != v.head.chain) {
 			return &BrokenError{b.first, "it is not the block that the journal's head refers to"}
@@ -320,9 +324,9 @@ func (v *verifier) begin(ctx context.Context, from Position) error {
 		if err != nil || b.first > v.next() {
 			return &BrokenError{v.next(), fmt.Sprintf("the entries up to %d are missing", from-1)}
 		}
-		o, err := v.decoder.open(b)
-		if err == nil {
-			err = v.leaves(b, o, v.next(), min(from, b.end()), func(*parts) error { return nil })
+		c := checkBlock(v.decoder, b)
+		if err = cmp.Or(c.opening, c.reading); err == nil {
+			err = v.add(c.leaves, v.next(), min(from, b.end()))
 		}
 		if err != nil {
 			return &BrokenError{b.first, err.Error()}
@@ -388,95 +392,63 @@ func (v *verifier) grow(level int, h hash) {
 }
 
 // block checks one block, which begins at the next position.
-func (v *verifier) block(ctx context.Context, b *block) error {
-	o, err := v.decoder.open(b)
+func (v *verifier) block(ctx context.Context, c *checkedBlock) error {
+	b, o := c.block, c.open
 	switch {
-	case err != nil:
-		return &BrokenError{b.first, err.Error()}
+	case c.opening != nil:
+		return &BrokenError{b.first, c.opening.Error()}
 	case o.form == 1:
 		return &BrokenError{b.first, "its format differs from that of the blocks before it"}
 	// A block that was merged during the check can begin before v.next().
 	case b.first == v.next() && v.tree.Root() != b.previous:
 		return &BrokenError{b.first, "it does not follow from the block before it"}
-	}
-	if err := o.checkFirstLine(); err != nil {
-		return &BrokenError{b.first, err.Error()}
+	case c.firstLine != nil:
+		return &BrokenError{b.first, c.firstLine.Error()}
 	}
 	if err := v.principals(ctx, b, o); err != nil {
 		return err
 	}
-	c := newReferences(o)
-	if err := v.leaves(b, o, v.next(), b.end(), func(p *parts) error {
-		v.seeChange(p.public)
-		return c.entry(p)
-	}); err != nil {
+	err := c.reading
+	if err == nil {
+		err = v.add(c.leaves, v.next(), b.end())
+	}
+	if err != nil {
 		return &BrokenError{b.first, err.Error()}
 	}
-	if v.tree.Root() != b.hash || !c.hasTimesOf(b) {
+	for _, public := range c.noted {
+		v.seeChange(public)
+	}
+	if v.tree.Root() != b.hash || !c.references.hasTimesOf(b) {
 		return changed(b)
 	}
-	if c.principals != len(o.principals) || c.rules != len(o.rules) {
+	if c.references.principals != len(o.principals) || c.references.rules != len(o.rules) {
 		return &BrokenError{b.first, "its first line has a principal or a rule that no entry uses"}
 	}
 	if err := v.checkNodes(ctx, b.first); err != nil {
 		return err
 	}
-	v.add(b)
+	v.count(b)
 	return v.checkHead(b.first)
 }
 
-// leaves adds the entries of a block between two positions to the tree. It calls visit with each
-// entry of the block.
-func (v *verifier) leaves(b *block, o *openBlock, from, to Position, visit func(*parts) error) error {
-	return o.leaves(b, &v.leaf, visit, func(at Position, level int, h hash, removed, erased bool) error {
+// add adds the leaves of a block between two positions to the tree.
+func (v *verifier) add(leaves []leaf, from, to Position) error {
+	for i := range leaves {
+		l := &leaves[i]
 		switch {
-		case at < from || at >= to:
-			return nil
-		case !v.tree.Fits(level):
+		case l.at < from || l.at >= to:
+			continue
+		case !v.tree.Fits(l.level):
 			return errors.New("its removed entries are not a subtree")
-		case removed:
-			v.Removed += 1 << level
+		case l.removed:
+			v.Removed += 1 << l.level
 		default:
 			v.Entries++
 		}
-		if erased {
+		if l.erased {
 			v.Erased++
 		}
-		v.grow(level, h)
-		return nil
-	})
-}
-
-// leaves calls visit with each entry of a block, and add with the hash of its leaf. For removed
-// entries, it only calls add, with the hash of their subtree. It appends the data of leaves to
-// scratch.
-func (o *openBlock) leaves(b *block, scratch *[]byte, visit func(*parts) error, add func(at Position, level int, h hash, removed, erased bool) error) error {
-	entries, removed := o.entries, o.removed
-	for position := b.first; position < b.end(); {
-		if len(removed) > 0 && removed[0].first == position {
-			r := removed[0]
-			if err := add(position, r.level, r.hash, true, false); err != nil {
-				return err
-			}
-			removed, position = removed[1:], position+1<<r.level
-			continue
-		}
-		p, err := o.split(entries[0].line)
-		if err == nil {
-			err = visit(&p)
-		}
-		if err != nil {
-			return err
-		}
-		leaf, isErased, err := o.appendLeaf((*scratch)[:0], &p)
-		if err != nil {
-			return err
-		}
-		*scratch = leaf
-		if err := add(position, 0, tree.LeafHash(leaf), false, isErased); err != nil {
-			return err
-		}
-		entries, position = entries[1:], position+1
+		v.grow(l.level, l.hash)
 	}
 	return nil
 }
@@ -581,8 +553,8 @@ func (v *verifier) principals(ctx context.Context, b *block, o *openBlock) error
 	return err
 }
 
-// add counts a block.
-func (v *verifier) add(b *block) {
+// count counts a block.
+func (v *verifier) count(b *block) {
 	if v.Blocks == 0 {
 		v.First = b.first
 	}

@@ -1,0 +1,128 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"iter"
+	"runtime"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+// checkedBlock is what can be found out about a block without the blocks before it.
+type checkedBlock struct {
+	block      *block
+	open       *openBlock
+	leaves     []leaf
+	references *references
+	noted      [][]byte // public parts of entries; see isNoted
+
+	opening, firstLine, reading error // what is wrong with the block
+}
+
+// leaf is a leaf of the tree, or a subtree of removed entries.
+type leaf struct {
+	at              Position
+	level           int
+	hash            hash
+	removed, erased bool
+}
+
+// checkBlock decompresses a block and computes its leaves, which is most of the work of Verify.
+func checkBlock(d *decoder, b *block) *checkedBlock {
+	c := &checkedBlock{block: b}
+	if c.open, c.opening = d.open(b); c.opening != nil {
+		return c
+	}
+	if c.open.form == 1 {
+		c.reading = errors.New("it has format 1, but is in the tree")
+		return c
+	}
+	c.firstLine = c.open.checkFirstLine()
+	c.references = newReferences(c.open)
+	c.leaves = make([]leaf, 0, len(c.open.entries)+len(c.open.removed))
+	c.reading = c.open.leaves(b, func(p *parts) error {
+		if isNoted(p.public) {
+			c.noted = append(c.noted, p.public)
+		}
+		return c.references.entry(p)
+	}, func(l leaf) error {
+		c.leaves = append(c.leaves, l)
+		return nil
+	})
+	return c
+}
+
+// leaves calls visit with each entry of a block, and add with its leaf. For entries that were
+// removed, it calls only add, with their subtree.
+func (o *openBlock) leaves(b *block, visit func(*parts) error, add func(leaf) error) error {
+	var data []byte
+	entries, removed := o.entries, o.removed
+	for position := b.first; position < b.end(); {
+		if len(removed) > 0 && removed[0].first == position {
+			r := removed[0]
+			if err := add(leaf{at: position, level: r.level, hash: r.hash, removed: true}); err != nil {
+				return err
+			}
+			removed, position = removed[1:], position+1<<r.level
+			continue
+		}
+		p, err := o.split(entries[0].line)
+		if err == nil {
+			err = visit(&p)
+		}
+		l := leaf{at: position}
+		if err == nil {
+			data, l.erased, err = o.appendLeaf(data[:0], &p)
+		}
+		if err != nil {
+			return err
+		}
+		l.hash = tree.LeafHash(data)
+		if err := add(l); err != nil {
+			return err
+		}
+		entries, position = entries[1:], position+1
+	}
+	return nil
+}
+
+// readAhead returns the blocks after a position, in order, up to the present end. It checks further
+// blocks on all processors while the loop body runs. Only the caller's goroutine uses q, which can be
+// a transaction.
+func readAhead(ctx context.Context, q store.Querier, after Position) iter.Seq2[*checkedBlock, error] {
+	return func(yield func(*checkedBlock, error) bool) {
+		processors := runtime.GOMAXPROCS(0)
+		decoders := make(chan *decoder, processors)
+		for range processors {
+			decoders <- newDecoder(q)
+		}
+		var ahead []chan *checkedBlock // each block is in memory until its turn comes
+		for ended := false; ; {
+			for !ended && len(ahead) <= processors {
+				b, err := blockAfter(ctx, q, after)
+				if ended = errors.Is(err, sql.ErrNoRows); ended {
+					break
+				}
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				after = b.end() - 1
+				one := make(chan *checkedBlock, 1)
+				ahead = append(ahead, one)
+				go func() {
+					d := <-decoders
+					one <- checkBlock(d, b)
+					decoders <- d
+				}()
+			}
+			if len(ahead) == 0 || !yield(<-ahead[0], nil) {
+				return
+			}
+			ahead = ahead[1:]
+		}
+	}
+}
