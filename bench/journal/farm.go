@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -196,3 +197,14 @@ func (f *farm) query(filters string) (q journal.Query) {
 	}
 	return q
 }
+
+// live returns an event that arrives now.
+func (f *farm) live(n int, now time.Time) journal.Entry {
+	e := f.event(f.entries + n)
+	e.ID, e.Time = journal.ID{}, now
+	e.Event.Time, e.Event.ID = now, fmt.Sprint(runText, "-", n)
+	return e
+}
+
+// random returns a number below n.
+func random(n int) int { return rand.IntN(n) }

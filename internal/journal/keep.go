@@ -98,6 +98,17 @@ func (j *Journal) Maintain(ctx context.Context, limits retention.Limits) {
 	}
 }
 
+// Merge merges all blocks that are old enough, without the rests of Maintain.
+func (j *Journal) Merge(ctx context.Context) error {
+	k := newKeeper(j, retention.Limits{})
+	for {
+		did, err := k.merge(ctx)
+		if err != nil && !errors.Is(err, errRewritten) || err == nil && !did {
+			return err
+		}
+	}
+}
+
 // keeper merges blocks and removes entries. Only one goroutine uses a keeper.
 type keeper struct {
 	*Journal

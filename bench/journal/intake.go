@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
+)
+
+// recorded are the latencies of events that were recorded in one turn, in order.
+type recorded struct {
+	took   []time.Duration
+	passed time.Duration
+}
+
+func (r *recorded) rate() float64 { return float64(len(r.took)) / r.passed.Seconds() }
+
+func (r *recorded) percentile(p int) time.Duration { return r.took[(len(r.took)-1)*p/100] }
+
+var sent atomic.Int64
+
+// record records events of a number of senders, each of which sends one at a time, for a slice.
+// Beside it, the index is built, and other work is done.
+func (m *measurement) record(ctx context.Context, o *opened, senders int, beside ...func(context.Context)) (r recorded, err error) {
+	ctx, stop := context.WithTimeout(ctx, m.slice)
+	defer stop()
+	var work, all sync.WaitGroup
+	for _, f := range append(beside, func(ctx context.Context) { o.set.Run(ctx, o.journal) }) {
+		work.Go(func() { f(ctx) })
+	}
+	var mu sync.Mutex
+	began := time.Now()
+	for range senders {
+		all.Go(func() {
+			var took []time.Duration
+			var failed error
+			for ctx.Err() == nil {
+				e := m.ci.live(int(sent.Add(1)), o.now())
+				began := time.Now()
+				if failed = o.journal.Append(context.WithoutCancel(ctx), e); failed != nil {
+					break
+				}
+				took = append(took, time.Since(began))
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			r.took = append(r.took, took...)
+			if failed != nil {
+				err = failed
+			}
+		})
+	}
+	all.Wait()
+	r.passed = time.Since(began)
+	stop()
+	work.Wait()
+	slices.Sort(r.took)
+	if err == nil && len(r.took) == 0 {
+		err = fmt.Errorf("no event was recorded in %s", m.slice)
+	}
+	return r, err
+}
+
+// lag measures how fast the index catches up after events at full rate, and how far it is behind
+// events at 1,000 a second.
+func (m *measurement) lag(ctx context.Context) error {
+	for range m.rounds {
+		if _, err := m.record(ctx, m.opened, 32); err != nil {
+			return err
+		}
+	}
+	last, err := m.journal.Last(ctx)
+	if err != nil {
+		return err
+	}
+	first := m.set.Status()[0].Position
+	m.add(bar{value: float64(last - first), unit: ""}, "entries that the index is behind after %s at full rate", time.Duration(m.rounds)*m.slice)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var indexing sync.WaitGroup
+	indexing.Go(func() { m.set.Run(ctx, m.journal) })
+	defer indexing.Wait()
+	defer stop()
+	began := time.Now()
+	const group = 256 // only whole groups are indexed
+	for m.set.Status()[0].Position < last-group && ctx.Err() == nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+	m.add(bar{value: float64(last-first) / time.Since(began).Seconds(), unit: "/s", limit: 5000, atLeast: true}, "entries indexed by the service, with its rests")
+	return m.follow(ctx)
+}
+
+// follow measures how long the index takes for a new entry while 1,000 come a second.
+func (m *measurement) follow(ctx context.Context) error {
+	const each = 10 // entries in 10 ms
+	var longest time.Duration
+	at := make(map[journal.Position]time.Time)
+	indexed := m.set.Status()[0].Position
+	for end := time.Now().Add(time.Duration(m.rounds) * m.slice); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		var batch []journal.Entry
+		for range each {
+			batch = append(batch, m.ci.live(int(sent.Add(1)), m.now()))
+		}
+		if err := m.journal.Append(ctx, batch...); err != nil {
+			return err
+		}
+		last, err := m.journal.Last(ctx)
+		if err != nil {
+			return err
+		}
+		at[last] = time.Now()
+		if now := m.set.Status()[0].Position; now > indexed {
+			for p, t := range at {
+				if p <= now {
+					longest = max(longest, time.Since(t))
+					delete(at, p)
+				}
+			}
+			indexed = now
+		}
+	}
+	m.add(bar{value: ms(longest), unit: "ms", limit: 1000}, "from an entry until the index has it, at 1,000 a second, the longest")
+	return nil
+}
+
+// intake measures how fast events are recorded, in turn with an empty journal.
+func (m *measurement) intake(ctx context.Context) (err error) {
+	empty, err := open(ctx, filepath.Join(m.work, "empty.db"), m.now())
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := empty.close(ctx); err == nil {
+			err = e
+		}
+	}()
+	for _, senders := range []int{1, 32} {
+		var ratios, rates []float64
+		for round := range m.rounds {
+			both := []*opened{empty, m.opened}
+			if round%2 == 1 {
+				slices.Reverse(both)
+			}
+			rate := make(map[*opened]float64)
+			for _, o := range both {
+				r, err := m.record(ctx, o, senders, o.maintain)
+				if err != nil {
+					return err
+				}
+				rate[o] = r.rate()
+			}
+			ratios, rates = append(ratios, 100*rate[m.opened]/rate[empty]), append(rates, rate[m.opened])
+		}
+		slices.Sort(ratios)
+		m.add(bar{value: median(ratios), unit: "%", limit: 90, atLeast: true}, "intake of %d senders, of an empty journal (%.0f to %.0f; %.0f/s)",
+			senders, ratios[0], ratios[len(ratios)-1], median(rates))
+	}
+	return nil
+}
+
+func (o *opened) maintain(ctx context.Context) { o.journal.Maintain(ctx, retention.Limits{}) }
+
+// retention measures the latency of events while the older half of the entries is removed, in
+// turn without that.
+func (m *measurement) retention(ctx context.Context) error {
+	age := m.now().Sub(m.ci.time(m.entries / 2))
+	half := retention.Limit{Age: age}
+	limits := retention.Limits{Decisions: half, Refused: half, Events: half, Changes: half, Service: half}
+	for _, senders := range []int{1, 32} {
+		var ratios, quiet, during []float64
+		before, err := m.removed(ctx)
+		if err != nil {
+			return err
+		}
+		for range m.rounds {
+			a, err := m.record(ctx, m.opened, senders, m.maintain)
+			if err != nil {
+				return err
+			}
+			b, err := m.record(ctx, m.opened, senders, func(ctx context.Context) { m.journal.Maintain(ctx, limits) })
+			if err != nil {
+				return err
+			}
+			quiet, during = append(quiet, ms(a.percentile(99))), append(during, ms(b.percentile(99)))
+			ratios = append(ratios, ms(b.percentile(99))/ms(a.percentile(99)))
+		}
+		after, err := m.removed(ctx)
+		if err != nil {
+			return err
+		}
+		slices.Sort(ratios)
+		m.add(bar{value: median(ratios), unit: "times", limit: 2}, "p99 of %d senders while entries are removed (%.2f to %.2f; %.2f ms of %.2f ms)",
+			senders, ratios[0], ratios[len(ratios)-1], median(during), median(quiet))
+		m.add(bar{value: float64(after-before) / (time.Duration(m.rounds) * m.slice).Seconds(), unit: "/s"}, "entries removed meanwhile")
+	}
+	return nil
+}
+
+// removed returns how many entries were removed.
+func (m *measurement) removed(ctx context.Context) (n int64, err error) {
+	err = m.db.Read().QueryRowContext(ctx, `SELECT coalesce(sum(total), 0) FROM journal_removed`).Scan(&n)
+	return n, err
+}
+
+func median(all []float64) float64 {
+	all = slices.Clone(all)
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// runText makes the ids of the events of this run different from those of others.
+var runText = rand.Text()
