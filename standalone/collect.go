@@ -18,10 +18,10 @@ import (
 // storageFolder is where the registry stores layers and manifests, below the data folder.
 const storageFolder = "registry"
 
-// collect removes the layers that no manifest refers to and returns the number of bytes freed.
-// Deleting an image frees nothing: registries leave its layers to the garbage collector, which
-// must not run during a push. So collect takes the folder's lock, and fails while Standalone
-// runs.
+// collect removes the layers to which no manifest refers, and returns the number of freed bytes.
+// When an image is deleted, the registry does not delete its layers. This is the task of a garbage
+// collector, which must not run during a push. So collect locks the folder, and fails while
+// Standalone runs.
 func collect(ctx context.Context, data string) (freed int64, err error) {
 	root := filepath.Join(data, storageFolder)
 	if _, err := os.Stat(filepath.Join(data, setup.Config)); err != nil {

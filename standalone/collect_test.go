@@ -48,7 +48,7 @@ func TestCollectFreesWhatADeletionLeft(t *testing.T) {
 	}
 
 	if _, err := collect(t.Context(), data); err == nil || !strings.Contains(err.Error(), "stop it") {
-		t.Errorf("collecting beside pushes: %v", err)
+		t.Errorf("collect while Standalone runs: %v", err)
 	}
 	down()
 	freed, err := collect(t.Context(), data)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// `make up` builds both modules one after the other. If the modules required different versions
-// of a dependency, the second build could not reuse what the first build compiled.
+// `make up` builds both modules one after the other. If the modules required different versions of
+// a dependency, the second build could not use the compiled packages of the first build.
 func TestModulesRequireTheSameVersions(t *testing.T) {
 	ours, root := required(t, "go.mod"), required(t, "../go.mod")
 	common := 0
@@ -22,7 +22,7 @@ func TestModulesRequireTheSameVersions(t *testing.T) {
 		}
 	}
 	if common < 20 {
-		t.Fatalf("only %d modules in common: required does not read go.mod as it is written", common)
+		t.Fatalf("only %d modules in common: required may not parse go.mod correctly", common)
 	}
 }
 

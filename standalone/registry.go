@@ -36,8 +36,8 @@ func openRegistry(ctx context.Context, o registryOptions) (_ http.Handler, err e
 	if err != nil {
 		return nil, fmt.Errorf("opening the registry's log: %w", err)
 	}
-	// The registry has one global logger. When the registry starts, it logs the headers that it
-	// will send with events, and these include the secret.
+	// The registry has one global logger. At its start, the registry logs the headers for events,
+	// which include the secret.
 	logrus.SetOutput(without{log, []byte(o.EventSecret)})
 
 	type object = map[string]any

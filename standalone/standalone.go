@@ -30,7 +30,7 @@ const service = "standalone"
 // lockFile is the file that a process locks while it uses the data folder.
 const lockFile = "lock"
 
-// grace is the time that a running push has to finish after a stop was requested.
+// grace is the time for running pushes to finish after a stop was requested.
 const grace = 10 * time.Second
 
 // Options are the settings of a Standalone.
@@ -45,11 +45,11 @@ type Standalone struct {
 	setup    setup.Result
 	app      *app.App
 	address  string         // localhost:5000
-	outer    []net.Listener // for clients: the loopback addresses that localhost may mean
+	outer    []net.Listener // for clients: the loopback addresses of localhost
 	inner    net.Listener   // for the registry's events; closed last
 	registry http.Handler
 	log      *logging.Log
-	lock     *os.File // of the folder: two processes must not write to one registry's storage
+	lock     *os.File // of the folder, so that only one process writes to the registry's storage
 }
 
 // Open creates the folder if it does not exist, and listens. Requests are answered only while
@@ -101,8 +101,8 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	return s, err
 }
 
-// loopback listens on a port of both loopback addresses, because localhost may mean either. A
-// machine without IPv6 has only one.
+// loopback listens on a port of both loopback addresses, because clients can use either address
+// for localhost. A machine without IPv6 has only one.
 func loopback(port int) ([]net.Listener, error) {
 	first, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -125,7 +125,7 @@ func loopback(port int) ([]net.Listener, error) {
 func taken(port int) error {
 	hint := ""
 	if port == 5000 {
-		hint = " (on a Mac it may be AirPlay)"
+		hint = " (on a Mac, the program may be AirPlay)"
 	}
 	return fmt.Errorf("port %d is in use by another program%s: choose another port with\n\n\tPORT=%d make up\n", port, hint, port+1)
 }
@@ -148,8 +148,8 @@ func (s *Standalone) load(seen func(folder, name string)) (*config.Config, error
 	return config.Load(s.setup.Path(setup.Config), config.Options{Seen: seen})
 }
 
-// Serve answers requests until ctx ends. Then it first stops listening for clients, and then
-// waits for the registry's last events. Changes of the config take effect while it runs.
+// Serve answers requests until ctx ends. After that, it stops listening for clients, and waits for
+// the registry's last events. While Serve runs, changes of the config take effect.
 func (s *Standalone) Serve(ctx context.Context) error {
 	clients := http.NewServeMux()
 	clients.Handle("/", s.app.Handler(server.Token, server.Keys, server.Health, server.API))
@@ -190,8 +190,8 @@ func (s *Standalone) Serve(ctx context.Context) error {
 }
 
 // settle waits until the registry has posted its events, because events that are still queued
-// are lost when the process ends. The registry posts one event after the other, so settle
-// returns when a short time has passed without a new event.
+// are lost when the process ends. The registry posts one event after the other. So settle returns
+// after a short time without a new event.
 func (s *Standalone) settle(ctx context.Context) {
 	const moment = 150 * time.Millisecond
 	last := s.app.Journal().Stats().Written
@@ -209,7 +209,7 @@ func (s *Standalone) settle(ctx context.Context) {
 	}
 }
 
-// Close releases what Open acquired.
+// Close closes everything that Open has opened.
 func (s *Standalone) Close() error {
 	var err error
 	for _, l := range append(s.outer, s.inner) {
@@ -257,8 +257,8 @@ Below, a line for each thing that clients do. Ctrl-C stops.
 	return b.String()
 }
 
-// short returns path relative to the working directory if path is below that directory, and
-// otherwise path itself.
+// short returns path relative to the working directory if path is below that directory. Otherwise
+// it returns path.
 func short(path string) string {
 	here, err := os.Getwd()
 	if err != nil {

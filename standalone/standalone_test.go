@@ -119,7 +119,7 @@ func (c client) push(repository, content string) int {
 	return c.do("PUT", at+"&digest="+digest, scope, []byte(content), "Content-Type", "application/octet-stream").StatusCode
 }
 
-// When a registry starts, it logs the headers that it will send with events.
+// At its start, a registry logs the headers for events, so it could log the secret.
 func TestNoSecretReachesALog(t *testing.T) {
 	data := t.TempDir()
 	log := new(await.Log)
@@ -134,11 +134,11 @@ func TestNoSecretReachesALog(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(said), "configuring endpoint") {
-		t.Errorf("the registry's log has no event endpoint: %s", said)
+		t.Errorf("the registry's log does not have the headers for events, so this test proves nothing: %s", said)
 	}
 	for name, text := range map[string]string{"the registry's log": string(said), "the log": log.String()} {
 		if strings.Contains(text, strings.TrimSpace(string(secret))) {
-			t.Errorf("%s holds the secret of the events", name)
+			t.Errorf("%s has the secret of the events", name)
 		}
 	}
 }
@@ -170,19 +170,19 @@ func TestPushedImagesSurviveARestart(t *testing.T) {
 	down()
 	for _, line := range []string{"granted pull,push", "event push admin/app", "invalid credentials"} {
 		if !strings.Contains(log.String(), line) {
-			t.Errorf("no line of %q in\n%s", line, log)
+			t.Errorf("no line with %q in\n%s", line, log)
 		}
 	}
 	if strings.Contains(log.String(), found[1]) {
 		t.Error("the password is in the log")
 	}
 
-	// The second start: another port, the same folder.
+	// Start it again with another port and the same folder.
 	again := new(await.Log)
 	s, down = up(t, data, again)
 	defer down()
 	if strings.Contains(s.Welcome(), "password  ") {
-		t.Error("a password is printed a second time")
+		t.Error("the second start printed a password, too")
 	}
 	admin.base = "http://" + s.address
 	digest := sha256.Sum256([]byte("layer one"))

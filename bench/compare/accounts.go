@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// known compares requests that have credentials with anonymous requests. A cached credential
-// needs no hash and no query, whether there are few accounts or a million.
+// known compares requests that have credentials with anonymous requests. A cached credential needs
+// no hash and no query, even with a million accounts.
 func (m *measurement) known(ctx context.Context) error {
 	for _, n := range []int{2, m.accounts} {
 		d := deployment{name: fmt.Sprintf("accounts-%d", n), rules: 1, accounts: true, users: noUsers}
@@ -47,8 +47,8 @@ type credentials struct {
 	token, robot, secret string
 }
 
-// people starts a server, creates a user and a robot with its commands, as an administrator
-// does, and returns their credentials.
+// people starts a server and creates a user and a robot with the commands of Tidewaiter. It
+// returns the credentials of both.
 func (m *measurement) people(ctx context.Context, d deployment) (c credentials, err error) {
 	s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
 	if err != nil {
@@ -70,8 +70,8 @@ func (c *credentials) make(ctx context.Context, s *server) (err error) {
 	return err
 }
 
-// fill adds accounts to a database until it has n more accounts than before, each with a token.
-// fill uses SQL in one transaction, because the commands would take hours.
+// fill adds n accounts to a database, each with a token. It uses SQL in one transaction, because
+// the commands would take hours.
 func fill(ctx context.Context, url string, n int) (err error) {
 	db, err := store.Open(ctx, url)
 	if err != nil {
@@ -139,7 +139,7 @@ func (m *measurement) warm(ctx context.Context, d deployment, what string, c cre
 		}
 		spread := scaled(compared.Ratio(i, 0, drive.Rate), 100)
 		m.add(bar{
-			What: fmt.Sprintf("%s, %s, of anonymous", what, t.Name), Unit: "%", Value: spread.Median, Spread: spread, AtLeast: percent(0.85),
+			What: fmt.Sprintf("%s, %s, compared with anonymous", what, t.Name), Unit: "%", Value: spread.Median, Spread: spread, AtLeast: percent(0.85),
 			Beside: fmt.Sprintf("%.0f/s of %.0f/s; %.1f µs of CPU for each, and %.1f µs",
 				compared.Spread(i, drive.Rate).Median, compared.Spread(0, drive.Rate).Median, drive.Cost(&t.All), drive.Cost(&compared.Targets[0].All)),
 		})
@@ -166,7 +166,7 @@ func (c *credentials) shown(s *server, refresh string) []drive.TargetOptions {
 	return all
 }
 
-// refreshToken signs in as docker does and returns a refresh token.
+// refreshToken signs in like docker and returns a refresh token.
 func refreshToken(ctx context.Context, address string) (string, error) {
 	body, err := get(ctx, address+asked+"&offline_token=true&client_id=tidewaiter-load", user, password)
 	if err != nil {

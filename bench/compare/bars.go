@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
 )
 
-// bar is a measured value with the limit that it must meet.
+// bar is a measured value and its limit.
 type bar struct {
 	What     string       `json:"what"`
 	Unit     string       `json:"unit,omitempty"`

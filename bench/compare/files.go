@@ -35,8 +35,8 @@ type keys struct {
 	certificate, key, htpasswd string
 }
 
-// newKeys creates a root for the run, and a user whose hash is bcrypt of cost 10, as htpasswd
-// -B -C 10 creates it.
+// newKeys creates a root for the run, and a user with a bcrypt hash of cost 10, like the output of
+// htpasswd -B -C 10.
 func newKeys(folder string) (keys, error) {
 	k := keys{
 		certificate: filepath.Join(folder, "root.pem"),
@@ -86,18 +86,18 @@ type deployment struct {
 	reuse bool
 	rules int
 
-	accounts bool   // it has accounts
-	proxied  bool   // it trusts X-Forwarded-For from this machine
+	accounts bool   // the server has accounts
+	proxied  bool   // the server trusts X-Forwarded-For from this machine
 	database string // URL of the database; "": SQLite, in the deployment's folder
 	users    string // htpasswd file; "": the file of the run; "none": no file
 	ldap     string // address of a directory of ldaptest; "": no directory
-	secret   string // file with the password of its service account
+	secret   string // file with the password of the directory's service account
 }
 
 // noUsers is the value of deployment.users for a server that has no htpasswd file.
 const noUsers = "none"
 
-// config returns a complete tidewaiter.yaml. Everything that is not measured has its default:
+// config returns a complete tidewaiter.yaml. Settings that are not measured have their defaults:
 // the journal is durable, and every decision is in the journal and the log.
 func (d deployment) config(k keys, file, address, metrics string) []byte {
 	var b bytes.Buffer

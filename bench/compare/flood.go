@@ -16,7 +16,7 @@ const manyNames = 100_000
 
 // flood measures how sixteen connections with wrong passwords slow down anonymous requests,
 // with bcrypt hashes of cost 10. One deployment has the default rate limits. In the other
-// deployment each guess comes from its own address, so only the queue limits the hashes.
+// deployment, each guess has a different client address, so only the queue limits the hashes.
 func (m *measurement) flood(ctx context.Context) error {
 	for _, d := range []deployment{
 		{name: "flooded", reuse: true, rules: 1},
@@ -50,8 +50,8 @@ func (m *measurement) flooded(ctx context.Context, d deployment, connections int
 		return err
 	}
 
-	// For comparison, measure the same requests beside other work: a program that keeps one
-	// core busy, as a hash does, and 16 more connections with anonymous requests.
+	// For comparison, measure the same requests during other work: a program that keeps one core
+	// busy, like a hash, and 16 more connections with anonymous requests.
 	busy := func(ctx context.Context) (*drive.Result, error) { return nil, occupy(ctx, m.slice+settle) }
 	turns := []func(context.Context) (*drive.Result, error){
 		quietTurn: nil, busyTurn: busy, moreTurn: m.beside(anonymous), guessTurn: m.beside(guesses),

@@ -10,7 +10,7 @@ import (
 )
 
 // intake measures how fast events of registries are recorded, compared with a handler that only
-// reads the body. Each sender posts one event at a time, as a registry does.
+// reads the body. Each sender posts one event at a time, like a registry.
 func (m *measurement) intake(ctx context.Context) (err error) {
 	s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, deployment{name: "intake", rules: 1}, m.keys)
 	if err != nil {
@@ -68,7 +68,7 @@ func (m *measurement) intake(ctx context.Context) (err error) {
 			m.add(bar{What: what + ", p99", Unit: "µs", Value: p99, AtMost: number(float64(one.p99) / float64(time.Microsecond))})
 		}
 		b := bar{
-			What: what + ", of a handler that reads the body", Unit: "%", Value: ratio.Median, Spread: ratio,
+			What: what + ", compared with a handler that reads the body", Unit: "%", Value: ratio.Median, Spread: ratio,
 			Beside: fmt.Sprintf("%.0f/s; p50 %.0f µs, p99 %.0f µs", c.Spread(0, drive.Rate).Median, drive.P50(all), drive.P99(all)),
 		}
 		if one.ofTheReader > 0 {

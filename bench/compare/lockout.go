@@ -69,7 +69,7 @@ func (m *measurement) guessed(ctx context.Context, name string, guesses, signIns
 		return err
 	}
 	statuses := map[int]int{}
-	for range signIns { // each with an empty cache; only the database remains
+	for range signIns { // each time with an empty cache and the same database
 		if s, err = m.restart(ctx, s, d); err != nil {
 			return err
 		}

@@ -57,8 +57,8 @@ func run(ctx context.Context, arguments []string, out, progress io.Writer) int {
 		fmt.Fprintln(progress, "compare:", err)
 		return 2
 	}
-	// One processor is enough for the driver to keep a server busy, and leaves the others to
-	// the servers.
+	// One processor is enough for the driver to keep a server busy. The servers can use the other
+	// processors.
 	runtime.GOMAXPROCS(1)
 
 	bars, err := measure(ctx, s, progress)

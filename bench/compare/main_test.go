@@ -57,7 +57,7 @@ func newMeasurement(t *testing.T, s settings) *measurement {
 	return &measurement{settings: s, programs: p, folder: folder, keys: k, progress: io.Discard}
 }
 
-// A whole comparison with a bounded number of requests. It checks that the answers are right.
+// This test runs a whole comparison with a limited number of requests, and checks the answers.
 func TestServersAnswerUnderLoad(t *testing.T) {
 	m := newMeasurement(t, settings{})
 	limit, err := startLimit(t.Context(), m.programs.limit, m.folder, 2000)
@@ -240,7 +240,7 @@ func TestGroupsOnSignInsReport(t *testing.T) {
 	if err := m.guessed(t.Context(), "lockout", 3, 1); err != nil {
 		t.Error(err)
 	}
-	want := []string{"2", "", "", "2", "", "", "2", "", "", "1", "5"} // the others are times
+	want := []string{"2", "", "", "2", "", "", "2", "", "", "1", "5"} // the empty ones are times
 	ldaptest.Need(t)
 	if err := m.refusals(t.Context()); err != nil {
 		t.Fatal(err)
@@ -298,7 +298,7 @@ func TestADistanceForwardsBothWaysAndEnds(t *testing.T) {
 	go func() { _, _ = c.Write(said) }()
 	heard := make([]byte, len(said))
 	if _, err := io.ReadFull(c, heard); err != nil || !bytes.Equal(said, heard) {
-		t.Errorf("what comes back is not what was sent: %v", err)
+		t.Errorf("the received data differs from the sent data: %v", err)
 	}
 	if err := d.close(); err != nil { // this also ends the connection
 		t.Error(err)

@@ -171,8 +171,8 @@ func answer(ctx context.Context, address, name string) (int, error) {
 	return len(body), nil
 }
 
-// group names two deployments that are compared with one path of bench/limit: the fastest
-// answer that the machine can give.
+// group has two deployments that are compared with one path of bench/limit, whose answers are the
+// fastest that are possible on the machine.
 type group struct {
 	what, limit, of string
 	one, many       string // names of deployments
@@ -229,15 +229,15 @@ func (m *measurement) turns(ctx context.Context, g group, limit *server, byName 
 				drive.P50(result), drive.P99(result)),
 		})
 	}
-	ratio(g.what+", of "+g.of, anonymous, bare, percent(g.least))
-	ratio(g.what+", known bcrypt-10 password, of anonymous", known, anonymous, percent(0.85))
-	ratio(fmt.Sprintf("%s, %d rules, of one", g.what, m.rules), large, anonymous, percent(0.95))
-	ratio(fmt.Sprintf("%s, %d repositories in turn, of one", g.what, repositories), varied, anonymous, nil)
+	ratio(g.what+", compared with "+g.of, anonymous, bare, percent(g.least))
+	ratio(g.what+", known bcrypt-10 password, compared with anonymous", known, anonymous, percent(0.85))
+	ratio(fmt.Sprintf("%s, %d rules, compared with one", g.what, m.rules), large, anonymous, percent(0.95))
+	ratio(fmt.Sprintf("%s, %d repositories in turn, compared with one", g.what, repositories), varied, anonymous, nil)
 	return nil
 }
 
-// quiet is the pause before memory is read. It is long enough for work that the load left
-// behind, and for the server to notice the end of the load (at most 10 s) and release memory.
+// quiet is the pause before memory is read. In this time, the server completes the remaining work,
+// notices the end of the load (after at most 10 s), and releases memory.
 const quiet = 12 * time.Second
 
 // idle measures the memory of idle servers.

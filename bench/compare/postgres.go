@@ -22,7 +22,8 @@ func newPostgres(ctx context.Context) (*postgres, error) {
 		return nil, errors.Join(errors.New("this group needs PostgreSQL: apt-get install postgresql-15"), err)
 	}
 	p := &postgres{programs: found[len(found)-1]}
-	// A socket's path is limited to 107 bytes, and some temporary folders are longer.
+	// The path of a socket is limited to 107 bytes, and the paths of some temporary folders are
+	// longer.
 	if p.folder, err = os.MkdirTemp("/tmp", "tidewaiter-pg-"); err != nil {
 		return nil, fmt.Errorf("creating a folder for PostgreSQL: %w", err)
 	}
@@ -55,7 +56,7 @@ func (p *postgres) start(ctx context.Context) error {
 		"-o", "-c listen_addresses= -k "+p.folder)
 }
 
-// stop ends the server at once and cuts all connections.
+// stop ends the server immediately and closes all connections.
 func (p *postgres) stop(ctx context.Context) error {
 	return p.run(ctx, "pg_ctl", "stop", "-w", "-s", "-D", p.data(), "-m", "immediate")
 }
@@ -82,7 +83,7 @@ func (p *postgres) as(ctx context.Context, user, name string, arguments ...strin
 		command = exec.CommandContext(ctx, "runuser", append([]string{"-u", user, "--", name}, arguments...)...)
 	}
 	command.Dir = p.folder
-	// Use a file, because a server that keeps running would keep a pipe open.
+	// Use a file, because a server that continues to run would not close a pipe.
 	said, err := os.CreateTemp("", "tidewaiter-pg-said-")
 	if err != nil {
 		return fmt.Errorf("running %s: %w", name, err)

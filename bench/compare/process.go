@@ -26,7 +26,7 @@ type programs struct {
 }
 
 // build compiles a program as for a release: static and stripped. from is the program's folder
-// in the repository. The module of that folder decides the versions of the dependencies.
+// in the repository. The go.mod file for that folder defines the versions of the dependencies.
 func build(ctx context.Context, from, to string) error {
 	main, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/tidewaiter/tidewaiter").Output()
 	if err != nil {
@@ -46,7 +46,7 @@ type server struct {
 	address string        // http://127.0.0.1:…
 	metrics string        // URL of /metrics; "" if it has none
 	took    time.Duration // from start to listening
-	config  string        // "" if it has none
+	config  string        // "": none
 	command *exec.Cmd
 	log     string // file with its output
 	ended   chan error

@@ -26,9 +26,9 @@ import (
 // directoryAway is the network round trip to the directory.
 const directoryAway = 20 * time.Millisecond
 
-// refusals measures whether the time of a rejection reveals which users exist. It compares
-// unknown, wrong, disabled and expired credentials, with one sign-in of each kind in turn. Each
-// name is tried twice, from its own address.
+// refusals measures whether the time of a rejection reveals which users exist. It compares unknown
+// names, wrong passwords, disabled accounts and expired accounts, with one sign-in of each kind in
+// turn. Each name is tried twice, from its own address.
 func (m *measurement) refusals(ctx context.Context) (err error) {
 	directory, err := ldaptest.Start()
 	if err != nil {

@@ -66,7 +66,7 @@ func (m *measurement) taking(ctx context.Context, both []*server) error {
 					return err
 				}
 			}
-			begin := time.Now() // before the start of the command, so the result is never too good
+			begin := time.Now() // before the command, so that the result is not too short
 			if _, err := both[i%2].tell(ctx, "", do(who, token)...); err != nil {
 				return err
 			}
@@ -113,7 +113,7 @@ func (m *measurement) ruling(ctx context.Context, both []*server) error {
 			if err != nil {
 				return err
 			}
-			begin := time.Now() // before the start of the command, so the result is never too good
+			begin := time.Now() // before the command, so that the result is not too short
 			if _, err := both[(i+n)%2].tell(ctx, "", do...); err != nil {
 				return err
 			}
@@ -201,7 +201,7 @@ const away = 30 * time.Second
 // outage stops the database while the servers are under load.
 func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c credentials) error {
 	fmt.Fprintf(m.progress, "stopping PostgreSQL for %s under load …\n", away)
-	// ann's credential is cached, the robot's is not.
+	// The credential of ann is cached. The credential of the robot is not.
 	warm, cold := both[0].address, both[1].address
 	target, err := drive.NewTarget(ctx, drive.TargetOptions{URL: warm + asked, User: user, Password: c.token})
 	if err != nil {

@@ -43,8 +43,8 @@ func sprayCases(connections int) []sprayCase {
 	}
 }
 
-// spray measures the first sign-ins of other users beside 512 connections with wrong passwords
-// from 512 addresses.
+// spray measures the first sign-ins of other users, while 512 connections from 512 addresses send
+// wrong passwords.
 func (m *measurement) spray(ctx context.Context) error {
 	const connections, people = 512, 20
 	for i, c := range sprayCases(connections) {
@@ -139,8 +139,8 @@ func (m *measurement) restart(ctx context.Context, s *server, d deployment) (*se
 
 func person(i int) string { return fmt.Sprint("person-", i) }
 
-// sprayUsers writes an htpasswd file. The names of the flood share a hash. Each other user has
-// a hash of their own, because an equal pair of hash and password would be hashed only once.
+// sprayUsers writes an htpasswd file. The names of the flood share a hash. Each of the other users
+// has a different hash, because equal pairs of hash and password would be hashed only once.
 func sprayUsers(folder string, names, people int) (string, error) {
 	path := filepath.Join(folder, "spray.htpasswd")
 	var b strings.Builder

@@ -18,8 +18,8 @@ import (
 )
 
 // swaps measures how reloading a large policy each second slows down anonymous requests. It
-// measures two causes of a reload: a changed rule in the database, with unchanged files, and
-// SIGHUP, after which the server rereads the whole config.
+// measures two kinds of reloads: after a changed rule in the database, with unchanged files, and
+// after SIGHUP, when the server reads the whole config again.
 func (m *measurement) swaps(ctx context.Context) (err error) {
 	d := deployment{name: "swapped", reuse: true, rules: m.swapped}
 	s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
@@ -144,7 +144,7 @@ func newReader(s *server, rules int) (*swapper, error) {
 	return &swapper{server: s, what: "the config reread", rules: rules, change: change}, nil
 }
 
-// book is the rulebook in a server's database. This process, not the server, has opened it.
+// book is the rulebook in a server's database. This process has opened it, not the server.
 type book struct {
 	db       *store.DB
 	journal  *journal.Journal

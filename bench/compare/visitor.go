@@ -25,7 +25,8 @@ func newVisitor(from netip.Addr) *visitor {
 }
 
 // signIn requests a token and returns the status and the time it took. forwarded is the client
-// address that a proxy would send; with the zero value, the request has no such header.
+// address in the header X-Forwarded-For. If it is the zero value, the request does not have this
+// header.
 func (v *visitor) signIn(ctx context.Context, server, name, secret string, forwarded netip.Addr) (status int, took time.Duration, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server+asked, nil)
 	if err != nil {
@@ -50,7 +51,7 @@ func (v *visitor) signIn(ctx context.Context, server, name, secret string, forwa
 func (v *visitor) close() { v.client.CloseIdleConnections() }
 
 // place returns the first address of the loopback /24 network with this number. Each kind of
-// address has a range of networks of its own.
+// address has a separate range of networks.
 func place(kind byte, network int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, kind + byte(network>>8), byte(network), 1})
 }

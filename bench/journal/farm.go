@@ -16,13 +16,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// farm makes the entries of CI jobs. Each entry depends on its number alone, so queries can name
-// values that occur.
+// farm creates the entries of CI jobs. An entry depends only on its number, so queries can use
+// values that occur in entries.
 type farm struct {
 	entries int
 	last    time.Time
 	rules   []*policy.Rule
-	// principal of the last job, so that its entries share it
+	// the principal of the last job, which all entries of the job share
 	principal atomic.Pointer[jobPrincipal]
 }
 
@@ -141,7 +141,7 @@ func (f *farm) event(n int) journal.Entry {
 	return journal.Entry{ID: f.entryID(n), Time: f.time(n), Registry: registryName, Event: e}
 }
 
-// id returns the id of an entry: of the manifest's push, or of the decision that allowed it.
+// id returns the id of an entry: the push of a manifest, or the decision that allowed the push.
 func (f *farm) id(event bool) journal.ID {
 	job := random(f.entries/perJob) * perJob
 	for job/perJob%50 == 7 {

@@ -31,7 +31,7 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:5010", "loopback address and port; port 0: a free one")
 	bytes := flag.Int("bytes", 2300, "length of an answer's body, in bytes")
 	flag.Parse()
-	password.AddThreads() // as Tidewaiter does
+	password.AddThreads() // like Tidewaiter
 	if err := serve(*listen, *bytes); err != nil {
 		fmt.Fprintln(os.Stderr, "limit:", err)
 		os.Exit(1)

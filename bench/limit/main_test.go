@@ -25,10 +25,10 @@ func TestAnswersHaveTheGivenLength(t *testing.T) {
 		return string(body)
 	}
 	if first, second := ask("/write"), ask("/write"); first != second {
-		t.Error("/write answers differ")
+		t.Error("two answers of /write differ")
 	}
 	if first, second := ask("/sign"), ask("/sign"); first == second {
-		t.Error("two signatures are the same")
+		t.Error("two answers of /sign have the same signature")
 	}
 }
 

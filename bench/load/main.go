@@ -45,8 +45,8 @@ func run(ctx context.Context, arguments []string, out, problems io.Writer) int {
 		fmt.Fprintln(problems, "load:", err)
 		return 2
 	}
-	// One processor is enough for the driver to keep a server busy, and leaves the others to
-	// the server.
+	// One processor is enough for the driver to keep a server busy. The server can use the other
+	// processors.
 	runtime.GOMAXPROCS(1)
 
 	report, err := measure(ctx, s)

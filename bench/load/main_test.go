@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// A short run against a server that checks each request.
+// This test is a short run with a server that checks each request.
 func TestLoadReportsWhatItDid(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, password, _ := r.BasicAuth()

@@ -42,7 +42,8 @@ type latency struct {
 	Max float64 `json:"max"`
 }
 
-// ratios are a target's figures divided by the first target's, round by round.
+// ratios are the figures of a target, divided by the figures of the first target in the same
+// round.
 type ratios struct {
 	PerSecond drive.Spread `json:"requests_per_second"`
 	P50       drive.Spread `json:"p50"`

@@ -1,7 +1,7 @@
-// Package autoexport replaces the OpenTelemetry module of that name. The original links gRPC
-// and every exporter: 170 packages that `make up` would compile and never use, because only the
-// registry's own main function calls InitOpenTelemetry. A replace line in standalone/go.mod
-// installs it. The registries of e2e keep the real module.
+// Package autoexport replaces the OpenTelemetry module of that name. The original links gRPC and
+// every exporter. These are 170 packages, which `make up` would compile but never use, because
+// only the registry's main function calls InitOpenTelemetry. A replace line in standalone/go.mod
+// selects this package. The registries of e2e use the original module.
 package autoexport
 
 import (

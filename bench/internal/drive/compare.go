@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Comparison is the result of measuring several targets in turn. Other load on the machine
-// changes over time, so two separate measurements are not comparable. So the targets take turns
-// in short slices, and each slice is compared with the first target's slice of the same round.
+// Comparison is the result of measuring several targets in turn. Other load on the machine changes
+// over time, so two separate measurements are not comparable. Instead, the targets are measured in
+// turn, in short slices. Each slice is compared with the first target's slice of the same round.
 type Comparison struct {
 	Targets []Compared
 }
@@ -32,8 +32,8 @@ func Compare(ctx context.Context, targets []*Target, rounds int, o Options) (*Co
 	}
 	for round := range rounds {
 		for turn := range targets {
-			// The order changes, so that no target is always first or always follows the same
-			// other target.
+			// The order changes in each round, so that each target is first in some rounds and
+			// follows different targets.
 			i := turn
 			if round%2 == 1 {
 				i = len(targets) - 1 - turn

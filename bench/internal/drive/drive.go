@@ -1,8 +1,8 @@
 // Package drive is a load generator for token endpoints. It measures throughput and latency.
 //
 // It keeps a number of connections busy, each with one request at a time (a closed loop), and
-// counts the answers. It shares the machine with the measured server, so the hot path is only a
-// write of prepared bytes, a read and a count: no net/http, no allocation.
+// counts the answers. It shares the machine with the measured server. So for each request, it only
+// writes prepared bytes, reads and counts, without net/http and without allocation.
 //
 // It is for loopback only: NewTarget rejects every other address, so that it cannot be used
 // against other machines.
@@ -25,8 +25,8 @@ type Options struct {
 	Connections int           // concurrent requests; default 16
 	Duration    time.Duration // the measured time; required unless Requests is set
 	Settle      time.Duration // load before the measured time
-	// Rest is a pause before Settle, so that remaining work of the previous target does not
-	// slow down this one.
+	// Rest is a pause before Settle, so that remaining work of the previous target does not slow
+	// down the next target.
 	Rest     time.Duration
 	Requests int64 // stop after this many requests, or longestBounded; 0: Duration decides
 }
@@ -79,7 +79,7 @@ func (r *Result) Failed() int64 {
 	return n
 }
 
-// Add adds the result of another run, as if both runs were one longer run.
+// Add adds the result of another run. The sum is like the result of one longer run.
 func (r *Result) Add(other *Result) {
 	r.Requests += other.Requests
 	r.Elapsed += other.Elapsed

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// envelope is what registry 3 posts for the push of a manifest, with placeholders for the event's
-// id and time.
+// envelope is the body that registry 3 posts for the push of a manifest, with placeholders for the
+// event's id and time.
 //
 //go:embed testdata/event.json
 var envelope []byte

@@ -27,7 +27,7 @@ func TestLatenciesAreThoseOfTheSortedValues(t *testing.T) {
 		for _, share := range []float64{0.01, 0.5, 0.9, 0.99, 0.999, 1} {
 			exact := all[max(1, int(share*float64(n)+0.5))-1] // of the nearest rank
 			if got := sum.Latency(share); got < exact || got > exact+exact/128 {
-				t.Errorf("share %g of %d requests: %s, and it is %s", share, n, got, exact)
+				t.Errorf("the latency at the share %g of %d requests is %s, want %s", share, n, got, exact)
 			}
 		}
 	}

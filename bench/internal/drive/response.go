@@ -29,7 +29,7 @@ var (
 	closeConnection = []byte("close")
 )
 
-// response is what the driver needs of an answer.
+// response has the parts of an answer that the driver needs.
 type response struct {
 	status int
 	bytes  int64 // head and body, including framing
@@ -38,7 +38,7 @@ type response struct {
 }
 
 // reader reads HTTP/1.1 answers to GET and POST, one at a time, and keeps none of their text.
-// The reader is strict about the end of an answer: with a wrong end, bytes of one answer would
+// The reader checks the end of an answer strictly. After a wrong end, bytes of one answer would
 // count as the next answer.
 type reader struct {
 	from       io.Reader
@@ -78,7 +78,7 @@ func (r *reader) next() (response, error) {
 		if err != nil {
 			return response{}, err
 		}
-		// No further request was sent yet, so there must be no further answer.
+		// The next request is not sent yet, so there must be no more answers.
 		if r.start != r.end && !answer.close {
 			return response{}, errMoreThanOne
 		}
@@ -105,7 +105,7 @@ func (r *reader) head() (response, framing, error) {
 			r.use(len(text) + 2)
 			return answer, body, err
 		}
-		// The buffer may end with the first bytes of endOfHead, so look at those again.
+		// The buffer may end with the first bytes of endOfHead, so search these bytes again.
 		looked = max(r.end-r.start-len(endOfHead)+1, 0)
 		if err := r.fill(); err != nil {
 			return response{}, body, err
@@ -168,7 +168,7 @@ func parseHead(text []byte, body *framing) (response, error) {
 		}
 	}
 	if body.chunked && body.length >= 0 {
-		return answer, errLength // both: this is how response smuggling works
+		return answer, errLength // both headers: an attack by response smuggling
 	}
 	return answer, nil
 }
@@ -288,7 +288,7 @@ func (r *reader) fill() error {
 	n, err := r.from.Read(r.buf[r.end:])
 	r.end += n
 	if n > 0 {
-		return nil // the next read returns an error that came with data
+		return nil // if there was data and an error, the next read returns the error
 	}
 	if err == io.EOF && r.start != r.end {
 		return io.ErrUnexpectedEOF
@@ -298,7 +298,7 @@ func (r *reader) fill() error {
 
 func trim(b []byte) []byte { return bytes.Trim(b, " \t\r") }
 
-// maxBody limits a body's length. Answers of token endpoints are far smaller.
+// maxBody limits the length of a body. Answers of token endpoints are much smaller.
 const maxBody = 1 << 40
 
 func decimal(b []byte) (n int64, ok bool) {

@@ -26,21 +26,21 @@ func TestReaderFindsTheEndOfAnAnswer(t *testing.T) {
 		want       response
 	}{
 		{"a length", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", response{status: 200, body: 5}},
-		{"a length in odd letters and spaces", "HTTP/1.1 200 OK\r\ncontent-LENGTH:5  \r\n\r\nhello", response{status: 200, body: 5}},
+		{"a length with other case and spaces", "HTTP/1.1 200 OK\r\ncontent-LENGTH:5  \r\n\r\nhello", response{status: 200, body: 5}},
 		{"the same length twice", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello", response{status: 200, body: 5}},
 		{"no body", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", response{status: 401}},
 		{"no reason", "HTTP/1.1 503\r\nContent-Length: 0\r\n\r\n", response{status: 503}},
 		{"a status that has no body", "HTTP/1.1 204 No Content\r\n\r\n", response{status: 204}},
 		{"chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n", response{status: 200, body: 15}},
 		{"chunks and a trailer", "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\nx\r\n0\r\nDigest: y\r\n\r\n", response{status: 200, body: 1}},
-		{"a hint before it", "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", response{status: 200, body: 1}},
+		{"a status 103 before the answer", "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", response{status: 200, body: 1}},
 		{"the last of its connection", "HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 1\r\n\r\nx", response{status: 200, body: 1, close: true}},
 		{"the end of the connection", "HTTP/1.1 200 OK\r\n\r\nhello", response{status: 200, body: 5, close: true}},
 		{"the end of the connection, in HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\nhello", response{status: 200, body: 5, close: true}},
 		{"a body longer than the buffer", "HTTP/1.1 200 OK\r\nContent-Length: 196608\r\n\r\n" + long, response{status: 200, body: 196608}},
 		{"a chunk longer than the buffer", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n30000\r\n" + long + "\r\n0\r\n\r\n", response{status: 200, body: 196608}},
 	} {
-		tt.want.bytes = int64(len(tt.text)) // hints and framing are bytes, too
+		tt.want.bytes = int64(len(tt.text)) // including the status 103 and the framing
 		for pieces, from := range map[string]io.Reader{
 			"at once":      strings.NewReader(tt.text),
 			"byte by byte": iotest.OneByteReader(strings.NewReader(tt.text)),
@@ -66,7 +66,7 @@ func TestReaderRejectsInvalidResponses(t *testing.T) {
 		{"nothing", "", io.EOF},
 		{"half a head", "HTTP/1.1 200 OK\r\nContent-Le", io.ErrUnexpectedEOF},
 		{"half a body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", io.ErrUnexpectedEOF},
-		{"no body where one was promised", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", io.ErrUnexpectedEOF},
+		{"a length, but no body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", io.ErrUnexpectedEOF},
 		{"half a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", io.ErrUnexpectedEOF},
 		{"no last chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n", io.ErrUnexpectedEOF},
 		{"another protocol", "SSH-2.0-OpenSSH\r\n\r\n", errNotHTTP},
@@ -79,11 +79,11 @@ func TestReaderRejectsInvalidResponses(t *testing.T) {
 		{"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", errLength},
 		{"a length and chunks", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", errLength},
 		{"an unexpected coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", errLength},
-		{"a chunk of no length", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n\r\n", errChunk},
+		{"a chunk without a length", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n\r\n", errChunk},
 		{"a chunk longer than its size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxyz\r\n0\r\n\r\n", errChunk},
 		{"an endless chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff1\r\n", errChunk},
 		{"a second answer", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200 OK\r\n\r\n", errMoreThanOne},
-		{"another protocol after it", "HTTP/1.1 101 Switching Protocols\r\n\r\n", errSwitched},
+		{"a switch to another protocol", "HTTP/1.1 101 Switching Protocols\r\n\r\n", errSwitched},
 		{"an endless head", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", bufferBytes), errHeadTooLong},
 	} {
 		if got, err := newReader(strings.NewReader(tt.text)).next(); !errors.Is(err, tt.want) {
@@ -130,8 +130,8 @@ func TestReaderAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Responses that both readers accept have the same status and length. Each reader rejects some
-// responses that the other one accepts.
+// Responses that both readers accept have the same status and length. Each of the two readers
+// rejects some responses that the other accepts.
 func FuzzReaderAgreesWithNetHTTP(f *testing.F) {
 	for _, text := range []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",

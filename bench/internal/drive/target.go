@@ -31,27 +31,27 @@ type TargetOptions struct {
 	Vary  int
 	Names int  // number of names to send in turn, by appending -0, -1 … to User
 	Apart bool // send a different X-Forwarded-For with each of these names
-	Event bool // post a registry's event, a different one with each request
+	Event bool // post a registry's event, which is different in each request
 }
 
 // Target is a token endpoint with its prepared requests.
 type Target struct {
 	Name string
 
-	// The checked address is the one that is dialed: the name could resolve differently the
-	// next time.
+	// address is checked and then dialed. Otherwise the name could resolve to another address at
+	// the next time.
 	address  netip.AddrPort
 	tls      *tls.Config // nil: plain HTTP
 	requests [][]byte
-	events   *events // writes an event into a request; nil: the requests are sent as they are
+	events   *events // writes an event into a request; nil: the requests are sent unchanged
 	process  int
 }
 
 // maxVary limits the memory of prepared requests.
 const maxVary = 100_000
 
-// NewTarget resolves the host and prepares the requests. It fails with ErrNotLoopback unless
-// every address of the host is loopback.
+// NewTarget resolves the host and prepares the requests. If an address of the host is not
+// loopback, it fails with ErrNotLoopback.
 func NewTarget(ctx context.Context, o TargetOptions) (*Target, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
@@ -71,8 +71,8 @@ func NewTarget(ctx context.Context, o TargetOptions) (*Target, error) {
 		if port == "" {
 			port = "443"
 		}
-		// On loopback nobody can intercept the connection, and test certificates cannot be
-		// verified.
+		// The certificate is not verified, because nobody can intercept a connection on loopback,
+		// and test certificates have no trusted issuer.
 		t.tls = &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}
 	default:
 		return nil, fmt.Errorf("target %q: not an http or https address", o.URL)
@@ -92,7 +92,7 @@ func NewTarget(ctx context.Context, o TargetOptions) (*Target, error) {
 	return t, nil
 }
 
-// loopback resolves a host. It fails unless each of its addresses is loopback.
+// loopback resolves a host. It fails if an address of the host is not loopback.
 func loopback(ctx context.Context, host, port string) (netip.AddrPort, error) {
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || number == 0 {
@@ -108,8 +108,8 @@ func loopback(ctx context.Context, host, port string) (netip.AddrPort, error) {
 		if !address.IsLoopback() {
 			return netip.AddrPort{}, fmt.Errorf("%w: %s (%s)", ErrNotLoopback, host, address)
 		}
-		// localhost resolves to IPv4 and IPv6. Prefer IPv4: more servers listen only on IPv4
-		// than only on IPv6.
+		// localhost resolves to IPv4 and IPv6. Prefer IPv4, because some servers listen only on
+		// IPv4.
 		if !first.IsValid() || address.Is4() && !first.Is4() {
 			first = address
 		}

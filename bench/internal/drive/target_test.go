@@ -113,7 +113,7 @@ func TestRequestsAreWhatClientsSend(t *testing.T) {
 			[]string{"GET 127.0.0.1 /  ann-0 with wrong", "GET 127.0.0.1 /  ann-1 with wrong"},
 		},
 		{
-			"several names, each from elsewhere", TargetOptions{URL: "http://127.0.0.1/", User: "ann", Password: "wrong", Names: 2, Apart: true},
+			"several names, each from another address", TargetOptions{URL: "http://127.0.0.1/", User: "ann", Password: "wrong", Names: 2, Apart: true},
 			[]string{"GET 127.0.0.1 /  ann-0 with wrong from 10.0.0.0", "GET 127.0.0.1 /  ann-1 with wrong from 10.0.0.1"},
 		},
 	} {
@@ -123,7 +123,7 @@ func TestRequestsAreWhatClientsSend(t *testing.T) {
 	}
 }
 
-// A journal does not record a repeated event, so repeats would measure something else.
+// A journal does not record a repeated event, so a measurement with repeats would be wrong.
 func TestEachEventIsAnother(t *testing.T) {
 	e := newEvents()
 	target := &url.URL{Host: "127.0.0.1:5001", Path: "/notifications"}

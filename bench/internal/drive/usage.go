@@ -36,9 +36,9 @@ func usage(process int) (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("reading a process's time: %w", err)
 	}
-	// The second field is the program's name in parentheses, which may contain anything.
+	// The second field is the program's name in parentheses. The name can contain any characters.
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	const user, system = 14 - 3, 15 - 3 // proc(5) counts from 1, and two fields are cut off
+	const user, system = 14 - 3, 15 - 3 // proc(5) counts from 1; two are removed
 	if len(fields) <= system {
 		return 0, errors.New("reading a process's time: too few fields")
 	}

@@ -33,7 +33,7 @@ func TestUsageOfAProcessGrowsWithItsWork(t *testing.T) {
 		}
 	}
 	if _, err := usage(-1); err == nil {
-		t.Error("a process that does not exist has used something")
+		t.Error("usage returned a time for a process that does not exist")
 	}
 }
 
@@ -45,6 +45,6 @@ func TestRunReportsAMissingProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Run(t.Context(), target, Options{Connections: 1, Requests: 5}); err == nil {
-		t.Error("the processor time of a missing process is known")
+		t.Error("Run returned the processor time of a missing process")
 	}
 }

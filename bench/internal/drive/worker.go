@@ -27,8 +27,8 @@ func newWorker(t *Target, w *window, number int) *worker {
 	return &worker{
 		target: t,
 		window: w,
-		// Each connection starts at another request, so that not all connections send the same
-		// request at once.
+		// Each connection starts with another request, so that the connections do not all send the
+		// same request at the same time.
 		next:   number % len(t.requests),
 		reader: reader{buf: make([]byte, bufferBytes)},
 		result: Result{Status: map[int]int64{}, Errors: map[string]int64{}, latencies: newLatencies()},
@@ -43,7 +43,7 @@ func (w *worker) run(ctx context.Context) {
 		switch {
 		case err != nil:
 			w.result.Errors[reason(err)]++
-			// An error will most likely occur again at once, so pause.
+			// Pause, because the next try would probably return the same error.
 			more = more && pause(ctx, 10*time.Millisecond)
 		case more:
 			w.result.Reconnect++
@@ -61,12 +61,12 @@ func (w *worker) run(ctx context.Context) {
 func (w *worker) connection(ctx context.Context) (more bool, err error) {
 	conn, err := w.target.dial(ctx)
 	if err != nil {
-		// A failed dial counts as a request: otherwise a run with a number of requests would
-		// never end if there is no server.
+		// A failed dial counts as a request. Otherwise, if there is no server, a run with a number
+		// of requests would never end.
 		return w.window.take(), err
 	}
 	defer conn.Close()
-	// One deadline for the whole connection: a timer for each request would slow down the
+	// The whole connection has one deadline, because a timer for each request would slow down the
 	// driver.
 	if err := conn.SetDeadline(w.window.until.Add(patience)); err != nil {
 		return true, err
@@ -121,8 +121,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// reason summarizes an error in a few words. It omits addresses and ports, so that equal causes
-// have equal texts.
+// reason describes an error in a few words. It omits addresses and ports, so that errors with the
+// same cause have the same text.
 func reason(err error) string {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
