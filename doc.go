@@ -16,9 +16,9 @@
 //	                              decodes. internal/journal/tree has the hashes that prove
 //	                              entries, and internal/journal/export writes CSV and lines of
 //	                              JSON.
-//	                              internal/projection derives data from the journal: the index of
-//	                              internal/search, and internal/catalog, which is what the
-//	                              registries hold
+//	                              internal/projection derives data from the journal. There are two
+//	                              projections: internal/search is an index of the entries, and
+//	                              internal/catalog lists the content of the registries
 //
 // server handles the HTTP request for a token. Only issuer turns that request into an answer:
 // issuer calls chain, then policy, then keyring, and writes to the journal. Events go from server
@@ -44,12 +44,11 @@
 //
 // internal/secret recognizes secrets in text, so that no secret is forwarded or stored by
 // mistake. internal/loglimit limits how often the same line is logged. internal/cache
-// remembers results for a short time. internal/durable writes files that are complete after a
+// remembers results for a short time. internal/durable writes files that are complete even after a
 // crash. internal/notekey has the keys that sign checkpoints, and internal/witness cosigns the
-// checkpoints of another machine. internal/endpoint checks the addresses and files of
-// connections to other services. internal/memory returns memory to the system after a burst of
-// work. internal/leak finds out which credential a leaked text is, and internal/policydiff
-// compares two policies.
+// checkpoints of another machine. internal/endpoint checks the addresses and files of connections
+// to other services. internal/memory returns memory to the system after a burst of work.
+// internal/leak identifies leaked credentials, and internal/policydiff compares two policies.
 //
 // internal/identity has what all sources of identities share: the presented credential, the result
 // and the errors. username has the rules for names of principals, sourcename compares the names of

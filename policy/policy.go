@@ -33,17 +33,17 @@
 //     match and a deny rule matches.
 //
 // If several rules decide an action in the same way, the decision names the first of these
-// rules in the source. Nothing else depends on the order.
+// rules in the source. Other results do not depend on the order.
 //
 // # Subjects
 //
 // Every principal has the subject anyone. A principal without a credential is anonymous. All
 // other principals have the subject signed-in, one of the subjects user:NAME, robot:NAME and
 // workload:NAME, and a subject group:NAME for each of their groups. Names are compared byte by
-// byte. The exception is distinguished names of a directory (RFC 4514), whose spellings are all
-// equal: group:CN=Ops,DC=example,DC=com also names the group cn=ops,dc=example,dc=com. A
-// subject is never a pattern, so nobody can change the meaning of a rule by choosing the name
-// of a user, a group or a robot.
+// byte, except for distinguished names of a directory (RFC 4514). All spellings of a distinguished
+// name are equal: group:CN=Ops,DC=example,DC=com is also the group cn=ops,dc=example,dc=com. A
+// subject is never a pattern, so nobody can change the meaning of a rule by choosing the name of a
+// user, a group or a robot.
 //
 // # Patterns
 //
@@ -65,28 +65,26 @@
 // nothing. Such values are: an empty text, a text with an upper-case letter or another invalid
 // character, and, for ${user} and ${group}, a text with a slash. If a pattern has ${group}
 // twice, each of the two can match a different group. A deny rule applies if any combination of
-// values matches. ${user} has a value only for users: otherwise a robot with the name of a user
+// values matches. ${user} has a value only for users. Otherwise a robot with the name of a user
 // would get access to that user's repositories. ${claims.x} is the top-level claim with exactly
-// this name. For a claim that is a number, true or false, the value is its JSON text, as one
-// part: 3 for 3 and for 3.0. Null has no value. A list or an object inside a list has no value
-// either.
+// this name. For a claim that is a number, true or false, the value is its JSON text, as one part:
+// 3 for 3 and for 3.0. Null has no value. A list or an object inside a list has no value, either.
 //
 // # Unknown inputs
 //
-// What a request omits is unknown; no value is assumed for it. A condition fails if it reads an
-// unknown address, time or registry or a missing claim, or if it compares values of different
-// types. If the registry is unknown, deny rules that name registries apply, and allow rules
-// that name registries do not.
+// An input that the request omits is unknown. No default value is assumed. A condition fails if it
+// reads an unknown address, time or registry or a missing claim, or if it compares values of
+// different types. If the registry is unknown, deny rules for certain registries apply, but allow
+// rules for certain registries do not apply.
 //
-// The type registry has one name, catalog, with one action, *. Rules of the type tidewaiter can
-// have patterns, as rules of the type repository can. For other types, names in rules are
-// compared as they are written.
+// The type registry has one name, catalog, with one action, *. Rules of the types repository and
+// tidewaiter can have patterns. For other types, names in rules are compared exactly.
 //
 // # What Compile refuses
 //
 // If a source has errors, [Compile] returns all of them together as [Problems], and no policy.
-// An empty field never means "everything". A rule that can never match is an error, because a
-// typing error in a deny rule would otherwise allow what it was meant to deny.
+// An empty field never means "everything". A rule that can never match is an error. Otherwise a
+// deny rule with a typing error would deny nothing.
 //
 // # Performance
 //
@@ -96,31 +94,30 @@
 // 100,000 rules as with one rule, and makes two small allocations. This is also true if all
 // patterns begin with ** or ${user}, if all rules have the same group or the same repository
 // name, and if each rule has its own registry. A decision takes some tenths of a microsecond. A
-// policy of 100,000 rules does not fit into a processor's caches. A decision that reads a part
-// of the policy that is not in a cache waits about a dozen times for memory, which adds one or
-// two microseconds.
+// policy of 100,000 rules does not fit into a processor's caches. If a decision reads a part of
+// the policy that is not in a cache, it waits about a dozen times for memory. This adds one or two
+// microseconds.
 //
 // The running time of a decision grows with these numbers:
 //
 //   - The number of rules that match subject, name and registry. Their conditions are evaluated
-//     only where they could change the result.
+//     only if they could change the result.
 //   - The number of nodes of the tree that the name reaches. There is one node for each distinct
 //     beginning of a pattern that matches the beginning of the name. After a **, there is one for
 //     each position in the name.
-//   - The number of globs at one node. Two lengths of a glob matter: that of the text before the
-//     first *, and that of the text after the last *. All globs with the same two lengths take one
-//     lookup together. Globs that differ only between the first * and the last *, such as *a* and
-//     *b*, are tried one by one.
+//   - The number of globs at one node. Two lengths of a glob matter: the length of the text before
+//     the first *, and the length of the text after the last *. All globs with the same two
+//     lengths together take one lookup. Globs that differ only between the first * and the last *,
+//     such as *a* and *b*, are tried one by one.
 //   - The number of groups of the principal. If the principal is [Principal.Indexed], only groups
-//     that are named by rules at the reached nodes count. ${group} takes one lookup, however many
-//     groups there are.
-//   - The number of values of the principal's claims, where a pattern names the claim.
+//     in rules at the reached nodes count. ${group} takes one lookup, for any number of groups.
+//   - The number of values of those claims of the principal that are in patterns.
 //   - The number of patterns in the credential's limits.
 //
 // Names with more than 63 parts or 512 bytes match nothing. Patterns have the same limits, and
 // at most 8 parts that are ** or ${claims.x}. Matching a pattern compares each of its parts
-// with each part of the name at most once. The time and memory of Compile grow, for each rule,
-// with the product of its numbers of names and registries, plus its number of subjects.
+// with each part of the name at most once. For each rule, the time and memory of Compile grow with
+// the number of names times the number of registries, plus the number of subjects.
 //
 // # As a library
 //

@@ -25,17 +25,16 @@
 //
 // # Checks
 //
-// Tidewaiter itself checks its policy files by the same code. Read returns all errors together,
-// each with file, line and column, and a suggestion where possible. An unknown key is an error.
-// A key with an empty value is an error, too, because an empty value never means "none" or
+// Tidewaiter checks its own policy files with the same code. Read returns all errors together.
+// Each error has a file, a line, a column and, if possible, a suggestion. An unknown key is an
+// error. A key with an empty value is an error, too, because an empty value never means "none" or
 // "all". Package [github.com/tidewaiter/tidewaiter/policy/when] checks conditions.
 //
 // # Single rules
 //
 // The types [Rule] and [Role] have the same fields as a file, before the fields are parsed. In
-// JSON they have the same keys. A program can fill in these types with rules from another
-// source than a file. Their method Policy checks a rule or role and converts it to the type of
-// package policy.
+// JSON they have the same keys. A program can fill in these types with rules that do not come from
+// a file. Their method Policy checks a rule or role and converts it to the type of package policy.
 //
 // The package does no I/O: the caller reads the files.
 package rules

@@ -11,8 +11,8 @@
 // the content of a token, for signing and for verifying. [Claims.Grant] fills in the claims
 // from a decision of package policy.
 //
-// Anyone who holds a certificate under a root in a rootcertbundle can sign tokens, so a root
-// must not be used for anything else. [Root.Problems] reports signs of other uses.
+// Anyone with a certificate under a root in a rootcertbundle can sign tokens, so a root must have
+// no other purpose. [Root.Problems] reports signs of other uses.
 //
 // The package does no I/O, starts no goroutine and reads no clock. Signatures use crypto/rand.
 package token

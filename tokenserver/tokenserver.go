@@ -2,8 +2,8 @@
 //
 // [New] returns the endpoint as an http.Handler. It needs a function that authenticates
 // clients, a [policy.Policy], a [token.Signer], and the names of the registries. It handles GET
-// with Basic authentication and POST in the OAuth2 form, as docker, podman, containerd and
-// other clients send them.
+// with Basic authentication and POST in the OAuth2 form. Clients such as docker, podman and
+// containerd send these requests.
 //
 // The parts can be used separately: [Decode] parses a token request, and [Answer] and [Error]
 // write responses that clients understand. A program that checks tokens with a [token.Verifier]

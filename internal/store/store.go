@@ -4,9 +4,9 @@
 // transactions, watches it for changes and copies it. It has no queries for the tables of other
 // packages. Each package has its own SQL, which runs on both kinds of database.
 //
-// The database is one SQLite file with its write-ahead log beside it, or a database on a
-// PostgreSQL server. Several processes of one machine may have the file open. Writers take
-// turns and readers never wait. The file must be on a local disk, because SQLite's locks and
+// The database is a SQLite file with a write-ahead log, or a database on a PostgreSQL server.
+// Several processes of one machine may have the file open at the same time. They write one after
+// the other, and readers never wait. The file must be on a local disk, because SQLite's locks and
 // shared memory do not work over a network. Processes on any number of machines may share a
 // PostgreSQL database.
 package store
@@ -44,13 +44,13 @@ type DB struct {
 //	postgres://tidewaiter@db.example.com/tidewaiter?password_file=/run/secrets/state
 //
 // For SQLite, a missing folder is created with mode 0700 and a missing file with 0600. Tables
-// are migrated only while no other process has the file open. On PostgreSQL the database must
-// exist. One process at a time migrates its tables, while other processes run.
+// are migrated only while no other process has the file open. On PostgreSQL, the database must
+// exist. One process at a time migrates the tables, and other processes can continue to run.
 //
-// A PostgreSQL URL can be any that libpq accepts. In addition it can have password_file, a file
-// that contains only the password and is read for each connection. Connections to other
-// machines use TLS and verify the server's certificate, unless sslmode says otherwise. Errors
-// and logs never contain the password.
+// A PostgreSQL URL can be any URL that libpq accepts. In addition, it can have the option
+// password_file. This is a file that contains only the password. It is read for each connection.
+// Connections to other machines use TLS and verify the server's certificate, if sslmode has no
+// other value. Errors and logs never contain the password.
 //
 // Errors are ErrNewer, ErrForeign, ErrBusy, ErrNoSpace, ErrDown or a system error, wrapped with
 // the name of the database.

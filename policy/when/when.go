@@ -16,7 +16,7 @@
 //	groups       the groups of the principal, a list of texts
 //	claims       the principal's claims from an ID token or a directory: claims.ref, claims["a-b"]
 //	client       the name of the client (User-Agent); clients can send any text
-//	registry     the service that the request is for
+// 	registry the service name of the registry
 //
 // # Operators and functions
 //
@@ -35,7 +35,8 @@
 // # Missing claims
 //
 // Reading a missing claim is an error. A condition with an error never grants anything: an allow
-// rule does not match, and a deny rule matches. Test for the claim first, or give a default:
+// rule does not match, and a deny rule matches. Check first whether the claim exists, or give a
+// default:
 //
 //	has(claims.environment) && claims.environment == "production"
 //	claims[?"environment"].orValue("none") == "production"
@@ -43,18 +44,18 @@
 // # Distinguished names
 //
 // The operators ==, != and in compare user and groups like the subjects of rules: all spellings
-// of a distinguished name are equal, as in "CN=Ops, DC=com" in groups. If a condition searches
-// groups for a part of a distinguished name (startsWith, endsWith, contains, matches), the part
-// must be in canonical spelling, cn=ops,ou=groups,dc=example,dc=com. Compile refuses any other
-// spelling.
+// of a distinguished name are equal, as in "CN=Ops, DC=com" in groups. A condition can also search
+// groups for a part of a distinguished name, with startsWith, endsWith, contains or matches. Such
+// a part must be in canonical spelling, as in cn=ops,ou=groups,dc=example,dc=com. Compile refuses
+// any other spelling.
 //
 // # Types
 //
-// A claim has the type that it has in JSON: the number 2 is not the text "2". Comparing values
-// of different types is an error. This holds for ==, !=, in and <, and also inside lists and
-// objects. In plain CEL, such values are not equal, so a deny rule with == would silently never
-// match. All numbers have one type: 3 equals 3.0. Whole numbers are exact. A number beyond 64
-// bits can be compared only if a 64-bit floating-point number represents it exactly. Arithmetic
+// The type of a claim is its type in JSON: the number 2 is not the text "2". Comparing values of
+// different types is an error. This holds for ==, !=, in and <, and also inside lists and objects.
+// In plain CEL, such values are not equal, so a deny rule with == would never match, and nobody
+// would notice. All numbers have one type: 3 equals 3.0. Whole numbers are exact. A number beyond
+// 64 bits can be compared only if a 64-bit floating-point number represents it exactly. Arithmetic
 // needs two whole numbers or two numbers with fractions, as in claims.attempt + 1. A null value
 // can be compared only with null. Use int(claims.attempt) and string(claims.level) to convert.
 //
@@ -63,11 +64,11 @@
 //
 // # Limits
 //
-// A condition reads no disk, no environment and no clock, and keeps nothing between requests.
-// The length and depth of its text and the cost of an evaluation are limited. An evaluation
-// that would take more than about a millisecond is an error, whatever the claims contain. A
+// A condition reads no disk, no environment and no clock, and stores nothing between requests. The
+// length and depth of its text and the cost of an evaluation are limited. An evaluation that would
+// take more than about a millisecond is an error, even if the reason is the size of the claims. A
 // pattern must be a literal text in the condition, so a request cannot provide one. A request
-// cannot provide a new time zone either.
+// cannot provide a new time zone, either.
 //
 // Compile finds all errors that do not depend on a request, with line and column: syntax, names,
 // types, zones, networks, patterns, and a result that is not true or false.
