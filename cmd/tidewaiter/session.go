@@ -17,6 +17,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/catalog"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -50,6 +51,7 @@ type session struct {
 	rules    *rulebook.Rulebook
 	db       *store.DB
 	journal  *journal.Journal
+	catalog  *catalog.Catalog
 
 	changesAccounts bool
 	closing         []func() error // in the order in which the things were opened
@@ -162,7 +164,7 @@ func changeJournal(s *session) error {
 	})
 }
 
-// readJournal opens the database and its journal read-only.
+// readJournal opens the database, its journal and its catalog read-only.
 func readJournal(s *session) error {
 	return open(s, &s.journal, func(ctx context.Context, cfg *config.Config) (*journal.Journal, func() error, error) {
 		db, err := store.OpenReadOnly(ctx, cfg.Database)
@@ -170,12 +172,13 @@ func readJournal(s *session) error {
 			return nil, nil, err
 		}
 		index := search.Projection(username.Login)
-		derived := projection.New(db, projection.Options{ReadOnly: true}, index)
+		holdings := catalog.Projection()
+		derived := projection.New(db, projection.Options{ReadOnly: true}, index, holdings)
 		j, err := journal.New(db, journal.Options{Login: username.Login, Index: search.NewIndex(derived, index)})
 		if err != nil {
 			return nil, nil, errors.Join(err, db.Close())
 		}
-		s.db = db
+		s.db, s.catalog = db, catalog.New(derived, holdings)
 		return j, func() error { return errors.Join(j.Close(context.WithoutCancel(ctx)), derived.Close(), db.Close()) }, nil
 	})
 }

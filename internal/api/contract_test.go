@@ -178,6 +178,11 @@ var routes = []struct {
 	{"explain-entry", "GET", "/journal/none/explanation", nil},
 	{"prove-entry", "GET", "/journal/none/proof", nil},
 	{"prove-consistency", "POST", "/journal/consistency", fields{"checkpoint": "x"}},
+	{"list-repositories", "GET", "/catalog/repositories", nil},
+	{"list-tags", "GET", "/catalog/tags?repository=team/app", nil},
+	{"list-tags", "GET", "/catalog/tags?repository=secret/app", nil},
+	{"get-manifest", "GET", "/catalog/manifests/v1?repository=team/app", nil},
+	{"list-tag-history", "GET", "/catalog/history?repository=team/app&tag=v1", nil},
 	{"list-registries", "GET", "/registries", nil},
 	{"list-keys", "GET", "/keys", nil},
 }
@@ -190,6 +195,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	first := storetest.SQLite().Ready(t)
 	h := newHarness(t, first)
 	credentials := addCallers(h)
+	h.push("team/app", "secret/app")
 	h.close() // so that the SQLite file is complete
 	original, err := os.ReadFile(strings.TrimPrefix(first, "sqlite:"))
 	if err != nil {
@@ -213,6 +219,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 					t.Fatal(err)
 				}
 				h = newHarness(t, copied)
+			}
+			if strings.HasPrefix(r.path, "/catalog/") {
+				h.catchUp()
 			}
 			got := h.request(credentials[caller], r.method, h.withIDs(r.path), r.body)
 			if questions := []string{"explain", "who-can", "what-can"}; got.Status < 300 && r.method != http.MethodGet && !slices.Contains(questions, r.id) {

@@ -21,6 +21,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/await"
+	"github.com/tidewaiter/tidewaiter/internal/catalog"
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
@@ -30,6 +31,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/projection"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/server"
@@ -52,6 +54,7 @@ type harness struct {
 	rulebook *rulebook.Rulebook
 	journal  *journal.Journal
 	db       *store.DB
+	derived  *projection.Set // with the catalog; see catchUp
 	issuer   *issuer.Issuer
 	server   *server.Server
 	api      *api.API
@@ -122,7 +125,10 @@ func newHarness(t testing.TB, database string) *harness {
 		}}),
 		Policy: h.rulebook.Policy(), Keys: keys,
 	}, issuer.Options{Journal: h.journal, Now: h.clock.Now})
+	holdings := catalog.Projection()
+	h.derived = projection.New(h.db, projection.Options{Now: h.clock.Now}, holdings)
 	h.api = api.New(api.Options{Server: func() *server.Server { return h.server }, Accounts: h.accounts, Rulebook: h.rulebook, Journal: h.journal, Now: h.clock.Now,
+		Catalog: catalog.New(h.derived, holdings),
 		Find: func(ctx context.Context, login string) (*policy.Principal, error) {
 			return h.issuer.Live().Chain.Find(ctx, login, "")
 		}, VerifyIDToken: func(_ context.Context, c identity.Presented) (string, identity.Verified, error) {
@@ -134,12 +140,20 @@ func newHarness(t testing.TB, database string) *harness {
 	h.close = sync.OnceFunc(func() {
 		over.Close()
 		http.DefaultClient.CloseIdleConnections()
-		if err := errors.Join(h.journal.Close(context.Background()), h.db.Close()); err != nil {
+		if err := errors.Join(h.journal.Close(context.Background()), h.derived.Close(), h.db.Close()); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Cleanup(h.close)
 	return h
+}
+
+// catchUp writes the journal's entries to the catalog.
+func (h *harness) catchUp() {
+	h.Helper()
+	if err := h.derived.CatchUp(h.Context(), h.journal, nil); err != nil {
+		h.Fatal(err)
+	}
 }
 
 // secretOf returns the password of a test user. It complies with the rules for new passwords.

@@ -39,6 +39,9 @@ import (
 // the reader may not see the repository.
 var ErrNotFound = errors.New("the catalog does not have it")
 
+// ErrNotBuilt means that there is no catalog yet.
+var ErrNotBuilt = projection.ErrNotBuilt
+
 const (
 	// grace is how much later than a push or a delete a pull must be to contradict it.
 	grace = 5 * time.Minute
@@ -122,7 +125,7 @@ func New(set *projection.Set, definition *projection.Definition) *Catalog {
 }
 
 // Read returns a Reader of the catalog as it is now, which the caller must close. The error is
-// projection.ErrNotBuilt if there is no catalog yet.
+// ErrNotBuilt if there is no catalog yet.
 func (c *Catalog) Read(ctx context.Context) (*Reader, error) {
 	view, err := c.set.View(ctx, c.definition)
 	if err != nil {

@@ -55,7 +55,7 @@ type Query struct {
 // maxExamined is the number of rows of a registry that are compared with the filter for a page. So
 // a page of a reader who sees few of many repositories can be short or empty. It is smaller in
 // tests.
-var maxExamined = 4000
+var maxExamined = 2000
 
 const (
 	// rowsOfRange is how many rows take as long as one more range.
@@ -243,6 +243,9 @@ func (l *listing) walkByName(ctx context.Context, ranges []policy.NameRange) err
 
 // within returns the rows in the ranges. all is false if there are many.
 func (l *listing) within(ctx context.Context, ranges []policy.NameRange) (rows []place, all bool, err error) {
+	if slices.Contains(ranges, policy.NameRange{}) { // everything
+		return nil, false, nil
+	}
 	left := maxExamined
 	for _, of := range ranges {
 		if left -= rowsOfRange; left <= 0 {

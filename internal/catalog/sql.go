@@ -14,7 +14,6 @@ var (
 	upsertRepository = upsertInto("catalog_repositories", repositoryColumns, "id")
 	upsertManifest   = upsertInto("catalog_manifests", manifestColumns, "id")
 	upsertTag        = upsertInto("catalog_tags", tagColumns, "repository, name")
-	upsertBlob       = upsertInto("catalog_blobs", `repository, digest, manifests, total`, "repository, digest")
 )
 
 const (
@@ -23,11 +22,15 @@ const (
 		INSERT INTO catalog_pulls (manifest, day, pulls) VALUES ($1, $2, $3)
 		ON CONFLICT (manifest, day) DO UPDATE SET pulls = catalog_pulls.pulls + $3`
 
+	addBlob = `
+		INSERT INTO catalog_blobs (repository, digest, manifests, total) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (repository, digest) DO UPDATE SET manifests = catalog_blobs.manifests + $3, total = catalog_blobs.total + $4
+		RETURNING manifests, total`
+
 	selectRepository     = `SELECT ` + repositoryColumns + ` FROM catalog_repositories WHERE registry = $1 AND name = $2`
 	selectRepositoryByID = `SELECT ` + repositoryColumns + ` FROM catalog_repositories WHERE id = $1`
 	selectManifest       = `SELECT ` + manifestColumns + ` FROM catalog_manifests WHERE repository = $1 AND digest = $2`
 	selectTag            = `SELECT ` + tagColumns + ` FROM catalog_tags WHERE repository = $1 AND name = $2`
-	selectBlob           = `SELECT manifests, total FROM catalog_blobs WHERE repository = $1 AND digest = $2`
 )
 
 // upsertInto returns a statement that inserts a row, or changes the row with the same key.
@@ -156,25 +159,20 @@ func (b *batch) writeBlobs(ctx context.Context) error {
 		if change == (blobChange{}) {
 			continue
 		}
-		had, err := one(ctx, b, func(row store.Row) (c blobChange, err error) { return c, row.Scan(&c.manifests, &c.total) },
-			selectBlob, key.repository, digest(key.name))
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		has := blobChange{had.manifests + change.manifests, had.total + change.total}
-		repository, err := b.repositoryWith(ctx, key.repository)
-		if err != nil {
-			return err
-		}
-		repository.size += has.size() - had.size()
-		if has.manifests > 0 {
-			err = b.exec(ctx, upsertBlob, key.repository, digest(key.name), has.manifests, has.total)
-		} else {
+		has, err := one(ctx, b, func(row store.Row) (c blobChange, err error) { return c, row.Scan(&c.manifests, &c.total) },
+			addBlob, key.repository, digest(key.name), change.manifests, change.total)
+		if err == nil && has.manifests <= 0 {
 			err = b.exec(ctx, `DELETE FROM catalog_blobs WHERE repository = $1 AND digest = $2`, key.repository, digest(key.name))
 		}
 		if err != nil {
 			return err
 		}
+		repository, err := b.repositoryWith(ctx, key.repository)
+		if err != nil {
+			return err
+		}
+		had := blobChange{has.manifests - change.manifests, has.total - change.total}
+		repository.size += has.size() - had.size()
 	}
 	return nil
 }
