@@ -16,7 +16,7 @@
 //	groups       the groups of the principal, a list of texts
 //	claims       the principal's claims from an ID token or a directory: claims.ref, claims["a-b"]
 //	client       the name of the client (User-Agent); clients can send any text
-// 	registry the service name of the registry
+//	registry the service name of the registry
 //
 // # Operators and functions
 //
