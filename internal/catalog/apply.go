@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// maxCached is the number of bytes of rows, about, after which a batch is written.
+// maxCached is the approximate size of the rows, in bytes, at which a batch is written.
 const maxCached = 4 << 20
 
 // apply is projection.Definition.Apply.
@@ -48,7 +48,7 @@ type batch struct {
 	tx         *sql.Tx
 	own        string // Login
 	statements map[string]*sql.Stmt
-	cached     int // bytes, about
+	cached     int // approximate size in bytes
 
 	lastRepository, lastManifest int64 // ids
 	repositories                 map[repositoryKey]*repositoryRow
@@ -79,7 +79,7 @@ type moveRow struct {
 
 type pullsKey struct{ manifest, day int64 }
 
-// blobChange is how much the columns of a row of catalog_blobs change.
+// blobChange has the differences to add to the columns of a row of catalog_blobs.
 type blobChange struct{ manifests, total int64 }
 
 func newBatch(ctx context.Context, tx projection.Tx) (*batch, error) {
@@ -104,7 +104,7 @@ func (b *batch) close() {
 	}
 }
 
-// add changes rows by an event.
+// add applies an event to the rows.
 func (b *batch) add(ctx context.Context, r *report) error {
 	repository, err := b.repository(ctx, r)
 	if err != nil {
@@ -147,10 +147,11 @@ func (b *batch) add(ctx context.Context, r *report) error {
 	return nil
 }
 
-// delete changes rows by a delete. An event without a digest and a tag is about a whole repository.
+// delete applies a delete event to the rows. An event without a digest and a tag is about a whole
+// repository.
 func (b *batch) delete(ctx context.Context, r *report, repository *repositoryRow) error {
 	switch {
-	case r.Tag != "": // the manifest stays, if the event names it
+	case r.Tag != "": // only the tag is deleted, even if the event has the digest of the manifest
 		t, err := b.tag(ctx, repository, r.Tag)
 		if err == nil {
 			b.move(t, r, "")
@@ -201,8 +202,8 @@ func (b *batch) move(t *tagRow, r *report, d digest) {
 	}
 }
 
-// describe sets what a push or pull says about the manifest. It never changes, because it belongs
-// to the digest.
+// describe sets the properties of the manifest that a push or pull reports. They never change,
+// because they belong to the digest.
 func (m *manifestRow) describe(r *report) {
 	if m.mediaType == "" {
 		m.mediaType = r.MediaType
@@ -221,7 +222,7 @@ func (m *manifestRow) delete(by fact) {
 	m.deletedNow = m.deletedNow || m.deleted.at != before
 }
 
-// write computes what follows from the changed rows, writes all of them, and forgets them.
+// write computes the derived columns of the changed rows, writes the rows, and empties the batch.
 func (b *batch) write(ctx context.Context) error {
 	for _, key := range sorted(b.tags) {
 		if err := b.settleTag(ctx, b.tags[key]); err != nil {
@@ -243,7 +244,7 @@ func (b *batch) write(ctx context.Context) error {
 	return nil
 }
 
-// settleTag computes which digest a tag has.
+// settleTag computes the current digest of a tag.
 func (b *batch) settleTag(ctx context.Context, t *tagRow) error {
 	var deleted [2]int64
 	for i, d := range [...]digest{t.digest, t.seenDigest} {
@@ -271,7 +272,7 @@ func (b *batch) settleTag(ctx context.Context, t *tagRow) error {
 	return nil
 }
 
-// settleManifest computes whether the registry has a manifest, and what follows from that.
+// settleManifest computes whether the registry has a manifest, and the values that depend on this.
 func (b *batch) settleManifest(ctx context.Context, m *manifestRow) error {
 	repository, err := b.repositoryWith(ctx, m.repository)
 	if err != nil {
@@ -304,7 +305,7 @@ func (b *batch) count(repository int64, of references, n int64) {
 	}
 }
 
-// settleTagsOf settles the tags that had a manifest, which was deleted.
+// settleTagsOf settles the tags that had a manifest that was deleted.
 func (b *batch) settleTagsOf(ctx context.Context, m *manifestRow) error {
 	const atOnce = 500
 	for last := ""; ; {
@@ -315,7 +316,7 @@ func (b *batch) settleTagsOf(ctx context.Context, m *manifestRow) error {
 		for i := range tags {
 			last = tags[i].name
 			if b.tags[objectKey{m.repository, last}] != nil {
-				continue // it is settled with the changed rows
+				continue // this tag is settled with the changed rows
 			}
 			if err := b.settleTag(ctx, &tags[i]); err != nil {
 				return err

@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// fill appends a push of a tag to each of n repositories, tags times.
+// fill appends pushes: for each of n repositories, one push for each of the tags.
 func fill(b *testing.B, f *fixture, n, tags int) {
 	var entries []journal.Entry
 	for i := range n * tags {
@@ -72,8 +72,9 @@ func (a allowed) Sees(registry, name string) bool {
 	return d.Results[0].Granted.Has(scope.Pull)
 }
 
-// BenchmarkPage reads a page of 100 of 100,000 repositories, with 100,000 rules, for principals who
-// may see everything, three repositories, those of 200 groups, and one of each team.
+// BenchmarkPage reads a page of 100 of 100,000 repositories, with 100,000 rules, for principals
+// who may see all repositories, three repositories, the repositories of 200 groups, and one
+// repository of each team.
 func BenchmarkPage(b *testing.B) {
 	f := open(b, storetest.SQLite().Ready(b), 0)
 	fill(b, f, 100_000, 1)

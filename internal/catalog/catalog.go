@@ -1,28 +1,28 @@
-// Package catalog answers what the registries hold: which repositories, tags and manifests, who
+// Package catalog lists the content of the registries: repositories, tags and manifests, who
 // pushed and pulled them, and which manifests a tag had. It is a projection of the journal.
 //
-// The catalog knows what registries report. An event of a manifest changes it; events of blobs
-// do not. Events can arrive late and in any order, so each fact is kept with the time of its
-// event, and the latest fact counts:
+// The content comes from the events of registries. Only events of manifests change the catalog,
+// not events of blobs. Events can arrive late and in any order. So each fact is stored with the
+// time of its event, and the latest fact counts:
 //
 //   - A push of a manifest proves that the registry has it, and sets the tag of the push.
-//   - A delete removes the manifest, with all tags that had it, or only a tag.
+//   - A delete removes the manifest and all tags that had it, or only a tag.
 //   - A pull proves that the registry had the manifest, and that the tag of the pull had it. So
-//     the catalog learns what was pushed before the registry reported events, or while the
-//     registry lost them. But a pull that began before a push or a delete can end after it. So a
-//     pull contradicts an earlier push or delete only if it is more than grace later.
+//     the catalog also has objects whose push was not reported. But a pull can begin before a push
+//     or a delete, and end after it. So a pull contradicts an earlier push or delete only if the
+//     pull is more than grace later.
 //
-// The time of an event is the registry's. It is replaced by the time of the journal's entry if it
-// is missing, later than the entry, or more than lateness before the entry: then the registry's
-// clock was wrong.
+// The time of an event comes from the registry. If this time is missing, later than the journal's
+// entry, or more than lateness before the entry, the registry's clock was wrong. In this case, the
+// time of the entry is used instead.
 //
-// A GET of a manifest is counted as a pull, and a HEAD is not. An event that the registry repeats is
-// in the journal once, so it is counted once. What Tidewaiter itself does in a registry, as the
-// principal Login, is not counted and is nobody's last pull.
+// A GET of a manifest is counted as a pull, but a HEAD is not. If a registry repeats an event, the
+// journal has the event only once, so it is counted once. Pulls by Tidewaiter itself, which uses
+// the principal Login, are not counted and never appear as the last pull.
 //
-// The size of a repository is the size of its manifests and of everything that they refer to. What
-// several manifests of the repository share is counted once. Registries report what a manifest
-// refers to only with the setting includereferences.
+// The size of a repository is the size of its manifests and of all objects to which they refer. An
+// object that several manifests of the repository share is counted once. Registries report the
+// references of a manifest only with the setting includereferences.
 package catalog
 
 import (
@@ -43,21 +43,21 @@ var ErrNotFound = errors.New("the catalog does not have it")
 var ErrNotBuilt = projection.ErrNotBuilt
 
 const (
-	// grace is how much later than a push or a delete a pull must be to contradict it.
+	// grace is a time after a push or a delete. Only a later pull contradicts the push or delete.
 	grace = 5 * time.Minute
-	// lateness is how late an event can arrive. A registry sends an event again until it is
-	// accepted, but forgets it at a restart.
+	// lateness is how late an event can arrive. A registry sends an event again until the event is
+	// accepted or the registry restarts.
 	lateness = 30 * 24 * time.Hour
 )
 
 // Login returns the login of Tidewaiter itself in the events of registries. The parameter instance
-// is the id of the database. Nobody else has this login by chance.
+// is the id of the database. No other client has this login by chance.
 func Login(instance string) string { return "tidewaiter:" + instance }
 
 // Repository is a repository of a registry.
 type Repository struct {
 	Registry, Name  string
-	Tags, Manifests int64 // that the registry has
+	Tags, Manifests int64 // number in the registry
 	Size            int64 // bytes
 	Pushed          Event // the last push of a manifest
 	Pulled          Event // the last pull of a manifest
@@ -66,7 +66,7 @@ type Repository struct {
 	id int64
 }
 
-// Event is when somebody pushed, pulled or deleted something. The zero value: nobody did.
+// Event is a push, a pull or a delete. The zero value means that there was no such event.
 type Event struct {
 	Time time.Time
 	By   string // login; "": anonymous
@@ -76,13 +76,13 @@ type Event struct {
 type Manifest struct {
 	Digest    string
 	MediaType string // "": unknown
-	Size      int64  // bytes, of the manifest and of what it refers to
+	Size      int64  // bytes, of the manifest and of the objects to which it refers
 	Present   bool   // whether the registry has it
 	Pushed    Event  // the last push
 	Pulled    Event  // the last pull
 	Deleted   Event  // the last delete
 	Pulls     int64
-	Refers    []Reference // what it refers to, as far as the registry reported it
+	Refers    []Reference // objects to which it refers, as far as they were reported
 }
 
 // Reference is an object that a manifest refers to.
@@ -102,8 +102,8 @@ type Tag struct {
 type Move struct {
 	Event
 	Digest string // "": the tag was deleted
-	// Seen means that no push was reported, but a pull of the tag returned the manifest at this
-	// time.
+	// Seen means that no push was reported, but that a pull of the tag returned the manifest at
+	// this time.
 	Seen bool
 }
 
@@ -134,7 +134,7 @@ func (c *Catalog) Read(ctx context.Context) (*Reader, error) {
 	return &Reader{view}, nil
 }
 
-// Reader reads one moment of the catalog. Only one goroutine may use it.
+// Reader reads a snapshot of the catalog. Only one goroutine may use it.
 type Reader struct{ view *projection.View }
 
 // Position returns the position up to which the journal was read.

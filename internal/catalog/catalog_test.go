@@ -97,7 +97,7 @@ func (f *fixture) catchUp() {
 	}
 }
 
-// read returns a Reader of what was sent.
+// read returns a Reader of a catalog of all events that were sent.
 func (f *fixture) read() *catalog.Reader {
 	f.t.Helper()
 	f.catchUp()

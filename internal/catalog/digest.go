@@ -52,8 +52,8 @@ func (d *digest) Scan(value any) error {
 	return nil
 }
 
-// references is a list of objects, as it is stored: for each, its size, the length of its digest,
-// and its digest.
+// references is the stored form of a list of objects. Each object has its size, the length of its
+// digest, and its digest.
 type references []byte
 
 func (b references) add(d digest, size int64) references {

@@ -17,7 +17,7 @@ import (
 // Sort is an order of repositories.
 type Sort string
 
-// The orders of repositories. Those of equal rank are in the order of their names.
+// The orders of repositories. Repositories with equal rank are in the order of their names.
 const (
 	ByName Sort = "name"
 	ByPush Sort = "last-push" // the latest first
@@ -45,10 +45,10 @@ func (everything) Sees(string, string) bool         { return true }
 
 // Query selects repositories.
 type Query struct {
-	Registry string // "": all
+	Registry string // "": all registries
 	Prefix   string // of the name
 	Sort     Sort   // "": ByName
-	Filter   Filter // nil: everything
+	Filter   Filter // nil: the reader sees everything
 	admin.Page
 }
 
@@ -58,15 +58,16 @@ type Query struct {
 var maxExamined = 2000
 
 const (
-	// rowsOfRange is how many rows take as long as one more range.
+	// rowsOfRange is a number of rows. Reading so many rows takes as long as reading one more
+	// range.
 	rowsOfRange = 8
 	rowsAtOnce  = 500
 )
 
-// Repositories returns a page of the repositories that have manifests. The result next is Page.After
-// for the next page, which can exist although this page is short. It is "" after the last page. A
-// repository that is pushed, pulled or resized between two pages can be missing on both, or be on
-// both.
+// Repositories returns a page of the repositories that have manifests. The result next is
+// Page.After for the next page, or "" after the last page. There can be a next page even if this
+// page is short. If a repository is pushed, pulled or resized between two pages, it can be missing
+// on both pages, or be on both.
 func (r *Reader) Repositories(ctx context.Context, q Query) (found []Repository, next string, err error) {
 	q.Sort = cmp.Or(q.Sort, ByName)
 	if q.Filter == nil {
@@ -83,7 +84,7 @@ func (r *Reader) Repositories(ctx context.Context, q Query) (found []Repository,
 		}
 	}
 	var rows []place
-	var bound *place // after it, a registry can have further rows
+	var bound *place // after this place, a registry can have more rows
 	for _, registry := range registries {
 		l := listing{Query: q, view: r.view, registry: registry, from: from}
 		if err := l.run(ctx); err != nil {
@@ -126,10 +127,10 @@ func (r *Reader) registries(ctx context.Context) (names []string, err error) {
 	}
 }
 
-// place is where a repository is in a list.
+// place is the place of a repository in a list.
 type place struct {
 	id             int64
-	rank           int64 // the value of the column by which the list is ordered; 0 if it is the name
+	rank           int64 // value of the column by which the list is ordered; 0: ordered by name
 	name, registry string
 	empty          bool
 }
@@ -169,8 +170,8 @@ type listing struct {
 	from     *place // nil: the beginning
 
 	found    []place
-	last     place // up to it, everything was examined
-	more     bool  // there can be further ones after last
+	last     place // all rows up to this place were examined
+	more     bool  // there can be more rows after last
 	examined int
 }
 
@@ -195,8 +196,9 @@ func (l *listing) run(ctx context.Context) error {
 	return nil
 }
 
-// add examines a row. It returns true if no more rows are needed: the page has a row more than its
-// size, which shows that there is a next page, or enough rows were examined.
+// add examines a row. It returns true if no more rows are needed. This is the case if enough rows
+// were examined, or if the page has one row more than its size, which shows that there is a next
+// page.
 func (l *listing) add(p *place) (done bool) {
 	l.last = *p
 	l.examined++
@@ -241,7 +243,7 @@ func (l *listing) walkByName(ctx context.Context, ranges []policy.NameRange) err
 	return nil
 }
 
-// within returns the rows in the ranges. all is false if there are many.
+// within returns the rows in the ranges. all is false if there are too many.
 func (l *listing) within(ctx context.Context, ranges []policy.NameRange) (rows []place, all bool, err error) {
 	if slices.Contains(ranges, policy.NameRange{}) { // everything
 		return nil, false, nil
@@ -283,7 +285,7 @@ func (l *listing) walk(ctx context.Context) error {
 	}
 }
 
-// named returns rows by name, from a name to another, which is not included.
+// named returns rows by name, from a name up to another name, which is not included.
 func (l *listing) named(ctx context.Context, from, to string, included bool, limit int) ([]place, error) {
 	comparison, end, args := ">", "", []any{l.registry, from, limit}
 	if included {

@@ -35,8 +35,8 @@ func (v visible) Sees(registry, name string) bool {
 		slices.ContainsFunc(v, func(r policy.NameRange) bool { return name >= r.From && (r.To == "" || name < r.To) })
 }
 
-// The pages of a list, whatever their size and however few rows are examined for each, have exactly
-// what the reader may see, in the order of the list.
+// The pages of a list have exactly the repositories that the reader may see, in the order of the
+// list. This does not depend on the size of pages, or on the number of examined rows.
 func TestPropertyPagesHaveWhatTheReaderSees(t *testing.T) {
 	storetest.Each(t, testPropertyPagesHaveWhatTheReaderSees)
 }

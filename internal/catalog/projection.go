@@ -6,15 +6,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/projection"
 )
 
-// version must be incremented when the tables change, or what is written to them.
+// version must be incremented when the tables change, or when other rows are written to them.
 const version = 1
 
 // Times are microseconds since 1970, and 0 stands for "never". Ids are numbered in the order of the
 // journal, so that a rebuild writes the same rows.
 //
-// What was reported and what follows from it are in separate columns. What follows (present,
-// shown, and the numbers of a repository) is computed again whenever a row that it depends on
-// changes.
+// Reported values and derived values are in separate columns. The derived columns are present,
+// shown, and the numbers of a repository. They are computed again whenever a row changes on which
+// they depend.
 const tables = `
 	CREATE TABLE catalog_repositories (
 		id        IDENT  NOT NULL PRIMARY KEY,

@@ -19,9 +19,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// Whatever registries report, in whatever order and batches, after restarts and rebuilds: the
-// tables are those that one reading from the beginning writes, and the catalog has what the model
-// has.
+// Registries report any events, in any order and in any batches, with restarts and rebuilds. The
+// tables always equal those that are written by reading all entries from the beginning, and the
+// catalog equals the model.
 func TestPropertyTheCatalogEqualsItsRebuild(t *testing.T) {
 	storetest.Each(t, testPropertyTheCatalogEqualsItsRebuild)
 }
@@ -55,7 +55,7 @@ func testPropertyTheCatalogEqualsItsRebuild(t *testing.T, d storetest.Database) 
 				rt.Fatal(err)
 			}
 			f.set = projection.New(f.db, projection.Options{Batch: rapid.IntRange(1, 12).Draw(rt, "batch")}, f.definition)
-		case 3: // as journal reindex does
+		case 3: // like journal reindex
 			f.catchUp()
 			before := f.dump()
 			if err := f.set.Rebuild(t.Context()); err != nil {
@@ -80,7 +80,8 @@ func drawEntry(t *rapid.T, n int, team, own string) journal.Entry {
 		Action: rapid.SampledFrom([]string{"push", "push", "pull", "pull", "delete", "mount"}).Draw(t, "action"),
 		Actor:  rapid.SampledFrom([]string{"ann", "robot+ci", "", own}).Draw(t, "actor"),
 	}
-	// Within an hour, so that some pulls are in the grace. Some events arrive late.
+	// All times are within an hour, so that some pulls are within the time grace. Some events
+	// arrive late.
 	e.Time = noon.Add(time.Duration(rapid.IntRange(0, 40).Draw(t, "at"))*30*time.Second + time.Duration(n)*time.Microsecond)
 	received := e.Time.Add(time.Duration(rapid.IntRange(0, 2).Draw(t, "late")) * 20 * time.Minute)
 	if rapid.IntRange(0, 5).Draw(t, "clock") == 0 {
@@ -97,10 +98,10 @@ func drawEntry(t *rapid.T, n int, team, own string) journal.Entry {
 		e.Digest, e.Tag = digestOf(name), tag
 		e.Request.Method = rapid.SampledFrom([]string{"GET", "HEAD", "PUT"}).Draw(t, "method")
 		switch rapid.IntRange(0, 4).Draw(t, "form") {
-		case 0: // of a blob
+		case 0: // the event is about a blob
 			e.Digest, e.Tag, e.MediaType = digestOf("layer1"), "", "application/octet-stream"
 			e.URL = "https://r.example.com/v2/" + e.Repository + "/blobs/" + e.Digest
-		case 1: // only the address says what it is
+		case 1: // only the URL shows the kind of the object
 			e.URL = "https://r.example.com/v2/" + e.Repository + "/manifests/" + e.Digest
 		default:
 			e.MediaType, e.Size, e.References = imageType, sizes[name], references[name]
@@ -109,7 +110,8 @@ func drawEntry(t *rapid.T, n int, team, own string) journal.Entry {
 	return journal.Entry{Time: received, Registry: rapid.SampledFrom([]string{registry, registry, registry, "s.example.com"}).Draw(t, "registry"), Event: &e}
 }
 
-// What the manifests a, b and c refer to; they share layers, and a has one twice.
+// The objects to which the manifests a, b and c refer. The manifests share layers, and a has a
+// layer twice.
 var (
 	sizes      = map[string]int64{"a": 400, "b": 500, "c": 600}
 	references = map[string][]notification.Descriptor{
@@ -132,7 +134,7 @@ type modelEvent struct {
 	*notification.Event
 }
 
-// modelRepository is what the model has of a repository.
+// modelRepository is a repository in the model.
 type modelRepository struct {
 	Tags            map[string]string
 	Manifests       []string
@@ -244,7 +246,7 @@ func (m *model) repository(events []modelEvent) modelRepository {
 	return r
 }
 
-// state returns what the catalog has, in the form of the model.
+// state returns the content of the catalog, in the form of the model.
 func (f *fixture) state(t *rapid.T, team string) map[string]modelRepository {
 	r := f.read()
 	defer r.Close()

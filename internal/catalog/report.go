@@ -35,9 +35,10 @@ func when(e *journal.Entry) time.Time {
 	return at
 }
 
-// aboutManifest reports whether an event is about a manifest or a tag, or can be. The events of
-// blobs have no tag, and their address says what they are. Registries that send no address send a
-// media type. A deleted blob has neither, so its event looks like that of a deleted manifest.
+// aboutManifest reports whether an event is about a manifest or a tag. Events of blobs have no
+// tag, and their URL shows that they are about a blob. Registries that send no URL send a media
+// type. The event of a deleted blob has neither, so it cannot be distinguished from the event of a
+// deleted manifest, and the result is true.
 func aboutManifest(e *notification.Event) bool {
 	switch e.Action {
 	case notification.Delete:
@@ -48,7 +49,7 @@ func aboutManifest(e *notification.Event) bool {
 	return false
 }
 
-// isManifest reports whether a media type is that of a manifest or of an index of manifests.
+// isManifest reports whether a media type is for manifests or for indexes of manifests.
 func isManifest(mediaType string) bool {
 	switch mediaType {
 	case "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json",
@@ -60,14 +61,14 @@ func isManifest(mediaType string) bool {
 	return false
 }
 
-// counts reports whether a pull is counted: it is a GET by somebody else than Tidewaiter. If the
-// registry does not report the method, the event is a pull.
+// counts reports whether a pull is counted. A GET is counted if it is not by Tidewaiter itself. If
+// the registry does not report the method, the event is treated as a GET.
 func (r *report) counts(own string) bool {
 	return r.Action == notification.Pull && r.Request.Method != "HEAD" && r.Actor != own
 }
 
-// references returns what the manifest of a push or pull refers to. The manifests of an index are
-// left out, because they are manifests of the repository themselves.
+// references returns the objects to which the manifest of a push or pull refers. It omits the
+// manifests of an index, because they are themselves manifests of the repository.
 func (r *report) references() references {
 	var b references
 	for _, d := range r.References {

@@ -37,7 +37,8 @@ func event(minutes int, text string) notification.Event {
 	return e
 }
 
-// What the catalog has after events, in whatever order and batches they arrive.
+// Each row has events and the content of the catalog after them. The events arrive in any order
+// and in any batches.
 func TestTheCatalogFollowsEvents(t *testing.T) {
 	for _, tt := range []struct {
 		what   string
@@ -45,22 +46,22 @@ func TestTheCatalogFollowsEvents(t *testing.T) {
 		want   string
 	}{
 		{"a push sets a tag", map[int]string{0: "push v1 a"}, "v1=a; a"},
-		{"a push by digest sets none", map[int]string{0: "push a"}, "; a"},
+		{"a push by digest sets no tag", map[int]string{0: "push a"}, "; a"},
 		{"a push moves a tag", map[int]string{0: "push v1 a", 1: "push v1 b"}, "v1=b; a b"},
 		{"a delete of the manifest, then of its tags", map[int]string{0: "push v1 a", 1: "push v2 a", 2: "delete a", 3: "delete v1", 4: "delete v2"}, "; "},
-		{"a delete of the manifest alone", map[int]string{0: "push v1 a", 1: "push v2 a", 2: "push v3 b", 3: "delete a"}, "v3=b; b"},
+		{"a delete of only the manifest", map[int]string{0: "push v1 a", 1: "push v2 a", 2: "push v3 b", 3: "delete a"}, "v3=b; b"},
 		{"a delete of a tag keeps the manifest", map[int]string{0: "push v1 a", 1: "push v2 a", 2: "delete v1"}, "v2=a; a"},
 		{"a push after a delete", map[int]string{0: "push v1 a", 1: "delete a", 2: "push v2 a"}, "v2=a; a"},
 		{"a tag moved before its former manifest was deleted", map[int]string{0: "push v1 a", 1: "push v1 b", 2: "delete a"}, "v1=b; b"},
 		{"a delete of the repository", map[int]string{0: "push v1 a", 1: "push v2 b", 2: "delete", 3: "push v3 c"}, "v3=c; c"},
-		{"a pull shows what was pushed before", map[int]string{0: "pull v1 a"}, "v1=a; a"},
-		{"so does a HEAD", map[int]string{0: "head v1 a", 1: "head b"}, "v1=a; a b"},
+		{"a pull of a manifest whose push was not reported", map[int]string{0: "pull v1 a"}, "v1=a; a"},
+		{"a HEAD of a manifest whose push was not reported", map[int]string{0: "head v1 a", 1: "head b"}, "v1=a; a b"},
 		{"a pull that began before a push", map[int]string{0: "push v1 a", 1: "push v1 b", 2: "pull v1 a"}, "v1=b; a b"},
-		{"a pull long after a push, which was not reported", map[int]string{0: "push v1 a", 7: "pull v1 b"}, "v1=b; a b"},
+		{"a pull of a new manifest, whose push was not reported, long after a push", map[int]string{0: "push v1 a", 7: "pull v1 b"}, "v1=b; a b"},
 		{"a pull that began before a delete", map[int]string{0: "push v1 a", 1: "delete a", 2: "pull v1 a"}, "; "},
 		{"a pull long after a delete", map[int]string{0: "push v1 a", 1: "delete a", 8: "pull v1 a"}, "v1=a; a"},
 		{"a push after a pull", map[int]string{0: "push v1 a", 8: "pull v1 b", 9: "push v1 c"}, "v1=c; a b c"},
-		{"nothing that was deleted is there", map[int]string{0: "delete a", 1: "delete v1"}, "; "},
+		{"deletes of a manifest and a tag that are unknown", map[int]string{0: "delete a", 1: "delete v1"}, "; "},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			var minutes []int
@@ -85,7 +86,7 @@ func TestTheCatalogFollowsEvents(t *testing.T) {
 	}
 }
 
-// orders returns the order itself, its reverse, and the order with the last one first.
+// orders returns the given order, its reverse, and the order with the last event first.
 func orders(minutes []int) [][]int {
 	n := len(minutes)
 	reverse := make([]int, n)
@@ -151,7 +152,7 @@ func TestATagMovesInTheBatchOfADelete(t *testing.T) {
 	})
 }
 
-// What a manifest and a repository say about who did what and when, and how large they are.
+// A manifest and a repository have their events and sizes.
 func TestAManifest(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		f := open(t, d.Ready(t), 2)

@@ -6,14 +6,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// fact is when somebody did something, in microseconds since 1970; 0: never.
+// fact is the time and the actor of an event. The time is in microseconds since 1970; 0: never.
 type fact struct {
 	at int64
 	by string
 }
 
-// latest sets the fact unless it is later than the given one. Of facts with the same time, the last
-// one in the journal counts.
+// latest sets the fact if the given event is not earlier. If two events have the same time, the
+// last one in the journal counts.
 func (f *fact) latest(at int64, by string) {
 	if at >= f.at {
 		*f = fact{at, by}
@@ -27,8 +27,8 @@ func (f fact) event() Event {
 	return Event{time.UnixMicro(f.at).UTC(), f.by}
 }
 
-// after reports whether a pull at a time contradicts what happened earlier. It contradicts nothing
-// if nothing happened.
+// after reports whether a pull contradicts an earlier event. If there was no earlier event, the
+// result is false.
 func after(pull, earlier int64) bool {
 	return pull > 0 && (earlier == 0 || pull > earlier+grace.Microseconds())
 }
@@ -67,9 +67,9 @@ type manifestRow struct {
 	deleted        fact
 	present        int64 // 1 or 0
 
-	counted     references // what is counted in catalog_blobs because of the manifest
-	countedSize int64      // what is counted in the size of the repository because of it
-	deletedNow  bool       // deleted has changed since the row was read
+	counted     references // the references of the manifest that are counted in catalog_blobs
+	countedSize int64      // the part of the repository's size that is the manifest
+	deletedNow  bool       // the field deleted has changed since the row was read
 }
 
 const manifestColumns = `id, repository, digest, media_type, size, refers, pushed, pushed_by, pulled, pulled_by, pulls, seen, deleted, deleted_by, present`
@@ -90,7 +90,7 @@ func (m *manifestRow) values() []any {
 		m.pulled.at, m.pulled.by, m.pulls, m.seen, m.deleted.at, m.deleted.by, m.present}
 }
 
-// read sets what is counted because of the row that was read.
+// read sets the fields counted and countedSize from the row that was read.
 func (m *manifestRow) read() {
 	if m.present == 1 {
 		m.counted, m.countedSize = m.refers, m.size
@@ -125,8 +125,8 @@ func (t *tagRow) values() []any {
 	return []any{t.repository, t.name, t.changed.at, t.changed.by, t.digest, t.seen, t.seenDigest, t.shown}
 }
 
-// has returns the digest that the tag has. The parameters are when the manifests digest and
-// seenDigest were deleted.
+// has returns the current digest of the tag. The parameters are the times at which the manifests
+// digest and seenDigest were deleted.
 func (t *tagRow) has(deleted, seenDeleted int64) digest {
 	d := t.digest
 	if deleted > t.changed.at {

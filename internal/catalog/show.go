@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// Repository returns a repository. If registry is "", it is the only one with this name that the
-// reader may see.
+// Repository returns a repository. If registry is "", it returns the only repository with this
+// name that the reader may see.
 func (r *Reader) Repository(ctx context.Context, f Filter, registry, name string) (Repository, error) {
 	if f == nil {
 		f = everything{}
@@ -105,7 +105,7 @@ func (m *manifestRow) manifest() Manifest {
 	return out
 }
 
-// Manifest returns a manifest, which the registry may have no longer, or ErrNotFound.
+// Manifest returns a manifest, even if the registry no longer has it, or ErrNotFound.
 func (r *Reader) Manifest(ctx context.Context, of Repository, text string) (Manifest, error) {
 	m, err := r.manifest(ctx, of, text)
 	return m.manifest(), err
@@ -127,8 +127,8 @@ func (r *Reader) TagsOf(ctx context.Context, of Repository, m Manifest, limit in
 		of.id, compact(m.Digest), limit)
 }
 
-// PullsOf returns how often a manifest was pulled on each of the last days with a pull, the last
-// day first.
+// PullsOf returns the numbers of pulls of a manifest by day, the last day first. It omits days
+// without a pull.
 func (r *Reader) PullsOf(ctx context.Context, of Repository, m Manifest, limit int) ([]Pulls, error) {
 	return store.Collect(ctx, r.view, func(row store.Row) (p Pulls, err error) {
 		var day int64
@@ -179,8 +179,9 @@ func (r *Reader) History(ctx context.Context, of Repository, tag string, page ad
 	return moves, next, err
 }
 
-// unreported returns the changes of a tag after the last one that was reported: its manifest was
-// deleted, and a pull of the tag returned another manifest.
+// unreported returns changes of a tag that no event of the tag reported. They come after the last
+// reported change. Either the tag's manifest was deleted, or a pull of the tag returned another
+// manifest.
 func (r *Reader) unreported(ctx context.Context, of Repository, t *tagRow) (moves []Move, err error) {
 	if t.shown != "" && t.shown != t.digest {
 		moves = append(moves, Move{fact{at: t.seen}.event(), t.seenDigest.String(), true})

@@ -64,7 +64,7 @@ func (b *batch) exec(ctx context.Context, query string, args ...any) error {
 	return err
 }
 
-// one reads a row. The error is sql.ErrNoRows if there is none.
+// one reads a row. The error is sql.ErrNoRows if there is no row.
 func one[T any](ctx context.Context, b *batch, scan func(store.Row) (T, error), query string, args ...any) (row T, err error) {
 	s, err := b.prepared(ctx, query)
 	if err != nil {
@@ -111,7 +111,7 @@ func (b *batch) manifest(ctx context.Context, in *repositoryRow, d digest) (*man
 	return row, nil
 }
 
-// manifestIn returns the row of a manifest. The error is sql.ErrNoRows if there is none.
+// manifestIn returns the row of a manifest. The error is sql.ErrNoRows if there is no such row.
 func (b *batch) manifestIn(ctx context.Context, repository int64, d digest) (*manifestRow, error) {
 	key := objectKey{repository, string(d)}
 	if row := b.manifests[key]; row != nil {
@@ -177,7 +177,7 @@ func (b *batch) writeBlobs(ctx context.Context) error {
 	return nil
 }
 
-// size returns the size of a blob with such a row.
+// size returns the size of a blob from its row.
 func (c blobChange) size() int64 {
 	if c.manifests <= 0 {
 		return 0
@@ -185,8 +185,7 @@ func (c blobChange) size() int64 {
 	return c.total / c.manifests
 }
 
-// writeRows writes the rows of the batch. It also writes rows that did not change: most of them
-// did.
+// writeRows writes the rows of the batch, including the few that did not change.
 func (b *batch) writeRows(ctx context.Context) error {
 	for _, row := range b.repositories {
 		if err := b.exec(ctx, upsertRepository, row.values()...); err != nil {

@@ -1,4 +1,5 @@
-// Package durable writes files that are complete after a crash of the machine, or do not exist.
+// Package durable writes files. After a crash of the machine, a file is either complete or does
+// not exist.
 package durable
 
 import (
@@ -9,12 +10,13 @@ import (
 	"path/filepath"
 )
 
-// fsync is replaced in tests.
+// fsync is a variable, so that tests can replace it.
 var fsync = (*os.File).Sync
 
-// WriteFile writes a file. The file appears complete or not at all, and it survives a crash of
-// the machine after WriteFile has returned. If the file exists, the error is fs.ErrExist, unless
-// replace is true. A crash meanwhile leaves at most a temporary file whose name begins with a dot.
+// WriteFile writes a file. The file appears complete or not at all. After WriteFile has returned,
+// the file survives a crash of the machine. If the file exists, it is replaced if replace is true.
+// Otherwise the error is fs.ErrExist. A crash during the call leaves at most a temporary file
+// whose name begins with a dot.
 func WriteFile(path string, content []byte, mode fs.FileMode, replace bool) error {
 	folder := filepath.Dir(path)
 	temp, err := os.CreateTemp(folder, "."+filepath.Base(path)+"-*") // mode 0600
@@ -56,7 +58,8 @@ func link(temp, path string) error {
 	case errors.Is(err, fs.ErrExist):
 		return taken
 	}
-	// A dangling link counts as existing, so that no file is created where the link points.
+	// A symbolic link without a target counts as an existing file, so that no file is created at
+	// its target.
 	switch _, lookErr := os.Lstat(path); {
 	case lookErr == nil:
 		return taken

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The content is durable before the file has its name, and then the name is made durable.
+// First, the content is made durable. Then the file gets its name, and the name is made durable.
 func TestAWrittenFileIsDurable(t *testing.T) {
 	for _, replace := range []bool{false, true} {
 		folder := t.TempDir()
@@ -19,7 +19,7 @@ func TestAWrittenFileIsDurable(t *testing.T) {
 			_, err := os.Stat(path)
 			synced = append(synced, f.Name())
 			if isFolder := f.Name() == folder; isFolder != (err == nil) {
-				t.Errorf("when %s was made durable, the file had its name: %v", f.Name(), err)
+				t.Errorf("the file already had its name when %s was made durable: %v", f.Name(), err)
 			}
 			return f.Sync()
 		}
@@ -28,7 +28,7 @@ func TestAWrittenFileIsDurable(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(synced) != 2 || !strings.HasPrefix(synced[0], filepath.Join(folder, ".key-")) || synced[1] != folder {
-			t.Errorf("made durable: %v", synced)
+			t.Errorf("these were made durable: %v", synced)
 		}
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().Perm() != 0o640 {
@@ -47,7 +47,7 @@ func TestAFailedWriteLeavesNothing(t *testing.T) {
 		t.Error(err)
 	}
 	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
-		t.Errorf("left: %v, %v", left, err)
+		t.Errorf("the failed write left %v, %v", left, err)
 	}
 }
 

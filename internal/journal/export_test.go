@@ -118,11 +118,11 @@ func EncodeLine(entry *Entry) (public, private []byte) {
 	return e.public, e.private
 }
 
-// LineParser parses lines as a decoder does.
+// LineParser parses lines like a decoder.
 type LineParser struct{ p lineParser }
 
-// Public reports whether the parser accepts a public part without encoding/json, and whether the
-// result is the one of encoding/json then.
+// Public reports whether the parser accepts a public part without encoding/json. If so, it also
+// reports whether the result equals that of encoding/json.
 func (l *LineParser) Public(b []byte) (accepted, equal bool) {
 	var got, want entryLine
 	if !l.p.parse(b, func() { l.p.entry(&got) }) {

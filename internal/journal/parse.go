@@ -8,23 +8,23 @@ import (
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// lineParser parses the parts of an entry's line in exactly the form in which the encoder writes
-// decisions and events. It takes a fifth of the time of encoding/json, which parses all other
-// lines: other kinds of entries, texts with escapes, other orders of fields. What lineParser
-// accepts, encoding/json decodes to the same value.
+// lineParser parses the parts of an entry's line. It accepts exactly the form in which the encoder
+// writes decisions and events, and takes a fifth of the time of encoding/json. encoding/json
+// parses all other lines: other kinds of entries, texts with escapes, other orders of fields. For
+// each line that lineParser accepts, encoding/json would return the same value.
 //
-// Fields of consecutive entries often have the same text, so the last text of some fields is
-// kept, and their values share its memory.
+// Consecutive entries often have the same text in a field. So lineParser stores the last text of
+// some fields, and equal values share the memory of this text.
 type lineParser struct {
-	rest   []byte // what was not parsed yet
+	rest   []byte // the part that is not parsed yet
 	first  bool   // the object has no fields yet
-	failed bool   // the line has another form
+	failed bool   // the line has a form that lineParser does not accept
 
 	recent [recentTexts]string
 	remote netip.Addr // of recent[recentRemote]
 }
 
-// Fields whose last text is kept.
+// Fields whose last text is stored.
 const (
 	recentRegistry = iota
 	recentCredential
@@ -40,7 +40,7 @@ const (
 	recentInstance
 	recentHost
 	recentTexts
-	alone // not kept
+	alone // not stored
 )
 
 // public parses the public part of a line.
@@ -52,7 +52,7 @@ func (p *lineParser) public(b []byte) (l entryLine, err error) {
 	return l, json.Unmarshal(b, &l)
 }
 
-// private parses the private part of a line, which was not erased.
+// private parses the private part of a line. The part must not be erased.
 func (p *lineParser) private(b []byte) (l privateLine, err error) {
 	if len(b) == 0 || p.parse(b, func() { p.persons(&l) }) {
 		return l, nil
@@ -104,7 +104,7 @@ func (p *lineParser) persons(l *privateLine) {
 	p.end()
 }
 
-// address parses an address, unless it has the text of the last one.
+// address parses an address. If the text equals the last one, it returns the last address.
 func (p *lineParser) address() netip.Addr {
 	last := p.recent[recentRemote]
 	text := p.string(recentRemote)
@@ -142,7 +142,7 @@ func (p *lineParser) decision(d *decisionLine) {
 		d.Life = &life
 	}
 	d.Refused = p.optional(`"refused":`, alone)
-	p.end() // fails if the entry stands for several, which is rare
+	p.end() // fails in the rare case that the entry stands for several refusals
 }
 
 func (p *lineParser) result(r *resultLine) {
@@ -233,7 +233,7 @@ func (p *lineParser) event(e *notification.Event) {
 func (p *lineParser) begin() { p.want('{'); p.first = true }
 func (p *lineParser) end()   { p.want('}'); p.first = false }
 
-// list parses a list. It has at least one element, and ends after an error.
+// list parses a list with at least one element. It stops at an error.
 func (p *lineParser) list(element func()) {
 	p.want('[')
 	for element(); !p.failed; element() {
@@ -302,7 +302,7 @@ func (p *lineParser) string(recent int) string {
 	return p.recent[recent]
 }
 
-// text parses a string without escapes, and returns what is between its quotes.
+// text parses a string without escapes, and returns the text between the quotes.
 func (p *lineParser) text() []byte {
 	p.want('"')
 	for i, c := range p.rest {

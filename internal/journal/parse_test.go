@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// full are a decision and an event with all fields that ordinary entries have.
+// full has a decision and an event, with all fields of ordinary entries.
 func full() []journal.Entry {
 	rule := &policy.Rule{Name: "devs"}
 	decision := journal.Decision{
@@ -55,12 +55,13 @@ func TestOrdinaryLinesAreParsedWithoutEncodingJSON(t *testing.T) {
 	}
 }
 
-// What the parser accepts, encoding/json reads as the same value, in whichever order lines come.
+// If the parser accepts a line, its result equals that of encoding/json. The lines come in any
+// order.
 func FuzzLineParser(f *testing.F) {
 	for _, entry := range full() {
 		public, private := journal.EncodeLine(&entry)
 		f.Add(public, private)
-		for at := range public { // other lines that are similar
+		for at := range public { // similar lines
 			f.Add(append(append([]byte{}, public[:at]...), public[at+1:]...), private[:min(at, len(private))])
 			f.Add(append(append([]byte{}, public[:at]...), append([]byte(`,"0`), public[at:]...)...), append([]byte(`{"salt":"","remote":"`), private...))
 		}

@@ -20,8 +20,8 @@ func notProvable(format string, args ...any) error {
 	return &tree.NotProvableError{Why: fmt.Sprintf(format, args...)}
 }
 
-// keyAction is the action of the entry about another key. Such entries are never removed: Verify
-// compares the keys that signed checkpoints with them.
+// keyAction is the action of an entry about a new key. Such entries are never removed, because
+// Verify compares them with the keys that signed checkpoints.
 const keyAction = "journal.key"
 
 // RecordNewKey records in the caller's transaction that a new key signs the checkpoints. former is
@@ -74,8 +74,8 @@ func (j *Journal) prove(ctx context.Context, signed []byte, personal bool, posit
 
 // ProveConsistency returns a proof that the tree of a signed checkpoint of the journal begins with
 // the tree of an older checkpoint. If it does not, tree.Check refuses the proof. A key of the
-// journal must have signed the older checkpoint. Otherwise, a proof would fail although nothing was
-// changed, and the journal would be blamed for a forged checkpoint.
+// journal must have signed the older checkpoint. With a forged checkpoint, the proof would fail
+// although the journal is unchanged, and the journal would be blamed.
 func (j *Journal) ProveConsistency(ctx context.Context, signed, old []byte) (*tree.Proof, error) {
 	proof, err := j.proveConsistency(ctx, signed, old)
 	if _, ok := errors.AsType[*tree.NotProvableError](err); err != nil && !ok {
@@ -104,7 +104,7 @@ func (j *Journal) proveConsistency(ctx context.Context, signed, old []byte) (*tr
 		return nil, notProvable("the checkpoint is of an empty tree")
 	}
 	if _, err := keys.Open(old); err != nil {
-		return nil, notProvable("no key of this journal has signed the checkpoint: it was forged or changed, or it is of another journal with the same name")
+		return nil, notProvable("no key of this journal has signed the checkpoint: it was forged or changed, or it belongs to another journal with the same name")
 	}
 	if from.Size > c.Size {
 		return nil, notProvable("the checkpoint is of a tree of %d leaves, but the last checkpoint of this journal has %d: entries are missing in this journal", from.Size, c.Size)

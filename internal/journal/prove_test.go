@@ -282,7 +282,7 @@ func testConsistencyBetweenCheckpoints(t *testing.T, d storetest.Database) {
 			t.Errorf("%s: %v, want %q", tt.what, err, tt.why)
 		}
 	}
-	// Checkpoints that a former key has signed are still evidence.
+	// Checkpoints with the signature of a former key are still evidence.
 	second, secondKey := signingKey(t)
 	if err := checkpoint.ReplaceKey(t.Context(), db, second.Public(), func(*sql.Tx, string) error { return nil }); err != nil {
 		t.Fatal(err)

@@ -96,8 +96,8 @@ type verifier struct {
 	checkpoints []storedCheckpoint
 	wrong       int64
 	keys        checkpoint.Keys
-	signed      []storedCheckpoint // those of the verified part
-	replaced    []string           // keys that an entry says were replaced by another one
+	signed      []storedCheckpoint // the checkpoints of the verified part
+	replaced    []string           // keys that were replaced, according to the entries
 	reported    int64              // number of removed entries in the last report that was read
 	// atHead is a copy of the tree, made when it had the size that is in the head.
 	atHead *tree.Frontier
@@ -107,8 +107,8 @@ func (v *verifier) run(ctx context.Context, from, to Position) (err error) {
 	if v.checkpoints, err = selectCheckpoints(ctx, v.q); err != nil {
 		return err
 	}
-	// The keys are read after the checkpoints that they signed, and before the head. So the entry
-	// about a replaced key comes before the head.
+	// The keys are read after the checkpoints and before the head. So if a key was replaced, the
+	// entry about this comes before the head.
 	if v.keys, err = checkpoint.ReadKeys(ctx, v.q); err != nil {
 		return err
 	}

@@ -6,12 +6,12 @@ import (
 )
 
 // signatures checks that a key of the journal has signed each stored checkpoint of the verified
-// part. If the whole journal was verified, an entry must say of each former key that it was
-// replaced: nobody can add a key and sign checkpoints with it.
+// part. If the whole journal was verified, each former key must have an entry about its
+// replacement. So nobody can add a key to the database and sign checkpoints with it.
 func (v *verifier) signatures(whole bool) error {
 	for _, key := range v.keys.Former {
 		if whole && !slices.Contains(v.replaced, key) {
-			return &BrokenError{v.First, fmt.Sprintf("no entry says that the stored key %.100q was replaced: it was never a key of the journal", key)}
+			return &BrokenError{v.First, fmt.Sprintf("the stored key %.100q was never a key of the journal: no entry reports its replacement", key)}
 		}
 	}
 	for _, stored := range v.signed {

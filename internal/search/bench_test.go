@@ -15,9 +15,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// BenchmarkIndex indexes decisions. "Reused" are answers with one token, "signed" have a token
-// each, and in "people" the principals and repositories differ, too. It reports the processor time
-// for an entry: other load on the machine does not change it much.
+// BenchmarkIndex indexes decisions. In "reused", all answers have the same token. In "signed",
+// each answer has its own token. In "people", the principals and repositories differ, too. It
+// reports the processor time per entry, because other load on the machine does not change this
+// time much.
 func BenchmarkIndex(b *testing.B) {
 	const entries = 16 << 10
 	rule := &policy.Rule{Name: "devs"}

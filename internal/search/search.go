@@ -123,7 +123,7 @@ func (w *writer) apply(ctx context.Context, tx projection.Tx, entries iter.Seq2[
 type batch struct {
 	rows   []row
 	group  int64         // the group of the last entry
-	places map[int64]int // from the keys of the group to their rows
+	places map[int64]int // by key of the group: the index of its row
 	spans  map[int64]times
 	hash   *hasher
 }
@@ -191,7 +191,7 @@ func insert(ctx context.Context, tx projection.Tx, rows []row) error {
 		}
 	}()
 	args := make([]any, 0, 2*rowsPerStatement)
-	lists := make([]byte, 0, rowsPerStatement*index.GroupSize/8) // of one statement
+	lists := make([]byte, 0, rowsPerStatement*index.GroupSize/8) // for one statement
 	for i := range rows {
 		from := len(lists)
 		lists = encode(lists, &rows[i].entries)

@@ -192,7 +192,7 @@ func testPropertySearchFindsWhatMatches(t *testing.T, d storetest.Database) {
 		case 1, 2, 3:
 			j.catchUp(t, rapid.IntRange(1, 4).Draw(t, "batches"))
 		case 4:
-			j.catchUp(t, 1) // Compact needs the tables
+			j.catchUp(t, 1) // Compact needs existing tables
 			j.setRemoved(t, rapid.SampledFrom([]string{"event", "decision"}).Draw(t, "removed"), rapid.IntRange(0, 2000).Draw(t, "up to"))
 			if err := j.set.Compact(context.Background(), j.Journal); err != nil && !errors.Is(err, sql.ErrNoRows) {
 				t.Fatal(err)

@@ -111,7 +111,7 @@ func Key(ctx context.Context, db *store.DB) (string, error) {
 // Keys are the public keys of the journal.
 type Keys struct {
 	Current string   // signs checkpoints; "": no key is stored
-	Former  []string // signed checkpoints before they were replaced
+	Former  []string // earlier keys, which signed checkpoints until they were replaced
 }
 
 // ReadKeys returns the public keys of the journal.
@@ -126,7 +126,7 @@ func ReadKeys(ctx context.Context, q store.Querier) (k Keys, err error) {
 	return k, nil
 }
 
-// Open parses a checkpoint. It fails unless one of the keys has signed the checkpoint.
+// Open parses a checkpoint, and checks that one of the keys has signed it.
 func (k Keys) Open(signed []byte) (tree.Checkpoint, error) {
 	var verifiers []note.Verifier
 	for _, key := range append([]string{k.Current}, k.Former...) {

@@ -152,7 +152,7 @@ func testCheckpointsAreSignedWhileEntriesCome(t *testing.T, d storetest.Database
 	}
 }
 
-// Verify names each stored checkpoint that no key of the journal has signed.
+// Verify reports each stored checkpoint that was not signed by a key of the journal.
 func TestForgedCheckpointsAndKeysAreFound(t *testing.T) {
 	storetest.Each(t, testForgedCheckpointsAndKeysAreFound)
 }
@@ -201,7 +201,7 @@ func testForgedCheckpointsAndKeysAreFound(t *testing.T, d storetest.Database) {
 		what, statement string
 		args            []any
 		at              journal.Position
-		want            string // "": nothing is wrong
+		want            string // "": no error
 	}{
 		{"another key has signed the right root", "UPDATE journal_checkpoints SET note = $1 WHERE size = 6", []any{forged}, 5, "no key of the journal has signed the stored checkpoint of 6 leaves"},
 		{"a checkpoint has another size than its text", "UPDATE journal_checkpoints SET size = 5 WHERE size = 6", nil, 4, "checkpoint of 5 leaves has a different root"},
@@ -209,9 +209,9 @@ func testForgedCheckpointsAndKeysAreFound(t *testing.T, d storetest.Database) {
 		{"the first key is unknown", "DELETE FROM journal_former_keys", nil, 2, "no key of the journal has signed the stored checkpoint of 3 leaves"},
 		{"the key is unknown", "DELETE FROM journal_key", nil, 5, "no key of the journal has signed the stored checkpoint of 6 leaves"},
 		{"a key was added", "INSERT INTO journal_former_keys (key) VALUES ($1)", []any{forger.Public()}, 1, "was never a key of the journal"},
-		{"a key is no key", "UPDATE journal_key SET key = 'x'", nil, 2, `"x" is not a public key`},
+		{"the key is not a public key", "UPDATE journal_key SET key = 'x'", nil, 2, `"x" is not a public key`},
 		{"the same key twice", "INSERT INTO journal_former_keys SELECT key FROM journal_key", nil, 1, "was never a key of the journal"},
-		{"nothing", "DELETE FROM journal_former_keys WHERE key = $1", []any{"other than " + first}, 0, ""},
+		{"no change", "DELETE FROM journal_former_keys WHERE key = $1", []any{"other than " + first}, 0, ""},
 	} {
 		stored := tables(t, db)
 		if err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
@@ -278,7 +278,7 @@ func (c content) restore(t *testing.T, db *store.DB) {
 	}
 }
 
-// A clock that is set back deletes no checkpoint of the hour that comes twice.
+// If a clock is set back by an hour, no checkpoint of the repeated hour is deleted.
 func TestAClockThatIsSetBackKeepsCheckpoints(t *testing.T) {
 	storetest.Each(t, testAClockThatIsSetBackKeepsCheckpoints)
 }
@@ -295,7 +295,8 @@ func testAClockThatIsSetBackKeepsCheckpoints(t *testing.T, d storetest.Database)
 		}
 		checkpoints.Update(t.Context())
 	}
-	// 12:00:00, 12:01:00, 12:02:00, 12:00:30, 12:00:40 instead of the one before it, and 13:00:40
+	// The times are 12:00:00, 12:01:00, 12:02:00, 12:00:30, 12:00:40, which replaces 12:00:30, and
+	// 13:00:40.
 	if got := sizes(t, db); got != "[2 3 4 6 7]" {
 		t.Errorf("the stored sizes are %s", got)
 	}

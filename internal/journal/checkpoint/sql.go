@@ -58,9 +58,10 @@ func selectCheckpoint(ctx context.Context, q store.Querier) (c row, err error) {
 	return c, err
 }
 
-// insertCheckpoint stores a checkpoint. It deletes the one before it if both are of the same
-// minute, and those of the smallest trees if there are too many. It deletes no other ones of that
-// minute: the clock may have been set back.
+// insertCheckpoint stores a checkpoint. It deletes the previous checkpoint if both are of the same
+// minute. If there are too many checkpoints, it deletes those of the smallest trees. It does not
+// delete other checkpoints of the same minute, because they may be from a time before the clock
+// was set back.
 func insertCheckpoint(ctx context.Context, tx *sql.Tx, c row) error {
 	minute := c.at - c.at%60
 	for _, s := range []struct {

@@ -14,8 +14,9 @@ const checkpointKind = "checkpoint"
 func (w *Writer) Last() journal.Position { return w.last }
 
 // Checkpoint writes a signed checkpoint of the journal, which covers the entries up to a position.
-// It belongs at the end of an export. Who has the export then also has a signed root of the tree
-// that its entries are in, and can later notice if one of them was changed.
+// It belongs at the end of an export. The checkpoint has a signed root of the tree, and all
+// entries of the export are in this tree. So a reader of the export can later notice if an entry
+// was changed in the journal.
 func (w *Writer) Checkpoint(signed []byte, covers journal.Position) error {
 	if w.csv == nil {
 		return w.json.Encode(struct {

@@ -177,7 +177,7 @@ func TestJSONLinesAreTheEntries(t *testing.T) {
 	}
 }
 
-// A reader of lines finds the checkpoint in the last one, as it was signed.
+// In lines of JSON, the last line has the signed checkpoint, unchanged.
 func TestJSONLinesEndWithTheCheckpoint(t *testing.T) {
 	out := ended(t, JSONLines, journal.Entry{Position: 9, Time: at, Text: []byte("x")}, journal.Entry{Position: 8, Time: at, Text: []byte("y")})
 	lines := strings.Split(strings.TrimSpace(out), "\n")

@@ -77,7 +77,7 @@ func TestACheckpointHasOneForm(t *testing.T) {
 	}
 }
 
-// Somebody copied the wrong file, or a part of it.
+// These are the errors if a user copies the wrong file, or only a part of the right file.
 func TestAProofThatIsNotComplete(t *testing.T) {
 	_, verifier := newKey(t, "auth.example.com/journal")
 	for text, want := range map[string]string{
@@ -89,7 +89,7 @@ func TestAProofThatIsNotComplete(t *testing.T) {
 		"{} {}":                    "reading the proof: unexpected data after it",
 		"{} }":                     "reading the proof: unexpected data after it",
 		`{"format": "tidewaiter journal entries 1", "checkpoint": ""}`: "the checkpoint's signature: malformed note",
-		"{}": "reading the proof: it is not a proof of this version (\"\")",
+		"{}": "reading the proof: this version does not support the format \"\"",
 		"a":  "reading the proof: invalid character 'a' looking for beginning of value",
 	} {
 		if _, err := tree.Check([]byte(text), verifier); err == nil || err.Error() != want {

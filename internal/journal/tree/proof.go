@@ -71,7 +71,7 @@ func Check(text []byte, keys ...note.Verifier) (*Proven, error) {
 		return nil, errors.New("reading the proof: unexpected data after it")
 	}
 	if p.Format != ConsistencyFormat && p.Format != EntriesFormat {
-		return nil, fmt.Errorf("reading the proof: it is not a proof of this version (%.60q)", p.Format)
+		return nil, fmt.Errorf("reading the proof: this version does not support the format %.60q", p.Format)
 	}
 	proven := &Proven{Entries: p.Entries}
 	var err error
