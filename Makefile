@@ -60,7 +60,7 @@ fuzz: ## run each fuzz target and property for FUZZTIME (default 30s)
 	@./scripts/fuzz
 
 .PHONY: generate
-generate: ## regenerate golden files and docs; afterwards git must show no difference
+generate: ## regenerate golden files and docs; git must show no difference after that
 	go generate ./...
 	go test ./cmd/tidewaiter -run Scripts -update
 

@@ -111,7 +111,7 @@ func TestRefusalsThatHelp(t *testing.T) {
 	}
 
 	for _, k := range []client.Kind{client.Podman, client.Skopeo, client.Regctl, client.Containerd} {
-		t.Run(k.Name+" gets what is granted", func(t *testing.T) {
+		t.Run(k.Name+" gets a token with less access", func(t *testing.T) {
 			to := ref("team/" + k.Name)
 			_, err := bob(t, k).Push(t.Context(), to, image.New(t, format(k)))
 			if err == nil || !refusal.MatchString(err.Error()) {

@@ -36,7 +36,7 @@ policy:
 			tw.Command(t, password, "user", "add", user, "--password-stdin")
 			return "", tw.Ask(t, user, password, service).Refresh, []string{"user", "disable", user}
 		}},
-		{"a refresh token alone", func(t *testing.T) (string, string, []string) {
+		{"only a refresh token", func(t *testing.T) (string, string, []string) {
 			const user = "cat"
 			tw.Command(t, password, "user", "add", user, "--password-stdin")
 			return "", tw.Ask(t, user, password, service).Refresh, []string{"token", "revoke", "--user", user, "--use", "refresh"}

@@ -37,7 +37,7 @@ func tools(t *testing.T, get func(testing.TB) *engine.Engine) {
 			docker.build(t, "--pull", "--tag", to.String(), docker.config)
 			docker.run(t, "push", to.String())
 			if p.Tag(to.Repository, to.Tag) == "" {
-				t.Error("built and pushed, but the registry has no image")
+				t.Error("the build and the push succeeded, but the registry has no image")
 			}
 			for _, base := range []string{"team/base", "team/other"} {
 				p.granted(t, journal, "a pull of "+base+" by BuildKit", func(d *tidewaiter.Decision) bool {
@@ -185,10 +185,10 @@ func (c commandLine) write(t *testing.T, name, text string) {
 }
 
 // renovate sends the requests of Renovate's docker datasource. The first request, for the path
-// look, has no credentials. The second one requests a token, with Basic authentication and
-// without the parameters for account and client. The token's scope is the scope in the
-// challenge, or the repository if look is /v2/. The last request uses the token, for the path
-// in then, or for look again if then is empty.
+// look, has no credentials. The second request is for a token. It has Basic authentication, but no
+// parameters for account and client. Its scope is the scope in the challenge, or the repository if
+// look is /v2/. The last request uses the token for the path in then. If then is empty, it uses
+// the token for look.
 func (p pair) renovate(t *testing.T, look, repository, user string, then ...string) response {
 	t.Helper()
 	first := p.with(t, "", request{method: http.MethodGet, path: look})

@@ -143,7 +143,7 @@ func TestVerifierAcceptsNoMoreThanRegistries(t *testing.T) {
 					}
 					switch accepted := pair.ours.accepts(t, with, text); {
 					case accepted && !pair.registry.accepts(t, with, text):
-						t.Errorf("accepted, but the registry rejects it: %s %s", h.text, c)
+						t.Errorf("the verifier accepts a token that the registry rejects: %s %s", h.text, c)
 					case accepted:
 						both++
 					default:
@@ -152,7 +152,7 @@ func TestVerifierAcceptsNoMoreThanRegistries(t *testing.T) {
 				}
 			}
 			if both < 30 || neither < 1000 {
-				t.Errorf("%d accepted, %d rejected: the test may not test both results", both, neither)
+				t.Errorf("%d tokens were accepted by both and %d rejected by both: the test may not test both results", both, neither)
 			}
 		})
 	}

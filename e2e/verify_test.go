@@ -45,8 +45,8 @@ const (
 	issuer  = "tidewaiter"
 )
 
-// trusted is what a registry is configured to trust. The type is comparable, so that rows with
-// the same configuration share a registry.
+// trusted has the trusted keys in the configuration of a registry. The type is comparable, so that
+// rows with the same configuration share a registry.
 type trusted struct{ bundle, jwks string }
 
 // verifier is the token authentication of one registry version.
@@ -101,9 +101,8 @@ func TestTokens(t *testing.T) {
 	ca := func(c *x509.Certificate) {
 		c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign
 	}
-	// under creates a certificate that r signs. The certificate may be invalid: package token
-	// would refuse to create it, and to sign with it. forge signs a token with such a
-	// certificate.
+	// under creates a certificate that r signs. The certificate may be invalid. Package token
+	// would refuse to create such a certificate or to sign with it, so forge signs the token.
 	under := func(r *token.Root, key crypto.Signer, change func(*x509.Certificate)) *x509.Certificate {
 		t.Helper()
 		return certificate(t, key.Public(), keyOf(t, r), r.Certificate(), change)
@@ -195,10 +194,10 @@ func TestTokens(t *testing.T) {
 		{"ES384, thumbprint", in(ec384), must(ec384.Direct(token.Thumbprint)), no, no, yes},
 		{"ES512, thumbprint", in(ec512), must(ec512.Direct(token.Thumbprint)), no, no, yes},
 		{"ES256, thumbprint of the generator", in(ec), must(ec.Direct(token.Thumbprint30)), no, yes, no},
-		{"ES256, thumbprint of the generator, another P-256 key after it in the bundle", in(ec, plain), must(ec.Direct(token.Thumbprint30)), no, no, no},
+		{"ES256, thumbprint of the generator, with a later P-256 key in the bundle", in(ec, plain), must(ec.Direct(token.Thumbprint30)), no, no, no},
 		{"ES256, thumbprint of the generator, last of two P-256 keys", in(plain, ec), must(ec.Direct(token.Thumbprint30)), no, yes, no},
 		{"ES256 with a short X, thumbprint not padded", in(shorter), must(shorter.Direct(token.Thumbprint)), no, no, yes},
-		{"ES256 with a short X, thumbprint padded as RFC 7638 wants", in(shorter), must(token.NewSigner(keyOf(t, shorter), token.ES256, padded(shorter), nil)), no, no, no},
+		{"ES256 with a short X, padded thumbprint of RFC 7638", in(shorter), must(token.NewSigner(keyOf(t, shorter), token.ES256, padded(shorter), nil)), no, no, no},
 		{"ES256 with a short X, the kid that 2.8 computes", in(shorter), must(shorter.Direct(token.Libtrust)), yes, no, no},
 		{"RS256, thumbprint", in(rs), must(rs.Direct(token.Thumbprint)), no, yes, yes},
 		{"RS256, thumbprint for 3.0", in(rs), must(rs.Direct(token.Thumbprint30)), no, yes, yes},
@@ -206,14 +205,14 @@ func TestTokens(t *testing.T) {
 		// Certificates: tokens with x5c work with all three registry versions.
 		{"x5c: a self-signed CA of the bundle", in(ec), must(ec.Direct(token.X5C)), yes, yes, yes},
 		{"x5c: a self-signed RSA CA of the bundle", in(rs), must(rs.Direct(token.X5C)), yes, yes, yes},
-		{"x5c: a self-signed certificate of the bundle that is no CA", in(plain), must(plain.Direct(token.X5C)), yes, yes, yes},
-		{"x5c: an end-entity certificate in the bundle, its issuer not", in(entityRoot), must(entityRoot.Direct(token.X5C)), yes, yes, yes},
+		{"x5c: a self-signed certificate of the bundle that is not a CA", in(plain), must(plain.Direct(token.X5C)), yes, yes, yes},
+		{"x5c: an end-entity certificate in the bundle without its issuer", in(entityRoot), must(entityRoot.Direct(token.X5C)), yes, yes, yes},
 		{"x5c: a web server's certificate of the bundle", in(web), must(web.Direct(token.X5C)), yes, yes, yes},
 		{"leaf under a root", in(ec), leaf(ec, token.ES256), yes, yes, yes},
-		{"another leaf under the same root, the registry not restarted", in(ec), leaf(ec, token.ES256), yes, yes, yes},
+		{"another leaf under the same root, without a restart of the registry", in(ec), leaf(ec, token.ES256), yes, yes, yes},
 		{"leaf under one of two roots", in(rs, ec), leaf(ec, token.ES256), yes, yes, yes},
 		{"leaf with its root", in(ec), chain("", ecLeaf, ec.Certificate()), yes, yes, yes},
-		{"leaf, and a kid that nobody knows", in(ec), chain("garbage", ecLeaf), yes, yes, yes},
+		{"leaf, and an unknown kid", in(ec), chain("garbage", ecLeaf), yes, yes, yes},
 		{"leaf under a root of openssl req -x509", in(openssl), leaf(openssl, token.ES256), yes, yes, yes},
 		{"ES256 leaf under an RSA root", in(rs), leaf(rs, token.ES256), yes, yes, yes},
 		{"RS256 leaf under an EC root", in(ec), leaf(ec, token.RS256), yes, yes, yes},
@@ -222,38 +221,39 @@ func TestTokens(t *testing.T) {
 		{"EdDSA leaf under an EC root", in(ec), leaf(ec, token.EdDSA), no, yes, yes},
 		{"leaf under a CA that has no key usage", in(noUsage), leaf(noUsage, token.ES256), yes, yes, yes},
 		{"leaf and intermediate", in(rootOver), chain("", below(middle, intermediate, nil), middle), yes, yes, yes},
-		{"leaf, and the new root cross-signed by the old one in the bundle", in(rootOver), chain("", below(renewed.Certificate(), keyOf(t, renewed), nil), crossed), yes, yes, yes},
+		{"leaf, and the new root, which the old root in the bundle has cross-signed", in(rootOver), chain("", below(renewed.Certificate(), keyOf(t, renewed), nil), crossed), yes, yes, yes},
 		{"leaf that has no key usage", in(ec), chain("", below(ec.Certificate(), keyOf(t, ec), func(c *x509.Certificate) { c.KeyUsage = 0 })), yes, yes, yes},
 		{"leaf that only a kid identifies", in(ec), must(token.NewSigner(leafKey, token.ES256, libtrustOf(t, below(ec.Certificate(), keyOf(t, ec), nil), leafKey), nil)), no, no, no},
 		{"leaf whose intermediate is missing", in(rootOver), chain("", below(middle, intermediate, nil)), no, no, no},
 		{"leaf under a root that is not in the bundle", in(rs), leaf(ec, token.ES256), no, no, no},
-		{"leaf under a certificate that is no CA", in(plain), chain("", below(plain.Certificate(), key, nil)), no, no, no},
-		{"leaf under a CA whose key is for signatures only", in(onlySigns), chain("", below(onlySigns.Certificate(), key, nil)), no, no, no},
+		{"leaf under a certificate that is not a CA", in(plain), chain("", below(plain.Certificate(), key, nil)), no, no, no},
+		{"leaf under a CA whose key is only for signatures", in(onlySigns), chain("", below(onlySigns.Certificate(), key, nil)), no, no, no},
 
 		// EdDSA
 		{"EdDSA, thumbprint", in(ed), must(ed.Direct(token.Thumbprint)), no, no, yes},
 		{"EdDSA, x5c", in(ed), must(ed.Direct(token.X5C)), no, yes, yes},
 
-		// Validity of certificates: x5c checks it without leeway, a kid does not check it.
-		{"leaf that ended 30 seconds ago", in(ec), forge(t, leafKey, claims(), below(ec.Certificate(), keyOf(t, ec), func(c *x509.Certificate) { c.NotAfter = now.Add(-30 * time.Second) })), no, no, no},
+		// Validity of certificates: with x5c, it is checked without leeway. With a kid, it is not
+		// checked.
+		{"leaf that expired 30 seconds ago", in(ec), forge(t, leafKey, claims(), below(ec.Certificate(), keyOf(t, ec), func(c *x509.Certificate) { c.NotAfter = now.Add(-30 * time.Second) })), no, no, no},
 		{"leaf that begins in five minutes", in(ec), must(ec.Leaf(token.ES256, now.Add(5*time.Minute), until)), no, no, no},
-		{"leaf under a root that ended", in(over), chain("", below(over.Certificate(), key, nil)), no, no, no},
-		{"certificate that ended, as x5c", in(over), forge(t, key, claims(), over.Certificate()), no, no, no},
-		{"certificate that ended, by the kid that 2.8 computes", in(over), must(over.Direct(token.Libtrust)), yes, no, no},
-		{"certificate that ended, by its thumbprint", in(over), must(over.Direct(token.Thumbprint)), no, no, yes},
-		{"certificate that ended, by its thumbprint for 3.0", in(over), must(over.Direct(token.Thumbprint30)), no, yes, no},
+		{"leaf under an expired root", in(over), chain("", below(over.Certificate(), key, nil)), no, no, no},
+		{"expired certificate, as x5c", in(over), forge(t, key, claims(), over.Certificate()), no, no, no},
+		{"expired certificate, by the kid that 2.8 computes", in(over), must(over.Direct(token.Libtrust)), yes, no, no},
+		{"expired certificate, by its thumbprint", in(over), must(over.Direct(token.Thumbprint)), no, no, yes},
+		{"expired certificate, by its thumbprint for 3.0", in(over), must(over.Direct(token.Thumbprint30)), no, yes, no},
 
 		// Claims.
 		{"for another audience", in(ec), changed(func(c *token.Claims) { c.Audience = "other.example.com" }), no, no, no},
 		{"from another issuer", in(ec), changed(func(c *token.Claims) { c.Issuer = "other" }), no, no, no},
 		{"anonymous", in(ec), changed(func(c *token.Claims) { c.Subject = "" }), yes, yes, yes},
-		{"without a beginning", in(ec), changed(func(c *token.Claims) { c.NotBefore = time.Time{} }), yes, yes, yes},
-		{"ended 30 seconds ago: within the leeway", in(ec), ended(30 * time.Second), yes, yes, yes},
-		{"ended two minutes ago", in(ec), ended(2 * time.Minute), no, no, no},
+		{"without nbf", in(ec), changed(func(c *token.Claims) { c.NotBefore = time.Time{} }), yes, yes, yes},
+		{"expired 30 seconds ago: within the leeway", in(ec), ended(30 * time.Second), yes, yes, yes},
+		{"expired two minutes ago", in(ec), ended(2 * time.Minute), no, no, no},
 		{"begins in two minutes", in(ec), changed(func(c *token.Claims) { c.NotBefore = now.Add(2 * time.Minute) }), no, no, no},
 		{"grants nothing", in(ec), changed(func(c *token.Claims) { c.Access = nil }), no, no, no},
-		{"grants push alone", in(ec), changed(func(c *token.Claims) { c.Access[0].Actions = scope.Push }), no, no, no},
-		{"grants all that there is", in(ec), changed(func(c *token.Claims) { c.Access[0].Actions = scope.Repository }), yes, yes, yes},
+		{"grants only push", in(ec), changed(func(c *token.Claims) { c.Access[0].Actions = scope.Push }), no, no, no},
+		{"grants all actions", in(ec), changed(func(c *token.Claims) { c.Access[0].Actions = scope.Repository }), yes, yes, yes},
 		{"grants another repository", in(ec), changed(func(c *token.Claims) { c.Access[0].Name = "team" }), no, no, no},
 		{"grants two repositories", in(ec), changed(func(c *token.Claims) {
 			c.Access = append([]scope.Scope{{Type: "repository", Name: "a/b", Actions: scope.Push}}, c.Access...)
@@ -261,12 +261,12 @@ func TestTokens(t *testing.T) {
 		{"grants with a class", in(ec), changed(func(c *token.Claims) { c.Access[0].Class = "plugin" }), yes, yes, yes},
 
 		// Registry 3's own key file.
-		{"jwks alone, by the kid that 2.8 computes", keys(ec, token.Libtrust), must(ec.Direct(token.Libtrust)), no, yes, yes},
-		{"jwks alone, by thumbprint", keys(ec, token.Thumbprint), must(ec.Direct(token.Thumbprint)), no, yes, yes},
-		{"jwks alone, RSA, by thumbprint", keys(rs, token.Thumbprint), must(rs.Direct(token.Thumbprint)), no, yes, yes},
-		{"jwks alone, EdDSA, by thumbprint", keys(ed, token.Thumbprint), must(ed.Direct(token.Thumbprint)), no, yes, yes},
+		{"only jwks, by the kid that 2.8 computes", keys(ec, token.Libtrust), must(ec.Direct(token.Libtrust)), no, yes, yes},
+		{"only jwks, by thumbprint", keys(ec, token.Thumbprint), must(ec.Direct(token.Thumbprint)), no, yes, yes},
+		{"only jwks, RSA, by thumbprint", keys(rs, token.Thumbprint), must(rs.Direct(token.Thumbprint)), no, yes, yes},
+		{"only jwks, EdDSA, by thumbprint", keys(ed, token.Thumbprint), must(ed.Direct(token.Thumbprint)), no, yes, yes},
 		{"jwks with the short X", keys(shorter, token.Thumbprint), must(shorter.Direct(token.Thumbprint)), no, yes, yes},
-		{"jwks alone, but a leaf", keys(ec, token.Libtrust), leaf(ec, token.ES256), no, no, no},
+		{"only jwks, with a leaf", keys(ec, token.Libtrust), leaf(ec, token.ES256), no, no, no},
 		{"jwks and bundle, a leaf", trusted{in(ec).bundle, keys(ec, token.Libtrust).jwks}, leaf(ec, token.ES256), yes, yes, yes},
 		{"jwks and bundle, by kid", trusted{in(ec).bundle, keys(ec, token.Libtrust).jwks}, must(ec.Direct(token.Libtrust)), yes, yes, yes},
 	}
@@ -279,8 +279,8 @@ func TestTokens(t *testing.T) {
 		{"2.8.3", v28{}, func(r row) bool { return r.v28 }},
 		{"3.0.0", &v30{}, func(r row) bool { return r.v30 }},
 		{"3.1.2", v31{}, func(r row) bool { return r.v31 }},
-		// The verifier of package token behaves like a registry version if it is given the
-		// forms of key id that this version supports.
+		// With the forms of key id that a registry version supports, the verifier of package token
+		// behaves like that version.
 		{"token.Verifier for 2.8.3", ours{[]token.KeyID{token.X5C, token.Libtrust}, []token.Algorithm{token.ES256, token.ES384, token.ES512, token.RS256, token.RS384, token.RS512}}, func(r row) bool { return r.v28 }},
 		{"token.Verifier for 3.0.0", ours{[]token.KeyID{token.X5C, token.Thumbprint30}, nil}, func(r row) bool { return r.v30 }},
 		{"token.Verifier for 3.1.2", ours{[]token.KeyID{token.X5C, token.Thumbprint}, nil}, func(r row) bool { return r.v31 }},
@@ -295,7 +295,7 @@ func TestTokens(t *testing.T) {
 			}
 			for _, r := range rows {
 				if strings.HasSuffix(v.name, "2.8.3") && (r.with.bundle == "" || r.with == in(ed)) {
-					continue // 2.8 has no jwks and does not start
+					continue // 2.8 does not support jwks and does not start
 				}
 				if got := v.accepts(t, r.with, r.token); got != v.want(r) {
 					t.Errorf("%s: accepted: %v, want %v", r.what, got, v.want(r))
@@ -311,7 +311,7 @@ func TestTokens(t *testing.T) {
 			want bool
 		}{
 			{"our own", ec, yes}, {"no usage", noUsage, yes}, {"openssl's", openssl, yes},
-			{"no CA", plain, no}, {"only for signatures", onlySigns, no}, {"an end entity", entityRoot, no},
+			{"not a CA", plain, no}, {"only for signatures", onlySigns, no}, {"an end entity", entityRoot, no},
 		} {
 			if got := r.IssuesLeaves(); got != r.want {
 				t.Errorf("%s: %v", r.what, got)
@@ -337,7 +337,7 @@ func forge(t *testing.T, key crypto.Signer, c *token.Claims, chain ...*x509.Cert
 		t.Fatal(err)
 	}
 	if _, err := s.Append(nil, c); !errors.Is(err, token.ErrOutlives) {
-		t.Errorf("signing with a certificate that ended: %v", err)
+		t.Errorf("signing with an expired certificate: %v", err)
 	}
 	var x5c [][]byte
 	for _, c := range chain {
@@ -405,7 +405,8 @@ func ecKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// shortKey creates a key whose coordinate X begins with a zero byte. One key in 256 does.
+// shortKey creates a key whose coordinate X begins with a zero byte. This is true for one key in
+// 256.
 func shortKey(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
 	for {
@@ -442,8 +443,8 @@ func keyOf(t *testing.T, r *token.Root) crypto.Signer {
 	return nil
 }
 
-// padded returns the RFC 7638 thumbprint of a P-256 key. The coordinates are padded to 32
-// bytes, as the RFC requires.
+// padded returns the RFC 7638 thumbprint of a P-256 key. The coordinates are padded to 32 bytes,
+// according to the RFC.
 func padded(r *token.Root) string {
 	point, err := r.Certificate().PublicKey.(*ecdsa.PublicKey).Bytes()
 	if err != nil {
@@ -594,9 +595,9 @@ func (o ours) accepts(t *testing.T, with trusted, signed string) bool {
 	return err == nil && c.Allows(scope.Scope{Type: "repository", Name: "team/app", Actions: scope.Pull})
 }
 
-// v30 verifies tokens with registry 3.0.0, which runs as a program, because two versions of one
-// module cannot be linked. There is one process per configuration, so a second leaf under the
-// same root is tested with a registry that already runs.
+// v30 verifies tokens with registry 3.0.0. It runs as a program, because two versions of a module
+// cannot be linked together. There is one process per configuration, so a second leaf under the
+// same root is tested with a running registry.
 type v30 struct {
 	running map[trusted]*registry.Registry
 }
@@ -627,7 +628,7 @@ func (v *v30) accepts(t *testing.T, with trusted, token string) bool {
 	switch res.StatusCode {
 	case http.StatusUnauthorized:
 		return false
-	case http.StatusNotFound: // authorized, and the repository is empty
+	case http.StatusNotFound: // authorized, but the repository is empty
 		return true
 	}
 	t.Fatalf("registry 3.0 answered %s", res.Status)

@@ -19,10 +19,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// zotVerifier checks tokens as zot does. zot is not available as a Go module, so zotVerifier
-// repeats the observed behavior of zot's bearer authorizer. The authorizer uses the key of its
-// configured certificate, ignores the token's key id and x5c, and checks iat and exp with its
-// own clock without leeway.
+// zotVerifier checks tokens like zot. zot is not available as a Go module, so zotVerifier imitates
+// the observed behavior of zot's bearer authorizer. The authorizer uses the key of its configured
+// certificate, ignores the token's key id and x5c, and checks iat and exp with its own clock
+// without leeway.
 type zotVerifier struct{ key any }
 
 type zotClaims struct {
@@ -41,7 +41,7 @@ func newZotVerifier(t *testing.T, certificate string) zotVerifier {
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
-		t.Fatalf("%s holds no certificate", certificate)
+		t.Fatalf("%s has no certificate", certificate)
 	}
 	c, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
@@ -50,7 +50,7 @@ func newZotVerifier(t *testing.T, certificate string) zotVerifier {
 	return zotVerifier{c.PublicKey}
 }
 
-// accepts returns nil if the token authorizes an action on a repository, and otherwise an
+// accepts returns nil if the token authorizes an action on a repository. Otherwise it returns an
 // error.
 func (z zotVerifier) accepts(token, repository, action string) error {
 	var claims zotClaims

@@ -38,7 +38,7 @@ type rule struct {
 
 // Compile checks a source and builds the index of its rules. The error is Problems and lists
 // all errors. The policy uses the slices in the rules without a copy, so the caller must not
-// change them afterwards.
+// change them later.
 func Compile(source Source) (*Policy, error) {
 	rules := slices.Clone(source.Rules)
 	c := compiler{
@@ -76,7 +76,7 @@ func (p *Policy) ID() string { return match.OrZero(p).id }
 // Len returns the number of rules, without built-in rules.
 func (p *Policy) Len() int { return match.OrZero(p).written }
 
-// Rules returns the rules as they were passed to Compile.
+// Rules returns the rules that were passed to Compile.
 func (p *Policy) Rules() []Rule { return slices.Clone(match.OrZero(p).rules) }
 
 // Effective yields each rule with the actions and the lifetime that result from the rule and

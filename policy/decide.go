@@ -193,8 +193,8 @@ func addWithDoubleStar(states []state, n *node, at int) []state {
 	return states
 }
 
-// add appends the node n to states unless it is already there. Only a shared node can be
-// reached in more than one way, so only shared nodes are searched.
+// add appends the node n to states, if it is not there already. Only a shared node can be reached
+// in more than one way, so only shared nodes are searched.
 func add(states []state, n *node, at int) []state {
 	s := state{n, at}
 	if n.shared {

@@ -149,7 +149,7 @@ const (
 // changed.
 type Principal struct {
 	Kind Kind `json:"kind"`
-	// Name has the spelling of the identity source, which can differ from what the user typed.
+	// Name has the spelling of the identity source, which can differ from the user's spelling.
 	Name   string `json:"name,omitempty"`
 	Source string `json:"source,omitempty"` // "accounts", "htpasswd", "ldap:corp"
 	ID     string `json:"id,omitempty"`     // within its source; never reused

@@ -111,7 +111,7 @@ func TestThreatEmptyFieldsAreErrors(t *testing.T) {
 		"empty name":     func(r *policy.Rule) { r.Names = []string{""} },
 		"no actions":     func(r *policy.Rule) { r.Actions = 0 },
 		"empty registry": func(r *policy.Rule) { r.Registries = []string{""} },
-		"a deny as well": func(r *policy.Rule) { r.Deny, r.Actions = true, 0 },
+		"a deny rule":    func(r *policy.Rule) { r.Deny, r.Actions = true, 0 },
 	} {
 		r := whole
 		change(&r)

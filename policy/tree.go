@@ -54,7 +54,7 @@ type node struct {
 	shared      bool       // one name may lead to this node in several ways
 }
 
-// rareEdges holds the edges of a node that are neither a literal nor *.
+// rareEdges has those edges of a node that are not literals and not *.
 type rareEdges struct {
 	deep   *node
 	user   *node

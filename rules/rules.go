@@ -69,7 +69,7 @@ type Problem = strictyaml.Problem
 // returns one line for each problem.
 type Problems = strictyaml.Problems
 
-// Rule is a rule as it is written in a file. Its fields are Name, Effect, Subjects, Registries,
+// Rule is a rule in the form of files. Its fields are Name, Effect, Subjects, Registries,
 // Repositories, Catalog, Tidewaiter, Role, Actions, When, Comment and Lifetime. Exactly one of
 // Repositories, Catalog and Tidewaiter must be set. Fields that are missing in the file have their
 // zero value.
@@ -79,8 +79,8 @@ type Problems = strictyaml.Problems
 // [RuleProblems].
 type Rule = ruleset.Rule
 
-// Role is a role as it is written in a file: Actions and Lifetime. The method Policy checks it
-// and converts it to a role of a policy. Its error is [RuleProblems].
+// Role is a role in the form of files: Actions and Lifetime. The method Policy checks it and
+// converts it to a role of a policy. Its error is [RuleProblems].
 type Role = ruleset.Role
 
 // RuleProblems are all errors of a [Rule] or a [Role] that is not in a file. Each problem has

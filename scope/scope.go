@@ -79,8 +79,8 @@ type Ignored struct {
 // returned without this action. The values may have at most MaxBytes bytes, MaxScopes scopes and
 // MaxScopes invalid texts. Otherwise Parse returns ErrTooMuch together with the first scopes and
 // texts, up to the limit. So a client that requests too many repositories still gets the first
-// ones. The text of the error has the number of the others. Parse returns no other error. The
-// results share memory with the values.
+// ones. The text of the error has the number of the remaining scopes and texts. Parse returns no
+// other errors. The results share memory with the values.
 func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 	bytes, most := 0, 0
 	for _, v := range values {

@@ -96,8 +96,8 @@ function prose(text,   t, i) {
 
 # Names
 
-# known looks at a declared identifier. inside is true for what is neither a function nor a type:
-# there, the words in ordinary are ordinary.
+# known looks at a declared identifier. inside is true if it is neither a function nor a type. In
+# this case, the words in ordinary are not reported.
 function known(id, inside,   lower, i, n, part, s) {
 	lower = tolower(substr(id, 1, 1)) substr(id, 2)
 	for (i = 1; i <= names; i++)
@@ -235,7 +235,7 @@ function markdownLine(s,   t) {
 	if (s !~ /^ *\|/ && s !~ /^\[[^]]*\]: / && s !~ /^ *[!<]/ && s !~ /^    +[^ ]*\$ /) long(s)
 }
 
-# commentLine reads what follows a mark in YAML, SQL, shell and make.
+# commentLine reads the text after the mark of a comment in YAML, SQL, shell and make.
 function commentLine(s, mark,   t) {
 	if (!match(s, mark)) return
 	t = substr(s, RSTART)

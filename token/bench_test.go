@@ -39,7 +39,7 @@ func BenchmarkSignatureAlone(b *testing.B) {
 	}
 }
 
-// BenchmarkAppendWithoutSignature measures what a token costs in addition to its signature,
+// BenchmarkAppendWithoutSignature measures the cost of a token without the cost of its signature,
 // with an x5c header of the usual size.
 func BenchmarkAppendWithoutSignature(b *testing.B) {
 	r := root(b, token.ES256)

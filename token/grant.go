@@ -9,7 +9,7 @@ import (
 
 // Grant returns the claims of a token that is issued at the time now because of the decision d.
 // The result is a copy of c, with the granted scopes in Access and the times of the token. The
-// token's lifetime is the parameter lifetime or the decision's lifetime, whichever is shorter, but
+// token's lifetime is the shorter one of the parameter lifetime and the decision's lifetime, but
 // at least MinLifetime. Expires is rounded up to whole seconds, so that a token for a minute is
 // valid for a whole minute.
 //

@@ -59,7 +59,7 @@ func (r *Root) Problems(form KeyID, now time.Time) []Problem {
 		all = append(all, Problem{
 			Kind:   "ed25519",
 			Text:   "the key is Ed25519: with this certificate in its rootcertbundle registry 2.8 does not start",
-			Hint:   "use EC P-256 unless all registries are 3.0 or newer",
+			Hint:   "use EC P-256, or use only registries 3.0 or newer",
 			Refuse: []string{"2.8"},
 		})
 	}

@@ -95,7 +95,7 @@ func TestClaimsForRegistries(t *testing.T) {
 			`{"iss":"","sub":"","aud":"","exp":2111054400,"access":[]}`},
 		{"fractions of seconds are removed", token.Claims{Expires: noon.Add(999 * time.Millisecond), IssuedAt: noon.Add(time.Nanosecond)},
 			`{"iss":"","sub":"","aud":"","exp":2111054400,"iat":2111054400,"access":[]}`},
-		{"actions have one order, and a class stands beside the type", token.Claims{Expires: noon, Access: []scope.Scope{
+		{"actions in a fixed order, and a class next to the type", token.Claims{Expires: noon, Access: []scope.Scope{
 			{Type: "repository", Class: "plugin", Name: "a/b", Actions: scope.Delete | scope.Push | scope.Pull}}},
 			`{"iss":"","sub":"","aud":"","exp":2111054400,"access":[{"type":"repository","class":"plugin","name":"a/b","actions":["pull","push","delete"]}]}`},
 		{"the catalog needs a star", token.Claims{Expires: noon, Access: []scope.Scope{{Type: "registry", Name: "catalog", Actions: scope.All}}},

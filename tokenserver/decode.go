@@ -39,7 +39,8 @@ const (
 	RefreshToken             // grant_type=refresh_token; docker also sends it as a password
 )
 
-// Credentials is what a client presented. Printing a Credentials does not reveal the secret.
+// Credentials are the credentials that a client presented. Printing a Credentials does not reveal
+// the secret.
 type Credentials struct {
 	Kind Kind
 	Name string // of Password

@@ -203,14 +203,14 @@ func TestRefusals(t *testing.T) {
 			`{"errors":[{"code":"UNAUTHORIZED","message":"the name or the password is wrong"}]}`, `Basic realm="tidewaiter"`, `no user \"eve\"`},
 		{"by a form", "", "", url.Values{"grant_type": {"password"}, "service": {"Registry.example.com"}, "username": {"ann"}, "password": {"x"}}, nil, 401,
 			`{"errors":[{"code":"UNAUTHORIZED","message":"the name or the password is wrong"}],"error":"invalid_grant","error_description":"the name or the password is wrong"}`, "Basic", "rejected"},
-		{"a service that nobody knows", "service=evil.example.com", "", nil, nil, 400, `unknown service \"evil.example.com\"`, "", "unknown service"},
+		{"an unknown service", "service=evil.example.com", "", nil, nil, 400, `unknown service \"evil.example.com\"`, "", "unknown service"},
 		{"no service", "", "", nil, nil, 400, `\"service\" is missing`, "", "no service"},
 		{"an outage", service, basic("outage", "x"), nil, nil, 503, `"UNAVAILABLE"`, "", "the database is down"},
 		{"too slow", service, basic("slow", "x"), nil, nil, 503, `"UNAVAILABLE"`, "", "deadline"},
 		{"a fault", service, basic("fault", "x"), nil, nil, 500, `"internal error: see the log of the token server"`, "", "nobody foresaw this"},
-		{"nobody, and no error", service, basic("nobody", "x"), nil, nil, 500, `"internal error`, "", "neither a principal nor an error"},
+		{"neither a principal nor an error", service, basic("nobody", "x"), nil, nil, 500, `"internal error`, "", "neither a principal nor an error"},
 		{"an error that is nil", service, basic("nil", "x"), nil, nil, 500, `"internal error`, "", "token refused"},
-		{"an error of the program's own", service, basic("guesser", "x"), nil, nil, 429, `"message":"wait"`, "", "ten wrong passwords"},
+		{"an *Error of the program", service, basic("guesser", "x"), nil, nil, 429, `"message":"wait"`, "", "ten wrong passwords"},
 		{"no policy", service, "", nil, func(o *tokenserver.Options) { o.Policy = func() *policy.Policy { return nil } }, 500, `"internal error`, "", "there is no policy"},
 		{"no key", service, "", nil, func(o *tokenserver.Options) {
 			o.Signer = func(time.Time) (*token.Signer, error) { return nil, errors.New("the key is locked") }
@@ -218,8 +218,8 @@ func TestRefusals(t *testing.T) {
 		{"a signer that is nil", service, "", nil, func(o *tokenserver.Options) {
 			o.Signer = func(time.Time) (*token.Signer, error) { return nil, nil }
 		}, 500, `"internal error`, "", "there is no key"},
-		{"nobody, where all have to sign in", service, "", nil, func(o *tokenserver.Options) { o.SignIn = true }, 401, `docker login`, "Basic", "authentication required"},
-		{"nobody who could sign in", service, basic("ann", "pass:word"), nil, func(o *tokenserver.Options) { o.Authenticate = nil }, 401, `is wrong`, "Basic", "rejected"},
+		{"an anonymous request, which SignIn refuses", service, "", nil, func(o *tokenserver.Options) { o.SignIn = true }, 401, `docker login`, "Basic", "authentication required"},
+		{"credentials, without a function Authenticate", service, basic("ann", "pass:word"), nil, func(o *tokenserver.Options) { o.Authenticate = nil }, 401, `is wrong`, "Basic", "rejected"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			s := newServer(t, tt.change)
@@ -231,10 +231,10 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("the log has %q, want %q", s.log, tt.log)
 			}
 			if strings.Contains(s.log.String()+w.Body.String(), "pass:word") {
-				t.Errorf("a password is shown: %s", s.log)
+				t.Errorf("the log has a password: %s", s.log)
 			}
 			if len(s.decided) > 0 && tt.status != 500 {
-				t.Errorf("something was decided: %v", s.decided)
+				t.Errorf("a refused request was decided: %v", s.decided)
 			}
 		})
 	}
@@ -274,7 +274,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// Printing a request shows no secret, whatever verb of fmt is used.
+// Printing a request shows no secret, with any verb of fmt.
 func TestARequestPrintsWithoutItsSecret(t *testing.T) {
 	r := httptest.NewRequest("GET", "/token?service=a", nil)
 	r.Header.Set("Authorization", basic("ann", "canary"))
@@ -288,7 +288,7 @@ func TestARequestPrintsWithoutItsSecret(t *testing.T) {
 	}
 	for _, printed := range []string{fmt.Sprintf("%v %+v %#v %v", req, req, req, &req), string(text)} {
 		if strings.Contains(printed, "canary") {
-			t.Errorf("it is shown: %s", printed)
+			t.Errorf("the secret is printed: %s", printed)
 		}
 	}
 }

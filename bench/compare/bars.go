@@ -18,7 +18,7 @@ type bar struct {
 	Spread   drive.Spread `json:"spread"`           // over rounds, or starts
 	AtLeast  *float64     `json:"at_least"`         // null: no lower limit
 	AtMost   *float64     `json:"at_most"`          // null: no upper limit
-	Beside   string       `json:"beside,omitempty"` // other figures of the same measurement
+	Beside   string       `json:"beside,omitempty"` // additional figures of the measurement
 	decimals int
 }
 

@@ -183,7 +183,7 @@ func (m *measurement) names(ctx context.Context) (err error) {
 	}
 	m.add(bar{
 		What: fmt.Sprintf("memory that %d names take", all.Requests), Unit: "MB", Value: float64(most-before) / 1e6, AtMost: number(20), decimals: 1,
-		Beside: fmt.Sprintf("at most; afterwards %.1f MB; before %.1f MB; answered %v", float64(after-before)/1e6, float64(before)/1e6, all.Status),
+		Beside: fmt.Sprintf("at most; %.1f MB after it; %.1f MB before it; answered %v", float64(after-before)/1e6, float64(before)/1e6, all.Status),
 	})
 	return nil
 }

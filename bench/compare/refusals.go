@@ -67,8 +67,8 @@ func (m *measurement) refusals(ctx context.Context) (err error) {
 		of    deployment
 		kinds []string
 	}{
-		{"htpasswd beside a directory", file, append(everywhere, "local-wrong")},
-		{"accounts beside a directory", database, append(everywhere, "local-wrong", "local-disabled", "local-expired")},
+		{"htpasswd with a directory", file, append(everywhere, "local-wrong")},
+		{"accounts with a directory", database, append(everywhere, "local-wrong", "local-disabled", "local-expired")},
 		{"a directory", alone, everywhere},
 	} {
 		if err := m.refused(ctx, c.what, c.of, c.kinds); err != nil {
@@ -129,7 +129,7 @@ func (m *measurement) refused(ctx context.Context, what string, d deployment, ki
 }
 
 // comparedRefusals compares the median time of each kind of rejection with the median for
-// unknown names. They may differ by 5 % or by 2 ms, whichever is more.
+// unknown names. The allowed difference is 5 % or 2 ms. The larger of these values is used.
 func comparedRefusals(what string, kinds []string, took map[string][]float64) bar {
 	base := drive.SpreadOf(took["unknown first"]).Median
 	allowed := max(0.05*base, 2)

@@ -56,7 +56,7 @@ func (m *measurement) spray(ctx context.Context) error {
 }
 
 func (m *measurement) besideSpray(ctx context.Context, name string, c sprayCase, connections, people int, settles time.Duration) (err error) {
-	fmt.Fprintf(m.progress, "beside %d connections from as many addresses, %s …\n", connections, c.what)
+	fmt.Fprintf(m.progress, "during a flood from %d connections and addresses, %s …\n", connections, c.what)
 	d := deployment{name: name, reuse: true, rules: 1}
 	if d.users, err = sprayUsers(m.folder, connections, people); err != nil {
 		return err
@@ -114,7 +114,7 @@ func (m *measurement) besideSpray(ctx context.Context, name string, c sprayCase,
 	stop()
 	flood.wait()
 	waits := drive.SpreadOf(took)
-	what := "first sign-ins beside " + c.what
+	what := "first sign-ins during a flood: " + c.what
 	m.add(bar{
 		What: fmt.Sprintf("%s, of %d", what, people), Value: float64(statuses[http.StatusOK]), AtLeast: number(float64(people)),
 		Beside: fmt.Sprintf("statuses %v; in %.0f s %.0f passwords were hashed and %.0f unknown names were not; the flood was answered %v",

@@ -45,7 +45,7 @@ func (m *measurement) swaps(ctx context.Context) (err error) {
 		}
 		spread := drive.SpreadOf(p.took)
 		m.add(bar{
-			What: fmt.Sprintf("%s beside %d rules under load, until it is active", p.what, m.swapped), Unit: "s",
+			What: fmt.Sprintf("%s, with %d rules under load, until it is active", p.what, m.swapped), Unit: "s",
 			Value: spread.Median, Spread: spread, decimals: 2, Beside: fmt.Sprintf("%d times", len(p.took)),
 		})
 		if len(p.took)%2 == 1 { // back to the first policy

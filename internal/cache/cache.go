@@ -18,9 +18,9 @@ import (
 // Cache holds values, each for a limited time. Its methods may be called from any goroutine.
 //
 // It has two generations. A value that is used moves to the young generation. When the young
-// generation holds half of the limit, it replaces the old generation, whose values are dropped.
-// So a flood of new keys never exceeds the limit, and does not evict values in use. A hit in the
-// young generation takes no exclusive lock.
+// generation has half of the limit, it replaces the old generation, whose values are dropped. So a
+// flood of new keys never exceeds the limit, and does not evict values in use. A hit in the young
+// generation takes no exclusive lock.
 type Cache[K comparable, V any] struct {
 	half int // of the limit
 	now  func() time.Time

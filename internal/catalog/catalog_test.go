@@ -72,7 +72,7 @@ func (f *fixture) close() {
 	f.db = nil
 }
 
-// send appends events that arrive an hour after noon, unless they are later.
+// send appends events that arrive an hour after noon, or at their own time if it is later.
 func (f *fixture) send(events ...notification.Event) {
 	f.t.Helper()
 	for _, e := range events {

@@ -42,7 +42,7 @@ type Need struct {
 
 // Options are the settings of a Limiter. All but Random are required.
 type Options struct {
-	All    Need            // total capacity; a request that needs more runs alone
+	All    Need            // total capacity; a larger request runs without others
 	Places int             // maximum number of waiting requests
 	Wait   time.Duration   // longest wait
 	Random func(n int) int // returns a number in [0,n); nil means rand.IntN
@@ -51,7 +51,7 @@ type Options struct {
 // Limiter admits requests up to its capacity. Its methods may be called from any goroutine.
 type Limiter struct {
 	o       Options
-	perName int // places that one name may hold in each class
+	perName int // maximum number of places of one name in each class
 
 	mu      sync.Mutex
 	free    Need
@@ -68,7 +68,7 @@ const (
 )
 
 const (
-	nameShare  = 8 // one name may hold 1/nameShare of the queue in a class
+	nameShare  = 8 // in a class, one name may have 1/nameShare of the queue
 	knownTurns = 3 // turns of the first class for each turn of the second
 
 	// crowdedShare defines when the queue is crowded: a new request would wait longer than
@@ -308,7 +308,7 @@ func (l *Limiter) admitLocked() {
 	}
 }
 
-// turnLocked returns the class whose turn it is, or nil if neither requests nor dummies wait.
+// turnLocked returns the class that has the next turn, or nil if nothing waits.
 func (l *Limiter) turnLocked() *queue {
 	known, other := l.classes[knownPlaces], l.classes[otherPlaces]
 	switch {

@@ -168,7 +168,7 @@ func (q *queue) victim(key lineKey, random func(int) int) *place {
 	return f.all[random(len(f.all))]
 }
 
-// next returns the place whose turn it is. At least one place must wait in the queue.
+// next returns the place that has the next turn. At least one place must wait in the queue.
 func (q *queue) next() *place {
 	return q.turns.Front().Value.(*line).places.Front().Value.(*place)
 }

@@ -250,7 +250,8 @@ func appendRefs(b []byte, principal int, rules []int) []byte {
 	return b
 }
 
-// secret adds a field to the private part of the current entry, unless it is empty.
+// secret adds a field to the private part of the current entry. It does nothing if the value is
+// empty.
 func (e *encoder) secret(key, value string) {
 	if value == "" {
 		return
@@ -270,7 +271,8 @@ func (e *encoder) secretClient(name string, remote netip.Addr, client string) {
 	e.secret(`,"client":`, client)
 }
 
-// salts are random bytes that prevent guessing data from its hash. Reading many at once is faster.
+// salts are random bytes that prevent guessing data from its hash. Reading many bytes in one call
+// is faster.
 type salts struct {
 	random [512]byte
 	left   int
@@ -434,7 +436,7 @@ func endObject(b []byte, at int) []byte {
 	return append(b, '}')
 }
 
-// appendNumber appends a field unless it is zero.
+// appendNumber appends a field if the number is not zero.
 func appendNumber(b []byte, key string, n int64) []byte {
 	if n == 0 {
 		return b
@@ -507,7 +509,7 @@ func appendPrincipal(b []byte, p *policy.Principal) []byte {
 	return append(b, '}')
 }
 
-// appendField appends a field unless it is empty.
+// appendField appends a field if the value is not empty.
 func appendField(b []byte, key, value string) []byte {
 	if value == "" {
 		return b

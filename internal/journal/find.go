@@ -26,7 +26,7 @@ func (j *Journal) Removed(ctx context.Context) ([]Position, error) {
 	return slices.Collect(maps.Values(state.removed)), nil
 }
 
-// Holds reports whether the entry at a position has the id. It is true as well if that entry was
+// Holds reports whether the entry at a position has the id. It is also true if that entry was
 // removed. It is false if the database was replaced by an older copy, and another entry was
 // written at the position after that.
 func (j *Journal) Holds(ctx context.Context, position Position, id ID) (bool, error) {

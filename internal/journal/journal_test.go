@@ -293,7 +293,7 @@ func TestEntriesHaveNoFieldForSecrets(t *testing.T) {
 				}
 				name := typ.Name() + "." + field.Name
 				if suspicious.MatchString(field.Name) && allowed[name] != field.Type.Kind() {
-					t.Errorf("what does %s hold?", name)
+					t.Errorf("%s: add this field to the test, if it cannot contain a secret", name)
 				}
 				walk(field.Type)
 			}

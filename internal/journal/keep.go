@@ -344,7 +344,7 @@ func (r *rewrite) add(k *packer, previous, root hash, compress func([]byte) []by
 }
 
 // errRewritten means that another process rewrote blocks at the same time.
-var errRewritten = errors.New("another process changed the blocks meanwhile")
+var errRewritten = errors.New("another process changed the blocks at the same time")
 
 // rewrite replaces the blocks in one transaction.
 func (k *keeper) rewrite(ctx context.Context, r *rewrite) error {
@@ -559,7 +559,7 @@ func (k *keeper) report(ctx context.Context) (did bool, err error) {
 	for kind, total := range state.total {
 		n := state.unreported[kind]
 		removed := map[string]any{"entries": n, "total": total}
-		if cutoff, ok := cutoffs[kind]; ok { // the limit may have changed meanwhile
+		if cutoff, ok := cutoffs[kind]; ok { // the limit may have been removed
 			removed["before"] = time.UnixMilli(cutoff).UTC().Format(time.RFC3339)
 		}
 		to[string(kind)] = removed

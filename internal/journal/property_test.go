@@ -19,7 +19,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Entries are read back as they were appended.
+// Entries that are read back equal the appended entries.
 func TestPropertyWhatWasAppendedIsReadBack(t *testing.T) {
 	storetest.Each(t, testPropertyWhatWasAppendedIsReadBack)
 }

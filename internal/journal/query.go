@@ -39,7 +39,7 @@ type Query struct {
 	Only func(*Entry) bool
 }
 
-// Who selects the entries of one principal: what they requested, did and changed.
+// Who selects the entries of one principal: requests, events and changes.
 type Who struct {
 	Subjects []string // their names in rules and changes: user:ann, operator:root, anonymous
 	Logins   []string // their logins, which events have: ann, robot+ci
@@ -256,7 +256,7 @@ type search struct {
 	texts   [][][]byte // a matching line contains a text of each list
 	ahead   []*block   // blocks that were read ahead, the last one first
 	next    Position   // the end of the block before ahead
-	atOnce  int        // how many blocks were read at once
+	atOnce  int        // how many blocks the last read returned
 
 	searched int // entries
 	bytes    int // of the lines of the page

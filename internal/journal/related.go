@@ -146,7 +146,7 @@ func decisionFor(e *Entry, decisions []Entry, login func(*policy.Principal) stri
 	return last
 }
 
-// allowed reports whether the token of a decision allowed what an event reports.
+// allowed reports whether the token of a decision allowed the operation in an event.
 func allowed(d, e *Entry, login func(*policy.Principal) string) bool {
 	p, at := d.Decision.Principal, e.Event.Time
 	if p == nil || login(p) != e.Event.Actor || d.Registry != e.Registry ||

@@ -22,7 +22,7 @@ import (
 // the processor time of an event.
 //
 // The registry sets the time, which can be wrong or missing. If the time differs from now by
-// more than timely, the event is found by the hash alone: instead of the time, its key has the
+// more than timely, the event is found only by the hash: instead of the time, its key has the
 // number of the epoch in which the event arrived. Two epochs are as long as recognizedFor. So the
 // key of the first event with this id has the current epoch or one of the two epochs before.
 const (

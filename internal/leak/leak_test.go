@@ -117,7 +117,7 @@ func TestTokensOfFormerRoots(t *testing.T) {
 		}
 	}
 
-	// The id alone is enough to find the decision.
+	// The decision is also found by only the id.
 	f.Now = noon.Add(time.Minute)
 	c, err := f.ByID(ctx, by, id.String())
 	if err != nil || c.Kind != RegistryToken || !c.Valid || c.Owner != "user:ann" {

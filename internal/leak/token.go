@@ -17,8 +17,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// extract returns the first credential in a text, and its value alone. It also finds a credential
-// that is broken by white space, or encoded in base64 as in docker's config.json.
+// extract returns the first credential in a text, and its value without the text around it. It
+// also finds a credential that is broken by white space, or encoded in base64 as in docker's
+// config.json.
 func extract(text string) (found secret.Found, value string, ok bool) {
 	joined := strings.Join(strings.Fields(text), "")
 	for _, candidate := range append([]string{text, joined}, decoded(text)...) {

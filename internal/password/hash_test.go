@@ -16,8 +16,8 @@ const (
 	htpasswdUTF8    = "$2y$04$8Hg2AehQmcoBtG/NTaHGqe6UnTZ/1HYElvnHnq9CAWumyDVGHu9oe"                                // htpasswd -nbBC 4 ann pässwörd
 	cryptB          = "$2b$04$3.h4lmqh352dbM6AyOmDxO5tK9eRrciXLr2Er8iulVESpTj4tChOS"                                // libxcrypt, wonderland
 	argonOneThread  = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"        // reference vectors of phc-winner-argon2, password
-	argonTwoThreads = "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc"        // as well
-	argon64MiB      = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"      // as well
+	argonTwoThreads = "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc"        // same source
+	argon64MiB      = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"      // same source
 	argonLittle     = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"          // of nothing
 	argonMost       = "$argon2id$v=19$m=262144,t=4,p=16$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"    // of nothing
 	argonTooMuch    = "$argon2id$v=19$m=262144,t=5,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"     // of nothing

@@ -59,8 +59,8 @@ type Options struct {
 	// Parallel is how many threads hash at once; 0: half of the processors, at least 1, so that
 	// the other processors stay free to sign tokens and to serve requests.
 	Parallel int
-	// Memory is how many bytes argon2id may use at once; 0: 64 MiB. A hash that needs more runs
-	// alone.
+	// Memory is how many bytes argon2id may use at once; 0: 64 MiB. While a hash that needs more
+	// runs, no other hash runs.
 	Memory int64
 	// Queue is how many hashes may wait; 0: 256. When the queue is full, a new hash replaces a
 	// waiting hash, whose call returns ErrBusy.

@@ -51,7 +51,7 @@ func loadTests(r *strictyaml.Reader, files []string, of *Compiled, now time.Time
 // writtenTests is a file of tests.
 type writtenTests struct{ tests []writtenTest }
 
-// writtenTest is a test as it is written.
+// writtenTest is the test in the form of the file.
 type writtenTest struct {
 	name            string
 	who             policy.Principal

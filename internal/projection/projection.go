@@ -61,9 +61,9 @@ type Definition struct {
 
 	// Compact deletes the data that is derived from entries which the journal has since removed.
 	// removed has a position for each kind of entry that has a limit: entries of the kind up to
-	// this position were removed. No position is greater than the one up to which the projection
-	// has read. read returns the remaining entries of a range. Compact is called once a minute,
-	// and does a limited amount of work. nil: nothing is deleted.
+	// this position were removed. No position is greater than the last position that the
+	// projection has read. read returns the remaining entries of a range. Compact is called once a
+	// minute, and does a limited amount of work. nil: nothing is deleted.
 	Compact func(ctx context.Context, tx Tx, removed []journal.Position, read Read) error
 }
 

@@ -28,9 +28,9 @@ type BudgetOptions struct {
 // for places where the name signed in before, so that strangers cannot use up the budget. A right
 // password frees the whole budget, because directories also reset their count.
 //
-// Each attempt takes a slot before the directory is called. The slot stays taken for a window
-// unless the password was right. A slot is a row of the store. The process also remembers the
-// slots that it took. While the store is down, only these slots count.
+// Each attempt takes a slot before the directory is called. The slot stays taken for a window. If
+// the password was right, the slot is freed immediately. A slot is a row of the store. The process
+// also remembers the slots that it took. While the store is down, only these slots count.
 //
 // Guesses that reach the directory without this service are not counted here, so the directory can
 // count more than Max. The methods may be called from any goroutine. A nil Budget has no limit.

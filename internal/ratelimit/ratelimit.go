@@ -147,7 +147,7 @@ type Limiter struct {
 
 	places  places
 	shared  atomic.Pointer[func(string) Level] // levels in the store; nil: not read yet
-	first   sync.Once                          // starts the first read, unless Run has started it
+	first   sync.Once                          // starts the first read, if Run has not started it
 	read    chan struct{}                      // closed when that read ends
 	outages outages
 
@@ -199,7 +199,7 @@ func New(o Options) *Limiter {
 	return l
 }
 
-// Stats counts what a Limiter did since New.
+// Stats counts the work of a Limiter since New.
 type Stats struct {
 	Failed   uint64 // wrong attempts
 	ByName   uint64 // attempts refused for failures of the name, or of the same password

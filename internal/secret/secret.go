@@ -40,7 +40,7 @@ type Found struct {
 	Letter     byte // the kind, if Own
 	Valid      bool // if Own: the checksum is right, so the credential is complete
 	Padded     bool // if not Own: a part ends with "="
-	Begin, End int  // its position, unless Hidden
+	Begin, End int  // its position; not set if Hidden
 	Hidden     bool // the secret is broken by white space, or encoded in base64
 }
 
@@ -56,8 +56,8 @@ const (
 // Find returns the first secret in a text.
 func Find(text string) (Found, bool) { return find(text) }
 
-// find decides for the whole package what a secret is. Redact removes exactly the secrets that
-// find returns.
+// find defines for the whole package which text is a secret. Redact removes exactly the secrets
+// that find returns.
 func find[T string | []byte](text T) (Found, bool) {
 	if len(text) < minToken {
 		return Found{}, false
@@ -76,8 +76,7 @@ func find[T string | []byte](text T) (Found, bool) {
 	return f, ok
 }
 
-// Bare reports whether the text consists of the secret alone, apart from white space around the
-// secret.
+// Bare reports whether the text has only the secret, and white space around it.
 func (f *Found) Bare(text string) bool {
 	return !f.Hidden && !f.Padded && strings.TrimSpace(text[:f.Begin]) == "" && strings.TrimSpace(text[f.End:]) == ""
 }
@@ -226,8 +225,7 @@ func blank[T string | []byte](text T, i int) int {
 // scanner finds the secrets of a text one after the other.
 //
 // Its time is linear in the length of the text, even with many secrets and decoys. The reason:
-// after a secret, it still uses what it knows about the run of letters and digits around the
-// secret.
+// after a secret, it still uses its knowledge of the run of letters and digits around the secret.
 type scanner[T string | []byte] struct {
 	text    T
 	encoded bool // also look for secrets in base64

@@ -122,8 +122,8 @@ func (q *question) substituted(r *rule) []string {
 }
 
 // substitute returns one pattern for each combination of values of the placeholders in a
-// pattern. The parameter text is the pattern as it is written. If there would be more than
-// maxFilled patterns, it returns only text.
+// pattern. The parameter text is the written pattern. If there would be more than maxFilled
+// patterns, it returns only text.
 func (q *question) substitute(text string, parsed match.Pattern) []string {
 	filled := []string{""}
 	for i, p := range parsed {

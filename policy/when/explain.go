@@ -117,8 +117,8 @@ func (p *parts) readsRequest(e ast.Expr) bool {
 	return slices.ContainsFunc(children(e), p.readsRequest)
 }
 
-// add adds the expression and its value, unless it is already in the list or has no value. The
-// list has at most maxParts parts.
+// add adds the expression and its value. It does nothing if the expression is already in the list
+// or has no value. The list has at most maxParts parts.
 func (p *parts) add(e ast.Expr) {
 	text := p.textOf(e)
 	if len(p.values) >= maxParts || slices.ContainsFunc(p.values, func(v policy.Value) bool { return v.Expression == text }) {

@@ -137,7 +137,7 @@ func TestUnusedConditionsAreFreed(t *testing.T) {
 	await.Until(t, "the removal of unused conditions", func(context.Context) error {
 		runtime.GC()
 		if n := c.Kept(); n != 1 {
-			return fmt.Errorf("%d conditions are still in memory, want only the one that is in use", n)
+			return fmt.Errorf("%d conditions are still in memory, want only the condition that is in use", n)
 		}
 		return nil
 	})

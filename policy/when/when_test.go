@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// wednesday is half past eleven on Wednesday night in UTC. In Paris it is Thursday already.
+// wednesday is half past eleven on Wednesday night in UTC. In Paris, it is already Thursday.
 var wednesday = time.Date(2026, 11, 25, 23, 30, 0, 0, time.UTC)
 
 // ann returns a request of a user in an office. The next function, job, returns a request of a
@@ -151,7 +151,7 @@ func TestUnknownAddressesAreErrors(t *testing.T) {
 	}
 }
 
-// An anonymous principal has no name, no groups and no claims, whatever the struct contains.
+// An anonymous principal has no name, no groups and no claims, even if the struct has some.
 func TestAnonymousPrincipalsHaveNoClaims(t *testing.T) {
 	for _, p := range []*policy.Principal{nil, {}, {Name: "ann", Claims: map[string]any{"ref": "x"}}} {
 		holds(t, &policy.Request{Principal: p}, `user == "" && groups == [] && !has(claims.ref) && size(claims) == 0`)
@@ -177,7 +177,7 @@ func TestErrorsNeverAllow(t *testing.T) {
 		{`claims.ref != "refs/heads/main"`, "", ""},
 		{`!(claims.ref == "refs/heads/main")`, "", ""},
 		{`claims.ref == "x" || claims.run > 3`, "", ""},
-		{`cidr("10.0.0.0/8").containsIP(request.ip)`, "", ""},                  // it is unknown
+		{`cidr("10.0.0.0/8").containsIP(request.ip)`, "", ""},                  // no address
 		{`int(registry) > 3`, "", ""},                                          // not a number
 		{`"x" in groups`, "", "push"},                                          // false
 		{`!("x" in groups)`, "push", ""},                                       // true
@@ -194,10 +194,10 @@ func TestErrorsNeverAllow(t *testing.T) {
 			Scopes: []scope.Scope{{Type: "repository", Name: "allow/a", Actions: scope.Push}, {Type: "repository", Name: "deny/a", Actions: scope.Push}},
 		})
 		if got := d.Results[0].Granted.String(); got != tt.allow {
-			t.Errorf("an allow when %s grants %q, want %q", tt.condition, got, tt.allow)
+			t.Errorf("an allow rule with the condition %s grants %q, want %q", tt.condition, got, tt.allow)
 		}
 		if got := d.Results[1].Granted.String(); got != tt.deny {
-			t.Errorf("a deny when %s leaves %q, want %q", tt.condition, got, tt.deny)
+			t.Errorf("a deny rule with the condition %s leaves %q, want %q", tt.condition, got, tt.deny)
 		}
 	}
 }

@@ -18,9 +18,9 @@ import (
 //go:embed zones.txt
 var zoneNames string
 
-// zones finds time zones by name. time.LoadLocation takes 10 µs and reads the disk. So each
-// zone is loaded only once, when the first condition that names it is compiled. Requests cannot
-// fill the memory with zones, because only the names in zoneNames are loaded.
+// zones finds time zones by name. time.LoadLocation takes 10 µs and reads the disk. So each zone
+// is loaded only once, when the first condition with the zone is compiled. Requests cannot fill
+// the memory with zones, because only the zones in zoneNames are loaded.
 type zones struct {
 	names  func() []string // sorted
 	loaded sync.Map        // name -> *time.Location

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-var update = flag.Bool("update", false, "write zones.txt anew from Go's zones")
+var update = flag.Bool("update", false, "write a new zones.txt from Go's zones")
 
 // The names in zones.txt are the names of the zones that come with Go. The package time/tzdata
 // holds a copy of these zones.
@@ -48,7 +48,7 @@ func TestZonesAreThoseOfGo(t *testing.T) {
 	z.loadAll()
 	for _, name := range z.names() {
 		if _, ok := z.find(name); !ok {
-			t.Errorf("Go has no zone %s any more; go generate", name)
+			t.Errorf("Go no longer has the zone %s: run go generate", name)
 		}
 	}
 }
@@ -71,7 +71,7 @@ func TestZonesNeedNoFiles(t *testing.T) {
 		return
 	}
 	if os.Geteuid() != 0 {
-		t.Log("not root: the zone files of this machine are there as well")
+		t.Log("not root: the test can also find the zone files of this machine")
 		runNowhere(t, "")
 		return
 	}

@@ -23,7 +23,7 @@ type TargetOptions struct {
 	URL      string   // http or https, with service and scope in its query
 	User     string   // for Basic authentication, or in the form with Post
 	Password string   // with User
-	Headers  []string // "Name: value", sent as they are
+	Headers  []string // "Name: value"
 	Post     bool     // send the query as a form, with grant_type=password
 	Process  int      // id of the answering process, to measure its processor time; 0: unknown
 	// Vary is the number of repositories to request in turn, by appending -0, -1 … to the

@@ -54,10 +54,10 @@ func New(o Options) *Checkpoints {
 	return &Checkpoints{Options: o, failed: loglimit.Limit{Period: time.Minute}}
 }
 
-// ClaimKey stores a public key as the key that signs the journal's checkpoints, unless a key is
-// stored already. It returns the stored key. Before it commits a new key, it calls created; if
-// created fails, the new key is not stored. All replicas must sign with the same key: nobody
-// could distinguish a second key from the key of a forger.
+// ClaimKey stores a public key as the key that signs the journal's checkpoints, if no key is
+// stored yet. It returns the stored key. Before it commits a new key, it calls created; if created
+// fails, the new key is not stored. All replicas must sign with the same key: nobody could
+// distinguish a second key from the key of a forger.
 func ClaimKey(ctx context.Context, db *store.DB, public string, created func() error) (current string, err error) {
 	err = db.Write(ctx, "", func(tx *sql.Tx) error {
 		claimed, err := insertKey(ctx, tx, public)

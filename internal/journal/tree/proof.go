@@ -105,7 +105,7 @@ func CheckConsistency(c, old Checkpoint, hashes []Hash) error {
 	case old.Origin != c.Origin:
 		return fmt.Errorf("the checkpoints are of %q and %q", old.Origin, c.Origin)
 	case old.Size < 1 || old.Size > c.Size:
-		return fmt.Errorf("the older checkpoint has %d leaves, and the other one has %d", old.Size, c.Size)
+		return fmt.Errorf("the older checkpoint has %d leaves, but the newer checkpoint has %d", old.Size, c.Size)
 	case old.Size == c.Size && old.Root == c.Root && len(hashes) == 0:
 		return nil
 	case old.Size == c.Size || tlog.CheckTree(hashes, c.Size, c.Root, old.Size, old.Root) != nil:

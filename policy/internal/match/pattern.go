@@ -24,7 +24,7 @@ type Pattern []Part
 // Part is one path part of a pattern.
 type Part struct {
 	Kind PartKind
-	Text string // a literal or glob as it is written, or the name of a claim; "" for other kinds
+	Text string // the text of a literal or glob, or the name of a claim; "" for other kinds
 }
 
 // PartKind is the kind of a part.
