@@ -3,9 +3,9 @@
 //
 //	go run ./journal --entries 10000000 --folder /var/tmp
 //
-// Journal fills a database with entries as a farm of CI jobs writes them: 2,000 jobs a day, each
-// with a principal and an address of its own, in 200 repositories. It prints a table of bars, and
-// exits with 1 if a bar is missed. --steps selects what it measures:
+// Journal fills a database with the entries of CI jobs: 2,000 jobs a day in 200 repositories, each
+// job with its own principal and address. It prints a table of bars, and exits with 1 if a bar is
+// missed. --steps selects what it measures:
 //
 //	fill       writes the entries, merges their blocks and builds the index: bytes and time of each
 //	filters    the first page of each filter, and of pairs of common filters
@@ -94,7 +94,7 @@ func run(ctx context.Context, arguments []string, out, progress io.Writer) int {
 	return code
 }
 
-// bar is one measured value. limit 0: none. atLeast: the limit is the least value.
+// bar is one measured value. A limit of 0 means no limit. atLeast: the limit is the least value.
 type bar struct {
 	what    string
 	value   float64

@@ -212,8 +212,8 @@ func isNoted(public []byte) bool {
 	return bytes.Contains(public, []byte(`"action":"`+removeAction+`"`)) || bytes.Contains(public, []byte(`"action":"`+keyAction+`"`))
 }
 
-// seeChange records what the public part of an entry reports: the number of removed entries, or a
-// replaced key.
+// seeChange reads the public part of an entry. If it reports the number of removed entries, or a
+// replaced key, seeChange records this.
 func (v *verifier) seeChange(public []byte) {
 	if !isNoted(public) {
 		return
