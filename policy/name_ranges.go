@@ -16,10 +16,10 @@ type NameRange struct {
 	To   string `json:"to,omitempty"`
 }
 
-// NameRanges returns ranges that contain the names of all repositories on which Decide could
-// grant one of the actions to a principal at a registry. So a program that lists repositories
-// need not ask about each of them. Decide still decides about each name in a range: the ranges
-// have the literal beginnings of patterns, and do not consider deny rules and conditions.
+// NameRanges returns ranges of repository names. If Decide could grant one of the actions on a
+// repository to the principal, the name is in a range. So a program that lists repositories need
+// not call Decide for all names. It must still call Decide for each name in a range: the ranges
+// have the literal beginnings of patterns, and ignore deny rules and conditions.
 //
 // The ranges are in order and do not overlap. Each rule of the policy is compared with the
 // principal, which takes some milliseconds for 100,000 rules.
@@ -54,14 +54,14 @@ func (p *Policy) NameRanges(who *Principal, registry string, actions scope.Actio
 	return intersectRanges(ranges, mergeRanges(limits))
 }
 
-// ClipNames returns the parts of ranges whose names can have a prefix. The ranges must be in order
-// and not overlap.
+// ClipNames returns the parts of the ranges that can have names with a prefix. The ranges must be
+// in order and must not overlap.
 func ClipNames(ranges []NameRange, prefix string) []NameRange {
 	return intersectRanges(ranges, []NameRange{namesWith(prefix)})
 }
 
-// maxBeginnings is the maximum number of beginnings of one pattern, which has one for each
-// combination of the principal's groups and claims.
+// maxBeginnings is the maximum number of literal beginnings of one pattern. A pattern has a
+// beginning for each combination of the principal's groups and claims.
 const maxBeginnings = 4096
 
 func appendRanges(ranges []NameRange, patterns []string, who *match.Who) []NameRange {
@@ -109,7 +109,7 @@ func appendPatternRanges(ranges []NameRange, pattern match.Pattern, who *match.W
 }
 
 // literals returns the texts that a part of a pattern matches for a principal. literal is false if
-// it matches others, too.
+// the part can match other texts, too.
 func literals(part match.Part, who *match.Who) (values []string, literal bool) {
 	switch part.Kind {
 	case match.Literal:
@@ -136,8 +136,8 @@ func literals(part match.Part, who *match.Who) (values []string, literal bool) {
 	return values, true
 }
 
-// namesWith returns the range of the names that begin with a text, and perhaps more names if the
-// text ends with a character beyond ASCII.
+// namesWith returns the range of the names that begin with a prefix. The range has more names if
+// the prefix ends with a character that is not ASCII.
 func namesWith(prefix string) NameRange {
 	end := strings.TrimRightFunc(prefix, func(c rune) bool { return c >= 0x7f })
 	if end == "" {
@@ -161,7 +161,8 @@ func mergeRanges(ranges []NameRange) []NameRange {
 	return merged
 }
 
-// intersectRanges returns the names that are in both. Each must be in order, without overlaps.
+// intersectRanges returns the names that are in both lists of ranges. Both lists must be in order,
+// without overlaps.
 func intersectRanges(a, b []NameRange) (both []NameRange) {
 	for len(a) > 0 && len(b) > 0 {
 		end := earlierEnd(a[0].To, b[0].To)

@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Every name on which Decide grants an action is in one of the ranges.
+// If Decide grants an action on a name, the name is in one of the ranges.
 func TestPropertyNameRangesContainAllGrants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source := policygen.DrawSource(t)
@@ -32,7 +32,7 @@ func TestPropertyNameRangesContainAllGrants(t *testing.T) {
 			}
 			ranges := p.NameRanges(r.Principal, r.Registry, result.Granted)
 			if !inRanges(ranges, result.Asked.Name) {
-				t.Fatalf("%s is granted on %s, which is not in %q", result.Granted, result.Asked.Name, ranges)
+				t.Fatalf("%s is granted on %s, but the name is not in %q", result.Granted, result.Asked.Name, ranges)
 			}
 			name := result.Asked.Name
 			prefix := name[:rapid.IntRange(0, len(name)).Draw(t, "prefix")]

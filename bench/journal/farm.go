@@ -22,7 +22,7 @@ type farm struct {
 	entries int
 	last    time.Time
 	rules   []*policy.Rule
-	// the principal of the last job, which all entries of the job share
+	// the principal of the last job; all entries of a job have the same principal
 	principal atomic.Pointer[jobPrincipal]
 }
 
@@ -52,7 +52,7 @@ func (f *farm) time(n int) time.Time {
 	return f.last.Add(time.Duration(n-f.entries) * each)
 }
 
-// id returns the id of an entry.
+// entryID returns the id of an entry.
 func (f *farm) entryID(n int) journal.ID {
 	id := journal.NewID(f.time(n))
 	sum := hashOf("id", n)

@@ -30,8 +30,8 @@ func (m *measurement) fill(ctx context.Context) error {
 	return m.size(ctx)
 }
 
-// write writes the entries from a number on. Meanwhile, it merges their blocks, and builds the index
-// of all but the last entries.
+// write writes all entries after the first from entries. During this, it merges their blocks. It
+// also builds the index, except for the last entries.
 func (m *measurement) write(ctx context.Context, from int) error {
 	const (
 		atOnce    = 512
@@ -69,7 +69,7 @@ func (m *measurement) write(ctx context.Context, from int) error {
 				return err
 			}
 			go func() { indexing <- m.set.CatchUp(ctx, m.journal, nil) }()
-		default: // it is slower than writing
+		default: // the index is still being built
 		}
 	}
 	return errors.Join(<-merging, <-indexing)
@@ -92,13 +92,13 @@ func (m *measurement) index(ctx context.Context) error {
 		return err
 	}
 	if n := float64(m.set.Status()[0].Position - first); n > 10_000 {
-		m.add(bar{value: n / took.Seconds(), unit: "/s", limit: 5000, atLeast: true}, "entries indexed, without rests")
-		m.add(bar{value: float64(used.Microseconds()) / n, unit: "µs", limit: 30}, "processor time to index an entry, reading it included")
+		m.add(bar{value: n / took.Seconds(), unit: "/s", limit: 5000, atLeast: true}, "entries indexed, without the pauses of the service")
+		m.add(bar{value: float64(used.Microseconds()) / n, unit: "µs", limit: 30}, "processor time to read and index an entry")
 	}
 	return nil
 }
 
-// size measures what the entries take on disk.
+// size measures how many bytes the entries take on disk.
 func (m *measurement) size(ctx context.Context) error {
 	index, err := m.set.Size(ctx)
 	if err != nil {
@@ -113,7 +113,7 @@ func (m *measurement) size(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The pages that are free are used again.
+	// Free pages do not count, because the database uses them again.
 	all := float64(info.Size() - free*page + index)
 	n := float64(m.entries)
 	m.add(bar{value: all / n, unit: "bytes", limit: 350}, "an entry on disk: block, index, principals, keys of events and tree")

@@ -14,7 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
 )
 
-// recorded are the latencies of events that were recorded in one turn, in order.
+// recorded has the latencies of the events that were recorded in one turn, the shortest first.
 type recorded struct {
 	took   []time.Duration
 	passed time.Duration
@@ -26,8 +26,8 @@ func (r *recorded) percentile(p int) time.Duration { return r.took[(len(r.took)-
 
 var sent atomic.Int64
 
-// record records events of a number of senders, each of which sends one at a time, for a slice.
-// Beside it, the index is built, and other work is done.
+// record records events for the duration of a slice. Each of the senders sends one event at a
+// time. During this, record also builds the index and runs the functions in beside.
 func (m *measurement) record(ctx context.Context, o *opened, senders int, beside ...func(context.Context)) (r recorded, err error) {
 	ctx, stop := context.WithTimeout(ctx, m.slice)
 	defer stop()
@@ -68,8 +68,8 @@ func (m *measurement) record(ctx context.Context, o *opened, senders int, beside
 	return r, err
 }
 
-// lag measures how fast the index catches up after events at full rate, and how far it is behind
-// events at 1,000 a second.
+// lag measures how fast the index catches up after events at full rate. Then it measures the delay
+// of the index at 1,000 events a second.
 func (m *measurement) lag(ctx context.Context) error {
 	for range m.rounds {
 		if _, err := m.record(ctx, m.opened, 32); err != nil {
@@ -81,7 +81,7 @@ func (m *measurement) lag(ctx context.Context) error {
 		return err
 	}
 	first := m.set.Status()[0].Position
-	m.add(bar{value: float64(last - first), unit: ""}, "entries that the index is behind after %s at full rate", time.Duration(m.rounds)*m.slice)
+	m.add(bar{value: float64(last - first), unit: ""}, "entries that are not indexed after %s at full rate", time.Duration(m.rounds)*m.slice)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var indexing sync.WaitGroup
@@ -93,11 +93,11 @@ func (m *measurement) lag(ctx context.Context) error {
 	for m.set.Status()[0].Position < last-group && ctx.Err() == nil {
 		time.Sleep(10 * time.Millisecond)
 	}
-	m.add(bar{value: float64(last-first) / time.Since(began).Seconds(), unit: "/s", limit: 5000, atLeast: true}, "entries indexed by the service, with its rests")
+	m.add(bar{value: float64(last-first) / time.Since(began).Seconds(), unit: "/s", limit: 5000, atLeast: true}, "entries indexed by the service, with its pauses")
 	return m.follow(ctx)
 }
 
-// follow measures how long the index takes for a new entry while 1,000 come a second.
+// follow measures how long it takes until a new entry is indexed, at 1,000 entries a second.
 func (m *measurement) follow(ctx context.Context) error {
 	const each = 10 // entries in 10 ms
 	var longest time.Duration
@@ -126,11 +126,11 @@ func (m *measurement) follow(ctx context.Context) error {
 			indexed = now
 		}
 	}
-	m.add(bar{value: ms(longest), unit: "ms", limit: 1000}, "from an entry until the index has it, at 1,000 a second, the longest")
+	m.add(bar{value: ms(longest), unit: "ms", limit: 1000}, "longest time until an entry is indexed, at 1,000 entries a second")
 	return nil
 }
 
-// intake measures how fast events are recorded, in turn with an empty journal.
+// intake measures how fast events are recorded, and compares this with an empty journal, in turn.
 func (m *measurement) intake(ctx context.Context) (err error) {
 	empty, err := open(ctx, filepath.Join(m.work, "empty.db"), m.now())
 	if err != nil {
@@ -159,7 +159,7 @@ func (m *measurement) intake(ctx context.Context) (err error) {
 			ratios, rates = append(ratios, 100*rate[m.opened]/rate[empty]), append(rates, rate[m.opened])
 		}
 		slices.Sort(ratios)
-		m.add(bar{value: median(ratios), unit: "%", limit: 90, atLeast: true}, "intake of %d senders, of an empty journal (%.0f to %.0f; %.0f/s)",
+		m.add(bar{value: median(ratios), unit: "%", limit: 90, atLeast: true}, "intake of %d senders, compared with an empty journal (%.0f to %.0f; %.0f/s)",
 			senders, ratios[0], ratios[len(ratios)-1], median(rates))
 	}
 	return nil
@@ -167,8 +167,8 @@ func (m *measurement) intake(ctx context.Context) (err error) {
 
 func (o *opened) maintain(ctx context.Context) { o.journal.Maintain(ctx, retention.Limits{}) }
 
-// retention measures the latency of events while the older half of the entries is removed, in
-// turn without that.
+// retention measures the latency of events while the older half of the entries is removed. It
+// compares this with the latency while no entries are removed, in turn.
 func (m *measurement) retention(ctx context.Context) error {
 	age := m.now().Sub(m.ci.time(m.entries / 2))
 	half := retention.Limit{Age: age}
@@ -196,9 +196,9 @@ func (m *measurement) retention(ctx context.Context) error {
 			return err
 		}
 		slices.Sort(ratios)
-		m.add(bar{value: median(ratios), unit: "times", limit: 2}, "p99 of %d senders while entries are removed (%.2f to %.2f; %.2f ms of %.2f ms)",
+		m.add(bar{value: median(ratios), unit: "times", limit: 2}, "p99 of %d senders while entries are removed, compared with none removed (%.2f to %.2f; %.2f ms and %.2f ms)",
 			senders, ratios[0], ratios[len(ratios)-1], median(during), median(quiet))
-		m.add(bar{value: float64(after-before) / (time.Duration(m.rounds) * m.slice).Seconds(), unit: "/s"}, "entries removed meanwhile")
+		m.add(bar{value: float64(after-before) / (time.Duration(m.rounds) * m.slice).Seconds(), unit: "/s"}, "entries removed during this")
 	}
 	return nil
 }
@@ -215,5 +215,5 @@ func median(all []float64) float64 {
 	return all[len(all)/2]
 }
 
-// runText makes the ids of the events of this run different from those of others.
+// runText makes the ids of events differ from the ids in other runs.
 var runText = rand.Text()

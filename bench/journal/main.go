@@ -7,18 +7,17 @@
 // job with its own principal and address. It prints a table of bars, and exits with 1 if a bar is
 // missed. --steps selects what it measures:
 //
-//	fill       writes the entries, merges their blocks and builds the index: bytes and time of each
+//	fill       writes the entries, merges their blocks and builds the index: bytes and time of an entry
 //	filters    the first page of each filter, and of pairs of common filters
 //	show       an entry with the entries that are related to it
 //	verify     all hashes, principals and checkpoints
-//	lag        events at full rate with the index, how fast the index catches up, and its lag after
-//	           that
-//	intake     how fast events are recorded, in turn with an empty journal
-//	retention  the latency of events while half of the entries are removed, in turn without that
+//	lag        how fast the index catches up after events at full rate, and its delay after that
+//	intake     how fast events are recorded, compared with an empty journal
+//	retention  the latency of events while half of the entries are removed, compared with none
 //
 // The last three steps change the journal, so they run in this order at the end. With --keep, they
 // use a copy of the database, and the database stays in the folder. A further run with the same
-// --folder and --entries uses it and need not fill it again.
+// --folder and --entries uses this database and need not fill it again.
 package main
 
 import (
@@ -64,14 +63,14 @@ func run(ctx context.Context, arguments []string, out, progress io.Writer) int {
 	f := flag.NewFlagSet("journal", flag.ContinueOnError)
 	f.SetOutput(progress)
 	f.IntVar(&s.entries, "entries", 1_000_000, "entries in the journal")
-	f.StringVar(&s.folder, "folder", os.TempDir(), "where the databases are created; they are removed at the end")
-	f.BoolVar(&s.keep, "keep", false, "keep the filled database in --folder, and use the one that is there")
-	only := f.String("steps", strings.Join(names, ","), "what is measured")
-	filters := f.String("filters", strings.Join(pairs, ","), "the filters whose first pages are measured")
-	f.IntVar(&s.pages, "pages", 40, "first pages of each filter, with different values, and entries that are shown")
+	f.StringVar(&s.folder, "folder", os.TempDir(), "a folder for the databases, which are removed at the end")
+	f.BoolVar(&s.keep, "keep", false, "use a filled database in --folder, and do not remove it at the end")
+	only := f.String("steps", strings.Join(names, ","), "the steps to run, separated by commas")
+	filters := f.String("filters", strings.Join(pairs, ","), "the filters to measure, separated by commas")
+	f.IntVar(&s.pages, "pages", 40, "searches of each filter, with different values; also the number of entries to show")
 	f.IntVar(&s.rounds, "rounds", 8, "rounds of lag, intake and retention")
 	f.DurationVar(&s.slice, "slice", 2*time.Second, "how long events are recorded in one turn of a round")
-	f.StringVar(&s.profile, "cpuprofile", "", "a file for a profile of all steps but fill")
+	f.StringVar(&s.profile, "cpuprofile", "", "a file for a profile of all steps except fill")
 	switch err := f.Parse(arguments); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -81,7 +80,7 @@ func run(ctx context.Context, arguments []string, out, progress io.Writer) int {
 	s.steps, s.filters = strings.Split(*only, ","), strings.Split(*filters, ",")
 	unknown := slices.ContainsFunc(s.steps, func(name string) bool { return !slices.Contains(names, name) })
 	if f.NArg() > 0 || unknown || s.entries < 1000 || s.pages < 1 || s.rounds < 1 || s.slice <= 0 {
-		fmt.Fprintf(progress, "journal: --entries must be at least 1000, --pages, --rounds and --slice positive, --steps some of %s, and there are no arguments\n",
+		fmt.Fprintf(progress, "journal: wrong flags: --entries must be at least 1000; --pages, --rounds and --slice must be positive; --steps must be some of %s; arguments are not supported\n",
 			strings.Join(names, ","))
 		return 2
 	}

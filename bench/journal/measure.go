@@ -21,8 +21,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// steps are what can be measured, in order. A step that changes the journal gets a copy with
-// --keep.
+// steps are the possible values of --steps, in order. With --keep, steps that change the journal
+// use a copy.
 var steps = []struct {
 	name    string
 	run     func(*measurement, context.Context) error
@@ -37,7 +37,7 @@ var steps = []struct {
 	{"retention", (*measurement).retention, true},
 }
 
-// measurement is the journal that is measured.
+// measurement is one run of the program.
 type measurement struct {
 	settings
 	*opened
@@ -45,7 +45,7 @@ type measurement struct {
 	work     string // a folder that is removed at the end
 	ci       *farm
 	bars     []bar
-	// profileTo is set until the profile begins.
+	// profileTo is where the profile is written. It is nil after the profile has begun.
 	profileTo io.Writer
 }
 
@@ -55,7 +55,7 @@ type opened struct {
 	db      *store.DB
 	journal *journal.Journal
 	set     *projection.Set
-	ahead   atomic.Int64 // of the journal's clock, in nanoseconds
+	ahead   atomic.Int64 // how far the journal's clock is ahead, in nanoseconds
 }
 
 func (m *measurement) add(b bar, what string, args ...any) {
@@ -170,7 +170,7 @@ func copyFile(from, to string) error {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// processorTime returns what this process has used.
+// processorTime returns the processor time that this process has used.
 func processorTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

@@ -8,13 +8,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 )
 
-// pageLimit is the number of entries of a page, as in the API. Its searches end after pageTime.
+// The limits of a page in the API: the number of entries, and the time after which a search ends.
 const (
 	pageLimit = 100
 	pageTime  = 40 * time.Millisecond
 )
 
-// pairs are filters, and pairs of common ones; see farm.query.
+// pairs are filters, and pairs of common filters; see farm.query.
 var pairs = []string{
 	"nothing", "since", "until", "kind", "outcome", "registry", "principal", "login", "repository", "below", "digest", "reference", "tag", "action",
 	"address", "network", "decision", "credential",
@@ -22,9 +22,9 @@ var pairs = []string{
 	"repository until", "action until", "tag repository", "address kind", "below outcome", "network action", "credential repository",
 }
 
-// filter measures first pages.
+// filter measures how long the first page of each filter takes.
 func (m *measurement) filter(ctx context.Context) error {
-	before := journal.Position(m.entries + 1) // later entries are not those of the farm
+	before := journal.Position(m.entries + 1) // later entries are not from the farm
 	for _, name := range m.filters {
 		var took []time.Duration
 		found, cut, empty, used := 0, 0, 0, processorTime()
@@ -51,7 +51,7 @@ func (m *measurement) filter(ctx context.Context) error {
 	return nil
 }
 
-// show measures what journal show does.
+// show measures how long journal show takes.
 func (m *measurement) show(ctx context.Context) error {
 	for _, event := range []bool{false, true} {
 		var took []time.Duration

@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// maxCached is the approximate size of the rows, in bytes, at which a batch is written.
+// maxCached is a size in bytes. A batch is written when its rows have about this size.
 const maxCached = 4 << 20
 
 // apply is projection.Definition.Apply.
@@ -305,7 +305,7 @@ func (b *batch) count(repository int64, of references, n int64) {
 	}
 }
 
-// settleTagsOf settles the tags that had a manifest that was deleted.
+// settleTagsOf settles the tags of a deleted manifest.
 func (b *batch) settleTagsOf(ctx context.Context, m *manifestRow) error {
 	const atOnce = 500
 	for last := ""; ; {

@@ -124,7 +124,7 @@ func New(set *projection.Set, definition *projection.Definition) *Catalog {
 	return &Catalog{set, definition}
 }
 
-// Read returns a Reader of the catalog as it is now, which the caller must close. The error is
+// Read returns a Reader of the current catalog. The caller must close the Reader. The error is
 // ErrNotBuilt if there is no catalog yet.
 func (c *Catalog) Read(ctx context.Context) (*Reader, error) {
 	view, err := c.set.View(ctx, c.definition)

@@ -52,14 +52,13 @@ type Query struct {
 	admin.Page
 }
 
-// maxExamined is the number of rows of a registry that are compared with the filter for a page. So
-// a page of a reader who sees few of many repositories can be short or empty. It is smaller in
-// tests.
+// maxExamined is the maximum number of rows of a registry that are compared with the filter for
+// one page. So a page can be short or empty if a reader sees only few of many repositories. Tests
+// use a smaller value.
 var maxExamined = 2000
 
 const (
-	// rowsOfRange is a number of rows. Reading so many rows takes as long as reading one more
-	// range.
+	// rowsOfRange is the number of rows that take as much time as one more range.
 	rowsOfRange = 8
 	rowsAtOnce  = 500
 )

@@ -20,7 +20,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// visible is a Filter: the names in ranges that do not end with "hidden".
+// visible is a Filter. It shows the names in the ranges, except names that end with "hidden".
 type visible []policy.NameRange
 
 func (v visible) Ranges(registry string) []policy.NameRange {

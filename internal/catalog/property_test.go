@@ -20,8 +20,7 @@ import (
 )
 
 // Registries report any events, in any order and in any batches, with restarts and rebuilds. The
-// tables always equal those that are written by reading all entries from the beginning, and the
-// catalog equals the model.
+// tables always equal the tables of a rebuild, and the catalog equals the model.
 func TestPropertyTheCatalogEqualsItsRebuild(t *testing.T) {
 	storetest.Each(t, testPropertyTheCatalogEqualsItsRebuild)
 }

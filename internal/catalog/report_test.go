@@ -133,7 +133,7 @@ func (f *fixture) summary() string {
 	return strings.Join(text, " ") + "; " + strings.Join(manifests, " ")
 }
 
-// A tag can be moved in the batch in which its former manifest is deleted.
+// One batch can move a tag and delete the tag's former manifest.
 func TestATagMovesInTheBatchOfADelete(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		f := open(t, d.Ready(t), 100)
@@ -245,7 +245,8 @@ func TestTheHistoryOfATag(t *testing.T) {
 	})
 }
 
-// The events of registries 2.8 and 3 have different fields, and blobs look much like manifests.
+// The events of registries 2.8 and 3 have different fields. Events of blobs look similar to events
+// of manifests.
 func TestEventsOfRegistries(t *testing.T) {
 	for _, tt := range []struct {
 		what  string

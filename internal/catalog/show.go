@@ -179,9 +179,8 @@ func (r *Reader) History(ctx context.Context, of Repository, tag string, page ad
 	return moves, next, err
 }
 
-// unreported returns changes of a tag that no event of the tag reported. They come after the last
-// reported change. Either the tag's manifest was deleted, or a pull of the tag returned another
-// manifest.
+// unreported returns the changes of a tag after its last reported push or delete. Such a change is
+// the delete of the tag's manifest, or a pull of the tag that returned another manifest.
 func (r *Reader) unreported(ctx context.Context, of Repository, t *tagRow) (moves []Move, err error) {
 	if t.shown != "" && t.shown != t.digest {
 		moves = append(moves, Move{fact{at: t.seen}.event(), t.seenDigest.String(), true})

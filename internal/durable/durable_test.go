@@ -19,7 +19,7 @@ func TestAWrittenFileIsDurable(t *testing.T) {
 			_, err := os.Stat(path)
 			synced = append(synced, f.Name())
 			if isFolder := f.Name() == folder; isFolder != (err == nil) {
-				t.Errorf("the file already had its name when %s was made durable: %v", f.Name(), err)
+				t.Errorf("%s was made durable too early or too late: looking for the name of the file: %v", f.Name(), err)
 			}
 			return f.Sync()
 		}
@@ -28,7 +28,7 @@ func TestAWrittenFileIsDurable(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(synced) != 2 || !strings.HasPrefix(synced[0], filepath.Join(folder, ".key-")) || synced[1] != folder {
-			t.Errorf("these were made durable: %v", synced)
+			t.Errorf("fsync was called for %v", synced)
 		}
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().Perm() != 0o640 {

@@ -10,35 +10,36 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// The first byte of a content is its format. A content that begins with "{" is the lines
-// themselves. The others are compressed in the format DEFLATE:
+// The first byte of a content is its format. If it is "{", the content is the lines, not
+// compressed. The other formats are compressed with DEFLATE:
 //
 //   - deflated: the number of bytes of the lines, as a varint, and the lines.
-//   - parted: the number of parts; for each part, the number of its positions, the length of its
-//     lines and their compressed length; and the compressed lines of each part. All numbers are
-//     varints. The lines of the first part are the dictionary of the others. So reading one entry
-//     of 256 means to decompress two parts of sixteen lines each.
+//   - parted: a table, then the compressed lines of each part. The table has the number of parts.
+//     For each part, it has the number of positions, the length of the lines, and their compressed
+//     length. All numbers are varints. The lines of the first part are the dictionary for the
+//     other parts. So reading one entry of 256 means decompressing two parts of sixteen lines
+//     each.
 const (
 	deflated = 0x01
 	parted   = 0x02
 )
 
 const (
-	// partLines is the number of lines of a part. A block of a CI farm takes 8 % more than if it
-	// were compressed at once, and an entry is read in an eighth of the time.
+	// partLines is the number of lines of a part. With parts, a block with entries of CI jobs is 8
+	// % larger than without, but reading an entry takes an eighth of the time.
 	partLines = 16
-	// maxContent limits a compressed content, so that a damaged one cannot exhaust the memory. A
-	// group of the largest events has less.
+	// maxContent limits the decompressed content, in bytes, so that a damaged block cannot exhaust
+	// the memory. A block of the largest events has less.
 	maxContent = 256 << 20
-	// compressionLevel takes half of the time of the standard library at its default level, and
-	// the result is as short.
+	// compressionLevel takes half of the time of compress/flate at its default level, and the
+	// result is equally short.
 	compressionLevel = 6
 )
 
 // part is a part of a block's content.
 type part struct {
 	first, end Position
-	size       int // of the lines
+	size       int // length of the lines
 	content    []byte
 	compressed bool
 	read       bool // its lines are in the openBlock
@@ -61,7 +62,7 @@ func splitContent(b *block) ([]part, error) {
 	case len(content) > 0 && content[0] == parted:
 		return splitParts(b, content[1:])
 	}
-	return nil, errors.New("its content is not that of a block")
+	return nil, errors.New("its content has an unknown format")
 }
 
 func splitParts(b *block, rest []byte) ([]part, error) {
@@ -122,7 +123,7 @@ func (f *inflate) lines(p *part, dictionary []byte) ([]byte, error) {
 	} else if err := f.r.(flate.Resetter).Reset(&f.in, dictionary); err != nil {
 		return nil, err
 	}
-	// DEFLATE needs at least a byte for a thousand.
+	// DEFLATE needs at least one byte for about a thousand bytes.
 	if p.size > 1100*len(p.content) {
 		return nil, errors.New("its compressed content is damaged: wrong length")
 	}
@@ -142,7 +143,7 @@ type deflate struct {
 	out bytes.Buffer
 }
 
-// content returns the compressed content, or the content itself if that is shorter.
+// content returns the compressed content, or the given content if it is shorter.
 func (d *deflate) content(content []byte) []byte {
 	if d.w == nil {
 		d.w, _ = flate.NewWriter(nil, compressionLevel) // the level is valid
@@ -176,8 +177,8 @@ func (d *deflate) content(content []byte) []byte {
 	return append(head, d.out.Bytes()...)
 }
 
-// cutPart returns the next lines, the lines after them, and how many positions the lines have. The
-// first line of a block has none.
+// cutPart cuts the lines of the next part from a content. It returns them, the rest, and the
+// number of positions of the part. The first line of a block has no position.
 func cutPart(content []byte, first bool) (lines, rest []byte, positions int) {
 	end := 0
 	if first {
@@ -192,7 +193,7 @@ func cutPart(content []byte, first bool) (lines, rest []byte, positions int) {
 		case line[0] != '~':
 			positions++
 		default:
-			removed, _ := parseRemoved(bytes.TrimSuffix(line, []byte("\n"))) // a packer has written it
+			removed, _ := parseRemoved(bytes.TrimSuffix(line, []byte("\n"))) // always valid
 			positions += 1 << removed.level
 		}
 		end += len(line)

@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// testBlock returns a block with a number of entries, of which each tenth has a subtree of two
-// removed entries before it.
+// testBlock returns a block with a number of entries. Before each tenth entry, there is a subtree
+// of two removed entries.
 func testBlock(entries int) *block {
 	k := newPacker(0, 512)
 	o := &openBlock{form: 2, principals: []principalRef{{number: 7}}}
@@ -43,7 +43,8 @@ func opened(t *testing.T, b *block) (lines []string) {
 	return lines
 }
 
-// A compressed block has the same lines, whether all are read, or one in any order.
+// A compressed block has the same lines as before, if all lines are read at once, and if they are
+// read one by one in any order.
 func TestACompressedBlockHasTheSameLines(t *testing.T) {
 	var d deflate
 	for _, entries := range []int{1, partLines - 1, partLines, partLines + 1, 40, 256} {
@@ -87,7 +88,7 @@ func TestACompressedBlockHasTheSameLines(t *testing.T) {
 	}
 }
 
-// Earlier versions compressed a block at once.
+// Earlier versions did not compress a block in parts.
 func TestABlockThatWasCompressedAtOnceIsRead(t *testing.T) {
 	b := testBlock(256)
 	var out bytes.Buffer
@@ -110,13 +111,14 @@ func TestABlockThatWasCompressedAtOnceIsRead(t *testing.T) {
 	}
 }
 
-// Each byte of the list of parts counts: a list that was changed does not hide entries.
+// If one byte in the table of the parts is changed, reading the block fails. So a change cannot
+// hide entries.
 func TestAChangedListOfPartsIsAnError(t *testing.T) {
 	var d deflate
 	b := testBlock(60)
 	content := d.content(b.content)
 	want := opened(t, b)
-	for i := range 24 { // the list has five numbers for each of five parts
+	for i := range 24 { // the table has five bytes for each of five parts
 		for _, change := range []byte{1, 0x10, 0x80} {
 			changed := *b
 			changed.content = bytes.Clone(content)
@@ -126,7 +128,7 @@ func TestAChangedListOfPartsIsAnError(t *testing.T) {
 				continue
 			}
 			if len(o.entries) != 60 || cmp.Diff(want, opened(t, &changed)) != "" {
-				t.Errorf("byte %d: other entries are read, without an error", i)
+				t.Errorf("byte %d was changed: the block has other entries, but there is no error", i)
 			}
 		}
 	}

@@ -145,14 +145,14 @@ func newDecoder(q store.Querier) *decoder {
 type openBlock struct {
 	form       int
 	firstLine  []byte
-	entries    []entryRecord    // of the parts that were read, in order
+	entries    []entryRecord    // entries of the parts that were read, in order
 	removed    []removedEntries // in order
 	principals []principalRef
 	rules      []*policy.Rule
 	ruleTexts  [][]byte // their JSON
 
 	parts []part
-	first []byte // what the compressed parts were compressed with: the lines of the first part
+	first []byte // the lines of the first part, which are the dictionary for the other parts
 }
 
 // entryRecord is an entry that is not decoded.
@@ -266,8 +266,8 @@ func (o *openBlock) add(p *part, lines []byte) error {
 	return nil
 }
 
-// at returns the entry at a position, unless it was removed. It reads the part of the block with
-// the entry.
+// at returns the entry at a position. If the entry was removed, ok is false. at reads only the
+// part of the block that has the entry.
 func (d *decoder) at(o *openBlock, position Position) (r entryRecord, ok bool, err error) {
 	i, _ := slices.BinarySearchFunc(o.parts, position, func(p part, at Position) int { return cmp.Compare(p.end, at+1) })
 	if i == len(o.parts) || o.parts[i].first > position {

@@ -26,9 +26,9 @@ func (j *Journal) Removed(ctx context.Context) ([]Position, error) {
 	return slices.Collect(maps.Values(state.removed)), nil
 }
 
-// Holds reports whether the entry at a position has the id. It is also true if that entry was
-// removed. It is false if the database was replaced by an older copy, and another entry was
-// written at the position after that.
+// Holds reports whether the entry at a position has the id. It is also true if the entry was
+// removed. It is false after the database was replaced by an older copy, and another entry was
+// written at this position.
 func (j *Journal) Holds(ctx context.Context, position Position, id ID) (bool, error) {
 	if position == 0 {
 		return true, nil
@@ -83,8 +83,8 @@ func (s *search) candidates(ctx context.Context) (index.Candidates, Position) {
 	return c, Position(upTo)
 }
 
-// maxGroupsAtOnce is how many groups of the index are searched at once. It is small, so that a search
-// that takes too long ends soon.
+// maxGroupsAtOnce is the maximum number of groups of the index that are searched between two calls
+// of enough. It is small, so that a search that takes too long ends soon.
 const maxGroupsAtOnce = 16
 
 // find searches the candidates from a position. It returns the position from which the next search
@@ -110,8 +110,9 @@ func (s *search) find(ctx context.Context, c index.Candidates, from Position, en
 	return from, nil
 }
 
-// positions returns the positions of the next candidates, the last one first, and the position to
-// continue from. It ends after a number of groups, or when there are enough candidates for a page.
+// positions returns the positions of the next candidates, the last candidate first, and the
+// position from which to continue. It ends after a number of groups, or when there are enough
+// candidates for a page.
 func (s *search) positions(ctx context.Context, c index.Candidates, from Position, groups int) (all []Position, next Position, err error) {
 	for ; groups > 0 && from > s.after && len(all) <= s.limit-len(s.page.Entries); groups-- {
 		group, err := c.Next(ctx, int64(from))
@@ -129,7 +130,7 @@ func (s *search) positions(ctx context.Context, c index.Candidates, from Positio
 		}
 		from = Position(group.First) - 1
 		if group.Entries == (index.Set{}) {
-			break // the index had much to do
+			break // a read without a candidate took long, so find calls enough
 		}
 	}
 	return all, from, nil
@@ -144,7 +145,7 @@ type found struct {
 	err       error
 }
 
-// entries searches the entries at positions, the last one first.
+// entries compares the entries at positions with the query, the last entry first.
 func (s *search) entries(ctx context.Context, positions []Position) error {
 	all, err := s.blocksOf(ctx, positions)
 	if err != nil {
@@ -178,8 +179,8 @@ func (s *search) entries(ctx context.Context, positions []Position) error {
 	return nil
 }
 
-// blocksOf returns the blocks that hold positions. It reads merged blocks at once, the others one
-// after another.
+// blocksOf returns the blocks that contain positions. It reads all merged blocks with one
+// statement, and each other block with its own statement.
 func (s *search) blocksOf(ctx context.Context, positions []Position) (all []found, err error) {
 	merged, err := s.mergedBlocks(ctx, positions)
 	if err != nil {
@@ -190,7 +191,7 @@ func (s *search) blocksOf(ctx context.Context, positions []Position) (all []foun
 			if position < all[n-1].block.end() {
 				all[n-1].positions = append(all[n-1].positions, position)
 			}
-			continue // it was removed
+			continue // the entry was removed
 		}
 		b := merged[s.groupStart(position)]
 		if b == nil || position >= b.end() {
@@ -205,16 +206,17 @@ func (s *search) blocksOf(ctx context.Context, positions []Position) (all []foun
 	return all, nil
 }
 
-// groupStart returns where the merged block with a position begins.
+// groupStart returns the first position of a merged block that contains a position.
 func (s *search) groupStart(position Position) Position {
 	if position <= s.base {
 		return position
 	}
 	leaf := int64(position-s.base) &^ (tree.GroupSize - 1)
-	return s.base + Position(max(leaf, 1)) // leaf 0 is no entry
+	return s.base + Position(max(leaf, 1)) // leaf 0 is not an entry
 }
 
-// mergedBlocks returns the blocks that begin where merged blocks with positions begin.
+// mergedBlocks returns the merged blocks that contain positions, by their first position. It also
+// returns some smaller blocks, if they begin where a merged block can begin.
 func (s *search) mergedBlocks(ctx context.Context, positions []Position) (map[Position]*block, error) {
 	var starts []any
 	last := Position(-1)
@@ -237,7 +239,7 @@ func (s *search) mergedBlocks(ctx context.Context, positions []Position) (map[Po
 	return merged, nil
 }
 
-// read reads the candidates, on all processors: most of the time of a search goes into
+// read reads the candidates on all processors, because a search spends most of its time on
 // decompressing lines.
 func (s *search) read(all []found) {
 	var next atomic.Int64

@@ -197,7 +197,7 @@ func (e *Entry) address() netip.Addr {
 	return netip.Addr{}
 }
 
-// Size estimates the memory that the entry takes, in bytes.
+// Size estimates how many bytes of memory the entry takes.
 func (e *Entry) Size() int { return sizeOf(e) }
 
 // Page is a part of the result of a query. The newest entries come first.

@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// checkedBlock is what can be found out about a block without the blocks before it.
+// checkedBlock has the results of the checks of a block that do not need the blocks before it.
 type checkedBlock struct {
 	block      *block
 	open       *openBlock
@@ -19,7 +19,7 @@ type checkedBlock struct {
 	references *references
 	noted      [][]byte // public parts of entries; see isNoted
 
-	opening, firstLine, reading error // what is wrong with the block
+	opening, firstLine, reading error // errors of the three checks
 }
 
 // leaf is a leaf of the tree, or a subtree of removed entries.
@@ -55,8 +55,8 @@ func checkBlock(d *decoder, b *block) *checkedBlock {
 	return c
 }
 
-// leaves calls visit with each entry of a block, and add with its leaf. For entries that were
-// removed, it calls only add, with their subtree.
+// leaves calls visit with each entry of a block, and add with the leaf of the entry. For a subtree
+// of removed entries, it calls only add.
 func (o *openBlock) leaves(b *block, visit func(*parts) error, add func(leaf) error) error {
 	var data []byte
 	entries, removed := o.entries, o.removed
@@ -89,9 +89,9 @@ func (o *openBlock) leaves(b *block, visit func(*parts) error, add func(leaf) er
 	return nil
 }
 
-// readAhead returns the blocks after a position, in order, up to the present end. It checks further
-// blocks on all processors while the loop body runs. Only the caller's goroutine uses q, which can be
-// a transaction.
+// readAhead returns the blocks after a position, in order, up to the end of the journal. While the
+// loop body runs, readAhead checks the next blocks on all processors. Only the caller's goroutine
+// reads from q, so q can be a transaction.
 func readAhead(ctx context.Context, q store.Querier, after Position) iter.Seq2[*checkedBlock, error] {
 	return func(yield func(*checkedBlock, error) bool) {
 		processors := runtime.GOMAXPROCS(0)

@@ -21,8 +21,8 @@ func NewIndex(set *projection.Set, definition *projection.Definition) *Index {
 	return &Index{set, definition}
 }
 
-// fewGroups is a number of groups. If at most so many groups have candidates, the next term is
-// looked up only in these groups, not in all groups that are read.
+// fewGroups is a number of groups. If so many groups or fewer have candidates, the next term is
+// looked up only in these groups. Otherwise it is looked up in all groups that are read.
 const fewGroups = 32
 
 // Find implements index.Reader.
@@ -53,11 +53,11 @@ func (x *Index) Find(ctx context.Context, lists [][]index.Term, since, until tim
 	return c, nil
 }
 
-// firstGroups is the number of groups that are read first. Pages of common terms are full after
-// few groups. It is smaller in tests.
+// firstGroups is the number of groups that the first statement reads. Common terms fill a page
+// with few groups. Tests use a smaller value.
 var firstGroups int64 = 32
 
-// candidates reads the index from the end, groups of one segment at once.
+// candidates reads the index from the end. One statement reads several groups of one segment.
 type candidates struct {
 	view         *projection.View
 	lists        [][]uint64 // hashes of terms
@@ -66,7 +66,7 @@ type candidates struct {
 	segments  map[int64]times
 	low, high int64 // the groups that were read
 	groups    map[int64]*index.Set
-	atOnce    int64 // how many groups are read at once: more and more
+	atOnce    int64 // how many groups the next statement reads; it doubles each time
 }
 
 func (c *candidates) Covers() (upTo, last int64, id [16]byte) {
@@ -103,8 +103,8 @@ func (c *candidates) overlaps(t times) bool { return t.latest >= c.since && t.ea
 
 func (c *candidates) within(t times) bool { return t.earliest >= c.since && t.latest < c.until }
 
-// Next implements index.Candidates. It returns an empty group if no group that it read at once has
-// a candidate.
+// Next implements index.Candidates. If it reads the index and finds no candidate, it returns an
+// empty group.
 func (c *candidates) Next(ctx context.Context, from int64) (index.Group, error) {
 	if from < 0 {
 		return index.Group{First: -1}, nil
@@ -178,8 +178,8 @@ func intersect(set, other *index.Set) (left bool) {
 	return left
 }
 
-// having returns those entries of the groups that are read that have one of the terms. If groups is
-// not nil, the result needs to have only these groups.
+// having returns the entries that have one of the terms, in the groups from c.low to c.high. If
+// groups is not nil, the caller needs only these groups.
 func (c *candidates) having(ctx context.Context, terms []uint64, groups map[int64]*index.Set) (map[int64]*index.Set, error) {
 	having := make(map[int64]*index.Set)
 	var query strings.Builder
