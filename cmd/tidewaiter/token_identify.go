@@ -7,9 +7,11 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/endpoint"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/leak"
@@ -89,8 +91,14 @@ func (s *session) identify(roots []string) (c leak.Credential, err error) {
 		return c, err
 	}
 	f := leak.Finder{
-		Credentials: s.accounts.Credentials, Setup: s.accounts.SetupExpires, Journal: s.journal, Issuer: s.cfg.Token.Issuer,
-		IDToken: offline.Sources(s.cfg, nil).VerifyIDToken, Now: clock.Now(), Enough: func(int) bool { return false },
+		Credentials: s.accounts.Credentials, Setup: s.accounts.SetupExpires, Administered: s.accounts.Administered, Journal: s.journal,
+		HasSource: func(name string) bool {
+			return slices.ContainsFunc(s.cfg.Identity, func(i config.Source) bool { return i.Name() == name })
+		},
+		HasRegistry: func(service string) bool {
+			return slices.ContainsFunc(s.cfg.Registries, func(r config.Registry) bool { return r.Service == service })
+		},
+		Issuer: s.cfg.Token.Issuer, IDToken: offline.Sources(s.cfg, nil).VerifyIDToken, Now: clock.Now(), Enough: func(int) bool { return false },
 	}
 	for i, file := range append([]string{s.cfg.Signing.Certificate}, roots...) {
 		certificate, err := endpoint.ReadFile(file, maxCertificate)

@@ -31,6 +31,10 @@ func unsignedBy(claims fields) string {
 // journal.
 func TestLeakedCredentialsAreIdentified(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
+		setup, _, err := h.accounts.SetupSecret(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
 		h.user("root", "tidewaiter-admins")
 		h.user("ann")
 		_, rootSecret := h.token("root", "admin")
@@ -89,6 +93,12 @@ func TestLeakedCredentialsAreIdentified(t *testing.T) {
 		check("a forged token", identify(unsignedBy(fields{"iss": "tidewaiter", "aud": "r.example.com", "jti": "x"})), `"kind":"registry" "known":false !"owner"`)
 
 		// The other kinds of credentials.
+		check("for the first administrator", identify(setup.Reveal()), `"kind":"setup" "known":true "valid":false administrator already`)
+		_, briefSecret, err := h.accounts.AddRobot(t.Context(), operator, accounts.NewRobot{Name: "brief", Expires: h.clock.Now().Add(10 * time.Minute)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check("of a robot that expires", identify(briefSecret.Reveal()), `"kind":"robot" "valid":true`)
 		robot, robotSecret, err := h.accounts.AddRobot(t.Context(), operator, accounts.NewRobot{Name: "ci"})
 		if err != nil {
 			t.Fatal(err)
@@ -136,6 +146,7 @@ func TestLeakedCredentialsAreIdentified(t *testing.T) {
 		}
 		check("an access token of a disabled user", identify(value), `"known":true "valid":false disabled "count":1`)
 		h.clock.Pass(time.Hour)
+		check("of an expired robot", identify(briefSecret.Reveal()), `"known":true "valid":false owner expired`)
 		check("an expired token", identify(registryToken), `"known":true "valid":false expired "owner":"user:ann"`)
 		if err := h.accounts.Credentials.Revoke(t.Context(), operator, access.ID); err != nil {
 			t.Fatal(err)

@@ -115,8 +115,10 @@ func (a *API) identifyToken(ctx context.Context, caller admin.Actor, in *identif
 	}
 	live, began := calling(ctx).server.Issuer.Live(), a.Now()
 	f := leak.Finder{
-		Credentials: a.Accounts.Credentials, Setup: a.Accounts.SetupExpires, Journal: a.Journal, Issuer: live.Name,
-		Roots: []leak.Root{{Name: "the current root", Certificate: live.Keys.Bundle()}}, IDToken: a.VerifyIDToken, Now: a.Now(),
+		Credentials: a.Accounts.Credentials, Setup: a.Accounts.SetupExpires, Administered: a.Accounts.Administered, Journal: a.Journal, Issuer: live.Name,
+		HasSource:   func(name string) bool { return live.Chain.Source(name) != nil },
+		HasRegistry: func(service string) bool { return live.Registries[service] != nil },
+		Roots:       []leak.Root{{Name: "the current root", Certificate: live.Keys.Bundle()}}, IDToken: a.VerifyIDToken, Now: a.Now(),
 		Enough: func(int) bool { return a.Now().Sub(began) >= maxIdentifyTime },
 	}
 	return f.Identify(ctx, caller, identity.NewSecret(in.Body.Secret))

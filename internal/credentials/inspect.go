@@ -38,11 +38,24 @@ func (c *Credentials) Invalid(ctx context.Context, t *Token, s identity.Secret) 
 	}
 	switch {
 	case errors.Is(err, errStale):
-		return staleReason, nil
+		return c.whyStale(t, v), nil
 	case errors.Is(err, admin.ErrNotFound):
 		return "the credential that it was created with was revoked", nil
 	case errors.Is(err, identity.ErrRejected):
 		return identity.Reason(err), nil
 	}
 	return "", err
+}
+
+// whyStale returns why check has refused a token with errStale.
+func (c *Credentials) whyStale(t *Token, v *verified) string {
+	switch now := c.writer.Now(); {
+	case admin.Expired(t.Expires, now):
+		return "it has expired"
+	case admin.Expired(v.expires, now):
+		return "its owner has expired"
+	case admin.Expired(v.parentExpiry, now):
+		return "the credential that it was created with has expired, or was unused for too long"
+	}
+	return "it was unused for too long"
 }

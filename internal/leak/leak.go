@@ -24,7 +24,14 @@ type Finder struct {
 	Credentials *credentials.Credentials // nil: there is no database yet
 	// Setup returns the time at which a secret for the first administrator expires. The error is
 	// admin.ErrNotFound if there is no such secret.
-	Setup   func(context.Context, secret.Digest) (expires time.Time, err error)
+	Setup func(context.Context, secret.Digest) (expires time.Time, err error)
+	// Administered reports whether there is an administrator. If so, no secret for the first one is
+	// accepted.
+	Administered func(context.Context) (bool, error)
+	// HasSource and HasRegistry report whether the config has an identity source, by its name, and a
+	// registry, by its service.
+	HasSource, HasRegistry func(name string) bool
+
 	Journal *journal.Journal
 	Issuer  string // the issuer of registry tokens
 	Roots   []Root // the current root and former roots
@@ -175,10 +182,11 @@ func (f *Finder) own(ctx context.Context, by admin.Actor, c *Credential, d secre
 	if c.Kind == Setup || c.Kind == None {
 		expires, err := f.Setup(ctx, d)
 		if !errors.Is(err, admin.ErrNotFound) {
-			c.Kind, c.Known, c.Expires, c.Reason = Setup, err == nil, expires, ""
-			if c.Valid = err == nil && f.Now.Before(expires); !c.Valid {
-				c.Reason = "it has expired"
+			c.Kind, c.Known, c.Expires = Setup, err == nil, expires
+			if err == nil {
+				c.Reason, err = f.unusableSetup(ctx, expires)
 			}
+			c.Valid = err == nil && c.Reason == ""
 			return err
 		}
 	}
@@ -197,6 +205,9 @@ func (f *Finder) stored(ctx context.Context, by admin.Actor, c *Credential, t *c
 	reason, err := f.Credentials.Invalid(ctx, t, s)
 	if err != nil {
 		reason = "checking whether it is valid failed: " + secret.Redact(err.Error())
+	}
+	if missing := f.missing(t); missing != "" && (reason == "" || t.Owner.Source != admin.AccountsSource && !f.HasSource(t.Owner.Source)) {
+		reason = missing
 	}
 	c.Kind, c.Known, c.Valid, c.Reason = Kind(t.Purpose), true, reason == "", reason
 	c.ID, c.Owner, c.Source, c.Name = t.ID, t.Owner.Kind.String()+":"+t.Owner.Name, t.Owner.Source, t.Name
@@ -224,6 +235,33 @@ func (f *Finder) stored(ctx context.Context, by admin.Actor, c *Credential, t *c
 		c.Uses.Derived = len(derived)
 	}
 	return err
+}
+
+// missing returns why the config of the service accepts no credential like t, whatever the
+// state of t and its owner. It returns "" if the config accepts such credentials.
+func (f *Finder) missing(t *credentials.Token) string {
+	const again = "; it would be valid again with that entry"
+	switch {
+	case !f.HasSource(admin.AccountsSource):
+		return `no credential of Tidewaiter can sign in: the config has no "accounts: {}" under identity` + again
+	case !f.HasSource(t.Owner.Source):
+		return "the config no longer has the identity source of its owner, " + t.Owner.Source + again
+	case t.Registry != "" && !f.HasRegistry(t.Registry):
+		return "the config no longer has the registry that it is for, " + t.Registry + again
+	}
+	return ""
+}
+
+// unusableSetup returns why a secret for the first administrator is not accepted; "" if it is.
+func (f *Finder) unusableSetup(ctx context.Context, expires time.Time) (reason string, err error) {
+	if !f.Now.Before(expires) {
+		return "it has expired", nil
+	}
+	there, err := f.Administered(ctx)
+	if there {
+		reason = "there is an administrator already, and it can only create the first one"
+	}
+	return reason, err
 }
 
 // derived returns the credentials that were created with a token, directly or through other
