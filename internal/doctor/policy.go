@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/dn"
@@ -23,11 +24,17 @@ import (
 // would have no effect.
 func (c *checker) subjects(set *sources.Set) {
 	reported := make(map[string]bool)
+	place := func(file string) string {
+		if filepath.IsAbs(file) {
+			return file
+		}
+		return filepath.Join(filepath.Dir(c.cfg.File), file)
+	}
 	c.cfg.Subjects(func(rule *policy.Rule, subject string, at policyfile.Place) bool {
 		if problem, meant := unknownSubject(set, subject); problem != "" && !reported[subject] {
 			reported[subject] = true
 			c.Warnings = append(c.Warnings, strictyaml.Problem{
-				File: rule.Origin.File, Line: at.Line, Column: at.Column,
+				File: place(rule.Origin.File), Line: at.Line, Column: at.Column,
 				Text: fmt.Sprintf("rule %q: %s", rule.Name, problem), Suggestion: meant,
 			})
 		}

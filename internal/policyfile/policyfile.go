@@ -103,7 +103,37 @@ type Options struct {
 // It reports problems to the decoder d. The result is incomplete if Compile has reported a
 // problem.
 func (s *Section) Compile(d *strictyaml.Decoder, o Options) *Compiled {
-	return compile(append([]Section{*s}, s.files(d, o)...), d.Reader, o)
+	all := append([]Section{*s}, s.files(d, o)...)
+	places := make(map[string]string) // by the path of a file
+	for _, section := range all {
+		for i := range section.rules {
+			origin := &section.rules[i].Origin
+			place, ok := places[origin.File]
+			if !ok {
+				place = inFolder(filepath.Dir(d.File), origin.File)
+				places[origin.File] = place
+			}
+			origin.File = place
+		}
+	}
+	return compile(all, d.Reader, o)
+}
+
+// inFolder returns the path of a file in a folder without the folder. So explanations, the journal
+// and proofs name a rule's place in the same way, wherever a command or the service was started.
+// For a file elsewhere, inFolder returns the absolute path.
+func inFolder(folder, file string) string {
+	absolute, err := filepath.Abs(file)
+	if err != nil {
+		return file
+	}
+	if folder, err = filepath.Abs(folder); err != nil {
+		return file
+	}
+	if relative, err := filepath.Rel(folder, absolute); err == nil && filepath.IsLocal(relative) {
+		return relative
+	}
+	return absolute
 }
 
 // LoadRules reads several files as one policy. The top-level keys of each file are roles and
