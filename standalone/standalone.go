@@ -23,10 +23,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
-// service is the registry's name in tokens. The name contains no port, so that a data folder
-// works with any port.
-const service = "standalone"
-
 // lockFile is the file that a process locks while it uses the data folder.
 const lockFile = "lock"
 
@@ -70,7 +66,9 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	port := s.outer[0].Addr().(*net.TCPAddr).Port
 	s.address = net.JoinHostPort("localhost", strconv.Itoa(port))
 	url := "http://" + s.address
-	if s.setup, err = setup.Write(o.Data, setup.Options{Service: service, PublicURL: url, Private: true}); err != nil {
+	// The journal, queries and tokens name the registry as clients do. A config that exists keeps
+	// its service: the name has no effect on the port.
+	if s.setup, err = setup.Write(o.Data, setup.Options{Service: s.address, PublicURL: url, Private: true}); err != nil {
 		return nil, err
 	}
 	if s.lock, err = lock(s.setup.Path(lockFile)); err != nil {
@@ -90,7 +88,7 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	s.registry, err = openRegistry(ctx, registryOptions{
 		Root:        s.setup.Path(setup.RootBundle),
 		Issuer:      cfg.Token.Issuer,
-		Service:     service,
+		Service:     cfg.Registries[0].Service,
 		Realm:       url + cfg.Paths.Token,
 		Storage:     filepath.Join(s.setup.Dir, storageFolder),
 		EventsURL:   "http://" + s.inner.Addr().String() + cfg.Paths.Notifications,

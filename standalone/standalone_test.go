@@ -267,3 +267,32 @@ func TestClientsCannotPostEvents(t *testing.T) {
 		t.Errorf("status %d", answer.StatusCode)
 	}
 }
+
+// The journal and tokens name the registry as users do. The name stays the same at another port,
+// because rules and commands can contain it.
+func TestTheRegistryHasTheNameThatClientsUse(t *testing.T) {
+	data := t.TempDir()
+	service := func(s *Standalone) string {
+		answer, err := http.Get("http://" + s.address + "/v2/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		found := regexp.MustCompile(`service="([^"]+)"`).FindStringSubmatch(answer.Header.Get("WWW-Authenticate"))
+		if found == nil {
+			t.Fatalf("no challenge: %v", answer.Header)
+		}
+		return found[1]
+	}
+	s, down := up(t, data, new(await.Log))
+	first := s.address
+	if got := service(s); got != first {
+		t.Errorf("the registry at %s has the service %s", first, got)
+	}
+	down()
+	s, down = up(t, data, new(await.Log))
+	defer down()
+	if got := service(s); got != first {
+		t.Errorf("at %s, the registry has the service %s, and not the former one, %s", s.address, got, first)
+	}
+}
