@@ -37,8 +37,9 @@ once. A registry reports what a manifest refers to only with the setting include
 			short: "List the tags of a repository",
 			example: `  tidewaiter catalog tags team/app
   tidewaiter catalog tags team/app --registry registry.example.com --output json`,
-			opens: readJournal,
-			flags: catalogTags,
+			before: func(s *session) error { return s.checkWithoutRegistry(s.args[0]) },
+			opens:  readJournal,
+			flags:  catalogTags,
 		}, {
 			use:   "show REPOSITORY[:TAG|@DIGEST]",
 			short: "Show a repository or a manifest",
@@ -49,8 +50,9 @@ digest.`,
 			example: `  tidewaiter catalog show team/app
   tidewaiter catalog show team/app:v1
   tidewaiter catalog show team/app@sha256:1b2c3d4e5f60718293a4b5c6d7e8f9010203040506070809a0b0c0d0e0f01122`,
-			opens: readJournal,
-			flags: catalogShow,
+			before: func(s *session) error { return s.checkWithoutRegistry(s.args[0]) },
+			opens:  readJournal,
+			flags:  catalogShow,
 		}, {
 			use:     "history REPOSITORY:TAG",
 			short:   "List which manifests a tag had, the newest first",
@@ -60,7 +62,7 @@ digest.`,
 				if _, tag, digest := splitReference(s.args[0]); tag == "" || digest != "" {
 					return s.usageErrorf("give a repository and a tag, as team/app:v1")
 				}
-				return nil
+				return s.checkWithoutRegistry(s.args[0])
 			},
 			flags: catalogHistory,
 		}},

@@ -46,7 +46,7 @@ of the id are enough, if no other id begins with them.`,
 			var e explainFlags
 			e.principal.add(f)
 			f.StringVar(&e.ip, "ip", "", "the client's IP `address`")
-			f.time(&e.query.at, "at", "the `time` of the request, such as 2026-11-28T23:00:00Z, 2026-11-28 or \"2026-11-28 23:00 Europe/Paris\" (default: now)")
+			f.time(&e.query.at, "at", "the `time` of the request, such as 2026-11-28T23:00:00Z, 2026-11-28, \"2026-11-28 23:00 Europe/Paris\" or 2d (two days ago; default: now)")
 			e.query.orCurrent = true
 			f.StringVar(&e.client, "client", "", "the client's `name`, from its User-Agent")
 			e.query.add(f)

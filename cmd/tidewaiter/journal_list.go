@@ -51,6 +51,7 @@ func journalList(f *flags) action {
 	})
 	return func(s *session) error {
 		q, _, _ := filter.Query() // checked
+		s.noteFuture(filter)
 		p := s.newEntryPrinter(*follow)
 		if *follow {
 			return s.followJournal(q, *n, p)
@@ -74,7 +75,7 @@ func journalList(f *flags) action {
 		case next != 0:
 			s.note("there are more entries: continue with %s %d", more, next)
 		case printed == 0:
-			s.note("no entry matches")
+			s.note("no entry matches%s", s.unknownRegistry(filter.Registry))
 		}
 		return nil
 	}
@@ -102,6 +103,16 @@ func (s *session) exportCheckpoint(p *entryPrinter) error {
 		s.note("the signed checkpoint at the end covers the entries up to position %d: the service signs the next one within ten seconds", covers)
 	}
 	return p.export.Checkpoint(signed, covers)
+}
+
+// unknownRegistry returns the end of a note that no entry matches, if the config has no registry
+// of that name. Entries of a registry that was removed from the config can still be listed.
+func (s *session) unknownRegistry(named string) string {
+	names := s.services()
+	if named == "" || slices.Contains(names, named) {
+		return ""
+	}
+	return fmt.Sprintf("; the config has no registry %s, but %s", text.Name(named), strings.Join(names, ", "))
 }
 
 // The orders of entries.
@@ -226,7 +237,7 @@ func (s *session) followJournal(q journal.Query, n int, p *entryPrinter) error {
 // filterFlags adds the flags that select entries of the journal.
 func filterFlags(f *flags) *api.Filter {
 	filter := new(api.Filter)
-	f.time(&filter.Since, "since", "only entries at this `time` or later, such as 2026-11-28T23:00:00Z or 2026-11-28")
+	f.time(&filter.Since, "since", "only entries at this `time` or later, such as 2026-11-28T23:00:00Z, 2026-11-28 or 2d (two days ago)")
 	f.time(&filter.Until, "until", "only entries before this `time`")
 	kind := choose[journal.Kind](f, "kind", "", "", "only entries of a `kind`: decision, event, change, service or text",
 		journal.KindDecision, journal.KindEvent, journal.KindChange, journal.KindService, journal.KindText)
@@ -261,7 +272,7 @@ func filterFlags(f *flags) *api.Filter {
 		if _, field, reason := filter.Query(); reason != "" {
 			return s.usageErrorf("--%s: %s: %s", field, text.Escape(f.Lookup(field).Value.String()), reason)
 		}
-		return nil
+		return s.checkWithoutRegistry(filter.Repository)
 	})
 	return filter
 }
@@ -273,11 +284,38 @@ func (f *flags) time(to *time.Time, name, usage string) {
 		if *written == "" {
 			return nil
 		}
-		if *to, err = policyfile.ParseTime(*written, time.Local); err != nil {
+		if *to, err = parseTime(*written); err != nil {
 			err = s.usageErrorf("--%s: %v", name, err)
 		}
 		return err
 	})
+}
+
+// parseTime parses a time, or how long ago it was: 2d, 36h, "2d ago".
+func parseTime(written string) (time.Time, error) {
+	now := clock.Now()
+	if written == "now" {
+		return now, nil
+	}
+	if ago, ok := text.ParseDuration(strings.TrimSpace(strings.TrimSuffix(written, "ago"))); ok && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	t, err := policyfile.ParseTime(written, time.Local)
+	if err != nil {
+		err = fmt.Errorf("%w, and not how long ago it was, like 2d or 36h", err)
+	}
+	return t, err
+}
+
+// noteFuture prints a note if a flag selects entries by a time in the future.
+func (s *session) noteFuture(filter *api.Filter) {
+	now := clock.Now()
+	if filter.Since.After(now) {
+		s.note("--since is in the future, so no entry matches yet")
+	}
+	if filter.Until.After(now) {
+		s.note("--until is in the future: the newest entries are those of now")
+	}
 }
 
 // entryPrinter prints entries in the format of --output.

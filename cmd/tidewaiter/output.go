@@ -133,6 +133,9 @@ func printProblems(w io.Writer, problems strictyaml.Problems) {
 	sources := make(map[string][]byte)
 	p, terminal := painted(w), isTerminal(w)
 	for _, problem := range problems {
+		if problem.File == "" { // as other errors, which have no place either
+			fmt.Fprint(w, p.bold("tidewaiter:")+" ")
+		}
 		if !terminal {
 			fmt.Fprintln(w, problem)
 			continue

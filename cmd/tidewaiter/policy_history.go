@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/policydiff"
-	"github.com/tidewaiter/tidewaiter/internal/policyfile"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
@@ -108,9 +108,12 @@ func (s *session) policyNamed(named string) (rulebook.Period, error) {
 	if policyID.MatchString(named) {
 		return s.rules.Find(s.ctx, named)
 	}
-	at, err := policyfile.ParseTime(named, time.Local)
+	at, err := parseTime(named)
 	if err != nil {
 		return rulebook.Period{}, s.usageErrorf("%v, and not the hash of a policy (16 hexadecimal digits)", err)
+	}
+	if at.After(clock.Now()) {
+		return rulebook.Period{}, s.usageErrorf("%s is in the future, and the policy of that time is not known yet", named)
 	}
 	return s.rules.At(s.ctx, at)
 }

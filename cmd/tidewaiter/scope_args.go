@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/offline"
 	"github.com/tidewaiter/tidewaiter/internal/text"
@@ -30,6 +31,9 @@ func (s *session) scopes() ([]scope.Scope, []scope.Ignored, error) {
 		}
 		texts = nil
 		for _, name := range s.args[1:] {
+			if err := s.checkWithoutRegistry(name); err != nil {
+				return nil, nil, err
+			}
 			if repository, tag, ok := strings.Cut(name, ":"); ok && strings.Contains(repository, "/") {
 				return nil, nil, s.usageErrorf("leave out the tag %q: rules are about the whole repository %s", tag, text.Name(repository))
 			}
@@ -47,6 +51,20 @@ func (s *session) scopes() ([]scope.Scope, []scope.Ignored, error) {
 		return nil, nil, s.usageErrorf("%s is not a scope: %s", ignored[0].Text, ignored[0].Reason)
 	}
 	return scopes, ignored, nil
+}
+
+// checkWithoutRegistry returns a usage error if the name of a repository begins with a registry. If
+// the name only looks like that, it prints a note.
+func (s *session) checkWithoutRegistry(name string) error {
+	host, repository, sure := text.WithoutRegistry(name)
+	switch {
+	case host == "" || hasType(name):
+		return nil
+	case sure:
+		return s.usageErrorf("%s", text.NamedWithoutRegistry(repository))
+	}
+	s.note("%s; %s is taken as a part of the name", text.NamedWithoutRegistry(repository), text.Escape(host))
+	return nil
 }
 
 // hasType reports whether the name begins with a type. A repository's name has a colon only if it
@@ -107,10 +125,13 @@ func (q *queryFlags) add(f *flags) {
 
 // addAt adds the flag --at, which selects the policy of a time in the past.
 func (q *queryFlags) addAt(f *flags) {
-	f.time(&q.at, "at", "use the policy that was in force at this `time`, such as 2026-11-28T23:00:00Z, 2026-11-28 or \"2026-11-28 23:00 Europe/Paris\"")
+	f.time(&q.at, "at", "use the policy that was in force at this `time`, such as 2026-11-28T23:00:00Z, 2026-11-28, \"2026-11-28 23:00 Europe/Paris\" or 2d (two days ago)")
 	f.before(func(s *session) error {
 		if *q.filesOnly && !q.at.IsZero() {
 			return s.usageErrorf("the history of the policy is in the database, and --files-only leaves the database out")
+		}
+		if q.at.After(clock.Now()) {
+			return s.usageErrorf("--at is in the future, and the policy of that time is not known yet: leave out --at for the current policy")
 		}
 		return nil
 	})

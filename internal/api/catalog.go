@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/admin"
 	"github.com/tidewaiter/tidewaiter/internal/catalog"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -73,6 +74,10 @@ func (a *API) listRepositories(ctx context.Context, caller admin.Actor, in *list
 
 // findRepository opens the catalog and finds the repository of a request.
 func (a *API) findRepository(ctx context.Context, caller admin.Actor, q *RepositoryQuery) (*catalog.Reader, catalog.Repository, *catalogFilter, error) {
+	if beginsWithRegistry(q.Repository) {
+		_, repository, _ := text.WithoutRegistry(q.Repository)
+		return nil, catalog.Repository{}, nil, invalid("query.repository", "%s", text.NamedWithoutRegistry(repository))
+	}
 	f, err := a.catalogFilter(ctx, caller)
 	if err != nil {
 		return nil, catalog.Repository{}, nil, err

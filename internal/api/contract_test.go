@@ -169,7 +169,7 @@ var routes = []struct {
 	{"explain", "POST", "/explain", fields{"groups": []string{"dev"}, "as": "user:ann", "scopes": []string{"repository:team/app:push"}}},
 	{"explain", "POST", "/explain", fields{"as": "anonymous", "scopes": []string{"repository:team/app:pull"}}},
 	{"who-can", "POST", "/who-can", fields{"actions": []string{"push"}, "repository": "team/app"}},
-	{"who-can", "POST", "/who-can", fields{"actions": []string{"push"}, "repository": "team/app", "at": "2100-01-01T00:00:00Z"}},
+	{"who-can", "POST", "/who-can", fields{"actions": []string{"push"}, "repository": "team/app", "at": "2026-11-23T12:00:00Z"}},
 	{"what-can", "POST", "/what-can", fields{}},
 	{"what-can", "POST", "/what-can", fields{"as": "user:ann"}},
 	{"list-entries", "GET", "/journal?limit=10", nil},

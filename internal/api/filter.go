@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -94,6 +95,9 @@ func setPrincipal(q *journal.Query, written string) string {
 // repository, no entry would match. In this case, setRepository returns the reason and does not
 // change q.
 func setRepository(q *journal.Query, written string) string {
+	if host, repository, sure := text.WithoutRegistry(written); host != "" && sure {
+		return text.NamedWithoutRegistry(repository)
+	}
 	name, below := strings.CutSuffix(written, "/**")
 	switch last := written[strings.LastIndexByte(written, '/')+1:]; {
 	case written == "**":

@@ -9,6 +9,18 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 )
 
+func TestAFilterNamesARepositoryWithoutTheRegistry(t *testing.T) {
+	for repository, want := range map[string]string{
+		"localhost:5000/team/app": "repositories are named without the registry: team/app", "localhost/team/**": "repositories are named without the registry: team/**",
+		"ghcr.io/acme/app": "", "team/app": "", "**": "", // a mirror has such repositories
+	} {
+		f := api.Filter{Repository: repository}
+		if _, field, reason := f.Query(); reason != want || want != "" && field != "repository" {
+			t.Errorf("%s: %s: %s", repository, field, reason)
+		}
+	}
+}
+
 // Events of registries have only a login. A principal of one kind must not get the events of a
 // principal of another kind with the same name.
 func TestPrincipalsHaveTheirOwnLogins(t *testing.T) {

@@ -58,5 +58,8 @@ func (a *API) policyNamed(ctx context.Context, location, named string) (rulebook
 	if err != nil {
 		return rulebook.Period{}, invalid(location, "not a policy: give its hash of 16 digits, or a time such as 2026-11-28T00:00:00Z")
 	}
+	if at.After(a.Now()) {
+		return rulebook.Period{}, invalid(location, "%s", inFuture)
+	}
 	return a.Rulebook.At(ctx, at)
 }

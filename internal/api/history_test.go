@@ -71,7 +71,7 @@ func TestFormerPolicies(t *testing.T) {
 	}
 	for path, status := range map[string]int{
 		"/policy/diff": 422, "/policy/diff?from=yesterday": 422, "/policy/diff?from=0123456789abcdef": 404,
-		"/policy/diff?from=" + at(-time.Hour): 404, "/policy/history?after=x": 422,
+		"/policy/diff?from=" + at(-time.Hour): 404, "/policy/history?after=x": 422, "/policy/diff?from=2999-01-01T00:00:00Z": 422,
 	} {
 		h.must(status, carol, "GET", path, nil)
 	}
@@ -99,6 +99,11 @@ func TestFormerPolicies(t *testing.T) {
 	check(carol, "/who-can", query("team/prod", at(time.Minute)), `"who":["user:ann"]`, period, `!freeze`)
 	check(ann, "/what-can", fields{"at": at(time.Minute)}, `"names":["team/**"]`, period, `!"except"`)
 	check(ann, "/what-can", fields{}, `"except"`, `!"policy"`)
+	for path, body := range map[string]fields{"/who-can": query("team/prod", "2999-01-01T00:00:00Z"), "/what-can": {"at": "2999-01-01T00:00:00Z"}} {
+		if got := h.must(422, carol, "POST", path, body).Body; !strings.Contains(got, "in the future: the policy of that time is not known yet") {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
 	h.must(404, carol, "POST", "/who-can", query("team/prod", at(-time.Hour)))
 	h.must(404, carol, "POST", "/what-can", fields{"as": "user:ann", "at": at(-time.Hour)})
 	check(olga, "/who-can", fields{"actions": []string{"push"}, "repository": "secret/app"}, "user:olga")

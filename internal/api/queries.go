@@ -18,6 +18,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/explain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/ask"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -185,7 +186,7 @@ func (a *API) whoCan(ctx context.Context, caller admin.Actor, in *whoCanQuery) (
 	if !in.Body.At.IsZero() && namespace != "" {
 		return nil, queryForbidden() // at that time, the namespace can have had other owners
 	}
-	past, err := explain.PolicyAt(ctx, a.Rulebook, in.Body.At, false)
+	past, err := a.policyAt(ctx, in.Body.At)
 	if err != nil {
 		return nil, err
 	}
@@ -208,6 +209,16 @@ func (a *API) whoCan(ctx context.Context, caller admin.Actor, in *whoCanQuery) (
 	}
 	return out, nil
 }
+
+// policyAt returns the policy that was in force at a time. The zero time stands for now.
+func (a *API) policyAt(ctx context.Context, at time.Time) (explain.Past, error) {
+	if at.After(a.Now()) {
+		return explain.Past{}, invalid("body.at", "%s", inFuture)
+	}
+	return explain.PolicyAt(ctx, a.Rulebook, at, false)
+}
+
+const inFuture = "in the future: the policy of that time is not known yet"
 
 // limitedTo returns a namespace if the caller gets only the reduced answer for owners of this
 // namespace. It returns "" if the caller gets the whole answer. The error is ErrForbidden if the
@@ -234,7 +245,7 @@ func (a *API) whatCan(ctx context.Context, caller admin.Actor, in *whatCanQuery)
 			return out, err
 		}
 	}
-	past, err := explain.PolicyAt(ctx, a.Rulebook, in.Body.At, false)
+	past, err := a.policyAt(ctx, in.Body.At)
 	if err != nil {
 		return out, err
 	}
@@ -311,6 +322,11 @@ func (q *ScopeQuery) location() string {
 	return "body.repository"
 }
 
+func beginsWithRegistry(repository string) bool {
+	host, _, sure := text.WithoutRegistry(repository)
+	return host != "" && sure
+}
+
 func (q *ScopeQuery) scopes() ([]scope.Scope, []scope.Ignored, error) {
 	texts := q.Scopes
 	switch named := q.Repository != "" || len(q.Actions) > 0; {
@@ -320,6 +336,9 @@ func (q *ScopeQuery) scopes() ([]scope.Scope, []scope.Ignored, error) {
 		return nil, nil, invalid("body.repository", "required with actions")
 	case named && len(q.Actions) == 0:
 		return nil, nil, invalid("body.actions", "required with repository")
+	case named && beginsWithRegistry(q.Repository):
+		_, repository, _ := text.WithoutRegistry(q.Repository)
+		return nil, nil, invalid("body.repository", "%s", text.NamedWithoutRegistry(repository))
 	case named:
 		texts = []string{scope.TypeRepository + ":" + q.Repository + ":" + strings.Join(q.Actions, ",")}
 	case len(texts) == 0:

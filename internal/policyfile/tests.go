@@ -274,6 +274,10 @@ func repository() strictyaml.Type[string] {
 			d.Problem(n, "%s is a pattern; give the name of one repository", text.QuoteShort(s))
 			return "", false
 		}
+		if host, name, sure := text.WithoutRegistry(s); host != "" && sure {
+			d.Suggest(n, name, "%s", text.NamedWithoutRegistry(name))
+			return "", false
+		}
 		asked, ignored, err := scope.Parse([]string{scope.TypeRepository + ":" + s + ":pull"})
 		switch {
 		case err != nil:

@@ -118,6 +118,7 @@ func TestErrorsInTests(t *testing.T) {
 			`1:51: the test gives "ip" and lists it under without`, `1:55: the test gives "claims.x" and lists it under without`}},
 		{ann + `mya: [push], repositories: [a]`, []string{`1:28: unknown key "mya" (did you mean "may"?)`}},
 		{ann + `may: [push], repositories: ["a/**"]`, []string{`1:56: "a/**" is a pattern; give the name of one repository`}},
+		{ann + `may: [push], repositories: ["localhost:5000/team/app"]`, []string{`1:56: repositories are named without the registry: team/app (did you mean "team/app"?)`}},
 		{ann + `may: [push], repositories: [A]`, []string{`1:56: "A" is not a repository name: the name has an upper-case letter`}},
 		{ann + `may: [read], repositories: [a]`, []string{`1:33: repositories have the actions pull, push and delete`}},
 		{ann + `may: [pull], catalog: true`, []string{`1:33: the catalog has only the action "*" (did you mean "[\"*\"]"?)`}},

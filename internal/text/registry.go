@@ -1,0 +1,27 @@
+package text
+
+import "strings"
+
+// WithoutRegistry splits the address of an image, such as localhost:5000/team/app, into the
+// registry and the repository. Clients type this address, but registries request the repository
+// alone. If the first part of a name cannot be a part of a repository, sure is true. A first part
+// with a dot looks like a registry, but a mirror can have such a repository: then sure is false.
+// If the name has no registry, host is "".
+func WithoutRegistry(name string) (host, repository string, sure bool) {
+	host, repository, ok := strings.Cut(name, "/")
+	colon := strings.Contains(host, ":")
+	switch {
+	case !ok || host == "" || repository == "" || strings.Contains(host, "*"):
+		return "", name, false
+	case colon || host == "localhost":
+		return host, repository, true
+	case strings.Contains(host, "."):
+		return host, repository, false
+	}
+	return "", name, false
+}
+
+// NamedWithoutRegistry is the message for a name that begins with a registry.
+func NamedWithoutRegistry(repository string) string {
+	return "repositories are named without the registry: " + Name(repository)
+}
