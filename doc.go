@@ -13,9 +13,10 @@
 //	                              something
 //	Which token proves it?        token, with keys that internal/keyring renews
 //	What happened?                internal/journal, which also stores the events that notification
-//	                              decodes. internal/journal/tree has the hashes that prove
-//	                              entries, and internal/journal/export writes CSV and lines of
-//	                              JSON.
+//	                              decodes. Packages below it: dedup recognizes repeated events,
+//	                              sentence describes changes, tree has the hashes that prove
+//	                              entries, checkpoint signs them, retention has the limits of
+//	                              what is kept, and export writes CSV and lines of JSON.
 //	                              internal/projection derives data from the journal. There are two
 //	                              projections: internal/search is an index of the entries, and
 //	                              internal/catalog lists the content of the registries

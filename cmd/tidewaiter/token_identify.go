@@ -181,10 +181,9 @@ func (s *session) printLeaked(c *leak.Credential) error {
 }
 
 func (s *session) printUses(u *leak.Uses) {
-	switch {
-	case u.Count == 0:
+	if u.Count == 0 {
 		fmt.Fprint(s.out, "\nThe journal has no uses of it")
-	default:
+	} else {
 		fmt.Fprintf(s.out, "\nThe journal has %s of it, from %s to %s", count(u.Count, "use", "uses"), second(u.First), second(u.Last))
 	}
 	if u.Derived > 0 {

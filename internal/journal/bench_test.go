@@ -200,7 +200,7 @@ func BenchmarkMerge(b *testing.B) {
 		}
 		before := used()
 		clock.Pass(24 * time.Hour)
-		k := journal.NewKeeper(j, retention.Limits{})
+		k := journal.NewMaintainer(j, retention.Limits{})
 		b.StartTimer()
 		steps(b, k)
 		merged += len(entries)

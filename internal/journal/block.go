@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/journal/dedup"
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 )
 
@@ -71,7 +72,7 @@ type builder struct {
 	encoder              *encoder
 	content              []byte
 	nodes                []tree.Node // completed by the current transaction
-	repeats              repeats
+	duplicates           dedup.Filter
 
 	end     Position // of the next entry after the last commit; 0: no commit yet
 	next    Position // of the next entry after the current transaction
@@ -84,7 +85,7 @@ func newBuilder(maxEntries, maxBytes int) *builder {
 }
 
 // write appends entries to the journal within tx and sets their positions. It returns the entries
-// that are not repeats, in the array of the parameter.
+// that are not duplicates, in the array of the parameter.
 func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) (kept []Entry, blocks int, err error) {
 	// The end of the context already ends tx. Each statement would need one more goroutine to
 	// watch the context again.
@@ -102,7 +103,7 @@ func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries 
 		entries = append(entries, rewindEntry(now, w.rewound))
 	}
 	w.known.next, w.known.floor = h.principal, h.floor
-	kept, err = w.repeats.leaveOut(ctx, tx, now, entries)
+	kept, err = w.dropDuplicates(ctx, tx, now, entries)
 	if err != nil {
 		return nil, 0, fmt.Errorf("checking for repeated events: %w", err)
 	}
@@ -129,7 +130,7 @@ func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries 
 		}
 		h.next, h.hash = b.end(), b.hash
 	}
-	if err := insertNodes(ctx, tx, w.nodes); err != nil {
+	if err := putNodes(ctx, tx, w.nodes); err != nil {
 		return nil, 0, fmt.Errorf("writing the journal's tree: %w", err)
 	}
 	if err := insertPrincipals(ctx, tx, w.known.pending); err != nil {
@@ -141,6 +142,33 @@ func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries 
 		return nil, 0, fmt.Errorf("updating the journal's head: %w", err)
 	}
 	return kept, blocks, nil
+}
+
+// dropDuplicates returns the entries that are no events that the journal has already, in the array
+// of the parameter.
+func (w *builder) dropDuplicates(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) ([]Entry, error) {
+	isIdentified := func(e *Entry) bool { return e.Event != nil && e.Event.ID != "" }
+	var events []dedup.Event
+	for i := range entries {
+		if e := &entries[i]; isIdentified(e) {
+			events = append(events, dedup.Event{Registry: e.Registry, ID: e.Event.ID, Time: e.Event.Time})
+		}
+	}
+	isNew, err := w.duplicates.New(ctx, tx, now, events)
+	if err != nil {
+		return nil, err
+	}
+	kept := entries[:0]
+	for _, e := range entries {
+		if isIdentified(&e) {
+			first := isNew[0]
+			if isNew = isNew[1:]; !first {
+				continue
+			}
+		}
+		kept = append(kept, e)
+	}
+	return kept, nil
 }
 
 // settle must be called after the transaction of write. The parameter kept reports whether the

@@ -14,9 +14,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// EpochLength is the length of an epoch of event keys.
-const EpochLength = epochLength
-
 // Write is the type of the function that writes to the database.
 type Write = func(ctx context.Context, topic string, f func(*sql.Tx) error) error
 
@@ -44,9 +41,6 @@ func Remembered(names func(i int) string, n int) (entries int) {
 // ReportEvery is the minimum time between two log lines about losses or failures.
 const ReportEvery = reportEvery
 
-// HashEvent returns the hash of a registry's event.
-func HashEvent(registry, id string) int64 { return hashEvent(registry, id) }
-
 // MaxFolds is the maximum number of windows in which refusals are counted.
 const MaxFolds = maxFolds
 
@@ -61,36 +55,37 @@ func (j *Journal) VerifyIn(ctx context.Context, tx *sql.Tx) (Verified, error) {
 	return verify(ctx, tx, 0, 0, nil)
 }
 
-// ChangeSentences has the sentence about each action.
-var ChangeSentences = changeSentences
+// Maintainer merges blocks and removes entries.
+type Maintainer = maintainer
 
-// Keeper merges blocks and removes entries.
-type Keeper = keeper
-
-// NewKeeper returns a Keeper.
-func NewKeeper(j *Journal, limits retention.Limits) *Keeper { return newKeeper(j, limits) }
+// NewMaintainer returns a Maintainer.
+func NewMaintainer(j *Journal, limits retention.Limits) *Maintainer { return newMaintainer(j, limits) }
 
 // Merge merges one group, and reports whether there was a group to merge.
-func (k *keeper) Merge(ctx context.Context) (bool, error) { return k.merge(ctx) }
+func (m *maintainer) Merge(ctx context.Context) (bool, error) {
+	return m.run(ctx, task{"merging blocks", m.merge})
+}
 
 // Remove removes the entries beyond their limits from one block.
-func (k *keeper) Remove(ctx context.Context) (bool, error) { return k.remove(ctx) }
+func (m *maintainer) Remove(ctx context.Context) (bool, error) {
+	return m.run(ctx, task{"removing entries", m.remove})
+}
 
 // Step does one piece of work.
-func (k *keeper) Step(ctx context.Context) (bool, error) { return k.step(ctx) }
+func (m *maintainer) Step(ctx context.Context) (bool, error) { return m.step(ctx) }
 
-// MinKept is how long each entry is kept at least.
-const MinKept = minKept
+// MinAge is the minimum time that each entry is stored.
+const MinAge = minAge
 
-// Kept returns the name of the limit that applies to an entry.
-func Kept(e *Entry) string { return string(e.kept()) }
+// RetentionKind returns the name of the limit that applies to an entry.
+func RetentionKind(e *Entry) string { return string(e.retentionKind()) }
 
-// ErrRewritten means that another keeper rewrote blocks at the same time.
+// ErrRewritten means that another process rewrote blocks at the same time.
 var ErrRewritten = errRewritten
 
 // SizeOf returns the size of the merged entries of a kind, in bytes.
-func (k *keeper) SizeOf(ctx context.Context, kind string) (n int64, err error) {
-	err = k.db.Read().QueryRowContext(ctx, `SELECT sum(bytes) FROM journal_sizes WHERE kind = $1`, kind).Scan(&n)
+func (m *maintainer) SizeOf(ctx context.Context, kind string) (n int64, err error) {
+	err = m.db.Read().QueryRowContext(ctx, `SELECT sum(bytes) FROM journal_sizes WHERE kind = $1`, kind).Scan(&n)
 	return n, err
 }
 
@@ -109,7 +104,7 @@ func (j *Journal) FindIn(ctx context.Context, firsts []Position, beginning strin
 }
 
 // SetSettle sets how long the clock must have run without a jump before entries are removed.
-func (k *keeper) SetSettle(d time.Duration) { k.settle = d }
+func (m *maintainer) SetSettle(d time.Duration) { m.settle = d }
 
 // EncodeLine returns the public and the private part of an entry's line.
 func EncodeLine(entry *Entry) (public, private []byte) {

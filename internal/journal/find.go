@@ -14,12 +14,13 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/journal/index"
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
 // Removed returns a position for each kind of entry that has a retention limit. All entries of the
 // kind up to the position were removed.
 func (j *Journal) Removed(ctx context.Context) ([]Position, error) {
-	state, err := selectKeeping(ctx, j.db.Read())
+	state, err := selectMaintenance(ctx, j.db.Read())
 	if err != nil {
 		return nil, fmt.Errorf("reading which entries were removed: %w", err)
 	}
@@ -218,7 +219,7 @@ func (s *search) groupStart(position Position) Position {
 // mergedBlocks returns the merged blocks that contain positions, by their first position. It also
 // returns some smaller blocks, if they begin where a merged block can begin.
 func (s *search) mergedBlocks(ctx context.Context, positions []Position) (map[Position]*block, error) {
-	var starts []any
+	var starts []Position
 	last := Position(-1)
 	for _, position := range positions {
 		if start := s.groupStart(position); start != last {
@@ -228,7 +229,8 @@ func (s *search) mergedBlocks(ctx context.Context, positions []Position) (map[Po
 	if len(starts) == 0 {
 		return nil, nil
 	}
-	blocks, err := queryBlocks(ctx, s.decoder.q, `WHERE first IN (`+placeholders(1, len(starts))+`) ORDER BY first DESC`, starts...)
+	list, args := inList(1, starts)
+	blocks, err := store.Collect(ctx, s.decoder.q, scanBlock, blockColumns+`WHERE first IN `+list, args...)
 	if err != nil {
 		return nil, err
 	}

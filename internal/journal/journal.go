@@ -150,7 +150,7 @@ type Options struct {
 type Stats struct {
 	Queued     int       // entries in the queue
 	Written    int64     // entries written
-	Repeats    int64     // repeated events, which were dropped
+	Duplicates int64     // events that were in the journal already, which were dropped
 	Lost       int64     // recorded entries that did not fit in the queue or whose block failed
 	Blocks     int64     // database rows
 	Commits    int64     // transactions
@@ -212,8 +212,8 @@ func New(db *store.DB, o Options) (*Journal, error) {
 }
 
 // Append writes all of the entries or none of them. It returns nil when they are durable. An event
-// with the id and time of an earlier one of the same registry, within 30 days (recognizedFor), is
-// a repeat: the event is dropped without an error.
+// with the id and time of an earlier one of the same registry, within 30 days
+// (dedup.RecognizedFor), is a duplicate: the event is dropped without an error.
 //
 // Append waits while the queue is full. It returns ErrClosed, ctx's error or the error of the
 // write. Even after an error of ctx or of the write, the entries may be in the journal. Events can

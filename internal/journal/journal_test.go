@@ -337,16 +337,3 @@ func testEventsOfTwoRegistriesNeverCollide(t *testing.T, d storetest.Database) {
 		t.Error(diff)
 	}
 }
-
-// The hashes are stored. If they changed, events of the period recognizedFor would no longer be
-// recognized as repeats.
-func TestEventHashesAreStable(t *testing.T) {
-	for _, tt := range []struct{ registry, id, want string }{
-		{"registry.example.com", "e1", "7c8c1dd40fc4ccb6"},
-		{"", "abc", "f3652e4ce938bb99"},
-	} {
-		if got := fmt.Sprintf("%016x", uint64(journal.HashEvent(tt.registry, tt.id))); got != tt.want {
-			t.Errorf("the hash of %q and %q is %s, want %s", tt.registry, tt.id, got, tt.want)
-		}
-	}
-}

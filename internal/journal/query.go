@@ -116,14 +116,14 @@ func (q *Query) Matches(e *Entry) bool {
 		(q.Tag == "" || e.Event != nil && e.Event.Tag == q.Tag) &&
 		(q.Action == "" || q.matchesAction(e)) &&
 		(!q.Address.IsValid() || q.Address.Contains(e.address())) &&
-		(q.Decision.IsZero() || e.Decision != nil && e.Decision.has(e.ID, q.Decision)) &&
+		(q.Decision.IsZero() || e.Decision != nil && e.Decision.belongsTo(e.ID, q.Decision)) &&
 		(q.Credential == "" || e.Decision != nil && e.Decision.Credential == q.Credential) &&
 		(q.Only == nil || q.Only(e))
 }
 
-// has reports whether a decision, whose id is own, has the searched id, repeats the decision with
-// that id, or reused its token.
-func (d *Decision) has(own, searched ID) bool {
+// belongsTo reports whether a decision, whose id is own, has the searched id, repeats the decision
+// with that id, or reused its token.
+func (d *Decision) belongsTo(own, searched ID) bool {
 	return own == searched || d.Token == searched || d.Repeats != nil && d.Repeats.Of == searched
 }
 

@@ -173,7 +173,7 @@ func (j *Journal) FindAll(ctx context.Context, beginning string, most int) ([]En
 func (j *Journal) find(ctx context.Context, beginning string, most int, slack int64) (found []Entry, err error) {
 	low, _ := parseID(beginning + "00000000-0000-0000-0000-000000000000"[len(beginning):])
 	high, _ := parseID(beginning + "ffffffff-ffff-ffff-ffff-ffffffffffff"[len(beginning):])
-	firsts, err := selectBlocksOf(ctx, j.db.Read(), low.milliseconds(), high.milliseconds(), slack)
+	firsts, err := selectBlocksByIDTime(ctx, j.db.Read(), low.milliseconds(), high.milliseconds(), slack)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/dedup"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -273,7 +274,7 @@ func testRepeatsAreRecognizedForThirtyDays(t *testing.T, d storetest.Database) {
 		t.Error("after 30 days, the event still counts as a repeat")
 	}
 	c.Set(-31 * 24 * time.Hour) // a clock that was corrected
-	c.Pass(journal.EpochLength)
+	c.Pass(dedup.RecognizedFor / 2)
 	if add("old") != 0 {
 		t.Error("after the clock was set back, a repeat was written")
 	}
@@ -291,7 +292,7 @@ func TestARepeatIsRecognizedAfterAClockWasAhead(t *testing.T) {
 }
 
 func testARepeatIsRecognizedAfterAClockWasAhead(t *testing.T, d storetest.Database) {
-	begin := time.Unix(0, 0).UTC().Add(2000 * journal.EpochLength) // the start of an epoch
+	begin := time.Unix(0, 0).UTC().Add(1000 * dedup.RecognizedFor) // the start of an epoch
 	c := clocktest.New(begin.Add(time.Minute))
 	j, _ := open(t, d.Ready(t), journal.Options{Now: c.Now})
 	if err := j.Append(t.Context(), push("e1")); err != nil {
@@ -301,8 +302,8 @@ func testARepeatIsRecognizedAfterAClockWasAhead(t *testing.T, d storetest.Databa
 	if err := j.Append(t.Context(), push("e1")); err != nil {
 		t.Fatal(err)
 	}
-	if s := j.Stats(); s.Written != 1 || s.Repeats != 1 {
-		t.Errorf("%d written and %d repeats, want one of each", s.Written, s.Repeats)
+	if s := j.Stats(); s.Written != 1 || s.Duplicates != 1 {
+		t.Errorf("%d written and %d duplicates, want one of each", s.Written, s.Duplicates)
 	}
 }
 

@@ -11,11 +11,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
+// insertAtOnce is the maximum number of rows in a statement.
+const insertAtOnce = 256
+
 // head is the state of the journal after the last block.
 type head struct {
 	next      Position // of the next entry
 	principal int64    // number of the next new principal
-	floor     int64    // new blocks refer to no principal with a smaller number; see keeper.sweep
+	floor     int64    // new blocks refer to no principal with a smaller number; see maintainer.sweep
 	hash      hash     // of the last block
 	base      Position // of the last entry of format 1; leaf 0 stands for the entries up to base
 	chain     hash     // of the last block of format 1
@@ -41,7 +44,7 @@ func selectHead(ctx context.Context, q store.Querier) (head, error) {
 	return scanHead(q.QueryRowContext(ctx, `SELECT `+headColumns+` FROM journal_head WHERE one = 1`))
 }
 
-func scanHead(row *sql.Row) (h head, err error) {
+func scanHead(row store.Row) (h head, err error) {
 	var sum, chain []byte
 	err = row.Scan(&h.next, &h.principal, &h.floor, &sum, &h.base, &chain, &h.frontier)
 	copy(h.hash[:], sum)
@@ -49,9 +52,9 @@ func scanHead(row *sql.Row) (h head, err error) {
 	return h, err
 }
 
-// insertNodes stores complete subtrees. A row with the same key belongs to another tree and is
+// putNodes stores complete subtrees. A row with the same key belongs to another tree and is
 // replaced.
-func insertNodes(ctx context.Context, tx *sql.Tx, nodes []tree.Node) error {
+func putNodes(ctx context.Context, tx *sql.Tx, nodes []tree.Node) error {
 	for chunk := range slices.Chunk(nodes, insertAtOnce) {
 		var values strings.Builder
 		var args []any
@@ -70,23 +73,14 @@ func insertNodes(ctx context.Context, tx *sql.Tx, nodes []tree.Node) error {
 }
 
 // selectNodes returns at most limit complete subtrees of a level, from a number on.
-func selectNodes(ctx context.Context, q store.Querier, level int, number int64, limit int) (nodes []tree.Node, err error) {
-	rows, err := q.QueryContext(ctx, `
-		SELECT number, hash FROM journal_nodes WHERE level = $1 AND number >= $2 ORDER BY number LIMIT $3`, level, number, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
+func selectNodes(ctx context.Context, q store.Querier, level int, number int64, limit int) ([]tree.Node, error) {
+	return store.Collect(ctx, q, func(row store.Row) (tree.Node, error) {
 		n := tree.Node{Level: level}
 		var sum []byte
-		if err := rows.Scan(&n.Number, &sum); err != nil {
-			return nil, err
-		}
+		err := row.Scan(&n.Number, &sum)
 		copy(n.Hash[:], sum)
-		nodes = append(nodes, n)
-	}
-	return nodes, rows.Err()
+		return n, err
+	}, `SELECT number, hash FROM journal_nodes WHERE level = $1 AND number >= $2 ORDER BY number LIMIT $3`, level, number, limit)
 }
 
 func insertBlock(ctx context.Context, tx *sql.Tx, b *block) error {
@@ -114,63 +108,9 @@ func insertPrincipals(ctx context.Context, tx *sql.Tx, principals []newPrincipal
 	return nil
 }
 
-// insertEvents stores the keys that are not stored yet and returns them.
-func insertEvents(ctx context.Context, tx *sql.Tx, keys []eventKey) (stored []eventKey, err error) {
-	values, args := keyValues(keys, "($%d, $%d)")
-	return queryKeys(ctx, tx, `
-		INSERT INTO journal_events (at, hash) VALUES `+values+`
-		ON CONFLICT DO NOTHING RETURNING at, hash`, args)
-}
-
-// selectEvents returns the keys that are stored.
-func selectEvents(ctx context.Context, tx *sql.Tx, keys []eventKey) ([]eventKey, error) {
-	// PostgreSQL does not derive the types of parameters in VALUES.
-	values, args := keyValues(keys, "(CAST($%d AS BIGINT), CAST($%d AS BIGINT))")
-	return queryKeys(ctx, tx, `SELECT at, hash FROM journal_events WHERE (at, hash) IN (VALUES `+values+`)`, args)
-}
-
-// keyValues returns the rows of a VALUES clause, one for each key, and the arguments. form is the
-// text of a row, with two places for the numbers of parameters.
-func keyValues(keys []eventKey, form string) (values string, args []any) {
-	var b strings.Builder
-	for i, key := range keys {
-		fmt.Fprintf(&b, list(i, "", ", ")+form, 2*i+1, 2*i+2)
-		args = append(args, key.at, key.hash)
-	}
-	return b.String(), args
-}
-
-func queryKeys(ctx context.Context, tx *sql.Tx, query string, args []any) (keys []eventKey, err error) {
-	rows, err := tx.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var key eventKey
-		if err := rows.Scan(&key.at, &key.hash); err != nil {
-			return nil, err
-		}
-		keys = append(keys, key)
-	}
-	return keys, rows.Err()
-}
-
-// deleteEvents deletes up to limit keys whose time is between from and until, and returns how
-// many it deleted.
-func deleteEvents(ctx context.Context, tx *sql.Tx, from, until int64, limit int) (int64, error) {
-	result, err := tx.ExecContext(ctx, `
-		DELETE FROM journal_events WHERE (at, hash) IN (
-			SELECT at, hash FROM journal_events WHERE at >= $1 AND at < $2 ORDER BY at LIMIT $3)`, from, until, limit)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
 const blockColumns = `SELECT first, entries, earliest, latest, previous, hash, content FROM journal_blocks `
 
-func scanBlock(row interface{ Scan(...any) error }) (*block, error) {
+func scanBlock(row store.Row) (*block, error) {
 	var b block
 	var previous, sum []byte
 	err := row.Scan(&b.first, &b.entries, &b.earliest, &b.latest, &previous, &sum, &b.content)
@@ -231,49 +171,28 @@ func selectBlocksBack(ctx context.Context, q store.Querier, position Position, l
 	return blocks, rows.Err()
 }
 
-// selectBlocksOf returns the positions of the blocks that can contain an id whose time is between
+// selectBlocksByIDTime returns the positions of the blocks that can contain an id whose time is between
 // the parameters from and to. It skips blocks whose latest id is more than slack milliseconds
 // later than to.
-func selectBlocksOf(ctx context.Context, q store.Querier, from, to, slack int64) (firsts []Position, err error) {
-	rows, err := q.QueryContext(ctx, `
-		SELECT first FROM journal_blocks
+func selectBlocksByIDTime(ctx context.Context, q store.Querier, from, to, slack int64) ([]Position, error) {
+	return store.Collect(ctx, q, func(row store.Row) (first Position, err error) {
+		err = row.Scan(&first)
+		return first, err
+	}, `SELECT first FROM journal_blocks
 		WHERE latest >= $1 AND latest <= $2 AND earliest <= $3 ORDER BY latest`, from, to+slack, to)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var first Position
-		if err := rows.Scan(&first); err != nil {
-			return nil, err
-		}
-		firsts = append(firsts, first)
-	}
-	return firsts, rows.Err()
 }
 
 // selectPrincipals calls found for each of the numbered principals that exists.
 func selectPrincipals(ctx context.Context, q store.Querier, numbers []int64, found func(number int64, sum, text []byte)) error {
-	args := make([]any, len(numbers))
-	var places strings.Builder
-	for i, number := range numbers {
-		args[i] = number
-		fmt.Fprintf(&places, "%s$%d", list(i, "", ", "), i+1)
-	}
-	rows, err := q.QueryContext(ctx, `SELECT number, hash, principal FROM journal_principals WHERE number IN (`+places.String()+`)`, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var number int64
+	list, args := inList(1, numbers)
+	_, err := store.Collect(ctx, q, func(row store.Row) (number int64, err error) {
 		var sum, text []byte
-		if err := rows.Scan(&number, &sum, &text); err != nil {
-			return err
+		if err = row.Scan(&number, &sum, &text); err == nil {
+			found(number, sum, text)
 		}
-		found(number, sum, text)
-	}
-	return rows.Err()
+		return number, err
+	}, `SELECT number, hash, principal FROM journal_principals WHERE number IN `+list, args...)
+	return err
 }
 
 // storedCheckpoint is a row of journal_checkpoints; see package checkpoint.
@@ -283,20 +202,11 @@ type storedCheckpoint struct {
 }
 
 // selectCheckpoints returns the stored checkpoints, the smallest tree first.
-func selectCheckpoints(ctx context.Context, q store.Querier) (all []storedCheckpoint, err error) {
-	rows, err := q.QueryContext(ctx, `SELECT size, note FROM journal_checkpoints ORDER BY size`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var c storedCheckpoint
-		if err := rows.Scan(&c.size, &c.note); err != nil {
-			return nil, err
-		}
-		all = append(all, c)
-	}
-	return all, rows.Err()
+func selectCheckpoints(ctx context.Context, q store.Querier) ([]storedCheckpoint, error) {
+	return store.Collect(ctx, q, func(row store.Row) (c storedCheckpoint, err error) {
+		err = row.Scan(&c.size, &c.note)
+		return c, err
+	}, `SELECT size, note FROM journal_checkpoints ORDER BY size`)
 }
 
 // selectTimeAt returns the earliest time of the block that contains a position, or of the block
@@ -304,4 +214,16 @@ func selectCheckpoints(ctx context.Context, q store.Querier) (all []storedCheckp
 func selectTimeAt(ctx context.Context, q store.Querier, position Position) (millis int64, err error) {
 	err = q.QueryRowContext(ctx, `SELECT earliest FROM journal_blocks WHERE first <= $1 ORDER BY first DESC LIMIT 1`, position).Scan(&millis)
 	return millis, err
+}
+
+// inList returns a list of parameters for numbers, such as ($2, $3), from a parameter on, and the
+// arguments.
+func inList[T ~int64](from int, numbers []T) (parameters string, args []any) {
+	var b strings.Builder
+	b.WriteByte('(')
+	for i, n := range numbers {
+		fmt.Fprintf(&b, "%s$%d", list(i, "", ", "), from+i)
+		args = append(args, n)
+	}
+	return b.String() + ")", args
 }

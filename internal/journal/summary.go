@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/journal/sentence"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -81,6 +82,20 @@ func (d *Decision) appendSummary(b []byte, registry string) []byte {
 	if d.Refused != "" {
 		b = append(b, "; no token: "...)
 		b = appendSentence(b, d.Refused)
+	}
+	return b
+}
+
+// appendSummary appends, for example, "change group.join by user:ann: bob joined group ops".
+func (c *Change) appendSummary(b []byte) []byte {
+	b = text.AppendWord(append(b, "change "...), c.Action, maxWord)
+	what := sentence.Append(nil, c.Action, c.Target, c.From, c.To)
+	if len(what) == 0 { // a newer version wrote the change
+		b = text.AppendWord(append(b, " of "...), c.Target, maxWord)
+	}
+	b = text.AppendWord(append(b, " by "...), c.Actor, maxWord)
+	if len(what) > 0 {
+		b = append(append(b, ": "...), what...)
 	}
 	return b
 }

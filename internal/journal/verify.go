@@ -99,8 +99,8 @@ type verifier struct {
 	signed      []storedCheckpoint // the checkpoints of the verified part
 	replaced    []string           // keys that were replaced, according to the entries
 	reported    int64              // number of removed entries in the last report that was read
-	// atHead is a copy of the tree, made when it had the size that is in the head.
-	atHead *tree.Frontier
+	// treeAtHead is a copy of the tree, made when it had the size that is in the head.
+	treeAtHead *tree.Frontier
 }
 
 func (v *verifier) run(ctx context.Context, from, to Position) (err error) {
@@ -178,7 +178,7 @@ func (v *verifier) misplaced(ctx context.Context, from, to Position) error {
 // unreported compares the number of removed entries with the numbers in the journal's reports. So
 // nobody can delete entries and pretend that retention removed them.
 func (v *verifier) unreported(ctx context.Context) error {
-	state, err := selectKeeping(ctx, v.q)
+	state, err := selectMaintenance(ctx, v.q)
 	if err != nil {
 		return err
 	}
@@ -387,7 +387,7 @@ func (v *verifier) grow(level int, h hash) {
 	}
 	if v.next() == v.head.next {
 		at := v.tree.Clone()
-		v.atHead = &at
+		v.treeAtHead = &at
 	}
 }
 
@@ -535,10 +535,10 @@ func (v *verifier) checkHead(at Position) error {
 	if v.wrong > 0 {
 		return &BrokenError{at, fmt.Sprintf("the signed checkpoint of %d leaves has a different root", v.wrong)}
 	}
-	if v.atHead == nil {
+	if v.treeAtHead == nil {
 		return nil
 	}
-	if v.atHead.Root() != v.head.hash || !bytes.Equal(v.atHead.AppendTo(nil), v.head.frontier) {
+	if v.treeAtHead.Root() != v.head.hash || !bytes.Equal(v.treeAtHead.AppendTo(nil), v.head.frontier) {
 		return &BrokenError{at, "it is not the block that the journal's head refers to"}
 	}
 	return nil

@@ -82,9 +82,9 @@ func (w *writer) commit(ctx context.Context, b *batch) {
 		w.stats.Commits++
 		w.stats.Blocks += int64(blocks)
 		w.stats.Written += int64(len(kept))
-		w.stats.Repeats += int64(len(b.entries) - len(kept))
+		w.stats.Duplicates += int64(len(b.entries) - len(kept))
 		if w.builder.rewound > 0 {
-			w.stats.Repeats++ // the entry about the loss was written, but not queued
+			w.stats.Duplicates++ // the entry about the loss was written, but not queued
 		}
 		w.stats.LastCommit = w.o.Now()
 	} else {

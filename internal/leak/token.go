@@ -125,7 +125,7 @@ func (f *Finder) signed(ctx context.Context, c *Credential, value string) error 
 		}
 		return nil
 	}
-	return f.idToken(ctx, c, &own, value)
+	return f.idToken(ctx, c, value)
 }
 
 // registryToken sets the kind. Without this, the token counts as an ID token, because both have
@@ -200,7 +200,7 @@ func (f *Finder) issued(ctx context.Context, c *Credential, jti string) (found b
 }
 
 // idToken completes c for a token that no root has signed.
-func (f *Finder) idToken(ctx context.Context, c *Credential, own *claims, value string) error {
+func (f *Finder) idToken(ctx context.Context, c *Credential, value string) error {
 	source, who, err := f.IDToken(ctx, identity.NewPresented("", value))
 	switch {
 	case errors.Is(err, identity.ErrUnknown):

@@ -59,12 +59,12 @@ type Definition struct {
 	// committed.
 	Apply func(ctx context.Context, tx Tx, entries iter.Seq2[journal.Entry, error]) error
 
-	// Compact deletes the data that is derived from entries which the journal has since removed.
+	// Prune deletes the data that is derived from entries which the journal has since removed.
 	// removed has a position for each kind of entry that has a limit: entries of the kind up to
 	// this position were removed. No position is greater than the last position that the
-	// projection has read. read returns the remaining entries of a range. Compact is called once a
+	// projection has read. read returns the remaining entries of a range. Prune is called once a
 	// minute, and does a limited amount of work. nil: nothing is deleted.
-	Compact func(ctx context.Context, tx Tx, removed []journal.Position, read Read) error
+	Prune func(ctx context.Context, tx Tx, removed []journal.Position, read Read) error
 }
 
 // Read returns the entries of the journal between two positions.

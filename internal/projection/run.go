@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	lookEvery    = 500 * time.Millisecond // between two rounds, when all entries were read
-	retryEvery   = 5 * time.Second        // after an error
-	compactEvery = time.Minute
+	lookEvery  = 500 * time.Millisecond // between two rounds, when all entries were read
+	retryEvery = 5 * time.Second        // after an error
+	pruneEvery = time.Minute
 
 	// Reading and indexing an entry takes a third of the processor time that recording the entry
 	// takes. Requests must not wait for this work, so Run rests after each batch. The rest is
@@ -33,13 +33,13 @@ const (
 // Run reads the journal until ctx ends. Errors are logged and retried.
 func (s *Set) Run(ctx context.Context, j *journal.Journal) {
 	p := pace{at: s.o.Now()}
-	compacted := clock.Span{}
+	pruned := clock.Span{}
 	for ctx.Err() == nil {
 		began := s.o.Now()
 		more, last, err := s.round(ctx, j)
-		if err == nil && !more && compacted.Over(began) {
-			compacted = clock.For(began, compactEvery)
-			err = s.Compact(ctx, j)
+		if err == nil && !more && pruned.Over(began) {
+			pruned = clock.For(began, pruneEvery)
+			err = s.Prune(ctx, j)
 		}
 		s.report(ctx, err)
 		wait := retryEvery
@@ -280,9 +280,9 @@ func read(ctx context.Context, j *journal.Journal, from, to journal.Position) it
 	}
 }
 
-// Compact calls Definition.Compact of each projection once. Run calls it when all entries were
+// Prune calls Definition.Prune of each projection once. Run calls it when all entries were
 // read.
-func (s *Set) Compact(ctx context.Context, j *journal.Journal) error {
+func (s *Set) Prune(ctx context.Context, j *journal.Journal) error {
 	derived, instance, err := s.open(ctx)
 	if err != nil {
 		return err
@@ -292,7 +292,7 @@ func (s *Set) Compact(ctx context.Context, j *journal.Journal) error {
 		return err
 	}
 	for _, d := range s.definitions {
-		if d.Compact == nil || len(removed) == 0 {
+		if d.Prune == nil || len(removed) == 0 {
 			continue
 		}
 		err := derived.Write(ctx, func(tx *sql.Tx) error {
@@ -304,12 +304,12 @@ func (s *Set) Compact(ctx context.Context, j *journal.Journal) error {
 			for i := range known {
 				known[i] = min(known[i], state.position)
 			}
-			return d.Compact(ctx, Tx{tx, instance, derived.PostgreSQL()}, known, func(from, to journal.Position) iter.Seq2[journal.Entry, error] {
+			return d.Prune(ctx, Tx{tx, instance, derived.PostgreSQL()}, known, func(from, to journal.Position) iter.Seq2[journal.Entry, error] {
 				return resting(ctx, s.o.Now, s.o.Batch, read(ctx, j, from, to))
 			})
 		})
 		if err != nil {
-			return fmt.Errorf("compacting %s: %w", derived, err)
+			return fmt.Errorf("pruning %s: %w", derived, err)
 		}
 	}
 	return nil

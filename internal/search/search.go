@@ -70,7 +70,7 @@ func Projection(login func(*policy.Principal) string) *projection.Definition {
 		PostgreSQL: fmt.Sprintf(tables, "BIGINT", "BYTEA"),
 		Step:       index.GroupSize,
 		Apply:      w.apply,
-		Compact:    w.compact,
+		Prune:      w.prune,
 	}
 }
 
@@ -300,9 +300,9 @@ func (h *hasher) of(field byte, value string) uint64 {
 	return hash
 }
 
-// compact looks for a segment from which all entries of one more kind were removed, and indexes
+// prune looks for a segment from which all entries of one more kind were removed, and indexes
 // that segment again.
-func (w *writer) compact(ctx context.Context, tx projection.Tx, removed []journal.Position, read projection.Read) error {
+func (w *writer) prune(ctx context.Context, tx projection.Tx, removed []journal.Position, read projection.Read) error {
 	rows, err := store.Collect(ctx, tx, func(row store.Row) (s struct{ number, removed int64 }, err error) {
 		return s, row.Scan(&s.number, &s.removed)
 	}, `SELECT number, removed FROM search_times WHERE number < 0 ORDER BY number DESC`)

@@ -63,8 +63,8 @@ func open(t testing.TB, url string) *indexed {
 
 func login(p *policy.Principal) string { return p.Name }
 
-// setRemoved records that entries of a kind were removed up to a position.
-func (x *indexed) setRemoved(t rapid.TB, kind string, upTo int) {
+// recordRemoval records that entries of a kind were removed up to a position.
+func (x *indexed) recordRemoval(t rapid.TB, kind string, upTo int) {
 	err := x.db.Write(context.Background(), "", func(tx *sql.Tx) error {
 		_, err := tx.Exec(`INSERT INTO journal_removed (kind, position, unreported, total) VALUES ($1, $2, 0, 0) ON CONFLICT (kind) DO UPDATE SET position = $2`, kind, upTo)
 		return err
@@ -192,9 +192,9 @@ func testPropertySearchFindsWhatMatches(t *testing.T, d storetest.Database) {
 		case 1, 2, 3:
 			j.catchUp(t, rapid.IntRange(1, 4).Draw(t, "batches"))
 		case 4:
-			j.catchUp(t, 1) // Compact needs existing tables
-			j.setRemoved(t, rapid.SampledFrom([]string{"event", "decision"}).Draw(t, "removed"), rapid.IntRange(0, 2000).Draw(t, "up to"))
-			if err := j.set.Compact(context.Background(), j.Journal); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			j.catchUp(t, 1) // Prune needs existing tables
+			j.recordRemoval(t, rapid.SampledFrom([]string{"event", "decision"}).Draw(t, "removed"), rapid.IntRange(0, 2000).Draw(t, "up to"))
+			if err := j.set.Prune(context.Background(), j.Journal); err != nil && !errors.Is(err, sql.ErrNoRows) {
 				t.Fatal(err)
 			}
 		}
@@ -343,8 +343,8 @@ func TestTheIndexShrinksWithTheJournal(t *testing.T) {
 			}
 			return n
 		}
-		compact := func() {
-			if err := j.set.Compact(t.Context(), j.Journal); err != nil {
+		prune := func() {
+			if err := j.set.Prune(t.Context(), j.Journal); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -356,13 +356,13 @@ func TestTheIndexShrinksWithTheJournal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		compact()
+		prune()
 		if now := rows(); now != before {
 			t.Errorf("%d rows of %d are left, although no entry was reported as removed", now, before)
 		}
-		j.setRemoved(t, "change", 1024)
+		j.recordRemoval(t, "change", 1024)
 		for range 5 {
-			compact()
+			prune()
 		}
 		if now := rows(); now > before*4/10 || now < before*3/10 {
 			t.Errorf("%d rows of %d are left, want only those of the last third", now, before)

@@ -1,4 +1,4 @@
-package journal_test
+package sentence_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/sentence"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 )
@@ -108,10 +109,10 @@ func decoded(t *testing.T, m side) (read side) {
 }
 
 func TestSummariesOfChangesAreOneShortHarmlessLine(t *testing.T) {
-	for action, sentence := range journal.ChangeSentences {
+	for action, template := range sentence.Sentences {
 		for _, h := range texttest.All {
 			all, rule := side{}, side{}
-			for _, part := range strings.Split(sentence, "{")[1:] {
+			for _, part := range strings.Split(template, "{")[1:] {
 				key, _, _ := strings.Cut(part, "}")
 				all[strings.TrimPrefix(key, "from.")] = slices.Repeat([]string{h.Text}, 9)
 			}
@@ -201,11 +202,11 @@ func TestEveryActionHasASentence(t *testing.T) {
 		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(actions)) {
-		if journal.ChangeSentences[name] == "" && !slices.Contains(never, name) {
-			t.Errorf("%s: the action %s has no sentence in changeSentences", actions[name], name)
+		if sentence.Sentences[name] == "" && !slices.Contains(never, name) {
+			t.Errorf("%s: the action %s has no sentence", actions[name], name)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(journal.ChangeSentences)) {
+	for _, name := range slices.Sorted(maps.Keys(sentence.Sentences)) {
 		if actions[name] == "" && !slices.Contains(never, name) {
 			t.Errorf("no package writes the action %s: remove its sentence, or list it here if old journals have it", name)
 		}
@@ -263,7 +264,7 @@ type sourceFile struct {
 // repository returns the files of the repository below internal, without tests.
 func repository(t *testing.T) (files []sourceFile) {
 	t.Helper()
-	err := filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+	err := filepath.WalkDir("../..", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
 		}

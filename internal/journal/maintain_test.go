@@ -23,8 +23,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// steps calls Step until the keeper has no more work.
-func steps(t testing.TB, k *journal.Keeper) (n int) {
+// steps calls Step until the maintainer has no more work.
+func steps(t testing.TB, k *journal.Maintainer) (n int) {
 	t.Helper()
 	for {
 		did, err := k.Step(t.Context())
@@ -35,7 +35,7 @@ func steps(t testing.TB, k *journal.Keeper) (n int) {
 			return n
 		}
 		if n++; n > 10_000 {
-			t.Fatal("the keeper always has more work")
+			t.Fatal("the maintainer always has more work")
 		}
 	}
 }
@@ -64,7 +64,7 @@ func TestPropertyMergingAndRemovingKeepTheRest(t *testing.T) {
 		}
 		limits := retention.Limits{Decisions: age("decisions"), Refused: age("refused"), Events: age("events"), Changes: age("changes"), Service: age("service")}
 		of := map[string]retention.Limit{"decision": limits.Decisions, "refused": limits.Refused, "event": limits.Events, "change": limits.Changes, "service": limits.Service}
-		k := journal.NewKeeper(j, limits)
+		k := journal.NewMaintainer(j, limits)
 		for range rapid.IntRange(1, 4).Draw(rt, "batches") {
 			n := rapid.SampledFrom([]int{1, 3, 100, 255, 256, 300}).Draw(rt, "entries")
 			entries := make([]journal.Entry, n)
@@ -128,13 +128,13 @@ func checkKept(rt *rapid.T, before, after []journal.Entry, limits map[string]ret
 		left[e.Position] = e
 	}
 	for _, e := range before {
-		limit := limits[journal.Kept(&e)]
+		limit := limits[journal.RetentionKind(&e)]
 		got, ok := left[e.Position]
-		switch old := limit.Age > 0 && now.Sub(e.Time) > max(limit.Age, journal.MinKept); {
+		switch old := limit.Age > 0 && now.Sub(e.Time) > max(limit.Age, journal.MinAge); {
 		case !ok && !old:
 			rt.Fatalf("entry %d of %s was removed at %s, its limit is %s", e.Position, e.Time, now, limit.Age)
 		case ok && e.Change != nil && e.Change.Action == "journal.remove": // never removed
-		case ok && limit.Age > 0 && now.Sub(e.Time) > max(limit.Age, journal.MinKept)+25*time.Hour:
+		case ok && limit.Age > 0 && now.Sub(e.Time) > max(limit.Age, journal.MinAge)+25*time.Hour:
 			rt.Fatalf("entry %d of %s is still there at %s, its limit is %s", e.Position, e.Time, now, limit.Age)
 		case ok:
 			if diff := cmp.Diff(e, got, asKept); diff != "" {
@@ -176,7 +176,7 @@ func TestOldBlocksAreMergedAndCompressed(t *testing.T) {
 		clock := clocktest.New(noon)
 		j, db := open(t, d.Ready(t), journal.Options{Now: clock.Now})
 		fill(t, j, clock, 0, pushes(0, 600)...)
-		k := journal.NewKeeper(j, retention.Limits{})
+		k := journal.NewMaintainer(j, retention.Limits{})
 		if n := steps(t, k); n != 0 {
 			t.Errorf("%d steps for new blocks, want 0", n)
 		}
@@ -205,7 +205,7 @@ func TestABlockOfTwoGroupsIsSplit(t *testing.T) {
 	}
 	want := read(t, j, 0)
 	clock.Pass(time.Hour)
-	steps(t, journal.NewKeeper(j, retention.Limits{}))
+	steps(t, journal.NewMaintainer(j, retention.Limits{}))
 	if rows, _ := blocks(t, db); rows != 2 {
 		t.Errorf("%d rows, want 2", rows)
 	}
@@ -226,7 +226,7 @@ func TestRemovedEntriesAreRecordedAndCounted(t *testing.T) {
 		fill(t, j, clock, 0, pushes(0, 600)...)
 		clock.Pass(100 * 24 * time.Hour)
 		fill(t, j, clock, 0, push("last"))
-		steps(t, journal.NewKeeper(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
+		steps(t, journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
 
 		got := read(t, j, 0)
 		if len(got) != 2 || got[0].Event == nil || got[0].Event.ID != "last" || got[1].Change == nil || got[1].Change.Action != "journal.remove" {
@@ -265,17 +265,17 @@ func TestTheSizeOfAKindIsLimited(t *testing.T) {
 			fill(t, j, clock, time.Minute, change)
 		}
 		clock.Pass(time.Hour)
-		k := journal.NewKeeper(j, retention.Limits{})
+		k := journal.NewMaintainer(j, retention.Limits{})
 		steps(t, k)
 		total, err := k.SizeOf(t.Context(), "event")
 		if err != nil || total == 0 {
 			t.Fatalf("the events take %d bytes, %v", total, err)
 		}
-		steps(t, journal.NewKeeper(j, retention.Limits{Events: retention.Limit{Size: total / 2}}))
+		steps(t, journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Size: total / 2}}))
 		left := make(map[string]int)
 		var oldest time.Time
 		for _, e := range read(t, j, 0) {
-			left[journal.Kept(&e)]++
+			left[journal.RetentionKind(&e)]++
 			if e.Event != nil && oldest.IsZero() {
 				oldest = e.Time
 			}
@@ -309,7 +309,7 @@ func TestPrincipalsAreRemovedWithTheirEntries(t *testing.T) {
 		}
 		clock.Pass(24 * time.Hour)
 		limit := retention.Limit{Age: 2 * 24 * time.Hour}
-		k := journal.NewKeeper(j, retention.Limits{Decisions: limit, Refused: limit})
+		k := journal.NewMaintainer(j, retention.Limits{Decisions: limit, Refused: limit})
 		steps(t, k)
 		count := func() (n int) {
 			if err := db.Read().QueryRow(`SELECT count(*) FROM journal_principals`).Scan(&n); err != nil {
@@ -342,9 +342,9 @@ func TestPrincipalsAreRemovedWithTheirEntries(t *testing.T) {
 	})
 }
 
-// Keepers of several processes can work at the same time. Readers still see each entry exactly
+// Maintainers of several processes can work at the same time. Readers still see each entry exactly
 // once.
-func TestReadersAndWritersDoNotNoticeKeepers(t *testing.T) {
+func TestReadersAndWritersDoNotNoticeMaintenance(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.Ready(t)
 		clock := clocktest.New(noon)
@@ -354,7 +354,7 @@ func TestReadersAndWritersDoNotNoticeKeepers(t *testing.T) {
 		var working sync.WaitGroup
 		ctx, end := context.WithCancel(t.Context())
 		for _, of := range []*journal.Journal{j, other} {
-			k := journal.NewKeeper(of, retention.Limits{Changes: retention.Limit{Age: time.Hour}})
+			k := journal.NewMaintainer(of, retention.Limits{Changes: retention.Limit{Age: time.Hour}})
 			working.Go(func() {
 				for ctx.Err() == nil {
 					if _, err := k.Step(ctx); err != nil && !errors.Is(err, journal.ErrRewritten) && ctx.Err() == nil {
@@ -418,7 +418,7 @@ func TestEntriesOfTheFutureDoNotStopRemoval(t *testing.T) {
 	fill(t, j, clock, time.Second, ahead("c"))
 	clock.Pass(100 * 24 * time.Hour)
 	fill(t, j, clock, time.Second, push("new"))
-	steps(t, journal.NewKeeper(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
+	steps(t, journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
 	var left []string
 	for _, e := range read(t, j, 0) {
 		if e.Event != nil {
@@ -439,7 +439,7 @@ func TestEntriesOfTheFutureDoNotStopMerging(t *testing.T) {
 	fill(t, j, clock, 0, ahead)
 	fill(t, j, clock, 0, pushes(0, 510)...)
 	clock.Pass(time.Hour)
-	steps(t, journal.NewKeeper(j, retention.Limits{}))
+	steps(t, journal.NewMaintainer(j, retention.Limits{}))
 	if rows, _ := blocks(t, db); rows != 2 {
 		t.Errorf("%d blocks, want 2", rows)
 	}
@@ -455,7 +455,7 @@ func TestAGroupCanBeRemovedBeforeItIsMerged(t *testing.T) {
 		}
 	}
 	clock.Pass(3 * time.Hour)
-	k := journal.NewKeeper(j, retention.Limits{Events: retention.Limit{Age: time.Hour}})
+	k := journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: time.Hour}})
 	for _, work := range []func(context.Context) (bool, error){k.Remove, k.Merge} {
 		if _, err := work(t.Context()); err != nil {
 			t.Fatal(err)
@@ -508,7 +508,7 @@ func TestClocksOfReplicasDoNotMatterForPrincipals(t *testing.T) {
 		}
 		fast.Pass(65 * time.Minute)
 		limit := retention.Limit{Age: time.Hour}
-		steps(t, journal.NewKeeper(reader, retention.Limits{Decisions: limit, Refused: limit}))
+		steps(t, journal.NewMaintainer(reader, retention.Limits{Decisions: limit, Refused: limit}))
 		if err := writer.Append(t.Context(), ann); err != nil {
 			t.Fatal(err)
 		}
@@ -537,7 +537,7 @@ func TestABusyJournalRemovesPrincipals(t *testing.T) {
 		fill(t, j, clock, 0, of("ann"))
 	}
 	limit := retention.Limit{Age: 24 * time.Hour}
-	steps(t, journal.NewKeeper(j, retention.Limits{Decisions: limit, Refused: limit}))
+	steps(t, journal.NewMaintainer(j, retention.Limits{Decisions: limit, Refused: limit}))
 	var n int
 	if err := db.Read().QueryRow(`SELECT count(*) FROM journal_principals`).Scan(&n); err != nil || n != 1 {
 		t.Errorf("%d principals are left, want 1 (%v)", n, err)
@@ -550,7 +550,7 @@ func TestAnEntryIsFoundOnceInMergedBlocks(t *testing.T) {
 	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
 	fill(t, j, clock, 0, pushes(0, 255)...)
 	clock.Pass(time.Hour)
-	steps(t, journal.NewKeeper(j, retention.Limits{}))
+	steps(t, journal.NewMaintainer(j, retention.Limits{}))
 	id := read(t, j, 100)[0].ID
 	if found, err := j.FindIn(t.Context(), []journal.Position{1, 100, 101}, id.String()); err != nil || len(found) != 1 {
 		t.Errorf("found %d entries, want 1 (%v)", len(found), err)
@@ -569,12 +569,12 @@ func TestEntriesOfAClockThatIsBehindAreKept(t *testing.T) {
 	}
 	fill(t, j, clock, time.Second, push("first"), behind("a"), push("second"), behind("b"))
 	limits := retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}
-	steps(t, journal.NewKeeper(j, limits))
+	steps(t, journal.NewMaintainer(j, limits))
 	if n := len(read(t, j, 0)); n != 4 {
 		t.Errorf("%d entries are left after the first run, want 4", n)
 	}
 	clock.Pass(100 * 24 * time.Hour)
-	steps(t, journal.NewKeeper(j, limits))
+	steps(t, journal.NewMaintainer(j, limits))
 	for _, e := range read(t, j, 0) {
 		if e.Event != nil {
 			t.Errorf("event %s is still there after a hundred days", e.Event.ID)
@@ -588,7 +588,7 @@ func TestNothingIsRemovedWhileTheClockJumps(t *testing.T) {
 	clock := clocktest.New(noon)
 	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
 	fill(t, j, clock, 0, pushes(0, 300)...)
-	k := journal.NewKeeper(j, retention.Limits{Events: retention.Limit{Age: 24 * time.Hour}})
+	k := journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: 24 * time.Hour}})
 	k.SetSettle(time.Hour)
 	for range 5 {
 		clock.Pass(100 * 24 * time.Hour)

@@ -1,4 +1,6 @@
-package journal
+// Package sentence describes changes that administrators made, in one sentence for people: "bob
+// joined group ops".
+package sentence
 
 import (
 	"cmp"
@@ -12,17 +14,18 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Limits of the sentence about a change: the number of names of one list, and the number of bytes.
+// Limits of a sentence: the number of bytes of one word, of names of one list, and of bytes.
 const (
+	maxWord     = 128
 	maxListed   = 5
 	maxSentence = 2 << 10
 )
 
-// changeSentences has the sentence about each action. {key} is a value of Change.To, {from.key} is
-// a value of Change.From, and {target} is the target. A part in brackets is left out if one of its
-// values is missing, zero or false. Values are escaped words. {rule} and {from.rule} are described
-// by describeRule, and {changes} lists how From and To differ.
-var changeSentences = map[string]string{
+// sentences has the sentence about each action. {key} is a value of change.to, {from.key} is a value
+// of change.from, and {target} is the target. A part in brackets is left out if one of its values is
+// missing, zero or false. Values are escaped words. {rule} and {from.rule} are described by
+// describeRule, and {changes} lists how from and to differ.
+var sentences = map[string]string{
 	"user.add":      "user {target} added[, in groups {groups}][, until {expires}]",
 	"user.enable":   "user {target} enabled",
 	"user.disable":  "user {target} disabled[, sessions ended: {sessions_ended}][, refresh tokens revoked: {refresh_revoked}]",
@@ -84,29 +87,26 @@ var changeSentences = map[string]string{
 
 const namespaceRoleChanged = "role of {member} in namespace {target} changed from {from.role} to {role}"
 
-// appendSummary appends, for example, "change group.join by user:ann: bob joined group ops".
-func (c *Change) appendSummary(b []byte) []byte {
-	b = append(b, "change "...)
-	b = text.AppendWord(b, c.Action, maxWord)
-	sentence, known := changeSentences[c.Action]
-	if !known { // a newer version wrote the change
-		b = append(b, " of "...)
-		b = text.AppendWord(b, c.Target, maxWord)
-	}
-	b = append(b, " by "...)
-	b = text.AppendWord(b, c.Actor, maxWord)
-	if !known {
-		return b
-	}
-	if c.Action == "namespace.member.set" && c.From["role"] != nil {
+// change is what a sentence is about: a journal.Change without its actor.
+type change struct {
+	action, target string
+	from, to       map[string]any
+}
+
+// Append appends the sentence about a change. The arguments are the fields of a journal.Change, as
+// its writer set them or as they were read. It appends nothing if the action has no sentence,
+// because a newer version wrote the change.
+func Append(b []byte, action, target string, from, to map[string]any) []byte {
+	c := change{action, target, from, to}
+	sentence := sentences[action]
+	if action == "namespace.member.set" && from["role"] != nil {
 		sentence = namespaceRoleChanged
 	}
-	b = append(b, ": "...)
 	return append(b, text.Shorten(string(c.appendSentence(nil, sentence)), maxSentence)...)
 }
 
-// appendSentence appends a sentence of changeSentences.
-func (c *Change) appendSentence(b []byte, sentence string) []byte {
+// appendSentence appends a sentence of sentences.
+func (c *change) appendSentence(b []byte, sentence string) []byte {
 	for sentence != "" {
 		plain, rest, optional := strings.Cut(sentence, "[")
 		b, _ = c.appendPart(b, plain)
@@ -126,7 +126,7 @@ func (c *Change) appendSentence(b []byte, sentence string) []byte {
 
 // appendPart appends a part of a sentence. complete reports whether the change has all values of
 // the part.
-func (c *Change) appendPart(b []byte, part string) (_ []byte, complete bool) {
+func (c *change) appendPart(b []byte, part string) (_ []byte, complete bool) {
 	complete = true
 	for {
 		plain, rest, more := strings.Cut(part, "{")
@@ -143,25 +143,25 @@ func (c *Change) appendPart(b []byte, part string) (_ []byte, complete bool) {
 }
 
 // value returns a value of a sentence as escaped words; "" if it is missing, zero or false.
-func (c *Change) value(key string) string {
+func (c *change) value(key string) string {
 	from, isFrom := strings.CutPrefix(key, "from.")
 	switch {
 	case key == "target":
-		return words(c.Target)
+		return words(c.target)
 	case key == "changes":
-		return differences(ruleOf(c.From), ruleOf(c.To))
-	case key == "reordered" && c.To[key] == true:
+		return differences(ruleOf(c.from), ruleOf(c.to))
+	case key == "reordered" && c.to[key] == true:
 		return "in another order"
 	case key == "kinds":
-		return removals(c.To)
+		return removals(c.to)
 	case key == "rule":
-		return describeRule(ruleOf(c.To))
+		return describeRule(ruleOf(c.to))
 	case isFrom && from == "rule":
-		return describeRule(ruleOf(c.From))
+		return describeRule(ruleOf(c.from))
 	case isFrom:
-		return words(c.From[from])
+		return words(c.from[from])
 	}
-	return words(c.To[key])
+	return words(c.to[key])
 }
 
 // words returns a value of a change as escaped words, or "" for a missing value, zero and false.
@@ -195,7 +195,10 @@ func texts(v any) (list []string, ok bool) {
 func listed(names []string) string {
 	var b []byte
 	for i, name := range names[:min(len(names), maxListed)] {
-		b = text.AppendWord(append(b, list(i, "", ", ")...), name, maxWord)
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = text.AppendWord(b, name, maxWord)
 	}
 	if more := len(names) - maxListed; more > 0 {
 		b = fmt.Appendf(b, " and %d more", more)

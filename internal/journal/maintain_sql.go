@@ -4,67 +4,56 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// keeping records which blocks were merged and which entries were removed.
-type keeping struct {
+// maintenance records which blocks were merged and which entries were removed.
+type maintenance struct {
 	version int64    // counts the transactions that rewrite blocks
 	merged  Position // blocks up to this position are merged
-	removed map[keptKind]Position
+	removed map[retentionKind]Position
 	// unreported has the number of removed entries that no entry of the journal reports yet.
-	unreported map[keptKind]int64
-	total      map[keptKind]int64 // removed entries
+	unreported map[retentionKind]int64
+	total      map[retentionKind]int64 // removed entries
 }
 
-func selectKeeping(ctx context.Context, q store.Querier) (k keeping, err error) {
+func selectMaintenance(ctx context.Context, q store.Querier) (m maintenance, err error) {
 	// The version is read first: a transaction that rewrites blocks after that
 	// increments it.
-	err = q.QueryRowContext(ctx, `SELECT version, merged FROM journal_keeping WHERE one = 1`).Scan(&k.version, &k.merged)
+	err = q.QueryRowContext(ctx, `SELECT version, merged FROM journal_keeping WHERE one = 1`).Scan(&m.version, &m.merged)
 	if err != nil {
-		return k, err
+		return m, err
 	}
-	k.removed, k.unreported, k.total = make(map[keptKind]Position), make(map[keptKind]int64), make(map[keptKind]int64)
-	rows, err := q.QueryContext(ctx, `SELECT kind, position, unreported, total FROM journal_removed`)
-	if err != nil {
-		return k, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var kind keptKind
+	m.removed, m.unreported, m.total = make(map[retentionKind]Position), make(map[retentionKind]int64), make(map[retentionKind]int64)
+	_, err = store.Collect(ctx, q, func(row store.Row) (kind retentionKind, err error) {
 		var position Position
 		var unreported, total int64
-		if err := rows.Scan(&kind, &position, &unreported, &total); err != nil {
-			return k, err
-		}
-		k.removed[kind], k.total[kind] = position, total
+		err = row.Scan(&kind, &position, &unreported, &total)
+		m.removed[kind], m.total[kind] = position, total
 		if unreported > 0 {
-			k.unreported[kind] = unreported
+			m.unreported[kind] = unreported
 		}
-	}
-	return k, rows.Err()
+		return kind, err
+	}, `SELECT kind, position, unreported, total FROM journal_removed`)
+	return m, err
 }
 
-// moveKeeping begins a transaction that rewrites blocks. It returns errRewritten if another
-// transaction has rewritten blocks since k was read.
-func moveKeeping(ctx context.Context, tx *sql.Tx, k keeping, merged Position) error {
-	result, err := tx.ExecContext(ctx, `
-		UPDATE journal_keeping SET version = version + 1, merged = $1 WHERE one = 1 AND version = $2`, merged, k.version)
-	if err != nil {
-		return err
+// beginRewrite begins a transaction that rewrites blocks. It returns errRewritten if another
+// transaction has rewritten blocks since m was read.
+func beginRewrite(ctx context.Context, tx *sql.Tx, m maintenance, merged Position) error {
+	n, err := store.Affected(tx.ExecContext(ctx, `
+		UPDATE journal_keeping SET version = version + 1, merged = $1 WHERE one = 1 AND version = $2`, merged, m.version))
+	if err == nil && n != 1 {
+		err = errRewritten
 	}
-	if n, err := result.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(errRewritten, err)
-	}
-	return nil
+	return err
 }
 
 // addRemoved records that n entries of a kind were removed. If position is not 0, it also records
 // that all entries of the kind up to the position are removed.
-func addRemoved(ctx context.Context, tx *sql.Tx, kind keptKind, position Position, n int64) error {
+func addRemoved(ctx context.Context, tx *sql.Tx, kind retentionKind, position Position, n int64) error {
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO journal_removed (kind, position, unreported, total) VALUES ($1, $2, $3, $3)
 		ON CONFLICT (kind) DO UPDATE SET
@@ -82,32 +71,12 @@ func clearUnreported(ctx context.Context, tx *sql.Tx) error {
 
 // selectBlocksIn returns the blocks that begin in a range.
 func selectBlocksIn(ctx context.Context, q store.Querier, from, to Position) ([]*block, error) {
-	return queryBlocks(ctx, q, `WHERE first >= $1 AND first < $2 ORDER BY first`, from, to)
-}
-
-func queryBlocks(ctx context.Context, q store.Querier, where string, args ...any) (blocks []*block, err error) {
-	rows, err := q.QueryContext(ctx, blockColumns+where, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		b, err := scanBlock(rows)
-		if err != nil {
-			return nil, err
-		}
-		blocks = append(blocks, b)
-	}
-	return blocks, rows.Err()
+	return store.Collect(ctx, q, scanBlock, blockColumns+`WHERE first >= $1 AND first < $2 ORDER BY first`, from, to)
 }
 
 // deleteBlocks deletes the blocks that begin in a range, and returns how many it deleted.
-func deleteBlocks(ctx context.Context, tx *sql.Tx, from, to Position) (int64, error) {
-	result, err := tx.ExecContext(ctx, `DELETE FROM journal_blocks WHERE first >= $1 AND first < $2`, from, to)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+func deleteBlocks(ctx context.Context, tx *sql.Tx, from, to Position) (int, error) {
+	return store.Affected(tx.ExecContext(ctx, `DELETE FROM journal_blocks WHERE first >= $1 AND first < $2`, from, to))
 }
 
 func addSize(ctx context.Context, tx *sql.Tx, key sizeKey, s size) error {
@@ -121,7 +90,7 @@ func addSize(ctx context.Context, tx *sql.Tx, key sizeKey, s size) error {
 
 // selectSizeCutoff returns the last hour whose entries must be removed to limit a kind to a size.
 // ok is false if the entries of the kind do not exceed the size.
-func selectSizeCutoff(ctx context.Context, q store.Querier, kind keptKind, size int64) (hour int64, ok bool, err error) {
+func selectSizeCutoff(ctx context.Context, q store.Querier, kind retentionKind, size int64) (hour int64, ok bool, err error) {
 	var last sql.NullInt64
 	err = q.QueryRowContext(ctx, `
 		SELECT max(hour) FROM (
@@ -131,16 +100,16 @@ func selectSizeCutoff(ctx context.Context, q store.Querier, kind keptKind, size 
 }
 
 // deleteSizes deletes the sizes of a kind before an hour.
-func deleteSizes(ctx context.Context, tx *sql.Tx, kind keptKind, hour int64) error {
+func deleteSizes(ctx context.Context, tx *sql.Tx, kind retentionKind, hour int64) error {
 	_, err := tx.ExecContext(ctx, `DELETE FROM journal_sizes WHERE kind = $1 AND hour < $2`, string(kind), hour)
 	return err
 }
 
 // usePrincipals records that merged entries before a position refer to principals.
-func usePrincipals(ctx context.Context, tx *sql.Tx, refs []principalRef, position Position) error {
-	for _, chunk := range chunks(refs, insertAtOnce) {
-		_, err := tx.ExecContext(ctx, `UPDATE journal_principals SET used = $1 WHERE number IN (`+placeholders(2, len(chunk))+`)`,
-			append([]any{position}, chunk...)...)
+func usePrincipals(ctx context.Context, tx *sql.Tx, numbers []int64, position Position) error {
+	for chunk := range slices.Chunk(numbers, insertAtOnce) {
+		list, args := inList(2, chunk)
+		_, err := tx.ExecContext(ctx, `UPDATE journal_principals SET used = $1 WHERE number IN `+list, append([]any{position}, args...)...)
 		if err != nil {
 			return err
 		}
@@ -170,22 +139,14 @@ func selectLatestFrom(ctx context.Context, q store.Querier, position Position, u
 // principals that no merged entry after position end refers to. The result last is the number of
 // the last examined principal, or 0 if there are no more principals.
 func selectUnused(ctx context.Context, q store.Querier, after, floor int64, end Position, limit int) (numbers []int64, last int64, err error) {
-	rows, err := q.QueryContext(ctx, `
-		SELECT number, used FROM journal_principals WHERE number > $1 AND number < $2 ORDER BY number LIMIT $3`, after, floor, limit)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var used Position
-		if err := rows.Scan(&last, &used); err != nil {
-			return nil, 0, err
-		}
+	_, err = store.Collect(ctx, q, func(row store.Row) (used Position, err error) {
+		err = row.Scan(&last, &used)
 		if used <= end {
 			numbers = append(numbers, last)
 		}
-	}
-	return numbers, last, rows.Err()
+		return used, err
+	}, `SELECT number, used FROM journal_principals WHERE number > $1 AND number < $2 ORDER BY number LIMIT $3`, after, floor, limit)
+	return numbers, last, err
 }
 
 // deletePrincipals deletes principals. It does not delete a principal that an entry after position
@@ -194,31 +155,7 @@ func deletePrincipals(ctx context.Context, tx *sql.Tx, numbers []int64, end Posi
 	if len(numbers) == 0 {
 		return nil
 	}
-	args := []any{end}
-	for _, n := range numbers {
-		args = append(args, n)
-	}
-	_, err := tx.ExecContext(ctx, `DELETE FROM journal_principals WHERE used <= $1 AND number IN (`+placeholders(2, len(numbers))+`)`, args...)
+	list, args := inList(2, numbers)
+	_, err := tx.ExecContext(ctx, `DELETE FROM journal_principals WHERE used <= $1 AND number IN `+list, append([]any{end}, args...)...)
 	return err
-}
-
-// chunks splits the principals' numbers into lists of query arguments, each with at most size
-// numbers.
-func chunks(refs []principalRef, size int) (all [][]any) {
-	for i, ref := range refs {
-		if i%size == 0 {
-			all = append(all, nil)
-		}
-		all[len(all)-1] = append(all[len(all)-1], ref.number)
-	}
-	return all
-}
-
-// placeholders returns a list of n parameters from a number on: $2, $3.
-func placeholders(from, n int) string {
-	var b strings.Builder
-	for i := range n {
-		fmt.Fprintf(&b, "%s$%d", list(i, "", ", "), from+i)
-	}
-	return b.String()
 }

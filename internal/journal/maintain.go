@@ -1,0 +1,142 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
+)
+
+// A commit writes a block of the few entries that have arrived. Later, in the background, Maintain
+// merges and compresses the blocks of each 256 entries (merge.go), removes entries beyond their
+// limits (remove.go), reports that in the journal (report.go), and deletes principals that no
+// entry refers to (sweep.go). Each step is a short transaction of its own, so that the writer
+// never waits long. The hashes of the tree do not change, so old proofs stay valid.
+
+// Maintain merges blocks and removes entries beyond the limits, until ctx ends. It uses at most
+// about a fifth of a processor. Several processes may run Maintain on the same database.
+func (j *Journal) Maintain(ctx context.Context, limits retention.Limits) {
+	const (
+		idle = 30 * time.Second
+		rest = 4 // times the duration of a step
+	)
+	m := newMaintainer(j, limits)
+	m.settle = j.o.Settle
+	for {
+		began := time.Now()
+		did, err := m.step(ctx)
+		pause := max(rest*time.Since(began), time.Millisecond)
+		switch {
+		case err != nil && ctx.Err() == nil && !errors.Is(err, errRewritten):
+			m.o.Log.Error("merging and removing journal entries failed", "error", err)
+			pause = idle
+		case !did && err == nil:
+			pause = idle
+		}
+		if clock.Sleep(ctx, pause) != nil {
+			return
+		}
+	}
+}
+
+// Merge merges all blocks that are old enough, without the rests of Maintain.
+func (j *Journal) Merge(ctx context.Context) error {
+	m := newMaintainer(j, retention.Limits{})
+	for {
+		did, err := m.run(ctx, task{"merging blocks", m.merge})
+		if err != nil && !errors.Is(err, errRewritten) || err == nil && !did {
+			return err
+		}
+	}
+}
+
+// maintainer merges blocks and removes entries. Only one goroutine uses a maintainer.
+type maintainer struct {
+	*Journal
+	limits  map[retentionKind]retention.Limit
+	decoder *decoder
+	deflate deflate
+
+	removeFirst bool // the next step removes entries first
+	// settle is how long the clock must have run without a jump before entries are removed. This
+	// time begins at wall and since. Both are the same moment, but since has a monotonic reading.
+	settle      time.Duration
+	wall, since time.Time
+
+	// trimmed has the blocks from which single entries were removed in the hour trimmedFor.
+	trimmed    map[Position]bool
+	trimmedFor clock.Span
+	reported   clock.Span // is over reportRemovedEvery after the last report
+	swept      clock.Span // is over a day after the last sweep of the principals
+	sweeping   *sweeping  // nil: no sweep has begun
+}
+
+func newMaintainer(j *Journal, limits retention.Limits) *maintainer {
+	return &maintainer{Journal: j, limits: limitsByKind(limits), decoder: newDecoder(j.db.Read())}
+}
+
+// task is one kind of the work of a maintainer. do does one piece of it, and reports whether there
+// was one.
+type task struct {
+	doing string // "merging blocks"
+	do    func(context.Context, head, maintenance) (did bool, err error)
+}
+
+// step merges blocks or removes entries once, and reports whether there was work to do. Merging
+// and removing alternate.
+func (m *maintainer) step(ctx context.Context) (did bool, err error) {
+	merge, remove := task{"merging blocks", m.merge}, task{"removing entries", m.remove}
+	first, second := merge, remove
+	if m.removeFirst {
+		first, second = remove, merge
+	}
+	m.removeFirst = !m.removeFirst
+	if !m.settled() {
+		return m.run(ctx, merge)
+	}
+	return m.run(ctx, first, second, task{"recording removed entries", m.report}, task{"removing principals", m.sweep})
+}
+
+// run does a piece of the first task that has one.
+func (m *maintainer) run(ctx context.Context, tasks ...task) (did bool, err error) {
+	q := m.db.Read()
+	h, err := selectHead(ctx, q)
+	if err != nil {
+		return false, fmt.Errorf("reading the journal's head: %w", err)
+	}
+	state, err := selectMaintenance(ctx, q)
+	if err != nil {
+		return false, fmt.Errorf("reading what was merged and removed: %w", err)
+	}
+	for _, t := range tasks {
+		if did, err = t.do(ctx, h, state); err != nil {
+			return false, fmt.Errorf("%s: %w", t.doing, err)
+		}
+		if did {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// settled reports whether the clock has run without a jump for long enough to be trusted. Entries
+// that are removed because of a wrong clock cannot be restored. Many machines correct their clock
+// in the first minutes after a start.
+func (m *maintainer) settled() bool {
+	if m.settle <= 0 {
+		return true
+	}
+	now, elapsed := m.o.Now(), time.Since(m.since)
+	if m.wall.IsZero() || (now.Sub(m.wall)-elapsed).Abs() > time.Minute {
+		m.wall, m.since = now, time.Now()
+		return false
+	}
+	return elapsed >= m.settle
+}
+
+// future returns a time, in milliseconds since 1970. An id with a later time was created while a
+// clock was ahead. Such an id must not delay the merging or removal of the entries after it.
+func (m *maintainer) future() int64 { return m.o.Now().Add(minAge).UnixMilli() }

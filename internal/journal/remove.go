@@ -1,0 +1,180 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
+)
+
+const (
+	// minAge is the minimum time that each entry is stored.
+	minAge = time.Hour
+	// trimSpan is how long an entry can be beyond its age limit because its block also has newer
+	// entries. After that, the entry is removed without the newer ones.
+	trimSpan = 24 * time.Hour
+)
+
+// remove removes entries beyond the limits from one block.
+func (m *maintainer) remove(ctx context.Context, head head, state maintenance) (did bool, err error) {
+	cutoffs, err := m.cutoffs(ctx)
+	if err != nil {
+		return false, err
+	}
+	x, err := m.nextExpired(ctx, head, state, cutoffs)
+	if err != nil || x == nil {
+		return false, err
+	}
+	b := x.block
+	m.trimmed[b.first] = true
+	r := rewrite{state: state, from: b.first, to: b.first + 1, blocks: []*block{b}, removed: make(map[retentionKind]int64), removedTo: x.removedTo}
+	packed := newPacker(head.base, b.first)
+	var leaf []byte
+	err = m.items(ctx, r.blocks, func(o *openBlock, e *entryRecord, removed *removedEntries) error {
+		if e == nil {
+			packed.remove(removed.level, removed.hash)
+			return nil
+		}
+		entry, err := m.decoder.entry(ctx, o, *e)
+		if err != nil {
+			return err
+		}
+		cutoff, limited := cutoffs[entry.retentionKind()]
+		isReport := entry.Change != nil && entry.Change.Action == removeAction
+		if !limited || isReport || x.timeOf(&entry) >= cutoff {
+			return packed.add(o, e.line)
+		}
+		p, err := o.split(e.line)
+		if err == nil {
+			leaf, _, err = o.appendLeaf(leaf[:0], &p)
+		}
+		if err != nil {
+			return err
+		}
+		packed.remove(0, tree.LeafHash(leaf))
+		r.removed[entry.retentionKind()]++
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	if len(r.removed) == 0 && len(r.removedTo) == 0 {
+		return false, nil
+	}
+	var compress *deflate
+	if b.content[0] != '{' {
+		compress = &m.deflate
+	}
+	r.add(packed, b.previous, b.hash, compress)
+	return true, m.rewrite(ctx, &r)
+}
+
+// expired is a block with entries beyond their limits.
+type expired struct {
+	*block
+	written   written
+	removedTo map[retentionKind]Position // the end of the block, for kinds of which no older entry is left
+}
+
+// timeOf returns the time of an entry's id, or the nearest time at which the block can have been
+// written, if the clock of the id was wrong.
+func (x *expired) timeOf(e *Entry) int64 {
+	return max(min(e.ID.milliseconds(), x.written.latest), x.written.earliest)
+}
+
+// nextExpired returns the first block with entries beyond their limits, or nil.
+func (m *maintainer) nextExpired(ctx context.Context, head head, state maintenance, cutoffs map[retentionKind]int64) (*expired, error) {
+	if m.trimmed == nil || m.trimmedFor.Over(m.o.Now()) {
+		m.trimmed, m.trimmedFor = make(map[Position]bool), clock.For(m.o.Now(), time.Hour)
+	}
+	var found *expired
+	next := make(map[retentionKind]Position) // the first block that can have entries of a kind
+	for kind, cutoff := range cutoffs {
+		b, err := blockAfter(ctx, m.db.Read(), max(state.removed[kind], head.base))
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		next[kind] = b.first
+		w, err := m.written(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		trim := b.earliest < cutoff-trimSpan.Milliseconds() && !m.trimmed[b.first]
+		if (w.latest < cutoff || trim) && (found == nil || b.first < found.first) {
+			found = &expired{block: b, written: w, removedTo: make(map[retentionKind]Position)}
+		}
+	}
+	if found == nil {
+		return nil, nil
+	}
+	for kind, cutoff := range cutoffs {
+		if next[kind] == found.first && found.written.latest < cutoff {
+			found.removedTo[kind] = found.end() - 1
+		}
+	}
+	return found, nil
+}
+
+// written has the times between which the entries of a block were written, in milliseconds since
+// 1970.
+type written struct{ earliest, latest int64 }
+
+// written returns two times between which the entries of a block were written, even if the clock
+// of a replica was wrong. The first time is taken from the block before, because that block began
+// earlier. If an id of the block was created while a clock was ahead, the second time is taken from
+// the next block without such an id.
+func (m *maintainer) written(ctx context.Context, b *block) (w written, err error) {
+	future := m.future()
+	before, err := selectBlockAt(ctx, m.db.Read(), b.first-1)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return w, err
+	}
+	if err == nil && before.earliest <= future {
+		w.earliest = before.earliest
+	}
+	if w.latest = b.latest; w.latest > future {
+		if w.latest, err = selectLatestFrom(ctx, m.db.Read(), b.end(), future); err != nil {
+			return w, err
+		}
+		if b.earliest <= future {
+			w.latest = max(w.latest, b.earliest)
+		}
+	}
+	w.latest = max(w.latest, w.earliest)
+	return w, nil
+}
+
+// cutoffs returns a time for each kind, in milliseconds since 1970. Entries of the kind are beyond
+// their limit if their ids have an earlier time.
+func (m *maintainer) cutoffs(ctx context.Context) (map[retentionKind]int64, error) {
+	now := m.o.Now()
+	cutoffs := make(map[retentionKind]int64)
+	for kind, limit := range m.limits {
+		var cutoff time.Time
+		if limit.Age > 0 {
+			cutoff = now.Add(-limit.Age)
+		}
+		if limit.Size > 0 {
+			hour, ok, err := selectSizeCutoff(ctx, m.db.Read(), kind, limit.Size)
+			if err != nil {
+				return nil, err
+			}
+			if at := time.Unix((hour+1)*3600, 0); ok && at.After(cutoff) {
+				cutoff = at
+			}
+		}
+		if least := now.Add(-minAge); cutoff.After(least) {
+			cutoff = least
+		}
+		if !cutoff.IsZero() {
+			cutoffs[kind] = cutoff.UnixMilli()
+		}
+	}
+	return cutoffs, nil
+}

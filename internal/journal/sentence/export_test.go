@@ -1,0 +1,4 @@
+package sentence
+
+// Sentences has the sentence about each action.
+var Sentences = sentences
