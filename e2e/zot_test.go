@@ -21,7 +21,7 @@ import (
 
 // zotVerifier checks tokens like zot. zot is not available as a Go module, so zotVerifier imitates
 // the observed behavior of zot's bearer authorizer. The authorizer uses the key of its configured
-// certificate, ignores the token's key id and x5c, and checks iat and exp with its own clock
+// certificate, and ignores the token's key id and x5c. It checks iat and exp with its own clock,
 // without leeway.
 type zotVerifier struct{ key any }
 

@@ -27,11 +27,10 @@ const (
 	maxBadText    = 4 << 10  // bytes
 )
 
-// Decode parses an envelope of events. The result events has all elements that are events, and
-// the result bad has all other elements, each with the reason why it is not an event. Both are
-// in the order of the envelope. An event needs an action and a repository. Other fields are
-// left empty if they are missing, null, or have another type. Unknown fields are ignored at any
-// depth.
+// Decode parses an envelope of events. The result events has all elements that are events. The
+// result bad has all other elements, and the reason why each of them is not an event. Both are in
+// the order of the envelope. An event needs an action and a repository. Other fields are left
+// empty if they are missing, null, or have another type. Unknown fields are ignored at any depth.
 //
 // The error is ErrNotEnvelope or nil.
 func Decode(body []byte) (events []Event, bad []Bad, err error) {

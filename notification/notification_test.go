@@ -21,7 +21,7 @@ import (
 
 var update = flag.Bool("update", false, "write new golden files")
 
-// Without a limit of their total length, 256 descriptors with the longest names would add a
+// Their total length has a limit. Otherwise 256 descriptors with the longest names would add a
 // quarter of a megabyte to an entry of the journal.
 func TestDescriptorsAreLimitedByTheirLength(t *testing.T) {
 	one := `{"mediaType":"` + strings.Repeat("m", notification.MaxName) + `","digest":"` + strings.Repeat("d", notification.MaxName) + `"},`

@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// mustAgree reports a test error if got, the decision on the request r, differs from the
-// decision of the naive evaluator on the rules in source.
+// mustAgree compares got, the decision on the request r, with the decision of the naive evaluator
+// on the rules in source. It reports a test error if they differ.
 func mustAgree(t interface{ Errorf(string, ...any) }, source policy.Source, r *policy.Request, got policy.Decision) {
 	if len(got.Results) != len(r.Scopes) {
 		t.Errorf("%d results for %d scopes", len(got.Results), len(r.Scopes))

@@ -308,9 +308,9 @@ func TestDecideAllocatesItsAnswerOnly(t *testing.T) {
 	}
 }
 
-// The result does not depend on the place of a rule in the index. In any order, the first of
-// several deny rules is named, and the lifetime is the shortest lifetime of all rules that
-// allow the action.
+// The result does not depend on the place of a rule in the index. The result names the first of
+// several deny rules. The lifetime is the shortest lifetime of all rules that allow the action, in
+// any order of the rules.
 func TestFirstDenyAndShortestLifetimeInAnyOrder(t *testing.T) {
 	patterns := []string{"**", "a/**", "a/b", "*/b", "a/*", "**/b", "a*/b", "${user}/b"}
 	for i, first := range patterns {

@@ -54,8 +54,8 @@ func newSubjectSet(who *match.Who) *subjectSet {
 	return h
 }
 
-// hashSubjects fills the slice hashes, which has one element for each subject of the principal,
-// and the hash table slots, whose elements must be zero.
+// hashSubjects fills the slice hashes and the hash table slots. hashes has one element for each
+// subject of the principal. The elements of slots must be zero.
 func hashSubjects(who *match.Who, hashes, slots []uint32) {
 	for i := range hashes {
 		hashes[i] = hashOfSubject(who.Subject(i))

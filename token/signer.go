@@ -107,7 +107,7 @@ func (s *Signer) Certificate() *x509.Certificate {
 
 // Until returns the latest expiry of a token of this signer: the expiry of the certificate that
 // expires first, minus Leeway. For tokens without certificates, it returns the zero time, which
-// means no limit, because registries check no dates for keys that they find by kid.
+// means no limit. Registries do not check dates of keys that they find by kid.
 func (s *Signer) Until() time.Time {
 	if s == nil {
 		return time.Time{}

@@ -3,10 +3,10 @@
 //
 //	go run ./compare
 //
-// Compare builds Tidewaiter and bench/limit, starts both on free loopback ports with their
-// files in a temporary folder, puts them under load in turn and prints a table of bars. It
-// exits with 1 if a bar is missed. It needs Linux, because it reads memory and processor time
-// from /proc.
+// Compare builds Tidewaiter and bench/limit, and starts both on free loopback ports. Their files
+// are in a temporary folder. Compare puts both under load in turn, and prints a table of bars. It
+// exits with 1 if a bar is missed. It needs Linux, because it reads memory and processor time from
+// /proc.
 package main
 
 import (

@@ -86,8 +86,8 @@ func (m *measurement) taking(ctx context.Context, both []*server) error {
 	return nil
 }
 
-// ruling adds, changes and deletes rules by commands, with the configs of the two servers in
-// turn, and measures the time until both servers use the new policy.
+// ruling adds, changes and deletes rules by commands, which use the configs of the two servers in
+// turn. It measures the time until both servers use the new policy.
 func (m *measurement) ruling(ctx context.Context, both []*server) error {
 	fmt.Fprintln(m.progress, "changing rules, with two replicas …")
 	allowing := []string{"--subject", "user:" + user, "--repository", "ruled/**", "--actions", "pull"}

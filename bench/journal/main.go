@@ -7,7 +7,7 @@
 // job with its own principal and address. It prints a table of bars, and exits with 1 if a bar is
 // missed. --steps selects what it measures:
 //
-//	fill       writes the entries, merges their blocks and builds the index: bytes and time of an entry
+//	fill       writes the entries, merges their blocks and builds the index: bytes and time
 //	filters    the first page of each filter, and of pairs of common filters
 //	show       an entry with the entries that are related to it
 //	verify     all hashes, principals and checkpoints

@@ -42,8 +42,8 @@ type Options struct {
 // Registry is a registry that runs until the test ends.
 type Registry struct {
 	Version Version
-	// Host is localhost:port, because some clients reject realms with an address such as
-	// 127.0.0.1, and some clients compare the host names of realm and registry.
+	// Host is localhost:port. It is not an address, because some clients reject realms with an
+	// address such as 127.0.0.1. Some clients also compare the host names of realm and registry.
 	Host string
 	*process.Process
 	storage string

@@ -1,7 +1,7 @@
 // Package tidewaiter runs the program under test.
 //
-// Start compiles the tidewaiter command and runs it with a config that has one user who may
-// push, one who may only pull, an administrator, and public repositories.
+// Start compiles the tidewaiter command and runs it. The config has a user who may push, a user
+// who may only pull, an administrator, and public repositories.
 package tidewaiter
 
 import (

@@ -69,8 +69,8 @@ func TestFloodOfKeysIsBoundedAndEvictsNothingInUse(t *testing.T) {
 	}
 }
 
-// After any sequence of calls, Get returns the last value that was put, and at least the
-// limit/2 keys that were put last are found.
+// After any sequence of calls, Get returns the last value of a key. It finds at least the limit/2
+// keys that were put last.
 func TestPropertyCacheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const limit = 8

@@ -10,10 +10,10 @@ import (
 // Key identifies a list of texts, such as a name and a password, without revealing them.
 type Key [sha256.Size]byte
 
-// Keys makes keys. A key is the SHA-256 of a random secret of this process and the texts, so a
-// copy of the keys does not help to guess a password. Each text is preceded by its length. So
-// no two lists give the hash function the same input, and no input is a prefix of another. HMAC
-// would have the same effect at twice the cost.
+// Keys makes keys. A key is the SHA-256 of the texts and a random secret of this process. So a
+// copy of the keys does not help to guess a password. Each text is preceded by its length. So no
+// two lists give the hash function the same input, and no input is a prefix of another. HMAC would
+// have the same effect at twice the cost.
 type Keys struct{ inputs sync.Pool }
 
 // NewKeys returns a Keys with a new secret.

@@ -72,9 +72,9 @@ func (a allowed) Sees(registry, name string) bool {
 	return d.Results[0].Granted.Has(scope.Pull)
 }
 
-// BenchmarkPage reads a page of 100 of 100,000 repositories, with 100,000 rules, for principals
-// who may see all repositories, three repositories, the repositories of 200 groups, and one
-// repository of each team.
+// BenchmarkPage reads a page of 100 repositories. There are 100,000 repositories and 100,000
+// rules. Its principals may see all repositories, three repositories, the repositories of 200
+// groups, or one repository of each team.
 func BenchmarkPage(b *testing.B) {
 	f := open(b, storetest.SQLite().Ready(b), 0)
 	fill(b, f, 100_000, 1)

@@ -196,8 +196,8 @@ func (l *listing) run(ctx context.Context) error {
 }
 
 // add examines a row. It returns true if no more rows are needed. This is the case if enough rows
-// were examined, or if the page has one row more than its size, which shows that there is a next
-// page.
+// were examined. It is also the case if one row more than the size of the page was found, which
+// shows that there is a next page.
 func (l *listing) add(p *place) (done bool) {
 	l.last = *p
 	l.examined++

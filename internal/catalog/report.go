@@ -37,8 +37,8 @@ func when(e *journal.Entry) time.Time {
 
 // aboutManifest reports whether an event is about a manifest or a tag. Events of blobs have no
 // tag, and their URL shows that they are about a blob. Registries that send no URL send a media
-// type. The event of a deleted blob has neither, so it cannot be distinguished from the event of a
-// deleted manifest, and the result is true.
+// type. The event of a deleted blob has neither a URL nor a media type, like the event of a
+// deleted manifest. In this case, the result is true.
 func aboutManifest(e *notification.Event) bool {
 	switch e.Action {
 	case notification.Delete:

@@ -3,9 +3,8 @@
 // A Limiter admits requests up to its capacity. Other requests wait in a bounded queue. The queue
 // has two classes: requests from known places, which get three of four turns, and all other
 // requests, which get the fourth turn. If nobody waits in one class, the other class gets all
-// turns. Within a class, each source (the address of a client) has its own line, and each line
-// gets a turn before a line gets its next turn. So a flood from one source delays only the
-// requests of this source.
+// turns. Within a class, each source (the address of a client) has its own line. The lines take
+// turns. So a flood from one source delays only the requests of this source.
 //
 // A full queue does not refuse a new request. The new request replaces a random waiting request in
 // the longest line of the second class. So an attacker who fills the queue cannot keep other
@@ -261,7 +260,7 @@ func (l *Limiter) lengthLocked() int {
 }
 
 // fit limits n to the total capacity. So a request that needs more than the total capacity can
-// still run, but only alone.
+// still run, but not together with others.
 func (l *Limiter) fit(n Need) Need {
 	return Need{Slots: min(n.Slots, l.o.All.Slots), Memory: min(n.Memory, l.o.All.Memory)}
 }

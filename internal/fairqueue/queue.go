@@ -153,8 +153,8 @@ func (q *queue) unrank(f *line) {
 // victim returns the place to drop for a new request in the line of key, or nil if nobody waits.
 // The victim is a random place of the longest line. The new request counts as a place of its own
 // line. So a source with most of the queue loses places to new requests of any source, even its
-// own. If the line of key, with the new request, is as long as the longest other line, the victim
-// is a place of another line.
+// own. If the line of key, together with the new request, is as long as the longest other line,
+// the victim is from another line.
 func (q *queue) victim(key lineKey, random func(int) int) *place {
 	if q.length == 0 {
 		return nil

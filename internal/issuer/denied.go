@@ -89,9 +89,9 @@ func verbs(actions scope.Actions) string {
 	return actions.String() + " in"
 }
 
-// requiredActions returns those of the requested actions without which the client fails. For a
-// deletion, some clients also request other actions (crane requests push), but the registry
-// requires only delete.
+// requiredActions returns the requested actions without which the client fails. For a deletion,
+// some clients also request other actions (crane requests push), but the registry requires only
+// delete.
 func requiredActions(asked scope.Actions) scope.Actions {
 	if asked.Has(scope.Delete) {
 		return scope.Delete

@@ -37,8 +37,8 @@ var (
 	ErrUnknownRegistry = errors.New("unknown service")
 	// ErrSignIn means that no credentials were presented, and anonymous requests are refused.
 	ErrSignIn = errors.New("a name and a password are needed")
-	// ErrDenied means that the granted actions are too few for the client's next step, and that
-	// the client shows its user the text of a refusal. The error that wraps ErrDenied is a
+	// ErrDenied means that the granted actions are not enough for the client's next step. The
+	// client shows its user the text of the refusal. The error that wraps ErrDenied is a
 	// *DeniedError.
 	ErrDenied = errors.New("denied")
 	// ErrUndecided means that the Authorizer failed, so the request is neither granted nor

@@ -43,8 +43,8 @@ func opened(t *testing.T, b *block) (lines []string) {
 	return lines
 }
 
-// A compressed block has the same lines as before, if all lines are read at once, and if they are
-// read one by one in any order.
+// A compressed block has the same lines as before. The lines can be read all at once, or one by
+// one in any order.
 func TestACompressedBlockHasTheSameLines(t *testing.T) {
 	var d deflate
 	for _, entries := range []int{1, partLines - 1, partLines, partLines + 1, 40, 256} {

@@ -16,8 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Every refusal is recorded or counted exactly once, in a window of at most a minute, and only
-// together with refusals that have the same registry, address and reason.
+// Every refusal is recorded or counted exactly once, in a window of at most a minute. It is
+// counted only together with refusals that have the same registry, address and reason.
 func TestPropertyFoldedRefusalsAreCountedExactly(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		clock := clocktest.New(noon)

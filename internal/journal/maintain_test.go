@@ -51,8 +51,8 @@ func readAll(t testing.TB, j *journal.Journal) (all []journal.Entry) {
 	return all
 }
 
-// After any sequence of writes, merges and removals, exactly the entries beyond their limits are
-// gone, the other entries are unchanged, and the tree verifies.
+// After any sequence of writes, merges and removals, the entries beyond their limits are gone. All
+// other entries are unchanged, and the tree verifies.
 func TestPropertyMergingAndRemovingKeepTheRest(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		clock := clocktest.New(noon)

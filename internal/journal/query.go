@@ -211,8 +211,8 @@ type Page struct {
 	Searched time.Time
 }
 
-// skew is the maximum difference between the time in an entry's id and the entry's time, and
-// between the clocks of processes that share a journal.
+// skew is the maximum difference between the time in an entry's id and the entry's time. It is
+// also the maximum difference between the clocks of processes that share a journal.
 const skew = time.Minute
 
 // Limits of a search. Entries of registries can be large, so a limit on the number of entries
@@ -228,9 +228,9 @@ const (
 // entries do not change later pages. Between blocks, Search calls enough with the number of
 // searched entries. It stops early when enough returns true.
 //
-// Options.Index finds the entries that can match. Blocks that are not indexed are read if they are
-// in the query's time range, but only the lines that contain the query's texts are decoded. Clocks
-// can be wrong, so blocks outside the time range can lie between blocks inside it.
+// Options.Index finds the entries that can match. A block that is not indexed is read if it is in
+// the query's time range. Only the lines of the block that contain the query's texts are decoded.
+// Clocks can be wrong, so blocks outside the time range can lie between blocks inside it.
 func (j *Journal) Search(ctx context.Context, q Query, before Position, limit int, enough func(searched int) bool) (Page, error) {
 	return j.search(ctx, search{Query: q, limit: limit, matches: q.Matches}, before, enough)
 }

@@ -149,8 +149,8 @@ func (j *Journal) FindOne(ctx context.Context, beginning string) (Entry, error) 
 	return Entry{}, ambiguous
 }
 
-// FindAll returns at most most entries whose ids begin with a text. An id contains its time, so
-// only the blocks of that time are read.
+// FindAll returns the entries whose ids begin with a text, but not more than most. An id contains
+// its time, so only the blocks of that time are read.
 func (j *Journal) FindAll(ctx context.Context, beginning string, most int) ([]Entry, error) {
 	if !IsBeginning(beginning) {
 		return nil, nil
@@ -180,13 +180,13 @@ func (j *Journal) find(ctx context.Context, beginning string, most int, slack in
 	return j.findIn(ctx, firsts, beginning, most)
 }
 
-// findIn returns at most most entries whose ids begin with a text, in the blocks that have
-// positions.
+// findIn returns the entries whose ids begin with a text, but not more than most. It reads only
+// the blocks that have one of the positions.
 func (j *Journal) findIn(ctx context.Context, firsts []Position, beginning string, most int) (found []Entry, err error) {
 	prefix := []byte(`{"id":"` + beginning)
 	read := make(map[Position]bool)
 	for _, first := range firsts {
-		b, err := blockAfter(ctx, j.db.Read(), first-1) // may be merged already
+		b, err := blockAfter(ctx, j.db.Read(), first-1) // the block may have been merged
 		if errors.Is(err, sql.ErrNoRows) {
 			continue
 		}

@@ -24,8 +24,8 @@ const (
 	// checks the token when a request begins, but sends the event when the request ends. Also,
 	// clocks differ.
 	grace = 5 * time.Minute
-	// maxRelated and maxSearched limit the entries that are found and searched in each step, so
-	// that the search is fast even if a registry has very many entries.
+	// maxRelated and maxSearched limit how many entries each step finds and searches. So the
+	// search is fast even if a registry has very many entries.
 	maxRelated  = 1000
 	maxSearched = 200_000
 )

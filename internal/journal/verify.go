@@ -52,8 +52,8 @@ func (j *Journal) Verify(ctx context.Context, from Position) (Verified, error) {
 }
 
 // VerifyRange is Verify up to the block that contains the position to. If to is 0, it stands for
-// the end. If progress is not nil, it is called after each block with the number of entries that
-// are verified, and the number of all entries to verify.
+// the end. If progress is not nil, it is called after each block. Its arguments are the number of
+// verified entries and the number of all entries to verify.
 func (j *Journal) VerifyRange(ctx context.Context, from, to Position, progress func(done, all int64)) (Verified, error) {
 	return verify(ctx, j.db.Read(), from, to, progress)
 }

@@ -97,8 +97,8 @@ func (l *leaves) fit(now time.Time) bool {
 	return !now.Before(l.from) && (l.last || !now.After(l.until))
 }
 
-// New issues the first leaves. It fails if a token of MaxToken cannot be signed now, so that a
-// service does not start with keys whose tokens registries would reject.
+// New issues the first leaves. It fails if a token of MaxToken cannot be signed now. So a service
+// does not start if registries would reject the tokens of its keys.
 func New(o Options) (*Keyring, error) {
 	if o.Root == nil || o.Now == nil {
 		return nil, errors.New("creating the keyring: Root and Now are required")

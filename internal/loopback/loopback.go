@@ -1,7 +1,8 @@
 // Package loopback gives tests a port for a server.
 //
-// If a test only looks for a free port, another test or an outgoing connection can take the port
-// before the server listens on it. So the port is reserved for as long as the test runs.
+// If a test only looks for a free port, the port can be taken before the server listens on it: by
+// another test, or by an outgoing connection. So the port is reserved for as long as the test
+// runs.
 package loopback
 
 import "testing"

@@ -73,8 +73,8 @@ func (f flood) beside(t *testing.T) (signedIn int, did Stats) {
 }
 
 // In an earlier version, a flood from many addresses blocked all other users. Each attempt of the
-// flood had a new name, so each name had one place in the full queue, and the queue rejected new
-// names.
+// flood had a new name. So each name had one place in the full queue, and the queue rejected
+// further names.
 func TestOthersSignInDuringAFlood(t *testing.T) {
 	for _, tt := range []struct {
 		what  string

@@ -2,9 +2,10 @@
 //
 // Hashing is slow on purpose. A Hashing limits how many hashes are computed at once, so that a
 // flood of wrong passwords delays only the clients that cause it. For a short time, it remembers
-// which pairs of hash and password matched, so that a password that is used for every pull is
-// hashed only once. It stores only a keyed hash of each pair, with a key that only this process
-// has. A user with a changed hash has a different pair, so remembered pairs need not be removed.
+// which pairs of hash and password matched. So if a client uses a password for every pull, the
+// password is hashed only once. It stores only a keyed hash of each pair, with a key that only
+// this process has. A user with a changed hash has a different pair, so remembered pairs need not
+// be removed.
 //
 // The package supports argon2id in the PHC string format, and bcrypt as $2a$, $2b$ and $2y$.
 // Check explains what is wrong with any other hash. Passwords are bytes: they are not trimmed,

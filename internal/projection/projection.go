@@ -13,10 +13,10 @@
 // only in the journal, so a reader searches them in the journal.
 //
 // The tables are in the derived database (store.Derived), which is not part of backups. A
-// projection is rebuilt if it has another version, if it was derived from another database, or if
-// the journal does not have the last entry that the projection read, because a backup was
-// restored. A damaged file is deleted. Errors do not affect the journal's writers. After an error,
-// the projection lags behind; the error is logged, and the batch is retried.
+// projection is rebuilt if it has another version, or if it was derived from another database. It
+// is also rebuilt if the journal no longer has the last entry that the projection read, because a
+// backup was restored. A damaged file is deleted. Errors do not affect the journal's writers.
+// After an error, the projection lags behind; the error is logged, and the batch is retried.
 //
 // Replicas that share a PostgreSQL database share its projections. The replica that begins a batch
 // first writes it. The other replicas wait for the next batch.

@@ -54,8 +54,8 @@ func (l *Limiter) lookUp(ctx context.Context, key uint64, p Place, now time.Time
 	return false
 }
 
-// Learn records that a principal has signed in under a name from an address, with a password, or
-// with a credential that was issued for a password. The call is cheap for a known place.
+// Learn records that a principal has signed in under a name from an address. The credential was a
+// password, or was issued for a password. The call is cheap for a known place.
 func (l *Limiter) Learn(name, source, id string, from netip.Addr) {
 	if l == nil {
 		return

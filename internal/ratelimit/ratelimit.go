@@ -12,11 +12,11 @@
 // [Limiter.Refuse] is called only for invalid credentials. Above the limit of its source
 // address, an invalid credential is answered with 429 instead of 401. Above that limit,
 // credentials that were not valid within the last day are verified one at a time
-// ([Limiter.Turn]), and at most maxWaiting requests wait. Limiting by the number of distinct
-// credentials would not protect other users of an address, because a hundred CI jobs have a
-// hundred expired tokens. A credential that can never become valid is remembered for the time
-// dismissFor ([Limiter.Dismissed]), so that a job that retries costs no signature check and no
-// query. The journal has at most one entry per minute for each such secret.
+// ([Limiter.Turn]), and at most maxWaiting requests wait. A limit on the number of distinct
+// credentials would not protect other users of an address: a hundred CI jobs can have a hundred
+// expired tokens. A credential that can never become valid is remembered for the time dismissFor
+// ([Limiter.Dismissed]). So if a job retries with it, no signature is checked and no query is
+// sent. The journal has at most one entry per minute for each such secret.
 //
 // # Credentials that can be guessed
 //

@@ -232,8 +232,8 @@ func forReading() url.Values {
 
 // connect returns a pool. It opens no connection yet, so unused readers cost nothing. The function
 // allowed can be nil. It is called before each connection. It must return an error if the path no
-// longer refers to the file that the first connection opened, because the connections of a pool
-// must not use different files.
+// longer refers to the file that the first connection opened. Otherwise the connections of a pool
+// could use different files.
 func (p sqliteLocation) connect(connections int, options url.Values, allowed func() error) (*sql.DB, error) {
 	if p.path != "" {
 		// prepare has created the file. If the file is deleted, a connection must not create

@@ -102,9 +102,9 @@ func opened(ctx context.Context, url string, open func(location, context.Context
 }
 
 // Write runs f in one transaction. When Write returns nil, the changes are on disk and survive
-// a loss of power. If f fails, the transaction is rolled back and Write returns f's error,
-// wrapped with ErrBusy, ErrNoSpace or ErrDown if the database reported such a condition. If the
-// commit fails or ctx ends during the commit, the changes may still have been written.
+// a loss of power. If f fails, the transaction is rolled back, and Write returns f's error. The
+// error is wrapped with ErrBusy, ErrNoSpace or ErrDown if the database reported such a condition.
+// If the commit fails or ctx ends during the commit, the changes may still have been written.
 //
 // If topic is not "", the transaction also increments the topic's change counter. Writes of one
 // topic run one after the other, over all processes. So f sees the changes of all earlier

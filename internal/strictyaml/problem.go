@@ -115,8 +115,8 @@ func redact(line string) string {
 }
 
 // window returns the part of a line around the column that fits a terminal, and the caret's
-// position in it. It replaces each tab by a space and each character that cannot be printed by
-// "?", so that the caret is below the right character.
+// position in it. It replaces each tab by a space, and each character that cannot be printed by
+// "?". So the caret is below the right character.
 func window(line string, column int) (string, int) {
 	const width = 100
 	runes := []rune(line)

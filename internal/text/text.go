@@ -1,8 +1,8 @@
 // Package text makes text from other parties safe to show to people.
 //
-// Names, claims, paths and headers can come from anyone. Without escapes, such text can split a
-// log line in two, move the cursor of a terminal, reverse the order of a line, or look like
-// another name. So every package that prints such text uses these functions, and the
+// Names, claims, paths and headers can come from anyone. Without escapes, such a text can split a
+// log line in two, or move the cursor of a terminal. It can also reverse the order of a line, or
+// look like another name. So every package that prints such text uses these functions, and the
 // architecture test forbids other ways:
 //
 //   - in a sentence, a log line or a table: [Escape], with [Shorten] if the length has no other

@@ -90,9 +90,9 @@ func (q *question) depends(u *Unknown, named bool) []Dependence {
 	if len(open) == 0 {
 		return nil
 	}
-	// For the action with bit number a, denied[a] and allowed[a] are the numbers of the first deny
-	// rule and the first allow rule that match for all values of the unknown inputs. 0 means that
-	// there is no such rule.
+	// The index is the bit number of an action. denied and allowed have the numbers of the first
+	// deny rule and the first allow rule that match for all values of the unknown inputs. 0 means
+	// that there is no such rule.
 	var denied, allowed [8]int
 	var grantable scope.Actions // the actions that a rule could allow
 	for i := range q.rules {

@@ -13,8 +13,8 @@ import (
 )
 
 // failure is the error of an evaluation. Its text is created only when somebody reads it. This
-// saves time, because an allow rule that reads a claim fails for every principal without that
-// claim, and most of these errors are never read.
+// saves time: an allow rule that reads a claim fails for every principal without that claim, and
+// most of these errors are never read.
 type failure struct {
 	condition *condition
 	err       error

@@ -59,9 +59,9 @@ func selectCheckpoint(ctx context.Context, q store.Querier) (c row, err error) {
 }
 
 // insertCheckpoint stores a checkpoint. It deletes the previous checkpoint if both are of the same
-// minute. If there are too many checkpoints, it deletes those of the smallest trees. It does not
-// delete other checkpoints of the same minute, because they may be from a time before the clock
-// was set back.
+// minute. If there are too many checkpoints, it deletes the checkpoints of the smallest trees. It
+// does not delete other checkpoints of the same minute, because they may be from a time before the
+// clock was set back.
 func insertCheckpoint(ctx context.Context, tx *sql.Tx, c row) error {
 	minute := c.at - c.at%60
 	for _, s := range []struct {

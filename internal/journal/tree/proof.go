@@ -19,8 +19,8 @@ const (
 )
 
 // Proof is evidence that Check verifies with only the public key, without the journal. It proves
-// that entries are in the tree of a signed checkpoint, or that the tree of a checkpoint begins
-// with the tree of an older checkpoint.
+// that entries are in the tree of a signed checkpoint. Or it proves that the tree of a checkpoint
+// begins with the tree of an older checkpoint.
 type Proof struct {
 	Format     string  `json:"format"`
 	Entries    []Entry `json:"entries,omitempty"`
