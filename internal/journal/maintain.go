@@ -97,7 +97,8 @@ func (m *maintainer) step(ctx context.Context) (did bool, err error) {
 	if !m.settled() {
 		return m.run(ctx, merge)
 	}
-	return m.run(ctx, first, second, task{"recording removed entries", m.report}, task{"removing principals", m.sweep})
+	return m.run(ctx, first, second, task{"removing entries of format 1", m.removeOld},
+		task{"recording removed entries", m.report}, task{"removing principals", m.sweep})
 }
 
 // run does a piece of the first task that has one.

@@ -43,8 +43,7 @@ func (m *maintainer) remove(ctx context.Context, head head, state maintenance) (
 			return err
 		}
 		cutoff, limited := cutoffs[entry.retentionKind()]
-		isReport := entry.Change != nil && entry.Change.Action == removeAction
-		if !limited || isReport || x.timeOf(&entry) >= cutoff {
+		if !limited || isPermanent(&entry) || x.timeOf(&entry) >= cutoff {
 			return packed.add(o, e.line)
 		}
 		p, err := o.split(e.line)

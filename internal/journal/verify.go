@@ -183,8 +183,10 @@ func (v *verifier) unreported(ctx context.Context) error {
 		return err
 	}
 	pending := int64(0)
-	for _, n := range state.unreported {
-		pending += n
+	for kind, n := range state.unreported {
+		if kind != removedOld {
+			pending += n
+		}
 	}
 	// A new report may have been written during the check.
 	for after := v.head.next - 1; v.Removed > v.reported+pending; {
@@ -229,13 +231,15 @@ func (v *verifier) seeChange(public []byte) {
 	}
 	switch l.Change.Action {
 	case removeAction:
-		var kinds map[string]struct{ Total int64 }
+		var kinds map[retentionKind]struct{ Total int64 }
 		if json.Unmarshal(l.Change.To, &kinds) != nil {
 			return
 		}
 		total := int64(0)
-		for _, kind := range kinds {
-			total += kind.Total
+		for kind, removed := range kinds {
+			if kind != removedOld {
+				total += removed.Total
+			}
 		}
 		v.reported = max(v.reported, total)
 	case keyAction:
