@@ -175,6 +175,9 @@ func (r *treeReader) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 		if err != nil {
 			return nil, err
 		}
+		if !ok && level < tree.StoredLevel {
+			return nil, notProvable("the older checkpoint ends among entries that retention has removed, near leaf %d: only a checkpoint that ends among stored entries can be compared", number<<level)
+		}
 		if !ok {
 			return nil, notProvable("a part of the journal's tree is missing: tidewaiter journal verify finds out why")
 		}
