@@ -7,6 +7,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/projection"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
@@ -21,6 +22,12 @@ func (a *App) Chain() *chain.Chain { return a.issuer.Live().Chain }
 
 // CatchUp updates the projections until they include the journal's newest entry.
 func (a *App) CatchUp(ctx context.Context) error { return a.derived.CatchUp(ctx, a.journal, nil) }
+
+// SignCheckpoint signs a checkpoint of the journal if there are new entries.
+func (a *App) SignCheckpoint(ctx context.Context) { a.checkpoints.Finish(ctx) }
+
+// Projections returns the projections of the journal.
+func (a *App) Projections() *projection.Set { return a.derived }
 
 // JournalWithoutIndex returns the journal of the same database, but without the search index.
 func (a *App) JournalWithoutIndex(t testing.TB) *journal.Journal {
