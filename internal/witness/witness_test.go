@@ -144,6 +144,10 @@ func TestProtocol(t *testing.T) {
 	}
 	forged := honest.request(7, 9)
 	forged = strings.Replace(forged, "\n9\n", "\n8\n", 1)
+	impossible, err := tree.Checkpoint{Origin: key.Name(), Size: 1<<62 + 1}.Sign(key) // honest keys sign no such tree
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		what, body string
 		status     int
@@ -169,6 +173,7 @@ func TestProtocol(t *testing.T) {
 		{"an old size with a zero before it", strings.Replace(honest.request(7, 9), "old 7", "old 07", 1), 400, ""},
 		{"a line that is no hash", "old 7\nhash\n\n" + strings.SplitN(honest.request(7, 9), "\n\n", 2)[1], 400, ""},
 		{"too many hashes", "old 7\n" + strings.Repeat(tlog.Hash{}.String()+"\n", 64) + "\n" + strings.SplitN(honest.request(7, 9), "\n\n", 2)[1], 400, ""},
+		{"a tree of an impossible size", fmt.Sprintf("old 7\n%s\n\n%s", tlog.Hash{}, impossible), 400, ""},
 		{"a checkpoint without signatures", "old 7\n\n" + key.Name() + "\n9\n" + honest.root(9).String() + "\n", 400, ""},
 		{"a large request", strings.Repeat("x", maxBody+1), 413, ""},
 		{"a newer checkpoint", honest.request(7, 20), 200, ""},

@@ -25,6 +25,10 @@ func (c Checkpoint) Sign(signer note.Signer) ([]byte, error) {
 	return note.Sign(&note.Note{Text: c.Text()}, signer)
 }
 
+// maxSize is the largest size of a tree. Package tlog computes the next power of two, and would not
+// come to an end with more than 1<<62 leaves.
+const maxSize = 1 << 60
+
 // ParseCheckpoint parses the text of a note. It ignores additional lines.
 func ParseCheckpoint(text string) (c Checkpoint, err error) {
 	malformed := fmt.Errorf("it is not a checkpoint: want a name, the size of a tree and its root, each in a line")
@@ -33,7 +37,7 @@ func ParseCheckpoint(text string) (c Checkpoint, err error) {
 		return c, malformed
 	}
 	c.Origin = lines[0]
-	if c.Size, err = strconv.ParseInt(lines[1], 10, 64); err != nil || c.Size < 0 || strconv.FormatInt(c.Size, 10) != lines[1] {
+	if c.Size, err = strconv.ParseInt(lines[1], 10, 64); err != nil || c.Size < 0 || c.Size > maxSize || strconv.FormatInt(c.Size, 10) != lines[1] {
 		return c, malformed
 	}
 	if c.Root, err = tlog.ParseHash(lines[2]); err != nil || c.Root.String() != lines[2] {

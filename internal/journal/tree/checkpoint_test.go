@@ -66,7 +66,7 @@ func TestACheckpointHasOneForm(t *testing.T) {
 	root := tree.Hash{}.String()
 	for _, text := range []string{
 		"", "a", "a\n1\n" + root, "\n1\n" + root + "\n", "a\n-1\n" + root + "\n", "a\n01\n" + root + "\n", "a\n+1\n" + root + "\n",
-		"a\n1\n" + strings.TrimRight(root, "=") + "\n", "a\n1\nAAAA\n", "a\n99999999999999999999\n" + root + "\n", "a\n1\n" + root[:42] + "B=\n",
+		"a\n1\n" + strings.TrimRight(root, "=") + "\n", "a\n1\nAAAA\n", "a\n99999999999999999999\n" + root + "\n", "a\n4611686018427387905\n" + root + "\n", "a\n9223372036854775807\n" + root + "\n", "a\n1\n" + root[:42] + "B=\n",
 	} {
 		if c, err := tree.ParseCheckpoint(text); err == nil {
 			t.Errorf("%q is %+v", text, c)
