@@ -120,8 +120,8 @@ func actionsOf(kind string) scope.Actions {
 	return scope.Repository | scope.All
 }
 
-// actions returns the actions of rule i: the rule's own actions, and those actions of its role
-// that the resource type has. An own action that the type does not have is an error.
+// actions returns the actions of rule i: the rule's own actions, and the actions of its role, as
+// far as the resource type has them. An own action that the type does not have is an error.
 func (c *compiler) actions(i int, kind string) scope.Actions {
 	source := &c.policy.rules[i]
 	possible := actionsOf(kind)

@@ -112,8 +112,8 @@ type state struct {
 	at   int
 }
 
-// walk reads the name part by part, and maintains the list of all nodes that match the parts until
-// then.
+// walk reads the name part by part. After each part, it has the list of all nodes that match the
+// parts that were read.
 func (e *evaluator) walk(root *node) {
 	var buf [2][24]state
 	now, next := addWithDoubleStar(buf[0][:0], root, 0), buf[1][:0]

@@ -138,11 +138,11 @@ func TestPropertyPatternCharactersInNamesAreText(t *testing.T) {
 		} {
 			plain, strange := *r, *r
 			nobody, somebody := *r.Principal, *r.Principal
-			change(&nobody, "Nobody that a rule speaks of")
+			change(&nobody, "A name that is in no rule")
 			change(&somebody, odd)
 			plain.Principal, strange.Principal = &nobody, &somebody
 			if diff := cmp.Diff(withoutRules(p.Decide(&plain)), withoutRules(p.Decide(&strange))); diff != "" {
-				t.Errorf("a %s %q (-as nobody +as that):\n%s", what, odd, diff)
+				t.Errorf("a %s %q (-with a name that is in no rule +with this name):\n%s", what, odd, diff)
 			}
 		}
 	})

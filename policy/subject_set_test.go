@@ -35,7 +35,7 @@ func TestCopiesOfIndexedPrincipals(t *testing.T) {
 		{"the last groups", func(who *policy.Principal) { who.Groups = who.Groups[2:] }, ""},
 		{"one more group", func(who *policy.Principal) { who.Groups = append(who.Groups, "leavers") }, ""},
 		{"as many other groups", func(who *policy.Principal) { who.Groups = []string{"staff", "leavers", "x"} }, ""},
-		{"as many groups, one of them another", func(who *policy.Principal) { who.Groups = []string{"leavers", "dev", "x"} }, ""},
+		{"the same number of groups, one of them different", func(who *policy.Principal) { who.Groups = []string{"leavers", "dev", "x"} }, ""},
 		{"a group that allows", func(who *policy.Principal) { who.Groups = []string{"late"} }, "pull"},
 		{"another name", func(who *policy.Principal) { who.Name, who.Groups = "bob", nil }, "pull"},
 		{"another kind", func(who *policy.Principal) { who.Kind, who.Groups = policy.Robot, nil }, "pull"},

@@ -55,8 +55,8 @@ func libtrust(public crypto.PublicKey) (string, error) {
 
 // thumbprint returns the SHA-256 thumbprint of RFC 7638 as registry 3 computes it. The RFC
 // requires the leading zeros of a point's coordinates, but registry 3 omits them. So for one P-256
-// key in 128, the kid differs from the RFC's. Registry 3.0 hashes the curve's generator instead of
-// the point, so all keys of a curve have the same kid.
+// key in 128, the kid differs from the kid of the RFC. Registry 3.0 hashes the curve's generator
+// instead of the point, so all keys of a curve have the same kid.
 func thumbprint(public crypto.PublicKey, generator bool) string {
 	var text string
 	switch k := public.(type) {

@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Codes of a registry's errors. Clients know and print them.
+// Codes of a registry's errors. Clients know these codes and print them.
 const (
 	CodeUnauthorized = "UNAUTHORIZED"
 	CodeDenied       = "DENIED"

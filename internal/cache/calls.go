@@ -31,8 +31,8 @@ type call[V any] struct {
 	err     error
 }
 
-// If a call for the key is in flight, Do waits for it. Otherwise Do begins a call of f. If ctx
-// ends first, Do returns the error of ctx. The context of f has the values of the first caller's
+// If a call for the key is running, Do waits for it. Otherwise Do begins a call of f. If ctx ends
+// first, Do returns the error of ctx. The context of f has the values of the first caller's
 // context. The context of f ends after Timeout, or when no caller is left. So a caller that leaves
 // does not affect the others.
 func (c *Calls[K, V]) Do(ctx context.Context, key K, f func(context.Context) (V, error)) (value V, err error) {
@@ -92,7 +92,7 @@ func (c *Calls[K, V]) endLocked(key K, one *call[V]) {
 // Shared returns how many callers have joined a call that another caller had begun.
 func (c *Calls[K, V]) Shared() uint64 { return c.shared.Load() }
 
-// Count returns the number of calls in flight, and of the callers that wait for them.
+// Count returns the number of running calls, and of the callers that wait for them.
 func (c *Calls[K, V]) Count() (calls, callers int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

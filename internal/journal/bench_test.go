@@ -34,8 +34,8 @@ func cpu(b *testing.B) (report func()) {
 	return func() { b.ReportMetric(float64(used()-before)/float64(b.N), "cpu-ns/op") }
 }
 
-// BenchmarkRecord records decisions as a busy token service does, to disk. It reports the total
-// time and memory for each decision.
+// BenchmarkRecord records decisions on disk, like a busy token service. It reports the total time
+// and memory for each decision.
 func BenchmarkRecord(b *testing.B) {
 	rules := make([]*policy.Rule, 100)
 	for i := range rules {

@@ -64,11 +64,11 @@ import (
 // tree has no leaves for entries of format 1.
 //
 // The encoder of decisions, events and principals is written by hand, because it runs for every
-// token request and event. The principal is encoded each time, too: the code is how the writer
-// finds out whether the principal is stored already. encoding/json takes more than ten times as
+// token request and event. The principal is encoded each time, too: the writer looks for the code
+// to find out whether the principal is stored already. encoding/json takes more than ten times as
 // long.
 
-// maxBuffer is the maximum size in bytes of a buffer that is kept for the next block.
+// maxBuffer is a size in bytes. A larger buffer is not used again for the next block.
 const maxBuffer = 4 * maxBlockBytes
 
 // encoder writes the content of one block.
@@ -166,8 +166,8 @@ func appendRule(b []byte, r *policy.Rule) []byte {
 	return append(b, '}')
 }
 
-// list returns the text to write before element i of a list: the parameter first if i is 0,
-// otherwise the parameter other.
+// list returns the text to write before element i of a list. This is the parameter first if i is
+// 0, and otherwise the parameter other.
 func list(i int, first, other string) string {
 	if i == 0 {
 		return first
@@ -262,7 +262,8 @@ func (e *encoder) secret(key, value string) {
 	e.private = text.AppendJSON(append(e.private, key...), value)
 }
 
-// secretClient adds the name that a client presented, its address, and its name for itself.
+// secretClient adds data about a client: the name that it presented, its address, and its
+// User-Agent.
 func (e *encoder) secretClient(name string, remote netip.Addr, client string) {
 	e.secret(`,"name":`, name)
 	if remote.IsValid() {

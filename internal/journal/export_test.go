@@ -126,7 +126,7 @@ func (l *LineParser) Public(b []byte) (accepted, equal bool) {
 	return true, json.Unmarshal(b, &want) == nil && reflect.DeepEqual(got, want)
 }
 
-// Private is Public for a private part.
+// Private is like Public, but for a private part.
 func (l *LineParser) Private(b []byte) (accepted, equal bool) {
 	var got, want privateLine
 	if !l.p.parse(b, func() { l.p.persons(&got) }) {

@@ -288,7 +288,7 @@ func testMemoryIsBounded(t *testing.T, d storetest.Database) {
 		t.Error(err)
 	}
 
-	// The writer sees many names, each of them only one time.
+	// The writer gets many names, each name only one time.
 	long := strings.Repeat("n", 1000)
 	if n := journal.Remembered(func(i int) string { return fmt.Sprint(long, i) }, 50_000); n > 20_500 {
 		t.Errorf("a writer has %d cache entries after 50,000 principals", n)

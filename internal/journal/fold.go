@@ -12,8 +12,8 @@ import (
 )
 
 // Many clients try again immediately after a refusal, and an attacker sends thousands of attempts
-// a second. Refusals must not fill the disk, so equal refusals are folded. The first one is
-// recorded at once and opens a window. When the window ends, the other refusals of the window
+// a second. Refusals must not fill the disk, so equal refusals are folded. The first refusal is
+// recorded immediately, and opens a window. When the window ends, the other refusals of the window
 // become one entry. This entry has their exact number, and never changes. If the process is
 // killed, the numbers of the open windows are lost.
 const (
@@ -50,10 +50,11 @@ type fold struct {
 	repeats Repeats
 }
 
-// RecordRefusal is Record for a refusal: an entry with a refused Decision or a refused Service. A
-// refusal that equals an earlier one of the same minute is only counted. The parameter known means
-// that the journal already has an equal entry, which can be older than a minute. Then all such
-// refusals from an address are counted together, even if they have different names.
+// RecordRefusal is Record for a refusal: an entry with a refused Decision or a refused Service. If
+// an equal refusal was recorded in the same minute, the refusal is only counted. The parameter
+// known means that the journal already has an equal entry, which can be older than a minute. In
+// this case, all such refusals from an address are counted together, even if they have different
+// names.
 //
 // The result is the id of the entry that describes the refusal: the entry of this refusal, or the
 // entry of an earlier equal refusal. The id is zero if known is true.

@@ -2,12 +2,12 @@
 // which events registries reported, and which changes administrators made.
 //
 // The journal is an append-only sequence of entries. An entry is a decision, an event, a change,
-// an incident of the service itself, or a body that was posted to the events endpoint but is not
-// an event. Entries are stored in blocks of up to maxBlockEntries entries, one block per database
-// row. Each block has a SHA-256 hash over its content and the previous block's hash. Append
-// returns when the entry is durable; Record returns at once. The block's transaction also updates
-// a single row, the head. Because of the head, the blocks of all processes that share the database
-// have one order without gaps.
+// or an incident of the service itself. It can also be a body that was posted to the events
+// endpoint, but is not an event. Entries are stored in blocks of up to maxBlockEntries entries,
+// one block per database row. Each block has a SHA-256 hash over its content and the previous
+// block's hash. Append returns when the entry is durable. Record returns immediately. The block's
+// transaction also updates a single row, the head. Because of the head, the blocks of all
+// processes that share the database have one order without gaps.
 //
 // Times are stored in microseconds. Text is stored as UTF-8: each invalid byte becomes U+FFFD.
 // No entry has a field for a secret.
@@ -76,8 +76,8 @@ type Decision struct {
 	Policy  string    // policy.Policy.ID
 	Token   ID        // jti of the issued token: this entry's id, or an earlier entry's
 	Expires time.Time // end of the token, in whole seconds; zero: no token, or unknown
-	// Refused is why no token was issued: "invalid credentials", "unavailable: …". "": a token
-	// was issued.
+	// Refused is the reason why no token was issued: "invalid credentials", "unavailable: …". "":
+	// a token was issued.
 	Refused string
 	Repeats *Repeats // set if the entry stands for several equal refusals; see RecordRefusal
 }
@@ -276,8 +276,8 @@ func (j *Journal) AppendTx(ctx context.Context, tx *sql.Tx, entries ...Entry) er
 	for i := range entries {
 		j.complete(&entries[i])
 	}
-	// Use a new builder. The writer's own builder must remember only principals that are
-	// committed, and this transaction may be rolled back.
+	// Use a new builder, because this transaction may be rolled back. The writer's own builder
+	// must remember only principals that are committed.
 	_, _, err := newBuilder(maxBlockEntries, maxBlockBytes).write(ctx, tx, j.o.Now(), entries)
 	return err
 }

@@ -196,7 +196,7 @@ func TestOldBlocksAreMergedAndCompressed(t *testing.T) {
 	})
 }
 
-// A block that commits wrote can belong to two groups.
+// A block that is not merged yet can have entries of two groups.
 func TestABlockOfTwoGroupsIsSplit(t *testing.T) {
 	clock := clocktest.New(noon)
 	j, db := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
@@ -254,7 +254,7 @@ func TestRemovedEntriesAreRecordedAndCounted(t *testing.T) {
 	})
 }
 
-// When the entries of a kind exceed the size limit, those of the oldest hours are removed.
+// When the entries of a kind exceed the size limit, the entries of the oldest hours are removed.
 func TestTheSizeOfAKindIsLimited(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		clock := clocktest.New(noon)

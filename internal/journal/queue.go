@@ -26,7 +26,7 @@ type queue struct {
 	closed   bool
 }
 
-// batch is the whole content of the queue, which the writer takes at once.
+// batch is the whole content of the queue. The writer takes it in one step.
 type batch struct {
 	entries  []Entry
 	waiters  []chan<- error
@@ -155,7 +155,7 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// wait returns when the queue is not empty: at once if urgent is signaled, otherwise after
+// wait returns when the queue is not empty: immediately if urgent is signaled, otherwise after
 // linger.
 func (q *queue) wait(linger time.Duration) {
 	select {

@@ -33,8 +33,8 @@ func (j *Journal) Tree(ctx context.Context) (tree.Frontier, error) {
 }
 
 // Read returns the entries after a position, in order, up to the current end. It ends at the first
-// error: ctx's error, or the error of an unreadable block. It holds one block in memory, and no
-// database connection while the loop body runs.
+// error: ctx's error, or the error of an unreadable block. While the loop body runs, Read needs
+// the memory of one block, but no database connection.
 func (j *Journal) Read(ctx context.Context, after Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		d := newDecoder(j.db.Read())
@@ -194,7 +194,7 @@ func (j *Journal) findIn(ctx context.Context, firsts []Position, beginning strin
 			return nil, err
 		}
 		if read[b.first] {
-			continue // this block was merged with one that is searched already
+			continue // this block was merged with a block that is searched already
 		}
 		read[b.first] = true
 		d := newDecoder(j.db.Read())

@@ -31,9 +31,9 @@ const (
 )
 
 // Related returns the events that a decision led to, or the decision that allowed an event, the
-// newest first. If several decisions allow an event, the event belongs to the last decision
-// with the client's address. If no decision has the client's address, the event belongs to the
-// last decision. Other entries have no related entries.
+// newest first. Several decisions can allow an event. The event belongs to the last of them that
+// has the client's address. If none has the client's address, the event belongs to the last
+// decision. Other entries have no related entries.
 //
 // Each step of the search ends after about maxSearched entries. complete is false if there may be
 // more related entries.
@@ -97,8 +97,8 @@ func (j *Journal) eventsOf(ctx context.Context, d *Entry) (related []Entry, comp
 		return nil, false, err
 	}
 	complete = events.Next == 0 && decisions.Next == 0
-	// An event can belong to a decision that is earlier than d if the earlier decision has the
-	// event's address and d does not.
+	// If d does not have the event's address, the event can belong to an earlier decision that has
+	// it.
 	var addresses []index.Term
 	for _, e := range events.Entries {
 		if at := e.address(); at.IsValid() && at != d.address() && at.Zone() == "" {
@@ -121,9 +121,9 @@ func (j *Journal) eventsOf(ctx context.Context, d *Entry) (related []Entry, comp
 	return related, complete, nil
 }
 
-// candidates returns the entries in e's registry that q selects and for which the function
-// related returns true. The limit counts only these entries, so that other requests for a
-// repository cannot hide a decision.
+// candidates returns the entries of e's registry that q selects, if the function related returns
+// true for them. The limit counts only these entries, so that other requests for a repository
+// cannot hide a decision.
 func (j *Journal) candidates(ctx context.Context, e *Entry, s search, q Query, before Position, related func(*Entry) bool) (Page, error) {
 	q.Registry = e.Registry
 	s.Query, s.matches = q, func(e *Entry) bool { return q.Matches(e) && related(e) }

@@ -11,9 +11,9 @@ import (
 )
 
 // Select returns the entries between two positions that a query selects, in order. If to is 0, it
-// stands for the current end. Like Read, Select holds one block in memory and no database
-// connection while the loop body runs. It skips the blocks before the first and after the last
-// block that overlap the query's time range.
+// stands for the current end. Like Read, while the loop body runs, Select needs the memory of one
+// block, but no database connection. It skips the blocks before the first and after the last block
+// that overlap the query's time range.
 func (j *Journal) Select(ctx context.Context, q Query, from, to Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		first, last, err := j.selected(ctx, q)

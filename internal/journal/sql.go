@@ -152,7 +152,7 @@ func selectBlocksBetween(ctx context.Context, q store.Querier, since, until int6
 	return first, last, err
 }
 
-// selectBlocksBack returns at most limit blocks that begin at or before a position, the last one
+// selectBlocksBack returns at most limit blocks that begin at or before a position, the last block
 // first. It stops after the block with which the contents exceed maxBytes.
 func selectBlocksBack(ctx context.Context, q store.Querier, position Position, limit, maxBytes int) (blocks []*block, err error) {
 	rows, err := q.QueryContext(ctx, blockColumns+`WHERE first <= $1 ORDER BY first DESC LIMIT $2`, position, limit)

@@ -12,7 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Limits of a summary: bytes of one word, scopes of one decision, bytes of text.
+// Limits of a summary: the bytes of one word, the scopes of one decision, and the shown bytes of a
+// posted body.
 const (
 	maxWord       = 128
 	maxScopes     = 8

@@ -328,8 +328,8 @@ func testAnOldJournalIsReadSearchedVerifiedAndContinued(t *testing.T, d storetes
 	}
 }
 
-// Verify finds any change of a stored byte. The exceptions prove nothing: the number of the next
-// new principal, and the keys of repeated events.
+// Verify finds any change of a stored byte. It does not check two values that prove nothing: the
+// number of the next new principal, and the keys of repeated events.
 func TestPropertyAnyChangedByteIsFound(t *testing.T) {
 	storetest.Each(t, testPropertyAnyChangedByteIsFound)
 }

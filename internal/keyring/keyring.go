@@ -180,7 +180,7 @@ func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 // leaf signs, also on the algorithm (see Use). Do not store the result: the next call can return
 // another signer, and a call is cheap. Only combinations in Options.Uses are available.
 //
-// If the leaves do not fit the current time, Signer renews them at once. So after the machine
+// If the leaves do not fit the current time, Signer renews them immediately. So after the machine
 // slept, the first request does not wait for Run.
 func (k *Keyring) Signer(form token.KeyID, alg token.Algorithm, now time.Time) (*token.Signer, error) {
 	if form == "" {

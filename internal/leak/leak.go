@@ -308,7 +308,7 @@ func (f *Finder) uses(ctx context.Context, q journal.Query, matches func(*journa
 	}
 }
 
-// add adds an entry that is older than the entries before.
+// add adds an entry. Each entry must be older than the entries that were added before.
 func (u *Uses) add(e *journal.Entry) {
 	if u.Count++; u.Last.IsZero() {
 		u.Last = e.Time

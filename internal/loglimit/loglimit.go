@@ -1,8 +1,8 @@
 // Package loglimit decides whether a line is logged or only counted.
 //
 // Requests that anyone can send, and errors that occur a thousand times a second, must not fill
-// the log. The first line of a kind is logged at once. Later lines are logged at a limited rate.
-// Each logged line has the number of lines that were left out before it.
+// the log. The first line of a kind is logged immediately. Later lines are logged at a limited
+// rate. Each logged line has the number of lines that were left out before it.
 package loglimit
 
 import (

@@ -166,7 +166,8 @@ func (h *Hashing) CompareFor(ctx context.Context, who Requester, hash, password 
 	})
 }
 
-// share runs work for k, or waits for a call in flight. It remembers k if the error is nil.
+// share runs work for k, or waits until a running call for k ends. It remembers k if the error is
+// nil.
 func (h *Hashing) share(ctx context.Context, k cache.Key, work func(context.Context) error) error {
 	_, err := h.calls.Do(ctx, k, func(ctx context.Context) (none struct{}, err error) {
 		if h.remembered.has(k) { // another call may have just ended
@@ -184,9 +185,9 @@ func (h *Hashing) share(ctx context.Context, k cache.Key, work func(context.Cont
 // Dummy takes as long as Compare with a wrong password. Call it for a name that has no hash, so
 // that response times do not reveal which names exist. The algorithm and cost of Dummy are
 // those of the example hash, the parameter like; if like is "", they are those of Hash. Calls with
-// different names do not share a hash, and neither do comparisons for two known names. The result
-// is nil for every password. The possible errors are ErrBusy, the error of ctx, and an error of
-// Check, if the example hash cannot be used.
+// different names do not share a hash, like comparisons for two known names. The result is nil for
+// every password. The possible errors are ErrBusy, the error of ctx, and an error of Check, if the
+// example hash cannot be used.
 func (h *Hashing) Dummy(ctx context.Context, like, name, password string) error {
 	return h.DummyFor(ctx, Requester{Name: name}, like, password)
 }

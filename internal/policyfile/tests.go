@@ -81,7 +81,7 @@ func checkTest(d *strictyaml.Decoder, n *yaml.Node, t *writtenTest) {
 	case t.may|t.mayNot == 0:
 		d.Problem(n, "give may or may_not, or both")
 	case t.may&t.mayNot != 0:
-		d.Problem(strictyaml.At(n, "may_not"), "%s is in may as well", t.may&t.mayNot)
+		d.Problem(strictyaml.At(n, "may_not"), "%s is also in the list may", t.may&t.mayNot)
 	case t.may != 0 && t.mayNot != 0 && t.because != "":
 		d.Problem(strictyaml.At(n, "because"), "one rule cannot both allow and deny; write two tests")
 	}

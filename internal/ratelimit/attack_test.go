@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// shared is a store in memory. It has one known place, and the slots of accounts.
+// shared is a store in memory with one known place and the slots of accounts.
 type shared struct {
 	broken
 	place ratelimit.Place

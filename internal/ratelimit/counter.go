@@ -115,7 +115,7 @@ func fewer(a, b *failures) bool {
 // negative.
 type delay struct {
 	left     time.Duration
-	reported bool // an attempt was refused for the same delay before
+	reported bool // an earlier attempt was refused because of the same delay
 }
 
 func newCounter(free int, longest time.Duration) *counter {

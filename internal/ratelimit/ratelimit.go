@@ -202,8 +202,8 @@ func New(o Options) *Limiter {
 // Stats counts the work of a Limiter since New.
 type Stats struct {
 	Failed   uint64 // wrong attempts
-	ByName   uint64 // attempts refused for failures of the name, or of the same password
-	BySource uint64 // attempts refused for failures of the source
+	ByName   uint64 // attempts refused because of failures of the name, or of the same password
+	BySource uint64 // attempts refused because of failures of the source
 	Known    uint64 // attempts with a password that was right before; not counted
 }
 

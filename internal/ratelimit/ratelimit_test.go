@@ -243,10 +243,10 @@ func TestWithoutTheStoreLocalCountsApply(t *testing.T) {
 		t.Errorf("%d attempts were checked, want 101", l.checked)
 	}
 	if got := l.try("ann", "a new password", "198.51.100.8"); got != "wrong" {
-		t.Errorf("at a place that this process has learned: %s", got)
+		t.Errorf("an attempt from a known place: %s, want wrong", got)
 	}
 	if got := l.try("bob", "right", "192.0.2.9"); got != "in" {
-		t.Errorf("somebody else: %s", got)
+		t.Errorf("the right password of another user: %s, want in", got)
 	}
 
 	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Store: &broken{}, Now: func() time.Time { return start }})

@@ -365,7 +365,7 @@ func TestTheIndexShrinksWithTheJournal(t *testing.T) {
 			prune()
 		}
 		if now := rows(); now > before*4/10 || now < before*3/10 {
-			t.Errorf("%d rows of %d are left, want only those of the last third", now, before)
+			t.Errorf("%d rows of %d are left, want only the rows of the last third", now, before)
 		}
 		page, err := j.Search(t.Context(), journal.Query{Action: "user.add"}, 0, 1000, func(int) bool { return false })
 		if err != nil || len(page.Entries) != 512 {

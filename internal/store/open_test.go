@@ -303,7 +303,7 @@ func testTwoProcessesShareADatabase(t *testing.T, d storetest.Database) {
 
 func TestTablesAreNotChangedUnderARunningProcess(t *testing.T) {
 	t.Parallel()                                 // the test waits for a lock as long as Open does
-	file := damage(t, "PRAGMA user_version = 0") // the tables look older than this binary's
+	file := damage(t, "PRAGMA user_version = 0") // the tables seem to be older than this binary
 	raw, err := sql.Open("sqlite", file)
 	if err != nil {
 		t.Fatal(err)

@@ -35,8 +35,8 @@ const (
 	AnyWrite
 )
 
-// Warnings returns the warnings about a file. That all users can read the file is a warning only
-// if the file contains a secret.
+// Warnings returns the warnings about a file. If all users can read the file, this is a warning
+// only if the file contains a secret.
 func (a Access) Warnings(file string, secret bool) []string {
 	var warnings []string
 	if a&AnyRead != 0 && secret {

@@ -18,8 +18,7 @@ const minPiece = 32 << 10
 // error.
 //
 // Pieces are small, so that other goroutines can run between two pieces. Go preempts a goroutine
-// only after 10 ms. With large pieces, requests that arrive during a reload would wait for so
-// long.
+// only after 10 ms. With large pieces, a request that arrives during a reload would wait longer.
 //
 // The list is cut before lines that begin an item, and each piece is parsed separately. This
 // gives the same nodes as parsing the whole list. If a quoted text or a bracket is open at a cut,

@@ -57,8 +57,9 @@ func whoIs(p *policy.Principal) match.Who {
 	return match.Who{Kind: match.SubjectKind(p.Kind), Name: p.Name, Groups: p.Groups, Claims: p.Claims}
 }
 
-// ask sets the scope that the other methods of q compare rules with. It returns false if no
-// rule can match the scope's name, for example because the name has an empty part.
+// ask sets the scope of the question. The other methods of q compare rules with this scope. It
+// returns false if no rule can match the scope's name, for example because the name has an empty
+// part.
 func (q *question) ask(asked *scope.Scope) bool {
 	q.asked = asked
 	return q.path.Cut(asked.Name)

@@ -18,9 +18,9 @@ type denyList struct {
 	left int
 }
 
-// subtract removes actions from the right from: those that an unconditional deny rule denies on
-// all names of the right. It returns the remaining actions. The result by is one of the rules that
-// deny the removed actions, or nil if no action was removed.
+// subtract returns the actions of the right from, without the actions that an unconditional deny
+// rule denies on all names of the right. The result by is one of the rules that deny the removed
+// actions, or nil if no action was removed.
 func (ds *denyList) subtract(from *Right) (left scope.Actions, by *policy.Rule) {
 	left = from.Actions
 	for i := range ds.all {

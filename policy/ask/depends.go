@@ -23,7 +23,7 @@ type Unknown struct {
 	Except []string `json:"except,omitempty"`
 }
 
-// Claim reports whether it is unknown whether the principal has the claim. Claims of an
+// Claim reports whether a claim is unknown: the principal could have it or not. Claims of an
 // anonymous principal are never unknown, because such a principal has no claims.
 func (u *Unknown) Claim(who *policy.Principal, name string) bool {
 	if u == nil || !u.Claims || who == nil || who.Kind == policy.Anonymous || slices.Contains(u.Except, name) {

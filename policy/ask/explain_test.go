@@ -171,7 +171,7 @@ func TestExplainAgreesWithDecide(t *testing.T) {
 				}
 				for _, c := range result.Causes {
 					if c.Rule == n.Rule && c.Reason == policy.Denied {
-						t.Errorf("%v: %v is a nearby rule, but it denied", result.Asked, n.Rule)
+						t.Errorf("%v: the rule %v is listed as nearly applied, although it denied the action", result.Asked, n.Rule)
 					}
 				}
 			}

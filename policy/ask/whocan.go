@@ -31,9 +31,9 @@ type Grantee struct {
 	// Who are subjects, such as "user:prod" and "group:dev". A principal must have all of them.
 	Who    []string     `json:"who"`
 	Claims []ClaimValue `json:"claims,omitempty"` // the principal must have all of them
-	// Pattern is a pattern with placeholders. After the principal's values replace the
-	// placeholders, it must match the asked name. Pattern is set instead of Claims if it can match
-	// in too many ways to list.
+	// Pattern is a pattern with placeholders. After the principal's values replace its
+	// placeholders, the pattern must match the asked name. Pattern is set instead of Claims if it
+	// can match in too many ways to list.
 	Pattern string `json:"pattern,omitempty"`
 
 	subjects []match.Subject // Who, parsed

@@ -245,8 +245,7 @@ func (c *comparison) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 }
 
 // canonicalOperand returns an operand in canonical spelling. It reads the whole operand, so it
-// counts the cost of reading. The comparison itself counts little if the other operand is
-// short.
+// counts the cost of reading. The comparison itself costs little if the other operand is short.
 func canonicalOperand(frame *interpreter.ExecutionFrame, operand ref.Val) ref.Val {
 	if costs := frame.CostTracker(); costs != nil {
 		costs.EvalBinary(frame, 0, readCost{}, operand, operand, nil)

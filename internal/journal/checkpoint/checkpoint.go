@@ -1,5 +1,5 @@
 // Package checkpoint signs the root of the journal's tree from time to time. Somebody else can
-// store a checkpoint. It proves later that the entries before the checkpoint were not changed.
+// store a checkpoint. Such a checkpoint proves later that the entries before it were not changed.
 package checkpoint
 
 import (
@@ -20,10 +20,10 @@ import (
 )
 
 const (
-	// every is how often the tree is signed while entries come.
+	// every is the time between two checkpoints while entries arrive.
 	every = 10 * time.Second
-	// recently is an age. While the checkpoint of another process is younger, this process signs
-	// none.
+	// recently is a time. If another process signed a checkpoint within this time, this process
+	// does not sign.
 	recently = every / 2
 	// maxStored limits the number of stored checkpoints. Only the last checkpoint of each minute
 	// is stored.
@@ -162,8 +162,8 @@ func (c *Checkpoints) Run(ctx context.Context) {
 	}
 }
 
-// Update signs a checkpoint if there are entries after the last checkpoint, and the last
-// checkpoint is not a recent one of another process.
+// Update signs a checkpoint if there are entries after the last checkpoint, and no process has
+// signed recently.
 func (c *Checkpoints) Update(ctx context.Context) { c.report(ctx, c.update(ctx, recently)) }
 
 // Finish signs a checkpoint if there are entries after the last checkpoint.
@@ -214,7 +214,7 @@ func (c *Checkpoints) update(ctx context.Context, recently time.Duration) error 
 			return err
 		}
 		if key != c.Key {
-			return fmt.Errorf("the journal's key is now %s, and this process has %s", key, c.Key)
+			return fmt.Errorf("the journal's key is now %s, but this process has %s", key, c.Key)
 		}
 		return insertCheckpoint(ctx, tx, row{checkpoint.Size, now.Unix(), signed})
 	})

@@ -28,14 +28,15 @@ const (
 	JSONLines Format = "jsonl" // the JSON of an entry in each line
 )
 
-// columns are the columns of CSV. Programs and spreadsheets refer to them: add new ones at the end.
+// columns are the columns of CSV. Programs and spreadsheets refer to the columns by number, so add
+// new columns at the end.
 var columns = []string{
 	"position", "time", "id", "kind", "outcome", "registry", "principal", "name", "credential", "address", "client",
 	"repository", "tag", "digest", "action", "granted", "refused", "policy", "token", "decision", "summary",
 	"checkpoint",
 }
 
-// Writer writes entries. It holds at most one entry and a small buffer in memory.
+// Writer writes entries. It needs memory only for one entry and a small buffer.
 type Writer struct {
 	buffer *bufio.Writer
 	csv    *csv.Writer // nil: lines of JSON
@@ -106,9 +107,9 @@ func (r row) cells() []string {
 }
 
 // cell makes a text safe for spreadsheets. A spreadsheet evaluates a text that begins like a
-// formula, and a formula can send the content of other cells to an attacker. Clients choose many
-// of these texts. With an apostrophe in front, the spreadsheet shows the text and evaluates
-// nothing. Line ends and control characters are escaped.
+// formula. A formula can send the content of other cells to an attacker. Clients choose many of
+// these texts. With an apostrophe in front, the spreadsheet shows the text and evaluates nothing.
+// Line ends and control characters are escaped.
 func cell(s string) string {
 	if first, _ := utf8.DecodeRuneInString(s); s != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 		s = "'" + s

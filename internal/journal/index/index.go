@@ -1,7 +1,7 @@
 // Package index defines the interface of an index of the journal's entries. An index finds entries
 // by their terms, so that a search reads few blocks. An index is optional. Without an index, or if
-// the index fails, the journal reads all blocks in the time range of a query, and finds the same
-// entries.
+// the index fails, the journal finds the same entries. It reads all blocks in the time range of
+// the query.
 package index
 
 import (
@@ -25,7 +25,7 @@ type Candidates interface {
 	// belongs to another journal.
 	Covers() (upTo, last int64, id [16]byte)
 	// Next returns the last group that begins at or before a position. It can return an empty
-	// group after some work, so that a search can be interrupted. A group with First < 0 is the
+	// group after some time, so that a search can be interrupted. A group with First < 0 is the
 	// end.
 	Next(ctx context.Context, from int64) (Group, error)
 	Close()

@@ -74,8 +74,9 @@ func (f *Frontier) Clone() Frontier { return Frontier{f.size, slices.Clone(f.has
 func (f *Frontier) Size() int64 { return f.size }
 
 // Append adds a complete subtree of a level; a leaf has level 0. The size of the tree must be a
-// multiple of the size of the subtree. Append also appends to nodes the new complete subtrees of
-// StoredLevel and above: the added subtree, and the subtrees that are complete because of it.
+// multiple of the size of the subtree. Append also appends the new complete subtrees of
+// StoredLevel or a higher level to nodes. These are the added subtree, and the subtrees that it
+// completes.
 func (f *Frontier) Append(nodes []Node, level int, h Hash) []Node {
 	size := f.size + 1<<level
 	for ; ; level++ {

@@ -448,8 +448,8 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// Of s.bounds.every calls of trimSometimes, one calls trim. Call it for each row that is written
-// for a name that clients choose, in the transaction that writes the row.
+// trimSometimes calls trim in one of s.bounds.every calls. Call it in each transaction that writes
+// a row for a name that a client chose.
 func (s *Store) trimSometimes(ctx context.Context, tx *sql.Tx, now int64) error {
 	if s.writes.Add(1)%s.bounds.every != 0 {
 		return nil

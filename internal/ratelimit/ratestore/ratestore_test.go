@@ -85,7 +85,7 @@ func TestPlacesAreSharedBoundedAndForgotten(t *testing.T) {
 			{"carol", "198.51.100.7", false},
 		} {
 			if got := known(two, place(tt.name, tt.address), start); got != tt.want {
-				t.Errorf("another replica reports known = %[3]v for %[1]s at %[2]s", tt.name, tt.address, got)
+				t.Errorf("whether another replica knows the place of %s at %s: %v", tt.name, tt.address, got)
 			}
 		}
 		if !known(two, place("ann", "198.51.100.7"), start.Add(89*24*time.Hour)) || known(two, place("ann", "198.51.100.7"), start.Add(92*24*time.Hour)) {
@@ -238,7 +238,7 @@ func TestSlotsOfADirectoryAreTakenOnce(t *testing.T) {
 		}
 		all.Wait()
 		if len(taken) != 2 || taken[0] != 1 || taken[1] != 1 {
-			t.Errorf("the slots were taken so often: %v, want each once", taken)
+			t.Errorf("how often each slot was taken: %v, want one time", taken)
 		}
 		if _, wait, _ := one.Claim(ctx, "ann", 2, start.Add(10*time.Minute), until); wait != 20*time.Minute {
 			t.Errorf("wait %s, want the rest of the window", wait)
