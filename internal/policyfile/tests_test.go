@@ -109,7 +109,7 @@ func TestErrorsInTests(t *testing.T) {
 		{`may: [push], repositories: [a]`, []string{`1:10: as is missing`}},
 		{ann + `repositories: [a]`, []string{`1:10: give may or may_not, or both`}},
 		{ann + `may: [push]`, []string{`1:10: repositories is missing, or catalog: true, or tidewaiter`}},
-		{ann + `may: [push], may_not: [push], repositories: [a]`, []string{`1:50: push is in may as well`}},
+		{ann + `may: [push], may_not: [push], repositories: [a]`, []string{`1:50: push is also in the list may`}},
 		{ann + `may: [psuh], repositories: [a]`, []string{`1:34: "psuh" is not one of pull, push, delete, read, write, * (did you mean "push"?)`}},
 		{ann + `may: [push], without: [at, claim, claims.x], claims: {x: 1}, repositories: [a]`, []string{
 			`1:51: "at" cannot be left out of a request: use ip, client, claims.NAME or claims`,
