@@ -43,7 +43,7 @@ func TestErrorsInThePolicyOfTeams(t *testing.T) {
 		{base, `effect: deny`, `effect: forbid`,
 			`policy/base.yaml:25:13: "forbid" is not one of allow, deny (did you mean "deny"?)`},
 		{search, `name: CI pushes search`, `name: search`,
-			`policy/search.yaml:9:11: the name "search" is taken by the rule at policy/search.yaml:4`},
+			`policy/search.yaml:9:11: the name "search" is already used by the rule at policy/search.yaml:4`},
 		{search, `role: reader`, "role: reader\n    lifetime: 5 minutes",
 			`policy/search.yaml:19:15: "5 minutes" is not a duration like 90s, 5m or 24h (did you mean "5m"?)`},
 		{search, `role: reader`, "role: reader\n    registries: [registry.exmaple.com]",

@@ -248,10 +248,10 @@ func TestProblems(t *testing.T) {
 			`5:39: "usr:ann" is not a subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "user:ann"?)`,
 			`5:73: the pattern "Team/*" has the upper-case letter 'T', which no repository's name has (did you mean "team/*"?)`,
 			`5:90: there is no role "redaer" (did you mean "reader"?)`,
-			`6:13: the name "one" is taken by the rule at tidewaiter.yaml:5`,
+			`6:13: the name "one" is already used by the rule at tidewaiter.yaml:5`,
 			`9:11: the pattern "team//app" has an empty path part (did you mean "team/app"?)`}},
 		{"a role with an invisible character", "policy: { roles: { \"a\u200b\": [pull] } }", []string{
-			`2:20: the role needs a name that can be seen`}},
+			`2:20: the role needs a name of visible characters`}},
 		{"a role without actions", "policy: { roles: { r: { lifetime: 5m } } }", []string{
 			`2:23: actions is missing`}},
 		{"a role with a lifetime that is too short", "policy: { roles: { r: { actions: [pull], lifetime: 5s } } }", []string{
