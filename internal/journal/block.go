@@ -144,8 +144,8 @@ func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries 
 	return kept, blocks, nil
 }
 
-// dropDuplicates returns the entries that are no events that the journal has already, in the array
-// of the parameter.
+// dropDuplicates returns the entries without the events that the journal already has. The result
+// uses the array of the parameter.
 func (w *builder) dropDuplicates(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) ([]Entry, error) {
 	isIdentified := func(e *Entry) bool { return e.Event != nil && e.Event.ID != "" }
 	var events []dedup.Event

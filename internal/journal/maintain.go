@@ -11,10 +11,10 @@ import (
 )
 
 // A commit writes a block of the few entries that have arrived. Later, in the background, Maintain
-// merges and compresses the blocks of each 256 entries (merge.go), removes entries beyond their
-// limits (remove.go), reports that in the journal (report.go), and deletes principals that no
-// entry refers to (sweep.go). Each step is a short transaction of its own, so that the writer
-// never waits long. The hashes of the tree do not change, so old proofs stay valid.
+// merges and compresses the blocks of each 256 entries (merge.go). It removes entries beyond their
+// limits (remove.go), and reports this in the journal (report.go). It also deletes principals to
+// which no entry refers (sweep.go). Each step is a short transaction of its own, so that the
+// writer never waits long. The hashes of the tree do not change, so old proofs stay valid.
 
 // Maintain merges blocks and removes entries beyond the limits, until ctx ends. It uses at most
 // about a fifth of a processor. Several processes may run Maintain on the same database.
@@ -62,7 +62,7 @@ type maintainer struct {
 
 	removeFirst bool // the next step removes entries first
 	// settle is how long the clock must have run without a jump before entries are removed. This
-	// time begins at wall and since. Both are the same moment, but since has a monotonic reading.
+	// time began at the moment that both wall and since have. Only since has a monotonic reading.
 	settle      time.Duration
 	wall, since time.Time
 
@@ -70,7 +70,7 @@ type maintainer struct {
 	trimmed    map[Position]bool
 	trimmedFor clock.Span
 	reported   clock.Span // is over reportRemovedEvery after the last report
-	swept      clock.Span // is over a day after the last sweep of the principals
+	swept      clock.Span // ends a day after the last sweep of the principals
 	sweeping   *sweeping  // nil: no sweep has begun
 }
 
@@ -78,8 +78,8 @@ func newMaintainer(j *Journal, limits retention.Limits) *maintainer {
 	return &maintainer{Journal: j, limits: limitsByKind(limits), decoder: newDecoder(j.db.Read())}
 }
 
-// task is one kind of the work of a maintainer. do does one piece of it, and reports whether there
-// was one.
+// task is one kind of the work of a maintainer. do does a piece of the work, and reports whether
+// there was work to do.
 type task struct {
 	doing string // "merging blocks"
 	do    func(context.Context, head, maintenance) (did bool, err error)
@@ -101,7 +101,7 @@ func (m *maintainer) step(ctx context.Context) (did bool, err error) {
 		task{"recording removed entries", m.report}, task{"removing principals", m.sweep})
 }
 
-// run does a piece of the first task that has one.
+// run does a piece of work of the first task that has work to do.
 func (m *maintainer) run(ctx context.Context, tasks ...task) (did bool, err error) {
 	q := m.db.Read()
 	h, err := selectHead(ctx, q)

@@ -9,7 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// maintenance records which blocks were merged and which entries were removed.
+// maintenance is the state of the maintenance: which blocks were merged, and which entries were
+// removed.
 type maintenance struct {
 	version int64    // counts the transactions that rewrite blocks
 	merged  Position // blocks up to this position are merged
@@ -20,8 +21,8 @@ type maintenance struct {
 }
 
 func selectMaintenance(ctx context.Context, q store.Querier) (m maintenance, err error) {
-	// The version is read first: a transaction that rewrites blocks after that
-	// increments it.
+	// Read the version first. If a transaction rewrites blocks after this, it increments the
+	// version.
 	err = q.QueryRowContext(ctx, `SELECT version, merged FROM journal_keeping WHERE one = 1`).Scan(&m.version, &m.merged)
 	if err != nil {
 		return m, err

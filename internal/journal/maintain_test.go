@@ -317,7 +317,8 @@ func TestPrincipalsAreRemovedWithTheirEntries(t *testing.T) {
 			}
 			return n
 		}
-		// Entries of job7 are in one block with those of the last 45 jobs, which are removed.
+		// A block has the entries of job7 and of the last 45 jobs. The entries of the last 45 jobs
+		// are removed.
 		if n := count(); n != 46 {
 			t.Errorf("%d principals are left, want 46", n)
 		}
@@ -328,7 +329,7 @@ func TestPrincipalsAreRemovedWithTheirEntries(t *testing.T) {
 		}
 		// Before each daily sweep, job7 got a new row.
 		if n := count(); n < 1 || n > 5 {
-			t.Errorf("%d principals are left, want those of job7", n)
+			t.Errorf("%d principals are left, want only job7", n)
 		}
 		// The writer still has job8 in its cache, but the row is gone.
 		fill(t, j, clock, 0, of("job8"), of("job7"))

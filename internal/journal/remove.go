@@ -14,7 +14,7 @@ const (
 	// minAge is the minimum time that each entry is stored.
 	minAge = time.Hour
 	// trimSpan is how long an entry can be beyond its age limit because its block also has newer
-	// entries. After that, the entry is removed without the newer ones.
+	// entries. After that, the entry is removed, but not the newer entries.
 	trimSpan = 24 * time.Hour
 )
 
@@ -78,8 +78,8 @@ type expired struct {
 	removedTo map[retentionKind]Position // the end of the block, for kinds of which no older entry is left
 }
 
-// timeOf returns the time of an entry's id, or the nearest time at which the block can have been
-// written, if the clock of the id was wrong.
+// timeOf returns the time of an entry's id. If the clock of the id was wrong, it returns the
+// nearest time at which the block can have been written.
 func (x *expired) timeOf(e *Entry) int64 {
 	return max(min(e.ID.milliseconds(), x.written.latest), x.written.earliest)
 }

@@ -171,9 +171,9 @@ func selectBlocksBack(ctx context.Context, q store.Querier, position Position, l
 	return blocks, rows.Err()
 }
 
-// selectBlocksByIDTime returns the positions of the blocks that can contain an id whose time is between
-// the parameters from and to. It skips blocks whose latest id is more than slack milliseconds
-// later than to.
+// selectBlocksByIDTime returns the positions of the blocks that can contain an id of the time from
+// the parameter from up to the parameter to. It skips blocks whose latest id is more than slack
+// milliseconds after to.
 func selectBlocksByIDTime(ctx context.Context, q store.Querier, from, to, slack int64) ([]Position, error) {
 	return store.Collect(ctx, q, func(row store.Row) (first Position, err error) {
 		err = row.Scan(&first)
@@ -216,8 +216,8 @@ func selectTimeAt(ctx context.Context, q store.Querier, position Position) (mill
 	return millis, err
 }
 
-// inList returns a list of parameters for numbers, such as ($2, $3), from a parameter on, and the
-// arguments.
+// inList returns a list of parameters for numbers, such as ($2, $3), and the arguments. The first
+// parameter has the given number.
 func inList[T ~int64](from int, numbers []T) (parameters string, args []any) {
 	var b strings.Builder
 	b.WriteByte('(')

@@ -20,8 +20,8 @@ type sweeping struct {
 
 // sweep deletes the principals that no entry refers to, a few in each call. A sweep begins once a
 // day. First, it makes all writers store the principals of new blocks in new rows. So it can
-// examine the old rows without a lock, even if this takes long, and even if the clocks of the
-// writers are wrong.
+// examine the old rows without a lock. This works even if it takes long, and even if the clocks of
+// the writers are wrong.
 func (m *maintainer) sweep(ctx context.Context, head head, state maintenance) (did bool, err error) {
 	if m.swept.Holds(m.o.Now()) {
 		return false, nil

@@ -3,10 +3,10 @@ package text
 import "strings"
 
 // WithoutRegistry splits the address of an image, such as localhost:5000/team/app, into the
-// registry and the repository. Clients type this address, but registries request the repository
-// alone. If the first part of a name cannot be a part of a repository, sure is true. A first part
-// with a dot looks like a registry, but a mirror can have such a repository: then sure is false.
-// If the name has no registry, host is "".
+// registry and the repository. Users write this address in commands, but registries request only
+// the repository. If the first part of a name cannot be a part of a repository, sure is true. A
+// first part with a dot can be a registry, or a part of a mirror's repository. In this case, sure
+// is false. If the name has no registry, host is "".
 func WithoutRegistry(name string) (host, repository string, sure bool) {
 	host, repository, ok := strings.Cut(name, "/")
 	colon := strings.Contains(host, ":")

@@ -19,13 +19,13 @@ const RecognizedFor = 30 * 24 * time.Hour
 
 // The key of an event is its time and a hash of registry and id. Events arrive roughly in the
 // order of their times, so new keys are appended at the end of the table. If keys began with a
-// random id, each insert would change a different page. With such keys, the inserts took 17 % of
+// random id, each insert would change a different page. With such keys, the inserts needed 17 % of
 // the processor time of an event.
 //
-// The registry sets the time, which can be wrong or missing. If the time differs from now by
-// more than timely, the event is found only by the hash: instead of the time, its key has the
-// number of the epoch in which the event arrived. Two epochs are as long as RecognizedFor. So the
-// key of the first event with this id has the current epoch or one of the two epochs before.
+// The registry sets the time, which can be wrong or missing. If the time differs from now by more
+// than timely, the key does not have the time. Instead, it has the number of the epoch in which
+// the event arrived. Two epochs are as long as RecognizedFor. So the key of the first event with
+// this id has the current epoch or one of the two epochs before.
 const (
 	timely      = RecognizedFor + 24*time.Hour
 	epochLength = RecognizedFor / 2
@@ -109,8 +109,8 @@ func newKeys(ctx context.Context, tx *sql.Tx, now time.Time, events []Event) (ke
 	return keys, nil
 }
 
-// newKey returns the key of an event. If the event is not timely, an earlier copy of it may have
-// another key: earlier are the times and epochs of such keys.
+// newKey returns the key of an event. earlier has the possible times and epochs in the keys of
+// earlier copies of the event. It is needed only if the event is not timely.
 func newKey(now time.Time, e *Event) (k key, earlier []int64) {
 	at, epoch := e.Time.UnixMicro(), epochOf(now)
 	k = key{at, hashEvent(e.Registry, e.ID)}
@@ -129,8 +129,8 @@ func newKey(now time.Time, e *Event) (k key, earlier []int64) {
 }
 
 // hashEvent returns a hash of an event's registry and id. The hash includes the length of the
-// registry's name, so that no registry can choose an id whose hash equals that of another
-// registry's event.
+// registry's name. Otherwise, a registry could choose an id that has the same hash as an event of
+// another registry.
 func hashEvent(registry, id string) int64 {
 	b := make([]byte, 0, 256)
 	b = binary.BigEndian.AppendUint64(b, uint64(len(registry)))
@@ -142,9 +142,9 @@ func hashEvent(registry, id string) int64 {
 
 func epochOf(now time.Time) int64 { return now.Unix() / int64(epochLength/time.Second) }
 
-// tidy deletes some of the keys that are no longer needed. The oldest key that is still needed has
-// the time RecognizedFor + timely ago: its event arrived RecognizedFor ago, and the event's time
-// was the time timely before that.
+// tidy deletes some of the keys that are no longer needed. Keys with a time up to RecognizedFor +
+// timely ago are still needed: their events arrived up to RecognizedFor ago, and an event can have
+// a time up to timely before its arrival.
 func (f *Filter) tidy(ctx context.Context, tx *sql.Tx, now time.Time) error {
 	if f.tidied.Holds(now) {
 		return nil

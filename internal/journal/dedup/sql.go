@@ -9,7 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// insertKeys stores the keys that are not stored yet and returns them.
+// insertKeys stores those keys that are not stored yet, and returns the new keys.
 func insertKeys(ctx context.Context, tx *sql.Tx, keys []key) ([]key, error) {
 	values, args := keyValues(keys, "($%d, $%d)")
 	return queryKeys(ctx, tx, `

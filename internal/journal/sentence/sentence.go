@@ -14,7 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Limits of a sentence: the number of bytes of one word, of names of one list, and of bytes.
+// Limits of a sentence: the bytes of one word, the names of one list, and the bytes of the whole
+// sentence.
 const (
 	maxWord     = 128
 	maxListed   = 5
@@ -93,9 +94,9 @@ type change struct {
 	from, to       map[string]any
 }
 
-// Append appends the sentence about a change. The arguments are the fields of a journal.Change, as
-// its writer set them or as they were read. It appends nothing if the action has no sentence,
-// because a newer version wrote the change.
+// Append appends the sentence about a change. The arguments are the fields of a journal.Change.
+// The change can be new, or can come from the journal. It appends nothing if the action has no
+// sentence, because a newer version wrote the change.
 func Append(b []byte, action, target string, from, to map[string]any) []byte {
 	c := change{action, target, from, to}
 	sentence := sentences[action]
