@@ -112,7 +112,7 @@ func (s *session) unknownRegistry(named string) string {
 	if named == "" || slices.Contains(names, named) {
 		return ""
 	}
-	return fmt.Sprintf("; the config has no registry %s, but %s", text.Name(named), strings.Join(names, ", "))
+	return fmt.Sprintf("; the config has no registry %s: it has %s", text.Name(named), strings.Join(names, ", "))
 }
 
 // The orders of entries.
