@@ -24,6 +24,9 @@ func ParseTime(s string, zone *time.Location) (time.Time, error) {
 	if name != "" {
 		var err error
 		if zone, err = parseZone(name); err != nil {
+			if _, notDay := time.Parse(time.DateOnly, day); notDay != nil {
+				return time.Time{}, errNotTime(s)
+			}
 			return time.Time{}, err
 		}
 	}
@@ -38,7 +41,11 @@ func ParseTime(s string, zone *time.Location) (time.Time, error) {
 		}
 		return t, nil
 	}
-	return time.Time{}, fmt.Errorf(`%s is not a time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`, text.QuoteShort(s))
+	return time.Time{}, errNotTime(s)
+}
+
+func errNotTime(s string) error {
+	return fmt.Errorf(`%s is not a time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`, text.QuoteShort(s))
 }
 
 // parseZone parses the name of a zone, or its offset in hours and minutes.

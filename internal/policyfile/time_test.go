@@ -26,6 +26,7 @@ func TestParseTime(t *testing.T) {
 		{"2026-03-29 02:30 Europe/Paris", `the time "2026-03-29 02:30" does not exist in Europe/Paris, because clocks are put forward at that time: use a later time`},
 		{"2026-11-28 23:00 Europe/Pari", `"Europe/Pari" is not a time zone such as Europe/Paris, UTC or +02:00`},
 		{"2026-11-28 23:00 Local", `"Local" is not a time zone such as Europe/Paris, UTC or +02:00`},
+		{"last Tuesday", `"last Tuesday" is not a time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`},
 		{"28.11.2026", `"28.11.2026" is not a time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`},
 		{"2026-02-30", `"2026-02-30" is not a time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`},
 		{"", `"" is not a time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`},
