@@ -13,17 +13,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// errPolicyStale rolls back a transaction because rights over Tidewaiter may have changed since
+// errPolicyStale rolls back a transaction if rights over Tidewaiter have possibly changed since
 // the policy in memory was compiled.
 var errPolicyStale = errors.New("rights are being changed")
 
-// maxAttempts is how often the actor's rights are checked again because other actors have
-// changed rights in the meantime.
+// maxAttempts is the maximum number of checks of the actor's rights. A check is repeated if other
+// actors have changed rights in the meantime.
 const maxAttempts = 5
 
-// change runs f in a transaction, journals the change, and then activates it. f checks the
-// actor's rights. change calls f again if the policy in memory was not the latest, because the
-// actor could have lost a right a moment ago. If f returns no change, nothing was changed.
+// change runs f in a transaction, journals the change, and then activates it. f checks the actor's
+// rights. If the policy in memory was not the newest, change calls f again, because the actor
+// could have lost a right a moment ago. If f returns no change, nothing was changed.
 //
 // A topic is a counter of changes in the database. If the transaction also raises the counters
 // of other topics (the parameter locked), change locks those topics first. Every transaction
@@ -58,7 +58,8 @@ func (b *Rulebook) change(ctx context.Context, by admin.Actor, f func(*sql.Tx) (
 			}
 			return c, err
 		})
-		// Refresh after an error too, because a commit that failed may have been stored.
+		// Refresh after an error, too: the commit can be stored although it was reported as
+		// failed.
 		if failed := b.refresh(ctx, changes); failed != nil && ctx.Err() == nil {
 			b.o.Log.Warn("a change is stored, but is not yet in force in this process", "error", failed)
 		}
@@ -80,18 +81,18 @@ func (b *Rulebook) bump(ctx context.Context, tx *sql.Tx, topics ...string) error
 	return nil
 }
 
-// policyStale reports whether rights over Tidewaiter may have changed since the policy in
-// memory was compiled. It returns false for operators, whose rights do not depend on the
-// policy, and if no policy was loaded yet.
+// policyStale reports whether rights over Tidewaiter have possibly changed since the policy in
+// memory was compiled. It returns false if no policy is loaded yet, and for operators, because
+// their rights do not depend on the policy.
 func (b *Rulebook) policyStale(by admin.Actor, now counters) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !by.IsOperator() && b.known != nil && b.known.rights != now.rights
 }
 
-// altersRights reports whether a change can alter rights over Tidewaiter. For unknown actions
-// it returns true. Most changes that owners make in their namespaces do not alter rights, so
-// they cause no new checks of other actors.
+// altersRights reports whether a change can alter rights over Tidewaiter. For unknown actions it
+// returns true. Most changes by owners of namespaces do not alter rights, so they do not cause new
+// checks of other actors.
 func altersRights(c *journal.Change) bool {
 	switch c.Action {
 	case "namespace.set", "namespace.role.add", "namespace.role.set", "namespace.role.delete":
@@ -112,9 +113,9 @@ func aboutTidewaiter(side map[string]any) bool {
 	return written && (!known || words["tidewaiter"] != nil)
 }
 
-// requireRight returns an error unless the actor has the right to perform the actions on
-// tidewaiter:RIGHT. If the right is over a namespace that the actor may not even read, the
-// error is ErrNotFound.
+// requireRight returns an error if the actor does not have the right to perform the actions on
+// tidewaiter:RIGHT. If the right is over a namespace that the actor may not read, the error is
+// ErrNotFound.
 func (b *Rulebook) requireRight(by admin.Actor, right string, actions scope.Actions) error {
 	switch {
 	case b.May(by, right, actions):

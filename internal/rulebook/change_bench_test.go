@@ -53,8 +53,8 @@ func BenchmarkChange(b *testing.B) {
 	}
 }
 
-// BenchmarkChangesOfMany measures the same for 16 concurrent owners, with cooldowns. It reports
-// the number of policies per change.
+// BenchmarkChangesOfMany measures adding members by 16 concurrent owners, with cooldowns. It
+// reports the number of policies per change.
 func BenchmarkChangesOfMany(b *testing.B) {
 	d := large(b)
 	before := d.policies()

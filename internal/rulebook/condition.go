@@ -10,8 +10,8 @@ import (
 
 // unreadable is a condition in the database that cannot be compiled, because another version of
 // Tidewaiter stored it. The condition fails for every request: an allow rule with it never
-// matches, and a deny rule with it always matches. So the other rules can still be compiled
-// into a policy.
+// matches, and a deny rule with it always matches. So the policy with the other rules can still be
+// compiled.
 type unreadable struct {
 	text string
 	err  error
@@ -28,7 +28,8 @@ func (u *unreadable) Explain(*policy.Request) []policy.Value { return nil }
 // String implements policy.Condition.
 func (u *unreadable) String() string { return u.text }
 
-// Unreadable returns why a condition of the database cannot be compiled, or nil.
+// Unreadable returns the error because of which a condition of the database cannot be compiled. If
+// there is no such error, it returns nil.
 func Unreadable(c policy.Condition) error {
 	if u, ok := c.(*unreadable); ok {
 		return u.err

@@ -32,8 +32,8 @@ type namespace struct {
 }
 
 // compile converts the rows into roles and rules. An error means that another version of
-// Tidewaiter stored a row that this version cannot read. Such a row cannot be skipped, because
-// it may be a deny rule. A rule whose condition cannot be compiled gets a condition that always
+// Tidewaiter stored a row that this version cannot read. Such a row cannot be skipped, because it
+// could be a deny rule. A rule whose condition cannot be compiled gets a condition that always
 // fails.
 func (c *contents) compile(when func(string) (policy.Condition, error)) error {
 	c.roles = make(roles, len(c.sharedRoles))
@@ -104,9 +104,9 @@ func (c *contents) namespace(n *namespace) error {
 	return nil
 }
 
-// role finds the role that a member's role name stands for: a built-in role, a role of the
-// namespace n, or a shared role from the list forAll. The result has only the role's actions on
-// repositories. If it has none, ok is false.
+// role finds a member's role by its name: a built-in role, a role of the namespace n, or a shared
+// role from the list forAll. The result has only the actions on repositories. If there is no such
+// role, or it has no such actions, ok is false.
 func (n *namespace) role(name string, forAll []Role) (Role, bool) {
 	if actions := builtInRole(name); actions != 0 {
 		return Role{Name: name, Actions: actions}, true

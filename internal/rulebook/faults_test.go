@@ -16,9 +16,9 @@ import (
 
 var errFault = errors.New("on purpose")
 
-// Faults in pairs: the write failed; the write was stored but reported as failed. Either the
-// whole change is stored with its journal entry and in force, or no part of it. Deletions come
-// last, because the other changes need the deleted objects.
+// Each write fails in two ways: it is not stored, or it is stored but reported as failed. Either
+// the whole change must be stored with its journal entry and be in force, or no part of the
+// change. Deletions come last, because the other changes need the deleted objects.
 func TestWritesAreAtomic(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()

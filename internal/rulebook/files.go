@@ -23,7 +23,8 @@ const (
 )
 
 const (
-	// recordTimeout is how long a start or a reload waits until the files are recorded.
+	// recordTimeout is the maximum time that a start or a reload waits until the files are
+	// recorded.
 	recordTimeout = 5 * time.Second
 	// maxNames is the maximum number of names in each list of an entry. Without it, an entry
 	// about many new rules would exceed the size of a journal block.
@@ -32,11 +33,11 @@ const (
 	maxTargets = 3
 )
 
-// RecordFiles journals that the rules of files have come into force. It does nothing if these
-// files are recorded in the database already. So a restart adds no entry, and several replicas
-// with the same files add only one entry. A failed write is repeated while Run runs. The entry
-// has the digests of the old and the new files (Files.ID), and the names of roles and rules
-// that were added, changed and removed.
+// RecordFiles journals that the rules of files have taken effect. If these files are recorded in
+// the database already, RecordFiles does nothing. So a restart adds no entry, and several replicas
+// with the same files add only one entry. A failed write is repeated while Run runs. The entry has
+// the digests of the old and the new files (Files.ID), and the names of roles and rules that were
+// added, changed and removed.
 func (b *Rulebook) RecordFiles(ctx context.Context) {
 	b.mu.Lock()
 	files, at := b.files, b.waitSince
@@ -84,7 +85,7 @@ func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string,
 	last, err := admin.OrNotFound(store.Text(b.o.DB.Read().QueryRowContext(ctx, "SELECT digest FROM rulebook_files WHERE one = 1")))
 	switch {
 	case errors.Is(err, admin.ErrNotFound) && len(files.Source.Rules)+len(files.Source.Roles) == 0:
-		return nil // there are no rules in files, and there never were
+		return nil // there are and were no rules in files
 	case err != nil && !errors.Is(err, admin.ErrNotFound):
 		return err
 	case last == files.ID:
@@ -96,7 +97,7 @@ func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string,
 		return err
 	}
 	return b.writer.Write(ctx, "", func(tx *sql.Tx) error {
-		// The row is written before it is read, so that other replicas wait here.
+		// Write the row before it is read, so that other replicas wait here.
 		_, err := tx.ExecContext(ctx, "INSERT INTO rulebook_files (one, digest, since, source) VALUES (1, '', 0, $1) ON CONFLICT (one) DO UPDATE SET one = 1", packed)
 		if err != nil {
 			return err
@@ -115,7 +116,7 @@ func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string,
 		}
 		change := filesChange(before, after)
 		if err != nil { // the entry only records that the files have changed
-			b.o.Log.Warn("cannot read the rules of files that were recorded last", "policy", last, "error", err)
+			b.o.Log.Warn("cannot read the recorded rules of files", "policy", last, "error", err)
 			change = &journal.Change{Actor: systemActor, Action: loadAction, Target: "files", To: map[string]any{"rules": len(after.Rules)}}
 		}
 		if _, err := tx.ExecContext(ctx, "UPDATE rulebook_files SET digest = $1, since = $2, source = $3 WHERE one = 1", files.ID, store.Millis(at), packed); err != nil {
@@ -129,8 +130,8 @@ func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string,
 	})
 }
 
-// filesChange returns the journal entry for the change from the rules of files that were in
-// force to those that replace them.
+// filesChange returns the journal entry for a change of the rules of files. before has the rules
+// that were in force, and after has the new rules.
 func filesChange(before, after storedSource) *journal.Change {
 	to := map[string]any{"rules": len(after.Rules)}
 	name := func(key string, names []string) {
@@ -156,7 +157,7 @@ func filesChange(before, after storedSource) *journal.Change {
 		}
 	}
 	if len(affected)+len(rolesAdded)+len(rolesChanged)+len(rolesRemoved) == 0 {
-		to["reordered"] = true // the order only affects which of several rules a decision names
+		to["reordered"] = true // the order affects only which rule a decision names
 	}
 	name("added", added)
 	name("changed", changed)

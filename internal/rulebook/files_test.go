@@ -50,9 +50,9 @@ func (d *harness) loads() (list []journal.Change) {
 	return list
 }
 
-// When files come into force, this is journaled as a change. The entry names the rules that
-// differ and their files. There is only one entry, however many processes read the files and
-// however often.
+// When the rules of files take effect, the journal gets a change. The entry names the rules that
+// differ, and their files. There is only one entry, even if several processes read the files, and
+// read them several times.
 func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -75,10 +75,10 @@ func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
 			wants *journal.Change
 		}{
 			{"the first start", first, &start},
-			{"a reload of the same", first, nil},
+			{"a reload of the same files", first, nil},
 			{"lines that moved", written(t, reader, in("tidewaiter.yaml", 16, "a", "a/**"), named, in("policy/other.yaml", 1, "c", "c/**")), nil},
 			{
-				"a rule each that is new, changed and gone", written(t, reader, in("tidewaiter.yaml", 6, "a", "a/**"), in("tidewaiter.yaml", 7, "b", "other/**"), in("policy/d.yaml", 1, "d", "d/**")),
+				"a new rule, a changed rule and a removed rule", written(t, reader, in("tidewaiter.yaml", 6, "a", "a/**"), in("tidewaiter.yaml", 7, "b", "other/**"), in("policy/d.yaml", 1, "d", "d/**")),
 				new(change("policy/c.yaml, policy/d.yaml, tidewaiter.yaml", map[string]any{
 					"rules": float64(3), "added": names("d"), "changed": names("b"), "removed": names("c"), "files": names("policy/c.yaml", "policy/d.yaml", "tidewaiter.yaml"),
 				})),
@@ -92,7 +92,7 @@ func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
 				new(change("files", map[string]any{"rules": float64(3), "reordered": true})),
 			},
 			{
-				"nothing at all", written(t, nil),
+				"no rules", written(t, nil),
 				new(change("policy/d.yaml, tidewaiter.yaml", map[string]any{
 					"rules": float64(0), "removed": names("a", "b", "d"), "roles_removed": names("reader"), "files": names("policy/d.yaml", "tidewaiter.yaml"),
 				})),
@@ -153,12 +153,12 @@ func TestRecordOfFilesHasTheDigests(t *testing.T) {
 		t.Errorf("the files before, the files after, and what is in force (-want +got):\n%s", diff)
 	}
 	if two.ID == d.Policy().ID() {
-		t.Error("in force are the files alone")
+		t.Error("the policy in force has only the rules of files")
 	}
 }
 
-// An entry names a bounded number of rules, however many are new. A service whose rules are all in
-// the database writes no entry.
+// An entry names a limited number of rules, even if many rules are new. A service whose rules are
+// all in the database writes no entry.
 func TestRecordOfFilesIsBounded(t *testing.T) {
 	var many []policy.Rule
 	for i := range 500 {

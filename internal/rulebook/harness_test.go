@@ -42,7 +42,7 @@ type harness struct {
 	journal *journal.Journal
 
 	mu      sync.Mutex
-	changed int // policies that came into force because the database changed
+	changed int // policies that took effect because the database changed
 }
 
 var operator = admin.Operator("root")
@@ -112,7 +112,7 @@ func soon(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	await.Until(t, what, func(context.Context) error {
 		if !holds() {
-			return errors.New("it never came")
+			return errors.New("the condition never became true")
 		}
 		return nil
 	})
@@ -131,7 +131,7 @@ func (d *harness) may(who *policy.Principal, asks string) (granted, rule string)
 	d.t.Helper()
 	asked, _, err := scope.Parse([]string{asks})
 	if err != nil || len(asked) != 1 {
-		d.t.Fatalf("%q is no scope: %v", asks, err)
+		d.t.Fatalf("%q is not a scope: %v", asks, err)
 	}
 	result := d.Policy().Decide(&policy.Request{Principal: who, Registry: "registry.example.com", Scopes: asked, Now: time.Unix(0, 0)}).Results[0]
 	for _, c := range result.Causes {

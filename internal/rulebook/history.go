@@ -15,13 +15,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Period is a stretch of time in which one policy was in force.
+// Period is a time in which one policy was in force.
 type Period struct {
 	Policy string // its ID
 	Since  time.Time
 	Until  time.Time // zero: it is still in force
-	// Changed is what differs from the policy that was in force before: "files" or "database".
-	// It is "first" if no earlier policy is recorded. Only History sets it.
+	// Changed is the part that differs from the previous policy: "files" or "database". It is
+	// "first" if no earlier policy is recorded. Only History sets it.
 	Changed string
 
 	// Source and Compiled are the policy. History does not set them.
@@ -31,11 +31,11 @@ type Period struct {
 	files string // Files.ID
 }
 
-// NotRecordedError means that nothing shows which policy was in force at a time, or which rules
-// this policy had. errors.Is finds admin.ErrNotFound in it.
+// NotRecordedError means that the policy of a time is not recorded, or that the rules of this
+// policy are not stored. It matches admin.ErrNotFound.
 type NotRecordedError struct {
 	At     time.Time
-	Begins time.Time // where the history begins; zero: it is empty
+	Begins time.Time // the beginning of the history; zero: the history is empty
 	Policy string    // the policy that was in force, if only its rules are missing
 }
 
@@ -60,13 +60,13 @@ func scanPeriod(row store.Row) (p Period, err error) {
 	return p, err
 }
 
-// History returns the periods of all policies that were in force, the newest first. A policy is
-// in the history at most ten seconds after it came into force.
+// History returns the periods of all policies that were in force, the newest first. A policy is in
+// the history at most ten seconds after it took effect.
 func (b *Rulebook) History(ctx context.Context, page admin.Page) (list []Period, next string, err error) {
 	before := int64(math.MaxInt64)
 	if page.After != "" {
 		if before, err = strconv.ParseInt(page.After, 10, 64); err != nil {
-			return nil, "", &admin.InvalidError{Field: "after", Text: "not the value of next of a page"}
+			return nil, "", &admin.InvalidError{Field: "after", Text: "not a value of the field next of a page"}
 		}
 	}
 	if b.o.DB == nil {
@@ -103,7 +103,7 @@ func (b *Rulebook) History(ctx context.Context, page admin.Page) (list []Period,
 
 // At returns the policy that was in force at a time. For times in the future, this is the current
 // policy. The error is a NotRecordedError if the history begins later, or if the rules of the
-// policy were not stored or have been deleted meanwhile.
+// policy are not stored or no longer stored.
 func (b *Rulebook) At(ctx context.Context, at time.Time) (Period, error) {
 	past, found, err := b.inMemory(func(p Period) bool { return !at.Before(p.Since) })
 	switch {
@@ -131,10 +131,9 @@ func (b *Rulebook) At(ctx context.Context, at time.Time) (Period, error) {
 	return past, err
 }
 
-// inMemory searches the policy in force and the former policies that are not stored yet, the
-// newest first, for a period that matches. If found is false, the period is in the database or
-// nowhere. The exception is a policy whose rules are lost: then found is false, but past has
-// its period.
+// inMemory searches the period of the policy in force and the periods that are not stored yet, the
+// newest first, for a match. If found is false, the period can only be in the database. If the
+// rules of the matching policy are lost, found is false, and past has the period.
 func (b *Rulebook) inMemory(matches func(Period) bool) (past Period, found bool, err error) {
 	current := b.current()
 	if matches(current) {
@@ -168,10 +167,10 @@ func (b *Rulebook) current() Period {
 	return Period{Policy: s.Policy.ID(), Since: s.Loaded, Source: b.source, Compiled: s.Policy}
 }
 
-// dated sets Since of the current policy to the time at which it came into force according to
-// the history, which can be before the start of this process. If the history does not have this
-// time and the rulebook has no journal, Since becomes zero: such a rulebook does not serve, so
-// its policy may never have been in force.
+// dated sets Since of the current policy to the time at which it took effect according to the
+// history. This can be before the start of this process. If the history does not have this time
+// and the rulebook has no journal, Since becomes zero. A rulebook without a journal does not
+// serve, so its policy was possibly never in force.
 func (b *Rulebook) dated(ctx context.Context, past Period) (Period, error) {
 	p, err := b.period(ctx, "since = (SELECT max(since) FROM rulebook_history WHERE policy = $1)", past.Policy)
 	switch {
@@ -209,9 +208,9 @@ func (b *Rulebook) period(ctx context.Context, where string, arg any) (p Period,
 	return p, err
 }
 
-// Find returns the policy with the given ID, and the last period in which this policy was in
+// Find returns the policy with the given ID, and the newest period in which this policy was in
 // force. The ID "" stands for the current policy. The error is ErrNotFound if the rules of the
-// policy were not stored or have been deleted meanwhile.
+// policy are not stored or no longer stored.
 func (b *Rulebook) Find(ctx context.Context, id string) (Period, error) {
 	past, found, err := b.inMemory(func(p Period) bool { return id == "" || id == p.Policy })
 	switch {
@@ -223,7 +222,7 @@ func (b *Rulebook) Find(ctx context.Context, id string) (Period, error) {
 		return Period{}, &admin.NotFoundError{Kind: "policy", Name: id}
 	}
 	p, err := b.period(ctx, "policy = $1 ORDER BY since DESC", id)
-	if errors.Is(err, admin.ErrNotFound) { // it was stored before there was a history
+	if errors.Is(err, admin.ErrNotFound) { // the policy was stored before there was a history
 		p, err = Period{Policy: id}, nil
 	}
 	if err != nil {

@@ -32,9 +32,9 @@ func timed(t *testing.T, d *harness, clock *clocktest.Clock, files rulebook.File
 	return b
 }
 
-// The result of a recorded decision is the same if the restored policy decides the request
-// again for the recorded time. This holds whatever changed the policy (files, rules, roles or
-// namespaces), if nothing could be stored for a while, and in another process.
+// The test restores the policy of a recorded decision and decides the request again. The result
+// must be the same. This must be so after changes of files, rules, roles and namespaces, after a
+// time in which nothing could be stored, and in another process.
 func TestRestoredPoliciesDecideAsTheyDid(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		type decision struct {
@@ -116,7 +116,7 @@ func TestRestoredPoliciesDecideAsTheyDid(t *testing.T) {
 		other := timed(t, d, clock, written(t, nil))
 		check("another process", other)
 
-		// Each period of the history ends where the next one begins, and no period is on two
+		// Each period of the history ends where the next period begins, and no period is on two
 		// pages.
 		var all []rulebook.Period
 		for page := (admin.Page{Limit: 7}); ; {
@@ -155,8 +155,8 @@ func sameCause(a, b policy.Cause) bool {
 	return a.Actions == b.Actions && a.Reason == b.Reason && name(a) == name(b)
 }
 
-// A query for a time before the history, or for a policy whose rules were deleted, is an error
-// that states this reason.
+// A query for a time before the history, or for a policy whose rules were deleted, returns an
+// error with this reason.
 func TestPoliciesThatWereNotRecorded(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx, clock := t.Context(), clocktest.Noon()
@@ -193,8 +193,8 @@ func TestPoliciesThatWereNotRecorded(t *testing.T) {
 	})
 }
 
-// Replicas and restarts with the same policy add nothing to the history. A clock that was set back
-// does not change the order.
+// Replicas and restarts with the same policy add nothing to the history. If a clock is set back,
+// the order does not change.
 func TestHistoryHasEachChangeOnce(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx, clock := t.Context(), clocktest.Noon()

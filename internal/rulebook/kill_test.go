@@ -17,9 +17,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The test kills a process (SIGKILL) during each kind of write. Each acknowledged write is
-// stored with its journal entry. The write in progress is stored with its entry or not at all.
-// The tables agree with the journal.
+// The test kills a process (SIGKILL) during each kind of write. Each acknowledged write must be
+// stored with its journal entry. The write in progress must be stored with its entry, or not at
+// all. The tables must agree with the journal.
 func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.Ready(t)
@@ -97,8 +97,7 @@ func canonical(t testing.TB, words any) string {
 	return string(text)
 }
 
-// projection is the rulebook as the journal records it. All tables could be rebuilt from the
-// journal.
+// projection is the content of the rulebook that follows from the journal.
 type projection struct {
 	rules, roles map[string]*storedContent // by id
 	namespaces   map[string]*namespaceRow  // by name
@@ -149,7 +148,7 @@ func (s *projection) apply(t testing.TB, c *journal.Change) {
 	from := func(field string) string { return text(c.From[field]) }
 	newID := func(id string) string {
 		if id == "" || slices.Contains(s.ids, id) {
-			t.Fatalf("%s of %s: the id %q is not new", c.Action, c.Target, id)
+			t.Fatalf("%s of %s: the id %q was used before", c.Action, c.Target, id)
 		}
 		s.ids = append(s.ids, id)
 		return id

@@ -24,7 +24,7 @@ var kinds = []string{
 	"user.delete",
 }
 
-// killed reports whether this process is one that the test kills. In such a process, it runs a
+// killed reports whether this process is one of those that the test kills. If so, it runs a
 // rulebook, and workers that change the rulebook until the process is killed.
 func killed() bool {
 	return storetest.Killed(3, func(ctx context.Context, db *store.DB) (func(storetest.Worker) error, error) {

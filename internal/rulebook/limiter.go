@@ -8,11 +8,11 @@ import (
 )
 
 // After compiling, wait cooldownFactor × the compile time before compiling again, at most
-// maxCooldown. Changes during the cooldown come into force together. So a continuous stream of
-// changes uses a third of a processor. For a policy of 100,000 rules, changes use about half of
-// a processor, because maxCooldown shortens the cooldown. Replicas must apply a change within
-// two seconds. This time includes up to one second until they notice the change (store.Watch),
-// the cooldown, and compiling. The cooldown of a small policy is not noticeable.
+// maxCooldown. Changes during the cooldown take effect together. So a continuous stream of changes
+// uses a third of a processor. For a policy of 100,000 rules, changes use about half of a
+// processor, because maxCooldown shortens the cooldown. Replicas must apply a change within two
+// seconds. This time includes up to one second until they notice the change (store.Watch), the
+// cooldown, and compiling. The cooldown of a small policy is not noticeable.
 const (
 	cooldownFactor = 2
 	maxCooldown    = 500 * time.Millisecond
@@ -21,8 +21,8 @@ const (
 // compileLimiter lets one goroutine at a time compile a policy, with a cooldown between two
 // compilations.
 type compileLimiter struct {
-	taken chan struct{}                              // full while a goroutine holds the limiter
-	until time.Time                                  // end of the cooldown; owned by the holder
+	taken chan struct{}                              // full while a goroutine has the limiter
+	until time.Time                                  // end of the cooldown; guarded by taken
 	wait  func(context.Context, time.Duration) error // replaced by tests
 }
 

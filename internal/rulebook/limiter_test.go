@@ -54,7 +54,7 @@ func TestChangesAreCollected(t *testing.T) {
 				d.grants(user(name), "repository:team/app:pull", "pull")
 			})
 		}
-		soon(t, "all that was written", func() bool {
+		soon(t, "all changes are in force", func() bool {
 			n, err := d.Namespace(t.Context(), operator, "team")
 			return err == nil && n.Size == many+1
 		})
@@ -69,8 +69,8 @@ func TestChangesAreCollected(t *testing.T) {
 	})
 }
 
-// The first change is in force at once. The following cooldown is short for a small policy. It
-// is never so long that replicas apply a change too late.
+// The first change is in force at once. The following cooldown is short for a small policy. The
+// cooldown is always short enough for replicas to apply a change in time.
 func TestCooldownDependsOnCompileTime(t *testing.T) {
 	d := newHarness(t, storetest.SQLite().Ready(t))
 	var rests []time.Duration
@@ -100,7 +100,7 @@ func TestUnchangedObjectsCompileNoPolicy(t *testing.T) {
 		ok[rulebook.Namespace](t)(d.SetVisibility(ctx, operator, "team", rulebook.Private, 0))
 		ok[rulebook.Namespace](t)(d.RemoveMember(ctx, operator, "team", "user:nobody", 0))
 		if p, c := d.policies(), d.counted("rulebook"); p != policies || c != counted {
-			t.Errorf("%d policies and %d changes more", p-policies, c-counted)
+			t.Errorf("%d more policies and %d more changes", p-policies, c-counted)
 		}
 	})
 }
@@ -114,7 +114,7 @@ func (d *harness) counted(topic string) (n int) {
 	return n
 }
 
-// A check of rights waits for a new policy only if a change may have altered rights. Other
+// A check of rights waits for a new policy only if a change could have altered rights. Other
 // changes, such as new readers of a namespace, do not delay a check.
 func TestOnlyChangesOfRightsDelayOthers(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
@@ -148,12 +148,12 @@ func TestOnlyChangesOfRightsDelayOthers(t *testing.T) {
 				return second(d.AddRole(ctx, operator, "", rulebook.Role{Name: "keeper", Actions: scope.Read}))
 			}},
 			{"a rule about repositories", false, func() error { return second(d.AddRule(ctx, operator, content("plain"))) }},
-			{"one that becomes one about Tidewaiter", true, func() error { return second(d.SetRule(ctx, operator, "plain", content("plain", "journal"), 0)) }},
+			{"a rule that is changed to be about Tidewaiter", true, func() error { return second(d.SetRule(ctx, operator, "plain", content("plain", "journal"), 0)) }},
 			{"a rule that is no longer about Tidewaiter", true, func() error { return second(d.SetRule(ctx, operator, "plain", content("plain"), 0)) }},
-			{"one that is deleted", false, func() error { return d.DeleteRule(ctx, operator, "plain", 0) }},
+			{"a rule about Tidewaiter that is deleted", false, func() error { return d.DeleteRule(ctx, operator, "plain", 0) }},
 			{"a rule about Tidewaiter", true, func() error { return second(d.AddRule(ctx, operator, content("right", "policy"))) }},
-			{"one that goes", true, func() error { return d.DeleteRule(ctx, operator, "right", 0) }},
-			{"a member who is no more", true, func() error {
+			{"a rule about repositories that is deleted", true, func() error { return d.DeleteRule(ctx, operator, "right", 0) }},
+			{"a member who is deleted", true, func() error {
 				err := second(d.SetMember(ctx, operator, "team", "user:eve", rulebook.Reader, 0))
 				if err == nil {
 					err = d.db.Write(ctx, "accounts", func(tx *sql.Tx) error { return rulebook.RemoveMember(ctx, d.db, tx, "user:eve") })
@@ -182,7 +182,7 @@ func TestReadersOfOtherReplicasDelayNoOwner(t *testing.T) {
 		release := d.block()
 		done := make(chan error)
 		go func() { done <- second(d.SetVisibility(ctx, actor("olga"), "team", rulebook.Public, 0)) }()
-		soon(t, "what she wrote", func() bool {
+		soon(t, "her change is in force", func() bool {
 			n, err := d.Namespace(ctx, operator, "team")
 			return err == nil && n.Visibility == rulebook.Public
 		})
@@ -193,7 +193,7 @@ func TestReadersOfOtherReplicasDelayNoOwner(t *testing.T) {
 }
 
 // If others change rights faster than a policy is compiled, a change fails, because the actor
-// cannot be checked by the latest policy.
+// cannot be checked with the newest policy.
 func TestChangeFailsWithoutTheLatestPolicy(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -218,8 +218,8 @@ func TestChangeFailsWithoutTheLatestPolicy(t *testing.T) {
 	})
 }
 
-// A change of the database during a failed reload is not lost. It comes into force with the
-// previous files.
+// A change of the database during a failed reload is not lost. It takes effect with the previous
+// files.
 func TestFailedReloadLosesNoChange(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		other := openHarness(t, d.url, file())

@@ -17,8 +17,8 @@ const (
 	rightsTopic = "rulebook.rights"
 )
 
-// readTimeout is how long Reload waits for the database before it uses the content that was
-// read last.
+// readTimeout is the time that Reload waits for the database before it uses the content that it
+// read before.
 const readTimeout = 10 * time.Second
 
 // Load reads the database and compiles the first policy. The error is from the database, or is
@@ -41,9 +41,9 @@ func (b *Rulebook) Load(ctx context.Context) error {
 }
 
 // Reload compiles a policy of new files and the current database. It calls swap with the new
-// policy before the policy is visible. No other policy is activated during this call. On an
-// error, Reload does not call swap and nothing changes. If the database does not answer, Reload
-// uses the content that was read last.
+// policy before the policy is visible. No other policy is activated during this call. On an error,
+// Reload does not call swap and nothing changes. If the database does not answer, Reload uses the
+// content that was read before.
 func (b *Rulebook) Reload(ctx context.Context, files Files, swap func(*policy.Policy)) error {
 	if err := b.limiter.acquire(ctx); err != nil {
 		return err
@@ -56,7 +56,7 @@ func (b *Rulebook) Reload(ctx context.Context, files Files, swap func(*policy.Po
 		return fmt.Errorf("loading the policy: %w", err)
 	}
 	if err != nil {
-		b.o.Log.Warn("cannot read the database's rules; the rules that were read last stay in force", "error", err)
+		b.o.Log.Warn("cannot read the database's rules; the rules that were read before stay in force", "error", err)
 		c = b.known
 	}
 	p, source, err := compile(files, c)
@@ -93,7 +93,7 @@ func (b *Rulebook) Run(ctx context.Context) error {
 			case err == nil:
 				return
 			case !failing:
-				b.o.Log.Warn("cannot read the database's rules; the rules that were read last stay in force", "error", err)
+				b.o.Log.Warn("cannot read the database's rules; the rules that were read before stay in force", "error", err)
 			}
 			select {
 			case <-ctx.Done():
@@ -113,7 +113,7 @@ func (b *Rulebook) refresh(ctx context.Context, changes int64) error {
 	}
 	defer b.limiter.release()
 	if b.known == nil || b.known.changes >= changes {
-		return nil // Load was not called yet, or another call has compiled the changes
+		return nil // Load was not called yet, or another call has already compiled the changes
 	}
 	if stale, err := b.stale(ctx); err != nil || !stale {
 		return err
@@ -165,7 +165,7 @@ func (b *Rulebook) latest(ctx context.Context) (*contents, error) {
 	}
 	for i := range c.rules {
 		if err := Unreadable(c.rules[i].When); err != nil {
-			b.o.Log.Error("cannot compile the condition of a rule of the database: a deny rule with it always matches, an allow rule never does",
+			b.o.Log.Error("cannot compile the condition of a rule of the database: a deny rule with this condition always matches, an allow rule never matches",
 				"rule", c.rules[i].Name, "error", err)
 		}
 	}
@@ -185,7 +185,7 @@ func compile(files Files, c *contents) (*policy.Policy, policy.Source, error) {
 }
 
 // activate puts a policy into force. A caller that sees the new value of b.known also sees the
-// policy that was compiled from it.
+// policy that was compiled from this value.
 func (b *Rulebook) activate(files Files, c *contents, p *policy.Policy, source policy.Source) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -195,7 +195,8 @@ func (b *Rulebook) activate(files Files, c *contents, p *policy.Policy, source p
 	b.recordActivation(activation{p.ID(), files.ID, at, &source})
 }
 
-// recordConflict records why the current content of the database cannot be put into force.
+// recordConflict records the error because of which the current content of the database cannot
+// take effect.
 func (b *Rulebook) recordConflict(c *contents, err error) {
 	status := b.Status()
 	if status.Problem == nil || status.Problem.Error() != err.Error() {

@@ -27,7 +27,7 @@ func (b *Rulebook) Members(ctx context.Context, by admin.Actor, namespace string
 }
 
 // SetMember gives a subject a role in a namespace. The new role replaces the subject's previous
-// role. It succeeds if the subject has the role already.
+// role. It also succeeds if the subject has the role already.
 func (b *Rulebook) SetMember(ctx context.Context, by admin.Actor, namespace, subject, role string, version int64) (_ Namespace, err error) {
 	defer admin.Wrap(&err, "making %.80q a member of %.130q", subject, namespace)
 	subject = canonicalSubject(subject)
@@ -39,7 +39,7 @@ func (b *Rulebook) SetMember(ctx context.Context, by admin.Actor, namespace, sub
 		was, err := admin.OrNotFound(scanMember(tx.QueryRowContext(ctx, memberQuery+" WHERE namespace_id = $1 AND subject = $2", n.ID, subject)))
 		switch {
 		case errors.Is(err, admin.ErrNotFound) && n.Size >= maxMembers:
-			return nil, admin.Invalid("subject", "the namespace has %d members, and that is the limit; make a group a member", n.Size)
+			return nil, admin.Invalid("subject", "the namespace has %d members, which is the limit; add a group instead of single users", n.Size)
 		case errors.Is(err, admin.ErrNotFound):
 			n.Size++
 			_, err = tx.ExecContext(ctx, "INSERT INTO namespace_members (namespace_id, subject, role, created) VALUES ($1, $2, $3, $4)", n.ID, subject, role, store.Millis(b.writer.Time()))
@@ -53,7 +53,7 @@ func (b *Rulebook) SetMember(ctx context.Context, by admin.Actor, namespace, sub
 	})
 }
 
-// RemoveMember removes a member. It succeeds if the subject is not a member.
+// RemoveMember removes a member. It also succeeds if the subject is not a member.
 func (b *Rulebook) RemoveMember(ctx context.Context, by admin.Actor, namespace, subject string, version int64) (_ Namespace, err error) {
 	defer admin.Wrap(&err, "removing %.80q from %.130q", subject, namespace)
 	return b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {
@@ -97,7 +97,7 @@ func (b *Rulebook) mayBeMember(by admin.Actor, subject, namespace string) error 
 	return nil
 }
 
-// hasRole returns an error unless a member can have the role.
+// hasRole returns an error if a member cannot have the role.
 func hasRole(ctx context.Context, tx *sql.Tx, n *Namespace, role string) error {
 	if builtInRole(role) != 0 {
 		return nil

@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Conflicts explains why files and database cannot be compiled into one policy, one sentence for
-// each conflict.
+// Conflicts are the reasons why files and database cannot be compiled into one policy. Each is a
+// sentence.
 type Conflicts []string
 
 func (c Conflicts) Error() string {
@@ -55,8 +55,8 @@ func merge(files policy.Source, c *contents) (policy.Source, error) {
 	if len(wrong) > 0 {
 		return policy.Source{}, wrong
 	}
-	// Rules of namespaces and built-in rules get another name if their name is taken. Otherwise
-	// owners could block the policy by the name of a namespace.
+	// If the name of a rule of a namespace or of a built-in rule is taken, the rule gets another
+	// name. Otherwise owners could prevent a new policy by the name of a namespace.
 	for _, list := range [...][]policy.Rule{c.namespaceRules, builtIn} {
 		for _, r := range list {
 			for name, n := r.Name, 2; taken[r.Name] != nil; n++ {

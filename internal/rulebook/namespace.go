@@ -25,7 +25,7 @@ const (
 // Namespace is all repositories below a name, with members.
 type Namespace struct {
 	ID         string
-	Version    int64 // raised by each change of the namespace, its members and its roles
+	Version    int64 // increases with each change of the namespace, its members and its roles
 	Created    time.Time
 	Changed    time.Time
 	Name       string // "team", "shop/web"
@@ -39,7 +39,7 @@ type Namespace struct {
 type NewNamespace struct {
 	Name       string
 	Visibility Visibility // "": Private
-	Owners     []string   // subjects; empty: managed by those who may write all namespaces
+	Owners     []string   // subjects; empty: only actors with rights over all namespaces manage it
 }
 
 // Member is a subject with a role in a namespace.
@@ -83,8 +83,8 @@ func (v Visibility) check() error {
 	return nil
 }
 
-// RobotIn splits the name of a robot of a namespace: "shop.web.ci" is ci of shop/web. Ok is
-// false for robots that cannot belong to a namespace.
+// RobotIn splits the name of a robot of a namespace: "shop.web.ci" is the robot ci of the
+// namespace shop/web. If the robot cannot belong to a namespace, ok is false.
 func RobotIn(robot string) (namespace, name string, ok bool) {
 	dot := strings.LastIndexByte(robot, '.')
 	if dot < 0 {

@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// AddNamespace adds a namespace. The error is ErrExists if the name is in use, and InvalidError
-// if the namespace would be inside another namespace or contain one.
+// AddNamespace adds a namespace. The error is ErrExists if the name is in use. It is an
+// InvalidError if the namespace would be inside another namespace or contain another namespace.
 func (b *Rulebook) AddNamespace(ctx context.Context, by admin.Actor, n NewNamespace) (_ Namespace, err error) {
 	defer admin.Wrap(&err, "adding namespace %.130q", n.Name)
 	made := Namespace{Version: 1, Name: n.Name, Visibility: cmp.Or(n.Visibility, Private), Size: len(n.Owners)}
@@ -54,7 +54,7 @@ func (b *Rulebook) AddNamespace(ctx context.Context, by admin.Actor, n NewNamesp
 }
 
 // checkOverlap returns an error if a namespace would be inside another namespace or contain
-// one.
+// another namespace.
 func checkOverlap(ctx context.Context, tx *sql.Tx, name string) error {
 	names, err := store.Texts(ctx, tx, "SELECT name FROM namespaces WHERE name = $1 OR substr(name, 1, $2) = $3 ORDER BY name LIMIT 1", name, len(name)+1, name+"/")
 	for outer := name; err == nil && len(names) == 0; {
@@ -71,7 +71,7 @@ func checkOverlap(ctx context.Context, tx *sql.Tx, name string) error {
 	case names[0] == name:
 		return admin.ErrExists
 	}
-	return admin.Invalid("name", "there is the namespace %s, and one cannot be inside another", names[0])
+	return admin.Invalid("name", "the namespace %s exists, and a namespace cannot be inside another namespace", names[0])
 }
 
 // Namespace returns the namespace with the given name. The error is ErrNotFound if there is no
@@ -104,7 +104,7 @@ func (b *Rulebook) NamespaceOf(repository string) string {
 	}
 }
 
-// maySee returns an error unless the actor may read all namespaces or this namespace.
+// maySee returns an error if the actor may read neither all namespaces nor this namespace.
 func (b *Rulebook) maySee(by admin.Actor, name string) error {
 	if b.May(by, admin.RightNamespaces, scope.Read) {
 		return nil
@@ -185,12 +185,12 @@ func (b *Rulebook) changeNamespace(ctx context.Context, by admin.Actor, name str
 	return n, err
 }
 
-// DeleteNamespace deletes a namespace with its members, roles and robots. The registry's content
-// stays.
+// DeleteNamespace deletes a namespace with its members, roles and robots. It does not change the
+// registry's content.
 func (b *Rulebook) DeleteNamespace(ctx context.Context, by admin.Actor, name string, version int64) (err error) {
 	defer admin.Wrap(&err, "deleting namespace %.130q", name)
 	if b.o.OnNamespaceDeleted != nil {
-		defer b.o.OnNamespaceDeleted() // after an error too: a failed commit may have been stored
+		defer b.o.OnNamespaceDeleted() // also after an error, because a failed commit can be stored
 	}
 	return b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
 		if err := b.requireRight(by, admin.RightNamespaces, scope.Write); err != nil {
@@ -222,7 +222,7 @@ func (b *Rulebook) DeleteNamespace(ctx context.Context, by admin.Actor, name str
 }
 
 // removeRobotMembers removes the robots of a deleted namespace from other namespaces. Otherwise
-// a new namespace of the same name could have robots that inherit their memberships.
+// robots of a new namespace with the same name would inherit these memberships.
 func (b *Rulebook) removeRobotMembers(ctx context.Context, tx *sql.Tx, namespace string) error {
 	prefix := "robot:" + strings.ReplaceAll(namespace, "/", ".") + "."
 	subjects, err := store.Texts(ctx, tx, "SELECT DISTINCT subject FROM namespace_members WHERE substr(subject, 1, $1) = $2", len(prefix), prefix)

@@ -65,14 +65,14 @@ func TestOwnersManageTheirNamespace(t *testing.T) {
 			t.Error(diff, next, err)
 		}
 
-		// Olga is no longer an owner as soon as the call returns.
+		// As soon as the call returns, Olga is no longer an owner.
 		ok[rulebook.Namespace](t)(d.SetMember(ctx, olga, "team", "user:olga", rulebook.Reader, 0))
 		_, err = d.SetMember(ctx, olga, "team", "user:olga", rulebook.Owner, 0)
 		wants(t, err, admin.ErrNotFound)
 	})
 }
 
-// An owner who was removed on another replica a moment ago has no rights here.
+// If another replica has just removed an owner, the owner has no rights in this replica.
 func TestOwnerIsCheckedByTheLatestPolicy(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -87,8 +87,8 @@ func TestOwnerIsCheckedByTheLatestPolicy(t *testing.T) {
 	})
 }
 
-// A group of a directory is one member, even if different spellings of its DN are added and
-// removed.
+// A group of a directory is one member, even if the DN is added and removed in different
+// spellings.
 func TestSpellingsOfAMemberAreOneMember(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -108,7 +108,7 @@ func TestSpellingsOfAMemberAreOneMember(t *testing.T) {
 	})
 }
 
-// No namespace is inside another one, and the names of namespaces are canonical.
+// No namespace is inside another namespace, and the names of namespaces are canonical.
 func TestNamespacesDoNotOverlap(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -214,7 +214,8 @@ func TestForeignNamespaceIsNotFound(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// randomWrite makes a random change of the members or roles of a namespace. Most are invalid.
+// randomWrite makes a random change of the members or roles of a namespace. Most of these changes
+// are invalid.
 func (d *harness) randomWrite(t *rapid.T, by admin.Actor, namespace string) error {
 	ctx := d.t.Context()
 	subject := rapid.SampledFrom([]string{
@@ -269,7 +270,7 @@ func TestOwnersChangeOnlyTheirNamespace(t *testing.T) {
 	}
 	before := outside()
 	rapid.Check(t, func(t *rapid.T) {
-		// Olga may always make this change, so there is at least one.
+		// Olga may always make this change, so there is at least one valid change.
 		visibility := rapid.SampledFrom([]rulebook.Visibility{rulebook.Public, rulebook.Private}).Draw(t, "at first")
 		ok[rulebook.Namespace](d.t)(d.SetVisibility(d.t.Context(), actor("olga"), "team", visibility, 0))
 		for range 5 {
@@ -290,7 +291,7 @@ func TestOwnersChangeOnlyTheirNamespace(t *testing.T) {
 	})
 }
 
-// A file may have a rule with the name of a rule of a namespace. Both are in force.
+// A file can have a rule with the name of a rule of a namespace. Both rules are then in force.
 func TestNoNameOfARuleCanBreakThePolicy(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		team(t, d, "team", "user:olga")

@@ -19,8 +19,9 @@ import (
 // allRights are the names of all rights.
 var allRights = append(slices.Clone(ruleset.Rights), "namespace/team", "namespace/shop/web")
 
-// Package ruleset has the rights that rules can name, and package admin has the rights that
-// are checked. If the lists differed, a right could not be granted, or would not be checked.
+// Package ruleset has the rights that rules can name, and package admin has the rights that are
+// checked. The lists must be equal. Otherwise a right could not be granted, or would not be
+// checked.
 func TestRulesNameTheRightsThatAreChecked(t *testing.T) {
 	checked := []string{admin.RightAccounts, admin.RightAdministrators, admin.RightJournal, admin.RightPolicy, admin.RightNamespaces}
 	if diff := cmp.Diff(checked, ruleset.Rights); diff != "" {
@@ -35,8 +36,8 @@ func (n night) Holds(*policy.Request) (bool, error)  { return false, n.err }
 func (night) Explain(*policy.Request) []policy.Value { return nil }
 func (night) String() string                         { return "false" }
 
-// who-can, what-can and explain agree with May about rights, with rules of all kinds in addition
-// to the built-in ones.
+// The answers of who-can, what-can and explain about rights must agree with May. The policy has
+// rules of all kinds in addition to the built-in rules.
 func TestAnswersAgreeWithMay(t *testing.T) {
 	rule := func(name string, deny bool, actions scope.Actions, names []string, when policy.Condition, subjects ...string) policy.Rule {
 		return policy.Rule{Name: name, Deny: deny, Subjects: subjects, Type: scope.TypeTidewaiter, Names: names, Actions: actions, When: when, Origin: policy.Origin{File: "f", Line: 1}}
@@ -44,20 +45,20 @@ func TestAnswersAgreeWithMay(t *testing.T) {
 	everything := scope.Read | scope.Write
 	for name, rules := range map[string][]policy.Rule{
 		"no rules": nil,
-		"a rule of the same name": {
+		"a rule with the name of a built-in rule": {
 			rule(admin.Administrators, false, scope.Read, []string{"journal"}, nil, "user:bob"),
 		},
-		"denied to some": {
+		"a deny for some": {
 			rule("not bob", true, scope.Write, []string{"accounts", "namespace/**"}, nil, "user:bob"),
 			rule("no auditing", true, scope.Read, []string{"journal"}, nil, "group:"+admin.Auditors),
 		},
-		"denied to all": {rule("nobody", true, everything, []string{"**"}, nil, "anyone")},
+		"a deny for all": {rule("nobody", true, everything, []string{"**"}, nil, "anyone")},
 		"under conditions": {
 			rule("never", true, everything, []string{"policy"}, night{}, "anyone"),
 			rule("unclear", true, everything, []string{"namespaces"}, night{policy.Problems{}}, "anyone"),
 			rule("not yet", false, everything, []string{"**"}, night{}, "user:ann"),
 		},
-		"given to others": {rule("owners", false, everything, []string{"namespace/*"}, nil, "group:shop")},
+		"an allow for others": {rule("owners", false, everything, []string{"namespace/*"}, nil, "group:shop")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := rulebook.New(rulebook.Options{}, rulebook.Files{Source: policy.Source{Rules: rules}})
@@ -124,7 +125,7 @@ func TestBuiltInRules(t *testing.T) {
 			t.Error(diff)
 		}
 		if d.Policy().Len() != 3 || len(d.Policy().Rules()) != 3+len(admin.BuiltIn()) {
-			t.Errorf("%d rules are written, of %d", d.Policy().Len(), len(d.Policy().Rules()))
+			t.Errorf("Len counts %d rules, and %d are written", d.Policy().Len(), len(d.Policy().Rules()))
 		}
 		for _, r := range admin.BuiltIn() {
 			if !r.Origin.BuiltIn || r.Deny || r.Type != scope.TypeTidewaiter || !strings.HasPrefix(r.Subjects[0], "group:tidewaiter-") {

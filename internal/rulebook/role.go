@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Role is a role of the database. It either belongs to one namespace or is shared by all.
+// Role is a role of the database. Either it belongs to one namespace, or all namespaces share it.
 type Role struct {
 	ID       string
 	Version  int64
@@ -20,7 +20,7 @@ type Role struct {
 	Actions  scope.Actions
 	Lifetime time.Duration // maximum lifetime of tokens with a grant by the role; 0: no limit
 
-	Unchanged bool // SetRole changed nothing, because the role is equal
+	Unchanged bool // SetRole changed nothing, because the new role is equal to the old role
 }
 
 // The built-in roles of namespaces.
@@ -31,7 +31,7 @@ const (
 	Reader     = "reader"
 )
 
-// builtInRole returns the actions of a built-in role; 0 if there is no such role.
+// builtInRole returns the actions of a built-in role, or 0 if there is no such role.
 func builtInRole(name string) scope.Actions {
 	switch name {
 	case Owner, Maintainer:

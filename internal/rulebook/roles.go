@@ -34,7 +34,7 @@ func (b *Rulebook) AddRole(ctx context.Context, by admin.Actor, namespace string
 				return nil, err
 			}
 			if n >= maxRoles {
-				return nil, admin.Invalid("name", "the namespace has %d roles, and that is the limit", n)
+				return nil, admin.Invalid("name", "the namespace has %d roles, which is the limit", n)
 			}
 		}
 		r.ID, r.Created = b.writer.NewID(), b.writer.Time()
@@ -44,9 +44,8 @@ func (b *Rulebook) AddRole(ctx context.Context, by admin.Actor, namespace string
 	return r, err
 }
 
-// SetRole changes the actions and lifetime of a role. The rules and members that use the role
-// get its new actions, and must still be valid. If the role is the same as before, nothing is
-// written.
+// SetRole changes the actions and lifetime of a role. The rules and members that use the role get
+// the new actions, and must still be valid. If the role does not change, nothing is written.
 func (b *Rulebook) SetRole(ctx context.Context, by admin.Actor, namespace string, role Role, version int64) (r Role, err error) {
 	defer admin.Wrap(&err, "changing role %.80q", role.Name)
 	err = b.changeRole(ctx, by, namespace, &role, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
@@ -126,7 +125,7 @@ func (b *Rulebook) Roles(ctx context.Context, by admin.Actor, namespace string, 
 		roleQuery+" WHERE name > $1 AND namespace_id = $3 ORDER BY name LIMIT $2", in)
 }
 
-// rolesOf returns the id of the namespace whose roles are read; "" for the shared roles.
+// rolesOf returns the id of the namespace whose roles are read, or "" for the shared roles.
 func (b *Rulebook) rolesOf(ctx context.Context, by admin.Actor, namespace string) (string, error) {
 	if namespace == "" {
 		return "", b.requireRight(by, admin.RightPolicy, scope.Read)
@@ -135,8 +134,8 @@ func (b *Rulebook) rolesOf(ctx context.Context, by admin.Actor, namespace string
 	return n.ID, err
 }
 
-// changeRole changes a shared role or a role of a namespace. Changing a role of a namespace
-// raises the namespace's version.
+// changeRole changes a shared role or a role of a namespace. A change of a namespace's role
+// increases the namespace's version.
 func (b *Rulebook) changeRole(ctx context.Context, by admin.Actor, namespace string, r *Role, f func(*sql.Tx, *Namespace) (*journal.Change, error)) error {
 	if namespace != "" {
 		by.Seen = "" // Seen is the id of a role; f checks it
@@ -230,7 +229,7 @@ func roleUsers(ctx context.Context, tx *sql.Tx, in *Namespace, role string) (use
 // text.
 func membersWith(ctx context.Context, tx *sql.Tx, role string) ([]string, error) {
 	if builtInRole(role) != 0 {
-		return nil, nil // members have the built-in role instead
+		return nil, nil // members with this name have the built-in role instead
 	}
 	return store.Collect(ctx, tx, func(row store.Row) (string, error) {
 		var subject, namespace string

@@ -23,7 +23,7 @@ type Rule struct {
 	Changed time.Time
 	Content
 
-	Unchanged bool // SetRule changed nothing, because the rule is equal
+	Unchanged bool // SetRule changed nothing, because the new rule is equal to the old rule
 }
 
 // Limits of stored rules.
@@ -44,7 +44,7 @@ func checkSizes(c *Content) error {
 		switch v := f.Of(c).(type) {
 		case *[]string:
 			if len(*v) > MaxItems {
-				wrong = append(wrong, ruleset.Problem{Field: f.Name, Item: -1, Text: fmt.Sprintf("there are %d items; the limit is %d", len(*v), MaxItems)})
+				wrong = append(wrong, ruleset.Problem{Field: f.Name, Item: -1, Text: fmt.Sprintf("the list has %d items; the limit is %d", len(*v), MaxItems)})
 			}
 		case *string:
 			if most := MaxBytes(f.Name); len(*v) > most {

@@ -1,36 +1,35 @@
 // Package rulebook manages the rules in force and the rights to change them.
 //
-// Roles and rules are written in files, for teams that keep them in Git, and in the database, by
-// the command line and the API. Namespaces, which teams own, are only in the database. All of
-// them are compiled into one policy, in which a deny rule overrides every allow rule. Each rule
-// has its origin (policy.Origin).
+// Roles and rules can be in files, for teams that store them in Git. They can also be in the
+// database, where the command line and the API write them. Namespaces, which teams own, are only
+// in the database. All rules and namespaces are compiled into one policy, in which a deny rule
+// overrides every allow rule. Each rule has its origin (policy.Origin).
 //
 //	file rules       tidewaiter.yaml and its policy files: package config
 //	database rules   AddRule and similar methods, for actors with the right policy
 //	namespaces       AddNamespace, SetMember and similar methods, for the owners of a namespace
 //
-// The names of rules are unique over files and database, and so are the names of roles.
+// The names of rules are unique over files and database. The names of roles are unique, too.
 //
 // # The last valid policy
 //
-// A Rulebook holds the policy in force. A rule that does not compile is refused before it is
-// stored, and the refusal lists every error with its field. So the database has no rule that is
-// invalid by itself. However, a file and the database can come into conflict. For example, both
-// have a rule of the same name, or a rule in the database names a role that was removed from a
-// file. Then the policy in force stays, and Status reports the conflict. When a change of the
-// file or of the database resolves the conflict, the new policy comes into force without a
-// restart.
+// A Rulebook has the policy in force. A rule that does not compile is refused before it is stored,
+// and the error lists all problems with their fields. So each rule in the database is valid by
+// itself. But a file and the database can contradict each other. For example, both have a rule of
+// the same name, or a rule in the database uses a role that was removed from a file. Then the
+// policy in force stays, and Status reports the conflict. When a change of the file or of the
+// database resolves the conflict, the new policy takes effect without a restart.
 //
 // There is never a policy without the database's rules, because a deny rule in the database must
-// not be lost when the database is unavailable. Load fails if the database cannot be read. Later,
-// the rules that were read last stay in force.
+// not be lost when the database is unavailable. Load fails if the database cannot be read. If the
+// database cannot be read later, the rules that were read before stay in force.
 //
 // # Namespaces
 //
-// The namespace "team" is all repositories below team/, and "shop/web" is all repositories
-// below shop/web/. Namespaces do not overlap, because no namespace can be added inside another
-// one or around one. So each repository has the owners of at most one namespace. Members are
-// users, groups, robots and workloads, each with a role:
+// The namespace "team" is all repositories below team/, and "shop/web" is all repositories below
+// shop/web/. Namespaces do not overlap, because a namespace cannot be added inside another
+// namespace or around it. So each repository belongs to at most one namespace. Members are users,
+// groups, robots and workloads, each with a role:
 //
 //	owner        pull, push, delete; manages the namespace: members, roles, robots, visibility
 //	maintainer   pull, push, delete
@@ -42,9 +41,9 @@
 // nobody (private), everybody who is signed in (internal), or anyone (public).
 //
 // Members and visibility become ordinary rules of the policy, with names like "namespace team:
-// writer". These rules apply only to names below team/, and have only actions that owners have
-// there themselves. So an owner cannot change a decision about a name outside the namespace. A
-// deny rule overrides them, as it overrides all allow rules.
+// writer". These rules apply only to names below team/, and only to actions that the owners have
+// in the namespace. So an owner cannot change a decision about a name outside the namespace. A
+// deny rule overrides these rules, as it overrides all allow rules.
 //
 // Deleting a namespace deletes its members, roles and robots. A later namespace of the same name
 // inherits nothing.
@@ -67,17 +66,17 @@
 //
 // # Changes
 //
-// Every change is journaled in its own transaction. Objects have a version: a call that names
-// another version than the current one fails with ErrChanged; 0 means any version. A change is
-// in force in this process when the call returns, and within two seconds in all other processes
-// that share the database and call Run.
+// Every change is journaled in its own transaction. Objects have a version. If a call gives a
+// version that is not the current version, the call fails with ErrChanged. The version 0 matches
+// any version. A change is in force in this process when the call returns, and within two seconds
+// in all other processes that share the database and call Run.
 //
-// When rules of files come into force, this is journaled too, with the names of the rules that
-// have changed (RecordFiles).
+// When rules of files take effect, RecordFiles journals this change, with the names of the rules
+// that have changed.
 //
 // Each change compiles the whole policy again. The first change is in force at once. Changes
-// during the following cooldown come into force together. So a caller that makes changes in a
-// loop has to wait, and does not slow down others.
+// during the following cooldown take effect together. So a caller that makes changes in a loop has
+// to wait, and does not delay other callers.
 package rulebook
 
 import (
@@ -104,14 +103,14 @@ type Options struct {
 
 	// When compiles conditions. nil: rules of the database cannot have conditions.
 	When func(text string) (policy.Condition, error)
-	// Changed is called with each policy that comes into force because the database changed, one
-	// at a time. It may be nil.
+	// Changed is called with each policy that takes effect because the database changed. The calls
+	// come one at a time. Changed may be nil.
 	Changed func(*policy.Policy)
-	// DeleteOwned deletes what a namespace owns in other tables, in the transaction that deletes
+	// DeleteOwned deletes the rows of a namespace in other tables, in the transaction that deletes
 	// the namespace. It may be nil.
 	DeleteOwned func(ctx context.Context, tx *sql.Tx, namespace string) error
-	// OnNamespaceDeleted is called when a namespace may have been deleted, to drop cached
-	// values. It may be nil.
+	// OnNamespaceDeleted is called when a namespace was possibly deleted, to drop cached values.
+	// It may be nil.
 	OnNamespaceDeleted func()
 
 	Now func() time.Time // nil: time.Now
@@ -128,8 +127,8 @@ type Files struct {
 // Status is the policy in force.
 type Status struct {
 	Policy  *policy.Policy
-	Loaded  time.Time // when it came into force
-	Problem error     // why the current files and database are not in force; nil: no problem
+	Loaded  time.Time // the time at which the policy took effect
+	Problem error     // why the current files and database are not in force; nil: they are
 }
 
 // Rulebook holds the rules of files, database and namespaces, and the policy compiled from them.
@@ -139,24 +138,25 @@ type Rulebook struct {
 	writer  *admin.Writer
 	rights  *admin.Rights
 	status  atomic.Pointer[Status]
-	limiter compileLimiter // held while compiling a policy
+	limiter compileLimiter // taken while a policy is compiled
 
-	// mu is never held for long. A goroutine must hold both mu and the limiter to write files,
-	// known and source. So the holder of the limiter can read these fields without mu.
+	// mu is never locked for long. To write files, known and source, a goroutine must have locked
+	// mu and taken the limiter. So a goroutine that has the limiter can read these fields without
+	// mu.
 	mu            sync.Mutex
 	files         Files
 	known         *contents     // the database's content for the policy in force; nil: not read yet
 	source        policy.Source // of the policy in force
-	unstored      []activation  // policies that came into force and wait to be stored
-	lastActivated string        // ID of the policy that was added to unstored last
+	unstored      []activation  // policies that took effect and are not stored yet
+	lastActivated string        // ID of the policy that was most recently added to unstored
 
 	recorded  string    // Files.ID that is known to be journaled
-	waitSince time.Time // since when journaling Files.ID has failed; zero: it has not failed
+	waitSince time.Time // since this time, journaling Files.ID has failed; zero: no failure
 }
 
-// New returns a rulebook with the rules of files. It starts and reads nothing. There is no
-// policy until Load is called. Operators (admin.Operator) can change the database even without
-// a policy.
+// New returns a rulebook with the rules of files. It starts no goroutine and reads nothing. Until
+// Load is called, there is no policy. Operators (admin.Operator) can change the database even
+// without a policy.
 func New(o Options, files Files) (*Rulebook, error) {
 	o.Now = clock.Wall(o.Now)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))

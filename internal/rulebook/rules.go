@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// AddRule adds a rule to the database. The error is ErrExists if a file or the database has a
-// rule of this name, and ruleset.Problems if the rule is invalid.
+// AddRule adds a rule to the database. The error is ErrExists if a file or the database has a rule
+// of this name. It is ruleset.Problems if the rule is invalid.
 func (b *Rulebook) AddRule(ctx context.Context, by admin.Actor, c Content) (_ Rule, err error) {
 	defer admin.Wrap(&err, "adding rule %.80q", c.Name)
 	r := Rule{Version: 1, Content: c}
@@ -33,8 +33,8 @@ func (b *Rulebook) AddRule(ctx context.Context, by admin.Actor, c Content) (_ Ru
 	return r, err
 }
 
-// SetRule replaces a rule, possibly by one with another name. If the rule is the same as
-// before, nothing is written.
+// SetRule replaces a rule. The new rule can have another name. If the rule does not change,
+// nothing is written.
 func (b *Rulebook) SetRule(ctx context.Context, by admin.Actor, name string, c Content, version int64) (r Rule, err error) {
 	defer admin.Wrap(&err, "changing rule %.80q", name)
 	err = b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
@@ -103,9 +103,9 @@ func (b *Rulebook) ruleToChange(ctx context.Context, tx *sql.Tx, by admin.Actor,
 	return r, cmp.Or(err, by.CheckSeen(r.ID, r.Version, version), b.mayWriteRule(by, &r.Content))
 }
 
-// mayWriteRule returns an error unless the actor may add and delete the rule. Rules about
-// Tidewaiter itself require an administrator. Otherwise anybody who may write rules could
-// become an administrator.
+// mayWriteRule returns an error if the actor may not add and delete the rule. For rules about
+// Tidewaiter itself, the actor must be an administrator. Otherwise anybody who may write rules
+// could become an administrator.
 func (b *Rulebook) mayWriteRule(by admin.Actor, c *Content) error {
 	if err := b.requireRight(by, admin.RightPolicy, scope.Write); err != nil {
 		return err
@@ -116,7 +116,7 @@ func (b *Rulebook) mayWriteRule(by admin.Actor, c *Content) error {
 	return nil
 }
 
-// checkContent checks a rule, and that no file has a rule of its name.
+// checkContent checks a rule, and that no file has a rule of the same name.
 func (b *Rulebook) checkContent(ctx context.Context, tx *sql.Tx, c *Content) error {
 	files := b.currentFiles()
 	known, err := currentRoles(ctx, tx, files)

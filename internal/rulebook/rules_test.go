@@ -51,8 +51,8 @@ func TestDenyOfTheDatabaseOverridesFiles(t *testing.T) {
 	})
 }
 
-// A rule that does not compile is refused before it is stored, and the refusal lists every
-// error with its field.
+// A rule that does not compile is refused before it is stored, and the error lists all problems
+// with their fields.
 func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -80,7 +80,7 @@ func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 				`tidewaiter: "policies" is not a right over Tidewaiter: use accounts, administrators, journal, policy, namespaces, namespace/NAME, or "**" for all`,
 				"lifetime: lifetime applies only to registries, and the rule is for Tidewaiter itself",
 			}},
-			{"a role that is not there", rulebook.Content{
+			{"a role that does not exist", rulebook.Content{
 				Name: "a", Subjects: []string{"user:ann"}, Repositories: []string{"a"}, Role: "publishr",
 			}, []string{`role: there is no role "publishr" (did you mean "publisher"?)`}},
 			{"actions", rulebook.Content{
@@ -90,7 +90,7 @@ func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 				"actions: pull is listed twice",
 				`actions: "pul" is not one of pull, push, delete, read, write, * (did you mean "pull"?)`,
 			}},
-			{"lists with nothing in them", rulebook.Content{
+			{"empty lists", rulebook.Content{
 				Name: "a", Effect: ruleset.Deny, Subjects: []string{}, Registries: []string{}, Repositories: []string{"a"}, Actions: []string{"pull"}, Empty: []string{"when"},
 			}, []string{
 				"subjects: the list is empty, which could mean none or all; add items, or leave out the key",
@@ -112,8 +112,8 @@ func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 			}
 		}
 
-		// If the database nevertheless has an invalid rule, Load reports the rule by its name.
-		// No policy without this rule comes into force.
+		// If the database has an invalid rule nevertheless, Load reports the rule by its name. No
+		// policy without this rule takes effect.
 		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		err := d.db.Write(ctx, "rulebook", func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, "UPDATE rulebook_rules SET content = $1", `{"name":"freeze","effect":"deny","repositories":["library/**"],"registries":[],"actions":["pull"]}`)
@@ -173,7 +173,8 @@ func TestDatabaseStoresNoInvalidRule(t *testing.T) {
 	})
 }
 
-// A role that rules use cannot be deleted, or changed so that a rule would be invalid.
+// If rules use a role, the role cannot be deleted, and cannot be changed in a way that makes a
+// rule invalid.
 func TestRolesInUseAreProtected(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -205,7 +206,7 @@ func TestRolesInUseAreProtected(t *testing.T) {
 	})
 }
 
-// The right to write rules does not make anybody an administrator.
+// Actors with the right to write rules cannot use it to become administrators.
 func TestNobodyPromotesThemselvesByARule(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx, pat := t.Context(), actor("pat", "policy")
@@ -235,8 +236,8 @@ func TestNobodyPromotesThemselvesByARule(t *testing.T) {
 	})
 }
 
-// A file that is in conflict with the database does not come into force. It comes into force
-// when the file or the database is corrected.
+// A file that is in conflict with the database does not take effect. It takes effect when the file
+// or the database is corrected.
 func TestLastValidPolicyStays(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -292,11 +293,11 @@ func TestConflictWithTheFileOfAnotherReplica(t *testing.T) {
 		if err := d.DeleteRule(ctx, operator, "freeze", 0); err != nil {
 			t.Fatal(err)
 		}
-		soon(t, "the end of it", func() bool { return other.Status().Problem == nil })
+		soon(t, "the conflict ends", func() bool { return other.Status().Problem == nil })
 	})
 }
 
-// A change by one process comes into force in others.
+// A change by one process takes effect in other processes.
 func TestReplicasApplyChanges(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -313,8 +314,8 @@ func TestReplicasApplyChanges(t *testing.T) {
 	})
 }
 
-// There is no policy before the database was read. Later, the rules that were read last stay in
-// force when the database is unavailable.
+// Before the database is read, there is no policy. If the database is unavailable later, the rules
+// that were read before stay in force.
 func TestNoPolicyWithoutTheDatabase(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -365,8 +366,8 @@ func TestVersionsAreStored(t *testing.T) {
 	})
 }
 
-// Harbor 2026: a later object can have the name and the version of a deleted one. A change that
-// was meant for one object does not change a later object of the same name.
+// Harbor 2026: a later object can have the name and the version of a deleted object. So a change
+// of one object must not change a later object of the same name.
 func TestChangesApplyToTheObjectThatWasSeen(t *testing.T) {
 	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
@@ -454,7 +455,7 @@ func TestUnchangedObjectsAreNotWritten(t *testing.T) {
 			again func() (version int64, unchanged bool, err error) // nil: repeat the first call
 		}{
 			{"set a rule", func() (int64, bool, error) { return rule(d.SetRule(ctx, operator, "freeze", other, 0)) }, nil},
-			{"set a rule by other words", func() (int64, bool, error) { return rule(d.SetRule(ctx, operator, "open", open, 0)) },
+			{"set a rule, written in another way", func() (int64, bool, error) { return rule(d.SetRule(ctx, operator, "open", open, 0)) },
 				func() (int64, bool, error) { return rule(d.SetRule(ctx, operator, "open", written, 0)) }},
 			{"set a role", func() (int64, bool, error) { return role(d.SetRole(ctx, operator, "", brief, 0)) }, nil},
 			{"set a namespace's role", func() (int64, bool, error) {

@@ -76,8 +76,8 @@ func (c *contents) readNamespaces(ctx context.Context, tx *sql.Tx) (err error) {
 	return err
 }
 
-// prefixed is a row with one more column in front. Its Scan reads that column into first, and the
-// others into the given places.
+// prefixed is a row with an additional first column. Its Scan reads this column into first, and
+// the other columns into the given places.
 type prefixed struct {
 	store.Row
 	first *string
@@ -204,11 +204,10 @@ func LockNamespace(ctx context.Context, tx *sql.Tx, namespace string) (id string
 	return id, admin.Named(err, "namespace", namespace)
 }
 
-// RemoveMember removes a deleted subject from all namespaces, in the transaction that deletes
-// the subject. Otherwise a later subject of the same name would get the roles. If the subject
-// was a member, RemoveMember raises the counter of the rulebook's changes (its topic in the
-// database). So a transaction that also raises the counter of another topic must lock the other
-// topic first.
+// RemoveMember removes a deleted subject from all namespaces, in the transaction that deletes the
+// subject. Otherwise a later subject of the same name would get the roles. If the subject was a
+// member, RemoveMember increments the counter of the rulebook's topic. So a transaction that also
+// increments the counter of another topic must lock that topic first.
 func RemoveMember(ctx context.Context, db *store.DB, tx *sql.Tx, subject string) error {
 	n, err := store.Affected(tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE subject = $1", subject))
 	for _, topic := range []string{topic, rightsTopic} {

@@ -17,9 +17,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Databases store rules and versions of policies in these forms. Replicas of the previous
-// version of Tidewaiter must be able to read what this version writes, and this version must
-// read what they write.
+// Databases store rules and versions of policies in these forms. Replicas of the previous version
+// of Tidewaiter must be able to read the rows of this version, and this version must be able to
+// read their rows.
 const (
 	ruleAsStored = `{"name":"ci","effect":"allow","subjects":["user:ann"],"registries":["registry.example.com"],` +
 		`"repositories":["team/**"],"actions":["pull","push"],"lifetime":300000000000,"comment":"why"}`

@@ -19,24 +19,24 @@ import (
 )
 
 const (
-	// storeEvery is how often policies that came into force are stored, at most.
+	// storeEvery is the minimum time between two writes of new policies.
 	storeEvery = 10 * time.Second
-	// flushTimeout is how long the end of Run waits for the last write.
+	// flushTimeout is the maximum time that the end of Run waits for the final write.
 	flushTimeout = 2 * time.Second
 
-	// Limits of stored versions and of the history. They are a bound for the disk: with a change
-	// a day, 10,000 versions are those of 27 years.
+	// Limits of stored versions and of the history. They limit the use of the disk. With one
+	// change a day, 10,000 versions are enough for 27 years.
 	maxVersions     = 10_000
 	maxVersionBytes = 256 << 20 // of all versions, compressed
 	maxVersionSize  = 256 << 20 // of one version, uncompressed
 
-	// Limits of what waits in memory to be stored.
+	// Limits of the policies in memory that are not stored yet.
 	maxUnstored      = 1000
 	maxUnstoredRules = 10_000
 )
 
-// Version returns the source of a former policy by its ID. The error is ErrNotFound if the
-// policy was not stored or was deleted meanwhile.
+// Version returns the source of a former policy by its ID. The error is ErrNotFound if the policy
+// is not stored or no longer stored.
 func (b *Rulebook) Version(ctx context.Context, id string) (_ policy.Source, err error) {
 	defer admin.Wrap(&err, "looking up policy %.40q", id)
 	if b.o.DB == nil {
@@ -50,20 +50,20 @@ func (b *Rulebook) Version(ctx context.Context, id string) (_ policy.Source, err
 	return b.unpacked(packed)
 }
 
-// activation is a policy that came into force, and that is not stored yet.
+// activation is a policy that took effect and is not stored yet.
 type activation struct {
 	id    string
 	files string // Files.ID
 	at    time.Time
-	// source is nil if the policies that wait to be stored have too many rules to keep all of
-	// them in memory. Then the history lists the policy, but its rules are missing.
+	// source is nil if the policies that are not stored yet have too many rules for the memory.
+	// Then the history lists the policy, but its rules are missing.
 	source *policy.Source
 }
 
 func (a activation) equal(other activation) bool { return a.id == other.id && a.at.Equal(other.at) }
 
-// recordActivation adds a policy to those that wait to be stored, unless it is the one that was
-// added last. The caller holds b.mu.
+// recordActivation adds a policy to the policies that are not stored yet. If it is the most
+// recently added policy, recordActivation does nothing. The caller must have locked b.mu.
 func (b *Rulebook) recordActivation(a activation) {
 	if b.o.DB == nil || a.id == "" || a.id == b.lastActivated {
 		return
@@ -84,7 +84,7 @@ func (b *Rulebook) recordActivation(a activation) {
 	}
 }
 
-// storeVersions stores each policy that comes into force, until ctx ends.
+// storeVersions stores each policy that takes effect, until ctx ends.
 func (b *Rulebook) storeVersions(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -96,7 +96,7 @@ func (b *Rulebook) storeVersions(ctx context.Context) {
 			stored, err := b.storeActivations(ctx)
 			switch {
 			case err != nil && ctx.Err() == nil && !failing:
-				b.o.Log.Warn("cannot store the policy's version; decisions by it cannot be explained in full", "error", err)
+				b.o.Log.Warn("cannot store the policy's version; decisions of this policy cannot be explained in full", "error", err)
 			case stored:
 				last = now
 			}
@@ -115,7 +115,7 @@ func (b *Rulebook) storeVersions(ctx context.Context) {
 	}
 }
 
-// storeActivations stores the policies that wait. It reports whether there were any.
+// storeActivations stores the policies that are not stored yet. It reports whether there were any.
 func (b *Rulebook) storeActivations(ctx context.Context) (stored bool, err error) {
 	b.mu.Lock()
 	waiting := slices.Clone(b.unstored)
@@ -145,7 +145,7 @@ func (b *Rulebook) storeActivation(ctx context.Context, a activation) error {
 		}
 	}
 	return b.writer.Write(ctx, "", func(tx *sql.Tx) error {
-		// The newest row is written before it is read, so that other replicas wait here.
+		// Write the newest row before it is read, so that other replicas wait here.
 		if _, err := tx.ExecContext(ctx, "UPDATE rulebook_history SET files = files WHERE since = (SELECT max(since) FROM rulebook_history)"); err != nil {
 			return err
 		}
@@ -155,7 +155,7 @@ func (b *Rulebook) storeActivation(ctx context.Context, a activation) error {
 		}
 		at := store.Millis(a.at)
 		if last.Policy != a.id {
-			// The order is that of the writes, even if a clock was set back.
+			// The rows have the order of the writes, even if a clock was set back.
 			at = max(at, store.Millis(last.Since)+1)
 			_, err = tx.ExecContext(ctx, "INSERT INTO rulebook_history (since, policy, files) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", at, a.id, a.files)
 			if err != nil {
@@ -176,8 +176,8 @@ func (b *Rulebook) storeActivation(ctx context.Context, a activation) error {
 	})
 }
 
-// deleteOldVersions deletes versions until the limits hold. It deletes those versions first
-// that were in force least recently.
+// deleteOldVersions deletes versions until no limit is exceeded. It begins with the versions that
+// were in force least recently.
 func deleteOldVersions(ctx context.Context, tx *sql.Tx) error {
 	type version struct {
 		id   string
@@ -254,8 +254,8 @@ func shortened(source policy.Source) storedSource {
 	return stored
 }
 
-// pack compresses a source with the given level of gzip. The start of the service waits for
-// one compression, so that compression has a fast level.
+// pack compresses a source with the given level of gzip. The start of the service waits for a
+// compression, so this compression uses a fast level.
 func pack(stored storedSource, level int) ([]byte, error) {
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, level)

@@ -10,16 +10,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// activity records when a registry's clients, and the registry itself, were last seen. If
-// clients push and the registry reports no events, its notifications are not configured or do
-// not arrive.
+// activity records the times of a registry's newest token and newest event. If clients push and
+// the registry reports no events, its notifications are not configured or do not arrive.
 type activity struct {
 	token, event atomic.Int64 // Unix seconds; 0: not since the process started
-	waiting      atomic.Int64 // the first push granted since the last event; 0: none
+	waiting      atomic.Int64 // the first push granted since the newest event; 0: none
 }
 
-// silence is how long a registry may report no events after a granted push. If the registry reports
-// none for longer, its setup is assumed to be wrong. Most pushes finish within this time.
+// silence is the time after a granted push in which a registry must report an event. Otherwise its
+// setup is assumed to be wrong. Most pushes finish within this time.
 const silence = 10 * time.Minute
 
 // granted records a token, and reports whether the registry has been silent for too long after
@@ -47,12 +46,12 @@ func (a *activity) reported(now time.Time) {
 
 var (
 	lastToken = prometheus.NewDesc("tidewaiter_registry_last_token_timestamp_seconds",
-		"When a registry's last token was issued since the start, 0 for none.", []string{"registry"}, nil)
+		"Time of a registry's newest token since the start, 0 for none.", []string{"registry"}, nil)
 	lastEvent = prometheus.NewDesc("tidewaiter_registry_last_event_timestamp_seconds",
-		"When a registry's last event arrived since the start, 0 for none.", []string{"registry"}, nil)
+		"Time of a registry's newest event since the start, 0 for none.", []string{"registry"}, nil)
 )
 
-// activity returns the activity of a registry. The activity is kept across reloads.
+// activity returns the activity of a registry. A reload does not reset the activity.
 func (m *Metrics) activity(service string) *activity {
 	m.mu.Lock()
 	defer m.mu.Unlock()

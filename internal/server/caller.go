@@ -13,15 +13,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
-// SessionCookie is the name of the cookie that holds a session. Because of its prefix, browsers
-// accept it only over TLS (or from localhost), for this host only and for all paths. So another
-// host of the same domain cannot set it.
+// SessionCookie is the name of the cookie with a session. Because of the prefix __Host-, browsers
+// accept the cookie only over TLS (or from localhost), for this host only and for all paths. So
+// another host of the same domain cannot set the cookie.
 const SessionCookie = "__Host-tidewaiter"
 
 // Caller is the principal that makes a request.
 type Caller struct {
 	identity.Verified                    // Principal is anonymous without credentials
-	Presented         identity.Presented // and the addresses they came from
+	Presented         identity.Presented // and the addresses of the client
 }
 
 // Remote returns the address of the caller.
@@ -52,7 +52,8 @@ func (s *Server) Caller(r *http.Request) (Caller, error) {
 	return caller, err
 }
 
-// Errors for rejected credentials that name no principal. They wrap identity.ErrRejected.
+// Errors for rejected tokens and sessions, which have no name. Both errors wrap
+// identity.ErrRejected.
 var (
 	errInvalidToken   = fmt.Errorf("%w: invalid token", identity.ErrRejected)
 	errInvalidSession = fmt.Errorf("%w: invalid session", identity.ErrRejected)
@@ -86,7 +87,7 @@ func authorization(r *http.Request) (identity.Presented, error) {
 	case strings.EqualFold(scheme, "Bearer"):
 		presented := identity.NewPresented("", text)
 		if presented.Kind != identity.AccessToken && presented.Kind != identity.IDToken {
-			// A Bearer credential that is not a token would be a password without a name.
+			// If this were accepted, the credential would be a password without a name.
 			return identity.Presented{}, errInvalidToken
 		}
 		return presented, nil
@@ -139,7 +140,7 @@ func (s *Server) Failure(r *http.Request, id string, err error) Failure {
 	return Failure{Status: e.Status, Text: e.Message, RetryAfter: e.Header.Get("Retry-After")}
 }
 
-// Located returns credentials that hold only the addresses of a request.
+// Located returns a Presented that has only the addresses of a request.
 func (s *Server) Located(r *http.Request) (c identity.Presented) {
 	s.locate(r, &c)
 	return c

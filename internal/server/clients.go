@@ -2,10 +2,10 @@ package server
 
 import "strings"
 
-// showsText reports whether the client is known to show its user the text of a 403. For all
-// other clients, an error is worse than a token that lacks the requested access. Only this
-// function uses a client's name, and its result affects only the kind of answer: a client that
-// sends a false name gets no further access.
+// showsText reports whether the client is known to show its user the text of a 403. For all other
+// clients, an error is worse than a token without the requested access. Only this function uses a
+// client's name, and the result affects only the kind of answer. So a client with a false name
+// gets no additional access.
 //
 //	docker/20.10.24 go/go1.19 …              docker with its own image store: GET without a
 //	                                         client_id, or POST as "docker"
@@ -13,9 +13,9 @@ import "strings"
 //	oras/1.3.6, oras-go                      oras, and programs that use its library
 //	Helm/4.3.1                               Helm, which uses it too
 //
-// docker with containerd's image store sends the same User-Agent as docker and drops the text.
-// With credentials, it sends the client_id "containerd-client"; without credentials, it sends
-// no client_id. podman, skopeo, regctl and containerd drop the text too.
+// docker with containerd's image store sends the same User-Agent as docker, but does not show the
+// text. With credentials, it sends the client_id "containerd-client"; without credentials, it
+// sends no client_id. podman, skopeo, regctl and containerd do not show the text, either.
 func showsText(clientID, agent string) bool {
 	switch {
 	case strings.HasPrefix(agent, "docker/"):

@@ -20,17 +20,17 @@ func TestShowsText(t *testing.T) {
 		{"docker manifest", "registry-client", "Docker-Client/28.2.2 (linux)", false},
 		{"crane", "", "crane/v0.22.1 go-containerregistry/v0.22.1", true},
 		{"crane with a refresh token", "go-containerregistry", "crane/v0.22.1 go-containerregistry/v0.22.1", true},
-		{"a program on its library, built without a version", "", "go-containerregistry", true},
+		{"a program with crane's library, built without a version", "", "go-containerregistry", true},
 		{"oras", "", "oras/1.3.6", true},
 		{"oras with a refresh token", "oras-go", "oras/1.3.6", true},
-		{"a program on its library", "", "oras-go", true},
+		{"a program with oras's library", "", "oras-go", true},
 		{"helm", "", "Helm/4.3.1", true},
 		{"podman", "", "containers/5.23.1 (github.com/containers/image)", false},
 		{"skopeo", "containers/image", "skopeo/1.9.3", false},
 		{"regctl", "regclient/regctl", "regclient/regctl", false},
 		{"containerd", "containerd-client", "containerd/2.0", false},
-		{"containerd under docker's id", "docker", "containerd/2.0", false},
-		{"who says nothing", "", "", false},
+		{"containerd with docker's client_id", "docker", "containerd/2.0", false},
+		{"a client that sends no name", "", "", false},
 	} {
 		if got := server.ShowsText(tt.clientID, tt.agent); got != tt.shows {
 			t.Errorf("%s: %v, want %v", tt.what, got, tt.shows)

@@ -20,15 +20,16 @@ import (
 // about 40 kB.
 const defaultConnections = 4000
 
-// maxOverLimit is how many connections over the limit get an answer that states the limit as
-// the reason. Any further connection is closed at once.
+// maxOverLimit is the maximum number of connections over the limit that get an answer with the
+// reason. Further connections are closed at once.
 const maxOverLimit = 64
 
 // ConnectionsOptions configures Connections.
 type ConnectionsOptions struct {
 	// Max is the limit of open connections; 0: defaultConnections.
 	Max int
-	// TrustedProxies returns addresses that many clients share; nil: none.
+	// TrustedProxies returns addresses that many clients share. If it is nil, there are no such
+	// addresses.
 	TrustedProxies func() []netip.Prefix
 	// Now returns the time; nil: time.Now.
 	Now func() time.Time
@@ -45,11 +46,11 @@ const (
 // of connections does not use up the memory and file descriptors that other clients need.
 //
 // When the limit is reached, a new connection replaces one that is waiting for its client. A
-// connection is also waiting while the body of a request is incomplete. Otherwise a client
-// could hold the connection for as long as the server waits for a body, by sending single
-// bytes. A connection is also waiting while the client does not read its answer. Waiting
-// connections are closed in the order of these classes; within a class, the connection that has
-// waited longest is closed first:
+// connection is also waiting while the body of a request is incomplete. Otherwise a client that
+// sends single bytes could occupy the connection for as long as the server waits for a body. A
+// connection is also waiting while the client does not read its answer. Waiting connections are
+// closed in the order of these classes. In each class, the connection that has waited longest is
+// closed first:
 //
 //  1. no request completed, and no request in progress
 //  2. no request completed, and a body is incomplete
@@ -57,11 +58,11 @@ const (
 //  4. a later body is incomplete
 //  5. the client does not read its answer
 //
-// So a flood of connections that send nothing, or send slowly, replaces only itself. Clients
-// that come back for another request keep their connections, and so do registries that post
-// their next events. If all connections are being answered, the new one gets 503 with
-// Retry-After. One address may have half of the limit, unless the address is a trusted proxy or
-// this machine. Beyond this half, a new connection replaces another of the same address.
+// So a flood of connections that send nothing, or send slowly, replaces only itself. Clients that
+// send another request, and registries that post further events, keep their connections. If all
+// connections are being answered, the new connection gets 503 with Retry-After. One address may
+// have half of the limit, unless the address is a trusted proxy or this machine. When an address
+// has half of the limit, its new connection replaces another connection of the same address.
 //
 // Admitting a connection takes a constant number of steps.
 //
@@ -78,19 +79,19 @@ type Connections struct {
 	waiting   waiting // of all addresses
 	of        map[netip.Addr]*address
 	overLimit int
-	looked    uint64 // connections examined to find one to close
+	looked    uint64 // connections examined to find a connection to close
 }
 
-// address holds the counts of one client address with open connections.
+// address has the counts of a client address with open connections.
 type address struct {
 	open    int
 	waiting waiting
 }
 
-// waiting holds the connections that wait for their client, by class.
+// waiting has the connections that wait for their client, by class.
 type waiting [classes]list
 
-// class is what a connection waits for. Lower classes are closed first.
+// class describes for what a connection waits. Lower classes are closed first.
 type class int
 
 const (
@@ -120,7 +121,7 @@ type links struct{ previous, next *connection }
 type connection struct {
 	net.Conn
 	of        *Connections
-	overLimit bool // over the limit: it gets an answer that says so, and is closed
+	overLimit bool // over the limit: answered with the reason, and closed
 	from      netip.Addr
 
 	address   *address
@@ -194,7 +195,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 	}
 }
 
-// Watch hooks into a server to learn which connections are being answered, and which have
+// Watch sets hooks in a server. They record which connections are being answered, and which have
 // completed a request.
 func (c *Connections) Watch(s *http.Server) {
 	s.ConnState = func(conn net.Conn, state http.ConnState) {
@@ -266,8 +267,8 @@ func (c *Connections) writing(own *connection, n int) {
 	c.place(own)
 }
 
-// body is the body of a request. It records in its connection whether the server waits for data
-// of the body.
+// body is the body of a request. It records in its connection whether the server waits for more
+// data.
 type body struct {
 	io.ReadCloser
 	own     *connection
@@ -278,19 +279,18 @@ type body struct {
 	ended   bool  // Read returned io.EOF
 }
 
-// watchBody returns a request whose body records whether the server waits for it. It also
-// returns that body, or nil if the request has no body. If the result restore is not nil, the
-// caller must set it as the request's body again after the handler.
+// watchBody returns a request whose body records whether the server waits for the body. It also
+// returns this body, or nil if the request has no body. If the result restore is not nil, the
+// caller must set it as the request's body after the handler.
 func (own *connection) watchBody(r *http.Request) (b *body, watched *http.Request, restore io.ReadCloser) {
 	// In HTTP/2 a request may declare an empty body and leave it open.
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 && r.Header["Content-Length"] == nil {
 		return nil, r, nil
 	}
 	if r.ProtoMajor == 1 && 0 < r.ContentLength && r.ContentLength <= tokenserver.SmallForm && r.Header["Expect"] == nil {
-		// The server checks the type of a body to find out whether it is large, or follows
-		// "Expect: 100-continue". This body is neither large nor sent after "Expect:
-		// 100-continue". HTTP/1 has one request at a time, so one body for each connection is
-		// enough.
+		// By the type of a body, the server finds out whether the body is large, or follows
+		// "Expect: 100-continue". Both are false for this body. HTTP/1 has one request at a time,
+		// so one body for each connection is enough.
 		restore = r.Body
 		own.small = body{ReadCloser: restore, own: own, missing: r.ContentLength}
 		r.Body = &own.small
@@ -304,7 +304,7 @@ func (own *connection) watchBody(r *http.Request) (b *body, watched *http.Reques
 
 // Read records in the connection whether the server still waits for the body.
 func (b *body) Read(p []byte) (int, error) {
-	if !b.ended { // HTTP/2 may send the end in a frame of its own, after all bytes
+	if !b.ended { // HTTP/2 can send the end in a separate frame after all bytes
 		b.own.of.await(b, true)
 	}
 	n, err := b.ReadCloser.Read(p)
@@ -319,9 +319,9 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begin records that a handler begins. From now on, the connection counts as waiting for the
-// body unless the body is empty: even if the handler does not read the body, the server can
-// read it before it sends the answer.
+// begin records that a handler begins. If the body is not empty, the connection now counts as
+// waiting for the body. This is so even if the handler does not read the body, because the server
+// can read it before it sends the answer.
 func (c *Connections) begin(own *connection, b *body) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -465,14 +465,15 @@ func (c *Connections) longest(w *waiting) *connection {
 		}
 		c.looked++
 		if class(i) == receiving && c.o.Now().Sub(l.first.since) < patience {
-			return nil // it was only just written to
+			return nil // the server has written to it within the time patience
 		}
 		return l.first
 	}
 	return nil
 }
 
-// place appends a connection to the lists of its class, unless it is in these lists already.
+// place appends a connection to the lists of its class. If the connection is in these lists
+// already, place does nothing.
 func (c *Connections) place(own *connection) {
 	if own.gone || own.overLimit {
 		return
@@ -483,7 +484,7 @@ func (c *Connections) place(own *connection) {
 		to = idle
 	case own.resting:
 		to = silent
-	// Either a handler runs that does not wait for its client, or a request has just arrived.
+	// A handler runs and does not wait for its client, or a request has just arrived.
 	case !own.unread && (own.bodies+own.writes < own.handlers || own.handlers == 0 && !own.ended):
 	case !own.unread && (own.writes > 0 || own.ended):
 		to = receiving
@@ -575,7 +576,7 @@ func (c *Connections) shared(from netip.Addr) bool {
 	return false
 }
 
-// origin returns the address that a connection counts for.
+// origin returns the address whose limit counts the connection.
 func origin(conn net.Conn) netip.Addr {
 	at, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 	if err != nil {

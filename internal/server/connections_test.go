@@ -70,13 +70,13 @@ func newLimited(t *testing.T, o server.ConnectionsOptions) *limited {
 		<-ended
 		synctest.Wait()
 		if s := h.connections.Stats(); s.Open != 0 {
-			t.Errorf("%d are still counted when all are closed", s.Open)
+			t.Errorf("all connections are closed, and %d are still counted", s.Open)
 		}
 	})
 	return h
 }
 
-// Accept, Close and Addr make it the listener.
+// Accept, Close and Addr implement net.Listener.
 func (h *limited) Accept() (net.Conn, error) {
 	if c, ok := <-h.arriving; ok {
 		return c, nil
@@ -137,14 +137,15 @@ func (h *limited) want(what, got, want string) {
 	}
 }
 
-// In docker_auth, an incomplete header held its connection for 35 s, and the number of
-// connections was unlimited. Here, a client that opens many connections only replaces its own.
+// In docker_auth, an incomplete header occupied its connection for 35 s, and the number of
+// connections was unlimited. Here, a client that opens many connections only replaces its own
+// connections.
 func TestFloodOfOpenHeadersBlocksNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newLimited(t, server.ConnectionsOptions{Max: 8})
 		kept := h.dial("192.0.2.1:1000")
 		h.want("somebody", get(kept, "/healthz"), "200")
-		for port := range 40 { // of two addresses: one may have half
+		for port := range 40 { // from two addresses, because one may have only half
 			c := h.dial(fmt.Sprintf("198.51.100.%d:%d", port%2, 1000+port))
 			if _, err := fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "); err != nil {
 				t.Fatal(err)
@@ -154,7 +155,7 @@ func TestFloodOfOpenHeadersBlocksNobody(t *testing.T) {
 			t.Errorf("%d are open, want 8", s.Open)
 		}
 		h.want("a newcomer", get(h.dial("203.0.113.1:1000"), "/healthz"), "200")
-		h.want("who was there before", get(kept, "/healthz"), "200")
+		h.want("the client that was connected before", get(kept, "/healthz"), "200")
 	})
 }
 
@@ -168,8 +169,8 @@ func (h *limited) send(c net.Conn, text string) {
 	synctest.Wait()
 }
 
-// A connection whose body never comes is waiting, whether the handler reads the body or the
-// server does before it answers.
+// A connection whose body never arrives is waiting, no matter whether the handler or the server
+// reads the body.
 func TestSlowBodiesBlockNobody(t *testing.T) {
 	for _, length := range []string{
 		"Content-Length: 100\r\n\r\nx", "Content-Length: 100000\r\n\r\nx", "Transfer-Encoding: chunked\r\n\r\n2\r\nx",
@@ -183,13 +184,13 @@ func TestSlowBodiesBlockNobody(t *testing.T) {
 				t.Run(strings.Join([]string{request, length, before}, " "), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						h := newLimited(t, server.ConnectionsOptions{Max: 4})
-						for port := range 20 { // of two addresses: one may have half
+						for port := range 20 { // from two addresses, because one may have only half
 							c := h.dial(fmt.Sprintf("198.51.100.%d:%d", port%2, 1000+port))
 							h.send(c, before+request+" HTTP/1.1\r\nHost: x\r\n"+length)
 						}
 						h.want("a newcomer", get(h.dial("203.0.113.1:1000"), "/healthz"), "200")
 						if s := h.connections.Stats(); s.Open != 4 || s.Refused != 0 || s.Closed != 17 {
-							t.Errorf("%+v, want 4 open and 17 that made room", s)
+							t.Errorf("%+v, want 4 open and 17 closed for new connections", s)
 						}
 					})
 				})
@@ -212,7 +213,7 @@ func TestConnectionWithCompleteBodyIsNotClosed(t *testing.T) {
 					h.send(h.dial(fmt.Sprintf("192.0.2.%d:1000", i+1)), "POST /api/read/answer HTTP/1.1\r\nHost: x\r\n"+body)
 					<-h.answering
 				}
-				h.want("one too many", get(h.dial("192.0.2.9:1000"), "/healthz"), "503, again after 5, closing")
+				h.want("a connection over the limit", get(h.dial("192.0.2.9:1000"), "/healthz"), "503, again after 5, closing")
 				close(h.release)
 				synctest.Wait()
 				h.want("afterwards", get(h.dial("192.0.2.9:1000"), "/healthz"), "200")
@@ -260,7 +261,7 @@ func TestLaterBodyKeepsItsConnectionInAFlood(t *testing.T) {
 			t.Fatal(err)
 		}
 		if response, err := http.ReadResponse(bufio.NewReader(idle), nil); err != nil || response.StatusCode != http.StatusNotFound {
-			t.Fatalf("%v, %v: a body that the server itself reads", response, err)
+			t.Fatalf("%v, %v: the server reads the body, and the connection is closed", response, err)
 		}
 		synctest.Wait()
 		for i := range 40 { // some send nothing, some send slowly
@@ -300,12 +301,12 @@ func TestEndOfABodyIsAwaitedIfItIsRead(t *testing.T) {
 			if _, err := io.ReadFull(r.Body, make([]byte, len(text))); err != nil {
 				t.Error(err)
 			}
-			want("when it is there", [4]int{})
+			want("when the body has arrived", [4]int{})
 			_, _ = r.Body.Read(make([]byte, 1))
-			want("when its end is there", [4]int{})
+			want("when the end of the body has arrived", [4]int{})
 		})}
 		c.Watch(front)
-		end := reading(func() { want("while its end is read", [4]int{0, 1, 0, 0}) })
+		end := reading(func() { want("while the handler reads the end of the body", [4]int{0, 1, 0, 0}) })
 		r := httptest.NewRequest(http.MethodPost, "/", io.MultiReader(strings.NewReader(text), end))
 		r.ProtoMajor, r.ContentLength = 2, int64(len(text))
 		r.Header.Set("Content-Length", fmt.Sprint(len(text)))
@@ -344,7 +345,7 @@ func TestWatchingASmallBodyAllocatesNothing(t *testing.T) {
 			t.Errorf("for a body of %d bytes: %v allocations", text.Size(), n)
 		}
 		if r.Body != body {
-			t.Error("the server finds another body after the handler: it looks at its type to find out whether all was read")
+			t.Error("the request has another body after the handler, so the server cannot find out whether the body was read")
 		}
 	}
 }
@@ -358,7 +359,7 @@ func TestSilentConnectionsAreClosedFirst(t *testing.T) {
 		var kept []net.Conn
 		for i := range 4 { // of one address
 			kept = append(kept, h.dial(fmt.Sprintf("192.0.2.1:%d", 1000+i)))
-			h.want("one of four", get(kept[i], "/healthz"), "200")
+			h.want("one of four connections", get(kept[i], "/healthz"), "200")
 		}
 		for i := range 40 {
 			c := h.dial(fmt.Sprintf("198.51.100.%d:1000", i))
@@ -370,7 +371,7 @@ func TestSilentConnectionsAreClosedFirst(t *testing.T) {
 		}
 		h.want("a newcomer", get(h.dial("203.0.113.1:1000"), "/healthz"), "200")
 		for i, c := range kept {
-			h.want(fmt.Sprint("who was there before, ", i), get(c, "/healthz"), "200")
+			h.want(fmt.Sprint("the client that was connected before, ", i), get(c, "/healthz"), "200")
 		}
 	})
 }
@@ -387,7 +388,7 @@ func TestConnectionsThatDoNotReadAreClosed(t *testing.T) {
 			}
 			synctest.Wait()
 		}
-		h.want("while they may still read", get(h.dial("203.0.113.1:1000"), "/healthz"), "503, again after 5, closing")
+		h.want("before the time to read has passed", get(h.dial("203.0.113.1:1000"), "/healthz"), "503, again after 5, closing")
 		time.Sleep(2 * time.Second)
 		for i := range 4 {
 			h.want(fmt.Sprint("newcomer ", i), get(h.dial(fmt.Sprintf("203.0.113.%d:1000", i)), "/healthz"), "200")
@@ -429,7 +430,7 @@ func TestSlowReadersAreNotClosed(t *testing.T) {
 // untilWaiting waits until the classes have these lengths: silent, slow, idle, sending.
 func untilWaiting(t *testing.T, c *server.Connections, want [4]int) {
 	t.Helper()
-	await.Until(t, "what the server notes of its connections", func(context.Context) error {
+	await.Until(t, "the server records the states of its connections", func(context.Context) error {
 		if got := c.Waiting(); got != want {
 			return fmt.Errorf("%v silent, slow, idle and sending connections, want %v", got, want)
 		}
@@ -502,7 +503,7 @@ func TestSlowBodiesOfHTTP2(t *testing.T) {
 	<-answering
 	untilWaiting(t, c, [4]int{}) // one of three is being answered
 	close(release)
-	want("who was being answered")
+	want("the connection that is being answered")
 	untilWaiting(t, c, [4]int{0, 0, 0, 1}) // the others wait, and one request is complete
 	if _, err := io.WriteString(secondEnd, "bc"); err != nil {
 		t.Fatal(err)
@@ -596,8 +597,8 @@ func TestAdmissionExaminesOneConnection(t *testing.T) {
 	}
 }
 
-// After any sequence of events, a new connection replaces the same connection that a search
-// through all connections would find.
+// After any sequence of events, a new connection replaces the right connection. The test finds the
+// right connection with a search through all connections.
 func TestRightConnectionIsClosed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.IntRange(1, 6).Draw(t, "most")
@@ -684,7 +685,7 @@ type nothing struct{ net.Conn }
 
 func (nothing) Close() error { return nil }
 
-// Of the idle connections, the connection that was unused for longest is closed.
+// The connection that has been idle for the longest time is closed first.
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newLimited(t, server.ConnectionsOptions{Max: 3})
@@ -722,7 +723,7 @@ func TestConnectionOverTheLimitGets503(t *testing.T) {
 		for range 100 {
 			h.dial("192.0.2.9:1000")
 		}
-		h.want("beyond all bounds", get(h.dial("192.0.2.9:1000"), "/healthz"), "closed")
+		h.want("a connection over the second limit", get(h.dial("192.0.2.9:1000"), "/healthz"), "closed")
 		close(h.release)
 		h.want("the first", <-answers, "200")
 		h.want("the second", <-answers, "200")
@@ -793,7 +794,7 @@ func TestConnectionsWithTLSAreLimited(t *testing.T) {
 		}
 	}
 	if s := c.Stats(); s.Open > 1 || s.Closed+s.Refused != 2 {
-		t.Errorf("%+v: one place, and three that came", s)
+		t.Errorf("%+v: three connections, and a limit of one", s)
 	}
 	if err := front.Close(); err != nil {
 		t.Error(err)

@@ -34,8 +34,8 @@ type clientError = tokenserver.Error
 // requestError is a clientError with its kind for the log and the metrics.
 type requestError struct {
 	clientError
-	// If kind is noMisconfiguration, the error is logged only if its status is that of an invalid
-	// request, and then as badRequest.
+	// If kind is noMisconfiguration, the error is logged only if its status is the status of an
+	// invalid request. The kind in the log is then badRequest.
 	kind misconfiguration
 }
 
@@ -87,16 +87,16 @@ func known(err error) *requestError {
 	switch {
 	case errors.Is(err, issuer.ErrUnknownRegistry):
 		return problem(http.StatusBadRequest, codeUnsupported,
-			"%s: no registry of that name is known here; \"service\" must be one that the configuration lists", err).ofKind(unknownService)
+			"%s: no registry with this service name is configured; \"service\" must be a service in the config of Tidewaiter", err).ofKind(unknownService)
 	case errors.Is(err, issuer.ErrSignIn):
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s: use docker login", err)
 	case errors.Is(err, issuer.ErrDenied):
 		return problem(http.StatusForbidden, codeDenied, "%s", err).oauth("invalid_scope")
-	case isIncomplete: // the credential is valid: another one would not help
+	case isIncomplete: // the credential is valid, so another credential would not help
 		return problem(http.StatusForbidden, codeDenied, "sign-in refused: %s", incomplete).oauth("access_denied")
-	case isMisplaced: // it depends only on the presented credential
+	case isMisplaced: // the reason depends only on the presented credential
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s", misplaced).oauth("invalid_grant")
-	case isExplained: // the credential is genuine: only its holder sees this
+	case isExplained: // the credential is genuine, so only its owner sees the reason
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s", explained).oauth("invalid_grant")
 	case errors.Is(err, errInvalidToken): // the same text for all reasons
 		return problem(http.StatusUnauthorized, codeUnauthorized, "the token is invalid").oauth("invalid_grant")
@@ -117,9 +117,9 @@ func known(err error) *requestError {
 	case errors.Is(err, identity.ErrUnavailable):
 		return tokenserverError(tokenserver.ErrUnavailable)
 	case errors.Is(err, issuer.ErrUndecided):
-		return unavailable("what you may do cannot be decided at the moment: try again")
+		return unavailable("your rights cannot be checked at the moment: try again")
 	case errors.Is(err, issuer.ErrNotRecorded), errors.Is(err, errNotRecorded), errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrFull):
-		return unavailable("what happens cannot be recorded at the moment: try again")
+		return unavailable("the decision cannot be recorded at the moment: try again")
 	case errors.Is(err, errTooManyConnections):
 		return unavailable("%s: try again", err)
 	case store.Unavailable(err):
@@ -160,8 +160,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e.Write(w, r)
 }
 
-// refused logs a bad request. The journal has an entry only if the request has events: no rule
-// decided about other bad requests.
+// refused logs a bad request. Only a request with events also gets a journal entry. For other bad
+// requests, no rule has decided, so there is nothing to record.
 func (s *Server) refused(r *http.Request, e *requestError) {
 	kind := e.kind
 	if kind == noMisconfiguration {
@@ -183,7 +183,7 @@ func (s *Server) refused(r *http.Request, e *requestError) {
 	s.note(r, kind, "error", secret.Redact(e.Message))
 }
 
-// maxShown is how much client text a log line shows, in bytes.
+// maxShown is the maximum length of client text in a log line, in bytes.
 const maxShown = 100
 
 // note counts a request of a kind, and logs at most one line a minute for the kind.
@@ -197,7 +197,7 @@ func (s *Server) note(r *http.Request, kind misconfiguration, attrs ...any) {
 	s.Misconfigurations.note(s.Log, s.Now(), kind, attrs...)
 }
 
-// outcome returns the label under which the metrics count a request with this error.
+// outcome returns the label of a request with this error in the metrics.
 func outcome(err error) string {
 	e := known(err)
 	switch {

@@ -57,8 +57,7 @@ func (own *connection) Complete(b *Body) {
 	own.of.note(own, http.StateIdle)
 }
 
-// Gone reports whether a connection was closed, whether for a new connection or for another
-// reason.
+// Gone reports whether a connection was closed, for a new connection or for another reason.
 func (own *connection) Gone() bool {
 	own.of.mu.Lock()
 	defer own.of.mu.Unlock()

@@ -49,7 +49,7 @@ type harness struct {
 	journal *journal.Journal
 	state   *store.DB
 	log     *strings.Builder
-	asked   sync.Map // of each body: when it was asked for
+	asked   sync.Map // by body: the time of the request
 }
 
 // newHarness returns a harness. If the function change is not nil, it changes the options of
@@ -200,7 +200,7 @@ func (h *harness) claims(r reply) claims {
 		h.Fatalf("%s: %v", r, err)
 	}
 	if answer.Token == "" || answer.Token != answer.AccessToken || answer.ExpiresIn < 60 {
-		h.Fatalf("an answer needs token, the same access_token, and a minute at least: %s", r.Body)
+		h.Fatalf("an answer must have token, an equal access_token, and a lifetime of at least a minute: %s", r.Body)
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(answer.Token, ".")[1])
 	if err != nil {
@@ -210,7 +210,7 @@ func (h *harness) claims(r reply) claims {
 	if err := json.Unmarshal(payload, &c); err != nil {
 		h.Fatal(err)
 	}
-	asked, _ := h.asked.Load(r.Body) // it was answered then or later
+	asked, _ := h.asked.Load(r.Body) // the answer is from this time or later
 	if c.Expires < asked.(time.Time).Unix()+int64(answer.ExpiresIn) {
 		h.Errorf("expires_in %d promises more than exp %d", answer.ExpiresIn, c.Expires)
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// healthz answers as long as the process runs. A supervisor uses this answer to decide about a
-// restart.
+// healthz answers as long as the process runs. If it does not answer, a supervisor restarts the
+// process.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
 	w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
 	_, _ = w.Write([]byte("ok\n"))

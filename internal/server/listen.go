@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Limits of a connection. A client that sends slowly uses little more than its connection. It
-// cannot keep its connection for long, and loses it when another client needs a connection (see
-// Connections).
+// Limits of a connection. A client that sends slowly uses little more than its connection. These
+// limits end its connection soon. If another client needs a connection, the slow client loses its
+// connection earlier (see Connections).
 const (
 	headerTimeout = 10 * time.Second
 	readTimeout   = 30 * time.Second
@@ -32,8 +32,8 @@ func HTTP(h http.Handler, certificates *tls.Config, log *slog.Logger) *http.Serv
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		// Anyone can break off a handshake, so errors of handshakes are logged at the level
-		// debug only.
+		// Anyone can interrupt a handshake, so errors of handshakes are logged only at the level
+		// debug.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }

@@ -31,19 +31,19 @@ const (
 	badRequest         misconfiguration = "bad_request"
 )
 
-// messages has a text for each kind: what is wrong, and how to fix it.
+// messages has a text for each kind, with the problem and the solution.
 var messages = map[misconfiguration]string{
 	wrongSecret:       "events refused, wrong or missing secret: compare the header Authorization in the registry's notifications with notifications.secret of the registry here",
 	wrongNotification: "events posted to a path that is not served: correct the URL of the endpoint in the registry's notifications",
 	wrongTokenPath:    "token requested at a path that is not served: correct the realm in the registry's config, or set paths.token",
 	unknownService:    "token refused, unknown service: add the registry under registries, or correct the service in the registry's config",
 	missingService:    "token refused, no service given: set the service in the registry's config",
-	droppedPassword:   "a client named its account, but no password arrived: let the proxy forward the header Authorization",
-	untrustedProxy:    "X-Forwarded-For ignored, the peer is not a trusted proxy: if it is your proxy, name it in trusted_proxies",
-	unknownAddress:    "the address of a client is unknown, so conditions on request.ip fail: let the proxy write the client's address into X-Forwarded-For",
-	silentProxy:       "a trusted proxy forwards requests without the client's address, so all its clients share its own: let it write the client's address into X-Forwarded-For",
-	noEvents:          "pushes were granted, but the registry has reported no events: set notifications in the registry's config, and check that they arrive",
-	tooManyScopes:     "a client requested more scopes than a request may have, and only the first were answered: let it send several requests",
+	droppedPassword:   "a client named its account, but no password arrived: configure the proxy to forward the header Authorization",
+	untrustedProxy:    "X-Forwarded-For ignored, the peer is not a trusted proxy: if it is your proxy, add it to trusted_proxies",
+	unknownAddress:    "the address of a client is unknown, so conditions on request.ip fail: configure the proxy to send the client's address in X-Forwarded-For",
+	silentProxy:       "a trusted proxy forwards requests without the client's address, so all its clients share the proxy's address: configure the proxy to send the client's address in X-Forwarded-For",
+	noEvents:          "pushes were granted, but the registry has reported no events: set notifications in the registry's config, and check the registry's log for errors",
+	tooManyScopes:     "a client requested more scopes than a request may have, and only the first scopes were answered: split the request on the client",
 	badRequest:        "bad request",
 }
 
@@ -57,7 +57,7 @@ func kindsOfMisconfigurations() string {
 }
 
 // Misconfigurations logs requests that fail because of a wrong setup: the first request of a kind
-// at once, then at most one line a minute. It is kept across reloads.
+// at once, then at most one line a minute. A reload does not reset it.
 type Misconfigurations struct {
 	kinds map[misconfiguration]*loglimit.Limit
 }
@@ -71,9 +71,9 @@ func NewMisconfigurations() *Misconfigurations {
 	return r
 }
 
-// note logs a request, unless a line of its kind was logged less than a minute ago. The
-// parameter attrs describes the request. Before the call, the caller must make text from the
-// client safe to print.
+// note logs a request. If a line of the same kind was logged less than a minute ago, note only
+// counts the request. The parameter attrs describes the request. The caller must first make text
+// from the client safe to print.
 func (r *Misconfigurations) note(log *slog.Logger, now time.Time, kind misconfiguration, attrs ...any) {
 	missed, ok := r.kinds[kind].Allow(now)
 	if !ok {

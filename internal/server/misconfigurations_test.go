@@ -44,11 +44,11 @@ func TestWrongSetupIsLogged(t *testing.T) {
 			http.StatusOK, "account_without_credentials", "forward the header Authorization"},
 		{"too many scopes", "GET", "/token?service=a.example.com" + manyScopes(101), "", nil,
 			http.StatusOK, "too_many_scopes", "1 left out"},
-		{"a proxy that nobody trusts", "GET", "/token?service=a.example.com", "", map[string]string{"X-Forwarded-For": "192.0.2.1"},
-			http.StatusOK, "untrusted_proxy", "name it in trusted_proxies"},
+		{"a proxy that is not in trusted_proxies", "GET", "/token?service=a.example.com", "", map[string]string{"X-Forwarded-For": "192.0.2.1"},
+			http.StatusOK, "untrusted_proxy", "add it to trusted_proxies"},
 		{"a broken escape", "GET", "/token?service=a.example.com&scope=%zz", "", nil,
 			http.StatusBadRequest, "bad_request", "invalid %-escape"},
-		{"a method of nobody", "PUT", "/token?service=a.example.com", "", nil,
+		{"an unknown method", "PUT", "/token?service=a.example.com", "", nil,
 			http.StatusMethodNotAllowed, "bad_request", "PUT"},
 	} {
 		t.Run(tt.about, func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestWrongSetupIsLogged(t *testing.T) {
 			lines := func() int { return strings.Count(h.log.String(), "kind="+tt.kind) }
 			ask()
 			if lines() != 1 || !strings.Contains(h.log.String(), tt.says) {
-				t.Fatalf("the log has %d lines of %s, or does not say %q:\n%s", lines(), tt.kind, tt.says, h.log)
+				t.Fatalf("the log has %d lines of %s, or no %q:\n%s", lines(), tt.kind, tt.says, h.log)
 			}
 			for range 5 {
 				ask()
@@ -96,8 +96,8 @@ func TestWrongSetupIsLogged(t *testing.T) {
 	}
 }
 
-// Valid requests are not logged as a wrong setup. Setting the clock back does not suppress a
-// line. Text from a client cannot break the log.
+// Valid requests are not logged as a wrong setup. If the clock is set back, lines are still
+// logged. Text from a client cannot break the log.
 func TestValidRequestsAreNotLogged(t *testing.T) {
 	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Now = func() time.Time { return now } })
@@ -114,7 +114,7 @@ func TestValidRequestsAreNotLogged(t *testing.T) {
 	ask("/")
 	ask("/?utm_source=x")
 	if strings.Contains(h.log.String(), "kind=") {
-		t.Errorf("nothing was wrong:\n%s", h.log)
+		t.Errorf("valid requests were logged:\n%s", h.log)
 	}
 	ask("/token?service=nobody%0Aexists")
 	now = now.Add(-time.Hour)

@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// maxEnvelope is the longest body, in bytes. Registries send one event per envelope. The
-	// largest envelope seen had 60 kB: an event with the references to the layers of a large
-	// image.
+	// maxEnvelope is the maximum length of a body, in bytes. Registries send one event per
+	// envelope. The largest known envelope has 60 kB: an event with references to the layers of a
+	// large image.
 	maxEnvelope = 4 << 20
-	// maxText is how much of an undecodable body is recorded, in bytes.
+	// maxText is the maximum length of the recorded part of an undecodable body, in bytes.
 	maxText = 4 << 10
 )
 
@@ -46,9 +46,9 @@ func hideSenders(from []Sender) []sender {
 	return senders
 }
 
-// notifications records events of a registry, and answers when the events are on disk. A
-// registry repeats a rejected envelope forever, and later events queue behind it. So everything
-// that an authenticated registry sends is accepted, even if it cannot be decoded.
+// notifications records events of a registry, and answers when the events are on disk. A registry
+// repeats a rejected envelope forever, and its later events wait in the queue. So notifications
+// accepts everything that an authenticated registry sends, even if it cannot be decoded.
 func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
 		e := problem(http.StatusMethodNotAllowed, codeUnsupported, "registries POST their events here").with("Allow", "POST")
@@ -83,8 +83,8 @@ func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// recordRefusedEvents records that events were refused. Anyone can post, so equal refusals of an
-// address are counted, and the reason must not contain what was sent.
+// recordRefusedEvents records that events were refused. Anyone can post, so equal refusals from an
+// address are only counted. The parameter why must not contain text from the request.
 func (s *Server) recordRefusedEvents(r *http.Request, registry, why string) {
 	remote, _ := s.client(r)
 	_, _ = s.Journal.RecordRefusal(journal.Entry{Time: s.Now(), Registry: registry, Service: &journal.Service{
@@ -116,8 +116,9 @@ func (s *Server) entries(registry string, body []byte) []journal.Entry {
 
 // sender returns the registry that posts a request, found by its secret. A request without a
 // secret is accepted only from a program on this machine, and only for a registry that has no
-// secret. If exactly one registry has no secret, sender returns that registry. If there are
-// several, it returns "", and the host in each event identifies the registry.
+// secret. If exactly one registry has no secret, sender returns this registry. If several
+// registries have no secret, sender returns "", and the host in each event identifies the
+// registry.
 func (s *Server) sender(r *http.Request) (string, error) {
 	if secret, ok := presentedSecret(r); ok {
 		if service, ok := s.registryOf(secret); ok {

@@ -29,21 +29,21 @@ func TestWhoMayPostEvents(t *testing.T) {
 		of     string
 	}{
 		{"a registry by its secret", []string{"From", remote, "Authorization", "Bearer " + eventSecret}, 200, "a.example.com"},
-		{"a registry by Basic, whatever the name", []string{"From", remote, "Authorization", basic("x", eventSecret)}, 200, "a.example.com"},
+		{"a registry by Basic, with any name", []string{"From", remote, "Authorization", basic("x", eventSecret)}, 200, "a.example.com"},
 		{"a wrong secret", []string{"From", remote, "Authorization", "Bearer wrong"}, 401, ""},
 		{"a wrong secret from this machine", []string{"From", here, "Authorization", "Bearer wrong"}, 401, ""},
 		{"an empty secret", []string{"From", remote, "Authorization", "Bearer "}, 401, ""},
 		{"a registry without a secret, from this machine", []string{"From", here}, 200, "b.example.com"},
-		{"no secret, from remote", []string{"From", remote}, 401, ""},
-		{"from remote through a proxy on this machine", []string{"From", here, "X-Forwarded-For", "192.0.2.7"}, 401, ""},
-		{"through a proxy that says otherwise", []string{"From", here, "Forwarded", "for=192.0.2.7"}, 401, ""},
-		{"through one that tells the client's scheme alone", []string{"From", here, "X-Forwarded-Proto", "https"}, 401, ""},
-		{"through one of a content network", []string{"From", here, "Cf-Connecting-Ip", "192.0.2.7"}, 401, ""},
-		{"through one that keeps the host", []string{"From", here, "Host", "auth.example.com"}, 401, ""},
-		{"a page of another site in a browser here", []string{"From", here, "Origin", "https://example.org"}, 401, ""},
-		{"a page without an origin in a browser here", []string{"From", here, "Sec-Fetch-Site", "cross-site"}, 401, ""},
-		{"a page whose name was led here", []string{"From", here, "Host", "rebound.example.org:8080"}, 401, ""},
-		{"by an address of this machine", []string{"From", "[::1]:1", "Host", "[::1]:8080"}, 200, "b.example.com"},
+		{"no secret, from another machine", []string{"From", remote}, 401, ""},
+		{"no secret, from another machine through a proxy on this machine", []string{"From", here, "X-Forwarded-For", "192.0.2.7"}, 401, ""},
+		{"no secret, through a proxy that sends another client address", []string{"From", here, "Forwarded", "for=192.0.2.7"}, 401, ""},
+		{"no secret, through a proxy that sends only the client's scheme", []string{"From", here, "X-Forwarded-Proto", "https"}, 401, ""},
+		{"no secret, through a proxy of a content delivery network", []string{"From", here, "Cf-Connecting-Ip", "192.0.2.7"}, 401, ""},
+		{"no secret, through a proxy that does not change the host", []string{"From", here, "Host", "auth.example.com"}, 401, ""},
+		{"no secret, from a page of another site in a browser on this machine", []string{"From", here, "Origin", "https://example.org"}, 401, ""},
+		{"no secret, from a page without an origin in a browser on this machine", []string{"From", here, "Sec-Fetch-Site", "cross-site"}, 401, ""},
+		{"no secret, from a page whose host name resolves to this machine", []string{"From", here, "Host", "rebound.example.org:8080"}, 401, ""},
+		{"no secret, by an IP address of this machine", []string{"From", "[::1]:1", "Host", "[::1]:8080"}, 200, "b.example.com"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			h := newHarness(t, nil)
@@ -74,7 +74,7 @@ func TestWhoMayPostEvents(t *testing.T) {
 	}
 }
 
-// Anyone can post, so a flood of refused posts writes few entries, whatever is in them.
+// Anyone can post, so a flood of refused posts must write few entries, even if the posts differ.
 func TestRefusedEventsAreCounted(t *testing.T) {
 	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Now = func() time.Time { return now } })
@@ -82,7 +82,7 @@ func TestRefusedEventsAreCounted(t *testing.T) {
 		h.ask("POST", "/notifications", "{}", "From", "192.0.2.7:1", "Authorization", fmt.Sprint("Bearer wrong", i), "User-Agent", fmt.Sprint("agent ", i))
 		h.ask("POST", fmt.Sprint("/events", i), "{}", "From", "192.0.2.7:1", "Content-Type", "application/vnd.docker.distribution.events.v2+json")
 	}
-	if err := h.journal.Close(t.Context()); err != nil { // it writes what was counted
+	if err := h.journal.Close(t.Context()); err != nil { // Close writes the counted refusals
 		t.Fatal(err)
 	}
 	var got []string
@@ -127,7 +127,7 @@ func TestUndecodableBodyIsRecordedAsText(t *testing.T) {
 			t.Errorf("%d bytes of text", len(e.Text))
 		}
 		if strings.ContainsAny(e.Summary(), "\n\x00\x1b") {
-			t.Errorf("a line that is not whole: %q", e.Summary())
+			t.Errorf("an incomplete line: %q", e.Summary())
 		}
 	}
 }
@@ -167,12 +167,12 @@ func TestHealth(t *testing.T) {
 		}
 	}
 	if got := h.ask("GET", "/metrics", ""); got.Status != 404 {
-		t.Errorf("metrics where they are not served: %d", got.Status)
+		t.Errorf("metrics at a listener that does not serve them: %d", got.Status)
 	}
 }
 
 // An event without a time gets the time of its arrival. If the registry posts the event again
-// later, the second post is still recognized as a repeat.
+// later, the server recognizes the second post as a repeat.
 func TestEventWithoutATimeIsRecordedOnce(t *testing.T) {
 	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Now = func() time.Time { return now } })

@@ -14,8 +14,9 @@ const (
 	// program that retries at once gets only a few answers a second on each connection.
 	defaultPause = 250 * time.Millisecond
 
-	// maxPaused is how many answers may be delayed at once. Any further answer is sent at once.
-	// Otherwise delayed answers could occupy the connections that other clients need.
+	// maxPaused is the maximum number of answers that are delayed at the same time. Further
+	// answers are not delayed. Otherwise delayed answers could occupy the connections that other
+	// clients need.
 	maxPaused = 256
 )
 

@@ -36,7 +36,7 @@ func TestRateLimitedAnswersAreDelayedWithABound(t *testing.T) {
 		}
 		begin = time.Now()
 		if p.delay(t.Context(), throttled); time.Since(begin) != defaultPause {
-			t.Error("the places were not given back")
+			t.Error("the slots are not free again")
 		}
 	})
 }

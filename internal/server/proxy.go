@@ -22,22 +22,23 @@ func peer(r *http.Request) netip.Addr {
 	return plain(at.Addr())
 }
 
-// plain returns an address in the form used for comparison. IPv4 in IPv6 becomes IPv4. The zone
-// is dropped: it is a name local to this machine, and no prefix contains an address with a zone.
+// plain returns an address in the form used for comparison. IPv4 in IPv6 becomes IPv4. The zone is
+// removed: it is a name that is valid only on this machine, and no prefix contains an address with
+// a zone.
 func plain(at netip.Addr) netip.Addr { return at.Unmap().WithZone("") }
 
-// maxHops is how many addresses of X-Forwarded-For are read.
+// maxHops is the maximum number of addresses of X-Forwarded-For that are read.
 const maxHops = 64
 
 // remote returns the client's address; the zero Addr if it is unknown. The client's address is
 // known in two cases: the peer is not a trusted proxy, or a trusted proxy forwards the client's
 // address.
 //
-// X-Forwarded-For of a trusted proxy is read from the right up to the first address that is not
-// a trusted proxy. Anyone can forge the addresses to the left of that address. If that address
-// cannot be parsed, the client's address is unknown. The client's address is never assumed to
-// be the proxy's own address, because the proxy's address often has additional access: a proxy
-// often runs on this machine or in the office network.
+// X-Forwarded-For of a trusted proxy is read from the right up to the first address that is not a
+// trusted proxy. Anyone can forge the addresses to the left of that address. If that address
+// cannot be parsed, the client's address is unknown. The proxy's own address is never used instead
+// of the client's address. It often has additional access, because a proxy often runs on this
+// machine or in the office network.
 //
 // The address is also unknown if X-Forwarded-For is missing but other headers show that the
 // request was forwarded: in this case a client is behind the proxy, and no trusted header has
@@ -54,7 +55,7 @@ func (s *Server) remote(r *http.Request) netip.Addr {
 	return at
 }
 
-// locate sets the addresses in c to those that the request comes from.
+// locate sets the addresses in c to the addresses of the request.
 func (s *Server) locate(r *http.Request, c *identity.Presented) {
 	if c.Remote = s.remote(r); !c.Remote.IsValid() {
 		c.Peer = peer(r)
@@ -123,7 +124,7 @@ const maxForwarded = 100
 
 // forwardedAddr parses an address as proxies write it: 192.0.2.7, 192.0.2.7:1234 (Azure's
 // gateway), 2001:db8::7, [2001:db8::7], [2001:db8::7]:443, and each of them in quotes.
-// 2001:db8::7:443 is an address without a port, because it is ambiguous. An unspecified address
+// 2001:db8::7:443 is ambiguous, and is parsed as an address without a port. An unspecified address
 // (0.0.0.0) is rejected.
 func forwardedAddr(text string) (netip.Addr, bool) {
 	if len(text) > maxForwarded {
@@ -155,10 +156,10 @@ func (s *Server) trusted(at netip.Addr) bool {
 	return slices.ContainsFunc(s.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(at) })
 }
 
-// local reports whether a program on this machine sent a request. A forwarded request is not
-// local, wherever the proxy runs, unless a trusted proxy states that its client is local. A
-// request of a browser is not local either: a page of any site can post to localhost, and the
-// site's own host name can resolve to this machine.
+// local reports whether a program on this machine sent a request. A forwarded request is local
+// only if a trusted proxy reports that its client is local. The place of the proxy does not
+// matter. A request of a browser is not local either: a page of any site can post to localhost,
+// and the site's own host name can resolve to this machine.
 func (s *Server) local(r *http.Request) bool {
 	at := peer(r)
 	if !at.IsLoopback() || !endpoint.Local(hostname(r.Host)) || r.Header["Origin"] != nil || r.Header["Sec-Fetch-Site"] != nil {
@@ -167,7 +168,8 @@ func (s *Server) local(r *http.Request) bool {
 	return forwarding(r) == "" || s.trusted(at) && r.Header["X-Forwarded-For"] != nil && s.remote(r).IsLoopback()
 }
 
-// forwarding returns a header of a request that proxies add and clients do not, or "".
+// forwarding returns the name of a header that only proxies add. If the request has no such
+// header, it returns "".
 func forwarding(r *http.Request) string {
 	for header := range r.Header {
 		switch header {

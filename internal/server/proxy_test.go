@@ -42,11 +42,11 @@ func TestAddressesBehindProxies(t *testing.T) {
 		want       string
 	}{
 		{"no proxy", "192.0.2.7:1", nil, "192.0.2.7"},
-		{"a stranger who forges", "192.0.2.7:1", xff("10.0.0.1"), "192.0.2.7"},
-		{"a stranger who forges what cannot be read", "192.0.2.7:1", xff("bogus"), "192.0.2.7"},
+		{"a client that forges the header, without a proxy", "192.0.2.7:1", xff("10.0.0.1"), "192.0.2.7"},
+		{"a client that forges an invalid header, without a proxy", "192.0.2.7:1", xff("bogus"), "192.0.2.7"},
 		{"a trusted proxy", proxy, xff("198.51.100.3"), "198.51.100.3"},
-		{"a client that forged before the proxy", proxy, xff("10.9.9.9, 198.51.100.3"), "198.51.100.3"},
-		{"a client that forged what cannot be read", proxy, xff("bogus, 198.51.100.3"), "198.51.100.3"},
+		{"a client that forges the header, behind a proxy", proxy, xff("10.9.9.9, 198.51.100.3"), "198.51.100.3"},
+		{"a client that forges an invalid header, behind a proxy", proxy, xff("bogus, 198.51.100.3"), "198.51.100.3"},
 		{"two proxies", proxy, xff("198.51.100.3, 127.0.0.9"), "198.51.100.3"},
 		{"two headers", proxy, xff("10.9.9.9", "198.51.100.3"), "198.51.100.3"},
 		{"blanks and tabs", proxy, xff("  198.51.100.3\t "), "198.51.100.3"},
@@ -65,7 +65,7 @@ func TestAddressesBehindProxies(t *testing.T) {
 		{"a zone", proxy, xff("2001:db8::1%eth0"), "2001:db8::1"},
 		{"a zone and a port", proxy, xff("[2001:db8::1%eth0]:443"), "2001:db8::1"},
 
-		{"what is no address", proxy, xff("198.51.100.3, bogus"), unknown},
+		{"text that is not an address", proxy, xff("198.51.100.3, bogus"), unknown},
 		{"unknown", proxy, xff("unknown"), unknown},
 		{"a hidden name", proxy, xff("_hidden"), unknown},
 		{"a host name", proxy, xff("localhost"), unknown},
@@ -76,24 +76,24 @@ func TestAddressesBehindProxies(t *testing.T) {
 		{"one bracket", proxy, xff("[2001:db8::1"), unknown},
 		{"one quote", proxy, xff(`"198.51.100.3`), unknown},
 		{"IPv4 in brackets", proxy, xff("[198.51.100.3]"), unknown},
-		{"leading zeros, which some read as octal", proxy, xff("127.0.0.010"), unknown},
-		{"an address of nobody", proxy, xff("0.0.0.0"), unknown},
+		{"leading zeros, which some programs read as octal", proxy, xff("127.0.0.010"), unknown},
+		{"an unspecified address", proxy, xff("0.0.0.0"), unknown},
 		{"an empty line", proxy, xff(""), unknown},
-		{"an empty line after a good one", proxy, xff("198.51.100.3", ""), unknown},
+		{"an empty line after a valid line", proxy, xff("198.51.100.3", ""), unknown},
 		{"an empty part before a proxy", proxy, xff(", 127.0.0.9"), unknown},
 		{"an empty part before a client", proxy, xff(", 198.51.100.3"), "198.51.100.3"},
 		{"only commas", proxy, xff(",,,"), unknown},
 		{"a long word", proxy, xff(strings.Repeat("1", 4000)), unknown},
 		{"a long zone", proxy, xff("fe80::1%" + strings.Repeat("x", 4000)), unknown},
-		{"more proxies than anybody has", proxy, xff("198.51.100.3" + strings.Repeat(", 127.0.0.9", 1000)), unknown},
+		{"more than maxHops proxies", proxy, xff("198.51.100.3" + strings.Repeat(", 127.0.0.9", 1000)), unknown},
 
-		{"no header at all", proxy, nil, "127.0.0.1"},
+		{"no forwarding header", proxy, nil, "127.0.0.1"},
 		{"X-Real-IP alone", proxy, []string{"X-Real-IP", "198.51.100.3"}, unknown},
 		{"Forwarded alone", proxy, []string{"Forwarded", "for=198.51.100.3"}, unknown},
-		{"the scheme alone", proxy, []string{"X-Forwarded-Proto", "https"}, unknown},
+		{"only the client's scheme", proxy, []string{"X-Forwarded-Proto", "https"}, unknown},
 		{"Via alone", proxy, []string{"Via", "1.1 proxy"}, unknown},
 		{"X-Real-IP beside", proxy, []string{"X-Real-IP", "10.9.9.9", "X-Forwarded-For", "198.51.100.3"}, "198.51.100.3"},
-		{"X-Real-IP of a stranger", "192.0.2.7:1", []string{"X-Real-IP", "127.0.0.1"}, "192.0.2.7"},
+		{"X-Real-IP from a client without a proxy", "192.0.2.7:1", []string{"X-Real-IP", "127.0.0.1"}, "192.0.2.7"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			h := newHarness(t, trusting)
@@ -115,8 +115,8 @@ func TestAddressesBehindProxies(t *testing.T) {
 	}
 }
 
-// nginx with proxy_pass alone sends no header about its client. Its Host header reveals that it
-// forwards.
+// nginx with proxy_pass alone sends no header about its client. Its Host header reveals that nginx
+// forwards the request.
 func TestProxyThatHidesClientsIsLogged(t *testing.T) {
 	const path = "/token?service=a.example.com"
 	for _, tt := range []struct {
@@ -126,11 +126,11 @@ func TestProxyThatHidesClientsIsLogged(t *testing.T) {
 	}{
 		{"nginx with proxy_pass alone", "auth.example.com", []string{"From", "127.0.0.1:1", "Host", "127.0.0.1:5001"}, true},
 		{"by a name", "auth.example.com:8443", []string{"From", "127.0.0.1:1", "Host", "tidewaiter:5001"}, true},
-		{"by an address of IPv6", "auth.example.com", []string{"From", "127.0.0.1:1", "Host", "[::1]"}, true},
+		{"by an IPv6 address", "auth.example.com", []string{"From", "127.0.0.1:1", "Host", "[::1]"}, true},
 		{"with the client's address", "auth.example.com", []string{"From", "127.0.0.1:1", "Host", "127.0.0.1:5001", "X-Forwarded-For", "198.51.100.3"}, false},
-		{"with another header, which has a line of its own", "auth.example.com", []string{"From", "127.0.0.1:1", "Host", "127.0.0.1:5001", "X-Real-IP", "198.51.100.3"}, false},
+		{"with another header, which causes a different log line", "auth.example.com", []string{"From", "127.0.0.1:1", "Host", "127.0.0.1:5001", "X-Real-IP", "198.51.100.3"}, false},
 		{"a client on the proxy's machine", "auth.example.com:8443", []string{"From", "127.0.0.1:1", "Host", "AUTH.example.com:8443"}, false},
-		{"one that is no proxy", "auth.example.com", []string{"From", "192.0.2.7:1", "Host", "127.0.0.1:5001"}, false},
+		{"a client that is not a proxy", "auth.example.com", []string{"From", "192.0.2.7:1", "Host", "127.0.0.1:5001"}, false},
 		{"no public URL", "", []string{"From", "127.0.0.1:1", "Host", "127.0.0.1:5001"}, false},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
@@ -148,8 +148,8 @@ func TestProxyThatHidesClientsIsLogged(t *testing.T) {
 	}
 }
 
-// An unknown address never grants access: a deny rule that depends on the address applies, and
-// an allow rule that depends on it does not.
+// An unknown address never grants access. A deny rule that depends on the address applies, and an
+// allow rule that depends on the address does not apply.
 func TestUnknownAddressGrantsNothing(t *testing.T) {
 	conditions := when.NewCompiler()
 	condition := func(text string) policy.Condition {
@@ -163,7 +163,7 @@ func TestUnknownAddressGrantsNothing(t *testing.T) {
 		{Name: "everything here", Subjects: []string{"anyone"}, Names: []string{"local/**"}, Actions: scope.Pull,
 			When: condition(`cidr("127.0.0.0/8").containsIP(request.ip)`)},
 		{Name: "public", Subjects: []string{"anyone"}, Names: []string{"public/**"}, Actions: scope.Pull},
-		{Name: "not from there", Deny: true, Subjects: []string{"anyone"}, Names: []string{"public/**"}, Actions: scope.Pull,
+		{Name: "deny from an address", Deny: true, Subjects: []string{"anyone"}, Names: []string{"public/**"}, Actions: scope.Pull,
 			When: condition(`cidr("6.6.6.0/24").containsIP(request.ip)`)},
 	}})
 	if err != nil {
@@ -210,7 +210,7 @@ func TestAnUnknownAddressIsNotLocal(t *testing.T) {
 	}
 	h := newHarness(t, trusting)
 	if got := h.ask("POST", "/notifications", push("1", "b.example.com"), "From", "127.0.0.1:1", "Host", "localhost", "X-Forwarded-For", "127.0.0.1"); got.Status != 200 {
-		t.Errorf("from this machine through a proxy on it: %s", got)
+		t.Errorf("from this machine through a proxy on this machine: %s", got)
 	}
 }
 
@@ -237,12 +237,12 @@ func TestUnknownAddressIsLimitedByTheProxy(t *testing.T) {
 		t.Errorf("the fourth name without an address: %d", got)
 	}
 	if got := guess("e", "198.51.100.3"); got != 401 {
-		t.Errorf("somebody with an address: %d", got)
+		t.Errorf("a client with a known address: %d", got)
 	}
 }
 
-// FuzzForwardedFor compares with a naive parser. The server uses an address only if a header
-// contains exactly this address. This also holds for the address of the proxy itself.
+// FuzzForwardedFor compares the server with a simple parser. The server may use an address only if
+// a header contains exactly this address. This also applies to the address of the proxy itself.
 func FuzzForwardedFor(f *testing.F) {
 	for _, text := range []string{
 		"6.6.6.6:1234", "[2001:db8::1]:443", `"[2001:db8::1]:443"`, "unknown", "_hidden", "fe80::1%eth0", "::ffff:1.2.3.4", "", ",", " , ",
@@ -259,7 +259,7 @@ func FuzzForwardedFor(f *testing.F) {
 		got := s.Located(r).Remote
 		if header != "X-Forwarded-For" {
 			if got.IsValid() && got != netip.MustParseAddr("127.0.0.1") {
-				t.Fatalf("%s %q is believed: %s", header, text, got)
+				t.Fatalf("the server uses an address of an untrusted peer: %s %q: %s", header, text, got)
 			}
 			return
 		}

@@ -43,7 +43,7 @@ func withAccounts(t *testing.T) (*harness, *accounts.Accounts) {
 	return h, own
 }
 
-// finding is a Chain that is a source of another Chain.
+// finding makes a Chain usable as a source of another Chain.
 type finding struct{ *chain.Chain }
 
 // refreshToken returns the refresh token of a reply, or "".
@@ -61,8 +61,8 @@ func (h *harness) refreshToken(r reply) string {
 	return *answer.RefreshToken
 }
 
-// docker login uses GET, containerd uses POST. Afterwards both clients post the refresh token that
-// they got, and each answer contains the same refresh token.
+// docker login uses GET, and containerd uses POST. Afterwards, both clients post the refresh token
+// from the answer, and each later answer contains the same refresh token.
 func TestRefreshTokenRoundTrip(t *testing.T) {
 	h, own := withAccounts(t)
 	operator := admin.Operator("root")
@@ -101,8 +101,8 @@ func TestRefreshTokenRoundTrip(t *testing.T) {
 		if r := post("grant_type", "refresh_token", "refresh_token", got, "service", "b.example.com"); r.Status != 401 || !strings.Contains(r.Body, "invalid_grant") {
 			t.Errorf("%s, at another registry: %s", who, r)
 		}
-		// A client gets a refresh token only on request: go-containerregistry would use only
-		// the refresh token from then on.
+		// A client gets a refresh token only on request. Otherwise go-containerregistry would use
+		// only the refresh token from then on.
 		for what, r := range map[string]reply{
 			"GET":             h.ask("GET", "/token?service=a.example.com", "", "Authorization", basic(tt.name, tt.secret)),
 			"GET, with false": h.ask("GET", "/token?service=a.example.com&offline_token=false", "", "Authorization", basic(tt.name, tt.secret)),
@@ -115,7 +115,7 @@ func TestRefreshTokenRoundTrip(t *testing.T) {
 		}
 	}
 	if got := h.refreshToken(h.ask("GET", "/token?service=a.example.com&offline_token=true", "")); got != "" {
-		t.Error("nobody got a refresh token")
+		t.Error("no client got a refresh token")
 	}
 	for what, r := range map[string]reply{
 		"none":       post("grant_type", "refresh_token"),

@@ -24,7 +24,7 @@ func TestIssuedAt(t *testing.T) {
 			t.Fatalf("%s: %v", r.Body, err)
 		}
 		if got := answer.IssuedAt != nil; got != want {
-			t.Errorf("%s: issued_at is there: %v, want %v", service, got, want)
+			t.Errorf("%s: the answer has issued_at: %v, want %v", service, got, want)
 		}
 		if want && answer.IssuedAt.Unix() < h.claims(r).IssuedAt {
 			t.Errorf("%s: issued_at %v is before iat %d", service, answer.IssuedAt, h.claims(r).IssuedAt)
@@ -33,7 +33,7 @@ func TestIssuedAt(t *testing.T) {
 }
 
 // The web interface of a registry requests tokens by JavaScript. A page of another origin cannot
-// read them.
+// read these tokens.
 func TestPagesOfAllowedOrigins(t *testing.T) {
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.AllowedOrigins = []string{"https://ui.example.com"} })
 	for _, tt := range []struct {
@@ -42,11 +42,11 @@ func TestPagesOfAllowedOrigins(t *testing.T) {
 		want                        map[string]string
 	}{
 		{"a page", "GET", "https://ui.example.com", "", 200, map[string]string{"Access-Control-Allow-Origin": "https://ui.example.com"}},
-		{"the question before", "OPTIONS", "https://ui.example.com", "GET", 204, map[string]string{
+		{"the preflight request", "OPTIONS", "https://ui.example.com", "GET", 204, map[string]string{
 			"Access-Control-Allow-Origin": "https://ui.example.com", "Access-Control-Allow-Methods": "GET, POST",
 			"Access-Control-Allow-Headers": "Authorization, Content-Type", "Access-Control-Max-Age": "600"}},
 		{"another page", "GET", "https://evil.example.com", "", 200, map[string]string{}},
-		{"another page's question", "OPTIONS", "https://evil.example.com", "GET", 405, map[string]string{}},
+		{"the preflight request of another page", "OPTIONS", "https://evil.example.com", "GET", 405, map[string]string{}},
 		{"no page", "GET", "", "", 200, map[string]string{}},
 	} {
 		r := h.ask(tt.method, "/token?service=a.example.com", "", "Origin", tt.origin, "Access-Control-Request-Method", tt.asks)

@@ -28,7 +28,7 @@ import (
 type Options struct {
 	Issuer  *issuer.Issuer
 	Journal *journal.Journal
-	// Checkpoints are served to everyone. nil: none.
+	// Checkpoints are served to everyone. If it is nil, no checkpoints are served.
 	Checkpoints *checkpoint.Checkpoints
 
 	TokenPath         string   // default /token
@@ -37,10 +37,10 @@ type Options struct {
 
 	Senders        []Sender       // registries that may post events
 	Open           bool           // anyone may post events, without a secret
-	TrustedProxies []netip.Prefix // their X-Forwarded-For is trusted
+	TrustedProxies []netip.Prefix // proxies whose X-Forwarded-For is trusted
 	// The host of the public URL; "": unknown, or all clients are on this machine.
 	PublicHost     string
-	AllowedOrigins []string // of web pages that may request tokens
+	AllowedOrigins []string // origins of web pages that may request tokens
 	// The delay before a rate-limited client gets its answer; 0: defaultPause; negative: none.
 	Pause time.Duration
 
@@ -62,9 +62,9 @@ type Options struct {
 type Sender struct {
 	Service string
 	Secret  identity.Secret // zero: only loopback may post for this registry
-	// host:port that its clients use; it distinguishes registries without a secret.
+	// The host:port that the registry's clients use. It distinguishes registries without a secret.
 	Host      string
-	Eventless bool // it never reports events
+	Eventless bool // the registry never reports events
 }
 
 // Check is one condition of readiness.
@@ -187,9 +187,8 @@ func (s *Server) handle(h handler) http.Handler {
 	})
 }
 
-// notFound handles paths without a handler. If a registry's config names a wrong path for
-// tokens or events, clients show little of the cause, so the request is logged for the
-// operator.
+// notFound handles paths without a handler. If a registry's config has a wrong path for tokens or
+// events, clients show little about the cause. So the request is logged for the operator.
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) error {
 	forToken := wantsToken(w, r)
 	if r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) && !forToken {
@@ -247,8 +246,8 @@ func (s *Server) keys(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// checkpoint serves the last signed root of the journal's tree. It reveals only the number of
-// entries.
+// checkpoint serves the newest signed root of the journal's tree. A checkpoint reveals only the
+// number of entries.
 func (s *Server) checkpoint(w http.ResponseWriter, _ *http.Request) error {
 	return writeNote(w, s.Checkpoints.Latest(), "no checkpoint is signed yet")
 }

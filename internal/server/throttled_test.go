@@ -17,9 +17,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// A client that guesses passwords gets the status 429. docker shows the text of this answer,
-// and other clients wait before they try again. The journal has one entry for the wrong
-// passwords and one for each delay, because equal refusals are folded.
+// A client that guesses passwords gets the status 429. docker shows the text of this answer, and
+// other clients wait before they try again. Equal refusals are folded: the journal has one entry
+// for the wrong passwords and one entry for each delay.
 func TestGuessingIsRateLimited(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {

@@ -20,7 +20,7 @@ import (
 
 // CertificateFiles returns a TLS configuration with the certificate of two PEM files. When a
 // client connects, the files are checked for changes, at most once a second. So a program that
-// renews certificates only has to write the files. If a new pair cannot be read, the last pair
+// renews certificates only has to write the files. If a new pair cannot be read, the previous pair
 // stays in use, and the error is logged once.
 func CertificateFiles(certificate, key string, now func() time.Time, log *slog.Logger) (*tls.Config, error) {
 	p := &pair{certificate: certificate, key: key, now: now, log: log}
@@ -39,7 +39,7 @@ type pair struct {
 	mu      sync.Mutex
 	current *tls.Certificate
 	looked  time.Time
-	stamp   [2]time.Time // modification times of the pair that is in use, or failed to load
+	stamp   [2]time.Time // modification times of the newest pair that load has read
 }
 
 func (p *pair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -50,16 +50,16 @@ func (p *pair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		if stamp := p.modified(); stamp != p.stamp {
 			if err := p.load(); err != nil {
 				p.stamp = stamp
-				p.log.Error("cannot read the new TLS certificate; the last certificate stays in use", "certificate", p.certificate, "error", err)
+				p.log.Error("cannot read the new TLS certificate; the previous certificate stays in use", "certificate", p.certificate, "error", err)
 			}
 		}
 	}
 	return p.current, nil
 }
 
-// load reads the pair. While a program replaces the pair, one file can be new and the other
-// old. Such a pair fails to load. When the program has written the second file, its
-// modification time has changed, so the next check loads the new pair.
+// load reads the pair. While a program replaces the pair, one file can be new and the other old.
+// Such a pair fails to load. When the program has written the second file, the modification time
+// of this file is new, so the next check loads the new pair.
 func (p *pair) load() error {
 	stamp := p.modified()
 	c, err := tls.LoadX509KeyPair(p.certificate, p.key)

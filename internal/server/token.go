@@ -84,8 +84,8 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 }
 
 // crossOrigin sets the CORS headers for pages of the allowed origins, and answers preflight
-// requests. It reports whether the request is answered. Credentials that the browser stores for
-// this server are not allowed: the page has to present credentials itself.
+// requests. It reports whether the request is answered. The browser must not add credentials that
+// it stores for this server, so the page has to present credentials itself.
 func (s *Server) crossOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
 	if len(s.AllowedOrigins) == 0 {
 		return false

@@ -19,25 +19,25 @@ func TestTokenHoldsWhatIsRequestedAndAllowed(t *testing.T) {
 	h := newHarness(t, nil)
 	ann, bob, root := basic("ann", annPassword), basic("bob", bobPassword), basic("root", rootPassword)
 	for _, tt := range []struct{ who, authorization, scopes, access, sub string }{
-		{"docker login asks for nothing", ann, "", `[]`, "ann"},
+		{"docker login, without a scope", ann, "", `[]`, "ann"},
 		{"a push", ann, "scope=repository:team/app:pull,push", `[{"type":"repository","name":"team/app","actions":["pull","push"]}]`, "ann"},
-		{"a pull by one who may push", ann, "scope=repository:team/app:pull", `[{"type":"repository","name":"team/app","actions":["pull"]}]`, "ann"},
-		{"a push by one who may pull", bob, "scope=repository:team/app:push,pull", `[{"type":"repository","name":"team/app","actions":["pull"]}]`, "bob"},
-		{"a push by one who may nothing", bob, "scope=repository:other/app:push,pull", `[]`, "bob"},
-		{"skopeo delete asks for *", ann, "scope=repository:team/app:*", `[{"type":"repository","name":"team/app","actions":["pull","push","delete"]}]`, "ann"},
+		{"a pull by a user who may push", ann, "scope=repository:team/app:pull", `[{"type":"repository","name":"team/app","actions":["pull"]}]`, "ann"},
+		{"a push by a user who may only pull", bob, "scope=repository:team/app:push,pull", `[{"type":"repository","name":"team/app","actions":["pull"]}]`, "bob"},
+		{"a push by a user without rights", bob, "scope=repository:other/app:push,pull", `[]`, "bob"},
+		{"skopeo delete requests *", ann, "scope=repository:team/app:*", `[{"type":"repository","name":"team/app","actions":["pull","push","delete"]}]`, "ann"},
 		{"an anonymous pull", "", "scope=repository:public/app:pull", `[{"type":"repository","name":"public/app","actions":["pull"]}]`, ""},
-		{"an anonymous pull of what is not public", "", "scope=repository:team/app:pull", `[]`, ""},
-		{"containerd asks for a repository twice", ann, "scope=repository:team/x:pull&scope=repository:team/x:pull,push", `[{"type":"repository","name":"team/x","actions":["pull","push"]}]`, "ann"},
+		{"an anonymous pull of a private repository", "", "scope=repository:team/app:pull", `[]`, ""},
+		{"containerd requests a repository twice", ann, "scope=repository:team/x:pull&scope=repository:team/x:pull,push", `[{"type":"repository","name":"team/x","actions":["pull","push"]}]`, "ann"},
 		{"two scopes in one parameter", ann, "scope=repository:team/x:pull+repository:team/y:pull", `[{"type":"repository","name":"team/x","actions":["pull"]},{"type":"repository","name":"team/y","actions":["pull"]}]`, "ann"},
-		{"a mount from a repository that one cannot read", ann, "scope=repository:team/x:pull,push&scope=repository:secret/y:pull", `[{"type":"repository","name":"team/x","actions":["pull","push"]}]`, "ann"},
-		{"the catalog, by one who may see it", root, "scope=registry:catalog:*", `[{"type":"registry","name":"catalog","actions":["*"]}]`, "root"},
+		{"a mount from a repository that the user may not pull", ann, "scope=repository:team/x:pull,push&scope=repository:secret/y:pull", `[{"type":"repository","name":"team/x","actions":["pull","push"]}]`, "ann"},
+		{"the catalog, by a user who may list it", root, "scope=registry:catalog:*", `[{"type":"registry","name":"catalog","actions":["*"]}]`, "root"},
 		{"the catalog, by an ordinary user", ann, "scope=registry:catalog:*", `[]`, "ann"},
 		{"the catalog, anonymously", "", "scope=registry:catalog:*", `[]`, ""},
 		{"rights over Tidewaiter never reach a registry", root, "scope=tidewaiter:journal:read", `[]`, "root"},
 		{"a plugin", ann, "scope=repository(plugin):team/p:pull", `[{"type":"repository","class":"plugin","name":"team/p","actions":["pull"]}]`, "ann"},
-		{"account is no identity", bob, "account=ann&scope=repository:team/app:push", `[]`, "bob"},
-		{"a client does not choose a token's life", bob, "expire=999999&exp=9999999999&expires_in=99999", `[]`, "bob"},
-		{"text that is no scope is ignored", ann, "scope=nonsense&scope=repository:FOO/bar:pull&scope=repository:team/../x:pull&scope=repository:team/app:pull", `[{"type":"repository","name":"team/app","actions":["pull"]}]`, "ann"},
+		{"account without a password does not sign in", bob, "account=ann&scope=repository:team/app:push", `[]`, "bob"},
+		{"a client cannot choose the lifetime of a token", bob, "expire=999999&exp=9999999999&expires_in=99999", `[]`, "bob"},
+		{"text that is not a scope is ignored", ann, "scope=nonsense&scope=repository:FOO/bar:pull&scope=repository:team/../x:pull&scope=repository:team/app:pull", `[{"type":"repository","name":"team/app","actions":["pull"]}]`, "ann"},
 	} {
 		t.Run(tt.who, func(t *testing.T) {
 			var header []string
@@ -54,7 +54,7 @@ func TestTokenHoldsWhatIsRequestedAndAllowed(t *testing.T) {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 			if life := c.Expires - c.IssuedAt - 10; life > 301 { // iat lies 10 s back
-				t.Errorf("a life of %d s, longer than the 5 minutes that are configured", life)
+				t.Errorf("a lifetime of %d s, which is longer than the configured 5 minutes", life)
 			}
 		})
 	}
@@ -142,7 +142,7 @@ func TestBadInputGetsAClearError(t *testing.T) {
 		})
 	}
 	if strings.Contains(h.log.String(), "\nmsg=forged") {
-		t.Error("a name broke a log line")
+		t.Error("a name contains a line end that is in the log")
 	}
 }
 
@@ -163,7 +163,7 @@ func TestUnknownAndWrongAreTheSameAnswer(t *testing.T) {
 	for _, name := range []string{"nobody", "", "ANN", "ann "} {
 		unknown := h.ask("GET", "/token?service=a.example.com", "", "Authorization", basic(name, "wrong"))
 		if diff := cmp.Diff(wrong, unknown); diff != "" {
-			t.Errorf("%q is answered otherwise than ann (-ann +%s)\n%s", name, name, diff)
+			t.Errorf("the answer to %q differs from the answer to ann (-ann +%s)\n%s", name, name, diff)
 		}
 	}
 }
@@ -217,19 +217,19 @@ func TestAnIdenticalFreshAnswerReusesItsToken(t *testing.T) {
 		}
 	}
 	if bobs := ask(bob, push); bobs != ask(bob, pull) {
-		t.Error("bob asked for more and was granted the same: the answers are identical, the tokens were not")
+		t.Error("bob requested more and was granted the same, but the tokens differ")
 	}
 	h.issuer.Swap(func(l issuer.Live) issuer.Live { return l })
 	if ask(ann, pull) != first {
-		t.Error("the same grant under the same keys got another token after a swap")
+		t.Error("after a swap with the same keys, the same grant got another token")
 	}
 	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.Name = "another issuer"; return l })
 	if ask(ann, pull) == first {
-		t.Error("a token outlived its issuer's name")
+		t.Error("after the issuer's name changed, an old token was reused")
 	}
 	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.Reuse = false; return l })
 	if again, last := ask(ann, pull), ask(ann, pull); again == last {
-		t.Error("reuse was switched off")
+		t.Error("reuse is off, but a token was reused")
 	}
 }
 
@@ -245,15 +245,15 @@ func TestRefusalIsExplainedToClientsThatShowIt(t *testing.T) {
 		contains                          string
 	}{
 		{"docker push without push", bob, "client_id=docker&scope=repository:team/app:push,pull", docker, 403, "bob may not push to team/app: no rule allows it (decision "},
-		{"docker pull by nobody", "", "client_id=docker&scope=repository:team/app:pull", docker, 200, "token"},
+		{"docker pull, anonymous", "", "client_id=docker&scope=repository:team/app:pull", docker, 200, "token"},
 		{"crane", bob, "scope=repository:team/app:push,pull", "crane/0.22 go-containerregistry/v0.22.1", 403, "DENIED"},
 		{"oras", bob, "scope=repository:team/app:pull,push", "oras/1.3.6", 403, "DENIED"},
 		{"a pull that is granted", bob, "client_id=docker&scope=repository:team/app:pull", docker, 200, "token"},
 		{"a login", bob, "client_id=docker", docker, 200, "token"},
-		{"a mount from what one may not read", bob, "client_id=docker&scope=repository:team/app:pull&scope=repository:x/y:pull", docker, 200, "token"},
+		{"a mount from a repository that the user may not pull", bob, "client_id=docker&scope=repository:team/app:pull&scope=repository:x/y:pull", docker, 200, "token"},
 		{"crane delete by a reader", bob, "scope=repository:team/app:push,pull,delete", "go-containerregistry/v0.22.1", 403, "bob may not delete in team/app: no rule allows it"},
 		{"skopeo", bob, "scope=repository:team/app:pull,push", "skopeo/1.9.3", 200, "token"},
-		{"containerd under docker's name", bob, "client_id=docker&scope=repository:team/app:pull,push", "containerd/2.0", 200, "token"},
+		{"containerd with docker's User-Agent", bob, "client_id=docker&scope=repository:team/app:pull,push", "containerd/2.0", 200, "token"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			header := []string{"User-Agent", tt.agent}

@@ -45,9 +45,9 @@ func TestWhatToolsSend(t *testing.T) {
 			[]string{"Authorization", ann, "User-Agent", "buildkit/v0.23"}, 200, "[" + push + `,{"type":"repository","name":"team/base","actions":["pull"]}]`},
 		{"BuildKit without credentials", "GET", "/token?" + query("scope", "repository:public/base:pull", "service", "a.example.com"), "",
 			[]string{"User-Agent", "buildkit/v0.23"}, 200, `[{"type":"repository","name":"public/base","actions":["pull"]}]`},
-		{"kaniko pushes, and has had a challenge to pull", "GET", "/token?" + query("scope", "repository:team/app:pull", "scope", "repository:team/app:push,pull", "service", "a.example.com"), "",
+		{"kaniko pushes after a challenge for a pull", "GET", "/token?" + query("scope", "repository:team/app:pull", "scope", "repository:team/app:push,pull", "service", "a.example.com"), "",
 			[]string{"Authorization", ann, "User-Agent", "kaniko/v1.23.2"}, 200, "[" + push + "]"},
-		{"kaniko takes back what it began to try", "GET", "/token?" + query("scope", "repository:team/app:delete", "scope", "repository:team/app:push,pull", "service", "a.example.com"), "",
+		{"kaniko cancels an upload that it has started as a check", "GET", "/token?" + query("scope", "repository:team/app:delete", "scope", "repository:team/app:push,pull", "service", "a.example.com"), "",
 			[]string{"Authorization", basic("bob", bobPassword), "User-Agent", "kaniko/v1.23.2"}, 200, `[{"type":"repository","name":"team/app","actions":["pull"]}]`},
 		{"Renovate: no account, no client, the challenge's scope before the service", "GET", "/token?scope=repository%3Ateam%2Fapp%3Apull&service=a.example.com", "",
 			[]string{"Authorization", basic("bob", bobPassword), "User-Agent", "RenovateBot/41.1.0 (https://github.com/renovatebot/renovate)"}, 200, `[{"type":"repository","name":"team/app","actions":["pull"]}]`},
@@ -81,8 +81,8 @@ func TestWhatToolsSend(t *testing.T) {
 	}
 }
 
-// A password with any characters arrives by Basic authentication and in a form, as clients
-// encode it. ISO-8859-1 from an old client is a different password, not a bad request.
+// A password can have any characters. It must arrive unchanged by Basic authentication and in a
+// form. ISO-8859-1 from an old client is a different password, not a bad request.
 func TestOddPasswordsArrive(t *testing.T) {
 	for _, secret := range []string{
 		":", "::a::", ` " ' \ `, "  leads", "trails  ", "tab\tin it", "50%", "%41", "a+b&c=d;e#f?g", "€uro", "日本", "🚢", "e\u0301", strings.Repeat("x", 72), "null", "{}", "Bearer x", "dGVzdA==",
@@ -102,11 +102,11 @@ func TestOddPasswordsArrive(t *testing.T) {
 			how, sent string
 			status    int
 		}{
-			{"as it is", secret, 200},
+			{"unchanged", secret, 200},
 			{"with a blank before it", " " + secret, 401},
 			{"without its last character", secret[:len(secret)-1], 401},
 			{"in ISO-8859-1", string(latin), map[bool]int{true: 200, false: 401}[string(latin) == secret]},
-			{"in bytes that are no text", secret + "\xff", 401},
+			{"in bytes that are not UTF-8", secret + "\xff", 401},
 			{"with a line end", secret + "\n", 401},
 			{"very long", strings.Repeat(secret, 500), 401},
 		} {
