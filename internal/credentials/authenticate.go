@@ -13,9 +13,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// Authenticate accepts access tokens, robot secrets, refresh tokens and sessions. They can be
-// presented with their owner's login or without a name. An invalid credential is rejected, not
-// unknown, so no other source is asked about it. Failures are never cached.
+// Authenticate accepts access tokens, robot secrets, refresh tokens and sessions. Clients can
+// present them with their owner's login or without a name. For an invalid credential the error is
+// ErrRejected, not ErrUnknown, so no other source is asked. Failures are never cached.
 func (c *Credentials) Authenticate(ctx context.Context, p identity.Presented) (identity.Verified, error) {
 	switch p.Kind {
 	case identity.AccessToken, identity.RefreshToken, identity.Session:
@@ -24,9 +24,8 @@ func (c *Credentials) Authenticate(ctx context.Context, p identity.Presented) (i
 	return identity.Verified{}, identity.ErrUnknown
 }
 
-// Remember returns the result of the function verify for a password, and caches the result like
-// the results for issued credentials. The caller passes verify because this package does not
-// issue passwords.
+// Remember returns the result of the function verify for a password, and caches this result. The
+// caller passes verify, because this package does not manage passwords.
 func (c *Credentials) Remember(ctx context.Context, p identity.Presented, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
 	return c.cached(ctx, p, func(ctx context.Context, p identity.Presented) (*verified, error) {
 		v, err := verify(ctx, p)
@@ -34,8 +33,8 @@ func (c *Credentials) Remember(ctx context.Context, p identity.Presented, verify
 	})
 }
 
-// Forget clears the cache of verified credentials. Callers use it after they changed accounts
-// in a transaction of their own. Other processes notice such a change by themselves.
+// Forget clears the cache of verified credentials. Callers use it after they have changed accounts
+// in a separate transaction. Other processes notice such a change without a call of Forget.
 func (c *Credentials) Forget() { c.verified.clear() }
 
 // cached returns the identity of a credential from the cache. If the cache does not have the
@@ -64,7 +63,7 @@ func (c *Credentials) cached(ctx context.Context, p identity.Presented, load fun
 	return who, err
 }
 
-// errStale means that a cached result is no longer valid, so the database must be queried.
+// errStale means that a cached result is no longer valid, and that the database must be queried.
 var errStale = errors.New("stale")
 
 // staleReason is the reason of a refusal for errStale.
@@ -79,27 +78,27 @@ func (c *Credentials) identify(ctx context.Context, v *verified, p identity.Pres
 	return who, err
 }
 
-// check returns the identity of a verified credential if it is still valid. It returns errStale
-// if, according to v, the credential has expired or was unused for too long: v can be out of
-// date.
+// check returns the identity of a verified credential if the credential is still valid. If,
+// according to v, the credential has expired or was unused for too long, check returns errStale,
+// because v can be out of date.
 func (c *Credentials) check(ctx context.Context, v *verified, p identity.Presented) (identity.Verified, error) {
 	now := c.writer.Now()
 	if admin.Expired(v.expires, now) {
 		return identity.Verified{}, errStale // as slow as the refusal of an unknown token
 	}
 	if admin.Expired(v.parentExpiry, now) {
-		return identity.Verified{}, errStale // perhaps the parent was used since
+		return identity.Verified{}, errStale // possibly the parent was used since then
 	}
 	if v.purpose == Refresh && v.registry != p.Registry {
 		return identity.Verified{}, identity.Rejected("the refresh token is for another registry")
 	}
 	if idle := c.idle(v.purpose); idle > 0 && now.UnixMilli()-max(v.used.Load(), v.created) > idle.Milliseconds() {
-		return identity.Verified{}, errStale // perhaps another process recorded a use
+		return identity.Verified{}, errStale // possibly another process recorded a use
 	}
 	who := v.identity
 	if who.Principal == nil {
 		find := c.findOwner
-		if v.purpose == Refresh { // the source may have confirmed the owner months ago
+		if v.purpose == Refresh { // the sign-in of the owner can be months ago
 			find = c.findOwnerUncached
 		}
 		owner, err := find(ctx, v.owner)
@@ -177,8 +176,8 @@ func (c *Credentials) verify(ctx context.Context, t *Token, p identity.Presented
 }
 
 // parentExpiry returns the earliest time at which any ancestor of the token expires or becomes
-// invalid because it is idle; zero: never. Using an ancestor postpones this time. Using the
-// token itself does not postpone it.
+// idle. The zero time means never. A use of an ancestor postpones this time, but a use of the
+// token itself does not.
 func (c *Credentials) parentExpiry(ctx context.Context, q store.Querier, t *Token) (end time.Time, err error) {
 	ancestors, err := c.ancestors(ctx, q, t)
 	for _, a := range ancestors {

@@ -116,8 +116,7 @@ func TestCredentialsAreAccepted(t *testing.T) {
 			}
 			h.Maintain(t.Context())
 		}
-		// go-ldap CVE-2017-14623 and similar: a local credential must not be sent to the
-		// directory.
+		// go-ldap CVE-2017-14623 and similar: no local credential may be sent to the directory.
 		for _, c := range h.Directory.Asked() {
 			if c.Name != "dora" || c.Secret.Reveal() != "directory password" {
 				t.Errorf("the directory was asked about %q", c.Name)
@@ -180,7 +179,7 @@ func TestRobotsAreDeletedWithTheirNamespace(t *testing.T) {
 		h.AddTestUser("ann")
 		members, _, err := book.Members(ctx, operator, "team", admin.Page{})
 		if err != nil || len(members) != 1 || members[0].Subject != "user:olivia" {
-			t.Errorf("a new user with the name of a deleted one is a member: %v, %v", members, err)
+			t.Errorf("a new user with the name of a deleted user is a member: %v, %v", members, err)
 		}
 	})
 }

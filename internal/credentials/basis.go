@@ -11,10 +11,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// basis binds a refresh token or a session to a password of another source. The generation
-// changes when the password is changed in that source, or when its owner is removed and added
-// again (chain.Generations). The token or session is invalid when the generation has
-// changed.
+// basis binds a refresh token or a session to a password of another source. The generation changes
+// when the password is changed in that source, or when the user is removed and added again
+// (chain.Generations). If the generation has changed, the token or session is invalid.
 //
 // The database stores an HMAC of the generation under the token's own secret, which is not
 // stored. So a reader of the database learns nothing about a password hash.
@@ -28,9 +27,9 @@ func newBasis(secret identity.Secret, stored string) *basis {
 	return &basis{secret: secret, stored: stored}
 }
 
-// matches reports whether the token was created with a password of this generation. It returns
-// true if the source has no generations. A token has no fingerprint if it was created before
-// its source had generations. Such a token becomes invalid when the source gets generations.
+// matches reports whether the token was created with a password of this generation. If the source
+// has no generations, it returns true. If the token was created before its source had generations,
+// it has no fingerprint. Such a token becomes invalid when the source gets generations.
 func (b *basis) matches(generation string) bool {
 	if b == nil || generation == "" {
 		return true

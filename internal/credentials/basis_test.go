@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// A token that was exchanged for a password of another source becomes invalid when the password
-// is changed in that source. The same holds for local passwords. Access tokens and their
+// A token that was exchanged for a password of another source becomes invalid when the password is
+// changed in that source. This also applies to local passwords. Access tokens and their
 // descendants stay valid.
 func TestPasswordChangeInAnotherSourceEndsRefreshTokens(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
@@ -25,8 +25,8 @@ func TestPasswordChangeInAnotherSourceEndsRefreshTokens(t *testing.T) {
 		want := func(when string, want map[string]bool) {
 			t.Helper()
 			for what, c := range map[string]identity.Presented{
-				"the refresh token": refreshing(refresh), "it by Basic": presented("<token>", refresh), "the session": inSession(session),
-				"the access token": presented("dora", access.Reveal()), "the refresh token that it was exchanged for": refreshing(byToken),
+				"the refresh token": refreshing(refresh), "the refresh token by Basic": presented("<token>", refresh), "the session": inSession(session),
+				"the access token": presented("dora", access.Reveal()), "the refresh token exchanged for the access token": refreshing(byToken),
 			} {
 				allowed := want["all"] || strings.Contains(what, "access token") || strings.Contains(what, "exchanged")
 				if got := h.SignIn(c); got == "user:dora" != allowed {
@@ -42,9 +42,9 @@ func TestPasswordChangeInAnotherSourceEndsRefreshTokens(t *testing.T) {
 			want("after the change", nil)
 		}
 		h.Directory.Generations["dora"] = "first" // as after a file is restored
-		want("after it was taken back", map[string]bool{"all": true})
+		want("after the change was undone", map[string]bool{"all": true})
 		delete(h.Directory.Generations, "dora") // the directory no longer has generations
-		want("when nobody can tell", map[string]bool{"all": true})
+		want("while the source has no generations", map[string]bool{"all": true})
 	})
 }
 

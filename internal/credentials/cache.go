@@ -18,26 +18,26 @@ const cachedFor = 24 * time.Hour
 type verified struct {
 	identity     identity.Verified // without a principal if the owner is in another source
 	owner        Owner             // of another source: looked up at each use
-	limits       []policy.Limit    // limits of the token, which restrict the owner
+	limits       []policy.Limit    // restrictions of the token
 	expires      time.Time         // zero: never
-	parentExpiry time.Time         // when an ancestor expires, unless it is used again; zero: never
+	parentExpiry time.Time         // the expiry of an ancestor that is not used again; zero: never
 	token        string            // token id; "" for a password
 	basis        *basis            // nil: not bound to a password of another source
 	registry     string            // of a refresh token
 	purpose      Purpose
 	created      int64        // milliseconds
-	used         atomic.Int64 // when a use was last recorded: milliseconds; 0: never
+	used         atomic.Int64 // time of the newest recorded use: milliseconds; 0: never
 }
 
-// verifiedCache holds verified credentials. Clearing it starts a new epoch. Results of queries
-// that began in an earlier epoch are not added.
+// verifiedCache has verified credentials. When it is cleared, a new epoch starts. Results of
+// queries that began in an earlier epoch are not added.
 type verifiedCache struct {
 	keys  *cache.Keys
 	cache *cache.Cache[cache.Key, *verified]
 
 	mu      sync.Mutex
 	epoch   uint64
-	running int // number of running Run calls; nothing is cached without one
+	running int // number of running calls of Run; if it is 0, nothing is cached
 }
 
 func newVerifiedCache(now func() time.Time) *verifiedCache {

@@ -1,24 +1,25 @@
-// Package credentials manages the credentials that Tidewaiter issues. It answers: was this secret
-// issued here, who is its owner, and what is it valid for?
+// Package credentials manages the credentials that Tidewaiter issues. For a secret, it finds out
+// whether Tidewaiter issued it, who owns it, and which rights it has.
 //
 // There are four kinds: access tokens of users, secrets of robots, refresh tokens and browser
-// sessions. The owner of a credential can be from any identity source: users of a directory
-// have access tokens like local users. Package accounts manages the local users and robots.
-// When accounts changes an account, it calls this package to revoke credentials. It also
-// implements Local, through which this package finds local owners.
+// sessions. The owner of a credential can be from any identity source. For example, users of a
+// directory can have access tokens. Package accounts manages the local users and robots. When
+// accounts changes an account, it calls this package to revoke credentials. It also implements the
+// interface Local, with which this package finds local owners.
 //
 // # Secrets
 //
-// Secrets are random and stored as SHA-256. A secret is returned once, by the call that issued
-// it, and never appears in an error, a log line or a journal entry. Every secret begins with
-// secret.Prefix and ends with a checksum, so a mistyped secret costs no query.
+// Secrets are random and stored as SHA-256. A secret is returned once, by the call that issued it,
+// and never appears in an error, a log line or a journal entry. Every secret begins with
+// secret.Prefix and ends with a checksum, so a mistyped secret is detected without a query.
 //
 // # Ancestors
 //
-// If one credential is used to create another, the new one is the child of the first. A child has
-// at most the rights of its parent and expires no later. A child becomes invalid as soon as any
-// of its ancestors is revoked, expired or idle. A token that is created with an ID token can
-// outlive the ID token. Such a token is valid for as long as the sign-in counts (LastSignIn).
+// If a credential is used to create a new credential, it is the parent of the new credential. A
+// child has at most the rights of its parent, and does not expire later than its parent. A child
+// becomes invalid as soon as any of its ancestors is revoked, expired or idle. A token that is
+// created with an ID token can expire later than the ID token. Such a token is valid for a
+// configured time after the sign-in (LastSignIn).
 //
 // # Rights
 //
@@ -31,9 +32,9 @@
 //
 // # Caches
 //
-// While Run runs, a credential that was verified a short while ago is verified again without a
-// query. A change that makes a credential invalid clears the caches of all processes that share
-// the database: in this process at once, in the others within a second.
+// While Run runs, a credential that was verified recently is verified again without a query. A
+// change that makes a credential invalid clears the caches of all processes that share the
+// database: in this process at once, in the others within a second.
 package credentials
 
 import (
@@ -63,30 +64,29 @@ type Options struct {
 	Local   Local
 
 	// Find looks up an owner in another source. It also returns the generation of the owner's
-	// password, or "" if the source has no generations (chain.Chain.FindGeneration). The error
-	// is identity.ErrUnknown if there is no such owner. nil: there is no other source.
+	// password, or "" if the source has no generations (chain.Chain.FindGeneration). The error is
+	// identity.ErrUnknown if there is no such owner. If Find is nil, there is no other source.
 	Find func(ctx context.Context, source, name, id string) (_ *policy.Principal, generation string, _ error)
-	// SignInLasts returns how long the last sign-in through a source proves that the user still
-	// exists. It is for sources that cannot look up users. Access tokens of such users are
-	// valid for this time after the sign-in (LastSignIn). 0: a sign-in proves nothing
-	// afterwards. nil: 0 for every source.
+	// SignInLasts is for sources that cannot look up users. It returns the time for which access
+	// tokens of such users are valid after the newest sign-in (LastSignIn). 0: users of the source
+	// cannot have access tokens. If SignInLasts is nil, the time is 0 for every source.
 	SignInLasts func(source string) time.Duration
-	// SignInSettings returns a text that identifies those settings of a source that decide
-	// which sign-ins it accepts. A stored sign-in does not count when the settings have
-	// changed. nil: the settings never change.
+	// SignInSettings returns a text that identifies the settings with which a source accepts
+	// sign-ins. If these settings have changed, a stored sign-in does not count. If SignInSettings
+	// is nil, the settings never change.
 	SignInSettings func(source string) string
 
 	SessionIdle time.Duration // a session expires after this time without a request; 0: 1 h
 	SessionLife time.Duration // the maximum lifetime of a session; 0: 12 h
 	RefreshIdle time.Duration // a refresh token expires after this time without use; 0: 90 days
-	// MaxLifetime is the maximum lifetime of an access token or a robot secret. It also applies
-	// to tokens that were created with a later expiry. 0: unlimited.
+	// MaxLifetime is the maximum lifetime of an access token or a robot secret. It also limits
+	// tokens that were created with a later expiry. 0: unlimited.
 	MaxLifetime time.Duration
-	// OwnerFor is how long the result of Find is cached for access tokens. 0: 10 s; negative: not
-	// cached.
+	// OwnerFor is the time for which the result of Find is cached for access tokens. 0: 10 s;
+	// negative: not cached.
 	OwnerFor time.Duration
 	Log      *slog.Logger  // nil: nothing is logged
-	Every    time.Duration // how often Run polls for changes by other processes; 0: 1 s
+	Every    time.Duration // time between two polls of Run for changes by other processes; 0: 1 s
 }
 
 // Local finds owners among the users and robots of the database.
@@ -104,11 +104,11 @@ type LocalOwner struct {
 	Principal *policy.Principal
 	Login     string    // "ann", "robot+ci"
 	Expires   time.Time // zero: never
-	Ended     string    // why it cannot sign in: "it is disabled"; "": it can
+	Ended     string    // the reason why it cannot sign in: "it is disabled"; "": it can sign in
 	Hash      string    // of the password; "": none
 }
 
-// Purpose is what a Token is for: access, robot, refresh or session.
+// Purpose is the purpose of a Token: access, robot, refresh or session.
 type Purpose string
 
 // The purposes of tokens.
@@ -134,16 +134,16 @@ type Token struct {
 	Owner    Owner
 	Name     string         // of an access token: "laptop"
 	Limits   []policy.Limit // its restrictions; empty: all rights of its owner
-	Registry string         // of a refresh token: the only registry that it is valid at
+	Registry string         // of a refresh token: the only registry for which it is valid
 	Client   string         // of a refresh token or a session: the client that requested it
-	Parent   string         // id of the token that it was created with; "": none
-	stored   time.Time      // when it would expire without Options.MaxLifetime
+	Parent   string         // id of the token that created this token; "": none
+	stored   time.Time      // the expiry without Options.MaxLifetime
 	basis    string         // fingerprint of a password generation (basis.go)
 	Created  time.Time
-	// Expires is zero if the token never expires. It includes Options.MaxLifetime.
+	// Expires takes Options.MaxLifetime into account. If the token never expires, it is zero.
 	Expires time.Time
-	Used    time.Time  // last use; zero: never; up to a few seconds late
-	From    netip.Addr // address of the last use
+	Used    time.Time  // newest use, with a delay of a few seconds; zero: never
+	From    netip.Addr // address of the newest use
 }
 
 // NewToken describes an access token to create.
@@ -152,8 +152,8 @@ type NewToken struct {
 	Name    string // unique among the tokens of its owner
 	Limits  []policy.Limit
 	Expires time.Time // zero: never
-	// If Limits or Expires are not set, a token that its owner creates inherits them from the
-	// credential that the owner presents.
+	// If an owner creates a token and Limits or Expires are not set, the token inherits them from
+	// the credential that the owner presents.
 }
 
 // Credentials manages issued credentials. Its methods may be called from any goroutine.
@@ -167,12 +167,12 @@ type Credentials struct {
 	maxTokens int // maximum number of tokens that one owner has for one purpose
 
 	mu       sync.Mutex
-	lastUsed map[string]use    // last uses that are not written yet, by token id
+	lastUsed map[string]use    // newest uses that are not written yet, by token id
 	signIns  map[person]signIn // sign-ins of the last minute
 }
 
-// Open returns Credentials. It starts no goroutine and reads nothing. Until Run runs, each
-// authentication queries the database.
+// Open returns Credentials. It starts no goroutine and reads nothing. As long as Run is not
+// running, each authentication queries the database.
 func Open(o Options) (*Credentials, error) {
 	if o.Writer == nil || o.Rights == nil || o.Hashing == nil || o.Local == nil {
 		return nil, errors.New("opening credentials: Writer, Rights, Hashing and Local are required")

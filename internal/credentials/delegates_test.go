@@ -38,7 +38,7 @@ func TestNobodyPromotesThemselvesByATokenForAnother(t *testing.T) {
 			{Names: []string{"**"}, Actions: scope.Repository}, {Type: scope.TypeRegistry, Names: []string{"catalog"}, Actions: scope.All},
 		}
 		made, anns, err := token(help, credentials.Owner{Name: "ann"}, "by-help")
-		is(t, "a token by the helpdesk", err, nil)
+		is(t, "the helpdesk creates a token", err, nil)
 		if diff := cmp.Diff(registries, made.Limits); diff != "" {
 			t.Errorf("the token is valid for (-want +got):\n%s", diff)
 		}
@@ -54,12 +54,12 @@ func TestNobodyPromotesThemselvesByATokenForAnother(t *testing.T) {
 		is(t, "a token with rights over Tidewaiter", err, admin.ErrForbidden)
 
 		made, admins, err := token(root, credentials.Owner{Name: "ann"}, "by-admin")
-		is(t, "a token by an administrator", err, nil)
+		is(t, "an administrator creates a token", err, nil)
 		if len(made.Limits) != 0 {
 			t.Errorf("the token is valid for %v", made.Limits)
 		}
 		_, own, err := token(h.ActorOf(presented("ann", passwordOf("ann"))), credentials.Owner{}, "own")
-		is(t, "a token of the user", err, nil)
+		is(t, "the user creates a token", err, nil)
 
 		for _, group := range []string{admin.Administrators, "ops"} {
 			is(t, "ann joins "+group, second(h.Join(ctx, root, group, "ann", 0)), nil)
@@ -116,44 +116,44 @@ func TestNobodyPromotesThemselvesByAPasswordTheySet(t *testing.T) {
 				is(t, when+": leaving "+group, second(h.Leave(ctx, root, group, login, 0)), nil)
 			}
 		}
-		setByDelegate("as an operator added her", "ann", false)
+		setByDelegate("ann as an operator added her", "ann", false)
 		_, err := h.SetPassword(ctx, help, "ann", identity.NewSecret("what help has set"), 0)
-		is(t, "the helpdesk sets her password", err, nil)
-		setByDelegate("with a password of the helpdesk", "ann", true)
+		is(t, "the helpdesk sets ann's password", err, nil)
+		setByDelegate("ann with a password that the helpdesk set", "ann", true)
 		_, waiting, err := h.AddToken(ctx, h.ActorOf(presented("ann", "what help has set")), credentials.NewToken{Name: "waiting"})
-		is(t, "a token by that", err, nil)
+		is(t, "a token with this password", err, nil)
 		_, err = h.ChangePassword(ctx, h.ActorOf(presented("ann", "what help has set")), identity.NewSecret("what help has set"), identity.NewSecret("what ann has set"))
-		is(t, "the user, or the helpdesk as the user, changes it", err, nil)
-		setByDelegate("with a password that the delegate may have changed", "ann", true)
+		is(t, "the user, or the helpdesk in her name, changes the password", err, nil)
+		setByDelegate("ann with a password that the helpdesk possibly changed", "ann", true)
 		_, err = h.SetPassword(ctx, root, "ann", identity.NewSecret("what an admin has set"), 0)
-		is(t, "an administrator sets it", err, nil)
+		is(t, "an administrator sets ann's password", err, nil)
 		if got := h.SignIn(presented("", waiting.Reveal())); got != "rejected" {
-			t.Errorf("the token that was created meanwhile: %s", got)
+			t.Errorf("the token with the helpdesk's password: %s", got)
 		}
-		setByDelegate("with a password of an administrator", "ann", false)
+		setByDelegate("ann with a password that an administrator set", "ann", false)
 		_, err = h.ChangePassword(ctx, h.ActorOf(presented("ann", "what an admin has set")), identity.NewSecret("what an admin has set"), identity.NewSecret("what ann has set"))
-		is(t, "she changes it", err, nil)
-		setByDelegate("with a password of her own", "ann", false)
+		is(t, "ann changes her password", err, nil)
+		setByDelegate("ann with a password that she set", "ann", false)
 
 		_, err = h.AddUser(ctx, help, accounts.NewUser{Name: "bob", Password: identity.NewSecret(passwordOf("bob"))})
 		is(t, "the helpdesk adds a user", err, nil)
-		setByDelegate("as the helpdesk added bob", "bob", true)
+		setByDelegate("bob, after the helpdesk has added bob", "bob", true)
 		_, err = h.AddUser(ctx, help, accounts.NewUser{Name: "cyd"})
 		is(t, "the helpdesk adds a user without a password", err, nil)
-		setByDelegate("without a password", "cyd", false)
+		setByDelegate("cyd without a password", "cyd", false)
 
 		_, _, err = h.AddRobot(ctx, help, accounts.NewRobot{Name: "ci"})
 		is(t, "the helpdesk adds a robot", err, nil)
-		setByDelegate("as the helpdesk added it", "robot+ci", true)
+		setByDelegate("the robot as the helpdesk added it", "robot+ci", true)
 		_, secret, err := h.Rotate(ctx, root, "robot+ci", time.Hour)
-		is(t, "another secret beside it", err, nil)
-		setByDelegate("while the first is valid", "robot+ci", true)
-		is(t, "its own", third(h.Rotate(ctx, h.ActorOf(presented("", secret.Reveal())), "robot+ci", 0)), nil)
-		setByDelegate("with a secret that the delegate may have created", "robot+ci", true)
-		is(t, "another secret in place of it", third(h.Rotate(ctx, root, "robot+ci", 0)), nil)
-		setByDelegate("with a secret of an administrator", "robot+ci", false)
-		is(t, "one more by the helpdesk", third(h.Rotate(ctx, help, "robot+ci", time.Hour)), nil)
-		setByDelegate("with another of the helpdesk", "robot+ci", true)
+		is(t, "an administrator rotates the secret with an overlap", err, nil)
+		setByDelegate("the robot while the first secret is valid", "robot+ci", true)
+		is(t, "the robot rotates its own secret", third(h.Rotate(ctx, h.ActorOf(presented("", secret.Reveal())), "robot+ci", 0)), nil)
+		setByDelegate("the robot with a secret that the helpdesk possibly created", "robot+ci", true)
+		is(t, "an administrator rotates the secret without an overlap", third(h.Rotate(ctx, root, "robot+ci", 0)), nil)
+		setByDelegate("the robot with a secret of an administrator", "robot+ci", false)
+		is(t, "the helpdesk rotates the secret", third(h.Rotate(ctx, help, "robot+ci", time.Hour)), nil)
+		setByDelegate("the robot with a secret of the helpdesk", "robot+ci", true)
 	})
 }
 
@@ -174,10 +174,10 @@ func TestNobodyPromotesThemselvesWhenAUserLeavesAGroup(t *testing.T) {
 		}
 		_, err := h.SetPassword(ctx, h.ActorOf(presented("help", passwordOf("help"))), "ann", identity.NewSecret("what help has set"), 0)
 		is(t, "the helpdesk sets the password of a contractor", err, nil)
-		is(t, "an account set by a delegate leaves", second(h.Leave(ctx, operator, "contractors", "ann", 0)), accounts.ErrSetByDelegate)
+		is(t, "a user with a password of the helpdesk leaves", second(h.Leave(ctx, operator, "contractors", "ann", 0)), accounts.ErrSetByDelegate)
 		is(t, "all leave", h.DeleteGroup(ctx, operator, "contractors", 0), accounts.ErrSetByDelegate)
-		is(t, "another account leaves", second(h.Leave(ctx, operator, "contractors", "bob", 0)), nil)
+		is(t, "another user leaves", second(h.Leave(ctx, operator, "contractors", "bob", 0)), nil)
 		_, err = h.SetPassword(ctx, operator, "ann", identity.NewSecret(passwordOf("ann")), 0)
-		is(t, "an operator sets it", errors.Join(err, h.DeleteGroup(ctx, operator, "contractors", 0)), nil)
+		is(t, "an operator sets the password", errors.Join(err, h.DeleteGroup(ctx, operator, "contractors", 0)), nil)
 	})
 }

@@ -20,15 +20,15 @@ import (
 // maxClient is the maximum length of a stored client name in bytes.
 const maxClient = 100
 
-// IssueRefresh issues a refresh token for a verified credential. The token is valid at
+// IssueRefresh issues a refresh token for a verified credential. The token is valid for
 // presented.Registry, has the restrictions of the credential, and becomes invalid when the
-// credential becomes invalid. Only passwords, access tokens and robot secrets whose source can
-// look up the owner can be exchanged. For other credentials, IssueRefresh returns the zero
-// Secret.
+// credential becomes invalid. Only passwords, access tokens and robot secrets can be exchanged,
+// and only if the source can look up the owner. For other credentials, IssueRefresh returns the
+// zero Secret.
 //
 // The client name is stored, but any client may use the token. Docker, podman, crane, oras and
-// others share one credentials file, each with a client_id of its own. Checking the client would
-// not protect the token either, because a client can claim any name.
+// others share one credentials file, but each has a different client_id. A check of the client
+// would not protect the token, because a client can send any name.
 func (c *Credentials) IssueRefresh(ctx context.Context, presented identity.Presented, who identity.Verified) (_ identity.Secret, err error) {
 	defer admin.Wrap(&err, "issuing a refresh token")
 	p := who.Principal
@@ -57,7 +57,8 @@ func (c *Credentials) exchange(ctx context.Context, t *Token, presented identity
 	var compared string   // the local hash that the password matched
 	var generation string // of a password in another source
 	if p.Source != admin.AccountsSource {
-		// Bypass the cache: a cached owner can have the generation of an older password.
+		// Do not use the cache, because a cached owner can have the generation of an older
+		// password.
 		owner, err := c.findOwnerUncached(ctx, OwnerOf(p))
 		if errors.Is(err, identity.ErrUnknown) {
 			return identity.Secret{}, errNoExchange
@@ -108,8 +109,8 @@ func (c *Credentials) exchange(ctx context.Context, t *Token, presented identity
 	return secret, nil
 }
 
-// checkExchanged checks the exchanged credential again in the transaction. A concurrent password
-// change must not leave behind a token that was issued for the old password.
+// checkExchanged checks the exchanged credential again in the transaction. After a concurrent
+// password change, there must be no token that was issued for the old password.
 func (c *Credentials) checkExchanged(ctx context.Context, tx *sql.Tx, t *Token, presented identity.Presented, compared string) error {
 	if presented.Kind == identity.AccessToken {
 		_, d, _ := secret.Parse(presented.Secret.Reveal())
@@ -136,10 +137,10 @@ func (c *Credentials) checkExchanged(ctx context.Context, tx *sql.Tx, t *Token, 
 }
 
 // evictTokens deletes the least recently used tokens if the owner has the maximum number. It
-// returns how many it deleted. A machine that signs in for each build leaves a token each time.
-// Deleting tokens clears the caches of all processes. So evictTokens deletes a tenth of the
-// tokens at once. Otherwise frequent sign-ins of one owner would keep the caches empty for
-// everybody.
+// returns the number of deleted tokens. For example, a machine that signs in for each build
+// creates a token each time. When tokens are deleted, all processes clear their caches. So
+// evictTokens deletes a tenth of the tokens at once. Otherwise frequent sign-ins of one owner
+// would clear the caches all the time.
 func (c *Credentials) evictTokens(ctx context.Context, tx *sql.Tx, revokes bool, o Owner, purpose Purpose) (int, error) {
 	n, err := count(ctx, tx, o, purpose)
 	if err != nil || n < c.maxTokens {

@@ -10,7 +10,7 @@ import (
 func (c *Credentials) SetMaxTokens(n int) { c.maxTokens = n }
 
 // Maintain does the work of Run without a ticker, and turns the cache on. It returns a function
-// that does the same work once more.
+// that repeats this work.
 func (c *Credentials) Maintain(ctx context.Context) func() {
 	counter, done := unknownCounter, maintained{}
 	c.verified.run(1)
@@ -23,7 +23,7 @@ func (c *Credentials) Maintain(ctx context.Context) func() {
 	return maintain
 }
 
-// FlushLastUsed writes the last uses of tokens.
+// FlushLastUsed writes the newest uses of tokens.
 func (c *Credentials) FlushLastUsed(ctx context.Context) error { return c.flushLastUsed(ctx) }
 
 // Covers reports whether wide matches everything that pattern matches.

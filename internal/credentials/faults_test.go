@@ -78,9 +78,9 @@ func (h *harness) writes() map[string]func() error {
 	}
 }
 
-// Faults in pairs: a write that failed, and a write that was stored although it reported a
-// failure. Either the whole change is stored with its journal entry, or no part of it. The
-// cache agrees with the database.
+// Each write fails in two ways: it is not stored, or it is stored but reported as failed. Either
+// the whole change must be stored with its journal entry, or no part of the change. The cache must
+// agree with the database.
 func TestWritesAreAtomic(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -100,7 +100,7 @@ func TestWritesAreAtomic(t *testing.T) {
 		})
 		for what, write := range h.writes() {
 			if what == "Delete" || what == "DeleteGroup" || what == "SetUp" || what == "Revoke" || what == "RevokeAll" || what == "ChangePassword" || what == "SetPassword" {
-				defer func() { // last: other writes need what these delete
+				defer func() { // last, because other writes need the deleted objects
 					kept, failing = false, true
 					before, entries := h.Rows(), h.Changes()
 					is(t, what, write(), errFault)
@@ -141,7 +141,7 @@ func TestWritesAreAtomic(t *testing.T) {
 	})
 }
 
-// A commit that reports a failure but is stored clears the cache.
+// If a commit is stored but reported as failed, the cache must be cleared.
 func TestUnclearCommitClearsTheCache(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -158,9 +158,8 @@ func TestUnclearCommitClearsTheCache(t *testing.T) {
 	})
 }
 
-// A cached password, token or refresh token costs neither a query nor a hash. So it works
-// during an outage of the database. For any other credential, the result is an outage and not a
-// refusal.
+// A cached password, token or refresh token needs no query and no hash. So it works during an
+// outage of the database. For any other credential, the result is an outage and not a refusal.
 func TestCachedCredentialsNeedNoDatabase(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -188,7 +187,7 @@ func TestCachedCredentialsNeedNoDatabase(t *testing.T) {
 	})
 }
 
-// A process polls once a second, and then notices the changes of other processes.
+// Each process polls once a second, and so notices the changes of other processes.
 func TestOtherProcessesNoticeChanges(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		other := h.Open()
@@ -218,8 +217,8 @@ func TestOtherProcessesNoticeChanges(t *testing.T) {
 	})
 }
 
-// Maintenance writes, so it can block on the database or take a long time. Revocations by other
-// processes take effect during that time.
+// Maintenance writes to the database, so it can be blocked or slow. Even then, revocations by
+// other processes must take effect.
 func TestRevokedCredentialsEndDuringMaintenance(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Options.Every = time.Millisecond
@@ -257,17 +256,17 @@ func TestRevokedCredentialsEndDuringMaintenance(t *testing.T) {
 			if err := authenticate(); err != nil || other.Cached() > 0 {
 				return err
 			}
-			return errors.New("it is cold")
+			return errors.New("the token is not cached")
 		})
 		h.Clock.Pass(time.Minute)
-		is(t, "the token", authenticate(), nil) // records a use that has to be written
+		is(t, "the token", authenticate(), nil) // records a use that maintenance has to write
 		<-waiting
 		if err := h.Revoke(t.Context(), operator, token.ID); err != nil {
 			t.Fatal(err)
 		}
-		await.Until(t, "the end of the token", func(context.Context) error {
+		await.Until(t, "the token becomes invalid", func(context.Context) error {
 			if err := authenticate(); !errors.Is(err, identity.ErrRejected) {
-				return fmt.Errorf("it is still valid: %w", err)
+				return fmt.Errorf("the token is still valid: %w", err)
 			}
 			return nil
 		})
@@ -304,7 +303,7 @@ func TestRunEndsWithItsContextAndWritesLastUses(t *testing.T) {
 	}
 }
 
-// Only expired tokens are deleted. The idle time of a refresh token counts from its last use in
+// Only expired tokens are deleted. The idle time of a refresh token counts from its newest use in
 // any process.
 func TestExpiredTokensArePurged(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
@@ -339,7 +338,7 @@ func TestExpiredTokensArePurged(t *testing.T) {
 		names("access soon", "access later", "access lasting", "refresh ", "refresh ")
 		h.Clock.Pass(60 * 24 * time.Hour)
 		if got := h.SignIn(refreshing(used)); got != "user:ann" {
-			t.Errorf("the token that is used: %s", got)
+			t.Errorf("the refresh token that is used: %s", got)
 		}
 		names("access later", "access lasting", "refresh ", "refresh ")
 		h.Clock.Pass(31 * 24 * time.Hour)
@@ -352,7 +351,7 @@ func TestExpiredTokensArePurged(t *testing.T) {
 	})
 }
 
-// The hourly purge reads only the few expired tokens, and not a million valid ones.
+// The hourly purge must read only the expired tokens, and not the valid tokens.
 func TestPurgeReadsOnlyExpiredTokens(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		var plan []string
@@ -395,13 +394,13 @@ func TestPurgeReadsOnlyExpiredTokens(t *testing.T) {
 	})
 }
 
-// Harbor: a map of failed logins, keyed by names that attackers chose, never shrank. Failed
-// attempts take no memory, and the cache stays within its limit.
+// Harbor: a map of failed logins, keyed by names that attackers chose, never shrank. In
+// Tidewaiter, failed attempts need no memory, and the cache has a limit.
 func TestMemoryIsBounded(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
 		for i := range 2000 {
-			if i < 20 { // each of these costs a hash
+			if i < 20 { // these attempts cost a hash
 				h.SignIn(presented(fmt.Sprintf("nobody%d", i), "x"))
 			}
 			h.SignIn(presented("", newSecret('a').Reveal()))

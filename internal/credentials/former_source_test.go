@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/chain"
 )
 
-// Sources of the kinds webhook and exec were called external:NAME. Tokens and sign-ins that are
-// stored under the former name stay valid and belong to the same user.
+// Earlier versions called sources of the kinds webhook and exec external:NAME. Tokens and sign-ins
+// that are stored under the former name stay valid and belong to the same user.
 func TestFormerNameOfASourceIsAccepted(t *testing.T) {
 	for _, source := range []string{"webhook:shop", "exec:shop"} {
 		each(t, func(t *testing.T, h *harness) {
@@ -61,8 +61,8 @@ func TestFormerNameOfASourceIsAccepted(t *testing.T) {
 }
 
 // The names of a user's access tokens are unique, even if one of the tokens is stored under the
-// former name of the source. The names must be unique because an actor's credential is
-// identified by the name of its token.
+// former name of the source. The names must be unique, because the journal identifies an actor's
+// credential by the name of its token.
 func TestTokenNamesAreUniqueOverTheFormerName(t *testing.T) {
 	for _, source := range []string{"webhook:shop", "exec:shop"} {
 		each(t, func(t *testing.T, h *harness) {
@@ -85,14 +85,14 @@ func TestTokenNamesAreUniqueOverTheFormerName(t *testing.T) {
 			is(t, "another token of the same name", err, admin.ErrExists)
 			by := h.ActorOf(presented("dora", secret.Reveal()))
 			child, _, err := h.AddToken(t.Context(), by, credentials.NewToken{Name: "child"})
-			if is(t, "a token created with the first", err, nil); child.Parent != first.ID {
+			if is(t, "a token created with the first token", err, nil); child.Parent != first.ID {
 				t.Errorf("%s: its parent is %q, want %q", source, child.Parent, first.ID)
 			}
 			h.RefreshToken("dora", "directory password") // only names of access tokens are unique
 			h.RefreshToken("dora", "directory password")
 			is(t, "the token revokes itself", h.Revoke(t.Context(), by, first.ID), nil)
 			_, _, err = h.AddToken(t.Context(), self, credentials.NewToken{Name: "laptop"})
-			is(t, "a token of the same name after that", err, nil)
+			is(t, "a new token with the name of the revoked token", err, nil)
 		})
 	}
 }

@@ -31,7 +31,7 @@ func TestRepeatedCreationReturnsTheSameObject(t *testing.T) {
 		first, err := h.AddUser(ctx, keyed(root, "k1"), u)
 		is(t, "a user", err, nil)
 		second, err := h.AddUser(ctx, keyed(root, "k1"), u)
-		is(t, "the user again", err, nil)
+		is(t, "the user again, with the same key", err, nil)
 		if diff := cmp.Diff(first, second); diff != "" {
 			t.Errorf("the second call returned another object: %s", diff)
 		}
@@ -69,7 +69,7 @@ func TestRepeatedCreationReturnsTheSameObject(t *testing.T) {
 		if got := h.SignIn(presented("robot+ci", secret.Reveal())); got != "robot:ci" {
 			t.Errorf("the second secret: %s", got)
 		}
-		// If the secret was used, the response was not lost, so the secret is not replaced.
+		// If somebody used the secret, the response was not lost, so the secret is not replaced.
 		_, _, err = h.AddRobot(ctx, keyed(root, "r"), accounts.NewRobot{Name: "ci"})
 		is(t, "the robot again, whose secret was used", err, admin.ErrExists)
 
@@ -104,11 +104,11 @@ func TestKeyReturnsNothingThatTheCallerCouldNotCreate(t *testing.T) {
 		_, wide, err := h.AddToken(ctx, keyed(ann, "k"), credentials.NewToken{Name: "wide"})
 		is(t, "a wide token", err, nil)
 		_, _, err = h.AddToken(ctx, keyed(weak, "k"), credentials.NewToken{Name: "wide"})
-		isInvalid(t, "the same by a restricted credential", err, "key")
+		isInvalid(t, "the key with a restricted credential", err, "key")
 		_, _, err = h.AddToken(ctx, keyed(bob, "k"), credentials.NewToken{Name: "wide"})
-		is(t, "the same key of somebody else's", err, nil)
+		is(t, "the key of another user", err, nil)
 		if got := h.SignIn(presented("", wide.Reveal())); got != "user:ann" {
-			t.Errorf("the wide token: %s", got)
+			t.Errorf("the unrestricted token: %s", got)
 		}
 
 		// Carl added the robot as an administrator. Then Carl leaves the administrators.

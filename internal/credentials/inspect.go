@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Credential returns the name of the token in the journal (identity.Verified.Credential). An
-// access token has the name that its owner gave it, so a later token can have the same name.
+// Credential returns the name of the token in the journal (identity.Verified.Credential). The
+// owner of an access token chooses its name, so a later token can have the same name.
 func (t *Token) Credential() string { return t.credential() }
 
 // TokenOf returns the token whose secret has a digest, even if the token is not valid. It requires
@@ -24,9 +24,10 @@ func (c *Credentials) TokenOf(ctx context.Context, by admin.Actor, d secret.Dige
 	return c.scanToken(c.writer.DB.Read().QueryRowContext(ctx, "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.hash = $1", d[:]))
 }
 
-// Invalid returns why a token would be refused now; "" if it is valid. This does not count as a
-// use. The secret is optional. Without it, Invalid does not notice that the password of another
-// source, with which the token was created, has changed. The error is an outage.
+// Invalid returns the reason why a token would be refused now, or "" if it is valid. The call does
+// not count as a use of the token. The secret is optional. Without the secret, Invalid does not
+// notice a changed password if the token was created with a password of another source. The error
+// is an outage.
 func (c *Credentials) Invalid(ctx context.Context, t *Token, s identity.Secret) (reason string, err error) {
 	p := identity.Presented{Kind: kinds[t.Purpose].presentedAs, Secret: s, Registry: t.Registry}
 	v, err := c.verify(ctx, t, p)
@@ -40,7 +41,7 @@ func (c *Credentials) Invalid(ctx context.Context, t *Token, s identity.Secret) 
 	case errors.Is(err, errStale):
 		return c.whyStale(t, v), nil
 	case errors.Is(err, admin.ErrNotFound):
-		return "the credential that it was created with was revoked", nil
+		return "the credential that created the token was revoked", nil
 	case errors.Is(err, identity.ErrRejected):
 		return identity.Reason(err), nil
 	}

@@ -12,14 +12,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// Change is like Writer.Change. If the change can make a credential invalid, the parameter
-// revokes must be true, so that all processes clear their caches. Adding a credential needs no
-// cleared cache, because unknown credentials are never cached.
+// Change is like Writer.Change. If the change can make a credential invalid, the parameter revokes
+// must be true, so that all processes clear their caches. A change that adds a credential does not
+// have to clear the caches, because unknown credentials are never cached.
 func (c *Credentials) Change(ctx context.Context, by admin.Actor, revokes bool, f func(*sql.Tx) (*journal.Change, error)) error {
 	if !revokes {
 		return c.writer.Change(ctx, "", by, f)
 	}
-	defer c.Forget() // after an error too: a failed commit may have been stored
+	defer c.Forget() // also after an error, because a failed commit can be stored
 	return c.writer.Change(ctx, admin.AccountsTopic, by, f)
 }
 
@@ -39,7 +39,7 @@ func (c *Credentials) Issue(ctx context.Context, by admin.Actor, f func(tx *sql.
 // errRevokes means that a change has to revoke a secret.
 var errRevokes = errors.New("the change revokes a secret")
 
-// errUsed means that the secret of a creation was used, so its response was not lost.
+// errUsed means that the secret of a created object was used, so the response was not lost.
 var errUsed = fmt.Errorf("%w, and its secret was used already", admin.ErrExists)
 
 // reissue replaces the secret of a token whose response was lost. Only the hash of the first

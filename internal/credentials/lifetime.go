@@ -11,9 +11,9 @@ import (
 // MaxLifetime returns the maximum lifetime of access tokens and robot secrets; 0: unlimited.
 func (c *Credentials) MaxLifetime() time.Duration { return c.o.MaxLifetime }
 
-// expiry returns the expiry of a token: its own expiry, or the end of MaxLifetime if that is
+// expiry returns the expiry of a token: its own expiry, or the end of MaxLifetime, whichever is
 // earlier. The result is calculated at each use and not stored. So a new maximum applies to
-// existing tokens, and raising it restores them.
+// existing tokens. If the maximum is raised again, these tokens are valid again.
 func (c *Credentials) expiry(t *Token) time.Time {
 	if c.o.MaxLifetime <= 0 || t.Purpose != Access && t.Purpose != Robot {
 		return t.stored
@@ -25,15 +25,15 @@ func (c *Credentials) expiry(t *Token) time.Time {
 // requests the latest permitted expiry.
 func (c *Credentials) checkLifetime(end time.Time) error {
 	if c.o.MaxLifetime > 0 && !end.IsZero() && end.After(c.writer.Time().Add(c.o.MaxLifetime)) {
-		return admin.Invalid("expires", "it is later than max_credential_lifetime of the accounts source allows: %s from now",
+		return admin.Invalid("expires", "max_credential_lifetime of the accounts source allows at most %s from now",
 			c.o.MaxLifetime)
 	}
 	return nil
 }
 
-// CutShort counts the access tokens and robot secrets that become invalid before their own
-// expiry, because of MaxLifetime. The result ended is the number of these that are invalid
-// already. The command check prints both counts.
+// CutShort counts the access tokens and robot secrets that become invalid before their own expiry,
+// because of MaxLifetime. The result ended is the number of those that are already invalid. The
+// command check prints both counts.
 func (c *Credentials) CutShort(ctx context.Context) (cut, ended int, err error) {
 	defer admin.Wrap(&err, "counting tokens that are cut short")
 	if c.o.MaxLifetime <= 0 {

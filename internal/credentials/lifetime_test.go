@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/credentials"
 )
 
-// With a maximum lifetime, no access token or robot secret is valid for longer than the
-// maximum, even if its own expiry is later. A request for a later expiry is rejected. A robot
-// can rotate its secret and then use the new one.
+// With a maximum lifetime, no access token or robot secret is valid for longer than the maximum,
+// even if its own expiry is later. A request for a later expiry is rejected. A robot can rotate
+// its secret and then use the new secret.
 func TestMaxLifetime(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		const day = 24 * time.Hour
@@ -33,7 +33,7 @@ func TestMaxLifetime(t *testing.T) {
 		_, _, err = h.AddToken(t.Context(), operator, credentials.NewToken{Owner: credentials.Owner{Name: "ann"}, Name: "far", Expires: far})
 		isInvalid(t, "a token to 2099", err, "expires")
 		if err == nil || !strings.Contains(err.Error(), "max_credential_lifetime") {
-			t.Errorf("it does not give the reason: %v", err)
+			t.Errorf("the error has no reason: %v", err)
 		}
 		made, fresh, err := h.AddToken(t.Context(), operator, credentials.NewToken{Owner: credentials.Owner{Name: "ann"}, Name: "open"})
 		is(t, "a token without an expiry", err, nil)
@@ -76,18 +76,18 @@ func TestMaxLifetime(t *testing.T) {
 		if cut, ended, err := h.CutShort(t.Context()); cut != 6 || ended != 3 || err != nil {
 			t.Errorf("%d are cut short, %d have expired, %v", cut, ended, err)
 		}
-		// The robot's secret will expire, but it is the current secret, so the robot can rotate
+		// The robot's secret will expire. It is still the current secret, so the robot can rotate
 		// it.
 		by := h.ActorOf(presented("", current))
 		_, next, err := h.Rotate(t.Context(), by, "robot+ci", time.Hour)
-		is(t, "a robot makes itself another secret", err, nil)
+		is(t, "a robot rotates its secret", err, nil)
 		h.Clock.Pass(25 * day)
-		want("when its first is over", map[string]string{current: "rejected", next.Reveal(): "robot:ci"})
+		want("when the first secret has expired", map[string]string{current: "rejected", next.Reveal(): "robot:ci"})
 	})
 }
 
-// An expiry in the past is rejected, however it is stored. In the database, 0 means "never",
-// and rounding must not turn an expiry into 0.
+// An expiry in the past is rejected, in every form. In the database, 0 means "never", and rounding
+// must not turn an expiry into 0.
 func TestExpiryInThePastIsRejected(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Options.MaxLifetime = 24 * time.Hour

@@ -11,8 +11,8 @@ import (
 )
 
 // isWithin reports whether the limits of who allow everything that the parameter limits allows.
-// If isWithin returns true, this is certain. If it returns false, it can be wrong, because it
-// compares patterns one by one.
+// The result true is always correct. The result false can be wrong, because isWithin compares
+// patterns one by one.
 func isWithin(who *policy.Principal, limits []policy.Limit) bool {
 	if len(who.Limits) == 0 {
 		return true
@@ -72,11 +72,11 @@ func typeOf(kind string) string {
 	return kind
 }
 
-// forRegistries returns limits without rights over Tidewaiter itself: the given limits, or, if
-// the list is empty, everything at registries. It refuses limits with rights over Tidewaiter.
-// It is for tokens that a non-administrator creates for somebody else. The creator knows the
-// secret, so the token must never have its owner's rights over Tidewaiter, even if the owner
-// becomes an administrator later.
+// forRegistries returns limits without rights over Tidewaiter itself. If the given list is empty,
+// the result allows everything at registries. If the given limits have rights over Tidewaiter, the
+// result is an error. forRegistries is for tokens that a non-administrator creates for somebody
+// else. The creator knows the secret, so the token must never have its owner's rights over
+// Tidewaiter, even if the owner becomes an administrator later.
 func forRegistries(limits []policy.Limit) ([]policy.Limit, error) {
 	for _, l := range limits {
 		if l.Type == scope.TypeTidewaiter {
@@ -92,9 +92,9 @@ func forRegistries(limits []policy.Limit) ([]policy.Limit, error) {
 	}, nil
 }
 
-// restricted returns a principal restricted by the limits of a token. In general, the
-// intersection of two lists of limits cannot be written as a list of limits. So if p already
-// has limits and these do not contain the token's limits, the result has no rights.
+// restricted returns a principal restricted by the limits of a token. In general, the intersection
+// of two lists of limits cannot be written as a list of limits. So if p already has limits, and
+// they do not contain the token's limits, the result has no rights.
 func restricted(p *policy.Principal, limits []policy.Limit) *policy.Principal {
 	if len(limits) == 0 {
 		return p

@@ -17,9 +17,8 @@ type foundOwner struct {
 	generation string // of the owner's password
 }
 
-// findOwner looks up an owner in another source. The result can come from the cache, so that a
-// directory is not queried for each layer of an image. The error is identity.ErrUnknown or an
-// outage.
+// findOwner looks up an owner in another source. It uses the cache, so that a directory is not
+// queried for each layer of an image. The error is identity.ErrUnknown or an outage.
 func (c *Credentials) findOwner(ctx context.Context, who Owner) (foundOwner, error) {
 	if o, ok := c.owners.Get(who); ok {
 		return o, nil

@@ -42,8 +42,8 @@ func TestSecretsAreRecognizedAndTypingErrorsDetected(t *testing.T) {
 }
 
 // A placeholder can stand for several path components. In a token's restrictions, a placeholder
-// can also stand for values that the claims of the token's owner get later. Only the
-// placeholder itself and patterns that end in ** cover a placeholder.
+// can also stand for later values of the owner's claims. Only the placeholder itself and patterns
+// that end in ** cover a placeholder.
 func TestCovers(t *testing.T) {
 	for _, tt := range []struct {
 		wide, pattern string
@@ -78,8 +78,8 @@ func TestCovers(t *testing.T) {
 	}
 }
 
-// A pattern that covers another matches everything that the other matches. Otherwise a
-// restricted token could create a token with more rights.
+// If a pattern covers another pattern, it matches everything that the other pattern matches.
+// Otherwise a restricted token could create a token with more rights.
 func TestCoversIsSound(t *testing.T) {
 	everything, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull},
@@ -104,7 +104,7 @@ func TestCoversIsSound(t *testing.T) {
 		wider := strings.Join(append(strings.Split(pattern, "/")[:strings.Count(pattern, "/")], "**"), "/")
 		wider = strings.ReplaceAll(wider, "**/**", "**")
 		if !credentials.Covers(pattern, pattern) || !credentials.Covers(wider, pattern) {
-			t.Fatalf("%q does not cover itself, or %q does not", pattern, wider)
+			t.Fatalf("%q does not cover itself, or the wider pattern %q does not cover it", pattern, wider)
 		}
 		wide := strings.Join(parts.Draw(t, "wide"), "/")
 		wide = rapid.SampledFrom([]string{wide, "**", pattern, wider}).Draw(t, "covering")
@@ -113,13 +113,14 @@ func TestCoversIsSound(t *testing.T) {
 		}
 		for range 20 {
 			if name := strings.Join(names.Draw(t, "name"), "/"); matches(pattern, name) && !matches(wide, name) {
-				t.Fatalf("%q matches %s, which %q does not", pattern, name, wide)
+				t.Fatalf("%q matches %s, but %q does not match it", pattern, name, wide)
 			}
 		}
 	})
 }
 
-// A token restricts its owner's rights. If the owner has narrower limits, these stay in force.
+// A token restricts its owner's rights. If the owner has narrower limits, the owner's limits stay
+// in force.
 func TestLimitsOfATokenDoNotReplaceNarrowerOnes(t *testing.T) {
 	decider, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Repository},
@@ -134,11 +135,11 @@ func TestLimitsOfATokenDoNotReplaceNarrowerOnes(t *testing.T) {
 	for _, tt := range []struct {
 		what        string
 		owner, made []policy.Limit
-		want        string // which of pull and push are allowed on team/a, and on other
+		want        string // the allowed actions of pull and push, on team/a and on other
 	}{
 		{"no limits", nil, nil, "pull,push pull,push"},
-		{"the owner's alone", limit("team/**", most), nil, "pull,push "},
-		{"the token's alone", nil, limit("team/**", scope.Pull), "pull "},
+		{"only the owner has limits", limit("team/**", most), nil, "pull,push "},
+		{"only the token has limits", nil, limit("team/**", scope.Pull), "pull "},
 		{"a narrower token", limit("team/**", most), limit("team/a", scope.Pull), "pull "},
 		{"a token for more names", limit("team/**", most), limit("**", scope.Pull), " "},
 		{"a token for other names", limit("team/**", most), limit("other", scope.Pull), " "},

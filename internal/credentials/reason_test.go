@@ -44,16 +44,16 @@ func TestTrueReasonOfARefusalIsForTheJournal(t *testing.T) {
 			shown  identity.Presented
 			reason string
 		}{
-			"a wrong password":           {presented("ann", "wrong"), "accounts: the password is wrong"},
-			"an unknown name":            {presented("nobody", "wrong"), "no source knows it"},
-			"a disabled user":            {presented("off", passwordOf("off")), "accounts: it is disabled"},
-			"a user who has ended":       {presented("over", passwordOf("over")), "accounts: it expired 2026-11-23T13:00:00Z"},
-			"a user without a password":  {presented("bare", "wrong"), "accounts: it has no password"},
-			"a wrong directory password": {presented("dora", "wrong"), "ldap:corp: the password is wrong"},
-			"a revoked token":            {presented("ann", revokedSecret), "there is no such token: it was revoked, or never issued"},
-			"another's token":            {presented("off", ofAnother), "the token belongs to somebody else"},
-			"a token without an owner":   {presented("gone", ofGone), "there is no such token: it was revoked, or never issued"},
-			"a token of another place":   {elsewhere, "the refresh token is for another registry"},
+			"a wrong password":                    {presented("ann", "wrong"), "accounts: the password is wrong"},
+			"an unknown name":                     {presented("nobody", "wrong"), "no source knows it"},
+			"a disabled user":                     {presented("off", passwordOf("off")), "accounts: it is disabled"},
+			"a user who has ended":                {presented("over", passwordOf("over")), "accounts: it expired 2026-11-23T13:00:00Z"},
+			"a user without a password":           {presented("bare", "wrong"), "accounts: it has no password"},
+			"a wrong directory password":          {presented("dora", "wrong"), "ldap:corp: the password is wrong"},
+			"a revoked token":                     {presented("ann", revokedSecret), "there is no such token: it was revoked, or never issued"},
+			"another's token":                     {presented("off", ofAnother), "the token belongs to somebody else"},
+			"a token without an owner":            {presented("gone", ofGone), "there is no such token: it was revoked, or never issued"},
+			"a refresh token of another registry": {elsewhere, "the refresh token is for another registry"},
 		} {
 			_, err := h.Chain.Authenticate(t.Context(), tt.shown)
 			if !errors.Is(err, identity.ErrRejected) || err.Error() != identity.ErrRejected.Error() {

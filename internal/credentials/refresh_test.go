@@ -14,9 +14,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// An owner with the maximum number of tokens loses the least recently used tokens. The lost
-// tokens are invalid at once although they were cached, and in other processes at the next
-// poll. A sign-in that deletes nothing clears no cache.
+// An owner with the maximum number of tokens loses the least recently used tokens. The deleted
+// tokens are invalid at once, although they were cached. In other processes, they are invalid
+// after the next poll. A sign-in that deletes nothing clears no cache.
 func TestEvictedTokensAreInvalidAtOnce(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		other := h.Open()
@@ -54,7 +54,7 @@ func TestEvictedTokensAreInvalidAtOnce(t *testing.T) {
 	})
 }
 
-// Tokens created with a deleted token are deleted too.
+// If a token is deleted, the tokens that it created are deleted, too.
 func TestChildrenOfEvictedTokensAreDeleted(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.SetMaxTokens(1)
@@ -62,7 +62,7 @@ func TestChildrenOfEvictedTokensAreDeleted(t *testing.T) {
 		h.AddTestUser("ann")
 		_, s := h.session("ann", passwordOf("ann"))
 		_, made, err := h.AddToken(t.Context(), h.ActorOf(inSession(s)), credentials.NewToken{Name: "laptop"})
-		is(t, "a token by a session", err, nil)
+		is(t, "creating a token with a session", err, nil)
 		if got := h.SignIn(presented("", made.Reveal())); got != "user:ann" {
 			t.Fatalf("the token: %s", got)
 		}
@@ -83,7 +83,7 @@ func TestNoRefreshTokenForARevokedCredential(t *testing.T) {
 			_, err := other.SetPassword(t.Context(), operator, "ann", identity.NewSecret("another horse of ann"), 0)
 			return err
 		},
-		"the password is set to the same": func(t *testing.T, other *accountstest.Process, _ credentials.Token) error {
+		"the same password is set again": func(t *testing.T, other *accountstest.Process, _ credentials.Token) error {
 			_, err := other.SetPassword(t.Context(), operator, "ann", identity.NewSecret(passwordOf("ann")), 0)
 			return err
 		},
@@ -125,19 +125,19 @@ func TestNoRefreshTokenForARevokedCredential(t *testing.T) {
 				})
 				got, err := h.IssueRefresh(t.Context(), presented("ann", secret), v)
 				if got.Reveal() != "" {
-					t.Errorf("a refresh token was made (%v)", err)
+					t.Errorf("a refresh token was issued (%v)", err)
 				}
 				if !once {
-					t.Error("nothing was written")
+					t.Error("the exchange wrote nothing")
 				}
 			})
 		})
 	}
 }
 
-// A sign-in with a bcrypt hash replaces the hash. A concurrent password change wins: a user who
-// changes a password because somebody else knows it must not lose the change to that person's
-// sign-in.
+// A sign-in with a bcrypt hash replaces the hash. A concurrent password change wins. Suppose that
+// a user changes a password because somebody else knows it. A sign-in of that person must not undo
+// the change.
 func TestRehashDoesNotUndoAPasswordChange(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		other := h.Open()
@@ -161,14 +161,14 @@ func TestRehashDoesNotUndoAPasswordChange(t *testing.T) {
 				return real(ctx, topic, f)
 			}
 		})
-		// The password is changed right after its old hash was read.
+		// The password is changed after a sign-in has read the old hash.
 		_, _ = h.Authenticate(t.Context(), presented("ann", passwordOf("ann")))
 		if !once {
-			t.Fatal("nothing was rehashed")
+			t.Fatal("no hash was replaced")
 		}
 		_, err = other.Authenticate(t.Context(), presented("ann", passwordOf("ann")))
 		is(t, "the old password", err, identity.ErrRejected)
 		_, err = other.Authenticate(t.Context(), presented("ann", changed))
-		is(t, "the new one", err, nil)
+		is(t, "the new password", err, nil)
 	})
 }

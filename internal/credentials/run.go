@@ -15,13 +15,13 @@ import (
 
 const (
 	flushEvery    = 5 * time.Second     // precision of a token's last use
-	purgeEvery    = time.Hour           // how often expired tokens are deleted
-	keepExpired   = 30 * 24 * time.Hour // how long an expired access token is still listed
-	maxUnwritten  = 100_000             // maximum number of last uses that are not written yet
+	purgeEvery    = time.Hour           // time between two deletions of expired tokens
+	keepExpired   = 30 * 24 * time.Hour // time for which an expired access token is still listed
+	maxUnwritten  = 100_000             // maximum number of newest uses that are not written yet
 	maxPurgedOnce = 500                 // maximum number of tokens deleted in one transaction
 )
 
-// use is when a token was last used, and from which address.
+// use is the time and the address of a token's newest use.
 type use struct {
 	at   int64 // milliseconds
 	from netip.Addr
@@ -43,22 +43,22 @@ func (c *Credentials) recordUse(v *verified, from netip.Addr, now time.Time) {
 	}
 }
 
-// Run notices changes by other processes, writes when tokens were last used, and deletes
-// expired tokens, until ctx ends. It returns nil. Several calls can run at the same time.
+// Run notices changes by other processes, writes the times of the newest uses of tokens, and
+// deletes expired tokens, until ctx ends. It returns nil. Several calls can run at the same time.
 func (c *Credentials) Run(ctx context.Context) error {
 	c.verified.run(1)
 	defer c.verified.run(-1)
-	// Maintenance writes, so it can block on the database or take a long time. Maintenance runs
-	// in its own goroutine so that revocations by other processes still take effect.
+	// Maintenance writes to the database, so it can be blocked or slow. It runs in a separate
+	// goroutine, so that revocations by other processes still take effect.
 	var done maintained
 	var maintenance sync.WaitGroup
 	maintenance.Go(func() {
-		c.repeat(ctx, "maintaining accounts", "last uses are written later", func() error {
+		c.repeat(ctx, "maintaining accounts", "the times of the newest uses are written later", func() error {
 			return c.maintain(ctx, &done)
 		})
 	})
 	counter := unknownCounter
-	c.repeat(ctx, "noticing changes of accounts", "what was valid stays valid", func() error {
+	c.repeat(ctx, "noticing changes of accounts", "cached credentials stay valid", func() error {
 		return c.noticeChanges(ctx, &counter)
 	})
 	maintenance.Wait()
@@ -71,8 +71,8 @@ func (c *Credentials) Run(ctx context.Context) error {
 	return nil
 }
 
-// repeat calls f every Options.Every until ctx ends. When f starts to fail, repeat logs the
-// error and the parameter meanwhile, which is the consequence. It also logs when f works again.
+// repeat calls f every Options.Every until ctx ends. When f starts to fail, repeat logs the error
+// and the parameter meanwhile, which describes the consequence. It also logs when f works again.
 func (c *Credentials) repeat(ctx context.Context, what, meanwhile string, f func() error) {
 	tick := time.NewTicker(c.o.Every)
 	defer tick.Stop()
@@ -96,10 +96,10 @@ func (c *Credentials) repeat(ctx context.Context, what, meanwhile string, f func
 	}
 }
 
-// maintained holds the times at which the parts of the maintenance last succeeded.
+// maintained has the times at which the parts of the maintenance most recently succeeded.
 type maintained struct{ flushed, purged time.Time }
 
-// maintain runs the maintenance that is due: it writes last uses and sign-ins, and deletes
+// maintain runs the maintenance that is due: it writes newest uses and sign-ins, and deletes
 // expired data.
 func (c *Credentials) maintain(ctx context.Context, t *maintained) error {
 	now := c.writer.Now()
@@ -135,7 +135,7 @@ func (c *Credentials) noticeChanges(ctx context.Context, known *int64) (err erro
 	return err
 }
 
-// flushLastUsed writes the last uses of tokens.
+// flushLastUsed writes the newest uses of tokens.
 func (c *Credentials) flushLastUsed(ctx context.Context) (err error) {
 	defer admin.Wrap(&err, "writing when tokens were last used")
 	c.mu.Lock()
@@ -174,15 +174,15 @@ func (c *Credentials) flushLastUsed(ctx context.Context) (err error) {
 	return err
 }
 
-// unwrittenUse returns the time of a token's last use if it is not written to the database yet,
-// and 0 otherwise.
+// unwrittenUse returns the time of a token's newest use if this time is not in the database yet.
+// Otherwise it returns 0.
 func (c *Credentials) unwrittenUse(id string) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.lastUsed[id].at
 }
 
-// idle returns how long a token of purpose p can be unused before it expires; 0: unlimited.
+// idle returns the time after which an unused token of purpose p expires; 0: never.
 func (c *Credentials) idle(p Purpose) time.Duration {
 	switch p {
 	case Refresh:
@@ -193,8 +193,8 @@ func (c *Credentials) idle(p Purpose) time.Duration {
 	return 0
 }
 
-// purgeQuery selects the ids of the tokens to delete. It can select an id twice. Each part of
-// the UNION uses an index; one query with all conditions would scan the whole table.
+// purgeQuery selects the ids of the tokens to delete. It can select an id twice. Each part of the
+// UNION uses an index. A query with all conditions would scan the whole table.
 const purgeQuery = `
 	SELECT id FROM account_tokens WHERE expires <> 0 AND expires < $1
 	UNION ALL SELECT id FROM account_tokens WHERE expires <> 0 AND expires < $2 AND purpose IN ('refresh', 'session')
@@ -204,12 +204,12 @@ const purgeQuery = `
 	UNION ALL SELECT id FROM account_tokens WHERE purpose = 'robot' AND created < $6
 	LIMIT $5`
 
-// purge deletes tokens that expired long ago, and refresh tokens and sessions that expired or
-// are idle. All of them were invalid already.
+// purge deletes tokens that expired long ago, and refresh tokens and sessions that have expired or
+// were unused for too long. All of these tokens were already invalid.
 func (c *Credentials) purge(ctx context.Context) (err error) {
 	defer admin.Wrap(&err, "removing expired tokens")
 	now := c.writer.Now()
-	var longAgo int64 // tokens created before this exceeded MaxLifetime long ago; 0: none
+	var longAgo int64 // older tokens exceeded MaxLifetime long ago; 0: no such tokens
 	if c.o.MaxLifetime > 0 {
 		longAgo = store.Millis(now.Add(-c.o.MaxLifetime - keepExpired))
 	}

@@ -10,14 +10,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// StartSession starts a session for a user who was verified by a password or an access token.
-// The session has the restrictions of that credential and becomes invalid when the credential
-// becomes invalid. A password change in another source is noticed only if the source has
-// generations of passwords (chain.Generations).
+// StartSession starts a session for a user who was verified by a password or an access token. The
+// session has the restrictions of that credential and becomes invalid when the credential becomes
+// invalid. For a password of another source, a change is noticed only if the source has
+// generations (chain.Generations).
 //
-// A session expires after Options.SessionLife, or after Options.SessionIdle without a request.
-// It also ends when it is revoked, when the password is changed, or when the user is disabled.
-// Tokens created with a session become invalid with the session, even if the session ends
+// A session expires after Options.SessionLife, or after Options.SessionIdle without a request. It
+// also ends when it is revoked, when the password is changed, or when the user is disabled. Tokens
+// that a session creates become invalid together with the session, even if the session ends
 // because it is idle. StartSession returns ErrForbidden for robots and workloads, and for users
 // whose source cannot look them up.
 func (c *Credentials) StartSession(ctx context.Context, presented identity.Presented, who identity.Verified) (_ Token, _ identity.Secret, err error) {

@@ -51,7 +51,7 @@ func TestSessionsEnd(t *testing.T) {
 		in("a session", s, "user:ann")
 		for range 4 {
 			h.Clock.Pass(50 * time.Minute)
-			in("with requests in between", s, "user:ann")
+			in("after two hours with requests", s, "user:ann")
 		}
 		h.Clock.Pass(61 * time.Minute)
 		in("after an hour without a request", s, "rejected")
@@ -103,9 +103,9 @@ func TestSessionHasTheRestrictionsOfItsCredential(t *testing.T) {
 		}
 		is(t, "the token is revoked", h.Revoke(t.Context(), operator, token.ID), nil)
 		if got := h.SignIn(inSession(s)); got != "rejected" {
-			t.Errorf("the session then: %s", got)
+			t.Errorf("the session after its token is revoked: %s", got)
 		}
-		// Tokens created with a session become invalid with the session.
+		// Tokens that a session creates become invalid together with the session.
 		session, s = h.session("ann", passwordOf("ann"))
 		made, secret2, err := h.AddToken(t.Context(), h.ActorOf(inSession(s)), credentials.NewToken{Name: "laptop"})
 		is(t, "a token by a session", err, nil)
@@ -119,8 +119,7 @@ func TestSessionHasTheRestrictionsOfItsCredential(t *testing.T) {
 	})
 }
 
-// A session secret is not accepted as a password or token, and a token is not accepted as a
-// session.
+// A session secret is not accepted as a password or token. A token is not accepted as a session.
 func TestSessionSecretIsAcceptedOnlyAsASession(t *testing.T) {
 	h := newHarness(t, storetest.SQLite().Ready(t))
 	h.AddTestUser("ann")
@@ -172,9 +171,9 @@ func TestExpiredSessionsArePurged(t *testing.T) {
 	}
 }
 
-// Gitea CVE-2026-56654, variant: the descendants of a session end with the session. It does not
-// matter why the session ends. An attacker who used an open browser has no valid token after
-// the user has changed the password.
+// Gitea CVE-2026-56654, variant: the descendants of a session end with the session. The reason for
+// the end of the session does not matter. For example, an attacker who used an open browser has no
+// valid token after the user has changed the password.
 func TestDescendantsEndWithTheirSession(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -227,9 +226,9 @@ func TestDescendantsEndWithTheirSession(t *testing.T) {
 }
 
 // Gitea CVE-2026-56654, variant: the descendants of a session become invalid as soon as the
-// session has been idle for too long. This also holds for cached descendants, and does not
-// depend on the next maintenance. Using a descendant does not prolong the session. Using the
-// session prolongs the session and its descendants.
+// session has been idle for too long. This also applies to cached descendants, and before the next
+// maintenance. A use of a descendant does not prolong the session. A use of the session prolongs
+// the session and its descendants.
 func TestDescendantsEndWhenTheirSessionIsIdle(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -241,10 +240,10 @@ func TestDescendantsEndWhenTheirSessionIsIdle(t *testing.T) {
 		_, laptop, err := h.AddToken(ctx, h.ActorOf(inSession(s)), credentials.NewToken{Name: "laptop"})
 		is(t, "a token by a session", err, nil)
 		_, phone, err := h.AddToken(ctx, h.ActorOf(presented("", laptop.Reveal())), credentials.NewToken{Name: "phone"})
-		is(t, "a token by that token", err, nil)
+		is(t, "creating a token with the token", err, nil)
 		made := map[string]identity.Presented{
 			"a token": presented("", laptop.Reveal()), "a token of the token": presented("", phone.Reveal()),
-			"a refresh token of that": refreshing(h.RefreshToken("ann", phone.Reveal())),
+			"a refresh token of the second token": refreshing(h.RefreshToken("ann", phone.Reveal())),
 		}
 		see := func(when, want string) {
 			t.Helper()
@@ -268,6 +267,6 @@ func TestDescendantsEndWhenTheirSessionIsIdle(t *testing.T) {
 		h.Clock.Pass(2 * time.Minute)
 		see("after an hour without a request", "rejected")
 		_, _, err = h.StartSession(ctx, presented("", phone.Reveal()), identity.Verified{Principal: h.ActorOf(presented("ann", passwordOf("ann"))).Principal})
-		is(t, "a session of such a token", err, admin.ErrForbidden)
+		is(t, "starting a session with such a token", err, admin.ErrForbidden)
 	})
 }

@@ -15,25 +15,25 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// An issuer of ID tokens cannot be asked about a user who is not signing in. So that such users
-// can have access tokens, their last sign-in is stored: its time, groups and claims. The stored
-// sign-in represents the user until Options.SignInLasts is over. Sign-ins are stored only for
-// users who have tokens.
+// An issuer of ID tokens cannot be asked about a user who is not signing in. For access tokens of
+// such users, the newest sign-in is stored: its time, groups and claims. The stored sign-in
+// represents the user for the time Options.SignInLasts. Sign-ins are stored only for users who
+// have tokens.
 //
-// For a refused sign-in, the column signed_in contains the time as a negative number. The value
-// 0 is a refusal that an older version stored. Replicas write sign-ins in batches, so each
-// write compares its time with the stored time. The latest sign-in counts. If a sign-in and a
-// refusal have the same time, the refusal counts. A stored time more than maxSkew in the future
-// was written with a wrong clock. Such a time does not show which sign-in was the last. So any
-// sign-in replaces it, and the stored sign-in does not represent the user.
+// For a refused sign-in, the column signed_in contains the time as a negative number. The value 0
+// is a refusal that an older version stored. Replicas write sign-ins in batches, so each write
+// compares its time with the stored time. The newest sign-in counts. If a sign-in and a refusal
+// have the same time, the refusal counts. If a stored time is more than maxSkew in the future, a
+// clock was wrong. Such a time does not show the order of sign-ins. So any sign-in replaces it,
+// and the stored sign-in does not represent the user.
 
-// signInEvery is the precision of the time of the last sign-in.
+// signInEvery is the precision of the time of the newest sign-in.
 const signInEvery = time.Minute
 
-// maxSkew is how far the clock of another replica is permitted to be ahead.
+// maxSkew is the maximum difference by which the clock of another replica may be ahead.
 const maxSkew = time.Minute
 
-// signIn is the last sign-in of a person.
+// signIn is the newest sign-in of a person.
 type signIn struct {
 	principal *policy.Principal // nil: the sign-in was refused
 	by        string            // Options.SignInSettings at the sign-in
@@ -49,8 +49,8 @@ func (c *Credentials) SignedIn(p *policy.Principal) {
 	c.recordSignIn(person{p.Source, p.ID}, signIn{principal: p, by: c.o.SignInSettings(p.Source), at: c.writer.Now()})
 }
 
-// SignInRefused records that a person presented a genuine ID token but is not allowed to sign in
-// any more. Their tokens are refused until they sign in again.
+// SignInRefused records that a person presented a genuine ID token but may no longer sign in. The
+// person's tokens are refused until the next accepted sign-in.
 func (c *Credentials) SignInRefused(source, id string) {
 	c.recordSignIn(person{source, id}, signIn{at: c.writer.Now()})
 }
@@ -60,23 +60,23 @@ func (c *Credentials) recordSignIn(who person, s signIn) {
 	defer c.mu.Unlock()
 	last, known := c.signIns[who]
 	if known && s.principal != nil && last.principal == s.principal && last.by == s.by && s.at.Sub(last.at) < signInEvery && !s.at.Before(last.at) {
-		return // the same ID token, from the cache
+		return // the cached result for the same ID token
 	}
 	if known || len(c.signIns) < maxUnwritten {
 		c.signIns[who] = s
 	}
 }
 
-// LastSignIn returns the principal of the last sign-in, by id, or by name if id is "". It
-// returns identity.ErrUnknown if no sign-in is known. It returns an identity.DisabledError if
-// the last sign-in was refused, is too old, or was accepted under other settings.
+// LastSignIn returns the principal of the newest sign-in, by id, or by name if id is "". If no
+// sign-in is known, the error is identity.ErrUnknown. If the newest sign-in was refused, is too
+// old, or was accepted with other settings, the error is an identity.DisabledError.
 func (c *Credentials) LastSignIn(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 	var s signIn
 	known := false
 	if id != "" {
 		c.mu.Lock()
 		s, known = c.signIns[person{source, id}]
-		known = known && !s.written // another process could have written a later sign-in
+		known = known && !s.written // another process can have written a newer sign-in
 		c.mu.Unlock()
 	}
 	if !known {
@@ -92,7 +92,7 @@ func (c *Credentials) LastSignIn(ctx context.Context, source, name, id string) (
 	case s.principal == nil:
 		return nil, &identity.DisabledError{Told: true, Why: "the last sign-in through " + source + " was refused: sign in again"}
 	case s.by != c.o.SignInSettings(source):
-		// With other settings the user might have other groups and claims, or no access at all.
+		// With other settings, the user could have other groups and claims, or no access.
 		return nil, &identity.DisabledError{Told: true, Why: "the settings of " + source + " have changed since the last sign-in: sign in again"}
 	case s.at.After(now.Add(maxSkew)):
 		return nil, &identity.DisabledError{Told: true, Why: fmt.Sprintf("the last sign-in through %s is recorded for %s, which is in the future: sign in again",
@@ -135,15 +135,15 @@ func (c *Credentials) findSignIn(ctx context.Context, source, name, id string) (
 	if err == nil && bad != "" {
 		err = fmt.Errorf("the claim %s cannot be read", bad)
 	}
-	if err != nil { // fail: with fewer groups or claims, a deny rule would not match
+	if err != nil { // an error, because a deny rule could depend on a missing group or claim
 		return signIn{}, fmt.Errorf("reading a sign-in of %s: %w", source, err)
 	}
 	p := &policy.Principal{Kind: policy.User, Source: source, ID: who, Name: name, Groups: stored.Groups, Claims: claims}
 	return signIn{principal: p.Indexed(), by: stored.By, at: store.Time(when)}, nil
 }
 
-// signInCounts reports whether tokens that the actor creates with an ID token can outlive the
-// ID token.
+// signInCounts reports whether a token that the actor creates with an ID token can expire later
+// than the ID token.
 func (c *Credentials) signInCounts(by admin.Actor) bool {
 	return by.Principal != nil && by.Principal.Kind == policy.User && by.Credential == identity.CredentialIDToken && c.o.SignInLasts(by.Principal.Source) > 0
 }
@@ -221,7 +221,7 @@ func (c *Credentials) flushSignIns(ctx context.Context) (err error) {
 // purgeSignIns deletes the sign-ins of users who have no tokens.
 func (c *Credentials) purgeSignIns(ctx context.Context) (err error) {
 	defer admin.Wrap(&err, "removing sign-ins")
-	// Recent sign-ins stay, because the user could be creating a token.
+	// Recent sign-ins are not deleted, because the user could create a token at this moment.
 	const unowned = `FROM sign_ins WHERE signed_in NOT BETWEEN $1 AND $2 AND NOT EXISTS (
 		SELECT 1 FROM account_tokens t WHERE t.owner_source = sign_ins.source AND t.owner_id = sign_ins.id)`
 	now := c.writer.Now()

@@ -56,8 +56,9 @@ func (h *harness) byIDToken(p *policy.Principal) admin.Actor {
 	return admin.Actor{Principal: p, Credential: identity.CredentialIDToken, Until: h.Clock.Now().Add(5 * time.Minute)}
 }
 
-// A token created with an ID token lasts as long as the sign-in counts. The token has the
-// groups and claims of the last sign-in, and is rejected after a refused sign-in.
+// A token that is created with an ID token is valid for a configured time after the newest
+// sign-in. The token has the groups and claims of this sign-in, and is rejected after a refused
+// sign-in.
 func TestTokenLastsAsLongAsTheSignInCounts(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.withPeople()
@@ -107,12 +108,12 @@ func TestTokenLastsAsLongAsTheSignInCounts(t *testing.T) {
 			if kept {
 				written()
 			}
-			refused("after one that was refused", "the last sign-in through oidc:sso was refused")
+			refused("after a refused sign-in", "the last sign-in through oidc:sso was refused")
 			h.SignedIn(ann("dev"))
 			if kept {
 				written()
 			}
-			expect("after one that was not", ann("dev"))
+			expect("after an accepted sign-in", ann("dev"))
 		}
 		renamed := ann("dev")
 		renamed.Name = "anna"
@@ -158,14 +159,13 @@ func TestSignInsAreStoredForUsersWithTokens(t *testing.T) {
 		other := ann("dev")
 		other.Source = "oidc:other"
 		_, _, err := h.AddToken(t.Context(), h.byIDToken(other), credentials.NewToken{Name: "laptop"})
-		is(t, "of a source whose sign-ins do not count", err, admin.ErrForbidden)
+		is(t, "a token of a user whose sign-ins do not count", err, admin.ErrForbidden)
 		job := ann()
 		job.Kind = policy.Workload
 		_, _, err = h.AddToken(t.Context(), h.byIDToken(job), credentials.NewToken{Name: "laptop"})
 		is(t, "of a job", err, admin.ErrForbidden)
 
-		// A requested expiry is respected, and tokens created with such a token expire no
-		// later.
+		// A token gets the requested expiry. Tokens that it creates do not expire later.
 		end := h.Clock.Now().Add(time.Hour)
 		made, secret, err := h.AddToken(t.Context(), h.byIDToken(ann("dev")), credentials.NewToken{Name: "hour", Expires: end})
 		if err != nil || !made.Expires.Equal(end) {
@@ -178,8 +178,8 @@ func TestSignInsAreStoredForUsersWithTokens(t *testing.T) {
 	})
 }
 
-// A stored sign-in that cannot be read is an error. If it were ignored, a group could be
-// missing. If a sign-in cannot be written, the write is retried.
+// A stored sign-in that cannot be read is an error. Otherwise a group could be missing. If a
+// sign-in cannot be written, the write is retried.
 func TestSignInThatIsUnreadableOrNotWritten(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.withPeople()
@@ -223,8 +223,8 @@ func TestSignInThatIsUnreadableOrNotWritten(t *testing.T) {
 	})
 }
 
-// A sign-in that was accepted under other settings does not count: with the new settings, the
-// user could have no access, or have another group that a deny rule names.
+// A sign-in that was accepted with other settings does not count. With the new settings, the user
+// could have no access, or another group for which there is a deny rule.
 func TestSignInCountsOnlyWithTheSameSettings(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		settings := "one"
@@ -253,7 +253,7 @@ func TestSignInCountsOnlyWithTheSameSettings(t *testing.T) {
 	})
 }
 
-// Replicas write sign-ins in batches. The latest one counts, in whatever order they are written.
+// Replicas write sign-ins in batches. The newest sign-in counts, even if it is not written last.
 func TestLatestSignInCountsOverReplicas(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.withPeople()
@@ -289,9 +289,8 @@ func TestLatestSignInCountsOverReplicas(t *testing.T) {
 	})
 }
 
-// A clock is ahead, and is set back later or belongs to another replica. A sign-in that was
-// stored with the time of this clock does not win over later sign-ins, because a time more than
-// a minute in the future does not show the order.
+// A clock is ahead. Later it is set back, or it is the clock of another replica. A sign-in that
+// was stored with the time of this clock must not win over later sign-ins.
 func TestSignInOfAClockThatWasAhead(t *testing.T) {
 	const ahead = 2 * time.Hour
 	each(t, func(t *testing.T, h *harness) {
@@ -332,7 +331,7 @@ func TestSignInOfAClockThatWasAhead(t *testing.T) {
 					h.Clock.Set(-ahead)
 					for name, replica := range replicas {
 						if name == "another process" && !writtenFirst && first != "accepted with a token" {
-							continue // this process does not know of the sign-in yet
+							continue // the sign-in is not written, so this process does not know it
 						}
 						p, err := replica.LastSignIn(t.Context(), sso, "", person("").ID)
 						if disabled, ok := errors.AsType[*identity.DisabledError](err); !ok || !strings.HasSuffix(disabled.Why, "sign in again") {
@@ -364,8 +363,8 @@ func TestSignInOfAClockThatWasAhead(t *testing.T) {
 	})
 }
 
-// A sign-in counts if the clock of the replica that wrote it is ahead by less than a minute.
-// Such a sign-in still wins over earlier sign-ins.
+// A sign-in counts if the clock of the replica that wrote it is ahead by less than a minute. Such
+// a sign-in wins over earlier sign-ins.
 func TestSignInOfAReplicaThatIsSlightlyAhead(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.withPeople()

@@ -29,8 +29,8 @@ func (c *Credentials) scanToken(row store.Row) (t Token, err error) {
 	t.Expires = c.expiry(&t)
 	err = t.Owner.Kind.UnmarshalText([]byte(kind))
 	if limits != "" {
-		// Fail if the limits cannot be read: without its limits, the token would have more
-		// rights.
+		// If the limits cannot be read, return an error. Without its limits, the token would have
+		// more rights.
 		err = errors.Join(err, json.Unmarshal([]byte(limits), &t.Limits))
 		if err == nil && len(t.Limits) == 0 {
 			err = errors.New("its limits are empty")
@@ -69,9 +69,9 @@ func (c *Credentials) ancestors(ctx context.Context, q store.Querier, t *Token) 
 		SELECT `+tokenColumns+` FROM account_tokens t JOIN above a ON t.id = a.id`, t.Parent)
 }
 
-// insertToken inserts a token. It returns ErrExists if the owner has an access token of that
-// name. The unique index is not enough, because it does not know that a former name of a source
-// means the same source.
+// insertToken inserts a token. It returns ErrExists if the owner has an access token of that name.
+// The unique index is not sufficient: a source can have a former name, which the index treats as
+// another source.
 func insertToken(ctx context.Context, tx *sql.Tx, t *Token, d secret.Digest) error {
 	if former := sourcename.Former(t.Owner.Source); t.Purpose == Access && former != t.Owner.Source {
 		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND name = $3 AND purpose = $4",
@@ -117,9 +117,9 @@ func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 	return err
 }
 
-// DeleteTokens deletes an owner's tokens that have the given purpose. If purpose is "", it
-// deletes all tokens of the owner. It also deletes the descendants of these tokens, but does
-// not count them.
+// DeleteTokens deletes an owner's tokens that have the given purpose. If purpose is "", it deletes
+// all tokens of the owner. It also deletes the descendants of these tokens. The result is the
+// number of deleted tokens without descendants.
 func DeleteTokens(ctx context.Context, tx *sql.Tx, o Owner, purpose Purpose) (int, error) {
 	n, err := store.Affected(tx.ExecContext(ctx,
 		"DELETE FROM account_tokens WHERE owner_source IN ($1, $4) AND owner_id = $2 AND ($3 = '' OR purpose = $3)",
@@ -130,8 +130,8 @@ func DeleteTokens(ctx context.Context, tx *sql.Tx, o Owner, purpose Purpose) (in
 	return n, err
 }
 
-// deleteOrphans deletes those tokens of an owner whose parent token was deleted, and their
-// descendants. A descendant always has the same owner.
+// deleteOrphans deletes an owner's tokens whose parent was deleted, and their descendants. A
+// descendant always has the same owner.
 func deleteOrphans(ctx context.Context, tx *sql.Tx, o Owner) error {
 	_, err := tx.ExecContext(ctx, `
 		WITH RECURSIVE family (id) AS (

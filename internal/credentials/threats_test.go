@@ -59,7 +59,7 @@ func (h *harness) all(list map[string]identity.Presented, want string) {
 }
 
 // Gitea CVE-2026-58422, -55987: sign-in re-enabled a disabled account. A disabled account stays
-// disabled for every credential, also for cached credentials.
+// disabled for every credential, including cached credentials.
 func TestDisabledStaysDisabled(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -71,8 +71,8 @@ func TestDisabledStaysDisabled(t *testing.T) {
 		for range 2 {
 			h.all(ways, "rejected")
 		}
-		// An account in another source with the same name does not sign in: the first source that
-		// knows the name decides.
+		// An account of another source with the same name cannot sign in, because the first source
+		// that knows the name decides.
 		h.Directory.People["ann"] = "directory password"
 		if got := h.SignIn(presented("ann", "directory password")); got != "rejected" {
 			t.Errorf("the password of another account with the same name: %s", got)
@@ -81,7 +81,7 @@ func TestDisabledStaysDisabled(t *testing.T) {
 			t.Errorf("finding a disabled user: %v", err)
 		}
 		if a, err := h.Account(t.Context(), operator, "ann"); err != nil || !a.Disabled {
-			t.Errorf("after that: %+v, %v", a, err)
+			t.Errorf("the account after these sign-ins: %+v, %v", a, err)
 		}
 		if _, err := h.Enable(t.Context(), operator, "ann", 0); err != nil {
 			t.Fatal(err)
@@ -98,8 +98,8 @@ func TestDisabledStaysDisabled(t *testing.T) {
 	})
 }
 
-// Harbor 2026: a token outlived its deleted and re-created project. Here names can be reused,
-// but ids are never reused.
+// Harbor 2026: a token outlived its deleted and re-created project. In Tidewaiter, names can be
+// reused, but ids are never reused.
 func TestAccountInheritsNothingFromADeletedOne(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -120,7 +120,7 @@ func TestAccountInheritsNothingFromADeletedOne(t *testing.T) {
 			t.Errorf("the old robot's secret: %s", got)
 		}
 		if _, err := h.Chain.FindIn(t.Context(), "accounts", "ann", old.ID); !errors.Is(err, identity.ErrUnknown) {
-			t.Errorf("finding the old one: %v", err)
+			t.Errorf("finding the deleted account: %v", err)
 		}
 		if list, _, err := h.Tokens(t.Context(), operator, credentials.Owner{Name: "ann"}, admin.Page{}); len(list) != 0 || err != nil {
 			t.Errorf("the later account has tokens: %v, %v", list, err)
@@ -268,7 +268,7 @@ func TestNobodyPromotesThemselves(t *testing.T) {
 			if len(by.Principal.Limits) > 0 && len(token.Limits) == 0 || !by.Until.IsZero() && (token.Expires.IsZero() || token.Expires.After(by.Until)) {
 				t.Errorf("a token with more rights than %+v: %+v", by, token)
 			}
-			// A leaked token must not live on in its descendants.
+			// If a leaked token is revoked, its descendants must be invalid, too.
 			if got := h.SignIn(presented("ann", secret.Reveal())); got != "user:ann" {
 				t.Errorf("the new token: %s", got)
 			}
@@ -302,8 +302,8 @@ func (c at) Holds(r *policy.Request) (bool, error) {
 func (at) Explain(*policy.Request) []policy.Value { return nil }
 func (at) String() string                         { return "office hours" }
 
-// Gitea CVE-2026-56654, variant: a user is an administrator only at some hours. Anyone who
-// could set this user's password at other hours would become an administrator.
+// Gitea CVE-2026-56654, variant: a user is an administrator only at some hours. If somebody else
+// could set this user's password at other hours, that person would become an administrator.
 func TestNobodyPromotesThemselvesByWaiting(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -320,8 +320,8 @@ func TestNobodyPromotesThemselvesByWaiting(t *testing.T) {
 		forbidden.Deny = true
 		h.Policy = accountstest.Compile(t, allowed, denied, forbidden,
 			accountstest.Rule("helpdesk", "group:helpdesk", []string{"accounts"}, scope.Read|scope.Write),
-			accountstest.Rule("also by night", "group:night", []string{"**"}, scope.Read|scope.Write),
-			accountstest.Rule("if it were not denied", "group:never", []string{"**"}, scope.Read|scope.Write))
+			accountstest.Rule("at night, a right without a condition", "group:night", []string{"**"}, scope.Read|scope.Write),
+			accountstest.Rule("a right that a rule denies", "group:never", []string{"**"}, scope.Read|scope.Write))
 		help := h.ActorOf(presented("help", passwordOf("help")))
 		for range 2 { // at noon, and at midnight
 			for name, want := range map[string]error{"day": admin.ErrForbidden, "night": admin.ErrForbidden, "never": nil, "ann": nil} {
@@ -343,8 +343,8 @@ func TestNobodyPromotesThemselvesByWaiting(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654, variant: a group keeps a user from being an administrator. Only
-// administrators may remove the user from the group.
+// Gitea CVE-2026-56654, variant: a deny rule for a group prevents that a user is an administrator.
+// Only administrators may remove the user from the group.
 func TestNobodyPromotesThemselvesByLeaving(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -367,13 +367,13 @@ func TestNobodyPromotesThemselvesByLeaving(t *testing.T) {
 		is(t, "joining the administrators", err, nil)
 		_, err = h.Leave(ctx, help, "contractors", "ann", 0)
 		is(t, "leaving", err, admin.ErrForbidden)
-		is(t, "ending the group", h.DeleteGroup(ctx, help, "contractors", 0), admin.ErrForbidden)
-		is(t, "ending it as an operator", h.DeleteGroup(ctx, operator, "contractors", 0), nil)
+		is(t, "deleting the group", h.DeleteGroup(ctx, help, "contractors", 0), admin.ErrForbidden)
+		is(t, "deleting the group as an operator", h.DeleteGroup(ctx, operator, "contractors", 0), nil)
 	})
 }
 
-// Harbor CVE-2022-31667…31670, Quay CVE-2026-32589: object ids without an owner check. An object
-// of somebody else is not found.
+// Harbor CVE-2022-31667…31670, Quay CVE-2026-32589: object ids without an owner check. For an
+// object of somebody else, the error is ErrNotFound.
 func TestForeignIDsAreNotFound(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
@@ -396,9 +396,9 @@ func TestForeignIDsAreNotFound(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-28699, -28744, -58444, CVE-2025-68944: a token's scope was lost on another
-// entry point. Restrictions stay with the principal, also when a token is exchanged for a
-// refresh token.
+// Gitea CVE-2026-28699, -28744, -58444, CVE-2025-68944: a token's scope was lost on another entry
+// point. The restrictions stay with the principal, even if a token is exchanged for a refresh
+// token.
 func TestRestrictionsStayWithTheOwner(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
@@ -456,8 +456,8 @@ func TestAllRefusalsAreAlike(t *testing.T) {
 	})
 }
 
-// zot CVE-2025-23208: users kept a group that was removed at the identity provider. Here the
-// next token and the next refresh no longer have the group.
+// zot CVE-2025-23208: users kept a group that was removed at the identity provider. In Tidewaiter,
+// the next token and the next refresh no longer have the group.
 func TestRemovedGroupIsGone(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Maintain(t.Context())
@@ -500,9 +500,8 @@ func TestRemovedGroupIsGone(t *testing.T) {
 	})
 }
 
-// When access tokens are presented, looked-up owners from other sources are cached for some
-// seconds. A refresh token bypasses the cache. If the owner does not exist, the cached entry is
-// removed at once.
+// For access tokens, owners from other sources are cached for a few seconds. For refresh tokens,
+// the cache is not used. If the owner no longer exists, the cached entry is removed at once.
 func TestRefreshTokenLooksUpTheOwnerAgain(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.Options.OwnerFor = 0
@@ -536,14 +535,14 @@ func TestRefreshTokenLooksUpTheOwnerAgain(t *testing.T) {
 		h.Directory.Groups = nil
 		see("the refresh token, at once", kept, "[]")
 		delete(h.Directory.People, "dora")
-		see("the token of who left", laptop, "[]")
-		see("the refresh token of who left", kept, identity.ErrRejected.Error())
-		see("the token, now that it is known", laptop, identity.ErrRejected.Error())
+		see("the token of a user who has just left", laptop, "[]")
+		see("the refresh token of a user who has left", kept, identity.ErrRejected.Error())
+		see("the token, after the cached owner was removed", laptop, identity.ErrRejected.Error())
 	})
 }
 
-// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets appeared in
-// logs, audit records and API responses. Neither the database nor an error contains a secret.
+// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets appeared in logs,
+// audit records and API responses. The database and errors must not contain a secret.
 func TestSecretsAreNotStoredOrLogged(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		h := newHarness(t, d.Ready(t))
@@ -565,7 +564,7 @@ func TestSecretsAreNotStoredOrLogged(t *testing.T) {
 		says(h.AddUser(t.Context(), operator, accounts.NewUser{Name: "bob", Hash: canary}))
 		says(h.SetUp(t.Context(), canary, accounts.NewUser{Name: "bob"}, presented("", "")))
 		ann := h.ActorOf(presented("ann", laptop))
-		for range 4 { // then it is rate limited
+		for range 4 { // more attempts would be rate limited
 			says(h.ChangePassword(t.Context(), ann, canary, canary))
 			says(h.Chain.Authenticate(t.Context(), presented("ann", canary.Reveal()+"0")))
 			says(h.Chain.Authenticate(t.Context(), presented("twp_"+canary.Reveal(), canary.Reveal()+"1")))
@@ -629,8 +628,8 @@ func (h *harness) everything() (text []string) {
 	return text
 }
 
-// artifact-keeper: rotating docker's refresh token broke every pull. Here two clients can use
-// the same refresh token until it is revoked.
+// artifact-keeper: rotating docker's refresh token broke every pull. In Tidewaiter, two clients
+// can use the same refresh token until it is revoked.
 func TestRefreshTokenLastsUntilItIsRevoked(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -649,15 +648,15 @@ func TestRefreshTokenLastsUntilItIsRevoked(t *testing.T) {
 			h.Clock.Pass(80 * 24 * time.Hour) // each use keeps it valid
 		}
 		if got := h.SignIn(refreshing(robots)); got != "rejected" {
-			t.Errorf("one that was not used for 240 days: %s", got)
+			t.Errorf("a refresh token that was used every 80 days for 240 days: %s", got)
 		}
 		elsewhere := refreshing(first)
 		elsewhere.Registry = "other.example.com"
 		if got := h.SignIn(elsewhere); got != "rejected" {
 			t.Errorf("at another registry: %s", got)
 		}
-		// Clients without support for refresh tokens present one by Basic authentication: with
-		// docker's user name "<token>", without a name, or with the owner's name.
+		// Clients without support for refresh tokens present a refresh token by Basic
+		// authentication. The name is docker's "<token>", empty, or the owner's name.
 		for name, want := range map[string]string{"<token>": "user:ann", "": "user:ann", "ann": "user:ann", "bob": "rejected", "robot+ci": "rejected"} {
 			if got := h.SignIn(presented(name, first)); got != want {
 				t.Errorf("as the password of %q: %s, want %s", name, got, want)
@@ -680,7 +679,7 @@ func TestRefreshTokenLastsUntilItIsRevoked(t *testing.T) {
 			t.Errorf("revoking: %d, %v", n, err)
 		}
 		if got := h.SignIn(refreshing(second)); got != "rejected" {
-			t.Errorf("a revoked one: %s", got)
+			t.Errorf("a revoked refresh token: %s", got)
 		}
 	})
 }
@@ -695,10 +694,10 @@ func TestRefreshTokenIsNotIssued(t *testing.T) {
 			shown identity.Presented
 			who   *policy.Principal
 		}{
-			"a job":             {presented("", "eyJhbGciOiJFUzI1NiJ9.e30.c2ln"), job},
-			"nobody":            {presented("", ""), &policy.Principal{}},
-			"who is not there":  {presented("gone", "password of gone"), gone},
-			"a token of others": {presented("gone", "twp_xyz"), gone},
+			"a job":                                {presented("", "eyJhbGciOiJFUzI1NiJ9.e30.c2ln"), job},
+			"nobody":                               {presented("", ""), &policy.Principal{}},
+			"a user whom the source no longer has": {presented("gone", "password of gone"), gone},
+			"a token of another system":            {presented("gone", "twp_xyz"), gone},
 		} {
 			secret, err := h.IssueRefresh(t.Context(), tt.shown, identity.Verified{Principal: tt.who})
 			if err != nil || secret.Reveal() != "" {
@@ -755,7 +754,7 @@ func TestSetupSecretIsUsedOnce(t *testing.T) {
 	})
 }
 
-// If a password is changed while a refresh token is being written, no token is issued either.
+// If a password is changed while a refresh token is being written, no token is issued.
 func TestPasswordChangeDuringAnExchange(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		other := h.Open()
@@ -790,9 +789,9 @@ func TestPasswordChangeDuringAnExchange(t *testing.T) {
 	})
 }
 
-// Anyone who may change accounts can revoke a leaked token, even a token of an administrator.
-// They gain no rights by revoking it, and administrators can still take the right to change
-// accounts away from them.
+// Anyone who may change accounts can revoke a leaked token, even a token of an administrator. They
+// get no rights by revoking it, and administrators can still take the right to change accounts
+// away from them.
 func TestHelpdeskRevokesALeakedTokenOfAnAdministrator(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
@@ -829,7 +828,7 @@ func TestHelpdeskRevokesALeakedTokenOfAnAdministrator(t *testing.T) {
 			is(t, what, err, admin.ErrForbidden)
 		}
 		_, err = h.Leave(ctx, h.ActorOf(presented("admin", passwordOf("admin"))), "helpdesk", "help", 0)
-		is(t, "taking the right away, by the password", err, nil)
+		is(t, "an administrator takes the right away, with the password", err, nil)
 		_, err = h.RevokeAll(ctx, h.ActorOf(presented("help", passwordOf("help"))), leaked.Owner, "")
 		is(t, "once more", err, admin.ErrForbidden)
 	})

@@ -18,7 +18,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Maximum numbers of what one owner can have.
+// Limits of the tokens of one owner.
 const (
 	maxTokens = 1000 // tokens for each purpose; tests use fewer
 	maxLimits = 50   // limits of one token
@@ -53,7 +53,7 @@ func (c *Credentials) AddToken(ctx context.Context, by admin.Actor, n NewToken) 
 		return Token{}, identity.Secret{}, fmt.Errorf("%w: access tokens are for users", admin.ErrForbidden)
 	}
 	if own && by.Credential == identity.CredentialIDToken && !c.signInCounts(by) {
-		// The source cannot look up the owner later, when the token is presented.
+		// The source could not look up the owner when the token is presented.
 		return Token{}, identity.Secret{}, fmt.Errorf("%w: users of %s cannot have access tokens (access_tokens_after_sign_in)", admin.ErrForbidden, n.Owner.Source)
 	}
 	if own {
@@ -84,7 +84,7 @@ func (c *Credentials) AddToken(ctx context.Context, by admin.Actor, n NewToken) 
 				return nil, err
 			}
 		}
-		if isLocal(t.Owner) { // the owner may have been deleted meanwhile
+		if isLocal(t.Owner) { // somebody else can have deleted the owner meanwhile
 			owner, err := c.o.Local.Lock(ctx, tx, t.Owner.ID, c.writer.Now())
 			if err == nil && owner.Ended != "" && own {
 				err = admin.ErrNotFound
@@ -121,9 +121,9 @@ func (c *Credentials) AddToken(ctx context.Context, by admin.Actor, n NewToken) 
 }
 
 // inherit applies the limits and the expiry of the actor's credential to a token that the actor
-// creates for itself. It rejects a token that has more rights than the credential or expires
-// later than the credential. Only a token that is created with an ID token can expire later
-// than the ID token, if the sign-in counts for longer.
+// creates for itself. It rejects a token that has more rights than the credential, or expires
+// later than the credential. There is one exception: a token that is created with an ID token can
+// expire later than the ID token (signInCounts).
 func (c *Credentials) inherit(by admin.Actor, n *NewToken) error {
 	if len(n.Limits) == 0 {
 		n.Limits = by.Principal.Limits
@@ -136,7 +136,7 @@ func (c *Credentials) inherit(by admin.Actor, n *NewToken) error {
 	if n.Expires.IsZero() {
 		n.Expires = by.Until
 	} else if n.Expires.After(by.Until) {
-		return fmt.Errorf("%w: the token would outlive the credential that creates it", admin.ErrForbidden)
+		return fmt.Errorf("%w: the token would expire later than the credential that creates it", admin.ErrForbidden)
 	}
 	return nil
 }
@@ -161,7 +161,8 @@ func checkToken(n NewToken) error {
 	return nil
 }
 
-// presentedID returns the id of the token that the actor presented; "" if it was not a token.
+// presentedID returns the id of the token that the actor presented. If the actor did not present a
+// token, it returns "".
 func (c *Credentials) presentedID(ctx context.Context, tx store.Querier, by admin.Actor) (string, error) {
 	if name, ok := strings.CutPrefix(by.Credential, kinds[Access].prefix); ok {
 		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source IN ($1, $5) AND owner_id = $2 AND name = $3 AND purpose = $4",
@@ -270,15 +271,15 @@ func (c *Credentials) completeOwner(ctx context.Context, o Owner) (Owner, error)
 	return OwnerOf(p), nil
 }
 
-// Revoke revokes a token and all tokens created with it. Users may revoke their own tokens, and a
+// Revoke revokes a token and all its descendants. Users may revoke their own tokens, and a
 // restricted credential may revoke itself. Actors who may not change accounts get ErrNotFound for
 // the token of somebody else. The last secret of a robot can be revoked too.
 //
-// Actors who may change accounts may also revoke tokens of administrators, although they may
-// not change administrators otherwise. So they can stop a leaked token when no administrator is
-// available. They gain no rights by revoking it, and the journal records their name. No
-// administrator is locked out: administrators can still sign in with their passwords, create
-// other tokens, and take the right to change accounts away from anyone who abuses it.
+// Actors who may change accounts may also revoke tokens of administrators, although they may not
+// change administrators otherwise. So they can stop a leaked token when no administrator is
+// available. They get no rights by revoking it, and the journal records their name. No
+// administrator is locked out: administrators can still sign in with their passwords, create other
+// tokens, and take the right to change accounts away from anyone who abuses it.
 func (c *Credentials) Revoke(ctx context.Context, by admin.Actor, id string) (err error) {
 	defer admin.Wrap(&err, "revoking token %.80q", id)
 	return c.Change(ctx, by, true, func(tx *sql.Tx) (*journal.Change, error) {
@@ -326,7 +327,7 @@ func (c *Credentials) RevokeAll(ctx context.Context, by admin.Actor, owner Owner
 	}
 	err = c.Change(ctx, by, true, func(tx *sql.Tx) (_ *journal.Change, err error) {
 		owners := []Owner{owner}
-		if owner.ID == "" { // an owner in another source, given by name
+		if owner.ID == "" { // the owner is in another source and is given by name
 			owners, err = store.Collect(ctx, tx, scanOwner, `SELECT DISTINCT owner_kind, owner_source, owner_id, owner_name FROM account_tokens
 				WHERE owner_source IN ($1, $3) AND owner_name = $2`, owner.Source, owner.Name, sourcename.Former(owner.Source))
 		}

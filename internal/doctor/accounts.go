@@ -14,9 +14,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// accounts warns about accounts whose password in another source is never used, and about
-// credentials that max_credential_lifetime ends early. If the database cannot be read, accounts
-// reports nothing, because the check of the database reports the reason.
+// accounts warns about names that are also in another source, where their password is never used.
+// It also warns about credentials that max_credential_lifetime ends early. If the database cannot
+// be read, accounts does nothing, because the check of the database reports the reason.
 func (c *checker) accounts(ctx context.Context, set *sources.Set) {
 	own, inFile := c.cfg.Accounts(), strings.HasPrefix(c.cfg.Database, "sqlite:")
 	if own == nil || !inFile && own.MaxCredentialLifetime == 0 {
@@ -37,7 +37,7 @@ func (c *checker) accounts(ctx context.Context, set *sources.Set) {
 				own.MaxCredentialLifetime, cut, ended)
 		}
 	}
-	_ = closing() // the database was only read, so a failed close loses nothing
+	_ = closing() // the database was only read, so a failed close does not matter
 }
 
 // DuplicateNames warns about names that are both in the accounts and in an htpasswd source. Only
@@ -63,7 +63,7 @@ func DuplicateNames(ctx context.Context, cfg *config.Config, set *sources.Set, o
 	return warnings, nil
 }
 
-// maxNames is how many names a warning lists.
+// maxNames is the maximum number of names in a warning.
 const maxNames = 5
 
 func sentence(names []string, source string, hidden bool) string {

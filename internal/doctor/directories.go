@@ -11,9 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictyaml"
 )
 
-// directories reads from each directory after how many wrong passwords it locks an account, and
-// warns if Tidewaiter can send it that many wrong passwords (ldap.attempts). If the threshold is
-// unknown, the warning reports that.
+// directories reads the lock threshold of each directory. It warns if ldap.attempts is not below
+// the threshold, or if the threshold is unknown.
 func (c *checker) directories(ctx context.Context, set *sources.Set) {
 	for _, s := range set.Sources {
 		d, ok := s.Authenticator.(*ldap.Directory)

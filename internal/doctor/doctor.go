@@ -1,5 +1,5 @@
-// Package doctor checks a whole installation. It answers: would a service with this config start,
-// and would it do what the config says?
+// Package doctor checks a whole installation: whether a service with this config would start, and
+// whether it would work as the config describes.
 package doctor
 
 import (
@@ -31,14 +31,15 @@ type Options struct {
 
 // Report is the result of the checks.
 type Report struct {
-	// Errors are why a service would not start, or why registries would reject its tokens.
+	// Errors are the reasons why a service would not start, or why registries would reject its
+	// tokens.
 	Errors   strictyaml.Problems `json:"problems"`
 	Warnings strictyaml.Problems `json:"warnings"` // allowed, but probably not intended
 }
 
 // Check checks a config, the files that it names, and the certificates, keys, identity sources,
-// directories and database that it describes. Check does not listen, and changes nothing. It
-// returns an error if a check could not be made.
+// directories and database that it describes. Check does not listen, and changes nothing. If a
+// check could not be made, it returns an error.
 func Check(ctx context.Context, cfg *config.Config, o Options) (Report, error) {
 	c := &checker{cfg: cfg, now: o.Now, Report: Report{Warnings: slices.Clone(cfg.Warnings)}}
 	c.certificates()
@@ -103,7 +104,7 @@ func (c *checker) certificates() {
 	}
 }
 
-// allRegistries is how many versions of the registry token.Problem distinguishes.
+// allRegistries is the number of versions of the registry that token.Problem distinguishes.
 const allRegistries = 3
 
 // root checks the root as registries would. A root that has other certificates under it is an
@@ -126,7 +127,7 @@ func (c *checker) root() {
 		}
 		for _, p := range root.Problems(form, c.now) {
 			shared := keyring.Shared(p)
-			// A form is chosen for one version.
+			// The user chooses a form for one version of the registry.
 			known := p.Kind == "key-id" && len(p.Refuse) < allRegistries
 			if reported[p.Text] || known || shared && c.cfg.Signing.SharedRoot {
 				continue

@@ -19,9 +19,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// subjects warns about groups, workloads and robots in rules that no source can have, and about
-// names that look like distinguished names but are not valid. A deny rule for such a subject
-// would have no effect.
+// subjects warns about groups, workloads and robots in rules that no source can have. It also
+// warns about names that look like distinguished names but are not valid. A deny rule for such a
+// subject would have no effect.
 func (c *checker) subjects(set *sources.Set) {
 	reported := make(map[string]bool)
 	place := func(file string) string {
@@ -42,8 +42,8 @@ func (c *checker) subjects(set *sources.Set) {
 	})
 }
 
-// unknownSubject returns why no principal can match the subject, and the likely correction. If a
-// principal can match the subject, the problem is "".
+// unknownSubject returns the reason why no principal can match the subject, and the likely
+// correction. If a principal can match the subject, the problem is "".
 func unknownSubject(set *sources.Set, subject string) (problem, meant string) {
 	kind, name, _ := strings.Cut(subject, ":")
 	if why := dn.Warning(name); why != "" {
@@ -61,10 +61,10 @@ func unknownSubject(set *sources.Set, subject string) (problem, meant string) {
 	return fmt.Sprintf("no source has the group %q", name), meant
 }
 
-// claims warns about rules that need a claim that no source provides, or a claim of a type that
-// no source provides. For example, GitHub's run_attempt is the text "2". A condition that
-// compares it with the number 2 fails for every request: an allow rule with this condition would
-// never apply, and a deny rule would always apply.
+// claims warns about rules that need a claim if no source provides the claim, or if every source
+// provides it with another type. For example, GitHub's run_attempt is the text "2". A condition
+// that compares it with the number 2 fails for every request: an allow rule with this condition
+// would never apply, and a deny rule would always apply.
 func (c *checker) claims(set *sources.Set) {
 	for _, use := range c.cfg.ClaimUses {
 		can, known := set.Claim(use.Claim)
@@ -82,8 +82,8 @@ func (c *checker) claims(set *sources.Set) {
 	}
 }
 
-// database checks a database in a file. It reports problems with which a service would not start,
-// or would start without a part of its data.
+// database checks a database in a file. It reports problems because of which a service would not
+// start, or would start without a part of its data.
 func (c *checker) database(ctx context.Context) {
 	if store.InMemory(c.cfg.Database) || !strings.HasPrefix(c.cfg.Database, "sqlite:") {
 		return

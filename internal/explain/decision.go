@@ -48,7 +48,7 @@ func Decision(ctx context.Context, entry *journal.Entry, b *rulebook.Rulebook) (
 }
 
 // policies returns the policy with the given id and the current policy. If the policy with the
-// given id is not stored, then is nil.
+// given id is not stored, the result then is nil.
 func policies(ctx context.Context, b *rulebook.Rulebook, id string) (then, today *policy.Policy, err error) {
 	today = b.Policy()
 	if id == today.ID() {

@@ -16,20 +16,20 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Evaluation is the result of a request, with everything that explains it.
+// Evaluation is the result of a request, with its explanation.
 type Evaluation struct {
 	Subject  // Principal is nil if the entry's client did not authenticate
 	Registry string
 	Ignored  []scope.Ignored
 	Results  []policy.Result
 	Near     []ask.Nearby    // for each of Results
-	Request  *policy.Request // what conditions read; nil if the entry's policy is not stored
+	Request  *policy.Request // the input of conditions; nil if the entry's policy is not stored
 
-	Past Past // the policy that the request was evaluated by, if it is about a past time
+	Past Past // the policy for the evaluation, if the query is about a time in the past
 
-	Lifetime *issuer.Lifetime // of the token that would be issued; nil: no token
+	Lifetime *issuer.Lifetime // lifetime of the token that would be issued; nil: no token
 	Entry    *journal.Entry   // the decision that was recorded; nil: a hypothetical request
-	Today    *ask.Explanation // by the current policy, if the entry's policy is another one
+	Today    *ask.Explanation // the result of the current policy, if it is not the entry's policy
 }
 
 // Allowed reports whether the whole request was granted.
@@ -50,8 +50,8 @@ func (e *Evaluation) ApplyBlock() {
 	}
 }
 
-// HideRules removes all that the evaluation reveals about rules: which rules decided, and which
-// nearly matched.
+// HideRules removes everything about rules from the evaluation: the rules that decided, and the
+// rules that nearly matched.
 func (e *Evaluation) HideRules() {
 	e.Near = nil
 	e.Results = mapCauses(e.Results, func(c *policy.Cause) { c.Rule = nil })
@@ -63,7 +63,7 @@ func (e *Evaluation) HideRules() {
 // RuleName identifies a rule in answers.
 type RuleName struct {
 	Rule      string `json:"rule,omitempty" doc:"The rule's name" example:"freeze"`
-	File      string `json:"file,omitempty" doc:"The file that contains it; absent if it is in the database" example:"tidewaiter.yaml"`
+	File      string `json:"file,omitempty" doc:"The file that contains the rule; absent if the rule is in the database" example:"tidewaiter.yaml"`
 	Line      int    `json:"line,omitempty" doc:"The line in the file"`
 	Namespace string `json:"namespace,omitempty" doc:"The namespace whose members the rule is for" example:"team"`
 	BuiltIn   bool   `json:"built_in,omitempty" doc:"Whether the rule is built in: it is neither in a file nor in the database"`
@@ -82,8 +82,8 @@ func NewRuleName(r *policy.Rule) RuleName {
 	return name
 }
 
-// Restriction is one of the restrictions of a credential: the actions that it allows on the
-// resources with these names.
+// Restriction is one of the restrictions of a credential. The credential is restricted to these
+// actions on resources with these names.
 type Restriction struct {
 	Type    string   `json:"type" default:"repository" enum:"repository,registry,tidewaiter" required:"false" doc:"The resource type"`
 	Names   []string `json:"names" nullable:"false" minItems:"1" maxItems:"200" maxLength:"500" doc:"Patterns, as in rules" example:"[\"team/**\"]"`

@@ -13,8 +13,8 @@ import (
 // Explanation is the JSON form of an Evaluation.
 type Explanation struct {
 	ID        string    `json:"id,omitempty" doc:"The id of the recorded decision"`
-	Time      time.Time `json:"time,omitzero" doc:"When it was made"`
-	Blocked   bool      `json:"blocked,omitempty" doc:"Whether the principal gets no token, whatever the policy allows: it is disabled or expired, or anonymous where anonymous clients get no token; note is the reason, and scopes has what the rules would decide"`
+	Time      time.Time `json:"time,omitzero" doc:"The time of the recorded decision"`
+	Blocked   bool      `json:"blocked,omitempty" doc:"Whether the principal gets no token, even if the policy allows the request. The reason is in note: the principal is disabled or expired, or anonymous clients get no token. scopes has the results of the rules"`
 	Allowed   bool      `json:"allowed" doc:"Whether the whole request is granted"`
 	Registry  string    `json:"registry" doc:"The registry's service name" example:"registry.example.com"`
 	Principal principal `json:"principal" doc:"The principal that the request is for"`
@@ -22,20 +22,20 @@ type Explanation struct {
 	IP        string    `json:"ip,omitempty" doc:"The client's address, for conditions" example:"192.0.2.7"`
 	At        time.Time `json:"at,omitzero" doc:"The time of the request, for conditions"`
 	Client    string    `json:"client,omitempty" doc:"The client's name, for conditions" example:"docker/27"`
-	Note      string    `json:"note,omitempty" doc:"What else to know about the principal, or about the policy of the time"`
-	Policy    *Period   `json:"policy,omitempty" doc:"The policy that was in force at the time, if it is not the current one"`
-	Refused   string    `json:"refused,omitempty" doc:"Why the recorded decision issued no token"`
+	Note      string    `json:"note,omitempty" doc:"A remark about the principal, or about the policy of a time in the past"`
+	Policy    *Period   `json:"policy,omitempty" doc:"The policy that was in force at the time, if it is not the current policy"`
+	Refused   string    `json:"refused,omitempty" doc:"The reason why the recorded decision issued no token"`
 	Expires   time.Time `json:"expires,omitzero" doc:"When the token of the recorded decision expires"`
 	Lifetime  *lifetime `json:"lifetime,omitempty" doc:"How long a token with these grants would be valid; absent if nothing is granted, and for recorded decisions"`
 	Scopes    []result  `json:"scopes" nullable:"false" doc:"The result for each scope"`
-	Today     []result  `json:"today,omitempty" nullable:"false" doc:"The results by the current policy, if the decision was made by another one"`
-	Ignored   []ignored `json:"ignored,omitempty" nullable:"false" doc:"What was requested and is not a scope"`
+	Today     []result  `json:"today,omitempty" nullable:"false" doc:"The results of the current policy, if another policy made the decision"`
+	Ignored   []ignored `json:"ignored,omitempty" nullable:"false" doc:"Parts of the request that are not scopes"`
 }
 
 type lifetime struct {
 	Seconds int64  `json:"seconds" doc:"The lifetime" example:"900"`
-	By      string `json:"by" enum:"lifetime,push_lifetime,max_lifetime.anonymous,max_lifetime.user,max_lifetime.robot,max_lifetime.workload,max_lifetime.delete,role,rule,credential,least" doc:"The setting that decides it: one of the registry's, one of token.max_lifetime, or the lifetime of a rule or its role; or credential (the token expires with it), or least (the minimum lifetime)"`
-	Role    string `json:"role,omitempty" doc:"The role that decides it" example:"deployer"`
+	By      string `json:"by" enum:"lifetime,push_lifetime,max_lifetime.anonymous,max_lifetime.user,max_lifetime.robot,max_lifetime.workload,max_lifetime.delete,role,rule,credential,least" doc:"The setting that decides the lifetime: a setting of the registry, a setting of token.max_lifetime, or the lifetime of a rule or of its role. credential: the token expires together with the credential. least: the minimum lifetime"`
+	Role    string `json:"role,omitempty" doc:"The role that decides the lifetime" example:"deployer"`
 	RuleName
 }
 
@@ -43,10 +43,10 @@ type principal struct {
 	Kind   string   `json:"kind" enum:"anonymous,user,robot,workload" doc:"The kind of principal"`
 	Name   string   `json:"name,omitempty" doc:"The name, as its source spells it" example:"alice"`
 	Source string   `json:"source,omitempty" doc:"The identity source that knows the principal" example:"accounts"`
-	Groups []string `json:"groups,omitempty" nullable:"false" doc:"The groups that it is a member of"`
+	Groups []string `json:"groups,omitempty" nullable:"false" doc:"The groups of the principal"`
 
 	Claims       map[string]any `json:"claims,omitempty" doc:"The claims of an ID token, or the attributes of a directory"`
-	Restrictions []Restriction  `json:"restrictions,omitempty" nullable:"false" doc:"What the credential is restricted to"`
+	Restrictions []Restriction  `json:"restrictions,omitempty" nullable:"false" doc:"The restrictions of the credential"`
 }
 
 type result struct {
@@ -54,14 +54,14 @@ type result struct {
 	Name       string     `json:"name" doc:"The name of the resource" example:"team/app"`
 	Asked      []string   `json:"asked" nullable:"false" doc:"The requested actions"`
 	Granted    []string   `json:"granted" nullable:"false" doc:"The granted actions"`
-	Causes     []cause    `json:"causes" doc:"Why: each action is in one of them"`
+	Causes     []cause    `json:"causes" doc:"The reasons. Each requested action is in one of the causes"`
 	NearMisses []nearMiss `json:"near_misses,omitempty" nullable:"false" doc:"Rules that nearly matched, the closest first"`
 	More       int        `json:"more,omitempty" doc:"How many other rules nearly matched"`
 }
 
 type cause struct {
-	Actions []string `json:"actions" nullable:"false" doc:"The actions that it decided"`
-	Reason  string   `json:"reason" enum:"no-rule,allowed,denied,narrowed,condition-failed" doc:"The actions are granted only if this is allowed"`
+	Actions []string `json:"actions" nullable:"false" doc:"The actions that this cause decided"`
+	Reason  string   `json:"reason" enum:"no-rule,allowed,denied,narrowed,condition-failed" doc:"The actions are granted only if the reason is allowed"`
 	RuleName
 	Holds  *bool   `json:"holds,omitempty" doc:"Whether the rule's condition is true; absent if it failed"`
 	Values []value `json:"values,omitempty" nullable:"false" doc:"The value of each part of the condition"`
@@ -70,14 +70,14 @@ type cause struct {
 type nearMiss struct {
 	Effect    string     `json:"effect" enum:"allow,deny" doc:"The rule's effect"`
 	Actions   []string   `json:"actions" nullable:"false" doc:"The requested actions that the rule has"`
-	Obstacles []obstacle `json:"obstacles" doc:"Why the rule does not match"`
+	Obstacles []obstacle `json:"obstacles" doc:"The reasons why the rule does not match"`
 	RuleName
 }
 
 type obstacle struct {
 	Field  string  `json:"field" enum:"subjects,registries,names,actions,when" doc:"The part of the rule that does not match"`
 	Text   string  `json:"text" doc:"The end of a sentence about the rule" example:"it is for group:ops and not for user:alice"`
-	Values []value `json:"values,omitempty" nullable:"false" doc:"The value of each part of its condition"`
+	Values []value `json:"values,omitempty" nullable:"false" doc:"The value of each part of the rule's condition"`
 }
 
 type value struct {

@@ -15,7 +15,7 @@ type Answer struct {
 	ask.Answer
 	People   []People // for each of Allowed, if FindPeople looked them up
 	Unlisted []string // identity sources that cannot list the members of groups
-	Past     Past     // the policy, if the answer is about a past time
+	Past     Past     // the policy, if the answer is about a time in the past
 }
 
 // Holders is the JSON form of an Answer. A principal may perform the action if it is in allowed
@@ -25,23 +25,23 @@ type Holders struct {
 	Type     string    `json:"type" doc:"The resource type" example:"repository"`
 	Name     string    `json:"name" doc:"The name of the resource" example:"team/app"`
 	Action   string    `json:"action" doc:"The one action that this answer is about" example:"push"`
-	Policy   *Period   `json:"policy,omitempty" doc:"The policy that was in force at the time, if it is not the current one"`
-	Allowed  []Grantee `json:"allowed" nullable:"false" doc:"The subjects to which a rule allows it, if its condition holds"`
-	Except   []Grantee `json:"except,omitempty" nullable:"false" doc:"The subjects among them to which another rule denies it, unless its condition is false"`
-	Denied   []Grantee `json:"denied,omitempty" nullable:"false" doc:"The subjects to which a rule would allow it if another did not deny it to all of them"`
-	Unlisted []string  `json:"unlisted,omitempty" nullable:"false" doc:"With members, if a group is in allowed: the identity sources that may have members of it and cannot list them" example:"[\"ldap:corp\"]"`
+	Policy   *Period   `json:"policy,omitempty" doc:"The policy that was in force at the time, if it is not the current policy"`
+	Allowed  []Grantee `json:"allowed" nullable:"false" doc:"The subjects for which a rule allows the action. If the rule has a condition, the condition must be true"`
+	Except   []Grantee `json:"except,omitempty" nullable:"false" doc:"The subjects for which another rule denies the action. If that rule has a condition, it denies only if the condition is true"`
+	Denied   []Grantee `json:"denied,omitempty" nullable:"false" doc:"The subjects for which a rule allows the action, but another rule denies it for all of them"`
+	Unlisted []string  `json:"unlisted,omitempty" nullable:"false" doc:"With members, if a group is in allowed: the identity sources that can have members of the group and cannot list them" example:"[\"ldap:corp\"]"`
 }
 
 // Grantee is the set of principals that a rule applies to.
 type Grantee struct {
-	Who     []string `json:"who" doc:"Subjects; a principal must be all of them" example:"[\"group:developers\"]"`
+	Who     []string `json:"who" doc:"Subjects. A principal must match all of them" example:"[\"group:developers\"]"`
 	Claims  []claim  `json:"claims,omitempty" nullable:"false" doc:"Claims that the principal must have"`
-	Pattern string   `json:"pattern,omitempty" doc:"The pattern that claims must complete, if there are too many ways to list them"`
+	Pattern string   `json:"pattern,omitempty" doc:"The pattern that the claims must match, if there are too many combinations to list"`
 	RuleName
-	By      *RuleName `json:"by,omitempty" doc:"In denied: the rule that denies it"`
-	Members []string  `json:"members,omitempty" nullable:"false" doc:"With members: who is in the group and may do it, among accounts and htpasswd users" example:"[\"user:alice\"]"`
+	By      *RuleName `json:"by,omitempty" doc:"In denied: the rule that denies the action"`
+	Members []string  `json:"members,omitempty" nullable:"false" doc:"With members: the accounts and htpasswd users in the group that may perform the action" example:"[\"user:alice\"]"`
 	More    bool      `json:"more,omitempty" doc:"Whether there may be other members"`
-	Blocked string    `json:"blocked,omitempty" doc:"With members: why the account with this name cannot sign in" example:"disabled"`
+	Blocked string    `json:"blocked,omitempty" doc:"With members: the reason why the account with this name cannot sign in" example:"disabled"`
 	Missing bool      `json:"missing,omitempty" doc:"With members: whether neither an account nor an htpasswd user has the name"`
 }
 
@@ -85,9 +85,9 @@ type hiddenCondition struct{ policy.Condition }
 
 func (hiddenCondition) String() string { return hidden }
 
-// ForOwners returns the answer that owners of a namespace get about its repositories: everybody
-// who may perform the action, by any rule. The name, place, condition and patterns of rules
-// outside the namespace are removed, because they can reveal what is outside.
+// ForOwners returns the answer for owners of a namespace about its repositories: everybody who may
+// perform the action, by any rule. ForOwners removes the name, place, condition and patterns of
+// rules outside the namespace, because they can contain information about other namespaces.
 func (a Answer) ForOwners(namespace string) Answer {
 	grantee := func(g ask.Grantee) ask.Grantee {
 		if g.Pattern != "" && g.Rule.Origin.Namespace != namespace {
@@ -123,8 +123,8 @@ func ruleForOwners(r *policy.Rule, namespace string) *policy.Rule {
 	return redacted
 }
 
-// NamespaceOf returns the namespace that contains all scopes. If no namespace contains them
-// all, ok is false.
+// NamespaceOf returns the namespace that contains all scopes. If no namespace contains all of
+// them, ok is false.
 func NamespaceOf(b *rulebook.Rulebook, scopes []scope.Scope) (namespace string, ok bool) {
 	for i, s := range scopes {
 		in := ""
@@ -139,8 +139,8 @@ func NamespaceOf(b *rulebook.Rulebook, scopes []scope.Scope) (namespace string, 
 	return namespace, namespace != ""
 }
 
-// RuleText returns the name of a rule as it is shown to people. If ForOwners has removed the name,
-// RuleText returns a description.
+// RuleText returns the name of a rule for people. If ForOwners has removed the name, RuleText
+// returns a description.
 func RuleText(r *policy.Rule) string {
 	if r.Name == "" {
 		return "a rule outside the namespace"

@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Names of rules and files, conditions and patterns can reveal what is outside a namespace. No
-// part of an answer shows them to owners of the namespace. Owners only see that there is a
+// Names of rules and files, conditions and patterns can contain information about other
+// namespaces. So an answer for owners must not contain them. Owners see only that there is a
 // condition.
 func TestOwnersSeeOnlyTheRulesOfTheirNamespace(t *testing.T) {
 	condition, err := when.NewCompiler().Compile(`claims.canary == "canary"`)
@@ -54,7 +54,7 @@ func TestOwnersSeeOnlyTheRulesOfTheirNamespace(t *testing.T) {
 				t.Errorf("%s: %s", name, text)
 			}
 			if !strings.Contains(string(text), own.Name) || !strings.Contains(string(text), `"when":"(not shown)"`) {
-				t.Errorf("%s: too much is hidden: %s", name, text)
+				t.Errorf("%s: a visible part is missing: %s", name, text)
 			}
 			for _, g := range holders.Allowed {
 				pattern = pattern || g.Pattern != ""
@@ -64,10 +64,10 @@ func TestOwnersSeeOnlyTheRulesOfTheirNamespace(t *testing.T) {
 				t.Errorf("%s: a grantee is missing: %s", name, text)
 			}
 			if again, _ := json.Marshal(whole); !strings.Contains(string(again), "canary") {
-				t.Error("the answer itself was changed")
+				t.Error("ForOwners changed the original answer")
 			}
 			if name == "team/app" && len(holders.Denied) == 0 {
-				t.Errorf("nobody is denied: %s", text)
+				t.Errorf("the answer has no denied subject: %s", text)
 			}
 		}
 	}

@@ -21,7 +21,7 @@ type People struct {
 	Names   []string // members of the group, as subjects
 	More    bool     // the group may have other members
 	Missing bool     // the rule names a user or a robot that does not exist
-	Blocked string   // why the user or robot that the rule names cannot sign in; "": it can
+	Blocked string   // the reason why the user or robot of the rule cannot sign in; "": it can
 }
 
 // maxScanned is the maximum number of members of a group that are checked.
@@ -65,8 +65,8 @@ func (a *Answer) ThroughGroup() bool {
 	})
 }
 
-// accountsOf returns the login if the grantee is a single user or robot. Otherwise it returns
-// the group whose members the grantee includes, or "" if it names no group.
+// accountsOf returns the login if the grantee is a single user or robot. If the grantee is a
+// group, accountsOf returns the group.
 func accountsOf(g *ask.Grantee) (login, group string) {
 	for _, who := range g.Who {
 		switch kind, name, _ := strings.Cut(who, ":"); kind {
@@ -98,7 +98,7 @@ func (q *PeopleQuery) account(ctx context.Context, login string) (found People, 
 	return found, err
 }
 
-// blocked returns why an account cannot sign in, or "" if it can sign in.
+// blocked returns the reason why an account cannot sign in, or "" if it can sign in.
 func (q *PeopleQuery) blocked(a *accounts.Account) string {
 	switch {
 	case a.Disabled:
@@ -150,8 +150,8 @@ func (q *PeopleQuery) members(ctx context.Context, a *Answer, g *ask.Grantee, gr
 	return found, nil
 }
 
-// add adds a principal if the grantee includes it. It adds no principal for which an
-// unconditional deny rule exists.
+// add adds a principal if the grantee includes the principal, and no unconditional deny rule
+// applies to the principal.
 func (p *People) add(who *policy.Principal, a *Answer, g *ask.Grantee, limit int) {
 	denied := func(d ask.Grantee) bool { return d.Rule.When == nil && d.Is(who, a.Asked.Name) }
 	name := who.String()

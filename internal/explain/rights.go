@@ -2,18 +2,18 @@ package explain
 
 import "github.com/tidewaiter/tidewaiter/policy/ask"
 
-// Rights is the JSON form of all that a principal may do: the rights in allowed that are not in
+// Rights is the JSON form of the rights of a principal: the rights in allowed that are not in
 // except, within the restrictions of the credential.
 type Rights struct {
-	Principal   principal     `json:"principal" doc:"The principal whose rights these are"`
+	Principal   principal     `json:"principal" doc:"The principal of the query"`
 	Known       bool          `json:"known" doc:"Whether an identity source knows the name"`
 	Registry    string        `json:"registry,omitempty" doc:"The registry's service name; absent: all registries" example:"registry.example.com"`
-	Note        string        `json:"note,omitempty" doc:"What else to know about the principal"`
-	Policy      *Period       `json:"policy,omitempty" doc:"The policy that was in force at the time, if it is not the current one"`
-	Allowed     []right       `json:"allowed" nullable:"false" doc:"What a rule allows, if its condition holds"`
-	Except      []right       `json:"except,omitempty" nullable:"false" doc:"The parts of that which another rule denies, unless its condition is false"`
-	Denied      []right       `json:"denied,omitempty" nullable:"false" doc:"What a rule would allow if others did not deny all of it"`
-	Ineffective []ineffective `json:"ineffective,omitempty" nullable:"false" doc:"Rules that are for the principal and match no resource"`
+	Note        string        `json:"note,omitempty" doc:"A remark about the principal"`
+	Policy      *Period       `json:"policy,omitempty" doc:"The policy that was in force at the time, if it is not the current policy"`
+	Allowed     []right       `json:"allowed" nullable:"false" doc:"The rights that a rule allows. If the rule has a condition, the condition must be true"`
+	Except      []right       `json:"except,omitempty" nullable:"false" doc:"The parts of allowed that another rule denies. If that rule has a condition, it denies only if the condition is true"`
+	Denied      []right       `json:"denied,omitempty" nullable:"false" doc:"Rights that a rule allows, but other rules deny completely"`
+	Ineffective []ineffective `json:"ineffective,omitempty" nullable:"false" doc:"Rules that are for the principal but match no resource"`
 }
 
 type right struct {
@@ -22,11 +22,11 @@ type right struct {
 	Actions    []string `json:"actions" nullable:"false" doc:"The actions"`
 	Registries []string `json:"registries,omitempty" nullable:"false" doc:"The registries that the rule is for; absent: all"`
 	RuleName
-	By *RuleName `json:"by,omitempty" doc:"In denied: the rule that denies it"`
+	By *RuleName `json:"by,omitempty" doc:"In denied: the rule that denies the right"`
 }
 
 type ineffective struct {
-	Reason string `json:"reason" doc:"Why the rule matches no resource"`
+	Reason string `json:"reason" doc:"The reason why the rule matches no resource"`
 	RuleName
 }
 

@@ -15,17 +15,17 @@ import (
 type Subject struct {
 	Principal *policy.Principal
 	Known     bool   // an identity source knows the name
-	Blocked   string // why the policy is overridden and no token is issued; "": not blocked
+	Blocked   string // the reason why no token is issued, whatever the policy; "": not blocked
 }
 
-// AnonymousBlocked is the reason for which anonymous clients are blocked.
+// AnonymousBlocked is the reason why anonymous clients are blocked.
 const AnonymousBlocked = "anonymous clients get no token and have to sign in (token.anonymous is false)"
 
 // ResolvePrincipal looks up a principal by its kind and name. The given groups and claims are
-// added to those that the identity source knows. An unknown user or robot, and each workload,
-// has only the given groups and claims. The parameter anonymous is false if anonymous clients
-// get no token. The function find returns identity.ErrUnknown for an unknown login, and an
-// identity.DisabledError for a principal that cannot sign in. Such a principal is blocked.
+// added to those that the identity source knows. Unknown users and robots, and all workloads, have
+// only the given groups and claims. The parameter anonymous is false if anonymous clients get no
+// token. The function find returns identity.ErrUnknown for an unknown login. If a principal cannot
+// sign in, find returns an identity.DisabledError, and the principal is blocked.
 func ResolvePrincipal(ctx context.Context, given *policy.Principal, anonymous bool, find func(ctx context.Context, login string) (*policy.Principal, error)) (Subject, error) {
 	switch {
 	case given.Kind == policy.Anonymous && anonymous:

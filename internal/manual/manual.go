@@ -1,7 +1,7 @@
 // Package manual writes manual pages for man.
 //
-// A page is roff with the macros of man(7) that both groff and mandoc support. Its input is the
-// part of Markdown that our references use: paragraphs, lists, fenced code, `code` and
+// A page is roff with the macros of man(7) that both groff and mandoc support. The input of a page
+// is the part of Markdown that the references use: paragraphs, lists, fenced code, `code` and
 // [links](page.md). Pages have no date, so the same program always writes the same page.
 package manual
 
@@ -13,7 +13,7 @@ import (
 // Page is a manual page that is written from top to bottom.
 type Page struct {
 	b     strings.Builder
-	begun bool // the section has something in it
+	begun bool // the section is not empty
 }
 
 // New begins a page in a section of the manual (1: commands, 5: files). program is the program
@@ -22,7 +22,7 @@ func New(name string, section int, program, about string) *Page {
 	p := new(Page)
 	p.b.WriteString(".\\\" Written by tidewaiter man.\n")
 	p.macro("TH", strings.ToUpper(name), fmt.Sprint(section), "", program, "Tidewaiter")
-	p.b.WriteString(".nh\n.ad l\n") // no hyphenation, because names and paths are copied from here
+	p.b.WriteString(".nh\n.ad l\n") // no hyphenation, because users copy names and paths
 	p.Section("Name")
 	p.line(escape(name) + ` \- ` + escape(about))
 	return p
@@ -82,7 +82,7 @@ func (p *Page) macro(name string, arguments ...string) {
 	p.b.WriteByte('\n')
 }
 
-// line writes a line of text and keeps roff from reading it as a macro.
+// line writes a line of text in a form that roff does not interpret as a macro.
 func (p *Page) line(text string) {
 	if strings.HasPrefix(text, ".") || strings.HasPrefix(text, "'") {
 		text = `\&` + text

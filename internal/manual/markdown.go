@@ -62,7 +62,7 @@ type block struct {
 // lines of code as they are.
 func blocks(markdown string) []block {
 	var found []block
-	open, fenced := false, false // whether the next line continues the last block
+	open, fenced := false, false // whether the next line continues the previous block
 	for line := range strings.Lines(markdown) {
 		line = strings.TrimSuffix(line, "\n")
 		switch {
@@ -91,8 +91,8 @@ var (
 	links = regexp.MustCompile(`\[([^\]]+)\]\(([^)#]*)[^)]*\)`)
 )
 
-// inline converts a line of Markdown to roff: `code` becomes bold, and a link is followed by its
-// target. Pages of docs link to each other by file name.
+// inline converts a line of Markdown to roff. `code` becomes bold, and the target follows the text
+// of a link. Pages of docs link to each other by file name.
 func inline(text string) string {
 	text = links.ReplaceAllStringFunc(text, func(link string) string {
 		found := links.FindStringSubmatch(link)
@@ -132,7 +132,7 @@ func escape(text string) string {
 		case '~':
 			b.WriteString(`\(ti`)
 		case '\n':
-			b.WriteByte(' ') // a line of its own could be a macro
+			b.WriteByte(' ') // a separate line could be a macro
 		default:
 			if r > '~' {
 				fmt.Fprintf(&b, `\[u%04X]`, r)

@@ -1,8 +1,8 @@
-// Package offline reads and changes accounts and rules without a service, or beside a running one.
-// It answers: what can a command do with the database of a config?
+// Package offline reads and changes accounts and rules in the database of a config. Commands use
+// it without a service, or while a service runs.
 //
-// A running service notices changes within two seconds. A function that opens something also
-// returns closing, which the caller must call at the end.
+// A running service notices changes within two seconds. Functions that open something also return
+// the function closing, which the caller must call at the end.
 package offline
 
 import (
@@ -31,7 +31,7 @@ func OpenAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts
 	return change(ctx, cfg, func(db *store.DB, j *journal.Journal) (*accounts.Accounts, error) { return openAccounts(cfg, db, j) })
 }
 
-// ReadAccounts is like OpenAccounts, but for reading: it neither creates nor writes anything.
+// ReadAccounts is like OpenAccounts, but only for reading: it creates and writes nothing.
 func ReadAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts, closing func() error, err error) {
 	return read(ctx, cfg.Database, func(db *store.DB) (*accounts.Accounts, error) { return openAccounts(cfg, db, nil) })
 }
@@ -60,17 +60,17 @@ func openAccounts(cfg *config.Config, db *store.DB, j *journal.Journal) (a *acco
 	return a, err
 }
 
-// Sources returns the identity sources of a config. The function own returns the accounts. If
-// own is nil, the accounts are not asked. A lookup in a source whose settings are invalid
-// returns the error of these settings.
+// Sources returns the identity sources of a config. The function own returns the accounts. If own
+// is nil, the accounts are not asked. If the settings of a source are invalid, a lookup in the
+// source returns the error.
 func Sources(cfg *config.Config, own func() *accounts.Accounts) *sources.Set {
 	set, _ := sources.Build(cfg, sources.Options{Accounts: own, GiveUp: true})
 	return set
 }
 
-// Find looks up a name in the sources of a config, in the same order as a token request does.
-// It returns identity.ErrUnknown if no source knows the name. If the principal cannot sign in,
-// the error wraps an identity.DisabledError too.
+// Find looks up a name in the sources of a config, in the same order as a token request does. If
+// no source knows the name, the error is identity.ErrUnknown. If the principal cannot sign in, the
+// error wraps an identity.DisabledError.
 func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Principal, error) {
 	var closing func() error
 	var failed error
@@ -124,7 +124,8 @@ func read[T any](ctx context.Context, database string, build func(*store.DB) (T,
 	return t, db.Close, nil
 }
 
-// shared returns an error if only the service itself can open its database.
+// shared returns an error if the database is in memory, so that only the service itself can open
+// it.
 func shared(database string) error {
 	if store.InMemory(database) {
 		return fmt.Errorf("opening database %s: it is in the memory of the service, so other programs cannot read it", database)

@@ -16,8 +16,8 @@ import (
 )
 
 // OpenRulebook opens the rulebook of a config for changes. It does not compile a policy, so that
-// a conflict between files and database can be repaired. The database is created if it is
-// missing.
+// an operator can repair a conflict between files and database. If the database is missing,
+// OpenRulebook creates it.
 func OpenRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
 	return change(ctx, cfg, func(db *store.DB, j *journal.Journal) (*rulebook.Rulebook, error) {
 		return openRulebook(db, j, &cfg.Compiled)
@@ -64,7 +64,7 @@ func loadRulebook(ctx context.Context, url string, files *policyfile.Compiled) (
 }
 
 // Policy returns the policy that a service with this config has in force. If filesOnly is true,
-// the policy has only the rules of files, and not those of the database and its namespaces.
+// the policy has only the rules of files, without the rules of the database and its namespaces.
 func Policy(ctx context.Context, cfg *config.Config, filesOnly bool) (*policy.Policy, error) {
 	files := cfg.Compiled
 	if !filesOnly {
@@ -74,9 +74,9 @@ func Policy(ctx context.Context, cfg *config.Config, filesOnly bool) (*policy.Po
 	return files.Policy, err
 }
 
-// Complete adds the built-in rules to files. Unless files.Database is "", it also adds the
-// rules of that database. Then files has the policy of a running service. Complete reports
-// whether there is a database.
+// Complete adds the built-in rules to files. If files.Database is not "", it also adds the rules
+// of that database. The result is the policy of a running service. Complete reports whether there
+// is a database.
 func Complete(ctx context.Context, files *policyfile.Compiled) (database bool, err error) {
 	b, database, closing, err := loadRulebook(ctx, files.Database, files)
 	if err != nil {

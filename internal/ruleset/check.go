@@ -43,14 +43,14 @@ func (c *found) suggest(field string, item int, suggestion, format string, args 
 	c.problems = append(c.problems, Problem{Field: field, Item: item, Text: fmt.Sprintf(format, args...), Suggestion: suggestion})
 }
 
-// missing adds the problem that a required field is not written.
+// missing adds a problem about a required field that is missing.
 func (c *found) missing(field, text string) {
 	c.problems = append(c.problems, Problem{Field: field, Item: -1, Text: text, Missing: true})
 }
 
-// Policy checks a rule and converts it to a rule of a policy. The parameter compile is a
-// function that compiles conditions, such as the method Compile of a when.Compiler. If compile
-// is nil, conditions are errors. The error is Problems and lists all errors.
+// Policy checks a rule and converts it to a rule of a policy. The parameter compile is a function
+// that compiles conditions, such as the method Compile of a when.Compiler. If compile is nil,
+// conditions are not allowed. The error is Problems with all problems.
 func (r *Rule) Policy(compile func(string) (policy.Condition, error)) (policy.Rule, error) {
 	if r == nil {
 		r = new(Rule)
@@ -60,7 +60,8 @@ func (r *Rule) Policy(compile func(string) (policy.Condition, error)) (policy.Ru
 	c.problems = nil
 	c.together()
 	for _, p := range c.problems {
-		// Skip a problem that probably follows from another problem of the same field.
+		// Skip a problem of a field that already has a problem, because it is probably a
+		// consequence.
 		if !slices.ContainsFunc(own, func(o Problem) bool { return o.Field == p.Field }) {
 			own = append(own, p)
 		}
@@ -114,7 +115,7 @@ func (r *Rule) fields(compile func(string) (policy.Condition, error)) *checker {
 	if effect := string(c.Effect); effect != "" && !slices.Contains(Effects, effect) {
 		c.suggest("effect", -1, text.Nearest(effect, Effects), "%s is not one of %s", quoted(effect), strings.Join(Effects, ", "))
 	}
-	all := scope.Repository // what "*" stands for
+	all := scope.Repository // the actions that "*" means
 	switch {
 	case c.Catalog:
 		all = scope.All
@@ -132,7 +133,7 @@ func (r *Rule) fields(compile func(string) (policy.Condition, error)) *checker {
 
 const emptyList = "the list is empty, which could mean none or all; add items, or leave out the key"
 
-// empties adds a problem for each text field that is written with an empty text.
+// empties adds a problem for each text field that is present but empty.
 func (c *found) empties(fields []string) {
 	for _, field := range fields {
 		switch field {
@@ -202,8 +203,8 @@ func (c *found) actions(words []string, all scope.Actions) (set scope.Actions) {
 	return set
 }
 
-// Rights are the names of rights over Tidewaiter. The right over one namespace is not listed:
-// its name is NamespaceRight followed by the namespace's name.
+// Rights are the names of rights over Tidewaiter. The list does not contain the right over one
+// namespace, whose name is NamespaceRight followed by the namespace's name.
 var Rights = []string{"accounts", "administrators", "journal", "policy", "namespaces"}
 
 // NamespaceRight is the prefix of the names of rights over one namespace.
@@ -275,7 +276,7 @@ func (c *checker) together() {
 		c.missing("name", "name is missing")
 	}
 	if c.Subjects == nil {
-		if c.Effect == Allow || c.Effect == "" { // deny was perhaps meant by an invalid effect
+		if c.Effect == Allow || c.Effect == "" { // an invalid effect could mean deny
 			c.missing("subjects", "subjects is missing: an allow rule must have subjects")
 		}
 		c.rule.Subjects = []string{"anyone"}
@@ -348,8 +349,8 @@ func CheckRegistries(r *policy.Rule, services []string) (problems Problems) {
 }
 
 // Compiled compiles a single rule with the existing roles and registries. The error is Problems
-// and lists the problems of the rule. Rules depend on each other only in that their names must
-// differ, so a rule that compiles alone also compiles with others.
+// with the problems of the rule. Apart from unique names, rules do not depend on each other. So a
+// rule that compiles alone also compiles together with other rules.
 func Compiled(r policy.Rule, roles map[string]policy.Role, services []string) error {
 	_, err := policy.Compile(policy.Source{Roles: roles, Rules: []policy.Rule{r}})
 	problems, ok := errors.AsType[policy.Problems](err)
@@ -358,7 +359,7 @@ func Compiled(r policy.Rule, roles map[string]policy.Role, services []string) er
 	}
 	var wrong Problems
 	for _, p := range problems {
-		if p.Rule >= 0 { // not a problem of a role
+		if p.Rule >= 0 { // p is about a rule, not about a role
 			wrong = append(wrong, Problem{Field: FieldOf(p, &r), Item: p.Item, Text: p.Text, Suggestion: p.Suggestion})
 		}
 	}

@@ -1,14 +1,14 @@
-// Package ruleset defines and checks rules and roles as they are written.
+// Package ruleset defines and checks rules and roles in the form in which users write them.
 //
-// A rule in a file, in an API request and on the command line is the same Rule. Its fields,
-// help texts and checks are defined only here. The caller adds to an error where the field is:
-// a line and a column of the config, a place in the body of an API request, or a flag of the
-// command line.
+// Rules in files, in API requests and on the command line all have the type Rule. Only this
+// package defines the fields, help texts and checks. The caller adds the place of the field to an
+// error: a line and a column of the config, a place in the body of an API request, or a flag of
+// the command line.
 //
-// An empty field never means "none" or "all". A deny rule with an empty list of subjects could
-// be meant for nobody or for everybody. An allow rule with an empty list of registries could be
-// meant for no registry or for all. So a field that is written and empty is an error. Only a
-// field that is not written has a default.
+// An empty field never means "none" or "all". A deny rule with an empty list of subjects could be
+// meant for nobody or for everybody. An allow rule with an empty list of registries could be meant
+// for no registry or for all. So a field that is present but empty is an error. Only a field that
+// is absent has a default.
 //
 // Package policy has the other checks: whether a name is already in use, and whether patterns,
 // subjects and roles are valid.
@@ -28,12 +28,12 @@ type Effect string
 
 // The effects.
 const (
-	Allow Effect = "allow" // the default: "" is Allow too
+	Allow Effect = "allow" // the default; "" also means Allow
 	Deny  Effect = "deny"
 )
 
-// Rule is a rule as it is written, with the keys of tidewaiter.yaml. A field that is not written
-// has its zero value. A list that is written and empty is not nil.
+// Rule is a rule in the form in which users write it, with the keys of tidewaiter.yaml. An absent
+// field has its zero value. A list that is present but empty is not nil.
 type Rule struct {
 	Name       string   `json:"name"`
 	Effect     Effect   `json:"effect,omitempty"`
@@ -51,12 +51,12 @@ type Rule struct {
 	Comment  string   `json:"comment,omitempty"`
 	Lifetime string   `json:"lifetime,omitempty"` // "5m": whole seconds
 
-	// Empty lists the text fields that are written and empty. The value "" alone does not show
-	// whether a field is written.
+	// Empty lists the text fields that are present but empty. The value "" alone does not show
+	// whether a field is present.
 	Empty []string `json:"-"`
 }
 
-// Role is a role as it is written: a named set of actions.
+// Role is a role in the form in which users write it: a named set of actions.
 type Role struct {
 	Actions  []string `json:"actions"`
 	Lifetime string   `json:"lifetime,omitempty"`
@@ -84,14 +84,14 @@ func (f *Field[S]) Means() string { return strings.TrimSpace(f.Help + " " + f.Mo
 // Fields are the fields of a Rule in their usual order.
 var Fields = []Field[Rule]{
 	{Name: "name", Kind: "text", Required: true, Example: "freeze", Of: func(r *Rule) any { return &r.Name },
-		Help: "Name of the rule, which responses, the journal and `explain` use.", More: "It must be unique."},
+		Help: "The name of the rule in responses, in the journal and in `explain`.", More: "It must be unique."},
 	{Name: "effect", Kind: "one of allow, deny", Default: string(Allow), Of: func(r *Rule) any { return (*string)(&r.Effect) },
 		Help: "Whether the rule allows or denies.", More: "A deny rule overrides every allow rule."},
 	{Name: "subjects", Kind: "list of texts", Example: []string{"group:developers"}, Of: func(r *Rule) any { return &r.Subjects },
-		Help: "Who: `anyone`, `signed-in`, `anonymous`, `user:NAME`, `group:NAME`, `robot:NAME`, `workload:NAME`. A deny rule without subjects is for anyone.",
-		More: "An allow rule needs at least one."},
+		Help: "Whom the rule is for: `anyone`, `signed-in`, `anonymous`, `user:NAME`, `group:NAME`, `robot:NAME`, `workload:NAME`. A deny rule without subjects is for anyone.",
+		More: "An allow rule needs at least one subject."},
 	{Name: "registries", Kind: "list of texts", Of: func(r *Rule) any { return &r.Registries },
-		Help: "The `service` of each registry that the rule is for. The default is all."},
+		Help: "The `service` of each registry that the rule is for. The default is all registries."},
 	{Name: "repositories", Kind: "list of texts", Example: []string{"prod/**"}, Of: func(r *Rule) any { return &r.Repositories },
 		Help: "Patterns of repositories, such as `team/**`.",
 		More: "`*` matches any text within one path part, `**` any number of parts, `${user}` the name of the principal, `${group}` any of its groups, `${claims.NAME}` a claim."},
@@ -99,32 +99,32 @@ var Fields = []Field[Rule]{
 		Help: "Instead of repositories: the registry's catalog, the list of all its repositories."},
 	{Name: "tidewaiter", Kind: "list of rights", Example: []string{"accounts"}, Of: func(r *Rule) any { return &r.Tidewaiter },
 		Help: "Instead of repositories: rights over Tidewaiter itself, such as `journal` or `namespace/team`.",
-		More: "`accounts`: users, robots, groups and tokens. `administrators`: accounts of administrators. `journal`: the audit journal. `policy`: roles and rules in the database, and queries about the rights of others. `namespaces`: all namespaces. `namespace/NAME`, or a pattern such as `namespace/team-*`: a namespace's members, roles and robots. `\"**\"`: all. Members of the group `tidewaiter-admins` have all rights without a rule, and those of `tidewaiter-auditors` may read everything. A deny rule can take these rights away."},
+		More: "`accounts`: users, robots, groups and tokens. `administrators`: accounts of administrators. `journal`: the audit journal. `policy`: roles and rules in the database, and queries about the rights of others. `namespaces`: all namespaces. `namespace/NAME`, or a pattern such as `namespace/team-*`: a namespace's members, roles and robots. `\"**\"`: all. Members of the group `tidewaiter-admins` have all rights without a rule, and members of `tidewaiter-auditors` may read everything. A deny rule can take these rights away."},
 	{Name: "role", Kind: "text", Example: "writer", Of: func(r *Rule) any { return &r.Role },
-		Help: "A role, whose actions the rule has."},
+		Help: "A role. The rule has the actions of the role."},
 	{Name: "actions", Kind: "list of actions", Example: []string{"push", "delete"}, Of: func(r *Rule) any { return &r.Actions },
-		Help: "Actions, in addition to those of the role: `pull`, `push`, `delete`, or `\"*\"` for all. For rights: `read` and `write`.",
+		Help: "Actions, in addition to the actions of the role: `pull`, `push`, `delete`, or `\"*\"` for all. For rights: `read` and `write`.",
 		More: "A push needs both pull and push."},
 	{Name: "when", Kind: "condition", Of: func(r *Rule) any { return &r.When },
 		Help: "A condition that must hold for the rule to match, in CEL.",
-		More: "It reads `request.ip`, `now`, `user`, `groups`, `claims`, `client` and `registry`. See [Policy](policy.md#conditions). If it cannot be evaluated, for example because a claim is missing, an allow rule does not match and a deny rule matches."},
+		More: "A condition can use `request.ip`, `now`, `user`, `groups`, `claims`, `client` and `registry`. See [Policy](policy.md#conditions). If the condition cannot be evaluated, for example because a claim is missing, an allow rule does not match and a deny rule matches."},
 	{Name: "lifetime", Kind: "duration", Example: "5m0s", Of: func(r *Rule) any { return &r.Lifetime },
-		Help: "Maximum lifetime of tokens with a grant by this rule, such as `5m`."},
+		Help: "The maximum lifetime of tokens with an action that this rule grants, such as `5m`."},
 	{Name: "comment", Kind: "text", Of: func(r *Rule) any { return &r.Comment },
-		Help: "Purpose of the rule, for people."},
+		Help: "A comment for people, such as the purpose of the rule."},
 }
 
 // RoleFields are the fields of a Role.
 var RoleFields = []Field[Role]{
 	{Name: "actions", Kind: "list of actions", Required: true, Example: []string{"pull", "delete"}, Of: func(r *Role) any { return &r.Actions },
-		Help: "What the role may do: `pull`, `push`, `delete`, or `\"*\"` for all."},
+		Help: "The actions of the role: `pull`, `push`, `delete`, or `\"*\"` for all."},
 	{Name: "lifetime", Kind: "duration", Example: "5m0s", Of: func(r *Role) any { return &r.Lifetime },
-		Help: "Maximum lifetime of tokens with a grant by this role, such as `5m`.", More: "If the rule has a lifetime too, the shorter one applies."},
+		Help: "The maximum lifetime of tokens with an action that this role grants, such as `5m`.", More: "If the rule has a lifetime, too, the shorter lifetime applies."},
 }
 
-// Limits of a lifetime. MinLifetime is the minimum that clients assume for every token.
-// MaxLifetime exists because tokens cannot be revoked: after a grant is removed, existing
-// tokens remain valid for at most this time.
+// Limits of a lifetime. MinLifetime is the minimum that clients assume for every token. Tokens
+// cannot be revoked: after a grant is removed, existing tokens remain valid for at most
+// MaxLifetime.
 const (
 	MinLifetime = time.Minute
 	MaxLifetime = 24 * time.Hour
@@ -137,7 +137,7 @@ type Problem struct {
 	Text       string
 	Suggestion string // "" if there is no suggestion
 
-	Missing      bool // the field is not written
+	Missing      bool // the field is absent
 	Line, Column int  // in the text of a condition, from 1, in characters; 0 for other fields
 }
 

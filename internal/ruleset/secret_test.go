@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// An error repeats what a user has written. Errors are logged and sent to the client. If a
-// secret was written into the wrong field, the error must not contain the secret or a part of
+// An error repeats text that a user has written. Errors are logged and sent to the client. If a
+// user writes a secret into the wrong field, the error must not contain the secret or a part of
 // it.
 func TestErrorsRepeatNoSecret(t *testing.T) {
 	b64 := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }

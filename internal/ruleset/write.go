@@ -32,8 +32,8 @@ func Written(r *policy.Rule, actions scope.Actions) *Rule {
 	return w
 }
 
-// AsWritten returns a rule of a policy in the form in which users write it: with the role and
-// the actions that the rule names itself.
+// AsWritten returns a rule of a policy in the form in which users write it. It has the role, and
+// only the actions that the rule itself names.
 func AsWritten(r *policy.Rule) *Rule {
 	w := Written(r, r.Actions)
 	w.Role = r.Role

@@ -8,7 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
-// In such a folder, another user could have created a root or a link.
+// In a folder that all users can write to, another user could have created a root or a link.
 func TestAFolderThatAllUsersCanWriteToIsRejected(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o777); err != nil {

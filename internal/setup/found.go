@@ -10,10 +10,10 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Found returns the options of the existing config in dir, so that missing files are created to
-// match it. It returns false if there is no config. If the config reads its root or its event
-// secret from other files than Write creates, Found returns an error, because the service would
-// not use the files that Write creates.
+// Found returns the options of the existing config in dir, so that Write creates missing files
+// that fit this config. If there is no config, it returns false. If the config reads its root or
+// its event secret from other files, Found returns an error, because the service would not use the
+// files that Write creates.
 func Found(dir string) (Options, bool, error) {
 	text, err := os.ReadFile(filepath.Join(dir, Config))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -22,8 +22,7 @@ func Found(dir string) (Options, bool, error) {
 	if err != nil {
 		return Options{}, false, err
 	}
-	// The config is not validated here, because it can name files that are missing and that Write
-	// will create.
+	// The config is not validated here, because it can name missing files that Write will create.
 	var c struct {
 		PublicURL string `yaml:"public_url"`
 		Listen    []struct {

@@ -26,8 +26,8 @@ const (
 	notificationsPath = "/notifications"
 )
 
-// maxText is the maximum length of each option in bytes. A DNS name has at most 253 bytes, and a
-// path rarely has more than that.
+// maxText is the maximum length of each option in bytes. A DNS name has at most 253 bytes, and
+// most paths are shorter.
 const maxText = 1024
 
 // plan is Options with all defaults filled in. The templates read it.
@@ -41,8 +41,8 @@ type plan struct {
 
 	Zot     bool // the registry is zot
 	Proxied bool // a proxy terminates TLS
-	// Before is the role that has the rights that the registry's users had until now: writer,
-	// or maintainer if they could delete. It is "" if the registry had no users.
+	// Before is the role with the rights that the registry's users had before: writer, or
+	// maintainer if they could delete. If the registry had no users, it is "".
 	Before string
 
 	// Set by the writer.
@@ -50,8 +50,8 @@ type plan struct {
 	Secret string // of the registry's events
 
 	registry  *registry // nil if there is no registry yet
-	contained bool      // the registry runs in a container, where localhost is the container itself
-	defaulted bool      // no option or config named the service, so it has its default name
+	contained bool      // the registry runs in a container, in which localhost is the container
+	defaulted bool      // no option and no config names the service, so the default name is used
 }
 
 // plan validates o before anything is written, and fills in the defaults.
@@ -97,7 +97,7 @@ func (o Options) plan() (plan, error) {
 	if strings.Contains(p.Service, "://") {
 		return plan{}, fmt.Errorf("the service %q is a URL: give the registry's host, as in registry.example.com", p.Service)
 	}
-	// Only the option is checked: the config of an existing registry may have any name.
+	// Only the option is checked, because the config of an existing registry can have any name.
 	if strings.ContainsAny(o.Service, " /") {
 		return plan{}, fmt.Errorf("the service %q contains a space or a slash: give the registry's host, as in registry.example.com", p.Service)
 	}
@@ -157,7 +157,7 @@ func (p *plan) existing() error {
 	}
 	p.registry, p.RegistryURL = r, r.url()
 	if there, err := exists(r.passwords()); p.RegistryUsers != "" && r.passwords() != "" && err == nil && !there {
-		p.contained = true // the password file that its config names is not on this machine
+		p.contained = true // the path of the password file in the config is not on this machine
 	}
 	p.RegistryUsers = cmp.Or(p.RegistryUsers, r.passwords())
 	if p.RegistryUsers != "" {
@@ -169,7 +169,8 @@ func (p *plan) existing() error {
 	return nil
 }
 
-// usersError returns an error of reading RegistryUsers, with the place that names the file.
+// usersError returns the error for a RegistryUsers file that cannot be read, with the place that
+// names the file.
 func (p *plan) usersError(err error) error {
 	const doing = "reading the registry's password file"
 	if p.registry == nil || p.RegistryUsers != p.registry.passwords() {
@@ -177,7 +178,7 @@ func (p *plan) usersError(err error) error {
 	}
 	hint := "name the file with --registry-users FILE"
 	if errors.Is(err, fs.ErrNotExist) {
-		hint = "if that is a path in a container, name the file on this machine with --registry-users FILE"
+		hint = "if this path is in a container, name the file on this machine with --registry-users FILE"
 	}
 	line := get(get(get(p.registry.doc.Content[0], "auth"), "htpasswd"), "path").Line
 	return fmt.Errorf("%s, auth.htpasswd.path in %s:%d: %w (%s)", doing, p.registry.path, line, err, hint)
@@ -206,10 +207,10 @@ func publicURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// listen returns the default address to listen on. If the public URL is on this machine, it is
-// the address in the URL. With a TLS certificate, it is the URL's port on all addresses.
-// Otherwise it is the parameter here, an address for a proxy on this machine. So other
-// machines can connect only if there is a TLS certificate.
+// listen returns the default address to listen on. If the public URL is on this machine, the
+// result is the address in the URL. With a TLS certificate, the result is the URL's port on all
+// addresses. Otherwise the result is the parameter here, an address for a proxy on this machine.
+// So other machines can connect only if there is a TLS certificate.
 func listen(u *url.URL, certificate bool, here string) string {
 	switch {
 	case certificate && u.Scheme == "https" && endpoint.Local(u.Hostname()):
@@ -222,9 +223,9 @@ func listen(u *url.URL, certificate bool, here string) string {
 	return here
 }
 
-// registryListen returns the address that a registry listens on. If the service is on this
-// machine, it is the service's port. Otherwise the registry is behind a proxy, and the address
-// has port 5000, the default of the registry's image.
+// registryListen returns the address on which a registry listens. If the service is on this
+// machine, the address has the service's port. Otherwise the registry is behind a proxy, and the
+// address has port 5000, the default of the registry's image.
 func registryListen(service string) string {
 	host, port, err := net.SplitHostPort(service)
 	if err != nil || port == "" || !endpoint.Local(host) {

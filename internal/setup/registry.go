@@ -21,7 +21,7 @@ import (
 // registry is the config file of an existing registry.
 type registry struct {
 	path    string
-	doc     yaml.Node // with comments, which the merged file keeps
+	doc     yaml.Node // with the comments, for the merged file
 	exposed bool      // all users of this machine can read the file
 
 	Auth map[string]any
@@ -58,7 +58,7 @@ func readRegistry(path string) (*registry, error) {
 	}
 	for _, n := range []*yaml.Node{get(r.doc.Content[0], "notifications"), get(get(r.doc.Content[0], "notifications"), "endpoints")} {
 		if n != nil && n.Kind == yaml.AliasNode {
-			return nil, fmt.Errorf("reading the registry's config %s:%d: the notifications are an alias (*%s), to which Tidewaiter's endpoint cannot be added: write the notifications out", path, n.Line, n.Value)
+			return nil, fmt.Errorf("reading the registry's config %s:%d: the notifications are an alias (*%s), to which Tidewaiter's endpoint cannot be added: replace the alias by its content", path, n.Line, n.Value)
 		}
 	}
 	if err := r.doc.Load(r); err != nil {
@@ -80,7 +80,7 @@ func (r *registry) service(here bool) (string, error) {
 		return host, nil
 	}
 	if len(r.HTTP.TLS) > 0 || !here {
-		return "", fmt.Errorf("%s does not name the registry's host (http.host): give it with --service, as clients type it, like --service registry.example.com", r.path)
+		return "", fmt.Errorf("%s does not name the registry's host (http.host): give the host that clients type, such as --service registry.example.com", r.path)
 	}
 	_, port, err := net.SplitHostPort(r.HTTP.Addr)
 	if err != nil || port == "" {
@@ -106,8 +106,8 @@ func (r *registry) url() string {
 	return ""
 }
 
-// login returns the address for docker login. The address has the registry's port, unless there
-// is a proxy in front of the registry.
+// login returns the address for docker login. If there is no proxy in front of the registry, the
+// address has the registry's port.
 func (r *registry) login(service string) string {
 	if host := r.host(); host != "" {
 		return host
@@ -122,7 +122,8 @@ func (r *registry) login(service string) string {
 	return net.JoinHostPort(service, port)
 }
 
-// freePort returns the first port, starting at the default, that the registry does not listen on.
+// freePort returns the first port that the registry does not listen on, starting at the default
+// port.
 func (r *registry) freePort() string {
 	for port := defaultPort; ; port++ {
 		text := strconv.Itoa(port)
@@ -221,10 +222,10 @@ type people struct {
 	left  []string // the errors of lines that are left out
 }
 
-// readPeople reads a password file as the registry does: it trims lines, and uses the last line
-// of each name. Lines that Tidewaiter rejects are left out, because a single such line would make
-// the whole file invalid. Except for users with a few unusual names, the users of these lines
-// could not sign in to the registry either.
+// readPeople reads a password file as the registry does: it trims lines, and if a name has several
+// lines, it uses the last line. It leaves out lines that Tidewaiter rejects, because a single such
+// line would make the whole file invalid. Apart from a few unusual names, the registry also
+// rejects these lines.
 func readPeople(path string) (people, error) {
 	text, err := endpoint.ReadFile(path, maxPasswords)
 	if err != nil {

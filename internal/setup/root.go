@@ -16,11 +16,11 @@ const (
 )
 
 const (
-	// rootYears is how long a root is valid. A new root must be installed in each registry, and
-	// each registry must be restarted. Operators should be able to plan this.
+	// rootYears is the validity of a root. It is long, because a new root must be installed in
+	// each registry, and each registry must then be restarted.
 	rootYears = 10
-	// rootBackdate is how far in the past a root's validity begins. Registries check the validity
-	// by their own clocks, without leeway.
+	// A root is valid from rootBackdate before its creation. Registries check the validity with
+	// their own clocks, without leeway.
 	rootBackdate = 24 * time.Hour
 )
 
@@ -28,7 +28,7 @@ const (
 // secret. If one of these files exists, WriteRoot creates nothing.
 //
 // The key is written before the certificate. If two calls run for the same folder at the same
-// time, the second call finds the key of the first call and stops. So the certificate always fits
+// time, the second call finds the key of the first call and fails. So the certificate always fits
 // the key.
 func WriteRoot(folder string, alg token.Algorithm, now time.Time) (certificate, key string, err error) {
 	certificate, key = filepath.Join(folder, certificateName), filepath.Join(folder, keyName)
@@ -51,7 +51,7 @@ func WriteRoot(folder string, alg token.Algorithm, now time.Time) (certificate, 
 		return "", "", fmt.Errorf("creating a root: %w", err)
 	}
 	if err := place(certificate, root.Bundle(), 0o600); err != nil {
-		_ = os.Remove(key) // useless without its certificate
+		_ = os.Remove(key) // the key is useless without its certificate
 		return "", "", fmt.Errorf("creating a root: %w", err)
 	}
 	return certificate, key, nil

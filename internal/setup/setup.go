@@ -1,7 +1,7 @@
 // Package setup creates a first working configuration.
 //
-// Write creates a folder from which Tidewaiter can serve: a config with a policy, a root that
-// signs, one account with a random password, the secret for the registry's events, and the
+// Write creates a folder with everything that Tidewaiter needs to serve: a config with a policy, a
+// signing root, one account with a random password, the secret for the registry's events, and the
 // registry's config. Write never overwrites a file. A second call creates only the missing files,
 // so an interrupted Write can be repeated.
 package setup
@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// The files that Write creates, by their path in its folder. The service creates the database.
+// The files that Write creates, by their path in the folder. The service creates the database.
 const (
 	Config         = "tidewaiter.yaml"
 	Certificate    = "keys/" + certificateName
@@ -42,10 +42,10 @@ const Issuer = "tidewaiter"
 // localhost:5000 and Tidewaiter at localhost:5001.
 type Options struct {
 	Preset string // the kind of registry: Zot, or "" for distribution's
-	// Service is the registry's service name: its host, and its port unless that is 443. The
-	// default is localhost:5000.
+	// Service is the registry's service name: the host, and the port if it is not 443. The default
+	// is localhost:5000.
 	Service string
-	// PublicURL is where clients and the registry reach Tidewaiter. The default is
+	// PublicURL is the URL at which clients and the registry reach Tidewaiter. The default is
 	// http://localhost:5001, or the next port that the registry does not use.
 	PublicURL string
 	// Listen is the address to listen on. If PublicURL is on this machine, or if there is a TLS
@@ -64,8 +64,8 @@ type Options struct {
 
 	Database string // relative to the folder; default sqlite:data/state.db
 
-	// TLSCertificate and TLSKey are PEM files, relative to the folder. Without them Listen is
-	// plain HTTP, for a proxy that terminates TLS, or for localhost.
+	// TLSCertificate and TLSKey are PEM files, relative to the folder. Without them, Tidewaiter
+	// serves plain HTTP, for a proxy that terminates TLS, or for localhost.
 	TLSCertificate, TLSKey string
 
 	// Private hides a new folder from other users of the machine. If Private is not set, other
@@ -80,7 +80,7 @@ type Options struct {
 type File struct {
 	Path string `json:"path"`    // relative to the folder, with slashes
 	What string `json:"what"`    // a short description
-	Made bool   `json:"created"` // false: the file existed and was kept
+	Made bool   `json:"created"` // false: the file existed and was not changed
 }
 
 // Result describes the set-up after Write.
@@ -94,7 +94,7 @@ type Result struct {
 	Admin    string          `json:"account"`
 	Password identity.Secret `json:"-"`     // of Admin; empty if Admin existed already
 	Login    string          `json:"login"` // the address for docker login
-	Notes    []string        `json:"notes"` // notes for the operator, each a sentence or two
+	Notes    []string        `json:"notes"` // notes for the operator, of one or two sentences
 }
 
 // ErrTaken means that a file exists, perhaps because another process has just created it.
@@ -103,9 +103,9 @@ var ErrTaken = errors.New("it exists already")
 // Path returns the absolute path of one of the files.
 func (r Result) Path(name string) string { return filepath.Join(r.Dir, filepath.FromSlash(name)) }
 
-// Write creates the missing files in dir, and dir itself. Files are readable by their owner only,
+// Write creates the missing files in dir, and dir itself. Only their owner can read the files,
 // except RootBundle. Each file appears complete or not at all. An error names the file that could
-// not be created. Files that were created before this file stay, and the next Write uses them.
+// not be created. The files that Write created before stay, and the next Write uses them.
 func Write(dir string, o Options) (Result, error) {
 	p, err := o.plan()
 	if err != nil {

@@ -47,10 +47,10 @@ func TestTheFirstWriteCreatesEverything(t *testing.T) {
 		// The registry's user can read only the root's certificate.
 		mine := map[string]fs.FileMode{dir: 0o711, r.Path(RootBundle): 0o644}
 		if open, want := info.Mode().Perm()&0o077, mine[path]&0o077; open != want {
-			t.Errorf("%s: others have %v, want %v", path, open, want)
+			t.Errorf("%s: other users have the mode %v, want %v", path, open, want)
 		}
 		if strings.HasPrefix(d.Name(), ".") {
-			t.Errorf("%s was left behind", path)
+			t.Errorf("%s was not removed", path)
 		}
 		return nil
 	}); err != nil {
@@ -164,7 +164,7 @@ func TestTheDefaultAddressToListenOn(t *testing.T) {
 		{"https://auth.example.com", "", "localhost:5001"}, // behind a proxy
 		{"http://10.1.2.3:7000", "", "localhost:5001"},     // other machines can reach this address
 		{"https://localhost:7000", "", "localhost:5001"},   // the proxy at this address has TLS
-		{"https://auth.example.com", ":8443", ":8443"},     // the option Listen was set
+		{"https://auth.example.com", ":8443", ":8443"},     // with the option Listen
 		{"http://localhost", "", "localhost:5001"},         // only root may listen on port 80
 		{"http://localhost.example.com:80", "", "localhost:5001"},
 	} {
@@ -276,7 +276,8 @@ func TestHalfAPairIsNotCompleted(t *testing.T) {
 	}
 }
 
-// With a new secret, Tidewaiter would refuse the events of a registry that has the old secret.
+// If Write created a new secret, Tidewaiter would refuse the events of a registry that has the old
+// secret.
 func TestNoSecretIsCreatedBesideAConfigWithTheOldOne(t *testing.T) {
 	for _, names := range []string{RegistryConfig, RegistryEnv} {
 		dir := t.TempDir()
@@ -318,7 +319,7 @@ func TestAnEmptySecretIsNotUsed(t *testing.T) {
 	}
 }
 
-// Concurrent calls for the same folder may fail, but the files that they leave fit together.
+// Concurrent calls for the same folder may fail, but the files that they create must fit together.
 func TestConcurrentWritesLeaveOneSetUp(t *testing.T) {
 	for range 3 {
 		dir := t.TempDir()

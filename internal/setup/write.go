@@ -30,12 +30,12 @@ type writer struct {
 	plan plan
 }
 
-// write creates each file after the files that it refers to. It creates the account last: the
-// account's password is printed only after Write returns, and a crash must not leave an account
-// whose password nobody knows.
+// write creates each file after the files that it refers to. It creates the account last, because
+// the account's password is printed only after Write returns. After a crash, there must be no
+// account whose password nobody knows.
 func (w *writer) write() error {
 	if w.plan.defaulted && !forThisMachine(w.plan.PublicURL) {
-		w.note("The registry's service name is %s, because --service was not given. Clients on other machines use another name: give it with --service, like --service registry.example.com, in a new folder.", w.plan.Service)
+		w.note("The registry's service name is %s, because --service was not given. If clients on other machines use another name, run init with this name in a new folder, such as --service registry.example.com.", w.plan.Service)
 	}
 	users, err := w.readUsers()
 	if err != nil {
@@ -69,7 +69,7 @@ func (w *writer) write() error {
 func (w *writer) render(name string) ([]byte, error) {
 	content, err := render(name, w.plan)
 	if name == ZotConfig {
-		w.note("%s disables zot's deduplication: with it, anyone who may pull from one repository can read any blob whose digest they know.", ZotConfig)
+		w.note("%s disables zot's deduplication. With deduplication, anyone who may pull from one repository can read any blob whose digest they know.", ZotConfig)
 	}
 	if err != nil || name != RegistryConfig || w.plan.registry == nil {
 		return content, err
@@ -77,7 +77,7 @@ func (w *writer) render(name string) ([]byte, error) {
 	if kind := w.plan.registry.auth(); kind != "" {
 		w.note("%s replaces the section auth.%s of the registry's config with a section for Tidewaiter's tokens, because a registry has only one kind of authentication.", RegistryConfig, kind)
 		if kind == "token" {
-			w.note("The users of the registry's present token service are not known here, so only %s can sign in. If an earlier init wrote this section, give the registry's original config with --registry-config.", w.plan.Admin)
+			w.note("The users of the registry's current token service are unknown to Tidewaiter, so only %s can sign in. If an earlier init wrote this section, give the registry's original config with --registry-config.", w.plan.Admin)
 		}
 	}
 	if w.plan.registry.exposed {
@@ -91,8 +91,8 @@ func (w *writer) note(format string, args ...any) {
 	w.Notes = append(w.Notes, fmt.Sprintf(format, args...))
 }
 
-// bundle writes the root's certificate where the registry's user can read it. That user cannot
-// enter keys/, where the original is.
+// bundle writes a copy of the root's certificate that the registry's user can read. This user
+// cannot enter keys/, where the original is.
 func (w *writer) bundle() error {
 	certificate, err := os.ReadFile(w.Path(Certificate))
 	if err != nil {
@@ -107,7 +107,7 @@ func (w *writer) bundle() error {
 	if err != nil {
 		return err
 	}
-	if !bytes.Contains(there, bytes.TrimSpace(certificate)) { // or also the next root
+	if !bytes.Contains(there, bytes.TrimSpace(certificate)) { // it can also contain the next root
 		return fmt.Errorf("%[1]s does not contain the certificate of %[2]s: delete %[1]s to create it again", RootBundle, Certificate)
 	}
 	if dir := unreadable(w.Path(RootBundle)); dir != "" && w.plan.registry != nil {
@@ -137,7 +137,7 @@ func (w *writer) folder() error {
 }
 
 // root creates the root certificate and key, unless they exist. If only one of the two files
-// exists, root returns an error and creates nothing, because the existing file may be in use.
+// exists, root returns an error and creates nothing, because the existing file is possibly in use.
 func (w *writer) root() error {
 	hasCertificate, err := exists(w.Path(Certificate))
 	hasKey, keyErr := exists(w.Path(Key))
@@ -150,7 +150,7 @@ func (w *writer) root() error {
 		if hasKey {
 			half, missing = Key, Certificate
 		}
-		return fmt.Errorf("%s exists without %s: restore the missing file, or move the other away to create a new pair", half, missing)
+		return fmt.Errorf("%s exists without %s: restore the missing file, or move the existing file away to create a new pair", half, missing)
 	case !hasCertificate:
 		if _, _, err := WriteRoot(filepath.Dir(w.Path(Key)), token.ES256, w.plan.Now()); err != nil {
 			return err
@@ -177,7 +177,7 @@ func (w *writer) secret() error {
 		if stale, err := exists(w.Path(name)); err != nil {
 			return err
 		} else if stale && !there {
-			return fmt.Errorf("%[1]s is missing, and %[2]s contains the same secret: restore %[1]s, or delete %[2]s too to create both again", Notifications, name)
+			return fmt.Errorf("%[1]s is missing, and %[2]s contains the same secret: restore %[1]s, or delete %[2]s, too, to create both again", Notifications, name)
 		}
 	}
 	err = w.file(Notifications, "the secret of the registry's events", 0o600, func() ([]byte, error) {
@@ -192,7 +192,7 @@ func (w *writer) secret() error {
 	}
 	w.plan.Secret = strings.TrimSpace(string(content))
 	if w.plan.Secret == "" {
-		return fmt.Errorf("%s is empty: delete it to create a new one", Notifications)
+		return fmt.Errorf("%s is empty: delete it to create a new file", Notifications)
 	}
 	if plain(w.plan.Secret) != nil {
 		return fmt.Errorf("%s has more than one line, or characters that cannot be printed", Notifications)
@@ -200,9 +200,9 @@ func (w *writer) secret() error {
 	return nil
 }
 
-// readUsers reads the existing users: those in the folder's password file, or those in the
-// registry's password file. If the folder has a password file, the administrator in the config
-// must be one of its users.
+// readUsers reads the existing users from the folder's password file, or from the registry's
+// password file. If the folder has a password file, the administrator in the config must be one of
+// its users.
 func (w *writer) readUsers() (people, error) {
 	path := w.Path(Users)
 	there, err := exists(path)
@@ -218,7 +218,7 @@ func (w *writer) readUsers() (people, error) {
 	users, err := readPeople(path)
 	switch {
 	case there && errors.Is(err, fs.ErrNotExist):
-		return people{}, nil // a dangling link: it is kept, and no file is created where it points
+		return people{}, nil // a dangling link: do not change it, and create no file at its target
 	case there && err != nil:
 		return people{}, fmt.Errorf("reading %s: %w", Users, err)
 	case err != nil:
@@ -231,7 +231,7 @@ func (w *writer) readUsers() (people, error) {
 		}
 		missing := slices.DeleteFunc(theirs.names, func(name string) bool { return slices.Contains(users.names, name) })
 		if len(missing) > 0 {
-			w.note("%s existed and was kept, so these accounts of the registry are not in it and cannot sign in: %s. Copy their lines from %s.", Users, some(missing, ", "), w.plan.RegistryUsers)
+			w.note("%s existed and was not changed, so it lacks these accounts of the registry, which cannot sign in: %s. Copy their lines from %s.", Users, some(missing, ", "), w.plan.RegistryUsers)
 		}
 	}
 	if there && !slices.Contains(users.names, w.plan.Admin) {
@@ -240,13 +240,13 @@ func (w *writer) readUsers() (people, error) {
 			return people{}, err
 		}
 		if !configured {
-			return people{}, fmt.Errorf("%s has no user %s, who would be the administrator: name one of its users with --admin (%s)", Users, w.plan.Admin, some(append(users.names, users.left...), ", "))
+			return people{}, fmt.Errorf("%s has no user %s for the administrator: name one of its users with --admin (%s)", Users, w.plan.Admin, some(append(users.names, users.left...), ", "))
 		}
 	}
 	return users, nil
 }
 
-// users writes the accounts: those of the registry, and the administrator.
+// users writes the accounts of the registry, and the administrator.
 func (w *writer) users(before people) error {
 	there, err := exists(w.Path(Users))
 	if err != nil {
@@ -277,11 +277,11 @@ func (w *writer) users(before people) error {
 	})
 }
 
-// bcryptCost is the cost of a hash, which then takes about 60 ms of one core. A password that is
-// in use is hashed once in several minutes.
+// bcryptCost is the cost of a hash. A hash with this cost takes about 60 ms on one core. The
+// password of an active user is hashed once in several minutes.
 const bcryptCost = 10
 
-// file creates a file with what content returns, unless it exists.
+// file creates a file with the result of content. If the file exists, it does nothing.
 func (w *writer) file(name, what string, mode fs.FileMode, content func() ([]byte, error)) error {
 	there, err := exists(w.Path(name))
 	if err != nil {

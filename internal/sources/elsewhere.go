@@ -19,11 +19,11 @@ const lookupTimeout = 5 * time.Second
 // Reasons why names cannot be looked up in a source.
 var (
 	errNoList   = errors.New("an issuer of ID tokens has no list of names")
-	errNoLookup = errors.New("it cannot look a name up without the password")
+	errNoLookup = errors.New("it cannot look up a name without the password")
 )
 
-// Elsewhere reports whether a source other than the accounts has the login. For the login of a
-// robot, it calls no remote source.
+// Elsewhere reports whether a source other than the accounts has the login. If the login is the
+// login of a robot, Elsewhere asks only local sources.
 func (s *Set) Elsewhere(ctx context.Context, login string) (found accounts.Elsewhere) {
 	robot := strings.HasPrefix(login, accounts.RobotPrefix)
 	for _, source := range s.Sources {
@@ -55,24 +55,25 @@ func (s *Source) has(ctx context.Context, login string) (bool, error) {
 	defer cancel()
 	has, err := identity.Has(ctx, s.finder, login)
 	if err == nil && !has && s.Config.LDAP != nil && s.Config.LDAP.BindDN == "" {
-		err = errNoLookup // a directory may hide its users from anonymous clients
+		err = errNoLookup // a directory can hide its users from anonymous clients
 	}
 	return has, err
 }
 
-// advice returns what to do instead of adding an account whose name the source already has.
+// advice returns a sentence for somebody who wants to add an account whose name the source already
+// has.
 func (s *Source) advice(login string) string {
 	switch h := s.Config.HTPasswd; {
 	case h == nil:
-		return "it can sign in as it is"
+		return "this user can already sign in"
 	case h.File != "":
-		return "to bring it along with its password and groups, use tidewaiter import htpasswd " + h.File
+		return "to create an account with the same password and groups, use tidewaiter import htpasswd " + h.File
 	}
-	return fmt.Sprintf("to bring it along with its password and groups, write its line of entries to a file and use tidewaiter import htpasswd FILE; or remove %s there", login)
+	return fmt.Sprintf("to create an account with the same password and groups, copy the line in entries to a file and use tidewaiter import htpasswd FILE; or remove %s from entries", login)
 }
 
-// once is a Finder that is not called again after an outage. So a command that looks up many
-// names waits only once for a source that is down.
+// once is a Finder that does not call its source again after an outage. So a command that looks up
+// many names waits only one time for a source that is down.
 type once struct {
 	identity.Finder
 

@@ -30,10 +30,10 @@ import (
 // sourceKind is a row of the table sourceKinds.
 type sourceKind struct {
 	remote bool // asked only if no local source knows the name
-	// other means that the source has names of its own, outside of the accounts. No account may
+	// other means that the source has its own names, which are not in the accounts. No account may
 	// have such a name.
 	other bool
-	build func(*builder, *Source) error // its error is strictyaml.Problems where it has a position
+	build func(*builder, *Source) error // an error with a position is strictyaml.Problems
 }
 
 // sourceKinds has the kinds of sources, by config key.
@@ -51,7 +51,7 @@ var sourceKinds = map[string]sourceKind{
 type builder struct {
 	Options
 	cfg *config.Config
-	set *Set // what is built already
+	set *Set // the sources that are already built
 }
 
 const anyType = when.Text | when.Number | when.Bool | when.Null | when.List | when.Object
@@ -168,8 +168,9 @@ func (b *builder) ldap(s *Source) error {
 	return nil
 }
 
-// takenBefore reports whether another source that checks passwords knows the name and is asked
-// before the given source: any local source, or a remote source above it.
+// takenBefore reports whether a source that is asked before the given source knows the name. These
+// are all local sources, and the remote sources above the given source. Only sources that check
+// passwords count.
 func (s *Set) takenBefore(ctx context.Context, source *Source, name string) (bool, error) {
 	above := true
 	for _, other := range s.Sources {
@@ -248,11 +249,11 @@ func (b *builder) oidc(s *Source) error {
 	return nil
 }
 
-// settingsID returns a text that identifies the settings that decide who may sign in, as whom,
-// and with which groups and claims. If one of these settings changes, the text changes. The
-// lifetime of access tokens is not among these settings.
+// settingsID returns a text that identifies the settings that affect sign-ins: who may sign in,
+// and with which name, groups and claims. If one of these settings changes, the text changes. The
+// lifetime of access tokens is not one of these settings.
 func settingsID(c *config.OIDC) string {
-	// Marshal cannot fail: the settings are texts, lists of texts and maps of texts.
+	// Marshal cannot fail, because the settings are texts, lists of texts and maps of texts.
 	text, _ := json.Marshal([]any{c.Preset, c.Issuer, c.Audience, c.Kind, c.Principal, c.Groups, c.Claims, c.Require})
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])

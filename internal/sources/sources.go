@@ -1,5 +1,5 @@
-// Package sources builds the identity sources of a config. It answers two questions: how does
-// an entry of `identity` become a source, and which names can this source have?
+// Package sources builds the identity sources of a config from the entries of `identity`. It also
+// knows which names each source can have.
 //
 // The table sourceKinds has a row for each kind of source.
 package sources
@@ -25,12 +25,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
-// Options are what the sources of a process share. The zero value is for checks and lookups
-// without a running service.
+// Options are the objects that the sources of a process share. The zero value is for checks and
+// lookups without a running service.
 type Options struct {
-	// Accounts returns the accounts, or nil if there is no database. Accounts is called when
-	// the first request needs the accounts: they are opened after the sources are built, so
-	// that an invalid config does not create a database. If Accounts is nil, there is no
+	// Accounts returns the accounts, or nil if there is no database. It is called when a request
+	// needs the accounts for the first time. The accounts are opened after the sources are built,
+	// so that an invalid config does not create a database. If Accounts is nil, there is no
 	// database.
 	Accounts func() *accounts.Accounts
 
@@ -40,8 +40,8 @@ type Options struct {
 	Log     *slog.Logger                            // nil: no log
 	Now     func() time.Time                        // nil: time.Now
 
-	// Before is the set of the previous config, or nil. The new set takes over the keys of its
-	// issuers, and compares its password files with those of Before.
+	// Before is the set of the previous config, or nil. The new set uses the keys of its issuers,
+	// and compares its password files with the new files.
 	Before *Set
 	// GiveUp means that Elsewhere does not ask a source again after an outage.
 	GiveUp bool
@@ -63,7 +63,7 @@ type Source struct {
 
 	err      error           // the settings are invalid
 	finder   identity.Finder // looks up names for Elsewhere
-	noLookup error           // why names cannot be looked up; nil: they can
+	noLookup error           // the reason why names cannot be looked up; nil: they can
 
 	provider *oidc.Provider // nil: another kind
 
@@ -76,13 +76,13 @@ type Source struct {
 
 // SignIns are the settings for the access tokens of users whose sign-ins are stored.
 type SignIns struct {
-	Lifetime time.Duration // how long they are valid after a sign-in; 0: users have none
-	Settings string        // identifies the settings that decide who may sign in, and as whom
+	Lifetime time.Duration // validity of access tokens after a sign-in; 0: no tokens
+	Settings string        // the result of settingsID
 }
 
-// Build builds the sources of a config. The error is a strictyaml.Problems with everything that
-// is wrong. The set is usable even if there is an error: a lookup in an invalid source returns
-// the error of this source.
+// Build builds the sources of a config. The error is a strictyaml.Problems with all problems. The
+// set is usable even after an error: a lookup in an invalid source returns the error of this
+// source.
 func Build(cfg *config.Config, o Options) (*Set, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -130,7 +130,7 @@ func Build(cfg *config.Config, o Options) (*Set, error) {
 }
 
 // Find looks up a principal by name. It asks the sources in the same order as a token request
-// does. The errors are those of chain.Chain.Find.
+// does. It returns the errors of chain.Chain.Find.
 func (s *Set) Find(ctx context.Context, name string) (*policy.Principal, error) {
 	if strings.HasPrefix(name, accounts.RobotPrefix) {
 		return s.Chain.FindIn(ctx, accounts.Source, name, "") // only accounts know robots
@@ -148,9 +148,9 @@ func (s *Set) Named(name string) *Source {
 	return nil
 }
 
-// MayHave reports whether a principal can match the subject of a rule, such as "group:dev", as
-// far as the settings of the sources determine this. If no principal can match, the result
-// meant is the likely correction, or "".
+// MayHave reports whether a principal can match the subject of a rule, such as "group:dev". If the
+// settings of the sources do not determine this, the result is true. If no principal can match,
+// the result meant is the likely correction, or "".
 func (s *Set) MayHave(subject string) (ok bool, meant string) {
 	prefix, name, _ := strings.Cut(subject, ":")
 	if len(s.Sources) == 0 || prefix != "group" && prefix != "workload" && prefix != "robot" {

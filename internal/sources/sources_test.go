@@ -98,7 +98,7 @@ func TestEachKindIsBuiltAndKnowsItsNames(t *testing.T) {
 	}
 }
 
-// A command works with the valid sources of a config. An operation that needs an invalid source
+// A command can use the valid sources of a config. If an operation needs an invalid source, it
 // gets the error of this source.
 func TestAnInvalidSourceIsAnOutageOfItself(t *testing.T) {
 	cfg := load(t, `htpasswd: { entries: ["ann:`+hash+`"] }`, `ldap: { name: corp, servers: ["ldap://a"], user: { base: "o=x" } }`)
@@ -131,8 +131,8 @@ func TestElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	advice := "to bring it along with its password and groups, write its line of entries to a file and use tidewaiter import htpasswd FILE; or remove ann there"
-	unchecked := "exec:shop: it cannot look a name up without the password"
+	advice := "to create an account with the same password and groups, copy the line in entries to a file and use tidewaiter import htpasswd FILE; or remove ann from entries"
+	unchecked := "exec:shop: it cannot look up a name without the password"
 	for login, want := range map[string]accounts.Elsewhere{
 		"ann":                       {Source: "htpasswd", Advice: advice},
 		"bob":                       {Unchecked: []string{unchecked}},

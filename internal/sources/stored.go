@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// stored is the accounts as a source. The accounts are opened after the chain is built.
+// stored is the identity source of the accounts. The accounts are opened after the chain is built.
 type stored struct{ open func() *accounts.Accounts }
 
 func (s stored) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
@@ -32,7 +32,7 @@ func (s stored) DummyLookup(ctx context.Context, c identity.Presented) error {
 	return s.open().DummyLookup(ctx, c)
 }
 
-// userProvider is an issuer whose users may have access tokens. It finds users by their last
+// userProvider is an issuer whose users may have access tokens. It finds users by their newest
 // sign-in, which is stored with the accounts.
 type userProvider struct {
 	*oidc.Provider
@@ -57,7 +57,7 @@ func (p userProvider) Find(ctx context.Context, name, id string) (*policy.Princi
 	return nil, identity.ErrUnknown
 }
 
-// VerifyIDToken verifies an ID token of a configured issuer, as a sign-in does, and records no
+// VerifyIDToken verifies an ID token of a configured issuer, as a sign-in does, but records no
 // sign-in. The error is identity.ErrUnknown if no issuer of the config has issued it.
 func (s *Set) VerifyIDToken(ctx context.Context, c identity.Presented) (source string, who identity.Verified, err error) {
 	for _, source := range s.Sources {
