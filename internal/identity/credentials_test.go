@@ -48,7 +48,7 @@ func TestClassifyGoesByShape(t *testing.T) {
 		{"", own('b'), identity.AccessToken},
 		{"ann", "\n" + own('a'), identity.AccessToken},
 		{"ann", own('a')[:30], identity.AccessToken}, // truncated, and never a password
-		{"ann", own('c'), identity.AccessToken},      // a session, which is refused too
+		{"ann", own('c'), identity.AccessToken},      // a session, which is refused, too
 		{"ann", own('r'), identity.RefreshToken},
 		{"<token>", own('r'), identity.RefreshToken},
 		{"ann", "twp_x", identity.Password},
@@ -82,7 +82,7 @@ func TestHugeOddTokensCostNothing(t *testing.T) {
 			t.Errorf("%s is of the kind %d", name, got)
 		}
 		allocs := testing.AllocsPerRun(10, func() { identity.NewPresented("ann", secret) })
-		if allocs > 500 { // the race detector adds some; one for each byte would be too many
+		if allocs > 500 { // the race detector adds some; the limit excludes one for each byte
 			t.Errorf("%s costs %v allocations", name, allocs)
 		}
 	}
@@ -104,7 +104,7 @@ func FuzzClassify(f *testing.F) {
 			t.Errorf("%q is of the kind %d, and could be set as a password", text, kind)
 		}
 		if name != "" && len(text) < identity.MaxToken && identity.NewPresented(name, " "+text).Kind != kind {
-			t.Errorf("a space before %q makes another kind of it", text)
+			t.Errorf("%q is of another kind if a space precedes it", text)
 		}
 		if identity.NewPresented("another", text).Kind != kind && kind != identity.None {
 			t.Errorf("the kind of %q depends on the name", text)
@@ -127,11 +127,11 @@ func TestASecretIsNeverPrinted(t *testing.T) {
 		Any     any
 	}
 	values := map[string]any{
-		"a secret":                      c.Secret,
-		"credentials":                   c,
-		"a pointer to them":             &c,
-		"a struct of them":              wrapped{c, &c, c, c.Secret, []identity.Secret{c.Secret}, map[string]identity.Secret{"s": c.Secret}, c},
-		"an error that was made of one": fmt.Errorf("checking %v: %s %q %d", c, c.Secret, c.Secret, c.Secret),
+		"a secret":               c.Secret,
+		"credentials":            c,
+		"a pointer to them":      &c,
+		"a struct of them":       wrapped{c, &c, c, c.Secret, []identity.Secret{c.Secret}, map[string]identity.Secret{"s": c.Secret}, c},
+		"an error with a secret": fmt.Errorf("checking %v: %s %q %d", c, c.Secret, c.Secret, c.Secret),
 	}
 	var log strings.Builder
 	loggers := []*slog.Logger{slog.New(slog.NewTextHandler(&log, nil)), slog.New(slog.NewJSONHandler(&log, nil))}
@@ -153,7 +153,7 @@ func TestASecretIsNeverPrinted(t *testing.T) {
 		t.Errorf("a secret prints as %s", got)
 	}
 	if c.Secret.Reveal() != canary || (identity.Secret{}).Reveal() != "" {
-		t.Error("Reveal does not give the secret back")
+		t.Error("Reveal does not return the secret")
 	}
 }
 

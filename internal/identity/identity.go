@@ -1,14 +1,14 @@
-// Package identity defines identity sources: what a client presents, what a source returns for
-// it, and the errors of a source.
+// Package identity defines identity sources: the credential that a client presents, the result of
+// a source, and the errors of a source.
 //
 // An identity source (htpasswd, a directory, an OpenID provider …) is an Authenticator. It turns
 // a credential into a principal. Package chain asks several sources.
 //
-// A principal's name is canonical: the source's spelling, not the client's. A source that
-// ignores case and spaces, as directories do, returns its own spelling. A source that compares
-// names exactly, like htpasswd, knows no other spelling. So in every rule, "ALICE" either means
-// alice or is unknown. This package never changes the case of a name, and never trims or
-// normalizes it. A name is never a pattern: a user can be called "*".
+// A principal's name is canonical: the source's spelling, not the client's. A source that ignores
+// case and spaces, as directories do, returns its own spelling. A source that compares names
+// exactly, like htpasswd, knows no other spelling. So "ALICE" is either alice in every rule, or
+// unknown. This package does not change, trim or normalize a name. A name is never a pattern: a
+// user can be called "*".
 package identity
 
 import (
@@ -34,20 +34,20 @@ var (
 	// minute.
 	ErrNeverValid = fmt.Errorf("%w for good", ErrRejected)
 	// ErrUnavailable means that a source that must be asked is down or too busy. An error that
-	// wraps it also wraps the error of the source, and names the source.
+	// wraps ErrUnavailable also wraps the error of the source, and names the source.
 	ErrUnavailable = errors.New("identity source unavailable")
-	// ErrRateLimited means that too many attempts failed. Every error that wraps it is a
-	// *ratelimit.Error. If a password is refused with this error, the password was not
-	// checked, so it can be right.
+	// ErrRateLimited means that too many attempts failed. Every error that wraps ErrRateLimited is
+	// a *ratelimit.Error. If a password is refused with this error, the password was not checked,
+	// so it can be correct.
 	ErrRateLimited = ratelimit.ErrLimited
 )
 
-// IncompleteError means that a credential is valid, but the groups or claims of its holder
-// cannot be completely known. A deny rule can be for a missing group or claim, so the holder is
-// refused. The error is an ErrRejected and not an outage, because the condition is permanent
-// and concerns only one principal.
+// IncompleteError means that a credential is valid, but some groups or claims of its owner are
+// possibly missing. There can be a deny rule for a missing group or claim, so the owner is
+// refused. The error is an ErrRejected and not an outage, because the condition is permanent and
+// concerns only one principal.
 //
-// The holder may see the reason, which contains no secret.
+// The owner of the credential may see the reason, which contains no secret.
 type IncompleteError struct {
 	Claims bool   // the claims are incomplete, not the groups
 	Reason string // the end of a sentence: "the token names more groups elsewhere (hasgroups)"
@@ -58,7 +58,7 @@ func Incomplete(format string, args ...any) error {
 	return &IncompleteError{Reason: fmt.Sprintf(format, args...)}
 }
 
-// Error returns a text for the holder, the log and the journal.
+// Error returns a text for the owner of the credential, the log and the journal.
 func (e *IncompleteError) Error() string {
 	if e.Claims {
 		return "not all claims are known: " + e.Reason
@@ -69,26 +69,26 @@ func (e *IncompleteError) Error() string {
 // Is reports whether target is ErrRejected.
 func (e *IncompleteError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
-// ExplainedError is an ErrRejected for a genuine credential: its issuer signed it, or
-// Tidewaiter issued it. So the holder of the credential may see the reason. For a forged
-// credential, clients get the common response.
+// ExplainedError is an ErrRejected for a genuine credential: its issuer signed it, or Tidewaiter
+// issued it. So the owner of the credential may see the reason. For a forged credential, clients
+// get the common response.
 type ExplainedError struct {
 	What   string // "the ID token", "the access token"
 	Reason string // the end of a sentence: "it has expired, at 2026-11-29T12:00:00Z"
 
-	// Person is the id of the holder if every credential of the holder would be refused. It is
-	// "" if only this credential is refused.
+	// Person is the id of the owner if every credential of the owner would be refused. It is "" if
+	// only this credential is refused.
 	Person string
 }
 
-// Error returns a text for the holder, the log and the journal.
+// Error returns a text for the owner of the credential, the log and the journal.
 func (e *ExplainedError) Error() string { return e.What + " is refused: " + e.Reason }
 
 // Is reports whether target is ErrRejected.
 func (e *ExplainedError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
-// Kind is the kind of the presented credentials. It is determined once, by classify or by where
-// the credentials were in the request.
+// Kind is the kind of the presented credentials. The function classify determines the kind, or the
+// place of the credentials in the request.
 type Kind uint8
 
 // The kinds of credentials.
@@ -97,7 +97,7 @@ const (
 	Password                 // a name and a password
 	IDToken                  // a JWT instead of the password; never sent to a directory
 	AccessToken              // a secret that Tidewaiter issued; never sent to a directory
-	RefreshToken             // by grant_type=refresh_token, or instead of the password
+	RefreshToken             // with grant_type=refresh_token, or instead of the password
 	Session                  // the cookie of a browser session
 	Misplaced                // a token inside other text, as in quotes; never sent to a source
 )
@@ -121,9 +121,9 @@ type Presented struct {
 	KnownPlace bool
 }
 
-// CountedAt returns the address whose limits an attempt counts against. If the proxy does not
-// report a client's address, the client is counted under the proxy's address. So a client
-// cannot bypass a limit by hiding its address.
+// CountedAt returns the address whose limits apply to an attempt. If a proxy does not report the
+// client's address, this is the proxy's address. So a client cannot bypass a limit by hiding its
+// address.
 func (c *Presented) CountedAt() netip.Addr {
 	if c.Remote.IsValid() {
 		return c.Remote
@@ -155,11 +155,11 @@ type Source struct {
 	Kinds  []Kind // the accepted kinds of credentials; empty: only Password
 }
 
-// Finder finds a principal without a credential. It is used for refresh tokens and for the
-// command explain. ErrUnknown means that there is no such principal now, and the chain asks the
-// next source. ErrRejected means that the source knows the name, but the principal cannot sign
-// in. As with Authenticate, no other source is asked after ErrRejected: a principal of the same
-// name in another source must not replace a principal that was disabled in this source.
+// Finder finds a principal without a credential. It is used for refresh tokens and for the command
+// explain. ErrUnknown means that there is no such principal now, and the chain asks the next
+// source. ErrRejected means that the source knows the name, but the principal cannot sign in.
+// After ErrRejected, no other source is asked: a principal of the same name in another source must
+// not replace a principal that was disabled in this source.
 type Finder interface {
 	Find(ctx context.Context, name, id string) (*policy.Principal, error)
 }
@@ -177,8 +177,8 @@ func Has(ctx context.Context, f Finder, name string) (bool, error) {
 	}
 }
 
-// Rejected returns an ErrRejected with the true reason, for the log and the journal. The text
-// of the error is that of ErrRejected, so that clients get the same response for every reason.
+// Rejected returns an ErrRejected with the true reason, for the log and the journal. The error has
+// the text of ErrRejected, so that clients get the same response for every reason.
 func Rejected(reason string) error { return WithReason(ErrRejected, reason) }
 
 // WithReason returns err with a reason, as Rejected does. The parameter err must be
@@ -186,8 +186,9 @@ func Rejected(reason string) error { return WithReason(ErrRejected, reason) }
 // does not know a credential that cannot be guessed.
 func WithReason(err error, reason string) error { return &rejectedError{err, reason} }
 
-// Reason returns why a credential was rejected, if the source has given a reason: "the password
-// is wrong", "it is disabled". The reason is for the log and the journal, never for the client.
+// Reason returns the reason why a credential was rejected, if the source has given a reason: "the
+// password is wrong", "it is disabled". The reason is for the log and the journal, never for the
+// client.
 func Reason(err error) string {
 	if e, ok := errors.AsType[*rejectedError](err); ok {
 		return e.reason
@@ -216,7 +217,7 @@ func (e *rejectedError) Unwrap() error { return e.kind }
 // DisabledError.
 type DisabledError struct {
 	Why  string // "it is disabled", "accountExpires has passed"
-	Told bool   // clients that present one of the principal's tokens may see Why
+	Told bool   // clients that present a token of the principal may see Why
 }
 
 func (e *DisabledError) Error() string { return e.Why }

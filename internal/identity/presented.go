@@ -6,15 +6,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
-// Maximum sizes of credentials, in bytes. Longer credentials are refused without asking a
-// source.
+// Maximum sizes of credentials, in bytes. If a credential is longer, it is refused and no source
+// is asked.
 const (
 	MaxSecret = 4 << 10  // of a password, an access token, a refresh token
 	MaxToken  = 16 << 10 // of an ID token
 )
 
-// NewPresented returns the credential that consists of a name and a secret, as a client sent
-// them by Basic authentication or in a form. The caller adds registry, address and client.
+// NewPresented returns the credential with a name and a secret that a client sent by Basic
+// authentication or in a form. The caller adds registry, address and client.
 //
 // With a refresh token, Docker and other clients send the name "<token>", which is ignored.
 func NewPresented(name, secret string) Presented {
@@ -28,10 +28,10 @@ func NewPresented(name, secret string) Presented {
 // tokenName is the name that docker sends with a refresh token.
 const tokenName = "<token>"
 
-// NewRefresh returns the credential in the parameter refresh_token, which is only in requests
-// with grant_type=refresh_token. An empty parameter does not make the request anonymous. An ID
-// token in this parameter is accepted as an ID token: docker stores it as an identity token,
-// and sends it in this way. The parameter is never treated as a password.
+// NewRefresh returns the credential in the parameter refresh_token of a request with
+// grant_type=refresh_token. An empty parameter does not make the request anonymous. An ID token in
+// this parameter is accepted as an ID token, because docker stores it as an identity token and
+// sends it in this way. The parameter is never treated as a password.
 func NewRefresh(token string) Presented {
 	kind := RefreshToken
 	if c := classify("", token); c == IDToken || c == Misplaced {
@@ -40,9 +40,8 @@ func NewRefresh(token string) Presented {
 	return Presented{Kind: kind, Secret: NewSecret(token)}
 }
 
-// NewSession returns the credential of a browser session that has this secret. The secret must
-// come from the session cookie: a session secret that is presented as a password or a token is
-// not accepted.
+// NewSession returns the credential of the browser session with this secret. The secret must come
+// from the session cookie. As a password or a token, a session secret is not accepted.
 func NewSession(secret string) Presented {
 	return Presented{Kind: Session, Secret: NewSecret(secret)}
 }
@@ -51,10 +50,10 @@ func NewSession(secret string) Presented {
 // without a secret is an empty password, which is refused: a request is anonymous only if it
 // has neither a name nor a secret.
 //
-// A secret that is or contains a token is never treated as a password, whether it is valid or
-// not, so that it is not sent to a directory or another service. White space around a token,
-// which shells can leave, is ignored. A token in quotes, in JSON or after "Bearer" is
-// Misplaced: such a secret is refused with a reason, and no source is asked.
+// If a secret is or contains a token, valid or not, it is never treated as a password. So it is
+// not sent to a directory or another service. White space around a token, which can come from a
+// shell, is ignored. A token in quotes, in JSON or after "Bearer" is Misplaced: such a secret is
+// refused with a reason, and no source is asked.
 func classify(name, text string) Kind {
 	if name == "" && text == "" {
 		return None
@@ -76,8 +75,8 @@ func classify(name, text string) Kind {
 	return AccessToken
 }
 
-// MisplacedError means that a token is in the wrong place. Its text depends only on what the
-// client presented, so the client may see it. It is an ErrRejected.
+// MisplacedError means that a token is in the wrong place. The text depends only on the presented
+// credential, so the client may see it. It is an ErrRejected.
 type MisplacedError struct {
 	Field string // "password" or "name"
 	What  string // "an ID token in quotes"
@@ -93,9 +92,9 @@ func (e *MisplacedError) Error() string {
 // Is reports whether target is ErrRejected.
 func (e *MisplacedError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
-// CheckPassword returns a MisplacedError if a token was presented as a password. NewPresented
-// detects such a token too. A source that sends passwords to another service checks again,
-// because not all its callers use NewPresented.
+// CheckPassword returns a MisplacedError if a token was presented as a password. NewPresented also
+// detects such a token. A source that sends passwords to another service checks again, because
+// some callers do not use NewPresented.
 func (c *Presented) CheckPassword() error {
 	f, ok := secret.Find(c.Secret.Reveal())
 	if !ok {

@@ -14,8 +14,8 @@ import (
 // Source accepts every name with any password that is not empty. Use it for demonstrations, and
 // to test a policy before there are accounts.
 //
-// The name of the principal is the typed name, and so is its id. Names are only compared as a
-// whole, so "*" is a user called "*".
+// The name and the id of the principal are the typed name. Names are never patterns: "*" is a user
+// called "*".
 type Source struct{}
 
 // New returns the source and logs a warning.

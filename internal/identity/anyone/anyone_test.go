@@ -29,8 +29,8 @@ func TestAnyoneWarnsOnceAndLoudly(t *testing.T) {
 	}
 }
 
-// In docker_auth, the account "*@x" became a pattern. Here, a name is never a pattern, even if
-// it looks like a pattern.
+// In docker_auth, the account "*@x" became a pattern. In Tidewaiter, a name is never a pattern,
+// even if it looks like a pattern.
 func TestAnyoneTakesANameAsItIs(t *testing.T) {
 	source := anyone.Source{}
 	for _, name := range []string{"ann", "Ann", "*", "*@x", "a/b", "${user}", "user:ann", "Zoë", "山田", "a b", strings.Repeat("x", username.MaxLength)} {

@@ -1,7 +1,7 @@
 // Package chain authenticates clients by several identity sources.
 //
 // A Chain asks its sources in order, local ones first, and returns the principal of the first
-// source that knows the name. A wrong password is never passed on to the next source, and an
+// source that knows the name. After a wrong password, the chain does not ask the next source. An
 // outage is never a refusal. All verifications of credentials are rate limited.
 //
 // In comments of this package, errors without a package name are errors of package identity.
@@ -22,35 +22,36 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Dummy is a source that hashes passwords. Its method Dummy takes the same time for an unknown
-// name as Authenticate takes for a wrong password. It returns nil afterwards. Its errors are
-// the outages that Authenticate would return for a wrong password, so that a busy source looks
-// the same for known and unknown names.
+// Dummy is a source that hashes passwords. For an unknown name, its method Dummy takes the same
+// time as Authenticate takes for a wrong password, and then returns nil. The errors of Dummy are
+// the outages that Authenticate would return for a wrong password. So a busy source gives the same
+// answer for known and unknown names.
 type Dummy interface {
 	Dummy(ctx context.Context, c identity.Presented) error
 }
 
 // DummyLookup is a source that queries a database, a directory or a service. Its method
-// DummyLookup makes the same queries as Authenticate makes for a wrong password, but computes
-// no hash and does not send the password. The chain calls DummyLookup when an earlier source
-// has refused the password, so that the response time does not reveal which source knows a
-// name. An error is an outage of this source. The outage does not affect the result.
+// DummyLookup sends the same queries as Authenticate for a wrong password, but computes no hash
+// and does not send the password. The chain calls DummyLookup when an earlier source has refused
+// the password, so that the response time does not reveal which source knows a name. An error is
+// an outage of this source. The outage does not affect the result.
 type DummyLookup interface {
 	DummyLookup(ctx context.Context, c identity.Presented) error
 }
 
 // Budgeted is a source that checks only a limited number of wrong passwords for a name within a
-// period. SpendUnknown counts an attempt with an unknown name like an attempt with a known
-// name, so that the limit does not reveal which names exist. Its error is a *ratelimit.Error.
+// period. SpendUnknown counts an attempt with an unknown name in the same way as an attempt with a
+// known name, so that the limit does not reveal which names exist. Its error is a
+// *ratelimit.Error.
 type Budgeted interface {
 	SpendUnknown(ctx context.Context, c identity.Presented) error
 }
 
 // Explainer is a source that can explain why it does not accept a credential that cannot be
-// guessed. Explain returns an ErrRejected if the credential is meant for this source, for
-// example an ID token of its issuer with another audience. Otherwise it returns an ErrUnknown,
-// which can have a Reason. The chain calls Explain only if no source knows the credential,
-// because Explain costs as much as a verification.
+// guessed. If the credential is meant for this source, Explain returns an ErrRejected. An example
+// is an ID token of the source's issuer with another audience. Otherwise Explain returns an
+// ErrUnknown, which can have a Reason. The chain calls Explain only if no source knows the
+// credential, because Explain needs as much time as a verification.
 type Explainer interface {
 	Explain(ctx context.Context, c identity.Presented) error
 }
@@ -61,10 +62,11 @@ type Lister interface {
 	Members(group string) []*policy.Principal // sorted by name
 }
 
-// Generations is a Finder that gives each password of a user a generation, by its hash or by
-// the time of the last change. Tokens that were issued for a password become invalid when the
-// generation changes. FindGeneration is like Find, and also returns the generation, or "" if
-// the generation is unknown. A generation is internal, and does not help to guess the password.
+// Generations is a Finder that gives each password of a user a generation, from the password's
+// hash or from the time of its change. Tokens that were issued for a password become invalid when
+// the generation changes. FindGeneration is like Find, and also returns the generation, or "" if
+// the generation is unknown. A generation is not shown to clients, and does not help to guess the
+// password.
 type Generations interface {
 	FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, generation string, err error)
 }
@@ -76,7 +78,7 @@ type Options struct {
 	// Dummy is called if no source is a Dummy. It may be nil.
 	Dummy func(ctx context.Context, c identity.Presented) error
 
-	Limiter *ratelimit.Limiter // nil: no limits. May be shared, so that it outlives a chain
+	Limiter *ratelimit.Limiter // nil: no limits. Several chains can share it
 }
 
 // Chain authenticates clients by its sources. It is immutable, and may be used from any
@@ -167,7 +169,7 @@ func (c *Chain) learn(presented *identity.Presented, p *policy.Principal) {
 	l.Learn(p.Name, source, p.ID, presented.Remote)
 }
 
-// incomplete reports whether err means that a credential is valid, but its holder is refused
+// incomplete reports whether err means that a credential is valid, but its owner is refused
 // because groups or claims are not known.
 func incomplete(err error) bool {
 	_, ok := errors.AsType[*identity.IncompleteError](err)
@@ -195,7 +197,7 @@ func (c *Chain) ask(ctx context.Context, presented identity.Presented) (identity
 		case incomplete(err):
 			return identity.Verified{}, fmt.Errorf("asking %s: %w", s.Name, err)
 		case errors.Is(err, identity.ErrRateLimited):
-			// The budget of a directory is spent. The lookups of the later sources are made
+			// The limit of a directory is reached. Look the name up in the later sources
 			// nevertheless, as for an unknown name.
 			if outage := c.lookUp(ctx, presented, c.sources[i+1:]); outage != nil {
 				return identity.Verified{}, outage
@@ -229,8 +231,8 @@ func (c *Chain) ask(ctx context.Context, presented identity.Presented) (identity
 	return identity.Verified{}, c.reject(ctx, presented, nil, false, why)
 }
 
-// explain asks the sources why none of them knows an ID token. The error comes from the source
-// for which the token is meant. Credentials that can be guessed are never explained.
+// explain asks the sources why no source knows an ID token. The error comes from the source for
+// which the token is meant. For credentials that can be guessed, there is no explanation.
 func (c *Chain) explain(ctx context.Context, presented identity.Presented) (why string, err error) {
 	why = "no source knows it"
 	if presented.Kind != identity.IDToken {
@@ -250,10 +252,10 @@ func (c *Chain) explain(ctx context.Context, presented identity.Presented) (why 
 	return why, nil
 }
 
-// reject refuses a password. Every refusal of a password calls reject, whether the name is
-// unknown, the password is wrong, or the account is disabled or expired. reject does the work
-// that other refusals do and this refusal has not done yet: a hash, and the lookups of the
-// skipped sources. It returns Rejected(reason).
+// reject refuses a password. Every refusal of a password calls reject: for an unknown name, a
+// wrong password, and a disabled or expired account. All refusals must do the same work. So reject
+// does the work that is still missing: a hash, and the lookups of the skipped sources. It returns
+// Rejected(reason).
 func (c *Chain) reject(ctx context.Context, presented identity.Presented, skipped []identity.Source, hashed bool, reason string) error {
 	if presented.Kind != identity.Password {
 		return identity.Rejected(reason)
@@ -264,8 +266,8 @@ func (c *Chain) reject(ctx context.Context, presented identity.Presented, skippe
 	if hashed || len(c.dummies) == 0 {
 		return identity.Rejected(reason)
 	}
-	// Always use the same dummy for a name, because a known name would always cost the hash of
-	// one source.
+	// Always use the same dummy for a name, because a known name always costs a hash of the same
+	// source.
 	dummy := c.dummies[maphash.String(c.seed, presented.Name)%uint64(len(c.dummies))]
 	if err := dummy(ctx, presented); err != nil && !errors.Is(err, identity.ErrRejected) {
 		return unavailable("password check", err)
@@ -273,8 +275,7 @@ func (c *Chain) reject(ctx context.Context, presented identity.Presented, skippe
 	return identity.Rejected(reason)
 }
 
-// lookUp calls DummyLookup of the sources that were skipped. It fails only if the client has
-// disconnected.
+// lookUp calls DummyLookup of the skipped sources. It fails only if the client has disconnected.
 func (c *Chain) lookUp(ctx context.Context, presented identity.Presented, skipped []identity.Source) error {
 	for i := range skipped {
 		if d, ok := skipped[i].Authenticator.(DummyLookup); ok && takes(&skipped[i], identity.Password) {
@@ -286,17 +287,18 @@ func (c *Chain) lookUp(ctx context.Context, presented identity.Presented, skippe
 	return nil
 }
 
-// Find asks the sources in order for a principal by name. If id is not empty, the principal
-// must also have this id. The error is ErrUnknown if there is no such principal, or if the
-// principal cannot sign in. In the second case, the error also wraps a *DisabledError if the
-// source gives a reason. Ids are unique within a source: use FindIn for a stored id.
+// Find asks the sources in order for a principal by name. If id is not empty, the principal must
+// also have this id. The error is ErrUnknown if there is no such principal, or if the principal
+// cannot sign in. If the principal cannot sign in and the source gives a reason, the error also
+// wraps a *DisabledError. Ids are unique only in a source: use FindIn for a stored id.
 func (c *Chain) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	p, _, err := c.find(ctx, func(*identity.Source) bool { return true }, name, id)
 	return p, err
 }
 
 // FindIn is Find in one source. Use it for credentials that were issued to a principal of that
-// source: a principal with the same name in another source must not inherit them.
+// source, because a principal with the same name in another source must not inherit the
+// credentials.
 func (c *Chain) FindIn(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 	p, _, err := c.FindGeneration(ctx, source, name, id)
 	return p, err
@@ -350,9 +352,9 @@ func (c *Chain) Source(name string) identity.Authenticator {
 	return nil
 }
 
-// Listers returns the sources that can list the members of a group. It also returns the names
-// of the sources that cannot list them although their users can be members. Neither list
-// contains the source with the name except.
+// Listers returns the sources that can list the members of a group. It also returns the names of
+// the sources that cannot list their users although the users can be members. Both lists leave out
+// the source with the name except.
 func (c *Chain) Listers(except string) (listers []Lister, others []string) {
 	for i := range c.sources {
 		s := &c.sources[i]

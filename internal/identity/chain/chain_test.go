@@ -55,7 +55,7 @@ func TestAChainAsksInOrder(t *testing.T) {
 		name, password string
 		down           string // the source that is down
 		want           string // the source of the principal, or the error
-		asked          string // the sources that were asked; d means a dummy
+		asked          string // the sources that were asked; d: a dummy
 		because        string
 	}{
 		{"ann", "of first", "", "first", "first", ""},
@@ -65,13 +65,13 @@ func TestAChainAsksInOrder(t *testing.T) {
 		{"bob", "of corp", "", "rejected", "first second", "a wrong password never falls through"},
 		{"carl", "wrong", "", "rejected", "first second ldap:corp", ""},
 		{"dora", "of lab", "", "ldap:lab", "first second ldap:corp ldap:lab", ""},
-		{"nobody", "wrong", "", "rejected", "first second ldap:corp ldap:lab d", "an unknown name costs as much, and says the same"},
-		{"ann", "of first", "ldap:corp", "first", "first", "a remote outage stops nobody whom a local source knows"},
+		{"nobody", "wrong", "", "rejected", "first second ldap:corp ldap:lab d", "an unknown name costs as much, and gets the same answer"},
+		{"ann", "of first", "ldap:corp", "first", "first", "an outage of a remote source does not affect local users"},
 		{"ann", "wrong", "ldap:corp", "rejected", "first", ""},
 		{"carl", "of corp", "ldap:corp", "ldap:corp unavailable", "first second ldap:corp", ""},
 		{"nobody", "wrong", "ldap:corp", "ldap:corp unavailable", "first second ldap:corp", ""},
-		{"dora", "of lab", "ldap:corp", "ldap:corp unavailable", "first second ldap:corp", "dora may be corp's: an outage is not passed on"},
-		{"bob", "of second", "first", "first unavailable", "first", "bob may be first's: an outage is not passed on"},
+		{"dora", "of lab", "ldap:corp", "ldap:corp unavailable", "first second ldap:corp", "corp could know dora: after an outage, the next source is not asked"},
+		{"bob", "of second", "first", "first unavailable", "first", "first could know bob: after an outage, the next source is not asked"},
 	} {
 		var asked []string
 		fakes := map[string]*identitytest.Fake{}
@@ -135,15 +135,15 @@ func TestNothingShownIsAnonymous(t *testing.T) {
 	}
 	second, _ := chain.Authenticate(t.Context(), identity.NewPresented("", ""))
 	if first.Principal != second.Principal {
-		t.Error("two anonymous principals are not one value")
+		t.Error("the anonymous principal is not always the same value")
 	}
 	if asked := fake.Asked(); len(asked) != 0 {
-		t.Errorf("a source was asked who nobody is: %v", asked)
+		t.Errorf("a source was asked about an anonymous client: %v", asked)
 	}
 }
 
-// go-ldap CVE-2017-14623: a directory accepts a bind with an empty password. So no source is
-// asked about an empty password, or about text that cannot be a password or a name.
+// go-ldap CVE-2017-14623: a directory accepts a bind with an empty password. So no source is asked
+// about an empty password, or about an invalid password or name.
 func TestAnEmptySecretIsNeverAskedOfASource(t *testing.T) {
 	fake := &identitytest.Fake{People: map[string]string{"ann": ""}}
 	chain := chain.New(chain.Options{
@@ -185,10 +185,10 @@ func TestAnEmptySecretIsNeverAskedOfASource(t *testing.T) {
 		t.Error(err)
 	}
 	if asked := fake.Asked(); len(asked) != 1 {
-		t.Errorf("the longest name and password were shown to %d sources, want 1", len(asked))
+		t.Errorf("the longest name and password were presented to %d sources, want 1", len(asked))
 	}
 	if n := len(fake.Dummies()); n != 1 {
-		t.Errorf("%d dummies were spent, want one, on the longest", n)
+		t.Errorf("%d dummies were called, want one, for the longest name", n)
 	}
 }
 
@@ -236,11 +236,11 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 		{identity.AccessToken, identity.AccessToken, identity.RefreshToken, identity.RefreshToken, identity.Password},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("what was offered (-want +got):\n%s", diff)
+		t.Errorf("the credentials that each source got (-want +got):\n%s", diff)
 	}
 	// A token is random: there is no name to guess, so an invalid token costs no dummy hash.
 	if n := len(directory.Dummies()) + len(provider.Dummies()) + len(accounts.Dummies()); n != 1 {
-		t.Errorf("%d dummies were spent, want one, on the password", n)
+		t.Errorf("%d dummies were called, want one, for the password", n)
 	}
 }
 
@@ -275,8 +275,8 @@ func TestAMisplacedTokenIsNamed(t *testing.T) {
 // plain hides that a source is a Dummy or a Finder.
 type plain struct{ identity.Authenticator }
 
-// User enumeration: a wrong password costs a hash. An unknown name must cost a hash too, and so
-// must a wrong password that a source without hashes has refused.
+// User enumeration: a wrong password costs a hash. An unknown name must also cost a hash, and a
+// wrong password that a source without hashes has refused must also cost a hash.
 func TestEachRefusalOfAPasswordCostsOneHash(t *testing.T) {
 	local := &identitytest.Fake{Name: "htpasswd", People: map[string]string{"ann": "wonderland"}}
 	remote := &identitytest.Fake{Name: "ldap:corp", People: map[string]string{"bob": "builder"}}
@@ -301,8 +301,8 @@ func TestEachRefusalOfAPasswordCostsOneHash(t *testing.T) {
 	}
 }
 
-// If the queue of hashes is full, the result for a known name is an outage. So it must be an
-// outage for an unknown name, too.
+// If the queue of hashes is full, the result for a known name is an outage. So the result for an
+// unknown name must also be an outage.
 func TestABusyDummyIsAnOutage(t *testing.T) {
 	for _, tt := range []struct{ dummy, want error }{
 		{nil, identity.ErrRejected},
@@ -312,7 +312,7 @@ func TestABusyDummyIsAnOutage(t *testing.T) {
 	} {
 		chain := chain.New(chain.Options{Dummy: func(context.Context, identity.Presented) error { return tt.dummy }})
 		if _, err := chain.Authenticate(t.Context(), identity.NewPresented("nobody", "wrong")); !errors.Is(err, tt.want) {
-			t.Errorf("a dummy that says %v: %v, want %v", tt.dummy, err, tt.want)
+			t.Errorf("a dummy that returns %v: %v, want %v", tt.dummy, err, tt.want)
 		}
 	}
 }
@@ -348,7 +348,7 @@ func TestFindKeepsToTheSourceThatItIsAskedFor(t *testing.T) {
 		{"", "", "", "unknown name"}, // although a source has the name ""
 		{"", "ann\n", "", "unknown name"},
 		{"ldap:corp", "ann", "", "ldap:corp"},
-		{"htpasswd", "bob", "", "unknown name"}, // the same name in another source inherits nothing
+		{"htpasswd", "bob", "", "unknown name"}, // the same name in another source is another user
 		{"blind", "ann", "", "unknown name"},
 		{"gone", "ann", "", "unknown name"},
 	} {

@@ -25,8 +25,8 @@ func misplaced(c *identity.Presented) error {
 	return &identity.MisplacedError{Field: "name", What: f.Describe(c.Name)}
 }
 
-// unacceptable returns why c can be refused without asking a source, or "". The result depends
-// only on c, so refusing at once reveals nothing about which names exist.
+// unacceptable returns the reason why c is refused without asking a source, or "". The result
+// depends only on c, so an immediate refusal does not reveal which names exist.
 func unacceptable(c *identity.Presented) string {
 	text, limit, what := c.Secret.Reveal(), identity.MaxSecret, "the secret"
 	switch {

@@ -13,10 +13,10 @@ import (
 // or signed, so they are verified even after many failures.
 func guessable(k identity.Kind) bool { return k == identity.Password || k == identity.None }
 
-// Check verifies credentials by the function check, under the limits of l. Use it for
-// operations that verify passwords without a Chain: changing a password, and creating the first
-// administrator. The error is a *ratelimit.Error or the error of the function. An error that
-// wraps ErrRejected counts as a failure; other errors do not count.
+// Check verifies credentials with the function check, and applies the limits of l. Use it for
+// operations that verify a secret without a Chain: to change a password, and to create the first
+// administrator. The error is a *ratelimit.Error or the error of the function. An error that wraps
+// ErrRejected counts as a failure. Other errors do not count.
 func Check(ctx context.Context, l *ratelimit.Limiter, c identity.Presented, check func(context.Context, identity.Presented) error) error {
 	_, err := gate{limiter: l}.pass(ctx, c, func(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 		return identity.Verified{}, check(ctx, c)
@@ -34,7 +34,7 @@ func AlreadyRecorded(err error) bool {
 	return repeated
 }
 
-// repeatedError is a refusal of a credential that was refused a moment ago.
+// repeatedError is a refusal of a credential that was already refused a moment ago.
 type repeatedError struct{ error }
 
 func (e repeatedError) Unwrap() error { return e.error }
@@ -45,9 +45,9 @@ type gate struct {
 	scope   uint64             // of Limiter.Dismissed, for this configuration
 }
 
-// pass verifies credentials. Credentials that can be guessed are limited before the
-// verification. Other credentials are limited only after they have proved to be invalid. Before
-// that, they can only be delayed (verifyInTurn).
+// pass verifies credentials. For credentials that can be guessed, pass applies the limits before
+// the verification. For other credentials, it applies them only after the verification has failed.
+// Before the verification, these credentials can only be delayed (verifyInTurn).
 func (g gate) pass(ctx context.Context, c identity.Presented, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
 	if guessable(c.Kind) {
 		return g.guess(ctx, c, verify)
@@ -66,8 +66,8 @@ func (g gate) pass(ctx context.Context, c identity.Presented, verify func(contex
 	return identity.Verified{}, g.refused(scope, secret, c, err)
 }
 
-// dismiss refuses a credential because of its form. No source is asked. Such refusals have the
-// limits of credentials that cannot be guessed, so that a flood does not fill the disk.
+// dismiss refuses a credential because of its form, and asks no source. The limits of credentials
+// that cannot be guessed apply, so that a flood does not fill the disk.
 func (g gate) dismiss(c identity.Presented, err error) error {
 	if g.limiter == nil {
 		return err
@@ -75,7 +75,7 @@ func (g gate) dismiss(c identity.Presented, err error) error {
 	return g.refused(g.scope+uint64(c.Kind), c.Name+"\x00"+c.Secret.Reveal(), c, err)
 }
 
-// refused counts a refusal. If the client's address is above its limit, refused returns the
+// refused counts a refusal. If the client's address has exceeded its limit, refused returns the
 // rate limit error. Otherwise it returns the refusal, as a repeatedError if the journal already
 // has an equal refusal.
 func (g gate) refused(scope uint64, secret string, c identity.Presented, err error) error {
@@ -93,7 +93,7 @@ func (g gate) refused(scope uint64, secret string, c identity.Presented, err err
 // database query are verified one at a time.
 func (g gate) verifyInTurn(ctx context.Context, c identity.Presented, scope uint64, verify func(context.Context, identity.Presented) (identity.Verified, error)) (identity.Verified, error) {
 	if c.Kind == identity.IDToken {
-		return verify(ctx, c) // a signature, and no query
+		return verify(ctx, c) // only a signature check, no query
 	}
 	turn, err := g.limiter.Turn(ctx, c.Secret.Reveal(), c.CountedAt())
 	if err != nil && !errors.Is(err, identity.ErrRateLimited) {
@@ -106,7 +106,7 @@ func (g gate) verifyInTurn(ctx context.Context, c identity.Presented, scope uint
 		return verify(ctx, c)
 	}
 	defer g.limiter.Leave(turn)
-	if g.limiter.Dismissed(scope, c.Secret.Reveal()) { // by an earlier call in the queue
+	if g.limiter.Dismissed(scope, c.Secret.Reveal()) { // refused by an earlier call in the queue
 		return identity.Verified{}, identity.ErrNeverValid
 	}
 	return verify(ctx, c)

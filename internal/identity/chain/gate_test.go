@@ -45,7 +45,7 @@ func newLimitedChain(o ratelimit.Options) *limitedChain {
 
 func (d *limitedChain) pass(t time.Duration) { d.at.Add(int64(t)) }
 
-// try returns "in", "wrong", "down", or how long to wait.
+// try returns "in", "wrong", "down", or the delay.
 func (d *limitedChain) try(name, secret, from string) string {
 	c := identity.NewPresented(name, secret)
 	c.Remote = netip.MustParseAddr(from)
@@ -86,14 +86,14 @@ func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
 		for range 8 {
 			got = append(got, d.guess(1, name, here))
 		}
-		for range 5 { // now wait before each pair of guesses
+		for range 5 { // from now on, wait before each pair of guesses
 			d.pass(10 * time.Second)
 			got = append(got, d.guess(1, name, here), d.guess(1, name, here))
 		}
 		want := []string{
 			"wrong", "wrong", "wrong", "1s", "1s", "1s", "1s", "1s",
-			// Before each pair, the longest delay passes, in which one failure is forgotten. So
-			// the first guess is checked, and the second has to wait again.
+			// Before each pair, the longest delay passes, and one failure is forgotten. So the
+			// first guess is checked, and the second guess has to wait again.
 			"wrong", "1s", "wrong", "1s", "wrong", "1s", "wrong", "1s", "wrong", "1s",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -112,18 +112,18 @@ func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
 	}
 }
 
-// Credentials that are refused for their form are sent to no source, and a flood of them must
-// not fill the disk either. The journal has one entry for each credential and minute. Above the
-// limit of the client's address, it has one entry for each delay.
+// Credentials that are refused because of their form are sent to no source. A flood of such
+// credentials must not fill the disk. The journal has one entry for each credential and minute.
+// After the client's address has exceeded its limit, the journal has one entry for each delay.
 func TestAFloodOfCredentialsThatNobodyLooksAtIsRecordedSeldom(t *testing.T) {
 	const token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl"
 	for what, shown := range map[string][2]string{
-		"an empty password":         {"ann", ""},
-		"a password that is long":   {"ann", strings.Repeat("x", 5_000)},
-		"a name that is long":       {strings.Repeat("x", 300), "secret"},
-		"a name that cannot be one": {"ann\n", "secret"},
-		"a token in quotes":         {"ann", `"` + token + `"`},
-		"a token for a name":        {token, "secret"},
+		"an empty password":            {"ann", ""},
+		"a password that is long":      {"ann", strings.Repeat("x", 5_000)},
+		"a name that is long":          {strings.Repeat("x", 300), "secret"},
+		"an invalid name":              {"ann\n", "secret"},
+		"a token in quotes":            {"ann", `"` + token + `"`},
+		"a token in place of the name": {token, "secret"},
 	} {
 		for _, varied := range []bool{false, true} {
 			d := newLimitedChain(ratelimit.Options{})
@@ -149,13 +149,13 @@ func TestAFloodOfCredentialsThatNobodyLooksAtIsRecordedSeldom(t *testing.T) {
 				t.Errorf("%s: the source was asked %d times", what, asked)
 			}
 			if got := d.try("ann", "wonderland", here); got != "in" {
-				t.Errorf("%s: a good password then: %s", what, got)
+				t.Errorf("%s: a correct password afterwards: %s", what, got)
 			}
 		}
 	}
 }
 
-// An attempt that the limiter refuses costs neither a call of a source nor a hash.
+// An attempt that the limiter refuses causes no call of a source and no hash.
 func TestWhoWaitsCostsNothing(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3})
 	d.guess(100, "ann", here)
@@ -178,10 +178,10 @@ func TestNobodyIsLockedOutByOthers(t *testing.T) {
 		d.guess(1, "ann", fmt.Sprintf("203.0.%d.%d", i/250, i%250))
 	}
 	for _, tt := range []struct{ who, name, secret, from, want string }{
-		{"a password that was right before, at its place", "ann", "wonderland", here, "in"},
+		{"a password that was correct before, at its place", "ann", "wonderland", here, "in"},
 		{"… at another", "ann", "wonderland", "2001:db8::1", "in"},
-		{"… even at that of the attack", "ann", "wonderland", elsewhere, "in"},
-		{"another password, from where she was before, is looked at", "ann", "wonderlamd", here, "wrong"},
+		{"a password that was correct before, at the address of the attack", "ann", "wonderland", elsewhere, "in"},
+		{"another password, at a known place, is checked", "ann", "wonderlamd", here, "wrong"},
 		{"another name, from the address of the attack", "bob", "builder", elsewhere, "in"},
 	} {
 		if got := d.try(tt.name, tt.secret, tt.from); got != tt.want {
@@ -199,9 +199,9 @@ func TestAThousandAddressesShareTheGuessesAtOneName(t *testing.T) {
 		}
 	}
 	if looked != 100 {
-		t.Errorf("%d guesses were looked at, want 100", looked)
+		t.Errorf("%d guesses were checked, want 100", looked)
 	}
-	d.pass(61 * time.Second) // one attempt a minute is checked, and she may be the first
+	d.pass(61 * time.Second) // one attempt a minute is checked, and this is the first
 	if got := d.try("ann", "wonderland", "172.16.0.1"); got != "in" {
 		t.Errorf("the right password from a new address: %s", got)
 	}
@@ -230,8 +230,8 @@ func TestAThousandNamesShareTheGuessesOfOneAddress(t *testing.T) {
 	}
 }
 
-// In docker_auth, ALICE and "alice " were alice to a directory. Here, all spellings share the
-// limits of one name.
+// In docker_auth, ALICE and "alice " were alice to a directory. In Tidewaiter, all spellings share
+// the limits of one name.
 func TestASpellingIsNoNewName(t *testing.T) {
 	for _, name := range []string{"ANN", "Ann", " ann ", "a nn", "ａｎｎ", "a\u00adnn", "a\u200bnn", "ánn"} {
 		d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3})
@@ -254,7 +254,7 @@ func TestAPasswordThatArrivesTwiceIsOneAttempt(t *testing.T) {
 	if diff := cmp.Diff([]string{"wrong", "wrong", "wrong", "wrong", "wrong", "wrong", "1s"}, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	t.Run("but not a thousand times", func(t *testing.T) {
+	t.Run("the thousandth attempt", func(t *testing.T) {
 		d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3})
 		looked := 0
 		for range 1000 {
@@ -263,10 +263,10 @@ func TestAPasswordThatArrivesTwiceIsOneAttempt(t *testing.T) {
 			}
 		}
 		if looked > 10 {
-			t.Errorf("%d of 1000 equal ones were looked at", looked)
+			t.Errorf("%d of 1000 equal attempts were checked", looked)
 		}
 	})
-	t.Run("and a job with an old password uses up nobody's attempts but its own", func(t *testing.T) {
+	t.Run("a job with an old password uses up only its own attempts", func(t *testing.T) {
 		d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 10})
 		looked := 0
 		for range 1000 { // every 11 seconds, for three hours
@@ -275,10 +275,10 @@ func TestAPasswordThatArrivesTwiceIsOneAttempt(t *testing.T) {
 			}
 			d.pass(11 * time.Second)
 		}
-		// 3 attempts are free, 9 are checked while the delay grows, and then one every 5
-		// minutes.
+		// 3 attempts are free, 9 attempts are checked while the delay grows, and then one attempt
+		// every 5 minutes.
 		if looked > 3+9+1000*11/300 {
-			t.Errorf("%d of 1000 equal ones were checked", looked)
+			t.Errorf("%d of 1000 equal attempts were checked in three hours", looked)
 		}
 		if got := d.try("ann", "wonderland", here); got != "in" {
 			t.Errorf("the right password, which was never used before, at the same address: %s", got)
@@ -293,9 +293,9 @@ func TestTheRightPasswordEndsTheCount(t *testing.T) {
 		t.Fatal(got)
 	}
 	if got := d.guess(3, "ann", here); got != "wrong" {
-		t.Errorf("after it: %s, want three more", got)
+		t.Errorf("after the correct password: %s, want three more attempts", got)
 	}
-	t.Run("of its name alone: who has an account cannot guess at others", func(t *testing.T) {
+	t.Run("the correct password clears only the failures of its own name", func(t *testing.T) {
 		d := newLimitedChain(ratelimit.Options{MaxFailuresPerSource: 10})
 		for range 10 {
 			d.try("bob", "builder", here)
@@ -311,15 +311,15 @@ func TestAnOutageCountsNothing(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 3})
 	d.people.Fail(errCut)
 	if got := d.guess(100, "ann", here); got != "down" {
-		t.Errorf("while it is down: %s", got)
+		t.Errorf("while the source is down: %s", got)
 	}
 	d.people.Fail(nil)
 	if got := d.try("ann", "wonderland", here); got != "in" {
-		t.Errorf("when it is back: %s", got)
+		t.Errorf("when the source is back: %s", got)
 	}
 }
 
-// A password that was right is no longer exempt from the limits after it has been changed.
+// After a password has been changed, the old password is no longer exempt from the limits.
 func TestAPasswordThatIsRightNoMoreIsCounted(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3})
 	d.try("ann", "wonderland", here)
@@ -331,11 +331,11 @@ func TestAPasswordThatIsRightNoMoreIsCounted(t *testing.T) {
 		}
 	}
 	if looked > 10 {
-		t.Errorf("a robot with an old password was looked at %d times, and never made to wait", looked)
+		t.Errorf("a job with an old password was checked %d times without a delay", looked)
 	}
 }
 
-// A thousand jobs of one company come from one address, each with a token of its own. If their
+// A thousand jobs of one company have the same address, each with a different token. If their
 // tokens are refused, passwords from this address are still checked.
 func TestTokensDoNotStandInTheWayOfPasswords(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 50})
@@ -372,12 +372,11 @@ func TestAFloodAtOneMomentGetsNoMoreGuesses(t *testing.T) {
 	}
 	all.Wait()
 	if n := looked.Load(); n != 10 {
-		t.Errorf("%d guesses were looked at, want 10", n)
+		t.Errorf("%d guesses were checked, want 10", n)
 	}
 }
 
-// After a restart, the limiter knows no right passwords, and all clients retry at the same
-// time.
+// After a restart, the limiter knows no correct passwords, and all clients retry at the same time.
 func TestOnePasswordFromManyAtOnceIsOneAttempt(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 1})
 	started, release := make(chan struct{}, 200), make(chan struct{})
@@ -414,7 +413,7 @@ func TestManyNamesLeaveMemoryFlat(t *testing.T) {
 	limiter := ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 1e9})
 	chain := chain.New(chain.Options{Limiter: limiter, Sources: []identity.Source{{Name: "nobody", Authenticator: refusing{}}}})
 	before := heap()
-	for i := range 100_000 { // six times as many as the tables hold
+	for i := range 100_000 { // six times the size of the tables
 		c := identity.NewPresented(fmt.Sprint("name ", i), "guess")
 		c.Remote = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 		if _, err := chain.Authenticate(t.Context(), c); !errors.Is(err, identity.ErrRejected) {
@@ -444,7 +443,7 @@ func heap() uint64 {
 func TestManyNamesDoNotHideOne(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 1e9})
 	d.guess(3, "ann", here)
-	for range 50_000 { // 24 for each slice of the table, which holds 8
+	for range 50_000 { // 24 for each slice of the table, which has space for 8
 		d.guess(1, fmt.Sprint("name ", rand.Uint64()), here)
 	}
 	if got := d.guess(1, "ann", here); got != "1s" {
@@ -471,7 +470,7 @@ func TestTheThrottleKeepsItsBounds(t *testing.T) {
 				passed += time.Second
 			case 1:
 				if got := d.try("bob", "builder", here); got != "in" {
-					t.Fatalf("a password that was right before: %s", got)
+					t.Fatalf("a password that was correct before: %s", got)
 				}
 			default:
 				before := len(d.people.Asked())
@@ -488,7 +487,7 @@ func TestTheThrottleKeepsItsBounds(t *testing.T) {
 			t.Fatalf("%d guesses in %s", looked, passed)
 		}
 		if d.pass(longest); d.try("ann", "wonderland", here) != "in" {
-			t.Fatal("the longest delay is over, and the right password is refused")
+			t.Fatal("the longest delay is over, but the correct password is refused")
 		}
 	})
 }
@@ -539,7 +538,7 @@ func BenchmarkThrottle(b *testing.B) {
 	}
 }
 
-// spent is a source whose budget for a name is used up.
+// spent is a source whose limit of attempts for a name is reached.
 type spent struct{ asked *int }
 
 func (s spent) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
@@ -547,9 +546,9 @@ func (s spent) Authenticate(context.Context, identity.Presented) (identity.Verif
 	return identity.Verified{}, &ratelimit.Error{After: time.Minute}
 }
 
-// The directory is searched before it is known that the budget is used up. So the number of
-// such attempts is limited for each address. Such attempts do not count for the name, because
-// the password was not checked.
+// The directory is searched before the source knows that the limit of attempts is reached. So the
+// number of such attempts is limited for each address. These attempts do not count for the name,
+// because the password was not checked.
 func TestWhoAsksForASpentBudgetIsCountedAsASource(t *testing.T) {
 	asked := 0
 	chain := chain.New(chain.Options{
@@ -568,7 +567,7 @@ func TestWhoAsksForASpentBudgetIsCountedAsASource(t *testing.T) {
 	}
 }
 
-// leaving is a source during whose check the client disconnects.
+// leaving is a source. While it checks a password, the client disconnects.
 type leaving struct{ leave context.CancelFunc }
 
 func (l leaving) Authenticate(ctx context.Context, _ identity.Presented) (identity.Verified, error) {
@@ -577,7 +576,8 @@ func (l leaving) Authenticate(ctx context.Context, _ identity.Presented) (identi
 	return identity.Verified{}, ctx.Err()
 }
 
-// A client that disconnects while its password is hashed still counts: the hash was computed.
+// If a client disconnects while its password is hashed, the attempt still counts, because the hash
+// was computed.
 func TestWhoGoesAwayBeforeTheAnswerIsCounted(t *testing.T) {
 	limiter := ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 10})
 	limited := 0

@@ -50,8 +50,8 @@ func (s *slow) Authenticate(ctx context.Context, c identity.Presented) (identity
 	return identity.Verified{}, identity.Rejected("nobody has it")
 }
 
-// flood returns a function that presents a credential to a chain with the source s. The limit
-// of an address is three failures, so that a test soon exceeds it.
+// flood returns a function that presents a credential to a chain with the source s. The limit of
+// an address is three failures, so that a test soon exceeds the limit.
 func flood(s *slow) (show func(ctx context.Context, kind identity.Kind, secret, from string) error) {
 	chain := chain.New(chain.Options{
 		Limiter: ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 3}),
@@ -63,9 +63,8 @@ func flood(s *slow) (show func(ctx context.Context, kind identity.Kind, secret, 
 	}
 }
 
-// Anybody can invent tokens with a correct checksum. Above the limit of a client's address, the
-// tokens from this address are looked up one after the other, so they occupy at most one
-// connection of the database.
+// Anybody can invent tokens with a correct checksum. After an address has exceeded its limit, its
+// tokens are looked up one at a time. So they occupy at most one connection of the database.
 func TestPastTheLimitOneOfASourceIsLookedUpAtATime(t *testing.T) {
 	for _, kind := range []identity.Kind{identity.AccessToken, identity.RefreshToken, identity.Session} {
 		synctest.Test(t, func(t *testing.T) {
@@ -98,17 +97,17 @@ func TestPastTheLimitOneOfASourceIsLookedUpAtATime(t *testing.T) {
 			}
 			neighbour, known := begin("good", elsewhere), begin("known", here)
 			if s.now != 3 {
-				t.Errorf("%d are looked up: another source waits, or what was good before", s.now)
+				t.Errorf("%d are looked up: a token of another address waits, or a token that was valid before", s.now)
 			}
 			close(s.next)
 			wg.Wait()
-			for what, err := range map[string]error{"a good one that waited": *good, "one of another source": *neighbour, "one that was good before": *known} {
+			for what, err := range map[string]error{"a valid token that waited": *good, "a token of another address": *neighbour, "a token that was valid before": *known} {
 				if err != nil {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
 			if len(s.asked) != 43 || s.asked[0] != "flood 0" || s.asked[len(s.asked)-1] != "more 19" {
-				t.Errorf("it is not their order: %q", s.asked)
+				t.Errorf("the tokens were not looked up in their order: %q", s.asked)
 			}
 		})
 	}
@@ -124,23 +123,23 @@ func TestSoManyWaitAndWhoGoesAwayHoldsUpNobody(t *testing.T) {
 		s.most, s.asked, s.next = 0, nil, make(chan struct{})
 		leaving, leave := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		errs := make([]error, 101) // one is looked up, and a hundred wait
+		errs := make([]error, 101) // one token is looked up, and a hundred tokens wait
 		for n := range errs {
 			wg.Go(func() { errs[n] = show(leaving, identity.AccessToken, fmt.Sprint("flood ", n), here) })
 			synctest.Wait()
 		}
 		var limited *ratelimit.Error
 		if err := show(t.Context(), identity.AccessToken, "one more", here); !errors.As(err, &limited) || limited.After <= 0 || limited.Checked {
-			t.Errorf("one too many: %v", err)
+			t.Errorf("a token when the queue is full: %v", err)
 		}
 		if err := show(t.Context(), identity.AccessToken, "and another", here); !chain.AlreadyRecorded(err) {
-			t.Errorf("each of a flood has an entry in the journal: %v", err)
+			t.Errorf("each token of a flood has a journal entry: %v", err)
 		}
 		leave()
 		wg.Wait()
 		for n, err := range errs {
 			if !errors.Is(err, identity.ErrUnavailable) || !errors.Is(err, context.Canceled) {
-				t.Errorf("number %d went away: %v", n, err)
+				t.Errorf("client %d disconnected: %v", n, err)
 			}
 		}
 		if s.most != 1 {
@@ -148,7 +147,7 @@ func TestSoManyWaitAndWhoGoesAwayHoldsUpNobody(t *testing.T) {
 		}
 		close(s.next)
 		if err := show(t.Context(), identity.AccessToken, "good", here); err != nil {
-			t.Errorf("a good one, when all have gone: %v", err)
+			t.Errorf("a valid token, after all clients have disconnected: %v", err)
 		}
 	})
 }

@@ -29,8 +29,8 @@ func (s *tokens) Authenticate(_ context.Context, c identity.Presented) (identity
 	return identity.Verified{}, identity.ErrRejected
 }
 
-// A job that keeps presenting the same bad token costs one verification and one journal entry a
-// minute, for every kind of token.
+// If a job presents the same bad token again and again, it costs one verification and one journal
+// entry a minute, for every kind of token.
 func TestABadTokenIsVerifiedOnceAMinute(t *testing.T) {
 	for _, kind := range []identity.Kind{identity.IDToken, identity.AccessToken, identity.RefreshToken, identity.Session} {
 		at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
@@ -76,24 +76,24 @@ func TestABadTokenIsVerifiedOnceAMinute(t *testing.T) {
 		show("later")
 		show("later")
 		if source.asked != 4 {
-			t.Errorf("%d, what may hold later: verified %d times", kind, source.asked)
+			t.Errorf("%d, a token that can become valid: verified %d times", kind, source.asked)
 		}
 		current = newChain()
 		show("bad")
 		if source.asked != 5 {
 			t.Errorf("%d, after a reload: verified %d times", kind, source.asked)
 		}
-		// Above the limit of the client's address, different bad tokens cause one journal entry
-		// for each delay, and a valid token is still accepted.
+		// After the client's address has exceeded its limit, different bad tokens cause one
+		// journal entry for each delay. A valid token is still accepted.
 		before := entries
 		for n := range 100 {
 			show(fmt.Sprint("bad ", n))
 			if got := show("good"); got != "in" {
-				t.Fatalf("%d: a good one: %s", kind, got)
+				t.Fatalf("%d: a valid token: %s", kind, got)
 			}
 		}
 		if entries-before > 1 {
-			t.Errorf("%d: %d entries of a flood of distinct ones", kind, entries-before)
+			t.Errorf("%d: %d entries of a flood of different tokens", kind, entries-before)
 		}
 	}
 }

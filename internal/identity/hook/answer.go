@@ -31,11 +31,11 @@ type Answer struct {
 	Answer string         `json:"answer"`
 	Name   string         `json:"name"`   // in its canonical spelling
 	ID     string         `json:"id"`     // never reused for another user; "": the name
-	Groups []string       `json:"groups"` // all groups; []: none
+	Groups []string       `json:"groups"` // all groups; []: no groups
 	Claims map[string]any `json:"claims"` // for ${claims.x} and conditions
 
-	// Generation is a text that changes with the password, for example a counter or the time of
-	// the change; "": unknown (see chain.Generations).
+	// Generation is a text that changes when the password changes, for example a counter or the
+	// time of the change (see chain.Generations). "": unknown.
 	Generation string `json:"generation"`
 }
 
@@ -69,9 +69,9 @@ func (a *Answer) check() error {
 	return nil
 }
 
-// checkGroups returns an IncompleteError unless all groups of an accepted answer are known.
-// Unlike an invalid answer, an IncompleteError does not count as a failure of the service. If
-// it counted, the circuit breaker would refuse other users too.
+// If some groups of an accepted answer are possibly missing, checkGroups returns an
+// IncompleteError. An IncompleteError does not count as a failure of the service. Otherwise the
+// circuit breaker would refuse other users, too.
 func (a *Answer) checkGroups(wanted bool) error {
 	switch {
 	case a.Answer != Accepted:

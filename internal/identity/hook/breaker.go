@@ -19,7 +19,7 @@ const (
 
 var errCooldown = errors.New("skipped for now")
 
-// breaker keeps requests from waiting for a peer that is down.
+// breaker is a circuit breaker, so that requests do not wait for a peer that is down.
 type breaker struct {
 	now func() time.Time
 	log *slog.Logger
@@ -27,12 +27,12 @@ type breaker struct {
 	mu       sync.Mutex
 	failures int // consecutive
 	cooling  clock.Span
-	probing  bool // one request tries whether the peer is back
+	probing  bool // a request tests whether the peer answers again
 	last     error
 }
 
-// allow returns nil if the peer may be called, and otherwise the reason why not. If it returns
-// nil, the caller must call ended or abandoned afterwards.
+// allow returns nil if the peer may be called. Otherwise it returns the reason. If it returns nil,
+// the caller must call ended or abandoned afterwards.
 func (b *breaker) allow() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -108,7 +108,7 @@ func (h *Hook) decide(r *policy.Result, open, granted scope.Actions) policy.Resu
 	decided := policy.Result{Asked: r.Asked, Granted: granted}
 	own := open // actions whose cause is h.rule
 	if !h.o.Replace {
-		own = open &^ granted // what remains granted keeps its rule
+		own = open &^ granted // the actions that remain granted keep their rule
 	}
 	for _, c := range r.Causes {
 		if c.Actions &^= own; c.Actions != 0 {
@@ -139,11 +139,11 @@ func (h *Hook) question(r *policy.Request, results []policy.Result, open []scope
 	return q
 }
 
-// check returns an error unless the answer has only scopes of the question, each at most once,
-// and only known actions.
+// check returns an error if the answer has a scope that is not in the question, the same scope
+// twice, or an unknown action.
 func (a *DecisionAnswer) check(q *DecisionQuestion) error {
 	if a.Scopes == nil {
-		return errInvalidAnswer // {} could mean anything
+		return errInvalidAnswer // {} is ambiguous
 	}
 	for i, s := range a.Scopes {
 		if slices.ContainsFunc(a.Scopes[:i], func(o DecidedScope) bool { return o.Resource == s.Resource }) ||
@@ -168,7 +168,7 @@ func (a *DecisionAnswer) granted(s *AskedScope) (actions scope.Actions) {
 		for _, name := range d.Granted {
 			one, _ := scope.ParseAction(name)
 			if one == scope.All {
-				one = ^scope.Actions(0) // everything that is open
+				one = ^scope.Actions(0) // all open actions
 			}
 			actions |= one
 		}

@@ -25,7 +25,7 @@ const (
 	exitUnknown = 2 // unknown name
 )
 
-// program is a program that is started for each request.
+// program is a peer that is started for each request.
 type program struct {
 	path string
 	args []string
@@ -45,9 +45,9 @@ func newProgram(o Options, problems *setting.Problems) *program {
 }
 
 // authenticate writes the name, a space and the password to the program. A name with a space is
-// not sent, because the program could read it as another name with a longer password. A
-// password with a line break is not sent, because a program that reads one line would check
-// only a part of it.
+// not sent, because the program could read it as another name with a longer password. A password
+// with a line break is not sent, because a program that reads one line would check only a part of
+// the password.
 func (p *program) authenticate(ctx context.Context, q Question) (Answer, error) {
 	if strings.ContainsFunc(q.Name, unicode.IsSpace) {
 		return Answer{Answer: Unknown}, nil
@@ -165,7 +165,7 @@ func (p *program) run(ctx context.Context, input []byte) (code int, output []byt
 	c.Stdin = bytes.NewReader(input)
 	out := &limitedBuffer{left: maxAnswer}
 	c.Stdout = out
-	c.WaitDelay = time.Second // for child processes that keep its output open
+	c.WaitDelay = time.Second // for child processes that do not close the output
 	group(c)
 	err = c.Run()
 	exit := (*exec.ExitError)(nil)
@@ -185,8 +185,8 @@ func (p *program) run(ctx context.Context, input []byte) (code int, output []byt
 	return exitYes, out.kept.Bytes(), nil
 }
 
-// limitedBuffer stores what is written, and fails when more than its limit is written. It does
-// not embed bytes.Buffer, whose ReadFrom has no limit.
+// limitedBuffer stores the written bytes, and fails when they exceed its limit. It does not embed
+// bytes.Buffer, whose ReadFrom has no limit.
 type limitedBuffer struct {
 	kept bytes.Buffer
 	left int

@@ -26,8 +26,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// TestMain makes the test binary behave as the called program if the first argument is a known
-// word.
+// If the first argument is a known word, the test binary behaves as the called program.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "be" {
 		os.Exit(be(os.Args[2], os.Args[3:]))
@@ -165,7 +164,7 @@ func TestThePasswordIsOnlyOnStandardInput(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "told")
 	_, err := program(t, nil, "tells", file).Authenticate(t.Context(), identity.NewPresented("ann", canary))
 	if err == nil || strings.Contains(err.Error(), canary) {
-		t.Errorf("what it wrote to its standard error is in the error: %v", err)
+		t.Errorf("the standard error of the program is in the error: %v", err)
 	}
 	told, err := os.ReadFile(file)
 	if err != nil {
@@ -212,12 +211,12 @@ func TestASlowProgramIsKilledWithItsChildren(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A killed child stays a zombie until it is reaped.
-	await.Until(t, "the end of the child", func(context.Context) error {
+	await.Until(t, "the child ends", func(context.Context) error {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil && !errors.Is(err, os.ErrNotExist) || strings.Contains(string(stat), ") Z ") || syscall.Kill(pid, 0) != nil {
 			return nil
 		}
-		return fmt.Errorf("process %d lives on", pid)
+		return fmt.Errorf("process %d still runs", pid)
 	})
 }
 

@@ -8,10 +8,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// FindQuestion is the request about a user who is not signing in: the holder of a refresh or
-// access token, or a user named on the command line. The response is an Answer. For a service
-// that does not support FindQuestion, the request has neither a name nor a password, so the
-// service must refuse it.
+// FindQuestion is the request about a user who is not signing in: the owner of a refresh or access
+// token, or a user named on the command line. The response is an Answer. If a service does not
+// support FindQuestion, it sees a request without a name and a password, and must refuse it.
 type FindQuestion struct {
 	Find FindTarget `json:"find"`
 }
@@ -22,9 +21,9 @@ type FindTarget struct {
 	ID   string `json:"id"` // "": the user who has the name now
 }
 
-// Find asks the service about a user by name and, unless id is empty, by id. Without
-// Options.Find every user is unknown: no refresh or access token is issued to such users,
-// because they could not be found later.
+// Find asks the service about a user by name and, if id is not empty, by id. Without Options.Find,
+// every user is unknown. Such users get no refresh or access tokens, because they could not be
+// found later.
 func (h *Hook) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	p, _, err := h.FindGeneration(ctx, name, id)
 	return p, err

@@ -1,16 +1,15 @@
-// Package hook authenticates users, and restricts or replaces decisions, by calling an HTTPS
-// service or a program that the operator provides. With it, a product can use its own accounts
-// for the registry.
+// Package hook calls an HTTPS service or a program of the operator to authenticate users, and to
+// restrict or replace decisions. So a product can use its own accounts for the registry.
 //
 // A service receives and returns JSON (Question, FindQuestion and Answer; DecisionQuestion and
 // DecisionAnswer). A program reads a line or JSON from standard input and answers with its exit
 // code, as docker_auth's ext_auth and ext_authz do.
 //
-// Time, concurrency and the size of answers are bounded. After consecutive failures the peer is
-// not called for a while, so that no request waits for it. If the peer is down, slow or broken,
+// Time, concurrency and the size of answers are limited. After several failures in a row, the peer
+// is not called for a while, so that no request waits for it. If the peer is down, slow or broken,
 // or its answer is unclear, the result is an outage, never a refusal or a grant. A password is
-// sent to a service in the request body and to a program on standard input, never in an
-// argument, an environment variable, an error or a log.
+// sent to a service in the request body and to a program on standard input, never in an argument,
+// an environment variable, an error or a log.
 package hook
 
 import (
@@ -67,16 +66,16 @@ type Hook struct {
 	open    *policy.Policy // grants everything; used with Replace
 }
 
-// peer is a service or a program. All errors are outages. Its errors contain no part of the
-// request or of the answer.
+// peer is a service or a program. All errors are outages. They contain no part of the request or
+// of the answer.
 type peer interface {
 	authenticate(ctx context.Context, q Question) (Answer, error)
 	find(ctx context.Context, q FindQuestion) (Answer, error)
 	decide(ctx context.Context, q DecisionQuestion) (DecisionAnswer, error)
 }
 
-// New returns a Hook. Its error is setting.Problems with everything that is wrong. New does not
-// call the peer, and a Hook needs no Close.
+// New returns a Hook. The error is setting.Problems with all problems. New does not call the peer,
+// and a Hook needs no Close.
 func New(o Options) (*Hook, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = 5 * time.Second
@@ -157,8 +156,8 @@ func mayAsk(c identity.Presented) bool {
 	return c.Name != "" && secret != "" && strings.IndexByte(secret, 0) < 0 && text.OneLine(c.Name)
 }
 
-// ask calls the function question when a slot is free, and within the time limit. If the
-// circuit breaker is open, ask returns an error instead.
+// ask waits for a free slot and then calls the function question, both within the time limit. If
+// the circuit breaker is open, ask returns an error instead.
 func (h *Hook) ask(ctx context.Context, question func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -189,9 +188,9 @@ func (h *Hook) ask(ctx context.Context, question func(context.Context) error) er
 // errBusy means that no slot became free in time.
 var errBusy = errors.New("too many concurrent requests")
 
-// DummyLookup takes as long as a recent refusal. The chain calls it for passwords that an
-// earlier source refused. It does not call the peer, because the peer's protocol has no
-// question about a name without the password.
+// DummyLookup takes the same time as a recent refusal. The chain calls it for passwords that an
+// earlier source refused. It does not call the peer, because the protocol has no question about a
+// name without the password.
 func (h *Hook) DummyLookup(ctx context.Context, c identity.Presented) error {
 	if c.Kind != identity.Password || !mayAsk(c) {
 		return nil

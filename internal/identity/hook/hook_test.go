@@ -119,7 +119,7 @@ func TestFindIsNotSentWithoutTheOption(t *testing.T) {
 	}
 }
 
-// Whatever a service answers, no user inherits the tokens of another user.
+// A user must not inherit the tokens of another user, even if the service returns another user.
 func TestFindReturnsTheRequestedUser(t *testing.T) {
 	for what, answer := range map[string]hook.Answer{
 		"another id":       {Answer: hook.Accepted, Name: "ann", ID: "43"},
@@ -174,9 +174,9 @@ func TestClaimsKeepTheirTypes(t *testing.T) {
 	}
 }
 
-// If groups can be missing, the sign-in is refused, because a missing group could have a deny
-// rule. The refusal does not count as a failure of the service, so other users can still sign
-// in.
+// If groups are possibly missing, the sign-in is refused, because there could be a deny rule for a
+// missing group. The refusal does not count as a failure of the service, so other users can still
+// sign in.
 func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 	many := `"g` + strings.Repeat(`","g`, 1000) + `"`
 	for _, tt := range []struct {
@@ -187,7 +187,7 @@ func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 		{"an empty list", `,"groups":[]`, true, true},
 		{"none", ``, true, false},
 		{"null", `,"groups":null`, true, false},
-		{"none, and none are wanted", ``, false, true},
+		{"no list, and no list is required", ``, false, true},
 		{"an empty name", `,"groups":["dev",""]`, false, false},
 		{"a name of two lines", `,"groups":["a\nb"]`, false, false},
 		{"a long name", `,"groups":["` + strings.Repeat("x", username.MaxLength+1) + `"]`, false, false},
@@ -221,7 +221,7 @@ func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 	}
 }
 
-// An outage is neither a refusal nor a grant. An invalid answer is an outage too.
+// An outage is not a refusal and not a grant. An invalid answer is an outage, too.
 func TestAnInvalidAnswerIsAnOutage(t *testing.T) {
 	say := func(text string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
@@ -230,14 +230,14 @@ func TestAnInvalidAnswerIsAnOutage(t *testing.T) {
 		"nothing":                     say(""),
 		"an empty object":             say("{}"),
 		"no JSON":                     say("<html>sign in here</html>"),
-		"an accepted nobody":          say(`{"answer":"accepted"}`),
+		"accepted without a name":     say(`{"answer":"accepted"}`),
 		"another word":                say(`{"answer":"ok","name":"ann"}`),
 		"a misspelt key":              say(`{"answer":"accepted","name":"ann","group":["dev"]}`),
 		"two answers":                 say(`{"answer":"accepted","name":"ann"}{"answer":"rejected"}`),
-		"yes and no":                  say(`{"answer":"rejected","name":"ann"}`),
+		"two answers in one":          say(`{"answer":"rejected","name":"ann"}`),
 		"a name of two lines":         say(`{"answer":"accepted","name":"ann\nroot"}`),
 		"too much":                    say(`{"answer":"accepted","name":"ann","id":"` + strings.Repeat("x", 70_000) + `"}`),
-		"too much without an end":     func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 10<<20)) },
+		"an answer without an end":    func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 10<<20)) },
 		"the status 401":              func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
 		"the status 204":              func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
 		"a cut connection":            func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
@@ -269,7 +269,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 		}
 	}
 	if n := asked.Load(); n != 0 {
-		t.Errorf("the other was asked %d times", n)
+		t.Errorf("the target of the redirect was asked %d times", n)
 	}
 }
 
@@ -306,7 +306,7 @@ func TestAPeerThatIsDownIsSkipped(t *testing.T) {
 	now = now.Add(11 * time.Second)
 	for range 2 {
 		if _, err := e.Authenticate(t.Context(), ann); err != nil {
-			t.Errorf("when it is back: %v", err)
+			t.Errorf("when the service is back: %v", err)
 		}
 	}
 }
@@ -337,7 +337,7 @@ func TestConcurrentRequestsAreBounded(t *testing.T) {
 		t.Errorf("a request cancelled while it waited: %v", err)
 	}
 	if len(began) != 0 {
-		t.Error("a third question was asked beside two")
+		t.Error("a third question was sent while two were running")
 	}
 	close(release)
 	for range 2 {
@@ -404,7 +404,7 @@ func granted(d policy.Decision) (lines []string) {
 			line += fmt.Sprintf("; %s %d %s", c.Actions, c.Reason, rule)
 		}
 		if all != r.Asked.Actions {
-			line += "; and nobody said why not the rest"
+			line += "; the other actions have no cause"
 		}
 		lines = append(lines, line)
 	}
@@ -430,17 +430,17 @@ func TestAServiceDecides(t *testing.T) {
 		says    string
 		want    []string
 	}{
-		{"it takes nothing away", false, ann, everything, []string{
+		{"the service removes no action", false, ann, everything, []string{
 			"team/app pull; pull 1 read; push 0 none", "team/frozen ; push 2 freeze", "other ; pull 0 none"}},
-		{"it takes all away", false, ann, `{"scopes":[]}`, []string{
+		{"the service removes all actions", false, ann, `{"scopes":[]}`, []string{
 			"team/app ; push 0 none; pull 2 webhook:shop", "team/frozen ; push 2 freeze", "other ; pull 0 none"}},
-		{"it cannot grant more than the policy", false, ann, tooMuch, []string{
+		{"the service cannot grant more than the policy", false, ann, tooMuch, []string{
 			"team/app pull; pull 1 read; push 0 none", "team/frozen ; push 2 freeze", "other ; pull 0 none"}},
-		{"it grants, but not what a rule denies", true, ann, everything, []string{
+		{"the service can grant actions, except those that a rule denies", true, ann, everything, []string{
 			"team/app pull,push; pull,push 1 webhook:shop", "team/frozen ; push 2 freeze", "other pull; pull 1 webhook:shop"}},
-		{"it grants no more than was asked", true, ann, tooMuch, []string{
+		{"the service grants at most the requested actions", true, ann, tooMuch, []string{
 			"team/app pull,push; pull,push 1 webhook:shop", "team/frozen ; push 2 freeze", "other ; pull 2 webhook:shop"}},
-		{"it grants no more than a credential's limits leave", true, narrowed, everything, []string{
+		{"the service grants at most the actions that the credential's restrictions allow", true, narrowed, everything, []string{
 			"team/app pull; push 0 none; pull 1 webhook:shop", "team/frozen ; push 2 freeze", "other ; pull 0 none"}},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
@@ -484,13 +484,13 @@ func TestADecisionQuestionHasTheWholeRequest(t *testing.T) {
 
 func TestAnUnclearDecisionIsAnOutage(t *testing.T) {
 	for what, says := range map[string]string{
-		"an empty object":    `{}`,
-		"nothing":            ``,
-		"a scope not asked":  `{"scopes":[{"type":"repository","name":"team/*","granted":["pull"]}]}`,
-		"a scope twice":      `{"scopes":[{"type":"repository","name":"other","granted":[]},{"type":"repository","name":"other","granted":["pull"]}]}`,
-		"an unknown action":  `{"scopes":[{"type":"repository","name":"other","granted":["pul"]}]}`,
-		"an unknown key":     `{"allow":true}`,
-		"scopes that are no": `{"scopes":null}`,
+		"an empty object":                `{}`,
+		"nothing":                        ``,
+		"a scope that was not requested": `{"scopes":[{"type":"repository","name":"team/*","granted":["pull"]}]}`,
+		"a scope twice":                  `{"scopes":[{"type":"repository","name":"other","granted":[]},{"type":"repository","name":"other","granted":["pull"]}]}`,
+		"an unknown action":              `{"scopes":[{"type":"repository","name":"other","granted":["pul"]}]}`,
+		"an unknown key":                 `{"allow":true}`,
+		"scopes that are not objects":    `{"scopes":null}`,
 	} {
 		t.Run(what, func(t *testing.T) {
 			e, _ := start(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, says) }, nil)

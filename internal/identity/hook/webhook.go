@@ -17,7 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/setting"
 )
 
-// Maximum sizes of what a service may send, in bytes.
+// Maximum sizes of the answer of a service, in bytes.
 const (
 	maxAnswer = 64 << 10
 	maxHeader = 16 << 10
@@ -60,7 +60,7 @@ func newWebhook(o Options, problems *setting.Problems) *webhook {
 		}
 	}
 	s.client = &http.Client{
-		Transport: &http.Transport{ // no proxy: passwords go only where the config says
+		Transport: &http.Transport{ // no proxy: passwords are sent only to the configured service
 			DialContext:            (&net.Dialer{Timeout: o.Timeout}).DialContext,
 			TLSClientConfig:        config,
 			TLSHandshakeTimeout:    o.Timeout,
@@ -68,7 +68,7 @@ func newWebhook(o Options, problems *setting.Problems) *webhook {
 			MaxIdleConnsPerHost:    o.MaxConcurrent,
 			IdleConnTimeout:        time.Minute,
 			MaxResponseHeaderBytes: maxHeader,
-			DisableCompression:     true, // the limit is on what was sent
+			DisableCompression:     true, // so that the limit applies to the sent bytes
 			ForceAttemptHTTP2:      true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -40,11 +40,11 @@ func TestClaimsWithoutAnEntryAreAnError(t *testing.T) {
 		Hashing: password.New(password.Options{}),
 	})
 	problems, _ := errors.AsType[htpasswd.Problems](err)
-	want := htpasswd.Problems{{Claims: "anna", Text: "there is no entry for it", Suggestion: "ann"}}
+	want := htpasswd.Problems{{Claims: "anna", Text: "there is no entry for this name", Suggestion: "ann"}}
 	if diff := cmp.Diff(want, problems); diff != "" {
 		t.Fatalf("problems (-want +got):\n%s", diff)
 	}
-	if text := err.Error(); text != `claims of "anna": there is no entry for it (did you mean "ann"?)` {
+	if text := err.Error(); text != `claims of "anna": there is no entry for this name (did you mean "ann"?)` {
 		t.Error(text)
 	}
 }

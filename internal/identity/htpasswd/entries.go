@@ -27,10 +27,10 @@ const maxProblems = 100
 // maxSample is the maximum number of hashes that Dummy chooses from.
 const maxSample = 1024
 
-// entries are what one load of the file and the config has found. They never change.
+// entries is the result of a load of the file and the config. It never changes.
 type entries struct {
 	named  map[string]entry
-	sample []string // hashes, evenly chosen from all
+	sample []string // an even selection of all hashes
 }
 
 type entry struct {
@@ -74,8 +74,8 @@ func (p Problem) String() string {
 	return where + ": " + p.Text
 }
 
-// Problems lists everything that is wrong, at most maxProblems of each kind: the lines of the
-// file, the entries, and the groups.
+// Problems lists all problems, at most maxProblems of each kind: lines of the file, entries, and
+// groups.
 type Problems []Problem
 
 func (p Problems) Error() string {
@@ -97,16 +97,15 @@ type parser struct {
 	problems Problems
 }
 
-// position is where an entry is written: on a line of the file, or as an entry of the config
-// with this number.
+// position is the place of an entry: a line of the file, or the number of an entry in the config.
 type position struct {
 	file bool
 	line int
 }
 
-// parse builds the entries of the file and the config. The result unknownMembers has the
-// members of groups that have no entry. Such members are an error when Tidewaiter starts. Later
-// they are only logged, because a user can be removed from the file at any time.
+// parse builds the entries of the file and the config. The result unknownMembers has the members
+// of groups that have no entry. At the start of Tidewaiter, such members are an error. Later, they
+// are only logged, because a user can be removed from the file at any time.
 func (f *File) parse(text []byte) (e *entries, unknownMembers Problems, err error) {
 	p := f.parser(text)
 	unknownMembers = f.unknownMembers(p.lineOf)
@@ -177,7 +176,7 @@ func (p *parser) line(at position, file string, raw []byte) {
 		wrong("the line is longer than %d bytes", maxLine)
 		return
 	}
-	// The line is copied, so that the entries do not keep the whole file in memory.
+	// Copy the line, so that the entries do not hold the whole file in memory.
 	line := strings.TrimRight(string(raw), " \t\r\n")
 	if line == "" || line[0] == '#' {
 		return

@@ -24,7 +24,7 @@ func (f *File) unknownMembers(named map[string]position) Problems {
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.claims)) {
 		if _, ok := named[name]; !ok && len(problems) < maxProblems {
-			problems = append(problems, Problem{Claims: name, Text: "there is no entry for it", Suggestion: text.Nearest(name, slices.Collect(maps.Keys(named)))})
+			problems = append(problems, Problem{Claims: name, Text: "there is no entry for this name", Suggestion: text.Nearest(name, slices.Collect(maps.Keys(named)))})
 		}
 	}
 	return problems

@@ -1,13 +1,13 @@
 // Package htpasswd authenticates users of an htpasswd file, and of entries in the config.
 //
-// An entry is "name:hash", as "htpasswd -B" and "tidewaiter hash-password" print it. Empty
-// lines and lines that begin with "#" are ignored. Hashes are bcrypt or argon2id. For any other
-// kind of hash, loading the file returns an error that names the line.
+// An entry is "name:hash", as "htpasswd -B" and "tidewaiter hash-password" print it. Empty lines
+// and lines that begin with "#" are ignored. Hashes are bcrypt or argon2id. If a line has another
+// kind of hash, the file is not loaded, and the error names the line.
 //
-// Names are case-sensitive. The id of a principal is its name, because a line has no other id.
-// So a user who is removed and added again under the same name is the same principal to the
-// policy. Tokens that were issued for the old password end anyway, because they are bound to
-// its hash.
+// Names are case-sensitive. The id of a principal is its name, because a line has no other id. So
+// if a user is removed and added again with the same name, the policy treats both as the same
+// principal. Tokens that were issued for the old password end nevertheless, because they are bound
+// to its hash.
 package htpasswd
 
 import (
@@ -43,16 +43,16 @@ type Options struct {
 	Every   time.Duration    // how often Run checks the file for changes; 0: 1 s
 	Log     *slog.Logger     // nil: nothing is logged
 	Now     func() time.Time // nil: time.Now
-	Before  *File            // the File that this one replaces after a reload; nil: none
+	Before  *File            // the File before a reload; nil: there was no File
 }
 
-// ErrEmpty means that a file that had content is empty now. The program that writes the file
-// has probably just begun, or the disk was full. So the old entries stay in use. To remove all
+// ErrEmpty means that the file had content before and is empty now. Probably a program has just
+// begun to write the file, or the disk was full. So the old entries stay in use. To remove all
 // users on purpose, leave a comment in the file.
 var ErrEmpty = errors.New("the file is empty; to remove all users, write a line that begins with # into it")
 
-// File holds the entries of the file as it was last loaded, and the entries of the config. Its
-// methods may be called from any goroutine.
+// File has the entries of the loaded file, and the entries of the config. Its methods may be
+// called from any goroutine.
 type File struct {
 	name    string
 	path    string
@@ -70,15 +70,14 @@ type File struct {
 
 	mu       sync.Mutex        // held while loading; guards the fields below
 	digest   [sha256.Size]byte // of the text of the entries
-	last     reading           // last attempt, successful or not, without its text
+	last     reading           // newest attempt, successful or not, without its text
 	seen     fileState         // the file at the last poll
 	changing int               // consecutive polls that found a change
 	logged   string            // last logged error; "": none
 }
 
-// New loads the file and the entries. Its error is either Problems, which lists everything that
-// is wrong, or the reason why the file cannot be read. New starts no goroutine: Run or Reload
-// loads the file again.
+// New loads the file and the entries. The error is either Problems with all problems, or the
+// reason why the file cannot be read. New starts no goroutine: Run or Reload loads the file again.
 func New(o Options) (*File, error) {
 	o.Name = cmp.Or(o.Name, "htpasswd")
 	if o.Every <= 0 {
@@ -115,7 +114,7 @@ func New(o Options) (*File, error) {
 	return f, nil
 }
 
-// Authenticate looks the name up in the loaded entries. For an unknown name it returns at once,
+// Authenticate looks up the name in the loaded entries. For an unknown name, it returns at once,
 // and the chain then calls Dummy.
 func (f *File) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	if c.Kind != identity.Password {
@@ -131,9 +130,9 @@ func (f *File) Authenticate(ctx context.Context, c identity.Presented) (identity
 	return identity.Verified{Principal: e.principal, Credential: "password", Generation: e.generation()}, nil
 }
 
-// Dummy does the same work as Authenticate does for a wrong password of one of the entries. The
-// same name always uses the same entry, because otherwise entries with different costs would
-// reveal which names exist.
+// Dummy does the same work as Authenticate does for a wrong password of an entry. For the same
+// name, it always uses the same entry. Otherwise entries with different costs would reveal which
+// names exist.
 func (f *File) Dummy(ctx context.Context, c identity.Presented) error {
 	like := ""
 	if sample := f.entries.Load().sample; len(sample) > 0 {
@@ -142,8 +141,8 @@ func (f *File) Dummy(ctx context.Context, c identity.Presented) error {
 	return passwordError(f.hashing.DummyFor(ctx, requester(c), like, c.Secret.Reveal()))
 }
 
-// Find returns the principal with the given name. The id of a principal is its name. Another id
-// belongs to another user, so Find returns ErrUnknown for it.
+// Find returns the principal with the given name. The id of a principal is its name. If the id
+// differs from the name, it belongs to another user, so Find returns ErrUnknown.
 func (f *File) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	who, _, err := f.FindGeneration(ctx, name, id)
 	return who, err

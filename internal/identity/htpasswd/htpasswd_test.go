@@ -148,7 +148,7 @@ func TestAPrincipalHasTheSpellingOfTheFile(t *testing.T) {
 	one, _ := f.Find(t.Context(), "ann", "ann")
 	two, _ := f.Find(t.Context(), "ann", "")
 	if one == nil || one != two {
-		t.Error("the principal of an entry is not one value")
+		t.Error("the principal of an entry is not always the same value")
 	}
 }
 
@@ -195,7 +195,7 @@ func TestAFullQueueIsAnOutageForKnownAndUnknown(t *testing.T) {
 	f := open(t, htpasswd.Options{Entries: []string{"ann:" + bcrypt4}})
 	chain := chain.New(chain.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: f}}})
 	gone, cancel := context.WithCancel(t.Context())
-	cancel() // stands for whatever prevents the computation of a hash
+	cancel() // simulates a reason why a hash cannot be computed
 	for _, name := range []string{"ann", "nobody"} {
 		if _, err := chain.Authenticate(gone, identity.NewPresented(name, "wonderland")); !errors.Is(err, identity.ErrUnavailable) || !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v, want %v", name, err, identity.ErrUnavailable)
@@ -265,18 +265,18 @@ func TestAllProblemsAreReturnedWithTheirLines(t *testing.T) {
 func TestAnotherKindOfFileIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := htpasswd.New(htpasswd.Options{File: filepath.Join(dir, "gone"), Hashing: password.New(password.Options{})}); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a file that is not there: %v", err)
+		t.Errorf("a file that does not exist: %v", err)
 	}
 	if _, err := htpasswd.New(htpasswd.Options{File: dir, Hashing: password.New(password.Options{})}); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("a folder: %v", err)
 	}
 	if _, err := htpasswd.New(htpasswd.Options{}); err == nil {
-		t.Error("a File without a Hashing was made")
+		t.Error("New accepted options without a Hashing")
 	}
 	var problems htpasswd.Problems
 	_, err := htpasswd.New(htpasswd.Options{File: write(t, strings.Repeat("\x7fELF\n", 10_000)), Hashing: password.New(password.Options{})})
 	if !errors.As(err, &problems) || len(problems) != 100 {
-		t.Errorf("a file of something else has %d problems, want the first 100", len(problems))
+		t.Errorf("a file that is not an htpasswd file has %d problems, want the first 100", len(problems))
 	}
 }
 

@@ -16,13 +16,12 @@ import (
 // maxFile is the maximum size of the file in bytes. It has space for two million entries.
 const maxFile = 256 << 20
 
-// mtimeStep is the age at which the modification time of a file is reliable. In a younger file,
-// another change can have the same modification time, because the modification times of some
-// file systems have a precision of two seconds.
+// mtimeStep is the age at which the modification time of a file is reliable. Some file systems
+// have modification times with a precision of two seconds. So in a younger file, another change
+// can have the same modification time.
 const mtimeStep = 2 * time.Second
 
-// maxChanging is the number of consecutive polls that see a changed file before the file is
-// loaded although it still changes.
+// If maxChanging polls in a row find a changed file, the file is loaded although it still changes.
 const maxChanging = 5
 
 // fileState is the state of the file from os.Stat.
@@ -47,7 +46,7 @@ type reading struct {
 	digest [sha256.Size]byte
 }
 
-// mayHaveChanged reports whether the file could have changed after it was read although its
+// mayHaveChanged reports whether the file possibly changed after it was read although its
 // modification time is the same.
 func (r reading) mayHaveChanged() bool {
 	return r.info != nil && r.at.Sub(r.info.ModTime()).Abs() < mtimeStep
@@ -63,8 +62,7 @@ func (f *File) read() (reading, error) {
 	if err != nil {
 		return reading{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
-	// The kind of file is checked before opening, because opening a named pipe waits for a
-	// writer.
+	// Check the kind of file before it is opened, because to open a named pipe waits for a writer.
 	if !info.Mode().IsRegular() {
 		return reading{}, fmt.Errorf("reading htpasswd: %s is not a regular file", f.path)
 	}
@@ -73,7 +71,7 @@ func (f *File) read() (reading, error) {
 		return reading{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
 	defer file.Close()
-	// Get the state of the open file, because the path can name another file by now.
+	// Get the state of the open file, because the path can now belong to another file.
 	if info, err = file.Stat(); err != nil {
 		return reading{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
@@ -106,13 +104,13 @@ func (f *File) Run(ctx context.Context) error {
 	}
 }
 
-// poll loads the file after it has changed, as soon as two consecutive polls find the same
-// state. The htpasswd program writes in place, and half of a file can be valid although half of
-// the users are missing. A file that changes at each of maxChanging polls is loaded anyway.
+// poll loads a changed file as soon as two polls in a row find the same state. The reason is that
+// the htpasswd program writes in place: half of a file can be valid although half of the users are
+// missing. If the file changes at each of maxChanging polls, it is loaded nevertheless.
 func (f *File) poll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	info, _ := os.Stat(f.path) // read reports what is wrong with it
+	info, _ := os.Stat(f.path) // read reports the error
 	now := fileState{info}
 	changing := !now.same(f.seen)
 	f.seen = now
@@ -137,7 +135,7 @@ func (f *File) Reload() error {
 	return f.loadLocked()
 }
 
-// loadLocked replaces all entries, or none.
+// loadLocked replaces all entries, or nothing.
 func (f *File) loadLocked() error {
 	r, err := f.read()
 	// If the file cannot be read, last becomes the zero reading, so the next poll tries again.
@@ -170,7 +168,7 @@ func (f *File) loadLocked() error {
 	return nil
 }
 
-// isEmpty reports whether a file has no content, not even a comment.
+// isEmpty reports whether a file has no content. A comment is content.
 func isEmpty(text []byte) bool {
 	return len(bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff")))) == 0
 }
@@ -183,7 +181,7 @@ func (f *File) replace(e *entries, r reading) {
 	f.log.Info("htpasswd loaded", "file", f.path, "entries", len(e.named))
 }
 
-// logErrorLocked logs an error unless the last logged error was the same.
+// logErrorLocked logs an error if it differs from the previously logged error.
 func (f *File) logErrorLocked(err error) {
 	if err.Error() == f.logged {
 		return

@@ -74,7 +74,7 @@ func (w *watched) knows(names ...string) (known string) {
 func (w *watched) want(known string, logged int) {
 	w.t.Helper()
 	if got := w.knows("ann", "bob", "carl"); got != known {
-		w.t.Errorf("it knows %q, want %q", got, known)
+		w.t.Errorf("the file knows %q, want %q", got, known)
 	}
 	if got := strings.Count(w.log.String(), "\n"); got != logged {
 		w.t.Errorf("%d lines are logged, want %d:\n%s", got, logged, w.log.String())
@@ -95,7 +95,7 @@ func TestAChangedFileIsLoaded(t *testing.T) {
 	w.look()
 	w.want("bob", 1)
 	if _, err := w.file.Authenticate(t.Context(), identity.NewPresented("ann", "wonderland")); !errors.Is(err, identity.ErrUnknown) {
-		t.Errorf("ann, who has left: %v, want %v", err, identity.ErrUnknown)
+		t.Errorf("ann, who was removed: %v, want %v", err, identity.ErrUnknown)
 	}
 
 	w.touch() // the content is unchanged
@@ -140,7 +140,7 @@ func TestAnEmptyFileKeepsTheOldEntries(t *testing.T) {
 		w.look()
 		w.want("ann", 1)
 	})
-	t.Run("in the next generation", func(t *testing.T) {
+	t.Run("after a reload of the config", func(t *testing.T) {
 		w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{})
 		w.change("")
 		o := htpasswd.Options{File: w.path, Hashing: password.New(password.Options{}), Before: w.file}
@@ -216,7 +216,7 @@ func TestABrokenFileChangesNothingAndIsLoggedOnce(t *testing.T) {
 			t.Error("Reload is content with it")
 		}
 	}
-	w.change("ann:" + bcrypt4 + "\ncarl\n") // one is fixed
+	w.change("ann:" + bcrypt4 + "\ncarl\n") // one line is fixed
 	w.look()
 	w.want("ann", 1)
 	w.change("ann:" + bcrypt4 + "\n") // as before
@@ -266,7 +266,7 @@ func TestAFileIsNotLoadedWhileItChanges(t *testing.T) {
 	w.want("ann bob carl", 1)
 
 	looks := 0
-	for w.knows("carl") != "" { // a file that changes all the time is loaded in the end
+	for w.knows("carl") != "" { // a file that changes all the time must be loaded finally
 		w.change("ann:" + bcrypt4 + "\n#" + strings.Repeat("x", looks))
 		w.file.Look()
 		if looks++; looks > 10 {
@@ -317,8 +317,8 @@ func TestARemovedMemberOfAGroupCannotSignIn(t *testing.T) {
 	w.want("ann", 2)
 }
 
-// In docker_auth, an invalid file at reload ended the process. Here, valid and invalid files
-// replace each other under load, and a user who is in all valid files is never refused.
+// In docker_auth, an invalid file at reload ended the process. In this test, valid and invalid
+// files replace each other under load. A user who is in all valid files must never be refused.
 func TestReloadWithBrokenFilesUnderLoad(t *testing.T) {
 	w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{})
 	chain := chain.New(chain.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: w.file}}})
@@ -386,7 +386,7 @@ func TestRunLoadsUntilItsContextEnds(t *testing.T) {
 	})
 }
 
-// Any file is either loaded completely, or refused with an error for each wrong line.
+// A file is either loaded completely, or refused with an error for each wrong line.
 func FuzzFile(f *testing.F) {
 	for _, text := range []string{"ann:" + bcrypt4, "# x\r\n\r\nann:" + argon2id + "\r\n", "ann:" + bcrypt4 + "\nann:" + bcrypt4, "\ufeffann:" + bcrypt4, ":", "a:b:c", "ann", "\x00"} {
 		f.Add(text)

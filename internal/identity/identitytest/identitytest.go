@@ -21,12 +21,12 @@ import (
 type Subject struct {
 	Source  identity.Authenticator
 	Kind    identity.Kind   // kind of its credentials
-	Also    []identity.Kind // other kinds that it treats the same
+	Also    []identity.Kind // other kinds that the source treats in the same way
 	Name    string          // a user that it knows
 	Secret  string          // the secret of that user
-	Unknown string          // an unknown name; "": it knows every name and accepts every secret
-	Hidden  bool            // it cannot find users without a secret
-	Break   func()          // makes it fail, called last; nil: it cannot fail
+	Unknown string          // an unknown name; "": the source accepts every name and secret
+	Hidden  bool            // the source cannot find users without a secret
+	Break   func()          // makes the source fail; called at the end; nil: the source cannot fail
 }
 
 // Run tests that a source satisfies the contract of identity.Authenticator, and of Finder and
@@ -53,10 +53,10 @@ func Run(t *testing.T, s Subject) {
 			t.Errorf("%+v lacks its kind, name, source or id", known)
 		}
 	})
-	t.Run("two sign-ins yield the same principal", func(t *testing.T) {
+	t.Run("two sign-ins return the same principal", func(t *testing.T) {
 		again, err := authenticate(t, s.Name, s.Secret)
 		if diff := cmp.Diff(known, again); err != nil || diff != "" {
-			t.Errorf("the second time: %v %s", err, diff)
+			t.Errorf("the second sign-in: %v %s", err, diff)
 		}
 	})
 	t.Run("the credential does not contain the secret", func(t *testing.T) {
@@ -162,7 +162,7 @@ func refuse(t *testing.T, s Subject) {
 		}
 	})
 	if dummy, ok := s.Source.(chain.Dummy); ok {
-		t.Run("a dummy looks like a wrong secret", func(t *testing.T) {
+		t.Run("a dummy costs the same as a wrong secret", func(t *testing.T) {
 			c := identity.Presented{Kind: s.Kind, Name: s.Unknown, Secret: identity.NewSecret(s.Secret)}
 			if err := dummy.Dummy(t.Context(), c); err != nil {
 				t.Errorf("a dummy: %v, want nil", err)
@@ -192,7 +192,7 @@ func refuse(t *testing.T, s Subject) {
 	}
 }
 
-// find tests that a Finder finds the users that Authenticate accepts, and no others.
+// find tests that a Finder finds exactly the users that Authenticate accepts.
 func find(t *testing.T, s Subject, known *policy.Principal, finder identity.Finder) {
 	if s.Hidden {
 		t.Run("no user is found", func(t *testing.T) {
@@ -228,7 +228,7 @@ func find(t *testing.T, s Subject, known *policy.Principal, finder identity.Find
 			}
 		})
 	}
-	t.Run("a name with the id of another is unknown", func(t *testing.T) {
+	t.Run("a name with the id of another user is unknown", func(t *testing.T) {
 		if _, err := finder.Find(t.Context(), known.Name, known.ID+"x"); !errors.Is(err, identity.ErrUnknown) {
 			t.Errorf("another id: %v, want %v", err, identity.ErrUnknown)
 		}

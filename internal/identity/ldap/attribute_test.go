@@ -53,8 +53,8 @@ func TestGroupsAreFoundByAnAttributeOfTheMember(t *testing.T) {
 	}
 }
 
-// If the attribute of a user is missing, groups of the user could be missing too: perhaps the
-// service account is not allowed to see the attribute.
+// If the attribute of a user is missing, the service account is possibly not allowed to see it.
+// Then groups of the user could be missing.
 func TestUserWithoutTheGroupAttributeIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		lines   []string
@@ -80,8 +80,7 @@ func TestUserWithoutTheGroupAttributeIsRefused(t *testing.T) {
 	}
 }
 
-// The filter asks for exactly the value of the attribute, whatever characters the value
-// contains.
+// The filter must match exactly the value of the attribute, with any characters.
 func TestValuesOfAttributesAreEscapedInFilters(t *testing.T) {
 	for value, filter := range map[string]string{
 		"7":            `(x=7)`,

@@ -10,20 +10,20 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 )
 
-// wholeDirectory is the base that stands for all naming contexts of the directory.
+// wholeDirectory is the base that means all naming contexts of the directory.
 const wholeDirectory = ""
 
-// contextsFor is how long the naming contexts of a server are cached. Naming contexts rarely
-// change. Without the cache, each search would need another query for the naming contexts.
+// contextsFor is the time for which the naming contexts of a server are cached. Naming contexts
+// rarely change. Without the cache, each search would need another query for the naming contexts.
 const contextsFor = time.Minute
 
 // errNoContexts means that the root DSE of a server has no naming contexts.
 var errNoContexts = errors.New("the directory names no naming contexts in its root DSE, so an empty base finds nothing: set the bases")
 
-// searchBases returns the DNs to search for the configured bases. An empty base becomes the
-// naming contexts of the server, because most directories find nothing below the empty DN, and
-// some find only part of their entries. For a global catalog of Active Directory the empty base
-// stays, because a global catalog finds the whole forest below the empty DN.
+// searchBases returns the DNs to search for the configured bases. It replaces an empty base by the
+// naming contexts of the server, because most directories find nothing below the empty DN, or only
+// a part of their entries. For a global catalog of Active Directory, it does not replace the empty
+// base, because a global catalog finds the whole forest below the empty DN.
 func (c *conn) searchBases(bases []string) ([]string, error) {
 	if !isWhole(bases) || c.server.catalog {
 		return bases, nil

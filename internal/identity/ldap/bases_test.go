@@ -29,7 +29,7 @@ func TestPeopleAreSearchedBelowEachBase(t *testing.T) {
 		{[]string{people, elsewhere}, "nobody", "x", "unknown", ""},
 		{[]string{people, elsewhere}, "twin", "castor", "rejected", "the name is found below two bases: " + people + " and " + elsewhere},
 		{[]string{people}, "twin", "castor", "twin", ""},
-		// One of these two bases is below the other.
+		// The second base is below the first base.
 		{[]string{all, "OU=People, DC=example, DC=com"}, "alice", "wonderland", "alice", ""},
 		{[]string{all, people}, "twin", "castor", "rejected", "more than one entry has the name"},
 		{[]string{""}, "alice", "wonderland", "alice", ""},
@@ -117,7 +117,7 @@ func TestTheEmptyBaseIsTheWholeDirectory(t *testing.T) {
 		{"contexts", false, names("DC=corp", "CN=Configuration,DC=corp", "CN=Schema,CN=Configuration,DC=corp", "DC=child,DC=corp", "DC=DomainDnsZones,DC=corp"),
 			"DC=child,DC=corp sub (sAMAccountName=ann)", "", "ann",
 			[]string{" base (objectClass=*)", "DC=corp sub (sAMAccountName=ann)", "DC=child,DC=corp sub (sAMAccountName=ann)"}},
-		{"a context that is not shown", false, names("cn=accesslog", "DC=corp"), "DC=corp sub (sAMAccountName=ann)", "cn=accesslog sub (sAMAccountName=ann)", "ann",
+		{"a hidden naming context", false, names("cn=accesslog", "DC=corp"), "DC=corp sub (sAMAccountName=ann)", "cn=accesslog sub (sAMAccountName=ann)", "ann",
 			[]string{" base (objectClass=*)", "cn=accesslog sub (sAMAccountName=ann)", "DC=corp sub (sAMAccountName=ann)"}},
 		{"no contexts", false, entry(""), "", "", "the directory names no naming contexts", []string{" base (objectClass=*)"}},
 		{"a catalog", true, names("DC=corp"), " sub (sAMAccountName=ann)", "", "ann", []string{" sub (sAMAccountName=ann)"}},
@@ -183,7 +183,7 @@ func TestEachRefusalSearchesAllBases(t *testing.T) {
 	for _, name := range []string{"ann", "ben", "nobody", "ann", "nobody"} {
 		before := len(f.Heard())
 		if _, err := d.Authenticate(t.Context(), identity.NewPresented(name, "wrong")); err == nil {
-			t.Fatal("a wrong password is taken")
+			t.Fatal("a wrong password is accepted")
 		}
 		if n := len(f.Heard()) - before; n != 3 {
 			t.Errorf("%s: %d requests: %q", name, n, f.Heard()[before:])

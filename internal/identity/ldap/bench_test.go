@@ -34,7 +34,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 			}
 		})
 	}
-	b.Run("side by side", func(b *testing.B) {
+	b.Run("concurrent", func(b *testing.B) {
 		d := open(b, company(b).options())
 		b.RunParallel(func(pb *testing.PB) {
 			for i := 0; pb.Next(); i++ {

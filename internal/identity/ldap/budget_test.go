@@ -114,11 +114,11 @@ func TestStrangersDoNotLockAUserInTheDirectory(t *testing.T) {
 		}
 		return wrong
 	}
-	t.Run("without a budget it locks", func(t *testing.T) {
+	t.Run("without a limit, strangers lock the account", func(t *testing.T) {
 		o := lockingAfter(t, "5")
 		flood(newReplicas(t, o, 0, 1))
 		if locked, _ := o.locked(t); !locked {
-			t.Fatal("the directory of this test locks nobody")
+			t.Fatal("the directory does not lock accounts, so the test proves nothing")
 		}
 	})
 	o := lockingAfter(t, "5")
@@ -130,7 +130,7 @@ func TestStrangersDoNotLockAUserInTheDirectory(t *testing.T) {
 	if n := flood(r); n != 2 {
 		t.Errorf("%d guesses of 60 were sent to the directory, want 2", n)
 	}
-	// At the place that the other replica knows, alice has two further attempts before she is
+	// At the place that the other replica knows, alice has two more attempts before she is
 	// limited.
 	for i, want := range []string{"wrong", "wrong", "limited", "limited"} {
 		if got := r.signIn(1, "alice", fmt.Sprint("typo ", i), office); got != want {
@@ -142,18 +142,18 @@ func TestStrangersDoNotLockAUserInTheDirectory(t *testing.T) {
 	}
 	r.clock.Pass(31 * time.Minute)
 	if got := r.signIn(1, "alice", "wonderland", office); got != "in" {
-		t.Errorf("after the window, with the right password: %s", got)
+		t.Errorf("after the window, with the correct password: %s", got)
 	}
-	// The right password has freed the whole budget, and has reset the count of the directory.
+	// The correct password has reset all attempts, and the count of the directory.
 	r.clock.Pass(2 * time.Minute)
 	if n := flood(r); n != 2 {
-		t.Errorf("after it, %d guesses were sent, want 2", n)
+		t.Errorf("after the correct password, %d guesses were sent, want 2", n)
 	}
 	if got := r.signIn(2, "alice", "wonderland", cafe); got != "limited" {
-		t.Errorf("at an unknown place, where strangers used up the budget: %s", got)
+		t.Errorf("at an unknown place, after strangers used up the attempts: %s", got)
 	}
 	if got := r.signIn(1, "alice", "wonderland", office); got != "in" {
-		t.Errorf("at a place she knows: %s", got)
+		t.Errorf("at a known place: %s", got)
 	}
 	if locked, failures := o.locked(t); locked || failures > 4 {
 		t.Errorf("locked: %v, after %d failures", locked, failures)
@@ -174,7 +174,8 @@ func TestAWrongPasswordIsNotSentAgainForAMinute(t *testing.T) {
 	}
 }
 
-// Above the budget, the answers for unknown names and known names are the same.
+// When the limit of attempts is reached, the answers for unknown names and known names are the
+// same.
 func TestBudgetDoesNotRevealNames(t *testing.T) {
 	o := lockingAfter(t, "5")
 	r := newReplicas(t, o, 4, 1)
@@ -227,7 +228,7 @@ func TestMadeUpNamesAreNotWritten(t *testing.T) {
 		}
 	}
 	if n := r.rows(t); n != 0 {
-		t.Errorf("300 names that nobody has are %d rows", n)
+		t.Errorf("300 unknown names cause %d rows", n)
 	}
 }
 
@@ -250,8 +251,8 @@ func TestWhatIsNotWrittenStaysWithinTheBudget(t *testing.T) {
 		want     int
 	}{
 		{"one replica", false, 1, 2},
-		{"three, and she never signed in", false, 3, 4},
-		{"three, and she signed in before", true, 3, 2},
+		{"three replicas, no earlier sign-in", false, 3, 4},
+		{"three replicas, an earlier sign-in", true, 3, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f, o := templated(t)
@@ -286,7 +287,7 @@ func TestAConnectionThatTakesNothingSpendsNothing(t *testing.T) {
 			t.Fatalf("sign-in %d: %v", n+1, err)
 		}
 		if ldap.Idle(d) == 0 {
-			t.Fatal("no connection was kept")
+			t.Fatal("no connection is idle")
 		}
 		ldap.BreakIdle(d)
 	}
@@ -301,7 +302,7 @@ func TestAConnectionThatTakesNothingSpendsNothing(t *testing.T) {
 		}
 	}
 	if binds != 5+1 {
-		t.Errorf("the directory was sent %d passwords, want the five that are right and one that is not", binds)
+		t.Errorf("the directory got %d passwords, want five correct and one wrong", binds)
 	}
 }
 
@@ -329,7 +330,7 @@ func TestAPasswordThatIsSentAgainIsCountedAgain(t *testing.T) {
 		}
 	}
 	if len(binds) != 1+3 {
-		t.Errorf("the directory was sent %d passwords, want the one that is right and three that are not", len(binds))
+		t.Errorf("the directory got %d passwords, want one correct and three wrong", len(binds))
 	}
 }
 
@@ -348,7 +349,7 @@ func (s *slow) Claim(ctx context.Context, account string, slots int, now, until 
 	return s.Store.Claim(ctx, account, slots, now, until)
 }
 
-// Waiting for a slot of a budget must not hold a connection.
+// A request that waits for its budget must not occupy a connection.
 func TestNoConnectionIsHeldWhileABudgetIsAsked(t *testing.T) {
 	f, o := templated(t)
 	f.SetBind("uid=bob,dc=corp", 0)

@@ -13,9 +13,9 @@ import (
 const (
 	maxHeld    = 10_000
 	maxRefused = 4_000
-	// A refused client tries again at once, some clients try twice, and a job with an old
-	// password tries for hours. Without the cache, the directory would count each attempt and
-	// soon lock the account.
+	// A refused client tries again at once, some clients try a third time, and a job with an old
+	// password tries for hours. Without the cache, the directory would count each attempt and soon
+	// lock the account.
 	refusedFor = time.Minute
 	unknownFor = 10 * time.Second
 )
@@ -28,13 +28,13 @@ const (
 	spendUnknown      // a password for an unknown name
 )
 
-// resultCache holds recent results of the directory.
+// resultCache has recent results of the directory.
 type resultCache struct {
 	keys    *cache.Keys
 	ttl     time.Duration
 	held    *cache.Cache[cache.Key, identity.Verified]
 	refused *cache.Cache[cache.Key, error]
-	unknown *cache.Cache[cache.Key, struct{}] // passwords for unknown names that count as used
+	unknown *cache.Cache[cache.Key, struct{}] // passwords for unknown names that have been counted
 }
 
 func newResultCache(ttl time.Duration, now func() time.Time) *resultCache {

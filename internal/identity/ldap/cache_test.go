@@ -56,7 +56,7 @@ func TestAcceptedPasswordIsCached(t *testing.T) {
 	attempt("ann", "right", "ann", 1)
 	attempt("ANN", "right", "unknown", 1) // unknown to the directory and to the cache
 	attempt("ann", "rightx", "rejected", 2)
-	attempt("ann", "right", "ann", 2) // a wrong password does not evict it
+	attempt("ann", "right", "ann", 2) // a wrong password does not evict the cached result
 	attempt("bob", "right", "bob", 3)
 	clock.Pass(59 * time.Second)
 	attempt("ann", "right", "ann", 3)
@@ -81,13 +81,13 @@ func TestAWrongPasswordIsCountedOnce(t *testing.T) {
 		}
 	}
 	if n := f.count("bind"); n != 1 {
-		t.Errorf("it was counted %d times", n)
+		t.Errorf("the wrong password was counted %d times", n)
 	}
 	clock.Pass(59 * time.Second)
 	if _, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "wrong")); !errors.Is(err, identity.ErrRejected) || f.count("bind") != 1 {
 		t.Errorf("within a minute: %v after %d binds", err, f.count("bind"))
 	}
-	clock.Pass(2 * time.Second) // it may be right by now
+	clock.Pass(2 * time.Second) // the password can be correct now
 	if _, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "wrong")); !errors.Is(err, identity.ErrRejected) || f.count("bind") != 2 {
 		t.Errorf("%v after %d binds", err, f.count("bind"))
 	}
@@ -103,7 +103,7 @@ func TestWithoutCacheOnlyRefusalsAreCached(t *testing.T) {
 		_, _ = d.Authenticate(t.Context(), identity.NewPresented("ann", "wrong"))
 	}
 	if n := f.count("bind"); n != 4 {
-		t.Errorf("%d binds, want 4: each with the right password, and one with the wrong one", n)
+		t.Errorf("%d binds, want 4: three with the correct password, and one with the wrong password", n)
 	}
 }
 
@@ -156,18 +156,18 @@ func TestConcurrentAttemptsShareOneBind(t *testing.T) {
 	}
 }
 
-// In Harbor, a map keyed by names that attackers choose never shrank. Here, many names leave
-// only a bounded number of keys.
+// In Harbor, a map keyed by names that attackers choose never shrank. In Tidewaiter, the number of
+// keys is limited.
 func TestCacheIsBounded(t *testing.T) {
 	held, refused := ldap.Remembered(t, 50_000)
 	if held < 5_000 || held > 10_000 || refused < 2_000 || refused > 4_000 {
-		t.Errorf("%d that held and %d that were refused are remembered", held, refused)
+		t.Errorf("%d accepted and %d refused passwords are cached", held, refused)
 	}
 }
 
-// After a password was changed, the cached result for the old password must not be exchanged
-// for a longer-lived token. So the cached result keeps the generation that the password had
-// when the directory accepted it. The same holds without a service account, if Find can see the
+// After a password was changed, the cached result for the old password must not be exchanged for a
+// longer-lived token. So the cached result has the generation that the password had when the
+// directory accepted it. This also applies without a service account, if Find can see the
 // generation.
 func TestCachedPasswordKeepsItsGeneration(t *testing.T) {
 	for name, set := range map[string]func(*ldap.Options){

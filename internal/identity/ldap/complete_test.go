@@ -18,7 +18,7 @@ import (
 
 // Names are converted to lower case only for rules. Searches must use the directory's own
 // spelling, because some attributes, such as memberUid, are compared exactly. Otherwise a group
-// would not be found, and its deny rule would be skipped.
+// would not be found, and a deny rule for the group would not apply.
 func TestADirectoryIsAskedForItsOwnSpelling(t *testing.T) {
 	o := company(t)
 	o.add(t, "uid=JSmith,ou=people,dc=example,dc=com", "secret enough")
@@ -94,8 +94,8 @@ func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
 			t.Errorf("%+v: %s", groups, diff)
 		}
 	}
-	// One group is only partly visible. It comes after the first 500 entries, and no part of
-	// the split search finds it.
+	// A group is only partly visible. It comes after the first 500 entries, and no part of the
+	// split search finds this group.
 	o.group(t, "half-shown", "uid=joiner,ou=people,dc=example,dc=com")
 	for _, name := range []string{"", "dn"} {
 		options := o.options()
@@ -107,7 +107,7 @@ func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
 	}
 }
 
-// A group that is hidden, has no name or is on another server can have a deny rule, so the
+// There can be a deny rule for a group that is hidden, has no name or is on another server, so the
 // sign-in is refused. The refusal is not an outage: the next sign-in has the same result, and
 // other users can sign in.
 func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
@@ -124,11 +124,11 @@ func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 		{"a group with two names", ldap.Groups{Bases: []string{"OU=g,DC=corp"}, NameAttribute: "ou"}, func(f *fake) {
 			f.Entries[search] = []*client.Entry{entry(dev, "ou: a", "ou: b")}
 		}, "has 2 values of ou"},
-		{"a group whose name is no text", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) {
+		{"a group whose name is not text", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) {
 			f.Entries[search] = []*client.Entry{entry(dev, "cn: \xff")}
 		}, "not UTF-8"},
 		{"a part on another server", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) { f.Reference = "ldap://child.corp/DC=child,DC=corp" }, "a part of OU=g,DC=corp is on another server"},
-		{"parts that have no groups", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) { f.Reference = "ldap://corp/CN=Configuration,DC=corp" }, ""},
+		{"partitions without groups", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) { f.Reference = "ldap://corp/CN=Configuration,DC=corp" }, ""},
 		{"a size limit", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) { f.Results[search] = client.LDAPResultSizeLimitExceeded }, "stops at its own size limit"},
 		{"memberOf that cannot be read", ldap.Groups{MemberOf: true}, func(f *fake) { f.person("memberOf: dev") }, "cannot be read"},
 		{"memberOf that is cut", ldap.Groups{MemberOf: true}, func(f *fake) { f.person("memberOf;range=0-1499: " + dev) }, "the directory cut the list of groups"},
@@ -169,8 +169,8 @@ func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 	}
 }
 
-// An attribute that cannot be a claim must not be left out silently. Otherwise a deny rule for
-// this claim would be skipped, and users could cause this by editing some of their attributes.
+// An attribute that cannot be a claim must not be left out silently. Otherwise users could edit an
+// attribute so that a deny rule for this claim no longer applies.
 func TestClaimsThatMayBeMissingRefuseSignIn(t *testing.T) {
 	for _, tt := range []struct {
 		what    string
@@ -181,7 +181,7 @@ func TestClaimsThatMayBeMissingRefuseSignIn(t *testing.T) {
 		{"none", nil, ""},
 		{"two", []string{"team: red", "team: blue"}, ""},
 		{"a line end", []string{"team: red\n"}, "the attribute team has a value that is not a single line"},
-		{"a line end in one of two", []string{"team: red", "team: b\nlue"}, "not a single line of text"},
+		{"a line end in one of two values", []string{"team: red", "team: b\nlue"}, "not a single line of text"},
 		{"no text", []string{"team: \xff"}, "not a single line of text"},
 		{"a long one", []string{"team: " + strings.Repeat("x", 1<<10+1)}, "longer than 1024 bytes"},
 		{"many", slices.Repeat([]string{"team: red"}, 101), "101 values"},
@@ -225,7 +225,7 @@ func TestALevelOfGroupsIsOneSearch(t *testing.T) {
 		options := f.options()
 		options.Groups = ldap.Groups{MemberOf: true, Nested: ldap.Walk}
 		d := open(t, options)
-		for i, most := range []int{6, 5} { // the second time it knows which attribute works here
+		for i, most := range []int{6, 5} { // the second time, it knows which attribute works
 			before := len(f.Heard())
 			v, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 			if err != nil || len(v.Principal.Groups) != 51 {
@@ -251,8 +251,8 @@ func (o directory) posixGroup(t testing.TB, name string, members ...string) {
 	t.Cleanup(func() { o.delete(t, dn) })
 }
 
-// Whatever spelling of a group's DN the directory returns, rules are compared with one
-// canonical spelling.
+// A directory can return any spelling of a group's DN. Rules are compared with one canonical
+// spelling.
 func TestGroupsThatAreNamedByTheirDNsHaveOneSpelling(t *testing.T) {
 	for _, tt := range []struct {
 		groups ldap.Groups

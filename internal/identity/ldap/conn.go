@@ -15,12 +15,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// kind is what a connection is used for. The kinds are separate so that a search never runs
-// with the rights of the user who was bound last.
+// kind is what a connection is used for. The kinds are separate, so that a search never runs with
+// the rights of the previously bound user.
 type kind uint8
 
 const (
-	reader kind = iota // bound once, as the service account
+	reader kind = iota // bound only as the service account
 	binder             // bound as one user after another
 )
 
@@ -30,14 +30,14 @@ type conn struct {
 	kind   kind
 	wire   *wire
 	ldap   *ldap.Conn
-	idle   time.Time // when it was put into the pool
+	idle   time.Time // the time when it was put into the pool
 
 	contexts     []string // naming contexts, see searchBases
 	contextsHold clock.Span
 }
 
-// maxAnswer is the maximum size of the answer to one request, in bytes. An answer with
-// maxGroups groups is much smaller, even if their names have 1 kB.
+// maxAnswer is the maximum size of the answer to one request, in bytes. An answer with maxGroups
+// groups is much smaller, even if each name has 1 kB.
 const maxAnswer = 16 << 20
 
 // wire is the connection below TLS. It fails when a server sends more than maxAnswer, because a
@@ -80,7 +80,7 @@ func newConn(ctx context.Context, s *server, k kind, plain net.Conn) (*conn, err
 		over = secured
 	}
 	c.ldap = ldap.NewConn(over, s.tls)
-	c.ldap.SetTimeout(s.timeout) // the library's timeout, in addition to the one of run
+	c.ldap.SetTimeout(s.timeout) // the library's timeout, in addition to the timeout of run
 	c.ldap.Start()
 	if s.startTLS {
 		if err := c.run(ctx, func() error { return c.ldap.StartTLS(s.config) }); err != nil {
@@ -110,17 +110,17 @@ func (c *conn) run(ctx context.Context, f func() error) error {
 }
 
 func (c *conn) close() {
-	_ = c.wire.Close() // first, to end what waits for the network
+	_ = c.wire.Close() // first, to end operations that wait for the network
 	_ = c.ldap.Close()
 }
 
-// usable reports whether the connection is open, as far as is known.
+// usable reports whether the connection is open, as far as the library knows.
 func (c *conn) usable() bool { return !c.ldap.IsClosing() }
 
-// bind checks a password. ErrRejected means that the directory refused the bind: the password
-// is wrong or expired, or the account is disabled or locked. A grace login, which an expired
-// password still allows a few times, is refused too. Grace logins are for changing the
-// password, and a client that signs in unattended would use all of them up unnoticed.
+// bind checks a password. ErrRejected means that the directory refused the bind: the password is
+// wrong or expired, or the account is disabled or locked. A grace login, which a directory allows
+// a few times with an expired password, is refused, too. Grace logins are for users who change
+// their password. A client without a user would use up all grace logins unnoticed.
 func (c *conn) bind(dn, secret string) error {
 	if secret == "" || dn == "" {
 		// An empty DN or password is an anonymous bind and would succeed.
@@ -173,7 +173,7 @@ func (c *conn) search(request *ldap.SearchRequest) ([]*ldap.Entry, error) {
 	result, err := c.ldap.Search(request)
 	switch {
 	case errors.Is(err, ldap.ErrSizeLimitExceeded):
-		c.close() // the server keeps sending the rest
+		c.close() // the server still sends the other entries
 		return nil, errTooMany
 	case ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded):
 		return nil, errTooMany
@@ -204,9 +204,9 @@ type found struct {
 	references []string // to other servers, which can have further entries
 }
 
-// searchAll returns all entries, page by page. It returns errTooMany if there are more entries
-// than the limit, the parameter most. If the server stops at its own limit, it returns what was
-// found so far and an *ldap.Error with LDAPResultSizeLimitExceeded.
+// searchAll reads all entries, page by page. If there are more than most entries, it returns
+// errTooMany. If the server stops at its own limit, it returns the entries that were found, and an
+// *ldap.Error with LDAPResultSizeLimitExceeded.
 func (c *conn) searchAll(request *ldap.SearchRequest, most int) (all found, err error) {
 	request.TimeLimit = int(max(time.Second, c.server.timeout) / time.Second)
 	paging := ldap.NewControlPaging(pageSize)

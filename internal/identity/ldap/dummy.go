@@ -12,9 +12,9 @@ import (
 // connections: a search and a bind. If the password must not be sent to the directory,
 // searchNothing replaces the bind, and a delay replaces the directory's password hash.
 //
-// The requests are real. A delay drawn from earlier requests must not replace the search and
-// the bind. A client could notice the difference when a connection has to be opened, the pool
-// is full or the network becomes slow.
+// The search and the bind are real requests. A delay with the duration of earlier requests would
+// not be sufficient: a client could notice the difference when a connection has to be opened, the
+// pool is full or the network becomes slow.
 
 // dummy does the work of a refused password without sending a password. Its error is an outage.
 func (d *Directory) dummy(ctx context.Context, name string) error {

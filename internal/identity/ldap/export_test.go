@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// AwaitWaiting returns when the given number of calls are in flight, and all calls together
-// have the given number of callers.
+// AwaitWaiting returns when the given number of calls are running, and all calls together have the
+// given number of callers.
 func AwaitWaiting(d *Directory, calls, callers int) {
 	for {
 		if n, waiting := d.calls.Count(); n == calls && waiting == callers {

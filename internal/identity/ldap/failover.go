@@ -8,10 +8,10 @@ import (
 )
 
 // ask calls f with a connection to the first server that answers. An answer is final, even if f
-// returns the answer as an error. ask can call f several times, on different connections.
+// returns it as an error. ask can call f several times, with different connections.
 //
-// ctx must have a deadline. Each server gets an equal share of the remaining time, so a server
-// that does not respond leaves time for the other servers.
+// ctx must have a deadline. Each server gets an equal share of the remaining time. So if a server
+// does not respond, there is time for the other servers.
 func (d *Directory) ask(ctx context.Context, k kind, f func(*conn) error) error {
 	if err := d.pool.enter(ctx); err != nil {
 		return err
@@ -33,7 +33,7 @@ func (d *Directory) ask(ctx context.Context, k kind, f func(*conn) error) error 
 }
 
 // askOne asks one server and reports the result to the circuit breaker of the server. The
-// parameter left is the number of servers that were not asked yet, including this one.
+// parameter left is the number of servers that were not asked yet, including this server.
 func (d *Directory) askOne(ctx context.Context, s *server, left int, k kind, f func(*conn) error) error {
 	deadline, _ := ctx.Deadline()
 	share := time.Until(deadline) / time.Duration(left)
@@ -47,7 +47,7 @@ func (d *Directory) askOne(ctx context.Context, s *server, left int, k kind, f f
 		// The caller has disconnected, and the state of the server is unknown.
 		s.abandoned()
 	case ctx.Err() != nil && share < d.o.Timeout/time.Duration(4*len(d.servers)):
-		// Earlier servers left too little time to judge this server.
+		// The remaining time is too short to conclude that this server is down.
 		s.abandoned()
 	default:
 		s.failed(err)
@@ -55,8 +55,8 @@ func (d *Directory) askOne(ctx context.Context, s *server, left int, k kind, f f
 	return err
 }
 
-// try asks one server on one connection. The server can have closed an idle connection, so
-// after a failure on an idle connection the request is sent again on a new connection.
+// try sends a request to one server. The server can have closed an idle connection. So after a
+// failure on an idle connection, try sends the request again on a new connection.
 func (d *Directory) try(ctx context.Context, s *server, k kind, f func(*conn) error) error {
 	if c := d.pool.take(s, k); c != nil {
 		err := d.use(ctx, c, f)

@@ -17,16 +17,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// An outage is not a refusal: whatever fails on the way to a directory, the chain returns an
-// outage within the time limit, and recovers afterwards.
+// An outage is not a refusal. For every fault between Tidewaiter and a directory, the chain
+// returns an outage within the time limit, and recovers afterwards.
 func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 	for _, tt := range []struct {
 		fault fault
 		how   string
 	}{
-		{refuse, "ends connections"}, {reset, "resets connections"}, {silence, "says nothing"}, {cut, "stops in the middle"},
+		{refuse, "ends connections"}, {reset, "resets connections"}, {silence, "says nothing"}, {cut, "the answer stops in the middle"},
 	} {
-		for _, when := range []string{"at first", "on a connection that was good"} {
+		for _, when := range []string{"at first", "on an open connection"} {
 			t.Run(tt.how+" "+when, func(t *testing.T) {
 				clock := clocktest.Noon()
 				o := company(t)
@@ -44,7 +44,7 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 				if when != "at first" {
 					await.Until(t, "a good connection", func(ctx context.Context) error {
 						_, err := chain.Authenticate(ctx, identity.NewPresented("alice", "wonderland"))
-						if err != nil { // on a slow machine, a second may be too short
+						if err != nil { // on a slow machine, a second can be too short
 							options.Timeout *= 2
 							chain = begin()
 						}
@@ -54,13 +54,13 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 				between.set(tt.fault)
 				_, err := chain.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland"))
 				if !errors.Is(err, identity.ErrUnavailable) || !strings.Contains(err.Error(), between.address()) {
-					t.Errorf("%v: the error does not name what is down", err)
+					t.Errorf("%v: the error does not name the directory", err)
 				}
 				if _, err := chain.Find(t.Context(), "alice", ""); !errors.Is(err, identity.ErrUnavailable) {
-					t.Errorf("looking up: %v", err)
+					t.Errorf("Find: %v", err)
 				}
 				between.set(pass)
-				await.Until(t, "the end of it", func(ctx context.Context) error {
+				await.Until(t, "the fault ends", func(ctx context.Context) error {
 					clock.Pass(time.Minute)
 					_, err := chain.Authenticate(ctx, identity.NewPresented("alice", "wonderland"))
 					return err
@@ -70,7 +70,7 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 	}
 }
 
-// A restarted directory closes idle connections. Users do not notice.
+// A restarted directory closes idle connections. Users must not notice the restart.
 func TestARestartOfADirectoryIsNotNoticed(t *testing.T) {
 	o := company(t)
 	between := newProxy(t, o.Address)
@@ -104,7 +104,7 @@ func TestTheNextServerIsAskedWhenOneIsDown(t *testing.T) {
 			}
 		}
 		if n := first.connections(); n != 3 {
-			t.Errorf("fault %d: the first was asked over %d connections, and is to rest after 3", f, n)
+			t.Errorf("fault %d: the first server was asked over %d connections, and must be skipped after 3", f, n)
 		}
 	}
 }
@@ -117,7 +117,7 @@ func TestASilentServerLeavesTimeForTheNext(t *testing.T) {
 	options := o.options()
 	options.Servers, options.Timeout = []string{"ldap://" + silent.address(), "ldap://" + o.Address}, time.Second
 	await.Until(t, "the next server", func(ctx context.Context) error {
-		options.Timeout *= 2 // until a share is enough for this machine
+		options.Timeout *= 2 // until a share is long enough for this machine
 		_, err := open(t, options).Find(ctx, "alice", "")
 		return err
 	})
@@ -165,7 +165,7 @@ func TestAServerIsSkippedAfterThreeFailures(t *testing.T) {
 	attempt("skipped for now after 3 failures", 3)
 	attempt("skipped for now", 3)
 	clock.Pass(11 * time.Second)
-	attempt("outage", 4) // one request tries
+	attempt("outage", 4) // one request tests the server
 	attempt("skipped for now after 4 failures", 4)
 	between.set(pass)
 	attempt("skipped for now", 4)
@@ -205,7 +205,7 @@ func TestOneTriesWhetherAServerIsBack(t *testing.T) {
 		}()
 		between.await(before + 1)
 		if _, err := d.Find(t.Context(), "alice", ""); err == nil || !strings.Contains(err.Error(), "skipped for now") {
-			t.Errorf("beside the one that tries: %v", err)
+			t.Errorf("another request during the test: %v", err)
 		}
 		cancel()
 		if err := <-tries; !errors.Is(err, context.Canceled) {
@@ -214,7 +214,7 @@ func TestOneTriesWhetherAServerIsBack(t *testing.T) {
 	}
 	between.set(pass)
 	if _, err := d.Find(t.Context(), "alice", ""); err != nil {
-		t.Errorf("when it is back: %v", err)
+		t.Errorf("when the server is back: %v", err)
 	}
 }
 
@@ -230,12 +230,12 @@ func TestAServiceAccountThatIsRefusedIsAnOutage(t *testing.T) {
 	}
 	rewrite(t, options.BindPasswordFile, "reads everything") // read for each connection
 	if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
-		t.Errorf("with the right one: %v", err)
+		t.Errorf("with the correct password: %v", err)
 	}
 }
 
-// If a server refuses the service account, the other servers still answer. Such a server is
-// asked so seldom that the service account is not locked.
+// If a server refuses the service account, the other servers still answer. Tidewaiter asks such a
+// server only rarely, so that the service account is not locked.
 func TestAServerThatRefusesTheAccountIsSkipped(t *testing.T) {
 	o := company(t)
 	other := newFake(t) // which does not know the service account
@@ -248,7 +248,7 @@ func TestAServerThatRefusesTheAccountIsSkipped(t *testing.T) {
 		}
 	}
 	if n := other.count("bind"); n != 3 {
-		t.Errorf("it was asked %d times, and is to rest after 3", n)
+		t.Errorf("the server was asked %d times, and must be skipped after 3", n)
 	}
 }
 
@@ -262,7 +262,7 @@ func TestAServerWithoutStartTLSIsPassedOver(t *testing.T) {
 		t.Error(err)
 	}
 	if heard := other.Heard(); len(heard) > 0 {
-		t.Errorf("it heard %q", heard)
+		t.Errorf("the server received %q", heard)
 	}
 }
 
@@ -285,16 +285,17 @@ func TestRunEndsWithItsContextAndSoDoConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := ldap.Idle(d); n != 1 {
-		t.Errorf("%d connections are kept, want 1", n)
+		t.Errorf("%d connections are idle, want 1", n)
 	}
 	cancel()
 	<-ended
 	if n := ldap.Idle(d); n != 0 {
-		t.Errorf("%d connections are kept after Run", n)
+		t.Errorf("%d connections are idle after Run", n)
 	}
 }
 
-// A missing base is a configuration error, so the result is an outage and not an unknown user.
+// If the base does not exist, the configuration is wrong. So the result is an outage and not an
+// unknown user.
 func TestABaseThatIsNotThereIsAnOutage(t *testing.T) {
 	options := company(t).options()
 	options.User.Bases = []string{"ou=nowhere,dc=example,dc=com"}
@@ -303,8 +304,8 @@ func TestABaseThatIsNotThereIsAnOutage(t *testing.T) {
 	}
 }
 
-// The pool is bounded. If a request waits too long for a connection, the result is an outage,
-// but it does not count as a failure of a server.
+// The size of the pool is limited. If a request waits too long for a connection, the result is an
+// outage, but not a failure of a server.
 func TestAFullPoolIsAnOutage(t *testing.T) {
 	o := company(t)
 	between := newProxy(t, o.Address)
@@ -334,7 +335,7 @@ func TestAFullPoolIsAnOutage(t *testing.T) {
 		}
 	}
 	if n := between.connections(); n != 2 {
-		t.Errorf("%d connections, of 2 that are allowed", n)
+		t.Errorf("%d connections, want at most 2", n)
 	}
 }
 
@@ -358,7 +359,7 @@ func TestConnectionsAreSharedAndEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := between.connections(); n != 3 {
-		t.Errorf("%d connections, want a new one: the old was idle for too long", n)
+		t.Errorf("%d connections, want a new connection, because the old connection was idle for too long", n)
 	}
 	d.Close()
 	for range 2 {
@@ -367,11 +368,12 @@ func TestConnectionsAreSharedAndEnd(t *testing.T) {
 		}
 	}
 	if n := between.connections(); n != 5 {
-		t.Errorf("%d connections: none is kept after Close", n)
+		t.Errorf("%d connections are idle after Close, want 0", n)
 	}
 }
 
-// Idle connections count too: an idle reader is closed if a binder needs its place in the pool.
+// Idle connections count, too: if a binder needs the place of an idle reader in the pool, the
+// reader is closed.
 func TestThePoolIsOfAllConnectionsTogether(t *testing.T) {
 	options := company(t).options()
 	options.Pool = 1
@@ -381,12 +383,12 @@ func TestThePoolIsOfAllConnectionsTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n := ldap.Idle(d); n != 1 {
-			t.Errorf("%d connections are kept, of 1 that is allowed", n)
+			t.Errorf("%d connections are idle, want 1", n)
 		}
 	}
 }
 
-// Neither a server nor an attacker on the network can fill the memory.
+// A server or an attacker on the network must not be able to fill the memory.
 func TestAServerThatSendsTooMuchIsCutOff(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -452,7 +454,7 @@ func TestACancelledRequestDoesNotFailOthers(t *testing.T) {
 	between.set(pass)
 	for _, c := range others {
 		if a := <-c; a.err != nil || a.v.Principal.Name != "alice" {
-			t.Errorf("who waited: %v", a.err)
+			t.Errorf("a waiting request: %v", a.err)
 		}
 	}
 	if n := between.connections(); n != 2 {
@@ -460,7 +462,7 @@ func TestACancelledRequestDoesNotFailOthers(t *testing.T) {
 	}
 }
 
-// If all waiters leave, the call ends, and the next request starts a new one.
+// If all waiting requests are cancelled, the call ends, and the next request starts a new call.
 func TestACallWithoutWaitersEnds(t *testing.T) {
 	o := company(t)
 	between := newProxy(t, o.Address)
@@ -475,7 +477,7 @@ func TestACallWithoutWaitersEnds(t *testing.T) {
 			_, err := d.Authenticate(ctx, identity.NewPresented("alice", "wonderland"))
 			done <- err
 		}()
-		between.await(i + 1) // with a pool of one, the last call must have ended
+		between.await(i + 1) // the pool has one connection, so the previous call must have ended
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Error(err)

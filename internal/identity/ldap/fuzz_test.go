@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 )
 
-// For any name, the filter asks for exactly this name, and the DN from the template has the
-// name as the value of the attribute.
+// For any name, the filter matches exactly this name, and in the DN from the template, the value
+// of the attribute is the name.
 func FuzzName(f *testing.F) {
 	for _, seed := range []string{"alice", "*", "a*b", "alice)(uid=*", `\2a`, "a,ou=people", `a\`, "#a", "a+b=c", "{name}", "{dn}", "zoë", "a\x00b", " a", "a ", `"`, "<>;", "\xff"} {
 		f.Add(seed)
@@ -24,21 +24,21 @@ func FuzzName(f *testing.F) {
 		const dn = "cn=x,o=y"
 		packet, err := client.CompileFilter(ldap.Fill("(&(uid={name})(member={dn})(x={attribute:a}))", dn, name))
 		if err != nil {
-			t.Fatalf("%q makes no filter: %v", name, err)
+			t.Fatalf("%q results in an invalid filter: %v", name, err)
 		}
 		if len(packet.Children) != 3 || !equals(packet.Children[0], "uid", name) || !equals(packet.Children[1], "member", dn) || !equals(packet.Children[2], "x", name) {
 			filter, _ := client.DecompileFilter(packet)
-			t.Fatalf("%q makes the filter %s", name, filter)
+			t.Fatalf("%q results in the filter %s", name, filter)
 		}
 		if !username.Valid(name) {
 			return // never reaches a template
 		}
 		parsed, err := client.ParseDN(ldap.DNOf("uid={name},ou=people,o=x", name))
 		if err != nil {
-			t.Fatalf("%q makes no DN: %v", name, err)
+			t.Fatalf("%q results in an invalid DN: %v", name, err)
 		}
 		if len(parsed.RDNs) != 3 || len(parsed.RDNs[0].Attributes) != 1 || parsed.RDNs[0].Attributes[0].Value != name {
-			t.Fatalf("%q makes the DN %s", name, parsed)
+			t.Fatalf("%q results in the DN %s", name, parsed)
 		}
 	})
 }
@@ -48,8 +48,8 @@ func equals(p *ber.Packet, attribute, value string) bool {
 		p.Children[0].Data.String() == attribute && p.Children[1].Data.String() == value
 }
 
-// A DN has many spellings. All spellings must have the same canonical form. Otherwise a cycle
-// of groups is not recognized.
+// A DN has many spellings. All spellings must have the same canonical form. Otherwise a cycle of
+// groups would not be detected.
 func FuzzDN(f *testing.F) {
 	for _, seed := range []string{"cn=a,o=b", "CN=A, O=B", `cn=a\,b,o=c`, "cn=a+sn=b,o=c", "", "no dn", `cn=\61,o=b`, "cn=#0401ff", "cn=zoë"} {
 		f.Add(seed)

@@ -16,18 +16,18 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// If some of the user's groups were missing at a sign-in, the deny rules for those groups would
-// be skipped. So whenever groups could be missing, the sign-in is refused with
-// identity.IncompleteError. Groups could be missing if there are more of them than these
-// limits, or if the directory truncates the list. They could also be missing if a group is on
-// another server, is hidden from the service account, or has no name.
+// If some of the user's groups were missing at a sign-in, deny rules for these groups would not
+// apply. So if groups are possibly missing, the sign-in is refused with identity.IncompleteError.
+// Groups are possibly missing if there are more groups than these limits, or if the directory
+// truncates the list. They are also possibly missing if a group is on another server, is hidden
+// from the service account, or has no name.
 const (
 	maxGroups = 1000 // of one user
 	maxDepth  = 32   // of groups in groups
 	atOnce    = 50   // groups in the filter of one search
 )
 
-// none reports whether users have no groups, because no groups are configured.
+// none reports whether no groups are configured, so that users have no groups.
 func (g *Groups) none() bool { return !g.MemberOf && len(g.Bases) == 0 }
 
 // attributes returns the names of the user attributes in the filter, such as uidNumber for
@@ -83,8 +83,9 @@ func (d *Directory) directGroups(c *conn, u *user) ([]group, error) {
 }
 
 // memberFilter returns the filter for a user's groups. If an attribute has several values, the
-// filter finds the groups of each value. A user without the attribute is refused: the service
-// account could lack the permission to see the attribute, and then groups would be missing.
+// filter finds the groups of each value. A user without the attribute is refused. The reason is
+// that the service account possibly has no permission to see the attribute, and groups would then
+// be missing.
 func (g *Groups) memberFilter(u *user) (string, error) {
 	members := []map[string]string{{"{dn}": u.entry.DN, "{name}": u.spelled}}
 	for _, attribute := range g.attributes() {
@@ -171,10 +172,10 @@ func (d *Directory) parentGroups(c *conn, groups []group) ([]group, error) {
 	for some := range slices.Chunk(groups, atOnce) {
 		var asked strings.Builder
 		for _, one := range some {
-			// Replace all placeholders by the DN of the group, even {name} and
-			// {attribute:NAME}, which are for users. If {name} were replaced by the name of the
-			// group, a group called bob would get the groups of the user bob. No user has a DN
-			// as name or attribute, so no user's groups are found.
+			// Replace all placeholders by the DN of the group, even {name} and {attribute:NAME},
+			// which are for users. If {name} were replaced by the name of the group, a group
+			// called bob would get the groups of the user bob. A DN is not the name or an
+			// attribute of a user, so the search does not find groups of a user.
 			asked.WriteString(fill(d.o.Groups.Filter, func(string) string { return one.dn }))
 		}
 		more, err := d.searchGroups(c, "(|"+asked.String()+")")
@@ -186,7 +187,7 @@ func (d *Directory) parentGroups(c *conn, groups []group) ([]group, error) {
 	return found, nil
 }
 
-// searchGroups returns the groups that match filter, each once.
+// searchGroups returns the groups that match filter, without duplicates.
 func (d *Directory) searchGroups(c *conn, filter string) ([]group, error) {
 	g := &d.o.Groups
 	bases, err := c.searchBases(g.Bases)
@@ -231,9 +232,9 @@ func (d *Directory) searchGroups(c *conn, filter string) ([]group, error) {
 // half as many entries as the size limit of the directory.
 const maxParts = 64
 
-// searchParts searches groups. A directory can stop at its own size limit, which paging does
-// not avoid in OpenLDAP. Then the search is split at the middle entryUUID of the entries found,
-// and each part is searched.
+// searchParts searches groups. A directory can stop at its own size limit. In OpenLDAP, paging
+// does not avoid this limit. In this case, the search is split at the middle entryUUID of the
+// found entries, and each part is searched.
 func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 	attributes := []string{entryUUID}
 	// If "1.1" is requested, it must be the only attribute.
@@ -287,7 +288,7 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 	if err := divide(whole, "", ""); err != nil {
 		return found{}, err
 	}
-	// A directory that cannot order entryUUID finds nothing and reports no error.
+	// If a directory cannot order entryUUID, it finds nothing and reports no error.
 	seen := make(map[string]bool, len(all.entries))
 	for _, e := range all.entries {
 		seen[canonicalDN(e.DN)] = true
@@ -297,8 +298,8 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 			return found{}, stops
 		}
 	}
-	// An entry with a hidden entryUUID is in no part, and can be missing in the result of the
-	// first search too. A search that excludes the known groups finds such an entry.
+	// If the entryUUID of an entry is hidden, the entry is in no part, and can also be missing in
+	// the result of the first search. A search that excludes the known groups finds such an entry.
 	var others strings.Builder
 	for _, e := range all.entries {
 		name, err := d.o.Groups.nameOf(e)
@@ -324,7 +325,7 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 // entryUUID is unique (RFC 4530), and OpenLDAP can order it.
 const entryUUID = "entryUUID"
 
-// between returns a filter for entries with from <= entryUUID < to; "" is no bound.
+// between returns a filter for entries with from <= entryUUID < to. The text "" means no bound.
 func between(from, to string) (filter string) {
 	if from != "" {
 		filter = "(" + entryUUID + ">=" + ldap.EscapeFilter(from) + ")"
@@ -406,8 +407,8 @@ func (d *Directory) groupsFromMemberOf(c *conn, e *ldap.Entry) ([]group, error) 
 }
 
 // read reads one attribute of each of the given groups. It returns the entries in the order of
-// groups. It first reads many groups in one search. Not every directory can find entries by DN
-// in a search, so read then reads the missing groups one by one.
+// groups. It first reads many groups in one search. Some directories cannot find entries by DN in
+// a search, so read then reads the missing groups one by one.
 func (d *Directory) read(c *conn, groups []group, attribute string) ([]*ldap.Entry, error) {
 	entries := make([]*ldap.Entry, len(groups))
 	found := make(map[string]*ldap.Entry, len(groups))
@@ -433,8 +434,9 @@ func (d *Directory) read(c *conn, groups []group, attribute string) ([]*ldap.Ent
 }
 
 // byDN are the attributes that find entries by their DN: entryDN in OpenLDAP and 389,
-// distinguishedName in Active Directory. distinguishedName is second because in OpenLDAP a
-// filter with it matches every attribute that holds a DN, and so finds other entries too.
+// distinguishedName in Active Directory. distinguishedName is second: in OpenLDAP, a filter with
+// distinguishedName matches every attribute with a DN as its value, and so finds other entries,
+// too.
 var byDN = [...]string{"entryDN", "distinguishedName"}
 
 // readTogether reads groups in one search and adds their entries to found, by canonical DN.
@@ -447,7 +449,7 @@ func (d *Directory) readTogether(c *conn, groups []group, attribute string, foun
 	for i, one := range groups {
 		at, err := dn.Parse(one.dn)
 		if err != nil {
-			return nil // read reads it alone
+			return nil // read reads the group alone
 		}
 		if i == 0 {
 			top = at
@@ -459,7 +461,7 @@ func (d *Directory) readTogether(c *conn, groups []group, attribute string, foun
 		return nil
 	}
 	for try := range len(byDN) {
-		by := (int(d.byDN.Load()) + try) % len(byDN) // the attribute that worked last comes first
+		by := (int(d.byDN.Load()) + try) % len(byDN) // begin with the attribute that worked before
 		var filter strings.Builder
 		for _, one := range groups {
 			filter.WriteString("(" + byDN[by] + "=" + ldap.EscapeFilter(one.dn) + ")")
@@ -484,7 +486,7 @@ func (d *Directory) readTogether(c *conn, groups []group, attribute string, foun
 	return nil
 }
 
-// requestedAttribute returns the attribute to request; "1.1" requests none.
+// requestedAttribute returns the attribute to request. "1.1" means no attribute.
 func (g *Groups) requestedAttribute() string {
 	if g.NameAttribute == "dn" {
 		return "1.1"
@@ -507,8 +509,8 @@ func (g *Groups) nameOf(e *ldap.Entry) (string, error) {
 }
 
 // isCut reports whether an entry has only a part of a long attribute: Active Directory then
-// renames the attribute, as in member;range=0-1499. Such a list is longer than maxGroups. A
-// memberOf with any option counts as incomplete, because groups could be missing.
+// renames the attribute, as in member;range=0-1499. Such a list is longer than maxGroups. If
+// memberOf has any option, isCut returns true, because groups could be missing.
 func isCut(e *ldap.Entry, attribute string) bool {
 	return slices.ContainsFunc(e.Attributes, func(a *ldap.EntryAttribute) bool {
 		before, options, _ := strings.Cut(a.Name, ";")
@@ -526,8 +528,8 @@ func canonicalDN(text string) string {
 	return at.String()
 }
 
-// fill replaces each placeholder of a filter by the result of the function value. It replaces
-// all of them in one pass, so a name that contains "{dn}" stays as it is.
+// fill replaces each placeholder of a filter by the result of the function value. It replaces all
+// placeholders in one pass, so a name that contains "{dn}" is not changed.
 func fill(filter string, value func(placeholder string) string) string {
 	return memberPlaceholder.ReplaceAllStringFunc(filter, func(p string) string { return ldap.EscapeFilter(value(p)) })
 }

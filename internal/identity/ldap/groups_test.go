@@ -32,7 +32,7 @@ func TestGroups(t *testing.T) {
 		{"search, DNs", ldap.Groups{Bases: []string{groupsBase}, NameAttribute: "dn"}, "alice", "cn=dev,ou=groups,dc=example,dc=com"},
 		{"search, another attribute", ldap.Groups{Bases: []string{groupsBase}, Filter: "(memberUid={name})", NameAttribute: "gidNumber"}, "alice", "100"},
 		{"search and walk", ldap.Groups{Bases: []string{groupsBase}, Nested: ldap.Walk}, "alice", "dev ops staff"},
-		{"search and walk in a circle", ldap.Groups{Bases: []string{groupsBase}, Nested: ldap.Walk}, "dora", "egg hen staff"},
+		{"search and walk in a cycle", ldap.Groups{Bases: []string{groupsBase}, Nested: ldap.Walk}, "dora", "egg hen staff"},
 		{"search and walk", ldap.Groups{Bases: []string{groupsBase}, Nested: ldap.Walk}, "zoë", ""},
 		{"memberOf", ldap.Groups{MemberOf: true}, "alice", "dev"},
 		{"memberOf", ldap.Groups{MemberOf: true}, "zoë", ""},
@@ -41,7 +41,7 @@ func TestGroups(t *testing.T) {
 		{"memberOf, DNs", ldap.Groups{MemberOf: true, NameAttribute: "dn"}, "bob", "cn=dev,ou=groups,dc=example,dc=com cn=ops,ou=elsewhere,dc=example,dc=com"},
 		{"memberOf, an attribute that is looked up", ldap.Groups{MemberOf: true, NameAttribute: "objectClass"}, "alice", "groupOfNames"},
 		{"memberOf and walk", ldap.Groups{MemberOf: true, Nested: ldap.Walk}, "alice", "dev ops staff"},
-		{"memberOf and walk in a circle", ldap.Groups{MemberOf: true, Nested: ldap.Walk}, "dora", "egg hen staff"},
+		{"memberOf and walk in a cycle", ldap.Groups{MemberOf: true, Nested: ldap.Walk}, "dora", "egg hen staff"},
 	} {
 		t.Run(tt.how+" of "+tt.name, func(t *testing.T) {
 			options := company(t).options()
@@ -78,8 +78,8 @@ func TestUsersReadTheirOwnGroups(t *testing.T) {
 	}
 }
 
-// zot CVE-2025-23208: users kept a group that was removed at the identity provider. Here the
-// groups are read at each sign-in and each refresh.
+// zot CVE-2025-23208: users kept a group that was removed at the identity provider. In Tidewaiter,
+// the groups are read at each sign-in and each refresh.
 func TestARemovedGroupIsGone(t *testing.T) {
 	o := company(t)
 	o.add(t, "uid=eve,ou=people,dc=example,dc=com", "apple")
@@ -108,12 +108,12 @@ func TestARemovedGroupIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := groups(); len(got) != 0 {
-		t.Errorf("after it was taken away: %q", got)
+		t.Errorf("after the membership was removed: %q", got)
 	}
 }
 
-// Above the limit some groups would be left out, and one of these groups could have a deny
-// rule. So too many groups are an error.
+// If there are too many groups, some would be left out, and there could be a deny rule for such a
+// group. So too many groups are an error.
 func TestTooManyGroupsAreAnError(t *testing.T) {
 	o := company(t)
 	o.add(t, "uid=joiner,ou=people,dc=example,dc=com", "everything")

@@ -2,12 +2,12 @@
 //
 // A service account searches for the entry of a name. Then a bind as this entry checks the
 // password. With a template (User.DN or User.Bind) there is no search before the bind. This
-// package never compares passwords and never stores them. Its cache of recent results has keys
-// from which nobody can derive a password: hashes under a secret of this process.
+// package never compares passwords and never stores them. The keys of its cache are hashes with a
+// secret of this process, so nobody can derive a password from a key.
 //
-// A directory finds alice for the names ALICE and "alice ", and for names with letters that
-// look alike. So a principal has the name in the directory's spelling and the id of the entry,
-// never the typed name. A name for which the search finds more than one entry is refused.
+// A directory finds alice for the names ALICE and "alice ", and for names with similar letters. So
+// a principal has the name in the directory's spelling and the id of the entry, never the typed
+// name. If the search finds more than one entry for a name, the sign-in is refused.
 //
 // If a server does not answer, the sign-in is not refused, and the next server is asked. If no
 // server answers, the result is an outage, and its error has the reason for each server.
@@ -50,16 +50,15 @@ type Options struct {
 
 	Timeout time.Duration // for one request, with all its searches and binds; 0: 5 s
 	Pool    int           // connections to all servers together; 0: 8
-	Cache   time.Duration // how long an accepted password is valid without a check; 0: no cache
+	Cache   time.Duration // time for which an accepted password is not checked again; 0: no cache
 
-	// Budget limits how many passwords the directory is asked to check for one entry; nil: no
-	// limit.
+	// Budget limits the passwords for one entry that are sent to the directory; nil: no limit.
 	Budget *ratelimit.Budget
 
-	// Taken reports whether a name belongs to a source that is asked before this one. It is
+	// Taken reports whether a name belongs to a source that is asked before this directory. It is
 	// called if the directory's spelling of the name differs from the typed name, because the
-	// chain has asked the earlier sources only for the typed name. nil: names never belong to
-	// other sources.
+	// chain has asked the earlier sources only about the typed name. If it is nil, names never
+	// belong to other sources.
 	Taken func(ctx context.Context, name string) (bool, error)
 
 	Log *slog.Logger     // nil: nothing is logged
@@ -82,7 +81,7 @@ type User struct {
 
 	NameAttribute string // attribute with the user's name; "": "uid"
 	Lowercase     bool   // convert names to lower case, as repository paths require
-	// IDAttribute is the attribute with an id that is never reused; "": the id is entryUUID,
+	// IDAttribute is the attribute with an id that is never reused. "": the id is entryUUID,
 	// objectGUID, or the DN.
 	IDAttribute string
 	Attributes  map[string]string // LDAP attribute → name of the claim
@@ -129,17 +128,15 @@ type Directory struct {
 	pool    *pool
 	calls   cache.Calls[cache.Key, identity.Verified]
 	cache   *resultCache
-	// binds are the durations of recent binds. If a search precedes the bind, the duration of
-	// the search is subtracted.
+	// binds has the durations of recent binds, without the duration of a search before the bind.
 	binds clock.Durations
 	log   *slog.Logger
 	now   func() time.Time
-	byDN  atomic.Int32 // index of the attribute in byDN that found entries last
+	byDN  atomic.Int32 // index of the attribute in byDN that most recently found entries
 }
 
-// New checks the settings and reads the files that they name. Its error is setting.Problems and
-// lists everything that is wrong. New does not connect and starts no goroutine; call Run to
-// close idle connections.
+// New checks the settings and reads the files that they name. The error is setting.Problems with
+// all problems. New does not connect and starts no goroutine. Call Run to close idle connections.
 func New(o Options) (*Directory, error) {
 	settings, problems := o.check()
 	if len(problems) > 0 {
@@ -194,8 +191,8 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Presented) (ide
 	case c.Kind != identity.Password || !username.Valid(name):
 		return identity.Verified{}, identity.ErrUnknown
 	case secret == "" || strings.IndexByte(secret, 0) >= 0:
-		// A bind with an empty password succeeds as an anonymous bind (RFC 4513, section
-		// 5.1.2). Some servers end a password at its first NUL.
+		// A bind with an empty password succeeds as an anonymous bind (RFC 4513, section 5.1.2).
+		// Some servers ignore the part of a password after a NUL.
 		return identity.Verified{}, identity.ErrRejected
 	}
 	if err := ctx.Err(); err != nil {
@@ -211,8 +208,8 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Presented) (ide
 	}
 	refusal, refused := d.cache.refused.Get(k)
 	return d.calls.Do(ctx, k, func(ctx context.Context) (identity.Verified, error) {
-		// A repeated wrong password is not sent, so the directory does not count it. A dummy
-		// takes the time of the bind, so the time does not reveal that the result is cached.
+		// A repeated wrong password is not sent, so the directory does not count it. Instead, a
+		// dummy takes the time of a bind, so the time does not reveal that the result is cached.
 		if refused {
 			if err := d.dummy(ctx, name); err != nil {
 				return identity.Verified{}, err
@@ -246,8 +243,8 @@ func (d *Directory) DummyLookup(ctx context.Context, c identity.Presented) error
 	return err
 }
 
-// Find looks a user up without a password and reads their current groups. The error is
-// ErrRejected if the entry shows that the user is disabled or expired, or if the name is
+// Find looks up a user without a password and reads the user's current groups. The error is
+// ErrRejected if the user is disabled or expired according to the entry, or if the name is
 // ambiguous.
 func (d *Directory) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	who, _, err := d.FindGeneration(ctx, name, id)

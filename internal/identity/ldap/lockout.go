@@ -15,10 +15,10 @@ import (
 type Lockout struct {
 	Policy string        // DN of the policy
 	After  int           // wrong passwords until an account is locked; 0: never
-	Within time.Duration // how long a wrong password counts; Forever; 0: unknown
+	Within time.Duration // time for which a wrong password counts, or Forever; 0: unknown
 }
 
-// Forever means that a wrong password counts until the right password is used.
+// Forever means that a wrong password counts until the correct password is used.
 const Forever = time.Duration(math.MaxInt64)
 
 // lockoutPolicies are the object classes and attributes of lockout policies. An attribute can
@@ -40,8 +40,8 @@ var lockoutPolicies = []struct {
 	{"passwordPolicy", "passwordMaxFailure", "passwordLockout", "passwordResetFailureCount", time.Second, false},
 }
 
-// Lockouts returns the lockout policies that the service account can see. It does not know
-// which policy applies to which user. An empty list does not mean that there is no lockout: the
+// Lockouts returns the lockout policies that the service account can see. It does not know which
+// policy applies to which user. If the list is empty, there can still be a lockout, because
 // policies can be hidden.
 func (d *Directory) Lockouts(ctx context.Context) (list []Lockout, err error) {
 	var classes strings.Builder

@@ -138,7 +138,7 @@ func TestInvalidLoginSettings(t *testing.T) {
 	}
 }
 
-// Grace logins are for changing an expired password. Unattended clients would use them up
+// Grace logins are for changing an expired password. Clients without a user would use them up
 // unnoticed.
 func TestAGraceLoginIsRefusedWithAReason(t *testing.T) {
 	for _, left := range []int64{0, 1, 5} {

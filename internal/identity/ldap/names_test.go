@@ -29,13 +29,13 @@ func outcome(v identity.Verified, err error) string {
 	return "outage: " + err.Error()
 }
 
-// In docker_auth, `ALICE` and `alice ` were alice for LDAP and another user for the ACL. Here a
-// principal always has the directory's spelling.
+// In docker_auth, `ALICE` and `alice ` were alice for LDAP and another user for the ACL. In
+// Tidewaiter, a principal always has the directory's spelling.
 func TestPrincipalsHaveTheDirectorysSpelling(t *testing.T) {
 	for how, change := range map[string]func(*ldap.Options){
 		"search":   func(*ldap.Options) {},
 		"template": func(o *ldap.Options) { o.User = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"} },
-		"template, nobody looks up": func(o *ldap.Options) {
+		"template, without a lookup": func(o *ldap.Options) {
 			o.User, o.BindDN, o.BindPasswordFile = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}, "", ""
 		},
 	} {
@@ -50,23 +50,23 @@ func TestPrincipalsHaveTheDirectorysSpelling(t *testing.T) {
 			}
 			for _, tt := range []struct{ name, password, is, because string }{
 				{"alice", "wonderland", "alice", ""},
-				{"ALICE", "wonderland", "alice", "case is nothing to a directory"},
+				{"ALICE", "wonderland", "alice", "directories ignore the case"},
 				{"aLiCe", "wonderland", "alice", ""},
 				{"alice ", "wonderland", "unknown", "spaces at the ends are ignored by directories"},
 				{" alice", "wonderland", "unknown", ""},
 				{"alice\u00a0", "wonderland", "unknown", ""},
-				{"ali\u200bce", "wonderland", "unknown", "a character that cannot be seen"},
+				{"ali\u200bce", "wonderland", "unknown", "an invisible character"},
 				{"ali\u00adce", "wonderland", "unknown", "a soft hyphen"},
 				{"\u202ealice", "wonderland", "unknown", ""},
 				{"alice\n", "wonderland", "unknown", ""},
 				{"alice\x00", "wonderland", "unknown", ""},
 				{"alice\xff", "wonderland", "unknown", ""},
 				{"аlice", "wonderland", "-", "a Cyrillic а"},
-				{"ａｌｉｃｅ", "wonderland", "-", "wide letters, which some directories hold for alice"},
+				{"ａｌｉｃｅ", "wonderland", "-", "wide letters, which some directories treat as alice"},
 				{"ålice", "wonderland", "-", ""},
 				{"zoë", "two dots", "zoë", ""},
 				{"ZOË", "two dots", "zoë", ""},
-				{"zoe\u0308", "two dots", "zoë", "the same letter, written as two"},
+				{"zoe\u0308", "two dots", "zoë", "the same letter, written as two characters"},
 				{"zoe", "two dots", "-", "another letter"},
 				{strings.Repeat("a", username.MaxLength+1), "wonderland", "unknown", ""},
 				{"", "wonderland", "unknown", ""},
@@ -94,8 +94,8 @@ func TestPrincipalsHaveTheDirectorysSpelling(t *testing.T) {
 	}
 }
 
-// In docker_auth, the account "*@x" became a pattern. Here a name is always literal text: in
-// filters, in DNs, and even in a filter that has both placeholders.
+// In docker_auth, the account "*@x" became a pattern. In Tidewaiter, a name is always literal
+// text: in filters, in DNs, and even in a filter that has both placeholders.
 func TestNamesNeverBecomePatterns(t *testing.T) {
 	template := ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}
 	for _, tt := range []struct {
@@ -226,7 +226,7 @@ func TestARecreatedUserIsAnotherUser(t *testing.T) {
 	}
 	o.delete(t, "uid=carol,ou=people,dc=example,dc=com")
 	if _, err := d.Find(t.Context(), "carol", first.Principal.ID); !errors.Is(err, identity.ErrUnknown) {
-		t.Errorf("who was deleted: %v", err)
+		t.Errorf("the deleted user: %v", err)
 	}
 	o.add(t, "uid=carol,ou=people,dc=example,dc=com", "second")
 	second, err := d.Authenticate(t.Context(), identity.NewPresented("carol", "second"))
@@ -234,10 +234,10 @@ func TestARecreatedUserIsAnotherUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	if first.Principal.ID == second.Principal.ID {
-		t.Error("both have one id")
+		t.Error("both users have the same id")
 	}
 	if _, err := d.Find(t.Context(), "carol", first.Principal.ID); !errors.Is(err, identity.ErrUnknown) {
-		t.Errorf("the first is found as the second: %v", err)
+		t.Errorf("the id of the first user finds the second user: %v", err)
 	}
 }
 

@@ -29,7 +29,7 @@ func (s *settings) problem(field, format string, args ...any) {
 	s.problems.Add(field, -1, format, args...)
 }
 
-// check sets the defaults and returns everything that is wrong.
+// check sets the defaults and returns all problems.
 func (o Options) check() (*settings, setting.Problems) {
 	s := &settings{Options: o}
 	s.fill()
@@ -104,8 +104,8 @@ func (s *settings) checkServers() {
 	}
 }
 
-// parseServer parses the URL of a server. If the URL is wrong, it returns the reason. The
-// reason does not contain the URL, because the URL can contain a password.
+// parseServer parses the URL of a server. If the URL is invalid, it returns the reason, without
+// the URL, because the URL can contain a password.
 func parseServer(text string) (*server, string) {
 	u, err := url.Parse(text)
 	switch {
@@ -204,8 +204,8 @@ func (s *settings) checkUser() {
 	}
 }
 
-// secretAttributes contain passwords or password hashes. They cannot be claims, because claims
-// are written to the journal.
+// secretAttributes are attributes with passwords or password hashes. They cannot be claims,
+// because claims are written to the journal.
 var secretAttributes = map[string]bool{
 	"userpassword": true, "unicodepwd": true, "dbcspwd": true, "ntpwdhistory": true, "lmpwdhistory": true,
 	"supplementalcredentials": true, "sambantpassword": true, "sambalmpassword": true, "ipanthash": true,

@@ -17,7 +17,7 @@ import (
 // some minutes.
 const idleTime = time.Minute
 
-// pool holds the connections of a Directory. It bounds the number of used and idle connections
+// pool has the connections of a Directory. It limits the number of used and idle connections
 // together.
 type pool struct {
 	size  int
@@ -25,13 +25,13 @@ type pool struct {
 	now   func() time.Time
 
 	mu     sync.Mutex
-	idle   []*conn // the most recently used is last
+	idle   []*conn // the most recently used connection is last
 	closed bool
 }
 
-// poolPlaces is how many requests can wait for a connection. The service accepts more client
-// connections than poolPlaces. So a flood of names cannot make all client connections wait for
-// the directory.
+// poolPlaces is the maximum number of requests that wait for a connection. The service accepts
+// more client connections than poolPlaces. So in a flood of names, not all client connections wait
+// for the directory.
 const poolPlaces = 512
 
 func newPool(size int, wait time.Duration, now func() time.Time) *pool {
@@ -47,9 +47,9 @@ var errFull = errors.New("all connections to the directory are in use")
 // oneSlot is the capacity that one request needs.
 var oneSlot = fairqueue.Need{Slots: 1}
 
-// enter waits for a connection slot, and leave releases it. The addresses of clients take
-// turns, and known places are served first. So a flood of unknown names delays only requests
-// from the addresses that cause it.
+// enter waits for a connection slot, and leave releases it. The addresses of clients take turns,
+// and known places are served first. So a flood of unknown names delays only requests from the
+// addresses of the flood.
 func (p *pool) enter(ctx context.Context) error {
 	who, _ := ctx.Value(requesterKey{}).(fairqueue.Requester)
 	err := p.slots.Enter(ctx, who, oneSlot)
@@ -64,14 +64,14 @@ func (p *pool) leave(took time.Duration) { p.slots.Leave(oneSlot, took) }
 // requesterKey is the context key of the fairqueue.Requester.
 type requesterKey struct{}
 
-// onBehalf returns a context with which a request waits for a connection as the client that
-// presented c.
+// onBehalf returns a context with the client that presented c. With this context, a request waits
+// for a connection in the queue of this client.
 func onBehalf(ctx context.Context, c identity.Presented) context.Context {
 	return context.WithValue(ctx, requesterKey{}, fairqueue.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace})
 }
 
-// withoutPassword returns a context for requests that check no password: requests of
-// administrators and of token holders.
+// withoutPassword returns a context for requests that check no password, such as requests of
+// administrators and lookups of token owners.
 func withoutPassword(ctx context.Context) context.Context {
 	return context.WithValue(ctx, requesterKey{}, fairqueue.Requester{KnownPlace: true})
 }
@@ -88,8 +88,8 @@ func (p *pool) take(s *server, k kind) *conn {
 			return c
 		}
 	}
-	// Each slot in use counts as a connection: it is open or about to be opened. One of the
-	// slots is for the connection of this request.
+	// Each slot in use counts as a connection that is open or will be opened. One of these slots
+	// is for the connection of this request.
 	for len(p.idle) > 0 && len(p.idle)+p.slots.Taken() > p.size {
 		p.idle[0].close()
 		p.idle = slices.Delete(p.idle, 0, 1)

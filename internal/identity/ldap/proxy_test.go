@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// fault is what a proxy does to the connections through it.
+// fault is a fault that a proxy injects into its connections.
 type fault int
 
 const (
 	pass    fault = iota // no fault
 	refuse               // closes them at once
-	reset                // resets them, old and new ones
-	silence              // accepts what is sent and never answers
+	reset                // resets them, old and new connections
+	silence              // receives data and never answers
 	cut                  // closes them in the middle of the next answer
 )
 
@@ -24,7 +24,7 @@ type proxy struct {
 	to       string
 
 	mu      sync.Mutex
-	heard   io.Writer // receives a copy of what is sent to the server; may be nil
+	heard   io.Writer // receives a copy of the data for the server; may be nil
 	fault   fault
 	conns   map[net.Conn]bool
 	count   int           // connections so far
@@ -79,7 +79,7 @@ func (p *proxy) set(f fault) {
 	}
 }
 
-// listen copies to w what is sent to the server.
+// listen copies the data for the server to w.
 func (p *proxy) listen(w io.Writer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -37,11 +37,11 @@ import (
 // work is the cost of a refusal.
 type work struct {
 	Searches   int // for users
-	Binds      int // including searches for nothing that replace a bind
-	Delays     int // one for each search for nothing that replaces a bind
+	Binds      int // including empty searches that replace a bind
+	Delays     int // one for each empty search that replaces a bind
 	Hashes     int // including dummies
 	Lookups    int // in the database
-	Questions  int // to the external service, including delays that replace them
+	Questions  int // to the external service, including delays instead of questions
 	Remembered int // cached by the directory
 }
 
@@ -118,10 +118,10 @@ func newAccounts(t *testing.T, hashing *password.Hashing, hash string) *accounts
 	return a
 }
 
-// User enumeration (Harbor CVE-2019-19030, Gitea CVE-2025-69413): the time of a refusal
-// revealed which names exist. Here all refusals cost the same work: for unknown names, wrong
-// passwords, and disabled and expired accounts, local and remote, at the first and at repeated
-// attempts.
+// User enumeration (Harbor CVE-2019-19030, Gitea CVE-2025-69413): the time of a refusal revealed
+// which names exist. In Tidewaiter, all refusals cost the same work: for unknown names, wrong
+// passwords, and disabled and expired accounts. This applies to local and remote accounts, and to
+// first and repeated attempts.
 func TestAllRefusalsCostTheSame(t *testing.T) {
 	text, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
 	if err != nil {
@@ -192,7 +192,7 @@ func TestAllRefusalsCostTheSame(t *testing.T) {
 		{"expired, in the directory, and wrong", "expired", "wrong", true},
 		{"locked, in the directory", "locked", "right", true},
 		{"ambiguous, in the directory", "twins", "right", true},
-		{"without one name, in the directory", "nameless", "right", true},
+		{"with two names, in the directory", "nameless", "right", true},
 		{"wrong, at the service", "remote", "wrong", true},
 	} {
 		for try, first := range []bool{true, false, false} {
@@ -217,12 +217,12 @@ func TestAllRefusalsCostTheSame(t *testing.T) {
 	}
 	for _, asked := range directory.Heard() {
 		if asked == "bind CN=inline,DC=corp" {
-			t.Errorf("the directory was shown a password of another source: %s", asked)
+			t.Errorf("the directory got a password of another source: %s", asked)
 		}
 	}
 }
 
-// Without a service account no search precedes the bind. Every refusal costs a bind and a
+// Without a service account, there is no search before the bind. Every refusal costs a bind and a
 // search.
 func TestAllRefusalsOfATemplateCostTheSame(t *testing.T) {
 	f := staff(t)
@@ -251,13 +251,13 @@ func TestAllRefusalsOfATemplateCostTheSame(t *testing.T) {
 	}
 	for _, name := range []string{"ann", "disabled", "expired", "locked", "nobody"} {
 		if n := f.count("bind CN=" + name + ","); n != 1 {
-			t.Errorf("%s was bound as %d times, want once", name, n)
+			t.Errorf("%s was bound %d times, want once", name, n)
 		}
 	}
 }
 
 // If another source has refused the password, an outage of the directory does not change the
-// refusal.
+// result.
 func TestARefusalStaysOneIfADummyLookupFails(t *testing.T) {
 	hashing := password.New(password.Options{})
 	text, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
@@ -280,7 +280,7 @@ func TestARefusalStaysOneIfADummyLookupFails(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := chain.Authenticate(gone, identity.NewPresented("inline", "wrong")); !errors.Is(err, context.Canceled) {
-		t.Errorf("for somebody who has gone: %v, want %v", err, context.Canceled)
+		t.Errorf("for a client that has disconnected: %v, want %v", err, context.Canceled)
 	}
 }
 
@@ -321,7 +321,8 @@ func TestAFloodOfNamesDelaysOnlyItself(t *testing.T) {
 	}
 }
 
-// The cost of a refusal must not reveal which names exist, even above the budget of a name.
+// The cost of a refusal must not reveal which names exist, even when the limit of attempts for a
+// name is reached.
 func TestRefusalsPastTheBudgetCostTheSame(t *testing.T) {
 	var delays, questions atomic.Int64
 	directory := staff(t)

@@ -13,9 +13,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// Circuit breaker: after maxFailures consecutive failures a server is skipped during the
-// cooldown, so no request waits for the server. After the cooldown, one request tries the
-// server while other requests still skip it.
+// Circuit breaker: after maxFailures consecutive failures a server is skipped during the cooldown,
+// so no request waits for the server. After the cooldown, one request tests the server, and other
+// requests still skip it.
 const (
 	maxFailures = 3
 	cooldown    = 10 * time.Second
@@ -35,15 +35,15 @@ type server struct {
 
 	mu       sync.Mutex
 	failures int        // consecutive
-	cooling  clock.Span // while this span holds, the server is skipped after maxFailures
-	trying   bool       // one request tries whether the server is back
+	cooling  clock.Span // the cooldown after maxFailures, in which the server is skipped
+	trying   bool       // a request tests whether the server answers again
 	last     error
 }
 
 // errCooldown means that a server is skipped during the cooldown.
 var errCooldown = errors.New("skipped for now")
 
-// allow returns nil if the server may be asked, and otherwise the reason why not. If it returns
+// allow returns nil if the server may be asked. Otherwise it returns the reason. If it returns
 // nil, the caller must call answered, failed or abandoned afterwards.
 func (s *server) allow() error {
 	s.mu.Lock()
@@ -85,10 +85,9 @@ func (s *server) abandoned() {
 	s.trying = false
 }
 
-// dial connects, encrypts the connection if configured, and binds readers as the service
-// account. It never falls back to an unencrypted connection. All its errors are dialErrors: in
-// this phase, an error in a server's answer is caused by Tidewaiter's configuration, not by the
-// user.
+// dial connects, encrypts the connection if configured, and binds readers as the service account.
+// It never falls back to an unencrypted connection. All errors are dialErrors: in this phase, an
+// error in a server's answer is caused by Tidewaiter's configuration, not by the user.
 func (s *server) dial(ctx context.Context, k kind) (*conn, error) {
 	plain, err := new(net.Dialer).DialContext(ctx, "tcp", s.address)
 	if err != nil {

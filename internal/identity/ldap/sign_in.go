@@ -37,8 +37,9 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string, known
 	if err := d.spend(ctx, u.entry.DN, secret, knownPlace, searched, func(bind func(*conn) error) error {
 		return d.ask(ctx, binder, bind)
 	}); err != nil {
-		// No password was sent. An attempt with an unknown name makes a bind at this point. So
-		// an attempt that the budget refuses makes a bind too: both must take the same time.
+		// No password was sent. For an unknown name, there would be a bind at this point. So for
+		// an attempt over the limit, there must also be a bind, because both must take the same
+		// time.
 		if errors.Is(err, ratelimit.ErrLimited) {
 			if outage := d.dummyBind(ctx); outage != nil {
 				return nil, "", outage
@@ -52,10 +53,10 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string, known
 	return who, generation(u.entry), err
 }
 
-// generationSeen returns the generation of a user's password if Find can see it, and ""
-// otherwise. Find searches anonymously and can see less than the user does. The result is
-// cached with the password. Otherwise a token that is issued for a cached password would be
-// bound to a newer generation.
+// generationSeen returns the generation of a user's password. If Find cannot see the generation,
+// it returns "". Find searches anonymously, so it can see less than the user. The result is cached
+// with the password. Otherwise a token that is issued for a cached password would be bound to a
+// newer generation.
 func (d *Directory) generationSeen(ctx context.Context, name string) (of string) {
 	if d.o.User.Bind != "" {
 		return ""
@@ -67,13 +68,13 @@ func (d *Directory) generationSeen(ctx context.Context, name string) (of string)
 		}
 		return err
 	}); err != nil {
-		return "" // Find fails as well, and no token is issued
+		return "" // Find also fails, so no token is issued
 	}
 	return of
 }
 
-// bindsFirst reports whether users are bound before any search, because no account can search
-// for them.
+// bindsFirst reports whether the bind comes before the search, because there is no account that
+// can search.
 func (d *Directory) bindsFirst() bool {
 	return d.o.User.Bind != "" || d.o.User.DN != "" && d.o.BindDN == ""
 }
@@ -99,9 +100,9 @@ func (d *Directory) bindName(name string) string {
 	return strings.ReplaceAll(d.o.User.Bind, "{name}", name)
 }
 
-// checkBound returns ErrRejected unless the directory reports that the bound user is the entry
-// u. Otherwise ann@corp could be one user for the bind, which uses userPrincipalName, and
-// another user for the search, which uses sAMAccountName.
+// checkBound asks the directory which user is bound. If this user is not the entry u, it returns
+// ErrRejected. Without this check, ann@corp could be one user for the bind, which uses
+// userPrincipalName, and another user for the search, which uses sAMAccountName.
 func (d *Directory) checkBound(c *conn, u *user) error {
 	if d.o.User.Bind == "" {
 		return nil // both use the same DN
@@ -135,9 +136,9 @@ const (
 	principalAttribute = "msDS-PrincipalName"
 )
 
-// isLogin reports whether a login, such as CORP\ann, belongs to the entry. The domain must
-// match too: another domain of the forest can have a different ann. The result known is false
-// if the domain is unknown, because neither the entry nor the settings have one.
+// isLogin reports whether a login, such as CORP\ann, belongs to the entry. The domain must also
+// match, because another domain of the forest can have a different ann. If the domain is neither
+// in the entry nor in the settings, the result known is false.
 func (d *Directory) isLogin(e *ldap.Entry, login string) (is, known bool) {
 	if own := e.GetEqualFoldAttributeValue(principalAttribute); own != "" {
 		return strings.EqualFold(login, own), true
@@ -161,8 +162,8 @@ func (u *User) bindDomain() string {
 	return domain
 }
 
-// refuse returns err, which is the result of a search for a user. If err is a refusal, refuse
-// first does the work of the bind that a wrong password would have cost.
+// refuse returns err, the result of a search for a user. If err is a refusal, refuse first does
+// the work of a bind, because a wrong password would have caused a bind.
 func (d *Directory) refuse(ctx context.Context, err error) error {
 	if !errors.Is(err, identity.ErrUnknown) && !errors.Is(err, identity.ErrRejected) {
 		return err
@@ -173,13 +174,13 @@ func (d *Directory) refuse(ctx context.Context, err error) error {
 	return err
 }
 
-// spend calls the function ask within the budget of the entry. The argument of ask is the
-// function bind, with which ask checks a password. The budget is claimed before a connection is
-// used, because a claim can take a while.
+// spend calls the function ask if the budget of the entry allows another attempt. The argument of
+// ask is the function bind, with which ask checks a password. spend claims the attempt before a
+// connection is used, because a claim can take a while.
 //
-// A bind that is sent again because there was no answer counts again, because the directory
-// could have counted the first bind. A bind that never left this process, for example on a
-// closed connection, does not count.
+// If there was no answer, the bind is sent again and counts again, because the directory possibly
+// counted the first bind. If no byte of a bind was sent, for example on a closed connection, the
+// bind does not count.
 func (d *Directory) spend(ctx context.Context, dn, secret string, knownPlace bool, searched time.Duration, ask func(bind func(*conn) error) error) error {
 	within := d.o.Budget.Spend
 	if d.bindsFirst() { // it is unknown whether the entry exists
@@ -213,10 +214,10 @@ func (d *Directory) spend(ctx context.Context, dn, secret string, knownPlace boo
 	})
 }
 
-// SpendUnknown counts a password for an unknown name as Authenticate counts a password for a
-// known name: the same password does not count again within refusedFor, and concurrent attempts
-// with the same password count once. A refusal by the budget is not cached, because the budget
-// may allow the next attempt.
+// SpendUnknown counts a password for an unknown name in the same way as Authenticate counts a
+// password for a known name. The same password does not count again within refusedFor, and
+// concurrent attempts with the same password count as one attempt. A refusal by the budget is not
+// cached, because the budget can allow the next attempt.
 func (d *Directory) SpendUnknown(ctx context.Context, c identity.Presented) error {
 	if d.o.Budget == nil {
 		return nil
@@ -235,12 +236,12 @@ func (d *Directory) SpendUnknown(ctx context.Context, c identity.Presented) erro
 	return err
 }
 
-// bindFirst binds by the template and then reads the entry and groups as the user who was
-// bound.
+// bindFirst binds with the template, and then reads the entry and groups with the rights of the
+// bound user.
 func (d *Directory) bindFirst(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, err error) {
 	read := func(c *conn, err error) error {
-		// The sign-in of a disabled user reads the entry after the bind. This search makes the
-		// refusal of a wrong password take as long.
+		// For a disabled user, the entry is read after the bind. This search gives the refusal of
+		// a wrong password the same duration.
 		if errors.Is(err, identity.ErrRejected) {
 			if outage := c.searchNothing(); outage != nil {
 				return outage
@@ -284,8 +285,8 @@ func (d *Directory) admit(ctx context.Context, u *user) (who *policy.Principal, 
 	return who, err
 }
 
-// checkNotTaken returns ErrRejected if name belongs to another source. If there is a local user
-// alice, the directory's alice must not become the local user by typing ALICE or an email
+// checkNotTaken returns ErrRejected if name belongs to another source. For example, if there is a
+// local user alice, the directory's alice must not get the same name by typing ALICE or an email
 // address.
 func (d *Directory) checkNotTaken(ctx context.Context, name string) error {
 	if d.o.Taken == nil {

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 		shared.Stop()
 	}
 	if err := goleak.Find(); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, "connections and requests that never ended:", err)
+		fmt.Fprintln(os.Stderr, "connections and requests that have not ended:", err)
 		code = 1
 	}
 	os.Exit(code)

@@ -22,8 +22,8 @@ var statusAttributes = []string{
 	"shadowExpire", // POSIX
 }
 
-// disabled returns why the account is not usable, or "". A bind refuses most disabled accounts,
-// but the attributes must be checked too: POSIX attributes are checked by clients only, and a
+// disabled returns the reason why the account is not usable, or "". A bind refuses most disabled
+// accounts. The attributes must be checked, too: directories do not check POSIX attributes, and a
 // refresh makes no bind. A value that cannot be parsed counts as disabled.
 func disabled(u *user, now time.Time) string {
 	for _, attribute := range statusAttributes {
@@ -39,7 +39,7 @@ func disabled(u *user, now time.Time) string {
 	return ""
 }
 
-// statusProblem returns why one attribute value makes the account unusable, or "". The
+// statusProblem returns the reason why an attribute value makes the account unusable, or "". The
 // parameter bound means that the directory has just accepted the password.
 func statusProblem(attribute, value string, bound bool, now time.Time) string {
 	switch attribute {
@@ -61,8 +61,8 @@ func statusProblem(attribute, value string, bound bool, now time.Time) string {
 		}
 	case "pwdAccountLockedTime":
 		// The year 0 means locked until an administrator unlocks the account. Any other time is
-		// the time of a lock after wrong passwords. A policy, which is not read here, decides
-		// when such a lock ends. A right password removes the lock.
+		// the time of a lock after wrong passwords. A policy, which is not read here, decides when
+		// such a lock ends. The correct password removes the lock.
 		if strings.HasPrefix(value, "0000") {
 			return "is permanent"
 		}
@@ -95,8 +95,8 @@ func statusProblem(attribute, value string, bound bool, now time.Time) string {
 // the fraction can be missing.
 var generalizedTime = regexp.MustCompile(`^([0-9]+)([.,][0-9]*)?(Z|[+-][0-9]+)$`)
 
-// parseTime parses a GeneralizedTime. The library alone would accept the fractions "1_0" and
-// "8E5"; the latter would mean 800,000 hours.
+// parseTime parses a GeneralizedTime. Without this check, the library would accept the fractions
+// "1_0" and "8E5", which would mean 800,000 hours.
 func parseTime(value string) (time.Time, error) {
 	parts := generalizedTime.FindStringSubmatch(value)
 	if parts == nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 )
 
-// OpenLDAP accepts a bind after a password reset, and ignores shadowExpire. Here both accounts
-// are refused, with and without a service account.
+// OpenLDAP accepts a bind after a password reset, and ignores shadowExpire. Tidewaiter refuses
+// both accounts, with and without a service account.
 func TestUnusableAccountsThatOpenLDAPAccepts(t *testing.T) {
 	o := company(t)
 	service, template := o.options(), o.options()
@@ -25,13 +25,13 @@ func TestUnusableAccountsThatOpenLDAPAccepts(t *testing.T) {
 	}{
 		{"nothing", nil, true, true},
 		{"pwdReset", map[string][]string{"pwdReset": {"TRUE"}}, false, false},
-		{"a lock without end", map[string][]string{"pwdAccountLockedTime": {"000001010000Z"}}, false, false},
+		{"a lock without an end", map[string][]string{"pwdAccountLockedTime": {"000001010000Z"}}, false, false},
 		{"shadowExpire", map[string][]string{"objectClass": {"inetOrgPerson", "shadowAccount"}, "shadowExpire": {"1000"}}, false, false},
-		{"shadowExpire of nobody", map[string][]string{"objectClass": {"inetOrgPerson", "shadowAccount"}, "shadowExpire": {"-1"}}, true, true},
+		{"shadowExpire that is negative", map[string][]string{"objectClass": {"inetOrgPerson", "shadowAccount"}, "shadowExpire": {"-1"}}, true, true},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			const dn = "uid=erin,ou=people,dc=example,dc=com"
-			o.add(t, dn, "the right one")
+			o.add(t, dn, "the correct password")
 			if tt.changes != nil {
 				change := client.NewModifyRequest(dn, nil)
 				for attribute, values := range tt.changes {
@@ -45,11 +45,11 @@ func TestUnusableAccountsThatOpenLDAPAccepts(t *testing.T) {
 			for how, options := range map[string]ldap.Options{"a service account": service, "a template": template} {
 				d := open(t, options)
 				for range 2 { // the second time on a used connection
-					if _, err := d.Authenticate(t.Context(), identity.NewPresented("erin", "the right one")); !errors.Is(err, errs[tt.enters]) {
+					if _, err := d.Authenticate(t.Context(), identity.NewPresented("erin", "the correct password")); !errors.Is(err, errs[tt.enters]) {
 						t.Errorf("%s: the right password: %v, want %v", how, err, errs[tt.enters])
 					}
 					if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
-						t.Errorf("%s: somebody else after that: %v", how, err)
+						t.Errorf("%s: another user after that: %v", how, err)
 					}
 				}
 			}
@@ -60,8 +60,8 @@ func TestUnusableAccountsThatOpenLDAPAccepts(t *testing.T) {
 	}
 }
 
-// The generation changes if the password changes, and only then. A sign-in and Find return the
-// same generation.
+// The generation changes exactly when the password changes. A sign-in and Find return the same
+// generation.
 func TestAPasswordsGeneration(t *testing.T) {
 	o := company(t)
 	const dn = "uid=finn,ou=people,dc=example,dc=com"
@@ -89,7 +89,7 @@ func TestAPasswordsGeneration(t *testing.T) {
 		t.Fatal(err)
 	}
 	if same, _ := look("the first one"); same != before {
-		t.Errorf("another attribute was changed: %q, and it was %q", same, before)
+		t.Errorf("after a change of another attribute: %q, before: %q", same, before)
 	}
 	change = client.NewModifyRequest(dn, nil)
 	change.Replace("userPassword", []string{"the second one"})
@@ -101,6 +101,6 @@ func TestAPasswordsGeneration(t *testing.T) {
 	}
 	after, found := look("the second one")
 	if after == before || after != found {
-		t.Errorf("after the change %q, looked up %q, and it was %q", after, found, before)
+		t.Errorf("after the change %q, by Find %q, before %q", after, found, before)
 	}
 }

@@ -26,8 +26,8 @@ func TestPasswordsTravelEncrypted(t *testing.T) {
 		{"StartTLS, unknown authority", func(c *ldap.Options) { c.StartTLS, c.CA = true, other }, "unknown authority"},
 		{"LDAPS, another host", func(c *ldap.Options) { c.Servers = []string{"ldaps://localhost:" + port(o.Secure)} }, "match localhost"},
 		{"StartTLS, another host", func(c *ldap.Options) { c.StartTLS, c.Servers = true, []string{"ldap://localhost:" + port(o.Address)} }, "match localhost"},
-		{"LDAPS to a port without", func(c *ldap.Options) { c.Servers = []string{"ldaps://" + o.Address} }, "encrypting"},
-		{"StartTLS to a port with it", func(c *ldap.Options) { c.StartTLS, c.Servers = true, []string{"ldap://" + o.Secure} }, "encrypting"},
+		{"LDAPS to a port without TLS", func(c *ldap.Options) { c.Servers = []string{"ldaps://" + o.Address} }, "encrypting"},
+		{"StartTLS to a port with TLS", func(c *ldap.Options) { c.StartTLS, c.Servers = true, []string{"ldap://" + o.Secure} }, "encrypting"},
 	} {
 		t.Run(tt.how, func(t *testing.T) {
 			options := o.options()
@@ -41,8 +41,8 @@ func TestPasswordsTravelEncrypted(t *testing.T) {
 	}
 }
 
-// An attacker on the network who strips the encryption sees no password, neither that of a user
-// nor that of the service account.
+// If an attacker on the network prevents the encryption, Tidewaiter must not send a password of a
+// user or of the service account.
 func TestNoFallbackToUnencryptedConnections(t *testing.T) {
 	o := company(t)
 	spy := &spy{}
@@ -54,14 +54,14 @@ func TestNoFallbackToUnencryptedConnections(t *testing.T) {
 		t.Error("it holds")
 	}
 	if !spy.has("1.3.6.1.4.1.1466.20037") {
-		t.Error("nobody asked for encryption: this test sees nothing")
+		t.Error("the connection did not ask for encryption, so the test proves nothing")
 	}
 	if spy.has("wonderland") || spy.has("reads everything") {
 		t.Error("a password was sent")
 	}
 }
 
-// spy records what it receives.
+// spy records the received data.
 type spy struct {
 	mu    sync.Mutex
 	heard bytes.Buffer

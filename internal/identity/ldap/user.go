@@ -21,8 +21,8 @@ import (
 type user struct {
 	entry    *ldap.Entry
 	name, id string
-	// The name in the directory's spelling, for searches. The field name is in lower case if
-	// User.Lowercase is set.
+	// The name in the directory's spelling, for searches. If User.Lowercase is set, the field name
+	// is in lower case.
 	spelled string
 	bound   bool // the directory has just accepted the password
 }
@@ -72,9 +72,8 @@ type match struct {
 }
 
 // searchUsers returns the entries with a name, each entry once. It always searches all bases.
-// If it stopped at the first base with the name, the result would depend on the order of the
-// bases, and an entry added below one base could take over the name of a user below another
-// base.
+// Otherwise the result would depend on the order of the bases, and a new entry below one base
+// could take over the name of a user below another base.
 func (d *Directory) searchUsers(c *conn, name string) ([]match, error) {
 	o := &d.o.User
 	request := ldap.SearchRequest{Scope: ldap.ScopeWholeSubtree, SizeLimit: 2, Attributes: d.attributes()}
@@ -144,7 +143,7 @@ func (d *Directory) nameOf(e *ldap.Entry) (string, error) {
 	return names[at], nil
 }
 
-// idOf returns an id that stays the same when the entry is renamed.
+// idOf returns an id that does not change when the entry is renamed.
 func (d *Directory) idOf(e *ldap.Entry) (string, error) {
 	attribute := d.o.User.IDAttribute
 	if attribute == "" {
@@ -200,10 +199,10 @@ const (
 	maxValue  = 1 << 10 // bytes
 )
 
-// claims returns the claims from the configured attributes. A claim is a string, or a list if
-// the attribute has several values. A value that is not text or is too long is an
-// IncompleteError. Without the claim, a deny rule that uses ${claims.x} or tests has(claims.x)
-// would be skipped, and users can edit some attributes themselves.
+// claims returns the claims from the configured attributes. A claim is a string, or a list if the
+// attribute has several values. If a value is not text or is too long, the error is an
+// IncompleteError. The reason is that without the claim, a deny rule that uses ${claims.x} or
+// tests has(claims.x) would not apply, and users can edit some attributes themselves.
 func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
 	var claims map[string]any
 	incomplete := func(format string, args ...any) error {
@@ -237,8 +236,8 @@ func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
 	return claims, nil
 }
 
-// preferred returns the index of the only value of an attribute. If there are several values,
-// it returns the index of the value in the DN, because adding a value does not change the DN.
+// preferred returns the index of the only value of an attribute. If there are several values, it
+// returns the index of the value in the DN, because the DN does not change when a value is added.
 // If no value is in the DN, it returns -1.
 func preferred(e *ldap.Entry, attribute string, values []string) int {
 	if len(values) == 1 {

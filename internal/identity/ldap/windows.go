@@ -10,7 +10,7 @@ import (
 // accountDisable is the bit ACCOUNTDISABLE of userAccountControl.
 const accountDisable = 0x2
 
-// accountDisabled returns why userAccountControl makes the account unusable, or "".
+// accountDisabled returns the reason why userAccountControl makes the account unusable, or "".
 func accountDisabled(control string) string {
 	bits, err := strconv.ParseInt(control, 10, 64)
 	switch {
@@ -22,11 +22,11 @@ func accountDisabled(control string) string {
 	return ""
 }
 
-// windowsEpoch is 1601-01-01 in Unix seconds. Windows times count steps of 100 ns from there.
+// windowsEpoch is 1601-01-01 in Unix seconds. Windows times count steps of 100 ns since this time.
 const windowsEpoch = -11_644_473_600
 
-// windowsTimePassed returns why accountExpires refuses the account, or "". 0 and the largest
-// number mean never.
+// windowsTimePassed returns the reason why accountExpires makes the account unusable, or "". 0 and
+// the largest number mean never.
 func windowsTimePassed(text string, now time.Time) string {
 	steps, err := strconv.ParseInt(text, 10, 64)
 	switch {

@@ -62,8 +62,8 @@ func annDN2(t *testing.T) string {
 	return strings.TrimSuffix(strings.TrimPrefix(filter, "(member:1.2.840.113556.1.4.1941:="), ")")
 }
 
-// A disabled or expired user cannot sign in with the right password. Find does not return such
-// a user either, because a refresh needs no password.
+// A disabled or expired user cannot sign in with the correct password. Find does not return such a
+// user, because a refresh needs no password.
 func TestAnUnusableAccount(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	windows := func(at time.Time) string { return fmt.Sprint((at.Unix() + 11_644_473_600) * 1e7) }
@@ -93,8 +93,8 @@ func TestAnUnusableAccount(t *testing.T) {
 		{"pwdReset: TRUE", false, false},
 		{"pwdReset: FALSE", true, true},
 		{"pwdAccountLockedTime: 000001010000Z", false, false},
-		// Only the directory's policy knows whether this lock has ended. So a sign-in asks the
-		// directory, and Find returns nobody.
+		// The end of this lock depends on the directory's policy. So a sign-in asks the directory,
+		// and Find returns no user.
 		{"pwdAccountLockedTime: 20261123115500Z", true, false},
 		{"pwdStartTime: 20261123120001Z", false, false},
 		{"pwdStartTime: 20261123120000Z", true, true},
@@ -152,7 +152,7 @@ func TestAnUnusableAccount(t *testing.T) {
 			}
 			attribute, _, _ := strings.Cut(tt.says, ":")
 			if why, ok := errors.AsType[*identity.DisabledError](err); ok == tt.found || ok && !strings.HasPrefix(strings.ToLower(why.Why), strings.ToLower(attribute)) {
-				t.Errorf("%s: it is disabled because: %v", tt.says, why)
+				t.Errorf("%s: disabled because: %v", tt.says, why)
 			}
 		}
 	}
@@ -294,7 +294,7 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// A claim is part of each decision and of the journal. It must be text of bounded size.
+// A claim is part of each decision and of the journal, so it must be text of a limited size.
 func TestClaimsAreBounded(t *testing.T) {
 	f := newFake(t)
 	lines := append(append(many("many: %03d", 101), many("several: %03d", 100)...), "binary: \xff\xfe", "One: 1", "sAMAccountName: ann")

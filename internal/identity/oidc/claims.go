@@ -50,8 +50,8 @@ func (c claim) of(claims map[string]any) any {
 	return v
 }
 
-// pathProblem returns a problem if a part of the claim's path is present but is not an object,
-// so that the claim cannot exist. It returns "" if the claim is present or simply absent.
+// pathProblem returns a problem if a part of the claim's path is present but is not an object, so
+// that the claim cannot exist. Otherwise it returns "", for a present and for an absent claim.
 func (c claim) pathProblem(claims map[string]any) string {
 	var v any = claims
 	for i, step := range c.path {
@@ -86,8 +86,7 @@ func (c claim) texts(claims map[string]any) (texts []string, list bool) {
 }
 
 // members returns the value as group names. If the value is an object, its keys are the group
-// names, because Zitadel writes roles as {"admin": {"4711": "acme.example.com"}} with the role
-// as the key.
+// names. For example, Zitadel writes the role admin as {"admin": {"4711": "acme.example.com"}}.
 func (c claim) members(claims map[string]any) (texts []string, list bool) {
 	if object, ok := c.of(claims).(map[string]any); ok {
 		return slices.Sorted(maps.Keys(object)), true
@@ -104,8 +103,8 @@ type condition struct {
 	patterns []*regexp.Regexp
 }
 
-// glob compiles a pattern. * matches any text without a slash, ** any text, and everything else
-// is literal. Go's regexp takes linear time for any pattern.
+// glob compiles a pattern. * matches any text without a slash, ** any text, and everything else is
+// literal. Go's regexp needs linear time for any pattern.
 func glob(pattern string) *regexp.Regexp {
 	var b strings.Builder
 	b.WriteString(`\A(?s:`)
@@ -184,9 +183,9 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	return who.Indexed(), nil
 }
 
-// identify returns an id that is never reused. The id consists of issuer, subject, and the
-// number that the issuer assigns to an object if the object's name can be reused. If the number
-// is present but unreadable, the result why has the reason: an id without the number could be
+// identify returns an id that is never reused. The id consists of issuer, subject, and the number
+// that the issuer assigns to an object if the object's name can be reused. If the number is
+// present but unreadable, the result why has the reason, because an id without the number could be
 // the id of another user.
 func (p *Provider) identify(claims map[string]any, subject string) (id, why string) {
 	id = p.o.Issuer + "#" + strings.NewReplacer("%", "%25", "#", "%23").Replace(subject)
@@ -207,10 +206,10 @@ func (p *Provider) identify(claims map[string]any, subject string) (id, why stri
 	return id + "#" + number, ""
 }
 
-// keptClaims returns the claims that rules can use. Each claim keeps its type from the token,
-// so that a rule can distinguish 1 from "1". A claim that cannot be kept is an error, and the
-// result why names the claim. Without the claim, a deny rule that tests has(claims.x) would be
-// skipped, and users can choose some values, such as branch names.
+// keptClaims returns the claims that rules can use. Each claim keeps its type from the token, so
+// that a rule can distinguish 1 from "1". If a claim cannot be kept, the result why names the
+// claim, and the token is refused. Without the claim, a deny rule that tests has(claims.x) would
+// not apply, and users can choose some values, such as branch names.
 func (p *Provider) keptClaims(claims map[string]any) (kept map[string]any, why string) {
 	found := make(map[string]any, len(p.kept))
 	for name, c := range p.kept {
@@ -247,14 +246,14 @@ func allReadable(v any) bool {
 	return true
 }
 
-// no returns a refusal of a token with a valid signature. The holder of such a token gets the
+// no returns a refusal of a token with a valid signature. The owner of such a token gets the
 // reason.
 func no(claims map[string]any, format string, args ...any) *refusal {
 	subject, _ := claims["sub"].(string)
 	return &refusal{reason: fmt.Sprintf(format, args...), subject: shorten(subject), signed: true}
 }
 
-// incomplete returns a refusal whose reason is that groups or claims are not known.
+// incomplete returns a refusal because groups or claims are not known.
 func incomplete(claims map[string]any, why error) *refusal {
 	refused := no(claims, "%s", why)
 	refused.incomplete = why

@@ -16,7 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// told returns the explanation for the holder of a token, or "" if the error has none.
+// told returns the explanation for the owner of a token. If the error has no explanation, it
+// returns "".
 func told(err error) string {
 	if explained, ok := errors.AsType[*identity.ExplainedError](err); ok {
 		return explained.Error()
@@ -27,26 +28,26 @@ func told(err error) string {
 	return ""
 }
 
-// The holder of a token with a valid signature gets the reason of a refusal, each time the
-// token is presented. The holder of a forged token with the same claims does not get the
-// reason. The log and the journal have the reason in both cases.
+// If a refused token has a valid signature, the client gets the reason each time. For a forged
+// token with the same claims, the client does not get the reason. The log and the journal have the
+// reason in both cases.
 func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 	for _, tt := range []struct {
 		what   string
 		claims claims
 		want   string
-		untold string // the reason for a wrong signature; "": that of the signature
+		untold string // the reason for a forged token; "": the signature is wrong
 	}{
 		{"expired", claims{"exp": 1764500000}, "the ID token is refused: it has expired, at 2025-11-30T10:53:20Z", "it has expired, at 2025-11-30T10:53:20Z"},
 		{"not yet valid", claims{"nbf": 1796000000, "exp": 1796000300}, "the ID token is refused: it is not valid before (nbf) 2026-11-30T00:53:20Z", "it is not valid before (nbf) 2026-11-30T00:53:20Z"},
 		{"issued later", claims{"iat": 1796000000, "exp": 1796000300}, "the ID token is refused: it is issued in the future (iat), at 2026-11-30T00:53:20Z", "it is issued in the future (iat), at 2026-11-30T00:53:20Z"},
 		{"too old", claims{"iat": 1764500000}, "the ID token is refused: it is older than max_age: it was issued at 2025-11-30T10:53:20Z", "it is older than max_age: it was issued at 2025-11-30T10:53:20Z"},
-		{"without an end", claims{"exp": nil}, "the ID token is refused: it never expires: it has no exp", "it never expires: it has no exp"},
+		{"without an expiry", claims{"exp": nil}, "the ID token is refused: it never expires: it has no exp", "it never expires: it has no exp"},
 		{"for another", claims{"aud": "sts.example.com"}, "the ID token is refused: it is for another audience: sts.example.com", "it is for another audience: sts.example.com"},
 		{"for others", claims{"aud": []string{"https://auth.example.com", "x"}}, "the ID token is refused: it is for other audiences as well: https://auth.example.com, x", "it is for other audiences as well: https://auth.example.com, x"},
 		{"for nobody", claims{"aud": nil}, "the ID token is refused: it has no audience", "it has no audience"},
 		{"of another owner", claims{"owner": "evil"}, `the ID token is refused: the claim owner does not meet the requirement: it is "evil"`, ""},
-		{"of no owner", claims{"owner": nil}, "the ID token is refused: the claim owner does not meet the requirement: it is missing", ""},
+		{"without an owner", claims{"owner": nil}, "the ID token is refused: the claim owner does not meet the requirement: it is missing", ""},
 		{"a name that is too long", claims{"sub": strings.Repeat("x", 300)}, "the ID token is refused: its name {sub} cannot be used: it has 300 bytes, and the limit is 256", ""},
 		{"a name with a blank", claims{"sub": "x "}, "the ID token is refused: its name {sub} cannot be used: it begins or ends with white space", ""},
 		{"a group that is too long", claims{"groups": []string{strings.Repeat("x", 300)}}, "not all groups are known: the group \"" + strings.Repeat("x", 197) + "…\" cannot be used: it has 300 bytes, and the limit is 256", ""},
@@ -84,7 +85,7 @@ func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 					reason = "its signature is wrong"
 				}
 				if n == 0 && !strings.Contains(identity.Reason(err), reason) {
-					t.Errorf("the journal says of a forged one: %s", identity.Reason(err))
+					t.Errorf("the journal entry of a forged token: %s", identity.Reason(err))
 				}
 			}
 		})
@@ -103,7 +104,7 @@ func TestAnExpiredTokenIsRefusedWhileItsIssuerIsDown(t *testing.T) {
 }
 
 // If several entries have the same issuer, a token costs one signature check. A refusal is
-// explained only if the token is for none of the audiences of these entries.
+// explained only if the token is not for any audience of these entries.
 func TestATokenForAnotherEntryIsNotExplained(t *testing.T) {
 	i, log := newIssuer(t), new(await.Log)
 	var sources []identity.Source
@@ -124,7 +125,7 @@ func TestATokenForAnotherEntryIsNotExplained(t *testing.T) {
 		}
 	}
 	if log.String() != "" {
-		t.Errorf("a token that was taken is logged as refused:\n%s", log)
+		t.Errorf("an accepted token is logged as refused:\n%s", log)
 	}
 	if got := told(sign("four")); got != "the ID token is refused: it is for another audience: four" || log.Count("another audience") != 1 {
 		t.Errorf("%s\n%s", got, log)
@@ -168,11 +169,11 @@ func TestARefusalIsCachedForAShortTime(t *testing.T) {
 	early := i.token(claims{"nbf": i.Now().Add(5 * time.Minute).Unix(), "exp": i.Now().Add(time.Hour).Unix()})
 	want(t, "a token that begins later", taken(t, p, early), "refused")
 	i.Pass(5 * time.Minute)
-	want(t, "the same, when it has begun", taken(t, p, early), "taken")
+	want(t, "the same token, when it has become valid", taken(t, p, early), "taken")
 }
 
-// Only a refusal for an unmet requirement concerns the user. A refusal because a token has
-// expired says nothing about the user's next token.
+// Only a refusal for an unmet requirement concerns the user. If a token has expired, the user's
+// next token can still be valid.
 func TestAnUnmetRequirementNamesTheUser(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Require = map[string][]string{"active": {"true"}} })

@@ -8,7 +8,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// Through makes a Provider use t for its requests.
+// Through sets the transport of a Provider's requests.
 func (p *Provider) Through(t http.RoundTripper) { p.origin.(*remote).client.Transport = t }
 
 // Remembered returns the number of cached tokens.

@@ -42,8 +42,8 @@ func refuse(t *testing.T, p *oidc.Provider, tokens map[string]string) {
 	}
 }
 
-// In CVE-2025-24976 of distribution, the key was taken from the token itself. Here a token
-// never supplies its key and never causes a request to an address in the token.
+// In CVE-2025-24976 of distribution, the key was taken from the token itself. In Tidewaiter, a
+// token never supplies its key and never causes a request to an address in the token.
 func TestAKeyIsNeverTakenFromTheToken(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
@@ -62,12 +62,12 @@ func TestAKeyIsNeverTakenFromTheToken(t *testing.T) {
 	known := signing{"one", jose.ES256, evil.key} // the issuer's kid with another key
 	unnamed := signing{"", jose.ES256, evil.key}
 	tokens := map[string]string{
-		"another key under the issuer's id": known.sign(t, i.claims()),
-		"another key under no id":           unnamed.sign(t, i.claims()),
-		"another key under its own id":      evil.sign(t, i.claims()),
-		"a list in place of a key id":       unnamed.sign(t, i.claims(), claims{"kid": []string{"one"}}),
-		"a path in place of a key id":       unnamed.sign(t, i.claims(), claims{"kid": "../../../../dev/null"}),
-		"a very long key id":                unnamed.sign(t, i.claims(), claims{"kid": strings.Repeat("x", 1000)}),
+		"another key with the issuer's key id": known.sign(t, i.claims()),
+		"another key without a key id":         unnamed.sign(t, i.claims()),
+		"another key with its own key id":      evil.sign(t, i.claims()),
+		"a list instead of a key id":           unnamed.sign(t, i.claims(), claims{"kid": []string{"one"}}),
+		"a path instead of a key id":           unnamed.sign(t, i.claims(), claims{"kid": "../../../../dev/null"}),
+		"a very long key id":                   unnamed.sign(t, i.claims(), claims{"kid": strings.Repeat("x", 1000)}),
 	}
 	for _, key := range []signing{known, unnamed} {
 		what := "under the id " + key.kid + " "
@@ -116,7 +116,7 @@ func TestTheKeyDeterminesTheAlgorithm(t *testing.T) {
 	} {
 		_, err := show(t, p, signing{tt.kid, tt.alg, private}.sign(t, i.claims()))
 		if (err == nil) != tt.ok {
-			t.Errorf("%s under the id %q: %v, want it to hold: %t", tt.alg, tt.kid, err, tt.ok)
+			t.Errorf("%s with the key id %q: %v, want valid: %t", tt.alg, tt.kid, err, tt.ok)
 		}
 	}
 
@@ -184,9 +184,9 @@ func TestAKeyThatIsNotForTokensIsNotUsed(t *testing.T) {
 		}
 	}
 	refuse(t, p, map[string]string{
-		"a key for encryption":     encrypting.sign(t, i.claims()),
-		"a shared secret":          signing{"shared", jose.HS256, secret}.sign(t, i.claims()),
-		"a key that can be broken": signing{"small", jose.RS256, small}.sign(t, i.claims()),
+		"a key for encryption":    encrypting.sign(t, i.claims()),
+		"a shared secret":         signing{"shared", jose.HS256, secret}.sign(t, i.claims()),
+		"a key that is too short": signing{"small", jose.RS256, small}.sign(t, i.claims()),
 	})
 }
 
@@ -212,7 +212,7 @@ func TestATokenMustBeForOurAudienceOnly(t *testing.T) {
 		{"us and another", []string{us, "sts.amazonaws.com"}, false},
 		{"another and us", []string{"sts.amazonaws.com", us}, false},
 		{"us with a slash", us + "/", false},
-		{"us in other letters", strings.ToUpper(us), false},
+		{"us in other case", strings.ToUpper(us), false},
 		{"everybody", "*", false},
 		{"us in a list in a list", []any{[]string{us}}, false},
 		{"us and a number", []any{us, 7}, false},
@@ -221,13 +221,13 @@ func TestATokenMustBeForOurAudienceOnly(t *testing.T) {
 	} {
 		_, err := show(t, p, i.token(claims{"aud": tt.aud}))
 		if (err == nil) != tt.ok || err != nil && !errors.Is(err, identity.ErrRejected) && !errors.Is(err, identity.ErrUnknown) {
-			t.Errorf("a token for %s: %v, want it to hold: %t", tt.what, err, tt.ok)
+			t.Errorf("a token for %s: %v, want valid: %t", tt.what, err, tt.ok)
 		}
 	}
 	o := i.options()
 	for _, audience := range [][]string{nil, {}, {""}, {" x"}} {
 		if o.Audience = audience; problemOf(o, "audience") == "" {
-			t.Errorf("the audience %q is taken", audience)
+			t.Errorf("the audience %q is accepted", audience)
 		}
 	}
 }
@@ -255,11 +255,11 @@ func TestATokenIsValidInItsLifetimeOnly(t *testing.T) {
 	}{
 		{"just now", 0, 0, 5 * time.Minute, 5 * time.Minute},
 		{"expired within the leeway", -10 * time.Minute, none, -59 * time.Second, -59 * time.Second},
-		{"expired before it", -10 * time.Minute, none, -61 * time.Second, none},
+		{"expired before the leeway", -10 * time.Minute, none, -61 * time.Second, none},
 		{"begins within the leeway", 0, 59 * time.Second, time.Hour, time.Hour},
-		{"begins after it", 0, 61 * time.Second, time.Hour, none},
+		{"begins after the leeway", 0, 61 * time.Second, time.Hour, none},
 		{"issued within the leeway", 59 * time.Second, none, time.Hour, time.Hour},
-		{"issued after it", 61 * time.Second, none, time.Hour, none},
+		{"issued after the leeway", 61 * time.Second, none, time.Hour, none},
 		{"never expires", 0, 0, none, none},
 		{"lives for years", -time.Hour, none, 24 * 365 * time.Hour, 23 * time.Hour},
 		{"is a day old", -24 * time.Hour, none, time.Hour, 0},
@@ -305,21 +305,21 @@ func TestADuplicateClaimIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	refuse(t, p, map[string]string{
-		"two subs":                    sign(`{"sub":"ann","sub":"bob",` + rest + `}`),
-		"two subs, one escaped":       sign(`{"sub":"ann","\u0073ub":"bob",` + rest + `}`),
-		"the same sub twice":          sign(`{"sub":"ann",` + rest + `,"sub":"ann"}`),
-		"two of one inside":           sign(`{"sub":"ann","x":{"y":1,"y":2},` + rest + `}`),
-		"two of one in a list":        sign(`{"sub":"ann","x":[{"y":1,"y":2}],` + rest + `}`),
-		"a sub in other letters only": sign(`{"SUB":"ann",` + rest + `}`),
-		"no UTF-8":                    sign("{\"sub\":\"an\xff\"," + rest + `}`),
-		"no object":                   sign(`[{"sub":"ann",` + rest + `}]`),
-		"more behind it":              sign(`{"sub":"ann",` + rest + `}{}`),
-		"no JSON":                     sign(`sub=ann`),
-		"a comma too many":            sign(`{"sub":"ann",` + rest + `,}`),
+		"two subs":              sign(`{"sub":"ann","sub":"bob",` + rest + `}`),
+		"two subs, one escaped": sign(`{"sub":"ann","\u0073ub":"bob",` + rest + `}`),
+		"the same sub twice":    sign(`{"sub":"ann",` + rest + `,"sub":"ann"}`),
+		"two of one inside":     sign(`{"sub":"ann","x":{"y":1,"y":2},` + rest + `}`),
+		"two of one in a list":  sign(`{"sub":"ann","x":[{"y":1,"y":2}],` + rest + `}`),
+		"SUB in place of sub":   sign(`{"SUB":"ann",` + rest + `}`),
+		"no UTF-8":              sign("{\"sub\":\"an\xff\"," + rest + `}`),
+		"no object":             sign(`[{"sub":"ann",` + rest + `}]`),
+		"more behind it":        sign(`{"sub":"ann",` + rest + `}{}`),
+		"no JSON":               sign(`sub=ann`),
+		"a comma too many":      sign(`{"sub":"ann",` + rest + `,}`),
 	})
 	v, err := show(t, p, sign(`{"SUB":"bob","Sub":"bob","sub":"ann",`+rest+`}`))
 	if err != nil || v.Principal.Name != "ann" {
-		t.Errorf("other letters are other claims: %v, %v", v.Principal, err)
+		t.Errorf("names in other case are different claims: %v, %v", v.Principal, err)
 	}
 }
 
@@ -378,7 +378,7 @@ func TestHugeTokensAreCheap(t *testing.T) {
 	}
 }
 
-// A token without a kid is not tried with a hundred keys, because anyone can send tokens and
+// A token without a kid must not be tried with a hundred keys, because anyone can send tokens and
 // each try costs a signature check.
 func TestATokenWithoutAKidIsTriedWithFewKeys(t *testing.T) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -387,16 +387,16 @@ func TestATokenWithoutAKidIsTriedWithFewKeys(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		what          string
-		named, others int // further keys of the issuer: with a kid, and without
+		named, others int // additional keys of the issuer: with a kid, and without a kid
 		kid, wants    string
 	}{
-		{"no key is named, and four fit", 3, 0, "", "taken"},
-		{"no key is named, and five fit", 4, 0, "", "it has no kid, and its issuer has 5 keys for ES256"},
-		{"no key is named, and none has an id", 0, 4, "", "it has no kid, and its issuer has 5 keys for ES256"},
-		{"one is named, and four fit", 90, 3, "one", "taken"},
-		{"one is named, and many have no id", 0, 80, "one", "taken"},
-		{"one that is not there, and few have no id", 0, 4, "two", "its signature is wrong"},
-		{"one that is not there, and many have no id", 0, 5, "two", `its issuer has 5 keys that may be "two" for ES256`},
+		{"no kid, and four keys fit", 3, 0, "", "taken"},
+		{"no kid, and five keys fit", 4, 0, "", "it has no kid, and its issuer has 5 keys for ES256"},
+		{"no kid, and no key has an id", 0, 4, "", "it has no kid, and its issuer has 5 keys for ES256"},
+		{"a kid, and four keys fit", 90, 3, "one", "taken"},
+		{"a kid, and many keys have no id", 0, 80, "one", "taken"},
+		{"an unknown kid, and few keys have no id", 0, 4, "two", "its signature is wrong"},
+		{"an unknown kid, and many keys have no id", 0, 5, "two", `its issuer has 5 keys that may be "two" for ES256`},
 	} {
 		i := newIssuer(t)
 		signer, rsa := i.key, signing{"", jose.RS256, private} // the RSA key does not fit
@@ -427,7 +427,7 @@ func TestATokenWithoutAKidIsTriedWithFewKeys(t *testing.T) {
 			t.Errorf("%s: %v: %s, want %s", tt.what, err, identity.Reason(err), tt.wants)
 		}
 		if errors.Is(err, identity.ErrNeverValid) && tt.kid == "" {
-			t.Errorf("%s: it is refused for good, and the issuer may take keys back", tt.what)
+			t.Errorf("%s: the error is ErrNeverValid, but the issuer can withdraw keys", tt.what)
 		}
 		if log.Count("ID token refused") != 1 {
 			t.Errorf("%s: the log does not have the reason: %s", tt.what, log)

@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
-// Any input is either refused or parsed as the standard library parses it. Authenticate never
-// accepts it, because it has no valid signature.
+// Any input is either refused, or parsed in the same way as by the standard library. Authenticate
+// must never accept it, because it has no valid signature.
 func FuzzRead(f *testing.F) {
 	i := newIssuer(f)
 	p := i.provider()
@@ -29,7 +29,7 @@ func FuzzRead(f *testing.F) {
 		alg, kid, claims, err := oidc.Read(raw)
 		if err != nil {
 			if strings.Contains(err.Error(), "\n") || len(err.Error()) > 1000 {
-				t.Errorf("an error of %q", err)
+				t.Errorf("the error contains %q", err)
 			}
 			return
 		}
@@ -50,10 +50,10 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("%q (-encoding/json +read):\n%s", text, diff)
 		}
 		if v, err := show(t, p, raw); err == nil && raw != good {
-			// A good token with white space around it is accepted, because white space is
+			// A valid token with white space around it is accepted, because white space is
 			// ignored.
 			if strings.TrimSpace(raw) != good {
-				t.Errorf("%q is let in as %v", raw, v.Principal)
+				t.Errorf("%q is accepted as %v", raw, v.Principal)
 			}
 		}
 	})
@@ -72,7 +72,7 @@ func FuzzKeys(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		for _, k := range oidc.ParseKeys(text) {
 			if len(k.Algorithms) == 0 {
-				t.Errorf("%s has a key of no use", text)
+				t.Errorf("%s has a key without algorithms", text)
 			}
 			for _, alg := range k.Algorithms {
 				if strings.HasPrefix(alg, "HS") || alg == "none" {
@@ -80,7 +80,7 @@ func FuzzKeys(f *testing.F) {
 				}
 			}
 			if err := k.Try(); err == nil {
-				t.Errorf("%s has a key that verifies anything", text)
+				t.Errorf("%s has a key that verifies a wrong signature", text)
 			}
 		}
 	})

@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Issuers leave groups out of a token if there are too many. Each issuer does so in its own
-// way. If a token without its groups were treated as a token of a user without groups, the deny
-// rules for the groups would be skipped.
+// If there are too many groups, issuers leave groups out of a token, each issuer in a different
+// way. If a token without its groups were treated as a token of a user without groups, deny rules
+// for these groups would not apply.
 const (
 	// claimNames refers to claims that are not in the token: {"groups": "src1"} (OpenID Connect
 	// Core, section 5.6.2). Entra ID uses _claim_names above 200 groups.
@@ -25,8 +25,8 @@ const (
 	groupsDirect = "groups_direct"
 )
 
-// groupsOf returns the groups of the claims, sorted and without duplicates, or the reason why
-// they are not all known.
+// groupsOf returns the groups of the claims, sorted and without duplicates, or the reason why some
+// groups are possibly missing.
 func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete string) {
 	for _, t := range p.groups {
 		if reason := t.incompleteReason(claims); reason != "" {
@@ -34,8 +34,8 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 		}
 		names, _ := t.expand(claims, claim.members)
 		for _, name := range names {
-			// A name that cannot be in a subject of a rule is kept, because conditions can use
-			// it. A name that cannot be kept is an error.
+			// A name that cannot be in a subject of a rule is kept, because conditions can use it.
+			// For a name that cannot be kept, the token is refused.
 			switch {
 			case len(name) > username.MaxLength:
 				return nil, fmt.Sprintf("the group %q cannot be used: it has %d bytes, and the limit is %d", shorten(name), len(name), username.MaxLength)
@@ -49,8 +49,8 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 	return slices.Compact(groups), ""
 }
 
-// incompleteReason returns a reason why the template could yield only some of the groups, or
-// "". An absent claim is not a reason, because most issuers leave it out for users without
+// incompleteReason returns a reason why the template possibly yields only some of the groups, or
+// "". An absent claim is not a reason, because most issuers leave the claim out for users without
 // groups.
 func (t template) incompleteReason(claims map[string]any) string {
 	lists := 0
@@ -69,7 +69,7 @@ func (t template) incompleteReason(claims map[string]any) string {
 			lists++
 			for _, of := range v {
 				_, isObject := of.(map[string]any)
-				if !isObject && of != true { // false may mean: not a member
+				if !isObject && of != true { // false can mean: not a member
 					return fmt.Sprintf("the claim %s is an object whose keys would be groups, but its values are not objects or true", piece.claim.text)
 				}
 			}
@@ -87,8 +87,8 @@ func (t template) incompleteReason(claims map[string]any) string {
 	return ""
 }
 
-// incompleteReason returns a reason why the issuer could have left out the claim or a part of
-// it, or "".
+// incompleteReason returns a reason why the issuer possibly left out the claim or a part of it, or
+// "".
 func (c claim) incompleteReason(claims map[string]any) string {
 	if why := c.pathProblem(claims); why != "" {
 		return why

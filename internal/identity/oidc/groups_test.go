@@ -14,9 +14,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/username"
 )
 
-// A missing list of groups is not an empty list. If groups could be missing in a token, the
-// token is refused, because otherwise a deny rule for a missing group would be skipped. If the
-// signature is valid, the holder gets the reason. The log has the reason too.
+// A missing list of groups is not an empty list. If groups are possibly missing in a token, the
+// token is refused, because otherwise a deny rule for a missing group would not apply. If the
+// signature is valid, the client gets the reason. The log has the reason, too.
 func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 	sources := claims{"src1": claims{"endpoint": "https://graph.example.com"}}
 	for _, tt := range []struct {
@@ -33,18 +33,18 @@ func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 		{"one text, as AD FS writes it", "{groups}", claims{"groups": "a"}, "a", ""},
 		{"numbers", "team-{groups}", claims{"groups": []any{7, 8}}, "team-7 team-8", ""},
 		{"nested", "{/realm_access/roles}", claims{"realm_access": claims{"roles": []any{"a"}}}, "a", ""},
-		{"nested, and not there", "{/realm_access/roles}", claims{"realm_access": claims{}}, "", ""},
+		{"nested, and absent", "{/realm_access/roles}", claims{"realm_access": claims{}}, "", ""},
 
 		{"elsewhere", "{groups}", claims{"_claim_names": claims{"groups": "src1"}, "_claim_sources": sources}, "-", "there are too many of them (_claim_names)"},
-		{"elsewhere, beside some", "{groups}", claims{"groups": []any{"a"}, "_claim_names": claims{"groups": "src1"}}, "-", "_claim_names"},
-		{"something else elsewhere", "{groups}", claims{"_claim_names": claims{"photo": "src1"}}, "", ""},
-		{"elsewhere in no form that is known", "{groups}", claims{"_claim_names": "groups"}, "-", "not an object"},
-		{"Entra, little room", "{groups}", claims{"hasgroups": true}, "-", "too many of them (hasgroups)"},
-		{"Entra, little room and an empty list", "{groups}", claims{"hasgroups": true, "groups": []any{}}, "-", "hasgroups"},
-		{"Entra, as text", "{groups}", claims{"hasgroups": "true"}, "-", "hasgroups"},
-		{"Entra, and they are there", "{groups}", claims{"hasgroups": true, "groups": []any{"a"}}, "a", ""},
+		{"_claim_names, in addition to some groups", "{groups}", claims{"groups": []any{"a"}, "_claim_names": claims{"groups": "src1"}}, "-", "_claim_names"},
+		{"_claim_names for another claim", "{groups}", claims{"_claim_names": claims{"photo": "src1"}}, "", ""},
+		{"_claim_names in an unknown form", "{groups}", claims{"_claim_names": "groups"}, "-", "not an object"},
+		{"Entra, hasgroups", "{groups}", claims{"hasgroups": true}, "-", "too many of them (hasgroups)"},
+		{"Entra, hasgroups and an empty list", "{groups}", claims{"hasgroups": true, "groups": []any{}}, "-", "hasgroups"},
+		{"Entra, hasgroups as text", "{groups}", claims{"hasgroups": "true"}, "-", "hasgroups"},
+		{"Entra, hasgroups and the groups", "{groups}", claims{"hasgroups": true, "groups": []any{"a"}}, "a", ""},
 		{"Entra, none", "{groups}", claims{"hasgroups": false}, "", ""},
-		{"Entra, of which nothing is used", "x:{roles}", claims{"hasgroups": true, "roles": []any{"a"}}, "x:a", ""},
+		{"Entra, hasgroups, without a group template", "x:{roles}", claims{"hasgroups": true, "roles": []any{"a"}}, "x:a", ""},
 		{"Entra, implicit flow", "{groups}", claims{"groups:src1": "https://graph.example.com"}, "-", "groups:src1"},
 		{"GitLab, above 200", "gitlab:{groups_direct}", claims{}, "-", "groups_direct"},
 		{"GitLab, none", "gitlab:{groups_direct}", claims{"groups_direct": []any{}}, "", ""},
@@ -57,16 +57,16 @@ func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 		{"a role that is false", "{groups}", claims{"groups": claims{"admin": true, "root": false}}, "-", "not objects or true"},
 		{"an object of lists, as around Keycloak's roles", "{realm_access}", claims{"realm_access": claims{"roles": []any{"a"}}}, "-", "not objects or true"},
 		{"an object of texts", "{groups}", claims{"groups": claims{"admin": "yes"}}, "-", "not objects or true"},
-		{"an object of nothing", "{groups}", claims{"groups": claims{"admin": json.RawMessage("null")}}, "-", "not objects or true"},
+		{"an object of null values", "{groups}", claims{"groups": claims{"admin": json.RawMessage("null")}}, "-", "not objects or true"},
 		{"a role that is too long", "{groups}", claims{"groups": claims{strings.Repeat("x", username.MaxLength+1): true}}, "-", "it has 257 bytes, and the limit is 256"},
 		{"a role with a line end", "{groups}", claims{"groups": claims{"a\nb": true}}, "-", "cannot be used"},
 		{"a role with the separator", "{groups}/{sub}", claims{"groups": claims{"a/b": true}}, "-", "which separates it from the rest"},
 		{"roles and a list", "{groups}/{roles}", claims{"groups": claims{"a": true}, "roles": []any{"b"}}, "-", "several claims"},
 		{"a list of objects", "{groups}", claims{"groups": []any{"a", claims{"name": "b"}}}, "-", "elements that are not strings"},
 		{"a list of lists", "{groups}", claims{"groups": []any{[]any{"a"}}}, "-", "elements that are not strings"},
-		{"a list with nothing in it", "{groups}", claims{"groups": []any{"a", nil}}, "-", "elements that are not strings"},
-		{"a text where an object should be", "{/realm_access/roles}", claims{"realm_access": "roles"}, "-", "realm_access is not an object"},
-		{"a list where an object should be", "{/realm_access/roles}", claims{"realm_access": []any{"roles"}}, "-", "realm_access is not an object"},
+		{"a list with null", "{groups}", claims{"groups": []any{"a", nil}}, "-", "elements that are not strings"},
+		{"a text instead of an object", "{/realm_access/roles}", claims{"realm_access": "roles"}, "-", "realm_access is not an object"},
+		{"a list instead of an object", "{/realm_access/roles}", claims{"realm_access": []any{"roles"}}, "-", "realm_access is not an object"},
 		{"a name that is too long", "{groups}", claims{"groups": []any{"a", strings.Repeat("x", username.MaxLength+1)}}, "-", "cannot be used"},
 		{"a name with a line end", "{groups}", claims{"groups": []any{"a\nb"}}, "-", "cannot be used"},
 		{"a name that only conditions can read", "{groups}", claims{"groups": []any{"a\u00a0b"}}, "a\u00a0b", ""},
@@ -101,8 +101,8 @@ func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 	}
 }
 
-// A claim that cannot be kept must not be left out silently. Otherwise the name of a branch
-// could skip a deny rule that tests has(claims.ref).
+// A claim that cannot be kept must not be left out silently. Otherwise a user could choose a
+// branch name with which a deny rule that tests has(claims.ref) does not apply.
 func TestATokenWhoseClaimsCannotBeKeptIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		ref  any
@@ -177,8 +177,8 @@ func TestAnUnreadableNumberIsNotLeftOutOfTheID(t *testing.T) {
 	}
 }
 
-// If claims could be missing in a token, the token is refused too: otherwise a deny rule that
-// tests has(claims.groups) would be skipped.
+// If claims are possibly missing in a token, the token is refused, too. Otherwise a deny rule that
+// tests has(claims.groups) would not apply.
 func TestATokenThatMayLeaveClaimsOutIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		claims  claims
@@ -202,7 +202,7 @@ func TestATokenThatMayLeaveClaimsOutIsRefused(t *testing.T) {
 	}
 }
 
-// Only the holder of a token with a valid signature gets the reason.
+// The client gets the reason only if the token has a valid signature.
 func TestAForgedTokenIsNotExplained(t *testing.T) {
 	i, other := newIssuer(t), newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Groups = []string{"{groups}"} })

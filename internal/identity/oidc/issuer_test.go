@@ -38,8 +38,8 @@ func newKey(t testing.TB, kid string) signing {
 // claims are the claims of a token.
 type claims map[string]any
 
-// with returns a copy of the claims, to which it adds the other claims. Another claim replaces
-// a claim of the same name. The value nil removes a claim.
+// with returns a copy of the claims with the other claims added. If both have a claim of the same
+// name, the other claim is used. The value nil removes a claim.
 func (c claims) with(others claims) claims {
 	all := maps.Clone(c)
 	for name, v := range others {
@@ -102,7 +102,7 @@ type issuer struct {
 
 	mu      sync.Mutex
 	keys    []any                                         // in the JWKS
-	answer  func(http.ResponseWriter, *http.Request) bool // true: it has answered
+	answer  func(http.ResponseWriter, *http.Request) bool // true: the request is answered
 	fetched []string                                      // paths
 	bearers []string
 	server  *httptest.Server
@@ -136,7 +136,7 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// does replaces the answers of the issuer by those of the function answer; nil restores the
+// does replaces the issuer's answers by the answers of a function. The value nil restores the
 // normal answers.
 func (i *issuer) does(answer func(http.ResponseWriter, *http.Request) bool) {
 	i.mu.Lock()
@@ -180,8 +180,8 @@ func (i *issuer) claims() claims {
 	}
 }
 
-// token returns a valid token. Other claims, if given, are added to the claims of the token, or
-// replace claims of the same name.
+// token returns a valid token. The given claims are added to the claims of the token, or replace
+// claims of the same name.
 func (i *issuer) token(others ...claims) string {
 	i.t.Helper()
 	c := i.claims()
@@ -214,7 +214,7 @@ func newProvider(t testing.TB, o oidc.Options) *oidc.Provider {
 	return p
 }
 
-// show presents a token with an arbitrary user name.
+// show presents a token, with any user name.
 func show(t testing.TB, p *oidc.Provider, raw string) (identity.Verified, error) {
 	t.Helper()
 	return p.Authenticate(t.Context(), identity.Presented{Kind: identity.IDToken, Name: "oidc", Secret: identity.NewSecret(raw)})

@@ -47,8 +47,8 @@ func x5c(t *testing.T, key any, public any) string {
 	return base64.StdEncoding.EncodeToString(der)
 }
 
-// Issuers write superfluous or wrong members into keys. Only the required members are read. The
-// certificate is read only if these members are missing.
+// Some issuers write additional or wrong members into keys. Only the required members are read. If
+// they are missing, the certificate is read.
 func TestSuperfluousMembersOfAKeyAreIgnored(t *testing.T) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -63,22 +63,22 @@ func TestSuperfluousMembersOfAKeyAreIgnored(t *testing.T) {
 		key     signing
 		changed claims
 	}{
-		{"as it should be", rsaKey, nil},
+		{"a correct key", rsaKey, nil},
 		{"RSA with a curve", rsaKey, claims{"crv": "", "x": "", "y": ""}},
-		{"an x5c with nothing in it", rsaKey, claims{"x5c": []string{""}}},
-		{"an x5c of nothing", rsaKey, claims{"x5c": []string{}}},
-		{"an x5c that is no list", rsaKey, claims{"x5c": ""}},
-		{"an x5c that is no certificate", rsaKey, claims{"x5c": []string{"AAAA"}}},
+		{"an x5c with an empty element", rsaKey, claims{"x5c": []string{""}}},
+		{"an x5c that is an empty list", rsaKey, claims{"x5c": []string{}}},
+		{"an x5c that is not a list", rsaKey, claims{"x5c": ""}},
+		{"an x5c that is not a certificate", rsaKey, claims{"x5c": []string{"AAAA"}}},
 		{"an x5c of another key", rsaKey, claims{"x5c": []string{otherCertificate}}},
 		{"a wrong x5t", rsaKey, claims{"x5t": "AAAA", "x5t#S256": "AAAA"}},
-		{"an x5t that is no base64", rsaKey, claims{"x5t": "%", "x5t#S256": 7}},
+		{"an x5t that is not base64", rsaKey, claims{"x5t": "%", "x5t#S256": 7}},
 		{"an empty x5u", rsaKey, claims{"x5u": ""}},
 		{"an empty use and alg", rsaKey, claims{"use": "", "alg": ""}},
-		{"null in place of what is not there", rsaKey, claims{"use": json.RawMessage("null"), "alg": json.RawMessage("null"), "x5c": json.RawMessage("null")}},
+		{"null instead of absent members", rsaKey, claims{"use": json.RawMessage("null"), "alg": json.RawMessage("null"), "x5c": json.RawMessage("null")}},
 		{"EC with RSA's", ecKey, claims{"n": "", "e": ""}},
 		{"RSA with a certificate alone", rsaKey, claims{"n": nil, "e": nil, "x5c": []string{x5c(t, private, private.Public())}}},
 		{"RSA with a certificate and empty parameters", rsaKey, claims{"n": "", "e": "", "x5c": []string{x5c(t, private, private.Public())}}},
-		{"EC with a certificate alone", ecKey, claims{"crv": nil, "x": nil, "y": nil, "x5c": []string{x5c(t, ec, ec.Public()), "the rest is not read"}}},
+		{"EC with a certificate alone", ecKey, claims{"crv": nil, "x": nil, "y": nil, "x5c": []string{x5c(t, ec, ec.Public()), "the other elements are not read"}}},
 		{"EC with a certificate and a curve", ecKey, claims{"x": nil, "y": nil, "x5c": []string{x5c(t, ec, ec.Public())}}},
 	} {
 		i := newIssuer(t)
@@ -102,20 +102,20 @@ func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 		what  string
 		key   any
 		why   string
-		meant bool // nothing is wrong with the key
+		meant bool // the key is declared for another use
 	}{
 		{"short", jose.JSONWebKey{Key: &small.PublicKey, KeyID: "k"}, `the key "k": its type or size is not accepted: RSA of 1024 bits, and 2048 to 8192 are accepted`, false},
 		{"another curve", claims{"kty": "EC", "kid": "k", "x5c": []string{x5c(t, p224, p224.Public())}}, `the curve P-224, and P-256`, false},
 		{"a curve that is not known", ec.members(t).with(claims{"crv": "P-999"}), `it cannot be parsed`, false},
-		{"half of it", ec.members(t).with(claims{"y": nil}), `the key "k": it cannot be parsed: `, false},
-		{"nothing of it", claims{"kty": "RSA", "x5c": []string{""}}, "a key without a kid: it cannot be parsed: it has neither n, e nor a certificate in x5c", false},
+		{"half of the parameters", ec.members(t).with(claims{"y": nil}), `the key "k": it cannot be parsed: `, false},
+		{"no parameters", claims{"kty": "RSA", "x5c": []string{""}}, "a key without a kid: it cannot be parsed: it has neither n, e nor a certificate in x5c", false},
 		{"a certificate of another kind", claims{"kty": "RSA", "kid": "k", "x5c": []string{x5c(t, p224, p224.Public())}}, "the key in its x5c does not match its kty RSA", false},
 		{"no certificate", claims{"kty": "RSA", "kid": "k", "x5c": []string{"AAAA"}}, "its x5c is not a certificate", false},
 		{"a private key", jose.JSONWebKey{Key: ec.key, KeyID: "k"}, "it is a private key: anyone who reads it can sign tokens", false},
 		{"another alg", ec.members(t).with(claims{"alg": "RS256"}), "its alg does not fit the key: RS256, and such a key is for ES256", false},
 		{"a new type", claims{"kty": "AKP", "kid": "k"}, "its kty is not EC, OKP or RSA: AKP", false},
-		{"a number for its id", ec.members(t).with(claims{"kid": 7}), "its kid is not a string", false},
-		{"a number for its use", ec.members(t).with(claims{"use": 7}), "its kty, use or alg is not a string", false},
+		{"a number as the id", ec.members(t).with(claims{"kid": 7}), "its kid is not a string", false},
+		{"a number as the use", ec.members(t).with(claims{"use": 7}), "its kty, use or alg is not a string", false},
 		{"no object", "x", "it is not a JSON object", false},
 		{"for encryption", ec.members(t).with(claims{"use": "enc"}), "its use is not sig: enc", true},
 		{"a shared secret", claims{"kty": "oct", "kid": "k", "k": "AAAA"}, "it is a shared secret", true},
@@ -146,13 +146,13 @@ func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 			text, _ = json.Marshal(claims{"keys": []any{tt.key}})
 			write(t, o.JWKSFile, string(text))
 			if problem := problemOf(o, "jwks_file"); !strings.Contains(problem, "no usable key: ") || !strings.Contains(problem, tt.why) {
-				t.Errorf("a file without another: %s", problem)
+				t.Errorf("a file with only this key: %s", problem)
 			}
 		})
 	}
 }
 
-// An issuer can be any text. It must be a URL only if its keys are found by discovery.
+// An issuer can be any text. Only if discovery finds its keys, it must be a URL.
 func TestAnIssuerWhoseKeysAreKnownIsAnyText(t *testing.T) {
 	i := newIssuer(t)
 	text, _ := json.Marshal(claims{"keys": []any{i.key.public("sig")}})

@@ -40,9 +40,9 @@ type jwks struct {
 // droppedKey is a key that cannot be used to verify tokens.
 type droppedKey struct {
 	id    string // shortened kid; "": none
-	kind  string // one of a few constant texts, for one log line per kind
+	kind  string // a constant text; each kind is logged in one line
 	text  string // details about this key; may be ""
-	meant bool   // the key is declared for another use, so nothing is wrong
+	meant bool   // the key is declared for another use, so it needs no log line
 }
 
 func (d droppedKey) String() string {
@@ -56,8 +56,8 @@ func (d droppedKey) String() string {
 	return fmt.Sprintf("the key %q: %s", d.id, text)
 }
 
-// parseKeys parses a JWKS. Keys that cannot be used are dropped with a reason, because a set
-// can have keys for other uses. A set without a usable key is an error, so that it never
+// parseKeys parses a JWKS. It drops keys that cannot be used, each with a reason, because a set
+// can have keys for other uses. If no key is usable, it returns an error, so that such a set never
 // replaces a usable set.
 func parseKeys(text []byte) (jwks, error) {
 	var written struct {
@@ -146,9 +146,9 @@ func parseKey(raw json.RawMessage) (key, *droppedKey) {
 	return key{id: id, public: public, algorithms: algorithms}, nil
 }
 
-// publicKey builds a public key from the parameters of a JWK. If the JWK has no parameters, it
-// takes the key from the certificate in x5c. The validity of the certificate is not checked,
-// because the key set itself is trusted.
+// publicKey builds a public key from the parameters of a JWK. If the JWK has no parameters,
+// publicKey uses the key of the certificate in x5c. The validity of the certificate is not
+// checked, because the key set itself is trusted.
 func publicKey(kty string, members map[string]json.RawMessage) (any, error) {
 	needed := make(map[string]json.RawMessage, 4)
 	for _, name := range parameters[kty] {
@@ -206,7 +206,7 @@ func describe(public any) string {
 	return "neither RSA, nor EC, nor Ed25519"
 }
 
-// usable returns the algorithms that a key fits, or none if the key is not accepted.
+// usable returns the algorithms of a key. If the key is not accepted, the result is empty.
 func usable(public any) []string {
 	switch k := public.(type) {
 	case *rsa.PublicKey:
@@ -248,8 +248,8 @@ func match(keys []key, id, algorithm string) []key {
 	return others
 }
 
-// limitCandidates refuses a token if more than maxTried keys could have signed it. Each try
-// costs a signature check, and anyone can send tokens.
+// If more than maxTried keys could have signed a token, limitCandidates refuses the token. Each
+// try costs a signature check, and anyone can send tokens.
 func limitCandidates(found []key, id, algorithm string) error {
 	switch {
 	case len(found) <= maxTried:

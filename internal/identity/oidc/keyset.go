@@ -12,16 +12,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// Times of fetches. Issuers rotate their keys, so an unknown kid causes a fetch. Anyone can
-// invent a kid, so there is a minimum time between two fetches. The minimum time grows after
-// failures. Until this time has passed, no request waits for an issuer that is down.
+// Times of fetches. Issuers rotate their keys, so an unknown kid causes a fetch. Anyone can invent
+// a kid, so there is a minimum time between two fetches. The minimum time grows after failures.
+// During this time, no request waits for an issuer that is down.
 const (
 	refreshInterval = time.Hour
-	minInterval     = time.Minute      // after a success; bounds the cost of invented kids
+	minInterval     = time.Minute      // after a success; limits the cost of invented kids
 	retryInterval   = 10 * time.Second // after a failure; doubles with each further failure
 	maxInterval     = time.Minute
 	fileInterval    = 10 * time.Second // between two reads of a key file
-	maxStale        = 24 * time.Hour   // how long keys are used if fetches fail
+	maxStale        = 24 * time.Hour   // maximum age of keys if fetches fail
 	maxWaiting      = 256              // requests that wait for a fetch; more get errBusy
 )
 
@@ -30,7 +30,7 @@ var (
 	errBusy   = errors.New("too many requests wait for the issuer's keys")
 )
 
-// keySet holds the keys of an issuer from the last successful fetch.
+// keySet has the keys of an issuer from the newest successful fetch.
 type keySet struct {
 	origin origin
 	log    *slog.Logger
@@ -38,11 +38,11 @@ type keySet struct {
 
 	mu       sync.Mutex
 	keys     []key
-	fetched  time.Time     // time of the last success
-	tried    time.Time     // start of the last fetch; zero: never
+	fetched  time.Time     // time of the newest success
+	tried    time.Time     // start of the newest fetch; zero: never
 	failures int           // consecutive
-	last     error         // of the last fetch
-	dropped  []string      // kinds of keys that the last fetch dropped
+	last     error         // of the newest fetch
+	dropped  []string      // kinds of keys that the newest fetch dropped
 	fetching chan struct{} // closed when the running fetch ends; nil: none is running
 	waiting  int
 }
@@ -71,9 +71,9 @@ func (s *keySet) inherit(from *keySet) {
 	}
 }
 
-// find returns the keys that could have signed a token with the given kid and algorithm. It
-// returns a refusal if no current key of the issuer fits, or if too many keys fit. It returns
-// another error if the keys could not be fetched.
+// find returns the keys that could have signed a token with the given kid and algorithm. If no
+// current key of the issuer fits, or too many keys fit, the error is a refusal. If the keys could
+// not be fetched, it is another error.
 func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,8 +120,8 @@ func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) 
 }
 
 // beginLocked starts a fetch if a fetch is due, and returns the channel that is closed when the
-// fetch ends. The fetch has its own time limit and does not end with the request that caused
-// it.
+// fetch ends. The fetch has its own time limit. It continues even if the request that caused it
+// ends.
 func (s *keySet) beginLocked() chan struct{} {
 	if !s.tried.IsZero() && clock.For(s.tried, s.intervalLocked()).Holds(s.now()) {
 		return nil
@@ -157,7 +157,7 @@ func (s *keySet) finishLocked(set jwks, err error) {
 	s.logDroppedLocked(set.dropped)
 }
 
-// logDroppedLocked logs why keys were dropped, one line for each new kind.
+// logDroppedLocked logs the reasons for dropped keys, one line for each new kind.
 func (s *keySet) logDroppedLocked(dropped []droppedKey) {
 	before := s.dropped
 	s.dropped = nil
@@ -214,7 +214,7 @@ func (s *keySet) run(ctx context.Context) {
 			}
 		}
 		s.mu.Lock()
-		// Use a short timer, because timers stop while the machine sleeps.
+		// Use a short timer, because timers do not run while the machine sleeps.
 		timer.Reset(min(max(s.dueLocked(), time.Second), time.Minute))
 		s.mu.Unlock()
 	}

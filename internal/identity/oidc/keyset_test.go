@@ -54,13 +54,13 @@ func TestAJobsFiftyPullsVerifyOnceAndFetchOnce(t *testing.T) {
 	for range 50 {
 		all.Go(func() {
 			if v, err := show(t, p, raw); err != nil || v.Principal != first.Principal {
-				t.Errorf("it is verified again: %v", err)
+				t.Errorf("the cached token is verified again: %v", err)
 			}
 		})
 	}
 	all.Wait()
 	if i.count("/keys") != 1 || i.count("/.well-known/openid-configuration") != 1 || p.Remembered() != 1 {
-		t.Errorf("fetched: %v; %d tokens are remembered", i.fetched, p.Remembered())
+		t.Errorf("fetched: %v; %d tokens are cached", i.fetched, p.Remembered())
 	}
 }
 
@@ -72,17 +72,17 @@ func TestATokenIsNotCachedAfterItsExpiry(t *testing.T) {
 	want(t, "a short token", taken(t, p, short), "taken")
 	want(t, "a long token", taken(t, p, long), "taken")
 	i.publishes(newKey(t, "two").public("sig"))
-	i.Pass(90*time.Second + time.Second) // after the leeway of the short one
-	want(t, "the short one, expired", taken(t, p, short), "refused")
-	want(t, "the long one, remembered", taken(t, p, long), "taken")
+	i.Pass(90*time.Second + time.Second) // after the leeway of the short token
+	want(t, "the short token, expired", taken(t, p, short), "refused")
+	want(t, "the long token, cached", taken(t, p, long), "taken")
 	i.Pass(30 * time.Second)
 	i.Pass(time.Hour)
-	want(t, "the long one, expired", taken(t, p, long), "refused")
+	want(t, "the long token, expired", taken(t, p, long), "refused")
 	for k := range 30 {
 		_ = taken(t, p, i.token(claims{"aud": "another", "jti": k}))
 	}
 	if n := p.Remembered(); n != 2 {
-		t.Errorf("%d tokens are remembered: refused ones, too", n)
+		t.Errorf("%d tokens are cached, including refused tokens", n)
 	}
 }
 
@@ -101,10 +101,10 @@ func TestKeysThatChangeArePickedUp(t *testing.T) {
 		t.Errorf("keys were fetched %d times, want 2", n)
 	}
 
-	i.publishes(second.public("sig")) // the first is revoked
+	i.publishes(second.public("sig")) // the first key is revoked
 	i.Pass(time.Minute)
 	want(t, "a key that is not known", taken(t, p, newKey(t, "three").sign(t, i.claims())), "refused")
-	want(t, "a token of the key that was taken back", taken(t, p, i.token(claims{"jti": "3"})), "refused")
+	want(t, "a token of the revoked key", taken(t, p, i.token(claims{"jti": "3"})), "refused")
 	want(t, "a token of the second key", taken(t, p, second.sign(t, i.claims())), "taken")
 }
 
@@ -137,7 +137,7 @@ func TestForgedKeyIDsAreFetchedForOnce(t *testing.T) {
 	if n := i.count("/keys"); n != 2 {
 		t.Errorf("600 forged tokens within a minute: keys were fetched %d times, want 2", n)
 	}
-	want(t, "a good token meanwhile", taken(t, p, i.token(claims{"jti": 1})), "taken")
+	want(t, "a valid token meanwhile", taken(t, p, i.token(claims{"jti": 1})), "taken")
 }
 
 func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
@@ -148,20 +148,20 @@ func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
 	second := newKey(t, "two")
 	for h := range 23 {
 		i.Pass(time.Hour)
-		want(t, "a good token while the issuer is down", taken(t, p, i.token()), "taken")
-		want(t, "a key that only the issuer may know", taken(t, p, second.sign(t, i.claims())), "down")
-		want(t, "a wrong token while it is down", taken(t, p, signing{"one", second.alg, second.key}.sign(t, i.claims().with(claims{"h": h}))), "refused")
+		want(t, "a valid token while the issuer is down", taken(t, p, i.token()), "taken")
+		want(t, "a token with an unknown key", taken(t, p, second.sign(t, i.claims())), "down")
+		want(t, "an invalid token while the issuer is down", taken(t, p, signing{"one", second.alg, second.key}.sign(t, i.claims().with(claims{"h": h}))), "refused")
 	}
 	if n := log.Count("cannot fetch the keys of an issuer"); n != 1 {
 		t.Errorf("the outage is logged %d times", n)
 	}
 	i.Pass(2 * time.Hour) // a day after the last fetch
-	want(t, "a good token after a day", taken(t, p, i.token()), "down")
+	want(t, "a valid token after a day", taken(t, p, i.token()), "down")
 	i.does(nil)
 	i.Pass(time.Minute)
-	want(t, "a good token when it is back", taken(t, p, i.token()), "taken")
+	want(t, "a valid token when the issuer is back", taken(t, p, i.token()), "taken")
 	if log.Count("fetched the keys of an issuer again") != 1 {
-		t.Errorf("its return is not logged:\n%s", log)
+		t.Errorf("the end of the outage is not logged:\n%s", log)
 	}
 }
 
@@ -174,7 +174,7 @@ func TestAnIssuerThatIsDownIsAskedLessAndLess(t *testing.T) {
 	var asked []int
 	for second := range 300 {
 		before := i.count("/.well-known/openid-configuration")
-		want(t, "a token while it is down", taken(t, p, i.token(claims{"jti": second})), "down")
+		want(t, "a token while the issuer is down", taken(t, p, i.token(claims{"jti": second})), "down")
 		if i.count("/.well-known/openid-configuration") > before {
 			asked = append(asked, second)
 		}
@@ -216,22 +216,22 @@ func TestWrongAnswersOfAnIssuer(t *testing.T) {
 		does func(*issuer) func(http.ResponseWriter, *http.Request) bool
 		why  string // "": accepted
 	}{
-		{"a document with more in it", says(discovery, `{"issuer":"ISSUER","jwks_uri":"ISSUER/keys","more":[1]}`), ""},
+		{"a document with other members", says(discovery, `{"issuer":"ISSUER","jwks_uri":"ISSUER/keys","more":[1]}`), ""},
 		{"a redirect on its own host", redirects("/keys", "/moved"), "404"},
-		{"the document of another", says(discovery, `{"issuer":"OTHER","jwks_uri":"ISSUER/keys"}`), "the document is for the issuer"},
+		{"the document of another issuer", says(discovery, `{"issuer":"OTHER","jwks_uri":"ISSUER/keys"}`), "the document is for the issuer"},
 		{"its document with a slash", says(discovery, `{"issuer":"ISSUER/","jwks_uri":"ISSUER/keys"}`), "the document is for the issuer"},
 		{"a document without an issuer", says(discovery, `{"jwks_uri":"ISSUER/keys"}`), "the document is for the issuer"},
 		{"a document without an address", says(discovery, `{"issuer":"ISSUER"}`), "jwks_uri"},
-		{"an address by http elsewhere", says(discovery, `{"issuer":"ISSUER","jwks_uri":"http://keys.example.com/"}`), "jwks_uri"},
+		{"an http address on another host", says(discovery, `{"issuer":"ISSUER","jwks_uri":"http://keys.example.com/"}`), "jwks_uri"},
 		{"an address that is a file", says(discovery, `{"issuer":"ISSUER","jwks_uri":"file:///etc/passwd"}`), "jwks_uri"},
 		{"an address with a password", says(discovery, `{"issuer":"ISSUER","jwks_uri":"https://a:b@127.0.0.1/"}`), "jwks_uri"},
-		{"a page in place of a document", says(discovery, `<html>`), "not a discovery document"},
-		{"a page in place of keys", says(keys, `<html>`), "not a JSON Web Key Set"},
+		{"an HTML page instead of a document", says(discovery, `<html>`), "not a discovery document"},
+		{"an HTML page instead of keys", says(keys, `<html>`), "not a JSON Web Key Set"},
 		{"no keys", says(keys, `{"keys":[]}`), "no usable key"},
 		{"nothing", says(keys, `{}`), "no usable key"},
-		{"keys of no use", says(keys, `{"keys":[{"kty":"oct","k":"AAAA"}]}`), "no usable key"},
+		{"only unusable keys", says(keys, `{"keys":[{"kty":"oct","k":"AAAA"}]}`), "no usable key"},
 		{"very many keys", says(keys, `{"keys":[`+strings.Repeat(`{},`, 100)+`{}]}`), "it has 101 keys, and the limit is 100"},
-		{"keys without an end", func(*issuer) func(http.ResponseWriter, *http.Request) bool {
+		{"an answer without an end", func(*issuer) func(http.ResponseWriter, *http.Request) bool {
 			return func(w http.ResponseWriter, r *http.Request) bool {
 				chunk := bytes.Repeat([]byte(" "), 32<<10)
 				for r.URL.Path == keys {
@@ -297,7 +297,7 @@ func TestACancelledRequestDoesNotStopOthers(t *testing.T) {
 	}
 	cancel()
 	if err := <-gone; !errors.Is(err, context.Canceled) {
-		t.Errorf("who went away: %v, want %v", err, context.Canceled)
+		t.Errorf("the cancelled request: %v, want %v", err, context.Canceled)
 	}
 	close(release)
 	want(t, "who stayed", <-got, "taken")
@@ -402,7 +402,7 @@ func TestRunKeepsKeysFresh(t *testing.T) {
 	})
 }
 
-// A config that is reloaded while the issuer is down keeps the known keys.
+// If a config is reloaded while the issuer is down, the known keys stay in use.
 func TestKeysAreHandedToTheNextProvider(t *testing.T) {
 	i := newIssuer(t)
 	first := i.provider()
@@ -414,7 +414,7 @@ func TestKeysAreHandedToTheNextProvider(t *testing.T) {
 		want   string
 	}{
 		{"the same issuer", func(o *oidc.Options) { o.Name, o.Principal = "renamed", "x:{sub}" }, "taken"},
-		{"keys from elsewhere", func(o *oidc.Options) { o.JWKSURL = i.url + "/other" }, "down"},
+		{"keys from another place", func(o *oidc.Options) { o.JWKSURL = i.url + "/other" }, "down"},
 	} {
 		next := i.provider(tt.change)
 		next.Inherit(first)

@@ -21,7 +21,7 @@ func TestMightBe(t *testing.T) {
 		}
 	}
 	if p.MightBe(policy.User, "github:acme/app") {
-		t.Error("a job is no user")
+		t.Error("a job is not a user")
 	}
 	for group, want := range map[string]bool{
 		"github:acme": true, "github:acme/app:ref:refs/heads/main": true, "acme": false, "gitlab:acme": false,

@@ -4,16 +4,15 @@
 // tokens, Kubernetes service account tokens or SPIFFE JWT-SVIDs. A job presents such a token
 // instead of a password, so it needs no stored secret.
 //
-// A token is accepted if a key of its issuer signed it, its audience is only this service, it
-// is neither expired nor too old, and its claims meet the requirements. Keys come from the
-// issuer's own address or from a file, never from the token: the headers jwk, jku and x5u are
-// ignored. Only asymmetric algorithms are allowed, and a key is used only with algorithms that
-// fit it.
+// A token is accepted if a key of its issuer signed it, its only audience is this service, it is
+// valid now and not too old, and its claims meet the requirements. Keys come from the issuer's own
+// address or from a file, never from the token: the headers jwk, jku and x5u are ignored. Only
+// asymmetric algorithms are allowed, and a key is used only with algorithms that fit it.
 //
-// A Provider is one issuer. If a chain has several Providers, the unverified iss and aud claims
-// choose the Provider that verifies the token; the other Providers return identity.ErrUnknown.
-// The user name that comes with a token is ignored: docker login requires a name, and CI
-// systems send arbitrary names.
+// A Provider is one issuer. If a chain has several Providers, the unverified claims iss and aud
+// select the Provider that verifies the token. The other Providers return identity.ErrUnknown. The
+// user name that a client sends with a token is ignored, because docker login requires a name and
+// CI systems send arbitrary names.
 package oidc
 
 import (
@@ -46,7 +45,7 @@ type Options struct {
 	TokenFile string // file with a bearer token for requests to the issuer; read each time
 
 	Algorithms []string      // accepted signature algorithms; empty: see the function Algorithms
-	MaxAge     time.Duration // longest time since a token was issued; 0: 24 h
+	MaxAge     time.Duration // maximum age of a token; 0: 24 h
 
 	Reserved []string // groups with rights over Tidewaiter, for Warnings
 
@@ -55,7 +54,8 @@ type Options struct {
 	// Groups are templates of group names. A claim that is a list yields a group for each
 	// element.
 	Groups []string
-	// Claims are kept in the principal for use in rules: NAME, /path/to/NAME or OTHER=NAME.
+	// Claims are the claims that the principal gets for use in rules: NAME, /path/to/NAME or
+	// OTHER=NAME.
 	Claims []string
 	// Require maps a claim to patterns. At least one pattern must match the value of the claim.
 	// In a pattern, * does not match a slash.
@@ -73,7 +73,7 @@ type Provider struct {
 	source string // "oidc:github"
 	settings
 	keys    *keySet
-	dropped []droppedKey // unusable keys in jwks_file at the start
+	dropped []droppedKey // unusable keys in jwks_file when New read it
 	logs    loglimit.Limit
 
 	tokens  *cache.Keys
@@ -81,22 +81,23 @@ type Provider struct {
 	refused *cache.Cache[cache.Key, error] // of tokens with a valid signature
 }
 
-// cachedFor is how long the result for a token is cached: a job pulls fifty images with one
-// token within minutes, and the signature of the token is verified once in that time. After the
-// issuer has revoked a key, cached tokens of this key stay accepted for cachedFor.
+// cachedFor is the time for which the result for a token is cached. For example, a job pulls fifty
+// images with one token within minutes, and the signature of the token is verified only the first
+// time. After the issuer has revoked a key, cached tokens of this key are still accepted for
+// cachedFor.
 const (
 	maxCached = 10_000
 	cachedFor = 2 * time.Minute
 
-	// maxRefused is the maximum number of cached refusals. Refusals have their own cache.
-	// Anyone can get many tokens for other audiences from a shared issuer, and the refusals of
-	// these tokens must not evict the accepted tokens.
+	// maxRefused is the maximum number of cached refusals. Refusals have a separate cache. Anyone
+	// can get many tokens for other audiences from a shared issuer, and the refusals of these
+	// tokens must not evict accepted tokens.
 	maxRefused = 1_000
 )
 
-// New checks the settings and reads the files that they name. Its error is setting.Problems and
-// lists everything that is wrong. New does not connect and starts no goroutine: Run fetches the
-// keys, or Authenticate does when it needs them.
+// New checks the settings and reads the files that they name. The error is setting.Problems with
+// all problems. New does not connect and starts no goroutine. Run fetches the keys. Without Run,
+// Authenticate fetches them when it needs them.
 func New(o Options) (*Provider, error) {
 	s, problems := o.check()
 	if len(problems) > 0 {
@@ -122,9 +123,9 @@ func New(o Options) (*Provider, error) {
 	return p, nil
 }
 
-// Inherit copies the keys of the Provider that p replaces, if both Providers get their keys
-// from the same place: the issuer can be down when a config is reloaded. Call Inherit before p
-// is used.
+// Inherit copies the keys of the previous Provider from, if both Providers get their keys from the
+// same place. The reason is that the issuer can be down when a config is reloaded. Call Inherit
+// before p is used.
 func (p *Provider) Inherit(from *Provider) {
 	if from.o.Issuer == p.o.Issuer && from.o.JWKSURL == p.o.JWKSURL && from.o.JWKSFile == p.o.JWKSFile &&
 		from.o.CA == p.o.CA && from.o.TokenFile == p.o.TokenFile {
@@ -143,16 +144,16 @@ func (p *Provider) Run(ctx context.Context) {
 // is not valid. Any other error is an outage: the token's key is not known and the issuer does
 // not answer.
 //
-// The reason of a refusal is in the log and the journal. The holder of the token gets the
-// reason only if the signature is valid (ExplainedError).
+// The reason of a refusal is in the log and the journal. The client gets the reason only if the
+// signature is valid (ExplainedError).
 func (p *Provider) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	return p.cached(ctx, c, p.verify)
 }
 
-// Explain returns why a token is not accepted (chain.Explainer). For a token of another
-// issuer, the error is an ErrUnknown that names the issuer. For a token of this issuer, the
-// error names the audience. Explain verifies a signature, so the chain calls it only after all
-// Providers returned ErrUnknown.
+// Explain returns the reason why a token is not accepted (chain.Explainer). For a token of another
+// issuer, the error is an ErrUnknown that names the issuer. For a token of this issuer, the error
+// names the audience. Explain verifies a signature, so the chain calls it only after all Providers
+// returned ErrUnknown.
 func (p *Provider) Explain(ctx context.Context, c identity.Presented) error {
 	_, err := p.cached(ctx, c, p.verifyAudience)
 	if errors.Is(err, identity.ErrUnknown) {
@@ -211,9 +212,9 @@ func (p *Provider) cached(ctx context.Context, c identity.Presented, verify func
 	return identity.Verified{}, identity.WithReason(identity.ErrNeverValid, refused.reason)
 }
 
-// verify verifies a token of this issuer. A token for another audience costs no signature
-// check. An expired token costs a signature check, because the holder may get the reason only
-// if the signature is valid.
+// verify verifies a token of this issuer. For a token with another audience, verify does not check
+// the signature. For an expired token, it checks the signature, because the client may get the
+// reason only if the signature is valid.
 func (p *Provider) verify(ctx context.Context, t *unverified) (identity.Verified, error) {
 	err := p.audience(t)
 	if errors.Is(err, identity.ErrUnknown) {
@@ -226,7 +227,7 @@ func (p *Provider) verify(ctx context.Context, t *unverified) (identity.Verified
 	if err := p.checkSignature(ctx, t, err); err != nil {
 		return identity.Verified{}, err
 	}
-	// From here on the claims are authentic.
+	// From here on, the claims are authentic.
 	if err := p.conditions(t.claims); err != nil {
 		return identity.Verified{}, err
 	}
@@ -247,9 +248,9 @@ func (p *Provider) verifyAudience(ctx context.Context, t *unverified) (identity.
 }
 
 // checkSignature verifies the signature of a token. The parameter refused is a reason for a
-// refusal that is already known, or nil. If the signature is valid, this reason is marked, so
-// that the holder of the token gets it. If the signature is wrong, or cannot be checked, the
-// token is refused for the known reason without the mark.
+// refusal that is already known, or nil. If the signature is valid, this reason is marked, so that
+// the client gets it. If the signature is wrong or cannot be checked, the token is refused with
+// the known reason, without the mark.
 func (p *Provider) checkSignature(ctx context.Context, t *unverified, refused error) error {
 	err := p.signature(ctx, t)
 	switch r, ok := errors.AsType[*refusal](refused); {
@@ -266,15 +267,14 @@ type refusal struct {
 	reason  string
 	subject string // the sub claim, verified only if signed is true; "" if unknown
 
-	signed     bool   // the signature is valid, so the holder may get the reason
-	person     string // id of the holder, if the refusal is about them
+	signed     bool   // the signature is valid, so the client may get the reason
+	person     string // id of the owner, if every token of the owner is refused
 	incomplete error  // for a valid signature: groups or claims that are not known
 }
 
 func (r *refusal) Error() string { return r.reason }
 
-// explained returns the error for the holder of the token, or nil if the holder must not get
-// the reason.
+// explained returns the error for the client, or nil if the client must not get the reason.
 func (r *refusal) explained() error {
 	switch {
 	case r.incomplete != nil:
@@ -291,7 +291,7 @@ type notYet struct{ *refusal }
 
 func (n notYet) Unwrap() error { return n.refusal }
 
-// logRefusal logs a refusal. The rate is limited because anyone can send tokens.
+// logRefusal logs a refusal. The rate of log lines is limited, because anyone can send tokens.
 func (p *Provider) logRefusal(r *refusal) {
 	if missed, ok := p.logs.Allow(p.o.Now()); ok {
 		p.o.Log.Info("ID token refused", "reason", r.reason, "subject", r.subject, loglimit.Missed, missed)

@@ -99,7 +99,8 @@ func TestARemovedGroupIsGoneFromTheNextToken(t *testing.T) {
 	}
 }
 
-// In docker_auth, the account "*@x" became a pattern. Here, a claim is always literal text.
+// In docker_auth, the account "*@x" became a pattern. In Tidewaiter, a claim is always literal
+// text.
 func TestAClaimNeverBecomesAPatternOrATemplate(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) {
@@ -117,8 +118,8 @@ func TestAClaimNeverBecomesAPatternOrATemplate(t *testing.T) {
 	}
 }
 
-// In docker_auth, ALICE and "alice " are alice in one place and another user in the next. Names
-// that look like other names, or break a line of the log, are refused.
+// In docker_auth, ALICE and "alice " are alice in one place and another user in another place.
+// Names that look like other names, or break a line of the log, are refused.
 func TestAnInvalidNameIsRefused(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal = "{who}" })
@@ -130,7 +131,7 @@ func TestAnInvalidNameIsRefused(t *testing.T) {
 	}
 	lone := append([]byte(`{"who":"\ud800","iss":"`+i.url+`",`), `"aud":"https://auth.example.com","sub":"s","exp":`+sprint(i.Now().Unix()+60)+`}`...)
 	if v, err := show(t, p, i.key.sign(t, lone)); !errors.Is(err, identity.ErrRejected) {
-		t.Errorf("half a character: %v %v, want %v", v.Principal, err, identity.ErrRejected)
+		t.Errorf("an incomplete UTF-8 character: %v %v, want %v", v.Principal, err, identity.ErrRejected)
 	}
 }
 
@@ -148,7 +149,7 @@ func TestClaimsCannotShiftTheSeparator(t *testing.T) {
 			name = v.Principal.Name
 		}
 		if name != tt.name {
-			t.Errorf("%q and %q come to %q, want %q (%v)", tt.org, tt.pipeline, name, tt.name, err)
+			t.Errorf("%q and %q yield %q, want %q (%v)", tt.org, tt.pipeline, name, tt.name, err)
 		}
 	}
 }
@@ -166,11 +167,11 @@ func TestAllThatIsRequiredMustHold(t *testing.T) {
 		changed claims
 		ok      bool
 	}{
-		{"all as required", claims{}, true},
-		{"a text in place of true", claims{"protected": "true"}, true},
-		{"another of the list", claims{"ref": "refs/heads/release/1"}, true},
+		{"all requirements are met", claims{}, true},
+		{"a text instead of true", claims{"protected": "true"}, true},
+		{"another value of the list", claims{"ref": "refs/heads/release/1"}, true},
 		{"** crosses slashes", claims{"ref": "refs/tags/a/b"}, true},
-		{"one of a token's list", claims{"owner": []string{"other", "acme"}}, true},
+		{"one element of the token's list", claims{"owner": []string{"other", "acme"}}, true},
 		{"another owner", claims{"owner": "acme2"}, false},
 		{"other letters", claims{"owner": "ACME"}, false},
 		{"more behind", claims{"owner": "acme\n"}, false},
@@ -182,20 +183,20 @@ func TestAllThatIsRequiredMustHold(t *testing.T) {
 		{"an object", claims{"owner": claims{"acme": "acme"}}, false},
 		{"a list with an object", claims{"owner": []any{"acme", claims{}}}, false},
 		{"* stays between slashes", claims{"ref": "refs/heads/release/1/2"}, false},
-		{"a branch that only begins so", claims{"ref": "refs/heads/main2"}, false},
+		{"a branch whose name only begins with main", claims{"ref": "refs/heads/main2"}, false},
 		{"not protected", claims{"protected": false}, false},
-		{"* does not meet what is missing", claims{"deep": claims{}}, false},
+		{"* does not match a missing claim", claims{"deep": claims{}}, false},
 		{"an outer claim of the same path", claims{"deep": nil, "/deep/part": "x"}, false},
 	} {
 		_, err := show(t, p, i.token(good, tt.changed))
 		if tt.ok && err != nil || !tt.ok && !errors.Is(err, identity.ErrRejected) {
-			t.Errorf("%s: %v, want it to hold: %t", tt.what, err, tt.ok)
+			t.Errorf("%s: %v, want valid: %t", tt.what, err, tt.ok)
 		}
 	}
 }
 
-// If unverified addresses were accepted, a user who can set their own email address at an
-// issuer could choose their name.
+// If users can set their own email address at an issuer and unverified addresses were accepted,
+// users could choose their name.
 func TestAnEmailIsANameOnlyIfItIsVerified(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal, o.Kind = "{email}", policy.User })
@@ -205,7 +206,7 @@ func TestAnEmailIsANameOnlyIfItIsVerified(t *testing.T) {
 	}{{true, true}, {"true", true}, {false, false}, {nil, false}, {1, false}, {"yes", false}} {
 		v, err := show(t, p, i.token(claims{"email": "ann@example.com", "email_verified": tt.verified}))
 		if ok := err == nil && v.Principal.Kind == policy.User; ok != tt.ok {
-			t.Errorf("email_verified: %v: %v, want it to hold: %t", tt.verified, err, tt.ok)
+			t.Errorf("email_verified: %v: %v, want valid: %t", tt.verified, err, tt.ok)
 		}
 	}
 }
@@ -217,7 +218,7 @@ func TestTheTypedNameIsIgnored(t *testing.T) {
 		for _, secret := range []string{raw, " " + raw + "\n"} {
 			v, err := p.Authenticate(t.Context(), identity.NewPresented(name, secret))
 			if err != nil || v.Principal.Name != "job:1" {
-				t.Errorf("beside the name %q: %v, %v", name, v.Principal, err)
+				t.Errorf("with the name %q: %v, %v", name, v.Principal, err)
 			}
 		}
 	}
@@ -248,10 +249,10 @@ func TestTheIssuerOfATokenVerifiesIt(t *testing.T) {
 		{"of b for one", b.token(claims{"aud": "one"}), "oidc:b"},
 		{"of b for two", b.token(claims{"aud": "two"}), ""},
 		{"of b, with the issuer a", b.token(claims{"aud": "one", "iss": a.url}), ""},
-		{"of nobody that is known", b.token(claims{"aud": "one", "iss": "https://evil.example.com"}), ""},
-		{"of a with a slash more", a.token(claims{"aud": "one", "iss": a.url + "/"}), ""},
+		{"of an unknown issuer", b.token(claims{"aud": "one", "iss": "https://evil.example.com"}), ""},
+		{"of a with an additional slash", a.token(claims{"aud": "one", "iss": a.url + "/"}), ""},
 		{"of a list of issuers", a.token(claims{"aud": "one", "iss": []string{a.url}}), ""},
-		{"of no issuer", a.token(claims{"aud": "one", "iss": nil}), ""},
+		{"without an issuer", a.token(claims{"aud": "one", "iss": nil}), ""},
 	} {
 		v, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", tt.raw))
 		source := ""
@@ -266,8 +267,8 @@ func TestTheIssuerOfATokenVerifiesIt(t *testing.T) {
 	}
 }
 
-// An issuer that is down does not affect the tokens of other issuers. For its own tokens, the
-// result is an outage and not a refusal.
+// If an issuer is down, tokens of other issuers are not affected. For its own tokens, the result
+// is an outage and not a refusal.
 func TestAnIssuerThatIsDownStopsOnlyItsOwnTokens(t *testing.T) {
 	up, down := newIssuer(t), newIssuer(t)
 	down.Clock = up.Clock
@@ -277,10 +278,10 @@ func TestAnIssuerThatIsDownStopsOnlyItsOwnTokens(t *testing.T) {
 		{Name: "oidc:up", Authenticator: up.provider(), Remote: true, Kinds: []identity.Kind{identity.IDToken}},
 	}})
 	if v, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", up.token())); err != nil {
-		t.Errorf("the other's token: %v, %v", v.Principal, err)
+		t.Errorf("a token of the other issuer: %v, %v", v.Principal, err)
 	}
 	if _, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", down.token())); !errors.Is(err, identity.ErrUnavailable) {
-		t.Errorf("its own token: %v, want %v", err, identity.ErrUnavailable)
+		t.Errorf("a token of the issuer: %v, want %v", err, identity.ErrUnavailable)
 	}
 	if _, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", down.token(claims{"aud": "another"}))); !errors.Is(err, identity.ErrRejected) {
 		t.Errorf("its own token for somebody else: %v, want %v, with any source down", err, identity.ErrRejected)
@@ -310,7 +311,7 @@ func TestARefusalIsExplainedInTheLogWithoutTheToken(t *testing.T) {
 	}
 	for _, reason := range []string{"claim owner does not meet the requirement: it is missing", `it is \"other\"`, "another audience: x", "it has expired, at 1970", "signature is wrong", "no key", `subject=job:1`} {
 		if log.Count(reason) == 0 {
-			t.Errorf("the log does not say %q:\n%s", reason, log)
+			t.Errorf("the log has no %q:\n%s", reason, log)
 		}
 	}
 }
@@ -328,6 +329,6 @@ func TestRefusalsThatAreLoggedAreBounded(t *testing.T) {
 	i.Pass(10 * time.Second)
 	_ = p.Explain(t.Context(), identity.NewPresented("oidc", i.token(claims{"aud": "y"})))
 	if log.Count("lines_not_logged=480") != 1 {
-		t.Errorf("it is not said how many were not logged:\n%s", log)
+		t.Errorf("the log has no number of dropped lines:\n%s", log)
 	}
 }

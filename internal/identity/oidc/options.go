@@ -23,7 +23,7 @@ type settings struct {
 	o        Options
 	name     template
 	groups   []template
-	kept     map[string]claim // by its name in rules
+	kept     map[string]claim // by the claim's name in rules
 	required []condition
 	number   claim
 	origin   origin
@@ -39,7 +39,7 @@ func (s *settings) warn(field string, item int, format string, args ...any) {
 	s.warnings.Add(field, item, format, args...)
 }
 
-// check sets the defaults and returns everything that is wrong.
+// check sets the defaults and returns all problems.
 func (o Options) check() (*settings, setting.Problems) {
 	s := &settings{o: o}
 	known, ok := presetOf(o.Preset)
@@ -209,7 +209,7 @@ func (s *settings) checkIssuer() *url.URL {
 	return nil
 }
 
-// whereKeys returns what to set if the issuer has no discovery document.
+// whereKeys returns the settings that are needed if the issuer has no discovery document.
 func (s *settings) whereKeys() string {
 	if s.o.Preset == Kubernetes {
 		known, _ := presetOf(Kubernetes)
@@ -218,7 +218,7 @@ func (s *settings) whereKeys() string {
 	return "set jwks_url to an https URL, or set jwks_file"
 }
 
-// address checks a URL that keys are fetched from. Plain http is allowed only for this machine,
+// address checks a URL from which keys are fetched. Plain http is allowed only for this machine,
 // because anyone who can change the keys in transit can sign tokens.
 func (s *settings) address(field, text string) *url.URL {
 	u, err := url.Parse(text)

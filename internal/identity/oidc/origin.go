@@ -23,7 +23,7 @@ const (
 	maxRedirects = 3
 )
 
-// origin is the place that the issuer's keys come from.
+// origin is the place from which the issuer's keys come.
 type origin interface {
 	fetch(context.Context) (jwks, error)
 	close()
@@ -76,9 +76,9 @@ func newRemote(name string, issuer, keys *url.URL, roots *x509.CertPool, bearerF
 	}
 }
 
-// sameHost allows redirects on the same host only. If redirects to another host were followed,
-// anyone who can publish a page at the issuer could choose the issuer's keys, and the
-// redirected request would contain our bearer token.
+// sameHost allows redirects on the same host only. With a redirect to another host, anyone who can
+// publish a page at the issuer could choose the issuer's keys. The redirected request would also
+// contain our bearer token.
 func sameHost(next *http.Request, before []*http.Request) error {
 	if len(before) > maxRedirects {
 		return errors.New("too many redirects")
@@ -98,7 +98,7 @@ func (r *remote) fetch(ctx context.Context) (jwks, error) {
 	}
 	set, err := r.fetchKeys(ctx, at)
 	if err != nil {
-		r.remember(nil) // the keys may have moved
+		r.remember(nil) // the keys can have moved
 	}
 	return set, err
 }
@@ -159,8 +159,8 @@ func (r *remote) discover(ctx context.Context) (*url.URL, error) {
 	return keys, nil
 }
 
-// get fetches a document. It sends the bearer token only to the host in the config, never to a
-// host that a document names.
+// get fetches a document. It sends the bearer token only to the host in the config, and not to
+// hosts in a document.
 func (r *remote) get(ctx context.Context, at *url.URL) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
-// Inherited keys do not replace keys that were just read from a file, because the keys in the
+// Inherited keys must not replace keys that were just read from a file, because the keys in the
 // file are newer.
 func TestInheritedKeysDoNotReplaceNewerOnes(t *testing.T) {
 	i, second := newIssuer(t), newKey(t, "two")
@@ -49,14 +49,15 @@ func TestAnIssuerByHTTPSNamesNoKeysByHTTP(t *testing.T) {
 	write(t, ca, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	p := i.provider(func(o *oidc.Options) { o.Issuer, o.CA = url, ca })
 	if _, err := show(t, p, i.token(claims{"iss": url})); err == nil || !strings.Contains(err.Error(), "jwks_uri") {
-		t.Errorf("%v, want that its jwks_uri is not an https URL", err)
+		t.Errorf("%v, want an error about jwks_uri", err)
 	}
 	if len(i.fetched) > 0 {
-		t.Errorf("they were fetched: %v", i.fetched)
+		t.Errorf("the keys were fetched: %v", i.fetched)
 	}
 }
 
-// Issuers are compared exactly: a slash at the end or an escape makes it another issuer.
+// Issuers are compared exactly. With an additional slash or an escape, the issuer is another
+// issuer.
 func TestAnIssuerIsComparedExactly(t *testing.T) {
 	for _, path := range []string{"", "/", "/realms/main", "/realms/main/", "/a%2Fb"} {
 		i := newIssuer(t)
@@ -73,8 +74,8 @@ func TestAnIssuerIsComparedExactly(t *testing.T) {
 	}
 }
 
-// The issuer of this test is like an API server of Kubernetes: its certificate has a CA of its
-// own, it requires a bearer token, and its discovery document has an internal address.
+// The issuer of this test is like an API server of Kubernetes: it has its own CA, it requires a
+// bearer token, and its discovery document has an internal address.
 func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 	i := newIssuer(t)
 	const bearer = "canary-bearer-token"
@@ -111,10 +112,10 @@ func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 	i.Pass(time.Minute)
 	next := newKey(t, "two")
 	unknown := next.sign(t, i.claims().with(podClaims()).with(claims{"iss": o.Issuer}))
-	want(t, "with a bearer token that is not taken", taken(t, p, unknown), "down")
+	want(t, "with a bearer token that is not accepted", taken(t, p, unknown), "down")
 	write(t, token, bearer)
 	i.Pass(time.Minute)
-	want(t, "with one that is taken again", taken(t, p, unknown), "refused")
+	want(t, "with a bearer token that is accepted again", taken(t, p, unknown), "refused")
 
 	o.CA = ""
 	want(t, "without its CA", taken(t, newProvider(t, o), pod(nil)), "down")
@@ -123,7 +124,7 @@ func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 	}
 }
 
-// The bearer token is sent to the host in the config, never to a host that a document names.
+// The bearer token is sent only to the host in the config, and not to hosts in a document.
 func TestABearerTokenGoesToNoOtherHost(t *testing.T) {
 	i, keys := newIssuer(t), newIssuer(t)
 	keys.publishes(i.key.public("sig"))
@@ -135,10 +136,10 @@ func TestABearerTokenGoesToNoOtherHost(t *testing.T) {
 	})
 	want(t, "a good token", taken(t, i.provider(func(o *oidc.Options) { o.TokenFile = token }), i.token()), "taken")
 	if got := sprint(i.bearers); got != "[Bearer canary-bearer-token]" {
-		t.Errorf("the issuer was sent %s", got)
+		t.Errorf("the issuer received %s", got)
 	}
 	if got := sprint(keys.bearers); got != "[]" {
-		t.Errorf("another host was sent %s", got)
+		t.Errorf("another host received %s", got)
 	}
 }
 
@@ -162,7 +163,7 @@ func TestKeysInAFileAreReadAgain(t *testing.T) {
 	for _, text := range []string{"", "{", `{"keys":[]}`, strings.Repeat(" ", 600<<10)} {
 		write(t, path, text)
 		if problemOf(o, "jwks_file") == "" {
-			t.Errorf("a file with %.10q is taken", text)
+			t.Errorf("a file with %.10q is accepted", text)
 		}
 	}
 	publish(i.key.public("sig"))
@@ -176,7 +177,7 @@ func TestKeysInAFileAreReadAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	i.Pass(time.Hour)
-	want(t, "a token while the file is gone", taken(t, p, token(second)), "taken")
+	want(t, "a token while the file is missing", taken(t, p, token(second)), "taken")
 	if n := len(i.fetched); n != 0 {
 		t.Errorf("something was fetched: %v", i.fetched)
 	}

@@ -20,11 +20,11 @@ const (
 // preset has the values for empty fields of Options.
 type preset struct {
 	issuer    string
-	jwksURL   string // used with the preset's issuer only
-	ca, token string // used with the preset's issuer only
+	jwksURL   string // used only with the preset's issuer
+	ca, token string // used only with the preset's issuer
 	principal string
 	groups    []string
-	claims    []string // strings, except those in numbers
+	claims    []string // strings, except the claims in numbers
 	// Other claims that the issuer documents as strings, even if they look like numbers.
 	texts   []string
 	numbers []string // claims that the issuer writes as numbers
@@ -43,7 +43,8 @@ const (
 	podToken = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 )
 
-// presetOf returns a preset and whether it exists. The name "" has the zero preset.
+// presetOf returns a preset, and reports whether the preset exists. The name "" means the zero
+// preset.
 //
 // The names of principals begin with the platform, so acme/app of one platform is never
 // acme/app of another.
@@ -124,8 +125,8 @@ func presetOf(name Preset) (preset, bool) {
 	case Kubernetes:
 		return preset{
 			issuer: "https://kubernetes.default.svc.cluster.local",
-			// The discovery document of an API server often has an address that its certificate
-			// does not cover.
+			// The discovery document of an API server often has an address that is not in the
+			// server's certificate.
 			jwksURL: "https://kubernetes.default.svc/openid/v1/jwks", ca: podCA, token: podToken,
 			principal: "{sub}", // system:serviceaccount:NAMESPACE:NAME
 			groups:    []string{"system:serviceaccounts:{/kubernetes.io/namespace}"},
@@ -134,7 +135,7 @@ func presetOf(name Preset) (preset, bool) {
 				"service_account=/kubernetes.io/serviceaccount/name",
 				"pod=/kubernetes.io/pod/name",
 			},
-			// A kubelet renews the token of a pod after a day, sometimes a little later.
+			// A kubelet renews the token of a pod after a day, sometimes slightly later.
 			maxAge: 25 * time.Hour,
 			number: "/kubernetes.io/serviceaccount/uid",
 		}, true

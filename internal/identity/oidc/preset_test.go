@@ -128,7 +128,7 @@ func TestPresetsKnowTheirIssuers(t *testing.T) {
 			// issuer.
 			foreign := claims{"repository_owner": "evil", "namespace_path": "acme2/x", "organization_slug": "evil", "sub": "spiffe://evil.example/ci"}
 			if _, err := show(t, newProvider(t, o), i.key.sign(t, i.claims().with(tt.claims).with(foreign))); err == nil && o.Require != nil {
-				t.Error("somebody else's token is taken")
+				t.Error("the token of another customer is accepted")
 			}
 		})
 	}
@@ -158,7 +158,7 @@ func TestAReusedNameIsAnotherPrincipal(t *testing.T) {
 			t.Fatal(err)
 		}
 		if ids[v.Principal.ID] {
-			t.Errorf("%v has the id of another: %s", account, v.Principal.ID)
+			t.Errorf("%v has the id of another principal: %s", account, v.Principal.ID)
 		}
 		ids[v.Principal.ID] = true
 	}
@@ -177,7 +177,7 @@ func TestASharedIssuerNeedsARequirement(t *testing.T) {
 		{oidc.GitHubActions, "", map[string][]string{"ref": {"refs/heads/main"}, "environment": {"production"}}, true},
 		{oidc.GitHubActions, "", map[string][]string{"repository_owner": {"acme"}}, false},
 		{oidc.GitHubActions, "", map[string][]string{"repository_id": {"74"}}, false},
-		{oidc.GitHubActions, "https://github.example.com/_services/token", nil, false}, // one's own
+		{oidc.GitHubActions, "https://github.example.com/_services/token", nil, false}, // own issuer
 		{oidc.GitLabCI, "", nil, true},
 		{oidc.GitLabCI, "https://gitlab.com", map[string][]string{"ref_protected": {"true"}}, true},
 		{oidc.GitLabCI, "", map[string][]string{"project_path": {"acme/**"}}, false},
@@ -188,7 +188,7 @@ func TestASharedIssuerNeedsARequirement(t *testing.T) {
 		{oidc.SPIFFE, "https://oidc.example.org", nil, true},
 		{oidc.SPIFFE, "https://oidc.example.org", map[string][]string{"sub": {"spiffe://example.org/**"}}, false},
 
-		// A requirement that everyone meets does not count.
+		// A requirement that all tokens meet is not sufficient.
 		{oidc.GitHubActions, "", map[string][]string{"repository": {"**"}}, true},
 		{oidc.GitHubActions, "", map[string][]string{"repository": {"*/*"}}, true},
 		{oidc.GitHubActions, "", map[string][]string{"repository": {"*/app"}}, true},
@@ -212,7 +212,7 @@ func TestASharedIssuerNeedsARequirement(t *testing.T) {
 		{"", "https://token.actions.githubusercontent.com", nil, true}, // without the preset
 		{"", "https://token.actions.githubusercontent.com", map[string][]string{"repository": {"**"}}, true},
 		{"", "https://token.actions.githubusercontent.com", map[string][]string{"repository": {"acme/app"}}, false},
-		{oidc.GitHubActions, "https://github.example.com/_services/token", map[string][]string{"repository": {"**"}}, false}, // one's own
+		{oidc.GitHubActions, "https://github.example.com/_services/token", map[string][]string{"repository": {"**"}}, false}, // own issuer
 		{oidc.GitLabCI, "", map[string][]string{"project_path": {"**/app"}}, true},
 		{oidc.GitLabCI, "", map[string][]string{"sub": {"project_path:**:ref:main"}}, true},
 		{oidc.GitLabCI, "", map[string][]string{"namespace_path": {"acme", "acme/**"}}, false},
@@ -323,7 +323,7 @@ func TestAnIssuerIsAPlainHTTPSURL(t *testing.T) {
 	} {
 		text := problemOf(oidc.Options{Name: "ci", Issuer: issuer, Audience: []string{"us"}}, "issuer")
 		if (text == "") != ok || strings.Contains(text, "a:b@") {
-			t.Errorf("%q: %q, want it to be taken: %t", issuer, text, ok)
+			t.Errorf("%q: %q, want accepted: %t", issuer, text, ok)
 		}
 	}
 }

@@ -33,15 +33,16 @@ type unverified struct {
 	claims  map[string]any // string, json.Number, bool, nil, []any and map[string]any
 }
 
-// types are the accepted values of the header typ, which is optional. Access tokens (at+jwt),
-// logout tokens and other tokens have other types, so that they cannot be used as ID tokens.
+// types are the accepted values of the header typ, which is optional. Other kinds of tokens, such
+// as access tokens (at+jwt) and logout tokens, have other types. So they cannot be used as ID
+// tokens.
 func types() []string { return []string{"jwt", "jose"} }
 
 // trim removes white space that a shell or a file can add.
 func trim(secret string) string { return strings.TrimSpace(secret) }
 
-// read parses a token. From the header it takes only the fields that select a key. It ignores
-// or refuses fields that would supply a key.
+// read parses a token. From the header it takes only the fields that select a key. Fields that
+// would supply a key are ignored or refused.
 func read(raw string) (*unverified, error) {
 	if len(raw) > identity.MaxToken {
 		return nil, &refusal{reason: "it is too long"}
@@ -92,7 +93,7 @@ func (t *unverified) header(h map[string]any) error {
 	}
 	for _, name := range []string{"crit", "b64", "enc", "zip"} {
 		if _, ok := h[name]; ok {
-			return no("its header has " + name) // extensions that change the meaning of a token
+			return no("its header has " + name) // extensions change the meaning of a token
 		}
 	}
 	if kid, has := h["kid"]; has {
@@ -130,10 +131,9 @@ func (t *unverified) audiences() (all []string) {
 	return all
 }
 
-// audience checks that the token is for our audience only. Otherwise another service that gets
-// the token could present it here and act as the job. For a token with only other audiences,
-// the error is ErrUnknown: another Provider can have the same issuer and one of these
-// audiences.
+// audience checks that the token is for our audience only. Otherwise another service that gets the
+// token could present it to Tidewaiter and act as the job. For a token with only other audiences,
+// the error is ErrUnknown: another Provider can have the same issuer and one of these audiences.
 func (p *Provider) audience(t *unverified) error {
 	all := t.audiences()
 	if list, ok := t.claims["aud"].([]any); ok && len(all) < len(list) {
@@ -215,8 +215,8 @@ func (p *Provider) signature(ctx context.Context, t *unverified) error {
 		}
 	}
 	if t.kid == "" {
-		// The issuer could have a new key. The token has no kid that would show whether its key
-		// is new.
+		// The issuer can have a new key. Without a kid, the token does not show whether its key is
+		// new.
 		return t.notYet("its signature is wrong")
 	}
 	return t.no("its signature is wrong")

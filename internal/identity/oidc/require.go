@@ -11,14 +11,13 @@ import (
 // ownClaim is a claim that identifies a customer of a shared issuer.
 type ownClaim struct {
 	claim string
-	// forms describe the values. The sign ? stands for a name or id that belongs to one
-	// customer, made of letters, digits, "-", "." and "_". The sign … at the end stands for any
-	// text.
+	// forms describe the values. A ? in a form means a name or id of one customer, which has
+	// letters, digits, "-", "." and "_". A … at the end means any text.
 	forms []string
 }
 
-// otherName stands for the name of another customer. No pattern contains it, so only * matches
-// it.
+// otherName represents the name of another customer. No pattern contains this character, so only *
+// matches it.
 const otherName = "\ufffc"
 
 // restricted reports whether the requirements exclude other customers of the issuer. If they do
@@ -42,8 +41,8 @@ func (p preset) restricted(o *Options) (ok bool, wide []string) {
 // that customer.
 func (c ownClaim) matchesOthers(pattern string) bool { return c.matches(pattern, otherName) }
 
-// matches reports whether the pattern matches a value that has one of the forms. In such a
-// value, name stands at the first ? of the form, and otherName at each further ?.
+// matches reports whether the pattern matches a value that has one of the forms. In such a value,
+// name replaces the first ? of the form, and otherName replaces each further ?.
 func (c ownClaim) matches(pattern, name string) bool {
 	return slices.ContainsFunc(c.forms, func(form string) bool {
 		before, behind, _ := strings.Cut(form, "?")
@@ -55,8 +54,8 @@ func (c ownClaim) matches(pattern, name string) bool {
 	})
 }
 
-// wildcardName returns the part of a pattern that stands for a name and contains a *, or "". In
-// "acme*/app" it is "acme*": anyone could register acme-2.
+// wildcardName returns the part of a pattern that matches a name and contains a *, or "". In
+// "acme*/app", this part is "acme*". Anyone could register acme-2.
 func (c ownClaim) wildcardName(pattern string) string {
 	for _, form := range c.forms {
 		before, _, _ := strings.Cut(form, "?")
@@ -90,8 +89,8 @@ func matchesPrefix(pattern, text string) bool {
 	return pattern[0] == text[0] && matchesPrefix(pattern[1:], text[1:])
 }
 
-// checkRestricted refuses requirements that every customer of a shared issuer meets, and warns
-// about requirements that a new customer could meet.
+// checkRestricted returns a problem if every customer of a shared issuer meets the requirements.
+// If a new customer could meet them, it adds a warning.
 func (s *settings) checkRestricted() {
 	name, known := sharedBy(&s.o)
 	if known.shared == "" {
@@ -115,9 +114,9 @@ func (s *settings) checkRestricted() {
 	}
 }
 
-// sharedBy returns the preset whose shared issuer o uses, and its name. For a preset whose
-// issuer can be any URL (SPIFFE), o must name the preset. For the other presets, the issuer is
-// enough. If there is no such preset, the name is "".
+// sharedBy returns the preset whose shared issuer o uses, and its name. For a preset whose issuer
+// can be any URL (SPIFFE), o must name the preset. For the other presets, the issuer is
+// sufficient. If there is no such preset, the name is "".
 func sharedBy(o *Options) (Preset, preset) {
 	for _, name := range []Preset{GitHubActions, GitLabCI, Buildkite, SPIFFE} {
 		known, _ := presetOf(name)
@@ -144,7 +143,7 @@ func unrestrictedText(name Preset, p preset) string {
 func (s *settings) warnReserved(item int, text string, t template) {
 	for _, group := range s.o.Reserved {
 		if t.couldProduce(group) {
-			s.warn("groups", item, "%q can yield the group %q, which has rights over Tidewaiter: add a prefix, as in %q, unless the issuer is meant to choose administrators",
+			s.warn("groups", item, "%q can yield the group %q, which has rights over Tidewaiter: add a prefix, as in %q, so that the issuer cannot choose administrators",
 				text, group, strings.TrimRight(s.o.Name, ":")+":"+text)
 			return
 		}

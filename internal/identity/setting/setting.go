@@ -14,7 +14,7 @@ type Problem struct {
 	Text  string
 }
 
-// Problems is all errors in the settings of a source.
+// Problems are all errors in the settings of a source.
 type Problems []Problem
 
 // Add appends a problem with a field, or with one item of a list.

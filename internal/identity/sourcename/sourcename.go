@@ -1,5 +1,5 @@
-// Package sourcename compares the names of identity sources. Some sources had another name
-// before, and stored records still contain it.
+// Package sourcename compares the names of identity sources. Some sources had another name before,
+// and stored records still contain the earlier name.
 package sourcename
 
 import "strings"
@@ -11,14 +11,14 @@ const (
 	ExecPrefix    = "exec:"
 )
 
-// formerPrefix was the prefix of both kinds of sources. The database and the journal still
-// contain it; journal blocks are never rewritten.
+// formerPrefix was the prefix of both kinds of sources. The database and the journal still contain
+// this prefix, because journal blocks are never rewritten.
 const formerPrefix = "external:"
 
-// Former returns the name that a source had when webhook and exec were one kind:
-// "external:shop" for "webhook:shop" and "exec:shop", and the name itself for other sources.
-// Records of a principal are stored under the former or the current name. Both names mean the
-// same source, because a config cannot have a webhook and an exec source of the same name.
+// Former returns the name that a source had when webhook and exec were one kind. This is
+// "external:shop" for "webhook:shop" and "exec:shop". For other sources, it is the name itself.
+// Records of a principal are stored under the former or the current name. Both names mean the same
+// source, because a config cannot have a webhook and an exec source of the same name.
 func Former(name string) string {
 	for _, prefix := range []string{WebhookPrefix, ExecPrefix} {
 		if rest, ok := strings.CutPrefix(name, prefix); ok {

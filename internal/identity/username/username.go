@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// RobotPrefix is the prefix of a robot's name at sign-in and in the reports of registries. So a
-// robot called ci has another name there than a user called ci. The prefix needs no quotes in a
-// shell or in YAML.
+// RobotPrefix is the prefix of a robot's name at sign-in and in the reports of registries. So the
+// names of a robot called ci and of a user called ci differ. The prefix needs no quotes in a shell
+// or in YAML.
 const RobotPrefix = "robot+"
 
 // MaxLength is the maximum length of a name in bytes.
@@ -26,10 +26,9 @@ func Login(p *policy.Principal) string {
 	return p.Name
 }
 
-// Problem returns why a principal cannot have a name, or "". All visible characters are
-// allowed, even those of patterns such as "*", because names are never patterns. Invisible
-// characters and spaces at the ends are not allowed, because names that differ only in such
-// characters look alike.
+// Problem returns the reason why a principal cannot have a name, or "". All visible characters are
+// allowed, even "*", because names are never patterns. Invisible characters and spaces at the ends
+// are not allowed, because names that differ only in such characters look alike.
 func Problem(name string) string {
 	switch {
 	case name == "":

@@ -11,8 +11,8 @@ import (
 )
 
 // Fake is a directory with configured answers, for features that OpenLDAP lacks, such as Active
-// Directory's rule LDAP_MATCHING_RULE_IN_CHAIN and its ids, and for faulty answers. Set the
-// fields before the first request. For later changes, use the methods.
+// Directory's rule LDAP_MATCHING_RULE_IN_CHAIN and its ids, and for faulty answers. Set the fields
+// before the first request. After the first request, use the methods to change them.
 type Fake struct {
 	Address   string                   // host:port
 	Entries   map[string][]*ldap.Entry // by base, scope and filter, as in "dc=x sub (uid=ann)"
@@ -101,7 +101,7 @@ func (f *Fake) serve(c net.Conn) {
 			answers = []*ber.Packet{f.bind(request)}
 		case ldap.ApplicationSearchRequest:
 			answers = f.search(request)
-		case ldap.ApplicationExtendedRequest: // StartTLS, which is not supported, or WhoAmI
+		case ldap.ApplicationExtendedRequest: // WhoAmI, or StartTLS, which is not supported
 			answer := result(ldap.ApplicationExtendedResponse, ldap.LDAPResultUnwillingToPerform)
 			if f.Bound != "" {
 				answer = result(ldap.ApplicationExtendedResponse, ldap.LDAPResultSuccess)

@@ -1,6 +1,6 @@
-// Package ldaptest starts a real directory for tests: Debian's slapd with the users and groups
-// of company.ldif. alice has the password "wonderland" and is in the group dev, which is in
-// ops, which is in staff.
+// Package ldaptest starts a real directory for tests: Debian's slapd with the users and groups of
+// company.ldif. alice has the password "wonderland" and is in the group dev. The group dev is in
+// ops, and ops is in staff.
 package ldaptest
 
 import (
@@ -199,7 +199,7 @@ func (o *OpenLDAP) run(slapd string) (err error) {
 	ended := make(chan error, 1)
 	o.ended = ended
 	go func(p *exec.Cmd) { ended <- p.Wait() }(o.process)
-	for range 2400 { // for a minute; only a broken server takes so long
+	for range 2400 { // a minute; only a broken server needs more
 		c, err := ldap.DialURL("ldap://" + o.Address)
 		if err == nil {
 			return c.Close()
