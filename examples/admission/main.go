@@ -54,7 +54,7 @@ type admission struct {
 	now      func() time.Time
 }
 
-// review has those fields of a pod's AdmissionReview (admission.k8s.io/v1) that this program uses.
+// review has the fields of a pod's AdmissionReview (admission.k8s.io/v1) that this program needs.
 type review struct {
 	APIVersion string    `json:"apiVersion"`
 	Kind       string    `json:"kind"`
@@ -102,7 +102,7 @@ func (a *admission) refused(r *request) (refused []string) {
 	spec := r.Object.Spec
 	for _, containers := range [][]struct{ Image string }{spec.InitContainers, spec.Containers, spec.EphemeralContainers} {
 		for _, c := range containers {
-			// A host may be written in any case, and with the default port.
+			// The host can be in any case, and can have the default port.
 			host, name, ok := strings.Cut(c.Image, "/")
 			if !ok || !strings.EqualFold(strings.TrimSuffix(host, ":443"), strings.TrimSuffix(a.registry, ":443")) {
 				continue

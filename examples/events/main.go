@@ -28,7 +28,7 @@ import (
 )
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:9004", "address to listen at; beyond this machine, put TLS before it")
+	listen := flag.String("listen", "127.0.0.1:9004", "address to listen at; for clients on other machines, add a proxy with TLS")
 	file := flag.String("secret", "secret", "file with the secret that the registry sends")
 	flag.Parse()
 	secret, err := os.ReadFile(*file)
@@ -50,18 +50,18 @@ type consumer struct {
 	out    io.Writer
 
 	mu sync.Mutex
-	// seen has the ids of the last events. It prevents a second line for an event that a registry
-	// sends again because the answer was late.
+	// seen has the ids of the newest events. If the response was late, the registry sends the
+	// event again. With seen, the program does not print the event a second time.
 	seen [1000]string
 	next int
 }
 
-// maxBody is the maximum size of an envelope in bytes. Registries send one event in each.
+// maxBody is the maximum size of an envelope in bytes. Registries send one event in each envelope.
 const maxBody = 4 << 20
 
 // ServeHTTP answers 200 to every request, even if the request cannot be parsed. Otherwise the
 // registry would send the same event again forever, and would send no later events. A real
-// consumer writes events to disk before it answers.
+// consumer writes events to disk before the response.
 func (c *consumer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token, _ := tokenserver.Bearer(r)
 	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(c.secret))
@@ -88,7 +88,7 @@ func (c *consumer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// isNew reports whether the id is not among the last ids, and records the id.
+// isNew reports whether the id is not in seen, and adds the id to seen.
 func (c *consumer) isNew(id string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -46,7 +46,7 @@ func TestPushesArePrintedOnce(t *testing.T) {
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	for i := range 2000 { // more ids than are stored
+	for i := range 2000 { // more ids than seen can store
 		post(event(fmt.Sprint("many", i), "push", "v"), "Bearer canary")
 	}
 	if got := post(event("2", "push", "v2"), "Bearer canary"); got != 200 {

@@ -1,5 +1,6 @@
 // Command tokenserver is a token server for a product with its own users. It uses Tidewaiter's
-// public packages, works like Tidewaiter for registries and clients, and is meant to be copied.
+// public packages. For registries and clients, it works in the same way as Tidewaiter. You can
+// copy this program.
 //
 //	go run ./examples/tokenserver --keys ./keys --service registry.example.com
 //
@@ -36,8 +37,8 @@ import (
 )
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:9001", "address to listen at; beyond this machine, put TLS before it")
-	keys := flag.String("keys", "keys", "folder with root.pem and root-key.pem, which are created if they are missing")
+	listen := flag.String("listen", "127.0.0.1:9001", "address to listen at; for clients on other machines, add a proxy with TLS")
+	keys := flag.String("keys", "keys", "folder with root.pem and root-key.pem; missing files are created")
 	service := flag.String("service", "registry.example.com", "the registry's service name")
 	flag.Parse()
 	root, err := openRoot(*keys, time.Now())
@@ -95,8 +96,8 @@ func newHandler(root *token.Root, service string, now func() time.Time) (http.Ha
 	})
 }
 
-// leaves issues a new signing key every half day. Registries trust the root under which the keys
-// are issued, so a new key needs no change in the registries.
+// leaves issues a new signing key every half day. The root certifies each key, and registries
+// trust the root. So a new key needs no change in the registries.
 type leaves struct {
 	root  *token.Root
 	mu    sync.Mutex
@@ -118,7 +119,7 @@ func (l *leaves) signer(now time.Time) (*token.Signer, error) {
 	return leaf, nil
 }
 
-// openRoot reads the root. It creates one if the folder has no root.
+// openRoot reads the root. If the folder has no root, openRoot creates a root.
 func openRoot(folder string, now time.Time) (*token.Root, error) {
 	certificate, key := filepath.Join(folder, "root.pem"), filepath.Join(folder, "root-key.pem")
 	keyPEM, err := os.ReadFile(key)

@@ -1,12 +1,13 @@
 // Command verifier serves the SBOMs of a registry's images. A client that may pull an image gets
-// the image's SBOM. The service accepts the registry's tokens, and verifies them as the registry
-// does.
+// the image's SBOM. The service accepts the registry's tokens, and verifies them in the same way
+// as the registry.
 //
 //	go run ./examples/verifier --folder ./sboms --bundle keys/root.pem \
 //	    --service registry.example.com --issuer shop --realm http://localhost:9001/token
 //
 // The SBOM of team/app is the file team/app.json, served at /sbom/team/app. A client without a
-// token gets a challenge, as from a registry, so registry clients work with their credentials.
+// token gets the same challenge as from a registry. So clients of registries can use their
+// credentials.
 package main
 
 import (
@@ -25,7 +26,7 @@ import (
 )
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:9002", "address to listen at; beyond this machine, put TLS before it")
+	listen := flag.String("listen", "127.0.0.1:9002", "address to listen at; for clients on other machines, add a proxy with TLS")
 	folder := flag.String("folder", "sboms", "folder with the SBOMs")
 	bundle := flag.String("bundle", "keys/root.pem", "the registry's rootcertbundle")
 	service := flag.String("service", "registry.example.com", "the registry's service name")

@@ -54,10 +54,10 @@ func TestAnSBOMIsForThoseWhoMayPull(t *testing.T) {
 		{"a token for the image", "/sbom/team/app", bearer(good, "team/app", later), 200, ""},
 		{"no token", "/sbom/team/app", "", 401, challenge},
 		{"a token for another image", "/sbom/team/app", bearer(good, "team/other", later), 401, challenge + `,error="insufficient_scope"`},
-		{"a token that ended", "/sbom/team/app", bearer(good, "team/app", noon.Add(-time.Second)), 401, challenge + `,error="invalid_token"`},
-		{"a token of a stranger", "/sbom/team/app", bearer(strange, "team/app", later), 401, challenge + `,error="invalid_token"`},
+		{"an expired token", "/sbom/team/app", bearer(good, "team/app", noon.Add(-time.Second)), 401, challenge + `,error="invalid_token"`},
+		{"a token of an unknown root", "/sbom/team/app", bearer(strange, "team/app", later), 401, challenge + `,error="invalid_token"`},
 		{"an image without an SBOM", "/sbom/team/none", bearer(good, "team/none", later), 404, ""},
-		{"a way out of the folder", "/sbom/team/%2e%2e/secret", bearer(good, "team/app", later), 404, ""},
+		{"a path outside the folder", "/sbom/team/%2e%2e/secret", bearer(good, "team/app", later), 404, ""},
 	} {
 		r := httptest.NewRequest("GET", tt.path, nil)
 		if tt.authorization != "" {

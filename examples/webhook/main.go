@@ -18,7 +18,7 @@ import (
 )
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:9000", "address to listen at; beyond this machine, put TLS before it")
+	listen := flag.String("listen", "127.0.0.1:9000", "address to listen at; for clients on other machines, add a proxy with TLS")
 	file := flag.String("secret", "secret", "file with the secret that Tidewaiter sends (bearer_file in its config)")
 	flag.Parse()
 	if err := run(*listen, *file); err != nil {
@@ -62,7 +62,7 @@ func customers() shop {
 	}
 }
 
-// handler serves sign-ins and decisions, and only to callers with Tidewaiter's secret.
+// handler serves sign-ins and decisions. It refuses callers without Tidewaiter's secret.
 func handler(s shop, secret string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /sign-in", s.signIn)
@@ -79,8 +79,8 @@ func handler(s shop, secret string) http.Handler {
 	})
 }
 
-// signIn authenticates a customer. It also looks up a customer by name, for a refresh token or an
-// access token.
+// signIn authenticates a customer. For refresh tokens and access tokens, it looks up a customer by
+// name.
 func (s shop) signIn(w http.ResponseWriter, r *http.Request) {
 	var question struct {
 		Name, Password string
@@ -99,7 +99,7 @@ func (s shop) signIn(w http.ResponseWriter, r *http.Request) {
 		reply(w, c.accepted(f.Name))
 		return
 	}
-	name := strings.ToLower(question.Name) // one spelling, whatever was typed
+	name := strings.ToLower(question.Name) // the same spelling for every input
 	c, known := s[name]
 	if !known {
 		reply(w, map[string]any{"answer": "unknown"}) // another source may know the name
@@ -136,7 +136,8 @@ type grant struct {
 	Granted []string `json:"granted"`
 }
 
-// decide allows everybody to pull free images, and paying customers everything in Open.
+// decide allows everybody to pull free images. For paying customers, it allows all actions in the
+// customer's list Open.
 func (s shop) decide(w http.ResponseWriter, r *http.Request) {
 	var question struct {
 		Principal struct {
@@ -150,7 +151,7 @@ func (s shop) decide(w http.ResponseWriter, r *http.Request) {
 	}
 	c := s[question.Principal.Name]
 	paid := question.Principal.Source == "webhook:shop" && c.id == question.Principal.ID && c.paid
-	grants := []grant{} // for a scope that is missing here, nothing is granted
+	grants := []grant{} // if a scope is missing in grants, no action is granted
 	for _, asked := range question.Scopes {
 		g := grant{asked.Type, asked.Class, asked.Name, []string{}}
 		for _, action := range asked.Open {

@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// ask is the client in Tidewaiter, configured as in examples/webhook/tidewaiter.yaml.
+// ask is Tidewaiter's client, with the configuration of examples/webhook/tidewaiter.yaml.
 func ask(t *testing.T, path, secret string) *hook.Hook {
 	t.Helper()
 	server := httptest.NewServer(handler(customers(), "secret-of-the-shop"))

@@ -15,18 +15,18 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// match is the value of the key match in an entry of docker_auth's list. Each field is a
-// condition that requests must meet. A condition that the entry does not have is nil.
+// match is the value of the key match in an entry of docker_auth's list. Each field is a condition
+// for requests. If the entry does not have a condition, the field is nil.
 type match struct {
 	account, kind, name, service, ip *string
 	labels                           map[string]string
 
-	writesOut bool // ${account} is written out for each user of the file
+	writesOut bool // replace ${account} by the name of each user of the file
 }
 
-// conditions translates all conditions of an entry to literals, except the condition on the
-// name. The variant has the values for variables in them. If the conditions cannot hold
-// together, never is true. If some conditions could not be translated, unclear is the reason.
+// conditions translates all conditions of an entry to literals, except the condition on the name.
+// The variant has the values for the variables in the conditions. If no request can meet all
+// conditions, never is true. If a condition has no translation, unclear is the reason.
 func (m *match) conditions(v variant) (all []literal, never bool, unclear string) {
 	add := func(f filled, a atom) {
 		l, always, no, why := compared(f, a)
@@ -49,7 +49,7 @@ func (m *match) conditions(v variant) (all []literal, never bool, unclear string
 		add(*v.service, atom{kind: service})
 	}
 	if m.ip != nil {
-		prefix, _ := network(*m.ip) // entries checks it
+		prefix, _ := network(*m.ip) // the method entries has checked the address
 		all = append(all, is(atom{kind: address, form: inside, text: prefix.String()}))
 	}
 	for _, key := range slices.Sorted(maps.Keys(m.labels)) {
@@ -74,10 +74,10 @@ func network(text string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-// compared returns a literal that is true for the texts that the pattern f matches. In the
-// parameter a, the caller sets what the text is, such as the account, and compared sets the
-// fields form and text. If f matches every text, always is true. If f matches no text, never is
-// true. If f has no translation, unclear is the reason.
+// compared returns a literal that is true for the texts that the pattern f matches. The parameter
+// a names the text, such as the account, and compared sets the fields form and text of a. If f
+// matches every text, always is true. If f matches no text, never is true. If f has no
+// translation, unclear is the reason.
 func compared(f filled, a atom) (l literal, always, never bool, unclear string) {
 	if a.kind == label && f.text == "${account}" {
 		a.form = accounts
@@ -231,10 +231,10 @@ var ofText = flattener{most: maxNames, leaf: func(re *syntax.Regexp) ([]piece, b
 	return nil, false
 }}
 
-// repeats reports whether an expression is a repetition of any character, possibly in groups
-// and anchors, such as .+ or ^(.*)$. A single dot without anchors counts as .+ because both
-// match every text except the empty one. A dot does not match a line end, but names of accounts
-// and services have no line ends.
+// repeats reports whether an expression is a repetition of any character, such as .+ or ^(.*)$.
+// Groups and anchors are ignored. A single dot without anchors is treated as .+ because both
+// expressions match every text except the empty text. A dot does not match a line end, but names
+// of accounts and services have no line ends.
 func repeats(re *syntax.Regexp, op syntax.Op) bool {
 	re, anchored := inner(re)
 	if re.Op == op {
@@ -268,9 +268,9 @@ func inner(re *syntax.Regexp) (_ *syntax.Regexp, anchored bool) {
 	}
 }
 
-// typed reports whether the variant's pattern for the resource type matches the type kind. It
-// returns true if the variant has no such pattern. If the pattern has no translation, unclear
-// is the reason.
+// typed reports whether the variant's pattern for the resource type matches the type kind. Without
+// a pattern for the type, typed returns true. If the pattern has no translation, unclear is the
+// reason.
 func (v variant) typed(kind string) (takes bool, unclear string) {
 	if v.kind == nil {
 		return true, ""

@@ -73,7 +73,7 @@ func drawName(t *rapid.T) []string {
 	return rapid.SliceOfN(rapid.SampledFrom([]string{"a", "ab", "aba", "abba", "b", "ba", "abab", "aab", "bb", "a.b", "c"}), 1, 4).Draw(t, "name")
 }
 
-// Intersection and difference are exact for every name and principal, or fail.
+// Intersection and difference are exact for every name and principal, or they fail.
 func TestPatternsAreSets(t *testing.T) {
 	met, taken := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -99,7 +99,7 @@ func TestPatternsAreSets(t *testing.T) {
 				t.Fatalf("%v without %v: %v for %v: %v", p.texts(), q.texts(), name, who, left)
 			}
 			if inside && inP && !inQ {
-				t.Fatalf("%v is within %v, but for %v of %v", p.texts(), q.texts(), name, who)
+				t.Fatalf("%v is within %v, except for the name %v of %v", p.texts(), q.texts(), name, who)
 			}
 		}
 		if ok && len(both) > 0 {
@@ -109,5 +109,5 @@ func TestPatternsAreSets(t *testing.T) {
 			taken++
 		}
 	})
-	t.Logf("%d pairs of patterns met, and %d times something was left", met, taken)
+	t.Logf("%d pairs of patterns have common names, %d differences are not empty", met, taken)
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
 )
 
-// Without a base docker_auth searches from the root. At a global catalog, as in this test,
-// docker_auth then finds the whole forest. At any other directory, docker_auth finds nothing or
-// only a part, but Tidewaiter would search everything.
+// Without a base, docker_auth searches from the root of the directory. At a global catalog, such
+// as in this test, docker_auth then finds the whole forest. At other directories, docker_auth
+// finds nothing or only a part, but Tidewaiter would search the whole directory.
 func TestADirectoryWithoutABase(t *testing.T) {
 	for port, want := range map[string]string{"3268": `base: ""`, "3269": `base: ""`, "636": "base is missing", "389": "base is missing"} {
 		file := "ldap_auth: {addr: \"dc.example.com:" + port + "\", tls: always, filter: \"(sAMAccountName=${account})\", bind_dn: cn=x, bind_password_file: /p}\n"

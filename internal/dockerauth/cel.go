@@ -26,8 +26,8 @@ type ruleTerms struct {
 	text                 string
 }
 
-// termsOf splits a condition into the fields of a rule. It writes as much as possible as
-// subjects and registries, and the rest as a CEL expression.
+// termsOf splits a condition into the fields of a rule. It uses the fields subjects and registries
+// where possible, and a CEL expression for the rest.
 func termsOf(w condition, labels map[string]labelled) ruleTerms {
 	s := ruleTerms{subjects: []string{"anyone"}}
 	var terms []string
@@ -92,8 +92,8 @@ func subjects(l literal, labels map[string]labelled) ([]string, bool) {
 	return names, true
 }
 
-// cel translates a literal to CEL. If the parameter beside is true, other terms follow or
-// precede the result, so it is put into parentheses where needed.
+// cel translates a literal to CEL. If the parameter beside is true, there are other terms before
+// or after the result, so cel adds parentheses if necessary.
 func cel(l literal, labels map[string]labelled, beside bool) string {
 	var expression string
 	switch l.kind {
@@ -118,8 +118,8 @@ func cel(l literal, labels map[string]labelled, beside bool) string {
 	return expression
 }
 
-// celText returns a CEL expression that compares the variable name, which is a text, as the
-// literal requires.
+// celText returns a CEL expression for a literal that compares a text. The parameter name is the
+// CEL variable with the text.
 func celText(name string, l literal) string {
 	equals, notTo := " == ", ""
 	if l.not {

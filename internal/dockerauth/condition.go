@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// atom is one condition that a request can meet: on its account, on one of the account's
-// labels, on its address or on its registry. Conditions on the repository's name are patterns
-// instead. Atoms are compared with ==.
+// atom is one condition on a request: on the account, on a label of the account, on the address or
+// on the registry. Conditions on the repository's name are patterns, not atoms. Atoms are compared
+// with ==.
 type atom struct {
 	kind atomKind
 	key  string // of a label
@@ -46,8 +46,8 @@ type literal struct {
 func is(a atom) literal  { return literal{atom: a}.normal() }
 func not(a atom) literal { return literal{a, true}.normal() }
 
-// normal replaces a comparison of the account with "" by the literal "nobody has signed in",
-// which means the same. It returns any other literal unchanged.
+// normal replaces a comparison of the account with "" by the literal "nobody has signed in". Both
+// have the same meaning. Other literals stay unchanged.
 func (l literal) normal() literal {
 	if l.form == oneOf && l.text == "" && l.kind == account {
 		return literal{signedIn, !l.not}
@@ -90,22 +90,22 @@ func (a atom) matches(s string) bool {
 	return false
 }
 
-// condition is a combination of literals. It holds if every literal of the field all holds, and
-// if each list in the field none has at least one literal that does not hold.
+// condition is a combination of literals. It is true if every literal of the field all is true,
+// and if each list in the field none has at least one literal that is false.
 type condition struct {
 	all  []literal
 	none [][]literal
 }
 
-// contradictory reports whether the literals can never hold together. If it cannot decide, it
-// returns false.
+// contradictory reports whether the literals can never be true together. If contradictory cannot
+// decide this, it returns false.
 func contradictory(all []literal) bool {
 	opposed := func(l literal) bool { return slices.Contains(all, l.opposite()) }
 	return slices.ContainsFunc(all, opposed) || impossibleText(all, account) || impossibleText(all, service) || impossibleAddress(all)
 }
 
-// impossibleText reports whether no text satisfies all literals of the given kind. It decides
-// this only if one of the literals lists the possible texts. Otherwise it returns false.
+// impossibleText reports that no text satisfies all literals of the given kind. If none of the
+// literals lists the possible texts, impossibleText returns false.
 func impossibleText(all []literal, kind atomKind) bool {
 	var own []literal
 	for _, l := range all {
@@ -130,7 +130,7 @@ func impossibleText(all []literal, kind atomKind) bool {
 	return false
 }
 
-// impossibleAddress reports whether no address satisfies all literals about addresses.
+// impossibleAddress reports that no address satisfies all literals about addresses.
 func impossibleAddress(all []literal) bool {
 	for _, l := range all {
 		if l.kind != address || l.not {
@@ -150,8 +150,8 @@ func impossibleAddress(all []literal) bool {
 	return false
 }
 
-// possible reports whether a condition can hold. It returns true if the check would take too
-// long.
+// possible reports whether a condition can be true. If the check would take too long, possible
+// returns true.
 func (w condition) possible() bool {
 	steps := 0
 	var try func(all []literal, none [][]literal) bool
@@ -175,8 +175,8 @@ func (w condition) possible() bool {
 	return try(w.all, w.none)
 }
 
-// simple returns an equivalent condition without redundant literals. If the condition can never
-// hold, it returns false.
+// simple returns an equivalent condition without redundant literals. If the condition can never be
+// true, simple returns false.
 func (w condition) simple() (condition, bool) {
 	if !w.possible() {
 		return w, false
@@ -192,7 +192,7 @@ func (w condition) simple() (condition, bool) {
 			var rest []literal
 			for _, l := range list {
 				if !contradictory(append(slices.Clip(all), l.opposite())) {
-					rest = append(rest, l) // otherwise l always holds
+					rest = append(rest, l) // otherwise l is always true
 				}
 			}
 			if len(rest) == 1 {
@@ -221,7 +221,8 @@ func (w condition) simple() (condition, bool) {
 	return condition{all, kept}, true
 }
 
-// key returns a text that is equal for two conditions with the same literals in any order.
+// key returns the same text for all conditions with the same literals. The order of the literals
+// does not matter.
 func (w condition) key() string {
 	text := func(list []literal) string {
 		var parts []string

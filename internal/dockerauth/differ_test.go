@@ -115,7 +115,7 @@ type world struct {
 func drawWorld(t *rapid.T, hostile bool) (w world) {
 	most := 8
 	if hostile {
-		most = 3 // otherwise most lists are refused
+		most = 3 // with more entries, most lists are refused
 	}
 	w.list = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) listEntry { return drawEntry(t, hostile) }), 1, most).Draw(t, "list")
 	if rapid.Bool().Draw(t, "all") { // a refusal has an effect only before an allow
@@ -187,7 +187,7 @@ func (w world) text() []byte {
 	return src
 }
 
-// asked is a request, as docker_auth and Tidewaiter see it.
+// asked is a request, in the form of docker_auth and in the form of Tidewaiter.
 type asked struct {
 	listRequest
 	who   *policy.Principal
@@ -321,12 +321,12 @@ func (b bench) load(t interface{ Fatalf(string, ...any) }, written []byte) *conf
 	}
 	cfg, err := config.Load(file, config.Options{Keys: b.keys})
 	if err != nil {
-		t.Fatalf("loading what was imported: %v\n%s", err, written)
+		t.Fatalf("loading the imported config: %v\n%s", err, written)
 	}
 	return cfg
 }
 
-// granted returns what the imported policy grants.
+// granted returns the actions that the imported policy grants.
 func (r listRequest) granted(p *policy.Policy) (granted scope.Actions) {
 	who := &policy.Principal{Kind: policy.User, Name: r.account, Groups: r.labels["groups"], Claims: map[string]any{}}
 	if r.account == "" {
@@ -357,11 +357,11 @@ func actionsOf(names []string) (all scope.Actions) {
 	return all
 }
 
-// However entries overlap, and whatever labels, groups and names contain, the import either
-// refuses the list, or writes rules that never grant more than the list. Rules and list make
-// the same decisions if no value has a special meaning in patterns. If the report says so, they
-// make the same decisions for all values. A longer run: go test ./internal/dockerauth -run
-// Differ -rapid.checks=8400
+// The import either refuses a list, or writes rules that never grant more than the list. This is
+// true for all lists, labels, groups and names. If no value has a special meaning in patterns,
+// rules and list make the same decisions. If the report promises the same decisions, they are
+// the same for all values. A longer run: go test ./internal/dockerauth -run Differ
+// -rapid.checks=8400
 func TestNothingDiffersFromTheList(t *testing.T) {
 	for name, hostile := range map[string]bool{"plain": false, "hostile": true} {
 		t.Run(name, func(t *testing.T) {
@@ -407,16 +407,16 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 					}
 					less++
 					if got&^want == 0 && !alike && !a.plain {
-						continue // less is allowed, more is not
+						continue // the rules may grant less, but not more
 					}
-					t.Fatalf("%+v\nof %v and groups %q with %v\nis granted %q, and was %q\n%s%s", a.listRequest, a.who, a.who.Groups, a.who.Claims, got, want, w.text(), result.Text)
+					t.Fatalf("%+v\nof %v and groups %q with %v\nTidewaiter grants %q, docker_auth grants %q\n%s%s", a.listRequest, a.who, a.who.Groups, a.who.Claims, got, want, w.text(), result.Text)
 				}
 			})
-			t.Logf("%d lists: %d were refused, %d decide alike; %d pairs of list and request, of which %d were granted something, and %d less", lists, refused, said, pairs, grants, less)
-			// A tenth of the plain lists is refused, and half of the hostile lists. A short run
-			// is not checked, because most of its lists could be refused by chance.
+			t.Logf("%d lists: %d refused, %d with the same decisions; %d pairs of list and request: %d with granted actions, %d with different decisions", lists, refused, said, pairs, grants, less)
+			// Usually a tenth of the plain lists and half of the hostile lists are refused. In a
+			// short run, more lists could be refused by chance, so do not check it.
 			if lists >= 100 && (refused*10 > lists*9 || !hostile && refused*10 > lists*4) {
-				t.Errorf("%d of %d lists are refused: that is no test of the others", refused, lists)
+				t.Errorf("%d of %d lists are refused, so the test proves too little", refused, lists)
 			}
 		})
 	}

@@ -9,16 +9,16 @@
 //   - match: {account: "/.+/"}                            signed-in may pull **
 //     actions: ["pull"]
 //
-// A part of the configuration without an exact translation is an error with its position, and
-// then nothing is written. A guess would silently grant or refuse something. Some behavior of
-// docker_auth is rarely what its users intend. The import keeps such behavior and reports it as
-// a trap, unless the behavior would be harmful.
+// A part of the configuration without an exact translation is an error with its position, and then
+// nothing is written. A guess would silently grant or refuse something. Users rarely intend some
+// behavior of docker_auth. If such behavior is harmless, the import keeps it. The import reports
+// all such behavior as traps.
 //
 // Some values come from outside the file: labels and accounts of a directory or a program.
-// docker_auth treats such a value as a pattern, and a rule treats it as text. So each request
-// that such a rule matches is also matched by docker_auth's entry, but not always the reverse.
-// The import uses such values only in rules that allow. A rule that denies could deny less than
-// docker_auth refused.
+// docker_auth treats these values as patterns, but a rule treats them as text. So a rule with
+// these values can match fewer requests than docker_auth's entry, but never more. The import uses
+// these values only in rules that allow. A rule that denies could deny less than docker_auth
+// refused.
 //
 // The import does not consider requests that cannot occur with Tidewaiter: requests for types
 // other than repository and registry, for other resources of a registry than its catalog, and
@@ -56,7 +56,7 @@ type Kind string
 // The kinds of notes, in the order of the report.
 const (
 	Todo    Kind = "to do"   // needs information that only the reader has
-	Trap    Kind = "trap"    // keeps behavior that is rarely what users intend
+	Trap    Kind = "trap"    // behavior that users rarely intend
 	Changed Kind = "changed" // works differently in Tidewaiter
 	Left    Kind = "left out"
 	Kept    Kind = "kept"
@@ -79,8 +79,8 @@ type Result struct {
 }
 
 // Import translates a docker_auth configuration into a Tidewaiter configuration. The parameter
-// file is the name of docker_auth's file, for messages. The error is strictyaml.Problems with
-// everything that has no exact translation.
+// file is the name of docker_auth's file, for messages. The error is a strictyaml.Problems. It
+// lists all parts without an exact translation.
 func Import(file string, src []byte, o Options) (*Result, error) {
 	if o.Read == nil {
 		o.Read = os.ReadFile

@@ -89,7 +89,7 @@ func TestTheExampleDecidesAlike(t *testing.T) {
 				}
 			}
 			if got, want := r.granted(p), actionsOf(first(list, r)); got != want {
-				t.Fatalf("%+v\nis granted %q, and was %q\n%s", r, got, want, result.Text)
+				t.Fatalf("%+v\nTidewaiter grants %q, docker_auth grants %q\n%s", r, got, want, result.Text)
 			}
 		}
 	})

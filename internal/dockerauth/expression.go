@@ -14,20 +14,20 @@ import (
 // Markers in texts that become patterns:
 const (
 	anything     = "\x01" // any text, including slashes
-	nonEmptyMark = "\x02" // after anything, * or hostless: that text is not empty
+	nonEmptyMark = "\x02" // after anything, * or hostless: the text of that marker is not empty
 	hostless     = "\x03" // *, but without a colon
 )
 
-// piece is one text that a regular expression matches. A piece of ^team has begins set, because
-// the text must then be at the beginning of the name. The field ends is for $.
+// piece is one text that a regular expression matches. For ^team, begins is true: the text must be
+// at the beginning of the name. For team$, ends is true.
 type piece struct {
 	text         string
 	begins, ends bool
 }
 
-// translate returns texts that together match the same names as the regular expression, which
-// can match any part of a name. In a text, * is any text within a segment, and the segment
-// \x00 is any number of segments. It fails if there are no such texts, or too many.
+// translate returns texts that together match the same names as the regular expression, which can
+// match any part of a name. In a text, * is any text within a segment, and the segment \x00 is any
+// number of segments. If there are no such texts or too many, translate fails.
 func translate(expression string) ([]string, bool) {
 	re, err := syntax.Parse(expression, syntax.Perl)
 	if err != nil {
@@ -56,8 +56,7 @@ func translate(expression string) ([]string, bool) {
 	return texts, len(texts) <= 50*maxNames
 }
 
-// mergeWildcards merges adjacent wildcards: .* beside .* becomes .*, and .* beside .+ becomes
-// .+.
+// mergeWildcards merges adjacent wildcards: .*.* becomes .*, and .*.+ becomes .+.
 func mergeWildcards(text string) string {
 	return wildcards.ReplaceAllStringFunc(text, func(run string) string {
 		return cmp.Or(strings.Repeat(anything+nonEmptyMark, strings.Count(run, nonEmptyMark)), anything)
@@ -70,7 +69,7 @@ var wildcards = regexp.MustCompile(anything + "[" + anything + nonEmptyMark + "]
 // literals, classes and repetitions; the method flatten handles the rest.
 type flattener struct {
 	most int    // pieces
-	wild string // the characters of a text that can match the empty text
+	wild string // characters that match any text, also the empty text
 	leaf func(*syntax.Regexp) ([]piece, bool)
 }
 
@@ -218,11 +217,11 @@ func chars(ok func(rune) bool) (all []piece) {
 	return all
 }
 
-// expandNonEmpty returns texts that together match the same names as the given text, but
-// contain no nonEmptyMark. The marker requires that the wildcard before it matches a non-empty
-// text. So the result usually has one text for each possible first character of what the
-// wildcard matches. If no name can match with an empty text in place of the wildcard, it is
-// enough to remove the marker.
+// expandNonEmpty returns texts that together match the same names as the given text, but contain
+// no nonEmptyMark. The marker requires that the wildcard before the marker matches a non-empty
+// text. So the result usually has one text for each character with which the wildcard's text can
+// begin. If no name can match with an empty text in place of the wildcard, it is enough to remove
+// the marker.
 func expandNonEmpty(text string) ([]string, bool) {
 	done, work := []string(nil), []string{text}
 	for len(work) > 0 {
@@ -260,9 +259,9 @@ func canMatchName(text string) bool {
 	return false
 }
 
-// expandAnything expands each wildcard "anything" to two cases. Either it matches a text within
-// a segment, or it matches the end of a segment, any number of whole segments, and the
-// beginning of another segment.
+// expandAnything expands each wildcard "anything" to two cases. In the first case, the wildcard
+// matches a text within a segment. In the second case, the wildcard matches the end of a segment,
+// any number of whole segments, and the beginning of another segment.
 func expandAnything(text string) []string {
 	for strings.Contains(text, anything+anything) {
 		text = strings.ReplaceAll(text, anything+anything, anything)

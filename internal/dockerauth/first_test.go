@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// This file evaluates a list as docker_auth documents it, without any code of the importer: the
-// first entry that matches decides.
+// This file evaluates a list by the documentation of docker_auth: the first entry that matches
+// decides. It uses no code of the importer.
 
 type listEntry struct {
 	account, kind, name, service, ip *string
@@ -102,8 +102,8 @@ func (e listEntry) captured(r listRequest) (vars []string) {
 
 var captureGroup = regexp.MustCompile(`\$\{(.+?):(\d+)\}`)
 
-// matchesSome tries a pattern as it is, and then with each value of the labels. docker_auth
-// does not quote the values of labels.
+// matchesSome first tries the unchanged pattern, and then the pattern with each value of the
+// labels. docker_auth does not quote the values of labels.
 func (r listRequest) matchesSome(p *string, s string, vars []string) bool {
 	if p == nil {
 		return true

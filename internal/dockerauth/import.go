@@ -16,7 +16,7 @@ type importer struct {
 	compiler *when.Compiler
 	labels   map[string]labelled
 	statics  map[string]map[string][]string // labels of the users in the file, by name
-	sources  []string                       // of accounts, outside the file
+	sources  []string                       // sources of accounts outside the file
 	closed   bool                           // every request matches an entry of the list
 	// further is true if docker_auth has other sources, in which it looks up accounts that are
 	// not in the file.
@@ -188,8 +188,8 @@ func (i *importer) registries(acl *yaml.Node) {
 	i.out.services = services
 }
 
-// proxies reports an error if entries of the list compare addresses and no trusted proxy is
-// given. A guess could let clients forge the addresses that the entries allow.
+// proxies reports an error if entries of the list compare addresses and no trusted proxy is given.
+// With a wrong guess, clients could forge the addresses that the entries allow.
 func (i *importer) proxies(header *yaml.Node) {
 	if header == nil {
 		return

@@ -26,7 +26,7 @@ import (
 
 const hash = "$2y$04$wfOhxvfgVDPSrMGUOpKrQe4SWOFUA6vgHVnl0Hhh1RWWg8FtUtbpq"
 
-// Imports of common lists read as if a person had written them.
+// The imports of common lists are as readable as rules that a person writes.
 func TestCommonListsReadWell(t *testing.T) {
 	for _, tt := range []struct{ list, rules string }{
 		{`
@@ -122,13 +122,13 @@ acl:
 	}
 }
 
-// Everything without an exact translation is reported with its position, all at once, and
-// nothing is written.
+// If parts have no exact translation, the import reports all these parts at once, each with its
+// position, and writes nothing.
 func TestEntriesWithoutTranslationAreRefused(t *testing.T) {
 	for _, tt := range []struct{ why, src, problem string }{
 		{"a variable within a segment", `acl: [{match: {name: "${account}-*"}, actions: [pull]}]`,
 			`config.yml:1:7: this entry has no exact translation: in "${account}-*", a variable is only a part of a path segment; in a rule it must be a whole segment: write an entry for each value`},
-		{"trap 5: what an account's expression captures", `acl: [{match: {account: "/^(.+)@x$/", name: "${account:1}/*"}, actions: [pull]}]`,
+		{"trap 5: a capture of an account's expression", `acl: [{match: {account: "/^(.+)@x$/", name: "${account:1}/*"}, actions: [pull]}]`,
 			`config.yml:1:7: this entry has no exact translation: ${account:1} in "${account:1}/*" has no counterpart in a rule: write an entry for each account, such as {account: ann, name: "ann/*"}`},
 		{"an expression that cannot be written as a few patterns", `acl: [{match: {name: "/^[a-z]+$/"}, actions: [pull]}]`,
 			`config.yml:1:7: this entry has no exact translation: the regular expression "/^[a-z]+$/" cannot be written as patterns of names: write alternatives, .* or [^/]* in its place`},
@@ -138,7 +138,7 @@ func TestEntriesWithoutTranslationAreRefused(t *testing.T) {
 			"config.yml:1:25: the regular expression is invalid, and docker_auth does not start with it: correct the expression (error parsing regexp: missing closing ): `(`)"},
 		{"an invalid address", `acl: [{match: {ip: "10.0.0"}, actions: [push]}]`, `config.yml:1:20: "10.0.0" is neither an address nor a network: write 10.0.0.1 or 10.0.0.0/8`},
 		{"no match", `acl: [{actions: [push]}]`, `config.yml:1:7: match is missing: docker_auth crashes at this entry; to match everybody, write match: {}`},
-		{"addresses from anybody", `
+		{"addresses that any client can set", `
 server: {addr: ":5001", real_ip_header: X-Real-IP}
 acl: [{match: {ip: "127.0.0.1"}, actions: ["*"]}]`,
 			`config.yml:2:41: docker_auth accepts X-Real-IP from any client; Tidewaiter accepts X-Forwarded-For only from trusted proxies. acl has entries with ip, so give the proxies' networks: --trusted-proxy 10.0.0.0/8`},
@@ -157,28 +157,28 @@ acl: [{match: {ip: "127.0.0.1"}, actions: ["*"]}]`,
 // Each trap is reported with its line.
 func TestTrapsAreReported(t *testing.T) {
 	for _, tt := range []struct{ trap, src, note string }{
-		{"2: expressions without ends", `acl: [{match: {account: "/admin/"}, actions: ["*"]}]`, `line 1: trap: the regular expression "/admin/" is not anchored`},
-		{"3: everything to this machine", `acl: [{match: {ip: "127.0.0.0/8"}, actions: ["*"]}]`, `line 1: trap: this entry grants to all requests from 127.0.0.0/8`},
+		{"2: expressions without anchors", `acl: [{match: {account: "/admin/"}, actions: ["*"]}]`, `line 1: trap: the regular expression "/admin/" is not anchored`},
+		{"3: an entry for the loopback network", `acl: [{match: {ip: "127.0.0.0/8"}, actions: ["*"]}]`, `line 1: trap: this entry grants to all requests from 127.0.0.0/8`},
 		{"4: names of a directory", "\nldap_auth: {addr: \"ldap:636\", tls: always, base: o=x, filter: \"(uid=${account})\"}", `line 2: trap: a directory finds alice if the user types ALICE`},
-		{"5: captures, never reached", "acl:\n- {match: {}, actions: [pull]}\n- {match: {account: \"/^(.+)@x$/\", name: \"${account:1}/*\"}, actions: []}",
+		{"5: captures in an entry that is never reached", "acl:\n- {match: {}, actions: [pull]}\n- {match: {account: \"/^(.+)@x$/\", name: \"${account:1}/*\"}, actions: []}",
 			`line 3: left out: this entry never decides: earlier entries match everything that it matches; the captures of an account's regular expression would be patterns there`},
 		{"7: letsencrypt", `server: {addr: ":443", letsencrypt: {email: a@example.com}}`, `line 1: trap: letsencrypt: docker_auth has served plain HTTP with it since 1.9.0`},
 		{"8: label_claims", `oidc_auth: {issuer: "https://x", label_claims: [groups]}`, `line 1: trap: docker_auth's documentation says label_claims`},
 		{"9: passwords beyond 72 bytes", `users: {ann: {password: "` + hash + `"}}`, `passwords longer than 72 bytes are rejected; docker_auth compares only their first 72 bytes`},
 		{"10: expiration", `token: {issuer: x, expiration: 900}`, `line 1: trap: docker_auth does not tell clients how long a token is valid`},
 		{"a user without a password", `users: {ann: {}}`, `line 1: trap: the user "ann" has no password, so docker_auth accepts any password: the user is not imported`},
-		{"a user without a password, beside a directory", "users: {ann: {}}\next_auth: {command: /bin/true}", `line 1: trap: the user "ann" has no password, so docker_auth accepts any password: the user is imported with a random password`},
-		{"a user with an invalid password, beside a program", "users: {ann: {password: \"!\"}}\next_auth: {command: /bin/true}", `line 1: changed: the user "ann" has a password that is not a bcrypt hash, so nobody could sign in by that name, not even users of ldap_auth or ext_auth`},
+		{"a user without a password, and an external program", "users: {ann: {}}\next_auth: {command: /bin/true}", `line 1: trap: the user "ann" has no password, so docker_auth accepts any password: the user is imported with a random password`},
+		{"a user with an invalid password, and an external program", "users: {ann: {password: \"!\"}}\next_auth: {command: /bin/true}", `line 1: changed: the user "ann" has a password that is not a bcrypt hash, so nobody could sign in by that name, not even users of ldap_auth or ext_auth`},
 		{"a user without a value", "users: {ann: }", `line 1: trap: the user "ann" has no value, not even {}: docker_auth does not know the user`},
-		{"nobody, without a value", "users: {\"\": }", `line 1: trap: the user "" has no value, not even {}`},
+		{"the anonymous user, without a value", "users: {\"\": }", `line 1: trap: the user "" has no value, not even {}`},
 		{"a user with a colon", "users: {\"a:b\": {password: \"" + hash + "\"}}", `line 1: left out: nobody can sign in with the name "a:b"`},
 		{"a user with a slash", "users: {\"a/b\": {password: \"" + hash + "\"}}", `line 1: changed: the user "a/b" has no ${user} in rules`},
 		{"a key twice", "token: {issuer: x, issuer: y}", `line 1: trap: the key "issuer" is written twice: docker_auth uses this one, not that of line 1`},
 		{"a section twice", "token: {issuer: x}\ntoken: {expiration: 90}", `line 2: trap: the key "token" is written twice (line 1): docker_auth uses both`},
-		{"a regular expression without its end", `acl: [{match: {name: "/.+"}, actions: [pull]}]`, `line 1: trap: "/.+" begins with a slash and does not end with one`},
+		{"a regular expression without the slash at the end", `acl: [{match: {name: "/.+"}, actions: [pull]}]`, `line 1: trap: "/.+" begins with a slash and does not end with one`},
 		{"* matches requests without a sign-in", "users: {\"\": {}}\nacl: [{match: {account: \"*\"}, actions: [pull]}]", `line 2: trap: the account "*" also matches requests without a sign-in`},
-		{"conditions beside match", `acl: [{match: {account: ann}, conditions: {ip: 10.0.0.1}, actions: [pull]}]`, `line 1: trap: docker_auth ignores "conditions" beside match`},
-		{"an entry for nobody", "users: {ann: {password: \"" + hash + "\"}}\nacl: [{match: {account: ben}, actions: [pull]}]", `line 2: trap: no user of the file has the account "ben": this entry never decides`},
+		{"conditions outside match", `acl: [{match: {account: ann}, conditions: {ip: 10.0.0.1}, actions: [pull]}]`, `line 1: trap: docker_auth ignores "conditions" beside match`},
+		{"an entry for an unknown user", "users: {ann: {password: \"" + hash + "\"}}\nacl: [{match: {account: ben}, actions: [pull]}]", `line 2: trap: no user of the file has the account "ben": this entry never decides`},
 		{"an address with a scheme", "ldap_auth: {addr: \"ldap://h:389\", base: o=x, filter: \"(uid=${account})\"}", `line 1: changed: addr is a host and a port, without ldap://`},
 		{"** is *", `acl: [{match: {name: "a/**"}, actions: [pull]}]`, `line 1: trap: ** means * in docker_auth`},
 		{"an account without a value", `acl: [{match: {account: , name: a}, actions: [pull]}]`, `line 1: trap: account has no value, so docker_auth accepts any value`},
@@ -248,7 +248,7 @@ func TestTheCertificateIsChecked(t *testing.T) {
 		}
 	}
 	if bytes.Contains(result.Text, []byte("registries accept that")) {
-		t.Errorf("the report has an acceptance that registries reject:\n%s", result.Text)
+		t.Errorf("the report promises that registries accept the tokens, but they reject them:\n%s", result.Text)
 	}
 	// The file has a chain. Its first certificate belongs to the key.
 	files["/c"] = append(files["/c"], files["/c"]...)
@@ -301,7 +301,7 @@ acl:
 	}
 }
 
-// A name, a comment or a path is read back unchanged, whatever it contains.
+// Names, comments and paths with any text are read back unchanged.
 func TestTextsAreQuoted(t *testing.T) {
 	src := []byte(`
 token: {issuer: "a: b # c 'd' \"e\" \\f"}
@@ -387,7 +387,7 @@ acl:
 	}
 }
 
-// Any text is either refused or becomes a configuration that can be loaded.
+// The import either refuses a text, or writes a configuration that can be loaded.
 func FuzzImport(f *testing.F) {
 	example, err := os.ReadFile("testdata/example.yml")
 	if err != nil {

@@ -60,7 +60,7 @@ func TestKindsOfConfigurations(t *testing.T) {
 						r := listRequest{account: name, kind: "repository", name: repository, service: "hub.example.com", ip: netip.MustParseAddr(ip), labels: user.Labels, actions: []string{"pull", "push", "delete"}}
 						got, want := r.granted(cfg.Policy), actionsOf(first(list, r))
 						if got&^want != 0 || got != want && strings.Contains(notes.String(), "make the same decisions") {
-							t.Fatalf("%q is granted %q on %s, and was %q\n%s", name, got, repository, want, result.Text)
+							t.Fatalf("%q: Tidewaiter grants %q on %s, docker_auth grants %q\n%s", name, got, repository, want, result.Text)
 						}
 					}
 				}
@@ -69,7 +69,7 @@ func TestKindsOfConfigurations(t *testing.T) {
 	}
 }
 
-// Each problem states what to write, and not only what is wrong.
+// Each problem advises what to write. A description of the error is not enough.
 func TestEachProblemHasAdvice(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -89,11 +89,11 @@ func TestEachProblemHasAdvice(t *testing.T) {
 		for _, found := range message.FindAllStringSubmatch(string(src), -1) {
 			n++
 			if !instruction.MatchString(found[1]) && !strings.HasPrefix(found[1], "the file is ") {
-				t.Errorf("%s: %q, want what to write", file, found[1])
+				t.Errorf("%s: %q, want an advice what to write", file, found[1])
 			}
 		}
 	}
 	if n < 30 {
-		t.Errorf("%d messages: the test does not look right", n)
+		t.Errorf("%d messages: the test seems to find too few", n)
 	}
 }

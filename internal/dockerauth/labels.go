@@ -9,20 +9,20 @@ import (
 	"strings"
 )
 
-// docker_auth replaces variables before it parses a pattern. So the value of a label, and the
-// capture of a regular expression, is part of the pattern. In a rule a placeholder is compared
-// as text. Pattern and placeholder match the same names if no value contains special
-// characters. If all values are in the file and one of them has special characters, the
-// patterns are written out for the users with that value. If values come from outside the file,
-// a placeholder never matches more names than docker_auth's pattern. So a placeholder may be
-// used in a rule that allows, but not in a rule that denies.
+// docker_auth replaces variables before it parses a pattern. So the values of labels and the
+// captures of regular expressions are parts of the pattern. In a rule, a placeholder is compared
+// as text. If no value contains special characters, pattern and placeholder match the same names.
+// If all values are in the file and one of them has special characters, the patterns are written
+// out for the users with that value. If values come from outside the file, a placeholder never
+// matches more names than docker_auth's pattern. So a placeholder may be used in a rule that
+// allows, but not in a rule that denies.
 
 // filled is a pattern of an entry, together with values for variables in it.
 type filled struct {
 	text   string
 	values map[string]string // by variable, such as "labels:team" and "account:1"
-	// open means that the variable of a label without a value becomes a placeholder of a rule.
-	// If open is false, such a variable has no translation.
+	// If open is true, the variable of a label without a value becomes a placeholder of a rule.
+	// Otherwise this variable has no translation.
 	open bool
 }
 
@@ -36,11 +36,11 @@ func (f filled) with() string {
 	})
 }
 
-// variant has the patterns of an entry, with one combination of values for the variables in
-// them. A user with the groups dev and ops gives two variants of the pattern ${labels:group}/*.
-// The entry matches a request if one of its variants does.
+// variant has the patterns of an entry, with one combination of values for the variables in them.
+// For a user with the groups dev and ops, the pattern ${labels:group}/* has two variants. The
+// entry matches a request if one of its variants matches the request.
 type variant struct {
-	accounts                     []string // to which the variant applies; nil: to all
+	accounts                     []string // the variant applies to these accounts; nil: to all
 	account, kind, name, service *filled
 }
 
@@ -65,7 +65,7 @@ const maxVariants = 2000
 // patterns returns the patterns of a match that can have variables.
 func (m *match) patterns() []*string { return []*string{m.account, m.kind, m.name, m.service} }
 
-// labelsIn returns the names of the labels whose variables the patterns contain, each once.
+// labelsIn returns the names of the labels in the variables of the patterns, without duplicates.
 func (m *match) labelsIn() (keys []string) {
 	for _, p := range m.patterns() {
 		for _, v := range variables(p) {
@@ -134,10 +134,10 @@ func (i *importer) outside() string {
 	return cmp.Or(i.sources...)
 }
 
-// variants lists the variants of an entry's match. If out is false and rules can have
-// placeholders for all variables, the only variant keeps the variables. Otherwise there are
-// variants for the users of the file, with the values of their labels. If labels from outside
-// the file are used, from is their source. If the match cannot be translated, unclear is the
+// variants lists the variants of an entry's match. If out is false and rules can have placeholders
+// for all variables, there is only one variant, with the variables. Otherwise there are variants
+// for the users of the file, with the values of the users' labels. If a label comes from outside
+// the file, from is the source of the label. If the match has no translation, unclear is the
 // reason.
 func (i *importer) variants(m match, out bool) (all []variant, from, unclear string) {
 	plainly := func(open bool) (v variant) {
@@ -151,7 +151,7 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 	m.writesOut = i.outside() == "" && m.splitsAccount()
 	keys, captures := m.labelsIn(), m.captures() || m.writesOut
 	if len(keys) == 0 && !captures || captures && i.outside() != "" {
-		return []variant{plainly(false)}, "", "" // mark reports captures that cannot be written out
+		return []variant{plainly(false)}, "", "" // mark reports untranslatable captures
 	}
 	for _, key := range keys {
 		from = cmp.Or(from, i.labelFrom(key))
@@ -201,8 +201,8 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 // anyAccount is a name that no account has.
 const anyAccount = "\x00"
 
-// mayUsePlaceholders reports whether the variables of labels in an entry can become
-// placeholders of a rule. If not, it returns the reason, too.
+// mayUsePlaceholders reports whether the variables of labels in an entry can become placeholders
+// of a rule. If they cannot, the second result is the reason.
 func (i *importer) mayUsePlaceholders(m match) (bool, string) {
 	if uses(m.account, "labels:") || uses(m.kind, "labels:") || uses(m.service, "labels:") {
 		return false, "in a rule labels are placeholders in names only: write an entry for each value"
@@ -228,9 +228,9 @@ func (i *importer) mayUsePlaceholders(m match) (bool, string) {
 // onePath matches text without special characters in a glob.
 var onePath = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
 
-// plainValue reports whether a label's value matches only itself when docker_auth inserts it
-// into the pattern. The value a.b does not: in a regular expression, its dot matches any
-// character.
+// docker_auth inserts a label's value into the pattern. plainValue reports whether the value then
+// matches only itself. For example, the value a.b is not plain in a regular expression, because
+// the dot matches any character.
 func plainValue(value, pattern string) bool {
 	_, isExpression := expression(pattern)
 	return onePath.MatchString(value) && !(isExpression && strings.Contains(value, "."))
@@ -308,8 +308,8 @@ func (i *importer) variantsFor(m match, name string, withoutUserValue bool) (all
 	return all
 }
 
-// hasPatternValue reports whether a variant has a label's value that matches other texts than
-// itself, or that a placeholder cannot match.
+// hasPatternValue reports whether one of the label values in a variant also matches other texts,
+// or cannot be matched by a placeholder.
 func (i *importer) hasPatternValue(v variant) bool {
 	for variable, value := range v.name.values {
 		key, ok := strings.CutPrefix(variable, "labels:")
@@ -320,8 +320,8 @@ func (i *importer) hasPatternValue(v variant) bool {
 	return false
 }
 
-// captured matches a user's name with the account's regular expression and returns the captures
-// as variables. If ${account} is written out, the result also has the name itself.
+// captured matches a user's name with the account's regular expression and returns the captures as
+// variables. If writesOut is true, the result also has the name, as the variable account.
 func (m *match) captured(name string) map[string]string {
 	values := map[string]string{}
 	if m.writesOut {
@@ -337,7 +337,7 @@ func (m *match) captured(name string) map[string]string {
 		}
 	}
 	if len(values) == 0 {
-		return nil // then mark reports the variables ${account:N}
+		return nil // then the function mark reports the variables ${account:N}
 	}
 	return values
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
 )
 
-// docker_auth treats the values of labels as patterns. If the values are in the file, the rules
-// have the same meaning as the list. If values come from outside the file and an entry uses
-// them to refuse, the list is refused.
+// docker_auth treats the values of labels as patterns. If the values are in the file, rules and
+// list make the same decisions. If an entry refuses by values from outside the file, the import
+// refuses the list.
 func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
 	const everybody = `
   - {match: {account: "/.+/"}, actions: ["*"]}`
@@ -44,7 +44,7 @@ func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
   - {match: {service: "${labels:where}", name: "a/*"}, actions: []}` + everybody, ""},
 		{"a variable within a label is text", users(`{team: ["${account}"]}`) + `acl:
   - {match: {name: "${labels:team}/*"}, actions: []}` + everybody, ""},
-		{"what an account's expression captures", users(`{}`) + `acl:
+		{"a capture of an account's expression", users(`{}`) + `acl:
   - {match: {account: "/^(.)(.*)$/", name: "${account:2}/*"}, actions: []}` + everybody, ""},
 		{"a repeated variable", users(`{team: [ab]}`) + `acl:
   - {match: {name: "/^${labels:team}?\\/b$/"}, actions: []}` + everybody, ""},
@@ -66,11 +66,11 @@ func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
   - {match: {name: "/^a(^|\\/b)$/"}, actions: []}` + everybody, ""},
 		{"a repeated account of a program", program + `acl:
   - {match: {name: "/^${account}?\\/b$/"}, actions: []}` + everybody, `in "/^${account}?\\/b$/", a variable is only a part of a path segment, or repeated`},
-		{"a program's labels take away", program + `acl:
+		{"an entry refuses by a program's labels", program + `acl:
   - {match: {name: "${labels:hidden}"}, actions: []}` + everybody, "the entry refuses pull for some requests that line 4 allows, by labels that come from ext_auth"},
-		{"a program's labels narrow", program + `acl:
+		{"an entry refuses a part by a program's labels", program + `acl:
   - {match: {name: "${labels:team}/*"}, actions: [pull]}` + everybody, "the entry refuses push for some requests that line 4 allows, by labels that come from ext_auth"},
-		{"a directory's labels take away", directory + `acl:
+		{"an entry refuses by a directory's labels", directory + `acl:
   - {match: {name: "${labels:team}/*"}, actions: []}` + everybody, "by labels that come from ldap_auth"},
 		{"a program's labels as a part of a segment", program + `acl:
   - {match: {name: "${labels:team}-shared/*"}, actions: [pull]}`, `the values of the label team come from ext_auth, so they cannot be written out, and in "${labels:team}-shared/*", a variable is only a part of a path segment; in a rule it must be a whole segment: write an entry for each value, such as {name: "red/*", labels: {team: red}}`},
@@ -98,7 +98,7 @@ func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
 			alike = alike || strings.Contains(n.Text, "make the same decisions")
 		}
 		if within := strings.HasPrefix(tt.file, "users"); alike != within {
-			t.Errorf("%s: the report says the same decisions: %v\n%s", tt.why, alike, result.Text)
+			t.Errorf("%s: the report promises the same decisions: %v\n%s", tt.why, alike, result.Text)
 		}
 		cfg := newBench(t).load(t, result.Text)
 		list := readList(t, []byte(tt.file))
@@ -125,7 +125,7 @@ func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
 					r.labels = lower.labels
 				}
 				if want := actionsOf(first(list, r)); got&^want != 0 || got != want && (alike || name != "zoe") {
-					t.Errorf("%s: %s is granted %q on %s, and was %q\n%s", tt.why, name, got, repository, want, result.Text)
+					t.Errorf("%s: Tidewaiter grants %s %q on %s, docker_auth grants %q\n%s", tt.why, name, got, repository, want, result.Text)
 				}
 			}
 		}

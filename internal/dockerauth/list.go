@@ -45,7 +45,7 @@ func (i *importer) entry(n *yaml.Node) fileEntry {
 		}
 	}
 	if n.Kind != yaml.MappingNode && !empty(n) {
-		return w // pairs has reported it
+		return w // the method pairs has reported the error
 	}
 	if m := keys["match"]; empty(m) {
 		i.problem(n, "match is missing: docker_auth crashes at this entry; to match everybody, write match: {}")
@@ -130,8 +130,7 @@ func (i *importer) pattern(field string, n *yaml.Node, text string) {
 	}
 }
 
-// unknown reports whether the pattern of an account is a literal name, and no user has this
-// name.
+// unknown reports whether the pattern of an account is a literal name that no user has.
 func (i *importer) unknown(account string) bool {
 	name, ok := literally(account)
 	_, known := i.statics[name]
@@ -158,8 +157,7 @@ func (i *importer) list(n *yaml.Node) {
 	}
 	list := i.ordered(all, false)
 	if len(list.problems) > 0 {
-		// Some entries cannot be expressed with placeholders, but can be written out for each
-		// user.
+		// For some entries, placeholders are not possible, but a separate rule for each user is.
 		if again := i.ordered(all, true); len(again.problems) < len(list.problems) {
 			list = again
 		}
@@ -271,8 +269,8 @@ func (i *importer) dependencies(all []fileEntry, reached []bool) (dependencies [
 	return distinct(dependencies)
 }
 
-// captures returns a text to append to an error: if the entry's pattern of names has captures,
-// a warning about them, or otherwise "".
+// captures returns a text to append to an error. If the entry's pattern of names has captures, the
+// text is a warning about captures. Otherwise it is "".
 func captures(w fileEntry) string {
 	if w.match.name != nil && captured.MatchString(*w.match.name) {
 		return "; the captures of an account's regular expression would be patterns there, and * in an account's name would match any text"
@@ -347,9 +345,9 @@ func (i *importer) meaning(w fileEntry, kind string, out bool) entry {
 	return e
 }
 
-// lowered translates a literal about a label that docker_auth converts to lower case before it
-// compares the label. Tidewaiter does not convert it. The result never is set if no value can
-// match. The result unclear is the reason if the literal has no translation.
+// lowered translates a literal about a label that docker_auth converts to lower case before the
+// comparison. Tidewaiter compares the label without a conversion. If no value can match, the
+// result never is true. If the literal has no translation, the result unclear is the reason.
 func (i *importer) lowered(l literal) (lower literal, never bool, unclear string) {
 	known := i.labels[l.key]
 	if l.kind != label || known == (labelled{}) {
@@ -388,7 +386,7 @@ func (i *importer) lowered(l literal) (lower literal, never bool, unclear string
 	return l, false, ""
 }
 
-// outRule is a rule that will be written, with its fields as users write them.
+// outRule is a rule to write. Its fields have the form that users write.
 type outRule struct {
 	rule
 	ruleset.Rule
@@ -440,8 +438,8 @@ func (i *importer) name(all []fileEntry, rules []outRule) {
 	}
 }
 
-// A rule with more than manyPatterns patterns gets a note that explains them: nobody would
-// write that many by hand.
+// A rule with more than manyPatterns patterns gets a note that explains the patterns, because a
+// person would never write so many.
 const manyPatterns = 16
 
 // readable returns a comment as one line that fits in the name of a rule.

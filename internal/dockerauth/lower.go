@@ -8,13 +8,13 @@ import (
 	"unicode"
 )
 
-// docker_auth converts a directory's value with strings.ToLower before it compares it; a rule
-// compares the value itself. So the rule's expression lists, for each character, all characters
-// whose lower case is that character. A comparison that ignores case would be wrong in two
-// ways. It treats ſ and s as equal, but ToLower leaves ſ unchanged. It treats İ and i as
-// different, but ToLower converts İ to i.
+// docker_auth converts a directory's value with strings.ToLower before the comparison. A rule
+// compares the unchanged value. So the rule's expression lists, for each character, all characters
+// whose lower case is that character. A comparison that ignores case would be wrong in two ways.
+// It treats ſ and s as equal, but ToLower leaves ſ unchanged. It treats İ and i as different, but
+// ToLower converts İ to i.
 
-// uppers maps a lower-case character to the characters whose lower case it is.
+// uppers maps a lower-case character c to all characters whose lower case is c.
 var uppers = sync.OnceValue(func() map[rune][]rune {
 	all := make(map[rune][]rune)
 	for r := range unicode.MaxRune + 1 {

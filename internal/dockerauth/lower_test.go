@@ -27,11 +27,11 @@ func TestExpressionsBeforeLowerCase(t *testing.T) {
 		for range 20 {
 			value := string(rapid.SliceOfN(letters, 0, 5).Draw(t, "value"))
 			if want := was.MatchString(strings.ToLower(value)); is.MatchString(value) != want {
-				t.Fatalf("%q matches %q in lower case: %v; %q does not say so", source, value, want, text)
+				t.Fatalf("%q matches %q in lower case: %v, but %q has the opposite result", source, value, want, text)
 			}
 		}
 	})
 	if text, ok := beforeLower(`a\b`); ok {
-		t.Errorf("a word's end became %q", text)
+		t.Errorf("the word boundary became %q, but it has no translation", text)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Marks replace docker_auth's variables in a pattern. A mark is one character that occurs in no
-// pattern.
+// Marks replace docker_auth's variables in a pattern. A mark is one character that no pattern
+// contains.
 const (
 	markAccount = '\ue000' // ${account}
 	markLabel   = '\ue001' // ${labels:X}; a second label has the next character
@@ -27,7 +27,7 @@ var variable = regexp.MustCompile(`\$\{(account|name|type|service|labels:[^}]*|(
 
 func isMark(r rune) bool { return r >= markAccount && r <= markLast }
 
-// replaceMarks replaces each mark in the text by the same character.
+// replaceMarks replaces each mark in the text by the parameter by.
 func replaceMarks(text string, by rune) string {
 	return strings.Map(func(r rune) rune {
 		if isMark(r) {
@@ -41,9 +41,9 @@ func replaceMarks(text string, by rune) string {
 // a marker such as anything.
 func reserved(r rune) bool { return isMark(r) || r <= '\x03' }
 
-// mark replaces the variables of a pattern by their values. A variable that becomes a
-// placeholder is replaced by a mark. If a variable has no counterpart in rules, unclear is the
-// reason. The parameter resource is the requested type, or "" if the pattern is not for a name.
+// mark replaces the variables of a pattern by their values, or by marks if they become
+// placeholders. If a variable has no counterpart in rules, unclear is the reason. The parameter
+// resource is the requested type. If the pattern is not for a name, resource is "".
 func mark(f filled, resource string) (m marked, unclear string) {
 	if strings.ContainsFunc(f.with(), reserved) {
 		return m, fmt.Sprintf("%q has a character that no name can have: remove it, or write another name", f.with())
@@ -141,12 +141,12 @@ func names(f filled, kind string) (areas []area, unclear string) {
 	return areas, unclear
 }
 
-// unanchored matches a regular expression such as /${account}\/.*/, whose author probably
-// wanted to match only the beginning of a name.
+// unanchored matches a regular expression such as /${account}\/.*/. The author of such an
+// expression probably wanted to match only the beginning of a name.
 var unanchored = regexp.MustCompile(`^/\^?(\$\{(?:account|labels:[^}]*)\})(?:\\?/)(?:\.[*+]|\(\.[*+]\))\$?/$`)
 
-// insteadOf returns the end of an error about the pattern in the parameter text: advice on what
-// to write in its place. The parameter why is the error.
+// insteadOf returns the end of an error about the pattern in the parameter text: the advice what
+// to write instead of the pattern. The parameter why is the beginning of the error.
 func insteadOf(text, why string) string {
 	if !strings.Contains(why, "variable") {
 		return ": write [^/]* in its place"
@@ -157,8 +157,8 @@ func insteadOf(text, why string) string {
 	return ": write an entry for each value"
 }
 
-// misplaced reports whether a variable is in a place of a regular expression where its value
-// would be split: in a class, after a backslash, before a repetition, or where case is ignored.
+// misplaced reports whether a regular expression has a variable where the value would not be plain
+// text: in a class, after a backslash, before a repetition, or where case is ignored.
 func misplaced(source string) bool {
 	if !strings.ContainsFunc(source, isMark) {
 		return false
@@ -187,9 +187,9 @@ func splitsMark(re *syntax.Regexp) bool {
 	return slices.ContainsFunc(re.Sub, splitsMark)
 }
 
-// pattern parses a text with marks. In the text, * is any text within a segment, and the
-// segment \x00 is any number of segments. If the pattern is not exactly the same, unclear is
-// the reason.
+// pattern parses a text with marks. In the text, * is any text within a segment, and the segment
+// \x00 is any number of segments. If no pattern matches exactly the same names, unclear is the
+// reason.
 func (m marked) pattern(text string) (p pattern, unclear string) {
 	words := strings.Split(text, "/")
 	for i, word := range words {

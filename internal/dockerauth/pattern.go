@@ -14,8 +14,8 @@ import (
 // docker_auth's list into rules: in the list, the first matching entry decides, and rules have
 // no order.
 //
-// Some results depend on the account: ${user}/app and ann/app have a common name if the account
-// is ann. So operations return areas: patterns with conditions.
+// Some results depend on the account: ${user}/app and ann/app have a common name only for the
+// account ann. So operations return areas: patterns with conditions.
 type pattern []part
 
 type part struct {
@@ -38,7 +38,7 @@ const (
 // everything matches every name: one segment, followed by any number of segments.
 var everything = pattern{{kind: star}, {kind: deep}}
 
-// area is a pattern with conditions, which must all hold.
+// area is a pattern with conditions, which must all be true.
 type area struct {
 	pattern pattern
 	when    []literal
@@ -65,7 +65,7 @@ func textPart(text string) part {
 // to write "at least n segments".
 func (p pattern) normal() pattern {
 	n := make(pattern, 0, len(p))
-	open := false // a ** is to be appended after the next *
+	open := false // append ** after the next *
 	for _, q := range p {
 		if open && q.kind != star && q.kind != deep {
 			n, open = append(n, part{kind: deep}), false
@@ -127,9 +127,9 @@ func (p pattern) possible() bool {
 	return false
 }
 
-// within reports whether every name of p is a name of q. It can wrongly return false. Then the
-// import only writes more patterns than necessary. It compares each part of p with each part of
-// q once.
+// within reports whether every name of p is a name of q. The result false can be wrong. In this
+// case the import writes more patterns than necessary, but correct ones. within compares each part
+// of p with each part of q once.
 func (p pattern) within(q pattern) bool {
 	// here[j] is true if p[i:] is within q[j:], and after[j] is true if p[i+1:] is within
 	// q[j:].
@@ -153,8 +153,8 @@ func (p pattern) within(q pattern) bool {
 	return here[0]
 }
 
-// within reports whether q matches every text that p matches, for parts that stand for one
-// segment. It can wrongly return false.
+// within reports whether q matches every text that p matches. Both parts must match one segment.
+// The result false can be wrong.
 func (p part) within(q part) bool {
 	switch {
 	case p == q:
@@ -169,16 +169,16 @@ func (p part) within(q part) bool {
 	return false
 }
 
-// globbed reports whether a glob matches a text. Only a * of the glob matches a * in the text,
-// so globbed also reports whether one glob includes another. Names have no other special
-// characters.
+// globbed reports whether a glob matches a text. The text can be a glob, too: then globbed reports
+// whether the first glob includes the second, because only a * matches a *. Names have no other
+// special characters.
 func globbed(glob, text string) bool {
 	matches, err := path.Match(glob, text)
 	return matches && err == nil
 }
 
-// intersect returns the intersection of p and q. It fails if the intersection has no form as
-// areas, or takes too many steps.
+// intersect returns the intersection of p and q. It fails if areas cannot express the
+// intersection, or if it takes too many steps.
 func intersect(p, q pattern) ([]area, bool) {
 	switch {
 	case p.within(q):
@@ -200,9 +200,8 @@ func intersect(p, q pattern) ([]area, bool) {
 	return tidy(areas), len(areas) <= maxPieces
 }
 
-// maxSteps bounds the number of ways in which the ** of two patterns are matched against each
-// other. A few ** in each pattern take thousands of steps, and twenty take more than anybody
-// could wait for.
+// maxSteps limits the number of ways to match the ** of two patterns against each other. A few **
+// in each pattern take thousands of steps. Twenty ** would take years.
 const maxSteps = 20_000
 
 // intersector intersects patterns part by part. Its value is the number of remaining steps.
@@ -216,7 +215,7 @@ func (m *intersector) parts(p, q pattern) ([]area, bool) {
 	case len(p) == 0 && len(q) == 0:
 		return []area{{}}, true
 	case len(p) > 0 && len(q) > 0 && p[0].kind == deep && q[0].kind == deep:
-		// First, both ** match the same segments. Then one ** ends, and the other ** can match
+		// At first, both ** match the same segments. When one ** has ended, the other ** can match
 		// more segments.
 		one, ok1 := m.parts(p[1:], q)
 		if !ok1 {
@@ -266,7 +265,7 @@ func before(heads, rests []area) []area {
 	return all
 }
 
-// intersect returns areas for the texts that both p and q match. Neither part may be ** or a
+// intersect returns areas for the texts that both p and q match. The parts must not be ** or a
 // claim.
 func (p part) intersect(q part) ([]area, bool) {
 	switch {
@@ -351,9 +350,9 @@ func prefixed(head string, texts []string) []string {
 	return all
 }
 
-// intersectClaims intersects patterns with claims. It succeeds only if neither pattern has **
-// and only one has a claim, because then the number of the claim's segments is known. If the
-// other pattern has literal text in those segments, that text is the claim's value.
+// intersectClaims intersects patterns with claims. It fails if a pattern has ** or if both
+// patterns have a claim, because the number of the claim's segments must be known. If the other
+// pattern has literal text in the claim's segments, the text is the claim's value.
 func intersectClaims(p, q pattern) ([]area, bool) {
 	if q.has(claim) {
 		p, q = q, p

@@ -74,8 +74,8 @@ func oneLine(s string) bool {
 }
 
 // isDistinguishedName reports whether a text is a distinguished name. docker_auth compares
-// distinguished names as text. In subjects and groups, Tidewaiter compares them as names, so
-// that other spellings match too.
+// distinguished names as text. In subjects and groups, Tidewaiter compares distinguished names by
+// their meaning, so that other spellings match, too.
 func isDistinguishedName(text string) bool {
 	name, err := dn.Parse(text)
 	return err == nil && name.Len() > 1
@@ -182,7 +182,7 @@ func (i *importer) ldap(n *yaml.Node) {
 	}
 	scheme := "ldap://"
 	mode := i.text(keys["tls"])
-	if mode == "" && port == "636" { // as docker_auth has it
+	if mode == "" && port == "636" { // as in docker_auth
 		mode = "always"
 	}
 	switch mode {

@@ -21,7 +21,8 @@ const (
 	maxDepth = 24
 )
 
-// reader reads YAML as docker_auth does, but reports unknown keys, which docker_auth ignores.
+// reader reads YAML in the same way as docker_auth. In addition, it reports unknown keys, which
+// docker_auth ignores.
 type reader struct {
 	file     string
 	problems strictyaml.Problems
@@ -47,7 +48,7 @@ func (r *reader) note(kind Kind, n *yaml.Node, format string, args ...any) {
 	}
 }
 
-// general adds a note that applies to every configuration with the key.
+// general adds a note about a key. The note applies to every configuration with the key.
 func (r *reader) general(kind Kind, n *yaml.Node, format string, args ...any) {
 	notes := r.notes
 	r.notes = r.always
@@ -89,13 +90,13 @@ type entryOf struct {
 	key, value *yaml.Node
 }
 
-// pairs returns the keys of a section as docker_auth reads them. If a key is repeated, its last
-// value counts. If the values are sections, their keys are combined. Merged keys (<<) count as
-// if they were written in the section.
+// pairs returns the keys of a section as docker_auth reads them. If a key is repeated, the later
+// value is used. If both values are sections, their keys are combined. Merged keys (<<) are read
+// as if they were written in the section.
 func (r *reader) pairs(n *yaml.Node) []entryOf { return r.keys(n, false) }
 
-// members returns the keys of a section such as users, whose keys are chosen by the user. If a
-// key is repeated, its last value counts.
+// members returns the keys of a section such as users. The user can choose these keys. If a key is
+// repeated, the later value is used.
 func (r *reader) members(n *yaml.Node) []entryOf { return r.keys(n, true) }
 
 func (r *reader) keys(n *yaml.Node, replace bool) []entryOf {
@@ -147,7 +148,7 @@ func (r *reader) gather(all []entryOf, n *yaml.Node, replace bool, depth int) []
 }
 
 // merge appends the merged keys of a section or of a list of sections. If several sections of a
-// list have the same key, the first one counts.
+// list have the same key, the key of the first section is used.
 func (r *reader) merge(all []entryOf, key, value *yaml.Node, replace bool, depth int) []entryOf {
 	sections := []*yaml.Node{value}
 	if value.Kind == yaml.SequenceNode {

@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// entry is one entry of the list. An entry matches a request if the entry's conditions hold and
-// the name is in one of its areas.
+// entry is one entry of the list. An entry matches a request if the entry's conditions are true
+// and the name is in one of the entry's areas.
 type entry struct {
 	line    int
 	when    []literal
@@ -18,16 +18,16 @@ type entry struct {
 	unclear string // why the entry has no exact translation; areas then include all matching names
 
 	from  string  // the source outside the file whose labels are patterns in the entry's names
-	every pattern // all names that could match because of such labels
+	every pattern // all names that could match because of the labels of from
 }
 
-// region is a set of requests that an entry matches: those for names of the pattern that meet
-// the conditions.
+// region is a set of requests that an entry matches: the requests that meet the conditions and
+// have a name of the pattern.
 type region struct {
 	entry   int
 	pattern pattern
 	when    []literal
-	wide    bool // it includes more names than the entry matches; only for entries that refuse
+	wide    bool // the region has more names than the entry matches; only for entries that refuse
 	guessed bool // the matching names depend on patterns from outside the file
 }
 
@@ -45,22 +45,23 @@ type rule struct {
 //
 //	a request is granted if some entry allows it and no earlier entry refuses it.
 //
-// Each allow therefore excludes the earlier refusals, in one of these ways:
+// So each allow must exclude the earlier refusals, in one of these ways:
 //
-//   - The refusal becomes a deny in two cases. Either no earlier allow grants any of the requests
-//     that the refusal refuses. Or each earlier allow that grants some of these requests covers
-//     the refusal's whole pattern; then the deny can exclude the conditions of those allows.
+//   - The refusal becomes a deny in two cases. In the first case, no earlier allow grants a
+//     request that the refusal refuses. In the second case, each earlier allow that grants such
+//     requests covers the refusal's whole pattern. Then the deny can exclude the conditions of
+//     these allows.
 //   - If the refusal covers the allow's whole pattern, the allow's condition excludes the
 //     refusal's conditions.
 //   - If refusal and allow have only some names in common, a deny is written for the common
 //     names, or the allow is written for the names that are not common.
 //
-// A deny applies only to requests whose first matching entry refuses them. An allow excludes
-// only such requests. So each rule is correct by itself, whatever other rules are written.
+// A deny applies only to requests that are refused by their first matching entry. An allow
+// excludes only such requests. So each rule is correct, whether the other rules exist or not.
 type ordering struct {
 	entries  []entry
 	action   scope.Actions
-	regions  []region // in the order of the list, without unreachable ones
+	regions  []region // in the order of the list, without unreachable regions
 	problems map[int]string
 
 	allows []rule
@@ -68,9 +69,9 @@ type ordering struct {
 	denied map[int]bool // indexes of the regions for which a deny is written
 }
 
-// order translates the list into rules for the actions in the parameter of. For each entry
-// without a translation, problems has the reason, by the entry's index. For each entry, reached
-// reports whether some requests reach it because no earlier entry matches them.
+// order translates the list into rules for the actions in the parameter of. For each entry without
+// a translation, problems has the reason. The key is the entry's index. For each entry, reached is
+// true if some requests match no earlier entry and so reach this entry.
 func order(entries []entry, of scope.Actions) (rules []rule, problems map[int]string, reached []bool) {
 	problems = make(map[int]string)
 	regions, reached := reachable(entries)
@@ -97,7 +98,7 @@ func order(entries []entry, of scope.Actions) (rules []rule, problems map[int]st
 }
 
 // reachable returns the regions with requests that no earlier entry matches. For each entry,
-// reached reports whether it has such a region.
+// reached is true if the entry has such a region.
 func reachable(entries []entry) (regions []region, reached []bool) {
 	reached = make([]bool, len(entries))
 	for i, e := range entries {
@@ -125,8 +126,8 @@ func reachable(entries []entry) (regions []region, reached []bool) {
 	return regions, reached
 }
 
-// withoutUserValue matches an account's name with a slash or a colon. For such a name, ${user}
-// has no value in a rule, though the name could be a part of a repository's name.
+// withoutUserValue matches an account's name with a slash or a colon. For such an account, ${user}
+// has no value in a rule, although the account's name could be a part of a repository's name.
 var withoutUserValue = atom{kind: account, form: like, text: "[/:]"}
 
 // betweenSlashes matches an account's name between slashes. If a pattern is only ${account},
@@ -172,8 +173,8 @@ func widened(regions []region) []region {
 	return all
 }
 
-// covering returns the conditions under which a request for any name of the region r is also in
-// the region wide. The conditions of one list must hold together; one list is enough.
+// covering compares the regions wide and r. The result has lists of conditions. If all conditions
+// of one list are true for a request in r, the request is also in wide.
 func covering(wide, r region) (conditions [][]literal) {
 	areas, ok := intersect(wide.pattern, r.pattern)
 	if !ok {
@@ -216,9 +217,9 @@ func (o *ordering) order() {
 	}
 }
 
-// reportGuessed reports an error for an entry that refuses by patterns from outside the file,
-// if a later entry could allow the same requests. No rule can refuse exactly what the entry
-// refuses, and a rule that refuses less would grant too much.
+// reportGuessed is for an entry that refuses by patterns from outside the file. If a later entry
+// could allow the same requests, reportGuessed reports an error. A rule cannot refuse exactly the
+// requests of the entry, and a rule that refuses fewer requests would grant too much.
 func (o *ordering) reportGuessed(j int) {
 	r := o.regions[j]
 	for _, after := range o.regions[j+1:] {
@@ -231,8 +232,8 @@ func (o *ordering) reportGuessed(j int) {
 	}
 }
 
-// refuse writes a deny rule for the whole region j, unless that would be wrong or more
-// complicated than conditions in later allow rules.
+// refuse writes a deny rule for the whole region j. If the rule would be wrong, or less simple
+// than conditions in later allow rules, refuse writes nothing.
 func (o *ordering) refuse(j int) {
 	r := o.regions[j]
 	later, covered := false, true
@@ -281,7 +282,7 @@ func (o *ordering) refuse(j int) {
 	simple, possible := w.simple()
 	switch {
 	case !possible:
-		o.denied[j] = true // earlier entries allow everything that the deny would refuse
+		o.denied[j] = true // no deny is needed: earlier entries allow all its requests
 	case covered && len(w.none) > 0 && (len(simple.none) > 0 || len(simple.all) > len(w.all)):
 		// The deny would need exceptions: conditions in the later allows are simpler.
 	default:
@@ -294,7 +295,7 @@ func (o *ordering) deny(j int, p pattern, w condition) {
 	o.denies = append(o.denies, rule{o.regions[j].entry, true, []pattern{p}, o.action, w})
 }
 
-// portion is a part of what an entry allows or refuses.
+// portion is a part of the requests that an entry allows or refuses.
 type portion struct {
 	pattern pattern
 	when    condition
@@ -314,8 +315,7 @@ func (p portion) split(left, common []area, when []literal) (parts []portion) {
 	return parts
 }
 
-// allowed is a portion of an allow from which the earlier refusals are excluded one after the
-// other.
+// allowed is a portion of an allow. The earlier refusals are excluded from the portion one by one.
 type allowed struct {
 	portion
 	next int // the next region to exclude
@@ -351,8 +351,8 @@ func (o *ordering) allow(i int) {
 	}
 }
 
-// against excludes the refusal in region j from the portion a of region i, and returns what
-// remains of the portion.
+// against excludes the refusal in region j from the portion a of region i, and returns the rest of
+// the portion.
 func (o *ordering) against(i, j int, a portion) []portion {
 	refusal := o.regions[j]
 	if !(condition{all: slices.Concat(a.when.all, refusal.when), none: a.when.none}).possible() {
@@ -387,8 +387,8 @@ func (o *ordering) against(i, j int, a portion) []portion {
 	return []portion{a}
 }
 
-// refuseWithin writes deny rules for the names that the refusal in region j and the later allow
-// in region i have in common. They exclude what entries before the refusal allow.
+// refuseWithin writes deny rules for the common names of the refusal in region j and the later
+// allow in region i. The deny rules exclude the requests that entries before the refusal allow.
 func (o *ordering) refuseWithin(i, j int, common area) {
 	refusal, later := o.regions[j], o.regions[i]
 	pieces := []portion{{common.pattern, condition{all: slices.Concat(refusal.when, common.when)}}}
@@ -415,9 +415,9 @@ func (o *ordering) refuseWithin(i, j int, common area) {
 	}
 }
 
-// except returns what remains of the deny p after excluding an earlier allow, the region
-// before. The parameter later has the conditions of the later allow that the deny restricts.
-// Where they do not hold, the deny is not needed.
+// except excludes an earlier allow, the region before, from the deny p, and returns the rest of
+// the deny. The parameter later has the conditions of the later allow that the deny restricts. If
+// these conditions are false for a request, the deny is not necessary for the request.
 func (p portion) except(before region, later []literal) ([]portion, bool) {
 	areas, ok := intersect(before.pattern, p.pattern)
 	if !ok {
@@ -472,8 +472,8 @@ func merge(rules []rule) []rule {
 	return rules
 }
 
-// combine adds each rule to an earlier rule of the same entry that has the same effect and
-// condition, if the function alike holds for both rules.
+// combine adds each rule to an earlier rule of the same entry, if both rules have the same effect
+// and condition, and the function alike returns true for them.
 func combine(rules []rule, alike func(a, b rule) bool, add func(into *rule, r rule)) (combined []rule) {
 	for _, r := range rules {
 		same := func(c rule) bool {

@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// defaultAddress is where the service listens if the file does not give a usable address.
+// defaultAddress is the address of the service if the file has no usable address.
 const defaultAddress = "127.0.0.1:5001"
 
 // server reads the listener's settings.
@@ -119,8 +119,8 @@ func (i *importer) expiration(n *yaml.Node) {
 	i.out.lifetime = seconds
 }
 
-// root checks the certificate of the signing key, if this process can read the file. It reports
-// whether registries will reject the certificate.
+// root checks the certificate of the signing key, if this process can read the file. The result is
+// true if registries will reject the certificate.
 func (i *importer) root(n, legacy *yaml.Node) (refused bool) {
 	certificatePEM, err := i.Read(i.out.rootCertificate)
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
 )
 
-// Tidewaiter compares groups that are distinguished names as names; docker_auth compares them
-// as text. An entry that refuses such a group in docker_auth must refuse the group in
-// Tidewaiter too.
+// If groups are distinguished names, Tidewaiter compares them as names, but docker_auth compares
+// them as text. If docker_auth's entry refuses such a group, Tidewaiter must refuse the group,
+// too.
 func TestGroupsThatAreDistinguishedNamesGrantNothingMore(t *testing.T) {
 	const directory = "ldap_auth: {addr: 'localhost:389', base: o=x, filter: '(uid=${account})', labels: {groups: {attribute: memberOf, parse_cn: true}}}\next_auth: {command: /bin/true}\n"
 	imported := 0
@@ -33,13 +33,13 @@ func TestGroupsThatAreDistinguishedNamesGrantNothingMore(t *testing.T) {
 			for _, group := range []string{"CN=Ops,DC=com", "cn=ops,dc=com", "CN=Ops, DC=com", "other"} {
 				r := listRequest{account: "ann", kind: "repository", name: "a/b", service: "r1", ip: netip.MustParseAddr("192.0.2.1"), labels: map[string][]string{"groups": {group}}, actions: []string{"pull", "push"}}
 				if got, want := r.granted(cfg.Policy), actionsOf(first(readList(t, file), r)); got&^want != 0 {
-					t.Errorf("%s with %s: granted %q, and was %q", compared, group, got, want)
+					t.Errorf("%s with %s: Tidewaiter grants %q, docker_auth grants %q", compared, group, got, want)
 				}
 			}
 		}
 	}
 	if imported != 4 {
-		t.Errorf("%d lists were imported, want 4: those that compare with plain names", imported)
+		t.Errorf("%d lists were imported, want the 4 lists that compare with plain names", imported)
 	}
 	for _, file := range []string{
 		"users: {ann: {password: '" + hash + "', labels: {groups: [\"CN=Ops,DC=com\"]}}}\nldap_auth: {addr: 'localhost:389', base: o=x, filter: '(uid=${account})', labels: {groups: {attribute: memberOf, parse_cn: true}}}\nacl: [{match: {labels: {groups: \"/^CN=/\"}}, actions: []}]\n",

@@ -36,7 +36,7 @@ func TestPatternsWithManyDeepPartsAreComparedInFewSteps(t *testing.T) {
 		long[i] = part{word, "a"}
 	}
 	if long.within(many(25, "b")) || !append(long, part{word, "b"}).within(many(25, "b")) {
-		t.Error("60 parts are compared wrongly with 25 times **")
+		t.Error("the comparison of 60 parts with 25 times ** has a wrong result")
 	}
 	if _, ok := intersect(many(25, "b"), many(25, "c")); ok {
 		t.Error("the intersection of patterns with 25 ** did not give up")

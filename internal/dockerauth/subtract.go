@@ -6,10 +6,10 @@ import (
 )
 
 // Subtraction of patterns. A pattern has no exceptions, so the remaining names are written as
-// further patterns, if necessary character by character. For example, everything except test-*
-// becomes: names that begin with another letter than t, names that begin with t and another
-// letter than e, and so on. Such a list is long but exact, and used only if no other
-// translation exists.
+// other patterns, if necessary character by character. For example, everything except test-*
+// becomes: names that begin with another letter than t, names that begin with t and another letter
+// than e, and so on. Such a list is long but exact. It is used only if there is no other
+// translation.
 
 // letters are the characters of names. The first segment of a name can also have a colon:
 // host:5000/app.
@@ -36,7 +36,7 @@ func subtract(p, q pattern) ([]area, bool) {
 		return []area{{pattern: p}}, true
 	}
 	var areas []area
-	// Keep the names of p that have another number of segments than q.
+	// Keep the names of p with another number of segments than q.
 	for n := len(head); n < len(taken) && (open || n == len(head)); n++ {
 		areas = append(areas, area{pattern: lengthen(head, n)})
 	}
@@ -91,9 +91,9 @@ func lengthen(p pattern, n int) pattern {
 	return slices.Concat(p, slices.Repeat(pattern{{kind: star}}, max(0, n-len(p))))
 }
 
-// subtract returns areas for the texts that p matches and q does not, for parts that stand for
-// one segment. The parameter first is true for the first segment of a name. It fails if no
-// areas can express these texts.
+// subtract returns areas for the texts that p matches and q does not match. Both parts must match
+// one segment. The parameter first is true for the first segment of a name. If areas cannot
+// express the texts, subtract fails.
 func (p part) subtract(q part, first bool) ([]area, bool) {
 	if p.within(q) {
 		return nil, true
@@ -104,7 +104,7 @@ func (p part) subtract(q part, first bool) ([]area, bool) {
 	case len(common) == 0:
 		return []area{{pattern: pattern{p}}}, true
 	case p.kind == member:
-		return nil, false // "any group but that one" cannot be written
+		return nil, false // a rule cannot express "any group except this group"
 	case q.kind == member && p.kind == word:
 		return []area{{pattern{p}, []literal{not(claimed(q.text, p.text))}}}, true
 	case q.kind == member:

@@ -48,13 +48,13 @@ func parseTemplate(text string) (template, error) {
 	return t, nil
 }
 
-// expand replaces each claim by the texts that the function values returns for it. A claim with
-// a list yields one text for each element. More than one list is not supported. The result
-// missing is the claim that is absent or not supported.
+// expand replaces each claim by the texts that the function values returns for the claim. A claim
+// with a list yields one text for each element. More than one list is not supported. If a claim is
+// absent or not supported, missing is this claim.
 //
-// Except for the last claim, a value must not contain the character that follows the claim in
-// the template. Otherwise {a}/{b} would yield the same text for "x/y" and "z" as for "x" and
-// "y/z".
+// A value must not contain the character that follows the claim in the template. Otherwise {a}/{b}
+// would yield the same text for "x/y" and "z" as for "x" and "y/z". This does not apply to the
+// claim at the end.
 func (t template) expand(claims map[string]any, values func(claim, map[string]any) ([]string, bool)) (texts []string, missing string) {
 	texts = []string{""}
 	lists := 0
