@@ -212,6 +212,37 @@ func TestProofsOfEveryEntryAtEverySize(t *testing.T) {
 	}
 }
 
+// A proof of one entry has at most 4 kB, as the command line writes it: of a push by a CI job with
+// the claims that GitHub sends, or of the decision that allowed it, among ten million entries.
+func TestAProofIsSmall(t *testing.T) {
+	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{})
+	signer, _ := signingKey(t)
+	allowed := decision(ciJob)
+	allowed.Remote, allowed.Client = netip.MustParseAddr("2001:db8:1234:5678:9abc:def0:1234:5678"), pushByCI("").Event.Request.UserAgent
+	if err := j.Append(t.Context(), journal.Entry{Registry: "registry.example.com", Decision: allowed}, pushByCI("0198c1f2-7a3b-7c4d-8e5f-60718293a4b5")); err != nil {
+		t.Fatal(err)
+	}
+	signed := sign(t, j, signer)
+	for position, what := range map[journal.Position]string{1: "decision", 2: "event"} {
+		proof, err := j.Prove(t.Context(), signed, true, position)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proof.Entries[0].Path = make([]tree.Hash, 24) // 2^24 leaves are more than ten million
+		proof.Entries[0].Leaf = 10_000_000
+		var text bytes.Buffer
+		encoder := json.NewEncoder(&text)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(proof); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("the proof of the %s has %d bytes", what, text.Len())
+		if text.Len() > 4096 {
+			t.Errorf("the proof of the %s has %d bytes:\n%s", what, text.Len(), text.String())
+		}
+	}
+}
+
 // Among 200,000 entries, a path has at most 18 hashes, which are 576 bytes.
 func TestAPathIsShort(t *testing.T) {
 	const size = 200_000
