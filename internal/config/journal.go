@@ -77,9 +77,9 @@ func age() strictyaml.Type[time.Duration] {
 		v, ok := text.ParseDuration(s)
 		switch {
 		case !ok:
-			d.Suggest(n, text.MeantDuration(s), "%s is not an age like 90d, 12h or forever", text.QuoteShort(s))
+			d.Suggest(n, meantAge(s), "%s is not an age like 90d, 12h or forever", text.QuoteShort(s))
 		case v < minAge || v > maxAge:
-			d.Problem(n, "%s is not between one hour and 100 years, or forever", text.QuoteShort(s))
+			d.Suggest(n, meantAge(s), "%s is not between one hour and 100 years, or forever", text.QuoteShort(s))
 		default:
 			return v, true
 		}
@@ -112,7 +112,7 @@ func size() strictyaml.Type[int64] {
 			}
 			return int64(v * unit.bytes), true
 		}
-		d.Problem(n, "%s is not a size like 500MB, 2GB or unlimited", text.QuoteShort(s))
+		d.Suggest(n, meantSize(s), "%s is not a size like 500MB, 2GB or unlimited", text.QuoteShort(s))
 		return 0, false
 	})
 }

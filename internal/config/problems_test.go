@@ -271,6 +271,11 @@ func TestProblems(t *testing.T) {
 			`2:54: "c[" is not a pattern: a bracket is not closed, or nothing follows a backslash`,
 			`2:60: only the last part of a path can be a pattern`}},
 
+		{"wrong units of what the journal keeps", "journal: { keep: { decisions: { age: 3 months, size: 500mb }, events: { age: 1m } } }", []string{
+			`2:38: "3 months" is not an age like 90d, 12h or forever (did you mean "90d"?)`,
+			`2:54: "500mb" is not a size like 500MB, 2GB or unlimited (did you mean "500MB"?)`,
+			`2:78: "1m" is not between one hour and 100 years, or forever (did you mean "30d"?)`}},
+
 		// Registries.
 		{"a secret in the wrong place is not repeated", "notifications: hunter2hunter2hunter2", []string{
 			`2:16: must be a section, not a text`}},
