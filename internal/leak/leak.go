@@ -308,13 +308,29 @@ func (f *Finder) uses(ctx context.Context, q journal.Query, matches func(*journa
 	}
 }
 
-// add adds an entry. Each entry must be older than the entries that were added before.
+// add adds an entry. The entries come in the order of the journal, the newest first.
 func (u *Uses) add(e *journal.Entry) {
-	if u.Count++; u.Last.IsZero() {
-		u.Last = e.Time
+	// Equal refusals become an entry that is written later than the first refusal, so the order of
+	// entries is not the order of their times.
+	if u.Count++; u.Count == 1 {
+		u.First, u.Last = e.Time, e.Time
 	}
-	u.First = e.Time
+	if e.Time.Before(u.First) {
+		u.First = e.Time
+	}
+	if last := lastTime(e); last.After(u.Last) {
+		u.Last = last
+	}
 	if len(u.Entries) < maxEntries {
 		u.Entries = append(u.Entries, Use{e.ID.String(), e.Time, e.Summary()})
 	}
+}
+
+// lastTime returns the time of the last refusal of an entry of equal refusals, or the time of the
+// entry.
+func lastTime(e *journal.Entry) time.Time {
+	if e.Decision != nil && e.Decision.Repeats != nil && e.Decision.Repeats.Last.After(e.Time) {
+		return e.Decision.Repeats.Last
+	}
+	return e.Time
 }

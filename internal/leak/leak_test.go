@@ -48,6 +48,21 @@ func newFinder(t testing.TB) *Finder {
 	}
 }
 
+// An entry of equal refusals has the time of the first refusal, but is written later.
+func TestUsesHaveTheFirstAndTheLastTime(t *testing.T) {
+	at := func(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second) }
+	u := &Uses{}
+	for _, e := range []journal.Entry{ // the newest first
+		{Time: at(20), Decision: &journal.Decision{Repeats: &journal.Repeats{Count: 3, First: at(20), Last: at(50)}}},
+		{Time: at(30), Text: []byte("a")}, {Time: at(10), Text: []byte("b")}, {Time: at(15), Text: []byte("c")},
+	} {
+		u.add(&e)
+	}
+	if u.Count != 4 || !u.First.Equal(at(10)) || !u.Last.Equal(at(50)) {
+		t.Errorf("%d uses from %s to %s", u.Count, u.First, u.Last)
+	}
+}
+
 // A registry's token is recognized by the root that signed it. This works for a former root, for
 // an expired leaf certificate, and for a token that identifies the root by a kid.
 func TestTokensOfFormerRoots(t *testing.T) {
