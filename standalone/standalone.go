@@ -247,7 +247,8 @@ func (s *Standalone) Welcome() string {
 
 A second user:       bin/tidewaiter hash-password --name ann >> %[4]s
 Who may do what:     %[3]s (a change takes effect when you save it)
-Delete an image, free disk, use it from other machines: docs/home.md
+Who did what:        bin/tidewaiter journal list --config %[3]s
+A robot for CI, delete an image, free disk, use it from other machines: docs/home.md
 
 Below, a line for each thing that clients do. Ctrl-C stops.
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -209,6 +210,9 @@ witness").`,
 				proof, err := os.ReadFile(s.args[0])
 				if err != nil {
 					return fmt.Errorf("reading the proof: %w", err)
+				}
+				if !json.Valid(proof) {
+					return fmt.Errorf("%s is not a proof: give the file that tidewaiter journal prove has written", text.Escape(s.args[0]))
 				}
 				proven, err := tree.Check(proof, append(verifiers, cosigners...)...)
 				if err != nil {

@@ -52,7 +52,7 @@ func load(r *strictyaml.Reader, file string, o Options) (*Config, error) {
 	for d, root := range r.Open([]string{file}, func(_ int, err error) {
 		text := err.Error()
 		if errors.Is(err, fs.ErrNotExist) {
-			text += "; name another config with --config, or create one with tidewaiter init"
+			text += "; name another config with --config (make up writes data/tidewaiter.yaml), or create one with tidewaiter init"
 		}
 		r.Report(strictyaml.Problem{Text: text})
 	}) {
