@@ -28,6 +28,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/search"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // session is one run of a command: its arguments, its streams, and the config, database and
@@ -70,7 +71,7 @@ func (s *session) do(cmd *cobra.Command, args []string, steps []action) (err err
 			continue
 		}
 		if err := step(s); err != nil {
-			return hinted(err)
+			return s.hinted(err)
 		}
 	}
 	if s.changesAccounts && s.cfg.Accounts() == nil {
@@ -80,8 +81,14 @@ func (s *session) do(cmd *cobra.Command, args []string, steps []action) (err err
 }
 
 // hinted adds a hint to an error: the command that solves the problem.
-func hinted(err error) error {
+func (s *session) hinted(err error) error {
 	missing, isMissing := errors.AsType[*admin.NotFoundError](err)
+	if isMissing && missing.Kind == "user" && s.cfg != nil {
+		// The accounts are not asked again.
+		if p, e := offline.Sources(s.cfg, nil).Find(s.ctx, missing.Name); e == nil {
+			return fmt.Errorf("%w in the accounts: the user is in the identity source %s, which this command does not change", err, text.Name(p.Source))
+		}
+	}
 	switch {
 	case isMissing && missing.Kind == "token":
 		return fmt.Errorf("%w; tidewaiter token list prints the ids, which must be given in full", err)
