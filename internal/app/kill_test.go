@@ -94,8 +94,7 @@ func serveUntilKilled(file string) error {
 					say("checkpoint", base64.StdEncoding.EncodeToString(do(h, "GET", "/journal/checkpoint", "").Body.Bytes()))
 				}
 				id := fmt.Sprintf("l%dw%dn%d", life, worker, i)
-				body := fmt.Sprintf(`{"events":[{"id":%q,"timestamp":%q,"action":"push","target":{"repository":"a","tag":%q},"actor":{"name":"ann"}}]}`,
-					id, now().UTC().Format(time.RFC3339Nano), id)
+				body := killedEvent(id, i, now())
 				if w := do(h, "POST", "/notifications", body); w.Code == http.StatusOK {
 					say("event", id)
 				}
@@ -115,6 +114,18 @@ func serveUntilKilled(file string) error {
 		}()
 	}
 	return <-failed
+}
+
+// killedEvent returns the i-th event of a worker: pushes of several manifests with a tag each, pulls
+// of a tag, and deletes of manifests.
+func killedEvent(id string, i int, at time.Time) string {
+	action, tag := []string{"push", "push", "pull", "delete"}[i%4], fmt.Sprintf(`"tag":%q,`, id)
+	if action == "delete" {
+		tag = ""
+	}
+	return fmt.Sprintf(`{"events":[{"id":%q,"timestamp":%q,"action":%q,"actor":{"name":"ann"},"request":{"method":"GET"},
+		"target":{"repository":"a",%s"digest":"sha256:%064x","size":500,"mediaType":"application/vnd.oci.image.manifest.v1+json"}}]}`,
+		id, at.UTC().Format(time.RFC3339Nano), action, tag, i%20)
 }
 
 // jti returns the id of the token in an answer.
