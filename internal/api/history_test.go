@@ -45,7 +45,7 @@ func TestFormerPolicies(t *testing.T) {
 		t.Fatalf("%d policies: %v", len(list), list)
 	}
 	want := fields{"version": first, "since": at(0), "until": list[1].(map[string]any)["since"], "changed": "first"}
-	if diff := cmp.Diff(map[string]any(want), list[2]); diff != "" {
+	if diff := cmp.Diff(want, list[2]); diff != "" {
 		t.Errorf("the first policy (-want +got):\n%s", diff)
 	}
 	page := h.must(200, carol, "GET", "/policy/history?limit=1", nil)

@@ -254,6 +254,24 @@ func TestRemovedEntriesAreRecordedAndCounted(t *testing.T) {
 	})
 }
 
+// A merged block stays compressed when some of its entries are removed.
+func TestRemovalLeavesBlocksCompressed(t *testing.T) {
+	clock := clocktest.New(noon)
+	j, db := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
+	for _, event := range pushes(0, 128) {
+		fill(t, j, clock, 0, event, journal.Entry{Change: &journal.Change{Actor: "user:ann", Action: "user.add", Target: "bob"}})
+	}
+	clock.Pass(100 * 24 * time.Hour)
+	steps(t, journal.NewMaintainer(j, retention.Limits{Events: retention.Limit{Age: 90 * 24 * time.Hour}}))
+	if n := len(read(t, j, 0)); n != 129 { // one of them records the removal
+		t.Errorf("%d entries are left, want 129", n)
+	}
+	var plain int
+	if err := db.Read().QueryRow(`SELECT count(*) FROM journal_blocks WHERE entries = 255 AND substr(content, 1, 1) = X'7B'`).Scan(&plain); err != nil || plain > 0 {
+		t.Errorf("%d merged blocks are not compressed, %v", plain, err)
+	}
+}
+
 // When the entries of a kind exceed the size limit, the entries of the oldest hours are removed.
 func TestTheSizeOfAKindIsLimited(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {

@@ -116,19 +116,6 @@ func (j *Journal) proveConsistency(ctx context.Context, signed, old []byte) (*tr
 	return p, err
 }
 
-// Consistency returns hashes. They prove that the tree with the given size begins with the tree of
-// the old size.
-func (j *Journal) Consistency(ctx context.Context, size, old int64) ([]tree.Hash, error) {
-	if old == 0 || old == size {
-		return nil, nil
-	}
-	r, err := j.readTree(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return tlog.ProveTree(size, old, r)
-}
-
 // treeReader reads hashes of the tree. It is a tlog.HashReader.
 type treeReader struct {
 	ctx     context.Context

@@ -27,10 +27,9 @@ const (
 // Text from clients and registries is quoted and escaped if it is not a plain word. So the summary
 // is always one line, and cannot control a terminal. A summary does not contain the entry's time,
 // id and position, and has at most a few KiB.
-func (e Entry) Summary() string { return string(e.AppendSummary(make([]byte, 0, 160))) }
+func (e Entry) Summary() string { return string(e.appendSummary(make([]byte, 0, 160))) }
 
-// AppendSummary appends Summary to b.
-func (e Entry) AppendSummary(b []byte) []byte {
+func (e Entry) appendSummary(b []byte) []byte {
 	switch {
 	case e.Decision != nil:
 		return e.Decision.Repeats.appendSummary(e.Decision.appendSummary(b, e.Registry))
