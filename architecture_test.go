@@ -67,6 +67,7 @@ var mayImport = map[string][]string{
 	"internal/journal/export":         {"internal/journal", "policy", "scope"},
 	"internal/durable":                nil,
 	"internal/notekey":                {"internal/durable"},
+	"internal/notekey/notekeytest":    {"internal/notekey"},
 	"internal/journal/checkpoint":     {"internal/journal/tree", "internal/store"},
 	"internal/witness":                {"internal/durable", "internal/journal/tree"},
 	"internal/journal/retention":      nil,
@@ -126,7 +127,7 @@ var mayImportConfig = []string{"internal/app", "internal/doctor", "internal/dock
 var mayServeHTTP = []string{"internal/server", "internal/api", "internal/witness", "tokenserver"}
 
 // forTests lists the packages that only tests may import.
-var forTests = []string{"internal/await", "internal/clock/clocktest", "internal/loopback", "internal/store/storetest", "internal/identity/identitytest", "internal/accounts/accountstest", "internal/identity/ldap/ldaptest", "internal/text/texttest", "policy/internal/policygen"}
+var forTests = []string{"internal/await", "internal/clock/clocktest", "internal/loopback", "internal/store/storetest", "internal/identity/identitytest", "internal/accounts/accountstest", "internal/identity/ldap/ldaptest", "internal/notekey/notekeytest", "internal/text/texttest", "policy/internal/policygen"}
 
 // source is a parsed Go file that is not a test.
 type source struct {

@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -12,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -223,31 +221,13 @@ journal: { keep: { decisions: { age: forever }, events: { age: forever }, refuse
 // killService starts the service, and kills it after some acknowledgements.
 func killService(t *testing.T, file string, life int, acknowledged map[string]bool) {
 	t.Helper()
-	command := exec.Command(os.Args[0])
-	command.Env = append(os.Environ(), killedConfig+"="+file, fmt.Sprintf("%s=%d", killedLife, life))
-	command.Stderr = os.Stderr
-	out, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewReader(out)
 	last, n := 1+rand.IntN(1200), 0
-	for {
-		line, err := lines.ReadString('\n')
-		if err != nil { // all output is read; an incomplete line is not an acknowledgement
-			break
-		}
-		acknowledged[strings.TrimSuffix(line, "\n")] = true
+	storetest.RunChild(t, []string{killedConfig + "=" + file, fmt.Sprintf("%s=%d", killedLife, life)}, func(line string, kill func()) {
+		acknowledged[line] = true
 		if n++; n == last {
-			if err := command.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
+			kill()
 		}
-	}
-	_ = command.Wait()
+	})
 	if n < last {
 		t.Fatalf("the process ended after %d acknowledgements", n)
 	}

@@ -1,13 +1,11 @@
 package journal_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -68,37 +66,19 @@ func testAcknowledgedEventsSurviveKill(t *testing.T, d storetest.Database) {
 	url := d.Ready(t)
 	acknowledged := make(map[string]int)
 	for life := range 8 {
-		command := exec.Command(os.Args[0])
-		command.Env = append(os.Environ(), "JOURNAL_TEST_URL="+url, fmt.Sprintf("JOURNAL_TEST_PREFIX=life%d", life))
-		command.Stderr = os.Stderr
-		out, err := command.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := command.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewReader(out)
 		// The child is killed after this number of acknowledgements, while other appends are in
 		// progress.
-		deathAt := 1 + rand.IntN(400)
-		for n := 0; ; n++ {
-			if n == deathAt {
-				if err := command.Process.Kill(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			line, err := lines.ReadString('\n')
-			if err != nil { // all output is read; an incomplete line is not an acknowledgement
-				break
-			}
-			id := strings.TrimSuffix(line, "\n")
+		deathAt, n := 1+rand.IntN(400), 0
+		environment := []string{"JOURNAL_TEST_URL=" + url, fmt.Sprintf("JOURNAL_TEST_PREFIX=life%d", life)}
+		storetest.RunChild(t, environment, func(id string, kill func()) {
 			if !strings.HasPrefix(id, "life") {
-				t.Fatalf("the process printed %q", line)
+				t.Errorf("the process printed %q", id)
 			}
 			acknowledged[id]++
-		}
-		command.Wait()
+			if n++; n == deathAt {
+				kill()
+			}
+		})
 	}
 
 	j, _ := open(t, url, journal.Options{})

@@ -310,47 +310,52 @@ func TestTheSizeOfAKindIsLimited(t *testing.T) {
 	})
 }
 
+// decisionOf returns a decision about a user.
+func decisionOf(name string) journal.Entry {
+	return journal.Entry{Decision: decision(&policy.Principal{Kind: policy.User, Name: name, ID: name, Source: "test"})}
+}
+
+// principals returns the number of stored principals.
+func principals(t testing.TB, db *store.DB) (n int) {
+	t.Helper()
+	if err := db.Read().QueryRow(`SELECT count(*) FROM journal_principals`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // A principal is deleted together with the last entry that refers to it, but not earlier.
 func TestPrincipalsAreRemovedWithTheirEntries(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		clock := clocktest.New(noon)
 		j, db := open(t, d.Ready(t), journal.Options{Now: clock.Now})
-		of := func(name string) journal.Entry {
-			return journal.Entry{Decision: decision(&policy.Principal{Kind: policy.User, Name: name, ID: name, Source: "test"})}
-		}
 		for i := range 300 {
-			fill(t, j, clock, 0, of(fmt.Sprint("job", i)))
+			fill(t, j, clock, 0, decisionOf(fmt.Sprint("job", i)))
 		}
 		clock.Pass(10 * 24 * time.Hour)
 		for range 300 {
-			fill(t, j, clock, 0, of("job7"))
+			fill(t, j, clock, 0, decisionOf("job7"))
 		}
 		clock.Pass(24 * time.Hour)
 		limit := retention.Limit{Age: 2 * 24 * time.Hour}
 		k := journal.NewMaintainer(j, retention.Limits{Decisions: limit, Refused: limit})
 		steps(t, k)
-		count := func() (n int) {
-			if err := db.Read().QueryRow(`SELECT count(*) FROM journal_principals`).Scan(&n); err != nil {
-				t.Fatal(err)
-			}
-			return n
-		}
 		// A block has the entries of job7 and of the last 45 jobs. The entries of the last 45 jobs
 		// are removed.
-		if n := count(); n != 46 {
+		if n := principals(t, db); n != 46 {
 			t.Errorf("%d principals are left, want 46", n)
 		}
 		for range 256 {
 			clock.Pass(time.Hour)
-			fill(t, j, clock, 0, of("job7"))
+			fill(t, j, clock, 0, decisionOf("job7"))
 			steps(t, k)
 		}
 		// Before each daily sweep, job7 got a new row.
-		if n := count(); n < 1 || n > 5 {
-			t.Errorf("%d principals are left, want only job7", n)
+		if n := principals(t, db); n < 1 || n > 5 {
+			t.Errorf("%d principals are left, want those of job7", n)
 		}
 		// The writer still has job8 in its cache, but the row is gone.
-		fill(t, j, clock, 0, of("job8"), of("job7"))
+		fill(t, j, clock, 0, decisionOf("job8"), decisionOf("job7"))
 		entries := read(t, j, 0)
 		if last := entries[len(entries)-2]; last.Decision.Principal.Name != "job8" {
 			t.Errorf("the principal is %v, want job8", last.Decision.Principal)
@@ -545,21 +550,17 @@ func TestClocksOfReplicasDoNotMatterForPrincipals(t *testing.T) {
 func TestABusyJournalRemovesPrincipals(t *testing.T) {
 	clock := clocktest.New(noon)
 	j, db := open(t, storetest.SQLite().Ready(t), journal.Options{Now: clock.Now})
-	of := func(name string) journal.Entry {
-		return journal.Entry{Decision: decision(&policy.Principal{Kind: policy.User, Name: name, ID: name, Source: "test"})}
-	}
 	for i := range 255 {
-		fill(t, j, clock, 0, of(fmt.Sprint("job", i)))
+		fill(t, j, clock, 0, decisionOf(fmt.Sprint("job", i)))
 	}
 	clock.Pass(10 * 24 * time.Hour)
 	for range 2100 {
-		fill(t, j, clock, 0, of("ann"))
+		fill(t, j, clock, 0, decisionOf("ann"))
 	}
 	limit := retention.Limit{Age: 24 * time.Hour}
 	steps(t, journal.NewMaintainer(j, retention.Limits{Decisions: limit, Refused: limit}))
-	var n int
-	if err := db.Read().QueryRow(`SELECT count(*) FROM journal_principals`).Scan(&n); err != nil || n != 1 {
-		t.Errorf("%d principals are left, want 1 (%v)", n, err)
+	if n := principals(t, db); n != 1 {
+		t.Errorf("%d principals are left, want 1", n)
 	}
 }
 

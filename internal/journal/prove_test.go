@@ -19,6 +19,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal/checkpoint"
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
 	"github.com/tidewaiter/tidewaiter/internal/notekey"
+	"github.com/tidewaiter/tidewaiter/internal/notekey/notekeytest"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/notification"
@@ -61,7 +62,7 @@ func TestAProofStandsAlone(t *testing.T) { storetest.Each(t, testAProofStandsAlo
 func testAProofStandsAlone(t *testing.T, d storetest.Database) {
 	url, _ := withOld(t, d)
 	j, db := open(t, url, journal.Options{})
-	signer, key := signingKey(t)
+	signer, key := notekeytest.New(t)
 	allowed := decision(ciJob)
 	allowed.Remote = netip.MustParseAddr("192.0.2.77")
 	refused := decision(nil)
@@ -103,7 +104,7 @@ func testAProofStandsAlone(t *testing.T, d storetest.Database) {
 			t.Errorf("%+v, %v", proven, err)
 		}
 	}
-	_, otherKey := signingKey(t)
+	_, otherKey := notekeytest.New(t)
 	if _, err := tree.Check(text, otherKey); err == nil {
 		t.Error("a proof was accepted with the wrong key")
 	}
@@ -153,19 +154,6 @@ func entriesOf(t testing.TB, p *tree.Proven) []journal.Entry {
 		}
 	}
 	return entries
-}
-
-func signingKey(t testing.TB) (*notekey.Key, note.Verifier) {
-	t.Helper()
-	key, err := notekey.New("auth.example.com/journal")
-	if err != nil {
-		t.Fatal(err)
-	}
-	verifier, err := note.NewVerifier(key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, verifier
 }
 
 // Every entry can be proved in the tree of every size. Every tree begins with each smaller tree.
@@ -281,7 +269,7 @@ func testConsistencyBetweenCheckpoints(t *testing.T, d storetest.Database) {
 			t.Errorf("%+v, %v", proven, err)
 		}
 	}
-	forger, _ := signingKey(t)
+	forger, _ := notekeytest.New(t)
 	for _, tt := range []struct {
 		what string
 		by   *notekey.Key
@@ -314,7 +302,7 @@ func testConsistencyBetweenCheckpoints(t *testing.T, d storetest.Database) {
 		}
 	}
 	// Checkpoints with the signature of a former key are still evidence.
-	second, secondKey := signingKey(t)
+	second, secondKey := notekeytest.New(t)
 	if err := checkpoint.ReplaceKey(t.Context(), db, second.Public(), func(*sql.Tx, string) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +324,7 @@ func rootOf(t testing.TB, signed []byte) tree.Hash {
 // claimedKey returns a new key that signs the checkpoints of the journal in a database.
 func claimedKey(t testing.TB, db *store.DB) (*notekey.Key, note.Verifier) {
 	t.Helper()
-	signer, key := signingKey(t)
+	signer, key := notekeytest.New(t)
 	if _, err := checkpoint.ClaimKey(t.Context(), db, signer.Public(), func() error { return nil }); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
+	"github.com/tidewaiter/tidewaiter/internal/notekey/notekeytest"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
@@ -63,7 +64,7 @@ func testOldFormatIsRemoved(t *testing.T, d storetest.Database) {
 			t.Errorf("%s: %d old entries are left, %d reports, %+v, %v", tt.what, old, reports, v, err)
 		}
 		// A new entry is proved as before.
-		signer, _ := signingKey(t)
+		signer, _ := notekeytest.New(t)
 		if _, err := j.Prove(t.Context(), sign(t, j, signer), true, 8); err != nil {
 			t.Errorf("%s: %v", tt.what, err)
 		}

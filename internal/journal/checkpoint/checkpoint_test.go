@@ -17,7 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/journal/checkpoint"
 	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
-	"github.com/tidewaiter/tidewaiter/internal/notekey"
+	"github.com/tidewaiter/tidewaiter/internal/notekey/notekeytest"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
@@ -38,24 +38,11 @@ func open(t *testing.T, url string, now func() time.Time) (*journal.Journal, *st
 	return j, db
 }
 
-func newKey(t *testing.T) (*notekey.Key, note.Verifier) {
-	t.Helper()
-	key, err := notekey.New("auth.example.com/journal")
-	if err != nil {
-		t.Fatal(err)
-	}
-	verifier, err := note.NewVerifier(key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, verifier
-}
-
 // claimed claims a new key for the journal, and returns the options of checkpoints that sign with
 // this key.
 func claimed(t *testing.T, j *journal.Journal, db *store.DB, now func() time.Time) (checkpoint.Options, note.Verifier) {
 	t.Helper()
-	key, verifier := newKey(t)
+	key, verifier := notekeytest.New(t)
 	current, err := checkpoint.ClaimKey(t.Context(), db, key.Public(), func() error { return nil })
 	if err != nil || current != key.Public() {
 		t.Fatalf("%s, %v", current, err)
@@ -171,7 +158,7 @@ func testForgedCheckpointsAndKeysAreFound(t *testing.T, d storetest.Database) {
 	}
 	add(checkpoint.New(o))
 	first, second := o.Key, o
-	key, _ := newKey(t)
+	key, _ := notekeytest.New(t)
 	err := checkpoint.ReplaceKey(t.Context(), db, key.Public(), func(tx *sql.Tx, former string) error {
 		return j.RecordNewKey(t.Context(), tx, "root", former, key.Public())
 	})
@@ -188,7 +175,7 @@ func testForgedCheckpointsAndKeysAreFound(t *testing.T, d storetest.Database) {
 			t.Errorf("Verify from %d to %d with two keys: %+v, %v", from, to, v, err)
 		}
 	}
-	forger, _ := newKey(t)
+	forger, _ := notekeytest.New(t)
 	f, err := j.Tree(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -320,7 +307,7 @@ func testReplicasSignWithOneKey(t *testing.T, d storetest.Database) {
 		t.Error(err)
 	}
 	o, _ := claimed(t, j, db, c.Now)
-	key, _ := newKey(t)
+	key, _ := notekeytest.New(t)
 	current, err := checkpoint.ClaimKey(t.Context(), otherDB, key.Public(), func() error {
 		t.Error("a second key was claimed")
 		return nil

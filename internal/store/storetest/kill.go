@@ -1,12 +1,10 @@
 package storetest
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -99,25 +97,10 @@ type Acknowledged map[string][]string
 // names of workers are unique.
 func (a Acknowledged) Kill(t testing.TB, url, during string, life int) {
 	t.Helper()
-	command := exec.Command(os.Args[0])
-	command.Env = append(os.Environ(), killedURL+"="+url, fmt.Sprintf("%s=%d", killedLife, life))
-	command.Stderr = os.Stderr
-	out, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
 	// Kill at the first or second write of this kind by any worker.
 	begun, killed := 1+rand.IntN(2), false
-	lines := bufio.NewReader(out)
-	for {
-		line, err := lines.ReadString('\n')
-		if err != nil { // all output is read; an incomplete line is not an acknowledgement
-			break
-		}
-		sign, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+	RunChild(t, []string{killedURL + "=" + url, fmt.Sprintf("%s=%d", killedLife, life)}, func(line string, kill func()) {
+		sign, rest, _ := strings.Cut(line, " ")
 		worker, kind, ok := strings.Cut(rest, " ")
 		switch {
 		case !ok:
@@ -126,13 +109,12 @@ func (a Acknowledged) Kill(t testing.TB, url, during string, life int) {
 			a[worker] = append(a[worker], kind)
 		case sign == "?" && kind == during && !killed:
 			if begun--; begun > 0 {
-				continue
+				return
 			}
 			killed = true
-			time.AfterFunc(time.Duration(rand.Int64N(int64(8*time.Millisecond))), func() { _ = command.Process.Kill() })
+			time.AfterFunc(time.Duration(rand.Int64N(int64(8*time.Millisecond))), kill)
 		}
-	}
-	_ = command.Wait()
+	})
 	if !killed {
 		t.Errorf("the process ended before it was killed during %s", during)
 	}
