@@ -71,7 +71,7 @@ func (a *App) build(cfg *config.Config) (*generation, error) {
 		}
 		a.warn(s.Warnings)
 	}
-	g.runs = append(g.runs, o.Limiter.Run, func(ctx context.Context) { memory.Run(ctx, a.bursts(), a.log) })
+	g.runs = append(g.runs, o.Limiter.Run, func(ctx context.Context) { memory.Run(ctx, a.log) })
 	keys, err := a.buildKeys(cfg, g)
 	if err != nil {
 		return nil, err
@@ -109,20 +109,6 @@ func (a *App) build(cfg *config.Config) (*generation, error) {
 		}
 	}
 	return g, nil
-}
-
-// More than quietEntries journal entries between two checks are a burst.
-const quietEntries = 100
-
-// bursts returns a function that reports whether there was much work since its previous call: a
-// burst of requests, or a password hash.
-func (a *App) bursts() func() bool {
-	written, hashed := a.journal.Stats().Written, a.hashing.Stats().Hashed
-	return func() bool {
-		lastWritten, lastHashed := written, hashed
-		written, hashed = a.journal.Stats().Written, a.hashing.Stats().Hashed
-		return written-lastWritten > quietEntries || hashed != lastHashed
-	}
 }
 
 func (a *App) buildKeys(cfg *config.Config, g *generation) (*keyring.Keyring, error) {

@@ -1,8 +1,8 @@
 // Package memory returns memory to the system after a burst of work.
 //
 // The runtime collects garbage only when the heap grows. So a process that becomes idle would keep
-// the memory of the last burst for minutes. This can be the buffers of password hashes, or the 30
-// MB of garbage after reading 10,000 rules.
+// the memory of the last burst for minutes. This can be the buffers of password hashes, the 30 MB
+// of garbage after reading 10,000 rules, or what indexing used after the last request.
 package memory
 
 import (
@@ -19,12 +19,14 @@ const (
 	// worthReturning is a size in bytes. If the unused heap is larger, a collection is worth its
 	// cost, which is a few milliseconds of work.
 	worthReturning = 1 << 20
+	// busyBytes is how many bytes are allocated between two checks in a burst: by some hundred
+	// requests, or by indexing a thousand entries of the journal.
+	busyBytes = 4 << 20
 )
 
-// Run returns memory after each burst, until ctx ends. busy reports whether there was a burst
-// since its last call. The start counts as a burst.
-func Run(ctx context.Context, busy func() bool, log *slog.Logger) {
-	run(ctx, busy, func() {
+// Run returns memory after each burst, until ctx ends. The start counts as a burst.
+func Run(ctx context.Context, log *slog.Logger) {
+	run(ctx, bursts(allocated), func() {
 		if unusedHeap() > worthReturning {
 			debug.FreeOSMemory()
 		}
@@ -34,6 +36,7 @@ func Run(ctx context.Context, busy func() bool, log *slog.Logger) {
 	})
 }
 
+// run calls free after each burst. busy reports whether there was a burst since its last call.
 func run(ctx context.Context, busy func() bool, free func()) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -48,6 +51,23 @@ func run(ctx context.Context, busy func() bool, free func()) {
 			free()
 		}
 	}
+}
+
+// bursts returns a function that reports whether there was a burst since its last call.
+func bursts(allocated func() uint64) (busy func() bool) {
+	before := allocated()
+	return func() bool {
+		last := before
+		before = allocated()
+		return before-last > busyBytes
+	}
+}
+
+// allocated returns how many bytes the process has allocated since its start.
+func allocated() uint64 {
+	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64()
 }
 
 // unusedHeap returns the size of the heap without the bytes that were live at the last collection.

@@ -23,3 +23,26 @@ func TestMemoryIsReturnedOnceAfterEachBurst(t *testing.T) {
 		}
 	})
 }
+
+func TestABurstAllocatesMuch(t *testing.T) {
+	allocated := uint64(100)
+	busy := bursts(func() uint64 { return allocated })
+	for _, tt := range []struct {
+		more uint64
+		want bool
+	}{{0, false}, {busyBytes, false}, {busyBytes + 1, true}, {1, false}} {
+		allocated += tt.more
+		if got := busy(); got != tt.want {
+			t.Errorf("%d bytes are a burst: %t", tt.more, got)
+		}
+	}
+}
+
+func TestAllocatedGrows(t *testing.T) {
+	before := allocated()
+	b := make([]byte, busyBytes)
+	b[len(b)-1] = 1
+	if after := allocated(); after < before+uint64(len(b)) {
+		t.Errorf("allocated %d bytes, want %d more than %d", after, len(b), before)
+	}
+}

@@ -84,6 +84,9 @@ func (p sqliteLocation) derived(_ context.Context, _ *DB, write bool) (_ *Derive
 		if d.writer, err = own.connect(1, options, nil); err != nil {
 			return nil, err
 		}
+		if own.path != "" {
+			d.writer.SetConnMaxIdleTime(unusedFor)
+		}
 	}
 	if d.reader, err = own.connect(readers, url.Values{"_pragma": settings("cache_size(-1024)", "query_only(ON)")}, nil); err != nil {
 		return nil, errors.Join(err, d.Close())

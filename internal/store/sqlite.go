@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"syscall"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -22,6 +23,9 @@ const (
 	application = 0x74696465
 
 	readers = 4 // connections
+
+	// unusedFor is how long a reader stays open without use. It has a megabyte of memory.
+	unusedFor = 30 * time.Second
 )
 
 // settings returns the settings of every connection. busy_timeout is in milliseconds.
@@ -247,6 +251,9 @@ func (p sqliteLocation) connect(connections int, options url.Values, allowed fun
 	pool := sql.OpenDB(connector{inner, allowed})
 	pool.SetMaxOpenConns(connections)
 	pool.SetMaxIdleConns(connections)
+	if connections > 1 && p.path != "" { // closing the last connection deletes a database in memory
+		pool.SetConnMaxIdleTime(unusedFor)
+	}
 	return pool, nil
 }
 
