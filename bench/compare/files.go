@@ -87,6 +87,7 @@ type deployment struct {
 	rules int
 
 	accounts bool   // the server has accounts
+	quiet    bool   // the server logs no decisions
 	proxied  bool   // the server trusts X-Forwarded-For from this machine
 	database string // URL of the database; "": SQLite, in the deployment's folder
 	users    string // htpasswd file; "": the file of the run; "none": no file
@@ -106,6 +107,9 @@ func (d deployment) config(k keys, file, address, metrics string) []byte {
 	fmt.Fprintf(&b, "signing: { root: { certificate: %q, key: %q } }\n", k.certificate, k.key)
 	fmt.Fprintf(&b, "token: { lifetime: 5m, reuse: %t }\n", d.reuse)
 	fmt.Fprintf(&b, "registries:\n  - { service: %s, url: %q, notifications: { secret: %q } }\n", service, "https://"+service, secret)
+	if d.quiet {
+		b.WriteString("log: { level: warn }\n")
+	}
 	if d.proxied {
 		b.WriteString("trusted_proxies: [127.0.0.1]\n")
 	}

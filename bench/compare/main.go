@@ -93,7 +93,7 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	flags.IntVar(&s.accounts, "accounts", 1_000_000, "accounts of the large database")
 	flags.IntVar(&s.swapped, "swapped", 100_000, "rules of the policy that is reloaded repeatedly")
 	flags.IntVar(&s.tries, "tries", 200, "rejected sign-ins of each kind")
-	flags.StringVar(&groups, "groups", "tokens", "what to measure, separated by commas: tokens, accounts, flood, names, replicas, swaps, spray, refusals, lockout, intake")
+	flags.StringVar(&groups, "groups", "tokens", "what to measure, separated by commas: tokens, accounts, flood, names, replicas, swaps, spray, refusals, lockout, intake, recording")
 	flags.StringVar(&output, "output", "text", "text, json or markdown")
 	if err := flags.Parse(arguments); err != nil {
 		return s, err
@@ -105,7 +105,7 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	case !known:
 		return s, fmt.Errorf("--output %q: must be text, json or markdown", output)
 	case slices.ContainsFunc(s.groups, func(name string) bool { return steps(name) == nil }):
-		return s, fmt.Errorf("--groups %q: must be tokens, accounts, flood, names, replicas, swaps, spray, refusals, lockout or intake", groups)
+		return s, fmt.Errorf("--groups %q: must be tokens, accounts, flood, names, replicas, swaps, spray, refusals, lockout, intake or recording", groups)
 	case flags.NArg() > 0:
 		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case s.slice <= 0 || s.duration < s.slice:
@@ -152,15 +152,16 @@ func measure(ctx context.Context, s settings, progress io.Writer) (bars []bar, e
 // steps returns the functions that measure a group, or nil if there is no such group.
 func steps(group string) []func(*measurement, context.Context) error {
 	return map[string][]func(*measurement, context.Context) error{
-		"tokens":   {(*measurement).size, (*measurement).starting, (*measurement).load},
-		"accounts": {(*measurement).known},
-		"flood":    {(*measurement).flood},
-		"names":    {(*measurement).names},
-		"replicas": {(*measurement).replicas},
-		"swaps":    {(*measurement).swaps},
-		"spray":    {(*measurement).spray},
-		"refusals": {(*measurement).refusals},
-		"lockout":  {(*measurement).lockout},
-		"intake":   {(*measurement).intake},
+		"tokens":    {(*measurement).size, (*measurement).starting, (*measurement).load},
+		"accounts":  {(*measurement).known},
+		"flood":     {(*measurement).flood},
+		"names":     {(*measurement).names},
+		"replicas":  {(*measurement).replicas},
+		"swaps":     {(*measurement).swaps},
+		"spray":     {(*measurement).spray},
+		"refusals":  {(*measurement).refusals},
+		"lockout":   {(*measurement).lockout},
+		"intake":    {(*measurement).intake},
+		"recording": {(*measurement).recording},
 	}[group]
 }

@@ -26,13 +26,14 @@ type programs struct {
 }
 
 // build compiles a program as for a release: static and stripped. from is the program's folder
-// in the repository. The go.mod file for that folder defines the versions of the dependencies.
-func build(ctx context.Context, from, to string) error {
+// in the repository. The go.mod file for that folder defines the versions of the dependencies. more
+// are options of go build.
+func build(ctx context.Context, from, to string, more ...string) error {
 	main, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/tidewaiter/tidewaiter").Output()
 	if err != nil {
 		return fmt.Errorf("finding the main module: %w", err)
 	}
-	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", to, ".")
+	command := exec.CommandContext(ctx, "go", append(append([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", to}, more...), ".")...)
 	command.Dir = filepath.Join(strings.TrimSpace(string(main)), from)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := command.CombinedOutput(); err != nil {

@@ -22,16 +22,16 @@ func (t *Target) usage(ctx context.Context, w *window, running *sync.WaitGroup) 
 		return 0, nil
 	}
 	pause(ctx, time.Until(w.from))
-	before, first := usage(t.process)
+	before, first := Usage(t.process)
 	running.Wait()
-	after, second := usage(t.process)
+	after, second := Usage(t.process)
 	return after - before, errors.Join(first, second)
 }
 
-// usage returns the processor time of a process on this machine, in user and system mode. It
+// Usage returns the processor time of a process on this machine, in user and system mode. It
 // only works on Linux. Other load on the machine affects processor time less than a rate,
 // because a process that waits for a processor uses no processor time.
-func usage(process int) (time.Duration, error) {
+func Usage(process int) (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process))
 	if err != nil {
 		return 0, fmt.Errorf("reading a process's time: %w", err)

@@ -11,17 +11,17 @@ import (
 
 func TestUsageOfAProcessGrowsWithItsWork(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		if _, err := usage(os.Getpid()); err == nil {
+		if _, err := Usage(os.Getpid()); err == nil {
 			t.Error("known without /proc")
 		}
 		return
 	}
-	before, err := usage(os.Getpid())
+	before, err := Usage(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for n := 0; ; n++ { // use processor time until it is measurable
-		after, err := usage(os.Getpid())
+		after, err := Usage(os.Getpid())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,8 +32,8 @@ func TestUsageOfAProcessGrowsWithItsWork(t *testing.T) {
 			break
 		}
 	}
-	if _, err := usage(-1); err == nil {
-		t.Error("usage returned a time for a process that does not exist")
+	if _, err := Usage(-1); err == nil {
+		t.Error("Usage returned a time for a process that does not exist")
 	}
 }
 
