@@ -1,0 +1,223 @@
+package app_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/tidewaiter/tidewaiter/internal/await"
+	"github.com/tidewaiter/tidewaiter/internal/catalog"
+	"github.com/tidewaiter/tidewaiter/internal/identity/username"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/journal/checkpoint"
+	"github.com/tidewaiter/tidewaiter/internal/journal/retention"
+	"github.com/tidewaiter/tidewaiter/internal/journal/tree"
+	"github.com/tidewaiter/tidewaiter/internal/notekey"
+	"github.com/tidewaiter/tidewaiter/internal/projection"
+	"github.com/tidewaiter/tidewaiter/internal/search"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/notification"
+)
+
+// background is a journal with all jobs that work on it: merging and removal, checkpoints, and the
+// projections.
+type background struct {
+	*testing.T
+	db          *store.DB
+	journal     *journal.Journal
+	checkpoints *checkpoint.Checkpoints
+	key         note.Verifier
+	set         *projection.Set
+	log         await.Log
+	stop        func()
+	events      int // that were acknowledged
+}
+
+func newBackground(t *testing.T, file string) *background {
+	t.Helper()
+	b := &background{T: t}
+	log := slog.New(slog.NewTextHandler(&b.log, nil))
+	var err error
+	if b.db, err = store.Open(t.Context(), "sqlite:"+file); err != nil {
+		t.Fatal(err)
+	}
+	if b.journal, err = journal.New(b.db, journal.Options{Log: log, Settle: -1}); err != nil {
+		t.Fatal(err)
+	}
+	key, err := notekey.New("auth.example.com/journal")
+	if err == nil {
+		b.key, err = note.NewVerifier(key.Public())
+	}
+	if err == nil {
+		_, err = checkpoint.ClaimKey(t.Context(), b.db, key.Public(), func() error { return nil })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.checkpoints = checkpoint.New(checkpoint.Options{DB: b.db, Tree: b.journal.Tree, Signer: key, Key: key.Public(), Log: log})
+	b.set = projection.New(b.db, projection.Options{Log: log}, search.Projection(username.Login), catalog.Projection())
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	limit := retention.Limit{Age: time.Hour}
+	running.Go(func() { b.journal.Maintain(ctx, retention.Limits{Events: limit}) })
+	running.Go(func() { b.checkpoints.Run(ctx) })
+	running.Go(func() { b.set.Run(ctx, b.journal) })
+	b.stop = func() {
+		cancel()
+		running.Wait()
+		if err := errors.Join(b.set.Close(), b.journal.Close(context.Background()), b.db.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	return b
+}
+
+// push appends an event, and reports whether it was acknowledged.
+func (b *background) push() bool {
+	err := b.journal.Append(b.Context(), journal.Entry{Registry: "r.example.com", Event: &notification.Event{
+		ID: fmt.Sprint("e", b.events), Time: time.Now(), Action: "push", Repository: "a", Tag: fmt.Sprint("v", b.events), Actor: strings.Repeat("a", 1000),
+	}})
+	if err == nil {
+		b.events++
+	}
+	return err == nil
+}
+
+// check checks that all acknowledged events are in the journal or were removed because of their
+// age, that at least some were merged and removed, that the last entry has a checkpoint, and that
+// the projections have read all whole groups.
+func (b *background) check(removed int64) {
+	b.Helper()
+	v, err := b.journal.Verify(b.Context(), 0)
+	if err != nil || v.Removed < removed {
+		b.Errorf("%+v, %v, want %d removed entries", v, err, removed)
+	}
+	events := int64(0)
+	for e, err := range b.journal.Read(b.Context(), 0) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		if e.Event != nil {
+			events++
+		}
+	}
+	if events+v.Removed != int64(b.events) {
+		b.Errorf("%d events are stored and %d were removed, but %d were acknowledged", events, v.Removed, b.events)
+	}
+	last, _, err := tree.OpenCheckpoint(b.checkpoints.Latest(), b.key)
+	if err != nil || last.Size != v.Size {
+		b.Errorf("the last checkpoint is %+v, %v, want the size %d", last, err, v.Size)
+	}
+	for _, s := range b.set.Status() {
+		if s.Err != nil || s.Behind > 256 {
+			b.Errorf("%+v", s)
+		}
+	}
+}
+
+// Whatever keeps the database from being written, all jobs go on by themselves afterwards.
+func TestBackgroundWorkGoesOnAfterAnOutage(t *testing.T) {
+	for _, tt := range []struct {
+		what  string
+		begin func(b *background, file string) (end func())
+		fails []string // lines of the log during the outage
+	}{
+		{"the disk is full", func(b *background, _ string) func() { return b.limit(1) }, nil},
+		{"the file is away", func(b *background, file string) func() {
+			if err := os.Rename(file, file+".away"); err != nil {
+				b.Fatal(err)
+			}
+			return func() {
+				if err := os.Rename(file+".away", file); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}, []string{"merging and removing journal entries failed", "signing the journal's checkpoint failed"}},
+		{"the index is away", func(b *background, file string) func() {
+			for _, name := range []string{file + ".index", file + ".index-wal", file + ".index-shm"} {
+				if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+					b.Fatal(err)
+				}
+			}
+			if err := os.Mkdir(file+".index", 0o700); err != nil {
+				b.Fatal(err)
+			}
+			return func() {
+				if err := os.Remove(file + ".index"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}, []string{"updating the search index failed"}},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			folder := t.TempDir()
+			// In the bubble, no time passes while a job works, and hours pass while all jobs wait.
+			synctest.Test(t, func(t *testing.T) {
+				file := filepath.Join(folder, "state.db")
+				b := newBackground(t, file)
+				defer b.stop()
+				for range 700 {
+					if !b.push() {
+						t.Fatal("an event is refused")
+					}
+				}
+				time.Sleep(time.Minute)
+				b.check(0)
+				if !b.push() { // a checkpoint is due
+					t.Fatal("an event is refused")
+				}
+				b.log.Take()
+				end := tt.begin(b, file)
+				for range 300 { // until the disk is full
+					if !b.push() {
+						break
+					}
+				}
+				time.Sleep(80 * time.Minute)
+				told := strings.Join(b.log.Take(), "\n")
+				for _, line := range tt.fails {
+					if !strings.Contains(told, line) {
+						t.Errorf("the log has no %q:\n%.2000s", line, told)
+					}
+				}
+				end()
+				for i := 0; !b.push(); i++ {
+					if i == 10 {
+						t.Fatal("events are still refused")
+					}
+					time.Sleep(time.Minute)
+				}
+				time.Sleep(10 * time.Minute)
+				b.check(512)
+			})
+		})
+	}
+}
+
+// limit limits the size of the database to a number of pages, or to its present size if this is
+// larger. The result ends the limit.
+func (b *background) limit(pages int) (end func()) {
+	set := func(pages int) {
+		b.Helper()
+		err := b.db.Write(b.Context(), "", func(tx *sql.Tx) error {
+			_, err := tx.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", pages))
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	set(pages)
+	return func() { set(1 << 30) }
+}
