@@ -36,6 +36,9 @@ const (
 	compressionLevel = 6
 )
 
+// isCompressed reports whether a block's content is compressed.
+func (b *block) isCompressed() bool { return len(b.content) > 0 && b.content[0] != '{' }
+
 // part is a part of a block's content.
 type part struct {
 	first, end Position
@@ -50,7 +53,7 @@ func splitContent(b *block) ([]part, error) {
 	content := b.content
 	whole := part{first: b.first, end: b.end(), content: content, size: len(content)}
 	switch {
-	case len(content) > 0 && content[0] == '{':
+	case len(content) > 0 && !b.isCompressed():
 		return []part{whole}, nil
 	case len(content) > 0 && content[0] == deflated:
 		size, n := binary.Uvarint(content[1:])

@@ -64,7 +64,7 @@ func (m *maintainer) remove(ctx context.Context, head head, state maintenance) (
 		return false, nil
 	}
 	var compress *deflate
-	if b.content[0] != '{' {
+	if b.isCompressed() {
 		compress = &m.deflate
 	}
 	r.add(packed, b.previous, b.hash, compress)
