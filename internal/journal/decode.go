@@ -550,14 +550,27 @@ func (d *decoder) principal(ctx context.Context, ref principalRef) (*policy.Prin
 
 // load reads the principals that are not cached, a hundred at a time, and checks their hashes.
 func (d *decoder) load(ctx context.Context, refs []principalRef) error {
-	const atOnce = 100
 	var missing []principalRef
 	for _, ref := range refs {
 		if _, ok := d.principals.get(ref.hash); !ok {
 			missing = append(missing, ref)
 		}
 	}
-	for chunk := range slices.Chunk(missing, atOnce) {
+	return d.texts(ctx, missing, func(ref principalRef, text []byte) error {
+		p, err := decodePrincipal(text)
+		if err != nil {
+			return fmt.Errorf("reading principal %d: %w", ref.number, err)
+		}
+		d.principals.put(ref.hash, p, len(text))
+		return nil
+	})
+}
+
+// texts calls found with the text of each principal. If a text is missing or does not have the
+// hash, the error is a principalError.
+func (d *decoder) texts(ctx context.Context, refs []principalRef, found func(principalRef, []byte) error) error {
+	const atOnce = 100
+	for chunk := range slices.Chunk(refs, atOnce) {
 		numbers := make([]int64, len(chunk))
 		for i, ref := range chunk {
 			numbers[i] = ref.number
@@ -575,11 +588,9 @@ func (d *decoder) load(ctx context.Context, refs []principalRef) error {
 			if sha256.Sum256(text) != ref.hash || !bytes.Equal(sums[ref.number], ref.hash[:]) {
 				return &principalError{ref.number, "not the original one"}
 			}
-			p, err := decodePrincipal(text)
-			if err != nil {
-				return fmt.Errorf("reading principal %d: %w", ref.number, err)
+			if err := found(ref, text); err != nil {
+				return err
 			}
-			d.principals.put(ref.hash, p, len(text))
 		}
 	}
 	return nil
