@@ -179,18 +179,23 @@ func (q *Query) terms() (lists [][]index.Term) {
 			*who = append(*who, index.Term{Field: termLogin, Value: login})
 		}
 	}
-	if q.Credential != "" {
-		add(termCredential, q.Credential)
+	if q.Outcome != "" && q.Outcome != Granted {
+		add(termOutcome, string(q.Outcome))
+	}
+	parent, below := strings.CutSuffix(q.Repository, "/**")
+	if q.Repository != "" && q.Repository != "**" && !below {
+		add(termRepository, q.Repository)
 	}
 	if term, ok := networkTerm(q.Address); ok {
 		add(termAddress, term)
 	}
-	if parent, below := strings.CutSuffix(q.Repository, "/**"); below {
+	if below {
 		add(termBelow, belowTerm(parent))
-	} else if q.Repository != "" && q.Repository != "**" {
-		add(termRepository, q.Repository)
 	}
-	if q.Outcome != "" {
+	if q.Credential != "" {
+		add(termCredential, q.Credential)
+	}
+	if q.Outcome == Granted {
 		add(termOutcome, string(q.Outcome))
 	}
 	if q.Action != "" {

@@ -3,7 +3,7 @@ package search
 import (
 	"context"
 	"fmt"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal/index"
@@ -23,7 +23,7 @@ func NewIndex(set *projection.Set, definition *projection.Definition) *Index {
 
 // fewGroups is a number of groups. If so many groups or fewer have candidates, the next term is
 // looked up only in these groups. Otherwise it is looked up in all groups that are read.
-const fewGroups = 32
+const fewGroups = 256
 
 // Find implements index.Reader.
 func (x *Index) Find(ctx context.Context, lists [][]index.Term, since, until time.Time) (index.Candidates, error) {
@@ -182,31 +182,28 @@ func intersect(set, other *index.Set) (left bool) {
 // groups is not nil, the caller needs only these groups.
 func (c *candidates) having(ctx context.Context, terms []uint64, groups map[int64]*index.Set) (map[int64]*index.Set, error) {
 	having := make(map[int64]*index.Set)
-	var query strings.Builder
-	query.WriteString(`SELECT key, entries FROM search_terms WHERE `)
-	var args []any
-	if groups != nil && len(groups)*len(terms) <= fewGroups {
-		query.WriteString(`key IN (`)
-		for number := range groups {
-			for _, term := range terms {
-				args = append(args, key(number, term))
-				fmt.Fprintf(&query, "$%d,", len(args))
-			}
-		}
-		query.WriteString(`-1)`)
-	} else {
-		for i, term := range terms {
-			args = append(args, key(c.low, term), key(c.high, term))
-			if i > 0 {
-				query.WriteString(" OR ")
-			}
-			fmt.Fprintf(&query, "key BETWEEN $%d AND $%d", len(args)-1, len(args))
-		}
-	}
-	if len(args) == 0 {
+	if len(terms) == 0 || groups != nil && len(groups) == 0 {
 		return having, nil
 	}
-	rows, err := c.view.QueryContext(ctx, query.String(), args...)
+	// The keys stand in the statement itself: the driver would search for the names of parameters.
+	query := []byte(`SELECT key, entries FROM search_terms WHERE `)
+	if groups != nil && len(groups)*len(terms) <= fewGroups {
+		query = append(query, `key IN (-1`...)
+		for number := range groups {
+			for _, term := range terms {
+				query = strconv.AppendInt(append(query, ','), key(number, term), 10)
+			}
+		}
+		query = append(query, ')')
+	} else {
+		for i, term := range terms {
+			if i > 0 {
+				query = append(query, ` OR `...)
+			}
+			query = fmt.Appendf(query, `key BETWEEN %d AND %d`, key(c.low, term), key(c.high, term))
+		}
+	}
+	rows, err := c.view.QueryContext(ctx, string(query))
 	if err != nil {
 		return nil, err
 	}
