@@ -204,7 +204,7 @@ func TestProofsOfEveryEntryAtEverySize(t *testing.T) {
 // the claims that GitHub sends, or of the decision that allowed it, among ten million entries.
 func TestAProofIsSmall(t *testing.T) {
 	j, _ := open(t, storetest.SQLite().Ready(t), journal.Options{})
-	signer, _ := signingKey(t)
+	signer, _ := notekeytest.New(t)
 	allowed := decision(ciJob)
 	allowed.Remote, allowed.Client = netip.MustParseAddr("2001:db8:1234:5678:9abc:def0:1234:5678"), pushByCI("").Event.Request.UserAgent
 	if err := j.Append(t.Context(), journal.Entry{Registry: "registry.example.com", Decision: allowed}, pushByCI("0198c1f2-7a3b-7c4d-8e5f-60718293a4b5")); err != nil {
