@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -83,7 +84,8 @@ func (s *session) do(cmd *cobra.Command, args []string, steps []action) (err err
 // hinted adds a hint to an error: the command that solves the problem.
 func (s *session) hinted(err error) error {
 	missing, isMissing := errors.AsType[*admin.NotFoundError](err)
-	if isMissing && missing.Kind == "user" && s.cfg != nil {
+	// An error with text after the missing name has advice already.
+	if isMissing && missing.Kind == "user" && s.cfg != nil && strings.HasSuffix(err.Error(), missing.Error()) {
 		// The accounts are not asked again.
 		if p, e := offline.Sources(s.cfg, nil).Find(s.ctx, missing.Name); e == nil {
 			return fmt.Errorf("%w in the accounts: the user is in the identity source %s, which this command does not change", err, text.Name(p.Source))
