@@ -68,7 +68,7 @@ func newBad(index int, why string, element []byte) Bad {
 	return Bad{Index: index, Reason: why, Text: append([]byte(nil), begin...)}
 }
 
-// decodeEvent parses one element. If the element is not an event, why is the reason.
+// decodeEvent parses one element. If the element is not an event, the result why is the reason.
 func decodeEvent(element []byte) (event Event, why string) {
 	if element[0] != '{' {
 		return Event{}, "it is not an object"

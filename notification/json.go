@@ -97,9 +97,9 @@ func skipSpace(text []byte, i int) int {
 	return i
 }
 
-// elements returns the first elements of a list, and the number of all its elements. The
-// parameter most is the maximum number of returned elements. Only returned elements use memory.
-// If value is not a list, ok is false.
+// elements returns the first elements of a list, and the number of all its elements. The parameter
+// most is the maximum number of returned elements. Only returned elements use memory. If the value
+// is not a list, the result ok is false.
 func elements(value []byte, most int) (list [][]byte, all int, ok bool) {
 	i := skipSpace(value, 0)
 	if i == len(value) || value[i] != '[' {

@@ -125,7 +125,7 @@ func referenceDecode(body []byte) (events []notification.Event, bad []notificati
 	return events, bad, nil
 }
 
-// decodeEvent parses one element. If the element is not an event, why is the reason.
+// decodeEvent parses one element. If the element is not an event, the result why is the reason.
 func decodeEvent(element []byte) (event notification.Event, why string) {
 	fields := object(element)
 	if fields == nil {

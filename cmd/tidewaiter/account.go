@@ -13,16 +13,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// accountCommands returns the commands that users and robots have in common. sample is a name for
-// examples.
+// accountCommands returns the commands that users and robots have in common. The parameter sample
+// is a name for examples.
 func accountCommands(kind policy.Kind, sample string) []command {
 	before := userOnly
 	if kind == policy.Robot {
 		before = nil
 	}
-	// change returns a command that changes one account. The command's argument is the account's
-	// name.
-	change := func(verb, result, long string, do func(*session) (accounts.Account, error)) command {
+	// changeCommand returns a command that changes one account. The command's argument is the
+	// account's name.
+	changeCommand := func(verb, result, long string, do func(*session) (accounts.Account, error)) command {
 		return command{
 			use:     verb + " NAME",
 			short:   fmt.Sprintf("%s%s a %s", strings.ToUpper(verb[:1]), verb[1:], kind),
@@ -43,10 +43,10 @@ func accountCommands(kind policy.Kind, sample string) []command {
 		example: fmt.Sprintf("  tidewaiter %[1]s list\n  tidewaiter %[1]s list --output json | jq -r '.[] | select(.disabled) | .name'", kind),
 		opens:   readAccounts,
 		run: func(s *session) error {
-			return printList(s, of(s.accounts.List, kind), api.NewAccount,
+			return printList(s, pagesOf(s.accounts.List, kind), api.NewAccount,
 				[]string{"NAME", "STATE", "EXPIRES", "CREATED", "GROUPS"},
 				func(a *accounts.Account) []string {
-					return []string{a.Name, state(a), expiry(a.Expires), minute(a.Created), strings.Join(a.Groups, ", ")}
+					return []string{a.Name, state(a), expiry(a.Expires), formatMinute(a.Created), strings.Join(a.Groups, ", ")}
 				})
 		},
 	}, {
@@ -69,13 +69,13 @@ func accountCommands(kind policy.Kind, sample string) []command {
 			}
 			return s.printFields(api.NewAccount(&a), "name", a.Name, "signs in as", a.Login(), "state", state(&a),
 				"password", password, "set by delegate", delegate, "groups", strings.Join(a.Groups, ", "),
-				"created", minute(a.Created), "changed", minute(a.Changed), "expires", expiry(a.Expires), "id", a.ID)
+				"created", formatMinute(a.Created), "changed", formatMinute(a.Changed), "expires", expiry(a.Expires), "id", a.ID)
 		},
-	}, change("disable", "disabled", `Disable an account: within two seconds it can no longer sign in. Registry tokens that were issued
+	}, changeCommand("disable", "disabled", `Disable an account: within two seconds it can no longer sign in. Registry tokens that were issued
 before stay valid until they expire. Refresh tokens, which docker and others store in place of a
 password, are revoked for good. Other tokens work again when the account is enabled.`,
 		func(s *session) (accounts.Account, error) { return s.accounts.Disable(s.ctx, s.by, s.login(kind), 0) },
-	), change("enable", "enabled", "Enable a disabled account. The account can sign in with the same password and tokens as before.",
+	), changeCommand("enable", "enabled", "Enable a disabled account. The account can sign in with the same password and tokens as before.",
 		func(s *session) (accounts.Account, error) { return s.accounts.Enable(s.ctx, s.by, s.login(kind), 0) },
 	), {
 		use:   "expire NAME DURATION",
@@ -99,7 +99,7 @@ account cannot sign in, but is not deleted: set another duration to let it sign 
 			if err := life.Set(s.args[1]); err != nil {
 				return err
 			}
-			end := life.until(clock.Now())
+			end := life.endTime(clock.Now())
 			// Output has no seconds: round up, so that the account is valid until the printed
 			// minute.
 			if whole := end.Truncate(time.Minute); !end.IsZero() && end.After(whole) {
@@ -108,7 +108,7 @@ account cannot sign in, but is not deleted: set another duration to let it sign 
 			a, err := s.accounts.SetExpiry(s.ctx, s.by, s.login(kind), end, 0)
 			return s.printAccount(&a, err, "changed", "already expires at this time")
 		},
-	}, change("delete", "deleted", `Delete an account with its password, tokens and group memberships. This cannot be undone. An account
+	}, changeCommand("delete", "deleted", `Delete an account with its password, tokens and group memberships. This cannot be undone. An account
 that is added later under the same name inherits nothing. To suspend an account, disable it.`,
 		func(s *session) (accounts.Account, error) {
 			a, err := s.accounts.Account(s.ctx, s.by, s.login(kind))
@@ -139,7 +139,7 @@ func (s *session) rejectRobot(user string) error {
 	return nil
 }
 
-// state returns active, disabled or expired.
+// state returns the state of an account: active, disabled or expired.
 func state(a *accounts.Account) string {
 	switch {
 	case a.Disabled:
@@ -150,13 +150,13 @@ func state(a *accounts.Account) string {
 	return "active"
 }
 
-// expiry formats the end of an account or a token.
-func expiry(t time.Time) string { return cmp.Or(minute(t), "never") }
+// expiry formats the time at which an account or a token expires.
+func expiry(t time.Time) string { return cmp.Or(formatMinute(t), "never") }
 
-// printAccount prints the outcome of a change to an account, such as "disabled user ann". The
-// parameter result is the verb. If the call changed nothing, printAccount prints the parameter
-// unchanged instead, as in "user ann is already disabled". If err is not nil, it prints nothing
-// and returns err.
+// printAccount prints the result of a change to an account, such as "disabled user ann". The
+// parameter result is the verb. If the call changed nothing, printAccount prints the text of the
+// parameter unchanged instead, as in "user ann is already disabled". If err is not nil, it prints
+// nothing and returns err.
 func (s *session) printAccount(a *accounts.Account, err error, result, unchanged string) error {
 	if err != nil {
 		return err

@@ -16,8 +16,8 @@ import (
 
 // The commands of docs/api.md must work in the order of the page, with the configs of the page.
 func TestThePageOfTheAPICanBeFollowed(t *testing.T) {
-	need(t, "curl", "curl")
-	need(t, "jq", "jq")
+	requireProgram(t, "curl", "curl")
+	requireProgram(t, "jq", "jq")
 	page, err := os.ReadFile("../../docs/api.md")
 	if err != nil {
 		t.Fatal(err)

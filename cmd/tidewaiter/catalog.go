@@ -87,7 +87,7 @@ const whichRegistry = "the registry of that `service`; only necessary if several
 // limitFlag adds --limit, the maximum number of lines.
 func limitFlag(f *flags, of string) *int {
 	n := f.IntP("limit", "n", 100, "the maximum number of `"+of+"`")
-	f.before(func(s *session) error {
+	f.addCheck(func(s *session) error {
 		if *n < 1 {
 			return s.usageErrorf("--limit must be positive")
 		}
@@ -96,8 +96,8 @@ func limitFlag(f *flags, of string) *int {
 	return n
 }
 
-// readCatalog calls read with the catalog. It prints a note if entries of the journal are missing
-// in the catalog.
+// readCatalog calls the function read with the catalog. It prints a note if entries of the journal
+// are missing in the catalog.
 func (s *session) readCatalog(read func(*catalog.Reader) error) error {
 	r, err := s.catalog.Read(s.ctx)
 	if errors.Is(err, catalog.ErrNotBuilt) || errors.Is(err, store.ErrMissing) {
@@ -118,8 +118,9 @@ func (s *session) readCatalog(read func(*catalog.Reader) error) error {
 	return err
 }
 
-// pagesUp reads pages until it has limit items. more is true if there are further items.
-func pagesUp[T any](limit int, read func(admin.Page) ([]T, string, error)) (items []T, more bool, err error) {
+// readPages reads pages until it has the given number of items. The result more is true if there
+// are further items.
+func readPages[T any](limit int, read func(admin.Page) ([]T, string, error)) (items []T, more bool, err error) {
 	items = []T{} // never null in JSON
 	for page := (admin.Page{}); ; {
 		page.Limit = min(limit-len(items), 1000)
@@ -134,14 +135,14 @@ func pagesUp[T any](limit int, read func(admin.Page) ([]T, string, error)) (item
 	}
 }
 
-// printCatalog prints a list of the catalog as a table, or as the JSON form of the API.
+// printCatalog prints a list of the catalog as a table, or in the JSON form of the API.
 func printCatalog[T, F any](s *session, items []T, form func(*T, api.Shown) F, head []string, row func(*T) []string) error {
 	forms, rows := make([]F, len(items)), [][]string{head}
 	for i := range items {
 		forms[i] = form(&items[i], api.Everybody)
 		rows = append(rows, row(&items[i]))
 	}
-	if s.json() {
+	if s.printsJSON() {
 		return s.writeJSON(forms)
 	}
 	return table(s.out, rows)
@@ -156,7 +157,7 @@ func catalogList(f *flags) action {
 	return func(s *session) error {
 		q.Registry, q.Sort = *registry, *sort
 		return s.readCatalog(func(r *catalog.Reader) error {
-			found, more, err := pagesUp(*limit, func(page admin.Page) ([]catalog.Repository, string, error) {
+			found, more, err := readPages(*limit, func(page admin.Page) ([]catalog.Repository, string, error) {
 				q.Page = page
 				return r.Repositories(s.ctx, q)
 			})
@@ -185,7 +186,7 @@ func catalogTags(f *flags) action {
 			if err != nil {
 				return err
 			}
-			found, more, err := pagesUp(*limit, func(page admin.Page) ([]catalog.Tag, string, error) { return r.Tags(s.ctx, of, page) })
+			found, more, err := readPages(*limit, func(page admin.Page) ([]catalog.Tag, string, error) { return r.Tags(s.ctx, of, page) })
 			if err != nil {
 				return err
 			}
@@ -270,7 +271,7 @@ func catalogHistory(f *flags) action {
 			if err != nil {
 				return err
 			}
-			moves, more, err := pagesUp(*limit, func(page admin.Page) ([]catalog.Move, string, error) { return r.History(s.ctx, of, tag, page) })
+			moves, more, err := readPages(*limit, func(page admin.Page) ([]catalog.Move, string, error) { return r.History(s.ctx, of, tag, page) })
 			if err != nil {
 				return err
 			}
@@ -301,7 +302,7 @@ func eventCells(e catalog.Event) []string {
 	if by == "" {
 		by = "anonymous"
 	}
-	return []string{minute(e.Time), by}
+	return []string{formatMinute(e.Time), by}
 }
 
 func eventText(e catalog.Event) string {

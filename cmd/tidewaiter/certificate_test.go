@@ -18,7 +18,7 @@ import (
 // certificate ("server"), or an expired TLS server certificate ("expired"). So it is not suitable
 // as a root.
 func certificate(ts *testscript.TestScript, neg bool, args []string) {
-	wants(ts, neg, args, 2, 2)
+	checkCount(ts, neg, args, 2, 2)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	ts.Check(err)
 	template := &x509.Certificate{

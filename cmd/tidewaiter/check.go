@@ -56,7 +56,7 @@ func (s *session) check(database, filesOnly bool) (err error) {
 		leftOut = doctor.LeftOut()
 	}
 	good := len(r.Errors) == 0
-	if s.json() {
+	if s.printsJSON() {
 		// Never null in JSON.
 		r.Errors, r.Warnings = append(strictyaml.Problems{}, r.Errors...), append(strictyaml.Problems{}, r.Warnings...)
 		err = s.writeJSON(struct {
@@ -77,10 +77,10 @@ func (s *session) check(database, filesOnly bool) (err error) {
 	switch {
 	case err == nil && !good:
 		return errReported
-	case err != nil || s.json():
+	case err != nil || s.printsJSON():
 		return err
 	}
-	return s.print(nil, "%s %s: %s, %s, %s", s.file, painted(s.out).green("is valid"),
+	return s.print(nil, "%s %s: %s, %s, %s", s.file, paintFor(s.out).green("is valid"),
 		count(len(s.cfg.Registries), "registry", "registries"), count(len(s.cfg.Identity), "source", "sources"),
 		count(s.cfg.Policy.Len(), "rule", "rules"))
 }

@@ -21,11 +21,11 @@ type command struct {
 	long    string // the first paragraphs of help; "": short
 	example string // each line indented by two spaces
 	aliases []string
-	// formerly is an earlier name of the command. If a user calls the command by this name, the
+	// earlierName is an earlier name of the command. If a user calls the command by this name, the
 	// error contains the new name and describes the change.
-	formerly string
-	change   string    // for this error: how the behavior differs from the earlier command
-	sub      []command // a command with subcommands does not run
+	earlierName string
+	change      string    // for this error: how the behavior differs from the earlier command
+	sub         []command // a command with subcommands does not run
 
 	config bool // --config and --keys
 	output bool // --output
@@ -48,9 +48,9 @@ type flags struct {
 	checks []action
 }
 
-// before adds a check that runs before anything is opened. The check returns an error if flags
-// are invalid or missing.
-func (f *flags) before(step action) { f.checks = append(f.checks, step) }
+// addCheck adds a check of the flags, which runs before anything is opened. The check returns an
+// error if flags are invalid or missing.
+func (f *flags) addCheck(step action) { f.checks = append(f.checks, step) }
 
 // list adds a flag that can be repeated.
 func (f *flags) list(name, usage string) *[]string {
@@ -76,7 +76,7 @@ func (f *flags) folder(to *string, name, standard, usage string) {
 
 // oneOf rejects command lines with more than one of the flags.
 func (f *flags) oneOf(names ...string) {
-	f.before(func(s *session) error {
+	f.addCheck(func(s *session) error {
 		first := ""
 		for _, name := range names {
 			switch {
@@ -91,7 +91,8 @@ func (f *flags) oneOf(names ...string) {
 	})
 }
 
-// choose adds a flag whose value must be one of the words. The default is standard.
+// choose adds a flag whose value must be one of the given words. The parameter standard is the
+// default.
 func choose[T ~string](f *flags, name, short string, standard T, usage string, words ...T) *T {
 	to := &standard
 	texts := make([]string, len(words))
@@ -149,7 +150,7 @@ func (c *command) build() *cobra.Command {
 	}
 	if run != nil {
 		steps := append(append([]action{c.before}, f.checks...), c.opens, run)
-		cmd.RunE = func(cmd *cobra.Command, args []string) error { return s.do(cmd, args, steps) }
+		cmd.RunE = func(cmd *cobra.Command, args []string) error { return s.runSteps(cmd, args, steps) }
 	}
 	for i := range c.sub {
 		c.sub[i].addTo(cmd)
@@ -162,9 +163,9 @@ func (c *command) build() *cobra.Command {
 func (c *command) addTo(parent *cobra.Command) *cobra.Command {
 	cmd := c.build()
 	parent.AddCommand(cmd)
-	if c.formerly != "" {
+	if c.earlierName != "" {
 		parent.AddCommand(&cobra.Command{
-			Use: c.formerly + " {ARGUMENTS}", Hidden: true,
+			Use: c.earlierName + " {ARGUMENTS}", Hidden: true,
 			DisableFlagParsing: true, // any arguments
 			RunE: func(old *cobra.Command, _ []string) error {
 				return usageErrorf(cmd, "%s is now %s%s", words(old), words(cmd), c.change)
@@ -226,9 +227,9 @@ func fill(text string) string {
 	return b.String()
 }
 
-// arguments returns the names of the arguments in a usage line. free is true if the line has
-// alternatives in braces: any number of arguments is then allowed. repeated is true if the line
-// ends with "...": the last argument can be repeated.
+// arguments returns the names of the arguments in a usage line. The result free is true if the
+// line has alternatives in braces: any number of arguments is then allowed. The result repeated is
+// true if the line ends with "...": the last argument can be repeated.
 func arguments(use string) (names []string, free, repeated bool) {
 	words := strings.Fields(use)[1:]
 	for i := 0; i < len(words); i++ {

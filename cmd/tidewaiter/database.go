@@ -16,9 +16,9 @@ import (
 
 func databaseCommand() command {
 	return command{
-		use:      "database",
-		short:    "Back up, restore, verify and copy the database",
-		formerly: "state",
+		use:         "database",
+		short:       "Back up, restore, verify and copy the database",
+		earlierName: "state",
 		sub: []command{{
 			use:   "backup FILE",
 			short: "Write a backup of the database to a file",
@@ -43,9 +43,9 @@ verified, or nothing. A backup from an older version is migrated.`,
 				return s.copy(store.Restore, s.args[0], s.cfg.Database, "restored the database from "+s.args[0])
 			},
 		}, {
-			use:      "copy --to URL",
-			formerly: "move",
-			short:    "Copy everything to another database",
+			use:         "copy --to URL",
+			earlierName: "move",
+			short:       "Copy everything to another database",
 			long: `Copy everything to another database, from SQLite to PostgreSQL or back. The
 other database must be empty, or a file that does not exist yet. Every Tidewaiter that uses one
 of the two databases must be stopped. Either everything is copied and verified, or nothing. The
@@ -55,7 +55,7 @@ source is not changed. Afterwards, change "database" in the config and start the
 			opens: loadConfig,
 			flags: func(f *flags) action {
 				to := f.String("to", "", "the `URL` of the other database, as in the config")
-				f.before(func(s *session) error {
+				f.addCheck(func(s *session) error {
 					switch {
 					case *to == "":
 						return s.usageErrorf("--to is missing: give the URL of the other database")
@@ -87,14 +87,15 @@ command verifies only the journal on PostgreSQL.`,
 				return s.print(struct {
 					Whole bool `json:"intact"`
 					journalEnd
-				}{true, newJournalEnd(&v)}, "%s: %s, with %s in the journal", painted(s.out).green("the database is intact"),
+				}{true, newJournalEnd(&v)}, "%s: %s, with %s in the journal", paintFor(s.out).green("the database is intact"),
 					s.db, count(int(v.Entries), "entry", "entries"))
 			},
 		}},
 	}
 }
 
-// journalEnd is the JSON form of how a verified journal ends. Hashes are written as in checkpoints.
+// journalEnd is the JSON form of how a verified journal ends. Hashes are written as in
+// checkpoints.
 type journalEnd struct {
 	Entries int64            `json:"entries"`
 	Last    journal.Position `json:"last"`
@@ -123,9 +124,10 @@ func hasPassword(database string) bool {
 	return has || u.Query().Has("password") || u.Query().Has("sslpassword")
 }
 
-// copy calls the function run to copy the database at the URL from to the URL to. Then it prints
-// the number of copied rows. If the journal of the destination is not valid, the copy fails. The
-// parameter result is the beginning of the printed line.
+// copy calls the function run to copy a database. The parameters from and to are the URLs of the
+// source and the destination. Then copy prints the number of copied rows. If the journal of the
+// destination is not valid, the copy fails. The parameter result is the beginning of the printed
+// line.
 func (s *session) copy(run func(context.Context, string, string, store.CopyOptions) (store.Copied, error), from, to, result string) error {
 	s.untilStopped()
 	var v journal.Verified
@@ -159,7 +161,7 @@ func verifyJournal(ctx context.Context, db *store.DB) (_ journal.Verified, err e
 }
 
 // progress returns a function that prints how many rows of a table are copied. It prints a line
-// when the table is complete, and until then at most one line every two seconds.
+// when the table is complete. Before that, it prints at most one line every two seconds.
 func progress(w io.Writer, now func() time.Time) func(table string, rows, of int64) {
 	const every = 2 * time.Second
 	last := now()

@@ -74,8 +74,8 @@ var directoryGroups = []directoryName{
 // spelledNames maps each DN that spell returned to its canonical form.
 var spelledNames = map[string]string{}
 
-// canonical returns the canonical form of the DN.
-func (n directoryName) canonical() string {
+// canonicalForm returns the canonical form of the DN.
+func (n directoryName) canonicalForm() string {
 	var parts []string
 	for _, p := range n {
 		parts = append(parts, p[0]+"="+strings.ReplaceAll(p[1], ",", `\,`))
@@ -103,7 +103,7 @@ func (n directoryName) spell(t *rapid.T) string {
 		parts = append(parts, drawOne(t, "type", types[p[0]]...)+drawOne(t, "equals", "=", "=", " = ")+value)
 	}
 	text := strings.Join(parts, drawOne(t, "separator", ",", ", ", ";"))
-	spelledNames[text] = n.canonical()
+	spelledNames[text] = n.canonicalForm()
 	return text
 }
 
@@ -190,8 +190,9 @@ type modelCondition struct {
 
 var errUnequal = errors.New("the condition cannot be evaluated")
 
-// equal compares two values. Values of different types, lists and null cannot be compared.
-func equal(a, b any) (bool, error) {
+// areEqual reports whether two values are equal. Values of different types, lists and null cannot
+// be compared.
+func areEqual(a, b any) (bool, error) {
 	switch a := a.(type) {
 	case string:
 		if b, ok := b.(string); ok {
@@ -209,12 +210,12 @@ func equal(a, b any) (bool, error) {
 	return false, errUnequal
 }
 
-// within reports whether an item of the list is equal to a. If no item is equal and an item
+// listContains reports whether an item of the list is equal to a. If no item is equal and an item
 // cannot be compared with a, it returns an error.
-func within(a any, list []any) (bool, error) {
+func listContains(a any, list []any) (bool, error) {
 	var failed error
 	for _, b := range list {
-		same, err := equal(a, b)
+		same, err := areEqual(a, b)
 		if same {
 			return true, nil
 		}
@@ -230,9 +231,9 @@ func (r *modelRule) holds(q *tokenRequest) (bool, error) {
 	return r.when.of(q)
 }
 
-// applies reports whether a rule that matches the request takes effect. If the condition of a
+// takesEffect reports whether a rule that matches the request takes effect. If the condition of a
 // deny fails, the deny takes effect.
-func (r *modelRule) applies(q *tokenRequest) bool {
+func (r *modelRule) takesEffect(q *tokenRequest) bool {
 	holds, err := r.holds(q)
 	return r.deny && (holds || err != nil) || !r.deny && holds && err == nil
 }
@@ -245,11 +246,11 @@ func intersect(a, b []string) bool {
 
 func (r *modelRule) matchesRequest(q *tokenRequest, name string) bool {
 	return intersect(r.subjects, q.subjects()) && (len(r.registries) == 0 || slices.Contains(r.registries, q.registry)) &&
-		slices.ContainsFunc(r.patterns, func(p string) bool { return matches(strings.Split(p, "/"), strings.Split(name, "/"), q.caller) })
+		slices.ContainsFunc(r.patterns, func(p string) bool { return matchesPattern(strings.Split(p, "/"), strings.Split(name, "/"), q.caller) })
 }
 
-// matches reports whether a pattern matches a name.
-func matches(pattern, name []string, who *caller) bool {
+// matchesPattern reports whether a pattern matches a name.
+func matchesPattern(pattern, name []string, who *caller) bool {
 	if len(pattern) == 0 {
 		return len(name) == 0
 	}
@@ -257,7 +258,7 @@ func matches(pattern, name []string, who *caller) bool {
 	switch {
 	case pattern[0] == "**":
 		for n := range len(name) + 1 {
-			if (n > 0 || len(pattern) > 1) && matches(pattern[1:], name[n:], who) {
+			if (n > 0 || len(pattern) > 1) && matchesPattern(pattern[1:], name[n:], who) {
 				return true
 			}
 		}
@@ -265,7 +266,7 @@ func matches(pattern, name []string, who *caller) bool {
 	case isClaim:
 		for _, text := range pathTexts(who.claims[strings.TrimSuffix(claim, "}")]) {
 			parts := strings.Split(text, "/")
-			if text != "" && len(parts) <= len(name) && slices.Equal(parts, name[:len(parts)]) && matches(pattern[1:], name[len(parts):], who) {
+			if text != "" && len(parts) <= len(name) && slices.Equal(parts, name[:len(parts)]) && matchesPattern(pattern[1:], name[len(parts):], who) {
 				return true
 			}
 		}
@@ -273,20 +274,20 @@ func matches(pattern, name []string, who *caller) bool {
 	case len(name) == 0:
 		return false
 	case pattern[0] == "${user}":
-		return who.userPlaceholder() == name[0] && matches(pattern[1:], name[1:], who)
+		return who.userPlaceholder() == name[0] && matchesPattern(pattern[1:], name[1:], who)
 	}
-	return (pattern[0] == "*" || pattern[0] == name[0]) && matches(pattern[1:], name[1:], who)
+	return (pattern[0] == "*" || pattern[0] == name[0]) && matchesPattern(pattern[1:], name[1:], who)
 }
 
-// grants returns the granted actions for each name.
-func grants(rules []modelRule, q *tokenRequest) map[string][]string {
+// grantedActions returns, for each name, the actions that the rules grant.
+func grantedActions(rules []modelRule, q *tokenRequest) map[string][]string {
 	granted := map[string][]string{}
 	for _, name := range q.names {
 		granted[name] = []string{}
 		for _, action := range actions {
 			allowed, denied := false, false
 			for i := range rules {
-				if r := &rules[i]; slices.Contains(r.actions, action) && r.matchesRequest(q, name) && r.applies(q) {
+				if r := &rules[i]; slices.Contains(r.actions, action) && r.matchesRequest(q, name) && r.takesEffect(q) {
 					allowed, denied = allowed || !r.deny, denied || r.deny
 				}
 			}
@@ -326,8 +327,8 @@ func drawClaims(t *rapid.T) map[string]any {
 	return claims
 }
 
-// drawAttributes draws claims of a user in a directory, where all values are text, and the lines
-// of the user's entry.
+// drawAttributes draws claims of a user in a directory, and the lines of the user's entry. All
+// values of these claims are text.
 func drawAttributes(t *rapid.T) (claims map[string]any, lines []string) {
 	claims = map[string]any{}
 	for _, name := range claimNames {
@@ -364,10 +365,10 @@ func drawCondition(t *rapid.T, depth int, callers []*caller) *modelCondition {
 		a, b := drawCondition(t, depth-1, callers), drawCondition(t, depth-1, callers)
 		switch drawOne(t, "joined by", "&&", "||", "!") {
 		case "&&":
-			return &modelCondition{"(" + a.text + ") && (" + b.text + ")", func(q *tokenRequest) (bool, error) { return both(a, b, q) }}
+			return &modelCondition{"(" + a.text + ") && (" + b.text + ")", func(q *tokenRequest) (bool, error) { return evaluateAnd(a, b, q) }}
 		case "||":
 			return &modelCondition{"(" + a.text + ") || (" + b.text + ")", func(q *tokenRequest) (bool, error) {
-				no, err := both(not(a), not(b), q)
+				no, err := evaluateAnd(not(a), not(b), q)
 				return !no && err == nil, err
 			}}
 		}
@@ -420,9 +421,9 @@ func not(a *modelCondition) *modelCondition {
 	}}
 }
 
-// both evaluates "a and b". If one condition is false, the result is false, even if the other
-// condition fails.
-func both(a, b *modelCondition, q *tokenRequest) (bool, error) {
+// evaluateAnd evaluates "a and b". If one condition is false, the result is false, even if the
+// other condition fails.
+func evaluateAnd(a, b *modelCondition, q *tokenRequest) (bool, error) {
 	x, xErr := a.of(q)
 	y, yErr := b.of(q)
 	if xErr == nil && !x || yErr == nil && !y {
@@ -448,7 +449,7 @@ func drawClaimCondition(t *rapid.T) *modelCondition {
 			if err != nil {
 				return false, err
 			}
-			return equal(v, literal)
+			return areEqual(v, literal)
 		}}
 	case "!=":
 		return &modelCondition{jsonOf(literal) + " != " + claim, func(q *tokenRequest) (bool, error) {
@@ -456,7 +457,7 @@ func drawClaimCondition(t *rapid.T) *modelCondition {
 			if err != nil {
 				return false, err
 			}
-			same, err := equal(v, literal)
+			same, err := areEqual(v, literal)
 			return !same && err == nil, err
 		}}
 	case "in":
@@ -465,13 +466,13 @@ func drawClaimCondition(t *rapid.T) *modelCondition {
 			if err != nil {
 				return false, err
 			}
-			return within(v, []any{literal, other})
+			return listContains(v, []any{literal, other})
 		}}
 	case "contains":
 		return &modelCondition{jsonOf(literal) + " in " + claim, func(q *tokenRequest) (bool, error) {
 			v, err := read(q)
 			if list, ok := v.([]any); ok && err == nil {
-				return within(literal, list)
+				return listContains(literal, list)
 			}
 			return false, errUnequal
 		}}

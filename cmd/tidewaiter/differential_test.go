@@ -52,7 +52,7 @@ type testService struct {
 func newTestService(t *testing.T) *testService {
 	t.Helper()
 	o := &testService{dir: filepath.Join(t.TempDir(), "one"), answers: map[string]string{}, directory: ldaptest.NewFake(t)}
-	o.tidewaiter(t, "", "init", "--dir", o.dir)
+	o.runCommand(t, "", "init", "--dir", o.dir)
 	hash, err := bcrypt.GenerateFromPassword([]byte("pw"), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
@@ -93,12 +93,12 @@ func newTestService(t *testing.T) *testService {
 
 	cfg := o.config(t, nil)
 	file := filepath.Join(o.dir, "tidewaiter.yaml")
-	o.tidewaiter(t, "", "group", "add", "dev", "--config", file)
-	o.tidewaiter(t, "", "group", "add", "ops", "--config", file)
-	o.tidewaiter(t, "pw-of-ann", "user", "add", "ann", "--group", "dev", "--password-stdin", "--config", file)
-	secret := o.tidewaiter(t, "", "robot", "add", "bot", "--group", "ops", "--config", file)
-	o.tidewaiter(t, "", "namespace", "add", "team", "--owner", "user:somebody", "--visibility", "internal", "--config", file)
-	o.tidewaiter(t, "", "namespace", "member", "add", "team", "group:dev", "writer", "--config", file)
+	o.runCommand(t, "", "group", "add", "dev", "--config", file)
+	o.runCommand(t, "", "group", "add", "ops", "--config", file)
+	o.runCommand(t, "pw-of-ann", "user", "add", "ann", "--group", "dev", "--password-stdin", "--config", file)
+	secret := o.runCommand(t, "", "robot", "add", "bot", "--group", "ops", "--config", file)
+	o.runCommand(t, "", "namespace", "add", "team", "--owner", "user:somebody", "--visibility", "internal", "--config", file)
+	o.runCommand(t, "", "namespace", "member", "add", "team", "group:dev", "writer", "--config", file)
 	if o.app, err = app.New(t.Context(), cfg, app.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -114,8 +114,8 @@ func newTestService(t *testing.T) *testService {
 	return o
 }
 
-// tidewaiter runs a command that must succeed, and returns its output.
-func (o *testService) tidewaiter(t testing.TB, in string, args ...string) string {
+// runCommand runs a command of Tidewaiter that must succeed, and returns its output.
+func (o *testService) runCommand(t testing.TB, in string, args ...string) string {
 	t.Helper()
 	var out, errs bytes.Buffer
 	if exit := run(t.Context(), args, strings.NewReader(in), &out, &errs); exit != 0 {
@@ -133,8 +133,8 @@ func namespaceRules() []modelRule {
 	}
 }
 
-// form returns the rule in the form of files and the API.
-func (r *modelRule) form() map[string]any {
+// fileForm returns the rule in the form that files and the API use.
+func (r *modelRule) fileForm() map[string]any {
 	form := map[string]any{"name": r.name, "subjects": r.subjects, "repositories": r.patterns, "actions": r.actions}
 	if r.deny {
 		form["effect"] = "deny"
@@ -153,7 +153,7 @@ func (o *testService) config(t testing.TB, rules []modelRule) *config.Config {
 	forms := []any{map[string]any{"name": "administrators", "subjects": []string{"user:root"}, "repositories": []string{"nothing"}, "actions": []string{"pull"}}}
 	for i := range rules {
 		if !rules[i].stored {
-			forms = append(forms, rules[i].form())
+			forms = append(forms, rules[i].fileForm())
 		}
 	}
 	text, _ := json.Marshal(forms)
@@ -238,8 +238,8 @@ func (o *testService) corpUser(t *rapid.T) *caller {
 	c := &caller{as: "user:" + name, login: name, key: "right", known: true}
 	claims, lines := drawAttributes(t)
 	c.claims, lines = claims, append(lines, "sAMAccountName: "+name)
-	for _, g := range rapid.SliceOfNDistinct(rapid.SampledFrom(directoryGroups), 0, 3, directoryName.canonical).Draw(t, "groups") {
-		c.groups, c.spelled = append(c.groups, g.canonical()), append(c.spelled, g.spell(t))
+	for _, g := range rapid.SliceOfNDistinct(rapid.SampledFrom(directoryGroups), 0, 3, directoryName.canonicalForm).Draw(t, "groups") {
+		c.groups, c.spelled = append(c.groups, g.canonicalForm()), append(c.spelled, g.spell(t))
 		lines = append(lines, "memberOf: "+g.spell(t))
 	}
 	o.addEntry(directoryName{{"cn", name}, {"dc", "corp"}}.spell(t), "DC=corp sub (sAMAccountName="+name+")", lines)
@@ -252,13 +252,13 @@ func (o *testService) staffUser(t *rapid.T) *caller {
 	login := fmt.Sprint("staff-", o.n.Add(1))
 	own := directoryName{{"cn", login}, {"ou", "people"}, {"dc", "staff"}}
 	name := "CN=" + login + ",OU=People,DC=staff"
-	spelledNames[name] = own.canonical()
+	spelledNames[name] = own.canonicalForm()
 	c := &caller{as: "user:" + name, entry: own, login: login, key: "right", known: true}
 	claims, lines := drawAttributes(t)
 	c.claims, lines = claims, append(lines, "sAMAccountName: "+login, "distinguishedName: "+name, "employeeID: no. "+login)
 	found := map[string][]*ldap.Entry{}
-	for _, g := range rapid.SliceOfNDistinct(rapid.SampledFrom(directoryGroups), 0, 3, directoryName.canonical).Draw(t, "groups") {
-		c.groups, c.spelled = append(c.groups, g.canonical()), append(c.spelled, g.spell(t))
+	for _, g := range rapid.SliceOfNDistinct(rapid.SampledFrom(directoryGroups), 0, 3, directoryName.canonicalForm).Draw(t, "groups") {
+		c.groups, c.spelled = append(c.groups, g.canonicalForm()), append(c.spelled, g.spell(t))
 		base := drawOne(t, "base", "OU=a,DC=staff", "OU=b,DC=staff")
 		found[base] = append(found[base], ldaptest.Entry(g.spell(t)))
 	}
@@ -368,7 +368,7 @@ func (o *testService) setRules(t *rapid.T, tb testing.TB, rules []modelRule, bef
 	}
 	for i := range rules {
 		if rules[i].stored {
-			o.call(t, http.MethodPost, "/rules", rules[i].form(), nil)
+			o.call(t, http.MethodPost, "/rules", rules[i].fileForm(), nil)
 		}
 	}
 }
@@ -404,7 +404,7 @@ func (e *explanationJSON) granted() map[string][]string {
 	return granted
 }
 
-// explain returns the grants according to explain of the API.
+// explain returns the actions that the API's path /explain reports as granted.
 func (o *testService) explain(t *rapid.T, q *tokenRequest) map[string][]string {
 	scopes := []string{}
 	for _, name := range q.names {
@@ -483,10 +483,10 @@ func (o *testService) whoCan(t *rapid.T, rules map[string]*modelRule, q *tokenRe
 					is = is && slices.Contains(pathTexts(q.claims[held.Claim]), held.Value)
 				}
 				if g.Pattern != "" {
-					is = is && matches(strings.Split(g.Pattern, "/"), strings.Split(name, "/"), q.caller)
+					is = is && matchesPattern(strings.Split(g.Pattern, "/"), strings.Split(name, "/"), q.caller)
 				}
 				if r := rules[g.Rule]; r != nil {
-					is = is && r.applies(q)
+					is = is && r.takesEffect(q)
 				}
 				allowed, except = allowed || is && !kind.deny, except || is && kind.deny
 			}
@@ -510,9 +510,9 @@ func (o *testService) whatCan(t *rapid.T, rules map[string]*modelRule, q *tokenR
 	o.call(t, http.MethodPost, "/what-can", fmt.Sprintf(`{%s, "registry": %q}`, q.principalJSON(), q.registry), &rights)
 	covers := func(list []right, action string) bool {
 		return slices.ContainsFunc(list, func(r right) bool {
-			applies := rules[r.Rule] == nil || rules[r.Rule].applies(q)
+			applies := rules[r.Rule] == nil || rules[r.Rule].takesEffect(q)
 			return applies && r.Type == "repository" && slices.Contains(r.Actions, action) && slices.ContainsFunc(r.Names, func(p string) bool {
-				return matches(strings.Split(p, "/"), strings.Split(name, "/"), q.caller)
+				return matchesPattern(strings.Split(p, "/"), strings.Split(name, "/"), q.caller)
 			})
 		})
 	}
@@ -601,7 +601,7 @@ func TestPropertyAllAnswersAgree(t *testing.T) {
 						q.as, q.ip, q.client, q.registry, q.principalJSON(), what, what, diff, rulesText(rules))
 				}
 			}
-			agree("the model", grants(model, &q))
+			agree("the model", grantedActions(model, &q))
 			var e explanationJSON
 			o.call(rt, http.MethodGet, "/journal/"+id+"/explanation", nil, &e)
 			agree("explain by id", e.granted())
@@ -649,7 +649,7 @@ func TestPropertyAllAnswersAgree(t *testing.T) {
 func rulesText(rules []modelRule) string {
 	var b strings.Builder
 	for i := range rules {
-		text, _ := json.Marshal(rules[i].form())
+		text, _ := json.Marshal(rules[i].fileForm())
 		fmt.Fprintf(&b, "\n  %s (stored: %t)", text, rules[i].stored)
 	}
 	return b.String()

@@ -19,8 +19,9 @@ const (
 // never ends.
 type lifetime time.Duration
 
-// until returns the time at which a lifetime that begins now ends; the zero time means never.
-func (l lifetime) until(now time.Time) time.Time {
+// endTime returns the end of a lifetime that begins at the given time. The zero time means that
+// the lifetime never ends.
+func (l lifetime) endTime(now time.Time) time.Time {
 	if l == 0 {
 		return time.Time{}
 	}

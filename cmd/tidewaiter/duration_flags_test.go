@@ -56,10 +56,10 @@ func TestALifetimeParsesItsOwnText(t *testing.T) {
 
 func TestALifetimeCountsFromNow(t *testing.T) {
 	now := time.Date(2026, 2, 28, 12, 0, 0, 0, time.UTC)
-	if end := lifetime(0).until(now); !end.IsZero() {
+	if end := lifetime(0).endTime(now); !end.IsZero() {
 		t.Errorf("a lifetime without end ends at %s", end)
 	}
-	if end := lifetime(day).until(now); !end.Equal(now.Add(24 * time.Hour)) {
+	if end := lifetime(day).endTime(now); !end.Equal(now.Add(24 * time.Hour)) {
 		t.Errorf("a day ends at %s", end)
 	}
 }

@@ -82,7 +82,7 @@ func (f *explainFlags) run(s *session) error {
 	if err != nil {
 		return err
 	}
-	if s.json() {
+	if s.printsJSON() {
 		err = s.writeJSON(e.Explanation())
 	} else {
 		f.query.printPast(s.out)
@@ -111,7 +111,7 @@ func (f *explainFlags) explainRequest(s *session) (*explain.Evaluation, error) {
 		}
 	}
 	e := &explain.Evaluation{Request: r}
-	if r.Scopes, e.Ignored, err = s.scopes(); err != nil {
+	if r.Scopes, e.Ignored, err = s.parseScopes(); err != nil {
 		return nil, err
 	}
 	var p *policy.Policy

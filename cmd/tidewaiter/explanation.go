@@ -19,7 +19,7 @@ import (
 
 // printExplanation writes an explanation as text.
 func (s *session) printExplanation(e *explain.Evaluation) {
-	w, p := s.out, painted(s.out)
+	w, p := s.out, paintFor(s.out)
 	if e.Entry != nil {
 		printDecision(w, p, e)
 		if e.Entry.Decision.Principal == nil { // the sign-in failed
@@ -115,8 +115,8 @@ func (s *session) validity(e *explain.Evaluation) string {
 
 const anonymousClient = "an anonymous client"
 
-// verdict returns the result for a scope in one sentence: "refused: user:alice may pull team/app,
-// and may not push it".
+// verdict describes the result for a scope in one sentence: "refused: user:alice may pull
+// team/app, and may not push it".
 func (p paint) verdict(who *policy.Principal, r policy.Result) string {
 	name := who.String()
 	if who.Kind == policy.Anonymous {
@@ -144,7 +144,7 @@ func printResults(w io.Writer, p paint, r *policy.Request, results []policy.Resu
 			if c.Reason == policy.Allowed {
 				verdict = p.green("granted")
 			}
-			fmt.Fprintf(w, "  %-*s  %s  %s\n", width, c.Actions, verdict, because(r, c))
+			fmt.Fprintf(w, "  %-*s  %s  %s\n", width, c.Actions, verdict, reasonText(r, c))
 			indent := strings.Repeat(" ", width+len("  granted  ")+2)
 			if c.Rule != nil && c.Rule.When != nil && r != nil {
 				fmt.Fprintf(w, "%s%s: %s\n", indent, p.faint(conditionResult(c.Rule.When, r)), oneLine(c.Rule.When.String()))
@@ -192,9 +192,9 @@ func sameGrants(a, b []policy.Result) bool {
 	return slices.EqualFunc(a, b, func(a, b policy.Result) bool { return a.Asked == b.Asked && a.Granted == b.Granted })
 }
 
-// because returns the reason for a decision as the end of a sentence that begins with "allowed"
+// reasonText returns the reason for a decision as the end of a sentence that begins with "allowed"
 // or "refused", such as `by "writers" (policy.yaml:14), as group:dev`.
-func because(r *policy.Request, c policy.Cause) string {
+func reasonText(r *policy.Request, c policy.Cause) string {
 	switch c.Reason { //exhaustive:enforce
 	case policy.Allowed:
 		return "by " + c.Rule.String() + asMember(r, c.Rule)
@@ -268,7 +268,7 @@ func describe(who *policy.Principal) string {
 		more = append(more, "from "+text.Escape(who.Source))
 	}
 	if len(who.Groups) > 0 {
-		more = append(more, "in "+escaped(who.Groups, ", "))
+		more = append(more, "in "+joinEscaped(who.Groups, ", "))
 	}
 	if len(who.Limits) > 0 {
 		more = append(more, "with a restricted credential")
@@ -279,8 +279,8 @@ func describe(who *policy.Principal) string {
 	return described
 }
 
-// escaped joins texts, and escapes characters that cannot be printed.
-func escaped(texts []string, separator string) string {
+// joinEscaped joins texts, and escapes characters that cannot be printed.
+func joinEscaped(texts []string, separator string) string {
 	safe := make([]string, len(texts))
 	for i, t := range texts {
 		safe[i] = text.Escape(t)

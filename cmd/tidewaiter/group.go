@@ -32,7 +32,9 @@ func groupCommand() command {
 			opens:   readAccounts,
 			run: func(s *session) error {
 				return printList(s, s.accounts.Groups, api.NewGroup, []string{"NAME", "MEMBERS", "CREATED"},
-					func(g *accounts.Group) []string { return []string{g.Name, strconv.Itoa(g.Size), minute(g.Created)} })
+					func(g *accounts.Group) []string {
+						return []string{g.Name, strconv.Itoa(g.Size), formatMinute(g.Created)}
+					})
 			},
 		}, {
 			use:   "members NAME",
@@ -56,7 +58,7 @@ nothing.`,
 					if err := open(s); err != nil {
 						return err
 					}
-					return s.members(s.args[0], *added, *removed)
+					return s.changeMembers(s.args[0], *added, *removed)
 				}
 			},
 		}, {
@@ -81,8 +83,8 @@ gave them. The members themselves are not deleted.`,
 	}
 }
 
-// members adds and removes members of a group, then prints all members.
-func (s *session) members(group string, added, removed []string) error {
+// changeMembers adds and removes members of a group, then prints all members.
+func (s *session) changeMembers(group string, added, removed []string) error {
 	for _, login := range added {
 		if _, err := s.accounts.Join(s.ctx, s.by, group, login, 0); err != nil {
 			return err
@@ -97,11 +99,11 @@ func (s *session) members(group string, added, removed []string) error {
 	if err != nil {
 		return err
 	}
-	members, err := all(s, of(s.accounts.Members, group))
+	members, err := collectPages(s, pagesOf(s.accounts.Members, group))
 	if err != nil {
 		return err
 	}
-	if s.json() {
+	if s.printsJSON() {
 		found := api.NewGroup(&g)
 		found.Members = members
 		return s.writeJSON(found)

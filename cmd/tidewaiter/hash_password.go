@@ -33,7 +33,7 @@ The hash is argon2id. Use --bcrypt for a hash that other programs can read, too.
 			name := f.String("name", "", "write a line of an htpasswd file for this `name`")
 			bcrypt := f.Bool("bcrypt", false, "use bcrypt (passwords of at most 72 bytes)")
 			cost := f.Int("cost", 10, "the bcrypt cost, 10 to 15: each step doubles the time of a sign-in")
-			f.before(func(s *session) error {
+			f.addCheck(func(s *session) error {
 				if f.Changed("cost") && !*bcrypt {
 					return s.usageErrorf("--cost requires --bcrypt")
 				}

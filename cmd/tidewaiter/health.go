@@ -64,7 +64,7 @@ func requestHealth(ctx context.Context, cfg *config.Config, path string) (_ stri
 		}
 	}()
 	l := cfg.Listen[at]
-	address, loopback, err := reach(l.Address)
+	address, loopback, err := reachableAddress(l.Address)
 	if err != nil {
 		return "", err
 	}
@@ -100,9 +100,9 @@ func requestHealth(ctx context.Context, cfg *config.Config, path string) (_ stri
 	return text, nil
 }
 
-// reach returns the address at which this machine reaches a listener, and whether it is a loopback
-// address.
-func reach(address string) (at string, loopback bool, err error) {
+// reachableAddress returns the address at which this machine reaches a listener, and whether it is
+// a loopback address.
+func reachableAddress(address string) (at string, loopback bool, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return "", false, err

@@ -44,7 +44,7 @@ because it contains password hashes.`,
 			f.StringArrayVar(&o.Services, "service", nil, "the service `name` of a registry (may be repeated)")
 			f.StringArrayVar(&o.TrustedProxies, "trusted-proxy", nil, "a `network` of trusted proxies (may be repeated)")
 			output := outputFlag(f, "")
-			f.before(func(s *session) error {
+			f.addCheck(func(s *session) error {
 				s.output = output
 				return s.checkDockerAuth(o)
 			})
@@ -85,7 +85,7 @@ func (s *session) importDockerAuth(o dockerauth.Options, file string, force bool
 	}
 	result, err := dockerauth.Import(s.args[0], src, o)
 	if problems, ok := errors.AsType[strictyaml.Problems](err); ok {
-		if s.json() {
+		if s.printsJSON() {
 			return errors.Join(s.writeJSON(importReport{Notes: []dockerauth.Note{}, Problems: problems}), errReported)
 		}
 		printProblems(s.errs, problems)
@@ -102,7 +102,7 @@ func (s *session) importDockerAuth(o dockerauth.Options, file string, force bool
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", file, err)
 	}
-	if !s.json() {
+	if !s.printsJSON() {
 		for _, n := range result.Notes {
 			s.note("%s", n)
 		}

@@ -51,21 +51,21 @@ groups are added.`,
 
 func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
 	r := userReader{others: offline.Sources(s.cfg, nil), left: make(map[string]int)}
-	users, bad, err := r.users(s.ctx, s.args[0], groupFile)
+	users, bad, err := r.readUsers(s.ctx, s.args[0], groupFile)
 	if err != nil {
 		return err
 	}
 	for _, source := range r.unchecked {
 		s.warn("could not check whether another source has some of the names: %s", text.Escape(source))
 	}
-	if !s.json() || len(bad) > 0 && !skip {
+	if !s.printsJSON() || len(bad) > 0 && !skip {
 		printProblems(s.errs, bad)
 	}
 	if len(bad) > 0 && !skip {
 		s.note("Nothing was changed. Use --skip-bad to skip these lines.")
 		return errReported
 	}
-	t := imported{Added: []string{}, Existing: []string{}, Groups: []string{}, Skipped: append(strictyaml.Problems{}, bad...), DryRun: dry}
+	t := importResult{Added: []string{}, Existing: []string{}, Groups: []string{}, Skipped: append(strictyaml.Problems{}, bad...), DryRun: dry}
 	open := changeAccounts
 	if dry {
 		open = readAccounts
@@ -78,7 +78,7 @@ func (s *session) importHTPasswd(groupFile string, dry, skip bool) error {
 	} else if err != nil {
 		return err
 	}
-	if !s.json() {
+	if !s.printsJSON() {
 		for _, name := range t.Existing {
 			s.note("%s exists and is left unchanged", name)
 		}
@@ -105,9 +105,9 @@ type userReader struct {
 	left      map[string]int // for each htpasswd source: the number of users that are not imported
 }
 
-// users reads the users of an htpasswd file, with the groups that groupFile and the config give
-// them. The result bad has a problem for each line that cannot be imported.
-func (r *userReader) users(ctx context.Context, file, groupFile string) (users []accounts.NewUser, bad strictyaml.Problems, err error) {
+// readUsers reads the users of an htpasswd file, with the groups from the config and from the file
+// in the parameter groupFile. The result bad has a problem for each line that cannot be imported.
+func (r *userReader) readUsers(ctx context.Context, file, groupFile string) (users []accounts.NewUser, bad strictyaml.Problems, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the users: %w", err)
@@ -145,7 +145,7 @@ func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []st
 	if err := checkName(e.Name); err != nil {
 		return nil, err
 	}
-	who, users := r.entry(e)
+	who, users := r.findSource(e)
 	if who == nil {
 		found := r.others.Elsewhere(ctx, e.Name)
 		if found.Source != "" {
@@ -173,9 +173,9 @@ func (r *userReader) groupsOf(ctx context.Context, e htpasswd.Line) (groups []st
 	return who.Groups, nil
 }
 
-// entry finds the htpasswd source that has a line with the same name and the same hash. It
+// findSource finds the htpasswd source that has a line with the same name and the same hash. It
 // returns the user and the number of users in that source, or nil if no source has the line.
-func (r *userReader) entry(e htpasswd.Line) (who *policy.Principal, users int) {
+func (r *userReader) findSource(e htpasswd.Line) (who *policy.Principal, users int) {
 	for _, s := range r.others.Sources {
 		if file, ok := s.Authenticator.(*htpasswd.File); ok {
 			if who := file.Entry(e); who != nil {
@@ -232,8 +232,8 @@ func checkName(name string) error {
 	return err
 }
 
-// imported is the result of an import. It is also the JSON form of the result.
-type imported struct {
+// importResult is the result of an import. It is also the JSON form of the result.
+type importResult struct {
 	Added    []string            `json:"added"`
 	Existing []string            `json:"existing"`
 	Groups   []string            `json:"groups_added"`
@@ -241,7 +241,7 @@ type imported struct {
 	DryRun   bool                `json:"dry_run"`
 }
 
-func (t *imported) String() string {
+func (t *importResult) String() string {
 	text := count(len(t.Added), "user", "users") + " added"
 	if len(t.Groups) > 0 {
 		text += ", " + count(len(t.Groups), "group", "groups") + " added"
@@ -254,7 +254,7 @@ func (t *imported) String() string {
 
 // addUsers adds users and the groups that they need. It skips users and groups that exist, so
 // that an interrupted import can be repeated.
-func (s *session) addUsers(t *imported, users []accounts.NewUser) error {
+func (s *session) addUsers(t *importResult, users []accounts.NewUser) error {
 	there := make(map[string]bool, len(users))
 	for _, u := range users {
 		there[u.Name] = false
@@ -294,7 +294,7 @@ func (s *session) addUsers(t *imported, users []accounts.NewUser) error {
 }
 
 // addGroup adds a group unless it exists.
-func (s *session) addGroup(t *imported, group string) error {
+func (s *session) addGroup(t *importResult, group string) error {
 	if slices.Contains(t.Groups, group) {
 		return nil
 	}

@@ -48,7 +48,7 @@ Existing files are never overwritten. Only missing files are created.`,
 			f.StringVar(&o.RegistryConfig, "registry-config", "", "the config `file` of an existing registry")
 			f.StringVar(&o.RegistryUsers, "registry-users", "", "the registry's password `file` (default: the file that --registry-config names)")
 			f.StringVar(&o.Admin, "admin", "", "the `name` of the administrator (default admin)")
-			f.before(func(s *session) error {
+			f.addCheck(func(s *session) error {
 				if o.RegistryUsers != "" && o.RegistryConfig == "" {
 					return s.usageErrorf("--registry-users requires --registry-config")
 				}
@@ -85,14 +85,14 @@ func (s *session) init(dir string, o setup.Options) error {
 	if err != nil {
 		return err
 	}
-	if s.json() {
+	if s.printsJSON() {
 		return s.writeJSON(initJSON(result))
 	}
 	return printNextSteps(s.out, result, o)
 }
 
-// checkSame rejects flags that differ from an existing config. init does not change this config,
-// so these flags would have no effect.
+// checkSame rejects flags that differ from an existing config. The command init does not change
+// this config, so these flags would have no effect.
 func checkSame(existing, given setup.Options) error {
 	for _, o := range []struct{ name, existing, given string }{
 		{"preset", existing.Preset, given.Preset},
@@ -128,10 +128,10 @@ var nextSteps string
 
 // printNextSteps prints what was created and which commands come next.
 func printNextSteps(w io.Writer, r setup.Result, o setup.Options) error {
-	p := painted(w)
+	p := paintFor(w)
 	t := template.Must(template.New("").Funcs(template.FuncMap{
 		"bold": p.bold, "faint": p.faint, "green": p.green, "shell": text.Shell,
-		"here": func(path string) string { return relative(r.Path(path)) },
+		"here": func(path string) string { return relativePath(r.Path(path)) },
 		"path": func(path string) string { return text.Shell(r.Path(path)) },
 	}).Parse(nextSteps))
 	return t.Execute(w, map[string]any{
@@ -143,8 +143,8 @@ func printNextSteps(w io.Writer, r setup.Result, o setup.Options) error {
 	})
 }
 
-// relative returns a path relative to the current folder, quoted for a shell.
-func relative(path string) string {
+// relativePath returns a path relative to the current folder, quoted for a shell.
+func relativePath(path string) string {
 	here, err := os.Getwd()
 	if err == nil && filepath.Dir(here) != here { // not in the folder /
 		if short, err := filepath.Rel(here, path); err == nil && !strings.HasPrefix(short, "..") {

@@ -43,11 +43,11 @@ in the order of the journal.`,
   tidewaiter journal list -n 12 --kind change --principal user:alice
   tidewaiter journal list --output csv --order oldest --since 2026-11-01 --until 2026-12-01 >november.csv
   tidewaiter journal list -n 1000 --output jsonl | jq -r 'select(.event.action == "push") | .event.repository'`,
-			formerly: "tail",
-			change:   ", with the newest entries first",
-			opens:    readJournal,
-			outputs:  []string{string(export.CSV), string(export.JSONLines)},
-			flags:    journalList,
+			earlierName: "tail",
+			change:      ", with the newest entries first",
+			opens:       readJournal,
+			outputs:     []string{string(export.CSV), string(export.JSONLines)},
+			flags:       journalList,
 		}, {
 			use:   "show ID",
 			short: "Show an entry of the journal and the related entries",

@@ -32,7 +32,7 @@ func journalList(f *flags) action {
 		f.oneOf(with, "follow")
 	}
 	f.oneOf("before", "to")
-	f.before(func(s *session) error {
+	f.addCheck(func(s *session) error {
 		if *n < 0 || *n == 0 && !*follow {
 			return s.usageErrorf("--limit must be positive, or 0 with --follow")
 		}
@@ -84,7 +84,7 @@ func journalList(f *flags) action {
 // exportCheckpoint ends an export with the last signed checkpoint, if there is one. With --output
 // json, the lines have entries alone.
 func (s *session) exportCheckpoint(p *entryPrinter) error {
-	if p.export == nil || s.json() {
+	if p.export == nil || s.printsJSON() {
 		return nil
 	}
 	signed, err := checkpoint.Latest(s.ctx, s.db)
@@ -161,9 +161,10 @@ func (s *session) listOldest(l entryList, p *entryPrinter) (printed int, next jo
 }
 
 // search calls the function found for the entries that the query selects, the newest first. It
-// searches the positions between from and before, and ends after limit entries. To continue,
-// search before the position next. If the search is complete, next is 0. On a terminal, search
-// prints the time of the oldest entry that it has searched.
+// searches the positions between the parameters from and before. It ends when it has found as many
+// entries as the parameter limit allows. The result next is the position before which the next
+// search continues, or 0 if the search is complete. On a terminal, search prints the time of the
+// oldest entry that it has searched.
 func (s *session) search(q journal.Query, from, before journal.Position, limit int, found func(journal.Entry) error) (next journal.Position, err error) {
 	const atOnce = 20_000 // entries that are searched before the position from is compared
 	const every = 500 * time.Millisecond
@@ -261,7 +262,7 @@ func filterFlags(f *flags) *api.Filter {
 		f.StringVar(flag.to, flag.name, "", flag.usage)
 		filters = append(filters, flag.name)
 	}
-	f.before(func(s *session) error {
+	f.addCheck(func(s *session) error {
 		for _, name := range filters {
 			// If a script passes an empty variable, the command must not select everything.
 			if f.Changed(name) && f.Lookup(name).Value.String() == "" {
@@ -280,7 +281,7 @@ func filterFlags(f *flags) *api.Filter {
 // time adds a flag whose value is a time.
 func (f *flags) time(to *time.Time, name, usage string) {
 	written := f.String(name, "", usage)
-	f.before(func(s *session) (err error) {
+	f.addCheck(func(s *session) (err error) {
 		if *written == "" {
 			return nil
 		}
@@ -356,7 +357,7 @@ func (p *entryPrinter) flush() error {
 }
 
 func printSummary(w io.Writer, e *journal.Entry) error {
-	p := painted(w)
+	p := paintFor(w)
 	_, err := fmt.Fprintln(w, p.faint(e.Time.Local().Format(time.DateTime)), e.Summary(), p.faint("id="+e.ID.String()))
 	return err
 }
@@ -370,7 +371,7 @@ func journalShow(s *session) error {
 	if err != nil {
 		return err
 	}
-	if s.json() {
+	if s.printsJSON() {
 		if related == nil {
 			related = []journal.Entry{}
 		}

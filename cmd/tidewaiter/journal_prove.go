@@ -42,7 +42,7 @@ since an older checkpoint, which somebody stored.`,
 			f.file(&from, "from-checkpoint", "", "", "a `file` with an older checkpoint")
 			decision := f.Bool("with-decision", false, "for an event, also prove the decision that allowed it")
 			omit := f.Bool("omit-personal-data", false, "leave out addresses, programs of clients, and refused names")
-			f.before(func(s *session) error {
+			f.addCheck(func(s *session) error {
 				if len(s.args) > 1 || (len(s.args) == 1) == (from != "") {
 					return s.usageErrorf("give the id of an entry, or a digest, or --from-checkpoint")
 				}
@@ -187,7 +187,7 @@ witness").`,
 		flags: func(f *flags) action {
 			keys := f.list("key", "the public `key` of the journal, or a file with it")
 			witnesses := f.list("witness-key", "the public `key` of a witness, or a file with it: the witness must have cosigned the checkpoint")
-			f.before(func(s *session) error {
+			f.addCheck(func(s *session) error {
 				if len(*keys) == 0 {
 					return s.usageErrorf("--key is missing: give the public key that tidewaiter journal key prints")
 				}
@@ -262,7 +262,7 @@ func (s *session) printProven(p *tree.Proven) error {
 			return err
 		}
 	}
-	if s.json() {
+	if s.printsJSON() {
 		type checkpoint struct {
 			Origin string `json:"origin"`
 			Size   int64  `json:"size"`
@@ -283,7 +283,7 @@ func (s *session) printProven(p *tree.Proven) error {
 		}
 		return s.writeJSON(result)
 	}
-	ok := painted(s.out).green("the proof holds")
+	ok := paintFor(s.out).green("the proof holds")
 	if p.Old.Size > 0 {
 		fmt.Fprintf(s.out, "%s: the first %d leaves of the journal %s are the same in both checkpoints.\nNo entry of the older checkpoint was changed or removed before the newer checkpoint, which has %d leaves.\n",
 			ok, p.Old.Size, text.Escape(c.Origin), c.Size)

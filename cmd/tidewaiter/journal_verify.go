@@ -16,7 +16,7 @@ func journalVerify(f *flags) action {
 	var since time.Time
 	f.time(&since, "since", "verify entries at this `time` or later")
 	f.oneOf("from", "since")
-	f.before(func(s *session) error {
+	f.addCheck(func(s *session) error {
 		for _, name := range []string{"from", "to"} {
 			if position, _ := f.GetInt64(name); position < 1 && f.Changed(name) {
 				return s.usageErrorf("--%s must be positive", name)
@@ -68,14 +68,14 @@ func (s *session) verifyProgress() (report func(done, all int64), clear func()) 
 	}
 }
 
-// printVerified prints the result of a verification. err is the error of VerifyRange. The
-// parameter part is true if only a part of the journal was verified.
+// printVerified prints the result of a verification. The parameter err is the error of
+// VerifyRange. The parameter part is true if only a part of the journal was verified.
 func (s *session) printVerified(v journal.Verified, err error, part bool) error {
 	broken, isBroken := errors.AsType[*journal.BrokenError](err)
-	if err != nil && (!isBroken || !s.json()) {
+	if err != nil && (!isBroken || !s.printsJSON()) {
 		return err
 	}
-	if s.json() {
+	if s.printsJSON() {
 		result := struct {
 			Whole      bool             `json:"intact"`
 			First      journal.Position `json:"first"`
@@ -114,6 +114,6 @@ func (s *session) printVerified(v journal.Verified, err error, part bool) error 
 		without += fmt.Sprintf("\nsize %d", v.Size)
 		hash = "root"
 	}
-	return s.print(nil, "%s: %s in %s, positions %d to %d%s\n%s %s", painted(s.out).green(what),
+	return s.print(nil, "%s: %s in %s, positions %d to %d%s\n%s %s", paintFor(s.out).green(what),
 		count(int(v.Entries), "entry", "entries"), count(int(v.Blocks), "block", "blocks"), v.First, v.Last, without, hash, tree.Hash(v.Hash))
 }

@@ -42,7 +42,7 @@ tokens: use it for Tidewaiter alone. Existing files are not overwritten.`,
   tidewaiter key bundle --keys ./signingkey > bundle.pem`,
 			config: true,
 			run: func(s *session) error {
-				root, err := s.root()
+				root, err := s.readRoot()
 				if err != nil {
 					return err
 				}
@@ -64,7 +64,7 @@ Registries with "key_id: x5c" need no key set: they verify tokens with the root'
 				kids := slices.DeleteFunc(slices.Clone(token.KeyIDs()), func(k token.KeyID) bool { return k == token.X5C })
 				form := choose(f, "kid-form", "", "", "the form of the kid", kids...)
 				return func(s *session) error {
-					root, err := s.root()
+					root, err := s.readRoot()
 					if err != nil {
 						return err
 					}
@@ -100,9 +100,9 @@ func (s *session) kidForms() []token.KeyID {
 	return forms
 }
 
-// root reads the root of the config, or the root in the folder --keys. With --keys, the config is
-// loaded only if --config is given.
-func (s *session) root() (*token.Root, error) {
+// readRoot reads the root certificate and its key from the files of the config, or from the folder
+// that --keys names. With --keys, the config is loaded only if --config is given.
+func (s *session) readRoot() (*token.Root, error) {
 	if s.keys == "" || s.cmd.Flags().Changed("config") {
 		if err := loadConfig(s); err != nil {
 			return nil, err

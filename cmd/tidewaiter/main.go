@@ -91,7 +91,7 @@ in an audit journal.`,
   tidewaiter check                        # check the config
   tidewaiter serve                        # run the service
   tidewaiter explain --as user:admin push team/app`,
-		Version:       built().String(),
+		Version:       thisBuild().String(),
 		SilenceErrors: true, // run prints errors
 		SilenceUsage:  true,
 	}
@@ -110,6 +110,6 @@ in an audit journal.`,
 		}
 	}
 	describeCompletion(root)
-	strict(root)
+	makeStrict(root)
 	return root
 }

@@ -28,7 +28,7 @@ written to the folders man1 and man5, where man looks for them. Existing pages a
 			var dir string
 			f.folder(&dir, "dir", "man", "the `folder` for man1 and man5")
 			return func(s *session) error {
-				program := "tidewaiter " + built().Version
+				program := "tidewaiter " + thisBuild().Version
 				pages := map[string][]byte{filepath.Join("man5", "tidewaiter.yaml.5"): config.Manual(program)}
 				manualPages(pages, s.cmd.Root(), program)
 				for name, page := range pages {
@@ -49,7 +49,7 @@ written to the folders man1 and man5, where man looks for them. Existing pages a
 // manualPages adds the pages of a command and its subcommands. The command completion has one
 // page for all shells.
 func manualPages(pages map[string][]byte, c *cobra.Command, program string) {
-	pages[filepath.Join("man1", dashed(c)+".1")] = manualPage(c, program)
+	pages[filepath.Join("man1", pageName(c)+".1")] = manualPage(c, program)
 	if c.Name() == "completion" {
 		return
 	}
@@ -60,11 +60,11 @@ func manualPages(pages map[string][]byte, c *cobra.Command, program string) {
 	}
 }
 
-// dashed returns the name of a command's page, such as tidewaiter-user-add.
-func dashed(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
+// pageName returns the name of a command's page, such as tidewaiter-user-add.
+func pageName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
 
 func manualPage(c *cobra.Command, program string) []byte {
-	p := manual.New(dashed(c), 1, program, strings.ToLower(c.Short[:1])+c.Short[1:])
+	p := manual.New(pageName(c), 1, program, strings.ToLower(c.Short[:1])+c.Short[1:])
 	p.Section("Synopsis")
 	synopsis := strings.TrimPrefix(c.UseLine(), c.CommandPath())
 	if c.HasSubCommands() {
@@ -80,7 +80,7 @@ func manualPage(c *cobra.Command, program string) []byte {
 		p.Section("Commands")
 		for _, sub := range c.Commands() {
 			if sub.Name() != "help" && !sub.Hidden {
-				p.Item(dashed(sub)+"(1)", "", sub.Short+".")
+				p.Item(pageName(sub)+"(1)", "", sub.Short+".")
 			}
 		}
 	}
@@ -100,7 +100,7 @@ func manualPage(c *cobra.Command, program string) []byte {
 	p.Section("See also")
 	var others []string
 	for c := c; c.HasParent(); c = c.Parent() {
-		others = append(others, "`"+dashed(c.Parent())+"`(1)")
+		others = append(others, "`"+pageName(c.Parent())+"`(1)")
 	}
 	p.Text(strings.Join(append(others, "`tidewaiter.yaml`(5)"), ", "))
 	return p.Bytes()

@@ -16,13 +16,13 @@ func TestInstalledFilesAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	usr := t.TempDir()
-	output(t, "../../scripts/install", program, usr)
-	if got := output(t, filepath.Join(usr, "bin", "tidewaiter"), "version"); !strings.HasPrefix(got, "tidewaiter ") {
+	outputOf(t, "../../scripts/install", program, usr)
+	if got := outputOf(t, filepath.Join(usr, "bin", "tidewaiter"), "version"); !strings.HasPrefix(got, "tidewaiter ") {
 		t.Errorf("the installed program prints %q", got)
 	}
 
 	completions := filepath.Join(usr, "share", "bash-completion", "completions", "tidewaiter")
-	if got := output(t, "bash", "-c", `source "$1" && complete -p tidewaiter`, "bash", completions); !strings.Contains(got, "-F ") {
+	if got := outputOf(t, "bash", "-c", `source "$1" && complete -p tidewaiter`, "bash", completions); !strings.Contains(got, "-F ") {
 		t.Errorf("bash completes it with %q", got)
 	}
 	for _, file := range []string{"zsh/site-functions/_tidewaiter", "fish/vendor_completions.d/tidewaiter.fish"} {
@@ -31,20 +31,20 @@ func TestInstalledFilesAreRead(t *testing.T) {
 		}
 	}
 
-	need(t, "groff", "groff-base")
+	requireProgram(t, "groff", "groff-base")
 	pages, err := filepath.Glob(filepath.Join(usr, "share", "man", "man?", "*"))
 	if err != nil || len(pages) < 60 {
 		t.Fatalf("%d manual pages (%v)", len(pages), err)
 	}
 	for _, page := range pages {
-		if got := output(t, "groff", "-man", "-Tutf8", "-ww", "-z", page); got != "" {
+		if got := outputOf(t, "groff", "-man", "-Tutf8", "-ww", "-z", page); got != "" {
 			t.Errorf("%s:\n%s", page, got)
 		}
 	}
 }
 
-// output runs a program and returns its output.
-func output(t *testing.T, program string, args ...string) string {
+// outputOf runs a program and returns its output.
+func outputOf(t *testing.T, program string, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput()
 	if err != nil {
@@ -53,8 +53,8 @@ func output(t *testing.T, program string, args ...string) string {
 	return string(out)
 }
 
-// need skips a test if a program is missing. In CI, the test fails instead.
-func need(t *testing.T, program, debianPackage string) {
+// requireProgram skips a test if a program is missing. In CI, the test fails instead.
+func requireProgram(t *testing.T, program, debianPackage string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
 		if os.Getenv("CI") == "true" {

@@ -45,7 +45,7 @@ parts, as in shop/web. A namespace cannot contain another namespace.`,
 				return printList(s, s.rules.Namespaces, api.NewNamespace,
 					[]string{"NAME", "VISIBILITY", "MEMBERS", "CREATED"},
 					func(n *rulebook.Namespace) []string {
-						return []string{n.Name, string(n.Visibility), strconv.Itoa(n.Size), minute(n.Created)}
+						return []string{n.Name, string(n.Visibility), strconv.Itoa(n.Size), formatMinute(n.Created)}
 					})
 			},
 		}, {
@@ -59,7 +59,7 @@ parts, as in shop/web. A namespace cannot contain another namespace.`,
 					return err
 				}
 				return s.printFields(api.NewNamespace(&n), "name", n.Name, "visibility", string(n.Visibility),
-					"members", strconv.Itoa(n.Size), "created", minute(n.Created), "changed", minute(n.Changed), "id", n.ID)
+					"members", strconv.Itoa(n.Size), "created", formatMinute(n.Created), "changed", formatMinute(n.Changed), "id", n.ID)
 			},
 		}, {
 			use:     "set NAME VISIBILITY",
@@ -86,7 +86,7 @@ registry.`,
 			example: "  tidewaiter namespace delete team",
 			opens:   changeRules,
 			run: func(s *session) error {
-				return s.deleted("namespace", s.args[0], s.rules.DeleteNamespace(s.ctx, s.by, s.args[0], 0))
+				return s.printDeleted("namespace", s.args[0], s.rules.DeleteNamespace(s.ctx, s.by, s.args[0], 0))
 			},
 		}, {
 			use:   "member",
@@ -139,15 +139,15 @@ its own roles, and the roles in the database.`,
 		example: "  tidewaiter namespace member list team",
 		opens:   readRules,
 		run: func(s *session) error {
-			return printList(s, of(s.rules.Members, s.args[0]), api.NewNamespaceMember,
+			return printList(s, pagesOf(s.rules.Members, s.args[0]), api.NewNamespaceMember,
 				[]string{"WHO", "ROLE", "SINCE"},
-				func(m *rulebook.Member) []string { return []string{m.Subject, m.Role, minute(m.Created)} })
+				func(m *rulebook.Member) []string { return []string{m.Subject, m.Role, formatMinute(m.Created)} })
 		},
 	}}
 }
 
-// deleted prints that something was deleted. If err is not nil, it returns err instead.
-func (s *session) deleted(kind, name string, err error) error {
+// printDeleted prints that something was deleted. If err is not nil, it returns err instead.
+func (s *session) printDeleted(kind, name string, err error) error {
 	if err != nil {
 		return err
 	}

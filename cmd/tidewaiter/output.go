@@ -24,8 +24,8 @@ func outputFlag(f *flags, short string, more ...string) *string {
 	return choose(f, "output", short, "text", "output format", append([]string{"text", "json"}, more...)...)
 }
 
-// json reports whether the command prints JSON.
-func (s *session) json() bool { return s.output != nil && *s.output == "json" }
+// printsJSON reports whether the command prints JSON.
+func (s *session) printsJSON() bool { return s.output != nil && *s.output == "json" }
 
 // writeJSON writes v as indented JSON with a newline at the end.
 func (s *session) writeJSON(v any) error {
@@ -44,7 +44,7 @@ func (s *session) encoder() *json.Encoder {
 
 // print prints a line. With --output json it prints v instead.
 func (s *session) print(v any, format string, args ...any) error {
-	if s.json() {
+	if s.printsJSON() {
 		return s.writeJSON(v)
 	}
 	_, err := fmt.Fprintf(s.out, format+"\n", args...)
@@ -54,7 +54,7 @@ func (s *session) print(v any, format string, args ...any) error {
 // printSecret prints a line on standard error, and the secret alone on standard output, so that
 // scripts can read it. With --output json it prints only v, which contains the secret.
 func (s *session) printSecret(v any, secret identity.Secret, format string, args ...any) error {
-	if s.json() {
+	if s.printsJSON() {
 		return s.writeJSON(v)
 	}
 	s.note(format, args...)
@@ -65,7 +65,7 @@ func (s *session) printSecret(v any, secret identity.Secret, format string, args
 // printFields prints names and values, one pair per line. It leaves out names without a value.
 // With --output json it prints v instead.
 func (s *session) printFields(v any, pairs ...string) error {
-	if s.json() {
+	if s.printsJSON() {
 		return s.writeJSON(v)
 	}
 	var rows [][]string
@@ -77,9 +77,9 @@ func (s *session) printFields(v any, pairs ...string) error {
 	return table(s.out, rows)
 }
 
-// printList prints all pages of a list, as a table or as the JSON form of the API.
+// printList prints all pages of a list, as a table or in the JSON form of the API.
 func printList[T, F any](s *session, read pages[T], form func(*T) F, head []string, row func(*T) []string) error {
-	list, err := all(s, read)
+	list, err := collectPages(s, read)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func printList[T, F any](s *session, read pages[T], form func(*T) F, head []stri
 		forms[i] = form(&list[i])
 		rows = append(rows, row(&list[i]))
 	}
-	if s.json() {
+	if s.printsJSON() {
 		return s.writeJSON(forms)
 	}
 	return table(s.out, rows)
@@ -98,16 +98,16 @@ func printList[T, F any](s *session, read pages[T], form func(*T) F, head []stri
 // pages reads a page of a list, and returns the key of the next page, or "" after the last page.
 type pages[T any] func(context.Context, admin.Actor, admin.Page) ([]T, string, error)
 
-// of returns a function that reads the pages of an owner's list, such as the tokens of a user. The
-// returned function calls read with the owner.
-func of[O, T any](read func(context.Context, admin.Actor, O, admin.Page) ([]T, string, error), owner O) pages[T] {
+// pagesOf returns a function that reads the pages of an owner's list, such as the tokens of a
+// user. The returned function calls the function read with the owner.
+func pagesOf[O, T any](read func(context.Context, admin.Actor, O, admin.Page) ([]T, string, error), owner O) pages[T] {
 	return func(ctx context.Context, by admin.Actor, page admin.Page) ([]T, string, error) {
 		return read(ctx, by, owner, page)
 	}
 }
 
-// all collects the pages of a list. The result is never nil.
-func all[T any](s *session, read pages[T]) ([]T, error) {
+// collectPages collects the pages of a list. The result is never nil.
+func collectPages[T any](s *session, read pages[T]) ([]T, error) {
 	list := []T{}
 	for page := (admin.Page{Limit: 1000}); ; {
 		more, next, err := read(s.ctx, s.by, page)
@@ -131,7 +131,7 @@ func (s *session) warn(format string, args ...any) { s.note("warning: "+format, 
 // file that has the problem.
 func printProblems(w io.Writer, problems strictyaml.Problems) {
 	sources := make(map[string][]byte)
-	p, terminal := painted(w), isTerminal(w)
+	p, terminal := paintFor(w), isTerminal(w)
 	for _, problem := range problems {
 		if problem.File == "" { // as other errors, which have no place either
 			fmt.Fprint(w, p.bold("tidewaiter:")+" ")
@@ -170,11 +170,11 @@ func table(w io.Writer, rows [][]string) error {
 	return t.Flush()
 }
 
-// minute formats a time to the minute; "" for the zero time.
-func minute(t time.Time) string { return local(t, "2006-01-02 15:04") }
+// formatMinute formats a time to the minute. It returns "" for the zero time.
+func formatMinute(t time.Time) string { return local(t, "2006-01-02 15:04") }
 
-// second formats a time to the second; "" for the zero time.
-func second(t time.Time) string { return local(t, time.DateTime) }
+// formatSecond formats a time to the second. It returns "" for the zero time.
+func formatSecond(t time.Time) string { return local(t, time.DateTime) }
 
 func local(t time.Time, layout string) string {
 	if t.IsZero() {
@@ -190,11 +190,11 @@ func count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// paint colours text if its value is true.
+// paint is true if text is coloured.
 type paint bool
 
-// painted reports whether w is a terminal with colour. See no-color.org.
-func painted(w io.Writer) paint {
+// paintFor returns true if w is a terminal with colour. See no-color.org.
+func paintFor(w io.Writer) paint {
 	return paint(isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb")
 }
 

@@ -53,7 +53,7 @@ func TestOutputIsPrintable(t *testing.T) {
 
 func TestOnlyTerminalsGetColour(t *testing.T) {
 	var b strings.Builder
-	if painted(&b) {
+	if paintFor(&b) {
 		t.Error("output that is not a terminal would be coloured")
 	}
 	const text = "a.yaml:1:2: wrong\n 1 | here\n   |  ^"
@@ -80,13 +80,13 @@ func TestHealthChecksReachListenersOnThisMachine(t *testing.T) {
 		{"10.0.0.1:8443", "10.0.0.1:8443", false}, // not loopback, so the certificate is verified
 		{"auth.example.com:443", "auth.example.com:443", false},
 	} {
-		at, own, err := reach(tt.listens)
+		at, own, err := reachableAddress(tt.listens)
 		if err != nil || at != tt.at || own != tt.own {
 			t.Errorf("%s: %s, %v, %v; want %s, %v", tt.listens, at, own, err, tt.at, tt.own)
 		}
 	}
 	for _, address := range []string{"localhost:0", "localhost", "localhost:"} {
-		if at, _, err := reach(address); err == nil {
+		if at, _, err := reachableAddress(address); err == nil {
 			t.Errorf("%s: the health check would use %s", address, at)
 		}
 	}

@@ -53,7 +53,7 @@ actions. No key or secret is read. Before the first start, only the files are pr
 					switch {
 					case err != nil:
 						return err
-					case s.json():
+					case s.printsJSON():
 						return s.writeJSON(p.json())
 					}
 					p.print(s)

@@ -48,10 +48,10 @@ or fewer if they need more than 256 MB.`,
 				for i := range list {
 					p := &list[i]
 					forms[i] = explain.NewPeriod(p)
-					rows = append(rows, []string{p.Policy, second(p.Since), second(p.Until), p.Changed})
+					rows = append(rows, []string{p.Policy, formatSecond(p.Since), formatSecond(p.Until), p.Changed})
 				}
 				switch {
-				case s.json():
+				case s.printsJSON():
 					return s.writeJSON(forms)
 				case len(list) == 0:
 					s.note("the history is empty: it is recorded while the service runs")
@@ -92,7 +92,7 @@ To find out who made a change, run "tidewaiter journal list --kind change".`,
 			if err != nil {
 				return err
 			}
-			if s.json() {
+			if s.printsJSON() {
 				return s.writeJSON(policydiff.NewComparison(&from, &to, math.MaxInt))
 			}
 			s.printComparison(&from, &to)
@@ -119,7 +119,7 @@ func (s *session) policyNamed(named string) (rulebook.Period, error) {
 }
 
 func (s *session) printComparison(from, to *rulebook.Period) {
-	p := painted(s.out)
+	p := paintFor(s.out)
 	for _, one := range []*rulebook.Period{from, to} {
 		fmt.Fprintln(s.out, p.faint("policy "+one.Policy+", "+duration(one)))
 	}
@@ -163,10 +163,10 @@ func roleLines(actions string, lifetime time.Duration) []string {
 	return lines
 }
 
-// printChange prints the fields of a rule or a role, each in one line: "-" if the field is removed,
-// "+" if it is added, and both if it is changed.
+// printChange prints the fields of a rule or a role, each in one line: "-" if the field is
+// removed, "+" if it is added, and both if it is changed.
 func (s *session) printChange(what string, before, after []string) {
-	p, how := painted(s.out), "changed"
+	p, how := paintFor(s.out), "changed"
 	switch {
 	case before == nil:
 		how = "added"
@@ -195,12 +195,12 @@ func (s *session) printChange(what string, before, after []string) {
 // duration returns the time in which a policy was in force, in words: "in force since 2026-11-28
 // 09:00:00".
 func duration(p *rulebook.Period) string {
-	since := second(p.Since)
+	since := formatSecond(p.Since)
 	switch {
 	case p.Since.IsZero():
 		return "not recorded as in force"
 	case p.Until.IsZero():
 		return "in force since " + since
 	}
-	return "in force from " + since + " to " + second(p.Until)
+	return "in force from " + since + " to " + formatSecond(p.Until)
 }

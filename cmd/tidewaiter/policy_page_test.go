@@ -34,12 +34,12 @@ func TestThePageOfPolicyCanBeFollowed(t *testing.T) {
 		case kind == "yaml" && named.MatchString(body):
 			write(named.FindStringSubmatch(body)[1], body)
 		case kind == "console":
-			return r.console(body)
+			return r.runConsole(body)
 		case strings.HasPrefix(body, "tests:"):
 			write("tests.yaml", body)
 		default: // the config of a CI system, with commands
 			for _, line := range regexp.MustCompile(`(?m)^ +- (?:run: )?(tidewaiter policy .*)$`).FindAllStringSubmatch(body, -1) {
-				r.ask(line[1] + "; test $? = 1 && echo it found the error above")
+				r.runCounted(line[1] + "; test $? = 1 && echo it found the error above")
 			}
 		}
 		return block

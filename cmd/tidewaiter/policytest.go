@@ -37,7 +37,7 @@ func policyTest(f *flags) action {
 }
 
 func (s *session) printTests(r *policytest.Results) {
-	p := painted(s.out)
+	p := paintFor(s.out)
 	for i := range r.List {
 		failures, warnings := r.List[i].Lines(p.bold)
 		for _, line := range slices.Concat(failures, warnings) {

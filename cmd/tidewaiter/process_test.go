@@ -24,7 +24,8 @@ import (
 // processes is the key under which a script stores the processes that it has started.
 type processes struct{}
 
-// process is a command that a script has started. text is its standard output and standard error.
+// process is a command that a script has started. The field text has the command's standard output
+// and standard error.
 type process struct {
 	cmd *exec.Cmd
 
@@ -43,7 +44,7 @@ func (p *process) Write(text []byte) (int, error) {
 	return p.text.Write(text)
 }
 
-func named(ts *testscript.TestScript, name string) *process {
+func findProcess(ts *testscript.TestScript, name string) *process {
 	p := ts.Value(processes{}).(map[string]*process)[name]
 	if p == nil {
 		ts.Fatalf("no process is called %s", name)
@@ -52,7 +53,7 @@ func named(ts *testscript.TestScript, name string) *process {
 }
 
 func startProcess(ts *testscript.TestScript, neg bool, args []string) {
-	wants(ts, neg, args, 2, 99)
+	checkCount(ts, neg, args, 2, 99)
 	p := &process{}
 	p.grown = sync.NewCond(&p.mu)
 	p.cmd = exec.Command(program(ts, args[1]), args[2:]...)
@@ -85,23 +86,23 @@ func program(ts *testscript.TestScript, name string) string {
 	return ""
 }
 
-// limit is the key under which a script stores a context that ends shortly before the timeout of
-// go test. A script waits without any other time limit. When the context ends, the process is
+// contextKey is the key under which a script stores a context that ends shortly before the timeout
+// of go test. A script waits without any other time limit. When the context ends, the process is
 // killed, and the script fails and prints the process's output.
-type limit struct{}
+type contextKey struct{}
 
-// endsInTime kills the process when the context limit ends, so that a wait for the process ends,
-// too. Call stop after the wait.
-func (p *process) endsInTime(ts *testscript.TestScript) (stop func() bool) {
-	return context.AfterFunc(ts.Value(limit{}).(context.Context), func() { _ = p.cmd.Process.Kill() })
+// killAtEnd kills the process when the context under contextKey ends. So a wait for the process
+// ends, too. Call the result stop after the wait.
+func (p *process) killAtEnd(ts *testscript.TestScript) (stop func() bool) {
+	return context.AfterFunc(ts.Value(contextKey{}).(context.Context), func() { _ = p.cmd.Process.Kill() })
 }
 
-// until waits for a line that matches the pattern. It searches only lines after the previous
+// waitForLine waits for a line that matches the pattern. It searches only lines after the previous
 // match.
-func until(ts *testscript.TestScript, neg bool, args []string) {
-	wants(ts, neg, args, 2, 2)
-	p, pattern := named(ts, args[0]), regexp.MustCompile("(?m)"+args[1])
-	defer p.endsInTime(ts)()
+func waitForLine(ts *testscript.TestScript, neg bool, args []string) {
+	checkCount(ts, neg, args, 2, 2)
+	p, pattern := findProcess(ts, args[0]), regexp.MustCompile("(?m)"+args[1])
+	defer p.killAtEnd(ts)()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
@@ -122,15 +123,15 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
-	wants(ts, neg, args, 2, 2)
+	checkCount(ts, neg, args, 2, 2)
 	known := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}
-	ts.Check(named(ts, args[0]).cmd.Process.Signal(known[args[1]]))
+	ts.Check(findProcess(ts, args[0]).cmd.Process.Signal(known[args[1]]))
 }
 
 func ended(ts *testscript.TestScript, neg bool, args []string) {
-	wants(ts, neg, args, 2, 2)
-	p := named(ts, args[0])
-	defer p.endsInTime(ts)()
+	checkCount(ts, neg, args, 2, 2)
+	p := findProcess(ts, args[0])
+	defer p.killAtEnd(ts)()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for !p.exited {
@@ -143,7 +144,7 @@ func ended(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func httpRequest(ts *testscript.TestScript, neg bool, args []string) {
-	wants(ts, neg, args, 3, 5)
+	checkCount(ts, neg, args, 3, 5)
 	status, text := request(ts, args)
 	_, _ = fmt.Fprintf(ts.Stdout(), "%s\n", bytes.TrimSpace(text))
 	if status != args[0] {
@@ -153,8 +154,8 @@ func httpRequest(ts *testscript.TestScript, neg bool, args []string) {
 
 // httpUntil repeats the request until the response has the status.
 func httpUntil(ts *testscript.TestScript, neg bool, args []string) {
-	wants(ts, neg, args, 3, 5)
-	ctx := ts.Value(limit{}).(context.Context)
+	checkCount(ts, neg, args, 3, 5)
+	ctx := ts.Value(contextKey{}).(context.Context)
 	retry := time.NewTicker(100 * time.Millisecond)
 	defer retry.Stop()
 	for {

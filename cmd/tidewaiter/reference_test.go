@@ -32,8 +32,8 @@ func TestCommandsReference(t *testing.T) {
 			if c.GroupID != group.ID {
 				continue
 			}
-			for _, end := range ends(c) {
-				fmt.Fprintf(&b, "%s [%s](#%s)", comma, strings.TrimPrefix(end.CommandPath(), "tidewaiter "), dashed(end))
+			for _, end := range leafCommands(c) {
+				fmt.Fprintf(&b, "%s [%s](#%s)", comma, strings.TrimPrefix(end.CommandPath(), "tidewaiter "), pageName(end))
 				comma = ","
 			}
 		}
@@ -60,9 +60,9 @@ func TestCommandsReference(t *testing.T) {
 	}
 }
 
-// ends returns the commands without subcommands: c itself, or the commands below c. It leaves out
-// hidden commands and their subcommands.
-func ends(c *cobra.Command) []*cobra.Command {
+// leafCommands returns the commands without subcommands: c itself, or the commands below c. It
+// leaves out hidden commands and their subcommands.
+func leafCommands(c *cobra.Command) []*cobra.Command {
 	if c.Hidden {
 		return nil
 	}
@@ -71,7 +71,7 @@ func ends(c *cobra.Command) []*cobra.Command {
 	}
 	var found []*cobra.Command
 	for _, sub := range c.Commands() {
-		found = append(found, ends(sub)...)
+		found = append(found, leafCommands(sub)...)
 	}
 	return found
 }
@@ -104,8 +104,8 @@ func describeCommand(b *strings.Builder, c *cobra.Command) {
 	}
 }
 
-// substituted matches a command substitution of a shell.
-var substituted = regexp.MustCompile(`\$\([^)]*\)`)
+// substitution matches a command substitution of a shell.
+var substitution = regexp.MustCompile(`\$\([^)]*\)`)
 
 // shellWord matches a word of a command line.
 var shellWord = regexp.MustCompile(`'[^']*'|\S+`)
@@ -122,7 +122,7 @@ func TestExamplesAreValid(t *testing.T) {
 			if !found || strings.Contains(line, "HEALTHCHECK") || strings.Contains(line, `", "`) {
 				continue
 			}
-			line = substituted.ReplaceAllString(line, "x")
+			line = substitution.ReplaceAllString(line, "x")
 			for _, end := range []string{" #", " |", " >", " <", " &&"} {
 				line, _, _ = strings.Cut(line, end)
 			}

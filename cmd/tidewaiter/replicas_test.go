@@ -18,14 +18,14 @@ import (
 //	postgres start|stop     start the server again, or stop it and close all connections
 func TestReplicas(t *testing.T) {
 	server := storetest.NewServer(t)
-	scripts(t, "testdata/replicas", func(p *testscript.Params) {
+	runScripts(t, "testdata/replicas", func(p *testscript.Params) {
 		setup := p.Setup
 		p.Setup = func(e *testscript.Env) error {
 			e.Setenv("database", server.Database(t, "template0"))
 			return setup(e)
 		}
 		p.Cmds["counter"] = func(ts *testscript.TestScript, neg bool, args []string) {
-			wants(ts, neg, args, 2, 2)
+			checkCount(ts, neg, args, 2, 2)
 			db, err := store.Open(t.Context(), ts.Getenv("database"))
 			ts.Check(err)
 			var last int64
@@ -34,7 +34,7 @@ func TestReplicas(t *testing.T) {
 			ts.Setenv(args[0], strconv.FormatInt(last, 10))
 		}
 		p.Cmds["postgres"] = func(ts *testscript.TestScript, neg bool, args []string) {
-			wants(ts, neg, args, 1, 1)
+			checkCount(ts, neg, args, 1, 1)
 			do := map[string]func() error{"start": server.Start, "stop": server.Stop}[args[0]]
 			if do == nil {
 				ts.Fatalf("usage: postgres start|stop")

@@ -30,7 +30,7 @@ Standard output has only the secret.`,
 				groups := f.list("group", "a `group` of the robot")
 				return func(s *session) error {
 					a, secret, err := s.accounts.AddRobot(s.ctx, s.by,
-						accounts.NewRobot{Name: s.args[0], Expires: life.until(clock.Now()), Groups: *groups})
+						accounts.NewRobot{Name: s.args[0], Expires: life.endTime(clock.Now()), Groups: *groups})
 					if err != nil {
 						return err
 					}
@@ -57,7 +57,7 @@ new secret. Older secrets are revoked. If a secret has leaked, use --overlap 0.`
 					}
 					previous := "; the previous secret is revoked"
 					if overlap > 0 {
-						previous = "; the previous secret is valid until " + minute(clock.Now().Add(time.Duration(overlap)))
+						previous = "; the previous secret is valid until " + formatMinute(clock.Now().Add(time.Duration(overlap)))
 					}
 					return s.printRobot(&a, secret, "rotated the secret of", previous)
 				}
@@ -70,7 +70,7 @@ new secret. Older secrets are revoked. If a secret has leaked, use --overlap 0.`
 func (s *session) printRobot(a *accounts.Account, secret identity.Secret, verb, previous string) error {
 	until := ""
 	if most := s.accounts.Credentials.MaxLifetime(); most > 0 {
-		until = ", until " + minute(clock.Now().Add(most)) + " (max_credential_lifetime)"
+		until = ", until " + formatMinute(clock.Now().Add(most)) + " (max_credential_lifetime)"
 	}
 	return s.printSecret(api.NewAccount(a).WithSecret(secret), secret, "%s robot %s, which signs in as %s%s%s; the secret is printed only once:",
 		verb, a.Name, a.Login(), until, previous)

@@ -19,8 +19,8 @@ func roleCommand() command {
 }
 
 // roleCommands returns the commands for roles of the database, or for roles of a namespace. For
-// roles of a namespace, the namespace is the first argument, and sample is this argument in
-// examples.
+// roles of a namespace, the namespace is the first argument, and the parameter sample is this
+// argument in examples.
 func roleCommands(path, argument, sample string) []command {
 	split := func(s *session) (namespace string, args []string) {
 		if argument == "" {
@@ -44,7 +44,7 @@ the role. A change that would make a rule invalid is rejected.`,
 			var role rulebook.Role
 			lifetime := ruleset.RoleFields[1]
 			addField(f, lifetime.Name, lifetime.Name, lifetime.Help, lifetime.Of(&written))
-			f.before(func(s *session) error {
+			f.addCheck(func(s *session) error {
 				_, args := split(s)
 				written.Actions = splitWords(args[1])
 				can, err := written.Policy()
@@ -76,7 +76,7 @@ the role. A change that would make a rule invalid is rejected.`,
 		opens:   readRules,
 		run: func(s *session) error {
 			namespace, _ := split(s)
-			return printList(s, of(s.rules.Roles, namespace),
+			return printList(s, pagesOf(s.rules.Roles, namespace),
 				func(r *rulebook.Role) any { return api.NewRole(r, namespace) },
 				[]string{"NAME", "ACTIONS", "LIFETIME", "CHANGED"},
 				func(r *rulebook.Role) []string {
@@ -84,7 +84,7 @@ the role. A change that would make a rule invalid is rejected.`,
 					if r.Lifetime > 0 {
 						lifetime = r.Lifetime.String()
 					}
-					return []string{r.Name, r.Actions.String(), lifetime, minute(r.Changed)}
+					return []string{r.Name, r.Actions.String(), lifetime, formatMinute(r.Changed)}
 				})
 		},
 	}, {
@@ -94,7 +94,7 @@ the role. A change that would make a rule invalid is rejected.`,
 		opens:   changeRules,
 		run: func(s *session) error {
 			namespace, args := split(s)
-			return s.deleted("role", args[0], s.rules.DeleteRole(s.ctx, s.by, namespace, args[0], 0))
+			return s.printDeleted("role", args[0], s.rules.DeleteRole(s.ctx, s.by, namespace, args[0], 0))
 		},
 	}}
 }

@@ -84,7 +84,7 @@ is rejected with all its errors.`,
 				effect, subjects, resources, actions := summary(&r.Content)
 				return s.printFields(api.NewRule(&r), "name", r.Name, "effect", effect, "subjects", subjects,
 					"registries", strings.Join(r.Registries, ", "), "about", resources, "may", actions, "when", r.When,
-					"lifetime", r.Lifetime, "comment", r.Comment, "created", minute(r.Created), "changed", minute(r.Changed), "id", r.ID)
+					"lifetime", r.Lifetime, "comment", r.Comment, "created", formatMinute(r.Created), "changed", formatMinute(r.Changed), "id", r.ID)
 			},
 		}, {
 			use:     "delete NAME",
@@ -92,7 +92,7 @@ is rejected with all its errors.`,
 			example: "  tidewaiter rule delete freeze",
 			opens:   changeRules,
 			run: func(s *session) error {
-				return s.deleted("rule", s.args[0], s.rules.DeleteRule(s.ctx, s.by, s.args[0], 0))
+				return s.printDeleted("rule", s.args[0], s.rules.DeleteRule(s.ctx, s.by, s.args[0], 0))
 			},
 		}},
 	}

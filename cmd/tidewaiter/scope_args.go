@@ -17,10 +17,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// scopes parses arguments that are actions and names (push prod/app), or scopes in the form that
-// registries write. A name without a type is a repository. Other names begin with their type:
+// parseScopes parses arguments that are actions and names (push prod/app), or scopes in the form
+// that registries write. A name without a type is a repository. Other names begin with their type:
 // registry:catalog, tidewaiter:accounts.
-func (s *session) scopes() ([]scope.Scope, []scope.Ignored, error) {
+func (s *session) parseScopes() ([]scope.Scope, []scope.Ignored, error) {
 	texts := s.args
 	if !strings.Contains(s.args[0], ":") {
 		if err := s.checkActions(s.args[0]); err != nil {
@@ -53,8 +53,8 @@ func (s *session) scopes() ([]scope.Scope, []scope.Ignored, error) {
 	return scopes, ignored, nil
 }
 
-// checkWithoutRegistry returns a usage error if the name of a repository begins with a registry. If
-// the name only looks like that, it prints a note.
+// checkWithoutRegistry returns a usage error if the name of a repository begins with a registry.
+// If the name only looks like that, it prints a note.
 func (s *session) checkWithoutRegistry(name string) error {
 	host, repository, sure := text.WithoutRegistry(name)
 	switch {
@@ -89,7 +89,8 @@ func (s *session) checkActions(word string) error {
 	return nil
 }
 
-// registry returns the registry with that name. If there is only one registry, the name can be "".
+// registry returns the registry with the given name. If there is only one registry, the name can
+// be "".
 func (s *session) registry(named string) (string, error) {
 	names := s.services()
 	switch {
@@ -126,7 +127,7 @@ func (q *queryFlags) add(f *flags) {
 // addAt adds the flag --at, which selects the policy of a time in the past.
 func (q *queryFlags) addAt(f *flags) {
 	f.time(&q.at, "at", "use the policy that was in force at this `time`, such as 2026-11-28T23:00:00Z, 2026-11-28, \"2026-11-28 23:00 Europe/Paris\" or 2d (two days ago)")
-	f.before(func(s *session) error {
+	f.addCheck(func(s *session) error {
 		if *q.filesOnly && !q.at.IsZero() {
 			return s.usageErrorf("the history of the policy is in the database, and --files-only leaves the database out")
 		}
@@ -167,7 +168,7 @@ func (q *queryFlags) load(s *session) (registry string, p *policy.Policy, err er
 
 // printPast writes which policy was used for a query about a time in the past.
 func (q *queryFlags) printPast(w io.Writer) {
-	p := painted(w)
+	p := paintFor(w)
 	switch period := q.past.Period; {
 	case q.past.Note != "":
 		fmt.Fprintln(w, p.bold(q.past.Note))

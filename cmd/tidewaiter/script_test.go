@@ -41,11 +41,11 @@ func TestMain(m *testing.M) {
 //	http STATUS METHOD URL           send a request, with the arguments [name:password] and
 //	                                 [FILE] as body; stdout is the response
 //	soon STATUS METHOD URL           repeat the request until the response has the status
-func TestScripts(t *testing.T) { scripts(t, "testdata/script", nil) }
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script", nil) }
 
-// scripts runs the scripts of a folder. The function own adds setup and commands for these scripts
-// only.
-func scripts(t *testing.T, folder string, own func(*testscript.Params)) {
+// runScripts runs the scripts of a folder. The function own adds setup and commands for these
+// scripts only.
+func runScripts(t *testing.T, folder string, own func(*testscript.Params)) {
 	p := testscript.Params{
 		Dir:                 folder,
 		RequireExplicitExec: true,
@@ -54,7 +54,7 @@ func scripts(t *testing.T, folder string, own func(*testscript.Params)) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TZ", "UTC")
 			e.Values[processes{}] = make(map[string]*process)
-			e.Values[limit{}] = await.Context(t)
+			e.Values[contextKey{}] = await.Context(t)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -63,7 +63,7 @@ func scripts(t *testing.T, folder string, own func(*testscript.Params)) {
 			"free":    free,
 			"replace": replace,
 			"run":     startProcess,
-			"until":   until,
+			"until":   waitForLine,
 			"signal":  sendSignal,
 			"ended":   ended,
 			"http":    httpRequest,
@@ -79,15 +79,15 @@ func scripts(t *testing.T, folder string, own func(*testscript.Params)) {
 	testscript.Run(t, p)
 }
 
-// wants checks the number of arguments of a script's command.
-func wants(ts *testscript.TestScript, neg bool, args []string, least, most int) {
+// checkCount checks the number of arguments of a script's command.
+func checkCount(ts *testscript.TestScript, neg bool, args []string, least, most int) {
 	if neg || len(args) < least || len(args) > most {
 		ts.Fatalf("wrong arguments: see TestScripts")
 	}
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {
-	wants(ts, neg, args, 2, 99)
+	checkCount(ts, neg, args, 2, 99)
 	code := 0
 	err := ts.Exec(args[1], args[2:]...)
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
@@ -101,7 +101,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func capture(ts *testscript.TestScript, neg bool, args []string) {
-	wants(ts, neg, args, 2, 3)
+	checkCount(ts, neg, args, 2, 3)
 	file := "stdout"
 	if len(args) == 3 {
 		file = args[2]
@@ -114,7 +114,7 @@ func capture(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func free(ts *testscript.TestScript, neg bool, args []string) {
-	wants(ts, neg, args, 1, 1)
+	checkCount(ts, neg, args, 1, 1)
 	port, release, err := loopback.Hold()
 	ts.Check(err)
 	ts.Defer(release)
@@ -122,7 +122,7 @@ func free(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func damage(ts *testscript.TestScript, neg bool, args []string) {
-	wants(ts, neg, args, 2, 2)
+	checkCount(ts, neg, args, 2, 2)
 	file := ts.MkAbs(args[0])
 	db, err := sql.Open("sqlite", file)
 	ts.Check(err)
@@ -136,7 +136,7 @@ func damage(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func replace(ts *testscript.TestScript, neg bool, args []string) {
-	wants(ts, neg, args, 3, 3)
+	checkCount(ts, neg, args, 3, 3)
 	text := ts.ReadFile(args[2])
 	if !strings.Contains(text, args[0]) {
 		ts.Fatalf("%s has no %q", args[2], args[0])

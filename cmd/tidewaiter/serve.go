@@ -48,7 +48,7 @@ func (s *session) serve(createDatabase bool) error {
 	}
 	password.AddThreads()
 	log := logging.New(s.errs, s.cfg.Log.Format, s.cfg.Log.Level)
-	a, err := app.New(s.ctx, s.cfg, app.Options{Log: log, Version: built().Version, CreateDatabase: createDatabase})
+	a, err := app.New(s.ctx, s.cfg, app.Options{Log: log, Version: thisBuild().Version, CreateDatabase: createDatabase})
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (s *session) serve(createDatabase bool) error {
 	defer end()
 	return a.Run(ctx, func() {
 		setGCPercent(steady)
-		log.Info("serving", "version", built().Version, "config", s.file, "registries", registries, "rules", a.Rulebook().Policy().Len(),
+		log.Info("serving", "version", thisBuild().Version, "config", s.file, "registries", registries, "rules", a.Rulebook().Policy().Len(),
 			"journal_keeps", keeps)
 		watching.Go(func() { a.Watch(ctx, s.reloadConfig, forward(ctx, reload)) })
 	})

@@ -59,8 +59,8 @@ type session struct {
 	closing         []func() error // in the order in which the things were opened
 }
 
-// do runs the steps of a command. Then it closes everything that the steps have opened.
-func (s *session) do(cmd *cobra.Command, args []string, steps []action) (err error) {
+// runSteps runs the steps of a command. Then it closes everything that the steps have opened.
+func (s *session) runSteps(cmd *cobra.Command, args []string, steps []action) (err error) {
 	s.ctx, s.args, s.in, s.out, s.errs = cmd.Context(), args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
 	defer func() {
 		for _, closing := range slices.Backward(s.closing) {
@@ -72,7 +72,7 @@ func (s *session) do(cmd *cobra.Command, args []string, steps []action) (err err
 			continue
 		}
 		if err := step(s); err != nil {
-			return s.hinted(err)
+			return s.addHint(err)
 		}
 	}
 	if s.changesAccounts && s.cfg.Accounts() == nil {
@@ -81,8 +81,8 @@ func (s *session) do(cmd *cobra.Command, args []string, steps []action) (err err
 	return nil
 }
 
-// hinted adds a hint to an error: the command that solves the problem.
-func (s *session) hinted(err error) error {
+// addHint adds a hint to an error: the command that solves the problem.
+func (s *session) addHint(err error) error {
 	missing, isMissing := errors.AsType[*admin.NotFoundError](err)
 	// An error with text after the missing name has advice already.
 	if isMissing && missing.Kind == "user" && s.cfg != nil && strings.HasSuffix(err.Error(), missing.Error()) {
@@ -114,8 +114,9 @@ func loadConfig(s *session) (err error) {
 	return err
 }
 
-// reloadConfig reads the config for a running service. It uses at most half of the cores, so
-// that requests get the other half. It calls the function seen for each file that it reads.
+// reloadConfig reads the config for a running service. It uses at most half of the cores, so that
+// requests get the other half. It calls the function in the parameter seen for each file that it
+// reads.
 func (s *session) reloadConfig(seen func(folder, name string)) (*config.Config, error) {
 	return config.Load(s.file, config.Options{Keys: s.keys, Seen: seen, Parallel: max(1, password.Processors()/2)})
 }
@@ -192,8 +193,8 @@ func readJournal(s *session) error {
 	})
 }
 
-// open loads the config, calls opener with the config, and stores the result in *to. When the
-// command ends, the session closes the result.
+// open loads the config, calls the function opener with the config, and stores the result in *to.
+// When the command ends, the session closes the result.
 func open[T any](s *session, to *T, opener func(context.Context, *config.Config) (T, func() error, error)) error {
 	if err := loadConfig(s); err != nil {
 		return err

@@ -23,10 +23,10 @@ func TestThePageOfTeamsCanBeFollowed(t *testing.T) {
 		case kind == "sh": // no service runs, so kill is a function that checks the signal
 			r.sh("pidof() { echo nobody; }; kill() { test \"$*\" = '-HUP nobody'; }\nset -e\n" + body)
 		case kind == "console":
-			return r.console(body)
+			return r.runConsole(body)
 		case kind == "yaml":
 			for _, line := range regexp.MustCompile(`(?m)^ +- run: (tidewaiter .*)$`).FindAllStringSubmatch(body, -1) {
-				r.ask(line[1])
+				r.runCounted(line[1])
 			}
 		}
 		return block

@@ -136,7 +136,7 @@ func TestErrorsInThePolicyOfTeams(t *testing.T) {
 
 // If a push is refused, the client gets the message that docs/teams.md shows.
 func TestRefusedPushesExplainThemselves(t *testing.T) {
-	scripts(t, "testdata/teams", func(p *testscript.Params) {
+	runScripts(t, "testdata/teams", func(p *testscript.Params) {
 		setup := p.Setup
 		p.Setup = func(e *testscript.Env) error {
 			page, err := os.ReadFile("../../docs/teams.md")

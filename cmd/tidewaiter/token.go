@@ -47,7 +47,7 @@ secrets of robots (robot), refresh tokens that docker and other clients store in
 			flags: func(f *flags) action {
 				o := newOwnerFlags(f, true)
 				return func(s *session) error {
-					return o.hint(s, printList(s, of(s.accounts.Credentials.Tokens, o.owner()),
+					return o.hint(s, printList(s, pagesOf(s.accounts.Credentials.Tokens, o.owner()),
 						api.NewToken,
 						[]string{"ID", "USE", "OWNER", "NAME", "FOR", "EXPIRES", "LAST USED"}, tokenRow))
 				}
@@ -74,7 +74,7 @@ func tokenCreate(f *flags) action {
 	repositories := f.StringSlice("repositories", nil, "restrict the token to repositories that match these `patterns` (default: all)")
 	actions := f.StringSlice("actions", nil, "restrict the token to these `actions`: pull, push, delete (default all)")
 	var restrictions []policy.Limit
-	f.before(func(s *session) (err error) {
+	f.addCheck(func(s *session) (err error) {
 		switch {
 		case o.user == "":
 			return s.usageErrorf("missing --user: name the owner of the token")
@@ -87,12 +87,12 @@ func tokenCreate(f *flags) action {
 	})
 	return func(s *session) error {
 		t, secret, err := s.accounts.Credentials.AddToken(s.ctx, s.by,
-			credentials.NewToken{Owner: o.owner(), Name: *name, Limits: restrictions, Expires: life.until(clock.Now())})
+			credentials.NewToken{Owner: o.owner(), Name: *name, Limits: restrictions, Expires: life.endTime(clock.Now())})
 		if err != nil {
 			return o.hint(s, err)
 		}
 		return s.printSecret(api.NewToken(&t).WithSecret(secret), secret, "created token %s of %s for %s, valid until %s; the token is printed only once:",
-			t.Name, text.Escape(t.Owner.String()), purpose(t.Limits), cmp.Or(minute(t.Expires), "it is revoked"))
+			t.Name, text.Escape(t.Owner.String()), purpose(t.Limits), cmp.Or(formatMinute(t.Expires), "it is revoked"))
 	}
 }
 
@@ -121,7 +121,7 @@ func (s *session) restrictions(f *flags, repositories, actions []string) ([]poli
 func tokenRevoke(f *flags) action {
 	o := newOwnerFlags(f, true)
 	use := choose(f, "use", "", "", "only tokens of this use (default all)", credentials.Access, credentials.Robot, credentials.Refresh, credentials.Session)
-	f.before(func(s *session) error {
+	f.addCheck(func(s *session) error {
 		named := o.owner() != credentials.Owner{}
 		switch {
 		case len(s.args) == 0 && !named:
@@ -149,7 +149,7 @@ func tokenRevoke(f *flags) action {
 
 // tokenRow returns a token as a row of a table.
 func tokenRow(t *credentials.Token) []string {
-	used := cmp.Or(minute(t.Used), "never")
+	used := cmp.Or(formatMinute(t.Used), "never")
 	if t.From.IsValid() {
 		used += " from " + t.From.String()
 	}
@@ -182,7 +182,7 @@ func newOwnerFlags(f *flags, robots bool) *ownerFlags {
 		f.StringVar(&o.robot, "robot", "", "the `name` of the robot that owns the tokens")
 	}
 	f.StringVar(&o.source, "source", accounts.Source, "the identity `source` of the user, such as ldap:corp")
-	f.before(func(s *session) error {
+	f.addCheck(func(s *session) error {
 		switch {
 		case o.user != "" && o.robot != "":
 			return s.usageErrorf("--user and --robot cannot be combined")

@@ -53,7 +53,7 @@ Exits 0 if the credential is known here, and 1 otherwise.`,
 		flags: func(f *flags) action {
 			roots := f.list("root", "the certificate `file` of a former root, to recognize tokens that it signed")
 			f.completeFiles("root", "pem", "crt")
-			f.before(func(s *session) error {
+			f.addCheck(func(s *session) error {
 				if v := s.args[0]; v != "-" && !tokenID.MatchString(v) && !digest.MatchString(v) {
 					return s.usageErrorf("the value is neither an id nor a SHA-256. A secret cannot be an argument, because other users of the machine can see it: give - and write the secret to standard input")
 				}
@@ -64,7 +64,7 @@ Exits 0 if the credential is known here, and 1 otherwise.`,
 				if err != nil {
 					return err
 				}
-				if s.json() {
+				if s.printsJSON() {
 					err = s.writeJSON(c)
 				} else {
 					err = s.printLeaked(&c)
@@ -143,7 +143,7 @@ func (s *session) readLeaked() (identity.Secret, error) {
 }
 
 func (s *session) printLeaked(c *leak.Credential) error {
-	p := painted(s.out)
+	p := paintFor(s.out)
 	fmt.Fprintln(s.out, p.bold(c.What))
 	valid := ""
 	switch {
@@ -160,13 +160,13 @@ func (s *session) printLeaked(c *leak.Credential) error {
 	for _, r := range c.Restrictions {
 		restrictions = append(restrictions, strings.Join(r.Actions, ",")+" on "+strings.Join(r.Names, ", "))
 	}
-	used := second(c.Used)
+	used := formatSecond(c.Used)
 	if c.UsedFrom != "" {
 		used += " from " + c.UsedFrom
 	}
 	err := s.printFields(nil, "valid", valid, "owner", owner, "name", text.Escape(c.Name), "id", c.ID, "issuer", text.Escape(c.Issuer),
 		"signed by", text.Escape(c.Signer), "registry", text.Escape(c.Registry), "restricted to", text.Escape(strings.Join(restrictions, "; ")),
-		"allows", text.Escape(strings.Join(c.Access, " ")), "created", second(c.Created), "expires", second(c.Expires), "last used", used)
+		"allows", text.Escape(strings.Join(c.Access, " ")), "created", formatSecond(c.Created), "expires", formatSecond(c.Expires), "last used", used)
 	if u := c.Uses; err == nil && u != nil {
 		s.printUses(u)
 	}
@@ -184,17 +184,17 @@ func (s *session) printUses(u *leak.Uses) {
 	if u.Count == 0 {
 		fmt.Fprint(s.out, "\nThe journal has no uses of it")
 	} else {
-		fmt.Fprintf(s.out, "\nThe journal has %s of it, from %s to %s", count(u.Count, "use", "uses"), second(u.First), second(u.Last))
+		fmt.Fprintf(s.out, "\nThe journal has %s of it, from %s to %s", count(u.Count, "use", "uses"), formatSecond(u.First), formatSecond(u.Last))
 	}
 	if u.Derived > 0 {
 		fmt.Fprintf(s.out, ", with those of %s that %s created with it", count(u.Derived, "credential", "credentials"), cmp.Or(map[int]string{1: "was"}[u.Derived], "were"))
 	}
 	if !u.Searched.IsZero() {
-		fmt.Fprintf(s.out, "; entries before %s were not searched", second(u.Searched))
+		fmt.Fprintf(s.out, "; entries before %s were not searched", formatSecond(u.Searched))
 	}
 	fmt.Fprintln(s.out, ".")
 	for _, e := range u.Entries {
-		fmt.Fprintf(s.out, "%s %s %s\n", painted(s.out).faint(second(e.Time)), e.Summary, painted(s.out).faint("id="+e.ID))
+		fmt.Fprintf(s.out, "%s %s %s\n", paintFor(s.out).faint(formatSecond(e.Time)), e.Summary, paintFor(s.out).faint("id="+e.ID))
 	}
 	if more := u.Count - len(u.Entries); more > 0 {
 		fmt.Fprintf(s.out, "and %d more\n", more)

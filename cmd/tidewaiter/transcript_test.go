@@ -38,21 +38,21 @@ func (r *transcript) sh(command string) string {
 	return string(out)
 }
 
-// ask runs a command like sh, and counts the command. Use ask for commands whose output the page
-// shows.
-func (r *transcript) ask(command string) string {
+// runCounted runs a command like sh, and counts the command. Use it for commands whose output the
+// page shows.
+func (r *transcript) runCounted(command string) string {
 	r.Helper()
 	r.asked++
 	return r.sh(command)
 }
 
-// console runs the commands of a console block, and returns the block with their output.
-func (r *transcript) console(body string) string {
+// runConsole runs the commands of a console block, and returns the block with their output.
+func (r *transcript) runConsole(body string) string {
 	r.Helper()
 	var b strings.Builder
 	for line := range strings.Lines(body) {
 		if command, ok := strings.CutPrefix(line, "$ "); ok {
-			b.WriteString(line + r.ask(command))
+			b.WriteString(line + r.runCounted(command))
 		}
 	}
 	return "```console\n" + b.String() + "```"

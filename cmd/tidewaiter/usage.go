@@ -26,9 +26,9 @@ func usageErrorf(cmd *cobra.Command, format string, args ...any) error {
 	return usageError{command: cmd.CommandPath(), text: fmt.Sprintf(format, args...)}
 }
 
-// strict makes cmd and its subcommands reject an invalid command line with a suggestion. Without
-// arguments, a command that only has subcommands prints its help.
-func strict(cmd *cobra.Command) {
+// makeStrict makes cmd and its subcommands reject an invalid command line with a suggestion.
+// Without arguments, a command that only has subcommands prints its help.
+func makeStrict(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(flagError)
 	cmd.SuggestionsMinimumDistance = 2
 	if !cmd.Runnable() {
@@ -43,7 +43,7 @@ func strict(cmd *cobra.Command) {
 		cmd.Args = checkArguments
 	}
 	for _, c := range cmd.Commands() {
-		strict(c)
+		makeStrict(c)
 	}
 }
 

@@ -46,7 +46,7 @@ the service too.`,
 				auditor := f.Bool("auditor", false, "make the user an auditor, who can read everything in Tidewaiter")
 				groups := f.list("group", "a `group` of the user")
 				var u accounts.NewUser
-				f.before(func(s *session) (err error) {
+				f.addCheck(func(s *session) (err error) {
 					switch {
 					case *none:
 					case *hash:
@@ -84,7 +84,7 @@ in place of a password, are revoked.`,
 				f.oneOf("password-stdin", "generate")
 				password := passwordFlags(f)
 				var secret identity.Secret
-				f.before(func(s *session) (err error) {
+				f.addCheck(func(s *session) (err error) {
 					secret, err = password.ask(s)
 					return err
 				})
@@ -106,7 +106,7 @@ needs no sign-in, so an administrator cannot be locked out.`,
 			flags: func(f *flags) action {
 				from := f.String("from", "", "the `prefix` or address to sign in from")
 				var place netip.Prefix
-				f.before(func(s *session) (err error) {
+				f.addCheck(func(s *session) (err error) {
 					if place, err = ratelimit.ParsePlace(*from); err != nil {
 						err = s.usageErrorf("--from: %s: %v", text.Escape(*from), err)
 					}

@@ -22,7 +22,7 @@ func versionCommand() command {
 		short:   "Print the version",
 		example: "  tidewaiter version --output json",
 		output:  true,
-		run:     func(s *session) error { return s.print(built(), "%s", built()) },
+		run:     func(s *session) error { return s.print(thisBuild(), "%s", thisBuild()) },
 	}
 }
 
@@ -31,8 +31,8 @@ func (b build) String() string {
 	return fmt.Sprintf("tidewaiter %s (%s, %s)", b.Version, b.Go, b.Platform)
 }
 
-// built returns the version and the commit that the linker and the Go toolchain recorded.
-func built() build {
+// thisBuild returns the version and the commit that the linker and the Go toolchain recorded.
+func thisBuild() build {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		info = new(debug.BuildInfo)

@@ -61,7 +61,7 @@ func (s *session) whatCan(given *policy.Principal, query *queryFlags, limit int)
 	if subject.Blocked == "" {
 		r.Rights = ask.WhatCan(p, subject.Principal, registry)
 	}
-	if s.json() {
+	if s.printsJSON() {
 		err = s.writeJSON(explain.NewRights(&r.Rights, subject, query.past))
 	} else {
 		query.printPast(s.out)
@@ -81,7 +81,7 @@ type rights struct {
 
 // print writes the rights as text.
 func (r *rights) print(w io.Writer, limit int) error {
-	p := painted(w)
+	p := paintFor(w)
 	at := "at all registries"
 	if r.Registry != "" {
 		at = "at " + text.Escape(r.Registry)

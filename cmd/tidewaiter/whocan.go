@@ -67,7 +67,7 @@ func (f *whoCanFlags) run(s *session) error {
 	if len(s.args) == 0 {
 		return s.usageErrorf("give an action and a repository, as in push team/app, or a scope")
 	}
-	scopes, ignored, err := s.scopes()
+	scopes, ignored, err := s.parseScopes()
 	switch {
 	case err != nil:
 		return err
@@ -76,11 +76,11 @@ func (f *whoCanFlags) run(s *session) error {
 	case f.namespace != "" && *f.query.filesOnly:
 		return s.usageErrorf("--namespace and --files-only cannot be combined, because namespaces are in the database")
 	}
-	answers, err := f.answers(s, scopes)
+	answers, err := f.evaluate(s, scopes)
 	if err != nil {
 		return err
 	}
-	if s.json() {
+	if s.printsJSON() {
 		list := make([]explain.Holders, len(answers))
 		for i := range answers {
 			list[i] = answers[i].Holders()
@@ -99,8 +99,8 @@ func (f *whoCanFlags) run(s *session) error {
 	return nil
 }
 
-// answers evaluates the current policy, or with --files-only the rules of the files alone.
-func (f *whoCanFlags) answers(s *session, scopes []scope.Scope) ([]answer, error) {
+// evaluate evaluates the current policy, or with --files-only the rules of the files alone.
+func (f *whoCanFlags) evaluate(s *session, scopes []scope.Scope) ([]answer, error) {
 	registry, p, err := f.query.load(s)
 	if err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func (s *session) checkNamespace(namespace string, scopes []scope.Scope) error {
 	return nil
 }
 
-// answer lists who may perform an action. people has the local accounts among them.
+// answer lists who may perform an action. The field people has the local accounts in that list.
 type answer struct {
 	explain.Answer
 	noAnonymous bool // anonymous clients get no token
@@ -183,7 +183,7 @@ func (f *whoCanFlags) addPeople(s *session, answers []answer) error {
 
 // print writes the answer as text.
 func (a *answer) print(w io.Writer, limit int) error {
-	p := painted(w)
+	p := paintFor(w)
 	what := fmt.Sprintf("%s %s at %s", text.Verbs(a.Asked.Actions.Names(), "and"), text.Resource(a.Asked.Type, a.Asked.Name), text.Escape(a.Registry))
 	switch {
 	case len(a.Allowed) > 0:
@@ -217,7 +217,7 @@ func (a *answer) print(w io.Writer, limit int) error {
 		return err
 	}
 	if len(a.Unlisted) > 0 && a.ThroughGroup() {
-		fmt.Fprintf(w, "these groups can have other members: %s cannot list the members of a group\n", escaped(a.Unlisted, ", "))
+		fmt.Fprintf(w, "these groups can have other members: %s cannot list the members of a group\n", joinEscaped(a.Unlisted, ", "))
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ the public key. The protocol is that of https://c2sp.org/tlog-witness.`,
 			f.file(&key, "key", "", "", "the `file` with the private key of the witness")
 			f.text(&name, "name", "name", "the name of the witness, for a new key")
 			logs := f.list("log", "the public `key` of a journal, or a file with it")
-			f.before(func(s *session) error {
+			f.addCheck(func(s *session) error {
 				if listen == "" || state == "" || key == "" || len(*logs) == 0 {
 					return s.usageErrorf("give --listen, --state, --key and --log")
 				}
@@ -60,7 +60,7 @@ the public key. The protocol is that of https://c2sp.org/tlog-witness.`,
 				if err != nil {
 					return fmt.Errorf("listening: %w", err)
 				}
-				log.Info("serving", "version", built().Version, "address", listener.Addr().String(), "key", signing.WitnessPublic())
+				log.Info("serving", "version", thisBuild().Version, "address", listener.Addr().String(), "key", signing.WitnessPublic())
 				serving := server.HTTP(w.Handler(), nil, log)
 				connections := server.NewConnections(server.ConnectionsOptions{})
 				connections.Watch(serving)

@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/process"
 )
 
-// Docker is the docker command line. get returns the Engine, and is called when the first
-// client is created.
+// Docker is the docker command line. The function get returns the Engine, and is called when the
+// first client is created.
 func Docker(get func(testing.TB) *engine.Engine) Kind {
 	return Kind{
 		Name: "docker",
@@ -50,12 +50,12 @@ func (d *dockerClient) Login(ctx context.Context, host, name, password string) e
 }
 
 func (d *dockerClient) Keep(host, name, refreshToken string) error {
-	return keep(filepath.Join(d.config, "config.json"), host, name, refreshToken)
+	return writeToken(filepath.Join(d.config, "config.json"), host, name, refreshToken)
 }
 
 // Kept returns the refresh token in the file that docker login wrote.
 func (d *dockerClient) Kept(host string) (string, error) {
-	return kept(filepath.Join(d.config, "config.json"), host)
+	return readToken(filepath.Join(d.config, "config.json"), host)
 }
 
 // After the push, Push removes the image from the Engine, so that a later pull downloads the image

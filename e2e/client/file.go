@@ -17,9 +17,9 @@ type remembered struct {
 	IdentityToken string `json:"identitytoken,omitempty"`
 }
 
-// keep writes a file with a refresh token. Like the file of docker login, it has the name, but no
-// password.
-func keep(path, host, name, refreshToken string) error {
+// writeToken writes a file with a refresh token. Like the file of docker login, it has the name,
+// but no password.
+func writeToken(path, host, name, refreshToken string) error {
 	auth := base64.StdEncoding.EncodeToString([]byte(name + ":"))
 	data, err := json.Marshal(file{map[string]remembered{host: {auth, refreshToken}}})
 	if err != nil {
@@ -28,8 +28,8 @@ func keep(path, host, name, refreshToken string) error {
 	return os.WriteFile(path, data, 0o600)
 }
 
-// kept returns the refresh token of a file. kept fails if the file also has a password.
-func kept(path, host string) (string, error) {
+// readToken returns the refresh token of a file. It fails if the file also has a password.
+func readToken(path, host string) (string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return "", err

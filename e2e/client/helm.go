@@ -43,7 +43,7 @@ func (h *helmClient) Login(_ context.Context, host, name, password string) error
 }
 
 func (h *helmClient) Keep(host, name, refreshToken string) error {
-	return keep(h.credentials, host, name, refreshToken)
+	return writeToken(h.credentials, host, name, refreshToken)
 }
 
 func (h *helmClient) Push(_ context.Context, to Ref, img *image.Image) (string, error) {
@@ -86,7 +86,7 @@ func (h *helmClient) Copy(context.Context, Ref, Ref) error              { return
 func (h *helmClient) Delete(context.Context, Ref) error                 { return ErrUnsupported }
 func (h *helmClient) Catalog(context.Context, string) ([]string, error) { return nil, ErrUnsupported }
 
-// chart returns a packed chart that contains content.
+// chart returns a packed chart with the given content.
 func chart(name, version string, content []byte) ([]byte, error) {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)

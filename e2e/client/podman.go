@@ -63,7 +63,7 @@ func (p *podmanClient) Login(ctx context.Context, host, name, password string) e
 }
 
 func (p *podmanClient) Keep(host, name, refreshToken string) error {
-	return keep(p.auth(), host, name, refreshToken)
+	return writeToken(p.auth(), host, name, refreshToken)
 }
 
 func (p *podmanClient) Push(ctx context.Context, to Ref, img *image.Image) (string, error) {

@@ -51,7 +51,7 @@ func (s *skopeoClient) Login(ctx context.Context, host, name, password string) e
 }
 
 func (s *skopeoClient) Keep(host, name, refreshToken string) error {
-	return keep(filepath.Join(s.folder, "auth.json"), host, name, refreshToken)
+	return writeToken(filepath.Join(s.folder, "auth.json"), host, name, refreshToken)
 }
 
 func (s *skopeoClient) Push(ctx context.Context, to Ref, img *image.Image) (string, error) {

@@ -21,7 +21,7 @@ import (
 // With docker_auth, LDAP treats ALICE and "alice " as alice, but the ACL does not. In
 // Tidewaiter, both names are unknown.
 func TestNamesHaveOneSpelling(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
 		for _, name := range []string{"Ann", "ANN", "ann ", " ann", "аnn", "ann\u200b", "an\u0301n", "ａnn", "", "a/b", "*", "**", "${user}", "robot+ci", "a+b", "-a", "a-", "a..b", "a.-b", "a___b", "a\nb", "a:b", "a@b", "üser"} {
 			_, err := h.AddUser(t.Context(), operator, accounts.NewUser{Name: name, Password: identity.NewSecret("correct horse battery")})
@@ -46,7 +46,7 @@ func TestNamesHaveOneSpelling(t *testing.T) {
 
 // Harbor CVE-2026-4404: default admin password. Common and empty passwords are rejected.
 func TestCommonPasswordsAreRefused(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		for _, secret := range []string{
 			"short", "1234567", "12345678", "password", "Password1", "PASSWORD123", "Harbor12345", "admin123", "letmein123", "qwertyuiop",
 			"annabelle", "annabelle1", "1annabelle!", "twp_0123456789", "correct\x00horse",
@@ -76,7 +76,7 @@ func TestCommonPasswordsAreRefused(t *testing.T) {
 // Quay CVE-2024-9683: bcrypt reads only the first 72 bytes of a password. A longer password is
 // rejected and never truncated, even if its first 72 bytes match the hash.
 func TestBcryptHashRefusesLongerPasswords(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		long := strings.Repeat("x", 72)
 		hash, err := bcrypt.GenerateFromPassword([]byte(long), bcrypt.MinCost)
 		if err != nil {
@@ -97,7 +97,7 @@ func TestBcryptHashRefusesLongerPasswords(t *testing.T) {
 }
 
 func TestBcryptHashIsReplaced(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		hash, err := bcrypt.GenerateFromPassword([]byte("correct horse"), 4)
 		if err != nil {
 			t.Fatal(err)
@@ -132,7 +132,7 @@ func TestBcryptHashIsReplaced(t *testing.T) {
 }
 
 func TestChangesAreVersioned(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		ann := h.AddTestUser("ann")
 		_, err := h.AddUser(ctx, operator, accounts.NewUser{Name: "ann"})
@@ -169,7 +169,7 @@ func TestChangesAreVersioned(t *testing.T) {
 }
 
 func TestListsHavePages(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		var want, logins []string
 		for _, name := range []string{"b", "a", "a.b", "a-b", "c1", "c"} {
@@ -189,7 +189,7 @@ func TestListsHavePages(t *testing.T) {
 		}
 		slices.Sort(want)
 		for _, kind := range []policy.Kind{policy.User, policy.Robot} {
-			got := pages(t, func(page admin.Page) (names []string, next string, err error) {
+			got := readAll(t, func(page admin.Page) (names []string, next string, err error) {
 				list, next, err := h.List(ctx, operator, kind, page)
 				for _, a := range list {
 					names = append(names, a.Name)
@@ -200,20 +200,20 @@ func TestListsHavePages(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s", kind, diff)
 			}
 		}
-		got := pages(t, func(page admin.Page) ([]string, string, error) { return h.Members(ctx, operator, "gb", page) })
+		got := readAll(t, func(page admin.Page) ([]string, string, error) { return h.Members(ctx, operator, "gb", page) })
 		slices.Sort(logins)
 		slices.Sort(got)
 		if diff := cmp.Diff(logins, got); diff != "" {
 			t.Errorf("members (-want +got):\n%s", diff)
 		}
-		tokens := pages(t, func(page admin.Page) (ids []string, next string, err error) {
+		tokens := readAll(t, func(page admin.Page) (ids []string, next string, err error) {
 			list, next, err := h.Tokens(ctx, operator, credentials.Owner{}, page)
 			for _, token := range list {
 				ids = append(ids, token.ID)
 			}
 			return ids, next, err
 		})
-		groups := pages(t, func(page admin.Page) (names []string, next string, err error) {
+		groups := readAll(t, func(page admin.Page) (names []string, next string, err error) {
 			list, next, err := h.Groups(ctx, operator, page)
 			for _, g := range list {
 				names = append(names, g.Name)
@@ -226,8 +226,8 @@ func TestListsHavePages(t *testing.T) {
 	})
 }
 
-// pages reads a whole list, two items at a time.
-func pages(t *testing.T, list func(admin.Page) ([]string, string, error)) (all []string) {
+// readAll reads a whole list, two items at a time.
+func readAll(t *testing.T, list func(admin.Page) ([]string, string, error)) (all []string) {
 	t.Helper()
 	for page := (admin.Page{Limit: 2}); ; {
 		some, next, err := list(page)
@@ -246,7 +246,7 @@ func pages(t *testing.T, list func(admin.Page) ([]string, string, error)) (all [
 }
 
 func TestRobotsHaveTwoSecrets(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		_, first := h.AddTestRobot("ci")
 		_, second, err := h.Rotate(ctx, h.ActorOf(presented("robot+ci", first)), "robot+ci", time.Hour)
@@ -291,7 +291,7 @@ func TestRobotsHaveTwoSecrets(t *testing.T) {
 }
 
 func TestSetUp(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("bob")
 		secret, expires, err := h.SetupSecret(ctx)
@@ -321,7 +321,7 @@ func TestSetUp(t *testing.T) {
 			t.Error("the administrator has no rights")
 		}
 	})
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		secret, expires, err := h.SetupSecret(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -335,7 +335,7 @@ func TestSetUp(t *testing.T) {
 // Harbor 2026: a new object could have the name and the version of a deleted object. So a change
 // of one account must not be applied to a later account with the same name.
 func TestChangesApplyToTheAccountThatWasSeen(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		ann, dev := h.AddTestUser("ann"), func() string { g, _ := h.AddGroup(ctx, operator, "dev"); return g.ID }()
 		is(t, "deleting both", errors.Join(h.Delete(ctx, operator, "ann", 0), h.DeleteGroup(ctx, operator, "dev", 0)), nil)

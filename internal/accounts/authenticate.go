@@ -54,18 +54,18 @@ func (a *Accounts) verifyPassword(ctx context.Context, p identity.Presented) (id
 		return identity.Verified{}, fmt.Errorf("looking up a user: %w", err)
 	}
 	secret := p.Secret.Reveal()
-	if ended := r.ended(a.writer.Now()); ended != "" || r.hash == "" {
+	if ended := r.endedReason(a.writer.Now()); ended != "" || r.hash == "" {
 		// Do not compare the password. If the password were correct, the result would be cached,
 		// and the next refusal would be faster. The time would then reveal that the password is
 		// correct.
-		err := refused(a.o.Hashing.DummyFor(ctx, requester(p), r.hash, secret))
+		err := sourceError(a.o.Hashing.DummyFor(ctx, requester(p), r.hash, secret))
 		if errors.Is(err, identity.ErrRejected) {
 			err = identity.Rejected(cmp.Or(ended, "it has no password"))
 		}
 		return identity.Verified{}, err
 	}
 	if err := a.o.Hashing.CompareFor(ctx, requester(p), r.hash, secret); err != nil {
-		return identity.Verified{}, refused(err)
+		return identity.Verified{}, sourceError(err)
 	}
 	if r.Hash == "bcrypt" {
 		a.rehash(ctx, &r, p)
@@ -73,8 +73,8 @@ func (a *Accounts) verifyPassword(ctx context.Context, p identity.Presented) (id
 	return identity.Verified{Principal: r.principal(), Credential: credentials.CredentialPassword, Until: r.Expires}, nil
 }
 
-// ended returns why an account cannot sign in, or "" if it can.
-func (r *record) ended(now time.Time) string {
+// endedReason returns the reason why an account cannot sign in, or "" if it can sign in.
+func (r *record) endedReason(now time.Time) string {
 	switch {
 	case r.Disabled:
 		return "it is disabled"
@@ -90,9 +90,9 @@ func requester(p identity.Presented) password.Requester {
 	return password.Requester{Name: p.Name, Address: p.CountedAt(), KnownPlace: p.KnownPlace}
 }
 
-// refused converts a failed comparison to the error of an identity source. Unexpected errors
+// sourceError converts a failed comparison to the error of an identity source. Unexpected errors
 // are returned unchanged, as outages.
-func refused(err error) error {
+func sourceError(err error) error {
 	switch {
 	case err == nil, errors.Is(err, password.ErrMismatch), errors.Is(err, password.ErrTooLong):
 		return identity.ErrRejected
@@ -121,7 +121,7 @@ func (a *Accounts) rehash(ctx context.Context, r *record, p identity.Presented) 
 
 // Dummy takes as long as Authenticate takes for a wrong password.
 func (a *Accounts) Dummy(ctx context.Context, p identity.Presented) error {
-	err := refused(a.o.Hashing.DummyFor(ctx, requester(p), "", p.Secret.Reveal()))
+	err := sourceError(a.o.Hashing.DummyFor(ctx, requester(p), "", p.Secret.Reveal()))
 	if errors.Is(err, identity.ErrRejected) {
 		return nil
 	}

@@ -118,7 +118,7 @@ func (a *Accounts) setMembership(ctx context.Context, by admin.Actor, group, log
 		as.Groups = distinct(append(as.Groups, group))
 		after := as
 		if !in {
-			after = without(&r, group)
+			after = principalWithout(&r, group)
 		}
 		if err := cmp.Or(a.rights.MayChange(by, as), a.mayRelease(by, r, group), a.wouldPromote(by, &r, after)); err != nil {
 			return nil, err
@@ -152,11 +152,11 @@ func (a *Accounts) setMembership(ctx context.Context, by admin.Actor, group, log
 // without the group. Leaving a group can make an account an administrator: a rule grants the
 // rights, and a deny rule for the group overrides that rule as long as the account is a member.
 func (a *Accounts) mayRelease(by admin.Actor, r record, group string) error {
-	return a.rights.MayChange(by, without(&r, group))
+	return a.rights.MayChange(by, principalWithout(&r, group))
 }
 
-// without returns r's principal as it would be if r were not in the group.
-func without(r *record, group string) *policy.Principal {
+// principalWithout returns r's principal as it would be if r were not in the group.
+func principalWithout(r *record, group string) *policy.Principal {
 	plain := *r
 	plain.Groups = slices.DeleteFunc(slices.Clone(r.Groups), func(g string) bool { return g == group })
 	return plain.principal()
@@ -181,7 +181,7 @@ func (a *Accounts) mayReleaseAll(ctx context.Context, tx *sql.Tx, by admin.Actor
 		}
 		var r record
 		if r, err = findID(ctx, tx, id); err == nil {
-			err = cmp.Or(a.mayRelease(by, r, g.Name), a.wouldPromote(by, &r, without(&r, g.Name)))
+			err = cmp.Or(a.mayRelease(by, r, g.Name), a.wouldPromote(by, &r, principalWithout(&r, g.Name)))
 		}
 	}
 	return err

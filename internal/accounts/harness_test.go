@@ -15,8 +15,8 @@ type harness struct{ *accountstest.Harness }
 
 func newHarness(t testing.TB, url string) *harness { return &harness{accountstest.New(t, url)} }
 
-// each runs a test with each database.
-func each(t *testing.T, f func(*testing.T, *harness)) {
+// eachDatabase runs a test once with each kind of database.
+func eachDatabase(t *testing.T, f func(*testing.T, *harness)) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newHarness(t, d.Ready(t))) })
 }
 
@@ -33,7 +33,7 @@ func second[T any](_ T, err error) error        { return err }
 func third[A, B any](_ A, _ B, err error) error { return err }
 
 func TestMain(m *testing.M) {
-	if killed() {
+	if isKilledProcess() {
 		return
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))

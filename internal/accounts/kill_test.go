@@ -18,8 +18,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// kills returns how often the test kills a process. Set ACCOUNTS_TEST_KILLS=200 for a long run.
-func kills(t *testing.T) int {
+// killCount returns the number of times that the test kills a process. Set ACCOUNTS_TEST_KILLS=200
+// for a long run.
+func killCount(t *testing.T) int {
 	n, err := strconv.Atoi(cmpOr(os.Getenv("ACCOUNTS_TEST_KILLS"), "4"))
 	if err != nil || n < 1 {
 		t.Fatalf("ACCOUNTS_TEST_KILLS: %v", err)
@@ -41,7 +42,7 @@ func TestKilledProcessLeavesWholeWrites(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.Ready(t)
 		acknowledged := make(storetest.Acknowledged)
-		lives := kills(t)
+		lives := killCount(t)
 		order := rand.Perm(len(kinds))
 		for life := range lives {
 			during := kinds[order[life%len(kinds)]]
@@ -305,8 +306,8 @@ func (s *projection) join(group, id string) {
 	g.members = append(g.members, id)
 }
 
-// removeTokens removes an owner's tokens whose purpose is use. If use is "", it removes all
-// tokens of the owner.
+// removeTokens removes an owner's tokens that have the given purpose. If the purpose is "", it
+// removes all tokens of the owner.
 func (s *projection) removeTokens(owner, use string) {
 	for id, p := range s.tokens {
 		if p.owner == owner && (use == "" || p.use == use) {

@@ -28,10 +28,10 @@ var kinds = []string{
 	"setup.offer",
 }
 
-// killed reports whether this process is one of those that the test kills. If so, several workers
-// make all kinds of writes until the process is killed. They print each write before it starts and
-// after it is done.
-func killed() bool {
+// isKilledProcess reports whether this process is one of those that the test kills. If so, several
+// workers make all kinds of writes until the process is killed. They print each write before it
+// starts and after it is done.
+func isKilledProcess() bool {
 	return storetest.Killed(3, func(ctx context.Context, db *store.DB) (func(storetest.Worker) error, error) {
 		a, _, err := accountstest.Open(db)
 		if err != nil {
@@ -133,9 +133,9 @@ func (w *worker) cycle(ctx context.Context, name string) error {
 	if self.Principal != nil {
 		made(admin.Actor{Principal: self.Principal, Credential: "token:laptop"}, credentials.Owner{}, "made")
 	}
-	w.session(ctx, presented(name, secretText(&laptop)))
+	w.startSession(ctx, presented(name, secretText(&laptop)))
 	w.revokeOne(ctx, credentials.Owner{Name: name}, credentials.Refresh)
-	w.session(ctx, presented(name, phrase))
+	w.startSession(ctx, presented(name, phrase))
 	w.revokeOne(ctx, credentials.Owner{Name: name}, credentials.Session)
 	w.refresh(ctx, presented(name, phrase))
 	w.revokeOne(ctx, credentials.Owner{Name: name}, credentials.Access)
@@ -144,7 +144,7 @@ func (w *worker) cycle(ctx context.Context, name string) error {
 	w.Write("token.revoke-all", func() error { _, err := w.RevokeAll(ctx, w.by, credentials.Owner{Name: name}, ""); return err })
 
 	made(w.by, credentials.Owner{Name: name}, "resting")
-	w.session(ctx, presented(name, phrase))
+	w.startSession(ctx, presented(name, phrase))
 	w.refresh(ctx, presented(name, phrase))
 	w.Write("user.password", func() error {
 		by := admin.Actor{Principal: self.Principal}
@@ -193,8 +193,8 @@ func (w *worker) refresh(ctx context.Context, c identity.Presented) {
 	})
 }
 
-// session starts a session with a credential.
-func (w *worker) session(ctx context.Context, c identity.Presented) {
+// startSession starts a session with a credential.
+func (w *worker) startSession(ctx context.Context, c identity.Presented) {
 	w.Write("session.add", func() error {
 		v, err := w.chain.Authenticate(ctx, c)
 		if err != nil {
@@ -205,7 +205,7 @@ func (w *worker) session(ctx context.Context, c identity.Presented) {
 	})
 }
 
-// revokeOne revokes the owner's first token whose purpose is use.
+// revokeOne revokes the owner's first token that has the given purpose.
 func (w *worker) revokeOne(ctx context.Context, owner credentials.Owner, use credentials.Purpose) {
 	w.Write(string(use)+".revoke", func() error {
 		list, _, err := w.Tokens(ctx, w.by, owner, admin.Page{})

@@ -16,7 +16,7 @@ import (
 
 // A change that would lock everybody out fails and stores nothing. An operator can force it.
 func TestLastAdministratorStays(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("root", admin.Administrators)
 		h.AddTestUser("resting", admin.Administrators)
@@ -65,7 +65,7 @@ func TestLastAdministratorStays(t *testing.T) {
 
 // Two concurrent changes cannot each remove one of the last two administrators.
 func TestLastTwoAdministratorsAreNotRemovedTogether(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann", admin.Administrators)
 		h.AddTestUser("bob", admin.Administrators)
 		var both sync.WaitGroup
@@ -88,7 +88,7 @@ func TestLastTwoAdministratorsAreNotRemovedTogether(t *testing.T) {
 }
 
 func TestUsersReturnsTheKnownNames(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		h.AddTestUser("ann")
 		h.AddTestUser("bob")
 		h.AddTestRobot("ci")

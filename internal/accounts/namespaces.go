@@ -32,12 +32,12 @@ func (a *Accounts) Robots(ctx context.Context, by admin.Actor, namespace string,
 	return a.list(ctx, page, "namespace <> '' AND kind = 'robot' AND substr(name, 1, $3) = $4", len(prefix), prefix)
 }
 
-// mayManageLogin checks that the actor may change accounts, or that login is a robot in a
-// namespace that the actor owns. mayManageLogin sends no query. Afterwards, mayManage checks
+// mayManageLogin checks that the actor may change accounts, or that the login belongs to a robot
+// in a namespace that the actor owns. mayManageLogin sends no query. Afterwards, mayManage checks
 // whether the robot belongs to that namespace.
 func (a *Accounts) mayManageLogin(by admin.Actor, login string) error {
 	err := a.rights.Require(by, admin.RightAccounts, scope.Write)
-	if err != nil && a.owns(by, login) {
+	if err != nil && a.ownsRobot(by, login) {
 		return nil
 	}
 	return err
@@ -48,7 +48,7 @@ func (a *Accounts) mayManageLogin(by admin.Actor, login string) error {
 // Tidewaiter by a rule. Otherwise owners could get these rights by setting the robot's secret.
 func (a *Accounts) mayManage(ctx context.Context, tx *sql.Tx, by admin.Actor, r *record) error {
 	err := a.rights.MayChange(by, r.principal())
-	if err == nil || r.namespace == "" || len(r.Groups) > 0 || !a.owns(by, r.Login()) || a.hasRights(by, r.principal()) {
+	if err == nil || r.namespace == "" || len(r.Groups) > 0 || !a.ownsRobot(by, r.Login()) || a.hasRights(by, r.principal()) {
 		return err
 	}
 	namespace, _, _ := rulebook.RobotIn(r.Name)
@@ -68,9 +68,9 @@ func (a *Accounts) hasRights(by admin.Actor, who *policy.Principal) bool {
 	})
 }
 
-// owns reports whether login is a robot whose name begins with the name of a namespace that the
-// actor owns.
-func (a *Accounts) owns(by admin.Actor, login string) bool {
+// ownsRobot reports whether the login belongs to a robot whose name begins with the name of a
+// namespace that the actor owns.
+func (a *Accounts) ownsRobot(by admin.Actor, login string) bool {
 	kind, name, ok := parseLogin(login)
 	namespace, _, namespaced := rulebook.RobotIn(name)
 	return ok && namespaced && kind == policy.Robot && !by.Restricted() && a.rights.May(by, admin.RightNamespace+namespace, scope.Write)

@@ -15,7 +15,7 @@ import (
 
 // Owners can manage the robots of their namespace, but no other robots.
 func TestOwnersManageTheRobotsOfTheirNamespace(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		ctx, olga, otto := t.Context(), accountstest.NamespaceOwner("olga"), accountstest.NamespaceOwner("otto")
 		// This robot exists before its namespace.
 		if _, _, err := h.AddRobot(ctx, operator, accounts.NewRobot{Name: "team.old"}); err != nil {
@@ -94,7 +94,7 @@ func TestOwnersManageTheRobotsOfTheirNamespace(t *testing.T) {
 // Gitea CVE-2026-56654, variant: owners of a namespace do not manage a robot that may change
 // accounts. With the robot's secret, they would get the robot's rights.
 func TestOwnersGetNoRightsOfTheirRobots(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		ctx, olga := t.Context(), accountstest.NamespaceOwner("olga")
 		_, err := h.WithNamespaces().AddRule(ctx, operator, rulebook.Content{
 			Name: "robots that help", Subjects: []string{"robot:team.help"}, Tidewaiter: []string{"accounts"}, Actions: []string{"read", "write"},

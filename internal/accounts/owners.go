@@ -41,6 +41,6 @@ func localOwner(now time.Time) func(record, error) (credentials.LocalOwner, erro
 		if err != nil {
 			return credentials.LocalOwner{}, err
 		}
-		return credentials.LocalOwner{Principal: r.principal(), Login: r.Login(), Expires: r.Expires, Ended: r.ended(now), Hash: r.hash}, nil
+		return credentials.LocalOwner{Principal: r.principal(), Login: r.Login(), Expires: r.Expires, Ended: r.endedReason(now), Hash: r.hash}, nil
 	}
 }

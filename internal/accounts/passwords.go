@@ -17,13 +17,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
-// common is a list of passwords that attackers try first. It has the 3,000 most common
+// commonPasswords is a list of passwords that attackers try first. It has the 3,000 most common
 // passwords of at least eight bytes from zxcvbn (MIT), whose frequency list counts leaked
 // passwords. It also has the default passwords of similar programs. The list is sorted, in
 // lower case, with one password per line.
 //
 //go:embed common.txt.gz
-var common []byte
+var commonPasswords []byte
 
 // checkPassword checks the length of a new password. It rejects tokens, the user name, and common
 // passwords. As NIST SP 800-63B section 3.1.1.2 recommends, it does not require certain classes of
@@ -60,7 +60,7 @@ func checkPassword(name, text string) error {
 // memory.
 func isCommon(folded string) (_ bool, err error) {
 	defer admin.Wrap(&err, "unpacking the list of common passwords")
-	unpack, err := gzip.NewReader(bytes.NewReader(common))
+	unpack, err := gzip.NewReader(bytes.NewReader(commonPasswords))
 	if err != nil {
 		return false, err
 	}

@@ -14,7 +14,7 @@ import (
 // as other changes to the account. An actor who may not change administrators may not allow a
 // place for an administrator, either.
 func TestOnlyAdministratorsAllowAPlaceForAnAdministrator(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		for name, groups := range map[string][]string{"root": {admin.Administrators}, "ann": nil} {
 			if _, err := h.AddUser(t.Context(), operator, accounts.NewUser{Name: name, Password: identity.NewSecret("a long sentence"), Groups: groups}); err != nil {
 				t.Fatal(err)

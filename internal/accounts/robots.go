@@ -93,7 +93,7 @@ func (a *Accounts) mayRotate(ctx context.Context, tx *sql.Tx, by admin.Actor, r 
 	switch {
 	case !r.owner().Is(by):
 		return a.mayManage(ctx, tx, by, r)
-	case by.Restricted() || r.ended(a.writer.Now()) != "":
+	case by.Restricted() || r.endedReason(a.writer.Now()) != "":
 		return fmt.Errorf("%w: a robot replaces its own secret by presenting it", admin.ErrForbidden)
 	case !a.Credentials.PresentsCurrentSecret(ctx, tx, by):
 		return fmt.Errorf("%w: this is not the robot's current secret", admin.ErrForbidden)

@@ -62,9 +62,9 @@ func findID(ctx context.Context, q store.Querier, id string) (record, error) {
 }
 
 // lock locks an account until the transaction ends. Data about the account that the transaction
-// reads after lock is still current at commit. This matters on PostgreSQL, where transactions run
-// concurrently. Every transaction that revokes or creates tokens of an account locks the account
-// first.
+// reads after the call of lock is still current at commit. This matters on PostgreSQL, where
+// transactions run concurrently. Every transaction that revokes or creates tokens of an account
+// locks the account first.
 func lock(ctx context.Context, tx *sql.Tx, id string) error {
 	_, err := tx.ExecContext(ctx, "UPDATE accounts SET version = version WHERE id = $1", id)
 	return err

@@ -17,7 +17,7 @@ import (
 // With a stolen session, an attacker cannot guess the password faster than at sign-in, and
 // cannot block the hashing queue.
 func TestGuessesOfTheCurrentPasswordAreRateLimited(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		h.WithLimiter(ratelimit.Options{MaxFailuresPerPair: 3})
 		h.AddTestUser("ann")
 		ann := h.ActorOf(presented("ann", passwordOf("ann")))
@@ -75,7 +75,7 @@ func TestOutageIsNotAWrongPassword(t *testing.T) {
 }
 
 func TestGuessesOfTheSetupSecretAreRateLimited(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		h.WithLimiter(ratelimit.Options{MaxFailuresPerSource: 5})
 		secret, _, err := h.SetupSecret(t.Context())
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 // A change that finds nothing to change leaves no trace: no journal entry, no new version, and no
 // cleared cache. Scripts and controllers repeat their changes all the time.
 func TestUnchangedObjectsAreNotWritten(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
 		h.AddTestUser("root", admin.Administrators)
 		h.AddTestUser("ann", "dev")
@@ -75,9 +75,9 @@ func (h *harness) counter() (n int64) {
 // could have the name of a user in another source, it would get that user's rights, or that user
 // could no longer sign in.
 func TestNameOfAnotherSourceIsRefused(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
+	eachDatabase(t, func(t *testing.T, h *harness) {
 		ctx := t.Context()
-		h.Options.Elsewhere = elsewhere
+		h.Options.Elsewhere = otherSourcesStub
 		all := h.Open()
 		taken := func(what string, err error) {
 			t.Helper()
@@ -138,9 +138,9 @@ func TestNameOfAnotherSourceIsRefused(t *testing.T) {
 	})
 }
 
-// elsewhere stands for two other sources: an htpasswd file with admin, late and robot+ci, and a
-// directory that is down.
-func elsewhere(_ context.Context, login string) accounts.Elsewhere {
+// otherSourcesStub stands for two other sources: an htpasswd file with admin, late and robot+ci,
+// and a directory that is down.
+func otherSourcesStub(_ context.Context, login string) accounts.Elsewhere {
 	if slices.Contains([]string{"admin", "late", "robot+ci"}, login) {
 		return accounts.Elsewhere{Source: "htpasswd"}
 	}

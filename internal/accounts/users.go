@@ -109,7 +109,7 @@ func (a *Accounts) Account(ctx context.Context, by admin.Actor, login string) (_
 		return Account{}, forbidden
 	}
 	r, err := find(ctx, a.writer.DB.Read(), login)
-	if forbidden != nil && (err != nil || !r.owner().Is(by) && (r.namespace == "" || !a.owns(by, login))) {
+	if forbidden != nil && (err != nil || !r.owner().Is(by) && (r.namespace == "" || !a.ownsRobot(by, login))) {
 		return Account{}, forbidden // the same answer whether the account exists or not
 	}
 	return r.Account, err
@@ -125,8 +125,8 @@ func (a *Accounts) List(ctx context.Context, by admin.Actor, kind policy.Kind, p
 	return a.list(ctx, page, "kind = $3", kind.String())
 }
 
-// list returns a page of the accounts that match where, an SQL condition with the parameters
-// args.
+// list returns a page of the accounts that match an SQL condition. The parameter where is the
+// condition, and the parameter args has the values for its placeholders.
 func (a *Accounts) list(ctx context.Context, page admin.Page, where string, args ...any) (list []Account, next string, err error) {
 	records, next, err := admin.List(ctx, a.writer.DB.Read(), page, scanAccount, func(r *record) string { return r.Name },
 		"SELECT "+accountColumns+" FROM accounts WHERE name > $1 AND "+where+" ORDER BY name LIMIT $2", args...)
@@ -229,7 +229,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, by admin.Actor, current, 
 		return Account{}, none
 	}
 	r, err := find(ctx, a.writer.DB.Read(), p.Name)
-	if err != nil || !r.owner().Is(by) || r.hash == "" || r.ended(a.writer.Now()) != "" {
+	if err != nil || !r.owner().Is(by) || r.hash == "" || r.endedReason(a.writer.Now()) != "" {
 		if err == nil || errors.Is(err, admin.ErrNotFound) {
 			err = none
 		}
@@ -240,7 +240,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, by admin.Actor, current, 
 	presented := identity.Presented{Kind: identity.Password, Name: p.Name, Secret: current, Remote: by.Remote}
 	switch err := chain.Check(ctx, a.o.Limiter(), presented, func(ctx context.Context, presented identity.Presented) error {
 		if err := a.o.Hashing.CompareFor(ctx, requester(presented), r.hash, current.Reveal()); err != nil {
-			return refused(err)
+			return sourceError(err)
 		}
 		return nil
 	}); {
@@ -255,7 +255,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, by admin.Actor, current, 
 	}
 	compared := r.hash
 	return a.alter(ctx, by, p.Name, 0, func(tx *sql.Tx, r *record) (*journal.Change, error) {
-		if !r.owner().Is(by) || r.hash != compared || r.ended(a.writer.Now()) != "" {
+		if !r.owner().Is(by) || r.hash != compared || r.endedReason(a.writer.Now()) != "" {
 			return nil, admin.ErrChanged
 		}
 		return replaceHash(ctx, tx, r, hash)

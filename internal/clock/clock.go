@@ -29,7 +29,7 @@ func Now() time.Time { return time.Now().Round(0) }
 // span. So when the clock is set back, a stored span counts as over, and no wait becomes longer.
 type Span struct{ from, until int64 } // Unix nanoseconds
 
-// For returns the span that begins now and has a length.
+// For returns the span that begins at the given time and has the given length.
 func For(now time.Time, length time.Duration) Span {
 	from := now.UnixNano()
 	if length < 0 {

@@ -155,8 +155,8 @@ func (l *Limiter) crowdedLocked(class int) bool {
 	return turns > 0 && time.Duration(turns)*l.turn >= l.o.Wait/crowdedShare
 }
 
-// joinLocked returns a new place for the requester who, or nil if the queue has no place for
-// the request.
+// joinLocked returns a new place for the given requester, or nil if the queue has no place for the
+// request.
 func (l *Limiter) joinLocked(who Requester, n Need, dummy bool) *place {
 	own, key := l.classes[who.class()], who.line()
 	if same := own.names[who.Name]; who.Name != "" && len(same) >= l.nameLimitLocked() {
@@ -287,7 +287,7 @@ func (l *Limiter) releaseLocked(n Need) {
 // admitLocked admits waiting requests in turn as long as capacity is free.
 func (l *Limiter) admitLocked() {
 	for q := l.turnLocked(); q != nil; q = l.turnLocked() {
-		p := q.next()
+		p := q.nextPlace()
 		if !l.fitsLocked(p.needs) {
 			return
 		}

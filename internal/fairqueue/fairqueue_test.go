@@ -16,8 +16,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// enter calls Enter in a goroutine. When Enter returns, the goroutine sends the name to the
-// channel in, together with the error if there is one.
+// enter calls Enter in a goroutine. When Enter returns, the goroutine sends the name to the given
+// channel, together with the error if there is one.
 func enter(ctx context.Context, l *Limiter, n Need, name string, in chan<- string) {
 	go func() {
 		if err := l.Enter(ctx, Requester{}, n); err != nil {
@@ -31,7 +31,7 @@ func enter(ctx context.Context, l *Limiter, n Need, name string, in chan<- strin
 
 func TestRequestsAreServedInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := New(Options{All: Need{Slots: 2, Memory: 100}, Places: 10, Wait: time.Minute, Random: first})
+		l := New(Options{All: Need{Slots: 2, Memory: 100}, Places: 10, Wait: time.Minute, Random: pickFirst})
 		in := make(chan string, 10)
 		small, big := Need{Slots: 1, Memory: 40}, Need{Slots: 1, Memory: 1000} // big runs alone
 		enter(t.Context(), l, small, "first", in)
@@ -59,7 +59,7 @@ func TestRequestsAreServedInOrder(t *testing.T) {
 
 func TestSmallRequestsEnterWhenABigOneGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := New(Options{All: Need{Slots: 2, Memory: 100}, Places: 10, Wait: time.Minute, Random: first})
+		l := New(Options{All: Need{Slots: 2, Memory: 100}, Places: 10, Wait: time.Minute, Random: pickFirst})
 		in := make(chan string, 10)
 		small, big := Need{Slots: 1, Memory: 40}, Need{Slots: 2, Memory: 100}
 		enter(t.Context(), l, small, "first", in)
@@ -76,8 +76,8 @@ func TestSmallRequestsEnterWhenABigOneGivesUp(t *testing.T) {
 	})
 }
 
-// first is Options.Random for tests: it always picks the first candidate.
-func first(int) int { return 0 }
+// pickFirst replaces Options.Random in tests: it always picks the first candidate.
+func pickFirst(int) int { return 0 }
 
 // arrivals lets requests enter one after the other and records the order in which they were
 // admitted or refused.
@@ -112,7 +112,7 @@ func at(name, address string) Requester {
 // In docker_auth, a flood of wrong passwords slowed down every client.
 func TestAFloodWaitsForItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := &arrivals{t, New(Options{All: Need{Slots: 1, Memory: 100}, Places: 16, Wait: time.Minute, Random: first}), make(chan string, 100)}
+		a := &arrivals{t, New(Options{All: Need{Slots: 1, Memory: 100}, Places: 16, Wait: time.Minute, Random: pickFirst}), make(chan string, 100)}
 		a.come("in the limiter", at("first", "192.0.2.1"))
 		for i := range 16 { // one source: providers assign at least a /64
 			label := fmt.Sprint("flood ", i)
@@ -172,7 +172,7 @@ func TestAFullQueueDropsARandomPlaceAndNotTheNewcomer(t *testing.T) {
 
 func TestKnownPlacesHaveThreeOfFourTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := &arrivals{t, New(Options{All: Need{Slots: 1, Memory: 100}, Places: 16, Wait: time.Minute, Random: first}), make(chan string, 100)}
+		a := &arrivals{t, New(Options{All: Need{Slots: 1, Memory: 100}, Places: 16, Wait: time.Minute, Random: pickFirst}), make(chan string, 100)}
 		known := func(name, address string) Requester {
 			who := at(name, address)
 			who.KnownPlace = true
@@ -200,7 +200,7 @@ func TestKnownPlacesHaveThreeOfFourTurns(t *testing.T) {
 }
 
 func TestKnownPlacesMakeNoRoomForOthers(t *testing.T) {
-	l := New(Options{All: Need{Slots: 1}, Places: 16, Wait: time.Minute, Random: first})
+	l := New(Options{All: Need{Slots: 1}, Places: 16, Wait: time.Minute, Random: pickFirst})
 	for i := range 16 {
 		who := at(fmt.Sprint(i), fmt.Sprintf("192.0.2.%d", i))
 		who.KnownPlace = true
@@ -218,7 +218,7 @@ func TestKnownPlacesMakeNoRoomForOthers(t *testing.T) {
 
 // An attacker who fills the places of a name must not keep the owner of the name out.
 func TestOneNameHasAPartOfEachClass(t *testing.T) {
-	l := New(Options{All: Need{Slots: 1}, Places: 32, Wait: time.Minute, Random: first})
+	l := New(Options{All: Need{Slots: 1}, Places: 32, Wait: time.Minute, Random: pickFirst})
 	var places []*place
 	join := func(i int, known bool) {
 		who := at("ann", fmt.Sprintf("10.0.0.%d", i))
@@ -241,7 +241,7 @@ func TestOneNameHasAPartOfEachClass(t *testing.T) {
 // If requests are slow, the limit of a name is a part of the longest wait instead of a part of the
 // queue.
 func TestAFewNamesCannotFillTheWait(t *testing.T) {
-	l := New(Options{All: Need{Slots: 1}, Places: 256, Wait: 10 * time.Second, Random: first})
+	l := New(Options{All: Need{Slots: 1}, Places: 256, Wait: 10 * time.Second, Random: pickFirst})
 	for _, tt := range []struct {
 		turn time.Duration
 		want int
@@ -255,7 +255,7 @@ func TestAFewNamesCannotFillTheWait(t *testing.T) {
 
 // A request that is admitted at the moment it gives up must release its capacity.
 func TestALateAdmissionIsReleased(t *testing.T) {
-	l := New(Options{All: Need{Slots: 1, Memory: 100}, Places: 10, Wait: time.Minute, Random: first})
+	l := New(Options{All: Need{Slots: 1, Memory: 100}, Places: 10, Wait: time.Minute, Random: pickFirst})
 	n := Need{Slots: 1, Memory: 40}
 	if err := l.Enter(t.Context(), Requester{}, n); err != nil {
 		t.Fatal(err)
@@ -428,10 +428,10 @@ func checkQueue(t *rapid.T, q *queue) {
 	}
 }
 
-// flooded returns a limiter whose only slot is occupied. The parameter sources is the number of
-// waiting sources, and places is the number of waiting requests of each source.
-func flooded(t *testing.T, sources, places int) *arrivals {
-	a := &arrivals{t, New(Options{All: Need{Slots: 1}, Places: 256, Wait: 10 * time.Second, Random: first}), make(chan string, 1000)}
+// floodedLimiter returns a limiter whose only slot is occupied. The parameter sources is the
+// number of waiting sources, and places is the number of waiting requests of each source.
+func floodedLimiter(t *testing.T, sources, places int) *arrivals {
+	a := &arrivals{t, New(Options{All: Need{Slots: 1}, Places: 256, Wait: 10 * time.Second, Random: pickFirst}), make(chan string, 1000)}
 	a.limiter.turn = 50 * time.Millisecond
 	a.come("in the limiter", at("first", "192.0.2.255"))
 	for i := range sources * places {
@@ -456,7 +456,7 @@ func TestADummyWaitsWhereAHashWould(t *testing.T) {
 		{"dummy", "probe: compute false, error <nil>"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			a := flooded(t, 30, 2)
+			a := floodedLimiter(t, 30, 2)
 			a.come("before", at("before", "198.51.100.1"))
 			if tt.probe == "hash" {
 				a.come("probe", at("nobody", "198.51.100.2"))
@@ -500,7 +500,7 @@ func TestDummiesAreSkippedOnlyBesideManySources(t *testing.T) {
 		{sources: 4, places: 1, turn: 250 * time.Millisecond, want: true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			a := flooded(t, tt.sources, tt.places)
+			a := floodedLimiter(t, tt.sources, tt.places)
 			a.limiter.turn = tt.turn
 			if tt.known {
 				who := at("known", "198.51.100.9")
@@ -523,7 +523,7 @@ func TestDummiesAreSkippedOnlyBesideManySources(t *testing.T) {
 // If dummies were dropped less often than hashes, ErrBusy would reveal that a name exists.
 func TestDummiesAreDroppedAsOftenAsHashes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := flooded(t, 256, 1)
+		a := floodedLimiter(t, 256, 1)
 		for i := range 512 { // two for each place
 			label := fmt.Sprint("dummy ", i)
 			a.comeDummy(label, Requester{Name: label, Address: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})})

@@ -54,7 +54,7 @@ func newQueue() *queue {
 	return &queue{lines: make(map[lineKey]*line), names: make(map[string][]*place)}
 }
 
-// add appends p to the line of key.
+// add appends p to the line with the given key.
 func (q *queue) add(key lineKey, p *place) *place {
 	f := q.lines[key]
 	if f == nil {
@@ -89,17 +89,17 @@ func (q *queue) remove(p *place) {
 		delete(q.lines, f.key)
 	}
 	if p.dummy {
-		q.dummies = without(q.dummies, p.index, func(moved *place) { moved.index = p.index })
+		q.dummies = removeAt(q.dummies, p.index, func(moved *place) { moved.index = p.index })
 	} else {
 		q.unrank(f)
-		f.all = without(f.all, p.index, func(moved *place) { moved.index = p.index })
+		f.all = removeAt(f.all, p.index, func(moved *place) { moved.index = p.index })
 		q.rank(f)
 		q.length--
 	}
 	if p.name == "" {
 		return
 	}
-	same := without(q.names[p.name], p.nameAt, func(moved *place) { moved.nameAt = p.nameAt })
+	same := removeAt(q.names[p.name], p.nameAt, func(moved *place) { moved.nameAt = p.nameAt })
 	if len(same) == 0 {
 		delete(q.names, p.name)
 		return
@@ -107,9 +107,9 @@ func (q *queue) remove(p *place) {
 	q.names[p.name] = same
 }
 
-// without removes element i of list: the last element moves to index i. Before that, it calls
-// moved with the last element.
-func without[E any](list []*E, i int, moved func(*E)) []*E {
+// removeAt removes element i of a list: the last element moves to index i. Before that, removeAt
+// calls the function moved with the last element.
+func removeAt[E any](list []*E, i int, moved func(*E)) []*E {
 	last := len(list) - 1
 	moved(list[last])
 	list[i], list[last] = list[last], nil
@@ -137,24 +137,24 @@ func (q *queue) rank(f *line) {
 	q.active++
 }
 
-// unrank undoes rank.
+// unrank undoes the effect of rank.
 func (q *queue) unrank(f *line) {
 	n := len(f.all)
 	if n == 0 {
 		return
 	}
-	q.lengths[n] = without(q.lengths[n], f.rank, func(moved *line) { moved.rank = f.rank })
+	q.lengths[n] = removeAt(q.lengths[n], f.rank, func(moved *line) { moved.rank = f.rank })
 	for n = len(q.lengths) - 1; n >= 0 && len(q.lengths[n]) == 0; n-- {
 		q.lengths = q.lengths[:n]
 	}
 	q.active--
 }
 
-// victim returns the place to drop for a new request in the line of key, or nil if nobody waits.
-// The victim is a random place of the longest line. The new request counts as a place of its own
-// line. So a source with most of the queue loses places to new requests of any source, even its
-// own. If the line of key, together with the new request, is as long as the longest other line,
-// the victim is from another line.
+// victim returns the place to drop for a new request in the line with the given key, or nil if
+// nobody waits. The victim is a random place of the longest line. The new request counts as a
+// place of its own line. So a source with most of the queue loses places to new requests of any
+// source, even its own. If the line with the given key, together with the new request, is as long
+// as the longest other line, the victim is from another line.
 func (q *queue) victim(key lineKey, random func(int) int) *place {
 	if q.length == 0 {
 		return nil
@@ -168,7 +168,7 @@ func (q *queue) victim(key lineKey, random func(int) int) *place {
 	return f.all[random(len(f.all))]
 }
 
-// next returns the place that has the next turn. At least one place must wait in the queue.
-func (q *queue) next() *place {
+// nextPlace returns the place that has the next turn. At least one place must wait in the queue.
+func (q *queue) nextPlace() *place {
 	return q.turns.Front().Value.(*line).places.Front().Value.(*place)
 }

@@ -28,8 +28,9 @@ type Limit struct {
 	missed int // lines left out since the last logged line
 }
 
-// Allow reports whether a line may be logged now. If it may, missed is the number of lines that
-// were left out since the last logged line. If it may not, the line is counted as left out.
+// Allow reports whether a line may be logged now. If it may, the result missed is the number of
+// lines that were left out since the last logged line. If it may not, the line is counted as left
+// out.
 func (l *Limit) Allow(now time.Time) (missed int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

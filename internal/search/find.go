@@ -150,7 +150,7 @@ func (c *candidates) read(ctx context.Context, group int64) error {
 		if groups != nil && len(groups) == 0 {
 			break
 		}
-		having, err := c.having(ctx, list, groups)
+		having, err := c.entriesHaving(ctx, list, groups)
 		if err != nil {
 			return err
 		}
@@ -165,8 +165,8 @@ func (c *candidates) read(ctx context.Context, group int64) error {
 	return nil
 }
 
-// intersect removes the elements from set that other does not have. left reports whether set still
-// has elements.
+// intersect removes the elements from a set that are not in the other set. The result left is true
+// if the set still has elements.
 func intersect(set, other *index.Set) (left bool) {
 	for i := range set {
 		if other == nil {
@@ -178,9 +178,9 @@ func intersect(set, other *index.Set) (left bool) {
 	return left
 }
 
-// having returns the entries that have one of the terms, in the groups from c.low to c.high. If
-// groups is not nil, the caller needs only these groups.
-func (c *candidates) having(ctx context.Context, terms []uint64, groups map[int64]*index.Set) (map[int64]*index.Set, error) {
+// entriesHaving returns the entries that have one of the terms, in the groups from c.low to
+// c.high. If groups is not nil, the caller needs only these groups.
+func (c *candidates) entriesHaving(ctx context.Context, terms []uint64, groups map[int64]*index.Set) (map[int64]*index.Set, error) {
 	having := make(map[int64]*index.Set)
 	if len(terms) == 0 || groups != nil && len(groups) == 0 {
 		return having, nil

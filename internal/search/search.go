@@ -47,7 +47,7 @@ const (
 	largestListLength = 31 // in bytes; a set takes 32 bytes
 )
 
-// Projection returns the definition of the index. login is journal.Options.Login.
+// Projection returns the definition of the index. The parameter login is journal.Options.Login.
 func Projection(login func(*policy.Principal) string) *projection.Definition {
 	w := &writer{login: login}
 	const tables = `

@@ -33,15 +33,15 @@ func TestMain(m *testing.M) {
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 123456000, time.UTC)
 
-// indexed is a journal with an index.
-type indexed struct {
+// indexedJournal is a journal with an index.
+type indexedJournal struct {
 	*journal.Journal
 	db         *store.DB
 	set        *projection.Set
 	definition *projection.Definition
 }
 
-func open(t testing.TB, url string) *indexed {
+func open(t testing.TB, url string) *indexedJournal {
 	t.Helper()
 	db, err := store.Open(context.Background(), url)
 	if err != nil {
@@ -58,13 +58,13 @@ func open(t testing.TB, url string) *indexed {
 			t.Error(err)
 		}
 	})
-	return &indexed{j, db, set, definition}
+	return &indexedJournal{j, db, set, definition}
 }
 
 func login(p *policy.Principal) string { return p.Name }
 
 // recordRemoval records that entries of a kind were removed up to a position.
-func (x *indexed) recordRemoval(t rapid.TB, kind string, upTo int) {
+func (x *indexedJournal) recordRemoval(t rapid.TB, kind string, upTo int) {
 	err := x.db.Write(context.Background(), "", func(tx *sql.Tx) error {
 		_, err := tx.Exec(`INSERT INTO journal_removed (kind, position, unreported, total) VALUES ($1, $2, 0, 0) ON CONFLICT (kind) DO UPDATE SET position = $2`, kind, upTo)
 		return err
@@ -75,7 +75,7 @@ func (x *indexed) recordRemoval(t rapid.TB, kind string, upTo int) {
 }
 
 // catchUp indexes up to n batches.
-func (x *indexed) catchUp(t rapid.TB, n int) {
+func (x *indexedJournal) catchUp(t rapid.TB, n int) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	err := x.set.CatchUp(ctx, x.Journal, func([]projection.Status) {

@@ -19,7 +19,7 @@ func (w JSONWriter) Write(p []byte) (int, error) {
 	done := 0 // bytes of p that are in escaped
 	for i := 0; i < len(p); {
 		r, size := utf8.DecodeRune(p[i:]) // invalid UTF-8 is U+FFFD, like in encoding/json
-		if r != '\n' && !visible(r) {
+		if r != '\n' && !isVisible(r) {
 			escaped = append(escaped, p[done:i]...)
 			for _, unit := range utf16.AppendRune(nil, r) { // two units for a rune above U+FFFF
 				escaped = fmt.Appendf(escaped, `\u%04x`, unit)

@@ -20,12 +20,12 @@ var synonyms = map[string]string{
 	"remove": "delete", "upload": "push", "download": "pull",
 }
 
-// Nearest returns the known word for which word is most likely a typing error, or "". It tries
-// these candidates in order: a known word that differs only in case or separators; the known word
-// that begins with word, if there is only one; the known word with the smallest distance, if the
-// distance is at most a third of the letters; a known word that begins with word; a synonym. Of
-// equally good candidates, it returns the first in the alphabet, so the order of known does not
-// matter.
+// Nearest returns the known word that the author of the given word most likely meant, or "". It
+// tries these candidates in order: a known word that differs only in case or separators; the known
+// word that begins with the given word, if there is only one; the known word with the smallest
+// distance, if the distance is at most a third of the letters; a known word that begins with the
+// given word; a synonym. Of equally good candidates, it returns the first in the alphabet, so the
+// order of the known words does not matter.
 func Nearest(word string, known []string) string {
 	plain := simplify(word)
 	if plain == "" || len(word) > maxWord || len(known) > maxWords {

@@ -4,9 +4,9 @@ import "strings"
 
 // WithoutRegistry splits the address of an image, such as localhost:5000/team/app, into the
 // registry and the repository. Users write this address in commands, but registries request only
-// the repository. If the first part of a name cannot be a part of a repository, sure is true. A
-// first part with a dot can be a registry, or a part of a mirror's repository. In this case, sure
-// is false. If the name has no registry, host is "".
+// the repository. If the first part of a name cannot be a part of a repository, the result sure is
+// true. A first part with a dot can be a registry, or a part of a mirror's repository. In this
+// case, the result sure is false. If the name has no registry, the result host is "".
 func WithoutRegistry(name string) (host, repository string, sure bool) {
 	host, repository, ok := strings.Cut(name, "/")
 	colon := strings.Contains(host, ":")

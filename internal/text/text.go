@@ -22,10 +22,10 @@ import (
 	"unicode/utf8"
 )
 
-// visible reports whether a reader can see a character. These characters are not visible: control
-// characters, line ends, all spaces except U+0020, marks that change the text direction,
+// isVisible reports whether a reader can see a character. These characters are not visible:
+// control characters, line ends, all spaces except U+0020, marks that change the text direction,
 // characters without width, unassigned characters, and U+FFFD, which replaces invalid text.
-func visible(r rune) bool {
+func isVisible(r rune) bool {
 	if r < utf8.RuneSelf {
 		return ' ' <= r && r <= '~'
 	}
@@ -39,7 +39,7 @@ func visible(r rune) bool {
 // for spaces at the ends.
 func Printable(s string) bool {
 	for _, r := range s {
-		if !visible(r) { // invalid UTF-8 is U+FFFD here
+		if !isVisible(r) { // invalid UTF-8 is U+FFFD here
 			return false
 		}
 	}
@@ -85,7 +85,7 @@ func appendEscaped(dst []byte, s string, quoted bool) []byte {
 		switch {
 		case quoted && (r == '"' || r == '\\'):
 			dst = append(dst, '\\', byte(r))
-		case visible(r):
+		case isVisible(r):
 			dst = utf8.AppendRune(dst, r)
 		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\ufffd"):
 			const hex = "0123456789abcdef"

@@ -18,8 +18,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 )
 
-// harmful returns the invisible characters of the table texttest.All.
-func harmful(t *testing.T) map[rune]bool {
+// harmfulCharacters returns the invisible characters of the table texttest.All.
+func harmfulCharacters(t *testing.T) map[rune]bool {
 	found := map[rune]bool{}
 	for _, h := range texttest.All {
 		before := len(found)
@@ -37,7 +37,7 @@ func harmful(t *testing.T) map[rune]bool {
 }
 
 func TestHostileTextIsNotShown(t *testing.T) {
-	harm := harmful(t)
+	harm := harmfulCharacters(t)
 	for _, h := range texttest.All {
 		long := strings.HasPrefix(h.Text, "é")
 		if text.Printable(h.Text) != long {

@@ -30,7 +30,7 @@ type checker struct {
 	ast    *ast.AST
 	errors Errors
 
-	locals []local // the variables of the macros around the current expression
+	locals []macroVariable // the variables of the macros around the current expression
 	names  comparedNames
 }
 
@@ -60,12 +60,12 @@ func (c *checker) visit(e ast.Expr, nested int) {
 	case ast.ComprehensionKind:
 		nested++
 		if nested > maxNested {
-			c.problem(e.ID(), "", "all, exists, exists_one and filter are nested %d times; the limit is %d", nested, maxNested)
+			c.addProblem(e.ID(), "", "all, exists, exists_one and filter are nested %d times; the limit is %d", nested, maxNested)
 			return
 		}
 		loop := e.AsComprehension()
 		c.visit(loop.IterRange(), nested)
-		c.locals = append(c.locals, local{loop.IterVar(), c.areGroups(loop.IterRange())})
+		c.locals = append(c.locals, macroVariable{loop.IterVar(), c.areGroups(loop.IterRange())})
 		defer func() { c.locals = c.locals[:len(c.locals)-1] }()
 	case ast.CallKind:
 		c.call(e.AsCall())
@@ -89,26 +89,26 @@ func (c *checker) call(call ast.CallExpr) {
 		if !literal {
 			c.zones.loadAll()
 		} else if _, ok := parseOffset(zone); !ok && !c.zones.load(zone) {
-			c.problem(args[0].ID(), c.zones.suggest(zone), "unknown time zone %.40q", zone)
+			c.addProblem(args[0].ID(), c.zones.suggest(zone), "unknown time zone %.40q", zone)
 		}
 	case name == overloads.Matches && len(args) > 0:
 		// If the pattern came from a claim, the client could choose what matches.
 		pattern, literal := textOf(args[len(args)-1])
 		if !literal {
-			c.problem(args[len(args)-1].ID(), "", "a pattern must be a literal text; it cannot come from a request")
+			c.addProblem(args[len(args)-1].ID(), "", "a pattern must be a literal text; it cannot come from a request")
 		} else if _, err := regexp.Compile(pattern); err != nil {
-			c.problem(args[len(args)-1].ID(), "", "invalid RE2 pattern: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+			c.addProblem(args[len(args)-1].ID(), "", "invalid RE2 pattern: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 		}
-	case name == overloads.TypeConvertDuration && len(args) == 1 && !converts(args[0], types.DurationType):
-		c.problem(args[0].ID(), "", "%.40q is not a duration like 90m or 12h", args[0].AsLiteral().Value())
-	case name == overloads.TypeConvertTimestamp && len(args) == 1 && !converts(args[0], types.TimestampType):
-		c.problem(args[0].ID(), "", "%.40q is not a time like 2026-12-24T18:00:00Z", args[0].AsLiteral().Value())
+	case name == overloads.TypeConvertDuration && len(args) == 1 && !canConvert(args[0], types.DurationType):
+		c.addProblem(args[0].ID(), "", "%.40q is not a duration like 90m or 12h", args[0].AsLiteral().Value())
+	case name == overloads.TypeConvertTimestamp && len(args) == 1 && !canConvert(args[0], types.TimestampType):
+		c.addProblem(args[0].ID(), "", "%.40q is not a time like 2026-12-24T18:00:00Z", args[0].AsLiteral().Value())
 	}
 }
 
-// converts reports whether the conversion of e to the type can succeed. It returns false only
+// canConvert reports whether the conversion of e to the type can succeed. It returns false only
 // for a literal text that cannot be converted.
-func converts(e ast.Expr, to ref.Type) bool {
+func canConvert(e ast.Expr, to ref.Type) bool {
 	value, literal := textOf(e)
 	return !literal || !types.IsError(types.String(value).ConvertToType(to))
 }
@@ -143,7 +143,7 @@ func (c *checker) checkSpelling(e ast.Expr) {
 			key := entry.AsMapEntry().Key()
 			text, _ := textOf(key)
 			if _, sure := dn.CanonicalPart(text); sure {
-				c.problem(key.ID(), "", "keys of a map are compared exactly, but %.80q has other spellings: write a list", text)
+				c.addProblem(key.ID(), "", "keys of a map are compared exactly, but %.80q has other spellings: write a list", text)
 			}
 		}
 	}
@@ -152,7 +152,7 @@ func (c *checker) checkSpelling(e ast.Expr) {
 func (c *checker) checkText(e ast.Expr) {
 	name, _ := textOf(e)
 	if canonical, sure := dn.CanonicalPart(name); sure && canonical != name {
-		c.problem(e.ID(), text.Quote(canonical), neverFound, name)
+		c.addProblem(e.ID(), text.Quote(canonical), neverFound, name)
 	}
 }
 
@@ -191,23 +191,23 @@ func (c *checker) checkPattern(e ast.Expr) {
 	if suggestion != "" {
 		suggestion = text.Quote(suggestion)
 	}
-	c.problem(e.ID(), suggestion, neverFound, wrong[0])
+	c.addProblem(e.ID(), suggestion, neverFound, wrong[0])
 }
 
-// local is the variable of a macro like exists.
-type local struct {
+// macroVariable is the variable of a macro, such as the macro exists.
+type macroVariable struct {
 	name  string
 	group bool // the variable's value is one group of the principal
 }
 
 // find returns the macro variable of this name from the innermost macro that has one.
-func (c *checker) find(name string) (local, bool) {
+func (c *checker) find(name string) (macroVariable, bool) {
 	for _, l := range slices.Backward(c.locals) {
 		if l.name == name {
 			return l, true
 		}
 	}
-	return local{}, false
+	return macroVariable{}, false
 }
 
 // isGlobal reports whether an expression is the variable of the request, and not a macro
@@ -286,8 +286,8 @@ func (c *checker) recordComparison(e ast.Expr) {
 	}
 }
 
-// problem adds an error at the place of an expression.
-func (c *checker) problem(id int64, suggestion, format string, args ...any) {
+// addProblem adds an error at the place of an expression.
+func (c *checker) addProblem(id int64, suggestion, format string, args ...any) {
 	at := c.ast.SourceInfo().GetStartLocation(id)
 	c.errors = append(c.errors, &Error{Line: max(1, at.Line()), Column: at.Column() + 1, Text: fmt.Sprintf(format, args...), Suggestion: suggestion})
 }

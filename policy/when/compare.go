@@ -84,9 +84,9 @@ func differentTypes(id int64, a, b ref.Val) ref.Val {
 	return types.NewErrWithNodeID(id, "%s%s and %s", errTypes, typeNamed(a.Type().TypeName()), typeNamed(b.Type().TypeName()))
 }
 
-// equal compares two values. Two lists or maps are different if one part is different. If there is
-// no such part, but a part cannot be compared, the result is an error.
-func equal(id int64, a, b ref.Val) ref.Val {
+// equalValues reports whether two values are equal. Two lists or maps are different if one part is
+// different. If there is no such part, but a part cannot be compared, the result is an error.
+func equalValues(id int64, a, b ref.Val) ref.Val {
 	for _, v := range [...]ref.Val{a, b} {
 		if types.IsUnknownOrError(v) {
 			return v
@@ -115,7 +115,7 @@ func equal(id int64, a, b ref.Val) ref.Val {
 		if !a.HasValue() || !other.HasValue() {
 			return types.Bool(a.HasValue() == other.HasValue())
 		}
-		return equal(id, a.GetValue(), other.GetValue())
+		return equalValues(id, a.GetValue(), other.GetValue())
 	case traits.Mapper:
 		return equalMaps(id, a, b.(traits.Mapper))
 	case traits.Lister:
@@ -142,8 +142,8 @@ func equalMaps(id int64, a, b traits.Mapper) ref.Val {
 	})
 }
 
-// equalParts compares two lists or maps part by part. For an item of a list or a key of a map,
-// the function pair returns the two values to compare.
+// equalParts compares two lists or maps part by part. For an item of a list or a key of a map, the
+// function in the parameter pair returns the two values to compare.
 func equalParts(id int64, a, b traits.Sizer, pair func(ref.Val) (_, _ ref.Val, found bool)) ref.Val {
 	if a.Size() != b.Size() {
 		return types.False
@@ -154,7 +154,7 @@ func equalParts(id int64, a, b traits.Sizer, pair func(ref.Val) (_, _ ref.Val, f
 		if !found {
 			return types.False
 		}
-		switch same := equal(id, part, other); {
+		switch same := equalValues(id, part, other); {
 		case same == types.False:
 			return types.False
 		case same != types.True:
@@ -187,7 +187,7 @@ func contains(id int64, value, all ref.Val) ref.Val {
 	case traits.Lister:
 		var result ref.Val = types.False
 		for it := all.Iterator(); it.HasNext() == types.True; {
-			switch same := equal(id, value, it.Next()); {
+			switch same := equalValues(id, value, it.Next()); {
 			case same == types.True:
 				return types.True
 			case same != types.False && result == types.False:
@@ -272,7 +272,7 @@ func strictComparisons(a *ast.AST, names comparedNames) cel.ProgramOption {
 		if !ok || len(call.Args()) != 2 {
 			return i, nil
 		}
-		c := &comparison{call: call, left: call.Args()[0], right: call.Args()[1], compare: equal}
+		c := &comparison{call: call, left: call.Args()[0], right: call.Args()[1], compare: equalValues}
 		switch call.Function() {
 		case operators.Equals:
 		case operators.NotEquals:
@@ -328,10 +328,10 @@ func fullyTyped(t *cel.Type) bool {
 // numbers stay exact.
 type adapter struct{ types.Adapter }
 
-// adapted replaces the environment's adapter by the type adapter of this package. The new
+// withAdapter replaces the environment's adapter by the type adapter of this package. The new
 // adapter converts numbers, lists and objects of claims, and calls the environment's adapter
 // for other types.
-func adapted(env *cel.Env) (*cel.Env, error) {
+func withAdapter(env *cel.Env) (*cel.Env, error) {
 	return cel.CustomTypeAdapter(&adapter{env.CELTypeAdapter()})(env)
 }
 

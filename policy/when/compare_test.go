@@ -14,9 +14,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// typed is a request of a principal with a claim of each type, decoded as identity sources
+// typedRequest is a request of a principal with a claim of each type, decoded as identity sources
 // decode claims.
-func typed() *policy.Request {
+func typedRequest() *policy.Request {
 	claims, _ := policy.CanonicalClaims(map[string]any{
 		"text": "2", "number": json.Number("2.0"), "half": 0.5, "big": json.Number("9007199254740993"), "huge": json.Number("123456789012345678901"),
 		"unsigned": json.Number("18446744073709551615"), "true": true, "texts": []string{"a", "b"}, "mixed": []any{"a", 1, true}, "numbers": []any{1, 2},
@@ -58,10 +58,10 @@ func TestDifferentTypesAreNeverCompared(t *testing.T) {
 			t.Errorf("%s: %v", condition, err)
 			continue
 		}
-		if holds, err := c.Holds(typed()); err == nil {
+		if holds, err := c.Holds(typedRequest()); err == nil {
 			t.Errorf("%s is %t", condition, holds)
 		}
-		c.Explain(typed())
+		c.Explain(typedRequest())
 	}
 }
 
@@ -81,7 +81,7 @@ func TestEqualTypesAreCompared(t *testing.T) {
 		`type(claims.text) == string && type(claims.number) == int`: true, `string(claims.number) == "2" && int(claims.text) == 2`: true,
 		`claims.number == 2 || claims.text == 2`: true, `claims.number == 3 && claims.text == 2`: false,
 	} {
-		holds, err := compile(t, condition).Holds(typed())
+		holds, err := compile(t, condition).Holds(typedRequest())
 		if err != nil || holds != want {
 			t.Errorf("%s is %t, %v", condition, holds, err)
 		}
@@ -91,7 +91,7 @@ func TestEqualTypesAreCompared(t *testing.T) {
 // An input that a request omits is unknown. A condition that reads such an input fails, so a
 // deny rule applies and an allow rule does not.
 func TestOmittedFieldsAreUnknown(t *testing.T) {
-	whole := typed()
+	whole := typedRequest()
 	for field, tt := range map[string]struct {
 		without    func(*policy.Request)
 		conditions []string
@@ -151,7 +151,7 @@ func TestPropertyComparisonsAgreeWithJSON(t *testing.T) {
 		scalar := rapid.SampledFrom([]any{"a", "2", "", "true", "null", 2, json.Number("2.0"), 2.5, -1, true, false, json.Number("9007199254740993"), json.Number("9007199254740992")})
 		a, b := scalar.Draw(t, "a"), scalar.Draw(t, "b")
 		claims, _ := policy.CanonicalClaims(map[string]any{"a": a, "b": b})
-		r := typed()
+		r := typedRequest()
 		r.Principal = &policy.Principal{Kind: policy.User, Name: "ann", Claims: claims}
 		left, _ := json.Marshal(claims["a"])
 		right, _ := json.Marshal(claims["b"])

@@ -19,16 +19,17 @@ type condition struct {
 	ast      *ast.AST
 	constant bool
 
-	// quick evaluates the condition without counting the cost. It takes a third of the time
-	// that counted takes. It is nil if the maximum cost could be above the limit.
-	quick   cel.Program
-	counted func() (cel.Program, error)
-	traced  func() (cel.Program, error) // records the values of the parts, for Explain
+	// uncounted evaluates the condition without counting the cost. This takes a third of the time
+	// of an evaluation that counts the cost. It is nil if the maximum cost could be above the
+	// limit.
+	uncounted cel.Program
+	counted   func() (cel.Program, error)
+	traced    func() (cel.Program, error) // records the values of the parts, for Explain
 }
 
-// program prepares a checked condition for evaluation. The parameter names has the condition's
-// comparisons with names of users or groups. The error is Errors.
-func (l *language) program(text string, checked *cel.Ast, names comparedNames) (*condition, error) {
+// newCondition prepares a checked condition for evaluation. The parameter names has the
+// condition's comparisons with names of users or groups. The error is Errors.
+func (l *language) newCondition(text string, checked *cel.Ast, names comparedNames) (*condition, error) {
 	estimate, err := l.env.EstimateCost(checked, usualRequest{})
 	if err != nil {
 		return nil, textError("the condition's cost cannot be estimated: %v", err)
@@ -46,7 +47,7 @@ func (l *language) program(text string, checked *cel.Ast, names comparedNames) (
 		return l.env.Program(checked, compared, cel.EvalOptions(cel.OptExhaustiveEval, cel.OptTrackState), cel.CostTracking(counter{}), cel.CostLimit(maxCost))
 	})
 	if estimate.Max <= maxCost {
-		c.quick, err = l.env.Program(checked, compared, cel.EvalOptions(cel.OptOptimize))
+		c.uncounted, err = l.env.Program(checked, compared, cel.EvalOptions(cel.OptOptimize))
 	} else {
 		_, err = c.counted()
 	}
@@ -80,7 +81,7 @@ func (c *condition) Holds(r *policy.Request) (bool, error) {
 	if r == nil {
 		r = new(policy.Request) // a request in which everything is unknown
 	}
-	program := c.quick
+	program := c.uncounted
 	if program == nil || !isUsual(r) {
 		var err error
 		if program, err = c.counted(); err != nil {

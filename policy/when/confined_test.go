@@ -4,5 +4,5 @@ package when
 
 import "syscall"
 
-// confined returns the attributes for running a program with another root folder.
-func confined(root string) *syscall.SysProcAttr { return &syscall.SysProcAttr{Chroot: root} }
+// chrootAttributes returns the attributes for running a program with another root folder.
+func chrootAttributes(root string) *syscall.SysProcAttr { return &syscall.SysProcAttr{Chroot: root} }

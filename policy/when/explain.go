@@ -28,7 +28,7 @@ func (c *condition) Explain(r *policy.Request) []policy.Value {
 	}
 	_, details, err := program.Eval(&request{Request: r})
 	if details == nil || details.State() == nil {
-		return []policy.Value{{Expression: c.text, Value: "an error: " + c.why(err)}}
+		return []policy.Value{{Expression: c.text, Value: "an error: " + c.errorText(err)}}
 	}
 	p := parts{condition: c, details: details}
 	p.addOperands(c.ast.Expr(), true)
@@ -131,7 +131,7 @@ func (p *parts) add(e ast.Expr) {
 	case types.IsError(value):
 		p.values = append(p.values, policy.Value{Expression: text, Value: p.describeError(e, value.(*types.Err))})
 	default:
-		p.values = append(p.values, policy.Value{Expression: text, Value: printed(value)})
+		p.values = append(p.values, policy.Value{Expression: text, Value: formatValue(value)})
 	}
 }
 
@@ -148,5 +148,5 @@ func (p *parts) describeError(e ast.Expr, err *types.Err) string {
 	case strings.HasPrefix(text, "no such key: ") && e.Kind() != ast.ComprehensionKind && !testsOnly(e):
 		return "missing"
 	}
-	return "an error: " + p.why(err)
+	return "an error: " + p.errorText(err)
 }

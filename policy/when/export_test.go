@@ -32,7 +32,7 @@ func Costs(of policy.Condition, r *policy.Request) (holds, explains uint64, err 
 // Counts reports whether Holds counts the cost for the request. Holds does not count if the
 // estimate by Compile has shown that the cost stays below the limit.
 func Counts(of policy.Condition, r *policy.Request) bool {
-	return of.(*condition).quick == nil || !isUsual(r)
+	return of.(*condition).uncounted == nil || !isUsual(r)
 }
 
 // Kept returns the number of texts that the Compiler stores.

@@ -21,13 +21,13 @@ type failure struct {
 }
 
 // Error returns a text like `the claim "ref" is missing`.
-func (f *failure) Error() string { return f.condition.why(f.err) }
+func (f *failure) Error() string { return f.condition.errorText(f.err) }
 
 // Unwrap returns CEL's error.
 func (f *failure) Unwrap() error { return f.err }
 
-// why returns the text of an evaluation error for users.
-func (c *condition) why(err error) string {
+// errorText returns the text of an evaluation error for users.
+func (c *condition) errorText(err error) string {
 	if cancelled, ok := errors.AsType[interpreter.EvalCancelledError](err); ok && cancelled.Cause == interpreter.CostLimitExceeded {
 		return "it takes too long: the claims or groups are too large for it"
 	}

@@ -35,7 +35,7 @@ func newLanguage() (*language, error) {
 	l := &language{zones: newZones()}
 	options := []cel.EnvOption{
 		ext.Network(),
-		adapted,
+		withAdapter,
 		cel.OptionalTypes(),
 		cel.EnableErrorOnBadPresenceTest(true), // for has(claims.text.part)
 		cel.CrossTypeNumericComparisons(true),  // 3 equals 3.0, in claims and in conditions
@@ -53,7 +53,7 @@ func newLanguage() (*language, error) {
 		cel.RegexProgramSizeLimit(maxPattern),
 	}
 	options = append(options, variables()...)
-	options = append(options, l.times()...)
+	options = append(options, l.timeFunctions()...)
 	env, err := cel.NewEnv(options...)
 	if err != nil {
 		return nil, err
@@ -94,9 +94,10 @@ func isAccessor(name string) bool {
 	return slices.ContainsFunc(accessors, func(a accessor) bool { return a.name == name })
 }
 
-// times replaces CEL's time functions by functions that use the field zones, because CEL's own
-// functions read zones from disk at each call. It also declares the names of days and months.
-func (l *language) times() []cel.EnvOption {
+// timeFunctions replaces CEL's time functions by functions that find zones in l.zones, because
+// CEL's own functions read zones from disk at each call. It also declares the names of days and
+// months.
+func (l *language) timeFunctions() []cel.EnvOption {
 	var options []cel.EnvOption
 	for _, a := range accessors {
 		options = append(options, cel.Function(a.name,
@@ -152,5 +153,5 @@ func (l *language) compile(text string) (*condition, error) {
 	if len(errs) > 0 {
 		return nil, errs
 	}
-	return l.program(text, checked, names)
+	return l.newCondition(text, checked, names)
 }

@@ -30,9 +30,9 @@ func (c *condition) textOf(e ast.Expr) string {
 	return text.Shorten(unparsed, maxPrinted)
 }
 
-// printed formats a value for people. Examples are "refs/heads/main", 3, ["a", "b"], 10.1.2.3
+// formatValue formats a value for people. Examples are "refs/heads/main", 3, ["a", "b"], 10.1.2.3
 // and none.
-func printed(v ref.Val) string {
+func formatValue(v ref.Val) string {
 	var b strings.Builder
 	write(&b, v, 0)
 	return text.Shorten(b.String(), maxPrinted)

@@ -12,8 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
-// hostile is a request of a principal whose claims are as large as an attacker can make them.
-func hostile() *policy.Request {
+// hostileRequest is a request of a principal whose claims are as large as an attacker can make
+// them.
+func hostileRequest() *policy.Request {
 	groups := make([]string, 20_000)
 	for i := range groups {
 		groups[i] = fmt.Sprintf("group-%d-%s", i, strings.Repeat("x", 100))
@@ -38,7 +39,7 @@ func hostile() *policy.Request {
 // evaluation ends with a result or an error, and its cost has a limit, even if the claims are
 // very large.
 func TestUntrustedTextDoesNotStallConditions(t *testing.T) {
-	r := hostile()
+	r := hostileRequest()
 	// A call is counted after it returns, so the last call can exceed the limit by its own
 	// cost. The call with the highest cost searches the largest claim for a group's name. Its
 	// number of steps is a tenth of the length of the claim, times a tenth of the length of the

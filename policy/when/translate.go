@@ -70,9 +70,9 @@ func (l *language) translateOne(condition string, f *common.Error) *Error {
 	switch m := f.Message; {
 	case celUnknown.MatchString(m):
 		found := celUnknown.FindStringSubmatch(m)
-		e.Column = begin(line, e.Column, found[1])
+		e.Column = nameStart(line, e.Column, found[1])
 		e.Suggestion = found[2]
-		if strings.HasPrefix(strings.TrimLeft(after(line, e.Column+utf8.RuneCountInString(found[1])), " "), "(") {
+		if strings.HasPrefix(strings.TrimLeft(restOfLine(line, e.Column+utf8.RuneCountInString(found[1])), " "), "(") {
 			setText("unknown function %.60q", found[1])
 			if slices.Contains(l.words, found[1]) {
 				setText("%s is not a function: remove the parentheses", found[1])
@@ -88,11 +88,11 @@ func (l *language) translateOne(condition string, f *common.Error) *Error {
 		}
 	case celOverload.MatchString(m):
 		found := celOverload.FindStringSubmatch(m)
-		e.Column = begin(line, e.Column, found[1])
-		setText("%s%s", overload(found[1], found[2]), hint(condition, found[1], found[2]))
+		e.Column = nameStart(line, e.Column, found[1])
+		setText("%s%s", describeOverload(found[1], found[2]), hint(condition, found[1], found[2]))
 	case celUnexpected.MatchString(m):
 		found := celUnexpected.FindStringSubmatch(m)
-		unexpected(e, found[1]+found[2], strings.Contains(m, "expecting <EOF>"), strings.Contains(m, "expecting ':'"))
+		describeUnexpected(e, found[1]+found[2], strings.Contains(m, "expecting <EOF>"), strings.Contains(m, "expecting ':'"))
 	case celMissing.MatchString(m):
 		found := celMissing.FindStringSubmatch(m)
 		setText("a %s is missing before %.40q", found[1], found[2])
@@ -100,7 +100,7 @@ func (l *language) translateOne(condition string, f *common.Error) *Error {
 			setText("a %s is missing at the end", found[1])
 		}
 	case celUnreadable.MatchString(m):
-		unreadable(e, strings.TrimSpace(celUnreadable.FindStringSubmatch(m)[1]))
+		describeUnreadable(e, strings.TrimSpace(celUnreadable.FindStringSubmatch(m)[1]))
 	case celArgument.MatchString(m):
 		written, _ := quotedAt(line, e.Column)
 		if celArgument.FindStringSubmatch(m)[1] == "ip" {
@@ -123,8 +123,8 @@ func (l *language) translateOne(condition string, f *common.Error) *Error {
 	return e
 }
 
-// unexpected describes a token in the wrong place.
-func unexpected(e *Error, what string, ended, question bool) {
+// describeUnexpected describes a token in the wrong place.
+func describeUnexpected(e *Error, what string, ended, question bool) {
 	e.Suggestion = operatorFor[strings.ToLower(what)]
 	switch {
 	case what == "<EOF>" && question:
@@ -141,8 +141,8 @@ func unexpected(e *Error, what string, ended, question bool) {
 	}
 }
 
-// unreadable describes characters that are not part of the syntax.
-func unreadable(e *Error, what string) {
+// describeUnreadable describes characters that are not part of the syntax.
+func describeUnreadable(e *Error, what string) {
 	switch {
 	case strings.HasPrefix(what, `"`), strings.HasPrefix(what, "'"):
 		e.Text = "the closing quote is missing"
@@ -157,8 +157,8 @@ func unreadable(e *Error, what string) {
 	}
 }
 
-// overload describes a function or operator that does not accept its arguments.
-func overload(function, types string) string {
+// describeOverload describes a function or operator that does not accept its arguments.
+func describeOverload(function, types string) string {
 	operator := strings.Trim(function, "_@")
 	switch function {
 	case "@in":
@@ -259,8 +259,8 @@ func lineOf(text string, line int) string {
 	return text
 }
 
-// after returns the part of the line that begins at the column.
-func after(line string, column int) string {
+// restOfLine returns the part of the line that begins at the column.
+func restOfLine(line string, column int) string {
 	for ; column > 1 && line != ""; column-- {
 		_, size := utf8.DecodeRuneInString(line)
 		line = line[size:]
@@ -268,12 +268,12 @@ func after(line string, column int) string {
 	return line
 }
 
-// begin returns the column where the name begins. The parameter column is the position that CEL
-// reports. This position can be inside or after the name, such as the dot of request.ip or the
+// nameStart returns the column where the name begins. The parameter column is the position that
+// CEL reports. This position can be inside or after the name, such as the dot of request.ip or the
 // parenthesis after a function's name.
-func begin(line string, column int, name string) int {
+func nameStart(line string, column int, name string) int {
 	for back := 0; back <= utf8.RuneCountInString(name) && back < column; back++ {
-		if strings.HasPrefix(after(line, column-back), name) {
+		if strings.HasPrefix(restOfLine(line, column-back), name) {
 			return column - back
 		}
 	}
@@ -282,7 +282,7 @@ func begin(line string, column int, name string) int {
 
 // quotedAt returns the quoted text that begins at a column, with its quotes.
 func quotedAt(line string, column int) (string, bool) {
-	rest := after(line, column)
+	rest := restOfLine(line, column)
 	if rest == "" || rest[0] != '"' && rest[0] != '\'' {
 		return "it", false
 	}

@@ -25,7 +25,7 @@ func (c *condition) DependsOn(r *policy.Request, u *ask.Unknown) []string {
 	if err != nil {
 		return nil // the condition fails for all values of the unknown inputs
 	}
-	seen := &partial{request: request{Request: r}, unknown: u}
+	seen := &partialRequest{request: request{Request: r}, unknown: u}
 	value, _, err := program.Eval(seen)
 	var on []string
 	if left, ok := value.(*types.Unknown); ok && err == nil {
@@ -40,8 +40,9 @@ func (c *condition) DependsOn(r *policy.Request, u *ask.Unknown) []string {
 	return slices.Compact(on)
 }
 
-// partial is a partly unknown request. A value of this type is used for only one evaluation.
-type partial struct {
+// partialRequest is a partly unknown request. A value of this type is used for only one
+// evaluation.
+type partialRequest struct {
 	request
 	unknown *ask.Unknown
 
@@ -50,10 +51,10 @@ type partial struct {
 }
 
 // ResolveName is part of cel.Activation.
-func (p *partial) ResolveName(name string) (any, bool) {
+func (p *partialRequest) ResolveName(name string) (any, bool) {
 	u := p.unknown
 	if name == varIP && u.IP || name == varNow && u.Now || name == varClient && u.Client || name == varRegistry && u.Registry {
-		return p.missing(name), true
+		return p.unknownInput(name), true
 	}
 	value, ok := p.request.ResolveName(name)
 	if name == varClaims && u.Claims && p.claimsUnknown() {
@@ -68,12 +69,12 @@ func (p *partial) ResolveName(name string) (any, bool) {
 // conditions for a known request.
 var claimsAdapter = &adapter{types.DefaultTypeAdapter}
 
-func (p *partial) claimsUnknown() bool {
+func (p *partialRequest) claimsUnknown() bool {
 	return p.Principal != nil && p.Principal.Kind != policy.Anonymous
 }
 
-// missing returns CEL's value for an unknown input. The value refers to the input's name.
-func (p *partial) missing(name string) *types.Unknown {
+// unknownInput returns CEL's value for an unknown input. The value refers to the input's name.
+func (p *partialRequest) unknownInput(name string) *types.Unknown {
 	at := slices.Index(p.names, name)
 	if at < 0 {
 		at, p.names = len(p.names), append(p.names, name)
@@ -85,7 +86,7 @@ func (p *partial) missing(name string) *types.Unknown {
 // reads more than one claim at a time sets partial.whole.
 type partialClaims struct {
 	traits.Mapper
-	of *partial
+	of *partialRequest
 }
 
 // Find is part of traits.Mapper.
@@ -94,7 +95,7 @@ func (c *partialClaims) Find(key ref.Val) (ref.Val, bool) {
 		return value, true
 	}
 	if name, ok := key.(types.String); ok && c.of.unknown.Claim(c.of.Principal, string(name)) {
-		return c.of.missing(varClaims + "." + string(name)), true
+		return c.of.unknownInput(varClaims + "." + string(name)), true
 	}
 	return c.Mapper.Find(key)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// anything is the set of all types.
-const anything = anyClaim | otherKinds
+// allTypes is the set of all types.
+const allTypes = anyClaim | otherKinds
 
 // Use is a place in a condition that requires a claim to have certain types. If the claim has
 // another type, the condition fails.
@@ -45,14 +45,14 @@ type useFinder struct {
 	found []Use
 }
 
-// require records a requirement: the expression in the parameter whole can be evaluated only if
-// the claim in the parameter value has one of the given types.
+// require records a requirement: an expression can be evaluated only if a claim has one of the
+// given types. The parameter whole is the expression, and the parameter value is the claim.
 func (u *useFinder) require(value ast.Expr, kinds Kinds, whole ast.Expr) {
 	path, ok := steps(value)
 	if !ok || len(path) != 2 || path[0] != varClaims || kinds&anyClaim == anyClaim || testsOnly(value) || isOptional(value) {
 		return
 	}
-	at := u.ast.SourceInfo().GetStartLocation(leftmost(value).ID())
+	at := u.ast.SourceInfo().GetStartLocation(leftmostPart(value).ID())
 	u.found = append(u.found, Use{Claim: path[1], Kinds: kinds, Line: max(1, at.Line()), Column: at.Column() + 1, Text: u.textOf(whole)})
 }
 
@@ -60,9 +60,10 @@ func isOptional(e ast.Expr) bool {
 	return e.Kind() == ast.CallKind && e.AsCall().FunctionName() != operators.Index
 }
 
-// leftmost returns the part at the beginning of an expression. It is needed because CEL reports
-// the position of an operator's sign, and not the position at which its left operand begins.
-func leftmost(e ast.Expr) ast.Expr {
+// leftmostPart returns the part at the beginning of an expression. It is needed because CEL
+// reports the position of an operator's sign, and not the position at which its left operand
+// begins.
+func leftmostPart(e ast.Expr) ast.Expr {
 	for {
 		switch e.Kind() {
 		case ast.CallKind:
@@ -179,7 +180,7 @@ func kindsOfType(t *cel.Type) Kinds {
 	case types.MapKind:
 		return Object
 	case types.DynKind, types.AnyKind, types.TypeParamKind, types.ErrorKind:
-		return anything
+		return allTypes
 	}
 	return otherKinds
 }
@@ -199,10 +200,10 @@ func itemKinds(a *ast.AST, e ast.Expr) (kinds Kinds) {
 		if t := a.GetType(e.ID()); (t.Kind() == types.ListKind || t.Kind() == types.MapKind) && len(t.Parameters()) > 0 {
 			return kindsOfType(t.Parameters()[0])
 		}
-		return anything
+		return allTypes
 	}
 	if kinds == 0 {
-		return anything // the list is empty
+		return allTypes // the list is empty
 	}
 	return kinds
 }
@@ -214,22 +215,22 @@ func (c *checker) checkTypes(e ast.Expr) {
 	if len(args) != 2 {
 		return
 	}
-	left, right := kindsOf(c.ast, args[0]), anything
+	left, right := kindsOf(c.ast, args[0]), allTypes
 	with := "the items of the list"
 	switch name := call.FunctionName(); {
 	case isComparison(name):
-		right, with = kindsOf(c.ast, args[1]), c.named(args[1])
+		right, with = kindsOf(c.ast, args[1]), c.nameOf(args[1])
 	case name == operators.In:
 		right = itemKinds(c.ast, args[1])
 	}
 	if left&right == 0 {
-		c.problem(leftmost(e).ID(), "", "%s and %s never have the same type, so comparing them is an error for every request", c.named(args[0]), with)
+		c.addProblem(leftmostPart(e).ID(), "", "%s and %s never have the same type, so comparing them is an error for every request", c.nameOf(args[0]), with)
 	}
 }
 
-// named returns the name of an expression for error texts: a path like claims.ref, or otherwise
+// nameOf returns the name of an expression for error texts: a path like claims.ref, or otherwise
 // the expression's type.
-func (c *checker) named(e ast.Expr) string {
+func (c *checker) nameOf(e ast.Expr) string {
 	if path, ok := pathOf(e); ok {
 		return path
 	}

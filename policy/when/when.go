@@ -119,8 +119,8 @@ func (c *Compiler) Compile(text string) (policy.Condition, error) {
 	return made, nil
 }
 
-// remove removes a text whose condition is no longer in use. If the text has been compiled
-// again in the meantime, remove does nothing.
+// remove removes a text whose condition is no longer in use. If the text has a new condition
+// already, remove does nothing.
 func (c *Compiler) remove(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,8 +140,8 @@ func (c *Compiler) compile(text string) (*condition, error) {
 	return c.language.compile(text)
 }
 
-// Constant returns the value of a condition that reads no input and therefore has the same
-// value for every request. For any other condition, constant is false.
+// Constant returns the value of a condition that reads no input and therefore has the same value
+// for every request. For any other condition, the result constant is false.
 func Constant(c policy.Condition) (value, constant bool) {
 	own, ok := c.(*condition)
 	if !ok || !own.constant {

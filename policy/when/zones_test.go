@@ -96,7 +96,7 @@ func runNowhere(t *testing.T, root string) {
 			t.Fatal(err)
 		}
 		cmd = exec.Command("/test", "-test.run", "^TestZonesNeedNoFiles$")
-		cmd.SysProcAttr, cmd.Dir, cmd.Err = confined(root), "/", nil
+		cmd.SysProcAttr, cmd.Dir, cmd.Err = chrootAttributes(root), "/", nil
 	}
 	cmd.Env = []string{"ZONES_OF=nowhere", "ZONEINFO="}
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -120,17 +120,17 @@ func (h *Harness) Reopen(others ...identity.Source) {
 	h.T.Helper()
 	h.Process = h.Open()
 	if len(others) > 0 {
-		own := identity.Source{Name: accounts.Source, Authenticator: current{h}, Kinds: accounts.Kinds()}
+		own := identity.Source{Name: accounts.Source, Authenticator: currentProcess{h}, Kinds: accounts.Kinds()}
 		h.Chain = chain.New(chain.Options{Sources: append([]identity.Source{own}, others...)})
 	}
 }
 
-// current is an identity source that calls the current process of the harness. So a chain still
-// works after Reopen.
-type current struct{ *Harness }
+// currentProcess is an identity source that calls the current process of the harness. So a chain
+// still works after Reopen.
+type currentProcess struct{ *Harness }
 
-// Rule returns a rule that allows the subject to take the actions on Tidewaiter's own objects,
-// such as accounts or the journal.
+// Rule returns a rule that allows the subject the given actions on Tidewaiter's own objects, such
+// as accounts or the journal.
 func Rule(name, subject string, names []string, actions scope.Actions) policy.Rule {
 	return policy.Rule{Name: name, Subjects: []string{subject}, Type: scope.TypeTidewaiter, Names: names, Actions: actions}
 }
@@ -340,7 +340,7 @@ func (h *Harness) WithLimiter(o ratelimit.Options) *ratelimit.Limiter {
 	h.Options.Limiter = func() *ratelimit.Limiter { return limiter }
 	h.Reopen()
 	h.Chain = chain.New(chain.Options{Limiter: limiter, Sources: []identity.Source{
-		{Name: accounts.Source, Authenticator: current{h}, Kinds: accounts.Kinds()},
+		{Name: accounts.Source, Authenticator: currentProcess{h}, Kinds: accounts.Kinds()},
 	}})
 	return limiter
 }
